@@ -1,0 +1,249 @@
+package event
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// Version is the format version, the first byte of every batch.
+const Version = 1
+
+// Lengths of the binary form.
+const (
+	headerBytes   = 1 + 2 + 6 + 2
+	recordBytes   = 1 + 16 + 8 + 3 + 4
+	eventBytes    = recordBytes + stock.CellBytes + 4 + 6 + 3*5 + 6
+	settingsBytes = 3 + 4 + 6 + 6 + 1
+	changeBytes   = 2 + 8 + 1 + settingsBytes // and the reason
+)
+
+// EventsMax is the largest number of events of one batch; a sweep may expire more reservations at
+// once than a vector has requests.
+const EventsMax = 4096
+
+// ErrMalformed tells that bytes are no batch of events.
+var ErrMalformed = errors.New("malformed events")
+
+// ErrVersion tells that a batch has a format that this program does not know. It is never guessed
+// at: a newer program reads it.
+var ErrVersion = errors.New("events of an unknown format version")
+
+// Append appends the binary form of the batch to dst. Values that are out of their range are a bug
+// of the caller and panic.
+func Append(dst []byte, b Batch) []byte {
+	dst = append(dst, Version)
+	dst = appendUint(dst, uint64(b.Partition), 2)
+	dst = appendUint(dst, uint64(b.TimeMS), 6)
+	dst = appendUint(dst, uint64(len(b.Events)), 2)
+	for i := range b.Events {
+		dst = appendEvent(dst, &b.Events[i])
+	}
+	return dst
+}
+
+func appendEvent(dst []byte, e *Event) []byte {
+	dst = append(dst, byte(e.Kind))
+	dst = append(dst, e.Reservation[:]...)
+	dst = appendUint(dst, uint64(e.User), 8)
+	dst = appendUint(dst, uint64(e.Quantity), 3)
+	dst = appendUint(dst, uint64(e.Fingerprint), 4)
+	dst = e.Cell.Append(dst)
+	dst = appendUint(dst, uint64(e.Epoch), 4)
+	dst = appendUint(dst, e.Seq, 6)
+	dst = appendUint(dst, uint64(e.Avail), 5)
+	dst = appendUint(dst, uint64(e.Held), 5)
+	dst = appendUint(dst, uint64(e.Sold), 5)
+	dst = appendUint(dst, uint64(e.DeadlineMS), 6)
+	if e.Kind.Adjusts() {
+		c := &e.Change
+		dst = appendUint(dst, uint64(changeBytes-2+len(c.Reason)), 2)
+		dst = appendUint(dst, uint64(c.Delta), 8)
+		dst = append(dst, byte(c.Fields))
+		dst = AppendSettings(dst, c.Settings, 0)
+		dst = append(dst, c.Reason...)
+	}
+	return dst
+}
+
+// Decode reads a whole batch. The batch shares no memory with data.
+func Decode(data []byte) (Batch, error) {
+	d, err := NewDecoder(data)
+	if err != nil {
+		return Batch{}, err
+	}
+	b := Batch{Partition: d.Partition, TimeMS: d.TimeMS, Events: make([]Event, d.Count)}
+	for i := range b.Events {
+		if err := d.Next(&b.Events[i]); err != nil {
+			return Batch{}, err
+		}
+	}
+	return b, d.Close()
+}
+
+// Decoder reads a batch event by event, without memory of its own.
+type Decoder struct {
+	Partition int
+	TimeMS    int64
+	Count     int // events of the batch
+
+	rest []byte
+	read int
+}
+
+// NewDecoder reads the head of a batch. The error wraps ErrVersion or ErrMalformed.
+func NewDecoder(data []byte) (Decoder, error) {
+	if len(data) == 0 {
+		return Decoder{}, fmt.Errorf("%w: empty", ErrMalformed)
+	}
+	if data[0] != Version {
+		return Decoder{}, fmt.Errorf("%w: %d, this program knows %d", ErrVersion, data[0], Version)
+	}
+	if len(data) < headerBytes {
+		return Decoder{}, fmt.Errorf("%w: head cut off after %d bytes", ErrMalformed, len(data))
+	}
+	d := Decoder{
+		Partition: int(uintAt(data, 1, 2)),
+		TimeMS:    int64(uintAt(data, 3, 6)),
+		Count:     int(uintAt(data, 9, 2)),
+		rest:      data[headerBytes:],
+	}
+	if d.Count == 0 || d.Count > EventsMax {
+		return Decoder{}, fmt.Errorf("%w: %d events, want 1 to %d", ErrMalformed, d.Count, EventsMax)
+	}
+	if len(d.rest) < d.Count*eventBytes {
+		return Decoder{}, fmt.Errorf("%w: %d bytes cannot hold %d events", ErrMalformed, len(data), d.Count)
+	}
+	return d, nil
+}
+
+// Next reads the next event into e, all of it. It is called Count times.
+func (d *Decoder) Next(e *Event) error {
+	b := d.rest
+	if d.read >= d.Count || len(b) < eventBytes {
+		return fmt.Errorf("%w: event %d of %d cut off", ErrMalformed, d.read+1, d.Count)
+	}
+	d.read++
+	kind := Kind(b[0])
+	if !kind.known() {
+		return fmt.Errorf("%w: event %d of %d has the unknown %v", ErrMalformed, d.read, d.Count, kind)
+	}
+	*e = Event{
+		Kind:        kind,
+		Reservation: stock.ReservationID(b[1:17]),
+		User:        int64(uintAt(b, 17, 8)),
+		Quantity:    int64(uintAt(b, 25, 3)),
+		Fingerprint: uint32(uintAt(b, 28, 4)),
+		Cell:        stock.CellFrom(b[32:]),
+		Mark:        stock.Mark{Epoch: uint32(uintAt(b, 46, 4)), Seq: uintAt(b, 50, 6)},
+		Avail:       int64(uintAt(b, 56, 5)),
+		Held:        int64(uintAt(b, 61, 5)),
+		Sold:        int64(uintAt(b, 66, 5)),
+		DeadlineMS:  int64(uintAt(b, 71, 6)),
+	}
+	if e.User < 0 || e.Cell.SKU <= 0 || e.Epoch == 0 || e.Seq == 0 {
+		return fmt.Errorf("%w: event %d of %d: user, SKU, epoch or seq out of range", ErrMalformed, d.read, d.Count)
+	}
+	d.rest = b[eventBytes:]
+	if kind.Adjusts() {
+		return d.nextChange(&e.Change)
+	}
+	return nil
+}
+
+func (d *Decoder) nextChange(c *Change) error {
+	b := d.rest
+	if len(b) < changeBytes {
+		return fmt.Errorf("%w: change of event %d of %d cut off", ErrMalformed, d.read, d.Count)
+	}
+	length := int(uintAt(b, 0, 2))
+	if length < changeBytes-2 || length > changeBytes-2+stock.ReasonMax || len(b) < 2+length {
+		return fmt.Errorf("%w: change of event %d of %d has length %d", ErrMalformed, d.read, d.Count, length)
+	}
+	c.Delta = int64(uintAt(b, 2, 8))
+	c.Fields = stock.Fields(b[10])
+	c.Settings, _ = SettingsFrom(b[11:])
+	c.Reason = string(b[changeBytes : 2+length])
+	d.rest = b[2+length:]
+	return nil
+}
+
+// Close reports bytes left over after the last event.
+func (d *Decoder) Close() error {
+	if d.read != d.Count || len(d.rest) != 0 {
+		return fmt.Errorf("%w: %d bytes after event %d of %d", ErrMalformed, len(d.rest), d.read, d.Count)
+	}
+	return nil
+}
+
+// Shut is why a cell is shut, beside its settings.
+type Shut uint8
+
+// The reasons, as bits of the flags byte.
+const (
+	ShutFenced   Shut = 2
+	ShutBreached Shut = 4
+)
+
+const (
+	flagFrozen         = 1
+	flagShopperDeducts = 8
+	ackShift           = 4
+)
+
+// AppendSettings appends the 20 bytes of a cell's settings and flags: limit (3), hold in ms (4), opens
+// and closes (6 each), flags (1). Events and the packed cells of Redis share them.
+func AppendSettings(dst []byte, s stock.Settings, shut Shut) []byte {
+	flags := byte(shut) | byte(s.Ack)<<ackShift
+	if s.Frozen {
+		flags |= flagFrozen
+	}
+	if s.ShopperDeducts {
+		flags |= flagShopperDeducts
+	}
+	dst = appendUint(dst, uint64(s.Limit), 3)
+	dst = appendUint(dst, uint64(s.Hold.Milliseconds()), 4)
+	dst = appendUint(dst, uint64(s.OpensAtMS), 6)
+	dst = appendUint(dst, uint64(s.ClosesAtMS), 6)
+	return append(dst, flags)
+}
+
+// SettingsFrom reads what AppendSettings wrote. It panics if b is shorter than 20 bytes.
+func SettingsFrom(b []byte) (stock.Settings, Shut) {
+	flags := b[settingsBytes-1]
+	return stock.Settings{
+		Limit:          int64(uintAt(b, 0, 3)),
+		Hold:           time.Duration(uintAt(b, 3, 4)) * time.Millisecond,
+		OpensAtMS:      int64(uintAt(b, 7, 6)),
+		ClosesAtMS:     int64(uintAt(b, 13, 6)),
+		Ack:            stock.Ack(flags >> ackShift & 3),
+		ShopperDeducts: flags&flagShopperDeducts != 0,
+		Frozen:         flags&flagFrozen != 0,
+	}, Shut(flags) & (ShutFenced | ShutBreached)
+}
+
+// appendUint appends the low bytes of v, big-endian. A value that does not fit is a bug: cut off
+// silently it would be a wrong event.
+func appendUint(dst []byte, v uint64, bytes int) []byte {
+	if bytes < 8 && v>>(8*bytes) != 0 {
+		panic(fmt.Sprintf("event: %d does not fit into %d bytes", v, bytes))
+	}
+	for shift := 8 * (bytes - 1); shift >= 0; shift -= 8 {
+		dst = append(dst, byte(v>>shift))
+	}
+	return dst
+}
+
+func uintAt(b []byte, at, bytes int) uint64 {
+	if bytes == 8 {
+		return binary.BigEndian.Uint64(b[at:])
+	}
+	var v uint64
+	for _, c := range b[at : at+bytes] {
+		v = v<<8 | uint64(c)
+	}
+	return v
+}

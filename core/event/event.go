@@ -1,0 +1,91 @@
+// Package event owns the binary form of events: the bytes that a script appends to the outbox, that
+// Kafka carries and that the persister reads are the same. The form is described in docs/events.md
+// and written by lua/lib/outbox.lua; golden files hold both sides to it.
+package event
+
+import (
+	"fmt"
+
+	"sluice/core/stock"
+)
+
+// Kind is what an event did.
+type Kind uint8
+
+// The kinds, appended to and never renumbered.
+const (
+	KindReserve     Kind = 1 // avail -> held
+	KindConfirm     Kind = 2 // held -> sold
+	KindRelease     Kind = 3 // held -> avail, by request
+	KindExpire      Kind = 4 // held -> avail, by deadline
+	KindDeduct      Kind = 5 // avail -> sold
+	KindAdjust      Kind = 6 // total and avail by a delta, settings
+	KindTransferOut Kind = 7 // units leave for another cell
+	KindTransferIn  Kind = 8 // units arrive from another cell
+)
+
+var kindNames = [...]string{
+	"none", "reserve", "confirm", "release", "expire", "deduct", "adjust", "transfer_out", "transfer_in",
+}
+
+// String is the kind's word.
+func (k Kind) String() string {
+	if k.known() {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+func (k Kind) known() bool { return k >= KindReserve && k <= KindTransferIn }
+
+// Adjusts reports whether events of the kind carry a Change.
+func (k Kind) Adjusts() bool { return k >= KindAdjust && k <= KindTransferIn }
+
+// State is the state of a reservation after an event of the kind.
+func (k Kind) State() stock.State {
+	switch k {
+	case KindReserve:
+		return stock.StateHeld
+	case KindConfirm, KindDeduct:
+		return stock.StateConfirmed
+	case KindRelease:
+		return stock.StateReleased
+	case KindExpire:
+		return stock.StateExpired
+	case KindAdjust, KindTransferOut, KindTransferIn:
+		return stock.StateAdjusted
+	}
+	return stock.StateNone
+}
+
+// Event is what one effect did to one cell, with all that is needed to repeat it.
+type Event struct {
+	Kind        Kind
+	Reservation stock.ReservationID
+	User        int64
+	Quantity    int64 // 0 for the kinds that carry a Change
+	Fingerprint uint32
+	Cell        stock.Cell
+	stock.Mark
+	Avail, Held, Sold int64 // the cell's balances after the event
+	DeadlineMS        int64 // of the reservation; 0 if it never was held
+	Change            Change
+}
+
+// Total is the cell's total after the event.
+func (e *Event) Total() int64 { return e.Avail + e.Held + e.Sold }
+
+// Change is what an adjustment did, the zero value for other kinds.
+type Change struct {
+	Delta    int64
+	Fields   stock.Fields   // which settings were set
+	Settings stock.Settings // all settings after the event
+	Reason   string
+}
+
+// Batch is the events of one vector: one outbox entry, one Kafka message.
+type Batch struct {
+	Partition int
+	TimeMS    int64 // Redis time of the vector
+	Events    []Event
+}

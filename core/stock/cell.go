@@ -1,0 +1,55 @@
+package stock
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+)
+
+// CellBytes is the length of a cell's binary form: SKU (8), pool (4) and bucket (2), big-endian.
+const CellBytes = 14
+
+// PartitionsDefault is the number of partitions of a deployment that did not choose one.
+const PartitionsDefault = 64
+
+// Cell names the stock of one SKU in one pool and one bucket: the unit of atomicity.
+type Cell struct {
+	SKU    int64  // 1 to 2^63-1
+	Pool   uint32 // 0 is the SKU's normal stock, any other number is the sale that owns the pool
+	Bucket uint16
+}
+
+// Append appends the cell's binary form, CellBytes long, to dst.
+func (c Cell) Append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(c.SKU))
+	dst = binary.BigEndian.AppendUint32(dst, c.Pool)
+	return binary.BigEndian.AppendUint16(dst, c.Bucket)
+}
+
+// CellFrom reads the binary form of a cell from the first CellBytes of b. It panics if b is shorter.
+func CellFrom(b []byte) Cell {
+	return Cell{
+		SKU:    int64(binary.BigEndian.Uint64(b)),
+		Pool:   binary.BigEndian.Uint32(b[8:]),
+		Bucket: binary.BigEndian.Uint16(b[12:]),
+	}
+}
+
+// Partition is the logical shard of the cell among partitions (at least 1). It is part of every
+// reservation id, so it never changes: FNV-1a over the binary form, its halves folded together
+// because the low bits alone mix too little for consecutive SKUs.
+func (c Cell) Partition(partitions int) int {
+	h := fnv.New64a()
+	var buf [CellBytes]byte
+	_, _ = h.Write(c.Append(buf[:0])) // a hash's Write never fails
+	sum := h.Sum64()
+	return int((sum ^ sum>>32) & 0xffffffff % uint64(partitions))
+}
+
+// String is the cell as people read it: SKU, then pool and bucket where they are not the normal ones.
+func (c Cell) String() string {
+	if c.Pool == 0 && c.Bucket == 0 {
+		return fmt.Sprintf("sku %d", c.SKU)
+	}
+	return fmt.Sprintf("sku %d, sale %d, bucket %d", c.SKU, c.Pool, c.Bucket)
+}

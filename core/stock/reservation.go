@@ -1,0 +1,143 @@
+package stock
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/fnv"
+)
+
+// ReservationBytes is the length of a reservation id.
+const ReservationBytes = 16
+
+// ErrReservationID tells that a text is no reservation id.
+var ErrReservationID = errors.New("a reservation id is 32 lower-case hexadecimal digits")
+
+// ReservationID is a reservation's partition (2 bytes, big-endian) and a hash (14 bytes) of who asked
+// for what under which Idempotency-Key, so that the same request always finds the same record.
+// Adjustments and the halves of a transfer have ids of the same form.
+type ReservationID [ReservationBytes]byte
+
+// Identity is what makes two requests the same request.
+type Identity struct {
+	User  int64
+	Route Op     // what was asked for: a reserve and a deduct under one key are two requests
+	Cell  Cell   // the bucket is not part of the identity, but decides the partition
+	Key   string // the Idempotency-Key, without quotes
+}
+
+// ID is the reservation id of the identity in a deployment of so many partitions.
+func (i Identity) ID(partitions int) ReservationID {
+	var buf [64 + KeyBytesMax]byte
+	b := binary.BigEndian.AppendUint64(buf[:0], uint64(i.User))
+	b = append(b, byte(i.Route))
+	b = binary.BigEndian.AppendUint64(b, uint64(i.Cell.SKU))
+	b = binary.BigEndian.AppendUint32(b, i.Cell.Pool)
+	b = append(b, i.Key...) // last and of free length: every other part has a fixed one
+	sum := sha256.Sum256(b)
+
+	var id ReservationID
+	binary.BigEndian.PutUint16(id[:], uint16(i.Cell.Partition(partitions)))
+	copy(id[2:], sum[:])
+	return id
+}
+
+// TransferIDs are the ids of the two halves of a transfer: the one that takes units out of the cell
+// from, and the one that brings them into the cell to. They differ in their partition and in their
+// last bit only, so that reconciliation can match them, also where both cells share a partition.
+func TransferIDs(user int64, from, to Cell, key string, partitions int) (out, in ReservationID) {
+	out = Identity{User: user, Route: OpAdjust, Cell: from, Key: "transfer " + to.String() + " " + key}.ID(partitions)
+	out[ReservationBytes-1] &^= 1
+	in = out
+	binary.BigEndian.PutUint16(in[:], uint16(to.Partition(partitions)))
+	in[ReservationBytes-1] |= 1
+	return out, in
+}
+
+// Partition is the shard in which the reservation lives.
+func (id ReservationID) Partition() int { return int(binary.BigEndian.Uint16(id[:])) }
+
+// String is the id as 32 lower-case hexadecimal digits.
+func (id ReservationID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseReservationID reads what String wrote, and nothing else: upper-case digits are refused, so
+// that one reservation has one name.
+func ParseReservationID(text string) (ReservationID, error) {
+	var id ReservationID
+	if len(text) != 2*ReservationBytes {
+		return id, ErrReservationID
+	}
+	for i := range len(text) {
+		if c := text[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return id, ErrReservationID
+		}
+	}
+	if _, err := hex.Decode(id[:], []byte(text)); err != nil {
+		return id, fmt.Errorf("%w: %w", ErrReservationID, err)
+	}
+	return id, nil
+}
+
+// FingerprintOf condenses the parts of a request that its id does not cover. The same id with another
+// fingerprint is a mismatch.
+func FingerprintOf(parts ...any) uint32 {
+	h := fnv.New32a()
+	_, _ = fmt.Fprintf(h, "%q", parts) // a hash's Write never fails
+	return h.Sum32()
+}
+
+// TakeFingerprint is the fingerprint of a reserve or deduct of so many units.
+func TakeFingerprint(quantity int64) uint32 {
+	h := fnv.New32a()
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(quantity))
+	_, _ = h.Write(b[:]) // a hash's Write never fails
+	return h.Sum32()
+}
+
+// State is where a reservation stands. Held is the only state that is not final.
+type State uint8
+
+// The states, as Redis stores them. The numbers are part of the stored format.
+const (
+	StateNone      State = 0 // no such reservation
+	StateHeld      State = 1
+	StateConfirmed State = 2 // by confirm, or from the start by deduct
+	StateReleased  State = 3
+	StateExpired   State = 4
+	StateAdjusted  State = 5 // the record of an adjustment or of one half of a transfer
+)
+
+var stateNames = [...]string{"none", "held", "confirmed", "released", "expired", "adjusted"}
+
+// String is the state's word.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("state(%d)", uint8(s))
+}
+
+// Reservation is the record of one reservation, deduction or adjustment.
+type Reservation struct {
+	ID          ReservationID
+	State       State // StateNone: no such reservation, and no other member means anything
+	Counted     bool  // counts against its user's limit
+	Cell        Cell
+	User        int64
+	Quantity    int64
+	Fingerprint uint32
+	Seq         uint64 // of the last event about it
+	DeadlineMS  int64  // Redis time at which a held reservation expires; 0 if it never was held
+}
+
+// StateAt is the state as of a Redis time: a held reservation is expired from its deadline on, also
+// before the sweep has given its units back.
+func (r Reservation) StateAt(nowMS int64) State {
+	if r.State == StateHeld && nowMS >= r.DeadlineMS {
+		return StateExpired
+	}
+	return r.State
+}

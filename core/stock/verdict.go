@@ -1,0 +1,42 @@
+package stock
+
+import "fmt"
+
+// Verdict is what a script decided about one request. Everything but VerdictOK changed nothing,
+// except that VerdictFenced and VerdictFrozen may have shut the cell.
+type Verdict uint8
+
+// The verdicts. Codes are appended to and never renumbered: scripts, nodes of two versions and
+// stored answers share them.
+const (
+	VerdictOK                 Verdict = 0
+	VerdictReplayed           Verdict = 1  // the same request was decided before; its record is the answer
+	VerdictSoldOut            Verdict = 2  // avail is less than the quantity
+	VerdictLimitReached       Verdict = 3  // the user would hold and own more units than the limit
+	VerdictNotLoaded          Verdict = 4  // no such cell
+	VerdictNotOpen            Verdict = 5  // the window has not opened
+	VerdictClosed             Verdict = 6  // the window has closed
+	VerdictFrozen             Verdict = 7  // selling was stopped by an admin or by a breach of conservation
+	VerdictFenced             Verdict = 8  // the cell's Redis state is older than what was acknowledged
+	VerdictMismatch           Verdict = 9  // the id is taken by another request
+	VerdictUnknownReservation Verdict = 10 // no such reservation
+	VerdictWrongState         Verdict = 11 // the reservation, or the cell to create, is in a state that forbids it
+	VerdictWrongUser          Verdict = 12 // the reservation is another user's
+	VerdictBackpressure       Verdict = 13 // the outbox is over its budget
+)
+
+var verdictNames = [...]string{
+	"ok", "replayed", "sold_out", "limit_reached", "not_loaded", "not_open", "closed", "frozen", "fenced",
+	"mismatch", "unknown_reservation", "wrong_state", "wrong_user", "backpressure",
+}
+
+// Verdicts is the number of verdicts.
+const Verdicts = len(verdictNames)
+
+// String is the verdict's word, the same in Lua, JSON and metrics.
+func (v Verdict) String() string {
+	if int(v) < len(verdictNames) {
+		return verdictNames[v]
+	}
+	return fmt.Sprintf("verdict(%d)", uint8(v))
+}
