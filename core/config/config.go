@@ -1,0 +1,54 @@
+// Package config owns the settings that several services share: their names, defaults and bounds, and
+// the clients built from them. A group is embedded into a service's own Config, and kong reads it from
+// flags and environment; the environment variable of --some-flag is SLUICE_SOME_FLAG.
+//
+// Secrets have no flags, because every process of a machine can read another's arguments: they come
+// from the environment (LoadSecrets) or from files. Nothing in here prints them.
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Faults collects everything that is wrong with a configuration, so that one run names all of it.
+type Faults struct{ faults []error }
+
+// Add notes that a setting's value is not what is wanted.
+func (f *Faults) Add(setting string, value any, want string) {
+	f.faults = append(f.faults, fmt.Errorf("%s: %v: want %s", setting, value, want))
+}
+
+// Missing notes that a setting has no value and needs one.
+func (f *Faults) Missing(setting, want string) {
+	f.faults = append(f.faults, fmt.Errorf("%s: missing: want %s", setting, want))
+}
+
+// Include adds the faults of a nested configuration, as its Validate returned them.
+func (f *Faults) Include(err error) {
+	if err != nil {
+		f.faults = append(f.faults, err)
+	}
+}
+
+// Err is all faults joined, nil if there are none.
+func (f *Faults) Err() error { return errors.Join(f.faults...) }
+
+// Between notes a fault unless low <= value <= high.
+func Between[T cmp.Ordered](f *Faults, setting string, value, low, high T) {
+	if value < low || value > high {
+		f.Add(setting, value, fmt.Sprintf("%v to %v", low, high))
+	}
+}
+
+// OneOf notes a fault unless value is one of the words.
+func OneOf(f *Faults, setting, value string, words ...string) {
+	for _, word := range words {
+		if value == word {
+			return
+		}
+	}
+	f.Add(setting, fmt.Sprintf("%q", value), strings.Join(words, ", "))
+}

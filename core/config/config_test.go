@@ -1,0 +1,182 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/core/config"
+)
+
+// groups are all groups with values that are in order.
+func groups() (config.Redis, config.MySQL, config.Kafka, config.Stock, config.Ops, config.Log) {
+	return config.Redis{Addrs: []string{"localhost:6379"}, CallTimeout: time.Second, ReplicaTimeout: time.Second},
+		config.MySQL{DSN: "root:x@tcp(localhost:3306)/sluice", ConnsMax: 8, Timeout: time.Second},
+		config.Kafka{Brokers: []string{"localhost:9092"}, Topic: "t", Group: "g", Partitions: 8, Replication: 1},
+		config.Stock{Partitions: 64, Deployment: "d", Retention: time.Hour, OutboxEntriesMax: 1000, Ack: "log"},
+		config.Ops{Listen: "127.0.0.1:0"},
+		config.Log{Level: "info", Format: "json"}
+}
+
+func TestValidateAcceptsWhatIsInOrder(t *testing.T) {
+	t.Parallel()
+	redis, mysql, kafka, stock, ops, log := groups()
+	for _, group := range []interface{ Validate() error }{redis, mysql, kafka, stock, ops, log} {
+		if err := group.Validate(); err != nil {
+			t.Errorf("%T: %v", group, err)
+		}
+	}
+}
+
+func TestValidateNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		group interface{ Validate() error }
+		want  []string
+	}{
+		{config.Redis{}, []string{"redis-addr: missing", "redis-call-timeout: 0s: want 1ms to 10s", "redis-replica-timeout: 0s"}},
+		{config.Redis{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
+		{config.MySQL{}, []string{"mysql-dsn: missing", "SLUICE_MYSQL_DSN", "mysql-conns-max: 0: want 1 to 1000", "mysql-timeout: 0s"}},
+		{config.Kafka{Brokers: []string{"a:"}}, []string{`kafka-brokers: "a:"`, `kafka-topic: ""`, "kafka-group", "kafka-partitions: 0", "kafka-replication: 0"}},
+		{config.Stock{Deployment: "a b", Ack: "never"}, []string{"partitions: 0: want 1 to 4096", `deployment: "a b"`, "retention: 0s", "outbox-entries-max: 0", `ack: "never": want redis, replica, log`}},
+		{config.Ops{Listen: "80"}, []string{`ops-listen: "80"`}},
+		{config.Log{Level: "loud", Format: "xml"}, []string{`log-level: "loud"`, `log-format: "xml"`}},
+	} {
+		err := c.group.Validate()
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%T: %v\nlacks %q", c.group, err, want)
+			}
+		}
+	}
+}
+
+// Every setting has a flag, its environment variable by the one rule, a group, a help text and a word on
+// what it costs; every secret has an environment variable and no flag.
+func TestTagsFollowTheRule(t *testing.T) {
+	t.Parallel()
+	redis, mysql, kafka, stock, ops, log := groups()
+	for _, group := range []any{redis, mysql, kafka, stock, ops, log} {
+		typ := reflect.TypeOf(group)
+		for i := range typ.NumField() {
+			field := typ.Field(i)
+			at := typ.Name() + "." + field.Name
+			if field.Type == reflect.TypeFor[config.Secret]() {
+				if field.Tag.Get("kong") != "-" || !strings.HasPrefix(field.Tag.Get("env"), "SLUICE_") || field.Tag.Get("help") == "" {
+					t.Errorf("%s: tags of a secret: %s", at, field.Tag)
+				}
+				continue
+			}
+			flag := field.Tag.Get("name")
+			if want := "SLUICE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")); flag == "" || field.Tag.Get("env") != want {
+				t.Errorf("%s: flag %q, env %q, want %q", at, flag, field.Tag.Get("env"), want)
+			}
+			for _, tag := range []string{"group", "help", "cost"} {
+				if field.Tag.Get(tag) == "" {
+					t.Errorf("%s: no %s", at, tag)
+				}
+			}
+		}
+	}
+}
+
+func TestSecretIsNeverShown(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2"
+	s := config.MySQL{DSN: secret}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "dsn", s.DSN, "config", s, "pointer", &s)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "dsn", s.DSN, "config", s, "pointer", &s)
+	encoded, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := log.String() + string(encoded)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {
+		shown += fmt.Sprintf(verb, s.DSN) + fmt.Sprintf(verb, s) + fmt.Sprintf(verb, &s)
+	}
+	for _, form := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret)} {
+		if strings.Contains(shown, form) {
+			t.Errorf("%s is shown in %s", form, shown)
+		}
+	}
+	if s.DSN.Reveal() != secret {
+		t.Errorf("Reveal gives %q", s.DSN.Reveal())
+	}
+}
+
+// A DSN is never part of an error, however malformed it is and wherever its password ended up.
+func TestDSNIsNotInErrors(t *testing.T) {
+	t.Parallel()
+	const password = "hunter2"
+	file := filepath.Join(t.TempDir(), "dsn")
+	for _, dsn := range []string{
+		"root:hunter2@tcp(127.0.0.1:1)/sluice", // well formed; nobody listens
+		"root:hunter2@tcp(127.0.0.1:1)/",
+		"root:hunter2@tcp(127.0.0.1:1)",
+		"root:hunter2/sluice",
+		"root:hunter2@/",
+		"root:hunter2@udp(127.0.0.1:1)/sluice",
+		"root:hunter2(127.0.0.1:1)/sluice",
+		"root:hunter2@tcp(127.0.0.1:1/sluice",
+		"root@tcp(127.0.0.1:1)/sluice?parseTime=hunter2",
+		"root@tcp(127.0.0.1:1)/sluice?hunter2=%zz",
+		"root:hunter2@tcp(127.0.0.1:1)/sluice?tls=skip-verify",
+		"root:hunter2@tcp(127.0.0.1:1)/sluice?tls=hunter2",
+	} {
+		if err := os.WriteFile(file, []byte(dsn+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []config.MySQL{
+			{DSN: config.Secret(dsn), ConnsMax: 1, Timeout: time.Second},
+			{DSNFile: file, ConnsMax: 1, Timeout: time.Second},
+		} {
+			_, err := m.Open(t.Context())
+			if err == nil {
+				t.Fatalf("%s: opened", dsn)
+			}
+			if text := fmt.Sprintf("%v %+v %#v %v", err, err, err, m.Validate()); strings.Contains(text, password) {
+				t.Errorf("%s: the error shows the password: %s", dsn, text)
+			}
+		}
+	}
+}
+
+func TestLoadSecrets(t *testing.T) {
+	t.Parallel()
+	type command struct {
+		config.MySQL
+		Nested struct{ Redis config.Redis }
+		hidden config.Redis
+	}
+	env := map[string]string{"SLUICE_MYSQL_DSN": "dsn", "SLUICE_REDIS_PASSWORD": "pw"}
+	var c command
+	config.LoadSecrets(&c, func(key string) (string, bool) { text, ok := env[key]; return text, ok })
+	if c.DSN.Reveal() != "dsn" || c.Nested.Redis.Password.Reveal() != "pw" || c.hidden.Password != "" {
+		t.Errorf("loaded %q and %q", c.DSN.Reveal(), c.Nested.Redis.Password.Reveal())
+	}
+}
+
+func TestSecretFileIsBounded(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (config.MySQL{DSNFile: file}).OpenUnchecked(); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("a file of 1 MB as a DSN: %v", err)
+	}
+	if _, err := (config.Redis{PasswordFile: filepath.Join(t.TempDir(), "none")}).Client(); err == nil {
+		t.Error("a missing password file: no error")
+	}
+	if _, err := (config.Redis{TLSCAFile: file}).Client(); err == nil {
+		t.Error("a CA file without certificates: no error")
+	}
+}

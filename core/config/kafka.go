@@ -1,0 +1,26 @@
+package config
+
+// Kafka says where events travel.
+type Kafka struct {
+	Brokers     []string `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT" help:"Kafka brokers to start from, separated by commas." cost:"none"`
+	Topic       string   `name:"kafka-topic" env:"SLUICE_KAFKA_TOPIC" group:"Kafka" default:"sluice.events.v1" help:"Topic of the events." cost:"none"`
+	Group       string   `name:"kafka-group" env:"SLUICE_KAFKA_GROUP" group:"Kafka" default:"sluice-persister" help:"Consumer group of the persisters." cost:"another group reads everything again; that is harmless, but slow"`
+	Partitions  int      `name:"kafka-partitions" env:"SLUICE_KAFKA_PARTITIONS" group:"Kafka" default:"8" help:"Partitions of the topic when migrate creates it; also the number of persister workers that can be busy." cost:"each takes memory and files of the brokers, and a fetch of the persisters"`
+	Replication int      `name:"kafka-replication" env:"SLUICE_KAFKA_REPLICATION" group:"Kafka" default:"1" help:"Copies of the topic when migrate creates it. With 3, two must have an event before it counts as written." cost:"each is written and stored again; below 3 a lost disk can lose events that Redis has to keep"`
+}
+
+// Validate joins all faults of the group.
+func (k Kafka) Validate() error {
+	var f Faults
+	if len(k.Brokers) == 0 {
+		f.Missing("kafka-brokers", "host:port of brokers")
+	}
+	for _, addr := range k.Brokers {
+		hostPort(&f, "kafka-brokers", addr)
+	}
+	name(&f, "kafka-topic", k.Topic)
+	name(&f, "kafka-group", k.Group)
+	Between(&f, "kafka-partitions", k.Partitions, 1, 1000)
+	Between(&f, "kafka-replication", k.Replication, 1, 7)
+	return f.Err()
+}

@@ -1,0 +1,166 @@
+package config
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// MySQL says where the ledger lives, and bounds what is asked of it.
+type MySQL struct {
+	DSN       Secret        `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Database, as user:password@tcp(host:port)/name or user:password@unix(/socket)/name."`
+	DSNFile   string        `name:"mysql-dsn-file" env:"SLUICE_MYSQL_DSN_FILE" group:"MySQL" placeholder:"PATH" help:"File with the DSN, instead of SLUICE_MYSQL_DSN." cost:"none"`
+	TLSCAFile string        `name:"mysql-tls-ca-file" env:"SLUICE_MYSQL_TLS_CA_FILE" group:"MySQL" placeholder:"PATH" help:"Connect by TLS and trust the authorities of this PEM file, no others." cost:"some CPU at each end"`
+	ConnsMax  int           `name:"mysql-conns-max" env:"SLUICE_MYSQL_CONNS_MAX" group:"MySQL" default:"8" help:"Connections of one process." cost:"each takes memory of the server; more than its cores rarely helps"`
+	Timeout   time.Duration `name:"mysql-timeout" env:"SLUICE_MYSQL_TIMEOUT" group:"MySQL" default:"5s" help:"How long to wait for the server to take or give the next bytes. A commit that timed out has an unknown outcome." cost:"higher: a server that hangs is noticed later"`
+}
+
+const (
+	dialTimeout  = 2 * time.Second
+	connLifetime = 3 * time.Minute // so that connections move to a server that took over
+	dsnForm      = "user:password@tcp(host:port)/database or user:password@unix(/socket)/database"
+)
+
+// Validate joins all faults of the group. A DSN in a file is read when the database is opened.
+func (m MySQL) Validate() error {
+	var f Faults
+	switch {
+	case m.DSN == "" && m.DSNFile == "":
+		f.Missing("mysql-dsn", "the environment variable SLUICE_MYSQL_DSN, or --mysql-dsn-file")
+	case m.DSN != "":
+		if _, err := parseDSN(m.DSN); err != nil {
+			f.Include(err)
+		}
+	}
+	Between(&f, "mysql-conns-max", m.ConnsMax, 1, 1000)
+	Between(&f, "mysql-timeout", m.Timeout, 100*time.Millisecond, 5*time.Minute)
+	return f.Err()
+}
+
+// Open connects, and refuses a server that could forget what it committed. The caller closes the
+// database.
+func (m MySQL) Open(ctx context.Context) (*sql.DB, error) {
+	db, err := m.OpenUnchecked()
+	if err != nil {
+		return nil, err
+	}
+	faults, err := DurabilityFaults(ctx, db)
+	if err == nil && len(faults) > 0 {
+		err = errors.Join(faults...)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open mysql: %w", err), db.Close())
+	}
+	return db, nil
+}
+
+// OpenUnchecked is Open without asking the server anything, for doctor and for tests.
+func (m MySQL) OpenUnchecked() (*sql.DB, error) {
+	options, err := m.options()
+	if err != nil {
+		return nil, fmt.Errorf("configure mysql: %w", err)
+	}
+	inner, err := mysql.NewConnector(options)
+	if err != nil {
+		return nil, errors.New("configure mysql: the driver refuses the DSN") // its error may quote the password
+	}
+	db := sql.OpenDB(connector{inner})
+	db.SetMaxOpenConns(m.ConnsMax)
+	db.SetMaxIdleConns(m.ConnsMax)
+	db.SetConnMaxLifetime(connLifetime)
+	return db, nil
+}
+
+// options are the DSN's with everything overruled that could lose, leak or misread data.
+func (m MySQL) options() (*mysql.Config, error) {
+	dsn, err := m.DSN.fromFile(m.DSNFile)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := clientTLS(m.TLSCAFile)
+	if err != nil {
+		return nil, err
+	}
+	if tlsConfig != nil {
+		c.TLS, c.TLSConfig = tlsConfig, ""
+	}
+	c.Timeout, c.ReadTimeout, c.WriteTimeout = dialTimeout, m.Timeout, m.Timeout
+	c.RejectReadOnly = true // a demoted primary's connections are dropped, not used on
+	c.CheckConnLiveness = true
+	c.ParseTime, c.Loc = true, time.UTC
+	c.ClientFoundRows = false // affected rows are rows that changed
+	c.MultiStatements = false
+	c.AllowAllFiles = false
+	c.AllowCleartextPasswords = false
+	c.AllowFallbackToPlaintext = false
+	c.AllowOldPasswords = false
+	c.Logger = &mysql.NopLogger{} // what it would say comes as an error too
+	if c.Params == nil {
+		c.Params = map[string]string{}
+	}
+	c.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'" // a value that does not fit is an error
+	c.Params["time_zone"] = "'+00:00'"
+	return c, nil
+}
+
+// parseDSN never passes the driver's own error on: for some malformed DSNs it quotes the password.
+func parseDSN(dsn Secret) (*mysql.Config, error) {
+	c, err := mysql.ParseDSN(dsn.Reveal())
+	switch {
+	case err != nil:
+		return nil, errors.New("mysql-dsn: malformed: want " + dsnForm)
+	case c.Net != "tcp" && c.Net != "unix":
+		return nil, errors.New("mysql-dsn: neither tcp nor unix: want " + dsnForm)
+	case c.DBName == "":
+		return nil, errors.New("mysql-dsn: no database: want " + dsnForm)
+	case c.TLSConfig == "preferred" || c.TLSConfig == "skip-verify":
+		return nil, errors.New("mysql-dsn: tls=" + c.TLSConfig + " protects from nobody: want --mysql-tls-ca-file")
+	}
+	return c, nil
+}
+
+// connector sets what a session needs and no DSN can say to MySQL and MariaDB alike.
+type connector struct{ driver.Connector }
+
+// Connect implements driver.Connector.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // database/sql recognises the driver's own errors
+	}
+	session, ok := conn.(driver.ExecerContext)
+	if !ok {
+		return nil, errors.Join(errors.New("the driver cannot execute statements"), conn.Close())
+	}
+	if _, err := session.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// DurabilityFaults asks a server whether a commit survives a crash, and names each setting that says no.
+func DurabilityFaults(ctx context.Context, db *sql.DB) ([]error, error) {
+	var flush, syncBinlog int64
+	var binlog bool
+	row := db.QueryRowContext(ctx, "SELECT @@innodb_flush_log_at_trx_commit, @@sync_binlog, @@log_bin")
+	if err := row.Scan(&flush, &syncBinlog, &binlog); err != nil {
+		return nil, fmt.Errorf("read server settings: %w", err)
+	}
+	var faults []error
+	if flush != 1 {
+		faults = append(faults, fmt.Errorf("innodb_flush_log_at_trx_commit is %d: a crash loses commits: set it to 1", flush))
+	}
+	if binlog && syncBinlog != 1 {
+		faults = append(faults, fmt.Errorf("sync_binlog is %d: a crash loses commits: set it to 1", syncBinlog))
+	}
+	return faults, nil
+}

@@ -1,0 +1,27 @@
+package config
+
+// Ops is the port for operators: health, metrics and profiles. It has no access control of its own.
+type Ops struct {
+	Listen string `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Operations" default:"127.0.0.1:9180" help:"Address of /livez, /readyz, /metrics and /debug/pprof; port 0 takes a free one. Reachable by whom you let reach it: keep it off the internet." cost:"none"`
+}
+
+// Validate joins all faults of the group.
+func (o Ops) Validate() error {
+	var f Faults
+	hostPort(&f, "ops-listen", o.Listen)
+	return f.Err()
+}
+
+// Log is how a process speaks, on stderr. It belongs to the root of the command line.
+type Log struct {
+	Level  string `name:"log-level" env:"SLUICE_LOG_LEVEL" group:"Operations" default:"info" help:"The least level that is logged: debug, info, warn or error." cost:"debug: a line per connection and retry"`
+	Format string `name:"log-format" env:"SLUICE_LOG_FORMAT" group:"Operations" default:"text" help:"Form of the log on stderr: text or json." cost:"none"`
+}
+
+// Validate joins all faults of the group.
+func (l Log) Validate() error {
+	var f Faults
+	OneOf(&f, "log-level", l.Level, "debug", "info", "warn", "error")
+	OneOf(&f, "log-format", l.Format, "text", "json")
+	return f.Err()
+}

@@ -1,0 +1,85 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"reflect"
+)
+
+// secretBytesMax is far above any password, key or DSN, and far below a file named by mistake.
+const secretBytesMax = 64 << 10
+
+// Secret is a text that is never shown: every way of formatting it gives asterisks.
+type Secret string
+
+const hidden = "******"
+
+// Reveal is the secret itself, for the one call that needs it.
+func (s Secret) Reveal() string { return string(s) }
+
+// Format implements fmt.Formatter, for every verb.
+func (s Secret) Format(f fmt.State, _ rune) {
+	if s != "" {
+		_, _ = io.WriteString(f, hidden) // as fmt itself: a failing writer is noticed by who owns it
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler, and with it JSON.
+func (s Secret) MarshalText() ([]byte, error) { return fmt.Append(nil, s), nil }
+
+// LogValue implements slog.LogValuer.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
+
+// LoadSecrets sets every field of type Secret in the struct that target points to, and in the structs
+// nested in it, from the environment variable of its env tag. Kong must not know these fields
+// (kong:"-"): it would give them flags.
+func LoadSecrets(target any, lookup func(string) (string, bool)) {
+	loadSecrets(reflect.ValueOf(target).Elem(), lookup)
+}
+
+func loadSecrets(value reflect.Value, lookup func(string) (string, bool)) {
+	for i := range value.NumField() {
+		field := value.Field(i)
+		switch {
+		case !field.CanSet():
+		case field.Type() == reflect.TypeFor[Secret]():
+			if text, ok := lookup(value.Type().Field(i).Tag.Get("env")); ok {
+				field.SetString(text)
+			}
+		case field.Kind() == reflect.Struct:
+			loadSecrets(field, lookup)
+		}
+	}
+}
+
+// fromFile is the secret itself if it is set, else what its file holds, without the line end that
+// editors add. Both empty is no secret.
+func (s Secret) fromFile(path string) (Secret, error) {
+	if s != "" || path == "" {
+		return s, nil
+	}
+	text, err := readBounded(path)
+	if err != nil {
+		return "", err
+	}
+	return Secret(bytes.TrimRight(text, "\r\n")), nil
+}
+
+func readBounded(path string) ([]byte, error) {
+	file, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("read secret: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, secretBytesMax+1))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("read secret %s: %w", path, err)
+	}
+	if len(text) > secretBytesMax {
+		return nil, fmt.Errorf("read secret %s: more than %d bytes", path, secretBytesMax)
+	}
+	return text, nil
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// Stock is what all processes of a deployment must agree on.
+type Stock struct {
+	Partitions       int           `name:"partitions" env:"SLUICE_PARTITIONS" group:"Stock" default:"64" help:"Logical shards. Fixed when a deployment is born: part of every reservation id, and checked against Redis at start." cost:"more: smaller vectors and more polling; fewer: fewer Redis nodes can share the load"`
+	Deployment       string        `name:"deployment" env:"SLUICE_DEPLOYMENT" group:"Stock" default:"sluice" help:"Name of the deployment, written into Redis and checked at start, so that nobody sells from another's Redis." cost:"none"`
+	Retention        time.Duration `name:"retention" env:"SLUICE_RETENTION" group:"Stock" default:"24h" help:"How long a finished reservation still answers to its Idempotency-Key. Below 24h the API's promise does not hold." cost:"higher: about 165 bytes of Redis memory per finished reservation for that long"`
+	OutboxEntriesMax int64         `name:"outbox-entries-max" env:"SLUICE_OUTBOX_ENTRIES_MAX" group:"Stock" default:"50000" help:"Outbox entries per partition above which reserves are refused (backpressure) while MySQL or Kafka is down." cost:"higher: more Redis memory in an outage, at up to 12 KB an entry"`
+	Ack              string        `name:"ack" env:"SLUICE_ACK" group:"Stock" default:"redis" help:"When a request is acknowledged, unless its sale says otherwise: redis (after the script), replica (after a replica has it), log (after Kafka has it, acks=all)." cost:"replica and log add a round trip to every answer; redis can lose its last second in a crash"`
+}
+
+// Validate joins all faults of the group.
+func (s Stock) Validate() error {
+	var f Faults
+	Between(&f, "partitions", s.Partitions, 1, 4096)
+	name(&f, "deployment", s.Deployment)
+	Between(&f, "retention", s.Retention, time.Second, 30*24*time.Hour)
+	Between(&f, "outbox-entries-max", s.OutboxEntriesMax, 100, 10_000_000)
+	OneOf(&f, "ack", s.Ack, "redis", "replica", "log")
+	return f.Err()
+}
+
+// AckLevel is Ack as the rules know it.
+func (s Stock) AckLevel() (stock.Ack, error) {
+	level, err := stock.ParseAck(s.Ack)
+	if err != nil {
+		return 0, fmt.Errorf("ack: %w", err)
+	}
+	return level, nil
+}
+
+// name notes a fault unless value can be a Kafka topic, a consumer group and a file name alike.
+func name(f *Faults, setting, value string) {
+	ok := len(value) >= 1 && len(value) <= 200
+	for _, c := range value {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-')
+	}
+	if !ok {
+		f.Add(setting, fmt.Sprintf("%q", value), "1 to 200 letters, digits, dots, dashes or underscores")
+	}
+}

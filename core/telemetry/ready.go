@@ -1,0 +1,96 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// probeTimeout bounds one check, so that an orchestrator always gets an answer in time.
+const probeTimeout = time.Second
+
+// Check is one thing that must hold before a process may be sent work.
+type Check struct {
+	Name  string
+	Probe func(ctx context.Context) error // nil error: it holds
+}
+
+// readiness answers /readyz. At most one probe of each check runs at a time, and requests share it, so
+// that a dependency that hangs cannot pile up goroutines.
+type readiness struct {
+	checks   []Check
+	probes   singleflight.Group
+	draining atomic.Bool
+}
+
+type result struct {
+	Name   string `json:"name"`
+	Status string `json:"status"` // ok or fail
+	Error  string `json:"error,omitempty"`
+}
+
+type report struct {
+	Status string   `json:"status"` // ok, fail or draining
+	Checks []result `json:"checks"` // the failing ones; all with ?verbose
+}
+
+// ServeHTTP implements http.Handler.
+func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	answer := report{Status: "ok", Checks: []result{}}
+	for _, res := range r.run(req.Context()) {
+		if res.Status != "ok" {
+			answer.Status = "fail"
+		}
+		if res.Status != "ok" || req.URL.Query().Has("verbose") {
+			answer.Checks = append(answer.Checks, res)
+		}
+	}
+	if r.draining.Load() {
+		answer.Status = "draining"
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if answer.Status != "ok" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(answer) // the client has gone: nobody to tell
+}
+
+func (r *readiness) run(ctx context.Context) []result {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	results := make([]result, len(r.checks))
+	var wait sync.WaitGroup
+	for i, check := range r.checks {
+		wait.Go(func() {
+			results[i] = result{Name: check.Name, Status: "ok"}
+			if err := r.probe(ctx, check); err != nil {
+				results[i].Status, results[i].Error = "fail", err.Error()
+			}
+		})
+	}
+	wait.Wait()
+	return results
+}
+
+// probe returns when the context ends, even if the check does not.
+func (r *readiness) probe(ctx context.Context, check Check) error {
+	answer := r.probes.DoChan(check.Name, func() (any, error) {
+		// The first request may go away while another waits for the same probe.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
+		defer cancel()
+		return nil, check.Probe(ctx)
+	})
+	select {
+	case r := <-answer:
+		return r.Err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer within %v", probeTimeout)
+	}
+}

@@ -1,0 +1,173 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/goleak"
+
+	"sluice/core/telemetry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type readyAnswer struct {
+	Status string
+	Checks []struct{ Name, Status, Error string }
+}
+
+func serve(t *testing.T, set *metrics.Set, checks ...telemetry.Check) *telemetry.Server {
+	t.Helper()
+	server, err := telemetry.Serve("127.0.0.1:0", set, checks, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		if err := server.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+func ready(t *testing.T, url string) (int, readyAnswer) {
+	t.Helper()
+	status, body := get(t, url)
+	var answer readyAnswer
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return status, answer
+}
+
+func TestReadyFollowsItsChecks(t *testing.T) {
+	broken := errors.New("the filter is not complete")
+	fails := true
+	server := serve(t, metrics.NewSet(),
+		telemetry.Check{Name: "redis", Probe: func(context.Context) error { return nil }},
+		telemetry.Check{Name: "filter", Probe: func(context.Context) error {
+			if fails {
+				return broken
+			}
+			return nil
+		}},
+	)
+	url := "http://" + server.Addr() + "/readyz"
+
+	status, answer := ready(t, url)
+	if status != http.StatusServiceUnavailable || answer.Status != "fail" || len(answer.Checks) != 1 ||
+		answer.Checks[0].Name != "filter" || answer.Checks[0].Error != broken.Error() {
+		t.Errorf("with a failing check: %d %+v", status, answer)
+	}
+	if _, answer := ready(t, url+"?verbose"); len(answer.Checks) != 2 {
+		t.Errorf("verbose shows %+v, want both checks", answer.Checks)
+	}
+
+	fails = false
+	if status, answer := ready(t, url); status != http.StatusOK || answer.Status != "ok" || len(answer.Checks) != 0 {
+		t.Errorf("with every check holding: %d %+v", status, answer)
+	}
+
+	server.Drain()
+	if status, answer := ready(t, url); status != http.StatusServiceUnavailable || answer.Status != "draining" {
+		t.Errorf("while draining: %d %+v", status, answer)
+	}
+	if status, _ := get(t, "http://"+server.Addr()+"/livez"); status != http.StatusOK {
+		t.Errorf("livez while draining: %d", status)
+	}
+}
+
+// A dependency that hangs and ignores its context must neither hang readyz nor pile up probes.
+func TestReadyBoundsAHangingProbe(t *testing.T) {
+	release := make(chan struct{})
+	started := make(chan struct{}, 100)
+	server := serve(t, metrics.NewSet(), telemetry.Check{Name: "stuck", Probe: func(context.Context) error {
+		started <- struct{}{}
+		<-release
+		return nil
+	}})
+	t.Cleanup(func() { close(release) }) // before the server's own cleanup
+
+	begin := time.Now()
+	for range 2 {
+		if status, answer := ready(t, "http://"+server.Addr()+"/readyz"); status != http.StatusServiceUnavailable || len(answer.Checks) != 1 {
+			t.Errorf("with a hanging check: %d %+v", status, answer)
+		}
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("two answers took %v", took)
+	}
+	if len(started) != 1 {
+		t.Errorf("%d probes run at once, want 1", len(started))
+	}
+}
+
+func TestMetricsAndProfiles(t *testing.T) {
+	set := metrics.NewSet()
+	set.NewCounter(`sluice_test_total{verdict="ok"}`).Add(7)
+	server := serve(t, set)
+
+	_, body := get(t, "http://"+server.Addr()+"/metrics")
+	for _, want := range []string{"# TYPE sluice_test_total counter", `sluice_test_total{verdict="ok"} 7`, "process_resident_memory_bytes", "go_goroutines"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("/metrics lacks %q", want)
+		}
+	}
+	if status, _ := get(t, "http://"+server.Addr()+"/debug/pprof/goroutine?debug=1"); status != http.StatusOK {
+		t.Errorf("pprof: %d", status)
+	}
+	if status, _ := get(t, "http://"+server.Addr()+"/v1/stock/1"); status != http.StatusNotFound {
+		t.Errorf("another path: %d", status)
+	}
+}
+
+func TestServeNamesItsSetting(t *testing.T) {
+	server := serve(t, metrics.NewSet())
+	_, err := telemetry.Serve(server.Addr(), metrics.NewSet(), nil, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "--ops-listen") {
+		t.Errorf("a taken address: %v", err)
+	}
+}
+
+func TestNewLogger(t *testing.T) {
+	var out bytes.Buffer
+	log, err := telemetry.NewLogger(&out, "warn", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("not this")
+	log.Warn("this", "n", 1)
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["msg"] != "this" {
+		t.Errorf("logged %q: %v", out.String(), err)
+	}
+	for _, wrong := range [][2]string{{"loud", "text"}, {"info", "xml"}} {
+		if _, err := telemetry.NewLogger(&out, wrong[0], wrong[1]); err == nil {
+			t.Errorf("level %s, format %s: no error", wrong[0], wrong[1])
+		}
+	}
+}
