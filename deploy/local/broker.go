@@ -1,0 +1,39 @@
+package local
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// Broker is an embedded Kafka-protocol broker: it lives in this process, creates
+// topics on request only, and is no measure for the real one.
+type Broker struct {
+	Addrs   []string
+	cluster *kfake.Cluster
+}
+
+// StartBroker starts a broker on a port, or on a free one for 0. With a dir it
+// keeps topics and offsets there and finds them again; without one (""), in
+// memory.
+func StartBroker(ctx context.Context, dir string, port int) (*Broker, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	opts := []kfake.Opt{
+		kfake.NumBrokers(1),
+		kfake.Ports(port),
+	}
+	if dir != "" {
+		opts = append(opts, kfake.DataDir(dir))
+	}
+	cluster, err := kfake.NewCluster(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("start embedded broker: %w", err)
+	}
+	return &Broker{Addrs: cluster.ListenAddrs(), cluster: cluster}, nil
+}
+
+// Stop ends the broker, after writing its state if it has a directory.
+func (b *Broker) Stop() { b.cluster.Close() }

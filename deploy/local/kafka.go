@@ -1,0 +1,139 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// Kafka is a running Apache Kafka: one process that is broker and controller.
+type Kafka struct {
+	server
+	Addrs []string
+	Dir   string // holds server.properties, kafka.log and the data
+}
+
+// StartKafka starts an Apache Kafka with its files in dir and waits until topics
+// can be made. It needs Java, and Maven for the first start of a user.
+func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
+	java, err := find("java", installJava)
+	if err != nil {
+		return nil, err
+	}
+	jars, err := kafkaJars(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("find directory of kafka: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make directory of kafka: %w", err)
+	}
+	properties := filepath.Join(dir, "server.properties")
+	k := &Kafka{Dir: dir}
+	k.server = server{
+		log:   filepath.Join(dir, "kafka.log"),
+		grace: 60 * time.Second,
+		command: func(ctx context.Context) *exec.Cmd {
+			return command(ctx, java, k.javaArgs(jars, "512m", "kafka.Kafka", properties)...)
+		},
+		ready: k.ready,
+	}
+	err = k.startOnFreePorts(ctx, func() error {
+		broker, err := freePort()
+		if err != nil {
+			return err
+		}
+		controller, err := freePort()
+		if err != nil {
+			return err
+		}
+		k.Addrs = []string{address(broker)}
+		if err := os.WriteFile(properties, []byte(k.config(broker, controller)), 0o600); err != nil {
+			return err
+		}
+		return k.format(ctx, java, jars, properties)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// javaArgs keeps the log out of the pipes of this process: simplelogger writes
+// it to a file.
+func (k *Kafka) javaArgs(jars, heap, class string, args ...string) []string {
+	return append([]string{
+		"-Xmx" + heap, "-Djava.awt.headless=true",
+		"-Dorg.slf4j.simpleLogger.logFile=" + k.log,
+		"-Dorg.slf4j.simpleLogger.showDateTime=true",
+		"-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
+		"-cp", filepath.Join(jars, "*"), class,
+	}, args...)
+}
+
+func (k *Kafka) data() string { return filepath.Join(k.Dir, "data") }
+
+// format makes an empty store unless the directory has one.
+func (k *Kafka) format(ctx context.Context, java, jars, properties string) error {
+	if _, err := os.Stat(filepath.Join(k.data(), "meta.properties")); err == nil {
+		return nil
+	}
+	args := k.javaArgs(jars, "128m", "kafka.tools.StorageTool",
+		"format", "--cluster-id", "c2x1aWNlLXByaXZhdGUtMQ", "--config", properties)
+	//nolint:gosec // G204: the path comes from find
+	if output, err := exec.CommandContext(ctx, java, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("format kafka storage: %w\n%s", err, output)
+	}
+	return nil
+}
+
+func (k *Kafka) config(broker, controller int) string {
+	return strings.Join([]string{
+		"process.roles=broker,controller",
+		"node.id=1",
+		"controller.quorum.voters=1@" + address(controller),
+		"controller.listener.names=CONTROLLER",
+		"listeners=BROKER://" + address(broker) + ",CONTROLLER://" + address(controller),
+		"listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"inter.broker.listener.name=BROKER",
+		"log.dirs=" + k.data(),
+		"auto.create.topics.enable=false",
+		"group.initial.rebalance.delay.ms=0",
+		"offsets.topic.num.partitions=4",
+		"offsets.topic.replication.factor=1",
+		"transaction.state.log.replication.factor=1",
+		"transaction.state.log.min.isr=1",
+		"share.coordinator.state.topic.replication.factor=1",
+		"share.coordinator.state.topic.min.isr=1",
+	}, "\n") + "\n"
+}
+
+// ready says whether the broker takes part in its cluster. Its process is known
+// by its ports: a Kafka that finds one taken ends.
+func (k *Kafka) ready(ctx context.Context, _ int) error {
+	conn, err := kafka.DialContext(ctx, "tcp", k.Addrs[0])
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	brokers, err := conn.Brokers()
+	if err != nil {
+		return err
+	}
+	if len(brokers) == 0 {
+		return errors.New("the broker is not registered yet")
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package local
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// MissingError says that a program which a server needs is not installed.
+type MissingError struct {
+	Program string // what was looked for
+	Install string // what to install, in words for a person
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s not found; install %s", e.Program, e.Install)
+}
+
+// What to install, by program.
+const (
+	installRedis   = "Redis 7 (Debian, Ubuntu: redis-server; Fedora: redis; Homebrew: redis)"
+	installMariaDB = "MariaDB 10.11 or newer (Debian, Ubuntu: mariadb-server; Fedora: mariadb-server; Homebrew: mariadb)"
+	installJava    = "a Java 17 runtime (Debian, Ubuntu: openjdk-17-jre-headless)"
+	installMaven   = "Apache Maven (Debian, Ubuntu: maven)"
+)
+
+// find returns the path of a program, also where PATH lacks the directories of
+// servers, as it does for ordinary users on Debian.
+func find(program, install string) (string, error) {
+	if path, err := exec.LookPath(program); err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/opt/homebrew/bin"} {
+		path := filepath.Join(dir, program)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", &MissingError{Program: program, Install: install}
+}
+
+// FindRedis returns the path of redis-server, or a *MissingError.
+func FindRedis() (string, error) { return find("redis-server", installRedis) }
+
+// FindMariaDB returns the path of mariadbd, or a *MissingError.
+func FindMariaDB() (string, error) { return find("mariadbd", installMariaDB) }

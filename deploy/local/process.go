@@ -1,0 +1,140 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// process is a child that runs until it is stopped or this process dies.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed once the child has ended
+}
+
+// command builds a command that outlives the context it is built under: ctx
+// bounds the start of a server, not its life.
+func command(ctx context.Context, path string, args ...string) *exec.Cmd {
+	//nolint:gosec // G204: paths come from find, arguments from this package
+	return exec.CommandContext(context.WithoutCancel(ctx), path, args...)
+}
+
+// startProcess starts cmd in a process group of its own, so that a Ctrl-C in
+// the terminal reaches only this process, which then stops its servers in order.
+func startProcess(cmd *exec.Cmd) (*process, error) {
+	cmd.SysProcAttr = childAttr()
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		// On Linux the child is killed when the *thread* that started it ends.
+		// The goroutine keeps that thread to itself until the child has ended;
+		// on a shared thread the child would die with whatever goroutine
+		// happens to end a locked thread.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		_ = cmd.Wait() // how it ended stays in cmd.ProcessState
+		close(p.done)
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	return p, nil
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// stop asks the child to end, and kills it after grace.
+func (p *process) stop(grace time.Duration) error {
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-time.After(grace):
+		return errors.Join(fmt.Errorf("%s did not stop within %s, killed", p.cmd.Path, grace), p.kill())
+	}
+}
+
+// kill ends the child with SIGKILL, like a crash, and waits until it is gone.
+func (p *process) kill() error {
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+func (p *process) signal(sig os.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal %s: %w", p.cmd.Path, err)
+	}
+	return nil
+}
+
+const (
+	readyPoll = 10 * time.Millisecond
+	readyMax  = 60 * time.Second // a cold JVM on a loaded machine needs a good part of it
+)
+
+// errEnded says that a server ended instead of becoming ready.
+var errEnded = errors.New("server ended while starting")
+
+// waitReady polls until ready succeeds. When the child ends first or time is up,
+// the child is gone.
+func (p *process) waitReady(ctx context.Context, ready func(context.Context) error) error {
+	err := poll(ctx, p.done, ready)
+	switch {
+	case errors.Is(err, errEnded):
+		return fmt.Errorf("%s: %w: %s", p.cmd.Path, err, p.cmd.ProcessState)
+	case err != nil:
+		return errors.Join(fmt.Errorf("wait for %s: %w", p.cmd.Path, err), p.kill())
+	}
+	return nil
+}
+
+// poll calls ready until it succeeds; the error is errEnded when ended closes
+// first.
+func poll(ctx context.Context, ended <-chan struct{}, ready func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, readyMax)
+	defer cancel()
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ended:
+			return errEnded
+		case <-ctx.Done():
+			return fmt.Errorf("%w; last answer: %w", ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// logTail returns the last lines of a log, for error messages.
+func logTail(path string) string {
+	const linesMax, bytesMax = 15, 4 << 10
+	text, err := os.ReadFile(path) //nolint:gosec // G304: the log of a server that this package started
+	if err != nil {
+		return "(no log: " + err.Error() + ")"
+	}
+	text = bytes.TrimSpace(text)
+	text = text[max(0, len(text)-bytesMax):]
+	lines := bytes.Split(text, []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-linesMax):], []byte("\n")))
+}

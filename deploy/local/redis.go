@@ -1,0 +1,163 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// RedisOptions change what StartRedis does. The zero value is what sluice wants
+// of a Redis: an append-only file synced every second, no eviction.
+type RedisOptions struct {
+	// Port to listen on. Defaults to a free one.
+	Port int
+	// Appendfsync is Redis's setting of that name: always, everysec or no.
+	// Defaults to everysec.
+	Appendfsync string
+	// ReplicaOf makes the server a replica of another one, and the start wait
+	// until it has copied it.
+	ReplicaOf *Redis
+	// Extra lines for redis.conf, read after all others.
+	Extra []string
+}
+
+// Redis is a running redis-server.
+type Redis struct {
+	server
+	Addr string // host:port
+	Dir  string // holds redis.conf, redis.log and the data
+
+	clusterPort int // 0 unless it is a node of a cluster
+}
+
+// StartRedis starts a redis-server with its files in dir and waits until it
+// answers.
+func StartRedis(ctx context.Context, dir string, o RedisOptions) (*Redis, error) {
+	return startRedis(ctx, dir, o, false)
+}
+
+func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode bool) (*Redis, error) {
+	path, err := FindRedis()
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("find directory of redis: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make directory of redis: %w", err)
+	}
+	conf := filepath.Join(dir, "redis.conf")
+	r := &Redis{Dir: dir}
+	r.server = server{
+		log:     filepath.Join(dir, "redis.log"),
+		grace:   20 * time.Second,
+		command: func(ctx context.Context) *exec.Cmd { return command(ctx, path, conf) },
+		ready:   func(ctx context.Context, pid int) error { return r.ready(ctx, pid, o.ReplicaOf != nil) },
+	}
+	err = r.startOnFreePorts(ctx, func() error {
+		port := o.Port
+		var err error
+		if port == 0 {
+			if port, err = freePort(); err != nil {
+				return err
+			}
+		}
+		if clusterNode {
+			if r.clusterPort, err = freePort(); err != nil {
+				return err
+			}
+		}
+		r.Addr = address(port)
+		return os.WriteFile(conf, []byte(r.config(port, o)), 0o600)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Redis) config(port int, o RedisOptions) string {
+	fsync := o.Appendfsync
+	if fsync == "" {
+		fsync = "everysec"
+	}
+	lines := []string{
+		"bind " + host,
+		"port " + strconv.Itoa(port),
+		"daemonize no",
+		"dir " + strconv.Quote(r.Dir),
+		"logfile " + strconv.Quote(r.log),
+		`save ""`,
+		"appendonly yes",
+		"appendfsync " + fsync,
+		"maxmemory-policy noeviction",
+	}
+	if r.clusterPort != 0 {
+		lines = append(lines,
+			"cluster-enabled yes",
+			"cluster-port "+strconv.Itoa(r.clusterPort),
+			"cluster-node-timeout 2000",
+		)
+	}
+	if o.ReplicaOf != nil {
+		lines = append(lines,
+			"replicaof "+strings.Replace(o.ReplicaOf.Addr, ":", " ", 1),
+			"repl-diskless-sync-delay 0",
+		)
+	}
+	return strings.Join(append(lines, o.Extra...), "\n") + "\n"
+}
+
+// ready says whether the process with this id answers at the server's address
+// with its data loaded, and, if it is a replica, with its primary copied.
+func (r *Redis) ready(ctx context.Context, pid int, replica bool) error {
+	client, err := redisClient(r.Addr)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Do(ctx, client.B().Ping().Build()).Error(); err != nil {
+		return err
+	}
+	info, err := client.Do(ctx, client.B().Info().Section("server", "replication").Build()).ToString()
+	if err != nil {
+		return err
+	}
+	if !hasLine(info, "process_id:"+strconv.Itoa(pid)) {
+		return fmt.Errorf("another server answers at %s", r.Addr)
+	}
+	if replica && !hasLine(info, "master_link_status:up") {
+		return errors.New("replica has not copied its primary yet")
+	}
+	return nil
+}
+
+// redisClient connects to one server, whatever cluster it may belong to.
+func redisClient(addr string) (rueidis.Client, error) {
+	return rueidis.NewClient(rueidis.ClientOption{
+		InitAddress:       []string{addr},
+		ForceSingleClient: true,
+		DisableCache:      true,
+		DisableRetry:      true,
+		AlwaysRESP2:       true, // INFO as plain text
+	})
+}
+
+// hasLine says whether one of the CRLF-separated lines of an INFO is want.
+func hasLine(info, want string) bool {
+	for line := range strings.Lines(info) {
+		if strings.TrimRight(line, "\r\n") == want {
+			return true
+		}
+	}
+	return false
+}

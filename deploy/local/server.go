@@ -1,0 +1,120 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const host = "127.0.0.1"
+
+// server is what all servers share: one process that can be stopped, killed and
+// started again at the same address with the data it left.
+type server struct {
+	log     string                                   // path of its log
+	grace   time.Duration                            // for an orderly stop, before it is killed
+	command func(ctx context.Context) *exec.Cmd      // to start it
+	ready   func(ctx context.Context, pid int) error // nil once it serves, and it is this process that does
+
+	mu   sync.Mutex
+	proc *process // nil before the first start
+}
+
+// Restart stops the server if it runs and starts it again, at the same address
+// and with the same data.
+func (s *server) Restart(ctx context.Context) error {
+	if err := s.Stop(); err != nil {
+		return err
+	}
+	return s.start(ctx)
+}
+
+// Stop ends the server in an orderly way. A server that has ended already is no
+// error.
+func (s *server) Stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return nil
+	}
+	return s.proc.stop(s.grace)
+}
+
+// Kill ends the server with SIGKILL, as a crash would, and returns when it is
+// gone.
+func (s *server) Kill() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return nil
+	}
+	return s.proc.kill()
+}
+
+// PID returns the process id of the server's last start, 0 before the first.
+func (s *server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return 0
+	}
+	return s.proc.pid()
+}
+
+func (s *server) start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	proc, err := startProcess(s.command(ctx))
+	if err != nil {
+		return err
+	}
+	s.proc = proc
+	err = proc.waitReady(ctx, func(ctx context.Context) error { return s.ready(ctx, proc.pid()) })
+	if err != nil {
+		return fmt.Errorf("%w; last lines of its log:\n%s", err, logTail(s.log))
+	}
+	return nil
+}
+
+// startOnFreePorts lets choose write a configuration with new ports, and starts
+// the server. Between the choice and the server's bind somebody else may take a
+// port; the server then ends and another choice is made.
+func (s *server) startOnFreePorts(ctx context.Context, choose func() error) error {
+	const triesMax = 10
+	var err error
+	for range triesMax {
+		if err = choose(); err != nil {
+			return err
+		}
+		err = s.start(ctx)
+		if !errors.Is(err, errEnded) || !strings.Contains(err.Error(), "Address already in use") {
+			return err
+		}
+	}
+	return fmt.Errorf("no free port in %d tries: %w", triesMax, err)
+}
+
+// freePort returns a port of 127.0.0.1 that was free a moment ago. It lies below
+// the range that kernels give to outgoing connections, so that a killed server
+// finds its port again when it restarts.
+func freePort() (int, error) {
+	const low, high, triesMax = 15000, 32000, 100
+	for range triesMax {
+		port := low + rand.IntN(high-low) //nolint:gosec // G404: needs no secrecy
+		listener, err := net.Listen("tcp", address(port))
+		if err != nil {
+			continue
+		}
+		return port, listener.Close()
+	}
+	return 0, fmt.Errorf("no free port between %d and %d in %d tries", low, high, triesMax)
+}
+
+func address(port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }

@@ -1,0 +1,166 @@
+// Package servicetest gives tests the real servers they need. A server that is
+// not installed skips the test with one line, or fails it where the environment
+// says REQUIRE_SERVICES=1.
+//
+// Private servers stop with their test. Shared ones (MariaDB, Kafka) live as long
+// as the test binary; each test gets a database of its own there, or uses topics
+// of its own. A package that checks for leaked goroutines passes its testing.M
+// through Main, so that the shared servers stop before the check.
+package servicetest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"sluice/deploy/local"
+)
+
+// Redis starts a private Redis with the settings that sluice wants.
+func Redis(t testing.TB) *local.Redis {
+	t.Helper()
+	return RedisWith(t, local.RedisOptions{})
+}
+
+// RedisWith starts a private Redis with options.
+func RedisWith(t testing.TB, o local.RedisOptions) *local.Redis {
+	t.Helper()
+	r, err := local.StartRedis(t.Context(), t.TempDir(), o)
+	require(t, err)
+	stopWith(t, r.Stop)
+	return r
+}
+
+// RedisCluster starts a private Redis Cluster of three primaries.
+func RedisCluster(t testing.TB) *local.RedisCluster {
+	t.Helper()
+	c, err := local.StartRedisCluster(t.Context(), t.TempDir(), 3)
+	require(t, err)
+	stopWith(t, c.Stop)
+	return c
+}
+
+// MariaDB returns the data source name of a fresh database on the shared server.
+func MariaDB(t testing.TB) string {
+	t.Helper()
+	m := sharedMariaDB.get(t)
+	name := "t" + strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // G404: a name, no secret
+	require(t, m.CreateDatabase(t.Context(), name))
+	stopWith(t, func() error {
+		// Not t.Context(), which has ended by now.
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		return m.DropDatabase(ctx, name)
+	})
+	return m.DSN(name)
+}
+
+// PrivateMariaDB starts a MariaDB for tests that stop or kill it.
+func PrivateMariaDB(t testing.TB) *local.MariaDB {
+	t.Helper()
+	m, err := local.StartMariaDB(t.Context(), t.TempDir())
+	require(t, err)
+	stopWith(t, m.Stop)
+	return m
+}
+
+// Broker starts a private embedded broker without topics and returns its
+// addresses.
+func Broker(t testing.TB) []string {
+	t.Helper()
+	b, err := local.StartBroker(t.Context(), "", 0)
+	require(t, err)
+	t.Cleanup(b.Stop)
+	return b.Addrs
+}
+
+// Kafka returns the addresses of the shared Apache Kafka. Topics are the test's
+// to create, under names of its own.
+func Kafka(t testing.TB) []string {
+	t.Helper()
+	return sharedKafka.get(t).Addrs
+}
+
+// PrivateKafka starts an Apache Kafka for tests that stop or kill it.
+func PrivateKafka(t testing.TB) *local.Kafka {
+	t.Helper()
+	k, err := local.StartKafka(t.Context(), t.TempDir())
+	require(t, err)
+	stopWith(t, k.Stop)
+	return k
+}
+
+// require ends the test on an error: as skipped if a server is not installed
+// and nobody insists on it.
+func require(t testing.TB, err error) {
+	t.Helper()
+	if missing := new(local.MissingError); errors.As(err, &missing) && os.Getenv("REQUIRE_SERVICES") != "1" {
+		t.Skip(missing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func stopWith(t testing.TB, stop func() error) {
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The servers that a test binary starts once: they are slow to start, and tests
+// keep apart on them by name.
+var (
+	sharedMariaDB = shared[*local.MariaDB]{start: local.StartMariaDB, stop: (*local.MariaDB).Stop}
+	sharedKafka   = shared[*local.Kafka]{start: local.StartKafka, stop: (*local.Kafka).Stop}
+)
+
+// shared starts one server at its first use and keeps it for the test binary.
+type shared[S any] struct {
+	start func(ctx context.Context, dir string) (S, error)
+	stop  func(S) error
+
+	mu      sync.Mutex
+	started bool
+	dir     *tempDir
+	server  S
+	err     error
+}
+
+func (s *shared[S]) get(t testing.TB) S {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.started {
+		s.started = true
+		if s.dir, s.err = newTempDir(); s.err == nil {
+			s.server, s.err = s.start(context.Background(), s.dir.path)
+		}
+	}
+	require(t, s.err)
+	return s.server
+}
+
+func (s *shared[S]) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.started {
+		return nil
+	}
+	s.started = false
+	var err error
+	if s.err == nil {
+		err = s.stop(s.server)
+	}
+	if s.dir != nil {
+		err = errors.Join(err, s.dir.remove())
+	}
+	return err
+}
