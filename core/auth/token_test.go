@@ -1,0 +1,355 @@
+package auth
+
+import (
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	noon  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	hsKey = Key{ID: "k1", Algorithm: HS256, Secret: b64([]byte("0123456789abcdef0123456789abcdef"))}
+	edKey = Key{ID: "k2", Algorithm: EdDSA, Secret: b64([]byte("fedcba9876543210fedcba9876543210"))}
+)
+
+func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+func verifier(t *testing.T, keys ...Key) *Verifier {
+	t.Helper()
+	set, err := NewKeys(keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewVerifier(set, VerifierConfig{Issuer: "iss", Audience: "aud", CacheMax: 1000})
+}
+
+func claims() Claims {
+	return Claims{
+		Identity: Identity{Subject: 1001, Role: RoleShopper}, Issuer: "iss", Audience: "aud",
+		NotBefore: noon, Expires: noon.Add(time.Hour),
+	}
+}
+
+func TestIssuedTokensVerify(t *testing.T) {
+	t.Parallel()
+	for _, key := range []Key{hsKey, edKey} {
+		keys, err := NewKeys(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := keys.Issue(claims())
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := verifier(t, hsKey, edKey)
+		if _, ok := v.Cached([]byte(token), noon); ok {
+			t.Errorf("%s: known before it was verified", key.Algorithm)
+		}
+		got, err := v.Verify([]byte(token), noon)
+		if err != nil || got != claims().Identity {
+			t.Errorf("%s: Verify = %v, %v", key.Algorithm, got, err)
+		}
+		if got, ok := v.Cached([]byte(token), noon); !ok || got != claims().Identity {
+			t.Errorf("%s: Cached = %v, %v", key.Algorithm, got, ok)
+		}
+	}
+}
+
+func TestTokenEndsToTheSecond(t *testing.T) {
+	t.Parallel()
+	v := verifier(t, hsKey)
+	token, err := v.keys.Issue(claims())
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := noon.Add(time.Hour)
+	if _, err := v.Verify([]byte(token), noon); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := v.Cached([]byte(token), end.Add(-time.Nanosecond)); !ok {
+		t.Error("refused before its end")
+	}
+	if _, ok := v.Cached([]byte(token), end); ok {
+		t.Error("the cache accepts it at its end")
+	}
+	if _, err := v.Verify([]byte(token), end); !errors.Is(err, ErrToken) {
+		t.Errorf("Verify at its end: %v", err)
+	}
+	if _, err := v.Verify([]byte(token), noon.Add(-time.Second)); !errors.Is(err, ErrToken) {
+		t.Errorf("Verify before nbf: %v", err)
+	}
+}
+
+// forge signs header and claims as they are, with any algorithm's bytes.
+func forge(header, claims map[string]any, sign func([]byte) []byte) []byte {
+	h, err1 := json.Marshal(header)
+	c, err2 := json.Marshal(claims)
+	if err := errors.Join(err1, err2); err != nil {
+		panic(err)
+	}
+	text := b64(h) + "." + b64(c)
+	return []byte(text + "." + b64(sign([]byte(text))))
+}
+
+func hs256(secret string) func([]byte) []byte {
+	return func(text []byte) []byte {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write(text)
+		return mac.Sum(nil)
+	}
+}
+
+func TestForgedTokensAreRefused(t *testing.T) {
+	t.Parallel()
+	const secret = "0123456789abcdef0123456789abcdef"
+	public := ed25519.NewKeyFromSeed([]byte("fedcba9876543210fedcba9876543210")).Public().(ed25519.PublicKey)
+	type edit func(header, claims map[string]any)
+	cases := []struct {
+		name string
+		edit edit
+		sign func([]byte) []byte
+	}{
+		{"another secret", func(_, _ map[string]any) {}, hs256(strings.Repeat("x", 32))},
+		{"no signature", func(_, _ map[string]any) {}, func([]byte) []byte { return nil }},
+		{"alg none", func(h, _ map[string]any) { h["alg"] = "none" }, func([]byte) []byte { return nil }},
+		{"alg of another key", func(h, _ map[string]any) { h["kid"] = "k2" }, hs256(string(public))},
+		{"a longer hash", func(h, _ map[string]any) { h["alg"] = "HS512" }, hs256(secret)},
+		{"no alg", func(h, _ map[string]any) { delete(h, "alg") }, hs256(secret)},
+		{"unknown kid", func(h, _ map[string]any) { h["kid"] = "k9" }, hs256(secret)},
+		{"no kid", func(h, _ map[string]any) { delete(h, "kid") }, hs256(secret)},
+		{"kid of another type", func(h, _ map[string]any) { h["kid"] = 1 }, hs256(secret)},
+		{"no typ", func(h, _ map[string]any) { delete(h, "typ") }, hs256(secret)},
+		{"an ID token", func(h, _ map[string]any) { h["typ"] = "JWT" }, hs256(secret)},
+		{"crit", func(h, _ map[string]any) { h["crit"] = []string{"x"}; h["x"] = 1 }, hs256(secret)},
+		{"empty crit", func(h, _ map[string]any) { h["crit"] = []string{} }, hs256(secret)},
+		{"another issuer", func(_, c map[string]any) { c["iss"] = "other" }, hs256(secret)},
+		{"another audience", func(_, c map[string]any) { c["aud"] = []string{"other"} }, hs256(secret)},
+		{"no audience", func(_, c map[string]any) { delete(c, "aud") }, hs256(secret)},
+		{"no issuer", func(_, c map[string]any) { delete(c, "iss") }, hs256(secret)},
+		{"no exp", func(_, c map[string]any) { delete(c, "exp") }, hs256(secret)},
+		{"no nbf", func(_, c map[string]any) { delete(c, "nbf") }, hs256(secret)},
+		{"exp as a string", func(_, c map[string]any) { c["exp"] = "9999999999" }, hs256(secret)},
+		{"25 hours", func(_, c map[string]any) { c["exp"] = noon.Add(25 * time.Hour).Unix() }, hs256(secret)},
+		{"sub of zero", func(_, c map[string]any) { c["sub"] = "0" }, hs256(secret)},
+		{"negative sub", func(_, c map[string]any) { c["sub"] = "-1" }, hs256(secret)},
+		{"sub with zeros", func(_, c map[string]any) { c["sub"] = "01" }, hs256(secret)},
+		{"sub of 2^63", func(_, c map[string]any) { c["sub"] = "9223372036854775808" }, hs256(secret)},
+		{"sub as a number", func(_, c map[string]any) { c["sub"] = 1001 }, hs256(secret)},
+		{"no sub", func(_, c map[string]any) { delete(c, "sub") }, hs256(secret)},
+		{"another role", func(_, c map[string]any) { c["role"] = "root" }, hs256(secret)},
+		{"role none", func(_, c map[string]any) { c["role"] = "none" }, hs256(secret)},
+		{"no role", func(_, c map[string]any) { delete(c, "role") }, hs256(secret)},
+	}
+	fresh := func() (h, c map[string]any) {
+		return map[string]any{"alg": "HS256", "kid": "k1", "typ": "at+jwt"}, map[string]any{
+			"iss": "iss", "aud": "aud", "sub": "1001", "role": "shopper",
+			"nbf": noon.Unix(), "exp": noon.Add(time.Hour).Unix(),
+		}
+	}
+	v := verifier(t, hsKey, edKey)
+	h, c := fresh()
+	good := forge(h, c, hs256(secret))
+	if _, err := v.Verify(good, noon); err != nil {
+		t.Fatalf("the token that the cases are made from: %v", err)
+	}
+	for _, tc := range cases {
+		h, c := fresh()
+		tc.edit(h, c)
+		token := forge(h, c, tc.sign)
+		if got, err := v.Verify(token, noon); !errors.Is(err, ErrToken) {
+			t.Errorf("%s: Verify = %v, %v", tc.name, got, err)
+		}
+		if _, ok := v.Cached(token, noon); ok {
+			t.Errorf("%s: remembered", tc.name)
+		}
+	}
+	for _, text := range []string{
+		"", ".", "..", "a.b.c", string(good) + ".", string(good) + "=", " " + string(good),
+		strings.Replace(string(good), ".", "..", 1),
+	} {
+		if _, err := v.Verify([]byte(text), noon); !errors.Is(err, ErrToken) {
+			t.Errorf("Verify(%q): %v", text, err)
+		}
+	}
+}
+
+func TestCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
+	t.Parallel()
+	v := verifier(t, hsKey)
+	token := func(user int64) []byte {
+		c := claims()
+		c.Subject = user
+		text, err := v.keys.Issue(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []byte(text)
+	}
+	first := token(1)
+	if _, err := v.Verify(first, noon); err != nil {
+		t.Fatal(err)
+	}
+	for user := int64(2); user < 5000; user++ {
+		if _, err := v.Verify(token(user), noon); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := v.Cached(first, noon); !ok {
+			t.Fatalf("a token in constant use was forgotten after %d others", user-1)
+		}
+	}
+	held := 0
+	for i := range v.shards {
+		held += len(v.shards[i].young) + len(v.shards[i].old)
+	}
+	if held > v.cfg.CacheMax+2*cacheShards {
+		t.Errorf("%d tokens remembered, bound is %d", held, v.cfg.CacheMax)
+	}
+}
+
+func TestKeysThatMustNotLoad(t *testing.T) {
+	t.Parallel()
+	short := b64([]byte("short"))
+	for name, keys := range map[string][]Key{
+		"none":                 {},
+		"no kid":               {{Algorithm: HS256, Secret: hsKey.Secret}},
+		"the same kid":         {hsKey, {ID: "k1", Algorithm: EdDSA, Secret: edKey.Secret}},
+		"unknown alg":          {{ID: "a", Algorithm: "RS256", Secret: hsKey.Secret}},
+		"no alg":               {{ID: "a", Secret: hsKey.Secret}},
+		"short secret":         {{ID: "a", Algorithm: HS256, Secret: short}},
+		"HS256 with a public":  {{ID: "a", Algorithm: HS256, Secret: hsKey.Secret, Public: hsKey.Secret}},
+		"short seed":           {{ID: "a", Algorithm: EdDSA, Secret: short}},
+		"another's public key": {{ID: "a", Algorithm: EdDSA, Secret: edKey.Secret, Public: hsKey.Secret}},
+		"neither half":         {{ID: "a", Algorithm: EdDSA}},
+		"padding":              {{ID: "a", Algorithm: HS256, Secret: hsKey.Secret + "="}},
+	} {
+		if _, err := NewKeys(keys...); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestPublicKeyVerifiesAndDoesNotIssue(t *testing.T) {
+	t.Parallel()
+	issuer, err := NewKeys(edKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := issuer.Issue(claims())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := issuer.issuer.verify.(ed25519.PublicKey)
+	v := verifier(t, Key{ID: "k2", Algorithm: EdDSA, Public: b64(public)})
+	if _, err := v.Verify([]byte(token), noon); err != nil {
+		t.Error(err)
+	}
+	if _, err := v.keys.Issue(claims()); err == nil {
+		t.Error("issued without a private key")
+	}
+}
+
+func TestKeyFile(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/keys.json"
+	for _, algorithm := range []string{HS256, EdDSA} {
+		key, err := GenerateKey(algorithm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := path + algorithm
+		if err := WriteKeys(path, key); err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteKeys(path, key); err == nil {
+			t.Error("overwrote a key file")
+		}
+		keys, err := ReadKeys(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keys.Issue(claims()); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := GenerateKey("none"); err == nil {
+		t.Error("generated a key without an algorithm")
+	}
+	secret := "do-not-print-me"
+	if _, err := parseKeys([]byte(`{"keys":[{"kid":"` + secret + `]}`)); err == nil || strings.Contains(err.Error(), secret) {
+		t.Errorf("error of a broken file: %v", err)
+	}
+}
+
+func TestIssueRefusesWhatNobodyWouldAccept(t *testing.T) {
+	t.Parallel()
+	keys, err := NewKeys(hsKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, edit := range map[string]func(*Claims){
+		"no subject": func(c *Claims) { c.Subject = 0 },
+		"no role":    func(c *Claims) { c.Role = RoleNone },
+		"no issuer":  func(c *Claims) { c.Issuer = "" },
+		"ended":      func(c *Claims) { c.Expires = c.NotBefore },
+		"too long":   func(c *Claims) { c.Expires = c.NotBefore.Add(LifetimeMax + time.Second) },
+	} {
+		c := claims()
+		edit(&c)
+		if _, err := keys.Issue(c); err == nil {
+			t.Errorf("%s: issued", name)
+		}
+	}
+}
+
+func TestParseID(t *testing.T) {
+	t.Parallel()
+	f := func(text string, want int64) {
+		t.Helper()
+		if got, ok := ParseID(text); ok != (want != 0) || ok && got != want {
+			t.Errorf("ParseID(%q) = %d, %v, want %d", text, got, ok, want)
+		}
+	}
+	f("1", 1)
+	f("9223372036854775807", 1<<63-1)
+	for _, text := range []string{
+		"", "0", "00", "01", "+1", "-1", "1.0", "1e3", " 1", "1 ", "1\n", "{1}", "٣", "0x1", "1_000",
+		"9223372036854775808", "9999999999999999999", "10000000000000000000",
+	} {
+		f(text, 0)
+	}
+}
+
+func BenchmarkCached(b *testing.B) {
+	keys, err := NewKeys(hsKey)
+	if err != nil {
+		b.Fatal(err)
+	}
+	v := NewVerifier(keys, VerifierConfig{Issuer: "iss", Audience: "aud", CacheMax: 100_000})
+	tokens := make([][]byte, 1000)
+	for i := range tokens {
+		c := claims()
+		c.Subject = int64(i + 1)
+		text, err := keys.Issue(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		tokens[i] = []byte(text)
+		if _, err := v.Verify(tokens[i], noon); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if _, ok := v.Cached(tokens[i%len(tokens)], noon); !ok {
+			b.Fatal("forgotten")
+		}
+		i++
+	}
+}
