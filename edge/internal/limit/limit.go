@@ -1,0 +1,157 @@
+// Package limit owns the token buckets that shed load before it costs anything: one bucket per user or
+// per address, in bounded memory. What it refuses was not looked at, and the answer says when to come
+// back.
+package limit
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Config sizes the buckets of one kind.
+type Config struct {
+	Rate  float64 // tokens per second that flow into a bucket
+	Burst int     // tokens that a bucket holds
+	// KeysMax bounds the buckets that are remembered, about 200 bytes each. With more keys in use,
+	// those used least recently start again with a full bucket.
+	KeysMax int
+}
+
+// Bounds of a Config.
+const (
+	RateMax    = 1_000_000
+	BurstMax   = 1_000_000
+	KeysMaxMax = 10_000_000
+)
+
+// Validate joins all faults.
+func (c Config) Validate() error {
+	var faults []error
+	if !(c.Rate > 0 && c.Rate <= RateMax) {
+		faults = append(faults, fmt.Errorf("rate: %v: want more than 0 and at most %d per second", c.Rate, RateMax))
+	}
+	if c.Burst < 1 || c.Burst > BurstMax {
+		faults = append(faults, fmt.Errorf("burst: %d: want 1 to %d", c.Burst, BurstMax))
+	}
+	if c.KeysMax < 1 || c.KeysMax > KeysMaxMax {
+		faults = append(faults, fmt.Errorf("keys: %d: want 1 to %d", c.KeysMax, KeysMaxMax))
+	}
+	return errors.Join(faults...)
+}
+
+// shards spreads the locks; a power of two.
+const shards = 64
+
+// Limiter gives each key a token bucket. It is safe for concurrent use. A nil Limiter allows
+// everything.
+type Limiter[K comparable] struct {
+	cfg    Config
+	name   string
+	policy string
+	hash   func(K) uint64
+	shards [shards]shard[K]
+}
+
+// shard has two generations. A bucket that was not used for as long as it takes to fill is full, and a
+// full bucket is the same as none: so the old generation is dropped after that time, or when the young
+// one has its share of the keys.
+type shard[K comparable] struct {
+	mu    sync.Mutex
+	young map[K]*rate.Limiter
+	old   map[K]*rate.Limiter
+	since time.Time // when young began
+	_     [16]byte  // keeps the locks on cache lines of their own
+}
+
+// New makes a limiter. The name is that of its policy in headers; hash spreads the keys.
+func New[K comparable](name string, cfg Config, hash func(K) uint64) *Limiter[K] {
+	l := &Limiter[K]{cfg: cfg, name: strconv.Quote(name), hash: hash}
+	l.policy = fmt.Sprintf("%s;q=%d;w=%d", l.name, cfg.Burst, seconds(float64(cfg.Burst)/cfg.Rate))
+	return l
+}
+
+// Take takes one token from the key's bucket.
+func (l *Limiter[K]) Take(key K, now time.Time) Taken {
+	if l == nil {
+		return Taken{OK: true}
+	}
+	s := &l.shards[l.hash(key)%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bucket := l.bucket(s, key, now)
+	taken := Taken{OK: bucket.AllowN(now, 1), name: l.name, policy: l.policy}
+	left := math.Max(bucket.TokensAt(now), 0)
+	taken.remaining = int64(left)
+	taken.reset = seconds((float64(l.cfg.Burst) - left) / l.cfg.Rate)
+	if !taken.OK {
+		taken.RetryAfter = max(seconds((1-left)/l.cfg.Rate), 1)
+	}
+	return taken
+}
+
+func (l *Limiter[K]) bucket(s *shard[K], key K, now time.Time) *rate.Limiter {
+	bucket := s.young[key]
+	if bucket != nil {
+		return bucket
+	}
+	fill := time.Duration(float64(l.cfg.Burst) / l.cfg.Rate * float64(time.Second))
+	if s.young == nil || len(s.young) >= l.cfg.KeysMax/(2*shards)+1 || now.Sub(s.since) > fill {
+		s.old, s.young, s.since = s.young, make(map[K]*rate.Limiter), now
+	}
+	if bucket = s.old[key]; bucket == nil {
+		bucket = rate.NewLimiter(rate.Limit(l.cfg.Rate), l.cfg.Burst)
+	}
+	s.young[key] = bucket
+	return bucket
+}
+
+// Keys is the number of buckets that are remembered, for metrics.
+func (l *Limiter[K]) Keys() int {
+	n := 0
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.Lock()
+		n += len(s.young)
+		for key := range s.old {
+			if _, again := s.young[key]; !again {
+				n++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// Taken is what became of one token.
+type Taken struct {
+	OK         bool
+	RetryAfter int64 // seconds until the next token; only where not OK
+
+	name, policy     string
+	remaining, reset int64
+}
+
+// Limited tells that a limiter was asked, so that headers have something to say.
+func (t Taken) Limited() bool { return t.policy != "" }
+
+// AppendPolicy appends the policy's item of the RateLimit-Policy header.
+func (t Taken) AppendPolicy(dst []byte) []byte { return append(dst, t.policy...) }
+
+// AppendState appends the policy's item of the RateLimit header: tokens left, and seconds until the
+// bucket is full again.
+func (t Taken) AppendState(dst []byte) []byte {
+	dst = append(dst, t.name...)
+	dst = append(dst, ";r="...)
+	dst = strconv.AppendInt(dst, t.remaining, 10)
+	dst = append(dst, ";t="...)
+	return strconv.AppendInt(dst, t.reset, 10)
+}
+
+// seconds rounds up, because coming back early is refused again.
+func seconds(s float64) int64 { return int64(math.Ceil(s)) }

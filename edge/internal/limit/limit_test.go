@@ -1,0 +1,143 @@
+package limit
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func hash(user int64) uint64 { return uint64(user) }
+
+func TestBucketRefusesAndRefills(t *testing.T) {
+	t.Parallel()
+	l := New("user", Config{Rate: 2, Burst: 3, KeysMax: 100}, hash)
+	for i := range 3 {
+		if !l.Take(7, noon).OK {
+			t.Fatalf("token %d of 3 refused", i+1)
+		}
+	}
+	refused := l.Take(7, noon)
+	if refused.OK || refused.RetryAfter != 1 {
+		t.Fatalf("the fourth of three: %+v", refused)
+	}
+	if !l.Take(8, noon).OK {
+		t.Error("another key is refused too")
+	}
+	if l.Take(7, noon.Add(499*time.Millisecond)).OK {
+		t.Error("a token before its time")
+	}
+	if !l.Take(7, noon.Add(time.Second)).OK {
+		t.Error("no token although its time has come")
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	l := New("user", Config{Rate: 0.1, Burst: 5, KeysMax: 100}, hash)
+	f := func(taken Taken, policy, state string, retryAfter int64) {
+		t.Helper()
+		if got := string(taken.AppendPolicy(nil)); got != policy {
+			t.Errorf("policy %q, want %q", got, policy)
+		}
+		if got := string(taken.AppendState(nil)); got != state {
+			t.Errorf("state %q, want %q", got, state)
+		}
+		if taken.RetryAfter != retryAfter {
+			t.Errorf("RetryAfter = %d, want %d", taken.RetryAfter, retryAfter)
+		}
+	}
+	f(l.Take(1, noon), `"user";q=5;w=50`, `"user";r=4;t=10`, 0)
+	for range 4 {
+		l.Take(1, noon)
+	}
+	f(l.Take(1, noon), `"user";q=5;w=50`, `"user";r=0;t=50`, 10)
+	f(l.Take(1, noon.Add(9500*time.Millisecond)), `"user";q=5;w=50`, `"user";r=0;t=41`, 1)
+
+	if (*Limiter[int64])(nil).Take(1, noon).Limited() {
+		t.Error("no limiter has something to say")
+	}
+}
+
+func TestForgettingDoesNotRefill(t *testing.T) {
+	t.Parallel()
+	l := New("user", Config{Rate: 1, Burst: 10, KeysMax: 1_000_000}, hash)
+	for range 10 {
+		l.Take(1, noon)
+	}
+	// Others come in meanwhile, so generations turn; after each turn the key may have no more than
+	// what flowed in.
+	taken := 0
+	for ms := 0; ms < 60_000; ms += 100 {
+		now := noon.Add(time.Duration(ms) * time.Millisecond)
+		l.Take(int64(2+ms), now)
+		if ms%3000 == 0 && l.Take(1, now).OK {
+			taken++
+		}
+	}
+	if taken > 60 {
+		t.Errorf("%d tokens in 60 s at one per second", taken)
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	l := New("user", Config{Rate: 1, Burst: 1000, KeysMax: 10_000}, hash)
+	for user := range int64(200_000) {
+		l.Take(user, noon)
+	}
+	if n := l.Keys(); n > 10_000+2*shards {
+		t.Errorf("%d buckets remembered, bound is 10000", n)
+	}
+}
+
+func TestBucketHoldsUnderConcurrency(t *testing.T) {
+	t.Parallel()
+	l := New("user", Config{Rate: 1, Burst: 50, KeysMax: 1000}, hash)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	var taken [4]atomic.Int64
+	var wait sync.WaitGroup
+	for g := range uint64(8) {
+		wait.Go(func() {
+			r := rand.New(rand.NewPCG(seed, g))
+			for range 1000 {
+				user := r.Int64N(4)
+				if l.Take(user, noon).OK {
+					taken[user].Add(1)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	for user := range taken {
+		if n := taken[user].Load(); n != 50 {
+			t.Errorf("user %d took %d of 50 tokens", user, n)
+		}
+	}
+}
+
+func TestValidateNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	if err := (Config{Rate: 1, Burst: 1, KeysMax: 1}).Validate(); err != nil {
+		t.Error(err)
+	}
+	err := Config{Rate: -1}.Validate()
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || len(joined.Unwrap()) != 3 {
+		t.Errorf("Validate = %v, want three faults", err)
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	l := New("user", Config{Rate: 1e6, Burst: 1e6, KeysMax: 1 << 20}, hash)
+	b.ReportAllocs()
+	user := int64(0)
+	for b.Loop() {
+		user = (user + 1) & 1023
+		l.Take(user, noon)
+	}
+}
