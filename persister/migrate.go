@@ -1,0 +1,90 @@
+package persister
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const (
+	migrationLock        = "sluice_migrate"
+	migrationLockSeconds = 60
+)
+
+// Migrate brings the schema up to SchemaVersion and returns the version it then has. Several processes
+// may call it at once: one works, the others wait. A step that fails is not undone, because DDL commits
+// by itself; the next call goes on from there.
+func Migrate(ctx context.Context, db *sql.DB, log *slog.Logger) (version int64, err error) {
+	lock, err := db.Conn(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	var locked sql.NullBool
+	if err := lock.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", migrationLock, migrationLockSeconds).Scan(&locked); err != nil {
+		return 0, fmt.Errorf("migrate: lock: %w", err)
+	}
+	if !locked.Bool {
+		return 0, fmt.Errorf("migrate: another process has been migrating for over %d s", migrationLockSeconds)
+	}
+	defer func() {
+		// The lock also ends with its connection, so a failure here needs no answer.
+		_, _ = lock.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", migrationLock)
+	}()
+
+	provider, err := schema(db)
+	if err != nil {
+		return 0, err
+	}
+	steps, err := provider.Up(ctx)
+	for _, step := range steps {
+		log.InfoContext(ctx, "migrated", "step", step.Source.Path, "seconds", step.Duration.Seconds())
+	}
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	return provider.GetDBVersion(ctx)
+}
+
+// SchemaVersion is the version of the schema that this program was written for.
+func SchemaVersion() int64 {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		panic(err) // the pattern is constant
+	}
+	return int64(len(files))
+}
+
+// CheckSchema reports a database whose schema is older than this program. A newer one is fine: schemas
+// only grow, so that old and new programs can run side by side.
+func CheckSchema(ctx context.Context, db *sql.DB) error {
+	var version sql.NullInt64
+	if err := db.QueryRowContext(ctx, "SELECT MAX(version_id) FROM goose_db_version WHERE is_applied").Scan(&version); err != nil {
+		return fmt.Errorf("read schema version (has sluice migrate been run?): %w", err)
+	}
+	if version.Int64 < SchemaVersion() {
+		return fmt.Errorf("the schema has version %d, want %d: run sluice migrate", version.Int64, SchemaVersion())
+	}
+	return nil
+}
+
+func schema(db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectMySQL, db, files)
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	return provider, nil
+}
