@@ -1,0 +1,291 @@
+// Package conns owns the edge's connections: how many there may be, in all and from one address; that
+// an answer reaches a client that is still sending; and that a drain cuts no request that was read.
+//
+// fasthttp does none of it well enough. It refuses connections in plain text, it closes at once after
+// an early answer, so that the kernel resets the connection and the answer is lost, and its shutdown
+// can close a connection in the moment in which a request arrives on it.
+package conns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Bounds of a courtesy: an answer is worth waiting for only so long.
+const (
+	lingerTime   = 500 * time.Millisecond
+	lingerBytes  = 256 << 10
+	refusalTime  = time.Second
+	refusalsMax  = 64 // refusals under way at once; more are closed without an answer
+	acceptPause  = 50 * time.Millisecond
+	drainTick    = 10 * time.Millisecond
+	requestBytes = 4 << 10 // of a refused connection's request that are read before it is answered
+)
+
+// Config bounds the connections of a Listener.
+type Config struct {
+	Max           int // connections at once
+	PerAddressMax int // of them from one address; 0: no limit of its own
+	// Full and Crowded are the complete answers to a connection above Max and above PerAddressMax.
+	Full, Crowded []byte
+}
+
+// Listener is a TCP listener whose connections it bounds and can drain.
+type Listener struct {
+	tcp *net.TCPListener
+	cfg Config
+
+	mu        sync.Mutex
+	open      map[*conn]struct{}
+	addresses map[netip.Addr]int
+
+	draining atomic.Bool
+	closed   chan struct{}
+	refusing chan struct{}
+	refusals sync.WaitGroup
+
+	refusedFull, refusedCrowded atomic.Int64
+}
+
+// Listen listens on a TCP address.
+func Listen(ctx context.Context, address string, cfg Config) (*Listener, error) {
+	inner, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	tcp, ok := inner.(*net.TCPListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("listen on %s: not TCP", address), inner.Close())
+	}
+	return &Listener{
+		tcp:       tcp,
+		cfg:       cfg,
+		open:      make(map[*conn]struct{}),
+		addresses: make(map[netip.Addr]int),
+		closed:    make(chan struct{}),
+		refusing:  make(chan struct{}, refusalsMax),
+	}, nil
+}
+
+// Addr implements net.Listener.
+func (l *Listener) Addr() net.Addr { return l.tcp.Addr() }
+
+// Open is the number of connections.
+func (l *Listener) Open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open)
+}
+
+// Refused is the number of connections refused above Max and above PerAddressMax.
+func (l *Listener) Refused() (full, crowded int64) {
+	return l.refusedFull.Load(), l.refusedCrowded.Load()
+}
+
+// Accept implements net.Listener. After Close it returns io.EOF. It outlives shortage of files and
+// memory, because its caller gives up at the first error.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		tcp, err := l.tcp.AcceptTCP()
+		if errors.Is(err, net.ErrClosed) {
+			return nil, io.EOF
+		}
+		if err != nil {
+			select {
+			case <-l.closed:
+				return nil, io.EOF
+			case <-time.After(acceptPause):
+				continue
+			}
+		}
+		if c := l.admit(tcp); c != nil {
+			return c, nil
+		}
+	}
+}
+
+// admit makes a connection of tcp, or refuses it and returns nil.
+func (l *Listener) admit(tcp *net.TCPConn) *conn {
+	c := &conn{TCPConn: tcp, listener: l}
+	if peer, ok := tcp.RemoteAddr().(*net.TCPAddr); ok {
+		c.address = peer.AddrPort().Addr().Unmap()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.draining.Load():
+		_ = tcp.Close() // accepted in the moment in which the listener was closed
+		return nil
+	case len(l.open) >= l.cfg.Max:
+		l.refusedFull.Add(1)
+		l.refuse(tcp, l.cfg.Full)
+		return nil
+	case l.cfg.PerAddressMax > 0 && l.addresses[c.address] >= l.cfg.PerAddressMax:
+		l.refusedCrowded.Add(1)
+		l.refuse(tcp, l.cfg.Crowded)
+		return nil
+	}
+	l.open[c] = struct{}{}
+	l.addresses[c.address]++
+	return c
+}
+
+func (l *Listener) forget(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
+	if l.addresses[c.address]--; l.addresses[c.address] <= 0 {
+		delete(l.addresses, c.address)
+	}
+}
+
+// refuse answers a connection that nobody will serve, once something of its request has come: an
+// answer before that confuses clients.
+func (l *Listener) refuse(tcp *net.TCPConn, answer []byte) {
+	select {
+	case l.refusing <- struct{}{}:
+	default:
+		_ = tcp.Close() // no answer was promised to it
+		return
+	}
+	l.refusals.Go(func() {
+		defer func() { <-l.refusing }()
+		_ = tcp.SetDeadline(time.Now().Add(refusalTime))
+		if _, err := tcp.Read(make([]byte, requestBytes)); err == nil {
+			if _, err = tcp.Write(answer); err == nil {
+				linger(tcp)
+			}
+		}
+		_ = tcp.Close()
+	})
+}
+
+// Close implements net.Listener: no connection is accepted from now on. Those that there are stay.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.closed:
+		return nil
+	default:
+		close(l.closed)
+		return l.tcp.Close() //nolint:wrapcheck // as the net.Listener that it is
+	}
+}
+
+// StateChanged is fasthttp's ConnState hook: a connection is idle from the end of an answer on.
+func (l *Listener) StateChanged(nc net.Conn, state fasthttp.ConnState) {
+	if c, ok := nc.(*conn); ok && state == fasthttp.StateIdle {
+		c.state.CompareAndSwap(busy, idle)
+		if l.draining.Load() { // read after the state is idle: either this or Drain sees the other
+			c.state.CompareAndSwap(idle, ending)
+		}
+	}
+}
+
+// Drain closes the listener, and each connection as soon as no request of it is under way. It returns
+// when all are closed. At the end of ctx it closes the rest in the middle and says how many.
+func (l *Listener) Drain(ctx context.Context) error {
+	err := l.Close()
+	l.mu.Lock()
+	l.draining.Store(true)
+	for c := range l.open {
+		c.endIfIdle()
+	}
+	l.mu.Unlock()
+	defer l.refusals.Wait()
+
+	tick := time.NewTicker(drainTick)
+	defer tick.Stop()
+	for l.Open() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(err, l.cut(ctx.Err()))
+		}
+	}
+	return err
+}
+
+func (l *Listener) cut(cause error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		_ = c.TCPConn.Close() // its own goroutine notices and closes it in order
+	}
+	return fmt.Errorf("cut %d connections: %w", len(l.open), cause)
+}
+
+// What a connection is doing.
+const (
+	idle   int32 = iota // waiting for the first byte of a request
+	busy                // between the first byte of a request and the end of its answer
+	ending              // idle, and to be closed instead of read again
+)
+
+type conn struct {
+	*net.TCPConn
+	listener *Listener
+	address  netip.Addr
+	state    atomic.Int32
+	dead     atomic.Bool // the peer has gone, or does not answer: nothing to linger for
+	once     sync.Once
+}
+
+// Read implements net.Conn. On a connection that is ending it finds nothing: what came too late was
+// never seen by the server, so it is not executed.
+func (c *conn) Read(b []byte) (int, error) {
+	if c.state.Load() == ending {
+		return 0, net.ErrClosed
+	}
+	n, err := c.TCPConn.Read(b)
+	if n > 0 && !c.state.CompareAndSwap(idle, busy) && c.state.Load() == ending {
+		return 0, net.ErrClosed
+	}
+	if err != nil {
+		if c.state.Load() == ending { // woken by endIfIdle
+			return 0, net.ErrClosed
+		}
+		c.dead.Store(true)
+	}
+	return n, err //nolint:wrapcheck // as the net.Conn that it is
+}
+
+// endIfIdle wakes the connection's reader, unless a request has begun to come in.
+func (c *conn) endIfIdle() {
+	if c.state.CompareAndSwap(idle, ending) {
+		_ = c.SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection, which needs no waking
+	}
+}
+
+// Close implements net.Conn. It lets the peer read what was written before the connection goes.
+func (c *conn) Close() error {
+	var err error
+	c.once.Do(func() {
+		if !c.dead.Load() {
+			linger(c.TCPConn)
+		}
+		err = c.TCPConn.Close()
+		c.listener.forget(c)
+	})
+	return err //nolint:wrapcheck // as the net.Conn that it is
+}
+
+// linger ends our side and takes in what the peer still sends, until it has seen the end. Closed with
+// bytes unread, the kernel would reset the connection, and the peer lose our last answer.
+func linger(tcp *net.TCPConn) {
+	if tcp.CloseWrite() != nil {
+		return
+	}
+	_ = tcp.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, tcp, lingerBytes) // whatever ends it, nothing is left to do
+}

@@ -1,0 +1,282 @@
+package conns_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/goleak"
+
+	"sluice/edge/internal/conns"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),    // one per process, never ends
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2")) // ends at its next look around
+}
+
+func answer(status, body string) []byte {
+	return fmt.Appendf(nil, "HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, len(body), body)
+}
+
+// serve runs a fasthttp server on a Listener until the test ends.
+func serve(t *testing.T, cfg conns.Config, handler fasthttp.RequestHandler) *conns.Listener {
+	t.Helper()
+	if cfg.Max == 0 {
+		cfg.Max = 1000
+	}
+	cfg.Full = answer("503 Service Unavailable", "full")
+	cfg.Crowded = answer("429 Too Many Requests", "crowded")
+	l, err := conns.Listen(t.Context(), "127.0.0.1:0", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &fasthttp.Server{
+		Handler: handler, ConnState: l.StateChanged, MaxRequestBodySize: 16 << 10,
+		ReadTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second, NoDefaultDate: true,
+		MaxIdleWorkerDuration: 10 * time.Millisecond, Logger: log.New(io.Discard, "", 0),
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := l.Drain(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func dial(t *testing.T, l *conns.Listener) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	return c
+}
+
+const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+func exchange(t *testing.T, c net.Conn, request string) (int, string) {
+	t.Helper()
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func ok(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("ok") }
+
+func TestConnectionsAboveTheLimitsAreAnswered(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		cfg    conns.Config
+		status int
+		body   string
+	}{
+		"in all":           {conns.Config{Max: 2}, 503, "full"},
+		"from one address": {conns.Config{Max: 9, PerAddressMax: 2}, 429, "crowded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := serve(t, tc.cfg, ok)
+			first, second := dial(t, l), dial(t, l)
+			for _, c := range []net.Conn{first, second} {
+				if status, _ := exchange(t, c, get); status != 200 {
+					t.Fatalf("a connection within the limit got %d", status)
+				}
+			}
+			if status, body := exchange(t, dial(t, l), get); status != tc.status || body != tc.body {
+				t.Errorf("above the limit: %d %q", status, body)
+			}
+			if full, crowded := l.Refused(); full+crowded != 1 {
+				t.Errorf("Refused = %d, %d", full, crowded)
+			}
+			_ = first.Close()
+			for l.Open() > 1 { // the server notices the end by itself
+				if t.Context().Err() != nil {
+					t.Fatal("a closed connection still counts")
+				}
+			}
+			if status, _ := exchange(t, dial(t, l), get); status != 200 {
+				t.Errorf("after one has gone: %d", status)
+			}
+		})
+	}
+}
+
+func TestAnswerReachesAClientThatIsStillSending(t *testing.T) {
+	t.Parallel()
+	l := serve(t, conns.Config{}, ok)
+	for range 20 {
+		c := dial(t, l)
+		body := strings.Repeat("x", 100<<10)
+		sent := make(chan error, 1)
+		go func() {
+			_, err := fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			sent <- err
+		}()
+		got, err := io.ReadAll(c)
+		if err != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 400")) { // fasthttp's own choice of status
+			t.Fatalf("%q, %v", got, err)
+		}
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDrainCutsNoRequestThatWasRead loads a server, drains it in the middle, and holds what the server
+// executed against what the clients were told.
+func TestDrainCutsNoRequestThatWasRead(t *testing.T) {
+	t.Parallel()
+	for round := range 5 {
+		var executed sync.Map
+		var served atomic.Int64
+		warm := make(chan struct{})
+		l := serve(t, conns.Config{}, func(ctx *fasthttp.RequestCtx) {
+			id := string(ctx.Request.Header.Peek("X-Id"))
+			executed.Store(id, true)
+			if served.Add(1) == 2000 {
+				close(warm)
+			}
+			ctx.SetBodyString(id)
+		})
+		var wait sync.WaitGroup
+		var answered sync.Map
+		for client := range 32 {
+			wait.Go(func() {
+				for n := 0; ; n++ {
+					c, err := net.Dial("tcp", l.Addr().String())
+					if err != nil {
+						return // drained
+					}
+					talk(c, strconv.Itoa(client)+"."+strconv.Itoa(n), &answered)
+				}
+			})
+		}
+		<-warm
+		if err := l.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wait.Wait()
+		lost := 0
+		executed.Range(func(id, _ any) bool {
+			if _, ok := answered.Load(id); !ok {
+				lost++
+			}
+			return true
+		})
+		if lost > 0 {
+			t.Fatalf("round %d: %d of %d executed requests were never answered", round, lost, served.Load())
+		}
+	}
+}
+
+// talk sends requests on one connection until it ends, and notes each id that was answered.
+func talk(c net.Conn, prefix string, answered *sync.Map) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for i := range 100 {
+		id := prefix + "." + strconv.Itoa(i)
+		if _, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Id: %s\r\n\r\n", id); err != nil {
+			return
+		}
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			return
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || string(body) != id {
+			return
+		}
+		answered.Store(id, true)
+	}
+}
+
+func TestDrainWaitsForARequestUnderWay(t *testing.T) {
+	t.Parallel()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	l := serve(t, conns.Config{}, func(ctx *fasthttp.RequestCtx) {
+		close(entered)
+		<-leave
+		ctx.SetBodyString("late")
+	})
+	idle := dial(t, l)
+	c := dial(t, l)
+	if _, err := io.WriteString(c, get); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+
+	short, cancel := context.WithCancel(t.Context())
+	drained := make(chan error, 1)
+	go func() { drained <- l.Drain(short) }()
+	if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("an idle connection ends with %v, want EOF", err)
+	}
+	select {
+	case err := <-drained:
+		t.Fatalf("drained with a request under way: %v", err)
+	default:
+	}
+	close(leave)
+	if got, err := io.ReadAll(c); err != nil || !bytes.HasSuffix(got, []byte("late")) {
+		t.Errorf("the request under way got %q, %v", got, err)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	cancel()
+}
+
+func TestDrainThatMayNotWaitSaysWhatItCut(t *testing.T) {
+	t.Parallel()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	l := serve(t, conns.Config{}, func(*fasthttp.RequestCtx) {
+		close(entered)
+		<-leave
+	})
+	c := dial(t, l)
+	if _, err := io.WriteString(c, get); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Drain(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "cut 1 connections") {
+		t.Errorf("Drain = %v", err)
+	}
+	close(leave)
+}
