@@ -1,0 +1,93 @@
+package stock
+
+import (
+	"fmt"
+	"time"
+)
+
+// Check reports a vector that no store may execute: a bug of the caller, never an outcome of
+// business. The error wraps ErrProtocol.
+func (v *Vector) Check(partitions int) error {
+	if v.Partition < 0 || v.Partition >= partitions {
+		return fmt.Errorf("%w: partition %d of %d", ErrProtocol, v.Partition, partitions)
+	}
+	if len(v.Requests) == 0 || len(v.Requests) > VectorMax {
+		return fmt.Errorf("%w: %d requests in a vector, want 1 to %d", ErrProtocol, len(v.Requests), VectorMax)
+	}
+	for i := range v.Requests {
+		if fault := v.Requests[i].fault(v.Op, v.Partition, partitions); fault != "" {
+			return fmt.Errorf("%w: request %d of %s: %s", ErrProtocol, i, v.Op, fault)
+		}
+	}
+	return nil
+}
+
+func (r *Request) fault(op Op, partition, partitions int) string {
+	if r.ID.Partition() != partition {
+		return "id of another partition"
+	}
+	if r.User < 0 {
+		return "negative user"
+	}
+	if op == OpConfirm {
+		return ""
+	}
+	if r.Cell.SKU < 1 {
+		return "no SKU"
+	}
+	if r.Cell.Partition(partitions) != partition {
+		return "cell of another partition"
+	}
+	switch op {
+	case OpReserve, OpDeduct:
+		return r.takeFault()
+	case OpRelease:
+		return ""
+	case OpAdjust:
+		if r.Adjustment == nil {
+			return "no adjustment"
+		}
+		return r.Adjustment.fault()
+	case OpConfirm: // above
+	}
+	return "unknown operation"
+}
+
+func (r *Request) takeFault() string {
+	switch {
+	case r.User == 0:
+		return "no user"
+	case r.Quantity < 1 || r.Quantity > QuantityMax:
+		return "quantity out of range"
+	case r.Fence.Seq > SeqMax:
+		return "fence out of range"
+	}
+	return ""
+}
+
+func (a *Adjustment) fault() string {
+	set := a.Fields
+	if a.Create {
+		set = ^Fields(0)
+	}
+	s := &a.Settings
+	switch {
+	case a.Kind != AdjustPlain && a.Kind != AdjustTransferOut && a.Kind != AdjustTransferIn:
+		return "unknown kind of adjustment"
+	case a.Delta < -UnitsMax || a.Delta > UnitsMax || a.Create && a.Delta < 0:
+		return "delta out of range"
+	case len(a.Reason) == 0 || len(a.Reason) > ReasonMax:
+		return "reason missing or too long"
+	case set&FieldLimit != 0 && (s.Limit < 0 || s.Limit > QuantityMax):
+		return "limit out of range"
+	case set&FieldOpensAt != 0 && (s.OpensAtMS < 0 || s.OpensAtMS > TimeMaxMS):
+		return "opening out of range"
+	case set&FieldClosesAt != 0 && (s.ClosesAtMS < 0 || s.ClosesAtMS > TimeMaxMS):
+		return "closing out of range"
+	case set&FieldHold != 0 && (s.Hold < time.Millisecond || s.Hold > HoldMax || s.Hold%time.Millisecond != 0):
+		return "hold time out of range"
+	case set&FieldAck != 0 && s.Ack > AckLog:
+		return "unknown acknowledge level"
+	}
+	return ""
+}

@@ -1,0 +1,215 @@
+// Package memstock is stock.Store in memory: the reference of the rules, short enough to be read as
+// their description. redisstock must behave as it does, and package stocktest compares the two.
+package memstock
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// Defaults of a new Store.
+const (
+	RetentionDefault        = 24 * time.Hour
+	OutboxEntriesMaxDefault = 50_000
+)
+
+// Store is the model. A copy of a Store shares its stock and may be given other settings, as two
+// nodes of a deployment may have.
+type Store struct {
+	// Retention is how long the record of a finished reservation is kept.
+	Retention time.Duration
+	// OutboxEntriesMax is the number of outbox entries of a partition from which on it refuses to
+	// reserve or deduct.
+	OutboxEntriesMax int64
+
+	*shared
+}
+
+// shared is what the copies of a Store have in common.
+type shared struct {
+	now func() int64
+
+	mu         sync.Mutex
+	partitions []*partition
+}
+
+var _ stock.Store = (*Store)(nil)
+
+// New makes an empty store. Its time is what now says, in Unix milliseconds.
+func New(partitions int, now func() int64) *Store {
+	s := &Store{
+		Retention:        RetentionDefault,
+		OutboxEntriesMax: OutboxEntriesMaxDefault,
+		shared:           &shared{now: now, partitions: make([]*partition, partitions)},
+	}
+	for i := range s.partitions {
+		s.partitions[i] = newPartition(i)
+	}
+	return s
+}
+
+// Partitions is the number of partitions.
+func (s *Store) Partitions() int { return len(s.partitions) }
+
+// Do decides the vectors, one after the other.
+func (s *Store) Do(_ context.Context, vectors ...*stock.Vector) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range vectors {
+		s.do(v)
+	}
+}
+
+func (s *Store) do(v *stock.Vector) {
+	v.Outcomes, v.Cells, v.Entry, v.TimeMS = v.Outcomes[:0], v.Cells[:0], stock.Entry{}, s.now()
+	v.Replicated = false // a model has no replica
+	if v.Err = v.Check(len(s.partitions)); v.Err != nil {
+		return
+	}
+	p := s.partitions[v.Partition]
+	step := p.begin(v.TimeMS, s.OutboxEntriesMax)
+	for i := range v.Requests {
+		outcome, err := step.decide(v.Op, &v.Requests[i])
+		if err != nil {
+			v.Outcomes, v.Err = v.Outcomes[:0], err
+			return
+		}
+		v.Outcomes = append(v.Outcomes, outcome)
+	}
+	v.Entry = step.commit(s.Retention.Milliseconds())
+	for cell := range step.looked {
+		v.Cells = append(v.Cells, p.cell(cell))
+	}
+}
+
+// Cells reads cells.
+func (s *Store) Cells(_ context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	states := make([]stock.CellState, len(cells))
+	for i, cell := range cells {
+		states[i] = s.partitions[cell.Partition(len(s.partitions))].cell(cell)
+	}
+	return states, s.now(), nil
+}
+
+// Reservations reads reservations.
+func (s *Store) Reservations(_ context.Context, ids []stock.ReservationID) ([]stock.Reservation, int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := make([]stock.Reservation, len(ids))
+	for i, id := range ids {
+		p, err := s.partition(id.Partition())
+		if err != nil {
+			return nil, 0, err
+		}
+		found[i] = p.reservations[id]
+	}
+	return found, s.now(), nil
+}
+
+// Expire gives the units of due reservations back, earliest deadline first. Those of a cell that is
+// shut stay due.
+func (s *Store) Expire(_ context.Context, partition, limit int) (stock.Sweep, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.partition(partition)
+	if err != nil {
+		return stock.Sweep{}, err
+	}
+	sweep := stock.Sweep{TimeMS: s.now()}
+	step := p.begin(sweep.TimeMS, s.OutboxEntriesMax)
+	var waiting []member
+	for i, m := range p.due {
+		if m.atMS > sweep.TimeMS {
+			sweep.NextMS = m.atMS
+			waiting = append(waiting, p.due[i:]...)
+			break
+		}
+		if sweep.Expired >= limit {
+			sweep.More = true
+			waiting = append(waiting, m)
+			continue
+		}
+		expired, stuck := step.expire(m)
+		sweep.Expired += expired
+		if len(stuck) > 0 {
+			waiting = append(waiting, newMember(m.atMS, m.pool, stuck))
+		}
+	}
+	p.due = waiting
+	if entry := step.commit(s.Retention.Milliseconds()); entry.ID != "" {
+		sweep.Entries = []stock.Entry{entry}
+	}
+	return sweep, nil
+}
+
+// Forget removes records whose retention has ended.
+func (s *Store) Forget(_ context.Context, partition, limit int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.partition(partition)
+	if err != nil {
+		return 0, err
+	}
+	forgotten := 0
+	for len(p.gone) > 0 && p.gone[0].atMS <= s.now() && forgotten < limit {
+		for _, id := range p.gone[0].ids {
+			delete(p.reservations, id)
+			forgotten++
+		}
+		p.gone = p.gone[1:]
+	}
+	return forgotten, nil
+}
+
+// OutboxAfter reads at most limit entries of a partition's outbox after the entry with an id, or
+// from its beginning if the id is empty.
+func (s *Store) OutboxAfter(_ context.Context, partition int, after string, limit int) ([]stock.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.partition(partition)
+	if err != nil {
+		return nil, err
+	}
+	var entries []stock.Entry
+	for _, e := range p.outbox {
+		if len(entries) < limit && entryLess(after, e.ID) {
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+// OutboxDelete removes entries from a partition's outbox and tells how many there were.
+func (s *Store) OutboxDelete(_ context.Context, partition int, ids []string) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.partition(partition)
+	if err != nil {
+		return 0, err
+	}
+	return p.deleteEntries(ids), nil
+}
+
+// Edit changes a cell behind the back of the rules, as a person at the server's console might, or
+// the loss of its last second.
+func (s *Store) Edit(cell stock.Cell, edit func(*stock.CellState)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.partitions[cell.Partition(len(s.partitions))]
+	state := p.cell(cell)
+	edit(&state)
+	p.cells[cell] = state
+}
+
+func (s *shared) partition(i int) (*partition, error) {
+	if i < 0 || i >= len(s.partitions) {
+		return nil, fmt.Errorf("%w: partition %d of %d", stock.ErrProtocol, i, len(s.partitions))
+	}
+	return s.partitions[i], nil
+}

@@ -1,0 +1,256 @@
+package memstock
+
+import (
+	"fmt"
+	"maps"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// step is one call of a script: it decides against what is stored and what it has itself changed so
+// far, and writes only when everything is decided.
+type step struct {
+	*partition
+	nowMS      int64
+	outboxFull bool
+
+	looked       map[stock.Cell]bool
+	cells        map[stock.Cell]stock.CellState
+	reservations map[stock.ReservationID]stock.Reservation
+	buyers       map[buyer]int64
+	held         map[hold][]stock.ReservationID
+	finished     []stock.ReservationID
+	events       []event.Event
+}
+
+// hold is what reservations of one vector share that are one member of the deadlines.
+type hold struct {
+	deadlineMS int64
+	pool       uint32
+}
+
+func (p *partition) begin(nowMS int64, outboxEntriesMax int64) *step {
+	return &step{
+		partition:    p,
+		nowMS:        nowMS,
+		outboxFull:   int64(len(p.outbox)) >= outboxEntriesMax,
+		looked:       map[stock.Cell]bool{},
+		cells:        map[stock.Cell]stock.CellState{},
+		reservations: map[stock.ReservationID]stock.Reservation{},
+		buyers:       map[buyer]int64{},
+		held:         map[hold][]stock.ReservationID{},
+	}
+}
+
+func (s *step) cell(c stock.Cell) stock.CellState {
+	s.looked[c] = true
+	if state, ok := s.cells[c]; ok {
+		return state
+	}
+	return s.partition.cell(c)
+}
+
+func (s *step) reservation(id stock.ReservationID) stock.Reservation {
+	if r, ok := s.reservations[id]; ok {
+		return r
+	}
+	return s.partition.reservations[id]
+}
+
+func (s *step) owned(b buyer) int64 {
+	if units, ok := s.buyers[b]; ok {
+		return units
+	}
+	return s.partition.buyers[b]
+}
+
+// decide decides one request, in sight of the effects of those before it. An error calls the whole
+// vector off.
+func (s *step) decide(op stock.Op, r *stock.Request) (stock.Outcome, error) {
+	switch op {
+	case stock.OpReserve, stock.OpDeduct:
+		return s.take(op, r), nil
+	case stock.OpConfirm:
+		return s.settle(r, stock.StateConfirmed), nil
+	case stock.OpRelease:
+		return s.settle(r, stock.StateReleased), nil
+	case stock.OpAdjust:
+		return s.adjust(r)
+	}
+	return stock.Outcome{}, fmt.Errorf("%w: %v", stock.ErrProtocol, op)
+}
+
+// take reserves or deducts.
+func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {
+	cell, before, user := s.cell(r.Cell), s.reservation(r.ID), buyer{r.Cell, r.User}
+	if verdict := before.Repeat(r.Fingerprint); verdict != stock.VerdictOK {
+		return answer(verdict, before)
+	}
+	verdict := cell.Take(stock.Taking{
+		Quantity:   r.Quantity,
+		Owned:      s.owned(user),
+		Fence:      r.Fence,
+		NowMS:      s.nowMS,
+		OutboxFull: s.outboxFull,
+	})
+	if verdict != stock.VerdictOK {
+		s.shut(cell, verdict)
+		return answer(verdict, before)
+	}
+
+	taken := stock.Reservation{
+		ID: r.ID, Cell: r.Cell, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint,
+		Counted: cell.Limit != 0,
+	}
+	if taken.Counted {
+		s.buyers[user] = s.owned(user) + r.Quantity
+	}
+	cell.Avail -= r.Quantity
+	if op == stock.OpDeduct {
+		cell.Sold += r.Quantity
+		return s.effect(event.KindDeduct, cell, taken, event.Change{})
+	}
+	cell.Held += r.Quantity
+	taken.DeadlineMS = s.nowMS + cell.Hold.Milliseconds()
+	return s.effect(event.KindReserve, cell, taken, event.Change{})
+}
+
+// settle confirms or releases.
+func (s *step) settle(r *stock.Request, wanted stock.State) stock.Outcome {
+	before := s.reservation(r.ID)
+	if verdict := before.Settle(wanted, r.User, s.nowMS); verdict != stock.VerdictOK {
+		return answer(verdict, before)
+	}
+	cell := s.cell(before.Cell)
+	if verdict := cell.Shut(); verdict != stock.VerdictOK {
+		s.shut(cell, verdict)
+		return answer(verdict, before)
+	}
+	if wanted == stock.StateReleased {
+		return s.giveBack(event.KindRelease, cell, before)
+	}
+	cell.Held -= before.Quantity
+	cell.Sold += before.Quantity
+	return s.effect(event.KindConfirm, cell, before, event.Change{})
+}
+
+// expire expires the reservations of a member that are still held, and leaves those of a cell that
+// is shut.
+func (s *step) expire(m member) (expired int, stuck []stock.ReservationID) {
+	for _, id := range m.ids {
+		r := s.reservation(id)
+		if r.StateAt(s.nowMS) != stock.StateExpired || r.State != stock.StateHeld {
+			continue // settled in time, or forgotten and since then reserved again
+		}
+		cell := s.cell(r.Cell)
+		if verdict := cell.Shut(); verdict != stock.VerdictOK {
+			s.shut(cell, verdict)
+			stuck = append(stuck, id)
+			continue
+		}
+		s.giveBack(event.KindExpire, cell, r)
+		expired++
+	}
+	return expired, stuck
+}
+
+// giveBack moves the units of a held reservation to avail, and off its user's limit.
+func (s *step) giveBack(kind event.Kind, cell stock.CellState, r stock.Reservation) stock.Outcome {
+	if r.Counted {
+		user := buyer{r.Cell, r.User}
+		s.buyers[user] = s.owned(user) - r.Quantity
+		r.Counted = false
+	}
+	cell.Held -= r.Quantity
+	cell.Avail += r.Quantity
+	return s.effect(kind, cell, r, event.Change{})
+}
+
+// adjust changes total and avail, settings, or both.
+func (s *step) adjust(r *stock.Request) (stock.Outcome, error) {
+	cell, before, a := s.cell(r.Cell), s.reservation(r.ID), r.Adjustment
+	if verdict := before.Repeat(r.Fingerprint); verdict != stock.VerdictOK {
+		return answer(verdict, before), nil
+	}
+	if verdict := cell.Adjust(a); verdict != stock.VerdictOK {
+		s.shut(cell, verdict)
+		return answer(verdict, before), nil
+	}
+	if cell.Total+a.Delta > stock.UnitsMax {
+		return stock.Outcome{}, fmt.Errorf("%w: %v would have %d units", stock.ErrProtocol, r.Cell, cell.Total+a.Delta)
+	}
+	if a.Create {
+		cell = stock.CellState{Cell: r.Cell, Loaded: true, Mark: stock.Mark{Epoch: 1}, Settings: a.Settings}
+	}
+	cell.Avail += a.Delta
+	cell.Total += a.Delta
+	cell.Settings = cell.With(a.Fields, a.Settings)
+	record := stock.Reservation{ID: r.ID, Cell: r.Cell, User: r.User, Fingerprint: r.Fingerprint}
+	change := event.Change{Delta: a.Delta, Fields: a.Fields, Settings: cell.Settings, Reason: a.Reason}
+	return s.effect(event.Kind(a.Kind), cell, record, change), nil
+}
+
+// effect takes down one effect: the cell as it now is, the record in its new state, and the event.
+func (s *step) effect(kind event.Kind, cell stock.CellState, r stock.Reservation, change event.Change) stock.Outcome {
+	cell.Seq++
+	r.Seq = cell.Seq
+	r.State = kind.State()
+	if r.State == stock.StateHeld {
+		h := hold{r.DeadlineMS, r.Cell.Pool}
+		s.held[h] = append(s.held[h], r.ID)
+	} else {
+		s.finished = append(s.finished, r.ID)
+	}
+	s.cells[r.Cell] = cell
+	s.reservations[r.ID] = r
+	s.events = append(s.events, event.Event{
+		Kind: kind, Reservation: r.ID, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint,
+		Cell: r.Cell, Mark: cell.Mark, Avail: cell.Avail, Held: cell.Held, Sold: cell.Sold,
+		DeadlineMS: r.DeadlineMS, Change: change,
+	})
+	return stock.Outcome{Verdict: stock.VerdictOK, Reservation: r}
+}
+
+// shut marks a cell that was found fenced or breached. It is no effect: it has no event.
+func (s *step) shut(cell stock.CellState, verdict stock.Verdict) {
+	if !cell.Loaded {
+		return
+	}
+	cell.Fenced = cell.Fenced || verdict == stock.VerdictFenced
+	cell.Breached = cell.Breached || verdict == stock.VerdictFrozen && !cell.Sound()
+	s.cells[cell.Cell] = cell
+}
+
+// commit writes what was decided, and the events as one entry of the outbox.
+func (s *step) commit(retentionMS int64) stock.Entry {
+	maps.Copy(s.partition.cells, s.cells)
+	maps.Copy(s.partition.reservations, s.reservations)
+	for b, units := range s.buyers {
+		if units == 0 {
+			delete(s.partition.buyers, b)
+		} else {
+			s.partition.buyers[b] = units
+		}
+	}
+	for h, ids := range s.held {
+		s.due = add(s.due, newMember(h.deadlineMS, h.pool, ids))
+	}
+	if len(s.finished) > 0 {
+		s.gone = add(s.gone, newMember(s.nowMS+retentionMS, 0, s.finished))
+	}
+	if len(s.events) == 0 {
+		return stock.Entry{}
+	}
+	return s.appendEntry(s.nowMS, event.Append(nil, event.Batch{
+		Partition: s.number, TimeMS: s.nowMS, Events: s.events,
+	}))
+}
+
+// answer is a refusal or a replay, with the record where the verdict is about one.
+func answer(verdict stock.Verdict, r stock.Reservation) stock.Outcome {
+	if verdict == stock.VerdictReplayed || verdict == stock.VerdictWrongState {
+		return stock.Outcome{Verdict: verdict, Reservation: r}
+	}
+	return stock.Outcome{Verdict: verdict}
+}

@@ -1,0 +1,182 @@
+package stocktest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+var adjustCases = group{
+	"create makes a cell with all its settings": func(h *harness) {
+		cell := newCell()
+		s := stock.Settings{
+			Limit: 3, OpensAtMS: 5, ClosesAtMS: stock.TimeMaxMS, Hold: stock.HoldMax, Ack: stock.AckLog,
+			ShopperDeducts: true, Frozen: true,
+		}
+		h.loadCell(cell, 10, s)
+		want := stock.CellState{
+			Cell: cell, Loaded: true, Mark: stock.Mark{Epoch: 1, Seq: 1},
+			Balances: stock.Balances{Avail: 10, Total: 10}, Settings: s,
+		}
+		if got := h.state(cell); got != want {
+			h.Fatalf("cell %+v, want %+v", got, want)
+		}
+		e := h.events(cell)[0]
+		if e.Kind != event.KindAdjust || e.User != admin || e.Quantity != 0 || e.Change.Delta != 10 ||
+			e.Change.Settings != s || e.Change.Reason != "test" {
+			h.Fatalf("event %+v", e)
+		}
+	},
+	"create without units": func(h *harness) {
+		cell := h.load(0, stock.Settings{})
+		h.wantUnits(cell, 0, 0, 0)
+	},
+	"create on a cell that exists": func(h *harness) {
+		cell := h.load(1, stock.Settings{})
+		again := stock.Adjustment{Create: true, Delta: 1, Settings: stock.Settings{Hold: hold}}
+		h.want(h.adjust(cell, "other", again), stock.VerdictWrongState)
+		h.wantUnits(cell, 1, 0, 0)
+	},
+	"the same creation is replayed": func(h *harness) {
+		cell := h.load(1, stock.Settings{})
+		again := stock.Adjustment{Create: true, Delta: 1, Settings: stock.Settings{Hold: hold}}
+		h.wantRecord(h.adjust(cell, "load", again), stock.VerdictReplayed, stock.StateAdjusted)
+		h.wantUnits(cell, 1, 0, 0)
+	},
+	"without create a cell that is not there": func(h *harness) {
+		h.want(h.adjust(newCell(), "a", stock.Adjustment{Delta: 1}), stock.VerdictNotLoaded)
+	},
+	"a delta changes avail and total": func(h *harness) {
+		cell := h.load(10, stock.Settings{Limit: 2})
+		before := h.state(cell).Settings
+		o := h.adjust(cell, "a", stock.Adjustment{Delta: 5, Reason: "restock"})
+		h.wantRecord(o, stock.VerdictOK, stock.StateAdjusted)
+		h.want(h.adjust(cell, "b", stock.Adjustment{Delta: -15, Reason: "damaged"}), stock.VerdictOK)
+		h.wantUnits(cell, 0, 0, 0)
+		if s := h.state(cell).Settings; s != before {
+			h.Fatalf("settings %+v, before %+v", s, before)
+		}
+		events := h.events(cell)
+		if c := events[1].Change; c.Delta != 5 || c.Reason != "restock" || c.Fields != 0 || c.Settings != before {
+			h.Fatalf("change %+v", c)
+		}
+		if c := events[2].Change; c.Delta != -15 || c.Reason != "damaged" {
+			h.Fatalf("change %+v", c)
+		}
+	},
+	"a delta may not take what is not avail": func(h *harness) {
+		cell := h.load(10, stock.Settings{})
+		h.held(cell, 1, "a", 4)
+		h.want(h.deduct(cell, 1, "b", 3), stock.VerdictOK)
+		h.want(h.adjust(cell, "less", stock.Adjustment{Delta: -4}), stock.VerdictSoldOut)
+		h.want(h.adjust(cell, "less", stock.Adjustment{Delta: -3}), stock.VerdictOK)
+		h.wantUnits(cell, 0, 4, 3)
+	},
+	"the same adjustment is replayed, another is a mismatch": func(h *harness) {
+		cell := h.load(10, stock.Settings{})
+		h.want(h.adjust(cell, "a", stock.Adjustment{Delta: 1}), stock.VerdictOK)
+		h.wantRecord(h.adjust(cell, "a", stock.Adjustment{Delta: 1}), stock.VerdictReplayed, stock.StateAdjusted)
+		h.want(h.adjust(cell, "a", stock.Adjustment{Delta: 2}), stock.VerdictMismatch)
+		h.wantUnits(cell, 11, 0, 0)
+	},
+	"a total beyond the bound is an error and changes nothing": func(h *harness) {
+		cell := h.load(stock.UnitsMax-1, stock.Settings{})
+		v := &stock.Vector{Op: stock.OpAdjust, Requests: []stock.Request{
+			h.adjustment(cell, "one", stock.Adjustment{Delta: 1}),
+			h.adjustment(cell, "two", stock.Adjustment{Delta: 1}),
+		}}
+		v.Partition = v.Requests[0].ID.Partition()
+		h.store.Do(context.Background(), v)
+		if !errors.Is(v.Err, stock.ErrProtocol) {
+			h.Fatalf("error %v", v.Err)
+		}
+		h.wantUnits(cell, stock.UnitsMax-1, 0, 0)
+		h.want(h.adjust(cell, "one", stock.Adjustment{Delta: 1}), stock.VerdictOK)
+	},
+	"each setting changes alone": func(h *harness) {
+		all := stock.Settings{
+			Limit: 9, OpensAtMS: 8, ClosesAtMS: 7, Hold: 6 * time.Second, Ack: stock.AckReplica,
+			ShopperDeducts: true, Frozen: true,
+		}
+		cell := h.load(1, stock.Settings{})
+		want := h.state(cell).Settings
+		for field := stock.FieldLimit; field <= stock.FieldFrozen; field <<= 1 {
+			h.set(cell, "set "+string(rune('a'+field)), field, all)
+			want = want.With(field, all)
+			if got := h.state(cell).Settings; got != want {
+				h.Fatalf("field %b: settings %+v, want %+v", field, got, want)
+			}
+			events := h.events(cell)
+			if c := events[len(events)-1].Change; c.Fields != field || c.Settings != want || c.Delta != 0 {
+				h.Fatalf("field %b: change %+v", field, c)
+			}
+		}
+		if want != all {
+			h.Fatalf("settings %+v, want %+v", want, all)
+		}
+	},
+	"a delta and settings together": func(h *harness) {
+		cell := h.load(1, stock.Settings{})
+		h.want(h.adjust(cell, "a", stock.Adjustment{
+			Delta: 2, Fields: stock.FieldLimit, Settings: stock.Settings{Limit: 4},
+		}), stock.VerdictOK)
+		h.wantUnits(cell, 3, 0, 0)
+		if s := h.state(cell); s.Limit != 4 || s.Seq != 2 {
+			h.Fatalf("cell %+v", s)
+		}
+	},
+	"a new hold time is for new reservations": func(h *harness) {
+		cell := h.load(9, stock.Settings{})
+		r := h.held(cell, 1, "a", 1)
+		h.set(cell, "hold", stock.FieldHold, stock.Settings{Hold: 20 * time.Millisecond})
+		short := h.held(cell, 1, "b", 1)
+		h.waitUntil(short.DeadlineMS)
+		h.expire(cell)
+		if got := h.record(r.ID); got != r {
+			h.Fatalf("record %+v, before %+v", got, r)
+		}
+		h.wantUnits(cell, 8, 1, 0)
+	},
+	"a frozen cell sells again when it thaws": func(h *harness) {
+		cell := h.load(9, stock.Settings{})
+		h.set(cell, "freeze", stock.FieldFrozen, stock.Settings{Frozen: true})
+		for _, take := range h.takes() {
+			h.want(take(cell, 1, "a", 1), stock.VerdictFrozen)
+		}
+		h.want(h.adjust(cell, "more", stock.Adjustment{Delta: 1}), stock.VerdictOK)
+		h.set(cell, "thaw", stock.FieldFrozen, stock.Settings{})
+		h.want(h.reserve(cell, 1, "a", 10), stock.VerdictOK)
+	},
+	"the longest reason": func(h *harness) {
+		cell := h.load(9, stock.Settings{})
+		reason := strings.Repeat("ä", stock.ReasonMax/2)
+		h.want(h.adjust(cell, "a", stock.Adjustment{Delta: 1, Reason: reason}), stock.VerdictOK)
+		if c := h.events(cell)[1].Change; c.Reason != reason {
+			h.Fatalf("reason %q", c.Reason)
+		}
+	},
+	"the halves of a transfer": func(h *harness) {
+		from, to := h.load(9, stock.Settings{}), h.load(0, stock.Settings{})
+		out, in := stock.TransferIDs(admin, from, to, "a", h.store.Partitions())
+		o := h.adjustment(from, "", stock.Adjustment{Kind: stock.AdjustTransferOut, Delta: -4})
+		o.ID = out
+		i := h.adjustment(to, "", stock.Adjustment{Kind: stock.AdjustTransferIn, Delta: 4})
+		i.ID = in
+		h.wantRecord(h.one(stock.OpAdjust, o), stock.VerdictOK, stock.StateAdjusted)
+		h.wantRecord(h.one(stock.OpAdjust, i), stock.VerdictOK, stock.StateAdjusted)
+		h.want(h.one(stock.OpAdjust, o), stock.VerdictReplayed)
+		h.want(h.one(stock.OpAdjust, i), stock.VerdictReplayed)
+		h.wantUnits(from, 5, 0, 0)
+		h.wantUnits(to, 4, 0, 0)
+		if e := h.events(from)[1]; e.Kind != event.KindTransferOut || e.Reservation != out || e.Change.Delta != -4 {
+			h.Fatalf("event %+v", e)
+		}
+		if e := h.events(to)[1]; e.Kind != event.KindTransferIn || e.Reservation != in || e.Change.Delta != 4 {
+			h.Fatalf("event %+v", e)
+		}
+	},
+}

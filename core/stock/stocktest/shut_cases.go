@@ -1,0 +1,125 @@
+package stocktest
+
+import (
+	"time"
+
+	"sluice/core/stock"
+)
+
+var shutCases = group{
+	"a fence at or below the cell's mark passes": func(h *harness) {
+		cell := h.load(9, stock.Settings{})
+		h.held(cell, 1, "a", 1)
+		for i, fence := range []stock.Mark{{}, {Epoch: 1, Seq: 1}, {Epoch: 1, Seq: 2}} {
+			h.want(h.fenced(cell, string(rune('b'+i)), fence), stock.VerdictOK)
+		}
+	},
+	"a fence above the cell's mark shuts it": func(h *harness) {
+		for _, fence := range []stock.Mark{{Epoch: 1, Seq: 3}, {Epoch: 2, Seq: 1}} {
+			cell := h.load(9, stock.Settings{})
+			r := h.held(cell, 1, "a", 1)
+			h.want(h.fenced(cell, "b", fence), stock.VerdictFenced)
+			if s := h.state(cell); !s.Fenced || s.Breached {
+				h.Fatalf("cell %+v", s)
+			}
+			for _, take := range h.takes() {
+				h.want(take(cell, 1, "c", 1), stock.VerdictFenced)
+			}
+			for _, settle := range h.settles() {
+				h.want(settle(r, 1), stock.VerdictFenced)
+			}
+			h.want(h.adjust(cell, "more", stock.Adjustment{Delta: 1}), stock.VerdictFenced)
+			h.wantUnits(cell, 8, 1, 0)
+		}
+	},
+	"a fence on a cell that is not there": func(h *harness) {
+		cell := newCell()
+		h.want(h.fenced(cell, "a", stock.Mark{Epoch: 1, Seq: 1}), stock.VerdictFenced)
+		if s := h.state(cell); s != (stock.CellState{Cell: cell}) {
+			h.Fatalf("cell %+v", s)
+		}
+	},
+	"a fenced cell still replays": func(h *harness) {
+		cell := h.load(9, stock.Settings{})
+		a, b := h.held(cell, 1, "a", 1), h.held(cell, 1, "b", 1)
+		h.want(h.confirm(a, 0), stock.VerdictOK)
+		h.want(h.fenced(cell, "c", stock.Mark{Epoch: 9}), stock.VerdictFenced)
+		h.want(h.reserve(cell, 1, "a", 1), stock.VerdictReplayed)
+		h.want(h.reserve(cell, 1, "a", 2), stock.VerdictMismatch)
+		h.want(h.confirm(a, 0), stock.VerdictReplayed)
+		h.want(h.release(a, 0), stock.VerdictWrongState)
+		h.want(h.confirm(b, 2), stock.VerdictWrongUser)
+	},
+	"the rest of the vector is fenced too": func(h *harness) {
+		cells := h.neighbours(2)
+		h.loadCell(cells[0], 9, stock.Settings{})
+		h.loadCell(cells[1], 9, stock.Settings{})
+		ahead := h.take(stock.OpReserve, cells[0], 1, "a", 1)
+		ahead.Fence = stock.Mark{Epoch: 1, Seq: 9}
+		v := h.do(stock.OpReserve,
+			ahead,
+			h.take(stock.OpReserve, cells[0], 1, "b", 1),
+			h.take(stock.OpReserve, cells[1], 1, "c", 1))
+		h.wantAll(v, stock.VerdictFenced, stock.VerdictFenced, stock.VerdictOK)
+	},
+	"counters that do not add up shut the cell": func(h *harness) {
+		// No audit: the fault that the case plants is what an audit is there to find.
+		cell := newCell()
+		h.want(h.adjust(cell, "load", stock.Adjustment{
+			Create: true, Delta: 9, Settings: stock.Settings{Hold: hold},
+		}), stock.VerdictOK)
+		r := h.held(cell, 1, "a", 1)
+		h.Corrupt(h, cell)
+		h.want(h.reserve(cell, 1, "b", 1), stock.VerdictFrozen)
+		if s := h.state(cell); !s.Breached || s.Fenced || s.Frozen {
+			h.Fatalf("cell %+v", s)
+		}
+		h.want(h.deduct(cell, 1, "c", 1), stock.VerdictFrozen)
+		for _, settle := range h.settles() {
+			h.want(settle(r, 1), stock.VerdictFrozen)
+		}
+		h.want(h.adjust(cell, "more", stock.Adjustment{Delta: 1}), stock.VerdictFrozen)
+		h.want(h.reserve(cell, 1, "a", 1), stock.VerdictReplayed)
+		if s := h.state(cell); s.Avail != 9 || s.Held != 1 || s.Total != 9 || s.Seq != 2 {
+			h.Fatalf("cell %+v", s)
+		}
+	},
+	"settling finds counters that do not add up": func(h *harness) {
+		for _, settle := range h.settles() {
+			cell := newCell()
+			h.want(h.adjust(cell, "load", stock.Adjustment{
+				Create: true, Delta: 9, Settings: stock.Settings{Hold: hold},
+			}), stock.VerdictOK)
+			r := h.held(cell, 1, "a", 1)
+			h.Corrupt(h, cell)
+			h.want(settle(r, 1), stock.VerdictFrozen)
+			if s := h.state(cell); !s.Breached {
+				h.Fatalf("cell %+v", s)
+			}
+		}
+	},
+	"what is held in a shut cell does not expire, nor hold others up": func(h *harness) {
+		cells := h.neighbours(2)
+		for _, cell := range cells {
+			h.loadCell(cell, 9, stock.Settings{Hold: 20 * time.Millisecond})
+		}
+		stuck := h.held(cells[0], 1, "a", 1)
+		h.want(h.fenced(cells[0], "b", stock.Mark{Epoch: 2}), stock.VerdictFenced)
+		free := h.held(cells[1], 1, "a", 1)
+		h.waitUntil(free.DeadlineMS)
+		h.expire(cells[1])
+		if a, b := h.record(stuck.ID), h.record(free.ID); a.State != stock.StateHeld || b.State != stock.StateExpired {
+			h.Fatalf("in the fenced cell %+v, beside it %+v", a, b)
+		}
+		h.wantUnits(cells[0], 8, 1, 0)
+		h.wantUnits(cells[1], 9, 0, 0)
+	},
+}
+
+// fenced reserves one unit with a fence.
+func (h *harness) fenced(cell stock.Cell, key string, fence stock.Mark) stock.Outcome {
+	h.Helper()
+	r := h.take(stock.OpReserve, cell, 1, key, 1)
+	r.Fence = fence
+	return h.one(stock.OpReserve, r)
+}

@@ -1,0 +1,62 @@
+// Package stocktest holds every stock.Store to the same behaviour: Run goes through the contract case
+// by case, Simulate compares a store with the model step by step, and Audit judges a cell by its
+// events alone. Cases use SKUs of their own, so that one server can serve all of them at once.
+package stocktest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// Store is a store whose outbox can be read.
+type Store interface {
+	stock.Store
+	OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
+}
+
+// Options are settings of a store that cases choose. The zero value means the store's defaults.
+type Options struct {
+	Retention        time.Duration
+	OutboxEntriesMax int64
+}
+
+// Fixture is a stock under test.
+type Fixture struct {
+	// Open makes a store over the stock. All stores of a fixture share it.
+	Open func(t testing.TB, o Options) Store
+	// Corrupt adds one to avail of a cell, and to nothing else, behind the store's back.
+	Corrupt func(t testing.TB, cell stock.Cell)
+	// Advance moves the store's clock to a time. Without it the cases wait.
+	Advance func(toMS int64)
+}
+
+// group is cases about one subject.
+type group map[string]func(h *harness)
+
+// Run runs the conformance suite. It makes a fixture per case; they may share a server.
+func Run(t *testing.T, newFixture func(t *testing.T) Fixture) {
+	t.Helper()
+	groups := map[string]group{
+		"take":   takeCases,
+		"settle": settleCases,
+		"adjust": adjustCases,
+		"shut":   shutCases,
+		"vector": vectorCases,
+		"time":   timeCases,
+		"forget": forgetCases,
+	}
+	for subject, cases := range groups {
+		t.Run(subject, func(t *testing.T) {
+			t.Parallel()
+			for name, run := range cases {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					run(newHarness(t, newFixture(t)))
+				})
+			}
+		})
+	}
+}
