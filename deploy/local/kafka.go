@@ -43,7 +43,7 @@ func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
 		log:   filepath.Join(dir, "kafka.log"),
 		grace: 60 * time.Second,
 		command: func(ctx context.Context) *exec.Cmd {
-			return command(ctx, java, k.javaArgs(jars, "512m", "kafka.Kafka", properties)...)
+			return command(ctx, java, javaArgs(jars, "512m", "kafka.Kafka", properties)...)
 		},
 		ready: k.ready,
 	}
@@ -68,12 +68,9 @@ func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
 	return k, nil
 }
 
-// javaArgs keeps the log out of the pipes of this process: simplelogger writes
-// it to a file.
-func (k *Kafka) javaArgs(jars, heap, class string, args ...string) []string {
+func javaArgs(jars, heap, class string, args ...string) []string {
 	return append([]string{
 		"-Xmx" + heap, "-Djava.awt.headless=true",
-		"-Dorg.slf4j.simpleLogger.logFile=" + k.log,
 		"-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
 		"-cp", filepath.Join(jars, "*"), class,
@@ -87,7 +84,7 @@ func (k *Kafka) format(ctx context.Context, java, jars, properties string) error
 	if _, err := os.Stat(filepath.Join(k.data(), "meta.properties")); err == nil {
 		return nil
 	}
-	args := k.javaArgs(jars, "128m", "kafka.tools.StorageTool",
+	args := javaArgs(jars, "128m", "kafka.tools.StorageTool",
 		"format", "--cluster-id", "c2x1aWNlLXByaXZhdGUtMQ", "--config", properties)
 	//nolint:gosec // G204: the path comes from find
 	if output, err := exec.CommandContext(ctx, java, args...).CombinedOutput(); err != nil {
@@ -125,7 +122,7 @@ func (k *Kafka) ready(ctx context.Context, _ int) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(answerMax)); err != nil {
 		return err
 	}
 	brokers, err := conn.Brokers()

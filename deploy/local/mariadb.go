@@ -91,7 +91,6 @@ func (m *MariaDB) config(port int) string {
 	lines := []string{
 		"[mariadbd]",
 		"datadir = " + filepath.Join(m.Dir, "data"),
-		"log-error = " + m.log,
 		"pid-file = " + filepath.Join(m.Dir, "mariadb.pid"),
 		"bind-address = " + host,
 		"port = " + strconv.Itoa(port),

@@ -54,16 +54,23 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// stop asks the child to end, and kills it after grace.
+// stop asks the child to end, and kills it after grace. It asks repeatedly: a
+// Redis that is rewriting its append-only file drops the request.
 func (p *process) stop(grace time.Duration) error {
-	if err := p.signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	select {
-	case <-p.done:
-		return nil
-	case <-time.After(grace):
-		return errors.Join(fmt.Errorf("%s did not stop within %s, killed", p.cmd.Path, grace), p.kill())
+	deadline := time.After(grace)
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if err := p.signal(syscall.SIGTERM); err != nil {
+			return err
+		}
+		select {
+		case <-p.done:
+			return nil
+		case <-again.C:
+		case <-deadline:
+			return errors.Join(fmt.Errorf("%s did not stop within %s, killed", p.cmd.Path, grace), p.kill())
+		}
 	}
 }
 
@@ -86,6 +93,7 @@ func (p *process) signal(sig os.Signal) error {
 const (
 	readyPoll = 10 * time.Millisecond
 	readyMax  = 60 * time.Second // a cold JVM on a loaded machine needs a good part of it
+	answerMax = 2 * time.Second  // for one question whether a server is ready
 )
 
 // errEnded says that a server ended instead of becoming ready.
@@ -112,7 +120,9 @@ func poll(ctx context.Context, ended <-chan struct{}, ready func(context.Context
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for {
-		err := ready(ctx)
+		attempt, cancel := context.WithTimeout(ctx, answerMax)
+		err := ready(attempt)
+		cancel()
 		if err == nil {
 			return nil
 		}

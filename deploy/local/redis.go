@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,7 +64,7 @@ func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode boo
 		command: func(ctx context.Context) *exec.Cmd { return command(ctx, path, conf) },
 		ready:   func(ctx context.Context, pid int) error { return r.ready(ctx, pid, o.ReplicaOf != nil) },
 	}
-	err = r.startOnFreePorts(ctx, func() error {
+	choose := func() error {
 		port := o.Port
 		var err error
 		if port == 0 {
@@ -78,7 +79,12 @@ func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode boo
 		}
 		r.Addr = address(port)
 		return os.WriteFile(conf, []byte(r.config(port, o)), 0o600)
-	})
+	}
+	if o.Port == 0 {
+		err = r.startOnFreePorts(ctx, choose)
+	} else if err = choose(); err == nil {
+		err = r.start(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +101,11 @@ func (r *Redis) config(port int, o RedisOptions) string {
 		"port " + strconv.Itoa(port),
 		"daemonize no",
 		"dir " + strconv.Quote(r.Dir),
-		"logfile " + strconv.Quote(r.log),
 		`save ""`,
 		"appendonly yes",
 		"appendfsync " + fsync,
 		"maxmemory-policy noeviction",
+		"repl-diskless-sync-delay 0", // replicas need not wait for others to join
 	}
 	if r.clusterPort != 0 {
 		lines = append(lines,
@@ -109,10 +115,7 @@ func (r *Redis) config(port int, o RedisOptions) string {
 		)
 	}
 	if o.ReplicaOf != nil {
-		lines = append(lines,
-			"replicaof "+strings.Replace(o.ReplicaOf.Addr, ":", " ", 1),
-			"repl-diskless-sync-delay 0",
-		)
+		lines = append(lines, "replicaof "+strings.Replace(o.ReplicaOf.Addr, ":", " ", 1))
 	}
 	return strings.Join(append(lines, o.Extra...), "\n") + "\n"
 }
@@ -145,6 +148,8 @@ func (r *Redis) ready(ctx context.Context, pid int, replica bool) error {
 func redisClient(addr string) (rueidis.Client, error) {
 	return rueidis.NewClient(rueidis.ClientOption{
 		InitAddress:       []string{addr},
+		Dialer:            net.Dialer{Timeout: answerMax},
+		ConnWriteTimeout:  answerMax,
 		ForceSingleClient: true,
 		DisableCache:      true,
 		DisableRetry:      true,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ const host = "127.0.0.1"
 // server is what all servers share: one process that can be stopped, killed and
 // started again at the same address with the data it left.
 type server struct {
-	log     string                                   // path of its log
+	log     string                                   // path of its log: what it prints
 	grace   time.Duration                            // for an orderly stop, before it is killed
 	command func(ctx context.Context) *exec.Cmd      // to start it
 	ready   func(ctx context.Context, pid int) error // nil once it serves, and it is this process that does
@@ -71,7 +72,14 @@ func (s *server) PID() int {
 func (s *server) start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	proc, err := startProcess(s.command(ctx))
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open log of server: %w", err)
+	}
+	defer log.Close() // the child has its own descriptor
+	cmd := s.command(ctx)
+	cmd.Stdout, cmd.Stderr = log, log
+	proc, err := startProcess(cmd)
 	if err != nil {
 		return err
 	}
