@@ -1,0 +1,193 @@
+package localstore
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidwall/buntdb"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func openAt(t *testing.T, path string, log *slog.Logger) *Store {
+	t.Helper()
+	s, err := Open(path, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // a test may have closed it
+	return s
+}
+
+func TestRecordsSurviveAReopen(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "new", "edge.db")
+	s := openAt(t, path, quiet())
+	want := bytes.Repeat([]byte{0, 1, '\r', '\n', 255}, 1000)
+	if err := s.Save("filter/7", 3, want, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save("view", 1, []byte("x"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, path, quiet())
+	if got, ok := s.Load("filter/7", 3); !ok || !bytes.Equal(got, want) {
+		t.Errorf("Load = %d bytes, %v; want what was saved", len(got), ok)
+	}
+	if got, ok := s.Load("view", 1); !ok || string(got) != "x" {
+		t.Errorf("Load = %q, %v; want x", got, ok)
+	}
+	if _, ok := s.Load("filter/7", 4); ok {
+		t.Error("Load gave back a record of another version")
+	}
+	if _, ok := s.Load("filter/8", 3); ok {
+		t.Error("Load found a record that nobody saved")
+	}
+}
+
+func TestRecordsExpire(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "edge.db")
+	s := openAt(t, path, quiet())
+	if err := s.Save("view", 1, []byte("x"), time.Nanosecond); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.Load("view", 1); ok {
+		t.Error("Load gave back an expired record")
+	}
+}
+
+func TestDamagedFileStartsEmptyAndSaysSo(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "edge.db")
+	if err := os.WriteFile(path, []byte("this is no store"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	s := openAt(t, path, slog.New(slog.NewTextHandler(&said, nil)))
+	if !strings.Contains(said.String(), "starting empty") {
+		t.Errorf("the log says %q, want that the store starts empty", said.String())
+	}
+	if err := s.Save("k", 1, []byte("v"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := s.Load("k", 1); !ok || string(got) != "v" {
+		t.Errorf("Load = %q, %v after starting empty", got, ok)
+	}
+}
+
+// Every byte of the file is damaged in turn: the store must open, and give back the record as it was
+// or not at all.
+func TestNoDamageGoesUnnoticed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "edge.db")
+	want := []byte("a record of some length")
+	s := openAt(t, path, quiet())
+	if err := s.Save("k", 1, want, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		damaged := bytes.Clone(whole)
+		damaged[i] ^= 0x11
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path, quiet())
+		if err != nil {
+			t.Fatalf("byte %d damaged: %v", i, err)
+		}
+		if got, ok := s.Load("k", 1); ok && !bytes.Equal(got, want) {
+			t.Errorf("byte %d damaged: Load = %q", i, got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range whole {
+		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path, quiet())
+		if err != nil {
+			t.Fatalf("cut off after %d bytes: %v", n, err)
+		}
+		if got, ok := s.Load("k", 1); ok {
+			t.Errorf("cut off after %d bytes: Load = %q", n, got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRecordUnderAnotherKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, filepath.Join(t.TempDir(), "edge.db"), quiet())
+	if err := s.Save("a", 1, []byte("v"), 0); err != nil {
+		t.Fatal(err)
+	}
+	err := s.db.Update(func(tx *buntdb.Tx) error {
+		record, err := tx.Get("a")
+		if err != nil {
+			return err
+		}
+		_, _, err = tx.Set("b", record, nil)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := s.Load("b", 1); ok {
+		t.Errorf("Load = %q, a record that was saved under another key", got)
+	}
+}
+
+func TestBoundsAreKept(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, filepath.Join(t.TempDir(), "edge.db"), quiet())
+	if err := s.Save(strings.Repeat("k", keyMax+1), 1, nil, 0); err == nil {
+		t.Error("a key over the bound was saved")
+	}
+	if err := s.Save("k", 1, make([]byte, recordMax+1), 0); err == nil {
+		t.Error("a record over the bound was saved")
+	}
+}
+
+func TestFileShrinks(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "edge.db")
+	s := openAt(t, path, quiet())
+	data := make([]byte, 16<<20)
+	for range shrinkBytes/len(data) + 1 {
+		if err := s.Save("k", 1, data, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > 3*int64(len(data)) {
+		t.Errorf("the file has %d bytes for one record of %d", info.Size(), len(data))
+	}
+	if got, ok := s.Load("k", 1); !ok || len(got) != len(data) {
+		t.Errorf("Load = %d bytes, %v after shrinking", len(got), ok)
+	}
+}
