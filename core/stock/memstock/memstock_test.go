@@ -1,8 +1,10 @@
 package memstock_test
 
 import (
+	"cmp"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sluice/core/stock"
 	"sluice/core/stock/memstock"
@@ -13,24 +15,30 @@ import (
 func newFixture(*testing.T) stocktest.Fixture {
 	var clock atomic.Int64
 	clock.Store(1_700_000_000_000)
-	model := memstock.New(stock.PartitionsDefault, clock.Load)
+	f := fixture(clock.Load)
+	f.Advance = func(toMS int64) {
+		for now := clock.Load(); now < toMS && !clock.CompareAndSwap(now, toMS); now = clock.Load() {
+		}
+	}
+	return f
+}
+
+// newRealTimeFixture is a model of its own that lives in real time.
+func newRealTimeFixture(*testing.T) stocktest.Fixture {
+	return fixture(func() int64 { return time.Now().UnixMilli() })
+}
+
+func fixture(now func() int64) stocktest.Fixture {
+	model := memstock.New(stock.PartitionsDefault, now)
 	return stocktest.Fixture{
 		Open: func(_ testing.TB, o stocktest.Options) stocktest.Store {
 			s := *model
-			if o.Retention != 0 {
-				s.Retention = o.Retention
-			}
-			if o.OutboxEntriesMax != 0 {
-				s.OutboxEntriesMax = o.OutboxEntriesMax
-			}
+			s.Retention = cmp.Or(o.Retention, s.Retention)
+			s.OutboxEntriesMax = cmp.Or(o.OutboxEntriesMax, s.OutboxEntriesMax)
 			return &s
 		},
 		Corrupt: func(_ testing.TB, cell stock.Cell) {
 			model.Edit(cell, func(s *stock.CellState) { s.Avail++ })
-		},
-		Advance: func(toMS int64) {
-			for now := clock.Load(); now < toMS && !clock.CompareAndSwap(now, toMS); now = clock.Load() {
-			}
 		},
 	}
 }
@@ -38,4 +46,14 @@ func newFixture(*testing.T) stocktest.Fixture {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	stocktest.Run(t, newFixture)
+}
+
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	stocktest.Simulate(t, newFixture)
+}
+
+func TestConcurrentClients(t *testing.T) {
+	t.Parallel()
+	stocktest.Concurrent(t, newRealTimeFixture)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"sluice/core/event"
 	"sluice/core/stock"
@@ -28,18 +29,27 @@ const hold = time.Hour
 // harness is a store and short words for what cases do with it. Whatever a case does through it is
 // checked against the parts of the contract that hold for every call.
 type harness struct {
-	testing.TB
+	tb
 	Fixture
+	test  testing.TB // the test that the fixture belongs to
 	store Store
 }
 
+// tb is what a test and a run of rapid have in common.
+type tb interface {
+	rapid.TB
+	Cleanup(func())
+}
+
 func newHarness(t testing.TB, f Fixture) *harness {
-	return &harness{TB: t, Fixture: f, store: f.Open(t, Options{})}
+	return &harness{tb: t, Fixture: f, test: t, store: f.Open(t, Options{})}
 }
 
 // with is the harness with another store over the same stock.
 func (h *harness) with(o Options) *harness {
-	return &harness{TB: h.TB, Fixture: h.Fixture, store: h.Open(h.TB, o)}
+	other := *h
+	other.store = h.Open(h.test, o)
+	return &other
 }
 
 func newCell() stock.Cell { return stock.Cell{SKU: nextSKU.Add(1)} }

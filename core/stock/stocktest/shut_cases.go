@@ -69,7 +69,7 @@ var shutCases = group{
 			Create: true, Delta: 9, Settings: stock.Settings{Hold: hold},
 		}), stock.VerdictOK)
 		r := h.held(cell, 1, "a", 1)
-		h.Corrupt(h, cell)
+		h.Corrupt(h.test, cell)
 		h.want(h.reserve(cell, 1, "b", 1), stock.VerdictFrozen)
 		if s := h.state(cell); !s.Breached || s.Fenced || s.Frozen {
 			h.Fatalf("cell %+v", s)
@@ -91,11 +91,27 @@ var shutCases = group{
 				Create: true, Delta: 9, Settings: stock.Settings{Hold: hold},
 			}), stock.VerdictOK)
 			r := h.held(cell, 1, "a", 1)
-			h.Corrupt(h, cell)
+			h.Corrupt(h.test, cell)
 			h.want(settle(r, 1), stock.VerdictFrozen)
 			if s := h.state(cell); !s.Breached {
 				h.Fatalf("cell %+v", s)
 			}
+		}
+	},
+	"the sweep finds counters that do not add up": func(h *harness) {
+		cell := newCell()
+		h.want(h.adjust(cell, "load", stock.Adjustment{
+			Create: true, Delta: 9, Settings: stock.Settings{Hold: moments},
+		}), stock.VerdictOK)
+		r := h.held(cell, 1, "a", 1)
+		h.Corrupt(h.test, cell)
+		h.waitUntil(r.DeadlineMS)
+		h.expire(cell)
+		if s := h.state(cell); !s.Breached || s.Held != 1 || s.Seq != 2 {
+			h.Fatalf("cell %+v", s)
+		}
+		if got := h.record(r.ID); got != r {
+			h.Fatalf("record %+v, before %+v", got, r)
 		}
 	},
 	"what is held in a shut cell does not expire, nor hold others up": func(h *harness) {

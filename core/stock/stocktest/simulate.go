@@ -1,0 +1,303 @@
+package stocktest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+	"sluice/core/stock/memstock"
+)
+
+// simRetention is short, so that a simulation can wait for records to be forgotten.
+const simRetention = 3 * time.Millisecond
+
+// Simulate does random things to a store and to the model, step by step, and demands the same
+// verdicts, records, cells and events of both. Nothing else may sweep the fixture meanwhile. On a
+// failure rapid prints the shortest run that fails and the seed with which to repeat it.
+func Simulate(t *testing.T, newFixture func(t *testing.T) Fixture) {
+	t.Helper()
+	fixture := newFixture(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		s := newSimulation(t, rt, fixture)
+		rt.Repeat(map[string]func(*rapid.T){
+			"":        s.compareState,
+			"reserve": func(rt *rapid.T) { s.take(rt, stock.OpReserve) },
+			"more":    func(rt *rapid.T) { s.take(rt, stock.OpReserve) }, // twice as likely
+			"deduct":  func(rt *rapid.T) { s.take(rt, stock.OpDeduct) },
+			"confirm": func(rt *rapid.T) { s.settle(rt, stock.OpConfirm) },
+			"release": func(rt *rapid.T) { s.settle(rt, stock.OpRelease) },
+			"adjust":  s.adjust,
+			"expire":  s.expire,
+			"forget":  s.forget,
+			"pass":    s.pass,
+			"corrupt": s.corrupt,
+		})
+	})
+}
+
+// simulation is a few cells of one partition in both stores. Time is the real store's: the model's
+// clock is set to what the real store said.
+type simulation struct {
+	*harness
+	model   *memstock.Store
+	clockMS int64
+	cells   []stock.Cell
+	asked   []stock.Request     // reserves and deducts so far, whatever became of them
+	granted []stock.Reservation // as they were when they were granted
+}
+
+func newSimulation(t *testing.T, rt *rapid.T, f Fixture) *simulation {
+	s := &simulation{harness: &harness{tb: rt, Fixture: f, test: t, store: f.Open(t, Options{Retention: simRetention})}}
+	s.model = memstock.New(s.store.Partitions(), func() int64 { return s.clockMS })
+	s.model.Retention = simRetention
+	s.cells = s.neighbours(4)
+	s.clockMS = s.now()
+	for i, settings := range []stock.Settings{ // the last cell is left to be created
+		{Hold: hold}, {Limit: 4, Hold: hold}, {Limit: 8, Hold: 2 * time.Millisecond},
+	} {
+		s.run(stock.OpAdjust, s.adjustment(s.cells[i], "load", stock.Adjustment{
+			Create: true, Delta: int64(10 + 20*i), Settings: settings,
+		}))
+	}
+	return s
+}
+
+// run executes a vector on both stores and compares what they say.
+func (s *simulation) run(op stock.Op, requests ...stock.Request) []stock.Outcome {
+	s.Helper()
+	got := s.do(op, requests...)
+	s.clockMS = got.TimeMS
+	model := &stock.Vector{Op: op, Partition: got.Partition, Requests: requests}
+	s.model.Do(context.Background(), model)
+	if model.Err != nil {
+		s.Fatalf("model: %v", model.Err)
+	}
+	if diff := cmp.Diff(model.Outcomes, got.Outcomes); diff != "" {
+		s.Fatalf("%v %+v: outcomes differ (-model +store):\n%s", op, requests, diff)
+	}
+	if !bytes.Equal(model.Entry.Data, got.Entry.Data) {
+		s.Fatalf("%v: events differ (-model +store):\n%s", op, diffEvents(model.Entry, got.Entry))
+	}
+	for _, cell := range got.Cells {
+		states, _, err := s.model.Cells(context.Background(), []stock.Cell{cell.Cell})
+		if err != nil {
+			s.Fatal(err)
+		}
+		if diff := cmp.Diff(states[0], cell); diff != "" {
+			s.Fatalf("%v: cells differ (-model +store):\n%s", op, diff)
+		}
+	}
+	return got.Outcomes
+}
+
+func diffEvents(model, store stock.Entry) string {
+	m, errModel := event.Decode(model.Data)
+	s, errStore := event.Decode(store.Data)
+	return fmt.Sprintf("%s\nerrors: %v, %v", cmp.Diff(m, s), errModel, errStore)
+}
+
+// take reserves or deducts, with few users and keys, so that keys repeat and limits are reached.
+func (s *simulation) take(rt *rapid.T, op stock.Op) {
+	var requests []stock.Request
+	for range rapid.IntRange(1, 8).Draw(rt, "requests") {
+		cell := rapid.SampledFrom(s.cells).Draw(rt, "cell")
+		user := rapid.Int64Range(1, 3).Draw(rt, "user")
+		key := rapid.StringMatching("[a-e]").Draw(rt, "key")
+		r := s.harness.take(op, cell, user, key, rapid.Int64Range(1, 3).Draw(rt, "quantity"))
+		r.Fence = s.fence(rt, cell)
+		requests = append(requests, r)
+	}
+	for _, o := range s.run(op, requests...) {
+		if o.Verdict == stock.VerdictOK {
+			s.granted = append(s.granted, o.Reservation)
+		}
+	}
+	s.asked = append(s.asked, requests...)
+}
+
+// fence is what an edge may have seen of a cell: nothing, or its mark. Rarely it is more than the
+// store knows, which shuts the cell for the rest of the run.
+func (s *simulation) fence(rt *rapid.T, cell stock.Cell) stock.Mark {
+	mark := s.modelState(cell).Mark
+	switch n := rapid.IntRange(0, 999).Draw(rt, "fence"); { // rapid prefers small numbers
+	case n == 998:
+		return stock.Mark{Epoch: mark.Epoch, Seq: mark.Seq + 1000}
+	case n == 999:
+		return stock.Mark{Epoch: mark.Epoch + 1, Seq: 1}
+	case n > 100:
+		return mark
+	}
+	return stock.Mark{}
+}
+
+func (s *simulation) modelState(cell stock.Cell) stock.CellState {
+	states, _, err := s.model.Cells(context.Background(), []stock.Cell{cell})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return states[0]
+}
+
+// settle confirms or releases what was granted before, or refused.
+func (s *simulation) settle(rt *rapid.T, op stock.Op) {
+	if len(s.granted) == 0 {
+		rt.Skip("nothing to settle")
+	}
+	var requests []stock.Request
+	for range rapid.IntRange(1, 6).Draw(rt, "requests") {
+		r := rapid.SampledFrom(s.granted).Draw(rt, "reservation")
+		if rapid.IntRange(0, 9).Draw(rt, "any") == 9 {
+			asked := rapid.SampledFrom(s.asked).Draw(rt, "request")
+			r = stock.Reservation{ID: asked.ID, Cell: asked.Cell, User: asked.User}
+		}
+		user := rapid.SampledFrom([]int64{0, r.User, r.User, 3}).Draw(rt, "user")
+		requests = append(requests, stock.Request{ID: r.ID, Cell: r.Cell, User: user})
+	}
+	s.run(op, requests...)
+}
+
+func (s *simulation) adjust(rt *rapid.T) {
+	var requests []stock.Request
+	for range rapid.IntRange(1, 3).Draw(rt, "requests") {
+		cell := rapid.SampledFrom(s.cells).Draw(rt, "cell")
+		key := rapid.StringMatching("[a-z]").Draw(rt, "key")
+		requests = append(requests, s.adjustment(cell, key, s.drawAdjustment(rt)))
+	}
+	s.run(stock.OpAdjust, requests...)
+}
+
+func (s *simulation) drawAdjustment(rt *rapid.T) stock.Adjustment {
+	a := stock.Adjustment{
+		Kind:   rapid.SampledFrom([]stock.AdjustKind{stock.AdjustPlain, stock.AdjustTransferOut, stock.AdjustTransferIn}).Draw(rt, "kind"),
+		Create: rapid.IntRange(0, 4).Draw(rt, "create") == 0,
+		Delta:  rapid.Int64Range(-3, 6).Draw(rt, "delta"),
+		Fields: stock.Fields(rapid.IntRange(0, 127).Draw(rt, "fields") & rapid.IntRange(0, 127).Draw(rt, "of them")),
+		Settings: stock.Settings{
+			Limit:          rapid.Int64Range(0, 4).Draw(rt, "limit"),
+			Hold:           rapid.SampledFrom([]time.Duration{time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, hold}).Draw(rt, "hold"),
+			Ack:            stock.Ack(rapid.IntRange(0, 3).Draw(rt, "ack")),
+			ShopperDeducts: rapid.Bool().Draw(rt, "shopper deducts"),
+			Frozen:         rapid.IntRange(0, 4).Draw(rt, "frozen") == 0,
+		},
+		Reason: rapid.StringMatching("[a-z]{1,20}").Draw(rt, "reason"),
+	}
+	if a.Create {
+		a.Delta = max(a.Delta, 0)
+	}
+	// The window opens or closes a little before or after now, or far away.
+	a.Settings.OpensAtMS = max(0, s.clockMS+rapid.SampledFrom([]int64{-hold.Milliseconds(), -s.clockMS, 0, 3}).Draw(rt, "opens"))
+	a.Settings.ClosesAtMS = max(0, s.clockMS+rapid.SampledFrom([]int64{hold.Milliseconds(), -s.clockMS, 3}).Draw(rt, "closes"))
+	return a
+}
+
+// expire sweeps both stores. Which reservations were due when the real one looked is told by the
+// last deadline that it expired: all up to that one, and at least all that were due before the call.
+func (s *simulation) expire(*rapid.T) {
+	partition := s.cells[0].Partition(s.store.Partitions())
+	got := s.sweep(s.store, partition)
+	for _, events := range got {
+		for _, e := range events {
+			s.clockMS = max(s.clockMS, e.DeadlineMS)
+		}
+	}
+	if diff := cmp.Diff(s.sweep(s.model, partition), got); diff != "" {
+		s.Fatalf("expired (-model +store):\n%s", diff)
+	}
+}
+
+// sweep expires all that is due and returns the events of the simulation's cells. Their order counts
+// within a cell only.
+func (s *simulation) sweep(store stock.Store, partition int) map[stock.Cell][]event.Event {
+	events := map[stock.Cell][]event.Event{}
+	for more := true; more; {
+		sweep, err := store.Expire(context.Background(), partition, 100)
+		if err != nil {
+			s.Fatal(err)
+		}
+		for _, entry := range sweep.Entries {
+			batch, err := event.Decode(entry.Data)
+			if err != nil {
+				s.Fatal(err)
+			}
+			for _, e := range batch.Events {
+				if slices.Contains(s.cells, e.Cell) {
+					events[e.Cell] = append(events[e.Cell], e)
+				}
+			}
+		}
+		more = sweep.More
+	}
+	return events
+}
+
+// forget lets the retention of all that is finished end, and forgets it.
+func (s *simulation) forget(*rapid.T) {
+	s.waitUntil(s.now() + simRetention.Milliseconds() + 1)
+	s.clockMS = s.now()
+	s.harness.forget(s.cells[0])
+	for more := true; more; {
+		n, err := s.model.Forget(context.Background(), s.cells[0].Partition(s.store.Partitions()), 100)
+		if err != nil {
+			s.Fatal(err)
+		}
+		more = n > 0
+	}
+}
+
+// pass lets a little time go by.
+func (s *simulation) pass(rt *rapid.T) {
+	s.waitUntil(s.now() + rapid.Int64Range(1, 4).Draw(rt, "ms"))
+	s.clockMS = s.now()
+}
+
+// corrupt breaks the counters of a cell, rarely, and has the stores find it at once.
+func (s *simulation) corrupt(rt *rapid.T) {
+	cell := rapid.SampledFrom(s.cells).Draw(rt, "cell")
+	if rapid.IntRange(0, 9).Draw(rt, "chance") > 0 || !s.modelState(cell).Loaded {
+		rt.Skip("not this time")
+	}
+	s.Corrupt(s.test, cell)
+	s.model.Edit(cell, func(state *stock.CellState) { state.Avail++ })
+	s.run(stock.OpReserve, s.harness.take(stock.OpReserve, cell, 1, "corrupt", 1))
+}
+
+// compareState compares all cells and records.
+func (s *simulation) compareState(*rapid.T) {
+	want, _, err := s.model.Cells(context.Background(), s.cells)
+	if err != nil {
+		s.Fatal(err)
+	}
+	got, _, err := s.store.Cells(context.Background(), s.cells)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		s.Fatalf("cells differ (-model +store):\n%s", diff)
+	}
+	var ids []stock.ReservationID
+	for _, r := range s.asked {
+		ids = append(ids, r.ID)
+	}
+	if len(ids) == 0 {
+		return
+	}
+	wantRecords, _, err := s.model.Reservations(context.Background(), ids)
+	if err != nil {
+		s.Fatal(err)
+	}
+	gotRecords, _, err := s.store.Reservations(context.Background(), ids)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if diff := cmp.Diff(wantRecords, gotRecords); diff != "" {
+		s.Fatalf("records differ (-model +store):\n%s", diff)
+	}
+}
