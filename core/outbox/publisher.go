@@ -1,0 +1,236 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/segmentio/kafka-go"
+
+	"sluice/core/stock"
+)
+
+// What Publisher tells about entries that it does not have in Kafka.
+var (
+	ErrClosed = errors.New("publisher is closed")
+	// ErrGivenUp tells that Kafka did not acknowledge an entry in time. It may have it nevertheless.
+	ErrGivenUp = errors.New("kafka did not acknowledge in time")
+)
+
+// PublisherConfig configures a Publisher.
+type PublisherConfig struct {
+	Brokers []string
+	Topic   string
+	// Partitions is how many partitions the topic has. Defaults to 8.
+	Partitions int
+	// BufferBytes bounds the memory that waits for Kafka. Defaults to 64 MiB. More keeps more of an
+	// outage of Kafka in memory; what does not fit is left to the relay.
+	BufferBytes int64
+	// DeliveryTimeout is how long an entry is tried before it is left to the relay. Defaults to 10 s.
+	DeliveryTimeout time.Duration
+	Log             *slog.Logger // Defaults to slog.Default.
+}
+
+const (
+	bufferBytesDefault     = 64 << 20
+	deliveryTimeoutDefault = 10 * time.Second
+	partitionsDefault      = 8
+
+	writeEntriesMax = 2000      // of one request
+	writeBytesMax   = 512 << 10 // of one request, half of what Kafka takes by default
+	entryOverhead   = 160       // bytes an entry costs beside its data, in memory and on the way
+	retryFirst      = 20 * time.Millisecond
+	retryMax        = time.Second
+)
+
+// Publisher sends outbox entries to Kafka from memory, so that in the normal case nobody reads them
+// from Redis. It owes nobody a delivery: what it drops or gives up is still in the outbox, where the
+// relay finds it. An entry is delivered at least once, entries of one partition in no certain order.
+type Publisher struct {
+	cfg   PublisherConfig
+	topic *Topic
+	lanes []*lane
+	now   func() time.Time
+
+	buffered atomic.Int64 // bytes, entryOverhead included
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+
+	published, dropped, givenUp, failures *metrics.Counter
+	seconds                               *metrics.Histogram
+}
+
+// NewPublisher starts a publisher; it connects when there is something to send. The caller closes it.
+func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
+	cfg.Partitions = cmp.Or(cfg.Partitions, partitionsDefault)
+	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, bufferBytesDefault)
+	cfg.DeliveryTimeout = cmp.Or(cfg.DeliveryTimeout, deliveryTimeoutDefault)
+	cfg.Log = cmp.Or(cfg.Log, slog.Default())
+	if len(cfg.Brokers) == 0 || cfg.Topic == "" || cfg.Partitions < 0 || cfg.BufferBytes < 0 || cfg.DeliveryTimeout < 0 {
+		return nil, fmt.Errorf("new publisher: brokers %v, topic %q, partitions %d, buffer %d bytes, delivery timeout %v",
+			cfg.Brokers, cfg.Topic, cfg.Partitions, cfg.BufferBytes, cfg.DeliveryTimeout)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p := &Publisher{
+		cfg:   cfg,
+		topic: NewTopic(cfg.Brokers, cfg.Topic),
+		now:   time.Now,
+		stop:  stop,
+
+		published: set.NewCounter("outbox_published_entries_total"),
+		dropped:   set.NewCounter("outbox_dropped_entries_total"),
+		givenUp:   set.NewCounter("outbox_given_up_entries_total"),
+		failures:  set.NewCounter("outbox_publish_failures_total"),
+		seconds:   set.NewHistogram("outbox_publish_seconds"),
+	}
+	set.NewGauge("outbox_buffer_bytes", func() float64 { return float64(p.buffered.Load()) })
+	set.NewGauge("outbox_buffer_oldest_seconds", func() float64 { return p.oldest().Seconds() })
+	for i := range cfg.Partitions {
+		l := &lane{partition: i, wake: make(chan struct{}, 1)}
+		p.lanes = append(p.lanes, l)
+		p.running.Go(func() { p.run(ctx, l) })
+	}
+	return p, nil
+}
+
+// Publish takes an entry, whose data must not change any more, and returns at once. False means that it
+// was dropped because the buffer is full or closed.
+func (p *Publisher) Publish(e stock.Entry) bool { return p.PublishWait(e, nil) }
+
+// PublishWait is Publish that also reports, by one call of done from another goroutine, when all
+// in-sync replicas of Kafka have the entry, or an error after which they may or may not have it. If it
+// returns false done is not called.
+func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
+	w := waiting{Entry: e, since: p.now(), done: done}
+	if p.buffered.Add(w.bytes()) > p.cfg.BufferBytes || !p.lanes[e.Partition%len(p.lanes)].push(w) {
+		p.buffered.Add(-w.bytes())
+		p.dropped.Inc()
+		return false
+	}
+	return true
+}
+
+// Flush waits until everything taken so far is in Kafka or given up, or until ctx ends.
+func (p *Publisher) Flush(ctx context.Context) error {
+	for _, l := range p.lanes {
+		select {
+		case <-l.flushed():
+		case <-ctx.Done():
+			return fmt.Errorf("flush to kafka: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Close takes no more, flushes until ctx ends, gives up what is left, and ends the publisher.
+func (p *Publisher) Close(ctx context.Context) error {
+	for _, l := range p.lanes {
+		l.close()
+	}
+	err := p.Flush(ctx)
+	p.stop()
+	p.running.Wait()
+	p.topic.Close()
+	return err
+}
+
+func (p *Publisher) oldest() time.Duration {
+	var oldest time.Duration
+	for _, l := range p.lanes {
+		if since, ok := l.oldest(); ok {
+			oldest = max(oldest, p.now().Sub(since))
+		}
+	}
+	return oldest
+}
+
+func (p *Publisher) run(ctx context.Context, l *lane) {
+	for {
+		batch := l.next()
+		switch {
+		case len(batch) > 0:
+			p.deliver(ctx, l.partition, batch)
+			l.settle()
+		case ctx.Err() != nil:
+			return
+		default:
+			select {
+			case <-l.wake:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// deliver tries until Kafka has the batch or none of it is worth another try.
+func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting) {
+	for pause := retryFirst; ; pause = min(2*pause, retryMax) {
+		batch = p.giveUpOld(ctx, batch)
+		if len(batch) == 0 {
+			return
+		}
+		err := p.write(ctx, partition, batch)
+		if err == nil {
+			p.published.Add(len(batch))
+			p.settle(batch, nil)
+			return
+		}
+		p.failures.Inc()
+		if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge) {
+			p.cfg.Log.Error("kafka refuses the size of events: raise the topic's max.message.bytes", "error", err)
+			p.giveUp(batch, err)
+			return
+		}
+		if pause == retryFirst {
+			p.cfg.Log.Warn("cannot publish events yet", "entries", len(batch), "error", err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (p *Publisher) write(ctx context.Context, partition int, batch []waiting) error {
+	entries := make([]stock.Entry, len(batch))
+	for i := range batch {
+		entries[i] = batch[i].Entry
+	}
+	return p.topic.write(ctx, partition, entries)
+}
+
+// giveUpOld gives up entries that have waited too long, all of them once the publisher ends, and
+// returns the others.
+func (p *Publisher) giveUpOld(ctx context.Context, batch []waiting) []waiting {
+	limit := p.now().Add(-p.cfg.DeliveryTimeout)
+	old := 0
+	for old < len(batch) && (ctx.Err() != nil || batch[old].since.Before(limit)) {
+		old++
+	}
+	p.giveUp(batch[:old], ErrGivenUp)
+	return batch[old:]
+}
+
+func (p *Publisher) giveUp(batch []waiting, err error) {
+	p.givenUp.Add(len(batch))
+	p.settle(batch, err)
+}
+
+func (p *Publisher) settle(batch []waiting, err error) {
+	now := p.now()
+	for i := range batch {
+		if err == nil {
+			p.seconds.Update(now.Sub(batch[i].since).Seconds())
+		}
+		if batch[i].done != nil {
+			batch[i].done(err)
+		}
+		p.buffered.Add(-batch[i].bytes())
+	}
+}

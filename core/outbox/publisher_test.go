@@ -1,0 +1,233 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/stock"
+	"sluice/deploy/local"
+)
+
+func newPublisher(t *testing.T, cfg PublisherConfig) (*Publisher, *metrics.Set) {
+	t.Helper()
+	cfg.Log = slog.New(slog.DiscardHandler)
+	set := metrics.NewSet()
+	p, err := NewPublisher(cfg, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // a test that wants more has closed it before
+		_ = p.Close(ctx)
+	})
+	return p, set
+}
+
+// within is the context of a step that must not hang.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestPublisherDelivers(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		topic := newTopic(t, brokers, 2)
+		p, _ := newPublisher(t, PublisherConfig{Brokers: brokers, Topic: topic.name, Partitions: 2})
+		const entries = 5000
+		for i := range entries {
+			e := stock.Entry{Partition: i % 5, ID: fmt.Sprintf("%d-0", i), Data: []byte(strconv.Itoa(i))}
+			if !p.Publish(e) {
+				t.Fatal("dropped")
+			}
+		}
+		if err := p.Flush(within(t, 30*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]string{}
+		for partition := range 2 {
+			for offset := int64(0); ; {
+				read, err := topic.Read(t.Context(), partition, offset, 1<<20, time.Millisecond)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range read.Messages {
+					seen[m.Entry] = string(m.Value)
+					if i, _ := strconv.Atoi(string(m.Value)); i%5%2 != partition {
+						t.Fatalf("entry of partition %d is in Kafka partition %d", i%5, partition)
+					}
+				}
+				if offset = read.Next; offset == read.End {
+					break
+				}
+			}
+		}
+		want := map[string]string{}
+		for i := range entries {
+			want[fmt.Sprintf("%d-0", i)] = strconv.Itoa(i)
+		}
+		if diff := cmp.Diff(want, seen); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestPublishWaitTellsOnceKafkaHasIt(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		topic := newTopic(t, brokers, 1)
+		p, _ := newPublisher(t, PublisherConfig{Brokers: brokers, Topic: topic.name, Partitions: 1})
+		done := make(chan error, 1)
+		if !p.PublishWait(stock.Entry{ID: "1-0", Data: []byte("x")}, func(err error) { done <- err }) {
+			t.Fatal("dropped")
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		ranges, err := topic.Ranges(t.Context())
+		if diff := cmp.Diff([]Range{{0, 1}}, ranges); diff != "" || err != nil {
+			t.Error(err, diff)
+		}
+	})
+}
+
+// freePort is a port that nobody listens on at the moment.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func startBroker(t *testing.T, port int) *local.Broker {
+	t.Helper()
+	b, err := local.StartBroker(t.Context(), "", port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	return b
+}
+
+func TestPublisherOutlivesAnOutage(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	p, _ := newPublisher(t, PublisherConfig{Brokers: []string{addr}, Topic: "events", Partitions: 1, DeliveryTimeout: time.Minute})
+	done := make(chan error, 2)
+	send := func(id string) {
+		if !p.PublishWait(stock.Entry{ID: id, Data: []byte("x")}, func(err error) { done <- err }) {
+			t.Fatal("dropped")
+		}
+	}
+	send("1-0") // before there is a Kafka
+	for range 2 {
+		broker := startBroker(t, port) // the second is empty again
+		if err := CreateTopic(t.Context(), broker.Addrs, "events", 1, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		broker.Stop()
+		send("2-0") // while there is none
+	}
+}
+
+func TestPublisherBoundsItsBuffer(t *testing.T) {
+	t.Parallel()
+	nobody := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+	p, set := newPublisher(t, PublisherConfig{
+		Brokers: []string{nobody}, Topic: "events", Partitions: 2,
+		BufferBytes: 10 * (1000 + entryOverhead), DeliveryTimeout: 300 * time.Millisecond,
+	})
+	e := stock.Entry{ID: "1-0", Data: make([]byte, 1000)}
+	given := make(chan error, 10)
+	for range 10 {
+		if !p.PublishWait(e, func(err error) { given <- err }) {
+			t.Fatal("dropped although there is room")
+		}
+	}
+	if p.Publish(e) {
+		t.Error("taken although the buffer is full")
+	}
+	for range 10 {
+		if err := <-given; !errors.Is(err, ErrGivenUp) {
+			t.Errorf("without Kafka: %v", err)
+		}
+	}
+	if err := p.Flush(within(t, 5*time.Second)); err != nil {
+		t.Error(err)
+	}
+	if !p.Publish(e) {
+		t.Error("dropped although what was given up made room")
+	}
+	if got := set.GetOrCreateCounter("outbox_dropped_entries_total").Get(); got != 1 {
+		t.Errorf("%d counted as dropped, want 1", got)
+	}
+}
+
+func TestPublisherCloses(t *testing.T) {
+	t.Parallel()
+	nobody := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+	p, _ := newPublisher(t, PublisherConfig{Brokers: []string{nobody}, Topic: "events"})
+	left := make(chan error, 1)
+	p.PublishWait(stock.Entry{ID: "1-0", Data: []byte("x")}, func(err error) { left <- err })
+	if err := p.Close(within(t, 50*time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("closed without its entry delivered: %v", err)
+	}
+	if err := <-left; !errors.Is(err, ErrGivenUp) {
+		t.Errorf("left over: %v", err)
+	}
+	if p.Publish(stock.Entry{ID: "2-0"}) {
+		t.Error("taken after the end")
+	}
+}
+
+func BenchmarkPublisher(b *testing.B) {
+	for _, size := range []int{100, 77 * 64} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			broker, err := local.StartBroker(b.Context(), "", 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer broker.Stop()
+			if err := CreateTopic(b.Context(), broker.Addrs, "events", 8, 1); err != nil {
+				b.Fatal(err)
+			}
+			p, err := NewPublisher(PublisherConfig{Brokers: broker.Addrs, Topic: "events"}, metrics.NewSet())
+			if err != nil {
+				b.Fatal(err)
+			}
+			e := stock.Entry{ID: "1234567890123-0", Data: make([]byte, size)}
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				e.Partition = i % 64
+				for !p.Publish(e) {
+					if err := p.Flush(b.Context()); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			if err := p.Close(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,270 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"sluice/core/stock"
+)
+
+const (
+	// callTimeout bounds one request to Kafka. The broker is given half of it, so that its own answer
+	// arrives in time.
+	callTimeout = 10 * time.Second
+	// metadataTTL bounds how long requests go to a broker that no longer leads a partition.
+	metadataTTL = 2 * time.Second
+	// entryHeader carries the id of the outbox entry that the message is.
+	entryHeader = "entry"
+)
+
+// Topic is the Kafka topic that events travel through, one outbox entry per message. It is safe for
+// concurrent use.
+//
+// It speaks to Kafka by single requests rather than through the library's Writer and Reader: each call
+// is one request with one answer, so nothing is sent after its caller has given up, queued without
+// bound, or skipped silently.
+type Topic struct {
+	name      string
+	transport *kafka.Transport
+	client    *kafka.Client
+}
+
+// NewTopic does not connect yet. The caller closes the topic.
+func NewTopic(brokers []string, name string) *Topic {
+	transport := &kafka.Transport{MetadataTTL: metadataTTL, MetadataTopics: []string{name}, ClientID: "sluice"}
+	client := &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: callTimeout, Transport: transport}
+	return &Topic{name: name, transport: transport, client: client}
+}
+
+// Close closes the connections.
+func (t *Topic) Close() { t.transport.CloseIdleConnections() }
+
+// Create makes the topic unless it exists, and reports one that exists with another number of
+// partitions. With three replicas two must have a message before it counts as written.
+func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
+	spec := kafka.TopicConfig{Topic: t.name, NumPartitions: partitions, ReplicationFactor: replication}
+	if replication > 1 {
+		spec.ConfigEntries = []kafka.ConfigEntry{{ConfigName: "min.insync.replicas", ConfigValue: "2"}}
+	}
+	answer, err := t.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{spec}})
+	if err == nil {
+		err = answer.Errors[t.name]
+	}
+	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+		return fmt.Errorf("create topic %s: %w", t.name, err)
+	}
+	have, err := t.Ranges(ctx)
+	for wait := 10 * time.Millisecond; temporary(err) && wait < 2*time.Second; wait *= 2 {
+		// Brokers learn of a new topic a moment later, and the transport would not ask them for a while.
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return fmt.Errorf("create topic %s: %w", t.name, ctx.Err())
+		}
+		t.transport.CloseIdleConnections()
+		have, err = t.Ranges(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if len(have) != partitions {
+		return fmt.Errorf("topic %s has %d partitions, not %d: set --kafka-partitions to what it has", t.name, len(have), partitions)
+	}
+	return nil
+}
+
+// temporary tells of an answer of Kafka that another try may change.
+func temporary(err error) bool {
+	var answer kafka.Error
+	return errors.As(err, &answer) && answer.Temporary()
+}
+
+// CreateTopic is Create for callers that need nothing else of the topic.
+func CreateTopic(ctx context.Context, brokers []string, name string, partitions, replication int) error {
+	t := NewTopic(brokers, name)
+	defer t.Close()
+	return t.Create(ctx, partitions, replication)
+}
+
+// Partitions is the number of partitions that the topic has. The error wraps
+// kafka.UnknownTopicOrPartition if there is no such topic.
+func (t *Topic) Partitions(ctx context.Context) (int, error) {
+	answer, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.name}})
+	if err == nil && len(answer.Topics) != 1 {
+		err = fmt.Errorf("%d topics in the answer", len(answer.Topics))
+	}
+	if err == nil {
+		err = answer.Topics[0].Error
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look up topic %s: %w", t.name, err)
+	}
+	return len(answer.Topics[0].Partitions), nil
+}
+
+// write sends entries to one Kafka partition and returns when all in-sync replicas have them. After an
+// error some may have been written.
+func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry) error {
+	records := make([]kafka.Record, len(entries))
+	for i, e := range entries {
+		records[i] = kafka.Record{
+			Key:     kafka.NewBytes(strconv.AppendInt(nil, int64(e.Partition), 10)),
+			Value:   kafka.NewBytes(e.Data),
+			Headers: []kafka.Header{{Key: entryHeader, Value: []byte(e.ID)}},
+		}
+	}
+	answer, err := t.client.Produce(ctx, &kafka.ProduceRequest{
+		Topic:        t.name,
+		Partition:    partition,
+		RequiredAcks: kafka.RequireAll,
+		Records:      kafka.NewRecordReader(records...),
+	})
+	if err == nil {
+		err = answer.Error
+	}
+	if err != nil {
+		return fmt.Errorf("write to partition %d of topic %s: %w", partition, t.name, err)
+	}
+	return nil
+}
+
+// Message is one message of the topic.
+type Message struct {
+	Offset int64
+	Entry  string // id of the outbox entry that it is; empty if it does not say
+	Value  []byte // an encoded batch of events
+}
+
+// Read is what one call of Topic.Read found.
+type Read struct {
+	Messages []Message
+	Next     int64 // offset to read from next
+	End      int64 // offset that the next message written will have
+}
+
+// Read reads messages of one Kafka partition from an offset on (or kafka.FirstOffset), at most about
+// bytesMax of them, and waits up to wait for the first. The error wraps kafka.OffsetOutOfRange if Kafka
+// has nothing at that offset.
+func (t *Topic) Read(ctx context.Context, partition int, offset int64, bytesMax int, wait time.Duration) (Read, error) {
+	answer, err := t.client.Fetch(ctx, &kafka.FetchRequest{
+		Topic: t.name, Partition: partition, Offset: offset,
+		MinBytes: 1, MaxBytes: int64(bytesMax), MaxWait: wait,
+	})
+	if err == nil {
+		err = answer.Error
+	}
+	read := Read{Next: offset}
+	if err == nil {
+		read.End = answer.HighWatermark
+		err = read.append(answer.Records, offset)
+	}
+	if err != nil {
+		return Read{}, fmt.Errorf("read partition %d of topic %s from offset %d: %w", partition, t.name, offset, err)
+	}
+	return read, nil
+}
+
+func (r *Read) append(records kafka.RecordReader, offset int64) error {
+	for {
+		record, err := records.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err //nolint:wrapcheck // Read does
+		}
+		m, err := message(record)
+		if err != nil {
+			return err
+		}
+		if m.Offset < offset {
+			continue // Kafka answers with whole batches of its own, also when asked for their middle
+		}
+		r.Messages = append(r.Messages, m)
+		r.Next = m.Offset + 1
+	}
+}
+
+// message copies a record and gives its buffers back.
+func message(record *kafka.Record) (Message, error) {
+	m := Message{Offset: record.Offset}
+	if record.Key != nil {
+		defer record.Key.Close()
+	}
+	if record.Value != nil {
+		defer record.Value.Close()
+	}
+	for _, header := range record.Headers {
+		if header.Key == entryHeader {
+			m.Entry = string(header.Value)
+		}
+	}
+	var err error
+	m.Value, err = kafka.ReadAll(record.Value)
+	return m, err //nolint:wrapcheck // Read does
+}
+
+// Range is what Kafka keeps of one partition: messages from First to before End.
+type Range struct{ First, End int64 }
+
+// Ranges tells what Kafka keeps of each partition.
+func (t *Topic) Ranges(ctx context.Context) ([]Range, error) {
+	n, err := t.Partitions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var asked []kafka.OffsetRequest
+	for p := range n {
+		asked = append(asked, kafka.FirstOffsetOf(p), kafka.LastOffsetOf(p))
+	}
+	answer, err := t.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{t.name: asked}})
+	if err != nil {
+		return nil, fmt.Errorf("list offsets of topic %s: %w", t.name, err)
+	}
+	ranges := make([]Range, n)
+	for _, p := range answer.Topics[t.name] {
+		if p.Error != nil {
+			return nil, fmt.Errorf("list offsets of partition %d of topic %s: %w", p.Partition, t.name, p.Error)
+		}
+		ranges[p.Partition] = Range{First: p.FirstOffset, End: p.LastOffset}
+	}
+	return ranges, nil
+}
+
+// Unread tells, for each partition, what of it a consumer group has not committed: all of it where the
+// group has committed nothing, or an offset that Kafka no longer or not yet has.
+func (t *Topic) Unread(ctx context.Context, group string) ([]Range, error) {
+	ranges, err := t.Ranges(ctx)
+	if err != nil {
+		return nil, err
+	}
+	asked := make([]int, len(ranges))
+	for p := range asked {
+		asked[p] = p
+	}
+	answer, err := t.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{t.name: asked}})
+	if err == nil {
+		err = answer.Error
+	}
+	if errors.Is(err, kafka.GroupIdNotFound) {
+		return ranges, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read offsets of group %s: %w", group, err)
+	}
+	for _, p := range answer.Topics[t.name] {
+		if p.Error != nil {
+			return nil, fmt.Errorf("read offset of group %s in partition %d: %w", group, p.Partition, p.Error)
+		}
+		if r := &ranges[p.Partition]; p.CommittedOffset >= r.First && p.CommittedOffset <= r.End {
+			r.First = p.CommittedOffset
+		}
+	}
+	return ranges, nil
+}

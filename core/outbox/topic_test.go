@@ -1,0 +1,93 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/segmentio/kafka-go"
+	"go.uber.org/goleak"
+
+	"sluice/core/stock"
+	"sluice/deploy/local/servicetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
+
+// onBoth runs a test on the embedded broker and on a real Kafka.
+func onBoth(t *testing.T, test func(t *testing.T, brokers []string)) {
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		test(t, servicetest.Broker(t))
+	})
+	t.Run("kafka", func(t *testing.T) {
+		t.Parallel()
+		test(t, servicetest.Kafka(t))
+	})
+}
+
+func newTopic(t *testing.T, brokers []string, partitions int) *Topic {
+	t.Helper()
+	topic := NewTopic(brokers, t.Name()[len("Test"):][:4]+time.Now().Format("150405.000000"))
+	t.Cleanup(topic.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := topic.Create(ctx, partitions, 1); err != nil {
+		t.Fatal(err)
+	}
+	return topic
+}
+
+func TestTopicReadsWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		ctx := t.Context()
+		topic := newTopic(t, brokers, 3)
+		written := []stock.Entry{{Partition: 7, ID: "1-1", Data: []byte("one")}, {Partition: 4, ID: "2-0", Data: []byte("two")}}
+		if err := topic.write(ctx, 1, written); err != nil {
+			t.Fatal(err)
+		}
+		want := Read{Messages: []Message{{0, "1-1", []byte("one")}, {1, "2-0", []byte("two")}}, Next: 2, End: 2}
+		got, err := topic.Read(ctx, 1, kafka.FirstOffset, 1<<20, time.Second)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("from the first offset: %v\n%s", err, diff)
+		}
+		want.Messages = want.Messages[1:]
+		got, err = topic.Read(ctx, 1, 1, 1<<20, time.Second)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("from the middle of a batch: %v\n%s", err, diff)
+		}
+		if got, err = topic.Read(ctx, 1, 2, 1<<20, 10*time.Millisecond); err != nil || len(got.Messages) != 0 || got.Next != 2 {
+			t.Errorf("at the end: %+v, %v", got, err)
+		}
+		if _, err = topic.Read(ctx, 1, 9, 1<<20, 10*time.Millisecond); !errors.Is(err, kafka.OffsetOutOfRange) {
+			t.Errorf("beyond the end: %v", err)
+		}
+		ranges, err := topic.Ranges(ctx)
+		if diff := cmp.Diff([]Range{{0, 0}, {0, 2}, {0, 0}}, ranges); diff != "" || err != nil {
+			t.Errorf("ranges: %v\n%s", err, diff)
+		}
+		unread, err := topic.Unread(ctx, "nobody")
+		for deadline := time.Now().Add(20 * time.Second); temporary(err) && time.Now().Before(deadline); {
+			unread, err = topic.Unread(ctx, "nobody") // a new Kafka is still electing the group's coordinator
+		}
+		if diff := cmp.Diff([]Range{{0, 0}, {0, 2}, {0, 0}}, unread); diff != "" || err != nil {
+			t.Errorf("unread by a group without offsets: %v\n%s", err, diff)
+		}
+	})
+}
+
+func TestCreateTopicTwice(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		topic := newTopic(t, brokers, 2)
+		if err := topic.Create(t.Context(), 2, 1); err != nil {
+			t.Errorf("a topic that exists: %v", err)
+		}
+		if err := topic.Create(t.Context(), 3, 1); err == nil {
+			t.Error("a topic with another number of partitions passes")
+		}
+	})
+}
