@@ -44,7 +44,7 @@ func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
 		ready:   m.ready,
 	}
 	err = m.startOnFreePorts(ctx, func() error {
-		port, err := freePort()
+		port, err := freePort(ctx)
 		if err != nil {
 			return err
 		}

@@ -68,12 +68,12 @@ func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode boo
 		port := o.Port
 		var err error
 		if port == 0 {
-			if port, err = freePort(); err != nil {
+			if port, err = freePort(ctx); err != nil {
 				return err
 			}
 		}
 		if clusterNode {
-			if r.clusterPort, err = freePort(); err != nil {
+			if r.clusterPort, err = freePort(ctx); err != nil {
 				return err
 			}
 		}

@@ -144,7 +144,7 @@ func TestFailedStartSaysWhy(t *testing.T) {
 	}{
 		{"bad setting", t.Context(), local.RedisOptions{Extra: []string{"no-such-setting 1"}}, "no-such-setting"},
 		{"port taken", t.Context(), local.RedisOptions{Port: taken.Addr().(*net.TCPAddr).Port}, "Address already in use"},
-		{"canceled", canceled, local.RedisOptions{}, "context canceled"},
+		{"canceled", canceled, local.RedisOptions{}, "canceled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

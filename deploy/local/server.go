@@ -98,7 +98,7 @@ func (s *server) startOnFreePorts(ctx context.Context, choose func() error) erro
 	const triesMax = 10
 	var err error
 	for range triesMax {
-		if err = choose(); err != nil {
+		if err := choose(); err != nil {
 			return err
 		}
 		err = s.start(ctx)
@@ -112,17 +112,17 @@ func (s *server) startOnFreePorts(ctx context.Context, choose func() error) erro
 // freePort returns a port of 127.0.0.1 that was free a moment ago. It lies below
 // the range that kernels give to outgoing connections, so that a killed server
 // finds its port again when it restarts.
-func freePort() (int, error) {
+func freePort(ctx context.Context) (int, error) {
 	const low, high, triesMax = 15000, 32000, 100
+	var err error
 	for range triesMax {
 		port := low + rand.IntN(high-low) //nolint:gosec // G404: needs no secrecy
-		listener, err := net.Listen("tcp", address(port))
-		if err != nil {
-			continue
+		var listener net.Listener
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", address(port)); err == nil {
+			return port, listener.Close()
 		}
-		return port, listener.Close()
 	}
-	return 0, fmt.Errorf("no free port between %d and %d in %d tries", low, high, triesMax)
+	return 0, fmt.Errorf("no free port between %d and %d in %d tries: %w", low, high, triesMax, err)
 }
 
 func address(port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }

@@ -107,6 +107,7 @@ func createTopic(t *testing.T, addr string) {
 
 // transport is one that leaves no goroutine behind.
 func transport(t *testing.T) *kafka.Transport {
+	t.Helper()
 	transport := &kafka.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	return transport

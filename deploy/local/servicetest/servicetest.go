@@ -108,6 +108,7 @@ func require(t testing.TB, err error) {
 }
 
 func stopWith(t testing.TB, stop func() error) {
+	t.Helper()
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
 			t.Error(err)

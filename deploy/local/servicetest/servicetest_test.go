@@ -32,7 +32,6 @@ func TestServersDieWithTheTestBinary(t *testing.T) {
 	t.Parallel()
 	servicetest.MariaDB(t) // so that this test is skipped where the server is missing
 	temp := t.TempDir()
-	//nolint:gosec // G204: this very binary
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestServersDieWithTheTestBinary$")
 	cmd.Env = append(os.Environ(), dieEnv+"=1", "TMPDIR="+temp)
 	output, err := cmd.Output()
@@ -53,6 +52,7 @@ func TestServersDieWithTheTestBinary(t *testing.T) {
 }
 
 func dieWithServers(t *testing.T) {
+	t.Helper()
 	servicetest.MariaDB(t)
 	fmt.Println(servicetest.Redis(t).PID())
 	if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
@@ -68,7 +68,7 @@ func waitGone(t *testing.T, pid string) {
 		t.Fatal(err)
 	}
 	for {
-		stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
 		if err != nil || strings.Contains(string(stat), ") Z ") {
 			return
 		}

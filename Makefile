@@ -1,0 +1,98 @@
+# make help lists the targets.
+
+GO ?= go
+GOLANGCI_VERSION := 2.15.0
+FUZZTIME ?= 30s
+BENCH ?= .
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/tools
+GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+
+# The race detector slows the measured packages down and finds nothing in
+# packages that only start processes.
+RACE_PACKAGES = $(shell $(GO) list ./core/... ./edge/... ./persister/...)
+PLAIN_PACKAGES = $(filter-out $(RACE_PACKAGES),$(shell $(GO) list ./...))
+# Two packages at a time: each may run a Redis, a MariaDB and a Kafka.
+GOTEST = $(GO) test -p 2 -timeout 20m
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/sluice
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/sluice .
+
+.PHONY: run dev
+run: build ## start everything on this machine, with sample data; Ctrl-C stops it
+	bin/sluice dev
+dev: run
+
+.PHONY: deps
+deps: ## install redis-server and mariadbd if they are missing
+	sh deploy/dev/deps.sh redis mariadb
+
+.PHONY: test
+test: ## run all tests, with the race detector where it matters
+	@status=0; \
+	$(GOTEST) -race $(RACE_PACKAGES) || status=1; \
+	$(GOTEST) $(PLAIN_PACKAGES) || status=1; \
+	exit $$status
+
+.PHONY: test-race
+test-race: ## run all tests with the race detector
+	$(GOTEST) -race ./...
+
+.PHONY: check
+check: lint lint-lua tidy ## check format, vet, linters, scripts and go.mod
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## format the Go code
+	$(GOLANGCI) fmt
+
+.PHONY: lint
+lint: $(GOLANGCI) ## check format and run the linters over the Go code
+	$(GO) vet ./...
+	$(GOLANGCI) run
+
+# One of the pinned version is taken from PATH, else built once per user.
+$(GOLANGCI):
+	@mkdir -p $(@D)
+	@if golangci-lint version 2>/dev/null | grep -q 'version $(GOLANGCI_VERSION) '; then \
+		ln -sf "$$(command -v golangci-lint)" $@; \
+	else \
+		echo 'building golangci-lint $(GOLANGCI_VERSION), once'; \
+		GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION); \
+	fi
+
+.PHONY: lint-lua
+lint-lua: ## check the scripts, where luacheck is installed
+	@if command -v luacheck >/dev/null; then cd lua && luacheck .; else echo 'luacheck not found: scripts not checked'; fi
+
+.PHONY: tidy
+tidy: ## check that go.mod lists what the code imports
+	$(GO) mod tidy -diff
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	@set -e; for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$package/*_test.go | cut -c6-); do \
+			$(GO) test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## run the Go benchmarks that match BENCH
+	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -p 1 -timeout 60m ./...
+
+.PHONY: cover
+cover: ## write coverage.html
+	$(GOTEST) -coverprofile=bin/cover.out -coverpkg=./... ./...
+	$(GO) tool cover -html=bin/cover.out -o bin/coverage.html
+
+.PHONY: clean
+clean: ## remove what was built; data of sluice dev stays in .sluice
+	rm -rf bin
