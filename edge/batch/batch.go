@@ -1,0 +1,206 @@
+// Package batch makes vectors of the requests that arrive at an edge at the same time, by group
+// commit: a request waits only while its lane's call is in flight, so an idle edge adds no wait and
+// a busy one sends large vectors. It acknowledges a request at its cell's level, and hands what the
+// scripts did to the publisher. It decides nothing about stock.
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/stock"
+	"sluice/edge/cells"
+)
+
+// ErrFull tells that the queue is full: nothing was executed.
+var ErrFull = errors.New("queue full")
+
+// ErrDraining tells that the edge is shutting down: nothing was executed.
+var ErrDraining = errors.New("draining")
+
+// Store is what the batcher needs of the store of stock.
+type Store interface {
+	Do(ctx context.Context, vectors ...*stock.Vector)
+	NodeOf(partition int) (string, error)
+	OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
+	Partitions() int
+}
+
+// Publisher sends outbox entries to Kafka.
+type Publisher interface {
+	// Publish sends an entry some time soon. False means that its buffer is full; the relay will
+	// find the entry in the outbox.
+	Publish(e stock.Entry) bool
+	// PublishWait calls done once, when Kafka has the entry on all replicas or when that failed.
+	PublishWait(e stock.Entry, done func(error)) bool
+}
+
+// Config bounds a Batcher. The zero value means the defaults.
+type Config struct {
+	// QueueMax is the number of requests that may wait for one Redis node. Defaults to 8,192; more
+	// makes the longest wait longer.
+	QueueMax int
+	// VectorMax is the number of requests of one vector. Defaults to, and is at most,
+	// stock.VectorMax.
+	VectorMax int
+	// InFlightMax is the number of calls to one Redis node at once. All but one wait for full
+	// vectors. Defaults to 4.
+	InFlightMax int
+	// CallTimeout bounds one call. Defaults to 300 ms.
+	CallTimeout time.Duration
+	// LogTimeout bounds the wait for Kafka at the level log. Defaults to 2 s.
+	LogTimeout time.Duration
+	// Ack is the level of cells that did not choose one. Defaults to redis.
+	Ack stock.Ack
+	// OnShut is called, from any goroutine and often, when a server refuses because it has not been
+	// vetted. It must not block.
+	OnShut func()
+	// Log gets what a person should see. Defaults to slog.Default().
+	Log *slog.Logger
+	// Now is the clock. Defaults to time.Now.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.QueueMax, 8192)
+	setDefault(&c.VectorMax, stock.VectorMax)
+	c.VectorMax = min(c.VectorMax, stock.VectorMax)
+	setDefault(&c.InFlightMax, 4)
+	setDefault(&c.CallTimeout, 300*time.Millisecond)
+	setDefault(&c.LogTimeout, 2*time.Second)
+	if c.Ack == stock.AckDefault {
+		c.Ack = stock.AckRedis
+	}
+	if c.OnShut == nil {
+		c.OnShut = func() {}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func setDefault[T int | time.Duration](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}
+
+// Result is what was decided about one request.
+type Result struct {
+	stock.Outcome
+	Cell   stock.CellState // after the vector; not Loaded where the store did not say
+	TimeMS int64           // Redis time of the decision
+}
+
+// Batcher decides requests. It is safe for concurrent use.
+type Batcher struct {
+	store  Store
+	cells  *cells.Cache
+	pub    Publisher
+	cfg    Config
+	meter  *meter
+	prover *prover
+	groups sync.Pool
+
+	routing  sync.Mutex // one routing at a time; guards lanes and nodes
+	lanes    []*lane
+	nodes    []string               // by partition
+	routes   []atomic.Pointer[lane] // by partition
+	routedAt atomic.Int64           // in ns since the epoch
+	inFlight atomic.Int64           // calls
+	work     sync.WaitGroup         // calls, and waits for Kafka
+	drained  bool                   // guarded by routing
+}
+
+// New makes a batcher. The caller drains it before it closes store, cells or pub.
+func New(store Store, known *cells.Cache, pub Publisher, cfg Config, set *metrics.Set) *Batcher {
+	b := &Batcher{
+		store:  store,
+		cells:  known,
+		pub:    pub,
+		cfg:    cfg.withDefaults(),
+		nodes:  make([]string, store.Partitions()),
+		routes: make([]atomic.Pointer[lane], store.Partitions()),
+	}
+	b.meter = newMeter(set, b)
+	b.prover = newProver(b)
+	b.groups.New = func() any { return newGroup(b.cfg.VectorMax) }
+	b.route()
+	return b
+}
+
+// Do decides one request and returns when it is decided and acknowledged at its cell's level, or
+// with an error: ErrFull, ErrDraining, or one of stock's. It blocks no longer than a full queue and
+// a call take, at the level log also a write to Kafka. The fence of r is filled in here; r itself is
+// left alone.
+func (b *Batcher) Do(op stock.Op, r *stock.Request, res *Result) error {
+	p, err := b.decide(op, r, res, false)
+	if err != nil || res.Verdict != stock.VerdictOK && res.Verdict != stock.VerdictReplayed {
+		return err
+	}
+	return b.acknowledge(op, r, res, p)
+}
+
+// decide queues the request and waits for its verdict.
+func (b *Batcher) decide(op stock.Op, r *stock.Request, res *Result, replicate bool) (proof, error) {
+	g, i, err := b.enqueue(op, r, replicate)
+	if err != nil {
+		return proof{}, err
+	}
+	<-g.done
+	p := g.proof
+	err = g.result(i, res)
+	if g.left.Add(-1) == 0 {
+		b.groups.Put(g)
+	}
+	return p, err
+}
+
+// Drain refuses new requests and returns when every accepted one is answered and handed to the
+// publisher, or with the end of ctx.
+func (b *Batcher) Drain(ctx context.Context) error {
+	b.routing.Lock()
+	b.drained = true
+	for _, l := range b.lanes {
+		l.mu.Lock()
+		l.draining = true
+		l.mu.Unlock()
+	}
+	b.routing.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.work.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("drain the batcher: %w", ctx.Err())
+	}
+}
+
+// Queued is the number of requests that wait to be sent.
+func (b *Batcher) Queued() int {
+	b.routing.Lock()
+	defer b.routing.Unlock()
+	n := 0
+	for _, l := range b.lanes {
+		l.mu.Lock()
+		n += l.queued
+		l.mu.Unlock()
+	}
+	return n
+}

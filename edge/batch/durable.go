@@ -1,0 +1,149 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// What keeps an effect from being acknowledged. The effect is there, so that these are errors of the
+// kind stock.ErrUnknown.
+var (
+	errNotReplicated = errors.New("no replica has it yet")
+	errBufferFull    = errors.New("the publisher's buffer is full")
+	errLogTimeout    = errors.New("Kafka did not acknowledge in time")
+	errBacklog       = errors.New("too many events of the partition are on their way to Kafka")
+)
+
+func unproven(cause error) error {
+	return fmt.Errorf("%w: done, but not yet safe at the level asked for: %v", stock.ErrUnknown, cause)
+}
+
+// acknowledge returns once the effect that res tells of is as safe as its cell's level asks for. An
+// effect of an earlier request (a replay) must be proven safe anew: that request may have failed at
+// this very point.
+func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proof) error {
+	ack, err := b.level(&res.Cell)
+	if err != nil {
+		return unproven(err)
+	}
+	switch ack {
+	case stock.AckDefault, stock.AckRedis:
+		return nil
+	case stock.AckReplica:
+		if !p.replicate {
+			if p, err = b.replay(op, r, res); err != nil {
+				return unproven(err)
+			}
+		}
+		if !p.replicated {
+			return unproven(errNotReplicated)
+		}
+	case stock.AckLog:
+		if res.Verdict == stock.VerdictOK && p.log != nil {
+			err = p.log.wait()
+		} else {
+			err = b.prover.prove(r.ID.Partition())
+		}
+		if err != nil {
+			return unproven(err)
+		}
+	}
+	return nil
+}
+
+// level is the acknowledge level of a cell, which is read where the vector's answer lacked it.
+func (b *Batcher) level(cell *stock.CellState) (stock.Ack, error) {
+	if !cell.Loaded {
+		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.CallTimeout)
+		defer cancel()
+		state, _, err := b.cells.State(ctx, cell.Cell, time.Minute)
+		if err != nil {
+			return 0, err
+		}
+		*cell = state
+	}
+	if cell.Ack == stock.AckDefault {
+		return b.cfg.Ack, nil
+	}
+	return cell.Ack, nil
+}
+
+// replay sends the request again, with Replicate: its cell's level was not known when its vector was
+// sent. WAIT covers all that the server did before, so the replay proves the first effect.
+func (b *Batcher) replay(op stock.Op, r *stock.Request, res *Result) (proof, error) {
+	b.meter.replays.Inc()
+	var again Result
+	p, err := b.decide(op, r, &again, true)
+	if err != nil {
+		return proof{}, err
+	}
+	if again.Verdict != stock.VerdictOK && again.Verdict != stock.VerdictReplayed {
+		return proof{}, fmt.Errorf("its replay was answered %v", again.Verdict)
+	}
+	return p, nil
+}
+
+// wantsLog reports whether one of the cells is acknowledged at the level log.
+func (b *Batcher) wantsLog(states []stock.CellState) bool {
+	for i := range states {
+		if ack := states[i].Ack; ack == stock.AckLog || ack == stock.AckDefault && b.cfg.Ack == stock.AckLog {
+			return true
+		}
+	}
+	return false
+}
+
+// logging is one entry's way to Kafka, for those who wait for it.
+type logging struct {
+	once sync.Once
+	done chan struct{}
+	err  error // valid once done is closed
+}
+
+func newLogging() *logging { return &logging{done: make(chan struct{})} }
+
+func (l *logging) end(err error) {
+	l.once.Do(func() {
+		l.err = err
+		close(l.done)
+	})
+}
+
+func (l *logging) wait() error {
+	<-l.done
+	return l.err
+}
+
+// publish hands an entry to the publisher; log is nil if nobody waits for Kafka.
+func (b *Batcher) publish(entry stock.Entry, log *logging) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.meter.panicked(b.cfg.Log, p)
+			if log != nil {
+				log.end(fmt.Errorf("publishing panicked: %v", p))
+			}
+		}
+	}()
+	if log == nil {
+		if !b.pub.Publish(entry) {
+			b.meter.unpublished.Inc()
+		}
+		return
+	}
+	b.work.Add(1)
+	timer := time.AfterFunc(b.cfg.LogTimeout, func() { log.end(errLogTimeout) })
+	go func() {
+		defer b.work.Done()
+		<-log.done
+		timer.Stop()
+	}()
+	if !b.pub.PublishWait(entry, log.end) {
+		b.meter.unpublished.Inc()
+		log.end(errBufferFull)
+	}
+}

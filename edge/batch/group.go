@@ -1,0 +1,91 @@
+package batch
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// group is requests that travel as one vector. Who asked waits for done and then reads its own
+// result; the last reader gives the group back.
+type group struct {
+	vector    stock.Vector
+	replicate bool      // some request must be sent with Replicate
+	since     time.Time // when the first request came
+	left      atomic.Int32
+	done      chan struct{}
+
+	// Valid once done is closed.
+	proof proof
+}
+
+// proof is what a vector's call shows about the durability of its effects.
+type proof struct {
+	replicate  bool     // a replica was waited for
+	replicated bool     // and has the effects
+	log        *logging // the entry's way to Kafka; nil if nobody waits for it
+}
+
+func newGroup(vectorMax int) *group {
+	return &group{vector: stock.Vector{Requests: make([]stock.Request, 0, vectorMax)}}
+}
+
+// open readies a new or used group for its first request.
+func (g *group) open(op stock.Op, partition int, now time.Time) {
+	g.vector = stock.Vector{
+		Op:        op,
+		Partition: partition,
+		Requests:  g.vector.Requests[:0],
+		Outcomes:  g.vector.Outcomes[:0],
+		Cells:     g.vector.Cells[:0],
+	}
+	g.replicate = false
+	g.since = now
+	g.proof = proof{}
+	// A closed channel wakes every waiter at once: about half the cost of a signal for each, and
+	// worth one allocation per vector.
+	g.done = make(chan struct{})
+}
+
+// result copies the answer to request i.
+func (g *group) result(i int, res *Result) error {
+	v := &g.vector
+	if v.Err != nil {
+		return v.Err
+	}
+	res.Outcome = v.Outcomes[i]
+	res.TimeMS = v.TimeMS
+	cell := v.Requests[i].Cell
+	if res.Reservation.State != stock.StateNone {
+		cell = res.Reservation.Cell
+	}
+	res.Cell = findCell(v.Cells, cell, i)
+	return nil
+}
+
+// findCell looks for the state of the cell of request i. It starts where the state is if the store
+// lists cells as the requests first name them, which makes one step of it for one hot cell and for
+// cells that all differ.
+func findCell(states []stock.CellState, cell stock.Cell, i int) stock.CellState {
+	start := min(i, len(states)-1)
+	for at := start; at >= 0; at-- {
+		if states[at].Cell == cell {
+			return states[at]
+		}
+	}
+	for at := start + 1; at < len(states); at++ {
+		if states[at].Cell == cell {
+			return states[at]
+		}
+	}
+	return stock.CellState{Cell: cell}
+}
+
+// check makes an answer that does not fit the question an error.
+func check(v *stock.Vector) {
+	if v.Err == nil && len(v.Outcomes) != len(v.Requests) {
+		v.Err = fmt.Errorf("%w: %d outcomes of %d requests", stock.ErrProtocol, len(v.Outcomes), len(v.Requests))
+	}
+}

@@ -1,0 +1,51 @@
+package batch
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/stock"
+)
+
+// meter is the batcher's metrics. What scripts took and decided is counted by the store.
+type meter struct {
+	sizes       [opCount]*metrics.Histogram
+	waits       *metrics.Histogram
+	full        *metrics.Counter
+	panics      *metrics.Counter
+	unpublished *metrics.Counter
+	replays     *metrics.Counter
+	proofs      *metrics.Counter
+}
+
+func newMeter(set *metrics.Set, b *Batcher) *meter {
+	m := &meter{
+		waits:       set.NewHistogram("edge_batch_wait_seconds"),
+		full:        set.NewCounter(`edge_batch_refused_total{reason="full"}`),
+		panics:      set.NewCounter("edge_batch_panics_total"),
+		unpublished: set.NewCounter("edge_batch_unpublished_total"),
+		replays:     set.NewCounter(`edge_batch_second_rounds_total{ack="replica"}`),
+		proofs:      set.NewCounter(`edge_batch_second_rounds_total{ack="log"}`),
+	}
+	for _, op := range []stock.Op{stock.OpReserve, stock.OpConfirm, stock.OpRelease, stock.OpDeduct, stock.OpAdjust} {
+		m.sizes[op] = set.NewHistogram(fmt.Sprintf("edge_batch_vector_requests{op=%q}", op))
+	}
+	set.NewGauge("edge_batch_calls_in_flight", func() float64 { return float64(b.inFlight.Load()) })
+	set.NewGauge("edge_batch_queued_requests", func() float64 { return float64(b.Queued()) })
+	return m
+}
+
+// sending counts a vector; wait is that of its first request, the longest of all.
+func (m *meter) sending(v *stock.Vector, wait time.Duration) {
+	m.sizes[v.Op].Update(float64(len(v.Requests)))
+	m.waits.Update(wait.Seconds())
+}
+
+func (m *meter) panicked(log *slog.Logger, p any) {
+	m.panics.Inc()
+	log.Error("batch: a call panicked", "panic", p, "stack", string(debug.Stack()))
+}

@@ -1,0 +1,135 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"sluice/core/stock"
+)
+
+// Bounds of one round.
+const (
+	pageEntries = 64
+	pagesMax    = 64
+)
+
+// prover proves that Kafka has what earlier vectors did, for replays at the level log: what is no
+// longer in the outbox came to MySQL through Kafka, and what is still there is published again, from
+// the outbox, and waited for. Rounds of a partition go on from where the last one ended, and all
+// replays that come while one runs share the next.
+type prover struct {
+	b     *Batcher
+	parts []proving
+}
+
+type proving struct {
+	mu      sync.Mutex
+	after   string // Kafka has every entry up to this one
+	forgets int    // how often that was forgotten
+	busy    bool   // a round runs
+	next    *logging
+}
+
+func newProver(b *Batcher) *prover {
+	return &prover{b: b, parts: make([]proving, b.store.Partitions())}
+}
+
+// forget makes the next round begin with the oldest entry: after trouble with a server, another one
+// may have taken its place whose entries have other ids.
+func (p *prover) forget(partition int) {
+	s := &p.parts[partition]
+	s.mu.Lock()
+	s.after = ""
+	s.forgets++
+	s.mu.Unlock()
+}
+
+// prove returns once Kafka has all effects that were made in the partition before the call.
+func (p *prover) prove(partition int) error {
+	p.b.meter.proofs.Inc()
+	s := &p.parts[partition]
+	s.mu.Lock()
+	if s.next == nil {
+		s.next = newLogging()
+	}
+	round := s.next
+	if !s.busy {
+		s.busy = true
+		go p.run(partition)
+	}
+	s.mu.Unlock()
+	return round.wait()
+}
+
+// run makes rounds as long as someone waits for one.
+func (p *prover) run(partition int) {
+	s := &p.parts[partition]
+	for {
+		s.mu.Lock()
+		round, after, forgets := s.next, s.after, s.forgets
+		s.next = nil
+		s.busy = round != nil
+		s.mu.Unlock()
+		if round == nil {
+			return
+		}
+		last, err := p.round(partition, after)
+		s.mu.Lock()
+		if s.forgets == forgets {
+			s.after = last
+		}
+		s.mu.Unlock()
+		round.end(err)
+	}
+}
+
+// round publishes the entries after the one named, and returns up to which one Kafka has them.
+func (p *prover) round(partition int, after string) (last string, err error) {
+	last = after
+	defer func() {
+		if r := recover(); r != nil {
+			p.b.meter.panicked(p.b.cfg.Log, r)
+			err = fmt.Errorf("reading the outbox panicked: %v", r)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), p.b.cfg.LogTimeout)
+	defer cancel()
+	for range pagesMax {
+		entries, err := p.b.store.OutboxAfter(ctx, partition, last, pageEntries)
+		if err != nil {
+			return last, err
+		}
+		if err := p.publish(ctx, entries); err != nil {
+			return last, err
+		}
+		if len(entries) > 0 {
+			last = entries[len(entries)-1].ID
+		}
+		if len(entries) < pageEntries {
+			return last, nil
+		}
+	}
+	return last, errBacklog
+}
+
+// publish returns once Kafka has all the entries.
+func (p *prover) publish(ctx context.Context, entries []stock.Entry) error {
+	acks := make(chan error, len(entries)) // room for all: a late one must not block the publisher
+	for _, e := range entries {
+		if !p.b.pub.PublishWait(e, func(err error) { acks <- err }) {
+			return errBufferFull
+		}
+	}
+	for range entries {
+		select {
+		case err := <-acks:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return errLogTimeout
+		}
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+// Package cells keeps the last known state of the cells that an edge deals with: the highest mark
+// seen of each, for the fence; its settings; and readings young enough to be shown. It decides
+// nothing: what it knows may be old, and says how old.
+package cells
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/stock"
+)
+
+// ErrFull tells that too many readings of a partition wait already.
+var ErrFull = errors.New("too many readings wait")
+
+// ErrClosed tells that the cache was closed.
+var ErrClosed = errors.New("cell cache closed")
+
+// Store is where cells are read.
+type Store interface {
+	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
+	Partitions() int
+}
+
+// Config bounds a Cache. The zero value means the defaults.
+type Config struct {
+	// CellsMax is the number of cells remembered, about 250 bytes each; the longest unused of a
+	// partition goes first, and its fence with it. Defaults to 262,144.
+	CellsMax int
+	// CallTimeout bounds one reading from the store. Defaults to 300 ms.
+	CallTimeout time.Duration
+	// QueueMax is the number of cells per partition that may wait to be read. Defaults to 1,024.
+	QueueMax int
+	// Now is the clock. Defaults to time.Now.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	if c.CellsMax <= 0 {
+		c.CellsMax = 1 << 18
+	}
+	if c.CallTimeout <= 0 {
+		c.CallTimeout = 300 * time.Millisecond
+	}
+	if c.QueueMax <= 0 {
+		c.QueueMax = 1024
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Cache is the memory of cells. It is safe for concurrent use.
+type Cache struct {
+	store  Store
+	cfg    Config
+	start  time.Time
+	shards []shard // by partition: a vector needs one lock for all its cells
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	readers sync.WaitGroup
+
+	hits, misses *metrics.Counter
+}
+
+// New makes an empty cache over store. The caller closes it.
+func New(store Store, cfg Config, set *metrics.Set) *Cache {
+	c := &Cache{
+		store:  store,
+		cfg:    cfg.withDefaults(),
+		shards: make([]shard, store.Partitions()),
+		hits:   set.NewCounter(`edge_cells_reads_total{from="memory"}`),
+		misses: set.NewCounter(`edge_cells_reads_total{from="store"}`),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.start = c.cfg.Now()
+	perShard := max(1, c.cfg.CellsMax/len(c.shards))
+	for i := range c.shards {
+		c.shards[i].known = newTable(perShard)
+	}
+	set.NewGauge("edge_cells_known", func() float64 { return float64(c.Len()) })
+	return c
+}
+
+// Close ends readings under way and refuses new ones.
+func (c *Cache) Close() {
+	c.cancel()
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+	}
+	c.readers.Wait()
+}
+
+// Len is the number of cells remembered.
+func (c *Cache) Len() int {
+	n := 0
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		n += s.known.len()
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// Peek is what is remembered of a cell, however old, without asking anyone.
+func (c *Cache) Peek(cell stock.Cell) (state stock.CellState, asOf time.Time, ok bool) {
+	s := c.shard(cell)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.known.find(cell)
+	if e == nil {
+		return stock.CellState{}, time.Time{}, false
+	}
+	return e.state, c.start.Add(e.asOf), true
+}
+
+// Fence is the highest mark seen of a cell, the zero Mark if none is remembered.
+func (c *Cache) Fence(cell stock.Cell) stock.Mark {
+	s := c.shard(cell)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.known.find(cell); e != nil {
+		return e.fence
+	}
+	return stock.Mark{}
+}
+
+// Prepare fills in the fences of requests of one partition. It reports whether one of their cells is
+// known to be acknowledged at the level replica.
+func (c *Cache) Prepare(partition int, requests []stock.Request) (replicate bool) {
+	s := &c.shards[partition]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var last *entry
+	for i := range requests {
+		r := &requests[i]
+		if last == nil || last.state.Cell != r.Cell {
+			if last = s.known.find(r.Cell); last == nil {
+				continue
+			}
+			replicate = replicate || last.state.Ack == stock.AckReplica
+		}
+		r.Fence = last.fence
+	}
+	return replicate
+}
+
+// Observe remembers states of cells of one partition that a call brought; asOf is when the call was
+// made. Calls in flight at once may be observed in any order.
+func (c *Cache) Observe(partition int, states []stock.CellState, asOf time.Time) {
+	at := asOf.Sub(c.start)
+	s := &c.shards[partition]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range states {
+		s.known.observe(&states[i], at)
+	}
+}
+
+// State is a cell's state, at most maxAge old, and the moment as of which it is known. What is not
+// remembered is read: once for all who ask at the same time. An unknown cell is a state that is not
+// Loaded. Errors are ErrFull, ErrClosed, the end of ctx, or the store's.
+func (c *Cache) State(ctx context.Context, cell stock.Cell, maxAge time.Duration) (stock.CellState, time.Time, error) {
+	s := c.shard(cell)
+	oldest := c.clock() - maxAge
+
+	s.mu.Lock()
+	if e := s.known.find(cell); e != nil && e.asOf >= oldest {
+		state, asOf := e.state, c.start.Add(e.asOf)
+		s.mu.Unlock()
+		c.hits.Inc()
+		return state, asOf, nil
+	}
+	r, err := c.join(s, cell, oldest)
+	s.mu.Unlock()
+	if err != nil {
+		return stock.CellState{}, time.Time{}, err
+	}
+	select {
+	case <-r.done:
+		if r.err != nil {
+			return stock.CellState{}, time.Time{}, fmt.Errorf("read %v: %w", cell, r.err)
+		}
+		return r.state, c.start.Add(r.asOf), nil
+	case <-ctx.Done():
+		return stock.CellState{}, time.Time{}, ctx.Err()
+	}
+}
+
+// clock is the time since the cache was made: unlike a time.Time it has no pointer in it.
+func (c *Cache) clock() time.Duration { return c.cfg.Now().Sub(c.start) }
+
+func (c *Cache) shard(cell stock.Cell) *shard {
+	return &c.shards[cell.Partition(len(c.shards))]
+}

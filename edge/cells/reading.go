@@ -1,0 +1,120 @@
+package cells
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// callMax is the number of cells that one call reads.
+const callMax = 256
+
+// shard is the memory of one partition and its readings. While one call of a partition is under way,
+// what else is asked of it gathers for the next, so a slow partition holds up no other.
+type shard struct {
+	mu      sync.Mutex
+	known   table
+	flights map[stock.Cell]*reading // asked for and not yet answered
+	waiting []*reading              // of these, not yet sent
+	busy    bool                    // a reader goroutine runs
+	closed  bool
+}
+
+// reading is one cell being read for all who asked.
+type reading struct {
+	cell stock.Cell
+	sent bool
+	asOf time.Duration // when it was sent, on the cache's clock
+	done chan struct{}
+
+	// Valid once done is closed.
+	state stock.CellState
+	err   error
+}
+
+// join finds or starts the reading of a cell that is not older than oldest. The shard is locked.
+func (c *Cache) join(s *shard, cell stock.Cell, oldest time.Duration) (*reading, error) {
+	if r := s.flights[cell]; r != nil && (!r.sent || r.asOf >= oldest) {
+		return r, nil
+	}
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if len(s.waiting) >= c.cfg.QueueMax {
+		return nil, ErrFull
+	}
+	if s.flights == nil {
+		s.flights = make(map[stock.Cell]*reading)
+	}
+	r := &reading{cell: cell, done: make(chan struct{})}
+	s.flights[cell] = r
+	s.waiting = append(s.waiting, r)
+	c.misses.Inc()
+	if !s.busy {
+		s.busy = true
+		c.readers.Add(1)
+		go c.read(s)
+	}
+	return r, nil
+}
+
+// read calls the store until nothing waits.
+func (c *Cache) read(s *shard) {
+	defer c.readers.Done()
+	for {
+		s.mu.Lock()
+		n := min(len(s.waiting), callMax)
+		if n == 0 {
+			s.waiting = nil
+			s.busy = false
+			s.mu.Unlock()
+			return
+		}
+		batch := s.waiting[:n:n]
+		s.waiting = s.waiting[n:]
+		asOf := c.clock()
+		for _, r := range batch {
+			r.sent, r.asOf = true, asOf
+		}
+		s.mu.Unlock()
+
+		states, err := c.call(batch)
+
+		s.mu.Lock()
+		for i, r := range batch {
+			if r.err = err; err == nil {
+				r.state = states[i]
+				s.known.observe(&r.state, asOf)
+			}
+			if s.flights[r.cell] == r {
+				delete(s.flights, r.cell)
+			}
+			close(r.done)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// call reads the cells of batch. A panic is an error: who waits must be answered.
+func (c *Cache) call(batch []*reading) (states []stock.CellState, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: reading cells panicked: %v\n%s", stock.ErrProtocol, p, debug.Stack())
+		}
+	}()
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.CallTimeout)
+	defer cancel()
+	cells := make([]stock.Cell, len(batch))
+	for i, r := range batch {
+		cells[i] = r.cell
+	}
+	states, _, err = c.store.Cells(ctx, cells)
+	if err == nil && len(states) != len(batch) {
+		return nil, fmt.Errorf("%w: %d states of %d cells", stock.ErrProtocol, len(states), len(batch))
+	}
+	return states, err
+}

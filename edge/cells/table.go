@@ -1,0 +1,80 @@
+package cells
+
+import (
+	"time"
+
+	"sluice/core/stock"
+)
+
+// entry is what is remembered of one cell. It holds no pointers, so that the garbage collector does
+// not walk a large table.
+type entry struct {
+	state stock.CellState
+	asOf  time.Duration // on the cache's clock
+	fence stock.Mark    // never goes back
+	used  bool          // since the hand last passed
+}
+
+// table is a bounded map of cells that forgets an entry not used for a turn of the clock's hand.
+type table struct {
+	max     int
+	index   map[stock.Cell]int32
+	entries []entry
+	hand    int
+}
+
+func newTable(maxEntries int) table {
+	return table{max: maxEntries, index: make(map[stock.Cell]int32)}
+}
+
+func (t *table) len() int { return len(t.entries) }
+
+// find is the entry of a cell or nil; it is valid until the next observe.
+func (t *table) find(cell stock.Cell) *entry {
+	i, ok := t.index[cell]
+	if !ok {
+		return nil
+	}
+	e := &t.entries[i]
+	e.used = true
+	return e
+}
+
+func (t *table) observe(state *stock.CellState, asOf time.Duration) {
+	e := t.find(state.Cell)
+	if e == nil {
+		if !state.Loaded {
+			return // made-up SKUs must not push real ones out
+		}
+		e = t.insert(state.Cell)
+		*e = entry{state: *state, asOf: asOf, fence: state.Mark, used: true}
+		return
+	}
+	if e.fence.Less(state.Mark) {
+		e.fence = state.Mark
+	}
+	// Of two calls in flight at once, the one made first may have been decided last: it has the
+	// higher mark, and is then at least as young as the other.
+	if asOf > e.asOf {
+		e.state, e.asOf = *state, asOf
+	} else if e.state.Mark.Less(state.Mark) {
+		e.state = *state
+	}
+}
+
+func (t *table) insert(cell stock.Cell) *entry {
+	if len(t.entries) < t.max {
+		t.index[cell] = int32(len(t.entries))
+		t.entries = append(t.entries, entry{})
+		return &t.entries[len(t.entries)-1]
+	}
+	for t.entries[t.hand].used {
+		t.entries[t.hand].used = false
+		t.hand = (t.hand + 1) % t.max
+	}
+	e := &t.entries[t.hand]
+	delete(t.index, e.state.Cell)
+	t.index[cell] = int32(t.hand)
+	t.hand = (t.hand + 1) % t.max
+	return e
+}

@@ -1,0 +1,358 @@
+package screen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bits-and-blooms/bloom/v3"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+const (
+	followedMax = 1024 // cells of one follower
+	wantedMax   = 256
+	pageEntries = 256 // outbox entries of one read
+	auditEvery  = time.Second
+	basePoll    = 50 * time.Millisecond // between polls during a base
+	idsRate     = 0.001                 // of new reservations that are taken for existing ones
+
+	// windowMargin keeps the screen silent near the opening and closing of a sale, which only
+	// Redis' clock decides.
+	windowMargin = time.Second
+
+	restFactor = 10 // how many times as long as it took, a work for Redis is not done again
+	restMin    = time.Second
+	restMax    = 10 * time.Second
+)
+
+// Why a follower ends.
+var (
+	errIdle     = errors.New("nobody asks")
+	errGap      = errors.New("events are missing")
+	errOutgrown = errors.New("more reservations than there was room for")
+	errTooMany  = errors.New("too many reservations to follow")
+)
+
+// follower follows the outbox of one partition: it knows which reservations exist, and the balances
+// of cells that were sold out.
+//
+// It begins with a base: all ids of the partition. From the end of the outbox as it was before, every
+// new id comes by the outbox. A cell is read once and follows its events from there, each of which
+// must be the successor of the last. After any doubt the follower ends, and the next sold_out of
+// Redis starts another.
+type follower struct {
+	s         *SoldOut
+	partition int
+	asked     atomic.Int64 // when someone last asked for a cell that is sold out, on the screen's clock
+
+	mu     sync.RWMutex
+	based  bool               // ids is complete as of seen
+	ids    *bloom.BloomFilter // read only where based
+	seen   time.Duration      // all entries made before are known
+	cells  map[stock.Cell]*followed
+	wanted map[stock.Cell]bool // sold out, to be read
+
+	// Only the goroutine that runs uses the rest.
+	after   string // the last entry seen
+	room    int64  // ids that fit into the filter before it lets too many pass
+	audited time.Duration
+}
+
+// followed is a cell whose events are followed.
+type followed struct {
+	state stock.CellState
+	since time.Duration // when it was first read: it counts once the outbox is known up to then
+	reach stock.Mark    // what it was when it was last read: it counts if its events led as far
+	redis time.Duration // Redis' clock minus the screen's
+}
+
+func newFollower(s *SoldOut, partition int) *follower {
+	f := &follower{
+		s:         s,
+		partition: partition,
+		cells:     make(map[stock.Cell]*followed),
+		wanted:    make(map[stock.Cell]bool),
+	}
+	f.asked.Store(int64(s.clock()))
+	return f
+}
+
+// want asks for a cell to be followed.
+func (f *follower) want(cell stock.Cell) {
+	f.mu.RLock()
+	skip := f.cells[cell] != nil || f.wanted[cell] || len(f.wanted) >= wantedMax
+	f.mu.RUnlock()
+	if skip {
+		return
+	}
+	f.mu.Lock()
+	f.wanted[cell] = true
+	f.mu.Unlock()
+}
+
+// certain reports that the cell has no free unit and the reservation does not exist, and as of which
+// mark of the cell that is known.
+func (f *follower) certain(cell stock.Cell, id stock.ReservationID, now time.Duration) (stock.Mark, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	c := f.cells[cell]
+	if c == nil || c.state.Avail != 0 {
+		return stock.Mark{}, false
+	}
+	if time.Duration(f.asked.Load()) < now-ageMax { // else all processors would write it all the time
+		f.asked.Store(int64(now))
+	}
+	known := f.based && now-f.seen <= ageMax && f.seen > c.since && !c.state.Mark.Less(c.reach)
+	return c.state.Mark, known && c.refusesOnlyForStock(now) && !f.ids.Test(id[:])
+}
+
+// refusesOnlyForStock reports that the cell is open for sale.
+func (c *followed) refusesOnlyForStock(now time.Duration) bool {
+	s := &c.state
+	redis := (now + c.redis).Milliseconds()
+	margin := windowMargin.Milliseconds()
+	return !s.Frozen && !s.Fenced && !s.Breached &&
+		(s.OpensAtMS == 0 || redis > s.OpensAtMS+margin) &&
+		(s.ClosesAtMS == 0 || redis < s.ClosesAtMS-margin)
+}
+
+// run follows until nobody asks any more or there is doubt, and returns for how long to leave the
+// partition alone.
+func (f *follower) run(ctx context.Context) (rest time.Duration) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.s.cfg.Log.Error("sold-out screen: following panicked",
+				"partition", f.partition, "panic", p, "stack", string(debug.Stack()))
+			rest = restMax
+		}
+		f.mu.Lock()
+		f.based = false
+		f.mu.Unlock()
+	}()
+	start := f.s.clock()
+	err := f.base(ctx)
+	// To read all ids of a large partition is work for Redis.
+	rest = max(restMin, restFactor*(f.s.clock()-start))
+	if err == nil {
+		f.s.bases.Inc()
+		err = f.follow(ctx)
+	}
+	switch {
+	case ctx.Err() != nil || errors.Is(err, errIdle) || errors.Is(err, errOutgrown):
+	case errors.Is(err, errGap):
+		f.s.gaps.Inc()
+	default:
+		f.s.cfg.Log.Warn("sold-out screen: not following", "partition", f.partition, "cause", err)
+		rest = restMax
+	}
+	return rest
+}
+
+// base reads the ids of all reservations, and the outbox all the while: an entry does not stay there
+// for longer than it takes to persist it.
+func (f *follower) base(ctx context.Context) error {
+	seen := f.s.clock()
+	after, err := f.s.store.OutboxLast(ctx, f.partition)
+	if err != nil {
+		return fmt.Errorf("read the end of the outbox: %w", err)
+	}
+	count, err := f.s.store.ReservationCount(ctx, f.partition)
+	if err != nil {
+		return fmt.Errorf("count reservations: %w", err)
+	}
+	if count > f.s.cfg.IDsMax {
+		return errTooMany
+	}
+	f.after = after
+	f.room = count + count/2 + 16_384
+	f.mu.Lock()
+	f.seen = seen
+	f.ids = bloom.NewWithEstimates(uint(f.room), idsRate)
+	f.mu.Unlock()
+
+	scanned := 0
+	err = f.s.store.ScanReservations(ctx, f.partition, func(id stock.ReservationID) error {
+		f.ids.Add(id[:]) // nobody reads them yet
+		f.room--
+		if scanned++; scanned%256 == 0 && f.s.clock()-f.seen > basePoll {
+			return f.poll(ctx)
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return fmt.Errorf("scan reservations: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.based = true
+	return nil
+}
+
+// follow reads the outbox again and again.
+func (f *follower) follow(ctx context.Context) error {
+	for {
+		begun := f.s.clock()
+		if begun-time.Duration(f.asked.Load()) > f.s.cfg.IdleStop {
+			return errIdle
+		}
+		if err := f.read(ctx); err != nil {
+			return err
+		}
+		if err := f.poll(ctx); err != nil {
+			return err
+		}
+		took := f.s.clock() - begun
+		pause := min(max(f.s.cfg.PollEvery, restFactor*took), ageMax/2)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// read reads the cells that are wanted, and those that are followed once a second: what has no event
+// (a cell that was shut, a server that lost its tail) is seen by this.
+func (f *follower) read(ctx context.Context) error {
+	audit := f.s.clock()-f.audited > auditEvery
+	var cells []stock.Cell
+	f.mu.RLock()
+	for cell := range f.wanted {
+		cells = append(cells, cell)
+	}
+	if audit {
+		for cell := range f.cells {
+			cells = append(cells, cell)
+		}
+	}
+	f.mu.RUnlock()
+	if audit {
+		f.audited = f.s.clock()
+	}
+	if len(cells) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.s.cfg.CallTimeout)
+	defer cancel()
+	states, redisMS, err := f.s.store.Cells(ctx, cells)
+	if err != nil {
+		return fmt.Errorf("read cells: %w", err)
+	}
+	now := f.s.clock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range states {
+		state := &states[i]
+		delete(f.wanted, state.Cell)
+		c := f.cells[state.Cell]
+		if c == nil {
+			if state.Loaded && state.Avail == 0 && f.makeRoom() {
+				c = &followed{state: *state, since: now}
+				f.cells[state.Cell] = c
+			} else {
+				continue
+			}
+		}
+		if state.Mark.Less(c.state.Mark) {
+			return fmt.Errorf("%w: %v went back", errGap, state.Cell)
+		}
+		c.reach = state.Mark
+		c.redis = time.Duration(redisMS)*time.Millisecond - now
+		c.state.Fenced, c.state.Breached = state.Fenced, state.Breached
+	}
+	return nil
+}
+
+// makeRoom reports whether one more cell can be followed. Those that have units again go first.
+func (f *follower) makeRoom() bool {
+	if len(f.cells) < followedMax {
+		return true
+	}
+	for cell, c := range f.cells {
+		if c.state.Avail != 0 {
+			delete(f.cells, cell)
+		}
+	}
+	return len(f.cells) < followedMax
+}
+
+// poll reads what was appended to the outbox since the last poll.
+func (f *follower) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, f.s.cfg.CallTimeout)
+	defer cancel()
+	begun := f.s.clock()
+	for {
+		entries, err := f.s.store.OutboxAfter(ctx, f.partition, f.after, pageEntries)
+		if err != nil {
+			return fmt.Errorf("read the outbox: %w", err)
+		}
+		for i := range entries {
+			if err := f.apply(entries[i].Data); err != nil {
+				return err
+			}
+			f.after = entries[i].ID
+		}
+		if f.s.clock()-f.seen > ageMax {
+			return fmt.Errorf("%w: too long between two polls", errGap)
+		}
+		if len(entries) < pageEntries {
+			return f.caughtUp(begun)
+		}
+	}
+}
+
+// apply takes in the events of one entry.
+func (f *follower) apply(data []byte) error {
+	d, err := event.NewDecoder(data)
+	if err != nil {
+		return fmt.Errorf("read an entry: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var e event.Event
+	for range d.Count {
+		if err := d.Next(&e); err != nil {
+			return fmt.Errorf("read an entry: %w", err)
+		}
+		if e.Kind == event.KindReserve || e.Kind == event.KindDeduct {
+			f.ids.Add(e.Reservation[:])
+			f.room--
+		}
+		c := f.cells[e.Cell]
+		if c == nil || !c.state.Mark.Less(e.Mark) {
+			continue
+		}
+		if e.Epoch != c.state.Epoch || e.Seq != c.state.Seq+1 {
+			return fmt.Errorf("%w: %v from %v to %v", errGap, e.Cell, c.state.Mark, e.Mark)
+		}
+		c.state.Mark = e.Mark
+		c.state.Avail = e.Avail
+		if e.Kind.Adjusts() {
+			c.state.Settings = e.Change.Settings
+		}
+	}
+	if f.room < 0 {
+		return errOutgrown
+	}
+	return nil
+}
+
+// caughtUp ends a poll that was begun then and has read the outbox to its end.
+func (f *follower) caughtUp(begun time.Duration) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen = begun
+	for cell, c := range f.cells {
+		if c.state.Mark.Less(c.reach) {
+			return fmt.Errorf("%w: %v is at %v, its events end at %v", errGap, cell, c.reach, c.state.Mark)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package screen
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/bits-and-blooms/bloom/v3"
+
+	"sluice/core/stock"
+)
+
+const (
+	scanBatch       = 512 // cells added under one lock
+	retryAfter      = time.Second
+	snapshotEvery   = time.Minute
+	snapshotVersion = 1
+)
+
+// Run keeps the filters in step with the cells that any node makes: it polls their numbers, and
+// scans the partitions where a number changed, one at a time and with rests. It returns when ctx
+// ends, after saving what was not yet saved.
+func (k *Known) Run(ctx context.Context) {
+	for p := range k.filters {
+		k.restore(p)
+	}
+	polls := time.NewTicker(k.cfg.PollEvery)
+	defer polls.Stop()
+	rest := time.NewTimer(0)
+	defer rest.Stop()
+	<-rest.C
+	resting, failed, next := false, 0, 0
+	poll := func() {
+		if err := k.poll(ctx); err != nil {
+			if failed++; failed == stalePolls {
+				k.stale.Store(true)
+				k.cfg.Log.Warn("SKU screen: numbers of cells unknown, letting all SKUs pass", "cause", err)
+			}
+			return
+		}
+		failed = 0
+		k.stale.Store(false)
+	}
+	poll()
+	for ctx.Err() == nil {
+		if p, ok := k.next(next); ok && !resting {
+			next = p + 1
+			rest.Reset(k.scanAndRest(ctx, p))
+			resting = true
+		}
+		select {
+		case <-ctx.Done():
+		case <-polls.C:
+			poll()
+		case <-k.changed:
+			poll()
+		case <-rest.C:
+			resting = false
+		}
+	}
+	for p := range k.filters {
+		k.save(p, 0)
+	}
+}
+
+// poll reads the numbers of cells.
+func (k *Known) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.PollEvery)
+	defer cancel()
+	counts, err := k.store.CellCounts(ctx)
+	if err != nil {
+		return fmt.Errorf("count cells: %w", err)
+	}
+	if len(counts) != len(k.filters) {
+		return fmt.Errorf("count cells: %w: %d partitions, want %d", stock.ErrProtocol, len(counts), len(k.filters))
+	}
+	for i, n := range counts {
+		f := &k.filters[i]
+		f.mu.Lock()
+		f.counted = n
+		if n == 0 {
+			f.holds, f.scanned = 0, true
+		}
+		f.mu.Unlock()
+	}
+	return nil
+}
+
+// next chooses the partition to scan: after the last one, the next that is not complete, else one
+// whose filter came from a snapshot.
+func (k *Known) next(from int) (int, bool) {
+	restored := -1
+	for i := range k.filters {
+		p := (from + i) % len(k.filters)
+		f := &k.filters[p]
+		f.mu.RLock()
+		complete, scanned, counted := f.complete(), f.scanned, f.counted
+		f.mu.RUnlock()
+		if counted >= 0 && !complete {
+			return p, true
+		}
+		if complete && !scanned && restored < 0 {
+			restored = p
+		}
+	}
+	return restored, restored >= 0
+}
+
+// scanAndRest scans a partition and returns for how long no other may be scanned. The first scan of
+// a partition rests only as long as it took: until then every made-up SKU goes to Redis.
+func (k *Known) scanAndRest(ctx context.Context, p int) time.Duration {
+	f := &k.filters[p]
+	f.mu.RLock()
+	first := f.holds < 0
+	f.mu.RUnlock()
+
+	start := k.cfg.Now()
+	err := k.scan(ctx, p)
+	took := k.cfg.Now().Sub(start)
+	if err != nil {
+		if ctx.Err() == nil {
+			k.cfg.Log.Warn("SKU screen: scan failed", "partition", p, "cause", err)
+		}
+		return max(retryAfter, time.Duration(k.cfg.Rest)*took)
+	}
+	k.save(p, snapshotEvery)
+	if first {
+		return took
+	}
+	return time.Duration(k.cfg.Rest) * took
+}
+
+// scan fills a new filter with the cells of a partition and puts it in place of the old one.
+func (k *Known) scan(ctx context.Context, p int) error {
+	f := &k.filters[p]
+	f.mu.Lock()
+	// A scan surely yields the cells that were there when it began.
+	holds := f.counted
+	filling := k.sized(holds)
+	f.filling = filling
+	f.mu.Unlock()
+
+	batch := make([]byte, 0, scanBatch*stock.CellBytes)
+	flush := func() {
+		f.mu.Lock()
+		for i := 0; i < len(batch); i += stock.CellBytes {
+			filling.Add(batch[i : i+stock.CellBytes])
+		}
+		f.mu.Unlock()
+		batch = batch[:0]
+	}
+	err := k.store.ScanCells(ctx, p, func(cell stock.Cell) error {
+		if batch = cell.Append(batch); len(batch) == cap(batch) {
+			flush()
+		}
+		return ctx.Err()
+	})
+	flush()
+
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.filling = nil
+	if err != nil {
+		return fmt.Errorf("scan cells of partition %d: %w", p, err)
+	}
+	f.bits, f.holds, f.scanned, f.unsaved = filling, holds, true, true
+	return nil
+}
+
+// snapshot is a filter as it is saved.
+type snapshot struct {
+	Deployment string             `json:"deployment"`
+	Partitions int                `json:"partitions"`
+	Holds      int64              `json:"holds"`
+	Bits       *bloom.BloomFilter `json:"bits"`
+}
+
+func snapshotKey(p int) string { return fmt.Sprintf("known/%d", p) }
+
+// save keeps a partition's filter over a restart, if it was scanned since it was last saved and that
+// is at least so long ago.
+func (k *Known) save(p int, after time.Duration) {
+	f := &k.filters[p]
+	now := k.cfg.Now()
+	f.mu.Lock()
+	due := k.cfg.Snapshots != nil && f.unsaved && now.Sub(f.savedAt) >= after
+	if due {
+		f.unsaved, f.savedAt = false, now
+	}
+	f.mu.Unlock()
+	if !due {
+		return
+	}
+	f.mu.RLock()
+	data, err := json.Marshal(snapshot{k.cfg.Deployment, len(k.filters), f.holds, f.bits})
+	f.mu.RUnlock()
+	if err == nil {
+		err = k.cfg.Snapshots.Save(snapshotKey(p), snapshotVersion, data, 0)
+	}
+	if err != nil {
+		k.cfg.Log.Warn("SKU screen: filter not saved", "partition", p, "cause", err)
+	}
+}
+
+// restore takes a partition's filter from its snapshot. It is complete if the partition still has
+// the same number of cells, and is scanned again all the same, when there is time.
+func (k *Known) restore(p int) {
+	if k.cfg.Snapshots == nil {
+		return
+	}
+	data, ok := k.cfg.Snapshots.Load(snapshotKey(p), snapshotVersion)
+	if !ok {
+		return
+	}
+	var s snapshot
+	err := json.Unmarshal(data, &s)
+	if err != nil || s.Bits == nil || s.Deployment != k.cfg.Deployment || s.Partitions != len(k.filters) {
+		k.cfg.Log.Warn("SKU screen: filter of another deployment ignored", "partition", p, "cause", err)
+		return
+	}
+	f := &k.filters[p]
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bits, f.holds = s.Bits, s.Holds
+}
