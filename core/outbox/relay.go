@@ -1,0 +1,291 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/google/uuid"
+
+	"sluice/core/stock"
+)
+
+// RelayStore is what the relay needs of the store that keeps the outboxes.
+type RelayStore interface {
+	Partitions() int
+	// OutboxLast is the id of a partition's last entry, empty if it has none.
+	OutboxLast(ctx context.Context, partition int) (id string, err error)
+	// OutboxAfter reads entries after an id, all for an empty one, in order, at most limit.
+	OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
+	// RelayLease takes the right to relay a partition for a while, unless somebody has it.
+	RelayLease(ctx context.Context, partition int, owner string, ttl time.Duration) (bool, error)
+	// RelayMark is the id of the last entry that was relayed, empty if none was.
+	RelayMark(ctx context.Context, partition int) (string, error)
+	SetRelayMark(ctx context.Context, partition int, id string) error
+}
+
+// RelayConfig configures a Relay.
+type RelayConfig struct {
+	Store     RelayStore
+	Publisher interface {
+		PublishWait(e stock.Entry, done func(error)) bool
+	}
+	// Unread tells, for each Kafka partition, what the persisters have not committed: see Topic.Unread.
+	Unread  func(ctx context.Context) ([]Range, error)
+	Metrics *metrics.Set
+	Log     *slog.Logger // Defaults to slog.Default.
+
+	Every time.Duration // Between two looks at all partitions. Defaults to 1 s.
+	Age   time.Duration // How long an entry is left to the edge that made it. Defaults to 3 s.
+	// Again is how long a published entry may stay although the persisters have read everything, before
+	// it is published again; it doubles each time, up to againMax. Defaults to 30 s.
+	Again time.Duration
+}
+
+const (
+	relayEveryDefault = time.Second
+	relayAgeDefault   = 3 * time.Second
+	relayAgainDefault = 30 * time.Second
+	againMax          = 10 * time.Minute
+	relayEntries      = 500 // published in one go
+	relayRounds       = 20  // of that many for one partition, before the others have their turn
+	leaseEvery        = 3   // looks that a lease lasts
+)
+
+var errBufferFull = errors.New("the publisher's buffer is full")
+
+// Relay publishes outbox entries that nobody else did, because their edge died or Kafka was away. Any
+// number of relays may run, in any processes: a short lease per partition keeps them from doing the
+// same work, and doing it twice is harmless.
+//
+// An entry is relayed once when it has stayed for Age, whether or not its edge published it. From then on
+// Kafka has it, and it stays because MySQL does not: publishing it again would not help, and is done only
+// when the persisters have nothing left to read, which means that Kafka lost it or its deletion failed.
+type Relay struct {
+	cfg     RelayConfig
+	owner   string
+	watches []watch
+	now     func() time.Time
+
+	late, again, failures *metrics.Counter
+}
+
+// NewRelay makes a relay; Run runs it.
+func NewRelay(cfg RelayConfig) *Relay {
+	cfg.Every = cmp.Or(cfg.Every, relayEveryDefault)
+	cfg.Age = cmp.Or(cfg.Age, relayAgeDefault)
+	cfg.Again = cmp.Or(cfg.Again, relayAgainDefault)
+	cfg.Log = cmp.Or(cfg.Log, slog.Default())
+	return &Relay{
+		cfg:     cfg,
+		owner:   uuid.NewString(),
+		watches: make([]watch, cfg.Store.Partitions()),
+		now:     time.Now,
+
+		late:     cfg.Metrics.NewCounter(`relay_published_entries_total{why="late"}`),
+		again:    cfg.Metrics.NewCounter(`relay_published_entries_total{why="again"}`),
+		failures: cfg.Metrics.NewCounter("relay_failures_total"),
+	}
+}
+
+// Run looks at all partitions again and again until ctx ends.
+func (r *Relay) Run(ctx context.Context) error {
+	tick := time.NewTicker(r.cfg.Every)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := r.look(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the end was asked for
+		}
+		switch {
+		case err != nil && !failing:
+			r.cfg.Log.Warn("cannot relay outbox entries yet", "error", err)
+		case err == nil && failing:
+			r.cfg.Log.Info("relaying outbox entries again")
+		}
+		if failing = err != nil; failing {
+			r.failures.Inc()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// look visits every partition once, also if some fail.
+func (r *Relay) look(ctx context.Context) error {
+	var failed []error
+	kafka := &unread{read: r.cfg.Unread}
+	for p := range r.watches {
+		if err := r.visit(ctx, p, kafka); err != nil {
+			failed = append(failed, fmt.Errorf("relay partition %d: %w", p, err))
+		}
+		if ctx.Err() != nil || len(failed) > 3 {
+			break // Redis or Kafka is away, and waiting for each partition's timeout helps nobody
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (r *Relay) visit(ctx context.Context, p int, kafka *unread) error {
+	w := &r.watches[p]
+	last, err := r.cfg.Store.OutboxLast(ctx, p)
+	if err != nil {
+		return err
+	}
+	w.see(r.now(), r.cfg.Age, last)
+	if last == "" || w.old == "" {
+		return nil
+	}
+	first, err := r.cfg.Store.OutboxAfter(ctx, p, "", 1)
+	if err != nil || len(first) == 0 || entryLess(w.old, first[0].ID) {
+		return err // in the normal case: all that is there is young
+	}
+	mark, err := r.cfg.Store.RelayMark(ctx, p)
+	if err != nil {
+		return err
+	}
+	late := entryLess(mark, w.old)
+	again := false
+	if !entryLess(mark, first[0].ID) {
+		if again, err = r.lost(ctx, p, first[0].ID, kafka); err != nil {
+			return err
+		}
+	}
+	if !late && !again {
+		return nil
+	}
+	if ok, err := r.cfg.Store.RelayLease(ctx, p, r.owner, leaseEvery*r.cfg.Every); !ok || err != nil {
+		return err
+	}
+	if late {
+		err = r.relayLate(ctx, p, w.old)
+	}
+	if again && err == nil {
+		err = r.relayAgain(ctx, p, mark)
+	}
+	return err
+}
+
+// relayLate publishes entries beyond the mark, up to one that is old enough.
+func (r *Relay) relayLate(ctx context.Context, p int, upTo string) error {
+	mark, err := r.cfg.Store.RelayMark(ctx, p) // under the lease: nobody else moves it now
+	for round := 0; err == nil && round < relayRounds && entryLess(mark, upTo); round++ {
+		var entries []stock.Entry
+		if entries, err = r.upTo(ctx, p, mark, upTo); err != nil {
+			return err
+		}
+		sent, failure := r.publish(ctx, entries)
+		r.late.Add(sent)
+		switch {
+		case len(entries) == 0:
+			mark = upTo // the persisters have deleted the rest
+		case sent > 0:
+			mark = entries[sent-1].ID
+		default:
+			return failure
+		}
+		err = errors.Join(failure, r.cfg.Store.SetRelayMark(ctx, p, mark))
+	}
+	return err
+}
+
+// lost tells whether Kafka cannot have entries that were published, of which this is the first.
+func (r *Relay) lost(ctx context.Context, p int, first string, kafka *unread) (bool, error) {
+	w := &r.watches[p]
+	caughtUp, err := kafka.caughtUp(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	if first != w.stuck {
+		w.stuck, w.since, w.wait = first, r.now(), r.cfg.Again
+	}
+	if !caughtUp {
+		w.since = r.now()
+	}
+	return r.now().Sub(w.since) >= w.wait, nil
+}
+
+// relayAgain publishes entries up to the mark once more.
+func (r *Relay) relayAgain(ctx context.Context, p int, mark string) error {
+	w := &r.watches[p]
+	w.since, w.wait = r.now(), min(2*w.wait, againMax)
+	entries, err := r.upTo(ctx, p, "", mark)
+	if err != nil {
+		return err
+	}
+	sent, err := r.publish(ctx, entries)
+	r.again.Add(sent)
+	r.cfg.Log.Warn("published outbox entries again: the persisters have read all of Kafka, but these are not deleted",
+		"partition", p, "entries", sent, "first", w.stuck)
+	return err
+}
+
+// upTo reads entries after one id up to and with another.
+func (r *Relay) upTo(ctx context.Context, p int, after, last string) ([]stock.Entry, error) {
+	entries, err := r.cfg.Store.OutboxAfter(ctx, p, after, relayEntries)
+	for i := range entries {
+		if entryLess(last, entries[i].ID) {
+			return entries[:i], err
+		}
+	}
+	return entries, err
+}
+
+// publish returns how many entries, from the first on, Kafka has for certain.
+func (r *Relay) publish(ctx context.Context, entries []stock.Entry) (sent int, err error) {
+	type result struct {
+		entry int
+		err   error
+	}
+	results := make(chan result, len(entries))
+	taken := 0
+	for i := range entries {
+		if !r.cfg.Publisher.PublishWait(entries[i], func(err error) { results <- result{i, err} }) {
+			break
+		}
+		taken++
+	}
+	failed := taken
+	if taken < len(entries) {
+		err = errBufferFull
+	}
+	for range taken {
+		select {
+		case got := <-results:
+			if got.err != nil && got.entry < failed {
+				failed, err = got.entry, got.err
+			}
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	return failed, err
+}
+
+// unread is what the persisters have left to read, asked for at most once a look, and only if needed.
+type unread struct {
+	read   func(ctx context.Context) ([]Range, error)
+	asked  bool
+	ranges []Range
+	err    error
+}
+
+func (u *unread) caughtUp(ctx context.Context, partition int) (bool, error) {
+	if !u.asked {
+		u.asked = true
+		u.ranges, u.err = u.read(ctx)
+	}
+	if u.err != nil || len(u.ranges) == 0 {
+		return false, u.err
+	}
+	r := u.ranges[partition%len(u.ranges)]
+	return r.First == r.End, nil
+}
