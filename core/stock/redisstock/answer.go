@@ -1,0 +1,140 @@
+package redisstock
+
+import (
+	"fmt"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// answerElements is the length of the answer to a vector: time, verdicts, records, cells, entry id,
+// entry.
+const answerElements = 6
+
+// read fills in the vector's results from the answer of its script.
+func (c *call) read(v *stock.Vector, result rueidis.RedisResult) error {
+	err := readAnswer(v, result)
+	if err != nil {
+		v.Outcomes, v.Cells, v.Entry = v.Outcomes[:0], v.Cells[:0], stock.Entry{}
+		return fmt.Errorf("read answer of %s: %w: %w", v.Op, stock.ErrProtocol, err)
+	}
+	return nil
+}
+
+func readAnswer(v *stock.Vector, result rueidis.RedisResult) error {
+	elements, err := result.ToArray()
+	if err != nil {
+		return err
+	}
+	if len(elements) != answerElements {
+		return fmt.Errorf("%d elements", len(elements))
+	}
+	if v.TimeMS, err = elements[0].ToInt64(); err != nil {
+		return err
+	}
+	var texts [answerElements]string
+	for i := 1; i < answerElements; i++ {
+		if texts[i], err = elements[i].ToString(); err != nil {
+			return err
+		}
+	}
+	verdicts, records, cells, entryID, entry := texts[1], texts[2], texts[3], texts[4], texts[5]
+	if err := readCells(v, cells); err != nil {
+		return err
+	}
+	if entryID != "" {
+		v.Entry = stock.Entry{Partition: v.Partition, ID: entryID, Data: bytesOf(entry)}
+	}
+	return readOutcomes(v, verdicts, records)
+}
+
+// readCells reads id and value of each cell. A zero byte in place of a value is a cell that is not
+// there.
+func readCells(v *stock.Vector, cells string) error {
+	for len(cells) > stock.CellBytes {
+		cell, value := stock.CellFrom(bytesOf(cells)), ""
+		cells = cells[stock.CellBytes:]
+		if cells[0] == 0 {
+			cells = cells[1:]
+		} else {
+			length := min(cellBytes, len(cells))
+			value, cells = cells[:length], cells[length:]
+		}
+		state, err := cellFrom(cell, value)
+		if err != nil {
+			return err
+		}
+		v.Cells = append(v.Cells, state)
+	}
+	if cells != "" {
+		return fmt.Errorf("%d bytes after the last cell", len(cells))
+	}
+	return nil
+}
+
+// readOutcomes puts verdicts, the records of those that were decided before, and the events of those
+// that were accepted together. All three are in the order of the requests.
+func readOutcomes(v *stock.Vector, verdicts, records string) error {
+	if len(verdicts) != len(v.Requests) {
+		return fmt.Errorf("%d verdicts on %d requests", len(verdicts), len(v.Requests))
+	}
+	var events event.Decoder
+	if v.Entry.ID != "" {
+		var err error
+		if events, err = event.NewDecoder(v.Entry.Data); err != nil {
+			return err
+		}
+	}
+	var e event.Event
+	for i := range v.Requests {
+		outcome := stock.Outcome{Verdict: stock.Verdict(verdicts[i] &^ countedBit)}
+		if int(outcome.Verdict) >= stock.Verdicts {
+			return fmt.Errorf("unknown %v", outcome.Verdict)
+		}
+		switch {
+		case outcome.Verdict == stock.VerdictOK:
+			if err := events.Next(&e); err != nil {
+				return err
+			}
+			if e.Reservation != v.Requests[i].ID {
+				return fmt.Errorf("event about %v in answer to %v", e.Reservation, v.Requests[i].ID)
+			}
+			outcome.Reservation = reservationOf(&e, verdicts[i]&countedBit != 0)
+		case outcome.Verdict == stock.VerdictReplayed,
+			outcome.Verdict == stock.VerdictWrongState && v.Op != stock.OpAdjust:
+			if len(records) < recordBytes {
+				return fmt.Errorf("records of %d bytes left", len(records))
+			}
+			var err error
+			if outcome.Reservation, err = recordFrom(v.Requests[i].ID, records[:recordBytes]); err != nil {
+				return err
+			}
+			records = records[recordBytes:]
+		}
+		v.Outcomes = append(v.Outcomes, outcome)
+	}
+	if records != "" {
+		return fmt.Errorf("%d bytes after the last record", len(records))
+	}
+	if v.Entry.ID == "" {
+		return nil
+	}
+	return events.Close()
+}
+
+// reservationOf is the record that an effect has left.
+func reservationOf(e *event.Event, counted bool) stock.Reservation {
+	return stock.Reservation{
+		ID:          e.Reservation,
+		State:       e.Kind.State(),
+		Counted:     counted,
+		Cell:        e.Cell,
+		User:        e.User,
+		Quantity:    e.Quantity,
+		Fingerprint: e.Fingerprint,
+		Seq:         e.Seq,
+		DeadlineMS:  e.DeadlineMS,
+	}
+}

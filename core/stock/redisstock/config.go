@@ -1,0 +1,81 @@
+package redisstock
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/redis/rueidis"
+)
+
+// Config is the settings of a Store.
+type Config struct {
+	// Partitions is the number of partitions of the deployment, 1 to 65536. Required.
+	Partitions int
+	// Retention is how long the record of a finished reservation is kept. Defaults to 24 h. Raising it
+	// costs about 165 bytes of Redis memory per reservation that ends within it.
+	Retention time.Duration
+	// OutboxEntriesMax is the number of outbox entries of a partition from which on reserves and
+	// deducts are refused. Defaults to 50,000. Raising it costs up to 12 KB of Redis memory an entry.
+	OutboxEntriesMax int64
+	// CallTimeout bounds one call. Defaults to 300 ms. Raising it lets requests wait longer for a server
+	// that hangs.
+	CallTimeout time.Duration
+	// ReplicaTimeout bounds the wait for a replica. Defaults to 100 ms. Raising it holds answers back
+	// for longer while replicas lag.
+	ReplicaTimeout time.Duration
+	// Metrics receives the store's metrics. Defaults to a set of its own that nobody reads.
+	Metrics *metrics.Set
+}
+
+func (c *Config) setDefaults() {
+	if c.Retention == 0 {
+		c.Retention = 24 * time.Hour
+	}
+	if c.OutboxEntriesMax == 0 {
+		c.OutboxEntriesMax = 50_000
+	}
+	if c.CallTimeout == 0 {
+		c.CallTimeout = 300 * time.Millisecond
+	}
+	if c.ReplicaTimeout == 0 {
+		c.ReplicaTimeout = 100 * time.Millisecond
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.NewSet()
+	}
+}
+
+// Validate reports all faults at once. Zero is the default, except for Partitions.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Partitions < 1 || c.Partitions > 1<<16 {
+		faults = append(faults, fmt.Errorf("partitions is %d, want 1 to %d", c.Partitions, 1<<16))
+	}
+	if c.OutboxEntriesMax < 0 {
+		faults = append(faults, fmt.Errorf("outbox entries max is %d, want at least 0", c.OutboxEntriesMax))
+	}
+	for name, d := range map[string]time.Duration{
+		"retention": c.Retention, "call timeout": c.CallTimeout, "replica timeout": c.ReplicaTimeout,
+	} {
+		if d != 0 && d < time.Millisecond {
+			faults = append(faults, fmt.Errorf("%s is %v, want at least 1ms", name, d))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// ClientOptions are the options that a Store relies on: nothing is ever sent twice by the client
+// itself, redirections of a cluster are bounded, and there is no client-side cache. TLS is the
+// caller's.
+func ClientOptions(addrs []string, user, password string) rueidis.ClientOption {
+	return rueidis.ClientOption{
+		InitAddress:   addrs,
+		Username:      user,
+		Password:      password,
+		DisableRetry:  true,
+		DisableCache:  true,
+		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: 3},
+	}
+}

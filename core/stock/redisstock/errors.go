@@ -1,0 +1,70 @@
+package redisstock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+)
+
+// notExecuted are the first words of Redis' answers to calls that it did not execute and that may
+// pass later or elsewhere.
+var notExecuted = [...]string{
+	"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT", "LOADING", "MASTERDOWN", "READONLY",
+	"OOM", "MISCONF", "NOREPLICAS", "BUSY", "NOAUTH", "NOPERM", "WRONGPASS",
+}
+
+// kindOf is which of package stock's errors an error of the client or of Redis is.
+func kindOf(err error) error {
+	var redisErr *rueidis.RedisError
+	var opErr *net.OpError
+	switch {
+	case errors.As(err, &redisErr):
+		return kindOfAnswer(redisErr.Error())
+	case errors.As(err, &opErr) && opErr.Op == "dial", errors.Is(err, rueidis.ErrNoSlot):
+		return stock.ErrNotApplied // there was no connection to send it on
+	}
+	// Anything else may have happened after the call was sent: a timeout, a reset, a cut-off answer.
+	return stock.ErrUnknown
+}
+
+func kindOfAnswer(answer string) error {
+	// An error from within a script names the script. It may come after a write.
+	if strings.Contains(answer, "@user_script") {
+		return stock.ErrProtocol
+	}
+	word, _, _ := strings.Cut(answer, " ")
+	if word == "NOSCRIPT" {
+		return stock.ErrShut
+	}
+	for _, known := range notExecuted {
+		if word == known {
+			return stock.ErrNotApplied
+		}
+	}
+	if answer == "ERR max number of clients reached" {
+		return stock.ErrNotApplied
+	}
+	return stock.ErrProtocol
+}
+
+// wrap makes an error of package stock's from one of the client or of Redis. What it says of the
+// cause is for people; only the kind is for programs.
+func wrap(what string, err error) error {
+	return fmt.Errorf("%s: %w: %w", what, kindOf(err), err)
+}
+
+// notSent is the error of a call that was given up before it was sent.
+func notSent(what string, ctx context.Context) error {
+	return fmt.Errorf("%s: %w: %w", what, stock.ErrNotApplied, context.Cause(ctx))
+}
+
+// wrapProtocol is for answers that cannot be read.
+func wrapProtocol(what string, err error) error {
+	return fmt.Errorf("read answer of %s: %w: %w", what, stock.ErrProtocol, err)
+}

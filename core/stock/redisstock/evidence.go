@@ -1,0 +1,106 @@
+package redisstock
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+)
+
+const (
+	// evidenceChunk is how many marks are compared at once, and so what is kept in memory.
+	evidenceChunk = 4096
+
+	// worstMax is how many cells that Redis is behind of are reported by name.
+	worstMax = 10
+)
+
+// checkEvidence checks that Redis is not behind of what others know of any cell.
+func (v *vetting) checkEvidence(ctx context.Context) error {
+	chunk := make([]Behind, 0, evidenceChunk)
+	err := v.cfg.Evidence.Highest(ctx, func(cell stock.Cell, known stock.Mark) error {
+		chunk = append(chunk, Behind{Cell: cell, Known: known})
+		if len(chunk) < evidenceChunk {
+			return nil
+		}
+		err := v.compare(ctx, chunk)
+		chunk = chunk[:0]
+		return err
+	})
+	if err == nil {
+		err = v.compare(ctx, chunk)
+	}
+	if err != nil {
+		return fmt.Errorf("compare with evidence: %w", err)
+	}
+	if v.report.Behind > 0 {
+		v.object("it has lost effects of %d cells, the most of %v", v.report.Behind, v.report.Worst)
+	}
+	return nil
+}
+
+// compare reads the cells of a chunk and takes down those that Redis is behind of. It reads without
+// scripts: they are not loaded yet.
+func (v *vetting) compare(ctx context.Context, chunk []Behind) error {
+	byPartition := map[int][]int{}
+	for i := range chunk {
+		p := chunk[i].Cell.Partition(v.cfg.Partitions)
+		byPartition[p] = append(byPartition[p], i)
+	}
+	var places [][]int
+	var commands []rueidis.Completed
+	for p, indexes := range byPartition {
+		fields := make([]string, len(indexes))
+		for k, i := range indexes {
+			fields[k] = string(chunk[i].Cell.Append(nil))
+		}
+		places = append(places, indexes)
+		commands = append(commands, v.client.B().Hmget().Key(keysOf(p).cells).Field(fields...).Build())
+	}
+	for c, answer := range v.client.DoMulti(ctx, commands...) {
+		values, err := answer.AsStrSlice()
+		if err != nil {
+			return err
+		}
+		for k, i := range places[c] {
+			state, err := cellFrom(chunk[i].Cell, values[k])
+			if err != nil {
+				return err
+			}
+			chunk[i].Redis = state.Mark
+			v.note(chunk[i])
+		}
+	}
+	return nil
+}
+
+// note counts one comparison. A cell that is yielded twice counts twice unless it is among the worst.
+func (v *vetting) note(b Behind) {
+	v.report.Marks++
+	if !b.Redis.Less(b.Known) {
+		return
+	}
+	worst := v.report.Worst
+	if at := slices.IndexFunc(worst, func(w Behind) bool { return w.Cell == b.Cell }); at >= 0 {
+		if worst[at].Known.Less(b.Known) {
+			worst[at] = b
+		}
+	} else {
+		v.report.Behind++
+		worst = append(worst, b)
+	}
+	slices.SortFunc(worst, func(a, b Behind) int { return cmp.Compare(b.lost(), a.lost()) })
+	v.report.Worst = worst[:min(len(worst), worstMax)]
+}
+
+// lost is how many effects are missing, at least.
+func (b Behind) lost() uint64 {
+	if b.Redis.Epoch < b.Known.Epoch {
+		return b.Known.Seq
+	}
+	return b.Known.Seq - b.Redis.Seq
+}

@@ -1,0 +1,92 @@
+package redisstock
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"time"
+
+	"sluice/core/stock"
+)
+
+const (
+	poolBytes = 4 // before the reservations of a member of due
+
+	// expireMax is about how many reservations one call of expire.lua looks at: enough to share the
+	// cost of the call, and few enough that others need not wait long behind it.
+	expireMax = 256
+
+	// postpone is when reservations of shut cells are looked at again. They keep their deadline.
+	postpone = time.Second
+)
+
+var errMember = errors.New("member of an unknown form")
+
+// Expire gives the units of due reservations of a partition back, at most about limit of them.
+// Reservations of shut cells stay due, and are looked at again a second later so that they do not
+// stand in the way of others.
+func (s *Store) Expire(ctx context.Context, partition, limit int) (stock.Sweep, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return stock.Sweep{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	due, err := s.due(ctx, partition, limit)
+	if err != nil {
+		return stock.Sweep{}, err
+	}
+	sweep := stock.Sweep{More: due.more, NextMS: due.nextMS, TimeMS: due.timeMS}
+	for members := due.members; len(members) > 0; {
+		n, reservations := 0, 0
+		for n < len(members) && (n == 0 || reservations < expireMax) {
+			reservations += (len(members[n]) - poolBytes) / stock.ReservationBytes
+			n++
+		}
+		if err := s.expire(ctx, partition, members[:n], &sweep); err != nil {
+			return sweep, err
+		}
+		members = members[n:]
+	}
+	return sweep, nil
+}
+
+// expire calls expire.lua with members of due.
+func (s *Store) expire(ctx context.Context, partition int, members []string, sweep *stock.Sweep) error {
+	shard := &s.shards[partition]
+	keys := []string{shard.cells, shard.res, shard.gone, shard.outbox, shard.due}
+	var pools []byte
+	known := map[uint32]bool{}
+	for _, member := range members {
+		pool := binary.BigEndian.Uint32(bytesOf(member))
+		if !known[pool] {
+			known[pool] = true
+			pools = binary.BigEndian.AppendUint32(pools, pool)
+			keys = append(keys, shard.buyers(pool))
+		}
+	}
+	args := append([]string{
+		shard.head, s.retentionMS, string(pools), strconv.FormatInt(postpone.Milliseconds(), 10),
+	}, members...)
+	reply, err := s.eval(ctx, "expire", keys, args, 4)
+	if err != nil {
+		return err
+	}
+	expired, err := reply[1].ToInt64()
+	if err != nil {
+		return wrapProtocol("expire", err)
+	}
+	id, err := reply[2].ToString()
+	if err != nil {
+		return wrapProtocol("expire", err)
+	}
+	entry, err := reply[3].ToString()
+	if err != nil {
+		return wrapProtocol("expire", err)
+	}
+	sweep.Expired += int(expired)
+	if id != "" {
+		sweep.Entries = append(sweep.Entries, stock.Entry{Partition: partition, ID: id, Data: bytesOf(entry)})
+	}
+	return nil
+}

@@ -1,0 +1,4 @@
+package redisstock
+
+// CellsKey is the key of a partition's cells.
+func CellsKey(partition int) string { return keysOf(partition).cells }

@@ -1,0 +1,100 @@
+package redisstock
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// Packed values, as the scripts write them. Each begins with the version of its format.
+const (
+	valueVersion = 1
+
+	// cellBytes: version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, settings and flags 20.
+	cellBytes = 1 + 5 + 5 + 5 + 6 + 5 + 4 + 20
+	// recordBytes: version 1, state 1, cell 14, user 8, quantity 3, seq 6, deadline 6, fingerprint 4.
+	recordBytes = 1 + 1 + stock.CellBytes + 8 + 3 + 6 + 6 + 4
+	// requestBytes: reservation 16, user 8, quantity 3, fingerprint 4, cell 14, as in an event.
+	requestBytes = stock.ReservationBytes + 8 + 3 + 4 + stock.CellBytes
+	// markBytes: epoch 4, seq 6.
+	markBytes = 4 + 6
+
+	countedBit = 0x80 // of a record's state, and of an accepted request's verdict
+)
+
+// cellFrom reads the value of a cell. An empty value is a cell that is not there.
+func cellFrom(cell stock.Cell, value string) (stock.CellState, error) {
+	state := stock.CellState{Cell: cell}
+	if value == "" {
+		return state, nil
+	}
+	if len(value) != cellBytes || value[0] != valueVersion {
+		return state, fmt.Errorf("%w: value of %v has %d bytes and version %d, want %d and %d",
+			stock.ErrProtocol, cell, len(value), value[0], cellBytes, valueVersion)
+	}
+	b := bytesOf(value)
+	settings, shut := event.SettingsFrom(b[31:])
+	return stock.CellState{
+		Cell: cell,
+		Mark: stock.Mark{Epoch: uint32(uintAt(b, 27, 4)), Seq: uintAt(b, 16, 6)},
+		Balances: stock.Balances{
+			Avail: int64(uintAt(b, 1, 5)),
+			Held:  int64(uintAt(b, 6, 5)),
+			Sold:  int64(uintAt(b, 11, 5)),
+			Total: int64(uintAt(b, 22, 5)),
+		},
+		Settings: settings,
+		Loaded:   true,
+		Fenced:   shut&event.ShutFenced != 0,
+		Breached: shut&event.ShutBreached != 0,
+	}, nil
+}
+
+// recordFrom reads the record of a reservation. An empty one is a reservation that is not there.
+func recordFrom(id stock.ReservationID, value string) (stock.Reservation, error) {
+	if value == "" {
+		return stock.Reservation{}, nil
+	}
+	if len(value) != recordBytes || value[0] != valueVersion {
+		return stock.Reservation{}, fmt.Errorf("%w: record of %v has %d bytes and version %d, want %d and %d",
+			stock.ErrProtocol, id, len(value), value[0], recordBytes, valueVersion)
+	}
+	b := bytesOf(value)
+	return stock.Reservation{
+		ID:          id,
+		State:       stock.State(b[1] &^ countedBit),
+		Counted:     b[1]&countedBit != 0,
+		Cell:        stock.CellFrom(b[2:]),
+		User:        int64(uintAt(b, 16, 8)),
+		Quantity:    int64(uintAt(b, 24, 3)),
+		Seq:         uintAt(b, 27, 6),
+		DeadlineMS:  int64(uintAt(b, 33, 6)),
+		Fingerprint: uint32(uintAt(b, 39, 4)),
+	}, nil
+}
+
+// appendRequest appends the part of a request that goes into its event as it is.
+func appendRequest(dst []byte, r *stock.Request) []byte {
+	dst = append(dst, r.ID[:]...)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.User))
+	dst = append(dst, byte(r.Quantity>>16), byte(r.Quantity>>8), byte(r.Quantity))
+	dst = binary.BigEndian.AppendUint32(dst, r.Fingerprint)
+	return r.Cell.Append(dst)
+}
+
+func appendMark(dst []byte, m stock.Mark) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, m.Epoch)
+	dst = append(dst, byte(m.Seq>>40), byte(m.Seq>>32))
+	return binary.BigEndian.AppendUint32(dst, uint32(m.Seq))
+}
+
+// uintAt reads a big-endian number of so many bytes.
+func uintAt(b []byte, at, bytes int) uint64 {
+	var v uint64
+	for _, c := range b[at : at+bytes] {
+		v = v<<8 | uint64(c)
+	}
+	return v
+}

@@ -1,0 +1,122 @@
+package redisstock
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+)
+
+// entryField is the field of an outbox entry that holds the events.
+const entryField = "e"
+
+// OutboxStat is the state of one partition's outbox.
+type OutboxStat struct {
+	Entries  int64
+	OldestMS int64 // Redis time at which the oldest entry was written, 0 if there is none
+}
+
+// OutboxLast is the id of the entry that was last appended to a partition's outbox, also if it has
+// been deleted since. It is "0-0" if there never was one.
+func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	info, err := s.client.Do(ctx, s.client.B().XinfoStream().Key(s.shards[partition].outbox).Build()).AsMap()
+	if err != nil {
+		if redisErr, ok := rueidis.IsRedisErr(err); ok && strings.HasPrefix(redisErr.Error(), "ERR no such key") {
+			return "0-0", nil
+		}
+		return "", wrap("read end of outbox", err)
+	}
+	last := info["last-generated-id"]
+	id, err := last.ToString()
+	if err != nil {
+		return "", wrapProtocol("end of outbox", err)
+	}
+	return id, nil
+}
+
+// OutboxAfter reads at most limit entries of a partition's outbox after the entry with an id, or from
+// its beginning if the id is empty.
+func (s *Store) OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return nil, err
+	}
+	start := "-"
+	if after != "" {
+		start = "(" + after
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	found, err := s.client.Do(ctx, s.client.B().Xrange().Key(s.shards[partition].outbox).Start(start).End("+").
+		Count(int64(limit)).Build()).AsXRangeSlices()
+	if err != nil {
+		return nil, wrap("read outbox", err)
+	}
+	entries := make([]stock.Entry, 0, len(found))
+	for _, f := range found {
+		if len(f.FieldValues) != 1 || f.FieldValues[0].Field != entryField {
+			return nil, fmt.Errorf("read outbox: %w: entry %s has unknown fields", stock.ErrProtocol, f.ID)
+		}
+		entries = append(entries, stock.Entry{Partition: partition, ID: f.ID, Data: bytesOf(f.FieldValues[0].Value)})
+	}
+	return entries, nil
+}
+
+// OutboxDelete removes entries from a partition's outbox and tells how many there were.
+func (s *Store) OutboxDelete(ctx context.Context, partition int, ids []string) (int64, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return 0, err
+	}
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	n, err := s.client.Do(ctx, s.client.B().Xdel().Key(s.shards[partition].outbox).Id(ids...).Build()).AsInt64()
+	if err != nil {
+		return 0, wrap("delete from outbox", err)
+	}
+	return n, nil
+}
+
+// OutboxStats reads the state of every partition's outbox.
+func (s *Store) OutboxStats(ctx context.Context) ([]OutboxStat, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	commands := make([]rueidis.Completed, 0, 2*len(s.shards))
+	for p := range s.shards {
+		key := s.shards[p].outbox
+		commands = append(commands,
+			s.client.B().Xlen().Key(key).Build(),
+			s.client.B().Xrange().Key(key).Start("-").End("+").Count(1).Build())
+	}
+	answers := s.client.DoMulti(ctx, commands...)
+	stats := make([]OutboxStat, len(s.shards))
+	for p := range stats {
+		entries, err := answers[2*p].AsInt64()
+		if err != nil {
+			return nil, wrap("measure outbox", err)
+		}
+		oldest, err := answers[2*p+1].AsXRangeSlices()
+		if err != nil {
+			return nil, wrap("measure outbox", err)
+		}
+		stats[p].Entries = entries
+		if len(oldest) == 0 {
+			continue
+		}
+		ms, _, _ := strings.Cut(oldest[0].ID, "-")
+		if stats[p].OldestMS, err = strconv.ParseInt(ms, 10, 64); err != nil {
+			return nil, wrapProtocol("outbox", err)
+		}
+	}
+	return stats, nil
+}

@@ -1,0 +1,77 @@
+package redisstock
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Fields of a partition's meta.
+const (
+	metaFormat     = "format"     // version of keys and packed values
+	metaPartitions = "partitions" // of the deployment
+	metaDeployment = "deployment" // its id
+	metaRelayed    = "relayed"    // outbox entry up to which the relay has published
+)
+
+// RelayLease takes or renews the right to relay a partition's outbox for so long. It is refused while
+// another owner has it. A lease saves work and is no lock: relaying twice is harmless.
+func (s *Store) RelayLease(ctx context.Context, partition int, owner string, ttl time.Duration) (bool, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	key := s.shards[partition].relay
+	err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(owner).Nx().Px(ttl).Build()).Error()
+	if err == nil {
+		return true, nil
+	}
+	if !rueidis.IsRedisNil(err) {
+		return false, wrap("take relay lease", err)
+	}
+	holder, err := s.client.Do(ctx, s.client.B().Get().Key(key).Build()).ToString()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return false, wrap("take relay lease", err)
+	}
+	if holder != owner {
+		return false, nil
+	}
+	renewed, err := s.client.Do(ctx, s.client.B().Arbitrary("PEXPIRE").Keys(key).
+		Args(strconv.FormatInt(ttl.Milliseconds(), 10)).Build()).AsBool()
+	if err != nil {
+		return false, wrap("renew relay lease", err)
+	}
+	return renewed, nil
+}
+
+// RelayMark is the id of the outbox entry up to which a partition has been relayed, empty if none.
+func (s *Store) RelayMark(ctx context.Context, partition int) (string, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	mark, err := s.client.Do(ctx, s.client.B().Hget().Key(s.shards[partition].meta).Field(metaRelayed).Build()).ToString()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return "", wrap("read relay mark", err)
+	}
+	return mark, nil
+}
+
+// SetRelayMark notes the entry up to which a partition has been relayed.
+func (s *Store) SetRelayMark(ctx context.Context, partition int, id string) error {
+	if err := s.checkPartition(partition); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	err := s.client.Do(ctx, s.client.B().Hset().Key(s.shards[partition].meta).FieldValue().
+		FieldValue(metaRelayed, id).Build()).Error()
+	if err != nil {
+		return wrap("set relay mark", err)
+	}
+	return nil
+}

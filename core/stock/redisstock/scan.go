@@ -1,0 +1,98 @@
+package redisstock
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+)
+
+// scanCount is about how many fields one step of a scan looks at.
+const scanCount = 512
+
+// CellCounts is the number of cells of every partition.
+func (s *Store) CellCounts(ctx context.Context) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	commands := make([]rueidis.Completed, len(s.shards))
+	for p := range s.shards {
+		commands[p] = s.client.B().Hlen().Key(s.shards[p].cells).Build()
+	}
+	counts := make([]int64, len(s.shards))
+	for p, answer := range s.client.DoMulti(ctx, commands...) {
+		n, err := answer.AsInt64()
+		if err != nil {
+			return nil, wrap("count cells", err)
+		}
+		counts[p] = n
+	}
+	return counts, nil
+}
+
+// ReservationCount is the number of records of a partition, in any state.
+func (s *Store) ReservationCount(ctx context.Context, partition int) (int64, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	n, err := s.client.Do(ctx, s.client.B().Hlen().Key(s.shards[partition].res).Build()).AsInt64()
+	if err != nil {
+		return 0, wrap("count reservations", err)
+	}
+	return n, nil
+}
+
+// ScanCells yields every cell of a partition that is there throughout, some perhaps more than once.
+func (s *Store) ScanCells(ctx context.Context, partition int, yield func(stock.Cell) error) error {
+	if err := s.checkPartition(partition); err != nil {
+		return err
+	}
+	return s.scan(ctx, s.shards[partition].cells, stock.CellBytes, func(field, _ string) error {
+		return yield(stock.CellFrom(bytesOf(field)))
+	})
+}
+
+// ScanReservations yields the id of every record of a partition that is there throughout, some
+// perhaps more than once.
+func (s *Store) ScanReservations(ctx context.Context, partition int, yield func(stock.ReservationID) error) error {
+	if err := s.checkPartition(partition); err != nil {
+		return err
+	}
+	return s.scan(ctx, s.shards[partition].res, stock.ReservationBytes, func(field, _ string) error {
+		return yield(stock.ReservationID(bytesOf(field)))
+	})
+}
+
+// scan yields the fields and values of a hash. Each step has its own deadline.
+func (s *Store) scan(ctx context.Context, key string, fieldBytes int, yield func(field, value string) error) error {
+	for cursor := uint64(0); ; {
+		step, err := s.scanStep(ctx, key, cursor)
+		if err != nil {
+			return err
+		}
+		for i := 0; i+1 < len(step.Elements); i += 2 {
+			if len(step.Elements[i]) != fieldBytes {
+				return fmt.Errorf("scan %s: %w: field of %d bytes", key, stock.ErrProtocol, len(step.Elements[i]))
+			}
+			if err := yield(step.Elements[i], step.Elements[i+1]); err != nil {
+				return err
+			}
+		}
+		if cursor = step.Cursor; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+func (s *Store) scanStep(ctx context.Context, key string, cursor uint64) (rueidis.ScanEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	step, err := s.client.Do(ctx, s.client.B().Hscan().Key(key).Cursor(cursor).Count(scanCount).Build()).AsScanEntry()
+	if err != nil {
+		return step, wrap("scan "+key, err)
+	}
+	return step, nil
+}

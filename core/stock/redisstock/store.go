@@ -1,0 +1,112 @@
+package redisstock
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+	"sluice/lua"
+)
+
+// Store is stock.Store in Redis, on one server, with replicas, or on a cluster.
+type Store struct {
+	client  rueidis.Client
+	cfg     Config
+	scripts map[string]*script
+	shards  []shard // by partition
+	nodes   nodes
+	calls   sync.Pool // of *call
+	now     func() time.Time
+
+	outboxMax, retentionMS string // as arguments
+}
+
+// shard is what the calls of one partition have in common.
+type shard struct {
+	keys
+	head string // of its events: version and partition
+}
+
+// script is one script and its metrics.
+type script struct {
+	lua.Script
+	*scriptMetrics
+}
+
+var _ stock.Store = (*Store)(nil)
+
+// New makes a Store. It sends nothing. The caller closes the client.
+func New(client rueidis.Client, cfg Config) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure stock in redis: %w", err)
+	}
+	cfg.setDefaults()
+	all, err := lua.All()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		client:      client,
+		cfg:         cfg,
+		scripts:     make(map[string]*script, len(all)),
+		shards:      make([]shard, cfg.Partitions),
+		now:         time.Now,
+		outboxMax:   strconv.FormatInt(cfg.OutboxEntriesMax, 10),
+		retentionMS: strconv.FormatInt(cfg.Retention.Milliseconds(), 10),
+	}
+	for _, loaded := range all {
+		s.scripts[loaded.Name] = &script{Script: loaded, scriptMetrics: newScriptMetrics(cfg.Metrics, loaded.Name)}
+	}
+	for p := range s.shards {
+		s.shards[p] = shard{keys: keysOf(p), head: string([]byte{event.Version, byte(p >> 8), byte(p)})}
+	}
+	s.calls.New = func() any { return newCall() }
+	return s, nil
+}
+
+// Partitions is the number of partitions of the deployment.
+func (s *Store) Partitions() int { return len(s.shards) }
+
+func (s *Store) checkPartition(partition int) error {
+	if partition < 0 || partition >= len(s.shards) {
+		return fmt.Errorf("%w: partition %d of %d", stock.ErrProtocol, partition, len(s.shards))
+	}
+	return nil
+}
+
+// Ping asks whether Redis answers.
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	if err := s.client.Do(ctx, s.client.B().Ping().Build()).Error(); err != nil {
+		return wrap("ping redis", err)
+	}
+	return nil
+}
+
+// eval calls one script and returns the elements of its answer, at least so many.
+func (s *Store) eval(ctx context.Context, name string, keys, args []string, elements int) ([]rueidis.RedisMessage, error) {
+	if ctx.Err() != nil {
+		return nil, notSent(name, ctx)
+	}
+	sc := s.scripts[name]
+	started := s.now()
+	reply, err := s.client.Do(ctx, s.evalsha(sc, keys, args)).ToArray()
+	if err != nil {
+		err = wrap(name, err)
+	} else if len(reply) < elements {
+		err = fmt.Errorf("%s: %w: answer of %d elements", name, stock.ErrProtocol, len(reply))
+	}
+	sc.called(s.now().Sub(started), err)
+	return reply, err
+}
+
+func (s *Store) evalsha(sc *script, keys, args []string) rueidis.Completed {
+	return s.client.B().Evalsha().Sha1(sc.SHA1).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
+}

@@ -1,0 +1,10 @@
+package redisstock
+
+import "unsafe"
+
+// text is b as a string without a copy. The caller leaves b unchanged for as long as the string
+// lives; BenchmarkDo shows what the copies would cost.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// bytesOf is s as bytes without a copy. Nobody may change them.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

@@ -1,0 +1,203 @@
+package redisstock
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/rueidis"
+)
+
+// What a server must be.
+const (
+	versionMin = 7 // scripts with flags
+
+	metaFormatNow = "1"
+)
+
+// vetting is one run of Open.
+type vetting struct {
+	client    rueidis.Client
+	cfg       OpenConfig
+	primaries []*primary
+	causes    []string // against opening
+	report    OpenReport
+}
+
+// primary is one server that has partitions.
+type primary struct {
+	addr   string
+	client rueidis.Client
+	conn   rueidis.DedicatedClient
+	cancel func()
+}
+
+func (p *primary) String() string {
+	if p.addr == "" {
+		return "redis"
+	}
+	return "redis " + p.addr
+}
+
+func (v *vetting) disconnect() {
+	for _, p := range v.primaries {
+		if p.cancel != nil {
+			p.cancel()
+		}
+	}
+}
+
+func (v *vetting) object(format string, args ...any) {
+	v.causes = append(v.causes, fmt.Sprintf(format, args...))
+}
+
+// run collects what speaks against opening. An error means that it could not find out.
+func (v *vetting) run(ctx context.Context) error {
+	var err error
+	if v.primaries, err = primariesOf(ctx, v.client); err != nil {
+		return err
+	}
+	for _, p := range v.primaries {
+		p.conn, p.cancel = p.client.Dedicate()
+		v.report.Primaries = append(v.report.Primaries, p.addr)
+		if err := v.checkServer(ctx, p); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+	}
+	missing, err := v.checkMeta(ctx)
+	if err != nil {
+		return err
+	}
+	if err := v.checkEvidence(ctx); err != nil {
+		return err
+	}
+	if len(v.causes) > 0 || !missing {
+		return nil
+	}
+	v.report.New = true
+	return v.writeMeta(ctx)
+}
+
+// primariesOf lists the primaries of a cluster, or the one server.
+func primariesOf(ctx context.Context, client rueidis.Client) ([]*primary, error) {
+	if client.Mode() != rueidis.ClientModeCluster {
+		return []*primary{{client: client}}, nil
+	}
+	var primaries []*primary
+	for addr, node := range client.Nodes() {
+		list, err := node.Do(ctx, node.B().ClusterNodes().Build()).ToString()
+		if err != nil {
+			return nil, fmt.Errorf("node %s: %w", addr, err)
+		}
+		if len(slotsOfMyself(list)) > 0 {
+			primaries = append(primaries, &primary{addr: addr, client: node})
+		}
+	}
+	return primaries, nil
+}
+
+// checkServer checks version, role and settings.
+func (v *vetting) checkServer(ctx context.Context, p *primary) error {
+	info, err := p.conn.Do(ctx, p.conn.B().Info().Section("server", "replication").Build()).ToString()
+	if err != nil {
+		return err
+	}
+	version := infoField(info, "redis_version")
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n < versionMin {
+		v.object("%s has version %q, want at least %d.0", p, version, versionMin)
+	}
+	if role := infoField(info, "role"); role != "master" {
+		v.object("%s is a %s, want a primary", p, role)
+	}
+	settings, err := p.conn.Do(ctx, p.conn.B().ConfigGet().
+		Parameter("maxmemory-policy", "appendonly").Build()).AsStrMap()
+	if err != nil {
+		return err
+	}
+	if policy := settings["maxmemory-policy"]; policy != "noeviction" {
+		v.object("%s has maxmemory-policy %s and may drop stock, want noeviction", p, policy)
+	}
+	if settings["appendonly"] != "yes" && !v.cfg.AllowNoPersistence {
+		v.object("%s has appendonly %s and loses all stock when it restarts, want yes", p, settings["appendonly"])
+	}
+	return nil
+}
+
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// checkMeta checks that every partition belongs to this deployment. A deployment whose partitions
+// have neither meta nor stock is new: missing.
+func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
+	want := []string{metaFormatNow, strconv.Itoa(v.cfg.Partitions), v.cfg.Deployment}
+	commands := make([]rueidis.Completed, 0, 2*v.cfg.Partitions)
+	for p := range v.cfg.Partitions {
+		k := keysOf(p)
+		commands = append(commands,
+			v.client.B().Hmget().Key(k.meta).Field(metaFormat, metaPartitions, metaDeployment).Build(),
+			v.client.B().Exists().Key(k.cells, k.res, k.due, k.gone, k.outbox).Build())
+	}
+	answers := v.client.DoMulti(ctx, commands...)
+	bare, orphaned := 0, 0
+	for p := range v.cfg.Partitions {
+		found, err := answers[2*p].AsStrSlice()
+		if err != nil {
+			return false, fmt.Errorf("read meta of partition %d: %w", p, err)
+		}
+		stored, err := answers[2*p+1].AsInt64()
+		if err != nil {
+			return false, fmt.Errorf("look for stock of partition %d: %w", p, err)
+		}
+		switch {
+		case found[0] == "" && found[1] == "" && found[2] == "":
+			bare++
+			if stored > 0 {
+				orphaned++
+			}
+		case found[0] != want[0]:
+			v.object("partition %d has format %q, this program knows %q", p, found[0], want[0])
+		case found[1] != want[1]:
+			v.object("partition %d belongs to a deployment of %s partitions, want %s", p, found[1], want[1])
+		case found[2] != want[2]:
+			v.object("partition %d belongs to deployment %q, want %q", p, found[2], want[2])
+		}
+	}
+	switch {
+	case orphaned > 0:
+		v.object("%d partitions hold stock but not whose it is", orphaned)
+	case bare > 0 && bare < v.cfg.Partitions:
+		v.object("%d of %d partitions are empty, as after the loss of a server", bare, v.cfg.Partitions)
+	}
+	return bare == v.cfg.Partitions, nil
+}
+
+// writeMeta marks the partitions as this deployment's. If another deployment does so at the same
+// time, the first to mark a partition has it.
+func (v *vetting) writeMeta(ctx context.Context) error {
+	want := [...][2]string{
+		{metaDeployment, v.cfg.Deployment},
+		{metaPartitions, strconv.Itoa(v.cfg.Partitions)},
+		{metaFormat, metaFormatNow},
+	}
+	var commands []rueidis.Completed
+	for p := range v.cfg.Partitions {
+		for _, field := range want {
+			commands = append(commands, v.client.B().Hsetnx().Key(keysOf(p).meta).Field(field[0]).Value(field[1]).Build())
+		}
+	}
+	for _, answer := range v.client.DoMulti(ctx, commands...) {
+		if err := answer.Error(); err != nil {
+			return fmt.Errorf("write meta: %w", err)
+		}
+	}
+	_, err := v.checkMeta(ctx)
+	return err
+}

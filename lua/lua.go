@@ -1,0 +1,64 @@
+// Package lua holds the scripts, the only code that changes stock. A script's header is its contract;
+// only package redisstock calls them.
+package lua
+
+import (
+	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+//go:embed *.lua lib/*.lua
+var files embed.FS
+
+// Script is one script as Redis loads it.
+type Script struct {
+	Name   string
+	Source string
+	SHA1   string
+}
+
+const include = "-- #include "
+
+// Load reads the script of a name, with the files that it includes put literally in the place of
+// their include lines, once and without nesting.
+func Load(name string) (Script, error) {
+	source, err := files.ReadFile(name + ".lua")
+	if err != nil {
+		return Script{}, fmt.Errorf("read script %q: %w", name, err)
+	}
+	var whole strings.Builder
+	for line := range strings.Lines(string(source)) {
+		path, found := strings.CutPrefix(line, include)
+		if !found {
+			whole.WriteString(line)
+			continue
+		}
+		part, err := files.ReadFile(strings.TrimSpace(path))
+		if err != nil {
+			return Script{}, fmt.Errorf("include in script %q: %w", name, err)
+		}
+		whole.Write(part)
+	}
+	sum := sha1.Sum([]byte(whole.String())) //nolint:gosec // Redis names scripts by their SHA-1
+	return Script{Name: name, Source: whole.String(), SHA1: hex.EncodeToString(sum[:])}, nil
+}
+
+// names are those of all scripts.
+var names = [...]string{
+	"adjust", "confirm", "deduct", "due", "expire", "forget", "read", "release", "reserve",
+}
+
+// All reads every script.
+func All() ([]Script, error) {
+	all := make([]Script, len(names))
+	for i, name := range names {
+		var err error
+		if all[i], err = Load(name); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,31 @@
+#!lua flags=allow-oom
+-- release moves the units of held reservations back from held to avail.
+--
+-- KEYS[1] cells    hash        cell -> counters and settings
+-- KEYS[2] res      hash        reservation id -> record
+-- KEYS[3] gone     sorted set  end of retention in ms -> reservations
+-- KEYS[4] outbox   stream      events for the persister
+-- KEYS[5..] buyers hash        cell and user -> units held or sold, a key for each pool of the vector
+-- ARGV[1] head          3 bytes: version of the events, partition
+-- ARGV[2] retention_ms  int  how long a finished reservation is remembered
+-- ARGV[3] pools         4 bytes for each of KEYS[5..]
+-- ARGV[4..] requests    24 bytes each: reservation, user (0: a service, which may settle anyone's)
+-- RETURN {time_ms, verdicts, records, cells, entry_id, entry}
+-- CODE 0 OK             written; bit 7 is set if it counts against the user's limit
+-- CODE 1 REPLAYED       it is so already; its record is the answer; nothing changed
+-- CODE 7 FROZEN         the cell's counters do not add up, which shuts it; nothing else changed
+-- CODE 8 FENCED         the cell is fenced; nothing changed
+-- CODE 10 UNKNOWN_RESERVATION  no such reservation; nothing changed
+-- CODE 11 WRONG_STATE   no longer held; its record is the answer; nothing changed
+-- CODE 12 WRONG_USER    it is another user's; nothing changed
+-- ERR BADARG            caller bug, never a business outcome
+-- RETRY safe            idempotent by the reservation ids
+-- #include lib/verdicts.lua
+-- #include lib/clock.lua
+-- #include lib/lists.lua
+-- #include lib/cells.lua
+-- #include lib/outbox.lua
+-- #include lib/reply.lua
+local KIND, STATE, POOLS, FIRST = "\3", RELEASED, ARGV[3], 4
+-- #include lib/settle.lua
+-- #include lib/requests.lua
