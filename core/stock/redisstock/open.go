@@ -103,6 +103,22 @@ func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 	return v.report, nil
 }
 
+// Inspect is what Open would object to now, one cause each, without changing anything. An error tells
+// that it could not find out.
+func Inspect(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenReport, []string, error) {
+	if err := cfg.Validate(); err != nil {
+		return OpenReport{}, nil, fmt.Errorf("configure inspection of redis: %w", err)
+	}
+	v := &vetting{client: client, cfg: cfg}
+	defer v.disconnect()
+	missing, err := v.inspect(ctx)
+	if err != nil {
+		return v.report, nil, fmt.Errorf("inspect redis: %w", err)
+	}
+	v.report.New = missing
+	return v.report, v.causes, nil
+}
+
 // Shut reports whether any primary lacks a script: it is not open, or not since it restarted.
 func (s *Store) Shut(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)

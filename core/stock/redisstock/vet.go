@@ -52,31 +52,34 @@ func (v *vetting) object(format string, args ...any) {
 	v.causes = append(v.causes, fmt.Sprintf(format, args...))
 }
 
-// run collects what speaks against opening. An error means that it could not find out.
+// run collects what speaks against opening, and marks a new deployment's partitions if nothing does. An
+// error means that it could not find out.
 func (v *vetting) run(ctx context.Context) error {
-	var err error
-	if v.primaries, err = primariesOf(ctx, v.client); err != nil {
+	missing, err := v.inspect(ctx)
+	if err != nil || len(v.causes) > 0 || !missing {
 		return err
+	}
+	v.report.New = true
+	return v.writeMeta(ctx)
+}
+
+// inspect collects what speaks against opening, and changes nothing. Missing tells that Redis holds
+// nothing of the deployment.
+func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
+	if v.primaries, err = primariesOf(ctx, v.client); err != nil {
+		return false, err
 	}
 	for _, p := range v.primaries {
 		p.conn, p.cancel = p.client.Dedicate()
 		v.report.Primaries = append(v.report.Primaries, p.addr)
 		if err := v.checkServer(ctx, p); err != nil {
-			return fmt.Errorf("%s: %w", p, err)
+			return false, fmt.Errorf("%s: %w", p, err)
 		}
 	}
-	missing, err := v.checkMeta(ctx)
-	if err != nil {
-		return err
+	if missing, err = v.checkMeta(ctx); err != nil {
+		return false, err
 	}
-	if err := v.checkEvidence(ctx); err != nil {
-		return err
-	}
-	if len(v.causes) > 0 || !missing {
-		return nil
-	}
-	v.report.New = true
-	return v.writeMeta(ctx)
+	return missing, v.checkEvidence(ctx)
 }
 
 // primariesOf lists the primaries of a cluster, or the one server.
