@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"sluice/core/stock/redisstock"
 )
 
 // Redis says where the stock lives and how long to wait for it.
@@ -55,15 +57,9 @@ func (r Redis) options() (rueidis.ClientOption, error) {
 	if err != nil {
 		return rueidis.ClientOption{}, err
 	}
-	return rueidis.ClientOption{
-		InitAddress:   r.Addrs,
-		Username:      r.User,
-		Password:      password.Reveal(),
-		TLSConfig:     tlsConfig,
-		DisableRetry:  true,
-		DisableCache:  true,
-		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: 3},
-	}, nil
+	options := redisstock.ClientOptions(r.Addrs, r.User, password.Reveal())
+	options.TLSConfig = tlsConfig
+	return options, nil
 }
 
 func hostPort(f *Faults, setting, addr string) {
