@@ -84,7 +84,8 @@ func ParseReservationID(text string) (ReservationID, error) {
 // fingerprint is a mismatch.
 func FingerprintOf(parts ...any) uint32 {
 	h := fnv.New32a()
-	_, _ = fmt.Fprintf(h, "%q", parts) // a hash's Write never fails
+	// As Go source, because %q makes one and the same character of every number beyond Unicode.
+	_, _ = fmt.Fprintf(h, "%#v", parts) // a hash's Write never fails
 	return h.Sum32()
 }
 
