@@ -22,6 +22,17 @@ func (v *Vector) Check(partitions int) error {
 	return nil
 }
 
+// Check reports a request that would spoil its vector, as Vector.Check does.
+func (r *Request) Check(op Op, partitions int) error {
+	if fault := r.fault(op, r.ID.Partition(), partitions); fault != "" {
+		return fmt.Errorf("%w: %s: %s", ErrProtocol, op, fault)
+	}
+	if r.ID.Partition() >= partitions {
+		return fmt.Errorf("%w: partition %d of %d", ErrProtocol, r.ID.Partition(), partitions)
+	}
+	return nil
+}
+
 func (r *Request) fault(op Op, partition, partitions int) string {
 	if r.ID.Partition() != partition {
 		return "id of another partition"

@@ -113,14 +113,17 @@ type Batcher struct {
 	prover *prover
 	groups sync.Pool
 
-	routing  sync.Mutex // one routing at a time; guards lanes and nodes
-	lanes    []*lane
-	nodes    []string               // by partition
-	routes   []atomic.Pointer[lane] // by partition
+	routes   []atomic.Pointer[node] // by partition
 	routedAt atomic.Int64           // in ns since the epoch
+	routing  atomic.Bool            // route runs
+	replicas atomic.Bool            // some cell has, or by default has, the level replica
 	inFlight atomic.Int64           // calls
-	work     sync.WaitGroup         // calls, and waits for Kafka
-	drained  bool                   // guarded by routing
+	work     sync.WaitGroup         // runners, and entries on their way to Kafka
+
+	mu       sync.Mutex
+	nodes    []*node
+	names    []string // of the servers, by partition
+	draining bool
 }
 
 // New makes a batcher. The caller drains it before it closes store, cells or pub.
@@ -130,9 +133,10 @@ func New(store Store, known *cells.Cache, pub Publisher, cfg Config, set *metric
 		cells:  known,
 		pub:    pub,
 		cfg:    cfg.withDefaults(),
-		nodes:  make([]string, store.Partitions()),
-		routes: make([]atomic.Pointer[lane], store.Partitions()),
+		routes: make([]atomic.Pointer[node], store.Partitions()),
+		names:  make([]string, store.Partitions()),
 	}
+	b.replicas.Store(b.cfg.Ack == stock.AckReplica)
 	b.meter = newMeter(set, b)
 	b.prover = newProver(b)
 	b.groups.New = func() any { return newGroup(b.cfg.VectorMax) }
@@ -145,7 +149,7 @@ func New(store Store, known *cells.Cache, pub Publisher, cfg Config, set *metric
 // a call take, at the level log also a write to Kafka. The fence of r is filled in here; r itself is
 // left alone.
 func (b *Batcher) Do(op stock.Op, r *stock.Request, res *Result) error {
-	p, err := b.decide(op, r, res, false)
+	p, err := b.decide(op, r, res, b.replicating(r))
 	if err != nil || res.Verdict != stock.VerdictOK && res.Verdict != stock.VerdictReplayed {
 		return err
 	}
@@ -167,17 +171,20 @@ func (b *Batcher) decide(op stock.Op, r *stock.Request, res *Result, replicate b
 	return p, err
 }
 
-// Drain refuses new requests and returns when every accepted one is answered and handed to the
-// publisher, or with the end of ctx.
+// Drain refuses new requests and returns when every accepted one is decided and its effects are handed
+// to the publisher, or with the end of ctx. A server ends its own requests first: at the level log
+// some of them may still wait for Kafka.
 func (b *Batcher) Drain(ctx context.Context) error {
-	b.routing.Lock()
-	b.drained = true
-	for _, l := range b.lanes {
-		l.mu.Lock()
-		l.draining = true
-		l.mu.Unlock()
+	b.mu.Lock()
+	b.draining = true
+	for _, n := range b.nodes {
+		for _, l := range n.lanes() {
+			l.mu.Lock()
+			l.draining = true
+			l.mu.Unlock()
+		}
 	}
-	b.routing.Unlock()
+	b.mu.Unlock()
 
 	done := make(chan struct{})
 	go func() {
@@ -194,13 +201,15 @@ func (b *Batcher) Drain(ctx context.Context) error {
 
 // Queued is the number of requests that wait to be sent.
 func (b *Batcher) Queued() int {
-	b.routing.Lock()
-	defer b.routing.Unlock()
-	n := 0
-	for _, l := range b.lanes {
-		l.mu.Lock()
-		n += l.queued
-		l.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	queued := 0
+	for _, n := range b.nodes {
+		for _, l := range n.lanes() {
+			l.mu.Lock()
+			queued += l.queued
+			l.mu.Unlock()
+		}
 	}
-	return n
+	return queued
 }

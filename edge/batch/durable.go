@@ -67,10 +67,28 @@ func (b *Batcher) level(cell *stock.CellState) (stock.Ack, error) {
 		}
 		*cell = state
 	}
+	return b.levelOf(cell), nil
+}
+
+func (b *Batcher) levelOf(cell *stock.CellState) stock.Ack {
 	if cell.Ack == stock.AckDefault {
-		return b.cfg.Ack, nil
+		return b.cfg.Ack
 	}
-	return cell.Ack, nil
+	return cell.Ack
+}
+
+// levels reports which levels occur among the cells.
+func (b *Batcher) levels(states []stock.CellState) (replica, log bool) {
+	for i := range states {
+		switch b.levelOf(&states[i]) {
+		case stock.AckReplica:
+			replica = true
+		case stock.AckLog:
+			log = true
+		case stock.AckDefault, stock.AckRedis:
+		}
+	}
+	return replica, log
 }
 
 // replay sends the request again, with Replicate: its cell's level was not known when its vector was
@@ -88,21 +106,12 @@ func (b *Batcher) replay(op stock.Op, r *stock.Request, res *Result) (proof, err
 	return p, nil
 }
 
-// wantsLog reports whether one of the cells is acknowledged at the level log.
-func (b *Batcher) wantsLog(states []stock.CellState) bool {
-	for i := range states {
-		if ack := states[i].Ack; ack == stock.AckLog || ack == stock.AckDefault && b.cfg.Ack == stock.AckLog {
-			return true
-		}
-	}
-	return false
-}
-
 // logging is one entry's way to Kafka, for those who wait for it.
 type logging struct {
-	once sync.Once
-	done chan struct{}
-	err  error // valid once done is closed
+	once  sync.Once
+	ended func() // called once; nil or set before anyone can end it
+	done  chan struct{}
+	err   error // valid once done is closed
 }
 
 func newLogging() *logging { return &logging{done: make(chan struct{})} }
@@ -111,6 +120,9 @@ func (l *logging) end(err error) {
 	l.once.Do(func() {
 		l.err = err
 		close(l.done)
+		if l.ended != nil {
+			l.ended()
+		}
 	})
 }
 
@@ -136,12 +148,8 @@ func (b *Batcher) publish(entry stock.Entry, log *logging) {
 		return
 	}
 	b.work.Add(1)
-	timer := time.AfterFunc(b.cfg.LogTimeout, func() { log.end(errLogTimeout) })
-	go func() {
-		defer b.work.Done()
-		<-log.done
-		timer.Stop()
-	}()
+	log.ended = b.work.Done
+	time.AfterFunc(b.cfg.LogTimeout, func() { log.end(errLogTimeout) }) // one per vector: not worth stopping
 	if !b.pub.PublishWait(entry, log.end) {
 		b.meter.unpublished.Inc()
 		log.end(errBufferFull)

@@ -11,11 +11,11 @@ import (
 // group is requests that travel as one vector. Who asked waits for done and then reads its own
 // result; the last reader gives the group back.
 type group struct {
-	vector    stock.Vector
-	replicate bool      // some request must be sent with Replicate
-	since     time.Time // when the first request came
-	left      atomic.Int32
-	done      chan struct{}
+	vector stock.Vector
+	full   bool
+	since  time.Time // when the first request came
+	left   atomic.Int32
+	done   chan struct{}
 
 	// Valid once done is closed.
 	proof proof
@@ -41,7 +41,7 @@ func (g *group) open(op stock.Op, partition int, now time.Time) {
 		Outcomes:  g.vector.Outcomes[:0],
 		Cells:     g.vector.Cells[:0],
 	}
-	g.replicate = false
+	g.full = false
 	g.since = now
 	g.proof = proof{}
 	// A closed channel wakes every waiter at once: about half the cost of a signal for each, and

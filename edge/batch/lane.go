@@ -13,12 +13,12 @@ import (
 // opCount is one more than the highest operation.
 const opCount = int(stock.OpAdjust) + 1
 
-// routeEvery is how often partitions are mapped to Redis nodes again.
-const routeEvery = time.Second
-
-// lane is the queue of one Redis node. While anything waits, one base runner exists that takes all
-// of it whenever its call returns; extra runners take full vectors only, so that vectors stay large.
+// lane is a queue of requests to one Redis node. While anything waits, one base runner exists that
+// takes all of it whenever its call returns; extra runners take full vectors only, so that vectors
+// stay large.
 type lane struct {
+	replicate bool // its calls wait for a replica
+
 	mu       sync.Mutex
 	queue    []*group
 	open     []*group // the group that still takes requests, by partition and operation
@@ -29,12 +29,33 @@ type lane struct {
 	draining bool
 }
 
-func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (*group, int, error) {
-	partition := r.ID.Partition()
-	if partition >= len(b.routes) || int(op) >= opCount {
-		return nil, 0, fmt.Errorf("%w: %v in partition %d of %d", stock.ErrProtocol, op, partition, len(b.routes))
+// node is the lanes of one Redis node: nobody waits for a replica because of others.
+type node struct {
+	plain, replicating lane
+}
+
+func newNode(partitions int, draining bool) *node {
+	n := &node{}
+	n.replicating.replicate = true
+	for _, l := range n.lanes() {
+		l.open = make([]*group, partitions*opCount)
+		l.draining = draining
 	}
-	l := b.routes[partition].Load()
+	return n
+}
+
+func (n *node) lanes() [2]*lane { return [2]*lane{&n.plain, &n.replicating} }
+
+// enqueue puts a request into the group in which it will travel, and returns its place there.
+func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (*group, int, error) {
+	if err := r.Check(op, len(b.routes)); err != nil {
+		return nil, 0, err
+	}
+	partition := r.ID.Partition()
+	l := &b.routes[partition].Load().plain
+	if replicate {
+		l = &b.routes[partition].Load().replicating
+	}
 	slot := partition*opCount + int(op)
 
 	l.mu.Lock()
@@ -56,9 +77,9 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (*group
 	}
 	i := len(g.vector.Requests)
 	g.vector.Requests = append(g.vector.Requests, *r)
-	g.replicate = g.replicate || replicate
 	l.queued++
-	if i+1 == b.cfg.VectorMax {
+	// Adjustments travel alone: a store may call a whole vector off because of one of them.
+	if g.full = i+1 == cap(g.vector.Requests) || op == stock.OpAdjust; g.full {
 		l.open[slot] = nil
 		l.full++
 	}
@@ -103,9 +124,9 @@ func (l *lane) take(base bool, groups []*group) ([]*group, bool) {
 		return nil, false
 	}
 	for i, g := range l.queue {
-		if n := len(g.vector.Requests); n == cap(g.vector.Requests) {
+		if g.full {
 			l.queue = append(l.queue[:i], l.queue[i+1:]...)
-			l.queued -= n
+			l.queued -= len(g.vector.Requests)
 			l.full--
 			return append(groups[:0], g), true
 		}
@@ -123,19 +144,19 @@ func (b *Batcher) run(l *lane, base bool) {
 		if groups, more = l.take(base, groups); !more {
 			return
 		}
-		vectors = b.call(groups, vectors[:0])
+		vectors = b.call(groups, vectors[:0], l.replicate)
 		clear(groups) // they may be in use again
 	}
 }
 
 // call decides groups in one pipeline and answers all who wait for them.
-func (b *Batcher) call(groups []*group, vectors []*stock.Vector) []*stock.Vector {
+func (b *Batcher) call(groups []*group, vectors []*stock.Vector, replicate bool) []*stock.Vector {
 	sent := b.cfg.Now()
 	for _, g := range groups {
 		v := &g.vector
 		g.left.Store(int32(len(v.Requests)))
-		known := b.cells.Prepare(v.Partition, v.Requests)
-		v.Replicate = g.replicate || known || b.cfg.Ack == stock.AckReplica
+		b.cells.Prepare(v.Partition, v.Requests)
+		v.Replicate = replicate
 		vectors = append(vectors, v)
 		b.meter.sending(v, sent.Sub(g.since))
 	}
@@ -146,9 +167,7 @@ func (b *Batcher) call(groups []*group, vectors []*stock.Vector) []*stock.Vector
 	for _, g := range groups {
 		b.finish(g, sent)
 	}
-	if b.cfg.Now().UnixNano()-b.routedAt.Load() > int64(routeEvery) {
-		b.route()
-	}
+	b.reroute()
 	return vectors
 }
 
@@ -182,42 +201,16 @@ func (b *Batcher) finish(g *group, sent time.Time) {
 	b.cells.Observe(v.Partition, v.Cells, sent)
 	g.proof = proof{replicate: v.Replicate, replicated: v.Replicated}
 	entry := v.Entry
-	if entry.ID != "" && b.wantsLog(v.Cells) {
+	replica, log := b.levels(v.Cells)
+	if replica {
+		b.replicas.Store(true)
+	}
+	if log && entry.ID != "" {
 		g.proof.log = newLogging()
 	}
-	log := g.proof.log
+	waited := g.proof.log
 	close(g.done) // from here on the group is its readers'
 	if entry.ID != "" {
-		b.publish(entry, log)
-	}
-}
-
-// route maps partitions to lanes, one for each Redis node. Partitions whose node is not known stay
-// where they are.
-func (b *Batcher) route() {
-	b.routing.Lock()
-	defer b.routing.Unlock()
-	b.routedAt.Store(b.cfg.Now().UnixNano())
-	lanes := make(map[string]*lane)
-	for p := range b.routes {
-		node, err := b.store.NodeOf(p)
-		if err != nil {
-			node = b.nodes[p]
-		}
-		if node != b.nodes[p] {
-			b.nodes[p] = node
-			b.prover.forget(p)
-		}
-		l := lanes[node]
-		if l == nil {
-			// Lanes have no names: any lane can serve any node, so there are never more of them
-			// than nodes at one time.
-			if len(lanes) == len(b.lanes) {
-				b.lanes = append(b.lanes, &lane{open: make([]*group, len(b.routes)*opCount), draining: b.drained})
-			}
-			l = b.lanes[len(lanes)]
-			lanes[node] = l
-		}
-		b.routes[p].Store(l)
+		b.publish(entry, waited)
 	}
 }

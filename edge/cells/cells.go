@@ -136,9 +136,8 @@ func (c *Cache) Fence(cell stock.Cell) stock.Mark {
 	return stock.Mark{}
 }
 
-// Prepare fills in the fences of requests of one partition. It reports whether one of their cells is
-// known to be acknowledged at the level replica.
-func (c *Cache) Prepare(partition int, requests []stock.Request) (replicate bool) {
+// Prepare fills in the fences of requests of one partition.
+func (c *Cache) Prepare(partition int, requests []stock.Request) {
 	s := &c.shards[partition]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,14 +145,12 @@ func (c *Cache) Prepare(partition int, requests []stock.Request) (replicate bool
 	for i := range requests {
 		r := &requests[i]
 		if last == nil || last.state.Cell != r.Cell {
-			if last = s.known.find(r.Cell); last == nil {
-				continue
-			}
-			replicate = replicate || last.state.Ack == stock.AckReplica
+			last = s.known.find(r.Cell)
 		}
-		r.Fence = last.fence
+		if last != nil {
+			r.Fence = last.fence
+		}
 	}
-	return replicate
 }
 
 // Observe remembers states of cells of one partition that a call brought; asOf is when the call was

@@ -1,0 +1,400 @@
+package batch
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/stock"
+)
+
+var errKafka = errors.New("kafka is down")
+
+// replicas makes the store wait for a replica, which has the effects if has is true, and lists
+// whether each call asked for it.
+func (st *stage) replicas(has *bool, asked *[]bool) {
+	st.store.after = func(vectors []*stock.Vector) {
+		for _, v := range vectors {
+			*asked = append(*asked, v.Replicate)
+			v.Replicated = v.Replicate && *has
+		}
+	}
+}
+
+func TestLevelReplicaByDefault(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, Config{Ack: stock.AckReplica})
+	has, asked := true, []bool(nil)
+	st.replicas(&has, &asked)
+	cell, quick := sku(0), sku(1)
+	st.load(cell, 10, stock.Settings{})
+	st.load(quick, 10, stock.Settings{Ack: stock.AckRedis})
+	if got := st.reserve(take(cell, 1, "k")); got.kind() != "ok" {
+		t.Error(got)
+	}
+	has = false
+	if got := st.reserve(take(cell, 2, "k")); got.kind() != errorOf(stock.ErrUnknown) {
+		t.Errorf("without a replica: %v, want unknown", got)
+	}
+	if got := st.reserve(take(cell, 2, "k")); got.kind() != errorOf(stock.ErrUnknown) {
+		t.Errorf("its replay without a replica: %v, want unknown", got)
+	}
+	has = true
+	if got := st.reserve(take(cell, 2, "k")); got.kind() != "replayed" {
+		t.Errorf("its replay with a replica: %v, want replayed", got)
+	}
+	has = false
+	for range 2 {
+		if got := st.reserve(take(quick, 1, "k")); got.err != nil {
+			t.Errorf("a cell of the level redis: %v", got)
+		}
+	}
+	if got := st.reserve(take(cell, 1, "other")); got.kind() != errorOf(stock.ErrUnknown) {
+		t.Error(got)
+	}
+	if diff := cmp.Diff([]bool{true, true, true, true, true, false, true}, asked); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The level of a cell that the edge meets for the first time shows only after the call.
+func TestLevelReplicaFoundOutTooLate(t *testing.T) {
+	t.Parallel()
+	cell := sku(0)
+	for _, test := range []struct {
+		name   string
+		has    bool
+		second error // of the second call
+		want   string
+	}{
+		{"a replica has it", true, nil, "ok"},
+		{"no replica has it", false, nil, errorOf(stock.ErrUnknown)},
+		{"the server shut in between", true, stock.ErrShut, errorOf(stock.ErrUnknown)},
+		{"the second call is not executed", true, stock.ErrNotApplied, errorOf(stock.ErrUnknown)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, Config{})
+			var asked []bool
+			st.replicas(&test.has, &asked)
+			st.load(cell, 10, stock.Settings{Ack: stock.AckReplica})
+			st.store.before = func(call int, vectors []*stock.Vector) {
+				if call == 1 {
+					vectors[0].Err = test.second
+				}
+			}
+			got := st.reserve(take(cell, 1, "k"))
+			if got.kind() != test.want {
+				t.Errorf("answer is %v, want %v", got, test.want)
+			}
+			if errors.Is(got.err, stock.ErrShut) || errors.Is(got.err, stock.ErrNotApplied) {
+				t.Errorf("%v says that nothing was executed", got)
+			}
+			if diff := cmp.Diff([]bool{false, true}, asked); diff != "" {
+				t.Error(diff)
+			}
+			if got := st.cell(cell).Held; got != 1 {
+				t.Errorf("%d units held, want 1", got)
+			}
+			asked = nil
+			_ = st.reserve(take(cell, 2, "k"))
+			if diff := cmp.Diff([]bool{true}, asked); diff != "" {
+				t.Errorf("the next request of the cell: %s", diff)
+			}
+		})
+	}
+}
+
+func TestReplicaHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, Config{})
+		safe, quick := skus(0, 2)[0], skus(0, 2)[1]
+		st.load(safe, 100, stock.Settings{Ack: stock.AckReplica})
+		st.load(quick, 100, stock.Settings{})
+		release := make(chan struct{})
+		st.store.after = func(vectors []*stock.Vector) {
+			if vectors[0].Replicate {
+				<-release
+			}
+			for _, v := range vectors {
+				v.Replicated = v.Replicate
+			}
+		}
+		waiting := st.reserveAll(safe, 1, 10)
+		synctest.Wait()
+		if got := st.reserveAll(quick, 1, 10).kinds()["ok"]; got != 10 {
+			t.Errorf("%d answers, want 10", got)
+		}
+		if len(waiting.sofar()) != 0 {
+			t.Errorf("acknowledged without a replica: %v", waiting.sofar())
+		}
+		close(release)
+		if got := waiting.kinds()["ok"]; got != 10 {
+			t.Errorf("%d answers after all, want 10", got)
+		}
+	})
+}
+
+func TestLevelLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, Config{})
+		safe, quick := skus(0, 2)[0], skus(0, 2)[1]
+		st.load(safe, 100, stock.Settings{Ack: stock.AckLog})
+		st.load(quick, 100, stock.Settings{})
+		release := make(chan struct{})
+		hold := make(chan struct{})
+		st.store.before = func(call int, _ []*stock.Vector) {
+			if call == 0 {
+				<-hold
+			}
+		}
+		st.pub.answer = func(stock.Entry) error {
+			<-release
+			return nil
+		}
+		first := st.reserveAll(quick, 1000, 1)
+		synctest.Wait()
+		waiting := st.reserveAll(safe, 1, 10)
+		others := st.reserveAll(quick, 1, 10) // in the same vector
+		synctest.Wait()
+		close(hold)
+		if others.kinds()["ok"] != 10 || first.kinds()["ok"] != 1 {
+			t.Errorf("at the level redis the answers are %v", others.sofar())
+		}
+		synctest.Wait()
+		if len(waiting.sofar()) != 0 {
+			t.Errorf("acknowledged before Kafka: %v", waiting.sofar())
+		}
+		close(release)
+		if got := waiting.kinds()["ok"]; got != 10 {
+			t.Errorf("%d answers after all, want 10", got)
+		}
+		if diff := cmp.Diff([][]int{{1}, {20}}, st.store.sizes()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestLevelLogWithoutKafka(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		pub  *publisher
+	}{
+		{"refused", &publisher{answer: func(stock.Entry) error { return errKafka }}},
+		{"silent", &publisher{}},
+		{"buffer full", &publisher{refuse: true}},
+		{"panic", &publisher{answer: nil}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				st := newStage(t, Config{})
+				st.pub = test.pub
+				st.start(Config{Ack: stock.AckLog})
+				if test.name == "panic" {
+					st.Batcher.pub = panicking{}
+				}
+				cell := sku(0)
+				st.load(cell, 10, stock.Settings{})
+				if got := st.reserve(take(cell, 1, "k")); got.kind() != errorOf(stock.ErrUnknown) {
+					t.Errorf("answer is %v, want unknown", got)
+				}
+				if got := st.reserve(take(cell, 1, "k")); got.kind() != errorOf(stock.ErrUnknown) {
+					t.Errorf("the replay's answer is %v, want unknown", got)
+				}
+				if got := st.reserve(&stock.Request{
+					ID:   stock.Identity{User: 2, Route: stock.OpReserve, Cell: cell, Key: "k"}.ID(partitions),
+					Cell: cell, User: 2, Quantity: 100,
+				}); got.kind() != "sold_out" {
+					t.Errorf("a refusal: %v, want sold_out, which needs no Kafka", got)
+				}
+			})
+		})
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Publish(stock.Entry) bool                  { panic("boom") }
+func (panicking) PublishWait(stock.Entry, func(error)) bool { panic("boom") }
+
+// A request whose events did not reach Kafka is acknowledged when it is repeated and they do.
+func TestReplayAtLevelLogPublishesAgain(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, Config{Ack: stock.AckLog})
+	cell := sku(0)
+	st.load(cell, 100, stock.Settings{})
+	down := true
+	st.pub.answer = func(stock.Entry) error {
+		if down {
+			return errKafka
+		}
+		return nil
+	}
+	for user := range int64(3) {
+		if got := st.reserve(take(cell, 1+user, "k")); got.kind() != errorOf(stock.ErrUnknown) {
+			t.Fatalf("without Kafka: %v, want unknown", got)
+		}
+	}
+	down = false
+	st.pub.published = nil
+	if got := st.reserve(take(cell, 2, "k")); got.kind() != "replayed" {
+		t.Errorf("the replay is answered %v", got)
+	}
+	outbox, err := st.store.OutboxAfter(t.Context(), 0, "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(outbox, st.pub.published); diff != "" {
+		t.Errorf("the outbox was not published: %s", diff)
+	}
+
+	st.pub.published = nil
+	if got := st.reserve(take(cell, 3, "k")); got.kind() != "replayed" {
+		t.Errorf("another replay is answered %v", got)
+	}
+	if got := st.pub.count(); got != 0 {
+		t.Errorf("%d entries published once more, want none: they are known to be there", got)
+	}
+}
+
+// What has left the outbox has come through Kafka.
+func TestReplayAtLevelLogAfterPersisting(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, Config{Ack: stock.AckLog})
+	cell := sku(0)
+	st.load(cell, 100, stock.Settings{})
+	st.pub.answer = func(stock.Entry) error { return errKafka }
+	if got := st.reserve(take(cell, 1, "k")); got.kind() != errorOf(stock.ErrUnknown) {
+		t.Fatal(got)
+	}
+	outbox, err := st.store.OutboxAfter(t.Context(), 0, "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range outbox {
+		if _, err := st.store.OutboxDelete(t.Context(), 0, []string{e.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := st.reserve(take(cell, 1, "k")); got.kind() != "replayed" {
+		t.Errorf("the replay is answered %v", got)
+	}
+}
+
+// After trouble with the server, entries up to a known id need not be those that were published.
+func TestTroubleMakesProofsBeginAnew(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, Config{Ack: stock.AckLog})
+	cell := sku(0)
+	st.load(cell, 100, stock.Settings{})
+	replay := func() int {
+		st.pub.published = nil
+		if got := st.reserve(take(cell, 1, "k")); got.err != nil {
+			t.Fatal(got)
+		}
+		return st.pub.count()
+	}
+	_ = replay()
+	if first, second := replay(), replay(); first != 2 || second != 0 {
+		t.Errorf("published %d and %d entries, want 2 and 0", first, second)
+	}
+	calls := len(st.store.sizes())
+	st.store.before = func(call int, vectors []*stock.Vector) {
+		if call == calls {
+			vectors[0].Err = fmt.Errorf("call: %w", stock.ErrUnknown)
+		}
+	}
+	_ = st.reserve(take(cell, 2, "k"))
+	if got := replay(); got != 2 {
+		t.Errorf("published %d entries after trouble, want 2", got)
+	}
+}
+
+// Replays that come while a proof is under way share the next one.
+func TestProofsAreShared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, Config{Ack: stock.AckLog})
+		cell := sku(0)
+		st.load(cell, 100, stock.Settings{})
+		if got := st.reserve(take(cell, 1, "k")); got.err != nil {
+			t.Fatal(got)
+		}
+		st.pub.published = nil
+		release := make(chan struct{})
+		st.pub.answer = func(stock.Entry) error {
+			<-release
+			return nil
+		}
+		answers := make(chan answer, 50)
+		for range cap(answers) {
+			go func() { answers <- st.reserve(take(cell, 1, "k")) }()
+		}
+		synctest.Wait()
+		close(release)
+		for range cap(answers) {
+			if a := <-answers; a.kind() != "replayed" {
+				t.Error(a)
+			}
+		}
+		if got := st.pub.count(); got != 2 { // the load and the reserve
+			t.Errorf("%d entries published, want each of the two once", got)
+		}
+	})
+}
+
+// A confirm need not name its cell; its level is that of its reservation's.
+func TestLevelOfAConfirm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, Config{})
+		cell := sku(0)
+		st.load(cell, 10, stock.Settings{Ack: stock.AckLog})
+		r := take(cell, 1, "k")
+		if got := st.reserve(r); got.kind() != "ok" {
+			t.Fatal(got)
+		}
+		st.pub.answer = func(stock.Entry) error { return errKafka }
+		confirm := &stock.Request{ID: r.ID, User: 1}
+		for range 2 {
+			if got := st.do(stock.OpConfirm, confirm); got.kind() != errorOf(stock.ErrUnknown) {
+				t.Errorf("confirm without Kafka: %v, want unknown", got)
+			}
+		}
+		st.pub.answer = func(stock.Entry) error { return nil }
+		got := st.do(stock.OpConfirm, confirm)
+		if got.kind() != "replayed" || got.Reservation.State != stock.StateConfirmed || got.Cell.Cell != cell {
+			t.Errorf("confirm with Kafka: %v, %+v", got, got.Result)
+		}
+	})
+}
+
+func TestDrainWaitsForKafka(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, Config{Ack: stock.AckLog})
+		cell := sku(0)
+		st.load(cell, 10, stock.Settings{})
+		st.pub.answer = func(stock.Entry) error {
+			time.Sleep(time.Second)
+			return nil
+		}
+		crowd := st.reserveAll(cell, 1, 5)
+		synctest.Wait()
+		if err := st.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := crowd.sofar()["ok"]; got != 5 {
+			t.Errorf("after Drain the answers are %v", crowd.sofar())
+		}
+	})
+}
