@@ -28,7 +28,7 @@ func groups() (config.Redis, config.MySQL, config.Kafka, config.Stock, config.Op
 func TestValidateAcceptsWhatIsInOrder(t *testing.T) {
 	t.Parallel()
 	redis, mysql, kafka, stock, ops, log := groups()
-	for _, group := range []interface{ Validate() error }{redis, mysql, kafka, stock, ops, log} {
+	for _, group := range []interface{ Validate() error }{&redis, mysql, kafka, stock, ops, log} {
 		if err := group.Validate(); err != nil {
 			t.Errorf("%T: %v", group, err)
 		}
@@ -41,8 +41,8 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		group interface{ Validate() error }
 		want  []string
 	}{
-		{config.Redis{}, []string{"redis-addr: missing", "redis-call-timeout: 0s: want 1ms to 10s", "redis-replica-timeout: 0s"}},
-		{config.Redis{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
+		{&config.Redis{}, []string{"redis-addr: missing", "redis-call-timeout: 0s: want 1ms to 10s", "redis-replica-timeout: 0s"}},
+		{&config.Redis{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
 		{config.MySQL{}, []string{"mysql-dsn: missing", "SLUICE_MYSQL_DSN", "mysql-conns-max: 0: want 1 to 1000", "mysql-timeout: 0s"}},
 		{config.Kafka{Brokers: []string{"a:"}}, []string{`kafka-brokers: "a:"`, `kafka-topic: ""`, "kafka-group", "kafka-partitions: 0", "kafka-replication: 0"}},
 		{config.Stock{Deployment: "a b", Ack: "never"}, []string{"partitions: 0: want 1 to 4096", `deployment: "a b"`, "retention: 0s", "outbox-entries-max: 0", `ack: "never": want redis, replica, log`}},
@@ -173,10 +173,10 @@ func TestSecretFileIsBounded(t *testing.T) {
 	if _, err := (config.MySQL{DSNFile: file}).OpenUnchecked(); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("a file of 1 MB as a DSN: %v", err)
 	}
-	if _, err := (config.Redis{PasswordFile: filepath.Join(t.TempDir(), "none")}).Client(); err == nil {
+	if _, err := (&config.Redis{PasswordFile: filepath.Join(t.TempDir(), "none")}).Client(); err == nil {
 		t.Error("a missing password file: no error")
 	}
-	if _, err := (config.Redis{TLSCAFile: file}).Client(); err == nil {
+	if _, err := (&config.Redis{TLSCAFile: file}).Client(); err == nil {
 		t.Error("a CA file without certificates: no error")
 	}
 }

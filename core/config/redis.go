@@ -22,7 +22,7 @@ type Redis struct {
 }
 
 // Validate joins all faults of the group.
-func (r Redis) Validate() error {
+func (r *Redis) Validate() error {
 	var f Faults
 	if len(r.Addrs) == 0 {
 		f.Missing("redis-addr", "host:port of Redis, or of nodes of a cluster")
@@ -36,7 +36,7 @@ func (r Redis) Validate() error {
 }
 
 // Client connects. The caller closes the client.
-func (r Redis) Client() (rueidis.Client, error) {
+func (r *Redis) Client() (rueidis.Client, error) {
 	options, err := r.options()
 	if err != nil {
 		return nil, fmt.Errorf("configure redis: %w", err)
@@ -48,7 +48,7 @@ func (r Redis) Client() (rueidis.Client, error) {
 	return client, nil
 }
 
-func (r Redis) options() (rueidis.ClientOption, error) {
+func (r *Redis) options() (rueidis.ClientOption, error) {
 	password, err := r.Password.fromFile(r.PasswordFile)
 	if err != nil {
 		return rueidis.ClientOption{}, err

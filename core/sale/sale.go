@@ -1,0 +1,119 @@
+// Package sale runs sales: time-boxed offers of some SKUs, each with stock, limit and window of its own.
+// A sale's id is the pool that its stock is in. What a sale is and how far it was set up is in MySQL
+// (tables sales and sale_items); what decides over requests is in its cells, where every change has an
+// id of its own. So each step can be repeated, by any process, until it is done.
+package sale
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// Bounds of a plan.
+const (
+	NameMax  = 200    // bytes
+	ItemsMax = 10_000 // SKUs of one sale
+)
+
+// What keeps a step from being done.
+var (
+	ErrPlan       = errors.New("the plan is not in order")
+	ErrNotFound   = errors.New("no such sale")
+	ErrOtherPlan  = errors.New("the sale exists already, with another plan")
+	ErrShort      = errors.New("not enough stock")
+	ErrNotReady   = errors.New("the sale has not got all its stock yet: repeat its creation")
+	ErrWindow     = errors.New("the window is not in order")
+	ErrNotClosed  = errors.New("the sale is not closed")
+	ErrOverlap    = errors.New("another process is at work on this sale: repeat the call")
+	ErrStaleMove  = errors.New("a transfer was cut off too long ago to be resumed")
+	ErrCellRefuse = errors.New("the cell refuses the change")
+)
+
+// Plan is what a sale is to be.
+type Plan struct {
+	ID             uint32        // 1 or more; also the pool
+	Name           string        // 1 to NameMax bytes
+	Limit          int64         // units per user and SKU; 0: no limit
+	Hold           time.Duration // until a reservation expires, in whole ms
+	Ack            stock.Ack
+	ShopperDeducts bool
+	Items          []Allotment // 1 to ItemsMax, each SKU once
+}
+
+// Allotment is the stock that a sale is to be given.
+type Allotment struct {
+	SKU      int64
+	Quantity int64
+}
+
+// Validate joins all faults of the plan; the error wraps ErrPlan.
+func (p Plan) Validate() error {
+	var faults []error
+	fault := func(format string, values ...any) {
+		faults = append(faults, fmt.Errorf("%w: "+format, append([]any{ErrPlan}, values...)...))
+	}
+	if p.ID == 0 {
+		fault("sale id 0: want 1 to 4294967295")
+	}
+	if len(p.Name) == 0 || len(p.Name) > NameMax {
+		fault("name of %d bytes: want 1 to %d", len(p.Name), NameMax)
+	}
+	if p.Limit < 0 || p.Limit > stock.QuantityMax {
+		fault("limit %d: want 0 to %d", p.Limit, stock.QuantityMax)
+	}
+	if p.Hold < time.Millisecond || p.Hold > stock.HoldMax || p.Hold%time.Millisecond != 0 {
+		fault("hold time %v: want 1ms to %v, in whole ms", p.Hold, stock.HoldMax)
+	}
+	if p.Ack > stock.AckLog {
+		fault("unknown acknowledge level %v", p.Ack)
+	}
+	if len(p.Items) == 0 || len(p.Items) > ItemsMax {
+		fault("%d items: want 1 to %d", len(p.Items), ItemsMax)
+	}
+	seen := make(map[int64]bool, len(p.Items))
+	for _, item := range p.Items {
+		if item.SKU < 1 || item.Quantity < 1 || item.Quantity > stock.UnitsMax {
+			fault("%d units of SKU %d: want 1 to %d of a positive id", item.Quantity, item.SKU, stock.UnitsMax)
+		}
+		if seen[item.SKU] {
+			fault("SKU %d is there twice", item.SKU)
+		}
+		seen[item.SKU] = true
+	}
+	return errors.Join(faults...)
+}
+
+func (p Plan) cell(sku int64) stock.Cell { return stock.Cell{SKU: sku, Pool: p.ID} }
+
+// Sale is a sale as it stands.
+type Sale struct {
+	Plan
+	Window
+	Stock []ItemStock // as Plan.Items
+	NowMS int64       // Redis time of all this
+}
+
+// ItemStock is the stock of one SKU in a sale.
+type ItemStock struct {
+	Moved   int64 // units it was given, less those returned
+	Settled bool  // it was given its stock, and no transfer is under way
+	Cell    stock.CellState
+}
+
+// Desk is where sales are run from.
+type Desk struct {
+	store     stock.Store
+	db        *sql.DB
+	resumable time.Duration
+}
+
+// NewDesk runs sales in a store and a database. Retention is how long the store remembers an
+// adjustment: a transfer that was cut off longer ago than half of it is not resumed, because a half of
+// it might be repeated.
+func NewDesk(store stock.Store, db *sql.DB, retention time.Duration) *Desk {
+	return &Desk{store: store, db: db, resumable: retention / 2}
+}

@@ -1,0 +1,383 @@
+package sale_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
+
+	"sluice/core/config"
+	"sluice/core/sale"
+	"sluice/core/stock"
+	"sluice/core/stock/memstock"
+	"sluice/deploy/local/servicetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(servicetest.Main(m).Run()) }
+
+const (
+	partitions = 8
+	retention  = time.Hour
+)
+
+// market is a desk over a model of the stock, with its clock in the test's hand, and a real database.
+type market struct {
+	*sale.Desk
+	t     *testing.T
+	store *memstock.Store
+	db    *sql.DB
+	nowMS atomic.Int64
+}
+
+func newMarket(t *testing.T, units map[int64]int64) *market {
+	t.Helper()
+	m := &market{t: t}
+	m.nowMS.Store(1_000_000)
+	m.store = memstock.New(partitions, m.nowMS.Load)
+	db, err := config.MySQL{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: 5 * time.Second}.OpenUnchecked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	migrations, err := goose.NewProvider(goose.DialectMySQL, db, os.DirFS("../../persister/migrations"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := migrations.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.db = db
+	m.Desk = sale.NewDesk(m.store, db, retention)
+	for sku, n := range units {
+		m.load(sku, n)
+	}
+	return m
+}
+
+func (m *market) load(sku, units int64) {
+	m.t.Helper()
+	cell := stock.Cell{SKU: sku}
+	d := stock.DoAll(m.t.Context(), m.store, stock.OpAdjust, []stock.Request{{
+		ID: stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: "load"}.ID(partitions), Cell: cell,
+		Adjustment: &stock.Adjustment{
+			Kind: stock.AdjustPlain, Create: true, Delta: units, Reason: "test", Settings: stock.Settings{Hold: stock.HoldDefault},
+		},
+	}})[0]
+	if d.Err != nil || d.Verdict != stock.VerdictOK {
+		m.t.Fatalf("load SKU %d: %v, %v", sku, d.Verdict, d.Err)
+	}
+}
+
+func (m *market) avail(sku int64, pool uint32) int64 {
+	m.t.Helper()
+	states, _, err := m.store.Cells(m.t.Context(), []stock.Cell{{SKU: sku, Pool: pool}})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return states[0].Avail
+}
+
+// reserve takes one unit of a sale.
+func (m *market) reserve(pool uint32, sku, user int64) stock.Verdict {
+	m.t.Helper()
+	cell := stock.Cell{SKU: sku, Pool: pool}
+	d := stock.DoAll(m.t.Context(), m.store, stock.OpReserve, []stock.Request{{
+		ID: stock.Identity{User: user, Route: stock.OpReserve, Cell: cell, Key: "k"}.ID(partitions), Cell: cell, User: user, Quantity: 1,
+	}})[0]
+	if d.Err != nil {
+		m.t.Fatal(d.Err)
+	}
+	return d.Verdict
+}
+
+func (m *market) pass(d time.Duration) { m.nowMS.Add(d.Milliseconds()) }
+
+// must is for calls that have to succeed.
+func (m *market) must(s *sale.Sale, err error) *sale.Sale {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return s
+}
+
+func plan() sale.Plan {
+	return sale.Plan{
+		ID: 7, Name: "summer", Limit: 1, Hold: time.Minute, Ack: stock.AckLog,
+		Items: []sale.Allotment{{SKU: 2, Quantity: 30}, {SKU: 1, Quantity: 50}},
+	}
+}
+
+func TestALife(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 30})
+	ctx := t.Context()
+
+	s := m.must(m.Create(ctx, plan()))
+	if s.Phase(s.NowMS) != sale.PhasePlanned || m.avail(1, 0) != 50 || m.avail(1, 7) != 50 || m.avail(2, 0) != 0 || m.avail(2, 7) != 30 {
+		t.Fatalf("created: %+v", s)
+	}
+	if c := s.Stock[0].Cell; s.Stock[0].Moved != 50 || !s.Stock[0].Settled || c.Limit != 1 || c.Hold != time.Minute || c.Ack != stock.AckLog {
+		t.Errorf("first item: %+v", s.Stock[0])
+	}
+	if v := m.reserve(7, 1, 11); v != stock.VerdictNotOpen {
+		t.Errorf("before it was opened: %v", v)
+	}
+	if _, err := m.Return(ctx, 7); !errors.Is(err, sale.ErrNotClosed) {
+		t.Errorf("return from a sale that is not closed: %v", err)
+	}
+
+	s = m.must(m.Open(ctx, 7, time.Time{}, time.Time{}))
+	if s.Phase(s.NowMS) != sale.PhaseScheduled || s.OpensAtMS != s.NowMS+sale.LeadTime.Milliseconds() {
+		t.Errorf("opened: %+v at %d", s.Window, s.NowMS)
+	}
+	if v := m.reserve(7, 1, 11); v != stock.VerdictNotOpen {
+		t.Errorf("within the lead time: %v", v)
+	}
+	m.pass(sale.LeadTime)
+	if v := m.reserve(7, 1, 11); v != stock.VerdictOK {
+		t.Errorf("while open: %v", v)
+	}
+	if s = m.must(m.Open(ctx, 7, time.Time{}, time.Time{})); s.Phase(s.NowMS) != sale.PhaseOpen {
+		t.Errorf("opened twice: %+v", s.Window)
+	}
+
+	s = m.must(m.Close(ctx, 7, time.Time{}))
+	if v := m.reserve(7, 1, 12); s.Phase(s.NowMS) != sale.PhaseClosed || v != stock.VerdictClosed {
+		t.Errorf("closed: %+v, %v", s.Window, v)
+	}
+	m.must(m.Close(ctx, 7, time.Time{}))
+	m.must(m.Return(ctx, 7))
+	s = m.must(m.Return(ctx, 7))
+	if m.avail(1, 0) != 99 || m.avail(2, 0) != 30 || m.avail(1, 7) != 0 || s.Stock[0].Moved != 1 || s.Stock[1].Moved != 0 {
+		t.Errorf("returned: %+v", s)
+	}
+
+	// The unit that was held expires and can be returned too.
+	m.pass(2 * time.Minute)
+	for p := range partitions {
+		if _, err := m.store.Expire(ctx, p, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.must(m.Return(ctx, 7))
+	if m.avail(1, 0) != 100 {
+		t.Errorf("SKU 1 has %d units after all came back", m.avail(1, 0))
+	}
+}
+
+func TestCreateTwiceIsOnce(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
+	first := m.must(m.Create(t.Context(), plan()))
+	if diff := cmp.Diff(first, m.must(m.Create(t.Context(), plan()))); diff != "" {
+		t.Errorf("the second creation changed something (-first +second)\n%s", diff)
+	}
+	other := plan()
+	other.Items[0].Quantity++
+	if _, err := m.Create(t.Context(), other); !errors.Is(err, sale.ErrOtherPlan) {
+		t.Errorf("another plan under the same id: %v", err)
+	}
+	// Also when the store has long forgotten the first one.
+	m.pass(2 * retention)
+	for p := range partitions {
+		if _, err := m.store.Forget(t.Context(), p, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.must(m.Create(t.Context(), plan()))
+	if m.avail(1, 0) != 50 || m.avail(1, 7) != 50 {
+		t.Errorf("SKU 1 has %d and %d units", m.avail(1, 0), m.avail(1, 7))
+	}
+}
+
+// cutOff fails every call from the nth on, as if the process had died there, while the call itself is
+// executed if lost is set: only its answer is missing.
+type cutOff struct {
+	stock.Store
+	calls atomic.Int64
+	after int64
+	lost  bool
+}
+
+func (c *cutOff) Do(ctx context.Context, vectors ...*stock.Vector) {
+	over := c.calls.Add(1) > c.after
+	if !over || c.lost {
+		c.Store.Do(ctx, vectors...)
+	}
+	for _, v := range vectors {
+		if over {
+			v.Err = stock.ErrUnknown
+		}
+	}
+}
+
+// Wherever the creation is cut off, repeating it ends with the same stock.
+func TestCreateIsResumable(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, nil)
+	p := plan()
+	cuts := int64(0)
+	for _, lost := range []bool{false, true} {
+		for after := int64(0); ; after++ {
+			p.ID++
+			cuts++
+			sku := 1000 + 10*cuts
+			p.Items = []sale.Allotment{{SKU: sku, Quantity: 30}, {SKU: sku + 1, Quantity: 50}}
+			m.load(sku, 100)
+			m.load(sku+1, 100)
+			_, err := sale.NewDesk(&cutOff{Store: m.store, after: after, lost: lost}, m.db, retention).Create(t.Context(), p)
+			if err == nil {
+				break // it needs no more calls than that
+			}
+			if _, err := m.Open(t.Context(), p.ID, time.Time{}, time.Time{}); !errors.Is(err, sale.ErrNotReady) {
+				t.Errorf("lost %v, cut after %d calls: opened: %v", lost, after, err)
+			}
+			s := m.must(m.Create(t.Context(), p))
+			for i, want := range []int64{30, 50} {
+				at := p.Items[i].SKU
+				if s.Stock[i].Moved != want || m.avail(at, p.ID) != want || m.avail(at, 0) != 100-want {
+					t.Errorf("lost %v, cut after %d calls: SKU %d: %+v, %d left", lost, after, at, s.Stock[i], m.avail(at, 0))
+				}
+			}
+		}
+	}
+	if cuts < 8 {
+		t.Errorf("only %d cuts were tried", cuts)
+	}
+}
+
+func TestReturnIsResumable(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
+	m.must(m.Create(t.Context(), plan()))
+	m.must(m.Close(t.Context(), 7, time.Time{}))
+	broken := sale.NewDesk(&cutOff{Store: m.store, after: 1}, m.db, retention)
+	if _, err := broken.Return(t.Context(), 7); !errors.Is(err, stock.ErrUnknown) {
+		t.Fatalf("cut off: %v", err)
+	}
+	if s := m.must(m.Show(t.Context(), 7)); s.Stock[0].Settled && s.Stock[1].Settled {
+		t.Errorf("nothing is under way: %+v", s.Stock)
+	}
+
+	m.pass(retention) // too long: the store may have forgotten a half
+	if _, err := m.Return(t.Context(), 7); !errors.Is(err, sale.ErrStaleMove) {
+		t.Errorf("resumed after %v: %v", retention, err)
+	}
+	m.pass(-retention)
+	m.must(m.Return(t.Context(), 7))
+	if m.avail(1, 0) != 100 || m.avail(2, 0) != 100 {
+		t.Errorf("%d and %d units came back", m.avail(1, 0), m.avail(2, 0))
+	}
+}
+
+func TestCreateWithoutEnoughStockWritesNothing(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 49})
+	_, err := m.Create(t.Context(), plan())
+	if !errors.Is(err, sale.ErrShort) || !strings.Contains(err.Error(), "SKU 1 has 49") || !strings.Contains(err.Error(), "SKU 2 is not loaded") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := m.Show(t.Context(), 7); !errors.Is(err, sale.ErrNotFound) {
+		t.Errorf("the sale exists: %v", err)
+	}
+}
+
+// Stock that is sold between the check and the transfer is refused by the transfer, and the sale can
+// be created once there is more.
+func TestCreateGoesOnAfterARefusal(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
+	broken := sale.NewDesk(&cutOff{Store: m.store}, m.db, retention)
+	if _, err := broken.Create(t.Context(), plan()); err == nil { // writes the rows, and no more
+		t.Fatal("not cut off")
+	}
+	adjust := func(key string, delta int64) {
+		cell := stock.Cell{SKU: 1}
+		stock.DoAll(t.Context(), m.store, stock.OpAdjust, []stock.Request{{
+			ID: stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: key}.ID(partitions), Cell: cell,
+			Adjustment: &stock.Adjustment{Kind: stock.AdjustPlain, Delta: delta, Reason: "test"},
+		}})
+	}
+	adjust("less", -60)
+	if _, err := m.Create(t.Context(), plan()); !errors.Is(err, stock.ErrTransferRefused) {
+		t.Errorf("with too little stock: %v", err)
+	}
+	adjust("more", 60)
+	m.must(m.Create(t.Context(), plan()))
+	if m.avail(1, 7) != 50 || m.avail(1, 0) != 50 || m.avail(2, 7) != 30 {
+		t.Errorf("%d, %d and %d units", m.avail(1, 7), m.avail(1, 0), m.avail(2, 7))
+	}
+}
+
+func TestWindows(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
+	ctx := t.Context()
+	m.must(m.Create(ctx, plan()))
+	at := func(after time.Duration) time.Time { return time.UnixMilli(m.nowMS.Load()).Add(after) }
+	var never time.Time
+
+	for name, window := range map[string][2]time.Time{
+		"in the past":             {at(-time.Minute), never},
+		"sooner than edges learn": {at(sale.LeadTime - time.Millisecond), never},
+		"closing before opening":  {at(time.Minute), at(time.Second)},
+		"closing in the past":     {never, at(-time.Second)},
+	} {
+		if _, err := m.Open(ctx, 7, window[0], window[1]); !errors.Is(err, sale.ErrWindow) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	m.must(m.Open(ctx, 7, at(time.Hour), at(2*time.Hour)))
+	m.must(m.Open(ctx, 7, at(time.Minute), at(time.Hour))) // sooner
+	m.pass(2 * time.Minute)
+	if v := m.reserve(7, 1, 1); v != stock.VerdictOK {
+		t.Errorf("open: %v", v)
+	}
+	if _, err := m.Open(ctx, 7, at(time.Minute), never); !errors.Is(err, sale.ErrWindow) {
+		t.Errorf("another opening of an open sale: %v", err)
+	}
+	m.must(m.Open(ctx, 7, never, at(10*time.Minute))) // it closes sooner
+	m.pass(11 * time.Minute)
+	if v := m.reserve(7, 1, 2); v != stock.VerdictClosed {
+		t.Errorf("closed: %v", v)
+	}
+	m.must(m.Open(ctx, 7, never, never)) // again
+	m.pass(sale.LeadTime)
+	if v := m.reserve(7, 1, 3); v != stock.VerdictOK {
+		t.Errorf("open again: %v", v)
+	}
+	if s := m.must(m.Close(ctx, 7, at(time.Minute))); s.Phase(s.NowMS) != sale.PhaseOpen {
+		t.Errorf("to be closed in a minute: %+v", s.Window)
+	}
+	m.pass(time.Minute)
+	if v := m.reserve(7, 1, 4); v != stock.VerdictClosed {
+		t.Errorf("closed again: %v", v)
+	}
+	if _, err := m.Open(ctx, 8, never, never); !errors.Is(err, sale.ErrNotFound) {
+		t.Errorf("another sale: %v", err)
+	}
+}
+
+func TestPlanNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	err := sale.Plan{
+		Limit: -1, Hold: time.Nanosecond, Ack: 9,
+		Items: []sale.Allotment{{SKU: 1, Quantity: 1}, {SKU: 1, Quantity: 0}},
+	}.Validate()
+	for _, want := range []string{"sale id 0", "name of 0", "limit -1", "hold time 1ns", "acknowledge", "0 units of SKU 1", "SKU 1 is there twice"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nlacks %q", err, want)
+		}
+	}
+	if err := plan().Validate(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,180 @@
+package sale
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// Window is when a sale sells, in Redis time.
+type Window struct {
+	OpensAtMS  int64 // NotScheduled: nobody has opened the sale yet
+	ClosesAtMS int64 // 0: never
+}
+
+// NotScheduled is the opening of a sale that nobody has opened yet.
+const NotScheduled = stock.TimeMaxMS
+
+// LeadTime is the least time between opening a sale and its first reservation: long enough for every
+// edge to learn of its SKUs.
+const LeadTime = 2 * time.Second
+
+// Phase is where a sale stands.
+type Phase string
+
+// The phases, in their order. A closed sale can be opened again.
+const (
+	PhasePlanned   Phase = "planned" // not scheduled
+	PhaseScheduled Phase = "scheduled"
+	PhaseOpen      Phase = "open"
+	PhaseClosed    Phase = "closed"
+)
+
+// Phase is where a sale with this window stands at a Redis time.
+func (w Window) Phase(nowMS int64) Phase {
+	switch {
+	case w.ClosesAtMS != 0 && nowMS >= w.ClosesAtMS:
+		return PhaseClosed
+	case w.OpensAtMS == NotScheduled:
+		return PhasePlanned
+	case nowMS < w.OpensAtMS:
+		return PhaseScheduled
+	}
+	return PhaseOpen
+}
+
+// Open schedules a sale: it sells from opens on, by Redis' clock, until closes. The zero opens is as soon
+// as it may be, LeadTime from now, and the zero closes is never; for a sale that is scheduled or open
+// already, both mean no change. An open sale's opening cannot be changed, its closing can.
+func (d *Desk) Open(ctx context.Context, id uint32, opens, closes time.Time) (*Sale, error) {
+	e, err := d.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.given() }) {
+		return nil, fmt.Errorf("sale %d: %w", id, ErrNotReady)
+	}
+	_, nowMS, err := d.cells(ctx, e.plan)
+	if err != nil {
+		return nil, err
+	}
+	w, err := e.reopen(opens, closes, nowMS)
+	if err != nil {
+		return nil, fmt.Errorf("sale %d: %w", id, err)
+	}
+	if w != e.Window {
+		if err := d.setWindow(ctx, e, w); err != nil {
+			return nil, err
+		}
+	}
+	return d.applyWindow(ctx, e)
+}
+
+// reopen is the window after an Open, or an error that wraps ErrWindow.
+func (w Window) reopen(opens, closes time.Time, nowMS int64) (Window, error) {
+	phase, earliest := w.Phase(nowMS), nowMS+LeadTime.Milliseconds()
+	after := Window{OpensAtMS: earliest}
+	if phase == PhaseScheduled || phase == PhaseOpen {
+		after = w
+	}
+	if !opens.IsZero() {
+		after.OpensAtMS = opens.UnixMilli()
+	}
+	if !closes.IsZero() {
+		after.ClosesAtMS = closes.UnixMilli()
+	}
+	switch {
+	case after == w:
+	case after.OpensAtMS != w.OpensAtMS && phase == PhaseOpen:
+		return w, fmt.Errorf("%w: it is open: close it first", ErrWindow)
+	case after.OpensAtMS != w.OpensAtMS && (after.OpensAtMS < earliest || after.OpensAtMS >= NotScheduled):
+		return w, fmt.Errorf("%w: it may open %v from now at the earliest", ErrWindow, LeadTime)
+	case after.ClosesAtMS != 0 && (after.ClosesAtMS <= max(after.OpensAtMS, nowMS) || after.ClosesAtMS > stock.TimeMaxMS):
+		return w, fmt.Errorf("%w: it must close after it opens", ErrWindow)
+	}
+	return after, nil
+}
+
+// Close ends a sale at a time, by Redis' clock; the zero time, or one that has passed, is now. What is
+// held stays held and can be confirmed.
+func (d *Desk) Close(ctx context.Context, id uint32, at time.Time) (*Sale, error) {
+	e, err := d.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	_, nowMS, err := d.cells(ctx, e.plan)
+	if err != nil {
+		return nil, err
+	}
+	if e.Phase(nowMS) != PhaseClosed {
+		w := Window{ClosesAtMS: nowMS}
+		if !at.IsZero() {
+			w.ClosesAtMS = max(nowMS, at.UnixMilli())
+		}
+		w.OpensAtMS = min(e.OpensAtMS, w.ClosesAtMS-1) // for a sale that never opened, a window that is over
+		if err := d.setWindow(ctx, e, w); err != nil {
+			return nil, err
+		}
+	}
+	return d.applyWindow(ctx, e)
+}
+
+// applyWindow brings the window that is written down to every cell.
+func (d *Desk) applyWindow(ctx context.Context, e *entry) (*Sale, error) {
+	err := d.adjust(ctx, e.plan, fmt.Sprintf("sale window %d", e.windows), &stock.Adjustment{
+		Kind:     stock.AdjustPlain,
+		Fields:   stock.FieldOpensAt | stock.FieldClosesAt,
+		Settings: stock.Settings{OpensAtMS: e.OpensAtMS, ClosesAtMS: e.ClosesAtMS},
+		Reason:   fmt.Sprintf("window %d of sale %d", e.windows, e.plan.ID),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.Show(ctx, e.plan.ID)
+}
+
+// Return brings the units of a closed sale that are available back to normal stock. Units that are held
+// are neither sold nor available: once they are settled, Return can be repeated for the rest.
+func (d *Desk) Return(ctx context.Context, id uint32) (*Sale, error) {
+	e, err := d.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	states, nowMS, err := d.cells(ctx, e.plan)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range states {
+		if w := (Window{c.OpensAtMS, c.ClosesAtMS}); c.Loaded && w.Phase(nowMS) != PhaseClosed {
+			return nil, fmt.Errorf("sale %d, SKU %d: %w", id, c.Cell.SKU, ErrNotClosed)
+		}
+	}
+	if e, err = d.settle(ctx, e); err != nil {
+		return nil, err
+	}
+	err = d.moveAll(ctx, e, func(_ itemRow, c stock.CellState) int64 { return -c.Avail })
+	if err != nil {
+		return nil, err
+	}
+	return d.Show(ctx, id)
+}
+
+// Show is a sale as it stands.
+func (d *Desk) Show(ctx context.Context, id uint32) (*Sale, error) {
+	e, err := d.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	states, nowMS, err := d.cells(ctx, e.plan)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sale{Plan: e.plan, Window: e.Window, NowMS: nowMS}
+	for i, r := range e.items {
+		s.Stock = append(s.Stock, ItemStock{Moved: r.moved, Settled: r.given() && r.moving == 0, Cell: states[i]})
+	}
+	return s, nil
+}
