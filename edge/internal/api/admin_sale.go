@@ -1,0 +1,152 @@
+package api
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/core/sale"
+	"sluice/core/stock"
+)
+
+// createSale makes a sale and gives it its stock. Repeated with the same plan, it goes on where it was
+// cut off.
+func (a *API) createSale(r *request) error {
+	d, _, err := a.adminBody(r, saleSchema)
+	if err != nil {
+		return err
+	}
+	id, err := saleID([]byte(r.param("sale_id")))
+	if err != nil {
+		return err
+	}
+	if d.fields&stock.FieldHold == 0 {
+		d.settings.Hold = stock.HoldDefault
+	}
+	s := &d.settings
+	return a.answerSale(r, fasthttp.StatusCreated, func(ctx context.Context) (sale.Sale, error) {
+		made, err := a.Sales.Create(ctx, sale.Plan{
+			ID: id, Name: d.name, Limit: s.Limit, Hold: s.Hold, Ack: s.Ack, ShopperDeducts: s.ShopperDeducts, Items: d.items,
+		})
+		for _, item := range made.Items {
+			a.Known.Add(stock.Cell{SKU: item.SKU, Pool: id})
+		}
+		return made, err
+	})
+}
+
+func (a *API) showSale(r *request) error {
+	if err := r.noBody(); err != nil {
+		return err
+	}
+	if err := a.admit(r, admins); err != nil {
+		return err
+	}
+	id, err := knownSaleID(r)
+	if err != nil {
+		return err
+	}
+	r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
+	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
+		return a.Sales.Show(ctx, id)
+	})
+}
+
+// openSale sets when a sale sells.
+func (a *API) openSale(r *request) error {
+	d, _, err := a.adminBody(r, openSchema)
+	if err != nil {
+		return err
+	}
+	id, err := knownSaleID(r)
+	if err != nil {
+		return err
+	}
+	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
+		return a.Sales.Open(ctx, id, d.opensAt, d.closesAt)
+	})
+}
+
+// closeSale ends a sale.
+func (a *API) closeSale(r *request) error {
+	d, _, err := a.adminBody(r, closeSchema)
+	if err != nil {
+		return err
+	}
+	id, err := knownSaleID(r)
+	if err != nil {
+		return err
+	}
+	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
+		return a.Sales.Close(ctx, id, d.closesAt)
+	})
+}
+
+// knownSaleID is the sale in the path. An id that cannot be is as unknown as one that is not.
+func knownSaleID(r *request) (uint32, error) {
+	id, err := saleID([]byte(r.param("sale_id")))
+	if err != nil {
+		return 0, &fault{code: codeUnknownSale}
+	}
+	return id, nil
+}
+
+func (a *API) answerSale(r *request, status int, do func(context.Context) (sale.Sale, error)) error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
+	defer cancel()
+	s, err := do(ctx)
+	if err != nil {
+		return err
+	}
+	r.answer(status, appendSale(r.out[:0], &s))
+	return nil
+}
+
+// appendSale appends a sale as it stands.
+func appendSale(dst []byte, s *sale.Sale) []byte {
+	dst = append(dst, `{"sale_id":"`...)
+	dst = strconv.AppendUint(dst, uint64(s.ID), 10)
+	dst = append(dst, `","name":`...)
+	dst = appendText(dst, s.Name)
+	dst = append(dst, `,"phase":"`...)
+	dst = append(dst, s.Phase(s.NowMS)...)
+	dst = append(dst, `","limit":`...)
+	dst = strconv.AppendInt(dst, s.Limit, 10)
+	dst = append(dst, `,"hold_ms":`...)
+	dst = strconv.AppendInt(dst, s.Hold.Milliseconds(), 10)
+	dst = append(dst, `,"ack":"`...)
+	dst = append(dst, s.Ack.String()...)
+	dst = append(dst, `","shopper_deducts":`...)
+	dst = strconv.AppendBool(dst, s.ShopperDeducts)
+	if s.OpensAtMS != sale.NotScheduled {
+		dst = append(dst, `,"opens_at":"`...)
+		dst = append(appendTime(dst, s.OpensAtMS), '"')
+	}
+	if s.ClosesAtMS != 0 {
+		dst = append(dst, `,"closes_at":"`...)
+		dst = append(appendTime(dst, s.ClosesAtMS), '"')
+	}
+	dst = append(dst, `,"items":[`...)
+	for i, item := range s.Items {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendSaleItem(dst, item, &s.Stock[i])
+	}
+	return append(dst, "]}"...)
+}
+
+func appendSaleItem(dst []byte, item sale.Allotment, now *sale.ItemStock) []byte {
+	dst = append(dst, `{"sku_id":"`...)
+	dst = strconv.AppendInt(dst, item.SKU, 10)
+	dst = append(dst, `","quantity":`...)
+	dst = strconv.AppendInt(dst, item.Quantity, 10)
+	dst = append(dst, `,"avail":`...)
+	dst = strconv.AppendInt(dst, now.Cell.Avail, 10)
+	dst = append(dst, `,"held":`...)
+	dst = strconv.AppendInt(dst, now.Cell.Held, 10)
+	dst = append(dst, `,"sold":`...)
+	dst = strconv.AppendInt(dst, now.Cell.Sold, 10)
+	return append(dst, '}')
+}

@@ -1,0 +1,229 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+
+	"sluice/core/auth"
+	"sluice/core/sale"
+	"sluice/core/stock"
+	"sluice/edge/batch"
+	"sluice/edge/internal/limit"
+)
+
+// Decider decides one request, and returns when it is decided and acknowledged.
+type Decider interface {
+	Do(op stock.Op, r *stock.Request, res *batch.Result) error
+}
+
+// Reader reads what is decided already.
+type Reader interface {
+	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
+	Reservations(ctx context.Context, ids []stock.ReservationID) (found []stock.Reservation, nowMS int64, err error)
+	Partitions() int
+}
+
+// Cells knows cells as they were not long ago.
+type Cells interface {
+	State(ctx context.Context, cell stock.Cell, maxAge time.Duration) (stock.CellState, time.Time, error)
+}
+
+// Known tells which cells cannot exist: a false of MayExist is certain.
+type Known interface {
+	MayExist(ctx context.Context, cell stock.Cell) bool
+	Missed(cell stock.Cell) // Redis does not know a cell that may exist
+	Add(cell stock.Cell)    // the cell was just made
+}
+
+// SoldOut tells which cells have no unit free for a reservation that does not exist yet: a true of
+// Certain is certain.
+type SoldOut interface {
+	Certain(cell stock.Cell, id stock.ReservationID) bool
+	Saw(cell stock.Cell) // Redis has no unit free
+}
+
+// Sales runs sales.
+type Sales interface {
+	Create(ctx context.Context, p sale.Plan) (sale.Sale, error)
+	Show(ctx context.Context, id uint32) (sale.Sale, error)
+	Open(ctx context.Context, id uint32, opens, closes time.Time) (sale.Sale, error)
+	Close(ctx context.Context, id uint32, at time.Time) (sale.Sale, error)
+}
+
+// Parts are what an API works with.
+type Parts struct {
+	Decider  Decider
+	Reader   Reader
+	Cells    Cells
+	Known    Known
+	SoldOut  SoldOut
+	Sales    Sales
+	Transfer func(ctx context.Context, t stock.TransferRequest) error
+	Tokens   *auth.Verifier
+
+	Users     *limit.Limiter[int64]      // nil: no limit
+	Addresses *limit.Limiter[netip.Addr] // nil: no limit
+	// Proxies are the networks whose X-Forwarded-For is believed.
+	Proxies []netip.Prefix
+
+	ReadTimeout  time.Duration // of one call that reads
+	AdminTimeout time.Duration // of one admin request, which may be many calls
+
+	Metrics *metrics.Set
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// API answers HTTP requests. It is safe for concurrent use.
+type API struct {
+	Parts
+	router   *router.Router
+	requests sync.Pool
+	ids      requestIDs
+	meter    *meter
+	draining atomic.Bool
+}
+
+// New makes an API of its parts.
+func New(parts Parts) *API {
+	a := &API{Parts: parts, meter: newMeter(parts.Metrics), ids: newRequestIDs()}
+	a.requests.New = func() any { return &request{out: make([]byte, 0, 1024)} }
+
+	r := router.New()
+	r.RedirectTrailingSlash = false // paths are matched as sent
+	r.RedirectFixedPath = false
+	r.HandleOPTIONS = false
+	on := func(method, path, name string, handle func(*request) error, parameters ...string) {
+		r.Handle(method, path, a.route(name, func(req *request) error {
+			if err := req.readQuery(parameters); err != nil {
+				return err
+			}
+			return handle(req)
+		}))
+	}
+	on("POST", "/v1/reservations", "reserve", a.reserve)
+	on("GET", "/v1/reservations/{id}", "reservation", a.reservation)
+	on("POST", "/v1/reservations/{id}/confirm", "confirm", a.confirm)
+	on("POST", "/v1/reservations/{id}/release", "release", a.release)
+	on("POST", "/v1/deductions", "deduct", a.deduct)
+	on("GET", "/v1/stock", "stocks", a.stocks, "sku_ids", "sale_id")
+	on("GET", "/v1/stock/{sku_id}", "stock", a.stock, "sale_id")
+	on("PUT", "/admin/v1/skus/{sku_id}", "sku_load", a.loadSKU)
+	on("GET", "/admin/v1/skus/{sku_id}", "sku", a.showSKU, "sale_id")
+	on("PATCH", "/admin/v1/skus/{sku_id}", "sku_settings", a.changeSKU)
+	on("POST", "/admin/v1/skus/{sku_id}/adjustments", "sku_adjust", a.adjustSKU)
+	on("POST", "/admin/v1/transfers", "transfer", a.transfer)
+	on("PUT", "/admin/v1/sales/{sale_id}", "sale_create", a.createSale)
+	on("GET", "/admin/v1/sales/{sale_id}", "sale", a.showSale)
+	on("POST", "/admin/v1/sales/{sale_id}/open", "sale_open", a.openSale)
+	on("POST", "/admin/v1/sales/{sale_id}/close", "sale_close", a.closeSale)
+	r.NotFound = a.route("none", func(*request) error { return errNotFound })
+	r.MethodNotAllowed = a.route("none", a.methodNotAllowed)
+	a.router = r
+	return a
+}
+
+// Drain makes every answer from now on the last of its connection.
+func (a *API) Drain() { a.draining.Store(true) }
+
+// Serve answers one request. It is the fasthttp handler, and the one barrier for panics: fasthttp has
+// none, and one would end the process.
+func (a *API) Serve(ctx *fasthttp.RequestCtx) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.meter.panics.Inc()
+			a.Log.Error("a request made the edge panic", "panic", p, "stack", string(debug.Stack()))
+			ctx.Response.Reset()
+			a.problem(ctx, &fault{code: codeInternal, close: true})
+		}
+	}()
+	a.router.Handler(ctx)
+}
+
+// Unreadable answers what fasthttp could not read as a request. It is fasthttp's ErrorHandler, which
+// closes the connection by itself.
+func (a *API) Unreadable(ctx *fasthttp.RequestCtx, err error) {
+	ctx.Response.Reset()
+	f := &fault{code: codeMalformed, detail: "The request cannot be read as HTTP/1.1."}
+	var small *fasthttp.ErrSmallBuffer
+	var network net.Error
+	switch {
+	case errors.As(err, &small):
+		f = &fault{code: codeHeadersTooLarge}
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		f = &fault{code: codePayloadTooLarge}
+	case errors.As(err, &network) && network.Timeout():
+		f = &fault{code: codeRequestTimeout}
+	}
+	a.meter.route("none").count(f.code)
+	a.problem(ctx, f)
+}
+
+// problem answers without a request of ours.
+func (a *API) problem(ctx *fasthttp.RequestCtx, f *fault) {
+	var buf [requestIDBytes]byte
+	id := a.ids.append(buf[:0])
+	ctx.Response.Header.SetCanonical(headerRequestID, id)
+	writeProblem(&ctx.Response, f, nil, id)
+}
+
+// methodNotAllowed drops OPTIONS from the router's list, which has it always.
+func (a *API) methodNotAllowed(r *request) error {
+	var allow []string
+	for method := range strings.SplitSeq(string(r.ctx.Response.Header.Peek("Allow")), ", ") {
+		if method != fasthttp.MethodOptions {
+			allow = append(allow, method)
+		}
+	}
+	return &fault{code: codeMethodNotAllowed, allow: strings.Join(allow, ", ")}
+}
+
+// route makes a fasthttp handler of one of ours: everything that all of them have in common.
+func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHandler {
+	meter := a.meter.route(name)
+	return func(ctx *fasthttp.RequestCtx) {
+		r := a.requests.Get().(*request) //nolint:errcheck // the pool has no other type
+		r.begin(ctx, a.Now(), &a.ids)
+		outcome := codeNone
+		err := r.head.read(&ctx.Request.Header)
+		if err == nil {
+			err = handle(r)
+		}
+		if err != nil {
+			outcome = a.refuse(r, err)
+		}
+		r.finish()
+		if a.draining.Load() {
+			ctx.Response.Header.SetConnectionClose()
+		}
+		meter.done(outcome, r.replayed, a.Now().Sub(r.now))
+		r.ctx = nil
+		a.requests.Put(r) // not where the handler panics: who knows what it left
+	}
+}
+
+// refuse makes the problem document of err the answer.
+func (a *API) refuse(r *request, err error) code {
+	f, bug := faultOf(err)
+	if bug {
+		a.meter.bugs.Inc()
+		a.Log.Error("a request failed for a reason that it should not", "error", err, "request_id", string(r.id[:]))
+	}
+	if r.ctx.IsGet() {
+		r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
+	}
+	r.out = writeProblem(&r.ctx.Response, f, r.out, r.id[:])
+	return f.code
+}

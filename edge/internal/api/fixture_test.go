@@ -1,0 +1,404 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/goleak"
+
+	"sluice/core/auth"
+	"sluice/core/sale"
+	"sluice/core/stock"
+	"sluice/core/stock/memstock"
+	"sluice/edge/batch"
+	"sluice/edge/internal/conns"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"), // one per process, never ends
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
+
+const partitions = 4
+
+// noon is the time of the tests, for tokens and for stock.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// fixture is an API over the model of stock, behind the real HTTP server.
+type fixture struct {
+	t     *testing.T
+	store *memstock.Store
+	sales *fakeSales
+	keys  *auth.Keys
+	addr  string
+	http  *http.Client
+	nowMS atomic.Int64
+	// decide, if set, stands in for the model.
+	decide atomic.Pointer[func(op stock.Op, r *stock.Request, res *batch.Result) error]
+	// readErr, if set, is what reading gives.
+	readErr atomic.Pointer[error]
+
+	mu      sync.Mutex
+	missed  []stock.Cell
+	added   []stock.Cell
+	sawSold []stock.Cell
+	soldOut map[stock.Cell]bool
+	unknown map[stock.Cell]bool
+}
+
+func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
+	t.Helper()
+	f := &fixture{t: t, soldOut: map[stock.Cell]bool{}, unknown: map[stock.Cell]bool{}}
+	f.nowMS.Store(noon.UnixMilli())
+	f.store = memstock.New(partitions, f.nowMS.Load)
+	f.sales = &fakeSales{sales: map[uint32]sale.Sale{}, nowMS: f.nowMS.Load}
+	var err error
+	f.keys, err = auth.NewKeys(auth.Key{
+		ID: "k", Algorithm: auth.HS256, Secret: base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte("s"), 32)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := Parts{
+		Decider: f, Reader: f, Cells: f, Known: f, SoldOut: f, Sales: f.sales,
+		Transfer: func(ctx context.Context, r stock.TransferRequest) error { return stock.Transfer(ctx, f.store, r) },
+		Tokens:   auth.NewVerifier(f.keys, auth.VerifierConfig{Issuer: "iss", Audience: "aud", CacheMax: 1000}),
+
+		ReadTimeout: time.Second, AdminTimeout: time.Second,
+		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return time.UnixMilli(f.nowMS.Load()) },
+	}
+	for _, e := range edit {
+		e(&parts)
+	}
+	f.serve(New(parts))
+	return f
+}
+
+func (f *fixture) serve(a *API) {
+	l, err := conns.Listen(f.t.Context(), "127.0.0.1:0", conns.Config{
+		Max: 1000, Full: RefusedConnection(false), Crowded: RefusedConnection(true),
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	server := a.Server(l, 1000, Timeouts{Read: 2 * time.Second, Write: 5 * time.Second, Idle: 5 * time.Second})
+	server.MaxIdleWorkerDuration = 10 * time.Millisecond
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	f.addr = l.Addr().String()
+	transport := &http.Transport{}
+	f.http = &http.Client{Transport: transport}
+	f.t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		a.Drain()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := l.Drain(ctx); err != nil {
+			f.t.Error(err)
+		}
+		if err := <-done; err != nil {
+			f.t.Error(err)
+		}
+	})
+}
+
+func (f *fixture) Do(op stock.Op, r *stock.Request, res *batch.Result) error {
+	if decide := f.decide.Load(); decide != nil {
+		return (*decide)(op, r, res)
+	}
+	v := stock.Vector{Op: op, Partition: r.ID.Partition(), Requests: []stock.Request{*r}}
+	f.store.Do(context.Background(), &v)
+	if v.Err != nil {
+		return v.Err
+	}
+	res.Outcome, res.TimeMS = v.Outcomes[0], v.TimeMS
+	if len(v.Cells) > 0 {
+		res.Cell = v.Cells[0]
+	}
+	return nil
+}
+
+func (f *fixture) Cells(ctx context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
+	if err := f.readErr.Load(); err != nil {
+		return nil, 0, *err
+	}
+	return f.store.Cells(ctx, cells)
+}
+
+func (f *fixture) Reservations(ctx context.Context, ids []stock.ReservationID) ([]stock.Reservation, int64, error) {
+	if err := f.readErr.Load(); err != nil {
+		return nil, 0, *err
+	}
+	return f.store.Reservations(ctx, ids)
+}
+
+func (f *fixture) Partitions() int { return partitions }
+
+func (f *fixture) State(ctx context.Context, cell stock.Cell, _ time.Duration) (stock.CellState, time.Time, error) {
+	states, nowMS, err := f.Cells(ctx, []stock.Cell{cell})
+	if err != nil {
+		return stock.CellState{}, time.Time{}, err
+	}
+	return states[0], time.UnixMilli(nowMS), nil
+}
+
+func (f *fixture) MayExist(_ context.Context, cell stock.Cell) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.unknown[cell]
+}
+
+func (f *fixture) Missed(cell stock.Cell) { f.note(&f.missed, cell) }
+func (f *fixture) Add(cell stock.Cell)    { f.note(&f.added, cell) }
+func (f *fixture) Saw(cell stock.Cell)    { f.note(&f.sawSold, cell) }
+
+func (f *fixture) note(list *[]stock.Cell, cell stock.Cell) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	*list = append(*list, cell)
+}
+
+func (f *fixture) noted(list *[]stock.Cell) []stock.Cell {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]stock.Cell(nil), *list...)
+}
+
+func (f *fixture) Certain(cell stock.Cell, _ stock.ReservationID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.soldOut[cell]
+}
+
+// fakeSales keeps sales as the real desk shows them.
+type fakeSales struct {
+	mu    sync.Mutex
+	sales map[uint32]sale.Sale
+	nowMS func() int64
+	err   error
+}
+
+func (s *fakeSales) Create(_ context.Context, p sale.Plan) (sale.Sale, error) {
+	if err := p.Validate(); err != nil {
+		return sale.Sale{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	made := sale.Sale{Plan: p, Window: sale.Window{OpensAtMS: sale.NotScheduled}, NowMS: s.nowMS()}
+	for _, item := range p.Items {
+		made.Stock = append(made.Stock, sale.ItemStock{Cell: stock.CellState{Balances: stock.Balances{Avail: item.Quantity}}})
+	}
+	s.sales[p.ID] = made
+	return made, s.err
+}
+
+func (s *fakeSales) Show(_ context.Context, id uint32) (sale.Sale, error) {
+	return s.edit(id, func(*sale.Sale) {})
+}
+
+func (s *fakeSales) Open(_ context.Context, id uint32, opens, closes time.Time) (sale.Sale, error) {
+	return s.edit(id, func(x *sale.Sale) {
+		x.OpensAtMS = opens.UnixMilli()
+		if !closes.IsZero() {
+			x.ClosesAtMS = closes.UnixMilli()
+		}
+	})
+}
+
+func (s *fakeSales) Close(_ context.Context, id uint32, _ time.Time) (sale.Sale, error) {
+	return s.edit(id, func(x *sale.Sale) { x.ClosesAtMS = s.nowMS() })
+}
+
+func (s *fakeSales) edit(id uint32, change func(*sale.Sale)) (sale.Sale, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x, ok := s.sales[id]
+	if !ok {
+		return sale.Sale{}, fmt.Errorf("sale %d: %w", id, sale.ErrNotFound)
+	}
+	change(&x)
+	x.NowMS = s.nowMS()
+	s.sales[id] = x
+	return x, s.err
+}
+
+// load makes a cell.
+func (f *fixture) load(cell stock.Cell, units int64, edit func(*stock.Settings)) {
+	f.t.Helper()
+	settings := stock.Settings{Hold: 15 * time.Minute}
+	if edit != nil {
+		edit(&settings)
+	}
+	r := stock.Request{
+		ID: stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: "load"}.ID(partitions), Cell: cell,
+		Adjustment: &stock.Adjustment{Kind: stock.AdjustPlain, Create: true, Delta: units, Settings: settings, Reason: "test"},
+	}
+	var res batch.Result
+	if err := f.Do(stock.OpAdjust, &r, &res); err != nil || res.Verdict != stock.VerdictOK {
+		f.t.Fatalf("load %v: %v, %v", cell, res.Verdict, err)
+	}
+}
+
+func (f *fixture) state(cell stock.Cell) stock.CellState {
+	f.t.Helper()
+	states, _, err := f.store.Cells(f.t.Context(), []stock.Cell{cell})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return states[0]
+}
+
+func (f *fixture) token(user int64, role auth.Role) string {
+	f.t.Helper()
+	token, err := f.keys.Issue(auth.Claims{
+		Identity: auth.Identity{Subject: user, Role: role}, Issuer: "iss", Audience: "aud",
+		NotBefore: noon, Expires: noon.Add(time.Hour),
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return token
+}
+
+// call is one request to make.
+type call struct {
+	method, path string
+	token        string
+	key          string // "-": none
+	body         string
+	header       http.Header
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	last   bool // the server closes the connection after it
+	header http.Header
+	body   string
+	json   map[string]any
+}
+
+var keyNumber atomic.Int64
+
+func (f *fixture) do(c call) answer {
+	f.t.Helper()
+	req, err := http.NewRequestWithContext(f.t.Context(), c.method, "http://"+f.addr+c.path, strings.NewReader(c.body))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if c.key == "" {
+		c.key = "k-" + strconv.FormatInt(keyNumber.Add(1), 10)
+	}
+	if c.method != http.MethodGet && c.key != "-" {
+		req.Header.Set("Idempotency-Key", c.key)
+	}
+	if c.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for name, values := range c.header {
+		req.Header[name] = values
+	}
+	resp, err := f.http.Do(req)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return f.read(resp)
+}
+
+func (f *fixture) read(resp *http.Response) answer {
+	f.t.Helper()
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	got := answer{status: resp.StatusCode, last: resp.Close, header: resp.Header, body: string(body)}
+	if err := json.Unmarshal(body, &got.json); err != nil {
+		f.t.Errorf("status %d: body is not JSON: %q", resp.StatusCode, body)
+	}
+	if resp.Header.Get("X-Request-Id") == "" {
+		f.t.Errorf("status %d: no X-Request-Id", resp.StatusCode)
+	}
+	if resp.StatusCode >= 400 {
+		f.checkProblem(got)
+	}
+	return got
+}
+
+// checkProblem holds a refusal to RFC 9457 and to codeTable.
+func (f *fixture) checkProblem(got answer) {
+	f.t.Helper()
+	word, _ := got.json["code"].(string)
+	for c := range codeTable {
+		t := &codeTable[c]
+		if t.word != word {
+			continue
+		}
+		if got.status != t.status || got.json["status"] != float64(t.status) || got.json["retryable"] != t.retryable ||
+			got.json["title"] != t.title || got.json["type"] != "urn:sluice:problem:"+word ||
+			got.header.Get("Content-Type") != "application/problem+json" ||
+			got.json["request_id"] != got.header.Get("X-Request-Id") ||
+			(got.header.Get("Retry-After") != "") != (t.retryAfter > 0) {
+			f.t.Errorf("not the problem document of %s: %d %v %s", word, got.status, got.header, got.body)
+		}
+		return
+	}
+	f.t.Errorf("no code of ours: %d %s", got.status, got.body)
+}
+
+func (a answer) code() string {
+	word, _ := a.json["code"].(string)
+	return word
+}
+
+// raw sends bytes as they are on a connection of their own and reads all that comes back.
+func (f *fixture) raw(request string) []answer {
+	f.t.Helper()
+	c, err := net.Dial("tcp", f.addr)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(c, request); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		f.t.Fatal(err)
+	}
+	r := bufio.NewReader(c)
+	var all []answer
+	for {
+		if _, err := r.Peek(1); err != nil {
+			return all
+		}
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			f.t.Fatalf("%q: %v", request, err)
+		}
+		if resp.StatusCode == http.StatusContinue {
+			continue
+		}
+		all = append(all, f.read(resp))
+	}
+}

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/core/auth"
+	"sluice/core/stock"
+	"sluice/edge/batch"
+	"sluice/edge/internal/limit"
+)
+
+// Header names and values that answers are made of.
+var (
+	headerRequestID       = []byte("X-Request-Id")
+	headerReplayed        = []byte("Idempotent-Replayed")
+	headerRetryAfter      = []byte("Retry-After")
+	headerRateLimit       = []byte("RateLimit")
+	headerRateLimitPolicy = []byte("RateLimit-Policy")
+	headerCacheControl    = []byte("Cache-Control")
+	headerAuthenticate    = []byte("WWW-Authenticate")
+
+	jsonType        = []byte("application/json")
+	problemType     = []byte("application/problem+json")
+	noStore         = []byte("no-store")
+	maxAgeOne       = []byte("public, max-age=1")
+	yes             = []byte("true")
+	bearerChallenge = []byte(`Bearer realm="sluice"`)
+)
+
+// request is one request on its way through the API. It is pooled, and everything in it belongs to the
+// goroutine that serves it.
+type request struct {
+	ctx  *fasthttp.RequestCtx
+	now  time.Time
+	id   [requestIDBytes]byte
+	head head
+	who  auth.Identity
+
+	query []parameter
+
+	userTaken, addressTaken limit.Taken
+
+	scan     scanner
+	taking   taking
+	keyBuf   [keyBytesMax]byte
+	stock    stock.Request
+	result   batch.Result
+	replayed bool
+	out      []byte
+}
+
+func (r *request) begin(ctx *fasthttp.RequestCtx, now time.Time, ids *requestIDs) {
+	r.ctx, r.now, r.replayed = ctx, now, false
+	r.who = auth.Identity{}
+	r.userTaken, r.addressTaken = limit.Taken{}, limit.Taken{}
+	ids.append(r.id[:0])
+}
+
+// finish adds what every answer carries.
+func (r *request) finish() {
+	h := &r.ctx.Response.Header
+	h.SetCanonical(headerRequestID, r.id[:])
+	if r.userTaken.Limited() || r.addressTaken.Limited() {
+		r.rateHeaders(h)
+	}
+}
+
+// rateHeaders tells of the limits that were asked, as draft-ietf-httpapi-ratelimit-headers has it.
+func (r *request) rateHeaders(h *fasthttp.ResponseHeader) {
+	for _, field := range []struct {
+		name   []byte
+		append func(limit.Taken, []byte) []byte
+	}{
+		{headerRateLimitPolicy, limit.Taken.AppendPolicy},
+		{headerRateLimit, limit.Taken.AppendState},
+	} {
+		r.out = r.out[:0]
+		if r.userTaken.Limited() {
+			r.out = field.append(r.userTaken, r.out)
+		}
+		if r.addressTaken.Limited() {
+			if len(r.out) > 0 {
+				r.out = append(r.out, ", "...)
+			}
+			r.out = field.append(r.addressTaken, r.out)
+		}
+		h.SetCanonical(field.name, r.out)
+	}
+}
+
+// answer makes body, which it copies, the JSON answer.
+func (r *request) answer(status int, body []byte) {
+	r.out = body
+	resp := &r.ctx.Response
+	resp.SetStatusCode(status)
+	resp.Header.SetContentTypeBytes(jsonType)
+	if r.replayed {
+		resp.Header.SetCanonical(headerReplayed, yes)
+	}
+	resp.SetBody(body)
+}
+
+// param is a part of the path.
+func (r *request) param(name string) string {
+	value, _ := r.ctx.UserValue(name).(string)
+	return value
+}
+
+var (
+	errMediaType    = &fault{code: codeUnsupportedMediaType}
+	errBodyMissing  = &fault{code: codeMalformed, detail: "the body is missing"}
+	errBodyUnwanted = &fault{code: codeMalformed, detail: "no body is wanted here"}
+)
+
+// body is the request's JSON, not yet decoded.
+func (r *request) body() ([]byte, error) {
+	if !isJSON(r.head.contentType) || len(r.head.contentEncoding) > 0 && !equalFold(r.head.contentEncoding, "identity") {
+		return nil, errMediaType
+	}
+	body := r.ctx.Request.Body()
+	if len(body) == 0 {
+		return nil, errBodyMissing
+	}
+	return body, nil
+}
+
+// noBody checks that there is none where none is understood.
+func (r *request) noBody() error {
+	if len(r.ctx.Request.Body()) > 0 {
+		return errBodyUnwanted
+	}
+	return nil
+}
+
+// isJSON accepts application/json, in UTF-8 or without a charset.
+func isJSON(contentType []byte) bool {
+	const mediaType = "application/json"
+	if len(contentType) < len(mediaType) || !equalFold(contentType[:len(mediaType)], mediaType) {
+		return false
+	}
+	rest := trim(contentType[len(mediaType):])
+	if len(rest) == 0 {
+		return true
+	}
+	if rest[0] != ';' {
+		return false
+	}
+	rest = trim(rest[1:])
+	return equalFold(rest, "charset=utf-8") || equalFold(rest, `charset="utf-8"`)
+}
+
+// requestIDBytes is the length of a request's id: 24 hexadecimal digits.
+const requestIDBytes = 24
+
+// requestIDs numbers the requests of a process. The first half tells processes apart.
+type requestIDs struct {
+	process [4]byte
+	last    *atomic.Uint64
+}
+
+func newRequestIDs() requestIDs {
+	ids := requestIDs{last: new(atomic.Uint64)}
+	_, _ = rand.Read(ids.process[:]) // crypto/rand never fails: it ends the process instead
+	return ids
+}
+
+func (ids *requestIDs) append(dst []byte) []byte {
+	var id [requestIDBytes / 2]byte
+	copy(id[:], ids.process[:])
+	binary.BigEndian.PutUint64(id[4:], ids.last.Add(1))
+	return hex.AppendEncode(dst, id[:])
+}

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/core/auth"
+	"sluice/core/stock"
+	"sluice/edge/batch"
+)
+
+// stockMaxAge is how old the settings and counters may be that are shown or used without Redis.
+const stockMaxAge = time.Second
+
+var (
+	errUserMissing   = &fault{code: codeMalformed, pointer: "/user_id", detail: "a service says for whom it acts"}
+	errUserUnwanted  = &fault{code: codeForbidden, pointer: "/user_id", detail: "only a service acts for another user"}
+	errNoShopperDeal = &fault{code: codeForbidden, detail: "shoppers may deduct only in a sale that allows it"}
+)
+
+func (a *API) reserve(r *request) error { return a.take(r, stock.OpReserve) }
+
+func (a *API) deduct(r *request) error { return a.take(r, stock.OpDeduct) }
+
+// take reserves or deducts: the hot path. Its checks are in the order of their cost, and each refusal
+// before the Decider is one that Redis would have given too, or the shedding of load.
+func (a *API) take(r *request, op stock.Op) error {
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	key, err := r.head.key(&r.keyBuf)
+	if err != nil {
+		return err
+	}
+	if err := r.taking.decode(&r.scan, body); err != nil {
+		return err
+	}
+	if err := a.admit(r, shoppersOrServices); err != nil {
+		return err
+	}
+	user, err := r.actsFor()
+	if err != nil {
+		return err
+	}
+	cell := r.taking.cell()
+	if !a.Known.MayExist(context.Background(), cell) { // bounds its own time
+		return errNotLoaded
+	}
+	if op == stock.OpDeduct && r.who.Role == auth.RoleShopper {
+		if err := a.mayDeduct(cell); err != nil {
+			return err
+		}
+	}
+	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
+	if a.SoldOut.Certain(cell, id) {
+		return errSoldOut
+	}
+	r.stock = stock.Request{
+		ID: id, Cell: cell, User: user, Quantity: r.taking.quantity,
+		Fingerprint: stock.TakeFingerprint(r.taking.quantity),
+	}
+	if err := a.decide(r, op); err != nil {
+		return err
+	}
+	r.answerReservation(fasthttp.StatusCreated)
+	return nil
+}
+
+// actsFor is the user whose reservation it will be: a shopper's own, or the one whom a service names.
+func (r *request) actsFor() (int64, error) {
+	named := r.taking.user
+	if r.who.Role == auth.RoleService {
+		if named == 0 {
+			return 0, errUserMissing
+		}
+		return named, nil
+	}
+	if named != 0 {
+		return 0, errUserUnwanted
+	}
+	return r.who.Subject, nil
+}
+
+// mayDeduct checks that shoppers may deduct from a cell. One that does not exist is left to Redis.
+func (a *API) mayDeduct(cell stock.Cell) error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
+	defer cancel()
+	state, _, err := a.Cells.State(ctx, cell, stockMaxAge)
+	if err != nil {
+		return readFault(err)
+	}
+	if state.Loaded && !state.ShopperDeducts {
+		return errNoShopperDeal
+	}
+	return nil
+}
+
+// decide asks for the verdict over r.stock. It leaves an accepted request's outcome in r.result.
+func (a *API) decide(r *request, op stock.Op) error {
+	r.result = batch.Result{}
+	if err := a.Decider.Do(op, &r.stock, &r.result); err != nil {
+		return err
+	}
+	r.replayed = r.result.Verdict == stock.VerdictReplayed
+	c, refused := codeOf(r.result.Verdict)
+	if !refused {
+		return nil
+	}
+	switch c {
+	case codeSoldOut:
+		if r.result.Cell.Loaded && r.result.Cell.Avail == 0 {
+			a.SoldOut.Saw(r.stock.Cell)
+		}
+		return errSoldOut
+	case codeNotLoaded:
+		a.Known.Missed(r.stock.Cell)
+		return errNotLoaded
+	case codeNotOpen:
+		return &fault{code: c, retryAfter: opensIn(&r.result)}
+	}
+	f := &fault{code: c}
+	if c == codeWrongState {
+		f.state = r.result.Reservation.StateAt(r.result.TimeMS)
+	}
+	return f
+}
+
+// opensIn is the whole seconds until a cell opens, by Redis' clock, at least 1.
+func opensIn(res *batch.Result) int64 {
+	if !res.Cell.Loaded {
+		return 1
+	}
+	return max((res.Cell.OpensAtMS-res.TimeMS+999)/1000, 1)
+}
+
+func (r *request) answerReservation(status int) {
+	r.answer(status, appendReservation(r.out[:0], &r.result.Reservation, r.result.TimeMS, r.who.Role == auth.RoleService))
+}

@@ -1,0 +1,57 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/edge/internal/conns"
+)
+
+// Bounds of what is read of a request.
+const (
+	bodyBytesMax   = 16 << 10
+	headerBytesMax = 8 << 10
+)
+
+// Timeouts bound how slowly a client may be served.
+type Timeouts struct {
+	Read  time.Duration // of a whole request
+	Write time.Duration // of an answer
+	Idle  time.Duration // between two requests of a connection
+}
+
+// Server makes the HTTP server for the connections of a listener, which also bounds and drains them.
+func (a *API) Server(l *conns.Listener, connectionsMax int, t Timeouts) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:      a.Serve,
+		ErrorHandler: a.Unreadable,
+		ConnState:    l.StateChanged,
+		Logger:       quiet{a.Log},
+		// Never reached: the listener has fewer, and refuses in JSON.
+		Concurrency: connectionsMax + 1,
+
+		ReadTimeout:        t.Read,
+		WriteTimeout:       t.Write,
+		IdleTimeout:        t.Idle,
+		ReadBufferSize:     headerBytesMax,
+		MaxRequestBodySize: bodyBytesMax,
+
+		CloseOnShutdown:              true,
+		DisablePreParseMultipartForm: true, // it would be parsed before its size is known
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		SecureErrorLogMessage:        true, // what a client sent may be a token
+		LazyRequestTime:              true, // the API takes its own
+	}
+}
+
+// quiet logs what fasthttp has to say, which is what clients did wrong, for whoever looks for it.
+type quiet struct{ log *slog.Logger }
+
+// Printf implements fasthttp.Logger.
+func (q quiet) Printf(format string, values ...any) {
+	q.log.Debug("fasthttp", "message", fmt.Sprintf(format, values...))
+}

@@ -1,0 +1,109 @@
+package api
+
+import (
+	"context"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/core/auth"
+	"sluice/core/stock"
+)
+
+// reservation shows a reservation to its shopper and to services.
+func (a *API) reservation(r *request) error {
+	if err := r.noBody(); err != nil {
+		return err
+	}
+	if err := a.admit(r, shoppersOrServices); err != nil {
+		return err
+	}
+	found, nowMS, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
+	r.answer(fasthttp.StatusOK, appendReservation(r.out[:0], &found, nowMS, r.who.Role == auth.RoleService))
+	return nil
+}
+
+// confirm makes a held reservation sold.
+func (a *API) confirm(r *request) error {
+	if err := a.admitSettling(r, services); err != nil {
+		return err
+	}
+	id, err := a.reservationID(r)
+	if err != nil {
+		return err
+	}
+	r.stock = stock.Request{ID: id}
+	return a.settle(r, stock.OpConfirm)
+}
+
+// release gives the units of a held reservation back.
+func (a *API) release(r *request) error {
+	if err := a.admitSettling(r, shoppersOrServices); err != nil {
+		return err
+	}
+	found, _, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	r.stock = stock.Request{ID: found.ID, Cell: found.Cell}
+	if r.who.Role == auth.RoleShopper {
+		r.stock.User = r.who.Subject
+	}
+	return a.settle(r, stock.OpRelease)
+}
+
+// admitSettling is what confirm and release ask of a request. The key is asked of every write, but
+// here the reservation's state alone decides what a repetition means.
+func (a *API) admitSettling(r *request, may roles) error {
+	if err := r.noBody(); err != nil {
+		return err
+	}
+	if _, err := r.head.key(&r.keyBuf); err != nil {
+		return err
+	}
+	return a.admit(r, may)
+}
+
+func (a *API) settle(r *request, op stock.Op) error {
+	if err := a.decide(r, op); err != nil {
+		if r.result.Reservation.State == stock.StateAdjusted {
+			return errUnknownReservation // the record of an adjustment is nobody's reservation
+		}
+		return err
+	}
+	r.replayed = false // the state asked for is what counts, whoever brought it about
+	r.answerReservation(fasthttp.StatusOK)
+	return nil
+}
+
+// reservationID is the id in the path. One that cannot be is as unknown as one that is not.
+func (a *API) reservationID(r *request) (stock.ReservationID, error) {
+	id, err := stock.ParseReservationID(r.param("id"))
+	if err != nil || id.Partition() >= a.Reader.Partitions() {
+		return stock.ReservationID{}, errUnknownReservation
+	}
+	return id, nil
+}
+
+// find reads the reservation in the path, if the caller may know of it.
+func (a *API) find(r *request) (stock.Reservation, int64, error) {
+	id, err := a.reservationID(r)
+	if err != nil {
+		return stock.Reservation{}, 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
+	defer cancel()
+	found, nowMS, err := a.Reader.Reservations(ctx, []stock.ReservationID{id})
+	if err != nil {
+		return stock.Reservation{}, 0, readFault(err)
+	}
+	one := found[0]
+	foreign := r.who.Role == auth.RoleShopper && one.User != r.who.Subject
+	if one.State == stock.StateNone || one.State == stock.StateAdjusted || foreign {
+		return stock.Reservation{}, 0, errUnknownReservation
+	}
+	return one, nowMS, nil
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"golang.org/x/sync/errgroup"
+
+	"sluice/core/auth"
+	"sluice/core/stock"
+)
+
+// skusMax is the number of SKUs that one request may ask for.
+const skusMax = 100
+
+// stock shows what is free of one SKU, to anyone.
+func (a *API) stock(r *request) error {
+	if err := r.noBody(); err != nil {
+		return err
+	}
+	var cell stock.Cell
+	var err error
+	for _, p := range r.query {
+		if cell.Pool, err = saleID(p.value); err != nil {
+			return err
+		}
+	}
+	if err := a.admitAddress(r); err != nil {
+		return err
+	}
+	var ok bool
+	if cell.SKU, ok = auth.ParseID(r.param("sku_id")); !ok {
+		return errNotLoaded
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
+	defer cancel()
+	state, asOf, err := a.cell(ctx, cell)
+	if err != nil {
+		return err
+	}
+	if !state.Loaded {
+		return errNotLoaded
+	}
+	r.ctx.Response.Header.SetCanonical(headerCacheControl, maxAgeOne)
+	r.answer(fasthttp.StatusOK, appendStock(r.out[:0], &state, asOf))
+	return nil
+}
+
+// stocks shows what is free of several SKUs, in the order asked for. Those that are not loaded are left
+// out.
+func (a *API) stocks(r *request) error {
+	if err := r.noBody(); err != nil {
+		return err
+	}
+	var cells []stock.Cell
+	var pool uint32
+	var err error
+	for _, p := range r.query {
+		if string(p.name) == "sale_id" {
+			pool, err = saleID(p.value)
+		} else {
+			cells, err = skuIDs(p.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(cells) == 0 {
+		return malformed("", "want sku_ids: 1 to %d ids, separated by commas", skusMax)
+	}
+	if err := a.admitAddress(r); err != nil {
+		return err
+	}
+	states := make([]stock.CellState, len(cells))
+	asOf := make([]time.Time, len(cells))
+	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
+	defer cancel()
+	var group errgroup.Group
+	for i, cell := range cells {
+		cell.Pool = pool
+		group.Go(func() (err error) { // at once, so that what must be read is read in few calls
+			states[i], asOf[i], err = a.cell(ctx, cell)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	out := append(r.out[:0], `{"data":[`...)
+	for i := range states {
+		if !states[i].Loaded {
+			continue
+		}
+		if out[len(out)-1] != '[' {
+			out = append(out, ',')
+		}
+		out = appendStock(out, &states[i], asOf[i])
+	}
+	r.ctx.Response.Header.SetCanonical(headerCacheControl, maxAgeOne)
+	r.answer(fasthttp.StatusOK, append(out, "]}"...))
+	return nil
+}
+
+// cell is a cell's state, not Loaded where it certainly does not exist.
+func (a *API) cell(ctx context.Context, cell stock.Cell) (stock.CellState, time.Time, error) {
+	if !a.Known.MayExist(ctx, cell) {
+		return stock.CellState{Cell: cell}, time.Time{}, nil
+	}
+	state, asOf, err := a.Cells.State(ctx, cell, stockMaxAge)
+	if err != nil {
+		return state, asOf, readFault(err)
+	}
+	return state, asOf, nil
+}
+
+func saleID(text []byte) (uint32, error) {
+	id, ok := auth.ParseID(text)
+	if !ok || id > math.MaxUint32 {
+		return 0, malformed("", "sale_id: want digits, 1 to %d", uint32(math.MaxUint32))
+	}
+	return uint32(id), nil
+}
+
+// skuIDs reads a list of ids. Its commas may be encoded, as many clients do.
+func skuIDs(text []byte) ([]stock.Cell, error) {
+	text = bytes.ReplaceAll(text, []byte("%2C"), []byte{','})
+	text = bytes.ReplaceAll(text, []byte("%2c"), []byte{','})
+	var cells []stock.Cell
+	for item := range bytes.SplitSeq(text, []byte{','}) {
+		id, ok := auth.ParseID(item)
+		if !ok || len(cells) == skusMax {
+			return nil, malformed("", "sku_ids: want 1 to %d ids, separated by commas", skusMax)
+		}
+		cells = append(cells, stock.Cell{SKU: id})
+	}
+	return cells, nil
+}
