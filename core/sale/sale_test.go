@@ -41,7 +41,7 @@ func newMarket(t *testing.T, units map[int64]int64) *market {
 	m := &market{t: t}
 	m.nowMS.Store(1_000_000)
 	m.store = memstock.New(partitions, m.nowMS.Load)
-	db, err := config.MySQL{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: 5 * time.Second}.OpenUnchecked()
+	db, err := config.MySQL{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func (m *market) reserve(pool uint32, sku, user int64) stock.Verdict {
 func (m *market) pass(d time.Duration) { m.nowMS.Add(d.Milliseconds()) }
 
 // must is for calls that have to succeed.
-func (m *market) must(s *sale.Sale, err error) *sale.Sale {
+func (m *market) must(s sale.Sale, err error) sale.Sale { //nolint:gocritic // hugeParam: it takes what a call returns
 	m.t.Helper()
 	if err != nil {
 		m.t.Fatal(err)

@@ -14,33 +14,33 @@ import (
 // Create makes a sale: its rows, a cell per SKU that does not sell yet, and the stock in them, taken
 // from the SKUs' normal stock. It can be repeated with the same plan until it succeeds, and then changes
 // nothing more.
-func (d *Desk) Create(ctx context.Context, p Plan) (*Sale, error) {
+func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 	if err := p.Validate(); err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	p.Items = slices.SortedFunc(slices.Values(p.Items), func(a, b Allotment) int { return cmp.Compare(a.SKU, b.SKU) })
 
 	e, err := d.load(ctx, p.ID)
 	if errors.Is(err, ErrNotFound) {
 		if err := d.checkStock(ctx, p); err != nil {
-			return nil, err
+			return Sale{}, err
 		}
 		if err := d.register(ctx, p); err != nil {
-			return nil, err
+			return Sale{}, err
 		}
 		e, err = d.load(ctx, p.ID)
 	}
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	if !reflect.DeepEqual(e.plan, p) {
-		return nil, fmt.Errorf("sale %d: %w", p.ID, ErrOtherPlan)
+		return Sale{}, fmt.Errorf("sale %d: %w", p.ID, ErrOtherPlan)
 	}
 	if err := d.createCells(ctx, p); err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	if e, err = d.settle(ctx, e); err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	err = d.moveAll(ctx, e, func(r itemRow, _ stock.CellState) int64 {
 		if r.given() {
@@ -49,7 +49,7 @@ func (d *Desk) Create(ctx context.Context, p Plan) (*Sale, error) {
 		return r.Quantity
 	})
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	return d.Show(ctx, p.ID)
 }

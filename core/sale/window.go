@@ -49,25 +49,25 @@ func (w Window) Phase(nowMS int64) Phase {
 // Open schedules a sale: it sells from opens on, by Redis' clock, until closes. The zero opens is as soon
 // as it may be, LeadTime from now, and the zero closes is never; for a sale that is scheduled or open
 // already, both mean no change. An open sale's opening cannot be changed, its closing can.
-func (d *Desk) Open(ctx context.Context, id uint32, opens, closes time.Time) (*Sale, error) {
+func (d *Desk) Open(ctx context.Context, id uint32, opens, closes time.Time) (Sale, error) {
 	e, err := d.load(ctx, id)
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	if slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.given() }) {
-		return nil, fmt.Errorf("sale %d: %w", id, ErrNotReady)
+		return Sale{}, fmt.Errorf("sale %d: %w", id, ErrNotReady)
 	}
 	_, nowMS, err := d.cells(ctx, e.plan)
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	w, err := e.reopen(opens, closes, nowMS)
 	if err != nil {
-		return nil, fmt.Errorf("sale %d: %w", id, err)
+		return Sale{}, fmt.Errorf("sale %d: %w", id, err)
 	}
 	if w != e.Window {
 		if err := d.setWindow(ctx, e, w); err != nil {
-			return nil, err
+			return Sale{}, err
 		}
 	}
 	return d.applyWindow(ctx, e)
@@ -100,14 +100,14 @@ func (w Window) reopen(opens, closes time.Time, nowMS int64) (Window, error) {
 
 // Close ends a sale at a time, by Redis' clock; the zero time, or one that has passed, is now. What is
 // held stays held and can be confirmed.
-func (d *Desk) Close(ctx context.Context, id uint32, at time.Time) (*Sale, error) {
+func (d *Desk) Close(ctx context.Context, id uint32, at time.Time) (Sale, error) {
 	e, err := d.load(ctx, id)
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	_, nowMS, err := d.cells(ctx, e.plan)
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	if e.Phase(nowMS) != PhaseClosed {
 		w := Window{ClosesAtMS: nowMS}
@@ -116,14 +116,14 @@ func (d *Desk) Close(ctx context.Context, id uint32, at time.Time) (*Sale, error
 		}
 		w.OpensAtMS = min(e.OpensAtMS, w.ClosesAtMS-1) // for a sale that never opened, a window that is over
 		if err := d.setWindow(ctx, e, w); err != nil {
-			return nil, err
+			return Sale{}, err
 		}
 	}
 	return d.applyWindow(ctx, e)
 }
 
 // applyWindow brings the window that is written down to every cell.
-func (d *Desk) applyWindow(ctx context.Context, e *entry) (*Sale, error) {
+func (d *Desk) applyWindow(ctx context.Context, e *entry) (Sale, error) {
 	err := d.adjust(ctx, e.plan, fmt.Sprintf("sale window %d", e.windows), &stock.Adjustment{
 		Kind:     stock.AdjustPlain,
 		Fields:   stock.FieldOpensAt | stock.FieldClosesAt,
@@ -131,48 +131,48 @@ func (d *Desk) applyWindow(ctx context.Context, e *entry) (*Sale, error) {
 		Reason:   fmt.Sprintf("window %d of sale %d", e.windows, e.plan.ID),
 	})
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	return d.Show(ctx, e.plan.ID)
 }
 
 // Return brings the units of a closed sale that are available back to normal stock. Units that are held
 // are neither sold nor available: once they are settled, Return can be repeated for the rest.
-func (d *Desk) Return(ctx context.Context, id uint32) (*Sale, error) {
+func (d *Desk) Return(ctx context.Context, id uint32) (Sale, error) {
 	e, err := d.load(ctx, id)
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	states, nowMS, err := d.cells(ctx, e.plan)
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	for _, c := range states {
 		if w := (Window{c.OpensAtMS, c.ClosesAtMS}); c.Loaded && w.Phase(nowMS) != PhaseClosed {
-			return nil, fmt.Errorf("sale %d, SKU %d: %w", id, c.Cell.SKU, ErrNotClosed)
+			return Sale{}, fmt.Errorf("sale %d, SKU %d: %w", id, c.Cell.SKU, ErrNotClosed)
 		}
 	}
 	if e, err = d.settle(ctx, e); err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	err = d.moveAll(ctx, e, func(_ itemRow, c stock.CellState) int64 { return -c.Avail })
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	return d.Show(ctx, id)
 }
 
 // Show is a sale as it stands.
-func (d *Desk) Show(ctx context.Context, id uint32) (*Sale, error) {
+func (d *Desk) Show(ctx context.Context, id uint32) (Sale, error) {
 	e, err := d.load(ctx, id)
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
 	states, nowMS, err := d.cells(ctx, e.plan)
 	if err != nil {
-		return nil, err
+		return Sale{}, err
 	}
-	s := &Sale{Plan: e.plan, Window: e.Window, NowMS: nowMS}
+	s := Sale{Plan: e.plan, Window: e.Window, NowMS: nowMS}
 	for i, r := range e.items {
 		s.Stock = append(s.Stock, ItemStock{Moved: r.moved, Settled: r.given() && r.moving == 0, Cell: states[i]})
 	}
