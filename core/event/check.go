@@ -1,0 +1,65 @@
+package event
+
+import (
+	"fmt"
+
+	"sluice/core/stock"
+)
+
+// Check reports an event that no script can have made, though its bytes are well-formed: balances or a
+// quantity out of range, or units that the event moved but that are not where it put them. The error
+// wraps ErrMalformed.
+func (e *Event) Check() error {
+	if fault := e.fault(); fault != "" {
+		return fmt.Errorf("%w: %s %v of %v: %s", ErrMalformed, e.Kind, e.Mark, e.Cell, fault)
+	}
+	return nil
+}
+
+func (e *Event) fault() string {
+	if min(e.Avail, e.Held, e.Sold) < 0 || e.Total() > stock.UnitsMax {
+		return fmt.Sprintf("balances %d, %d, %d out of range", e.Avail, e.Held, e.Sold)
+	}
+	if e.Kind.Adjusts() {
+		switch {
+		case e.Quantity != 0:
+			return "an adjustment with a quantity"
+		case e.Change.Delta < -stock.UnitsMax || e.Change.Delta > e.Avail:
+			return fmt.Sprintf("delta %d, but %d avail after it", e.Change.Delta, e.Avail)
+		}
+		return ""
+	}
+	if e.Quantity < 1 || e.Quantity > stock.QuantityMax {
+		return fmt.Sprintf("quantity %d out of range", e.Quantity)
+	}
+	arrived := e.Avail
+	switch e.Kind {
+	case KindReserve:
+		arrived = e.Held
+	case KindConfirm, KindDeduct:
+		arrived = e.Sold
+	case KindRelease, KindExpire, KindAdjust, KindTransferOut, KindTransferIn:
+	}
+	if arrived < e.Quantity {
+		return fmt.Sprintf("%d units moved, but %d are there after it", e.Quantity, arrived)
+	}
+	return ""
+}
+
+// Before are the cell's balances that the event found, computed from those it left.
+func (e *Event) Before() (avail, held, sold int64) {
+	avail, held, sold = e.Avail, e.Held, e.Sold
+	switch e.Kind {
+	case KindReserve:
+		return avail + e.Quantity, held - e.Quantity, sold
+	case KindConfirm:
+		return avail, held + e.Quantity, sold - e.Quantity
+	case KindRelease, KindExpire:
+		return avail - e.Quantity, held + e.Quantity, sold
+	case KindDeduct:
+		return avail + e.Quantity, held, sold - e.Quantity
+	case KindAdjust, KindTransferOut, KindTransferIn:
+		return avail - e.Change.Delta, held, sold
+	}
+	return avail, held, sold
+}

@@ -1,0 +1,117 @@
+// Package evidence tells what MySQL and Kafka know of the stock, so that a Redis which has lost
+// acknowledged effects is found out before it sells.
+package evidence
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/core/event"
+	"sluice/core/outbox"
+	"sluice/core/stock"
+)
+
+const (
+	fetchBytes = 4 << 20
+	fetchWait  = time.Second
+)
+
+// KafkaTail names the messages that MySQL may not have yet: those of a topic that the persisters' group
+// has not committed.
+type KafkaTail struct {
+	Brokers []string
+	Topic   string
+	Group   string
+}
+
+// Evidence is the highest mark of each cell in MySQL's stock table and in the tail of Kafka. Whatever was
+// persisted is in the one, and whatever was published and not persisted in the other.
+type Evidence struct {
+	db   *sql.DB
+	tail KafkaTail
+}
+
+// New makes evidence from a database, which the caller closes, and a tail of Kafka.
+func New(db *sql.DB, tail KafkaTail) *Evidence { return &Evidence{db: db, tail: tail} }
+
+// Highest yields marks, cells in any order and any number of times, and stops at the first error. The
+// stock table is read after the tail was laid down: what is persisted in between is seen in both.
+func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
+	topic := outbox.NewTopic(e.tail.Brokers, e.tail.Topic)
+	defer topic.Close()
+	unread, err := topic.Unread(ctx, e.tail.Group)
+	if err != nil {
+		return fmt.Errorf("read tail of kafka: %w", err)
+	}
+	if err := e.fromMySQL(ctx, yield); err != nil {
+		return err
+	}
+	for partition, r := range unread {
+		if err := fromKafka(ctx, topic, partition, r, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.Mark) error) (err error) {
+	rows, err := e.db.QueryContext(ctx, "SELECT sku_id, pool, bucket, epoch, seq FROM product_inventories")
+	if err != nil {
+		return fmt.Errorf("read stock table: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var cell stock.Cell
+		var mark stock.Mark
+		if err := rows.Scan(&cell.SKU, &cell.Pool, &cell.Bucket, &mark.Epoch, &mark.Seq); err != nil {
+			return fmt.Errorf("read stock table: %w", err)
+		}
+		if err := yield(cell, mark); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read stock table: %w", err)
+	}
+	return nil
+}
+
+func fromKafka(ctx context.Context, topic *outbox.Topic, partition int, r outbox.Range, yield func(stock.Cell, stock.Mark) error) error {
+	for r.First < r.End {
+		read, err := topic.Read(ctx, partition, r.First, fetchBytes, fetchWait)
+		if err != nil {
+			return fmt.Errorf("read tail of kafka: %w", err)
+		}
+		for _, m := range read.Messages {
+			if err := yieldMessage(m.Value, yield); err != nil {
+				return fmt.Errorf("message %d of kafka partition %d: %w", m.Offset, partition, err)
+			}
+		}
+		r.First = read.Next
+	}
+	return nil
+}
+
+// yieldMessage yields what the persisters would apply of a message. They would apply nothing of what is
+// no batch of events; a batch of an unknown version is an error, because what it says could matter.
+func yieldMessage(data []byte, yield func(stock.Cell, stock.Mark) error) error {
+	b, err := event.Decode(data)
+	if errors.Is(err, event.ErrVersion) {
+		return err
+	}
+	if err != nil {
+		return nil //nolint:nilerr // a dead letter; the persisters shout about it
+	}
+	for i := range b.Events {
+		if b.Events[i].Check() != nil {
+			continue
+		}
+		if err := yield(b.Events[i].Cell, b.Events[i].Mark); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package evidence_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/VictoriaMetrics/metrics"
+	_ "github.com/go-sql-driver/mysql"
+	"github.com/google/go-cmp/cmp"
+	"github.com/segmentio/kafka-go"
+	"go.uber.org/goleak"
+
+	"sluice/core/event"
+	"sluice/core/evidence"
+	"sluice/core/outbox"
+	"sluice/core/stock"
+	"sluice/deploy/local/servicetest"
+	"sluice/persister"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
+
+type world struct {
+	t       *testing.T
+	db      *sql.DB
+	brokers []string
+	pub     *outbox.Publisher
+}
+
+const (
+	topic = "events"
+	group = "persisters"
+)
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	db, err := sql.Open("mysql", servicetest.MariaDB(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if _, err := persister.Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, db: db, brokers: servicetest.Broker(t)}
+	if err := outbox.CreateTopic(t.Context(), w.brokers, topic, 2, 1); err != nil {
+		t.Fatal(err)
+	}
+	w.pub, err = outbox.NewPublisher(outbox.PublisherConfig{Brokers: w.brokers, Topic: topic, Partitions: 2}, metrics.NewSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.pub.Close(context.WithoutCancel(t.Context())) })
+	return w
+}
+
+// inMySQL puts a cell into the stock table.
+func (w *world) inMySQL(c stock.Cell, epoch uint32, seq uint64) {
+	w.t.Helper()
+	_, err := w.db.ExecContext(w.t.Context(), "INSERT INTO product_inventories (sku_id, pool, bucket, total_stock, "+
+		"available_stock, reserved_stock, sold_stock, epoch, seq, last_updated) VALUES (?, ?, ?, 1, 1, 0, 0, ?, ?, '2026-01-01')",
+		c.SKU, c.Pool, c.Bucket, epoch, seq)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// inKafka publishes one event.
+func (w *world) inKafka(partition int, c stock.Cell, epoch uint32, seq uint64) {
+	w.t.Helper()
+	e := event.Event{Kind: event.KindDeduct, User: 1, Quantity: 1, Cell: c, Mark: stock.Mark{Epoch: epoch, Seq: seq}, Sold: 1}
+	w.bytesInKafka(partition, event.Append(nil, event.Batch{Partition: partition, TimeMS: 1, Events: []event.Event{e}}))
+}
+
+func (w *world) bytesInKafka(partition int, data []byte) {
+	w.t.Helper()
+	w.pub.Publish(stock.Entry{Partition: partition, ID: "1-1", Data: data})
+	if err := w.pub.Flush(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// commit commits an offset for the persisters' group.
+func (w *world) commit(partition int, offset int64) {
+	w.t.Helper()
+	g, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{ID: group, Brokers: w.brokers, Topics: []string{topic}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer g.Close()
+	generation, err := g.Next(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := generation.CommitOffsets(map[string]map[int]int64{topic: {partition: offset}}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) highest() (map[stock.Cell]stock.Mark, error) {
+	highest := map[stock.Cell]stock.Mark{}
+	e := evidence.New(w.db, evidence.KafkaTail{Brokers: w.brokers, Topic: topic, Group: group})
+	err := e.Highest(w.t.Context(), func(c stock.Cell, m stock.Mark) error {
+		if highest[c].Less(m) {
+			highest[c] = m
+		}
+		return nil
+	})
+	return highest, err
+}
+
+func (w *world) want(when string, want map[stock.Cell]stock.Mark) {
+	w.t.Helper()
+	got, err := w.highest()
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		w.t.Errorf("%s: %v\n%s", when, err, diff)
+	}
+}
+
+func TestHighest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b, c := stock.Cell{SKU: 1}, stock.Cell{SKU: 2, Pool: 7}, stock.Cell{SKU: 3, Bucket: 1}
+	w.want("nothing anywhere", map[stock.Cell]stock.Mark{})
+
+	w.inMySQL(a, 2, 5)
+	w.inMySQL(b, 1, 9)
+	w.inKafka(0, a, 1, 70)
+	w.inKafka(0, a, 2, 6)
+	w.inKafka(1, b, 1, 8)
+	w.inKafka(1, c, 1, 1)
+	w.bytesInKafka(0, []byte("\x01 no events"))
+	w.inKafka(0, stock.Cell{SKU: 4}, 1, 3)
+	all := map[stock.Cell]stock.Mark{a: {Epoch: 2, Seq: 6}, b: {Epoch: 1, Seq: 9}, c: {Epoch: 1, Seq: 1}, {SKU: 4}: {Epoch: 1, Seq: 3}}
+	w.want("no offset committed", all)
+
+	w.commit(0, 2)
+	all[a] = stock.Mark{Epoch: 2, Seq: 5}
+	w.want("the first two of partition 0 committed", all)
+
+	w.commit(0, 99) // of a Kafka that is no more
+	all[a] = stock.Mark{Epoch: 2, Seq: 6}
+	w.want("an offset that Kafka does not have", all)
+
+	w.bytesInKafka(0, []byte("\x02 of the next version"))
+	if _, err := w.highest(); !errors.Is(err, event.ErrVersion) {
+		t.Errorf("a message that cannot be understood: %v", err)
+	}
+}
+
+func TestHighestNeedsTheTopic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.brokers = servicetest.Broker(t)
+	if _, err := w.highest(); !errors.Is(err, kafka.UnknownTopicOrPartition) {
+		t.Errorf("without the topic: %v", err)
+	}
+}
