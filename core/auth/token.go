@@ -13,7 +13,7 @@ import (
 // What tokens say unless configured otherwise.
 const (
 	IssuerDefault   = "sluice"
-	AudienceDefault = "sluice-edge"
+	AudienceDefault = "sluice"
 )
 
 // LifetimeMax is how far ahead a token may expire.

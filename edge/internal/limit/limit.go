@@ -4,7 +4,6 @@
 package limit
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -23,27 +22,12 @@ type Config struct {
 	KeysMax int
 }
 
-// Bounds of a Config.
+// Bounds of a Config, whose fields are 1 or more; a Rate only has to be more than 0.
 const (
 	RateMax    = 1_000_000
 	BurstMax   = 1_000_000
 	KeysMaxMax = 10_000_000
 )
-
-// Validate joins all faults.
-func (c Config) Validate() error {
-	var faults []error
-	if !(c.Rate > 0 && c.Rate <= RateMax) {
-		faults = append(faults, fmt.Errorf("rate: %v: want more than 0 and at most %d per second", c.Rate, RateMax))
-	}
-	if c.Burst < 1 || c.Burst > BurstMax {
-		faults = append(faults, fmt.Errorf("burst: %d: want 1 to %d", c.Burst, BurstMax))
-	}
-	if c.KeysMax < 1 || c.KeysMax > KeysMaxMax {
-		faults = append(faults, fmt.Errorf("keys: %d: want 1 to %d", c.KeysMax, KeysMaxMax))
-	}
-	return errors.Join(faults...)
-}
 
 // shards spreads the locks; a power of two.
 const shards = 64

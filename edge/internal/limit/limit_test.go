@@ -120,18 +120,6 @@ func TestBucketHoldsUnderConcurrency(t *testing.T) {
 	}
 }
 
-func TestValidateNamesEveryFault(t *testing.T) {
-	t.Parallel()
-	if err := (Config{Rate: 1, Burst: 1, KeysMax: 1}).Validate(); err != nil {
-		t.Error(err)
-	}
-	err := Config{Rate: -1}.Validate()
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok || len(joined.Unwrap()) != 3 {
-		t.Errorf("Validate = %v, want three faults", err)
-	}
-}
-
 func BenchmarkTake(b *testing.B) {
 	l := New("user", Config{Rate: 1e6, Burst: 1e6, KeysMax: 1 << 20}, hash)
 	b.ReportAllocs()

@@ -1,0 +1,107 @@
+package edge
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"time"
+
+	"sluice/core/config"
+	"sluice/core/stock"
+	"sluice/edge/internal/limit"
+)
+
+// Config configures an edge.
+type Config struct {
+	Redis config.Redis `embed:""`
+	MySQL config.MySQL `embed:""`
+	Kafka config.Kafka `embed:""`
+	Stock config.Stock `embed:""`
+	Ops   config.Ops   `embed:""`
+
+	Listen  string `name:"listen" env:"SLUICE_LISTEN" group:"Edge" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP API; port 0 takes a free one. It speaks plain HTTP: put a proxy with TLS in front." cost:"none"`
+	DataDir string `name:"data-dir" env:"SLUICE_DATA_DIR" group:"Edge" default:".sluice/edge" placeholder:"PATH" help:"Directory of the edge's own rebuildable data. No two edges may share it." cost:"none"`
+
+	TokenKeyFile  string `name:"token-key-file" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"File with the keys of access tokens." cost:"none"`
+	TokenIssuer   string `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" help:"Issuer (iss) that tokens must name." cost:"none"`
+	TokenAudience string `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" help:"Audience (aud) that tokens must name." cost:"none"`
+	TokensMax     int    `name:"tokens-max" env:"SLUICE_TOKENS_MAX" group:"Tokens" default:"200000" help:"Verified tokens that are remembered until they end, so that their signature is checked once." cost:"higher: about 500 bytes of memory each; lower: 5 us (HS256) or 50 us (EdDSA) more for forgotten ones"`
+
+	RatePerUser     float64  `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"20" help:"Requests per second of one shopper; 0 sets no limit." cost:"higher: one user's script gets more of the capacity"`
+	BurstPerUser    int      `name:"burst-per-user" env:"SLUICE_BURST_PER_USER" group:"Limits" default:"40" help:"Requests that a shopper may make at once." cost:"as rate-per-user"`
+	RatePerAddress  float64  `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000" help:"Requests per second of shoppers, and of bearers of unknown tokens, from one address (IPv6: one /64); 0 sets no limit. Behind a proxy set trusted-proxies, or all shoppers share one address." cost:"higher: one address gets more of the capacity; lower: shoppers behind one address disturb each other"`
+	BurstPerAddress int      `name:"burst-per-address" env:"SLUICE_BURST_PER_ADDRESS" group:"Limits" default:"2000" help:"Requests that may come from an address at once." cost:"as rate-per-address"`
+	LimitedMax      int      `name:"limited-max" env:"SLUICE_LIMITED_MAX" group:"Limits" default:"200000" help:"Users, and addresses, whose requests are counted at once." cost:"about 200 bytes of memory each"`
+	TrustedProxies  []string `name:"trusted-proxies" env:"SLUICE_TRUSTED_PROXIES" group:"Limits" placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is believed." cost:"none"`
+
+	ConnectionsMax           int           `name:"connections-max" env:"SLUICE_CONNECTIONS_MAX" group:"Limits" default:"10000" help:"Connections at once; more are answered 503." cost:"each about 20 KB of memory"`
+	ConnectionsPerAddressMax int           `name:"connections-per-address-max" env:"SLUICE_CONNECTIONS_PER_ADDRESS_MAX" group:"Limits" default:"0" help:"Connections at once from one address; more are answered 429; 0 sets no limit of its own. It counts proxies as what they are." cost:"none"`
+	ReadTimeout              time.Duration `name:"read-timeout" env:"SLUICE_READ_TIMEOUT" group:"Limits" default:"3s" help:"How long a request may take to come in." cost:"higher: slow clients hold connections longer"`
+	WriteTimeout             time.Duration `name:"write-timeout" env:"SLUICE_WRITE_TIMEOUT" group:"Limits" default:"5s" help:"How long an answer may take to go out." cost:"as read-timeout"`
+	IdleTimeout              time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s" help:"How long a connection may wait for its next request." cost:"as read-timeout"`
+
+	QueueMax    int           `name:"queue-max" env:"SLUICE_QUEUE_MAX" group:"Batching" default:"8192" help:"Requests that may wait for one Redis node; more are answered 503." cost:"higher: longer waits under overload"`
+	VectorMax   int           `name:"vector-max" env:"SLUICE_VECTOR_MAX" group:"Batching" default:"128" help:"Requests decided by one script call." cost:"higher: more per CPU second of Redis, and others wait longer behind a call"`
+	InFlightMax int           `name:"in-flight-max" env:"SLUICE_IN_FLIGHT_MAX" group:"Batching" default:"4" help:"Calls to one Redis node at once; all but one carry full vectors." cost:"higher: less idle time of Redis, smaller vectors"`
+	LogTimeout  time.Duration `name:"log-timeout" env:"SLUICE_LOG_TIMEOUT" group:"Batching" default:"2s" help:"How long an answer waits for Kafka at the acknowledge level log, before it is 504." cost:"higher: longer waits while Kafka is slow"`
+	CellsMax    int           `name:"cells-max" env:"SLUICE_CELLS_MAX" group:"Batching" default:"262144" help:"Cells whose highest mark is remembered for the fence." cost:"about 250 bytes of memory each; a forgotten one has no fence from this edge"`
+	PublishMax  int64         `name:"publish-buffer-bytes" env:"SLUICE_PUBLISH_BUFFER_BYTES" group:"Batching" default:"67108864" help:"Bytes of events that may wait for Kafka in memory; more are left to the relay." cost:"memory in an outage of Kafka"`
+
+	DrainDelay         time.Duration `name:"drain-delay" env:"SLUICE_DRAIN_DELAY" group:"Edge" default:"0s" help:"How long to go on accepting connections after /readyz has failed, until whoever routes to this edge has noticed." cost:"higher: a longer shutdown"`
+	AllowNoPersistence bool          `name:"allow-no-persistence" env:"SLUICE_ALLOW_NO_PERSISTENCE" group:"Edge" help:"Sell from a Redis without an append-only file. For experiments." cost:"a restart of Redis loses all of it"`
+
+	// CheckSchema, if set, reports a database whose schema is too old: the edge is not ready before it
+	// has found none.
+	CheckSchema func(ctx context.Context, db *sql.DB) error `kong:"-"`
+}
+
+// Validate joins all faults of the configuration.
+func (c Config) Validate() error {
+	var f config.Faults
+	f.Include(c.Redis.Validate())
+	f.Include(c.MySQL.Validate())
+	f.Include(c.Kafka.Validate())
+	f.Include(c.Stock.Validate())
+	f.Include(c.Ops.Validate())
+	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
+		f.Add("listen", fmt.Sprintf("%q", c.Listen), "host:port")
+	}
+	for setting, value := range map[string]string{
+		"data-dir": c.DataDir, "token-key-file": c.TokenKeyFile, "token-issuer": c.TokenIssuer, "token-audience": c.TokenAudience,
+	} {
+		if value == "" {
+			f.Missing(setting, "a value")
+		}
+	}
+	config.Between(&f, "tokens-max", c.TokensMax, 1, 100_000_000)
+	c.validateLimits(&f)
+	config.Between(&f, "queue-max", c.QueueMax, 1, 1_000_000)
+	config.Between(&f, "vector-max", c.VectorMax, 1, stock.VectorMax)
+	config.Between(&f, "in-flight-max", c.InFlightMax, 1, 64)
+	config.Between(&f, "log-timeout", c.LogTimeout, time.Millisecond, time.Minute)
+	config.Between(&f, "cells-max", c.CellsMax, 1, 1<<30)
+	config.Between(&f, "publish-buffer-bytes", c.PublishMax, 1<<20, math.MaxInt64)
+	config.Between(&f, "drain-delay", c.DrainDelay, 0, 10*time.Minute)
+	return f.Err()
+}
+
+func (c Config) validateLimits(f *config.Faults) {
+	config.Between(f, "rate-per-user", c.RatePerUser, 0, limit.RateMax)
+	config.Between(f, "burst-per-user", c.BurstPerUser, 1, limit.BurstMax)
+	config.Between(f, "rate-per-address", c.RatePerAddress, 0, limit.RateMax)
+	config.Between(f, "burst-per-address", c.BurstPerAddress, 1, limit.BurstMax)
+	config.Between(f, "limited-max", c.LimitedMax, 1, limit.KeysMaxMax)
+	for _, network := range c.TrustedProxies {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			f.Add("trusted-proxies", fmt.Sprintf("%q", network), "a network such as 10.0.0.0/8")
+		}
+	}
+	config.Between(f, "connections-max", c.ConnectionsMax, 1, 1_000_000)
+	config.Between(f, "connections-per-address-max", c.ConnectionsPerAddressMax, 0, 1_000_000)
+	config.Between(f, "read-timeout", c.ReadTimeout, time.Millisecond, 5*time.Minute)
+	config.Between(f, "write-timeout", c.WriteTimeout, time.Millisecond, 5*time.Minute)
+	config.Between(f, "idle-timeout", c.IdleTimeout, time.Millisecond, time.Hour)
+}

@@ -1,0 +1,108 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/stock/redisstock"
+)
+
+// Bounds of the gate's work.
+const (
+	gateEvery    = time.Second            // between two looks at whether Redis is open
+	gateRetry    = 200 * time.Millisecond // after the first failure; doubled up to gateRetryMax
+	gateRetryMax = 5 * time.Second
+	gateFlush    = 2 * time.Second // for events that Redis may have lost to reach Kafka, before it is compared
+	gateTimeout  = 2 * time.Minute // of one vetting, which reads all of the ledger's ends
+)
+
+// gate opens Redis whenever it is shut: at the start of a deployment, and after a server of it was
+// restarted or replaced. Any number of edges may try it at once.
+type gate struct {
+	shut  func(context.Context) (bool, error)
+	flush func(context.Context) error
+	open  func(context.Context) (redisstock.OpenReport, error)
+	log   *slog.Logger
+
+	wake             chan struct{}
+	opened, failures *metrics.Counter
+}
+
+func newGate(set *metrics.Set, log *slog.Logger) *gate {
+	return &gate{
+		log:      log,
+		wake:     make(chan struct{}, 1),
+		opened:   set.NewCounter("edge_gate_opened_total"),
+		failures: set.NewCounter("edge_gate_failures_total"),
+	}
+}
+
+// suspect tells that a server refused because it is shut. It never blocks.
+func (g *gate) suspect() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run watches until ctx ends.
+func (g *gate) run(ctx context.Context) {
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	retry := gateRetry
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait.C:
+		case <-g.wake:
+			if retry > gateRetry { // who knocks at a door that does not open is not heard sooner
+				continue
+			}
+		}
+		next := gateEvery
+		if err := g.look(ctx); err != nil && ctx.Err() == nil {
+			g.failures.Inc()
+			g.tell(err, retry)
+			next, retry = retry, min(2*retry, gateRetryMax)
+		} else {
+			retry = gateRetry
+		}
+		wait.Reset(next)
+	}
+}
+
+// look opens Redis if it is shut.
+func (g *gate) look(ctx context.Context) error {
+	shut, err := g.shut(ctx)
+	if err != nil || !shut {
+		return err
+	}
+	g.log.InfoContext(ctx, "redis is shut: comparing it with MySQL and Kafka before it sells")
+	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
+	defer cancel()
+	flushing, stop := context.WithTimeout(ctx, gateFlush)
+	err = g.flush(flushing)
+	stop()
+	if err != nil {
+		g.log.WarnContext(ctx, "events are still on their way to Kafka; what Redis lost of them is found later, by their marks", "error", err)
+	}
+	if _, err := g.open(ctx); err != nil {
+		return err
+	}
+	g.opened.Inc()
+	return nil
+}
+
+// tell logs a failure. What speaks against a server needs a person; anything else may pass.
+func (g *gate) tell(err error, retry time.Duration) {
+	level := slog.LevelWarn
+	if errors.Is(err, redisstock.ErrVetting) {
+		level = slog.LevelError
+	}
+	g.log.Log(context.Background(), level, "redis cannot be opened yet", "error", err, "retry_in", retry)
+}

@@ -1,0 +1,224 @@
+// Package edge is the node that shoppers talk to: it admits requests, has them decided in Redis by
+// vectors, and publishes what happened. It keeps nothing that cannot be rebuilt.
+package edge
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/redis/rueidis"
+
+	"sluice/core/evidence"
+	"sluice/core/outbox"
+	"sluice/core/stock/redisstock"
+	"sluice/core/telemetry"
+	"sluice/edge/batch"
+	"sluice/edge/cells"
+	"sluice/edge/internal/api"
+	"sluice/edge/internal/conns"
+	"sluice/edge/localstore"
+	"sluice/edge/screen"
+)
+
+// Node is a running edge.
+type Node struct {
+	cfg Config
+	log *slog.Logger
+	set *metrics.Set
+
+	client    rueidis.Client
+	store     *redisstock.Store
+	db        *sql.DB
+	topic     *outbox.Topic
+	publisher *outbox.Publisher
+	cells     *cells.Cache
+	gate      *gate
+	batcher   *batch.Batcher
+	known     *screen.Known
+	soldOut   *screen.SoldOut
+
+	api      *api.API
+	listener *conns.Listener
+	ops      *telemetry.Server
+
+	stops []stop
+}
+
+// stop undoes one step of the start.
+type stop struct {
+	what string
+	do   func(ctx context.Context) error
+}
+
+// later has something undone when the node stops, before what was given to it earlier.
+func (n *Node) later(what string, do func(ctx context.Context) error) {
+	n.stops = append(n.stops, stop{what, do})
+}
+
+// Start starts an edge. It returns when HTTP is served; /readyz tells when it is of use. The caller ends
+// it by Shutdown.
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure edge: %w", err)
+	}
+	n := &Node{cfg: cfg, log: log, set: metrics.NewSet()}
+	for _, step := range []func(context.Context) error{n.connect, n.startEngine, n.startBackground, n.serve, n.serveOps} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, n.stop(ctx))
+		}
+	}
+	log.InfoContext(ctx, "edge serves", "address", n.Addr(), "ops", n.OpsAddr())
+	return n, nil
+}
+
+// Addr is the address of the HTTP API.
+func (n *Node) Addr() string { return n.listener.Addr().String() }
+
+// OpsAddr is the address of health, metrics and profiles.
+func (n *Node) OpsAddr() string { return n.ops.Addr() }
+
+// Shutdown ends the edge: it is no longer ready, every request that was read is answered, every event
+// is handed to Kafka. What is not done at the end of ctx is cut off, and the error says so.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.ops.Drain()
+	n.api.Drain()
+	select {
+	case <-time.After(n.cfg.DrainDelay):
+	case <-ctx.Done():
+	}
+	return n.stop(ctx)
+}
+
+func (n *Node) stop(ctx context.Context) error {
+	var faults []error
+	for _, s := range slices.Backward(n.stops) {
+		if err := s.do(ctx); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", s.what, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// connect makes the clients of Redis, MySQL and Kafka. Only Redis has to be there.
+func (n *Node) connect(context.Context) error {
+	n.later("stop ops server", func(ctx context.Context) error { // the last of all, so that one can look on
+		if n.ops == nil {
+			return nil
+		}
+		return n.ops.Shutdown(ctx)
+	})
+	var err error
+	if n.client, err = n.cfg.Redis.Client(); err != nil {
+		return err
+	}
+	n.later("close redis", func(context.Context) error {
+		n.client.Close()
+		return nil
+	})
+	n.store, err = redisstock.New(n.client, redisstock.Config{
+		Partitions:       n.cfg.Stock.Partitions,
+		Retention:        n.cfg.Stock.Retention,
+		OutboxEntriesMax: n.cfg.Stock.OutboxEntriesMax,
+		CallTimeout:      n.cfg.Redis.CallTimeout,
+		ReplicaTimeout:   n.cfg.Redis.ReplicaTimeout,
+		Metrics:          n.set,
+	})
+	if err != nil {
+		return fmt.Errorf("configure stock: %w", err)
+	}
+	if n.db, err = n.cfg.MySQL.OpenUnchecked(); err != nil {
+		return err
+	}
+	n.later("close mysql", func(context.Context) error { return n.db.Close() })
+
+	n.topic = outbox.NewTopic(n.cfg.Kafka.Brokers, n.cfg.Kafka.Topic)
+	n.later("close kafka", func(context.Context) error {
+		n.topic.Close()
+		return nil
+	})
+	n.publisher, err = outbox.NewPublisher(outbox.PublisherConfig{
+		Brokers: n.cfg.Kafka.Brokers, Topic: n.cfg.Kafka.Topic, Partitions: n.cfg.Kafka.Partitions,
+		BufferBytes: n.cfg.PublishMax, Log: n.log,
+	}, n.set)
+	if err != nil {
+		return fmt.Errorf("configure publisher: %w", err)
+	}
+	n.later("flush events to kafka", n.publisher.Close)
+	return nil
+}
+
+// startEngine makes what decides and screens.
+func (n *Node) startEngine(context.Context) error {
+	local, err := localstore.Open(filepath.Join(n.cfg.DataDir, "edge.db"), n.log)
+	if err != nil {
+		return err
+	}
+	n.later("close local store", func(context.Context) error { return local.Close() })
+
+	n.cells = cells.New(n.store, cells.Config{CellsMax: n.cfg.CellsMax, CallTimeout: n.cfg.Redis.CallTimeout}, n.set)
+	n.later("close cells", func(context.Context) error {
+		n.cells.Close()
+		return nil
+	})
+	n.soldOut = screen.NewSoldOut(n.store, n.cells, screen.SoldOutConfig{Log: n.log}, n.set)
+	n.later("close sold-out screen", func(context.Context) error {
+		n.soldOut.Close()
+		return nil
+	})
+	n.known = screen.NewKnown(n.store, n.cells, screen.KnownConfig{
+		Deployment: n.cfg.Stock.Deployment, Snapshots: local, Log: n.log,
+	}, n.set)
+
+	ack, err := n.cfg.Stock.AckLevel()
+	if err != nil {
+		return err
+	}
+	n.gate = newGate(n.set, n.log)
+	n.gate.shut, n.gate.flush, n.gate.open = n.store.Shut, n.publisher.Flush, n.openRedis
+	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
+		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
+		CallTimeout: n.cfg.Redis.CallTimeout + n.cfg.Redis.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
+		Ack: ack, OnShut: n.gate.suspect, Log: n.log,
+	}, n.set)
+	n.later("drain batcher", n.batcher.Drain)
+	return nil
+}
+
+func (n *Node) openRedis(ctx context.Context) (redisstock.OpenReport, error) {
+	kafka := evidence.KafkaTail{Brokers: n.cfg.Kafka.Brokers, Topic: n.cfg.Kafka.Topic, Group: n.cfg.Kafka.Group}
+	return redisstock.Open(ctx, n.client, redisstock.OpenConfig{
+		Partitions: n.cfg.Stock.Partitions, Deployment: n.cfg.Stock.Deployment,
+		Evidence: evidence.New(n.db, kafka), AllowNoPersistence: n.cfg.AllowNoPersistence, Log: n.log,
+	})
+}
+
+// startBackground starts all goroutines that the node itself owns.
+func (n *Node) startBackground(context.Context) error {
+	relay := outbox.NewRelay(outbox.RelayConfig{
+		Store: n.store, Publisher: n.publisher, Metrics: n.set, Log: n.log,
+		Unread: func(ctx context.Context) ([]outbox.Range, error) { return n.topic.Unread(ctx, n.cfg.Kafka.Group) },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { n.gate.run(ctx) })
+	running.Go(func() { n.known.Run(ctx) })
+	running.Go(func() {
+		if err := relay.Run(ctx); err != nil {
+			n.log.Error("relay ended", "error", err)
+		}
+	})
+	n.later("end background work", func(context.Context) error {
+		cancel()
+		running.Wait()
+		return nil
+	})
+	return nil
+}

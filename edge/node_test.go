@@ -1,0 +1,121 @@
+package edge_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"sluice/core/auth"
+)
+
+func TestOnePurchase(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1001, 10, `,"limit":3`)
+	shopper, service := s.token(7, auth.RoleShopper), s.token(1, auth.RoleService)
+
+	held := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1001","quantity":2}`, "Idempotency-Key", "mine")
+	if held.status != 201 || held.text("state") != "held" {
+		t.Fatalf("reserve: %d %s", held.status, held.body)
+	}
+	again := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1001","quantity":2}`, "Idempotency-Key", `"mine"`)
+	if again.body != held.body || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("replay: %v %s", again.header, again.body)
+	}
+	if got := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1001","quantity":2}`); got.code() != "limit_reached" {
+		t.Errorf("above the limit: %s", got.body)
+	}
+	path := "/v1/reservations/" + held.text("reservation_id")
+	if got := s.send("GET", path, shopper, ""); got.status != 200 || got.body != held.body {
+		t.Errorf("show: %d %s", got.status, got.body)
+	}
+	if got := s.send("POST", path+"/confirm", service, ""); got.status != 200 || got.text("state") != "confirmed" {
+		t.Errorf("confirm: %d %s", got.status, got.body)
+	}
+	if got := s.send("POST", path+"/release", shopper, ""); got.code() != "wrong_state" || got.text("state") != "confirmed" {
+		t.Errorf("release what is sold: %s", got.body)
+	}
+	if got := s.send("GET", "/admin/v1/skus/1001", s.token(1, auth.RoleAdmin), ""); got.json["avail"] != 8.0 || got.json["sold"] != 2.0 {
+		t.Errorf("the SKU: %s", got.body)
+	}
+	if got := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"4242","quantity":1}`); got.code() != "not_loaded" {
+		t.Errorf("an unknown SKU: %s", got.body)
+	}
+}
+
+func TestSoldOutIsScreenedAndReplaysAreNot(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 5, "")
+	for user := int64(1); user <= 5; user++ {
+		got := s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "k")
+		if got.status != 201 {
+			t.Fatalf("user %d: %s", user, got.body)
+		}
+	}
+	for user := int64(6); user <= 50; user++ {
+		got := s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "k")
+		if got.code() != "sold_out" {
+			t.Fatalf("user %d: %s", user, got.body)
+		}
+	}
+	for user := int64(1); user <= 5; user++ {
+		got := s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "k")
+		if got.status != 201 || got.header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("user %d repeats an accepted request: %d %s", user, got.status, got.body)
+		}
+	}
+}
+
+func TestSalesByTheAPI(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 100, "")
+	admin, shopper := s.token(1, auth.RoleAdmin), s.token(7, auth.RoleShopper)
+	plan := `{"name":"Eleven","items":[{"sku_id":"1","quantity":40}],"limit":1,"hold_ms":60000}`
+	if got := s.send("PUT", "/admin/v1/sales/7", admin, plan); got.status != 201 || got.text("phase") != "planned" {
+		t.Fatalf("create: %d %s", got.status, got.body)
+	}
+	if got := s.send("PUT", "/admin/v1/sales/7", admin, plan); got.status != 201 {
+		t.Errorf("create again: %d %s", got.status, got.body)
+	}
+	if got := s.send("PUT", "/admin/v1/sales/7", admin, `{"name":"Other","items":[{"sku_id":"1","quantity":40}]}`); got.code() != "mismatch" {
+		t.Errorf("another plan: %d %s", got.status, got.body)
+	}
+	reserve := func() answer {
+		t.Helper()
+		return s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1","quantity":1,"sale_id":"7"}`)
+	}
+	if got := reserve(); got.code() != "not_open" || got.header.Get("Retry-After") == "" {
+		t.Errorf("before it opens: %v %s", got.header, got.body)
+	}
+	if got := s.send("POST", "/admin/v1/sales/7/open", admin, `{}`); got.status != 200 || got.text("phase") != "scheduled" {
+		t.Errorf("open: %d %s", got.status, got.body)
+	}
+	s.until(10*time.Second, "the sale is open", func() bool { return reserve().status == 201 })
+	if got := reserve(); got.code() != "limit_reached" {
+		t.Errorf("above the sale's limit: %s", got.body)
+	}
+	if got := s.send("POST", "/admin/v1/sales/7/close", admin, `{}`); got.status != 200 || got.text("phase") != "closed" {
+		t.Errorf("close: %d %s", got.status, got.body)
+	}
+	if got := reserve(); got.code() != "closed" {
+		t.Errorf("after it closed: %s", got.body)
+	}
+	transfer := `{"sku_id":"1","from_sale_id":"7","quantity":39,"reason":"unsold"}`
+	if got := s.send("POST", "/admin/v1/transfers", admin, transfer); got.status != 200 {
+		t.Errorf("transfer: %d %s", got.status, got.body)
+	}
+	if got := s.send("GET", "/v1/stock/1", "", ""); got.json["avail"] != 99.0 {
+		t.Errorf("after the transfer: %s", got.body)
+	}
+	if got := s.send("GET", "/admin/v1/sales/8", admin, ""); got.code() != "unknown_sale" {
+		t.Errorf("an unknown sale: %s", got.body)
+	}
+	if got := s.send("POST", "/admin/v1/transfers", admin, fmt.Sprintf(`{"sku_id":"1","to_sale_id":"7","quantity":%d,"reason":"x"}`, 1_000)); got.code() != "transfer_refused" {
+		t.Errorf("more than there is: %s", got.body)
+	}
+}

@@ -1,0 +1,119 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"sluice/core/auth"
+	"sluice/core/sale"
+	"sluice/core/stock"
+	"sluice/core/telemetry"
+	"sluice/edge/internal/api"
+	"sluice/edge/internal/conns"
+	"sluice/edge/internal/limit"
+)
+
+// adminTimeout bounds one admin request, which may be many calls.
+const adminTimeout = 10 * time.Second
+
+var errShut = errors.New("redis is shut until it is vetted")
+
+// serve serves the HTTP API.
+func (n *Node) serve(ctx context.Context) error {
+	keys, err := auth.ReadKeys(n.cfg.TokenKeyFile)
+	if err != nil {
+		return err
+	}
+	store := published{Store: n.store, publisher: n.publisher, cells: n.cells}
+	parts := api.Parts{
+		Decider: n.batcher, Reader: n.store, Cells: n.cells, Known: n.known, SoldOut: n.soldOut,
+		Sales:    sale.NewDesk(store, n.db, n.cfg.Stock.Retention),
+		Transfer: func(ctx context.Context, t stock.TransferRequest) error { return stock.Transfer(ctx, store, t) },
+		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
+			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax,
+		}),
+		Users:       newLimiter[int64]("user", n.cfg.RatePerUser, n.cfg.BurstPerUser, n.cfg.LimitedMax),
+		Addresses:   newLimiter[netip.Addr]("address", n.cfg.RatePerAddress, n.cfg.BurstPerAddress, n.cfg.LimitedMax),
+		ReadTimeout: n.cfg.Redis.CallTimeout, AdminTimeout: adminTimeout,
+		Metrics: n.set, Log: n.log, Now: time.Now,
+	}
+	for _, network := range n.cfg.TrustedProxies {
+		parts.Proxies = append(parts.Proxies, netip.MustParsePrefix(network)) // Validate has parsed it
+	}
+	n.api = api.New(parts)
+	n.listener, err = conns.Listen(ctx, n.cfg.Listen, conns.Config{
+		Max: n.cfg.ConnectionsMax, PerAddressMax: n.cfg.ConnectionsPerAddressMax,
+		Full: api.RefusedConnection(false), Crowded: api.RefusedConnection(true),
+	})
+	if err != nil {
+		return fmt.Errorf("serve http (--listen): %w", err)
+	}
+	server := n.api.Server(n.listener, n.cfg.ConnectionsMax, api.Timeouts{
+		Read: n.cfg.ReadTimeout, Write: n.cfg.WriteTimeout, Idle: n.cfg.IdleTimeout,
+	})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(n.listener) }()
+	n.later("drain http", func(ctx context.Context) error {
+		return errors.Join(n.listener.Drain(ctx), <-served, server.ShutdownWithContext(ctx))
+	})
+	n.set.NewGauge("edge_connections", func() float64 { return float64(n.listener.Open()) })
+	n.set.NewGauge(`edge_connections_refused_total{why="full"}`, func() float64 {
+		full, _ := n.listener.Refused()
+		return float64(full)
+	})
+	n.set.NewGauge(`edge_connections_refused_total{why="crowded"}`, func() float64 {
+		_, crowded := n.listener.Refused()
+		return float64(crowded)
+	})
+	return nil
+}
+
+// newLimiter is nil, which limits nothing, for a rate of 0.
+func newLimiter[K comparable](name string, perSecond float64, burst, keysMax int) *limit.Limiter[K] {
+	if perSecond == 0 {
+		return nil
+	}
+	seed := maphash.MakeSeed()
+	return limit.New(name, limit.Config{Rate: perSecond, Burst: burst, KeysMax: keysMax},
+		func(key K) uint64 { return maphash.Comparable(seed, key) })
+}
+
+// serveOps serves health and metrics.
+func (n *Node) serveOps(context.Context) error {
+	var schemaSeen atomic.Bool
+	ops, err := telemetry.Serve(n.cfg.Ops.Listen, n.set, []telemetry.Check{
+		{Name: "redis", Probe: n.store.Ping},
+		{Name: "redis_open", Probe: func(ctx context.Context) error {
+			shut, err := n.store.Shut(ctx)
+			if err == nil && shut {
+				err = errShut
+			}
+			return err
+		}},
+		{Name: "sku_screen", Probe: func(context.Context) error {
+			if !n.known.Complete() {
+				return errors.New("the filter of known SKUs is not complete")
+			}
+			return nil
+		}},
+		{Name: "schema", Probe: func(ctx context.Context) error {
+			// Once found current, the schema stays so: selling does not depend on MySQL being there.
+			if n.cfg.CheckSchema == nil || schemaSeen.Load() {
+				return nil
+			}
+			err := n.cfg.CheckSchema(ctx, n.db)
+			schemaSeen.Store(err == nil)
+			return err
+		}},
+	}, n.log)
+	if err != nil {
+		return err
+	}
+	n.ops = ops
+	return nil
+}
