@@ -24,7 +24,7 @@ CREATE TABLE ledger (
     PRIMARY KEY (sku_id, pool, bucket, epoch, seq),
     CONSTRAINT ledger_balances CHECK (available_stock >= 0 AND reserved_stock >= 0 AND sold_stock >= 0),
     CONSTRAINT ledger_amount CHECK ((quantity > 0) = (delta IS NULL))
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- The shop's stock per SKU, pool and bucket: the balances of the highest (epoch, seq) that arrived.
 -- safe_stock and warehouse_id are the shop's own; sluice never writes them.
@@ -45,7 +45,7 @@ CREATE TABLE product_inventories (
     CONSTRAINT product_inventories_balances CHECK (available_stock >= 0 AND reserved_stock >= 0 AND sold_stock >= 0),
     CONSTRAINT product_inventories_total CHECK (total_stock = available_stock + reserved_stock + sold_stock),
     CONSTRAINT product_inventories_safe CHECK (safe_stock >= 0)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- Every reservation and deduction in the state of its highest (epoch, seq) that arrived.
 CREATE TABLE reservations (
@@ -62,7 +62,7 @@ CREATE TABLE reservations (
     updated_ms     BIGINT            NOT NULL COMMENT 'Redis time of that event',
     PRIMARY KEY (reservation_id),
     CONSTRAINT reservations_quantity CHECK (quantity > 0)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- Up to where a cell's events are in the ledger without a gap, each following from the one before.
 -- It moves lazily, some seconds behind, and stops at a dead letter of its cell until that is resolved.
@@ -73,7 +73,7 @@ CREATE TABLE applied_marks (
     epoch  INT UNSIGNED      NOT NULL,
     seq    BIGINT UNSIGNED   NOT NULL,
     PRIMARY KEY (sku_id, pool, bucket)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- What could not be applied, once each, as it arrived.
 CREATE TABLE dead_letters (
@@ -93,7 +93,7 @@ CREATE TABLE dead_letters (
     resolved_at     TIMESTAMP(3)      NULL,
     PRIMARY KEY (letter_id),
     KEY dead_letters_cell (sku_id, pool, bucket)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- +goose Down
 DROP TABLE dead_letters, applied_marks, reservations, product_inventories, ledger;

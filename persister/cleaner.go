@@ -1,0 +1,127 @@
+package persister
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// cleanEvery is the least time that an entry stays after its events are in MySQL: edges follow the
+	// outbox of sold-out cells to learn of accepted ids and returned stock.
+	cleanEvery   = 250 * time.Millisecond
+	cleanTimeout = time.Second
+	cleanAtOnce  = 1000    // ids of one call
+	cleanMax     = 200_000 // ids waiting; beyond, the relay publishes them again and they come back
+)
+
+// outboxDeleter is what the cleaner needs of the store that keeps the outboxes.
+type outboxDeleter interface {
+	Partitions() int
+	OutboxDelete(ctx context.Context, partition int, ids []string) (int64, error)
+}
+
+// cleaner deletes outbox entries that MySQL has. Nothing depends on it but memory: an entry that stays is
+// published and applied again, without effect, and comes back here.
+type cleaner struct {
+	store  outboxDeleter
+	meters *meters
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	young   map[int][]string // partition -> ids that came since the last tick
+	waiting int              // ids that are not deleted
+}
+
+func newCleaner(store outboxDeleter, m *meters, log *slog.Logger) *cleaner {
+	return &cleaner{store: store, meters: m, log: log, young: map[int][]string{}}
+}
+
+// add takes the ids of entries that MySQL has.
+func (c *cleaner) add(entries map[int][]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for partition, ids := range entries {
+		if partition >= c.store.Partitions() {
+			continue // of another deployment, or made up
+		}
+		if c.waiting+len(ids) > cleanMax {
+			c.meters.cleanDropped.Add(len(ids))
+			continue
+		}
+		c.waiting += len(ids)
+		c.young[partition] = append(c.young[partition], ids...)
+	}
+}
+
+// run deletes until ctx ends, then once more.
+func (c *cleaner) run(ctx context.Context) {
+	tick := time.NewTicker(cleanEvery)
+	defer tick.Stop()
+	failing := false
+	ripe := map[int][]string{}
+	for last := false; !last; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			last = true
+			<-tick.C
+		}
+		err := c.delete(ripe)
+		if err != nil && !failing {
+			c.log.Warn("cannot delete outbox entries yet", "error", err)
+		}
+		failing = err != nil
+		c.ripen(ripe)
+		if last {
+			<-tick.C
+			_ = c.delete(ripe) // what stays is for the relay
+		}
+	}
+}
+
+// ripen moves what came since the last tick to what may be deleted at the next.
+func (c *cleaner) ripen(ripe map[int][]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for partition, ids := range c.young {
+		ripe[partition] = append(ripe[partition], ids...)
+	}
+	clear(c.young)
+}
+
+// delete deletes what it can and leaves the rest in ripe.
+func (c *cleaner) delete(ripe map[int][]string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	defer cancel()
+	var failed error
+	for partition, ids := range ripe {
+		left, err := c.deleteOf(ctx, partition, ids)
+		if err != nil {
+			c.meters.cleanFailures.Inc()
+			failed = err
+		}
+		c.mu.Lock()
+		c.waiting -= len(ids) - len(left)
+		c.mu.Unlock()
+		if ripe[partition] = left; len(left) == 0 {
+			delete(ripe, partition)
+		}
+	}
+	return failed
+}
+
+func (c *cleaner) deleteOf(ctx context.Context, partition int, ids []string) (left []string, err error) {
+	for len(ids) > 0 {
+		n := min(len(ids), cleanAtOnce)
+		deleted, err := c.store.OutboxDelete(ctx, partition, ids[:n])
+		if err != nil {
+			return ids, fmt.Errorf("delete outbox entries of partition %d: %w", partition, err)
+		}
+		c.meters.cleaned.Add(int(deleted))
+		ids = ids[n:]
+	}
+	return nil, nil
+}

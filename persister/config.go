@@ -1,0 +1,41 @@
+package persister
+
+import (
+	"time"
+
+	"sluice/core/config"
+)
+
+// Config configures a persister.
+type Config struct {
+	Redis config.Redis `embed:""`
+	MySQL config.MySQL `embed:""`
+	Kafka config.Kafka `embed:""`
+	Stock config.Stock `embed:""`
+	Ops   config.Ops   `embed:""`
+
+	Workers     int           `name:"workers" env:"SLUICE_PERSISTER_WORKERS" group:"Persister" default:"2" help:"Transactions under way at once. Each worker takes its share of the Kafka partitions." cost:"each takes a MySQL connection; more than the server's cores rarely helps"`
+	BatchEvents int           `name:"batch-events" env:"SLUICE_PERSISTER_BATCH_EVENTS" group:"Persister" default:"4000" help:"Events after which a transaction takes no more messages." cost:"higher: longer transactions, more memory, more to repeat after a deadlock"`
+	FetchBytes  int           `name:"fetch-bytes" env:"SLUICE_PERSISTER_FETCH_BYTES" group:"Persister" default:"262144" help:"Bytes of one fetch from a Kafka partition, about." cost:"higher: three times that for each partition in memory"`
+	BatchWait   time.Duration `name:"batch-wait" env:"SLUICE_PERSISTER_BATCH_WAIT" group:"Persister" default:"20ms" help:"Pause before a partition that was read to its end is read again, so that messages gather." cost:"higher: events reach MySQL later"`
+
+	AllowVolatileMySQL bool `name:"allow-volatile-mysql" env:"SLUICE_ALLOW_VOLATILE_MYSQL" group:"Persister" help:"Run although MySQL is set to forget commits in a crash. What it forgets is gone from Redis by then." cost:"a crash of MySQL loses sold units without a trace"`
+}
+
+// Validate joins all faults of the configuration.
+func (c Config) Validate() error {
+	var f config.Faults
+	f.Include(c.Redis.Validate())
+	f.Include(c.MySQL.Validate())
+	f.Include(c.Kafka.Validate())
+	f.Include(c.Stock.Validate())
+	f.Include(c.Ops.Validate())
+	config.Between(&f, "workers", c.Workers, 1, 64)
+	config.Between(&f, "batch-events", c.BatchEvents, 1, 100_000)
+	config.Between(&f, "fetch-bytes", c.FetchBytes, 1<<10, 16<<20)
+	config.Between(&f, "batch-wait", c.BatchWait, 0, 10*time.Second)
+	if c.MySQL.ConnsMax < c.Workers+2 {
+		f.Add("mysql-conns-max", c.MySQL.ConnsMax, "two more than workers, for marks and checks")
+	}
+	return f.Err()
+}

@@ -1,0 +1,228 @@
+package persister
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"sluice/core/outbox"
+)
+
+const (
+	heartbeatInterval = time.Second
+	sessionTimeout    = 10 * time.Second // after it a persister that was killed is replaced
+	rebalanceTimeout  = 10 * time.Second
+	joinBackoff       = 300 * time.Millisecond
+	watchEvery        = 5 * time.Second
+	commitEvery       = 100 * time.Millisecond
+	fetchWait         = time.Second
+	fetchPause        = 100 * time.Millisecond // after a fetch that failed
+	stuckAfter        = 30 * time.Second       // of failing fetches: the group is joined again
+)
+
+// consumer reads the topic as a member of the persisters' group. Offsets are committed only after MySQL
+// has committed, so each message is applied at least once, and once in effect by the writer. It follows
+// that a member which was replaced and does not know it yet does no harm.
+type consumer struct {
+	cfg       Config
+	topic     *outbox.Topic
+	newWorker func() *applier
+	applied   func(*batch) // called after each batch that is in MySQL
+	meters    *meters
+	log       *slog.Logger
+}
+
+// run consumes until ctx ends. What is under way then is finished and its offsets committed.
+func (c *consumer) run(ctx context.Context) error {
+	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID:                     c.cfg.Kafka.Group,
+		Brokers:                c.cfg.Kafka.Brokers,
+		Topics:                 []string{c.cfg.Kafka.Topic},
+		GroupBalancers:         []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
+		StartOffset:            kafka.FirstOffset,
+		HeartbeatInterval:      heartbeatInterval,
+		SessionTimeout:         sessionTimeout,
+		RebalanceTimeout:       rebalanceTimeout,
+		JoinGroupBackoff:       joinBackoff,
+		WatchPartitionChanges:  true,
+		PartitionWatchInterval: watchEvery,
+	})
+	if err != nil {
+		return fmt.Errorf("configure consumer group: %w", err)
+	}
+	failing := false
+	for {
+		generation, err := group.Next(ctx)
+		if ctx.Err() != nil {
+			return group.Close() //nolint:wrapcheck // is always nil
+		}
+		if err != nil {
+			if !failing {
+				c.log.Warn("cannot join the consumer group yet", "group", c.cfg.Kafka.Group, "error", err)
+			}
+			failing = true
+			continue // the group has a pause of its own
+		}
+		failing = false
+		c.meters.generations.Inc()
+		done := make(chan struct{})
+		generation.Start(func(ended context.Context) {
+			defer close(done)
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(ended, cancel)()
+			c.consume(ctx, generation)
+		})
+		<-done
+	}
+}
+
+// consume reads the partitions of one generation until ctx ends or the group cannot be reached.
+func (c *consumer) consume(ctx context.Context, generation *kafka.Generation) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// A Kafka that lost everything lost the topic too, and nobody else would make it again.
+	if err := c.topic.Create(ctx, c.cfg.Kafka.Partitions, c.cfg.Kafka.Replication); err != nil && ctx.Err() == nil {
+		c.log.Warn("cannot make sure of the topic", "error", err)
+	}
+	offsets := map[int]int64{}
+	for _, assigned := range generation.Assignments[c.cfg.Kafka.Topic] {
+		offsets[assigned.ID] = assigned.Offset
+	}
+	c.log.Info("consuming", "generation", generation.ID, "offsets", offsets)
+	at := newProgress(offsets)
+	c.meters.progress.Store(at)
+
+	lanes := make([]chan chunk, min(c.cfg.Workers, len(offsets)))
+	var running sync.WaitGroup
+	for i := range lanes {
+		lanes[i] = make(chan chunk, 1)
+		running.Go(func() { c.work(ctx, lanes[i], at) })
+	}
+	next := 0
+	for partition, offset := range offsets {
+		lane := lanes[next%len(lanes)]
+		next++
+		running.Go(func() {
+			c.read(ctx, partition, offset, at, lane)
+			if ctx.Err() == nil {
+				cancel() // join again
+			}
+		})
+	}
+	c.commit(ctx, generation, at)
+	cancel()
+	running.Wait()
+	c.commitOnce(generation, at) // what the workers finished in the meantime
+}
+
+// commit commits offsets now and then until ctx ends or Kafka refuses.
+func (c *consumer) commit(ctx context.Context, generation *kafka.Generation, at *progress) {
+	tick := time.NewTicker(commitEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := c.commitOnce(generation, at); err != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *consumer) commitOnce(generation *kafka.Generation, at *progress) error {
+	offsets := at.uncommitted()
+	if len(offsets) == 0 {
+		return nil
+	}
+	if err := generation.CommitOffsets(map[string]map[int]int64{c.cfg.Kafka.Topic: offsets}); err != nil {
+		c.log.Warn("cannot commit offsets: their events will be read again, which is harmless", "error", err)
+		return err //nolint:wrapcheck // only looked at
+	}
+	at.committed(offsets)
+	return nil
+}
+
+// read fetches one partition into a worker's lane until ctx ends, or fetching has failed for long.
+func (c *consumer) read(ctx context.Context, partition int, offset int64, at *progress, lane chan<- chunk) {
+	healthy := c.meters.now()
+	for ctx.Err() == nil {
+		got, err := c.topic.Read(ctx, partition, offset, c.cfg.FetchBytes, fetchWait)
+		pause := c.cfg.BatchWait
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, kafka.OffsetOutOfRange):
+			c.log.Error("kafka no longer has the offset that comes next, reading what it has: the relay publishes again what was lost",
+				"partition", partition, "offset", offset)
+			c.meters.offsetResets.Inc()
+			offset = kafka.FirstOffset
+		case err != nil:
+			if c.meters.fetchFailures.Inc(); c.meters.now().Sub(healthy) > stuckAfter {
+				c.log.Error("cannot fetch, joining the group again", "partition", partition, "error", err)
+				return
+			}
+			pause = fetchPause
+		default:
+			healthy = c.meters.now()
+			at.saw(partition, got.End)
+			if len(got.Messages) == 0 {
+				continue // Kafka has waited already
+			}
+			if first := got.Messages[0].Offset; offset >= 0 && first != offset {
+				c.log.Error("kafka skipped offsets: the relay publishes again what was lost", "partition", partition, "from", offset, "to", first)
+				c.meters.offsetGaps.Inc()
+			}
+			select {
+			case lane <- chunk{partition, got.Messages, got.Next}:
+			case <-ctx.Done():
+				return
+			}
+			if offset = got.Next; offset < got.End {
+				continue // more is there
+			}
+		}
+		// At the end of the partition a pause lets the next fetch find more than one message.
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// work brings the chunks of a lane into MySQL, as many at once as are there, until ctx ends.
+func (c *consumer) work(ctx context.Context, lane <-chan chunk, at *progress) {
+	worker := c.newWorker()
+	b := newBatch()
+	for {
+		b.reset()
+		select {
+		case got := <-lane:
+			b.add(got)
+		case <-ctx.Done():
+			return
+		}
+		for more := true; more && len(b.events) < c.cfg.BatchEvents; {
+			select {
+			case got := <-lane:
+				b.add(got)
+			default:
+				more = false
+			}
+		}
+		if err := worker.apply(ctx, b.rows(), b.letters); err != nil {
+			return
+		}
+		for partition, next := range b.next {
+			at.applied(partition, next)
+		}
+		c.applied(b)
+	}
+}

@@ -1,0 +1,109 @@
+package persister
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+
+	"sluice/core/event"
+	"sluice/core/outbox"
+)
+
+// timeMaxMS is the end of the year 9999, the last that SQL knows.
+const timeMaxMS = 253_402_300_799_999
+
+// entryID is the form of the ids that Redis gives to outbox entries.
+var entryID = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
+
+// chunk is messages of one Kafka partition in order.
+type chunk struct {
+	partition int
+	messages  []outbox.Message
+	next      int64 // offset after them
+}
+
+// batch is what one transaction is to apply.
+type batch struct {
+	events  []row
+	letters []letter
+	next    map[int]int64    // Kafka partition -> offset after the batch
+	entries map[int][]string // partition -> outbox entries that MySQL has after it
+}
+
+func newBatch() *batch { return &batch{next: map[int]int64{}, entries: map[int][]string{}} }
+
+// reset empties the batch and keeps its memory.
+func (b *batch) reset() {
+	clear(b.next)
+	clear(b.entries)
+	b.events, b.letters = b.events[:0], nil
+}
+
+// add decodes messages. What cannot be applied becomes a dead letter.
+func (b *batch) add(c chunk) {
+	for i := range c.messages {
+		b.addMessage(c.partition, &c.messages[i])
+	}
+	b.next[c.partition] = c.next
+}
+
+func (b *batch) addMessage(partition int, m *outbox.Message) {
+	from := &origin{partition: partition, offset: m.Offset}
+	if entryID.MatchString(m.Entry) {
+		from.entry = m.Entry
+	}
+	before := len(b.events)
+	shard, err := b.decode(m.Value, from)
+	if err != nil {
+		// Its outbox entry is not deleted: a program that can read it may still come, and until then
+		// Redis has the only copy that counts.
+		b.events = b.events[:before]
+		reason := reasonMalformed
+		if errors.Is(err, event.ErrVersion) {
+			reason = reasonVersion
+		}
+		b.letters = append(b.letters, letter{reason: reason, detail: err.Error(), from: from, data: m.Value})
+		return
+	}
+	kept := b.events[:before]
+	for i := range b.events[before:] {
+		r := &b.events[before+i]
+		if err := r.Check(); err != nil {
+			bad := *r // its place is taken by the next good one
+			b.letters = append(b.letters, rowLetter(reasonInconsistent, err.Error(), &bad))
+			continue
+		}
+		kept = append(kept, *r)
+	}
+	b.events = kept
+	if from.entry != "" {
+		b.entries[shard] = append(b.entries[shard], from.entry)
+	}
+}
+
+// decode appends the events of a message, all or, with an error, some.
+func (b *batch) decode(data []byte, from *origin) (shard int, err error) {
+	d, err := event.NewDecoder(data)
+	if err != nil {
+		return 0, err
+	}
+	if d.TimeMS > timeMaxMS {
+		return 0, fmt.Errorf("%w: Redis time %d ms is after the year 9999", event.ErrMalformed, d.TimeMS)
+	}
+	for range d.Count {
+		b.events = append(b.events, row{shard: d.Partition, timeMS: d.TimeMS, from: from})
+		if err := d.Next(&b.events[len(b.events)-1].Event); err != nil {
+			return 0, err
+		}
+	}
+	return d.Partition, d.Close()
+}
+
+// rows are the events, by reference.
+func (b *batch) rows() []*row {
+	rows := make([]*row, len(b.events))
+	for i := range b.events {
+		rows[i] = &b.events[i]
+	}
+	return rows
+}

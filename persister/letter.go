@@ -1,0 +1,71 @@
+package persister
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"sluice/core/event"
+)
+
+// Why something is a dead letter: a fixed set of words, also of metrics.
+const (
+	reasonVersion      = "unknown_version" // a message of a format that a newer program wrote
+	reasonMalformed    = "malformed"       // a message that is no batch of events
+	reasonInconsistent = "inconsistent"    // an event that no script can have made
+	reasonFork         = "fork"            // an event whose place in the ledger another one has
+	reasonRefused      = "refused"         // an event that the database refuses
+	reasonBroken       = "broken_chain"    // an event whose balances do not follow from those before it
+)
+
+var reasons = []string{reasonVersion, reasonMalformed, reasonInconsistent, reasonFork, reasonRefused, reasonBroken}
+
+const detailMax = 1000
+
+// letter is a dead letter: something that cannot be applied, with the bytes as they came.
+type letter struct {
+	reason string
+	detail string
+	event  *event.Event // nil: the letter is about a whole message
+	from   *origin      // nil: not read from Kafka
+	data   []byte
+}
+
+// rowLetter keeps the event as a message of its own, which can be read and applied like any other.
+func rowLetter(reason, detail string, r *row) letter {
+	data := event.Append(nil, event.Batch{Partition: r.shard, TimeMS: r.timeMS, Events: []event.Event{r.Event}})
+	return letter{reason: reason, detail: detail, event: &r.Event, from: r.from, data: data}
+}
+
+func forkLetter(r *row) letter {
+	return rowLetter(reasonFork, fmt.Sprintf("%v at %v of %v: the ledger has another event there", r.Kind, r.Mark, r.Cell), r)
+}
+
+const insertLetter = "INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, " +
+	"kafka_partition, kafka_offset, entry_id, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) " +
+	"ON DUPLICATE KEY UPDATE reason = dead_letters.reason"
+
+// values are the arguments of insertLetter. The id makes the same thing that arrives again the same
+// letter.
+func (l *letter) values() []any {
+	id := sha256.Sum256(append([]byte(l.reason+"\x00"), l.data...))
+	v := []any{id[:], l.reason, strings.ToValidUTF8(l.detail[:min(len(l.detail), detailMax)], "?"), nil, nil, nil, nil, nil, nil, nil, nil, l.data}
+	if e := l.event; e != nil {
+		v[3], v[4], v[5], v[6], v[7] = e.Cell.SKU, e.Cell.Pool, e.Cell.Bucket, e.Epoch, e.Seq
+	}
+	if l.from != nil {
+		v[8], v[9], v[10] = l.from.partition, l.from.offset, l.from.entry
+	}
+	return v
+}
+
+// report counts and shouts about a dead letter that is new.
+func (l *letter) report(m *meters, log *slog.Logger) {
+	m.letters[l.reason].Inc()
+	args := []any{"reason", l.reason, "detail", l.detail, "bytes", len(l.data)}
+	if l.from != nil {
+		args = append(args, "partition", l.from.partition, "offset", l.from.offset, "entry", l.from.entry)
+	}
+	log.Error("not applied, kept in dead_letters", args...)
+}

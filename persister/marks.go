@@ -1,0 +1,316 @@
+package persister
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"sluice/core/stock"
+)
+
+const (
+	marksEvery   = time.Second
+	marksShare   = 4       // pauses are so many times as long as the work: a fifth of one connection
+	marksCells   = 500     // of one round
+	marksRows    = 20_000  // ledger rows of one round, about
+	marksTouched = 100_000 // cells remembered; a survey finds the others
+	marksTimeout = 30 * time.Second
+	surveyEvery  = 10 * time.Minute // for cells that another persister left behind
+
+	selectBehind = "SELECT i.sku_id, i.pool, i.bucket FROM product_inventories i LEFT JOIN applied_marks m " +
+		"ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket " +
+		"WHERE (i.sku_id > ? OR (i.sku_id = ? AND (i.pool > ? OR (i.pool = ? AND i.bucket > ?)))) " +
+		"AND (m.seq IS NULL OR m.seq <> i.seq OR m.epoch <> i.epoch) ORDER BY i.sku_id, i.pool, i.bucket LIMIT ?"
+	selectMarks   = "SELECT sku_id, pool, bucket, epoch, seq FROM applied_marks WHERE "
+	selectLetters = "SELECT DISTINCT sku_id, pool, bucket FROM dead_letters WHERE resolved_at IS NULL AND ("
+	insertMarks   = "INSERT INTO applied_marks (sku_id, pool, bucket, epoch, seq) VALUES "
+	// Several persisters may have come to different heights, each of them proven.
+	moveMarks = " ON DUPLICATE KEY UPDATE seq = IF(epoch = VALUES(epoch), GREATEST(seq, VALUES(seq)), seq)"
+)
+
+// marker moves applied_marks: per cell, the mark up to which the ledger has every event, each following
+// from the one before. It works behind the consumer, lazily: it walks the ledger on from where the mark
+// stands, and stops at a gap, at an event whose balances do not follow (which becomes a dead letter too),
+// and at any unresolved dead letter of the cell. It does not enter a new epoch, because it cannot know
+// where the old one ended: who repairs a cell moves its mark on.
+type marker struct {
+	writer writer
+	meters *meters
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	touched map[stock.Cell]struct{}
+
+	cursor   stock.Cell // of the survey under way
+	surveyed time.Time  // when the last one ended
+}
+
+func newMarker(db *sql.DB, m *meters, log *slog.Logger) *marker {
+	return &marker{writer: writer{db: db}, meters: m, log: log, touched: map[stock.Cell]struct{}{}}
+}
+
+// touch notes a cell that has new events.
+func (m *marker) touch(c stock.Cell) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.touched) < marksTouched {
+		m.touched[c] = struct{}{}
+	}
+}
+
+// run moves marks until ctx ends.
+func (m *marker) run(ctx context.Context) {
+	failing := false
+	for {
+		start := m.meters.now()
+		err := m.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			m.log.Warn("cannot move applied marks yet", "error", err)
+		}
+		failing = err != nil
+		select {
+		case <-time.After(max(marksEvery, marksShare*m.meters.now().Sub(start))):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// round moves the marks of some cells: touched ones, or, when there are none, those of a survey.
+func (m *marker) round(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, marksTimeout)
+	defer cancel()
+	cells := m.take()
+	if len(cells) == 0 && m.meters.now().Sub(m.surveyed) >= surveyEvery {
+		var err error
+		if cells, err = m.survey(ctx); err != nil {
+			return err
+		}
+	}
+	if len(cells) == 0 {
+		return nil
+	}
+	unfinished, err := m.move(ctx, cells)
+	if err != nil {
+		unfinished = cells
+	}
+	for _, c := range unfinished {
+		m.touch(c)
+	}
+	return err
+}
+
+// take takes some touched cells.
+func (m *marker) take() []stock.Cell {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var cells []stock.Cell
+	for c := range m.touched {
+		if len(cells) == marksCells {
+			break
+		}
+		cells = append(cells, c)
+		delete(m.touched, c)
+	}
+	slices.SortFunc(cells, compareCells)
+	return cells
+}
+
+// survey finds some cells whose mark is behind, each time further ones, until it has been through all.
+func (m *marker) survey(ctx context.Context) ([]stock.Cell, error) {
+	at := m.cursor
+	rows, err := m.writer.db.QueryContext(ctx, selectBehind, at.SKU, at.SKU, at.Pool, at.Pool, at.Bucket, marksCells)
+	cells, err := scanCells(rows, err)
+	if err != nil {
+		return nil, fmt.Errorf("survey marks: %w", err)
+	}
+	if len(cells) < marksCells {
+		m.cursor, m.surveyed = stock.Cell{}, m.meters.now()
+	} else {
+		m.cursor = cells[len(cells)-1]
+	}
+	return cells, nil
+}
+
+// move moves the marks of sorted cells, and returns those that may have more rows than it read.
+func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []stock.Cell, err error) {
+	frozen, err := m.query(ctx, selectLetters, cells, ")")
+	if err != nil {
+		return nil, fmt.Errorf("read dead letters: %w", err)
+	}
+	cells = slices.DeleteFunc(slices.Clone(cells), func(c stock.Cell) bool { return slices.Contains(frozen, c) })
+	marks, err := m.marks(ctx, cells)
+	if err != nil {
+		return nil, fmt.Errorf("read marks: %w", err)
+	}
+	window := uint64(marksRows / max(1, len(cells)))
+	rows, err := m.ledger(ctx, cells, marks, window)
+	if err != nil {
+		return nil, err
+	}
+	moved, broken := walk(rows, marks)
+	for c, mark := range moved {
+		if mark.Seq == marks[c].Seq+window {
+			unfinished = append(unfinished, c)
+		}
+	}
+	return unfinished, m.save(ctx, moved, broken)
+}
+
+// walk goes through sorted ledger rows of cells, each beginning at its mark, and tells how far each mark
+// can move, and which rows do not follow from the one before.
+func walk(rows []row, marks map[stock.Cell]stock.Mark) (moved map[stock.Cell]stock.Mark, broken []letter) {
+	moved = map[stock.Cell]stock.Mark{}
+	for i := range rows {
+		r := &rows[i]
+		mark := marks[r.Cell]
+		if m, ok := moved[r.Cell]; ok {
+			mark = m
+		}
+		if r.Epoch != mark.Epoch || r.Seq != mark.Seq+1 {
+			continue // the row of the mark itself, or after a gap or a break
+		}
+		var avail, held, sold int64 // before the first event a cell is empty
+		if mark.Seq > 0 {
+			if i == 0 || rows[i-1].Cell != r.Cell || rows[i-1].Mark != mark {
+				continue // somebody took the row of the mark out of the ledger
+			}
+			avail, held, sold = rows[i-1].Avail, rows[i-1].Held, rows[i-1].Sold
+		}
+		if a, h, s := r.Before(); a != avail || h != held || s != sold {
+			broken = append(broken, rowLetter(reasonBroken,
+				fmt.Sprintf("%v at %v of %v found balances %d, %d, %d, but %d, %d, %d were left to it", r.Kind, r.Mark, r.Cell,
+					a, h, s, avail, held, sold), r))
+			continue
+		}
+		moved[r.Cell] = r.Mark
+	}
+	return moved, broken
+}
+
+// marks reads the marks of cells; a cell without one starts before its first event.
+func (m *marker) marks(ctx context.Context, cells []stock.Cell) (map[stock.Cell]stock.Mark, error) {
+	marks := map[stock.Cell]stock.Mark{}
+	for _, c := range cells {
+		marks[c] = stock.Mark{Epoch: 1}
+	}
+	if len(cells) == 0 {
+		return marks, nil
+	}
+	rows, err := m.writer.db.QueryContext(ctx, string(appendCells([]byte(selectMarks), cells)))
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller does
+	}
+	return marks, scanAll(rows, func() error {
+		var c stock.Cell
+		var mark stock.Mark
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &mark.Epoch, &mark.Seq)
+		marks[c] = mark
+		return err //nolint:wrapcheck // the caller does
+	})
+}
+
+// ledger reads rows of cells: those of their marks and of a window after them.
+func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock.Cell]stock.Mark, window uint64) (found []row, err error) {
+	if len(cells) == 0 {
+		return nil, nil
+	}
+	query := []byte(selectLedger)
+	for i, c := range cells {
+		if i > 0 {
+			query = append(query, " OR "...)
+		}
+		query = fmt.Appendf(query, "(sku_id = %d AND pool = %d AND bucket = %d AND epoch = %d AND seq BETWEEN %d AND %d)",
+			c.SKU, c.Pool, c.Bucket, marks[c].Epoch, marks[c].Seq, marks[c].Seq+window)
+	}
+	query = append(query, " ORDER BY sku_id, pool, bucket, epoch, seq"...)
+	rows, err := m.writer.db.QueryContext(ctx, string(query))
+	if err != nil {
+		return nil, fmt.Errorf("read ledger: %w", err)
+	}
+	return found, scanAll(rows, func() error {
+		found = append(found, row{})
+		return scanLedger(rows, &found[len(found)-1])
+	})
+}
+
+// save writes marks, and dead letters that explain why others do not move.
+func (m *marker) save(ctx context.Context, moved map[stock.Cell]stock.Mark, broken []letter) error {
+	if len(moved) == 0 && len(broken) == 0 {
+		return nil
+	}
+	w := &m.writer
+	fresh, err := w.transaction(ctx, func() ([]letter, error) {
+		if len(moved) > 0 {
+			w.values.begin(insertMarks)
+			for _, c := range slices.SortedFunc(maps.Keys(moved), compareCells) {
+				w.values.open()
+				w.values.cell(c)
+				w.values.mark(moved[c])
+				w.values.shut()
+			}
+			w.values.end(moveMarks)
+			if _, err := w.exec(ctx, "applied_marks"); err != nil {
+				return nil, err
+			}
+		}
+		return w.insertLetters(ctx, broken)
+	})
+	if err != nil {
+		return err
+	}
+	m.meters.marksMoved.Add(len(moved))
+	for i := range fresh {
+		fresh[i].report(m.meters, m.log)
+	}
+	return nil
+}
+
+// query reads the cells of a statement that ends with a condition on cells.
+func (m *marker) query(ctx context.Context, statement string, cells []stock.Cell, rest string) ([]stock.Cell, error) {
+	rows, err := m.writer.db.QueryContext(ctx, string(appendCells([]byte(statement), cells))+rest)
+	return scanCells(rows, err)
+}
+
+func appendCells(dst []byte, cells []stock.Cell) []byte {
+	for i, c := range cells {
+		if i > 0 {
+			dst = append(dst, " OR "...)
+		}
+		dst = fmt.Appendf(dst, "(sku_id = %d AND pool = %d AND bucket = %d)", c.SKU, c.Pool, c.Bucket)
+	}
+	return dst
+}
+
+func scanCells(rows *sql.Rows, err error) (cells []stock.Cell, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	err = scanAll(rows, func() error {
+		var c stock.Cell
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket)
+		cells = append(cells, c)
+		return err //nolint:wrapcheck // the callers do
+	})
+	return cells, err
+}
+
+// scanAll calls scan for each row and closes rows.
+func scanAll(rows *sql.Rows, scan func() error) (err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := scan(); err != nil {
+			return err
+		}
+	}
+	return rows.Err() //nolint:wrapcheck // the callers do
+}

@@ -1,0 +1,82 @@
+package persister
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// meters are the persister's metrics. Labels are words of fixed sets.
+type meters struct {
+	events, duplicates, batches *metrics.Counter
+	batchEvents, seconds        *metrics.Histogram
+	letters                     map[string]*metrics.Counter
+	retries                     map[trouble]*metrics.Counter
+	fetchFailures, offsetGaps   *metrics.Counter
+	offsetResets, generations   *metrics.Counter
+	cleaned, cleanFailures      *metrics.Counter
+	cleanDropped                *metrics.Counter
+	marksMoved                  *metrics.Counter
+
+	newestMS atomic.Int64 // Redis time of the newest event applied
+	progress atomic.Pointer[progress]
+	now      func() time.Time
+}
+
+func newMeters(set *metrics.Set) *meters {
+	m := &meters{
+		events:        set.NewCounter("persister_ledger_rows_total"),
+		duplicates:    set.NewCounter("persister_duplicate_events_total"),
+		batches:       set.NewCounter("persister_batches_total"),
+		batchEvents:   set.NewHistogram("persister_batch_events"),
+		seconds:       set.NewHistogram("persister_transaction_seconds"),
+		letters:       map[string]*metrics.Counter{},
+		retries:       map[trouble]*metrics.Counter{},
+		fetchFailures: set.NewCounter("persister_fetch_failures_total"),
+		offsetGaps:    set.NewCounter("persister_offset_gaps_total"),
+		offsetResets:  set.NewCounter("persister_offset_resets_total"),
+		generations:   set.NewCounter("persister_generations_total"),
+		cleaned:       set.NewCounter("persister_outbox_deleted_total"),
+		cleanFailures: set.NewCounter("persister_outbox_delete_failures_total"),
+		cleanDropped:  set.NewCounter("persister_outbox_delete_dropped_total"),
+		marksMoved:    set.NewCounter("persister_applied_marks_moved_total"),
+		now:           time.Now,
+	}
+	for _, reason := range reasons {
+		m.letters[reason] = set.NewCounter(`persister_dead_letters_total{reason="` + reason + `"}`)
+	}
+	for _, t := range troubles {
+		m.retries[t] = set.NewCounter(`persister_retries_total{reason="` + string(t) + `"}`)
+	}
+	set.NewGauge("persister_unread_messages", func() float64 { return float64(m.unread()) })
+	set.NewGauge("persister_lag_seconds", m.lagSeconds)
+	return m
+}
+
+// applied notes the Redis time of an event that was applied.
+func (m *meters) applied(ms int64) {
+	for {
+		have := m.newestMS.Load()
+		if ms <= have || m.newestMS.CompareAndSwap(have, ms) {
+			return
+		}
+	}
+}
+
+// unread is how many messages of the assigned partitions are not yet applied.
+func (m *meters) unread() int64 {
+	if p := m.progress.Load(); p != nil {
+		return p.unread()
+	}
+	return 0
+}
+
+// lagSeconds is how old the newest applied event is, by this machine's clock; 0 when nothing is unread.
+func (m *meters) lagSeconds() float64 {
+	newest := m.newestMS.Load()
+	if newest == 0 || m.unread() == 0 {
+		return 0
+	}
+	return max(0, m.now().Sub(time.UnixMilli(newest)).Seconds())
+}

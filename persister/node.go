@@ -1,0 +1,243 @@
+// Package persister owns the way from Kafka into MySQL: one transaction per batch for the ledger and what is
+// computed from it, the deletion of outbox entries that MySQL has, and the schema itself. Beside that its
+// processes run what any process of a deployment may: the relay and the sweep of expired reservations. It
+// decides nothing about stock.
+package persister
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/redis/rueidis"
+
+	"sluice/core/config"
+	"sluice/core/outbox"
+	"sluice/core/stock/redisstock"
+	"sluice/core/telemetry"
+)
+
+const (
+	// startTimeout is how long to wait at start for servers that are not up yet.
+	startTimeout = 30 * time.Second
+	startPause   = 250 * time.Millisecond
+)
+
+// Node is a running persister.
+type Node struct {
+	log       *slog.Logger
+	ops       *telemetry.Server
+	publisher *outbox.Publisher
+
+	stopReading, stopServing context.CancelFunc
+	reading, serving         sync.WaitGroup
+	close                    []func() error // in the order of opening
+}
+
+// Start connects and begins to consume; it waits a while for servers that are not up yet, and refuses a MySQL
+// that could forget what it committed. The node runs until Shutdown, not until ctx ends.
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure persister: %w", err)
+	}
+	n := &Node{log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.closeAll())
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	set := metrics.NewSet()
+	db, err := n.openMySQL(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	store, err := n.openRedis(ctx, cfg, set)
+	if err != nil {
+		return nil, err
+	}
+	topic, err := n.openKafka(ctx, cfg, set)
+	if err != nil {
+		return nil, err
+	}
+	checks := []telemetry.Check{
+		{Name: "mysql", Probe: db.PingContext},
+		{Name: "schema", Probe: func(ctx context.Context) error { return CheckSchema(ctx, db) }},
+		{Name: "kafka", Probe: func(ctx context.Context) error { return reach(ctx, topic) }},
+	}
+	if n.ops, err = telemetry.Serve(cfg.Ops.Listen, set, checks, log); err != nil {
+		return nil, err //nolint:wrapcheck // says what it did
+	}
+	n.run(cfg, db, store, topic, set)
+	return n, nil
+}
+
+// openMySQL connects, and vets the server and the schema.
+func (n *Node) openMySQL(ctx context.Context, cfg Config) (*sql.DB, error) {
+	db, err := cfg.MySQL.OpenUnchecked()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what it did
+	}
+	n.close = append(n.close, db.Close)
+	var faults []error
+	err = n.await(ctx, "mysql", func() (err error) {
+		if faults, err = config.DurabilityFaults(ctx, db); err != nil {
+			return err //nolint:wrapcheck // says what it did
+		}
+		return CheckSchema(ctx, db)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(faults) > 0 && !cfg.AllowVolatileMySQL {
+		return nil, fmt.Errorf("refuse mysql (unless --allow-volatile-mysql): %w", errors.Join(faults...))
+	}
+	for _, fault := range faults {
+		n.log.Warn("mysql can lose what it committed", "fault", fault)
+	}
+	return db, nil
+}
+
+func (n *Node) openRedis(ctx context.Context, cfg Config, set *metrics.Set) (*redisstock.Store, error) {
+	var client rueidis.Client
+	err := n.await(ctx, "redis", func() (err error) {
+		client, err = cfg.Redis.Client()
+		return err //nolint:wrapcheck // says what it did
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.close = append(n.close, func() error { client.Close(); return nil })
+	store, err := redisstock.New(client, redisstock.Config{
+		Partitions: cfg.Stock.Partitions, Retention: cfg.Stock.Retention, OutboxEntriesMax: cfg.Stock.OutboxEntriesMax,
+		CallTimeout: cfg.Redis.CallTimeout, ReplicaTimeout: cfg.Redis.ReplicaTimeout, Metrics: set,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open stock: %w", err)
+	}
+	return store, nil
+}
+
+func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (topic *outbox.Topic, err error) {
+	topic = outbox.NewTopic(cfg.Kafka.Brokers, cfg.Kafka.Topic)
+	n.close = append(n.close, func() error { topic.Close(); return nil })
+	err = n.await(ctx, "kafka", func() error { return topic.Create(ctx, cfg.Kafka.Partitions, cfg.Kafka.Replication) })
+	if err != nil {
+		return nil, err
+	}
+	n.publisher, err = outbox.NewPublisher(outbox.PublisherConfig{
+		Brokers: cfg.Kafka.Brokers, Topic: cfg.Kafka.Topic, Partitions: cfg.Kafka.Partitions, Log: n.log,
+	}, set)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says what it did
+	}
+	n.close = append(n.close, func() error {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel() // Shutdown has given it its time before
+		_ = n.publisher.Close(ended)
+		return nil
+	})
+	return topic, nil
+}
+
+// await tries until it works or ctx ends.
+func (n *Node) await(ctx context.Context, what string, try func() error) error {
+	for told := false; ; told = true {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		if !told {
+			n.log.Info("waiting for a server", "server", what, "error", err)
+		}
+		select {
+		case <-time.After(startPause):
+		case <-ctx.Done():
+			return fmt.Errorf("start persister: %w", err)
+		}
+	}
+}
+
+// reach tells whether Kafka answers for the topic's partitions, by asking their leaders.
+func reach(ctx context.Context, topic *outbox.Topic) error {
+	_, err := topic.Ranges(ctx)
+	return err //nolint:wrapcheck // says what it did
+}
+
+// run starts all goroutines. Those that read Kafka end before those that serve them.
+func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbox.Topic, set *metrics.Set) {
+	var reading, serving context.Context
+	reading, n.stopReading = context.WithCancel(context.Background())
+	serving, n.stopServing = context.WithCancel(context.Background())
+
+	meters := newMeters(set)
+	cleaner := newCleaner(store, meters, n.log)
+	marker := newMarker(db, meters, n.log)
+	consumer := &consumer{
+		cfg: cfg, topic: topic, meters: meters, log: n.log,
+		newWorker: func() *applier { return newApplier(db, meters, n.log) },
+		applied: func(b *batch) {
+			cleaner.add(b.entries)
+			for i := range b.events {
+				marker.touch(b.events[i].Cell)
+			}
+		},
+	}
+	relay := outbox.NewRelay(outbox.RelayConfig{
+		Store: store, Publisher: n.publisher, Metrics: set, Log: n.log,
+		Unread: func(ctx context.Context) ([]outbox.Range, error) { return topic.Unread(ctx, cfg.Kafka.Group) },
+	})
+	n.reading.Go(func() { n.logEnd("consumer", consumer.run(reading)) })
+	n.reading.Go(func() { n.logEnd("relay", relay.Run(reading)) })
+	n.serving.Go(func() { cleaner.run(serving) })
+	n.serving.Go(func() { marker.run(serving) })
+}
+
+func (n *Node) logEnd(what string, err error) {
+	if err != nil {
+		n.log.Error("ended", "part", what, "error", err)
+	}
+}
+
+// OpsAddr is the address of the ops port.
+func (n *Node) OpsAddr() string { return n.ops.Addr() }
+
+// Shutdown ends the node: it stops reading, brings what it has read into MySQL, commits the offsets, leaves
+// the group, deletes the outbox entries of what it applied, and publishes what it was about to. At the end
+// of ctx it does not wait for the rest: another persister repeats it, which is harmless.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.ops.Drain()
+	n.stopReading()
+	err := wait(ctx, "reading", &n.reading)
+	n.stopServing()
+	err = errors.Join(err, wait(ctx, "deleting", &n.serving), n.publisher.Close(ctx), n.ops.Shutdown(ctx))
+	return errors.Join(err, n.closeAll())
+}
+
+func wait(ctx context.Context, what string, group *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("shut persister down: still %s: %w", what, ctx.Err())
+	}
+}
+
+func (n *Node) closeAll() error {
+	var failed []error
+	for i := len(n.close) - 1; i >= 0; i-- {
+		failed = append(failed, n.close[i]())
+	}
+	return errors.Join(failed...)
+}

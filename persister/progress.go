@@ -1,0 +1,71 @@
+package persister
+
+import "sync"
+
+// progress is how far one generation of the consumer group has come in each of its Kafka partitions.
+type progress struct {
+	mu         sync.Mutex
+	partitions map[int]*position
+}
+
+type position struct {
+	next      int64 // everything before it is in MySQL; negative: nothing is known yet
+	end       int64 // what Kafka will write next, as of the last fetch
+	committed int64
+}
+
+// newProgress starts from the offsets that the group has committed.
+func newProgress(committed map[int]int64) *progress {
+	p := &progress{partitions: map[int]*position{}}
+	for partition, offset := range committed {
+		p.partitions[partition] = &position{next: offset, committed: offset}
+	}
+	return p
+}
+
+// saw notes where a partition ends.
+func (p *progress) saw(partition int, end int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.partitions[partition].end = end
+}
+
+// applied notes that everything before an offset is in MySQL.
+func (p *progress) applied(partition int, next int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.partitions[partition].next = next
+}
+
+// uncommitted are the offsets that the group should commit. A lower one than before is among them after
+// Kafka lost messages.
+func (p *progress) uncommitted() map[int]int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	offsets := map[int]int64{}
+	for partition, at := range p.partitions {
+		if at.next >= 0 && at.next != at.committed {
+			offsets[partition] = at.next
+		}
+	}
+	return offsets
+}
+
+func (p *progress) committed(offsets map[int]int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for partition, offset := range offsets {
+		p.partitions[partition].committed = offset
+	}
+}
+
+// unread is the number of messages not yet applied.
+func (p *progress) unread() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var sum int64
+	for _, at := range p.partitions {
+		sum += max(0, at.end-max(0, at.next))
+	}
+	return sum
+}

@@ -1,0 +1,85 @@
+package persister
+
+import (
+	"cmp"
+	"slices"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// origin is where an event was read.
+type origin struct {
+	partition int // Kafka's
+	offset    int64
+	entry     string // id of the outbox entry, if the message names it
+}
+
+// row is one event on its way into MySQL.
+type row struct {
+	event.Event
+	shard  int   // the partition that its batch names
+	timeMS int64 // Redis time of its batch
+	from   *origin
+}
+
+// same reports whether two rows are one event that arrived twice. Everything counts, the time too: a
+// script that ran again after Redis lost its effect may differ in nothing else.
+func (r *row) same(s *row) bool { return r.Event == s.Event && r.timeMS == s.timeMS }
+
+// byMark orders rows by cell, then by mark: the order of the ledger's primary key, in which concurrent
+// transactions take their locks.
+func byMark(a, b *row) int {
+	return cmp.Or(compareCells(a.Cell, b.Cell), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Seq, b.Seq))
+}
+
+func compareCells(a, b stock.Cell) int {
+	return cmp.Or(cmp.Compare(a.SKU, b.SKU), cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Bucket, b.Bucket))
+}
+
+// unique sorts rows in place and takes out those that repeat another one, whose key some do with other
+// content: the rivals. Of rivals the first that arrived is kept.
+func unique(rows []*row) (kept, rivals []*row) {
+	slices.SortStableFunc(rows, byMark)
+	kept = rows[:0]
+	for _, r := range rows {
+		switch {
+		case len(kept) == 0 || byMark(kept[len(kept)-1], r) != 0:
+			kept = append(kept, r)
+		case !kept[len(kept)-1].same(r):
+			rivals = append(rivals, r)
+		}
+	}
+	return kept, rivals
+}
+
+// newestOfCells picks each cell's row with the highest mark out of rows that are sorted by mark.
+func newestOfCells(rows []*row) []*row {
+	var newest []*row
+	for i, r := range rows {
+		if i+1 == len(rows) || rows[i+1].Cell != r.Cell {
+			newest = append(newest, r)
+		}
+	}
+	return newest
+}
+
+// newestOfReservations picks each reservation's row with the highest mark out of rows that are sorted by
+// mark. A reservation belongs to one cell. Adjustments are none.
+func newestOfReservations(rows []*row) []*row {
+	at := make(map[stock.ReservationID]int, len(rows))
+	newest := make([]*row, 0, len(rows))
+	for _, r := range rows {
+		if r.Kind.Adjusts() {
+			continue
+		}
+		if i, ok := at[r.Reservation]; ok {
+			newest[i] = r
+			continue
+		}
+		at[r.Reservation] = len(newest)
+		newest = append(newest, r)
+	}
+	slices.SortFunc(newest, func(a, b *row) int { return slices.Compare(a.Reservation[:], b.Reservation[:]) })
+	return newest
+}

@@ -1,0 +1,140 @@
+package persister
+
+import (
+	"encoding/hex"
+	"strconv"
+	"time"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// Statements are built as bytes: numbers and hexadecimal literals only, so nothing needs escaping, and
+// no reflection or driver argument is spent per value.
+
+const (
+	insertLedger = "INSERT INTO ledger (sku_id, pool, bucket, epoch, seq, kind, reservation_id, user_id, quantity, " +
+		"fingerprint, available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms) VALUES "
+	insertLedgerChange = "INSERT INTO ledger (sku_id, pool, bucket, epoch, seq, kind, reservation_id, user_id, quantity, " +
+		"fingerprint, available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason) VALUES "
+	// A row that is there already stays as it is and is not counted as affected. Unlike INSERT IGNORE
+	// this still reports every other error.
+	keepLedger = " ON DUPLICATE KEY UPDATE seq = ledger.seq"
+
+	selectLedger = "SELECT sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, " +
+		"available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason FROM ledger WHERE "
+
+	// Assignments are made from left to right, so the mark comes last: each condition sees the old one.
+	// Where the new mark is higher its epoch is never lower, so the greater epoch is the right one.
+	isNewer = "IF(VALUES(epoch) > epoch OR (VALUES(epoch) = epoch AND VALUES(seq) > seq), "
+
+	insertInventories = "INSERT INTO product_inventories (sku_id, pool, bucket, total_stock, available_stock, " +
+		"reserved_stock, sold_stock, epoch, seq, last_updated) VALUES "
+	moveInventories = " ON DUPLICATE KEY UPDATE " +
+		"total_stock = " + isNewer + "VALUES(total_stock), total_stock), " +
+		"available_stock = " + isNewer + "VALUES(available_stock), available_stock), " +
+		"reserved_stock = " + isNewer + "VALUES(reserved_stock), reserved_stock), " +
+		"sold_stock = " + isNewer + "VALUES(sold_stock), sold_stock), " +
+		"last_updated = " + isNewer + "VALUES(last_updated), last_updated), " +
+		"seq = " + isNewer + "VALUES(seq), seq), " +
+		"epoch = GREATEST(epoch, VALUES(epoch))"
+
+	insertReservations = "INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, " +
+		"deadline_ms, epoch, seq, updated_ms) VALUES "
+	moveReservations = " ON DUPLICATE KEY UPDATE " +
+		"state = " + isNewer + "VALUES(state), state), " +
+		"updated_ms = " + isNewer + "VALUES(updated_ms), updated_ms), " +
+		"seq = " + isNewer + "VALUES(seq), seq), " +
+		"epoch = GREATEST(epoch, VALUES(epoch))"
+)
+
+// values builds rows of literals.
+type values struct{ sql []byte }
+
+func (v *values) begin(statement string) { v.sql = append(v.sql[:0], statement...) }
+
+// open starts a row.
+func (v *values) open() { v.sql = append(v.sql, '(') }
+
+// shut ends a row.
+func (v *values) shut() {
+	v.sql[len(v.sql)-1] = ')' // in place of its last comma
+	v.sql = append(v.sql, ',')
+}
+
+// end ends the list of rows.
+func (v *values) end(rest string) { v.sql = append(v.sql[:len(v.sql)-1], rest...) }
+
+func (v *values) int(n int64)   { v.sql = append(strconv.AppendInt(v.sql, n, 10), ',') }
+func (v *values) uint(n uint64) { v.sql = append(strconv.AppendUint(v.sql, n, 10), ',') }
+
+func (v *values) bytes(b []byte) {
+	v.sql = append(v.sql, "x'"...)
+	v.sql = hex.AppendEncode(v.sql, b)
+	v.sql = append(v.sql, "',"...)
+}
+
+func (v *values) time(ms int64) {
+	v.sql = append(v.sql, '\'')
+	v.sql = time.UnixMilli(ms).UTC().AppendFormat(v.sql, "2006-01-02 15:04:05.000")
+	v.sql = append(v.sql, "',"...)
+}
+
+func (v *values) cell(c stock.Cell) {
+	v.int(c.SKU)
+	v.uint(uint64(c.Pool))
+	v.uint(uint64(c.Bucket))
+}
+
+func (v *values) mark(m stock.Mark) {
+	v.uint(uint64(m.Epoch))
+	v.uint(m.Seq)
+}
+
+func (v *values) ledger(r *row) {
+	v.open()
+	v.cell(r.Cell)
+	v.mark(r.Mark)
+	v.uint(uint64(r.Kind))
+	v.bytes(r.Reservation[:])
+	v.int(r.User)
+	v.int(r.Quantity)
+	v.uint(uint64(r.Fingerprint))
+	v.int(r.Avail)
+	v.int(r.Held)
+	v.int(r.Sold)
+	v.int(r.DeadlineMS)
+	v.int(r.timeMS)
+	if r.Kind.Adjusts() {
+		v.int(r.Change.Delta)
+		v.uint(uint64(r.Change.Fields))
+		v.bytes(event.AppendSettings(nil, r.Change.Settings, 0))
+		v.bytes([]byte(r.Change.Reason))
+	}
+	v.shut()
+}
+
+func (v *values) inventory(r *row) {
+	v.open()
+	v.cell(r.Cell)
+	v.int(r.Total())
+	v.int(r.Avail)
+	v.int(r.Held)
+	v.int(r.Sold)
+	v.mark(r.Mark)
+	v.time(r.timeMS)
+	v.shut()
+}
+
+func (v *values) reservation(r *row) {
+	v.open()
+	v.bytes(r.Reservation[:])
+	v.cell(r.Cell)
+	v.int(r.User)
+	v.int(r.Quantity)
+	v.uint(uint64(r.Kind.State()))
+	v.int(r.DeadlineMS)
+	v.mark(r.Mark)
+	v.int(r.timeMS)
+	v.shut()
+}

@@ -1,0 +1,246 @@
+package persister
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+const (
+	rowsPerStatement = 1000 // keeps statements far below any max_allowed_packet
+	settingsBytes    = 20   // what event.AppendSettings appends
+)
+
+// written is what one transaction did.
+type written struct {
+	events  int      // rows that were new to the ledger
+	letters []letter // dead letters that were new
+}
+
+// writer writes into MySQL, one transaction at a time.
+type writer struct {
+	db     *sql.DB
+	tx     *sql.Tx
+	values values // of the statement being built; its memory is used again
+}
+
+// write applies rows and dead letters in one transaction. It may be repeated, and rows may come in any
+// order and any number of times: the ledger takes each key once, and projections only move to higher
+// marks. A row whose key is taken by another event becomes a dead letter and touches nothing else.
+//
+// After an error the transaction was rolled back, or its outcome is unknown.
+func (w *writer) write(ctx context.Context, rows []*row, letters []letter) (done written, err error) {
+	rows, rivals := unique(slices.Clone(rows))
+	done.letters, err = w.transaction(ctx, func() ([]letter, error) {
+		inserted, forks, err := w.insertLedger(ctx, rows)
+		if err != nil {
+			return nil, err
+		}
+		if forks, err = w.findForks(ctx, rivals, forks); err != nil {
+			return nil, err
+		}
+		all := slices.Clone(letters)
+		for _, fork := range forks {
+			all = append(all, forkLetter(fork))
+		}
+		rows := slices.DeleteFunc(rows, func(r *row) bool { return slices.Contains(forks, r) })
+		if err = w.insertProjections(ctx, rows); err != nil {
+			return nil, err
+		}
+		done.events = inserted
+		return w.insertLetters(ctx, all)
+	})
+	return done, err
+}
+
+// transaction runs do in a transaction and commits it. It returns what do returns: dead letters that are
+// new, to be reported once they are there for certain.
+func (w *writer) transaction(ctx context.Context, do func() ([]letter, error)) (fresh []letter, err error) {
+	if w.tx, err = w.db.BeginTx(ctx, nil); err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	if fresh, err = do(); err != nil {
+		// After a lock timeout only the statement is undone, so this must be said. If it fails the
+		// connection is gone, and the transaction with it.
+		_ = w.tx.Rollback()
+		return nil, err
+	}
+	if err = w.tx.Commit(); err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	return fresh, nil
+}
+
+// exec runs the statement that was built.
+func (w *writer) exec(ctx context.Context, what string) (affected int64, err error) {
+	result, err := w.tx.ExecContext(ctx, string(w.values.sql))
+	if err == nil {
+		affected, err = result.RowsAffected()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("write %s: %w", what, err)
+	}
+	return affected, nil
+}
+
+// insertLedger inserts the rows that are new, and tells how many were and which rows found another event
+// in their place.
+func (w *writer) insertLedger(ctx context.Context, rows []*row) (inserted int, forks []*row, err error) {
+	plain, changes := make([]*row, 0, len(rows)), []*row(nil)
+	for _, r := range rows {
+		if r.Kind.Adjusts() {
+			changes = append(changes, r)
+		} else {
+			plain = append(plain, r)
+		}
+	}
+	for _, part := range []struct {
+		statement string
+		rows      []*row
+	}{{insertLedger, plain}, {insertLedgerChange, changes}} {
+		for chunk := range slices.Chunk(part.rows, rowsPerStatement) {
+			n, err := w.insertChunk(ctx, part.statement, chunk)
+			if err != nil {
+				return 0, nil, err
+			}
+			inserted += n
+			if n == len(chunk) {
+				continue // the normal case: nothing was there before
+			}
+			if forks, err = w.findForks(ctx, chunk, forks); err != nil {
+				return 0, nil, err
+			}
+		}
+	}
+	return inserted, forks, nil
+}
+
+func (w *writer) insertChunk(ctx context.Context, statement string, chunk []*row) (inserted int, err error) {
+	w.values.begin(statement)
+	for _, r := range chunk {
+		w.values.ledger(r)
+	}
+	w.values.end(keepLedger)
+	affected, err := w.exec(ctx, "ledger")
+	return int(affected), err
+}
+
+// findForks compares sorted rows with what the ledger has under their keys, and appends those that
+// differ.
+func (w *writer) findForks(ctx context.Context, rows, forks []*row) ([]*row, error) {
+	for chunk := range slices.Chunk(rows, rowsPerStatement) {
+		w.values.sql = appendLedgerKeys(append(w.values.sql[:0], selectLedger...), chunk)
+		have, err := w.tx.QueryContext(ctx, string(w.values.sql))
+		if err != nil {
+			return nil, fmt.Errorf("read ledger: %w", err)
+		}
+		if forks, err = appendForks(forks, chunk, have); err != nil {
+			return nil, err
+		}
+	}
+	return forks, nil
+}
+
+func appendForks(forks, rows []*row, have *sql.Rows) (_ []*row, err error) {
+	defer func() { err = errors.Join(err, have.Close()) }()
+	var found row
+	for have.Next() {
+		if err := scanLedger(have, &found); err != nil {
+			return nil, err
+		}
+		for ; len(rows) > 0 && byMark(rows[0], &found) <= 0; rows = rows[1:] {
+			if byMark(rows[0], &found) == 0 && !rows[0].same(&found) {
+				forks = append(forks, rows[0])
+			}
+		}
+	}
+	if err := have.Err(); err != nil {
+		return nil, fmt.Errorf("read ledger: %w", err)
+	}
+	return forks, nil
+}
+
+// appendLedgerKeys appends a condition for the keys of sorted rows, one range for each run of them.
+func appendLedgerKeys(dst []byte, rows []*row) []byte {
+	for first := 0; first < len(rows); {
+		last := first
+		for last+1 < len(rows) && rows[last+1].Cell == rows[first].Cell && rows[last+1].Epoch == rows[first].Epoch &&
+			rows[last+1].Seq == rows[last].Seq+1 {
+			last++
+		}
+		if first > 0 {
+			dst = append(dst, " OR "...)
+		}
+		c := rows[first].Cell
+		dst = fmt.Appendf(dst, "(sku_id = %d AND pool = %d AND bucket = %d AND epoch = %d AND seq BETWEEN %d AND %d)",
+			c.SKU, c.Pool, c.Bucket, rows[first].Epoch, rows[first].Seq, rows[last].Seq)
+		first = last + 1
+	}
+	return append(dst, " ORDER BY sku_id, pool, bucket, epoch, seq"...)
+}
+
+func scanLedger(from *sql.Rows, r *row) error {
+	*r = row{}
+	var reservation, settings, reason sql.RawBytes
+	var delta, fields sql.NullInt64
+	err := from.Scan(&r.Cell.SKU, &r.Cell.Pool, &r.Cell.Bucket, &r.Epoch, &r.Seq, &r.Kind, &reservation, &r.User, &r.Quantity,
+		&r.Fingerprint, &r.Avail, &r.Held, &r.Sold, &r.DeadlineMS, &r.timeMS, &delta, &fields, &settings, &reason)
+	if err != nil {
+		return fmt.Errorf("read ledger: %w", err)
+	}
+	if len(reservation) != stock.ReservationBytes || settings != nil && len(settings) != settingsBytes {
+		return fmt.Errorf("read ledger: malformed row of %v at %v", r.Cell, r.Mark)
+	}
+	r.Reservation = stock.ReservationID(reservation)
+	if delta.Valid {
+		r.Change.Delta, r.Change.Fields, r.Change.Reason = delta.Int64, stock.Fields(fields.Int64), string(reason)
+		r.Change.Settings, _ = event.SettingsFrom(settings)
+	}
+	return nil
+}
+
+func (w *writer) insertProjections(ctx context.Context, rows []*row) error {
+	for chunk := range slices.Chunk(newestOfCells(rows), rowsPerStatement) {
+		w.values.begin(insertInventories)
+		for _, r := range chunk {
+			w.values.inventory(r)
+		}
+		w.values.end(moveInventories)
+		if _, err := w.exec(ctx, "product_inventories"); err != nil {
+			return err
+		}
+	}
+	for chunk := range slices.Chunk(newestOfReservations(rows), rowsPerStatement) {
+		w.values.begin(insertReservations)
+		for _, r := range chunk {
+			w.values.reservation(r)
+		}
+		w.values.end(moveReservations)
+		if _, err := w.exec(ctx, "reservations"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insertLetters inserts dead letters one by one: they are rare. It returns those that are new.
+func (w *writer) insertLetters(ctx context.Context, letters []letter) ([]letter, error) {
+	var fresh []letter
+	for i := range letters {
+		result, err := w.tx.ExecContext(ctx, insertLetter, letters[i].values()...)
+		if err != nil {
+			return nil, fmt.Errorf("write dead letter: %w", err)
+		}
+		if n, err := result.RowsAffected(); err != nil {
+			return nil, fmt.Errorf("write dead letter: %w", err)
+		} else if n > 0 {
+			fresh = append(fresh, letters[i])
+		}
+	}
+	return fresh, nil
+}
