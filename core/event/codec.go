@@ -106,9 +106,9 @@ func NewDecoder(data []byte) (Decoder, error) {
 		return Decoder{}, fmt.Errorf("%w: head cut off after %d bytes", ErrMalformed, len(data))
 	}
 	d := Decoder{
-		Partition: int(uintAt(data, 1, 2)),
-		TimeMS:    int64(uintAt(data, 3, 6)),
-		Count:     int(uintAt(data, 9, 2)),
+		Partition: int(binary.BigEndian.Uint16(data[1:])),
+		TimeMS:    int64(uintBefore(data, 9, 6)),
+		Count:     int(binary.BigEndian.Uint16(data[9:])),
 		rest:      data[headerBytes:],
 	}
 	if d.Count == 0 || d.Count > EventsMax {
@@ -134,15 +134,15 @@ func (d *Decoder) Next(e *Event) error {
 	*e = Event{
 		Kind:        kind,
 		Reservation: stock.ReservationID(b[1:17]),
-		User:        int64(uintAt(b, 17, 8)),
-		Quantity:    int64(uintAt(b, 25, 3)),
-		Fingerprint: uint32(uintAt(b, 28, 4)),
+		User:        int64(binary.BigEndian.Uint64(b[17:])),
+		Quantity:    int64(uintBefore(b, 28, 3)),
+		Fingerprint: binary.BigEndian.Uint32(b[28:]),
 		Cell:        stock.CellFrom(b[32:]),
-		Mark:        stock.Mark{Epoch: uint32(uintAt(b, 46, 4)), Seq: uintAt(b, 50, 6)},
-		Avail:       int64(uintAt(b, 56, 5)),
-		Held:        int64(uintAt(b, 61, 5)),
-		Sold:        int64(uintAt(b, 66, 5)),
-		DeadlineMS:  int64(uintAt(b, 71, 6)),
+		Mark:        stock.Mark{Epoch: binary.BigEndian.Uint32(b[46:]), Seq: uintBefore(b, 56, 6)},
+		Avail:       int64(uintBefore(b, 61, 5)),
+		Held:        int64(uintBefore(b, 66, 5)),
+		Sold:        int64(uintBefore(b, 71, 5)),
+		DeadlineMS:  int64(uintBefore(b, 77, 6)),
 	}
 	if e.User < 0 || e.Cell.SKU <= 0 || e.Epoch == 0 || e.Seq == 0 {
 		return fmt.Errorf("%w: event %d of %d: user, SKU, epoch or seq out of range", ErrMalformed, d.read, d.Count)
@@ -159,11 +159,14 @@ func (d *Decoder) nextChange(c *Change) error {
 	if len(b) < changeBytes {
 		return fmt.Errorf("%w: change of event %d of %d cut off", ErrMalformed, d.read, d.Count)
 	}
-	length := int(uintAt(b, 0, 2))
+	length := int(binary.BigEndian.Uint16(b))
 	if length < changeBytes-2 || length > changeBytes-2+stock.ReasonMax || len(b) < 2+length {
 		return fmt.Errorf("%w: change of event %d of %d has length %d", ErrMalformed, d.read, d.Count, length)
 	}
-	c.Delta = int64(uintAt(b, 2, 8))
+	if unknown := b[changeBytes-1] &^ flagsOfEvents; unknown != 0 {
+		return fmt.Errorf("%w: change of event %d of %d has the unknown flags %#x", ErrMalformed, d.read, d.Count, unknown)
+	}
+	c.Delta = int64(binary.BigEndian.Uint64(b[2:]))
 	c.Fields = stock.Fields(b[10])
 	c.Settings, _ = SettingsFrom(b[11:])
 	c.Reason = string(b[changeBytes : 2+length])
@@ -192,6 +195,9 @@ const (
 	flagFrozen         = 1
 	flagShopperDeducts = 8
 	ackShift           = 4
+
+	// flagsOfEvents are the flags that an event can have: nothing happens to a cell that is shut.
+	flagsOfEvents = flagFrozen | flagShopperDeducts | 3<<ackShift
 )
 
 // AppendSettings appends the 20 bytes of a cell's settings and flags: limit (3), hold in ms (4), opens
@@ -215,10 +221,10 @@ func AppendSettings(dst []byte, s stock.Settings, shut Shut) []byte {
 func SettingsFrom(b []byte) (stock.Settings, Shut) {
 	flags := b[settingsBytes-1]
 	return stock.Settings{
-		Limit:          int64(uintAt(b, 0, 3)),
-		Hold:           time.Duration(uintAt(b, 3, 4)) * time.Millisecond,
-		OpensAtMS:      int64(uintAt(b, 7, 6)),
-		ClosesAtMS:     int64(uintAt(b, 13, 6)),
+		Limit:          int64(binary.BigEndian.Uint32(b) >> 8),
+		Hold:           time.Duration(binary.BigEndian.Uint32(b[3:])) * time.Millisecond,
+		OpensAtMS:      int64(uintBefore(b, 13, 6)),
+		ClosesAtMS:     int64(uintBefore(b, 19, 6)),
 		Ack:            stock.Ack(flags >> ackShift & 3),
 		ShopperDeducts: flags&flagShopperDeducts != 0,
 		Frozen:         flags&flagFrozen != 0,
@@ -228,22 +234,16 @@ func SettingsFrom(b []byte) (stock.Settings, Shut) {
 // appendUint appends the low bytes of v, big-endian. A value that does not fit is a bug: cut off
 // silently it would be a wrong event.
 func appendUint(dst []byte, v uint64, bytes int) []byte {
-	if bytes < 8 && v>>(8*bytes) != 0 {
+	if v>>(8*bytes) != 0 {
 		panic(fmt.Sprintf("event: %d does not fit into %d bytes", v, bytes))
 	}
-	for shift := 8 * (bytes - 1); shift >= 0; shift -= 8 {
-		dst = append(dst, byte(v>>shift))
-	}
-	return dst
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], v)
+	return append(dst, b[8-bytes:]...)
 }
 
-func uintAt(b []byte, at, bytes int) uint64 {
-	if bytes == 8 {
-		return binary.BigEndian.Uint64(b[at:])
-	}
-	var v uint64
-	for _, c := range b[at : at+bytes] {
-		v = v<<8 | uint64(c)
-	}
-	return v
+// uintBefore reads the number of so many bytes, at most 8, that ends before b[end], which is at least
+// 8: one load of 8 bytes and a mask are faster than a loop.
+func uintBefore(b []byte, end, bytes int) uint64 {
+	return binary.BigEndian.Uint64(b[end-8:end]) & (1<<(8*bytes) - 1)
 }
