@@ -30,7 +30,7 @@ func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
 	defer cancel()
 	info, err := s.client.Do(ctx, s.client.B().XinfoStream().Key(s.shards[partition].outbox).Build()).AsMap()
 	if err != nil {
-		if redisErr, ok := rueidis.IsRedisErr(err); ok && strings.HasPrefix(redisErr.Error(), "ERR no such key") {
+		if redisErr, ok := rueidis.IsRedisErr(err); ok && strings.HasSuffix(redisErr.Error(), "no such key") {
 			return "0-0", nil
 		}
 		return "", wrap("read end of outbox", err)
