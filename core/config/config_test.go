@@ -20,7 +20,7 @@ func groups() (config.Redis, config.MySQL, config.Kafka, config.Stock, config.Op
 	return config.Redis{Addrs: []string{"localhost:6379"}, CallTimeout: time.Second, ReplicaTimeout: time.Second},
 		config.MySQL{DSN: "root:x@tcp(localhost:3306)/sluice", ConnsMax: 8, Timeout: time.Second},
 		config.Kafka{Brokers: []string{"localhost:9092"}, Topic: "t", Group: "g", Partitions: 8, Replication: 1},
-		config.Stock{Partitions: 64, Deployment: "d", Retention: time.Hour, OutboxEntriesMax: 1000, Ack: "log"},
+		config.Stock{Agreed: config.Agreed{Partitions: 64, Deployment: "d", Retention: time.Hour}, OutboxEntriesMax: 1000, Ack: "log"},
 		config.Ops{Listen: "127.0.0.1:0"},
 		config.Log{Level: "info", Format: "json"}
 }
@@ -45,7 +45,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		{&config.Redis{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
 		{config.MySQL{}, []string{"mysql-dsn: missing", "SLUICE_MYSQL_DSN", "mysql-conns-max: 0: want 1 to 1000", "mysql-timeout: 0s"}},
 		{config.Kafka{Brokers: []string{"a:"}}, []string{`kafka-brokers: "a:"`, `kafka-topic: ""`, "kafka-group", "kafka-partitions: 0", "kafka-replication: 0"}},
-		{config.Stock{Deployment: "a b", Ack: "never"}, []string{"partitions: 0: want 1 to 4096", `deployment: "a b"`, "retention: 0s", "outbox-entries-max: 0", `ack: "never": want redis, replica, log`}},
+		{config.Stock{Agreed: config.Agreed{Deployment: "a b"}, Ack: "never"}, []string{"partitions: 0: want 1 to 4096", `deployment: "a b"`, "retention: 0s", "outbox-entries-max: 0", `ack: "never": want redis, replica, log`}},
 		{config.Ops{Listen: "80"}, []string{`ops-listen: "80"`}},
 		{config.Log{Level: "loud", Format: "xml"}, []string{`log-level: "loud"`, `log-format: "xml"`}},
 	} {
@@ -63,11 +63,14 @@ func TestValidateNamesEveryFault(t *testing.T) {
 func TestTagsFollowTheRule(t *testing.T) {
 	t.Parallel()
 	redis, mysql, kafka, stock, ops, log := groups()
-	for _, group := range []any{redis, mysql, kafka, stock, ops, log} {
+	for _, group := range []any{redis, mysql, kafka, stock.Agreed, stock, ops, log} {
 		typ := reflect.TypeOf(group)
 		for i := range typ.NumField() {
 			field := typ.Field(i)
 			at := typ.Name() + "." + field.Name
+			if field.Anonymous {
+				continue
+			}
 			if field.Type == reflect.TypeFor[config.Secret]() {
 				if field.Tag.Get("kong") != "-" || !strings.HasPrefix(field.Tag.Get("env"), "SLUICE_") || field.Tag.Get("help") == "" {
 					t.Errorf("%s: tags of a secret: %s", at, field.Tag)

@@ -1,0 +1,100 @@
+// Package command is what an operator does from a shell: look at stock, change it, run sales, make
+// tokens, check a deployment. It is a thin shell over core, and holds no rules of its own.
+package command
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// Console is how a command talks to its user: results on Out, everything else on Err.
+type Console struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+
+	// ErrIsTerminal and InIsTerminal tell whether somebody looks and can answer.
+	ErrIsTerminal, InIsTerminal bool
+	// Color is whether Out may be coloured.
+	Color bool
+}
+
+// NewConsole is the process' own console. It is coloured on a terminal, unless the environment says
+// NO_COLOR or TERM=dumb.
+func NewConsole(in, out, errs *os.File, lookup func(string) (string, bool)) *Console {
+	noColor, _ := lookup("NO_COLOR")
+	term, _ := lookup("TERM")
+	return &Console{
+		In: in, Out: out, Err: errs,
+		ErrIsTerminal: isTerminal(errs),
+		InIsTerminal:  isTerminal(in),
+		Color:         isTerminal(out) && noColor == "" && term != "dumb",
+	}
+}
+
+func isTerminal(file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Printf writes a result. That a result cannot be written is found out when the command ends.
+func (c *Console) Printf(format string, values ...any) {
+	_, _ = fmt.Fprintf(c.Out, format, values...)
+}
+
+// Notef writes a line that is no result.
+func (c *Console) Notef(format string, values ...any) {
+	_, _ = fmt.Fprintf(c.Err, format+"\n", values...)
+}
+
+// JSON writes a result as indented JSON.
+func (c *Console) JSON(value any) error {
+	encoder := json.NewEncoder(c.Out)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(value); err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	return nil
+}
+
+// Color codes of the terminal.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+func (c *Console) paint(code, text string) string {
+	if !c.Color {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// Confirm asks for the answer to be typed. Where nobody can be asked, it is an error that names --yes.
+func (c *Console) Confirm(question, answer string) error {
+	if !c.InIsTerminal || !c.ErrIsTerminal {
+		return usage(errors.New("nobody is there to confirm: repeat with --yes, or look first with --dry-run"))
+	}
+	_, _ = fmt.Fprintf(c.Err, "%s\nType %s to go on: ", question, answer)
+	line, err := bufio.NewReader(io.LimitReader(c.In, 256)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	if strings.TrimSpace(line) != answer {
+		return errors.New("not confirmed: nothing was changed")
+	}
+	return nil
+}
+
+// Output is how a command shows its result.
+type Output struct {
+	Format string `name:"output" short:"o" enum:"table,json" default:"table" placeholder:"FORMAT" help:"Show the result as a table, or as json."`
+}
+
+func (o Output) json() bool { return o.Format == "json" }

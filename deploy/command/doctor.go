@@ -1,0 +1,135 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/core/auth"
+)
+
+// doctorTimeout bounds each part of an examination.
+const doctorTimeout = 20 * time.Second
+
+// Doctor examines a deployment.
+type Doctor struct {
+	Writer `embed:""`
+	Output `embed:""`
+
+	Key TokenKey `embed:""`
+}
+
+// Help is called by kong.
+func (Doctor) Help() string {
+	return `Looks at Redis, MySQL, Kafka and the token keys, and changes nothing. Each line is ok, warn or fail, and says what to
+do. The exit code is 1 if anything fails.
+
+Examples:
+  sluice doctor
+  sluice doctor -o json`
+}
+
+// BeforeApply is called by kong, before that of Writer, which then finds its addresses given.
+func (d *Doctor) BeforeApply(k *kong.Context, c *Console) error {
+	return d.Dev.fill(k, c, d.MySQL.DSN != "", func(stack *devStack) {
+		d.use(stack)
+		d.Key.File = stack.TokenKeyFile
+	})
+}
+
+// The results of a check.
+const (
+	checkOK   = "ok"
+	checkWarn = "warn" // it works, and may not for long, or not for everything
+	checkFail = "fail"
+)
+
+type finding struct {
+	Status string `json:"status"`
+	About  string `json:"about"`
+	Found  string `json:"found"`
+	Do     string `json:"do,omitempty"`
+}
+
+// examination collects findings.
+type examination struct {
+	Status string    `json:"status"` // the worst one
+	Checks []finding `json:"checks"`
+}
+
+func (e *examination) ok(about, format string, values ...any) {
+	e.Checks = append(e.Checks, finding{checkOK, about, fmt.Sprintf(format, values...), ""})
+}
+
+func (e *examination) warn(about, found, do string) {
+	e.Checks = append(e.Checks, finding{checkWarn, about, found, do})
+	if e.Status == checkOK {
+		e.Status = checkWarn
+	}
+}
+
+func (e *examination) fail(about, found, do string) {
+	e.Checks = append(e.Checks, finding{checkFail, about, found, do})
+	e.Status = checkFail
+}
+
+// Run is called by kong.
+func (d *Doctor) Run(ctx context.Context, c *Console) error {
+	e := &examination{Status: checkOK, Checks: []finding{}}
+	for _, part := range []func(context.Context, *examination){d.redis, d.mysql, d.kafka, d.history, d.tokens} {
+		bounded, cancel := context.WithTimeout(ctx, doctorTimeout)
+		part(bounded, e)
+		cancel()
+	}
+	if d.json() {
+		if err := c.JSON(e); err != nil {
+			return err
+		}
+	} else {
+		e.print(c)
+	}
+	if e.Status == checkFail {
+		return errors.New("the deployment is not in order")
+	}
+	return nil
+}
+
+func (e *examination) print(c *Console) {
+	colors := map[string]string{checkOK: green, checkWarn: yellow, checkFail: red}
+	for _, f := range e.Checks {
+		c.Printf("%s %s: %s\n", c.paint(colors[f.Status], fmt.Sprintf("%-4s", f.Status)), f.About, f.Found)
+		if f.Do != "" {
+			c.Printf("     -> %s\n", f.Do)
+		}
+	}
+}
+
+// tokens looks at the file of token keys.
+func (d *Doctor) tokens(_ context.Context, e *examination) {
+	const about = "token keys"
+	if d.Key.File == "" {
+		e.warn(about, "no file given", "set --token-key-file, as the edges have it")
+		return
+	}
+	info, err := os.Stat(d.Key.File)
+	if err != nil {
+		e.fail(about, err.Error(), "make the file readable for whoever runs sluice, and for nobody else")
+		return
+	}
+	if _, err := auth.ReadKeys(d.Key.File); err != nil {
+		e.fail(about, err.Error(), "write a key file as docs/configuration.md describes it")
+		return
+	}
+	switch mode := info.Mode().Perm(); {
+	case mode&0o007 != 0:
+		e.fail(about, fmt.Sprintf("%s is open to everybody (%v)", d.Key.File, mode), "chmod 600 "+d.Key.File+", and replace the keys: they may be known")
+	case mode&0o070 != 0:
+		e.warn(about, fmt.Sprintf("%s is open to its group (%v)", d.Key.File, mode), "chmod 600 "+d.Key.File)
+	default:
+		e.ok(about, "%s is readable by its owner only", d.Key.File)
+	}
+}

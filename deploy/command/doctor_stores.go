@@ -1,0 +1,177 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/config"
+	"sluice/core/evidence"
+	"sluice/core/stock/redisstock"
+	"sluice/persister"
+)
+
+const (
+	clockSkewMax = 500 * time.Millisecond
+	outboxAgeMax = time.Minute
+)
+
+// redis looks at the servers themselves.
+func (d *Doctor) redis(ctx context.Context, e *examination) {
+	client, err := d.Redis.Client()
+	if err != nil {
+		e.fail("Redis", err.Error(), "start Redis, or correct --redis-addr and its password")
+		return
+	}
+	defer client.Close()
+	for addr, node := range client.Nodes() {
+		redisNode(ctx, e, "Redis "+addr, node)
+	}
+	store, err := d.store(client)
+	if err != nil {
+		e.fail("Redis", err.Error(), "correct the settings")
+		return
+	}
+	switch shut, err := store.Shut(ctx); {
+	case err != nil:
+		e.fail("scripts", err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
+	case shut:
+		e.warn("scripts", "not loaded: Redis is shut, and nothing is sold", "start an edge or a persister, or change stock: each opens Redis after vetting it")
+	default:
+		e.ok("scripts", "loaded: Redis is open")
+	}
+	redisOutbox(ctx, e, store)
+}
+
+func redisNode(ctx context.Context, e *examination, about string, node rueidis.Client) {
+	settings, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendfsync", "maxmemory").Build()).AsStrMap()
+	if err != nil {
+		e.fail(about, err.Error(), "let the user run CONFIG GET, and see whether the server answers")
+		return
+	}
+	switch fsync := settings["appendfsync"]; fsync {
+	case "always":
+		e.ok(about, "appendfsync always: a crash loses nothing")
+	case "everysec":
+		e.ok(about, "appendfsync everysec: a crash can lose the last second, which is noticed and fenced; acknowledge level log survives it")
+	default:
+		e.fail(about, "appendfsync "+fsync+": a crash loses whatever the system has not written yet", "set appendfsync everysec or always")
+	}
+	if settings["maxmemory"] == "0" {
+		e.warn(about, "maxmemory is not set: the system may kill Redis when memory is full", "set maxmemory below what the machine has")
+	}
+	before := time.Now()
+	parts, err := node.Do(ctx, node.B().Time().Build()).AsIntSlice()
+	took := time.Since(before)
+	if err != nil || len(parts) != 2 {
+		e.fail(about, fmt.Sprintf("TIME: %v", err), "see whether the server answers")
+		return
+	}
+	skew := time.Unix(parts[0], parts[1]*1000).Sub(before.Add(took / 2))
+	if skew.Abs() > clockSkewMax {
+		e.warn(about, fmt.Sprintf("its clock differs from this machine's by %v", skew.Round(time.Millisecond)), "let both follow one time server: sale windows follow Redis, tokens the edges")
+		return
+	}
+	e.ok(about, "its clock agrees with this machine's to %v", clockSkewMax)
+}
+
+func redisOutbox(ctx context.Context, e *examination, store *redisstock.Store) {
+	stats, err := store.OutboxStats(ctx)
+	if err != nil {
+		e.fail("outbox", err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
+		return
+	}
+	var entries, oldest int64
+	for _, s := range stats {
+		entries += s.Entries
+		if s.OldestMS != 0 && (oldest == 0 || s.OldestMS < oldest) {
+			oldest = s.OldestMS
+		}
+	}
+	age := time.Since(time.UnixMilli(oldest)).Round(time.Second)
+	if entries > 0 && age > outboxAgeMax {
+		e.warn("outbox", fmt.Sprintf("%s entries wait for MySQL, the oldest for %v", number(entries), age), "see whether persisters run and keep up")
+		return
+	}
+	e.ok("outbox", "%s entries wait for MySQL", number(entries))
+}
+
+// mysql looks at the database.
+func (d *Doctor) mysql(ctx context.Context, e *examination) {
+	db, err := d.MySQL.OpenUnchecked()
+	if err != nil {
+		e.fail("MySQL", err.Error(), "correct SLUICE_MYSQL_DSN")
+		return
+	}
+	defer db.Close()
+	var version string
+	if err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		e.fail("MySQL", err.Error(), "start MySQL, or correct SLUICE_MYSQL_DSN")
+		return
+	}
+	e.ok("MySQL", "version %s answers", version)
+	faults, err := config.DurabilityFaults(ctx, db)
+	if err != nil {
+		faults = append(faults, err)
+	}
+	for _, fault := range faults {
+		e.fail("MySQL durability", fault.Error(), "change it in the server's configuration")
+	}
+	if len(faults) == 0 {
+		e.ok("MySQL durability", "a commit survives a crash")
+	}
+	if err := persister.CheckSchema(ctx, db); err != nil {
+		e.fail("MySQL schema", err.Error(), "run sluice migrate")
+		return
+	}
+	e.ok("MySQL schema", "version %d or newer", persister.SchemaVersion())
+	var letters int64
+	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM dead_letters WHERE resolved_at IS NULL").Scan(&letters); err != nil {
+		e.fail("dead letters", err.Error(), "see whether the user may read the tables")
+	} else if letters > 0 {
+		e.warn("dead letters", number(letters)+" events could not be applied", "read dead_letters: each has its reason, and holds up its own cell only")
+	} else {
+		e.ok("dead letters", "none")
+	}
+}
+
+// history compares Redis with all that is known, as opening it would.
+func (d *Doctor) history(ctx context.Context, e *examination) {
+	const about = "Redis vetting"
+	for _, check := range e.Checks {
+		if check.Status == checkFail && check.About != "MySQL durability" {
+			e.warn(about, "not done, because something above fails", "repair that first")
+			return
+		}
+	}
+	o, err := d.Stores.open(ctx)
+	if err != nil {
+		e.fail(about, err.Error(), "repair that first")
+		return
+	}
+	defer o.client.Close()
+	defer o.db.Close()
+	report, causes, err := redisstock.Inspect(ctx, o.client, redisstock.OpenConfig{
+		Partitions: d.Stock.Partitions,
+		Deployment: d.Stock.Deployment,
+		Evidence:   evidence.New(o.db, evidence.KafkaTail{Brokers: d.Kafka.Brokers, Topic: d.Kafka.Topic, Group: d.Kafka.Group}),
+		Log:        slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		e.fail(about, err.Error(), "see whether all servers answer")
+		return
+	}
+	for _, cause := range causes {
+		e.fail(about, cause, "Redis must not be opened like this")
+	}
+	switch {
+	case len(causes) > 0:
+	case report.New:
+		e.ok(about, "Redis is empty: a new deployment")
+	default:
+		e.ok(about, "Redis is deployment %q with %d partitions, and behind in none of %s marks", d.Stock.Deployment, d.Stock.Partitions, number(report.Marks))
+	}
+}

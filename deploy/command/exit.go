@@ -1,0 +1,51 @@
+package command
+
+import (
+	"context"
+	"errors"
+
+	"sluice/core/stock"
+)
+
+// Exit codes. They are part of the command line's contract.
+const (
+	ExitDone        = 0
+	ExitFailed      = 1   // it could not be done, or only in part; for doctor, a check failed
+	ExitUsage       = 2   // the command line or a setting is wrong; nothing was done
+	ExitNotFound    = 3   // what was to be shown or changed does not exist
+	ExitRefused     = 4   // the stock's rules forbid it; nothing was changed
+	ExitUnknown     = 5   // it may or may not have been done: repeat the command as its message says
+	ExitInterrupted = 130 // by a signal
+)
+
+// codedError is an error with an exit code of its own.
+type codedError struct {
+	error
+	code int
+}
+
+// Unwrap gives the error itself.
+func (e codedError) Unwrap() error { return e.error }
+
+// ExitCode implements kong.ExitCoder.
+func (e codedError) ExitCode() int { return e.code }
+
+func usage(err error) error    { return codedError{err, ExitUsage} }
+func notFound(err error) error { return codedError{err, ExitNotFound} }
+func refused(err error) error  { return codedError{err, ExitRefused} }
+
+// ExitCode is the exit code of what a command returned.
+func ExitCode(err error) int {
+	var coded interface{ ExitCode() int }
+	switch {
+	case err == nil:
+		return ExitDone
+	case errors.As(err, &coded):
+		return coded.ExitCode()
+	case errors.Is(err, stock.ErrUnknown):
+		return ExitUnknown
+	case errors.Is(err, context.Canceled):
+		return ExitInterrupted
+	}
+	return ExitFailed
+}

@@ -1,0 +1,193 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"sluice/core/stock"
+	"sluice/deploy/command/stockfile"
+)
+
+const (
+	// batchLines are decided in one call of the store. Over the usual 64 partitions that is half a
+	// vector each, and a call takes a few hundredths of a second.
+	batchLines = 4096
+	// batchesAhead are read while a call is under way.
+	batchesAhead = 2
+	loadTries    = 6
+	loadPause    = 200 * time.Millisecond // before the second try; doubled for each one after
+)
+
+// loading is one run of stock load.
+type loading struct {
+	store    stock.Store
+	reopen   func(context.Context) error // for a server that restarted meanwhile
+	progress *progress
+	fault    func(error) // tells of one line
+	dryRun   bool
+
+	result loaded
+}
+
+// batch is some lines of the file, in their order.
+type batch struct {
+	lines    []stockfile.Line
+	requests []stock.Request // of the lines
+	faults   []error         // of other lines
+	err      error           // that ends the reading
+}
+
+// run loads all lines, and tells what it did also if it comes to an error.
+func (l *loading) run(ctx context.Context, lines *stockfile.Reader) (*loaded, error) {
+	l.progress.begin()
+	batches := make(chan batch, batchesAhead)
+	reading, stop := context.WithCancel(ctx)
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		defer close(batches)
+		for more := true; more; {
+			var b batch
+			b, more = readBatch(lines, l.store.Partitions())
+			select {
+			case batches <- b:
+			case <-reading.Done():
+				return
+			}
+		}
+	})
+	defer reader.Wait()
+	defer stop()
+
+	for b := range batches {
+		for _, fault := range b.faults {
+			l.wrong(fault)
+		}
+		if err := l.load(ctx, &b); err != nil {
+			return &l.result, err
+		}
+		if b.err != nil {
+			return &l.result, b.err
+		}
+		l.progress.show(l.result.Lines)
+	}
+	return &l.result, context.Cause(ctx)
+}
+
+// readBatch reads the next lines; more tells that there may be others.
+func readBatch(lines *stockfile.Reader, partitions int) (b batch, more bool) {
+	for len(b.lines)+len(b.faults) < batchLines {
+		line, err := lines.Next()
+		var fault *stockfile.LineError
+		switch {
+		case errors.As(err, &fault):
+			b.faults = append(b.faults, err)
+		case errors.Is(err, io.EOF):
+			return b, false
+		case err != nil:
+			b.err = err
+			return b, false
+		default:
+			b.lines = append(b.lines, line)
+			b.requests = append(b.requests, requestOf(line, partitions))
+		}
+	}
+	return b, true
+}
+
+func (l *loading) wrong(fault error) {
+	l.result.Lines++
+	l.result.Wrong++
+	l.fault(fault)
+}
+
+// load decides a batch, trying again what was not decided. That is safe: every line has its own id.
+func (l *loading) load(ctx context.Context, b *batch) error {
+	if l.dryRun {
+		return l.look(ctx, b)
+	}
+	pause := loadPause
+	for try := 1; ; try++ {
+		left, err := l.decide(ctx, b, try > 1)
+		if err == nil {
+			return nil
+		}
+		if try == loadTries || errors.Is(err, stock.ErrProtocol) {
+			return fmt.Errorf("load from line %d on: %w", left.lines[0].Number, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("load from line %d on: %w", left.lines[0].Number, context.Cause(ctx))
+		case <-time.After(pause):
+		}
+		if errors.Is(err, stock.ErrShut) {
+			if err := l.reopen(ctx); err != nil {
+				return err
+			}
+		}
+		b, pause = left, 2*pause
+	}
+}
+
+// decide asks the store once, and gives back what it did not decide, with the first reason.
+func (l *loading) decide(ctx context.Context, b *batch, again bool) (left *batch, err error) {
+	left = &batch{}
+	for i, d := range stock.DoAll(ctx, l.store, stock.OpAdjust, b.requests) {
+		if d.Err != nil {
+			left.lines = append(left.lines, b.lines[i])
+			left.requests = append(left.requests, b.requests[i])
+			if err == nil {
+				err = d.Err
+			}
+			continue
+		}
+		l.count(b.lines[i], d.Verdict, again)
+	}
+	return left, err
+}
+
+func (l *loading) count(line stockfile.Line, v stock.Verdict, again bool) {
+	switch {
+	case v == stock.VerdictOK, v == stock.VerdictReplayed && again: // again: this run's own first try
+		l.result.Lines++
+		l.result.Loaded++
+		l.result.Units += line.Quantity
+	case v == stock.VerdictReplayed:
+		l.result.Lines++
+		l.result.Already++
+	case v == stock.VerdictWrongState:
+		l.result.Lines++
+		l.result.Exist++
+	case v == stock.VerdictMismatch:
+		l.wrong(&stockfile.LineError{Number: line.Number, Err: fmt.Errorf(
+			"SKU %d was loaded with other values, by an earlier line or an earlier load: change it with stock adjust", line.SKU)})
+	default:
+		l.wrong(&stockfile.LineError{Number: line.Number, Err: fmt.Errorf("SKU %d: %s", line.SKU, explain(v))})
+	}
+}
+
+// look is load for a dry run.
+func (l *loading) look(ctx context.Context, b *batch) error {
+	if len(b.lines) == 0 {
+		return nil
+	}
+	cells := make([]stock.Cell, len(b.lines))
+	for i, line := range b.lines {
+		cells[i] = stock.Cell{SKU: line.SKU}
+	}
+	states, _, err := l.store.Cells(ctx, cells)
+	if err != nil {
+		return fmt.Errorf("look up line %d and those after it: %w", b.lines[0].Number, err)
+	}
+	for i, state := range states {
+		verdict := stock.VerdictOK
+		if state.Loaded {
+			verdict = stock.VerdictWrongState
+		}
+		l.count(b.lines[i], verdict, false)
+	}
+	return nil
+}

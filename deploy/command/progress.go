@@ -1,0 +1,91 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	barWidth  = 24
+	barEvery  = 100 * time.Millisecond
+	lineEvery = 5 * time.Second // where nobody looks, and a log keeps every line
+)
+
+// progress tells how far a load has come: as a bar on a terminal, else as a line now and then.
+type progress struct {
+	c     *Console
+	total int64        // bytes; 0: not known
+	done  func() int64 // bytes
+	now   func() time.Time
+
+	start, shown time.Time
+	drawn        bool // a bar is on the terminal's last line
+}
+
+func (p *progress) begin() {
+	p.start = p.now()
+	p.shown = p.start
+}
+
+// show shows progress if it is time to.
+func (p *progress) show(lines int64) {
+	now, every := p.now(), lineEvery
+	if p.c.ErrIsTerminal {
+		every = barEvery
+	}
+	if now.Sub(p.shown) < every {
+		return
+	}
+	p.shown = now
+	if !p.c.ErrIsTerminal {
+		p.c.Notef("loading: %s", p.text(lines, now))
+		return
+	}
+	p.clear()
+	_, _ = fmt.Fprintf(p.c.Err, "loading %s", p.text(lines, now)) // as for Console.Printf
+	p.drawn = true
+}
+
+// clear takes the bar away.
+func (p *progress) clear() {
+	if p.drawn {
+		_, _ = io.WriteString(p.c.Err, "\r\x1b[K") // as for Console.Printf
+		p.drawn = false
+	}
+}
+
+func (p *progress) text(lines int64, now time.Time) string {
+	seconds := now.Sub(p.start).Seconds()
+	rate := float64(lines) / seconds
+	text := fmt.Sprintf("%s lines, %s/s", number(lines), number(int64(rate)))
+	done := p.done()
+	if p.total == 0 || done == 0 {
+		return text
+	}
+	part := min(float64(done)/float64(p.total), 1)
+	left := time.Duration(seconds * (1 - part) / part * float64(time.Second)).Round(time.Second)
+	text = fmt.Sprintf("%3.0f%%, %s, %v left", 100*part, text, left)
+	if !p.c.ErrIsTerminal {
+		return strings.TrimLeft(text, " ")
+	}
+	filled := int(part * barWidth)
+	return fmt.Sprintf("[%s%s] %s", strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), text)
+}
+
+// countingReader counts the bytes that were read through it.
+type countingReader struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+// Read implements io.Reader.
+func (c *countingReader) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n.Add(int64(n))
+	return n, err //nolint:wrapcheck // a reader passes on what it reads from
+}
+
+func (c *countingReader) count() int64 { return c.n.Load() }

@@ -1,0 +1,201 @@
+package command
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"sluice/core/stock"
+)
+
+// eventsMax bounds how many ledger events of one reservation are shown; it has two in an ordinary life.
+const eventsMax = 20
+
+// ReservationShow shows all that is known of one reservation.
+type ReservationShow struct {
+	Stores `embed:""`
+	Output `embed:""`
+
+	ID string `arg:"" name:"id" help:"Reservation id: 32 hexadecimal digits."`
+}
+
+// Help is called by kong.
+func (ReservationShow) Help() string {
+	return `Shows the record in Redis, which decides, the row in MySQL, and the events of the ledger. Ids of adjustments
+and of the halves of a transfer are understood too, as long as Redis remembers them.
+
+Example:
+  sluice reservation show 002a7c0e0d8f1b3c5d7e9f10213243a5`
+}
+
+type reservationRecord struct {
+	State      string `json:"state"`
+	SKU        string `json:"sku_id"`
+	Sale       string `json:"sale_id,omitempty"`
+	User       string `json:"user_id"`
+	Quantity   int64  `json:"quantity"`
+	Seq        uint64 `json:"seq"`
+	DeadlineMS int64  `json:"deadline_ms,omitempty"`
+}
+
+type reservationEvent struct {
+	Kind    string `json:"kind"`
+	Epoch   uint32 `json:"epoch"`
+	Seq     uint64 `json:"seq"`
+	RedisMS int64  `json:"redis_ms"`
+	Avail   int64  `json:"avail"`
+	Held    int64  `json:"held"`
+	Sold    int64  `json:"sold"`
+	Delta   *int64 `json:"delta,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+type reservationReport struct {
+	ID        string             `json:"reservation_id"`
+	Partition int                `json:"partition"`
+	Redis     *reservationRecord `json:"redis"`
+	MySQL     *reservationRecord `json:"mysql"`
+	Ledger    []reservationEvent `json:"ledger"`
+}
+
+// Run is called by kong.
+func (r *ReservationShow) Run(ctx context.Context, c *Console) error {
+	id, err := stock.ParseReservationID(r.ID)
+	if err != nil {
+		return usage(err)
+	}
+	if id.Partition() >= r.Stock.Partitions {
+		return usage(fmt.Errorf("partition %d of the id: this deployment has %d (--partitions)", id.Partition(), r.Stock.Partitions))
+	}
+	o, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	report, err := o.reservation(ctx, id)
+	if err := errors.Join(err, o.close()); err != nil {
+		return err
+	}
+	if r.json() {
+		err = c.JSON(report)
+	} else {
+		report.print(c)
+	}
+	if report.Redis == nil && report.MySQL == nil {
+		err = errors.Join(err, notFound(fmt.Errorf("no reservation %v", id)))
+	}
+	return err
+}
+
+func (o *opened) reservation(ctx context.Context, id stock.ReservationID) (*reservationReport, error) {
+	report := &reservationReport{ID: id.String(), Partition: id.Partition(), Ledger: []reservationEvent{}}
+	row, cell, err := readReservation(ctx, o.db, id)
+	if err != nil {
+		return nil, err
+	}
+	report.MySQL = row
+	found, nowMS, err := o.stock.Reservations(ctx, []stock.ReservationID{id})
+	if err != nil {
+		return nil, fmt.Errorf("read Redis: %w", err)
+	}
+	if res := found[0]; res.State != stock.StateNone {
+		cell = res.Cell
+		report.Redis = recordOf(res.StateAt(nowMS).String(), &res)
+	}
+	if cell.SKU == 0 {
+		return report, nil
+	}
+	report.Ledger, err = readEvents(ctx, o.db, cell, id)
+	return report, err
+}
+
+func recordOf(state string, r *stock.Reservation) *reservationRecord {
+	record := &reservationRecord{
+		State: state, SKU: strconv.FormatInt(r.Cell.SKU, 10), User: strconv.FormatInt(r.User, 10),
+		Quantity: r.Quantity, Seq: r.Seq, DeadlineMS: r.DeadlineMS,
+	}
+	if r.Cell.Pool != 0 {
+		record.Sale = strconv.FormatUint(uint64(r.Cell.Pool), 10)
+	}
+	return record
+}
+
+// readReservation gives nil if MySQL does not know the reservation.
+func readReservation(ctx context.Context, db *sql.DB, id stock.ReservationID) (*reservationRecord, stock.Cell, error) {
+	var r stock.Reservation
+	var state string
+	err := db.QueryRowContext(ctx, `SELECT state, sku_id, pool, bucket, user_id, quantity, seq, deadline_ms
+		FROM reservations WHERE reservation_id = ?`, id[:]).
+		Scan(&state, &r.Cell.SKU, &r.Cell.Pool, &r.Cell.Bucket, &r.User, &r.Quantity, &r.Seq, &r.DeadlineMS)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, stock.Cell{}, nil
+	}
+	if err != nil {
+		return nil, stock.Cell{}, fmt.Errorf("read MySQL: %w", err)
+	}
+	return recordOf(state, &r), r.Cell, nil
+}
+
+// readEvents reads the events of a reservation from the ledger. There is no index for it: the ledger is
+// written far more often than anybody asks this, and a cell's events lie together.
+func readEvents(ctx context.Context, db *sql.DB, cell stock.Cell, id stock.ReservationID) ([]reservationEvent, error) {
+	rows, err := db.QueryContext(ctx, `SELECT kind, epoch, seq, redis_ms, available_stock, reserved_stock, sold_stock, delta,
+		COALESCE(reason, '') FROM ledger WHERE sku_id = ? AND pool = ? AND bucket = ? AND reservation_id = ?
+		ORDER BY epoch, seq LIMIT ?`, cell.SKU, cell.Pool, cell.Bucket, id[:], eventsMax)
+	if err != nil {
+		return nil, fmt.Errorf("read ledger: %w", err)
+	}
+	defer rows.Close()
+	events := []reservationEvent{}
+	for rows.Next() {
+		var e reservationEvent
+		if err := rows.Scan(&e.Kind, &e.Epoch, &e.Seq, &e.RedisMS, &e.Avail, &e.Held, &e.Sold, &e.Delta, &e.Reason); err != nil {
+			return nil, fmt.Errorf("read ledger: %w", err)
+		}
+		events = append(events, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read ledger: %w", err)
+	}
+	return events, nil
+}
+
+func (r *reservationReport) print(c *Console) {
+	c.Printf("reservation %s (partition %d)\n", r.ID, r.Partition)
+	if r.Redis != nil || r.MySQL != nil {
+		t := c.table()
+		t.row("", "STATE", "SKU", "SALE", "USER", "QUANTITY", "SEQ", "DEADLINE")
+		r.Redis.row(t, "Redis")
+		r.MySQL.row(t, "MySQL")
+		t.flush()
+	}
+	if len(r.Ledger) > 0 {
+		c.Printf("\n")
+		t := c.table()
+		t.row("EVENT", "EPOCH.SEQ", "TIME", "AVAIL", "HELD", "SOLD", "DELTA", "REASON")
+		for _, e := range r.Ledger {
+			delta := "-"
+			if e.Delta != nil {
+				delta = number(*e.Delta)
+			}
+			t.row(e.Kind, fmt.Sprintf("%d.%d", e.Epoch, e.Seq), moment(e.RedisMS), number(e.Avail), number(e.Held), number(e.Sold), delta, e.Reason)
+		}
+		t.flush()
+	}
+}
+
+func (r *reservationRecord) row(t table, where string) {
+	if r == nil {
+		t.row(where, "-", "-", "-", "-", "-", "-", "-")
+		return
+	}
+	sale, deadline := r.Sale, "-"
+	if sale == "" {
+		sale = "-"
+	}
+	if r.DeadlineMS != 0 {
+		deadline = moment(r.DeadlineMS)
+	}
+	t.row(where, r.State, r.SKU, sale, r.User, number(r.Quantity), r.Seq, deadline)
+}

@@ -1,0 +1,87 @@
+package command
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"sluice/core/config"
+	"sluice/edge"
+	"sluice/persister"
+)
+
+// Edge serves shoppers.
+type Edge struct {
+	Config edge.Config `embed:""`
+	Drain  Drain       `embed:""`
+}
+
+// Drain is how a service ends.
+type Drain struct {
+	Timeout time.Duration `name:"drain-timeout" env:"SLUICE_DRAIN_TIMEOUT" group:"Operations" default:"30s" help:"How long a service may take to finish what it has begun, after a signal. A second signal ends it at once." cost:"higher: a deployment waits longer for a node that hangs"`
+}
+
+// Validate reports a wrong value.
+func (d Drain) Validate() error {
+	var f config.Faults
+	config.Between(&f, "drain-timeout", d.Timeout, time.Second, 10*time.Minute)
+	return f.Err()
+}
+
+// Help is called by kong.
+func (Edge) Help() string {
+	return `Answers shoppers' requests, decides them in Redis and publishes what happened to Kafka. Ends on SIGINT or
+SIGTERM, after the requests that it has begun to read.
+
+Example:
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/sluice' sluice edge --redis-addr redis:6379 --kafka-brokers kafka:9092`
+}
+
+// Run is called by kong.
+func (e *Edge) Run(ctx context.Context, log *slog.Logger) error {
+	e.Config.CheckSchema = persister.CheckSchema // services do not know each other
+	node, err := edge.Start(ctx, e.Config, log)
+	if err != nil {
+		return err
+	}
+	log.Info("edge is up", "addr", node.Addr(), "ops", node.OpsAddr())
+	return serve(ctx, log, e.Drain.Timeout, node)
+}
+
+// Persister brings events to MySQL.
+type Persister struct {
+	Config persister.Config `embed:""`
+	Drain  Drain            `embed:""`
+}
+
+// Help is called by kong.
+func (Persister) Help() string {
+	return `Reads events from Kafka and writes them to MySQL, publishes what an edge could not, and gives expired
+reservations back. Any number of persisters share the work.
+
+Example:
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/sluice' sluice persister --redis-addr redis:6379 --kafka-brokers kafka:9092`
+}
+
+// Run is called by kong.
+func (p *Persister) Run(ctx context.Context, log *slog.Logger) error {
+	node, err := persister.Start(ctx, p.Config, log)
+	if err != nil {
+		return err
+	}
+	log.Info("persister is up", "ops", node.OpsAddr())
+	return serve(ctx, log, p.Drain.Timeout, node)
+}
+
+// serve waits for the signal, then lets the node finish what it has begun.
+func serve(ctx context.Context, log *slog.Logger, timeout time.Duration, node interface{ Shutdown(context.Context) error }) error {
+	<-ctx.Done()
+	log.Info("draining", "timeout", timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	if err := node.Shutdown(ctx); err != nil {
+		return err
+	}
+	log.Info("drained")
+	return nil
+}

@@ -1,0 +1,269 @@
+package command
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// StockAdjust changes one SKU's stock by a delta, its settings, or both.
+type StockAdjust struct {
+	Writer `embed:""`
+	Output `embed:""`
+
+	SKU    int64  `arg:"" name:"sku" help:"SKU to change."`
+	Sale   uint32 `placeholder:"ID" help:"Change the stock of a sale, not the normal one."`
+	Delta  int64  `placeholder:"UNITS" help:"Units to add to total and available stock; negative to take away."`
+	Reason string `required:"" placeholder:"TEXT" help:"Why. It is kept in the ledger."`
+
+	Limit          *int64         `placeholder:"UNITS" help:"New limit per user; 0 is none."`
+	Hold           *time.Duration `placeholder:"DURATION" help:"New hold time of reservations."`
+	OpensAt        *time.Time     `placeholder:"TIME" help:"When it starts to sell, as 2026-01-31T18:00:00Z."`
+	ClosesAt       *time.Time     `placeholder:"TIME" help:"When it stops to sell."`
+	Ack            *string        `placeholder:"LEVEL" help:"New acknowledge level: default, redis, replica or log."`
+	ShopperDeducts *bool          `negatable:"" help:"Whether shoppers may deduct."`
+
+	Key    string `placeholder:"TEXT" help:"Name of this change: repeated with the same key, it happens once. Defaults to a new one."`
+	Yes    bool   `short:"y" help:"Do not ask."`
+	DryRun bool   `help:"Show what would change, and change nothing."`
+}
+
+// Help is called by kong.
+func (StockAdjust) Help() string {
+	return `Changes are deltas, never a new number: what is sold meanwhile stays right. They happen at once, and are
+refused if less is available than is to be taken away.
+
+Examples:
+  sluice stock adjust 1001 --delta 500 --reason "delivery 4711"
+  sluice stock adjust 1001 --delta -3 --reason "broken" --dry-run
+  sluice stock adjust 1002 --limit 2 --hold 10m --reason "more per customer" --yes`
+}
+
+// Run is called by kong.
+func (a *StockAdjust) Run(ctx context.Context, c *Console) error {
+	adjustment, err := a.adjustment()
+	if err != nil {
+		return usage(err)
+	}
+	change := cellChange{sku: a.SKU, sale: a.Sale, key: a.Key, adjustment: adjustment}
+	if !a.Yes {
+		change.confirm = "adjust"
+	}
+	return change.run(ctx, c, &a.Writer, a.Output, a.DryRun)
+}
+
+func (a *StockAdjust) adjustment() (stock.Adjustment, error) {
+	change := stock.Adjustment{Kind: stock.AdjustPlain, Delta: a.Delta, Reason: a.Reason}
+	s := &change.Settings
+	set := func(field stock.Fields, given bool, apply func()) {
+		if given {
+			change.Fields |= field
+			apply()
+		}
+	}
+	var err error
+	set(stock.FieldLimit, a.Limit != nil, func() { s.Limit = *a.Limit })
+	set(stock.FieldHold, a.Hold != nil, func() { s.Hold = *a.Hold })
+	set(stock.FieldOpensAt, a.OpensAt != nil, func() { s.OpensAtMS = a.OpensAt.UnixMilli() })
+	set(stock.FieldClosesAt, a.ClosesAt != nil, func() { s.ClosesAtMS = a.ClosesAt.UnixMilli() })
+	set(stock.FieldAck, a.Ack != nil, func() { s.Ack, err = stock.ParseAck(*a.Ack) })
+	set(stock.FieldShopperDeducts, a.ShopperDeducts != nil, func() { s.ShopperDeducts = *a.ShopperDeducts })
+	if err == nil && change.Delta == 0 && change.Fields == 0 {
+		err = errors.New("nothing to change: give --delta or a setting")
+	}
+	return change, err
+}
+
+// StockFreeze stops or resumes selling a SKU.
+type StockFreeze struct {
+	Writer `embed:""`
+	Output `embed:""`
+
+	SKU    int64  `arg:"" name:"sku" help:"SKU to freeze."`
+	Sale   uint32 `placeholder:"ID" help:"The stock of a sale, not the normal one."`
+	Reason string `required:"" placeholder:"TEXT" help:"Why. It is kept in the ledger."`
+	DryRun bool   `help:"Show what would change, and change nothing."`
+}
+
+// Help is called by kong.
+func (StockFreeze) Help() string {
+	return `A frozen SKU is neither reserved nor deducted. What is held can still be confirmed, released and expire.
+
+Example:
+  sluice stock freeze 1001 --reason "wrong price"`
+}
+
+// Run is called by kong.
+func (f *StockFreeze) Run(ctx context.Context, c *Console) error { return f.set(ctx, c, true) }
+
+func (f *StockFreeze) set(ctx context.Context, c *Console, frozen bool) error {
+	change := cellChange{sku: f.SKU, sale: f.Sale, adjustment: stock.Adjustment{
+		Kind: stock.AdjustPlain, Fields: stock.FieldFrozen, Settings: stock.Settings{Frozen: frozen}, Reason: f.Reason,
+	}}
+	return change.run(ctx, c, &f.Writer, f.Output, f.DryRun)
+}
+
+// StockUnfreeze lets a frozen SKU sell again.
+type StockUnfreeze struct {
+	StockFreeze `embed:""`
+}
+
+// Help is called by kong.
+func (StockUnfreeze) Help() string {
+	return `Lifts a freeze by an admin. A fence or a breach of conservation is not lifted by it.
+
+Example:
+  sluice stock unfreeze 1001 --reason "price is right again"`
+}
+
+// Run is called by kong.
+func (f *StockUnfreeze) Run(ctx context.Context, c *Console) error { return f.set(ctx, c, false) }
+
+// cellChange is a change of one cell.
+type cellChange struct {
+	sku        int64
+	sale       uint32
+	key        string // empty: a new one
+	adjustment stock.Adjustment
+	confirm    string // what to ask before; empty: nothing
+}
+
+// changed is the result of a change.
+type changed struct {
+	SKU    string      `json:"sku_id"`
+	Sale   string      `json:"sale_id,omitempty"`
+	Key    string      `json:"key"`
+	Result string      `json:"result"` // ok, replayed (the key was used before; nothing changed now) or dry_run
+	Before *redisStock `json:"before"`
+	After  *redisStock `json:"after"`
+}
+
+func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output, dryRun bool) error {
+	if x.sku < 1 {
+		return usage(fmt.Errorf("SKU %d: want 1 or more", x.sku))
+	}
+	o, err := w.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	result, err := x.do(ctx, c, o.stock, dryRun)
+	if err := errors.Join(err, o.close()); err != nil {
+		return err
+	}
+	if out.json() {
+		return c.JSON(result)
+	}
+	result.print(c)
+	return nil
+}
+
+func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryRun bool) (*changed, error) {
+	cell := cellOf(x.sku, x.sale)
+	states, _, err := store.Cells(ctx, []stock.Cell{cell})
+	if err != nil {
+		return nil, fmt.Errorf("read %v: %w", cell, err)
+	}
+	before := states[0]
+	after := before
+	x.apply(&after)
+	if !before.Loaded {
+		return nil, notFound(fmt.Errorf("%v is not loaded", cell))
+	}
+	if x.key == "" {
+		x.key = rand.Text()
+	}
+	result := &changed{
+		SKU: strconv.FormatInt(x.sku, 10), Key: x.key, Result: "dry_run",
+		Before: redisStockOf(&before), After: redisStockOf(&after),
+	}
+	if x.sale != 0 {
+		result.Sale = strconv.FormatUint(uint64(x.sale), 10)
+	}
+	if dryRun {
+		if verdict := before.Adjust(&x.adjustment); verdict != stock.VerdictOK {
+			return nil, refused(fmt.Errorf("%v: %s", cell, explain(verdict)))
+		}
+		return result, nil
+	}
+	if x.confirm != "" {
+		if err := c.Confirm(fmt.Sprintf("About to %s %v: %s", x.confirm, cell, strings.Join(result.differences(), "; ")), strconv.FormatInt(x.sku, 10)); err != nil {
+			return nil, err
+		}
+	}
+	v := &stock.Vector{Op: stock.OpAdjust, Partition: cell.Partition(store.Partitions()), Requests: []stock.Request{{
+		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: x.key}.ID(store.Partitions()),
+		Cell:        cell,
+		Fingerprint: stock.FingerprintOf(x.adjustment),
+		Adjustment:  &x.adjustment,
+	}}}
+	store.Do(ctx, v)
+	if errors.Is(v.Err, stock.ErrUnknown) {
+		return nil, fmt.Errorf("%w\nRepeat the command with --key %s: it happens once", v.Err, x.key)
+	}
+	if v.Err != nil {
+		return nil, fmt.Errorf("adjust %v: %w", cell, v.Err)
+	}
+	verdict := v.Outcomes[0].Verdict
+	if verdict != stock.VerdictOK && verdict != stock.VerdictReplayed {
+		return nil, refused(fmt.Errorf("%v: %s", cell, explain(verdict)))
+	}
+	result.Result = verdict.String()
+	for i := range v.Cells {
+		if v.Cells[i].Cell == cell {
+			result.After = redisStockOf(&v.Cells[i])
+		}
+	}
+	return result, nil
+}
+
+// apply changes the cell as it will be if nothing happens meanwhile.
+func (x *cellChange) apply(c *stock.CellState) {
+	c.Avail += x.adjustment.Delta
+	c.Total += x.adjustment.Delta
+	c.Seq++
+	c.Settings = c.With(x.adjustment.Fields, x.adjustment.Settings)
+}
+
+// differences are what the change does, a line each.
+func (r *changed) differences() []string {
+	var lines []string
+	line := func(name, before, after string) {
+		if before != after {
+			lines = append(lines, fmt.Sprintf("%s: %s -> %s", name, before, after))
+		}
+	}
+	b, a := r.Before, r.After
+	line("avail", number(b.Avail), number(a.Avail))
+	line("total", number(b.Total), number(a.Total))
+	line("limit", limitText(b.Limit), limitText(a.Limit))
+	line("hold", b.state.Hold.String(), a.state.Hold.String())
+	line("window", windowText(b.OpensAtMS, b.ClosesAtMS), windowText(a.OpensAtMS, a.ClosesAtMS))
+	line("acknowledge", b.Ack, a.Ack)
+	line("flags", flagsText(&b.state), flagsText(&a.state))
+	return lines
+}
+
+func (r *changed) print(c *Console) {
+	title := "SKU " + r.SKU
+	if r.Sale != "" {
+		title += " in sale " + r.Sale
+	}
+	switch r.Result {
+	case "dry_run":
+		c.Printf("%s would change (dry run):\n", title)
+	case "replayed":
+		c.Printf("%s: this change was made before, under the key %s; nothing changed now\n", title, r.Key)
+		return
+	default:
+		c.Printf("%s %s:\n", title, c.paint(green, "changed"))
+	}
+	for _, line := range r.differences() {
+		c.Printf("  %s\n", line)
+	}
+}

@@ -1,0 +1,153 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"sluice/core/stock"
+	"sluice/deploy/command/stockfile"
+)
+
+// loadCallTimeout is how long a load waits for Redis: nobody's purchase waits behind it.
+const loadCallTimeout = 5 * time.Second
+
+// StockLoad loads SKUs from a file.
+type StockLoad struct {
+	Writer `embed:""`
+	Output `embed:""`
+
+	File   string `arg:"" default:"-" help:"CSV with a header row, or JSON lines; - is the standard input."`
+	DryRun bool   `help:"Read the file and say what would be loaded, and load nothing."`
+}
+
+// Help is called by kong.
+func (StockLoad) Help() string {
+	return `Each line is one SKU: sku_id and quantity, and if you like limit (units per user), hold_seconds, opens_at,
+closes_at, ack, shopper_deducts and frozen. Loading creates SKUs; it never changes one that exists, so the same
+file can be loaded again after an interruption. A wrong line is reported with its number and loads nothing; the
+others are loaded, and the exit code is 1.
+
+Examples:
+  sluice stock load catalog.csv
+  sluice stock load --dry-run catalog.jsonl
+  printf 'sku_id,quantity,limit\n1001,100000,\n1002,500,1\n' | sluice stock load
+
+In JSON lines, ids and times are strings, everything else is not:
+  {"sku_id":"1002","quantity":500,"limit":1}`
+}
+
+// Run is called by kong.
+func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
+	file, size, err := l.source(c)
+	if err != nil {
+		return usage(err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	counted := &countingReader{r: file}
+	lines, err := stockfile.NewReader(counted)
+	if err != nil {
+		return fmt.Errorf("%s: %w", l.File, err)
+	}
+	l.Redis.CallTimeout = max(l.Redis.CallTimeout, loadCallTimeout)
+	o, err := l.target(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.close()) }()
+
+	p := &progress{c: c, total: size, done: counted.count, now: time.Now}
+	result, err := (&loading{
+		store:    o.stock,
+		reopen:   func(ctx context.Context) error { return l.unlock(ctx, c, o) },
+		progress: p,
+		fault:    func(err error) { p.clear(); c.Notef("%s: %v", l.File, err) },
+		dryRun:   l.DryRun,
+	}).run(ctx, lines)
+	p.clear()
+	result.Seconds = time.Since(p.start).Seconds()
+	if l.json() {
+		err = errors.Join(err, c.JSON(result))
+	} else {
+		result.print(c, l.DryRun)
+	}
+	if err != nil {
+		return fmt.Errorf("%w\nWhat was loaded stays. To go on, load the same file again", err)
+	}
+	if result.Wrong > 0 {
+		return fmt.Errorf("%d lines are wrong and were not loaded", result.Wrong)
+	}
+	return nil
+}
+
+// source opens the file. Its size is 0 where it is not known.
+func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
+	if l.File == "-" {
+		return io.NopCloser(c.In), 0, nil
+	}
+	file, err := os.Open(l.File)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open stock file: %w", err)
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return file, 0, nil //nolint:nilerr // without a size there is no end to tell, nothing worse
+	}
+	return file, info.Size(), nil
+}
+
+// target connects. A dry run opens nothing.
+func (l *StockLoad) target(ctx context.Context, c *Console) (*opened, error) {
+	if l.DryRun {
+		return l.Stores.open(ctx)
+	}
+	return l.open(ctx, c)
+}
+
+// loaded is what a load did.
+type loaded struct {
+	Lines   int64   `json:"lines"`          // read, wrong ones included
+	Loaded  int64   `json:"loaded"`         // for a dry run: that would be loaded
+	Already int64   `json:"already_loaded"` // by an earlier load, with the same values
+	Exist   int64   `json:"exist"`          // loaded longer ago than Redis remembers with which values
+	Wrong   int64   `json:"wrong"`
+	Units   int64   `json:"units"`
+	Seconds float64 `json:"seconds"`
+}
+
+func (r *loaded) print(c *Console, dryRun bool) {
+	title := "loaded"
+	if dryRun {
+		title = "would be loaded"
+	}
+	t := c.table()
+	t.row(title, number(r.Loaded), "SKUs with "+number(r.Units)+" units")
+	t.row("already loaded", number(r.Already), "with the same values; nothing was changed")
+	if r.Exist > 0 {
+		t.row("exist", number(r.Exist), "with whatever values; nothing was changed: see stock show, stock adjust")
+	}
+	if r.Wrong > 0 {
+		t.row(c.paint(red, "wrong"), number(r.Wrong), "nothing of these lines was loaded")
+	}
+	t.flush()
+	if r.Seconds > 0 {
+		c.Printf("%s lines in %.1f s (%s/s)\n", number(r.Lines), r.Seconds, number(int64(float64(r.Lines)/r.Seconds)))
+	}
+}
+
+// requestOf is the request that loads a line, always under the same id: however often a file is loaded,
+// each of its SKUs is created once.
+func requestOf(line stockfile.Line, partitions int) stock.Request {
+	cell := stock.Cell{SKU: line.SKU}
+	return stock.Request{
+		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: "load"}.ID(partitions),
+		Cell:        cell,
+		Fingerprint: stock.FingerprintOf(line.Quantity, line.Settings),
+		Adjustment: &stock.Adjustment{
+			Kind: stock.AdjustPlain, Create: true, Delta: line.Quantity, Settings: line.Settings, Reason: "load",
+		},
+	}
+}

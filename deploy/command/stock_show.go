@@ -1,0 +1,252 @@
+package command
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// StockShow shows stock in Redis and in MySQL, side by side.
+type StockShow struct {
+	Stores `embed:""`
+	Output `embed:""`
+
+	SKUs []int64 `arg:"" name:"sku" help:"SKUs to show."`
+	Sale uint32  `placeholder:"ID" help:"Show the stock of a sale, not the normal one."`
+}
+
+// Help is called by kong.
+func (StockShow) Help() string {
+	return `Shows each SKU as Redis has it, which decides, and as the persister has brought it to MySQL.
+
+Examples:
+  sluice stock show 1001
+  sluice stock show 1001 1002 --sale 7 -o json
+
+The status says how the two compare:
+  in_sync  the same position in the SKU's history, the same balances
+  behind   MySQL has not got the last events yet
+  ahead    MySQL knows events that Redis has lost
+  drift    the same position, other balances
+  missing  one of them does not know the SKU`
+}
+
+// position is a place in a cell's history, and the balances there.
+type position struct {
+	Epoch uint32 `json:"epoch"`
+	Seq   uint64 `json:"seq"`
+	Avail int64  `json:"avail"`
+	Held  int64  `json:"held"`
+	Sold  int64  `json:"sold"`
+	Total int64  `json:"total"`
+}
+
+type redisStock struct {
+	position
+	Limit          int64  `json:"limit"`
+	HoldMS         int64  `json:"hold_ms"`
+	OpensAtMS      int64  `json:"opens_at_ms"`
+	ClosesAtMS     int64  `json:"closes_at_ms"`
+	Ack            string `json:"ack"`
+	ShopperDeducts bool   `json:"shopper_deducts"`
+	Frozen         bool   `json:"frozen"`
+	Fenced         bool   `json:"fenced"`
+	Breached       bool   `json:"breached"`
+	state          stock.CellState
+}
+
+type mysqlStock struct {
+	position
+	SafeStock   int64     `json:"safe_stock"`
+	WarehouseID int64     `json:"warehouse_id"`
+	LastUpdated time.Time `json:"last_updated"`
+}
+
+// comparison is the stock of one cell in both places; nil where it is not known.
+type comparison struct {
+	SKU    string      `json:"sku_id"`
+	Sale   string      `json:"sale_id,omitempty"`
+	Redis  *redisStock `json:"redis"`
+	MySQL  *mysqlStock `json:"mysql"`
+	Status string      `json:"status"`
+	Behind int64       `json:"events_behind,omitempty"`
+}
+
+// Run is called by kong.
+func (s *StockShow) Run(ctx context.Context, c *Console) error {
+	o, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := s.compare(ctx, o)
+	if err := errors.Join(err, o.close()); err != nil {
+		return err
+	}
+	if s.json() {
+		err = c.JSON(found)
+	} else {
+		for i, f := range found {
+			if i > 0 {
+				c.Printf("\n")
+			}
+			f.print(c)
+		}
+	}
+	for _, f := range found {
+		if f.Redis == nil && f.MySQL == nil {
+			err = errors.Join(err, notFound(fmt.Errorf("SKU %s is not loaded", f.SKU)))
+		}
+	}
+	return err
+}
+
+func (s *StockShow) compare(ctx context.Context, o *opened) ([]comparison, error) {
+	cells := make([]stock.Cell, len(s.SKUs))
+	for i, sku := range s.SKUs {
+		if sku < 1 {
+			return nil, usage(fmt.Errorf("SKU %d: want 1 or more", sku))
+		}
+		cells[i] = cellOf(sku, s.Sale)
+	}
+	// MySQL first: what it has by then, Redis has too, unless Redis lost it.
+	found := make([]comparison, len(cells))
+	for i, cell := range cells {
+		row, err := readInventory(ctx, o.db, cell)
+		if err != nil {
+			return nil, err
+		}
+		found[i] = comparison{SKU: strconv.FormatInt(cell.SKU, 10), MySQL: row}
+		if cell.Pool != 0 {
+			found[i].Sale = strconv.FormatUint(uint64(cell.Pool), 10)
+		}
+	}
+	states, _, err := o.stock.Cells(ctx, cells)
+	if err != nil {
+		return nil, fmt.Errorf("read Redis: %w", err)
+	}
+	for i := range states {
+		if states[i].Loaded {
+			found[i].Redis = redisStockOf(&states[i])
+		}
+		found[i].judge()
+	}
+	return found, nil
+}
+
+func redisStockOf(c *stock.CellState) *redisStock {
+	return &redisStock{
+		position: position{c.Epoch, c.Seq, c.Avail, c.Held, c.Sold, c.Total},
+		Limit:    c.Limit, HoldMS: c.Hold.Milliseconds(), OpensAtMS: c.OpensAtMS, ClosesAtMS: c.ClosesAtMS,
+		Ack: c.Ack.String(), ShopperDeducts: c.ShopperDeducts, Frozen: c.Frozen, Fenced: c.Fenced, Breached: c.Breached,
+		state: *c,
+	}
+}
+
+// readInventory gives nil if MySQL does not know the cell.
+func readInventory(ctx context.Context, db *sql.DB, cell stock.Cell) (*mysqlStock, error) {
+	var row mysqlStock
+	err := db.QueryRowContext(ctx, `SELECT epoch, seq, available_stock, reserved_stock, sold_stock, total_stock, safe_stock,
+		warehouse_id, last_updated FROM product_inventories
+		WHERE sku_id = ? AND pool = ? AND bucket = ?`, cell.SKU, cell.Pool, cell.Bucket).
+		Scan(&row.Epoch, &row.Seq, &row.Avail, &row.Held, &row.Sold, &row.Total, &row.SafeStock, &row.WarehouseID, &row.LastUpdated)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil //nolint:nilnil // not there: an ordinary answer
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read MySQL: %w", err)
+	}
+	return &row, nil
+}
+
+func (f *comparison) judge() {
+	switch {
+	case f.Redis == nil || f.MySQL == nil:
+		f.Status = "missing"
+	case f.Redis.position == f.MySQL.position:
+		f.Status = "in_sync"
+	case f.Redis.mark() == f.MySQL.mark():
+		f.Status = "drift"
+	case f.Redis.mark().Less(f.MySQL.mark()):
+		f.Status = "ahead"
+	default:
+		f.Status = "behind"
+		if f.Redis.Epoch == f.MySQL.Epoch {
+			f.Behind = int64(f.Redis.Seq - f.MySQL.Seq) //nolint:gosec // G115: below 2^48
+		}
+	}
+}
+
+func (p position) mark() stock.Mark { return stock.Mark{Epoch: p.Epoch, Seq: p.Seq} }
+
+func (f *comparison) print(c *Console) {
+	title := "SKU " + f.SKU
+	if f.Sale != "" {
+		title += " in sale " + f.Sale
+	}
+	c.Printf("%s: %s\n", title, f.verdict(c))
+	if f.Redis == nil && f.MySQL == nil {
+		return
+	}
+	t := c.table()
+	t.row("", "REDIS", "MYSQL", "")
+	for _, line := range []struct {
+		name string
+		of   func(position) string
+	}{
+		{"avail", func(p position) string { return number(p.Avail) }},
+		{"held", func(p position) string { return number(p.Held) }},
+		{"sold", func(p position) string { return number(p.Sold) }},
+		{"total", func(p position) string { return number(p.Total) }},
+		{"epoch.seq", func(p position) string { return fmt.Sprintf("%d.%d", p.Epoch, p.Seq) }},
+	} {
+		redis, mysql, mark := "-", "-", ""
+		if f.Redis != nil {
+			redis = line.of(f.Redis.position)
+		}
+		if f.MySQL != nil {
+			mysql = line.of(f.MySQL.position)
+		}
+		if redis != mysql {
+			mark = "differs"
+		}
+		t.row(line.name, redis, mysql, mark)
+	}
+	t.flush()
+	if f.Redis != nil {
+		r := f.Redis
+		c.Printf("limit %s; hold %v; %s; acknowledge %s; flags: %s\n",
+			limitText(r.Limit), r.state.Hold, windowText(r.OpensAtMS, r.ClosesAtMS), r.Ack, flagsText(&r.state))
+	}
+	if f.MySQL != nil {
+		c.Printf("in MySQL: safe stock %s, warehouse %d, last updated %s\n", number(f.MySQL.SafeStock), f.MySQL.WarehouseID, moment(f.MySQL.LastUpdated.UnixMilli()))
+	}
+}
+
+// verdict is the status in words.
+func (f *comparison) verdict(c *Console) string {
+	switch f.Status {
+	case "in_sync":
+		return c.paint(green, "Redis and MySQL agree")
+	case "behind":
+		if f.Behind > 0 {
+			return c.paint(yellow, fmt.Sprintf("MySQL is %s events behind", number(f.Behind)))
+		}
+		return c.paint(yellow, "MySQL is behind by an epoch")
+	case "ahead":
+		return c.paint(red, "MySQL knows events that Redis has lost")
+	case "drift":
+		return c.paint(red, "Redis and MySQL differ at the same position")
+	}
+	switch {
+	case f.Redis == nil && f.MySQL == nil:
+		return c.paint(red, "not loaded")
+	case f.MySQL == nil:
+		return c.paint(yellow, "not in MySQL yet")
+	}
+	return c.paint(red, "in MySQL, and not in Redis")
+}

@@ -1,0 +1,239 @@
+// Package stockfile reads files of stock: CSV with a header row, or JSON lines. A line means one SKU.
+// What is wrong with a line is said with its number, and costs that line only; memory is bounded,
+// however long the file or a line.
+package stockfile
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"time"
+
+	"sluice/core/auth"
+	"sluice/core/stock"
+)
+
+// lineBytesMax is the longest line that is read; the columns together need far less.
+const lineBytesMax = 16 << 10
+
+// Line is one SKU of a file.
+type Line struct {
+	Number   int // in the file, from 1
+	SKU      int64
+	Quantity int64
+	Settings stock.Settings
+}
+
+// LineError tells what is wrong with one line.
+type LineError struct {
+	Number int
+	Err    error
+}
+
+// Error implements error.
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Number, e.Err) }
+
+// Unwrap is the fault itself.
+func (e *LineError) Unwrap() error { return e.Err }
+
+// ErrHeader tells that a CSV file cannot be read, because its first line does not say what its columns
+// are.
+var ErrHeader = errors.New("header row")
+
+// Reader reads one file.
+type Reader struct {
+	lines  *bufio.Reader
+	number int
+	parse  func(line []byte, into *Line) error
+}
+
+// NewReader tells by the first byte whether a file is JSON lines or CSV, and reads the header of the
+// latter.
+func NewReader(file io.Reader) (*Reader, error) {
+	r := &Reader{lines: bufio.NewReaderSize(file, lineBytesMax)}
+	if bom, err := r.lines.Peek(3); err == nil && string(bom) == "\ufeff" {
+		_, _ = r.lines.Discard(len(bom)) // it was just peeked at
+	}
+	first, err := r.lines.Peek(1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read stock file: %w", err)
+	}
+	if len(first) == 1 && first[0] == '{' {
+		r.parse = parseJSON
+		return r, nil
+	}
+	header, err := r.line()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: %w", ErrHeader, err)
+	}
+	columns, err := parseHeader(header)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrHeader, err)
+	}
+	r.parse = columns.parse
+	return r, nil
+}
+
+// Next reads the next line. A *LineError is about that line only, and Next can be called again; io.EOF
+// is the end of the file, and any other error ends the reading.
+func (r *Reader) Next() (Line, error) {
+	for {
+		text, err := r.line()
+		if err != nil {
+			return Line{}, err
+		}
+		if len(bytes.TrimSpace(text)) == 0 {
+			continue
+		}
+		line := Line{Number: r.number, Quantity: -1, Settings: stock.Settings{Hold: stock.HoldDefault}}
+		if err := r.parse(text, &line); err != nil {
+			return Line{}, &LineError{r.number, err}
+		}
+		return line, nil
+	}
+}
+
+// line is the next line without its end. It is overwritten by the next call.
+func (r *Reader) line() ([]byte, error) {
+	text, err := r.lines.ReadSlice('\n')
+	r.number++
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = r.lines.ReadSlice('\n')
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("read stock file: %w", err)
+		}
+		return nil, &LineError{r.number, fmt.Errorf("longer than %d bytes", lineBytesMax)}
+	case errors.Is(err, io.EOF) && len(text) > 0: // a last line without its end
+	case errors.Is(err, io.EOF):
+		return nil, io.EOF
+	case err != nil:
+		return nil, fmt.Errorf("read stock file: %w", err)
+	}
+	text = bytes.TrimSuffix(text, []byte("\n"))
+	return bytes.TrimSuffix(text, []byte("\r")), nil
+}
+
+// fields are the columns of CSV and the members of JSON, and how a value of each is read. Quoted tells
+// for JSON whether the value is a string.
+var fields = map[string]struct {
+	quoted bool
+	set    func(*Line, string) error
+}{
+	"sku_id":          {true, setSKU},
+	"quantity":        {false, setQuantity},
+	"limit":           {false, setLimit},
+	"hold_seconds":    {false, setHold},
+	"opens_at":        {true, func(l *Line, v string) error { return setTime(&l.Settings.OpensAtMS, v) }},
+	"closes_at":       {true, func(l *Line, v string) error { return setTime(&l.Settings.ClosesAtMS, v) }},
+	"ack":             {true, setAck},
+	"shopper_deducts": {false, func(l *Line, v string) error { return setBool(&l.Settings.ShopperDeducts, v) }},
+	"frozen":          {false, func(l *Line, v string) error { return setBool(&l.Settings.Frozen, v) }},
+}
+
+const fieldNames = "sku_id, quantity, limit, hold_seconds, opens_at, closes_at, ack, shopper_deducts, frozen"
+
+// set reads one value into the line. An empty one means the default, where there is one.
+func (l *Line) set(name, value string) error {
+	if value == "" && name != "sku_id" && name != "quantity" {
+		return nil
+	}
+	if err := fields[name].set(l, value); err != nil {
+		return fmt.Errorf("%s %q: %w", name, cut(value), err)
+	}
+	return nil
+}
+
+// complete checks what only the whole line can say.
+func (l *Line) complete() error {
+	switch {
+	case l.SKU == 0:
+		return errors.New("sku_id is missing")
+	case l.Quantity < 0:
+		return errors.New("quantity is missing")
+	case l.Settings.ClosesAtMS != 0 && l.Settings.ClosesAtMS <= l.Settings.OpensAtMS:
+		return errors.New("closes_at is not after opens_at")
+	}
+	return nil
+}
+
+func setSKU(l *Line, value string) error {
+	sku, ok := auth.ParseID(value)
+	if !ok {
+		return fmt.Errorf("want digits without leading zeros, 1 to %d", int64(math.MaxInt64))
+	}
+	l.SKU = sku
+	return nil
+}
+
+func setQuantity(l *Line, value string) (err error) {
+	l.Quantity, err = integer(value, 0, stock.UnitsMax)
+	return err
+}
+
+func setLimit(l *Line, value string) (err error) {
+	l.Settings.Limit, err = integer(value, 0, stock.QuantityMax)
+	return err
+}
+
+func setHold(l *Line, value string) error {
+	seconds, err := integer(value, 1, int64(stock.HoldMax/time.Second))
+	l.Settings.Hold = time.Duration(seconds) * time.Second
+	return err
+}
+
+func setTime(into *int64, value string) error {
+	at, err := time.Parse(time.RFC3339, value)
+	if err != nil || at.UnixMilli() < 1 || at.UnixMilli() >= stock.TimeMaxMS {
+		return errors.New("want a time such as 2026-01-31T18:00:00Z")
+	}
+	*into = at.UnixMilli()
+	return nil
+}
+
+func setAck(l *Line, value string) (err error) {
+	if l.Settings.Ack, err = stock.ParseAck(value); err != nil {
+		return errors.New("want default, redis, replica or log")
+	}
+	return nil
+}
+
+func setBool(into *bool, value string) error {
+	if value != "true" && value != "false" {
+		return errors.New("want true or false")
+	}
+	*into = value == "true"
+	return nil
+}
+
+// integer reads digits and nothing else: no sign, point, exponent or leading zero.
+func integer(value string, low, high int64) (int64, error) {
+	fault := fmt.Errorf("want a whole number, %d to %d", low, high)
+	if len(value) == 0 || len(value) > 1 && value[0] == '0' {
+		return 0, fault
+	}
+	for i := range len(value) {
+		if value[i] < '0' || value[i] > '9' {
+			return 0, fault
+		}
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < low || n > high {
+		return 0, fault
+	}
+	return n, nil
+}
+
+// cut keeps a value short enough to be shown.
+func cut(value string) string {
+	if len(value) > 40 {
+		return value[:40] + "..."
+	}
+	return value
+}

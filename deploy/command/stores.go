@@ -1,0 +1,127 @@
+package command
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/config"
+	"sluice/core/evidence"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// Stores are the settings of a command that looks at stock.
+type Stores struct {
+	Redis config.Redis  `embed:""`
+	MySQL config.MySQL  `embed:""`
+	Stock config.Agreed `embed:""`
+	Dev   DevFile       `embed:""`
+}
+
+// Validate joins all faults.
+func (s *Stores) Validate() error {
+	var f config.Faults
+	f.Include(s.Redis.Validate())
+	f.Include(s.MySQL.Validate())
+	f.Include(s.Stock.Validate())
+	return f.Err()
+}
+
+// opened are the servers of a deployment, connected.
+type opened struct {
+	client rueidis.Client
+	stock  *redisstock.Store
+	db     *sql.DB
+}
+
+func (s *Stores) open(ctx context.Context) (*opened, error) {
+	client, err := s.Redis.Client()
+	if err != nil {
+		return nil, err
+	}
+	store, err := s.store(client)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	db, err := s.MySQL.Open(ctx)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	return &opened{client: client, stock: store, db: db}, nil
+}
+
+func (s *Stores) store(client rueidis.Client) (*redisstock.Store, error) {
+	return redisstock.New(client, redisstock.Config{
+		Partitions:     s.Stock.Partitions,
+		Retention:      s.Stock.Retention,
+		CallTimeout:    s.Redis.CallTimeout,
+		ReplicaTimeout: s.Redis.ReplicaTimeout,
+	})
+}
+
+func (o *opened) close() error {
+	o.client.Close()
+	if err := o.db.Close(); err != nil {
+		return fmt.Errorf("close mysql: %w", err)
+	}
+	return nil
+}
+
+// Writer are the settings of a command that changes stock. It needs Kafka too: a server that is shut is
+// opened only after it was compared with everything that was ever acknowledged.
+type Writer struct {
+	Stores `embed:""`
+
+	Kafka config.Kafka `embed:""`
+}
+
+// Validate joins all faults.
+func (w *Writer) Validate() error {
+	var f config.Faults
+	f.Include(w.Stores.Validate())
+	f.Include(w.Kafka.Validate())
+	return f.Err()
+}
+
+// open connects, and opens Redis if it is shut.
+func (w *Writer) open(ctx context.Context, c *Console) (*opened, error) {
+	o, err := w.Stores.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.unlock(ctx, c, o); err != nil {
+		return nil, errors.Join(err, o.close())
+	}
+	return o, nil
+}
+
+// unlock opens Redis if it is shut: after a start, until somebody has vetted it.
+func (w *Writer) unlock(ctx context.Context, c *Console, o *opened) error {
+	shut, err := o.stock.Shut(ctx)
+	if err != nil || !shut {
+		return err
+	}
+	c.Notef("Redis is shut: comparing it with MySQL and Kafka before opening it")
+	kafka := evidence.KafkaTail{Brokers: w.Kafka.Brokers, Topic: w.Kafka.Topic, Group: w.Kafka.Group}
+	_, err = redisstock.Open(ctx, o.client, redisstock.OpenConfig{
+		Partitions: w.Stock.Partitions,
+		Deployment: w.Stock.Deployment,
+		Evidence:   evidence.New(o.db, kafka),
+		Log:        slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return err
+	}
+	c.Notef("Redis is open")
+	return nil
+}
+
+// cellOf is the cell of a SKU in a sale, or in normal stock if the sale is 0.
+func cellOf(sku int64, sale uint32) stock.Cell { return stock.Cell{SKU: sku, Pool: sale} }

@@ -1,0 +1,114 @@
+package command
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"sluice/core/sale"
+	"sluice/core/stock"
+)
+
+// table writes rows in aligned columns.
+type table struct {
+	w *tabwriter.Writer
+}
+
+func (c *Console) table() table {
+	return table{tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)}
+}
+
+func (t table) row(cells ...any) {
+	for _, cell := range cells {
+		_, _ = fmt.Fprintf(t.w, "%v\t", cell) // as for Console.Printf
+	}
+	_, _ = fmt.Fprintln(t.w)
+}
+
+func (t table) flush() {
+	_ = t.w.Flush() // as for Console.Printf
+}
+
+// number is n with commas, as people read large ones.
+func number(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	sign := ""
+	if n < 0 {
+		sign, digits = "-", digits[1:]
+	}
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return sign + b.String()
+}
+
+// moment is a Redis time as people read it: UTC, to the millisecond.
+func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func limitText(limit int64) string {
+	if limit == 0 {
+		return "none"
+	}
+	return number(limit) + " per user"
+}
+
+func windowText(opensAtMS, closesAtMS int64) string {
+	opens, closes := "always open", "never closes"
+	switch opensAtMS {
+	case 0:
+	case sale.NotScheduled:
+		opens = "not scheduled"
+	default:
+		opens = "opens " + moment(opensAtMS)
+	}
+	if closesAtMS != 0 {
+		closes = "closes " + moment(closesAtMS)
+	}
+	return opens + ", " + closes
+}
+
+// flagsText are the marks of a cell that are not always there.
+func flagsText(c *stock.CellState) string {
+	var flags []string
+	for _, f := range []struct {
+		set  bool
+		name string
+	}{
+		{c.Frozen, "frozen"}, {c.Fenced, "fenced"}, {c.Breached, "breached"}, {c.ShopperDeducts, "shopper deducts"},
+	} {
+		if f.set {
+			flags = append(flags, f.name)
+		}
+	}
+	if len(flags) == 0 {
+		return "none"
+	}
+	return strings.Join(flags, ", ")
+}
+
+// explain is what a verdict means for an operator, and what to do.
+func explain(v stock.Verdict) string {
+	switch v {
+	case stock.VerdictSoldOut:
+		return "refused: fewer units are available than are to be taken away"
+	case stock.VerdictMismatch:
+		return "refused: its key was used for another change"
+	case stock.VerdictWrongState:
+		return "refused: it exists already"
+	case stock.VerdictNotLoaded:
+		return "refused: it is not loaded"
+	case stock.VerdictFenced:
+		return "refused: it is fenced, because Redis lost some of its history"
+	case stock.VerdictFrozen:
+		return "refused: it is shut, because its counters did not add up"
+	case stock.VerdictOK, stock.VerdictReplayed, stock.VerdictLimitReached, stock.VerdictNotOpen, stock.VerdictClosed,
+		stock.VerdictUnknownReservation, stock.VerdictWrongUser, stock.VerdictBackpressure:
+	}
+	return "refused: " + v.String()
+}

@@ -1,0 +1,70 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/core/auth"
+)
+
+// TokenKey says where the keys of tokens are.
+type TokenKey struct {
+	File string `name:"token-key-file" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"File with the keys that sign and verify tokens." cost:"none"`
+}
+
+// Token makes an access token.
+type Token struct {
+	Key TokenKey `embed:""`
+	Dev DevFile  `embed:""`
+
+	User     int64         `required:"" placeholder:"ID" help:"User that the token is for."`
+	Role     string        `required:"" enum:"shopper,service,admin" help:"What it allows: shopper, service or admin."`
+	TTL      time.Duration `default:"1h" help:"How long it is good for, at most 24h."`
+	Issuer   string        `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT" help:"Issuer (iss) that the token names: what the edges want." cost:"none"`
+	Audience string        `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT" help:"Audience (aud) that the token names: what the edges want." cost:"none"`
+}
+
+// Help is called by kong.
+func (Token) Help() string {
+	return `Prints the token and nothing else. It is signed with the first key of the file.
+
+Examples:
+  sluice token --user 1001 --role shopper
+  curl -H "Authorization: Bearer $(sluice token --user 1 --role admin)" ...`
+}
+
+// BeforeApply is called by kong.
+func (t *Token) BeforeApply(k *kong.Context, c *Console) error {
+	return t.Dev.fill(k, c, false, func(d *devStack) { t.Key.File = d.TokenKeyFile })
+}
+
+// Run is called by kong.
+func (t *Token) Run(c *Console) error {
+	if t.Key.File == "" {
+		return usage(errors.New("--token-key-file (SLUICE_TOKEN_KEY_FILE) is missing, and no development stack runs here"))
+	}
+	role, err := auth.ParseRole(t.Role)
+	if err != nil {
+		return usage(err)
+	}
+	if t.User < 1 {
+		return usage(fmt.Errorf("user %d: want 1 or more", t.User))
+	}
+	keys, err := auth.ReadKeys(t.Key.File)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	token, err := keys.Issue(auth.Claims{
+		Identity: auth.Identity{Subject: t.User, Role: role}, Issuer: t.Issuer, Audience: t.Audience,
+		NotBefore: now, Expires: now.Add(t.TTL),
+	})
+	if err != nil {
+		return usage(err)
+	}
+	c.Printf("%s\n", token)
+	return nil
+}
