@@ -51,9 +51,10 @@ const (
 	relayAgeDefault   = 3 * time.Second
 	relayAgainDefault = 30 * time.Second
 	againMax          = 10 * time.Minute
-	relayEntries      = 500 // published in one go
-	relayRounds       = 20  // of that many for one partition, before the others have their turn
-	leaseEvery        = 3   // looks that a lease lasts
+	relayEntries      = 200             // published in one go
+	relayRounds       = 50              // of that many for one partition, before the others have their turn
+	leaseEvery        = 3               // looks that a lease lasts
+	lookMax           = 5 * time.Second // of a look in which something fails
 )
 
 var errBufferFull = errors.New("the publisher's buffer is full")
@@ -71,7 +72,7 @@ type Relay struct {
 	watches []watch
 	now     func() time.Time
 
-	late, again, failures *metrics.Counter
+	published, again, failures *metrics.Counter
 }
 
 // NewRelay makes a relay; Run runs it.
@@ -86,9 +87,9 @@ func NewRelay(cfg RelayConfig) *Relay {
 		watches: make([]watch, cfg.Store.Partitions()),
 		now:     time.Now,
 
-		late:     cfg.Metrics.NewCounter(`relay_published_entries_total{why="late"}`),
-		again:    cfg.Metrics.NewCounter(`relay_published_entries_total{why="again"}`),
-		failures: cfg.Metrics.NewCounter("relay_failures_total"),
+		published: cfg.Metrics.NewCounter("relay_published_entries_total"),
+		again:     cfg.Metrics.NewCounter("relay_published_again_total"),
+		failures:  cfg.Metrics.NewCounter("relay_failures_total"),
 	}
 }
 
@@ -121,13 +122,14 @@ func (r *Relay) Run(ctx context.Context) error {
 
 // look visits every partition once, also if some fail.
 func (r *Relay) look(ctx context.Context) error {
+	start := r.now()
 	var failed []error
 	kafka := &unread{read: r.cfg.Unread}
 	for p := range r.watches {
 		if err := r.visit(ctx, p, kafka); err != nil {
 			failed = append(failed, fmt.Errorf("relay partition %d: %w", p, err))
 		}
-		if ctx.Err() != nil || len(failed) > 3 {
+		if ctx.Err() != nil || len(failed) > 0 && r.now().Sub(start) > lookMax {
 			break // Redis or Kafka is away, and waiting for each partition's timeout helps nobody
 		}
 	}
@@ -152,30 +154,32 @@ func (r *Relay) visit(ctx context.Context, p int, kafka *unread) error {
 	if err != nil {
 		return err
 	}
-	late := entryLess(mark, w.old)
-	again := false
+	lost := false
 	if !entryLess(mark, first[0].ID) {
-		if again, err = r.lost(ctx, p, first[0].ID, kafka); err != nil {
+		if lost, err = r.lost(ctx, p, first[0].ID, kafka); err != nil {
 			return err
 		}
 	}
-	if !late && !again {
+	if !lost && !entryLess(mark, w.old) {
 		return nil
 	}
 	if ok, err := r.cfg.Store.RelayLease(ctx, p, r.owner, leaseEvery*r.cfg.Every); !ok || err != nil {
 		return err
 	}
-	if late {
-		err = r.relayLate(ctx, p, w.old)
+	if lost {
+		w.since, w.wait = r.now(), min(2*w.wait, againMax)
+		r.again.Inc()
+		r.cfg.Log.Warn("publishing outbox entries again: the persisters have read all of Kafka, but these are not deleted",
+			"partition", p, "first", w.stuck)
+		if err := r.cfg.Store.SetRelayMark(ctx, p, ""); err != nil {
+			return err
+		}
 	}
-	if again && err == nil {
-		err = r.relayAgain(ctx, p, mark)
-	}
-	return err
+	return r.relay(ctx, p, w.old)
 }
 
-// relayLate publishes entries beyond the mark, up to one that is old enough.
-func (r *Relay) relayLate(ctx context.Context, p int, upTo string) error {
+// relay publishes entries beyond the mark, up to one that is old enough, and moves the mark along.
+func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 	mark, err := r.cfg.Store.RelayMark(ctx, p) // under the lease: nobody else moves it now
 	for round := 0; err == nil && round < relayRounds && entryLess(mark, upTo); round++ {
 		var entries []stock.Entry
@@ -183,7 +187,7 @@ func (r *Relay) relayLate(ctx context.Context, p int, upTo string) error {
 			return err
 		}
 		sent, failure := r.publish(ctx, entries)
-		r.late.Add(sent)
+		r.published.Add(sent)
 		switch {
 		case len(entries) == 0:
 			mark = upTo // the persisters have deleted the rest
@@ -211,21 +215,6 @@ func (r *Relay) lost(ctx context.Context, p int, first string, kafka *unread) (b
 		w.since = r.now()
 	}
 	return r.now().Sub(w.since) >= w.wait, nil
-}
-
-// relayAgain publishes entries up to the mark once more.
-func (r *Relay) relayAgain(ctx context.Context, p int, mark string) error {
-	w := &r.watches[p]
-	w.since, w.wait = r.now(), min(2*w.wait, againMax)
-	entries, err := r.upTo(ctx, p, "", mark)
-	if err != nil {
-		return err
-	}
-	sent, err := r.publish(ctx, entries)
-	r.again.Add(sent)
-	r.cfg.Log.Warn("published outbox entries again: the persisters have read all of Kafka, but these are not deleted",
-		"partition", p, "entries", sent, "first", w.stuck)
-	return err
 }
 
 // upTo reads entries after one id up to and with another.

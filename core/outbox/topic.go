@@ -59,17 +59,12 @@ func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
 		return fmt.Errorf("create topic %s: %w", t.name, err)
 	}
-	have, err := t.Ranges(ctx)
-	for wait := 10 * time.Millisecond; temporary(err) && wait < 2*time.Second; wait *= 2 {
-		// Brokers learn of a new topic a moment later, and the transport would not ask them for a while.
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return fmt.Errorf("create topic %s: %w", t.name, ctx.Err())
-		}
-		t.transport.CloseIdleConnections()
+	// Brokers learn of a new topic a moment later.
+	var have []Range
+	err = t.patiently(ctx, func() (err error) {
 		have, err = t.Ranges(ctx)
-	}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -77,6 +72,22 @@ func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 		return fmt.Errorf("topic %s has %d partitions, not %d: set --kafka-partitions to what it has", t.name, len(have), partitions)
 	}
 	return nil
+}
+
+// patiently makes a call again, for about five seconds, while Kafka answers that another try may help: it
+// is just making a topic, or choosing or loading a group's coordinator.
+func (t *Topic) patiently(ctx context.Context, call func() error) error {
+	err := call()
+	for wait := 10 * time.Millisecond; temporary(err) && wait < 4*time.Second; wait *= 2 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		}
+		t.transport.CloseIdleConnections() // it would remember the old answer for a while
+		err = call()
+	}
+	return err
 }
 
 // temporary tells of an answer of Kafka that another try may change.
@@ -248,10 +259,17 @@ func (t *Topic) Unread(ctx context.Context, group string) ([]Range, error) {
 	for p := range asked {
 		asked[p] = p
 	}
-	answer, err := t.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{t.name: asked}})
-	if err == nil {
-		err = answer.Error
-	}
+	var answer *kafka.OffsetFetchResponse
+	err = t.patiently(ctx, func() (err error) {
+		answer, err = t.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{t.name: asked}})
+		if err == nil {
+			err = answer.Error
+		}
+		if err == nil {
+			err = firstError(answer.Topics[t.name])
+		}
+		return err
+	})
 	if errors.Is(err, kafka.GroupIdNotFound) {
 		return ranges, nil
 	}
@@ -259,12 +277,18 @@ func (t *Topic) Unread(ctx context.Context, group string) ([]Range, error) {
 		return nil, fmt.Errorf("read offsets of group %s: %w", group, err)
 	}
 	for _, p := range answer.Topics[t.name] {
-		if p.Error != nil {
-			return nil, fmt.Errorf("read offset of group %s in partition %d: %w", group, p.Partition, p.Error)
-		}
 		if r := &ranges[p.Partition]; p.CommittedOffset >= r.First && p.CommittedOffset <= r.End {
 			r.First = p.CommittedOffset
 		}
 	}
 	return ranges, nil
+}
+
+func firstError(partitions []kafka.OffsetFetchPartition) error {
+	for _, p := range partitions {
+		if p.Error != nil {
+			return fmt.Errorf("partition %d: %w", p.Partition, p.Error)
+		}
+	}
+	return nil
 }

@@ -91,3 +91,13 @@ func TestCreateTopicTwice(t *testing.T) {
 		}
 	})
 }
+
+// A Kafka that was never asked for a group has no coordinator for it, and makes one.
+func TestUnreadOfTheFirstGroupOfAKafka(t *testing.T) {
+	t.Parallel()
+	topic := newTopic(t, servicetest.PrivateKafka(t).Addrs, 2)
+	got, err := topic.Unread(t.Context(), "persisters")
+	if diff := cmp.Diff([]Range{{}, {}}, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
