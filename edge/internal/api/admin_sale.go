@@ -49,7 +49,8 @@ func (a *API) showSale(r *request) error {
 	}
 	r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
 	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
-		return a.Sales.Show(ctx, id)
+		shown, err := a.Sales.Show(ctx, id)
+		return shown, readFault(err)
 	})
 }
 

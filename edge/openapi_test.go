@@ -1,0 +1,560 @@
+package edge_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+
+	"sluice/core/auth"
+	"sluice/core/stock"
+	"sluice/deploy/local"
+	"sluice/deploy/local/servicetest"
+)
+
+// unreached are the documented codes that no outside can bring about at will. The API's own tests have
+// them.
+var unreached = map[string][]string{
+	"release":  {"outcome_unknown"}, // Redis must hang between two calls
+	"transfer": {"in_transit"},      // between two halves
+	"openSale": {"sale_refused"},    // between a sale's rows and its stock
+	"":         {"internal"},        // a bug
+}
+
+// contract is the API document, and what of it was exercised.
+type contract struct {
+	*stack
+	redis  *local.Redis
+	doc    *openapi3.T
+	router routers.Router
+
+	admin, service string
+	sku            int64
+
+	mu   sync.Mutex
+	seen map[string]map[string]bool // operation, or "" where there is none -> codes, "ok" for a success
+}
+
+// shot is one request, and the code that it is to be answered with.
+type shot struct {
+	method, path, token, body string
+	want                      string // code; "ok": a success
+	header                    http.Header
+	undocumented              bool // the request is not as the document wants it
+}
+
+func newContract(t *testing.T) *contract {
+	t.Helper()
+	redis := servicetest.Redis(t)
+	c := &contract{stack: newStack(t, redis.Addr), redis: redis, sku: 1000, seen: map[string]map[string]bool{}}
+	var err error
+	if c.doc, err = openapi3.NewLoader().LoadFromFile("../docs/api/openapi.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.doc.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.cfg.QueueMax, c.cfg.InFlightMax = 8, 1
+	c.cfg.RatePerUser, c.cfg.BurstPerUser = 1, 150
+	c.cfg.Stock.OutboxEntriesMax = 100
+	c.cfg.ReadTimeout = 500 * time.Millisecond
+	c.start()
+	c.doc.Servers = openapi3.Servers{{URL: "http://" + c.node.Addr()}}
+	if c.router, err = legacy.NewRouter(c.doc); err != nil {
+		t.Fatal(err)
+	}
+	c.admin, c.service = c.token(1, auth.RoleAdmin), c.token(2, auth.RoleService)
+	return c
+}
+
+// shoot makes a request, holds it and its answer to the document, and notes what was exercised.
+func (c *contract) shoot(s shot) answer {
+	c.t.Helper()
+	req, err := http.NewRequest(s.method, "http://"+c.node.Addr()+s.path, strings.NewReader(s.body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if s.token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	if s.method != http.MethodGet {
+		req.Header.Set("Idempotency-Key", fmt.Sprintf("c-%d", keyNumber.Add(1)))
+	}
+	if s.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for name, values := range s.header {
+		req.Header[name] = values
+	}
+	route, params, err := c.router.FindRoute(req)
+	if err != nil {
+		return c.offRoute(s, req)
+	}
+	input := &openapi3filter.RequestValidationInput{
+		Request: req, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{
+			AuthenticationFunc:                openapi3filter.NoopAuthenticationFunc,
+			RejectWhenRequestBodyNotSpecified: true,
+		},
+	}
+	if err := openapi3filter.ValidateRequest(c.t.Context(), input); (err != nil) != s.undocumented {
+		c.t.Errorf("%s %s %s: is as documented: %v", s.method, s.path, s.body, err)
+	}
+	req.Body = io.NopCloser(strings.NewReader(s.body))
+	got := c.roundTrip(req)
+	response := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: input, Status: got.status, Header: got.header,
+		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	}
+	if err := openapi3filter.ValidateResponse(c.t.Context(), response.SetBodyBytes([]byte(got.body))); err != nil {
+		c.t.Errorf("%s %s: %d %s: %v", s.method, s.path, got.status, got.body, err)
+	}
+	c.note(s, route.Operation, got)
+	return got
+}
+
+// offRoute makes a request that the document does not know.
+func (c *contract) offRoute(s shot, req *http.Request) answer {
+	c.t.Helper()
+	got := c.roundTrip(req)
+	err := c.doc.Components.Schemas["Problem"].Value.VisitJSON(got.json, openapi3.EnableJSONSchema2020())
+	if err != nil || got.header.Get("Content-Type") != "application/problem+json" {
+		c.t.Errorf("%s %s: %s: %v", s.method, s.path, got.body, err)
+	}
+	c.note(s, nil, got)
+	return got
+}
+
+func (c *contract) roundTrip(req *http.Request) answer {
+	c.t.Helper()
+	resp, err := c.http.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	got := answer{status: resp.StatusCode, header: resp.Header, body: string(body)}
+	if err := json.Unmarshal(body, &got.json); err != nil {
+		c.t.Errorf("%s %s: %v: %s", req.Method, req.URL, err, body)
+	}
+	return got
+}
+
+// note checks that a code is the one wanted and one of the operation's, with one of its statuses.
+func (c *contract) note(s shot, op *openapi3.Operation, got answer) {
+	c.t.Helper()
+	code, name := got.code(), ""
+	if got.status < 400 {
+		code = "ok"
+	}
+	if s.want != "" && code != s.want {
+		c.t.Errorf("%s %s %s: %d %s, want %s", s.method, s.path, s.body, got.status, got.body, s.want)
+	}
+	everywhere := slices.Contains(codes(c.doc.Extensions["x-codes-everywhere"]), code)
+	switch {
+	case everywhere:
+	case op == nil:
+		c.t.Errorf("%s %s: %s is not a code of everywhere", s.method, s.path, code)
+	default:
+		name = op.OperationID
+		if code != "ok" && !slices.Contains(codes(op.Extensions["x-codes"]), code) {
+			c.t.Errorf("%s: %s is not among its x-codes", name, code)
+		}
+		if op.Responses.Status(got.status) == nil {
+			c.t.Errorf("%s: %d is not among its responses", name, got.status)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seen[name] == nil {
+		c.seen[name] = map[string]bool{}
+	}
+	c.seen[name][code] = true
+}
+
+func codes(extension any) []string {
+	list, _ := extension.([]any)
+	var words []string
+	for _, word := range list {
+		words = append(words, fmt.Sprint(word))
+	}
+	return words
+}
+
+// checkComplete reports what the document has and nobody exercised.
+func (c *contract) checkComplete() {
+	c.t.Helper()
+	want := map[string][]string{"": codes(c.doc.Extensions["x-codes-everywhere"])}
+	for _, item := range c.doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			want[op.OperationID] = append(codes(op.Extensions["x-codes"]), "ok")
+		}
+	}
+	for _, op := range slices.Sorted(maps.Keys(want)) {
+		for _, code := range want[op] {
+			if !c.seen[op][code] && !slices.Contains(unreached[op], code) {
+				c.t.Errorf("%q: %s was never exercised", op, code)
+			}
+		}
+	}
+}
+
+// fresh loads a SKU of its own and returns its id.
+func (c *contract) fresh(settings string) int64 {
+	c.t.Helper()
+	c.sku++
+	c.load(c.sku, 100, settings)
+	return c.sku
+}
+
+func (c *contract) shopper(user int64) string { return c.token(user, auth.RoleShopper) }
+
+// held makes a reservation of a SKU by user 7 and returns its path.
+func (c *contract) held(sku int64) string {
+	c.t.Helper()
+	got := c.send("POST", "/v1/reservations", c.shopper(7), fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku))
+	if got.status != 201 {
+		c.t.Fatalf("hold SKU %d: %s", sku, got.body)
+	}
+	return "/v1/reservations/" + got.text("reservation_id")
+}
+
+func TestServerKeepsToItsDocument(t *testing.T) {
+	t.Parallel()
+	c := newContract(t)
+	c.exerciseTaking()
+	c.exerciseReservations()
+	c.exerciseStock()
+	c.exerciseSKUs()
+	c.exerciseSales()
+	c.exerciseEverywhere()
+	for _, s := range c.everyOperation() {
+		c.exerciseForm(s)
+	}
+	c.exerciseBackpressure()
+	c.exerciseOutages()
+	c.checkComplete()
+}
+
+func (c *contract) exerciseTaking() {
+	plain := c.fresh(`,"shopper_deducts":true`)
+	limited := c.fresh(`,"shopper_deducts":true,"limit":1`)
+	early := c.fresh(`,"shopper_deducts":true,"opens_at":"2100-01-01T00:00:00Z"`)
+	late := c.fresh(`,"shopper_deducts":true,"closes_at":"2020-01-01T00:00:00Z"`)
+	frozen := c.fresh(`,"shopper_deducts":true,"frozen":true`)
+	fenced := c.fresh(`,"shopper_deducts":true`)
+	c.fence(fenced)
+	for _, path := range []string{"/v1/reservations", "/v1/deductions"} {
+		take := func(token string, sku, quantity int64, more, want string, header http.Header) {
+			c.t.Helper()
+			body := fmt.Sprintf(`{"sku_id":"%d","quantity":%d%s}`, sku, quantity, more)
+			c.shoot(shot{method: "POST", path: path, token: token, body: body, want: want, header: header})
+		}
+		key := http.Header{"Idempotency-Key": {"mine"}}
+		take(c.shopper(7), plain, 1, "", "ok", key)
+		take(c.shopper(7), plain, 1, `,"sale_id":null,"user_id":null`, "ok", key)
+		take(c.shopper(7), plain, 2, "", "mismatch", key)
+		take(c.service, plain, 1, `,"user_id":"9"`, "ok", nil)
+		take(c.service, plain, 1, "", "malformed", nil)
+		take(c.shopper(7), plain, 1, `,"user_id":"8"`, "forbidden", nil)
+		take(c.shopper(7), plain, 1, `,"sale_id":"99"`, "not_loaded", nil)
+		take(c.shopper(7), plain, 1000, "", "sold_out", nil)
+		take(c.shopper(7), limited, 2, "", "limit_reached", nil)
+		take(c.shopper(7), early, 1, "", "not_open", nil)
+		take(c.shopper(7), late, 1, "", "closed", nil)
+		take(c.shopper(7), frozen, 1, "", "frozen", nil)
+		take(c.shopper(7), fenced, 1, "", "fenced", nil)
+	}
+	c.shoot(shot{method: "POST", path: "/v1/deductions", token: c.shopper(7), want: "forbidden",
+		body: fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, c.fresh(""))})
+}
+
+func (c *contract) exerciseReservations() {
+	sku := c.fresh("")
+	path := c.held(sku)
+	c.shoot(shot{method: "GET", path: path, token: c.shopper(7), want: "ok"})
+	c.shoot(shot{method: "GET", path: path, token: c.service, want: "ok"})
+	c.shoot(shot{method: "GET", path: path, token: c.shopper(8), want: "unknown_reservation"})
+	c.shoot(shot{method: "POST", path: path + "/confirm", token: c.service, want: "ok"})
+	c.shoot(shot{method: "POST", path: path + "/release", token: c.shopper(7), want: "wrong_state"})
+	path = c.held(sku)
+	c.shoot(shot{method: "POST", path: path + "/release", token: c.shopper(7), want: "ok"})
+	c.shoot(shot{method: "POST", path: path + "/confirm", token: c.service, want: "wrong_state"})
+	nobody := "/v1/reservations/" + strings.Repeat("0", 32)
+	c.shoot(shot{method: "POST", path: nobody + "/confirm", token: c.service, want: "unknown_reservation"})
+	c.shoot(shot{method: "POST", path: nobody + "/release", token: c.service, want: "unknown_reservation"})
+
+	fenced, breached := c.fresh(""), c.fresh("")
+	for sku, want := range map[int64]string{fenced: "fenced", breached: "frozen"} {
+		path := c.held(sku)
+		if sku == fenced {
+			c.fence(sku)
+		} else {
+			c.breach(sku)
+		}
+		c.send("POST", "/v1/reservations", c.shopper(7), fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku)) // finds it out
+		c.shoot(shot{method: "POST", path: path + "/confirm", token: c.service, want: want})
+		c.shoot(shot{method: "POST", path: path + "/release", token: c.shopper(7), want: want})
+	}
+}
+
+func (c *contract) exerciseStock() {
+	sku := c.fresh("")
+	c.shoot(shot{method: "GET", path: fmt.Sprintf("/v1/stock/%d", sku), want: "ok"})
+	c.shoot(shot{method: "GET", path: fmt.Sprintf("/v1/stock/%d?sale_id=9", sku), want: "not_loaded"})
+	c.shoot(shot{method: "GET", path: fmt.Sprintf("/v1/stock?sku_ids=%d,%d", sku, sku+1_000_000), want: "ok"})
+	c.shoot(shot{method: "GET", path: "/v1/stock/1?sale_id=0", want: "malformed", undocumented: true})
+	c.shoot(shot{method: "GET", path: "/v1/stock?sku_ids=0", want: "malformed", undocumented: true})
+}
+
+func (c *contract) exerciseSKUs() {
+	sku := c.fresh("")
+	path := fmt.Sprintf("/admin/v1/skus/%d", sku)
+	absent := fmt.Sprintf("/admin/v1/skus/%d", sku+1_000_000)
+	key := http.Header{"Idempotency-Key": {"sku"}}
+
+	created := fmt.Sprintf("/admin/v1/skus/%d", sku+2_000_000)
+	c.shoot(shot{method: "PUT", path: created, token: c.admin, want: "ok", header: key,
+		body: `{"quantity":5,"reason":"new","limit":2,"hold_ms":1000,"opens_at":"2026-01-01T00:00:00Z","closes_at":"2100-01-01T00:00:00.5+08:00","ack":"log","shopper_deducts":true,"frozen":false}`})
+	c.shoot(shot{method: "PUT", path: created, token: c.admin, want: "mismatch", header: key, body: `{"quantity":6,"reason":"new"}`})
+	c.shoot(shot{method: "PUT", path: path, token: c.admin, want: "wrong_state", body: `{"quantity":5,"reason":"again"}`})
+	c.shoot(shot{method: "GET", path: created, token: c.admin, want: "ok"})
+	c.shoot(shot{method: "GET", path: absent, token: c.admin, want: "not_loaded"})
+	c.shoot(shot{method: "GET", path: path + "?sale_id=x", token: c.admin, want: "malformed", undocumented: true})
+	c.shoot(shot{method: "PATCH", path: path, token: c.admin, want: "ok", header: key, body: `{"reason":"halt","frozen":true,"limit":null}`})
+	c.shoot(shot{method: "PATCH", path: path, token: c.admin, want: "mismatch", header: key, body: `{"reason":"halt","frozen":false}`})
+	c.shoot(shot{method: "PATCH", path: absent, token: c.admin, want: "not_loaded", body: `{"reason":"x","limit":1}`})
+	c.shoot(shot{method: "PATCH", path: path, token: c.admin, want: "malformed", undocumented: true, body: `{"reason":"nothing"}`})
+	adjust := func(path, body, want string, header http.Header, undocumented bool) {
+		c.t.Helper()
+		c.shoot(shot{method: "POST", path: path + "/adjustments", token: c.admin, body: body, want: want, header: header, undocumented: undocumented})
+	}
+	key = http.Header{"Idempotency-Key": {"adjust"}}
+	adjust(path, `{"delta":-1,"reason":"broken"}`, "ok", key, false)
+	adjust(path, `{"delta":-2,"reason":"broken"}`, "mismatch", key, false)
+	adjust(path, `{"delta":-1000,"reason":"lost"}`, "sold_out", nil, false)
+	adjust(absent, `{"delta":1,"reason":"found"}`, "not_loaded", nil, false)
+	adjust(path, `{"delta":0,"reason":"nothing"}`, "malformed", nil, true)
+	adjust(path, `{"delta":1099511627775,"reason":"too many"}`, "malformed", nil, false)
+}
+
+func (c *contract) exerciseSales() {
+	sku := c.fresh("")
+	plan := fmt.Sprintf(`{"name":"Sale","items":[{"sku_id":"%d","quantity":10}],"limit":1}`, sku)
+	c.shoot(shot{method: "PUT", path: "/admin/v1/sales/5", token: c.admin, body: plan, want: "ok"})
+	c.shoot(shot{method: "PUT", path: "/admin/v1/sales/5", token: c.admin, body: strings.Replace(plan, "10", "11", 1), want: "mismatch"})
+	c.shoot(shot{method: "PUT", path: "/admin/v1/sales/6", token: c.admin, body: strings.Replace(plan, "10", "1000", 1), want: "sold_out"})
+	c.shoot(shot{method: "GET", path: "/admin/v1/sales/5", token: c.admin, want: "ok"})
+	c.shoot(shot{method: "GET", path: "/admin/v1/sales/6", token: c.admin, want: "unknown_sale"})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"closes_at":null}`, want: "ok"})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"opens_at":"2020-01-01T00:00:00Z"}`, want: "malformed"})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/6/open", token: c.admin, body: `{}`, want: "unknown_sale"})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{}`, want: "ok"})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/6/close", token: c.admin, body: `{}`, want: "unknown_sale"})
+	transfer := func(more, want string) {
+		c.t.Helper()
+		c.shoot(shot{method: "POST", path: "/admin/v1/transfers", token: c.admin, want: want,
+			body: fmt.Sprintf(`{"sku_id":"%d","reason":"unsold"%s}`, sku, more)})
+	}
+	transfer(`,"from_sale_id":"5","quantity":10`, "ok")
+	transfer(`,"from_sale_id":"5","quantity":10`, "transfer_refused")
+	transfer(`,"from_sale_id":"5","to_sale_id":"5","quantity":1`, "malformed")
+}
+
+// everyOperation is a request per operation that would succeed, or be refused for a reason of stock.
+func (c *contract) everyOperation() []shot {
+	sku := c.fresh(`,"shopper_deducts":true`)
+	take := fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku)
+	nobody := "/v1/reservations/" + strings.Repeat("0", 32)
+	item := fmt.Sprintf("/admin/v1/skus/%d", sku)
+	return []shot{
+		{method: "POST", path: "/v1/reservations", token: c.shopper(7), body: take},
+		{method: "POST", path: "/v1/deductions", token: c.shopper(7), body: take},
+		{method: "GET", path: nobody, token: c.service},
+		{method: "POST", path: nobody + "/confirm", token: c.service},
+		{method: "POST", path: nobody + "/release", token: c.service},
+		{method: "GET", path: fmt.Sprintf("/v1/stock/%d", sku)},
+		{method: "GET", path: fmt.Sprintf("/v1/stock?sku_ids=%d", sku)},
+		{method: "PUT", path: item, token: c.admin, body: `{"quantity":1,"reason":"x"}`},
+		{method: "GET", path: item, token: c.admin},
+		{method: "PATCH", path: item, token: c.admin, body: `{"limit":5,"reason":"x"}`},
+		{method: "POST", path: item + "/adjustments", token: c.admin, body: `{"delta":-1,"reason":"x"}`},
+		{method: "POST", path: "/admin/v1/transfers", token: c.admin, body: fmt.Sprintf(`{"sku_id":"%d","to_sale_id":"5","quantity":1,"reason":"x"}`, sku)},
+		{method: "PUT", path: "/admin/v1/sales/9", token: c.admin, body: fmt.Sprintf(`{"name":"x","items":[{"sku_id":"%d","quantity":1}]}`, sku)},
+		{method: "GET", path: "/admin/v1/sales/5", token: c.admin},
+		{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{}`},
+		{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{}`},
+	}
+}
+
+// exerciseForm sends a request in every wrong form.
+func (c *contract) exerciseForm(s shot) {
+	c.t.Helper()
+	with := func(want string, undocumented bool, edit func(*shot)) {
+		c.t.Helper()
+		wrong := s
+		wrong.want, wrong.undocumented = want, undocumented
+		edit(&wrong)
+		c.shoot(wrong)
+	}
+	with("malformed", true, func(s *shot) {
+		if s.body == "" {
+			s.body = "{}"
+		} else {
+			s.body = strings.Replace(s.body, "{", `{"surprise":1,`, 1)
+			s.body = strings.Replace(s.body, ",}", "}", 1)
+		}
+	})
+	if s.token != "" {
+		with("unauthorized", false, func(s *shot) { s.token = "" })
+		with("unauthorized", false, func(s *shot) { s.token += "x" })
+		with("forbidden", false, func(s *shot) {
+			if s.token == c.admin {
+				s.token = c.service
+			} else {
+				s.token = c.admin
+			}
+		})
+	}
+	if s.method != http.MethodGet {
+		with("idempotency_key_missing", true, func(s *shot) { s.header = http.Header{"Idempotency-Key": nil} })
+		with("idempotency_key_invalid", true, func(s *shot) { s.header = http.Header{"Idempotency-Key": {"a b"}} })
+	}
+	if s.body != "" {
+		with("unsupported_media_type", true, func(s *shot) { s.header = http.Header{"Content-Type": {"text/plain"}} })
+	}
+}
+
+func (c *contract) exerciseEverywhere() {
+	c.shoot(shot{method: "GET", path: "/v2", want: "not_found"})
+	c.shoot(shot{method: "DELETE", path: "/v1/reservations", want: "method_not_allowed"})
+	c.shoot(shot{method: "GET", path: "/v1/stock/1", want: "headers_too_large", header: http.Header{"X": {strings.Repeat("x", 9000)}}})
+	c.shoot(shot{method: "POST", path: "/v1/reservations", token: c.service, want: "payload_too_large",
+		body: `{"sku_id":"1","quantity":1,"user_id":"1"` + strings.Repeat(" ", 17000) + "}"})
+	hasty := c.shopper(77)
+	for range 200 {
+		if c.shoot(shot{method: "GET", path: "/v1/reservations/" + strings.Repeat("0", 32), token: hasty}).code() == "rate_limited" {
+			break
+		}
+	}
+	slow, err := net.Dial("tcp", c.node.Addr())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer slow.Close()
+	if _, err := io.WriteString(slow, "GET /v1/stock/1 HTTP/1.1\r\nHost: x\r\n"); err != nil {
+		c.t.Fatal(err)
+	}
+	text, err := io.ReadAll(slow)
+	if err != nil || !bytes.Contains(text, []byte(`"code":"request_timeout"`)) {
+		c.t.Errorf("a request that does not end: %q, %v", text, err)
+	}
+	c.seen[""]["request_timeout"] = true
+}
+
+// exerciseBackpressure fills an outbox, which no persister empties.
+func (c *contract) exerciseBackpressure() {
+	sku := c.fresh(`,"shopper_deducts":true`)
+	for range c.cfg.Stock.OutboxEntriesMax {
+		c.send("POST", fmt.Sprintf("/admin/v1/skus/%d/adjustments", sku), c.admin, `{"delta":1,"reason":"fill the outbox"}`)
+	}
+	for _, path := range []string{"/v1/reservations", "/v1/deductions"} {
+		c.shoot(shot{method: "POST", path: path, token: c.shopper(7), want: "backpressure",
+			body: fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku)})
+	}
+}
+
+// exerciseOutages makes Redis hang, and then takes it away for good.
+func (c *contract) exerciseOutages() {
+	all := c.everyOperation()
+	if err := syscall.Kill(c.redis.PID(), syscall.SIGSTOP); err != nil {
+		c.t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for range 40 { // more than the queue holds
+		wait.Go(func() { c.shoot(all[0]) })
+	}
+	wait.Wait()
+	for _, s := range all {
+		if s.method != http.MethodGet && !strings.Contains(s.path, "release") {
+			s.want = "outcome_unknown"
+			c.shoot(s)
+		}
+	}
+	if err := syscall.Kill(c.redis.PID(), syscall.SIGCONT); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.redis.Kill(); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, s := range all {
+		s.path = strings.NewReplacer("/v1/stock/", "/v1/stock/9", "sku_ids=", "sku_ids=9").Replace(s.path) // not remembered
+		s.want = "unavailable"
+		c.shoot(s)
+	}
+}
+
+// cell is the key and field of a SKU's cell in Redis, and its value.
+func (c *contract) cell(sku int64) (key, field string, value []byte) {
+	c.t.Helper()
+	cell := stock.Cell{SKU: sku}
+	key = fmt.Sprintf("{p%d}:cells", cell.Partition(c.cfg.Stock.Partitions))
+	field = string(cell.Append(nil))
+	client, err := c.cfg.Redis.Client()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	value, err = client.Do(context.Background(), client.B().Hget().Key(key).Field(field).Build()).AsBytes()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return key, field, value
+}
+
+func (c *contract) setCell(key, field string, value []byte) {
+	c.t.Helper()
+	client, err := c.cfg.Redis.Client()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	err = client.Do(context.Background(), client.B().Hset().Key(key).FieldValue().FieldValue(field, string(value)).Build()).Error()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// fence takes a cell back to what it was before its last change, as a Redis that lost its tail would.
+func (c *contract) fence(sku int64) {
+	c.t.Helper()
+	key, field, before := c.cell(sku)
+	c.send("POST", fmt.Sprintf("/admin/v1/skus/%d/adjustments", sku), c.admin, `{"delta":1,"reason":"to be lost"}`)
+	c.setCell(key, field, before)
+}
+
+// breach makes a cell's counters wrong.
+func (c *contract) breach(sku int64) {
+	c.t.Helper()
+	key, field, value := c.cell(sku)
+	value[5]++ // the last byte of avail, after the version
+	c.setCell(key, field, value)
+}
