@@ -1,0 +1,226 @@
+// Package expiry gives the units of reservations that nobody confirmed in time back, and removes the
+// records of reservations whose retention has ended. It decides nothing: the store does, by its own
+// clock, so any number of processes may sweep at once without a leader.
+package expiry
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+const (
+	everyDefault      = 250 * time.Millisecond
+	callsAtOnceMax    = 16
+	reservationsMax   = 1024 // of one call
+	betweenForgetting = time.Second
+)
+
+// Store is what a Sweeper needs of a stock.Store.
+type Store interface {
+	Partitions() int
+	Expire(ctx context.Context, partition, limit int) (stock.Sweep, error)
+	Forget(ctx context.Context, partition, limit int) (int, error)
+}
+
+// Sweeper sweeps all partitions of a store.
+type Sweeper struct {
+	Store Store
+	// Publish is handed the events of what expired, from several goroutines at once. What it does not
+	// publish, the relay will.
+	Publish func(stock.Entry)
+	Metrics *metrics.Set
+	Log     *slog.Logger // Defaults to slog.Default.
+	// Every is the longest time between two looks at a partition, so that a reservation with a shorter
+	// hold than those before it is noticed in time too. Defaults to 250 ms. Raising it delays units that
+	// come back; lowering it costs the store a cheap call per partition and look.
+	Every time.Duration
+}
+
+// Run sweeps until ctx ends, a goroutine for each partition.
+func (s *Sweeper) Run(ctx context.Context) error {
+	r := s.newRun()
+	var wg sync.WaitGroup
+	for i := range r.watches {
+		wg.Go(func() { r.watch(ctx, i) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// run is a Sweeper at work.
+type run struct {
+	Sweeper
+	watches []watch
+	calls   chan struct{} // a place for each call that may be under way
+	failing atomic.Int64  // partitions whose last look failed
+	now     func() time.Time
+
+	expired, forgotten, failures *metrics.Counter
+	late                         *metrics.Histogram
+}
+
+// watch is what is known of a partition.
+type watch struct {
+	// dueMS is the local time, in Unix milliseconds, since when or at which the oldest reservation that
+	// is known is due; 0 if there is none.
+	dueMS atomic.Int64
+	// Of the partition's own goroutine:
+	failing  bool
+	forgetAt time.Time
+}
+
+func (s *Sweeper) newRun() *run {
+	r := &run{
+		Sweeper: *s,
+		watches: make([]watch, s.Store.Partitions()),
+		calls:   make(chan struct{}, callsAtOnceMax),
+		now:     time.Now,
+	}
+	r.Every = cmp.Or(r.Every, everyDefault)
+	r.Log = cmp.Or(r.Log, slog.Default())
+	set := cmp.Or(r.Metrics, metrics.NewSet())
+	r.expired = set.GetOrCreateCounter("expiry_expired_total")
+	r.forgotten = set.GetOrCreateCounter("expiry_forgotten_total")
+	r.failures = set.GetOrCreateCounter("expiry_failures_total")
+	r.late = set.GetOrCreateHistogram("expiry_late_seconds")
+	set.GetOrCreateGauge("expiry_lag_seconds", r.lag)
+	return r
+}
+
+// watch looks at a partition again and again. It begins at a random moment, so that neither the
+// partitions nor the processes look all at once.
+func (r *run) watch(ctx context.Context, partition int) {
+	wait := rand.N(r.Every) //nolint:gosec // nothing secret about it
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case r.calls <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		wait, err := r.look(ctx, partition)
+		<-r.calls
+		if ctx.Err() != nil {
+			return
+		}
+		r.note(partition, err)
+		timer.Reset(wait)
+	}
+}
+
+// look expires and forgets what it may, up to a limit, and tells when to look again.
+func (r *run) look(ctx context.Context, partition int) (time.Duration, error) {
+	sweep, err := r.Store.Expire(ctx, partition, reservationsMax)
+	r.expired.Add(sweep.Expired)
+	for _, entry := range sweep.Entries {
+		r.Publish(entry) // also beside an error: it happened
+	}
+	if err != nil {
+		return r.Every, err
+	}
+	w := &r.watches[partition]
+	r.measure(w, sweep)
+	if sweep.More {
+		return 0, nil
+	}
+	if now := r.now(); !now.Before(w.forgetAt) {
+		n, err := r.Store.Forget(ctx, partition, reservationsMax)
+		if err != nil {
+			return r.Every, err
+		}
+		r.forgotten.Add(n)
+		if n < reservationsMax {
+			w.forgetAt = now.Add(betweenForgetting)
+		}
+	}
+	return r.pause(sweep), nil
+}
+
+// pause is until the next deadline, but at most Every, and not so short that each reservation of a
+// steady stream gets a call of its own.
+func (r *run) pause(sweep stock.Sweep) time.Duration {
+	if sweep.NextMS == 0 {
+		return r.Every
+	}
+	ahead := time.Duration(sweep.NextMS-sweep.TimeMS) * time.Millisecond
+	return min(max(ahead, r.Every*2/5), r.Every)
+}
+
+// measure takes down how late the oldest reservation of a sweep was, and since when the oldest that it
+// left has been due, or will be.
+func (r *run) measure(w *watch, sweep stock.Sweep) {
+	local := r.now().UnixMilli() - sweep.TimeMS
+	if !sweep.More && sweep.NextMS == 0 {
+		w.dueMS.Store(0)
+	} else if !sweep.More {
+		w.dueMS.Store(local + sweep.NextMS)
+	}
+	if len(sweep.Entries) == 0 {
+		return
+	}
+	// Deadlines are swept in order, so the first event has the oldest.
+	oldest, err := firstEvent(sweep.Entries[0])
+	if err != nil {
+		r.Log.Error("cannot read the events of a sweep", "entry", sweep.Entries[0].ID, "error", err)
+		return
+	}
+	r.late.Update(float64(sweep.TimeMS-oldest.DeadlineMS) / 1000)
+	if sweep.More {
+		w.dueMS.Store(local + oldest.DeadlineMS) // what is left is not older
+	}
+}
+
+func firstEvent(entry stock.Entry) (event.Event, error) {
+	var e event.Event
+	decoder, err := event.NewDecoder(entry.Data)
+	if err != nil {
+		return e, err
+	}
+	return e, decoder.Next(&e)
+}
+
+// lag is for how many seconds the longest waiting reservation that is known has been due.
+func (r *run) lag() float64 {
+	now, longest := r.now().UnixMilli(), int64(0)
+	for i := range r.watches {
+		if due := r.watches[i].dueMS.Load(); due != 0 {
+			longest = max(longest, now-due)
+		}
+	}
+	return float64(longest) / 1000
+}
+
+// note counts failures, and logs when the first partition begins to fail and when the last one ends.
+func (r *run) note(partition int, err error) {
+	w := &r.watches[partition]
+	if err != nil {
+		r.failures.Inc()
+	}
+	switch failing := err != nil; {
+	case failing && !w.failing:
+		if r.failing.Add(1) == 1 {
+			r.Log.Warn("cannot expire reservations yet", "partition", partition, "error", err)
+		}
+	case !failing && w.failing:
+		if r.failing.Add(-1) == 0 {
+			r.Log.Info("expiring reservations again")
+		}
+	}
+	w.failing = err != nil
+}
