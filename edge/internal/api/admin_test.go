@@ -1,0 +1,319 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/core/auth"
+	"sluice/core/sale"
+	"sluice/core/stock"
+	"sluice/edge/batch"
+	"sluice/edge/internal/limit"
+)
+
+func TestLoadingMakesAndNeverSets(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	admin := f.token(1, auth.RoleAdmin)
+	put := call{method: "PUT", path: "/admin/v1/skus/5", token: admin, key: "load", body: `{"quantity":10,"reason":"first","limit":2}`}
+	got := f.do(put)
+	if got.status != 201 || got.json["total"] != 10.0 || got.json["limit"] != 2.0 || got.json["hold_ms"] != 900000.0 || got.json["seq"] != 1.0 {
+		t.Fatalf("load: %d %s", got.status, got.body)
+	}
+	if added := f.noted(&f.added); len(added) != 1 || added[0].SKU != 5 {
+		t.Errorf("the screen was told of %v", added)
+	}
+	if got := f.do(put); got.status != 201 || got.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("load again: %d %v %s", got.status, got.header, got.body)
+	}
+	put.key = "other"
+	if got := f.do(put); got.code() != "wrong_state" || f.state(stock.Cell{SKU: 5}).Total != 10 {
+		t.Errorf("load what is there: %s", got.body)
+	}
+}
+
+func TestSettingsChangeOneByOne(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 5}, 10, func(s *stock.Settings) { s.Limit, s.ClosesAtMS = 3, noon.UnixMilli()+1000 })
+	admin := f.token(1, auth.RoleAdmin)
+	patch := func(body string) answer {
+		t.Helper()
+		return f.do(call{method: "PATCH", path: "/admin/v1/skus/5", token: admin, body: body})
+	}
+	if got := patch(`{"reason":"x","frozen":true}`); got.json["frozen"] != true || got.json["limit"] != 3.0 || got.json["closes_at"] == nil {
+		t.Errorf("freeze: %s", got.body)
+	}
+	if got := f.do(call{method: "GET", path: "/v1/stock/5"}); got.json["avail"] != 0.0 {
+		t.Errorf("a frozen SKU as shoppers see it: %s", got.body)
+	}
+	if got := patch(`{"reason":"x","frozen":false,"limit":0,"closes_at":"","ack":"replica","hold_ms":1}`); got.json["frozen"] != false ||
+		got.json["limit"] != 0.0 || got.json["closes_at"] != nil || got.json["ack"] != "replica" || got.json["hold_ms"] != 1.0 {
+		t.Errorf("several: %s", got.body)
+	}
+	if got := patch(`{"reason":"x","opens_at":"2026-11-11T20:00:00.123+08:00"}`); got.json["opens_at"] != "2026-11-11T12:00:00.123Z" {
+		t.Errorf("open at: %s", got.body)
+	}
+}
+
+func TestAdminBodiesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 5}, 10, nil)
+	admin := f.token(1, auth.RoleAdmin)
+	g := func(method, path, body, pointer string) {
+		t.Helper()
+		got := f.do(call{method: method, path: path, token: admin, body: body})
+		if got.code() != "malformed" || pointer != "" && got.json["pointer"] != pointer {
+			t.Errorf("%s %s %s: %s", method, path, body, got.body)
+		}
+	}
+	for body, pointer := range map[string]string{
+		`{"reason":"x"}`:                                             "/quantity",
+		`{"quantity":1}`:                                             "/reason",
+		`{"quantity":null,"reason":"x"}`:                             "/quantity",
+		`{"quantity":-1,"reason":"x"}`:                               "/quantity",
+		`{"quantity":1099511627776,"reason":"x"}`:                    "/quantity",
+		`{"quantity":1,"reason":""}`:                                 "/reason",
+		`{"quantity":1,"reason":"a\nb"}`:                             "/reason",
+		`{"quantity":1,"reason":"` + strings.Repeat("x", 201) + `"}`: "/reason",
+		`{"quantity":1,"reason":"x","limit":1000001}`:                "/limit",
+		`{"quantity":1,"reason":"x","hold_ms":0}`:                    "/hold_ms",
+		`{"quantity":1,"reason":"x","hold_ms":2592000001}`:           "/hold_ms",
+		`{"quantity":1,"reason":"x","ack":"both"}`:                   "/ack",
+		`{"quantity":1,"reason":"x","frozen":"true"}`:                "/frozen",
+		`{"quantity":1,"reason":"x","opens_at":"tomorrow"}`:          "/opens_at",
+		`{"quantity":1,"reason":"x","opens_at":1767225600000}`:       "",
+		`{"quantity":1,"reason":"x","opens_at":"2026-01-02T00:00:00Z","closes_at":"2026-01-01T00:00:00Z"}`: "/closes_at",
+		`{"quantity":1,"reason":"x","sale_id":"1"}`:                                                        "",
+		`{"quantity":1,"quantity":1,"reason":"x"}`:                                                         "",
+	} {
+		g("PUT", "/admin/v1/skus/6", body, pointer)
+	}
+	g("PUT", "/admin/v1/skus/06", `{"quantity":1,"reason":"x"}`, "")
+	g("PATCH", "/admin/v1/skus/5", `{"reason":"x"}`, "")
+	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","limit":null}`, "")
+	g("POST", "/admin/v1/skus/5/adjustments", `{"delta":0,"reason":"x"}`, "/delta")
+	g("POST", "/admin/v1/skus/5/adjustments", `{"delta":1.5,"reason":"x"}`, "/delta")
+	g("POST", "/admin/v1/skus/5/adjustments", `{"delta":1099511627775,"reason":"x"}`, "/delta")
+	g("POST", "/admin/v1/transfers", `{"sku_id":"5","quantity":1,"reason":"x"}`, "/to_sale_id")
+	g("PUT", "/admin/v1/sales/1", `{"name":"x","items":[]}`, "")
+	g("PUT", "/admin/v1/sales/1", `{"name":"x","items":[{"sku_id":"1","quantity":1},{"sku_id":"1","quantity":1}]}`, "")
+	g("PUT", "/admin/v1/sales/0", `{"name":"x","items":[{"sku_id":"1","quantity":1}]}`, "")
+	g("POST", "/admin/v1/sales/1/open", `{"at":"2026-01-02T00:00:00Z"}`, "")
+	if c := f.state(stock.Cell{SKU: 5}); c.Seq != 1 {
+		t.Errorf("something changed: %+v", c)
+	}
+}
+
+func TestAdjustmentsByDelta(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 5}, 10, nil)
+	f.load(stock.Cell{SKU: 5, Pool: 9}, 0, nil)
+	admin := f.token(1, auth.RoleAdmin)
+	adjust := func(key, body string) answer {
+		t.Helper()
+		return f.do(call{method: "POST", path: "/admin/v1/skus/5/adjustments", token: admin, key: key, body: body})
+	}
+	if got := adjust("a", `{"delta":5,"reason":"restock"}`); got.status != 200 || got.json["total"] != 15.0 {
+		t.Errorf("restock: %s", got.body)
+	}
+	if got := adjust("a", `{"delta":5,"reason":"restock"}`); got.json["total"] != 15.0 || got.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("restock again: %s", got.body)
+	}
+	if got := adjust("a", `{"delta":6,"reason":"restock"}`); got.code() != "mismatch" {
+		t.Errorf("another delta under the key: %s", got.body)
+	}
+	if got := adjust("", `{"delta":-16,"reason":"lost"}`); got.code() != "sold_out" {
+		t.Errorf("more than there is: %s", got.body)
+	}
+	if got := adjust("", `{"delta":3,"reason":"gift","sale_id":"9"}`); got.json["total"] != 3.0 || got.json["sale_id"] != "9" {
+		t.Errorf("in a sale: %s", got.body)
+	}
+	transfer := call{method: "POST", path: "/admin/v1/transfers", token: admin, key: "t",
+		body: `{"sku_id":"5","to_sale_id":"9","quantity":10,"reason":"more"}`}
+	for range 2 {
+		got := f.do(transfer)
+		to, _ := got.json["to"].(map[string]any)
+		if got.status != 200 || to["avail"] != 13.0 {
+			t.Errorf("transfer: %d %s", got.status, got.body)
+		}
+	}
+}
+
+func TestOnlyAdminsAdminister(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, c := range []call{
+		{method: "PUT", path: "/admin/v1/skus/5", body: `{}`}, {method: "GET", path: "/admin/v1/skus/5"},
+		{method: "PATCH", path: "/admin/v1/skus/5", body: `{}`}, {method: "POST", path: "/admin/v1/skus/5/adjustments", body: `{}`},
+		{method: "POST", path: "/admin/v1/transfers", body: `{}`}, {method: "PUT", path: "/admin/v1/sales/5", body: `{}`},
+		{method: "GET", path: "/admin/v1/sales/5"}, {method: "POST", path: "/admin/v1/sales/5/open", body: `{}`},
+		{method: "POST", path: "/admin/v1/sales/5/close", body: `{}`},
+	} {
+		for _, role := range []auth.Role{auth.RoleShopper, auth.RoleService} {
+			c.token = f.token(7, role)
+			if got := f.do(c); got.code() != "forbidden" {
+				t.Errorf("%v: %s %s: %s", role, c.method, c.path, got.body)
+			}
+		}
+		c.token = ""
+		if got := f.do(c); got.code() != "unauthorized" || got.header.Get("WWW-Authenticate") == "" {
+			t.Errorf("nobody: %s %s: %s", c.method, c.path, got.body)
+		}
+	}
+}
+
+func TestSalesAreToldAsTheyStand(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	admin := f.token(1, auth.RoleAdmin)
+	made := f.do(call{method: "PUT", path: "/admin/v1/sales/7", token: admin,
+		body: `{"name":"\"Sale\" \u00e9","items":[{"sku_id":"2","quantity":5},{"sku_id":"1","quantity":6}],"limit":1,"ack":"log","shopper_deducts":true}`})
+	if made.status != 201 || made.json["name"] != `"Sale" é` || made.json["phase"] != "planned" || made.json["ack"] != "log" {
+		t.Errorf("make: %d %s", made.status, made.body)
+	}
+	if added := f.noted(&f.added); len(added) != 2 || added[0].Pool != 7 {
+		t.Errorf("the screen was told of %v", added)
+	}
+	opened := f.do(call{method: "POST", path: "/admin/v1/sales/7/open", token: admin,
+		body: `{"opens_at":"2026-03-01T12:00:05Z","closes_at":"2026-03-01T13:00:00Z"}`})
+	if opened.json["phase"] != "scheduled" || opened.json["opens_at"] != "2026-03-01T12:00:05.000Z" {
+		t.Errorf("open: %s", opened.body)
+	}
+	f.nowMS.Add(5000)
+	if got := f.do(call{method: "GET", path: "/admin/v1/sales/7", token: admin}); got.json["phase"] != "open" {
+		t.Errorf("show: %s", got.body)
+	}
+	for err, code := range map[error]string{
+		sale.ErrNotReady: "sale_refused", sale.ErrNotClosed: "sale_refused", sale.ErrStaleMove: "sale_refused", sale.ErrCellRefuse: "sale_refused",
+		sale.ErrOverlap: "unavailable", sale.ErrShort: "sold_out", sale.ErrOtherPlan: "mismatch", sale.ErrWindow: "malformed",
+		stock.ErrInTransit: "in_transit", stock.ErrUnknown: "outcome_unknown", stock.ErrShut: "unavailable",
+	} {
+		f.sales.err = fmt.Errorf("sale 7: %w", err)
+		if got := f.do(call{method: "POST", path: "/admin/v1/sales/7/close", token: admin, body: `{}`}); got.code() != code {
+			t.Errorf("%v: %s", err, got.body)
+		}
+	}
+}
+
+func TestTransferThatStopsHalfWay(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(p *Parts) {
+		p.Transfer = func(context.Context, stock.TransferRequest) error {
+			return fmt.Errorf("%w: bring in: %w", stock.ErrInTransit, stock.ErrUnknown)
+		}
+	})
+	got := f.do(call{method: "POST", path: "/admin/v1/transfers", token: f.token(1, auth.RoleAdmin),
+		body: `{"sku_id":"5","to_sale_id":"9","quantity":10,"reason":"more"}`})
+	if got.code() != "in_transit" || got.json["retryable"] != true {
+		t.Errorf("%s", got.body)
+	}
+}
+
+func TestReleaseWhoseOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 10, nil)
+	shopper := f.token(7, auth.RoleShopper)
+	held := f.do(call{method: "POST", path: reservePath, token: shopper, body: taken(1, 1)})
+	hang := func(stock.Op, *stock.Request, *batch.Result) error { return stock.ErrUnknown }
+	f.decide.Store(&hang)
+	got := f.do(call{method: "POST", path: reservePath + "/" + held.json["reservation_id"].(string) + "/release", token: shopper})
+	if got.code() != "outcome_unknown" {
+		t.Errorf("%s", got.body)
+	}
+}
+
+func limited2(p *Parts) {
+	p.Users = limit.New("user", limit.Config{Rate: 1, Burst: 3, KeysMax: 100}, func(user int64) uint64 { return uint64(user) })
+	p.Addresses = limit.New("address", limit.Config{Rate: 1, Burst: 10, KeysMax: 100}, func(netip.Addr) uint64 { return 0 })
+}
+
+func TestRateLimits(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, limited2)
+	f.load(stock.Cell{SKU: 1}, 1000, nil)
+	reserve := func(token, body string) answer {
+		t.Helper()
+		return f.do(call{method: "POST", path: reservePath, token: token, body: body})
+	}
+	first := f.token(1, auth.RoleShopper)
+	got := reserve(first, taken(1, 1))
+	if got.status != 201 || got.header.Get("RateLimit-Policy") != `"user";q=3;w=3, "address";q=10;w=10` ||
+		got.header.Get("RateLimit") != `"user";r=2;t=1, "address";r=9;t=1` {
+		t.Errorf("within the limits: %v", got.header)
+	}
+	reserve(first, taken(1, 1))
+	reserve(first, taken(1, 1))
+	if got := reserve(first, taken(1, 1)); got.code() != "rate_limited" || got.header.Get("Retry-After") != "1" {
+		t.Errorf("the user's fourth: %v %s", got.header, got.body)
+	}
+	second := f.token(2, auth.RoleShopper)
+	for range 3 {
+		if got := reserve(second, taken(1, 1)); got.status != 201 {
+			t.Errorf("another user: %s", got.body)
+		}
+	}
+	for range 3 {
+		reserve("forged", taken(1, 1))
+	}
+	if got := reserve("forged", taken(1, 1)); got.code() != "rate_limited" {
+		t.Errorf("the address' eleventh, with a forged token: %s", got.body)
+	}
+	service := f.token(3, auth.RoleService)
+	if got := reserve(service, taken(1, 1)); got.code() != "rate_limited" {
+		t.Errorf("a token that was never seen, from a limited address: %s", got.body)
+	}
+	f.nowMS.Add(10_000)
+	for range 20 { // once seen, a service has no limits
+		if got := reserve(service, `{"sku_id":"1","quantity":1,"user_id":"9"}`); got.status != 201 {
+			t.Errorf("a service: %v %s", got.header, got.body)
+		}
+	}
+}
+
+func TestAddressBehindProxies(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, limited2, func(p *Parts) {
+		p.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+		p.Addresses = limit.New("address", limit.Config{Rate: 0.001, Burst: 1, KeysMax: 10_000}, func(netip.Addr) uint64 { return 0 })
+	})
+	g := func(forwarded string, want int) {
+		t.Helper()
+		got := f.do(call{method: "GET", path: "/v1/stock/1", header: http.Header{"X-Forwarded-For": {forwarded}}})
+		if got.status != want {
+			t.Errorf("%q: %d %s", forwarded, got.status, got.body)
+		}
+	}
+	g("192.0.2.1", 404)
+	g("192.0.2.1", 429)
+	g("192.0.2.2", 404)
+	g("192.0.2.3, 192.0.2.2", 429) // what a client claims before it means nothing
+	g("192.0.2.4, 10.1.2.3", 404)
+	g("192.0.2.4,10.9.9.9 , 10.1.2.3", 429)
+	g("2001:db8::1", 404)
+	g("2001:db8::2", 429) // the same /64
+	g("2001:db8:0:1::1", 404)
+	g("::ffff:192.0.2.1", 429)
+	g("nonsense", 404) // counts as the proxy itself
+	g("", 429)
+}
+
+func TestAppendTime(t *testing.T) {
+	t.Parallel()
+	for ms, want := range map[int64]string{
+		0: "1970-01-01T00:00:00.000Z", 1: "1970-01-01T00:00:00.001Z", 999: "1970-01-01T00:00:00.999Z",
+		1772366400000: "2026-03-01T12:00:00.000Z", stock.TimeMaxMS: "10889-08-02T05:31:50.655Z",
+	} {
+		if got := string(appendTime(nil, ms)); got != want || want != time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") {
+			t.Errorf("%d: %s, want %s", ms, got, want)
+		}
+	}
+}
