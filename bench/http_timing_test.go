@@ -1,0 +1,241 @@
+// Package bench measures the whole way of a purchase. Every figure is a ratio of two things measured in
+// turn in one run, on one machine: absolute figures of one machine say little about another.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/bench/load"
+	"sluice/bench/stack"
+)
+
+const (
+	connections = 256
+	shoppers    = 10_000
+	rounds      = 5
+	warmUp      = 2 * time.Second
+	roundTime   = 4 * time.Second
+
+	hotSKU     = 1001
+	soldOutSKU = 1002
+)
+
+// The empty handler runs in a process of its own, as the edge does: this test binary, started again.
+const (
+	emptyAddr   = "SLUICE_BENCH_EMPTY_ADDR"
+	emptyStatus = "SLUICE_BENCH_EMPTY_STATUS"
+	emptyBody   = "SLUICE_BENCH_EMPTY_BODY"
+	emptyHeader = "SLUICE_BENCH_EMPTY_HEADER"
+)
+
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(emptyAddr); addr != "" {
+		serveEmpty(addr)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func serveEmpty(addr string) {
+	status, _ := strconv.Atoi(os.Getenv(emptyStatus))
+	body := []byte(os.Getenv(emptyBody))
+	type header struct{ name, value string }
+	var headers []header
+	for line := range strings.Lines(os.Getenv(emptyHeader)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch name {
+		case "Content-Length", "Date", "Connection", "Server": // as fasthttp writes them
+		default:
+			headers = append(headers, header{name, value})
+		}
+	}
+	server := &fasthttp.Server{
+		NoDefaultServerHeader: true,
+		NoDefaultDate:         !strings.Contains(os.Getenv(emptyHeader), "Date: "),
+		CloseOnShutdown:       true,
+		IdleTimeout:           time.Minute,
+		Handler: func(ctx *fasthttp.RequestCtx) {
+			ctx.SetStatusCode(status)
+			for _, h := range headers {
+				ctx.Response.Header.Set(h.name, h.value)
+			}
+			ctx.SetBody(body)
+		},
+	}
+	ended, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ended.Done()
+		_ = server.Shutdown()
+	}()
+	if err := server.ListenAndServe(addr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// BenchmarkReservations compares accepted reservations of one hot SKU, each with a fresh
+// Idempotency-Key, with a fasthttp handler that returns the same bytes and does nothing else. Events
+// are published to Kafka; no persister runs. Run it with -benchtime 1x.
+func BenchmarkReservations(b *testing.B) { compare(b, hotSKU, http.StatusCreated, false) }
+
+// BenchmarkReservationsPersisted is the same with a persister at work on the same two cores.
+func BenchmarkReservationsPersisted(b *testing.B) { compare(b, hotSKU, http.StatusCreated, true) }
+
+// BenchmarkSoldOut does the same for a SKU of which nothing is left.
+func BenchmarkSoldOut(b *testing.B) { compare(b, soldOutSKU, http.StatusConflict, false) }
+
+func compare(b *testing.B, sku int64, status int, persist bool) {
+	s := stack.New(b, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_OUTBOX_ENTRIES_MAX=10000000")
+	s.LoadCSV("sku_id,quantity,limit", fmt.Sprintf("%d,1000000000,1000000", hotSKU), fmt.Sprintf("%d,1,", soldOutSKU))
+	edge := s.StartEdge()
+	if persist {
+		s.StartPersister()
+	}
+	d := &driver{b: b, sku: sku, tokens: make([]string, shoppers)}
+	for i := range d.tokens {
+		d.tokens[i] = s.Token(int64(i+1), "shopper")
+	}
+	d.one(edge.Addr, soldOutSKU) // takes the only unit
+	sample := d.one(edge.Addr, sku)
+	if sample.Status != status {
+		b.Fatalf("a request was answered %d: %s", sample.Status, sample.Body)
+	}
+	empty := startEmpty(b, sample)
+
+	for b.Loop() {
+		d.run(edge.Addr, warmUp, status)
+		d.run(empty.Addr, warmUp, status)
+		var full, bare, ratio, edgeCPU, emptyCPU, redisCPU []float64
+		for range rounds {
+			bareRate, cpu := d.measure(empty.Addr, status, empty.CPU)
+			bare, emptyCPU = append(bare, bareRate), append(emptyCPU, cpu[0])
+			fullRate, cpu := d.measure(edge.Addr, status, edge.CPU, func() (time.Duration, error) { return stack.CPU(s.Redis.PID()) })
+			full, edgeCPU, redisCPU = append(full, fullRate), append(edgeCPU, cpu[0]), append(redisCPU, cpu[1])
+			ratio = append(ratio, fullRate/bareRate)
+		}
+		b.ReportMetric(median(full), "answers/s")
+		b.ReportMetric(median(bare), "empty/s")
+		b.ReportMetric(median(ratio), "ratio")
+		b.ReportMetric(slices.Min(ratio), "ratio-min")
+		b.ReportMetric(slices.Max(ratio), "ratio-max")
+		b.ReportMetric(median(edgeCPU), "edge-cpu-us")
+		b.ReportMetric(median(emptyCPU), "empty-cpu-us")
+		b.ReportMetric(median(redisCPU), "redis-cpu-us")
+	}
+}
+
+// startEmpty starts the handler that returns the bytes of a sample answer.
+func startEmpty(b *testing.B, sample load.Response) *stack.Process {
+	b.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := stack.NewProcess(b, "empty handler", exe)
+	p.Env = append(p.Env, emptyAddr+"="+p.Addr, emptyStatus+"="+strconv.Itoa(sample.Status),
+		emptyBody+"="+string(sample.Body), emptyHeader+"="+string(sample.Header))
+	p.Start(b, func(ctx context.Context) error {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.Addr)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	})
+	return p
+}
+
+// driver sends requests for one SKU, none of them twice.
+type driver struct {
+	b      *testing.B
+	sku    int64
+	tokens []string
+	runs   int
+}
+
+// one sends a single request and returns its answer with a body of its own.
+func (d *driver) one(addr string, sku int64) load.Response {
+	d.b.Helper()
+	c, err := load.Dial(addr, 5*time.Second)
+	if err != nil {
+		d.b.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	r, err := c.Do(d.request(nil, sku, -1, 0))
+	if err != nil {
+		d.b.Fatal(err)
+	}
+	r.Body, r.Header = slices.Clone(r.Body), slices.Clone(r.Header)
+	return r
+}
+
+func (d *driver) request(buf []byte, sku int64, conn, n int) []byte {
+	token := d.tokens[(n*connections+conn+1)%len(d.tokens)]
+	key := strconv.Itoa(d.runs) + "-" + strconv.Itoa(conn) + "-" + strconv.Itoa(n)
+	return load.AppendPost(buf, "/v1/reservations", token, key, load.ReserveBody(sku, 1))
+}
+
+func (d *driver) run(addr string, length time.Duration, status int) load.Report {
+	d.b.Helper()
+	d.runs++
+	ctx, cancel := context.WithTimeout(context.Background(), length)
+	defer cancel()
+	report, err := load.Run(ctx, load.Plan{
+		Addr: addr, Connections: connections, Timeout: 5 * time.Second,
+		Next: func(conn, n int, buf []byte) []byte { return d.request(buf, d.sku, conn, n) },
+	})
+	if err != nil {
+		d.b.Fatal(err)
+	}
+	if report.Errors > 0 || len(report.Answers) != 1 || report.Answers[status] == 0 {
+		d.b.Fatalf("not every answer was a %d: %v", status, report)
+	}
+	return report
+}
+
+// measure runs one round and returns the answers per second and, per answer, the microseconds of
+// processor time of each process that is asked for it.
+func (d *driver) measure(addr string, status int, cpu ...func() (time.Duration, error)) (rate float64, us []float64) {
+	d.b.Helper()
+	read := func() (all []time.Duration) {
+		var failure error
+		for _, f := range cpu {
+			used, err := f()
+			all, failure = append(all, used), errors.Join(failure, err)
+		}
+		if failure != nil {
+			d.b.Fatal(failure)
+		}
+		return all
+	}
+	before := read()
+	report := d.run(addr, roundTime, status)
+	for i, used := range read() {
+		us = append(us, float64((used-before[i]).Nanoseconds())/1e3/float64(report.Answers[status]))
+	}
+	d.b.Logf("%s: %v", addr, report)
+	return report.PerSecond(status), us
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}

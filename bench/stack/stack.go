@@ -1,0 +1,187 @@
+// Package stack starts a whole sluice for tests and benchmarks of the system: the real binary in
+// processes of its own, on real servers, all on loopback and all stopped with the test.
+package stack
+
+import (
+	"bytes"
+	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sluice/core/auth"
+	"sluice/core/config"
+	"sluice/core/stock/redisstock"
+	"sluice/deploy/local"
+	"sluice/deploy/local/servicetest"
+)
+
+// Stack is the servers of one sluice, with everything migrated, and the settings that its processes
+// are started with.
+type Stack struct {
+	Redis   *local.Redis
+	MariaDB *local.MariaDB
+	Brokers []string // of an Apache Kafka
+	DB      *sql.DB
+	Store   *redisstock.Store
+
+	t        testing.TB
+	binary   string
+	env      []string
+	keys     *auth.Keys
+	mu       sync.Mutex
+	tokens   map[tokenOf]string
+	services int
+}
+
+type tokenOf struct {
+	user int64
+	role string
+}
+
+// New builds the binary and starts Redis, MariaDB and Kafka. Extra settings (SLUICE_NAME=value) apply
+// to every process.
+func New(t testing.TB, extra ...string) *Stack {
+	t.Helper()
+	dir := t.TempDir()
+	s := &Stack{
+		Redis:   servicetest.Redis(t),
+		MariaDB: servicetest.PrivateMariaDB(t),
+		Brokers: servicetest.PrivateKafka(t).Addrs,
+		t:       t,
+		binary:  build(t, dir),
+		tokens:  map[tokenOf]string{},
+	}
+	const database = "sluice"
+	must(t, s.MariaDB.CreateDatabase(t.Context(), database))
+
+	keyFile := filepath.Join(dir, "keys.json")
+	key, err := auth.GenerateKey("HS256")
+	must(t, err)
+	must(t, auth.WriteKeys(keyFile, key))
+	s.keys, err = auth.ReadKeys(keyFile)
+	must(t, err)
+
+	s.env = append(os.Environ(),
+		"SLUICE_REDIS_ADDR="+s.Redis.Addr,
+		"SLUICE_MYSQL_DSN="+s.MariaDB.DSN(database),
+		"SLUICE_KAFKA_BROKERS="+strings.Join(s.Brokers, ","),
+		"SLUICE_TOKEN_KEY_FILE="+keyFile,
+		"SLUICE_LOG_LEVEL=warn",
+	)
+	s.env = append(s.env, extra...)
+	s.Run("", "migrate")
+	s.connect(database)
+	return s
+}
+
+func (s *Stack) connect(database string) {
+	var err error
+	mysql := config.MySQL{DSN: config.Secret(s.MariaDB.DSN(database)), ConnsMax: 4, Timeout: time.Minute}
+	s.DB, err = mysql.Open(s.t.Context())
+	must(s.t, err)
+	redis := config.Redis{Addrs: []string{s.Redis.Addr}, CallTimeout: time.Second}
+	client, err := redis.Client()
+	must(s.t, err)
+	s.t.Cleanup(func() {
+		client.Close()
+		if err := s.DB.Close(); err != nil {
+			s.t.Error(err)
+		}
+	})
+	s.Store, err = redisstock.New(client, redisstock.Config{Partitions: 64})
+	must(s.t, err)
+}
+
+// Run runs a command of sluice to its end, with a text as its standard input, and returns what it
+// printed.
+func (s *Stack) Run(stdin string, args ...string) string {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), s.binary, args...)
+	cmd.Env = s.env
+	cmd.Stdin = strings.NewReader(stdin)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("sluice %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
+	}
+	return string(out)
+}
+
+// Token is a bearer token for the user in a role, issued once. It is safe for concurrent use.
+func (s *Stack) Token(user int64, role string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := tokenOf{user, role}
+	if s.tokens[of] == "" {
+		parsed, err := auth.ParseRole(role)
+		if err != nil {
+			panic(err)
+		}
+		now := time.Now()
+		s.tokens[of], err = s.keys.Issue(auth.Claims{
+			Identity: auth.Identity{Subject: user, Role: parsed},
+			Issuer:   "sluice", Audience: "sluice",
+			NotBefore: now.Add(-time.Minute), Expires: now.Add(6 * time.Hour),
+		})
+		if err != nil {
+			panic(err)
+		}
+	}
+	return s.tokens[of]
+}
+
+// LoadCSV loads SKUs as `sluice stock load` does.
+func (s *Stack) LoadCSV(lines ...string) {
+	s.t.Helper()
+	s.Run(strings.Join(lines, "\n")+"\n", "stock", "load", "-")
+}
+
+func build(t testing.TB, dir string) string {
+	t.Helper()
+	binary := filepath.Join(dir, "sluice")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "sluice")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build sluice: %v\n%s", err, out)
+	}
+	return binary
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// StartEdge starts an edge on free ports and waits until it is ready.
+func (s *Stack) StartEdge(extra ...string) *Process {
+	s.t.Helper()
+	return s.start("edge", extra)
+}
+
+// StartPersister starts a persister on a free ops port and waits until it is ready.
+func (s *Stack) StartPersister(extra ...string) *Process {
+	s.t.Helper()
+	return s.start("persister", extra)
+}
+
+func (s *Stack) start(role string, extra []string) *Process {
+	s.t.Helper()
+	s.services++
+	p := NewProcess(s.t, fmt.Sprintf("%s %d", role, s.services), s.binary, role)
+	p.Env = append(slices.Clone(s.env), "SLUICE_OPS_LISTEN="+p.OpsAddr)
+	if role == "edge" {
+		p.Env = append(p.Env, "SLUICE_LISTEN="+p.Addr, "SLUICE_DATA_DIR="+s.t.TempDir())
+	}
+	p.Env = append(p.Env, extra...)
+	p.Start(s.t, p.opsReady)
+	return p
+}
