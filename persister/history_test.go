@@ -11,6 +11,7 @@ import (
 // history makes up what scripts would have done: valid events of some cells, each following from the one
 // before.
 type history struct {
+	seed   uint64
 	rand   *rand.Rand
 	cells  []*cellHistory
 	nextID uint64
@@ -27,7 +28,7 @@ const testPartitions = 64
 
 // newHistory has so many cells, the first events of which load them with stock.
 func newHistory(seed uint64, cells int) *history {
-	h := &history{rand: rand.New(rand.NewPCG(seed, seed)), nowMS: 1_700_000_000_000}
+	h := &history{seed: seed, rand: rand.New(rand.NewPCG(seed, seed)), nowMS: 1_700_000_000_000}
 	for i := range cells {
 		h.cells = append(h.cells, &cellHistory{last: event.Event{Cell: stock.Cell{SKU: int64(1001 + i), Pool: uint32(i % 3)}}})
 	}

@@ -155,16 +155,15 @@ func (r *Relay) visit(ctx context.Context, p int, kafka *unread) error {
 		return err
 	}
 	lost := false
+	var unsure error // whether Kafka lost something is no reason to hold back what it never had
 	if !entryLess(mark, first[0].ID) {
-		if lost, err = r.lost(ctx, p, first[0].ID, kafka); err != nil {
-			return err
-		}
+		lost, unsure = r.lost(ctx, p, first[0].ID, kafka)
 	}
 	if !lost && !entryLess(mark, w.old) {
-		return nil
+		return unsure
 	}
 	if ok, err := r.cfg.Store.RelayLease(ctx, p, r.owner, leaseEvery*r.cfg.Every); !ok || err != nil {
-		return err
+		return errors.Join(unsure, err)
 	}
 	if lost {
 		w.since, w.wait = r.now(), min(2*w.wait, againMax)
@@ -175,7 +174,7 @@ func (r *Relay) visit(ctx context.Context, p int, kafka *unread) error {
 			return err
 		}
 	}
-	return r.relay(ctx, p, w.old)
+	return errors.Join(unsure, r.relay(ctx, p, w.old))
 }
 
 // relay publishes entries beyond the mark, up to one that is old enough, and moves the mark along.

@@ -1,0 +1,133 @@
+package persister
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/event"
+	"sluice/core/outbox"
+	"sluice/core/stock"
+	"sluice/deploy/local/servicetest"
+)
+
+// BenchmarkRun measures events per second from Kafka into MariaDB, where each commit is durable: the
+// topic is filled first, then a consumer is started and timed until all of it is in MySQL and committed.
+func BenchmarkRun(b *testing.B) {
+	for name, start := range map[string]func(testing.TB) []string{"embedded": servicetest.Broker, "kafka": servicetest.Kafka} {
+		for _, vector := range []int{1, 16, 128} {
+			for _, cells := range []int{64, 50_000} {
+				b.Run(fmt.Sprintf("broker=%s/vector=%d/cells=%d", name, vector, cells), func(b *testing.B) {
+					benchmarkRun(b, start(b), vector, cells)
+				})
+			}
+		}
+	}
+}
+
+const runEvents = 400_000
+
+func benchmarkRun(b *testing.B, brokers []string, vector, cells int) {
+	b.Helper()
+	log := slog.New(slog.DiscardHandler)
+	db := database(b)
+	topic := fmt.Sprintf("run%d", time.Now().UnixNano())
+	var cfg Config
+	cfg.Kafka.Brokers, cfg.Kafka.Topic, cfg.Kafka.Group = brokers, topic, topic
+	cfg.Kafka.Partitions, cfg.Kafka.Replication = 8, 1
+	cfg.Workers, cfg.BatchEvents, cfg.FetchBytes, cfg.BatchWait = 2, 4000, 256<<10, 20*time.Millisecond
+	kafka := outbox.NewTopic(brokers, topic)
+	defer kafka.Close()
+	if err := kafka.Create(b.Context(), 8, 1); err != nil {
+		b.Fatal(err)
+	}
+	var own, server time.Duration
+	for range b.N {
+		b.StopTimer()
+		truncate(b, db)
+		last := fill(b, cfg, vector, cells)
+		m := newMeters(metrics.NewSet())
+		c := &consumer{
+			cfg: cfg, topic: kafka, meters: m, log: log, applied: func(*batch) {},
+			newWorker: func() *applier { return newApplier(db, m, log) },
+		}
+		ctx, cancel := context.WithCancel(b.Context())
+		ended := make(chan error, 1)
+		ownBefore, serverBefore := cpuOf(b, "self"), cpuOf(b, serverPID(b, db))
+		b.StartTimer()
+		go func() { ended <- c.run(ctx) }()
+		for m.events.Get() < uint64(last) {
+			time.Sleep(time.Millisecond)
+		}
+		b.StopTimer()
+		own += cpuOf(b, "self") - ownBefore
+		server += cpuOf(b, serverPID(b, db)) - serverBefore
+		cancel()
+		if err := <-ended; err != nil {
+			b.Fatal(err)
+		}
+	}
+	events := float64(runEvents) * float64(b.N)
+	b.ReportMetric(float64(own.Nanoseconds())/events, "own-cpu-ns/event") // with the broker if it is embedded
+	b.ReportMetric(float64(server.Nanoseconds())/events, "mariadb-cpu-ns/event")
+	b.ReportMetric(runEvents*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// fill publishes events and tells how many.
+func fill(b *testing.B, cfg Config, vector, cells int) int {
+	b.Helper()
+	pub, err := outbox.NewPublisher(outbox.PublisherConfig{
+		Brokers: cfg.Kafka.Brokers, Topic: cfg.Kafka.Topic, Partitions: cfg.Kafka.Partitions, BufferBytes: 1 << 30,
+	}, metrics.NewSet())
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := newHistory(1, cells)
+	events := 0
+	for n := 0; events < runEvents; n++ {
+		batch := h.batch(vector)
+		events += len(batch.Events)
+		e := stock.Entry{Partition: batch.Partition, ID: fmt.Sprintf("%d-%d", h.nowMS, n), Data: event.Append(nil, batch)}
+		if !pub.Publish(e) {
+			b.Fatal("buffer full")
+		}
+	}
+	if err := pub.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return events
+}
+
+// cpuOf is the CPU time that a process has used: user and system, in ticks of 10 ms.
+func cpuOf(b *testing.B, pid string) time.Duration {
+	b.Helper()
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		b.Skip(err)
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+func serverPID(b *testing.B, db *sql.DB) string {
+	b.Helper()
+	var path string
+	if err := db.QueryRowContext(b.Context(), "SELECT @@pid_file").Scan(&path); err != nil {
+		b.Fatal(err)
+	}
+	pid, err := os.ReadFile(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(string(pid))
+}
