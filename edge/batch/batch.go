@@ -158,13 +158,13 @@ func (b *Batcher) Do(op stock.Op, r *stock.Request, res *Result) error {
 
 // decide queues the request and waits for its verdict.
 func (b *Batcher) decide(op stock.Op, r *stock.Request, res *Result, replicate bool) (proof, error) {
-	g, i, err := b.enqueue(op, r, replicate)
+	t, err := b.enqueue(op, r, replicate)
 	if err != nil {
 		return proof{}, err
 	}
-	<-g.done
-	p := g.proof
-	err = g.result(i, res)
+	<-t.signal
+	g := t.group
+	p, err := g.proof, g.result(t.i, res)
 	if g.left.Add(-1) == 0 {
 		b.groups.Put(g)
 	}

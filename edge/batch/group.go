@@ -8,17 +8,15 @@ import (
 	"sluice/core/stock"
 )
 
-// group is requests that travel as one vector. Who asked waits for done and then reads its own
+// group is requests that travel as one vector. Who asked waits for its signal and then reads its own
 // result; the last reader gives the group back.
 type group struct {
-	vector stock.Vector
-	full   bool
-	since  time.Time // when the first request came
-	left   atomic.Int32
-	done   chan struct{}
-
-	// Valid once done is closed.
-	proof proof
+	vector  stock.Vector
+	full    bool
+	since   time.Time // when the first request came
+	left    atomic.Int32
+	signals []chan struct{} // one slot for each request, made once; see BenchmarkWake
+	proof   proof
 }
 
 // proof is what a vector's call shows about the durability of its effects.
@@ -44,9 +42,32 @@ func (g *group) open(op stock.Op, partition int, now time.Time) {
 	g.full = false
 	g.since = now
 	g.proof = proof{}
-	// A closed channel wakes every waiter at once: about half the cost of a signal for each, and
-	// worth one allocation per vector.
-	g.done = make(chan struct{})
+}
+
+// add puts a request into the group.
+func (g *group) add(r *stock.Request) ticket {
+	i := len(g.vector.Requests)
+	g.vector.Requests = append(g.vector.Requests, *r)
+	if i == len(g.signals) {
+		g.signals = append(g.signals, make(chan struct{}, 1))
+	}
+	return ticket{group: g, i: i, signal: g.signals[i]}
+}
+
+// ticket is a request's place in a group.
+type ticket struct {
+	group  *group
+	i      int
+	signal <-chan struct{}
+}
+
+// answer wakes all who wait. From then on the group is theirs.
+func (g *group) answer() {
+	n := len(g.vector.Requests)
+	g.left.Store(int32(n))
+	for _, signal := range g.signals[:n] {
+		signal <- struct{}{}
+	}
 }
 
 // result copies the answer to request i.

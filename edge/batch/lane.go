@@ -46,10 +46,10 @@ func newNode(partitions int, draining bool) *node {
 
 func (n *node) lanes() [2]*lane { return [2]*lane{&n.plain, &n.replicating} }
 
-// enqueue puts a request into the group in which it will travel, and returns its place there.
-func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (*group, int, error) {
+// enqueue puts a request into the group in which it will travel.
+func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (ticket, error) {
 	if err := r.Check(op, len(b.routes)); err != nil {
-		return nil, 0, err
+		return ticket{}, err
 	}
 	partition := r.ID.Partition()
 	l := &b.routes[partition].Load().plain
@@ -63,10 +63,10 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (*group
 		draining := l.draining
 		l.mu.Unlock()
 		if draining {
-			return nil, 0, ErrDraining
+			return ticket{}, ErrDraining
 		}
 		b.meter.full.Inc()
-		return nil, 0, ErrFull
+		return ticket{}, ErrFull
 	}
 	g := l.open[slot]
 	if g == nil {
@@ -75,11 +75,10 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (*group
 		l.open[slot] = g
 		l.queue = append(l.queue, g)
 	}
-	i := len(g.vector.Requests)
-	g.vector.Requests = append(g.vector.Requests, *r)
+	t := g.add(r)
 	l.queued++
 	// Adjustments travel alone: a store may call a whole vector off because of one of them.
-	if g.full = i+1 == cap(g.vector.Requests) || op == stock.OpAdjust; g.full {
+	if g.full = t.i+1 == cap(g.vector.Requests) || op == stock.OpAdjust; g.full {
 		l.open[slot] = nil
 		l.full++
 	}
@@ -99,7 +98,7 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (*group
 	if base || extra {
 		go b.run(l, base)
 	}
-	return g, i, nil
+	return t, nil
 }
 
 // take moves what the runner is to send from the queue to groups. It reports false when there is
@@ -154,7 +153,6 @@ func (b *Batcher) call(groups []*group, vectors []*stock.Vector, replicate bool)
 	sent := b.cfg.Now()
 	for _, g := range groups {
 		v := &g.vector
-		g.left.Store(int32(len(v.Requests)))
 		b.cells.Prepare(v.Partition, v.Requests)
 		v.Replicate = replicate
 		vectors = append(vectors, v)
@@ -195,7 +193,7 @@ func (b *Batcher) finish(g *group, sent time.Time) {
 		if errors.Is(v.Err, stock.ErrShut) {
 			b.cfg.OnShut()
 		}
-		close(g.done)
+		g.answer()
 		return
 	}
 	b.cells.Observe(v.Partition, v.Cells, sent)
@@ -209,7 +207,7 @@ func (b *Batcher) finish(g *group, sent time.Time) {
 		g.proof.log = newLogging()
 	}
 	waited := g.proof.log
-	close(g.done) // from here on the group is its readers'
+	g.answer()
 	if entry.ID != "" {
 		b.publish(entry, waited)
 	}
