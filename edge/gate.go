@@ -29,6 +29,7 @@ type gate struct {
 	log   *slog.Logger
 
 	wake             chan struct{}
+	first            chan struct{} // closed once Redis was seen open
 	opened, failures *metrics.Counter
 }
 
@@ -36,8 +37,18 @@ func newGate(set *metrics.Set, log *slog.Logger) *gate {
 	return &gate{
 		log:      log,
 		wake:     make(chan struct{}, 1),
+		first:    make(chan struct{}),
 		opened:   set.NewCounter("edge_gate_opened_total"),
 		failures: set.NewCounter("edge_gate_failures_total"),
+	}
+}
+
+// whenOpen runs work once Redis was seen open, until ctx ends. Before that it could only fail.
+func (g *gate) whenOpen(ctx context.Context, work func(context.Context)) {
+	select {
+	case <-g.first:
+		work(ctx)
+	case <-ctx.Done():
 	}
 }
 
@@ -53,7 +64,7 @@ func (g *gate) suspect() {
 func (g *gate) run(ctx context.Context) {
 	wait := time.NewTimer(0)
 	defer wait.Stop()
-	retry := gateRetry
+	retry, seenOpen := gateRetry, false
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,12 +76,14 @@ func (g *gate) run(ctx context.Context) {
 			}
 		}
 		next := gateEvery
-		if err := g.look(ctx); err != nil && ctx.Err() == nil {
+		err := g.look(ctx)
+		if err != nil && ctx.Err() == nil {
 			g.failures.Inc()
 			g.tell(err, retry)
 			next, retry = retry, min(2*retry, gateRetryMax)
-		} else {
-			retry = gateRetry
+		} else if retry = gateRetry; err == nil && !seenOpen {
+			seenOpen = true
+			close(g.first)
 		}
 		wait.Reset(next)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/evidence"
+	"sluice/core/expiry"
 	"sluice/core/outbox"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
@@ -75,7 +76,6 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 			return nil, errors.Join(err, n.stop(ctx))
 		}
 	}
-	log.InfoContext(ctx, "edge serves", "address", n.Addr(), "ops", n.OpsAddr())
 	return n, nil
 }
 
@@ -206,19 +206,29 @@ func (n *Node) startBackground(context.Context) error {
 		Store: n.store, Publisher: n.publisher, Metrics: n.set, Log: n.log,
 		Unread: func(ctx context.Context) ([]outbox.Range, error) { return n.topic.Unread(ctx, n.cfg.Kafka.Group) },
 	})
+	sweeper := expiry.Sweeper{Store: n.store, Publish: n.published().publish, Metrics: n.set, Log: n.log}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { n.gate.run(ctx) })
 	running.Go(func() { n.known.Run(ctx) })
-	running.Go(func() {
-		if err := relay.Run(ctx); err != nil {
-			n.log.Error("relay ended", "error", err)
-		}
-	})
+	for name, run := range map[string]func(context.Context) error{"relay": relay.Run, "sweeper": sweeper.Run} {
+		running.Go(func() {
+			n.gate.whenOpen(ctx, func(ctx context.Context) {
+				if err := run(ctx); err != nil {
+					n.log.ErrorContext(ctx, name+" ended", "error", err)
+				}
+			})
+		})
+	}
 	n.later("end background work", func(context.Context) error {
 		cancel()
 		running.Wait()
 		return nil
 	})
 	return nil
+}
+
+// published is the store for those who decide without the batcher.
+func (n *Node) published() published {
+	return published{Store: n.store, publisher: n.publisher, cells: n.cells}
 }

@@ -505,6 +505,9 @@ func (c *contract) exerciseOutages() {
 	if err := c.redis.Kill(); err != nil {
 		c.t.Fatal(err)
 	}
+	c.until(5*time.Second, "the edge has noticed", func() bool { // what was sent to it until then is unknown
+		return c.send("POST", "/v1/reservations", c.shopper(7), all[0].body).code() == "unavailable"
+	})
 	for _, s := range all {
 		s.path = strings.NewReplacer("/v1/stock/", "/v1/stock/9", "sku_ids=", "sku_ids=9").Replace(s.path) // not remembered
 		s.want = "unavailable"

@@ -29,7 +29,7 @@ func (n *Node) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store := published{Store: n.store, publisher: n.publisher, cells: n.cells}
+	store := n.published()
 	parts := api.Parts{
 		Decider: n.batcher, Reader: n.store, Cells: n.cells, Known: n.known, SoldOut: n.soldOut,
 		Sales:    sale.NewDesk(store, n.db, n.cfg.Stock.Retention),

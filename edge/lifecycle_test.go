@@ -1,0 +1,287 @@
+package edge_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sluice/core/auth"
+	"sluice/core/config"
+	"sluice/core/outbox"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/deploy/local/servicetest"
+	"sluice/edge"
+)
+
+// TestShutdownUnderLoad shuts an edge down while shoppers press buy, and holds what Redis has to what
+// they were told: an effect without its answer would be a request cut after it was read. What happened
+// is in Kafka, too.
+func TestShutdownUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	const units = 1_000_000
+	s.load(1, units, "")
+	tokens := make([]string, 32)
+	for i := range tokens {
+		tokens[i] = s.token(int64(i+1), auth.RoleShopper)
+	}
+	addr := s.node.Addr()
+	var accepted, otherwise atomic.Int64
+	warm := make(chan struct{})
+	var shoppers sync.WaitGroup
+	for i, token := range tokens {
+		shoppers.Go(func() {
+			for n := 0; ; n++ {
+				c, err := net.Dial("tcp", addr)
+				if err != nil {
+					return // shut down
+				}
+				buy(c, token, fmt.Sprintf("%d-%d", i, n), func(status int) {
+					if status != http.StatusCreated {
+						otherwise.Add(1)
+					} else if accepted.Add(1) == 3000 {
+						close(warm)
+					}
+				})
+			}
+		})
+	}
+	<-warm
+	s.shutdown()
+	shoppers.Wait()
+	if otherwise.Load() > 0 {
+		t.Errorf("%d requests were read and then refused", otherwise.Load())
+	}
+
+	store := s.store()
+	states, _, err := store.Cells(t.Context(), []stock.Cell{{SKU: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := states[0].Held; held != accepted.Load() {
+		t.Errorf("%d units are held, %d shoppers were told so", held, accepted.Load())
+	}
+	partition := stock.Cell{SKU: 1}.Partition(store.Partitions())
+	entries, err := store.OutboxAfter(t.Context(), partition, "", 1_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := outbox.NewTopic(s.cfg.Kafka.Brokers, s.cfg.Kafka.Topic)
+	defer topic.Close()
+	ranges, err := topic.Ranges(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var messages int64
+	for _, r := range ranges {
+		messages += r.End - r.First
+	}
+	if messages < int64(len(entries)) {
+		t.Errorf("%d messages in Kafka of %d outbox entries", messages, len(entries))
+	}
+	t.Logf("%d accepted, %d entries", accepted.Load(), len(entries))
+}
+
+// buy makes reservations on one connection until it ends.
+func buy(c net.Conn, token, prefix string, answered func(status int)) {
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	r := bufio.NewReader(c)
+	const body = `{"sku_id":"1","quantity":1}`
+	for n := 0; ; n++ {
+		_, err := fmt.Fprintf(c, "POST /v1/reservations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nIdempotency-Key: %s-%d\r\n"+
+			"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", token, prefix, n, len(body), body)
+		if err != nil {
+			return
+		}
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			return
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if err != nil {
+			return
+		}
+		answered(resp.StatusCode)
+		if resp.Close {
+			return
+		}
+	}
+}
+
+// store is the stock that the edge sells.
+func (s *stack) store() *redisstock.Store {
+	s.t.Helper()
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(client.Close)
+	store, err := redisstock.New(client, redisstock.Config{Partitions: s.cfg.Stock.Partitions, CallTimeout: 10 * time.Second})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return store
+}
+
+func TestRestartedRedisIsVettedAndSellsAgain(t *testing.T) {
+	t.Parallel()
+	redis := servicetest.Redis(t)
+	s := newStack(t, redis.Addr)
+	s.start()
+	s.load(1, 10, "")
+	shopper := s.token(7, auth.RoleShopper)
+	reserve := func() answer {
+		t.Helper()
+		return s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "mine")
+	}
+	first := reserve()
+	if first.status != 201 {
+		t.Fatal(first.body)
+	}
+	if err := redis.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := reserve(); got.status != 503 && got.status != 504 || got.json["retryable"] != true {
+		t.Errorf("without Redis: %d %s", got.status, got.body)
+	}
+	if status, _ := s.ready(); status == http.StatusOK {
+		t.Error("ready without Redis")
+	}
+	if err := redis.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.until(10*time.Second, "the restarted Redis sells", func() bool {
+		got := reserve()
+		if got.status == 201 && (got.body != first.body || got.header.Get("Idempotent-Replayed") != "true") {
+			t.Errorf("the repeated request: %v %s", got.header, got.body)
+		}
+		return got.status == 201
+	})
+	s.waitReady()
+}
+
+func TestRestartedEdgeAnswersRepeatedRequests(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 10, "")
+	shopper := s.token(7, auth.RoleShopper)
+	first := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "mine")
+	s.shutdown()
+	s.start()
+	again := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "mine")
+	if again.body != first.body || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("first %s, then %v %s", first.body, again.header, again.body)
+	}
+}
+
+func TestExpiredUnitsComeBack(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 1, `,"hold_ms":300`)
+	held := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`)
+	if held.status != 201 {
+		t.Fatal(held.body)
+	}
+	other := s.token(8, auth.RoleShopper)
+	s.until(3*time.Second, "the unit is free again, also behind the sold-out screen", func() bool {
+		return s.send("POST", "/v1/reservations", other, `{"sku_id":"1","quantity":1}`).status == 201
+	})
+	got := s.send("GET", "/v1/reservations/"+held.text("reservation_id"), s.token(7, auth.RoleShopper), "")
+	if got.text("state") != "expired" {
+		t.Errorf("the first one's reservation: %s", got.body)
+	}
+}
+
+func TestReadyMeansIt(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	var schema atomic.Pointer[error]
+	old := errors.New("the schema is old")
+	schema.Store(&old)
+	s.cfg.CheckSchema = func(context.Context, *sql.DB) error { return *schema.Load() }
+	good := s.cfg.MySQL.DSN
+	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing") // no evidence, no opening
+	var err error
+	s.node, err = edge.Start(t.Context(), s.cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, body := s.ready()
+	if status != http.StatusServiceUnavailable || !strings.Contains(body, "shut until it is vetted") || !strings.Contains(body, "the schema is old") {
+		t.Errorf("shut, with an old schema: %d %s", status, body)
+	}
+	if got := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`); got.code() != "unavailable" {
+		t.Errorf("while Redis is shut: %s", got.body)
+	}
+	s.shutdown()
+
+	s.cfg.MySQL.DSN = good
+	none := error(nil)
+	schema.Store(&none)
+	s.start()
+	schema.Store(&old)
+	if status, body := s.ready(); status != http.StatusOK {
+		t.Errorf("a schema that was current does not age: %s", body)
+	}
+}
+
+func TestValidateReportsEveryFault(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	if err := s.cfg.Validate(); err != nil {
+		t.Errorf("the defaults: %v", err)
+	}
+	bad := s.cfg
+	bad.Listen, bad.DataDir, bad.TokenKeyFile = "nowhere", "", ""
+	bad.RatePerUser, bad.BurstPerAddress, bad.TrustedProxies = -1, 0, []string{"10.0.0.1"}
+	bad.QueueMax, bad.ReadTimeout, bad.Stock.Partitions = 0, 0, 0
+	err := bad.Validate()
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, setting := range []string{
+		"listen", "data-dir", "token-key-file", "rate-per-user", "burst-per-address", "trusted-proxies", "queue-max", "read-timeout", "partitions",
+	} {
+		if !strings.Contains(err.Error(), setting+":") {
+			t.Errorf("nothing about %s in: %v", setting, err)
+		}
+	}
+	if _, err := edge.Start(t.Context(), bad, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("started")
+	}
+}
+
+func TestStartThatFailsLeavesNothingRunning(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s.cfg.Listen = taken.Addr().String()
+	if _, err := edge.Start(t.Context(), s.cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--listen") {
+		t.Errorf("Start on a taken port: %v", err)
+	}
+	s.cfg.Listen, s.cfg.Ops.Listen = "127.0.0.1:0", taken.Addr().String()
+	if _, err := edge.Start(t.Context(), s.cfg, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("started without an ops port")
+	}
+}
