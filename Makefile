@@ -6,6 +6,10 @@ FUZZTIME ?= 30s
 BENCH ?= .
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# Where git tells nothing (another user's checkout, no checkout at all), Go must not insist.
+ifeq ($(VERSION),unknown)
+export GOFLAGS += -buildvcs=false
+endif
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/tools
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 

@@ -2,6 +2,7 @@
 # Installs, with apt-get, the programs among its arguments that are missing:
 #   redis mariadb     what sluice dev needs
 #   java maven        what the tests on a real Apache Kafka need
+#   curl              what the test of the printed curl lines needs
 #   luacheck cc       what make check and the race detector need
 # Where it cannot, it says what to install and ends with 1. The services that
 # packages bring are neither started nor enabled: sluice starts servers of its own.
@@ -18,6 +19,7 @@ for part; do
 	mariadb) need mariadbd mariadb-server ;;
 	java) need java default-jre-headless ;;
 	maven) need mvn maven ;;
+	curl) need curl curl ;;
 	luacheck) need luacheck lua-check ;;
 	cc) need cc 'gcc libc6-dev' ;;
 	*) echo "deps.sh: unknown part: $part" >&2 && exit 2 ;;

@@ -23,7 +23,7 @@ type Kafka struct {
 // StartKafka starts an Apache Kafka with its files in dir and waits until topics
 // can be made. It needs Java, and Maven for the first start of a user.
 func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
-	java, err := find("java", installJava)
+	java, err := find("java", installJavaHint)
 	if err != nil {
 		return nil, err
 	}
@@ -84,13 +84,8 @@ func (k *Kafka) format(ctx context.Context, java, jars, properties string) error
 	if _, err := os.Stat(filepath.Join(k.data(), "meta.properties")); err == nil {
 		return nil
 	}
-	args := javaArgs(jars, "128m", "kafka.tools.StorageTool",
-		"format", "--cluster-id", "c2x1aWNlLXByaXZhdGUtMQ", "--config", properties)
-	//nolint:gosec // G204: the path comes from find
-	if output, err := exec.CommandContext(ctx, java, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("format kafka storage: %w\n%s", err, output)
-	}
-	return nil
+	return runTool(ctx, java, javaArgs(jars, "128m", "kafka.tools.StorageTool",
+		"format", "--cluster-id", "c2x1aWNlLXByaXZhdGUtMQ", "--config", properties)...)
 }
 
 func (k *Kafka) config(broker, controller int) string {

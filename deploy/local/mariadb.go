@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +33,10 @@ func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("find directory of mariadb: %w", err)
 	}
-	if err := installMariaDBTables(ctx, dir); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make directory of mariadb: %w", err)
+	}
+	if err := installMariaDB(ctx, path, dir); err != nil {
 		return nil, err
 	}
 	conf := filepath.Join(dir, "my.cnf")
@@ -57,34 +61,42 @@ func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
 	return m, nil
 }
 
-// installMariaDBTables makes the system tables unless dir has them. They appear
-// under their final name only when complete.
-func installMariaDBTables(ctx context.Context, dir string) error {
+// installMariaDB gives dir an empty set of databases unless it has one. Making it takes a second of
+// work, so each user's first one is kept and copied. It appears under its final name when complete.
+func installMariaDB(ctx context.Context, mariadbd, dir string) error {
 	data := filepath.Join(dir, "data")
 	if _, err := os.Stat(data); err == nil {
 		return nil
 	}
-	path, err := find("mariadb-install-db", installMariaDB)
+	version, err := exec.CommandContext(ctx, mariadbd, "--no-defaults", "--version").Output()
+	if err != nil {
+		return fmt.Errorf("ask mariadbd for its version: %w", err)
+	}
+	template, err := cached(ctx, fmt.Sprintf("mariadb-%x", crc32.ChecksumIEEE(version)), makeMariaDBTemplate)
 	if err != nil {
 		return err
 	}
 	fresh := data + ".new"
-	if err := errors.Join(os.RemoveAll(fresh), os.MkdirAll(fresh, 0o700)); err != nil {
-		return fmt.Errorf("make directory of mariadb: %w", err)
+	if err := errors.Join(os.RemoveAll(fresh), os.CopyFS(fresh, os.DirFS(template)), os.Rename(fresh, data)); err != nil {
+		return fmt.Errorf("copy empty databases of mariadb: %w", err)
+	}
+	return nil
+}
+
+func makeMariaDBTemplate(ctx context.Context, dir string) error {
+	path, err := find("mariadb-install-db", installMariaDBHint)
+	if err != nil {
+		return err
 	}
 	args := []string{
-		"--no-defaults", "--datadir=" + fresh, "--auth-root-authentication-method=normal",
+		"--no-defaults", "--datadir=" + dir, "--auth-root-authentication-method=normal",
 		"--skip-test-db", "--skip-name-resolve",
-		"--innodb-log-file-size=4M", // resized at start; a full one makes the installation slow
+		"--innodb-log-file-size=4M", // resized at start; a full one makes the copies large
 	}
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root")
 	}
-	//nolint:gosec // G204: the path comes from find
-	if output, err := exec.CommandContext(ctx, path, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("run mariadb-install-db: %w\n%s", err, output)
-	}
-	return os.Rename(fresh, data)
+	return runTool(ctx, path, args...)
 }
 
 func (m *MariaDB) config(port int) string {

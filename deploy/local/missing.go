@@ -19,10 +19,10 @@ func (e *MissingError) Error() string {
 
 // What to install, by program.
 const (
-	installRedis   = "Redis 7 (Debian, Ubuntu: redis-server; Fedora: redis; Homebrew: redis)"
-	installMariaDB = "MariaDB 10.11 or newer (Debian, Ubuntu: mariadb-server; Fedora: mariadb-server; Homebrew: mariadb)"
-	installJava    = "a Java 17 runtime (Debian, Ubuntu: openjdk-17-jre-headless)"
-	installMaven   = "Apache Maven (Debian, Ubuntu: maven)"
+	installRedisHint   = "Redis 7 (Debian, Ubuntu: redis-server; Fedora: redis; Homebrew: redis)"
+	installMariaDBHint = "MariaDB 10.11 or newer (Debian, Ubuntu: mariadb-server; Fedora: mariadb-server; Homebrew: mariadb)"
+	installJavaHint    = "a Java 17 runtime (Debian, Ubuntu: openjdk-17-jre-headless)"
+	installMavenHint   = "Apache Maven (Debian, Ubuntu: maven)"
 )
 
 // find returns the path of a program, also where PATH lacks the directories of
@@ -41,7 +41,7 @@ func find(program, install string) (string, error) {
 }
 
 // FindRedis returns the path of redis-server, or a *MissingError.
-func FindRedis() (string, error) { return find("redis-server", installRedis) }
+func FindRedis() (string, error) { return find("redis-server", installRedisHint) }
 
 // FindMariaDB returns the path of mariadbd, or a *MissingError.
-func FindMariaDB() (string, error) { return find("mariadbd", installMariaDB) }
+func FindMariaDB() (string, error) { return find("mariadbd", installMariaDBHint) }

@@ -52,6 +52,19 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
+// runTool runs a program to its end. It and what it starts end with ctx and with this process.
+func runTool(ctx context.Context, path string, args ...string) error {
+	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // G204: as for command
+	cmd.SysProcAttr = childAttr()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	runtime.LockOSThread() // as in startProcess
+	defer runtime.UnlockOSThread()
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("run %s: %w\n%s", path, err, output)
+	}
+	return nil
+}
+
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
 // stop asks the child to end, and kills it after grace. It asks repeatedly: a

@@ -1,0 +1,75 @@
+package dev
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"sluice/core/auth"
+	"sluice/core/stock"
+)
+
+// Who the demo tokens are for.
+const (
+	demoShopper = 42
+	demoService = 1
+	demoSKU     = 1001
+)
+
+// tokens are those of the demo.
+type tokens struct{ shopper, service string }
+
+func (s *stack) issueTokens(context.Context) error {
+	keys, err := auth.ReadKeys(s.cfg.TokenKeyFile)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	issue := func(user int64, role auth.Role) (token string) {
+		if err == nil {
+			token, err = keys.Issue(auth.Claims{
+				Identity: auth.Identity{Subject: user, Role: role}, Issuer: s.cfg.TokenIssuer, Audience: s.cfg.TokenAudience,
+				NotBefore: now, Expires: now.Add(auth.LifetimeMax),
+			})
+		}
+		return token
+	}
+	s.tokens = tokens{shopper: issue(demoShopper, auth.RoleShopper), service: issue(demoService, auth.RoleService)}
+	return err
+}
+
+// banner is what the user reads when all is up. The curl lines work as they are: the key is new in each
+// run, and the reservation's id follows from it.
+func (s *stack) banner() string {
+	key := "demo-" + uuid.NewString()
+	id := stock.Identity{
+		User: demoShopper, Route: stock.OpReserve, Cell: stock.Cell{SKU: demoSKU}, Key: key,
+	}.ID(s.cfg.Stock.Partitions)
+
+	var b strings.Builder
+	line := func(format string, values ...any) { fmt.Fprintf(&b, format+"\n", values...) }
+	line("sluice is up; Ctrl-C stops it. Data, keys and logs are in %s", s.dir)
+	line("")
+	line("  edge   http://%s", s.edge.Addr())
+	line("  ops    http://%s  (persister: http://%s)", s.edge.OpsAddr(), s.persister.OpsAddr())
+	for _, server := range s.servers {
+		line("  %-5s  %s", server[0], server[1])
+	}
+	line("")
+	line("A token of shopper %d, good for a day:", demoShopper)
+	line("%s", s.tokens.shopper)
+	line("")
+	line("Reserve a unit, confirm it, and see the stock in Redis and in MySQL:")
+	line("")
+	line(`curl -sS -w '\n' http://%s/v1/reservations -H 'Authorization: Bearer %s' -H 'Idempotency-Key: %s' -H 'Content-Type: application/json' -d '{"sku_id":"%d","quantity":1}'`,
+		s.edge.Addr(), s.tokens.shopper, key, demoSKU)
+	line("")
+	line(`curl -sS -w '\n' -X POST http://%s/v1/reservations/%s/confirm -H 'Authorization: Bearer %s' -H 'Idempotency-Key: %s'`,
+		s.edge.Addr(), id, s.tokens.service, key)
+	line("")
+	line(`curl -sS http://%s/stock/%d`, s.pageAddr, demoSKU)
+	return b.String()
+}

@@ -1,0 +1,65 @@
+package dev
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"sluice/core/auth"
+	"sluice/deploy/command"
+)
+
+// startPage serves GET /stock/{sku_id}: what `sluice stock show -o json` says, for a curl.
+func (s *stack) startPage(ctx context.Context) error {
+	addr, err := s.freeAddress(ctx, "dev", s.command.DevListen)
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen for dev: %w", err)
+	}
+	s.pageAddr = listener.Addr().String()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /stock/{sku_id}", s.showStock)
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	s.later("stop dev page", func() error {
+		err := server.Close()
+		if end := <-ended; !errors.Is(end, http.ErrServerClosed) {
+			err = errors.Join(err, end)
+		}
+		return err
+	})
+	return nil
+}
+
+func (s *stack) showStock(w http.ResponseWriter, r *http.Request) {
+	sku, ok := auth.ParseID(r.PathValue("sku_id"))
+	if !ok {
+		http.Error(w, "sku_id: want digits, 1 or more", http.StatusBadRequest)
+		return
+	}
+	show := command.StockShow{Stores: s.stores(), Output: command.Output{Format: "json"}, SKUs: []int64{sku}}
+	var out bytes.Buffer
+	err := show.Run(r.Context(), &command.Console{Out: &out, Err: io.Discard})
+	switch {
+	case command.ExitCode(err) == command.ExitNotFound:
+		http.Error(w, err.Error(), http.StatusNotFound)
+	case err != nil:
+		s.log.Warn("cannot show stock", "sku_id", sku, "error", err)
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(out.Bytes()) // the client has gone: nobody to tell
+	}
+}

@@ -1,0 +1,205 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/core/config"
+	"sluice/core/outbox"
+	"sluice/deploy/command"
+	"sluice/edge"
+	"sluice/persister"
+)
+
+// Bounds of a start and of a stop.
+const (
+	readyWithin = time.Minute
+	readyPoll   = 50 * time.Millisecond
+	drainWithin = 30 * time.Second // of a role, with the requests it has accepted
+)
+
+// stack is what runs, and how to stop it.
+type stack struct {
+	command *Command
+	dir     string
+	console *command.Console
+	log     *slog.Logger
+
+	cfg       edge.Config // what the parts share, too
+	servers   [][2]string // names and places, for the banner
+	edge      *edge.Node
+	persister *persister.Node
+	pageAddr  string
+	tokens    tokens
+
+	stops []stop
+}
+
+type stop struct {
+	what string
+	do   func() error
+}
+
+// later has something done when the stack stops, before what was given to it earlier.
+func (s *stack) later(what string, do func() error) { s.stops = append(s.stops, stop{what, do}) }
+
+func (s *stack) stop() error {
+	var faults []error
+	for _, stop := range slices.Backward(s.stops) {
+		if err := stop.do(); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", stop.what, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// start starts everything. What was started when it fails, stop stops.
+func (s *stack) start(ctx context.Context) error {
+	if err := removeDevFile(s.dir); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{
+		s.startServers, s.configure, s.migrate, s.loadSample, s.startRoles, s.startPage, s.issueTokens, s.writeDevFile,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configure completes the edge's configuration: what is not set yet comes from the environment, or is
+// the default.
+func (s *stack) configure(ctx context.Context) error {
+	if err := s.makeKeys(); err != nil {
+		return err
+	}
+	var err error
+	if s.cfg.Listen, err = s.freeAddress(ctx, "edge", s.command.Listen); err != nil {
+		return err
+	}
+	if s.cfg.Ops.Listen, err = s.freeAddress(ctx, "ops", s.command.OpsListen); err != nil {
+		return err
+	}
+	s.cfg.DataDir = filepath.Join(s.dir, "edge")
+	s.cfg.RatePerUser, s.cfg.BurstPerUser = s.command.RatePerUser, burst(s.command.RatePerUser)
+	s.cfg.RatePerAddress, s.cfg.BurstPerAddress = s.command.RatePerAddress, burst(s.command.RatePerAddress)
+	s.cfg.CheckSchema = persister.CheckSchema
+	return complete(&s.cfg)
+}
+
+// burst is what one second of a rate allows, all at once.
+func burst(rate float64) int { return max(1, int(rate)) }
+
+// complete fills in a configuration from the environment and with defaults, and checks it.
+func complete(cfg any) error {
+	config.LoadSecrets(cfg, os.LookupEnv)
+	if err := kong.ApplyDefaults(cfg); err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	return nil
+}
+
+// freeAddress is the wanted address, or one with a free port if its port is taken.
+func (s *stack) freeAddress(ctx context.Context, name, wanted string) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", wanted)
+	if err == nil {
+		return wanted, listener.Close()
+	}
+	host, _, splitErr := net.SplitHostPort(wanted)
+	if !errors.Is(err, syscall.EADDRINUSE) || splitErr != nil {
+		return "", fmt.Errorf("listen for %s: %w", name, err)
+	}
+	s.console.Notef("%s: %s is taken, using a free port", name, wanted)
+	return net.JoinHostPort(host, "0"), nil
+}
+
+func (s *stack) migrate(ctx context.Context) (err error) {
+	db, err := s.cfg.MySQL.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if _, err := persister.Migrate(ctx, db, s.log); err != nil {
+		return err
+	}
+	k := s.cfg.Kafka
+	return outbox.CreateTopic(ctx, k.Brokers, k.Topic, k.Partitions, k.Replication)
+}
+
+// startRoles starts the edge and the persister, and waits until both are ready.
+func (s *stack) startRoles(ctx context.Context) error {
+	p := persister.Config{
+		Redis: s.cfg.Redis, MySQL: s.cfg.MySQL, Kafka: s.cfg.Kafka, Stock: s.cfg.Stock,
+		Ops: config.Ops{Listen: "127.0.0.1:0"},
+	}
+	if err := complete(&p); err != nil {
+		return err
+	}
+	var err error
+	if s.persister, err = persister.Start(ctx, p, s.log.With("role", "persister")); err != nil {
+		return fmt.Errorf("start persister: %w", err)
+	}
+	s.later("stop persister", drain(ctx, s.persister.Shutdown))
+	if s.edge, err = edge.Start(ctx, s.cfg, s.log.With("role", "edge")); err != nil {
+		return fmt.Errorf("start edge: %w", err)
+	}
+	s.later("stop edge", drain(ctx, s.edge.Shutdown))
+	return errors.Join(waitReady(ctx, "persister", s.persister.OpsAddr()), waitReady(ctx, "edge", s.edge.OpsAddr()))
+}
+
+// drain gives a shutdown time of its own: the context that the role was started under has ended by then.
+func drain(ctx context.Context, shutdown func(context.Context) error) func() error {
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+		defer cancel()
+		return shutdown(ctx)
+	}
+}
+
+func waitReady(ctx context.Context, role, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	for {
+		err := get(ctx, "http://"+addr+"/readyz")
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w", role, err)
+		case <-tick.C:
+		}
+	}
+}
+
+func get(ctx context.Context, url string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	if err != nil || answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", answer.Status, text)
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// cached returns a directory of the user's cache, which make fills at the first use. Processes that
+// need it at the same time wait for the one that makes it; it gets its name when it is complete.
+func cached(ctx context.Context, name string, make func(ctx context.Context, dir string) error) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find cache directory: %w", err)
+	}
+	parent := filepath.Join(cache, "sluice")
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return "", fmt.Errorf("make cache directory: %w", err)
+	}
+	dir := filepath.Join(parent, name)
+	lock, err := os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: in the user's cache
+	if err != nil {
+		return "", fmt.Errorf("lock cache directory: %w", err)
+	}
+	defer lock.Close() // which also unlocks
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", fmt.Errorf("lock cache directory: %w", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	fresh := dir + ".new"
+	if err := errors.Join(os.RemoveAll(fresh), os.Mkdir(fresh, 0o700)); err != nil {
+		return "", fmt.Errorf("make cache directory: %w", err)
+	}
+	if err := make(ctx, fresh); err != nil {
+		return "", err
+	}
+	return dir, os.Rename(fresh, dir)
+}
