@@ -104,7 +104,7 @@ func newParser(cli *root, console *command.Console, exit func(int)) (*kong.Kong,
 
 func report(console *command.Console, err error, code int) int {
 	if err != nil {
-		for line := range strings.Lines(err.Error()) {
+		for line := range strings.Lines(command.Explain(err)) {
 			console.Notef("sluice: %s", strings.TrimSuffix(line, "\n"))
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // doctorTimeout bounds each part of an examination.
-const doctorTimeout = 20 * time.Second
+const doctorTimeout = 5 * time.Second
 
 // Doctor examines a deployment.
 type Doctor struct {

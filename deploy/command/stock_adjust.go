@@ -41,7 +41,7 @@ refused if less is available than is to be taken away.
 
 Examples:
   sluice stock adjust 1001 --delta 500 --reason "delivery 4711"
-  sluice stock adjust 1001 --delta -3 --reason "broken" --dry-run
+  sluice stock adjust 1001 --delta=-3 --reason "broken" --dry-run
   sluice stock adjust 1002 --limit 2 --hold 10m --reason "more per customer" --yes`
 }
 

@@ -1,0 +1,375 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/core/auth"
+	"sluice/core/config"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/deploy/command"
+	"sluice/deploy/local/servicetest"
+	"sluice/persister"
+)
+
+func TestMain(m *testing.M) { os.Exit(servicetest.Main(m).Run()) }
+
+// deployment is the servers of one, and what a command needs to find them.
+type deployment struct {
+	t     *testing.T
+	redis config.Redis
+	mysql config.MySQL
+	kafka config.Kafka
+	flags map[string]string
+}
+
+func newDeployment(t *testing.T) *deployment {
+	t.Helper()
+	dsn := servicetest.MariaDB(t)
+	file := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(file, []byte(dsn+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := &deployment{
+		t:     t,
+		redis: config.Redis{Addrs: []string{servicetest.Redis(t).Addr}, CallTimeout: 10 * time.Second, ReplicaTimeout: time.Second},
+		mysql: config.MySQL{DSN: config.Secret(dsn), ConnsMax: 4, Timeout: time.Minute},
+		kafka: config.Kafka{Brokers: servicetest.Broker(t), Topic: "events", Group: "g", Partitions: 4, Replication: 1},
+	}
+	d.flags = map[string]string{
+		"--redis-addr": d.redis.Addrs[0], "--redis-call-timeout": "10s",
+		"--mysql-dsn-file": file, "--mysql-timeout": "1m",
+		"--kafka-brokers": d.kafka.Brokers[0], "--kafka-topic": "events", "--kafka-group": "g", "--kafka-partitions": "4",
+		"--partitions": "8", "--deployment": "test",
+	}
+	return d
+}
+
+// result is what a command did.
+type result struct {
+	t        *testing.T
+	args     []string
+	code     int
+	out, err string
+}
+
+// run runs a command with the flags that it knows of the deployment's.
+func (d *deployment) run(args ...string) result { return d.runWith("", args...) }
+
+func (d *deployment) runWith(stdin string, args ...string) result {
+	d.t.Helper()
+	path := args[:1]
+	for _, leaf := range model(d.t).Leaves(false) {
+		words := strings.Fields(leaf.Path())
+		if strings.HasPrefix(strings.Join(args, " ")+" ", strings.Join(words, " ")+" ") {
+			path = words
+			for _, f := range leaf.Flags {
+				if value, ok := d.flags["--"+f.Name]; ok {
+					args = append(args, "--"+f.Name+"="+value)
+				}
+			}
+		}
+	}
+	var o output
+	console := o.console()
+	console.In = strings.NewReader(stdin)
+	r := result{t: d.t, args: path, code: run(args, console)}
+	r.out, r.err = o.out.String(), o.err.String()
+	return r
+}
+
+// want checks the exit code and what was said, on whichever stream.
+func (r result) want(code int, said ...string) result {
+	r.t.Helper()
+	if r.code != code {
+		r.t.Errorf("%v: exit code %d, want %d\n%s%s", r.args, r.code, code, r.out, r.err)
+	}
+	for _, text := range said {
+		if !strings.Contains(r.out+r.err, text) {
+			r.t.Errorf("%v: %q is missing in\n%s%s", r.args, text, r.out, r.err)
+		}
+	}
+	return r
+}
+
+// into reads the JSON that a command has written.
+func into[T any](r result) T {
+	r.t.Helper()
+	var value T
+	decoder := json.NewDecoder(bytes.NewReader([]byte(r.out)))
+	if err := decoder.Decode(&value); err != nil {
+		r.t.Fatalf("%v: %v in\n%s%s", r.args, err, r.out, r.err)
+	}
+	return value
+}
+
+type shownStock struct {
+	Status string
+	Redis  *struct {
+		Avail, Held, Sold, Total, Limit int64
+		Frozen                          bool
+	}
+	MySQL *struct{ Avail, Total int64 }
+}
+
+func (d *deployment) show(sku int64, more ...string) shownStock {
+	d.t.Helper()
+	args := append([]string{"stock", "show", strconv.FormatInt(sku, 10), "-o", "json"}, more...)
+	return into[[]shownStock](d.run(args...).want(command.ExitDone))[0]
+}
+
+// persist runs a persister until the SKU is the same in both stores.
+func (d *deployment) persist(sku int64) {
+	d.t.Helper()
+	node, err := persister.Start(d.t.Context(), persister.Config{
+		Redis: d.redis, MySQL: d.mysql, Kafka: d.kafka,
+		Stock: config.Stock{
+			Agreed: config.Agreed{Partitions: 8, Deployment: "test", Retention: 24 * time.Hour}, OutboxEntriesMax: 50_000, Ack: "redis",
+		},
+		Ops: config.Ops{Listen: "127.0.0.1:0"}, Workers: 2, BatchEvents: 4000, FetchBytes: 1 << 18,
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() {
+		if err := node.Shutdown(d.t.Context()); err != nil {
+			d.t.Error(err)
+		}
+	}()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(time.Minute)
+	for d.show(sku).Status != "in_sync" {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			d.t.Fatalf("SKU %d does not reach MySQL: %+v", sku, d.show(sku))
+		}
+	}
+}
+
+func TestCommandsOnRealServers(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("stock", "show", "1").want(command.ExitFailed, "product_inventories") // there are no tables yet
+	d.run("doctor").want(command.ExitFailed, "run sluice migrate", "no such topic")
+	d.run("migrate").want(command.ExitDone, "schema version", "topic events with 4 partitions")
+	d.run("migrate").want(command.ExitDone)
+	d.run("doctor").want(command.ExitDone, "Redis is shut", "a new deployment", "one copy only", "no file given")
+
+	// Load: a wrong line costs itself only, and the same file again changes nothing.
+	const file = "sku_id,quantity,limit\n1001,100,\n1002,x,\n1003,50,2\n1003,51,2\n"
+	type loaded struct {
+		Lines, Loaded, Wrong, Units int64
+		Already                     int64 `json:"already_loaded"`
+	}
+	d.run("stock", "show", "1001").want(command.ExitFailed, "is shut", "start an edge")
+	r := d.runWith(file, "stock", "load", "-o", "json").want(command.ExitFailed, "Redis is open", "line 3", "line 5: SKU 1003 was loaded with other values")
+	if l := into[loaded](r); l != (loaded{Lines: 4, Loaded: 2, Wrong: 2, Units: 150}) {
+		t.Errorf("loaded: %+v", l)
+	}
+	r = d.runWith("{\"sku_id\":\"1001\",\"quantity\":100}\n", "stock", "load", "-o", "json").want(command.ExitDone)
+	if l := into[loaded](r); l != (loaded{Lines: 1, Already: 1}) {
+		t.Errorf("loaded again: %+v", l)
+	}
+	r = d.runWith(file+"1004,1,\n", "stock", "load", "--dry-run", "-o", "json").want(command.ExitFailed, "-: line 3: quantity \"x\"")
+	if l := into[loaded](r); l.Loaded != 1 || l.Wrong != 1 || l.Lines != 5 {
+		t.Errorf("dry run: %+v", l)
+	}
+	d.run("stock", "show", "1004").want(command.ExitNotFound, "not loaded")
+	if s := d.show(1003); s.Redis.Avail != 50 || s.Redis.Limit != 2 || s.MySQL != nil || s.Status != "missing" {
+		t.Errorf("before it is persisted: %+v", s)
+	}
+	d.persist(1003)
+	d.run("stock", "show", "1003", "1001").want(command.ExitDone, "Redis and MySQL agree", "2 per user", "SKU 1001")
+
+	d.adjusts()
+	d.sells()
+	d.keepsReservations()
+	d.persist(1001)
+	d.run("doctor").want(command.ExitDone, "scripts: loaded", "behind in none")
+}
+
+func (d *deployment) adjusts() {
+	d.t.Helper()
+	adjust := func(more ...string) result {
+		return d.run(append([]string{"stock", "adjust", "1001", "--reason", "test"}, more...)...)
+	}
+	adjust("--delta", "5", "--dry-run").want(command.ExitDone, "avail: 100 -> 105", "dry run")
+	adjust("--delta", "5").want(command.ExitUsage, "--yes")
+	adjust("--yes").want(command.ExitUsage, "nothing to change")
+	adjust("--delta=-101", "--yes").want(command.ExitRefused, "fewer units")
+	adjust("--delta=-101", "--dry-run").want(command.ExitRefused, "fewer units")
+	if s := d.show(1001); s.Redis.Avail != 100 {
+		d.t.Errorf("after what must change nothing: %+v", s.Redis)
+	}
+	adjust("--delta=-40", "--limit", "3", "--yes", "--key", "k1").want(command.ExitDone, "avail: 100 -> 60", "limit: none -> 3 per user")
+	adjust("--delta=-40", "--limit", "3", "--yes", "--key", "k1").want(command.ExitDone, "made before")
+	adjust("--delta=-41", "--limit", "3", "--yes", "--key", "k1").want(command.ExitRefused, "another change")
+	d.run("stock", "adjust", "77", "--delta", "1", "--reason", "test", "--yes").want(command.ExitNotFound, "not loaded")
+	d.run("stock", "freeze", "1001", "--reason", "test").want(command.ExitDone, "flags: none -> frozen")
+	if s := d.show(1001); s.Redis.Avail != 60 || s.Redis.Limit != 3 || !s.Redis.Frozen {
+		d.t.Errorf("adjusted and frozen: %+v", s.Redis)
+	}
+	d.run("stock", "unfreeze", "1001", "--reason", "test", "-o", "json").want(command.ExitDone, `"result": "ok"`)
+	if s := d.show(1001); s.Redis.Frozen {
+		d.t.Errorf("unfrozen: %+v", s.Redis)
+	}
+}
+
+func (d *deployment) sells() {
+	d.t.Helper()
+	create := []string{"sale", "create", "7", "--name", "summer", "--item", "1001:20", "--item", "1003:10", "--limit", "1"}
+	d.run("sale", "show", "7").want(command.ExitNotFound, "no such sale")
+	d.run("sale", "create", "7", "--name", "summer", "--item", "1001").want(command.ExitUsage, "SKU:UNITS")
+	d.run("sale", "create", "7", "--name", "summer", "--item", "1001:1000").want(command.ExitRefused, "SKU 1001 has 60")
+	d.run(create...).want(command.ExitDone, "summer: planned", "1001", "1003")
+	d.run(create...).want(command.ExitDone)
+	d.run("sale", "create", "7", "--name", "winter", "--item", "1001:20").want(command.ExitRefused, "another plan")
+	d.run("sale", "close", "7", "--at", "2050-01-01T00:00:00Z", "--return").want(command.ExitUsage)
+	d.run("sale", "open", "7", "--for", "1h").want(command.ExitUsage, "--at")
+	d.run("sale", "open", "7", "--at", "2020-01-01T00:00:00Z").want(command.ExitUsage, "at the earliest")
+	d.run("sale", "open", "7", "--at", "2050-01-01T00:00:00Z", "--for", "1h").want(command.ExitDone, "scheduled", "closes 2050-01-01T01:00:00.000Z")
+	if s := d.show(1001, "--sale", "7"); s.Redis.Avail != 20 || s.Redis.Limit != 1 {
+		d.t.Errorf("in the sale: %+v", s.Redis)
+	}
+	r := d.run("sale", "close", "7", "--return", "-o", "json").want(command.ExitDone)
+	type shown struct {
+		Phase string
+		Items []struct {
+			Moved   int64
+			Settled bool
+		}
+	}
+	if s := into[shown](r); s.Phase != "closed" || len(s.Items) != 2 || s.Items[0].Moved != 0 || !s.Items[0].Settled {
+		d.t.Errorf("closed: %+v", s)
+	}
+	if s := d.show(1001); s.Redis.Avail != 60 {
+		d.t.Errorf("after the return: %+v", s.Redis)
+	}
+	file := filepath.Join(d.t.TempDir(), "items.csv")
+	if err := os.WriteFile(file, []byte("sku_id,quantity\n1001,1\n1003,\n"), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	d.run("sale", "create", "8", "--name", "file", "--items-file", file).want(command.ExitUsage, "line 3")
+}
+
+func (d *deployment) keepsReservations() {
+	d.t.Helper()
+	client, err := d.redis.Client()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer client.Close()
+	store, err := redisstock.New(client, redisstock.Config{Partitions: 8, CallTimeout: 10 * time.Second})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	cell := stock.Cell{SKU: 1001}
+	id := stock.Identity{User: 42, Route: stock.OpReserve, Cell: cell, Key: "k"}.ID(8)
+	made := stock.DoAll(d.t.Context(), store, stock.OpReserve, []stock.Request{{ID: id, Cell: cell, User: 42, Quantity: 2}})[0]
+	if made.Err != nil || made.Verdict != stock.VerdictOK {
+		d.t.Fatalf("reserve: %v, %v", made.Verdict, made.Err)
+	}
+	d.run("reservation", "show", id.String()).want(command.ExitDone, "held", "42")
+	d.persist(1001)
+	type shown struct {
+		Redis, MySQL struct {
+			State    string
+			User     string `json:"user_id"`
+			Quantity int64
+		}
+		Ledger []struct {
+			Kind string
+			Held int64
+		}
+	}
+	s := into[shown](d.run("reservation", "show", id.String(), "-o", "json").want(command.ExitDone))
+	if s.Redis.State != "held" || s.MySQL != s.Redis || s.Redis.User != "42" || s.Redis.Quantity != 2 ||
+		len(s.Ledger) != 1 || s.Ledger[0].Kind != "reserve" || s.Ledger[0].Held != 2 {
+		d.t.Errorf("reservation: %+v", s)
+	}
+	d.run("reservation", "show", strings.Repeat("0", 32)).want(command.ExitNotFound, "no reservation")
+	d.run("reservation", "show", "x").want(command.ExitUsage, "32")
+	d.run("reservation", "show", "ffff"+strings.Repeat("0", 28)).want(command.ExitUsage, "partition 65535")
+}
+
+// A token is all that is on stdout, whether the keys are named or found through the development stack.
+func TestToken(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	key, err := auth.GenerateKey(auth.HS256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "keys.json")
+	if err := auth.WriteKeys(file, key); err != nil {
+		t.Fatal(err)
+	}
+	stack := fmt.Sprintf(`{"redis_addr":"a:1,b:2","mysql_dsn":"root:hunter2@tcp(a:1)/x","kafka_brokers":"c:3,d:4","token_key_file":%q}`, file)
+	if err := os.MkdirAll(".sluice", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(".sluice/dev.json", []byte(stack), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := auth.ReadKeys(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier := auth.NewVerifier(keys, auth.VerifierConfig{Issuer: auth.IssuerDefault, Audience: auth.AudienceDefault, CacheMax: 10})
+	for _, args := range [][]string{
+		{"token", "--user", "1001", "--role", "service"},
+		{"token", "--user", "1001", "--role", "service", "--token-key-file", file},
+	} {
+		var o output
+		if code := run(args, o.console()); code != command.ExitDone {
+			t.Fatalf("%v: exit code %d: %s", args, code, o.err.String())
+		}
+		token, rest, _ := strings.Cut(o.out.String(), "\n")
+		who, err := verifier.Verify([]byte(token), time.Now())
+		if err != nil || rest != "" || who != (auth.Identity{Subject: 1001, Role: auth.RoleService}) {
+			t.Errorf("%v: %q is for %+v, %v", args, o.out.String(), who, err)
+		}
+		if said := strings.Contains(o.err.String(), ".sluice/dev.json"); said != (len(args) == 5) {
+			t.Errorf("%v: stderr %q", args, o.err.String())
+		}
+	}
+}
+
+// Addresses of the development stack are used all or none.
+func TestDevelopmentStackIsNotMixedWithOthers(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("stack.json", []byte(`{"redis_addr":"127.0.0.1:1","mysql_dsn":"root@tcp(127.0.0.1:1)/x","kafka_brokers":"127.0.0.1:1"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"stock", "show", "1"}, command.ExitUsage, "redis-addr: missing"},
+		{[]string{"stock", "show", "1", "--dev-file", "stack.json"}, command.ExitFailed, "using the development stack of stack.json"},
+		{[]string{"stock", "show", "1", "--dev-file", "stack.json", "--redis-addr", "127.0.0.1:1"}, command.ExitUsage, "mysql-dsn: missing"},
+		{[]string{"stock", "freeze", "1", "--reason", "x", "--dev-file", "stack.json", "--kafka-brokers", "127.0.0.1:1"}, command.ExitUsage, "redis-addr: missing"},
+	} {
+		var o output
+		if code := run(c.args, o.console()); code != c.code || !strings.Contains(o.err.String(), c.want) {
+			t.Errorf("%v: exit code %d, want %d: %s", c.args, code, c.code, o.err.String())
+		}
+	}
+	t.Setenv("SLUICE_MYSQL_DSN", "root@tcp(127.0.0.1:1)/x")
+	var o output
+	if code := run([]string{"stock", "show", "1", "--dev-file", "stack.json"}, o.console()); code != command.ExitUsage || !strings.Contains(o.err.String(), "redis-addr: missing") {
+		t.Errorf("with a DSN in the environment: exit code %d: %s", code, o.err.String())
+	}
+}

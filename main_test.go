@@ -1,0 +1,277 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/config"
+	"sluice/deploy/command"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md and the expected help texts anew")
+
+// golden compares a text with a file, or writes the file.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is stale: run go test . -update (-file +program)\n%s", path, diff)
+	}
+}
+
+type output struct{ out, err bytes.Buffer }
+
+func (o *output) console() *command.Console {
+	return &command.Console{In: strings.NewReader(""), Out: &o.out, Err: &o.err}
+}
+
+func model(t *testing.T) *kong.Application {
+	t.Helper()
+	parser, err := newParser(new(root), new(output).console(), func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parser.Model
+}
+
+// helpOf is what a command prints for --help.
+func helpOf(t *testing.T, args ...string) string {
+	t.Helper()
+	var o output
+	parser, err := newParser(new(root), o.console(), func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = parser.Parse(append(args, "--help")) // help does not end the parsing here, and it misses arguments then
+	return o.out.String()
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	golden(t, "testdata/help/sluice.txt", helpOf(t))
+	for _, leaf := range model(t).Leaves(false) {
+		path := strings.Fields(leaf.Path())
+		text := helpOf(t, path...)
+		golden(t, "testdata/help/"+strings.Join(path, "-")+".txt", text)
+		if leaf.Help == "" || !strings.Contains(leaf.Detail, "Example") {
+			t.Errorf("%v has no help or no example", path)
+		}
+	}
+}
+
+// setting is a row of docs/configuration.md.
+type setting struct {
+	group, flag, env, preset, meaning, cost string
+}
+
+func TestConfigurationDocument(t *testing.T) {
+	t.Parallel()
+	var rows []setting
+	users := map[setting][]*kong.Node{}
+	add := func(s setting, user *kong.Node) {
+		if len(users[s]) == 0 {
+			rows = append(rows, s)
+		}
+		users[s] = append(users[s], user)
+	}
+	app := model(t)
+	for _, f := range app.Flags {
+		if len(f.Envs) > 0 {
+			add(settingOf(f), app.Node)
+		}
+	}
+	for _, leaf := range app.Leaves(false) {
+		for _, f := range leaf.Flags {
+			if len(f.Envs) > 0 {
+				add(settingOf(f), leaf)
+			}
+		}
+		for _, s := range secretsOf(leaf.Target) {
+			add(s, leaf)
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b setting) int { return strings.Compare(a.group, b.group) })
+
+	var b strings.Builder
+	b.WriteString(configurationIntro)
+	b.WriteString("\n| about | flag | environment | default | meaning | cost of raising it | commands |\n|---|---|---|---|---|---|---|\n")
+	for _, s := range rows {
+		if s.meaning == "" || s.cost == "" || s.group == "" {
+			t.Errorf("%s (%s) lacks a meaning, a cost or a group", s.flag, s.env)
+		}
+		fmt.Fprintf(&b, "| %s | %s | `%s` | %s | %s | %s | %s |\n", s.group, s.flag, s.env, s.preset, cell(s.meaning), cell(s.cost), names(users[s]))
+	}
+	golden(t, "docs/configuration.md", b.String())
+}
+
+const configurationIntro = `# Configuration
+
+Every setting is a flag and an environment variable; a flag wins. Durations are written like ` + "`300ms`, `5s`, `24h`" + `; lists
+are separated by commas. A program that is started with wrong settings names all of them at once and ends with
+exit code 2.
+
+Secrets have no flag, because every process of a machine can read another's arguments: they come from the
+environment, or from a file that a flag names. They are never logged.
+
+The commands that look at stock or change it use the addresses of a running ` + "`sluice dev`" + ` of the same directory if
+none is given.
+
+This page is written by ` + "`go test . -update`" + ` from the program itself.
+`
+
+func settingOf(f *kong.Flag) setting {
+	preset := f.Default
+	switch {
+	case preset != "":
+		preset = "`" + preset + "`"
+	case f.IsBool():
+		preset = "`false`"
+	default:
+		preset = "none"
+	}
+	s := setting{flag: "`--" + f.Name + "`", env: strings.Join(f.Envs, " "), preset: preset, meaning: f.Help, cost: f.Tag.Get("cost")}
+	if f.Group != nil {
+		s.group = f.Group.Key
+	}
+	return s
+}
+
+// secretsOf finds what config.LoadSecrets fills in.
+func secretsOf(target reflect.Value) []setting {
+	var found []setting
+	for i := range target.NumField() {
+		field := target.Type().Field(i)
+		switch {
+		case field.Type == reflect.TypeFor[config.Secret]():
+			env := field.Tag.Get("env")
+			group := map[bool]string{true: "Redis", false: "MySQL"}[strings.HasPrefix(env, "SLUICE_REDIS_")]
+			found = append(found, setting{group: group, flag: "none: a secret", env: env, preset: "none", meaning: field.Tag.Get("help"), cost: "none"})
+		case field.Type.Kind() == reflect.Struct && field.IsExported():
+			found = append(found, secretsOf(target.Field(i))...)
+		}
+	}
+	return found
+}
+
+// names lists commands, those that share a word together.
+func names(users []*kong.Node) string {
+	var list []string
+	for i, user := range users {
+		switch {
+		case user.Parent == nil:
+			return "all"
+		case user.Parent.Parent == nil:
+			list = append(list, user.Name)
+		case i > 0 && users[i-1].Parent == user.Parent:
+			list[len(list)-1] += "/" + user.Name
+		default:
+			list = append(list, user.Parent.Name+" "+user.Name)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+
+// One flag means one thing: where several commands have it, its environment variable is the same, and so
+// is its default, except for sluice dev, which has its own.
+func TestFlagsAgree(t *testing.T) {
+	t.Parallel()
+	seen := map[string]setting{}
+	for _, leaf := range model(t).Leaves(false) {
+		if leaf.Name == "dev" {
+			continue
+		}
+		for _, f := range leaf.Flags {
+			s := settingOf(f)
+			if s.env == "" {
+				continue
+			}
+			if first, ok := seen[f.Name]; ok && (first.env != s.env || first.preset != s.preset) {
+				t.Errorf("%s: --%s is %s, %s, elsewhere %s, %s", leaf.Path(), f.Name, s.env, s.preset, first.env, first.preset)
+			}
+			seen[f.Name] = s
+		}
+	}
+}
+
+// A secret is shown by no help text, and by no error about how it was given.
+func TestSecretsAreNotShown(t *testing.T) {
+	const password = "hunter2"
+	t.Chdir(t.TempDir()) // no development stack here
+	t.Setenv("SLUICE_MYSQL_DSN", "root:"+password+"@tcp(127.0.0.1:1)/sluice")
+	t.Setenv("SLUICE_REDIS_PASSWORD", password)
+	var o output
+	for _, args := range [][]string{
+		{"stock", "show", "1", "--redis-addr", "127.0.0.1:1"},
+		{"stock", "show", "1", "--redis-addr", "127.0.0.1:1", "--log-level", "debug"},
+		{"stock", "show", "1"},
+		{"doctor", "--redis-addr", "127.0.0.1:1", "--kafka-brokers", "127.0.0.1:1", "-o", "json"},
+		{"edge", "--mysql-dsn=" + password},
+		{"edge", "--mysql-dsn", password},
+		{"edge", "--redis-password=" + password},
+		{"sale", "show", "1", "--redis-addr", "127.0.0.1:1"},
+	} {
+		if code := run(args, o.console()); code == command.ExitDone {
+			t.Errorf("%v: exit code 0", args)
+		}
+	}
+	for _, dsn := range []string{password, "root:" + password + "/sluice", "root:" + password + "@tcp(127.0.0.1:1/x", "root:" + password + "@foo(x)/y"} {
+		t.Setenv("SLUICE_MYSQL_DSN", dsn)
+		if code := run([]string{"stock", "show", "1", "--redis-addr", "127.0.0.1:1"}, o.console()); code != command.ExitUsage {
+			t.Errorf("a malformed DSN: exit code %d", code)
+		}
+	}
+	o.out.WriteString(helpOf(t, "edge") + helpOf(t, "doctor") + helpOf(t, "dev"))
+	if text := o.out.String() + o.err.String(); strings.Contains(text, password) {
+		t.Errorf("the password is shown:\n%s", text)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, c := range []struct {
+		args []string
+		code int
+		want string // on stderr
+	}{
+		{[]string{"version"}, command.ExitDone, ""},
+		{[]string{}, command.ExitUsage, "expected one of"},
+		{[]string{"steal"}, command.ExitUsage, "steal"},
+		{[]string{"reservation", "show", "--redis-addr", "a:1", "--mysql-dsn-file", "none"}, command.ExitUsage, "<id>"},
+		{[]string{"stock", "show", "1"}, command.ExitUsage, "redis-addr: missing"},
+		{[]string{"stock", "show", "1"}, command.ExitUsage, "mysql-dsn: missing"},
+		{[]string{"edge", "--partitions", "0"}, command.ExitUsage, "partitions: 0: want 1 to 4096"},
+		{[]string{"edge", "--partitions", "0"}, command.ExitUsage, "kafka-brokers: missing"},
+		{[]string{"version", "--log-level", "loud"}, command.ExitUsage, "log-level"},
+		{[]string{"token", "--user", "1", "--role", "shopper"}, command.ExitUsage, "SLUICE_TOKEN_KEY_FILE"},
+		{[]string{"token", "--user", "0", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, "user 0"},
+		{[]string{"token", "--user", "1", "--role", "shopper", "--token-key-file", "none"}, command.ExitFailed, "none"},
+	} {
+		var o output
+		if code := run(c.args, o.console()); code != c.code || !strings.Contains(o.err.String(), c.want) {
+			t.Errorf("%v: exit code %d, want %d; said %q, want %q in it", c.args, code, c.code, o.err.String(), c.want)
+		}
+	}
+}
