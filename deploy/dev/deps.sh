@@ -3,7 +3,7 @@
 #   redis mariadb     what sluice dev needs
 #   java maven        what the tests on a real Apache Kafka need
 #   curl              what the test of the printed curl lines needs
-#   luacheck cc       what make check and the race detector need
+#   make luacheck cc  what CI, make check and the race detector need
 # Where it cannot, it says what to install and ends with 1. The services that
 # packages bring are neither started nor enabled: sluice starts servers of its own.
 set -eu
@@ -20,6 +20,7 @@ for part; do
 	java) need java default-jre-headless ;;
 	maven) need mvn maven ;;
 	curl) need curl curl ;;
+	make) need make make ;;
 	luacheck) need luacheck lua-check ;;
 	cc) need cc 'gcc libc6-dev' ;;
 	*) echo "deps.sh: unknown part: $part" >&2 && exit 2 ;;
@@ -43,6 +44,7 @@ echo "deps.sh: installing$packages" >&2
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	trap '$as_root rm -f $policy' EXIT
+	trap 'exit 130' INT TERM
 	printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
 	$as_root chmod 755 $policy
 fi
