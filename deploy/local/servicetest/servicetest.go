@@ -49,7 +49,7 @@ func RedisCluster(t testing.TB) *local.RedisCluster {
 func MariaDB(t testing.TB) string {
 	t.Helper()
 	m := sharedMariaDB.get(t)
-	name := "t" + strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // G404: a name, no secret
+	name := "t" + strconv.FormatUint(rand.Uint64(), 36)
 	require(t, m.CreateDatabase(t.Context(), name))
 	stopWith(t, func() error {
 		// Not t.Context(), which has ended by now.

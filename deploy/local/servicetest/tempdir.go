@@ -42,7 +42,7 @@ func newTempDir() (*tempDir, error) {
 }
 
 func lockDir(path string) (*tempDir, error) {
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: below the directory of temporary files
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
