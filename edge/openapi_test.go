@@ -283,8 +283,10 @@ func (c *contract) exerciseTaking() {
 		take(c.shopper(7), frozen, 1, "", "frozen", nil)
 		take(c.shopper(7), fenced, 1, "", "fenced", nil)
 	}
-	c.shoot(shot{method: "POST", path: "/v1/deductions", token: c.shopper(7), want: "forbidden",
-		body: fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, c.fresh(""))})
+	c.shoot(shot{
+		method: "POST", path: "/v1/deductions", token: c.shopper(7), want: "forbidden",
+		body: fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, c.fresh("")),
+	})
 }
 
 func (c *contract) exerciseReservations() {
@@ -332,8 +334,10 @@ func (c *contract) exerciseSKUs() {
 	key := http.Header{"Idempotency-Key": {"sku"}}
 
 	created := fmt.Sprintf("/admin/v1/skus/%d", sku+2_000_000)
-	c.shoot(shot{method: "PUT", path: created, token: c.admin, want: "ok", header: key,
-		body: `{"quantity":5,"reason":"new","limit":2,"hold_ms":1000,"opens_at":"2026-01-01T00:00:00Z","closes_at":"2100-01-01T00:00:00.5+08:00","ack":"log","shopper_deducts":true,"frozen":false}`})
+	c.shoot(shot{
+		method: "PUT", path: created, token: c.admin, want: "ok", header: key,
+		body: `{"quantity":5,"reason":"new","limit":2,"hold_ms":1000,"opens_at":"2026-01-01T00:00:00Z","closes_at":"2100-01-01T00:00:00.5+08:00","ack":"log","shopper_deducts":true,"frozen":false}`,
+	})
 	c.shoot(shot{method: "PUT", path: created, token: c.admin, want: "mismatch", header: key, body: `{"quantity":6,"reason":"new"}`})
 	c.shoot(shot{method: "PUT", path: path, token: c.admin, want: "wrong_state", body: `{"quantity":5,"reason":"again"}`})
 	c.shoot(shot{method: "GET", path: created, token: c.admin, want: "ok"})
@@ -371,8 +375,10 @@ func (c *contract) exerciseSales() {
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/6/close", token: c.admin, body: `{}`, want: "unknown_sale"})
 	transfer := func(more, want string) {
 		c.t.Helper()
-		c.shoot(shot{method: "POST", path: "/admin/v1/transfers", token: c.admin, want: want,
-			body: fmt.Sprintf(`{"sku_id":"%d","reason":"unsold"%s}`, sku, more)})
+		c.shoot(shot{
+			method: "POST", path: "/admin/v1/transfers", token: c.admin, want: want,
+			body: fmt.Sprintf(`{"sku_id":"%d","reason":"unsold"%s}`, sku, more),
+		})
 	}
 	transfer(`,"from_sale_id":"5","quantity":10`, "ok")
 	transfer(`,"from_sale_id":"5","quantity":10`, "transfer_refused")
@@ -447,8 +453,10 @@ func (c *contract) exerciseEverywhere() {
 	c.shoot(shot{method: "GET", path: "/v2", want: "not_found"})
 	c.shoot(shot{method: "DELETE", path: "/v1/reservations", want: "method_not_allowed"})
 	c.shoot(shot{method: "GET", path: "/v1/stock/1", want: "headers_too_large", header: http.Header{"X": {strings.Repeat("x", 9000)}}})
-	c.shoot(shot{method: "POST", path: "/v1/reservations", token: c.service, want: "payload_too_large",
-		body: `{"sku_id":"1","quantity":1,"user_id":"1"` + strings.Repeat(" ", 17000) + "}"})
+	c.shoot(shot{
+		method: "POST", path: "/v1/reservations", token: c.service, want: "payload_too_large",
+		body: `{"sku_id":"1","quantity":1,"user_id":"1"` + strings.Repeat(" ", 17000) + "}",
+	})
 	hasty := c.shopper(77)
 	for range 200 {
 		if c.shoot(shot{method: "GET", path: "/v1/reservations/" + strings.Repeat("0", 32), token: hasty}).code() == "rate_limited" {
@@ -477,8 +485,10 @@ func (c *contract) exerciseBackpressure() {
 		c.send("POST", fmt.Sprintf("/admin/v1/skus/%d/adjustments", sku), c.admin, `{"delta":1,"reason":"fill the outbox"}`)
 	}
 	for _, path := range []string{"/v1/reservations", "/v1/deductions"} {
-		c.shoot(shot{method: "POST", path: path, token: c.shopper(7), want: "backpressure",
-			body: fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku)})
+		c.shoot(shot{
+			method: "POST", path: path, token: c.shopper(7), want: "backpressure",
+			body: fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku),
+		})
 	}
 }
 

@@ -3,7 +3,6 @@ package edge_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -42,7 +41,6 @@ type stack struct {
 	node *edge.Node
 	keys *auth.Keys
 	http *http.Client
-	logs *bytes.Buffer
 }
 
 // newStack makes the servers and a configuration, and starts nothing.
@@ -253,14 +251,4 @@ func (s *stack) load(sku, units int64, settings string) {
 	if a := s.send("PUT", fmt.Sprintf("/admin/v1/skus/%d", sku), s.token(1, auth.RoleAdmin), body); a.status != 201 {
 		s.t.Fatalf("load SKU %d: %d %s", sku, a.status, a.body)
 	}
-}
-
-func (s *stack) db() *sql.DB {
-	s.t.Helper()
-	db, err := s.cfg.MySQL.Open(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = db.Close() })
-	return db
 }

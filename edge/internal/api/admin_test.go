@@ -136,8 +136,10 @@ func TestAdjustmentsByDelta(t *testing.T) {
 	if got := adjust("", `{"delta":3,"reason":"gift","sale_id":"9"}`); got.json["total"] != 3.0 || got.json["sale_id"] != "9" {
 		t.Errorf("in a sale: %s", got.body)
 	}
-	transfer := call{method: "POST", path: "/admin/v1/transfers", token: admin, key: "t",
-		body: `{"sku_id":"5","to_sale_id":"9","quantity":10,"reason":"more"}`}
+	transfer := call{
+		method: "POST", path: "/admin/v1/transfers", token: admin, key: "t",
+		body: `{"sku_id":"5","to_sale_id":"9","quantity":10,"reason":"more"}`,
+	}
 	for range 2 {
 		got := f.do(transfer)
 		to, _ := got.json["to"].(map[string]any)
@@ -151,10 +153,14 @@ func TestOnlyAdminsAdminister(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, c := range []call{
-		{method: "PUT", path: "/admin/v1/skus/5", body: `{}`}, {method: "GET", path: "/admin/v1/skus/5"},
-		{method: "PATCH", path: "/admin/v1/skus/5", body: `{}`}, {method: "POST", path: "/admin/v1/skus/5/adjustments", body: `{}`},
-		{method: "POST", path: "/admin/v1/transfers", body: `{}`}, {method: "PUT", path: "/admin/v1/sales/5", body: `{}`},
-		{method: "GET", path: "/admin/v1/sales/5"}, {method: "POST", path: "/admin/v1/sales/5/open", body: `{}`},
+		{method: "PUT", path: "/admin/v1/skus/5", body: `{}`},
+		{method: "GET", path: "/admin/v1/skus/5"},
+		{method: "PATCH", path: "/admin/v1/skus/5", body: `{}`},
+		{method: "POST", path: "/admin/v1/skus/5/adjustments", body: `{}`},
+		{method: "POST", path: "/admin/v1/transfers", body: `{}`},
+		{method: "PUT", path: "/admin/v1/sales/5", body: `{}`},
+		{method: "GET", path: "/admin/v1/sales/5"},
+		{method: "POST", path: "/admin/v1/sales/5/open", body: `{}`},
 		{method: "POST", path: "/admin/v1/sales/5/close", body: `{}`},
 	} {
 		for _, role := range []auth.Role{auth.RoleShopper, auth.RoleService} {
@@ -174,16 +180,20 @@ func TestSalesAreToldAsTheyStand(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	admin := f.token(1, auth.RoleAdmin)
-	made := f.do(call{method: "PUT", path: "/admin/v1/sales/7", token: admin,
-		body: `{"name":"\"Sale\" \u00e9","items":[{"sku_id":"2","quantity":5},{"sku_id":"1","quantity":6}],"limit":1,"ack":"log","shopper_deducts":true}`})
+	made := f.do(call{
+		method: "PUT", path: "/admin/v1/sales/7", token: admin,
+		body: `{"name":"\"Sale\" \u00e9","items":[{"sku_id":"2","quantity":5},{"sku_id":"1","quantity":6}],"limit":1,"ack":"log","shopper_deducts":true}`,
+	})
 	if made.status != 201 || made.json["name"] != `"Sale" é` || made.json["phase"] != "planned" || made.json["ack"] != "log" {
 		t.Errorf("make: %d %s", made.status, made.body)
 	}
 	if added := f.noted(&f.added); len(added) != 2 || added[0].Pool != 7 {
 		t.Errorf("the screen was told of %v", added)
 	}
-	opened := f.do(call{method: "POST", path: "/admin/v1/sales/7/open", token: admin,
-		body: `{"opens_at":"2026-03-01T12:00:05Z","closes_at":"2026-03-01T13:00:00Z"}`})
+	opened := f.do(call{
+		method: "POST", path: "/admin/v1/sales/7/open", token: admin,
+		body: `{"opens_at":"2026-03-01T12:00:05Z","closes_at":"2026-03-01T13:00:00Z"}`,
+	})
 	if opened.json["phase"] != "scheduled" || opened.json["opens_at"] != "2026-03-01T12:00:05.000Z" {
 		t.Errorf("open: %s", opened.body)
 	}
@@ -210,8 +220,10 @@ func TestTransferThatStopsHalfWay(t *testing.T) {
 			return fmt.Errorf("%w: bring in: %w", stock.ErrInTransit, stock.ErrUnknown)
 		}
 	})
-	got := f.do(call{method: "POST", path: "/admin/v1/transfers", token: f.token(1, auth.RoleAdmin),
-		body: `{"sku_id":"5","to_sale_id":"9","quantity":10,"reason":"more"}`})
+	got := f.do(call{
+		method: "POST", path: "/admin/v1/transfers", token: f.token(1, auth.RoleAdmin),
+		body: `{"sku_id":"5","to_sale_id":"9","quantity":10,"reason":"more"}`,
+	})
 	if got.code() != "in_transit" || got.json["retryable"] != true {
 		t.Errorf("%s", got.body)
 	}

@@ -194,7 +194,7 @@ func (a *API) methodNotAllowed(r *request) error {
 func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHandler {
 	meter := a.meter.route(name)
 	return func(ctx *fasthttp.RequestCtx) {
-		r := a.requests.Get().(*request) //nolint:errcheck // the pool has no other type
+		r := a.requests.Get().(*request) // the pool has no other type
 		r.begin(ctx, a.Now(), &a.ids)
 		outcome := codeNone
 		err := r.head.read(&ctx.Request.Header)

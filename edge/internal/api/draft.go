@@ -74,12 +74,7 @@ func (s *schema) decode(in *scanner, body []byte) (draft, error) {
 	return d, in.end()
 }
 
-func optional(m member) member {
-	m.required = false
-	return m
-}
-
-// The members, all required where not said otherwise.
+// The members.
 var (
 	memberReason = member{"reason", true, func(s *scanner, d *draft) { d.reason = s.line("/reason", stock.ReasonMax) }}
 	memberName   = member{"name", true, func(s *scanner, d *draft) { d.name = s.line("/name", sale.NameMax) }}

@@ -161,9 +161,10 @@ func codeOf(v stock.Verdict) (c code, refused bool) {
 // faultOf tells what went wrong in words of the API. Every error that is not known here is a bug, and
 // comes back as true.
 func faultOf(err error) (f *fault, bug bool) {
-	switch {
-	case errors.As(err, &f):
+	if f, ok := err.(*fault); ok { //nolint:errorlint // never wrapped, and errors.As would allocate
 		return f, false
+	}
+	switch {
 	case errors.Is(err, stock.ErrInTransit):
 		return &fault{code: codeInTransit}, false
 	case errors.Is(err, stock.ErrTransferRefused):

@@ -195,10 +195,10 @@ func unquote(text []byte, buf *[keyBytesMax]byte) ([]byte, bool) {
 	n := 0
 	for i := 1; i < len(text); i++ {
 		c := text[i]
-		switch {
-		case c == '"':
+		switch c {
+		case '"':
 			return buf[:n], i == len(text)-1
-		case c == '\\':
+		case '\\':
 			i++
 			if i == len(text) || text[i] != '"' && text[i] != '\\' {
 				return nil, false

@@ -32,8 +32,10 @@ func newMeter(set *metrics.Set) *meter {
 func (m *meter) route(name string) *routeMeter {
 	r := m.routes[name]
 	if r == nil {
-		r = &routeMeter{set: m.set, name: name,
-			seconds: m.set.NewPrometheusHistogramExt(fmt.Sprintf(`edge_http_request_duration_seconds{route=%q}`, name), durations)}
+		r = &routeMeter{
+			set: m.set, name: name,
+			seconds: m.set.NewPrometheusHistogramExt(fmt.Sprintf(`edge_http_request_duration_seconds{route=%q}`, name), durations),
+		}
 		m.routes[name] = r
 	}
 	return r

@@ -109,19 +109,25 @@ func (a *API) decide(r *request, op stock.Op) error {
 	if !refused {
 		return nil
 	}
-	switch c {
-	case codeSoldOut:
+	return a.refusal(r, c)
+}
+
+// refusal tells the screens and the client of a refusal by Redis.
+func (a *API) refusal(r *request, c code) error {
+	if c == codeSoldOut {
 		if r.result.Cell.Loaded && r.result.Cell.Avail == 0 {
 			a.SoldOut.Saw(r.stock.Cell)
 		}
 		return errSoldOut
-	case codeNotLoaded:
+	}
+	if c == codeNotLoaded {
 		a.Known.Missed(r.stock.Cell)
 		return errNotLoaded
-	case codeNotOpen:
-		return &fault{code: c, retryAfter: opensIn(&r.result)}
 	}
 	f := &fault{code: c}
+	if c == codeNotOpen {
+		f.retryAfter = opensIn(&r.result)
+	}
 	if c == codeWrongState {
 		f.state = r.result.Reservation.StateAt(r.result.TimeMS)
 	}

@@ -143,7 +143,8 @@ func (s *scanner) text() []byte {
 
 // escaped reads the rest of a string whose first plain bytes need no decoding.
 func (s *scanner) escaped(plain int) []byte {
-	out := append(s.scratch[:0], s.rest[:plain]...)
+	out := s.scratch[:0]
+	out = append(out, s.rest[:plain]...)
 	b := s.rest[plain:]
 	for len(b) > 0 {
 		c := b[0]

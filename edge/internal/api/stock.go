@@ -89,7 +89,8 @@ func (a *API) stocks(r *request) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	out := append(r.out[:0], `{"data":[`...)
+	out := r.out[:0]
+	out = append(out, `{"data":[`...)
 	for i := range states {
 		if !states[i].Loaded {
 			continue
