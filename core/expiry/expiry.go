@@ -152,14 +152,15 @@ func (r *run) look(ctx context.Context, partition int) (time.Duration, error) {
 	return r.pause(sweep), nil
 }
 
-// pause is until the next deadline, but at most Every, and not so short that each reservation of a
-// steady stream gets a call of its own.
+// pause is until the next deadline that is known, a little after it because other processes know it
+// too, but at most Every. Where reservations expire one after the other, they are left to gather: a
+// call for each would cost the store several times as much.
 func (r *run) pause(sweep stock.Sweep) time.Duration {
-	if sweep.NextMS == 0 {
+	if sweep.NextMS == 0 || sweep.Expired > 0 {
 		return r.Every
 	}
 	ahead := time.Duration(sweep.NextMS-sweep.TimeMS) * time.Millisecond
-	return min(max(ahead, r.Every*2/5), r.Every)
+	return min(ahead+rand.N(r.Every/5), r.Every) //nolint:gosec // nothing secret about it
 }
 
 // measure takes down how late the oldest reservation of a sweep was, and since when the oldest that it
@@ -189,10 +190,10 @@ func (r *run) measure(w *watch, sweep stock.Sweep) {
 func firstEvent(entry stock.Entry) (event.Event, error) {
 	var e event.Event
 	decoder, err := event.NewDecoder(entry.Data)
-	if err != nil {
-		return e, err
+	if err == nil {
+		err = decoder.Next(&e)
 	}
-	return e, decoder.Next(&e)
+	return e, err
 }
 
 // lag is for how many seconds the longest waiting reservation that is known has been due.

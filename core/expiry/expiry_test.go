@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -423,6 +424,11 @@ func TestLateness(t *testing.T) {
 			if err != nil || wait != want.wait || lag.Get() != want.lag {
 				t.Errorf("look %d: again after %v, lag %v s, error %v, want %+v", i, wait, lag.Get(), err, want)
 			}
+		}
+		var text strings.Builder
+		set.WritePrometheus(&text)
+		if line := "expiry_late_seconds_sum 6\n"; !strings.Contains(text.String(), line) { // three looks, 2 s late each
+			t.Errorf("metrics without %q:\n%s", line, text.String())
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package stock
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -87,10 +88,10 @@ func TestTransferIDsMatch(t *testing.T) {
 			t.Fatalf("partitions %d and %d", out.Partition(), in.Partition())
 		}
 		last := ReservationBytes - 1
-		if out == in || out[last]|1 != in[last] || string(out[2:last]) != string(in[2:last]) {
+		if out == in || out[last]|1 != in[last] || !bytes.Equal(out[2:last], in[2:last]) {
 			t.Fatalf("halves %v and %v do not match", out, in)
 		}
-		if back, _ := TransferIDs(1, to, from, "a", 8); string(back[2:]) == string(out[2:]) {
+		if back, _ := TransferIDs(1, to, from, "a", 8); bytes.Equal(back[2:], out[2:]) {
 			t.Fatalf("the way back has the id %v of the way there", back)
 		}
 	}

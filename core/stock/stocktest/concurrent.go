@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -118,19 +119,26 @@ func (c *client) takeSome() error {
 			return err
 		}
 		for _, o := range v.Outcomes {
-			switch o.Verdict {
-			case stock.VerdictOK:
+			if err := expected(o, stock.VerdictMismatch, stock.VerdictSoldOut, stock.VerdictLimitReached); err != nil {
+				return err
+			}
+			if o.Verdict == stock.VerdictOK {
 				c.granted[o.Reservation.ID] = true
+			}
+			if o.Reservation.State != stock.StateNone {
 				c.seen = append(c.seen, o.Reservation)
-			case stock.VerdictReplayed:
-				c.seen = append(c.seen, o.Reservation)
-			case stock.VerdictMismatch, stock.VerdictSoldOut, stock.VerdictLimitReached:
-			default:
-				return fmt.Errorf("%v: %v", v.Op, o.Verdict)
 			}
 		}
 	}
 	return nil
+}
+
+// expected reports a verdict that is neither success nor one of some refusals.
+func expected(o stock.Outcome, refusals ...stock.Verdict) error {
+	if o.Verdict == stock.VerdictOK || o.Verdict == stock.VerdictReplayed || slices.Contains(refusals, o.Verdict) {
+		return nil
+	}
+	return fmt.Errorf("unexpected verdict %v", o.Verdict)
 }
 
 // settleOne confirms or releases a reservation that others may be settling too.
@@ -144,10 +152,8 @@ func (c *client) settleOne() error {
 	if v.Err != nil {
 		return v.Err
 	}
-	switch o := v.Outcomes[0]; o.Verdict {
-	case stock.VerdictOK, stock.VerdictReplayed, stock.VerdictWrongState:
-		return checkVector(v)
-	default:
-		return fmt.Errorf("%v: %v", v.Op, o.Verdict)
+	if err := expected(v.Outcomes[0], stock.VerdictWrongState); err != nil {
+		return err
 	}
+	return checkVector(v)
 }

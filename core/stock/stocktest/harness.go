@@ -42,6 +42,7 @@ type tb interface {
 }
 
 func newHarness(t testing.TB, f Fixture) *harness {
+	t.Helper()
 	return &harness{tb: t, Fixture: f, test: t, store: f.Open(t, Options{})}
 }
 

@@ -57,6 +57,7 @@ type simulation struct {
 }
 
 func newSimulation(t *testing.T, rt *rapid.T, f Fixture) *simulation {
+	t.Helper()
 	s := &simulation{harness: &harness{tb: rt, Fixture: f, test: t, store: f.Open(t, Options{Retention: simRetention})}}
 	s.model = memstock.New(s.store.Partitions(), func() int64 { return s.clockMS })
 	s.model.Retention = simRetention
