@@ -122,6 +122,7 @@ func TestConfigurationDocument(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| %s | %s | `%s` | %s | %s | %s | %s |\n", s.group, s.flag, s.env, s.preset, cell(s.meaning), cell(s.cost), names(users[s]))
 	}
+	b.WriteString(configurationEnd)
 	golden(t, "docs/configuration.md", b.String())
 }
 
@@ -138,6 +139,35 @@ The commands that look at stock or change it use the addresses of a running ` + 
 none is given.
 
 This page is written by ` + "`go test . -update`" + ` from the program itself.
+
+## Settings
+`
+
+const configurationEnd = `
+## Token keys
+
+The file of ` + "`--token-key-file`" + ` is JSON, readable by its owner only. The first key signs what ` + "`sluice token`" + ` makes; all of
+them verify. ` + "`alg`" + ` is HS256, with 32 bytes or more as ` + "`key`" + `, or EdDSA, with a seed of 32 bytes as ` + "`key`" + `, or where tokens
+are only verified with ` + "`public_key`" + ` alone. Both are base64url without padding.
+
+    {"keys": [{"kid": "2026-01", "alg": "HS256", "key": "..."}]}
+
+` + "`sluice dev`" + ` makes such a file. To make one by hand:
+
+    (umask 077; printf '{"keys":[{"kid":"k1","alg":"HS256","key":"%s"}]}\n' \
+      "$(head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n')" > keys.json)
+
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | it could not be done, or only in part; for ` + "`doctor`" + `, a check failed |
+| 2 | the command line or a setting is wrong; nothing was done |
+| 3 | what was to be shown or changed does not exist |
+| 4 | the rules of stock forbid it; nothing was changed |
+| 5 | it may or may not have been done: repeat the command as its message says |
+| 130 | interrupted by a signal |
 `
 
 func settingOf(f *kong.Flag) setting {

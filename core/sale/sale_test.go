@@ -100,7 +100,7 @@ func (m *market) reserve(pool uint32, sku, user int64) stock.Verdict {
 func (m *market) pass(d time.Duration) { m.nowMS.Add(d.Milliseconds()) }
 
 // must is for calls that have to succeed.
-func (m *market) must(s sale.Sale, err error) sale.Sale { //nolint:gocritic // hugeParam: it takes what a call returns
+func (m *market) must(s sale.Sale, err error) sale.Sale {
 	m.t.Helper()
 	if err != nil {
 		m.t.Fatal(err)

@@ -141,11 +141,9 @@ func (d *Doctor) mysql(ctx context.Context, e *examination) {
 // history compares Redis with all that is known, as opening it would.
 func (d *Doctor) history(ctx context.Context, e *examination) {
 	const about = "Redis vetting"
-	for _, check := range e.Checks {
-		if check.Status == checkFail && check.About != "MySQL durability" {
-			e.warn(about, "not done, because something above fails", "repair that first")
-			return
-		}
+	if e.Status == checkFail {
+		e.warn(about, "not done, because something above fails", "repair that first")
+		return
 	}
 	o, err := d.Stores.open(ctx)
 	if err != nil {

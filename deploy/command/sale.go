@@ -207,7 +207,7 @@ func showSale(c *Console, out Output, s *sale.Sale, err error) error {
 	case errors.Is(err, sale.ErrPlan), errors.Is(err, sale.ErrWindow):
 		return usage(err)
 	case errors.Is(err, sale.ErrShort), errors.Is(err, sale.ErrOtherPlan), errors.Is(err, sale.ErrNotReady),
-		errors.Is(err, sale.ErrNotClosed), errors.Is(err, stock.ErrTransferRefused):
+		errors.Is(err, sale.ErrNotClosed):
 		return refused(err)
 	case err != nil:
 		return err

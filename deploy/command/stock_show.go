@@ -176,7 +176,7 @@ func (f *comparison) judge() {
 	default:
 		f.Status = "behind"
 		if f.Redis.Epoch == f.MySQL.Epoch {
-			f.Behind = int64(f.Redis.Seq - f.MySQL.Seq) //nolint:gosec // G115: below 2^48
+			f.Behind = int64(f.Redis.Seq - f.MySQL.Seq)
 		}
 	}
 }

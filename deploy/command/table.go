@@ -21,15 +21,16 @@ func (c *Console) table() table {
 }
 
 func (t table) row(cells ...any) {
-	for _, cell := range cells {
-		_, _ = fmt.Fprintf(t.w, "%v\t", cell) // as for Console.Printf
+	for i, cell := range cells {
+		if i > 0 {
+			_, _ = fmt.Fprint(t.w, "\t") // as for Console.Printf, like the rest
+		}
+		_, _ = fmt.Fprint(t.w, cell)
 	}
 	_, _ = fmt.Fprintln(t.w)
 }
 
-func (t table) flush() {
-	_ = t.w.Flush() // as for Console.Printf
-}
+func (t table) flush() { _ = t.w.Flush() }
 
 // number is n with commas, as people read large ones.
 func number(n int64) string {

@@ -1,6 +1,11 @@
 package config
 
 import (
+	"crypto/tls"
+	"encoding/pem"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -23,5 +28,37 @@ func TestOptionsOverruleTheDSN(t *testing.T) {
 	}
 	if c.Timeout != dialTimeout || c.ReadTimeout != m.Timeout || c.WriteTimeout != m.Timeout {
 		t.Errorf("timeouts %v %v %v", c.Timeout, c.ReadTimeout, c.WriteTimeout)
+	}
+}
+
+// Both clients trust the authorities of the file and nobody else.
+func TestTLSTrustsTheFile(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(file, ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	redis, err := (&Redis{Addrs: []string{"localhost:1"}, TLSCAFile: file}).options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mysql, err := MySQL{DSN: "root@tcp(localhost)/sluice?tls=false", TLSCAFile: file}.options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]*tls.Config{"redis": redis.TLSConfig, "mysql": mysql.TLS} {
+		conn, err := tls.Dial("tcp", server.Listener.Addr().String(), c)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_ = conn.Close()
+	}
+	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{})
+	if err == nil {
+		_ = conn.Close()
+		t.Error("the server is trusted without the file")
 	}
 }

@@ -1,0 +1,140 @@
+package command
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/core/stock"
+)
+
+func TestConfirmWantsTheAnswer(t *testing.T) {
+	t.Parallel()
+	for typed, ok := range map[string]bool{"1001\n": true, "1001\r\n": true, "1001": true, "y\n": false, "\n": false, "": false, "10011\n": false} {
+		var asked bytes.Buffer
+		c := &Console{In: strings.NewReader(typed), Err: &asked, InIsTerminal: true, ErrIsTerminal: true}
+		if err := c.Confirm("Sure?", "1001"); (err == nil) != ok {
+			t.Errorf("typed %q: %v", typed, err)
+		}
+		if !strings.Contains(asked.String(), "Sure?\nType 1001") {
+			t.Errorf("asked %q", asked.String())
+		}
+	}
+	c := &Console{In: strings.NewReader("1001\n"), Err: &bytes.Buffer{}, ErrIsTerminal: true}
+	if err := c.Confirm("Sure?", "1001"); ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), "--yes") {
+		t.Errorf("without a terminal: %v", err)
+	}
+}
+
+func TestColor(t *testing.T) {
+	t.Parallel()
+	if got := (&Console{Color: true}).paint(red, "x"); got != "\x1b[31mx\x1b[0m" {
+		t.Errorf("coloured: %q", got)
+	}
+	if got := (&Console{}).paint(red, "x"); got != "x" {
+		t.Errorf("plain: %q", got)
+	}
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if c := NewConsole(file, file, file, os.LookupEnv); c.Color || c.InIsTerminal || c.ErrIsTerminal {
+		t.Errorf("a file is no terminal: %+v", c)
+	}
+	terminal, err := os.OpenFile(os.DevNull, os.O_RDWR, 0) // a character device, as terminals are
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	for env, want := range map[string]bool{"": true, "NO_COLOR=": true, "NO_COLOR=1": false, "TERM=dumb": false, "TERM=xterm": true} {
+		lookup := func(key string) (string, bool) {
+			if name, value, _ := strings.Cut(env, "="); name == key {
+				return value, true
+			}
+			return "", false
+		}
+		if c := NewConsole(terminal, terminal, terminal, lookup); c.Color != want {
+			t.Errorf("with %q: colour %v", env, c.Color)
+		}
+	}
+}
+
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(0, 0)
+	var done int64
+	for _, c := range []struct {
+		terminal bool
+		total    int64
+		want     []string
+	}{
+		{true, 1000, []string{"\r\x1b[K", "[######..................]  25%, 2,000 lines, 1,000/s, 6s left"}},
+		{true, 0, []string{"\r\x1b[K", "2,000 lines, 1,000/s"}},
+		{false, 1000, []string{"loading: 62%, 5,000 lines, 1,000/s, 3s left\n"}},
+		{false, 0, []string{"loading: 5,000 lines, 1,000/s\n"}},
+	} {
+		var out bytes.Buffer
+		now, done = time.Unix(0, 0), 0
+		p := &progress{c: &Console{Err: &out, ErrIsTerminal: c.terminal}, total: c.total, done: func() int64 { return done }, now: func() time.Time { return now }}
+		p.begin()
+		for second := int64(1); second <= 5; second++ {
+			now, done = now.Add(time.Second), second*125
+			p.show(second * 1000)
+		}
+		p.clear()
+		for _, want := range c.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("terminal %v, total %d: %q lacks %q", c.terminal, c.total, out.String(), want)
+			}
+		}
+		if c.terminal != strings.Contains(out.String(), "\r") {
+			t.Errorf("terminal %v: %q", c.terminal, out.String())
+		}
+	}
+}
+
+func TestNumber(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1234567: "-1,234,567", 100: "100", -100: "-100"} {
+		if got := number(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]int{
+		usage(errors.New("x")):                                 ExitUsage,
+		fmt.Errorf("x: %w", notFound(errors.New("x"))):         ExitNotFound,
+		errors.Join(errors.New("x"), refused(errors.New("x"))): ExitRefused,
+		fmt.Errorf("x: %w", stock.ErrUnknown):                  ExitUnknown,
+		fmt.Errorf("x: %w", t.Context().Err()):                 ExitFailed,
+		errors.New("x"):                                        ExitFailed,
+	} {
+		if got := ExitCode(err); got != want {
+			t.Errorf("%v: %d, want %d", err, got, want)
+		}
+	}
+	if ExitCode(nil) != ExitDone {
+		t.Error("no error is a failure")
+	}
+}
+
+// Every verdict has words of its own for an operator who may get it.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	for v := range stock.Verdict(stock.Verdicts) {
+		if text := explain(v); !strings.HasPrefix(text, "refused: ") {
+			t.Errorf("%v: %q", v, text)
+		}
+	}
+	if text := Explain(fmt.Errorf("x: %w", stock.ErrShut)); !strings.Contains(text, "start an edge") {
+		t.Errorf("shut: %q", text)
+	}
+}
