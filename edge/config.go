@@ -89,9 +89,12 @@ func (c Config) Validate() error {
 }
 
 func (c Config) validateLimits(f *config.Faults) {
-	config.Between(f, "rate-per-user", c.RatePerUser, 0, limit.RateMax)
+	for setting, rate := range map[string]float64{"rate-per-user": c.RatePerUser, "rate-per-address": c.RatePerAddress} {
+		if !(rate >= 0 && rate <= limit.RateMax) { // so that NaN is none either
+			f.Add(setting, rate, fmt.Sprintf("0 to %d", limit.RateMax))
+		}
+	}
 	config.Between(f, "burst-per-user", c.BurstPerUser, 1, limit.BurstMax)
-	config.Between(f, "rate-per-address", c.RatePerAddress, 0, limit.RateMax)
 	config.Between(f, "burst-per-address", c.BurstPerAddress, 1, limit.BurstMax)
 	config.Between(f, "limited-max", c.LimitedMax, 1, limit.KeysMaxMax)
 	for _, network := range c.TrustedProxies {

@@ -211,6 +211,7 @@ func (n *Node) startBackground(context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { n.gate.run(ctx) })
 	running.Go(func() { n.known.Run(ctx) })
+	running.Go(func() { n.gate.whenOpen(ctx, newOutboxWatch(n.store.OutboxStats, n.set).run) })
 	for name, run := range map[string]func(context.Context) error{"relay": relay.Run, "sweeper": sweeper.Run} {
 		running.Go(func() {
 			n.gate.whenOpen(ctx, func(ctx context.Context) {

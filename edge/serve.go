@@ -48,7 +48,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.api = api.New(parts)
 	n.listener, err = conns.Listen(ctx, n.cfg.Listen, conns.Config{
 		Max: n.cfg.ConnectionsMax, PerAddressMax: n.cfg.ConnectionsPerAddressMax,
-		Full: api.RefusedConnection(false), Crowded: api.RefusedConnection(true),
+		Full: api.RefusedConnection(false), Crowded: api.RefusedConnection(true), Metrics: n.set,
 	})
 	if err != nil {
 		return fmt.Errorf("serve http (--listen): %w", err)
@@ -60,15 +60,6 @@ func (n *Node) serve(ctx context.Context) error {
 	go func() { served <- server.Serve(n.listener) }()
 	n.later("drain http", func(ctx context.Context) error {
 		return errors.Join(n.listener.Drain(ctx), <-served, server.ShutdownWithContext(ctx))
-	})
-	n.set.NewGauge("edge_connections", func() float64 { return float64(n.listener.Open()) })
-	n.set.NewGauge(`edge_connections_refused_total{why="full"}`, func() float64 {
-		full, _ := n.listener.Refused()
-		return float64(full)
-	})
-	n.set.NewGauge(`edge_connections_refused_total{why="crowded"}`, func() float64 {
-		_, crowded := n.listener.Refused()
-		return float64(crowded)
 	})
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 
 	"sluice/core/auth"
 	"sluice/core/sale"
@@ -94,11 +95,14 @@ type API struct {
 	ids      requestIDs
 	meter    *meter
 	draining atomic.Bool
+	// complaints is how often what should not happen is logged; it is counted each time.
+	complaints rate.Sometimes
 }
 
 // New makes an API of its parts.
 func New(parts Parts) *API {
 	a := &API{Parts: parts, meter: newMeter(parts.Metrics), ids: newRequestIDs()}
+	a.complaints = rate.Sometimes{First: 10, Interval: time.Second}
 	a.requests.New = func() any { return &request{out: make([]byte, 0, 1024)} }
 
 	r := router.New()
@@ -144,7 +148,9 @@ func (a *API) Serve(ctx *fasthttp.RequestCtx) {
 	defer func() {
 		if p := recover(); p != nil {
 			a.meter.panics.Inc()
-			a.Log.Error("a request made the edge panic", "panic", p, "stack", string(debug.Stack()))
+			a.complaints.Do(func() {
+				a.Log.Error("a request made the edge panic", "panic", p, "stack", string(debug.Stack()))
+			})
 			ctx.Response.Reset()
 			a.problem(ctx, &fault{code: codeInternal, close: true})
 		}
@@ -219,7 +225,9 @@ func (a *API) refuse(r *request, err error) code {
 	f, bug := faultOf(err)
 	if bug {
 		a.meter.bugs.Inc()
-		a.Log.Error("a request failed for a reason that it should not", "error", err, "request_id", string(r.id[:]))
+		a.complaints.Do(func() {
+			a.Log.Error("a request failed for a reason that it should not", "error", err, "request_id", string(r.id[:]))
+		})
 	}
 	if r.ctx.IsGet() {
 		r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)

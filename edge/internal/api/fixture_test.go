@@ -93,7 +93,7 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 
 func (f *fixture) serve(a *API) {
 	l, err := conns.Listen(f.t.Context(), "127.0.0.1:0", conns.Config{
-		Max: 1000, Full: RefusedConnection(false), Crowded: RefusedConnection(true),
+		Max: 1000, Full: RefusedConnection(false), Crowded: RefusedConnection(true), Metrics: metrics.NewSet(),
 	})
 	if err != nil {
 		f.t.Fatal(err)

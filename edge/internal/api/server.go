@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -53,5 +54,7 @@ type quiet struct{ log *slog.Logger }
 
 // Printf implements fasthttp.Logger.
 func (q quiet) Printf(format string, values ...any) {
-	q.log.Debug("fasthttp", "message", fmt.Sprintf(format, values...))
+	if q.log.Enabled(context.Background(), slog.LevelDebug) {
+		q.log.Debug("fasthttp", "message", fmt.Sprintf(format, values...))
+	}
 }

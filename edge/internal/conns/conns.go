@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 )
 
@@ -37,6 +38,7 @@ type Config struct {
 	PerAddressMax int // of them from one address; 0: no limit of its own
 	// Full and Crowded are the complete answers to a connection above Max and above PerAddressMax.
 	Full, Crowded []byte
+	Metrics       *metrics.Set
 }
 
 // Listener is a TCP listener whose connections it bounds and can drain.
@@ -53,7 +55,7 @@ type Listener struct {
 	refusing chan struct{}
 	refusals sync.WaitGroup
 
-	refusedFull, refusedCrowded atomic.Int64
+	full, crowded *metrics.Counter
 }
 
 // Listen listens on a TCP address.
@@ -66,14 +68,18 @@ func Listen(ctx context.Context, address string, cfg Config) (*Listener, error) 
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("listen on %s: not TCP", address), inner.Close())
 	}
-	return &Listener{
+	l := &Listener{
 		tcp:       tcp,
 		cfg:       cfg,
 		open:      make(map[*conn]struct{}),
 		addresses: make(map[netip.Addr]int),
 		closed:    make(chan struct{}),
 		refusing:  make(chan struct{}, refusalsMax),
-	}, nil
+		full:      cfg.Metrics.NewCounter(`edge_connections_refused_total{why="full"}`),
+		crowded:   cfg.Metrics.NewCounter(`edge_connections_refused_total{why="crowded"}`),
+	}
+	cfg.Metrics.NewGauge("edge_connections", func() float64 { return float64(l.Open()) })
+	return l, nil
 }
 
 // Addr implements net.Listener.
@@ -84,11 +90,6 @@ func (l *Listener) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.open)
-}
-
-// Refused is the number of connections refused above Max and above PerAddressMax.
-func (l *Listener) Refused() (full, crowded int64) {
-	return l.refusedFull.Load(), l.refusedCrowded.Load()
 }
 
 // Accept implements net.Listener. After Close it returns io.EOF. It outlives shortage of files and
@@ -126,11 +127,11 @@ func (l *Listener) admit(tcp *net.TCPConn) *conn {
 		_ = tcp.Close() // accepted in the moment in which the listener was closed
 		return nil
 	case len(l.open) >= l.cfg.Max:
-		l.refusedFull.Add(1)
+		l.full.Inc()
 		l.refuse(tcp, l.cfg.Full)
 		return nil
 	case l.cfg.PerAddressMax > 0 && l.addresses[c.address] >= l.cfg.PerAddressMax:
-		l.refusedCrowded.Add(1)
+		l.crowded.Inc()
 		l.refuse(tcp, l.cfg.Crowded)
 		return nil
 	}

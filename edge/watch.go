@@ -1,0 +1,60 @@
+package edge
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/stock/redisstock"
+)
+
+// watchEvery is how old the figures about the outboxes may be.
+const watchEvery = 5 * time.Second
+
+// outboxWatch measures what waits in Redis to be written down.
+type outboxWatch struct {
+	stats                     func(context.Context) ([]redisstock.OutboxStat, error)
+	entries, fullest, oldestS atomic.Int64
+}
+
+func newOutboxWatch(stats func(context.Context) ([]redisstock.OutboxStat, error), set *metrics.Set) *outboxWatch {
+	w := &outboxWatch{stats: stats}
+	for name, figure := range map[string]*atomic.Int64{
+		"outbox_entries": &w.entries, "outbox_fullest_partition_entries": &w.fullest, "outbox_oldest_seconds": &w.oldestS,
+	} {
+		set.NewGauge(name, func() float64 { return float64(figure.Load()) })
+	}
+	return w
+}
+
+// run measures until ctx ends. What cannot be measured keeps its last figure: /readyz tells why.
+func (w *outboxWatch) run(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		if stats, err := w.stats(ctx); err == nil {
+			w.note(stats, time.Now())
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (w *outboxWatch) note(stats []redisstock.OutboxStat, now time.Time) {
+	var entries, fullest, oldest int64
+	for _, s := range stats {
+		entries += s.Entries
+		fullest = max(fullest, s.Entries)
+		if s.OldestMS != 0 {
+			oldest = max(oldest, now.Sub(time.UnixMilli(s.OldestMS)).Milliseconds()/1000)
+		}
+	}
+	w.entries.Store(entries)
+	w.fullest.Store(fullest)
+	w.oldestS.Store(oldest)
+}
