@@ -243,14 +243,14 @@ func TestReleaseWhoseOutcomeIsUnknown(t *testing.T) {
 	}
 }
 
-func limited2(p *Parts) {
+func tightLimits(p *Parts) {
 	p.Users = limit.New("user", limit.Config{Rate: 1, Burst: 3, KeysMax: 100}, func(user int64) uint64 { return uint64(user) })
 	p.Addresses = limit.New("address", limit.Config{Rate: 1, Burst: 10, KeysMax: 100}, func(netip.Addr) uint64 { return 0 })
 }
 
 func TestRateLimits(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, limited2)
+	f := newFixture(t, tightLimits)
 	f.load(stock.Cell{SKU: 1}, 1000, nil)
 	reserve := func(token, body string) answer {
 		t.Helper()
@@ -293,7 +293,7 @@ func TestRateLimits(t *testing.T) {
 
 func TestAddressBehindProxies(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, limited2, func(p *Parts) {
+	f := newFixture(t, tightLimits, func(p *Parts) {
 		p.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
 		p.Addresses = limit.New("address", limit.Config{Rate: 0.001, Burst: 1, KeysMax: 10_000}, func(netip.Addr) uint64 { return 0 })
 	})

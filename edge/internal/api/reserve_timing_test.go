@@ -130,3 +130,15 @@ func BenchmarkView(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkHead has what the second reading of the header costs.
+func BenchmarkHead(b *testing.B) {
+	_, ctx := parsed(b, instant{})
+	var h head
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := h.read(&ctx.Request.Header); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -63,6 +63,8 @@ func TestRequestsThatTwoReadersCouldReadInTwoWays(t *testing.T) {
 		"NUL in a value":                post(token, body, key, jsonLine, length, "X: a\x00b"),
 		"CR in a value":                 post(token, body, key, jsonLine, length, "X: a\rb"),
 		"line ended by LF":              post(token, body, key, jsonLine, length, "X: 1\nY: 2"),
+		"header ended by LF":            post(token, body, key, jsonLine, length, "X: 1\r\n\nX: 2"),
+		"header ended by two LF":        post(token, body, key, jsonLine, length, "X: 1\n\nX: 2"),
 		"coding after an LF":            post(token, chunked, key, jsonLine, length, "X: 1\nTransfer-Encoding: chunked"),
 		"HTTP/1.0 with chunks":          strings.Replace(post(token, chunked, key, jsonLine, "Transfer-Encoding: chunked"), "HTTP/1.1", "HTTP/1.0", 1),
 		"HTTP/0.9":                      strings.Replace(post(token, body, key, jsonLine, length), "HTTP/1.1", "HTTP/0.9", 1),
