@@ -179,4 +179,21 @@ var adjustCases = group{
 			h.Fatalf("event %+v", e)
 		}
 	},
+	"a transfer moves units once, however often it is asked for": func(h *harness) {
+		from := h.load(9, stock.Settings{})
+		to := stock.Cell{SKU: from.SKU, Pool: 9} // most likely in another partition
+		h.loadCell(to, 0, stock.Settings{})
+		move := stock.TransferRequest{From: from, To: to, Units: 4, User: admin, Key: "a", Reason: "test"}
+		for range 3 {
+			if err := stock.Transfer(context.Background(), h.store, move); err != nil {
+				h.Fatal(err)
+			}
+			h.wantUnits(from, 5, 0, 0)
+			h.wantUnits(to, 4, 0, 0)
+		}
+		move.Units = 5
+		if err := stock.Transfer(context.Background(), h.store, move); !errors.Is(err, stock.ErrTransferRefused) {
+			h.Fatalf("other units under the same key: error %v", err)
+		}
+	},
 }

@@ -1,0 +1,115 @@
+package stocktest_test
+
+// mutant is a bug to seed in the model, as an edit of its source. The old text must occur once.
+type mutant struct{ name, file, old, new string }
+
+var mutants = []mutant{
+	{"drop the limit check", "step.go", `Owned:      s.owned(user)`, `Owned: -1 << 40`},
+	{"do not count units of the limit", "step.go", `s.owned(user) + r.Quantity`, `s.owned(user)`},
+	{"keep released units in the limit", "step.go", `s.owned(user) - r.Quantity`, `s.owned(user)`},
+	{"give back what never counted", "step.go", `if r.Counted {`, `if true {`},
+	{"count without a limit", "step.go", `Counted: cell.Limit != 0`, `Counted: true`},
+	{"released record still counts", "step.go", `r.Counted = false`, ``},
+	{"oversell by one", "step.go", `Quantity:   r.Quantity,`, `Quantity: r.Quantity - 1,`},
+	{"ignore a full outbox", "step.go", `OutboxFull: s.outboxFull,`, ``},
+
+	{
+		"no replay check", "step.go",
+		`cell, before, user := s.cell(r.Cell), s.reservation(r.ID),`,
+		`cell, before, user := s.cell(r.Cell), stock.Reservation{},`,
+	},
+	{
+		"no replay check of adjustments", "step.go",
+		`cell, before, a := s.cell(r.Cell), s.reservation(r.ID),`,
+		`cell, before, a := s.cell(r.Cell), stock.Reservation{},`,
+	},
+	{
+		"no mismatch", "step.go",
+		"before.Repeat(r.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n",
+		"before.Repeat(before.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n",
+	},
+	{"blind to earlier records", "step.go", `r, ok := s.reservations[id]; ok {`, `r, ok := s.reservations[id]; ok && false {`},
+	{"blind to earlier balances", "step.go", `state, ok := s.cells[c]; ok {`, `state, ok := s.cells[c]; ok && false {`},
+	{"blind to earlier buyers", "step.go", `units, ok := s.buyers[b]; ok {`, `units, ok := s.buyers[b]; ok && false {`},
+
+	{"ignore the fence", "step.go", `Fence:      r.Fence,`, ``},
+	{"forget that a cell is fenced", "step.go", `cell.Fenced || verdict == stock.VerdictFenced`, `cell.Fenced`},
+	{
+		"forget a breach", "step.go",
+		`cell.Breached || verdict == stock.VerdictFrozen && !cell.Sound()`, `cell.Breached`,
+	},
+	{
+		"take a freeze for a breach", "step.go",
+		`verdict == stock.VerdictFrozen && !cell.Sound()`, `verdict == stock.VerdictFrozen`,
+	},
+	{
+		"settle in a shut cell", "step.go",
+		"cell := s.cell(before.Cell)\n\tif verdict := cell.Shut();",
+		"cell := s.cell(before.Cell)\n\tif verdict := stock.VerdictOK;",
+	},
+	{
+		"expire in a shut cell", "step.go",
+		"cell := s.cell(r.Cell)\n\t\tif verdict := cell.Shut();",
+		"cell := s.cell(r.Cell)\n\t\tif verdict := stock.VerdictOK;",
+	},
+	{
+		"shut cells hold others up", "memstock.go", `if len(stuck) > 0 {`,
+		"if len(stuck) > 0 {\n\t\t\twaiting = append(waiting, p.due[i+1:]...)\n\t\t\tp.due = p.due[:0]\n\t\t\tbreak",
+	},
+
+	{"settle anyone's", "step.go", `before.Settle(wanted, r.User,`, `before.Settle(wanted, 0,`},
+	{"settle after the deadline", "step.go", `before.Settle(wanted, r.User, s.nowMS)`, `before.Settle(wanted, r.User, 0)`},
+	{"confirm sells nothing", "step.go", `cell.Sold += before.Quantity`, `cell.Avail += before.Quantity`},
+	{"deduct holds", "step.go", `cell.Sold += r.Quantity`, `cell.Held += r.Quantity`},
+	{"hold a moment longer", "step.go", `cell.Hold.Milliseconds()`, `cell.Hold.Milliseconds() + 1`},
+	{"no deadline kept", "step.go", `s.due = add(s.due, newMember(h.deadlineMS, h.pool, ids))`, `_, _ = h, ids`},
+	{
+		"expire what is confirmed", "step.go",
+		`r.StateAt(s.nowMS) != stock.StateExpired || r.State != stock.StateHeld`,
+		`r.State == stock.StateReleased || r.DeadlineMS > s.nowMS`,
+	},
+	{"expire too early", "memstock.go", `if m.atMS > sweep.TimeMS {`, `if m.atMS > sweep.TimeMS+3_600_000 {`},
+	{"expire a moment late", "memstock.go", `if m.atMS > sweep.TimeMS {`, `if m.atMS >= sweep.TimeMS {`},
+	{"never more to expire", "memstock.go", `sweep.More = true`, ``},
+	{"no next deadline", "memstock.go", `sweep.NextMS = m.atMS`, ``},
+
+	{"skip a seq", "step.go", `cell.Seq++`, `cell.Seq += 1 + uint64(kind)/uint64(event.KindRelease)`},
+	{"repeat a seq", "step.go", `cell.Seq++`, `cell.Seq += 1 - uint64(kind)%2`},
+	{"balances before the event", "step.go", `Avail: cell.Avail, Held`, `Avail: cell.Avail + r.Quantity, Held`},
+	{"event of another user", "step.go", `Reservation: r.ID, User: r.User,`, `Reservation: r.ID, User: r.User + 1,`},
+	{
+		"a refusal is written down", "step.go", `return answer(verdict, before)
+	}
+
+	taken`, `s.reservations[r.ID] = stock.Reservation{ID: r.ID, State: stock.StateReleased}
+		return answer(verdict, before)
+	}
+
+	taken`,
+	},
+
+	{"a delta beside the total", "step.go", `cell.Total += a.Delta`, `cell.Total += max(a.Delta, 0)`},
+	{"settings lost by a delta", "step.go", `cell.With(a.Fields, a.Settings)`, `a.Settings`},
+	{
+		"half a vector before an error", "memstock.go",
+		`v.Outcomes, v.Err = v.Outcomes[:0], err`,
+		"step.commit(0)\n\t\t\tv.Outcomes, v.Err = v.Outcomes[:0], err",
+	},
+	{"forget before its time", "memstock.go", `p.gone[0].atMS <= s.now()`, `p.gone[0].atMS <= s.now()+s.Retention.Milliseconds()`},
+	{"never forget", "memstock.go", `delete(p.reservations, id)`, `_ = id`},
+}
+
+// unsimulated are mutants that differ from the model where the simulation does not look, or too
+// rarely for a test.
+var unsimulated = []string{
+	"forget before its time", "give back what never counted", "half a vector before an error",
+	"ignore a full outbox", "never more to expire", "no next deadline",
+}
+
+// raced are mutants that an audit after concurrent clients must find: those that sell too much, or
+// whose events do not add up.
+var raced = []string{
+	"drop the limit check", "do not count units of the limit", "oversell by one", "blind to earlier records",
+	"blind to earlier balances", "blind to earlier buyers", "confirm sells nothing", "hold a moment longer",
+	"skip a seq", "repeat a seq", "balances before the event", "event of another user",
+}
