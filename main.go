@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -84,7 +85,7 @@ func run(args []string, console *command.Console) int {
 		return report(console, err, command.ExitUsage)
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
-	err = k.Run(log)
+	err = errors.Join(k.Run(log), console.Written())
 	return report(console, err, command.ExitCode(err))
 }
 

@@ -30,7 +30,7 @@ func NewConsole(in, out, errs *os.File, lookup func(string) (string, bool)) *Con
 	noColor, _ := lookup("NO_COLOR")
 	term, _ := lookup("TERM")
 	return &Console{
-		In: in, Out: out, Err: errs,
+		In: in, Out: &results{w: out}, Err: errs,
 		ErrIsTerminal: isTerminal(errs),
 		InIsTerminal:  isTerminal(in),
 		Color:         isTerminal(out) && noColor == "" && term != "dumb",
@@ -42,7 +42,30 @@ func isTerminal(file *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Printf writes a result. That a result cannot be written is found out when the command ends.
+// results remembers the first error of writing, so that nobody has to look at each one.
+type results struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (r *results) Write(b []byte) (int, error) {
+	n, err := r.w.Write(b)
+	if r.err == nil {
+		r.err = err
+	}
+	return n, err //nolint:wrapcheck // a writer passes on what it writes to
+}
+
+// Written is an error if a result could not be written, as on a full disk.
+func (c *Console) Written() error {
+	if r, ok := c.Out.(*results); ok && r.err != nil {
+		return fmt.Errorf("write result: %w", r.err)
+	}
+	return nil
+}
+
+// Printf writes a result; see Written.
 func (c *Console) Printf(format string, values ...any) {
 	_, _ = fmt.Fprintf(c.Out, format, values...)
 }

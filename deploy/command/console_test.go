@@ -64,6 +64,24 @@ func TestColor(t *testing.T) {
 	}
 }
 
+func TestWrittenTellsOfLostResults(t *testing.T) {
+	t.Parallel()
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewConsole(file, file, file, os.LookupEnv)
+	c.Printf("a")
+	if err := c.Written(); err != nil {
+		t.Errorf("after a write: %v", err)
+	}
+	_ = file.Close()
+	c.Printf("b")
+	if err := c.Written(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after a write to a closed file: %v", err)
+	}
+}
+
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(0, 0)

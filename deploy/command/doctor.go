@@ -12,8 +12,11 @@ import (
 	"sluice/core/auth"
 )
 
-// doctorTimeout bounds each part of an examination.
-const doctorTimeout = 5 * time.Second
+// Bounds of the parts of an examination.
+const (
+	doctorTimeout  = 5 * time.Second
+	historyTimeout = 5 * time.Minute // it reads the mark of every SKU
+)
 
 // Doctor examines a deployment.
 type Doctor struct {
@@ -80,9 +83,18 @@ func (e *examination) fail(about, found, do string) {
 // Run is called by kong.
 func (d *Doctor) Run(ctx context.Context, c *Console) error {
 	e := &examination{Status: checkOK, Checks: []finding{}}
-	for _, part := range []func(context.Context, *examination){d.redis, d.mysql, d.kafka, d.history, d.tokens} {
-		bounded, cancel := context.WithTimeout(ctx, doctorTimeout)
-		part(bounded, e)
+	for _, part := range []struct {
+		examine func(context.Context, *examination)
+		within  time.Duration
+	}{
+		{d.redis, doctorTimeout},
+		{d.mysql, doctorTimeout},
+		{d.kafka, doctorTimeout},
+		{d.history, historyTimeout},
+		{d.tokens, doctorTimeout},
+	} {
+		bounded, cancel := context.WithTimeout(ctx, part.within)
+		part.examine(bounded, e)
 		cancel()
 	}
 	if d.json() {

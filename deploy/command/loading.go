@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"sluice/core/stock"
@@ -44,37 +43,49 @@ type batch struct {
 // run loads all lines, and tells what it did also if it comes to an error.
 func (l *loading) run(ctx context.Context, lines *stockfile.Reader) (*loaded, error) {
 	l.progress.begin()
-	batches := make(chan batch, batchesAhead)
-	reading, stop := context.WithCancel(ctx)
-	var reader sync.WaitGroup
-	reader.Go(func() {
-		defer close(batches)
-		for more := true; more; {
-			var b batch
-			b, more = readBatch(lines, l.store.Partitions())
-			select {
-			case batches <- b:
-			case <-reading.Done():
-				return
-			}
-		}
-	})
-	defer reader.Wait()
+	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-
-	for b := range batches {
-		for _, fault := range b.faults {
-			l.wrong(fault)
+	batches := make(chan batch, batchesAhead)
+	// It ends with ctx, or at the latest with the process: a read from a pipe cannot be cut off.
+	go readBatches(ctx, lines, l.store.Partitions(), batches)
+	for {
+		select {
+		case <-ctx.Done():
+			return &l.result, context.Cause(ctx)
+		case b, more := <-batches:
+			if !more {
+				return &l.result, nil
+			}
+			if err := l.take(ctx, &b); err != nil {
+				return &l.result, err
+			}
+			l.progress.show(l.result.Lines)
 		}
-		if err := l.load(ctx, &b); err != nil {
-			return &l.result, err
-		}
-		if b.err != nil {
-			return &l.result, b.err
-		}
-		l.progress.show(l.result.Lines)
 	}
-	return &l.result, context.Cause(ctx)
+}
+
+func readBatches(ctx context.Context, lines *stockfile.Reader, partitions int, batches chan<- batch) {
+	defer close(batches)
+	for more := true; more; {
+		var b batch
+		b, more = readBatch(lines, partitions)
+		select {
+		case batches <- b:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// take loads one batch, and gives back the error that ended the reading, if any.
+func (l *loading) take(ctx context.Context, b *batch) error {
+	for _, fault := range b.faults {
+		l.wrong(fault)
+	}
+	if err := l.load(ctx, b); err != nil {
+		return err
+	}
+	return b.err
 }
 
 // readBatch reads the next lines; more tells that there may be others.

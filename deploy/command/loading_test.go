@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -134,6 +135,24 @@ func TestLoadIsInterrupted(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// A load whose input comes from a pipe ends with its context, also while it waits for the next line.
+func TestLoadDoesNotWaitForItsInput(t *testing.T) {
+	t.Parallel()
+	input, typed := io.Pipe()
+	t.Cleanup(func() { _ = typed.Close() })
+	go func() { _, _ = io.WriteString(typed, "sku_id,quantity\n") }()
+	lines, err := stockfile.NewReader(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var faults []string
+	if _, err := newLoading(memstock.New(1, func() int64 { return 1 }), &faults).run(ctx, lines); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestLoadTellsOfVerdicts(t *testing.T) {

@@ -104,5 +104,5 @@ func unreachable(err error) bool {
 	var network *net.OpError
 	var answer kafka.Error
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, driver.ErrBadConn) ||
-		errors.Is(err, mysql.ErrInvalidConn) || errors.As(err, &answer) && answer.Temporary()
+		errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &answer) && answer.Temporary()
 }

@@ -45,14 +45,14 @@ func (p *progress) show(lines int64) {
 		return
 	}
 	p.clear()
-	_, _ = fmt.Fprintf(p.c.Err, "loading %s", p.text(lines, now)) // as for Console.Printf
+	_, _ = fmt.Fprintf(p.c.Err, "loading %s", p.text(lines, now)) // nothing can be said where nothing can be written
 	p.drawn = true
 }
 
 // clear takes the bar away.
 func (p *progress) clear() {
 	if p.drawn {
-		_, _ = io.WriteString(p.c.Err, "\r\x1b[K") // as for Console.Printf
+		_, _ = io.WriteString(p.c.Err, "\r\x1b[K") // nothing can be said where nothing can be written
 		p.drawn = false
 	}
 }

@@ -202,7 +202,7 @@ func showSale(c *Console, out Output, s *sale.Sale, err error) error {
 	switch {
 	case errors.Is(err, sale.ErrNotFound):
 		return notFound(err)
-	case errors.Is(err, stock.ErrUnknown):
+	case errors.Is(err, stock.ErrUnknown), errors.Is(err, stock.ErrInTransit):
 		return fmt.Errorf("%w\nRepeat the command: what is done already is not done again", err)
 	case errors.Is(err, sale.ErrPlan), errors.Is(err, sale.ErrWindow):
 		return usage(err)

@@ -24,8 +24,8 @@ type StockAdjust struct {
 
 	Limit          *int64         `placeholder:"UNITS" help:"New limit per user; 0 is none."`
 	Hold           *time.Duration `placeholder:"DURATION" help:"New hold time of reservations."`
-	OpensAt        *time.Time     `placeholder:"TIME" help:"When it starts to sell, as 2026-01-31T18:00:00Z."`
-	ClosesAt       *time.Time     `placeholder:"TIME" help:"When it stops to sell."`
+	OpensAt        *time.Time     `placeholder:"TIME" help:"When it starts to sell, as 2026-01-31T18:00:00Z; 1970-01-01T00:00:00Z is always."`
+	ClosesAt       *time.Time     `placeholder:"TIME" help:"When it stops to sell; 1970-01-01T00:00:00Z is never."`
 	Ack            *string        `placeholder:"LEVEL" help:"New acknowledge level: default, redis, replica or log."`
 	ShopperDeducts *bool          `negatable:"" help:"Whether shoppers may deduct."`
 
@@ -185,6 +185,15 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryR
 	if x.sale != 0 {
 		result.Sale = strconv.FormatUint(uint64(x.sale), 10)
 	}
+	v := &stock.Vector{Op: stock.OpAdjust, Partition: cell.Partition(store.Partitions()), Requests: []stock.Request{{
+		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: x.key}.ID(store.Partitions()),
+		Cell:        cell,
+		Fingerprint: stock.FingerprintOf(x.adjustment),
+		Adjustment:  &x.adjustment,
+	}}}
+	if err := v.Check(store.Partitions()); err != nil {
+		return nil, usage(err)
+	}
 	if dryRun {
 		if verdict := before.Adjust(&x.adjustment); verdict != stock.VerdictOK {
 			return nil, refused(fmt.Errorf("%v: %s", cell, explain(verdict)))
@@ -196,12 +205,6 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryR
 			return nil, err
 		}
 	}
-	v := &stock.Vector{Op: stock.OpAdjust, Partition: cell.Partition(store.Partitions()), Requests: []stock.Request{{
-		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: x.key}.ID(store.Partitions()),
-		Cell:        cell,
-		Fingerprint: stock.FingerprintOf(x.adjustment),
-		Adjustment:  &x.adjustment,
-	}}}
 	store.Do(ctx, v)
 	if errors.Is(v.Err, stock.ErrUnknown) {
 		return nil, fmt.Errorf("%w\nRepeat the command with --key %s: it happens once", v.Err, x.key)

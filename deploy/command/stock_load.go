@@ -86,6 +86,9 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 // source opens the file. Its size is 0 where it is not known.
 func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
 	if l.File == "-" {
+		if c.InIsTerminal {
+			c.Notef("reading from the terminal, up to Ctrl-D")
+		}
 		return io.NopCloser(c.In), 0, nil
 	}
 	file, err := os.Open(l.File)

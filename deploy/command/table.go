@@ -23,7 +23,7 @@ func (c *Console) table() table {
 func (t table) row(cells ...any) {
 	for i, cell := range cells {
 		if i > 0 {
-			_, _ = fmt.Fprint(t.w, "\t") // as for Console.Printf, like the rest
+			_, _ = fmt.Fprint(t.w, "\t") // see Console.Written, for all of these
 		}
 		_, _ = fmt.Fprint(t.w, cell)
 	}
