@@ -398,3 +398,59 @@ func TestDrainAnswersEverything(t *testing.T) {
 		}
 	})
 }
+
+// A call takes a bounded number of vectors, but all that wait once a call has failed: nobody waits for
+// one timeout after another.
+func TestCallsAreBoundedWhileTheServerAnswers(t *testing.T) {
+	t.Parallel()
+	ones := func(n int) []int { return slices.Repeat([]int{1}, n) }
+	for _, test := range []struct {
+		name string
+		fail bool
+		want [][]int
+	}{
+		{"answers", false, [][]int{{1}, ones(callVectors), ones(callVectors), ones(4)}},
+		{"fails", true, [][]int{{1}, ones(2*callVectors + 4)}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				st := newStage(t, Config{InFlightMax: 1})
+				cell := sku(0)
+				st.load(cell, 100, stock.Settings{})
+				release := make(chan struct{})
+				st.store.before = func(call int, vectors []*stock.Vector) {
+					<-release
+					if call == 0 && test.fail {
+						fail(stock.ErrUnknown)(vectors)
+					}
+				}
+				first := st.reserveAll(cell, 1, 1)
+				synctest.Wait()
+				answers := make(chan answer, 2*callVectors+4)
+				for i := range cap(answers) { // adjustments, each a vector of its own
+					go func() {
+						answers <- st.do(stock.OpAdjust, &stock.Request{
+							ID:   stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: fmt.Sprint(i)}.ID(partitions),
+							Cell: cell,
+							Adjustment: &stock.Adjustment{
+								Kind: stock.AdjustPlain, Delta: 1, Reason: "test",
+							},
+						})
+					}()
+				}
+				synctest.Wait()
+				close(release)
+				for range cap(answers) {
+					if a := <-answers; a.kind() != "ok" {
+						t.Error(a)
+					}
+				}
+				first.wg.Wait()
+				if diff := cmp.Diff(test.want, st.store.sizes()); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}

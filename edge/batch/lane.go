@@ -1,11 +1,7 @@
 package batch
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"sync"
-	"time"
 
 	"sluice/core/stock"
 )
@@ -14,8 +10,8 @@ import (
 const opCount = int(stock.OpAdjust) + 1
 
 // lane is a queue of requests to one Redis node. While anything waits, one base runner exists that
-// takes all of it whenever its call returns; extra runners take full vectors only, so that vectors
-// stay large.
+// takes the oldest vectors whenever its call returns; extra runners take full vectors only, so that
+// vectors stay large.
 type lane struct {
 	replicate bool // its calls wait for a replica
 
@@ -46,6 +42,9 @@ func newNode(partitions int, draining bool) *node {
 
 func (n *node) lanes() [2]*lane { return [2]*lane{&n.plain, &n.replicating} }
 
+// slotOf is the place of a partition and operation in open.
+func slotOf(partition int, op stock.Op) int { return partition*opCount + int(op) }
+
 // enqueue puts a request into the group in which it will travel.
 func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (ticket, error) {
 	if err := r.Check(op, len(b.routes)); err != nil {
@@ -56,7 +55,7 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (ticket
 	if replicate {
 		l = &b.routes[partition].Load().replicating
 	}
-	slot := partition*opCount + int(op)
+	slot := slotOf(partition, op)
 
 	l.mu.Lock()
 	if l.draining || l.queued >= b.cfg.QueueMax {
@@ -96,119 +95,28 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (ticket
 	l.mu.Unlock()
 
 	if base || extra {
-		go b.run(l, base)
+		go (&runner{Batcher: b, lane: l, base: base}).run()
 	}
 	return t, nil
 }
 
-// take moves what the runner is to send from the queue to groups. It reports false when there is
-// nothing, and the runner must end.
-func (l *lane) take(base bool, groups []*group) ([]*group, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if base {
-		if len(l.queue) == 0 {
-			l.base = false
-			return nil, false
+// take moves the oldest groups, so many at most, from the queue to dst; only full ones if full is set.
+func (l *lane) take(dst []*group, most int, full bool) []*group {
+	waiting := l.queue[:0]
+	for _, g := range l.queue {
+		if len(dst) == most || full && !g.full {
+			waiting = append(waiting, g)
+			continue
 		}
-		groups, l.queue = l.queue, groups[:0]
-		for _, g := range groups {
-			l.open[g.vector.Partition*opCount+int(g.vector.Op)] = nil
-		}
-		l.queued, l.full = 0, 0
-		return groups, true
-	}
-	if l.full == 0 {
-		l.extra--
-		return nil, false
-	}
-	for i, g := range l.queue {
+		dst = append(dst, g)
+		l.queued -= len(g.vector.Requests)
 		if g.full {
-			l.queue = append(l.queue[:i], l.queue[i+1:]...)
-			l.queued -= len(g.vector.Requests)
 			l.full--
-			return append(groups[:0], g), true
+		} else {
+			l.open[slotOf(g.vector.Partition, g.vector.Op)] = nil
 		}
 	}
-	panic("batch: a full group is missing")
-}
-
-// run sends what waits in a lane until there is nothing for it to take.
-func (b *Batcher) run(l *lane, base bool) {
-	defer b.work.Done()
-	groups := make([]*group, 0, 16)
-	vectors := make([]*stock.Vector, 0, 16)
-	for {
-		var more bool
-		if groups, more = l.take(base, groups); !more {
-			return
-		}
-		vectors = b.call(groups, vectors[:0], l.replicate)
-		clear(groups) // they may be in use again
-	}
-}
-
-// call decides groups in one pipeline and answers all who wait for them.
-func (b *Batcher) call(groups []*group, vectors []*stock.Vector, replicate bool) []*stock.Vector {
-	sent := b.cfg.Now()
-	for _, g := range groups {
-		v := &g.vector
-		b.cells.Prepare(v.Partition, v.Requests)
-		v.Replicate = replicate
-		vectors = append(vectors, v)
-		b.meter.sending(v, sent.Sub(g.since))
-	}
-	b.inFlight.Add(1)
-	b.do(vectors)
-	b.inFlight.Add(-1)
-
-	for _, g := range groups {
-		b.finish(g, sent)
-	}
-	b.reroute()
-	return vectors
-}
-
-// do calls the store. After a panic nobody knows what was executed.
-func (b *Batcher) do(vectors []*stock.Vector) {
-	defer func() {
-		if p := recover(); p != nil {
-			b.meter.panicked(b.cfg.Log, p)
-			for _, v := range vectors {
-				v.Err = fmt.Errorf("%w: the call panicked: %v", stock.ErrUnknown, p)
-			}
-		}
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.CallTimeout)
-	defer cancel()
-	b.store.Do(ctx, vectors...)
-}
-
-// finish answers all who wait for a group, and publishes what it did.
-func (b *Batcher) finish(g *group, sent time.Time) {
-	v := &g.vector
-	check(v)
-	if v.Err != nil {
-		b.prover.forget(v.Partition)
-		if errors.Is(v.Err, stock.ErrShut) {
-			b.cfg.OnShut()
-		}
-		g.answer()
-		return
-	}
-	b.cells.Observe(v.Partition, v.Cells, sent)
-	g.proof = proof{replicate: v.Replicate, replicated: v.Replicated}
-	entry := v.Entry
-	replica, log := b.levels(v.Cells)
-	if replica {
-		b.replicas.Store(true)
-	}
-	if log && entry.ID != "" {
-		g.proof.log = newLogging()
-	}
-	waited := g.proof.log
-	g.answer()
-	if entry.ID != "" {
-		b.publish(entry, waited)
-	}
+	clear(l.queue[len(waiting):])
+	l.queue = waiting
+	return dst
 }
