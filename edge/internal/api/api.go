@@ -215,7 +215,7 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 			ctx.Response.Header.SetConnectionClose()
 		}
 		meter.done(outcome, r.replayed, a.Now().Sub(r.now))
-		r.ctx = nil
+		r.end()
 		a.requests.Put(r) // not where the handler panics: who knows what it left
 	}
 }

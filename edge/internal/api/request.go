@@ -62,6 +62,17 @@ func (r *request) begin(ctx *fasthttp.RequestCtx, now time.Time, ids *requestIDs
 	ids.append(r.id[:0])
 }
 
+// outBytesMax is the largest buffer that a pooled request keeps; few answers are larger.
+const outBytesMax = 64 << 10
+
+// end lets go of what belongs to fasthttp, and of what the next request is not likely to need.
+func (r *request) end() {
+	r.ctx, r.head, r.scan.rest = nil, head{}, nil
+	if cap(r.out) > outBytesMax {
+		r.out = nil
+	}
+}
+
 // finish adds what every answer carries.
 func (r *request) finish() {
 	h := &r.ctx.Response.Header

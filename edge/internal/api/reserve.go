@@ -15,9 +15,9 @@ import (
 const stockMaxAge = time.Second
 
 var (
-	errUserMissing   = &fault{code: codeMalformed, pointer: "/user_id", detail: "a service says for whom it acts"}
-	errUserUnwanted  = &fault{code: codeForbidden, pointer: "/user_id", detail: "only a service acts for another user"}
-	errNoShopperDeal = &fault{code: codeForbidden, detail: "shoppers may deduct only in a sale that allows it"}
+	errUserMissing      = &fault{code: codeMalformed, pointer: "/user_id", detail: "a service says for whom it acts"}
+	errUserUnwanted     = &fault{code: codeForbidden, pointer: "/user_id", detail: "only a service acts for another user"}
+	errNoShopperDeducts = &fault{code: codeForbidden, detail: "shoppers may deduct only in a sale that allows it"}
 )
 
 func (a *API) reserve(r *request) error { return a.take(r, stock.OpReserve) }
@@ -49,12 +49,12 @@ func (a *API) take(r *request, op stock.Op) error {
 	if !a.Known.MayExist(context.Background(), cell) { // bounds its own time
 		return errNotLoaded
 	}
+	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
 	if op == stock.OpDeduct && r.who.Role == auth.RoleShopper {
-		if err := a.mayDeduct(cell); err != nil {
+		if err := a.mayDeduct(cell, id); err != nil {
 			return err
 		}
 	}
-	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
 	if a.SoldOut.Certain(cell, id) {
 		return errSoldOut
 	}
@@ -84,16 +84,24 @@ func (r *request) actsFor() (int64, error) {
 	return r.who.Subject, nil
 }
 
-// mayDeduct checks that shoppers may deduct from a cell. One that does not exist is left to Redis.
-func (a *API) mayDeduct(cell stock.Cell) error {
+// mayDeduct checks that shoppers may deduct from a cell. One that does not exist is left to Redis, and
+// so is a deduction that exists: its first answer stands, whatever the sale allows by now.
+func (a *API) mayDeduct(cell stock.Cell, id stock.ReservationID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
 	state, _, err := a.Cells.State(ctx, cell, stockMaxAge)
 	if err != nil {
 		return readFault(err)
 	}
-	if state.Loaded && !state.ShopperDeducts {
-		return errNoShopperDeal
+	if !state.Loaded || state.ShopperDeducts {
+		return nil
+	}
+	found, _, err := a.Reader.Reservations(ctx, []stock.ReservationID{id})
+	if err != nil {
+		return readFault(err)
+	}
+	if found[0].State == stock.StateNone {
+		return errNoShopperDeducts
 	}
 	return nil
 }

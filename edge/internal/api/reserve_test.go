@@ -122,9 +122,21 @@ func TestDeductNeedsASaleThatAllowsIt(t *testing.T) {
 	g(shopper, `{"sku_id":"1","quantity":1}`, 403, "forbidden")
 	g(shopper, `{"sku_id":"1","quantity":1,"sale_id":"6"}`, 404, "not_loaded")
 	g(service, `{"sku_id":"1","quantity":1,"user_id":"7"}`, 201, "")
-	got := g(shopper, `{"sku_id":"1","quantity":1,"sale_id":"5"}`, 201, "")
-	if got.json["state"] != "confirmed" || got.json["sale_id"] != "5" || got.json["expires_at"] != nil {
-		t.Errorf("deduction: %s", got.body)
+	mine := call{method: "POST", path: "/v1/deductions", token: shopper, key: "mine", body: `{"sku_id":"1","quantity":1,"sale_id":"5"}`}
+	got := f.do(mine)
+	if got.status != 201 || got.json["state"] != "confirmed" || got.json["sale_id"] != "5" || got.json["expires_at"] != nil {
+		t.Errorf("deduction: %d %s", got.status, got.body)
+	}
+	stopped := f.do(call{
+		method: "PATCH", path: "/admin/v1/skus/1", token: f.token(1, auth.RoleAdmin),
+		body: `{"reason":"x","sale_id":"5","shopper_deducts":false}`,
+	})
+	if stopped.status != 200 {
+		t.Fatal(stopped.body)
+	}
+	g(shopper, mine.body, 403, "forbidden")
+	if again := f.do(mine); again.body != got.body || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("the first deduction, repeated when none is allowed any more: %d %s", again.status, again.body)
 	}
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"math"
 	"time"
 
@@ -82,6 +83,11 @@ func (a *API) stocks(r *request) error {
 	for i, cell := range cells {
 		cell.Pool = pool
 		group.Go(func() (err error) { // at once, so that what must be read is read in few calls
+			defer func() {
+				if p := recover(); p != nil { // the barrier in Serve does not reach here
+					err = fmt.Errorf("reading stock panicked: %v", p)
+				}
+			}()
 			states[i], asOf[i], err = a.cell(ctx, cell)
 			return err
 		})
