@@ -216,11 +216,11 @@ func (r *run) note(partition int, err error) {
 	switch failing := err != nil; {
 	case failing && !w.failing:
 		if r.failing.Add(1) == 1 {
-			r.Log.Warn("cannot expire reservations yet", "partition", partition, "error", err)
+			r.Log.Warn("cannot sweep reservations yet", "partition", partition, "error", err)
 		}
 	case !failing && w.failing:
 		if r.failing.Add(-1) == 0 {
-			r.Log.Info("expiring reservations again")
+			r.Log.Info("sweeping reservations again")
 		}
 	}
 	w.failing = err != nil

@@ -9,7 +9,8 @@ import (
 )
 
 // step is one call of a script: it decides against what is stored and what it has itself changed so
-// far, and writes only when everything is decided.
+// far, and writes only when everything is decided. Its maps are the changes, and hide those of the
+// partition.
 type step struct {
 	*partition
 	nowMS      int64

@@ -132,7 +132,7 @@ var adjustCases = group{
 	"a new hold time is for new reservations": func(h *harness) {
 		cell := h.load(9, stock.Settings{})
 		r := h.held(cell, 1, "a", 1)
-		h.set(cell, "hold", stock.FieldHold, stock.Settings{Hold: 20 * time.Millisecond})
+		h.set(cell, "hold", stock.FieldHold, stock.Settings{Hold: moments})
 		short := h.held(cell, 1, "b", 1)
 		h.waitUntil(short.DeadlineMS)
 		h.expire(cell)

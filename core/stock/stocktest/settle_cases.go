@@ -1,8 +1,6 @@
 package stocktest
 
 import (
-	"time"
-
 	"sluice/core/event"
 	"sluice/core/stock"
 )
@@ -74,7 +72,7 @@ var settleCases = group{
 		h.wantUnits(cell, 8, 0, 1)
 	},
 	"from its deadline on a reservation cannot be settled": func(h *harness) {
-		cell := h.load(9, stock.Settings{Hold: 20 * time.Millisecond})
+		cell := h.load(9, stock.Settings{Hold: moments})
 		r := h.held(cell, 1, "a", 1)
 		h.waitUntil(r.DeadlineMS)
 		for _, settle := range h.settles() {

@@ -1,8 +1,6 @@
 package stocktest
 
 import (
-	"time"
-
 	"sluice/core/event"
 	"sluice/core/stock"
 )
@@ -109,10 +107,12 @@ var takeCases = group{
 		h.want(h.reserve(a, 1, "b", 1), stock.VerdictLimitReached)
 	},
 	"released and expired units leave the limit": func(h *harness) {
-		cell := h.load(9, stock.Settings{Limit: 2, Hold: 20 * time.Millisecond})
-		h.want(h.release(h.held(cell, 1, "a", 2), 1), stock.VerdictOK)
-		r := h.held(cell, 1, "b", 2)
-		h.want(h.reserve(cell, 1, "c", 1), stock.VerdictLimitReached)
+		cell := h.load(9, stock.Settings{Limit: 2})
+		r := h.held(cell, 1, "a", 2)
+		h.want(h.reserve(cell, 1, "b", 1), stock.VerdictLimitReached)
+		h.want(h.release(r, 1), stock.VerdictOK)
+		h.set(cell, "hold", stock.FieldHold, stock.Settings{Hold: moments})
+		r = h.held(cell, 1, "b", 2)
 		h.waitUntil(r.DeadlineMS)
 		h.expire(cell)
 		h.want(h.reserve(cell, 1, "c", 2), stock.VerdictOK)
@@ -157,7 +157,7 @@ var takeCases = group{
 		h.want(h.reserve(cell, 1, "b", 1), stock.VerdictOK)
 	},
 	"the same request is replayed in any state": func(h *harness) {
-		cell := h.load(9, stock.Settings{Hold: 20 * time.Millisecond})
+		cell := h.load(9, stock.Settings{Hold: moments})
 		r := h.held(cell, 1, "e", 1)
 		h.waitUntil(r.DeadlineMS)
 		h.expire(cell)
