@@ -13,7 +13,7 @@ func TestFingerprintsTellAdjustmentsApart(t *testing.T) {
 		if FingerprintOf(a) == FingerprintOf(b) {
 			t.Errorf("%s: the same fingerprint", name)
 		}
-		if FingerprintOf(a) != FingerprintOf(a) {
+		if first, again := FingerprintOf(a), FingerprintOf(a); first != again {
 			t.Errorf("%s: not the same fingerprint twice", name)
 		}
 	}
