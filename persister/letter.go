@@ -2,7 +2,6 @@ package persister
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"log/slog"
 	"strings"
 
@@ -39,7 +38,7 @@ func rowLetter(reason, detail string, r *row) letter {
 }
 
 func forkLetter(r *row) letter {
-	return rowLetter(reasonFork, fmt.Sprintf("%v at %v of %v: the ledger has another event there", r.Kind, r.Mark, r.Cell), r)
+	return rowLetter(reasonFork, r.String()+": the ledger has another event there", r)
 }
 
 const insertLetter = "INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, " +
@@ -50,7 +49,9 @@ const insertLetter = "INSERT INTO dead_letters (letter_id, reason, detail, sku_i
 // letter.
 func (l *letter) values() []any {
 	id := sha256.Sum256(append([]byte(l.reason+"\x00"), l.data...))
-	v := []any{id[:], l.reason, strings.ToValidUTF8(l.detail[:min(len(l.detail), detailMax)], "?"), nil, nil, nil, nil, nil, nil, nil, nil, l.data}
+	detail := strings.ToValidUTF8(l.detail[:min(len(l.detail), detailMax)], "?")
+	data := append([]byte{}, l.data...) // a message without value has nil, which would be NULL
+	v := []any{id[:], l.reason, detail, nil, nil, nil, nil, nil, nil, nil, nil, data}
 	if e := l.event; e != nil {
 		v[3], v[4], v[5], v[6], v[7] = e.Cell.SKU, e.Cell.Pool, e.Cell.Bucket, e.Epoch, e.Seq
 	}

@@ -188,8 +188,7 @@ func walk(rows []row, marks map[stock.Cell]stock.Mark) (moved map[stock.Cell]sto
 		}
 		if a, h, s := r.Before(); a != avail || h != held || s != sold {
 			broken = append(broken, rowLetter(reasonBroken,
-				fmt.Sprintf("%v at %v of %v found balances %d, %d, %d, but %d, %d, %d were left to it", r.Kind, r.Mark, r.Cell,
-					a, h, s, avail, held, sold), r))
+				fmt.Sprintf("%v found balances %d, %d, %d, but %d, %d, %d were left to it", r, a, h, s, avail, held, sold), r))
 			continue
 		}
 		moved[r.Cell] = r.Mark

@@ -17,7 +17,9 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/config"
+	"sluice/core/expiry"
 	"sluice/core/outbox"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 )
@@ -33,6 +35,7 @@ type Node struct {
 	log       *slog.Logger
 	ops       *telemetry.Server
 	publisher *outbox.Publisher
+	meters    *meters
 
 	stopReading, stopServing context.CancelFunc
 	reading, serving         sync.WaitGroup
@@ -176,12 +179,12 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	reading, n.stopReading = context.WithCancel(context.Background())
 	serving, n.stopServing = context.WithCancel(context.Background())
 
-	meters := newMeters(set)
-	cleaner := newCleaner(store, meters, n.log)
-	marker := newMarker(db, meters, n.log)
+	n.meters = newMeters(set)
+	cleaner := newCleaner(store, n.meters, n.log)
+	marker := newMarker(db, n.meters, n.log)
 	consumer := &consumer{
-		cfg: cfg, topic: topic, meters: meters, log: n.log,
-		newWorker: func() *applier { return newApplier(db, meters, n.log) },
+		cfg: cfg, topic: topic, meters: n.meters, log: n.log,
+		newWorker: func() *applier { return newApplier(db, n.meters, n.log) },
 		applied: func(b *batch) {
 			cleaner.add(b.entries)
 			for i := range b.events {
@@ -193,8 +196,13 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 		Store: store, Publisher: n.publisher, Metrics: set, Log: n.log,
 		Unread: func(ctx context.Context) ([]outbox.Range, error) { return topic.Unread(ctx, cfg.Kafka.Group) },
 	})
+	sweeper := expiry.Sweeper{
+		Store: store, Metrics: set, Log: n.log,
+		Publish: func(e stock.Entry) { n.publisher.Publish(e) }, // what does not fit is for the relay
+	}
 	n.reading.Go(func() { n.logEnd("consumer", consumer.run(reading)) })
 	n.reading.Go(func() { n.logEnd("relay", relay.Run(reading)) })
+	n.reading.Go(func() { n.logEnd("sweep", sweeper.Run(reading)) })
 	n.serving.Go(func() { cleaner.run(serving) })
 	n.serving.Go(func() { marker.run(serving) })
 }

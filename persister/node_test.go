@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -208,4 +209,131 @@ func get(t *testing.T, n *Node, path string) string {
 	}
 	http.DefaultClient.CloseIdleConnections()
 	return string(body)
+}
+
+// TestRebalance lets persisters come and go while events flow: every message is applied by somebody, and
+// what two of them apply counts once.
+func TestRebalance(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		w := newWorld(t, brokers, servicetest.MariaDB(t))
+		first := w.start()
+		w.happen(200, true)
+		second := w.start()
+		w.happen(200, true)
+		w.stop(first)
+		w.happen(200, true)
+		third := w.start()
+		w.happen(200, true)
+		w.stop(second)
+		w.happen(200, true)
+		w.settled(30 * time.Second)
+		w.stop(third)
+	})
+}
+
+// TestMariaDBDies kills the database several times while events flow, and leaves it down for a while: the
+// persister waits, and nothing is lost, skipped or applied twice.
+func TestMariaDBDies(t *testing.T) {
+	t.Parallel()
+	mariadb := servicetest.PrivateMariaDB(t)
+	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, servicetest.Broker(t), mariadb.DSN("sluice"))
+	n := w.start()
+	for range 3 {
+		w.happen(300, true)
+		w.eventually(10*time.Second, "applying", func() string {
+			if n.meters.batches.Get() == 0 {
+				return "waiting"
+			}
+			return "applying"
+		})
+		if err := mariadb.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		w.happen(300, true)
+		if body := get(t, n, "readyz"); !strings.Contains(body, `"name":"mysql","status":"fail"`) {
+			t.Errorf("ready without MySQL: %s", body)
+		}
+		if err := mariadb.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.settled(30 * time.Second)
+}
+
+// TestPoison puts into Kafka what cannot be applied, between what can: it ends in dead_letters, once, and
+// stops nothing but the mark of its own cell.
+func TestPoison(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		w := newWorld(t, brokers, servicetest.MariaDB(t))
+		w.happen(50, true)
+		n := w.start()
+		ledger := func() string { return lines(t, w.db, "SELECT COUNT(*) FROM ledger")[0] }
+		w.eventually(20*time.Second, strconv.Itoa(len(w.rows)), ledger)
+		good := newHistory(1, 1).batch(1)
+		good.Events[0].Cell = stock.Cell{SKU: 77}
+		one := func(change func(*event.Event)) []byte {
+			b := event.Batch{Partition: good.Partition, TimeMS: good.TimeMS, Events: []event.Event{good.Events[0]}}
+			b.Events[0].Mark = stock.Mark{Epoch: 1, Seq: 1}
+			b.Events[0].Kind, b.Events[0].Quantity, b.Events[0].Held = event.KindReserve, 1, 1
+			b.Events[0].Change = event.Change{}
+			change(&b.Events[0])
+			return event.Append(nil, b)
+		}
+		fork := *w.rows[0]
+		fork.User++
+		poison := [][]byte{
+			nil,
+			[]byte("\x01 no batch of events"),
+			append([]byte{event.Version + 1}, one(func(*event.Event) {})[1:]...),
+			one(func(*event.Event) {})[:50],
+			append(one(func(*event.Event) {}), 0),
+			one(func(e *event.Event) { e.Quantity = 0 }),
+			one(func(e *event.Event) { e.Quantity = stock.QuantityMax + 1; e.Held = e.Quantity }),
+			one(func(e *event.Event) { e.Held = 0 }),
+			one(func(e *event.Event) { e.Avail, e.Held, e.Sold = stock.UnitsMax, 1, 0 }),
+			event.Append(nil, event.Batch{TimeMS: timeMaxMS + 1, Events: []event.Event{fork.Event}}),
+			event.Append(nil, event.Batch{Partition: fork.shard, TimeMS: fork.timeMS, Events: []event.Event{fork.Event}}),
+		}
+		for range 2 { // each arrives twice
+			for _, data := range poison {
+				if !w.pub.Publish(stock.Entry{Partition: w.history.rand.IntN(testPartitions), ID: "no id", Data: data}) {
+					t.Fatal("dropped")
+				}
+			}
+		}
+		w.happen(50, true)
+		w.eventually(20*time.Second, "1 fork, 4 inconsistent, 5 malformed, 1 unknown_version", func() string {
+			return strings.Join(lines(t, w.db, "SELECT CONCAT(COUNT(*), ' ', reason) FROM dead_letters GROUP BY reason ORDER BY reason"), ", ")
+		})
+		w.happen(50, true)
+		w.eventually(20*time.Second, strconv.Itoa(len(w.rows)), ledger)
+		tablesOf(w.rows).holds(t, w.db)
+
+		var bytes [][]byte
+		rows, err := w.db.QueryContext(t.Context(), "SELECT data FROM dead_letters")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := scanAll(rows, func() error { bytes = append(bytes, nil); return rows.Scan(&bytes[len(bytes)-1]) }); err != nil {
+			t.Fatal(err)
+		}
+		for _, data := range poison {
+			if !slices.ContainsFunc(bytes, func(b []byte) bool { return string(b) == string(data) }) {
+				t.Errorf("not kept as it came: %x", data)
+			}
+		}
+		frozen := fmt.Sprintf("%d %d %d", fork.Cell.SKU, fork.Cell.Pool, fork.Cell.Bucket)
+		w.eventually(20*time.Second, frozen, func() string {
+			return strings.Join(lines(t, w.db, "SELECT i.sku_id, i.pool, i.bucket FROM product_inventories i LEFT JOIN applied_marks m "+
+				"ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket WHERE m.seq IS NULL OR m.seq <> i.seq"), ", ")
+		})
+		w.stop(n)
+	})
 }

@@ -2,6 +2,7 @@ package persister
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"sluice/core/event"
@@ -21,6 +22,11 @@ type row struct {
 	shard  int   // the partition that its batch names
 	timeMS int64 // Redis time of its batch
 	from   *origin
+}
+
+// String names the event for people.
+func (r *row) String() string {
+	return fmt.Sprintf("%v at epoch %d seq %d of %v", r.Kind, r.Epoch, r.Seq, r.Cell)
 }
 
 // same reports whether two rows are one event that arrived twice. Everything counts, the time too: a

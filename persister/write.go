@@ -194,7 +194,7 @@ func scanLedger(from *sql.Rows, r *row) error {
 		return fmt.Errorf("read ledger: %w", err)
 	}
 	if len(reservation) != stock.ReservationBytes || settings != nil && len(settings) != settingsBytes {
-		return fmt.Errorf("read ledger: malformed row of %v at %v", r.Cell, r.Mark)
+		return fmt.Errorf("read ledger: malformed row: %v", r)
 	}
 	r.Reservation = stock.ReservationID(reservation)
 	if delta.Valid {

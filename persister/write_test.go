@@ -48,10 +48,11 @@ func openDatabase(t testing.TB, dsn string) *sql.DB {
 	c.ParseTime = true
 	c.Params = map[string]string{"sql_mode": "'STRICT_ALL_TABLES'"}
 	c.Logger = &mysql.NopLogger{}
-	db, err := sql.Open("mysql", c.FormatDSN())
+	connector, err := mysql.NewConnector(c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	db := sql.OpenDB(connector)
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {
 			t.Error(err)

@@ -11,7 +11,7 @@ import (
 // wraps ErrMalformed.
 func (e *Event) Check() error {
 	if fault := e.fault(); fault != "" {
-		return fmt.Errorf("%w: %s %v of %v: %s", ErrMalformed, e.Kind, e.Mark, e.Cell, fault)
+		return fmt.Errorf("%w: %v at epoch %d seq %d of %v: %s", ErrMalformed, e.Kind, e.Epoch, e.Seq, e.Cell, fault)
 	}
 	return nil
 }

@@ -1,0 +1,159 @@
+package persister
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+
+	"sluice/core/event"
+)
+
+func TestTroubleOf(t *testing.T) {
+	t.Parallel()
+	answer := func(number uint16) error {
+		return fmt.Errorf("write ledger: %w", &mysql.MySQLError{Number: number, Message: "said the server"})
+	}
+	for _, c := range []struct {
+		err  error
+		want trouble
+	}{
+		{answer(1213), troubleDeadlock},
+		{answer(1205), troubleLockTimeout},
+		{answer(1040), troubleBusy},
+		{answer(1053), troubleInterrupted}, // shutting down
+		{answer(1927), troubleInterrupted}, // killed, MariaDB
+		{answer(1969), troubleInterrupted}, // max_statement_time, MariaDB
+		{answer(3024), troubleInterrupted}, // max_execution_time, MySQL
+		{answer(1290), troubleReadOnly},
+		{answer(1114), troubleFull},
+		{answer(1146), troubleSetup}, // no such table
+		{answer(1142), troubleSetup}, // denied
+		{answer(1264), troubleRefused},
+		{answer(3819), troubleRefused}, // CHECK, MySQL
+		{answer(4025), troubleRefused}, // CHECK, MariaDB
+		{answer(1064), troubleOther},   // a bug of ours must not make dead letters of everything
+		{answer(9999), troubleOther},
+		{mysql.ErrInvalidConn, troubleConnection},
+		{driver.ErrBadConn, troubleConnection},
+		{io.ErrUnexpectedEOF, troubleConnection},
+		{context.DeadlineExceeded, troubleConnection},
+	} {
+		if got := troubleOf(c.err); got != c.want {
+			t.Errorf("%v: %s, want %s", c.err, got, c.want)
+		}
+	}
+}
+
+// TestRefusedEventsAreIsolated lets the database refuse events of which the checks before know nothing.
+func TestRefusedEventsAreIsolated(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	if _, err := db.ExecContext(t.Context(), "ALTER TABLE ledger ADD CONSTRAINT unlucky CHECK (user_id <> 13)"); err != nil {
+		t.Fatal(err)
+	}
+	h := newHistory(3, 4)
+	var good, all []*row
+	for i := range 200 {
+		r := rowsOf(event.Batch{TimeMS: 1, Events: []event.Event{h.next(h.cells[0])}})[0]
+		if i%50 == 17 {
+			r.User = 13
+		} else {
+			r.User = 1 + r.User%12
+			good = append(good, r)
+		}
+		all = append(all, r)
+	}
+	m := newTestMeters()
+	if err := newApplier(db, m, slog.New(slog.DiscardHandler)).apply(t.Context(), all, nil); err != nil {
+		t.Fatal(err)
+	}
+	tablesOf(good).holds(t, db)
+	if got := m.letters[reasonRefused].Get(); got != 4 {
+		t.Errorf("%d dead letters, want 4", got)
+	}
+}
+
+// TestDeadlock runs a batch into a deadlock of which it is the victim.
+func TestDeadlock(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	a := newApplier(db, newTestMeters(), slog.New(slog.DiscardHandler))
+	h := newHistory(4, 2)
+	both := func(ms int64) []*row {
+		return rowsOf(event.Batch{TimeMS: ms, Events: []event.Event{h.next(h.cells[0]), h.next(h.cells[1])}})
+	}
+	first := both(1)
+	if err := a.apply(t.Context(), first, nil); err != nil {
+		t.Fatal(err)
+	}
+	other, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	do := func(statement string, args ...any) {
+		t.Helper()
+		if _, err := other.ExecContext(t.Context(), statement, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 50 { // the database spares who has written more
+		do("INSERT INTO sales (sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts) "+
+			"VALUES (?, '', 0, 0, 0, 1, 1, 0)", i+1)
+	}
+	const lock = "UPDATE product_inventories SET safe_stock = 1 WHERE sku_id = ?"
+	do(lock, first[1].Cell.SKU)
+	all := append(first, both(2)...)
+	done := make(chan error, 1)
+	go func() { done <- a.apply(t.Context(), all, nil) }()
+	for waiting := 0; waiting == 0; { // until the batch has the first cell and waits for the second
+		if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_lock_waits").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(lock, first[0].Cell.SKU)
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if a.meters.retries[troubleDeadlock].Get() == 0 {
+		t.Error("there was no deadlock")
+	}
+	tablesOf(all).holds(t, db)
+}
+
+// TestLockTimeout makes the database give up on one statement only, and nothing of the others may stay.
+func TestLockTimeout(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	db.SetMaxOpenConns(2)
+	h := newHistory(5, 1)
+	rows := rowsOf(h.batch(3))
+	w := writer{db: db}
+	if _, err := w.write(t.Context(), rows[:1], nil); err != nil {
+		t.Fatal(err)
+	}
+	other, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.ExecContext(t.Context(), "UPDATE product_inventories SET safe_stock = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "SET innodb_lock_wait_timeout = 1"); err != nil { // the only other connection
+		t.Fatal(err)
+	}
+	if _, err := w.write(t.Context(), rows, nil); troubleOf(err) != troubleLockTimeout {
+		t.Errorf("want a lock timeout, got %v", err)
+	}
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	tablesOf(rows[:1]).holds(t, db)
+}

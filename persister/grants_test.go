@@ -1,0 +1,101 @@
+package persister
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+
+	"sluice/deploy/local/servicetest"
+)
+
+// TestGrants does each role's work with its account, and what it must not do.
+func TestGrants(t *testing.T) {
+	t.Parallel()
+	dsn := servicetest.MariaDB(t)
+	root := openDatabase(t, dsn)
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := func(role Role) string {
+		t.Helper()
+		user := fmt.Sprintf("%s%d", role, rand.Uint32())
+		statements, err := Grants(role, c.DBName, user, "%")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := root.ExecContext(t.Context(), "CREATE USER '"+user+"'@'%'"); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range statements {
+			if _, err := root.ExecContext(t.Context(), s); err != nil {
+				t.Fatal(s, err)
+			}
+		}
+		other := c.Clone()
+		other.User = user
+		return other.FormatDSN()
+	}
+	if _, err := Migrate(t.Context(), openDatabase(t, as(RoleMigrate)), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+
+	db := openDatabase(t, as(RolePersister))
+	a := newApplier(db, newTestMeters(), slog.New(slog.DiscardHandler))
+	rows := rowsOf(newHistory(1, 2).batch(20))
+	fork := *rows[0]
+	fork.User++
+	for range 2 {
+		if err := a.apply(t.Context(), append(rows, &fork), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tablesOf(rows).holds(t, db)
+	m := newMarker(db, newTestMeters(), slog.New(slog.DiscardHandler))
+	if err := m.round(t.Context()); err != nil { // a survey: nothing was touched
+		t.Error(err)
+	}
+	if err := CheckSchema(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+
+	for role, statements := range map[Role]map[string]bool{
+		RolePersister: {
+			"DELETE FROM ledger":                   false,
+			"DELETE FROM dead_letters":             false,
+			"UPDATE sales SET name = ''":           false,
+			"ALTER TABLE ledger DROP COLUMN delta": false,
+		},
+		RoleEdge: {
+			"INSERT INTO sales (sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts) " +
+				"VALUES (1, '', 0, 0, 0, 1, 'default', 0)": true,
+			"INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (1, 1, 1)": true,
+			"UPDATE sales SET name = 'x'":                                         true,
+			"DO (SELECT COUNT(*) FROM product_inventories)":                       true,
+			"UPDATE product_inventories SET safe_stock = 1":                       false,
+			"DO (SELECT COUNT(*) FROM ledger)":                                    false,
+			"DELETE FROM sales":                                                   false,
+		},
+		RoleShop: {
+			"UPDATE product_inventories SET safe_stock = 5, warehouse_id = 2": true,
+			"UPDATE product_inventories SET sold_stock = 0":                   false,
+		},
+	} {
+		db := openDatabase(t, as(role))
+		for statement, allowed := range statements {
+			_, err := db.ExecContext(t.Context(), statement)
+			var answer *mysql.MySQLError
+			denied := errors.As(err, &answer) && (answer.Number == 1142 || answer.Number == 1143)
+			if allowed && err != nil || !allowed && !denied {
+				t.Errorf("%s: %s: %v", role, statement, err)
+			}
+		}
+	}
+	if _, err := Grants(RoleEdge, "sluice", "o'brien", "%"); err == nil {
+		t.Error("a quote in a name passes")
+	}
+}

@@ -1,0 +1,170 @@
+package persister
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// inARow makes the next events of one cell.
+func inARow(h *history, c *cellHistory, n int) []*row {
+	var rows []*row
+	for range n {
+		rows = append(rows, rowsOf(event.Batch{TimeMS: 1, Events: []event.Event{h.next(c)}})...)
+	}
+	return rows
+}
+
+type marksTest struct {
+	t      *testing.T
+	writer writer
+	marker *marker
+}
+
+func newMarksTest(t *testing.T) *marksTest {
+	t.Helper()
+	db := database(t)
+	return &marksTest{t: t, writer: writer{db: db}, marker: newMarker(db, newTestMeters(), slog.New(slog.DiscardHandler))}
+}
+
+// write applies rows, as the consumer does.
+func (m *marksTest) write(rows ...*row) {
+	m.t.Helper()
+	if _, err := m.writer.write(m.t.Context(), rows, nil); err != nil {
+		m.t.Fatal(err)
+	}
+	for _, r := range rows {
+		m.marker.touch(r.Cell)
+	}
+}
+
+// want moves marks as far as they go and compares.
+func (m *marksTest) want(when string, marks ...string) {
+	m.t.Helper()
+	for len(m.marker.touched) > 0 {
+		if err := m.marker.round(m.t.Context()); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	got := lines(m.t, m.writer.db, "SELECT sku_id, epoch, seq FROM applied_marks ORDER BY sku_id")
+	if diff := cmp.Diff(marks, got); diff != "" {
+		m.t.Errorf("%s:\n%s", when, diff)
+	}
+}
+
+func TestMarksStopAtGaps(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	h := newHistory(6, 2)
+	a, b := inARow(h, h.cells[0], 10), inARow(h, h.cells[1], 10)
+	m.write(a[1], a[2])
+	m.want("without the first event")
+	m.write(a[0], b[0], b[1])
+	m.want("from the start", "1001 1 3", "1002 1 2")
+	m.write(append(a[5:9], b[2:]...)...)
+	m.want("with a gap", "1001 1 3", "1002 1 10")
+	m.write(a[3])
+	m.want("with a smaller gap", "1001 1 4", "1002 1 10")
+	m.write(a[4], a[9])
+	m.want("without a gap", "1001 1 10", "1002 1 10")
+}
+
+func TestMarksStopAtDeadLetters(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	h := newHistory(7, 2)
+	a, b := inARow(h, h.cells[0], 6), inARow(h, h.cells[1], 6)
+	m.write(append(a[:3:3], b[:3]...)...)
+	m.want("before", "1001 1 3", "1002 1 3")
+	fork := *a[1]
+	fork.User++
+	m.write(&fork)
+	m.write(append(a, b...)...)
+	m.want("beside a fork", "1001 1 3", "1002 1 6")
+	if _, err := m.writer.db.ExecContext(t.Context(), "UPDATE dead_letters SET resolved_at = NOW()"); err != nil {
+		t.Fatal(err)
+	}
+	m.marker.touch(a[0].Cell)
+	m.want("with the fork resolved", "1001 1 6", "1002 1 6")
+}
+
+func TestMarksStopWhereBalancesDoNotFollow(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	h := newHistory(8, 2)
+	a, b := inARow(h, h.cells[0], 6), inARow(h, h.cells[1], 3)
+	a[3].Sold += 5
+	b[0].Avail += 5 // a cell starts empty
+	m.write(append(a, b...)...)
+	m.want("broken", "1001 1 3")
+	want := []string{"broken_chain 1001 0 0 1 4", "broken_chain 1002 1 0 1 1"}
+	if diff := cmp.Diff(want, lines(t, m.writer.db, allLetters)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMarksDoNotEnterAnEpoch(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	h := newHistory(9, 1)
+	a := inARow(h, h.cells[0], 6)
+	for _, r := range a[4:] {
+		r.Epoch = 2
+	}
+	m.write(a...)
+	m.want("with a second epoch", "1001 1 4")
+}
+
+// TestMarksOfManyRows needs more than one window of rows.
+func TestMarksOfManyRows(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	h := newHistory(10, 1)
+	const events = 2*marksRows + 7
+	m.write(inARow(h, h.cells[0], events)...)
+	m.want("after all rounds", "1001 1 40007")
+}
+
+// TestSurvey finds cells that this process never touched.
+func TestSurvey(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	const cells = 2*marksCells + 100
+	h := newHistory(11, cells)
+	var rows []*row
+	for _, c := range h.cells {
+		rows = append(rows, inARow(h, c, 2)...)
+	}
+	m.write(rows...)
+	m.marker.touched = map[stock.Cell]struct{}{}
+	now := time.Now()
+	m.marker.meters.now = func() time.Time { return now }
+	for range 3 {
+		if err := m.marker.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := lines(t, m.writer.db, "SELECT COUNT(*), MIN(seq), MAX(seq) FROM applied_marks")[0]; got != "1100 2 2" {
+		t.Errorf("marks, lowest and highest: %s", got)
+	}
+	m.write(inARow(h, h.cells[5], 1)...)
+	m.marker.touched = map[stock.Cell]struct{}{}
+	look := func() string {
+		if err := m.marker.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return lines(t, m.writer.db, "SELECT MAX(seq) FROM applied_marks")[0]
+	}
+	if got := look(); got != "2" {
+		t.Errorf("surveyed again at once: %s", got)
+	}
+	now = now.Add(surveyEvery)
+	if got := look(); got != "3" {
+		t.Errorf("not surveyed again: %s", got)
+	}
+}
