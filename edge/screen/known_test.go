@@ -1,0 +1,458 @@
+package screen
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/goleak"
+
+	"sluice/core/stock"
+	"sluice/edge/cells"
+	"sluice/edge/localstore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const partitions = 4
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// catalog is a store that has cells and nothing else.
+type catalog struct {
+	mu       sync.Mutex
+	cells    map[stock.Cell]bool
+	down     bool
+	scanTime time.Duration
+	scans    []time.Time // when each began
+	reads    int         // of single cells
+}
+
+func newCatalog(skus ...int64) *catalog {
+	c := &catalog{cells: map[stock.Cell]bool{}}
+	c.add(skus...)
+	return c
+}
+
+func (c *catalog) add(skus ...int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range skus {
+		c.cells[sku(n)] = true
+	}
+}
+
+func (c *catalog) setDown(down bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.down = down
+}
+
+func (c *catalog) Partitions() int { return partitions }
+
+var errDown = errors.New("redis is down")
+
+func (c *catalog) Cells(_ context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down {
+		return nil, 0, errDown
+	}
+	states := make([]stock.CellState, len(cells))
+	for i, cell := range cells {
+		c.reads++
+		states[i] = stock.CellState{Cell: cell, Loaded: c.cells[cell], Mark: stock.Mark{Epoch: 1, Seq: 1}}
+	}
+	return states, 0, nil
+}
+
+func (c *catalog) CellCounts(context.Context) ([]int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down {
+		return nil, errDown
+	}
+	counts := make([]int64, partitions)
+	for cell := range c.cells {
+		counts[cell.Partition(partitions)]++
+	}
+	return counts, nil
+}
+
+func (c *catalog) ScanCells(_ context.Context, partition int, yield func(stock.Cell) error) error {
+	c.mu.Lock()
+	c.scans = append(c.scans, time.Now())
+	var found []stock.Cell
+	for cell := range c.cells {
+		if cell.Partition(partitions) == partition {
+			found = append(found, cell)
+		}
+	}
+	down := c.down
+	c.mu.Unlock()
+	time.Sleep(c.scanTime)
+	if down {
+		return errDown
+	}
+	for _, cell := range found {
+		if err := yield(cell); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *catalog) scanCount() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.scans)
+}
+
+func (c *catalog) readCount() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reads
+}
+
+func sku(n int64) stock.Cell { return stock.Cell{SKU: n} }
+
+func skusFrom(first, n int64) []int64 {
+	list := make([]int64, n)
+	for i := range list {
+		list[i] = first + int64(i)
+	}
+	return list
+}
+
+// startKnown makes a screen and runs it until stop is called or the test ends.
+func startKnown(t testing.TB, store interface {
+	KnownStore
+	cells.Store
+}, cfg KnownConfig,
+) (k *Known, stop func()) {
+	t.Helper()
+	cfg.Log = quiet()
+	known := cells.New(store, cells.Config{}, metrics.NewSet())
+	k = NewKnown(store, known, cfg, metrics.NewSet())
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { k.Run(ctx) })
+	stop = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+		known.Close()
+	})
+	t.Cleanup(stop)
+	return k, stop
+}
+
+func TestKnownTellsLoadedFromMadeUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog(skusFrom(1, 500)...)
+		k := NewKnown(c, cells.New(c, cells.Config{}, metrics.NewSet()), KnownConfig{}, metrics.NewSet())
+		if !k.MayExist(t.Context(), sku(1)) || !k.MayExist(t.Context(), sku(9999)) || k.Complete() {
+			t.Error("before it has read anything a screen must let everything pass")
+		}
+		k, _ = startKnown(t, c, KnownConfig{})
+		synctest.Wait()
+		if !k.Complete() || k.Cells() != 500 {
+			t.Fatalf("complete %v with %d cells, want true with 500", k.Complete(), k.Cells())
+		}
+		refused := 0
+		for n := range int64(1000) {
+			known := k.MayExist(t.Context(), sku(1+n))
+			if n < 500 && !known {
+				t.Errorf("SKU %d is loaded and was refused", 1+n)
+			}
+			if n >= 500 && !known {
+				refused++
+			}
+		}
+		if refused < 495 {
+			t.Errorf("%d of 500 made-up SKUs refused", refused)
+		}
+	})
+}
+
+func TestKnownOfAnEmptyDeploymentIsComplete(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog()
+		k, _ := startKnown(t, c, KnownConfig{})
+		synctest.Wait()
+		if !k.Complete() || k.MayExist(t.Context(), sku(1)) {
+			t.Error("an empty deployment has no SKU")
+		}
+		if got := c.scanCount(); got != 0 {
+			t.Errorf("%d scans of nothing", got)
+		}
+	})
+}
+
+// A SKU that another node loads is found by the exact check at once, and by the filter after the next
+// poll.
+func TestKnownKeepsInStep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog(skusFrom(1, 100)...)
+		k, _ := startKnown(t, c, KnownConfig{})
+		synctest.Wait()
+		c.add(skusFrom(1000, 20)...)
+		if !k.MayExist(t.Context(), sku(1000)) {
+			t.Error("a SKU that was loaded just now was refused")
+		}
+		reads := c.readCount()
+		if !k.MayExist(t.Context(), sku(1000)) || c.readCount() != reads {
+			t.Error("the filter was not healed")
+		}
+		time.Sleep(time.Second + time.Millisecond)
+		synctest.Wait()
+		for _, n := range skusFrom(1000, 20) {
+			if !k.MayExist(t.Context(), sku(n)) {
+				t.Errorf("SKU %d was refused", n)
+			}
+		}
+		if got := c.readCount(); got != reads || !k.Complete() {
+			t.Errorf("%d exact checks after the scan, want %d", got, reads)
+		}
+	})
+}
+
+func TestExactChecksAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog(skusFrom(1, 100)...)
+		k, _ := startKnown(t, c, KnownConfig{ExactPerSecond: 50})
+		synctest.Wait()
+		for n := range int64(5000) {
+			_ = k.MayExist(t.Context(), sku(1_000_000+n))
+		}
+		if got := c.readCount(); got != 50 {
+			t.Errorf("%d exact checks in no time, want 50", got)
+		}
+		time.Sleep(time.Second)
+		for n := range int64(5000) {
+			_ = k.MayExist(t.Context(), sku(2_000_000+n))
+		}
+		if got := c.readCount(); got != 100 {
+			t.Errorf("%d exact checks after a second, want 100", got)
+		}
+	})
+}
+
+// Where the screen does not know, it lets pass.
+func TestKnownInDoubt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog(skusFrom(1, 100)...)
+		c.setDown(true)
+		k, _ := startKnown(t, c, KnownConfig{})
+		synctest.Wait()
+		unknown := sku(123456)
+		if !k.MayExist(t.Context(), unknown) || k.Complete() {
+			t.Error("a SKU was refused before the first poll")
+		}
+		c.setDown(false)
+		time.Sleep(2 * time.Second)
+		if k.MayExist(t.Context(), unknown) || !k.Complete() {
+			t.Error("a made-up SKU passes once the screen is complete")
+		}
+		c.setDown(true)
+		if !k.MayExist(t.Context(), unknown) {
+			t.Error("a SKU was refused whose exact check failed")
+		}
+		time.Sleep(stalePolls*time.Second + time.Millisecond)
+		synctest.Wait()
+		if k.Complete() {
+			t.Error("complete although nobody knows the numbers of cells")
+		}
+		reads := c.readCount()
+		if !k.MayExist(t.Context(), unknown) || c.readCount() != reads {
+			t.Error("a stale screen does not let everything pass")
+		}
+		c.setDown(false)
+		time.Sleep(2 * time.Second)
+		if k.MayExist(t.Context(), unknown) || !k.Complete() {
+			t.Error("the screen does not recover")
+		}
+	})
+}
+
+// While a large load goes on, scans take a small share of the time.
+func TestScansRest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog(skusFrom(1, 100)...)
+		c.scanTime = 100 * time.Millisecond
+		k, _ := startKnown(t, c, KnownConfig{})
+		for n := range int64(1000) { // 20 s of load
+			c.add(1000 + n)
+			time.Sleep(20 * time.Millisecond)
+		}
+		c.mu.Lock()
+		all := time.Since(c.scans[0])
+		busy := time.Duration(len(c.scans)) * c.scanTime
+		c.mu.Unlock()
+		if busy > all/10+partitions*c.scanTime {
+			t.Errorf("scanned for %v of %v", busy, all)
+		}
+		time.Sleep(10 * time.Second)
+		if !k.Complete() {
+			t.Error("not complete ten seconds after the load")
+		}
+	})
+}
+
+// A cell that is made and added while its partition is scanned must not be lost when the new filter
+// takes the old one's place.
+func TestCellMadeDuringAScanIsKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog(skusFrom(1, 100)...)
+		c.scanTime = 100 * time.Millisecond
+		k, _ := startKnown(t, c, KnownConfig{})
+		time.Sleep(50 * time.Millisecond)
+		var added []int64
+		for n := int64(1000); len(added) < 3; n++ {
+			f := k.filter(sku(n))
+			f.mu.RLock()
+			scanning := f.filling != nil
+			f.mu.RUnlock()
+			if scanning {
+				added = append(added, n)
+				c.add(n)
+				k.Add(sku(n))
+			}
+		}
+		if got := c.scanCount(); got != 1 {
+			t.Fatalf("%d scans, want the first under way", got)
+		}
+		time.Sleep(75 * time.Millisecond)
+		for _, n := range added {
+			f := k.filter(sku(n))
+			f.mu.RLock()
+			found := f.bits.Test(sku(n).Append(nil))
+			f.mu.RUnlock()
+			if !found {
+				t.Errorf("SKU %d was lost", n)
+			}
+		}
+	})
+}
+
+func TestKnownMeasuresItsFalsePositives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog(skusFrom(1, 2000)...)
+		k, _ := startKnown(t, c, KnownConfig{FalsePositives: 0.05})
+		synctest.Wait()
+		for n := range int64(20_000) {
+			if cell := sku(1_000_000 + n); k.MayExist(t.Context(), cell) {
+				k.Missed(cell)
+			}
+		}
+		if rate := k.falsePositives(); rate < 0.0001 || rate > 0.05 {
+			t.Errorf("measured a false-positive rate of %v of a filter made for 0.05 and half full", rate)
+		}
+		if fill := k.fill(); fill <= 0 || fill > 0.5 {
+			t.Errorf("fill is %v", fill)
+		}
+	})
+}
+
+func TestRestartIsWarm(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "edge.db")
+	c := newCatalog(skusFrom(1, 500)...)
+	// life starts an edge with what the last one left.
+	life := func(deployment string, use func(t *testing.T, k *Known)) {
+		t.Helper()
+		local, err := localstore.Open(path, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			k, stop := startKnown(t, c, KnownConfig{Deployment: deployment, Snapshots: local})
+			use(t, k)
+			stop()
+		})
+		if err := local.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait := func(*testing.T, *Known) {
+		time.Sleep(time.Minute)
+		synctest.Wait()
+	}
+	life("a", wait)
+	if got := c.scanCount(); got != partitions {
+		t.Fatalf("%d scans, want one of each partition", got)
+	}
+
+	c.scanTime = 10 * time.Second // the restarted edge must be complete before it
+	life("a", func(t *testing.T, k *Known) {
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !k.Complete() || !k.MayExist(t.Context(), sku(1)) || k.MayExist(t.Context(), sku(9999)) {
+			t.Error("the restarted edge is not warm")
+		}
+		wait(t, k)
+		if got := c.scanCount(); got <= partitions {
+			t.Error("what came from a snapshot was not scanned again")
+		}
+	})
+
+	c.add(1000)
+	life("a", func(t *testing.T, k *Known) {
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if k.Complete() {
+			t.Error("complete with one cell more than in the snapshot")
+		}
+		if !k.MayExist(t.Context(), sku(1000)) {
+			t.Error("a SKU was refused that is not in the snapshot")
+		}
+	})
+
+	life("b", func(t *testing.T, k *Known) {
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if k.Complete() {
+			t.Error("complete from another deployment's snapshot")
+		}
+	})
+}
+
+func TestKnownUnderConcurrentUse(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(skusFrom(1, 1000)...)
+	k, _ := startKnown(t, c, KnownConfig{PollEvery: time.Millisecond})
+	var wg sync.WaitGroup
+	for worker := range int64(4) {
+		wg.Go(func() {
+			for n := range int64(2000) {
+				if n%10 == 0 {
+					cell := 10_000*worker + n
+					c.add(cell)
+					k.Add(sku(cell))
+					if !k.MayExist(t.Context(), sku(cell)) {
+						t.Errorf("SKU %d was refused", cell)
+					}
+				}
+				if !k.MayExist(t.Context(), sku(1+n%1000)) {
+					t.Errorf("SKU %d was refused", 1+n%1000)
+				}
+				k.Missed(sku(n))
+			}
+		})
+	}
+	wg.Wait()
+}
