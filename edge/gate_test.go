@@ -19,20 +19,22 @@ func TestGate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var shut atomic.Bool
-		var looks, flushes, opens int
-		var obstacle error
+		var looks, flushes, opens atomic.Int64
+		var obstacle atomic.Pointer[error]
 		shut.Store(true)
 		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
-		g.shut = func(context.Context) (bool, error) { looks++; return shut.Load(), nil }
-		g.flush = func(context.Context) error { flushes++; return nil }
+		g.shut = func(context.Context) (bool, error) { looks.Add(1); return shut.Load(), nil }
+		g.flush = func(context.Context) error { flushes.Add(1); return nil }
 		g.open = func(context.Context) (redisstock.OpenReport, error) {
-			opens++
-			if obstacle == nil {
-				shut.Store(false)
+			opens.Add(1)
+			if err := obstacle.Load(); err != nil {
+				return redisstock.OpenReport{}, *err
 			}
-			return redisstock.OpenReport{}, obstacle
+			shut.Store(false)
+			return redisstock.OpenReport{}, nil
 		}
-		obstacle = errors.New("not yet")
+		notYet := errors.New("not yet")
+		obstacle.Store(&notYet)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		worked := make(chan struct{})
@@ -40,20 +42,20 @@ func TestGate(t *testing.T) {
 		go g.whenOpen(ctx, func(context.Context) { close(worked) })
 
 		synctest.Wait()
-		if opens != 1 || flushes != 1 {
-			t.Fatalf("at the start: %d openings, %d flushes", opens, flushes)
+		if opens.Load() != 1 || flushes.Load() != 1 {
+			t.Fatalf("at the start: %d openings, %d flushes", opens.Load(), flushes.Load())
 		}
 		for range 1000 { // refused requests come in by the thousand
 			g.suspect()
 			synctest.Wait()
 		}
-		if opens > 2 {
-			t.Errorf("%d openings because of knocking", opens)
+		if opens.Load() > 2 {
+			t.Errorf("%d openings because of knocking", opens.Load())
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if opens < 8 || opens > 25 {
-			t.Errorf("%d openings in a minute of failures", opens)
+		if n := opens.Load(); n < 8 || n > 25 {
+			t.Errorf("%d openings in a minute of failures", n)
 		}
 		select {
 		case <-worked:
@@ -61,22 +63,22 @@ func TestGate(t *testing.T) {
 		default:
 		}
 
-		obstacle = nil
+		obstacle.Store(nil)
 		time.Sleep(gateRetryMax)
 		synctest.Wait()
 		<-worked
-		before, beforeLooks := opens, looks
+		before, beforeLooks := opens.Load(), looks.Load()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if opens != before || looks < beforeLooks+9 {
-			t.Errorf("open: %d more openings, %d more looks in 10 s", opens-before, looks-beforeLooks)
+		if opens.Load() != before || looks.Load() < beforeLooks+9 {
+			t.Errorf("open: %d more openings, %d more looks in 10 s", opens.Load()-before, looks.Load()-beforeLooks)
 		}
 
 		shut.Store(true) // restarted
 		g.suspect()
 		synctest.Wait()
-		if opens != before+1 || shut.Load() {
-			t.Errorf("knocking at a restarted Redis: %d openings", opens-before)
+		if opens.Load() != before+1 || shut.Load() {
+			t.Errorf("knocking at a restarted Redis: %d openings", opens.Load()-before)
 		}
 	})
 }

@@ -393,7 +393,7 @@ func (c *contract) everyOperation() []shot {
 	item := fmt.Sprintf("/admin/v1/skus/%d", sku)
 	return []shot{
 		{method: "POST", path: "/v1/reservations", token: c.shopper(7), body: take},
-		{method: "POST", path: "/v1/deductions", token: c.shopper(7), body: take},
+		{method: "POST", path: "/v1/deductions", token: c.service, body: strings.Replace(take, "}", `,"user_id":"7"}`, 1)},
 		{method: "GET", path: nobody, token: c.service},
 		{method: "POST", path: nobody + "/confirm", token: c.service},
 		{method: "POST", path: nobody + "/release", token: c.service},
