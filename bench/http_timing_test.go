@@ -22,6 +22,7 @@ import (
 
 	"sluice/bench/load"
 	"sluice/bench/stack"
+	"sluice/deploy/local"
 )
 
 const (
@@ -111,21 +112,21 @@ func compare(b *testing.B, sku int64, status int, persist bool) {
 	for i := range d.tokens {
 		d.tokens[i] = s.Token(int64(i+1), "shopper")
 	}
-	d.one(edge.Addr, soldOutSKU) // takes the only unit
-	sample := d.one(edge.Addr, sku)
+	d.one(edge.Addr(), soldOutSKU) // takes the only unit
+	sample := d.one(edge.Addr(), sku)
 	if sample.Status != status {
 		b.Fatalf("a request was answered %d: %s", sample.Status, sample.Body)
 	}
 	empty := startEmpty(b, sample)
 
 	for b.Loop() {
-		d.run(edge.Addr, warmUp, status)
-		d.run(empty.Addr, warmUp, status)
+		d.run(edge.Addr(), warmUp, status)
+		d.run(empty.Addr(), warmUp, status)
 		var full, bare, ratio, edgeCPU, emptyCPU, redisCPU []float64
 		for range rounds {
-			bareRate, cpu := d.measure(empty.Addr, status, empty.CPU)
+			bareRate, cpu := d.measure(empty.Addr(), status, empty.CPU)
 			bare, emptyCPU = append(bare, bareRate), append(emptyCPU, cpu[0])
-			fullRate, cpu := d.measure(edge.Addr, status, edge.CPU, func() (time.Duration, error) { return stack.CPU(s.Redis.PID()) })
+			fullRate, cpu := d.measure(edge.Addr(), status, edge.CPU, func() (time.Duration, error) { return stack.CPU(s.Redis.PID()) })
 			full, edgeCPU, redisCPU = append(full, fullRate), append(edgeCPU, cpu[0]), append(redisCPU, cpu[1])
 			ratio = append(ratio, fullRate/bareRate)
 		}
@@ -147,17 +148,20 @@ func startEmpty(b *testing.B, sample load.Response) *stack.Process {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p := stack.NewProcess(b, "empty handler", exe)
-	p.Env = append(p.Env, emptyAddr+"="+p.Addr, emptyStatus+"="+strconv.Itoa(sample.Status),
-		emptyBody+"="+string(sample.Body), emptyHeader+"="+string(sample.Header))
-	p.Start(b, func(ctx context.Context) error {
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.Addr)
-		if err == nil {
-			err = c.Close()
-		}
-		return err
+	return stack.StartProcess(b, "empty handler", local.ProgramOptions{
+		Path: exe, Addrs: 1,
+		Env: func(addrs []string) []string {
+			return append(os.Environ(), emptyAddr+"="+addrs[0], emptyStatus+"="+strconv.Itoa(sample.Status),
+				emptyBody+"="+string(sample.Body), emptyHeader+"="+string(sample.Header))
+		},
+		Ready: func(ctx context.Context, addrs []string) error {
+			c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addrs[0])
+			if err == nil {
+				err = c.Close()
+			}
+			return err
+		},
 	})
-	return p
 }
 
 // driver sends requests for one SKU, none of them twice.

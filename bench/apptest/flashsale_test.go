@@ -44,7 +44,9 @@ func TestFlashSaleWithCrashes(t *testing.T) {
 		}
 		t.Log("killed an edge and a persister")
 		<-now.reached(hotUnits*3/4 + ordinaryBuys/4)
-		now.edges[0].Restart(t)
+		if err := now.edges[0].Restart(t.Context()); err != nil {
+			t.Error(err)
+		}
 	})
 	if c.cutOff == 0 {
 		t.Error("nobody was cut off: the crash proves nothing")
@@ -73,7 +75,7 @@ func flashSale(t *testing.T, disturb func(*stack.Stack, sale)) *crowd {
 		edges:      []*stack.Process{s.StartEdge(), s.StartEdge()},
 		persisters: []*stack.Process{s.StartPersister(), s.StartPersister()},
 	}
-	c := newCrowd(t, []string{now.edges[0].Addr, now.edges[1].Addr}, s.Token)
+	c := newCrowd(t, []string{now.edges[0].Addr(), now.edges[1].Addr()}, s.Token)
 	milestones := &milestones{}
 	c.accepted = milestones.pass
 	now.reached = milestones.at

@@ -4,6 +4,7 @@ package stack
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -161,27 +162,30 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// StartEdge starts an edge on free ports and waits until it is ready.
+// StartEdge starts an edge and waits until it is ready.
 func (s *Stack) StartEdge(extra ...string) *Process {
 	s.t.Helper()
-	return s.start("edge", extra)
+	data := s.t.TempDir()
+	return s.start("edge", 2, func(addrs []string) []string {
+		return append([]string{"SLUICE_LISTEN=" + addrs[0], "SLUICE_DATA_DIR=" + data}, extra...)
+	})
 }
 
-// StartPersister starts a persister on a free ops port and waits until it is ready.
+// StartPersister starts a persister and waits until it is ready.
 func (s *Stack) StartPersister(extra ...string) *Process {
 	s.t.Helper()
-	return s.start("persister", extra)
+	return s.start("persister", 1, func([]string) []string { return extra })
 }
 
-func (s *Stack) start(role string, extra []string) *Process {
+// start starts a role whose last address is its ops port.
+func (s *Stack) start(role string, addrs int, extra func(addrs []string) []string) *Process {
 	s.t.Helper()
 	s.services++
-	p := NewProcess(s.t, fmt.Sprintf("%s %d", role, s.services), s.binary, role)
-	p.Env = append(slices.Clone(s.env), "SLUICE_OPS_LISTEN="+p.OpsAddr)
-	if role == "edge" {
-		p.Env = append(p.Env, "SLUICE_LISTEN="+p.Addr, "SLUICE_DATA_DIR="+s.t.TempDir())
-	}
-	p.Env = append(p.Env, extra...)
-	p.Start(s.t, p.opsReady)
-	return p
+	return StartProcess(s.t, fmt.Sprintf("%s %d", role, s.services), local.ProgramOptions{
+		Path: s.binary, Args: []string{role}, Addrs: addrs,
+		Env: func(addrs []string) []string {
+			return slices.Concat(s.env, []string{"SLUICE_OPS_LISTEN=" + addrs[len(addrs)-1]}, extra(addrs))
+		},
+		Ready: func(ctx context.Context, addrs []string) error { return opsReady(ctx, addrs[len(addrs)-1]) },
+	})
 }

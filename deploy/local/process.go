@@ -67,12 +67,14 @@ func runTool(ctx context.Context, path string, args ...string) error {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// stop asks the child to end, and kills it after grace. It asks repeatedly: a
-// Redis that is rewriting its append-only file drops the request.
-func (p *process) stop(grace time.Duration) error {
+// stop asks the child to end, once or repeatedly, and kills it after grace.
+func (p *process) stop(grace time.Duration, repeatedly bool) error {
 	deadline := time.After(grace)
 	again := time.NewTicker(200 * time.Millisecond)
 	defer again.Stop()
+	if !repeatedly {
+		again.Stop()
+	}
 	for {
 		if err := p.signal(syscall.SIGTERM); err != nil {
 			return err

@@ -61,6 +61,7 @@ func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode boo
 	r.server = server{
 		log:     filepath.Join(dir, "redis.log"),
 		grace:   20 * time.Second,
+		nudge:   true, // while it rewrites its append-only file it drops the request
 		command: func(ctx context.Context) *exec.Cmd { return command(ctx, path, conf) },
 		ready:   func(ctx context.Context, pid int) error { return r.ready(ctx, pid, o.ReplicaOf != nil) },
 	}

@@ -23,6 +23,7 @@ type server struct {
 	grace   time.Duration                            // for an orderly stop, before it is killed
 	command func(ctx context.Context) *exec.Cmd      // to start it
 	ready   func(ctx context.Context, pid int) error // nil once it serves, and it is this process that does
+	nudge   bool                                     // ask it to stop until it does
 
 	mu   sync.Mutex
 	proc *process // nil before the first start
@@ -45,7 +46,7 @@ func (s *server) Stop() error {
 	if s.proc == nil {
 		return nil
 	}
-	return s.proc.stop(s.grace)
+	return s.proc.stop(s.grace, s.nudge)
 }
 
 // Kill ends the server with SIGKILL, as a crash would, and returns when it is
@@ -102,7 +103,7 @@ func (s *server) startOnFreePorts(ctx context.Context, choose func() error) erro
 			return err
 		}
 		err = s.start(ctx)
-		if !errors.Is(err, errEnded) || !strings.Contains(err.Error(), "Address already in use") {
+		if !errors.Is(err, errEnded) || !strings.Contains(strings.ToLower(err.Error()), "address already in use") {
 			return err
 		}
 	}
