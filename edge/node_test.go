@@ -6,11 +6,24 @@ import (
 	"time"
 
 	"sluice/core/auth"
+	"sluice/core/outbox"
+	"sluice/deploy/local/servicetest"
 )
 
 func TestOnePurchase(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
+	t.Run("one Redis", func(t *testing.T) {
+		t.Parallel()
+		onePurchase(t, newStack(t))
+	})
+	t.Run("a cluster", func(t *testing.T) {
+		t.Parallel()
+		onePurchase(t, newStack(t, servicetest.RedisCluster(t).Addrs...))
+	})
+}
+
+func onePurchase(t *testing.T, s *stack) {
+	t.Helper()
 	s.start()
 	s.load(1001, 10, `,"limit":3`)
 	shopper, service := s.token(7, auth.RoleShopper), s.token(1, auth.RoleService)
@@ -41,6 +54,35 @@ func TestOnePurchase(t *testing.T) {
 	}
 	if got := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"4242","quantity":1}`); got.code() != "not_loaded" {
 		t.Errorf("an unknown SKU: %s", got.body)
+	}
+}
+
+func TestAcknowledgedAtLevelLogIsInKafka(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 100, `,"ack":"log"`)
+	topic := outbox.NewTopic(s.cfg.Kafka.Brokers, s.cfg.Kafka.Topic)
+	defer topic.Close()
+	messages := func() (n int64) {
+		t.Helper()
+		ranges, err := topic.Ranges(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range ranges {
+			n += r.End - r.First
+		}
+		return n
+	}
+	for range 5 {
+		before := messages()
+		if got := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`); got.status != 201 {
+			t.Fatal(got.body)
+		}
+		if messages() <= before {
+			t.Error("acknowledged, and not in Kafka")
+		}
 	}
 }
 

@@ -29,9 +29,10 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(servicetest.Main(m),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"), // one per process, never ends
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
-		goleak.IgnoreAnyFunction("github.com/tidwall/buntdb.(*DB).backgroundManager")) // ends at its next look around
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),    // one per process, never ends
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"), // these end at their next look around
+		goleak.IgnoreAnyFunction("github.com/tidwall/buntdb.(*DB).backgroundManager"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2")) // closes left nodes 5 s later
 }
 
 // stack is an edge on real servers of the test's own.
