@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ func golden(t *testing.T, path, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s is stale: run go test . -update (-file +program)\n%s", path, diff)
+		t.Errorf("%s is stale: run go test ./deploy/cli -update (-file +program)\n%s", path, diff)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestConfigurationDocument(t *testing.T) {
 		fmt.Fprintf(&b, "| %s | %s | `%s` | %s | %s | %s | %s |\n", s.group, s.flag, s.env, s.preset, cell(s.meaning), cell(s.cost), names(users[s]))
 	}
 	b.WriteString(configurationEnd)
-	golden(t, "docs/configuration.md", b.String())
+	golden(t, "../../docs/configuration.md", b.String())
 }
 
 const configurationIntro = `# Configuration
@@ -138,7 +138,7 @@ environment, or from a file that a flag names. They are never logged.
 The commands that look at stock or change it use the addresses of a running ` + "`sluice dev`" + ` of the same directory if
 none is given.
 
-This page is written by ` + "`go test . -update`" + ` from the program itself.
+This page is written by ` + "`go test ./deploy/cli -update`" + ` from the program itself.
 
 ## Settings
 `
@@ -263,13 +263,13 @@ func TestSecretsAreNotShown(t *testing.T) {
 		{"edge", "--redis-password=" + password},
 		{"sale", "show", "1", "--redis-addr", "127.0.0.1:1"},
 	} {
-		if code := run(args, o.console()); code == command.ExitDone {
+		if code := Run(args, o.console(), ""); code == command.ExitDone {
 			t.Errorf("%v: exit code 0", args)
 		}
 	}
 	for _, dsn := range []string{password, "root:" + password + "/sluice", "root:" + password + "@tcp(127.0.0.1:1/x", "root:" + password + "@foo(x)/y"} {
 		t.Setenv("SLUICE_MYSQL_DSN", dsn)
-		if code := run([]string{"stock", "show", "1", "--redis-addr", "127.0.0.1:1"}, o.console()); code != command.ExitUsage {
+		if code := Run([]string{"stock", "show", "1", "--redis-addr", "127.0.0.1:1"}, o.console(), ""); code != command.ExitUsage {
 			t.Errorf("a malformed DSN: exit code %d", code)
 		}
 	}
@@ -300,7 +300,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"token", "--user", "1", "--role", "shopper", "--token-key-file", "none"}, command.ExitFailed, "none"},
 	} {
 		var o output
-		if code := run(c.args, o.console()); code != c.code || !strings.Contains(o.err.String(), c.want) {
+		if code := Run(c.args, o.console(), ""); code != c.code || !strings.Contains(o.err.String(), c.want) {
 			t.Errorf("%v: exit code %d, want %d; said %q, want %q in it", c.args, code, c.code, o.err.String(), c.want)
 		}
 	}

@@ -1,0 +1,105 @@
+// Package cli is the command line: which commands there are, and how a run of the program begins and ends.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/core/config"
+	"sluice/core/telemetry"
+	"sluice/deploy/command"
+	"sluice/deploy/dev"
+)
+
+// root is the command line.
+type root struct {
+	Log config.Log `embed:""`
+
+	Edge      command.Edge      `cmd:"" help:"Serve shoppers: decide their requests in Redis, publish what happened."`
+	Persister command.Persister `cmd:"" help:"Bring what happened from Kafka to MySQL."`
+	Migrate   command.Migrate   `cmd:"" help:"Bring MySQL's schema and Kafka's topic up to date."`
+	Dev       dev.Command       `cmd:"" help:"Run everything on this machine, with sample data."`
+
+	Stock struct {
+		Load     command.StockLoad     `cmd:"" help:"Load SKUs from CSV or JSON lines."`
+		Show     command.StockShow     `cmd:"" help:"Show stock in Redis and in MySQL."`
+		Adjust   command.StockAdjust   `cmd:"" help:"Change stock by a delta, or a SKU's settings."`
+		Freeze   command.StockFreeze   `cmd:"" help:"Stop selling a SKU."`
+		Unfreeze command.StockUnfreeze `cmd:"" help:"Sell a frozen SKU again."`
+	} `cmd:"" help:"Load, show and change stock."`
+	Reservation struct {
+		Show command.ReservationShow `cmd:"" help:"Show a reservation in Redis, in MySQL and in the ledger."`
+	} `cmd:"" help:"Look at reservations."`
+	Sale struct {
+		Create command.SaleCreate `cmd:"" help:"Make a sale and give it its stock."`
+		Show   command.SaleShow   `cmd:"" help:"Show a sale and its stock."`
+		Open   command.SaleOpen   `cmd:"" help:"Open a sale, now or at a time."`
+		Close  command.SaleClose  `cmd:"" help:"Close a sale, and bring back what was not sold."`
+	} `cmd:"" help:"Run sales."`
+	Token   command.Token   `cmd:"" help:"Make an access token."`
+	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`
+	Version command.Version `cmd:"" help:"Show what this program was built from."`
+}
+
+const description = `A Redis-first flash-sale and inventory core.
+
+Every setting is a flag and an environment variable (docs/configuration.md lists them); secrets come from the
+environment or from files only. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused by the rules of
+stock, 5 outcome unknown, 130 interrupted.`
+
+// Run runs the command that args name and returns the program's exit code. version is what the binary was
+// built as.
+func Run(args []string, console *command.Console, version string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+
+	var cli root
+	cli.Version.Built = version
+	config.LoadSecrets(&cli, os.LookupEnv)
+	parser, err := newParser(&cli, console, os.Exit)
+	if err != nil {
+		return report(console, err, command.ExitFailed)
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		return report(console, err, command.ExitUsage)
+	}
+	log, err := telemetry.NewLogger(console.Err, cli.Log.Level, cli.Log.Format)
+	if err != nil {
+		return report(console, err, command.ExitUsage)
+	}
+	k.BindTo(ctx, (*context.Context)(nil))
+	err = errors.Join(k.Run(log), console.Written())
+	return report(console, err, command.ExitCode(err))
+}
+
+func newParser(cli *root, console *command.Console, exit func(int)) (*kong.Kong, error) {
+	parser, err := kong.New(cli,
+		kong.Name("sluice"), kong.Description(description), kong.Bind(console), kong.Exit(exit),
+		kong.Writers(console.Out, console.Err), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "Redis", Title: "Redis", Description: "A password comes from $SLUICE_REDIS_PASSWORD or a file."},
+			{Key: "MySQL", Title: "MySQL", Description: "The database comes from $SLUICE_MYSQL_DSN or a file."},
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("command line: %w", err)
+	}
+	return parser, nil
+}
+
+func report(console *command.Console, err error, code int) int {
+	if err != nil {
+		for line := range strings.Lines(command.Explain(err)) {
+			console.Notef("sluice: %s", strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return code
+}
