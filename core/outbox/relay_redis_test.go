@@ -1,0 +1,87 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock/redisstock"
+	"sluice/deploy/local/servicetest"
+)
+
+// TestRelayOnRedis relays from a real Redis through a Kafka that loses everything on the way.
+func TestRelayOnRedis(t *testing.T) {
+	t.Parallel()
+	const partitions, entries = 4, 1000
+	client, err := rueidis.NewClient(redisstock.ClientOptions([]string{servicetest.Redis(t).Addr}, "", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	store, err := redisstock.New(client, redisstock.Config{Partitions: partitions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range entries {
+		add := client.B().Xadd().Key(fmt.Sprintf("{p%d}:outbox", i%partitions)).Id("*").FieldValue().FieldValue("e", strconv.Itoa(i)).Build()
+		if err := client.Do(t.Context(), add).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	port := freePort(t)
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	topic := NewTopic([]string{addr}, "events")
+	defer topic.Close()
+	pub, _ := newPublisher(t, PublisherConfig{Brokers: []string{addr}, Topic: "events", Partitions: 2})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 2)
+	for range 2 {
+		relay := NewRelay(RelayConfig{
+			Store: store, Publisher: pub, Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
+			Unread: func(ctx context.Context) ([]Range, error) { return topic.Unread(ctx, "persisters") },
+			Every:  50 * time.Millisecond, Age: 200 * time.Millisecond, Again: 500 * time.Millisecond,
+		})
+		go func() { ended <- relay.Run(ctx) }()
+	}
+	for life := range 2 {
+		broker := startBroker(t, port)
+		if err := CreateTopic(t.Context(), broker.Addrs, "events", 2, 1); err != nil {
+			t.Fatal(err)
+		}
+		var have int64
+		for end := time.Now().Add(20 * time.Second); have < entries && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			have = messages(t, topic)
+		}
+		time.Sleep(time.Second) // in which nothing more may come: the persisters have it all unread
+		if have = messages(t, topic); have < entries || have > entries+entries/10 {
+			t.Errorf("in life %d Kafka got %d messages, want %d and hardly more", life+1, have, entries)
+		}
+		broker.Stop()
+	}
+	cancel()
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func messages(t *testing.T, topic *Topic) (sum int64) {
+	t.Helper()
+	ranges, err := topic.Ranges(t.Context())
+	if err != nil {
+		return 0 // not up yet
+	}
+	for _, r := range ranges {
+		sum += r.End
+	}
+	return sum
+}

@@ -1,0 +1,205 @@
+package persister
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/evidence"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/deploy/local/servicetest"
+)
+
+// shop sells through the scripts of a real Redis.
+type shop struct {
+	*world
+	store *redisstock.Store
+	cells []stock.Cell
+
+	mu   sync.Mutex
+	held []stock.Request
+}
+
+func newShop(t *testing.T, brokers []string) *shop {
+	t.Helper()
+	s := &shop{world: newWorld(t, brokers, servicetest.MariaDB(t))}
+	s.open()
+	var err error
+	if s.store, err = redisstock.New(s.redis, redisstock.Config{Partitions: testPartitions}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		c := stock.Cell{SKU: int64(1 + i), Pool: uint32(i % 2)}
+		s.cells = append(s.cells, c)
+		s.do(stock.OpAdjust, stock.Request{
+			ID: stock.Identity{Route: stock.OpAdjust, Cell: c, Key: "load"}.ID(testPartitions), Cell: c,
+			Adjustment: &stock.Adjustment{
+				Kind: stock.AdjustPlain, Create: true, Delta: 40, Reason: "load",
+				Settings: stock.Settings{Limit: 5, Hold: 500 * time.Millisecond},
+			},
+		})
+	}
+	return s
+}
+
+// open vets Redis by what MySQL and Kafka know, and opens it.
+func (s *shop) open() {
+	s.t.Helper()
+	_, err := redisstock.Open(s.t.Context(), s.redis, redisstock.OpenConfig{
+		Partitions: testPartitions, Deployment: "test", Log: slog.New(slog.DiscardHandler),
+		Evidence: evidence.New(s.db, evidence.KafkaTail{Brokers: s.cfg.Kafka.Brokers, Topic: s.cfg.Kafka.Topic, Group: s.cfg.Kafka.Group}),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// do decides requests, and publishes their events like an edge, or dies before.
+func (s *shop) do(op stock.Op, requests ...stock.Request) {
+	s.t.Helper()
+	v := &stock.Vector{Op: op, Partition: requests[0].ID.Partition(), Requests: requests}
+	if s.store.Do(s.t.Context(), v); v.Err != nil {
+		s.t.Error(v.Err)
+		return
+	}
+	if v.Entry.ID != "" && rand.IntN(10) > 0 {
+		s.pub.Publish(v.Entry)
+	}
+	if op != stock.OpReserve {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, o := range v.Outcomes {
+		if o.Verdict == stock.VerdictOK {
+			s.held = append(s.held, requests[i])
+		}
+	}
+}
+
+// shop sends random vectors.
+func (s *shop) shop(seed uint64) {
+	random := rand.New(rand.NewPCG(seed, 0))
+	for n := range 100 {
+		c := s.cells[random.IntN(len(s.cells))]
+		op := []stock.Op{stock.OpReserve, stock.OpReserve, stock.OpDeduct, stock.OpConfirm, stock.OpRelease}[random.IntN(5)]
+		if op == stock.OpConfirm || op == stock.OpRelease {
+			s.mu.Lock()
+			if len(s.held) == 0 {
+				s.mu.Unlock()
+				continue
+			}
+			i := random.IntN(len(s.held))
+			settled := s.held[i]
+			s.held = append(s.held[:i], s.held[i+1:]...)
+			s.mu.Unlock()
+			s.do(op, stock.Request{ID: settled.ID, Cell: settled.Cell, User: settled.User})
+			continue
+		}
+		var requests []stock.Request
+		for i := range 1 + random.IntN(8) {
+			user, quantity := 1+random.Int64N(50), 1+random.Int64N(2)
+			key := fmt.Sprintf("%d-%d-%d", seed, n, i)
+			requests = append(requests, stock.Request{
+				ID:   stock.Identity{User: user, Route: op, Cell: c, Key: key}.ID(testPartitions),
+				Cell: c, User: user, Quantity: quantity, Fingerprint: stock.TakeFingerprint(quantity),
+			})
+		}
+		s.do(op, requests...)
+	}
+}
+
+// TestEveryUnitIsInMySQL sells from a real Redis, with edges that die before they publish and reservations
+// that expire, and then finds in MySQL what Redis says, cell by cell and reservation by reservation.
+func TestEveryUnitIsInMySQL(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		s := newShop(t, brokers)
+		s.start()
+		s.start()
+		var shoppers sync.WaitGroup
+		for i := range 8 {
+			shoppers.Go(func() { s.shop(s.history.seed + uint64(i)) })
+		}
+		shoppers.Wait()
+
+		var redis []string
+		s.eventually(30*time.Second, "nothing held", func() string {
+			cells, _, err := s.store.Cells(t.Context(), s.cells)
+			if err != nil {
+				return err.Error()
+			}
+			redis = nil
+			held := int64(0)
+			for _, c := range cells {
+				held += c.Held
+				redis = append(redis, fmt.Sprintf("%d %d %d %d %d %d %d %d", c.Cell.SKU, c.Cell.Pool, c.Total, c.Avail, c.Held, c.Sold, c.Epoch, c.Seq))
+			}
+			if held > 0 {
+				return fmt.Sprintf("%d units held", held)
+			}
+			return "nothing held"
+		})
+		const inventories = "SELECT i.sku_id, i.pool, total_stock, available_stock, reserved_stock, sold_stock, i.epoch, m.seq " +
+			"FROM product_inventories i JOIN applied_marks m ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.epoch = i.epoch ORDER BY 1, 2"
+		s.eventually(30*time.Second, strings.Join(redis, "\n"), func() string {
+			return strings.Join(lines(t, s.db, inventories), "\n")
+		})
+		s.eventually(10*time.Second, "outbox empty", func() string {
+			stats, err := s.store.OutboxStats(t.Context())
+			for p, stat := range stats {
+				if stat.Entries > 0 {
+					return fmt.Sprintf("%d entries in partition %d", stat.Entries, p)
+				}
+			}
+			if err != nil {
+				return err.Error()
+			}
+			return "outbox empty"
+		})
+		s.compareReservations()
+		if letters := lines(t, s.db, allLetters); len(letters) > 0 {
+			t.Errorf("dead letters: %q", letters)
+		}
+		s.open() // Redis is not behind of what MySQL knows
+	})
+}
+
+func (s *shop) compareReservations() {
+	s.t.Helper()
+	var ids []stock.ReservationID
+	for p := range testPartitions {
+		err := s.store.ScanReservations(s.t.Context(), p, func(id stock.ReservationID) error {
+			ids = append(ids, id)
+			return nil
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	found, _, err := s.store.Reservations(s.t.Context(), ids)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	want := map[string]bool{}
+	for _, r := range found {
+		if r.State != stock.StateAdjusted {
+			want[fmt.Sprintf("%X %d %d %d %d %v %d", r.ID[:], r.Cell.SKU, r.Cell.Pool, r.User, r.Quantity, r.State, r.Seq)] = true
+		}
+	}
+	got := map[string]bool{}
+	for _, line := range lines(s.t, s.db, "SELECT HEX(reservation_id), sku_id, pool, user_id, quantity, state, seq FROM reservations") {
+		got[line] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want) < 100 {
+		s.t.Errorf("%d reservations in Redis, those that differ in MySQL:\n%s", len(want), diff)
+	}
+}
