@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -108,7 +109,7 @@ func TestDeadlock(t *testing.T) {
 	}
 	const lock = "UPDATE product_inventories SET safe_stock = 1 WHERE sku_id = ?"
 	do(lock, first[1].Cell.SKU)
-	all := append(first, both(2)...)
+	all := slices.Concat(first, both(2))
 	done := make(chan error, 1)
 	go func() { done <- a.apply(t.Context(), all, nil) }()
 	for waiting := 0; waiting == 0; { // until the batch has the first cell and waits for the second

@@ -118,7 +118,7 @@ func (c *consumer) consume(ctx context.Context, generation *kafka.Generation) {
 	c.commit(ctx, generation, at)
 	cancel()
 	running.Wait()
-	c.commitOnce(generation, at) // what the workers finished in the meantime
+	_ = c.commitOnce(generation, at) // what the workers finished in the meantime; it complains itself
 }
 
 // commit commits offsets now and then until ctx ends or Kafka refuses.

@@ -59,7 +59,7 @@ func Grants(role Role, database, user, host string) ([]string, error) {
 		if table != "*" {
 			table = "`" + table + "`"
 		}
-		statements[i] = fmt.Sprintf("GRANT %s ON `%s`.%s TO '%s'@'%s'", g.privileges, database, table, user, host)
+		statements[i] = "GRANT " + g.privileges + " ON `" + database + "`." + table + " TO '" + user + "'@'" + host + "'"
 	}
 	return statements, nil
 }

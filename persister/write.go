@@ -49,7 +49,7 @@ func (w *writer) write(ctx context.Context, rows []*row, letters []letter) (done
 			all = append(all, forkLetter(fork))
 		}
 		rows := slices.DeleteFunc(rows, func(r *row) bool { return slices.Contains(forks, r) })
-		if err = w.insertProjections(ctx, rows); err != nil {
+		if err := w.insertProjections(ctx, rows); err != nil {
 			return nil, err
 		}
 		done.events = inserted

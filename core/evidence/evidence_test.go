@@ -90,7 +90,7 @@ func (w *world) commit(partition int, offset int64) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer g.Close()
+	defer func() { _ = g.Close() }() // is always nil
 	generation, err := g.Next(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)

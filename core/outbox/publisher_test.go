@@ -44,6 +44,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 func TestPublisherDelivers(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		topic := newTopic(t, brokers, 2)
 		p, _ := newPublisher(t, PublisherConfig{Brokers: brokers, Topic: topic.name, Partitions: 2})
 		const entries = 5000
@@ -87,6 +88,7 @@ func TestPublisherDelivers(t *testing.T) {
 func TestPublishWaitTellsOnceKafkaHasIt(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		topic := newTopic(t, brokers, 1)
 		p, _ := newPublisher(t, PublisherConfig{Brokers: brokers, Topic: topic.name, Partitions: 1})
 		done := make(chan error, 1)

@@ -101,7 +101,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for {
 		err := r.look(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the end was asked for
+			return nil
 		}
 		switch {
 		case err != nil && !failing:

@@ -18,6 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 
 // onBoth runs a test on the embedded broker and on a real Kafka.
 func onBoth(t *testing.T, test func(t *testing.T, brokers []string)) {
+	t.Helper()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
 		test(t, servicetest.Broker(t))
@@ -43,6 +44,7 @@ func newTopic(t *testing.T, brokers []string, partitions int) *Topic {
 func TestTopicReadsWhatWasWritten(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		ctx := t.Context()
 		topic := newTopic(t, brokers, 3)
 		written := []stock.Entry{{Partition: 7, ID: "1-1", Data: []byte("one")}, {Partition: 4, ID: "2-0", Data: []byte("two")}}
@@ -82,6 +84,7 @@ func TestTopicReadsWhatWasWritten(t *testing.T) {
 func TestCreateTopicTwice(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
 		topic := newTopic(t, brokers, 2)
 		if err := topic.Create(t.Context(), 2, 1); err != nil {
 			t.Errorf("a topic that exists: %v", err)
