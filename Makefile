@@ -18,7 +18,7 @@ GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 RACE_PACKAGES = $(shell $(GO) list ./core/... ./edge/... ./persister/...)
 PLAIN_PACKAGES = $(filter-out $(RACE_PACKAGES),$(shell $(GO) list ./...))
 # Two packages at a time: each may run a Redis, a MariaDB and a Kafka.
-GOTEST = $(GO) test -p 2 -timeout 20m
+GOTEST = $(GO) test -p 2 -timeout 10m
 
 .DEFAULT_GOAL := help
 
