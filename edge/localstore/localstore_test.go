@@ -11,7 +11,13 @@ import (
 	"time"
 
 	"github.com/tidwall/buntdb"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) {
+	// It notices within a second that its file was closed.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/tidwall/buntdb.(*DB).backgroundManager"))
+}
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
@@ -69,7 +75,7 @@ func TestRecordsExpire(t *testing.T) {
 func TestDamagedFileStartsEmptyAndSaysSo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "edge.db")
-	if err := os.WriteFile(path, []byte("this is no store"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("this is no store\r\nat all\r\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer

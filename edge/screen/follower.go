@@ -181,7 +181,7 @@ func (f *follower) base(ctx context.Context) error {
 	err = f.s.store.ScanReservations(ctx, f.partition, func(id stock.ReservationID) error {
 		f.ids.Add(id[:]) // nobody reads them yet
 		f.room--
-		if scanned++; scanned%256 == 0 && f.s.clock()-f.seen > basePoll {
+		if scanned++; scanned%64 == 0 && f.s.clock()-f.seen > basePoll {
 			return f.poll(ctx)
 		}
 		return ctx.Err()

@@ -19,7 +19,10 @@ import (
 	"sluice/edge/localstore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// It notices within a second that its file was closed.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/tidwall/buntdb.(*DB).backgroundManager"))
+}
 
 const partitions = 4
 
@@ -62,12 +65,12 @@ var errDown = errors.New("redis is down")
 func (c *catalog) Cells(_ context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.reads += len(cells)
 	if c.down {
 		return nil, 0, errDown
 	}
 	states := make([]stock.CellState, len(cells))
 	for i, cell := range cells {
-		c.reads++
 		states[i] = stock.CellState{Cell: cell, Loaded: c.cells[cell], Mark: stock.Mark{Epoch: 1, Seq: 1}}
 	}
 	return states, 0, nil
@@ -153,6 +156,12 @@ func startKnown(t testing.TB, store interface {
 	return k, stop
 }
 
+// settle lets a screen scan all partitions.
+func settle() {
+	time.Sleep(100 * time.Millisecond)
+	synctest.Wait()
+}
+
 func TestKnownTellsLoadedFromMadeUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -162,7 +171,7 @@ func TestKnownTellsLoadedFromMadeUp(t *testing.T) {
 			t.Error("before it has read anything a screen must let everything pass")
 		}
 		k, _ = startKnown(t, c, KnownConfig{})
-		synctest.Wait()
+		settle()
 		if !k.Complete() || k.Cells() != 500 {
 			t.Fatalf("complete %v with %d cells, want true with 500", k.Complete(), k.Cells())
 		}
@@ -187,7 +196,7 @@ func TestKnownOfAnEmptyDeploymentIsComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog()
 		k, _ := startKnown(t, c, KnownConfig{})
-		synctest.Wait()
+		settle()
 		if !k.Complete() || k.MayExist(t.Context(), sku(1)) {
 			t.Error("an empty deployment has no SKU")
 		}
@@ -204,7 +213,7 @@ func TestKnownKeepsInStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog(skusFrom(1, 100)...)
 		k, _ := startKnown(t, c, KnownConfig{})
-		synctest.Wait()
+		settle()
 		c.add(skusFrom(1000, 20)...)
 		if !k.MayExist(t.Context(), sku(1000)) {
 			t.Error("a SKU that was loaded just now was refused")
@@ -231,7 +240,7 @@ func TestExactChecksAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog(skusFrom(1, 100)...)
 		k, _ := startKnown(t, c, KnownConfig{ExactPerSecond: 50})
-		synctest.Wait()
+		settle()
 		for n := range int64(5000) {
 			_ = k.MayExist(t.Context(), sku(1_000_000+n))
 		}
@@ -255,7 +264,7 @@ func TestKnownInDoubt(t *testing.T) {
 		c := newCatalog(skusFrom(1, 100)...)
 		c.setDown(true)
 		k, _ := startKnown(t, c, KnownConfig{})
-		synctest.Wait()
+		settle()
 		unknown := sku(123456)
 		if !k.MayExist(t.Context(), unknown) || k.Complete() {
 			t.Error("a SKU was refused before the first poll")
@@ -321,7 +330,7 @@ func TestCellMadeDuringAScanIsKept(t *testing.T) {
 		k, _ := startKnown(t, c, KnownConfig{})
 		time.Sleep(50 * time.Millisecond)
 		var added []int64
-		for n := int64(1000); len(added) < 3; n++ {
+		for n := int64(1000); len(added) < 3 && n < 2000; n++ {
 			f := k.filter(sku(n))
 			f.mu.RLock()
 			scanning := f.filling != nil
@@ -336,6 +345,9 @@ func TestCellMadeDuringAScanIsKept(t *testing.T) {
 			t.Fatalf("%d scans, want the first under way", got)
 		}
 		time.Sleep(75 * time.Millisecond)
+		if len(added) != 3 {
+			t.Fatal("no partition is being scanned")
+		}
 		for _, n := range added {
 			f := k.filter(sku(n))
 			f.mu.RLock()
@@ -353,7 +365,7 @@ func TestKnownMeasuresItsFalsePositives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog(skusFrom(1, 2000)...)
 		k, _ := startKnown(t, c, KnownConfig{FalsePositives: 0.05})
-		synctest.Wait()
+		settle()
 		for n := range int64(20_000) {
 			if cell := sku(1_000_000 + n); k.MayExist(t.Context(), cell) {
 				k.Missed(cell)

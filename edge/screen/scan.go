@@ -13,6 +13,7 @@ import (
 
 const (
 	scanBatch       = 512 // cells added under one lock
+	restAfterScan   = time.Millisecond
 	retryAfter      = time.Second
 	snapshotEvery   = time.Minute
 	snapshotVersion = 1
@@ -126,9 +127,9 @@ func (k *Known) scanAndRest(ctx context.Context, p int) time.Duration {
 	}
 	k.save(p, snapshotEvery)
 	if first {
-		return took
+		return max(restAfterScan, took)
 	}
-	return time.Duration(k.cfg.Rest) * took
+	return max(restAfterScan, time.Duration(k.cfg.Rest)*took)
 }
 
 // scan fills a new filter with the cells of a partition and puts it in place of the old one.

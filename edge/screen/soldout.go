@@ -115,12 +115,15 @@ func NewSoldOut(store SoldOutStore, known *cells.Cache, cfg SoldOutConfig, set *
 	}
 	s.start = s.cfg.Now()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	set.NewGauge("edge_screen_soldout_followed_partitions", func() float64 {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return float64(s.following)
-	})
+	set.NewGauge("edge_screen_soldout_followed_partitions", func() float64 { return float64(s.Following()) })
 	return s
+}
+
+// Following is the number of partitions followed.
+func (s *SoldOut) Following() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.following
 }
 
 // Close stops following.
