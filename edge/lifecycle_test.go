@@ -182,11 +182,17 @@ func TestRestartedEdgeAnswersRepeatedRequests(t *testing.T) {
 	s.load(1, 10, "")
 	shopper := s.token(7, auth.RoleShopper)
 	first := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "mine")
-	s.shutdown()
-	s.start()
-	again := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "mine")
-	if again.body != first.body || again.header.Get("Idempotent-Replayed") != "true" {
-		t.Errorf("first %s, then %v %s", first.body, again.header, again.body)
+	for _, dir := range []string{s.cfg.DataDir, t.TempDir()} { // warm, and as a new machine
+		s.shutdown()
+		s.cfg.DataDir = dir
+		s.start()
+		again := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "mine")
+		if again.body != first.body || again.header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("first %s, then %v %s", first.body, again.header, again.body)
+		}
+		if got := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"4242","quantity":1}`); got.code() != "not_loaded" {
+			t.Errorf("an unknown SKU: %s", got.body)
+		}
 	}
 }
 
