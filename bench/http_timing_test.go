@@ -180,6 +180,7 @@ func (d *driver) one(addr string, sku int64) load.Response {
 		d.b.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
+	d.runs++ // each under a key of its own
 	r, err := c.Do(d.request(nil, sku, -1, 0))
 	if err != nil {
 		d.b.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strconv"
@@ -76,9 +77,12 @@ func opsReady(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	_ = answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
+	if err = errors.Join(err, answer.Body.Close()); err != nil {
+		return err
+	}
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("/readyz answers %s", answer.Status)
+		return fmt.Errorf("/readyz answers %s: %s", answer.Status, text)
 	}
 	return nil
 }

@@ -134,6 +134,7 @@ func poll(ctx context.Context, ended <-chan struct{}, ready func(context.Context
 	defer cancel()
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
+	var last error // what ready said while there was time for an answer
 	for {
 		attempt, cancel := context.WithTimeout(ctx, answerMax)
 		err := ready(attempt)
@@ -141,11 +142,14 @@ func poll(ctx context.Context, ended <-chan struct{}, ready func(context.Context
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ended:
 			return errEnded
 		case <-ctx.Done():
-			return fmt.Errorf("%w; last answer: %w", ctx.Err(), err)
+			return fmt.Errorf("%w; last answer: %w", ctx.Err(), last)
 		case <-tick.C:
 		}
 	}
