@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- confirm moves the units of held reservations from held to sold.
+-- confirm sells units that were held: held to sold.
 --
 -- KEYS[1] cells    hash        cell -> counters and settings
 -- KEYS[2] res      hash        reservation id -> record
@@ -7,7 +7,8 @@
 -- KEYS[4] outbox   stream      events for the persister
 -- ARGV[1] head          3 bytes: version of the events, partition
 -- ARGV[2] retention_ms  int  how long a finished reservation is remembered
--- ARGV[3..] requests    24 bytes each: reservation, user (0: a service, which may settle anyone's)
+-- ARGV[3] users         8 bytes per request, 0: a service, which may settle anyone's
+-- ARGV[4..] ids         16 bytes per request: its reservation
 -- RETURN {time_ms, verdicts, records, cells, entry_id, entry}
 -- CODE 0 OK             written; bit 7 is set if it counts against the user's limit
 -- CODE 1 REPLAYED       it is so already; its record is the answer; nothing changed
@@ -17,13 +18,14 @@
 -- CODE 11 WRONG_STATE   no longer held; its record is the answer; nothing changed
 -- CODE 12 WRONG_USER    it is another user's; nothing changed
 -- ERR BADARG            caller bug, never a business outcome
+-- ERR BADRECORD         a record that no version of the scripts has written
 -- RETRY safe            idempotent by the reservation ids
+-- #include lib/base.lua
 -- #include lib/verdicts.lua
--- #include lib/clock.lua
--- #include lib/lists.lua
 -- #include lib/cells.lua
+-- #include lib/records.lua
+-- #include lib/buyers.lua
 -- #include lib/outbox.lua
--- #include lib/reply.lua
-local KIND, STATE, POOLS, FIRST = "\2", CONFIRMED, "", 3
+local KIND, STATE, TO, POOLS, FIRST = 2, STATE_CONFIRMED, SOLD, "", 4
 -- #include lib/settle.lua
 -- #include lib/requests.lua

@@ -1,26 +1,28 @@
 #!lua flags=no-writes
--- due reads what is due for expire.
+-- due reads what expire is due for.
 --
 -- KEYS[1] due  sorted set  deadline in ms -> pool and reservations
 -- ARGV[1] limit  int  about how many reservations to return
 -- RETURN {time_ms, next_ms (0: none), more (0 or 1), member, ...}
--- ERR BADARG            caller bug, never a business outcome
 -- RETRY safe            reads only
--- #include lib/clock.lua
+-- #include lib/base.lua
 
-local now, limit = clock(), tonumber(ARGV[1])
-local reply, reservations, more = {now, 0, 0}, 0, true
-while more and reservations < limit do
-  local members = redis.call("ZRANGE", KEYS[1], "-inf", now, "BYSCORE", "LIMIT", #reply - 3, 64)
-  for _, member in ipairs(members) do
-    if reservations < limit then
-      reply[#reply + 1] = member
-      reservations = reservations + (#member - 4) / 16
-    end
+local now, limit, reservations = clock(), tonumber(ARGV[1]), 0
+local reply = {now, 0, 0}
+
+-- read reads the next members, and returns whether there may be more within the limit.
+local function read()
+  local step = call("ZRANGE", KEYS[1], "-inf", now, "BYSCORE", "LIMIT", #reply - 3, 64)
+  for _, member in ipairs(step) do
+    if reservations >= limit then return false end
+    reply[#reply + 1] = member
+    reservations = reservations + (#member - 4) / 16
   end
-  more = #members == 64
+  return #step == 64
 end
-if redis.call("ZCOUNT", KEYS[1], "-inf", now) > #reply - 3 then reply[3] = 1 end
-local ahead = redis.call("ZRANGE", KEYS[1], "(" .. now, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
+repeat until not read()
+
+local ahead = call("ZRANGE", KEYS[1], "(" .. now, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
 reply[2] = tonumber(ahead[2] or 0)
+if call("ZCOUNT", KEYS[1], "-inf", now) > #reply - 3 then reply[3] = 1 end
 return reply

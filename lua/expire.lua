@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- expire moves the units of due reservations back from held to avail, and those of shut cells not.
+-- expire gives units back whose deadline has passed: held to avail. Those of a shut cell wait.
 --
 -- KEYS[1] cells    hash        cell -> counters and settings
 -- KEYS[2] res      hash        reservation id -> record
@@ -10,59 +10,59 @@
 -- ARGV[1] head          3 bytes: version of the events, partition
 -- ARGV[2] retention_ms  int  how long a finished reservation is remembered
 -- ARGV[3] pools         4 bytes for each of KEYS[6..]
--- ARGV[4] postpone_ms   int  when to look again at reservations of shut cells
--- ARGV[5..] members     of KEYS[5], as the script due has read them
+-- ARGV[4] postpone_ms   int  when to look again at those that wait
+-- ARGV[5..] members     of KEYS[5], as due has read them
 -- RETURN {time_ms, expired, entry_id, entry}
 -- ERR BADARG            caller bug, never a business outcome
+-- ERR BADRECORD         a record that no version of the scripts has written
 -- RETRY safe            looks at each reservation's own state
+-- #include lib/base.lua
 -- #include lib/verdicts.lua
--- #include lib/clock.lua
--- #include lib/lists.lua
 -- #include lib/cells.lua
+-- #include lib/records.lua
+-- #include lib/buyers.lua
 -- #include lib/outbox.lua
--- #include lib/reply.lua
-local KIND, STATE = "\4", EXPIRED
+local KIND, STATE, TO = 4, STATE_EXPIRED, AVAIL
 -- #include lib/settle.lua
 
-local now, ids = clock(), {}
+local now, ids, held, expires = clock(), {}, {}, {}
 for m = 5, #ARGV do
-  for at = 5, #ARGV[m], 16 do ids[#ids + 1] = string.sub(ARGV[m], at, at + 15) end
+  for at = 5, #ARGV[m], 16 do ids[#ids + 1] = sub(ARGV[m], at, at + 15) end
 end
 if not ids[1] then return redis.error_reply("BADARG expire: no members") end
-local found = redis.call("HMGET", KEYS[2], unpack(ids))
-local is_due, to_settle = {}, {}
+call("ZCARD", KEYS[5]) -- fails here, before anything is written, if the key has another type
+local found = call("HMGET", KEYS[2], unpack(ids))
 for i, record in ipairs(found) do
-  is_due[i] = record and string.byte(record, 2) % 128 == HELD and now >= struct.unpack(">I6", record, 34)
-  if is_due[i] then to_settle[#to_settle + 1] = record end
+  expires[i] = record and is_held(checked(record)) and is_due(record, now)
+  if expires[i] then held[#held + 1] = record end
 end
-redis.call("ZCARD", KEYS[5])
-read_held(to_settle, ARGV[3], 6)
+read_held(held, ARGV[3], 6)
 
--- A member leaves when none of its reservations is both due and stuck in a shut cell.
-local i, expired, done, stuck = 0, 0, {}, {}
-for m = 5, #ARGV do
+-- expire_member expires the reservations of a member from place i on, and returns whether any waits.
+local function expire_member(i, member)
   local waits = false
-  for _ = 5, #ARGV[m], 16 do
-    i = i + 1
-    if is_due[i] and not fresh[ids[i]] then
-      if why_not(found[i]) then
-        waits = true
-      else
-        settle(ids[i], found[i])
-        expired = expired + 1
-      end
+  for at = i, i + #member / 16 - 1 do
+    if expires[at] and not fresh[ids[at]] then
+      if why_not(found[at]) then waits = true else settle(ids[at], found[at]) end
     end
   end
-  if waits then
-    stuck[#stuck + 1] = now + ARGV[4]
-    stuck[#stuck + 1] = ARGV[m]
+  return waits
+end
+
+local done, wait, i = {}, {}, 1
+for m = 5, #ARGV do
+  local member = ARGV[m]
+  if expire_member(i, sub(member, 5)) then
+    wait[#wait + 1] = now + ARGV[4]
+    wait[#wait + 1] = member
   else
-    done[#done + 1] = ARGV[m]
+    done[#done + 1] = member
   end
+  i = i + (#member - 4) / 16
 end
 
 -- Write. Nothing above has changed data: Redis does not roll back.
-if done[1] then redis.call("ZREM", KEYS[5], unpack(done)) end
-if stuck[1] then redis.call("ZADD", KEYS[5], unpack(stuck)) end
+write_list("ZREM", KEYS[5], done)
+write_list("ZADD", KEYS[5], wait)
 local entry_id, entry = write_settled(now, ARGV[1], tonumber(ARGV[2]))
-return {now, expired, entry_id, entry}
+return {now, #ended, entry_id, entry}

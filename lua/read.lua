@@ -7,16 +7,14 @@
 -- ARGV[2..] cells          14 bytes each
 -- ARGV[..] reservations    16 bytes each
 -- RETURN {time_ms, value, ...}: a value per cell, then per reservation, empty if it is not there
--- ERR BADARG            caller bug, never a business outcome
 -- RETRY safe            reads only
--- #include lib/clock.lua
+-- #include lib/base.lua
 
-local cells_n = tonumber(ARGV[1])
-local reply = {clock()}
+local cells_n, reply = tonumber(ARGV[1]), {clock()}
 
 local function read(key, first, last)
   if first > last then return end
-  for _, value in ipairs(redis.call("HMGET", key, unpack(ARGV, first, last))) do
+  for _, value in ipairs(call("HMGET", key, unpack(ARGV, first, last))) do
     reply[#reply + 1] = value or ""
   end
 end

@@ -1,19 +1,20 @@
 #!lua
--- reserve moves units of each request from avail to held, until its deadline, once per reservation id.
+-- reserve holds units for users until a deadline: avail to held, once per reservation id.
 --
--- KEYS[1] cells    hash    cell -> counters and settings
--- KEYS[2] res      hash    reservation id -> record
+-- KEYS[1] cells    hash        cell -> counters and settings
+-- KEYS[2] res      hash        reservation id -> record
 -- KEYS[3] due      sorted set  deadline in ms -> pool and reservations
--- KEYS[4] outbox   stream  events for the persister
--- KEYS[5..] buyers hash    cell and user -> units held or sold, a key for each pool of the vector
+-- KEYS[4] outbox   stream      events for the persister
+-- KEYS[5..] buyers hash        cell and user -> units held or sold, a key for each pool of the vector
 -- ARGV[1] head          3 bytes: version of the events, partition
 -- ARGV[2] outbox_max    int  entries of the outbox from which on nothing is taken
 -- ARGV[3] retention_ms  int  how long a finished reservation is remembered
--- ARGV[4] pools         a byte per cell: which of KEYS[5..] its buyers are in, from 1
--- ARGV[5] marks         10 bytes per cell, or per request: the highest epoch and seq that the caller has seen
+-- ARGV[4] pools         a byte per cell: which of KEYS[5..] has its buyers, from 1
+-- ARGV[5] marks         10 bytes per cell, or per request: highest epoch and seq that the caller has seen
 -- ARGV[6] places        a byte per request: which of the cells it takes from, from 1
 -- ARGV[7..] cells       14 bytes each
--- ARGV[..] requests     45 bytes each: reservation, user, quantity, fingerprint, cell
+-- ARGV[..] ids          16 bytes per request: its reservation
+-- ARGV[..] asks         29 bytes per request: user 8, quantity 3, fingerprint 4, cell 14
 -- RETURN {time_ms, verdicts, records, cells, entry_id, entry}
 -- CODE 0 OK             written; bit 7 is set if it counts against the user's limit
 -- CODE 1 REPLAYED       decided before; its record is the answer; nothing changed
@@ -27,12 +28,13 @@
 -- CODE 9 MISMATCH       the id is another request's; nothing changed
 -- CODE 13 BACKPRESSURE  the outbox is full; nothing changed
 -- ERR BADARG            caller bug, never a business outcome
+-- ERR BADRECORD         a record that no version of the scripts has written
 -- RETRY safe            idempotent by the reservation ids
+-- #include lib/base.lua
 -- #include lib/verdicts.lua
--- #include lib/clock.lua
--- #include lib/lists.lua
 -- #include lib/cells.lua
+-- #include lib/records.lua
+-- #include lib/buyers.lua
 -- #include lib/outbox.lua
--- #include lib/reply.lua
-local KIND, STATE, HOLDS = "\1", 1, true
+local KIND, STATE, TO, HOLDS = 1, STATE_HELD, HELD, true
 -- #include lib/take.lua

@@ -1,28 +1,21 @@
 -- Events of the vector, in the form of package event: one entry of the outbox holds them all.
 --
 -- entry: version 1, partition 2, time 6, events 2, events
--- event: kind 1, reservation 16, user 8, quantity 3, fingerprint 4, cell 14 | epoch 4, seq 6,
--- avail 5, held 5, sold 5 | deadline 6, and for adjustments the change
-local pieces, events = {}, 0
+-- event: kind 1, reservation 16, what was asked 29 (as in its record), epoch 4, seq 6, avail 5,
+-- held 5, sold 5, and the tail: deadline 6, and for adjustments the change
+local events = {""} -- the first is the head of the entry
 
--- append_event appends the event of an effect on cell c, whose counters are those after it. body is
--- the part before the bar, without the kind; tail is the part after the balances. It returns the
--- packed seq.
-local function append_event(kind, body, c, tail)
-  local n = #pieces
-  pieces[n + 1] = kind
-  pieces[n + 2] = body
-  local after = struct.pack(">I4I6I5I5I5", epoch[c], seq[c], avail[c], held[c], sold[c])
-  pieces[n + 3] = after
-  pieces[n + 4] = tail
-  events = events + 1
-  return string.sub(after, 5, 10)
+-- append_event appends the event of an effect, after which the cell is as it is.
+local function append_event(kind, id, ask, cell, tail)
+  events[#events + 1] = pack(">Bc0c0I4I6I5I5I5c0", kind, id, ask, cell[EPOCH], cell[SEQ],
+    cell[AVAIL], cell[HELD], cell[SOLD], tail)
 end
 
 -- write_outbox appends the entry to the stream and returns its id and bytes, both empty if there was
 -- no effect. head is version and partition.
 local function write_outbox(key, head, now)
-  if events == 0 then return "", "" end
-  local entry = head .. struct.pack(">I6I2", now, events) .. table.concat(pieces)
-  return redis.call("XADD", key, "*", "e", entry), entry
+  if not events[2] then return "", "" end
+  events[1] = pack(">c0I6I2", head, now, #events - 1)
+  local entry = concat(events)
+  return call("XADD", key, "*", "e", entry), entry
 end

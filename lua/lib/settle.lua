@@ -1,87 +1,102 @@
--- settle ends held reservations: the part that confirm, release and expire share. A script that
--- includes it has named KIND, STATE and HELD, decides which reservations end, and calls read_held,
--- settle for each, and write_settled, in this order.
---
--- record: version 1, state 1 (bit 7: counted), cell 14, user 8, quantity 3, seq 6, deadline 6,
--- fingerprint 4
-local place_of, fresh, set_res, ended = {}, {}, {}, {}
-local buyers_key, owned = {}, {} -- by pool; by cell and user
+-- settle ends held reservations: what confirm, release and expire share. A script that includes it
+-- has named KIND, STATE, and TO: the counter that the units move to. It calls read_held, settle for
+-- each reservation, and write_settled, in this order.
+local place_of, ended = {}, {} -- places of cells by their id; ids of reservations
+local buyers_key = {} -- by pool
 
--- read_held reads the cells of records and, where their units go back, what their users own. ZCARD
--- and XLEN fail here, before anything is written, if their keys have another type.
-local function read_held(records_held, pools, first_key)
-  redis.call("ZCARD", KEYS[3])
-  redis.call("XLEN", KEYS[4])
-  local cells, fields = {}, {}
-  for k = 1, #pools / 4 do buyers_key[string.sub(pools, 4 * k - 3, 4 * k)] = KEYS[first_key + k - 1] end
-  for _, record in ipairs(records_held) do
-    local cell = string.sub(record, 3, 16)
+local function cell_of(record) return sub(record, 30, 43) end
+local function buyer_of(record) return sub(record, 30, 43) .. sub(record, 15, 22) end
+local function gives_back(record) return TO == AVAIL and byte(record, 2) > COUNTED end
+
+local function is_held(record) return byte(record, 2) % COUNTED == STATE_HELD end
+local function is_due(record, now) return now >= unpacked(">I6", record, 9) end
+
+-- read_buyers reads what the users of the reservations own that give units back. pools are those of
+-- the buyers keys, which begin at KEYS[first].
+local function read_buyers(held, pools, first)
+  local fields = {}
+  for k = 0, #pools / 4 - 1 do buyers_key[sub(pools, 4 * k + 1, 4 * k + 4)] = KEYS[first + k] end
+  for _, record in ipairs(held) do
+    if gives_back(record) then
+      local key = buyers_key[sub(record, 38, 41)]
+      if not key then error({err = "BADARG settle: no key for the pool of a reservation"}) end
+      fields[key] = fields[key] or {}
+      fields[key][#fields[key] + 1] = buyer_of(record)
+    end
+  end
+  for key, list in pairs(fields) do read_owned(key, list) end
+end
+
+-- read_held reads what the end of the held reservations changes. ZCARD and XLEN fail here, before
+-- anything is written, if their keys have another type.
+local function read_held(held, pools, first)
+  call("ZCARD", KEYS[3])
+  call("XLEN", KEYS[4])
+  local ids = {}
+  for _, record in ipairs(held) do
+    local cell = cell_of(record)
     if not place_of[cell] then
-      cells[#cells + 1] = cell
-      place_of[cell] = #cells
-    end
-    if STATE ~= CONFIRMED and string.byte(record, 2) > 128 then
-      local key = buyers_key[string.sub(record, 11, 14)]
-      if not key then error({err = "BADARG settle: the pool of a reservation is not among the keys"}) end
-      append(fields, key, string.sub(record, 3, 24))
+      ids[#ids + 1] = cell
+      place_of[cell] = #ids
     end
   end
-  if cells[1] then read_cells(cells) end
-  for key, list in pairs(fields) do
-    local units = redis.call("HMGET", key, unpack(list))
-    for k, field in ipairs(list) do owned[field] = units[k] and struct.unpack(">I3", units[k]) or 0 end
-  end
+  if ids[1] then read_cells(ids) end
+  read_buyers(held, pools, first)
 end
 
--- why_not is why the reservation of a record cannot end, because of its cell, or false.
+-- why_not is why the reservation of a record cannot end, because of its cell, or false. Fewer units
+-- held than reserved is a breach, even if the counters add up.
 local function why_not(record)
-  local c = place_of[string.sub(record, 3, 16)]
+  local c = place_of[cell_of(record)]
   if not cell_values[c] then return FENCED end
-  return shut(c)
+  local why = shut(c)
+  if not why and cells[c][HELD] < unpacked(">I3", record, 23) then
+    flag(c, FLAG_BREACHED)
+    return FROZEN
+  end
+  return why
 end
 
--- settle ends the reservation of a record and returns whether it still counts against its limit.
+-- settle ends the reservation of a record and returns whether it still counts against the limit.
 local function settle(id, record)
-  local c, qty = place_of[string.sub(record, 3, 16)], struct.unpack(">I3", record, 25)
-  local counted = string.byte(record, 2) > 128
-  if STATE == CONFIRMED then
-    move(c, 0, -qty, qty)
-  else
-    move(c, qty, -qty, 0)
-    if counted then
-      local field = string.sub(record, 3, 24)
-      owned[field] = owned[field] - qty
-    end
-    counted = false
+  local c, ask, deadline = place_of[cell_of(record)], sub(record, 15, 43), sub(record, 9, 14)
+  local counted, qty = byte(record, 2) > COUNTED, unpacked(">I3", record, 23)
+  if gives_back(record) then
+    local buyer = buyer_of(record)
+    owned[buyer], counted = owned[buyer] - qty, false
   end
-  local seq6 = append_event(KIND, id .. string.sub(record, 17, 27) .. string.sub(record, 40, 43)
-    .. string.sub(record, 3, 16), c, string.sub(record, 34, 39))
-  fresh[id] = "\1" .. string.char(counted and STATE + 128 or STATE) .. string.sub(record, 3, 27)
-    .. seq6 .. string.sub(record, 34, 43)
-  set_res[#set_res + 1] = id
-  set_res[#set_res + 1] = fresh[id]
+  local cell = cells[c]
+  cell[HELD], cell[TO], cell[SEQ], changed[c] = cell[HELD] - qty, cell[TO] + qty, cell[SEQ] + 1, true
+  append_event(KIND, id, ask, cell, deadline)
+  write_record(id, counted and STATE + COUNTED or STATE, cell[SEQ], deadline, ask)
   ended[#ended + 1] = id
   return counted
 end
 
--- write_settled writes all that settle has decided, and returns the outbox entry's id and bytes.
-local function write_settled(now, head, retention_ms)
-  write_cells()
+-- write_owned writes what users own now. One who owns nothing has no field.
+local function write_owned()
   local set, del = {}, {}
-  for field, units in pairs(owned) do
-    local key = buyers_key[string.sub(field, 9, 12)]
+  for buyer, units in pairs(owned) do
+    local key = buyers_key[sub(buyer, 9, 12)]
     if units > 0 then
-      append(set, key, field)
-      append(set, key, struct.pack(">I3", units))
+      set[key] = set[key] or {}
+      local list = set[key]
+      list[#list + 1], list[#list + 2] = buyer, pack(">I3", units)
     else
-      append(del, key, field)
+      del[key] = del[key] or {}
+      del[key][#del[key] + 1] = buyer
     end
   end
-  for key, list in pairs(set) do redis.call("HSET", key, unpack(list)) end
-  for key, list in pairs(del) do redis.call("HDEL", key, unpack(list)) end
-  if ended[1] then
-    redis.call("HSET", KEYS[2], unpack(set_res))
-    redis.call("ZADD", KEYS[3], now + retention_ms, table.concat(ended))
-  end
+  for key, list in pairs(set) do write_list("HSET", key, list) end
+  for key, list in pairs(del) do write_list("HDEL", key, list) end
+end
+
+-- write_settled writes what settle has decided, and returns the outbox entry's id and bytes.
+local function write_settled(now, head, retention_ms)
+  write_cells()
+  if not ended[1] then return "", "" end
+  write_owned()
+  write_list("HSET", KEYS[2], set_records)
+  call("ZADD", KEYS[3], now + retention_ms, concat(ended))
   return write_outbox(KEYS[4], head, now)
 end

@@ -1,110 +1,116 @@
 -- take decides a vector of reserves or deducts, which differ only in what becomes of the units. A
--- script that includes it has named KIND, STATE, and HOLDS: are the units held until a deadline?
+-- script that includes it has named KIND, STATE, TO, and HOLDS: are the units held until a deadline?
 local res, ends, outbox = KEYS[2], KEYS[3], KEYS[4]
 local head, outbox_max, retention_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local pools, marks, places = ARGV[4], ARGV[5], ARGV[6]
 local cells_n, n = #pools, #places
-local first = 6 + cells_n
-if #ARGV ~= first + n or #marks ~= 10 * cells_n and #marks ~= 10 * n then
+local ids_at, asks_at, mark_each = 6 + cells_n, 6 + cells_n + n, #marks > 10 * cells_n
+if #ARGV ~= asks_at + n or #marks ~= 10 * (mark_each and n or cells_n) then
   return redis.error_reply("BADARG take: counts do not match")
 end
 
 -- Read. ZCARD and XLEN fail here, before anything is written, if their keys have another type.
 local now = clock()
-local outbox_full = redis.call("XLEN", outbox) >= outbox_max
-redis.call("ZCARD", ends)
-read_cells({unpack(ARGV, 7, first)})
-local ids, cell_of = {}, {string.byte(places, 1, n)}
-for i = 1, n do ids[i] = string.sub(ARGV[first + i], 1, 16) end
-local found = redis.call("HMGET", res, unpack(ids))
+local outbox_full = call("XLEN", outbox) >= outbox_max
+call("ZCARD", ends)
+read_cells({unpack(ARGV, 7, ids_at)})
+local found = call("HMGET", res, unpack(ARGV, ids_at + 1, asks_at))
+local place = {byte(places, 1, n)}
 
--- Where a limit applies: who takes, and the units he holds and owns already.
-local buyers, owned, by_key = {}, {}, {}
-for i = 1, n do
-  local c = cell_of[i]
-  if not found[i] and flags[c] and limit[c] > 0 then
-    buyers[i] = cell_ids[c] .. string.sub(ARGV[first + i], 17, 24)
-    append(by_key, KEYS[4 + string.byte(pools, c)], buyers[i])
+-- Where a limit applies: who takes, by request, and what is to be written, by the keys of the pools.
+local buyers, set_owned = {}, {}
+
+local function read_buyers()
+  local fields_of = {}
+  for i = 1, n do
+    local c = place[i]
+    if not found[i] and cells[c] and cells[c][LIMIT] > 0 then
+      local k, buyer = byte(pools, c), pack("c0c8", cell_ids[c], ARGV[asks_at + i])
+      local fields = fields_of[k] or {}
+      buyers[i], fields_of[k], fields[#fields + 1] = buyer, fields, buyer
+    end
+  end
+  for k, fields in pairs(fields_of) do
+    read_owned(KEYS[4 + k], fields)
+    set_owned[k] = {}
   end
 end
-for key, fields in pairs(by_key) do
-  local units = redis.call("HMGET", key, unpack(fields))
-  for k, field in ipairs(fields) do
-    owned[field] = units[k] and struct.unpack(">I3", units[k]) or 0
-  end
-end
 
--- refusal is why no request to cell c passes, or false. mark is the place of what its caller has
--- seen of the cell: if that is more than Redis knows, Redis has lost it.
+-- refusal is why no request to cell c passes, or false. A mark of what the caller has seen that is
+-- ahead of the cell tells that Redis has lost effects.
 local function refusal(c, mark)
-  local mark_epoch, mark_seq = struct.unpack(">I4I6", marks, 10 * mark - 9)
-  if not cell_values[c] then return mark_epoch + mark_seq > 0 and FENCED or NOT_LOADED end
-  if flags[c] and (epoch[c] < mark_epoch or epoch[c] == mark_epoch and seq[c] < mark_seq) then
-    flag(c, FLAG_FENCED)
-    return FENCED
-  end
+  local cell, epoch, seq = cells[c], unpacked(">I4I6", marks, 10 * mark - 9)
+  if not cell_values[c] then return epoch + seq > 0 and FENCED or NOT_LOADED end
+  if behind(cell, epoch, seq) then flag(c, FLAG_FENCED) end
   local why = shut(c)
   if why then return why end
-  if bit.band(flags[c], FLAG_FROZEN) ~= 0 then return FROZEN end
-  if now < opens[c] then return NOT_OPEN end
-  if closes[c] > 0 and now >= closes[c] then return CLOSED end
+  if band(cell[FLAGS], FLAG_FROZEN) ~= 0 then return FROZEN end
+  if now < cell[OPENS] then return NOT_OPEN end
+  if cell[CLOSES] > 0 and now >= cell[CLOSES] then return CLOSED end
   return outbox_full and BACKPRESSURE
 end
 
--- Decide, each request in sight of those before it.
-local fresh, set_res, set_buyers, ending = {}, {}, {}, {}
-local record_head, deadline_of, refused, mark_each = {}, {}, {}, #marks > 10 * cells_n
+-- Reservations of one pool and hold time share their deadline, and the member of due or gone that
+-- they become. group_of finds those of a cell.
+local groups, group_of = {}, {}
 
-local function accept(i, c, arg, qty)
-  if not record_head[c] then
-    record_head[c] = "\1" .. string.char(STATE + (limit[c] > 0 and 128 or 0)) .. cell_ids[c]
-    deadline_of[c] = struct.pack(">I6", HOLDS and now + hold_ms[c] or 0)
-  end
-  move(c, -qty, HOLDS and qty or 0, HOLDS and 0 or qty)
-  local seq6 = append_event(KIND, arg, c, deadline_of[c])
-  local record = record_head[c] .. string.sub(arg, 17, 27) .. seq6 .. deadline_of[c]
-    .. string.sub(arg, 28, 31)
-  fresh[ids[i]] = record
-  set_res[#set_res + 1] = ids[i]
-  set_res[#set_res + 1] = record
-  local buyer = buyers[i]
-  if buyer then
-    owned[buyer] = owned[buyer] + qty
-    local key = KEYS[4 + string.byte(pools, c)]
-    append(set_buyers, key, buyer)
-    append(set_buyers, key, struct.pack(">I3", owned[buyer]))
-  end
-  append(ending, deadline_of[c] .. (HOLDS and string.sub(cell_ids[c], 9, 12) or ""), ids[i])
-  answer(i, buyer and OK_COUNTED or OK)
+local function join_group(c)
+  local hold_ms, k = HOLDS and cells[c][HOLD_MS] or 0, byte(pools, c)
+  local key = hold_ms * 256 + k
+  groups[key] = groups[key] or {
+    HOLDS and sub(cell_ids[c], 9, 12) or "",
+    at_ms = now + (HOLDS and hold_ms or retention_ms),
+    deadline = pack(">I6", HOLDS and now + hold_ms or 0),
+  }
+  group_of[c], changed[c] = groups[key], true
+  return groups[key]
 end
 
-for i = 1, n do
-  local c, arg, known = cell_of[i], ARGV[first + i], found[i] or fresh[ids[i]]
-  if known then
-    local same = string.sub(known, 40, 43) == string.sub(arg, 28, 31)
-    answer(i, same and REPLAYED or MISMATCH, same and known or nil)
-  else
-    if refused[c] == nil or mark_each then refused[c] = refusal(c, mark_each and i or c) end
-    local qty = struct.unpack(">I3", arg, 25)
-    if refused[c] then
-      answer(i, refused[c])
-    elseif buyers[i] and owned[buyers[i]] + qty > limit[c] then
-      answer(i, LIMIT_REACHED)
-    elseif avail[c] < qty then
-      answer(i, SOLD_OUT)
+-- accept carries out a request and returns its verdict.
+local function accept(c, id, ask, qty, buyer)
+  local cell, group = cells[c], group_of[c] or join_group(c)
+  cell[AVAIL], cell[TO], cell[SEQ] = cell[AVAIL] - qty, cell[TO] + qty, cell[SEQ] + 1
+  group[#group + 1] = id
+  append_event(KIND, id, ask, cell, group.deadline)
+  write_record(id, buyer and STATE + COUNTED or STATE, cell[SEQ], group.deadline, ask)
+  if not buyer then return OK end
+  local units, set = owned[buyer] + qty, set_owned[byte(pools, c)]
+  owned[buyer], set[#set + 1], set[#set + 2] = units, buyer, pack(">I3", units)
+  return OK_COUNTED
+end
+
+-- Decide, each request in sight of those before it.
+local refused = {}
+
+local function decide()
+  for i = 1, n do
+    local c, id, ask = place[i], ARGV[ids_at + i], ARGV[asks_at + i]
+    local record, why = found[i] or fresh[id], refused[c]
+    if record then
+      why = answer_again(record, ask)
+    elseif why == nil or mark_each then
+      why = refusal(c, mark_each and i or c)
+      refused[c] = why
+    end
+    local qty, buyer = unpacked(">I3", ask, 9), buyers[i]
+    if why then
+      verdicts[i] = why
+    elseif buyer and owned[buyer] + qty > cells[c][LIMIT] then
+      verdicts[i] = LIMIT_REACHED
+    elseif cells[c][AVAIL] < qty then
+      verdicts[i] = SOLD_OUT
     else
-      accept(i, c, arg, qty)
+      verdicts[i] = accept(c, id, ask, qty, buyer)
     end
   end
 end
+read_buyers()
+decide()
 
 -- Write. Nothing above has changed data: Redis does not roll back.
 write_cells()
-if set_res[1] then redis.call("HSET", res, unpack(set_res)) end
-for key, set in pairs(set_buyers) do redis.call("HSET", key, unpack(set)) end
-for group, members in pairs(ending) do
-  local at_ms = HOLDS and struct.unpack(">I6", group) or now + retention_ms
-  redis.call("ZADD", ends, at_ms, string.sub(group, 7) .. table.concat(members))
-end
+write_list("HSET", res, set_records)
+for k, set in pairs(set_owned) do write_list("HSET", KEYS[4 + k], set) end
+for _, group in pairs(groups) do call("ZADD", ends, group.at_ms, concat(group)) end
 local entry_id, entry = write_outbox(outbox, head, now)
-return {now, table.concat(verdicts), table.concat(records), cells_reply(), entry_id, entry}
+return {now, concat(verdicts), concat(records), cells_reply(), entry_id, entry}

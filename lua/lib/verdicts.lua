@@ -5,5 +5,5 @@ local NOT_OPEN, CLOSED, FROZEN, FENCED, MISMATCH = "\5", "\6", "\7", "\8", "\9"
 local UNKNOWN_RESERVATION, WRONG_STATE, WRONG_USER, BACKPRESSURE = "\10", "\11", "\12", "\13"
 local OK_COUNTED = "\128"
 
--- States of a reservation, as package stock numbers them.
-local HELD, CONFIRMED, RELEASED, EXPIRED, ADJUSTED = 1, 2, 3, 4, 5
+-- The answer: a verdict for each request, and the records of those that were decided before.
+local verdicts, records = {}, {}

@@ -16,14 +16,17 @@ func (c *call) adjust(s *Store, shard *shard, requests []stock.Request) {
 	c.addPlaces()
 	c.args = append(c.args, strconv.Itoa(len(c.cells)))
 	c.addCells()
+	c.addIDs(requests)
 	for i := range requests {
 		r := requests[i]
 		r.Quantity = 0 // an event that carries a change has none
 		start := len(c.buf)
-		c.buf = appendRequest(c.buf, &r)
+		c.buf = appendAsk(c.buf, &r)
 		c.args = append(c.args, c.since(start))
-		start = len(c.buf)
-		c.buf = appendAdjustment(c.buf, r.Adjustment)
+	}
+	for i := range requests {
+		start := len(c.buf)
+		c.buf = appendAdjustment(c.buf, requests[i].Adjustment)
 		c.args = append(c.args, c.since(start))
 	}
 }

@@ -80,6 +80,16 @@ func (c *call) addCells() {
 	}
 }
 
+// addIDs adds every request's reservation. It copies them: a caller whose call has failed may use its
+// requests again while the command is still in the client's queue.
+func (c *call) addIDs(requests []stock.Request) {
+	for i := range requests {
+		start := len(c.buf)
+		c.buf = append(c.buf, requests[i].ID[:]...)
+		c.args = append(c.args, c.since(start))
+	}
+}
+
 // addPlaces adds the argument of every request's place.
 func (c *call) addPlaces() {
 	start := len(c.buf)

@@ -14,10 +14,10 @@ const (
 
 	// cellBytes: version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, settings and flags 20.
 	cellBytes = 1 + 5 + 5 + 5 + 6 + 5 + 4 + 20
-	// recordBytes: version 1, state 1, cell 14, user 8, quantity 3, seq 6, deadline 6, fingerprint 4.
-	recordBytes = 1 + 1 + stock.CellBytes + 8 + 3 + 6 + 6 + 4
-	// requestBytes: reservation 16, user 8, quantity 3, fingerprint 4, cell 14, as in an event.
-	requestBytes = stock.ReservationBytes + 8 + 3 + 4 + stock.CellBytes
+	// recordBytes: version 1, state 1, seq 6, deadline 6, and what was asked.
+	recordBytes = 1 + 1 + 6 + 6 + askBytes
+	// askBytes: user 8, quantity 3, fingerprint 4, cell 14, as in an event.
+	askBytes = 8 + 3 + 4 + stock.CellBytes
 	// markBytes: epoch 4, seq 6.
 	markBytes = 4 + 6
 
@@ -66,18 +66,17 @@ func recordFrom(id stock.ReservationID, value string) (stock.Reservation, error)
 		ID:          id,
 		State:       stock.State(b[1] &^ countedBit),
 		Counted:     b[1]&countedBit != 0,
-		Cell:        stock.CellFrom(b[2:]),
-		User:        int64(uintAt(b, 16, 8)),
-		Quantity:    int64(uintAt(b, 24, 3)),
-		Seq:         uintAt(b, 27, 6),
-		DeadlineMS:  int64(uintAt(b, 33, 6)),
-		Fingerprint: uint32(uintAt(b, 39, 4)),
+		Seq:         uintAt(b, 2, 6),
+		DeadlineMS:  int64(uintAt(b, 8, 6)),
+		User:        int64(uintAt(b, 14, 8)),
+		Quantity:    int64(uintAt(b, 22, 3)),
+		Fingerprint: uint32(uintAt(b, 25, 4)),
+		Cell:        stock.CellFrom(b[29:]),
 	}, nil
 }
 
-// appendRequest appends the part of a request that goes into its event as it is.
-func appendRequest(dst []byte, r *stock.Request) []byte {
-	dst = append(dst, r.ID[:]...)
+// appendAsk appends what a request asks for, as it goes into its record and its event.
+func appendAsk(dst []byte, r *stock.Request) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.User))
 	dst = append(dst, byte(r.Quantity>>16), byte(r.Quantity>>8), byte(r.Quantity))
 	dst = binary.BigEndian.AppendUint32(dst, r.Fingerprint)

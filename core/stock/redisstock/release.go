@@ -13,8 +13,9 @@ func (c *call) release(s *Store, shard *shard, requests []stock.Request) {
 		c.pool(shard, requests[i].Cell.Pool)
 	}
 	c.args = append(c.args, shard.head, s.retentionMS)
+	c.addUsers(requests)
 	c.addPools()
-	c.addSettled(requests)
+	c.addIDs(requests)
 }
 
 // addPools adds the argument that names the pools of the buyers keys.

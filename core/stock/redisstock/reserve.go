@@ -20,9 +20,10 @@ func (c *call) take(s *Store, shard *shard, requests []stock.Request) {
 	c.addMarks(requests)
 	c.addPlaces()
 	c.addCells()
+	c.addIDs(requests)
 	for i := range requests {
 		start := len(c.buf)
-		c.buf = appendRequest(c.buf, &requests[i])
+		c.buf = appendAsk(c.buf, &requests[i])
 		c.args = append(c.args, c.since(start))
 	}
 }

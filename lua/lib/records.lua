@@ -1,0 +1,26 @@
+-- Records of reservations, deductions and adjustments:
+-- version 1, state 1, seq 6, deadline 6, and what was asked: user 8, quantity 3, fingerprint 4, cell 14
+-- Bit 7 of the state tells that the reservation counts against its user's limit.
+local RECORD_VERSION, COUNTED = 1, 128
+local STATE_HELD, STATE_CONFIRMED, STATE_RELEASED, STATE_EXPIRED, STATE_ADJUSTED = 1, 2, 3, 4, 5
+
+-- The records that the call writes, by id and as a list for HSET.
+local fresh, set_records = {}, {}
+
+local function write_record(id, state, seq, deadline, ask)
+  local record, n = pack(">BBI6c0c0", RECORD_VERSION, state, seq, deadline, ask), #set_records
+  fresh[id], set_records[n + 1], set_records[n + 2] = record, id, record
+end
+
+-- checked is a record that was read. One that is not of this version is a bug, and nobody's to decide.
+local function checked(record)
+  if #record == 43 and byte(record) == RECORD_VERSION then return record end
+  error({err = "BADRECORD a record is not of version " .. RECORD_VERSION})
+end
+
+-- answer_again is the verdict on a request whose id is taken.
+local function answer_again(record, ask)
+  if sub(checked(record), 26, 29) ~= sub(ask, 12, 15) then return MISMATCH end
+  records[#records + 1] = record
+  return REPLAYED
+end
