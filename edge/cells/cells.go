@@ -125,9 +125,9 @@ func (c *Cache) Peek(cell stock.Cell) (state stock.CellState, asOf time.Time, ok
 	return e.state, c.start.Add(e.asOf), true
 }
 
-// Fence is the highest mark seen of a cell, the zero Mark if none is remembered.
-func (c *Cache) Fence(cell stock.Cell) stock.Mark {
-	s := c.shard(cell)
+// Fence is the highest mark seen of a cell of a partition, the zero Mark if none is remembered.
+func (c *Cache) Fence(partition int, cell stock.Cell) stock.Mark {
+	s := &c.shards[partition]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.known.find(cell); e != nil {

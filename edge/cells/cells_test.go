@@ -72,6 +72,8 @@ func observe(c *Cache, asOf time.Time, state stock.CellState) {
 	c.Observe(state.Cell.Partition(partitions), []stock.CellState{state}, asOf)
 }
 
+func fence(c *Cache, cell stock.Cell) stock.Mark { return c.Fence(cell.Partition(partitions), cell) }
+
 func TestStateIsAsYoungAsAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -298,7 +300,7 @@ func TestObservations(t *testing.T) {
 			if highest[cell].Less(state.Mark) && (known || state.Loaded) {
 				highest[cell] = state.Mark
 			}
-			if got := c.Fence(cell); got != highest[cell] {
+			if got := fence(c, cell); got != highest[cell] {
 				t.Fatalf("the fence of %v is %v, want %v", cell, got, highest[cell])
 			}
 			if after, asOfAfter, ok := c.Peek(cell); ok && known && asOfAfter.Before(shown) {
@@ -318,7 +320,7 @@ func TestUnknownCellsPushNothingOut(t *testing.T) {
 	for n := range int64(1000) {
 		observe(c, time.Now(), stock.CellState{Cell: sku(10 + n)})
 	}
-	if got := c.Fence(sku(1)); got.Seq != 1 {
+	if got := fence(c, sku(1)); got.Seq != 1 {
 		t.Errorf("the fence is %v after a thousand made-up SKUs", got)
 	}
 	if got := c.Len(); got != 1 {
@@ -342,7 +344,7 @@ func TestConcurrentUse(t *testing.T) {
 				case 1:
 					observe(c, time.Now(), loaded(cell, 1, uint64(i)))
 				case 2:
-					_ = c.Fence(cell)
+					_ = fence(c, cell)
 				case 3:
 					c.Prepare(cell.Partition(partitions), []stock.Request{{Cell: cell}})
 				}

@@ -91,7 +91,7 @@ type Known struct {
 	stale   atomic.Bool   // the numbers of cells were not read for too long
 	changed chan struct{} // a filter was found stale: poll now
 
-	passed, unsure, refused, unchecked, healed, missed *metrics.Counter
+	unsure, refused, unchecked, healed, missed *metrics.Counter
 }
 
 // filter is the cells of one partition.
@@ -120,9 +120,8 @@ func NewKnown(store KnownStore, known *cells.Cache, cfg KnownConfig, set *metric
 		filters:   make([]filter, store.Partitions()),
 		exact:     rate.NewLimiter(rate.Limit(cfg.ExactPerSecond), cfg.ExactPerSecond),
 		changed:   make(chan struct{}, 1),
-		passed:    set.NewCounter(`edge_screen_known_total{answer="pass"}`),
-		unsure:    set.NewCounter(`edge_screen_known_total{answer="unsure"}`),
-		refused:   set.NewCounter(`edge_screen_known_total{answer="unknown"}`),
+		unsure:    set.NewCounter("edge_screen_known_unsure_total"),
+		refused:   set.NewCounter("edge_screen_known_refused_total"),
 		unchecked: set.NewCounter("edge_screen_known_unchecked_total"),
 		healed:    set.NewCounter("edge_screen_known_healed_total"),
 		missed:    set.NewCounter("edge_screen_known_false_positives_total"),
@@ -148,7 +147,6 @@ func (k *Known) MayExist(ctx context.Context, cell stock.Cell) bool {
 	f.mu.RUnlock()
 	switch {
 	case found:
-		k.passed.Inc()
 		return true
 	case !complete || k.stale.Load():
 		k.unsure.Inc()

@@ -97,7 +97,7 @@ type SoldOut struct {
 	following int
 	notBefore []time.Duration // by partition: no new follower until then
 
-	answered, passed, bases, gaps *metrics.Counter
+	answered, bases, gaps *metrics.Counter
 }
 
 // NewSoldOut makes a screen that follows nothing yet. The caller closes it.
@@ -108,8 +108,7 @@ func NewSoldOut(store SoldOutStore, known *cells.Cache, cfg SoldOutConfig, set *
 		cfg:       cfg.withDefaults(),
 		followers: make([]atomic.Pointer[follower], store.Partitions()),
 		notBefore: make([]time.Duration, store.Partitions()),
-		answered:  set.NewCounter(`edge_screen_soldout_total{answer="sold_out"}`),
-		passed:    set.NewCounter(`edge_screen_soldout_total{answer="pass"}`),
+		answered:  set.NewCounter("edge_screen_soldout_answered_total"),
 		bases:     set.NewCounter("edge_screen_soldout_bases_total"),
 		gaps:      set.NewCounter("edge_screen_soldout_gaps_total"),
 	}
@@ -150,14 +149,14 @@ func (s *SoldOut) Saw(cell stock.Cell) {
 // Certain reports that Redis would not accept the reservation id, whose cell is sold out. It costs
 // nothing where nothing is sold out.
 func (s *SoldOut) Certain(cell stock.Cell, id stock.ReservationID) bool {
-	f := s.followers[cell.Partition(len(s.followers))].Load()
+	partition := id.Partition()
+	f := s.followers[partition].Load()
 	if f == nil {
 		return false
 	}
 	mark, ok := f.certain(cell, id, s.clock())
 	// Whatever this edge was answered since then is newer than what the follower knows.
-	if !ok || mark.Less(s.cells.Fence(cell)) {
-		s.passed.Inc()
+	if !ok || mark.Less(s.cells.Fence(partition, cell)) {
 		return false
 	}
 	s.answered.Inc()

@@ -1,0 +1,54 @@
+package screen
+
+import (
+	"testing"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// BenchmarkScreens is what the screens cost a request: one for a SKU that is known, one for a SKU of
+// whose partition nothing is sold out, and one that is answered sold_out.
+func BenchmarkScreens(b *testing.B) {
+	b.Run("known", func(b *testing.B) {
+		k, _ := startKnown(b, newCatalog(skusFrom(1, 10_000)...), KnownConfig{})
+		for !k.Complete() {
+			<-time.After(time.Millisecond)
+		}
+		ctx := b.Context()
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for n := int64(0); pb.Next(); n++ {
+				if !k.MayExist(ctx, sku(1+n%10_000)) {
+					b.Error("refused")
+				}
+			}
+		})
+	})
+	b.Run("not_sold_out", func(b *testing.B) {
+		s := newSale(b, newModel(), 1, stock.Settings{}, SoldOutConfig{})
+		r := s.request()
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if s.Certain(s.cell, r.ID) {
+					b.Error("answered")
+				}
+			}
+		})
+	})
+	b.Run("sold_out", func(b *testing.B) {
+		s := newSale(b, newModel(), 0, stock.Settings{}, SoldOutConfig{})
+		s.Saw(s.cell)
+		r := s.request()
+		for !s.Certain(s.cell, r.ID) {
+			<-time.After(time.Millisecond)
+		}
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				_ = s.Certain(s.cell, r.ID)
+			}
+		})
+	})
+}
