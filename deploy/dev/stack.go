@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,10 +95,14 @@ func (s *stack) configure(ctx context.Context) error {
 		return err
 	}
 	s.cfg.DataDir = filepath.Join(s.dir, "edge")
+	s.cfg.CheckSchema = persister.CheckSchema
+	if err := complete(&s.cfg); err != nil {
+		return err
+	}
+	// Last, because a rate of 0 is a rate, and no missing value.
 	s.cfg.RatePerUser, s.cfg.BurstPerUser = s.command.RatePerUser, burst(s.command.RatePerUser)
 	s.cfg.RatePerAddress, s.cfg.BurstPerAddress = s.command.RatePerAddress, burst(s.command.RatePerAddress)
-	s.cfg.CheckSchema = persister.CheckSchema
-	return complete(&s.cfg)
+	return nil
 }
 
 // burst is what one second of a rate allows, all at once.
@@ -174,14 +179,18 @@ func waitReady(ctx context.Context, role, addr string) error {
 	defer cancel()
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
+	var last error
 	for {
 		err := get(ctx, "http://"+addr+"/readyz")
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil { // else it only says that time is up
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w", role, err)
+			return fmt.Errorf("%s is not ready: %w", role, cmp.Or(last, err))
 		case <-tick.C:
 		}
 	}
