@@ -49,13 +49,12 @@ func (n *Node) serve(ctx context.Context) error {
 	n.listener, err = conns.Listen(ctx, n.cfg.Listen, conns.Config{
 		Max: n.cfg.ConnectionsMax, PerAddressMax: n.cfg.ConnectionsPerAddressMax,
 		Full: api.RefusedConnection(false), Crowded: api.RefusedConnection(true), Metrics: n.set,
+		Timeouts: conns.Timeouts{Read: n.cfg.ReadTimeout, Write: n.cfg.WriteTimeout, Idle: n.cfg.IdleTimeout},
 	})
 	if err != nil {
 		return fmt.Errorf("serve http (--listen): %w", err)
 	}
-	server := n.api.Server(n.listener, n.cfg.ConnectionsMax, api.Timeouts{
-		Read: n.cfg.ReadTimeout, Write: n.cfg.WriteTimeout, Idle: n.cfg.IdleTimeout,
-	})
+	server := n.api.Server(n.listener, n.cfg.ConnectionsMax)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(n.listener) }()
 	n.later("drain http", func(ctx context.Context) error {

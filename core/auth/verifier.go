@@ -2,68 +2,67 @@ package auth
 
 import (
 	"hash/maphash"
-	"sync"
+	"math/bits"
+	"sync/atomic"
 	"time"
 )
-
-// cacheShards spreads the locks; a power of two.
-const cacheShards = 64
 
 // VerifierConfig is what a Verifier expects of tokens.
 type VerifierConfig struct {
 	Issuer   string
 	Audience string
 	// CacheMax bounds the verified tokens that are remembered, each about its own length and 100 bytes.
+	// It is rounded up to a power of two.
 	CacheMax int
 }
 
 // Verifier verifies tokens, each once: a verified token is remembered until it ends, or until newer
 // ones push it out. It is safe for concurrent use.
 type Verifier struct {
-	keys   *Keys
-	cfg    VerifierConfig
-	seed   maphash.Seed
-	shards [cacheShards]cacheShard
+	keys *Keys
+	cfg  VerifierConfig
+	seed maphash.Seed
+	// sets are where tokens are remembered: a token only in the set that its hash names. Look-ups take
+	// no lock, and find the places of a set on one cache line.
+	sets []set
 }
 
-// cacheShard has two generations: when the young one is full it becomes the old one, and what nobody
-// used since is forgotten.
-type cacheShard struct {
-	mu    sync.RWMutex
-	young map[uint64]cached
-	old   map[uint64]cached
-	_     [40]byte // keeps the locks on cache lines of their own
-}
+const ways = 8
+
+type set [ways]atomic.Pointer[cached]
 
 type cached struct {
-	token   string // the whole of it: two tokens may share a hash
+	hash    uint64
 	expires int64
 	Identity
+	used  atomic.Bool // since it was last passed over for replacement
+	token string      // the whole of it: two tokens may share a hash
 }
 
 // NewVerifier verifies with the given keys.
 func NewVerifier(keys *Keys, cfg VerifierConfig) *Verifier {
-	return &Verifier{keys: keys, cfg: cfg, seed: maphash.MakeSeed()}
+	sets := 1 << bits.Len(uint(max(cfg.CacheMax-1, 0)/ways))
+	return &Verifier{keys: keys, cfg: cfg, seed: maphash.MakeSeed(), sets: make([]set, sets)}
 }
 
 // Cached looks a token up among those verified before. It allocates nothing and keeps nothing of token.
 func (v *Verifier) Cached(token []byte, now time.Time) (Identity, bool) {
 	hash := maphash.Bytes(v.seed, token)
-	s := &v.shards[hash%cacheShards]
-	s.mu.RLock()
-	c, ok := s.young[hash]
-	fresh := ok
-	if !ok {
-		c, ok = s.old[hash]
+	s := v.set(hash)
+	for i := range s {
+		c := s[i].Load()
+		if c == nil || c.hash != hash || c.token != string(token) {
+			continue
+		}
+		if now.Unix() >= c.expires {
+			return Identity{}, false
+		}
+		if !c.used.Load() {
+			c.used.Store(true)
+		}
+		return c.Identity, true
 	}
-	s.mu.RUnlock()
-	if !ok || c.token != string(token) || now.Unix() >= c.expires {
-		return Identity{}, false
-	}
-	if !fresh {
-		v.remember(s, hash, c)
-	}
-	return c.Identity, true
+	return Identity{}, false
 }
 
 // Verify verifies a token from its signature on and remembers it. Errors wrap ErrToken.
@@ -73,16 +72,28 @@ func (v *Verifier) Verify(token []byte, now time.Time) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	hash := maphash.Bytes(v.seed, token)
-	v.remember(&v.shards[hash%cacheShards], hash, cached{token: text, expires: expires, Identity: identity})
+	c := &cached{hash: maphash.Bytes(v.seed, token), expires: expires, Identity: identity, token: text}
+	v.set(c.hash).put(c, now)
 	return identity, nil
 }
 
-func (v *Verifier) remember(s *cacheShard, hash uint64, c cached) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.young == nil || len(s.young) >= v.cfg.CacheMax/(2*cacheShards)+1 {
-		s.old, s.young = s.young, make(map[uint64]cached)
+func (v *Verifier) set(hash uint64) *set { return &v.sets[hash%uint64(len(v.sets))] }
+
+// put remembers a token in a free place, or in that of one which has ended or was not used for longest,
+// about. Two tokens put at once may take the same place: the loser is verified again.
+func (s *set) put(c *cached, now time.Time) {
+	for i := range s {
+		if old := s[i].Load(); old == nil || now.Unix() >= old.expires {
+			s[i].Store(c)
+			return
+		}
 	}
-	s.young[hash] = c
+	place := int(c.hash>>32) % ways // begins anywhere, so that no place is worse than another
+	for range ways {
+		if !s[place].Load().used.Swap(false) {
+			break
+		}
+		place = (place + 1) % ways
+	}
+	s[place].Store(c)
 }

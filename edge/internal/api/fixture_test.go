@@ -94,11 +94,12 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 func (f *fixture) serve(a *API) {
 	l, err := conns.Listen(f.t.Context(), "127.0.0.1:0", conns.Config{
 		Max: 1000, Full: RefusedConnection(false), Crowded: RefusedConnection(true), Metrics: metrics.NewSet(),
+		Timeouts: conns.Timeouts{Read: 2 * time.Second, Write: 5 * time.Second, Idle: 5 * time.Second},
 	})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	server := a.Server(l, 1000, Timeouts{Read: 2 * time.Second, Write: 5 * time.Second, Idle: 5 * time.Second})
+	server := a.Server(l, 1000)
 	server.MaxIdleWorkerDuration = 10 * time.Millisecond
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()

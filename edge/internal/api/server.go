@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -17,15 +16,9 @@ const (
 	headerBytesMax = 8 << 10
 )
 
-// Timeouts bound how slowly a client may be served.
-type Timeouts struct {
-	Read  time.Duration // of a whole request
-	Write time.Duration // of an answer
-	Idle  time.Duration // between two requests of a connection
-}
-
-// Server makes the HTTP server for the connections of a listener, which also bounds and drains them.
-func (a *API) Server(l *conns.Listener, connectionsMax int, t Timeouts) *fasthttp.Server {
+// Server makes the HTTP server for the connections of a listener, which bounds them, in number and in
+// time, and drains them.
+func (a *API) Server(l *conns.Listener, connectionsMax int) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:      a.Serve,
 		ErrorHandler: a.Unreadable,
@@ -34,9 +27,6 @@ func (a *API) Server(l *conns.Listener, connectionsMax int, t Timeouts) *fasthtt
 		// Never reached: the listener has fewer, and refuses in JSON.
 		Concurrency: connectionsMax + 1,
 
-		ReadTimeout:        t.Read,
-		WriteTimeout:       t.Write,
-		IdleTimeout:        t.Idle,
 		ReadBufferSize:     headerBytesMax,
 		MaxRequestBodySize: bodyBytesMax,
 

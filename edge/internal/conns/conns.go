@@ -1,9 +1,11 @@
 // Package conns owns the edge's connections: how many there may be, in all and from one address; that
-// an answer reaches a client that is still sending; and that a drain cuts no request that was read.
+// an answer reaches a client that is still sending; how long a client may take; and that a drain cuts no
+// request that was read.
 //
 // fasthttp does none of it well enough. It refuses connections in plain text, it closes at once after
-// an early answer, so that the kernel resets the connection and the answer is lost, and its shutdown
-// can close a connection in the moment in which a request arrives on it.
+// an early answer, so that the kernel resets the connection and the answer is lost, it moves deadlines
+// three times per request, and its shutdown can close a connection in the moment in which a request
+// arrives on it.
 package conns
 
 import (
@@ -38,13 +40,15 @@ type Config struct {
 	PerAddressMax int // of them from one address; 0: no limit of its own
 	// Full and Crowded are the complete answers to a connection above Max and above PerAddressMax.
 	Full, Crowded []byte
+	Timeouts      Timeouts
 	Metrics       *metrics.Set
 }
 
 // Listener is a TCP listener whose connections it bounds and can drain.
 type Listener struct {
-	tcp *net.TCPListener
-	cfg Config
+	tcp   *net.TCPListener
+	cfg   Config
+	start time.Time
 
 	mu        sync.Mutex
 	open      map[*conn]struct{}
@@ -71,6 +75,7 @@ func Listen(ctx context.Context, address string, cfg Config) (*Listener, error) 
 	l := &Listener{
 		tcp:       tcp,
 		cfg:       cfg,
+		start:     time.Now(),
 		open:      make(map[*conn]struct{}),
 		addresses: make(map[netip.Addr]int),
 		closed:    make(chan struct{}),
@@ -186,6 +191,7 @@ func (l *Listener) Close() error {
 // StateChanged is fasthttp's ConnState hook: a connection is idle from the end of an answer on.
 func (l *Listener) StateChanged(nc net.Conn, state fasthttp.ConnState) {
 	if c, ok := nc.(*conn); ok && state == fasthttp.StateIdle {
+		c.answered, c.reading = true, false
 		c.state.CompareAndSwap(busy, idle)
 		if l.draining.Load() { // read after the state is idle: either this or Drain sees the other
 			c.state.CompareAndSwap(idle, ending)
@@ -240,12 +246,15 @@ type conn struct {
 	state    atomic.Int32
 	dead     atomic.Bool // the peer has gone, or does not answer: nothing to linger for
 	once     sync.Once
+
+	deadlines // of the goroutine that serves the connection
 }
 
 // Read implements net.Conn. On a connection that is ending it finds nothing: what came too late was
 // never seen by the server, so it is not executed.
 func (c *conn) Read(b []byte) (int, error) {
-	if c.state.Load() == ending {
+	c.armRead()
+	if c.state.Load() == ending { // after the deadline was set, which endIfIdle sets too
 		return 0, net.ErrClosed
 	}
 	n, err := c.TCPConn.Read(b)

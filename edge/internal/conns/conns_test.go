@@ -41,6 +41,9 @@ func serve(t *testing.T, cfg conns.Config, handler fasthttp.RequestHandler) *con
 		cfg.Max = 1000
 	}
 	cfg.Metrics = metrics.NewSet()
+	if cfg.Timeouts == (conns.Timeouts{}) {
+		cfg.Timeouts = conns.Timeouts{Read: 5 * time.Second, Write: 5 * time.Second, Idle: 5 * time.Second}
+	}
 	cfg.Full = answer("503 Service Unavailable", "full")
 	cfg.Crowded = answer("429 Too Many Requests", "crowded")
 	l, err := conns.Listen(t.Context(), "127.0.0.1:0", cfg)
@@ -49,7 +52,7 @@ func serve(t *testing.T, cfg conns.Config, handler fasthttp.RequestHandler) *con
 	}
 	server := &fasthttp.Server{
 		Handler: handler, ConnState: l.StateChanged, MaxRequestBodySize: 16 << 10,
-		ReadTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second, NoDefaultDate: true,
+		NoDefaultDate:         true,
 		MaxIdleWorkerDuration: 10 * time.Millisecond, Logger: log.New(io.Discard, "", 0),
 	}
 	done := make(chan error, 1)
@@ -278,4 +281,56 @@ func TestDrainThatMayNotWaitSaysWhatItCut(t *testing.T) {
 		t.Errorf("Drain = %v", err)
 	}
 	close(leave)
+}
+
+// TestSlowClientsAreCutOff has clients that stop at each place where one may stop.
+func TestSlowClientsAreCutOff(t *testing.T) {
+	t.Parallel()
+	l := serve(t, conns.Config{
+		Timeouts: conns.Timeouts{Read: 200 * time.Millisecond, Write: 200 * time.Millisecond, Idle: 400 * time.Millisecond},
+	}, func(ctx *fasthttp.RequestCtx) {
+		if string(ctx.Path()) == "/large" {
+			ctx.SetBody(make([]byte, 64<<20)) // more than the sockets hold
+		}
+	})
+	for name, tc := range map[string]struct {
+		sends    []string // with an answer to be read after all but the last
+		atLeast  time.Duration
+		answered bool // by an error
+	}{
+		"nothing at all":           {[]string{""}, 100 * time.Millisecond, true},
+		"half a header":            {[]string{"GET / HTTP/1.1\r\nHost"}, 100 * time.Millisecond, true},
+		"half a body":              {[]string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"}, 100 * time.Millisecond, true},
+		"nothing after an answer":  {[]string{get, ""}, 200 * time.Millisecond, false},
+		"half a header after five": {[]string{get, get, get, get, get, "GET / HTTP"}, 100 * time.Millisecond, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := dial(t, l)
+			last := len(tc.sends) - 1
+			for _, request := range tc.sends[:last] {
+				exchange(t, c, request)
+			}
+			start := time.Now()
+			if _, err := io.WriteString(c, tc.sends[last]); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(c)
+			took := time.Since(start)
+			if err != nil || tc.answered != bytes.HasPrefix(got, []byte("HTTP/1.1 4")) || took < tc.atLeast || took > 3*time.Second {
+				t.Errorf("after %v: %q, %v", took, got, err)
+			}
+		})
+	}
+	t.Run("reads no answer", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, l)
+		if _, err := io.WriteString(c, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Second) // the client's part: to do nothing
+		if n, err := io.Copy(io.Discard, c); err == nil && n >= 64<<20 {
+			t.Errorf("an answer nobody read was kept for %d bytes", n)
+		}
+	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/deploy/local"
 	"sluice/deploy/local/servicetest"
 )
 
@@ -19,13 +20,17 @@ import (
 type Server struct {
 	*redisstock.Store
 	Client rueidis.Client
+	Redis  *local.Redis // nil where it is a cluster
 	addrs  []string
 }
 
 // Start starts a private Redis and opens it. It ends with the test.
 func Start(t testing.TB, partitions int) *Server {
 	t.Helper()
-	return open(t, partitions, servicetest.Redis(t).Addr)
+	redis := servicetest.Redis(t)
+	s := open(t, partitions, redis.Addr)
+	s.Redis = redis
+	return s
 }
 
 // StartCluster starts a private Redis Cluster and opens it. It ends with the test.
