@@ -24,6 +24,9 @@ const (
 // may call it at once: one works, the others wait. A step that fails is not undone, because DDL commits
 // by itself; the next call goes on from there.
 func Migrate(ctx context.Context, db *sql.DB, log *slog.Logger) (version int64, err error) {
+	if db.Stats().MaxOpenConnections == 1 {
+		return 0, errors.New("migrate: want two connections (--mysql-conns-max), one of them for the lock")
+	}
 	lock, err := db.Conn(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)

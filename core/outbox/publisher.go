@@ -16,12 +16,8 @@ import (
 	"sluice/core/stock"
 )
 
-// What Publisher tells about entries that it does not have in Kafka.
-var (
-	ErrClosed = errors.New("publisher is closed")
-	// ErrGivenUp tells that Kafka did not acknowledge an entry in time. It may have it nevertheless.
-	ErrGivenUp = errors.New("kafka did not acknowledge in time")
-)
+// ErrGivenUp tells that Kafka did not acknowledge an entry in time. It may have it nevertheless.
+var ErrGivenUp = errors.New("kafka did not acknowledge in time")
 
 // PublisherConfig configures a Publisher.
 type PublisherConfig struct {
