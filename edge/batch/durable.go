@@ -15,11 +15,12 @@ import (
 var (
 	errNotReplicated = errors.New("no replica has it yet")
 	errBufferFull    = errors.New("the publisher's buffer is full")
-	errLogTimeout    = errors.New("Kafka did not acknowledge in time")
+	errLogTimeout    = errors.New("no acknowledgement of Kafka in time")
 	errBacklog       = errors.New("too many events of the partition are on their way to Kafka")
 )
 
 func unproven(cause error) error {
+	//nolint:errorlint // the cause may say that nothing was executed, which is not so of the effect
 	return fmt.Errorf("%w: done, but not yet safe at the level asked for: %v", stock.ErrUnknown, cause)
 }
 
@@ -36,7 +37,7 @@ func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proo
 		return nil
 	case stock.AckReplica:
 		if !p.replicate {
-			if p, err = b.replay(op, r, res); err != nil {
+			if p, err = b.replay(op, r); err != nil {
 				return unproven(err)
 			}
 		}
@@ -93,7 +94,7 @@ func (b *Batcher) levels(states []stock.CellState) (replica, log bool) {
 
 // replay sends the request again, with Replicate: its cell's level was not known when its vector was
 // sent. WAIT covers all that the server did before, so the replay proves the first effect.
-func (b *Batcher) replay(op stock.Op, r *stock.Request, res *Result) (proof, error) {
+func (b *Batcher) replay(op stock.Op, r *stock.Request) (proof, error) {
 	b.meter.replays.Inc()
 	var again Result
 	p, err := b.decide(op, r, &again, true)

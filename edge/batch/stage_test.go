@@ -18,7 +18,10 @@ import (
 	"sluice/edge/cells"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The client of a cluster waits for some seconds before it closes a connection it no longer needs.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+}
 
 const partitions = 4
 

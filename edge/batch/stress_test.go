@@ -19,7 +19,7 @@ func TestAnswersAreWhatTheStoreDid(t *testing.T) {
 
 	st := newStage(t, Config{})
 	var mu sync.Mutex
-	faults := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // G404: repeatable by its seed
+	faults := rand.New(rand.NewPCG(seed, 0))
 	chance := func(n int) bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -27,12 +27,13 @@ func TestAnswersAreWhatTheStoreDid(t *testing.T) {
 	}
 	st.store.before = func(_ int, vectors []*stock.Vector) {
 		for _, v := range vectors {
-			switch {
-			case chance(40):
+			if chance(40) {
 				v.Err = fmt.Errorf("call: %w", stock.ErrNotApplied)
-			case chance(40):
+			}
+			if chance(40) {
 				v.Err = fmt.Errorf("call: %w", stock.ErrShut)
-			case chance(200):
+			}
+			if chance(200) {
 				panic("boom")
 			}
 		}
@@ -75,7 +76,7 @@ func TestAnswersAreWhatTheStoreDid(t *testing.T) {
 	all := make([][]*history, 32)
 	for worker := range all {
 		wg.Go(func() {
-			r := rand.New(rand.NewPCG(seed, uint64(1+worker))) //nolint:gosec // G404: repeatable by its seed
+			r := rand.New(rand.NewPCG(seed, uint64(1+worker)))
 			var mine []*history
 			for i := range 200 {
 				var h *history

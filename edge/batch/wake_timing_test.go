@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// crowd is how many goroutines wait for one vector in BenchmarkWake.
+// crowdSize is how many goroutines wait for one vector in BenchmarkWake.
 const crowdSize = 64
 
 // BenchmarkWake compares ways to wake the goroutines that wait for one vector: a channel for all that
@@ -28,7 +28,7 @@ func BenchmarkWake(b *testing.B) {
 		})
 	})
 	b.Run("signal_each", func(b *testing.B) {
-		var signals [crowdSize]chan struct{}
+		signals := make([]chan struct{}, crowdSize)
 		for i := range signals {
 			signals[i] = make(chan struct{}, 1)
 		}

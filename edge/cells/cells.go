@@ -179,7 +179,7 @@ func (c *Cache) State(ctx context.Context, cell stock.Cell, maxAge time.Duration
 		c.hits.Inc()
 		return state, asOf, nil
 	}
-	r, err := c.join(s, cell, oldest)
+	r, err := c.join(s, cell, oldest) //nolint:contextcheck // what it starts is for all who ask, and ends with the cache
 	s.mu.Unlock()
 	if err != nil {
 		return stock.CellState{}, time.Time{}, err

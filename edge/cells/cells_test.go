@@ -50,17 +50,12 @@ func (s *store) Cells(_ context.Context, cells []stock.Cell) ([]stock.CellState,
 	return states, 0, nil
 }
 
-func (s *store) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.calls)
-}
-
 func loaded(cell stock.Cell, epoch uint32, seq uint64) stock.CellState {
 	return stock.CellState{Cell: cell, Loaded: true, Mark: stock.Mark{Epoch: epoch, Seq: seq}}
 }
 
 func newCache(t testing.TB, s *store, cfg Config) *Cache {
+	t.Helper()
 	c := New(s, cfg, metrics.NewSet())
 	t.Cleanup(c.Close)
 	return c

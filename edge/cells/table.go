@@ -57,7 +57,7 @@ func (t *table) observe(state *stock.CellState, asOf time.Duration) {
 	// higher mark, and is then at least as young as the other.
 	if asOf > e.asOf {
 		e.state, e.asOf = *state, asOf
-	} else if e.state.Mark.Less(state.Mark) {
+	} else if e.state.Less(state.Mark) {
 		e.state = *state
 	}
 }

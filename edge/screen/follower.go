@@ -109,7 +109,7 @@ func (f *follower) certain(cell stock.Cell, id stock.ReservationID, now time.Dur
 	if time.Duration(f.asked.Load()) < now-ageMax { // else all processors would write it all the time
 		f.asked.Store(int64(now))
 	}
-	known := f.based && now-f.seen <= ageMax && f.seen > c.since && !c.state.Mark.Less(c.reach)
+	known := f.based && now-f.seen <= ageMax && f.seen > c.since && !c.state.Less(c.reach)
 	return c.state.Mark, known && c.refusesOnlyForStock(now) && !f.ids.Test(id[:])
 }
 
@@ -253,14 +253,13 @@ func (f *follower) read(ctx context.Context) error {
 		delete(f.wanted, state.Cell)
 		c := f.cells[state.Cell]
 		if c == nil {
-			if state.Loaded && state.Avail == 0 && f.makeRoom() {
-				c = &followed{state: *state, since: now}
-				f.cells[state.Cell] = c
-			} else {
+			if !state.Loaded || state.Avail != 0 || !f.makeRoom() {
 				continue
 			}
+			c = &followed{state: *state, since: now}
+			f.cells[state.Cell] = c
 		}
-		if state.Mark.Less(c.state.Mark) {
+		if state.Less(c.state.Mark) {
 			return fmt.Errorf("%w: %v went back", errGap, state.Cell)
 		}
 		c.reach = state.Mark
@@ -326,7 +325,7 @@ func (f *follower) apply(data []byte) error {
 			f.room--
 		}
 		c := f.cells[e.Cell]
-		if c == nil || !c.state.Mark.Less(e.Mark) {
+		if c == nil || !c.state.Less(e.Mark) {
 			continue
 		}
 		if e.Epoch != c.state.Epoch || e.Seq != c.state.Seq+1 {
@@ -350,7 +349,7 @@ func (f *follower) caughtUp(begun time.Duration) error {
 	defer f.mu.Unlock()
 	f.seen = begun
 	for cell, c := range f.cells {
-		if c.state.Mark.Less(c.reach) {
+		if c.state.Less(c.reach) {
 			return fmt.Errorf("%w: %v is at %v, its events end at %v", errGap, cell, c.reach, c.state.Mark)
 		}
 	}

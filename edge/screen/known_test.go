@@ -16,6 +16,7 @@ import (
 
 	"sluice/core/stock"
 	"sluice/edge/cells"
+	"sluice/edge/internal/storetest"
 	"sluice/edge/localstore"
 )
 
@@ -380,12 +381,18 @@ func TestKnownMeasuresItsFalsePositives(t *testing.T) {
 	})
 }
 
+// edge is a screen in one life of an edge.
+type edge struct {
+	*Known
+	t *testing.T
+}
+
 func TestRestartIsWarm(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "edge.db")
 	c := newCatalog(skusFrom(1, 500)...)
 	// life starts an edge with what the last one left.
-	life := func(deployment string, use func(t *testing.T, k *Known)) {
+	life := func(deployment string, use func(e edge)) {
 		t.Helper()
 		local, err := localstore.Open(path, quiet())
 		if err != nil {
@@ -393,14 +400,14 @@ func TestRestartIsWarm(t *testing.T) {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			k, stop := startKnown(t, c, KnownConfig{Deployment: deployment, Snapshots: local})
-			use(t, k)
+			use(edge{k, t})
 			stop()
 		})
 		if err := local.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wait := func(*testing.T, *Known) {
+	wait := func(edge) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 	}
@@ -410,35 +417,35 @@ func TestRestartIsWarm(t *testing.T) {
 	}
 
 	c.scanTime = 10 * time.Second // the restarted edge must be complete before it
-	life("a", func(t *testing.T, k *Known) {
+	life("a", func(e edge) {
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if !k.Complete() || !k.MayExist(t.Context(), sku(1)) || k.MayExist(t.Context(), sku(9999)) {
-			t.Error("the restarted edge is not warm")
+		if !e.Complete() || !e.MayExist(e.t.Context(), sku(1)) || e.MayExist(e.t.Context(), sku(9999)) {
+			e.t.Error("the restarted edge is not warm")
 		}
-		wait(t, k)
+		wait(e)
 		if got := c.scanCount(); got <= partitions {
-			t.Error("what came from a snapshot was not scanned again")
+			e.t.Error("what came from a snapshot was not scanned again")
 		}
 	})
 
 	c.add(1000)
-	life("a", func(t *testing.T, k *Known) {
+	life("a", func(e edge) {
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if k.Complete() {
-			t.Error("complete with one cell more than in the snapshot")
+		if e.Complete() {
+			e.t.Error("complete with one cell more than in the snapshot")
 		}
-		if !k.MayExist(t.Context(), sku(1000)) {
-			t.Error("a SKU was refused that is not in the snapshot")
+		if !e.MayExist(e.t.Context(), sku(1000)) {
+			e.t.Error("a SKU was refused that is not in the snapshot")
 		}
 	})
 
-	life("b", func(t *testing.T, k *Known) {
+	life("b", func(e edge) {
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if k.Complete() {
-			t.Error("complete from another deployment's snapshot")
+		if e.Complete() {
+			e.t.Error("complete from another deployment's snapshot")
 		}
 	})
 }
@@ -467,4 +474,46 @@ func TestKnownUnderConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestKnownOnRedis(t *testing.T) {
+	t.Parallel()
+	store := storetest.Start(t, stock.PartitionsDefault)
+	cellsFrom := func(first, n int64) []stock.Cell {
+		var list []stock.Cell
+		for _, n := range skusFrom(first, n) {
+			list = append(list, sku(n))
+		}
+		return list
+	}
+	storetest.Load(t, store, 1, stock.Settings{}, cellsFrom(1, 3000)...)
+	k, _ := startKnown(t, store, KnownConfig{PollEvery: 50 * time.Millisecond})
+	complete := func(cells int64) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !k.Complete() || k.Cells() != cells; <-time.After(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("after twenty seconds complete is %v with %d cells", k.Complete(), k.Cells())
+			}
+		}
+	}
+	complete(3000)
+	storetest.Load(t, store, 1, stock.Settings{}, cellsFrom(10_001, 1000)...) // by another node
+	if !k.MayExist(t.Context(), sku(10_001)) {
+		t.Error("a SKU that was loaded just now was refused")
+	}
+	complete(4000)
+	for _, n := range append(skusFrom(1, 3000), skusFrom(10_001, 1000)...) {
+		if !k.MayExist(t.Context(), sku(n)) {
+			t.Errorf("SKU %d was refused", n)
+		}
+	}
+	refused := 0
+	for _, n := range skusFrom(1_000_000, 100) {
+		if !k.MayExist(t.Context(), sku(n)) {
+			refused++
+		}
+	}
+	if refused < 95 {
+		t.Errorf("%d of 100 made-up SKUs refused", refused)
+	}
 }
