@@ -46,13 +46,16 @@ const (
 
 func TestMain(m *testing.M) {
 	if addr := os.Getenv(emptyAddr); addr != "" {
-		serveEmpty(addr)
+		if err := serveEmpty(addr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(m.Run())
 }
 
-func serveEmpty(addr string) {
+func serveEmpty(addr string) error {
 	status, _ := strconv.Atoi(os.Getenv(emptyStatus))
 	body := []byte(os.Getenv(emptyBody))
 	type header struct{ name, value string }
@@ -84,10 +87,7 @@ func serveEmpty(addr string) {
 		<-ended.Done()
 		_ = server.Shutdown()
 	}()
-	if err := server.ListenAndServe(addr); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	return server.ListenAndServe(addr)
 }
 
 // BenchmarkReservations compares accepted reservations of one hot SKU, each with a fresh
@@ -102,6 +102,7 @@ func BenchmarkReservationsPersisted(b *testing.B) { compare(b, hotSKU, http.Stat
 func BenchmarkSoldOut(b *testing.B) { compare(b, soldOutSKU, http.StatusConflict, false) }
 
 func compare(b *testing.B, sku int64, status int, persist bool) {
+	b.Helper()
 	s := stack.New(b, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_OUTBOX_ENTRIES_MAX=10000000")
 	s.LoadCSV("sku_id,quantity,limit", fmt.Sprintf("%d,1000000000,1000000", hotSKU), fmt.Sprintf("%d,1,", soldOutSKU))
 	edge := s.StartEdge()

@@ -61,6 +61,7 @@ type sale struct {
 }
 
 func flashSale(t *testing.T, disturb func(*stack.Stack, sale)) *crowd {
+	t.Helper()
 	s := stack.New(t,
 		"SLUICE_RATE_PER_ADDRESS=0", // all shoppers of a test come from one address
 	)

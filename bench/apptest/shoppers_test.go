@@ -47,6 +47,7 @@ type crowd struct {
 }
 
 func newCrowd(t *testing.T, edges []string, token func(int64, string) string) *crowd {
+	t.Helper()
 	return &crowd{
 		t: t, edges: edges, token: token, timeout: 10 * time.Second,
 		purchases: map[string]purchase{}, counts: map[string]int{},

@@ -78,7 +78,7 @@ func opsReady(ctx context.Context, addr string) error {
 		return err
 	}
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
-	if err = errors.Join(err, answer.Body.Close()); err != nil {
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
 		return err
 	}
 	if answer.StatusCode != http.StatusOK {

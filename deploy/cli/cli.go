@@ -64,7 +64,7 @@ func Run(args []string, console *command.Console, version string) int {
 	var cli root
 	cli.Version.Built = version
 	config.LoadSecrets(&cli, os.LookupEnv)
-	parser, err := newParser(&cli, console, os.Exit)
+	parser, err := newParser(&cli, console, os.Exit) //nolint:forbidigo // how --help ends a program
 	if err != nil {
 		return report(console, err, command.ExitFailed)
 	}
