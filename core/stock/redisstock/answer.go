@@ -13,12 +13,12 @@ import (
 // entry.
 const answerElements = 6
 
-// read fills in the vector's results from the answer of its script.
-func (c *call) read(v *stock.Vector, result rueidis.RedisResult) error {
+// readVector fills in the vector's results from the answer of its script.
+func readVector(v *stock.Vector, result rueidis.RedisResult) error {
 	err := readAnswer(v, result)
 	if err != nil {
 		v.Outcomes, v.Cells, v.Entry = v.Outcomes[:0], v.Cells[:0], stock.Entry{}
-		return fmt.Errorf("read answer of %s: %w: %w", v.Op, stock.ErrProtocol, err)
+		return wrapProtocol(v.Op.String(), err)
 	}
 	return nil
 }
@@ -29,7 +29,7 @@ func readAnswer(v *stock.Vector, result rueidis.RedisResult) error {
 		return err
 	}
 	if len(elements) != answerElements {
-		return fmt.Errorf("%d elements", len(elements))
+		return errElements(len(elements))
 	}
 	if v.TimeMS, err = elements[0].ToInt64(); err != nil {
 		return err

@@ -83,7 +83,7 @@ func (s *Store) send(ctx context.Context, client rueidis.Client, vectors []*stoc
 			v.Err = wrap(v.Op.String(), err)
 			reusable = reusable && answers[i].NonRedisError() == nil
 			s.nodes.suspect()
-		} else if v.Err = c.read(v, answers[i]); v.Err == nil {
+		} else if v.Err = readVector(v, answers[i]); v.Err == nil {
 			v.Replicated = replicas > 0
 			sc.decided(v.Outcomes)
 		}

@@ -15,7 +15,7 @@ import (
 // notExecuted are the first words of Redis' answers to calls that it did not execute and that may
 // pass later or elsewhere.
 var notExecuted = [...]string{
-	"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT", "LOADING", "MASTERDOWN", "READONLY",
+	"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY",
 	"OOM", "MISCONF", "NOREPLICAS", "BUSY", "NOAUTH", "NOPERM", "WRONGPASS",
 }
 
@@ -63,6 +63,11 @@ func wrap(what string, err error) error {
 func notSent(what string, ctx context.Context) error {
 	return fmt.Errorf("%s: %w: %w", what, stock.ErrNotApplied, context.Cause(ctx))
 }
+
+// errElements is an answer of so many elements where another number was due.
+type errElements int
+
+func (e errElements) Error() string { return fmt.Sprintf("it has %d elements", int(e)) }
 
 // wrapProtocol is for answers that cannot be read.
 func wrapProtocol(what string, err error) error {

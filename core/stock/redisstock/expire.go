@@ -17,6 +17,9 @@ const (
 	// cost of the call, and few enough that others need not wait long behind it.
 	expireMax = 256
 
+	// sweepMax is the most reservations of one sweep, whose members are kept in memory.
+	sweepMax = 4096
+
 	// postpone is when reservations of shut cells are looked at again. They keep their deadline.
 	postpone = time.Second
 )
@@ -25,14 +28,14 @@ var errMember = errors.New("member of an unknown form")
 
 // Expire gives the units of due reservations of a partition back, at most about limit of them.
 // Reservations of shut cells stay due, and are looked at again a second later so that they do not
-// stand in the way of others.
+// stand in the way of others. What was done before an error is in the sweep.
 func (s *Store) Expire(ctx context.Context, partition, limit int) (stock.Sweep, error) {
 	if err := s.checkPartition(partition); err != nil {
 		return stock.Sweep{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	due, err := s.due(ctx, partition, limit)
+	due, err := s.due(ctx, partition, min(limit, sweepMax))
 	if err != nil {
 		return stock.Sweep{}, err
 	}

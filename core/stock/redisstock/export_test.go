@@ -1,7 +1,15 @@
 package redisstock
 
-// CellsKey is the key of a partition's cells.
-func CellsKey(partition int) string { return keysOf(partition).cells }
+// Keys of a partition, for tests that look at them or spoil them.
 
-// OutboxKey is the key of a partition's outbox.
+func CellsKey(partition int) string  { return keysOf(partition).cells }
+func ResKey(partition int) string    { return keysOf(partition).res }
+func DueKey(partition int) string    { return keysOf(partition).due }
+func GoneKey(partition int) string   { return keysOf(partition).gone }
 func OutboxKey(partition int) string { return keysOf(partition).outbox }
+func MetaKey(partition int) string   { return keysOf(partition).meta }
+
+func BuyersKey(partition int, pool uint32) string {
+	k := keysOf(partition)
+	return k.buyers(pool)
+}

@@ -2,10 +2,7 @@ package redisstock
 
 import (
 	"context"
-	"fmt"
 	"strconv"
-
-	"sluice/core/stock"
 )
 
 // Forget removes the records of a partition's reservations whose retention has ended, at most about
@@ -23,7 +20,7 @@ func (s *Store) Forget(ctx context.Context, partition, limit int) (int, error) {
 	}
 	forgotten, err := reply[0].ToInt64()
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", stock.ErrProtocol, err)
+		return 0, wrapProtocol("forget", err)
 	}
 	return int(forgotten), nil
 }

@@ -4,97 +4,123 @@ import (
 	"context"
 	"strconv"
 
+	"github.com/redis/rueidis"
+
 	"sluice/core/stock"
 )
 
 // readMax is how many values one call of read.lua fetches.
 const readMax = 128
 
-// Cells reads cells in the order asked for. The time is that of the earliest of the calls.
+// Cells reads cells in the order asked for. The time is that of the earliest of the calls that it
+// takes.
 func (s *Store) Cells(ctx context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
 	states := make([]stock.CellState, len(cells))
-	nowMS, err := s.read(ctx, len(cells),
-		func(i int) int { return cells[i].Partition(len(s.shards)) },
-		func(i int) string { return text(cells[i].Append(nil)) },
-		true,
-		func(i int, value string) (err error) {
+	nowMS, err := s.read(ctx, reading{
+		n:         len(cells),
+		cells:     true,
+		partition: func(i int) int { return cells[i].Partition(len(s.shards)) },
+		field:     func(i int) string { return text(cells[i].Append(nil)) },
+		value: func(i int, value string) (err error) {
 			states[i], err = cellFrom(cells[i], value)
 			return err
-		})
-	if err != nil {
-		return nil, 0, err
-	}
-	return states, nowMS, nil
+		},
+	})
+	return states, nowMS, err
 }
 
 // Reservations reads reservations in the order asked for. The time is that of the earliest of the
-// calls.
-func (s *Store) Reservations(
-	ctx context.Context, ids []stock.ReservationID,
-) ([]stock.Reservation, int64, error) {
+// calls that it takes.
+func (s *Store) Reservations(ctx context.Context, ids []stock.ReservationID) ([]stock.Reservation, int64, error) {
 	found := make([]stock.Reservation, len(ids))
-	nowMS, err := s.read(ctx, len(ids),
-		func(i int) int { return ids[i].Partition() },
-		func(i int) string { return string(ids[i][:]) },
-		false,
-		func(i int, value string) (err error) {
+	nowMS, err := s.read(ctx, reading{
+		n:         len(ids),
+		partition: func(i int) int { return ids[i].Partition() },
+		field:     func(i int) string { return string(ids[i][:]) },
+		value: func(i int, value string) (err error) {
 			found[i], err = recordFrom(ids[i], value)
 			return err
-		})
-	if err != nil {
-		return nil, 0, err
-	}
-	return found, nowMS, nil
+		},
+	})
+	return found, nowMS, err
 }
 
-// read fetches n values, of cells or of reservations, with as few calls as their partitions allow.
-func (s *Store) read(
-	ctx context.Context, n int, partition func(i int) int, field func(i int) string, cells bool,
-	value func(i int, value string) error,
-) (nowMS int64, err error) {
+// reading is n values to read, of cells or else of reservations.
+type reading struct {
+	n         int
+	cells     bool
+	partition func(i int) int
+	field     func(i int) string
+	value     func(i int, value string) error // takes what was read
+}
+
+// read reads values in one pipeline, with as few calls as their partitions allow.
+func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
+	if ctx.Err() != nil {
+		return 0, notSent("read", ctx)
+	}
 	byPartition := map[int][]int{}
-	for i := range n {
-		p := partition(i)
+	for i := range r.n {
+		p := r.partition(i)
 		if err := s.checkPartition(p); err != nil {
 			return 0, err
 		}
 		byPartition[p] = append(byPartition[p], i)
 	}
+	script := s.scripts["read"]
+	var commands []rueidis.Completed
+	var places [][]int // of what each command reads
 	for p, all := range byPartition {
 		for len(all) > 0 {
 			some := all[:min(len(all), readMax)]
 			all = all[len(some):]
-			args := make([]string, 1, 1+len(some))
-			args[0] = "0"
-			if cells {
+			args := append(make([]string, 0, 1+len(some)), "0")
+			if r.cells {
 				args[0] = strconv.Itoa(len(some))
 			}
 			for _, i := range some {
-				args = append(args, field(i))
+				args = append(args, r.field(i))
 			}
 			k := &s.shards[p].keys
-			reply, err := s.eval(ctx, "read", []string{k.cells, k.res}, args, 1+len(some))
-			if err != nil {
-				return 0, err
-			}
-			at, err := reply[0].ToInt64()
-			if err != nil {
-				return 0, wrapProtocol("read", err)
-			}
-			if nowMS == 0 || at < nowMS {
-				nowMS = at
-			}
-			for k, i := range some {
-				packed, err := reply[1+k].ToString()
-				if err != nil {
-					return 0, wrapProtocol("read", err)
-				}
-				if err := value(i, packed); err != nil {
-					return 0, err
-				}
-			}
+			commands = append(commands, s.evalsha(script, []string{k.cells, k.res}, args))
+			places = append(places, some)
+		}
+	}
+	started := s.now()
+	for c, answer := range s.client.DoMulti(ctx, commands...) {
+		atMS, err := r.take(places[c], answer)
+		script.called(s.now().Sub(started), err)
+		if err != nil {
+			return 0, err
+		}
+		if nowMS == 0 || atMS < nowMS {
+			nowMS = atMS
+		}
+	}
+	return nowMS, nil
+}
+
+// take takes the answer to one call, which has read the values of some places.
+func (r *reading) take(places []int, answer rueidis.RedisResult) (nowMS int64, err error) {
+	elements, err := answer.ToArray()
+	if err != nil {
+		return 0, wrap("read", err)
+	}
+	if len(elements) != 1+len(places) {
+		return 0, wrapProtocol("read", errElements(len(elements)))
+	}
+	if nowMS, err = elements[0].ToInt64(); err != nil {
+		return 0, wrapProtocol("read", err)
+	}
+	for k, i := range places {
+		packed, err := elements[1+k].ToString()
+		if err != nil {
+			return 0, wrapProtocol("read", err)
+		}
+		if err := r.value(i, packed); err != nil {
+			return 0, err
 		}
 	}
 	return nowMS, nil

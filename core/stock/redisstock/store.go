@@ -101,7 +101,7 @@ func (s *Store) eval(ctx context.Context, name string, keys, args []string, elem
 	if err != nil {
 		err = wrap(name, err)
 	} else if len(reply) < elements {
-		err = fmt.Errorf("%s: %w: answer of %d elements", name, stock.ErrProtocol, len(reply))
+		err = wrapProtocol(name, errElements(len(reply)))
 	}
 	sc.called(s.now().Sub(started), err)
 	return reply, err
