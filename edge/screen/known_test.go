@@ -2,10 +2,8 @@ package screen
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,7 +15,6 @@ import (
 	"sluice/core/stock"
 	"sluice/edge/cells"
 	"sluice/edge/internal/storetest"
-	"sluice/edge/localstore"
 )
 
 func TestMain(m *testing.M) {
@@ -28,102 +25,6 @@ func TestMain(m *testing.M) {
 const partitions = 4
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
-
-// catalog is a store that has cells and nothing else.
-type catalog struct {
-	mu       sync.Mutex
-	cells    map[stock.Cell]bool
-	down     bool
-	scanTime time.Duration
-	scans    []time.Time // when each began
-	reads    int         // of single cells
-}
-
-func newCatalog(skus ...int64) *catalog {
-	c := &catalog{cells: map[stock.Cell]bool{}}
-	c.add(skus...)
-	return c
-}
-
-func (c *catalog) add(skus ...int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, n := range skus {
-		c.cells[sku(n)] = true
-	}
-}
-
-func (c *catalog) setDown(down bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.down = down
-}
-
-func (c *catalog) Partitions() int { return partitions }
-
-var errDown = errors.New("redis is down")
-
-func (c *catalog) Cells(_ context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reads += len(cells)
-	if c.down {
-		return nil, 0, errDown
-	}
-	states := make([]stock.CellState, len(cells))
-	for i, cell := range cells {
-		states[i] = stock.CellState{Cell: cell, Loaded: c.cells[cell], Mark: stock.Mark{Epoch: 1, Seq: 1}}
-	}
-	return states, 0, nil
-}
-
-func (c *catalog) CellCounts(context.Context) ([]int64, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.down {
-		return nil, errDown
-	}
-	counts := make([]int64, partitions)
-	for cell := range c.cells {
-		counts[cell.Partition(partitions)]++
-	}
-	return counts, nil
-}
-
-func (c *catalog) ScanCells(_ context.Context, partition int, yield func(stock.Cell) error) error {
-	c.mu.Lock()
-	c.scans = append(c.scans, time.Now())
-	var found []stock.Cell
-	for cell := range c.cells {
-		if cell.Partition(partitions) == partition {
-			found = append(found, cell)
-		}
-	}
-	down := c.down
-	c.mu.Unlock()
-	time.Sleep(c.scanTime)
-	if down {
-		return errDown
-	}
-	for _, cell := range found {
-		if err := yield(cell); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *catalog) scanCount() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.scans)
-}
-
-func (c *catalog) readCount() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.reads
-}
 
 func sku(n int64) stock.Cell { return stock.Cell{SKU: n} }
 
@@ -377,75 +278,6 @@ func TestKnownMeasuresItsFalsePositives(t *testing.T) {
 		}
 		if fill := k.fill(); fill <= 0 || fill > 0.5 {
 			t.Errorf("fill is %v", fill)
-		}
-	})
-}
-
-// edge is a screen in one life of an edge.
-type edge struct {
-	*Known
-	t *testing.T
-}
-
-func TestRestartIsWarm(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "edge.db")
-	c := newCatalog(skusFrom(1, 500)...)
-	// life starts an edge with what the last one left.
-	life := func(deployment string, use func(e edge)) {
-		t.Helper()
-		local, err := localstore.Open(path, quiet())
-		if err != nil {
-			t.Fatal(err)
-		}
-		synctest.Test(t, func(t *testing.T) {
-			k, stop := startKnown(t, c, KnownConfig{Deployment: deployment, Snapshots: local})
-			use(edge{k, t})
-			stop()
-		})
-		if err := local.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	wait := func(edge) {
-		time.Sleep(time.Minute)
-		synctest.Wait()
-	}
-	life("a", wait)
-	if got := c.scanCount(); got != partitions {
-		t.Fatalf("%d scans, want one of each partition", got)
-	}
-
-	c.scanTime = 10 * time.Second // the restarted edge must be complete before it
-	life("a", func(e edge) {
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if !e.Complete() || !e.MayExist(e.t.Context(), sku(1)) || e.MayExist(e.t.Context(), sku(9999)) {
-			e.t.Error("the restarted edge is not warm")
-		}
-		wait(e)
-		if got := c.scanCount(); got <= partitions {
-			e.t.Error("what came from a snapshot was not scanned again")
-		}
-	})
-
-	c.add(1000)
-	life("a", func(e edge) {
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if e.Complete() {
-			e.t.Error("complete with one cell more than in the snapshot")
-		}
-		if !e.MayExist(e.t.Context(), sku(1000)) {
-			e.t.Error("a SKU was refused that is not in the snapshot")
-		}
-	})
-
-	life("b", func(e edge) {
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if e.Complete() {
-			e.t.Error("complete from another deployment's snapshot")
 		}
 	})
 }

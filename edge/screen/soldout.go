@@ -80,6 +80,10 @@ func (c SoldOutConfig) withDefaults() SoldOutConfig {
 // that a shopper who repeats an accepted request is never told sold_out. For this it follows the
 // outboxes of partitions with a cell that was seen sold out. It is safe for concurrent use.
 //
+// What happened since the last poll, at most 200 ms and mostly 10 ms ago, it does not know. So a
+// shopper may be told sold_out who repeats a request here within that time after another edge gave
+// them a unit that had just come back.
+//
 // Where Redis would have refused for another reason (the limit of the user, say), the screen says
 // sold_out, which is true as well.
 type SoldOut struct {

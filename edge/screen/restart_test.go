@@ -1,0 +1,79 @@
+package screen
+
+import (
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/edge/localstore"
+)
+
+// edge is a screen in one life of an edge.
+type edge struct {
+	*Known
+	t *testing.T
+}
+
+func TestRestartIsWarm(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "edge.db")
+	c := newCatalog(skusFrom(1, 500)...)
+	// life starts an edge with what the last one left.
+	life := func(deployment string, use func(e edge)) {
+		t.Helper()
+		local, err := localstore.Open(path, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			k, stop := startKnown(t, c, KnownConfig{Deployment: deployment, Snapshots: local})
+			use(edge{k, t})
+			stop()
+		})
+		if err := local.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait := func(edge) {
+		time.Sleep(time.Minute)
+		synctest.Wait()
+	}
+	life("a", wait)
+	if got := c.scanCount(); got != partitions {
+		t.Fatalf("%d scans, want one of each partition", got)
+	}
+
+	c.scanTime = 10 * time.Second // the restarted edge must be complete before it
+	life("a", func(e edge) {
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !e.Complete() || !e.MayExist(e.t.Context(), sku(1)) || e.MayExist(e.t.Context(), sku(9999)) {
+			e.t.Error("the restarted edge is not warm")
+		}
+		wait(e)
+		if got := c.scanCount(); got <= partitions {
+			e.t.Error("what came from a snapshot was not scanned again")
+		}
+	})
+
+	c.add(1000)
+	life("a", func(e edge) {
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if e.Complete() {
+			e.t.Error("complete with one cell more than in the snapshot")
+		}
+		if !e.MayExist(e.t.Context(), sku(1000)) {
+			e.t.Error("a SKU was refused that is not in the snapshot")
+		}
+	})
+
+	life("b", func(e edge) {
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if e.Complete() {
+			e.t.Error("complete from another deployment's snapshot")
+		}
+	})
+}
