@@ -46,16 +46,17 @@ func (a *API) take(r *request, op stock.Op) error {
 		return err
 	}
 	cell := r.taking.cell()
-	if !a.Known.MayExist(context.Background(), cell) { // bounds its own time
+	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
+	soldOut := a.SoldOut.Certain(cell, id) // costs nothing where nothing is sold out, and is all where it is
+	if !soldOut && !a.Known.MayExist(context.Background(), cell) { // bounds its own time
 		return errNotLoaded
 	}
-	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
 	if op == stock.OpDeduct && r.who.Role == auth.RoleShopper {
 		if err := a.mayDeduct(cell, id); err != nil {
 			return err
 		}
 	}
-	if a.SoldOut.Certain(cell, id) {
+	if soldOut {
 		return errSoldOut
 	}
 	r.stock = stock.Request{
