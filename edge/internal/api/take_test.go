@@ -223,19 +223,6 @@ func FuzzDraft(f *testing.F) {
 	})
 }
 
-func TestDecodingAllocatesNothing(t *testing.T) {
-	body := []byte(`{"sku_id":"1001","quantity":1,"sale_id":"77"}`)
-	var s scanner
-	var got taking
-	if n := testing.AllocsPerRun(100, func() {
-		if err := got.decode(&s, body); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 func BenchmarkDecode(b *testing.B) {
 	body := []byte(`{"sku_id":"1001","quantity":1}`)
 	var s scanner
