@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -36,6 +37,12 @@ type Config struct {
 	CallTimeout time.Duration
 	// QueueMax is the number of cells per partition that may wait to be read. Defaults to 1,024.
 	QueueMax int
+	// Snapshots keeps what is known over a restart. Nil: the next run begins empty.
+	Snapshots Snapshots
+	// Deployment is the deployment whose snapshot is valid.
+	Deployment string
+	// Log gets what a person should see. Defaults to slog.Default().
+	Log *slog.Logger
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
 }
@@ -49,6 +56,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.QueueMax <= 0 {
 		c.QueueMax = 1024
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -70,7 +80,7 @@ type Cache struct {
 	hits, misses *metrics.Counter
 }
 
-// New makes an empty cache over store. The caller closes it.
+// New makes a cache over store that knows what its snapshot does. The caller closes it.
 func New(store Store, cfg Config, set *metrics.Set) *Cache {
 	c := &Cache{
 		store:  store,
@@ -85,11 +95,12 @@ func New(store Store, cfg Config, set *metrics.Set) *Cache {
 	for i := range c.shards {
 		c.shards[i].known = newTable(perShard)
 	}
+	c.restore()
 	set.NewGauge("edge_cells_known", func() float64 { return float64(c.Len()) })
 	return c
 }
 
-// Close ends readings under way and refuses new ones.
+// Close ends readings under way, refuses new ones, and keeps what is known for the next start.
 func (c *Cache) Close() {
 	c.cancel()
 	for i := range c.shards {
@@ -99,6 +110,7 @@ func (c *Cache) Close() {
 		s.mu.Unlock()
 	}
 	c.readers.Wait()
+	c.save()
 }
 
 // Len is the number of cells remembered.

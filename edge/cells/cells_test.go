@@ -246,6 +246,59 @@ func TestClosedCacheReadsNoMore(t *testing.T) {
 	}
 }
 
+// snapshots is a local store in memory.
+type snapshots map[string][]byte
+
+func (s snapshots) Save(key string, _ uint32, data []byte, _ time.Duration) error {
+	s[key] = data
+	return nil
+}
+
+func (s snapshots) Load(key string, _ uint32) ([]byte, bool) {
+	data, ok := s[key]
+	return data, ok
+}
+
+func TestRestartIsWarm(t *testing.T) {
+	t.Parallel()
+	local := snapshots{}
+	start := func(deployment string) *Cache {
+		return newCache(t, &store{}, Config{Snapshots: local, Deployment: deployment})
+	}
+	c := start("a")
+	for n := range int64(warmMax + 100) {
+		state := loaded(sku(1+n), 3, uint64(1+n))
+		state.Ack = stock.AckReplica
+		observe(c, time.Now(), state)
+	}
+	latest := sku(warmMax + 100)
+	lost := loaded(latest, 3, 7) // Redis lost its tail: the fence stays
+	observe(c, time.Now(), lost)
+	c.Close()
+
+	c = start("a")
+	if got := c.Len(); got != warmMax {
+		t.Errorf("%d cells remembered, want %d", got, warmMax)
+	}
+	if got := fence(c, latest); got.Epoch != 3 || got.Seq != warmMax+100 {
+		t.Errorf("the fence is %v", got)
+	}
+	if state, _, ok := c.Peek(sku(warmMax)); !ok || state.Ack != stock.AckReplica {
+		t.Errorf("the level is %v", state.Ack)
+	}
+	if state, _, err := c.State(t.Context(), latest, time.Minute); err != nil || state.Seq != 1 {
+		t.Errorf("State = %+v, %v; want it read anew", state, err)
+	}
+
+	if got := start("b").Len(); got != 0 {
+		t.Errorf("%d cells remembered of another deployment", got)
+	}
+	local[warmKey] = []byte("{")
+	if got := start("a").Len(); got != 0 {
+		t.Errorf("%d cells remembered of a broken snapshot", got)
+	}
+}
+
 func TestPrepareFillsInFences(t *testing.T) {
 	t.Parallel()
 	c := newCache(t, &store{}, Config{})

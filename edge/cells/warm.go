@@ -1,0 +1,81 @@
+package cells
+
+import (
+	"cmp"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"time"
+
+	"sluice/core/stock"
+)
+
+const (
+	warmKey     = "cells"
+	warmVersion = 1
+	// warmMax is the number of cells that are kept over a restart, those seen last.
+	warmMax = 4096
+	// warmTTL is for how long they are of use. Nothing that was kept is ever young enough to be shown.
+	warmTTL = 10 * time.Minute
+)
+
+// Snapshots keeps records over a restart. Package localstore implements it.
+type Snapshots interface {
+	Save(key string, version uint32, data []byte, ttl time.Duration) error
+	Load(key string, version uint32) ([]byte, bool)
+}
+
+// warm is the record of what an edge knew when it ended: fences, and settings such as the acknowledge
+// level.
+type warm struct {
+	Deployment string            `json:"deployment"`
+	States     []stock.CellState `json:"states"` // with the fence for their mark
+}
+
+// save keeps the cells seen last.
+func (c *Cache) save() {
+	if c.cfg.Snapshots == nil {
+		return
+	}
+	var known []entry
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		known = append(known, s.known.entries...)
+		s.mu.Unlock()
+	}
+	slices.SortFunc(known, func(a, b entry) int { return cmp.Compare(b.asOf, a.asOf) })
+	known = known[:min(len(known), warmMax)]
+	w := warm{Deployment: c.cfg.Deployment, States: make([]stock.CellState, len(known))}
+	for i := range known {
+		w.States[i] = known[i].state
+		w.States[i].Mark = known[i].fence
+	}
+	data, err := json.Marshal(w)
+	if err == nil {
+		err = c.cfg.Snapshots.Save(warmKey, warmVersion, data, warmTTL)
+	}
+	if err != nil {
+		c.cfg.Log.Warn("cells not kept for the next start", "cause", err)
+	}
+}
+
+// restore remembers what the last run of this edge knew.
+func (c *Cache) restore() {
+	if c.cfg.Snapshots == nil {
+		return
+	}
+	data, ok := c.cfg.Snapshots.Load(warmKey, warmVersion)
+	if !ok {
+		return
+	}
+	var w warm
+	if err := json.Unmarshal(data, &w); err != nil || w.Deployment != c.cfg.Deployment {
+		c.cfg.Log.Warn("cells of another deployment ignored", "deployment", w.Deployment, slog.Any("cause", err))
+		return
+	}
+	for i := range w.States {
+		state := &w.States[i]
+		c.shard(state.Cell).known.observe(state, -warmTTL)
+	}
+}
