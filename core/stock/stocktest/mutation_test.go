@@ -33,7 +33,8 @@ func TestMutants(t *testing.T) {
 				mustFail(t, binary, "TestSimulation", "-rapid.checks=500", "-rapid.shrinktime=0s", "-rapid.nofailfile")
 			}
 			if slices.Contains(raced, m.name) {
-				mustFail(t, binary, "TestConcurrentClients")
+				// Which requests meet is left to chance: one run in many is lucky.
+				mustFail(t, binary, "TestConcurrentClients", "-test.count=20")
 			}
 		})
 	}
