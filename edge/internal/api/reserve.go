@@ -47,7 +47,7 @@ func (a *API) take(r *request, op stock.Op) error {
 	}
 	cell := r.taking.cell()
 	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
-	soldOut := a.SoldOut.Certain(cell, id) // costs nothing where nothing is sold out, and is all where it is
+	soldOut := a.SoldOut.Certain(cell, id)                         // costs nothing where nothing is sold out, and is all where it is
 	if !soldOut && !a.Known.MayExist(context.Background(), cell) { // bounds its own time
 		return errNotLoaded
 	}
