@@ -1,9 +1,7 @@
 package redisstock_test
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	"github.com/redis/rueidis"
 	"go.uber.org/goleak"
@@ -20,47 +18,6 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
 }
 
-// noEvidence knows nothing.
-type noEvidence struct{}
-
-func (noEvidence) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
-
-// connect makes a client that is closed with the test.
-func connect(t testing.TB, addrs ...string) rueidis.Client {
-	t.Helper()
-	client, err := rueidis.NewClient(redisstock.ClientOptions(addrs, "", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return client
-}
-
-// open opens a server for a deployment of the default number of partitions.
-func open(t testing.TB, client rueidis.Client) {
-	t.Helper()
-	_, err := redisstock.Open(t.Context(), client, redisstock.OpenConfig{
-		Partitions: stock.PartitionsDefault,
-		Deployment: "test",
-		Evidence:   noEvidence{},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// newStore makes a store with time to spare, because tests share a machine.
-func newStore(t testing.TB, client rueidis.Client, cfg redisstock.Config) *redisstock.Store {
-	t.Helper()
-	cfg.Partitions = stock.PartitionsDefault
-	cfg.CallTimeout = 20 * time.Second
-	s, err := redisstock.New(client, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // fixture makes fixtures that share an open server.
 func fixture(client rueidis.Client) func(t *testing.T) stocktest.Fixture {
 	return func(*testing.T) stocktest.Fixture {
@@ -71,67 +28,39 @@ func fixture(client rueidis.Client) func(t *testing.T) stocktest.Fixture {
 					OutboxEntriesMax: o.OutboxEntriesMax,
 				})
 			},
-			Corrupt: func(t testing.TB, cell stock.Cell) { addToAvail(t, client, cell) },
+			Corrupt: func(t testing.TB, cell stock.Cell) {
+				edit(t, client, cell, func(value []byte) {
+					for i := availEnd; ; i-- {
+						if value[i]++; value[i] != 0 {
+							return
+						}
+					}
+				})
+			},
 		}
 	}
 }
 
-func onServer(t *testing.T) rueidis.Client {
-	t.Helper()
-	client := connect(t, servicetest.Redis(t).Addr)
-	open(t, client)
-	return client
-}
-
-func onCluster(t *testing.T) rueidis.Client {
-	t.Helper()
-	client := connect(t, servicetest.RedisCluster(t).Addrs...)
-	open(t, client)
-	return client
-}
-
-func TestConformance(t *testing.T) {
+// TestStore holds the store to the contract of all stores and to the model, on one server and on a
+// cluster, where undeclared keys and keys of other slots are refused.
+func TestStore(t *testing.T) {
 	t.Parallel()
 	for name, connected := range map[string]func(*testing.T) rueidis.Client{"server": onServer, "cluster": onCluster} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stocktest.Run(t, fixture(connected(t)))
+			newFixture := fixture(connected(t))
+			t.Run("conformance", func(t *testing.T) {
+				t.Parallel()
+				stocktest.Run(t, newFixture)
+			})
+			t.Run("simulation", func(t *testing.T) {
+				t.Parallel()
+				stocktest.Simulate(t, newFixture)
+			})
+			t.Run("concurrent clients", func(t *testing.T) {
+				t.Parallel()
+				stocktest.Concurrent(t, newFixture)
+			})
 		})
-	}
-}
-
-func TestSimulation(t *testing.T) {
-	t.Parallel()
-	for name, connected := range map[string]func(*testing.T) rueidis.Client{"server": onServer, "cluster": onCluster} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			stocktest.Simulate(t, fixture(connected(t)))
-		})
-	}
-}
-
-func TestConcurrentClients(t *testing.T) {
-	t.Parallel()
-	for name, connected := range map[string]func(*testing.T) rueidis.Client{"server": onServer, "cluster": onCluster} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			stocktest.Concurrent(t, fixture(connected(t)))
-		})
-	}
-}
-
-// addToAvail adds one to the last byte of a cell's avail, as a person at the console might.
-func addToAvail(t testing.TB, client rueidis.Client, cell stock.Cell) {
-	t.Helper()
-	key, field := redisstock.CellsKey(cell.Partition(stock.PartitionsDefault)), string(cell.Append(nil))
-	value, err := client.Do(t.Context(), client.B().Hget().Key(key).Field(field).Build()).ToString()
-	if err != nil {
-		t.Fatal(err)
-	}
-	edited := []byte(value)
-	edited[5]++
-	err = client.Do(t.Context(), client.B().Hset().Key(key).FieldValue().FieldValue(field, string(edited)).Build()).Error()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

@@ -47,7 +47,7 @@ func kindOfAnswer(answer string) error {
 			return stock.ErrNotApplied
 		}
 	}
-	if answer == "ERR max number of clients reached" {
+	if answer == "max number of clients reached" { // the client has cut off Redis' ERR
 		return stock.ErrNotApplied
 	}
 	return stock.ErrProtocol

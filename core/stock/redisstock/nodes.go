@@ -16,7 +16,7 @@ import (
 
 // How long a picture of the cluster is believed, and how long it is if something speaks against it.
 const (
-	topologyMaxAge        = 5 * time.Second
+	topologyMaxAge        = time.Second
 	topologyMaxAgeSuspect = 100 * time.Millisecond
 )
 
@@ -37,7 +37,7 @@ type topology struct {
 // suspect tells that a call failed in a way that may be due to a change of the cluster.
 func (n *nodes) suspect() { n.suspected.Store(true) }
 
-// NodeOf is the address of the primary that has a partition, as of a few seconds ago at most; empty
+// NodeOf is the address of the primary that has a partition, as of about a second ago; empty
 // where there is one server only.
 func (s *Store) NodeOf(partition int) (string, error) {
 	if err := s.checkPartition(partition); err != nil {

@@ -54,10 +54,9 @@ type bench struct {
 func newBench(b *testing.B, skus, limit int) *bench {
 	b.Helper()
 	client := connect(b, servicetest.Redis(b).Addr)
-	_, err := redisstock.Open(b.Context(), client, redisstock.OpenConfig{
-		Partitions: benchPartitions, Deployment: "bench", Evidence: noEvidence{},
-	})
-	if err != nil {
+	cfg := openConfig()
+	cfg.Partitions = benchPartitions
+	if _, err := redisstock.Open(b.Context(), client, cfg); err != nil {
 		b.Fatal(err)
 	}
 	store, err := redisstock.New(client, redisstock.Config{

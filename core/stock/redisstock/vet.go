@@ -2,7 +2,9 @@ package redisstock
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +16,8 @@ const (
 	versionMin = 7 // scripts with flags
 
 	metaFormatNow = "1"
+
+	clusterSlots = 16384
 )
 
 // vetting is one run of Open.
@@ -82,21 +86,33 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 	return missing, v.checkEvidence(ctx)
 }
 
-// primariesOf lists the primaries of a cluster, or the one server.
+// primariesOf lists the primaries of a cluster, or the one server. Every slot must have one; replicas
+// may be down.
 func primariesOf(ctx context.Context, client rueidis.Client) ([]*primary, error) {
 	if client.Mode() != rueidis.ClientModeCluster {
 		return []*primary{{client: client}}, nil
 	}
 	var primaries []*primary
+	var failures []error
+	covered := 0
 	for addr, node := range client.Nodes() {
 		list, err := node.Do(ctx, node.B().ClusterNodes().Build()).ToString()
 		if err != nil {
-			return nil, fmt.Errorf("node %s: %w", addr, err)
+			failures = append(failures, fmt.Errorf("ask %s for its slots: %w", addr, err))
+			continue
 		}
-		if len(slotsOfMyself(list)) > 0 {
+		ranges := slotsOfMyself(list)
+		for _, slots := range ranges {
+			covered += slots[1] - slots[0] + 1
+		}
+		if len(ranges) > 0 {
 			primaries = append(primaries, &primary{addr: addr, client: node})
 		}
 	}
+	if covered < clusterSlots {
+		return nil, errors.Join(append(failures, fmt.Errorf("only %d of %d slots have a primary", covered, clusterSlots))...)
+	}
+	slices.SortFunc(primaries, func(a, b *primary) int { return strings.Compare(a.addr, b.addr) })
 	return primaries, nil
 }
 
@@ -106,9 +122,7 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 	if err != nil {
 		return err
 	}
-	version := infoField(info, "redis_version")
-	major, _, _ := strings.Cut(version, ".")
-	if n, err := strconv.Atoi(major); err != nil || n < versionMin {
+	if version := infoField(info, "redis_version"); !recent(version) {
 		v.object("%s has version %q, want at least %d.0", p, version, versionMin)
 	}
 	if role := infoField(info, "role"); role != "master" {
@@ -126,6 +140,12 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 		v.object("%s has appendonly %s and loses all stock when it restarts, want yes", p, settings["appendonly"])
 	}
 	return nil
+}
+
+func recent(version string) bool {
+	major, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n >= versionMin
 }
 
 func infoField(info, name string) string {

@@ -1,0 +1,285 @@
+package redisstock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/deploy/local"
+	"sluice/deploy/local/servicetest"
+)
+
+// wantShut holds that opening is refused for each of the causes, and that the server then sells nothing.
+func wantShut(t *testing.T, s *shop, cfg redisstock.OpenConfig, causes ...string) {
+	t.Helper()
+	_, err := redisstock.Open(t.Context(), s.client, cfg)
+	if !errors.Is(err, redisstock.ErrVetting) {
+		t.Fatalf("error is %v, want a refusal", err)
+	}
+	for _, cause := range causes {
+		if !strings.Contains(err.Error(), cause) {
+			t.Errorf("error %q does not name %q", err, cause)
+		}
+	}
+	wantNothingSold(t, s)
+}
+
+func wantNothingSold(t *testing.T, s *shop) {
+	t.Helper()
+	if shut, err := s.Shut(t.Context()); err != nil || !shut {
+		t.Errorf("shut is %v (%v), want true", shut, err)
+	}
+	cell := newCell()
+	if err := s.do(stock.OpReserve, take(stock.OpReserve, cell, 1, 1)).Err; !errors.Is(err, stock.ErrShut) {
+		t.Errorf("error is %v, want shut", err)
+	}
+}
+
+func TestOpenNewServer(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
+	wantNothingSold(t, s)
+
+	report, err := redisstock.Open(t.Context(), s.client, openConfig())
+	if err != nil || !report.New {
+		t.Fatalf("report is %+v (%v), want a new deployment", report, err)
+	}
+	if shut, err := s.Shut(t.Context()); err != nil || shut {
+		t.Errorf("shut is %v (%v), want false", shut, err)
+	}
+	s.load(1, stock.Settings{})
+	if report, err := redisstock.Open(t.Context(), s.client, openConfig()); err != nil || report.New {
+		t.Errorf("opened again: report is %+v (%v), want no error and nothing new", report, err)
+	}
+}
+
+func TestOpenRefusesAnothersServer(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	s.must("SCRIPT", "", "FLUSH")
+
+	other := openConfig()
+	other.Deployment = "other"
+	wantShut(t, s, other, `belongs to deployment "test", want "other"`)
+	other = openConfig()
+	other.Partitions = 32
+	wantShut(t, s, other, "deployment of 64 partitions, want 32")
+
+	s.must("HSET", redisstock.MetaKey(5), "format", "2")
+	wantShut(t, s, openConfig(), `partition 5 has format "2", this program knows "1"`)
+	s.must("DEL", redisstock.MetaKey(5))
+	wantShut(t, s, openConfig(), "1 of 64 partitions are empty")
+}
+
+func TestOpenRefusesStockWithoutOwner(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	s.load(1, stock.Settings{})
+	for p := range stock.PartitionsDefault {
+		s.must("DEL", redisstock.MetaKey(p))
+	}
+	s.must("SCRIPT", "", "FLUSH")
+	wantShut(t, s, openConfig(), "1 partitions hold stock but not whose it is")
+}
+
+// TestOpenNamesEverySetting spoils all settings at once.
+func TestOpenNamesEverySetting(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
+	s.must("CONFIG", "", "SET", "appendonly", "no", "maxmemory-policy", "allkeys-lru")
+	wantShut(t, s, openConfig(), "maxmemory-policy allkeys-lru", "appendonly no")
+	if len(s.dump(0)) != 0 {
+		t.Error("a refused server was marked as the deployment's")
+	}
+
+	cfg := openConfig()
+	cfg.AllowNoPersistence = true
+	wantShut(t, s, cfg, "maxmemory-policy allkeys-lru")
+	s.must("CONFIG", "", "SET", "maxmemory-policy", "noeviction")
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
+		t.Errorf("without persistence, which was allowed: %v", err)
+	}
+}
+
+func TestOpenRefusesReplica(t *testing.T) {
+	t.Parallel()
+	primary := servicetest.Redis(t)
+	open(t, connect(t, primary.Addr))
+	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary})
+	wantShut(t, newShop(t, connect(t, replica.Addr), redisstock.Config{}), openConfig(), "is a slave, want a primary")
+}
+
+// TestOpenComparesWithEvidence restarts a server and claims to have seen more of some of its cells.
+func TestOpenComparesWithEvidence(t *testing.T) {
+	t.Parallel()
+	server := servicetest.Redis(t)
+	s := newShop(t, connect(t, server.Addr), redisstock.Config{})
+	open(t, s.client)
+	evidence := known{}
+	var cells []stock.Cell
+	for range 20 {
+		cell := s.load(100, stock.Settings{})
+		s.reserve(cell, 1, 1)
+		cells = append(cells, cell)
+		evidence[cell] = stock.Mark{Epoch: 1, Seq: 2}
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	untilConnected(t, s)
+	wantNothingSold(t, s)
+
+	for i, cell := range cells[:15] {
+		evidence[cell] = stock.Mark{Epoch: 1, Seq: uint64(3 + i)}
+	}
+	never := stock.Cell{SKU: 77}
+	evidence[never] = stock.Mark{Epoch: 3, Seq: 1000}
+	cfg := openConfig()
+	cfg.Evidence = evidence
+	wantShut(t, s, cfg, "lost effects of 16 cells",
+		never.String()+" is at epoch 0 seq 0, known is epoch 3 seq 1000",
+		cells[14].String()+" is at epoch 1 seq 2, known is epoch 1 seq 17")
+	report, _, err := redisstock.Inspect(t.Context(), s.client, cfg)
+	if err != nil || report.Behind != 16 || len(report.Worst) != 10 || report.Worst[0].Cell != never {
+		t.Errorf("report is %+v (%v), want 16 cells behind, the worst 10 of them named", report, err)
+	}
+
+	for _, cell := range cells[:15] {
+		evidence[cell] = stock.Mark{Epoch: 1, Seq: 1} // older than Redis, which is as it should be
+	}
+	delete(evidence, never)
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
+		t.Errorf("Redis is not behind, but %v", err)
+	}
+	s.reserve(cells[0], 2, 1)
+}
+
+// many is evidence of more marks than are compared at once, each yielded twice.
+type many struct{ marks int }
+
+func (m many) Highest(_ context.Context, yield func(stock.Cell, stock.Mark) error) error {
+	for range 2 {
+		for sku := range m.marks {
+			if err := yield(stock.Cell{SKU: int64(sku + 1)}, stock.Mark{}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func TestOpenReadsEvidenceInChunks(t *testing.T) {
+	t.Parallel()
+	client := connect(t, servicetest.Redis(t).Addr)
+	cfg := openConfig()
+	cfg.Evidence = many{marks: 10_000}
+	report, err := redisstock.Open(t.Context(), client, cfg)
+	if err != nil || report.Marks != 20_000 {
+		t.Errorf("report is %+v (%v), want 20000 marks", report, err)
+	}
+}
+
+// evidenceFunc is evidence that does something while it is read.
+type evidenceFunc func() error
+
+func (f evidenceFunc) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return f() }
+
+// TestRestartDuringVetting restarts the server after it was looked at, before scripts are loaded: what
+// was vetted is gone.
+func TestRestartDuringVetting(t *testing.T) {
+	t.Parallel()
+	server := servicetest.Redis(t)
+	s := newShop(t, connect(t, server.Addr), redisstock.Config{})
+	cfg := openConfig()
+	cfg.Evidence = evidenceFunc(func() error {
+		if err := server.Kill(); err != nil {
+			return err
+		}
+		if err := server.Restart(t.Context()); err != nil {
+			return err
+		}
+		untilConnected(t, s)
+		return nil
+	})
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); err == nil {
+		t.Error("a server was opened that had restarted since it was vetted")
+	}
+	wantNothingSold(t, s)
+}
+
+func TestOpenFailsWithItsEvidence(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
+	broken := errors.New("mysql is away")
+	cfg := openConfig()
+	cfg.Evidence = evidenceFunc(func() error { return broken })
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); !errors.Is(err, broken) || errors.Is(err, redisstock.ErrVetting) {
+		t.Errorf("error is %v, want %v and no finding", err, broken)
+	}
+	wantNothingSold(t, s)
+}
+
+func TestOpenByManyAtOnce(t *testing.T) {
+	t.Parallel()
+	client := connect(t, servicetest.Redis(t).Addr)
+	var opening sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		opening.Go(func() {
+			cfg := openConfig()
+			cfg.Deployment = fmt.Sprintf("deployment %d", i%2)
+			_, errs[i] = redisstock.Open(t.Context(), client, cfg)
+		})
+	}
+	opening.Wait()
+	opened := [2]int{}
+	for i, err := range errs {
+		if err == nil {
+			opened[i%2]++
+		} else if !errors.Is(err, redisstock.ErrVetting) {
+			t.Errorf("error is %v, want a refusal", err)
+		}
+	}
+	if opened[0] > 0 && opened[1] > 0 {
+		t.Errorf("two deployments opened one server: %v", opened)
+	}
+	t.Logf("opened %d and %d times", opened[0], opened[1])
+}
+
+func TestOpenCluster(t *testing.T) {
+	t.Parallel()
+	cluster := servicetest.RedisCluster(t)
+	s := newShop(t, connect(t, cluster.Addrs...), redisstock.Config{})
+	report, err := redisstock.Open(t.Context(), s.client, openConfig())
+	if err != nil || len(report.Primaries) != 3 || !report.New {
+		t.Fatalf("report is %+v (%v), want three new primaries", report, err)
+	}
+	one := connect(t, cluster.Addrs[1]).Nodes()[cluster.Addrs[1]]
+	if err := one.Do(t.Context(), one.B().ScriptFlush().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if shut, err := s.Shut(t.Context()); err != nil || !shut {
+		t.Errorf("a primary lacks the scripts: shut is %v (%v), want true", shut, err)
+	}
+	if _, err := redisstock.Open(t.Context(), s.client, openConfig()); err != nil {
+		t.Error(err)
+	}
+	if shut, err := s.Shut(t.Context()); err != nil || shut {
+		t.Errorf("shut is %v (%v), want false", shut, err)
+	}
+}
+
+func TestOpenConfigNamesAllFaults(t *testing.T) {
+	t.Parallel()
+	err := redisstock.OpenConfig{}.Validate()
+	for _, fault := range []string{"partitions", "deployment", "evidence"} {
+		if err == nil || !strings.Contains(err.Error(), fault) {
+			t.Errorf("error %v does not name %s", err, fault)
+		}
+	}
+}

@@ -1,0 +1,253 @@
+package redisstock_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/deploy/local/servicetest"
+)
+
+// known is evidence: what others know about the stock.
+type known map[stock.Cell]stock.Mark
+
+func (k known) Highest(_ context.Context, yield func(stock.Cell, stock.Mark) error) error {
+	for cell, mark := range k {
+		if err := yield(cell, mark); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connect makes a client that is closed with the test.
+func connect(t testing.TB, addrs ...string) rueidis.Client {
+	t.Helper()
+	client, err := rueidis.NewClient(redisstock.ClientOptions(addrs, "", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+func openConfig() redisstock.OpenConfig {
+	return redisstock.OpenConfig{
+		Partitions: stock.PartitionsDefault,
+		Deployment: "test",
+		Evidence:   known{},
+		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+}
+
+// open opens a server for a deployment of the default number of partitions.
+func open(t testing.TB, client rueidis.Client) {
+	t.Helper()
+	if _, err := redisstock.Open(t.Context(), client, openConfig()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newStore makes a store with time to spare, because tests share a machine.
+func newStore(t testing.TB, client rueidis.Client, cfg redisstock.Config) *redisstock.Store {
+	t.Helper()
+	cfg.Partitions = stock.PartitionsDefault
+	if cfg.CallTimeout == 0 {
+		cfg.CallTimeout = 20 * time.Second
+	}
+	s, err := redisstock.New(client, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func onServer(t *testing.T) rueidis.Client {
+	t.Helper()
+	client := connect(t, servicetest.Redis(t).Addr)
+	open(t, client)
+	return client
+}
+
+func onCluster(t *testing.T) rueidis.Client {
+	t.Helper()
+	client := connect(t, servicetest.RedisCluster(t).Addrs...)
+	open(t, client)
+	return client
+}
+
+// shop is a store and short words for what tests do with it.
+type shop struct {
+	testing.TB
+	client rueidis.Client
+	*redisstock.Store
+}
+
+func newShop(t testing.TB, client rueidis.Client, cfg redisstock.Config) *shop {
+	t.Helper()
+	return &shop{TB: t, client: client, Store: newStore(t, client, cfg)}
+}
+
+// newCell is a cell of a SKU that no other test uses.
+func newCell() stock.Cell { return stock.Cell{SKU: 1 + rand.Int64N(1<<62)} }
+
+func partition(cell stock.Cell) int { return cell.Partition(stock.PartitionsDefault) }
+
+// load makes a new cell.
+func (s *shop) load(units int64, settings stock.Settings) stock.Cell {
+	s.Helper()
+	cell := newCell()
+	if outcome := s.one(stock.OpAdjust, creation(cell, units, settings)); outcome.Verdict != stock.VerdictOK {
+		s.Fatalf("create cell: %v", outcome.Verdict)
+	}
+	return cell
+}
+
+func creation(cell stock.Cell, units int64, settings stock.Settings) stock.Request {
+	if settings.Hold == 0 {
+		settings.Hold = time.Hour
+	}
+	return adjustment(cell, "load", stock.Adjustment{Create: true, Delta: units, Settings: settings})
+}
+
+func adjustment(cell stock.Cell, key string, a stock.Adjustment) stock.Request {
+	a.Reason = "test"
+	if a.Kind == 0 {
+		a.Kind = stock.AdjustPlain
+	}
+	return stock.Request{
+		ID:         stock.Identity{User: 1, Route: stock.OpAdjust, Cell: cell, Key: key}.ID(stock.PartitionsDefault),
+		Cell:       cell,
+		User:       1,
+		Adjustment: &a,
+	}
+}
+
+// take is the request of a reserve or deduct; its key is its user.
+func take(op stock.Op, cell stock.Cell, user, quantity int64) stock.Request {
+	return stock.Request{
+		ID: stock.Identity{
+			User: user, Route: op, Cell: cell, Key: strconv.FormatInt(user, 10),
+		}.ID(stock.PartitionsDefault),
+		Cell:        cell,
+		User:        user,
+		Quantity:    quantity,
+		Fingerprint: stock.TakeFingerprint(quantity),
+	}
+}
+
+// do decides requests as one vector, whose error it returns in the vector.
+func (s *shop) do(op stock.Op, requests ...stock.Request) *stock.Vector {
+	s.Helper()
+	v := &stock.Vector{Op: op, Partition: requests[0].ID.Partition(), Requests: requests}
+	s.Do(s.Context(), v)
+	return v
+}
+
+// one decides one request, which must not fail.
+func (s *shop) one(op stock.Op, request stock.Request) stock.Outcome {
+	s.Helper()
+	v := s.do(op, request)
+	if v.Err != nil {
+		s.Fatalf("%v: %v", op, v.Err)
+	}
+	return v.Outcomes[0]
+}
+
+// reserve reserves units that are there.
+func (s *shop) reserve(cell stock.Cell, user, quantity int64) stock.Reservation {
+	s.Helper()
+	outcome := s.one(stock.OpReserve, take(stock.OpReserve, cell, user, quantity))
+	if outcome.Verdict != stock.VerdictOK {
+		s.Fatalf("reserve: %v", outcome.Verdict)
+	}
+	return outcome.Reservation
+}
+
+func (s *shop) state(cell stock.Cell) stock.CellState {
+	s.Helper()
+	states, _, err := s.Cells(s.Context(), []stock.Cell{cell})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return states[0]
+}
+
+// run runs one command of Redis, about a key unless that is empty.
+func (s *shop) run(command, key string, args ...string) rueidis.RedisResult {
+	s.Helper()
+	c := s.client.B().Arbitrary(command)
+	if key != "" {
+		c = c.Keys(key)
+	}
+	return s.client.Do(s.Context(), c.Args(args...).Build())
+}
+
+// must runs one command that must not fail.
+func (s *shop) must(command, key string, args ...string) {
+	s.Helper()
+	if err := s.run(command, key, args...).Error(); err != nil && !rueidis.IsRedisNil(err) {
+		s.Fatalf("%s %s: %v", command, key, err)
+	}
+}
+
+// dump is all that a partition's keys hold, byte for byte.
+func (s *shop) dump(partition int) map[string]string {
+	s.Helper()
+	keys, err := s.run("KEYS", "", "{p"+strconv.Itoa(partition)+"}:*").AsStrSlice()
+	if err != nil {
+		s.Fatal(err)
+	}
+	dump := map[string]string{}
+	for _, key := range keys {
+		if dump[key], err = s.run("DUMP", key).ToString(); err != nil {
+			s.Fatal(err)
+		}
+	}
+	return dump
+}
+
+// unshut is a cell's packed value without its flags.
+func (s *shop) unshut(cell stock.Cell) string {
+	s.Helper()
+	value, err := s.run("HGET", redisstock.CellsKey(partition(cell)), string(cell.Append(nil))).ToString()
+	if rueidis.IsRedisNil(err) {
+		return ""
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	return value[:flagsAt]
+}
+
+// edit changes the packed value of a cell behind the scripts' back.
+func edit(t testing.TB, client rueidis.Client, cell stock.Cell, change func(value []byte)) {
+	t.Helper()
+	key, field := redisstock.CellsKey(partition(cell)), string(cell.Append(nil))
+	value, err := client.Do(t.Context(), client.B().Hget().Key(key).Field(field).Build()).ToString()
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := []byte(value)
+	change(edited)
+	err = client.Do(t.Context(), client.B().Hset().Key(key).FieldValue().FieldValue(field, string(edited)).Build()).Error()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Places of the last bytes of fields in a cell's packed value.
+const (
+	availEnd = 5
+	heldEnd  = 10
+	seqEnd   = 21
+	flagsAt  = 50
+)
