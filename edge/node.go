@@ -163,7 +163,10 @@ func (n *Node) startEngine(context.Context) error {
 	}
 	n.later("close local store", func(context.Context) error { return local.Close() })
 
-	n.cells = cells.New(n.store, cells.Config{CellsMax: n.cfg.CellsMax, CallTimeout: n.cfg.Redis.CallTimeout}, n.set)
+	n.cells = cells.New(n.store, cells.Config{
+		CellsMax: n.cfg.CellsMax, CallTimeout: n.cfg.Redis.CallTimeout,
+		Snapshots: local, Deployment: n.cfg.Stock.Deployment, Log: n.log,
+	}, n.set)
 	n.later("close cells", func(context.Context) error {
 		n.cells.Close()
 		return nil
