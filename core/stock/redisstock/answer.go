@@ -29,7 +29,7 @@ func readAnswer(v *stock.Vector, result rueidis.RedisResult) error {
 		return err
 	}
 	if len(elements) != answerElements {
-		return errElements(len(elements))
+		return elementsError(len(elements))
 	}
 	if v.TimeMS, err = elements[0].ToInt64(); err != nil {
 		return err

@@ -54,7 +54,7 @@ func (s *Store) send(ctx context.Context, client rueidis.Client, vectors []*stoc
 	}
 	if ctx.Err() != nil {
 		for _, v := range vectors {
-			v.Err = notSent(v.Op.String(), ctx)
+			v.Err = notSent(ctx, v.Op.String())
 		}
 		return
 	}

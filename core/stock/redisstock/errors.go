@@ -60,14 +60,14 @@ func wrap(what string, err error) error {
 }
 
 // notSent is the error of a call that was given up before it was sent.
-func notSent(what string, ctx context.Context) error {
+func notSent(ctx context.Context, what string) error {
 	return fmt.Errorf("%s: %w: %w", what, stock.ErrNotApplied, context.Cause(ctx))
 }
 
-// errElements is an answer of so many elements where another number was due.
-type errElements int
+// elementsError is an answer of so many elements where another number was due.
+type elementsError int
 
-func (e errElements) Error() string { return fmt.Sprintf("it has %d elements", int(e)) }
+func (e elementsError) Error() string { return fmt.Sprintf("it has %d elements", int(e)) }
 
 // wrapProtocol is for answers that cannot be read.
 func wrapProtocol(what string, err error) error {

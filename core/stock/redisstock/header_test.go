@@ -67,7 +67,7 @@ func readHeader(t *testing.T, script lua.Script) header {
 			h.keys, h.repeated = append(h.keys, m[3]), m[2] != ""
 		case "ARGV":
 			m := argLine.FindStringSubmatch(line)
-			if m == nil || m[1] != "" && m[1] != strconv.Itoa(h.args+1) {
+			if len(m) == 0 || (m[1] != "" && m[1] != strconv.Itoa(h.args+1)) {
 				t.Fatalf("%s: argument %q", script.Name, line)
 			}
 			if m[2] == "" {

@@ -59,7 +59,7 @@ func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	if ctx.Err() != nil {
-		return 0, notSent("read", ctx)
+		return 0, notSent(ctx, "read")
 	}
 	byPartition := map[int][]int{}
 	for i := range r.n {
@@ -109,7 +109,7 @@ func (r *reading) take(places []int, answer rueidis.RedisResult) (nowMS int64, e
 		return 0, wrap("read", err)
 	}
 	if len(elements) != 1+len(places) {
-		return 0, wrapProtocol("read", errElements(len(elements)))
+		return 0, wrapProtocol("read", elementsError(len(elements)))
 	}
 	if nowMS, err = elements[0].ToInt64(); err != nil {
 		return 0, wrapProtocol("read", err)

@@ -1,6 +1,10 @@
 package redisstock
 
-import "sluice/core/stock"
+import (
+	"bytes"
+
+	"sluice/core/stock"
+)
 
 // reserve makes the call of reserve.lua.
 func (c *call) reserve(s *Store, shard *shard, requests []stock.Request) {
@@ -42,7 +46,7 @@ func (c *call) addMarks(requests []stock.Request) {
 		}
 		var mark [markBytes]byte
 		appendMark(mark[:0], requests[i].Fence)
-		if at := start + markBytes*int(place-1); string(c.buf[at:at+markBytes]) != string(mark[:]) {
+		if at := start + markBytes*int(place-1); !bytes.Equal(c.buf[at:at+markBytes], mark[:]) {
 			c.buf = c.buf[:start]
 			for i := range requests {
 				c.buf = appendMark(c.buf, requests[i].Fence)

@@ -93,7 +93,7 @@ func (s *Store) Ping(ctx context.Context) error {
 // eval calls one script and returns the elements of its answer, at least so many.
 func (s *Store) eval(ctx context.Context, name string, keys, args []string, elements int) ([]rueidis.RedisMessage, error) {
 	if ctx.Err() != nil {
-		return nil, notSent(name, ctx)
+		return nil, notSent(ctx, name)
 	}
 	sc := s.scripts[name]
 	started := s.now()
@@ -101,7 +101,7 @@ func (s *Store) eval(ctx context.Context, name string, keys, args []string, elem
 	if err != nil {
 		err = wrap(name, err)
 	} else if len(reply) < elements {
-		err = wrapProtocol(name, errElements(len(reply)))
+		err = wrapProtocol(name, elementsError(len(reply)))
 	}
 	sc.called(s.now().Sub(started), err)
 	return reply, err
