@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -16,11 +17,13 @@ type waiting struct {
 
 func (w *waiting) bytes() int64 { return int64(len(w.Data)) + entryOverhead }
 
-// lane is the queue of one Kafka partition. While one request is under way the next one's entries
-// gather, so that nothing waits for a timer and requests grow with the load.
+// lane is the queue of one Kafka partition. While one request is under way, and for a moment after it,
+// the next one's entries gather: a request costs Kafka far more than an entry does. Somebody who waits
+// for an entry ends that moment.
 type lane struct {
 	partition int
 	wake      chan struct{} // holds a token when the queue may be no longer empty
+	hurry     chan struct{} // holds a token when somebody waits
 
 	mu       sync.Mutex
 	closed   bool
@@ -45,11 +48,19 @@ func (l *lane) push(w waiting) bool {
 	l.queue = append(l.queue, w)
 	l.pushed++
 	l.mu.Unlock()
-	select {
-	case l.wake <- struct{}{}:
-	default: // the token is there already
+	signal(l.wake)
+	if w.done != nil {
+		signal(l.hurry)
 	}
 	return true
+}
+
+// signal leaves a token, unless one is there already.
+func signal(tokens chan struct{}) {
+	select {
+	case tokens <- struct{}{}:
+	default:
+	}
 }
 
 // next takes the entries of one request off the queue.
@@ -95,6 +106,7 @@ func (l *lane) flushed() <-chan struct{} {
 		close(f.done)
 	} else {
 		l.flushes = append(l.flushes, f)
+		signal(l.hurry)
 	}
 	return f.done
 }
@@ -115,4 +127,19 @@ func (l *lane) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
+}
+
+func (l *lane) empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) == 0
+}
+
+// gather lets entries come together until somebody waits for one of them.
+func (l *lane) gather(ctx context.Context) {
+	select {
+	case <-l.hurry:
+	case <-time.After(linger):
+	case <-ctx.Done():
+	}
 }
