@@ -94,6 +94,19 @@ type spy struct {
 	sent [][]string
 }
 
+func newSpy(t *testing.T) *spy {
+	t.Helper()
+	// A single client is there even without a server, and its builder is all that is used of it.
+	options := ClientOptions([]string{"127.0.0.1:1"}, "", "")
+	options.ForceSingleClient = true
+	offline, err := rueidis.NewClient(options)
+	if offline == nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(offline.Close)
+	return &spy{Client: offline}
+}
+
 func (s *spy) Do(_ context.Context, command rueidis.Completed) rueidis.RedisResult {
 	s.sent = append(s.sent, slices.Clone(command.Commands()))
 	return rueidis.NewErrorResult(context.Canceled)
@@ -110,15 +123,7 @@ func (s *spy) DoMulti(ctx context.Context, commands ...rueidis.Completed) []ruei
 // calls are the commands by which the store calls each script, for one request each.
 func calls(t *testing.T) map[string][]string {
 	t.Helper()
-	// A single client is there even without a server, and its builder is all that is used of it.
-	options := ClientOptions([]string{"127.0.0.1:1"}, "", "")
-	options.ForceSingleClient = true
-	offline, err := rueidis.NewClient(options)
-	if offline == nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(offline.Close)
-	client := &spy{Client: offline}
+	client := newSpy(t)
 	s, err := New(client, Config{Partitions: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,74 @@
+package redisstock
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"sluice/core/stock"
+)
+
+// TestGivenUpCallKeepsItsBytes lets calls fail as if they had been given up while they were in the
+// client's queue. They may still be sent, so neither later calls nor what the caller does with his
+// requests may change them.
+func TestGivenUpCallKeepsItsBytes(t *testing.T) {
+	t.Parallel()
+	client := newSpy(t)
+	s, err := New(client, Config{Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent [][]string
+	requests := make([]stock.Request, 3)
+	for round := range int64(4) {
+		for i := range requests {
+			n := 100*round + int64(i)
+			requests[i] = stock.Request{
+				ID: stock.ReservationID{2: byte(n), 3: byte(n >> 8)}, Cell: stock.Cell{SKU: 1 + n}, User: 1 + n, Quantity: 1 + n,
+				Fence: stock.Mark{Epoch: 1, Seq: uint64(n)},
+			}
+		}
+		v := &stock.Vector{Op: stock.OpReserve, Requests: requests}
+		if s.Do(t.Context(), v); v.Err == nil {
+			t.Fatal("the spy's call did not fail")
+		}
+		sent = append(sent, deepCopy(client.sent[round]))
+	}
+	clear(requests)
+	for round, command := range client.sent {
+		if !slices.Equal(command, sent[round]) {
+			t.Errorf("call %d has changed since:\n%q\n%q", round, sent[round], command)
+		}
+	}
+}
+
+func deepCopy(command []string) []string {
+	whole := make([]string, len(command))
+	for i, arg := range command {
+		whole[i] = strings.Clone(arg)
+	}
+	return whole
+}
+
+// TestMarks sends what callers have seen once per cell where they agree, else once per request.
+func TestMarks(t *testing.T) {
+	t.Parallel()
+	a, b := stock.Cell{SKU: 1}, stock.Cell{SKU: 2}
+	f := func(want int, requests ...stock.Request) {
+		t.Helper()
+		c := newCall()
+		c.findCells(requests)
+		c.addMarks(requests)
+		if got := len(c.args[0]); got != want*markBytes {
+			t.Errorf("%d bytes of marks, want %d marks", got, want)
+		}
+	}
+	at := func(cell stock.Cell, seq uint64) stock.Request {
+		return stock.Request{Cell: cell, Fence: stock.Mark{Epoch: 1, Seq: seq}}
+	}
+	f(1, at(a, 1))
+	f(1, at(a, 1), at(a, 1))
+	f(2, at(a, 1), at(b, 2), at(a, 1), at(b, 2))
+	f(2, at(a, 1), at(a, 2))
+	f(4, at(a, 1), at(b, 2), at(a, 1), at(b, 3))
+}

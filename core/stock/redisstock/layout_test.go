@@ -1,0 +1,143 @@
+package redisstock_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// scores reads a sorted set.
+func (s *shop) scores(key string) map[string]int64 {
+	s.Helper()
+	all, err := s.run("ZRANGE", key, "0", "-1", "WITHSCORES").AsZScores()
+	if err != nil {
+		s.Fatal(err)
+	}
+	scores := map[string]int64{}
+	for _, z := range all {
+		scores[z.Member] = int64(z.Score)
+	}
+	return scores
+}
+
+func ids(requests []stock.Request) (packed string) {
+	for i := range requests {
+		packed += string(requests[i].ID[:])
+	}
+	return packed
+}
+
+// TestDueAndGone looks at the two sorted sets: reservations of one vector, pool and deadline share a
+// member of due, and what has ended is in gone until its retention is over.
+func TestDueAndGone(t *testing.T) {
+	t.Parallel()
+	const retention = 90 * time.Minute
+	s := newShop(t, onServer(t), redisstock.Config{Retention: retention})
+	cells := []stock.Cell{{SKU: 7}} // of one partition: two pools, two hold times in the first
+	for sku := int64(8); len(cells) < 3; sku++ {
+		if cell := (stock.Cell{SKU: sku, Pool: uint32(len(cells) / 2)}); partition(cell) == partition(cells[0]) {
+			cells = append(cells, cell)
+		}
+	}
+	gone := map[string]int64{}
+	ended := func(v *stock.Vector) {
+		t.Helper()
+		if v.Err != nil {
+			t.Fatal(v.Err)
+		}
+		gone[ids(v.Requests)] = v.TimeMS + retention.Milliseconds()
+	}
+	for i, hold := range []time.Duration{time.Minute, time.Hour, time.Hour} {
+		ended(s.do(stock.OpAdjust, creation(cells[i], 100, stock.Settings{Hold: hold})))
+	}
+
+	var requests []stock.Request
+	for user := range int64(6) {
+		requests = append(requests, take(stock.OpReserve, cells[user%3], 1+user, 1))
+	}
+	v := s.do(stock.OpReserve, requests...)
+	if v.Err != nil {
+		t.Fatal(v.Err)
+	}
+	due := map[string]int64{}
+	for i, hold := range []time.Duration{time.Minute, time.Hour, time.Hour} {
+		member := "\x00\x00\x00" + string(rune(cells[i].Pool)) + ids([]stock.Request{requests[i], requests[i+3]})
+		due[member] = v.TimeMS + hold.Milliseconds()
+	}
+	p := partition(cells[0])
+	if diff := cmp.Diff(due, s.scores(redisstock.DueKey(p))); diff != "" {
+		t.Errorf("due (-want +got):\n%s", diff)
+	}
+
+	ended(s.do(stock.OpDeduct, take(stock.OpDeduct, cells[0], 1, 1), take(stock.OpDeduct, cells[0], 2, 1)))
+	ended(s.do(stock.OpConfirm, stock.Request{ID: requests[0].ID}, stock.Request{ID: requests[1].ID}))
+	ended(s.do(stock.OpRelease, stock.Request{ID: requests[2].ID, Cell: cells[2]}))
+	if diff := cmp.Diff(gone, s.scores(redisstock.GoneKey(p))); diff != "" {
+		t.Errorf("gone (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(due, s.scores(redisstock.DueKey(p))); diff != "" {
+		t.Errorf("due has changed (-before +after):\n%s", diff)
+	}
+}
+
+// TestShutCellDoesNotHoldUpOthers has more due reservations of a fenced cell than a sweep may look at:
+// they are put off, and those of other cells have their turn.
+func TestShutCellDoesNotHoldUpOthers(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	shut, sound := stock.Cell{SKU: 1}, stock.Cell{SKU: 2}
+	for partition(sound) != partition(shut) {
+		sound.SKU++
+	}
+	for _, cell := range []stock.Cell{shut, sound} {
+		if v := s.do(stock.OpAdjust, creation(cell, 100, stock.Settings{Hold: time.Millisecond})); v.Err != nil {
+			t.Fatal(v.Err)
+		}
+		for user := range int64(20) {
+			s.reserve(cell, 1+user, 1)
+		}
+	}
+	edit(t, s.client, shut, func(value []byte) { value[flagsAt] |= 2 })
+
+	expired := 0
+	for range 4 {
+		sweep, err := s.Expire(t.Context(), partition(shut), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expired += sweep.Expired
+	}
+	if expired != 20 {
+		t.Errorf("four sweeps of 10 have expired %d, want the 20 of the sound cell", expired)
+	}
+	for cell, want := range map[stock.Cell]stock.Balances{
+		shut:  {Avail: 80, Held: 20, Total: 100},
+		sound: {Avail: 100, Total: 100},
+	} {
+		if got := s.state(cell).Balances; got != want {
+			t.Errorf("balances of %v are %+v, want %+v", cell, got, want)
+		}
+	}
+	now, err := s.run("TIME", "").AsStrSlice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seconds, err := strconv.ParseInt(now[0], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := s.scores(redisstock.DueKey(partition(shut)))
+	if len(waiting) != 20 {
+		t.Errorf("%d members are due, want the 20 of the shut cell", len(waiting))
+	}
+	for _, atMS := range waiting {
+		if atMS < 1000*(seconds-60) || atMS > 1000*(seconds+2) {
+			t.Errorf("one is looked at again at %d ms, want about a second after %d s", atMS, seconds)
+		}
+	}
+}
