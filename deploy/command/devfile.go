@@ -21,6 +21,7 @@ type DevFile struct {
 
 // devStack is what a running sluice dev says of itself.
 type devStack struct {
+	path         string
 	RedisAddr    string        `json:"redis_addr"` // several are separated by commas
 	MySQLDSN     config.Secret `json:"mysql_dsn"`
 	KafkaBrokers string        `json:"kafka_brokers"` // likewise
@@ -36,7 +37,7 @@ func (d DevFile) read() (*devStack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read addresses of the development stack: %w", err)
 	}
-	var stack devStack
+	stack := devStack{path: d.Path}
 	if err := json.Unmarshal(text, &stack); err != nil {
 		return nil, fmt.Errorf("read %s: not what sluice dev writes", d.Path)
 	}
@@ -46,7 +47,7 @@ func (d DevFile) read() (*devStack, error) {
 // fill lets use take addresses from the development stack, if there is one and no address is given: to
 // mix its addresses with others would be to compare two deployments. It runs before the values of the
 // command line are set, so it asks kong for them.
-func (d DevFile) fill(k *kong.Context, c *Console, given bool, use func(*devStack)) error {
+func (d DevFile) fill(k *kong.Context, given bool, use func(*devStack)) error {
 	for _, flag := range k.Flags() {
 		value := reflect.ValueOf(k.FlagValue(flag))
 		switch flag.Name {
@@ -63,26 +64,24 @@ func (d DevFile) fill(k *kong.Context, c *Console, given bool, use func(*devStac
 	if err != nil || stack == nil {
 		return err
 	}
-	c.Notef("using the development stack of %s", d.Path)
 	use(stack)
 	return nil
 }
 
 // BeforeApply is called by kong.
 func (s *Stores) BeforeApply(k *kong.Context, c *Console) error {
-	return s.Dev.fill(k, c, s.MySQL.DSN != "", s.use)
+	return s.Dev.fill(k, s.MySQL.DSN != "", func(d *devStack) { s.use(c, d) })
 }
 
-func (s *Stores) use(d *devStack) {
+func (s *Stores) use(c *Console, d *devStack) {
+	c.Notef("using the development stack of %s", d.path)
 	s.Redis.Addrs, s.MySQL.DSN = strings.Split(d.RedisAddr, ","), d.MySQLDSN
 }
 
 // BeforeApply is called by kong, before that of Stores, which then finds its addresses given.
 func (w *Writer) BeforeApply(k *kong.Context, c *Console) error {
-	return w.Dev.fill(k, c, w.MySQL.DSN != "", w.use)
-}
-
-func (w *Writer) use(d *devStack) {
-	w.Stores.use(d)
-	w.Kafka.Brokers = strings.Split(d.KafkaBrokers, ",")
+	return w.Dev.fill(k, w.MySQL.DSN != "", func(d *devStack) {
+		w.use(c, d)
+		w.Kafka.Brokers = strings.Split(d.KafkaBrokers, ",")
+	})
 }

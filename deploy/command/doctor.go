@@ -38,8 +38,8 @@ Examples:
 
 // BeforeApply is called by kong, before that of Writer, which then finds its addresses given.
 func (d *Doctor) BeforeApply(k *kong.Context, c *Console) error {
-	return d.Dev.fill(k, c, d.MySQL.DSN != "", func(stack *devStack) {
-		d.use(stack)
+	return d.Dev.fill(k, d.MySQL.DSN != "", func(stack *devStack) {
+		d.use(c, stack)
 		d.Key.File = stack.TokenKeyFile
 	})
 }

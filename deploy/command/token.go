@@ -36,9 +36,9 @@ Examples:
   curl -H "Authorization: Bearer $(sluice token --user 1 --role admin)" ...`
 }
 
-// BeforeApply is called by kong.
-func (t *Token) BeforeApply(k *kong.Context, c *Console) error {
-	return t.Dev.fill(k, c, false, func(d *devStack) { t.Key.File = d.TokenKeyFile })
+// BeforeApply is called by kong. It does not tell where the key comes from: a token is all there is to print.
+func (t *Token) BeforeApply(k *kong.Context) error {
+	return t.Dev.fill(k, false, func(d *devStack) { t.Key.File = d.TokenKeyFile })
 }
 
 // Run is called by kong.
