@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -12,7 +13,7 @@ import (
 
 // Do decides the vectors, in one pipeline per Redis node. See stock.Store.
 func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout(vectors))
 	defer cancel()
 
 	var plain []*stock.Vector
@@ -43,6 +44,17 @@ func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
 	}
 	s.send(ctx, s.client, plain, false)
 	sending.Wait()
+}
+
+// timeout bounds a call of vectors, and leaves the wait for a replica its own time: without a replica
+// the effects are there all the same.
+func (s *Store) timeout(vectors []*stock.Vector) time.Duration {
+	for _, v := range vectors {
+		if v.Replicate {
+			return s.cfg.CallTimeout + s.cfg.ReplicaTimeout
+		}
+	}
+	return s.cfg.CallTimeout
 }
 
 // send sends vectors through one client and reads the answers. With replicate, WAIT follows them on

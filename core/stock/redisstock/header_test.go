@@ -94,7 +94,7 @@ type spy struct {
 	sent [][]string
 }
 
-func newSpy(t *testing.T) *spy {
+func newSpy(t testing.TB) *spy {
 	t.Helper()
 	// A single client is there even without a server, and its builder is all that is used of it.
 	options := ClientOptions([]string{"127.0.0.1:1"}, "", "")

@@ -33,18 +33,21 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// reserve reserves one unit for each of so many users.
-func (f *bench) reserve(b *testing.B, reservations int) {
+// reserve reserves one unit for each of at least so many users, and returns the vectors.
+func (f *bench) reserve(b *testing.B, reservations int) []*stock.Vector {
 	b.Helper()
-	for round := 0; round*stock.VectorMax < reservations; round++ {
-		v := f.vector(round, stock.VectorMax)
+	var vectors []*stock.Vector
+	for len(vectors)*stock.VectorMax < reservations {
+		v := f.vector(len(vectors), stock.VectorMax)
 		if f.store.Do(b.Context(), v); v.Err != nil {
 			b.Fatal(v.Err)
 		}
 		if _, err := f.store.OutboxDelete(b.Context(), v.Partition, []string{v.Entry.ID}); err != nil {
 			b.Fatal(err)
 		}
+		vectors = append(vectors, v)
 	}
+	return vectors
 }
 
 // forget drops the records of the adjustments that made the cells, as the end of their retention

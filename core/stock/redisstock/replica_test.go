@@ -45,7 +45,8 @@ func TestReplicate(t *testing.T) {
 	if err := replica.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	alone := newShop(t, s.client, redisstock.Config{ReplicaTimeout: 50 * time.Millisecond})
+	// The wait is longer than a call may take: without a replica it is in vain, but not unknown.
+	alone := newShop(t, s.client, redisstock.Config{CallTimeout: time.Second, ReplicaTimeout: 1100 * time.Millisecond})
 	for _, v := range replicate(alone, alone.load(10, stock.Settings{})) {
 		if v.Replicated {
 			t.Error("there is no replica, but the vector is replicated")

@@ -3,7 +3,7 @@ package redisstock
 import "unsafe"
 
 // text is b as a string without a copy. The caller leaves b unchanged for as long as the string
-// lives; BenchmarkDo shows what the copies would cost.
+// lives. BenchmarkCommand shows what copies would cost: an allocation per argument.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // bytesOf is s as bytes without a copy. Nobody may change them.
