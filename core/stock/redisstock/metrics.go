@@ -38,6 +38,9 @@ func newScriptMetrics(set *metrics.Set, script string) *scriptMetrics {
 // called notes one call of the script.
 func (m *scriptMetrics) called(took time.Duration, err error) {
 	m.seconds.Update(took.Seconds())
+	if err == nil {
+		return
+	}
 	for kind, counter := range m.failures {
 		if errors.Is(err, kind) {
 			counter.Inc()
