@@ -23,7 +23,6 @@
 -- CODE 9 MISMATCH      the id is another request's; nothing changed
 -- CODE 11 WRONG_STATE  the cell to create is there; nothing changed
 -- ERR BADARG            caller bug, never a business outcome
--- ERR BADRECORD         a record that no version of the scripts has written
 -- RETRY safe            idempotent by the reservation ids
 -- #include lib/base.lua
 -- #include lib/verdicts.lua

@@ -18,7 +18,6 @@
 -- CODE 11 WRONG_STATE   no longer held; its record is the answer; nothing changed
 -- CODE 12 WRONG_USER    it is another user's; nothing changed
 -- ERR BADARG            caller bug, never a business outcome
--- ERR BADRECORD         a record that no version of the scripts has written
 -- RETRY safe            idempotent by the reservation ids
 -- #include lib/base.lua
 -- #include lib/verdicts.lua

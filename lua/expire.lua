@@ -14,7 +14,6 @@
 -- ARGV[5..] members     of KEYS[5], as due has read them
 -- RETURN {time_ms, expired, entry_id, entry}
 -- ERR BADARG            caller bug, never a business outcome
--- ERR BADRECORD         a record that no version of the scripts has written
 -- RETRY safe            looks at each reservation's own state
 -- #include lib/base.lua
 -- #include lib/verdicts.lua
@@ -25,7 +24,7 @@
 local KIND, STATE, TO = 4, STATE_EXPIRED, AVAIL
 -- #include lib/settle.lua
 
-local now, ids, held, expires = clock(), {}, {}, {}
+local now, ids, held, expires, odd = clock(), {}, {}, {}, {}
 for m = 5, #ARGV do
   for at = 5, #ARGV[m], 16 do ids[#ids + 1] = sub(ARGV[m], at, at + 15) end
 end
@@ -33,17 +32,21 @@ if not ids[1] then return redis.error_reply("BADARG expire: no members") end
 call("ZCARD", KEYS[5]) -- fails here, before anything is written, if the key has another type
 local found = call("HMGET", KEYS[2], unpack(ids))
 for i, record in ipairs(found) do
-  expires[i] = record and is_held(checked(record)) and is_due(record, now)
+  odd[i] = record and not readable(record)
+  expires[i] = record and not odd[i] and is_held(record) and is_due(record, now)
   if expires[i] then held[#held + 1] = record end
 end
 read_held(held, ARGV[3], 6)
 
--- expire_member expires the reservations of a member from place i on, and returns whether any waits.
+-- expire_member expires the reservations of a member from place i on, and returns whether any waits:
+-- for its cell, or for somebody who can read its record.
 local function expire_member(i, member)
   local waits = false
   for at = i, i + #member / 16 - 1 do
-    if expires[at] and not fresh[ids[at]] then
-      if why_not(found[at]) then waits = true else settle(ids[at], found[at]) end
+    if odd[at] or expires[at] and why_not(found[at]) then
+      waits = true
+    elseif expires[at] and not fresh[ids[at]] then
+      settle(ids[at], found[at])
     end
   end
   return waits

@@ -4,8 +4,8 @@ local NOBODY = "\0\0\0\0\0\0\0\0" -- a service, which may settle anyone's
 
 -- judge is what the record of a reservation says to a request, OK if it may end so.
 local function judge(record, user, now)
-  if not record then return UNKNOWN_RESERVATION end
-  if user ~= NOBODY and user ~= sub(checked(record), 15, 22) then return WRONG_USER end
+  if not record or not readable(record) then return UNKNOWN_RESERVATION end
+  if user ~= NOBODY and user ~= sub(record, 15, 22) then return WRONG_USER end
   if byte(record, 2) % COUNTED == STATE then return REPLAYED end
   if not is_held(record) or is_due(record, now) then return WRONG_STATE end
   return OK

@@ -1,6 +1,7 @@
 package redisstock_test
 
 import (
+	"errors"
 	"strconv"
 	"testing"
 	"time"
@@ -139,5 +140,37 @@ func TestShutCellDoesNotHoldUpOthers(t *testing.T) {
 		if atMS < 1000*(seconds-60) || atMS > 1000*(seconds+2) {
 			t.Errorf("one is looked at again at %d ms, want about a second after %d s", atMS, seconds)
 		}
+	}
+}
+
+// TestUnreadableRecord has a record of another version among others of its vector and member.
+func TestUnreadableRecord(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	cell := s.load(10, stock.Settings{Hold: time.Millisecond})
+	requests := []stock.Request{take(stock.OpReserve, cell, 1, 1), take(stock.OpReserve, cell, 2, 1)}
+	if v := s.do(stock.OpReserve, requests...); v.Err != nil {
+		t.Fatal(v.Err)
+	}
+	const otherVersion = "\x02 of some other length"
+	s.must("HSET", redisstock.ResKey(partition(cell)), string(requests[0].ID[:]), otherVersion)
+
+	for op, want := range map[stock.Op][]stock.Verdict{
+		stock.OpReserve: {stock.VerdictMismatch, stock.VerdictReplayed},
+		stock.OpConfirm: {stock.VerdictUnknownReservation, stock.VerdictWrongState},
+	} {
+		v := s.do(op, requests...)
+		if v.Err != nil || v.Outcomes[0].Verdict != want[0] || v.Outcomes[1].Verdict != want[1] {
+			t.Errorf("%v: outcomes %v (%v), want %v", op, v.Outcomes, v.Err, want)
+		}
+	}
+	if sweep, err := s.Expire(t.Context(), partition(cell), 10); err != nil || sweep.Expired != 1 {
+		t.Errorf("expired %d (%v), want the other one", sweep.Expired, err)
+	}
+	if len(s.scores(redisstock.DueKey(partition(cell)))) != 1 {
+		t.Error("the unreadable one is no longer due")
+	}
+	if _, _, err := s.Reservations(t.Context(), []stock.ReservationID{requests[0].ID}); !errors.Is(err, stock.ErrProtocol) {
+		t.Errorf("error is %v, want a protocol error", err)
 	}
 }
