@@ -147,11 +147,13 @@ func TestShutCellDoesNotHoldUpOthers(t *testing.T) {
 func TestUnreadableRecord(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})
-	cell := s.load(10, stock.Settings{Hold: time.Millisecond})
+	cell := s.load(10, stock.Settings{})
 	requests := []stock.Request{take(stock.OpReserve, cell, 1, 1), take(stock.OpReserve, cell, 2, 1)}
-	if v := s.do(stock.OpReserve, requests...); v.Err != nil {
+	v := s.do(stock.OpReserve, requests...)
+	if v.Err != nil {
 		t.Fatal(v.Err)
 	}
+	overdue(s, v.Outcomes[1].Reservation)
 	const otherVersion = "\x02 of some other length"
 	s.must("HSET", redisstock.ResKey(partition(cell)), string(requests[0].ID[:]), otherVersion)
 
