@@ -24,10 +24,16 @@
 local KIND, STATE, TO = 4, STATE_EXPIRED, AVAIL
 -- #include lib/settle.lua
 
-local now, ids, held, expires, odd = clock(), {}, {}, {}, {}
-for m = 5, #ARGV do
-  for at = 5, #ARGV[m], 16 do ids[#ids + 1] = sub(ARGV[m], at, at + 15) end
+-- read_ids returns the reservations of the members, one after the other.
+local function read_ids()
+  local ids = {}
+  for m = 5, #ARGV do
+    for at = 5, #ARGV[m], 16 do ids[#ids + 1] = sub(ARGV[m], at, at + 15) end
+  end
+  return ids
 end
+
+local now, ids, held, expires, odd = clock(), read_ids(), {}, {}, {}
 if not ids[1] then return redis.error_reply("BADARG expire: no members") end
 call("ZCARD", KEYS[5]) -- fails here, before anything is written, if the key has another type
 local found = call("HMGET", KEYS[2], unpack(ids))
@@ -38,30 +44,27 @@ for i, record in ipairs(found) do
 end
 read_held(held, ARGV[3], 6)
 
--- expire_member expires the reservations of a member from place i on, and returns whether any waits:
--- for its cell, or for somebody who can read its record.
-local function expire_member(i, member)
-  local waits = false
-  for at = i, i + #member / 16 - 1 do
-    if odd[at] or expires[at] and why_not(found[at]) then
-      waits = true
-    elseif expires[at] and not fresh[ids[at]] then
-      settle(ids[at], found[at])
-    end
-  end
-  return waits
+-- expire_one expires the reservation at place i, and returns whether it waits: for its cell, or for
+-- somebody who can read its record. It may be at two places, if it was made again under its old id.
+local function expire_one(i)
+  if fresh[ids[i]] then return false end
+  if odd[i] or expires[i] and why_not(found[i]) then return true end
+  if expires[i] then settle(ids[i], found[i]) end
+  return false
 end
 
 local done, wait, i = {}, {}, 1
 for m = 5, #ARGV do
-  local member = ARGV[m]
-  if expire_member(i, sub(member, 5)) then
-    wait[#wait + 1] = now + ARGV[4]
-    wait[#wait + 1] = member
+  local member, waits = ARGV[m], false
+  for _ = 5, #member, 16 do
+    waits = expire_one(i) or waits
+    i = i + 1
+  end
+  if waits then
+    wait[#wait + 1], wait[#wait + 2] = now + ARGV[4], member
   else
     done[#done + 1] = member
   end
-  i = i + (#member - 4) / 16
 end
 
 -- Write. Nothing above has changed data: Redis does not roll back.

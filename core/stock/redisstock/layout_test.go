@@ -176,3 +176,26 @@ func TestUnreadableRecord(t *testing.T) {
 		t.Errorf("error is %v, want a protocol error", err)
 	}
 }
+
+// TestExpireMeetsOneReservationTwice has a reservation in two due members of one sweep: it was
+// forgotten and made again under its old id, in other company.
+func TestExpireMeetsOneReservationTwice(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	cell := s.load(10, stock.Settings{Limit: 5})
+	held := s.reserve(cell, 1, 3)
+	old := "\x00\x00\x00\x00" + string(held.ID[:]) + "a forgotten one."
+	s.must("ZADD", redisstock.DueKey(partition(cell)), "1", old)
+	overdue(s, held)
+
+	if sweep, err := s.Expire(t.Context(), partition(cell), 10); err != nil || sweep.Expired != 1 {
+		t.Errorf("expired %d (%v), want 1", sweep.Expired, err)
+	}
+	state := s.state(cell)
+	if want := (stock.Balances{Avail: 10, Total: 10}); state.Balances != want || state.Breached {
+		t.Errorf("cell is %+v, want %+v and no breach", state, want)
+	}
+	if got := s.scores(redisstock.DueKey(partition(cell))); len(got) != 0 {
+		t.Errorf("%d members are still due", len(got))
+	}
+}
