@@ -28,7 +28,7 @@ import (
 type Stack struct {
 	Redis   *local.Redis
 	MariaDB *local.MariaDB
-	Brokers []string // of an Apache Kafka
+	Kafka   *local.Kafka
 	DB      *sql.DB
 	Store   *redisstock.Store
 
@@ -54,7 +54,7 @@ func New(t testing.TB, extra ...string) *Stack {
 	s := &Stack{
 		Redis:   servicetest.Redis(t),
 		MariaDB: servicetest.PrivateMariaDB(t),
-		Brokers: servicetest.PrivateKafka(t).Addrs,
+		Kafka:   servicetest.PrivateKafka(t),
 		t:       t,
 		binary:  build(t, dir),
 		tokens:  map[tokenOf]string{},
@@ -72,7 +72,7 @@ func New(t testing.TB, extra ...string) *Stack {
 	s.env = append(os.Environ(),
 		"SLUICE_REDIS_ADDR="+s.Redis.Addr,
 		"SLUICE_MYSQL_DSN="+s.MariaDB.DSN(database),
-		"SLUICE_KAFKA_BROKERS="+strings.Join(s.Brokers, ","),
+		"SLUICE_KAFKA_BROKERS="+strings.Join(s.Kafka.Addrs, ","),
 		"SLUICE_TOKEN_KEY_FILE="+keyFile,
 		"SLUICE_LOG_LEVEL=warn",
 	)

@@ -70,7 +70,7 @@ func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
 
 func javaArgs(jars, heap, class string, args ...string) []string {
 	return append([]string{
-		"-Xmx" + heap, "-Djava.awt.headless=true",
+		"-Xmx" + heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
 		"-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
 		"-cp", filepath.Join(jars, "*"), class,
