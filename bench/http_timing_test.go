@@ -32,8 +32,9 @@ const (
 	warmUp      = 2 * time.Second
 	roundTime   = 4 * time.Second
 
-	hotSKU     = 1001
-	soldOutSKU = 1002
+	hotSKU       = 1001 // with a limit per user
+	soldOutSKU   = 1002
+	unlimitedSKU = 1003
 )
 
 // The empty handler runs in a process of its own, as the edge does: this test binary, started again.
@@ -90,12 +91,17 @@ func serveEmpty(addr string) error {
 	return server.ListenAndServe(addr)
 }
 
-// BenchmarkReservations compares accepted reservations of one hot SKU, each with a fresh
-// Idempotency-Key, with a fasthttp handler that returns the same bytes and does nothing else. Events
-// are published to Kafka; no persister runs. Run it with -benchtime 1x.
+// BenchmarkReservations compares accepted reservations of one hot SKU with a limit per user, each with a
+// fresh Idempotency-Key, with a fasthttp handler that returns the same bytes and does nothing else.
+// Events are published to Kafka; no persister runs. Run it with -benchtime 1x.
 func BenchmarkReservations(b *testing.B) { compare(b, hotSKU, http.StatusCreated, false) }
 
-// BenchmarkReservationsPersisted is the same with a persister at work on the same two cores.
+// BenchmarkReservationsUnlimited is the same for a SKU without a limit per user.
+func BenchmarkReservationsUnlimited(b *testing.B) {
+	compare(b, unlimitedSKU, http.StatusCreated, false)
+}
+
+// BenchmarkReservationsPersisted is BenchmarkReservations with a persister at work on the same two cores.
 func BenchmarkReservationsPersisted(b *testing.B) { compare(b, hotSKU, http.StatusCreated, true) }
 
 // BenchmarkSoldOut does the same for a SKU of which nothing is left.
@@ -104,7 +110,8 @@ func BenchmarkSoldOut(b *testing.B) { compare(b, soldOutSKU, http.StatusConflict
 func compare(b *testing.B, sku int64, status int, persist bool) {
 	b.Helper()
 	s := stack.New(b, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_OUTBOX_ENTRIES_MAX=10000000")
-	s.LoadCSV("sku_id,quantity,limit", fmt.Sprintf("%d,1000000000,1000000", hotSKU), fmt.Sprintf("%d,1,", soldOutSKU))
+	s.LoadCSV("sku_id,quantity,limit", fmt.Sprintf("%d,1000000000,1000000", hotSKU), fmt.Sprintf("%d,1,", soldOutSKU),
+		fmt.Sprintf("%d,1000000000,", unlimitedSKU))
 	edge := s.StartEdge()
 	if persist {
 		s.StartPersister()
@@ -123,12 +130,13 @@ func compare(b *testing.B, sku int64, status int, persist bool) {
 	for b.Loop() {
 		d.run(edge.Addr(), warmUp, status)
 		d.run(empty.Addr(), warmUp, status)
-		var full, bare, ratio, edgeCPU, emptyCPU, redisCPU []float64
+		var full, bare, ratio, edgeCPU, emptyCPU, redisCPU, kafkaCPU []float64
 		for range rounds {
 			bareRate, cpu := d.measure(empty.Addr(), status, empty.CPU)
 			bare, emptyCPU = append(bare, bareRate), append(emptyCPU, cpu[0])
-			fullRate, cpu := d.measure(edge.Addr(), status, edge.CPU, func() (time.Duration, error) { return stack.CPU(s.Redis.PID()) })
-			full, edgeCPU, redisCPU = append(full, fullRate), append(edgeCPU, cpu[0]), append(redisCPU, cpu[1])
+			fullRate, cpu := d.measure(edge.Addr(), status, edge.CPU, cpuOf(s.Redis.PID()), cpuOf(s.Kafka.PID()))
+			full, edgeCPU = append(full, fullRate), append(edgeCPU, cpu[0])
+			redisCPU, kafkaCPU = append(redisCPU, cpu[1]), append(kafkaCPU, cpu[2])
 			ratio = append(ratio, fullRate/bareRate)
 		}
 		b.ReportMetric(median(full), "answers/s")
@@ -139,7 +147,13 @@ func compare(b *testing.B, sku int64, status int, persist bool) {
 		b.ReportMetric(median(edgeCPU), "edge-cpu-us")
 		b.ReportMetric(median(emptyCPU), "empty-cpu-us")
 		b.ReportMetric(median(redisCPU), "redis-cpu-us")
+		b.ReportMetric(median(kafkaCPU), "kafka-cpu-us")
 	}
+}
+
+// cpuOf reads the processor time that a process has used.
+func cpuOf(pid int) func() (time.Duration, error) {
+	return func() (time.Duration, error) { return stack.CPU(pid) }
 }
 
 // startEmpty starts the handler that returns the bytes of a sample answer.

@@ -59,7 +59,6 @@ type Publisher struct {
 	now   func() time.Time
 
 	buffered atomic.Int64 // bytes, entryOverhead included
-	recent   recent
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 
@@ -116,13 +115,6 @@ func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
 	}
 	return true
 }
-
-// Acknowledged tells whether Kafka is known to have an entry, because it acknowledged it to this
-// publisher not long ago.
-func (p *Publisher) Acknowledged(e stock.Entry) bool { return p.recent.has(&e) }
-
-// Disown forgets what Kafka acknowledged, because it has lost something.
-func (p *Publisher) Disown() { p.recent.clear() }
 
 // Flush waits until everything taken so far is in Kafka or given up, or until ctx ends.
 func (p *Publisher) Flush(ctx context.Context) error {
@@ -235,7 +227,6 @@ func (p *Publisher) settle(batch []waiting, err error) {
 	for i := range batch {
 		if err == nil {
 			p.seconds.Update(now.Sub(batch[i].since).Seconds())
-			p.recent.add(&batch[i].Entry)
 		}
 		if batch[i].done != nil {
 			batch[i].done(err)

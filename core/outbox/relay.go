@@ -33,8 +33,6 @@ type RelayConfig struct {
 	Store     RelayStore
 	Publisher interface {
 		PublishWait(e stock.Entry, done func(error)) bool
-		Acknowledged(e stock.Entry) bool
-		Disown()
 	}
 	// Unread tells, for each Kafka partition, what the persisters have not committed: see Topic.Unread.
 	Unread  func(ctx context.Context) ([]Range, error)
@@ -65,8 +63,8 @@ var errBufferFull = errors.New("the publisher's buffer is full")
 // number of relays may run, in any processes: a short lease per partition keeps them from doing the
 // same work, and doing it twice is harmless.
 //
-// An entry is relayed once when it has stayed for Age, unless this process's own publisher knows that Kafka
-// has it; whether another edge published it nobody here knows. From then on Kafka has it, and it stays because MySQL does not: publishing it again would not help, and is done only
+// An entry is relayed once when it has stayed for Age, whether or not its edge published it. From then on
+// Kafka has it, and it stays because MySQL does not: publishing it again would not help, and is done only
 // when the persisters have nothing left to read, which means that Kafka lost it or its deletion failed.
 type Relay struct {
 	cfg     RelayConfig
@@ -169,7 +167,6 @@ func (r *Relay) visit(ctx context.Context, p int, kafka *unread) error {
 	}
 	if lost {
 		w.since, w.wait = r.now(), min(2*w.wait, againMax)
-		r.cfg.Publisher.Disown()
 		r.again.Inc()
 		r.cfg.Log.Warn("publishing outbox entries again: the persisters have read all of Kafka, but these are not deleted",
 			"partition", p, "first", w.stuck)
@@ -189,6 +186,7 @@ func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 			return err
 		}
 		sent, failure := r.publish(ctx, entries)
+		r.published.Add(sent)
 		switch {
 		case len(entries) == 0:
 			mark = upTo // the persisters have deleted the rest
@@ -236,23 +234,21 @@ func (r *Relay) publish(ctx context.Context, entries []stock.Entry) (sent int, e
 		err   error
 	}
 	results := make(chan result, len(entries))
-	asked, failed := 0, len(entries)
+	taken := 0
 	for i := range entries {
-		if r.cfg.Publisher.Acknowledged(entries[i]) {
-			continue
-		}
 		if !r.cfg.Publisher.PublishWait(entries[i], func(err error) { results <- result{i, err} }) {
-			failed, err = i, errBufferFull
 			break
 		}
-		asked++
+		taken++
 	}
-	for range asked {
+	failed := taken
+	if taken < len(entries) {
+		err = errBufferFull
+	}
+	for range taken {
 		select {
 		case got := <-results:
-			if got.err == nil {
-				r.published.Inc()
-			} else if got.entry < failed {
+			if got.err != nil && got.entry < failed {
 				failed, err = got.entry, got.err
 			}
 		case <-ctx.Done():

@@ -66,10 +66,9 @@ func (f *fakeRedis) SetRelayMark(_ context.Context, _ int, id string) error {
 
 // fakeKafka counts what was published, and refuses while it is down.
 type fakeKafka struct {
-	published    map[string]int
-	acknowledged map[string]bool // to this process by its edge
-	down         bool
-	refuses      string // this entry alone
+	published map[string]int
+	down      bool
+	refuses   string // this entry alone
 }
 
 var errDown = errors.New("down")
@@ -83,10 +82,6 @@ func (f *fakeKafka) PublishWait(e stock.Entry, done func(error)) bool {
 	done(nil)
 	return true
 }
-
-func (f *fakeKafka) Acknowledged(e stock.Entry) bool { return f.acknowledged[e.ID] }
-
-func (f *fakeKafka) Disown() { f.acknowledged = nil }
 
 // world is one partition, one Kafka and some relays, all on one clock.
 type world struct {
@@ -185,27 +180,6 @@ func TestRelayDoesNotRepeatItselfWhileMySQLIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.want(t, "after an hour", map[int]int{1: 700})
-}
-
-func TestRelayLeavesOutWhatItsOwnEdgePublished(t *testing.T) {
-	t.Parallel()
-	w := newWorld(1)
-	w.redis.add(600)
-	w.kafka.acknowledged = map[string]bool{}
-	for i, e := range w.redis.entries {
-		w.kafka.acknowledged[e.ID] = i%3 > 0
-	}
-	if err := w.pass(t, 10*time.Second); err != nil {
-		t.Fatal(err)
-	}
-	w.want(t, "MySQL is down", map[int]int{0: 400, 1: 200})
-	if last := w.redis.entries[599].ID; w.redis.mark != last {
-		t.Errorf("the mark is %s, want %s", w.redis.mark, last)
-	}
-	if err := w.pass(t, 40*time.Second); err != nil {
-		t.Fatal(err)
-	}
-	w.want(t, "Kafka lost all", map[int]int{1: 400, 2: 200})
 }
 
 func TestRelayPublishesAgainWhatKafkaLost(t *testing.T) {
