@@ -71,7 +71,7 @@ func (c *Cache) restore() {
 	}
 	var w warm
 	if err := json.Unmarshal(data, &w); err != nil || w.Deployment != c.cfg.Deployment {
-		c.cfg.Log.Warn("cells of another deployment ignored", "deployment", w.Deployment, slog.Any("cause", err))
+		c.cfg.Log.Warn("cells kept by the last run ignored: unreadable, or of another deployment", "deployment", w.Deployment, slog.Any("cause", err))
 		return
 	}
 	for i := range w.States {

@@ -70,6 +70,16 @@ func serve(t *testing.T, cfg conns.Config, handler fasthttp.RequestHandler) *con
 	return l
 }
 
+// waitOpen waits until no more than so many connections are open.
+func waitOpen(t *testing.T, l *conns.Listener, most int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); l.Open() > most; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections stay open, want %d", l.Open(), most)
+		}
+	}
+}
+
 func dial(t *testing.T, l *conns.Listener) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", l.Addr().String())
@@ -125,11 +135,7 @@ func TestConnectionsAboveTheLimitsAreAnswered(t *testing.T) {
 				t.Errorf("above the limit: %d %q", status, body)
 			}
 			_ = first.Close()
-			for l.Open() > 1 { // the server notices the end by itself
-				if t.Context().Err() != nil {
-					t.Fatal("a closed connection still counts")
-				}
-			}
+			waitOpen(t, l, 1) // the server notices the end by itself
 			if status, _ := exchange(t, dial(t, l), get); status != 200 {
 				t.Errorf("after one has gone: %d", status)
 			}
@@ -336,11 +342,7 @@ func TestUnreadAnswerIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-served
-	for deadline := time.Now().Add(10 * time.Second); l.Open() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the connection stays open")
-		}
-	}
+	waitOpen(t, l, 0)
 	if n, err := io.Copy(io.Discard, c); err == nil && n >= large {
 		t.Errorf("an answer nobody read was kept for %d bytes", n)
 	}
