@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,7 +150,7 @@ func poll(ctx context.Context, ended <-chan struct{}, ready func(context.Context
 		case <-ended:
 			return errEnded
 		case <-ctx.Done():
-			return fmt.Errorf("%w; last answer: %w", ctx.Err(), last)
+			return fmt.Errorf("%w; last answer: %w", ctx.Err(), cmp.Or(last, err))
 		case <-tick.C:
 		}
 	}
