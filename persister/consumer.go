@@ -43,7 +43,7 @@ func (c *consumer) run(ctx context.Context) error {
 		ID:                     c.cfg.Kafka.Group,
 		Brokers:                c.cfg.Kafka.Brokers,
 		Topics:                 []string{c.cfg.Kafka.Topic},
-		GroupBalancers:         []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
+		GroupBalancers:         []kafka.GroupBalancer{balancer{topic: c.cfg.Kafka.Topic, partitions: c.cfg.Kafka.Partitions}},
 		StartOffset:            kafka.FirstOffset,
 		HeartbeatInterval:      heartbeatInterval,
 		SessionTimeout:         sessionTimeout,
@@ -80,6 +80,23 @@ func (c *consumer) run(ctx context.Context) error {
 		})
 		<-done
 	}
+}
+
+// balancer divides the partitions that the topic is to have, not those that Kafka knows of: it knows of
+// none while the topic is missing, and a generation that began so would stay without work after somebody
+// has made the topic.
+type balancer struct {
+	kafka.RangeGroupBalancer
+	topic      string
+	partitions int
+}
+
+func (b balancer) AssignGroups(members []kafka.GroupMember, _ []kafka.Partition) kafka.GroupMemberAssignments {
+	partitions := make([]kafka.Partition, b.partitions)
+	for i := range partitions {
+		partitions[i] = kafka.Partition{Topic: b.topic, ID: i}
+	}
+	return b.RangeGroupBalancer.AssignGroups(members, partitions)
 }
 
 // consume reads the partitions of one generation until ctx ends or the group cannot be reached.

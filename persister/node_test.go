@@ -17,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/alecthomas/kong"
 	"github.com/redis/rueidis"
+	"github.com/segmentio/kafka-go"
 
 	"sluice/core/config"
 	"sluice/core/event"
@@ -361,4 +362,46 @@ func TestKafkaLosesEverything(t *testing.T) {
 	t.Cleanup(broker.Stop)
 	w.happen(50, true)
 	w.settled(40 * time.Second)
+}
+
+// TestTopicIsDeleted deletes the topic under a running persister, which makes it again and asks the relay for
+// what was in it.
+func TestTopicIsDeleted(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		w := newWorld(t, brokers, servicetest.MariaDB(t))
+		w.start()
+		w.happen(100, true)
+		w.settled(20 * time.Second)
+		w.happen(50, true)
+		transport := &kafka.Transport{}
+		defer transport.CloseIdleConnections()
+		client := kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 10 * time.Second, Transport: transport}
+		answer, err := client.DeleteTopics(t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{w.cfg.Kafka.Topic}})
+		if err == nil {
+			err = answer.Errors[w.cfg.Kafka.Topic]
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.happen(100, true)
+		w.settled(60 * time.Second)
+	})
+}
+
+// TestEveryPartitionIsAssigned divides the partitions of a topic that Kafka does not have yet.
+func TestEveryPartitionIsAssigned(t *testing.T) {
+	t.Parallel()
+	var members []kafka.GroupMember
+	for _, id := range []string{"a", "b", "c"} {
+		members = append(members, kafka.GroupMember{ID: id, Topics: []string{"events"}})
+	}
+	var got []int
+	for _, assigned := range (balancer{topic: "events", partitions: 8}).AssignGroups(members, nil) {
+		got = append(got, assigned["events"]...)
+	}
+	if slices.Sort(got); !slices.Equal(got, []int{0, 1, 2, 3, 4, 5, 6, 7}) {
+		t.Errorf("assigned are %v", got)
+	}
 }
