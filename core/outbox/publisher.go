@@ -58,9 +58,10 @@ type Publisher struct {
 	lanes []*lane
 	now   func() time.Time
 
-	buffered atomic.Int64 // bytes, entryOverhead included
-	stop     context.CancelFunc
-	running  sync.WaitGroup
+	buffered  atomic.Int64 // bytes, entryOverhead included
+	delivered delivered
+	stop      context.CancelFunc
+	running   sync.WaitGroup
 
 	published, dropped, givenUp, failures *metrics.Counter
 	seconds                               *metrics.Histogram
@@ -82,6 +83,8 @@ func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
 		topic: NewTopic(cfg.Brokers, cfg.Topic),
 		now:   time.Now,
 		stop:  stop,
+
+		delivered: delivered{ends: make([]int64, cfg.Partitions)},
 
 		published: set.NewCounter("outbox_published_entries_total"),
 		dropped:   set.NewCounter("outbox_dropped_entries_total"),
@@ -115,6 +118,17 @@ func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
 	}
 	return true
 }
+
+// Delivered tells whether Kafka is known to have an entry, because it acknowledged it to this publisher
+// not long ago.
+func (p *Publisher) Delivered(e stock.Entry) bool { return p.delivered.has(keyOf(e.Partition, e.ID)) }
+
+// Reached tells, for each Kafka partition, the offset after the last entry that Kafka acknowledged to this
+// publisher. A Kafka whose end is before it has lost something.
+func (p *Publisher) Reached() []int64 { return p.delivered.reached() }
+
+// Forget forgets what Kafka acknowledged, because it has lost some of it.
+func (p *Publisher) Forget() { p.delivered.forget() }
 
 // Flush waits until everything taken so far is in Kafka or given up, or until ctx ends.
 func (p *Publisher) Flush(ctx context.Context) error {
@@ -175,9 +189,10 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 		if len(batch) == 0 {
 			return
 		}
-		err := p.write(ctx, partition, batch)
+		end, err := p.write(ctx, partition, batch)
 		if err == nil {
 			p.published.Add(len(batch))
+			p.delivered.add(partition, end, batch)
 			p.settle(batch, nil)
 			return
 		}
@@ -197,7 +212,7 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 	}
 }
 
-func (p *Publisher) write(ctx context.Context, partition int, batch []waiting) error {
+func (p *Publisher) write(ctx context.Context, partition int, batch []waiting) (end int64, err error) {
 	entries := make([]stock.Entry, len(batch))
 	for i := range batch {
 		entries[i] = batch[i].Entry

@@ -92,11 +92,18 @@ func TestPublishWaitTellsOnceKafkaHasIt(t *testing.T) {
 		topic := newTopic(t, brokers, 1)
 		p, _ := newPublisher(t, PublisherConfig{Brokers: brokers, Topic: topic.name, Partitions: 1})
 		done := make(chan error, 1)
-		if !p.PublishWait(stock.Entry{ID: "1-0", Data: []byte("x")}, func(err error) { done <- err }) {
+		entry := stock.Entry{ID: "1-0", Data: []byte("x")}
+		if p.Delivered(entry) || p.Reached()[0] != 0 {
+			t.Error("delivered before it was published")
+		}
+		if !p.PublishWait(entry, func(err error) { done <- err }) {
 			t.Fatal("dropped")
 		}
 		if err := <-done; err != nil {
 			t.Fatal(err)
+		}
+		if !p.Delivered(entry) || p.Reached()[0] != 1 {
+			t.Error("not delivered although it is published")
 		}
 		ranges, err := topic.Ranges(t.Context())
 		if diff := cmp.Diff([]Range{{0, 1}}, ranges); diff != "" || err != nil {

@@ -28,12 +28,18 @@ type RelayStore interface {
 	SetRelayMark(ctx context.Context, partition int, id string) error
 }
 
+// RelayPublisher is what the relay needs of its process's Publisher.
+type RelayPublisher interface {
+	PublishWait(e stock.Entry, done func(error)) bool
+	Delivered(e stock.Entry) bool
+	Reached() []int64
+	Forget()
+}
+
 // RelayConfig configures a Relay.
 type RelayConfig struct {
 	Store     RelayStore
-	Publisher interface {
-		PublishWait(e stock.Entry, done func(error)) bool
-	}
+	Publisher RelayPublisher
 	// Unread tells, for each Kafka partition, what the persisters have not committed: see Topic.Unread.
 	Unread  func(ctx context.Context) ([]Range, error)
 	Metrics *metrics.Set
@@ -63,13 +69,16 @@ var errBufferFull = errors.New("the publisher's buffer is full")
 // number of relays may run, in any processes: a short lease per partition keeps them from doing the
 // same work, and doing it twice is harmless.
 //
-// An entry is relayed once when it has stayed for Age, whether or not its edge published it. From then on
-// Kafka has it, and it stays because MySQL does not: publishing it again would not help, and is done only
-// when the persisters have nothing left to read, which means that Kafka lost it or its deletion failed.
+// An entry is relayed once when it has stayed for Age, unless this process's own publisher has delivered
+// it; whether another edge did nobody here knows. From then on Kafka has it, and it stays because MySQL
+// does not: publishing it again would not help. That is done only when Kafka turns out to have lost
+// something: its end is before what it acknowledged, or the persisters have nothing left to read, which
+// can also mean that a deletion failed.
 type Relay struct {
 	cfg     RelayConfig
 	owner   string
 	watches []watch
+	losses  int // how often Kafka was found to end before what it acknowledged
 	now     func() time.Time
 
 	published, again, failures *metrics.Counter
@@ -124,7 +133,7 @@ func (r *Relay) Run(ctx context.Context) error {
 func (r *Relay) look(ctx context.Context) error {
 	start := r.now()
 	var failed []error
-	kafka := &unread{read: r.cfg.Unread}
+	kafka := &unread{}
 	for p := range r.watches {
 		if err := r.visit(ctx, p, kafka); err != nil {
 			failed = append(failed, fmt.Errorf("relay partition %d: %w", p, err))
@@ -133,7 +142,7 @@ func (r *Relay) look(ctx context.Context) error {
 			break // Redis or Kafka is away, and waiting for each partition's timeout helps nobody
 		}
 	}
-	return errors.Join(failed...)
+	return errors.Join(append(failed, kafka.err)...)
 }
 
 func (r *Relay) visit(ctx context.Context, p int, kafka *unread) error {
@@ -143,38 +152,36 @@ func (r *Relay) visit(ctx context.Context, p int, kafka *unread) error {
 		return err
 	}
 	w.see(r.now(), r.cfg.Age, last)
-	if last == "" || w.old == "" {
-		return nil
+	var first []stock.Entry
+	if last != "" && w.old != "" {
+		if first, err = r.cfg.Store.OutboxAfter(ctx, p, "", 1); err != nil {
+			return err
+		}
 	}
-	first, err := r.cfg.Store.OutboxAfter(ctx, p, "", 1)
-	if err != nil || len(first) == 0 || entryLess(w.old, first[0].ID) {
-		return err // in the normal case: all that is there is young
+	if len(first) == 0 || entryLess(w.old, first[0].ID) { // in the normal case: all that is there is young
+		w.losses = r.losses // which concern none of it
+		return nil
 	}
 	mark, err := r.cfg.Store.RelayMark(ctx, p)
 	if err != nil {
 		return err
 	}
-	lost := false
-	var unsure error // whether Kafka lost something is no reason to hold back what it never had
-	if !entryLess(mark, first[0].ID) {
-		lost, unsure = r.lost(ctx, p, first[0].ID, kafka)
-	}
+	lost := r.lost(ctx, p, first[0].ID, mark, kafka)
 	if !lost && !entryLess(mark, w.old) {
-		return unsure
+		return nil
 	}
 	if ok, err := r.cfg.Store.RelayLease(ctx, p, r.owner, leaseEvery*r.cfg.Every); !ok || err != nil {
-		return errors.Join(unsure, err)
+		return err
 	}
 	if lost {
-		w.since, w.wait = r.now(), min(2*w.wait, againMax)
-		r.again.Inc()
-		r.cfg.Log.Warn("publishing outbox entries again: the persisters have read all of Kafka, but these are not deleted",
-			"partition", p, "first", w.stuck)
 		if err := r.cfg.Store.SetRelayMark(ctx, p, ""); err != nil {
 			return err
 		}
+		w.since, w.wait, w.losses = r.now(), min(2*w.wait, againMax), r.losses
+		r.again.Inc()
+		r.cfg.Log.Warn("publishing outbox entries again: kafka does not have them", "partition", p, "first", first[0].ID)
 	}
-	return errors.Join(unsure, r.relay(ctx, p, w.old))
+	return r.relay(ctx, p, w.old)
 }
 
 // relay publishes entries beyond the mark, up to one that is old enough, and moves the mark along.
@@ -186,7 +193,6 @@ func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 			return err
 		}
 		sent, failure := r.publish(ctx, entries)
-		r.published.Add(sent)
 		switch {
 		case len(entries) == 0:
 			mark = upTo // the persisters have deleted the rest
@@ -200,20 +206,42 @@ func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 	return err
 }
 
-// lost tells whether Kafka cannot have entries that were published, of which this is the first.
-func (r *Relay) lost(ctx context.Context, p int, first string, kafka *unread) (bool, error) {
+// lost tells whether Kafka cannot have entries that were published, of which this is the first. While
+// Kafka does not say, that is no reason to hold back what it never had.
+func (r *Relay) lost(ctx context.Context, p int, first, mark string, kafka *unread) bool {
 	w := &r.watches[p]
-	caughtUp, err := kafka.caughtUp(ctx, p)
-	if err != nil {
-		return false, err
+	r.ask(ctx, kafka)
+	if w.losses < r.losses {
+		return true
+	}
+	if kafka.err != nil || entryLess(mark, first) {
+		return false
 	}
 	if first != w.stuck {
 		w.stuck, w.since, w.wait = first, r.now(), r.cfg.Again
 	}
-	if !caughtUp {
+	if !kafka.caughtUp(p) {
 		w.since = r.now()
 	}
-	return r.now().Sub(w.since) >= w.wait, nil
+	return r.now().Sub(w.since) >= w.wait
+}
+
+// ask asks, once a look, what the persisters have left to read, and so how far Kafka has come.
+func (r *Relay) ask(ctx context.Context, kafka *unread) {
+	if kafka.asked {
+		return
+	}
+	kafka.asked = true
+	reached := r.cfg.Publisher.Reached() // before Kafka says how far it has come
+	kafka.ranges, kafka.err = r.cfg.Unread(ctx)
+	for i, kept := range kafka.ranges {
+		if i < len(reached) && kept.End < reached[i] {
+			r.losses++
+			r.cfg.Publisher.Forget()
+			r.cfg.Log.Warn("kafka has lost events that it had acknowledged", "partition", i, "end", kept.End, "acknowledged", reached[i])
+			return
+		}
+	}
 }
 
 // upTo reads entries after one id up to and with another.
@@ -234,21 +262,23 @@ func (r *Relay) publish(ctx context.Context, entries []stock.Entry) (sent int, e
 		err   error
 	}
 	results := make(chan result, len(entries))
-	taken := 0
+	asked, failed := 0, len(entries)
 	for i := range entries {
+		if r.cfg.Publisher.Delivered(entries[i]) {
+			continue
+		}
 		if !r.cfg.Publisher.PublishWait(entries[i], func(err error) { results <- result{i, err} }) {
+			failed, err = i, errBufferFull
 			break
 		}
-		taken++
+		asked++
 	}
-	failed := taken
-	if taken < len(entries) {
-		err = errBufferFull
-	}
-	for range taken {
+	for range asked {
 		select {
 		case got := <-results:
-			if got.err != nil && got.entry < failed {
+			if got.err == nil {
+				r.published.Inc()
+			} else if got.entry < failed {
 				failed, err = got.entry, got.err
 			}
 		case <-ctx.Done():
@@ -260,20 +290,15 @@ func (r *Relay) publish(ctx context.Context, entries []stock.Entry) (sent int, e
 
 // unread is what the persisters have left to read, asked for at most once a look, and only if needed.
 type unread struct {
-	read   func(ctx context.Context) ([]Range, error)
 	asked  bool
 	ranges []Range
 	err    error
 }
 
-func (u *unread) caughtUp(ctx context.Context, partition int) (bool, error) {
-	if !u.asked {
-		u.asked = true
-		u.ranges, u.err = u.read(ctx)
-	}
-	if u.err != nil || len(u.ranges) == 0 {
-		return false, u.err
+func (u *unread) caughtUp(partition int) bool {
+	if len(u.ranges) == 0 {
+		return false
 	}
 	r := u.ranges[partition%len(u.ranges)]
-	return r.First == r.End, nil
+	return r.First == r.End
 }

@@ -67,6 +67,8 @@ func (f *fakeRedis) SetRelayMark(_ context.Context, _ int, id string) error {
 // fakeKafka counts what was published, and refuses while it is down.
 type fakeKafka struct {
 	published map[string]int
+	delivered map[string]bool // by this process's edge
+	reached   int64           // by deliveries to this process
 	down      bool
 	refuses   string // this entry alone
 }
@@ -82,6 +84,12 @@ func (f *fakeKafka) PublishWait(e stock.Entry, done func(error)) bool {
 	done(nil)
 	return true
 }
+
+func (f *fakeKafka) Delivered(e stock.Entry) bool { return f.delivered[e.ID] }
+
+func (f *fakeKafka) Reached() []int64 { return []int64{f.reached} }
+
+func (f *fakeKafka) Forget() { f.delivered, f.reached = nil, 0 }
 
 // world is one partition, one Kafka and some relays, all on one clock.
 type world struct {
@@ -180,6 +188,55 @@ func TestRelayDoesNotRepeatItselfWhileMySQLIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.want(t, "after an hour", map[int]int{1: 700})
+}
+
+func TestRelayLeavesOutWhatItsOwnEdgePublished(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	w.redis.add(600)
+	w.kafka.delivered, w.kafka.reached = map[string]bool{}, 400
+	for i, e := range w.redis.entries {
+		w.kafka.delivered[e.ID] = i%3 > 0
+	}
+	w.unread = []Range{{0, 400}}
+	if err := w.pass(t, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, "MySQL is down", map[int]int{0: 400, 1: 200})
+	if last := w.redis.entries[599].ID; w.redis.mark != last {
+		t.Errorf("the mark is %s, want %s", w.redis.mark, last)
+	}
+	w.unread = []Range{{0, 399}}                     // one of them is no longer there, nor has it been read
+	if err := w.pass(t, 4*time.Second); err != nil { // for the lease
+		t.Fatal(err)
+	}
+	w.want(t, "Kafka lost some", map[int]int{1: 400, 2: 200})
+	w.unread = []Range{{0, 999}}
+	if err := w.pass(t, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, "made good once", map[int]int{1: 400, 2: 200})
+}
+
+// TestRelayOfALossThatCostNothing looks at what happens after Kafka lost only what MySQL has.
+func TestRelayOfALossThatCostNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	w.redis.add(1)
+	w.kafka.reached = 1
+	if err := w.pass(t, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	w.redis.entries = nil
+	if err := w.pass(t, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	w.redis.add(10)
+	w.unread = []Range{{0, 10}}
+	if err := w.pass(t, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, "after the loss", map[int]int{1: 10})
 }
 
 func TestRelayPublishesAgainWhatKafkaLost(t *testing.T) {

@@ -119,9 +119,9 @@ func (t *Topic) Partitions(ctx context.Context) (int, error) {
 	return len(answer.Topics[0].Partitions), nil
 }
 
-// write sends entries to one Kafka partition and returns when all in-sync replicas have them. After an
-// error some may have been written.
-func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry) error {
+// write sends entries to one Kafka partition and returns when all in-sync replicas have them, with the
+// offset after the last. After an error some may have been written.
+func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry) (end int64, err error) {
 	records := make([]kafka.Record, len(entries))
 	for i, e := range entries {
 		records[i] = kafka.Record{
@@ -140,9 +140,9 @@ func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry)
 		err = answer.Error
 	}
 	if err != nil {
-		return fmt.Errorf("write to partition %d of topic %s: %w", partition, t.name, err)
+		return 0, fmt.Errorf("write to partition %d of topic %s: %w", partition, t.name, err)
 	}
-	return nil
+	return answer.BaseOffset + int64(len(entries)), nil
 }
 
 // Message is one message of the topic.

@@ -16,6 +16,8 @@ type watch struct {
 	stuck string        // the first entry, published but still there
 	since time.Time     // since when it should be gone
 	wait  time.Duration // after that it is published again
+
+	losses int // those of Kafka that were made good here
 }
 
 type sighting struct {
