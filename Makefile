@@ -19,7 +19,7 @@ RACE_PACKAGES = $(shell $(GO) list ./core/... ./edge/... ./persister/...)
 PLAIN_PACKAGES = $(filter-out $(RACE_PACKAGES),$(shell $(GO) list ./...))
 # Two packages at a time: each may run a Redis, a MariaDB and a Kafka. Passes are not cached: servers, and
 # the binary that the whole-system tests build, are nothing that the cache knows of.
-GOTEST = $(GO) test -count=1 -p 2 -timeout 10m
+GOTEST = $(GO) test -count=1 -p 2 -timeout 30m
 
 .DEFAULT_GOAL := help
 

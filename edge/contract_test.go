@@ -69,7 +69,7 @@ func newContract(t *testing.T) *contract {
 	c.cfg.QueueMax, c.cfg.InFlightMax = 8, 1
 	c.cfg.RatePerUser, c.cfg.BurstPerUser = 1, 150
 	c.cfg.Stock.OutboxEntriesMax = 100
-	c.cfg.ReadTimeout = 500 * time.Millisecond
+	c.cfg.ReadTimeout, c.cfg.Redis.CallTimeout = 500*time.Millisecond, 300*time.Millisecond // it waits for many
 	c.start()
 	c.doc.Servers = openapi3.Servers{{URL: "http://" + c.node.Addr()}}
 	if c.router, err = legacy.NewRouter(c.doc); err != nil {

@@ -137,7 +137,7 @@ func TestSalesByTheAPI(t *testing.T) {
 	if got := s.send("POST", "/admin/v1/sales/7/open", admin, `{}`); got.status != 200 || got.text("phase") != "scheduled" {
 		t.Errorf("open: %d %s", got.status, got.body)
 	}
-	s.until(10*time.Second, "the sale is open", func() bool { return reserve().status == 201 })
+	s.until(30*time.Second, "the sale is open", func() bool { return reserve().status == 201 })
 	if got := reserve(); got.code() != "limit_reached" {
 		t.Errorf("above the sale's limit: %s", got.body)
 	}

@@ -313,7 +313,7 @@ func (c *contract) exerciseOutages() {
 	if err := c.redis.Kill(); err != nil {
 		c.t.Fatal(err)
 	}
-	c.until(5*time.Second, "the edge has noticed", func() bool { // what was sent to it until then is unknown
+	c.until(30*time.Second, "the edge has noticed", func() bool { // what was sent to it until then is unknown
 		return c.send("POST", "/v1/reservations", c.shopper(7), all[0].body).code() == "unavailable"
 	})
 	for _, s := range all {

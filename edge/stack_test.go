@@ -78,6 +78,7 @@ func newStack(t *testing.T, redisAddr ...string) *stack {
 		t.Fatal(err)
 	}
 	s.cfg.RatePerUser, s.cfg.RatePerAddress = 0, 0
+	s.cfg.Redis.CallTimeout, s.cfg.LogTimeout = 10*time.Second, 30*time.Second // tests share a machine
 	return s
 }
 

@@ -110,11 +110,16 @@ func TestDeadlock(t *testing.T) {
 	const lock = "UPDATE product_inventories SET safe_stock = 1 WHERE sku_id = ?"
 	do(lock, first[1].Cell.SKU)
 	all := slices.Concat(first, both(2))
+	var me int64
+	if err := other.QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&me); err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan error, 1)
 	go func() { done <- a.apply(t.Context(), all, nil) }()
 	for waiting := 0; waiting == 0; { // until the batch has the first cell and waits for the second
 		time.Sleep(150 * time.Millisecond) // asked more often the server repeats its last answer
-		if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_lock_waits").Scan(&waiting); err != nil {
+		if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_lock_waits w "+
+			"JOIN information_schema.innodb_trx b ON b.trx_id = w.blocking_trx_id WHERE b.trx_mysql_thread_id = ?", me).Scan(&waiting); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -149,12 +149,16 @@ func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (top
 	return topic, nil
 }
 
-// await tries until it works or ctx ends.
+// await tries until it works or ctx ends, and then returns why it did not.
 func (n *Node) await(ctx context.Context, what string, try func() error) error {
+	var why error
 	for told := false; ; told = true {
 		err := try()
 		if err == nil {
 			return nil
+		}
+		if why == nil || ctx.Err() == nil { // a try that was cut short says less
+			why = err
 		}
 		if !told {
 			n.log.Info("waiting for a server", "server", what, "error", err)
@@ -162,7 +166,7 @@ func (n *Node) await(ctx context.Context, what string, try func() error) error {
 		select {
 		case <-time.After(startPause):
 		case <-ctx.Done():
-			return fmt.Errorf("start persister: %w", err)
+			return fmt.Errorf("start persister: %w", why)
 		}
 	}
 }

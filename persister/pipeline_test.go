@@ -32,7 +32,7 @@ func newShop(t *testing.T, brokers []string) *shop {
 	s := &shop{world: newWorld(t, brokers, servicetest.MariaDB(t))}
 	s.open()
 	var err error
-	if s.store, err = redisstock.New(s.redis, redisstock.Config{Partitions: testPartitions}); err != nil {
+	if s.store, err = redisstock.New(s.redis, redisstock.Config{Partitions: testPartitions, CallTimeout: 20 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 30 {
@@ -132,7 +132,7 @@ func TestEveryUnitIsInMySQL(t *testing.T) {
 		shoppers.Wait()
 
 		var redis []string
-		s.eventually(30*time.Second, "nothing held", func() string {
+		s.eventually("nothing held", func() string {
 			cells, _, err := s.store.Cells(t.Context(), s.cells)
 			if err != nil {
 				return err.Error()
@@ -150,10 +150,10 @@ func TestEveryUnitIsInMySQL(t *testing.T) {
 		})
 		const inventories = "SELECT i.sku_id, i.pool, total_stock, available_stock, reserved_stock, sold_stock, i.epoch, m.seq " +
 			"FROM product_inventories i JOIN applied_marks m ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.epoch = i.epoch ORDER BY 1, 2"
-		s.eventually(30*time.Second, strings.Join(redis, "\n"), func() string {
+		s.eventually(strings.Join(redis, "\n"), func() string {
 			return strings.Join(lines(t, s.db, inventories), "\n")
 		})
-		s.eventually(10*time.Second, "outbox empty", func() string {
+		s.eventually("outbox empty", func() string {
 			stats, err := s.store.OutboxStats(t.Context())
 			for p, stat := range stats {
 				if stat.Entries > 0 {

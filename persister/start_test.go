@@ -33,7 +33,7 @@ func TestStartNeedsTheSchema(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, servicetest.Broker(t), servicetest.MariaDB(t))
 	w.cfg.MySQL.DSN = config.Secret(servicetest.MariaDB(t)) // another one, empty
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if _, err := Start(ctx, w.cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "sluice migrate") {
 		t.Errorf("an empty database: %v", err)

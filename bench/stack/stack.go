@@ -96,7 +96,7 @@ func (s *Stack) connect(database string) {
 			s.t.Error(err)
 		}
 	})
-	s.Store, err = redisstock.New(client, redisstock.Config{Partitions: 64})
+	s.Store, err = redisstock.New(client, redisstock.Config{Partitions: 64, CallTimeout: 20 * time.Second})
 	must(s.t, err)
 }
 

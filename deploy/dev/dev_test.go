@@ -25,6 +25,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if err := os.Setenv("SLUICE_REDIS_CALL_TIMEOUT", "10s"); err != nil { // tests share a machine
+		panic(err)
+	}
 	goleak.VerifyTestMain(servicetest.Main(m),
 		// fasthttp's clock and its pool's cleaner notice an end only after a pause.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),

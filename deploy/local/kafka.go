@@ -48,11 +48,11 @@ func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
 		ready: k.ready,
 	}
 	err = k.startOnFreePorts(ctx, func() error {
-		broker, err := freePort(ctx)
+		broker, err := FreePort(ctx)
 		if err != nil {
 			return err
 		}
-		controller, err := freePort(ctx)
+		controller, err := FreePort(ctx)
 		if err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
 		ready:   m.ready,
 	}
 	err = m.startOnFreePorts(ctx, func() error {
-		port, err := freePort(ctx)
+		port, err := FreePort(ctx)
 		if err != nil {
 			return err
 		}

@@ -49,7 +49,7 @@ func StartProgram(ctx context.Context, dir string, o ProgramOptions) (*Program, 
 	err := p.startOnFreePorts(ctx, func() error {
 		p.Addrs = nil
 		for range o.Addrs {
-			port, err := freePort(ctx)
+			port, err := FreePort(ctx)
 			if err != nil {
 				return err
 			}

@@ -69,12 +69,12 @@ func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode boo
 		port := o.Port
 		var err error
 		if port == 0 {
-			if port, err = freePort(ctx); err != nil {
+			if port, err = FreePort(ctx); err != nil {
 				return err
 			}
 		}
 		if clusterNode {
-			if r.clusterPort, err = freePort(ctx); err != nil {
+			if r.clusterPort, err = FreePort(ctx); err != nil {
 				return err
 			}
 		}
@@ -112,7 +112,7 @@ func (r *Redis) config(port int, o RedisOptions) string {
 		lines = append(lines,
 			"cluster-enabled yes",
 			"cluster-port "+strconv.Itoa(r.clusterPort),
-			"cluster-node-timeout 2000",
+			"cluster-node-timeout 15000",
 		)
 	}
 	if o.ReplicaOf != nil {

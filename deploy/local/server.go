@@ -110,10 +110,10 @@ func (s *server) startOnFreePorts(ctx context.Context, choose func() error) erro
 	return fmt.Errorf("no free port in %d tries: %w", triesMax, err)
 }
 
-// freePort returns a port of 127.0.0.1 that was free a moment ago. It lies below
+// FreePort returns a port of 127.0.0.1 that was free a moment ago. It lies below
 // the range that kernels give to outgoing connections, so that a killed server
 // finds its port again when it restarts.
-func freePort(ctx context.Context) (int, error) {
+func FreePort(ctx context.Context) (int, error) {
 	const low, high, triesMax = 15000, 32000, 100
 	var err error
 	for range triesMax {

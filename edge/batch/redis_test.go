@@ -114,6 +114,9 @@ func testSale(t *testing.T, server *storetest.Server) {
 			t.Errorf("%v: %d refused, want %d", s.Cell, got, shoppers*6-2*units)
 		}
 	}
+	if err := b.Drain(t.Context()); err != nil { // shoppers have their answers before it is published
+		t.Fatal(err)
+	}
 	seqs := map[stock.Cell]map[uint64]int{}
 	for _, e := range pub.entries {
 		events, err := event.Decode(e.Data)

@@ -319,12 +319,12 @@ func TestKnownOnRedis(t *testing.T) {
 		return list
 	}
 	storetest.Load(t, store, 1, stock.Settings{}, cellsFrom(1, 3000)...)
-	k, _ := startKnown(t, store, KnownConfig{PollEvery: 50 * time.Millisecond})
+	k, _ := startKnown(t, store, KnownConfig{PollEvery: time.Second})
 	complete := func(cells int64) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); !k.Complete() || k.Cells() != cells; <-time.After(time.Millisecond) {
+		for deadline := time.Now().Add(60 * time.Second); !k.Complete() || k.Cells() != cells; <-time.After(time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("after twenty seconds complete is %v with %d cells", k.Complete(), k.Cells())
+				t.Fatalf("after a minute complete is %v with %d cells", k.Complete(), k.Cells())
 			}
 		}
 	}

@@ -59,7 +59,7 @@ func TestStore(t *testing.T) {
 			})
 			t.Run("concurrent clients", func(t *testing.T) {
 				t.Parallel()
-				stocktest.Concurrent(t, newFixture)
+				stocktest.Concurrent(t, fixture(connected(t))) // it has its own retention, too
 			})
 		})
 	}

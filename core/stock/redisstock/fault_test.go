@@ -104,12 +104,20 @@ func TestGivenUpBeforeItWasSent(t *testing.T) {
 // they were, although their requests have been used for something else since.
 func TestTimeoutIsUnknown(t *testing.T) {
 	t.Parallel()
-	client := onServer(t)
+	redis := servicetest.Redis(t)
+	client, control := connect(t, redis.Addr), connect(t, redis.Addr)
+	open(t, client)
 	s := newShop(t, client, redisstock.Config{})
-	hasty := newStore(t, client, redisstock.Config{CallTimeout: 30 * time.Millisecond})
+	hasty := newStore(t, client, redisstock.Config{CallTimeout: 100 * time.Millisecond})
 	cell := s.load(100, stock.Settings{})
 
-	s.must("CLIENT", "", "PAUSE", "600", "WRITE")
+	pause := func(args ...string) { // on a connection that is not paused itself
+		t.Helper()
+		if err := control.Do(t.Context(), control.B().Arbitrary("CLIENT").Args(args...).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pause("PAUSE", "30000", "WRITE")
 	var sent []stock.ReservationID
 	v := &stock.Vector{Op: stock.OpReserve, Partition: partition(cell)}
 	for user := range int64(8) {
@@ -122,7 +130,7 @@ func TestTimeoutIsUnknown(t *testing.T) {
 			t.Errorf("a failed vector has outcomes %v and cells %v", v.Outcomes, v.Cells)
 		}
 	}
-	s.must("CLIENT", "", "UNPAUSE")
+	pause("UNPAUSE")
 
 	found, _, err := s.Reservations(t.Context(), sent)
 	if err != nil {

@@ -53,5 +53,11 @@ func lockDir(path string) (*tempDir, error) {
 }
 
 func (d *tempDir) remove() error {
+	// First away from where others look: they would make its lock anew while it is being removed.
+	gone := filepath.Join(filepath.Dir(d.path), "old-"+filepath.Base(d.path))
+	if err := os.Rename(d.path, gone); err != nil {
+		return errors.Join(fmt.Errorf("remove directory of shared servers: %w", err), d.lock.Close())
+	}
+	d.path = gone
 	return errors.Join(os.RemoveAll(d.path), d.lock.Close())
 }

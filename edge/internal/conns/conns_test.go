@@ -293,18 +293,18 @@ func TestDrainThatMayNotWaitSaysWhatItCut(t *testing.T) {
 func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
 	l := serve(t, conns.Config{
-		Timeouts: conns.Timeouts{Read: 200 * time.Millisecond, Write: 5 * time.Second, Idle: 400 * time.Millisecond},
+		Timeouts: conns.Timeouts{Read: 2 * time.Second, Write: 5 * time.Second, Idle: 4 * time.Second},
 	}, func(*fasthttp.RequestCtx) {})
 	for name, tc := range map[string]struct {
 		sends    []string // with an answer to be read after all but the last
 		atLeast  time.Duration
 		answered bool // by an error
 	}{
-		"nothing at all":           {[]string{""}, 100 * time.Millisecond, true},
-		"half a header":            {[]string{"GET / HTTP/1.1\r\nHost"}, 100 * time.Millisecond, true},
-		"half a body":              {[]string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"}, 100 * time.Millisecond, true},
-		"nothing after an answer":  {[]string{get, ""}, 200 * time.Millisecond, false},
-		"half a header after five": {[]string{get, get, get, get, get, "GET / HTTP"}, 100 * time.Millisecond, true},
+		"nothing at all":           {[]string{""}, time.Second / 2, true},
+		"half a header":            {[]string{"GET / HTTP/1.1\r\nHost"}, time.Second / 2, true},
+		"half a body":              {[]string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"}, time.Second / 2, true},
+		"nothing after an answer":  {[]string{get, ""}, time.Second, false},
+		"half a header after five": {[]string{get, get, get, get, get, "GET / HTTP"}, time.Second / 2, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -319,7 +319,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 			}
 			got, err := io.ReadAll(c)
 			took := time.Since(start)
-			if err != nil || tc.answered != bytes.HasPrefix(got, []byte("HTTP/1.1 4")) || took < tc.atLeast || took > 3*time.Second {
+			if err != nil || tc.answered != bytes.HasPrefix(got, []byte("HTTP/1.1 4")) || took < tc.atLeast || took > 30*time.Second {
 				t.Errorf("after %v: %q, %v", took, got, err)
 			}
 		})
