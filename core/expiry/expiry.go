@@ -61,6 +61,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 type run struct {
 	Sweeper
 	watches []watch
+	phase   time.Time     // looks are multiples of Every after it
 	calls   chan struct{} // a place for each call that may be under way
 	failing atomic.Int64  // partitions whose last look failed
 	now     func() time.Time
@@ -87,6 +88,7 @@ func (s *Sweeper) newRun() *run {
 		now:     time.Now,
 	}
 	r.Every = cmp.Or(r.Every, everyDefault)
+	r.phase = r.now().Add(-rand.N(r.Every)) //nolint:gosec // nothing secret about it
 	r.Log = cmp.Or(r.Log, slog.Default())
 	set := cmp.Or(r.Metrics, metrics.NewSet())
 	r.expired = set.GetOrCreateCounter("expiry_expired_total")
@@ -97,11 +99,9 @@ func (s *Sweeper) newRun() *run {
 	return r
 }
 
-// watch looks at a partition again and again. It begins at a random moment, so that neither the
-// partitions nor the processes look all at once.
+// watch looks at a partition again and again.
 func (r *run) watch(ctx context.Context, partition int) {
-	wait := rand.N(r.Every) //nolint:gosec // nothing secret about it
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(r.untilNext())
 	defer timer.Stop()
 	for {
 		select {
@@ -132,7 +132,7 @@ func (r *run) look(ctx context.Context, partition int) (time.Duration, error) {
 		r.Publish(entry) // also beside an error: it happened
 	}
 	if err != nil {
-		return r.Every, err
+		return r.untilNext(), err
 	}
 	w := &r.watches[partition]
 	r.measure(w, sweep)
@@ -142,7 +142,7 @@ func (r *run) look(ctx context.Context, partition int) (time.Duration, error) {
 	if now := r.now(); !now.Before(w.forgetAt) {
 		n, err := r.Store.Forget(ctx, partition, reservationsMax)
 		if err != nil {
-			return r.Every, err
+			return r.untilNext(), err
 		}
 		r.forgotten.Add(n)
 		if n < reservationsMax {
@@ -153,14 +153,21 @@ func (r *run) look(ctx context.Context, partition int) (time.Duration, error) {
 }
 
 // pause is until the next deadline that is known, a little after it because other processes know it
-// too, but at most Every. Where reservations expire one after the other, they are left to gather: a
-// call for each would cost the store several times as much.
+// too, but at most until the next common look. Where reservations expire one after the other, they are
+// left to gather: a call for each would cost the store several times as much.
 func (r *run) pause(sweep stock.Sweep) time.Duration {
+	next := r.untilNext()
 	if sweep.NextMS == 0 || sweep.Expired > 0 {
-		return r.Every
+		return next
 	}
 	ahead := time.Duration(sweep.NextMS-sweep.TimeMS) * time.Millisecond
-	return min(ahead+rand.N(r.Every/5), r.Every) //nolint:gosec // nothing secret about it
+	return min(ahead+rand.N(r.Every/5), next) //nolint:gosec // nothing secret about it
+}
+
+// untilNext is the time until all partitions are looked at again. They are so together, because their
+// calls share a way to the store and back, and processes begin at random moments, so that they do not.
+func (r *run) untilNext() time.Duration {
+	return r.Every - r.now().Sub(r.phase)%r.Every
 }
 
 // measure takes down how late the oldest reservation of a sweep was, and since when the oldest that it

@@ -404,6 +404,50 @@ func TestFinishedRecordsAreForgotten(t *testing.T) {
 	})
 }
 
+// together notes when partitions are looked at.
+type together struct {
+	stock.Store
+	mu    sync.Mutex
+	looks map[time.Time]int
+}
+
+func (s *together) Expire(ctx context.Context, partition, limit int) (stock.Sweep, error) {
+	s.mu.Lock()
+	s.looks[time.Now()]++
+	s.mu.Unlock()
+	return s.Store.Expire(ctx, partition, limit)
+}
+
+// TestPartitionsAreLookedAtTogether has a reservation become due between two common looks.
+func TestPartitionsAreLookedAtTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const partitions = 64
+		model := newModel(partitions)
+		cell := stock.Cell{SKU: 1}
+		load(t, model, cell, 1, 2345*time.Millisecond)
+		reserve(t, model, cell, "a", 1)
+		store := &together{Store: model, looks: map[time.Time]int{}}
+		start(t, &Sweeper{Store: store, Publish: func(stock.Entry) {}})
+		pass(10 * time.Second)
+		store.mu.Lock()
+		defer store.mu.Unlock()
+		alone := 0
+		for at, looks := range store.looks {
+			switch looks {
+			case partitions:
+			case 1:
+				alone++
+			default:
+				t.Errorf("%d partitions are looked at at %v", looks, at)
+			}
+		}
+		if common := len(store.looks) - alone; common != 40 || alone > 2 {
+			t.Errorf("%d common looks and %d others in 10 s, want 40 and at most 2", common, alone)
+		}
+	})
+}
+
 func TestLateness(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -415,6 +459,7 @@ func TestLateness(t *testing.T) {
 		pass(3 * time.Second)
 
 		r := (&Sweeper{Store: store, Publish: func(stock.Entry) {}, Metrics: set}).newRun()
+		r.phase = time.Now()
 		lag := set.GetOrCreateGauge("expiry_lag_seconds", nil)
 		for i, want := range []struct {
 			wait time.Duration

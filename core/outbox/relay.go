@@ -17,8 +17,8 @@ import (
 // RelayStore is what the relay needs of the store that keeps the outboxes.
 type RelayStore interface {
 	Partitions() int
-	// OutboxLast is the id of a partition's last entry, empty if it has none.
-	OutboxLast(ctx context.Context, partition int) (id string, err error)
+	// OutboxEnds is the ends of every partition's outbox.
+	OutboxEnds(ctx context.Context) []stock.OutboxEnds
 	// OutboxAfter reads entries after an id, all for an empty one, in order, at most limit.
 	OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
 	// RelayLease takes the right to relay a partition for a while, unless somebody has it.
@@ -134,8 +134,8 @@ func (r *Relay) look(ctx context.Context) error {
 	start := r.now()
 	var failed []error
 	kafka := &unread{}
-	for p := range r.watches {
-		if err := r.visit(ctx, p, kafka); err != nil {
+	for p, ends := range r.cfg.Store.OutboxEnds(ctx) {
+		if err := r.visit(ctx, p, ends, kafka); err != nil {
 			failed = append(failed, fmt.Errorf("relay partition %d: %w", p, err))
 		}
 		if ctx.Err() != nil || len(failed) > 0 && r.now().Sub(start) > lookMax {
@@ -145,20 +145,14 @@ func (r *Relay) look(ctx context.Context) error {
 	return errors.Join(append(failed, kafka.err)...)
 }
 
-func (r *Relay) visit(ctx context.Context, p int, kafka *unread) error {
+// visit relays what it should of a partition whose outbox had these ends a moment ago.
+func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, kafka *unread) error {
+	if ends.Err != nil {
+		return ends.Err
+	}
 	w := &r.watches[p]
-	last, err := r.cfg.Store.OutboxLast(ctx, p)
-	if err != nil {
-		return err
-	}
-	w.see(r.now(), r.cfg.Age, last)
-	var first []stock.Entry
-	if last != "" && w.old != "" {
-		if first, err = r.cfg.Store.OutboxAfter(ctx, p, "", 1); err != nil {
-			return err
-		}
-	}
-	if len(first) == 0 || entryLess(w.old, first[0].ID) { // in the normal case: all that is there is young
+	w.see(r.now(), r.cfg.Age, ends.Last)
+	if ends.First == "" || entryLess(w.old, ends.First) { // in the normal case: all that is there is young
 		w.losses = r.losses // which concern none of it
 		return nil
 	}
@@ -166,7 +160,7 @@ func (r *Relay) visit(ctx context.Context, p int, kafka *unread) error {
 	if err != nil {
 		return err
 	}
-	lost := r.lost(ctx, p, first[0].ID, mark, kafka)
+	lost := r.lost(ctx, p, ends.First, mark, kafka)
 	if !lost && !entryLess(mark, w.old) {
 		return nil
 	}
@@ -179,7 +173,7 @@ func (r *Relay) visit(ctx context.Context, p int, kafka *unread) error {
 		}
 		w.since, w.wait, w.losses = r.now(), min(2*w.wait, againMax), r.losses
 		r.again.Inc()
-		r.cfg.Log.Warn("publishing outbox entries again: kafka does not have them", "partition", p, "first", first[0].ID)
+		r.cfg.Log.Warn("publishing outbox entries again: kafka does not have them", "partition", p, "first", ends.First)
 	}
 	return r.relay(ctx, p, w.old)
 }

@@ -32,11 +32,11 @@ func (f *fakeRedis) add(n int) {
 
 func (f *fakeRedis) Partitions() int { return 1 }
 
-func (f *fakeRedis) OutboxLast(context.Context, int) (string, error) {
+func (f *fakeRedis) OutboxEnds(context.Context) []stock.OutboxEnds {
 	if len(f.entries) == 0 {
-		return "", nil
+		return []stock.OutboxEnds{{Last: "0-0"}}
 	}
-	return f.entries[len(f.entries)-1].ID, nil
+	return []stock.OutboxEnds{{First: f.entries[0].ID, Last: f.entries[len(f.entries)-1].ID}}
 }
 
 func (f *fakeRedis) OutboxAfter(_ context.Context, _ int, after string, limit int) ([]stock.Entry, error) {

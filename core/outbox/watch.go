@@ -29,9 +29,7 @@ type sighting struct {
 func (w *watch) see(now time.Time, age time.Duration, last string) {
 	w.seen = append(w.seen, sighting{now, last})
 	for len(w.seen) > 0 && now.Sub(w.seen[0].at) >= age {
-		if w.seen[0].id != "" {
-			w.old = w.seen[0].id
-		}
+		w.old = w.seen[0].id
 		w.seen = w.seen[1:]
 	}
 }

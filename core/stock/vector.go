@@ -102,6 +102,13 @@ type Entry struct {
 	Data      []byte
 }
 
+// OutboxEnds is where a partition's outbox begins and ends, or why that cannot be told.
+type OutboxEnds struct {
+	First string // id of the oldest entry; empty if there is none
+	Last  string // id of the entry that was appended last, also if it has been deleted since; "0-0" if none ever was
+	Err   error
+}
+
 // Vector is the requests that one script call decides, all of one operation and one partition. Each
 // request sees the effects of those before it.
 type Vector struct {

@@ -28,19 +28,45 @@ func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	info, err := s.client.Do(ctx, s.client.B().XinfoStream().Key(s.shards[partition].outbox).Build()).AsMap()
+	ends := endsOf(s.client.Do(ctx, s.client.B().XinfoStream().Key(s.shards[partition].outbox).Build()))
+	return ends.Last, ends.Err
+}
+
+// OutboxEnds reads the ends of every partition's outbox, at little more than the cost of one.
+func (s *Store) OutboxEnds(ctx context.Context) []stock.OutboxEnds {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	commands := make([]rueidis.Completed, len(s.shards))
+	for p := range s.shards {
+		commands[p] = s.client.B().XinfoStream().Key(s.shards[p].outbox).Build()
+	}
+	ends := make([]stock.OutboxEnds, len(s.shards))
+	for p, answer := range s.client.DoMulti(ctx, commands...) {
+		ends[p] = endsOf(answer)
+	}
+	return ends
+}
+
+// endsOf reads the answer of XINFO STREAM.
+func endsOf(answer rueidis.RedisResult) (ends stock.OutboxEnds) {
+	info, err := answer.AsMap()
 	if err != nil {
 		if redisErr, ok := rueidis.IsRedisErr(err); ok && strings.HasSuffix(redisErr.Error(), "no such key") {
-			return "0-0", nil
+			return stock.OutboxEnds{Last: "0-0"}
 		}
-		return "", wrap("read end of outbox", err)
+		return stock.OutboxEnds{Err: wrap("read ends of outbox", err)}
 	}
-	last := info["last-generated-id"]
-	id, err := last.ToString()
+	last, first := info["last-generated-id"], info["first-entry"]
+	if ends.Last, err = last.ToString(); err == nil && !first.IsNil() {
+		var entry []rueidis.RedisMessage
+		if entry, err = first.ToArray(); err == nil && len(entry) > 0 {
+			ends.First, err = entry[0].ToString()
+		}
+	}
 	if err != nil {
-		return "", wrapProtocol("end of outbox", err)
+		return stock.OutboxEnds{Err: wrapProtocol("ends of outbox", err)}
 	}
-	return id, nil
+	return ends
 }
 
 // OutboxAfter reads at most limit entries of a partition's outbox after the entry with an id, or from

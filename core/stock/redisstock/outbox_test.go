@@ -22,8 +22,16 @@ func TestOutbox(t *testing.T) {
 	last := func() string {
 		t.Helper()
 		id, err := s.OutboxLast(t.Context(), p)
-		if err != nil {
+		first, err2 := s.OutboxAfter(t.Context(), p, "", 1)
+		if err := errors.Join(err, err2); err != nil {
 			t.Fatal(err)
+		}
+		want := stock.OutboxEnds{Last: id}
+		if len(first) > 0 {
+			want.First = first[0].ID
+		}
+		if all := s.OutboxEnds(t.Context()); len(all) != stock.PartitionsDefault || all[p] != want {
+			t.Errorf("the ends are %v, want %v", all[p], want)
 		}
 		return id
 	}
