@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,9 +29,9 @@ import (
 const (
 	connections = 256
 	shoppers    = 10_000
-	rounds      = 5
-	warmUp      = 2 * time.Second
-	roundTime   = 4 * time.Second
+	rounds      = 7
+	warmUp      = 10 * time.Second // until Kafka's compiler has rest
+	roundTime   = 3 * time.Second
 
 	hotSKU       = 1001 // with a limit per user
 	soldOutSKU   = 1002
@@ -93,27 +94,43 @@ func serveEmpty(addr string) error {
 
 // BenchmarkReservations compares accepted reservations of one hot SKU with a limit per user, each with a
 // fresh Idempotency-Key, with a fasthttp handler that returns the same bytes and does nothing else.
-// Events are published to Kafka; no persister runs. Run it with -benchtime 1x.
-func BenchmarkReservations(b *testing.B) { compare(b, hotSKU, http.StatusCreated, false) }
+// Events are published to Kafka; no persister runs. The client has one thread, as `wrk -t1`: the empty
+// handler is then as fast as that thread asks. Run it with -benchtime 1x.
+func BenchmarkReservations(b *testing.B) { compare(b, hotSKU, http.StatusCreated, setup{}) }
+
+// BenchmarkReservationsTwoThreads is the same with a client that may use both cores, and shares them
+// with the empty handler alone or with all of sluice.
+func BenchmarkReservationsTwoThreads(b *testing.B) {
+	compare(b, hotSKU, http.StatusCreated, setup{clientThreads: 2})
+}
 
 // BenchmarkReservationsUnlimited is the same for a SKU without a limit per user.
 func BenchmarkReservationsUnlimited(b *testing.B) {
-	compare(b, unlimitedSKU, http.StatusCreated, false)
+	compare(b, unlimitedSKU, http.StatusCreated, setup{})
 }
 
 // BenchmarkReservationsPersisted is BenchmarkReservations with a persister at work on the same two cores.
-func BenchmarkReservationsPersisted(b *testing.B) { compare(b, hotSKU, http.StatusCreated, true) }
+func BenchmarkReservationsPersisted(b *testing.B) {
+	compare(b, hotSKU, http.StatusCreated, setup{persister: true})
+}
 
 // BenchmarkSoldOut does the same for a SKU of which nothing is left.
-func BenchmarkSoldOut(b *testing.B) { compare(b, soldOutSKU, http.StatusConflict, false) }
+func BenchmarkSoldOut(b *testing.B) { compare(b, soldOutSKU, http.StatusConflict, setup{}) }
 
-func compare(b *testing.B, sku int64, status int, persist bool) {
+// setup is what benchmarks differ in.
+type setup struct {
+	persister     bool
+	clientThreads int // that run Go code; defaults to 1
+}
+
+func compare(b *testing.B, sku int64, status int, with setup) {
 	b.Helper()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(1, with.clientThreads)))
 	s := stack.New(b, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_OUTBOX_ENTRIES_MAX=10000000")
 	s.LoadCSV("sku_id,quantity,limit", fmt.Sprintf("%d,1000000000,1000000", hotSKU), fmt.Sprintf("%d,1,", soldOutSKU),
 		fmt.Sprintf("%d,1000000000,", unlimitedSKU))
 	edge := s.StartEdge()
-	if persist {
+	if with.persister {
 		s.StartPersister()
 	}
 	d := &driver{b: b, sku: sku, tokens: make([]string, shoppers)}
@@ -129,14 +146,14 @@ func compare(b *testing.B, sku int64, status int, persist bool) {
 
 	for b.Loop() {
 		d.run(edge.Addr(), warmUp, status)
-		d.run(empty.Addr(), warmUp, status)
-		var full, bare, ratio, edgeCPU, emptyCPU, redisCPU, kafkaCPU []float64
+		d.run(empty.Addr(), warmUp/5, status)
+		var full, bare, ratio, edgeCPU, emptyCPU, redisCPU, kafkaCPU, clientCPU []float64
 		for range rounds {
 			bareRate, cpu := d.measure(empty.Addr(), status, empty.CPU)
 			bare, emptyCPU = append(bare, bareRate), append(emptyCPU, cpu[0])
-			fullRate, cpu := d.measure(edge.Addr(), status, edge.CPU, cpuOf(s.Redis.PID()), cpuOf(s.Kafka.PID()))
+			fullRate, cpu := d.measure(edge.Addr(), status, edge.CPU, cpuOf(s.Redis.PID()), cpuOf(s.Kafka.PID()), cpuOf(os.Getpid()))
 			full, edgeCPU = append(full, fullRate), append(edgeCPU, cpu[0])
-			redisCPU, kafkaCPU = append(redisCPU, cpu[1]), append(kafkaCPU, cpu[2])
+			redisCPU, kafkaCPU, clientCPU = append(redisCPU, cpu[1]), append(kafkaCPU, cpu[2]), append(clientCPU, cpu[3])
 			ratio = append(ratio, fullRate/bareRate)
 		}
 		b.ReportMetric(median(full), "answers/s")
@@ -148,6 +165,7 @@ func compare(b *testing.B, sku int64, status int, persist bool) {
 		b.ReportMetric(median(emptyCPU), "empty-cpu-us")
 		b.ReportMetric(median(redisCPU), "redis-cpu-us")
 		b.ReportMetric(median(kafkaCPU), "kafka-cpu-us")
+		b.ReportMetric(median(clientCPU), "client-cpu-us")
 	}
 }
 

@@ -99,6 +99,7 @@ func (k *Kafka) config(broker, controller int) string {
 		"inter.broker.listener.name=BROKER",
 		"log.dirs=" + k.data(),
 		"auto.create.topics.enable=false",
+		"metadata.max.idle.interval.ms=0", // nobody follows the controller, and needs a sign of life twice a second
 		"group.initial.rebalance.delay.ms=0",
 		"offsets.topic.num.partitions=4",
 		"offsets.topic.replication.factor=1",

@@ -105,6 +105,8 @@ func (r *Redis) config(port int, o RedisOptions) string {
 		`save ""`,
 		"appendonly yes",
 		"appendfsync " + fsync,
+		// A rewrite forks, and takes a core for as long as it lasts: not in the minute of a sale.
+		"auto-aof-rewrite-min-size 1gb",
 		"maxmemory-policy noeviction",
 		"repl-diskless-sync-delay 0", // replicas need not wait for others to join
 	}
