@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,8 +17,9 @@ type StockShow struct {
 	Stores `embed:""`
 	Output `embed:""`
 
-	SKUs []int64 `arg:"" name:"sku" help:"SKUs to show."`
-	Sale uint32  `placeholder:"ID" help:"Show the stock of a sale, not the normal one."`
+	SKUs []int64       `arg:"" name:"sku" help:"SKUs to show."`
+	Sale uint32        `placeholder:"ID" help:"Show the stock of a sale, not the normal one."`
+	Wait time.Duration `placeholder:"DURATION" help:"How long to wait for MySQL to catch up, before showing that it is behind."`
 }
 
 // Help is called by kong.
@@ -27,6 +29,7 @@ func (StockShow) Help() string {
 Examples:
   sluice stock show 1001
   sluice stock show 1001 1002 --sale 7 -o json
+  sluice stock show 1001 --wait 5s
 
 The status says how the two compare:
   in_sync  the same position in the SKU's history, the same balances
@@ -83,7 +86,7 @@ func (s *StockShow) Run(ctx context.Context, c *Console) error {
 	if err != nil {
 		return err
 	}
-	found, err := s.compare(ctx, o)
+	found, err := s.follow(ctx, o)
 	if err := errors.Join(err, o.close()); err != nil {
 		return err
 	}
@@ -103,6 +106,22 @@ func (s *StockShow) Run(ctx context.Context, c *Console) error {
 		}
 	}
 	return err
+}
+
+// follow compares until MySQL has what Redis has, or the wait is over.
+func (s *StockShow) follow(ctx context.Context, o *opened) ([]comparison, error) {
+	const pause = 50 * time.Millisecond
+	for end := time.Now().Add(s.Wait); ; {
+		found, err := s.compare(ctx, o)
+		if err != nil || !awaited(found) || !time.Now().Before(end) {
+			return found, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, ctx.Err() //nolint:wrapcheck // the user's own doing
+		}
+	}
 }
 
 func (s *StockShow) compare(ctx context.Context, o *opened) ([]comparison, error) {
@@ -161,6 +180,13 @@ func readInventory(ctx context.Context, db *sql.DB, cell stock.Cell) (*mysqlStoc
 		return nil, fmt.Errorf("read MySQL: %w", err)
 	}
 	return &row, nil
+}
+
+// awaited tells whether MySQL may still get what it lacks.
+func awaited(found []comparison) bool {
+	return slices.ContainsFunc(found, func(f comparison) bool {
+		return f.Status == "behind" || f.Redis != nil && f.MySQL == nil
+	})
 }
 
 func (f *comparison) judge() {

@@ -100,24 +100,15 @@ type stock struct {
 	Status       string
 }
 
-// shown is what the third line shows once MySQL has all.
+// shown is what the third line shows, which waits until MySQL has all.
 func shown(t *testing.T, line string) stock {
 	t.Helper()
-	for {
-		var found []stock
-		shell(t, line, &found)
-		if len(found) != 1 {
-			t.Fatalf("%d SKUs shown, want 1", len(found))
-		}
-		if found[0].Status == "in_sync" {
-			return found[0]
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatalf("MySQL does not catch up: %+v", found[0])
-		case <-time.After(20 * time.Millisecond):
-		}
+	var found []stock
+	shell(t, line, &found)
+	if len(found) != 1 || found[0].Status != "in_sync" {
+		t.Fatalf("shown is %+v, want one SKU, in sync", found)
 	}
+	return found[0]
 }
 
 func readDevFile(t *testing.T, dir string) map[string]string {

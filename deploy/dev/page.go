@@ -14,7 +14,10 @@ import (
 	"sluice/deploy/command"
 )
 
-// startPage serves GET /stock/{sku_id}: what `sluice stock show -o json` says, for a curl.
+// catchUp is how long the page waits for MySQL: whoever asks has often just reserved something.
+const catchUp = 10 * time.Second
+
+// startPage serves GET /stock/{sku_id}: what `sluice stock show --wait 10s -o json` says, for a curl.
 func (s *stack) startPage(ctx context.Context) error {
 	addr, err := s.freeAddress(ctx, "dev", s.command.DevListen)
 	if err != nil {
@@ -49,7 +52,7 @@ func (s *stack) showStock(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sku_id: want digits, 1 or more", http.StatusBadRequest)
 		return
 	}
-	show := command.StockShow{Stores: s.stores(), Output: command.Output{Format: "json"}, SKUs: []int64{sku}}
+	show := command.StockShow{Stores: s.stores(), Output: command.Output{Format: "json"}, SKUs: []int64{sku}, Wait: catchUp}
 	var out bytes.Buffer
 	err := show.Run(r.Context(), &command.Console{Out: &out, Err: io.Discard})
 	switch {
