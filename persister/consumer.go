@@ -82,19 +82,19 @@ func (c *consumer) run(ctx context.Context) error {
 	}
 }
 
-// balancer divides the partitions that the topic is to have, not those that Kafka knows of: it knows of
-// none while the topic is missing, and a generation that began so would stay without work after somebody
-// has made the topic.
+// balancer divides the partitions that the topic is to have where Kafka knows of none. That is so while the
+// topic is missing, and a generation that began so would stay without work after somebody has made it.
 type balancer struct {
 	kafka.RangeGroupBalancer
 	topic      string
 	partitions int
 }
 
-func (b balancer) AssignGroups(members []kafka.GroupMember, _ []kafka.Partition) kafka.GroupMemberAssignments {
-	partitions := make([]kafka.Partition, b.partitions)
-	for i := range partitions {
-		partitions[i] = kafka.Partition{Topic: b.topic, ID: i}
+func (b balancer) AssignGroups(members []kafka.GroupMember, partitions []kafka.Partition) kafka.GroupMemberAssignments {
+	if len(partitions) == 0 {
+		for i := range b.partitions {
+			partitions = append(partitions, kafka.Partition{Topic: b.topic, ID: i})
+		}
 	}
 	return b.RangeGroupBalancer.AssignGroups(members, partitions)
 }

@@ -166,6 +166,9 @@ func (n *Node) await(ctx context.Context, what string, try func() error) error {
 		select {
 		case <-time.After(startPause):
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				why = ctx.Err() // somebody wants it to end: no failure
+			}
 			return fmt.Errorf("start persister: %w", why)
 		}
 	}

@@ -391,18 +391,29 @@ func TestTopicIsDeleted(t *testing.T) {
 	})
 }
 
-// TestEveryPartitionIsAssigned divides the partitions of a topic that Kafka does not have yet.
+// TestEveryPartitionIsAssigned divides the partitions of a topic that Kafka does not have yet, and of one that
+// has others than configured.
 func TestEveryPartitionIsAssigned(t *testing.T) {
 	t.Parallel()
 	var members []kafka.GroupMember
 	for _, id := range []string{"a", "b", "c"} {
 		members = append(members, kafka.GroupMember{ID: id, Topics: []string{"events"}})
 	}
-	var got []int
-	for _, assigned := range (balancer{topic: "events", partitions: 8}).AssignGroups(members, nil) {
-		got = append(got, assigned["events"]...)
-	}
-	if slices.Sort(got); !slices.Equal(got, []int{0, 1, 2, 3, 4, 5, 6, 7}) {
-		t.Errorf("assigned are %v", got)
+	for _, has := range [][]int{nil, {0, 1, 2}} {
+		var partitions []kafka.Partition
+		for _, id := range has {
+			partitions = append(partitions, kafka.Partition{Topic: "events", ID: id})
+		}
+		var got []int
+		for _, assigned := range (balancer{topic: "events", partitions: 8}).AssignGroups(members, partitions) {
+			got = append(got, assigned["events"]...)
+		}
+		want := has
+		if has == nil {
+			want = []int{0, 1, 2, 3, 4, 5, 6, 7}
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("assigned are %v, want %v", got, want)
+		}
 	}
 }

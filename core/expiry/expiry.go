@@ -61,7 +61,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 type run struct {
 	Sweeper
 	watches []watch
-	phase   time.Time     // looks are multiples of Every after it
+	phase   time.Time     // all partitions are looked at together at phase + n·Every
 	calls   chan struct{} // a place for each call that may be under way
 	failing atomic.Int64  // partitions whose last look failed
 	now     func() time.Time

@@ -15,6 +15,7 @@ type delivered struct {
 	mu         sync.Mutex
 	young, old map[entryKey]struct{}
 	ends       []int64
+	losses     int
 }
 
 type entryKey struct {
@@ -27,11 +28,15 @@ func keyOf(partition int, id string) entryKey {
 	return entryKey{partition, ms, n}
 }
 
-// add notes entries after which the next offset of a Kafka partition is end.
-func (d *delivered) add(partition int, end int64, entries []waiting) {
+// add notes entries that a Kafka partition has from the offset base on. A base before the end of what it
+// acknowledged earlier shows that it lost some of that, and add reports so.
+func (d *delivered) add(partition int, base int64, entries []waiting) (lost bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ends[partition] = max(d.ends[partition], end)
+	if lost = base < d.ends[partition]; lost {
+		d.lose()
+	}
+	d.ends[partition] = base + int64(len(entries))
 	for i := range entries {
 		if len(d.young) >= deliveredMax {
 			d.young, d.old = nil, d.young
@@ -41,6 +46,7 @@ func (d *delivered) add(partition int, end int64, entries []waiting) {
 		}
 		d.young[keyOf(entries[i].Partition, entries[i].ID)] = struct{}{}
 	}
+	return lost
 }
 
 func (d *delivered) has(key entryKey) bool {
@@ -57,9 +63,15 @@ func (d *delivered) reached() []int64 {
 	return slices.Clone(d.ends)
 }
 
+// lose forgets everything and counts a loss. The caller has the lock.
+func (d *delivered) lose() {
+	d.young, d.old = nil, nil
+	clear(d.ends)
+	d.losses++
+}
+
 func (d *delivered) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.young, d.old = nil, nil
-	clear(d.ends)
 }

@@ -3,6 +3,7 @@ package outbox
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"sluice/core/stock"
@@ -15,7 +16,7 @@ func TestDeliveredRemembersTheLastOfAll(t *testing.T) {
 	has := func(e stock.Entry) bool { return d.has(keyOf(e.Partition, e.ID)) }
 	const added = 5 * deliveredMax
 	for n := range added {
-		d.add(n%2, int64(n), []waiting{{Entry: entry(n)}})
+		d.add(n%2, int64(n/2), []waiting{{Entry: entry(n)}})
 	}
 	for n := added - deliveredMax; n < added; n++ {
 		if !has(entry(n)) {
@@ -29,12 +30,34 @@ func TestDeliveredRemembersTheLastOfAll(t *testing.T) {
 	if other.Partition--; has(other) {
 		t.Error("an entry of another partition is taken for one of the same id")
 	}
-	d.add(1, 5, nil) // an answer that was late
-	if got, want := d.reached(), []int64{added - 2, added - 1}; !slices.Equal(got, want) {
+	if got, want := d.reached(), []int64{added / 2, added / 2}; !slices.Equal(got, want) {
 		t.Errorf("Kafka has reached %d, want %d", got, want)
 	}
 	d.forget()
-	if has(entry(added-1)) || !slices.Equal(d.reached(), []int64{0, 0}) {
-		t.Error("something is remembered after forget")
+	if has(entry(added-1)) || d.losses != 0 {
+		t.Error("something is remembered after forget, or it counts as a loss")
+	}
+}
+
+// TestDeliveredBeforeWhatKafkaHadReached is a Kafka that lost something and goes on.
+func TestDeliveredBeforeWhatKafkaHadReached(t *testing.T) {
+	t.Parallel()
+	d := delivered{ends: make([]int64, 2)}
+	entry := func(n int) waiting {
+		return waiting{Entry: stock.Entry{ID: strconv.Itoa(n) + "-0"}}
+	}
+	if d.add(0, 5, []waiting{entry(1), entry(2)}) || d.add(1, 9, []waiting{entry(3)}) || d.add(0, 100, []waiting{entry(4)}) {
+		t.Error("an end that others have moved on is taken for a loss")
+	}
+	if !d.add(0, 99, []waiting{entry(5)}) || d.losses != 1 {
+		t.Error("the loss is not noticed")
+	}
+	for n, want := range []bool{1: false, 2: false, 3: false, 4: false, 5: true} {
+		if e := entry(n); d.has(keyOf(e.Partition, e.ID)) != want {
+			t.Errorf("entry %d counts as delivered: %v", n, !want)
+		}
+	}
+	if got, want := d.reached(), []int64{100, 0}; !slices.Equal(got, want) {
+		t.Errorf("Kafka has reached %d, want %d", got, want)
 	}
 }

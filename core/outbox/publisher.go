@@ -123,12 +123,26 @@ func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
 // not long ago.
 func (p *Publisher) Delivered(e stock.Entry) bool { return p.delivered.has(keyOf(e.Partition, e.ID)) }
 
+// Forget forgets what was delivered: none of it counts as known any more.
+func (p *Publisher) Forget() { p.delivered.forget() }
+
 // Reached tells, for each Kafka partition, the offset after the last entry that Kafka acknowledged to this
-// publisher. A Kafka whose end is before it has lost something.
+// publisher.
 func (p *Publisher) Reached() []int64 { return p.delivered.reached() }
 
-// Forget forgets what Kafka acknowledged, because it has lost some of it.
-func (p *Publisher) Forget() { p.delivered.forget() }
+// Lost tells that Kafka ends before what it had reached. Everything delivered is forgotten.
+func (p *Publisher) Lost() {
+	p.delivered.mu.Lock()
+	defer p.delivered.mu.Unlock()
+	p.delivered.lose()
+}
+
+// Losses is how often Kafka was found to have lost what it had acknowledged to this publisher.
+func (p *Publisher) Losses() int {
+	p.delivered.mu.Lock()
+	defer p.delivered.mu.Unlock()
+	return p.delivered.losses
+}
 
 // Flush waits until everything taken so far is in Kafka or given up, or until ctx ends.
 func (p *Publisher) Flush(ctx context.Context) error {
@@ -189,10 +203,12 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 		if len(batch) == 0 {
 			return
 		}
-		end, err := p.write(ctx, partition, batch)
+		base, err := p.write(ctx, partition, batch)
 		if err == nil {
 			p.published.Add(len(batch))
-			p.delivered.add(partition, end, batch)
+			if p.delivered.add(partition, base, batch) {
+				p.cfg.Log.Warn("kafka has lost events that it had acknowledged: the relay publishes again what is not deleted", "partition", partition)
+			}
 			p.settle(batch, nil)
 			return
 		}
@@ -212,7 +228,7 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 	}
 }
 
-func (p *Publisher) write(ctx context.Context, partition int, batch []waiting) (end int64, err error) {
+func (p *Publisher) write(ctx context.Context, partition int, batch []waiting) (base int64, err error) {
 	entries := make([]stock.Entry, len(batch))
 	for i := range batch {
 		entries[i] = batch[i].Entry

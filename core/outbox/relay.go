@@ -23,17 +23,21 @@ type RelayStore interface {
 	OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
 	// RelayLease takes the right to relay a partition for a while, unless somebody has it.
 	RelayLease(ctx context.Context, partition int, owner string, ttl time.Duration) (bool, error)
-	// RelayMark is the id of the last entry that was relayed, empty if none was.
-	RelayMark(ctx context.Context, partition int) (string, error)
+	// RelayMark is the id of the last entry that was relayed, empty if none was, and how often it was reset.
+	RelayMark(ctx context.Context, partition int) (id string, resets int64, err error)
 	SetRelayMark(ctx context.Context, partition int, id string) error
+	// ResetRelayMark makes the mark empty, so that everything is relayed again, and counts it.
+	ResetRelayMark(ctx context.Context, partition int) (resets int64, err error)
 }
 
 // RelayPublisher is what the relay needs of its process's Publisher.
 type RelayPublisher interface {
 	PublishWait(e stock.Entry, done func(error)) bool
 	Delivered(e stock.Entry) bool
-	Reached() []int64
 	Forget()
+	Reached() []int64
+	Lost()
+	Losses() int
 }
 
 // RelayConfig configures a Relay.
@@ -78,7 +82,7 @@ type Relay struct {
 	cfg     RelayConfig
 	owner   string
 	watches []watch
-	losses  int // how often Kafka was found to end before what it acknowledged
+	first   int // partition with which the next look begins
 	now     func() time.Time
 
 	published, again, failures *metrics.Counter
@@ -129,61 +133,99 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
-// look visits every partition once, also if some fail.
+// look visits every partition once, also if some fail. One that is broken off is resumed by the next.
 func (r *Relay) look(ctx context.Context) error {
 	start := r.now()
 	var failed []error
 	kafka := &unread{}
-	for p, ends := range r.cfg.Store.OutboxEnds(ctx) {
-		if err := r.visit(ctx, p, ends, kafka); err != nil {
+	all := r.cfg.Store.OutboxEnds(ctx)
+	now := r.now()
+	for i := range all {
+		p := (r.first + i) % len(all)
+		if err := r.visit(ctx, p, all[p], now, kafka); err != nil {
 			failed = append(failed, fmt.Errorf("relay partition %d: %w", p, err))
 		}
 		if ctx.Err() != nil || len(failed) > 0 && r.now().Sub(start) > lookMax {
+			r.first = (p + 1) % len(all)
 			break // Redis or Kafka is away, and waiting for each partition's timeout helps nobody
 		}
 	}
 	return errors.Join(append(failed, kafka.err)...)
 }
 
-// visit relays what it should of a partition whose outbox had these ends a moment ago.
-func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, kafka *unread) error {
+// visit relays what it should of a partition whose outbox had these ends now.
+func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now time.Time, kafka *unread) error {
 	if ends.Err != nil {
 		return ends.Err
 	}
 	w := &r.watches[p]
-	w.see(r.now(), r.cfg.Age, ends.Last)
+	w.see(now, r.cfg.Age, ends.Last)
 	if ends.First == "" || entryLess(w.old, ends.First) { // in the normal case: all that is there is young
-		w.losses = r.losses // which concern none of it
+		w.losses = r.cfg.Publisher.Losses() // after a loss nothing is known to be delivered, so the young are relayed
 		return nil
 	}
-	mark, err := r.cfg.Store.RelayMark(ctx, p)
+	mark, resets, err := r.cfg.Store.RelayMark(ctx, p)
 	if err != nil {
 		return err
 	}
-	lost := r.lost(ctx, p, ends.First, mark, kafka)
-	if !lost && !entryLess(mark, w.old) {
+	if resets != w.resets { // another process found that Kafka does not have what it had acknowledged
+		r.cfg.Publisher.Forget()
+		w.resets, w.since = resets, now
+	}
+	r.ask(ctx, kafka)
+	if losses := r.cfg.Publisher.Losses(); w.losses < losses {
+		// Not only under the lease: who has it may not know of the loss, and keep it for as long as there is work.
+		if err := r.reset(ctx, p, now); err != nil {
+			return err
+		}
+		mark, w.losses = "", losses
+	}
+	stuck := r.stuck(w, p, ends.First, mark, now, kafka)
+	if !stuck && !entryLess(mark, w.old) {
 		return nil
 	}
 	if ok, err := r.cfg.Store.RelayLease(ctx, p, r.owner, leaseEvery*r.cfg.Every); !ok || err != nil {
 		return err
 	}
-	if lost {
-		if err := r.cfg.Store.SetRelayMark(ctx, p, ""); err != nil {
+	if stuck {
+		r.cfg.Log.Warn("publishing outbox entries again: the persisters have read all of kafka, but these are not deleted",
+			"partition", p, "first", ends.First)
+		if err := r.reset(ctx, p, now); err != nil {
 			return err
 		}
-		w.since, w.wait, w.losses = r.now(), min(2*w.wait, againMax), r.losses
-		r.again.Inc()
-		r.cfg.Log.Warn("publishing outbox entries again: kafka does not have them", "partition", p, "first", ends.First)
+		r.cfg.Publisher.Forget()
+		w.wait = min(2*w.wait, againMax)
 	}
 	return r.relay(ctx, p, w.old)
 }
 
-// relay publishes entries beyond the mark, up to one that is old enough, and moves the mark along.
+// reset has everything relayed again.
+func (r *Relay) reset(ctx context.Context, p int, now time.Time) error {
+	resets, err := r.cfg.Store.ResetRelayMark(ctx, p)
+	if err != nil {
+		return err
+	}
+	r.again.Inc()
+	r.watches[p].resets, r.watches[p].since = resets, now
+	return nil
+}
+
+// relay publishes entries beyond the mark, up to one that is old enough, and moves the mark along until
+// somebody resets it.
 func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
-	mark, err := r.cfg.Store.RelayMark(ctx, p) // under the lease: nobody else moves it now
-	for round := 0; err == nil && round < relayRounds && entryLess(mark, upTo); round++ {
-		var entries []stock.Entry
-		if entries, err = r.upTo(ctx, p, mark, upTo); err != nil {
+	for round := 0; ; round++ {
+		mark, resets, err := r.cfg.Store.RelayMark(ctx, p)
+		if err != nil {
+			return err
+		}
+		if resets != r.watches[p].resets {
+			return r.cfg.Store.SetRelayMark(ctx, p, "") // it may just have been moved over the reset
+		}
+		if round == relayRounds || !entryLess(mark, upTo) {
+			return nil
+		}
+		entries, err := r.upTo(ctx, p, mark, upTo)
+		if err != nil {
 			return err
 		}
 		sent, failure := r.publish(ctx, entries)
@@ -195,32 +237,29 @@ func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 		default:
 			return failure
 		}
-		err = errors.Join(failure, r.cfg.Store.SetRelayMark(ctx, p, mark))
+		if err := errors.Join(failure, r.cfg.Store.SetRelayMark(ctx, p, mark)); err != nil {
+			return err
+		}
 	}
-	return err
 }
 
-// lost tells whether Kafka cannot have entries that were published, of which this is the first. While
-// Kafka does not say, that is no reason to hold back what it never had.
-func (r *Relay) lost(ctx context.Context, p int, first, mark string, kafka *unread) bool {
-	w := &r.watches[p]
-	r.ask(ctx, kafka)
-	if w.losses < r.losses {
-		return true
-	}
+// stuck tells whether Kafka cannot have entries that were published, of which this is the first: the
+// persisters have had nothing left to read for long.
+func (r *Relay) stuck(w *watch, p int, first, mark string, now time.Time, kafka *unread) bool {
 	if kafka.err != nil || entryLess(mark, first) {
 		return false
 	}
 	if first != w.stuck {
-		w.stuck, w.since, w.wait = first, r.now(), r.cfg.Again
+		w.stuck, w.since, w.wait = first, now, r.cfg.Again
 	}
 	if !kafka.caughtUp(p) {
-		w.since = r.now()
+		w.since = now
 	}
-	return r.now().Sub(w.since) >= w.wait
+	return now.Sub(w.since) >= w.wait
 }
 
-// ask asks, once a look, what the persisters have left to read, and so how far Kafka has come.
+// ask asks, once a look, what the persisters have left to read, and so how far Kafka has come. If Kafka
+// cannot be asked nothing counts as lost, and relaying goes on.
 func (r *Relay) ask(ctx context.Context, kafka *unread) {
 	if kafka.asked {
 		return
@@ -230,9 +269,9 @@ func (r *Relay) ask(ctx context.Context, kafka *unread) {
 	kafka.ranges, kafka.err = r.cfg.Unread(ctx)
 	for i, kept := range kafka.ranges {
 		if i < len(reached) && kept.End < reached[i] {
-			r.losses++
-			r.cfg.Publisher.Forget()
-			r.cfg.Log.Warn("kafka has lost events that it had acknowledged", "partition", i, "end", kept.End, "acknowledged", reached[i])
+			r.cfg.Publisher.Lost()
+			r.cfg.Log.Warn("kafka has lost events that it had acknowledged: publishing again what is not deleted",
+				"partition", i, "end", kept.End, "acknowledged", reached[i])
 			return
 		}
 	}

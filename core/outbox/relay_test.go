@@ -19,6 +19,7 @@ type fakeRedis struct {
 	now        time.Time
 	entries    []stock.Entry
 	mark       string
+	resets     int64
 	leaseOwner string
 	leaseEnds  time.Time
 }
@@ -50,46 +51,69 @@ func (f *fakeRedis) OutboxAfter(_ context.Context, _ int, after string, limit in
 }
 
 func (f *fakeRedis) RelayLease(_ context.Context, _ int, owner string, ttl time.Duration) (bool, error) {
-	if f.now.Before(f.leaseEnds) {
+	if f.now.Before(f.leaseEnds) && f.leaseOwner != owner {
 		return false, nil
 	}
 	f.leaseOwner, f.leaseEnds = owner, f.now.Add(ttl)
 	return true, nil
 }
 
-func (f *fakeRedis) RelayMark(context.Context, int) (string, error) { return f.mark, nil }
+func (f *fakeRedis) RelayMark(context.Context, int) (string, int64, error) {
+	return f.mark, f.resets, nil
+}
 
 func (f *fakeRedis) SetRelayMark(_ context.Context, _ int, id string) error {
 	f.mark = id
 	return nil
 }
 
+func (f *fakeRedis) ResetRelayMark(context.Context, int) (int64, error) {
+	f.mark = ""
+	f.resets++
+	return f.resets, nil
+}
+
 // fakeKafka counts what was published, and refuses while it is down.
 type fakeKafka struct {
 	published map[string]int
-	delivered map[string]bool // by this process's edge
-	reached   int64           // by deliveries to this process
 	down      bool
 	refuses   string // this entry alone
 }
 
 var errDown = errors.New("down")
 
-func (f *fakeKafka) PublishWait(e stock.Entry, done func(error)) bool {
+// fakePublisher is one process's way to Kafka, and what it remembers.
+type fakePublisher struct {
+	*fakeKafka
+	delivered map[string]bool
+	reached   int64
+	losses    int
+}
+
+func (f *fakePublisher) PublishWait(e stock.Entry, done func(error)) bool {
 	if f.down || e.ID == f.refuses {
 		done(errDown)
 		return true
 	}
 	f.published[e.ID]++
+	f.delivered[e.ID] = true
 	done(nil)
 	return true
 }
 
-func (f *fakeKafka) Delivered(e stock.Entry) bool { return f.delivered[e.ID] }
+func (f *fakePublisher) Delivered(e stock.Entry) bool { return f.delivered[e.ID] }
 
-func (f *fakeKafka) Reached() []int64 { return []int64{f.reached} }
+func (f *fakePublisher) Forget() { clear(f.delivered) }
 
-func (f *fakeKafka) Forget() { f.delivered, f.reached = nil, 0 }
+func (f *fakePublisher) Reached() []int64 { return []int64{f.reached} }
+
+func (f *fakePublisher) Lost() {
+	clear(f.delivered)
+	f.reached = 0
+	f.losses++
+}
+
+func (f *fakePublisher) Losses() int { return f.losses }
 
 // world is one partition, one Kafka and some relays, all on one clock.
 type world struct {
@@ -97,6 +121,7 @@ type world struct {
 	kafka  *fakeKafka
 	unread []Range
 	relays []*Relay
+	pubs   []*fakePublisher // the relays'
 }
 
 func newWorld(relays int) *world {
@@ -106,8 +131,10 @@ func newWorld(relays int) *world {
 		unread: []Range{{0, 0}},
 	}
 	for range relays {
+		pub := &fakePublisher{fakeKafka: w.kafka, delivered: map[string]bool{}}
+		w.pubs = append(w.pubs, pub)
 		r := NewRelay(RelayConfig{
-			Store: w.redis, Publisher: w.kafka,
+			Store: w.redis, Publisher: pub,
 			Unread:  func(context.Context) ([]Range, error) { return w.unread, nil },
 			Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
 		})
@@ -190,32 +217,68 @@ func TestRelayDoesNotRepeatItselfWhileMySQLIsDown(t *testing.T) {
 	w.want(t, "after an hour", map[int]int{1: 700})
 }
 
-func TestRelayLeavesOutWhatItsOwnEdgePublished(t *testing.T) {
+// deliver has the process of a relay publish entries from memory.
+func (w *world) deliver(relay int, entries []stock.Entry) {
+	for _, e := range entries {
+		w.pubs[relay].PublishWait(e, func(error) {})
+	}
+	w.pubs[relay].reached += int64(len(entries))
+	w.unread[0].End += int64(len(entries))
+}
+
+func TestRelayLeavesOutWhatItsOwnProcessDelivered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
 	w.redis.add(600)
-	w.kafka.delivered, w.kafka.reached = map[string]bool{}, 400
-	for i, e := range w.redis.entries {
-		w.kafka.delivered[e.ID] = i%3 > 0
-	}
-	w.unread = []Range{{0, 400}}
-	if err := w.pass(t, time.Minute); err != nil {
-		t.Fatal(err)
-	}
-	w.want(t, "MySQL is down", map[int]int{0: 400, 1: 200})
-	if last := w.redis.entries[599].ID; w.redis.mark != last {
-		t.Errorf("the mark is %s, want %s", w.redis.mark, last)
-	}
-	w.unread = []Range{{0, 399}}                     // one of them is no longer there, nor has it been read
-	if err := w.pass(t, 4*time.Second); err != nil { // for the lease
-		t.Fatal(err)
-	}
-	w.want(t, "Kafka lost some", map[int]int{1: 400, 2: 200})
-	w.unread = []Range{{0, 999}}
+	w.deliver(0, w.redis.entries[100:500])
 	if err := w.pass(t, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	w.want(t, "made good once", map[int]int{1: 400, 2: 200})
+	w.want(t, "MySQL is down", map[int]int{1: 600})
+	if last := w.redis.entries[599].ID; w.redis.mark != last {
+		t.Errorf("the mark is %s, want %s", w.redis.mark, last)
+	}
+	w.unread[0].End = 399 // one of them is no longer there, nor has it been read
+	if err := w.pass(t, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, "Kafka lost some", map[int]int{2: 600})
+	w.unread[0].End = 999
+	if err := w.pass(t, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, "made good once", map[int]int{2: 600})
+}
+
+// TestRelayHearsOfALossFromOthers lets one process notice a loss while another has the lease, and relays
+// newer entries without end.
+func TestRelayHearsOfALossFromOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(2)
+	w.redis.add(300)
+	w.deliver(0, w.redis.entries[:100])
+	w.deliver(1, w.redis.entries[100:])
+	busy := func(seconds int) {
+		t.Helper()
+		for range seconds {
+			w.redis.add(1)
+			if err := w.pass(t, time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	busy(10)
+	if w.redis.leaseOwner != w.relays[0].owner {
+		t.Fatal("the first relay has no lease: the test tests nothing")
+	}
+	lost := w.redis.entries[:300]
+	w.pubs[1].Lost()
+	busy(10)
+	for _, e := range lost {
+		if n := w.kafka.published[e.ID]; n < 2 || n > 4 {
+			t.Fatalf("an entry that Kafka lost was published %d times, want it again, and hardly more", n)
+		}
+	}
 }
 
 // TestRelayOfALossThatCostNothing looks at what happens after Kafka lost only what MySQL has.
@@ -223,20 +286,57 @@ func TestRelayOfALossThatCostNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
 	w.redis.add(1)
-	w.kafka.reached = 1
-	if err := w.pass(t, 5*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	w.deliver(0, w.redis.entries)
 	w.redis.entries = nil
 	if err := w.pass(t, 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
+	w.pubs[0].Lost()
+	if err := w.pass(t, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
 	w.redis.add(10)
-	w.unread = []Range{{0, 10}}
+	w.unread[0].End += 10
 	if err := w.pass(t, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	w.want(t, "after the loss", map[int]int{1: 10})
+}
+
+// TestRelayResumesALookThatWasBrokenOff has one partition fail for so long that a look ends with it.
+func TestRelayResumesALookThatWasBrokenOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	r := w.relays[0]
+	many := &manyOutboxes{fakeRedis: w.redis, now: &w.redis.now}
+	r.cfg.Store, r.watches = many, make([]watch, many.Partitions())
+	for range 4 { // the first sees them, and knows nothing of their age
+		_ = r.look(t.Context())
+	}
+	if diff := cmp.Diff([]int{0, 1, 2}, many.visited); diff != "" {
+		t.Errorf("partitions visited, one a look:\n%s", diff)
+	}
+}
+
+// manyOutboxes are partitions of which each takes long to tell its mark, and then fails.
+type manyOutboxes struct {
+	*fakeRedis
+	now     *time.Time
+	visited []int
+}
+
+func (m *manyOutboxes) Partitions() int { return 3 }
+
+func (m *manyOutboxes) OutboxEnds(context.Context) []stock.OutboxEnds {
+	*m.now = m.now.Add(time.Hour) // so that all is old
+	ends := stock.OutboxEnds{First: "1-0", Last: "1-0"}
+	return []stock.OutboxEnds{ends, ends, ends}
+}
+
+func (m *manyOutboxes) RelayMark(_ context.Context, partition int) (string, int64, error) {
+	m.visited = append(m.visited, partition)
+	*m.now = m.now.Add(2 * lookMax)
+	return "", 0, errDown
 }
 
 func TestRelayPublishesAgainWhatKafkaLost(t *testing.T) {

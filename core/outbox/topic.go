@@ -120,8 +120,8 @@ func (t *Topic) Partitions(ctx context.Context) (int, error) {
 }
 
 // write sends entries to one Kafka partition and returns when all in-sync replicas have them, with the
-// offset after the last. After an error some may have been written.
-func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry) (end int64, err error) {
+// offset of the first. After an error some may have been written.
+func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry) (base int64, err error) {
 	records := make([]kafka.Record, len(entries))
 	for i, e := range entries {
 		records[i] = kafka.Record{
@@ -142,7 +142,7 @@ func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry)
 	if err != nil {
 		return 0, fmt.Errorf("write to partition %d of topic %s: %w", partition, t.name, err)
 	}
-	return answer.BaseOffset + int64(len(entries)), nil
+	return answer.BaseOffset, nil
 }
 
 // Message is one message of the topic.

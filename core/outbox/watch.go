@@ -17,7 +17,8 @@ type watch struct {
 	since time.Time     // since when it should be gone
 	wait  time.Duration // after that it is published again
 
-	losses int // those of Kafka that were made good here
+	losses int   // those of this process's publisher that were made good here
+	resets int64 // of the mark, as far as they were seen
 }
 
 type sighting struct {

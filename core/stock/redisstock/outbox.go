@@ -3,6 +3,7 @@ package redisstock
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,17 +33,29 @@ func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
 	return ends.Last, ends.Err
 }
 
-// OutboxEnds reads the ends of every partition's outbox, at little more than the cost of one.
+// endsAtOnce is how many partitions' ends one call reads. Redis tells the first and the last entry whole, up
+// to 12 KiB each.
+const endsAtOnce = 64
+
+// OutboxEnds reads the ends of every partition's outbox.
 func (s *Store) OutboxEnds(ctx context.Context) []stock.OutboxEnds {
+	ends := make([]stock.OutboxEnds, 0, len(s.shards))
+	for some := range slices.Chunk(s.shards, endsAtOnce) {
+		ends = append(ends, s.outboxEnds(ctx, some)...)
+	}
+	return ends
+}
+
+func (s *Store) outboxEnds(ctx context.Context, shards []shard) []stock.OutboxEnds {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	commands := make([]rueidis.Completed, len(s.shards))
-	for p := range s.shards {
-		commands[p] = s.client.B().XinfoStream().Key(s.shards[p].outbox).Build()
+	commands := make([]rueidis.Completed, len(shards))
+	for i := range shards {
+		commands[i] = s.client.B().XinfoStream().Key(shards[i].outbox).Build()
 	}
-	ends := make([]stock.OutboxEnds, len(s.shards))
-	for p, answer := range s.client.DoMulti(ctx, commands...) {
-		ends[p] = endsOf(answer)
+	ends := make([]stock.OutboxEnds, len(shards))
+	for i, answer := range s.client.DoMulti(ctx, commands...) {
+		ends[i] = endsOf(answer)
 	}
 	return ends
 }

@@ -134,23 +134,23 @@ func TestRelay(t *testing.T) {
 		}
 	}
 
-	mark := func() string {
+	want := func(when, want string, wantResets int64) {
 		t.Helper()
-		mark, err := s.RelayMark(t.Context(), 3)
-		if err != nil {
-			t.Fatal(err)
+		if mark, resets, err := s.RelayMark(t.Context(), 3); err != nil || mark != want || resets != wantResets {
+			t.Errorf("%s: mark is %q after %d resets (%v), want %q after %d", when, mark, resets, err, want, wantResets)
 		}
-		return mark
 	}
-	if got := mark(); got != "" {
-		t.Errorf("mark is %q before there was one", got)
-	}
+	want("before there was one", "", 0)
 	if err := s.SetRelayMark(t.Context(), 3, "17-4"); err != nil {
 		t.Fatal(err)
 	}
-	if got := mark(); got != "17-4" {
-		t.Errorf("mark is %q, want 17-4", got)
+	want("set", "17-4", 0)
+	for n := range int64(2) {
+		if resets, err := s.ResetRelayMark(t.Context(), 3); err != nil || resets != n+1 {
+			t.Errorf("reset %d is counted as %d: %v", n+1, resets, err)
+		}
 	}
+	want("reset", "", 2)
 }
 
 func TestScan(t *testing.T) {
@@ -211,7 +211,8 @@ func TestUnknownPartition(t *testing.T) {
 			"after":        func() error { _, err := s.OutboxAfter(ctx, p, "", 1); return err },
 			"delete":       func() error { _, err := s.OutboxDelete(ctx, p, nil); return err },
 			"lease":        func() error { _, err := s.RelayLease(ctx, p, "a", 1e9); return err },
-			"mark":         func() error { _, err := s.RelayMark(ctx, p); return err },
+			"mark":         func() error { _, _, err := s.RelayMark(ctx, p); return err },
+			"reset mark":   func() error { _, err := s.ResetRelayMark(ctx, p); return err },
 			"set mark":     func() error { return s.SetRelayMark(ctx, p, "1-1") },
 		}
 		for name, call := range calls {

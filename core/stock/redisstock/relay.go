@@ -14,6 +14,8 @@ const (
 	metaPartitions = "partitions" // of the deployment
 	metaDeployment = "deployment" // its id
 	metaRelayed    = "relayed"    // outbox entry up to which the relay has published
+
+	metaRelayResets = "relay_resets" // how often that began anew
 )
 
 // RelayLease takes or renews the right to relay a partition's outbox for so long. It is refused while
@@ -47,18 +49,29 @@ func (s *Store) RelayLease(ctx context.Context, partition int, owner string, ttl
 	return renewed, nil
 }
 
-// RelayMark is the id of the outbox entry up to which a partition has been relayed, empty if none.
-func (s *Store) RelayMark(ctx context.Context, partition int) (string, error) {
+// RelayMark is the id of the outbox entry up to which a partition has been relayed, empty if none, and how
+// often it was reset.
+func (s *Store) RelayMark(ctx context.Context, partition int) (id string, resets int64, err error) {
 	if err := s.checkPartition(partition); err != nil {
-		return "", err
+		return "", 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	mark, err := s.client.Do(ctx, s.client.B().Hget().Key(s.shards[partition].meta).Field(metaRelayed).Build()).ToString()
-	if err != nil && !rueidis.IsRedisNil(err) {
-		return "", wrap("read relay mark", err)
+	fields, err := s.client.Do(ctx, s.client.B().Hmget().Key(s.shards[partition].meta).
+		Field(metaRelayed, metaRelayResets).Build()).ToArray()
+	if err != nil {
+		return "", 0, wrap("read relay mark", err)
 	}
-	return mark, nil
+	if !fields[0].IsNil() {
+		id, err = fields[0].ToString()
+	}
+	if err == nil && !fields[1].IsNil() {
+		resets, err = fields[1].AsInt64()
+	}
+	if err != nil {
+		return "", 0, wrapProtocol("relay mark", err)
+	}
+	return id, resets, nil
 }
 
 // SetRelayMark notes the entry up to which a partition has been relayed.
@@ -68,10 +81,30 @@ func (s *Store) SetRelayMark(ctx context.Context, partition int, id string) erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
+	return s.setRelayMark(ctx, partition, id)
+}
+
+func (s *Store) setRelayMark(ctx context.Context, partition int, id string) error {
 	err := s.client.Do(ctx, s.client.B().Hset().Key(s.shards[partition].meta).FieldValue().
 		FieldValue(metaRelayed, id).Build()).Error()
 	if err != nil {
 		return wrap("set relay mark", err)
 	}
 	return nil
+}
+
+// ResetRelayMark makes a partition's mark empty, so that everything is relayed again, and returns how often
+// that was done.
+func (s *Store) ResetRelayMark(ctx context.Context, partition int) (resets int64, err error) {
+	if err := s.checkPartition(partition); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	// Counted first: who moves the mark along looks whether it was reset since.
+	resets, err = s.client.Do(ctx, s.client.B().Hincrby().Key(s.shards[partition].meta).Field(metaRelayResets).Increment(1).Build()).AsInt64()
+	if err != nil {
+		return 0, wrap("reset relay mark", err)
+	}
+	return resets, s.setRelayMark(ctx, partition, "")
 }
