@@ -20,7 +20,7 @@ import (
 
 const (
 	everyDefault      = 250 * time.Millisecond
-	callsAtOnceMax    = 16
+	callsAtOnceMax    = 4    // they stand in the way of shoppers, so few; but more than one shares its way
 	reservationsMax   = 1024 // of one call
 	betweenForgetting = time.Second
 )
