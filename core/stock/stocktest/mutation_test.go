@@ -30,11 +30,11 @@ func TestMutants(t *testing.T) {
 			binary := buildMutant(t, m.file, bytes.Replace(source, []byte(m.old), []byte(m.new), 1))
 			mustFail(t, binary, "TestConformance")
 			if !slices.Contains(unsimulated, m.name) {
-				mustFail(t, binary, "TestSimulation", "-rapid.checks=500", "-rapid.shrinktime=0s", "-rapid.nofailfile")
+				mustFail(t, binary, "TestSimulation", "-rapid.checks=5000", "-rapid.shrinktime=0s", "-rapid.nofailfile")
 			}
 			if slices.Contains(raced, m.name) {
-				// Which requests meet is left to chance: one run in many is lucky.
-				mustFail(t, binary, "TestConcurrentClients", "-test.count=20")
+				// Which requests meet is left to chance: one run in many is lucky. The first failure ends them.
+				mustFail(t, binary, "TestConcurrentClients", "-test.count=200")
 			}
 		})
 	}
