@@ -404,20 +404,6 @@ func TestFinishedRecordsAreForgotten(t *testing.T) {
 	})
 }
 
-// together notes when partitions are looked at.
-type together struct {
-	stock.Store
-	mu    sync.Mutex
-	looks map[time.Time]int
-}
-
-func (s *together) Expire(ctx context.Context, partition, limit int) (stock.Sweep, error) {
-	s.mu.Lock()
-	s.looks[time.Now()]++
-	s.mu.Unlock()
-	return s.Store.Expire(ctx, partition, limit)
-}
-
 // TestPartitionsAreLookedAtTogether has a reservation become due between two common looks.
 func TestPartitionsAreLookedAtTogether(t *testing.T) {
 	t.Parallel()
@@ -427,13 +413,20 @@ func TestPartitionsAreLookedAtTogether(t *testing.T) {
 		cell := stock.Cell{SKU: 1}
 		load(t, model, cell, 1, 2345*time.Millisecond)
 		reserve(t, model, cell, "a", 1)
-		store := &together{Store: model, looks: map[time.Time]int{}}
+		var mu sync.Mutex
+		looksAt := map[time.Time]int{}
+		store := &spied{Store: model, failing: func(int) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			looksAt[time.Now()]++
+			return false
+		}}
 		start(t, &Sweeper{Store: store, Publish: func(stock.Entry) {}})
 		pass(10 * time.Second)
-		store.mu.Lock()
-		defer store.mu.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
 		alone := 0
-		for at, looks := range store.looks {
+		for at, looks := range looksAt {
 			switch looks {
 			case partitions:
 			case 1:
@@ -442,7 +435,7 @@ func TestPartitionsAreLookedAtTogether(t *testing.T) {
 				t.Errorf("%d partitions are looked at at %v", looks, at)
 			}
 		}
-		if common := len(store.looks) - alone; common != 40 || alone > 2 {
+		if common := len(looksAt) - alone; common != 40 || alone > 2 {
 			t.Errorf("%d common looks and %d others in 10 s, want 40 and at most 2", common, alone)
 		}
 	})

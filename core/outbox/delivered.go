@@ -3,6 +3,8 @@ package outbox
 import (
 	"slices"
 	"sync"
+
+	"sluice/core/stock"
 )
 
 // deliveredMax is how many entries a generation of delivered remembers, about 50 bytes each: at ten
@@ -23,9 +25,9 @@ type entryKey struct {
 	ms, n     uint64 // the entry's id
 }
 
-func keyOf(partition int, id string) entryKey {
-	ms, n := entryNumbers(id)
-	return entryKey{partition, ms, n}
+func keyOf(e stock.Entry) entryKey {
+	ms, n := entryNumbers(e.ID)
+	return entryKey{e.Partition, ms, n}
 }
 
 // add notes entries that a Kafka partition has from the offset base on. A base before the end of what it
@@ -44,34 +46,54 @@ func (d *delivered) add(partition int, base int64, entries []waiting) (lost bool
 		if d.young == nil {
 			d.young = make(map[entryKey]struct{})
 		}
-		d.young[keyOf(entries[i].Partition, entries[i].ID)] = struct{}{}
+		d.young[keyOf(entries[i].Entry)] = struct{}{}
 	}
 	return lost
 }
 
-func (d *delivered) has(key entryKey) bool {
+// Delivered tells whether Kafka is known to have an entry, because it acknowledged it to this publisher
+// not long ago.
+func (d *delivered) Delivered(e stock.Entry) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	key := keyOf(e)
 	_, young := d.young[key]
 	_, old := d.old[key]
 	return young || old
 }
 
-func (d *delivered) reached() []int64 {
+// Forget forgets what was delivered: none of it counts as known any more.
+func (d *delivered) Forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.young, d.old = nil, nil
+}
+
+// Reached tells, for each Kafka partition, the offset after the last entry that Kafka acknowledged to this
+// publisher.
+func (d *delivered) Reached() []int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.ends)
 }
 
-// lose forgets everything and counts a loss. The caller has the lock.
+// Lost tells that Kafka ends before what it had reached. Everything delivered is forgotten.
+func (d *delivered) Lost() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lose()
+}
+
+// lose is Lost for who has the lock.
 func (d *delivered) lose() {
 	d.young, d.old = nil, nil
 	clear(d.ends)
 	d.losses++
 }
 
-func (d *delivered) forget() {
+// Losses is how often Kafka was found to have lost what it had acknowledged to this publisher.
+func (d *delivered) Losses() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.young, d.old = nil, nil
+	return d.losses
 }

@@ -13,13 +13,12 @@ func TestDeliveredRemembersTheLastOfAll(t *testing.T) {
 	t.Parallel()
 	d := delivered{ends: make([]int64, 2)}
 	entry := func(n int) stock.Entry { return stock.Entry{Partition: n % 64, ID: fmt.Sprintf("17000000%d-0", n)} }
-	has := func(e stock.Entry) bool { return d.has(keyOf(e.Partition, e.ID)) }
 	const added = 5 * deliveredMax
 	for n := range added {
 		d.add(n%2, int64(n/2), []waiting{{Entry: entry(n)}})
 	}
 	for n := added - deliveredMax; n < added; n++ {
-		if !has(entry(n)) {
+		if !d.Delivered(entry(n)) {
 			t.Fatalf("entry %d of %d is forgotten", n, added)
 		}
 	}
@@ -27,14 +26,14 @@ func TestDeliveredRemembersTheLastOfAll(t *testing.T) {
 		t.Errorf("%d entries are remembered, want at most %d", known, 2*deliveredMax)
 	}
 	other := entry(added - 1)
-	if other.Partition--; has(other) {
+	if other.Partition--; d.Delivered(other) {
 		t.Error("an entry of another partition is taken for one of the same id")
 	}
-	if got, want := d.reached(), []int64{added / 2, added / 2}; !slices.Equal(got, want) {
+	if got, want := d.Reached(), []int64{added / 2, added / 2}; !slices.Equal(got, want) {
 		t.Errorf("Kafka has reached %d, want %d", got, want)
 	}
-	d.forget()
-	if has(entry(added-1)) || d.losses != 0 {
+	d.Forget()
+	if d.Delivered(entry(added-1)) || d.Losses() != 0 {
 		t.Error("something is remembered after forget, or it counts as a loss")
 	}
 }
@@ -49,15 +48,15 @@ func TestDeliveredBeforeWhatKafkaHadReached(t *testing.T) {
 	if d.add(0, 5, []waiting{entry(1), entry(2)}) || d.add(1, 9, []waiting{entry(3)}) || d.add(0, 100, []waiting{entry(4)}) {
 		t.Error("an end that others have moved on is taken for a loss")
 	}
-	if !d.add(0, 99, []waiting{entry(5)}) || d.losses != 1 {
+	if !d.add(0, 99, []waiting{entry(5)}) || d.Losses() != 1 {
 		t.Error("the loss is not noticed")
 	}
 	for n, want := range []bool{1: false, 2: false, 3: false, 4: false, 5: true} {
-		if e := entry(n); d.has(keyOf(e.Partition, e.ID)) != want {
+		if d.Delivered(entry(n).Entry) != want {
 			t.Errorf("entry %d counts as delivered: %v", n, !want)
 		}
 	}
-	if got, want := d.reached(), []int64{100, 0}; !slices.Equal(got, want) {
+	if got, want := d.Reached(), []int64{100, 0}; !slices.Equal(got, want) {
 		t.Errorf("Kafka has reached %d, want %d", got, want)
 	}
 }

@@ -58,10 +58,11 @@ type Publisher struct {
 	lanes []*lane
 	now   func() time.Time
 
-	buffered  atomic.Int64 // bytes, entryOverhead included
-	delivered delivered
-	stop      context.CancelFunc
-	running   sync.WaitGroup
+	delivered // what the relay asks about
+
+	buffered atomic.Int64 // bytes, entryOverhead included
+	stop     context.CancelFunc
+	running  sync.WaitGroup
 
 	published, dropped, givenUp, failures *metrics.Counter
 	seconds                               *metrics.Histogram
@@ -117,31 +118,6 @@ func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
 		return false
 	}
 	return true
-}
-
-// Delivered tells whether Kafka is known to have an entry, because it acknowledged it to this publisher
-// not long ago.
-func (p *Publisher) Delivered(e stock.Entry) bool { return p.delivered.has(keyOf(e.Partition, e.ID)) }
-
-// Forget forgets what was delivered: none of it counts as known any more.
-func (p *Publisher) Forget() { p.delivered.forget() }
-
-// Reached tells, for each Kafka partition, the offset after the last entry that Kafka acknowledged to this
-// publisher.
-func (p *Publisher) Reached() []int64 { return p.delivered.reached() }
-
-// Lost tells that Kafka ends before what it had reached. Everything delivered is forgotten.
-func (p *Publisher) Lost() {
-	p.delivered.mu.Lock()
-	defer p.delivered.mu.Unlock()
-	p.delivered.lose()
-}
-
-// Losses is how often Kafka was found to have lost what it had acknowledged to this publisher.
-func (p *Publisher) Losses() int {
-	p.delivered.mu.Lock()
-	defer p.delivered.mu.Unlock()
-	return p.delivered.losses
 }
 
 // Flush waits until everything taken so far is in Kafka or given up, or until ctx ends.
@@ -206,7 +182,7 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 		base, err := p.write(ctx, partition, batch)
 		if err == nil {
 			p.published.Add(len(batch))
-			if p.delivered.add(partition, base, batch) {
+			if p.add(partition, base, batch) {
 				p.cfg.Log.Warn("kafka has lost events that it had acknowledged: the relay publishes again what is not deleted", "partition", partition)
 			}
 			p.settle(batch, nil)

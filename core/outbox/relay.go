@@ -82,7 +82,7 @@ type Relay struct {
 	cfg     RelayConfig
 	owner   string
 	watches []watch
-	first   int // partition with which the next look begins
+	next    int // partition with which the next look begins
 	now     func() time.Time
 
 	published, again, failures *metrics.Counter
@@ -141,12 +141,12 @@ func (r *Relay) look(ctx context.Context) error {
 	all := r.cfg.Store.OutboxEnds(ctx)
 	now := r.now()
 	for i := range all {
-		p := (r.first + i) % len(all)
+		p := (r.next + i) % len(all)
 		if err := r.visit(ctx, p, all[p], now, kafka); err != nil {
 			failed = append(failed, fmt.Errorf("relay partition %d: %w", p, err))
 		}
 		if ctx.Err() != nil || len(failed) > 0 && r.now().Sub(start) > lookMax {
-			r.first = (p + 1) % len(all)
+			r.next = (p + 1) % len(all)
 			break // Redis or Kafka is away, and waiting for each partition's timeout helps nobody
 		}
 	}

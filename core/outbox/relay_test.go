@@ -144,8 +144,16 @@ func newWorld(relays int) *world {
 	return w
 }
 
-// pass lets time pass, with a look of every relay each second.
-func (w *world) pass(t *testing.T, d time.Duration) (err error) {
+// pass lets time pass, in which no look may fail.
+func (w *world) pass(t *testing.T, d time.Duration) {
+	t.Helper()
+	if err := w.tryPass(t, d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tryPass lets time pass, with a look of every relay each second.
+func (w *world) tryPass(t *testing.T, d time.Duration) (err error) {
 	t.Helper()
 	for ; d > 0; d -= time.Second {
 		w.redis.now = w.redis.now.Add(time.Second)
@@ -176,18 +184,12 @@ func TestRelayPublishesWhatNobodyDid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(3)
 	w.redis.add(1200)
-	if err := w.pass(t, 3*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, 3*time.Second)
 	w.want(t, "young", map[int]int{0: 1200})
-	if err := w.pass(t, 2*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, 2*time.Second)
 	w.want(t, "old", map[int]int{1: 1200})
 	w.redis.add(1)
-	if err := w.pass(t, 10*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, 10*time.Second)
 	w.want(t, "one more", map[int]int{1: 1201})
 }
 
@@ -197,9 +199,7 @@ func TestRelayLeavesYoungEntriesToTheirEdge(t *testing.T) {
 	for range 100 { // under load, where the outbox is never empty
 		w.redis.entries = nil
 		w.redis.add(10)
-		if err := w.pass(t, 2*time.Second); err != nil {
-			t.Fatal(err)
-		}
+		w.pass(t, 2*time.Second)
 	}
 	if n := len(w.kafka.published); n != 0 {
 		t.Errorf("%d entries relayed, none of which was old", n)
@@ -211,9 +211,7 @@ func TestRelayDoesNotRepeatItselfWhileMySQLIsDown(t *testing.T) {
 	w := newWorld(2)
 	w.redis.add(700)
 	w.unread = []Range{{0, 700}}
-	if err := w.pass(t, time.Hour); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, time.Hour)
 	w.want(t, "after an hour", map[int]int{1: 700})
 }
 
@@ -231,22 +229,16 @@ func TestRelayLeavesOutWhatItsOwnProcessDelivered(t *testing.T) {
 	w := newWorld(1)
 	w.redis.add(600)
 	w.deliver(0, w.redis.entries[100:500])
-	if err := w.pass(t, time.Hour); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, time.Hour)
 	w.want(t, "MySQL is down", map[int]int{1: 600})
 	if last := w.redis.entries[599].ID; w.redis.mark != last {
 		t.Errorf("the mark is %s, want %s", w.redis.mark, last)
 	}
 	w.unread[0].End = 399 // one of them is no longer there, nor has it been read
-	if err := w.pass(t, time.Second); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, time.Second)
 	w.want(t, "Kafka lost some", map[int]int{2: 600})
 	w.unread[0].End = 999
-	if err := w.pass(t, time.Hour); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, time.Hour)
 	w.want(t, "made good once", map[int]int{2: 600})
 }
 
@@ -262,9 +254,7 @@ func TestRelayHearsOfALossFromOthers(t *testing.T) {
 		t.Helper()
 		for range seconds {
 			w.redis.add(1)
-			if err := w.pass(t, time.Second); err != nil {
-				t.Fatal(err)
-			}
+			w.pass(t, time.Second)
 		}
 	}
 	busy(10)
@@ -288,18 +278,12 @@ func TestRelayOfALossThatCostNothing(t *testing.T) {
 	w.redis.add(1)
 	w.deliver(0, w.redis.entries)
 	w.redis.entries = nil
-	if err := w.pass(t, 5*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, 5*time.Second)
 	w.pubs[0].Lost()
-	if err := w.pass(t, 5*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, 5*time.Second)
 	w.redis.add(10)
 	w.unread[0].End += 10
-	if err := w.pass(t, time.Hour); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, time.Hour)
 	w.want(t, "after the loss", map[int]int{1: 10})
 }
 
@@ -308,7 +292,7 @@ func TestRelayResumesALookThatWasBrokenOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
 	r := w.relays[0]
-	many := &manyOutboxes{fakeRedis: w.redis, now: &w.redis.now}
+	many := &manyOutboxes{fakeRedis: w.redis}
 	r.cfg.Store, r.watches = many, make([]watch, many.Partitions())
 	for range 4 { // the first sees them, and knows nothing of their age
 		_ = r.look(t.Context())
@@ -321,21 +305,20 @@ func TestRelayResumesALookThatWasBrokenOff(t *testing.T) {
 // manyOutboxes are partitions of which each takes long to tell its mark, and then fails.
 type manyOutboxes struct {
 	*fakeRedis
-	now     *time.Time
 	visited []int
 }
 
 func (m *manyOutboxes) Partitions() int { return 3 }
 
 func (m *manyOutboxes) OutboxEnds(context.Context) []stock.OutboxEnds {
-	*m.now = m.now.Add(time.Hour) // so that all is old
+	m.now = m.now.Add(time.Hour) // so that all is old
 	ends := stock.OutboxEnds{First: "1-0", Last: "1-0"}
 	return []stock.OutboxEnds{ends, ends, ends}
 }
 
 func (m *manyOutboxes) RelayMark(_ context.Context, partition int) (string, int64, error) {
 	m.visited = append(m.visited, partition)
-	*m.now = m.now.Add(2 * lookMax)
+	m.now = m.now.Add(2 * lookMax)
 	return "", 0, errDown
 }
 
@@ -344,21 +327,13 @@ func TestRelayPublishesAgainWhatKafkaLost(t *testing.T) {
 	w := newWorld(1)
 	w.redis.add(300)
 	w.unread = []Range{{0, 300}}
-	if err := w.pass(t, time.Minute); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, time.Minute)
 	w.unread = []Range{{0, 0}} // Kafka is empty again
-	if err := w.pass(t, 28*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, 28*time.Second)
 	w.want(t, "too early to tell", map[int]int{1: 300})
-	if err := w.pass(t, 5*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, 5*time.Second)
 	w.want(t, "lost", map[int]int{2: 300})
-	if err := w.pass(t, time.Hour); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, time.Hour)
 	if n := w.kafka.published[w.redis.entries[0].ID]; n < 4 || n > 15 {
 		t.Errorf("published %d times in an hour in which nobody deletes it", n)
 	}
@@ -370,9 +345,7 @@ func TestRelayGoesOnWithTrafficBesideAStuckEntry(t *testing.T) {
 	w.redis.add(1)
 	stuck := w.redis.entries[0]
 	for range 60 {
-		if err := w.pass(t, time.Second); err != nil {
-			t.Fatal(err)
-		}
+		w.pass(t, time.Second)
 		w.redis.entries = []stock.Entry{stuck}
 		w.redis.add(3)
 	}
@@ -386,16 +359,14 @@ func TestRelayMarkStopsAtTheFirstFailure(t *testing.T) {
 	w := newWorld(1)
 	w.redis.add(10)
 	w.kafka.refuses = w.redis.entries[4].ID
-	if err := w.pass(t, 5*time.Second); !errors.Is(err, errDown) {
+	if err := w.tryPass(t, 5*time.Second); !errors.Is(err, errDown) {
 		t.Fatalf("want the failure, got %v", err)
 	}
 	if w.redis.mark != w.redis.entries[3].ID {
 		t.Errorf("mark %q, want that of the fourth entry", w.redis.mark)
 	}
 	w.kafka.refuses = ""
-	if err := w.pass(t, 5*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	w.pass(t, 5*time.Second)
 	if times := w.times(); times[0] != 0 || w.redis.mark != w.redis.entries[9].ID {
 		t.Errorf("after the failure: %v, mark %q", times, w.redis.mark)
 	}

@@ -76,14 +76,22 @@ func TestTopicReadsWhatWasWritten(t *testing.T) {
 		if diff := cmp.Diff([]Range{{0, 0}, {0, 2}, {0, 0}}, ranges); diff != "" || err != nil {
 			t.Errorf("ranges: %v\n%s", err, diff)
 		}
-		unread, err := topic.Unread(ctx, "nobody")
-		for deadline := time.Now().Add(20 * time.Second); temporary(err) && time.Now().Before(deadline); {
-			unread, err = topic.Unread(ctx, "nobody") // a new Kafka is still electing the group's coordinator
-		}
+		unread, err := unreadAtLast(t, topic, "nobody")
 		if diff := cmp.Diff([]Range{{0, 0}, {0, 2}, {0, 0}}, unread); diff != "" || err != nil {
 			t.Errorf("unread by a group without offsets: %v\n%s", err, diff)
 		}
 	})
+}
+
+// unreadAtLast asks until a new Kafka has elected the group's coordinator, which takes a busy machine longer
+// than Unread is patient.
+func unreadAtLast(t *testing.T, topic *Topic, group string) ([]Range, error) {
+	t.Helper()
+	unread, err := topic.Unread(t.Context(), group)
+	for deadline := time.Now().Add(time.Minute); temporary(err) && time.Now().Before(deadline); {
+		unread, err = topic.Unread(t.Context(), group)
+	}
+	return unread, err
 }
 
 func TestCreateTopicTwice(t *testing.T) {
@@ -104,10 +112,7 @@ func TestCreateTopicTwice(t *testing.T) {
 func TestUnreadOfTheFirstGroupOfAKafka(t *testing.T) {
 	t.Parallel()
 	topic := newTopic(t, servicetest.PrivateKafka(t).Addrs, 2)
-	got, err := topic.Unread(t.Context(), "persisters")
-	for deadline := time.Now().Add(60 * time.Second); temporary(err) && time.Now().Before(deadline); {
-		got, err = topic.Unread(t.Context(), "persisters") // on a busy machine it takes longer than its patience
-	}
+	got, err := unreadAtLast(t, topic, "persisters")
 	if diff := cmp.Diff([]Range{{}, {}}, got); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
 	}

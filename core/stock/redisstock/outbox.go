@@ -27,9 +27,7 @@ func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
 	if err := s.checkPartition(partition); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	ends := endsOf(s.client.Do(ctx, s.client.B().XinfoStream().Key(s.shards[partition].outbox).Build()))
+	ends := s.outboxEnds(ctx, s.shards[partition:partition+1])[0]
 	return ends.Last, ends.Err
 }
 

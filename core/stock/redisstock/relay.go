@@ -10,11 +10,10 @@ import (
 
 // Fields of a partition's meta.
 const (
-	metaFormat     = "format"     // version of keys and packed values
-	metaPartitions = "partitions" // of the deployment
-	metaDeployment = "deployment" // its id
-	metaRelayed    = "relayed"    // outbox entry up to which the relay has published
-
+	metaFormat      = "format"       // version of keys and packed values
+	metaPartitions  = "partitions"   // of the deployment
+	metaDeployment  = "deployment"   // its id
+	metaRelayed     = "relayed"      // outbox entry up to which the relay has published
 	metaRelayResets = "relay_resets" // how often that began anew
 )
 
@@ -81,10 +80,6 @@ func (s *Store) SetRelayMark(ctx context.Context, partition int, id string) erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	return s.setRelayMark(ctx, partition, id)
-}
-
-func (s *Store) setRelayMark(ctx context.Context, partition int, id string) error {
 	err := s.client.Do(ctx, s.client.B().Hset().Key(s.shards[partition].meta).FieldValue().
 		FieldValue(metaRelayed, id).Build()).Error()
 	if err != nil {
@@ -106,5 +101,5 @@ func (s *Store) ResetRelayMark(ctx context.Context, partition int) (resets int64
 	if err != nil {
 		return 0, wrap("reset relay mark", err)
 	}
-	return resets, s.setRelayMark(ctx, partition, "")
+	return resets, s.SetRelayMark(ctx, partition, "")
 }
