@@ -51,8 +51,8 @@ type RelayConfig struct {
 
 	Every time.Duration // Between two looks at all partitions. Defaults to 1 s.
 	Age   time.Duration // How long an entry is left to the edge that made it. Defaults to 3 s.
-	// Again is how long a published entry may stay although the persisters have read everything, before
-	// it is published again; it doubles each time, up to againMax. Defaults to 30 s.
+	// Again is how long a published entry may stay although the persisters have read past it, before it
+	// is published again; it doubles each time, up to againMax. Defaults to 30 s.
 	Again time.Duration
 }
 
@@ -76,8 +76,8 @@ var errBufferFull = errors.New("the publisher's buffer is full")
 // An entry is relayed once when it has stayed for Age, unless this process's own publisher has delivered
 // it; whether another edge did nobody here knows. From then on Kafka has it, and it stays because MySQL
 // does not: publishing it again would not help. That is done only when Kafka turns out to have lost
-// something: its end is before what it acknowledged, or the persisters have nothing left to read, which
-// can also mean that a deletion failed.
+// something: its end is before what it acknowledged, or the persisters have read past the entry and it is
+// still there, which can also mean that a deletion failed.
 type Relay struct {
 	cfg     RelayConfig
 	owner   string
@@ -170,12 +170,13 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 	}
 	if resets != w.resets { // another process found that Kafka does not have what it had acknowledged
 		r.cfg.Publisher.Forget()
-		w.resets, w.since = resets, now
+		w.resets = resets
+		w.written()
 	}
 	r.ask(ctx, kafka)
 	if losses := r.cfg.Publisher.Losses(); w.losses < losses {
 		// Not only under the lease: who has it may not know of the loss, and keep it for as long as there is work.
-		if err := r.reset(ctx, p, now); err != nil {
+		if err := r.reset(ctx, p); err != nil {
 			return err
 		}
 		mark, w.losses = "", losses
@@ -188,9 +189,9 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 		return err
 	}
 	if stuck {
-		r.cfg.Log.Warn("publishing outbox entries again: the persisters have read all of kafka, but these are not deleted",
+		r.cfg.Log.Warn("publishing outbox entries again: the persisters have read past them in kafka, but they are not deleted",
 			"partition", p, "first", ends.First)
-		if err := r.reset(ctx, p, now); err != nil {
+		if err := r.reset(ctx, p); err != nil {
 			return err
 		}
 		r.cfg.Publisher.Forget()
@@ -200,13 +201,14 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 }
 
 // reset has everything relayed again.
-func (r *Relay) reset(ctx context.Context, p int, now time.Time) error {
+func (r *Relay) reset(ctx context.Context, p int) error {
 	resets, err := r.cfg.Store.ResetRelayMark(ctx, p)
 	if err != nil {
 		return err
 	}
 	r.again.Inc()
-	r.watches[p].resets, r.watches[p].since = resets, now
+	r.watches[p].resets = resets
+	r.watches[p].written()
 	return nil
 }
 
@@ -244,18 +246,23 @@ func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 }
 
 // stuck tells whether Kafka cannot have entries that were published, of which this is the first: the
-// persisters have had nothing left to read for long.
+// persisters have long since read on from where Kafka ended then.
 func (r *Relay) stuck(w *watch, p int, first, mark string, now time.Time, kafka *unread) bool {
-	if kafka.err != nil || entryLess(mark, first) {
+	if kafka.err != nil || len(kafka.ranges) == 0 || entryLess(mark, first) {
 		return false
 	}
+	kept := kafka.ranges[p%len(kafka.ranges)]
 	if first != w.stuck {
-		w.stuck, w.since, w.wait = first, now, r.cfg.Again
+		w.stuck, w.wait = first, r.cfg.Again
+		w.written()
 	}
-	if !kafka.caughtUp(p) {
-		w.since = now
+	if w.copies == unknown || w.copies > kept.End { // it can end earlier than it did
+		w.copies = kept.End
 	}
-	return now.Sub(w.since) >= w.wait
+	if w.read.IsZero() && kept.First >= w.copies {
+		w.read = now
+	}
+	return !w.read.IsZero() && now.Sub(w.read) >= w.wait
 }
 
 // ask asks, once a look, what the persisters have left to read, and so how far Kafka has come. If Kafka
@@ -326,12 +333,4 @@ type unread struct {
 	asked  bool
 	ranges []Range
 	err    error
-}
-
-func (u *unread) caughtUp(partition int) bool {
-	if len(u.ranges) == 0 {
-		return false
-	}
-	r := u.ranges[partition%len(u.ranges)]
-	return r.First == r.End
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -335,6 +336,38 @@ func TestRelayPublishesAgainWhatKafkaLost(t *testing.T) {
 	w.want(t, "lost", map[int]int{2: 300})
 	w.pass(t, time.Hour)
 	if n := w.kafka.published[w.redis.entries[0].ID]; n < 4 || n > 15 {
+		t.Errorf("published %d times in an hour in which nobody deletes it", n)
+	}
+}
+
+// TestRelayFindsALossUnderTraffic has Kafka lose what it acknowledged while something is always unread, and
+// the persisters read on.
+func TestRelayFindsALossUnderTraffic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(2)
+	w.redis.add(100)
+	lost := slices.Clone(w.redis.entries)
+	w.deliver(0, lost)
+	w.deliver(1, lost)
+	busy := func(seconds int) {
+		t.Helper()
+		for range seconds {
+			w.unread = []Range{{w.unread[0].End + 4_900, w.unread[0].End + 5_000}}
+			w.redis.entries = slices.Clone(lost)
+			w.redis.add(3)
+			w.pass(t, time.Second)
+		}
+	}
+	busy(30)
+	if n := w.kafka.published[lost[0].ID]; n != 2 {
+		t.Errorf("published %d times, want only what the two edges did: it is too early to tell", n)
+	}
+	busy(15)
+	if n := w.kafka.published[lost[0].ID]; n < 3 || n > 4 {
+		t.Errorf("published %d times, want it again", n)
+	}
+	busy(3600)
+	if n := w.kafka.published[lost[0].ID]; n < 6 || n > 30 {
 		t.Errorf("published %d times in an hour in which nobody deletes it", n)
 	}
 }

@@ -13,9 +13,10 @@ type watch struct {
 	seen []sighting // of last entries, in the order of time, not yet old
 	old  string     // the newest entry that is old; empty: none is known to be
 
-	stuck string        // the first entry, published but still there
-	since time.Time     // since when it should be gone
-	wait  time.Duration // after that it is published again
+	stuck  string        // the first entry, published but still there
+	copies int64         // offset before which Kafka has it, if it has it; or unknown
+	read   time.Time     // when the persisters had read that far; zero: not yet
+	wait   time.Duration // after that it is published again
 
 	losses int   // those of this process's publisher that were made good here
 	resets int64 // of the mark, as far as they were seen
@@ -34,6 +35,12 @@ func (w *watch) see(now time.Time, age time.Duration, last string) {
 		w.seen = w.seen[1:]
 	}
 }
+
+// unknown is the offset of what may just have been published.
+const unknown = -1
+
+// written notes that the entries were published, or are to be published again.
+func (w *watch) written() { w.copies, w.read = unknown, time.Time{} }
 
 // entryLess orders ids of outbox entries, which are two numbers. The empty id is before all others.
 func entryLess(a, b string) bool {
