@@ -188,14 +188,36 @@ func (l *Listener) Close() error {
 	}
 }
 
-// StateChanged is fasthttp's ConnState hook: a connection is idle from the end of an answer on.
+// StateChanged is fasthttp's ConnState hook: a connection is idle from the end of an answer on, until
+// there is something of the next request.
 func (l *Listener) StateChanged(nc net.Conn, state fasthttp.ConnState) {
-	if c, ok := nc.(*conn); ok && state == fasthttp.StateIdle {
+	c, ok := nc.(*conn)
+	if !ok {
+		return
+	}
+	switch state {
+	case fasthttp.StateActive:
+		if c.state.Load() != busy {
+			l.goOn(c)
+		}
+	case fasthttp.StateIdle:
 		c.answered, c.reading = true, false
 		c.state.CompareAndSwap(busy, idle)
 		if l.draining.Load() { // read after the state is idle: either this or Drain sees the other
 			c.state.CompareAndSwap(idle, ending)
 		}
+	case fasthttp.StateNew, fasthttp.StateHijacked, fasthttp.StateClosed:
+	}
+}
+
+// goOn makes a connection busy whose next request came with the one before it: fasthttp has it in its
+// buffer, where Read did not see it, and maybe the answer to the one before it too. So the connection
+// goes on even if it is ending, by a drain whose deadline the lock waits for: the next read sets another.
+func (l *Listener) goOn(c *conn) {
+	if !c.state.CompareAndSwap(idle, busy) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		c.state.Store(busy)
 	}
 }
 
@@ -236,7 +258,7 @@ func (l *Listener) cut(cause error) error {
 const (
 	idle   int32 = iota // waiting for the first byte of a request
 	busy                // between the first byte of a request and the end of its answer
-	ending              // idle, and to be closed instead of read again
+	ending              // idle, and to be closed instead of read again, but for what is read already
 )
 
 type conn struct {

@@ -35,7 +35,7 @@ func answer(status, body string) []byte {
 }
 
 // serve runs a fasthttp server on a Listener until the test ends.
-func serve(t *testing.T, cfg conns.Config, handler fasthttp.RequestHandler) *conns.Listener {
+func serve(t *testing.T, cfg conns.Config, handler fasthttp.RequestHandler, edit ...func(*fasthttp.Server)) *conns.Listener {
 	t.Helper()
 	if cfg.Max == 0 {
 		cfg.Max = 1000
@@ -54,6 +54,9 @@ func serve(t *testing.T, cfg conns.Config, handler fasthttp.RequestHandler) *con
 		Handler: handler, ConnState: l.StateChanged, MaxRequestBodySize: 16 << 10,
 		NoDefaultDate:         true,
 		MaxIdleWorkerDuration: 10 * time.Millisecond, Logger: log.New(io.Discard, "", 0),
+	}
+	for _, e := range edit {
+		e(server)
 	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
@@ -269,6 +272,65 @@ func TestDrainWaitsForARequestUnderWay(t *testing.T) {
 	cancel()
 }
 
+// TestDrainWaitsForARequestBehindAnother has one whose head comes in the segment of the request before
+// it, so that only fasthttp's buffer knows of it, and whose body comes after the drain has begun.
+func TestDrainWaitsForARequestBehindAnother(t *testing.T) {
+	t.Parallel()
+	for _, begins := range []string{"while the first is served", "between the two", "while the second comes in"} {
+		t.Run(begins, func(t *testing.T) {
+			t.Parallel()
+			reached, began := make(chan struct{}), make(chan struct{})
+			pause := func(at string) {
+				if at == begins {
+					close(reached)
+					<-began
+				}
+			}
+			served := 0 // by the one goroutine of the connection
+			l := serve(t, conns.Config{}, func(ctx *fasthttp.RequestCtx) {
+				if served++; served == 1 {
+					pause("while the first is served")
+				}
+				ctx.SetBodyString("got " + string(ctx.Request.Body()))
+			}, func(server *fasthttp.Server) {
+				changed := server.ConnState
+				server.ConnState = func(c net.Conn, state fasthttp.ConnState) {
+					changed(c, state)
+					switch {
+					case state == fasthttp.StateIdle && served == 1:
+						pause("between the two")
+					case state == fasthttp.StateActive && served == 1:
+						pause("while the second comes in")
+					}
+				}
+			})
+			idle := dial(t, l)
+			c := dial(t, l)
+			if _, err := io.WriteString(c, get+"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo"); err != nil {
+				t.Fatal(err)
+			}
+			<-reached
+			drained := make(chan error, 1)
+			go func() { drained <- l.Drain(t.Context()) }()
+			if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Errorf("an idle connection ends with %v, want EOF", err)
+			}
+			l.Open() // returns when the drain has looked at the other connection too
+			close(began)
+			if _, err := io.WriteString(c, "dy"); err != nil {
+				t.Error(err)
+			}
+			got, err := io.ReadAll(c)
+			if err != nil || bytes.Count(got, []byte("HTTP/1.1 200")) != 2 || !bytes.HasSuffix(got, []byte("got body")) {
+				t.Errorf("%q, %v", got, err)
+			}
+			if err := <-drained; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestDrainThatMayNotWaitSaysWhatItCut(t *testing.T) {
 	t.Parallel()
 	entered, leave := make(chan struct{}), make(chan struct{})
@@ -323,6 +385,23 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 				t.Errorf("after %v: %q, %v", took, got, err)
 			}
 		})
+	}
+}
+
+// TestSlowBodyBehindAnotherRequestIsCutOff has a client that stops in the body of a request whose head
+// came with the request before it.
+func TestSlowBodyBehindAnotherRequestIsCutOff(t *testing.T) {
+	t.Parallel()
+	l := serve(t, conns.Config{
+		Timeouts: conns.Timeouts{Read: 200 * time.Millisecond, Write: 5 * time.Second, Idle: time.Hour},
+	}, ok)
+	c := dial(t, l)
+	if _, err := io.WriteString(c, get+"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(c)
+	if err != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 200")) || !bytes.Contains(got, []byte("HTTP/1.1 4")) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
