@@ -27,38 +27,56 @@ var (
 
 var errNoToken = &fault{code: codeUnauthorized, detail: "want an Authorization header with a bearer token"}
 
-// admit lets bearers of a token with one of the roles pass, within their limits. A token that was seen
-// before costs nothing; what might cost a signature's check is limited by address first. Services and
-// admins have no limits of their own.
+// admit lets bearers of a token with one of the roles pass, within their limits.
 func (a *API) admit(r *request, may roles) error {
-	token := r.head.bearer()
-	identity, seen := auth.Identity{}, false
-	if token != nil {
-		identity, seen = a.Tokens.Cached(token, r.now)
+	seen, err := a.count(r)
+	if err != nil {
+		return err
 	}
-	if !seen || identity.Role == auth.RoleShopper {
-		if err := a.admitAddress(r); err != nil {
+	if !seen {
+		token := r.head.bearer()
+		if token == nil {
+			return errNoToken
+		}
+		if r.who, err = a.Tokens.Verify(token, r.now); err != nil {
+			return &fault{code: codeUnauthorized, detail: err.Error()}
+		}
+		if err := a.admitUser(r); err != nil {
 			return err
 		}
 	}
-	if token == nil {
-		return errNoToken
-	}
-	if !seen {
-		var err error
-		if identity, err = a.Tokens.Verify(token, r.now); err != nil {
-			return &fault{code: codeUnauthorized, detail: err.Error()}
-		}
-	}
-	if may&(1<<identity.Role) == 0 {
+	if may&(1<<r.who.Role) == 0 {
 		return errForbidden
 	}
-	r.who = identity
-	if identity.Role == auth.RoleShopper && a.Users != nil {
-		r.userTaken = a.Users.Take(identity.Subject, r.now)
-		return limited(r.userTaken)
-	}
 	return nil
+}
+
+// count counts a request against the limits that it has before a signature is checked, and tells
+// whether its token was seen before, so that it is known who it is. A shopper's own limit comes first:
+// what it refuses takes nothing from the others behind the same address. Services and admins have no
+// limits of their own.
+func (a *API) count(r *request) (seen bool, err error) {
+	if token := r.head.bearer(); token != nil {
+		r.who, seen = a.Tokens.Cached(token, r.now)
+	}
+	if seen {
+		if r.who.Role != auth.RoleShopper {
+			return true, nil
+		}
+		if err := a.admitUser(r); err != nil {
+			return true, err
+		}
+	}
+	return seen, a.admitAddress(r)
+}
+
+// admitUser lets a shopper pass within its limit.
+func (a *API) admitUser(r *request) error {
+	if a.Users == nil || r.who.Role != auth.RoleShopper {
+		return nil
+	}
+	r.userTaken = a.Users.Take(r.who.Subject, r.now)
+	return limited(r.userTaken)
 }
 
 // admitAddress lets a client pass within the limit of its address.
