@@ -56,6 +56,7 @@ func (a *API) admit(r *request, may roles) error {
 // what it refuses takes nothing from the others behind the same address. Services and admins have no
 // limits of their own.
 func (a *API) count(r *request) (seen bool, err error) {
+	r.counted = true
 	if token := r.head.bearer(); token != nil {
 		r.who, seen = a.Tokens.Cached(token, r.now)
 	}
@@ -81,6 +82,7 @@ func (a *API) admitUser(r *request) error {
 
 // admitAddress lets a client pass within the limit of its address.
 func (a *API) admitAddress(r *request) error {
+	r.counted = true
 	if a.Addresses == nil {
 		return nil
 	}

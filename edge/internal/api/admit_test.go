@@ -1,6 +1,9 @@
 package api
 
 import (
+	"net/http"
+	"net/netip"
+	"strings"
 	"testing"
 
 	"sluice/core/auth"
@@ -34,5 +37,106 @@ func TestOneShopperLeavesItsAddressToOthers(t *testing.T) {
 				t.Errorf("another shopper: %v %s", got.header, got.body)
 			}
 		}
+	}
+}
+
+// TestWhatIsRefusedBeforeTheLimitsCounts has requests that are refused for what can be seen before
+// anybody asks who sends them.
+func TestWhatIsRefusedBeforeTheLimitsCounts(t *testing.T) {
+	t.Parallel()
+	unframed := strings.Replace(post("", "", "X: a", "Content-Length: 0"), "\r\nX", "\nX", 1)
+	for name, tc := range map[string]struct {
+		raw  string
+		call call
+		code string
+	}{
+		"no such path":      {call: call{method: "GET", path: "/v2"}, code: "not_found"},
+		"wrong method":      {call: call{method: "DELETE", path: reservePath}, code: "method_not_allowed"},
+		"unknown parameter": {call: call{method: "GET", path: "/v1/stock/1?x=1"}, code: "malformed"},
+		"unwanted body":     {call: call{method: "GET", path: "/v1/stock/1", body: "{}"}, code: "malformed"},
+		"no SKUs":           {call: call{method: "GET", path: "/v1/stock"}, code: "malformed"},
+		"no key":            {call: call{method: "POST", path: reservePath, key: "-", body: taken(1, 1)}, code: "idempotency_key_missing"},
+		"malformed body":    {call: call{method: "POST", path: reservePath, body: "{"}, code: "malformed"},
+		"no body":           {call: call{method: "POST", path: "/admin/v1/transfers"}, code: "unsupported_media_type"},
+		"another media type": {
+			call: call{method: "POST", path: reservePath, body: "x", header: http.Header{"Content-Type": {"text/plain"}}},
+			code: "unsupported_media_type",
+		},
+		"two ways to read it": {raw: unframed, code: "malformed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, tightLimits)
+			f.load(stock.Cell{SKU: 1}, 1000, nil)
+			send := func() answer {
+				if tc.raw == "" {
+					return f.do(tc.call)
+				}
+				all := f.raw(tc.raw + tc.raw)
+				if len(all) != 1 || !all[0].last {
+					t.Fatalf("the connection goes on: %v", all)
+				}
+				return all[0]
+			}
+			var allow string
+			for i := range 10 {
+				got := send()
+				if got.code() != tc.code {
+					t.Errorf("number %d: %s", i+1, got.body)
+				}
+				allow = got.header.Get("Allow")
+			}
+			if got := send(); got.code() != "rate_limited" || got.header.Get("Allow") != allow {
+				t.Errorf("the address' eleventh: %v %s", got.header, got.body)
+			}
+			if tc.raw != "" {
+				return // nobody can tell whose it is
+			}
+
+			f.nowMS.Add(10_000)
+			shopper, service := f.token(1, auth.RoleShopper), f.token(2, auth.RoleService)
+			for _, token := range []string{shopper, service} { // from now on they are known
+				f.do(call{method: "GET", path: reservePath + "/x", token: token})
+			}
+			tc.call.token = shopper
+			for range 20 {
+				send()
+			}
+			if got := send(); got.code() != "rate_limited" {
+				t.Errorf("a shopper's: %v %s", got.header, got.body)
+			}
+			tc.call.token = f.token(3, auth.RoleShopper)
+			if got := send(); got.code() != tc.code {
+				t.Errorf("another one's at its address: %v %s", got.header, got.body)
+			}
+			tc.call.token = service
+			for range 20 {
+				if got := send(); got.code() != tc.code {
+					t.Errorf("a service's: %v %s", got.header, got.body)
+				}
+			}
+		})
+	}
+}
+
+// TestBrokenHeadCountsAgainstItsPeer has a head that names an address and a shopper before it breaks.
+func TestBrokenHeadCountsAgainstItsPeer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, tightLimits, func(p *Parts) { p.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	f.load(stock.Cell{SKU: 1}, 1000, nil)
+	honest := call{
+		method: "POST", path: reservePath, token: f.token(1, auth.RoleShopper), body: taken(1, 1),
+		header: http.Header{"X-Forwarded-For": {"192.0.2.1"}},
+	}
+	f.do(honest)
+	broken := post(honest.token, "", "X-Forwarded-For: 192.0.2.1", "X: ended by LF\nY: y")
+	for range 10 {
+		f.raw(broken)
+	}
+	if got := f.raw(broken); len(got) != 1 || got[0].code() != "rate_limited" {
+		t.Errorf("the eleventh: %v", got)
+	}
+	if got := f.do(honest); got.status != 201 {
+		t.Errorf("whom it named: %v %s", got.header, got.body)
 	}
 }

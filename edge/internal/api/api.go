@@ -206,6 +206,8 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 		err := r.head.read(&ctx.Request.Header)
 		if err == nil {
 			err = handle(r)
+		} else {
+			r.head = head{} // a part of it tells neither who sent it nor from where
 		}
 		if err != nil {
 			outcome = a.refuse(r, err)
@@ -220,7 +222,8 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 	}
 }
 
-// refuse makes the problem document of err the answer.
+// refuse makes the problem document of err the answer. What was refused before it was counted against
+// the limits is counted here, so that nothing can be sent without end.
 func (a *API) refuse(r *request, err error) code {
 	f, bug := faultOf(err)
 	if bug {
@@ -228,6 +231,13 @@ func (a *API) refuse(r *request, err error) code {
 		a.complaints.Do(func() {
 			a.Log.Error("a request failed for a reason that it should not", "error", err, "request_id", string(r.id[:]))
 		})
+	}
+	if !r.counted {
+		if _, err := a.count(r); err != nil {
+			over, _ := faultOf(err)
+			over.close, over.allow = f.close, f.allow // which hold for the request, whatever it is told
+			f = over
+		}
 	}
 	if r.ctx.IsGet() {
 		r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)

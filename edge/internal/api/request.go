@@ -44,6 +44,7 @@ type request struct {
 
 	query []parameter
 
+	counted                 bool // against the limits that it has
 	userTaken, addressTaken limit.Taken
 
 	scan     scanner
@@ -57,7 +58,7 @@ type request struct {
 
 func (r *request) begin(ctx *fasthttp.RequestCtx, now time.Time, ids *requestIDs) {
 	r.ctx, r.now, r.replayed = ctx, now, false
-	r.who = auth.Identity{}
+	r.who, r.counted = auth.Identity{}, false
 	r.userTaken, r.addressTaken = limit.Taken{}, limit.Taken{}
 	ids.append(r.id[:0])
 }
