@@ -26,6 +26,7 @@ const (
 	seenAuthorization headers = 1 << iota
 	seenIdempotencyKey
 	seenContentType
+	seenContentEncoding
 	seenContentLength
 	seenTransferEncoding
 )
@@ -98,6 +99,7 @@ func (h *head) field(line []byte) error {
 	case len("Content-Encoding"):
 		if equalFold(name, "content-encoding") {
 			h.contentEncoding = value
+			return h.once(seenContentEncoding)
 		}
 	case len("Transfer-Encoding"):
 		if equalFold(name, "transfer-encoding") {

@@ -83,6 +83,7 @@ func TestRequestsThatTwoReadersCouldReadInTwoWays(t *testing.T) {
 		"two keys":                      post(token, body, key, jsonLine, length, key),
 		"two keys in other cases":       post(token, body, key, jsonLine, length, "IDEMPOTENCY-KEY: k2"),
 		"two media types":               post(token, body, key, jsonLine, length, "content-type: application/json"),
+		"two content codings":           post(token, body, key, jsonLine, length, "Content-Encoding: gzip", "content-encoding: identity"),
 		"chunk size with a sign":        post(token, "+"+chunked, key, jsonLine, "Transfer-Encoding: chunked"),
 		"chunk size with 0x":            post(token, "0x"+chunked, key, jsonLine, "Transfer-Encoding: chunked"),
 		"chunk without its CR LF":       post(token, fmt.Sprintf("%x\r\n%sXX0\r\n\r\n", len(body), body), key, jsonLine, "Transfer-Encoding: chunked"),
