@@ -20,10 +20,11 @@ const (
 // time, and drains them.
 func (a *API) Server(l *conns.Listener, connectionsMax int) *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:      a.Serve,
-		ErrorHandler: a.Unreadable,
-		ConnState:    l.StateChanged,
-		Logger:       quiet{a.Log},
+		Handler:       a.Serve,
+		ErrorHandler:  a.Unreadable,
+		ExpectHandler: a.expect,
+		ConnState:     l.StateChanged,
+		Logger:        quiet{a.Log},
 		// Never reached: the listener has fewer, and refuses in JSON.
 		Concurrency: connectionsMax + 1,
 
@@ -37,6 +38,17 @@ func (a *API) Server(l *conns.Listener, connectionsMax int) *fasthttp.Server {
 		SecureErrorLogMessage:        true, // what a client sent may be a token
 		LazyRequestTime:              true, // the API takes its own
 	}
+}
+
+// expect tells whether a client that waits for a word may send its body. fasthttp wants the response
+// left alone, for the handler; but a refused request has none, and its response goes out as it is here,
+// as the last of its connection.
+func (a *API) expect(ctx *fasthttp.RequestCtx) int {
+	if ctx.Request.Header.ContentLength() <= bodyBytesMax {
+		return fasthttp.StatusContinue
+	}
+	a.Unreadable(ctx, fasthttp.ErrBodyTooLarge)
+	return ctx.Response.StatusCode()
 }
 
 // quiet logs what fasthttp has to say, which is what clients did wrong, for whoever looks for it.

@@ -2,9 +2,12 @@ package api
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/core/auth"
 	"sluice/core/stock"
@@ -276,6 +279,32 @@ func TestOversizedInput(t *testing.T) {
 	g("target", "GET /"+strings.Repeat("x", 8<<10)+" HTTP/1.1\r\nHost: x\r\n\r\n", "headers_too_large")
 	blanks := strings.Repeat(" ", 16<<10-len(taken(1, 1))) + taken(1, 1)
 	g("body of the largest size", post(token, blanks, "Idempotency-Key: k", jsonLine, fmt.Sprintf("Content-Length: %d", len(blanks))), "not_loaded")
+}
+
+// TestTooLargeABodyIsNotAskedFor has clients that wait for a word before they send the body.
+func TestTooLargeABodyIsNotAskedFor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token := f.token(7, auth.RoleShopper)
+	g := func(length int, want string) {
+		t.Helper()
+		c, err := net.Dial("tcp", f.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		head := post(token, "", "Idempotency-Key: k", jsonLine, fmt.Sprintf("Content-Length: %d", length), "Expect: 100-continue")
+		if _, err := io.WriteString(c, head); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+			t.Errorf("%d bytes: %q, %v, want %q", length, got, err, want)
+		}
+	}
+	g(16<<10, "HTTP/1.1 100 Continue\r\n")
+	g(16<<10+1, "HTTP/1.1 413 ")
 }
 
 func TestBodiesWhereNoneIsWanted(t *testing.T) {
