@@ -124,7 +124,9 @@ var (
 		d.fields |= stock.FieldClosesAt
 	}}
 	memberItems = member{"items", true, func(s *scanner, d *draft) {
-		s.want('[')
+		if !s.take('[') || s.take(']') {
+			s.fail(malformed("/items", "want a list of at least one item"))
+		}
 		for s.err == nil {
 			if len(d.items) > 0 {
 				if s.take(']') {
