@@ -90,8 +90,8 @@ func (c Config) Validate() error {
 
 func (c Config) validateLimits(f *config.Faults) {
 	for setting, rate := range map[string]float64{"rate-per-user": c.RatePerUser, "rate-per-address": c.RatePerAddress} {
-		if !(rate >= 0 && rate <= limit.RateMax) { // so that NaN is none either
-			f.Add(setting, rate, fmt.Sprintf("0 to %d", limit.RateMax))
+		if rate != 0 && !(rate >= limit.RateMin && rate <= limit.RateMax) { // so that NaN is none either
+			f.Add(setting, rate, fmt.Sprintf("0, or %g to %d", limit.RateMin, limit.RateMax))
 		}
 	}
 	config.Between(f, "burst-per-user", c.BurstPerUser, 1, limit.BurstMax)

@@ -256,14 +256,15 @@ func TestValidateReportsEveryFault(t *testing.T) {
 	}
 	bad := s.cfg
 	bad.Listen, bad.DataDir, bad.TokenKeyFile = "nowhere", "", ""
-	bad.RatePerUser, bad.BurstPerAddress, bad.TrustedProxies = -1, 0, []string{"10.0.0.1"}
+	bad.RatePerUser, bad.RatePerAddress, bad.BurstPerAddress, bad.TrustedProxies = -1, 1e-9, 0, []string{"10.0.0.1"}
 	bad.QueueMax, bad.ReadTimeout, bad.Stock.Partitions = 0, 0, 0
 	err := bad.Validate()
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, setting := range []string{
-		"listen", "data-dir", "token-key-file", "rate-per-user", "burst-per-address", "trusted-proxies", "queue-max", "read-timeout", "partitions",
+		"listen", "data-dir", "token-key-file", "rate-per-user", "rate-per-address", "burst-per-address", "trusted-proxies",
+		"queue-max", "read-timeout", "partitions",
 	} {
 		if !strings.Contains(err.Error(), setting+":") {
 			t.Errorf("nothing about %s in: %v", setting, err)

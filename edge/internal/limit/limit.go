@@ -22,8 +22,10 @@ type Config struct {
 	KeysMax int
 }
 
-// Bounds of a Config, whose fields are 1 or more; a Rate only has to be more than 0.
+// Bounds of a Config, whose other fields are 1 or more. The least Rate and the largest Burst make a
+// bucket that takes 32 years to fill, which a time.Duration still holds.
 const (
+	RateMin    = 0.001
 	RateMax    = 1_000_000
 	BurstMax   = 1_000_000
 	KeysMaxMax = 10_000_000
@@ -93,23 +95,6 @@ func (l *Limiter[K]) bucket(s *shard[K], key K, now time.Time) *rate.Limiter {
 	}
 	s.young[key] = bucket
 	return bucket
-}
-
-// Keys is the number of buckets that are remembered, for metrics.
-func (l *Limiter[K]) Keys() int {
-	n := 0
-	for i := range l.shards {
-		s := &l.shards[i]
-		s.mu.Lock()
-		n += len(s.young)
-		for key := range s.old {
-			if _, again := s.young[key]; !again {
-				n++
-			}
-		}
-		s.mu.Unlock()
-	}
-	return n
 }
 
 // Taken is what became of one token.

@@ -83,13 +83,30 @@ func TestForgettingDoesNotRefill(t *testing.T) {
 	}
 }
 
+// TestSlowestBucketIsRemembered has the longest time to fill that there may be.
+func TestSlowestBucketIsRemembered(t *testing.T) {
+	t.Parallel()
+	l := New("user", Config{Rate: RateMin, Burst: BurstMax, KeysMax: KeysMaxMax}, hash)
+	taken := l.Take(0, noon)
+	for user := range int64(10) {
+		l.Take(shards*(user+1), noon.Add(time.Second)) // of one shard
+	}
+	if again := l.Take(0, noon.Add(time.Second)); again.remaining >= taken.remaining {
+		t.Errorf("%d tokens left, then %d", taken.remaining, again.remaining)
+	}
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	l := New("user", Config{Rate: 1, Burst: 1000, KeysMax: 10_000}, hash)
 	for user := range int64(200_000) {
 		l.Take(user, noon)
 	}
-	if n := l.Keys(); n > 10_000+2*shards {
+	n := 0
+	for i := range l.shards {
+		n += len(l.shards[i].young) + len(l.shards[i].old)
+	}
+	if n > 10_000+2*shards {
 		t.Errorf("%d buckets remembered, bound is 10000", n)
 	}
 }
