@@ -2,6 +2,7 @@ package edge_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,6 +55,19 @@ func onePurchase(t *testing.T, s *stack) {
 	}
 	if got := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"4242","quantity":1}`); got.code() != "not_loaded" {
 		t.Errorf("an unknown SKU: %s", got.body)
+	}
+	_, figures := s.ops("/metrics")
+	for _, want := range []string{
+		"# TYPE edge_batch_vector_requests histogram\n", `edge_batch_vector_requests_bucket{op="reserve",le="128"}`,
+		"# TYPE edge_batch_wait_seconds histogram\n", "# TYPE redisstock_script_seconds histogram\n",
+		`redisstock_script_seconds_bucket{script="confirm",le="10"}`, "# TYPE outbox_publish_seconds histogram\n",
+	} {
+		if !strings.Contains(figures, want) {
+			t.Errorf("/metrics lacks %q", want)
+		}
+	}
+	if strings.Contains(figures, "vmrange") || strings.Contains(figures, "untyped") {
+		t.Errorf("/metrics has what Prometheus cannot use:\n%s", figures)
 	}
 }
 

@@ -136,9 +136,12 @@ func (l testLog) Write(p []byte) (int, error) {
 }
 
 // ready is what /readyz says.
-func (s *stack) ready() (status int, body string) {
+func (s *stack) ready() (status int, body string) { return s.ops("/readyz") }
+
+// ops is what the ops port says.
+func (s *stack) ops(path string) (status int, body string) {
 	s.t.Helper()
-	resp, err := s.http.Get("http://" + s.node.OpsAddr() + "/readyz")
+	resp, err := s.http.Get("http://" + s.node.OpsAddr() + path)
 	if err != nil {
 		s.t.Fatal(err)
 	}

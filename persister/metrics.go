@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/telemetry"
 )
 
 // meters are the persister's metrics. Labels are words of fixed sets.
 type meters struct {
 	events, duplicates, batches *metrics.Counter
-	batchEvents, seconds        *metrics.Histogram
+	batchEvents, seconds        *metrics.PrometheusHistogram
 	letters                     map[string]*metrics.Counter
 	retries                     map[trouble]*metrics.Counter
 	fetchFailures, offsetGaps   *metrics.Counter
@@ -29,8 +31,8 @@ func newMeters(set *metrics.Set) *meters {
 		events:        set.NewCounter("persister_ledger_rows_total"),
 		duplicates:    set.NewCounter("persister_duplicate_events_total"),
 		batches:       set.NewCounter("persister_batches_total"),
-		batchEvents:   set.NewHistogram("persister_batch_events"),
-		seconds:       set.NewHistogram("persister_transaction_seconds"),
+		batchEvents:   telemetry.Sizes(set, "persister_batch_events", 8192),
+		seconds:       telemetry.Seconds(set, "persister_transaction_seconds"),
 		letters:       map[string]*metrics.Counter{},
 		retries:       map[trouble]*metrics.Counter{},
 		fetchFailures: set.NewCounter("persister_fetch_failures_total"),

@@ -187,12 +187,14 @@ func TestFromOutboxToMySQL(t *testing.T) {
 		w.settled()
 		w.happen(50, false) // their edge died
 		w.settled()
-		for path, want := range map[string]string{
-			"readyz?verbose": `"status":"ok"`,
-			"metrics":        fmt.Sprintf("persister_ledger_rows_total %d\n", len(w.rows)),
+		for _, want := range []struct{ path, text string }{
+			{"readyz?verbose", `"status":"ok"`},
+			{"metrics", fmt.Sprintf("persister_ledger_rows_total %d\n", len(w.rows))},
+			{"metrics", "# TYPE persister_transaction_seconds histogram\n"},
+			{"metrics", "# TYPE persister_batch_events histogram\n"},
 		} {
-			if body := get(t, n, path); !strings.Contains(body, want) {
-				t.Errorf("%s has no %q:\n%s", path, want, body)
+			if body := get(t, n, want.path); !strings.Contains(body, want.text) {
+				t.Errorf("%s has no %q:\n%s", want.path, want.text, body)
 			}
 		}
 	})

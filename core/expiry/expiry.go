@@ -16,6 +16,7 @@ import (
 
 	"sluice/core/event"
 	"sluice/core/stock"
+	"sluice/core/telemetry"
 )
 
 const (
@@ -67,7 +68,7 @@ type run struct {
 	now     func() time.Time
 
 	expired, forgotten, failures *metrics.Counter
-	late                         *metrics.Histogram
+	late                         *metrics.PrometheusHistogram
 }
 
 // watch is what is known of a partition.
@@ -94,7 +95,7 @@ func (s *Sweeper) newRun() *run {
 	r.expired = set.GetOrCreateCounter("expiry_expired_total")
 	r.forgotten = set.GetOrCreateCounter("expiry_forgotten_total")
 	r.failures = set.GetOrCreateCounter("expiry_failures_total")
-	r.late = set.GetOrCreateHistogram("expiry_late_seconds")
+	r.late = telemetry.Seconds(set, "expiry_late_seconds")
 	set.GetOrCreateGauge("expiry_lag_seconds", r.lag)
 	return r
 }

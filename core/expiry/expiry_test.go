@@ -465,8 +465,10 @@ func TestLateness(t *testing.T) {
 		}
 		var text strings.Builder
 		set.WritePrometheus(&text)
-		if line := "expiry_late_seconds_sum 6\n"; !strings.Contains(text.String(), line) { // three looks, 2 s late each
-			t.Errorf("metrics without %q:\n%s", line, text.String())
+		for _, line := range []string{"expiry_late_seconds_sum 6\n", `expiry_late_seconds_bucket{le="2.5"} 3`} { // three looks, 2 s late each
+			if !strings.Contains(text.String(), line) {
+				t.Errorf("metrics without %q:\n%s", line, text.String())
+			}
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"sluice/core/stock"
+	"sluice/core/telemetry"
 )
 
 // ErrGivenUp tells that Kafka did not acknowledge an entry in time. It may have it nevertheless.
@@ -65,7 +66,7 @@ type Publisher struct {
 	running  sync.WaitGroup
 
 	published, dropped, givenUp, failures *metrics.Counter
-	seconds                               *metrics.Histogram
+	seconds                               *metrics.PrometheusHistogram
 }
 
 // NewPublisher starts a publisher; it connects when there is something to send. The caller closes it.
@@ -91,7 +92,7 @@ func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
 		dropped:   set.NewCounter("outbox_dropped_entries_total"),
 		givenUp:   set.NewCounter("outbox_given_up_entries_total"),
 		failures:  set.NewCounter("outbox_publish_failures_total"),
-		seconds:   set.NewHistogram("outbox_publish_seconds"),
+		seconds:   telemetry.Seconds(set, "outbox_publish_seconds"),
 	}
 	set.NewGauge("outbox_buffer_bytes", func() float64 { return float64(p.buffered.Load()) })
 	set.NewGauge("outbox_buffer_oldest_seconds", func() float64 { return p.oldest().Seconds() })

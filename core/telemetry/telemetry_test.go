@@ -129,10 +129,16 @@ func TestReadyBoundsAHangingProbe(t *testing.T) {
 func TestMetricsAndProfiles(t *testing.T) {
 	set := metrics.NewSet()
 	set.NewCounter(`sluice_test_total{verdict="ok"}`).Add(7)
+	telemetry.Seconds(set, "sluice_test_seconds").Update(0.02)
+	telemetry.Sizes(set, `sluice_test_rows{op="add"}`, 128).Update(100)
 	server := serve(t, set)
 
 	_, body := get(t, "http://"+server.Addr()+"/metrics")
-	for _, want := range []string{"# TYPE sluice_test_total counter", `sluice_test_total{verdict="ok"} 7`, "process_resident_memory_bytes", "go_goroutines"} {
+	for _, want := range []string{
+		"# TYPE sluice_test_total counter", `sluice_test_total{verdict="ok"} 7`, "process_resident_memory_bytes", "go_goroutines",
+		"# TYPE sluice_test_seconds histogram", `sluice_test_seconds_bucket{le="0.01"} 0`, `sluice_test_seconds_bucket{le="0.02"} 1`,
+		"# TYPE sluice_test_rows histogram", `sluice_test_rows_bucket{op="add",le="64"} 0`, `sluice_test_rows_bucket{op="add",le="128"} 1`,
+	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("/metrics lacks %q", want)
 		}

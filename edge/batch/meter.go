@@ -9,12 +9,13 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/core/stock"
+	"sluice/core/telemetry"
 )
 
 // meter is the batcher's metrics. What scripts took and decided is counted by the store.
 type meter struct {
-	sizes       [opCount]*metrics.Histogram
-	waits       *metrics.Histogram
+	sizes       [opCount]*metrics.PrometheusHistogram
+	waits       *metrics.PrometheusHistogram
 	full        *metrics.Counter
 	panics      *metrics.Counter
 	unpublished *metrics.Counter
@@ -24,7 +25,7 @@ type meter struct {
 
 func newMeter(set *metrics.Set, b *Batcher) *meter {
 	m := &meter{
-		waits:       set.NewHistogram("edge_batch_wait_seconds"),
+		waits:       telemetry.Seconds(set, "edge_batch_wait_seconds"),
 		full:        set.NewCounter(`edge_batch_refused_total{reason="full"}`),
 		panics:      set.NewCounter("edge_batch_panics_total"),
 		unpublished: set.NewCounter("edge_batch_unpublished_total"),
@@ -32,7 +33,7 @@ func newMeter(set *metrics.Set, b *Batcher) *meter {
 		proofs:      set.NewCounter(`edge_batch_second_rounds_total{ack="log"}`),
 	}
 	for _, op := range []stock.Op{stock.OpReserve, stock.OpConfirm, stock.OpRelease, stock.OpDeduct, stock.OpAdjust} {
-		m.sizes[op] = set.NewHistogram(fmt.Sprintf("edge_batch_vector_requests{op=%q}", op))
+		m.sizes[op] = telemetry.Sizes(set, fmt.Sprintf("edge_batch_vector_requests{op=%q}", op), stock.VectorMax)
 	}
 	set.NewGauge("edge_batch_calls_in_flight", func() float64 { return float64(b.inFlight.Load()) })
 	set.NewGauge("edge_batch_queued_requests", func() float64 { return float64(b.Queued()) })

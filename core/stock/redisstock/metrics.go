@@ -8,18 +8,19 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/core/stock"
+	"sluice/core/telemetry"
 )
 
 // scriptMetrics are one script's.
 type scriptMetrics struct {
-	seconds  *metrics.Histogram
+	seconds  *metrics.PrometheusHistogram
 	verdicts [stock.Verdicts]*metrics.Counter
 	failures map[error]*metrics.Counter
 }
 
 func newScriptMetrics(set *metrics.Set, script string) *scriptMetrics {
 	m := &scriptMetrics{
-		seconds:  set.GetOrCreateHistogram(fmt.Sprintf("redisstock_script_seconds{script=%q}", script)),
+		seconds:  telemetry.Seconds(set, fmt.Sprintf("redisstock_script_seconds{script=%q}", script)),
 		failures: map[error]*metrics.Counter{},
 	}
 	for v := range m.verdicts {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/telemetry"
 )
 
 // codeNone is the outcome of a request that was not refused, for counting.
@@ -34,15 +36,12 @@ func (m *meter) route(name string) *routeMeter {
 	if r == nil {
 		r = &routeMeter{
 			set: m.set, name: name,
-			seconds: m.set.NewPrometheusHistogramExt(fmt.Sprintf(`edge_http_request_duration_seconds{route=%q}`, name), durations),
+			seconds: telemetry.Seconds(m.set, fmt.Sprintf(`edge_http_request_duration_seconds{route=%q}`, name)),
 		}
 		m.routes[name] = r
 	}
 	return r
 }
-
-// durations are the bounds in seconds between which requests are counted.
-var durations = []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2.5, 10}
 
 // routeMeter counts the requests of one route. A counter is made when its outcome first happens, since
 // most routes never see most outcomes.
