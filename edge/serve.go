@@ -86,8 +86,8 @@ func (n *Node) serveOps(context.Context) error {
 			return err
 		}},
 		{Name: "sku_screen", Probe: func(context.Context) error {
-			if !n.known.Complete() {
-				return errors.New("the filter of known SKUs is not complete")
+			if !n.known.Ready() {
+				return errors.New("the filters of known SKUs have not been complete since the start, or the numbers of cells are unknown")
 			}
 			return nil
 		}},

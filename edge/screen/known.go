@@ -101,6 +101,7 @@ type filter struct {
 	filling *bloom.BloomFilter // what a scan under way fills, else nil
 	holds   int64              // of the cells that the partition ever had, surely the first so many; -1: unknown
 	counted int64              // cells of the partition at the last poll; -1: unknown
+	ready   bool               // was complete once since the start
 	scanned bool               // by this process: a snapshot's filter is scanned again when there is time
 	unsaved bool               // scanned since it was last saved
 	savedAt time.Time
@@ -198,8 +199,21 @@ func (k *Known) Missed(cell stock.Cell) {
 	}
 }
 
-// Complete reports that every filter holds all cells of its partition.
-func (k *Known) Complete() bool { return !k.stale.Load() && k.completeness() == 1 }
+// Ready reports that every filter was complete once since the start, and that the numbers of cells are
+// known. Cells that were made since then make a screen let more pass, not less fit for work: else new
+// SKUs would take all edges away at once.
+func (k *Known) Ready() bool {
+	for i := range k.filters {
+		f := &k.filters[i]
+		f.mu.RLock()
+		ready := f.ready
+		f.mu.RUnlock()
+		if !ready {
+			return false
+		}
+	}
+	return !k.stale.Load()
+}
 
 // Cells is the number of cells that the filters hold.
 func (k *Known) Cells() int64 {

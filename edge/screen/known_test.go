@@ -69,13 +69,13 @@ func TestKnownTellsLoadedFromMadeUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog(skusFrom(1, 500)...)
 		k := NewKnown(c, cells.New(c, cells.Config{}, metrics.NewSet()), KnownConfig{}, metrics.NewSet())
-		if !k.MayExist(t.Context(), sku(1)) || !k.MayExist(t.Context(), sku(9999)) || k.Complete() {
+		if !k.MayExist(t.Context(), sku(1)) || !k.MayExist(t.Context(), sku(9999)) || k.Ready() {
 			t.Error("before it has read anything a screen must let everything pass")
 		}
 		k, _ = startKnown(t, c, KnownConfig{})
 		settle()
-		if !k.Complete() || k.Cells() != 500 {
-			t.Fatalf("complete %v with %d cells, want true with 500", k.Complete(), k.Cells())
+		if !k.Ready() || k.Cells() != 500 {
+			t.Fatalf("ready %v with %d cells, want true with 500", k.Ready(), k.Cells())
 		}
 		refused := 0
 		for n := range int64(1000) {
@@ -99,7 +99,7 @@ func TestKnownOfAnEmptyDeploymentIsComplete(t *testing.T) {
 		c := newCatalog()
 		k, _ := startKnown(t, c, KnownConfig{})
 		settle()
-		if !k.Complete() || k.MayExist(t.Context(), sku(1)) {
+		if !k.Ready() || k.MayExist(t.Context(), sku(1)) {
 			t.Error("an empty deployment has no SKU")
 		}
 		if got := c.scanCount(); got != 0 {
@@ -131,7 +131,7 @@ func TestKnownKeepsInStep(t *testing.T) {
 				t.Errorf("SKU %d was refused", n)
 			}
 		}
-		if got := c.readCount(); got != reads || !k.Complete() {
+		if got := c.readCount(); got != reads || k.completeness() != 1 {
 			t.Errorf("%d exact checks after the scan, want %d", got, reads)
 		}
 	})
@@ -168,12 +168,12 @@ func TestKnownInDoubt(t *testing.T) {
 		k, _ := startKnown(t, c, KnownConfig{})
 		settle()
 		unknown := sku(123456)
-		if !k.MayExist(t.Context(), unknown) || k.Complete() {
+		if !k.MayExist(t.Context(), unknown) || k.Ready() {
 			t.Error("a SKU was refused before the first poll")
 		}
 		c.setDown(false)
 		time.Sleep(2 * time.Second)
-		if k.MayExist(t.Context(), unknown) || !k.Complete() {
+		if k.MayExist(t.Context(), unknown) || !k.Ready() {
 			t.Error("a made-up SKU passes once the screen is complete")
 		}
 		c.setDown(true)
@@ -182,8 +182,8 @@ func TestKnownInDoubt(t *testing.T) {
 		}
 		time.Sleep(stalePolls*time.Second + time.Millisecond)
 		synctest.Wait()
-		if k.Complete() {
-			t.Error("complete although nobody knows the numbers of cells")
+		if k.Ready() {
+			t.Error("ready although nobody knows the numbers of cells")
 		}
 		reads := c.readCount()
 		if !k.MayExist(t.Context(), unknown) || c.readCount() != reads {
@@ -191,8 +191,34 @@ func TestKnownInDoubt(t *testing.T) {
 		}
 		c.setDown(false)
 		time.Sleep(2 * time.Second)
-		if k.MayExist(t.Context(), unknown) || !k.Complete() {
+		if k.MayExist(t.Context(), unknown) || !k.Ready() {
 			t.Error("the screen does not recover")
+		}
+	})
+}
+
+// Other nodes make SKUs all the time: an edge becomes ready all the same, and stays so.
+func TestReadyWhileSKUsAreMade(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog(skusFrom(1, 100)...)
+		c.scanTime = 100 * time.Millisecond
+		k, _ := startKnown(t, c, KnownConfig{})
+		time.Sleep(c.scanTime * (partitions - 1))
+		if k.Ready() {
+			t.Error("ready before every partition was scanned")
+		}
+		behind := false
+		for n := range int64(1000) {
+			c.add(1000 + n)
+			time.Sleep(20 * time.Millisecond)
+			if n > 100 && !k.Ready() {
+				t.Fatalf("not ready after %d new SKUs", n)
+			}
+			behind = behind || k.completeness() < 1
+		}
+		if !behind {
+			t.Error("the filters were never behind")
 		}
 	})
 }
@@ -216,7 +242,7 @@ func TestScansRest(t *testing.T) {
 			t.Errorf("scanned for %v of %v", busy, all)
 		}
 		time.Sleep(10 * time.Second)
-		if !k.Complete() {
+		if k.completeness() != 1 {
 			t.Error("not complete ten seconds after the load")
 		}
 	})
@@ -322,9 +348,9 @@ func TestKnownOnRedis(t *testing.T) {
 	k, _ := startKnown(t, store, KnownConfig{PollEvery: time.Second})
 	complete := func(cells int64) {
 		t.Helper()
-		for deadline := time.Now().Add(60 * time.Second); !k.Complete() || k.Cells() != cells; <-time.After(time.Millisecond) {
+		for deadline := time.Now().Add(60 * time.Second); k.completeness() != 1 || k.Cells() != cells; <-time.After(time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("after a minute complete is %v with %d cells", k.Complete(), k.Cells())
+				t.Fatalf("after a minute %v are complete, with %d cells", k.completeness(), k.Cells())
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func TestRestartIsWarm(t *testing.T) {
 	life("a", func(e edge) {
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if !e.Complete() || !e.MayExist(e.t.Context(), sku(1)) || e.MayExist(e.t.Context(), sku(9999)) {
+		if !e.Ready() || !e.MayExist(e.t.Context(), sku(1)) || e.MayExist(e.t.Context(), sku(9999)) {
 			e.t.Error("the restarted edge is not warm")
 		}
 		wait(e)
@@ -61,8 +61,8 @@ func TestRestartIsWarm(t *testing.T) {
 	life("a", func(e edge) {
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if e.Complete() {
-			e.t.Error("complete with one cell more than in the snapshot")
+		if e.Ready() {
+			e.t.Error("ready with one cell more than in the snapshot")
 		}
 		if !e.MayExist(e.t.Context(), sku(1000)) {
 			e.t.Error("a SKU was refused that is not in the snapshot")
@@ -72,8 +72,8 @@ func TestRestartIsWarm(t *testing.T) {
 	life("b", func(e edge) {
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if e.Complete() {
-			e.t.Error("complete from another deployment's snapshot")
+		if e.Ready() {
+			e.t.Error("ready from another deployment's snapshot")
 		}
 	})
 }

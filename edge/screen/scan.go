@@ -83,6 +83,7 @@ func (k *Known) poll(ctx context.Context) error {
 		if n == 0 {
 			f.holds, f.scanned = 0, true
 		}
+		f.ready = f.ready || f.complete()
 		f.mu.Unlock()
 	}
 	return nil
@@ -108,12 +109,12 @@ func (k *Known) next(from int) (int, bool) {
 	return restored, restored >= 0
 }
 
-// scanAndRest scans a partition and returns for how long no other may be scanned. The first scan of
-// a partition rests only as long as it took: until then every made-up SKU goes to Redis.
+// scanAndRest scans a partition and returns for how long no other may be scanned. A scan for which the
+// edge waits to be ready rests only as long as it took.
 func (k *Known) scanAndRest(ctx context.Context, p int) time.Duration {
 	f := &k.filters[p]
 	f.mu.RLock()
-	first := f.holds < 0
+	awaited := !f.ready
 	f.mu.RUnlock()
 
 	start := k.cfg.Now()
@@ -126,7 +127,7 @@ func (k *Known) scanAndRest(ctx context.Context, p int) time.Duration {
 		return max(retryAfter, time.Duration(k.cfg.Rest)*took)
 	}
 	k.save(p, snapshotEvery)
-	if first {
+	if awaited {
 		return max(restAfterScan, took)
 	}
 	return max(restAfterScan, time.Duration(k.cfg.Rest)*took)
@@ -165,7 +166,7 @@ func (k *Known) scan(ctx context.Context, p int) error {
 	if err != nil {
 		return fmt.Errorf("scan cells of partition %d: %w", p, err)
 	}
-	f.bits, f.holds, f.scanned, f.unsaved = filling, holds, true, true
+	f.bits, f.holds, f.ready, f.scanned, f.unsaved = filling, holds, true, true, true
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 func BenchmarkScreens(b *testing.B) {
 	b.Run("known", func(b *testing.B) {
 		k, _ := startKnown(b, newCatalog(skusFrom(1, 10_000)...), KnownConfig{})
-		for !k.Complete() {
+		for !k.Ready() {
 			<-time.After(time.Millisecond)
 		}
 		ctx := b.Context()
