@@ -5,6 +5,7 @@ package screen
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"sync"
@@ -18,6 +19,9 @@ import (
 	"sluice/core/stock"
 	"sluice/edge/cells"
 )
+
+// ErrBusy tells that more unknown SKUs are asked for than can be checked in Redis.
+var ErrBusy = errors.New("too many unknown SKUs are asked for")
 
 // KnownStore is what Known reads.
 type KnownStore interface {
@@ -41,7 +45,8 @@ type KnownConfig struct {
 	// FalsePositives is the share of unknown SKUs that the filters are sized to let pass. Defaults
 	// to 0.001, about 2 bytes per SKU.
 	FalsePositives float64
-	// ExactPerSecond is how many negatives per second are checked in Redis. Defaults to 200.
+	// ExactPerSecond is how many negatives per second are checked in Redis, and how many more of what
+	// anyone may ask. Defaults to 200.
 	ExactPerSecond int
 	// PollEvery is how often the numbers of cells are read. Defaults to 1 s.
 	PollEvery time.Duration
@@ -88,10 +93,11 @@ type Known struct {
 	cfg     KnownConfig
 	filters []filter
 	exact   *rate.Limiter
+	public  *rate.Limiter // exact, for what anyone may ask
 	stale   atomic.Bool   // the numbers of cells were not read for too long
 	changed chan struct{} // a filter was found stale: poll now
 
-	unsure, refused, unchecked, healed, missed *metrics.Counter
+	unsure, refused, shed, healed, missed *metrics.Counter
 }
 
 // filter is the cells of one partition.
@@ -115,17 +121,18 @@ func (f *filter) complete() bool { return f.counted >= 0 && f.holds == f.counted
 func NewKnown(store KnownStore, known *cells.Cache, cfg KnownConfig, set *metrics.Set) *Known {
 	cfg = cfg.withDefaults()
 	k := &Known{
-		store:     store,
-		cells:     known,
-		cfg:       cfg,
-		filters:   make([]filter, store.Partitions()),
-		exact:     rate.NewLimiter(rate.Limit(cfg.ExactPerSecond), cfg.ExactPerSecond),
-		changed:   make(chan struct{}, 1),
-		unsure:    set.NewCounter("edge_screen_known_unsure_total"),
-		refused:   set.NewCounter("edge_screen_known_refused_total"),
-		unchecked: set.NewCounter("edge_screen_known_unchecked_total"),
-		healed:    set.NewCounter("edge_screen_known_healed_total"),
-		missed:    set.NewCounter("edge_screen_known_false_positives_total"),
+		store:   store,
+		cells:   known,
+		cfg:     cfg,
+		filters: make([]filter, store.Partitions()),
+		exact:   rate.NewLimiter(rate.Limit(cfg.ExactPerSecond), cfg.ExactPerSecond),
+		public:  rate.NewLimiter(rate.Limit(cfg.ExactPerSecond), cfg.ExactPerSecond),
+		changed: make(chan struct{}, 1),
+		unsure:  set.NewCounter("edge_screen_known_unsure_total"),
+		refused: set.NewCounter("edge_screen_known_refused_total"),
+		shed:    set.NewCounter("edge_screen_known_shed_total"),
+		healed:  set.NewCounter("edge_screen_known_healed_total"),
+		missed:  set.NewCounter("edge_screen_known_false_positives_total"),
 	}
 	for i := range k.filters {
 		k.filters[i] = filter{bits: k.sized(0), holds: -1, counted: -1}
@@ -137,9 +144,14 @@ func NewKnown(store KnownStore, known *cells.Cache, cfg KnownConfig, set *metric
 	return k
 }
 
-// MayExist reports whether a cell may exist. False is certain, except for a cell that was made since
-// the last poll while more unknown SKUs are asked for than can be checked in Redis.
-func (k *Known) MayExist(ctx context.Context, cell stock.Cell) bool {
+// MayExist reports whether a cell may exist; a false is certain. With ErrBusy it did not exist at the
+// last poll, and it is not known whether it does now. What anyone may ask is public: it is checked from
+// a budget of its own, so that it leaves that of the others alone.
+func (k *Known) MayExist(ctx context.Context, cell stock.Cell, public bool) (bool, error) {
+	exact := k.exact
+	if public {
+		exact = k.public
+	}
 	f := k.filter(cell)
 	var buf [stock.CellBytes]byte
 	f.mu.RLock()
@@ -148,23 +160,22 @@ func (k *Known) MayExist(ctx context.Context, cell stock.Cell) bool {
 	f.mu.RUnlock()
 	switch {
 	case found:
-		return true
+		return true, nil
 	case !complete || k.stale.Load():
 		k.unsure.Inc()
-		return true
-	case !k.exact.AllowN(k.cfg.Now(), 1):
-		k.unchecked.Inc()
-		k.refused.Inc()
-		return false
+		return true, nil
+	case !exact.AllowN(k.cfg.Now(), 1):
+		k.shed.Inc()
+		return false, ErrBusy
 	}
 	state, _, err := k.cells.State(ctx, cell, 0)
 	switch {
 	case err != nil:
 		k.unsure.Inc()
-		return true
+		return true, nil //nolint:nilerr // a screen that cannot tell lets pass
 	case !state.Loaded:
 		k.refused.Inc()
-		return false
+		return false, nil
 	}
 	k.healed.Inc()
 	k.Add(cell)
@@ -172,7 +183,7 @@ func (k *Known) MayExist(ctx context.Context, cell stock.Cell) bool {
 	case k.changed <- struct{}{}:
 	default:
 	}
-	return true
+	return true, nil
 }
 
 // Add makes a cell known that was just made.
@@ -256,11 +267,11 @@ func (k *Known) fill() float64 {
 
 // falsePositives is the measured share of unknown cells that passed.
 func (k *Known) falsePositives() float64 {
-	missed, refused := float64(k.missed.Get()), float64(k.refused.Get())
-	if missed+refused == 0 {
+	missed, negatives := float64(k.missed.Get()), float64(k.refused.Get()+k.shed.Get())
+	if missed+negatives == 0 {
 		return math.NaN()
 	}
-	return missed / (missed + refused)
+	return missed / (missed + negatives)
 }
 
 func (k *Known) filter(cell stock.Cell) *filter {

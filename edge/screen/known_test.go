@@ -2,6 +2,7 @@ package screen
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -64,22 +65,32 @@ func settle() {
 	synctest.Wait()
 }
 
+// mayExist is what a screen says of a cell to who is not public, and that is not busy.
+func mayExist(t testing.TB, k *Known, cell stock.Cell) bool {
+	t.Helper()
+	may, err := k.MayExist(t.Context(), cell, false)
+	if err != nil {
+		t.Errorf("%v: %v", cell, err)
+	}
+	return may
+}
+
 func TestKnownTellsLoadedFromMadeUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog(skusFrom(1, 500)...)
 		k := NewKnown(c, cells.New(c, cells.Config{}, metrics.NewSet()), KnownConfig{}, metrics.NewSet())
-		if !k.MayExist(t.Context(), sku(1)) || !k.MayExist(t.Context(), sku(9999)) || k.Ready() {
+		if !mayExist(t, k, sku(1)) || !mayExist(t, k, sku(9999)) || k.Ready() {
 			t.Error("before it has read anything a screen must let everything pass")
 		}
-		k, _ = startKnown(t, c, KnownConfig{})
+		k, _ = startKnown(t, c, KnownConfig{ExactPerSecond: 500})
 		settle()
 		if !k.Ready() || k.Cells() != 500 {
 			t.Fatalf("ready %v with %d cells, want true with 500", k.Ready(), k.Cells())
 		}
 		refused := 0
 		for n := range int64(1000) {
-			known := k.MayExist(t.Context(), sku(1+n))
+			known := mayExist(t, k, sku(1+n))
 			if n < 500 && !known {
 				t.Errorf("SKU %d is loaded and was refused", 1+n)
 			}
@@ -99,7 +110,7 @@ func TestKnownOfAnEmptyDeploymentIsComplete(t *testing.T) {
 		c := newCatalog()
 		k, _ := startKnown(t, c, KnownConfig{})
 		settle()
-		if !k.Ready() || k.MayExist(t.Context(), sku(1)) {
+		if !k.Ready() || mayExist(t, k, sku(1)) {
 			t.Error("an empty deployment has no SKU")
 		}
 		if got := c.scanCount(); got != 0 {
@@ -117,17 +128,17 @@ func TestKnownKeepsInStep(t *testing.T) {
 		k, _ := startKnown(t, c, KnownConfig{})
 		settle()
 		c.add(skusFrom(1000, 20)...)
-		if !k.MayExist(t.Context(), sku(1000)) {
+		if !mayExist(t, k, sku(1000)) {
 			t.Error("a SKU that was loaded just now was refused")
 		}
 		reads := c.readCount()
-		if !k.MayExist(t.Context(), sku(1000)) || c.readCount() != reads {
+		if !mayExist(t, k, sku(1000)) || c.readCount() != reads {
 			t.Error("the filter was not healed")
 		}
 		time.Sleep(time.Second + time.Millisecond)
 		synctest.Wait()
 		for _, n := range skusFrom(1000, 20) {
-			if !k.MayExist(t.Context(), sku(n)) {
+			if !mayExist(t, k, sku(n)) {
 				t.Errorf("SKU %d was refused", n)
 			}
 		}
@@ -143,18 +154,45 @@ func TestExactChecksAreBounded(t *testing.T) {
 		c := newCatalog(skusFrom(1, 100)...)
 		k, _ := startKnown(t, c, KnownConfig{ExactPerSecond: 50})
 		settle()
-		for n := range int64(5000) {
-			_ = k.MayExist(t.Context(), sku(1_000_000+n))
+		for second := range int64(2) {
+			shed := 0
+			for n := range int64(5000) {
+				may, err := k.MayExist(t.Context(), sku((second+1)*1_000_000+n), false)
+				if errors.Is(err, ErrBusy) && !may {
+					shed++
+				}
+			}
+			if got := c.readCount(); got != int(second+1)*50 || shed < 4900 {
+				t.Errorf("%d exact checks and %d shed, want 50 and nearly all others in second %d", got, shed, second)
+			}
+			time.Sleep(time.Second)
 		}
-		if got := c.readCount(); got != 50 {
-			t.Errorf("%d exact checks in no time, want 50", got)
+	})
+}
+
+// However many made-up SKUs are asked for, a SKU that was loaded just now is never called unknown; and
+// what anyone may ask leaves the others their checks.
+func TestFloodOfMadeUpSKUsHidesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCatalog(skusFrom(1, 100)...)
+		k, _ := startKnown(t, c, KnownConfig{})
+		settle()
+		c.add(1000) // by another node
+		for _, public := range []bool{true, false} {
+			if mayExist(t, k, sku(2_000_000)) {
+				t.Error("a made-up SKU passed")
+			}
+			for n := range int64(1000) {
+				_, _ = k.MayExist(t.Context(), sku(1_000_000+n), public)
+			}
+			if may, err := k.MayExist(t.Context(), sku(1000), public); may || !errors.Is(err, ErrBusy) {
+				t.Errorf("public %v: said %v, %v of a new SKU", public, may, err)
+			}
 		}
 		time.Sleep(time.Second)
-		for n := range int64(5000) {
-			_ = k.MayExist(t.Context(), sku(2_000_000+n))
-		}
-		if got := c.readCount(); got != 100 {
-			t.Errorf("%d exact checks after a second, want 100", got)
+		if !mayExist(t, k, sku(1000)) {
+			t.Error("a new SKU was refused after the flood")
 		}
 	})
 }
@@ -168,16 +206,16 @@ func TestKnownInDoubt(t *testing.T) {
 		k, _ := startKnown(t, c, KnownConfig{})
 		settle()
 		unknown := sku(123456)
-		if !k.MayExist(t.Context(), unknown) || k.Ready() {
+		if !mayExist(t, k, unknown) || k.Ready() {
 			t.Error("a SKU was refused before the first poll")
 		}
 		c.setDown(false)
 		time.Sleep(2 * time.Second)
-		if k.MayExist(t.Context(), unknown) || !k.Ready() {
+		if mayExist(t, k, unknown) || !k.Ready() {
 			t.Error("a made-up SKU passes once the screen is complete")
 		}
 		c.setDown(true)
-		if !k.MayExist(t.Context(), unknown) {
+		if !mayExist(t, k, unknown) {
 			t.Error("a SKU was refused whose exact check failed")
 		}
 		time.Sleep(stalePolls*time.Second + time.Millisecond)
@@ -186,12 +224,12 @@ func TestKnownInDoubt(t *testing.T) {
 			t.Error("ready although nobody knows the numbers of cells")
 		}
 		reads := c.readCount()
-		if !k.MayExist(t.Context(), unknown) || c.readCount() != reads {
+		if !mayExist(t, k, unknown) || c.readCount() != reads {
 			t.Error("a stale screen does not let everything pass")
 		}
 		c.setDown(false)
 		time.Sleep(2 * time.Second)
-		if k.MayExist(t.Context(), unknown) || !k.Ready() {
+		if mayExist(t, k, unknown) || !k.Ready() {
 			t.Error("the screen does not recover")
 		}
 	})
@@ -295,7 +333,8 @@ func TestKnownMeasuresItsFalsePositives(t *testing.T) {
 		k, _ := startKnown(t, c, KnownConfig{FalsePositives: 0.05})
 		settle()
 		for n := range int64(20_000) {
-			if cell := sku(1_000_000 + n); k.MayExist(t.Context(), cell) {
+			cell := sku(1_000_000 + n)
+			if may, _ := k.MayExist(t.Context(), cell, false); may {
 				k.Missed(cell)
 			}
 		}
@@ -320,11 +359,11 @@ func TestKnownUnderConcurrentUse(t *testing.T) {
 					cell := 10_000*worker + n
 					c.add(cell)
 					k.Add(sku(cell))
-					if !k.MayExist(t.Context(), sku(cell)) {
+					if !mayExist(t, k, sku(cell)) {
 						t.Errorf("SKU %d was refused", cell)
 					}
 				}
-				if !k.MayExist(t.Context(), sku(1+n%1000)) {
+				if !mayExist(t, k, sku(1+n%1000)) {
 					t.Errorf("SKU %d was refused", 1+n%1000)
 				}
 				k.Missed(sku(n))
@@ -356,18 +395,18 @@ func TestKnownOnRedis(t *testing.T) {
 	}
 	complete(3000)
 	storetest.Load(t, store, 1, stock.Settings{}, cellsFrom(10_001, 1000)...) // by another node
-	if !k.MayExist(t.Context(), sku(10_001)) {
+	if !mayExist(t, k, sku(10_001)) {
 		t.Error("a SKU that was loaded just now was refused")
 	}
 	complete(4000)
 	for _, n := range append(skusFrom(1, 3000), skusFrom(10_001, 1000)...) {
-		if !k.MayExist(t.Context(), sku(n)) {
+		if !mayExist(t, k, sku(n)) {
 			t.Errorf("SKU %d was refused", n)
 		}
 	}
 	refused := 0
 	for _, n := range skusFrom(1_000_000, 100) {
-		if !k.MayExist(t.Context(), sku(n)) {
+		if !mayExist(t, k, sku(n)) {
 			refused++
 		}
 	}

@@ -48,7 +48,7 @@ func TestRestartIsWarm(t *testing.T) {
 	life("a", func(e edge) {
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if !e.Ready() || !e.MayExist(e.t.Context(), sku(1)) || e.MayExist(e.t.Context(), sku(9999)) {
+		if !e.Ready() || !mayExist(e.t, e.Known, sku(1)) || mayExist(e.t, e.Known, sku(9999)) {
 			e.t.Error("the restarted edge is not warm")
 		}
 		wait(e)
@@ -64,7 +64,7 @@ func TestRestartIsWarm(t *testing.T) {
 		if e.Ready() {
 			e.t.Error("ready with one cell more than in the snapshot")
 		}
-		if !e.MayExist(e.t.Context(), sku(1000)) {
+		if !mayExist(e.t, e.Known, sku(1000)) {
 			e.t.Error("a SKU was refused that is not in the snapshot")
 		}
 	})

@@ -41,9 +41,10 @@ type Cells interface {
 	State(ctx context.Context, cell stock.Cell, maxAge time.Duration) (stock.CellState, time.Time, error)
 }
 
-// Known tells which cells cannot exist: a false of MayExist is certain.
+// Known tells which cells cannot exist: a false of MayExist is certain, unless it comes with
+// screen.ErrBusy. What anyone may ask is public.
 type Known interface {
-	MayExist(ctx context.Context, cell stock.Cell) bool
+	MayExist(ctx context.Context, cell stock.Cell, public bool) (bool, error)
 	Missed(cell stock.Cell) // Redis does not know a cell that may exist
 	Add(cell stock.Cell)    // the cell was just made
 }

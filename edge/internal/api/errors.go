@@ -11,6 +11,7 @@ import (
 	"sluice/core/stock"
 	"sluice/edge/batch"
 	"sluice/edge/cells"
+	"sluice/edge/screen"
 )
 
 // code is what a client can rely on in a problem document. Its word never changes.
@@ -171,7 +172,7 @@ func faultOf(err error) (f *fault, bug bool) {
 		return &fault{code: codeTransferRefused, detail: err.Error()}, false
 	case errors.Is(err, stock.ErrUnknown):
 		return &fault{code: codeOutcomeUnknown}, false
-	case errors.Is(err, batch.ErrFull), errors.Is(err, cells.ErrFull):
+	case errors.Is(err, batch.ErrFull), errors.Is(err, cells.ErrFull), errors.Is(err, screen.ErrBusy):
 		return &fault{code: codeOverloaded}, false
 	case errors.Is(err, stock.ErrNotApplied), errors.Is(err, stock.ErrShut),
 		errors.Is(err, batch.ErrDraining), errors.Is(err, cells.ErrClosed):

@@ -60,11 +60,13 @@ type fixture struct {
 	sawSold []stock.Cell
 	soldOut map[stock.Cell]bool
 	unknown map[stock.Cell]bool
+	// doubtful are cells of which MayExist gives an error.
+	doubtful map[stock.Cell]error
 }
 
 func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, soldOut: map[stock.Cell]bool{}, unknown: map[stock.Cell]bool{}}
+	f := &fixture{t: t, soldOut: map[stock.Cell]bool{}, unknown: map[stock.Cell]bool{}, doubtful: map[stock.Cell]error{}}
 	f.nowMS.Store(noon.UnixMilli())
 	f.store = memstock.New(partitions, f.nowMS.Load)
 	f.sales = &fakeSales{sales: map[uint32]sale.Sale{}, nowMS: f.nowMS.Load}
@@ -160,10 +162,10 @@ func (f *fixture) State(ctx context.Context, cell stock.Cell, _ time.Duration) (
 	return states[0], time.UnixMilli(nowMS), nil
 }
 
-func (f *fixture) MayExist(_ context.Context, cell stock.Cell) bool {
+func (f *fixture) MayExist(_ context.Context, cell stock.Cell, _ bool) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return !f.unknown[cell]
+	return !f.unknown[cell] && f.doubtful[cell] == nil, f.doubtful[cell]
 }
 
 func (f *fixture) Missed(cell stock.Cell) { f.note(&f.missed, cell) }

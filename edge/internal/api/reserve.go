@@ -47,9 +47,15 @@ func (a *API) take(r *request, op stock.Op) error {
 	}
 	cell := r.taking.cell()
 	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
-	soldOut := a.SoldOut.Certain(cell, id)                         // costs nothing where nothing is sold out, and is all where it is
-	if !soldOut && !a.Known.MayExist(context.Background(), cell) { // bounds its own time
-		return errNotLoaded
+	soldOut := a.SoldOut.Certain(cell, id) // costs nothing where nothing is sold out, and is all where it is
+	if !soldOut {
+		mayExist, err := a.Known.MayExist(context.Background(), cell, false) // bounds its own time
+		if err != nil {
+			return err
+		}
+		if !mayExist {
+			return errNotLoaded
+		}
 	}
 	if op == stock.OpDeduct && r.who.Role == auth.RoleShopper {
 		if err := a.mayDeduct(cell, id); err != nil {

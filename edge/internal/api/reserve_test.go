@@ -12,6 +12,7 @@ import (
 	"sluice/core/auth"
 	"sluice/core/stock"
 	"sluice/edge/batch"
+	"sluice/edge/screen"
 )
 
 const reservePath = "/v1/reservations"
@@ -295,7 +296,10 @@ func TestScreensAreAskedAndTold(t *testing.T) {
 	if got := reserve(4, 1); got != "not_loaded" {
 		t.Errorf("unknown to Redis: %s", got)
 	}
-	if got := f.noted(&f.missed); len(got) != 1 || got[0].SKU != 4 {
+	if got := f.do(call{method: "GET", path: "/v1/stock?sku_ids=1,3,5"}); got.status != 200 {
+		t.Errorf("the stock of three: %s", got.body)
+	}
+	if got := f.noted(&f.missed); len(got) != 2 || got[0].SKU != 4 || got[1].SKU != 5 {
 		t.Errorf("missed: %v", got)
 	}
 	reserve(1, 4)
@@ -308,6 +312,28 @@ func TestScreensAreAskedAndTold(t *testing.T) {
 	}
 	if got := f.noted(&f.sawSold); len(got) != 1 || got[0] != cell {
 		t.Errorf("seen sold out: %v", got)
+	}
+}
+
+// What the screen cannot tell is refused as overload, never as not_loaded: it may have been loaded just
+// now.
+func TestDoubtfulSKUsAreShed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 3, nil)
+	f.load(stock.Cell{SKU: 2}, 3, nil)
+	f.doubtful[stock.Cell{SKU: 2}] = screen.ErrBusy
+	for _, c := range []call{
+		{method: "POST", path: reservePath, token: f.token(7, auth.RoleShopper), body: taken(2, 1)},
+		{method: "GET", path: "/v1/stock/2"},
+	} {
+		if got := f.do(c); got.code() != "overloaded" || got.json["retryable"] != true || got.header.Get("Retry-After") == "" {
+			t.Errorf("%s %s: %v %s", c.method, c.path, got.header, got.body)
+		}
+	}
+	got := f.do(call{method: "GET", path: "/v1/stock?sku_ids=2,1"})
+	if data, _ := got.json["data"].([]any); got.status != 200 || len(data) != 1 {
+		t.Errorf("in a list: %d %s", got.status, got.body)
 	}
 }
 

@@ -31,12 +31,12 @@ func (i instant) Do(_ stock.Op, r *stock.Request, res *batch.Result) error {
 	return nil
 }
 
-func (instant) MayExist(context.Context, stock.Cell) bool      { return true }
-func (instant) Missed(stock.Cell)                              {}
-func (instant) Add(stock.Cell)                                 {}
-func (i instant) Certain(stock.Cell, stock.ReservationID) bool { return i.soldOut }
-func (instant) Saw(stock.Cell)                                 {}
-func (instant) Partitions() int                                { return 64 }
+func (instant) MayExist(context.Context, stock.Cell, bool) (bool, error) { return true, nil }
+func (instant) Missed(stock.Cell)                                        {}
+func (instant) Add(stock.Cell)                                           {}
+func (i instant) Certain(stock.Cell, stock.ReservationID) bool           { return i.soldOut }
+func (instant) Saw(stock.Cell)                                           {}
+func (instant) Partitions() int                                          { return 64 }
 func (instant) Cells(context.Context, []stock.Cell) ([]stock.CellState, int64, error) {
 	return nil, 0, nil
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/stock"
+	"sluice/edge/screen"
 )
 
 // skusMax is the number of SKUs that one request may ask for.
@@ -51,7 +53,7 @@ func (a *API) stock(r *request) error {
 }
 
 // stocks shows what is free of several SKUs, in the order asked for. Those that are not loaded are left
-// out.
+// out, and so are those of which too many are asked for to tell.
 func (a *API) stocks(r *request) error {
 	if err := r.noBody(); err != nil {
 		return err
@@ -89,6 +91,9 @@ func (a *API) stocks(r *request) error {
 				}
 			}()
 			states[i], asOf[i], err = a.cell(ctx, cell)
+			if errors.Is(err, screen.ErrBusy) {
+				return nil // it did not exist a moment ago: the others are not refused for it
+			}
 			return err
 		})
 	}
@@ -113,12 +118,16 @@ func (a *API) stocks(r *request) error {
 
 // cell is a cell's state, not Loaded where it certainly does not exist.
 func (a *API) cell(ctx context.Context, cell stock.Cell) (stock.CellState, time.Time, error) {
-	if !a.Known.MayExist(ctx, cell) {
-		return stock.CellState{Cell: cell}, time.Time{}, nil
+	mayExist, err := a.Known.MayExist(ctx, cell, true)
+	if err != nil || !mayExist {
+		return stock.CellState{Cell: cell}, time.Time{}, err
 	}
 	state, asOf, err := a.Cells.State(ctx, cell, stockMaxAge)
 	if err != nil {
 		return state, asOf, readFault(err)
+	}
+	if !state.Loaded {
+		a.Known.Missed(cell)
 	}
 	return state, asOf, nil
 }
