@@ -366,6 +366,23 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// A window that a cell was given behind the sale's row does not outlive the next call, though the cell
+// remembers that the row's was brought to it.
+func TestWindowsAreBroughtBack(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
+	m.must(m.Create(t.Context(), plan()))
+	m.must(m.Close(t.Context(), 7, time.Time{}))
+	m.store.Edit(stock.Cell{SKU: 1, Pool: 7}, func(c *stock.CellState) { c.ClosesAtMS = 0 })
+	if v := m.reserve(7, 1, 1); v != stock.VerdictOK {
+		t.Fatalf("reopened behind the row: %v", v)
+	}
+	s := m.must(m.Close(t.Context(), 7, time.Time{}))
+	if v := m.reserve(7, 1, 2); v != stock.VerdictClosed || s.Stock[0].Cell.ClosesAtMS != s.ClosesAtMS {
+		t.Errorf("closed again: %v, %+v", v, s)
+	}
+}
+
 func TestPlanNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	err := sale.Plan{

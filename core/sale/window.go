@@ -122,19 +122,38 @@ func (d *Desk) Close(ctx context.Context, id uint32, at time.Time) (Sale, error)
 	return d.applyWindow(ctx, e)
 }
 
-// applyWindow brings the window that is written down to every cell.
+// applyTries bounds how often applyWindow begins again.
+const applyTries = 3
+
+// applyWindow brings the window that is written down to every cell. Where a cell has another one after
+// that, because what was late or not ours has changed it since, the window becomes a new change: the
+// cells remember the old one as made.
 func (d *Desk) applyWindow(ctx context.Context, e *entry) (Sale, error) {
-	err := d.adjust(ctx, e.plan, fmt.Sprintf("sale window %d", e.windows), &stock.Adjustment{
-		Kind:     stock.AdjustPlain,
-		Fields:   stock.FieldOpensAt | stock.FieldClosesAt,
-		Settings: stock.Settings{OpensAtMS: e.OpensAtMS, ClosesAtMS: e.ClosesAtMS},
-		Reason:   fmt.Sprintf("window %d of sale %d", e.windows, e.plan.ID),
-	})
-	if err != nil {
-		return Sale{}, err
+	for range applyTries {
+		err := d.adjust(ctx, e.plan, fmt.Sprintf("sale window %d", e.windows), &stock.Adjustment{
+			Kind:     stock.AdjustPlain,
+			Fields:   stock.FieldOpensAt | stock.FieldClosesAt,
+			Settings: stock.Settings{OpensAtMS: e.OpensAtMS, ClosesAtMS: e.ClosesAtMS},
+			Reason:   fmt.Sprintf("window %d of sale %d", e.windows, e.plan.ID),
+		})
+		if err != nil {
+			return Sale{}, err
+		}
+		if e, err = d.load(ctx, e.plan.ID); err != nil {
+			return Sale{}, err
+		}
+		s, err := d.show(ctx, e)
+		if err != nil || !slices.ContainsFunc(s.Stock, func(i ItemStock) bool { return windowOf(i.Cell) != e.Window }) {
+			return s, err
+		}
+		if err := d.setWindow(ctx, e, e.Window); err != nil {
+			return Sale{}, err
+		}
 	}
-	return d.Show(ctx, e.plan.ID)
+	return Sale{}, fmt.Errorf("sale %d: %w", e.plan.ID, ErrOverlap)
 }
+
+func windowOf(c stock.CellState) Window { return Window{c.OpensAtMS, c.ClosesAtMS} }
 
 // Return brings the units of a closed sale that are available back to normal stock. Units that are held
 // are neither sold nor available: once they are settled, Return can be repeated for the rest.
@@ -148,7 +167,7 @@ func (d *Desk) Return(ctx context.Context, id uint32) (Sale, error) {
 		return Sale{}, err
 	}
 	for _, c := range states {
-		if w := (Window{c.OpensAtMS, c.ClosesAtMS}); c.Loaded && w.Phase(nowMS) != PhaseClosed {
+		if c.Loaded && windowOf(c).Phase(nowMS) != PhaseClosed {
 			return Sale{}, fmt.Errorf("sale %d, SKU %d: %w", id, c.Cell.SKU, ErrNotClosed)
 		}
 	}
@@ -168,6 +187,10 @@ func (d *Desk) Show(ctx context.Context, id uint32) (Sale, error) {
 	if err != nil {
 		return Sale{}, err
 	}
+	return d.show(ctx, e)
+}
+
+func (d *Desk) show(ctx context.Context, e *entry) (Sale, error) {
 	states, nowMS, err := d.cells(ctx, e.plan)
 	if err != nil {
 		return Sale{}, err

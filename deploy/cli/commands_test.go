@@ -207,6 +207,7 @@ func (d *deployment) adjusts() {
 	adjust("--delta", "5", "--dry-run").want(command.ExitDone, "avail: 100 -> 105", "dry run")
 	adjust("--delta", "5").want(command.ExitUsage, "--yes")
 	adjust("--yes").want(command.ExitUsage, "nothing to change")
+	adjust("--yes", "--sale", "7", "--closes-at", "1970-01-01T00:00:00Z").want(command.ExitUsage, "sluice sale open")
 	adjust("--delta=-101", "--yes").want(command.ExitRefused, "fewer units")
 	adjust("--delta=-101", "--dry-run").want(command.ExitRefused, "fewer units")
 	if s := d.show(1001); s.Redis.Avail != 100 {

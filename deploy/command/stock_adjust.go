@@ -74,8 +74,12 @@ func (a *StockAdjust) adjustment() (stock.Adjustment, error) {
 	set(stock.FieldClosesAt, a.ClosesAt != nil, func() { s.ClosesAtMS = a.ClosesAt.UnixMilli() })
 	set(stock.FieldAck, a.Ack != nil, func() { s.Ack, err = stock.ParseAck(*a.Ack) })
 	set(stock.FieldShopperDeducts, a.ShopperDeducts != nil, func() { s.ShopperDeducts = *a.ShopperDeducts })
-	if err == nil && change.Delta == 0 && change.Fields == 0 {
+	switch {
+	case err != nil:
+	case change.Delta == 0 && change.Fields == 0:
 		err = errors.New("nothing to change: give --delta or a setting")
+	case a.Sale != 0 && change.Fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0:
+		err = errors.New("a sale's window is that of all its SKUs: it is set by sluice sale open and sluice sale close")
 	}
 	return change, err
 }

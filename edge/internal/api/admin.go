@@ -106,6 +106,10 @@ func (a *API) changeSKU(r *request) error {
 	if d.fields == 0 {
 		return malformed("", "want at least one setting: %s", strings.Join(changeSchema.names[2:], ", "))
 	}
+	if d.sale != 0 && d.fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0 {
+		return malformed("", "a sale's window is that of all its SKUs: "+
+			"it is set by POST /admin/v1/sales/%d/open and .../close", d.sale)
+	}
 	if err := d.window(); err != nil {
 		return err
 	}

@@ -65,6 +65,7 @@ func TestAdminBodiesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.load(stock.Cell{SKU: 5}, 10, nil)
+	f.load(stock.Cell{SKU: 5, Pool: 9}, 10, nil)
 	admin := f.token(1, auth.RoleAdmin)
 	g := func(method, path, body, pointer string) {
 		t.Helper()
@@ -98,6 +99,8 @@ func TestAdminBodiesThatAreRefused(t *testing.T) {
 	g("PUT", "/admin/v1/skus/06", `{"quantity":1,"reason":"x"}`, "")
 	g("PATCH", "/admin/v1/skus/5", `{"reason":"x"}`, "")
 	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","limit":null}`, "")
+	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","sale_id":"9","closes_at":""}`, "")
+	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","sale_id":"9","opens_at":"2026-01-02T00:00:00Z"}`, "")
 	g("POST", "/admin/v1/skus/5/adjustments", `{"delta":0,"reason":"x"}`, "/delta")
 	g("POST", "/admin/v1/skus/5/adjustments", `{"delta":1.5,"reason":"x"}`, "/delta")
 	g("POST", "/admin/v1/skus/5/adjustments", `{"delta":1099511627775,"reason":"x"}`, "/delta")
@@ -107,8 +110,10 @@ func TestAdminBodiesThatAreRefused(t *testing.T) {
 	g("PUT", "/admin/v1/sales/1", `{"name":"x","items":[{"sku_id":"1","quantity":1},{"sku_id":"1","quantity":1}]}`, "")
 	g("PUT", "/admin/v1/sales/0", `{"name":"x","items":[{"sku_id":"1","quantity":1}]}`, "")
 	g("POST", "/admin/v1/sales/1/open", `{"at":"2026-01-02T00:00:00Z"}`, "")
-	if c := f.state(stock.Cell{SKU: 5}); c.Seq != 1 {
-		t.Errorf("something changed: %+v", c)
+	for _, cell := range []stock.Cell{{SKU: 5}, {SKU: 5, Pool: 9}} {
+		if c := f.state(cell); c.Seq != 1 {
+			t.Errorf("something changed: %+v", c)
+		}
 	}
 }
 
