@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"sluice/core/sale"
 	"sluice/core/stock"
 )
 
@@ -104,7 +105,9 @@ func appendCell(dst []byte, c *stock.CellState) []byte {
 	number("sold", c.Sold)
 	number("limit", c.Limit)
 	number("hold_ms", c.Hold.Milliseconds())
-	moment("opens_at", c.OpensAtMS)
+	if c.OpensAtMS != sale.NotScheduled {
+		moment("opens_at", c.OpensAtMS)
+	}
 	moment("closes_at", c.ClosesAtMS)
 	dst = append(dst, `,"ack":"`...)
 	dst = append(dst, c.Ack.String()...)

@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/core/auth"
+	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/edge/batch"
 )
@@ -149,12 +150,22 @@ func (a *API) refusal(r *request, c code) error {
 	return f
 }
 
-// opensIn is the whole seconds until a cell opens, by Redis' clock, at least 1.
+// Seconds after which to ask again for a cell that has not opened. An opening that is far ahead may be
+// brought forward, and one that nobody has set yet may be near.
+const (
+	opensUnknown = 5
+	opensInMax   = 3600
+)
+
+// opensIn is the whole seconds until a cell opens, by Redis' clock, from 1 to opensInMax.
 func opensIn(res *batch.Result) int64 {
 	if !res.Cell.Loaded {
 		return 1
 	}
-	return max((res.Cell.OpensAtMS-res.TimeMS+999)/1000, 1)
+	if res.Cell.OpensAtMS == sale.NotScheduled {
+		return opensUnknown
+	}
+	return min(max((res.Cell.OpensAtMS-res.TimeMS+999)/1000, 1), opensInMax)
 }
 
 func (r *request) answerReservation(status int) {

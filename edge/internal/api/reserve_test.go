@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/core/auth"
+	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/edge/batch"
 	"sluice/edge/screen"
@@ -264,11 +265,20 @@ func TestEveryVerdictAndErrorHasItsAnswer(t *testing.T) {
 func TestNotOpenTellsWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.load(stock.Cell{SKU: 1}, 10, func(s *stock.Settings) { s.OpensAtMS = noon.UnixMilli() + 89_001 })
 	shopper := f.token(7, auth.RoleShopper)
-	got := f.do(call{method: "POST", path: reservePath, token: shopper, body: taken(1, 1)})
-	if got.code() != "not_open" || got.header.Get("Retry-After") != "90" {
-		t.Errorf("89 s before: %v %s", got.header, got.body)
+	for sku, tc := range map[int64]struct {
+		opensAtMS int64
+		after     string
+	}{
+		1: {noon.UnixMilli() + 89_001, "90"},
+		2: {noon.AddDate(1, 0, 0).UnixMilli(), "3600"},
+		3: {sale.NotScheduled, "5"},
+	} {
+		f.load(stock.Cell{SKU: sku}, 10, func(s *stock.Settings) { s.OpensAtMS = tc.opensAtMS })
+		got := f.do(call{method: "POST", path: reservePath, token: shopper, body: taken(sku, 1)})
+		if got.code() != "not_open" || got.header.Get("Retry-After") != tc.after {
+			t.Errorf("opens at %d: %v %s", tc.opensAtMS, got.header, got.body)
+		}
 	}
 	f.nowMS.Add(89_001)
 	if got := f.do(call{method: "POST", path: reservePath, token: shopper, body: taken(1, 1)}); got.status != 201 {
