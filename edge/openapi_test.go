@@ -167,10 +167,14 @@ func (c *contract) exerciseSales() {
 	c.shoot(shot{method: "GET", path: "/admin/v1/sales/5", token: c.admin, want: "ok"})
 	c.shoot(shot{method: "GET", path: "/admin/v1/sales/6", token: c.admin, want: "unknown_sale"})
 	c.shoot(shot{method: "GET", path: fmt.Sprintf("/admin/v1/skus/%d?sale_id=5", sku), token: c.admin, want: "ok"})
-	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"closes_at":null}`, want: "ok"})
+	key := http.Header{"Idempotency-Key": {"window"}}
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"closes_at":null}`, want: "ok", header: key})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"closes_at":""}`, want: "ok", header: key})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"closes_at":"2100-01-01T00:00:00Z"}`, want: "mismatch", header: key})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"opens_at":"2020-01-01T00:00:00Z"}`, want: "malformed"})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/6/open", token: c.admin, body: `{}`, want: "unknown_sale"})
-	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{}`, want: "ok"})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{}`, want: "ok", header: key})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{"closes_at":"2100-01-01T00:00:00Z"}`, want: "mismatch", header: key})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/6/close", token: c.admin, body: `{}`, want: "unknown_sale"})
 	transfer := func(more, want string) {
 		c.t.Helper()

@@ -33,6 +33,7 @@ var grants = map[Role][]struct{ privileges, table string }{
 		{"SELECT", "dead_letters"},
 		{"SELECT, INSERT, UPDATE", "sales"},
 		{"SELECT, INSERT, UPDATE", "sale_items"},
+		{"SELECT, INSERT, UPDATE", "sale_keys"},
 		{"SELECT", "goose_db_version"},
 	},
 	RoleShop: {

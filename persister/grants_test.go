@@ -82,6 +82,8 @@ func TestGrants(t *testing.T) {
 				"INSERT INTO sales (sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts) " +
 					"VALUES (1, '', 0, 0, 0, 1, 'default', 0)",
 				"INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (1, 1, 1)",
+				"INSERT INTO sale_keys (sale_id, operation, user_id, idempotency_key, fingerprint) VALUES (1, 'open', 1, 'k', 1) " +
+					"ON DUPLICATE KEY UPDATE sale_id = sale_id",
 				"UPDATE sales SET name = 'x'",
 				"DO (SELECT COUNT(*) FROM product_inventories)",
 			},

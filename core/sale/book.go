@@ -35,17 +35,27 @@ type itemRow struct {
 // given reports whether the item was given its stock.
 func (r itemRow) given() bool { return r.moves > 0 }
 
-// register writes a new sale down. If there is one with its id already, it does nothing.
-func (d *Desk) register(ctx context.Context, p Plan) (err error) {
+// write runs a transaction.
+func (d *Desk) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 	tx, err := d.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, tx.Rollback())
-		}
-	}()
+	if err := do(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit sale: %w", err)
+	}
+	return nil
+}
+
+// register writes a new sale down. If there is one with its id already, it does nothing.
+func (d *Desk) register(ctx context.Context, p Plan) error {
+	return d.write(ctx, func(tx *sql.Tx) error { return insertSale(ctx, tx, p) })
+}
+
+func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 	created, err := tx.ExecContext(ctx, `INSERT INTO sales
 		(sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts)
 		VALUES (?, ?, ?, 0, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`,
@@ -56,7 +66,7 @@ func (d *Desk) register(ctx context.Context, p Plan) (err error) {
 	if n, err := created.RowsAffected(); err != nil {
 		return fmt.Errorf("insert sale: %w", err)
 	} else if n == 0 {
-		return tx.Rollback()
+		return nil
 	}
 	for items := range slices.Chunk(p.Items, itemsPerStatement) {
 		values := make([]any, 0, 3*len(items))
@@ -68,9 +78,6 @@ func (d *Desk) register(ctx context.Context, p Plan) (err error) {
 		if _, err := tx.ExecContext(ctx, statement, values...); err != nil {
 			return fmt.Errorf("insert items: %w", err)
 		}
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit sale: %w", err)
 	}
 	return nil
 }
@@ -125,7 +132,7 @@ func (d *Desk) loadItems(ctx context.Context, id uint32) ([]itemRow, error) {
 
 // beginMove writes down that units are about to move.
 func (d *Desk) beginMove(ctx context.Context, id uint32, r itemRow, units, nowMS int64) (itemRow, error) {
-	err := d.changeOne(ctx, `UPDATE sale_items SET moving_units = ?, moving_since_ms = ?
+	err := changeOne(ctx, d.db, `UPDATE sale_items SET moving_units = ?, moving_since_ms = ?
 		WHERE sale_id = ? AND sku_id = ? AND moves = ? AND moving_units = 0`, units, nowMS, id, r.SKU, r.moves)
 	r.moving, r.movingSinceMS = units, nowMS
 	return r, err
@@ -133,27 +140,58 @@ func (d *Desk) beginMove(ctx context.Context, id uint32, r itemRow, units, nowMS
 
 // endMove writes down that the units which were to move have moved.
 func (d *Desk) endMove(ctx context.Context, id uint32, r itemRow) error {
-	return d.changeOne(ctx, `UPDATE sale_items SET moved_units = moved_units + moving_units, moves = moves + 1, moving_units = 0
+	return changeOne(ctx, d.db, `UPDATE sale_items SET moved_units = moved_units + moving_units, moves = moves + 1, moving_units = 0
 		WHERE sale_id = ? AND sku_id = ? AND moves = ? AND moving_units = ?`, id, r.SKU, r.moves, r.moving)
 }
 
 // dropMove writes down that the units which were to move have not.
 func (d *Desk) dropMove(ctx context.Context, id uint32, r itemRow) error {
-	return d.changeOne(ctx, `UPDATE sale_items SET moving_units = 0
+	return changeOne(ctx, d.db, `UPDATE sale_items SET moving_units = 0
 		WHERE sale_id = ? AND sku_id = ? AND moves = ? AND moving_units = ?`, id, r.SKU, r.moves, r.moving)
 }
 
-// setWindow writes a new window down, and into the entry.
-func (d *Desk) setWindow(ctx context.Context, e *entry, w Window) error {
-	err := d.changeOne(ctx, `UPDATE sales SET opens_at_ms = ?, closes_at_ms = ?, windows = windows + 1
-		WHERE sale_id = ? AND windows = ?`, w.OpensAtMS, w.ClosesAtMS, e.plan.ID, e.windows)
+// done reports whether a call was made before, under its key. It is ErrOtherCall if another one was.
+func (d *Desk) done(ctx context.Context, id uint32, c windowCall) (bool, error) {
+	if c.Key == "" {
+		return false, nil
+	}
+	var fingerprint uint32
+	err := d.db.QueryRowContext(ctx, `SELECT fingerprint FROM sale_keys
+		WHERE sale_id = ? AND operation = ? AND user_id = ? AND idempotency_key = ?`, id, c.operation, c.User, c.Key).Scan(&fingerprint)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read key: %w", err)
+	case fingerprint != c.fingerprint:
+		return false, fmt.Errorf("sale %d: %w", id, ErrOtherCall)
+	}
+	return true, nil
+}
+
+// setWindow writes a new window down, and into the entry, and the key of the call that asked for it.
+func (d *Desk) setWindow(ctx context.Context, e *entry, w Window, c windowCall) error {
+	err := d.write(ctx, func(tx *sql.Tx) error {
+		err := changeOne(ctx, tx, `UPDATE sales SET opens_at_ms = ?, closes_at_ms = ?, windows = windows + 1
+			WHERE sale_id = ? AND windows = ?`, w.OpensAtMS, w.ClosesAtMS, e.plan.ID, e.windows)
+		if err != nil || c.Key == "" {
+			return err
+		}
+		return changeOne(ctx, tx, `INSERT INTO sale_keys (sale_id, operation, user_id, idempotency_key, fingerprint)
+			VALUES (?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`, e.plan.ID, c.operation, c.User, c.Key, c.fingerprint)
+	})
 	e.Window, e.windows = w, e.windows+1
 	return err
 }
 
+// execer is a database, or a transaction in it.
+type execer interface {
+	ExecContext(ctx context.Context, statement string, values ...any) (sql.Result, error)
+}
+
 // changeOne is ErrOverlap unless the statement changes one row: its condition is what was read before.
-func (d *Desk) changeOne(ctx context.Context, statement string, values ...any) error {
-	result, err := d.db.ExecContext(ctx, statement, values...)
+func changeOne(ctx context.Context, db execer, statement string, values ...any) error {
+	result, err := db.ExecContext(ctx, statement, values...)
 	if err != nil {
 		return fmt.Errorf("update sale: %w", err)
 	}

@@ -24,6 +24,7 @@ var (
 	ErrPlan       = errors.New("the plan is not in order")
 	ErrNotFound   = errors.New("no such sale")
 	ErrOtherPlan  = errors.New("the sale exists already, with another plan")
+	ErrOtherCall  = errors.New("the key was used for another call")
 	ErrShort      = errors.New("not enough stock")
 	ErrNotReady   = errors.New("the sale has not got all its stock yet: repeat its creation")
 	ErrWindow     = errors.New("the window is not in order")
@@ -93,8 +94,9 @@ func (p Plan) cell(sku int64) stock.Cell { return stock.Cell{SKU: sku, Pool: p.I
 type Sale struct {
 	Plan
 	Window
-	Stock []ItemStock // as Plan.Items
-	NowMS int64       // Redis time of all this
+	Stock    []ItemStock // as Plan.Items
+	NowMS    int64       // Redis time of all this
+	Replayed bool        // what was asked for had been done by an earlier call
 }
 
 // ItemStock is the stock of one SKU in a sale.

@@ -134,7 +134,7 @@ func TestALife(t *testing.T) {
 		t.Errorf("return from a sale that is not closed: %v", err)
 	}
 
-	s = m.must(m.Open(ctx, 7, time.Time{}, time.Time{}))
+	s = m.must(m.Open(ctx, 7, sale.Call{}, time.Time{}, time.Time{}))
 	if s.Phase(s.NowMS) != sale.PhaseScheduled || s.OpensAtMS != s.NowMS+sale.LeadTime.Milliseconds() {
 		t.Errorf("opened: %+v at %d", s.Window, s.NowMS)
 	}
@@ -145,15 +145,15 @@ func TestALife(t *testing.T) {
 	if v := m.reserve(7, 1, 11); v != stock.VerdictOK {
 		t.Errorf("while open: %v", v)
 	}
-	if s = m.must(m.Open(ctx, 7, time.Time{}, time.Time{})); s.Phase(s.NowMS) != sale.PhaseOpen {
+	if s = m.must(m.Open(ctx, 7, sale.Call{}, time.Time{}, time.Time{})); s.Phase(s.NowMS) != sale.PhaseOpen {
 		t.Errorf("opened twice: %+v", s.Window)
 	}
 
-	s = m.must(m.Close(ctx, 7, time.Time{}))
+	s = m.must(m.Close(ctx, 7, sale.Call{}, time.Time{}))
 	if v := m.reserve(7, 1, 12); s.Phase(s.NowMS) != sale.PhaseClosed || v != stock.VerdictClosed {
 		t.Errorf("closed: %+v, %v", s.Window, v)
 	}
-	m.must(m.Close(ctx, 7, time.Time{}))
+	m.must(m.Close(ctx, 7, sale.Call{}, time.Time{}))
 	m.must(m.Return(ctx, 7))
 	s = m.must(m.Return(ctx, 7))
 	if m.avail(1, 0) != 99 || m.avail(2, 0) != 30 || m.avail(1, 7) != 0 || s.Stock[0].Moved != 1 || s.Stock[1].Moved != 0 {
@@ -176,8 +176,12 @@ func TestALife(t *testing.T) {
 func TestCreateTwiceIsOnce(t *testing.T) {
 	t.Parallel()
 	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
-	first := m.must(m.Create(t.Context(), plan()))
-	if diff := cmp.Diff(first, m.must(m.Create(t.Context(), plan()))); diff != "" {
+	want := m.must(m.Create(t.Context(), plan()))
+	if want.Replayed {
+		t.Error("the first creation was done before")
+	}
+	want.Replayed = true
+	if diff := cmp.Diff(want, m.must(m.Create(t.Context(), plan()))); diff != "" {
 		t.Errorf("the second creation changed something (-first +second)\n%s", diff)
 	}
 	other := plan()
@@ -237,7 +241,7 @@ func TestCreateIsResumable(t *testing.T) {
 			if err == nil {
 				break // it needs no more calls than that
 			}
-			if _, err := m.Open(t.Context(), p.ID, time.Time{}, time.Time{}); !errors.Is(err, sale.ErrNotReady) {
+			if _, err := m.Open(t.Context(), p.ID, sale.Call{}, time.Time{}, time.Time{}); !errors.Is(err, sale.ErrNotReady) {
 				t.Errorf("lost %v, cut after %d calls: opened: %v", lost, after, err)
 			}
 			s := m.must(m.Create(t.Context(), p))
@@ -258,7 +262,7 @@ func TestReturnIsResumable(t *testing.T) {
 	t.Parallel()
 	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
 	m.must(m.Create(t.Context(), plan()))
-	m.must(m.Close(t.Context(), 7, time.Time{}))
+	m.must(m.Close(t.Context(), 7, sale.Call{}, time.Time{}))
 	broken := sale.NewDesk(&cutOff{Store: m.store, after: 1}, m.db, retention)
 	if _, err := broken.Return(t.Context(), 7); !errors.Is(err, stock.ErrUnknown) {
 		t.Fatalf("cut off: %v", err)
@@ -331,39 +335,98 @@ func TestWindows(t *testing.T) {
 		"closing before opening":  {at(time.Minute), at(time.Second)},
 		"closing in the past":     {never, at(-time.Second)},
 	} {
-		if _, err := m.Open(ctx, 7, window[0], window[1]); !errors.Is(err, sale.ErrWindow) {
+		if _, err := m.Open(ctx, 7, sale.Call{}, window[0], window[1]); !errors.Is(err, sale.ErrWindow) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	m.must(m.Open(ctx, 7, at(time.Hour), at(2*time.Hour)))
-	m.must(m.Open(ctx, 7, at(time.Minute), at(time.Hour))) // sooner
+	m.must(m.Open(ctx, 7, sale.Call{}, at(time.Hour), at(2*time.Hour)))
+	m.must(m.Open(ctx, 7, sale.Call{}, at(time.Minute), at(time.Hour))) // sooner
 	m.pass(2 * time.Minute)
 	if v := m.reserve(7, 1, 1); v != stock.VerdictOK {
 		t.Errorf("open: %v", v)
 	}
-	if _, err := m.Open(ctx, 7, at(time.Minute), never); !errors.Is(err, sale.ErrWindow) {
+	if _, err := m.Open(ctx, 7, sale.Call{}, at(time.Minute), never); !errors.Is(err, sale.ErrWindow) {
 		t.Errorf("another opening of an open sale: %v", err)
 	}
-	m.must(m.Open(ctx, 7, never, at(10*time.Minute))) // it closes sooner
+	m.must(m.Open(ctx, 7, sale.Call{}, never, at(10*time.Minute))) // it closes sooner
 	m.pass(11 * time.Minute)
 	if v := m.reserve(7, 1, 2); v != stock.VerdictClosed {
 		t.Errorf("closed: %v", v)
 	}
-	m.must(m.Open(ctx, 7, never, never)) // again
+	m.must(m.Open(ctx, 7, sale.Call{}, never, never)) // again
 	m.pass(sale.LeadTime)
 	if v := m.reserve(7, 1, 3); v != stock.VerdictOK {
 		t.Errorf("open again: %v", v)
 	}
-	if s := m.must(m.Close(ctx, 7, at(time.Minute))); s.Phase(s.NowMS) != sale.PhaseOpen {
+	if s := m.must(m.Close(ctx, 7, sale.Call{}, at(time.Minute))); s.Phase(s.NowMS) != sale.PhaseOpen {
 		t.Errorf("to be closed in a minute: %+v", s.Window)
 	}
 	m.pass(time.Minute)
 	if v := m.reserve(7, 1, 4); v != stock.VerdictClosed {
 		t.Errorf("closed again: %v", v)
 	}
-	if _, err := m.Open(ctx, 8, never, never); !errors.Is(err, sale.ErrNotFound) {
+	if _, err := m.Open(ctx, 8, sale.Call{}, never, never); !errors.Is(err, sale.ErrNotFound) {
 		t.Errorf("another sale: %v", err)
 	}
+}
+
+// A call that comes again changes nothing, however much has happened to the sale since.
+func TestACallIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
+	ctx := t.Context()
+	m.must(m.Create(ctx, plan()))
+	at := func(after time.Duration) time.Time { return time.UnixMilli(1_000_000).Add(after) }
+	open := func(key string, opens time.Time) (sale.Sale, error) {
+		return m.Open(ctx, 7, sale.Call{User: 1, Key: key}, opens, time.Time{})
+	}
+	closing := func(key string) (sale.Sale, error) {
+		return m.Close(ctx, 7, sale.Call{User: 1, Key: key}, time.Time{})
+	}
+	again := func(what string, want sale.Phase, s sale.Sale, err error) {
+		t.Helper()
+		if m.must(s, err); !s.Replayed || s.Phase(s.NowMS) != want {
+			t.Errorf("%s again: replayed %v, %s", what, s.Replayed, s.Phase(s.NowMS))
+		}
+		for _, item := range s.Stock {
+			if item.Cell.OpensAtMS != s.OpensAtMS || item.Cell.ClosesAtMS != s.ClosesAtMS {
+				t.Errorf("%s again: %+v, %+v", what, s.Window, item.Cell)
+			}
+		}
+	}
+	if s := m.must(open("a", at(time.Hour))); s.Replayed {
+		t.Error("the first opening was done before")
+	}
+	s, err := open("a", at(time.Hour))
+	again("opening", sale.PhaseScheduled, s, err)
+	if s := m.must(closing("a")); s.Replayed || s.Phase(s.NowMS) != sale.PhaseClosed { // a key belongs to its operation
+		t.Errorf("closed: %+v", s)
+	}
+	m.must(closing("b")) // changes nothing, now
+	s, err = open("a", at(time.Hour))
+	again("opening", sale.PhaseClosed, s, err)
+
+	m.must(open("c", at(2*time.Hour)))
+	for _, key := range []string{"a", "b"} {
+		s, err = closing(key)
+		again("closing "+key, sale.PhaseScheduled, s, err)
+	}
+	if s, err = open("a", at(time.Hour)); s.OpensAtMS != at(2*time.Hour).UnixMilli() {
+		t.Errorf("the first opening again, after another: %+v, %v", s.Window, err)
+	}
+	if _, err := open("a", at(3*time.Hour)); !errors.Is(err, sale.ErrOtherCall) {
+		t.Errorf("another opening under the same key: %v", err)
+	}
+	if s := m.must(m.Open(ctx, 7, sale.Call{User: 2, Key: "a"}, at(3*time.Hour), time.Time{})); s.Replayed {
+		t.Error("another user's key was done before")
+	}
+
+	broken := sale.NewDesk(&cutOff{Store: m.store}, m.db, retention)
+	if _, err := broken.Close(ctx, 7, sale.Call{User: 1, Key: "d"}, time.Time{}); !errors.Is(err, stock.ErrUnknown) {
+		t.Fatalf("cut off: %v", err)
+	}
+	s, err = closing("d")
+	again("closing that was cut off", sale.PhaseClosed, s, err)
 }
 
 // A window that a cell was given behind the sale's row does not outlive the next call, though the cell
@@ -372,12 +435,12 @@ func TestWindowsAreBroughtBack(t *testing.T) {
 	t.Parallel()
 	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
 	m.must(m.Create(t.Context(), plan()))
-	m.must(m.Close(t.Context(), 7, time.Time{}))
+	m.must(m.Close(t.Context(), 7, sale.Call{}, time.Time{}))
 	m.store.Edit(stock.Cell{SKU: 1, Pool: 7}, func(c *stock.CellState) { c.ClosesAtMS = 0 })
 	if v := m.reserve(7, 1, 1); v != stock.VerdictOK {
 		t.Fatalf("reopened behind the row: %v", v)
 	}
-	s := m.must(m.Close(t.Context(), 7, time.Time{}))
+	s := m.must(m.Close(t.Context(), 7, sale.Call{}, time.Time{}))
 	if v := m.reserve(7, 1, 2); v != stock.VerdictClosed || s.Stock[0].Cell.ClosesAtMS != s.ClosesAtMS {
 		t.Errorf("closed again: %v, %+v", v, s)
 	}

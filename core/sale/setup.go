@@ -13,7 +13,7 @@ import (
 
 // Create makes a sale: its rows, a cell per SKU that does not sell yet, and the stock in them, taken
 // from the SKUs' normal stock. It can be repeated with the same plan until it succeeds, and then changes
-// nothing more.
+// nothing more: the plan is its key.
 func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 	if err := p.Validate(); err != nil {
 		return Sale{}, err
@@ -36,6 +36,7 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 	if !reflect.DeepEqual(e.plan, p) {
 		return Sale{}, fmt.Errorf("sale %d: %w", p.ID, ErrOtherPlan)
 	}
+	done := !slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.given() || r.moving != 0 })
 	if err := d.createCells(ctx, p); err != nil {
 		return Sale{}, err
 	}
@@ -51,7 +52,9 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 	if err != nil {
 		return Sale{}, err
 	}
-	return d.Show(ctx, p.ID)
+	s, err := d.Show(ctx, p.ID)
+	s.Replayed = done
+	return s, err
 }
 
 // checkStock names every SKU whose normal stock cannot give what the plan wants, before anything is

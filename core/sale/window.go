@@ -46,31 +46,31 @@ func (w Window) Phase(nowMS int64) Phase {
 	return PhaseOpen
 }
 
+// Call is who opens or closes a sale, and under which Idempotency-Key: a call that was made before
+// changes nothing, whatever has become of the sale since. Without a key every call is a new one.
+type Call struct {
+	User int64
+	Key  string
+}
+
+// windowCall is a call with what it asks for.
+type windowCall struct {
+	Call
+	operation   string // open or close
+	fingerprint uint32
+}
+
 // Open schedules a sale: it sells from opens on, by Redis' clock, until closes. The zero opens is as soon
 // as it may be, LeadTime from now, and the zero closes is never; for a sale that is scheduled or open
 // already, both mean no change. An open sale's opening cannot be changed, its closing can.
-func (d *Desk) Open(ctx context.Context, id uint32, opens, closes time.Time) (Sale, error) {
-	e, err := d.load(ctx, id)
-	if err != nil {
-		return Sale{}, err
-	}
-	if slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.given() }) {
-		return Sale{}, fmt.Errorf("sale %d: %w", id, ErrNotReady)
-	}
-	_, nowMS, err := d.cells(ctx, e.plan)
-	if err != nil {
-		return Sale{}, err
-	}
-	w, err := e.reopen(opens, closes, nowMS)
-	if err != nil {
-		return Sale{}, fmt.Errorf("sale %d: %w", id, err)
-	}
-	if w != e.Window {
-		if err := d.setWindow(ctx, e, w); err != nil {
-			return Sale{}, err
+func (d *Desk) Open(ctx context.Context, id uint32, by Call, opens, closes time.Time) (Sale, error) {
+	c := windowCall{by, "open", stock.FingerprintOf(opens.UnixMilli(), closes.UnixMilli())}
+	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, error) {
+		if slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.given() }) {
+			return e.Window, ErrNotReady
 		}
-	}
-	return d.applyWindow(ctx, e)
+		return e.reopen(opens, closes, nowMS)
+	})
 }
 
 // reopen is the window after an Open, or an error that wraps ErrWindow.
@@ -100,26 +100,52 @@ func (w Window) reopen(opens, closes time.Time, nowMS int64) (Window, error) {
 
 // Close ends a sale at a time, by Redis' clock; the zero time, or one that has passed, is now. What is
 // held stays held and can be confirmed.
-func (d *Desk) Close(ctx context.Context, id uint32, at time.Time) (Sale, error) {
-	e, err := d.load(ctx, id)
-	if err != nil {
-		return Sale{}, err
-	}
-	_, nowMS, err := d.cells(ctx, e.plan)
-	if err != nil {
-		return Sale{}, err
-	}
-	if e.Phase(nowMS) != PhaseClosed {
+func (d *Desk) Close(ctx context.Context, id uint32, by Call, at time.Time) (Sale, error) {
+	c := windowCall{by, "close", stock.FingerprintOf(at.UnixMilli())}
+	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, error) {
+		if e.Phase(nowMS) == PhaseClosed {
+			return e.Window, nil
+		}
 		w := Window{ClosesAtMS: nowMS}
 		if !at.IsZero() {
 			w.ClosesAtMS = max(nowMS, at.UnixMilli())
 		}
 		w.OpensAtMS = min(e.OpensAtMS, w.ClosesAtMS-1) // for a sale that never opened, a window that is over
-		if err := d.setWindow(ctx, e, w); err != nil {
+		return w, nil
+	})
+}
+
+// changeWindow gives a sale the window that next makes of it, once per key. A call with a key is written
+// down also where it changes nothing: repeated later, it might.
+func (d *Desk) changeWindow(
+	ctx context.Context, id uint32, c windowCall, next func(e *entry, nowMS int64) (Window, error),
+) (Sale, error) {
+	done, err := d.done(ctx, id, c) // before the sale is read: should the same call be made meanwhile, setWindow finds out
+	if err != nil {
+		return Sale{}, err
+	}
+	e, err := d.load(ctx, id)
+	if err != nil {
+		return Sale{}, err
+	}
+	if !done {
+		_, nowMS, err := d.cells(ctx, e.plan)
+		if err != nil {
 			return Sale{}, err
 		}
+		w, err := next(e, nowMS)
+		if err != nil {
+			return Sale{}, fmt.Errorf("sale %d: %w", id, err)
+		}
+		if w != e.Window || c.Key != "" {
+			if err := d.setWindow(ctx, e, w, c); err != nil {
+				return Sale{}, err
+			}
+		}
 	}
-	return d.applyWindow(ctx, e)
+	s, err := d.applyWindow(ctx, e)
+	s.Replayed = done
+	return s, err
 }
 
 // applyTries bounds how often applyWindow begins again.
@@ -146,7 +172,7 @@ func (d *Desk) applyWindow(ctx context.Context, e *entry) (Sale, error) {
 		if err != nil || !slices.ContainsFunc(s.Stock, func(i ItemStock) bool { return windowOf(i.Cell) != e.Window }) {
 			return s, err
 		}
-		if err := d.setWindow(ctx, e, e.Window); err != nil {
+		if err := d.setWindow(ctx, e, e.Window, windowCall{}); err != nil {
 			return Sale{}, err
 		}
 	}

@@ -155,7 +155,7 @@ func (s *SaleOpen) Run(ctx context.Context, c *Console) error {
 		}
 		closes = s.At.Add(s.For)
 	}
-	return runSale(ctx, c, &s.Writer, s.Output, func(desk *sale.Desk) (sale.Sale, error) { return desk.Open(ctx, s.ID, s.At, closes) })
+	return runSale(ctx, c, &s.Writer, s.Output, func(desk *sale.Desk) (sale.Sale, error) { return desk.Open(ctx, s.ID, sale.Call{}, s.At, closes) })
 }
 
 // SaleClose ends a sale.
@@ -181,7 +181,7 @@ Examples:
 // Run is called by kong.
 func (s *SaleClose) Run(ctx context.Context, c *Console) error {
 	return runSale(ctx, c, &s.Writer, s.Output, func(desk *sale.Desk) (sale.Sale, error) {
-		closed, err := desk.Close(ctx, s.ID, s.At)
+		closed, err := desk.Close(ctx, s.ID, sale.Call{}, s.At)
 		if err != nil || !s.Return {
 			return closed, err
 		}

@@ -10,8 +10,8 @@ import (
 	"sluice/core/stock"
 )
 
-// createSale makes a sale and gives it its stock. Repeated with the same plan, it goes on where it was
-// cut off.
+// createSale makes a sale and gives it its stock. Repeated with the same plan, whatever the key, it goes on
+// where it was cut off.
 func (a *API) createSale(r *request) error {
 	d, _, err := a.adminBody(r, saleSchema)
 	if err != nil {
@@ -56,7 +56,7 @@ func (a *API) showSale(r *request) error {
 
 // openSale sets when a sale sells.
 func (a *API) openSale(r *request) error {
-	d, _, err := a.adminBody(r, openSchema)
+	d, key, err := a.adminBody(r, openSchema)
 	if err != nil {
 		return err
 	}
@@ -65,13 +65,13 @@ func (a *API) openSale(r *request) error {
 		return err
 	}
 	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
-		return a.Sales.Open(ctx, id, d.opensAt, d.closesAt)
+		return a.Sales.Open(ctx, id, sale.Call{User: r.who.Subject, Key: key}, d.opensAt, d.closesAt)
 	})
 }
 
 // closeSale ends a sale.
 func (a *API) closeSale(r *request) error {
-	d, _, err := a.adminBody(r, closeSchema)
+	d, key, err := a.adminBody(r, closeSchema)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (a *API) closeSale(r *request) error {
 		return err
 	}
 	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
-		return a.Sales.Close(ctx, id, d.closesAt)
+		return a.Sales.Close(ctx, id, sale.Call{User: r.who.Subject, Key: key}, d.closesAt)
 	})
 }
 
@@ -100,6 +100,7 @@ func (a *API) answerSale(r *request, status int, do func(context.Context) (sale.
 	if err != nil {
 		return err
 	}
+	r.replayed = s.Replayed
 	r.answer(status, appendSale(r.out[:0], &s))
 	return nil
 }

@@ -196,12 +196,16 @@ func TestSalesAreToldAsTheyStand(t *testing.T) {
 	if added := f.noted(&f.added); len(added) != 2 || added[0].Pool != 7 {
 		t.Errorf("the screen was told of %v", added)
 	}
-	opened := f.do(call{
-		method: "POST", path: "/admin/v1/sales/7/open", token: admin,
+	open := call{
+		method: "POST", path: "/admin/v1/sales/7/open", token: admin, key: "o",
 		body: `{"opens_at":"2026-03-01T12:00:05Z","closes_at":"2026-03-01T13:00:00Z"}`,
-	})
-	if opened.json["phase"] != "scheduled" || opened.json["opens_at"] != "2026-03-01T12:00:05.000Z" {
-		t.Errorf("open: %s", opened.body)
+	}
+	for _, replayed := range []string{"", "true"} {
+		opened := f.do(open)
+		if opened.json["phase"] != "scheduled" || opened.json["opens_at"] != "2026-03-01T12:00:05.000Z" ||
+			opened.header.Get("Idempotent-Replayed") != replayed {
+			t.Errorf("open: %v %s", opened.header, opened.body)
+		}
 	}
 	f.nowMS.Add(5000)
 	if got := f.do(call{method: "GET", path: "/admin/v1/sales/7", token: admin}); got.json["phase"] != "open" {
@@ -209,7 +213,7 @@ func TestSalesAreToldAsTheyStand(t *testing.T) {
 	}
 	for err, code := range map[error]string{
 		sale.ErrNotReady: "sale_refused", sale.ErrNotClosed: "sale_refused", sale.ErrStaleMove: "sale_refused", sale.ErrCellRefuse: "sale_refused",
-		sale.ErrOverlap: "unavailable", sale.ErrShort: "sold_out", sale.ErrOtherPlan: "mismatch", sale.ErrWindow: "malformed",
+		sale.ErrOverlap: "unavailable", sale.ErrShort: "sold_out", sale.ErrOtherPlan: "mismatch", sale.ErrOtherCall: "mismatch", sale.ErrWindow: "malformed",
 		stock.ErrInTransit: "in_transit", stock.ErrUnknown: "outcome_unknown", stock.ErrShut: "unavailable",
 	} {
 		f.sales.err = fmt.Errorf("sale 7: %w", err)

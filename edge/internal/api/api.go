@@ -60,8 +60,8 @@ type SoldOut interface {
 type Sales interface {
 	Create(ctx context.Context, p sale.Plan) (sale.Sale, error)
 	Show(ctx context.Context, id uint32) (sale.Sale, error)
-	Open(ctx context.Context, id uint32, opens, closes time.Time) (sale.Sale, error)
-	Close(ctx context.Context, id uint32, at time.Time) (sale.Sale, error)
+	Open(ctx context.Context, id uint32, by sale.Call, opens, closes time.Time) (sale.Sale, error)
+	Close(ctx context.Context, id uint32, by sale.Call, at time.Time) (sale.Sale, error)
 }
 
 // Parts are what an API works with.

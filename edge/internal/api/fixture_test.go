@@ -69,7 +69,7 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 	f := &fixture{t: t, soldOut: map[stock.Cell]bool{}, unknown: map[stock.Cell]bool{}, doubtful: map[stock.Cell]error{}}
 	f.nowMS.Store(noon.UnixMilli())
 	f.store = memstock.New(partitions, f.nowMS.Load)
-	f.sales = &fakeSales{sales: map[uint32]sale.Sale{}, nowMS: f.nowMS.Load}
+	f.sales = &fakeSales{sales: map[uint32]sale.Sale{}, calls: map[sale.Call]bool{}, nowMS: f.nowMS.Load}
 	var err error
 	f.keys, err = auth.NewKeys(auth.Key{
 		ID: "k", Algorithm: auth.HS256, Secret: base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte("s"), 32)),
@@ -194,6 +194,7 @@ func (f *fixture) Certain(cell stock.Cell, _ stock.ReservationID) bool {
 type fakeSales struct {
 	mu    sync.Mutex
 	sales map[uint32]sale.Sale
+	calls map[sale.Call]bool
 	nowMS func() int64
 	err   error
 }
@@ -216,8 +217,10 @@ func (s *fakeSales) Show(_ context.Context, id uint32) (sale.Sale, error) {
 	return s.edit(id, func(*sale.Sale) {})
 }
 
-func (s *fakeSales) Open(_ context.Context, id uint32, opens, closes time.Time) (sale.Sale, error) {
+func (s *fakeSales) Open(_ context.Context, id uint32, by sale.Call, opens, closes time.Time) (sale.Sale, error) {
 	return s.edit(id, func(x *sale.Sale) {
+		x.Replayed = s.calls[by]
+		s.calls[by] = true
 		x.OpensAtMS = opens.UnixMilli()
 		if !closes.IsZero() {
 			x.ClosesAtMS = closes.UnixMilli()
@@ -225,7 +228,7 @@ func (s *fakeSales) Open(_ context.Context, id uint32, opens, closes time.Time) 
 	})
 }
 
-func (s *fakeSales) Close(_ context.Context, id uint32, _ time.Time) (sale.Sale, error) {
+func (s *fakeSales) Close(_ context.Context, id uint32, _ sale.Call, _ time.Time) (sale.Sale, error) {
 	return s.edit(id, func(x *sale.Sale) { x.ClosesAtMS = s.nowMS() })
 }
 
@@ -236,6 +239,7 @@ func (s *fakeSales) edit(id uint32, change func(*sale.Sale)) (sale.Sale, error) 
 	if !ok {
 		return sale.Sale{}, fmt.Errorf("sale %d: %w", id, sale.ErrNotFound)
 	}
+	x.Replayed = false
 	change(&x)
 	x.NowMS = s.nowMS()
 	s.sales[id] = x
