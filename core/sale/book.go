@@ -35,17 +35,18 @@ type itemRow struct {
 // given reports whether the item was given its stock.
 func (r itemRow) given() bool { return r.moves > 0 }
 
-// write runs a transaction.
+// write runs a transaction. Trouble with the database has package stock's words: what read, or could not
+// begin, was not executed, and from the first write to the commit the outcome is unknown.
 func (d *Desk) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 	tx, err := d.db.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return fmt.Errorf("begin: %w: %w", stock.ErrNotApplied, err)
 	}
 	if err := do(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit sale: %w", err)
+		return fmt.Errorf("commit sale: %w: %w", stock.ErrUnknown, err)
 	}
 	return nil
 }
@@ -61,10 +62,10 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		VALUES (?, ?, ?, 0, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`,
 		p.ID, p.Name, NotScheduled, p.Limit, p.Hold.Milliseconds(), p.Ack.String(), p.ShopperDeducts)
 	if err != nil {
-		return fmt.Errorf("insert sale: %w", err)
+		return fmt.Errorf("insert sale: %w: %w", stock.ErrUnknown, err)
 	}
 	if n, err := created.RowsAffected(); err != nil {
-		return fmt.Errorf("insert sale: %w", err)
+		return fmt.Errorf("insert sale: %w: %w", stock.ErrUnknown, err)
 	} else if n == 0 {
 		return nil
 	}
@@ -76,7 +77,7 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		rows := strings.Repeat(", (?, ?, ?)", len(items)-1)
 		statement := "INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (?, ?, ?)" + rows //nolint:gosec // G202: placeholders only
 		if _, err := tx.ExecContext(ctx, statement, values...); err != nil {
-			return fmt.Errorf("insert items: %w", err)
+			return fmt.Errorf("insert items: %w: %w", stock.ErrUnknown, err)
 		}
 	}
 	return nil
@@ -94,7 +95,7 @@ func (d *Desk) load(ctx context.Context, id uint32) (*entry, error) {
 		return nil, fmt.Errorf("sale %d: %w", id, ErrNotFound)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read sale: %w", err)
+		return nil, fmt.Errorf("read sale: %w: %w", stock.ErrNotApplied, err)
 	}
 	e.plan.Hold = time.Duration(holdMS) * time.Millisecond
 	if e.plan.Ack, err = stock.ParseAck(ack); err != nil {
@@ -113,19 +114,19 @@ func (d *Desk) loadItems(ctx context.Context, id uint32) ([]itemRow, error) {
 	rows, err := d.db.QueryContext(ctx, `SELECT sku_id, quantity, moved_units, moves, moving_units, moving_since_ms
 		FROM sale_items WHERE sale_id = ? ORDER BY sku_id`, id)
 	if err != nil {
-		return nil, fmt.Errorf("read items: %w", err)
+		return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
 	}
 	defer rows.Close()
 	var items []itemRow
 	for rows.Next() {
 		var r itemRow
 		if err := rows.Scan(&r.SKU, &r.Quantity, &r.moved, &r.moves, &r.moving, &r.movingSinceMS); err != nil {
-			return nil, fmt.Errorf("read items: %w", err)
+			return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
 		}
 		items = append(items, r)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read items: %w", err)
+		return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
 	}
 	return items, nil
 }
@@ -162,7 +163,7 @@ func (d *Desk) done(ctx context.Context, id uint32, c windowCall) (bool, error) 
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("read key: %w", err)
+		return false, fmt.Errorf("read key: %w: %w", stock.ErrNotApplied, err)
 	case fingerprint != c.fingerprint:
 		return false, fmt.Errorf("sale %d: %w", id, ErrOtherCall)
 	}
@@ -193,7 +194,7 @@ type execer interface {
 func changeOne(ctx context.Context, db execer, statement string, values ...any) error {
 	result, err := db.ExecContext(ctx, statement, values...)
 	if err != nil {
-		return fmt.Errorf("update sale: %w", err)
+		return fmt.Errorf("update sale: %w: %w", stock.ErrUnknown, err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(err, ErrOverlap)

@@ -446,6 +446,60 @@ func TestWindowsAreBroughtBack(t *testing.T) {
 	}
 }
 
+// What MySQL was asked to read was not done; what it was asked to write may have been.
+func TestMySQLIsAway(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
+	m.must(m.Create(t.Context(), plan()))
+
+	other, err := m.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.ExecContext(t.Context(), "SELECT windows FROM sales WHERE sale_id = 7 FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := m.Open(ctx, 7, sale.Call{User: 1, Key: "a"}, time.Time{}, time.Time{})
+		done <- err
+	}()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for waiting := 0; waiting == 0; <-tick.C {
+		err := m.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist "+
+			"WHERE db = DATABASE() AND info LIKE 'UPDATE sales%'").Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, stock.ErrUnknown) {
+		t.Errorf("given up while it wrote: %v", err)
+	}
+	if err := other.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := m.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	another := plan()
+	another.ID++
+	for name, call := range map[string]func() (sale.Sale, error){
+		"show":   func() (sale.Sale, error) { return m.Show(t.Context(), 7) },
+		"create": func() (sale.Sale, error) { return m.Create(t.Context(), another) },
+		"open":   func() (sale.Sale, error) { return m.Open(t.Context(), 7, sale.Call{Key: "b"}, time.Time{}, time.Time{}) },
+		"close":  func() (sale.Sale, error) { return m.Close(t.Context(), 7, sale.Call{}, time.Time{}) },
+		"return": func() (sale.Sale, error) { return m.Return(t.Context(), 7) },
+	} {
+		if _, err := call(); !errors.Is(err, stock.ErrNotApplied) || errors.Is(err, stock.ErrUnknown) {
+			t.Errorf("%s without a database: %v", name, err)
+		}
+	}
+}
+
 func TestPlanNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	err := sale.Plan{
