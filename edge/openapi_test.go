@@ -176,16 +176,18 @@ func (c *contract) exerciseSales() {
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{}`, want: "ok", header: key})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{"closes_at":"2100-01-01T00:00:00Z"}`, want: "mismatch", header: key})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/6/close", token: c.admin, body: `{}`, want: "unknown_sale"})
-	transfer := func(more, want string) {
+	transfer := func(more, want string, header http.Header) {
 		c.t.Helper()
 		c.shoot(shot{
-			method: "POST", path: "/admin/v1/transfers", token: c.admin, want: want,
+			method: "POST", path: "/admin/v1/transfers", token: c.admin, want: want, header: header,
 			body: fmt.Sprintf(`{"sku_id":"%d","reason":"unsold"%s}`, sku, more),
 		})
 	}
-	transfer(`,"from_sale_id":"5","quantity":10`, "ok")
-	transfer(`,"from_sale_id":"5","quantity":10`, "transfer_refused")
-	transfer(`,"from_sale_id":"5","to_sale_id":"5","quantity":1`, "malformed")
+	transfer(`,"from_sale_id":"5","quantity":10`, "ok", key)
+	transfer(`,"from_sale_id":"5","quantity":10`, "ok", key)
+	transfer(`,"from_sale_id":"5","quantity":9`, "mismatch", key)
+	transfer(`,"from_sale_id":"5","quantity":10`, "transfer_refused", nil)
+	transfer(`,"from_sale_id":"5","to_sale_id":"5","quantity":1`, "malformed", nil)
 }
 
 // everyOperation is a request per operation that would succeed, or be refused for a reason of stock.

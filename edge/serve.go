@@ -33,7 +33,7 @@ func (n *Node) serve(ctx context.Context) error {
 	parts := api.Parts{
 		Decider: n.batcher, Reader: n.store, Cells: n.cells, Known: n.known, SoldOut: n.soldOut,
 		Sales:    sale.NewDesk(store, n.db, n.cfg.Stock.Retention),
-		Transfer: func(ctx context.Context, t stock.TransferRequest) error { return stock.Transfer(ctx, store, t) },
+		Transfer: func(ctx context.Context, t stock.TransferRequest) (bool, error) { return stock.Transfer(ctx, store, t) },
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax,
 		}),

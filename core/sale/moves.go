@@ -56,7 +56,7 @@ func (d *Desk) moveAll(ctx context.Context, e *entry, units func(itemRow, stock.
 // transfer does the transfer that a row says is under way, and writes down that it is done. What was
 // refused is written down as not done; after any other error it can be resumed.
 func (d *Desk) transfer(ctx context.Context, p Plan, r itemRow) error {
-	err := stock.Transfer(ctx, d.store, transferOf(p, r))
+	_, err := stock.Transfer(ctx, d.store, transferOf(p, r))
 	if errors.Is(err, stock.ErrTransferRefused) {
 		return errors.Join(err, d.dropMove(ctx, p.ID, r))
 	}

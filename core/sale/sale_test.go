@@ -490,7 +490,9 @@ func TestMySQLIsAway(t *testing.T) {
 	for name, call := range map[string]func() (sale.Sale, error){
 		"show":   func() (sale.Sale, error) { return m.Show(t.Context(), 7) },
 		"create": func() (sale.Sale, error) { return m.Create(t.Context(), another) },
-		"open":   func() (sale.Sale, error) { return m.Open(t.Context(), 7, sale.Call{Key: "b"}, time.Time{}, time.Time{}) },
+		"open": func() (sale.Sale, error) {
+			return m.Open(t.Context(), 7, sale.Call{Key: "b"}, time.Time{}, time.Time{})
+		},
 		"close":  func() (sale.Sale, error) { return m.Close(t.Context(), 7, sale.Call{}, time.Time{}) },
 		"return": func() (sale.Sale, error) { return m.Return(t.Context(), 7) },
 	} {

@@ -97,16 +97,16 @@ func wantAvail(t *testing.T, store stock.Store, cell stock.Cell, want int64) {
 func TestTransferMovesUnitsOnce(t *testing.T) {
 	t.Parallel()
 	store, move := transferable(t)
-	for range 3 {
-		if err := stock.Transfer(t.Context(), store, move); err != nil {
-			t.Fatal(err)
+	for i := range 3 {
+		if replayed, err := stock.Transfer(t.Context(), store, move); err != nil || replayed != (i > 0) {
+			t.Fatalf("transfer %d: replayed %v, error %v", i, replayed, err)
 		}
 		wantAvail(t, store, move.From, 6)
 		wantAvail(t, store, move.To, 4)
 	}
 	back := move
 	back.From, back.To = move.To, move.From
-	if err := stock.Transfer(t.Context(), store, back); err != nil {
+	if _, err := stock.Transfer(t.Context(), store, back); err != nil {
 		t.Fatal(err)
 	}
 	wantAvail(t, store, move.From, 10)
@@ -120,14 +120,14 @@ func TestTransferGoesOnWhereItStopped(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			store, move := transferable(t)
 			broken := &flaky{Store: store, failing: failing, after: after}
-			err := stock.Transfer(t.Context(), broken, move)
+			_, err := stock.Transfer(t.Context(), broken, move)
 			if !errors.Is(err, errFlaky) || errors.Is(err, stock.ErrTransferRefused) {
 				t.Fatalf("call %d: error %v", failing, err)
 			}
 			if inTransit := failing == calls; errors.Is(err, stock.ErrInTransit) != inTransit {
 				t.Errorf("call %d: error %v", failing, err)
 			}
-			if err := stock.Transfer(t.Context(), store, move); err != nil {
+			if _, err := stock.Transfer(t.Context(), store, move); err != nil {
 				t.Fatalf("again after call %d: %v", failing, err)
 			}
 			wantAvail(t, store, move.From, 6)
@@ -136,7 +136,7 @@ func TestTransferGoesOnWhereItStopped(t *testing.T) {
 	}
 	store, move := transferable(t)
 	whole := &flaky{Store: store}
-	if err := stock.Transfer(t.Context(), whole, move); err != nil || whole.calls != calls {
+	if _, err := stock.Transfer(t.Context(), whole, move); err != nil || whole.calls != calls {
 		t.Errorf("%d calls, want %d; error %v", whole.calls, calls, err)
 	}
 }
@@ -147,7 +147,7 @@ func TestTransferRefusedMovesNothing(t *testing.T) {
 		t.Helper()
 		store, move := transferable(t)
 		change(store, &move)
-		err := stock.Transfer(t.Context(), store, move)
+		_, err := stock.Transfer(t.Context(), store, move)
 		if !errors.Is(err, stock.ErrTransferRefused) || errors.Is(err, stock.ErrInTransit) {
 			t.Errorf("%s: error %v", name, err)
 		}
@@ -167,11 +167,12 @@ func TestTransferRefusedMovesNothing(t *testing.T) {
 func TestTransferUnderTheKeyOfAnother(t *testing.T) {
 	t.Parallel()
 	store, move := transferable(t)
-	if err := stock.Transfer(t.Context(), store, move); err != nil {
+	if _, err := stock.Transfer(t.Context(), store, move); err != nil {
 		t.Fatal(err)
 	}
 	move.Units = 1
-	if err := stock.Transfer(t.Context(), store, move); !errors.Is(err, stock.ErrTransferRefused) {
+	_, err := stock.Transfer(t.Context(), store, move)
+	if !errors.Is(err, stock.ErrTransferMismatch) || !errors.Is(err, stock.ErrTransferRefused) {
 		t.Errorf("error %v", err)
 	}
 	wantAvail(t, store, move.To, 4)
@@ -181,17 +182,17 @@ func TestTransferInTransit(t *testing.T) {
 	t.Parallel()
 	store, move := transferable(t)
 	broken := &flaky{Store: store, failing: 4}
-	if err := stock.Transfer(t.Context(), broken, move); !errors.Is(err, stock.ErrInTransit) {
+	if _, err := stock.Transfer(t.Context(), broken, move); !errors.Is(err, stock.ErrInTransit) {
 		t.Fatalf("error %v", err)
 	}
 	wantAvail(t, store, move.From, 6)
 	store.Edit(move.To, func(c *stock.CellState) { c.Fenced = true })
-	err := stock.Transfer(t.Context(), store, move)
+	_, err := stock.Transfer(t.Context(), store, move)
 	if !errors.Is(err, stock.ErrInTransit) || errors.Is(err, stock.ErrTransferRefused) {
 		t.Fatalf("error %v: a refusal would mean that nothing moved", err)
 	}
 	store.Edit(move.To, func(c *stock.CellState) { c.Fenced = false })
-	if err := stock.Transfer(t.Context(), store, move); err != nil {
+	if _, err := stock.Transfer(t.Context(), store, move); err != nil {
 		t.Fatal(err)
 	}
 	wantAvail(t, store, move.To, 4)
@@ -203,7 +204,7 @@ func TestTransferThatMakesNoSense(t *testing.T) {
 		t.Helper()
 		store, move := transferable(t)
 		change(&move)
-		if err := stock.Transfer(t.Context(), store, move); !errors.Is(err, stock.ErrProtocol) {
+		if _, err := stock.Transfer(t.Context(), store, move); !errors.Is(err, stock.ErrProtocol) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}

@@ -185,14 +185,14 @@ var adjustCases = group{
 		h.loadCell(to, 0, stock.Settings{})
 		move := stock.TransferRequest{From: from, To: to, Units: 4, User: admin, Key: "a", Reason: "test"}
 		for range 3 {
-			if err := stock.Transfer(context.Background(), h.store, move); err != nil {
+			if _, err := stock.Transfer(context.Background(), h.store, move); err != nil {
 				h.Fatal(err)
 			}
 			h.wantUnits(from, 5, 0, 0)
 			h.wantUnits(to, 4, 0, 0)
 		}
 		move.Units = 5
-		if err := stock.Transfer(context.Background(), h.store, move); !errors.Is(err, stock.ErrTransferRefused) {
+		if _, err := stock.Transfer(context.Background(), h.store, move); !errors.Is(err, stock.ErrTransferMismatch) {
 			h.Fatalf("other units under the same key: error %v", err)
 		}
 	},

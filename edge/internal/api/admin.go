@@ -55,9 +55,10 @@ func (a *API) loadSKU(r *request) error {
 	if d.fields&stock.FieldHold == 0 {
 		d.settings.Hold = stock.HoldDefault
 	}
-	err = a.adjust(r, stock.Cell{SKU: sku}, key, &stock.Adjustment{
+	a.adjustment(r, "load", stock.Cell{SKU: sku}, key, &stock.Adjustment{
 		Create: true, Delta: d.quantity, Settings: d.settings, Reason: d.reason,
 	})
+	err = a.decide(r, stock.OpAdjust)
 	var f *fault
 	if errors.As(err, &f) && f.code == codeWrongState {
 		return &fault{code: codeWrongState, detail: "the SKU is loaded: its stock is changed by adjustments, its settings by PATCH"}
@@ -113,10 +114,10 @@ func (a *API) changeSKU(r *request) error {
 	if err := d.window(); err != nil {
 		return err
 	}
-	err = a.adjust(r, stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{
+	a.adjustment(r, "change", stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{
 		Fields: d.fields, Settings: d.settings, Reason: d.reason,
 	})
-	if err != nil {
+	if err := a.decide(r, stock.OpAdjust); err != nil {
 		return err
 	}
 	return a.answerCell(r, fasthttp.StatusOK)
@@ -132,43 +133,56 @@ func (a *API) adjustSKU(r *request) error {
 	if err != nil {
 		return err
 	}
-	cell := stock.Cell{SKU: sku, Pool: uint32(d.sale)}
-	if err := a.roomFor(cell, d.delta); err != nil {
-		return err
+	a.adjustment(r, "adjust", stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{Delta: d.delta, Reason: d.reason})
+	if d.delta > 0 {
+		err := a.precheck(r, func(now *stock.CellState) error {
+			if d.delta > stock.UnitsMax-now.Total {
+				return malformed("/delta", "the SKU would have more than %d units", stock.UnitsMax)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
-	if err := a.adjust(r, cell, key, &stock.Adjustment{Delta: d.delta, Reason: d.reason}); err != nil {
+	if err := a.decide(r, stock.OpAdjust); err != nil {
 		return err
 	}
 	return a.answerCell(r, fasthttp.StatusOK)
 }
 
-// roomFor checks that a cell can hold so many units more, which a script takes for granted. The cell
-// may be read late, but units come by admins only.
-func (a *API) roomFor(cell stock.Cell, delta int64) error {
-	if delta <= 0 {
-		return nil
+// adjustment makes r.stock an adjustment. The admin is part of its identity, and of its event; so is the
+// endpoint of its identity, because a key belongs to one.
+func (a *API) adjustment(r *request, endpoint string, cell stock.Cell, key string, change *stock.Adjustment) {
+	change.Kind = stock.AdjustPlain
+	admin := r.who.Subject
+	identity := stock.Identity{User: admin, Route: stock.OpAdjust, Cell: cell, Key: endpoint + " " + key}
+	r.stock = stock.Request{
+		ID: identity.ID(a.Reader.Partitions()), Cell: cell, User: admin, Fingerprint: fingerprint(change), Adjustment: change,
 	}
+}
+
+// precheck checks r.stock against its cell in what a script takes for granted. The cell may have changed
+// before the script sees it, but only by another admin. An adjustment that was made already is not
+// checked: it has its answer.
+func (a *API) precheck(r *request, check func(now *stock.CellState) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
-	states, _, err := a.Reader.Cells(ctx, []stock.Cell{cell})
+	made, _, err := a.Reader.Reservations(ctx, []stock.ReservationID{r.stock.ID})
 	if err != nil {
 		return readFault(err)
 	}
-	if states[0].Loaded && delta > stock.UnitsMax-states[0].Total {
-		return malformed("/delta", "the SKU would have more than %d units", stock.UnitsMax)
+	if made[0].State != stock.StateNone {
+		return nil
 	}
-	return nil
-}
-
-// adjust decides an adjustment. The admin is part of its identity, and of its event.
-func (a *API) adjust(r *request, cell stock.Cell, key string, change *stock.Adjustment) error {
-	change.Kind = stock.AdjustPlain
-	admin := r.who.Subject
-	r.stock = stock.Request{
-		ID:   stock.Identity{User: admin, Route: stock.OpAdjust, Cell: cell, Key: key}.ID(a.Reader.Partitions()),
-		Cell: cell, User: admin, Fingerprint: fingerprint(change), Adjustment: change,
+	states, _, err := a.Reader.Cells(ctx, []stock.Cell{r.stock.Cell})
+	if err != nil {
+		return readFault(err)
 	}
-	return a.decide(r, stock.OpAdjust)
+	if !states[0].Loaded {
+		return nil
+	}
+	return check(&states[0])
 }
 
 // answerCell answers with the cell of r.stock: as the decision left it, or as it is now.
@@ -205,7 +219,7 @@ func (a *API) transfer(r *request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
 	defer cancel()
-	if err := a.Transfer(ctx, t); err != nil {
+	if r.replayed, err = a.Transfer(ctx, t); err != nil {
 		return err
 	}
 	states, _, err := a.Reader.Cells(ctx, []stock.Cell{t.From, t.To})

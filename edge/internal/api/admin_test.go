@@ -146,11 +146,50 @@ func TestAdjustmentsByDelta(t *testing.T) {
 		method: "POST", path: "/admin/v1/transfers", token: admin, key: "t",
 		body: `{"sku_id":"5","to_sale_id":"9","quantity":10,"reason":"more"}`,
 	}
-	for range 2 {
+	for _, replayed := range []string{"", "true"} {
 		got := f.do(transfer)
 		to, _ := got.json["to"].(map[string]any)
-		if got.status != 200 || to["avail"] != 13.0 {
-			t.Errorf("transfer: %d %s", got.status, got.body)
+		if got.status != 200 || to["avail"] != 13.0 || got.header.Get("Idempotent-Replayed") != replayed {
+			t.Errorf("transfer: %d %v %s", got.status, got.header, got.body)
+		}
+	}
+	transfer.body = strings.Replace(transfer.body, "10", "1", 1)
+	if got := f.do(transfer); got.code() != "mismatch" {
+		t.Errorf("another quantity under the key: %s", got.body)
+	}
+}
+
+// What fills a cell finds its first answer when it is repeated, though there is no more room by then.
+func TestAdjustmentThatFillsIsReplayed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 5}, stock.UnitsMax-5, nil)
+	fill := call{
+		method: "POST", path: "/admin/v1/skus/5/adjustments", token: f.token(1, auth.RoleAdmin), key: "a",
+		body: `{"delta":5,"reason":"restock"}`,
+	}
+	for _, replayed := range []string{"", "true"} {
+		if got := f.do(fill); got.status != 200 || got.header.Get("Idempotent-Replayed") != replayed {
+			t.Errorf("fill: %d %v %s", got.status, got.header, got.body)
+		}
+	}
+	fill.key = "b"
+	if got := f.do(fill); got.code() != "malformed" {
+		t.Errorf("more than fits: %s", got.body)
+	}
+}
+
+func TestAKeyBelongsToItsOperation(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, c := range []call{
+		{method: "PUT", path: "/admin/v1/skus/5", body: `{"quantity":10,"reason":"first"}`},
+		{method: "PATCH", path: "/admin/v1/skus/5", body: `{"limit":1,"reason":"first"}`},
+		{method: "POST", path: "/admin/v1/skus/5/adjustments", body: `{"delta":5,"reason":"first"}`},
+	} {
+		c.token, c.key = f.token(1, auth.RoleAdmin), "k"
+		if got := f.do(c); got.status >= 300 || got.header.Get("Idempotent-Replayed") != "" {
+			t.Errorf("%s %s: %d %s", c.method, c.path, got.status, got.body)
 		}
 	}
 }
@@ -226,8 +265,8 @@ func TestSalesAreToldAsTheyStand(t *testing.T) {
 func TestTransferThatStopsHalfWay(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(p *Parts) {
-		p.Transfer = func(context.Context, stock.TransferRequest) error {
-			return fmt.Errorf("%w: bring in: %w", stock.ErrInTransit, stock.ErrUnknown)
+		p.Transfer = func(context.Context, stock.TransferRequest) (bool, error) {
+			return false, fmt.Errorf("%w: bring in: %w", stock.ErrInTransit, stock.ErrUnknown)
 		}
 	})
 	got := f.do(call{

@@ -72,7 +72,7 @@ type Parts struct {
 	Known    Known
 	SoldOut  SoldOut
 	Sales    Sales
-	Transfer func(ctx context.Context, t stock.TransferRequest) error
+	Transfer func(ctx context.Context, t stock.TransferRequest) (replayed bool, err error)
 	Tokens   *auth.Verifier
 
 	Users     *limit.Limiter[int64]      // nil: no limit

@@ -168,6 +168,8 @@ func faultOf(err error) (f *fault, bug bool) {
 	switch {
 	case errors.Is(err, stock.ErrInTransit):
 		return &fault{code: codeInTransit}, false
+	case errors.Is(err, stock.ErrTransferMismatch):
+		return &fault{code: codeMismatch}, false
 	case errors.Is(err, stock.ErrTransferRefused):
 		return &fault{code: codeTransferRefused, detail: err.Error()}, false
 	case errors.Is(err, stock.ErrUnknown):

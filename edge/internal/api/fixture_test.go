@@ -79,8 +79,10 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 	}
 	parts := Parts{
 		Decider: f, Reader: f, Cells: f, Known: f, SoldOut: f, Sales: f.sales,
-		Transfer: func(ctx context.Context, r stock.TransferRequest) error { return stock.Transfer(ctx, f.store, r) },
-		Tokens:   auth.NewVerifier(f.keys, auth.VerifierConfig{Issuer: "iss", Audience: "aud", CacheMax: 1000}),
+		Transfer: func(ctx context.Context, r stock.TransferRequest) (bool, error) {
+			return stock.Transfer(ctx, f.store, r)
+		},
+		Tokens: auth.NewVerifier(f.keys, auth.VerifierConfig{Issuer: "iss", Audience: "aud", CacheMax: 1000}),
 
 		ReadTimeout: time.Second, AdminTimeout: time.Second,
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
