@@ -49,7 +49,7 @@ func (a *API) loadSKU(r *request) error {
 	if !ok {
 		return malformed("", "sku_id in the path: want digits, 1 to %d", int64(math.MaxInt64))
 	}
-	if err := d.window(); err != nil {
+	if err := checkWindow(d.settings); err != nil {
 		return err
 	}
 	if d.fields&stock.FieldHold == 0 {
@@ -111,12 +111,15 @@ func (a *API) changeSKU(r *request) error {
 		return malformed("", "a sale's window is that of all its SKUs: "+
 			"it is set by POST /admin/v1/sales/%d/open and .../close", d.sale)
 	}
-	if err := d.window(); err != nil {
-		return err
-	}
 	a.adjustment(r, "change", stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{
 		Fields: d.fields, Settings: d.settings, Reason: d.reason,
 	})
+	if d.fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0 {
+		err := a.precheck(r, func(now *stock.CellState) error { return checkWindow(now.With(d.fields, d.settings)) })
+		if err != nil {
+			return err
+		}
+	}
 	if err := a.decide(r, stock.OpAdjust); err != nil {
 		return err
 	}

@@ -59,6 +59,20 @@ func TestSettingsChangeOneByOne(t *testing.T) {
 	if got := patch(`{"reason":"x","opens_at":"2026-11-11T20:00:00.123+08:00"}`); got.json["opens_at"] != "2026-11-11T12:00:00.123Z" {
 		t.Errorf("open at: %s", got.body)
 	}
+	for _, closes := range []string{"2026-11-11T12:00:00Z", "2026-11-11T12:00:00.123Z"} {
+		if got := patch(`{"reason":"x","closes_at":"` + closes + `"}`); got.code() != "malformed" || got.json["pointer"] != "/closes_at" {
+			t.Errorf("close before it opens: %s", got.body)
+		}
+	}
+	if got := patch(`{"reason":"x","closes_at":"2026-11-11T12:00:00.124Z"}`); got.json["closes_at"] != "2026-11-11T12:00:00.124Z" {
+		t.Errorf("close after it opens: %s", got.body)
+	}
+	if got := patch(`{"reason":"x","opens_at":"2026-11-12T00:00:00Z"}`); got.code() != "malformed" {
+		t.Errorf("open after it closes: %s", got.body)
+	}
+	if got := patch(`{"reason":"x","opens_at":"2026-11-12T00:00:00Z","closes_at":""}`); got.status != 200 {
+		t.Errorf("open later, and never close: %s", got.body)
+	}
 }
 
 func TestAdminBodiesThatAreRefused(t *testing.T) {

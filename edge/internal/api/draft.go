@@ -171,10 +171,10 @@ func (s *scanner) moment(pointer string) (time.Time, int64) {
 	return t, t.UnixMilli()
 }
 
-// window checks the order of the bounds that a body has.
-func (d *draft) window() error {
-	if d.settings.ClosesAtMS != 0 && d.settings.ClosesAtMS <= d.settings.OpensAtMS {
-		return malformed("/closes_at", "want a time after opens_at")
+// checkWindow checks the order of a window's bounds.
+func checkWindow(s stock.Settings) error {
+	if s.ClosesAtMS != 0 && s.ClosesAtMS <= s.OpensAtMS {
+		return malformed("/closes_at", "want a time after opens_at, sent or set before")
 	}
 	return nil
 }
