@@ -26,6 +26,7 @@ var (
 	ErrOtherPlan  = errors.New("the sale exists already, with another plan")
 	ErrOtherCall  = errors.New("the key was used for another call")
 	ErrShort      = errors.New("not enough stock")
+	ErrNotLoaded  = errors.New("no such SKU")
 	ErrNotReady   = errors.New("the sale has not got all its stock yet: repeat its creation")
 	ErrWindow     = errors.New("the window is not in order")
 	ErrNotClosed  = errors.New("the sale is not closed")

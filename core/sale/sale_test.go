@@ -286,7 +286,7 @@ func TestCreateWithoutEnoughStockWritesNothing(t *testing.T) {
 	t.Parallel()
 	m := newMarket(t, map[int64]int64{1: 49})
 	_, err := m.Create(t.Context(), plan())
-	if !errors.Is(err, sale.ErrShort) || !strings.Contains(err.Error(), "SKU 1 has 49") || !strings.Contains(err.Error(), "SKU 2 is not loaded") {
+	if !errors.Is(err, sale.ErrShort) || !errors.Is(err, sale.ErrNotLoaded) || !strings.Contains(err.Error(), "SKU 1 has 49") || !strings.Contains(err.Error(), "SKU 2 is not loaded") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := m.Show(t.Context(), 7); !errors.Is(err, sale.ErrNotFound) {

@@ -72,7 +72,7 @@ func (d *Desk) checkStock(ctx context.Context, p Plan) error {
 	for i, c := range states {
 		switch {
 		case !c.Loaded:
-			faults = append(faults, fmt.Errorf("%w: SKU %d is not loaded", ErrShort, c.Cell.SKU))
+			faults = append(faults, fmt.Errorf("%w: SKU %d is not loaded", ErrNotLoaded, c.Cell.SKU))
 		case c.Avail < p.Items[i].Quantity:
 			faults = append(faults, fmt.Errorf("%w: SKU %d has %d units available, not %d", ErrShort, c.Cell.SKU, c.Avail, p.Items[i].Quantity))
 		}

@@ -233,6 +233,7 @@ func (d *deployment) sells() {
 	d.run("sale", "show", "7").want(command.ExitNotFound, "no such sale")
 	d.run("sale", "create", "7", "--name", "summer", "--item", "1001").want(command.ExitUsage, "SKU:UNITS")
 	d.run("sale", "create", "7", "--name", "summer", "--item", "1001:1000").want(command.ExitRefused, "SKU 1001 has 60")
+	d.run("sale", "create", "7", "--name", "summer", "--item", "77:1").want(command.ExitNotFound, "SKU 77 is not loaded")
 	d.run(create...).want(command.ExitDone, "summer: planned", "1001", "1003")
 	d.run(create...).want(command.ExitDone)
 	d.run("sale", "create", "7", "--name", "winter", "--item", "1001:20").want(command.ExitRefused, "another plan")

@@ -200,7 +200,7 @@ func runSale(ctx context.Context, c *Console, w *Writer, out Output, do func(*sa
 
 func showSale(c *Console, out Output, s *sale.Sale, err error) error {
 	switch {
-	case errors.Is(err, sale.ErrNotFound):
+	case errors.Is(err, sale.ErrNotFound), errors.Is(err, sale.ErrNotLoaded):
 		return notFound(err)
 	case errors.Is(err, stock.ErrUnknown), errors.Is(err, stock.ErrInTransit):
 		return fmt.Errorf("%w\nRepeat the command: what is done already is not done again", err)

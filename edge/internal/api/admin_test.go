@@ -266,7 +266,7 @@ func TestSalesAreToldAsTheyStand(t *testing.T) {
 	}
 	for err, code := range map[error]string{
 		sale.ErrNotReady: "sale_refused", sale.ErrNotClosed: "sale_refused", sale.ErrStaleMove: "sale_refused", sale.ErrCellRefuse: "sale_refused",
-		sale.ErrOverlap: "unavailable", sale.ErrShort: "sold_out", sale.ErrOtherPlan: "mismatch", sale.ErrOtherCall: "mismatch", sale.ErrWindow: "malformed",
+		sale.ErrOverlap: "unavailable", sale.ErrShort: "sold_out", sale.ErrNotLoaded: "not_loaded", sale.ErrOtherPlan: "mismatch", sale.ErrOtherCall: "mismatch", sale.ErrWindow: "malformed",
 		stock.ErrInTransit: "in_transit", stock.ErrUnknown: "outcome_unknown", stock.ErrShut: "unavailable",
 	} {
 		f.sales.err = fmt.Errorf("sale 7: %w", err)

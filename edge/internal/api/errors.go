@@ -183,6 +183,8 @@ func faultOf(err error) (f *fault, bug bool) {
 		return &fault{code: codeUnknownSale}, false
 	case errors.Is(err, sale.ErrPlan), errors.Is(err, sale.ErrWindow):
 		return &fault{code: codeMalformed, detail: err.Error()}, false
+	case errors.Is(err, sale.ErrNotLoaded):
+		return &fault{code: codeNotLoaded, detail: err.Error()}, false
 	case errors.Is(err, sale.ErrShort):
 		return &fault{code: codeSoldOut, detail: err.Error()}, false
 	case errors.Is(err, sale.ErrOverlap):
