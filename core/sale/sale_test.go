@@ -339,7 +339,16 @@ func TestWindows(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, err := m.Close(ctx, 7, sale.Call{}, at(time.Hour)); !errors.Is(err, sale.ErrWindow) {
+		t.Errorf("closing later what nobody opened: %v", err)
+	}
 	m.must(m.Open(ctx, 7, sale.Call{}, at(time.Hour), at(2*time.Hour)))
+	if _, err := m.Close(ctx, 7, sale.Call{}, at(time.Minute)); !errors.Is(err, sale.ErrWindow) {
+		t.Errorf("closing before it opens, and later: %v", err)
+	}
+	if _, err := m.Close(ctx, 7, sale.Call{}, time.UnixMilli(stock.TimeMaxMS+1)); !errors.Is(err, sale.ErrWindow) {
+		t.Errorf("closing at a time that a cell cannot have: %v", err)
+	}
 	m.must(m.Open(ctx, 7, sale.Call{}, at(time.Minute), at(time.Hour))) // sooner
 	m.pass(2 * time.Minute)
 	if v := m.reserve(7, 1, 1); v != stock.VerdictOK {

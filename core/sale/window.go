@@ -98,20 +98,21 @@ func (w Window) reopen(opens, closes time.Time, nowMS int64) (Window, error) {
 	return after, nil
 }
 
-// Close ends a sale at a time, by Redis' clock; the zero time, or one that has passed, is now. What is
-// held stays held and can be confirmed.
+// Close ends a sale at a time, by Redis' clock; the zero time, or one that has passed, is now. A later time
+// has to be after the sale's opening. What is held stays held and can be confirmed.
 func (d *Desk) Close(ctx context.Context, id uint32, by Call, at time.Time) (Sale, error) {
 	c := windowCall{by, "close", stock.FingerprintOf(at.UnixMilli())}
 	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, error) {
 		if e.Phase(nowMS) == PhaseClosed {
 			return e.Window, nil
 		}
-		w := Window{ClosesAtMS: nowMS}
-		if !at.IsZero() {
-			w.ClosesAtMS = max(nowMS, at.UnixMilli())
+		if ms := at.UnixMilli(); !at.IsZero() && ms > nowMS {
+			if ms <= e.OpensAtMS || ms > stock.TimeMaxMS {
+				return e.Window, fmt.Errorf("%w: it would close before it opens: give both times to open, or close it now", ErrWindow)
+			}
+			return Window{e.OpensAtMS, ms}, nil
 		}
-		w.OpensAtMS = min(e.OpensAtMS, w.ClosesAtMS-1) // for a sale that never opened, a window that is over
-		return w, nil
+		return Window{min(e.OpensAtMS, nowMS-1), nowMS}, nil // for a sale that never opened, a window that is over
 	})
 }
 

@@ -164,7 +164,7 @@ type SaleClose struct {
 	Output `embed:""`
 
 	ID     uint32    `arg:"" name:"sale" help:"Sale to close."`
-	At     time.Time `xor:"when" placeholder:"TIME" help:"When it closes. Defaults to now."`
+	At     time.Time `xor:"when" placeholder:"TIME" help:"When it closes, after it opens. Defaults to now."`
 	Return bool      `xor:"when" help:"Bring units that were not sold back to normal stock. Units that are held come back by repeating this once they are settled."`
 }
 
