@@ -361,6 +361,8 @@ func TestDevelopmentStackIsNotMixedWithOthers(t *testing.T) {
 	}{
 		{[]string{"stock", "show", "1"}, command.ExitUsage, "redis-addr: missing"},
 		{[]string{"stock", "show", "1", "--dev-file", "stack.json"}, command.ExitFailed, "using the development stack of stack.json"},
+		{[]string{"stock", "freeze", "1", "--reason", "x", "--dev-file", "stack.json"}, command.ExitFailed, "using the development stack of stack.json"},
+		{[]string{"doctor", "--dev-file", "stack.json"}, command.ExitFailed, "the deployment is not in order"},
 		{[]string{"stock", "show", "1", "--dev-file", "stack.json", "--redis-addr", "127.0.0.1:1"}, command.ExitUsage, "mysql-dsn: missing"},
 		{[]string{"stock", "freeze", "1", "--reason", "x", "--dev-file", "stack.json", "--kafka-brokers", "127.0.0.1:1"}, command.ExitUsage, "redis-addr: missing"},
 	} {

@@ -80,8 +80,10 @@ func (s *Stores) use(c *Console, d *devStack) {
 
 // BeforeApply is called by kong, before that of Stores, which then finds its addresses given.
 func (w *Writer) BeforeApply(k *kong.Context, c *Console) error {
-	return w.Dev.fill(k, w.MySQL.DSN != "", func(d *devStack) {
-		w.use(c, d)
-		w.Kafka.Brokers = strings.Split(d.KafkaBrokers, ",")
-	})
+	return w.Dev.fill(k, w.MySQL.DSN != "", func(d *devStack) { w.use(c, d) })
+}
+
+func (w *Writer) use(c *Console, d *devStack) {
+	w.Stores.use(c, d)
+	w.Kafka.Brokers = strings.Split(d.KafkaBrokers, ",")
 }
