@@ -166,6 +166,12 @@ func TestCommandsOnRealServers(t *testing.T) {
 	d.run("migrate").want(command.ExitDone)
 	d.run("doctor").want(command.ExitDone, "Redis is shut", "a new deployment", "one copy only", "no file given")
 
+	// A dry run does not open it.
+	for _, args := range [][]string{{"load"}, {"adjust", "1", "--delta", "1", "--reason", "test"}, {"freeze", "1", "--reason", "test"}, {"unfreeze", "1", "--reason", "test"}} {
+		d.runWith("sku_id,quantity\n1,1\n", append(append([]string{"stock"}, args...), "--dry-run")...).want(command.ExitFailed, "is shut")
+	}
+	d.run("doctor").want(command.ExitDone, "Redis is shut", "a new deployment")
+
 	// Load: a wrong line costs itself only, and the same file again changes nothing.
 	const file = "sku_id,quantity,limit\n1001,100,\n1002,x,\n1003,50,2\n1003,51,2\n"
 	type loaded struct {

@@ -152,7 +152,7 @@ func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output,
 	if x.sku < 1 {
 		return usage(fmt.Errorf("SKU %d: want 1 or more", x.sku))
 	}
-	o, err := w.open(ctx, c)
+	o, err := w.target(ctx, c, dryRun)
 	if err != nil {
 		return err
 	}

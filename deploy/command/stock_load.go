@@ -53,7 +53,7 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 		return fmt.Errorf("%s: %w", l.File, err)
 	}
 	l.Redis.CallTimeout = max(l.Redis.CallTimeout, loadCallTimeout)
-	o, err := l.target(ctx, c)
+	o, err := l.target(ctx, c, l.DryRun)
 	if err != nil {
 		return err
 	}
@@ -103,11 +103,11 @@ func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
 }
 
 // target connects. A dry run opens nothing.
-func (l *StockLoad) target(ctx context.Context, c *Console) (*opened, error) {
-	if l.DryRun {
-		return l.Stores.open(ctx)
+func (w *Writer) target(ctx context.Context, c *Console, dryRun bool) (*opened, error) {
+	if dryRun {
+		return w.Stores.open(ctx)
 	}
-	return l.open(ctx, c)
+	return w.open(ctx, c)
 }
 
 // loaded is what a load did.
