@@ -311,6 +311,30 @@ func (d *deployment) keepsReservations() {
 	d.run("reservation", "show", "ffff"+strings.Repeat("0", 28)).want(command.ExitUsage, "partition 65535")
 }
 
+// What is wrong with Redis is told also where Redis cannot be vetted, because another server is down.
+func TestDoctorJudgesRedisByItself(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.flags["--kafka-brokers"] = "127.0.0.1:1"
+	client, err := d.redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	settings := client.B().ConfigSet().ParameterValue().
+		ParameterValue("appendonly", "no").ParameterValue("maxmemory-policy", "allkeys-lru").Build()
+	follow := client.B().Replicaof().Host("127.0.0.1").Port(1).Build()
+	for _, answer := range client.DoMulti(t.Context(), settings, follow) {
+		if err := answer.Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := d.run("doctor").want(command.ExitFailed, "appendonly no", "maxmemory-policy allkeys-lru", "it is a replica", "Redis vetting: not done")
+	if strings.Contains(r.out, "appendfsync") {
+		t.Errorf("appendfsync of a file that is not written is judged:\n%s", r.out)
+	}
+}
+
 // A token is all that is on stdout, whether the keys are named or found through the development stack.
 func TestToken(t *testing.T) {
 	dir := t.TempDir()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -15,8 +17,9 @@ import (
 )
 
 const (
-	clockSkewMax = 500 * time.Millisecond
-	outboxAgeMax = time.Minute
+	redisMajorMin = 7
+	clockSkewMax  = 500 * time.Millisecond
+	outboxAgeMax  = time.Minute
 )
 
 // redis looks at the servers themselves.
@@ -28,7 +31,7 @@ func (d *Doctor) redis(ctx context.Context, e *examination) {
 	}
 	defer client.Close()
 	for addr, node := range client.Nodes() {
-		redisNode(ctx, e, "Redis "+addr, node)
+		redisNode(ctx, e, "Redis "+addr, node, client.Mode() == rueidis.ClientModeCluster)
 	}
 	store, err := d.store(client)
 	if err != nil {
@@ -46,23 +49,61 @@ func (d *Doctor) redis(ctx context.Context, e *examination) {
 	redisOutbox(ctx, e, store)
 }
 
-func redisNode(ctx context.Context, e *examination, about string, node rueidis.Client) {
-	settings, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendfsync", "maxmemory").Build()).AsStrMap()
+// redisNode looks at one server. In a cluster it may be a replica, which takes over one day.
+func redisNode(ctx context.Context, e *examination, about string, node rueidis.Client, cluster bool) {
+	info, err := node.Do(ctx, node.B().Info().Build()).ToString()
+	if err != nil {
+		e.fail(about, err.Error(), "let the user run INFO, and see whether the server answers")
+		return
+	}
+	version := infoField(info, "redis_version")
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n < redisMajorMin {
+		e.fail(about, fmt.Sprintf("version %q has no scripts with flags", version), fmt.Sprintf("run Redis %d or newer", redisMajorMin))
+		return
+	}
+	if role := infoField(info, "role"); role != "master" && !cluster {
+		e.fail(about, "it is a replica, which takes no writes", "give the primary's address in --redis-addr")
+	}
+	settings, err := node.Do(ctx, node.B().ConfigGet().
+		Parameter("appendonly", "appendfsync", "maxmemory", "maxmemory-policy").Build()).AsStrMap()
 	if err != nil {
 		e.fail(about, err.Error(), "let the user run CONFIG GET, and see whether the server answers")
 		return
 	}
-	switch fsync := settings["appendfsync"]; fsync {
-	case "always":
+	redisSettings(e, about, settings)
+	redisClock(ctx, e, about, node)
+}
+
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func redisSettings(e *examination, about string, settings map[string]string) {
+	switch fsync := settings["appendfsync"]; {
+	case settings["appendonly"] != "yes":
+		e.fail(about, "appendonly "+settings["appendonly"]+": a restart loses all stock", "set appendonly yes")
+	case fsync == "always":
 		e.ok(about, "appendfsync always: a crash loses nothing")
-	case "everysec":
+	case fsync == "everysec":
 		e.ok(about, "appendfsync everysec: a crash can lose the last second, which is noticed and fenced; acknowledge level log survives it")
 	default:
 		e.fail(about, "appendfsync "+fsync+": a crash loses whatever the system has not written yet", "set appendfsync everysec or always")
 	}
+	if policy := settings["maxmemory-policy"]; policy != "noeviction" {
+		e.fail(about, "maxmemory-policy "+policy+": stock may be dropped when memory is full", "set maxmemory-policy noeviction")
+	}
 	if settings["maxmemory"] == "0" {
 		e.warn(about, "maxmemory is not set: the system may kill Redis when memory is full", "set maxmemory below what the machine has")
 	}
+}
+
+func redisClock(ctx context.Context, e *examination, about string, node rueidis.Client) {
 	before := time.Now()
 	parts, err := node.Do(ctx, node.B().Time().Build()).AsIntSlice()
 	took := time.Since(before)
