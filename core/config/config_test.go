@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -44,6 +45,16 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		{&config.Redis{}, []string{"redis-addr: missing", "redis-call-timeout: 0s: want 1ms to 10s", "redis-replica-timeout: 0s"}},
 		{&config.Redis{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
 		{config.MySQL{}, []string{"mysql-dsn: missing", "SLUICE_MYSQL_DSN", "mysql-conns-max: 0: want 1 to 1000", "mysql-timeout: 0s"}},
+		{
+			&config.Redis{Addrs: []string{"localhost"}, PasswordFile: "/none", TLSCAFile: "/dev"},
+			[]string{`redis-addr: "localhost"`, "redis-password-file: open /none:", "redis-tls-ca-file: read /dev:"},
+		},
+		{&config.Redis{TLSCAFile: "config.go"}, []string{"redis-tls-ca-file: config.go has no PEM certificate in it"}},
+		{
+			config.MySQL{DSNFile: "/none", TLSCAFile: "config.go"},
+			[]string{"mysql-dsn-file: open /none:", "mysql-tls-ca-file: config.go has no PEM", "mysql-conns-max"},
+		},
+		{config.MySQL{DSNFile: "config.go"}, []string{"mysql-dsn: malformed"}},
 		{config.Kafka{Brokers: []string{"a:"}}, []string{`kafka-brokers: "a:"`, `kafka-topic: ""`, "kafka-group", "kafka-partitions: 0", "kafka-replication: 0"}},
 		{config.Stock{Agreed: config.Agreed{Deployment: "a b"}, Ack: "never"}, []string{"partitions: 0: want 1 to 4096", `deployment: "a b"`, "retention: 0s", "outbox-entries-max: 0", `ack: "never": want redis, replica, log`}},
 		{config.Ops{Listen: "80"}, []string{`ops-listen: "80"`}},
@@ -164,6 +175,31 @@ func TestLoadSecrets(t *testing.T) {
 	config.LoadSecrets(&c, func(key string) (string, bool) { text, ok := env[key]; return text, ok })
 	if c.DSN.Reveal() != "dsn" || c.Nested.Redis.Password.Reveal() != "pw" || c.hidden.Password != "" {
 		t.Errorf("loaded %q and %q", c.DSN.Reveal(), c.Nested.Redis.Password.Reveal())
+	}
+}
+
+// A file that can be read only once is left to whoever needs it.
+func TestValidateLeavesPipesAlone(t *testing.T) {
+	t.Parallel()
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	const dsn = "root:x@tcp(localhost:3306)/sluice"
+	if _, err := in.WriteString(dsn + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = in.Close()
+	file := fmt.Sprintf("/dev/fd/%d", out.Fd())
+	if err := (config.MySQL{DSNFile: file, ConnsMax: 1, Timeout: time.Second}).Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := (&config.Redis{Addrs: []string{"a:1"}, PasswordFile: file, CallTimeout: time.Second, ReplicaTimeout: time.Second}).Validate(); err != nil {
+		t.Error(err)
+	}
+	if left, err := io.ReadAll(out); err != nil || string(left) != dsn+"\n" {
+		t.Errorf("left in the pipe: %q, %v", left, err)
 	}
 }
 

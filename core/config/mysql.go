@@ -26,16 +26,12 @@ const (
 	dsnForm      = "user:password@tcp(host:port)/database or user:password@unix(/socket)/database"
 )
 
-// Validate joins all faults of the group. A DSN in a file is read when the database is opened.
+// Validate joins all faults of the group, those of the files that it names included.
 func (m MySQL) Validate() error {
 	var f Faults
-	switch {
-	case m.DSN == "" && m.DSNFile == "":
-		f.Missing("mysql-dsn", "the environment variable SLUICE_MYSQL_DSN, or --mysql-dsn-file")
-	case m.DSN != "":
-		if _, err := parseDSN(m.DSN); err != nil {
-			f.Include(err)
-		}
+	if !readOnce(m.DSNFile) && !readOnce(m.TLSCAFile) {
+		_, err := m.options()
+		f.Include(err)
 	}
 	Between(&f, "mysql-conns-max", m.ConnsMax, 1, 1000)
 	Between(&f, "mysql-timeout", m.Timeout, 100*time.Millisecond, 5*time.Minute)
@@ -78,16 +74,13 @@ func (m MySQL) OpenUnchecked() (*sql.DB, error) {
 
 // options are the DSN's with everything overruled that could lose, leak or misread data.
 func (m MySQL) options() (*mysql.Config, error) {
-	dsn, err := m.DSN.fromFile(m.DSNFile)
-	if err != nil {
-		return nil, err
+	dsn, err := m.DSN.fromFile("mysql-dsn-file", m.DSNFile)
+	var c *mysql.Config
+	if err == nil {
+		c, err = parseDSN(dsn)
 	}
-	c, err := parseDSN(dsn)
-	if err != nil {
-		return nil, err
-	}
-	tlsConfig, err := clientTLS(m.TLSCAFile)
-	if err != nil {
+	tlsConfig, tlsErr := clientTLS("mysql-tls-ca-file", m.TLSCAFile)
+	if err := errors.Join(err, tlsErr); err != nil {
 		return nil, err
 	}
 	if tlsConfig != nil {
@@ -116,6 +109,8 @@ func (m MySQL) options() (*mysql.Config, error) {
 func parseDSN(dsn Secret) (*mysql.Config, error) {
 	c, err := mysql.ParseDSN(dsn.Reveal())
 	switch {
+	case dsn == "":
+		return nil, errors.New("mysql-dsn: missing: want the environment variable SLUICE_MYSQL_DSN, or --mysql-dsn-file")
 	case err != nil:
 		return nil, errors.New("mysql-dsn: malformed: want " + dsnForm)
 	case c.Net != "tcp" && c.Net != "unix":

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -21,7 +22,7 @@ type Redis struct {
 	ReplicaTimeout time.Duration `name:"redis-replica-timeout" env:"SLUICE_REDIS_REPLICA_TIMEOUT" group:"Redis" default:"100ms" help:"How long to wait until a replica has a vector's effects (acknowledge level replica)." cost:"higher: slower answers while replicas lag"`
 }
 
-// Validate joins all faults of the group.
+// Validate joins all faults of the group, those of the files that it names included.
 func (r *Redis) Validate() error {
 	var f Faults
 	if len(r.Addrs) == 0 {
@@ -29,6 +30,10 @@ func (r *Redis) Validate() error {
 	}
 	for _, addr := range r.Addrs {
 		hostPort(&f, "redis-addr", addr)
+	}
+	if !readOnce(r.PasswordFile) && !readOnce(r.TLSCAFile) {
+		_, err := r.options()
+		f.Include(err)
 	}
 	Between(&f, "redis-call-timeout", r.CallTimeout, time.Millisecond, 10*time.Second)
 	Between(&f, "redis-replica-timeout", r.ReplicaTimeout, time.Millisecond, 10*time.Second)
@@ -49,12 +54,9 @@ func (r *Redis) Client() (rueidis.Client, error) {
 }
 
 func (r *Redis) options() (rueidis.ClientOption, error) {
-	password, err := r.Password.fromFile(r.PasswordFile)
-	if err != nil {
-		return rueidis.ClientOption{}, err
-	}
-	tlsConfig, err := clientTLS(r.TLSCAFile)
-	if err != nil {
+	password, passwordErr := r.Password.fromFile("redis-password-file", r.PasswordFile)
+	tlsConfig, tlsErr := clientTLS("redis-tls-ca-file", r.TLSCAFile)
+	if err := errors.Join(passwordErr, tlsErr); err != nil {
 		return rueidis.ClientOption{}, err
 	}
 	options := redisstock.ClientOptions(r.Addrs, r.User, password.Reveal())

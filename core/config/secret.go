@@ -56,30 +56,37 @@ func loadSecrets(value reflect.Value, lookup func(string) (string, bool)) {
 	}
 }
 
-// fromFile is the secret itself if it is set, else what its file holds, without the line end that
-// editors add. Both empty is no secret.
-func (s Secret) fromFile(path string) (Secret, error) {
+// fromFile is the secret itself if it is set, else what the file that a setting names holds, without the
+// line end that editors add. Both empty is no secret.
+func (s Secret) fromFile(setting, path string) (Secret, error) {
 	if s != "" || path == "" {
 		return s, nil
 	}
-	text, err := readBounded(path)
+	text, err := readBounded(setting, path)
 	if err != nil {
 		return "", err
 	}
 	return Secret(bytes.TrimRight(text, "\r\n")), nil
 }
 
-func readBounded(path string) ([]byte, error) {
+func readBounded(setting, path string) ([]byte, error) {
 	file, err := os.Open(path) //nolint:gosec // the operator names the file
 	if err != nil {
-		return nil, fmt.Errorf("read secret: %w", err)
+		return nil, fmt.Errorf("%s: %w", setting, err)
 	}
 	text, err := io.ReadAll(io.LimitReader(file, secretBytesMax+1))
 	if err := errors.Join(err, file.Close()); err != nil {
-		return nil, fmt.Errorf("read secret %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", setting, err)
 	}
 	if len(text) > secretBytesMax {
-		return nil, fmt.Errorf("read secret %s: more than %d bytes", path, secretBytesMax)
+		return nil, fmt.Errorf("%s: %s has more than %d bytes", setting, path, secretBytesMax)
 	}
 	return text, nil
+}
+
+// readOnce tells of a pipe, as of a shell's <(...), and the like: read by Validate, it would be empty for
+// whoever needs it.
+func readOnce(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
 }

@@ -129,8 +129,9 @@ func TestConfigurationDocument(t *testing.T) {
 const configurationIntro = `# Configuration
 
 Every setting is a flag and an environment variable; a flag wins. Durations are written like ` + "`300ms`, `5s`, `24h`" + `; lists
-are separated by commas. A program that is started with wrong settings names all of them at once and ends with
-exit code 2.
+are separated by commas. A program that is started with wrong settings ends with exit code 2 and names all of them
+at once, those whose file cannot be read included. A value that cannot be parsed, such as a number with letters in it,
+is named alone, before all others, and so is a wrong setting of the log.
 
 Secrets have no flag, because every process of a machine can read another's arguments: they come from the
 environment, or from a file that a flag names. They are never logged.
@@ -281,6 +282,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	t.Chdir(t.TempDir())
+	if err := os.WriteFile("dsn", []byte("root@tcp(a:1)/x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args []string
 		code int
@@ -289,7 +293,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"version"}, command.ExitDone, ""},
 		{[]string{}, command.ExitUsage, "expected one of"},
 		{[]string{"steal"}, command.ExitUsage, "steal"},
-		{[]string{"reservation", "show", "--redis-addr", "a:1", "--mysql-dsn-file", "none"}, command.ExitUsage, "<id>"},
+		{[]string{"reservation", "show", "--redis-addr", "a:1", "--mysql-dsn-file", "dsn"}, command.ExitUsage, "<id>"},
 		{[]string{"stock", "show", "1"}, command.ExitUsage, "redis-addr: missing"},
 		{[]string{"stock", "show", "1"}, command.ExitUsage, "mysql-dsn: missing"},
 		{[]string{"edge", "--partitions", "0"}, command.ExitUsage, "partitions: 0: want 1 to 4096"},
@@ -297,7 +301,12 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"version", "--log-level", "loud"}, command.ExitUsage, "log-level"},
 		{[]string{"token", "--user", "1", "--role", "shopper"}, command.ExitUsage, "SLUICE_TOKEN_KEY_FILE"},
 		{[]string{"token", "--user", "0", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, "user 0"},
-		{[]string{"token", "--user", "1", "--role", "shopper", "--token-key-file", "none"}, command.ExitFailed, "none"},
+		{[]string{"token", "--user", "1", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, "token-key-file: read key file: open none"},
+		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "token-key-file: read key file: open none"},
+		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "drain-timeout: 0s"},
+		{[]string{"persister", "--workers", "0", "--drain-timeout", "0s"}, command.ExitUsage, "drain-timeout: 0s"},
+		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "redis-password-file: open none"},
+		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "mysql-dsn-file: open nowhere"},
 	} {
 		var o output
 		if code := Run(c.args, o.console(), ""); code != c.code || !strings.Contains(o.err.String(), c.want) {

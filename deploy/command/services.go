@@ -28,6 +28,15 @@ func (d Drain) Validate() error {
 	return f.Err()
 }
 
+// Validate joins all faults: kong would stop at the first part that has some.
+func (e *Edge) Validate() error {
+	var f config.Faults
+	f.Include(e.Config.Validate())
+	f.Include(TokenKey{File: e.Config.TokenKeyFile}.Check())
+	f.Include(e.Drain.Validate())
+	return f.Err()
+}
+
 // Help is called by kong.
 func (Edge) Help() string {
 	return `Answers shoppers' requests, decides them in Redis and publishes what happened to Kafka. Ends on SIGINT or
@@ -52,6 +61,14 @@ func (e *Edge) Run(ctx context.Context, log *slog.Logger) error {
 type Persister struct {
 	Config persister.Config `embed:""`
 	Drain  Drain            `embed:""`
+}
+
+// Validate joins all faults.
+func (p *Persister) Validate() error {
+	var f config.Faults
+	f.Include(p.Config.Validate())
+	f.Include(p.Drain.Validate())
+	return f.Err()
 }
 
 // Help is called by kong.

@@ -15,6 +15,18 @@ type TokenKey struct {
 	File string `name:"token-key-file" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"File with the keys that sign and verify tokens." cost:"none"`
 }
 
+// Check reports a file, if one is given, that holds no keys. Doctor must not be stopped by one, so it is no
+// Validate.
+func (k TokenKey) Check() error {
+	if k.File == "" {
+		return nil
+	}
+	if _, err := auth.ReadKeys(k.File); err != nil {
+		return fmt.Errorf("token-key-file: %w", err)
+	}
+	return nil
+}
+
 // Token makes an access token.
 type Token struct {
 	Key TokenKey `embed:""`
@@ -55,7 +67,7 @@ func (t *Token) Run(c *Console) error {
 	}
 	keys, err := auth.ReadKeys(t.Key.File)
 	if err != nil {
-		return err
+		return usage(fmt.Errorf("token-key-file: %w", err))
 	}
 	now := time.Now()
 	token, err := keys.Issue(auth.Claims{
