@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -277,6 +279,47 @@ func TestSecretsAreNotShown(t *testing.T) {
 	o.out.WriteString(helpOf(t, "edge") + helpOf(t, "doctor") + helpOf(t, "dev"))
 	if text := o.out.String() + o.err.String(); strings.Contains(text, password) {
 		t.Errorf("the password is shown:\n%s", text)
+	}
+}
+
+// Sluice dev finds wrong settings before it starts anything.
+func TestDevelopmentStackIsCheckedBeforeItStarts(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, c := range []struct {
+		env  string
+		args []string
+		want []string
+	}{
+		{"", []string{"--listen", "foo", "--dev-listen", "bar", "--redis-addr", "baz"}, []string{`"foo"`, `dev-listen: "bar"`, `"baz"`}},
+		{"", []string{"--rate-per-user=-1", "--rate-per-address=NaN", "--token-key-file", "none"}, []string{"rate-per-user: -1", "rate-per-address", "token-key-file"}},
+		{"SLUICE_VECTOR_MAX=abc", nil, []string{"SLUICE_VECTOR_MAX"}},
+		{"SLUICE_ACK=wat", nil, []string{`ack: "wat"`}},
+		{"SLUICE_PERSISTER_WORKERS=0", nil, []string{"workers: 0"}},
+		{"SLUICE_REDIS_PASSWORD_FILE=none", nil, []string{"redis-password-file: open none"}},
+		{"SLUICE_MYSQL_DSN=x", nil, []string{"mysql-dsn: malformed"}},
+	} {
+		name, value, _ := strings.Cut(c.env, "=")
+		if name != "" {
+			t.Setenv(name, value)
+		}
+		var o output
+		code := Run(append([]string{"dev"}, c.args...), o.console(), "")
+		if name != "" {
+			if err := os.Unsetenv(name); err != nil { // until the end of the test, which sets it back
+				t.Fatal(err)
+			}
+		}
+		if code != command.ExitUsage || strings.Contains(o.err.String(), "removing") {
+			t.Errorf("%s %v: exit code %d, want %d; said %q", c.env, c.args, code, command.ExitUsage, o.err.String())
+		}
+		for _, want := range c.want {
+			if !strings.Contains(o.err.String(), want) {
+				t.Errorf("%s %v: said %q, want %q in it", c.env, c.args, o.err.String(), want)
+			}
+		}
+		if _, err := os.Stat(".sluice"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s %v: something was started", c.env, c.args)
+		}
 	}
 }
 

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 
 	"sluice/core/config"
 	"sluice/deploy/command"
+	"sluice/edge"
 )
 
 // Command is `sluice dev`. Every other setting of edge and persister is read from the environment.
@@ -44,6 +46,38 @@ Examples:
   SLUICE_REDIS_ADDR=127.0.0.1:6379 sluice dev`
 }
 
+// Validate reports wrong settings before anything is started, those of the edge and the persister included.
+// The addresses of private servers are not known yet; any do for that.
+func (c *Command) Validate() error {
+	var f config.Faults
+	if _, port, err := net.SplitHostPort(c.DevListen); err != nil || port == "" {
+		f.Add("dev-listen", fmt.Sprintf("%q", c.DevListen), "host:port")
+	}
+	f.Include(command.TokenKey{File: c.TokenKeyFile}.Check())
+	e := edge.Config{
+		Redis: config.Redis{Addrs: c.RedisAddr}, MySQL: config.MySQL{DSN: c.MySQLDSN}, Kafka: config.Kafka{Brokers: c.KafkaBrokers},
+		Listen: c.Listen, Ops: config.Ops{Listen: c.OpsListen}, TokenKeyFile: c.TokenKeyFile,
+	}
+	if len(e.Redis.Addrs) == 0 {
+		e.Redis.Addrs = []string{"private:1"}
+	}
+	if e.MySQL.DSN == "" {
+		e.MySQL.DSN = "root@tcp(private:1)/" + database
+	}
+	if len(e.Kafka.Brokers) == 0 {
+		e.Kafka.Brokers = []string{"private:1"}
+	}
+	if e.TokenKeyFile == "" {
+		e.TokenKeyFile = "made at the start"
+	}
+	f.Include(c.complete(&e))
+	if f.Err() == nil { // else it would repeat what they share
+		_, err := persisterConfig(&e)
+		f.Include(err)
+	}
+	return f.Err()
+}
+
 // Run runs the stack until ctx ends.
 func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.Logger) (err error) {
 	dir, err := filepath.Abs(c.Dir)
@@ -62,7 +96,10 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 		if ctx.Err() != nil {
 			return fmt.Errorf("start: %w", ctx.Err())
 		}
-		return fmt.Errorf("%w\nLogs of the servers are below %s; removing that directory starts anew, without its data", err, dir)
+		if errors.Is(err, errPrivate) {
+			err = fmt.Errorf("%w\nIts log is below %s; removing that directory starts anew, without its data", err, dir)
+		}
+		return err
 	}
 	console.Printf("%s", s.banner())
 	<-ctx.Done()

@@ -289,8 +289,8 @@ func TestFailedStartStopsWhatItStarted(t *testing.T) {
 	c := newCommand(t.TempDir())
 	c.KafkaBrokers = []string{nobody.Addr().String()}
 	r := start(t, c)
-	if err := <-r.ended; err == nil {
-		t.Fatal("started without a Kafka")
+	if err := <-r.ended; err == nil || strings.Contains(err.Error(), "removing") {
+		t.Fatalf("without a Kafka, which no other data brings back: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(c.Dir, "mariadb", "data")); err != nil {
 		t.Errorf("mariadb was not started, so this test shows nothing: %v", err)
@@ -302,5 +302,18 @@ func TestFailedStartStopsWhatItStarted(t *testing.T) {
 	log, err := os.ReadFile(filepath.Join(c.Dir, "redis", "redis.log"))
 	if err != nil || !strings.Contains(string(log), "ready to exit") {
 		t.Errorf("log of redis (%v) tells of no end:\n%s", err, log)
+	}
+}
+
+// Only a server of its own can be helped by other data.
+func TestPrivateServerThatDoesNotStart(t *testing.T) {
+	t.Parallel()
+	c := newCommand(t.TempDir())
+	if err := os.WriteFile(filepath.Join(c.Dir, "redis"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, c)
+	if err := <-r.ended; err == nil || !strings.Contains(err.Error(), "redis") || !strings.Contains(err.Error(), "removing that directory") {
+		t.Errorf("with a file in the place of its directory: %v", err)
 	}
 }

@@ -19,11 +19,7 @@ const catchUp = 10 * time.Second
 
 // startPage serves GET /stock/{sku_id}: what `sluice stock show --wait 10s -o json` says, for a curl.
 func (s *stack) startPage(ctx context.Context) error {
-	addr, err := s.freeAddress(ctx, "dev", s.command.DevListen)
-	if err != nil {
-		return err
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.pageAddr)
 	if err != nil {
 		return fmt.Errorf("listen for dev: %w", err)
 	}

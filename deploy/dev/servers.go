@@ -23,6 +23,9 @@ var deps string
 
 const database = "sluice"
 
+// errPrivate tells of a server of the stack's own that does not start, perhaps because of its data.
+var errPrivate = errors.New("a private server does not start")
+
 // startServers starts each server that the command was given no address of, and puts the addresses of
 // all into the configuration.
 func (s *stack) startServers(ctx context.Context) error {
@@ -68,7 +71,7 @@ func (s *stack) startRedis(ctx context.Context) error {
 	}
 	r, err := local.StartRedis(ctx, filepath.Join(s.dir, "redis"), local.RedisOptions{})
 	if err != nil {
-		return fmt.Errorf("start redis: %w", err)
+		return fmt.Errorf("%w: redis: %w", errPrivate, err)
 	}
 	s.later("stop redis", r.Stop)
 	s.cfg.Redis.Addrs = []string{r.Addr}
@@ -84,7 +87,7 @@ func (s *stack) startMySQL(ctx context.Context) error {
 	}
 	m, err := local.StartMariaDB(ctx, filepath.Join(s.dir, "mariadb"))
 	if err != nil {
-		return fmt.Errorf("start mariadb: %w", err)
+		return fmt.Errorf("%w: mariadb: %w", errPrivate, err)
 	}
 	s.later("stop mariadb", m.Stop)
 	s.cfg.MySQL.DSN = config.Secret(m.DSN(database))
@@ -100,7 +103,7 @@ func (s *stack) startKafka(ctx context.Context) error {
 	}
 	b, err := local.StartBroker(ctx, filepath.Join(s.dir, "kafka"), 0)
 	if err != nil {
-		return fmt.Errorf("start broker: %w", err)
+		return fmt.Errorf("%w: broker: %w", errPrivate, err)
 	}
 	s.later("stop broker", func() error { b.Stop(); return nil })
 	s.cfg.Kafka.Brokers = b.Addrs

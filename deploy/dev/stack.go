@@ -72,7 +72,7 @@ func (s *stack) start(ctx context.Context) error {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		s.startServers, s.configure, s.migrate, s.loadSample, s.startRoles, s.startPage, s.issueTokens, s.writeDevFile,
+		s.chooseAddresses, s.startServers, s.configure, s.migrate, s.loadSample, s.startRoles, s.startPage, s.issueTokens, s.writeDevFile,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -81,28 +81,45 @@ func (s *stack) start(ctx context.Context) error {
 	return nil
 }
 
+// chooseAddresses comes before the servers, so that one that cannot be listened at costs no start of them.
+func (s *stack) chooseAddresses(ctx context.Context) error {
+	for _, a := range []struct {
+		name, wanted string
+		into         *string
+	}{
+		{"edge", s.command.Listen, &s.cfg.Listen},
+		{"ops", s.command.OpsListen, &s.cfg.Ops.Listen},
+		{"dev", s.command.DevListen, &s.pageAddr},
+	} {
+		var err error
+		if *a.into, err = s.freeAddress(ctx, a.name, a.wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // configure completes the edge's configuration: what is not set yet comes from the environment, or is
 // the default.
-func (s *stack) configure(ctx context.Context) error {
+func (s *stack) configure(context.Context) error {
 	if err := s.makeKeys(); err != nil {
-		return err
-	}
-	var err error
-	if s.cfg.Listen, err = s.freeAddress(ctx, "edge", s.command.Listen); err != nil {
-		return err
-	}
-	if s.cfg.Ops.Listen, err = s.freeAddress(ctx, "ops", s.command.OpsListen); err != nil {
 		return err
 	}
 	s.cfg.DataDir = filepath.Join(s.dir, "edge")
 	s.cfg.CheckSchema = persister.CheckSchema
-	if err := complete(&s.cfg); err != nil {
-		return err
+	return s.command.complete(&s.cfg)
+}
+
+// complete fills in the edge's configuration, and checks it.
+func (c *Command) complete(cfg *edge.Config) error {
+	rates := func() {
+		cfg.RatePerUser, cfg.BurstPerUser = c.RatePerUser, burst(c.RatePerUser)
+		cfg.RatePerAddress, cfg.BurstPerAddress = c.RatePerAddress, burst(c.RatePerAddress)
 	}
-	// Last, because a rate of 0 is a rate, and no missing value.
-	s.cfg.RatePerUser, s.cfg.BurstPerUser = s.command.RatePerUser, burst(s.command.RatePerUser)
-	s.cfg.RatePerAddress, s.cfg.BurstPerAddress = s.command.RatePerAddress, burst(s.command.RatePerAddress)
-	return nil
+	rates()
+	err := complete(cfg)
+	rates() // again, because a rate of 0 is a rate, and no missing value
+	return err
 }
 
 // burst is what one second of a rate allows, all at once.
@@ -115,6 +132,16 @@ func complete(cfg any) error {
 		return fmt.Errorf("configure: %w", err)
 	}
 	return nil
+}
+
+// persisterConfig is the persister's configuration beside an edge.
+func persisterConfig(e *edge.Config) (persister.Config, error) {
+	p := persister.Config{
+		Redis: e.Redis, MySQL: e.MySQL, Kafka: e.Kafka, Stock: e.Stock,
+		Ops: config.Ops{Listen: "127.0.0.1:0"},
+	}
+	err := complete(&p)
+	return p, err
 }
 
 // freeAddress is the wanted address, or one with a free port if its port is taken.
@@ -146,14 +173,10 @@ func (s *stack) migrate(ctx context.Context) (err error) {
 
 // startRoles starts the edge and the persister, and waits until both are ready.
 func (s *stack) startRoles(ctx context.Context) error {
-	p := persister.Config{
-		Redis: s.cfg.Redis, MySQL: s.cfg.MySQL, Kafka: s.cfg.Kafka, Stock: s.cfg.Stock,
-		Ops: config.Ops{Listen: "127.0.0.1:0"},
-	}
-	if err := complete(&p); err != nil {
+	p, err := persisterConfig(&s.cfg)
+	if err != nil {
 		return err
 	}
-	var err error
 	if s.persister, err = persister.Start(ctx, p, s.log.With("role", "persister")); err != nil {
 		return fmt.Errorf("start persister: %w", err)
 	}
