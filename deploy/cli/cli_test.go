@@ -323,6 +323,31 @@ func TestDevelopmentStackIsCheckedBeforeItStarts(t *testing.T) {
 	}
 }
 
+// What a flag of a change may be is told in the flag's own words, whatever else is wrong.
+func TestChangesNameFlagAndBound(t *testing.T) {
+	t.Chdir(t.TempDir())
+	adjust := []string{"stock", "adjust", "1", "--reason", "x"}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{append(adjust, "--hold", "0s"), "hold: 0s: want 1ms to 720h0m0s"},
+		{append(adjust, "--hold", "1500us"), "hold: 1.5ms: want 1ms to 720h0m0s, in whole ms"},
+		{append(adjust, "--limit=-5"), "limit: -5: want 0 to 1000000"},
+		{append(adjust, "--delta=-1099511627776"), "delta: -1099511627776: want -1099511627775 to 1099511627775"},
+		{append(adjust, "--opens-at", "1960-01-01T00:00:00Z"), "opens-at: 1960-01-01T00:00:00Z: want 1970-01-01"},
+		{append(adjust, "--ack", "wat"), `ack: "wat": want default, redis`},
+		{[]string{"stock", "adjust", "1", "--limit=-5", "--reason", ""}, "reason: a text of 0 bytes: want 1 to 200"},
+		{[]string{"stock", "freeze", "1", "--reason", strings.Repeat("x", 201)}, "reason: a text of 201 bytes"},
+		{[]string{"stock", "unfreeze", "1", "--reason", "a\nb"}, `reason: "a\nb": want UTF-8 without`},
+	} {
+		var o output
+		if code := Run(c.args, o.console(), ""); code != command.ExitUsage || !strings.Contains(o.err.String(), c.want) {
+			t.Errorf("%q: exit code %d, want %d; said %q, want %q in it", c.args, code, command.ExitUsage, o.err.String(), c.want)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.WriteFile("dsn", []byte("root@tcp(a:1)/x"), 0o600); err != nil {

@@ -216,12 +216,17 @@ func (d *deployment) adjusts() {
 	adjust("--yes", "--sale", "7", "--closes-at", "1970-01-01T00:00:00Z").want(command.ExitUsage, "sluice sale open")
 	adjust("--delta=-101", "--yes").want(command.ExitRefused, "fewer units")
 	adjust("--delta=-101", "--dry-run").want(command.ExitRefused, "fewer units")
+	adjust("--delta=1099511627676", "--yes").want(command.ExitRefused, "has 100 units and would have more than 1,099,511,627,775")
+	adjust("--opens-at", "2050-01-02T00:00:00Z", "--closes-at", "2050-01-01T00:00:00Z", "--yes").want(command.ExitUsage, "would never sell")
 	if s := d.show(1001); s.Redis.Avail != 100 {
 		d.t.Errorf("after what must change nothing: %+v", s.Redis)
 	}
 	adjust("--delta=-40", "--limit", "3", "--yes", "--key", "k1").want(command.ExitDone, "avail: 100 -> 60", "limit: none -> 3 per user")
 	adjust("--delta=-40", "--limit", "3", "--yes", "--key", "k1").want(command.ExitDone, "made before")
 	adjust("--delta=-41", "--limit", "3", "--yes", "--key", "k1").want(command.ExitRefused, "another change")
+	adjust("--closes-at", "2050-01-01T00:00:00Z", "--yes").want(command.ExitDone)
+	adjust("--opens-at", "2050-01-01T00:00:00Z", "--yes").want(command.ExitUsage, "would never sell: opens 2050")
+	adjust("--closes-at", "1970-01-01T00:00:00Z", "--opens-at", "1970-01-01T00:00:00Z", "--yes").want(command.ExitDone, "never closes")
 	d.run("stock", "adjust", "77", "--delta", "1", "--reason", "test", "--yes").want(command.ExitNotFound, "not loaded")
 	d.run("stock", "freeze", "1001", "--reason", "test").want(command.ExitDone, "flags: none -> frozen")
 	if s := d.show(1001); s.Redis.Avail != 60 || s.Redis.Limit != 3 || !s.Redis.Frozen {

@@ -8,7 +8,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
+	"sluice/core/config"
 	"sluice/core/stock"
 )
 
@@ -43,6 +46,39 @@ Examples:
   sluice stock adjust 1001 --delta 500 --reason "delivery 4711"
   sluice stock adjust 1001 --delta=-3 --reason "broken" --dry-run
   sluice stock adjust 1002 --limit 2 --hold 10m --reason "more per customer" --yes`
+}
+
+// Validate joins all faults.
+func (a *StockAdjust) Validate() error {
+	var f config.Faults
+	f.Include(a.Writer.Validate())
+	config.Between(&f, "delta", a.Delta, -stock.UnitsMax, stock.UnitsMax)
+	checkReason(&f, a.Reason)
+	if a.Limit != nil {
+		config.Between(&f, "limit", *a.Limit, 0, stock.QuantityMax)
+	}
+	if a.Hold != nil && (*a.Hold < time.Millisecond || *a.Hold > stock.HoldMax || *a.Hold%time.Millisecond != 0) {
+		f.Add("hold", *a.Hold, fmt.Sprintf("1ms to %v, in whole ms", stock.HoldMax))
+	}
+	for setting, at := range map[string]*time.Time{"opens-at": a.OpensAt, "closes-at": a.ClosesAt} {
+		if at != nil && at.UnixMilli() < 0 { // no time that can be written is too late
+			f.Add(setting, at.Format(time.RFC3339), "1970-01-01T00:00:00Z or later")
+		}
+	}
+	if a.Ack != nil {
+		config.OneOf(&f, "ack", *a.Ack, "default", "redis", "replica", "log")
+	}
+	return f.Err()
+}
+
+// checkReason holds a reason to what the ledger and its readers can take.
+func checkReason(f *config.Faults, reason string) {
+	if len(reason) == 0 || len(reason) > stock.ReasonMax {
+		f.Add("reason", fmt.Sprintf("a text of %d bytes", len(reason)), fmt.Sprintf("1 to %d", stock.ReasonMax))
+	}
+	if !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl) {
+		f.Add("reason", fmt.Sprintf("%.40q", reason), "UTF-8 without control characters")
+	}
 }
 
 // Run is called by kong.
@@ -89,7 +125,7 @@ type StockFreeze struct {
 	Writer `embed:""`
 	Output `embed:""`
 
-	SKU    int64  `arg:"" name:"sku" help:"SKU to freeze."`
+	SKU    int64  `arg:"" name:"sku" help:"SKU to change."`
 	Sale   uint32 `placeholder:"ID" help:"The stock of a sale, not the normal one."`
 	Reason string `required:"" placeholder:"TEXT" help:"Why. It is kept in the ledger."`
 	DryRun bool   `help:"Show what would change, and change nothing."`
@@ -101,6 +137,14 @@ func (StockFreeze) Help() string {
 
 Example:
   sluice stock freeze 1001 --reason "wrong price"`
+}
+
+// Validate joins all faults.
+func (f *StockFreeze) Validate() error {
+	var faults config.Faults
+	faults.Include(f.Writer.Validate())
+	checkReason(&faults, f.Reason)
+	return faults.Err()
 }
 
 // Run is called by kong.
@@ -179,6 +223,9 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryR
 	if !before.Loaded {
 		return nil, notFound(fmt.Errorf("%v is not loaded", cell))
 	}
+	if err := x.check(&before, &after); err != nil {
+		return nil, err
+	}
 	if x.key == "" {
 		x.key = rand.Text()
 	}
@@ -227,6 +274,17 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryR
 		}
 	}
 	return result, nil
+}
+
+// check refuses what no script judges: a cell without room for the units, and a window that never sells.
+func (x *cellChange) check(before, after *stock.CellState) error {
+	if x.adjustment.Delta > stock.UnitsMax-before.Total {
+		return refused(fmt.Errorf("delta: %v has %s units and would have more than %s", before.Cell, number(before.Total), number(stock.UnitsMax)))
+	}
+	if x.adjustment.Fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0 && after.ClosesAtMS != 0 && after.ClosesAtMS <= after.OpensAtMS {
+		return usage(fmt.Errorf("opens-at, closes-at: %v would never sell: %s", before.Cell, windowText(after.OpensAtMS, after.ClosesAtMS)))
+	}
+	return nil
 }
 
 // apply changes the cell as it will be if nothing happens meanwhile.
