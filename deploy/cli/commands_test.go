@@ -101,6 +101,14 @@ func (r result) want(code int, said ...string) result {
 	return r
 }
 
+// lacks checks what was not said.
+func (r result) lacks(text string) {
+	r.t.Helper()
+	if strings.Contains(r.out+r.err, text) {
+		r.t.Errorf("%v: %q is there in\n%s%s", r.args, text, r.out, r.err)
+	}
+}
+
 // into reads the JSON that a command has written.
 func into[T any](r result) T {
 	r.t.Helper()
@@ -168,29 +176,38 @@ func TestCommandsOnRealServers(t *testing.T) {
 
 	// A dry run does not open it.
 	for _, args := range [][]string{{"load"}, {"adjust", "1", "--delta", "1", "--reason", "test"}, {"freeze", "1", "--reason", "test"}, {"unfreeze", "1", "--reason", "test"}} {
-		d.runWith("sku_id,quantity\n1,1\n", append(append([]string{"stock"}, args...), "--dry-run")...).want(command.ExitFailed, "is shut")
+		d.runWith("sku_id,quantity\n1,1\n", append(append([]string{"stock"}, args...), "--dry-run")...).want(command.ExitFailed, "is shut").lacks("stays. To go on")
 	}
 	d.run("doctor").want(command.ExitDone, "Redis is shut", "a new deployment")
 
 	// Load: a wrong line costs itself only, and the same file again changes nothing.
 	const file = "sku_id,quantity,limit\n1001,100,\n1002,x,\n1003,50,2\n1003,51,2\n"
-	type loaded struct {
+	type counts struct {
 		Lines, Loaded, Wrong, Units int64
 		Already                     int64 `json:"already_loaded"`
 	}
+	type loaded struct {
+		counts
+		Faults []struct {
+			Line  int
+			Error string
+		}
+	}
 	d.run("stock", "show", "1001").want(command.ExitFailed, "is shut", "start an edge")
 	r := d.runWith(file, "stock", "load", "-o", "json").want(command.ExitFailed, "Redis is open", "line 3", "line 5: SKU 1003 was loaded with other values")
-	if l := into[loaded](r); l != (loaded{Lines: 4, Loaded: 2, Wrong: 2, Units: 150}) {
+	if l := into[loaded](r); l.counts != (counts{Lines: 4, Loaded: 2, Wrong: 2, Units: 150}) || len(l.Faults) != 2 ||
+		l.Faults[0].Line != 3 || !strings.Contains(l.Faults[0].Error, "quantity") {
 		t.Errorf("loaded: %+v", l)
 	}
 	r = d.runWith("{\"sku_id\":\"1001\",\"quantity\":100}\n", "stock", "load", "-o", "json").want(command.ExitDone)
-	if l := into[loaded](r); l != (loaded{Lines: 1, Already: 1}) {
+	if l := into[loaded](r); l.counts != (counts{Lines: 1, Already: 1}) || l.Faults == nil {
 		t.Errorf("loaded again: %+v", l)
 	}
 	r = d.runWith(file+"1004,1,\n", "stock", "load", "--dry-run", "-o", "json").want(command.ExitFailed, "-: line 3: quantity \"x\"")
 	if l := into[loaded](r); l.Loaded != 1 || l.Wrong != 1 || l.Lines != 5 {
 		t.Errorf("dry run: %+v", l)
 	}
+	d.runWith(file, "stock", "load", "--dry-run").want(command.ExitFailed, "would be loaded", "exist").lacks("already loaded")
 	d.run("stock", "show", "1004").want(command.ExitNotFound, "not loaded")
 	if s := d.show(1003); s.Redis.Avail != 50 || s.Redis.Limit != 2 || s.MySQL != nil || s.Status != "missing" {
 		t.Errorf("before it is persisted: %+v", s)

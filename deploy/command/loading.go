@@ -18,6 +18,7 @@ const (
 	// batchesAhead are read while a call is under way.
 	batchesAhead = 2
 	loadTries    = 6
+	faultsMax    = 1000                   // wrong lines that a result names; all are told of as they come
 	loadPause    = 200 * time.Millisecond // before the second try; doubled for each one after
 )
 
@@ -29,6 +30,7 @@ type loading struct {
 	fault    func(error) // tells of one line
 	dryRun   bool
 
+	seen   map[int64]uint32 // in a dry run, which creates nothing: SKUs of earlier lines, and their fingerprints
 	result loaded
 }
 
@@ -36,8 +38,8 @@ type loading struct {
 type batch struct {
 	lines    []stockfile.Line
 	requests []stock.Request // of the lines
-	faults   []error         // of other lines
-	err      error           // that ends the reading
+	faults   []*stockfile.LineError
+	err      error // that ends the reading
 }
 
 // run loads all lines, and tells what it did also if it comes to an error.
@@ -95,7 +97,7 @@ func readBatch(lines *stockfile.Reader, partitions int) (b batch, more bool) {
 		var fault *stockfile.LineError
 		switch {
 		case errors.As(err, &fault):
-			b.faults = append(b.faults, err)
+			b.faults = append(b.faults, fault)
 		case errors.Is(err, io.EOF):
 			return b, false
 		case err != nil:
@@ -109,9 +111,12 @@ func readBatch(lines *stockfile.Reader, partitions int) (b batch, more bool) {
 	return b, true
 }
 
-func (l *loading) wrong(fault error) {
+func (l *loading) wrong(fault *stockfile.LineError) {
 	l.result.Lines++
 	l.result.Wrong++
+	if len(l.result.Faults) < faultsMax {
+		l.result.Faults = append(l.result.Faults, lineFault{fault.Number, fault.Err.Error()})
+	}
 	l.fault(fault)
 }
 
@@ -194,11 +199,26 @@ func (l *loading) look(ctx context.Context, b *batch) error {
 		return fmt.Errorf("look up line %d and those after it: %w", b.lines[0].Number, err)
 	}
 	for i, state := range states {
-		verdict := stock.VerdictOK
-		if state.Loaded {
-			verdict = stock.VerdictWrongState
-		}
-		l.count(b.lines[i], verdict, false)
+		l.count(b.lines[i], l.foresee(&state, b.requests[i].Fingerprint), false)
 	}
 	return nil
+}
+
+// foresee is what would become of a line. With which values an SKU was loaded before, only Redis' own
+// decision tells.
+func (l *loading) foresee(state *stock.CellState, fingerprint uint32) stock.Verdict {
+	earlier, again := l.seen[state.Cell.SKU]
+	switch {
+	case state.Loaded:
+		return stock.VerdictWrongState
+	case !again:
+		if l.seen == nil {
+			l.seen = map[int64]uint32{}
+		}
+		l.seen[state.Cell.SKU] = fingerprint
+		return stock.VerdictOK
+	case earlier == fingerprint:
+		return stock.VerdictReplayed
+	}
+	return stock.VerdictMismatch
 }

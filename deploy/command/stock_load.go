@@ -36,6 +36,10 @@ Examples:
   sluice stock load --dry-run catalog.jsonl
   printf 'sku_id,quantity,limit\n1001,100000,\n1002,500,1\n' | sluice stock load
 
+With -o json the result has, of the lines read, how many were loaded, already_loaded (with the same values), exist
+(with values that a dry run, or Redis after a day, cannot compare) and wrong, and in faults the numbers and errors
+of the first 1,000 wrong ones.
+
 In JSON lines, ids and times are strings, everything else is not:
   {"sku_id":"1002","quantity":500,"limit":1}`
 }
@@ -66,6 +70,7 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 		progress: p,
 		fault:    func(err error) { p.clear(); c.Notef("%s: %v", l.File, err) },
 		dryRun:   l.DryRun,
+		result:   loaded{Faults: []lineFault{}},
 	}).run(ctx, lines)
 	p.clear()
 	result.Seconds = time.Since(p.start).Seconds()
@@ -74,11 +79,14 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	} else {
 		result.print(c, l.DryRun)
 	}
-	if err != nil {
+	if err != nil && !l.DryRun {
 		return fmt.Errorf("%w\nWhat was loaded stays. To go on, load the same file again", err)
 	}
+	if err != nil {
+		return err
+	}
 	if result.Wrong > 0 {
-		return fmt.Errorf("%d lines are wrong and were not loaded", result.Wrong)
+		return fmt.Errorf("%d lines are wrong, and nothing of them is loaded", result.Wrong)
 	}
 	return nil
 }
@@ -110,30 +118,39 @@ func (w *Writer) target(ctx context.Context, c *Console, dryRun bool) (*opened, 
 	return w.open(ctx, c)
 }
 
-// loaded is what a load did.
+// loaded is what a load did, or in a dry run would do.
 type loaded struct {
-	Lines   int64   `json:"lines"`          // read, wrong ones included
-	Loaded  int64   `json:"loaded"`         // for a dry run: that would be loaded
-	Already int64   `json:"already_loaded"` // by an earlier load, with the same values
-	Exist   int64   `json:"exist"`          // loaded longer ago than Redis remembers with which values
-	Wrong   int64   `json:"wrong"`
-	Units   int64   `json:"units"`
-	Seconds float64 `json:"seconds"`
+	Lines   int64       `json:"lines"`          // read, wrong ones included
+	Loaded  int64       `json:"loaded"`         // SKUs that were created
+	Already int64       `json:"already_loaded"` // by an earlier load or line, with the same values
+	Exist   int64       `json:"exist"`          // with values that are not known: a dry run, or an old load, cannot tell
+	Wrong   int64       `json:"wrong"`
+	Faults  []lineFault `json:"faults"` // of the first wrong lines, at most faultsMax
+	Units   int64       `json:"units"`
+	Seconds float64     `json:"seconds"`
+}
+
+type lineFault struct {
+	Line  int    `json:"line"`
+	Error string `json:"error"`
 }
 
 func (r *loaded) print(c *Console, dryRun bool) {
-	title := "loaded"
-	if dryRun {
-		title = "would be loaded"
-	}
 	t := c.table()
-	t.row(title, number(r.Loaded), "SKUs with "+number(r.Units)+" units")
-	t.row("already loaded", number(r.Already), "with the same values; nothing was changed")
+	if dryRun {
+		t.row("would be loaded", number(r.Loaded), "SKUs with "+number(r.Units)+" units")
+		if r.Already > 0 {
+			t.row("repeated", number(r.Already), "with the values of an earlier line")
+		}
+	} else {
+		t.row("loaded", number(r.Loaded), "SKUs with "+number(r.Units)+" units")
+		t.row("already loaded", number(r.Already), "with the same values; nothing was changed")
+	}
 	if r.Exist > 0 {
-		t.row("exist", number(r.Exist), "with whatever values; nothing was changed: see stock show, stock adjust")
+		t.row("exist", number(r.Exist), "with whatever values; they are not changed: see stock show, stock adjust")
 	}
 	if r.Wrong > 0 {
-		t.row(c.paint(red, "wrong"), number(r.Wrong), "nothing of these lines was loaded")
+		t.row(c.paint(red, "wrong"), number(r.Wrong), "nothing of these lines is loaded")
 	}
 	t.flush()
 	if r.Seconds > 0 {
