@@ -350,8 +350,13 @@ func TestChangesNameFlagAndBound(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("dsn", []byte("root@tcp(a:1)/x"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{
+		"dsn":        "root@tcp(a:1)/x",
+		"stack.json": `{"redis_addr":"127.0.0.1:1","mysql_dsn":"root@tcp(127.0.0.1:1)/x","kafka_brokers":"127.0.0.1:1"}`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, c := range []struct {
 		args []string
@@ -375,6 +380,9 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"persister", "--workers", "0", "--drain-timeout", "0s"}, command.ExitUsage, "drain-timeout: 0s"},
 		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "redis-password-file: open none"},
 		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "mysql-dsn-file: open nowhere"},
+		{[]string{"stock", "load", "nowhere", "--dev-file", "stack.json"}, command.ExitUsage, "open nowhere"},
+		{[]string{"stock", "load", ".", "--dev-file", "stack.json"}, command.ExitUsage, "is a directory"},
+		{[]string{"stock", "load", "-", "--dev-file", "stack.json"}, command.ExitUsage, "-: the file is empty"},
 	} {
 		var o output
 		if code := Run(c.args, o.console(), ""); code != c.code || !strings.Contains(o.err.String(), c.want) {

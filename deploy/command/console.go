@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"golang.org/x/term"
 )
 
 // Console is how a command talks to its user: results on Out, everything else on Err.
@@ -28,19 +30,17 @@ type Console struct {
 // NO_COLOR or TERM=dumb.
 func NewConsole(in, out, errs *os.File, lookup func(string) (string, bool)) *Console {
 	noColor, _ := lookup("NO_COLOR")
-	term, _ := lookup("TERM")
+	kind, _ := lookup("TERM")
 	return &Console{
 		In: in, Out: &results{w: out}, Err: errs,
 		ErrIsTerminal: isTerminal(errs),
 		InIsTerminal:  isTerminal(in),
-		Color:         isTerminal(out) && noColor == "" && term != "dumb",
+		Color:         isTerminal(out) && noColor == "" && kind != "dumb",
 	}
 }
 
-func isTerminal(file *os.File) bool {
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+// isTerminal does not take /dev/null for one, which is a character device too.
+func isTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
 
 // results remembers the first error of writing, so that nobody has to look at each one.
 type results struct {

@@ -43,12 +43,19 @@ func TestColor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if c := NewConsole(file, file, file, os.LookupEnv); c.Color || c.InIsTerminal || c.ErrIsTerminal {
-		t.Errorf("a file is no terminal: %+v", c)
-	}
-	terminal, err := os.OpenFile(os.DevNull, os.O_RDWR, 0) // a character device, as terminals are
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0) // a character device, as terminals are
 	if err != nil {
 		t.Fatal(err)
+	}
+	defer null.Close()
+	for _, none := range []*os.File{file, null} {
+		if c := NewConsole(none, none, none, os.LookupEnv); c.Color || c.InIsTerminal || c.ErrIsTerminal {
+			t.Errorf("%s is no terminal: %+v", none.Name(), c)
+		}
+	}
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no terminal to be had: %v", err)
 	}
 	defer terminal.Close()
 	for env, want := range map[string]bool{"": true, "NO_COLOR=": true, "NO_COLOR=1": false, "TERM=dumb": false, "TERM=xterm": true} {

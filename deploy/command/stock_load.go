@@ -54,7 +54,7 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	counted := &countingReader{r: file}
 	lines, err := stockfile.NewReader(counted)
 	if err != nil {
-		return fmt.Errorf("%s: %w", l.File, err)
+		return usage(fmt.Errorf("%s: %w", l.File, err))
 	}
 	l.Redis.CallTimeout = max(l.Redis.CallTimeout, loadCallTimeout)
 	o, err := l.target(ctx, c, l.DryRun)

@@ -62,7 +62,12 @@ func NewReader(file io.Reader) (*Reader, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read stock file: %w", err)
 	}
-	if len(first) == 1 && first[0] == '{' {
+	switch string(first) {
+	case "":
+		return nil, errors.New("the file is empty")
+	case "[":
+		return nil, errors.New("want one JSON object per line, not an array")
+	case "{":
 		r.parse = parseJSON
 		return r, nil
 	}

@@ -159,7 +159,7 @@ func TestWrongJSONLines(t *testing.T) {
 func TestHeader(t *testing.T) {
 	t.Parallel()
 	for header, why := range map[string]string{
-		"":                         "column \"\"",
+		"\n":                       "column \"\"",
 		"sku_id":                   "at least",
 		"sku_id,quantity,price":    `column "price"`,
 		"sku_id,quantity,Limit":    `column "Limit"`,
@@ -169,6 +169,18 @@ func TestHeader(t *testing.T) {
 	} {
 		if _, err := stockfile.NewReader(strings.NewReader(header)); !errors.Is(err, stockfile.ErrHeader) || !strings.Contains(fmt.Sprint(err), why) {
 			t.Errorf("header %.40q: %v, want %q", header, err, why)
+		}
+	}
+}
+
+func TestWhatIsNoStockFile(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		"": "the file is empty", "\ufeff": "the file is empty",
+		`[{"sku_id":"1","quantity":2}]`: "want one JSON object per line, not an array",
+	} {
+		if _, err := stockfile.NewReader(strings.NewReader(file)); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %q", file, err, want)
 		}
 	}
 }
