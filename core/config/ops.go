@@ -14,7 +14,7 @@ func (o Ops) Validate() error {
 
 // Log is how a process speaks, on stderr. It belongs to the root of the command line.
 type Log struct {
-	Level  string `name:"log-level" env:"SLUICE_LOG_LEVEL" group:"Operations" default:"info" help:"The least level that is logged: debug, info, warn or error." cost:"debug: a line per connection and retry"`
+	Level  string `name:"log-level" env:"SLUICE_LOG_LEVEL" group:"Operations" default:"info" help:"The least level that is logged: debug, info, warn or error." cost:"debug: a line per connection on which a client does wrong"`
 	Format string `name:"log-format" env:"SLUICE_LOG_FORMAT" group:"Operations" default:"text" help:"Form of the log on stderr: text or json." cost:"none"`
 }
 

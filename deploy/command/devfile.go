@@ -45,9 +45,9 @@ func (d DevFile) read() (*devStack, error) {
 }
 
 // fill lets use take addresses from the development stack, if there is one and no address is given: to
-// mix its addresses with others would be to compare two deployments. It runs before the values of the
-// command line are set, so it asks kong for them.
-func (d DevFile) fill(k *kong.Context, given bool, use func(*devStack)) error {
+// mix its addresses with others would be to compare two deployments. Found is false where that leaves
+// none. It runs before the values of the command line are set, so it asks kong for them.
+func (d DevFile) fill(k *kong.Context, given bool, use func(*devStack)) (found bool, err error) {
 	for _, flag := range k.Flags() {
 		value := reflect.ValueOf(k.FlagValue(flag))
 		switch flag.Name {
@@ -58,19 +58,23 @@ func (d DevFile) fill(k *kong.Context, given bool, use func(*devStack)) error {
 		}
 	}
 	if given {
-		return nil
+		return true, nil
 	}
 	stack, err := d.read()
 	if err != nil || stack == nil {
-		return err
+		return false, err
 	}
 	use(stack)
-	return nil
+	return true, nil
 }
 
 // BeforeApply is called by kong.
 func (s *Stores) BeforeApply(k *kong.Context, c *Console) error {
-	return s.Dev.fill(k, s.MySQL.DSN != "", func(d *devStack) { s.use(c, d) })
+	found, err := s.Dev.fill(k, s.MySQL.DSN != "", func(d *devStack) { s.use(c, d) })
+	if err == nil && !found {
+		c.Notef("no address is given, and no development stack runs here")
+	}
+	return err
 }
 
 func (s *Stores) use(c *Console, d *devStack) {
@@ -80,7 +84,8 @@ func (s *Stores) use(c *Console, d *devStack) {
 
 // BeforeApply is called by kong, before that of Stores, which then finds its addresses given.
 func (w *Writer) BeforeApply(k *kong.Context, c *Console) error {
-	return w.Dev.fill(k, w.MySQL.DSN != "", func(d *devStack) { w.use(c, d) })
+	_, err := w.Dev.fill(k, w.MySQL.DSN != "", func(d *devStack) { w.use(c, d) })
+	return err
 }
 
 func (w *Writer) use(c *Console, d *devStack) {
