@@ -38,7 +38,7 @@ Examples:
 
 // BeforeApply is called by kong, before that of Writer, which then finds its addresses given.
 func (d *Doctor) BeforeApply(k *kong.Context, c *Console) error {
-	_, err := d.Dev.fill(k, d.MySQL.DSN != "", func(stack *devStack) {
+	_, err := d.Dev.fill(k, d.MySQL.DSN != "", func(stack *DevStack) {
 		d.use(c, stack)
 		d.Key.File = stack.TokenKeyFile
 	})

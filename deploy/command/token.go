@@ -50,7 +50,7 @@ Examples:
 
 // BeforeApply is called by kong. It does not tell where the key comes from: a token is all there is to print.
 func (t *Token) BeforeApply(k *kong.Context) error {
-	_, err := t.Dev.fill(k, false, func(d *devStack) { t.Key.File = d.TokenKeyFile })
+	_, err := t.Dev.fill(k, false, func(d *DevStack) { t.Key.File = d.TokenKeyFile })
 	return err
 }
 

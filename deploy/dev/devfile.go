@@ -9,25 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-)
 
-// devFile is dev.json: where everything of the running stack is. Commands, scripts and tests read it.
-type devFile struct {
-	EdgeURL         string `json:"edge_url"`
-	OpsURL          string `json:"ops_url"` // of the edge
-	PersisterOpsURL string `json:"persister_ops_url"`
-	DevURL          string `json:"dev_url"`
-	RedisAddr       string `json:"redis_addr"`    // several, of a cluster, are separated by commas
-	MySQLDSN        string `json:"mysql_dsn"`     // the reason why only its owner may read the file
-	KafkaBrokers    string `json:"kafka_brokers"` // separated by commas
-	TokenKeyFile    string `json:"token_key_file"`
-}
+	"sluice/deploy/command"
+)
 
 func devFilePath(dir string) string { return filepath.Join(dir, "dev.json") }
 
 // writeDevFile puts the file in place whole.
 func (s *stack) writeDevFile(context.Context) error {
-	text, err := json.MarshalIndent(devFile{
+	text, err := json.MarshalIndent(command.DevStack{
 		EdgeURL:         "http://" + s.edge.Addr(),
 		OpsURL:          "http://" + s.edge.OpsAddr(),
 		PersisterOpsURL: "http://" + s.persister.OpsAddr(),
