@@ -114,7 +114,7 @@ func (g *gate) look(ctx context.Context) error {
 // tell logs a failure. What speaks against a server needs a person; anything else may pass.
 func (g *gate) tell(err error, retry time.Duration) {
 	level := slog.LevelWarn
-	if errors.Is(err, redisstock.ErrVetting) {
+	if errors.Is(err, redisstock.ErrVetting) || errors.Is(err, redisstock.ErrForeign) {
 		level = slog.LevelError
 	}
 	g.log.Log(context.Background(), level, "redis cannot be opened yet", "error", err, "retry_in", retry)

@@ -275,6 +275,56 @@ func TestValidateReportsEveryFault(t *testing.T) {
 	}
 }
 
+// TestStartRefusesAnothersRedis starts edges with other settings than the one that sells: each would look
+// for a SKU in another partition, or sell for another deployment.
+func TestStartRefusesAnothersRedis(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	for flag, wrong := range map[string]config.Agreed{
+		"--partitions": {Partitions: 32, Deployment: s.cfg.Stock.Deployment}, "--deployment": {Partitions: 64, Deployment: "other"},
+	} {
+		cfg := s.cfg
+		cfg.DataDir = t.TempDir()
+		cfg.Stock.Partitions, cfg.Stock.Deployment = wrong.Partitions, wrong.Deployment
+		_, err := edge.Start(t.Context(), cfg, slog.New(slog.DiscardHandler))
+		if !errors.Is(err, redisstock.ErrForeign) || !strings.Contains(err.Error(), "set "+flag) {
+			t.Errorf("another %s: %v", flag, err)
+		}
+	}
+}
+
+// TestNewRedisOpenedByAnother lets another deployment open a Redis that was nobody's when the edge started.
+func TestNewRedisOpenedByAnother(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing") // no evidence, no opening
+	var err error
+	s.node, err = edge.Start(t.Context(), s.cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.shutdown()
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	_, err = redisstock.Open(t.Context(), client, redisstock.OpenConfig{
+		Partitions: 32, Deployment: s.cfg.Stock.Deployment, Evidence: noEvidence{}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := s.ready(); status != http.StatusServiceUnavailable || !strings.Contains(body, "of a deployment of 32 partitions") {
+		t.Errorf("with another's Redis: %d %s", status, body)
+	}
+}
+
+type noEvidence struct{}
+
+func (noEvidence) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
+
 func TestStartThatFailsLeavesNothingRunning(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

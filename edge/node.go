@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -42,6 +43,7 @@ type Node struct {
 	publisher *outbox.Publisher
 	cells     *cells.Cache
 	gate      *gate
+	ours      atomic.Bool // Redis was open and found to be this deployment's
 	batcher   *batch.Batcher
 	known     *screen.Known
 	soldOut   *screen.SoldOut
@@ -107,8 +109,8 @@ func (n *Node) stop(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// connect makes the clients of Redis, MySQL and Kafka. Only Redis has to be there.
-func (n *Node) connect(context.Context) error {
+// connect makes the clients of Redis, MySQL and Kafka. Only Redis has to be there, and to be this deployment's.
+func (n *Node) connect(ctx context.Context) error {
 	n.later("stop ops server", func(ctx context.Context) error { // the last of all, so that one can look on
 		if n.ops == nil {
 			return nil
@@ -133,6 +135,9 @@ func (n *Node) connect(context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("configure stock: %w", err)
+	}
+	if err := n.store.CheckDeployment(ctx, n.cfg.Stock.Deployment); err != nil {
+		return err
 	}
 	if n.db, err = n.cfg.MySQL.OpenUnchecked(); err != nil {
 		return err
@@ -185,7 +190,7 @@ func (n *Node) startEngine(context.Context) error {
 		return err
 	}
 	n.gate = newGate(n.set, n.log)
-	n.gate.shut, n.gate.flush, n.gate.open = n.store.Shut, n.publisher.Flush, n.openRedis
+	n.gate.shut, n.gate.flush, n.gate.open = n.shut, n.publisher.Flush, n.openRedis
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
 		CallTimeout: n.cfg.Redis.CallTimeout + n.cfg.Redis.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
@@ -193,6 +198,19 @@ func (n *Node) startEngine(context.Context) error {
 	}, n.set)
 	n.later("drain batcher", n.batcher.Drain)
 	return nil
+}
+
+// shut reports whether Redis is shut. Whose a new one is can be told only once somebody has opened it.
+func (n *Node) shut(ctx context.Context) (bool, error) {
+	shut, err := n.store.Shut(ctx)
+	if err != nil || shut || n.ours.Load() {
+		return shut, err
+	}
+	if err := n.store.CheckDeployment(ctx, n.cfg.Stock.Deployment); err != nil {
+		return false, err
+	}
+	n.ours.Store(true)
+	return false, nil
 }
 
 func (n *Node) openRedis(ctx context.Context) (redisstock.OpenReport, error) {

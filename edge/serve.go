@@ -79,7 +79,7 @@ func (n *Node) serveOps(context.Context) error {
 	ops, err := telemetry.Serve(n.cfg.Ops.Listen, n.set, []telemetry.Check{
 		{Name: "redis", Probe: n.store.Ping},
 		{Name: "redis_open", Probe: func(ctx context.Context) error {
-			shut, err := n.store.Shut(ctx)
+			shut, err := n.shut(ctx)
 			if err == nil && shut {
 				err = errShut
 			}

@@ -124,7 +124,8 @@ func (n *Node) openRedis(ctx context.Context, cfg Config, set *metrics.Set) (*re
 	if err != nil {
 		return nil, fmt.Errorf("open stock: %w", err)
 	}
-	return store, nil
+	err = n.await(ctx, "redis", func() error { return store.CheckDeployment(ctx, cfg.Stock.Deployment) })
+	return store, err
 }
 
 func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (topic *outbox.Topic, err error) {
@@ -149,13 +150,16 @@ func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (top
 	return topic, nil
 }
 
-// await tries until it works or ctx ends, and then returns why it did not.
+// await tries until it works, waiting does not help, or ctx ends, and then returns why it did not.
 func (n *Node) await(ctx context.Context, what string, try func() error) error {
 	var why error
 	for told := false; ; told = true {
 		err := try()
 		if err == nil {
 			return nil
+		}
+		if errors.Is(err, redisstock.ErrForeign) {
+			return fmt.Errorf("start persister: %w", err)
 		}
 		if why == nil || ctx.Err() == nil { // a try that was cut short says less
 			why = err

@@ -53,7 +53,7 @@ func newShop(t *testing.T, brokers []string) *shop {
 func (s *shop) open() {
 	s.t.Helper()
 	_, err := redisstock.Open(s.t.Context(), s.redis, redisstock.OpenConfig{
-		Partitions: testPartitions, Deployment: "test", Log: slog.New(slog.DiscardHandler),
+		Partitions: testPartitions, Deployment: s.cfg.Stock.Deployment, Log: slog.New(slog.DiscardHandler),
 		Evidence: evidence.New(s.db, evidence.KafkaTail{Brokers: s.cfg.Kafka.Brokers, Topic: s.cfg.Kafka.Topic, Group: s.cfg.Kafka.Group}),
 	})
 	if err != nil {

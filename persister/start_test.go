@@ -2,12 +2,14 @@ package persister
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"sluice/core/config"
+	"sluice/core/stock/redisstock"
 	"sluice/deploy/local/servicetest"
 )
 
@@ -37,6 +39,16 @@ func TestStartNeedsTheSchema(t *testing.T) {
 	defer cancel()
 	if _, err := Start(ctx, w.cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "sluice migrate") {
 		t.Errorf("an empty database: %v", err)
+	}
+}
+
+func TestStartRefusesAnothersRedis(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, servicetest.Broker(t))
+	s.cfg.Stock.Deployment = "other"
+	_, err := Start(t.Context(), s.cfg, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, redisstock.ErrForeign) || !strings.Contains(err.Error(), "set --deployment") {
+		t.Errorf("another deployment: %v", err)
 	}
 }
 

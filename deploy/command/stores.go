@@ -39,12 +39,16 @@ type opened struct {
 	db     *sql.DB
 }
 
+// open connects, and refuses a Redis of another deployment.
 func (s *Stores) open(ctx context.Context) (*opened, error) {
 	client, err := s.Redis.Client()
 	if err != nil {
 		return nil, err
 	}
 	store, err := s.store(client)
+	if err == nil {
+		err = store.CheckDeployment(ctx, s.Stock.Deployment)
+	}
 	if err != nil {
 		client.Close()
 		return nil, err

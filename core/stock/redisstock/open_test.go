@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/redis/rueidis"
+
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/deploy/local"
@@ -65,15 +67,69 @@ func TestOpenRefusesAnothersServer(t *testing.T) {
 
 	other := openConfig()
 	other.Deployment = "other"
-	wantShut(t, s, other, `belongs to deployment "test", want "other"`)
+	wantShut(t, s, other, `partitions 0-63: of deployment "test", not "other"`)
 	other = openConfig()
 	other.Partitions = 32
-	wantShut(t, s, other, "deployment of 64 partitions, want 32")
+	wantShut(t, s, other, "partitions 0-31: of a deployment of 64 partitions, not 32")
 
 	s.must("HSET", redisstock.MetaKey(5), "format", "2")
-	wantShut(t, s, openConfig(), `partition 5 has format "2", this program knows "1"`)
+	wantShut(t, s, openConfig(), `partition 5: format "2", this program knows "1"`)
 	s.must("DEL", redisstock.MetaKey(5))
 	wantShut(t, s, openConfig(), "1 of 64 partitions are empty")
+}
+
+// TestCheckDeployment compares settings with a Redis that nobody has opened yet, and with one that is open.
+func TestCheckDeployment(t *testing.T) {
+	t.Parallel()
+	for name, connected := range map[string]func(*testing.T) rueidis.Client{
+		"server":  func(t *testing.T) rueidis.Client { t.Helper(); return connect(t, servicetest.Redis(t).Addr) },
+		"cluster": func(t *testing.T) rueidis.Client { t.Helper(); return connect(t, servicetest.RedisCluster(t).Addrs...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := connected(t)
+			check := func(partitions int, deployment string) error {
+				s, err := redisstock.New(client, redisstock.Config{Partitions: partitions})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s.CheckDeployment(t.Context(), deployment)
+			}
+			if err := check(32, "other"); err != nil {
+				t.Errorf("a new server is nobody's: %v", err)
+			}
+			open(t, client)
+			if err := check(64, "test"); err != nil {
+				t.Error(err)
+			}
+			for want, err := range map[string]error{
+				"partitions 0-31: of a deployment of 64 partitions, not 32: set --partitions":  check(32, "test"),
+				"partitions 0-63: of a deployment of 64 partitions, not 128: set --partitions": check(128, "test"),
+				`partitions 0-63: of deployment "test", not "other": set --deployment`:         check(64, "other"),
+			} {
+				if !errors.Is(err, redisstock.ErrForeign) || !strings.Contains(err.Error(), want) {
+					t.Errorf("%v, want %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestCheckDeploymentOfPartOfACluster lets one server do for what it has, and notices when none answers.
+func TestCheckDeploymentOfPartOfACluster(t *testing.T) {
+	t.Parallel()
+	cluster := servicetest.RedisCluster(t)
+	s := newShop(t, connect(t, cluster.Addrs...), redisstock.Config{})
+	open(t, s.client)
+	for i, node := range cluster.Nodes {
+		if err := node.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		err := s.CheckDeployment(t.Context(), "test")
+		if last := i == len(cluster.Nodes)-1; (err != nil) != last || errors.Is(err, redisstock.ErrForeign) {
+			t.Errorf("without %d of the servers: %v", i+1, err)
+		}
+	}
 }
 
 func TestOpenRefusesStockWithoutOwner(t *testing.T) {

@@ -8,15 +8,6 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// Fields of a partition's meta.
-const (
-	metaFormat      = "format"       // version of keys and packed values
-	metaPartitions  = "partitions"   // of the deployment
-	metaDeployment  = "deployment"   // its id
-	metaRelayed     = "relayed"      // outbox entry up to which the relay has published
-	metaRelayResets = "relay_resets" // how often that began anew
-)
-
 // RelayLease takes or renews the right to relay a partition's outbox for so long. It is refused while
 // another owner has it. A lease saves work and is no lock: relaying twice is harmless.
 func (s *Store) RelayLease(ctx context.Context, partition int, owner string, ttl time.Duration) (bool, error) {

@@ -9,13 +9,13 @@ import (
 	"strings"
 
 	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
 )
 
 // What a server must be.
 const (
 	versionMin = 7 // scripts with flags
-
-	metaFormatNow = "1"
 
 	clusterSlots = 16384
 )
@@ -160,18 +160,17 @@ func infoField(info, name string) string {
 // checkMeta checks that every partition belongs to this deployment. A deployment whose partitions
 // have neither meta nor stock is new: missing.
 func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
-	want := []string{metaFormatNow, strconv.Itoa(v.cfg.Partitions), v.cfg.Deployment}
 	commands := make([]rueidis.Completed, 0, 2*v.cfg.Partitions)
 	for p := range v.cfg.Partitions {
 		k := keysOf(p)
-		commands = append(commands,
-			v.client.B().Hmget().Key(k.meta).Field(metaFormat, metaPartitions, metaDeployment).Build(),
+		commands = append(commands, readMeta(v.client, k),
 			v.client.B().Exists().Key(k.cells, k.res, k.due, k.gone, k.outbox).Build())
 	}
 	answers := v.client.DoMulti(ctx, commands...)
 	bare, orphaned := 0, 0
+	var foreign stock.PartitionErrors
 	for p := range v.cfg.Partitions {
-		found, err := answers[2*p].AsStrSlice()
+		found, err := metaFrom(answers[2*p])
 		if err != nil {
 			return false, fmt.Errorf("read meta of partition %d: %w", p, err)
 		}
@@ -179,19 +178,17 @@ func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("look for stock of partition %d: %w", p, err)
 		}
-		switch {
-		case found[0] == "" && found[1] == "" && found[2] == "":
+		if found == (meta{}) {
 			bare++
 			if stored > 0 {
 				orphaned++
 			}
-		case found[0] != want[0]:
-			v.object("partition %d has format %q, this program knows %q", p, found[0], want[0])
-		case found[1] != want[1]:
-			v.object("partition %d belongs to a deployment of %s partitions, want %s", p, found[1], want[1])
-		case found[2] != want[2]:
-			v.object("partition %d belongs to deployment %q, want %q", p, found[2], want[2])
+		} else if err := found.differs(v.cfg.Partitions, v.cfg.Deployment); err != nil {
+			foreign.Add(p, err)
 		}
+	}
+	for _, cause := range foreign.List() {
+		v.object("%v", cause)
 	}
 	switch {
 	case orphaned > 0:
