@@ -128,10 +128,10 @@ func (n *Node) openRedis(ctx context.Context, cfg Config, set *metrics.Set) (*re
 	return store, err
 }
 
-func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (topic *outbox.Topic, err error) {
-	topic = outbox.NewTopic(cfg.Kafka.Brokers, cfg.Kafka.Topic)
+func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (*outbox.Topic, error) {
+	topic := outbox.NewTopic(cfg.Kafka.Brokers, cfg.Kafka.Topic)
 	n.close = append(n.close, func() error { topic.Close(); return nil })
-	err = n.await(ctx, "kafka", func() error { return topic.Create(ctx, cfg.Kafka.Partitions, cfg.Kafka.Replication) })
+	err := n.await(ctx, "kafka", func() error { return topic.Create(ctx, cfg.Kafka.Partitions, cfg.Kafka.Replication) })
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (top
 	return topic, nil
 }
 
-// await tries until it works, waiting does not help, or ctx ends, and then returns why it did not.
+// await tries until it works, a setting turns out to be wrong, or ctx ends, and then returns why it did not.
 func (n *Node) await(ctx context.Context, what string, try func() error) error {
 	var why error
 	for told := false; ; told = true {
@@ -158,7 +158,7 @@ func (n *Node) await(ctx context.Context, what string, try func() error) error {
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, redisstock.ErrForeign) {
+		if errors.Is(err, redisstock.ErrForeign) || errors.Is(err, outbox.ErrPartitions) {
 			return fmt.Errorf("start persister: %w", err)
 		}
 		if why == nil || ctx.Err() == nil { // a try that was cut short says less

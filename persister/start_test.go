@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/core/config"
+	"sluice/core/outbox"
 	"sluice/core/stock/redisstock"
 	"sluice/deploy/local/servicetest"
 )
@@ -39,6 +40,48 @@ func TestStartNeedsTheSchema(t *testing.T) {
 	defer cancel()
 	if _, err := Start(ctx, w.cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "sluice migrate") {
 		t.Errorf("an empty database: %v", err)
+	}
+}
+
+// startAndWait starts a persister that cannot have its Kafka, and ends it as a signal would once it has
+// said in its log what is wanted.
+func startAndWait(t *testing.T, cfg Config, said string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	log := logFunc(func(line string) {
+		t.Log(line)
+		if strings.Contains(line, "waiting for a server") && strings.Contains(line, said) {
+			cancel()
+		}
+	})
+	_, err := Start(ctx, cfg, slog.New(slog.NewTextHandler(log, nil)))
+	return err
+}
+
+type logFunc func(line string)
+
+func (f logFunc) Write(line []byte) (int, error) {
+	f(string(line))
+	return len(line), nil
+}
+
+func TestStartWithoutKafkaIsCancelled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, servicetest.Broker(t), servicetest.MariaDB(t))
+	w.cfg.Kafka.Brokers = []string{"127.0.0.1:1"}
+	if err := startAndWait(t, w.cfg, "server=kafka"); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled while it waits: %v", err)
+	}
+}
+
+// TestStartRefusesAnotherNumberOfKafkaPartitions does not wait for what cannot come.
+func TestStartRefusesAnotherNumberOfKafkaPartitions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, servicetest.Broker(t), servicetest.MariaDB(t))
+	w.cfg.Kafka.Partitions = 16
+	if err := startAndWait(t, w.cfg, ""); !errors.Is(err, outbox.ErrPartitions) || !strings.Contains(err.Error(), "set --kafka-partitions") {
+		t.Errorf("16 partitions where there are 8: %v", err)
 	}
 }
 

@@ -23,6 +23,9 @@ const (
 	entryHeader = "entry"
 )
 
+// ErrPartitions tells that the topic has another number of partitions than the settings say.
+var ErrPartitions = errors.New("wrong number of partitions")
+
 // Topic is the Kafka topic that events travel through, one outbox entry per message. It is safe for
 // concurrent use.
 //
@@ -69,7 +72,7 @@ func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 		return err
 	}
 	if len(have) != partitions {
-		return fmt.Errorf("topic %s has %d partitions, not %d: set --kafka-partitions to what it has", t.name, len(have), partitions)
+		return fmt.Errorf("topic %s: %w: it has %d, not %d: set --kafka-partitions to what it has", t.name, ErrPartitions, len(have), partitions)
 	}
 	return nil
 }
