@@ -103,7 +103,8 @@ func (b balancer) AssignGroups(members []kafka.GroupMember, partitions []kafka.P
 func (c *consumer) consume(ctx context.Context, generation *kafka.Generation) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// A Kafka that lost everything lost the topic too, and nobody else would make it again.
+	// The topic was there at the start. A Kafka that lost everything lost it too, and nobody else would make
+	// it again.
 	if err := c.topic.Create(ctx, c.cfg.Kafka.Partitions, c.cfg.Kafka.Replication); err != nil && ctx.Err() == nil {
 		c.log.Warn("cannot make sure of the topic", "error", err)
 	}

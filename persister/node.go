@@ -128,10 +128,11 @@ func (n *Node) openRedis(ctx context.Context, cfg Config, set *metrics.Set) (*re
 	return store, err
 }
 
+// openKafka waits for the topic and does not make it: with a typo in its name nobody else would use it.
 func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (*outbox.Topic, error) {
 	topic := outbox.NewTopic(cfg.Kafka.Brokers, cfg.Kafka.Topic)
 	n.close = append(n.close, func() error { topic.Close(); return nil })
-	err := n.await(ctx, "kafka", func() error { return topic.Create(ctx, cfg.Kafka.Partitions, cfg.Kafka.Replication) })
+	err := n.await(ctx, "kafka", func() error { return topic.Check(ctx, cfg.Kafka.Partitions) })
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"sluice/core/config"
 	"sluice/core/outbox"
 	"sluice/core/stock/redisstock"
@@ -55,7 +57,10 @@ func startAndWait(t *testing.T, cfg Config, said string) error {
 			cancel()
 		}
 	})
-	_, err := Start(ctx, cfg, slog.New(slog.NewTextHandler(log, nil)))
+	node, err := Start(ctx, cfg, slog.New(slog.NewTextHandler(log, nil)))
+	if err == nil {
+		_ = node.Shutdown(context.WithoutCancel(ctx))
+	}
 	return err
 }
 
@@ -73,6 +78,28 @@ func TestStartWithoutKafkaIsCancelled(t *testing.T) {
 	if err := startAndWait(t, w.cfg, "server=kafka"); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled while it waits: %v", err)
 	}
+}
+
+// TestStartWaitsForTheTopic starts a persister with a typo in the topic's name, which it must not make.
+func TestStartWaitsForTheTopic(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		w := newWorld(t, brokers, servicetest.MariaDB(t))
+		w.cfg.Kafka.Topic += "x"
+		if err := startAndWait(t, w.cfg, "run sluice migrate"); !errors.Is(err, context.Canceled) {
+			t.Errorf("without its topic: %v", err)
+		}
+		topic := outbox.NewTopic(brokers, w.cfg.Kafka.Topic)
+		defer topic.Close()
+		if err := topic.Check(t.Context(), w.cfg.Kafka.Partitions); !errors.Is(err, kafka.UnknownTopicOrPartition) {
+			t.Errorf("the topic was made: %v", err)
+		}
+		if err := outbox.CreateTopic(t.Context(), brokers, w.cfg.Kafka.Topic, w.cfg.Kafka.Partitions, 1); err != nil {
+			t.Fatal(err)
+		}
+		w.stop(w.start())
+	})
 }
 
 // TestStartRefusesAnotherNumberOfKafkaPartitions does not wait for what cannot come.

@@ -63,18 +63,19 @@ func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 		return fmt.Errorf("create topic %s: %w", t.name, err)
 	}
 	// Brokers learn of a new topic a moment later.
-	var have []Range
-	err = t.patiently(ctx, func() (err error) {
-		have, err = t.Ranges(ctx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if len(have) != partitions {
+	return t.patiently(ctx, func() error { return t.Check(ctx, partitions) })
+}
+
+// Check reports a topic that is not there, or cannot be reached, or has another number of partitions.
+func (t *Topic) Check(ctx context.Context, partitions int) error {
+	have, err := t.Ranges(ctx)
+	switch {
+	case errors.Is(err, kafka.UnknownTopicOrPartition):
+		return fmt.Errorf("%w: run sluice migrate, or correct --kafka-topic", err)
+	case err == nil && len(have) != partitions:
 		return fmt.Errorf("topic %s: %w: it has %d, not %d: set --kafka-partitions to what it has", t.name, ErrPartitions, len(have), partitions)
 	}
-	return nil
+	return err
 }
 
 // patiently makes a call again, for about five seconds, while Kafka answers that another try may help: it
