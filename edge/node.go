@@ -130,7 +130,7 @@ func (n *Node) connect(ctx context.Context) error {
 		Retention:        n.cfg.Stock.Retention,
 		OutboxEntriesMax: n.cfg.Stock.OutboxEntriesMax,
 		CallTimeout:      n.cfg.Redis.CallTimeout,
-		ReplicaTimeout:   n.cfg.Redis.ReplicaTimeout,
+		ReplicaTimeout:   n.cfg.Stock.ReplicaTimeout,
 		Metrics:          n.set,
 	})
 	if err != nil {
@@ -193,7 +193,7 @@ func (n *Node) startEngine(context.Context) error {
 	n.gate.shut, n.gate.flush, n.gate.open = n.shut, n.publisher.Flush, n.openRedis
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
-		CallTimeout: n.cfg.Redis.CallTimeout + n.cfg.Redis.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
+		CallTimeout: n.cfg.Redis.CallTimeout + n.cfg.Stock.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
 		Ack: ack, OnShut: n.gate.suspect, Log: n.log,
 	}, n.set)
 	n.later("drain batcher", n.batcher.Drain)

@@ -8,11 +8,11 @@ import (
 
 // Config configures a persister.
 type Config struct {
-	Redis config.Redis `embed:""`
-	MySQL config.MySQL `embed:""`
-	Kafka config.Kafka `embed:""`
-	Stock config.Stock `embed:""`
-	Ops   config.Ops   `embed:""`
+	Redis config.Redis  `embed:""`
+	MySQL config.MySQL  `embed:""`
+	Kafka config.Kafka  `embed:""`
+	Stock config.Agreed `embed:""`
+	Ops   config.Ops    `embed:""`
 
 	Workers     int           `name:"workers" env:"SLUICE_PERSISTER_WORKERS" group:"Persister" default:"2" help:"Transactions under way at once. Each worker takes its share of the Kafka partitions." cost:"each takes a MySQL connection; more than the server's cores rarely helps"`
 	BatchEvents int           `name:"batch-events" env:"SLUICE_PERSISTER_BATCH_EVENTS" group:"Persister" default:"4000" help:"Events after which a transaction takes no more messages." cost:"higher: longer transactions, more memory, more to repeat after a deadlock"`

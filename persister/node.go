@@ -118,8 +118,7 @@ func (n *Node) openRedis(ctx context.Context, cfg Config, set *metrics.Set) (*re
 	}
 	n.close = append(n.close, func() error { client.Close(); return nil })
 	store, err := redisstock.New(client, redisstock.Config{
-		Partitions: cfg.Stock.Partitions, Retention: cfg.Stock.Retention, OutboxEntriesMax: cfg.Stock.OutboxEntriesMax,
-		CallTimeout: cfg.Redis.CallTimeout, ReplicaTimeout: cfg.Redis.ReplicaTimeout, Metrics: set,
+		Partitions: cfg.Stock.Partitions, Retention: cfg.Stock.Retention, CallTimeout: cfg.Redis.CallTimeout, Metrics: set,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open stock: %w", err)

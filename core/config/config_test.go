@@ -18,10 +18,10 @@ import (
 
 // groups are all groups with values that are in order.
 func groups() (config.Redis, config.MySQL, config.Kafka, config.Stock, config.Ops, config.Log) {
-	return config.Redis{Addrs: []string{"localhost:6379"}, CallTimeout: time.Second, ReplicaTimeout: time.Second},
+	return config.Redis{Addrs: []string{"localhost:6379"}, CallTimeout: time.Second},
 		config.MySQL{DSN: "root:x@tcp(localhost:3306)/sluice", ConnsMax: 8, Timeout: time.Second},
 		config.Kafka{Brokers: []string{"localhost:9092"}, Topic: "t", Group: "g", Partitions: 8, Replication: 1},
-		config.Stock{Agreed: config.Agreed{Partitions: 64, Deployment: "d", Retention: time.Hour}, OutboxEntriesMax: 1000, Ack: "log"},
+		config.Stock{Agreed: config.Agreed{Partitions: 64, Deployment: "d", Retention: time.Hour}, OutboxEntriesMax: 1000, ReplicaTimeout: time.Second, Ack: "log"},
 		config.Ops{Listen: "127.0.0.1:0"},
 		config.Log{Level: "info", Format: "json"}
 }
@@ -42,7 +42,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		group interface{ Validate() error }
 		want  []string
 	}{
-		{&config.Redis{}, []string{"redis-addr: missing", "redis-call-timeout: 0s: want 1ms to 10s", "redis-replica-timeout: 0s"}},
+		{&config.Redis{}, []string{"redis-addr: missing", "redis-call-timeout: 0s: want 1ms to 10s"}},
 		{&config.Redis{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
 		{config.MySQL{}, []string{"mysql-dsn: missing", "SLUICE_MYSQL_DSN", "mysql-conns-max: 0: want 1 to 1000", "mysql-timeout: 0s"}},
 		{
@@ -56,7 +56,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		},
 		{config.MySQL{DSNFile: "config.go"}, []string{"mysql-dsn: malformed"}},
 		{config.Kafka{Brokers: []string{"a:"}}, []string{`kafka-brokers: "a:"`, `kafka-topic: ""`, "kafka-group", "kafka-partitions: 0", "kafka-replication: 0"}},
-		{config.Stock{Agreed: config.Agreed{Deployment: "a b"}, Ack: "never"}, []string{"partitions: 0: want 1 to 4096", `deployment: "a b"`, "retention: 0s", "outbox-entries-max: 0", `ack: "never": want redis, replica, log`}},
+		{config.Stock{Agreed: config.Agreed{Deployment: "a b"}, Ack: "never"}, []string{"partitions: 0: want 1 to 4096", `deployment: "a b"`, "retention: 0s", "outbox-entries-max: 0", "redis-replica-timeout: 0s", `ack: "never": want redis, replica, log`}},
 		{config.Ops{Listen: "80"}, []string{`ops-listen: "80"`}},
 		{config.Log{Level: "loud", Format: "xml"}, []string{`log-level: "loud"`, `log-format: "xml"`}},
 	} {
@@ -195,7 +195,7 @@ func TestValidateLeavesPipesAlone(t *testing.T) {
 	if err := (config.MySQL{DSNFile: file, ConnsMax: 1, Timeout: time.Second}).Validate(); err != nil {
 		t.Error(err)
 	}
-	if err := (&config.Redis{Addrs: []string{"a:1"}, PasswordFile: file, CallTimeout: time.Second, ReplicaTimeout: time.Second}).Validate(); err != nil {
+	if err := (&config.Redis{Addrs: []string{"a:1"}, PasswordFile: file, CallTimeout: time.Second}).Validate(); err != nil {
 		t.Error(err)
 	}
 	if left, err := io.ReadAll(out); err != nil || string(left) != dsn+"\n" {

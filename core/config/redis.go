@@ -13,13 +13,12 @@ import (
 
 // Redis says where the stock lives and how long to wait for it.
 type Redis struct {
-	Addrs          []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Redis, or any nodes of a Redis Cluster, separated by commas." cost:"none"`
-	User           string        `name:"redis-user" env:"SLUICE_REDIS_USER" group:"Redis" placeholder:"NAME" help:"ACL user. Defaults to Redis' own default user." cost:"none"`
-	Password       Secret        `kong:"-" env:"SLUICE_REDIS_PASSWORD" help:"Password of the user."`
-	PasswordFile   string        `name:"redis-password-file" env:"SLUICE_REDIS_PASSWORD_FILE" group:"Redis" placeholder:"PATH" help:"File with the password, instead of SLUICE_REDIS_PASSWORD." cost:"none"`
-	TLSCAFile      string        `name:"redis-tls-ca-file" env:"SLUICE_REDIS_TLS_CA_FILE" group:"Redis" placeholder:"PATH" help:"Connect by TLS and trust the authorities of this PEM file, no others." cost:"about 10 us of CPU per call at each end"`
-	CallTimeout    time.Duration `name:"redis-call-timeout" env:"SLUICE_REDIS_CALL_TIMEOUT" group:"Redis" default:"300ms" help:"How long to wait for one call. A call that was sent and not answered has an unknown outcome." cost:"higher: requests wait longer behind a server that hangs, and queues fill"`
-	ReplicaTimeout time.Duration `name:"redis-replica-timeout" env:"SLUICE_REDIS_REPLICA_TIMEOUT" group:"Redis" default:"100ms" help:"How long to wait until a replica has a vector's effects (acknowledge level replica)." cost:"higher: slower answers while replicas lag"`
+	Addrs        []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Redis, or any nodes of a Redis Cluster, separated by commas." cost:"none"`
+	User         string        `name:"redis-user" env:"SLUICE_REDIS_USER" group:"Redis" placeholder:"NAME" help:"ACL user. Defaults to Redis' own default user." cost:"none"`
+	Password     Secret        `kong:"-" env:"SLUICE_REDIS_PASSWORD" help:"Password of the user."`
+	PasswordFile string        `name:"redis-password-file" env:"SLUICE_REDIS_PASSWORD_FILE" group:"Redis" placeholder:"PATH" help:"File with the password, instead of SLUICE_REDIS_PASSWORD." cost:"none"`
+	TLSCAFile    string        `name:"redis-tls-ca-file" env:"SLUICE_REDIS_TLS_CA_FILE" group:"Redis" placeholder:"PATH" help:"Connect by TLS and trust the authorities of this PEM file, no others." cost:"about 10 us of CPU per call at each end"`
+	CallTimeout  time.Duration `name:"redis-call-timeout" env:"SLUICE_REDIS_CALL_TIMEOUT" group:"Redis" default:"300ms" help:"How long to wait for one call. A call that was sent and not answered has an unknown outcome." cost:"higher: requests wait longer behind a server that hangs, and queues fill"`
 }
 
 // Validate joins all faults of the group, those of the files that it names included.
@@ -36,7 +35,6 @@ func (r *Redis) Validate() error {
 		f.Include(err)
 	}
 	Between(&f, "redis-call-timeout", r.CallTimeout, time.Millisecond, 10*time.Second)
-	Between(&f, "redis-replica-timeout", r.ReplicaTimeout, time.Millisecond, 10*time.Second)
 	return f.Err()
 }
 

@@ -41,7 +41,7 @@ func newDeployment(t *testing.T) *deployment {
 	}
 	d := &deployment{
 		t:     t,
-		redis: config.Redis{Addrs: []string{servicetest.Redis(t).Addr}, CallTimeout: 10 * time.Second, ReplicaTimeout: time.Second},
+		redis: config.Redis{Addrs: []string{servicetest.Redis(t).Addr}, CallTimeout: 10 * time.Second},
 		mysql: config.MySQL{DSN: config.Secret(dsn), ConnsMax: 4, Timeout: time.Minute},
 		kafka: config.Kafka{Brokers: servicetest.Broker(t), Topic: "events", Group: "g", Partitions: 4, Replication: 1},
 	}
@@ -140,10 +140,8 @@ func (d *deployment) persist(sku int64) {
 	d.t.Helper()
 	node, err := persister.Start(d.t.Context(), persister.Config{
 		Redis: d.redis, MySQL: d.mysql, Kafka: d.kafka,
-		Stock: config.Stock{
-			Agreed: config.Agreed{Partitions: 8, Deployment: "test", Retention: 24 * time.Hour}, OutboxEntriesMax: 50_000, Ack: "redis",
-		},
-		Ops: config.Ops{Listen: "127.0.0.1:0"}, Workers: 2, BatchEvents: 4000, FetchBytes: 1 << 18,
+		Stock: config.Agreed{Partitions: 8, Deployment: "test", Retention: 24 * time.Hour},
+		Ops:   config.Ops{Listen: "127.0.0.1:0"}, Workers: 2, BatchEvents: 4000, FetchBytes: 1 << 18,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		d.t.Fatal(err)

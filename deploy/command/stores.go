@@ -63,10 +63,9 @@ func (s *Stores) open(ctx context.Context) (*opened, error) {
 
 func (s *Stores) store(client rueidis.Client) (*redisstock.Store, error) {
 	return redisstock.New(client, redisstock.Config{
-		Partitions:     s.Stock.Partitions,
-		Retention:      s.Stock.Retention,
-		CallTimeout:    s.Redis.CallTimeout,
-		ReplicaTimeout: s.Redis.ReplicaTimeout,
+		Partitions:  s.Stock.Partitions,
+		Retention:   s.Stock.Retention,
+		CallTimeout: s.Redis.CallTimeout,
 	})
 }
 

@@ -37,7 +37,7 @@ func (s *stack) loadSample(ctx context.Context) (err error) {
 	defer client.Close()
 	store, err := redisstock.New(client, redisstock.Config{
 		Partitions: s.cfg.Stock.Partitions, Retention: s.cfg.Stock.Retention, OutboxEntriesMax: s.cfg.Stock.OutboxEntriesMax,
-		CallTimeout: s.cfg.Redis.CallTimeout, ReplicaTimeout: s.cfg.Redis.ReplicaTimeout,
+		CallTimeout: s.cfg.Redis.CallTimeout,
 	})
 	if err != nil {
 		return err

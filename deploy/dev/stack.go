@@ -137,7 +137,7 @@ func complete(cfg any) error {
 // persisterConfig is the persister's configuration beside an edge.
 func persisterConfig(e *edge.Config) (persister.Config, error) {
 	p := persister.Config{
-		Redis: e.Redis, MySQL: e.MySQL, Kafka: e.Kafka, Stock: e.Stock,
+		Redis: e.Redis, MySQL: e.MySQL, Kafka: e.Kafka, Stock: e.Stock.Agreed,
 		Ops: config.Ops{Listen: "127.0.0.1:0"},
 	}
 	err := complete(&p)
