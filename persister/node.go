@@ -28,6 +28,7 @@ const (
 	// startTimeout is how long to wait at start for servers that are not up yet.
 	startTimeout = 30 * time.Second
 	startPause   = 250 * time.Millisecond
+	openEvery    = time.Second // between two looks at whether Redis is open
 )
 
 // Node is a running persister.
@@ -213,9 +214,34 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	}
 	n.reading.Go(func() { n.logEnd("consumer", consumer.run(reading)) })
 	n.reading.Go(func() { n.logEnd("relay", relay.Run(reading)) })
-	n.reading.Go(func() { n.logEnd("sweep", sweeper.Run(reading)) })
+	n.reading.Go(func() { n.logEnd("sweep", n.whenOpen(reading, store, sweeper.Run)) })
 	n.serving.Go(func() { cleaner.run(serving) })
 	n.serving.Go(func() { marker.run(serving) })
+}
+
+// whenOpen runs work once Redis was seen open, until ctx ends: before that it could only fail. A persister
+// does not open Redis.
+func (n *Node) whenOpen(ctx context.Context, store interface {
+	Shut(ctx context.Context) (bool, error)
+}, work func(context.Context) error,
+) error {
+	tick := time.NewTicker(openEvery)
+	defer tick.Stop()
+	for told := false; ; {
+		shut, err := store.Shut(ctx)
+		if err == nil && !shut {
+			return work(ctx)
+		}
+		if shut && !told {
+			told = true
+			n.log.Info("redis is shut: reservations are swept once an edge has opened it")
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func (n *Node) logEnd(what string, err error) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -130,4 +131,34 @@ func TestConfigReportsAllFaults(t *testing.T) {
 			t.Errorf("no word about %s: %v", name, err)
 		}
 	}
+}
+
+// shutStore is shut, cannot tell, and is open, one look after the other.
+type shutStore struct{ looks int }
+
+func (s *shutStore) Shut(context.Context) (bool, error) {
+	switch s.looks++; s.looks {
+	case 1:
+		return true, nil
+	case 2:
+		return false, errors.New("away")
+	}
+	return false, nil
+}
+
+func TestWorkWaitsForAnOpenRedis(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := &Node{log: slog.New(slog.DiscardHandler)}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		work := func(context.Context) error { return errors.New("at work") }
+		if err := n.whenOpen(ended, &shutStore{}, work); err != nil {
+			t.Errorf("ended before it is open: %v", err)
+		}
+		store := &shutStore{}
+		if err := n.whenOpen(t.Context(), store, work); err == nil || store.looks != 3 {
+			t.Errorf("after %d looks: %v", store.looks, err)
+		}
+	})
 }

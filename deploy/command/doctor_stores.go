@@ -42,7 +42,7 @@ func (d *Doctor) redis(ctx context.Context, e *examination) {
 	case err != nil:
 		e.fail("scripts", err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
 	case shut:
-		e.warn("scripts", "not loaded: Redis is shut, and nothing is sold", "start an edge or a persister, or change stock: each opens Redis after vetting it")
+		e.warn("scripts", "not loaded: Redis is shut, and nothing is sold", "start an edge, or change stock: each opens Redis after vetting it")
 	default:
 		e.ok("scripts", "loaded: Redis is open")
 	}

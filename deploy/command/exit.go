@@ -38,7 +38,7 @@ func refused(err error) error  { return codedError{err, ExitRefused} }
 func Explain(err error) string {
 	text := err.Error()
 	if errors.Is(err, stock.ErrShut) {
-		text += "\nRedis has started since it was vetted: start an edge or a persister, or change stock, which opens it"
+		text += "\nRedis has started since it was vetted: start an edge, or change stock: each opens it after vetting it"
 	}
 	return text
 }

@@ -56,7 +56,11 @@ func kindOfAnswer(answer string) error {
 // wrap makes an error of package stock's from one of the client or of Redis. What it says of the
 // cause is for people; only the kind is for programs.
 func wrap(what string, err error) error {
-	return fmt.Errorf("%s: %w: %w", what, kindOf(err), err)
+	kind := kindOf(err)
+	if errors.Is(kind, stock.ErrShut) {
+		return fmt.Errorf("%s: %w", what, kind) // Redis' own words advise EVAL, which nothing has vetted
+	}
+	return fmt.Errorf("%s: %w: %w", what, kind, err)
 }
 
 // notSent is the error of a call that was given up before it was sent.

@@ -37,8 +37,8 @@ func wantNothingSold(t *testing.T, s *shop) {
 		t.Errorf("shut is %v (%v), want true", shut, err)
 	}
 	cell := newCell()
-	if err := s.do(stock.OpReserve, take(stock.OpReserve, cell, 1, 1)).Err; !errors.Is(err, stock.ErrShut) {
-		t.Errorf("error is %v, want shut", err)
+	if err := s.do(stock.OpReserve, take(stock.OpReserve, cell, 1, 1)).Err; !errors.Is(err, stock.ErrShut) || strings.Contains(err.Error(), "EVAL") {
+		t.Errorf("error is %v, want shut, and no advice to go in without vetting", err)
 	}
 }
 
