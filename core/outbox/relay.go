@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -136,21 +135,21 @@ func (r *Relay) Run(ctx context.Context) error {
 // look visits every partition once, also if some fail. One that is broken off is resumed by the next.
 func (r *Relay) look(ctx context.Context) error {
 	start := r.now()
-	var failed []error
+	var failed stock.PartitionErrors
 	kafka := &unread{}
 	all := r.cfg.Store.OutboxEnds(ctx)
 	now := r.now()
 	for i := range all {
 		p := (r.next + i) % len(all)
 		if err := r.visit(ctx, p, all[p], now, kafka); err != nil {
-			failed = append(failed, fmt.Errorf("relay partition %d: %w", p, err))
+			failed.Add(p, err)
 		}
-		if ctx.Err() != nil || len(failed) > 0 && r.now().Sub(start) > lookMax {
+		if ctx.Err() != nil || r.now().Sub(start) > lookMax && failed.Err() != nil {
 			r.next = (p + 1) % len(all)
 			break // Redis or Kafka is away, and waiting for each partition's timeout helps nobody
 		}
 	}
-	return errors.Join(append(failed, kafka.err)...)
+	return errors.Join(failed.Err(), kafka.err)
 }
 
 // visit relays what it should of a partition whose outbox had these ends now.

@@ -387,6 +387,23 @@ func TestRelayGoesOnWithTrafficBesideAStuckEntry(t *testing.T) {
 	}
 }
 
+// awayRedis has many partitions and is away.
+type awayRedis struct{ *fakeRedis }
+
+func (awayRedis) Partitions() int { return 64 }
+
+func (awayRedis) OutboxEnds(context.Context) []stock.OutboxEnds {
+	return slices.Repeat([]stock.OutboxEnds{{Err: errDown}}, 64)
+}
+
+func TestRelaySaysOnceThatRedisIsAway(t *testing.T) {
+	t.Parallel()
+	r := NewRelay(RelayConfig{Store: awayRedis{}, Metrics: metrics.NewSet()})
+	if err := r.look(t.Context()); !errors.Is(err, errDown) || err.Error() != "partitions 0-63: down" {
+		t.Errorf("it says %q", err)
+	}
+}
+
 func TestRelayMarkStopsAtTheFirstFailure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)

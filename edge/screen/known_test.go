@@ -44,7 +44,9 @@ func startKnown(t testing.TB, store interface {
 }, cfg KnownConfig,
 ) (k *Known, stop func()) {
 	t.Helper()
-	cfg.Log = quiet()
+	if cfg.Log == nil {
+		cfg.Log = quiet()
+	}
 	known := cells.New(store, cells.Config{}, metrics.NewSet())
 	k = NewKnown(store, known, cfg, metrics.NewSet())
 	ctx, cancel := context.WithCancel(context.Background())

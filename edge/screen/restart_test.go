@@ -1,7 +1,9 @@
 package screen
 
 import (
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +14,8 @@ import (
 // edge is a screen in one life of an edge.
 type edge struct {
 	*Known
-	t *testing.T
+	t   *testing.T
+	log *strings.Builder
 }
 
 func TestRestartIsWarm(t *testing.T) {
@@ -27,8 +30,9 @@ func TestRestartIsWarm(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Test(t, func(t *testing.T) {
-			k, stop := startKnown(t, c, KnownConfig{Deployment: deployment, Snapshots: local})
-			use(edge{k, t})
+			log := &strings.Builder{}
+			k, stop := startKnown(t, c, KnownConfig{Deployment: deployment, Snapshots: local, Log: slog.New(slog.NewTextHandler(log, nil))})
+			use(edge{k, t, log})
 			stop()
 		})
 		if err := local.Close(); err != nil {
@@ -74,6 +78,9 @@ func TestRestartIsWarm(t *testing.T) {
 		synctest.Wait()
 		if e.Ready() {
 			e.t.Error("ready from another deployment's snapshot")
+		}
+		if lines := strings.Split(e.log.String(), "\n"); len(lines) != 2 || !strings.Contains(lines[0], `of deployment \"a\"`) {
+			e.t.Errorf("want one line that says why, got %q", lines)
 		}
 	})
 }

@@ -23,8 +23,14 @@ const (
 // scans the partitions where a number changed, one at a time and with rests. It returns when ctx
 // ends, after saving what was not yet saved.
 func (k *Known) Run(ctx context.Context) {
+	var ignored stock.PartitionErrors
 	for p := range k.filters {
-		k.restore(p)
+		if err := k.restore(p); err != nil {
+			ignored.Add(p, err)
+		}
+	}
+	if err := ignored.Err(); err != nil {
+		k.cfg.Log.Warn("SKU screen: saved filters ignored", "cause", err)
 	}
 	polls := time.NewTicker(k.cfg.PollEvery)
 	defer polls.Stop()
@@ -207,22 +213,24 @@ func (k *Known) save(p int, after time.Duration) {
 
 // restore takes a partition's filter from its snapshot. It is complete if the partition still has
 // the same number of cells, and is scanned again all the same, when there is time.
-func (k *Known) restore(p int) {
+func (k *Known) restore(p int) error {
 	if k.cfg.Snapshots == nil {
-		return
+		return nil
 	}
 	data, ok := k.cfg.Snapshots.Load(snapshotKey(p), snapshotVersion)
 	if !ok {
-		return
+		return nil
 	}
 	var s snapshot
-	err := json.Unmarshal(data, &s)
-	if err != nil || s.Bits == nil || s.Deployment != k.cfg.Deployment || s.Partitions != len(k.filters) {
-		k.cfg.Log.Warn("SKU screen: filter of another deployment ignored", "partition", p, "cause", err)
-		return
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("read snapshot: %w", err)
+	}
+	if s.Bits == nil || s.Deployment != k.cfg.Deployment || s.Partitions != len(k.filters) {
+		return fmt.Errorf("of deployment %q with %d partitions, want %q with %d", s.Deployment, s.Partitions, k.cfg.Deployment, len(k.filters))
 	}
 	f := &k.filters[p]
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.bits, f.holds = s.Bits, s.Holds
+	return nil
 }
