@@ -3,6 +3,7 @@ package persister
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 
 	"sluice/core/event"
 	"sluice/core/stock"
@@ -22,6 +23,8 @@ type history struct {
 type cellHistory struct {
 	last event.Event   // balances and mark so far
 	held []event.Event // reservations that are open
+
+	ended []stock.ReservationID // of reservations whose retention may have ended too
 }
 
 const testPartitions = 64
@@ -35,10 +38,17 @@ func newHistory(seed uint64, cells int) *history {
 	return h
 }
 
-func (h *history) id(c stock.Cell) stock.ReservationID {
+// id is a new one, or that of a reservation which was forgotten.
+func (h *history) id(c *cellHistory) stock.ReservationID {
+	if n := len(c.ended); n > 0 && h.rand.IntN(4) == 0 {
+		i := h.rand.IntN(n)
+		id := c.ended[i]
+		c.ended = slices.Delete(c.ended, i, i+1)
+		return id
+	}
 	var id stock.ReservationID
 	h.nextID++
-	binary.BigEndian.PutUint16(id[:], uint16(c.Partition(testPartitions)))
+	binary.BigEndian.PutUint16(id[:], uint16(c.last.Cell.Partition(testPartitions)))
 	binary.BigEndian.PutUint64(id[2:], h.nextID*0x9e3779b97f4a7c15) // spread like a hash
 	return id
 }
@@ -49,7 +59,7 @@ func (h *history) next(c *cellHistory) event.Event {
 	e := event.Event{
 		Cell: c.last.Cell, Mark: stock.Mark{Epoch: 1, Seq: c.last.Seq + 1},
 		Avail: c.last.Avail, Held: c.last.Held, Sold: c.last.Sold,
-		Reservation: h.id(c.last.Cell), User: 1 + h.rand.Int64N(1000), Quantity: 1 + h.rand.Int64N(3), Fingerprint: h.rand.Uint32(),
+		User: 1 + h.rand.Int64N(1000), Quantity: 1 + h.rand.Int64N(3), Fingerprint: h.rand.Uint32(),
 	}
 	if h.rand.IntN(100) < h.rebase && e.Seq > 1 {
 		e.Epoch, e.Seq = c.last.Epoch+1, 1
@@ -61,17 +71,22 @@ func (h *history) next(c *cellHistory) event.Event {
 		e.Kind, e.Quantity, e.Fingerprint = event.KindAdjust, 0, 0
 		e.Change = event.Change{Delta: 1000, Reason: "it's \"quoted\" \\ ✓", Settings: stock.Settings{Limit: 3, Hold: stock.HoldDefault}}
 		e.Avail += e.Change.Delta
+		e.Reservation = h.id(c)
 	case dice < 50 || len(c.held) == 0:
 		e.Kind, e.DeadlineMS = event.KindReserve, h.nowMS+900_000
 		e.Avail, e.Held = e.Avail-e.Quantity, e.Held+e.Quantity
+		e.Reservation = h.id(c)
 		c.held = append(c.held, e)
 	case dice < 55:
 		e.Kind = event.KindDeduct
 		e.Avail, e.Sold = e.Avail-e.Quantity, e.Sold+e.Quantity
+		e.Reservation = h.id(c)
+		c.ended = append(c.ended, e.Reservation)
 	default:
 		i := h.rand.IntN(len(c.held))
 		r := c.held[i]
 		c.held = append(c.held[:i], c.held[i+1:]...)
+		c.ended = append(c.ended, r.Reservation)
 		e.Reservation, e.User, e.Quantity, e.Fingerprint, e.DeadlineMS = r.Reservation, r.User, r.Quantity, r.Fingerprint, r.DeadlineMS
 		e.Held -= e.Quantity
 		switch {

@@ -41,7 +41,14 @@ const (
 
 	insertReservations = "INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, " +
 		"deadline_ms, epoch, seq, updated_ms) VALUES "
+	// An id can be used again after its retention: everything moves, not the state alone.
 	moveReservations = " ON DUPLICATE KEY UPDATE " +
+		"sku_id = " + isNewer + "VALUES(sku_id), sku_id), " +
+		"pool = " + isNewer + "VALUES(pool), pool), " +
+		"bucket = " + isNewer + "VALUES(bucket), bucket), " +
+		"user_id = " + isNewer + "VALUES(user_id), user_id), " +
+		"quantity = " + isNewer + "VALUES(quantity), quantity), " +
+		"deadline_ms = " + isNewer + "VALUES(deadline_ms), deadline_ms), " +
 		"state = " + isNewer + "VALUES(state), state), " +
 		"updated_ms = " + isNewer + "VALUES(updated_ms), updated_ms), " +
 		"seq = " + isNewer + "VALUES(seq), seq), " +
