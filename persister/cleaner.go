@@ -2,10 +2,13 @@ package persister
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"sluice/core/stock"
 )
 
 const (
@@ -113,15 +116,26 @@ func (c *cleaner) delete(ripe map[int][]string) error {
 	return failed
 }
 
+// deleteOf deletes ids and returns those that are left. An id that Redis refuses for good is dropped: the
+// others must not wait for it.
 func (c *cleaner) deleteOf(ctx context.Context, partition int, ids []string) (left []string, err error) {
-	for len(ids) > 0 {
-		n := min(len(ids), cleanAtOnce)
+	var refused error
+	for atOnce := cleanAtOnce; len(ids) > 0; {
+		n := min(len(ids), atOnce)
 		deleted, err := c.store.OutboxDelete(ctx, partition, ids[:n])
-		if err != nil {
+		switch {
+		case err == nil:
+			c.meters.cleaned.Add(int(deleted))
+			ids = ids[n:]
+		case !errors.Is(err, stock.ErrProtocol):
 			return ids, fmt.Errorf("delete outbox entries of partition %d: %w", partition, err)
+		case n > 1:
+			atOnce = n / 2 // until only the one is left
+		default:
+			c.meters.cleanDropped.Inc()
+			refused = fmt.Errorf("delete outbox entry %s of partition %d: %w", ids[0], partition, err)
+			ids, atOnce = ids[1:], cleanAtOnce
 		}
-		c.meters.cleaned.Add(int(deleted))
-		ids = ids[n:]
 	}
-	return nil, nil
+	return nil, refused
 }

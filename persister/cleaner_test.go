@@ -3,15 +3,19 @@ package persister
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/stock"
 )
 
 // fakeOutbox remembers what was deleted, and when.
@@ -19,6 +23,7 @@ type fakeOutbox struct {
 	mu      sync.Mutex
 	start   time.Time
 	down    bool
+	refuses string // an id
 	deleted []string
 	calls   int
 }
@@ -32,6 +37,9 @@ func (f *fakeOutbox) OutboxDelete(_ context.Context, partition int, ids []string
 		return 0, errors.New("down")
 	}
 	f.calls++
+	if f.refuses != "" && slices.Contains(ids, f.refuses) {
+		return 0, fmt.Errorf("%w: ERR Invalid stream ID", stock.ErrProtocol)
+	}
 	for _, id := range ids {
 		f.deleted = append(f.deleted, strconv.Itoa(partition)+"/"+id+"@"+time.Since(f.start).String())
 	}
@@ -107,4 +115,51 @@ func TestCleanerIsBounded(t *testing.T) {
 	if outbox.calls < cleanMax/cleanAtOnce-1 {
 		t.Errorf("%d calls for all of them", outbox.calls)
 	}
+}
+
+// TestCleanerDropsWhatRedisRefuses has one id that Redis does not take between many that it does.
+func TestCleanerDropsWhatRedisRefuses(t *testing.T) {
+	t.Parallel()
+	outbox := &fakeOutbox{refuses: "700-0"}
+	c := newCleaner(outbox, newTestMeters(), slog.New(slog.DiscardHandler))
+	const ids = 2500
+	for i := range ids {
+		c.add(map[int][]string{1: {fmt.Sprintf("%d-0", i)}})
+	}
+	ripe := map[int][]string{}
+	c.ripen(ripe)
+	if err := c.delete(ripe); !errors.Is(err, stock.ErrProtocol) || !strings.Contains(err.Error(), outbox.refuses) {
+		t.Errorf("no word about the refused id: %v", err)
+	}
+	if len(outbox.deleted) != ids-1 || len(ripe) != 0 || c.waiting != 0 || c.meters.cleanDropped.Get() != 1 {
+		t.Errorf("%d deleted, %d partitions ripe, %d ids waiting, %d dropped",
+			len(outbox.deleted), len(ripe), c.waiting, c.meters.cleanDropped.Get())
+	}
+	if outbox.calls > 30 {
+		t.Errorf("%d calls", outbox.calls)
+	}
+}
+
+func TestIsEntryID(t *testing.T) {
+	t.Parallel()
+	f := func(id string, want bool) {
+		t.Helper()
+		if got := isEntryID(id); got != want {
+			t.Errorf("%q: %v", id, got)
+		}
+	}
+	f("0-1", true)
+	f("1763900000000-0", true)
+	f("18446744073709551615-18446744073709551615", true)
+	f("18446744073709551616-0", false)
+	f("0-99999999999999999999", false)
+	f("01-0", false)
+	f("1-00", false)
+	f("+1-0", false)
+	f("1-0-0", false)
+	f("1", false)
+	f("1-", false)
+	f("-1", false)
+	f("no id", false)
+	f("", false)
 }

@@ -3,7 +3,8 @@ package persister
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"strconv"
+	"strings"
 
 	"sluice/core/event"
 	"sluice/core/outbox"
@@ -12,8 +13,18 @@ import (
 // timeMaxMS is the end of the year 9999, the last that SQL knows.
 const timeMaxMS = 253_402_300_799_999
 
-// entryID is the form of the ids that Redis gives to outbox entries.
-var entryID = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
+// isEntryID tells whether Redis can have given an outbox entry this id: one that it does not understand
+// would spoil the whole call that deletes it.
+func isEntryID(id string) bool {
+	ms, n, _ := strings.Cut(id, "-")
+	return isUint(ms) && isUint(n)
+}
+
+// isUint tells of a 64-bit number without leading zeros.
+func isUint(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 64)
+	return err == nil && (s[0] != '0' || s == "0")
+}
 
 // chunk is messages of one Kafka partition in order.
 type chunk struct {
@@ -49,7 +60,7 @@ func (b *batch) add(c chunk) {
 
 func (b *batch) addMessage(partition int, m *outbox.Message) {
 	from := &origin{partition: partition, offset: m.Offset}
-	if entryID.MatchString(m.Entry) {
+	if isEntryID(m.Entry) {
 		from.entry = m.Entry
 	}
 	before := len(b.events)
