@@ -227,7 +227,7 @@ func (c *consumer) work(ctx context.Context, lane <-chan chunk, at *progress) {
 		case <-ctx.Done():
 			return
 		}
-		for more := true; more && len(b.events) < c.cfg.BatchEvents; {
+		for more := true; more && b.size() < c.cfg.BatchEvents; {
 			select {
 			case got := <-lane:
 				b.add(got)

@@ -13,6 +13,9 @@ import (
 // timeMaxMS is the end of the year 9999, the last that SQL knows.
 const timeMaxMS = 253_402_300_799_999
 
+// eventBytes is about what an event has in a message.
+const eventBytes = 80
+
 // isEntryID tells whether Redis can have given an outbox entry this id: one that it does not understand
 // would spoil the whole call that deletes it.
 func isEntryID(id string) bool {
@@ -108,6 +111,15 @@ func (b *batch) decode(data []byte, from *origin) (shard int, err error) {
 		}
 	}
 	return d.Partition, d.Close()
+}
+
+// size is what the batch asks of a transaction, in events. A dead letter can have the bytes of many.
+func (b *batch) size() int {
+	size := len(b.events)
+	for i := range b.letters {
+		size += 1 + len(b.letters[i].data)/eventBytes
+	}
+	return size
 }
 
 // rows are the events, by reference.

@@ -27,9 +27,9 @@ const (
 		"ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket " +
 		"WHERE (i.sku_id > ? OR (i.sku_id = ? AND (i.pool > ? OR (i.pool = ? AND i.bucket > ?)))) " +
 		"AND (m.seq IS NULL OR m.seq <> i.seq OR m.epoch <> i.epoch) ORDER BY i.sku_id, i.pool, i.bucket LIMIT ?"
-	selectMarks   = "SELECT sku_id, pool, bucket, epoch, seq FROM applied_marks WHERE "
-	selectLetters = "SELECT DISTINCT sku_id, pool, bucket FROM dead_letters WHERE resolved_at IS NULL AND ("
-	insertMarks   = "INSERT INTO applied_marks (sku_id, pool, bucket, epoch, seq) VALUES "
+	selectMarks  = "SELECT sku_id, pool, bucket, epoch, seq FROM applied_marks WHERE "
+	selectFrozen = "SELECT DISTINCT sku_id, pool, bucket FROM dead_letters WHERE resolved_at IS NULL AND ("
+	insertMarks  = "INSERT INTO applied_marks (sku_id, pool, bucket, epoch, seq) VALUES "
 	// Several persisters may have come to different heights, each of them proven.
 	moveMarks = " ON DUPLICATE KEY UPDATE seq = IF(epoch = VALUES(epoch), GREATEST(seq, VALUES(seq)), seq)"
 )
@@ -143,7 +143,7 @@ func (m *marker) survey(ctx context.Context) ([]stock.Cell, error) {
 
 // move moves the marks of sorted cells, and returns those that may have more rows than it read.
 func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []stock.Cell, err error) {
-	frozen, err := m.query(ctx, selectLetters, cells, ")")
+	frozen, err := m.query(ctx, selectFrozen, cells, ")")
 	if err != nil {
 		return nil, fmt.Errorf("read dead letters: %w", err)
 	}

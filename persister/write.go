@@ -12,8 +12,11 @@ import (
 )
 
 const (
-	rowsPerStatement = 1000 // keeps statements far below any max_allowed_packet
-	settingsBytes    = 20   // what event.AppendSettings appends
+	// These keep statements far below any max_allowed_packet, and below 65,536 arguments.
+	rowsPerStatement  = 1000
+	bytesPerStatement = 1 << 20 // of dead letters, if there are several
+
+	settingsBytes = 20 // what event.AppendSettings appends
 )
 
 // written is what one transaction did.
@@ -228,19 +231,70 @@ func (w *writer) insertProjections(ctx context.Context, rows []*row) error {
 	return nil
 }
 
-// insertLetters inserts dead letters one by one: they are rare. It returns those that are new.
-func (w *writer) insertLetters(ctx context.Context, letters []letter) ([]letter, error) {
-	var fresh []letter
-	for i := range letters {
-		result, err := w.tx.ExecContext(ctx, insertLetter, letters[i].values()...)
+// insertLetters inserts dead letters. It returns those that are new.
+func (w *writer) insertLetters(ctx context.Context, letters []letter) (fresh []letter, err error) {
+	for len(letters) > 0 {
+		n, bytes := 1, len(letters[0].data)
+		for n < len(letters) && n < rowsPerStatement && bytes+len(letters[n].data) <= bytesPerStatement {
+			bytes += len(letters[n].data)
+			n++
+		}
+		some, err := w.insertLetterChunk(ctx, letters[:n])
 		if err != nil {
-			return nil, fmt.Errorf("write dead letter: %w", err)
+			return nil, err
 		}
-		if n, err := result.RowsAffected(); err != nil {
-			return nil, fmt.Errorf("write dead letter: %w", err)
-		} else if n > 0 {
-			fresh = append(fresh, letters[i])
-		}
+		fresh = append(fresh, some...)
+		letters = letters[n:]
 	}
 	return fresh, nil
+}
+
+func (w *writer) insertLetterChunk(ctx context.Context, letters []letter) (fresh []letter, err error) {
+	known, err := w.knownLetters(ctx, letters)
+	if err != nil {
+		return nil, fmt.Errorf("read dead letters: %w", err)
+	}
+	var values []any
+	w.values.begin(insertLetter)
+	for i := range letters {
+		id := letters[i].id()
+		if known[id] {
+			continue
+		}
+		known[id] = true
+		fresh = append(fresh, letters[i])
+		values = append(values, letters[i].values(id)...)
+		w.values.sql = append(w.values.sql, letterRow...)
+	}
+	if len(fresh) == 0 {
+		return nil, nil
+	}
+	w.values.end(keepLetter)
+	if _, err := w.tx.ExecContext(ctx, string(w.values.sql), values...); err != nil {
+		return nil, fmt.Errorf("write dead letters: %w", err)
+	}
+	return fresh, nil
+}
+
+// knownLetters tells which of some letters are there already.
+func (w *writer) knownLetters(ctx context.Context, letters []letter) (map[letterID]bool, error) {
+	w.values.begin(selectLetters)
+	for i := range letters {
+		id := letters[i].id()
+		w.values.bytes(id[:])
+	}
+	w.values.end(")")
+	rows, err := w.tx.QueryContext(ctx, string(w.values.sql)) //nolint:sqlclosecheck // scanAll closes them
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller does
+	}
+	known := map[letterID]bool{}
+	return known, scanAll(rows, func() error {
+		var id []byte
+		err := rows.Scan(&id)
+		if err == nil {
+			known[letterID(id)] = true
+		}
+		return err //nolint:wrapcheck // the caller does
+	})
 }
