@@ -20,6 +20,10 @@ import (
 // ErrGivenUp tells that Kafka did not acknowledge an entry in time. It may have it nevertheless.
 var ErrGivenUp = errors.New("kafka did not acknowledge in time")
 
+// ErrTooLarge tells that Kafka refuses an entry for its size: trying again cannot help before the topic's
+// max.message.bytes is raised.
+var ErrTooLarge = errors.New("kafka refuses the entry's size")
+
 // PublisherConfig configures a Publisher.
 type PublisherConfig struct {
 	Brokers []string
@@ -109,8 +113,8 @@ func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
 func (p *Publisher) Publish(e stock.Entry) bool { return p.PublishWait(e, nil) }
 
 // PublishWait is Publish that also reports, by one call of done from another goroutine, when all
-// in-sync replicas of Kafka have the entry, or an error after which they may or may not have it. If it
-// returns false done is not called.
+// in-sync replicas of Kafka have the entry, or an error after which they may or may not have it. With
+// ErrTooLarge they do not. If it returns false done is not called.
 func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
 	w := waiting{Entry: e, since: p.now(), done: done}
 	if p.buffered.Add(w.bytes()) > p.cfg.BufferBytes || !p.lanes[e.Partition%len(p.lanes)].push(w) {
@@ -191,8 +195,7 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 		}
 		p.failures.Inc()
 		if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge) {
-			p.cfg.Log.Error("kafka refuses the size of events: raise the topic's max.message.bytes", "error", err)
-			p.giveUp(batch, err)
+			p.divide(ctx, partition, batch, err)
 			return
 		}
 		if pause == retryFirst {
@@ -203,6 +206,18 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 		case <-ctx.Done():
 		}
 	}
+}
+
+// divide delivers the halves of a batch whose size Kafka refuses, and gives up an entry that is alone.
+func (p *Publisher) divide(ctx context.Context, partition int, batch []waiting, refusal error) {
+	if half := len(batch) / 2; half > 0 {
+		p.deliver(ctx, partition, batch[:half])
+		p.deliver(ctx, partition, batch[half:])
+		return
+	}
+	p.cfg.Log.Error("kafka refuses the size of an outbox entry, which stays in redis: raise the topic's max.message.bytes",
+		"partition", batch[0].Partition, "entry", batch[0].ID, "bytes", len(batch[0].Data), "error", refusal)
+	p.giveUp(batch, fmt.Errorf("%w: %w", ErrTooLarge, refusal))
 }
 
 func (p *Publisher) write(ctx context.Context, partition int, batch []waiting) (base int64, err error) {

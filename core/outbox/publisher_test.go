@@ -12,6 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/google/go-cmp/cmp"
+	"github.com/segmentio/kafka-go"
 
 	"sluice/core/stock"
 	"sluice/deploy/local"
@@ -108,6 +109,39 @@ func TestPublishWaitTellsOnceKafkaHasIt(t *testing.T) {
 		ranges, err := topic.Ranges(t.Context())
 		if diff := cmp.Diff([]Range{{0, 1}}, ranges); diff != "" || err != nil {
 			t.Error(err, diff)
+		}
+	})
+}
+
+// TestPublisherDividesWhatIsTooLarge fills a topic that takes fewer bytes at once than the publisher would
+// send, with one entry in the middle that is too large alone.
+func TestPublisherDividesWhatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		topic := newTopicWith(t, brokers, 1, kafka.ConfigEntry{ConfigName: "max.message.bytes", ConfigValue: "65536"})
+		p, set := newPublisher(t, PublisherConfig{Brokers: brokers, Topic: topic.name, Partitions: 1, DeliveryTimeout: time.Minute})
+		const entries, large = 100, 37
+		results := make([]error, entries)
+		for i := range entries {
+			e := stock.Entry{ID: fmt.Sprintf("%d-0", 1+i), Data: make([]byte, 5000)}
+			if i == large {
+				e.Data = make([]byte, 100_000)
+			}
+			if !p.PublishWait(e, func(err error) { results[i] = err }) {
+				t.Fatal("dropped")
+			}
+		}
+		if err := p.Flush(within(t, time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		for i, err := range results {
+			if i == large && !errors.Is(err, ErrTooLarge) || i != large && err != nil {
+				t.Errorf("entry %d: %v", i, err)
+			}
+		}
+		if got := set.GetOrCreateCounter("outbox_given_up_entries_total").Get(); got != 1 {
+			t.Errorf("%d counted as given up, want 1", got)
 		}
 	})
 }

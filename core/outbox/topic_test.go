@@ -31,13 +31,30 @@ func onBoth(t *testing.T, test func(t *testing.T, brokers []string)) {
 
 func newTopic(t *testing.T, brokers []string, partitions int) *Topic {
 	t.Helper()
+	return newTopicWith(t, brokers, partitions)
+}
+
+// newTopicWith is newTopic with settings.
+func newTopicWith(t *testing.T, brokers []string, partitions int, settings ...kafka.ConfigEntry) *Topic {
+	t.Helper()
 	topic := NewTopic(brokers, t.Name()[len("Test"):][:4]+time.Now().Format("150405.000000"))
 	t.Cleanup(topic.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := topic.Create(ctx, partitions, 1)
+	spec := kafka.TopicConfig{Topic: topic.name, NumPartitions: partitions, ReplicationFactor: 1, ConfigEntries: settings}
+	create := func() error {
+		answer, err := topic.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{spec}})
+		if err == nil {
+			err = answer.Errors[topic.name]
+		}
+		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+			return err
+		}
+		return topic.Create(ctx, partitions, 1) // waits until it is there
+	}
+	err := create()
 	for temporary(err) && ctx.Err() == nil { // a Kafka that has just started
-		err = topic.Create(ctx, partitions, 1)
+		err = create()
 	}
 	if err != nil {
 		t.Fatal(err)
