@@ -18,11 +18,12 @@ var migrations embed.FS
 const (
 	migrationLock        = "sluice_migrate"
 	migrationLockSeconds = 60
+	selectLock           = "SELECT GET_LOCK(?, 1)" // waits for a second, which is less than a read timeout
 )
 
 // Migrate brings the schema up to SchemaVersion and returns the version it then has. Several processes
 // may call it at once: one works, the others wait. A step that fails is not undone, because DDL commits
-// by itself; the next call goes on from there.
+// by itself; the next call repeats it, and it finds what it has done.
 func Migrate(ctx context.Context, db *sql.DB, log *slog.Logger) (version int64, err error) {
 	if db.Stats().MaxOpenConnections == 1 {
 		return 0, errors.New("migrate: want two connections (--mysql-conns-max), one of them for the lock")
@@ -33,11 +34,13 @@ func Migrate(ctx context.Context, db *sql.DB, log *slog.Logger) (version int64, 
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	var locked sql.NullBool
-	if err := lock.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", migrationLock, migrationLockSeconds).Scan(&locked); err != nil {
-		return 0, fmt.Errorf("migrate: lock: %w", err)
-	}
-	if !locked.Bool {
-		return 0, fmt.Errorf("migrate: another process has been migrating for over %d s", migrationLockSeconds)
+	for seconds := 0; !locked.Bool; seconds++ {
+		if seconds == migrationLockSeconds {
+			return 0, fmt.Errorf("migrate: another process has been migrating for over %d s", migrationLockSeconds)
+		}
+		if err := lock.QueryRowContext(ctx, selectLock, migrationLock).Scan(&locked); err != nil {
+			return 0, fmt.Errorf("migrate: lock: %w", err)
+		}
 	}
 	defer func() {
 		// The lock also ends with its connection, so a failure here needs no answer.

@@ -1,7 +1,10 @@
 -- +goose Up
 
+-- DDL commits by itself: what was killed in the middle of a step begins the step again. So each statement may
+-- find its work done.
+
 -- Every event, once. Nothing is ever updated here. Balances are the cell's after the event.
-CREATE TABLE ledger (
+CREATE TABLE IF NOT EXISTS ledger (
     sku_id          BIGINT            NOT NULL,
     pool            INT UNSIGNED      NOT NULL COMMENT '0: normal stock, else the sale',
     bucket          SMALLINT UNSIGNED NOT NULL,
@@ -28,7 +31,7 @@ CREATE TABLE ledger (
 
 -- The shop's stock per SKU, pool and bucket: the balances of the highest (epoch, seq) that arrived.
 -- safe_stock and warehouse_id are the shop's own; sluice never writes them.
-CREATE TABLE product_inventories (
+CREATE TABLE IF NOT EXISTS product_inventories (
     sku_id          BIGINT            NOT NULL,
     pool            INT UNSIGNED      NOT NULL DEFAULT 0,
     bucket          SMALLINT UNSIGNED NOT NULL DEFAULT 0,
@@ -48,7 +51,7 @@ CREATE TABLE product_inventories (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- Every reservation and deduction in the state of its highest (epoch, seq) that arrived.
-CREATE TABLE reservations (
+CREATE TABLE IF NOT EXISTS reservations (
     reservation_id BINARY(16)        NOT NULL,
     sku_id         BIGINT            NOT NULL,
     pool           INT UNSIGNED      NOT NULL,
@@ -66,7 +69,7 @@ CREATE TABLE reservations (
 
 -- Up to where a cell's events are in the ledger without a gap, each following from the one before.
 -- It moves lazily, some seconds behind, and stops at a dead letter of its cell until that is resolved.
-CREATE TABLE applied_marks (
+CREATE TABLE IF NOT EXISTS applied_marks (
     sku_id BIGINT            NOT NULL,
     pool   INT UNSIGNED      NOT NULL,
     bucket SMALLINT UNSIGNED NOT NULL,
@@ -76,7 +79,7 @@ CREATE TABLE applied_marks (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- What could not be applied, once each, as it arrived.
-CREATE TABLE dead_letters (
+CREATE TABLE IF NOT EXISTS dead_letters (
     letter_id       BINARY(32)        NOT NULL COMMENT 'SHA-256 of reason and data',
     reason          VARCHAR(32)       NOT NULL,
     detail          VARCHAR(1000)     NOT NULL,

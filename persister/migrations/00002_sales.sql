@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- Time-boxed offers. A sale's id is also its pool. Times are Redis time in ms.
-CREATE TABLE sales (
+CREATE TABLE IF NOT EXISTS sales (
     sale_id         INT UNSIGNED    NOT NULL,
     name            VARCHAR(200)    NOT NULL,
     opens_at_ms     BIGINT          NOT NULL COMMENT '281474976710655: not scheduled',
@@ -33,7 +33,7 @@ CREATE TABLE sale_keys (
 
 -- The stock that a sale is to be given, and how far that has come. A transfer is written down before it
 -- starts, so that whoever resumes it moves the same units under the same id.
-CREATE TABLE sale_items (
+CREATE TABLE IF NOT EXISTS sale_items (
     sale_id         INT UNSIGNED NOT NULL,
     sku_id          BIGINT       NOT NULL,
     quantity        BIGINT       NOT NULL COMMENT 'units it is to be given',
