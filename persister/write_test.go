@@ -11,11 +11,12 @@ import (
 	"testing"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/go-sql-driver/mysql"
+	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"sluice/core/config"
 	"sluice/core/event"
 	"sluice/core/stock"
 	"sluice/deploy/local/servicetest"
@@ -39,20 +40,21 @@ func database(t testing.TB) *sql.DB {
 	return db
 }
 
+// openDatabase opens a database as a persister does.
 func openDatabase(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
-	c, err := mysql.ParseDSN(dsn)
+	cfg := config.MySQL{DSN: config.Secret(dsn)}
+	defaults, err := kong.New(&cfg)
+	if err == nil {
+		_, err = defaults.Parse(nil)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.ParseTime = true
-	c.Params = map[string]string{"sql_mode": "'STRICT_ALL_TABLES'"}
-	c.Logger = &mysql.NopLogger{}
-	connector, err := mysql.NewConnector(c)
+	db, err := cfg.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := sql.OpenDB(connector)
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {
 			t.Error(err)

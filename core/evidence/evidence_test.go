@@ -6,13 +6,14 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	_ "github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/goleak"
 
+	"sluice/core/config"
 	"sluice/core/event"
 	"sluice/core/evidence"
 	"sluice/core/outbox"
@@ -37,7 +38,7 @@ const (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db, err := sql.Open("mysql", servicetest.MariaDB(t))
+	db, err := config.MySQL{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: 5 * time.Second}.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
 	}
