@@ -2,17 +2,20 @@ package persister
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 
 	"sluice/core/event"
+	"sluice/deploy/local/servicetest"
 )
 
 func TestTroubleOf(t *testing.T) {
@@ -164,4 +167,90 @@ func TestLockTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	tablesOf(rows[:1]).holds(t, db)
+}
+
+// forgetful is a connector to a database whose answers to commits get lost, the next so many.
+type forgetful struct {
+	driver.Connector
+	lose *atomic.Int32
+}
+
+type forgetfulConn struct {
+	mysqlConn
+	lose *atomic.Int32
+}
+
+type forgetfulTx struct {
+	driver.Tx
+	lose *atomic.Int32
+}
+
+// mysqlConn is what the driver's connections can do that is needed here.
+type mysqlConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ExecerContext
+	driver.QueryerContext
+}
+
+func (f forgetful) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := f.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return forgetfulConn{conn.(mysqlConn), f.lose}, nil
+}
+
+func (c forgetfulConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.mysqlConn.BeginTx(ctx, o)
+	return forgetfulTx{tx, c.lose}, err
+}
+
+func (t forgetfulTx) Commit() error {
+	err := t.Tx.Commit()
+	if err == nil && t.lose.Add(-1) >= 0 {
+		return mysql.ErrInvalidConn
+	}
+	return err
+}
+
+// TestLettersOfALostCommitAreReported writes a fork and a message that cannot be read, and learns of it only
+// at the third try.
+func TestLettersOfALostCommitAreReported(t *testing.T) {
+	t.Parallel()
+	dsn := servicetest.MariaDB(t)
+	if _, err := Migrate(t.Context(), openDatabase(t, dsn), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	options, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := mysql.NewConnector(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lose := new(atomic.Int32)
+	db := sql.OpenDB(forgetful{inner, lose})
+	defer db.Close()
+	m := newTestMeters()
+	a := newApplier(db, m, slog.New(slog.DiscardHandler))
+	rows := rowsOf(newHistory(1, 1).batch(5))
+	if err := a.apply(t.Context(), rows, nil); err != nil {
+		t.Fatal(err)
+	}
+	fork := *rows[1]
+	fork.User++
+	lose.Store(2)
+	for range 2 { // the second time all is known
+		if err := a.apply(t.Context(), []*row{&fork}, poison(0, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if forks, malformed := m.letters[reasonFork].Get(), m.letters[reasonMalformed].Get(); forks != 1 || malformed != 1 {
+		t.Errorf("%d forks and %d malformed messages counted, want one of each", forks, malformed)
+	}
+	if m.retries[troubleConnection].Get() != 2 {
+		t.Error("no answer was lost")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"sluice/core/event"
@@ -22,7 +23,7 @@ const (
 // written is what one transaction did.
 type written struct {
 	events  int      // rows that were new to the ledger
-	letters []letter // dead letters that were new
+	letters []letter // dead letters that were new, those of an earlier commit whose answer was lost included
 }
 
 // writer writes into MySQL, one transaction at a time.
@@ -30,6 +31,8 @@ type writer struct {
 	db     *sql.DB
 	tx     *sql.Tx
 	values values // of the statement being built; its memory is used again
+
+	unsure map[letterID]letter // new ones of commits that failed: they may be there nevertheless
 }
 
 // write applies rows and dead letters in one transaction. It may be repeated, and rows may come in any
@@ -62,7 +65,8 @@ func (w *writer) write(ctx context.Context, rows []*row, letters []letter) (done
 }
 
 // transaction runs do in a transaction and commits it. It returns what do returns: dead letters that are
-// new, to be reported once they are there for certain.
+// new, to be reported once they are there for certain. After a commit whose answer was lost the next
+// transaction finds them known, so they are remembered.
 func (w *writer) transaction(ctx context.Context, do func() ([]letter, error)) (fresh []letter, err error) {
 	if w.tx, err = w.db.BeginTx(ctx, nil); err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
@@ -73,9 +77,17 @@ func (w *writer) transaction(ctx context.Context, do func() ([]letter, error)) (
 		_ = w.tx.Rollback()
 		return nil, err
 	}
+	for i := range fresh {
+		if w.unsure == nil {
+			w.unsure = map[letterID]letter{}
+		}
+		w.unsure[fresh[i].id()] = fresh[i]
+	}
 	if err = w.tx.Commit(); err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
+	fresh = slices.Collect(maps.Values(w.unsure))
+	clear(w.unsure)
 	return fresh, nil
 }
 
