@@ -186,6 +186,11 @@ func walk(rows []row, marks map[stock.Cell]stock.Mark) (moved map[stock.Cell]sto
 			}
 			avail, held, sold = rows[i-1].Avail, rows[i-1].Held, rows[i-1].Sold
 		}
+		if !r.fits() { // nor into a message
+			detail := fmt.Sprintf("%v has values that no event can have: %+v at %d ms", r, r.Event, r.timeMS)
+			broken = append(broken, letter{reason: reasonBroken, detail: detail, event: &r.Event, data: []byte(detail)})
+			continue
+		}
 		if a, h, s := r.Before(); a != avail || h != held || s != sold {
 			broken = append(broken, rowLetter(reasonBroken,
 				fmt.Sprintf("%v found balances %d, %d, %d, but %d, %d, %d were left to it", r, a, h, s, avail, held, sold), r))

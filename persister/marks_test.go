@@ -1,7 +1,10 @@
 package persister
 
 import (
+	"bytes"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +107,56 @@ func TestMarksStopWhereBalancesDoNotFollow(t *testing.T) {
 	m.want("broken", "1001 1 3")
 	want := []string{"broken_chain 1001 0 0 1 4", "broken_chain 1002 1 0 1 1"}
 	if diff := cmp.Diff(want, lines(t, m.writer.db, allLetters)); diff != "" {
+		t.Error(diff)
+	}
+	var data []byte
+	if err := m.writer.db.QueryRowContext(t.Context(), "SELECT data FROM dead_letters WHERE seq = 4").Scan(&data); err != nil {
+		t.Fatal(err)
+	}
+	whole := event.Batch{Partition: a[3].Reservation.Partition(), TimeMS: a[3].timeMS, Events: []event.Event{a[3].Event}}
+	if !bytes.Equal(data, event.Append(nil, whole)) {
+		t.Errorf("a dead letter is no message of its own: %x", data)
+	}
+}
+
+// TestMarksStopAtEditedRows edits the ledger to what no event can have, past the schema.
+func TestMarksStopAtEditedRows(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	edits := []string{
+		"available_stock = 2000000000000", "sold_stock = 9223372036854775807", "reserved_stock = -1", "seq = 281474976710656",
+		"deadline_ms = -1", "redis_ms = 281474976710656", "user_id = -1", "quantity = 16777216",
+	}
+	h := newHistory(8, len(edits))
+	for _, c := range h.cells {
+		m.write(inARow(h, c, 3)...)
+	}
+	edit := func(i int, what string) error {
+		_, err := m.writer.db.ExecContext(t.Context(), "UPDATE ledger SET "+what+" WHERE sku_id = ? AND seq = 3", h.cells[i].last.Cell.SKU)
+		return err
+	}
+	for i, what := range edits {
+		if err := edit(i, what); troubleOf(err) != troubleRefused {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for _, constraint := range []string{"ledger_balances", "ledger_amount", "ledger_key", "ledger_user", "ledger_times"} {
+		if _, err := m.writer.db.ExecContext(t.Context(), "ALTER TABLE ledger DROP CONSTRAINT "+constraint); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var marks, letters []string
+	for i, what := range edits {
+		if err := edit(i, what); err != nil {
+			t.Fatal(err)
+		}
+		marks = append(marks, fmt.Sprintf("%d 1 2", 1001+i))
+		if !strings.HasPrefix(what, "seq") { // that one is a gap
+			letters = append(letters, fmt.Sprintf("broken_chain %d %d 0 1 3", 1001+i, i%3))
+		}
+	}
+	m.want("with edited rows", marks...)
+	if diff := cmp.Diff(letters, lines(t, m.writer.db, allLetters)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -33,6 +33,12 @@ func (r *row) String() string {
 // script that ran again after Redis lost its effect may differ in nothing else.
 func (r *row) same(s *row) bool { return r.Event == s.Event && r.timeMS == s.timeMS }
 
+// fits reports whether its numbers are such as an event can have: somebody may have edited the ledger.
+func (r *row) fits() bool {
+	return r.Check() == nil && max(r.Avail, r.Held, r.Sold) <= stock.UnitsMax && r.User >= 0 && r.Seq <= stock.SeqMax &&
+		min(r.DeadlineMS, r.timeMS) >= 0 && max(r.DeadlineMS, r.timeMS) <= stock.TimeMaxMS
+}
+
 // byMark orders rows by cell, then by mark: the order of the ledger's primary key, in which concurrent
 // transactions take their locks.
 func byMark(a, b *row) int {

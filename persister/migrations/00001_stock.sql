@@ -3,7 +3,8 @@
 -- DDL commits by itself: what was killed in the middle of a step begins the step again. So each statement may
 -- find its work done.
 
--- Every event, once. Nothing is ever updated here. Balances are the cell's after the event.
+-- Every event, once. Nothing is ever updated here. Balances are the cell's after the event. The
+-- CHECKs have the ranges of the bytes in docs/events.md.
 CREATE TABLE IF NOT EXISTS ledger (
     sku_id          BIGINT            NOT NULL,
     pool            INT UNSIGNED      NOT NULL COMMENT '0: normal stock, else the sale',
@@ -25,8 +26,12 @@ CREATE TABLE IF NOT EXISTS ledger (
     settings        BINARY(20)        NULL COMMENT 'all settings after the event, as in docs/events.md',
     reason          VARBINARY(200)    NULL COMMENT 'UTF-8',
     PRIMARY KEY (sku_id, pool, bucket, epoch, seq),
-    CONSTRAINT ledger_balances CHECK (available_stock >= 0 AND reserved_stock >= 0 AND sold_stock >= 0),
-    CONSTRAINT ledger_amount CHECK ((quantity > 0) = (delta IS NULL))
+    CONSTRAINT ledger_balances CHECK (available_stock >= 0 AND reserved_stock >= 0 AND sold_stock >= 0
+        AND available_stock + reserved_stock + sold_stock <= 1099511627775),
+    CONSTRAINT ledger_amount CHECK ((quantity > 0) = (delta IS NULL) AND quantity <= 16777215),
+    CONSTRAINT ledger_key CHECK (sku_id > 0 AND epoch > 0 AND seq BETWEEN 1 AND 281474976710655),
+    CONSTRAINT ledger_user CHECK (user_id >= 0),
+    CONSTRAINT ledger_times CHECK (deadline_ms BETWEEN 0 AND 281474976710655 AND redis_ms BETWEEN 0 AND 281474976710655)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- The shop's stock per SKU, pool and bucket: the balances of the highest (epoch, seq) that arrived.
@@ -91,7 +96,7 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     kafka_partition INT               NULL COMMENT 'where it was seen first; NULL: not read from Kafka',
     kafka_offset    BIGINT            NULL,
     entry_id        VARBINARY(64)     NULL COMMENT 'the outbox entry that the message was',
-    data            LONGBLOB          NOT NULL COMMENT 'a message, or a message of the one event',
+    data            LONGBLOB          NOT NULL COMMENT 'a message, a message of the one event, or what the ledger has',
     created_at      TIMESTAMP(3)      NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     resolved_at     TIMESTAMP(3)      NULL,
     PRIMARY KEY (letter_id),
