@@ -17,6 +17,12 @@ import (
 const (
 	fetchBytes = 4 << 20
 	fetchWait  = time.Second
+
+	selectStock = "SELECT sku_id, pool, bucket, epoch, seq FROM product_inventories"
+	// What happened and could not be applied. A fork took the place of another event, which counts.
+	selectLetters = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
+		"WHERE resolved_at IS NULL AND sku_id IS NOT NULL AND reason <> 'fork'"
+	countUnknown = "SELECT COUNT(*) FROM dead_letters WHERE resolved_at IS NULL AND reason = 'unknown_version'"
 )
 
 // KafkaTail names the messages that MySQL may not have yet: those of a topic that the persisters' group
@@ -27,8 +33,8 @@ type KafkaTail struct {
 	Group   string
 }
 
-// Evidence is the highest mark of each cell in MySQL's stock table and in the tail of Kafka. Whatever was
-// persisted is in the one, and whatever was published and not persisted in the other.
+// Evidence is the highest mark of each cell in MySQL's stock table and dead letters and in the tail of Kafka.
+// Whatever was persisted is in the one, and whatever was published and not persisted in the other.
 type Evidence struct {
 	db   *sql.DB
 	tail KafkaTail
@@ -37,8 +43,8 @@ type Evidence struct {
 // New makes evidence from a database, which the caller closes, and a tail of Kafka.
 func New(db *sql.DB, tail KafkaTail) *Evidence { return &Evidence{db: db, tail: tail} }
 
-// Highest yields marks, cells in any order and any number of times, and stops at the first error. The
-// stock table is read after the tail was laid down: what is persisted in between is seen in both.
+// Highest yields marks, cells in any order and any number of times, and stops at the first error. MySQL is
+// read after the tail was laid down: what is persisted in between is seen in both.
 func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
 	topic := outbox.NewTopic(e.tail.Brokers, e.tail.Topic)
 	defer topic.Close()
@@ -57,24 +63,40 @@ func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Mar
 	return nil
 }
 
-func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.Mark) error) (err error) {
-	rows, err := e.db.QueryContext(ctx, "SELECT sku_id, pool, bucket, epoch, seq FROM product_inventories")
+func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
+	var unknown int
+	if err := e.db.QueryRowContext(ctx, countUnknown).Scan(&unknown); err != nil {
+		return fmt.Errorf("read dead letters: %w", err)
+	}
+	if unknown > 0 {
+		return fmt.Errorf("%w: %d messages in dead_letters: let persisters of the newer version apply them, then set their resolved_at",
+			event.ErrVersion, unknown)
+	}
+	if err := e.marks(ctx, "stock table", selectStock, yield); err != nil {
+		return err
+	}
+	return e.marks(ctx, "dead letters", selectLetters, yield)
+}
+
+// marks yields what a statement finds.
+func (e *Evidence) marks(ctx context.Context, what, statement string, yield func(stock.Cell, stock.Mark) error) (err error) {
+	rows, err := e.db.QueryContext(ctx, statement)
 	if err != nil {
-		return fmt.Errorf("read stock table: %w", err)
+		return fmt.Errorf("read %s: %w", what, err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var cell stock.Cell
 		var mark stock.Mark
 		if err := rows.Scan(&cell.SKU, &cell.Pool, &cell.Bucket, &mark.Epoch, &mark.Seq); err != nil {
-			return fmt.Errorf("read stock table: %w", err)
+			return fmt.Errorf("read %s: %w", what, err)
 		}
 		if err := yield(cell, mark); err != nil {
 			return err
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read stock table: %w", err)
+		return fmt.Errorf("read %s: %w", what, err)
 	}
 	return nil
 }
@@ -95,8 +117,9 @@ func fromKafka(ctx context.Context, topic *outbox.Topic, partition int, r outbox
 	return nil
 }
 
-// yieldMessage yields what the persisters would apply of a message. They would apply nothing of what is
-// no batch of events; a batch of an unknown version is an error, because what it says could matter.
+// yieldMessage yields the marks of a message's events, also of those that the persisters will not apply: then
+// they are dead letters of a cell. What is no batch of events says nothing; a batch of an unknown version is
+// an error, because what it says could matter.
 func yieldMessage(data []byte, yield func(stock.Cell, stock.Mark) error) error {
 	b, err := event.Decode(data)
 	if errors.Is(err, event.ErrVersion) {
@@ -106,9 +129,6 @@ func yieldMessage(data []byte, yield func(stock.Cell, stock.Mark) error) error {
 		return nil //nolint:nilerr // a dead letter; the persisters shout about it
 	}
 	for i := range b.Events {
-		if b.Events[i].Check() != nil {
-			continue
-		}
 		if err := yield(b.Events[i].Cell, b.Events[i].Mark); err != nil {
 			return err
 		}

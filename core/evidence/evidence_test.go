@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,13 @@ func (w *world) inKafka(partition int, c stock.Cell, epoch uint32, seq uint64) {
 	w.bytesInKafka(partition, event.Append(nil, event.Batch{Partition: partition, TimeMS: 1, Events: []event.Event{e}}))
 }
 
+// impossibleInKafka publishes an event that no script can have made.
+func (w *world) impossibleInKafka(partition int, c stock.Cell, epoch uint32, seq uint64) {
+	w.t.Helper()
+	e := event.Event{Kind: event.KindDeduct, User: 1, Cell: c, Mark: stock.Mark{Epoch: epoch, Seq: seq}}
+	w.bytesInKafka(partition, event.Append(nil, event.Batch{Partition: partition, TimeMS: 1, Events: []event.Event{e}}))
+}
+
 func (w *world) bytesInKafka(partition int, data []byte) {
 	w.t.Helper()
 	w.pub.Publish(stock.Entry{Partition: partition, ID: "1-1", Data: data})
@@ -135,7 +143,8 @@ func TestHighest(t *testing.T) {
 	w.inKafka(1, c, 1, 1)
 	w.bytesInKafka(0, []byte("\x01 no events"))
 	w.inKafka(0, stock.Cell{SKU: 4}, 1, 3)
-	all := map[stock.Cell]stock.Mark{a: {Epoch: 2, Seq: 6}, b: {Epoch: 1, Seq: 9}, c: {Epoch: 1, Seq: 1}, {SKU: 4}: {Epoch: 1, Seq: 3}}
+	w.impossibleInKafka(1, stock.Cell{SKU: 5}, 1, 2)
+	all := map[stock.Cell]stock.Mark{a: {Epoch: 2, Seq: 6}, b: {Epoch: 1, Seq: 9}, c: {Epoch: 1, Seq: 1}, {SKU: 4}: {Epoch: 1, Seq: 3}, {SKU: 5}: {Epoch: 1, Seq: 2}}
 	w.want("no offset committed", all)
 
 	w.commit(0, 2)
@@ -150,6 +159,34 @@ func TestHighest(t *testing.T) {
 	if _, err := w.highest(); !errors.Is(err, event.ErrVersion) {
 		t.Errorf("a message that cannot be understood: %v", err)
 	}
+}
+
+// TestDeadLettersAreEvidence has events that happened and that no table has but dead_letters.
+func TestDeadLettersAreEvidence(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := w.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b := stock.Cell{SKU: 1}, stock.Cell{SKU: 2, Pool: 7, Bucket: 1}
+	w.inMySQL(a, 1, 9)
+	exec("INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, resolved_at, data) VALUES " +
+		"(REPEAT('a', 32), 'refused', '', 1, 0, 0, 1, 10, NULL, ''), " +
+		"(REPEAT('b', 32), 'inconsistent', '', 2, 7, 1, 2, 3, NULL, ''), " +
+		"(REPEAT('c', 32), 'fork', '', 1, 0, 0, 1, 11, NULL, ''), " +
+		"(REPEAT('d', 32), 'refused', '', 1, 0, 0, 1, 12, NOW(), ''), " +
+		"(REPEAT('e', 32), 'malformed', '', NULL, NULL, NULL, NULL, NULL, NULL, 'x')")
+	w.want("dead letters", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 10}, b: {Epoch: 2, Seq: 3}})
+
+	exec("INSERT INTO dead_letters (letter_id, reason, detail, data) VALUES (REPEAT('f', 32), 'unknown_version', '', x'02')")
+	if _, err := w.highest(); !errors.Is(err, event.ErrVersion) || !strings.Contains(err.Error(), "resolved_at") {
+		t.Errorf("a dead letter that cannot be understood: %v", err)
+	}
+	exec("UPDATE dead_letters SET resolved_at = NOW()")
+	w.want("all resolved", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 9}})
 }
 
 func TestHighestNeedsTheTopic(t *testing.T) {
