@@ -47,8 +47,9 @@ type marker struct {
 	mu      sync.Mutex
 	touched map[stock.Cell]struct{}
 
-	cursor   stock.Cell // of the survey under way
-	surveyed time.Time  // when the last one ended
+	behind   []stock.Cell // cells that the last round had no more rows for: the next begins with them
+	cursor   stock.Cell   // of the survey under way
+	surveyed time.Time    // when the last one ended
 }
 
 func newMarker(db *sql.DB, m *meters, log *slog.Logger) *marker {
@@ -100,20 +101,26 @@ func (m *marker) round(ctx context.Context) error {
 		return nil
 	}
 	unfinished, err := m.move(ctx, cells)
-	if err != nil {
-		unfinished = cells
+	if err == nil {
+		// Half of the next round is for others, so that nobody waits for ever.
+		n := min(len(unfinished), marksCells/2)
+		m.behind, cells = unfinished[:n], unfinished[n:]
 	}
-	for _, c := range unfinished {
+	for _, c := range cells {
 		m.touch(c)
 	}
 	return err
 }
 
-// take takes some touched cells.
+// take takes cells that are behind, and some touched ones.
 func (m *marker) take() []stock.Cell {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var cells []stock.Cell
+	cells := m.behind
+	m.behind = nil
+	for _, c := range cells {
+		delete(m.touched, c)
+	}
 	for c := range m.touched {
 		if len(cells) == marksCells {
 			break
@@ -152,18 +159,22 @@ func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []sto
 	if err != nil {
 		return nil, fmt.Errorf("read marks: %w", err)
 	}
-	window := uint64(marksRows / max(1, len(cells)))
-	rows, err := m.ledger(ctx, cells, marks, window)
-	if err != nil {
-		return nil, err
-	}
-	moved, broken := walk(rows, marks)
-	for c, mark := range moved {
-		if mark.Seq == marks[c].Seq+window {
-			unfinished = append(unfinished, c)
+	// Each cell has the same share of the rows; what some leave over is shared by the others.
+	moved, broken := map[stock.Cell]stock.Mark{}, []letter(nil)
+	for budget := marksRows; budget > 0 && len(cells) > 0; {
+		window := max(1, budget/len(cells))
+		rows, err := m.ledger(ctx, cells, marks, uint64(window))
+		if err != nil {
+			return nil, err
 		}
+		budget -= max(len(rows), len(cells))
+		now, breaks := walk(rows, marks)
+		cells = slices.DeleteFunc(cells, func(c stock.Cell) bool { return now[c].Seq != marks[c].Seq+uint64(window) })
+		maps.Copy(marks, now)
+		maps.Copy(moved, now)
+		broken = append(broken, breaks...)
 	}
-	return unfinished, m.save(ctx, moved, broken)
+	return cells, m.save(ctx, moved, broken)
 }
 
 // walk goes through sorted ledger rows of cells, each beginning at its mark, and tells how far each mark

@@ -49,7 +49,7 @@ func (m *marksTest) write(rows ...*row) {
 // want moves marks as far as they go and compares.
 func (m *marksTest) want(when string, marks ...string) {
 	m.t.Helper()
-	for len(m.marker.touched) > 0 {
+	for len(m.marker.touched)+len(m.marker.behind) > 0 {
 		if err := m.marker.round(m.t.Context()); err != nil {
 			m.t.Fatal(err)
 		}
@@ -181,6 +181,43 @@ func TestMarksOfManyRows(t *testing.T) {
 	const events = 2*marksRows + 7
 	m.write(inARow(h, h.cells[0], events)...)
 	m.want("after all rounds", "1001 1 40007")
+}
+
+// TestMarksOfAHotCell has one cell with most of the events among many with few.
+func TestMarksOfAHotCell(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	const others, events = 2 * marksCells, 2 * marksRows
+	h := newHistory(12, 1+others)
+	hot := h.cells[0]
+	m.write(inARow(h, hot, events)...)
+	var rows []*row
+	for _, c := range h.cells[1:] {
+		rows = append(rows, inARow(h, c, 1)...)
+	}
+	m.write(rows...)
+	round := func() (hotSeq int) {
+		t.Helper()
+		if err := m.marker.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		const mark = "SELECT COALESCE(MAX(seq), 0) FROM applied_marks WHERE sku_id = 1001"
+		if err := m.writer.db.QueryRowContext(t.Context(), mark).Scan(&hotSeq); err != nil {
+			t.Fatal(err)
+		}
+		return hotSeq
+	}
+	m.marker.behind = []stock.Cell{hot.last.Cell} // or the first round might be without it
+	for i := 1; i <= 2; i++ {
+		if got, want := round(), i*(marksRows-2*marksCells); got < want {
+			t.Errorf("after round %d the hot cell's mark is %d, want %d", i, got, want)
+		}
+	}
+	all := []string{fmt.Sprintf("1001 1 %d", events)}
+	for i := range others {
+		all = append(all, fmt.Sprintf("%d 1 1", 1002+i))
+	}
+	m.want("in the end", all...)
 }
 
 // TestSurvey finds cells that this process never touched.
