@@ -86,6 +86,7 @@ func TestGrants(t *testing.T) {
 					"ON DUPLICATE KEY UPDATE sale_id = sale_id",
 				"UPDATE sales SET name = 'x'",
 				"DO (SELECT COUNT(*) FROM product_inventories)",
+				"DO (SELECT COUNT(*) FROM dead_letters)",
 			},
 			mayNot: []string{
 				"UPDATE product_inventories SET safe_stock = 1",
