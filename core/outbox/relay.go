@@ -294,7 +294,7 @@ func (r *Relay) upTo(ctx context.Context, p int, after, last string) ([]stock.En
 	return entries, err
 }
 
-// publish returns how many entries, from the first on, Kafka has for certain.
+// publish returns how many entries, from the first on, Kafka has for certain, or will not take.
 func (r *Relay) publish(ctx context.Context, entries []stock.Entry) (sent int, err error) {
 	type result struct {
 		entry int
@@ -315,9 +315,11 @@ func (r *Relay) publish(ctx context.Context, entries []stock.Entry) (sent int, e
 	for range asked {
 		select {
 		case got := <-results:
-			if got.err == nil {
+			switch {
+			case got.err == nil:
 				r.published.Inc()
-			} else if got.entry < failed {
+			case errors.Is(got.err, ErrTooLarge): // passed over: nobody behind it must wait
+			case got.entry < failed:
 				failed, err = got.entry, got.err
 			}
 		case <-ctx.Done():

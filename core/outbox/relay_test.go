@@ -79,6 +79,7 @@ type fakeKafka struct {
 	published map[string]int
 	down      bool
 	refuses   string // this entry alone
+	refusal   error
 }
 
 var errDown = errors.New("down")
@@ -92,8 +93,12 @@ type fakePublisher struct {
 }
 
 func (f *fakePublisher) PublishWait(e stock.Entry, done func(error)) bool {
-	if f.down || e.ID == f.refuses {
+	switch {
+	case f.down:
 		done(errDown)
+		return true
+	case e.ID == f.refuses:
+		done(f.refusal)
 		return true
 	}
 	f.published[e.ID]++
@@ -408,7 +413,7 @@ func TestRelayMarkStopsAtTheFirstFailure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
 	w.redis.add(10)
-	w.kafka.refuses = w.redis.entries[4].ID
+	w.kafka.refuses, w.kafka.refusal = w.redis.entries[4].ID, errDown
 	if err := w.tryPass(t, 5*time.Second); !errors.Is(err, errDown) {
 		t.Fatalf("want the failure, got %v", err)
 	}
@@ -420,4 +425,13 @@ func TestRelayMarkStopsAtTheFirstFailure(t *testing.T) {
 	if times := w.times(); times[0] != 0 || w.redis.mark != w.redis.entries[9].ID {
 		t.Errorf("after the failure: %v, mark %q", times, w.redis.mark)
 	}
+}
+
+func TestRelayPassesOverWhatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	w.redis.add(500)
+	w.kafka.refuses, w.kafka.refusal = w.redis.entries[4].ID, ErrTooLarge
+	w.pass(t, 20*time.Second)
+	w.want(t, "one is too large", map[int]int{0: 1, 1: 499})
 }

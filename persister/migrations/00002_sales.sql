@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS sales (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- Under which Idempotency-Keys sales were opened and closed: whose, however late it is repeated, is done.
-CREATE TABLE sale_keys (
+CREATE TABLE IF NOT EXISTS sale_keys (
     sale_id         INT UNSIGNED           NOT NULL,
     operation       ENUM ('open', 'close') NOT NULL,
     user_id         BIGINT                 NOT NULL,
