@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- expire gives units back whose deadline has passed: held to avail. Those of a shut cell wait.
+-- expire gives units back whose deadline has passed: held to avail. Others that are held wait.
 --
 -- KEYS[1] cells    hash        cell -> counters and settings
 -- KEYS[2] res      hash        reservation id -> record
@@ -33,35 +33,39 @@ local function read_ids()
   return ids
 end
 
-local now, ids, held, expires, odd = clock(), read_ids(), {}, {}, {}
+local now, ids, held, deadlines, odd = clock(), read_ids(), {}, {}, {}
 if not ids[1] then return redis.error_reply("BADARG expire: no members") end
 call("ZCARD", KEYS[5]) -- fails here, before anything is written, if the key has another type
 local found = call("HMGET", KEYS[2], unpack(ids))
 for i, record in ipairs(found) do
   odd[i] = record and not readable(record)
-  expires[i] = record and not odd[i] and is_held(record) and is_due(record, now)
-  if expires[i] then held[#held + 1] = record end
+  deadlines[i] = record and not odd[i] and is_held(record) and deadline_of(record)
+  if deadlines[i] and now >= deadlines[i] then held[#held + 1] = record end
 end
 read_held(held, ARGV[3], 6)
 
--- expire_one expires the reservation at place i, and returns whether it waits: for its cell, or for
--- somebody who can read its record. It may be at two places, if it was made again under its old id.
+local NEVER = math.huge
+
+-- expire_one expires the reservation at place i, and returns when to look at it again. One that is held
+-- and not due has been made again under its old id since due read it, or the clock has been set back;
+-- others wait for their cell, or for somebody who can read their record. It may be at two places.
 local function expire_one(i)
-  if fresh[ids[i]] then return false end
-  if odd[i] or expires[i] and why_not(found[i]) then return true end
-  if expires[i] then settle(ids[i], found[i]) end
-  return false
+  if fresh[ids[i]] then return NEVER end
+  if deadlines[i] and now < deadlines[i] then return deadlines[i] end
+  if odd[i] or deadlines[i] and why_not(found[i]) then return now + ARGV[4] end
+  if deadlines[i] then settle(ids[i], found[i]) end
+  return NEVER
 end
 
 local done, wait, i = {}, {}, 1
 for m = 5, #ARGV do
-  local member, waits = ARGV[m], false
+  local member, again = ARGV[m], NEVER
   for _ = 5, #member, 16 do
-    waits = expire_one(i) or waits
+    again = math.min(again, expire_one(i))
     i = i + 1
   end
-  if waits then
-    wait[#wait + 1], wait[#wait + 2] = now + ARGV[4], member
+  if again < NEVER then
+    wait[#wait + 1], wait[#wait + 2] = again, member
   else
     done[#done + 1] = member
   end

@@ -9,7 +9,8 @@ local function buyer_of(record) return sub(record, 30, 43) .. sub(record, 15, 22
 local function gives_back(record) return TO == AVAIL and byte(record, 2) > COUNTED end
 
 local function is_held(record) return byte(record, 2) % COUNTED == STATE_HELD end
-local function is_due(record, now) return now >= unpacked(">I6", record, 9) end
+local function deadline_of(record) return (unpacked(">I6", record, 9)) end
+local function is_due(record, now) return now >= deadline_of(record) end
 
 -- read_buyers reads what the users of the reservations own that give units back. pools are those of
 -- the buyers keys, which begin at KEYS[first].

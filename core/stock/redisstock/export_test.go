@@ -1,5 +1,11 @@
 package redisstock
 
+import (
+	"context"
+
+	"sluice/core/stock"
+)
+
 // Keys of a partition, for tests that look at them or spoil them.
 
 func CellsKey(partition int) string  { return keysOf(partition).cells }
@@ -12,4 +18,11 @@ func MetaKey(partition int) string   { return keysOf(partition).meta }
 func BuyersKey(partition int, pool uint32) string {
 	k := keysOf(partition)
 	return k.buyers(pool)
+}
+
+// ExpireMembers calls expire.lua with members of due, as a sweeper does that has read them earlier.
+func (s *Store) ExpireMembers(ctx context.Context, partition int, members ...string) (stock.Sweep, error) {
+	var sweep stock.Sweep
+	err := s.expire(ctx, partition, members, &sweep)
+	return sweep, err
 }

@@ -199,3 +199,72 @@ func TestExpireMeetsOneReservationTwice(t *testing.T) {
 		t.Errorf("%d members are still due", len(got))
 	}
 }
+
+// TestExpireComesTooEarly calls expire.lua with members whose reservations are held and not due: Redis'
+// clock was set back after due.lua, or they were forgotten and made again since. Nothing else knows
+// their deadlines, so the members must stay.
+func TestExpireComesTooEarly(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{Retention: time.Millisecond})
+	cell := s.load(10, stock.Settings{Limit: 5})
+	key := redisstock.DueKey(partition(cell))
+	member := func(held ...stock.Reservation) string {
+		packed := "\x00\x00\x00\x00"
+		for _, r := range held {
+			packed += string(r.ID[:])
+		}
+		return packed
+	}
+	early := func(members ...string) {
+		t.Helper()
+		sweep, err := s.ExpireMembers(t.Context(), partition(cell), members...)
+		if err != nil || sweep.Expired != 0 {
+			t.Errorf("expired %d (%v), want nothing", sweep.Expired, err)
+		}
+	}
+	want := func(due map[string]int64) {
+		t.Helper()
+		if diff := cmp.Diff(due, s.scores(key)); diff != "" {
+			t.Errorf("due (-want +got):\n%s", diff)
+		}
+	}
+
+	a := s.reserve(cell, 1, 1)
+	early(member(a))
+	want(map[string]int64{member(a): a.DeadlineMS})
+
+	if got := s.one(stock.OpRelease, stock.Request{ID: a.ID, Cell: cell}).Verdict; got != stock.VerdictOK {
+		t.Fatalf("release: %v", got)
+	}
+	for s.one(stock.OpConfirm, stock.Request{ID: a.ID}).Verdict != stock.VerdictUnknownReservation {
+		if _, err := s.Forget(t.Context(), partition(cell), 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	longer := stock.Adjustment{Fields: stock.FieldHold, Settings: stock.Settings{Hold: 2 * time.Hour}}
+	if got := s.one(stock.OpAdjust, adjustment(cell, "longer", longer)).Verdict; got != stock.VerdictOK {
+		t.Fatalf("adjust: %v", got)
+	}
+	again := s.reserve(cell, 1, 1)
+	early(member(a))
+	want(map[string]int64{member(a): again.DeadlineMS})
+
+	// An old member of two that were made again, each on its own, has the deadline of the first.
+	shorter := stock.Adjustment{Fields: stock.FieldHold, Settings: stock.Settings{Hold: time.Hour}}
+	if got := s.one(stock.OpAdjust, adjustment(cell, "shorter", shorter)).Verdict; got != stock.VerdictOK {
+		t.Fatalf("adjust: %v", got)
+	}
+	b := s.reserve(cell, 2, 1)
+	early(member(again, b), member(b, again))
+	want(map[string]int64{
+		member(again): again.DeadlineMS, member(b): b.DeadlineMS,
+		member(again, b): b.DeadlineMS, member(b, again): b.DeadlineMS,
+	})
+
+	overdue(s, again)
+	overdue(s, b)
+	if sweep, err := s.Expire(t.Context(), partition(cell), 10); err != nil || sweep.Expired != 2 {
+		t.Errorf("expired %d (%v), want 2", sweep.Expired, err)
+	}
+	want(map[string]int64{})
+}
