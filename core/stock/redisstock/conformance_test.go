@@ -13,9 +13,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A cluster client leaves the closing of connections to lost nodes to a sleeping goroutine.
+	// A cluster client leaves the closing of connections to lost nodes to a sleeping goroutine, and its next
+	// look at the cluster too.
 	goleak.VerifyTestMain(servicetest.Main(m),
-		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
 // fixture makes fixtures that share an open server.

@@ -24,21 +24,23 @@ const (
 // client routes by itself.
 type nodes struct {
 	current   atomic.Pointer[topology]
-	refresh   sync.Mutex
 	suspected atomic.Bool
+
+	mu       sync.Mutex
+	renewing chan struct{} // closed when the renewal under way has ended; nil if there is none
 }
 
 type topology struct {
-	readAt  time.Time
-	addrs   []string // by partition
+	readAt  time.Time // when the reading ended, whoever has answered
+	addrs   []string  // by partition; empty where nobody has been seen to have it
 	clients map[string]rueidis.Client
 }
 
 // suspect tells that a call failed in a way that may be due to a change of the cluster.
 func (n *nodes) suspect() { n.suspected.Store(true) }
 
-// NodeOf is the address of the primary that has a partition, as of about a second ago; empty
-// where there is one server only.
+// NodeOf is the address of the primary that has a partition, as it was when it was last asked, at most
+// once a second; empty where there is one server only, or nobody has been seen to have it.
 func (s *Store) NodeOf(partition int) (string, error) {
 	if err := s.checkPartition(partition); err != nil {
 		return "", err
@@ -46,9 +48,7 @@ func (s *Store) NodeOf(partition int) (string, error) {
 	if s.client.Mode() != rueidis.ClientModeCluster {
 		return "", nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.CallTimeout)
-	defer cancel()
-	t, err := s.nodes.topology(ctx, s)
+	t, err := s.nodes.topology(context.Background(), s)
 	if err != nil {
 		return "", err
 	}
@@ -64,61 +64,90 @@ func (n *nodes) of(ctx context.Context, s *Store, partition int) (rueidis.Client
 	if err != nil {
 		return nil, err
 	}
-	return t.clients[t.addrs[partition]], nil
+	node := t.clients[t.addrs[partition]]
+	if node == nil {
+		return nil, fmt.Errorf("find node: %w: nobody has partition %d", stock.ErrNotApplied, partition)
+	}
+	return node, nil
 }
 
-// topology returns the picture of the cluster. One caller at a time renews an old one, while others
-// go on with it.
+// topology returns the picture of the cluster. An old one is renewed beside the calls, which go on with
+// it: one node that hangs must not stop calls to the others. Only the first picture is waited for.
 func (n *nodes) topology(ctx context.Context, s *Store) (*topology, error) {
 	t := n.current.Load()
 	if t != nil {
 		age := s.now().Sub(t.readAt)
-		if age < topologyMaxAgeSuspect || age < topologyMaxAge && !n.suspected.Load() || !n.refresh.TryLock() {
-			return t, nil
+		if age >= topologyMaxAge || age >= topologyMaxAgeSuspect && n.suspected.Load() {
+			n.renew(ctx, s)
 		}
-	} else {
-		n.refresh.Lock()
-		if t := n.current.Load(); t != nil {
-			n.refresh.Unlock()
-			return t, nil
-		}
+		return t, nil
 	}
-	defer n.refresh.Unlock()
-	n.suspected.Store(false)
-	fresh, err := s.readTopology(ctx)
-	if err == nil {
-		n.current.Store(fresh)
-		return fresh, nil
+	select {
+	case <-n.renew(ctx, s):
+		return n.current.Load(), nil
+	case <-ctx.Done():
+		return nil, notSent(ctx, "read topology of the cluster")
 	}
-	if t == nil {
-		return nil, fmt.Errorf("read topology of the cluster: %w: %w", stock.ErrNotApplied, err)
-	}
-	return t, nil // the old picture is the best there is
 }
 
-func (s *Store) readTopology(ctx context.Context) (*topology, error) {
-	t := &topology{readAt: s.now(), addrs: make([]string, len(s.shards)), clients: s.client.Nodes()}
-	owner := map[uint16]string{}
+// renew reads the topology, unless that is under way, and returns what is closed when it has been read.
+// It takes at most half the time of a call, so that a call that waits for it has the other half.
+func (n *nodes) renew(ctx context.Context, s *Store) <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.renewing != nil {
+		return n.renewing
+	}
+	done := make(chan struct{})
+	n.renewing = done
+	n.suspected.Store(false)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CallTimeout/2)
+		defer cancel()
+		n.current.Store(s.readTopology(ctx, n.current.Load()))
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.renewing = nil
+		close(done)
+	}()
+	return done
+}
+
+// readTopology asks all nodes at once. Where nobody answers for a partition, its node is the one before.
+func (s *Store) readTopology(ctx context.Context, before *topology) *topology {
+	t := &topology{addrs: make([]string, len(s.shards)), clients: s.client.Nodes()}
+	type answer struct {
+		addr  string
+		slots [][2]int
+	}
+	answers := make(chan answer, len(t.clients))
 	for addr, node := range t.clients {
-		list, err := node.Do(ctx, node.B().ClusterNodes().Build()).ToString()
-		if err != nil {
-			continue // a node that is down owns nothing; another one has its slots, or nobody
-		}
-		for _, slots := range slotsOfMyself(list) {
-			for slot := slots[0]; slot <= slots[1]; slot++ {
-				owner[uint16(slot)] = addr
+		go func() {
+			list, _ := node.Do(ctx, node.B().ClusterNodes().Build()).ToString() // empty on an error
+			answers <- answer{addr, slotsOfMyself(list)}
+		}()
+	}
+	owner := map[uint16]string{}
+	for range t.clients {
+		select {
+		case a := <-answers:
+			for _, slots := range a.slots {
+				for slot := slots[0]; slot <= slots[1]; slot++ {
+					owner[uint16(slot)] = a.addr
+				}
 			}
+		case <-ctx.Done(): // the client may take longer, where it is about to connect
 		}
 	}
 	for p := range t.addrs {
 		command := s.client.B().Exists().Key(s.shards[p].cells).Build()
-		addr, ok := owner[command.Slot()]
-		if !ok {
-			return nil, fmt.Errorf("nobody has partition %d", p)
+		t.addrs[p] = owner[command.Slot()]
+		if t.addrs[p] == "" && before != nil && t.clients[before.addrs[p]] != nil {
+			t.addrs[p] = before.addrs[p]
 		}
-		t.addrs[p] = addr
 	}
-	return t, nil
+	t.readAt = s.now()
+	return t
 }
 
 // slotsOfMyself reads the ranges of slots that the answering node has as a primary from its answer to

@@ -1,6 +1,10 @@
 package redisstock_test
 
 import (
+	"errors"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -78,4 +82,75 @@ func TestReplicateOnCluster(t *testing.T) {
 			t.Error("there is no replica, but the vector is replicated")
 		}
 	}
+}
+
+// TestHungNodeStopsNoOther stops one node of a cluster without closing its connections. Calls to the
+// others must not wait for it, neither those of a store that knows the cluster nor the first one of a new store.
+func TestHungNodeStopsNoOther(t *testing.T) {
+	t.Parallel()
+	client := onCluster(t)
+	cfg := redisstock.Config{CallTimeout: time.Second, ReplicaTimeout: 20 * time.Millisecond}
+	s, spare := newShop(t, client, cfg), newShop(t, client, redisstock.Config{})
+	var healthy []stock.Cell // one on each of the other nodes
+	hung := spare.load(10, stock.Settings{})
+	nodeOf := func(cell stock.Cell) string {
+		t.Helper()
+		node, err := s.NodeOf(partition(cell))
+		if err != nil || node == "" {
+			t.Fatalf("node %q, error %v", node, err)
+		}
+		return node
+	}
+	for known := map[string]bool{nodeOf(hung): true}; len(known) < 3; {
+		if cell := spare.load(10, stock.Settings{}); !known[nodeOf(cell)] {
+			known[nodeOf(cell)] = true
+			healthy = append(healthy, cell)
+		}
+	}
+	hang(t, spare, nodeOf(hung))
+
+	reserve := func(s *shop, cell stock.Cell, user int64) *stock.Vector {
+		v := &stock.Vector{
+			Op: stock.OpReserve, Partition: partition(cell), Replicate: true,
+			Requests: []stock.Request{take(stock.OpReserve, cell, user, 1)},
+		}
+		s.Do(t.Context(), v)
+		return v
+	}
+	for user := int64(1); user <= 2; user++ {
+		if v := reserve(s, hung, user); !errors.Is(v.Err, stock.ErrUnknown) {
+			t.Errorf("on the hung node: error is %v, want unknown", v.Err)
+		}
+		for _, shop := range []*shop{s, newShop(t, client, cfg)} {
+			for _, cell := range healthy {
+				if v := reserve(shop, cell, user); v.Err != nil {
+					t.Errorf("on a healthy node: %v", v.Err)
+				}
+			}
+		}
+	}
+}
+
+// hang stops the process of a node until the test ends.
+func hang(t *testing.T, s *shop, addr string) {
+	t.Helper()
+	node := s.client.Nodes()[addr]
+	info, err := node.Do(t.Context(), node.B().Info().Section("server").Build()).ToString()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(info, "process_id:")
+	line, _, _ = strings.Cut(line, "\r\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+			t.Error(err)
+		}
+	})
 }
