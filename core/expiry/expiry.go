@@ -21,7 +21,7 @@ import (
 
 const (
 	everyDefault      = 250 * time.Millisecond
-	callsAtOnceMax    = 4    // they stand in the way of shoppers, so few; but more than one shares its way
+	callsAtOnceMax    = 4    // to a node; they stand in the way of shoppers, so few; but more than one shares its way
 	reservationsMax   = 1024 // of one call
 	betweenForgetting = time.Second
 )
@@ -29,6 +29,7 @@ const (
 // Store is what a Sweeper needs of a stock.Store.
 type Store interface {
 	Partitions() int
+	NodeOf(partition int) (string, error)
 	Expire(ctx context.Context, partition, limit int) (stock.Sweep, error)
 	Forget(ctx context.Context, partition, limit int) (int, error)
 }
@@ -62,10 +63,12 @@ func (s *Sweeper) Run(ctx context.Context) error {
 type run struct {
 	Sweeper
 	watches []watch
-	phase   time.Time     // all partitions are looked at together at phase + n·Every
-	calls   chan struct{} // a place for each call that may be under way
-	failing atomic.Int64  // partitions whose last look failed
+	phase   time.Time    // all partitions are looked at together at phase + n·Every
+	failing atomic.Int64 // partitions whose last look failed
 	now     func() time.Time
+
+	mu     sync.Mutex
+	places map[string]chan struct{} // by node, one for each call to it that may be under way
 
 	expired, forgotten, failures *metrics.Counter
 	late                         *metrics.PrometheusHistogram
@@ -85,8 +88,8 @@ func (s *Sweeper) newRun() *run {
 	r := &run{
 		Sweeper: *s,
 		watches: make([]watch, s.Store.Partitions()),
-		calls:   make(chan struct{}, callsAtOnceMax),
 		now:     time.Now,
+		places:  map[string]chan struct{}{},
 	}
 	r.Every = cmp.Or(r.Every, everyDefault)
 	r.phase = r.now().Add(-rand.N(r.Every)) //nolint:gosec // nothing secret about it
@@ -110,19 +113,34 @@ func (r *run) watch(ctx context.Context, partition int) {
 		case <-ctx.Done():
 			return
 		}
+		places := r.placesFor(partition)
 		select {
-		case r.calls <- struct{}{}:
+		case places <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		wait, err := r.look(ctx, partition)
-		<-r.calls
+		<-places
 		if ctx.Err() != nil {
 			return
 		}
 		r.note(partition, err)
 		timer.Reset(wait)
 	}
+}
+
+// placesFor are the places of the node that has a partition. Each node has its own: calls to one that
+// hangs would take up those of all.
+func (r *run) placesFor(partition int) chan struct{} {
+	node, _ := r.Store.NodeOf(partition) // those that nobody is known to have share places too
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	places := r.places[node]
+	if places == nil {
+		places = make(chan struct{}, callsAtOnceMax)
+		r.places[node] = places
+	}
+	return places
 }
 
 // look expires and forgets what it may, up to a limit, and tells when to look again.

@@ -33,6 +33,7 @@ type spied struct {
 	stock.Store
 	failing func(partition int) bool
 	dwell   time.Duration // of each call
+	node    func(partition int) string
 
 	looks, forgets, atOnce, most atomic.Int64
 }
@@ -49,6 +50,13 @@ func (s *spied) Expire(ctx context.Context, partition, limit int) (stock.Sweep, 
 		return stock.Sweep{}, errDown
 	}
 	return s.Store.Expire(ctx, partition, limit)
+}
+
+func (s *spied) NodeOf(partition int) (string, error) {
+	if s.node == nil {
+		return "", nil
+	}
+	return s.node(partition), nil
 }
 
 func (s *spied) Forget(ctx context.Context, partition, limit int) (int, error) {
@@ -100,9 +108,14 @@ func (j *journal) want(t *testing.T, n int) {
 	}
 }
 
+// model is a model on one server.
+type model struct{ *memstock.Store }
+
+func (model) NodeOf(int) (string, error) { return "", nil }
+
 // newModel is a model in the time of a test's bubble.
-func newModel(partitions int) *memstock.Store {
-	return memstock.New(partitions, func() int64 { return time.Now().UnixMilli() })
+func newModel(partitions int) model {
+	return model{memstock.New(partitions, func() int64 { return time.Now().UnixMilli() })}
 }
 
 func load(t testing.TB, store stock.Store, cell stock.Cell, units int64, hold time.Duration) {
@@ -305,6 +318,35 @@ func TestCallsAreBounded(t *testing.T) {
 	})
 }
 
+// TestHungNodeDelaysNoOther has one of three nodes answer nothing until its calls are given up.
+func TestHungNodeDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const partitions, nodes, hung = 64, 3, 1
+		model, seen := newModel(partitions), newJournal()
+		store := &spied{
+			Store: model,
+			node:  func(partition int) string { return fmt.Sprint(partition % nodes) },
+			failing: func(partition int) bool {
+				if partition%nodes == hung {
+					time.Sleep(300 * time.Millisecond)
+				}
+				return partition%nodes == hung
+			},
+		}
+		start(t, &Sweeper{Store: store, Publish: seen.publish})
+		n := 0
+		for sku := int64(1); sku <= 500; sku++ {
+			if cell := (stock.Cell{SKU: sku}); cell.Partition(partitions)%nodes != hung {
+				load(t, model, cell, 1, time.Duration(sku)*10*time.Millisecond)
+				n += len(reserve(t, model, cell, "a", 1))
+			}
+		}
+		pass(5*time.Second + promise)
+		seen.want(t, n)
+	})
+}
+
 func TestFailureOfOnePartitionIsItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -346,10 +388,10 @@ func TestFailureOfOnePartitionIsItsOwn(t *testing.T) {
 }
 
 // halfway is a store that expires and then fails, as Redis may between two scripts.
-type halfway struct{ stock.Store }
+type halfway struct{ model }
 
 func (h halfway) Expire(ctx context.Context, partition, limit int) (stock.Sweep, error) {
-	sweep, err := h.Store.Expire(ctx, partition, limit)
+	sweep, err := h.model.Expire(ctx, partition, limit)
 	return sweep, errors.Join(err, errDown)
 }
 
