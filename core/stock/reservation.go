@@ -46,9 +46,11 @@ func (i Identity) ID(partitions int) ReservationID {
 
 // TransferIDs are the ids of the two halves of a transfer: the one that takes units out of the cell
 // from, and the one that brings them into the cell to. They differ in their partition and in their
-// last bit only, so that reconciliation can match them, also where both cells share a partition.
+// last bit only, so that reconciliation can match them, also where both cells share a partition. The
+// key that is hashed has both cells whole: an identity does without the bucket.
 func TransferIDs(user int64, from, to Cell, key string, partitions int) (out, in ReservationID) {
-	out = Identity{User: user, Route: OpAdjust, Cell: from, Key: "transfer " + to.String() + " " + key}.ID(partitions)
+	way := fmt.Sprintf("transfer from %v to %v %s", from, to, key)
+	out = Identity{User: user, Route: OpAdjust, Cell: from, Key: way}.ID(partitions)
 	out[ReservationBytes-1] &^= 1
 	in = out
 	binary.BigEndian.PutUint16(in[:], uint16(to.Partition(partitions)))
