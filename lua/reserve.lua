@@ -10,7 +10,7 @@
 -- ARGV[2] outbox_max    int  entries of the outbox from which on nothing is taken
 -- ARGV[3] retention_ms  int  how long a finished reservation is remembered
 -- ARGV[4] pools         a byte per cell: which of KEYS[5..] has its buyers, from 1
--- ARGV[5] marks         10 bytes per cell, or per request: highest epoch and seq that the caller has seen
+-- ARGV[5] marks         10 bytes per cell: highest epoch and seq that a caller has seen
 -- ARGV[6] places        a byte per request: which of the cells it takes from, from 1
 -- ARGV[7..] cells       14 bytes each
 -- ARGV[..] ids          16 bytes per request: its reservation

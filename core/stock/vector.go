@@ -46,8 +46,10 @@ type Request struct {
 	User        int64
 	Quantity    int64 // reserve and deduct: 1 to QuantityMax
 	Fingerprint uint32
-	Fence       Mark        // reserve and deduct: the highest mark of the cell that the caller has seen
-	Adjustment  *Adjustment // adjust only
+	// Fence is, for reserve and deduct, the highest mark of the cell that the caller has seen. The highest
+	// one of a vector counts for all of its requests.
+	Fence      Mark
+	Adjustment *Adjustment // adjust only
 }
 
 // AdjustKind tells a plain adjustment from the halves of a transfer.

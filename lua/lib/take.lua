@@ -4,8 +4,8 @@ local res, ends, outbox = KEYS[2], KEYS[3], KEYS[4]
 local head, outbox_max, retention_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local pools, marks, places = ARGV[4], ARGV[5], ARGV[6]
 local cells_n, n = #pools, #places
-local ids_at, asks_at, mark_each = 6 + cells_n, 6 + cells_n + n, #marks > 10 * cells_n
-if #ARGV ~= asks_at + n or #marks ~= 10 * (mark_each and n or cells_n) then
+local ids_at, asks_at = 6 + cells_n, 6 + cells_n + n
+if #ARGV ~= asks_at + n or #marks ~= 10 * cells_n then
   return redis.error_reply("BADARG take: counts do not match")
 end
 
@@ -36,10 +36,10 @@ local function read_buyers()
   end
 end
 
--- refusal is why no request to cell c passes, or false. A mark of what the caller has seen that is
--- ahead of the cell tells that Redis has lost effects.
-local function refusal(c, mark)
-  local cell, epoch, seq = cells[c], unpacked(">I4I6", marks, 10 * mark - 9)
+-- refusal is why no request to cell c passes, or false. A mark of what a caller has seen that is ahead
+-- of the cell tells that Redis has lost effects.
+local function refusal(c)
+  local cell, epoch, seq = cells[c], unpacked(">I4I6", marks, 10 * c - 9)
   if not cell_values[c] then return epoch + seq > 0 and FENCED or NOT_LOADED end
   if behind(cell, epoch, seq) then flag(c, FLAG_FENCED) end
   local why = shut(c)
@@ -88,8 +88,8 @@ local function decide()
     local record, why = found[i] or fresh[id], refused[c]
     if record then
       why = answer_again(record, ask)
-    elseif why == nil or mark_each then
-      why = refusal(c, mark_each and i or c)
+    elseif why == nil then
+      why = refusal(c)
       refused[c] = why
     end
     local qty, buyer = unpacked(">I3", ask, 9), buyers[i]

@@ -72,6 +72,7 @@ func (s *Store) do(v *stock.Vector) {
 	}
 	p := s.partitions[v.Partition]
 	step := p.begin(v.TimeMS, s.OutboxEntriesMax)
+	step.see(v.Requests)
 	for i := range v.Requests {
 		outcome, err := step.decide(v.Op, &v.Requests[i])
 		if err != nil {

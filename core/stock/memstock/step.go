@@ -15,6 +15,7 @@ type step struct {
 	*partition
 	nowMS      int64
 	outboxFull bool
+	seen       map[stock.Cell]stock.Mark // the highest mark of each cell that a caller of the vector has seen
 
 	looked       map[stock.Cell]bool
 	cells        map[stock.Cell]stock.CellState
@@ -36,6 +37,7 @@ func (p *partition) begin(nowMS int64, outboxEntriesMax int64) *step {
 		partition:    p,
 		nowMS:        nowMS,
 		outboxFull:   int64(len(p.outbox)) >= outboxEntriesMax,
+		seen:         map[stock.Cell]stock.Mark{},
 		looked:       map[stock.Cell]bool{},
 		cells:        map[stock.Cell]stock.CellState{},
 		reservations: map[stock.ReservationID]stock.Reservation{},
@@ -66,6 +68,16 @@ func (s *step) owned(b buyer) int64 {
 	return s.partition.buyers[b]
 }
 
+// see takes down what the callers have seen, before the first effect: it would hide from those who have
+// seen more that effects were lost.
+func (s *step) see(requests []stock.Request) {
+	for i := range requests {
+		if r := &requests[i]; s.seen[r.Cell].Less(r.Fence) {
+			s.seen[r.Cell] = r.Fence
+		}
+	}
+}
+
 // decide decides one request, in sight of the effects of those before it. An error calls the whole
 // vector off.
 func (s *step) decide(op stock.Op, r *stock.Request) (stock.Outcome, error) {
@@ -91,7 +103,7 @@ func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {
 	verdict := cell.Take(stock.Taking{
 		Quantity:   r.Quantity,
 		Owned:      s.owned(user),
-		Fence:      r.Fence,
+		Fence:      s.seen[r.Cell],
 		NowMS:      s.nowMS,
 		OutboxFull: s.outboxFull,
 	})

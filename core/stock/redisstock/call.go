@@ -16,7 +16,8 @@ type call struct {
 	keys, args []string
 	buf        []byte // what the arguments of all vectors point into
 	cells      []stock.Cell
-	places     []byte // of each request's cell, from 1
+	places     []byte       // of each request's cell, from 1
+	marks      []stock.Mark // by place
 	placeOf    map[stock.Cell]byte
 	pools      []uint32
 }

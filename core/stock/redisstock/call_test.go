@@ -50,25 +50,28 @@ func deepCopy(command []string) []string {
 	return whole
 }
 
-// TestMarks sends what callers have seen once per cell where they agree, else once per request.
+// TestMarks sends the highest mark of each cell, whoever has seen it.
 func TestMarks(t *testing.T) {
 	t.Parallel()
 	a, b := stock.Cell{SKU: 1}, stock.Cell{SKU: 2}
-	f := func(want int, requests ...stock.Request) {
+	at := func(cell stock.Cell, epoch uint32, seq uint64) stock.Request {
+		return stock.Request{Cell: cell, Fence: stock.Mark{Epoch: epoch, Seq: seq}}
+	}
+	f := func(want []stock.Request, requests ...stock.Request) {
 		t.Helper()
 		c := newCall()
 		c.findCells(requests)
 		c.addMarks(requests)
-		if got := len(c.args[0]); got != want*markBytes {
-			t.Errorf("%d bytes of marks, want %d marks", got, want)
+		var marks []byte
+		for _, r := range want {
+			marks = appendMark(marks, r.Fence)
+		}
+		if got := c.args[0]; got != string(marks) {
+			t.Errorf("marks %x, want %x", got, marks)
 		}
 	}
-	at := func(cell stock.Cell, seq uint64) stock.Request {
-		return stock.Request{Cell: cell, Fence: stock.Mark{Epoch: 1, Seq: seq}}
-	}
-	f(1, at(a, 1))
-	f(1, at(a, 1), at(a, 1))
-	f(2, at(a, 1), at(b, 2), at(a, 1), at(b, 2))
-	f(2, at(a, 1), at(a, 2))
-	f(4, at(a, 1), at(b, 2), at(a, 1), at(b, 3))
+	f([]stock.Request{at(a, 1, 1)}, at(a, 1, 1))
+	f([]stock.Request{at(a, 1, 2)}, at(a, 1, 1), at(a, 1, 2), at(a, 1, 1))
+	f([]stock.Request{at(a, 2, 1)}, at(a, 1, 9), at(a, 2, 1))
+	f([]stock.Request{at(a, 1, 1), at(b, 1, 3)}, at(a, 1, 1), at(b, 1, 2), at(a, 0, 0), at(b, 1, 3))
 }

@@ -1,10 +1,6 @@
 package redisstock
 
-import (
-	"bytes"
-
-	"sluice/core/stock"
-)
+import "sluice/core/stock"
 
 // reserve makes the call of reserve.lua.
 func (c *call) reserve(s *Store, shard *shard, requests []stock.Request) {
@@ -32,27 +28,21 @@ func (c *call) take(s *Store, shard *shard, requests []stock.Request) {
 	}
 }
 
-// addMarks adds what the callers have seen of the cells: once per cell where they agree, which they
-// do if one batcher fills them in, else once per request.
+// addMarks adds the highest mark of each cell that its callers have seen. Judged by its own, one who has
+// seen less would be let through, and its effect hide from the others that effects were lost.
 func (c *call) addMarks(requests []stock.Request) {
-	start := len(c.buf)
-	known := byte(0) // places up to here have their mark
+	c.marks = c.marks[:0]
 	for i := range requests {
-		place := c.places[i]
-		if place > known {
-			c.buf = appendMark(c.buf, requests[i].Fence)
-			known = place
-			continue
+		place := int(c.places[i])
+		if place > len(c.marks) {
+			c.marks = append(c.marks, requests[i].Fence)
+		} else if c.marks[place-1].Less(requests[i].Fence) {
+			c.marks[place-1] = requests[i].Fence
 		}
-		var mark [markBytes]byte
-		appendMark(mark[:0], requests[i].Fence)
-		if at := start + markBytes*int(place-1); !bytes.Equal(c.buf[at:at+markBytes], mark[:]) {
-			c.buf = c.buf[:start]
-			for i := range requests {
-				c.buf = appendMark(c.buf, requests[i].Fence)
-			}
-			break
-		}
+	}
+	start := len(c.buf)
+	for _, mark := range c.marks {
+		c.buf = appendMark(c.buf, mark)
 	}
 	c.args = append(c.args, c.since(start))
 }

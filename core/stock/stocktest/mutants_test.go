@@ -32,7 +32,9 @@ var mutants = []mutant{
 	{"blind to earlier balances", "step.go", `state, ok := s.cells[c]; ok {`, `state, ok := s.cells[c]; ok && false {`},
 	{"blind to earlier buyers", "step.go", `units, ok := s.buyers[b]; ok {`, `units, ok := s.buyers[b]; ok && false {`},
 
-	{"ignore the fence", "step.go", `Fence:      r.Fence,`, ``},
+	{"ignore the fence", "step.go", `Fence:      s.seen[r.Cell],`, ``},
+	{"fence each request by itself", "step.go", `Fence:      s.seen[r.Cell],`, `Fence: r.Fence,`},
+	{"fence by what the last caller has seen", "step.go", `s.seen[r.Cell].Less(r.Fence)`, `true`},
 	{"forget that a cell is fenced", "step.go", `cell.Fenced || verdict == stock.VerdictFenced`, `cell.Fenced`},
 	{
 		"forget a breach", "step.go",

@@ -60,6 +60,16 @@ var shutCases = group{
 			h.take(stock.OpReserve, cells[1], 1, "c", 1))
 		h.wantAll(v, stock.VerdictFenced, stock.VerdictFenced, stock.VerdictOK)
 	},
+	"what one caller has seen counts for those before it too": func(h *harness) {
+		for _, op := range []stock.Op{stock.OpReserve, stock.OpDeduct} {
+			cell := h.load(9, stock.Settings{})
+			first, ahead, last := h.take(op, cell, 1, "a", 1), h.take(op, cell, 2, "a", 1), h.take(op, cell, 3, "a", 1)
+			ahead.Fence = stock.Mark{Epoch: 1, Seq: 2} // as the cell would be after the first one
+			last.Fence = stock.Mark{Epoch: 1, Seq: 1}
+			h.wantAll(h.do(op, first, ahead, last), stock.VerdictFenced, stock.VerdictFenced, stock.VerdictFenced)
+			h.wantUnits(cell, 9, 0, 0)
+		}
+	},
 	"counters that do not add up shut the cell": func(h *harness) {
 		// No audit: the fault that the case plants is what an audit is there to find.
 		cell := newCell()
