@@ -6,6 +6,10 @@ func (b Balances) Sound() bool {
 	return b.Avail >= 0 && b.Held >= 0 && b.Sold >= 0 && b.Avail+b.Held+b.Sold == b.Total
 }
 
+// Breach reports whether the counters cannot be right while a reservation of so many units is held: they
+// are not sound, or fewer are held.
+func (b Balances) Breach(held int64) bool { return !b.Sound() || b.Held < held }
+
 // Shut is why nothing at all may happen to a loaded cell, or VerdictOK. It does not cover a freeze by
 // an admin, which stops selling only.
 func (c CellState) Shut() Verdict {
@@ -68,6 +72,18 @@ func (r Reservation) Settle(wanted State, user, nowMS int64) Verdict {
 		return VerdictWrongState
 	}
 	return VerdictOK
+}
+
+// Settle is why no held reservation of so many units can be settled or expire, as far as its cell is
+// concerned, or VerdictOK. A cell that is not there was there when they were reserved: Redis lost it.
+func (c CellState) Settle(held int64) Verdict {
+	switch {
+	case !c.Loaded:
+		return VerdictFenced
+	case c.Shut() == VerdictOK && c.Breach(held):
+		return VerdictFrozen
+	}
+	return c.Shut()
 }
 
 // Repeat decides a request with an id that may be taken: VerdictOK if it is free.

@@ -76,6 +76,27 @@ func TestSettle(t *testing.T) {
 	f(StateConfirmed, StateConfirmed, 5, 1000, VerdictReplayed)
 }
 
+func TestSettleInCell(t *testing.T) {
+	t.Parallel()
+	cell := CellState{Loaded: true, Balances: Balances{Avail: 3, Held: 2, Sold: 1, Total: 6}}
+	f := func(name string, held int64, want Verdict) {
+		t.Helper()
+		if got := cell.Settle(held); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	f("all that is held", 2, VerdictOK)
+	f("more than is held", 3, VerdictFrozen)
+	cell.Frozen = true
+	f("selling was stopped", 2, VerdictOK)
+	cell.Avail--
+	f("does not add up", 1, VerdictFrozen)
+	cell.Fenced = true
+	f("fenced", 3, VerdictFenced)
+	cell = CellState{}
+	f("not there", 1, VerdictFenced)
+}
+
 func TestRepeat(t *testing.T) {
 	t.Parallel()
 	f := func(s State, fingerprint uint32, want Verdict) {

@@ -37,8 +37,11 @@ func fixture(now func() int64) stocktest.Fixture {
 			s.OutboxEntriesMax = cmp.Or(o.OutboxEntriesMax, s.OutboxEntriesMax)
 			return &s
 		},
-		Corrupt: func(_ testing.TB, cell stock.Cell) {
-			model.Edit(cell, func(s *stock.CellState) { s.Avail++ })
+		Corrupt: func(_ testing.TB, cell stock.Cell, avail, held int64) {
+			model.Edit(cell, func(s *stock.CellState) { s.Avail, s.Held = s.Avail+avail, s.Held+held })
+		},
+		Lose: func(_ testing.TB, cell stock.Cell) {
+			model.Edit(cell, func(s *stock.CellState) { *s = stock.CellState{Cell: cell} })
 		},
 	}
 }

@@ -108,7 +108,7 @@ func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {
 		OutboxFull: s.outboxFull,
 	})
 	if verdict != stock.VerdictOK {
-		s.shut(cell, verdict)
+		s.shut(cell, verdict, 0)
 		return answer(verdict, before)
 	}
 
@@ -136,8 +136,8 @@ func (s *step) settle(r *stock.Request, wanted stock.State) stock.Outcome {
 		return answer(verdict, before)
 	}
 	cell := s.cell(before.Cell)
-	if verdict := cell.Shut(); verdict != stock.VerdictOK {
-		s.shut(cell, verdict)
+	if verdict := cell.Settle(before.Quantity); verdict != stock.VerdictOK {
+		s.shut(cell, verdict, before.Quantity)
 		return answer(verdict, before)
 	}
 	if wanted == stock.StateReleased {
@@ -157,8 +157,8 @@ func (s *step) expire(m member) (expired int, stuck []stock.ReservationID) {
 			continue // settled in time, or forgotten and since then reserved again
 		}
 		cell := s.cell(r.Cell)
-		if verdict := cell.Shut(); verdict != stock.VerdictOK {
-			s.shut(cell, verdict)
+		if verdict := cell.Settle(r.Quantity); verdict != stock.VerdictOK {
+			s.shut(cell, verdict, r.Quantity)
 			stuck = append(stuck, id)
 			continue
 		}
@@ -187,7 +187,7 @@ func (s *step) adjust(r *stock.Request) (stock.Outcome, error) {
 		return answer(verdict, before), nil
 	}
 	if verdict := cell.Adjust(a); verdict != stock.VerdictOK {
-		s.shut(cell, verdict)
+		s.shut(cell, verdict, 0)
 		return answer(verdict, before), nil
 	}
 	if cell.Total+a.Delta > stock.UnitsMax {
@@ -225,13 +225,14 @@ func (s *step) effect(kind event.Kind, cell stock.CellState, r stock.Reservation
 	return stock.Outcome{Verdict: stock.VerdictOK, Reservation: r}
 }
 
-// shut marks a cell that was found fenced or breached. It is no effect: it has no event.
-func (s *step) shut(cell stock.CellState, verdict stock.Verdict) {
+// shut marks a cell that was found fenced, or breached by one of whose reservations so many units are
+// held. It is no effect: it has no event.
+func (s *step) shut(cell stock.CellState, verdict stock.Verdict, held int64) {
 	if !cell.Loaded {
 		return
 	}
 	cell.Fenced = cell.Fenced || verdict == stock.VerdictFenced
-	cell.Breached = cell.Breached || verdict == stock.VerdictFrozen && !cell.Sound()
+	cell.Breached = cell.Breached || verdict == stock.VerdictFrozen && cell.Breach(held)
 	s.cells[cell.Cell] = cell
 }
 

@@ -30,16 +30,28 @@ func fixture(client rueidis.Client) func(t *testing.T) stocktest.Fixture {
 					OutboxEntriesMax: o.OutboxEntriesMax,
 				})
 			},
-			Corrupt: func(t testing.TB, cell stock.Cell) {
+			Corrupt: func(t testing.TB, cell stock.Cell, avail, held int64) {
 				edit(t, client, cell, func(value []byte) {
-					for i := availEnd; ; i-- {
-						if value[i]++; value[i] != 0 {
-							return
-						}
-					}
+					addUnits(value[:availEnd+1], avail)
+					addUnits(value[:heldEnd+1], held)
 				})
 			},
+			Lose: func(t testing.TB, cell stock.Cell) {
+				key, field := redisstock.CellsKey(partition(cell)), string(cell.Append(nil))
+				if err := client.Do(t.Context(), client.B().Hdel().Key(key).Field(field).Build()).Error(); err != nil {
+					t.Fatal(err)
+				}
+			},
 		}
+	}
+}
+
+// addUnits adds to the counter that ends a part of a packed value, and that stays above 0.
+func addUnits(value []byte, units int64) {
+	for i := len(value) - 1; units != 0; i-- { // units are what is left to carry
+		units += int64(value[i])
+		value[i] = byte(units)
+		units >>= 8
 	}
 }
 

@@ -38,22 +38,33 @@ var mutants = []mutant{
 	{"forget that a cell is fenced", "step.go", `cell.Fenced || verdict == stock.VerdictFenced`, `cell.Fenced`},
 	{
 		"forget a breach", "step.go",
-		`cell.Breached || verdict == stock.VerdictFrozen && !cell.Sound()`, `cell.Breached`,
+		`cell.Breached || verdict == stock.VerdictFrozen && cell.Breach(held)`, `cell.Breached`,
+	},
+	{
+		"forget a breach that adds up", "step.go",
+		`verdict == stock.VerdictFrozen && cell.Breach(held)`, `verdict == stock.VerdictFrozen && !cell.Sound()`,
 	},
 	{
 		"take a freeze for a breach", "step.go",
-		`verdict == stock.VerdictFrozen && !cell.Sound()`, `verdict == stock.VerdictFrozen`,
+		`verdict == stock.VerdictFrozen && cell.Breach(held)`, `verdict == stock.VerdictFrozen`,
 	},
 	{
 		"settle in a shut cell", "step.go",
-		"cell := s.cell(before.Cell)\n\tif verdict := cell.Shut();",
-		"cell := s.cell(before.Cell)\n\tif verdict := stock.VerdictOK;",
+		`verdict := cell.Settle(before.Quantity);`, `verdict := stock.VerdictOK;`,
+	},
+	{
+		"settle more than is held", "step.go",
+		`verdict := cell.Settle(before.Quantity);`, `verdict := cell.Settle(0);`,
+	},
+	{
+		"settle in a cell that is not there", "step.go",
+		`verdict := cell.Settle(before.Quantity);`, `verdict := cell.Settle(before.Quantity); cell.Loaded &&`,
 	},
 	{
 		"expire in a shut cell", "step.go",
-		"cell := s.cell(r.Cell)\n\t\tif verdict := cell.Shut();",
-		"cell := s.cell(r.Cell)\n\t\tif verdict := stock.VerdictOK;",
+		`verdict := cell.Settle(r.Quantity);`, `verdict := stock.VerdictOK;`,
 	},
+	{"expire more than is held", "step.go", `verdict := cell.Settle(r.Quantity);`, `verdict := cell.Settle(0);`},
 	{
 		"shut cells hold others up", "memstock.go", `if len(stuck) > 0 {`,
 		"if len(stuck) > 0 {\n\t\t\twaiting = append(waiting, p.due[i+1:]...)\n\t\t\tp.due = p.due[:0]\n\t\t\tbreak",
@@ -105,7 +116,7 @@ var mutants = []mutant{
 // rarely for a test.
 var unsimulated = []string{
 	"forget before its time", "give back what never counted", "half a vector before an error",
-	"ignore a full outbox", "never more to expire", "no next deadline",
+	"ignore a full outbox", "never more to expire", "no next deadline", "settle in a cell that is not there",
 }
 
 // raced are mutants that an audit after concurrent clients must find: those that sell too much, or

@@ -1,6 +1,8 @@
 package stocktest
 
 import (
+	"time"
+
 	"sluice/core/stock"
 )
 
@@ -71,56 +73,102 @@ var shutCases = group{
 		}
 	},
 	"counters that do not add up shut the cell": func(h *harness) {
-		// No audit: the fault that the case plants is what an audit is there to find.
-		cell := newCell()
-		h.want(h.adjust(cell, "load", stock.Adjustment{
-			Create: true, Delta: 9, Settings: stock.Settings{Hold: hold},
-		}), stock.VerdictOK)
-		r := h.held(cell, 1, "a", 1)
-		h.Corrupt(h.test, cell)
-		h.want(h.reserve(cell, 1, "b", 1), stock.VerdictFrozen)
-		if s := h.state(cell); !s.Breached || s.Fenced || s.Frozen {
-			h.Fatalf("cell %+v", s)
-		}
-		h.want(h.deduct(cell, 1, "c", 1), stock.VerdictFrozen)
-		for _, settle := range h.settles() {
-			h.want(settle(r, 1), stock.VerdictFrozen)
-		}
-		h.want(h.adjust(cell, "more", stock.Adjustment{Delta: 1}), stock.VerdictFrozen)
-		h.want(h.reserve(cell, 1, "a", 1), stock.VerdictReplayed)
-		if s := h.state(cell); s.Avail != 9 || s.Held != 1 || s.Total != 9 || s.Seq != 2 {
-			h.Fatalf("cell %+v", s)
-		}
-	},
-	"settling finds counters that do not add up": func(h *harness) {
-		for _, settle := range h.settles() {
-			cell := newCell()
-			h.want(h.adjust(cell, "load", stock.Adjustment{
-				Create: true, Delta: 9, Settings: stock.Settings{Hold: hold},
-			}), stock.VerdictOK)
+		for _, units := range []int64{1, -1} {
+			cell := h.loadUnaudited(hold)
 			r := h.held(cell, 1, "a", 1)
-			h.Corrupt(h.test, cell)
-			h.want(settle(r, 1), stock.VerdictFrozen)
-			if s := h.state(cell); !s.Breached {
+			h.Corrupt(h.test, cell, units, 0)
+			h.want(h.reserve(cell, 1, "b", 1), stock.VerdictFrozen)
+			if s := h.state(cell); !s.Breached || s.Fenced || s.Frozen {
+				h.Fatalf("cell %+v", s)
+			}
+			h.want(h.deduct(cell, 1, "c", 1), stock.VerdictFrozen)
+			for _, settle := range h.settles() {
+				h.want(settle(r, 1), stock.VerdictFrozen)
+			}
+			h.want(h.adjust(cell, "more", stock.Adjustment{Delta: 1}), stock.VerdictFrozen)
+			h.want(h.reserve(cell, 1, "a", 1), stock.VerdictReplayed)
+			if s := h.state(cell); s.Avail != 8+units || s.Held != 1 || s.Total != 9 || s.Seq != 2 {
 				h.Fatalf("cell %+v", s)
 			}
 		}
 	},
-	"the sweep finds counters that do not add up": func(h *harness) {
-		cell := newCell()
-		h.want(h.adjust(cell, "load", stock.Adjustment{
-			Create: true, Delta: 9, Settings: stock.Settings{Hold: moments},
-		}), stock.VerdictOK)
-		r := h.held(cell, 1, "a", 1)
-		h.Corrupt(h.test, cell)
-		h.stillHeld(r)
-		h.waitUntil(r.DeadlineMS)
-		h.expire(cell)
-		if s := h.state(cell); !s.Breached || s.Held != 1 || s.Seq != 2 {
+	"settling finds a breach": func(h *harness) {
+		for _, settle := range h.settles() {
+			for _, breach := range h.breaches() {
+				cell := h.loadUnaudited(hold)
+				r := h.held(cell, 1, "a", 1)
+				breach(cell)
+				h.want(settle(r, 1), stock.VerdictFrozen)
+				if s := h.state(cell); !s.Breached || s.Seq != 2 {
+					h.Fatalf("cell %+v", s)
+				}
+				if got := h.record(r.ID); got != r {
+					h.Fatalf("record %+v, before %+v", got, r)
+				}
+				h.want(h.reserve(cell, 1, "b", 1), stock.VerdictFrozen)
+			}
+		}
+	},
+	"fewer units held than reserved are a breach also where selling was stopped": func(h *harness) {
+		for _, settle := range h.settles() {
+			cell := h.loadUnaudited(hold)
+			r := h.held(cell, 1, "a", 2)
+			h.set(cell, "stop", stock.FieldFrozen, stock.Settings{Frozen: true})
+			h.Corrupt(h.test, cell, 1, -1)
+			h.want(h.reserve(cell, 1, "b", 1), stock.VerdictFrozen)
+			if s := h.state(cell); s.Breached {
+				h.Fatalf("cell %+v: its counters add up", s)
+			}
+			h.want(settle(r, 1), stock.VerdictFrozen)
+			if s := h.state(cell); !s.Breached || !s.Frozen || s.Held != 1 {
+				h.Fatalf("cell %+v", s)
+			}
+		}
+	},
+	"what is held is settled as long as it is covered": func(h *harness) {
+		cell := h.loadUnaudited(hold)
+		a, b, c := h.held(cell, 1, "a", 1), h.held(cell, 1, "b", 2), h.held(cell, 1, "c", 1)
+		h.Corrupt(h.test, cell, 1, -1)
+		h.wantAll(h.do(stock.OpConfirm, stock.Request{ID: a.ID}, stock.Request{ID: b.ID}, stock.Request{ID: c.ID}),
+			stock.VerdictOK, stock.VerdictOK, stock.VerdictFrozen)
+		if s := h.state(cell); !s.Breached || s.Held != 0 || s.Sold != 3 {
 			h.Fatalf("cell %+v", s)
 		}
-		if got := h.record(r.ID); got != r {
-			h.Fatalf("record %+v, before %+v", got, r)
+	},
+	"the sweep finds a breach": func(h *harness) {
+		for _, breach := range h.breaches() {
+			cell := h.loadUnaudited(moments)
+			r := h.held(cell, 1, "a", 1)
+			breach(cell)
+			h.stillHeld(r)
+			h.waitUntil(r.DeadlineMS)
+			h.expire(cell)
+			if s := h.state(cell); !s.Breached || s.Seq != 2 {
+				h.Fatalf("cell %+v", s)
+			}
+			if got := h.record(r.ID); got != r {
+				h.Fatalf("record %+v, before %+v", got, r)
+			}
+		}
+	},
+	"a cell that is lost under its reservations": func(h *harness) {
+		cell := h.loadUnaudited(moments)
+		a, b := h.held(cell, 1, "a", 1), h.held(cell, 1, "b", 1)
+		h.Lose(h.test, cell)
+		h.stillHeld(a)
+		settled := []stock.Outcome{h.confirm(a, 1), h.release(b, 1)}
+		if h.now() < a.DeadlineMS {
+			for _, o := range settled {
+				h.want(o, stock.VerdictFenced)
+			}
+		}
+		h.waitUntil(b.DeadlineMS)
+		h.expire(cell)
+		if s := h.state(cell); s != (stock.CellState{Cell: cell}) {
+			h.Fatalf("cell %+v", s)
+		}
+		if got := h.record(b.ID); got != b {
+			h.Fatalf("record %+v, before %+v", got, b)
 		}
 	},
 	"what is held in a shut cell does not expire, nor hold others up": func(h *harness) {
@@ -140,6 +188,26 @@ var shutCases = group{
 		h.wantUnits(cells[0], 8, 1, 0)
 		h.wantUnits(cells[1], 9, 0, 0)
 	},
+}
+
+// loadUnaudited makes a new cell of 9 units: the fault that a case plants in it is what an audit is there
+// to find.
+func (h *harness) loadUnaudited(hold time.Duration) stock.Cell {
+	h.Helper()
+	cell := newCell()
+	h.want(h.adjust(cell, "load", stock.Adjustment{
+		Create: true, Delta: 9, Settings: stock.Settings{Hold: hold},
+	}), stock.VerdictOK)
+	return cell
+}
+
+// breaches are the ways in which counters can be wrong that the end of a reservation finds.
+func (h *harness) breaches() []func(cell stock.Cell) {
+	return []func(stock.Cell){
+		func(cell stock.Cell) { h.Corrupt(h.test, cell, 1, 0) },
+		func(cell stock.Cell) { h.Corrupt(h.test, cell, -1, 0) },
+		func(cell stock.Cell) { h.Corrupt(h.test, cell, 1, -1) }, // they add up
+	}
 }
 
 // stillHeld skips a case that was so slow that another one has swept its reservation.

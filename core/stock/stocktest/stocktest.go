@@ -27,8 +27,10 @@ type Options struct {
 type Fixture struct {
 	// Open makes a store over the stock. All stores of a fixture share it.
 	Open func(t testing.TB, o Options) Store
-	// Corrupt adds one to avail of a cell, and to nothing else, behind the store's back.
-	Corrupt func(t testing.TB, cell stock.Cell)
+	// Corrupt adds to avail and held of a cell, and to nothing else, behind the store's back.
+	Corrupt func(t testing.TB, cell stock.Cell, avail, held int64)
+	// Lose removes a cell, and nothing else, behind the store's back.
+	Lose func(t testing.TB, cell stock.Cell)
 	// Advance moves the store's clock to a time. Without it the cases wait.
 	Advance func(toMS int64)
 }
