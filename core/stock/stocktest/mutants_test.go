@@ -84,6 +84,7 @@ var mutants = []mutant{
 	{"expire too early", "memstock.go", `if m.atMS > sweep.TimeMS {`, `if m.atMS > sweep.TimeMS+3_600_000 {`},
 	{"expire a moment late", "memstock.go", `if m.atMS > sweep.TimeMS {`, `if m.atMS >= sweep.TimeMS {`},
 	{"never more to expire", "memstock.go", `sweep.More = true`, ``},
+	{"expire more than the limit", "memstock.go", `sweep.Expired >= limit`, `sweep.Expired >= limit && false`},
 	{"no next deadline", "memstock.go", `sweep.NextMS = m.atMS`, ``},
 
 	{"skip a seq", "step.go", `cell.Seq++`, `cell.Seq += 1 + uint64(kind)/uint64(event.KindRelease)`},
@@ -110,13 +111,15 @@ var mutants = []mutant{
 	},
 	{"forget before its time", "memstock.go", `p.gone[0].atMS <= s.now()`, `p.gone[0].atMS <= s.now()+s.Retention.Milliseconds()`},
 	{"never forget", "memstock.go", `delete(p.reservations, id)`, `_ = id`},
+	{"forget more than the limit", "memstock.go", ` && forgotten < limit`, ``},
 }
 
 // unsimulated are mutants that differ from the model where the simulation does not look, or too
 // rarely for a test.
 var unsimulated = []string{
-	"forget before its time", "give back what never counted", "half a vector before an error",
-	"ignore a full outbox", "never more to expire", "no next deadline", "settle in a cell that is not there",
+	"expire more than the limit", "forget before its time", "forget more than the limit",
+	"give back what never counted", "half a vector before an error", "ignore a full outbox",
+	"never more to expire", "no next deadline", "settle in a cell that is not there",
 }
 
 // raced are mutants that an audit after concurrent clients must find: those that sell too much, or

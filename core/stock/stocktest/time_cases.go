@@ -2,6 +2,7 @@ package stocktest
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"sluice/core/event"
@@ -128,8 +129,28 @@ var timeCases = group{
 		if held := h.state(cell).Held; held > 0 && !sweep.More {
 			h.Fatalf("sweep %+v leaves %d held", sweep, held)
 		}
+		if sweep.Expired > stock.VectorMax { // the last vector may be taken whole
+			h.Fatalf("%d expired, the limit is 1", sweep.Expired)
+		}
 		h.expire(cell)
 		h.wantUnits(cell, stock.VectorMax*4, 0, 0)
+	},
+	"one sweep takes what many vectors have left": func(h *harness) {
+		const vectors, users = 70, 4 // more than Redis is asked for in one step, of either
+		cell := h.load(vectors*users, stock.Settings{Hold: moments})
+		var last int64
+		for i := range vectors {
+			var requests []stock.Request
+			for user := range int64(users) {
+				requests = append(requests, h.take(stock.OpReserve, cell, user+1, fmt.Sprint(i), 1))
+			}
+			last = h.do(stock.OpReserve, requests...).Outcomes[0].Reservation.DeadlineMS
+		}
+		h.waitUntil(last)
+		if _, err := h.store.Expire(context.Background(), cell.Partition(h.store.Partitions()), 2000); err != nil {
+			h.Fatal(err)
+		}
+		h.wantUnits(cell, vectors*users, 0, 0)
 	},
 	"a sweep answers what it put into the outbox": func(h *harness) {
 		cell := h.load(9, stock.Settings{Hold: moments})
@@ -229,6 +250,30 @@ var forgetCases = group{
 			h.Fatalf("record %+v", r)
 		}
 		h.want(h.deduct(cell, 1, "b", 1), stock.VerdictLimitReached)
+	},
+	"about as many records are forgotten as the call may": func(h *harness) {
+		h = h.with(Options{Retention: time.Millisecond})
+		const limit, n = 3, 6
+		cell := h.load(n, stock.Settings{})
+		var ids []stock.ReservationID
+		for user := range int64(n) {
+			ids = append(ids, h.deduct(cell, user+1, "a", 1).Reservation.ID)
+		}
+		h.waitUntil(h.now() + 2)
+		forgotten, err := h.store.Forget(context.Background(), ids[0].Partition(), limit)
+		if err != nil {
+			h.Fatal(err)
+		}
+		gone := 0
+		for _, id := range ids {
+			if h.record(id).State == stock.StateNone {
+				gone++
+			}
+		}
+		// Where more are gone than were forgotten here, another case that shares the server has been faster.
+		if forgotten >= n || forgotten < limit && gone <= forgotten {
+			h.Fatalf("%d forgotten and %d of %d records gone, the limit is %d", forgotten, gone, n, limit)
+		}
 	},
 	"an old deadline does not end a new hold under the same key": func(h *harness) {
 		h = h.with(Options{Retention: time.Millisecond})
