@@ -109,7 +109,7 @@ func (s *shop) shop(seed uint64) {
 			key := fmt.Sprintf("%d-%d-%d", seed, n, i)
 			requests = append(requests, stock.Request{
 				ID:   stock.Identity{User: user, Route: op, Cell: c, Key: key}.ID(testPartitions),
-				Cell: c, User: user, Quantity: quantity, Fingerprint: stock.TakeFingerprint(quantity),
+				Cell: c, User: user, Quantity: quantity, Fingerprint: stock.FingerprintOf(quantity),
 			})
 		}
 		s.do(op, requests...)

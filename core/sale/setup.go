@@ -99,7 +99,7 @@ func (d *Desk) adjust(ctx context.Context, p Plan, key string, a *stock.Adjustme
 		requests[i] = stock.Request{
 			ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: key}.ID(d.store.Partitions()),
 			Cell:        cell,
-			Fingerprint: stock.FingerprintOf(*a),
+			Fingerprint: a.Fingerprint(),
 			Adjustment:  a,
 		}
 	}

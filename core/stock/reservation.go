@@ -82,21 +82,16 @@ func ParseReservationID(text string) (ReservationID, error) {
 	return id, nil
 }
 
-// FingerprintOf condenses the parts of a request that its id does not cover. The same id with another
-// fingerprint is a mismatch.
-func FingerprintOf(parts ...any) uint32 {
+// FingerprintOf condenses what of a request its id does not cover: the quantity of a reserve or deduct. The
+// same id with another fingerprint is a mismatch. It is stored, so the same numbers have the same one for
+// ever.
+func FingerprintOf(numbers ...int64) uint32 {
 	h := fnv.New32a()
-	// As Go source, because %q makes one and the same character of every number beyond Unicode.
-	_, _ = fmt.Fprintf(h, "%#v", parts) // a hash's Write never fails
-	return h.Sum32()
-}
-
-// TakeFingerprint is the fingerprint of a reserve or deduct of so many units.
-func TakeFingerprint(quantity int64) uint32 {
-	h := fnv.New32a()
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(quantity))
-	_, _ = h.Write(b[:]) // a hash's Write never fails
+	for _, n := range numbers {
+		var b [8]byte
+		binary.BigEndian.PutUint64(b[:], uint64(n))
+		_, _ = h.Write(b[:]) // a hash's Write never fails
+	}
 	return h.Sum32()
 }
 

@@ -32,20 +32,6 @@ func TestIDsNeverChange(t *testing.T) {
 	g(in, "0016c05e09adfc645e2f8dbba472b9ad")
 }
 
-// TestFingerprintsNeverChange has literal values, for the same reason.
-func TestFingerprintsNeverChange(t *testing.T) {
-	t.Parallel()
-	f := func(quantity int64, want uint32) {
-		t.Helper()
-		if got := TakeFingerprint(quantity); got != want {
-			t.Errorf("fingerprint of %d is %#x, want %#x", quantity, got, want)
-		}
-	}
-	f(1, 0x9ae16fd2)
-	f(2, 0x99e16e3f)
-	f(QuantityMax, 0x79001a52)
-}
-
 func TestEveryPartOfAnIdentityCounts(t *testing.T) {
 	t.Parallel()
 	base := Identity{User: 1, Route: OpReserve, Cell: Cell{SKU: 1}, Key: "a"}

@@ -90,7 +90,7 @@ func (t TransferRequest) half(
 		ID:          id,
 		Cell:        cell,
 		User:        t.User,
-		Fingerprint: FingerprintOf(kind, delta),
+		Fingerprint: FingerprintOf(int64(kind), delta),
 		Adjustment:  &Adjustment{Kind: kind, Delta: delta, Reason: t.Reason},
 	}}}
 	s.Do(ctx, &v)

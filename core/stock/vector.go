@@ -89,6 +89,26 @@ type Adjustment struct {
 	Reason   string // 1 to ReasonMax bytes
 }
 
+// Fingerprint condenses all of the adjustment, as FingerprintOf does.
+func (a *Adjustment) Fingerprint() uint32 {
+	s := &a.Settings
+	numbers := []int64{
+		int64(a.Kind), flag(a.Create), a.Delta, int64(a.Fields), s.Limit, s.OpensAtMS, s.ClosesAtMS,
+		s.Hold.Milliseconds(), int64(s.Ack), flag(s.ShopperDeducts), flag(s.Frozen),
+	}
+	for _, b := range []byte(a.Reason) {
+		numbers = append(numbers, int64(b))
+	}
+	return FingerprintOf(numbers...)
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // Outcome is what was decided about one request.
 type Outcome struct {
 	Verdict Verdict

@@ -239,7 +239,7 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryR
 	v := &stock.Vector{Op: stock.OpAdjust, Partition: cell.Partition(store.Partitions()), Requests: []stock.Request{{
 		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: x.key}.ID(store.Partitions()),
 		Cell:        cell,
-		Fingerprint: stock.FingerprintOf(x.adjustment),
+		Fingerprint: x.adjustment.Fingerprint(),
 		Adjustment:  &x.adjustment,
 	}}}
 	if err := v.Check(store.Partitions()); err != nil {

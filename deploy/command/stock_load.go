@@ -162,12 +162,13 @@ func (r *loaded) print(c *Console, dryRun bool) {
 // each of its SKUs is created once.
 func requestOf(line stockfile.Line, partitions int) stock.Request {
 	cell := stock.Cell{SKU: line.SKU}
+	load := &stock.Adjustment{
+		Kind: stock.AdjustPlain, Create: true, Delta: line.Quantity, Settings: line.Settings, Reason: "load",
+	}
 	return stock.Request{
 		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: "load"}.ID(partitions),
 		Cell:        cell,
-		Fingerprint: stock.FingerprintOf(line.Quantity, line.Settings),
-		Adjustment: &stock.Adjustment{
-			Kind: stock.AdjustPlain, Create: true, Delta: line.Quantity, Settings: line.Settings, Reason: "load",
-		},
+		Fingerprint: load.Fingerprint(),
+		Adjustment:  load,
 	}
 }

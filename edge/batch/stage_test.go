@@ -176,7 +176,7 @@ func take(cell stock.Cell, user int64, key string) *stock.Request {
 		Cell:        cell,
 		User:        user,
 		Quantity:    1,
-		Fingerprint: stock.TakeFingerprint(1),
+		Fingerprint: stock.FingerprintOf(1),
 	}
 }
 

@@ -126,7 +126,7 @@ func (f *bench) vector(round, width int) *stock.Vector {
 		user := f.next.Load()
 		v.Requests[i] = stock.Request{
 			ID: f.id(p), Cell: f.cells[p][(round/benchPartitions*width+i)%len(f.cells[p])],
-			User: user, Quantity: 1, Fingerprint: stock.TakeFingerprint(1),
+			User: user, Quantity: 1, Fingerprint: stock.FingerprintOf(1),
 		}
 	}
 	return v

@@ -140,7 +140,7 @@ func take(op stock.Op, cell stock.Cell, user, quantity int64) stock.Request {
 		Cell:        cell,
 		User:        user,
 		Quantity:    quantity,
-		Fingerprint: stock.TakeFingerprint(quantity),
+		Fingerprint: stock.FingerprintOf(quantity),
 	}
 }
 

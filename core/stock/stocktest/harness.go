@@ -96,7 +96,7 @@ func (h *harness) take(op stock.Op, cell stock.Cell, user int64, key string, qua
 		Cell:        cell,
 		User:        user,
 		Quantity:    quantity,
-		Fingerprint: stock.TakeFingerprint(quantity),
+		Fingerprint: stock.FingerprintOf(quantity),
 	}
 }
 
@@ -139,7 +139,7 @@ func (h *harness) adjustment(cell stock.Cell, key string, a stock.Adjustment) st
 		ID:          stock.Identity{User: admin, Route: stock.OpAdjust, Cell: cell, Key: key}.ID(h.store.Partitions()),
 		Cell:        cell,
 		User:        admin,
-		Fingerprint: stock.FingerprintOf(a.Kind, a.Create, a.Delta, a.Fields, a.Settings, a.Reason),
+		Fingerprint: a.Fingerprint(),
 		Adjustment:  &a,
 	}
 }

@@ -14,7 +14,7 @@ var takeCases = group{
 		h.wantUnits(cell, 3, 2, 0)
 		r := o.Reservation
 		if r.User != 1 || r.Quantity != 2 || r.Cell != cell || r.Counted || r.Seq != 2 ||
-			r.Fingerprint != stock.TakeFingerprint(2) || r.DeadlineMS < before+hold.Milliseconds() {
+			r.Fingerprint != stock.FingerprintOf(2) || r.DeadlineMS < before+hold.Milliseconds() {
 			h.Fatalf("record %+v", r)
 		}
 		if stored := h.record(r.ID); stored != r {
@@ -39,7 +39,7 @@ var takeCases = group{
 			h.Fatalf("%d events, want 3", len(events))
 		}
 		want := event.Event{
-			Kind: event.KindReserve, Reservation: r.ID, User: 3, Quantity: 2, Fingerprint: stock.TakeFingerprint(2),
+			Kind: event.KindReserve, Reservation: r.ID, User: 3, Quantity: 2, Fingerprint: stock.FingerprintOf(2),
 			Cell: cell, Mark: stock.Mark{Epoch: 1, Seq: 2}, Avail: 3, Held: 2, DeadlineMS: r.DeadlineMS,
 		}
 		if events[1] != want {

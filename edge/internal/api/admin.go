@@ -161,7 +161,7 @@ func (a *API) adjustment(r *request, endpoint string, cell stock.Cell, key strin
 	admin := r.who.Subject
 	identity := stock.Identity{User: admin, Route: stock.OpAdjust, Cell: cell, Key: endpoint + " " + key}
 	r.stock = stock.Request{
-		ID: identity.ID(a.Reader.Partitions()), Cell: cell, User: admin, Fingerprint: fingerprint(change), Adjustment: change,
+		ID: identity.ID(a.Reader.Partitions()), Cell: cell, User: admin, Fingerprint: change.Fingerprint(), Adjustment: change,
 	}
 }
 

@@ -178,8 +178,3 @@ func checkWindow(s stock.Settings) error {
 	}
 	return nil
 }
-
-// fingerprint tells adjustments under the same key apart.
-func fingerprint(a *stock.Adjustment) uint32 {
-	return stock.FingerprintOf(*a)
-}

@@ -68,7 +68,7 @@ func (a *API) take(r *request, op stock.Op) error {
 	}
 	r.stock = stock.Request{
 		ID: id, Cell: cell, User: user, Quantity: r.taking.quantity,
-		Fingerprint: stock.TakeFingerprint(r.taking.quantity),
+		Fingerprint: stock.FingerprintOf(r.taking.quantity),
 	}
 	if err := a.decide(r, op); err != nil {
 		return err

@@ -135,7 +135,7 @@ func Take(cell stock.Cell, user int64, key string, partitions int) *stock.Reques
 		Cell:        cell,
 		User:        user,
 		Quantity:    1,
-		Fingerprint: stock.TakeFingerprint(1),
+		Fingerprint: stock.FingerprintOf(1),
 	}
 }
 
