@@ -113,6 +113,9 @@ func (c *contract) exerciseReservations() {
 		c.send("POST", "/v1/reservations", c.shopper(7), fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku)) // finds it out
 		c.shoot(shot{method: "POST", path: path + "/confirm", token: c.service, want: want})
 		c.shoot(shot{method: "POST", path: path + "/release", token: c.shopper(7), want: want})
+		admin := fmt.Sprintf("/admin/v1/skus/%d", sku)
+		c.shoot(shot{method: "PATCH", path: admin, token: c.admin, want: want, body: `{"reason":"x","limit":1}`})
+		c.shoot(shot{method: "POST", path: admin + "/adjustments", token: c.admin, want: want, body: `{"reason":"x","delta":1}`})
 	}
 }
 
