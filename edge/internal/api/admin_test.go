@@ -95,6 +95,7 @@ func TestAdminBodiesThatAreRefused(t *testing.T) {
 		`{"quantity":-1,"reason":"x"}`:                               "/quantity",
 		`{"quantity":1099511627776,"reason":"x"}`:                    "/quantity",
 		`{"quantity":1,"reason":""}`:                                 "/reason",
+		`{"quantity":1,"reason":5}`:                                  "/reason",
 		`{"quantity":1,"reason":"a\nb"}`:                             "/reason",
 		`{"quantity":1,"reason":"` + strings.Repeat("x", 201) + `"}`: "/reason",
 		`{"quantity":1,"reason":"x","limit":1000001}`:                "/limit",
@@ -103,10 +104,10 @@ func TestAdminBodiesThatAreRefused(t *testing.T) {
 		`{"quantity":1,"reason":"x","ack":"both"}`:                   "/ack",
 		`{"quantity":1,"reason":"x","frozen":"true"}`:                "/frozen",
 		`{"quantity":1,"reason":"x","opens_at":"tomorrow"}`:          "/opens_at",
-		`{"quantity":1,"reason":"x","opens_at":1767225600000}`:       "",
+		`{"quantity":1,"reason":"x","opens_at":1767225600000}`:       "/opens_at",
 		`{"quantity":1,"reason":"x","opens_at":"2026-01-02T00:00:00Z","closes_at":"2026-01-01T00:00:00Z"}`: "/closes_at",
 		`{"quantity":1,"reason":"x","sale_id":"1"}`:                                                        "",
-		`{"quantity":1,"quantity":1,"reason":"x"}`:                                                         "",
+		`{"quantity":1,"quantity":1,"reason":"x"}`:                                                         "/quantity",
 	} {
 		g("PUT", "/admin/v1/skus/6", body, pointer)
 	}

@@ -159,7 +159,7 @@ var (
 // moment reads a time in RFC 3339, to the millisecond. The empty string is the zero time, which takes a
 // bound away.
 func (s *scanner) moment(pointer string) (time.Time, int64) {
-	text := s.text()
+	text := s.textOf(pointer, "a time as a string")
 	if s.err != nil || len(text) == 0 {
 		return time.Time{}, 0
 	}

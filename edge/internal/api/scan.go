@@ -19,9 +19,8 @@ type scanner struct {
 }
 
 var (
-	errSyntax    = &fault{code: codeMalformed, detail: "the body is not one JSON object"}
-	errEncoding  = &fault{code: codeMalformed, detail: "the body is not UTF-8 without a byte order mark"}
-	errDuplicate = &fault{code: codeMalformed, detail: "a member is there twice"}
+	errSyntax   = &fault{code: codeMalformed, detail: "the body is not one JSON object"}
+	errEncoding = &fault{code: codeMalformed, detail: "the body is not UTF-8 without a byte order mark"}
 )
 
 func (s *scanner) begin(body []byte) {
@@ -98,7 +97,7 @@ func (s *scanner) member(known members, seen *uint) int {
 			continue
 		}
 		if *seen&(1<<i) != 0 {
-			s.fail(errDuplicate)
+			s.fail(malformed("/"+k, "the member is there twice"))
 			return -1
 		}
 		*seen |= 1 << i
@@ -139,6 +138,15 @@ func (s *scanner) text() []byte {
 	}
 	s.fail(errSyntax)
 	return nil
+}
+
+// textOf reads the string that a member has to be.
+func (s *scanner) textOf(pointer, want string) []byte {
+	s.blanks()
+	if len(s.rest) == 0 || s.rest[0] != '"' {
+		s.fail(malformed(pointer, "want %s", want))
+	}
+	return s.text()
 }
 
 // escaped reads the rest of a string whose first plain bytes need no decoding.
@@ -234,11 +242,7 @@ func hex4(b []byte) (rune, bool) {
 
 // id reads a string of digits between 1 and high.
 func (s *scanner) id(pointer string, high int64) int64 {
-	s.blanks()
-	if s.err == nil && (len(s.rest) == 0 || s.rest[0] != '"') {
-		s.fail(malformed(pointer, "want a string of digits"))
-	}
-	id, ok := auth.ParseID(s.text())
+	id, ok := auth.ParseID(s.textOf(pointer, "a string of digits"))
 	if s.err == nil && (!ok || id > high) {
 		s.fail(malformed(pointer, "want a string of digits, 1 to %d, without leading zeros", high))
 	}
@@ -300,7 +304,7 @@ func (s *scanner) boolean(pointer string) bool {
 
 // line reads a string of 1 to most bytes without control characters, and copies it.
 func (s *scanner) line(pointer string, most int) string {
-	text := s.text()
+	text := s.textOf(pointer, "a string")
 	if s.err != nil {
 		return ""
 	}
