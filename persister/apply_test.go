@@ -15,6 +15,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"sluice/core/event"
+	"sluice/core/stock"
 	"sluice/deploy/local/servicetest"
 )
 
@@ -110,8 +111,9 @@ func TestDeadlock(t *testing.T) {
 		do("INSERT INTO sales (sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts) "+
 			"VALUES (?, '', 0, 0, 0, 1, 1, 0)", i+1)
 	}
-	const lock = "UPDATE product_inventories SET safe_stock = 1 WHERE sku_id = ?"
-	do(lock, first[1].Cell.SKU)
+	const lock = "UPDATE product_inventories SET safe_stock = 1 WHERE sku_id = ? AND pool = ? AND bucket = ?"
+	of := func(c stock.Cell) []any { return []any{c.SKU, c.Pool, c.Bucket} }
+	do(lock, of(first[1].Cell)...)
 	all := slices.Concat(first, both(2))
 	var me int64
 	if err := other.QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&me); err != nil {
@@ -126,7 +128,7 @@ func TestDeadlock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	do(lock, first[0].Cell.SKU)
+	do(lock, of(first[0].Cell)...)
 	if err := other.Rollback(); err != nil {
 		t.Fatal(err)
 	}

@@ -29,11 +29,13 @@ type cellHistory struct {
 
 const testPartitions = 64
 
-// newHistory has so many cells, the first events of which load them with stock.
+// newHistory has so many cells, the first events of which load them with stock. Two differ in nothing but their
+// bucket.
 func newHistory(seed uint64, cells int) *history {
 	h := &history{seed: seed, rand: rand.New(rand.NewPCG(seed, seed)), nowMS: 1_700_000_000_000}
 	for i := range cells {
-		h.cells = append(h.cells, &cellHistory{last: event.Event{Cell: stock.Cell{SKU: int64(1001 + i), Pool: uint32(i % 3)}}})
+		c := stock.Cell{SKU: int64(1001 + i/2), Pool: uint32(i / 2 % 3), Bucket: uint16(i % 2)}
+		h.cells = append(h.cells, &cellHistory{last: event.Event{Cell: c}})
 	}
 	return h
 }

@@ -54,7 +54,7 @@ func (m *marksTest) want(when string, marks ...string) {
 			m.t.Fatal(err)
 		}
 	}
-	got := lines(m.t, m.writer.db, "SELECT sku_id, epoch, seq FROM applied_marks ORDER BY sku_id")
+	got := lines(m.t, m.writer.db, "SELECT sku_id, bucket, epoch, seq FROM applied_marks ORDER BY sku_id, bucket")
 	if diff := cmp.Diff(marks, got); diff != "" {
 		m.t.Errorf("%s:\n%s", when, diff)
 	}
@@ -68,13 +68,13 @@ func TestMarksStopAtGaps(t *testing.T) {
 	m.write(a[1], a[2])
 	m.want("without the first event")
 	m.write(a[0], b[0], b[1])
-	m.want("from the start", "1001 1 3", "1002 1 2")
+	m.want("from the start", "1001 0 1 3", "1001 1 1 2")
 	m.write(append(a[5:9], b[2:]...)...)
-	m.want("with a gap", "1001 1 3", "1002 1 10")
+	m.want("with a gap", "1001 0 1 3", "1001 1 1 10")
 	m.write(a[3])
-	m.want("with a smaller gap", "1001 1 4", "1002 1 10")
+	m.want("with a smaller gap", "1001 0 1 4", "1001 1 1 10")
 	m.write(a[4], a[9])
-	m.want("without a gap", "1001 1 10", "1002 1 10")
+	m.want("without a gap", "1001 0 1 10", "1001 1 1 10")
 }
 
 func TestMarksStopAtDeadLetters(t *testing.T) {
@@ -83,17 +83,17 @@ func TestMarksStopAtDeadLetters(t *testing.T) {
 	h := newHistory(7, 2)
 	a, b := inARow(h, h.cells[0], 6), inARow(h, h.cells[1], 6)
 	m.write(append(a[:3:3], b[:3]...)...)
-	m.want("before", "1001 1 3", "1002 1 3")
+	m.want("before", "1001 0 1 3", "1001 1 1 3")
 	fork := *a[1]
 	fork.User++
 	m.write(&fork)
 	m.write(append(a, b...)...)
-	m.want("beside a fork", "1001 1 3", "1002 1 6")
+	m.want("beside a fork", "1001 0 1 3", "1001 1 1 6")
 	if _, err := m.writer.db.ExecContext(t.Context(), "UPDATE dead_letters SET resolved_at = NOW()"); err != nil {
 		t.Fatal(err)
 	}
 	m.marker.touch(a[0].Cell)
-	m.want("with the fork resolved", "1001 1 6", "1002 1 6")
+	m.want("with the fork resolved", "1001 0 1 6", "1001 1 1 6")
 }
 
 func TestMarksStopWhereBalancesDoNotFollow(t *testing.T) {
@@ -104,8 +104,8 @@ func TestMarksStopWhereBalancesDoNotFollow(t *testing.T) {
 	a[3].Sold += 5
 	b[0].Avail += 5 // a cell starts empty
 	m.write(append(a, b...)...)
-	m.want("broken", "1001 1 3")
-	want := []string{"broken_chain 1001 0 0 1 4", "broken_chain 1002 1 0 1 1"}
+	m.want("broken", "1001 0 1 3")
+	want := []string{"broken_chain 1001 0 0 1 4", "broken_chain 1001 0 1 1 1"}
 	if diff := cmp.Diff(want, lines(t, m.writer.db, allLetters)); diff != "" {
 		t.Error(diff)
 	}
@@ -132,7 +132,8 @@ func TestMarksStopAtEditedRows(t *testing.T) {
 		m.write(inARow(h, c, 3)...)
 	}
 	edit := func(i int, what string) error {
-		_, err := m.writer.db.ExecContext(t.Context(), "UPDATE ledger SET "+what+" WHERE sku_id = ? AND seq = 3", h.cells[i].last.Cell.SKU)
+		c := h.cells[i].last.Cell
+		_, err := m.writer.db.ExecContext(t.Context(), "UPDATE ledger SET "+what+" WHERE sku_id = ? AND bucket = ? AND seq = 3", c.SKU, c.Bucket)
 		return err
 	}
 	for i, what := range edits {
@@ -150,9 +151,10 @@ func TestMarksStopAtEditedRows(t *testing.T) {
 		if err := edit(i, what); err != nil {
 			t.Fatal(err)
 		}
-		marks = append(marks, fmt.Sprintf("%d 1 2", 1001+i))
+		c := h.cells[i].last.Cell
+		marks = append(marks, fmt.Sprintf("%d %d 1 2", c.SKU, c.Bucket))
 		if !strings.HasPrefix(what, "seq") { // that one is a gap
-			letters = append(letters, fmt.Sprintf("broken_chain %d %d 0 1 3", 1001+i, i%3))
+			letters = append(letters, fmt.Sprintf("broken_chain %d %d %d 1 3", c.SKU, c.Pool, c.Bucket))
 		}
 	}
 	m.want("with edited rows", marks...)
@@ -170,7 +172,7 @@ func TestMarksDoNotEnterAnEpoch(t *testing.T) {
 		r.Epoch = 2
 	}
 	m.write(a...)
-	m.want("with a second epoch", "1001 1 4")
+	m.want("with a second epoch", "1001 0 1 4")
 }
 
 // TestMarksOfManyRows needs more than one window of rows.
@@ -180,7 +182,7 @@ func TestMarksOfManyRows(t *testing.T) {
 	h := newHistory(10, 1)
 	const events = 2*marksRows + 7
 	m.write(inARow(h, h.cells[0], events)...)
-	m.want("after all rounds", "1001 1 40007")
+	m.want("after all rounds", "1001 0 1 40007")
 }
 
 // TestMarksOfAHotCell has one cell with most of the events among many with few.
@@ -201,7 +203,7 @@ func TestMarksOfAHotCell(t *testing.T) {
 		if err := m.marker.round(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		const mark = "SELECT COALESCE(MAX(seq), 0) FROM applied_marks WHERE sku_id = 1001"
+		const mark = "SELECT COALESCE(MAX(seq), 0) FROM applied_marks WHERE sku_id = 1001 AND bucket = 0"
 		if err := m.writer.db.QueryRowContext(t.Context(), mark).Scan(&hotSeq); err != nil {
 			t.Fatal(err)
 		}
@@ -213,9 +215,9 @@ func TestMarksOfAHotCell(t *testing.T) {
 			t.Errorf("after round %d the hot cell's mark is %d, want %d", i, got, want)
 		}
 	}
-	all := []string{fmt.Sprintf("1001 1 %d", events)}
-	for i := range others {
-		all = append(all, fmt.Sprintf("%d 1 1", 1002+i))
+	all := []string{fmt.Sprintf("1001 0 1 %d", events)}
+	for _, c := range h.cells[1:] {
+		all = append(all, fmt.Sprintf("%d %d 1 1", c.last.Cell.SKU, c.last.Cell.Bucket))
 	}
 	m.want("in the end", all...)
 }
@@ -230,7 +232,9 @@ func TestSurvey(t *testing.T) {
 	for _, c := range h.cells {
 		rows = append(rows, inARow(h, c, 2)...)
 	}
-	m.write(rows...)
+	m.write(rows[:2]...)
+	m.want("before", "1001 0 1 2") // the next cell differs from it in nothing but its bucket
+	m.write(rows[2:]...)
 	m.marker.touched = map[stock.Cell]struct{}{}
 	now := time.Now()
 	m.marker.meters.now = func() time.Time { return now }

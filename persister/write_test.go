@@ -114,7 +114,7 @@ const (
 		"FROM product_inventories ORDER BY sku_id, pool, bucket"
 	allReservations = "SELECT HEX(reservation_id), sku_id, pool, bucket, user_id, quantity, state, deadline_ms, epoch, seq, " +
 		"updated_ms FROM reservations ORDER BY reservation_id"
-	allLetters = "SELECT reason, sku_id, pool, bucket, epoch, seq FROM dead_letters ORDER BY reason, sku_id, seq"
+	allLetters = "SELECT reason, sku_id, pool, bucket, epoch, seq FROM dead_letters ORDER BY reason, sku_id, bucket, seq"
 )
 
 // tables are what the events of a history come to, computed without SQL.
