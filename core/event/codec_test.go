@@ -227,6 +227,10 @@ func TestLongestReason(t *testing.T) {
 			t.Errorf("%d bytes: %v", length, err)
 		}
 	}
+	b.Events[0].Change.Reason += "r"
+	if _, err := Decode(Append(nil, b)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a byte more: %v", err)
+	}
 }
 
 func TestMostEvents(t *testing.T) {
