@@ -1,0 +1,78 @@
+package persister
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/event"
+	"sluice/core/outbox"
+)
+
+// noMySQL is a connector to a database that is away. It calls back whenever somebody looks for it.
+type noMySQL struct {
+	driver.Connector
+	asked func()
+}
+
+func (n noMySQL) Connect(context.Context) (driver.Conn, error) {
+	n.asked()
+	return nil, errors.New("away")
+}
+
+// TestNothingGoesBeforeTheCommit has a worker with a message for a database that is away: until it is there
+// the outbox entry stays and the offset is not committed, and also if the worker ends first.
+func TestNothingGoesBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	at := newProgress(map[int]int64{3: 100})
+	tries := 0
+	db := sql.OpenDB(noMySQL{asked: func() {
+		if offsets := at.uncommitted(); len(offsets) > 0 {
+			t.Errorf("offsets to commit: %v", offsets)
+		}
+		if tries++; tries == 3 {
+			cancel()
+		}
+	}})
+	defer db.Close()
+	m := newTestMeters()
+	c := &consumer{
+		cfg: Config{BatchEvents: 100}, meters: m,
+		newWorker: func() *applier { return newApplier(db, m, slog.New(slog.DiscardHandler)) },
+		applied:   func(b *batch) { t.Errorf("entries to delete: %v", b.entries) },
+	}
+	lane := make(chan chunk, 1)
+	message := outbox.Message{Offset: 100, Entry: "1-0", Value: event.Append(nil, newHistory(1, 1).batch(1))}
+	lane <- chunk{partition: 3, messages: []outbox.Message{message}, next: 101}
+	c.work(ctx, lane, at)
+	if offsets := at.uncommitted(); len(offsets) > 0 {
+		t.Errorf("in the end, offsets to commit: %v", offsets)
+	}
+}
+
+// TestOffsetsAlsoMoveBack commits a lower offset than before: Kafka lost messages, and gives their numbers
+// to others.
+func TestOffsetsAlsoMoveBack(t *testing.T) {
+	t.Parallel()
+	p := newProgress(map[int]int64{0: 100, 1: 50, 2: -1})
+	want := func(when string, offsets map[int]int64) {
+		t.Helper()
+		if diff := cmp.Diff(offsets, p.uncommitted()); diff != "" {
+			t.Errorf("%s:\n%s", when, diff)
+		}
+	}
+	want("at first", map[int]int64{})
+	p.applied(0, 7)
+	p.applied(1, 60)
+	p.applied(2, 0)
+	want("behind, ahead, and the first of all", map[int]int64{0: 7, 1: 60, 2: 0})
+	p.committed(map[int]int64{0: 7, 1: 55})
+	want("not all is committed", map[int]int64{1: 60, 2: 0})
+}
