@@ -110,15 +110,22 @@ func (w *world) happen(vectors int, published bool) {
 		b := w.history.batch(1 + w.history.rand.IntN(20))
 		w.rows = append(w.rows, rowsOf(b)...)
 		data := event.Append(nil, b)
-		add := w.redis.B().Xadd().Key(outboxKey(b.Partition)).Id("*").FieldValue().FieldValue("e", rueidis.BinaryString(data)).Build()
-		id, err := w.redis.Do(w.t.Context(), add).ToString()
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		id := w.append(b.Partition, data)
 		if published && !w.pub.Publish(stock.Entry{Partition: b.Partition, ID: id, Data: data}) {
 			w.t.Fatal("dropped")
 		}
 	}
+}
+
+// append appends an entry to the outbox.
+func (w *world) append(partition int, data []byte) (id string) {
+	w.t.Helper()
+	add := w.redis.B().Xadd().Key(outboxKey(partition)).Id("*").FieldValue().FieldValue("e", rueidis.BinaryString(data)).Build()
+	id, err := w.redis.Do(w.t.Context(), add).ToString()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
 }
 
 func outboxKey(partition int) string { return "{p" + strconv.Itoa(partition) + "}:outbox" }
@@ -146,6 +153,21 @@ func (w *world) settled() {
 	if letters := lines(w.t, w.db, allLetters); len(letters) > 0 {
 		w.t.Errorf("dead letters: %q", letters)
 	}
+}
+
+// outbox are the ids of all its entries.
+func (w *world) outbox() (ids []string) {
+	w.t.Helper()
+	for p := range testPartitions {
+		entries, err := w.redis.Do(w.t.Context(), w.redis.B().Xrange().Key(outboxKey(p)).Start("-").End("+").Build()).AsXRange()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, e := range entries {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
 }
 
 // patience is how long a wait may take before it counts as a failure, on a machine that others use too.
@@ -291,8 +313,9 @@ func TestPoison(t *testing.T) {
 		w.eventually(strconv.Itoa(len(w.rows)), ledger)
 		good := newHistory(1, 1).batch(1)
 		good.Events[0].Cell = stock.Cell{SKU: 77}
+		// All is in partition 0, which is also what a message that cannot be read could be taken for.
 		one := func(change func(*event.Event)) []byte {
-			b := event.Batch{Partition: good.Partition, TimeMS: good.TimeMS, Events: []event.Event{good.Events[0]}}
+			b := event.Batch{TimeMS: good.TimeMS, Events: []event.Event{good.Events[0]}}
 			b.Events[0].Mark = stock.Mark{Epoch: 1, Seq: 1}
 			b.Events[0].Kind, b.Events[0].Quantity, b.Events[0].Held = event.KindReserve, 1, 1
 			b.Events[0].Change = event.Change{}
@@ -301,22 +324,29 @@ func TestPoison(t *testing.T) {
 		}
 		fork := *w.rows[0]
 		fork.User++
-		poison := [][]byte{
+		unreadable := [][]byte{
 			nil,
 			[]byte("\x01 no batch of events"),
 			append([]byte{event.Version + 1}, one(func(*event.Event) {})[1:]...),
 			one(func(*event.Event) {})[:50],
 			append(one(func(*event.Event) {}), 0),
+			event.Append(nil, event.Batch{TimeMS: timeMaxMS + 1, Events: []event.Event{fork.Event}}),
+		}
+		poison := slices.Concat(unreadable, [][]byte{
 			one(func(e *event.Event) { e.Quantity = 0 }),
 			one(func(e *event.Event) { e.Quantity = stock.QuantityMax + 1; e.Held = e.Quantity }),
 			one(func(e *event.Event) { e.Held = 0 }),
 			one(func(e *event.Event) { e.Avail, e.Held, e.Sold = stock.UnitsMax, 1, 0 }),
-			event.Append(nil, event.Batch{TimeMS: timeMaxMS + 1, Events: []event.Event{fork.Event}}),
-			event.Append(nil, event.Batch{Partition: fork.shard, TimeMS: fork.timeMS, Events: []event.Event{fork.Event}}),
-		}
-		for range 2 { // each arrives twice
-			for _, data := range poison {
-				if !w.pub.Publish(stock.Entry{Partition: w.history.rand.IntN(testPartitions), ID: "no id", Data: data}) {
+			event.Append(nil, event.Batch{TimeMS: fork.timeMS, Events: []event.Event{fork.Event}}),
+		})
+		var stay []string // entries that a program may come for which can read them
+		for i, data := range poison {
+			id := w.append(0, data)
+			if i < len(unreadable) {
+				stay = append(stay, id)
+			}
+			for _, id := range []string{id, "no id"} { // each arrives twice
+				if !w.pub.Publish(stock.Entry{Partition: w.history.rand.IntN(testPartitions), ID: id, Data: data}) {
 					t.Fatal("dropped")
 				}
 			}
@@ -330,6 +360,7 @@ func TestPoison(t *testing.T) {
 		}
 		w.eventually(strconv.Itoa(len(w.rows)), ledger)
 		tablesOf(w.rows).holds(t, w.db)
+		w.eventually(strings.Join(stay, ", "), func() string { return strings.Join(w.outbox(), ", ") })
 
 		kept := lines(t, w.db, "SELECT HEX(data) FROM dead_letters")
 		for _, data := range poison {
