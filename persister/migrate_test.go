@@ -2,6 +2,8 @@ package persister
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -91,5 +93,73 @@ func TestMigrateWaitsForAnother(t *testing.T) {
 	}
 	if err := other.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSchemaRefuses edits rows to what each constraint is there against, one bound after the other.
+func TestSchemaRefuses(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	h := newHistory(1, 1)
+	w := writer{db: db}
+	if _, err := w.write(t.Context(), inARow(h, h.cells[0], 2), nil); err != nil { // one with a delta, one with a quantity
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		"INSERT INTO sales (sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts) " +
+			"VALUES (5, '', 10, 20, 0, 1, 'default', FALSE)",
+		"INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (5, 1001, 1)",
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	untried := map[string]bool{}
+	for _, name := range lines(t, db, "SELECT constraint_name FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()") {
+		untried[name] = true
+	}
+	f := func(constraint, statement string) {
+		t.Helper()
+		_, err := db.ExecContext(t.Context(), "UPDATE "+statement)
+		if troubleOf(err) != troubleRefused || !strings.Contains(err.Error(), constraint) {
+			t.Errorf("%s: %v, want a refusal by %s", statement, err, constraint)
+		}
+		delete(untried, constraint)
+	}
+	f("ledger_balances", "ledger SET available_stock = -1")
+	f("ledger_balances", "ledger SET reserved_stock = -1")
+	f("ledger_balances", "ledger SET sold_stock = -1")
+	f("ledger_balances", "ledger SET available_stock = 1, reserved_stock = 2, sold_stock = 1099511627773")
+	f("ledger_amount", "ledger SET quantity = 0 WHERE seq = 2")
+	f("ledger_amount", "ledger SET quantity = 16777216 WHERE seq = 2")
+	f("ledger_amount", "ledger SET delta = 0 WHERE seq = 2")
+	f("ledger_amount", "ledger SET quantity = 1 WHERE seq = 1")
+	f("ledger_amount", "ledger SET delta = NULL WHERE seq = 1")
+	f("ledger_key", "ledger SET sku_id = 0")
+	f("ledger_key", "ledger SET epoch = 0")
+	f("ledger_key", "ledger SET seq = 0 WHERE seq = 1")
+	f("ledger_key", "ledger SET seq = 281474976710656 WHERE seq = 1")
+	f("ledger_user", "ledger SET user_id = -1")
+	f("ledger_times", "ledger SET deadline_ms = -1")
+	f("ledger_times", "ledger SET deadline_ms = 281474976710656")
+	f("ledger_times", "ledger SET redis_ms = -1")
+	f("ledger_times", "ledger SET redis_ms = 281474976710656")
+	f("product_inventories_balances", "product_inventories SET available_stock = -1, total_stock = reserved_stock + sold_stock - 1")
+	f("product_inventories_balances", "product_inventories SET reserved_stock = -1, total_stock = available_stock + sold_stock - 1")
+	f("product_inventories_balances", "product_inventories SET sold_stock = -1, total_stock = available_stock + reserved_stock - 1")
+	f("product_inventories_total", "product_inventories SET total_stock = total_stock + 1")
+	f("product_inventories_total", "product_inventories SET total_stock = total_stock - 1")
+	f("product_inventories_safe", "product_inventories SET safe_stock = -1")
+	f("reservations_quantity", "reservations SET quantity = 0")
+	f("sales_id", "sales SET sale_id = 0")
+	f("sales_window", "sales SET opens_at_ms = -1")
+	f("sales_window", "sales SET closes_at_ms = -1")
+	f("sales_window", "sales SET opens_at_ms = 20")
+	f("sales_hold", "sales SET hold_ms = 0")
+	f("sales_hold", "sales SET hold_ms = 2592000001")
+	f("sale_items_sku", "sale_items SET sku_id = 0")
+	f("sale_items_quantity", "sale_items SET quantity = 0")
+	if len(untried) > 0 {
+		t.Errorf("nothing is refused by %v", slices.Collect(maps.Keys(untried)))
 	}
 }
