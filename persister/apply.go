@@ -49,7 +49,7 @@ func (a *applier) apply(ctx context.Context, rows []*row, letters []letter) erro
 		select {
 		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // G404: jitter
 		case <-ctx.Done():
-			return ctx.Err() //nolint:wrapcheck // the caller asks ctx
+			return ctx.Err()
 		}
 	}
 }

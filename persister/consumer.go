@@ -59,7 +59,7 @@ func (c *consumer) run(ctx context.Context) error {
 	for {
 		generation, err := group.Next(ctx)
 		if ctx.Err() != nil {
-			return group.Close() //nolint:wrapcheck // is always nil
+			return group.Close() // is always nil
 		}
 		if err != nil {
 			if !failing {
@@ -162,7 +162,7 @@ func (c *consumer) commitOnce(generation *kafka.Generation, at *progress) error 
 	}
 	if err := generation.CommitOffsets(map[string]map[int]int64{c.cfg.Kafka.Topic: offsets}); err != nil {
 		c.log.Warn("cannot commit offsets: their events will be read again, which is harmless", "error", err)
-		return err //nolint:wrapcheck // only looked at
+		return err // only looked at
 	}
 	at.committed(offsets)
 	return nil

@@ -223,14 +223,14 @@ func (m *marker) marks(ctx context.Context, cells []stock.Cell) (map[stock.Cell]
 	}
 	rows, err := m.writer.db.QueryContext(ctx, string(appendCells([]byte(selectMarks), cells)))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller does
+		return nil, err
 	}
 	return marks, scanAll(rows, func() error {
 		var c stock.Cell
 		var mark stock.Mark
 		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &mark.Epoch, &mark.Seq)
 		marks[c] = mark
-		return err //nolint:wrapcheck // the caller does
+		return err
 	})
 }
 
@@ -314,7 +314,7 @@ func scanCells(rows *sql.Rows, err error) (cells []stock.Cell, _ error) {
 		var c stock.Cell
 		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket)
 		cells = append(cells, c)
-		return err //nolint:wrapcheck // the callers do
+		return err
 	})
 	return cells, err
 }
@@ -327,5 +327,5 @@ func scanAll(rows *sql.Rows, scan func() error) (err error) {
 			return err
 		}
 	}
-	return rows.Err() //nolint:wrapcheck // the callers do
+	return rows.Err()
 }

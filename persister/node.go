@@ -76,7 +76,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err e
 		{Name: "kafka", Probe: func(ctx context.Context) error { return reach(ctx, topic) }},
 	}
 	if n.ops, err = telemetry.Serve(cfg.Ops.Listen, set, checks, log); err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	n.run(cfg, db, store, topic, set)
 	return n, nil
@@ -86,13 +86,13 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err e
 func (n *Node) openMySQL(ctx context.Context, cfg Config) (*sql.DB, error) {
 	db, err := cfg.MySQL.OpenUnchecked()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	n.close = append(n.close, db.Close)
 	var faults []error
 	err = n.await(ctx, "mysql", func() (err error) {
 		if faults, err = config.DurabilityFaults(ctx, db); err != nil {
-			return err //nolint:wrapcheck // says what it did
+			return err
 		}
 		return CheckSchema(ctx, db)
 	})
@@ -112,7 +112,7 @@ func (n *Node) openRedis(ctx context.Context, cfg Config, set *metrics.Set) (*re
 	var client rueidis.Client
 	err := n.await(ctx, "redis", func() (err error) {
 		client, err = cfg.Redis.Client()
-		return err //nolint:wrapcheck // says what it did
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (*ou
 		Brokers: cfg.Kafka.Brokers, Topic: cfg.Kafka.Topic, Partitions: cfg.Kafka.Partitions, Log: n.log,
 	}, set)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it did
+		return nil, err
 	}
 	n.close = append(n.close, func() error {
 		ended, cancel := context.WithCancel(context.Background())
@@ -182,7 +182,7 @@ func (n *Node) await(ctx context.Context, what string, try func() error) error {
 // reach tells whether Kafka answers for the topic's partitions, by asking their leaders.
 func reach(ctx context.Context, topic *outbox.Topic) error {
 	_, err := topic.Ranges(ctx)
-	return err //nolint:wrapcheck // says what it did
+	return err
 }
 
 // run starts all goroutines. Those that read Kafka end before those that serve them.

@@ -299,7 +299,7 @@ func (w *writer) knownLetters(ctx context.Context, letters []letter) (map[letter
 	w.values.end(")")
 	rows, err := w.tx.QueryContext(ctx, string(w.values.sql)) //nolint:sqlclosecheck // scanAll closes them
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller does
+		return nil, err
 	}
 	known := map[letterID]bool{}
 	return known, scanAll(rows, func() error {
@@ -308,6 +308,6 @@ func (w *writer) knownLetters(ctx context.Context, letters []letter) (map[letter
 		if err == nil {
 			known[letterID(id)] = true
 		}
-		return err //nolint:wrapcheck // the caller does
+		return err
 	})
 }

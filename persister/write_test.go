@@ -248,7 +248,7 @@ func TestForks(t *testing.T) {
 	}
 	found := 0
 	check := func(name string, original *row, change func(*row)) {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // they share a database, in turn
+		t.Run(name, func(t *testing.T) { // in turn: they share a database
 			fork := *original
 			change(&fork)
 			for range 2 { // the second time it is known

@@ -130,7 +130,7 @@ type connector struct{ driver.Connector }
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // database/sql recognises the driver's own errors
+		return nil, err // database/sql recognises the driver's own errors
 	}
 	session, ok := conn.(driver.ExecerContext)
 	if !ok {

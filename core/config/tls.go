@@ -10,7 +10,7 @@ import (
 // no file.
 func clientTLS(setting, caFile string) (*tls.Config, error) {
 	if caFile == "" {
-		return nil, nil //nolint:nilnil // no TLS is a valid choice, and how both clients take it
+		return nil, nil // no TLS is a valid choice, and how both clients take it
 	}
 	pem, err := readBounded(setting, caFile)
 	if err != nil {

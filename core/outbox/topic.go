@@ -192,7 +192,7 @@ func (r *Read) append(records kafka.RecordReader, offset int64) error {
 			return nil
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // Read does
+			return err
 		}
 		m, err := message(record)
 		if err != nil {
@@ -222,7 +222,7 @@ func message(record *kafka.Record) (Message, error) {
 	}
 	var err error
 	m.Value, err = kafka.ReadAll(record.Value)
-	return m, err //nolint:wrapcheck // Read does
+	return m, err
 }
 
 // Range is what Kafka keeps of one partition: messages from First to before End.

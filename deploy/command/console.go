@@ -54,7 +54,7 @@ func (r *results) Write(b []byte) (int, error) {
 	if r.err == nil {
 		r.err = err
 	}
-	return n, err //nolint:wrapcheck // a writer passes on what it writes to
+	return n, err
 }
 
 // Written is an error if a result could not be written, as on a full disk.

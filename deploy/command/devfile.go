@@ -37,7 +37,7 @@ type DevStack struct {
 func (d DevFile) read() (*DevStack, error) {
 	text, err := os.ReadFile(d.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // no stack runs here: an ordinary answer
+		return nil, nil // no stack runs here: an ordinary answer
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read addresses of the development stack: %w", err)

@@ -85,7 +85,7 @@ type countingReader struct {
 func (c *countingReader) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
 	c.n.Add(int64(n))
-	return n, err //nolint:wrapcheck // a reader passes on what it reads from
+	return n, err
 }
 
 func (c *countingReader) count() int64 { return c.n.Load() }

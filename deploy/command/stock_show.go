@@ -119,7 +119,7 @@ func (s *StockShow) follow(ctx context.Context, o *opened) ([]comparison, error)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil, ctx.Err() //nolint:wrapcheck // the user's own doing
+			return nil, ctx.Err() // the user's own doing
 		}
 	}
 }
@@ -174,7 +174,7 @@ func readInventory(ctx context.Context, db *sql.DB, cell stock.Cell) (*mysqlStoc
 		WHERE sku_id = ? AND pool = ? AND bucket = ?`, cell.SKU, cell.Pool, cell.Bucket).
 		Scan(&row.Epoch, &row.Seq, &row.Avail, &row.Held, &row.Sold, &row.Total, &row.SafeStock, &row.WarehouseID, &row.LastUpdated)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil //nolint:nilnil // not there: an ordinary answer
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read MySQL: %w", err)

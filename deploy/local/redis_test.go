@@ -138,7 +138,7 @@ func TestFailedStartSaysWhy(t *testing.T) {
 	cancel()
 	for _, c := range []struct {
 		name string
-		ctx  context.Context //nolint:containedctx // an input of the case
+		ctx  context.Context
 		o    local.RedisOptions
 		want string
 	}{

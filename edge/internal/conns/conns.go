@@ -184,7 +184,7 @@ func (l *Listener) Close() error {
 		return nil
 	default:
 		close(l.closed)
-		return l.tcp.Close() //nolint:wrapcheck // as the net.Listener that it is
+		return l.tcp.Close()
 	}
 }
 
@@ -289,7 +289,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		}
 		c.dead.Store(true)
 	}
-	return n, err //nolint:wrapcheck // as the net.Conn that it is
+	return n, err
 }
 
 // endIfIdle wakes the connection's reader, unless a request has begun to come in.
@@ -309,7 +309,7 @@ func (c *conn) Close() error {
 		err = c.TCPConn.Close()
 		c.listener.forget(c)
 	})
-	return err //nolint:wrapcheck // as the net.Conn that it is
+	return err
 }
 
 // linger ends our side and takes in what the peer still sends, until it has seen the end. Closed with

@@ -47,5 +47,5 @@ func (c *conn) Write(b []byte) (int, error) {
 		c.write = now + limit
 		_ = c.SetWriteDeadline(c.listener.start.Add(c.write)) // as above
 	}
-	return c.TCPConn.Write(b) //nolint:wrapcheck // as the net.Conn that it is
+	return c.TCPConn.Write(b)
 }
