@@ -180,7 +180,7 @@ func (s *stack) token(user int64, role auth.Role) string {
 	s.t.Helper()
 	now := time.Now()
 	token, err := s.keys.Issue(auth.Claims{
-		Identity: auth.Identity{Subject: user, Role: role}, Issuer: auth.IssuerDefault, Audience: auth.AudienceDefault,
+		Identity: auth.Identity{Subject: user, Role: role}, Issuer: "sluice", Audience: "sluice",
 		NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
 	})
 	if err != nil {

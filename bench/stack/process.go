@@ -48,9 +48,6 @@ func StartProcess(t testing.TB, name string, o local.ProgramOptions) *Process {
 // Addr is where an edge serves shoppers.
 func (p *Process) Addr() string { return p.Addrs[0] }
 
-// OpsAddr is where a role serves its health.
-func (p *Process) OpsAddr() string { return p.Addrs[len(p.Addrs)-1] }
-
 // Stop asks the process to drain and end, and reports if it did not do so in good order.
 func (p *Process) Stop() error {
 	if err := p.Program.Stop(); err != nil {

@@ -10,12 +10,6 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// What tokens say unless configured otherwise.
-const (
-	IssuerDefault   = "sluice"
-	AudienceDefault = "sluice"
-)
-
 // LifetimeMax is how far ahead a token may expire.
 const LifetimeMax = 24 * time.Hour
 

@@ -378,7 +378,7 @@ func TestToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier := auth.NewVerifier(keys, auth.VerifierConfig{Issuer: auth.IssuerDefault, Audience: auth.AudienceDefault, CacheMax: 10})
+	verifier := auth.NewVerifier(keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10})
 	for _, args := range [][]string{
 		{"token", "--user", "1001", "--role", "service"},
 		{"token", "--user", "1001", "--role", "service", "--token-key-file", file},

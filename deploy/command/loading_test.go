@@ -173,7 +173,7 @@ func TestLoadTellsOfVerdicts(t *testing.T) {
 		return got
 	}
 	load("sku_id,quantity\n1,1\n")
-	nowMS += 2 * memstock.RetentionDefault.Milliseconds() // after which nobody remembers how SKU 1 was loaded
+	nowMS += 2 * store.Retention.Milliseconds() // after which nobody remembers how SKU 1 was loaded
 	for p := range 64 {
 		if _, err := store.Forget(t.Context(), p, 100); err != nil {
 			t.Fatal(err)

@@ -19,14 +19,10 @@ import (
 
 // Bounds of the file.
 const (
-	keyMax    = 256
 	recordMax = 64 << 20
 	// shrinkBytes is how much is written to the file before its old records are dropped from it.
 	shrinkBytes = 128 << 20
 )
-
-// ErrTooLarge tells that a key or record exceeds its bound.
-var ErrTooLarge = errors.New("local record too large")
 
 // Store is the open file. It is safe for concurrent use.
 type Store struct {
@@ -102,8 +98,8 @@ func (s *Store) Close() error {
 // Save keeps a record under a key. A ttl of zero keeps it for good. The version is the writer's: Load
 // gives back only records of the version asked for.
 func (s *Store) Save(key string, version uint32, data []byte, ttl time.Duration) error {
-	if len(key) > keyMax || len(data) > recordMax {
-		return fmt.Errorf("save %q: %w", key, ErrTooLarge)
+	if len(data) > recordMax {
+		return fmt.Errorf("save %q: %d bytes, want at most %d", key, len(data), recordMax)
 	}
 	var opts *buntdb.SetOptions
 	if ttl > 0 {

@@ -11,12 +11,6 @@ import (
 	"sluice/core/stock"
 )
 
-// Defaults of a new Store.
-const (
-	RetentionDefault        = 24 * time.Hour
-	OutboxEntriesMaxDefault = 50_000
-)
-
 // Store is the model. A copy of a Store shares its stock and may be given other settings, as two
 // nodes of a deployment may have.
 type Store struct {
@@ -42,8 +36,8 @@ var _ stock.Store = (*Store)(nil)
 // New makes an empty store. Its time is what now says, in Unix milliseconds.
 func New(partitions int, now func() int64) *Store {
 	s := &Store{
-		Retention:        RetentionDefault,
-		OutboxEntriesMax: OutboxEntriesMaxDefault,
+		Retention:        24 * time.Hour,
+		OutboxEntriesMax: 50_000,
 		shared:           &shared{now: now, partitions: make([]*partition, partitions)},
 	}
 	for i := range s.partitions {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/valyala/fasthttp"
+
+	"sluice/core/stock"
 )
 
 // head is what the handlers need of a request's header, as slices of it. It is read from the raw bytes,
@@ -165,11 +167,8 @@ var (
 	}
 )
 
-// keyBytesMax is the longest Idempotency-Key; every byte of a quoted one may be escaped.
-const keyBytesMax = 128
-
 // key is the Idempotency-Key without quotes, which it takes off in buf.
-func (h *head) key(buf *[keyBytesMax]byte) ([]byte, error) {
+func (h *head) key(buf *[stock.KeyBytesMax]byte) ([]byte, error) {
 	k := h.idempotencyKey
 	if h.seen&seenIdempotencyKey == 0 {
 		return nil, errKeyMissing
@@ -180,7 +179,7 @@ func (h *head) key(buf *[keyBytesMax]byte) ([]byte, error) {
 			return nil, errKeyInvalid
 		}
 	}
-	if len(k) == 0 || len(k) > keyBytesMax {
+	if len(k) == 0 || len(k) > stock.KeyBytesMax {
 		return nil, errKeyInvalid
 	}
 	for _, c := range k {
@@ -193,7 +192,7 @@ func (h *head) key(buf *[keyBytesMax]byte) ([]byte, error) {
 
 // unquote reads a string of structured fields (RFC 9651): only quotes and backslashes are escaped, by a
 // backslash.
-func unquote(text []byte, buf *[keyBytesMax]byte) ([]byte, bool) {
+func unquote(text []byte, buf *[stock.KeyBytesMax]byte) ([]byte, bool) {
 	n := 0
 	for i := 1; i < len(text); i++ {
 		c := text[i]

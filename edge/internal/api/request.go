@@ -49,7 +49,7 @@ type request struct {
 
 	scan     scanner
 	taking   taking
-	keyBuf   [keyBytesMax]byte
+	keyBuf   [stock.KeyBytesMax]byte
 	stock    stock.Request
 	result   batch.Result
 	replayed bool
