@@ -64,8 +64,6 @@ type Config struct {
 	OnShut func()
 	// Log gets what a person should see. Defaults to slog.Default().
 	Log *slog.Logger
-	// Now is the clock. Defaults to time.Now.
-	Now func() time.Time
 }
 
 func (c Config) withDefaults() Config {
@@ -83,9 +81,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
-	}
-	if c.Now == nil {
-		c.Now = time.Now
 	}
 	return c
 }

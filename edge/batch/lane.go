@@ -2,6 +2,7 @@ package batch
 
 import (
 	"sync"
+	"time"
 
 	"sluice/core/stock"
 )
@@ -70,7 +71,7 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (ticket
 	g := l.open[slot]
 	if g == nil {
 		g = b.groups.Get().(*group)
-		g.open(op, partition, b.cfg.Now())
+		g.open(op, partition, time.Now())
 		l.open[slot] = g
 		l.queue = append(l.queue, g)
 	}

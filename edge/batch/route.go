@@ -22,7 +22,7 @@ func (b *Batcher) replicating(r *stock.Request) bool {
 // reroute maps partitions to nodes again, by another goroutine, where that is due. Finding out where
 // partitions are may take long while a cluster is in trouble.
 func (b *Batcher) reroute() {
-	last, now := b.routedAt.Load(), b.cfg.Now().UnixNano()
+	last, now := b.routedAt.Load(), time.Now().UnixNano()
 	if now-last < int64(routeEvery) || !b.routing.CompareAndSwap(false, true) {
 		return
 	}
@@ -41,7 +41,7 @@ func (b *Batcher) route() {
 		}
 		names[known] = name
 	}
-	b.routedAt.Store(b.cfg.Now().UnixNano())
+	b.routedAt.Store(time.Now().UnixNano())
 
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -58,7 +58,7 @@ func (r *runner) take() bool {
 
 // call decides groups in one pipeline and answers all who wait for them.
 func (r *runner) call() {
-	sent := r.cfg.Now()
+	sent := time.Now()
 	r.vectors = r.vectors[:0]
 	for _, g := range r.groups {
 		v := &g.vector

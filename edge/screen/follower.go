@@ -20,7 +20,9 @@ const (
 	wantedMax   = 256
 	pageEntries = 256 // outbox entries of one read
 	auditEvery  = time.Second
+	pollEvery   = 10 * time.Millisecond // more makes the answers older
 	basePoll    = 50 * time.Millisecond // between polls during a base
+	idleStop    = 5 * time.Second       // without a question, until a partition is no longer followed
 	idsRate     = 0.001                 // of new reservations that are taken for existing ones
 
 	// windowMargin keeps the screen silent near the opening and closing of a sale, which only
@@ -199,7 +201,7 @@ func (f *follower) base(ctx context.Context) error {
 func (f *follower) follow(ctx context.Context) error {
 	for {
 		begun := f.s.clock()
-		if begun-time.Duration(f.asked.Load()) > f.s.cfg.IdleStop {
+		if begun-time.Duration(f.asked.Load()) > idleStop {
 			return errIdle
 		}
 		if err := f.read(ctx); err != nil {
@@ -209,7 +211,7 @@ func (f *follower) follow(ctx context.Context) error {
 			return err
 		}
 		took := f.s.clock() - begun
-		pause := min(max(f.s.cfg.PollEvery, restFactor*took), ageMax/2)
+		pause := min(max(pollEvery, restFactor*took), ageMax/2)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

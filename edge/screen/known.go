@@ -50,14 +50,10 @@ type KnownConfig struct {
 	ExactPerSecond int
 	// PollEvery is how often the numbers of cells are read. Defaults to 1 s.
 	PollEvery time.Duration
-	// Rest is how many times as long as a scan took no other begins. Defaults to 10.
-	Rest int
 	// Snapshots keeps the filters over a restart. Nil: they are scanned again.
 	Snapshots Snapshots
 	// Log gets what a person should see. Defaults to slog.Default().
 	Log *slog.Logger
-	// Now is the clock. Defaults to time.Now.
-	Now func() time.Time
 }
 
 func (c KnownConfig) withDefaults() KnownConfig {
@@ -70,14 +66,8 @@ func (c KnownConfig) withDefaults() KnownConfig {
 	if c.PollEvery <= 0 {
 		c.PollEvery = time.Second
 	}
-	if c.Rest <= 0 {
-		c.Rest = 10
-	}
 	if c.Log == nil {
 		c.Log = slog.Default()
-	}
-	if c.Now == nil {
-		c.Now = time.Now
 	}
 	return c
 }
@@ -164,7 +154,7 @@ func (k *Known) MayExist(ctx context.Context, cell stock.Cell, public bool) (boo
 	case !complete || k.stale.Load():
 		k.unsure.Inc()
 		return true, nil
-	case !exact.AllowN(k.cfg.Now(), 1):
+	case !exact.AllowN(time.Now(), 1):
 		k.shed.Inc()
 		return false, ErrBusy
 	}

@@ -123,20 +123,20 @@ func (k *Known) scanAndRest(ctx context.Context, p int) time.Duration {
 	awaited := !f.ready
 	f.mu.RUnlock()
 
-	start := k.cfg.Now()
+	start := time.Now()
 	err := k.scan(ctx, p)
-	took := k.cfg.Now().Sub(start)
+	took := time.Since(start)
 	if err != nil {
 		if ctx.Err() == nil {
 			k.cfg.Log.Warn("SKU screen: scan failed", "partition", p, "cause", err)
 		}
-		return max(retryAfter, time.Duration(k.cfg.Rest)*took)
+		return max(retryAfter, restFactor*took)
 	}
 	k.save(p, snapshotEvery)
 	if awaited {
 		return max(restAfterScan, took)
 	}
-	return max(restAfterScan, time.Duration(k.cfg.Rest)*took)
+	return max(restAfterScan, restFactor*took)
 }
 
 // scan fills a new filter with the cells of a partition and puts it in place of the old one.
@@ -190,7 +190,7 @@ func snapshotKey(p int) string { return fmt.Sprintf("known/%d", p) }
 // is at least so long ago.
 func (k *Known) save(p int, after time.Duration) {
 	f := &k.filters[p]
-	now := k.cfg.Now()
+	now := time.Now()
 	f.mu.Lock()
 	due := k.cfg.Snapshots != nil && f.unsaved && now.Sub(f.savedAt) >= after
 	if due {

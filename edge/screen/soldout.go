@@ -36,18 +36,10 @@ type SoldOutConfig struct {
 	// IDsMax is the number of reservations that a partition may have to be followed, at 2 bytes
 	// each. Defaults to 4 million.
 	IDsMax int64
-	// PollEvery is how often a followed outbox is read. Defaults to 10 ms; more makes the answers
-	// older.
-	PollEvery time.Duration
 	// CallTimeout bounds one call of the store. Defaults to 150 ms.
 	CallTimeout time.Duration
-	// IdleStop is for how long nobody need ask until a partition is no longer followed. Defaults to
-	// 5 s.
-	IdleStop time.Duration
 	// Log gets what a person should see. Defaults to slog.Default().
 	Log *slog.Logger
-	// Now is the clock. Defaults to time.Now.
-	Now func() time.Time
 }
 
 func (c SoldOutConfig) withDefaults() SoldOutConfig {
@@ -57,20 +49,11 @@ func (c SoldOutConfig) withDefaults() SoldOutConfig {
 	if c.IDsMax <= 0 {
 		c.IDsMax = 4 << 20
 	}
-	if c.PollEvery <= 0 {
-		c.PollEvery = 10 * time.Millisecond
-	}
 	if c.CallTimeout <= 0 {
 		c.CallTimeout = 150 * time.Millisecond
 	}
-	if c.IdleStop <= 0 {
-		c.IdleStop = 5 * time.Second
-	}
 	if c.Log == nil {
 		c.Log = slog.Default()
-	}
-	if c.Now == nil {
-		c.Now = time.Now
 	}
 	return c
 }
@@ -110,13 +93,13 @@ func NewSoldOut(store SoldOutStore, known *cells.Cache, cfg SoldOutConfig, set *
 		store:     store,
 		cells:     known,
 		cfg:       cfg.withDefaults(),
+		start:     time.Now(),
 		followers: make([]atomic.Pointer[follower], store.Partitions()),
 		notBefore: make([]time.Duration, store.Partitions()),
 		answered:  set.NewCounter("edge_screen_soldout_answered_total"),
 		bases:     set.NewCounter("edge_screen_soldout_bases_total"),
 		gaps:      set.NewCounter("edge_screen_soldout_gaps_total"),
 	}
-	s.start = s.cfg.Now()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	set.NewGauge("edge_screen_soldout_followed_partitions", func() float64 { return float64(s.Following()) })
 	return s
@@ -194,4 +177,4 @@ func (s *SoldOut) follow(partition int) *follower {
 }
 
 // clock is the time since the screen was made.
-func (s *SoldOut) clock() time.Duration { return s.cfg.Now().Sub(s.start) }
+func (s *SoldOut) clock() time.Duration { return time.Since(s.start) }
