@@ -31,32 +31,9 @@ type Claims struct {
 
 // payload is the claims as a token carries them.
 type payload struct {
-	Issuer    string           `json:"iss"`
-	Audience  jwt.ClaimStrings `json:"aud"`
-	Subject   string           `json:"sub"`
-	Role      string           `json:"role"`
-	IssuedAt  *jwt.NumericDate `json:"iat,omitempty"`
-	NotBefore *jwt.NumericDate `json:"nbf"`
-	Expires   *jwt.NumericDate `json:"exp"`
+	jwt.RegisteredClaims
+	Role string `json:"role"`
 }
-
-// GetIssuer implements jwt.Claims, as do the methods below.
-func (p *payload) GetIssuer() (string, error) { return p.Issuer, nil }
-
-// GetAudience implements jwt.Claims.
-func (p *payload) GetAudience() (jwt.ClaimStrings, error) { return p.Audience, nil }
-
-// GetSubject implements jwt.Claims.
-func (p *payload) GetSubject() (string, error) { return p.Subject, nil }
-
-// GetIssuedAt implements jwt.Claims.
-func (p *payload) GetIssuedAt() (*jwt.NumericDate, error) { return p.IssuedAt, nil }
-
-// GetNotBefore implements jwt.Claims.
-func (p *payload) GetNotBefore() (*jwt.NumericDate, error) { return p.NotBefore, nil }
-
-// GetExpirationTime implements jwt.Claims.
-func (p *payload) GetExpirationTime() (*jwt.NumericDate, error) { return p.Expires, nil }
 
 // Issue signs a token with the first key.
 func (k *Keys) Issue(c Claims) (string, error) {
@@ -69,14 +46,16 @@ func (k *Keys) Issue(c Claims) (string, error) {
 	if life := c.Expires.Sub(c.NotBefore); life < time.Second || life > LifetimeMax {
 		return "", fmt.Errorf("issue token for %v: want 1s to %v", life, LifetimeMax)
 	}
-	token := jwt.NewWithClaims(k.issuer.method, &payload{
-		Issuer:    c.Issuer,
-		Audience:  jwt.ClaimStrings{c.Audience},
-		Subject:   strconv.FormatInt(c.Subject, 10),
-		Role:      c.Role.String(),
-		IssuedAt:  jwt.NewNumericDate(c.NotBefore),
-		NotBefore: jwt.NewNumericDate(c.NotBefore),
-		Expires:   jwt.NewNumericDate(c.Expires),
+	token := jwt.NewWithClaims(k.issuer.method, payload{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer:    c.Issuer,
+			Audience:  jwt.ClaimStrings{c.Audience},
+			Subject:   strconv.FormatInt(c.Subject, 10),
+			IssuedAt:  jwt.NewNumericDate(c.NotBefore),
+			NotBefore: jwt.NewNumericDate(c.NotBefore),
+			ExpiresAt: jwt.NewNumericDate(c.Expires),
+		},
+		Role: c.Role.String(),
 	})
 	token.Header["typ"] = tokenType
 	token.Header["kid"] = k.issuer.id
@@ -102,7 +81,7 @@ func (k *Keys) verify(text, issuer, audience string, now time.Time) (Identity, i
 	if _, err := parser.ParseWithClaims(text, &p, k.keyOf); err != nil {
 		return Identity{}, 0, fmt.Errorf("%w: %s", ErrToken, reason(err))
 	}
-	if p.Expires.Sub(now) > LifetimeMax {
+	if p.ExpiresAt.Sub(now) > LifetimeMax {
 		return Identity{}, 0, fmt.Errorf("%w: it expires more than %v ahead", ErrToken, LifetimeMax)
 	}
 	subject, ok := ParseID(p.Subject)
@@ -113,7 +92,7 @@ func (k *Keys) verify(text, issuer, audience string, now time.Time) (Identity, i
 	if err != nil {
 		return Identity{}, 0, fmt.Errorf("%w: its role is none of ours", ErrToken)
 	}
-	return Identity{Subject: subject, Role: role}, p.Expires.Unix(), nil
+	return Identity{Subject: subject, Role: role}, p.ExpiresAt.Unix(), nil
 }
 
 var (
