@@ -7,6 +7,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"strings"
 )
 
@@ -46,17 +47,15 @@ func Load(name string) (Script, error) {
 	return Script{Name: name, Source: whole.String(), SHA1: hex.EncodeToString(sum[:])}, nil
 }
 
-// names are those of all scripts.
-var names = [...]string{
-	"adjust", "confirm", "deduct", "due", "expire", "forget", "read", "release", "reserve",
-}
-
 // All reads every script.
 func All() ([]Script, error) {
-	all := make([]Script, len(names))
-	for i, name := range names {
-		var err error
-		if all[i], err = Load(name); err != nil {
+	paths, err := fs.Glob(files, "*.lua")
+	if err != nil {
+		return nil, fmt.Errorf("list scripts: %w", err)
+	}
+	all := make([]Script, len(paths))
+	for i, path := range paths {
+		if all[i], err = Load(strings.TrimSuffix(path, ".lua")); err != nil {
 			return nil, err
 		}
 	}

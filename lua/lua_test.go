@@ -65,17 +65,6 @@ func TestInclusionIsLiteral(t *testing.T) {
 	}
 }
 
-func TestEveryFileIsAScript(t *testing.T) {
-	t.Parallel()
-	paths, err := fs.Glob(files, "*.lua")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(paths) != len(names) {
-		t.Errorf("%d files, %d scripts", len(paths), len(names))
-	}
-}
-
 func TestLoadUnknown(t *testing.T) {
 	t.Parallel()
 	if script, err := Load("nothing"); err == nil {
