@@ -2,7 +2,6 @@ package redisstock
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -17,22 +16,16 @@ func (s *Store) RelayLease(ctx context.Context, partition int, owner string, ttl
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	key := s.shards[partition].relay
-	err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(owner).Nx().Px(ttl).Build()).Error()
-	if err == nil {
+	holder, err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(owner).Nx().Get().Px(ttl).Build()).ToString()
+	switch {
+	case rueidis.IsRedisNil(err): // there was none
 		return true, nil
-	}
-	if !rueidis.IsRedisNil(err) {
+	case err != nil:
 		return false, wrap("take relay lease", err)
-	}
-	holder, err := s.client.Do(ctx, s.client.B().Get().Key(key).Build()).ToString()
-	if err != nil && !rueidis.IsRedisNil(err) {
-		return false, wrap("take relay lease", err)
-	}
-	if holder != owner {
+	case holder != owner:
 		return false, nil
 	}
-	renewed, err := s.client.Do(ctx, s.client.B().Arbitrary("PEXPIRE").Keys(key).
-		Args(strconv.FormatInt(ttl.Milliseconds(), 10)).Build()).AsBool()
+	renewed, err := s.client.Do(ctx, s.client.B().Pexpire().Key(key).Milliseconds(ttl.Milliseconds()).Build()).AsBool()
 	if err != nil {
 		return false, wrap("renew relay lease", err)
 	}
