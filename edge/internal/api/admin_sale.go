@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -107,28 +106,20 @@ func (a *API) answerSale(r *request, status int, do func(context.Context) (sale.
 
 // appendSale appends a sale as it stands.
 func appendSale(dst []byte, s *sale.Sale) []byte {
-	dst = append(dst, `{"sale_id":"`...)
-	dst = strconv.AppendUint(dst, uint64(s.ID), 10)
+	dst = appendNumber(dst, `{"sale_id":"`, int64(s.ID))
 	dst = append(dst, `","name":`...)
 	dst = appendText(dst, s.Name)
 	dst = append(dst, `,"phase":"`...)
 	dst = append(dst, s.Phase(s.NowMS)...)
-	dst = append(dst, `","limit":`...)
-	dst = strconv.AppendInt(dst, s.Limit, 10)
-	dst = append(dst, `,"hold_ms":`...)
-	dst = strconv.AppendInt(dst, s.Hold.Milliseconds(), 10)
+	dst = appendNumber(dst, `","limit":`, s.Limit)
+	dst = appendNumber(dst, `,"hold_ms":`, s.Hold.Milliseconds())
 	dst = append(dst, `,"ack":"`...)
 	dst = append(dst, s.Ack.String()...)
-	dst = append(dst, `","shopper_deducts":`...)
-	dst = strconv.AppendBool(dst, s.ShopperDeducts)
+	dst = appendFlag(dst, `","shopper_deducts":`, s.ShopperDeducts)
 	if s.OpensAtMS != sale.NotScheduled {
-		dst = append(dst, `,"opens_at":"`...)
-		dst = append(appendTime(dst, s.OpensAtMS), '"')
+		dst = appendMoment(dst, `,"opens_at":"`, s.OpensAtMS)
 	}
-	if s.ClosesAtMS != 0 {
-		dst = append(dst, `,"closes_at":"`...)
-		dst = append(appendTime(dst, s.ClosesAtMS), '"')
-	}
+	dst = appendMoment(dst, `,"closes_at":"`, s.ClosesAtMS)
 	dst = append(dst, `,"items":[`...)
 	for i, item := range s.Items {
 		if i > 0 {
@@ -140,15 +131,10 @@ func appendSale(dst []byte, s *sale.Sale) []byte {
 }
 
 func appendSaleItem(dst []byte, item sale.Allotment, now *sale.ItemStock) []byte {
-	dst = append(dst, `{"sku_id":"`...)
-	dst = strconv.AppendInt(dst, item.SKU, 10)
-	dst = append(dst, `","quantity":`...)
-	dst = strconv.AppendInt(dst, item.Quantity, 10)
-	dst = append(dst, `,"avail":`...)
-	dst = strconv.AppendInt(dst, now.Cell.Avail, 10)
-	dst = append(dst, `,"held":`...)
-	dst = strconv.AppendInt(dst, now.Cell.Held, 10)
-	dst = append(dst, `,"sold":`...)
-	dst = strconv.AppendInt(dst, now.Cell.Sold, 10)
+	dst = appendNumber(dst, `{"sku_id":"`, item.SKU)
+	dst = appendNumber(dst, `","quantity":`, item.Quantity)
+	dst = appendNumber(dst, `,"avail":`, now.Cell.Avail)
+	dst = appendNumber(dst, `,"held":`, now.Cell.Held)
+	dst = appendNumber(dst, `,"sold":`, now.Cell.Sold)
 	return append(dst, '}')
 }

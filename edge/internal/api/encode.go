@@ -15,29 +15,83 @@ import (
 func appendReservation(dst []byte, r *stock.Reservation, nowMS int64, withUser bool) []byte {
 	dst = append(dst, `{"reservation_id":"`...)
 	dst = hex.AppendEncode(dst, r.ID[:])
-	dst = append(dst, `","sku_id":"`...)
-	dst = strconv.AppendInt(dst, r.Cell.SKU, 10)
-	dst = append(dst, `","quantity":`...)
-	dst = strconv.AppendInt(dst, r.Quantity, 10)
-	if r.Cell.Pool != 0 {
-		dst = append(dst, `,"sale_id":"`...)
-		dst = strconv.AppendUint(dst, uint64(r.Cell.Pool), 10)
-		dst = append(dst, '"')
-	}
+	dst = appendNumber(dst, `","sku_id":"`, r.Cell.SKU)
+	dst = appendNumber(dst, `","quantity":`, r.Quantity)
+	dst = appendSaleID(dst, r.Cell.Pool)
 	if withUser {
-		dst = append(dst, `,"user_id":"`...)
-		dst = strconv.AppendInt(dst, r.User, 10)
+		dst = appendNumber(dst, `,"user_id":"`, r.User)
 		dst = append(dst, '"')
 	}
 	dst = append(dst, `,"state":"`...)
 	dst = append(dst, r.StateAt(nowMS).String()...)
 	dst = append(dst, '"')
-	if r.DeadlineMS != 0 { // a deduction never was held
-		dst = append(dst, `,"expires_at":"`...)
-		dst = appendTime(dst, r.DeadlineMS)
-		dst = append(dst, '"')
-	}
+	dst = appendMoment(dst, `,"expires_at":"`, r.DeadlineMS) // a deduction never was held
 	return append(dst, '}')
+}
+
+// appendStock appends what anybody may see of a cell.
+func appendStock(dst []byte, c *stock.CellState, asOf time.Time) []byte {
+	avail := c.Avail
+	if c.Frozen || c.Fenced || c.Breached {
+		avail = 0 // nobody can have them now
+	}
+	dst = appendNumber(dst, `{"sku_id":"`, c.Cell.SKU)
+	dst = appendNumber(dst, `","avail":`, avail)
+	dst = appendSaleID(dst, c.Cell.Pool)
+	dst = appendMoment(dst, `,"as_of":"`, asOf.UnixMilli())
+	return append(dst, '}')
+}
+
+// appendCell appends all that an admin may see of a cell.
+func appendCell(dst []byte, c *stock.CellState) []byte {
+	dst = appendNumber(dst, `{"sku_id":"`, c.Cell.SKU)
+	dst = append(dst, '"')
+	dst = appendSaleID(dst, c.Cell.Pool)
+	dst = appendNumber(dst, `,"total":`, c.Total)
+	dst = appendNumber(dst, `,"avail":`, c.Avail)
+	dst = appendNumber(dst, `,"held":`, c.Held)
+	dst = appendNumber(dst, `,"sold":`, c.Sold)
+	dst = appendNumber(dst, `,"limit":`, c.Limit)
+	dst = appendNumber(dst, `,"hold_ms":`, c.Hold.Milliseconds())
+	if c.OpensAtMS != sale.NotScheduled {
+		dst = appendMoment(dst, `,"opens_at":"`, c.OpensAtMS)
+	}
+	dst = appendMoment(dst, `,"closes_at":"`, c.ClosesAtMS)
+	dst = append(dst, `,"ack":"`...)
+	dst = append(dst, c.Ack.String()...)
+	dst = appendFlag(dst, `","shopper_deducts":`, c.ShopperDeducts)
+	dst = appendFlag(dst, `,"frozen":`, c.Frozen)
+	dst = appendFlag(dst, `,"fenced":`, c.Fenced)
+	dst = appendFlag(dst, `,"breached":`, c.Breached)
+	dst = appendNumber(dst, `,"epoch":`, int64(c.Epoch))
+	dst = appendNumber(dst, `,"seq":`, int64(c.Seq)) // at most 2^48-1
+	return append(dst, '}')
+}
+
+// appendNumber appends a number behind the text that leads to it.
+func appendNumber(dst []byte, lead string, v int64) []byte {
+	return strconv.AppendInt(append(dst, lead...), v, 10)
+}
+
+// appendFlag appends true or false behind the text that leads to it.
+func appendFlag(dst []byte, lead string, v bool) []byte {
+	return strconv.AppendBool(append(dst, lead...), v)
+}
+
+// appendMoment appends a moment behind the text that leads to it, its opening quote included; nothing if it is 0.
+func appendMoment(dst []byte, lead string, ms int64) []byte {
+	if ms == 0 {
+		return dst
+	}
+	return append(appendTime(append(dst, lead...), ms), '"')
+}
+
+// appendSaleID appends the member sale_id; nothing for normal stock.
+func appendSaleID(dst []byte, pool uint32) []byte {
+	if pool == 0 {
+		return dst
+	}
+	return append(appendNumber(dst, `,"sale_id":"`, int64(pool)), '"')
 }
 
 // appendTime appends a moment in RFC 3339, UTC, with milliseconds.
@@ -46,79 +100,6 @@ func appendTime(dst []byte, ms int64) []byte {
 	dst = t.AppendFormat(dst, time.RFC3339) // has a fast path; a layout with milliseconds has not
 	frac := ms % 1000
 	return append(dst[:len(dst)-1], '.', byte('0'+frac/100), byte('0'+frac/10%10), byte('0'+frac%10), 'Z')
-}
-
-// appendStock appends what anybody may see of a cell.
-func appendStock(dst []byte, c *stock.CellState, asOf time.Time) []byte {
-	dst = append(dst, `{"sku_id":"`...)
-	dst = strconv.AppendInt(dst, c.Cell.SKU, 10)
-	dst = append(dst, `","avail":`...)
-	avail := c.Avail
-	if c.Frozen || c.Fenced || c.Breached {
-		avail = 0 // nobody can have them now
-	}
-	dst = strconv.AppendInt(dst, avail, 10)
-	if c.Cell.Pool != 0 {
-		dst = append(dst, `,"sale_id":"`...)
-		dst = strconv.AppendUint(dst, uint64(c.Cell.Pool), 10)
-		dst = append(dst, '"')
-	}
-	dst = append(dst, `,"as_of":"`...)
-	dst = appendTime(dst, asOf.UnixMilli())
-	return append(dst, '"', '}')
-}
-
-// appendCell appends all that an admin may see of a cell.
-func appendCell(dst []byte, c *stock.CellState) []byte {
-	number := func(name string, v int64) {
-		dst = append(dst, `,"`...)
-		dst = append(dst, name...)
-		dst = append(dst, `":`...)
-		dst = strconv.AppendInt(dst, v, 10)
-	}
-	flag := func(name string, v bool) {
-		dst = append(dst, `,"`...)
-		dst = append(dst, name...)
-		dst = append(dst, `":`...)
-		dst = strconv.AppendBool(dst, v)
-	}
-	moment := func(name string, ms int64) {
-		if ms != 0 {
-			dst = append(dst, `,"`...)
-			dst = append(dst, name...)
-			dst = append(dst, `":"`...)
-			dst = appendTime(dst, ms)
-			dst = append(dst, '"')
-		}
-	}
-	dst = append(dst, `{"sku_id":"`...)
-	dst = strconv.AppendInt(dst, c.Cell.SKU, 10)
-	dst = append(dst, '"')
-	if c.Cell.Pool != 0 {
-		dst = append(dst, `,"sale_id":"`...)
-		dst = strconv.AppendUint(dst, uint64(c.Cell.Pool), 10)
-		dst = append(dst, '"')
-	}
-	number("total", c.Total)
-	number("avail", c.Avail)
-	number("held", c.Held)
-	number("sold", c.Sold)
-	number("limit", c.Limit)
-	number("hold_ms", c.Hold.Milliseconds())
-	if c.OpensAtMS != sale.NotScheduled {
-		moment("opens_at", c.OpensAtMS)
-	}
-	moment("closes_at", c.ClosesAtMS)
-	dst = append(dst, `,"ack":"`...)
-	dst = append(dst, c.Ack.String()...)
-	dst = append(dst, '"')
-	flag("shopper_deducts", c.ShopperDeducts)
-	flag("frozen", c.Frozen)
-	flag("fenced", c.Fenced)
-	flag("breached", c.Breached)
-	number("epoch", int64(c.Epoch))
-	number("seq", int64(c.Seq)) // at most 2^48-1
-	return append(dst, '}')
 }
 
 // appendText appends text as a JSON string. What is not UTF-8 becomes the replacement character.
