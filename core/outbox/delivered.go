@@ -30,9 +30,9 @@ func keyOf(e stock.Entry) entryKey {
 	return entryKey{e.Partition, ms, n}
 }
 
-// add notes entries that a Kafka partition has from the offset base on. A base before the end of what it
-// acknowledged earlier shows that it lost some of that, and add reports so.
-func (d *delivered) add(partition int, base int64, entries []waiting) (lost bool) {
+// remember notes entries that a Kafka partition has from the offset base on. A base before the end of what it
+// acknowledged earlier shows that it lost some of that, and remember reports so.
+func (d *delivered) remember(partition int, base int64, entries []waiting) (lost bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if lost = base < d.ends[partition]; lost {
@@ -77,14 +77,14 @@ func (d *delivered) Reached() []int64 {
 	return slices.Clone(d.ends)
 }
 
-// Lost tells that Kafka ends before what it had reached. Everything delivered is forgotten.
-func (d *delivered) Lost() {
+// Lose notes that Kafka ends before what it had reached: everything delivered is forgotten.
+func (d *delivered) Lose() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lose()
 }
 
-// lose is Lost for who has the lock.
+// lose is Lose for who has the lock.
 func (d *delivered) lose() {
 	d.young, d.old = nil, nil
 	clear(d.ends)

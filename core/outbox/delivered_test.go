@@ -15,7 +15,7 @@ func TestDeliveredRemembersTheLastOfAll(t *testing.T) {
 	entry := func(n int) stock.Entry { return stock.Entry{Partition: n % 64, ID: fmt.Sprintf("17000000%d-0", n)} }
 	const added = 5 * deliveredMax
 	for n := range added {
-		d.add(n%2, int64(n/2), []waiting{{Entry: entry(n)}})
+		d.remember(n%2, int64(n/2), []waiting{{Entry: entry(n)}})
 	}
 	for n := added - deliveredMax; n < added; n++ {
 		if !d.Delivered(entry(n)) {
@@ -45,10 +45,10 @@ func TestDeliveredBeforeWhatKafkaHadReached(t *testing.T) {
 	entry := func(n int) waiting {
 		return waiting{Entry: stock.Entry{ID: strconv.Itoa(n) + "-0"}}
 	}
-	if d.add(0, 5, []waiting{entry(1), entry(2)}) || d.add(1, 9, []waiting{entry(3)}) || d.add(0, 100, []waiting{entry(4)}) {
+	if d.remember(0, 5, []waiting{entry(1), entry(2)}) || d.remember(1, 9, []waiting{entry(3)}) || d.remember(0, 100, []waiting{entry(4)}) {
 		t.Error("an end that others have moved on is taken for a loss")
 	}
-	if !d.add(0, 99, []waiting{entry(5)}) || d.Losses() != 1 {
+	if !d.remember(0, 99, []waiting{entry(5)}) || d.Losses() != 1 {
 		t.Error("the loss is not noticed")
 	}
 	for n, want := range []bool{1: false, 2: false, 3: false, 4: false, 5: true} {

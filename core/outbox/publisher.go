@@ -187,7 +187,7 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 		base, err := p.write(ctx, partition, batch)
 		if err == nil {
 			p.published.Add(len(batch))
-			if p.add(partition, base, batch) {
+			if p.remember(partition, base, batch) {
 				p.cfg.Log.Warn("kafka has lost events that it had acknowledged: the relay publishes again what is not deleted", "partition", partition)
 			}
 			p.settle(batch, nil)

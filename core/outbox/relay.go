@@ -35,7 +35,7 @@ type RelayPublisher interface {
 	Delivered(e stock.Entry) bool
 	Forget()
 	Reached() []int64
-	Lost()
+	Lose()
 	Losses() int
 }
 
@@ -275,7 +275,7 @@ func (r *Relay) ask(ctx context.Context, kafka *unread) {
 	kafka.ranges, kafka.err = r.cfg.Unread(ctx)
 	for i, kept := range kafka.ranges {
 		if i < len(reached) && kept.End < reached[i] {
-			r.cfg.Publisher.Lost()
+			r.cfg.Publisher.Lose()
 			r.cfg.Log.Warn("kafka has lost events that it had acknowledged: publishing again what is not deleted",
 				"partition", i, "end", kept.End, "acknowledged", reached[i])
 			return

@@ -113,7 +113,7 @@ func (f *fakePublisher) Forget() { clear(f.delivered) }
 
 func (f *fakePublisher) Reached() []int64 { return []int64{f.reached} }
 
-func (f *fakePublisher) Lost() {
+func (f *fakePublisher) Lose() {
 	clear(f.delivered)
 	f.reached = 0
 	f.losses++
@@ -268,7 +268,7 @@ func TestRelayHearsOfALossFromOthers(t *testing.T) {
 		t.Fatal("the first relay has no lease: the test tests nothing")
 	}
 	lost := w.redis.entries[:300]
-	w.pubs[1].Lost()
+	w.pubs[1].Lose()
 	busy(10)
 	for _, e := range lost {
 		if n := w.kafka.published[e.ID]; n < 2 || n > 4 {
@@ -285,7 +285,7 @@ func TestRelayOfALossThatCostNothing(t *testing.T) {
 	w.deliver(0, w.redis.entries)
 	w.redis.entries = nil
 	w.pass(t, 5*time.Second)
-	w.pubs[0].Lost()
+	w.pubs[0].Lose()
 	w.pass(t, 5*time.Second)
 	w.redis.add(10)
 	w.unread[0].End += 10
