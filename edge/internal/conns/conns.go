@@ -80,8 +80,8 @@ func Listen(ctx context.Context, address string, cfg Config) (*Listener, error) 
 		addresses: make(map[netip.Addr]int),
 		closed:    make(chan struct{}),
 		refusing:  make(chan struct{}, refusalsMax),
-		full:      cfg.Metrics.NewCounter(`edge_connections_refused_total{why="full"}`),
-		crowded:   cfg.Metrics.NewCounter(`edge_connections_refused_total{why="crowded"}`),
+		full:      cfg.Metrics.NewCounter(`edge_connections_refused_total{reason="full"}`),
+		crowded:   cfg.Metrics.NewCounter(`edge_connections_refused_total{reason="crowded"}`),
 	}
 	cfg.Metrics.NewGauge("edge_connections", func() float64 { return float64(l.Open()) })
 	return l, nil
