@@ -3,7 +3,6 @@ package cells
 import (
 	"cmp"
 	"encoding/json"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -56,7 +55,7 @@ func (c *Cache) save() {
 		err = c.cfg.Snapshots.Save(warmKey, warmVersion, data, warmTTL)
 	}
 	if err != nil {
-		c.cfg.Log.Warn("cells not kept for the next start", "cause", err)
+		c.cfg.Log.Warn("cells not kept for the next start", "error", err)
 	}
 }
 
@@ -71,7 +70,7 @@ func (c *Cache) restore() {
 	}
 	var w warm
 	if err := json.Unmarshal(data, &w); err != nil || w.Deployment != c.cfg.Deployment {
-		c.cfg.Log.Warn("cells kept by the last run ignored: unreadable, or of another deployment", "deployment", w.Deployment, slog.Any("cause", err))
+		c.cfg.Log.Warn("cells kept by the last run ignored: unreadable, or of another deployment", "deployment", w.Deployment, "error", err)
 		return
 	}
 	for i := range w.States {

@@ -45,7 +45,7 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 		log.Warn("local store ended within a record: its tail is lost", "path", path)
 	}
 	if err != nil {
-		log.Warn("local store is damaged: starting empty", "path", path, "cause", err)
+		log.Warn("local store is damaged: starting empty", "path", path, "error", err)
 		if err := os.Rename(path, path+".damaged"); err != nil {
 			return nil, fmt.Errorf("open local store: %w", err)
 		}

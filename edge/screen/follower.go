@@ -151,7 +151,7 @@ func (f *follower) run(ctx context.Context) (rest time.Duration) {
 	case errors.Is(err, errGap):
 		f.s.gaps.Inc()
 	default:
-		f.s.cfg.Log.Warn("sold-out screen: not following", "partition", f.partition, "cause", err)
+		f.s.cfg.Log.Warn("sold-out screen: not following", "partition", f.partition, "error", err)
 		rest = restMax
 	}
 	return rest

@@ -30,7 +30,7 @@ func (k *Known) Run(ctx context.Context) {
 		}
 	}
 	if err := ignored.Err(); err != nil {
-		k.cfg.Log.Warn("SKU screen: saved filters ignored", "cause", err)
+		k.cfg.Log.Warn("SKU screen: saved filters ignored", "error", err)
 	}
 	polls := time.NewTicker(k.cfg.PollEvery)
 	defer polls.Stop()
@@ -42,7 +42,7 @@ func (k *Known) Run(ctx context.Context) {
 		if err := k.poll(ctx); err != nil {
 			if failed++; failed == stalePolls {
 				k.stale.Store(true)
-				k.cfg.Log.Warn("SKU screen: numbers of cells unknown, letting all SKUs pass", "cause", err)
+				k.cfg.Log.Warn("SKU screen: numbers of cells unknown, letting all SKUs pass", "error", err)
 			}
 			return
 		}
@@ -128,7 +128,7 @@ func (k *Known) scanAndRest(ctx context.Context, p int) time.Duration {
 	took := time.Since(start)
 	if err != nil {
 		if ctx.Err() == nil {
-			k.cfg.Log.Warn("SKU screen: scan failed", "partition", p, "cause", err)
+			k.cfg.Log.Warn("SKU screen: scan failed", "partition", p, "error", err)
 		}
 		return max(retryAfter, restFactor*took)
 	}
@@ -207,7 +207,7 @@ func (k *Known) save(p int, after time.Duration) {
 		err = k.cfg.Snapshots.Save(snapshotKey(p), snapshotVersion, data, 0)
 	}
 	if err != nil {
-		k.cfg.Log.Warn("SKU screen: filter not saved", "partition", p, "cause", err)
+		k.cfg.Log.Warn("SKU screen: filter not saved", "partition", p, "error", err)
 	}
 }
 
