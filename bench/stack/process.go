@@ -2,11 +2,8 @@ package stack
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -62,26 +59,6 @@ func (p *Process) Stop() error {
 func (p *Process) running() bool {
 	_, err := p.CPU()
 	return err == nil
-}
-
-// opsReady asks a role's ops port whether it is ready.
-func opsReady(ctx context.Context, addr string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
-	if err := errors.Join(err, answer.Body.Close()); err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("/readyz answers %s: %s", answer.Status, text)
-	}
-	return nil
 }
 
 // CPU is the processor time that the process has used so far.

@@ -19,6 +19,7 @@ import (
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/stock/redisstock"
+	"sluice/core/telemetry"
 	"sluice/deploy/local"
 	"sluice/deploy/local/servicetest"
 )
@@ -186,6 +187,6 @@ func (s *Stack) start(role string, addrs int, extra func(addrs []string) []strin
 		Env: func(addrs []string) []string {
 			return slices.Concat(s.env, []string{"SLUICE_OPS_LISTEN=" + addrs[len(addrs)-1]}, extra(addrs))
 		},
-		Ready: func(ctx context.Context, addrs []string) error { return opsReady(ctx, addrs[len(addrs)-1]) },
+		Ready: func(ctx context.Context, addrs []string) error { return telemetry.AskReady(ctx, addrs[len(addrs)-1]) },
 	})
 }

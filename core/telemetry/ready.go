@@ -3,7 +3,9 @@ package telemetry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -93,4 +95,24 @@ func (r *readiness) probe(ctx context.Context, check Check) error {
 	case <-ctx.Done():
 		return fmt.Errorf("no answer within %v", probeTimeout)
 	}
+}
+
+// AskReady asks the ops server at an address whether its process is ready. The error says what is not.
+func AskReady(ctx context.Context, addr string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("/readyz answers %s: %s", answer.Status, text)
+	}
+	return nil
 }

@@ -86,10 +86,16 @@ func TestReadyFollowsItsChecks(t *testing.T) {
 	if _, answer := ready(t, url+"?verbose"); len(answer.Checks) != 2 {
 		t.Errorf("verbose shows %+v, want both checks", answer.Checks)
 	}
+	if err := telemetry.AskReady(t.Context(), server.Addr()); err == nil || !strings.Contains(err.Error(), broken.Error()) {
+		t.Errorf("asked with a failing check: %v", err)
+	}
 
 	fails = false
 	if status, answer := ready(t, url); status != http.StatusOK || answer.Status != "ok" || len(answer.Checks) != 0 {
 		t.Errorf("with every check holding: %d %+v", status, answer)
+	}
+	if err := telemetry.AskReady(t.Context(), server.Addr()); err != nil {
+		t.Errorf("asked with every check holding: %v", err)
 	}
 
 	server.Drain()

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +17,7 @@ import (
 
 	"sluice/core/config"
 	"sluice/core/outbox"
+	"sluice/core/telemetry"
 	"sluice/deploy/command"
 	"sluice/edge"
 	"sluice/persister"
@@ -204,7 +203,7 @@ func waitReady(ctx context.Context, role, addr string) error {
 	defer tick.Stop()
 	var last error
 	for {
-		err := get(ctx, "http://"+addr+"/readyz")
+		err := telemetry.AskReady(ctx, addr)
 		if err == nil {
 			return nil
 		}
@@ -217,21 +216,4 @@ func waitReady(ctx context.Context, role, addr string) error {
 		case <-tick.C:
 		}
 	}
-}
-
-func get(ctx context.Context, url string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
-	if err != nil || answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", answer.Status, text)
-	}
-	return nil
 }
