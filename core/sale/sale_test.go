@@ -41,6 +41,7 @@ func newMarket(t *testing.T, units map[int64]int64) *market {
 	m := &market{t: t}
 	m.nowMS.Store(1_000_000)
 	m.store = memstock.New(partitions, m.nowMS.Load)
+	m.store.Retention = retention
 	db, err := config.MySQL{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
@@ -191,10 +192,16 @@ func TestCreateTwiceIsOnce(t *testing.T) {
 	}
 	// Also when the store has long forgotten the first one.
 	m.pass(2 * retention)
+	forgotten := 0
 	for p := range partitions {
-		if _, err := m.store.Forget(t.Context(), p, 1000); err != nil {
+		n, err := m.store.Forget(t.Context(), p, 1000)
+		if err != nil {
 			t.Fatal(err)
 		}
+		forgotten += n
+	}
+	if forgotten == 0 {
+		t.Fatal("the store remembers it all")
 	}
 	m.must(m.Create(t.Context(), plan()))
 	if m.avail(1, 0) != 50 || m.avail(1, 7) != 50 {

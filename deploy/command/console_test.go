@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -139,7 +140,7 @@ func TestExitCode(t *testing.T) {
 		fmt.Errorf("x: %w", notFound(errors.New("x"))):         ExitNotFound,
 		errors.Join(errors.New("x"), refused(errors.New("x"))): ExitRefused,
 		fmt.Errorf("x: %w", stock.ErrUnknown):                  ExitUnknown,
-		fmt.Errorf("x: %w", t.Context().Err()):                 ExitFailed,
+		fmt.Errorf("x: %w", context.Canceled):                  ExitInterrupted,
 		errors.New("x"):                                        ExitFailed,
 	} {
 		if got := ExitCode(err); got != want {

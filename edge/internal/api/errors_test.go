@@ -36,3 +36,33 @@ func TestCodesAreThoseOfTheDocument(t *testing.T) {
 		t.Errorf("a word is there twice: %v", known)
 	}
 }
+
+// TestCodesAreAnsweredAsPromised has the promise to clients a second time, literally.
+func TestCodesAreAnsweredAsPromised(t *testing.T) {
+	t.Parallel()
+	for status, words := range map[int]struct{ final, retryable []string }{
+		400: {final: []string{"malformed", "idempotency_key_missing", "idempotency_key_invalid"}},
+		401: {final: []string{"unauthorized"}},
+		403: {final: []string{"forbidden"}},
+		404: {final: []string{"not_found", "not_loaded", "unknown_reservation", "unknown_sale"}},
+		405: {final: []string{"method_not_allowed"}},
+		408: {retryable: []string{"request_timeout"}},
+		409: {final: []string{"sold_out", "limit_reached", "wrong_state", "sale_refused", "transfer_refused"}, retryable: []string{"not_open"}},
+		410: {final: []string{"closed"}},
+		413: {final: []string{"payload_too_large"}},
+		415: {final: []string{"unsupported_media_type"}},
+		422: {final: []string{"mismatch"}},
+		429: {retryable: []string{"rate_limited"}},
+		431: {final: []string{"headers_too_large"}},
+		500: {retryable: []string{"internal"}},
+		503: {retryable: []string{"overloaded", "unavailable", "frozen", "fenced", "backpressure", "in_transit"}},
+		504: {retryable: []string{"outcome_unknown"}},
+	} {
+		for _, e := range codeTable {
+			final, retryable := slices.Contains(words.final, e.word), slices.Contains(words.retryable, e.word)
+			if (final || retryable) != (e.status == status) || e.status == status && e.retryable != retryable {
+				t.Errorf("%s: %d, retryable %v", e.word, e.status, e.retryable)
+			}
+		}
+	}
+}

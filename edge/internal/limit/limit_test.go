@@ -65,21 +65,18 @@ func TestHeaders(t *testing.T) {
 func TestForgettingDoesNotRefill(t *testing.T) {
 	t.Parallel()
 	l := New("user", Config{Rate: 1, Burst: 10, KeysMax: 1_000_000}, hash)
-	for range 10 {
-		l.Take(1, noon)
-	}
-	// Others come in meanwhile, so generations turn; after each turn the key may have no more than
-	// what flowed in.
+	// Another user of the same shard comes in each second, so the generations turn, and each turn comes
+	// between two visits of the first user, whose bucket is not full by then.
 	taken := 0
-	for ms := 0; ms < 60_000; ms += 100 {
-		now := noon.Add(time.Duration(ms) * time.Millisecond)
-		l.Take(int64(2+ms), now)
-		if ms%3000 == 0 && l.Take(1, now).OK {
+	for second := range 118 {
+		now := noon.Add(time.Duration(second) * time.Second)
+		l.Take(int64(1+shards*(second+1)), now)
+		for second%9 == 0 && l.Take(1, now).OK {
 			taken++
 		}
 	}
-	if taken > 60 {
-		t.Errorf("%d tokens in 60 s at one per second", taken)
+	if want := 10 + 117; taken != want {
+		t.Errorf("%d tokens, want %d: the burst, and one per second", taken, want)
 	}
 }
 
