@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/outbox"
@@ -175,6 +177,57 @@ func TestRestartedRedisIsVettedAndSellsAgain(t *testing.T) {
 	s.waitReady()
 }
 
+// TestRedisThatLostEffectsStaysShut shuts a Redis that is behind of what MySQL or Kafka has.
+func TestRedisThatLostEffectsStaysShut(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(s *stack, client rueidis.Client){
+		"behind of the stock table": func(s *stack, _ rueidis.Client) {
+			db, err := s.cfg.MySQL.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			_, err = db.ExecContext(t.Context(), `INSERT INTO product_inventories
+				(sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated) VALUES (1, 10, 10, 0, 0, 1, 6, NOW(3))`)
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+		"behind of the end of Kafka": func(s *stack, client rueidis.Client) {
+			if err := client.Do(t.Context(), client.B().Flushall().Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			s.start()
+			s.load(1, 10, "")
+			client, err := s.cfg.Redis.Client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			lose(s, client)
+			if err := client.Do(t.Context(), client.B().ScriptFlush().Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+			s.until(30*time.Second, "Redis was vetted", func() bool {
+				_, figures := s.ops("/metrics")
+				return !strings.Contains(figures, "edge_gate_failures_total 0\n") || !strings.Contains(figures, "edge_gate_opened_total 1\n")
+			})
+			if status, body := s.ready(); status != http.StatusServiceUnavailable || !strings.Contains(body, "shut until it is vetted") {
+				t.Errorf("readiness: %d %s", status, body)
+			}
+			got := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`)
+			if got.status != 503 || got.code() != "unavailable" {
+				t.Errorf("reserve: %d %s", got.status, got.body)
+			}
+		})
+	}
+}
+
 func TestRestartedEdgeAnswersRepeatedRequests(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
@@ -246,6 +299,36 @@ func TestReadyMeansIt(t *testing.T) {
 	if status, body := s.ready(); status != http.StatusOK {
 		t.Errorf("a schema that was current does not age: %s", body)
 	}
+}
+
+// TestNotReadyWithoutItsScreen keeps an edge from learning which SKUs there are.
+func TestNotReadyWithoutItsScreen(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.shutdown()
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	const key = "{p3}:cells"
+	if err := client.Do(t.Context(), client.B().Set().Key(key).Value("no hash").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.DataDir = t.TempDir() // without a snapshot
+	s.node, err = edge.Start(t.Context(), s.cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.shutdown()
+	if status, body := s.ready(); status != http.StatusServiceUnavailable || !strings.Contains(body, "sku_screen") {
+		t.Errorf("with a partition that cannot be counted: %d %s", status, body)
+	}
+	if err := client.Do(t.Context(), client.B().Del().Key(key).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	s.waitReady()
 }
 
 func TestValidateReportsEveryFault(t *testing.T) {

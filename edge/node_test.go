@@ -1,6 +1,7 @@
 package edge_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -96,6 +97,38 @@ func TestAcknowledgedAtLevelLogIsInKafka(t *testing.T) {
 		}
 		if messages() <= before {
 			t.Error("acknowledged, and not in Kafka")
+		}
+	}
+}
+
+// TestAcknowledgesAsTheDeploymentSays has a SKU without a level of its own, and Kafka away.
+func TestAcknowledgesAsTheDeploymentSays(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 10, "")
+	s.shutdown()
+	s.cfg.Kafka.Brokers = []string{"127.0.0.1:1"}
+	s.cfg.Stock.Ack, s.cfg.LogTimeout = "log", 100*time.Millisecond
+	s.start()
+	if got := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`); got.status != 504 {
+		t.Errorf("acknowledged without Kafka: %d %s", got.status, got.body)
+	}
+	s.http.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_ = s.node.Shutdown(ctx) // the event has nowhere to go
+	s.node = nil
+}
+
+func TestAddressesAreLimited(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.cfg.RatePerAddress, s.cfg.BurstPerAddress = 0.001, 2
+	s.start()
+	for i, want := range []int{404, 404, 429} {
+		if got := s.send("GET", "/v1/stock/1", "", ""); got.status != want {
+			t.Errorf("request %d: %d %s", i+1, got.status, got.body)
 		}
 	}
 }

@@ -33,3 +33,33 @@ func TestCommandsRefuseAnothersRedis(t *testing.T) {
 		t.Errorf("after what must change nothing: %+v", s.Redis)
 	}
 }
+
+// A command that changes stock opens a Redis that is shut, unless it has lost what MySQL has.
+func TestCommandsLeaveALosingRedisShut(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1001,5\n", "stock", "load").want(command.ExitDone)
+	db, err := d.mysql.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_, err = db.ExecContext(t.Context(), `INSERT INTO product_inventories
+		(sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated) VALUES (1001, 5, 5, 0, 0, 1, 6, NOW(3))`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := d.redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Do(t.Context(), client.B().ScriptFlush().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		d.run("stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes").want(command.ExitFailed, "lost effects of 1 cells").lacks("Redis is open")
+	}
+	d.run("doctor").want(command.ExitFailed, "lost effects of 1 cells")
+}
