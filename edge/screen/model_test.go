@@ -193,6 +193,17 @@ func (s *sale) take() *stock.Request {
 	return r
 }
 
+// deduct takes a unit for good, in the same way.
+func (s *sale) deduct() *stock.Request {
+	s.t.Helper()
+	r := s.request()
+	r.ID = stock.Identity{User: r.User, Route: stock.OpDeduct, Cell: s.cell, Key: "key"}.ID(s.store.Partitions())
+	if o := storetest.Decide(s.t, s.store, stock.OpDeduct, r); o.Verdict != stock.VerdictOK {
+		s.t.Fatalf("deduct: %v", o.Verdict)
+	}
+	return r
+}
+
 // request is a new user's request.
 func (s *sale) request() *stock.Request {
 	return storetest.Take(s.cell, s.user.Add(1), "key", s.store.Partitions())
