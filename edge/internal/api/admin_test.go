@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/core/auth"
+	"sluice/core/event"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/edge/batch"
@@ -171,6 +172,34 @@ func TestAdjustmentsByDelta(t *testing.T) {
 	transfer.body = strings.Replace(transfer.body, "10", "1", 1)
 	if got := f.do(transfer); got.code() != "mismatch" {
 		t.Errorf("another quantity under the key: %s", got.body)
+	}
+}
+
+// TestAKeyBelongsToItsAdmin has two admins who chose the same key for the same change.
+func TestAKeyBelongsToItsAdmin(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	cell := stock.Cell{SKU: 5}
+	f.load(cell, 10, nil)
+	for i, admin := range []int64{1, 2} {
+		got := f.do(call{
+			method: "POST", path: "/admin/v1/skus/5/adjustments", token: f.token(admin, auth.RoleAdmin), key: "a",
+			body: `{"delta":5,"reason":"restock"}`,
+		})
+		if want := float64(15 + 5*i); got.json["total"] != want || got.header.Get("Idempotent-Replayed") != "" {
+			t.Errorf("admin %d: %v %s", admin, got.header, got.body)
+		}
+		entries, err := f.store.OutboxAfter(t.Context(), cell.Partition(partitions), "", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := event.Decode(entries[len(entries)-1].Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if user := batch.Events[0].User; user != admin {
+			t.Errorf("the event of admin %d names %d", admin, user)
+		}
 	}
 }
 

@@ -300,6 +300,9 @@ func TestScreensAreAskedAndTold(t *testing.T) {
 	if got := reserve(2, 1); got != "sold_out" {
 		t.Errorf("behind the sold-out screen: %s", got)
 	}
+	if got := f.do(call{method: "POST", path: "/v1/deductions", token: shopper, body: taken(2, 1)}); got.code() != "sold_out" {
+		t.Errorf("a deduction behind the sold-out screen: %s", got.body)
+	}
 	if got := reserve(3, 1); got != "not_loaded" {
 		t.Errorf("behind the screen of known SKUs: %s", got)
 	}
