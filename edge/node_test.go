@@ -3,6 +3,7 @@ package edge_test
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -54,14 +55,31 @@ func onePurchase(t *testing.T, s *stack) {
 	if got := s.send("GET", "/admin/v1/skus/1001", s.token(1, auth.RoleAdmin), ""); got.json["avail"] != 8.0 || got.json["sold"] != 2.0 {
 		t.Errorf("the SKU: %s", got.body)
 	}
+	_, figures := s.ops("/metrics")
+	checkMetrics(t, figures)
 	if got := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"4242","quantity":1}`); got.code() != "not_loaded" {
 		t.Errorf("an unknown SKU: %s", got.body)
 	}
-	_, figures := s.ops("/metrics")
+}
+
+// checkMetrics holds /metrics to what operators are promised, after the requests of onePurchase.
+func checkMetrics(t *testing.T, figures string) {
+	t.Helper()
 	for _, want := range []string{
-		"# TYPE edge_batch_vector_requests histogram\n", `edge_batch_vector_requests_bucket{op="reserve",le="128"}`,
-		"# TYPE edge_batch_wait_seconds histogram\n", "# TYPE redisstock_script_seconds histogram\n",
-		`redisstock_script_seconds_bucket{script="confirm",le="10"}`, "# TYPE outbox_publish_seconds histogram\n",
+		"# TYPE edge_batch_vector_requests histogram\n", `edge_batch_vector_requests_bucket{op="reserve",le="128"} 3`,
+		`edge_batch_vector_requests_count{op="confirm"} 1`, `edge_batch_vector_requests_count{op="release"} 1`,
+		"# TYPE edge_batch_wait_seconds histogram\n", "edge_batch_wait_seconds_count 6\n", "edge_batch_queued_requests 0\n",
+		"# TYPE redisstock_script_seconds histogram\n", `redisstock_script_seconds_bucket{script="confirm",le="10"} 1`,
+		`redisstock_verdicts_total{script="reserve",verdict="ok"} 1`, `redisstock_verdicts_total{script="reserve",verdict="replayed"} 1`,
+		`redisstock_verdicts_total{script="reserve",verdict="limit_reached"} 1`,
+		`redisstock_verdicts_total{script="confirm",verdict="ok"} 1`, `redisstock_verdicts_total{script="release",verdict="wrong_state"} 1`,
+		`redisstock_failures_total{script="reserve",kind="unknown"} 0`,
+		`edge_http_requests_total{route="reserve",outcome="ok"} 1`, `edge_http_requests_total{route="reserve",outcome="replayed"} 1`,
+		`edge_http_requests_total{route="reserve",outcome="limit_reached"} 1`,
+		`edge_http_request_duration_seconds_count{route="confirm"} 1`, `edge_batch_refused_total{reason="full"} 0`,
+		"edge_screen_known_refused_total ", "edge_screen_known_false_positive_ratio ", "edge_screen_soldout_answered_total 0\n",
+		"outbox_entries ", "outbox_oldest_seconds ", "outbox_buffer_oldest_seconds ", "outbox_published_entries_total ",
+		"# TYPE outbox_publish_seconds histogram\n", "relay_published_entries_total ", "expiry_lag_seconds ",
 	} {
 		if !strings.Contains(figures, want) {
 			t.Errorf("/metrics lacks %q", want)
@@ -70,7 +88,21 @@ func onePurchase(t *testing.T, s *stack) {
 	if strings.Contains(figures, "vmrange") || strings.Contains(figures, "untyped") {
 		t.Errorf("/metrics has what Prometheus cannot use:\n%s", figures)
 	}
+	for line := range strings.Lines(figures) {
+		if strings.HasPrefix(line, "go_") {
+			continue
+		}
+		for _, label := range labels.FindAllStringSubmatch(line, -1) { // none of a SKU, or of a user
+			switch label[1] {
+			case "op", "le", "script", "verdict", "kind", "route", "outcome", "reason", "why", "from", "ack":
+			default:
+				t.Errorf("a label without a fixed set of values: %s", line)
+			}
+		}
+	}
 }
+
+var labels = regexp.MustCompile(`(\w+)="`)
 
 func TestAcknowledgedAtLevelLogIsInKafka(t *testing.T) {
 	t.Parallel()
