@@ -170,9 +170,16 @@ func TestPartitionsFollowTheirNode(t *testing.T) {
 			}
 			return fmt.Sprint("node ", moved && p == 0), nil
 		}
-		st.start(Config{})
+		st.start(Config{Ack: stock.AckLog})
 		cell := sku(0)
 		st.load(cell, 10, stock.Settings{})
+		proved := func() int {
+			st.pub.published = nil
+			if got := st.reserve(take(cell, 1, "first")); got.err != nil {
+				t.Fatal(got)
+			}
+			return st.pub.count()
+		}
 		nodes := func() int {
 			if got := st.reserve(take(cell, 1, fmt.Sprint(time.Now()))); got.kind() != "ok" {
 				t.Fatal(got)
@@ -188,10 +195,17 @@ func TestPartitionsFollowTheirNode(t *testing.T) {
 		if got := nodes(); got != 1 {
 			t.Fatalf("%d nodes, want 1", got)
 		}
+		_, _ = proved(), proved() // made, and replayed
+		if got := proved(); got != 0 {
+			t.Errorf("%d entries published again that Kafka has", got)
+		}
 		moved = true
 		time.Sleep(2 * time.Second)
 		if got := nodes(); got != 2 {
 			t.Errorf("%d nodes after a partition moved, want 2", got)
+		}
+		if got := proved(); got != 4 { // its entries may have other ids there
+			t.Errorf("%d entries published again after a partition moved, want all 4", got)
 		}
 		moved, failing = false, true
 		time.Sleep(2 * time.Second)

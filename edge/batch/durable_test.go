@@ -265,6 +265,35 @@ func TestReplayAtLevelLogPublishesAgain(t *testing.T) {
 	}
 }
 
+// A proof reaches the end of the outbox, however many pages that are.
+func TestReplayAtLevelLogPublishesAllPages(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, Config{Ack: stock.AckLog})
+	cell := sku(0)
+	st.load(cell, 100, stock.Settings{})
+	lacking := ""
+	st.pub.answer = func(e stock.Entry) error {
+		if lacking == "" || e.ID == lacking {
+			return errKafka
+		}
+		return nil
+	}
+	const users = pageEntries + 6
+	for user := range int64(users) {
+		if got := st.reserve(take(cell, 1+user, "k")); got.kind() != errorOf(stock.ErrUnknown) {
+			t.Fatalf("without Kafka: %v, want unknown", got)
+		}
+	}
+	outbox, err := st.store.OutboxAfter(t.Context(), 0, "", 2*pageEntries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lacking = outbox[len(outbox)-1].ID
+	if got := st.reserve(take(cell, users, "k")); got.kind() != errorOf(stock.ErrUnknown) {
+		t.Errorf("while Kafka lacks its entry alone, the replay is answered %v", got)
+	}
+}
+
 // What has left the outbox has come through Kafka.
 func TestReplayAtLevelLogAfterPersisting(t *testing.T) {
 	t.Parallel()
