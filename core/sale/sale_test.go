@@ -111,7 +111,7 @@ func (m *market) must(s sale.Sale, err error) sale.Sale {
 
 func plan() sale.Plan {
 	return sale.Plan{
-		ID: 7, Name: "summer", Limit: 1, Hold: time.Minute, Ack: stock.AckLog,
+		ID: 7, Name: "summer", Limit: 1, Hold: time.Minute, Ack: stock.AckLog, ShopperDeducts: true,
 		Items: []sale.Allotment{{SKU: 2, Quantity: 30}, {SKU: 1, Quantity: 50}},
 	}
 }
@@ -125,7 +125,7 @@ func TestALife(t *testing.T) {
 	if s.Phase(s.NowMS) != sale.PhasePlanned || m.avail(1, 0) != 50 || m.avail(1, 7) != 50 || m.avail(2, 0) != 0 || m.avail(2, 7) != 30 {
 		t.Fatalf("created: %+v", s)
 	}
-	if c := s.Stock[0].Cell; s.Stock[0].Moved != 50 || !s.Stock[0].Settled || c.Limit != 1 || c.Hold != time.Minute || c.Ack != stock.AckLog {
+	if c := s.Stock[0].Cell; s.Stock[0].Moved != 50 || !s.Stock[0].Settled || c.Limit != 1 || c.Hold != time.Minute || c.Ack != stock.AckLog || !c.ShopperDeducts {
 		t.Errorf("first item: %+v", s.Stock[0])
 	}
 	if v := m.reserve(7, 1, 11); v != stock.VerdictNotOpen {
@@ -381,6 +381,11 @@ func TestWindows(t *testing.T) {
 	if v := m.reserve(7, 1, 4); v != stock.VerdictClosed {
 		t.Errorf("closed again: %v", v)
 	}
+	m.must(m.Open(ctx, 7, sale.Call{}, never, never))
+	m.pass(sale.LeadTime)
+	if s := m.must(m.Close(ctx, 7, sale.Call{}, at(-time.Minute))); s.ClosesAtMS != s.NowMS || s.Stock[0].Cell.ClosesAtMS != s.NowMS {
+		t.Errorf("closed a minute ago: %+v at %d", s.Window, s.NowMS)
+	}
 	if _, err := m.Open(ctx, 8, sale.Call{}, never, never); !errors.Is(err, sale.ErrNotFound) {
 		t.Errorf("another sale: %v", err)
 	}
@@ -441,8 +446,85 @@ func TestACallIsMadeOnce(t *testing.T) {
 	if _, err := broken.Close(ctx, 7, sale.Call{User: 1, Key: "d"}, time.Time{}); !errors.Is(err, stock.ErrUnknown) {
 		t.Fatalf("cut off: %v", err)
 	}
+	if _, err := m.Return(ctx, 7); !errors.Is(err, sale.ErrNotClosed) {
+		t.Errorf("return while the cells are not closed, though the row is: %v", err)
+	}
 	s, err = closing("d")
 	again("closing that was cut off", sale.PhaseClosed, s, err)
+}
+
+// interrupted calls meanwhile, once: after so many readings of cells, or before so many other calls.
+type interrupted struct {
+	stock.Store
+	cells, calls atomic.Int64
+	meanwhile    func()
+}
+
+func (i *interrupted) Cells(ctx context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
+	states, nowMS, err := i.Store.Cells(ctx, cells)
+	if i.cells.Add(-1) == 0 {
+		i.meanwhile()
+	}
+	return states, nowMS, err
+}
+
+func (i *interrupted) Do(ctx context.Context, vectors ...*stock.Vector) {
+	if i.calls.Add(-1) == 0 {
+		i.meanwhile()
+	}
+	i.Store.Do(ctx, vectors...)
+}
+
+// While a desk is at work, another one does the same or the opposite: the first one stops, and nothing is
+// done twice.
+func TestTwoDesksOnOneSale(t *testing.T) {
+	t.Parallel()
+	bringBack := func(ctx context.Context, d *sale.Desk) error {
+		_, err := d.Return(ctx, 7)
+		return err
+	}
+	closing := func(ctx context.Context, d *sale.Desk) error {
+		_, err := d.Close(ctx, 7, sale.Call{User: 1, Key: "k"}, time.Time{})
+		return err
+	}
+	open := func(ctx context.Context, d *sale.Desk) error {
+		_, err := d.Open(ctx, 7, sale.Call{}, time.Time{}, time.Time{})
+		return err
+	}
+	for _, c := range []struct {
+		name         string
+		cells, calls int64
+		do, by       func(context.Context, *sale.Desk) error
+		moved        int64
+	}{
+		{"closed while it is opened", 1, 0, open, closing, 50},
+		{"returned before the transfer begins", 2, 0, bringBack, bringBack, 0},
+		{"returned during the transfer", 0, 1, bringBack, bringBack, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMarket(t, map[int64]int64{1: 100})
+			p := plan()
+			p.Items = p.Items[1:]
+			m.must(m.Create(t.Context(), p))
+			m.must(m.Close(t.Context(), 7, sale.Call{}, time.Time{}))
+			store := &interrupted{Store: m.store, meanwhile: func() {
+				m.pass(time.Second)
+				if err := c.by(t.Context(), m.Desk); err != nil {
+					t.Errorf("meanwhile: %v", err)
+				}
+			}}
+			store.cells.Store(c.cells)
+			store.calls.Store(c.calls)
+			if err := c.do(t.Context(), sale.NewDesk(store, m.db, retention)); !errors.Is(err, sale.ErrOverlap) {
+				t.Errorf("the interrupted one: %v", err)
+			}
+			s := m.must(m.Show(t.Context(), 7))
+			if s.Phase(s.NowMS) != sale.PhaseClosed || !s.Stock[0].Settled || s.Stock[0].Moved != c.moved || m.avail(1, 7) != c.moved || m.avail(1, 0) != 100-c.moved {
+				t.Errorf("after both: %+v", s)
+			}
+		})
+	}
 }
 
 // A window that a cell was given behind the sale's row does not outlive the next call, though the cell
