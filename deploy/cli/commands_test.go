@@ -239,7 +239,8 @@ func (d *deployment) adjusts() {
 	adjust("--delta=-40", "--limit", "3", "--yes", "--key", "k1").want(command.ExitDone, "avail: 100 -> 60", "limit: none -> 3 per user")
 	adjust("--delta=-40", "--limit", "3", "--yes", "--key", "k1").want(command.ExitDone, "made before")
 	adjust("--delta=-41", "--limit", "3", "--yes", "--key", "k1").want(command.ExitRefused, "another change")
-	adjust("--closes-at", "2050-01-01T00:00:00Z", "--yes").want(command.ExitDone)
+	adjust("--closes-at", "2050-01-01T00:00:00Z", "--hold", "20m", "--yes").
+		want(command.ExitDone, "window: always open, never closes -> always open, closes 2050-01-01T00:00:00.000Z", "hold: 15m0s -> 20m0s")
 	adjust("--opens-at", "2050-01-01T00:00:00Z", "--yes").want(command.ExitUsage, "would never sell: opens 2050")
 	adjust("--closes-at", "1970-01-01T00:00:00Z", "--opens-at", "1970-01-01T00:00:00Z", "--yes").want(command.ExitDone, "never closes")
 	d.run("stock", "adjust", "77", "--delta", "1", "--reason", "test", "--yes").want(command.ExitNotFound, "not loaded")
@@ -270,6 +271,11 @@ func (d *deployment) sells() {
 	if s := d.show(1001, "--sale", "7"); s.Redis.Avail != 20 || s.Redis.Limit != 1 {
 		d.t.Errorf("in the sale: %+v", s.Redis)
 	}
+	d.run("stock", "freeze", "1001", "--sale", "7", "--reason", "test").want(command.ExitDone, "flags: none -> frozen")
+	if inSale, normal := d.show(1001, "--sale", "7"), d.show(1001); !inSale.Redis.Frozen || normal.Redis.Frozen {
+		d.t.Errorf("frozen in the sale: %+v, and normal stock %+v", inSale.Redis, normal.Redis)
+	}
+	d.run("stock", "unfreeze", "1001", "--sale", "7", "--reason", "test").want(command.ExitDone, "flags: frozen -> none")
 	r := d.run("sale", "close", "7", "--return", "-o", "json").want(command.ExitDone)
 	type shown struct {
 		Phase string
@@ -326,6 +332,22 @@ func (d *deployment) keepsReservations() {
 		len(s.Ledger) != 1 || s.Ledger[0].Kind != "reserve" || s.Ledger[0].Held != 2 {
 		d.t.Errorf("reservation: %+v", s)
 	}
+
+	// Past its deadline it is expired, also before anything has swept it.
+	d.run("stock", "adjust", "1001", "--hold", "1ms", "--reason", "test", "--yes").want(command.ExitDone, "hold: 20m0s -> 1ms")
+	id = stock.Identity{User: 42, Route: stock.OpReserve, Cell: cell, Key: "short"}.ID(8)
+	made = stock.DoAll(d.t.Context(), store, stock.OpReserve, []stock.Request{{ID: id, Cell: cell, User: 42, Quantity: 1}})[0]
+	if made.Err != nil || made.Verdict != stock.VerdictOK {
+		d.t.Fatalf("reserve: %v, %v", made.Verdict, made.Err)
+	}
+	for nowMS := int64(0); nowMS <= made.Reservation.DeadlineMS; {
+		if _, nowMS, err = store.Cells(d.t.Context(), []stock.Cell{cell}); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	if s := into[shown](d.run("reservation", "show", id.String(), "-o", "json").want(command.ExitDone)); s.Redis.State != "expired" {
+		d.t.Errorf("past the deadline: %+v", s.Redis)
+	}
 	d.run("reservation", "show", strings.Repeat("0", 32)).want(command.ExitNotFound, "no reservation")
 	d.run("reservation", "show", "x").want(command.ExitUsage, "32")
 	d.run("reservation", "show", "ffff"+strings.Repeat("0", 28)).want(command.ExitUsage, "partition 65535")
@@ -355,6 +377,36 @@ func TestDoctorJudgesRedisByItself(t *testing.T) {
 	}
 }
 
+// What works and may not for long is told too, and so is a database that loses commits in a crash.
+func TestDoctorJudgesMySQL(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	mariadb := servicetest.PrivateMariaDB(t) // its settings are changed
+	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
+		t.Fatal(err)
+	}
+	d.mysql.DSN = config.Secret(mariadb.DSN("sluice"))
+	if err := os.WriteFile(d.flags["--mysql-dsn-file"], []byte(d.mysql.DSN), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.run("migrate").want(command.ExitDone)
+	d.run("doctor").want(command.ExitDone, "ok   dead letters: none", "ok   MySQL durability")
+	db, err := d.mysql.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, statement := range []string{
+		"INSERT INTO dead_letters (letter_id, reason, detail, data) VALUES (REPEAT('x', 32), 'test', '', '')",
+		"SET GLOBAL innodb_flush_log_at_trx_commit = 2",
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.run("doctor").want(command.ExitFailed, "warn dead letters: 1 events", "fail MySQL durability: innodb_flush_log_at_trx_commit is 2")
+}
+
 // A token is all that is on stdout, whether the keys are named or found through the development stack.
 func TestToken(t *testing.T) {
 	dir := t.TempDir()
@@ -379,21 +431,28 @@ func TestToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	verifier := auth.NewVerifier(keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10})
-	for _, args := range [][]string{
-		{"token", "--user", "1001", "--role", "service"},
-		{"token", "--user", "1001", "--role", "service", "--token-key-file", file},
+	for _, c := range []struct {
+		args  []string
+		lives time.Duration
+	}{
+		{[]string{"token", "--user", "1001", "--role", "service"}, time.Hour},
+		{[]string{"token", "--user", "1001", "--role", "service", "--ttl", "5h", "--token-key-file", file}, 5 * time.Hour},
 	} {
 		var o output
-		if code := Run(args, o.console(), ""); code != command.ExitDone {
-			t.Fatalf("%v: exit code %d: %s", args, code, o.err.String())
+		if code := Run(c.args, o.console(), ""); code != command.ExitDone {
+			t.Fatalf("%v: exit code %d: %s", c.args, code, o.err.String())
 		}
 		token, rest, _ := strings.Cut(o.out.String(), "\n")
-		who, err := verifier.Verify([]byte(token), time.Now())
+		now := time.Now()
+		who, err := verifier.Verify([]byte(token), now.Add(c.lives-time.Minute))
 		if err != nil || rest != "" || who != (auth.Identity{Subject: 1001, Role: auth.RoleService}) {
-			t.Errorf("%v: %q is for %+v, %v", args, o.out.String(), who, err)
+			t.Errorf("%v: %q is for %+v, %v", c.args, o.out.String(), who, err)
+		}
+		if _, err := verifier.Verify([]byte(token), now.Add(c.lives)); err == nil {
+			t.Errorf("%v: good after %v", c.args, c.lives)
 		}
 		if o.err.Len() > 0 { // a token and nothing else
-			t.Errorf("%v: stderr %q", args, o.err.String())
+			t.Errorf("%v: stderr %q", c.args, o.err.String())
 		}
 	}
 }

@@ -1,0 +1,39 @@
+package command
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/core/stock"
+	"sluice/core/stock/memstock"
+)
+
+// Whoever does not know whether a change was made is told the key under which to repeat it.
+func TestUnknownChangeNamesItsKey(t *testing.T) {
+	t.Parallel()
+	model := memstock.New(8, func() int64 { return time.Now().UnixMilli() })
+	cell := stock.Cell{SKU: 1}
+	made := stock.DoAll(t.Context(), model, stock.OpAdjust, []stock.Request{{
+		ID: stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: "load"}.ID(8), Cell: cell,
+		Adjustment: &stock.Adjustment{
+			Kind: stock.AdjustPlain, Create: true, Delta: 10, Reason: "test", Settings: stock.Settings{Hold: stock.HoldDefault},
+		},
+	}})[0]
+	if made.Err != nil || made.Verdict != stock.VerdictOK {
+		t.Fatalf("load: %v, %v", made.Verdict, made.Err)
+	}
+	lost := &failing{Store: model, fail: func(int) (error, bool) { return stock.ErrUnknown, true }}
+	change := cellChange{sku: 1, adjustment: stock.Adjustment{Kind: stock.AdjustPlain, Delta: 5, Reason: "test"}}
+	_, err := change.do(t.Context(), &Console{}, lost, false)
+	if ExitCode(err) != ExitUnknown {
+		t.Fatalf("without an answer: %v", err)
+	}
+	_, advice, _ := strings.Cut(err.Error(), "--key ")
+	key, _, _ := strings.Cut(advice, ":")
+	again := cellChange{sku: 1, key: key, adjustment: change.adjustment}
+	result, err := again.do(t.Context(), &Console{}, model, false)
+	if err != nil || result.Result != "replayed" || result.After.Avail != 15 {
+		t.Errorf("repeated with the key %q: %+v, %v", key, result, err)
+	}
+}
