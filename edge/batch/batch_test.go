@@ -103,6 +103,24 @@ func TestFurtherCallsAreForFullVectors(t *testing.T) {
 	})
 }
 
+// A call may take long: what it brings is known as of its beginning.
+func TestStatesAreAsOldAsTheirCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, Config{})
+		cell := sku(0)
+		st.load(cell, 1, stock.Settings{})
+		st.store.after = func([]*stock.Vector) { time.Sleep(time.Second) }
+		sent := time.Now()
+		if got := st.reserve(take(cell, 1, "k")); got.kind() != "ok" {
+			t.Fatal(got)
+		}
+		if _, asOf, ok := st.cells.Peek(cell); !ok || !asOf.Equal(sent) {
+			t.Errorf("known as of %v after the call was sent", asOf.Sub(sent))
+		}
+	})
+}
+
 func TestFullQueueRefuses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -62,6 +62,8 @@ type fixture struct {
 	unknown map[stock.Cell]bool
 	// doubtful are cells of which MayExist gives an error.
 	doubtful map[stock.Cell]error
+	// ages are how old the states may be that were asked for.
+	ages []time.Duration
 }
 
 func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
@@ -156,7 +158,10 @@ func (f *fixture) Reservations(ctx context.Context, ids []stock.ReservationID) (
 
 func (f *fixture) Partitions() int { return partitions }
 
-func (f *fixture) State(ctx context.Context, cell stock.Cell, _ time.Duration) (stock.CellState, time.Time, error) {
+func (f *fixture) State(ctx context.Context, cell stock.Cell, maxAge time.Duration) (stock.CellState, time.Time, error) {
+	f.mu.Lock()
+	f.ages = append(f.ages, maxAge)
+	f.mu.Unlock()
 	states, nowMS, err := f.Cells(ctx, []stock.Cell{cell})
 	if err != nil {
 		return stock.CellState{}, time.Time{}, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -325,6 +326,27 @@ func TestScreensAreAskedAndTold(t *testing.T) {
 	}
 	if got := f.noted(&f.sawSold); len(got) != 1 || got[0] != cell {
 		t.Errorf("seen sold out: %v", got)
+	}
+}
+
+// What is shown or used without Redis is a second old at most, and is kept no longer by others.
+func TestStockIsOfThisSecond(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 3, func(s *stock.Settings) { s.ShopperDeducts = true })
+	for _, path := range []string{"/v1/stock/1", "/v1/stock?sku_ids=1"} {
+		if got := f.do(call{method: "GET", path: path}); got.status != 200 || got.header.Get("Cache-Control") != "public, max-age=1" {
+			t.Errorf("%s: %d %v", path, got.status, got.header)
+		}
+	}
+	got := f.do(call{method: "POST", path: "/v1/deductions", token: f.token(7, auth.RoleShopper), body: taken(1, 1)})
+	if got.status != 201 {
+		t.Errorf("deduct: %d %s", got.status, got.body)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.ages) != 3 || slices.Max(f.ages) > time.Second {
+		t.Errorf("states may be as old as %v", f.ages)
 	}
 }
 
