@@ -20,7 +20,11 @@ import (
 )
 
 const (
-	everyDefault      = 250 * time.Millisecond
+	// every is the longest time between two looks at a partition, so that a reservation with a shorter hold
+	// than those before it is noticed in time too. More delays units that come back; less costs the store a
+	// cheap call per partition and look.
+	every = 250 * time.Millisecond
+
 	callsAtOnceMax    = 4    // to a node; they stand in the way of shoppers, so few; but more than one shares its way
 	reservationsMax   = 1024 // of one call
 	betweenForgetting = time.Second
@@ -42,10 +46,6 @@ type Sweeper struct {
 	Publish func(stock.Entry)
 	Metrics *metrics.Set
 	Log     *slog.Logger // Defaults to slog.Default.
-	// Every is the longest time between two looks at a partition, so that a reservation with a shorter
-	// hold than those before it is noticed in time too. Defaults to 250 ms. Raising it delays units that
-	// come back; lowering it costs the store a cheap call per partition and look.
-	Every time.Duration
 }
 
 // Run sweeps until ctx ends, a goroutine for each partition.
@@ -63,9 +63,8 @@ func (s *Sweeper) Run(ctx context.Context) error {
 type run struct {
 	Sweeper
 	watches []watch
-	phase   time.Time    // all partitions are looked at together at phase + n·Every
+	phase   time.Time    // all partitions are looked at together at phase + n·every
 	failing atomic.Int64 // partitions whose last look failed
-	now     func() time.Time
 
 	mu     sync.Mutex
 	places map[string]chan struct{} // by node, one for each call to it that may be under way
@@ -88,11 +87,9 @@ func (s *Sweeper) newRun() *run {
 	r := &run{
 		Sweeper: *s,
 		watches: make([]watch, s.Store.Partitions()),
-		now:     time.Now,
+		phase:   time.Now().Add(-rand.N(every)), //nolint:gosec // nothing secret about it
 		places:  map[string]chan struct{}{},
 	}
-	r.Every = cmp.Or(r.Every, everyDefault)
-	r.phase = r.now().Add(-rand.N(r.Every)) //nolint:gosec // nothing secret about it
 	r.Log = cmp.Or(r.Log, slog.Default())
 	set := cmp.Or(r.Metrics, metrics.NewSet())
 	r.expired = set.GetOrCreateCounter("expiry_expired_total")
@@ -158,7 +155,7 @@ func (r *run) look(ctx context.Context, partition int) (time.Duration, error) {
 	if sweep.More {
 		return 0, nil
 	}
-	if now := r.now(); !now.Before(w.forgetAt) {
+	if now := time.Now(); !now.Before(w.forgetAt) {
 		n, err := r.Store.Forget(ctx, partition, reservationsMax)
 		if err != nil {
 			return r.untilNext(), err
@@ -180,19 +177,19 @@ func (r *run) pause(sweep stock.Sweep) time.Duration {
 		return next
 	}
 	ahead := time.Duration(sweep.NextMS-sweep.TimeMS) * time.Millisecond
-	return min(ahead+rand.N(r.Every/5), next) //nolint:gosec // nothing secret about it
+	return min(ahead+rand.N(every/5), next) //nolint:gosec // nothing secret about it
 }
 
 // untilNext is the time until all partitions are looked at again. They are so together, because their
 // calls share a way to the store and back, and processes begin at random moments, so that they do not.
 func (r *run) untilNext() time.Duration {
-	return r.Every - r.now().Sub(r.phase)%r.Every
+	return every - time.Since(r.phase)%every
 }
 
 // measure takes down how late the oldest reservation of a sweep was, and since when the oldest that it
 // left has been due, or will be.
 func (r *run) measure(w *watch, sweep stock.Sweep) {
-	local := r.now().UnixMilli() - sweep.TimeMS
+	local := time.Now().UnixMilli() - sweep.TimeMS
 	if !sweep.More && sweep.NextMS == 0 {
 		w.dueMS.Store(0)
 	} else if !sweep.More {
@@ -224,7 +221,7 @@ func firstEvent(entry stock.Entry) (event.Event, error) {
 
 // lag is for how many seconds the longest waiting reservation that is known has been due.
 func (r *run) lag() float64 {
-	now, longest := r.now().UnixMilli(), int64(0)
+	now, longest := time.Now().UnixMilli(), int64(0)
 	for i := range r.watches {
 		if due := r.watches[i].dueMS.Load(); due != 0 {
 			longest = max(longest, now-due)

@@ -243,9 +243,9 @@ func TestBacklogIsSweptWithoutPause(t *testing.T) {
 		pass(time.Second)
 		begin := time.Now()
 		start(t, &Sweeper{Store: store, Publish: seen.publish})
-		pass(everyDefault)
+		pass(every)
 		seen.want(t, n)
-		if d := time.Since(begin); d > everyDefault {
+		if d := time.Since(begin); d > every {
 			t.Errorf("%v", d)
 		}
 	})
@@ -499,7 +499,7 @@ func TestLateness(t *testing.T) {
 		for i, want := range []struct {
 			wait time.Duration
 			lag  float64
-		}{{0, 2}, {0, 2}, {everyDefault, 0}} {
+		}{{0, 2}, {0, 2}, {every, 0}} {
 			wait, err := r.look(t.Context(), 0)
 			if err != nil || wait != want.wait || lag.Get() != want.lag {
 				t.Errorf("look %d: again after %v, lag %v s, error %v, want %+v", i, wait, lag.Get(), err, want)
