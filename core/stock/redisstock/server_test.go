@@ -181,6 +181,23 @@ func (s *shop) state(cell stock.Cell) stock.CellState {
 	return states[0]
 }
 
+// now is Redis time in ms.
+func (s *shop) now() int64 {
+	s.Helper()
+	_, nowMS, err := s.Cells(s.Context(), []stock.Cell{{SKU: 1}})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return nowMS
+}
+
+// waitUntil asks Redis for its time until that has reached ms.
+func (s *shop) waitUntil(ms int64) {
+	s.Helper()
+	for s.now() < ms {
+	}
+}
+
 // run runs one command of Redis, about a key unless that is empty.
 func (s *shop) run(command, key string, args ...string) rueidis.RedisResult {
 	s.Helper()
