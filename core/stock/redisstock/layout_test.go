@@ -137,6 +137,43 @@ func TestShutCellDoesNotHoldUpOthers(t *testing.T) {
 	}
 }
 
+// TestExpireTellsWhatItDidBeforeAnError has a foreign key in the way of the second call of a sweep: the
+// entries of the first one must be in what comes with the error, or nobody would publish them.
+func TestExpireTellsWhatItDidBeforeAnError(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	first, second := stock.Cell{SKU: 1}, stock.Cell{SKU: 2, Pool: 1}
+	for partition(second) != partition(first) {
+		second.SKU++
+	}
+	short := stock.Settings{Hold: time.Millisecond, Limit: 1}
+	for _, cell := range []stock.Cell{first, second} {
+		if v := s.do(stock.OpAdjust, creation(cell, 1000, short)); v.Err != nil {
+			t.Fatal(v.Err)
+		}
+	}
+	const reservations = 2 * stock.VectorMax // as many as one call looks at
+	for user := int64(1); user < reservations; user += stock.VectorMax {
+		var requests []stock.Request
+		for i := range int64(stock.VectorMax) {
+			requests = append(requests, take(stock.OpReserve, first, user+i, 1))
+		}
+		if v := s.do(stock.OpReserve, requests...); v.Err != nil {
+			t.Fatal(v.Err)
+		}
+	}
+	s.waitUntil(s.reserve(second, 1, 1).DeadlineMS)
+	s.must("SET", redisstock.BuyersKey(partition(second), second.Pool), "of another type")
+
+	sweep, err := s.Expire(t.Context(), partition(first), 2*reservations)
+	if !errors.Is(err, stock.ErrProtocol) {
+		t.Errorf("error is %v, want a protocol error", err)
+	}
+	if sweep.Expired != reservations || len(sweep.Entries) != 1 {
+		t.Errorf("expired %d in %d entries, want %d in 1", sweep.Expired, len(sweep.Entries), reservations)
+	}
+}
+
 // TestUnreadableRecord has a record of another version among others of its vector and member.
 func TestUnreadableRecord(t *testing.T) {
 	t.Parallel()

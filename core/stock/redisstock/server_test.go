@@ -266,5 +266,6 @@ const (
 	availEnd = 5
 	heldEnd  = 10
 	seqEnd   = 21
+	epochEnd = 30
 	flagsAt  = 50
 )
