@@ -19,8 +19,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The client of a cluster waits for some seconds before it closes a connection it no longer needs.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+	// The client of a cluster waits for some seconds before it closes a connection it no longer needs, and
+	// for one before it looks at the cluster again.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
 const partitions = 4
