@@ -43,8 +43,10 @@ deps: ## install redis-server and mariadbd if they are missing
 .PHONY: test
 test: ## run all tests, with the race detector where it matters
 	@status=0; \
+	export SLUICE_SKIPPED=$$(mktemp); \
 	$(GOTEST) -race $(RACE_PACKAGES) || status=1; \
 	$(GOTEST) $(PLAIN_PACKAGES) || status=1; \
+	sort -u $$SLUICE_SKIPPED; rm -f $$SLUICE_SKIPPED; \
 	exit $$status
 
 .PHONY: test-race

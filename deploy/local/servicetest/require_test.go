@@ -33,12 +33,24 @@ func TestRequire(t *testing.T) {
 		{"broken", "", errors.New("disk full"), false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			notes := filepath.Join(t.TempDir(), "skipped")
+			if err := os.WriteFile(notes, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
 			t.Setenv("REQUIRE_SERVICES", c.env)
+			t.Setenv("SLUICE_SKIPPED", notes)
 			p := &probe{TB: t}
 			require(p, c.err)
 			// The real Skip and Fatal do not return: the first one counts.
 			if p.skipped != c.skipped || (!p.skipped && p.failed != c.failed) {
 				t.Errorf("skipped %v, failed %v; want %v, %v", p.skipped, p.failed, c.skipped, c.failed)
+			}
+			want := ""
+			if c.skipped {
+				want = "tests skipped: redis-server not found; install Redis\n"
+			}
+			if got, err := os.ReadFile(notes); string(got) != want || err != nil {
+				t.Errorf("noted %q (%v), want %q", got, err, want)
 			}
 		})
 	}

@@ -11,6 +11,7 @@ package servicetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -100,7 +101,23 @@ func PrivateKafka(t testing.TB) *local.Kafka {
 func require(t testing.TB, err error) {
 	t.Helper()
 	if missing := new(local.MissingError); errors.As(err, &missing) && os.Getenv("REQUIRE_SERVICES") != "1" {
+		if path := os.Getenv("SLUICE_SKIPPED"); path != "" {
+			noteSkip(t, path, missing)
+		}
 		t.Skip(missing)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// noteSkip adds a line to the file that make test prints: go test is silent about skipped tests.
+func noteSkip(t testing.TB, path string, missing error) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = fmt.Fprintf(f, "tests skipped: %v\n", missing)
+		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
 		t.Fatal(err)
