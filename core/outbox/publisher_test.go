@@ -146,6 +146,29 @@ func TestPublisherDividesWhatIsTooLarge(t *testing.T) {
 	})
 }
 
+// TestRequestsAreBounded takes the entries of requests off a queue: Kafka must take each, by the size that it
+// takes by default, and one entry that is larger goes alone.
+func TestRequestsAreBounded(t *testing.T) {
+	t.Parallel()
+	f := func(entries, size int, want ...int) {
+		t.Helper()
+		l := &lane{wake: make(chan struct{}, 1)}
+		for range entries {
+			l.push(waiting{Entry: stock.Entry{Data: make([]byte, size)}})
+		}
+		var got []int
+		for batch := l.next(); len(batch) > 0; batch = l.next() {
+			got = append(got, len(batch))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("requests of %d entries of %d bytes (-want +got):\n%s", entries, size, diff)
+		}
+	}
+	f(100, 12_000, 43, 43, 14)
+	f(3, 600_000, 1, 1, 1)
+	f(5000, 1, 2000, 2000, 1000)
+}
+
 // freePort is a port that nobody listens on at the moment.
 func freePort(t *testing.T) int {
 	t.Helper()

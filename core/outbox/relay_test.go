@@ -80,6 +80,7 @@ type fakeKafka struct {
 	down      bool
 	refuses   string // this entry alone
 	refusal   error
+	full      map[string]bool // no room in the publisher for these
 }
 
 var errDown = errors.New("down")
@@ -94,6 +95,8 @@ type fakePublisher struct {
 
 func (f *fakePublisher) PublishWait(e stock.Entry, done func(error)) bool {
 	switch {
+	case f.full[e.ID]:
+		return false
 	case f.down:
 		done(errDown)
 		return true
@@ -424,6 +427,24 @@ func TestRelayMarkStopsAtTheFirstFailure(t *testing.T) {
 	w.pass(t, 5*time.Second)
 	if times := w.times(); times[0] != 0 || w.redis.mark != w.redis.entries[9].ID {
 		t.Errorf("after the failure: %v, mark %q", times, w.redis.mark)
+	}
+}
+
+func TestRelayMarkStopsAtTheFirstThatFindsNoRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	w.redis.add(10)
+	w.kafka.full = map[string]bool{w.redis.entries[4].ID: true, w.redis.entries[7].ID: true}
+	if err := w.tryPass(t, 5*time.Second); !errors.Is(err, errBufferFull) {
+		t.Fatalf("want %v, got %v", errBufferFull, err)
+	}
+	if w.redis.mark != w.redis.entries[3].ID {
+		t.Errorf("mark %q, want that of the fourth entry", w.redis.mark)
+	}
+	w.kafka.full = nil
+	w.pass(t, 5*time.Second)
+	if times := w.times(); times[0] != 0 || w.redis.mark != w.redis.entries[9].ID {
+		t.Errorf("with room again: %v, mark %q", times, w.redis.mark)
 	}
 }
 

@@ -3,11 +3,15 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/produce"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/goleak"
 
 	"sluice/core/stock"
@@ -123,6 +127,56 @@ func TestCreateTopicTwice(t *testing.T) {
 			t.Error("a topic with another number of partitions passes")
 		}
 	})
+}
+
+// acksOf hears with how many acknowledgements entries are written.
+type acksOf struct {
+	kafka.RoundTripper
+	acks []int16
+}
+
+func (a *acksOf) RoundTrip(ctx context.Context, addr net.Addr, request kafka.Request) (kafka.Response, error) {
+	if write, ok := request.(*produce.Request); ok {
+		a.acks = append(a.acks, write.Acks)
+	}
+	return a.RoundTripper.RoundTrip(ctx, addr, request)
+}
+
+// TestWrittenIsOnTwoBrokers asks for what keeps written entries when one broker of three is lost: Kafka
+// answers when all replicas in sync have them, which must be two at least.
+func TestWrittenIsOnTwoBrokers(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	for replication, want := range map[int]string{1: "1", 2: "2", 3: "2"} {
+		topic := NewTopic(cluster.ListenAddrs(), fmt.Sprintf("events%d", replication))
+		t.Cleanup(topic.Close)
+		if err := topic.Create(t.Context(), 1, replication); err != nil {
+			t.Fatal(err)
+		}
+		const setting = "min.insync.replicas"
+		answer, err := topic.client.DescribeConfigs(t.Context(), &kafka.DescribeConfigsRequest{
+			Resources: []kafka.DescribeConfigRequestResource{{
+				ResourceType: kafka.ResourceTypeTopic, ResourceName: topic.name, ConfigNames: []string{setting},
+			}},
+		})
+		if err != nil || len(answer.Resources) != 1 || len(answer.Resources[0].ConfigEntries) != 1 {
+			t.Fatalf("settings of the topic: %+v, %v", answer, err)
+		}
+		if got := answer.Resources[0].ConfigEntries[0]; got.ConfigValue != want {
+			t.Errorf("with %d replicas %s is %s, want %s", replication, setting, got.ConfigValue, want)
+		}
+
+		heard := &acksOf{RoundTripper: topic.client.Transport}
+		topic.client.Transport = heard
+		_, err = topic.write(t.Context(), 0, []stock.Entry{{ID: "1-1", Data: []byte("one")}})
+		if diff := cmp.Diff([]int16{-1}, heard.acks); diff != "" || err != nil { // -1: of all
+			t.Errorf("acknowledgements asked for: %v\n%s", err, diff)
+		}
+	}
 }
 
 // A Kafka that was never asked for a group has no coordinator for it, and makes one.
