@@ -30,6 +30,8 @@ type world struct {
 	db      *sql.DB
 	brokers []string
 	pub     *outbox.Publisher
+	// meanwhile is called when MySQL has been asked for its marks and has answered the first.
+	meanwhile func()
 }
 
 const (
@@ -113,6 +115,10 @@ func (w *world) highest() (map[stock.Cell]stock.Mark, error) {
 	highest := map[stock.Cell]stock.Mark{}
 	e := evidence.New(w.db, evidence.KafkaTail{Brokers: w.brokers, Topic: topic, Group: group})
 	err := e.Highest(w.t.Context(), func(c stock.Cell, m stock.Mark) error {
+		if w.meanwhile != nil {
+			w.meanwhile()
+			w.meanwhile = nil
+		}
 		if highest[c].Less(m) {
 			highest[c] = m
 		}
@@ -159,6 +165,21 @@ func TestHighest(t *testing.T) {
 	if _, err := w.highest(); !errors.Is(err, event.ErrVersion) {
 		t.Errorf("a message that cannot be understood: %v", err)
 	}
+}
+
+// TestPersistedMeanwhile has an event go from Kafka to MySQL while both are read, so that MySQL's answer lacks
+// it, and Kafka's tail would if it were laid down afterwards.
+func TestPersistedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := stock.Cell{SKU: 1}, stock.Cell{SKU: 2}
+	w.inMySQL(a, 1, 1)
+	w.inKafka(0, b, 1, 1)
+	w.meanwhile = func() {
+		w.inMySQL(b, 1, 1)
+		w.commit(0, 1)
+	}
+	w.want("persisted meanwhile", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 1}, b: {Epoch: 1, Seq: 1}})
 }
 
 // TestDeadLettersAreEvidence has events that happened and that no table has but dead_letters.
