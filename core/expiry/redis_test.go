@@ -78,6 +78,11 @@ func TestSweepersOfARealRedis(t *testing.T) {
 	if seen.doubles != 0 || seen.broken != nil {
 		t.Errorf("%d reservations expired twice, error %v", seen.doubles, seen.broken)
 	}
+	for id, late := range seen.late {
+		if late < 0 || late > 10*promise { // tests share a machine
+			t.Errorf("%v expired %v after its deadline", id, late)
+		}
+	}
 }
 
 // wait waits until so many reservations have expired.
