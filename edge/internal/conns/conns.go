@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -275,6 +276,9 @@ type conn struct {
 // Read implements net.Conn. On a connection that is ending it finds nothing: what came too late was
 // never seen by the server, so it is not executed.
 func (c *conn) Read(b []byte) (int, error) {
+	if c.answered && c.state.Load() == idle {
+		runtime.Gosched() // once others were answered too the next request is often there, and a wait is saved
+	}
 	c.armRead()
 	if c.state.Load() == ending { // after the deadline was set, which endIfIdle sets too
 		return 0, net.ErrClosed
