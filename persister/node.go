@@ -219,8 +219,8 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	n.serving.Go(func() { marker.run(serving) })
 }
 
-// whenOpen runs work once Redis was seen open, until ctx ends: before that it could only fail. A persister
-// does not open Redis.
+// whenOpen runs work, until ctx ends, unless Redis is known to be shut: then work could only fail, and waits
+// until it is open. A persister does not open Redis.
 func (n *Node) whenOpen(ctx context.Context, store interface {
 	Shut(ctx context.Context) (bool, error)
 }, work func(context.Context) error,
@@ -228,11 +228,10 @@ func (n *Node) whenOpen(ctx context.Context, store interface {
 	tick := time.NewTicker(openEvery)
 	defer tick.Stop()
 	for told := false; ; {
-		shut, err := store.Shut(ctx)
-		if err == nil && !shut {
+		if shut, _ := store.Shut(ctx); !shut { // on an error too: a node that is away must not stop the others
 			return work(ctx)
 		}
-		if shut && !told {
+		if !told {
 			told = true
 			n.log.Info("redis is shut: reservations are swept once an edge has opened it")
 		}
