@@ -33,21 +33,18 @@ func (b *Batcher) reroute() {
 func (b *Batcher) route() {
 	defer b.routing.Store(false)
 	names := make([]string, len(b.routes))
-	known := 0
-	for ; known < len(names); known++ {
-		name, err := b.store.NodeOf(known)
-		if err != nil {
-			break // the next one would fail as well, and each may take a call's time
-		}
-		names[known] = name
+	for p := range names {
+		names[p], _ = b.store.NodeOf(p) // empty on an error
 	}
 	b.routedAt.Store(time.Now().UnixNano())
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	copy(names[known:], b.names[known:])
 	nodes := make(map[string]*node)
 	for p, name := range names {
+		if name == "" {
+			name, names[p] = b.names[p], b.names[p]
+		}
 		if name != b.names[p] {
 			b.prover.forget(p)
 		}

@@ -66,6 +66,7 @@ func (n *nodes) of(ctx context.Context, s *Store, partition int) (rueidis.Client
 	}
 	node := t.clients[t.addrs[partition]]
 	if node == nil {
+		n.suspect()
 		return nil, fmt.Errorf("find node: %w: nobody has partition %d", stock.ErrNotApplied, partition)
 	}
 	return node, nil
