@@ -72,10 +72,11 @@ func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.M
 		return fmt.Errorf("%w: %d messages in dead_letters: let persisters of the newer version apply them, then set their resolved_at",
 			event.ErrVersion, unknown)
 	}
-	if err := e.marks(ctx, "stock table", selectStock, yield); err != nil {
+	// In this order: a letter that is applied and resolved in between is seen in the stock table.
+	if err := e.marks(ctx, "dead letters", selectLetters, yield); err != nil {
 		return err
 	}
-	return e.marks(ctx, "dead letters", selectLetters, yield)
+	return e.marks(ctx, "stock table", selectStock, yield)
 }
 
 // marks yields what a statement finds.
