@@ -27,8 +27,8 @@ type StockAdjust struct {
 
 	Limit          *int64         `placeholder:"UNITS" help:"New limit per user; 0 is none."`
 	Hold           *time.Duration `placeholder:"DURATION" help:"New hold time of reservations."`
-	OpensAt        *time.Time     `placeholder:"TIME" help:"When it starts to sell, as 2026-01-31T18:00:00Z; 1970-01-01T00:00:00Z is always."`
-	ClosesAt       *time.Time     `placeholder:"TIME" help:"When it stops to sell; 1970-01-01T00:00:00Z is never."`
+	OpensAt        *time.Time     `placeholder:"TIME" help:"When it starts to sell, as 2026-01-31T18:00:00Z; 1970-01-01T00:00:00Z is always. Not with --sale: see sale open."`
+	ClosesAt       *time.Time     `placeholder:"TIME" help:"When it stops to sell; 1970-01-01T00:00:00Z is never. Not with --sale: see sale close."`
 	Ack            *string        `placeholder:"LEVEL" help:"New acknowledge level: default, redis, replica or log."`
 	ShopperDeducts *bool          `negatable:"" help:"Whether shoppers may deduct."`
 

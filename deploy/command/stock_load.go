@@ -110,14 +110,6 @@ func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
 	return file, info.Size(), nil
 }
 
-// target connects. A dry run opens nothing.
-func (w *Writer) target(ctx context.Context, c *Console, dryRun bool) (*opened, error) {
-	if dryRun {
-		return w.Stores.open(ctx)
-	}
-	return w.open(ctx, c)
-}
-
 // loaded is what a load did, or in a dry run would do.
 type loaded struct {
 	Lines   int64       `json:"lines"`          // read, wrong ones included

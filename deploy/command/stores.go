@@ -105,6 +105,14 @@ func (w *Writer) open(ctx context.Context, c *Console) (*opened, error) {
 	return o, nil
 }
 
+// target connects. A dry run opens nothing.
+func (w *Writer) target(ctx context.Context, c *Console, dryRun bool) (*opened, error) {
+	if dryRun {
+		return w.Stores.open(ctx)
+	}
+	return w.open(ctx, c)
+}
+
 // unlock opens Redis if it is shut: after a start, until somebody has vetted it.
 func (w *Writer) unlock(ctx context.Context, c *Console, o *opened) error {
 	shut, err := o.stock.Shut(ctx)

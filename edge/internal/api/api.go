@@ -224,7 +224,7 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 }
 
 // refuse makes the problem document of err the answer. What was refused before it was counted against
-// the limits is counted here, so that nothing can be sent without end.
+// the limits is counted here: what a route refuses can be sent without end by nobody.
 func (a *API) refuse(r *request, err error) code {
 	f, bug := faultOf(err)
 	if bug {
