@@ -414,38 +414,27 @@ func TestRelaySaysOnceThatRedisIsAway(t *testing.T) {
 
 func TestRelayMarkStopsAtTheFirstFailure(t *testing.T) {
 	t.Parallel()
-	w := newWorld(1)
-	w.redis.add(10)
-	w.kafka.refuses, w.kafka.refusal = w.redis.entries[4].ID, errDown
-	if err := w.tryPass(t, 5*time.Second); !errors.Is(err, errDown) {
-		t.Fatalf("want the failure, got %v", err)
+	f := func(name string, want error, fail func(k *fakeKafka, entries []stock.Entry)) {
+		t.Helper()
+		w := newWorld(1)
+		w.redis.add(10)
+		fail(w.kafka, w.redis.entries)
+		if err := w.tryPass(t, 5*time.Second); !errors.Is(err, want) {
+			t.Fatalf("%s: want %v, got %v", name, want, err)
+		}
+		if w.redis.mark != w.redis.entries[3].ID {
+			t.Errorf("%s: mark %q, want that of the fourth entry", name, w.redis.mark)
+		}
+		w.kafka.refuses, w.kafka.full = "", nil
+		w.pass(t, 5*time.Second)
+		if times := w.times(); times[0] != 0 || w.redis.mark != w.redis.entries[9].ID {
+			t.Errorf("after %s: %v, mark %q", name, times, w.redis.mark)
+		}
 	}
-	if w.redis.mark != w.redis.entries[3].ID {
-		t.Errorf("mark %q, want that of the fourth entry", w.redis.mark)
-	}
-	w.kafka.refuses = ""
-	w.pass(t, 5*time.Second)
-	if times := w.times(); times[0] != 0 || w.redis.mark != w.redis.entries[9].ID {
-		t.Errorf("after the failure: %v, mark %q", times, w.redis.mark)
-	}
-}
-
-func TestRelayMarkStopsAtTheFirstThatFindsNoRoom(t *testing.T) {
-	t.Parallel()
-	w := newWorld(1)
-	w.redis.add(10)
-	w.kafka.full = map[string]bool{w.redis.entries[4].ID: true, w.redis.entries[7].ID: true}
-	if err := w.tryPass(t, 5*time.Second); !errors.Is(err, errBufferFull) {
-		t.Fatalf("want %v, got %v", errBufferFull, err)
-	}
-	if w.redis.mark != w.redis.entries[3].ID {
-		t.Errorf("mark %q, want that of the fourth entry", w.redis.mark)
-	}
-	w.kafka.full = nil
-	w.pass(t, 5*time.Second)
-	if times := w.times(); times[0] != 0 || w.redis.mark != w.redis.entries[9].ID {
-		t.Errorf("with room again: %v, mark %q", times, w.redis.mark)
-	}
+	f("a refusal", errDown, func(k *fakeKafka, entries []stock.Entry) { k.refuses, k.refusal = entries[4].ID, errDown })
+	f("a full buffer", errBufferFull, func(k *fakeKafka, entries []stock.Entry) {
+		k.full = map[string]bool{entries[4].ID: true, entries[7].ID: true}
+	})
 }
 
 func TestRelayPassesOverWhatIsTooLarge(t *testing.T) {

@@ -10,6 +10,12 @@ func (b Balances) Sound() bool {
 // are not sound, or fewer are held.
 func (b Balances) Breach(held int64) bool { return !b.Sound() || b.Held < held }
 
+// HasRoom reports whether a cell can take so many units more. Scripts take it for granted.
+func (b Balances) HasRoom(units int64) bool { return units <= UnitsMax-b.Total }
+
+// NeverSells reports whether a cell closes before it opens.
+func (s Settings) NeverSells() bool { return s.ClosesAtMS != 0 && s.ClosesAtMS <= s.OpensAtMS }
+
 // Shut is why nothing at all may happen to a loaded cell, or VerdictOK. It does not cover a freeze by
 // an admin, which stops selling only.
 func (c CellState) Shut() Verdict {

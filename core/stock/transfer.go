@@ -77,7 +77,7 @@ func (t TransferRequest) mayLeave(ctx context.Context, s Store, out ReservationI
 	if verdict := to.Adjust(&Adjustment{Kind: AdjustTransferIn, Delta: t.Units}); verdict != VerdictOK {
 		return fmt.Errorf("%w: %d units into %v: %v", ErrTransferRefused, t.Units, t.To, verdict)
 	}
-	if to.Total+t.Units > UnitsMax {
+	if !to.HasRoom(t.Units) {
 		return fmt.Errorf("%w: %v would have more than %d units", ErrTransferRefused, t.To, UnitsMax)
 	}
 	return nil

@@ -278,10 +278,10 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryR
 
 // check refuses what no script judges: a cell without room for the units, and a window that never sells.
 func (x *cellChange) check(before, after *stock.CellState) error {
-	if x.adjustment.Delta > stock.UnitsMax-before.Total {
+	if !before.HasRoom(x.adjustment.Delta) {
 		return refused(fmt.Errorf("delta: %v has %s units and would have more than %s", before.Cell, number(before.Total), number(stock.UnitsMax)))
 	}
-	if x.adjustment.Fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0 && after.ClosesAtMS != 0 && after.ClosesAtMS <= after.OpensAtMS {
+	if x.adjustment.Fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0 && after.NeverSells() {
 		return usage(fmt.Errorf("opens-at, closes-at: %v would never sell: %s", before.Cell, windowText(after.OpensAtMS, after.ClosesAtMS)))
 	}
 	return nil

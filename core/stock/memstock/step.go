@@ -190,7 +190,7 @@ func (s *step) adjust(r *stock.Request) (stock.Outcome, error) {
 		s.shut(cell, verdict, 0)
 		return answer(verdict, before), nil
 	}
-	if cell.Total+a.Delta > stock.UnitsMax {
+	if !cell.HasRoom(a.Delta) {
 		return stock.Outcome{}, fmt.Errorf("%w: %v would have %d units", stock.ErrProtocol, r.Cell, cell.Total+a.Delta)
 	}
 	if a.Create {

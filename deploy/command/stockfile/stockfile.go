@@ -162,7 +162,7 @@ func (l *Line) complete() error {
 		return errors.New("sku_id is missing")
 	case l.Quantity < 0:
 		return errors.New("quantity is missing")
-	case l.Settings.ClosesAtMS != 0 && l.Settings.ClosesAtMS <= l.Settings.OpensAtMS:
+	case l.Settings.NeverSells():
 		return errors.New("closes_at is not after opens_at")
 	}
 	return nil

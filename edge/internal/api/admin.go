@@ -139,7 +139,7 @@ func (a *API) adjustSKU(r *request) error {
 	a.adjustment(r, "adjust", stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{Delta: d.delta, Reason: d.reason})
 	if d.delta > 0 {
 		err := a.precheck(r, func(now *stock.CellState) error {
-			if d.delta > stock.UnitsMax-now.Total {
+			if !now.HasRoom(d.delta) {
 				return malformed("/delta", "the SKU would have more than %d units", stock.UnitsMax)
 			}
 			return nil

@@ -173,7 +173,7 @@ func (s *scanner) moment(pointer string) (time.Time, int64) {
 
 // checkWindow checks the order of a window's bounds.
 func checkWindow(s stock.Settings) error {
-	if s.ClosesAtMS != 0 && s.ClosesAtMS <= s.OpensAtMS {
+	if s.NeverSells() {
 		return malformed("/closes_at", "want a time after opens_at, sent or set before")
 	}
 	return nil
