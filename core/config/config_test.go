@@ -198,6 +198,9 @@ func TestValidateLeavesPipesAlone(t *testing.T) {
 	if err := (&config.Redis{Addrs: []string{"a:1"}, PasswordFile: file, CallTimeout: time.Second}).Validate(); err != nil {
 		t.Error(err)
 	}
+	if err := (config.MySQL{TLSCAFile: file, ConnsMax: 1, Timeout: time.Second}).Validate(); err == nil || !strings.Contains(err.Error(), "mysql-dsn") {
+		t.Errorf("no DSN beside a pipe: %v", err)
+	}
 	if left, err := io.ReadAll(out); err != nil || string(left) != dsn+"\n" {
 		t.Errorf("left in the pipe: %q, %v", left, err)
 	}

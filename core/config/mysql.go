@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -29,8 +30,12 @@ const (
 // Validate joins all faults of the group, those of the files that it names included.
 func (m MySQL) Validate() error {
 	var f Faults
-	if !readOnce(m.DSNFile) && !readOnce(m.TLSCAFile) {
-		_, err := m.options()
+	if m.DSN != "" || !readOnce(m.DSNFile) {
+		_, err := m.parsed()
+		f.Include(err)
+	}
+	if !readOnce(m.TLSCAFile) {
+		_, err := m.tls()
 		f.Include(err)
 	}
 	Between(&f, "mysql-conns-max", m.ConnsMax, 1, 1000)
@@ -74,13 +79,12 @@ func (m MySQL) OpenUnchecked() (*sql.DB, error) {
 
 // options are the DSN's with everything overruled that could lose, leak or misread data.
 func (m MySQL) options() (*mysql.Config, error) {
-	dsn, err := m.DSN.fromFile("mysql-dsn-file", m.DSNFile)
-	var c *mysql.Config
-	if err == nil {
-		c, err = parseDSN(dsn)
+	c, err := m.parsed()
+	if err != nil {
+		return nil, err
 	}
-	tlsConfig, tlsErr := clientTLS("mysql-tls-ca-file", m.TLSCAFile)
-	if err := errors.Join(err, tlsErr); err != nil {
+	tlsConfig, err := m.tls()
+	if err != nil {
 		return nil, err
 	}
 	if tlsConfig != nil {
@@ -104,6 +108,16 @@ func (m MySQL) options() (*mysql.Config, error) {
 	c.Params["time_zone"] = "'+00:00'"
 	return c, nil
 }
+
+func (m MySQL) parsed() (*mysql.Config, error) {
+	dsn, err := m.DSN.fromFile("mysql-dsn-file", m.DSNFile)
+	if err != nil {
+		return nil, err
+	}
+	return parseDSN(dsn)
+}
+
+func (m MySQL) tls() (*tls.Config, error) { return clientTLS("mysql-tls-ca-file", m.TLSCAFile) }
 
 // parseDSN never passes the driver's own error on: for some malformed DSNs it quotes the password.
 func parseDSN(dsn Secret) (*mysql.Config, error) {

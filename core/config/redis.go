@@ -1,7 +1,7 @@
 package config
 
 import (
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
@@ -30,8 +30,12 @@ func (r *Redis) Validate() error {
 	for _, addr := range r.Addrs {
 		hostPort(&f, "redis-addr", addr)
 	}
-	if !readOnce(r.PasswordFile) && !readOnce(r.TLSCAFile) {
-		_, err := r.options()
+	if !readOnce(r.PasswordFile) {
+		_, err := r.password()
+		f.Include(err)
+	}
+	if !readOnce(r.TLSCAFile) {
+		_, err := r.tls()
 		f.Include(err)
 	}
 	Between(&f, "redis-call-timeout", r.CallTimeout, time.Millisecond, 10*time.Second)
@@ -52,15 +56,24 @@ func (r *Redis) Client() (rueidis.Client, error) {
 }
 
 func (r *Redis) options() (rueidis.ClientOption, error) {
-	password, passwordErr := r.Password.fromFile("redis-password-file", r.PasswordFile)
-	tlsConfig, tlsErr := clientTLS("redis-tls-ca-file", r.TLSCAFile)
-	if err := errors.Join(passwordErr, tlsErr); err != nil {
+	password, err := r.password()
+	if err != nil {
+		return rueidis.ClientOption{}, err
+	}
+	tlsConfig, err := r.tls()
+	if err != nil {
 		return rueidis.ClientOption{}, err
 	}
 	options := redisstock.ClientOptions(r.Addrs, r.User, password.Reveal())
 	options.TLSConfig = tlsConfig
 	return options, nil
 }
+
+func (r *Redis) password() (Secret, error) {
+	return r.Password.fromFile("redis-password-file", r.PasswordFile)
+}
+
+func (r *Redis) tls() (*tls.Config, error) { return clientTLS("redis-tls-ca-file", r.TLSCAFile) }
 
 func hostPort(f *Faults, setting, addr string) {
 	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
