@@ -175,13 +175,14 @@ func TestWordsNeverChange(t *testing.T) {
 	words := []string{
 		"ok", "replayed", "sold_out", "limit_reached", "not_loaded", "not_open", "closed", "frozen", "fenced",
 		"mismatch", "unknown_reservation", "wrong_state", "wrong_user", "backpressure",
+		"breached", "not_registered", "replica_missing",
 	}
 	for code, word := range words {
 		if got := Verdict(code).String(); got != word {
 			t.Errorf("verdict %d is %q, want %q", code, got, word)
 		}
 	}
-	if Verdicts != len(words) || Verdict(Verdicts).String() != "verdict(14)" {
+	if Verdicts != len(words) || Verdict(Verdicts).String() != "verdict(17)" {
 		t.Errorf("%d verdicts, the next is %v", Verdicts, Verdict(Verdicts))
 	}
 	for code, word := range []string{"none", "held", "confirmed", "released", "expired", "adjusted", "state(6)"} {

@@ -23,11 +23,15 @@ const (
 	VerdictWrongState         Verdict = 11 // the reservation, or the cell to create, is in a state that forbids it
 	VerdictWrongUser          Verdict = 12 // the reservation is another user's
 	VerdictBackpressure       Verdict = 13 // the outbox is over its budget
+	VerdictBreached           Verdict = 14 // selling was stopped by a breach of conservation
+	VerdictNotRegistered      Verdict = 15 // the sale demands a registration that the user does not have
+	VerdictReplicaMissing     Verdict = 16 // the cell's level is replica, and its server has no good replica
 )
 
 var verdictNames = [...]string{
 	"ok", "replayed", "sold_out", "limit_reached", "not_loaded", "not_open", "closed", "frozen", "fenced",
 	"mismatch", "unknown_reservation", "wrong_state", "wrong_user", "backpressure",
+	"breached", "not_registered", "replica_missing",
 }
 
 // Verdicts is the number of verdicts.

@@ -109,7 +109,8 @@ func explain(v stock.Verdict) string {
 	case stock.VerdictFrozen:
 		return "refused: it is shut, because its counters did not add up"
 	case stock.VerdictOK, stock.VerdictReplayed, stock.VerdictLimitReached, stock.VerdictNotOpen, stock.VerdictClosed,
-		stock.VerdictUnknownReservation, stock.VerdictWrongUser, stock.VerdictBackpressure:
+		stock.VerdictUnknownReservation, stock.VerdictWrongUser, stock.VerdictBackpressure,
+		stock.VerdictBreached, stock.VerdictNotRegistered, stock.VerdictReplicaMissing:
 	}
 	return "refused: " + v.String()
 }

@@ -47,6 +47,9 @@ const (
 	codeUnknownReservation
 	codeWrongState
 	codeBackpressure
+	codeBreached
+	codeNotRegistered
+	codeReplicaMissing
 
 	// Sales and transfers, which only admins meet.
 	codeUnknownSale
@@ -94,6 +97,9 @@ var codeTable = [codes]struct {
 	codeUnknownReservation: {"unknown_reservation", fasthttp.StatusNotFound, false, 0, "There is no such reservation."},
 	codeWrongState:         {"wrong_state", fasthttp.StatusConflict, false, 0, "The state of things does not allow this."},
 	codeBackpressure:       {"backpressure", fasthttp.StatusServiceUnavailable, true, 2, "Too much waits to be written down; nothing was done."},
+	codeBreached:           {"breached", fasthttp.StatusServiceUnavailable, true, 5, "Selling is stopped until the stock is repaired."},
+	codeNotRegistered:      {"not_registered", fasthttp.StatusForbidden, false, 0, "The user is not registered for this sale."},
+	codeReplicaMissing:     {"replica_missing", fasthttp.StatusServiceUnavailable, true, 2, "No replica would have the effect; nothing was done."},
 
 	codeUnknownSale:     {"unknown_sale", fasthttp.StatusNotFound, false, 0, "There is no such sale."},
 	codeSaleRefused:     {"sale_refused", fasthttp.StatusConflict, false, 0, "The sale does not allow this."},
@@ -155,6 +161,12 @@ func codeOf(v stock.Verdict) (c code, refused bool) {
 		return codeWrongState, true
 	case stock.VerdictBackpressure:
 		return codeBackpressure, true
+	case stock.VerdictBreached:
+		return codeBreached, true
+	case stock.VerdictNotRegistered:
+		return codeNotRegistered, true
+	case stock.VerdictReplicaMissing:
+		return codeReplicaMissing, true
 	}
 	return codeInternal, true
 }

@@ -43,7 +43,7 @@ func TestCodesAreAnsweredAsPromised(t *testing.T) {
 	for status, words := range map[int]struct{ final, retryable []string }{
 		400: {final: []string{"malformed", "idempotency_key_missing", "idempotency_key_invalid"}},
 		401: {final: []string{"unauthorized"}},
-		403: {final: []string{"forbidden"}},
+		403: {final: []string{"forbidden", "not_registered"}},
 		404: {final: []string{"not_found", "not_loaded", "unknown_reservation", "unknown_sale"}},
 		405: {final: []string{"method_not_allowed"}},
 		408: {retryable: []string{"request_timeout"}},
@@ -55,7 +55,7 @@ func TestCodesAreAnsweredAsPromised(t *testing.T) {
 		429: {retryable: []string{"rate_limited"}},
 		431: {final: []string{"headers_too_large"}},
 		500: {retryable: []string{"internal"}},
-		503: {retryable: []string{"overloaded", "unavailable", "frozen", "fenced", "backpressure", "in_transit"}},
+		503: {retryable: []string{"overloaded", "unavailable", "frozen", "fenced", "backpressure", "breached", "replica_missing", "in_transit"}},
 		504: {retryable: []string{"outcome_unknown"}},
 	} {
 		for _, e := range codeTable {
