@@ -38,8 +38,8 @@ func newGate(set *metrics.Set, log *slog.Logger) *gate {
 		log:      log,
 		wake:     make(chan struct{}, 1),
 		first:    make(chan struct{}),
-		opened:   set.NewCounter("edge_gate_opened_total"),
-		failures: set.NewCounter("edge_gate_failures_total"),
+		opened:   set.NewCounter("sluice_edge_gate_openings_total"),
+		failures: set.NewCounter("sluice_edge_gate_failures_total"),
 	}
 }
 

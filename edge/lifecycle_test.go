@@ -220,7 +220,7 @@ func TestRedisThatLostEffectsStaysShut(t *testing.T) {
 			}
 			s.until(30*time.Second, "Redis was vetted", func() bool {
 				_, figures := s.ops("/metrics")
-				return !strings.Contains(figures, "edge_gate_failures_total 0\n") || !strings.Contains(figures, "edge_gate_opened_total 1\n")
+				return !strings.Contains(figures, "sluice_edge_gate_failures_total 0\n") || !strings.Contains(figures, "sluice_edge_gate_openings_total 1\n")
 			})
 			if status, body := s.ready(); status != http.StatusServiceUnavailable || !strings.Contains(body, "shut until it is vetted") {
 				t.Errorf("readiness: %d %s", status, body)

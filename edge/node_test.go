@@ -66,20 +66,20 @@ func onePurchase(t *testing.T, s *stack) {
 func checkMetrics(t *testing.T, figures string) {
 	t.Helper()
 	for _, want := range []string{
-		"# TYPE edge_batch_vector_requests histogram\n", `edge_batch_vector_requests_bucket{op="reserve",le="128"} 3`,
-		`edge_batch_vector_requests_count{op="confirm"} 1`, `edge_batch_vector_requests_count{op="release"} 1`,
-		"# TYPE edge_batch_wait_seconds histogram\n", "edge_batch_wait_seconds_count 6\n", "edge_batch_queued_requests 0\n",
-		"# TYPE redisstock_script_seconds histogram\n", `redisstock_script_seconds_bucket{script="confirm",le="10"} 1`,
-		`redisstock_verdicts_total{script="reserve",verdict="ok"} 1`, `redisstock_verdicts_total{script="reserve",verdict="replayed"} 1`,
-		`redisstock_verdicts_total{script="reserve",verdict="limit_reached"} 1`,
-		`redisstock_verdicts_total{script="confirm",verdict="ok"} 1`, `redisstock_verdicts_total{script="release",verdict="wrong_state"} 1`,
-		`redisstock_failures_total{script="reserve",kind="unknown"} 0`,
-		`edge_http_requests_total{route="reserve",outcome="ok"} 1`, `edge_http_requests_total{route="reserve",outcome="replayed"} 1`,
-		`edge_http_requests_total{route="reserve",outcome="limit_reached"} 1`,
-		`edge_http_request_duration_seconds_count{route="confirm"} 1`, `edge_batch_refused_total{reason="full"} 0`,
-		"edge_screen_known_refused_total ", "edge_screen_known_false_positive_ratio ", "edge_screen_soldout_answered_total 0\n",
-		"outbox_entries ", "outbox_oldest_seconds ", "outbox_buffer_oldest_seconds ", "outbox_published_entries_total ",
-		"# TYPE outbox_publish_seconds histogram\n", "relay_published_entries_total ", "expiry_lag_seconds ",
+		"# TYPE sluice_edge_batch_vector_requests histogram\n", `sluice_edge_batch_vector_requests_bucket{op="reserve",le="128"} 3`,
+		`sluice_edge_batch_vector_requests_count{op="confirm"} 1`, `sluice_edge_batch_vector_requests_count{op="release"} 1`,
+		"# TYPE sluice_edge_batch_wait_seconds histogram\n", "sluice_edge_batch_wait_seconds_count 6\n", "sluice_edge_batch_queued_requests 0\n",
+		"# TYPE sluice_core_script_seconds histogram\n", `sluice_core_script_seconds_bucket{script="confirm",le="10"} 1`,
+		`sluice_core_script_verdicts_total{script="reserve",verdict="ok"} 1`, `sluice_core_script_verdicts_total{script="reserve",verdict="replayed"} 1`,
+		`sluice_core_script_verdicts_total{script="reserve",verdict="limit_reached"} 1`,
+		`sluice_core_script_verdicts_total{script="confirm",verdict="ok"} 1`, `sluice_core_script_verdicts_total{script="release",verdict="wrong_state"} 1`,
+		`sluice_core_script_failures_total{script="reserve",kind="unknown"} 0`,
+		`sluice_edge_http_requests_total{route="reserve",outcome="ok"} 1`, `sluice_edge_http_requests_total{route="reserve",outcome="replayed"} 1`,
+		`sluice_edge_http_requests_total{route="reserve",outcome="limit_reached"} 1`,
+		`sluice_edge_http_request_duration_seconds_count{route="confirm"} 1`, `sluice_edge_batch_refused_requests_total{reason="full"} 0`,
+		"sluice_edge_screen_known_refused_lookups_total ", "sluice_edge_screen_known_false_positive_ratio ", "sluice_edge_screen_soldout_answered_requests_total 0\n",
+		"sluice_edge_outbox_entries ", "sluice_edge_outbox_oldest_seconds ", "sluice_core_outbox_buffer_oldest_seconds ", "sluice_core_outbox_published_entries_total ",
+		"# TYPE sluice_core_outbox_publish_seconds histogram\n", "sluice_core_relay_published_entries_total ", "sluice_core_expiry_lag_seconds ",
 	} {
 		if !strings.Contains(figures, want) {
 			t.Errorf("/metrics lacks %q", want)
@@ -89,8 +89,11 @@ func checkMetrics(t *testing.T, figures string) {
 		t.Errorf("/metrics has what Prometheus cannot use:\n%s", figures)
 	}
 	for line := range strings.Lines(figures) {
-		if strings.HasPrefix(line, "go_") {
+		if strings.HasPrefix(line, "go_") || strings.HasPrefix(line, "process_") || strings.HasPrefix(line, "#") {
 			continue
+		}
+		if !strings.HasPrefix(line, "sluice_edge_") && !strings.HasPrefix(line, "sluice_core_") {
+			t.Errorf("a metric without the prefix of its service: %s", line)
 		}
 		for _, label := range labels.FindAllStringSubmatch(line, -1) { // none of a SKU, or of a user
 			switch label[1] {

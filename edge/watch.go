@@ -22,7 +22,7 @@ type outboxWatch struct {
 func newOutboxWatch(stats func(context.Context) ([]redisstock.OutboxStat, error), set *metrics.Set) *outboxWatch {
 	w := &outboxWatch{stats: stats}
 	for name, figure := range map[string]*atomic.Int64{
-		"outbox_entries": &w.entries, "outbox_fullest_partition_entries": &w.fullest, "outbox_oldest_seconds": &w.oldestS,
+		"sluice_edge_outbox_entries": &w.entries, "sluice_edge_outbox_fullest_partition_entries": &w.fullest, "sluice_edge_outbox_oldest_seconds": &w.oldestS,
 	} {
 		set.NewGauge(name, func() float64 { return float64(figure.Load()) })
 	}

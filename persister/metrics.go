@@ -28,31 +28,31 @@ type meters struct {
 
 func newMeters(set *metrics.Set) *meters {
 	m := &meters{
-		events:        set.NewCounter("persister_ledger_rows_total"),
-		duplicates:    set.NewCounter("persister_duplicate_events_total"),
-		batches:       set.NewCounter("persister_batches_total"),
-		batchEvents:   telemetry.Sizes(set, "persister_batch_events", 8192),
-		seconds:       telemetry.Seconds(set, "persister_transaction_seconds"),
+		events:        set.NewCounter("sluice_persister_ledger_rows_total"),
+		duplicates:    set.NewCounter("sluice_persister_duplicate_events_total"),
+		batches:       set.NewCounter("sluice_persister_batches_total"),
+		batchEvents:   telemetry.Sizes(set, "sluice_persister_batch_events", 8192),
+		seconds:       telemetry.Seconds(set, "sluice_persister_transaction_seconds"),
 		letters:       map[string]*metrics.Counter{},
 		retries:       map[trouble]*metrics.Counter{},
-		fetchFailures: set.NewCounter("persister_fetch_failures_total"),
-		offsetGaps:    set.NewCounter("persister_offset_gaps_total"),
-		offsetResets:  set.NewCounter("persister_offset_resets_total"),
-		generations:   set.NewCounter("persister_generations_total"),
-		cleaned:       set.NewCounter("persister_outbox_deleted_total"),
-		cleanFailures: set.NewCounter("persister_outbox_delete_failures_total"),
-		cleanDropped:  set.NewCounter("persister_outbox_delete_dropped_total"),
-		marksMoved:    set.NewCounter("persister_applied_marks_moved_total"),
+		fetchFailures: set.NewCounter("sluice_persister_fetch_failures_total"),
+		offsetGaps:    set.NewCounter("sluice_persister_offset_gaps_total"),
+		offsetResets:  set.NewCounter("sluice_persister_offset_resets_total"),
+		generations:   set.NewCounter("sluice_persister_group_generations_total"),
+		cleaned:       set.NewCounter("sluice_persister_outbox_deleted_entries_total"),
+		cleanFailures: set.NewCounter("sluice_persister_outbox_delete_failures_total"),
+		cleanDropped:  set.NewCounter("sluice_persister_outbox_left_entries_total"),
+		marksMoved:    set.NewCounter("sluice_persister_applied_mark_moves_total"),
 		now:           time.Now,
 	}
 	for _, reason := range reasons {
-		m.letters[reason] = set.NewCounter(`persister_dead_letters_total{reason="` + reason + `"}`)
+		m.letters[reason] = set.NewCounter(`sluice_persister_dead_letters_total{reason="` + reason + `"}`)
 	}
 	for _, t := range troubles {
-		m.retries[t] = set.NewCounter(`persister_retries_total{reason="` + string(t) + `"}`)
+		m.retries[t] = set.NewCounter(`sluice_persister_transaction_retries_total{reason="` + string(t) + `"}`)
 	}
-	set.NewGauge("persister_unread_messages", func() float64 { return float64(m.unread()) })
-	set.NewGauge("persister_lag_seconds", m.lagSeconds)
+	set.NewGauge("sluice_persister_unread_messages", func() float64 { return float64(m.unread()) })
+	set.NewGauge("sluice_persister_lag_seconds", m.lagSeconds)
 	return m
 }
 

@@ -211,12 +211,12 @@ func TestFromOutboxToMySQL(t *testing.T) {
 		w.settled()
 		for _, want := range []struct{ path, text string }{
 			{"readyz?verbose", `"status":"ok"`},
-			{"metrics", fmt.Sprintf("persister_ledger_rows_total %d\n", len(w.rows))},
-			{"metrics", "# TYPE persister_transaction_seconds histogram\n"},
-			{"metrics", "# TYPE persister_batch_events histogram\n"},
-			{"metrics", "persister_lag_seconds "},
-			{"metrics", "persister_unread_messages "},
-			{"metrics", `persister_dead_letters_total{reason="`},
+			{"metrics", fmt.Sprintf("sluice_persister_ledger_rows_total %d\n", len(w.rows))},
+			{"metrics", "# TYPE sluice_persister_transaction_seconds histogram\n"},
+			{"metrics", "# TYPE sluice_persister_batch_events histogram\n"},
+			{"metrics", "sluice_persister_lag_seconds "},
+			{"metrics", "sluice_persister_unread_messages "},
+			{"metrics", `sluice_persister_dead_letters_total{reason="`},
 		} {
 			if body := get(t, n, want.path); !strings.Contains(body, want.text) {
 				t.Errorf("%s has no %q:\n%s", want.path, want.text, body)

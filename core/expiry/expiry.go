@@ -92,11 +92,11 @@ func (s *Sweeper) newRun() *run {
 	}
 	r.Log = cmp.Or(r.Log, slog.Default())
 	set := cmp.Or(r.Metrics, metrics.NewSet())
-	r.expired = set.GetOrCreateCounter("expiry_expired_total")
-	r.forgotten = set.GetOrCreateCounter("expiry_forgotten_total")
-	r.failures = set.GetOrCreateCounter("expiry_failures_total")
-	r.late = telemetry.Seconds(set, "expiry_late_seconds")
-	set.GetOrCreateGauge("expiry_lag_seconds", r.lag)
+	r.expired = set.GetOrCreateCounter("sluice_core_expiry_expired_reservations_total")
+	r.forgotten = set.GetOrCreateCounter("sluice_core_expiry_forgotten_reservations_total")
+	r.failures = set.GetOrCreateCounter("sluice_core_expiry_failures_total")
+	r.late = telemetry.Seconds(set, "sluice_core_expiry_late_seconds")
+	set.GetOrCreateGauge("sluice_core_expiry_lag_seconds", r.lag)
 	return r
 }
 

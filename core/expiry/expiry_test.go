@@ -370,18 +370,18 @@ func TestFailureOfOnePartitionIsItsOwn(t *testing.T) {
 		pass(9 * time.Second)
 		seen.want(t, 1)
 		wantAvail(t, model, cells[0], 9)
-		if lag := set.GetOrCreateGauge("expiry_lag_seconds", nil).Get(); lag < 7.9 || lag > 8.1 {
+		if lag := set.GetOrCreateGauge("sluice_core_expiry_lag_seconds", nil).Get(); lag < 7.9 || lag > 8.1 {
 			t.Errorf("lag %v s, want 8", lag)
 		}
-		if n := set.GetOrCreateCounter("expiry_failures_total").Get(); n < 30 || n > 40 {
+		if n := set.GetOrCreateCounter("sluice_core_expiry_failures_total").Get(); n < 30 || n > 40 {
 			t.Errorf("%d failures in 8.5 s", n)
 		}
 		pass(2 * time.Second)
 		wantAvail(t, model, cells[1], 9)
-		if lag := set.GetOrCreateGauge("expiry_lag_seconds", nil).Get(); lag != 0 {
+		if lag := set.GetOrCreateGauge("sluice_core_expiry_lag_seconds", nil).Get(); lag != 0 {
 			t.Errorf("lag %v s after recovery", lag)
 		}
-		if n := set.GetOrCreateCounter("expiry_expired_total").Get(); n != 2 {
+		if n := set.GetOrCreateCounter("sluice_core_expiry_expired_reservations_total").Get(); n != 2 {
 			t.Errorf("%d expired, want 2", n)
 		}
 	})
@@ -440,7 +440,7 @@ func TestFinishedRecordsAreForgotten(t *testing.T) {
 		if kept := records(); kept != 0 {
 			t.Errorf("%d records after their retention", kept)
 		}
-		if got := set.GetOrCreateCounter("expiry_forgotten_total").Get(); got != n+1 { // and the adjustment
+		if got := set.GetOrCreateCounter("sluice_core_expiry_forgotten_reservations_total").Get(); got != n+1 { // and the adjustment
 			t.Errorf("%d forgotten, want %d", got, n+1)
 		}
 	})
@@ -495,7 +495,7 @@ func TestLateness(t *testing.T) {
 
 		r := (&Sweeper{Store: store, Publish: func(stock.Entry) {}, Metrics: set}).newRun()
 		r.phase = time.Now()
-		lag := set.GetOrCreateGauge("expiry_lag_seconds", nil)
+		lag := set.GetOrCreateGauge("sluice_core_expiry_lag_seconds", nil)
 		for i, want := range []struct {
 			wait time.Duration
 			lag  float64
@@ -507,7 +507,7 @@ func TestLateness(t *testing.T) {
 		}
 		var text strings.Builder
 		set.WritePrometheus(&text)
-		for _, line := range []string{"expiry_late_seconds_sum 6\n", `expiry_late_seconds_bucket{le="2.5"} 3`} { // three looks, 2 s late each
+		for _, line := range []string{"sluice_core_expiry_late_seconds_sum 6\n", `sluice_core_expiry_late_seconds_bucket{le="2.5"} 3`} { // three looks, 2 s late each
 			if !strings.Contains(text.String(), line) {
 				t.Errorf("metrics without %q:\n%s", line, text.String())
 			}

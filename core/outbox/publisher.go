@@ -92,14 +92,14 @@ func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
 
 		delivered: delivered{ends: make([]int64, cfg.Partitions)},
 
-		published: set.NewCounter("outbox_published_entries_total"),
-		dropped:   set.NewCounter("outbox_dropped_entries_total"),
-		givenUp:   set.NewCounter("outbox_given_up_entries_total"),
-		failures:  set.NewCounter("outbox_publish_failures_total"),
-		seconds:   telemetry.Seconds(set, "outbox_publish_seconds"),
+		published: set.NewCounter("sluice_core_outbox_published_entries_total"),
+		dropped:   set.NewCounter("sluice_core_outbox_dropped_entries_total"),
+		givenUp:   set.NewCounter("sluice_core_outbox_given_up_entries_total"),
+		failures:  set.NewCounter("sluice_core_outbox_publish_failures_total"),
+		seconds:   telemetry.Seconds(set, "sluice_core_outbox_publish_seconds"),
 	}
-	set.NewGauge("outbox_buffer_bytes", func() float64 { return float64(p.buffered.Load()) })
-	set.NewGauge("outbox_buffer_oldest_seconds", func() float64 { return p.oldest().Seconds() })
+	set.NewGauge("sluice_core_outbox_buffer_bytes", func() float64 { return float64(p.buffered.Load()) })
+	set.NewGauge("sluice_core_outbox_buffer_oldest_seconds", func() float64 { return p.oldest().Seconds() })
 	for i := range cfg.Partitions {
 		l := &lane{partition: i, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 		p.lanes = append(p.lanes, l)

@@ -140,7 +140,7 @@ func TestPublisherDividesWhatIsTooLarge(t *testing.T) {
 				t.Errorf("entry %d: %v", i, err)
 			}
 		}
-		if got := set.GetOrCreateCounter("outbox_given_up_entries_total").Get(); got != 1 {
+		if got := set.GetOrCreateCounter("sluice_core_outbox_given_up_entries_total").Get(); got != 1 {
 			t.Errorf("%d counted as given up, want 1", got)
 		}
 	})
@@ -242,7 +242,7 @@ func TestPublisherBoundsItsBuffer(t *testing.T) {
 	if !p.Publish(e) {
 		t.Error("dropped although what was given up made room")
 	}
-	if got := set.GetOrCreateCounter("outbox_dropped_entries_total").Get(); got != 1 {
+	if got := set.GetOrCreateCounter("sluice_core_outbox_dropped_entries_total").Get(); got != 1 {
 		t.Errorf("%d counted as dropped, want 1", got)
 	}
 }

@@ -99,9 +99,9 @@ func NewRelay(cfg RelayConfig) *Relay {
 		watches: make([]watch, cfg.Store.Partitions()),
 		now:     time.Now,
 
-		published: cfg.Metrics.NewCounter("relay_published_entries_total"),
-		again:     cfg.Metrics.NewCounter("relay_published_again_total"),
-		failures:  cfg.Metrics.NewCounter("relay_failures_total"),
+		published: cfg.Metrics.NewCounter("sluice_core_relay_published_entries_total"),
+		again:     cfg.Metrics.NewCounter("sluice_core_relay_republished_entries_total"),
+		failures:  cfg.Metrics.NewCounter("sluice_core_relay_failures_total"),
 	}
 }
 

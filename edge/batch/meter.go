@@ -25,18 +25,18 @@ type meter struct {
 
 func newMeter(set *metrics.Set, b *Batcher) *meter {
 	m := &meter{
-		waits:       telemetry.Seconds(set, "edge_batch_wait_seconds"),
-		full:        set.NewCounter(`edge_batch_refused_total{reason="full"}`),
-		panics:      set.NewCounter("edge_batch_panics_total"),
-		unpublished: set.NewCounter("edge_batch_unpublished_total"),
-		replays:     set.NewCounter(`edge_batch_second_rounds_total{ack="replica"}`),
-		proofs:      set.NewCounter(`edge_batch_second_rounds_total{ack="log"}`),
+		waits:       telemetry.Seconds(set, "sluice_edge_batch_wait_seconds"),
+		full:        set.NewCounter(`sluice_edge_batch_refused_requests_total{reason="full"}`),
+		panics:      set.NewCounter("sluice_edge_batch_panics_total"),
+		unpublished: set.NewCounter("sluice_edge_batch_unpublished_entries_total"),
+		replays:     set.NewCounter(`sluice_edge_batch_second_rounds_total{ack="replica"}`),
+		proofs:      set.NewCounter(`sluice_edge_batch_second_rounds_total{ack="log"}`),
 	}
 	for _, op := range []stock.Op{stock.OpReserve, stock.OpConfirm, stock.OpRelease, stock.OpDeduct, stock.OpAdjust} {
-		m.sizes[op] = telemetry.Sizes(set, fmt.Sprintf("edge_batch_vector_requests{op=%q}", op), stock.VectorMax)
+		m.sizes[op] = telemetry.Sizes(set, fmt.Sprintf("sluice_edge_batch_vector_requests{op=%q}", op), stock.VectorMax)
 	}
-	set.NewGauge("edge_batch_calls_in_flight", func() float64 { return float64(b.inFlight.Load()) })
-	set.NewGauge("edge_batch_queued_requests", func() float64 { return float64(b.Queued()) })
+	set.NewGauge("sluice_edge_batch_in_flight_calls", func() float64 { return float64(b.inFlight.Load()) })
+	set.NewGauge("sluice_edge_batch_queued_requests", func() float64 { return float64(b.Queued()) })
 	return m
 }
 

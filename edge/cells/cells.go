@@ -86,8 +86,8 @@ func New(store Store, cfg Config, set *metrics.Set) *Cache {
 		store:  store,
 		cfg:    cfg.withDefaults(),
 		shards: make([]shard, store.Partitions()),
-		hits:   set.NewCounter(`edge_cells_reads_total{from="memory"}`),
-		misses: set.NewCounter(`edge_cells_reads_total{from="store"}`),
+		hits:   set.NewCounter(`sluice_edge_cache_reads_total{from="memory"}`),
+		misses: set.NewCounter(`sluice_edge_cache_reads_total{from="store"}`),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.start = c.cfg.Now()
@@ -96,7 +96,7 @@ func New(store Store, cfg Config, set *metrics.Set) *Cache {
 		c.shards[i].known = newTable(perShard)
 	}
 	c.restore()
-	set.NewGauge("edge_cells_known", func() float64 { return float64(c.Len()) })
+	set.NewGauge("sluice_edge_cache_cells", func() float64 { return float64(c.Len()) })
 	return c
 }
 

@@ -118,19 +118,19 @@ func NewKnown(store KnownStore, known *cells.Cache, cfg KnownConfig, set *metric
 		exact:   rate.NewLimiter(rate.Limit(cfg.ExactPerSecond), cfg.ExactPerSecond),
 		public:  rate.NewLimiter(rate.Limit(cfg.ExactPerSecond), cfg.ExactPerSecond),
 		changed: make(chan struct{}, 1),
-		unsure:  set.NewCounter("edge_screen_known_unsure_total"),
-		refused: set.NewCounter("edge_screen_known_refused_total"),
-		shed:    set.NewCounter("edge_screen_known_shed_total"),
-		healed:  set.NewCounter("edge_screen_known_healed_total"),
-		missed:  set.NewCounter("edge_screen_known_false_positives_total"),
+		unsure:  set.NewCounter("sluice_edge_screen_known_unsure_lookups_total"),
+		refused: set.NewCounter("sluice_edge_screen_known_refused_lookups_total"),
+		shed:    set.NewCounter("sluice_edge_screen_known_shed_lookups_total"),
+		healed:  set.NewCounter("sluice_edge_screen_known_healed_lookups_total"),
+		missed:  set.NewCounter("sluice_edge_screen_known_false_positives_total"),
 	}
 	for i := range k.filters {
 		k.filters[i] = filter{bits: k.sized(0), holds: -1, counted: -1}
 	}
-	set.NewGauge("edge_screen_known_complete_ratio", k.completeness)
-	set.NewGauge("edge_screen_known_fill_ratio", k.fill)
-	set.NewGauge("edge_screen_known_cells", func() float64 { return float64(k.Cells()) })
-	set.NewGauge("edge_screen_known_false_positive_ratio", k.falsePositives)
+	set.NewGauge("sluice_edge_screen_known_complete_ratio", k.completeness)
+	set.NewGauge("sluice_edge_screen_known_fill_ratio", k.fill)
+	set.NewGauge("sluice_edge_screen_known_cells", func() float64 { return float64(k.Cells()) })
+	set.NewGauge("sluice_edge_screen_known_false_positive_ratio", k.falsePositives)
 	return k
 }
 

@@ -96,12 +96,12 @@ func NewSoldOut(store SoldOutStore, known *cells.Cache, cfg SoldOutConfig, set *
 		start:     time.Now(),
 		followers: make([]atomic.Pointer[follower], store.Partitions()),
 		notBefore: make([]time.Duration, store.Partitions()),
-		answered:  set.NewCounter("edge_screen_soldout_answered_total"),
-		bases:     set.NewCounter("edge_screen_soldout_bases_total"),
-		gaps:      set.NewCounter("edge_screen_soldout_gaps_total"),
+		answered:  set.NewCounter("sluice_edge_screen_soldout_answered_requests_total"),
+		bases:     set.NewCounter("sluice_edge_screen_soldout_bases_total"),
+		gaps:      set.NewCounter("sluice_edge_screen_soldout_gaps_total"),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	set.NewGauge("edge_screen_soldout_followed_partitions", func() float64 { return float64(s.Following()) })
+	set.NewGauge("sluice_edge_screen_soldout_followed_partitions", func() float64 { return float64(s.Following()) })
 	return s
 }
 

@@ -20,18 +20,18 @@ type scriptMetrics struct {
 
 func newScriptMetrics(set *metrics.Set, script string) *scriptMetrics {
 	m := &scriptMetrics{
-		seconds:  telemetry.Seconds(set, fmt.Sprintf("redisstock_script_seconds{script=%q}", script)),
+		seconds:  telemetry.Seconds(set, fmt.Sprintf("sluice_core_script_seconds{script=%q}", script)),
 		failures: map[error]*metrics.Counter{},
 	}
 	for v := range m.verdicts {
 		m.verdicts[v] = set.GetOrCreateCounter(
-			fmt.Sprintf("redisstock_verdicts_total{script=%q,verdict=%q}", script, stock.Verdict(v)))
+			fmt.Sprintf("sluice_core_script_verdicts_total{script=%q,verdict=%q}", script, stock.Verdict(v)))
 	}
 	for kind, name := range map[error]string{
 		stock.ErrNotApplied: "not_applied", stock.ErrShut: "shut", stock.ErrUnknown: "unknown", stock.ErrProtocol: "protocol",
 	} {
 		m.failures[kind] = set.GetOrCreateCounter(
-			fmt.Sprintf("redisstock_failures_total{script=%q,kind=%q}", script, name))
+			fmt.Sprintf("sluice_core_script_failures_total{script=%q,kind=%q}", script, name))
 	}
 	return m
 }

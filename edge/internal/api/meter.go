@@ -24,8 +24,8 @@ type meter struct {
 func newMeter(set *metrics.Set) *meter {
 	return &meter{
 		set:    set,
-		panics: set.NewCounter("edge_http_panics_total"),
-		bugs:   set.NewCounter("edge_http_unexpected_errors_total"),
+		panics: set.NewCounter("sluice_edge_http_panics_total"),
+		bugs:   set.NewCounter("sluice_edge_http_unexpected_errors_total"),
 		routes: make(map[string]*routeMeter),
 	}
 }
@@ -36,7 +36,7 @@ func (m *meter) route(name string) *routeMeter {
 	if r == nil {
 		r = &routeMeter{
 			set: m.set, name: name,
-			seconds: telemetry.Seconds(m.set, fmt.Sprintf(`edge_http_request_duration_seconds{route=%q}`, name)),
+			seconds: telemetry.Seconds(m.set, fmt.Sprintf(`sluice_edge_http_request_duration_seconds{route=%q}`, name)),
 		}
 		m.routes[name] = r
 	}
@@ -73,7 +73,7 @@ func (r *routeMeter) count(outcome code) {
 func (r *routeMeter) inc(counter *atomic.Pointer[metrics.Counter], word string) {
 	c := counter.Load()
 	if c == nil {
-		c = r.set.GetOrCreateCounter(fmt.Sprintf(`edge_http_requests_total{route=%q,outcome=%q}`, r.name, word))
+		c = r.set.GetOrCreateCounter(fmt.Sprintf(`sluice_edge_http_requests_total{route=%q,outcome=%q}`, r.name, word))
 		counter.Store(c)
 	}
 	c.Inc()

@@ -81,10 +81,10 @@ func Listen(ctx context.Context, address string, cfg Config) (*Listener, error) 
 		addresses: make(map[netip.Addr]int),
 		closed:    make(chan struct{}),
 		refusing:  make(chan struct{}, refusalsMax),
-		full:      cfg.Metrics.NewCounter(`edge_connections_refused_total{reason="full"}`),
-		crowded:   cfg.Metrics.NewCounter(`edge_connections_refused_total{reason="crowded"}`),
+		full:      cfg.Metrics.NewCounter(`sluice_edge_http_refused_connections_total{reason="full"}`),
+		crowded:   cfg.Metrics.NewCounter(`sluice_edge_http_refused_connections_total{reason="crowded"}`),
 	}
-	cfg.Metrics.NewGauge("edge_connections", func() float64 { return float64(l.Open()) })
+	cfg.Metrics.NewGauge("sluice_edge_http_connections", func() float64 { return float64(l.Open()) })
 	return l, nil
 }
 
