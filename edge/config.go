@@ -23,7 +23,7 @@ type Config struct {
 	Ops   config.Ops   `embed:""`
 
 	Listen  string `name:"listen" env:"SLUICE_LISTEN" group:"Edge" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP API; port 0 takes a free one. It speaks plain HTTP: put a proxy with TLS in front." cost:"none"`
-	DataDir string `name:"data-dir" env:"SLUICE_DATA_DIR" group:"Edge" default:".sluice/edge" placeholder:"PATH" help:"Directory of the edge's own rebuildable data. No two edges may share it." cost:"none"`
+	DataDir string `name:"data-dir" env:"SLUICE_DATA_DIR" group:"Edge" default:".sluice/edge" placeholder:"PATH" help:"Directory of the edge's own rebuildable data, on a local disk. The edge locks it; another edge on it does not start." cost:"none"`
 
 	TokenKeyFile  string `name:"token-key-file" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"File with the keys of access tokens." cost:"none"`
 	TokenIssuer   string `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" help:"Issuer (iss) that tokens must name." cost:"none"`

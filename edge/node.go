@@ -164,7 +164,7 @@ func (n *Node) connect(ctx context.Context) error {
 func (n *Node) startEngine(context.Context) error {
 	local, err := localstore.Open(filepath.Join(n.cfg.DataDir, "edge.db"), n.log)
 	if err != nil {
-		return err
+		return fmt.Errorf("use data directory (--data-dir): %w", err)
 	}
 	n.later("close local store", func(context.Context) error { return local.Close() })
 

@@ -2,15 +2,19 @@ package edge_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"sluice/core/auth"
+	"sluice/core/dirlock"
 	"sluice/core/outbox"
 	"sluice/deploy/local/servicetest"
+	"sluice/edge"
 )
 
 func TestOnePurchase(t *testing.T) {
@@ -106,6 +110,19 @@ func checkMetrics(t *testing.T, figures string) {
 }
 
 var labels = regexp.MustCompile(`(\w+)="`)
+
+func TestDataDirectoryHasOneEdge(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	second, err := edge.Start(t.Context(), s.cfg, slog.New(slog.DiscardHandler))
+	if err == nil {
+		_ = second.Shutdown(t.Context())
+	}
+	if !errors.Is(err, dirlock.ErrTaken) || !strings.Contains(err.Error(), "--data-dir") || !strings.Contains(err.Error(), s.cfg.DataDir) {
+		t.Errorf("a second edge on the directory of the first: %v", err)
+	}
+}
 
 func TestAcknowledgedAtLevelLogIsInKafka(t *testing.T) {
 	t.Parallel()

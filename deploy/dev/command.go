@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 
 	"sluice/core/config"
+	"sluice/core/dirlock"
 	"sluice/deploy/command"
 	"sluice/edge"
 )
@@ -84,12 +86,18 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 	if err != nil {
 		return fmt.Errorf("find directory of data: %w", err)
 	}
-	unlock, err := lockDir(dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make directory of data: %w", err)
+	}
+	lock, err := dirlock.Take(dir)
+	if errors.Is(err, dirlock.ErrTaken) {
+		return fmt.Errorf("another sluice dev runs in %s: stop it, or choose another directory with --dir", dir)
+	}
 	if err != nil {
 		return err
 	}
 	s := &stack{command: c, dir: dir, console: console, log: log}
-	s.later("unlock "+dir, unlock)
+	s.later("unlock", lock.Release)
 	defer func() { err = errors.Join(err, s.stop()) }()
 
 	if err := s.start(ctx); err != nil {

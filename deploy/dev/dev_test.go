@@ -17,11 +17,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"go.uber.org/goleak"
 
+	"sluice/core/dirlock"
 	"sluice/deploy/command"
 	"sluice/deploy/dev"
 	"sluice/deploy/local/servicetest"
+	"sluice/edge"
 )
 
 func TestMain(m *testing.M) {
@@ -166,6 +169,9 @@ func TestPrintedLinesWorkAndDataStays(t *testing.T) {
 		!strings.Contains(err.Error(), "another sluice dev runs") {
 		t.Errorf("a second run in the directory: %v, want it refused", err)
 	}
+	if _, err := dirlock.Take(filepath.Join(dir, "edge")); !errors.Is(err, dirlock.ErrTaken) {
+		t.Errorf("the directory of its edge: %v, want it taken", err)
+	}
 	r.stop(t)
 	nothingLeft(t, dir, places)
 
@@ -177,6 +183,21 @@ func TestPrintedLinesWorkAndDataStays(t *testing.T) {
 		t.Errorf("the next run finds %+v, want %+v", second, first)
 	}
 	again.stop(t)
+}
+
+// TestEdgeAndDevMeet holds the defaults to each other: a plain edge beside a stack has the directory of the
+// stack's own edge, so that the lock tells the second one.
+func TestEdgeAndDevMeet(t *testing.T) {
+	t.Parallel()
+	var stack dev.Command
+	var plain edge.Config
+	_ = kong.ApplyDefaults(&plain) // it misses its servers
+	if err := kong.ApplyDefaults(&stack); err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(stack.Dir, "edge"); plain.DataDir != want {
+		t.Errorf("an edge has its data in %q, the edge of a stack in %q", plain.DataDir, want)
+	}
 }
 
 // nothingLeft checks that no server answers any more, and that dev.json is gone.

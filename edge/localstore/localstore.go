@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/tidwall/buntdb"
+
+	"sluice/core/dirlock"
 )
 
 // Bounds of the file.
@@ -26,19 +28,38 @@ const (
 
 // Store is the open file. It is safe for concurrent use.
 type Store struct {
-	db  *buntdb.DB
-	log *slog.Logger
+	db   *buntdb.DB
+	lock *dirlock.Lock
+	log  *slog.Logger
 
 	mu    sync.Mutex
 	grown int64 // bytes of the file since it was last shrunk
 }
 
-// Open opens the file at path and makes it, and its directory, where there is none. What cannot be
-// read is moved aside, and the store starts empty and says so. The caller closes it.
+// Open opens the file at path and makes it, and its directory, where there is none. The directory is this
+// store's alone until it is closed: two writers would ruin the file. What cannot be read is moved aside, and
+// the store starts empty and says so. The caller closes it.
 func Open(path string, log *slog.Logger) (*Store, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open local store: %w", err)
 	}
+	lock, err := dirlock.Take(dir)
+	if errors.Is(err, dirlock.ErrTaken) {
+		return nil, fmt.Errorf("open local store: %w: another edge uses it: stop that one, or give each a directory of its own", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open local store: %w", err)
+	}
+	s, err := openLocked(path, log)
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	s.lock = lock
+	return s, nil
+}
+
+func openLocked(path string, log *slog.Logger) (*Store, error) {
 	before := sizeOf(path)
 	db, err := open(path)
 	if err == nil && sizeOf(path) < before {
@@ -89,17 +110,21 @@ func open(path string) (*buntdb.DB, error) {
 
 // Close closes the file.
 func (s *Store) Close() error {
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.db.Close(), s.lock.Release()); err != nil {
 		return fmt.Errorf("close local store: %w", err)
 	}
 	return nil
 }
 
 // Save keeps a record under a key. A ttl of zero keeps it for good. The version is the writer's: Load
-// gives back only records of the version asked for.
+// gives back only records of the version asked for. It fails if the directory is no longer the store's:
+// nobody would find the record, and shrinking would overwrite the file of whoever has the directory now.
 func (s *Store) Save(key string, version uint32, data []byte, ttl time.Duration) error {
 	if len(data) > recordMax {
 		return fmt.Errorf("save %q: %d bytes, want at most %d", key, len(data), recordMax)
+	}
+	if err := s.lock.Check(); err != nil {
+		return fmt.Errorf("save %q: %w", key, err)
 	}
 	var opts *buntdb.SetOptions
 	if ttl > 0 {

@@ -2,6 +2,7 @@ package localstore
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/tidwall/buntdb"
 	"go.uber.org/goleak"
+
+	"sluice/core/dirlock"
 )
 
 func TestMain(m *testing.M) {
@@ -88,6 +91,50 @@ func TestDamagedFileStartsEmptyAndSaysSo(t *testing.T) {
 	}
 	if got, ok := s.Load("k", 1); !ok || string(got) != "v" {
 		t.Errorf("Load = %q, %v after starting empty", got, ok)
+	}
+}
+
+// Two writers of one file would ruin it: the second is refused, and changes nothing.
+func TestDirectoryHasOneStore(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "edge.db")
+	s := openAt(t, path, quiet())
+	if err := s.Save("k", 1, []byte("v"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, quiet()); !errors.Is(err, dirlock.ErrTaken) || !strings.Contains(err.Error(), "another edge uses it: stop that one") {
+		t.Errorf("a second store: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := openAt(t, path, quiet()).Load("k", 1); !ok || string(got) != "v" {
+		t.Errorf("Load = %q, %v after another store was refused", got, ok)
+	}
+}
+
+// TestDirectoryThatWasReplaced removes the directory of a store and lets another one have it. The first must
+// not write there any more.
+func TestDirectoryThatWasReplaced(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "data", "edge.db")
+	first := openAt(t, path, quiet())
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	second := openAt(t, path, quiet())
+	if err := second.Save("k", 1, []byte("v"), 0); err != nil {
+		t.Fatal(err)
+	}
+	first.grown = shrinkBytes
+	if err := first.Save("k", 1, []byte("old"), 0); !errors.Is(err, dirlock.ErrGone) {
+		t.Errorf("the first saves: %v", err)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := openAt(t, path, quiet()).Load("k", 1); !ok || string(got) != "v" {
+		t.Errorf("Load = %q, %v: not what the second has saved", got, ok)
 	}
 }
 

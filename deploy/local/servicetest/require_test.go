@@ -67,7 +67,7 @@ func TestTempDirOfADeadOwnerIsRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := dead.lock.Close(); err != nil { // as the kernel does for a dead process
+	if err := dead.lock.Release(); err != nil { // as the kernel does for a dead process
 		t.Fatal(err)
 	}
 	next, err := newTempDir()

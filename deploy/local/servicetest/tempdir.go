@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"sluice/core/dirlock"
 )
 
 // tempDir is a directory whose lock is held by a living test binary. One without
 // a holder was left by a test binary that died, and is removed by the next.
 type tempDir struct {
 	path string
-	lock *os.File
+	lock *dirlock.Lock
 }
 
 const tempPattern = "sluice-servicetest-"
@@ -24,8 +25,8 @@ func newTempDir() (*tempDir, error) {
 	}
 	for _, path := range left {
 		// Held by its owner, or removed by somebody else just now: no concern of ours.
-		if d, err := lockDir(path); err == nil {
-			_ = d.remove()
+		if lock, err := dirlock.Take(path); err == nil {
+			_ = (&tempDir{path, lock}).remove()
 		}
 	}
 	// Locked before it has the name that others look for.
@@ -33,31 +34,20 @@ func newTempDir() (*tempDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make directory of shared servers: %w", err)
 	}
-	d, err := lockDir(fresh)
+	lock, err := dirlock.Take(fresh)
 	if err != nil {
 		return nil, err
 	}
-	d.path = filepath.Join(os.TempDir(), filepath.Base(fresh)[len("new-"):])
+	d := &tempDir{filepath.Join(os.TempDir(), filepath.Base(fresh)[len("new-"):]), lock}
 	return d, os.Rename(fresh, d.path)
-}
-
-func lockDir(path string) (*tempDir, error) {
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), lock.Close())
-	}
-	return &tempDir{path: path, lock: lock}, nil
 }
 
 func (d *tempDir) remove() error {
 	// First away from where others look: they would make its lock anew while it is being removed.
 	gone := filepath.Join(filepath.Dir(d.path), "old-"+filepath.Base(d.path))
 	if err := os.Rename(d.path, gone); err != nil {
-		return errors.Join(fmt.Errorf("remove directory of shared servers: %w", err), d.lock.Close())
+		return errors.Join(fmt.Errorf("remove directory of shared servers: %w", err), d.lock.Release())
 	}
 	d.path = gone
-	return errors.Join(os.RemoveAll(d.path), d.lock.Close())
+	return errors.Join(os.RemoveAll(d.path), d.lock.Release())
 }

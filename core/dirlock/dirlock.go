@@ -1,0 +1,78 @@
+// Package dirlock lets one process at a time use a directory. It knows nothing of what is in there.
+//
+// The lock is the kernel's (flock) on a file of the directory: it ends with its process, however that ends, and
+// programs that the process starts do not inherit it. Directories that several machines mount, as by NFS, are
+// not supported.
+package dirlock
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// name is the file that is locked. It stays when the lock ends: removed, it could be locked by two at once.
+const name = "lock"
+
+var (
+	// ErrTaken tells that somebody else has the directory.
+	ErrTaken = errors.New("the directory is in use")
+	// ErrGone tells that a directory was removed or replaced while it was locked.
+	ErrGone = errors.New("the directory was removed or replaced while it was in use")
+)
+
+// Lock is a directory that this process has for itself.
+type Lock struct {
+	dir  string
+	file *os.File
+}
+
+// Take locks a directory that exists, or fails at once: with ErrTaken if somebody else has it, this process
+// included. The caller releases the lock.
+func Take(dir string) (*Lock, error) {
+	file, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: the caller's user names it
+	if err != nil {
+		return nil, fmt.Errorf("lock directory: %w", err)
+	}
+	l := &Lock{dir: dir, file: file}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	switch {
+	case err == nil:
+		err = l.Check() // the file was perhaps removed before it was locked
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		err = ErrTaken
+	case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS):
+		err = fmt.Errorf("%w: its file system has no locks: choose one on a local disk", err)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock directory %s: %w", dir, err), file.Close())
+	}
+	return l, nil
+}
+
+// Check fails with ErrGone if the directory is no longer the one that was locked. Somebody else may then have
+// locked what is in its place.
+func (l *Lock) Check() error {
+	held, err := l.file.Stat()
+	if err != nil {
+		return fmt.Errorf("look at lock: %w", err)
+	}
+	there, err := os.Stat(filepath.Join(l.dir, name))
+	if errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(held, there) {
+		return ErrGone
+	}
+	if err != nil {
+		return fmt.Errorf("look at lock: %w", err)
+	}
+	return nil
+}
+
+// Release ends the lock.
+func (l *Lock) Release() error {
+	if err := l.file.Close(); err != nil {
+		return fmt.Errorf("release directory %s: %w", l.dir, err)
+	}
+	return nil
+}
