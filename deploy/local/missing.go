@@ -40,8 +40,16 @@ func find(program, install string) (string, error) {
 	return "", &MissingError{Program: program, Install: install}
 }
 
-// FindRedis returns the path of redis-server, or a *MissingError.
-func FindRedis() (string, error) { return find("redis-server", installRedisHint) }
+// RedisServerEnv names the program to start as Redis, such as a Valkey, instead of redis-server.
+const RedisServerEnv = "SLUICE_REDIS_SERVER"
+
+// FindRedis returns the path of redis-server, or of what RedisServerEnv names, or a *MissingError.
+func FindRedis() (string, error) {
+	if program := os.Getenv(RedisServerEnv); program != "" {
+		return find(program, "it, or correct "+RedisServerEnv)
+	}
+	return find("redis-server", installRedisHint)
+}
 
 // FindMariaDB returns the path of mariadbd, or a *MissingError.
 func FindMariaDB() (string, error) { return find("mariadbd", installMariaDBHint) }

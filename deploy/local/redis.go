@@ -23,14 +23,14 @@ type RedisOptions struct {
 	// Appendfsync is Redis's setting of that name: always, everysec or no.
 	// Defaults to everysec.
 	Appendfsync string
-	// ReplicaOf makes the server a replica of another one, and the start wait
-	// until it has copied it.
-	ReplicaOf *Redis
+	// ReplicaOf is the address of another server whose replica this one becomes;
+	// the start waits until it has copied it.
+	ReplicaOf string
 	// Extra lines for redis.conf, read after all others.
 	Extra []string
 }
 
-// Redis is a running redis-server.
+// Redis is a running redis-server, or whatever RedisServerEnv names.
 type Redis struct {
 	server
 	Addr string // host:port
@@ -63,7 +63,7 @@ func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode boo
 		grace:   20 * time.Second,
 		nudge:   true, // while it rewrites its append-only file it drops the request
 		command: func(ctx context.Context) *exec.Cmd { return command(ctx, path, conf) },
-		ready:   func(ctx context.Context, pid int) error { return r.ready(ctx, pid, o.ReplicaOf != nil) },
+		ready:   func(ctx context.Context, pid int) error { return r.ready(ctx, pid, o.ReplicaOf != "") },
 	}
 	choose := func() error {
 		port := o.Port
@@ -117,8 +117,8 @@ func (r *Redis) config(port int, o RedisOptions) string {
 			"cluster-node-timeout 15000",
 		)
 	}
-	if o.ReplicaOf != nil {
-		lines = append(lines, "replicaof "+strings.Replace(o.ReplicaOf.Addr, ":", " ", 1))
+	if o.ReplicaOf != "" {
+		lines = append(lines, "replicaof "+strings.Replace(o.ReplicaOf, ":", " ", 1))
 	}
 	return strings.Join(append(lines, o.Extra...), "\n") + "\n"
 }

@@ -98,7 +98,7 @@ func TestRedisReplicaHasItsPrimarysData(t *testing.T) {
 	t.Parallel()
 	primary := servicetest.Redis(t)
 	set(t, redisClient(t, primary.Addr), "key", "value")
-	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary})
+	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr})
 	if got := get(t, redisClient(t, replica.Addr), "key"); got != "value" {
 		t.Errorf("replica has %q, want %q", got, "value")
 	}

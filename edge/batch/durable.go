@@ -93,7 +93,7 @@ func (b *Batcher) levels(states []stock.CellState) (replica, log bool) {
 }
 
 // replay sends the request again, with Replicate: its cell's level was not known when its vector was
-// sent. WAIT covers all that the server did before, so the replay proves the first effect.
+// sent. A replica that has what is written after the replay has the first effect too.
 func (b *Batcher) replay(op stock.Op, r *stock.Request) (proof, error) {
 	b.meter.replays.Inc()
 	var again Result

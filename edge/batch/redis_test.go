@@ -183,7 +183,7 @@ func TestServerThatIsShut(t *testing.T) {
 func TestLevelReplicaOnRedis(t *testing.T) {
 	t.Parallel()
 	server := storetest.Start(t, stock.PartitionsDefault)
-	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: server.Redis})
+	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: server.Redis.Addr})
 	cell := stock.Cell{SKU: 1}
 	storetest.Load(t, server, 10, stock.Settings{Ack: stock.AckReplica}, cell)
 	reserve := func(b *batch.Batcher, user int64) (stock.Verdict, error) {

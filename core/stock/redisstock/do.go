@@ -2,7 +2,6 @@ package redisstock
 
 import (
 	"context"
-	"strconv"
 	"sync"
 	"time"
 
@@ -57,9 +56,9 @@ func (s *Store) timeout(vectors []*stock.Vector) time.Duration {
 	return s.cfg.CallTimeout
 }
 
-// send sends vectors through one client and reads the answers. With replicate, WAIT follows them on
-// their own connection: Redis waits for what this very connection has written. The client is then a
-// single node's, because a redirected script would leave its WAIT behind.
+// send sends vectors through one client and reads the answers. With replicate, a wait for a replica follows
+// them on their own connection. The client is then a single node's, because a redirected script would leave
+// the wait behind.
 func (s *Store) send(ctx context.Context, client rueidis.Client, vectors []*stock.Vector, replicate bool) {
 	if len(vectors) == 0 {
 		return
@@ -76,8 +75,7 @@ func (s *Store) send(ctx context.Context, client rueidis.Client, vectors []*stoc
 		c.add(s, v)
 	}
 	if replicate {
-		c.commands = append(c.commands, client.B().Arbitrary("WAIT", "1",
-			strconv.FormatInt(s.cfg.ReplicaTimeout.Milliseconds(), 10)).Blocking())
+		c.commands = append(c.commands, s.waiting(client, vectors[len(vectors)-1].Partition)...)
 	}
 
 	started := s.now()
@@ -85,9 +83,9 @@ func (s *Store) send(ctx context.Context, client rueidis.Client, vectors []*stoc
 	took := s.now().Sub(started)
 
 	reusable := true
-	replicas := int64(0)
+	wrote, replicas := false, int64(0)
 	if replicate {
-		replicas, _ = answers[len(vectors)].AsInt64() // an error is "not known", which is 0
+		wrote, replicas = replicasOf(answers[len(vectors):])
 	}
 	for i, v := range vectors {
 		sc := s.scripts[v.Op.String()]
@@ -96,7 +94,7 @@ func (s *Store) send(ctx context.Context, client rueidis.Client, vectors []*stoc
 			reusable = reusable && answers[i].NonRedisError() == nil
 			s.nodes.suspect()
 		} else if v.Err = readVector(v, answers[i]); v.Err == nil {
-			v.Replicated = replicas > 0
+			v.Replicated = replicas > 0 && (wrote || v.Entry.ID != "")
 			sc.decided(v.Outcomes)
 		}
 		sc.called(took, v.Err)

@@ -4,9 +4,9 @@ import "strconv"
 
 // keys are the names of a partition's keys. Their common hash tag keeps them in one slot.
 type keys struct {
-	prefix                                     string
-	cells, res, due, gone, outbox, meta, relay string
-	buyers0                                    string // of pool 0
+	prefix                                           string
+	cells, res, due, gone, outbox, meta, relay, wait string
+	buyers0                                          string // of pool 0
 }
 
 func keysOf(partition int) keys {
@@ -20,6 +20,7 @@ func keysOf(partition int) keys {
 		outbox:  p + "outbox",
 		meta:    p + "meta",
 		relay:   p + "relay",
+		wait:    p + "wait",
 		buyers0: p + "buyers:0",
 	}
 }

@@ -166,7 +166,7 @@ func TestOpenRefusesReplica(t *testing.T) {
 	t.Parallel()
 	primary := servicetest.Redis(t)
 	open(t, connect(t, primary.Addr))
-	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary})
+	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr})
 	wantShut(t, newShop(t, connect(t, replica.Addr), redisstock.Config{}), openConfig(), "is a slave, want a primary")
 }
 

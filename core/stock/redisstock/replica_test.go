@@ -36,7 +36,7 @@ func replicate(s *shop, cells ...stock.Cell) []*stock.Vector {
 func TestReplicate(t *testing.T) {
 	t.Parallel()
 	primary := servicetest.Redis(t)
-	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary})
+	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr})
 	s := newShop(t, connect(t, primary.Addr), redisstock.Config{ReplicaTimeout: 10 * time.Second})
 	open(t, s.client)
 
@@ -55,6 +55,70 @@ func TestReplicate(t *testing.T) {
 		if v.Replicated {
 			t.Error("there is no replica, but the vector is replicated")
 		}
+	}
+}
+
+// TestReplayBehindAStalledLink repeats, over another connection, a request that no replica has. The link to
+// the replica is up all the time, and nothing gets through it for a while.
+func TestReplayBehindAStalledLink(t *testing.T) {
+	t.Parallel()
+	primary := servicetest.Redis(t)
+	link := servicetest.NewLink(t, primary.Addr)
+	servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: link.Addr})
+	client := connect(t, primary.Addr)
+	open(t, client)
+	s := newShop(t, client, redisstock.Config{ReplicaTimeout: 300 * time.Millisecond})
+	cell := s.load(10, stock.Settings{})
+	replicate(s, cell) // so that it knows the replica
+	taken, settled := take(stock.OpReserve, cell, 2, 1), take(stock.OpReserve, cell, 3, 1)
+
+	link.Stall()
+	s.one(stock.OpReserve, taken)
+	s.one(stock.OpReserve, settled)
+	s.one(stock.OpConfirm, settled)
+	replay := func(s *shop) bool {
+		t.Helper()
+		vectors := []*stock.Vector{
+			{Op: stock.OpReserve, Partition: partition(cell), Replicate: true, Requests: []stock.Request{taken}},
+			{Op: stock.OpConfirm, Partition: partition(cell), Replicate: true, Requests: []stock.Request{settled}},
+		}
+		s.Do(t.Context(), vectors...)
+		for _, v := range vectors {
+			if v.Err != nil || v.Outcomes[0].Verdict != stock.VerdictReplayed {
+				t.Fatalf("%v: %v, error %v", v.Op, v.Outcomes, v.Err)
+			}
+		}
+		if vectors[0].Replicated != vectors[1].Replicated {
+			t.Errorf("of one pipeline, %v and %v are replicated", vectors[0].Replicated, vectors[1].Replicated)
+		}
+		return vectors[0].Replicated
+	}
+	other := newShop(t, connect(t, primary.Addr), redisstock.Config{ReplicaTimeout: 20 * time.Second})
+	for _, s := range []*shop{s, newShop(t, client, redisstock.Config{}), newShop(t, connect(t, primary.Addr), redisstock.Config{})} {
+		if replay(s) {
+			t.Error("no replica has it, but its replay is replicated")
+		}
+	}
+	link.Resume()
+	if !replay(other) {
+		t.Error("the replica has it, but its replay is not replicated")
+	}
+}
+
+// TestReplicateOnAFullServer settles while memory is full: the wait's own write is refused.
+func TestReplicateOnAFullServer(t *testing.T) {
+	t.Parallel()
+	primary := servicetest.Redis(t)
+	servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr})
+	s := newShop(t, connect(t, primary.Addr), redisstock.Config{ReplicaTimeout: 20 * time.Second})
+	open(t, s.client)
+	cell := s.load(10, stock.Settings{})
+	reserved := replicate(s, cell)[0].Requests[0]
+	s.must("CONFIG", "", "SET", "maxmemory", "1")
+	v := &stock.Vector{Op: stock.OpConfirm, Partition: partition(cell), Replicate: true, Requests: []stock.Request{reserved}}
+	s.Do(t.Context(), v)
+	if v.Err != nil || v.Outcomes[0].Verdict != stock.VerdictOK || !v.Replicated {
+		t.Errorf("confirm on a full server: %v, error %v, replicated %v", v.Outcomes, v.Err, v.Replicated)
 	}
 }
 

@@ -1,0 +1,118 @@
+package servicetest
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// Link is a way to a server that can be stalled: connections stay up, and nothing gets through.
+type Link struct {
+	Addr string // host:port of this end
+
+	to       string
+	listener net.Listener
+	ends     sync.WaitGroup
+
+	mu    sync.Mutex
+	open  sync.Cond // the link is not stalled, or closed
+	stall bool
+	conns []net.Conn // nil once it is closed
+}
+
+// NewLink opens a link to a server's address. It closes with the test.
+func NewLink(t testing.TB, to string) *Link {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Link{Addr: listener.Addr().String(), to: to, listener: listener, conns: []net.Conn{}}
+	l.open.L = &l.mu
+	l.ends.Go(func() { l.accept(t) })
+	t.Cleanup(l.close)
+	return l
+}
+
+// Stall holds back whatever comes from now on, in both directions.
+func (l *Link) Stall() { l.set(true) }
+
+// Resume lets through what was held back, and all that follows.
+func (l *Link) Resume() { l.set(false) }
+
+func (l *Link) set(stall bool) {
+	l.mu.Lock()
+	l.stall = stall
+	l.mu.Unlock()
+	l.open.Broadcast()
+}
+
+func (l *Link) accept(t testing.TB) {
+	for {
+		near, err := l.listener.Accept()
+		if err != nil {
+			return // it is closed
+		}
+		far, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.to)
+		if err != nil || !l.keep(near, far) {
+			_ = near.Close()
+			continue
+		}
+		l.ends.Go(func() { l.forward(near, far) })
+		l.ends.Go(func() { l.forward(far, near) })
+	}
+}
+
+// keep notes connections that are to be closed with the link. False means that it is closed already.
+func (l *Link) keep(conns ...net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns == nil {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		return false
+	}
+	l.conns = append(l.conns, conns...)
+	return true
+}
+
+// forward copies until either end is closed.
+func (l *Link) forward(from, to net.Conn) {
+	defer from.Close()
+	defer to.Close()
+	_, _ = io.Copy(gated{to, l}, from) // however it ends, the connection has ended
+}
+
+// gated is an end that takes nothing while the link is stalled.
+type gated struct {
+	net.Conn
+	link *Link
+}
+
+func (g gated) Write(data []byte) (int, error) {
+	g.link.mu.Lock()
+	for g.link.stall && g.link.conns != nil {
+		g.link.open.Wait()
+	}
+	closed := g.link.conns == nil
+	g.link.mu.Unlock()
+	if closed {
+		return 0, errors.New("the link is closed")
+	}
+	return g.Conn.Write(data)
+}
+
+func (l *Link) close() {
+	_ = l.listener.Close()
+	l.mu.Lock()
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+	l.conns = nil
+	l.mu.Unlock()
+	l.open.Broadcast()
+	l.ends.Wait()
+}
