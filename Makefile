@@ -29,7 +29,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/sluice
-	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/sluice .
+	$(GO) build -trimpath -ldflags '-X sluice/core/build.version=$(VERSION)' -o bin/sluice .
 
 .PHONY: run dev
 run: build ## start everything on this machine, with sample data; Ctrl-C stops it

@@ -9,10 +9,7 @@ import (
 	"sluice/deploy/command"
 )
 
-// version is set by the Makefile.
-var version string
-
 func main() {
 	console := command.NewConsole(os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)
-	os.Exit(cli.Run(os.Args[1:], console, version))
+	os.Exit(cli.Run(os.Args[1:], console))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"sluice/core/auth"
 	"sluice/core/dirlock"
 	"sluice/core/outbox"
+	"sluice/core/telemetry/telemetrytest"
 	"sluice/deploy/local/servicetest"
 	"sluice/edge"
 )
@@ -89,27 +89,8 @@ func checkMetrics(t *testing.T, figures string) {
 			t.Errorf("/metrics lacks %q", want)
 		}
 	}
-	if strings.Contains(figures, "vmrange") || strings.Contains(figures, "untyped") {
-		t.Errorf("/metrics has what Prometheus cannot use:\n%s", figures)
-	}
-	for line := range strings.Lines(figures) {
-		if strings.HasPrefix(line, "go_") || strings.HasPrefix(line, "process_") || strings.HasPrefix(line, "#") {
-			continue
-		}
-		if !strings.HasPrefix(line, "sluice_edge_") && !strings.HasPrefix(line, "sluice_core_") {
-			t.Errorf("a metric without the prefix of its service: %s", line)
-		}
-		for _, label := range labels.FindAllStringSubmatch(line, -1) { // none of a SKU, or of a user
-			switch label[1] {
-			case "op", "le", "script", "verdict", "kind", "route", "outcome", "reason", "why", "from", "ack":
-			default:
-				t.Errorf("a label without a fixed set of values: %s", line)
-			}
-		}
-	}
+	telemetrytest.Check(t, figures, "core", "edge")
 }
-
-var labels = regexp.MustCompile(`(\w+)="`)
 
 func TestDataDirectoryHasOneEdge(t *testing.T) {
 	t.Parallel()

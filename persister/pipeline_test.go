@@ -14,6 +14,7 @@ import (
 	"sluice/core/evidence"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/telemetry/telemetrytest"
 	"sluice/deploy/local/servicetest"
 )
 
@@ -124,7 +125,7 @@ func TestEveryUnitIsInMySQL(t *testing.T) {
 		t.Helper()
 		s := newShop(t, brokers)
 		s.start()
-		s.start()
+		n := s.start()
 		var shoppers sync.WaitGroup
 		for i := range 8 {
 			shoppers.Go(func() { s.shop(s.history.seed + uint64(i)) })
@@ -170,6 +171,7 @@ func TestEveryUnitIsInMySQL(t *testing.T) {
 			t.Errorf("dead letters: %q", letters)
 		}
 		s.open() // Redis is not behind of what MySQL knows
+		telemetrytest.Check(t, get(t, n, "metrics"), "core", "persister")
 	})
 }
 

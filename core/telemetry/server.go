@@ -29,7 +29,7 @@ func Serve(listen string, set *metrics.Set, ready []Check, log *slog.Logger) (*S
 	if err != nil {
 		return nil, fmt.Errorf("listen for ops (--ops-listen): %w", err)
 	}
-	metrics.ExposeMetadata(true) // TYPE lines; the library knows it per process only
+	metrics.ExposeMetadata(true) // HELP and TYPE lines; the library knows it per process only
 	s := &Server{addr: listener.Addr().String(), ready: &readiness{checks: ready}, done: make(chan struct{})}
 	s.http = http.Server{
 		Handler:           s.routes(set),
@@ -74,8 +74,7 @@ func (s *Server) routes(set *metrics.Set) http.Handler {
 	mux.Handle("GET /readyz", s.ready)
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		set.WritePrometheus(w)
-		metrics.WriteProcessMetrics(w)
+		writePage(w, set)
 	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

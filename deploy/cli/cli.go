@@ -54,15 +54,13 @@ Every setting is a flag and an environment variable (docs/configuration.md lists
 environment or from files only. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused by the rules of
 stock, 5 outcome unknown, 130 interrupted.`
 
-// Run runs the command that args name and returns the program's exit code. version is what the binary was
-// built as.
-func Run(args []string, console *command.Console, version string) int {
+// Run runs the command that args name and returns the program's exit code.
+func Run(args []string, console *command.Console) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
 	var cli root
-	cli.Version.Built = version
 	config.LoadSecrets(&cli, os.LookupEnv)
 	parser, err := newParser(&cli, console, os.Exit) //nolint:forbidigo // how --help ends a program
 	if err != nil {

@@ -266,13 +266,13 @@ func TestSecretsAreNotShown(t *testing.T) {
 		{"edge", "--redis-password=" + password},
 		{"sale", "show", "1", "--redis-addr", "127.0.0.1:1"},
 	} {
-		if code := Run(args, o.console(), ""); code == command.ExitDone {
+		if code := Run(args, o.console()); code == command.ExitDone {
 			t.Errorf("%v: exit code 0", args)
 		}
 	}
 	for _, dsn := range []string{password, "root:" + password + "/sluice", "root:" + password + "@tcp(127.0.0.1:1/x", "root:" + password + "@foo(x)/y"} {
 		t.Setenv("SLUICE_MYSQL_DSN", dsn)
-		if code := Run([]string{"stock", "show", "1", "--redis-addr", "127.0.0.1:1"}, o.console(), ""); code != command.ExitUsage {
+		if code := Run([]string{"stock", "show", "1", "--redis-addr", "127.0.0.1:1"}, o.console()); code != command.ExitUsage {
 			t.Errorf("a malformed DSN: exit code %d", code)
 		}
 	}
@@ -303,7 +303,7 @@ func TestDevelopmentStackIsCheckedBeforeItStarts(t *testing.T) {
 			t.Setenv(name, value)
 		}
 		var o output
-		code := Run(append([]string{"dev"}, c.args...), o.console(), "")
+		code := Run(append([]string{"dev"}, c.args...), o.console())
 		if name != "" {
 			if err := os.Unsetenv(name); err != nil { // until the end of the test, which sets it back
 				t.Fatal(err)
@@ -342,7 +342,7 @@ func TestChangesNameFlagAndBound(t *testing.T) {
 		{[]string{"stock", "unfreeze", "1", "--reason", "a\nb"}, `reason: "a\nb": want UTF-8 without`},
 	} {
 		var o output
-		if code := Run(c.args, o.console(), ""); code != command.ExitUsage || !strings.Contains(o.err.String(), c.want) {
+		if code := Run(c.args, o.console()); code != command.ExitUsage || !strings.Contains(o.err.String(), c.want) {
 			t.Errorf("%q: exit code %d, want %d; said %q, want %q in it", c.args, code, command.ExitUsage, o.err.String(), c.want)
 		}
 	}
@@ -388,7 +388,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"stock", "load", "-", "--dev-file", "stack.json"}, command.ExitUsage, "-: the file is empty"},
 	} {
 		var o output
-		if code := Run(c.args, o.console(), ""); code != c.code || !strings.Contains(o.err.String(), c.want) {
+		if code := Run(c.args, o.console()); code != c.code || !strings.Contains(o.err.String(), c.want) {
 			t.Errorf("%v: exit code %d, want %d; said %q, want %q in it", c.args, code, c.code, o.err.String(), c.want)
 		}
 	}

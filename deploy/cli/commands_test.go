@@ -82,7 +82,7 @@ func (d *deployment) runWith(stdin string, args ...string) result {
 	var o output
 	console := o.console()
 	console.In = strings.NewReader(stdin)
-	r := result{t: d.t, args: path, code: Run(args, console, "")}
+	r := result{t: d.t, args: path, code: Run(args, console)}
 	r.out, r.err = o.out.String(), o.err.String()
 	return r
 }
@@ -439,7 +439,7 @@ func TestToken(t *testing.T) {
 		{[]string{"token", "--user", "1001", "--role", "service", "--ttl", "5h", "--token-key-file", file}, 5 * time.Hour},
 	} {
 		var o output
-		if code := Run(c.args, o.console(), ""); code != command.ExitDone {
+		if code := Run(c.args, o.console()); code != command.ExitDone {
 			t.Fatalf("%v: exit code %d: %s", c.args, code, o.err.String())
 		}
 		token, rest, _ := strings.Cut(o.out.String(), "\n")
@@ -476,13 +476,13 @@ func TestDevelopmentStackIsNotMixedWithOthers(t *testing.T) {
 		{[]string{"stock", "freeze", "1", "--reason", "x", "--dev-file", "stack.json", "--kafka-brokers", "127.0.0.1:1"}, command.ExitUsage, "redis-addr: missing"},
 	} {
 		var o output
-		if code := Run(c.args, o.console(), ""); code != c.code || !strings.Contains(o.err.String(), c.want) {
+		if code := Run(c.args, o.console()); code != c.code || !strings.Contains(o.err.String(), c.want) {
 			t.Errorf("%v: exit code %d, want %d: %s", c.args, code, c.code, o.err.String())
 		}
 	}
 	t.Setenv("SLUICE_MYSQL_DSN", "root@tcp(127.0.0.1:1)/x")
 	var o output
-	if code := Run([]string{"stock", "show", "1", "--dev-file", "stack.json"}, o.console(), ""); code != command.ExitUsage || !strings.Contains(o.err.String(), "redis-addr: missing") {
+	if code := Run([]string{"stock", "show", "1", "--dev-file", "stack.json"}, o.console()); code != command.ExitUsage || !strings.Contains(o.err.String(), "redis-addr: missing") {
 		t.Errorf("with a DSN in the environment: exit code %d: %s", code, o.err.String())
 	}
 }

@@ -3,8 +3,8 @@ package command
 import (
 	"cmp"
 	"runtime"
-	"runtime/debug"
 
+	"sluice/core/build"
 	"sluice/core/event"
 	"sluice/persister"
 )
@@ -12,8 +12,6 @@ import (
 // Version shows what was built, and from what.
 type Version struct {
 	Output `embed:""`
-
-	Built string `kong:"-"` // version that the build was given, if any
 }
 
 // Help is called by kong.
@@ -22,7 +20,7 @@ func (Version) Help() string {
   sluice version -o json`
 }
 
-type build struct {
+type versions struct {
 	Version  string `json:"version"`
 	Commit   string `json:"commit,omitempty"`
 	Time     string `json:"time,omitempty"`
@@ -35,22 +33,10 @@ type build struct {
 
 // Run is called by kong.
 func (v *Version) Run(c *Console) error {
-	b := build{
-		Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		Schema: persister.SchemaVersion(), Events: event.Version,
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		b.Version = cmp.Or(v.Built, info.Main.Version)
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				b.Commit = s.Value
-			case "vcs.time":
-				b.Time = s.Value
-			case "vcs.modified":
-				b.Modified = s.Value == "true"
-			}
-		}
+	built := build.Read()
+	b := versions{
+		Version: built.Version, Commit: built.Commit, Time: built.Time, Modified: built.Modified, Go: built.Go,
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Schema: persister.SchemaVersion(), Events: event.Version,
 	}
 	if v.json() {
 		return c.JSON(b)

@@ -1,0 +1,41 @@
+// Package build knows what the running binary was built from.
+package build
+
+import (
+	"cmp"
+	"runtime"
+	"runtime/debug"
+)
+
+// version is set by the Makefile, through the linker.
+var version string
+
+// Info is what a binary was built from.
+type Info struct {
+	Version  string // "unknown" if nobody has told
+	Commit   string // empty if the sources were not in a repository
+	Time     string // of the commit
+	Modified bool   // the sources differed from the commit
+	Go       string
+}
+
+// Read tells what this binary was built from.
+func Read() Info {
+	b := Info{Version: cmp.Or(version, "unknown"), Go: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	b.Version = cmp.Or(version, info.Main.Version, "unknown")
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.time":
+			b.Time = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
+}

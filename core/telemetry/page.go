@@ -1,0 +1,36 @@
+package telemetry
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/build"
+)
+
+// writePage writes what /metrics answers. The library writes HELP lines without a text: those of declared
+// families get theirs, the others are left out.
+func writePage(w io.Writer, set *metrics.Set) {
+	var page bytes.Buffer
+	built := build.Read()
+	metrics.WriteGaugeUint64(&page, fmt.Sprintf("sluice_core_build_info{version=%q,commit=%q,go=%q}", built.Version, built.Commit, built.Go), 1)
+	set.WritePrometheus(&page)
+	metrics.WriteProcessMetrics(&page)
+
+	help := map[string]string{}
+	for _, f := range Families() {
+		help[f.Name] = f.Help
+	}
+	for line := range bytes.Lines(page.Bytes()) {
+		if name, ok := bytes.CutPrefix(line, []byte("# HELP ")); ok {
+			name = bytes.TrimSpace(name)
+			if text := help[string(name)]; text != "" {
+				_, _ = fmt.Fprintf(w, "# HELP %s %s\n", name, text) // the client has gone: nobody to tell
+			}
+			continue
+		}
+		_, _ = w.Write(line)
+	}
+}
