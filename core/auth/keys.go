@@ -5,12 +5,13 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -59,7 +60,7 @@ func GenerateKey(algorithm string) (Key, error) {
 
 // WriteKeys creates a key file that only its owner can read. An existing file is an error.
 func WriteKeys(path string, keys ...Key) error {
-	text, err := json.MarshalIndent(keyFile{keys}, "", "  ")
+	text, err := json.Marshal(keyFile{keys}, jsontext.WithIndent("  "))
 	if err != nil {
 		return fmt.Errorf("encode keys: %w", err)
 	}
@@ -109,7 +110,7 @@ func parseKeys(text []byte) (*Keys, error) {
 		return nil, fmt.Errorf("more than %d bytes", keyFileBytesMax)
 	}
 	var f keyFile
-	if err := json.Unmarshal(text, &f); err != nil {
+	if err := json.Unmarshal(text, &f, json.RejectUnknownMembers(true)); err != nil {
 		return nil, errors.New("not the JSON of a key file") // the decoder's error may quote a secret
 	}
 	return NewKeys(f.Keys...)

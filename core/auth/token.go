@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -64,85 +63,4 @@ func (k *Keys) Issue(c Claims) (string, error) {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
 	return text, nil
-}
-
-// verify checks everything about a token but the cache, and tells the second at which it ends.
-func (k *Keys) verify(text, issuer, audience string, now time.Time) (Identity, int64, error) {
-	var p payload
-	parser := jwt.NewParser(
-		jwt.WithStrictDecoding(),
-		jwt.WithValidMethods([]string{HS256, EdDSA}),
-		jwt.WithExpirationRequired(),
-		jwt.WithNotBeforeRequired(),
-		jwt.WithIssuer(issuer),
-		jwt.WithAudience(audience),
-		jwt.WithTimeFunc(func() time.Time { return now }),
-	)
-	if _, err := parser.ParseWithClaims(text, &p, k.keyOf); err != nil {
-		return Identity{}, 0, fmt.Errorf("%w: %s", ErrToken, reason(err))
-	}
-	if p.ExpiresAt.Sub(now) > LifetimeMax {
-		return Identity{}, 0, fmt.Errorf("%w: it expires more than %v ahead", ErrToken, LifetimeMax)
-	}
-	subject, ok := ParseID(p.Subject)
-	if !ok {
-		return Identity{}, 0, fmt.Errorf("%w: its sub is no user id", ErrToken)
-	}
-	role, err := ParseRole(p.Role)
-	if err != nil {
-		return Identity{}, 0, fmt.Errorf("%w: its role is none of ours", ErrToken)
-	}
-	return Identity{Subject: subject, Role: role}, p.ExpiresAt.Unix(), nil
-}
-
-var (
-	errType      = errors.New("its typ is not " + tokenType)
-	errCritical  = errors.New("it has critical headers that are not known here")
-	errKeyID     = errors.New("its kid is not known here")
-	errAlgorithm = errors.New("its alg is not its key's")
-)
-
-// keyOf is the key that a token's header names, if its header is one of ours.
-func (k *Keys) keyOf(token *jwt.Token) (any, error) {
-	typ, _ := token.Header["typ"].(string)
-	if typ, _ = strings.CutPrefix(strings.ToLower(typ), "application/"); typ != tokenType {
-		return nil, errType
-	}
-	if _, ok := token.Header["crit"]; ok { // no extension is known, so any is an unknown one
-		return nil, errCritical
-	}
-	id, _ := token.Header["kid"].(string)
-	key := k.byID[id]
-	if key == nil {
-		return nil, errKeyID
-	}
-	if token.Method.Alg() != key.method.Alg() {
-		return nil, errAlgorithm
-	}
-	return key.verify, nil
-}
-
-// reason says in the words of the API why the parser refused. The parser's own words may quote the
-// token.
-func reason(err error) string {
-	for _, known := range []error{errType, errCritical, errKeyID, errAlgorithm} {
-		if errors.Is(err, known) {
-			return known.Error()
-		}
-	}
-	switch {
-	case errors.Is(err, jwt.ErrTokenExpired):
-		return "it has expired"
-	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		return "it is not valid yet"
-	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return "it is for another audience"
-	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
-		return "it is from another issuer"
-	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return "it lacks a required claim"
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return "its signature is wrong"
-	}
-	return "it is no signed token of a known form"
 }

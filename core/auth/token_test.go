@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -311,6 +312,19 @@ func TestKeyFile(t *testing.T) {
 		}
 		if _, err := keys.Issue(claims()); err != nil {
 			t.Error(err)
+		}
+	}
+	for _, file := range []string{
+		`{"keys":[%s],"KEYS":[]}`, `{"keys":[],"keys":[%s]}`, `{"Keys":[%s]}`, `{"keys":[%s]}{}`, `{"keys":[%s],"x":1}`,
+	} {
+		text := fmt.Sprintf(file, fmt.Sprintf(`{"kid":"k1","alg":"HS256","key":%q}`, hsKey.Secret))
+		if _, err := parseKeys([]byte(text)); err == nil {
+			t.Errorf("%s: accepted", text)
+		}
+	}
+	for _, members := range []string{`"kid":"a","kid":"b"`, `"kid":"a","Kid":"b"`, `"kid":"a","use":"sig"`, `"kid":null`, `"kid":1`} {
+		if _, err := parseKeys(fmt.Appendf(nil, `{"keys":[{%s,"alg":"HS256","key":%q}]}`, members, hsKey.Secret)); err == nil {
+			t.Errorf("%s: accepted", members)
 		}
 	}
 	if _, err := GenerateKey("none"); err == nil {

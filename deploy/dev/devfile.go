@@ -2,13 +2,15 @@ package dev
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"sluice/deploy/command"
 )
@@ -17,7 +19,7 @@ func devFilePath(dir string) string { return filepath.Join(dir, "dev.json") }
 
 // writeDevFile puts the file in place whole.
 func (s *stack) writeDevFile(context.Context) error {
-	text, err := json.MarshalIndent(command.DevStack{
+	text, err := json.Marshal(command.DevStack{
 		EdgeURL:         "http://" + s.edge.Addr(),
 		OpsURL:          "http://" + s.edge.OpsAddr(),
 		PersisterOpsURL: "http://" + s.persister.OpsAddr(),
@@ -26,7 +28,7 @@ func (s *stack) writeDevFile(context.Context) error {
 		MySQLDSN:        s.cfg.MySQL.DSN.Reveal(),
 		KafkaBrokers:    strings.Join(s.cfg.Kafka.Brokers, ","),
 		TokenKeyFile:    s.cfg.TokenKeyFile,
-	}, "", "  ")
+	}, jsontext.WithIndent("  "))
 	if err != nil {
 		return fmt.Errorf("encode dev.json: %w", err)
 	}

@@ -2,9 +2,11 @@ package cells
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"sluice/core/stock"
 )
@@ -17,6 +19,9 @@ const (
 	// warmTTL is for how long they are of use. Nothing that was kept is ever young enough to be shown.
 	warmTTL = 10 * time.Minute
 )
+
+// warmDurations is how the record has durations: in nanoseconds.
+var warmDurations = jsonv1.FormatDurationAsNano(true)
 
 // Snapshots keeps records over a restart. Package localstore implements it.
 type Snapshots interface {
@@ -50,7 +55,7 @@ func (c *Cache) save() {
 		w.States[i] = known[i].state
 		w.States[i].Mark = known[i].fence
 	}
-	data, err := json.Marshal(w)
+	data, err := json.Marshal(w, warmDurations)
 	if err == nil {
 		err = c.cfg.Snapshots.Save(warmKey, warmVersion, data, warmTTL)
 	}
@@ -69,7 +74,7 @@ func (c *Cache) restore() {
 		return
 	}
 	var w warm
-	if err := json.Unmarshal(data, &w); err != nil || w.Deployment != c.cfg.Deployment {
+	if err := json.Unmarshal(data, &w, warmDurations); err != nil || w.Deployment != c.cfg.Deployment {
 		c.cfg.Log.Warn("cells kept by the last run ignored: unreadable, or of another deployment", "deployment", w.Deployment, "error", err)
 		return
 	}

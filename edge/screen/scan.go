@@ -2,11 +2,11 @@ package screen
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/bits-and-blooms/bloom/v3"
+	"github.com/go-json-experiment/json"
 
 	"sluice/core/stock"
 )

@@ -2,80 +2,74 @@ package stockfile
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 var errObject = errors.New("not one JSON object of strings, numbers, true, false and null")
 
-// parseJSON reads an object member by member, because the library's own decoding would take the last of
-// two members with one name, and names in any case.
+// parseJSON reads an object member by member, so that a fault is told with the member's name.
 func parseJSON(text []byte, line *Line) error {
 	if !utf8.Valid(text) {
 		return errors.New("not UTF-8")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
+	decoder := jsontext.NewDecoder(bytes.NewReader(text))
+	if open, err := decoder.ReadToken(); err != nil || open.Kind() != jsontext.KindBeginObject {
 		return errObject
 	}
-	seen := map[string]bool{}
-	for decoder.More() {
-		if err := parseMember(decoder, seen, line); err != nil {
+	for decoder.PeekKind() == jsontext.KindString {
+		if err := parseMember(decoder, line); err != nil {
 			return err
 		}
 	}
-	if _, err := decoder.Token(); err != nil { // the closing brace
+	if _, err := decoder.ReadToken(); err != nil { // the closing brace
 		return errObject
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
 		return errors.New("something follows the object")
 	}
 	return line.complete()
 }
 
-func parseMember(decoder *json.Decoder, seen map[string]bool, line *Line) error {
-	key, err := decoder.Token()
-	name, ok := key.(string)
-	if err != nil || !ok {
+func parseMember(decoder *jsontext.Decoder, line *Line) error {
+	key, err := decoder.ReadToken()
+	var fault *jsontext.SyntacticError
+	if errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &fault) {
+		return fmt.Errorf("member %q is there twice", cut(fault.JSONPointer.LastToken()))
+	}
+	if err != nil {
 		return errObject
 	}
+	name := key.String() // now: the token is overwritten by the next
 	field, known := fields[name]
 	if !known {
 		return fmt.Errorf("member %q: want some of %s", cut(name), fieldNames)
 	}
-	if seen[name] {
-		return fmt.Errorf("member %q is there twice", name)
-	}
-	seen[name] = true
-	value, err := decoder.Token()
+	value, err := decoder.ReadToken()
 	if err != nil {
 		return errObject
 	}
-	switch v := value.(type) {
-	case nil:
+	switch text := value.String(); value.Kind() {
+	case jsontext.KindNull:
 		return nil // as if it were not there
-	case string:
+	case jsontext.KindString:
 		if !field.quoted {
-			return fmt.Errorf("%s %q: want no quotes", name, cut(v))
+			return fmt.Errorf("%s %q: want no quotes", name, cut(text))
 		}
-		if v == "" {
+		if text == "" {
 			return fmt.Errorf("%s is empty", name)
 		}
-		return line.set(name, v)
-	case json.Number:
+		return line.set(name, text)
+	case jsontext.KindNumber, jsontext.KindTrue, jsontext.KindFalse:
 		if field.quoted {
-			return fmt.Errorf("%s %s: want a string", name, cut(v.String()))
+			return fmt.Errorf("%s %s: want a string", name, cut(text))
 		}
-		return line.set(name, v.String())
-	case bool:
-		if field.quoted {
-			return fmt.Errorf("%s %v: want a string", name, v)
-		}
-		return line.set(name, fmt.Sprint(v))
+		return line.set(name, text)
+	case jsontext.KindInvalid, jsontext.KindBeginObject, jsontext.KindEndObject, jsontext.KindBeginArray, jsontext.KindEndArray:
 	}
 	return errObject
 }

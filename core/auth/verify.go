@@ -1,0 +1,201 @@
+package auth
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Why a token is refused, in the words of the API. None of them quotes the token.
+var (
+	errForm      = errors.New("it is no signed token of a known form")
+	errType      = errors.New("its typ is not " + tokenType)
+	errCritical  = errors.New("it has critical headers that are not known here")
+	errKeyID     = errors.New("its kid is not known here")
+	errAlgorithm = errors.New("its alg is not its key's")
+	errSignature = errors.New("its signature is wrong")
+	errIssuer    = errors.New("it is from another issuer")
+	errAudience  = errors.New("it is for another audience")
+	errSubject   = errors.New("its sub is no user id, as a string")
+	errRole      = errors.New("its role is none of ours")
+	errEarly     = errors.New("it is not valid yet")
+	errExpired   = errors.New("it has expired")
+	errTooLong   = fmt.Errorf("it expires more than %v ahead", LifetimeMax)
+)
+
+// secondsMax is the last second of the year 9999: no time of a token is later.
+const secondsMax = 253402300799
+
+// verify checks everything about a token but the cache, and tells the second at which it ends.
+func (k *Keys) verify(text, issuer, audience string, now time.Time) (Identity, int64, error) {
+	claims, err := k.open(text)
+	if err != nil {
+		return Identity{}, 0, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	identity, expires, err := claims.check(issuer, audience, now)
+	if err != nil {
+		return Identity{}, 0, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	return identity, expires, nil
+}
+
+// open returns the claims of a token that one of the keys signed.
+func (k *Keys) open(text string) (object, error) {
+	signed, signature, ok1 := cutLast(text)
+	header, payload, ok2 := cutLast(signed)
+	if !ok1 || !ok2 {
+		return nil, errForm
+	}
+	h, err := decodeObject(header)
+	if err != nil {
+		return nil, err
+	}
+	key, err := k.keyOf(h)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := decodePart(signature)
+	if err != nil {
+		return nil, err
+	}
+	if key.method.Verify(signed, sum, key.verify) != nil {
+		return nil, errSignature
+	}
+	return decodeObject(payload)
+}
+
+// keyOf is the key that a header names, if the header is one of ours.
+func (k *Keys) keyOf(header object) (*loadedKey, error) {
+	typ, _ := header.text("typ")
+	if typ, _ = strings.CutPrefix(strings.ToLower(typ), "application/"); typ != tokenType {
+		return nil, errType
+	}
+	if header["crit"] != nil { // no extension is known, so any is an unknown one
+		return nil, errCritical
+	}
+	id, _ := header.text("kid")
+	key := k.byID[id]
+	if key == nil {
+		return nil, errKeyID
+	}
+	if alg, _ := header.text("alg"); alg != key.method.Alg() {
+		return nil, errAlgorithm
+	}
+	return key, nil
+}
+
+// check tells who bears a token with these claims, and the second at which it ends.
+func (o object) check(issuer, audience string, now time.Time) (Identity, int64, error) {
+	if iss, _ := o.text("iss"); iss != issuer {
+		return Identity{}, 0, errIssuer
+	}
+	if !slices.Contains(o.texts("aud"), audience) {
+		return Identity{}, 0, errAudience
+	}
+	sub, _ := o.text("sub")
+	subject, ok := ParseID(sub)
+	if !ok {
+		return Identity{}, 0, errSubject
+	}
+	word, _ := o.text("role")
+	role, err := ParseRole(word)
+	if err != nil {
+		return Identity{}, 0, errRole
+	}
+	var times [3]int64
+	for i, name := range [...]string{"nbf", "exp", "iat"} {
+		if name == "iat" && o[name] == nil {
+			continue // it decides nothing
+		}
+		if times[i], ok = o.seconds(name); !ok {
+			return Identity{}, 0, fmt.Errorf("its %s is missing, or not a whole number of seconds from 1 to %d", name, int64(secondsMax))
+		}
+	}
+	begins, expires := times[0], times[1]
+	switch {
+	case now.Unix() >= expires:
+		return Identity{}, 0, errExpired
+	case now.Unix() < begins:
+		return Identity{}, 0, errEarly
+	case time.Unix(expires, 0).Sub(now) > LifetimeMax:
+		return Identity{}, 0, errTooLong
+	}
+	return Identity{Subject: subject, Role: role}, expires, nil
+}
+
+// object is the members of a JSON object. Each was there once; its name counts as it is written, and
+// members that nobody asks for do no harm.
+type object map[string]jsontext.Value
+
+func decodeObject(part string) (object, error) {
+	text, err := decodePart(part)
+	if err != nil {
+		return nil, err
+	}
+	var o object
+	if err := json.Unmarshal(text, &o); err != nil || o == nil {
+		return nil, errForm
+	}
+	return o, nil
+}
+
+// text is a member that has to be a string.
+func (o object) text(name string) (string, bool) { return textOf(o[name]) }
+
+func textOf(value jsontext.Value) (text string, ok bool) {
+	ok = value.Kind() == jsontext.KindString && json.Unmarshal(value, &text) == nil
+	return text, ok
+}
+
+// texts is a member that has to be a string or a list of strings.
+func (o object) texts(name string) (texts []string) {
+	if text, ok := o.text(name); ok {
+		return []string{text}
+	}
+	var list []jsontext.Value
+	if o[name].Kind() != jsontext.KindBeginArray || json.Unmarshal(o[name], &list) != nil {
+		return nil
+	}
+	for _, value := range list {
+		text, ok := textOf(value)
+		if !ok {
+			return nil
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+// seconds is a member that has to be a moment in seconds since 1970: an integer literal, as fractions
+// and exponents are read differently by different readers.
+func (o object) seconds(name string) (int64, bool) {
+	v, ok := ParseID(o[name])
+	return v, ok && v <= secondsMax
+}
+
+// decodePart decodes base64url without padding, in the one way that it can be written.
+func decodePart(part string) ([]byte, error) {
+	if strings.ContainsAny(part, "\r\n") { // which the decoder skips
+		return nil, errForm
+	}
+	text, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	if err != nil {
+		return nil, errForm
+	}
+	return text, nil
+}
+
+// cutLast cuts at the last dot.
+func cutLast(text string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(text, '.')
+	if i < 0 {
+		return "", "", false
+	}
+	return text[:i], text[i+1:], true
+}
