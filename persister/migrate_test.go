@@ -57,6 +57,29 @@ func TestMigrateGoesOn(t *testing.T) {
 	}
 }
 
+// TestMigrateDatesReservations migrates rows that were written before they had a time of their own.
+func TestMigrateDatesReservations(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	rows := rowsOf(newHistory(3, 4).batch(200))
+	w := writer{db: db}
+	if _, err := w.write(t.Context(), rows, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		"ALTER TABLE reservations DROP KEY reservations_user, DROP KEY reservations_cell, DROP COLUMN reserved_ms",
+		"DELETE FROM goose_db_version WHERE version_id > 3",
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	tablesOf(rows).holds(t, db)
+}
+
 // TestMigrateWaitsForAnother lets the other one take longer than connections may be silent.
 func TestMigrateWaitsForAnother(t *testing.T) {
 	t.Parallel()

@@ -76,22 +76,32 @@ func newestOfCells(rows []*row) []*row {
 	return newest
 }
 
+// reservationRow is the newest event of a reservation, and the time at which the reservation was made.
+type reservationRow struct {
+	*row
+	reservedMS int64 // Redis time of its reserve or deduct; 0: that is not among the rows
+}
+
 // newestOfReservations picks each reservation's row with the highest mark out of rows that are sorted by
 // mark. A reservation belongs to one cell. Adjustments are none.
-func newestOfReservations(rows []*row) []*row {
+func newestOfReservations(rows []*row) []reservationRow {
 	at := make(map[stock.ReservationID]int, len(rows))
-	newest := make([]*row, 0, len(rows))
+	newest := make([]reservationRow, 0, len(rows))
 	for _, r := range rows {
 		if r.Kind.Adjusts() {
 			continue
 		}
-		if i, ok := at[r.Reservation]; ok {
-			newest[i] = r
-			continue
+		i, ok := at[r.Reservation]
+		if !ok {
+			i = len(newest)
+			at[r.Reservation] = i
+			newest = append(newest, reservationRow{})
 		}
-		at[r.Reservation] = len(newest)
-		newest = append(newest, r)
+		newest[i].row = r
+		if r.Kind == event.KindReserve || r.Kind == event.KindDeduct {
+			newest[i].reservedMS = max(newest[i].reservedMS, r.timeMS)
+		}
 	}
-	slices.SortFunc(newest, func(a, b *row) int { return slices.Compare(a.Reservation[:], b.Reservation[:]) })
+	slices.SortFunc(newest, func(a, b reservationRow) int { return slices.Compare(a.Reservation[:], b.Reservation[:]) })
 	return newest
 }

@@ -26,7 +26,27 @@ func BenchmarkRun(b *testing.B) {
 		for _, vector := range []int{1, 16, 128} {
 			for _, cells := range []int{64, 50_000} {
 				b.Run(fmt.Sprintf("broker=%s/vector=%d/cells=%d", name, vector, cells), func(b *testing.B) {
-					benchmarkRun(b, start(b), vector, cells)
+					benchmarkRun(b, start(b), vector, cells, "")
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkRunIndexes measures what each index of reservations costs, in rounds of all variants in turn.
+func BenchmarkRunIndexes(b *testing.B) {
+	const (
+		drop = "ALTER TABLE reservations DROP KEY reservations_user, DROP KEY reservations_cell"
+		user = ", ADD KEY reservations_user (user_id, reservation_id)"
+		cell = ", ADD KEY reservations_cell (sku_id, pool, state, reservation_id)"
+	)
+	for range 5 {
+		for _, cells := range []int{64, 50_000} {
+			for _, with := range []struct{ name, alter string }{
+				{"none", drop}, {"user", drop + user}, {"cell", drop + cell}, {"both", drop + user + cell},
+			} {
+				b.Run(fmt.Sprintf("cells=%d/indexes=%s", cells, with.name), func(b *testing.B) {
+					benchmarkRun(b, servicetest.Broker(b), 16, cells, with.alter)
 				})
 			}
 		}
@@ -35,10 +55,16 @@ func BenchmarkRun(b *testing.B) {
 
 const runEvents = 400_000
 
-func benchmarkRun(b *testing.B, brokers []string, vector, cells int) {
+// benchmarkRun measures with the schema as it is, but for one change of it.
+func benchmarkRun(b *testing.B, brokers []string, vector, cells int, alter string) {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
 	db := database(b)
+	if alter != "" {
+		if _, err := db.ExecContext(b.Context(), alter); err != nil {
+			b.Fatal(err)
+		}
+	}
 	topic := fmt.Sprintf("run%d", time.Now().UnixNano())
 	var cfg Config
 	cfg.Kafka.Brokers, cfg.Kafka.Topic, cfg.Kafka.Group = brokers, topic, topic

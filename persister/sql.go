@@ -40,8 +40,9 @@ const (
 		"epoch = GREATEST(epoch, VALUES(epoch))"
 
 	insertReservations = "INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, " +
-		"deadline_ms, epoch, seq, updated_ms) VALUES "
-	// An id can be used again after its retention: everything moves, not the state alone.
+		"deadline_ms, reserved_ms, epoch, seq, updated_ms) VALUES "
+	// An id can be used again after its retention: everything moves, not the state alone. The time at which it was
+	// made comes with one event only, which may arrive after those that follow it.
 	moveReservations = " ON DUPLICATE KEY UPDATE " +
 		"sku_id = " + isNewer + "VALUES(sku_id), sku_id), " +
 		"pool = " + isNewer + "VALUES(pool), pool), " +
@@ -50,6 +51,7 @@ const (
 		"quantity = " + isNewer + "VALUES(quantity), quantity), " +
 		"deadline_ms = " + isNewer + "VALUES(deadline_ms), deadline_ms), " +
 		"state = " + isNewer + "VALUES(state), state), " +
+		"reserved_ms = GREATEST(reserved_ms, VALUES(reserved_ms)), " +
 		"updated_ms = " + isNewer + "VALUES(updated_ms), updated_ms), " +
 		"seq = " + isNewer + "VALUES(seq), seq), " +
 		"epoch = GREATEST(epoch, VALUES(epoch))"
@@ -133,7 +135,7 @@ func (v *values) inventory(r *row) {
 	v.shut()
 }
 
-func (v *values) reservation(r *row) {
+func (v *values) reservation(r *reservationRow) {
 	v.open()
 	v.bytes(r.Reservation[:])
 	v.cell(r.Cell)
@@ -141,6 +143,7 @@ func (v *values) reservation(r *row) {
 	v.int(r.Quantity)
 	v.uint(uint64(r.Kind.State()))
 	v.int(r.DeadlineMS)
+	v.int(r.reservedMS)
 	v.mark(r.Mark)
 	v.int(r.timeMS)
 	v.shut()

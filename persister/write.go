@@ -233,8 +233,8 @@ func (w *writer) insertProjections(ctx context.Context, rows []*row) error {
 	}
 	for chunk := range slices.Chunk(newestOfReservations(rows), rowsPerStatement) {
 		w.values.begin(insertReservations)
-		for _, r := range chunk {
-			w.values.reservation(r)
+		for i := range chunk {
+			w.values.reservation(&chunk[i])
 		}
 		w.values.end(moveReservations)
 		if _, err := w.exec(ctx, "reservations"); err != nil {

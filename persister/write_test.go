@@ -112,7 +112,7 @@ const (
 	allInventories = "SELECT sku_id, pool, bucket, total_stock, available_stock, reserved_stock, sold_stock, safe_stock, " +
 		"warehouse_id, epoch, seq, ROUND(UNIX_TIMESTAMP(CONVERT_TZ(last_updated, '+00:00', @@session.time_zone)) * 1000) " +
 		"FROM product_inventories ORDER BY sku_id, pool, bucket"
-	allReservations = "SELECT HEX(reservation_id), sku_id, pool, bucket, user_id, quantity, state, deadline_ms, epoch, seq, " +
+	allReservations = "SELECT HEX(reservation_id), sku_id, pool, bucket, user_id, quantity, state, deadline_ms, reserved_ms, epoch, seq, " +
 		"updated_ms FROM reservations ORDER BY reservation_id"
 	allLetters = "SELECT reason, sku_id, pool, bucket, epoch, seq FROM dead_letters ORDER BY reason, sku_id, bucket, seq"
 )
@@ -124,15 +124,18 @@ func tablesOf(rows []*row) tables {
 	rows = slices.Clone(rows)
 	slices.SortFunc(rows, byMark)
 	var all tables
-	cells, reservations := map[stock.Cell]string{}, map[string]string{}
+	cells, reservations, reservedMS := map[stock.Cell]string{}, map[string]string{}, map[stock.ReservationID]int64{}
 	for _, r := range rows {
 		cell := fmt.Sprintf("%d %d %d", r.Cell.SKU, r.Cell.Pool, r.Cell.Bucket)
 		change := "   "
 		if r.Kind.Adjusts() {
 			change = fmt.Sprintf("%d %d %X %X", r.Change.Delta, r.Change.Fields, event.AppendSettings(nil, r.Change.Settings, 0), r.Change.Reason)
 		} else {
-			reservations[fmt.Sprintf("%X", r.Reservation[:])] = fmt.Sprintf("%X %s %d %d %v %d %d %d %d", r.Reservation[:], cell,
-				r.User, r.Quantity, r.Kind.State(), r.DeadlineMS, r.Epoch, r.Seq, r.timeMS)
+			if r.Kind == event.KindReserve || r.Kind == event.KindDeduct {
+				reservedMS[r.Reservation] = r.timeMS
+			}
+			reservations[fmt.Sprintf("%X", r.Reservation[:])] = fmt.Sprintf("%X %s %d %d %v %d %d %d %d %d", r.Reservation[:], cell,
+				r.User, r.Quantity, r.Kind.State(), r.DeadlineMS, reservedMS[r.Reservation], r.Epoch, r.Seq, r.timeMS)
 		}
 		all.ledger = append(all.ledger, fmt.Sprintf("%s %d %d %v %X %d %d %d %d %d %d %d %d %s", cell, r.Epoch, r.Seq, r.Kind,
 			r.Reservation[:], r.User, r.Quantity, r.Fingerprint, r.Avail, r.Held, r.Sold, r.DeadlineMS, r.timeMS, change))

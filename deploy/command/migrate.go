@@ -53,6 +53,7 @@ func (m *Migrate) Validate() error {
 func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.Wait+migrateTimeout)
 	defer cancel()
+	m.MySQL.Timeout = max(m.MySQL.Timeout, migrateTimeout) // a server says nothing while it changes a table
 	var db *sql.DB
 	err = m.untilUp(ctx, c, "MySQL", func() (err error) {
 		db, err = m.MySQL.Open(ctx)
