@@ -103,7 +103,7 @@ func (c *contract) exerciseReservations() {
 	c.shoot(shot{method: "POST", path: nobody + "/release", token: c.service, want: "unknown_reservation"})
 
 	fenced, breached := c.fresh(""), c.fresh("")
-	for sku, want := range map[int64]string{fenced: "fenced", breached: "frozen"} {
+	for sku, want := range map[int64]string{fenced: "fenced", breached: "breached"} {
 		path := c.held(sku)
 		if sku == fenced {
 			c.fence(sku)

@@ -18,10 +18,10 @@
 -- CODE 1 REPLAYED      decided before; its record is the answer; nothing changed
 -- CODE 2 SOLD_OUT      avail does not cover a negative delta; nothing changed
 -- CODE 4 NOT_LOADED    no such cell, and not to be created; nothing changed
--- CODE 7 FROZEN        the cell's counters do not add up, which shuts it; nothing else changed
 -- CODE 8 FENCED        the cell is fenced; nothing changed
 -- CODE 9 MISMATCH      the id is another request's; nothing changed
 -- CODE 11 WRONG_STATE  the cell to create is there; nothing changed
+-- CODE 14 BREACHED     the cell's counters do not add up, which shuts it; nothing else changed
 -- ERR BADARG            caller bug, never a business outcome
 -- RETRY safe            idempotent by the reservation ids
 -- #include lib/base.lua

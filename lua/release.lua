@@ -14,11 +14,11 @@
 -- RETURN {time_ms, verdicts, records, cells, entry_id, entry}
 -- CODE 0 OK             written; bit 7 is set if it counts against the user's limit
 -- CODE 1 REPLAYED       it is so already; its record is the answer; nothing changed
--- CODE 7 FROZEN         the cell's counters do not add up, which shuts it; nothing else changed
 -- CODE 8 FENCED         the cell is fenced; nothing changed
 -- CODE 10 UNKNOWN_RESERVATION  no such reservation; nothing changed
 -- CODE 11 WRONG_STATE   no longer held; its record is the answer; nothing changed
 -- CODE 12 WRONG_USER    it is another user's; nothing changed
+-- CODE 14 BREACHED      the cell's counters do not add up, which shuts it; nothing else changed
 -- ERR BADARG            caller bug, never a business outcome
 -- RETRY safe            idempotent by the reservation ids
 -- #include lib/base.lua

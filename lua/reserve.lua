@@ -23,10 +23,11 @@
 -- CODE 4 NOT_LOADED     no such cell; nothing changed
 -- CODE 5 NOT_OPEN       the window has not opened; nothing changed
 -- CODE 6 CLOSED         the window has closed; nothing changed
--- CODE 7 FROZEN         frozen by an admin, or counters that do not add up, which shuts the cell
+-- CODE 7 FROZEN         frozen by an admin; nothing changed
 -- CODE 8 FENCED         Redis has lost effects of the cell, which shuts it
 -- CODE 9 MISMATCH       the id is another request's; nothing changed
 -- CODE 13 BACKPRESSURE  the outbox is full; nothing changed
+-- CODE 14 BREACHED      the cell's counters do not add up, which shuts it; nothing else changed
 -- ERR BADARG            caller bug, never a business outcome
 -- RETRY safe            idempotent by the reservation ids
 -- #include lib/base.lua

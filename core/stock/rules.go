@@ -23,7 +23,7 @@ func (c CellState) Shut() Verdict {
 	case c.Fenced:
 		return VerdictFenced
 	case c.Breached || !c.Sound():
-		return VerdictFrozen
+		return VerdictBreached
 	}
 	return VerdictOK
 }
@@ -87,7 +87,7 @@ func (c CellState) Settle(held int64) Verdict {
 	case !c.Loaded:
 		return VerdictFenced
 	case c.Shut() == VerdictOK && c.Breach(held):
-		return VerdictFrozen
+		return VerdictBreached
 	}
 	return c.Shut()
 }

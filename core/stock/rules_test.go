@@ -38,9 +38,9 @@ func TestTake(t *testing.T) {
 	cell.Frozen = true
 	f("frozen", VerdictFrozen)
 	cell.Frozen, cell.Breached = false, true
-	f("breached", VerdictFrozen)
+	f("breached", VerdictBreached)
 	cell.Breached, cell.Avail = false, 4
-	f("does not add up", VerdictFrozen)
+	f("does not add up", VerdictBreached)
 	cell.Fenced = true
 	f("fenced", VerdictFenced)
 	cell.Fenced, taking.Fence.Seq = false, 6
@@ -86,11 +86,11 @@ func TestSettleInCell(t *testing.T) {
 		}
 	}
 	f("all that is held", 2, VerdictOK)
-	f("more than is held", 3, VerdictFrozen)
+	f("more than is held", 3, VerdictBreached)
 	cell.Frozen = true
 	f("selling was stopped", 2, VerdictOK)
 	cell.Avail--
-	f("does not add up", 1, VerdictFrozen)
+	f("does not add up", 1, VerdictBreached)
 	cell.Fenced = true
 	f("fenced", 3, VerdictFenced)
 	cell = CellState{}
@@ -130,7 +130,7 @@ func TestAdjust(t *testing.T) {
 	f("all that is avail", loaded, Adjustment{Delta: -3}, VerdictOK)
 	f("more than is avail", loaded, Adjustment{Delta: -4}, VerdictSoldOut)
 	f("fenced", fenced, Adjustment{Delta: -4}, VerdictFenced)
-	f("breached", breached, Adjustment{Delta: 1}, VerdictFrozen)
+	f("breached", breached, Adjustment{Delta: 1}, VerdictBreached)
 	f("frozen by an admin", frozen, Adjustment{Delta: 1}, VerdictOK)
 }
 

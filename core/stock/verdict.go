@@ -3,7 +3,7 @@ package stock
 import "fmt"
 
 // Verdict is what a script decided about one request. Everything but VerdictOK changed nothing,
-// except that VerdictFenced and VerdictFrozen may have shut the cell.
+// except that VerdictFenced and VerdictBreached may have shut the cell.
 type Verdict uint8
 
 // The verdicts. Codes are appended to and never renumbered: scripts, nodes of two versions and
@@ -16,14 +16,14 @@ const (
 	VerdictNotLoaded          Verdict = 4  // no such cell
 	VerdictNotOpen            Verdict = 5  // the window has not opened
 	VerdictClosed             Verdict = 6  // the window has closed
-	VerdictFrozen             Verdict = 7  // selling was stopped by an admin or by a breach of conservation
+	VerdictFrozen             Verdict = 7  // selling was stopped by an admin
 	VerdictFenced             Verdict = 8  // the cell's Redis state is older than what was acknowledged
 	VerdictMismatch           Verdict = 9  // the id is taken by another request
 	VerdictUnknownReservation Verdict = 10 // no such reservation
 	VerdictWrongState         Verdict = 11 // the reservation, or the cell to create, is in a state that forbids it
 	VerdictWrongUser          Verdict = 12 // the reservation is another user's
 	VerdictBackpressure       Verdict = 13 // the outbox is over its budget
-	VerdictBreached           Verdict = 14 // selling was stopped by a breach of conservation
+	VerdictBreached           Verdict = 14 // the cell is shut, because its counters do not add up
 	VerdictNotRegistered      Verdict = 15 // the sale demands a registration that the user does not have
 	VerdictReplicaMissing     Verdict = 16 // the cell's level is replica, and its server has no good replica
 )

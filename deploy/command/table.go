@@ -106,11 +106,11 @@ func explain(v stock.Verdict) string {
 		return "refused: it is not loaded"
 	case stock.VerdictFenced:
 		return "refused: it is fenced, because Redis lost some of its history"
-	case stock.VerdictFrozen:
-		return "refused: it is shut, because its counters did not add up"
+	case stock.VerdictBreached:
+		return "refused: it is breached, because its counters do not add up"
 	case stock.VerdictOK, stock.VerdictReplayed, stock.VerdictLimitReached, stock.VerdictNotOpen, stock.VerdictClosed,
-		stock.VerdictUnknownReservation, stock.VerdictWrongUser, stock.VerdictBackpressure,
-		stock.VerdictBreached, stock.VerdictNotRegistered, stock.VerdictReplicaMissing:
+		stock.VerdictUnknownReservation, stock.VerdictWrongUser, stock.VerdictBackpressure, stock.VerdictFrozen,
+		stock.VerdictNotRegistered, stock.VerdictReplicaMissing:
 	}
 	return "refused: " + v.String()
 }

@@ -28,12 +28,12 @@ end
 -- shut is why nothing may happen to a cell that is there, or false. It flags a breach of conservation.
 local function shut(c)
   local cell = cells[c]
-  if not cell then return FROZEN end
+  if not cell then return BREACHED end
   if band(cell[FLAGS], FLAG_FENCED) ~= 0 then return FENCED end
-  if band(cell[FLAGS], FLAG_BREACHED) ~= 0 then return FROZEN end
+  if band(cell[FLAGS], FLAG_BREACHED) ~= 0 then return BREACHED end
   if cell[AVAIL] + cell[HELD] + cell[SOLD] == cell[TOTAL] then return false end
   flag(c, FLAG_BREACHED)
-  return FROZEN
+  return BREACHED
 end
 
 -- behind tells whether a cell is behind a mark that somebody has seen.

@@ -53,7 +53,7 @@ local function why_not(record)
   local why = shut(c)
   if not why and cells[c][HELD] < unpacked(">I3", record, 23) then
     flag(c, FLAG_BREACHED)
-    return FROZEN
+    return BREACHED
   end
   return why
 end

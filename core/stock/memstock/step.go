@@ -108,7 +108,7 @@ func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {
 		OutboxFull: s.outboxFull,
 	})
 	if verdict != stock.VerdictOK {
-		s.shut(cell, verdict, 0)
+		s.shut(cell, verdict)
 		return answer(verdict, before)
 	}
 
@@ -137,7 +137,7 @@ func (s *step) settle(r *stock.Request, wanted stock.State) stock.Outcome {
 	}
 	cell := s.cell(before.Cell)
 	if verdict := cell.Settle(before.Quantity); verdict != stock.VerdictOK {
-		s.shut(cell, verdict, before.Quantity)
+		s.shut(cell, verdict)
 		return answer(verdict, before)
 	}
 	if wanted == stock.StateReleased {
@@ -158,7 +158,7 @@ func (s *step) expire(m member) (expired int, stuck []stock.ReservationID) {
 		}
 		cell := s.cell(r.Cell)
 		if verdict := cell.Settle(r.Quantity); verdict != stock.VerdictOK {
-			s.shut(cell, verdict, r.Quantity)
+			s.shut(cell, verdict)
 			stuck = append(stuck, id)
 			continue
 		}
@@ -187,7 +187,7 @@ func (s *step) adjust(r *stock.Request) (stock.Outcome, error) {
 		return answer(verdict, before), nil
 	}
 	if verdict := cell.Adjust(a); verdict != stock.VerdictOK {
-		s.shut(cell, verdict, 0)
+		s.shut(cell, verdict)
 		return answer(verdict, before), nil
 	}
 	if !cell.HasRoom(a.Delta) {
@@ -225,14 +225,13 @@ func (s *step) effect(kind event.Kind, cell stock.CellState, r stock.Reservation
 	return stock.Outcome{Verdict: stock.VerdictOK, Reservation: r}
 }
 
-// shut marks a cell that was found fenced, or breached by one of whose reservations so many units are
-// held. It is no effect: it has no event.
-func (s *step) shut(cell stock.CellState, verdict stock.Verdict, held int64) {
+// shut marks a cell that was found fenced or breached. It is no effect: it has no event.
+func (s *step) shut(cell stock.CellState, verdict stock.Verdict) {
 	if !cell.Loaded {
 		return
 	}
 	cell.Fenced = cell.Fenced || verdict == stock.VerdictFenced
-	cell.Breached = cell.Breached || verdict == stock.VerdictFrozen && cell.Breach(held)
+	cell.Breached = cell.Breached || verdict == stock.VerdictBreached
 	s.cells[cell.Cell] = cell
 }
 

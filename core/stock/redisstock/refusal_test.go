@@ -57,7 +57,7 @@ func refusals() map[string]refusal {
 		"confirm unknown": {stock.OpConfirm, stock.VerdictUnknownReservation, settling(func(_ *shop, r *stock.Request) { r.ID[9]++ }), false},
 		"release unknown": {stock.OpRelease, stock.VerdictUnknownReservation, settling(func(_ *shop, r *stock.Request) { r.ID[9]++ }), false},
 		"adjust fenced":   {stock.OpAdjust, stock.VerdictFenced, changing(stock.Adjustment{Delta: 1}, fenced), false},
-		"adjust unsound":  {stock.OpAdjust, stock.VerdictFrozen, changing(stock.Adjustment{Delta: 1}, unsound), true},
+		"adjust unsound":  {stock.OpAdjust, stock.VerdictBreached, changing(stock.Adjustment{Delta: 1}, unsound), true},
 		"adjust below 0":  {stock.OpAdjust, stock.VerdictSoldOut, changing(stock.Adjustment{Delta: -11}, nil), false},
 		"create again":    {stock.OpAdjust, stock.VerdictWrongState, changing(stock.Adjustment{Create: true, Settings: stock.Settings{Hold: 1e9}}, nil), false},
 		"adjust nothing": {stock.OpAdjust, stock.VerdictNotLoaded, func(*shop) stock.Request {
@@ -78,8 +78,8 @@ func refusals() map[string]refusal {
 			"not open": {op, stock.VerdictNotOpen, taking(op, 9, stock.Settings{OpensAtMS: hour}, nil), false},
 			"closed":   {op, stock.VerdictClosed, taking(op, 9, stock.Settings{ClosesAtMS: 1}, nil), false},
 			"frozen":   {op, stock.VerdictFrozen, taking(op, 9, stock.Settings{Frozen: true}, nil), false},
-			"unsound":  {op, stock.VerdictFrozen, taking(op, 9, stock.Settings{}, unsound), true},
-			"other version": {op, stock.VerdictFrozen, taking(op, 9, stock.Settings{}, func(s *shop, r *stock.Request) {
+			"unsound":  {op, stock.VerdictBreached, taking(op, 9, stock.Settings{}, unsound), true},
+			"other version": {op, stock.VerdictBreached, taking(op, 9, stock.Settings{}, func(s *shop, r *stock.Request) {
 				edit(s, s.client, r.Cell, func(value []byte) { value[0]++ })
 			}), false},
 			"fenced":       {op, stock.VerdictFenced, taking(op, 9, stock.Settings{}, fenced), false},
@@ -106,11 +106,11 @@ func refusals() map[string]refusal {
 			"replayed":    {op, stock.VerdictReplayed, settling(func(s *shop, r *stock.Request) { s.one(op, *r) }), false},
 			"wrong state": {op, stock.VerdictWrongState, settling(func(s *shop, r *stock.Request) { s.one(other, *r) }), false},
 			"fenced":      {op, stock.VerdictFenced, settling(fenced), false},
-			"unsound":     {op, stock.VerdictFrozen, settling(unsound), true},
+			"unsound":     {op, stock.VerdictBreached, settling(unsound), true},
 			"lost cell": {op, stock.VerdictFenced, settling(func(s *shop, r *stock.Request) {
 				s.must("HDEL", redisstock.CellsKey(partition(r.Cell)), string(r.Cell.Append(nil)))
 			}), false},
-			"fewer held than reserved": {op, stock.VerdictFrozen, settling(func(s *shop, r *stock.Request) {
+			"fewer held than reserved": {op, stock.VerdictBreached, settling(func(s *shop, r *stock.Request) {
 				edit(s, s.client, r.Cell, func(value []byte) { value[heldEnd]--; value[availEnd]++ })
 			}), true},
 		} {

@@ -36,17 +36,14 @@ var mutants = []mutant{
 	{"fence each request by itself", "step.go", `Fence:      s.seen[r.Cell],`, `Fence: r.Fence,`},
 	{"fence by what the last caller has seen", "step.go", `s.seen[r.Cell].Less(r.Fence)`, `true`},
 	{"forget that a cell is fenced", "step.go", `cell.Fenced || verdict == stock.VerdictFenced`, `cell.Fenced`},
-	{
-		"forget a breach", "step.go",
-		`cell.Breached || verdict == stock.VerdictFrozen && cell.Breach(held)`, `cell.Breached`,
-	},
+	{"forget a breach", "step.go", `cell.Breached || verdict == stock.VerdictBreached`, `cell.Breached`},
 	{
 		"forget a breach that adds up", "step.go",
-		`verdict == stock.VerdictFrozen && cell.Breach(held)`, `verdict == stock.VerdictFrozen && !cell.Sound()`,
+		`verdict == stock.VerdictBreached`, `verdict == stock.VerdictBreached && !cell.Sound()`,
 	},
 	{
 		"take a freeze for a breach", "step.go",
-		`verdict == stock.VerdictFrozen && cell.Breach(held)`, `verdict == stock.VerdictFrozen`,
+		`verdict == stock.VerdictBreached`, `verdict == stock.VerdictBreached || verdict == stock.VerdictFrozen`,
 	},
 	{
 		"settle in a shut cell", "step.go",

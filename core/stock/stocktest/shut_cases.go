@@ -77,15 +77,15 @@ var shutCases = group{
 			cell := h.loadUnaudited(hold)
 			r := h.held(cell, 1, "a", 1)
 			h.Corrupt(h.test, cell, units, 0)
-			h.want(h.reserve(cell, 1, "b", 1), stock.VerdictFrozen)
+			h.want(h.reserve(cell, 1, "b", 1), stock.VerdictBreached)
 			if s := h.state(cell); !s.Breached || s.Fenced || s.Frozen {
 				h.Fatalf("cell %+v", s)
 			}
-			h.want(h.deduct(cell, 1, "c", 1), stock.VerdictFrozen)
+			h.want(h.deduct(cell, 1, "c", 1), stock.VerdictBreached)
 			for _, settle := range h.settles() {
-				h.want(settle(r, 1), stock.VerdictFrozen)
+				h.want(settle(r, 1), stock.VerdictBreached)
 			}
-			h.want(h.adjust(cell, "more", stock.Adjustment{Delta: 1}), stock.VerdictFrozen)
+			h.want(h.adjust(cell, "more", stock.Adjustment{Delta: 1}), stock.VerdictBreached)
 			h.want(h.reserve(cell, 1, "a", 1), stock.VerdictReplayed)
 			if s := h.state(cell); s.Avail != 8+units || s.Held != 1 || s.Total != 9 || s.Seq != 2 {
 				h.Fatalf("cell %+v", s)
@@ -98,14 +98,14 @@ var shutCases = group{
 				cell := h.loadUnaudited(hold)
 				r := h.held(cell, 1, "a", 1)
 				breach(cell)
-				h.want(settle(r, 1), stock.VerdictFrozen)
+				h.want(settle(r, 1), stock.VerdictBreached)
 				if s := h.state(cell); !s.Breached || s.Seq != 2 {
 					h.Fatalf("cell %+v", s)
 				}
 				if got := h.record(r.ID); got != r {
 					h.Fatalf("record %+v, before %+v", got, r)
 				}
-				h.want(h.reserve(cell, 1, "b", 1), stock.VerdictFrozen)
+				h.want(h.reserve(cell, 1, "b", 1), stock.VerdictBreached)
 			}
 		}
 	},
@@ -119,7 +119,7 @@ var shutCases = group{
 			if s := h.state(cell); s.Breached {
 				h.Fatalf("cell %+v: its counters add up", s)
 			}
-			h.want(settle(r, 1), stock.VerdictFrozen)
+			h.want(settle(r, 1), stock.VerdictBreached)
 			if s := h.state(cell); !s.Breached || !s.Frozen || s.Held != 1 {
 				h.Fatalf("cell %+v", s)
 			}
@@ -130,7 +130,7 @@ var shutCases = group{
 		a, b, c := h.held(cell, 1, "a", 1), h.held(cell, 1, "b", 2), h.held(cell, 1, "c", 1)
 		h.Corrupt(h.test, cell, 1, -1)
 		h.wantAll(h.do(stock.OpConfirm, stock.Request{ID: a.ID}, stock.Request{ID: b.ID}, stock.Request{ID: c.ID}),
-			stock.VerdictOK, stock.VerdictOK, stock.VerdictFrozen)
+			stock.VerdictOK, stock.VerdictOK, stock.VerdictBreached)
 		if s := h.state(cell); !s.Breached || s.Held != 0 || s.Sold != 3 {
 			h.Fatalf("cell %+v", s)
 		}
