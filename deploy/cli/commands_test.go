@@ -263,6 +263,8 @@ func (d *deployment) sells() {
 	d.run("sale", "create", "7", "--name", "summer", "--item", "77:1").want(command.ExitNotFound, "SKU 77 is not loaded")
 	d.run(create...).want(command.ExitDone, "summer: planned", "1001", "1003")
 	d.run(create...).want(command.ExitDone)
+	d.run("sale", "show", "7", "-o", "json").want(command.ExitDone, `"phase": "planned"`).lacks("opens_at")
+	d.run("stock", "show", "1001", "--sale", "7", "-o", "json").want(command.ExitDone, `"planned": true`).lacks("opens_at")
 	d.run("sale", "create", "7", "--name", "winter", "--item", "1001:20").want(command.ExitRefused, "another plan")
 	d.run("sale", "close", "7", "--at", "2050-01-01T00:00:00Z", "--return").want(command.ExitUsage)
 	d.run("sale", "open", "7", "--for", "1h").want(command.ExitUsage, "--at")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/core/sale"
+	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/deploy/command/stockfile"
 )
@@ -213,51 +214,10 @@ func showSale(c *Console, out Output, s *sale.Sale, err error) error {
 		return err
 	}
 	if out.json() {
-		return c.JSON(saleReportOf(s))
+		return c.JSON(show.SaleOf(s))
 	}
 	printSale(c, s)
 	return nil
-}
-
-type saleReport struct {
-	ID             string     `json:"sale_id"`
-	Name           string     `json:"name"`
-	Phase          sale.Phase `json:"phase"`
-	OpensAtMS      *int64     `json:"opens_at_ms"` // null: not scheduled
-	ClosesAtMS     int64      `json:"closes_at_ms"`
-	Limit          int64      `json:"limit"`
-	HoldMS         int64      `json:"hold_ms"`
-	Ack            string     `json:"ack"`
-	ShopperDeducts bool       `json:"shopper_deducts"`
-	Items          []saleItem `json:"items"`
-}
-
-type saleItem struct {
-	SKU      string      `json:"sku_id"`
-	Quantity int64       `json:"quantity"` // that it was to be given
-	Moved    int64       `json:"moved"`    // that it was given, less those returned
-	Settled  bool        `json:"settled"`  // nothing is left to be given or under way
-	Redis    *redisStock `json:"redis"`
-}
-
-func saleReportOf(s *sale.Sale) saleReport {
-	r := saleReport{
-		ID: strconv.FormatUint(uint64(s.ID), 10), Name: s.Name, Phase: s.Phase(s.NowMS), ClosesAtMS: s.ClosesAtMS,
-		Limit: s.Limit, HoldMS: s.Hold.Milliseconds(), Ack: s.Ack.String(), ShopperDeducts: s.ShopperDeducts,
-		Items: make([]saleItem, len(s.Items)),
-	}
-	if s.OpensAtMS != sale.NotScheduled {
-		r.OpensAtMS = &s.OpensAtMS
-	}
-	for i, item := range s.Items {
-		r.Items[i] = saleItem{
-			SKU: strconv.FormatInt(item.SKU, 10), Quantity: item.Quantity, Moved: s.Stock[i].Moved, Settled: s.Stock[i].Settled,
-		}
-		if s.Stock[i].Cell.Loaded {
-			r.Items[i].Redis = redisStockOf(&s.Stock[i].Cell)
-		}
-	}
-	return r
 }
 
 func printSale(c *Console, s *sale.Sale) {

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"sluice/core/config"
+	"sluice/core/show"
 	"sluice/core/stock"
 )
 
@@ -184,12 +185,20 @@ type cellChange struct {
 
 // changed is the result of a change.
 type changed struct {
-	SKU    string      `json:"sku_id"`
-	Sale   string      `json:"sale_id,omitempty"`
-	Key    string      `json:"key"`
-	Result string      `json:"result"` // ok, replayed (the key was used before; nothing changed now) or dry_run
-	Before *redisStock `json:"before"`
-	After  *redisStock `json:"after"`
+	SKU    show.ID   `json:"sku_id"`
+	Sale   show.ID   `json:"sale_id,omitzero"`
+	Key    string    `json:"key"`
+	Result string    `json:"result"` // ok, replayed (the key was used before; nothing changed now) or dry_run
+	Before show.Cell `json:"before"`
+	After  show.Cell `json:"after"`
+
+	before, after stock.CellState // what the views are made from
+}
+
+// ends notes what the change begins and ends with.
+func (r *changed) ends(before, after stock.CellState) {
+	r.before, r.after = before, after
+	r.Before, r.After = show.CellOf(&before), show.CellOf(&after)
 }
 
 func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output, dryRun bool) error {
@@ -229,13 +238,8 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryR
 	if x.key == "" {
 		x.key = rand.Text()
 	}
-	result := &changed{
-		SKU: strconv.FormatInt(x.sku, 10), Key: x.key, Result: "dry_run",
-		Before: redisStockOf(&before), After: redisStockOf(&after),
-	}
-	if x.sale != 0 {
-		result.Sale = strconv.FormatUint(uint64(x.sale), 10)
-	}
+	result := &changed{SKU: show.ID(x.sku), Sale: show.ID(x.sale), Key: x.key, Result: "dry_run"}
+	result.ends(before, after)
 	v := &stock.Vector{Op: stock.OpAdjust, Partition: cell.Partition(store.Partitions()), Requests: []stock.Request{{
 		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: x.key}.ID(store.Partitions()),
 		Cell:        cell,
@@ -270,7 +274,7 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryR
 	result.Result = verdict.String()
 	for i := range v.Cells {
 		if v.Cells[i].Cell == cell {
-			result.After = redisStockOf(&v.Cells[i])
+			result.ends(before, v.Cells[i])
 		}
 	}
 	return result, nil
@@ -303,22 +307,19 @@ func (r *changed) differences() []string {
 			lines = append(lines, fmt.Sprintf("%s: %s -> %s", name, before, after))
 		}
 	}
-	b, a := r.Before, r.After
+	b, a := &r.before, &r.after
 	line("avail", number(b.Avail), number(a.Avail))
 	line("total", number(b.Total), number(a.Total))
 	line("limit", limitText(b.Limit), limitText(a.Limit))
-	line("hold", b.state.Hold.String(), a.state.Hold.String())
+	line("hold", b.Hold.String(), a.Hold.String())
 	line("window", windowText(b.OpensAtMS, b.ClosesAtMS), windowText(a.OpensAtMS, a.ClosesAtMS))
-	line("acknowledge", b.Ack, a.Ack)
-	line("flags", flagsText(&b.state), flagsText(&a.state))
+	line("acknowledge", b.Ack.String(), a.Ack.String())
+	line("flags", flagsText(b), flagsText(a))
 	return lines
 }
 
 func (r *changed) print(c *Console) {
-	title := "SKU " + r.SKU
-	if r.Sale != "" {
-		title += " in sale " + r.Sale
-	}
+	title := cellTitle(r.SKU, r.Sale)
 	switch r.Result {
 	case "dry_run":
 		c.Printf("%s would change (dry run):\n", title)

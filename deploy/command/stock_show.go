@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
+	"sluice/core/show"
 	"sluice/core/stock"
 )
 
@@ -49,20 +49,6 @@ type position struct {
 	Total int64  `json:"total"`
 }
 
-type redisStock struct {
-	position
-	Limit          int64  `json:"limit"`
-	HoldMS         int64  `json:"hold_ms"`
-	OpensAtMS      int64  `json:"opens_at_ms"`
-	ClosesAtMS     int64  `json:"closes_at_ms"`
-	Ack            string `json:"ack"`
-	ShopperDeducts bool   `json:"shopper_deducts"`
-	Frozen         bool   `json:"frozen"`
-	Fenced         bool   `json:"fenced"`
-	Breached       bool   `json:"breached"`
-	state          stock.CellState
-}
-
 type mysqlStock struct {
 	position
 	SafeStock   int64     `json:"safe_stock"`
@@ -72,12 +58,14 @@ type mysqlStock struct {
 
 // comparison is the stock of one cell in both places; nil where it is not known.
 type comparison struct {
-	SKU    string      `json:"sku_id"`
-	Sale   string      `json:"sale_id,omitempty"`
-	Redis  *redisStock `json:"redis"`
+	SKU    show.ID     `json:"sku_id"`
+	Sale   show.ID     `json:"sale_id,omitzero"`
+	Redis  *show.Cell  `json:"redis"`
 	MySQL  *mysqlStock `json:"mysql"`
 	Status string      `json:"status"`
 	Behind int64       `json:"events_behind,omitempty"`
+
+	state stock.CellState // what Redis is made from
 }
 
 // Run is called by kong.
@@ -102,7 +90,7 @@ func (s *StockShow) Run(ctx context.Context, c *Console) error {
 	}
 	for _, f := range found {
 		if f.Redis == nil && f.MySQL == nil {
-			err = errors.Join(err, notFound(fmt.Errorf("SKU %s is not loaded", f.SKU)))
+			err = errors.Join(err, notFound(fmt.Errorf("SKU %d is not loaded", f.SKU)))
 		}
 	}
 	return err
@@ -139,10 +127,7 @@ func (s *StockShow) compare(ctx context.Context, o *opened) ([]comparison, error
 		if err != nil {
 			return nil, err
 		}
-		found[i] = comparison{SKU: strconv.FormatInt(cell.SKU, 10), MySQL: row}
-		if cell.Pool != 0 {
-			found[i].Sale = strconv.FormatUint(uint64(cell.Pool), 10)
-		}
+		found[i] = comparison{SKU: show.ID(cell.SKU), Sale: show.ID(cell.Pool), MySQL: row}
 	}
 	states, _, err := o.stock.Cells(ctx, cells)
 	if err != nil {
@@ -150,20 +135,12 @@ func (s *StockShow) compare(ctx context.Context, o *opened) ([]comparison, error
 	}
 	for i := range states {
 		if states[i].Loaded {
-			found[i].Redis = redisStockOf(&states[i])
+			cell := show.CellOf(&states[i])
+			found[i].Redis, found[i].state = &cell, states[i]
 		}
 		found[i].judge()
 	}
 	return found, nil
-}
-
-func redisStockOf(c *stock.CellState) *redisStock {
-	return &redisStock{
-		position: position{c.Epoch, c.Seq, c.Avail, c.Held, c.Sold, c.Total},
-		Limit:    c.Limit, HoldMS: c.Hold.Milliseconds(), OpensAtMS: c.OpensAtMS, ClosesAtMS: c.ClosesAtMS,
-		Ack: c.Ack.String(), ShopperDeducts: c.ShopperDeducts, Frozen: c.Frozen, Fenced: c.Fenced, Breached: c.Breached,
-		state: *c,
-	}
 }
 
 // readInventory gives nil if MySQL does not know the cell.
@@ -193,11 +170,11 @@ func (f *comparison) judge() {
 	switch {
 	case f.Redis == nil || f.MySQL == nil:
 		f.Status = "missing"
-	case f.Redis.position == f.MySQL.position:
+	case redisPosition(f.Redis) == f.MySQL.position:
 		f.Status = "in_sync"
-	case f.Redis.mark() == f.MySQL.mark():
+	case redisPosition(f.Redis).mark() == f.MySQL.mark():
 		f.Status = "drift"
-	case f.Redis.mark().Less(f.MySQL.mark()):
+	case redisPosition(f.Redis).mark().Less(f.MySQL.mark()):
 		f.Status = "ahead"
 	default:
 		f.Status = "behind"
@@ -209,12 +186,12 @@ func (f *comparison) judge() {
 
 func (p position) mark() stock.Mark { return stock.Mark{Epoch: p.Epoch, Seq: p.Seq} }
 
+func redisPosition(c *show.Cell) position {
+	return position{c.Epoch, c.Seq, c.Avail, c.Held, c.Sold, c.Total}
+}
+
 func (f *comparison) print(c *Console) {
-	title := "SKU " + f.SKU
-	if f.Sale != "" {
-		title += " in sale " + f.Sale
-	}
-	c.Printf("%s: %s\n", title, f.verdict(c))
+	c.Printf("%s: %s\n", cellTitle(f.SKU, f.Sale), f.verdict(c))
 	if f.Redis == nil && f.MySQL == nil {
 		return
 	}
@@ -232,7 +209,7 @@ func (f *comparison) print(c *Console) {
 	} {
 		redis, mysql, mark := "-", "-", ""
 		if f.Redis != nil {
-			redis = line.of(f.Redis.position)
+			redis = line.of(redisPosition(f.Redis))
 		}
 		if f.MySQL != nil {
 			mysql = line.of(f.MySQL.position)
@@ -244,9 +221,9 @@ func (f *comparison) print(c *Console) {
 	}
 	t.flush()
 	if f.Redis != nil {
-		r := f.Redis
-		c.Printf("limit %s; hold %v; %s; acknowledge %s; flags: %s\n",
-			limitText(r.Limit), r.state.Hold, windowText(r.OpensAtMS, r.ClosesAtMS), r.Ack, flagsText(&r.state))
+		now := &f.state
+		c.Printf("limit %s; hold %v; %s; acknowledge %v; flags: %s\n",
+			limitText(now.Limit), now.Hold, windowText(now.OpensAtMS, now.ClosesAtMS), now.Ack, flagsText(now))
 	}
 	if f.MySQL != nil {
 		c.Printf("in MySQL: safe stock %s, warehouse %d, last updated %s\n", number(f.MySQL.SafeStock), f.MySQL.WarehouseID, moment(f.MySQL.LastUpdated.UnixMilli()))

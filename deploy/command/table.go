@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/core/sale"
+	"sluice/core/show"
 	"sluice/core/stock"
 )
 
@@ -72,6 +73,14 @@ func windowText(opensAtMS, closesAtMS int64) string {
 		closes = "closes " + moment(closesAtMS)
 	}
 	return opens + ", " + closes
+}
+
+// cellTitle names a cell to a person.
+func cellTitle(sku, sale show.ID) string {
+	if sale == 0 {
+		return fmt.Sprintf("SKU %d", sku)
+	}
+	return fmt.Sprintf("SKU %d in sale %d", sku, sale)
 }
 
 // flagsText are the marks of a cell that are not always there.

@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/core/auth"
+	"sluice/core/show"
 	"sluice/core/stock"
 )
 
@@ -202,7 +203,7 @@ func (a *API) answerCell(r *request, status int) error {
 			return errNotLoaded
 		}
 	}
-	r.answer(status, appendCell(r.out[:0], state))
+	r.answer(status, appendView(r.out[:0], show.CellOf(state)))
 	return nil
 }
 
@@ -229,8 +230,9 @@ func (a *API) transfer(r *request) error {
 	if err != nil {
 		return readFault(err)
 	}
-	out := appendCell(append(r.out[:0], `{"from":`...), &states[0])
-	out = appendCell(append(out, `,"to":`...), &states[1])
-	r.answer(fasthttp.StatusOK, append(out, '}'))
+	r.answer(fasthttp.StatusOK, appendView(r.out[:0], struct {
+		From show.Cell `json:"from"`
+		To   show.Cell `json:"to"`
+	}{show.CellOf(&states[0]), show.CellOf(&states[1])}))
 	return nil
 }

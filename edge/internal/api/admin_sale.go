@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/core/sale"
+	"sluice/core/show"
 	"sluice/core/stock"
 )
 
@@ -100,41 +101,6 @@ func (a *API) answerSale(r *request, status int, do func(context.Context) (sale.
 		return err
 	}
 	r.replayed = s.Replayed
-	r.answer(status, appendSale(r.out[:0], &s))
+	r.answer(status, appendView(r.out[:0], show.SaleOf(&s)))
 	return nil
-}
-
-// appendSale appends a sale as it stands.
-func appendSale(dst []byte, s *sale.Sale) []byte {
-	dst = appendNumber(dst, `{"sale_id":"`, int64(s.ID))
-	dst = append(dst, `","name":`...)
-	dst = appendText(dst, s.Name)
-	dst = append(dst, `,"phase":"`...)
-	dst = append(dst, s.Phase(s.NowMS)...)
-	dst = appendNumber(dst, `","limit":`, s.Limit)
-	dst = appendNumber(dst, `,"hold_ms":`, s.Hold.Milliseconds())
-	dst = append(dst, `,"ack":"`...)
-	dst = append(dst, s.Ack.String()...)
-	dst = appendFlag(dst, `","shopper_deducts":`, s.ShopperDeducts)
-	if s.OpensAtMS != sale.NotScheduled {
-		dst = appendMoment(dst, `,"opens_at":"`, s.OpensAtMS)
-	}
-	dst = appendMoment(dst, `,"closes_at":"`, s.ClosesAtMS)
-	dst = append(dst, `,"items":[`...)
-	for i, item := range s.Items {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendSaleItem(dst, item, &s.Stock[i])
-	}
-	return append(dst, "]}"...)
-}
-
-func appendSaleItem(dst []byte, item sale.Allotment, now *sale.ItemStock) []byte {
-	dst = appendNumber(dst, `{"sku_id":"`, item.SKU)
-	dst = appendNumber(dst, `","quantity":`, item.Quantity)
-	dst = appendNumber(dst, `,"avail":`, now.Cell.Avail)
-	dst = appendNumber(dst, `,"held":`, now.Cell.Held)
-	dst = appendNumber(dst, `,"sold":`, now.Cell.Sold)
-	return append(dst, '}')
 }

@@ -2,11 +2,12 @@ package api
 
 import (
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
-	"sluice/core/sale"
 	"sluice/core/stock"
 )
 
@@ -42,40 +43,18 @@ func appendStock(dst []byte, c *stock.CellState, asOf time.Time) []byte {
 	return append(dst, '}')
 }
 
-// appendCell appends all that an admin may see of a cell.
-func appendCell(dst []byte, c *stock.CellState) []byte {
-	dst = appendNumber(dst, `{"sku_id":"`, c.Cell.SKU)
-	dst = append(dst, '"')
-	dst = appendSaleID(dst, c.Cell.Pool)
-	dst = appendNumber(dst, `,"total":`, c.Total)
-	dst = appendNumber(dst, `,"avail":`, c.Avail)
-	dst = appendNumber(dst, `,"held":`, c.Held)
-	dst = appendNumber(dst, `,"sold":`, c.Sold)
-	dst = appendNumber(dst, `,"limit":`, c.Limit)
-	dst = appendNumber(dst, `,"hold_ms":`, c.Hold.Milliseconds())
-	if c.OpensAtMS != sale.NotScheduled {
-		dst = appendMoment(dst, `,"opens_at":"`, c.OpensAtMS)
+// appendView appends what an admin sees of a cell or of a sale. Nothing in a view can fail to be encoded.
+func appendView(dst []byte, v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode %T: %v", v, err))
 	}
-	dst = appendMoment(dst, `,"closes_at":"`, c.ClosesAtMS)
-	dst = append(dst, `,"ack":"`...)
-	dst = append(dst, c.Ack.String()...)
-	dst = appendFlag(dst, `","shopper_deducts":`, c.ShopperDeducts)
-	dst = appendFlag(dst, `,"frozen":`, c.Frozen)
-	dst = appendFlag(dst, `,"fenced":`, c.Fenced)
-	dst = appendFlag(dst, `,"breached":`, c.Breached)
-	dst = appendNumber(dst, `,"epoch":`, int64(c.Epoch))
-	dst = appendNumber(dst, `,"seq":`, int64(c.Seq)) // at most 2^48-1
-	return append(dst, '}')
+	return append(dst, text...)
 }
 
 // appendNumber appends a number behind the text that leads to it.
 func appendNumber(dst []byte, lead string, v int64) []byte {
 	return strconv.AppendInt(append(dst, lead...), v, 10)
-}
-
-// appendFlag appends true or false behind the text that leads to it.
-func appendFlag(dst []byte, lead string, v bool) []byte {
-	return strconv.AppendBool(append(dst, lead...), v)
 }
 
 // appendMoment appends a moment behind the text that leads to it, its opening quote included; nothing if it is 0.

@@ -1,0 +1,117 @@
+// Package show is the JSON of cells and sales: the command line and the HTTP API write the same. What has no
+// bound has no member: no limit, no opening or closing. Ids are strings of digits, moments are RFC 3339 in UTC.
+package show
+
+import (
+	"strconv"
+	"time"
+
+	"sluice/core/sale"
+	"sluice/core/stock"
+)
+
+// Moment is a Redis time in ms. Zero is none, and has no member.
+type Moment int64
+
+// MarshalText implements encoding.TextMarshaler, and with it JSON.
+func (m Moment) MarshalText() ([]byte, error) {
+	return time.UnixMilli(int64(m)).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z"), nil
+}
+
+// opening is when something opens that may not be scheduled.
+func opening(ms int64) Moment {
+	if ms == sale.NotScheduled {
+		return 0
+	}
+	return Moment(ms)
+}
+
+// ID is a SKU, user or sale: a string of digits. Zero is none.
+type ID int64
+
+// MarshalText implements encoding.TextMarshaler, and with it JSON.
+func (id ID) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(id), 10), nil }
+
+// Cell is the stock of a SKU, normal or of a sale.
+type Cell struct {
+	SKU            ID     `json:"sku_id"`
+	Sale           ID     `json:"sale_id,omitzero"`
+	Total          int64  `json:"total"`
+	Avail          int64  `json:"avail"`
+	Held           int64  `json:"held"`
+	Sold           int64  `json:"sold"`
+	Limit          int64  `json:"limit,omitzero"`
+	HoldMS         int64  `json:"hold_ms"`
+	OpensAt        Moment `json:"opens_at,omitzero"`
+	ClosesAt       Moment `json:"closes_at,omitzero"`
+	Ack            string `json:"ack"`
+	ShopperDeducts bool   `json:"shopper_deducts"`
+	Planned        bool   `json:"planned"` // in a sale that nobody has opened yet
+	Frozen         bool   `json:"frozen"`
+	Fenced         bool   `json:"fenced"`
+	Breached       bool   `json:"breached"`
+	Epoch          uint32 `json:"epoch"`
+	Seq            uint64 `json:"seq"`
+}
+
+// CellOf is a cell as Redis has it.
+func CellOf(c *stock.CellState) Cell {
+	return Cell{
+		SKU: ID(c.Cell.SKU), Sale: ID(c.Cell.Pool),
+		Total: c.Total, Avail: c.Avail, Held: c.Held, Sold: c.Sold,
+		Limit: c.Limit, HoldMS: c.Hold.Milliseconds(), OpensAt: opening(c.OpensAtMS), ClosesAt: Moment(c.ClosesAtMS),
+		Ack: c.Ack.String(), ShopperDeducts: c.ShopperDeducts,
+		Planned: c.OpensAtMS == sale.NotScheduled, Frozen: c.Frozen, Fenced: c.Fenced, Breached: c.Breached,
+		Epoch: c.Epoch, Seq: c.Seq,
+	}
+}
+
+// Sale is a sale as it stands.
+type Sale struct {
+	ID             ID         `json:"sale_id"`
+	Name           string     `json:"name"`
+	Phase          sale.Phase `json:"phase"`
+	Limit          int64      `json:"limit,omitzero"`
+	HoldMS         int64      `json:"hold_ms"`
+	Ack            string     `json:"ack"`
+	ShopperDeducts bool       `json:"shopper_deducts"`
+	OpensAt        Moment     `json:"opens_at,omitzero"`
+	ClosesAt       Moment     `json:"closes_at,omitzero"`
+	Items          []Item     `json:"items"`
+}
+
+// Item is a SKU of a sale. Its units are 0 until it has got some.
+type Item struct {
+	SKU       ID    `json:"sku_id"`
+	Quantity  int64 `json:"quantity"` // that it was to be given
+	Moved     int64 `json:"moved"`    // that it was given, less those returned
+	Avail     int64 `json:"avail"`
+	Held      int64 `json:"held"`
+	Sold      int64 `json:"sold"`
+	Settled   bool  `json:"settled"`    // nothing is left to be given or under way
+	WindowSet bool  `json:"window_set"` // the sale's window is that of its cell
+	Frozen    bool  `json:"frozen"`
+	Fenced    bool  `json:"fenced"`
+	Breached  bool  `json:"breached"`
+}
+
+// SaleOf is a sale with its stock as Redis has it.
+func SaleOf(s *sale.Sale) Sale {
+	v := Sale{
+		ID: ID(s.ID), Name: s.Name, Phase: s.Phase(s.NowMS), Limit: s.Limit, HoldMS: s.Hold.Milliseconds(),
+		Ack: s.Ack.String(), ShopperDeducts: s.ShopperDeducts,
+		OpensAt: opening(s.OpensAtMS), ClosesAt: Moment(s.ClosesAtMS),
+		Items: make([]Item, len(s.Items)),
+	}
+	for i, item := range s.Items {
+		now := &s.Stock[i]
+		c := &now.Cell
+		v.Items[i] = Item{
+			SKU: ID(item.SKU), Quantity: item.Quantity, Moved: now.Moved,
+			Avail: c.Avail, Held: c.Held, Sold: c.Sold, Settled: now.Settled,
+			WindowSet: c.OpensAtMS == s.OpensAtMS && c.ClosesAtMS == s.ClosesAtMS,
+			Frozen:    c.Frozen, Fenced: c.Fenced, Breached: c.Breached,
+		}
+	}
+	return v
+}
