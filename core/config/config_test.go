@@ -44,6 +44,12 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	}{
 		{&config.Redis{}, []string{"redis-addr: missing", "redis-call-timeout: 0s: want 1ms to 10s"}},
 		{&config.Redis{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
+		{
+			&config.Redis{Addrs: []string{"a:1"}, SentinelAddrs: []string{"b"}, SentinelPasswordFile: "/none"},
+			[]string{"redis-addr: [a:1]: want none beside redis-sentinel-addrs", `redis-sentinel-addrs: "b": want host:port`, "redis-sentinel-password-file: open /none:"},
+		},
+		{&config.Redis{SentinelAddrs: []string{"b:1"}}, []string{"redis-sentinel-master: missing"}},
+		{&config.Redis{SentinelMaster: "m"}, []string{"redis-sentinel-addrs: missing"}},
 		{config.MySQL{}, []string{"mysql-dsn: missing", "SLUICE_MYSQL_DSN", "mysql-conns-max: 0: want 1 to 1000", "mysql-timeout: 0s"}},
 		{
 			&config.Redis{Addrs: []string{"localhost"}, PasswordFile: "/none", TLSCAFile: "/dev"},

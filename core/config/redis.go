@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -13,25 +14,34 @@ import (
 
 // Redis says where the stock lives and how long to wait for it.
 type Redis struct {
-	Addrs        []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Redis, or any nodes of a Redis Cluster, separated by commas." cost:"none"`
-	User         string        `name:"redis-user" env:"SLUICE_REDIS_USER" group:"Redis" placeholder:"NAME" help:"ACL user. Defaults to Redis' own default user." cost:"none"`
-	Password     Secret        `kong:"-" env:"SLUICE_REDIS_PASSWORD" help:"Password of the user."`
-	PasswordFile string        `name:"redis-password-file" env:"SLUICE_REDIS_PASSWORD_FILE" group:"Redis" placeholder:"PATH" help:"File with the password, instead of SLUICE_REDIS_PASSWORD." cost:"none"`
-	TLSCAFile    string        `name:"redis-tls-ca-file" env:"SLUICE_REDIS_TLS_CA_FILE" group:"Redis" placeholder:"PATH" help:"Connect by TLS and trust the authorities of this PEM file, no others." cost:"about 10 us of CPU per call at each end"`
-	CallTimeout  time.Duration `name:"redis-call-timeout" env:"SLUICE_REDIS_CALL_TIMEOUT" group:"Redis" default:"300ms" help:"How long to wait for one call. A call that was sent and not answered has an unknown outcome." cost:"higher: requests wait longer behind a server that hangs, and queues fill"`
+	Addrs        []string `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Redis, or any nodes of a Redis Cluster, separated by commas." cost:"none"`
+	User         string   `name:"redis-user" env:"SLUICE_REDIS_USER" group:"Redis" placeholder:"NAME" help:"ACL user. Defaults to Redis' own default user." cost:"none"`
+	Password     Secret   `kong:"-" env:"SLUICE_REDIS_PASSWORD" help:"Password of the user."`
+	PasswordFile string   `name:"redis-password-file" env:"SLUICE_REDIS_PASSWORD_FILE" group:"Redis" placeholder:"PATH" help:"File with the password, instead of SLUICE_REDIS_PASSWORD." cost:"none"`
+	TLSCAFile    string   `name:"redis-tls-ca-file" env:"SLUICE_REDIS_TLS_CA_FILE" group:"Redis" placeholder:"PATH" help:"Connect by TLS, to Sentinels too, and trust the authorities of this PEM file, no others." cost:"about 10 us of CPU per call at each end"`
+
+	SentinelAddrs        []string `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT" help:"Redis Sentinels, separated by commas, instead of --redis-addr: they name the primary, also after a failover." cost:"none"`
+	SentinelMaster       string   `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME" help:"Name under which the Sentinels watch the primary." cost:"none"`
+	SentinelUser         string   `name:"redis-sentinel-user" env:"SLUICE_REDIS_SENTINEL_USER" group:"Redis" placeholder:"NAME" help:"ACL user at the Sentinels." cost:"none"`
+	SentinelPassword     Secret   `kong:"-" env:"SLUICE_REDIS_SENTINEL_PASSWORD" help:"Password at the Sentinels."`
+	SentinelPasswordFile string   `name:"redis-sentinel-password-file" env:"SLUICE_REDIS_SENTINEL_PASSWORD_FILE" group:"Redis" placeholder:"PATH" help:"File with the password at the Sentinels, instead of SLUICE_REDIS_SENTINEL_PASSWORD." cost:"none"`
+
+	CallTimeout time.Duration `name:"redis-call-timeout" env:"SLUICE_REDIS_CALL_TIMEOUT" group:"Redis" default:"300ms" help:"How long to wait for one call. A call that was sent and not answered has an unknown outcome." cost:"higher: requests wait longer behind a server that hangs, and queues fill"`
 }
+
+// hangMax is how long a server behind Sentinels may give no sign before its connections are closed.
+const hangMax = 2 * time.Second
 
 // Validate joins all faults of the group, those of the files that it names included.
 func (r *Redis) Validate() error {
 	var f Faults
-	if len(r.Addrs) == 0 {
-		f.Missing("redis-addr", "host:port of Redis, or of nodes of a cluster")
-	}
-	for _, addr := range r.Addrs {
-		hostPort(&f, "redis-addr", addr)
-	}
+	r.validateAddresses(&f)
 	if !readOnce(r.PasswordFile) {
 		_, err := r.password()
+		f.Include(err)
+	}
+	if !readOnce(r.SentinelPasswordFile) {
+		_, err := r.sentinelPassword()
 		f.Include(err)
 	}
 	if !readOnce(r.TLSCAFile) {
@@ -42,6 +52,36 @@ func (r *Redis) Validate() error {
 	return f.Err()
 }
 
+func (r *Redis) validateAddresses(f *Faults) {
+	switch sentinel := r.bySentinel(); {
+	case sentinel && len(r.Addrs) > 0:
+		f.Add("redis-addr", r.Addrs, "none beside redis-sentinel-addrs: the Sentinels name the primary")
+	case !sentinel && len(r.Addrs) == 0:
+		f.Missing("redis-addr", "host:port of Redis, or of nodes of a cluster; or redis-sentinel-addrs")
+	case sentinel && len(r.SentinelAddrs) == 0:
+		f.Missing("redis-sentinel-addrs", "host:port of Sentinels")
+	case sentinel && r.SentinelMaster == "":
+		f.Missing("redis-sentinel-master", "the name under which the Sentinels watch the primary")
+	}
+	for _, addr := range r.Addrs {
+		hostPort(f, "redis-addr", addr)
+	}
+	for _, addr := range r.SentinelAddrs {
+		hostPort(f, "redis-sentinel-addrs", addr)
+	}
+}
+
+// bySentinel reports whether Sentinels name the primary.
+func (r *Redis) bySentinel() bool { return len(r.SentinelAddrs) > 0 || r.SentinelMaster != "" }
+
+// Places are the addresses to begin with, as people read them.
+func (r *Redis) Places() string {
+	if r.bySentinel() {
+		return fmt.Sprintf("%s of sentinels %s", r.SentinelMaster, strings.Join(r.SentinelAddrs, ","))
+	}
+	return strings.Join(r.Addrs, ",")
+}
+
 // Client connects. The caller closes the client.
 func (r *Redis) Client() (rueidis.Client, error) {
 	options, err := r.options()
@@ -50,7 +90,32 @@ func (r *Redis) Client() (rueidis.Client, error) {
 	}
 	client, err := rueidis.NewClient(options)
 	if err != nil {
-		return nil, fmt.Errorf("connect to redis %v: %w", r.Addrs, err)
+		return nil, fmt.Errorf("connect to redis %s: %w", r.Places(), err)
+	}
+	return client, nil
+}
+
+// Server connects to one server, whatever role it has, with the credentials of Redis. The caller closes the
+// client.
+func (r *Redis) Server(addr string) (rueidis.Client, error) {
+	return r.single(addr, func(o *rueidis.ClientOption) {})
+}
+
+// Sentinel connects to one Sentinel, with the credentials of Sentinels. The caller closes the client.
+func (r *Redis) Sentinel(addr string) (rueidis.Client, error) {
+	return r.single(addr, func(o *rueidis.ClientOption) { o.Username, o.Password = o.Sentinel.Username, o.Sentinel.Password })
+}
+
+func (r *Redis) single(addr string, edit func(*rueidis.ClientOption)) (rueidis.Client, error) {
+	options, err := r.options()
+	if err != nil {
+		return nil, fmt.Errorf("configure redis: %w", err)
+	}
+	edit(&options)
+	options.InitAddress, options.ForceSingleClient, options.Sentinel = []string{addr}, true, rueidis.SentinelOption{}
+	client, err := rueidis.NewClient(options)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", addr, err)
 	}
 	return client, nil
 }
@@ -66,11 +131,26 @@ func (r *Redis) options() (rueidis.ClientOption, error) {
 	}
 	options := redisstock.ClientOptions(r.Addrs, r.User, password.Reveal())
 	options.TLSConfig = tlsConfig
+	if r.bySentinel() {
+		password, err := r.sentinelPassword()
+		if err != nil {
+			return rueidis.ClientOption{}, err
+		}
+		options.InitAddress = r.SentinelAddrs
+		options.Sentinel = redisstock.SentinelOptions(r.SentinelMaster, r.SentinelUser, password.Reveal())
+		options.Sentinel.TLSConfig = tlsConfig
+		// While it waits for a server that hangs, the client does not move to the one that was promoted.
+		options.ConnWriteTimeout = max(hangMax, r.CallTimeout)
+	}
 	return options, nil
 }
 
 func (r *Redis) password() (Secret, error) {
 	return r.Password.fromFile("redis-password-file", r.PasswordFile)
+}
+
+func (r *Redis) sentinelPassword() (Secret, error) {
+	return r.SentinelPassword.fromFile("redis-sentinel-password-file", r.SentinelPasswordFile)
 }
 
 func (r *Redis) tls() (*tls.Config, error) { return clientTLS("redis-tls-ca-file", r.TLSCAFile) }

@@ -3,6 +3,7 @@ package redisstock
 import (
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -77,5 +78,18 @@ func ClientOptions(addrs []string, user, password string) rueidis.ClientOption {
 		DisableRetry:  true,
 		DisableCache:  true,
 		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: 3},
+	}
+}
+
+// SentinelOptions are the options that a Store relies on where Sentinels name the primary: the client asks them
+// again every second, because it would never learn of a switch whose message it has missed, and gives up soon
+// on a Sentinel whose host is away, because it asks one after another. TLS is the caller's.
+func SentinelOptions(master, user, password string) rueidis.SentinelOption {
+	return rueidis.SentinelOption{
+		MasterSet:               master,
+		Username:                user,
+		Password:                password,
+		Dialer:                  net.Dialer{Timeout: time.Second, KeepAlive: time.Second},
+		TopologyRefreshInterval: time.Second,
 	}
 }

@@ -87,9 +87,15 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 }
 
 // primariesOf lists the primaries of a cluster, or the one server. Every slot must have one; replicas
-// may be down.
+// may be down. Where Sentinels name the server, its client ends when they name another one.
 func primariesOf(ctx context.Context, client rueidis.Client) ([]*primary, error) {
-	if client.Mode() != rueidis.ClientModeCluster {
+	switch client.Mode() {
+	case rueidis.ClientModeCluster:
+	case rueidis.ClientModeSentinel:
+		for addr, node := range client.Nodes() {
+			return []*primary{{addr: addr, client: node}}, nil
+		}
+	default:
 		return []*primary{{client: client}}, nil
 	}
 	var primaries []*primary

@@ -46,6 +46,16 @@ func RedisCluster(t testing.TB) *local.RedisCluster {
 	return c
 }
 
+// Sentinels starts three private Redis Sentinels that watch a primary with so many replicas, and take it for dead
+// after downAfter.
+func Sentinels(t testing.TB, primary *local.Redis, replicas int, downAfter time.Duration) *local.Sentinels {
+	t.Helper()
+	s, err := local.StartSentinels(t.Context(), t.TempDir(), 3, primary, replicas, downAfter)
+	require(t, err)
+	stopWith(t, s.Stop)
+	return s
+}
+
 // MariaDB returns the data source name of a fresh database on the shared server.
 func MariaDB(t testing.TB) string {
 	t.Helper()

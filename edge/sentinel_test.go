@@ -1,0 +1,166 @@
+package edge_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"sluice/core/auth"
+	"sluice/core/config"
+	"sluice/core/stock"
+	"sluice/deploy/local"
+	"sluice/deploy/local/servicetest"
+)
+
+// promotionWithin bounds the time without sales: Sentinels need downAfter and a vote, the edge a look at them and
+// a vetting. Tests share a machine; alone it takes about 3 s.
+const (
+	downAfter       = 2 * time.Second
+	promotionWithin = 30 * time.Second
+)
+
+// newWatchedStack is a stack whose Redis is a primary with one replica, and three Sentinels.
+func newWatchedStack(t *testing.T) (*stack, *local.Redis) {
+	t.Helper()
+	primary := servicetest.Redis(t)
+	servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr})
+	sentinels := servicetest.Sentinels(t, primary, 1, downAfter)
+	s := newStack(t, primary.Addr)
+	s.cfg.Redis = config.Redis{SentinelAddrs: sentinels.Addrs, SentinelMaster: sentinels.Master, CallTimeout: 5 * time.Second}
+	s.cfg.Stock.ReplicaTimeout = 5 * time.Second
+	return s, primary
+}
+
+// TestPromotionBySentinels kills the primary in the middle of sales that a replica has to have. The edge must find
+// the new primary, vet it, and go on selling by itself; what was acknowledged is there, each of it once.
+func TestPromotionBySentinels(t *testing.T) {
+	t.Parallel()
+	s, primary := newWatchedStack(t)
+	s.start()
+	const units = 1_000_000
+	s.load(1, units, `,"ack":"replica"`)
+	s.load(2, units, "")
+	early := s.send("POST", "/v1/reservations", s.token(1, auth.RoleShopper), `{"sku_id":"2","quantity":1}`, "Idempotency-Key", "early")
+	if early.status != http.StatusCreated {
+		t.Fatal(early.body)
+	}
+
+	// Each shopper repeats a request until it is acknowledged, and then makes the next.
+	var shoppers sync.WaitGroup
+	var acknowledged atomic.Int64
+	warm, stop := make(chan struct{}), make(chan struct{})
+	reservations := make([][]string, 8) // by shopper, in order of their keys
+	for i := range reservations {
+		token := s.token(int64(i+1), auth.RoleShopper)
+		shoppers.Go(func() {
+			for n := 0; ; {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				got, err := s.trySend("POST", "/v1/reservations", token, `{"sku_id":"1","quantity":1}`, "Idempotency-Key", fmt.Sprint(n))
+				switch {
+				case err != nil:
+					t.Error(err)
+					return
+				case got.status == http.StatusCreated:
+					reservations[i] = append(reservations[i], got.text("reservation_id"))
+					n++
+					if acknowledged.Add(1) == 500 {
+						close(warm)
+					}
+				case got.status != http.StatusServiceUnavailable && got.status != http.StatusGatewayTimeout:
+					t.Errorf("%d %s", got.status, got.body)
+					return
+				}
+			}
+		})
+	}
+	<-warm
+	if err := primary.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	s.until(promotionWithin, "the promoted replica sells", func() bool {
+		got := s.send("POST", "/v1/reservations", s.token(2, auth.RoleShopper), `{"sku_id":"2","quantity":1}`, "Idempotency-Key", "late")
+		return got.status == http.StatusCreated
+	})
+	t.Logf("sold again after %v", time.Since(killed).Round(time.Millisecond))
+	s.waitReady()
+	if again := s.send("POST", "/v1/reservations", s.token(1, auth.RoleShopper), `{"sku_id":"2","quantity":1}`, "Idempotency-Key", "early"); again.body != early.body {
+		t.Errorf("what was sold before: %s, then %s", early.body, again.body)
+	}
+
+	// The old primary comes back, becomes a replica, and sales go on that need one.
+	if err := primary.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := acknowledged.Load()
+	s.until(time.Minute, "sales go on that a replica has to have", func() bool { return acknowledged.Load() > before+100 })
+	close(stop)
+	shoppers.Wait()
+	seen, open := map[string]bool{}, int64(0)
+	for i, ids := range reservations {
+		token := s.token(int64(i+1), auth.RoleShopper)
+		for n, id := range ids {
+			got := s.send("GET", "/v1/reservations/"+id, token, "")
+			if got.text("state") != "held" || seen[id] {
+				t.Errorf("reservation %d of shopper %d: %s; seen before: %v", n, i+1, got.body, seen[id])
+			}
+			seen[id] = true
+			open++
+		}
+		// The last request of a shopper may have been answered 503 or 504, and is settled by its key.
+		last := s.send("POST", "/v1/reservations", token, `{"sku_id":"1","quantity":1}`, "Idempotency-Key", fmt.Sprint(len(ids)))
+		if last.status != http.StatusCreated || seen[last.text("reservation_id")] {
+			t.Errorf("shopper %d: %d %s", i+1, last.status, last.body)
+		}
+		open++
+	}
+	states, _, err := s.store().Cells(t.Context(), []stock.Cell{{SKU: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := states[0].Held; held != open {
+		t.Errorf("%d units are held, and shoppers know of %d", held, open)
+	}
+}
+
+// TestPromotionWhilePrimaryHangs stops the primary without closing its connections, and lets it go on once another
+// one sells. It must not sell beside that one.
+func TestPromotionWhilePrimaryHangs(t *testing.T) {
+	t.Parallel()
+	s, primary := newWatchedStack(t)
+	s.cfg.Redis.CallTimeout = time.Second
+	s.start()
+	s.load(1, 2, "")
+	s.load(2, 1, `,"ack":"replica"`)
+	buy := func(sku string, user int64) answer {
+		t.Helper()
+		return s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"`+sku+`","quantity":1}`, "Idempotency-Key", "k")
+	}
+	for _, sku := range []string{"1", "2"} { // once a replica has the second, it has the first
+		if got := buy(sku, 1); got.status != http.StatusCreated {
+			t.Fatal(got.body)
+		}
+	}
+	if err := syscall.Kill(primary.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	goOn := sync.OnceValue(func() error { return syscall.Kill(primary.PID(), syscall.SIGCONT) })
+	defer func() { _ = goOn() }() // checked below, where it counts
+	hung := time.Now()
+	s.until(promotionWithin, "the promoted replica sells", func() bool { return buy("1", 2).status == http.StatusCreated })
+	t.Logf("sold again after %v", time.Since(hung).Round(time.Millisecond))
+	if err := goOn(); err != nil {
+		t.Fatal(err)
+	}
+	if got := buy("1", 3); got.code() != "sold_out" {
+		t.Errorf("beside a primary that has a unit left: %d %s", got.status, got.body)
+	}
+}
