@@ -3,7 +3,9 @@ package edge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -31,16 +33,35 @@ type gate struct {
 	wake             chan struct{}
 	first            chan struct{} // closed once Redis was seen open
 	opened, failures *metrics.Counter
+	state            atomic.Int32 // of redisStates
 }
 
+// redisStates are what a look at Redis can find.
+var redisStates = [...]string{"unknown", "open", "shut"}
+
+const (
+	redisUnknown = iota // it does not answer, or somebody else's does
+	redisOpen
+	redisShut
+)
+
 func newGate(set *metrics.Set, log *slog.Logger) *gate {
-	return &gate{
+	g := &gate{
 		log:      log,
 		wake:     make(chan struct{}, 1),
 		first:    make(chan struct{}),
 		opened:   set.NewCounter("sluice_edge_gate_openings_total"),
 		failures: set.NewCounter("sluice_edge_gate_failures_total"),
 	}
+	for i, word := range redisStates {
+		set.NewGauge(fmt.Sprintf("sluice_edge_redis_state_info{state=%q}", word), func() float64 {
+			if int(g.state.Load()) == i {
+				return 1
+			}
+			return 0
+		})
+	}
+	return g
 }
 
 // whenOpen runs work once Redis was seen open, until ctx ends. Before that it could only fail.
@@ -92,9 +113,15 @@ func (g *gate) run(ctx context.Context) {
 // look opens Redis if it is shut.
 func (g *gate) look(ctx context.Context) error {
 	shut, err := g.shut(ctx)
-	if err != nil || !shut {
+	switch {
+	case err != nil:
+		g.state.Store(redisUnknown)
 		return err
+	case !shut:
+		g.state.Store(redisOpen)
+		return nil
 	}
+	g.state.Store(redisShut)
 	g.log.InfoContext(ctx, "redis is shut: comparing it with MySQL and Kafka before it sells")
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
@@ -108,6 +135,7 @@ func (g *gate) look(ctx context.Context) error {
 		return err
 	}
 	g.opened.Inc()
+	g.state.Store(redisOpen)
 	return nil
 }
 

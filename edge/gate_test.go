@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -22,8 +23,25 @@ func TestGate(t *testing.T) {
 		var looks, flushes, opens atomic.Int64
 		var obstacle atomic.Pointer[error]
 		shut.Store(true)
-		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
-		g.shut = func(context.Context) (bool, error) { looks.Add(1); return shut.Load(), nil }
+		set := metrics.NewSet()
+		g := newGate(set, slog.New(slog.DiscardHandler))
+		state := func(want string) {
+			t.Helper()
+			for _, word := range redisStates {
+				figure := set.GetOrCreateGauge(fmt.Sprintf("sluice_edge_redis_state_info{state=%q}", word), nil).Get()
+				if (figure == 1) != (word == want) {
+					t.Errorf("state %s is %v, want %s", word, figure, want)
+				}
+			}
+		}
+		var away atomic.Pointer[error]
+		g.shut = func(context.Context) (bool, error) {
+			looks.Add(1)
+			if err := away.Load(); err != nil {
+				return false, *err
+			}
+			return shut.Load(), nil
+		}
 		g.flush = func(context.Context) error { flushes.Add(1); return nil }
 		g.open = func(context.Context) (redisstock.OpenReport, error) {
 			opens.Add(1)
@@ -35,6 +53,7 @@ func TestGate(t *testing.T) {
 		}
 		notYet := errors.New("not yet")
 		obstacle.Store(&notYet)
+		state("unknown")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		worked := make(chan struct{})
@@ -63,9 +82,19 @@ func TestGate(t *testing.T) {
 		default:
 		}
 
+		state("shut")
 		obstacle.Store(nil)
 		time.Sleep(gateRetryMax)
 		synctest.Wait()
+		state("open")
+		away.Store(&notYet)
+		time.Sleep(gateEvery)
+		synctest.Wait()
+		state("unknown")
+		away.Store(nil)
+		time.Sleep(gateRetryMax)
+		synctest.Wait()
+		state("open")
 		<-worked
 		before, beforeLooks := opens.Load(), looks.Load()
 		time.Sleep(10 * time.Second)

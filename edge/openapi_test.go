@@ -58,8 +58,9 @@ func (c *contract) exerciseTaking() {
 	early := c.fresh(`,"shopper_deducts":true,"opens_at":"2100-01-01T00:00:00Z"`)
 	late := c.fresh(`,"shopper_deducts":true,"closes_at":"2020-01-01T00:00:00Z"`)
 	frozen := c.fresh(`,"shopper_deducts":true,"frozen":true`)
-	fenced := c.fresh(`,"shopper_deducts":true`)
+	fenced, breached := c.fresh(`,"shopper_deducts":true`), c.fresh(`,"shopper_deducts":true`)
 	c.fence(fenced)
+	c.breach(breached)
 	for _, path := range []string{"/v1/reservations", "/v1/deductions"} {
 		take := func(token string, sku, quantity int64, more, want string, header http.Header) {
 			c.t.Helper()
@@ -80,6 +81,7 @@ func (c *contract) exerciseTaking() {
 		take(c.shopper(7), late, 1, "", "closed", nil)
 		take(c.shopper(7), frozen, 1, "", "frozen", nil)
 		take(c.shopper(7), fenced, 1, "", "fenced", nil)
+		take(c.shopper(7), breached, 1, "", "breached", nil)
 	}
 	c.shoot(shot{
 		method: "POST", path: "/v1/deductions", token: c.shopper(7), want: "forbidden",

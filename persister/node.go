@@ -215,6 +215,10 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	n.reading.Go(func() { n.logEnd("consumer", consumer.run(reading)) })
 	n.reading.Go(func() { n.logEnd("relay", relay.Run(reading)) })
 	n.reading.Go(func() { n.logEnd("sweep", n.whenOpen(reading, store, sweeper.Run)) })
+	shut := newShutWatch(store, cfg.Kafka.Partitions, n.meters, set, n.log)
+	letters := newLetterWatch(db, n.meters, set, n.log)
+	n.reading.Go(func() { shut.run(reading) })
+	n.reading.Go(func() { letters.run(reading) })
 	n.serving.Go(func() { cleaner.run(serving) })
 	n.serving.Go(func() { marker.run(serving) })
 }

@@ -23,6 +23,12 @@ func newProgress(committed map[int]int64) *progress {
 	return p
 }
 
+// has tells whether a partition is one of the generation's.
+func (p *progress) has(partition int) bool {
+	_, ok := p.partitions[partition] // which never change
+	return ok
+}
+
 // saw notes where a partition ends.
 func (p *progress) saw(partition int, end int64) {
 	p.mu.Lock()

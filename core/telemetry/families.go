@@ -112,6 +112,8 @@ var edgeFamilies = []Family{
 	{"sluice_edge_gate_openings_total", Counter, "", "Times that this edge opened Redis after vetting it."},
 	{"sluice_edge_gate_failures_total", Counter, "", "Looks at whether Redis is open, and attempts to open it, that failed."},
 
+	{"sluice_edge_redis_state_info", Gauge, "state", "1 for the state in which Redis was last seen, and 0 for the others: open, shut (nothing is sold before an edge has vetted it), unknown (it does not answer)."},
+
 	{"sluice_edge_outbox_entries", Gauge, "", "Outbox entries in Redis, which are not in MySQL yet."},
 	{"sluice_edge_outbox_fullest_partition_entries", Gauge, "", "Entries of the fullest outbox; at --outbox-entries-max nothing is taken in its partition."},
 	{"sluice_edge_outbox_oldest_seconds", Gauge, "", "Age of the oldest outbox entry; 0 if there is none."},
@@ -134,5 +136,8 @@ var persisterFamilies = []Family{
 	{"sluice_persister_outbox_deleted_entries_total", Counter, "", "Outbox entries that were deleted, since MySQL has their events."},
 	{"sluice_persister_outbox_delete_failures_total", Counter, "", "Deletions of outbox entries that failed; they are tried again."},
 	{"sluice_persister_outbox_left_entries_total", Counter, "", "Outbox entries that were left in Redis, because too many waited or Redis refused; the relay publishes them again."},
+	{"sluice_persister_unresolved_dead_letters", Gauge, "reason", "Dead letters that nobody has resolved, by why; the same in every persister. NaN while MySQL does not tell."},
+	{"sluice_persister_shut_cells", Gauge, "kind", "Cells that are shut until they are repaired: fenced (Redis lost acknowledged effects) or breached (counters that do not add up). Each persister has those of its Kafka partitions: sum them. NaN before it has seen all of them."},
+	{"sluice_persister_shut_cells_age_seconds", Gauge, "", "Age of that figure: how long ago the partition that was left alone for longest was looked at."},
 	{"sluice_persister_applied_mark_moves_total", Counter, "", "Marks of cells moved to where their events are in the ledger without a gap."},
 }

@@ -75,7 +75,7 @@ func (s *Store) scan(ctx context.Context, key string, fieldBytes int, yield func
 		}
 		for i := 0; i+1 < len(step.Elements); i += 2 {
 			if len(step.Elements[i]) != fieldBytes {
-				return fmt.Errorf("scan %s: %w: field of %d bytes", key, stock.ErrProtocol, len(step.Elements[i]))
+				return fieldError(key, step.Elements[i])
 			}
 			if err := yield(step.Elements[i], step.Elements[i+1]); err != nil {
 				return err
@@ -85,6 +85,10 @@ func (s *Store) scan(ctx context.Context, key string, fieldBytes int, yield func
 			return nil
 		}
 	}
+}
+
+func fieldError(key, field string) error {
+	return fmt.Errorf("scan %s: %w: field of %d bytes", key, stock.ErrProtocol, len(field))
 }
 
 func (s *Store) scanStep(ctx context.Context, key string, cursor uint64) (rueidis.ScanEntry, error) {

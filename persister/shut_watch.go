@@ -1,0 +1,189 @@
+package persister
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/stock"
+)
+
+const (
+	shutEvery = 5 * time.Second // between two looks at all cells
+	shutShare = 20              // pauses are so many times as long as the call before: they are Redis's time
+	shutNamed = 5               // cells that one line of the log names
+)
+
+// shutFinder is what shutWatch needs of redisstock.
+type shutFinder interface {
+	Partitions() int
+	ShutCells(ctx context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error)
+}
+
+// shutWatch counts the cells that are shut until they are repaired. A persister looks at the partitions whose
+// messages it reads, so that each is looked at by one process.
+type shutWatch struct {
+	store      shutFinder
+	kafka      int // partitions of the topic
+	assignment func() *progress
+	log        *slog.Logger
+	now        func() time.Time
+
+	mu   sync.Mutex
+	seen []shutCells // by partition
+}
+
+// shutCells is what was found in a partition.
+type shutCells struct {
+	fenced, breached int64
+	at               time.Time // when; zero: never
+}
+
+func newShutWatch(store shutFinder, kafka int, m *meters, set *metrics.Set, log *slog.Logger) *shutWatch {
+	w := &shutWatch{
+		store: store, kafka: kafka, assignment: m.progress.Load, log: log, now: m.now,
+		seen: make([]shutCells, store.Partitions()),
+	}
+	for kind, count := range map[string]func(shutCells) int64{
+		"fenced":   func(c shutCells) int64 { return c.fenced },
+		"breached": func(c shutCells) int64 { return c.breached },
+	} {
+		set.NewGauge(fmt.Sprintf("sluice_persister_shut_cells{kind=%q}", kind), func() float64 { return w.sum(count) })
+	}
+	set.NewGauge("sluice_persister_shut_cells_age_seconds", w.age)
+	return w
+}
+
+// run looks at all cells again and again until ctx ends.
+func (w *shutWatch) run(ctx context.Context) {
+	for failing := false; ; {
+		err := w.round(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			w.log.Warn("cannot look for shut cells yet", "error", err)
+		}
+		failing = err != nil
+		if !pause(ctx, shutEvery) {
+			return
+		}
+	}
+}
+
+// round looks at every partition of this persister's, also if some fail.
+func (w *shutWatch) round(ctx context.Context) (failed error) {
+	for p := range w.seen {
+		if !w.mine(p) {
+			continue
+		}
+		if err := w.look(ctx, p); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+func (w *shutWatch) look(ctx context.Context, partition int) error {
+	shut := map[stock.Cell]stock.Verdict{} // a scan may find a cell twice
+	for cursor := uint64(0); ; {
+		start := w.now()
+		found, next, err := w.store.ShutCells(ctx, partition, cursor)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			shut[found[i].Cell] = found[i].Shut()
+		}
+		if cursor = next; cursor == 0 {
+			break
+		}
+		if !pause(ctx, shutShare*w.now().Sub(start)) {
+			return ctx.Err()
+		}
+	}
+	w.note(partition, shut)
+	return nil
+}
+
+// note counts what was found, and logs if it is more than before.
+func (w *shutWatch) note(partition int, shut map[stock.Cell]stock.Verdict) {
+	found := shutCells{at: w.now()}
+	var names []string
+	for cell, why := range shut {
+		if why == stock.VerdictFenced {
+			found.fenced++
+		} else {
+			found.breached++
+		}
+		if len(names) < shutNamed {
+			names = append(names, fmt.Sprintf("%v %v", cell, why))
+		}
+	}
+	w.mu.Lock()
+	before := w.seen[partition]
+	w.seen[partition] = found
+	w.mu.Unlock()
+	if found.fenced > before.fenced || found.breached > before.breached {
+		w.log.Error("cells are shut until they are repaired: sluice doctor names them",
+			"partition", partition, "fenced", found.fenced, "breached", found.breached, "some", names)
+	}
+}
+
+// mine tells whether this persister reads the messages of a partition.
+func (w *shutWatch) mine(partition int) bool {
+	p := w.assignment()
+	return p != nil && p.has(partition%w.kafka)
+}
+
+// sum is NaN as long as a partition has not been looked at: no figure must not look like none shut.
+func (w *shutWatch) sum(count func(shutCells) int64) float64 {
+	if w.assignment() == nil {
+		return math.NaN()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var sum int64
+	for p, seen := range w.seen {
+		if !w.mine(p) {
+			continue
+		}
+		if seen.at.IsZero() {
+			return math.NaN()
+		}
+		sum += count(seen)
+	}
+	return float64(sum)
+}
+
+// age is how long ago the oldest of the figures was found, in seconds.
+func (w *shutWatch) age() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.now()
+	oldest := now
+	for p, seen := range w.seen {
+		switch {
+		case !w.mine(p):
+		case seen.at.IsZero():
+			return math.NaN()
+		case seen.at.Before(oldest):
+			oldest = seen.at
+		}
+	}
+	return now.Sub(oldest).Seconds()
+}
+
+// pause waits, and tells whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
