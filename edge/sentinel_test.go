@@ -17,7 +17,7 @@ import (
 )
 
 // promotionWithin bounds the time without sales: Sentinels need downAfter and a vote, the edge a look at them and
-// a vetting. Tests share a machine; alone it takes about 3 s.
+// a vetting. Tests share a machine; alone it takes about 5 s.
 const (
 	downAfter       = 2 * time.Second
 	promotionWithin = 30 * time.Second

@@ -53,7 +53,7 @@ func (r *Redis) Validate() error {
 }
 
 func (r *Redis) validateAddresses(f *Faults) {
-	switch sentinel := r.bySentinel(); {
+	switch sentinel := r.BySentinel(); {
 	case sentinel && len(r.Addrs) > 0:
 		f.Add("redis-addr", r.Addrs, "none beside redis-sentinel-addrs: the Sentinels name the primary")
 	case !sentinel && len(r.Addrs) == 0:
@@ -71,12 +71,12 @@ func (r *Redis) validateAddresses(f *Faults) {
 	}
 }
 
-// bySentinel reports whether Sentinels name the primary.
-func (r *Redis) bySentinel() bool { return len(r.SentinelAddrs) > 0 || r.SentinelMaster != "" }
+// BySentinel reports whether Sentinels name the primary.
+func (r *Redis) BySentinel() bool { return len(r.SentinelAddrs) > 0 || r.SentinelMaster != "" }
 
 // Places are the addresses to begin with, as people read them.
 func (r *Redis) Places() string {
-	if r.bySentinel() {
+	if r.BySentinel() {
 		return fmt.Sprintf("%s of sentinels %s", r.SentinelMaster, strings.Join(r.SentinelAddrs, ","))
 	}
 	return strings.Join(r.Addrs, ",")
@@ -131,7 +131,7 @@ func (r *Redis) options() (rueidis.ClientOption, error) {
 	}
 	options := redisstock.ClientOptions(r.Addrs, r.User, password.Reveal())
 	options.TLSConfig = tlsConfig
-	if r.bySentinel() {
+	if r.BySentinel() {
 		password, err := r.sentinelPassword()
 		if err != nil {
 			return rueidis.ClientOption{}, err

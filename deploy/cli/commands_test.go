@@ -17,6 +17,7 @@ import (
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/deploy/command"
+	"sluice/deploy/local"
 	"sluice/deploy/local/servicetest"
 	"sluice/persister"
 )
@@ -377,6 +378,32 @@ func TestDoctorJudgesRedisByItself(t *testing.T) {
 	if strings.Contains(r.out, "appendfsync") {
 		t.Errorf("appendfsync of a file that is not written is judged:\n%s", r.out)
 	}
+}
+
+// TestDoctorKnowsSentinels has three of them, of which one is then killed, and a replica that would forget.
+func TestDoctorKnowsSentinels(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	primary := servicetest.Redis(t)
+	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr, Extra: []string{"appendonly no"}})
+	sentinels := servicetest.Sentinels(t, primary, 1, time.Minute)
+	delete(d.flags, "--redis-addr")
+	d.flags["--redis-sentinel-addrs"], d.flags["--redis-sentinel-master"] = strings.Join(sentinels.Addrs, ","), sentinels.Master
+	d.run("migrate").want(command.ExitDone)
+	r := d.run("doctor").want(command.ExitFailed, "ok   Redis "+primary.Addr,
+		"fail Redis replica "+replica.Addr+": appendonly no")
+	for _, addr := range sentinels.Addrs {
+		r.want(command.ExitFailed, "ok   Sentinel "+addr+": it names "+primary.Addr+": OK 3 usable Sentinels")
+	}
+	r.lacks("it is a replica")
+	for _, node := range sentinels.Nodes[1:] {
+		if err := node.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.run("doctor").want(command.ExitFailed, "fail Sentinel "+sentinels.Addrs[1]+": connect to "+sentinels.Addrs[1])
+	d.flags["--redis-sentinel-master"] = "other"
+	d.run("doctor").want(command.ExitFailed, `it watches no "other"`, "fail Redis: connect to redis other of sentinels")
 }
 
 // What works and may not for long is told too, and so is a database that loses commits in a crash.

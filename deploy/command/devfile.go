@@ -25,7 +25,9 @@ type DevStack struct {
 	OpsURL          string `json:"ops_url"` // of the edge
 	PersisterOpsURL string `json:"persister_ops_url"`
 	DevURL          string `json:"dev_url"`
-	RedisAddr       string `json:"redis_addr"`    // several, of a cluster, are separated by commas
+	RedisAddr       string `json:"redis_addr"`                     // several, of a cluster, are separated by commas
+	RedisSentinels  string `json:"redis_sentinel_addrs,omitempty"` // instead of it, separated by commas
+	RedisMaster     string `json:"redis_sentinel_master,omitempty"`
 	MySQLDSN        string `json:"mysql_dsn"`     // the reason why only its owner may read the file
 	KafkaBrokers    string `json:"kafka_brokers"` // separated by commas
 	TokenKeyFile    string `json:"token_key_file"`
@@ -84,7 +86,12 @@ func (s *Stores) BeforeApply(k *kong.Context, c *Console) error {
 
 func (s *Stores) use(c *Console, d *DevStack) {
 	c.Notef("using the development stack of %s", d.path)
-	s.Redis.Addrs, s.MySQL.DSN = strings.Split(d.RedisAddr, ","), config.Secret(d.MySQLDSN)
+	if d.RedisSentinels != "" {
+		s.Redis.SentinelAddrs, s.Redis.SentinelMaster = strings.Split(d.RedisSentinels, ","), d.RedisMaster
+	} else {
+		s.Redis.Addrs = strings.Split(d.RedisAddr, ",")
+	}
+	s.MySQL.DSN = config.Secret(d.MySQLDSN)
 }
 
 // BeforeApply is called by kong, before that of Stores, which then finds its addresses given.

@@ -24,14 +24,19 @@ const (
 
 // redis looks at the servers themselves.
 func (d *Doctor) redis(ctx context.Context, e *examination) {
+	replicas := 0
+	if d.Redis.BySentinel() {
+		replicas = d.sentinels(ctx, e)
+	}
 	client, err := d.Redis.Client()
 	if err != nil {
-		e.fail("Redis", err.Error(), "start Redis, or correct --redis-addr and its password")
+		e.fail("Redis", err.Error(), "start Redis, or correct its address (--redis-addr or --redis-sentinel-addrs) and its password")
 		return
 	}
 	defer client.Close()
 	for addr, node := range client.Nodes() {
 		redisNode(ctx, e, "Redis "+addr, node, client.Mode() == rueidis.ClientModeCluster)
+		isolation(ctx, e, "Redis "+addr, node, replicas)
 	}
 	store, err := d.store(client)
 	if err != nil {
@@ -49,8 +54,8 @@ func (d *Doctor) redis(ctx context.Context, e *examination) {
 	redisOutbox(ctx, e, store)
 }
 
-// redisNode looks at one server. In a cluster it may be a replica, which takes over one day.
-func redisNode(ctx context.Context, e *examination, about string, node rueidis.Client, cluster bool) {
+// redisNode looks at one server, which may be a replica where those take over one day.
+func redisNode(ctx context.Context, e *examination, about string, node rueidis.Client, mayBeReplica bool) {
 	info, err := node.Do(ctx, node.B().Info().Build()).ToString()
 	if err != nil {
 		e.fail(about, err.Error(), "let the user run INFO, and see whether the server answers")
@@ -62,7 +67,7 @@ func redisNode(ctx context.Context, e *examination, about string, node rueidis.C
 		e.fail(about, fmt.Sprintf("version %q has no scripts with flags", version), fmt.Sprintf("run Redis %d or newer", redisMajorMin))
 		return
 	}
-	if role := infoField(info, "role"); role != "master" && !cluster {
+	if role := infoField(info, "role"); role != "master" && !mayBeReplica {
 		e.fail(about, "it is a replica, which takes no writes", "give the primary's address in --redis-addr")
 	}
 	settings, err := node.Do(ctx, node.B().ConfigGet().

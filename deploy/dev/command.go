@@ -17,15 +17,17 @@ import (
 
 // Command is `sluice dev`. Every other setting of edge and persister is read from the environment.
 type Command struct {
-	Dir          string        `name:"dir" env:"SLUICE_DEV_DIR" group:"Development" default:".sluice" placeholder:"PATH" help:"Directory for all data, logs and keys, and for dev.json, which has the addresses of the running stack." cost:"none"`
-	Install      bool          `name:"install" env:"SLUICE_DEV_INSTALL" group:"Development" default:"true" negatable:"" help:"Install redis-server and mariadbd with apt-get if they are missing." cost:"none"`
-	Listen       string        `name:"listen" env:"SLUICE_LISTEN" group:"Development" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the edge. A free port is taken if this one is not free." cost:"none"`
-	OpsListen    string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Address of the edge's ops port, likewise." cost:"none"`
-	DevListen    string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8082" placeholder:"HOST:PORT" help:"Address of GET /stock/{sku_id}, which shows stock in Redis and in MySQL; likewise." cost:"none"`
-	RedisAddr    []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Use this Redis instead of a private one." cost:"none"`
-	MySQLDSN     config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Use this database instead of a private one."`
-	KafkaBrokers []string      `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT" help:"Use this Kafka instead of an embedded broker." cost:"none"`
-	TokenKeyFile string        `name:"token-key-file" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"Use these keys for tokens instead of generated ones." cost:"none"`
+	Dir                 string        `name:"dir" env:"SLUICE_DEV_DIR" group:"Development" default:".sluice" placeholder:"PATH" help:"Directory for all data, logs and keys, and for dev.json, which has the addresses of the running stack." cost:"none"`
+	Install             bool          `name:"install" env:"SLUICE_DEV_INSTALL" group:"Development" default:"true" negatable:"" help:"Install redis-server and mariadbd with apt-get if they are missing." cost:"none"`
+	Listen              string        `name:"listen" env:"SLUICE_LISTEN" group:"Development" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the edge. A free port is taken if this one is not free." cost:"none"`
+	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Address of the edge's ops port, likewise." cost:"none"`
+	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8082" placeholder:"HOST:PORT" help:"Address of GET /stock/{sku_id}, which shows stock in Redis and in MySQL; likewise." cost:"none"`
+	RedisAddr           []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Use this Redis instead of a private one." cost:"none"`
+	RedisSentinelAddrs  []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT" help:"Use the Redis that these Sentinels watch instead of a private one." cost:"none"`
+	RedisSentinelMaster string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME" help:"Name under which the Sentinels watch the primary." cost:"none"`
+	MySQLDSN            config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Use this database instead of a private one."`
+	KafkaBrokers        []string      `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT" help:"Use this Kafka instead of an embedded broker." cost:"none"`
+	TokenKeyFile        string        `name:"token-key-file" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"Use these keys for tokens instead of generated ones." cost:"none"`
 
 	RatePerUser    float64 `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"1000000" help:"Requests per second of one shopper; the default is out of a load test's way." cost:"none"`
 	RatePerAddress float64 `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000000" help:"Requests per second of one address, likewise." cost:"none"`
@@ -57,10 +59,10 @@ func (c *Command) Validate() error {
 	}
 	f.Include(command.TokenKey{File: c.TokenKeyFile}.Check())
 	e := edge.Config{
-		Redis: config.Redis{Addrs: c.RedisAddr}, MySQL: config.MySQL{DSN: c.MySQLDSN}, Kafka: config.Kafka{Brokers: c.KafkaBrokers},
+		Redis: c.redis(), MySQL: config.MySQL{DSN: c.MySQLDSN}, Kafka: config.Kafka{Brokers: c.KafkaBrokers},
 		Listen: c.Listen, Ops: config.Ops{Listen: c.OpsListen}, TokenKeyFile: c.TokenKeyFile,
 	}
-	if len(e.Redis.Addrs) == 0 {
+	if e.Redis.Places() == "" {
 		e.Redis.Addrs = []string{"private:1"}
 	}
 	if e.MySQL.DSN == "" {
@@ -78,6 +80,11 @@ func (c *Command) Validate() error {
 		f.Include(err)
 	}
 	return f.Err()
+}
+
+// redis is the external Redis, without a place if there is none.
+func (c *Command) redis() config.Redis {
+	return config.Redis{Addrs: c.RedisAddr, SentinelAddrs: c.RedisSentinelAddrs, SentinelMaster: c.RedisSentinelMaster}
 }
 
 // Run runs the stack until ctx ends.

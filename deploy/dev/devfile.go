@@ -25,6 +25,8 @@ func (s *stack) writeDevFile(context.Context) error {
 		PersisterOpsURL: "http://" + s.persister.OpsAddr(),
 		DevURL:          "http://" + s.pageAddr,
 		RedisAddr:       strings.Join(s.cfg.Redis.Addrs, ","),
+		RedisSentinels:  strings.Join(s.cfg.Redis.SentinelAddrs, ","),
+		RedisMaster:     s.cfg.Redis.SentinelMaster,
 		MySQLDSN:        s.cfg.MySQL.DSN.Reveal(),
 		KafkaBrokers:    strings.Join(s.cfg.Kafka.Brokers, ","),
 		TokenKeyFile:    s.cfg.TokenKeyFile,

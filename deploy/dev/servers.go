@@ -48,7 +48,8 @@ func (s *stack) install(ctx context.Context) error {
 			parts, missing = append(parts, part), errors.Join(missing, err)
 		}
 	}
-	look("redis", len(s.command.RedisAddr) > 0, local.FindRedis)
+	redis := s.command.redis()
+	look("redis", redis.Places() != "", local.FindRedis)
 	look("mariadb", s.command.MySQLDSN != "", local.FindMariaDB)
 	if missing == nil || !s.command.Install {
 		return missing
@@ -64,9 +65,9 @@ func (s *stack) install(ctx context.Context) error {
 }
 
 func (s *stack) startRedis(ctx context.Context) error {
-	s.cfg.Redis.Addrs = s.command.RedisAddr
-	if len(s.cfg.Redis.Addrs) > 0 {
-		s.server("redis", strings.Join(s.cfg.Redis.Addrs, ",")+" (external)")
+	s.cfg.Redis = s.command.redis()
+	if place := s.cfg.Redis.Places(); place != "" {
+		s.server("redis", place+" (external)")
 		return nil
 	}
 	r, err := local.StartRedis(ctx, filepath.Join(s.dir, "redis"), local.RedisOptions{})
