@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/core/stock"
+	"sluice/core/text"
 )
 
 // Bounds of a plan.
@@ -38,7 +39,7 @@ var (
 // Plan is what a sale is to be.
 type Plan struct {
 	ID             uint32        // 1 or more; also the pool
-	Name           string        // 1 to NameMax bytes
+	Name           string        // plain text, 1 to NameMax bytes
 	Limit          int64         // units per user and SKU; 0: no limit
 	Hold           time.Duration // until a reservation expires, in whole ms
 	Ack            stock.Ack
@@ -61,8 +62,8 @@ func (p Plan) Validate() error {
 	if p.ID == 0 {
 		fault("sale id 0: want 1 to 4294967295")
 	}
-	if len(p.Name) == 0 || len(p.Name) > NameMax {
-		fault("name of %d bytes: want 1 to %d", len(p.Name), NameMax)
+	if err := text.Check(p.Name, NameMax); err != nil {
+		fault("name: %w", err)
 	}
 	if p.Limit < 0 || p.Limit > stock.QuantityMax {
 		fault("limit %d: want 0 to %d", p.Limit, stock.QuantityMax)

@@ -606,10 +606,15 @@ func TestPlanNamesEveryFault(t *testing.T) {
 		Limit: -1, Hold: time.Nanosecond, Ack: 9,
 		Items: []sale.Allotment{{SKU: 1, Quantity: 1}, {SKU: 1, Quantity: 0}},
 	}.Validate()
-	for _, want := range []string{"sale id 0", "name of 0", "limit -1", "hold time 1ns", "acknowledge", "0 units of SKU 1", "SKU 1 is there twice"} {
+	for _, want := range []string{"sale id 0", "name: it has 0 bytes", "limit -1", "hold time 1ns", "acknowledge", "0 units of SKU 1", "SKU 1 is there twice"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nlacks %q", err, want)
 		}
+	}
+	hostile := plan()
+	hostile.Name = "sale\u009b2J"
+	if err := hostile.Validate(); !errors.Is(err, sale.ErrPlan) {
+		t.Errorf("a name that clears the screen: %v", err)
 	}
 	if err := plan().Validate(); err != nil {
 		t.Error(err)

@@ -3,6 +3,8 @@ package stock
 import (
 	"fmt"
 	"time"
+
+	"sluice/core/text"
 )
 
 // Check reports a vector that no store may execute: a bug of the caller, never an outcome of
@@ -87,8 +89,8 @@ func (a *Adjustment) fault() string {
 		return "unknown kind of adjustment"
 	case a.Delta < -UnitsMax || a.Delta > UnitsMax || a.Create && a.Delta < 0:
 		return "delta out of range"
-	case len(a.Reason) == 0 || len(a.Reason) > ReasonMax:
-		return "reason missing or too long"
+	case text.Check(a.Reason, ReasonMax) != nil:
+		return "reason missing, too long or not plain text"
 	case set&FieldLimit != 0 && (s.Limit < 0 || s.Limit > QuantityMax):
 		return "limit out of range"
 	case set&FieldOpensAt != 0 && (s.OpensAtMS < 0 || s.OpensAtMS > TimeMaxMS):

@@ -73,6 +73,8 @@ func TestCheckVector(t *testing.T) {
 	g("too negative delta", false, func(a *Adjustment) { a.Create, a.Delta = false, -UnitsMax-1 })
 	g("no reason", false, func(a *Adjustment) { a.Reason = "" })
 	g("long reason", false, func(a *Adjustment) { a.Reason += "r" })
+	g("a reason that runs backwards", false, func(a *Adjustment) { a.Reason = "a\u202eb" })
+	g("a reason of no characters", false, func(a *Adjustment) { a.Reason = "a\xff" })
 	g("limit", false, func(a *Adjustment) { a.Settings.Limit++ })
 	g("negative limit", false, func(a *Adjustment) { a.Settings.Limit = -1 })
 	g("opening", false, func(a *Adjustment) { a.Settings.OpensAtMS++ })

@@ -24,7 +24,7 @@ type TransferRequest struct {
 	Units    int64 // 1 to UnitsMax
 	User     int64 // who asks; 0 is a service
 	Key      string
-	Reason   string // 1 to ReasonMax bytes
+	Reason   string // plain text, 1 to ReasonMax bytes
 }
 
 // Transfer takes units out of one cell and then brings them into the other, which must exist. A

@@ -86,7 +86,7 @@ type Adjustment struct {
 	Delta    int64
 	Fields   Fields // which of Settings to set
 	Settings Settings
-	Reason   string // 1 to ReasonMax bytes
+	Reason   string // plain text, 1 to ReasonMax bytes
 }
 
 // Fingerprint condenses all of the adjustment, as FingerprintOf does.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"sluice/core/text"
 )
 
 // NewLogger logs to w from a level (debug, info, warn, error) up, in a format (text, json).
@@ -19,7 +21,18 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, options)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+		return slog.New(slog.NewJSONHandler(plainJSON{w}, options)), nil
 	}
 	return nil, fmt.Errorf("log format %q: want text or json", format)
+}
+
+// plainJSON escapes what would act on a terminal, as the text format does by itself.
+type plainJSON struct{ w io.Writer }
+
+// Write implements io.Writer.
+func (p plainJSON) Write(line []byte) (int, error) {
+	if _, err := p.w.Write(text.EscapeJSON(line)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }

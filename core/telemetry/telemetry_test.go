@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/core/telemetry"
+	"sluice/core/text"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -176,6 +177,16 @@ func TestNewLogger(t *testing.T) {
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["msg"] != "this" {
 		t.Errorf("logged %q: %v", out.String(), err)
+	}
+	for _, format := range []string{"text", "json"} {
+		out.Reset()
+		if log, err = telemetry.NewLogger(&out, "warn", format); err != nil {
+			t.Fatal(err)
+		}
+		log.Warn("a\u009bb", "x", "\u202e", "error", errors.New("\U000E0041"))
+		if strings.ContainsFunc(out.String(), func(r rune) bool { return r != '\n' && !text.Plain(r) }) {
+			t.Errorf("logged %q", out.String())
+		}
 	}
 	for _, wrong := range [][2]string{{"loud", "text"}, {"info", "xml"}} {
 		if _, err := telemetry.NewLogger(&out, wrong[0], wrong[1]); err == nil {

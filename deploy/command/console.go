@@ -9,9 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 
 	"golang.org/x/term"
+
+	"sluice/core/text"
 )
 
 // Console is how a command talks to its user: results on Out, everything else on Err.
@@ -65,21 +68,48 @@ func (c *Console) Written() error {
 	return nil
 }
 
-// Printf writes a result; see Written.
+// Printf writes a result; see Written. Its values may be texts of anybody's: see shown.
 func (c *Console) Printf(format string, values ...any) {
-	_, _ = fmt.Fprintf(c.Out, format, values...)
+	_, _ = fmt.Fprintf(c.Out, format, shown(values)...)
 }
 
-// Notef writes a line that is no result.
+// Notef writes a line that is no result. Its values may be texts of anybody's: see shown.
 func (c *Console) Notef(format string, values ...any) {
-	_, _ = fmt.Fprintf(c.Err, format+"\n", values...)
+	_, _ = fmt.Fprintf(c.Err, format+"\n", shown(values)...)
 }
 
-// JSON writes a result as indented JSON.
+// painted is a text with codes for the terminal around it, and none of its own inside.
+type painted string
+
+// shown escapes what would act on the terminal in texts and errors. Only errors may have several lines.
+func shown(values []any) []any {
+	list := make([]any, len(values))
+	for i, value := range values {
+		switch v := value.(type) {
+		case painted:
+			list[i] = string(v)
+		case error:
+			lines := strings.Split(v.Error(), "\n")
+			for j := range lines {
+				lines[j] = text.Escape(lines[j])
+			}
+			list[i] = strings.Join(lines, "\n")
+		default:
+			if list[i] = value; reflect.ValueOf(value).Kind() == reflect.String {
+				list[i] = text.Escape(fmt.Sprint(value))
+			}
+		}
+	}
+	return list
+}
+
+// JSON writes a result as indented JSON, in which every text shows itself.
 func (c *Console) JSON(value any) error {
-	encoder := json.NewEncoder(c.Out)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(value); err != nil {
+	document, err := json.MarshalIndent(value, "", "  ")
+	if err == nil {
+		_, err = c.Out.Write(append(text.EscapeJSON(document), '\n'))
+	}
+	if err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
 	return nil
@@ -92,11 +122,12 @@ const (
 	yellow = "33"
 )
 
-func (c *Console) paint(code, text string) string {
-	if !c.Color {
-		return text
+func (c *Console) paint(code, s string) painted {
+	s = text.Escape(s)
+	if c.Color {
+		s = "\x1b[" + code + "m" + s + "\x1b[0m"
 	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
+	return painted(s)
 }
 
 // Confirm asks for the answer to be typed. Where nobody can be asked, it is an error that names --yes.
@@ -104,7 +135,7 @@ func (c *Console) Confirm(question, answer string) error {
 	if !c.InIsTerminal || !c.ErrIsTerminal {
 		return usage(errors.New("nobody is there to confirm: repeat with --yes, or look first with --dry-run"))
 	}
-	_, _ = fmt.Fprintf(c.Err, "%s\nType %s to go on: ", question, answer)
+	_, _ = fmt.Fprintf(c.Err, "%s\nType %s to go on: ", text.Escape(question), text.Escape(answer))
 	line, err := bufio.NewReader(io.LimitReader(c.In, 256)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read answer: %w", err)

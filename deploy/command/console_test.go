@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"sluice/core/sale"
 	"sluice/core/stock"
+	"sluice/core/text"
 )
 
 func TestConfirmWantsTheAnswer(t *testing.T) {
@@ -28,6 +30,45 @@ func TestConfirmWantsTheAnswer(t *testing.T) {
 	c := &Console{In: strings.NewReader("1001\n"), Err: &bytes.Buffer{}, ErrIsTerminal: true}
 	if err := c.Confirm("Sure?", "1001"); ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), "--yes") {
 		t.Errorf("without a terminal: %v", err)
+	}
+}
+
+// What rows of earlier days, or servers, may say must not act on the terminal that shows it.
+func TestTextsOfAnybodyShowThemselves(t *testing.T) {
+	t.Parallel()
+	const hostile = "a\x1b[2Jb\u009b2Kc\u202ed\u2028e\U000E0041f\ng\xff"
+	const want = `a\u001b[2Jb\u009b2Kc\u202ed\u2028e\udb40\udc41f\u000ag\xff`
+	for name, show := range map[string]func(c *Console){
+		"result":   func(c *Console) { c.Printf("%s", hostile) },
+		"word":     func(c *Console) { c.Printf("%v", sale.Phase(hostile)) },
+		"note":     func(c *Console) { c.Notef("%s", hostile) },
+		"question": func(c *Console) { _ = c.Confirm(hostile, "x") },
+		"paint":    func(c *Console) { c.Printf("%s", c.paint(red, hostile)) },
+		"event": func(c *Console) {
+			(&reservationReport{Ledger: []reservationEvent{{Reason: hostile}}}).print(c)
+		},
+		"sale":    func(c *Console) { printSale(c, &sale.Sale{Plan: sale.Plan{Name: hostile}}) },
+		"finding": func(c *Console) { e := examination{}; e.fail("x", hostile, "y"); e.print(c) },
+	} {
+		var out bytes.Buffer
+		c := &Console{In: strings.NewReader(""), Out: &out, Err: &out, InIsTerminal: true, ErrIsTerminal: true}
+		show(c)
+		if !strings.Contains(out.String(), want) || strings.ContainsFunc(out.String(), func(r rune) bool { return r != '\n' && !text.Plain(r) }) {
+			t.Errorf("%s: %q", name, out.String())
+		}
+	}
+	var out bytes.Buffer
+	c := &Console{Out: &out, Err: &out}
+	c.Notef("%v", errors.Join(errors.New("one\u009b"), errors.New("two")))
+	if got, want := out.String(), "one\\u009b\ntwo\n"; got != want {
+		t.Errorf("errors: %q, want %q", got, want)
+	}
+	out.Reset()
+	if err := c.JSON(map[string]string{"reason": "a\u202eb\u009b\U000E0041"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "{\n  \"reason\": \"a\\u202eb\\u009b\\udb40\\udc41\"\n}\n"; got != want {
+		t.Errorf("JSON: %q, want %q", got, want)
 	}
 }
 

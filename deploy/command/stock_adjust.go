@@ -8,12 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"sluice/core/config"
 	"sluice/core/show"
 	"sluice/core/stock"
+	"sluice/core/text"
 )
 
 // StockAdjust changes one SKU's stock by a delta, its settings, or both.
@@ -74,11 +73,8 @@ func (a *StockAdjust) Validate() error {
 
 // checkReason holds a reason to what the ledger and its readers can take.
 func checkReason(f *config.Faults, reason string) {
-	if len(reason) == 0 || len(reason) > stock.ReasonMax {
-		f.Add("reason", fmt.Sprintf("a text of %d bytes", len(reason)), fmt.Sprintf("1 to %d", stock.ReasonMax))
-	}
-	if !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl) {
-		f.Add("reason", fmt.Sprintf("%.40q", reason), "UTF-8 without control characters")
+	if err := text.Check(reason, stock.ReasonMax); err != nil {
+		f.Add("reason", fmt.Sprintf("%.40q (%v)", reason, err), fmt.Sprintf("1 to %d bytes of UTF-8 without control and format characters", stock.ReasonMax))
 	}
 }
 

@@ -37,3 +37,16 @@ func TestUnknownChangeNamesItsKey(t *testing.T) {
 		t.Errorf("repeated with the key %q: %+v, %v", key, result, err)
 	}
 }
+
+func TestReasonsAreHeldToPlainText(t *testing.T) {
+	t.Parallel()
+	for reason, ok := range map[string]bool{"größer, 葛 ❤️": true, "": false, "a\u009bb": false, "a\u202eb": false, "a\xff": false} {
+		adjust := (&StockAdjust{Delta: 1, Reason: reason}).Validate()
+		freeze := (&StockFreeze{Reason: reason}).Validate()
+		for _, err := range []error{adjust, freeze} {
+			if got := err == nil || !strings.Contains(err.Error(), "reason"); got != ok {
+				t.Errorf("%q: %v", reason, err)
+			}
+		}
+	}
+}

@@ -231,7 +231,7 @@ func (f *comparison) print(c *Console) {
 }
 
 // verdict is the status in words.
-func (f *comparison) verdict(c *Console) string {
+func (f *comparison) verdict(c *Console) painted {
 	switch f.Status {
 	case "in_sync":
 		return c.paint(green, "Redis and MySQL agree")

@@ -12,7 +12,7 @@ import (
 	"sluice/core/stock"
 )
 
-// table writes rows in aligned columns.
+// table writes rows in aligned columns. Its cells may be texts of anybody's: see shown.
 type table struct {
 	w *tabwriter.Writer
 }
@@ -22,7 +22,7 @@ func (c *Console) table() table {
 }
 
 func (t table) row(cells ...any) {
-	for i, cell := range cells {
+	for i, cell := range shown(cells) {
 		if i > 0 {
 			_, _ = fmt.Fprint(t.w, "\t") // see Console.Written, for all of these
 		}

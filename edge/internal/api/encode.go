@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"sluice/core/stock"
+	"sluice/core/text"
 )
 
 // appendReservation appends a reservation as of a Redis time, as a JSON object. Its user is told to
@@ -81,16 +82,16 @@ func appendTime(dst []byte, ms int64) []byte {
 	return append(dst[:len(dst)-1], '.', byte('0'+frac/100), byte('0'+frac/10%10), byte('0'+frac%10), 'Z')
 }
 
-// appendText appends text as a JSON string. What is not UTF-8 becomes the replacement character.
-func appendText(dst []byte, text string) []byte {
-	const digits = "0123456789abcdef"
+// appendText appends a text as a JSON string, which shows itself on a terminal too. What is not UTF-8
+// becomes the replacement character.
+func appendText(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	for _, r := range text {
+	for _, r := range s {
 		switch {
 		case r == '"' || r == '\\':
 			dst = append(dst, '\\', byte(r))
-		case r < ' ' || r == 0x7F:
-			dst = append(dst, '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
+		case !text.Plain(r):
+			dst = text.AppendEscaped(dst, r)
 		default:
 			dst = utf8.AppendRune(dst, r)
 		}

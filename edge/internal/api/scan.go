@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"sluice/core/auth"
+	"sluice/core/text"
 )
 
 // scanner reads one JSON document as strictly as the API promises: UTF-8 without a byte order mark,
@@ -302,21 +303,15 @@ func (s *scanner) boolean(pointer string) bool {
 	return false
 }
 
-// line reads a string of 1 to most bytes without control characters, and copies it.
+// line reads a string of 1 to most bytes in plain characters, and copies it.
 func (s *scanner) line(pointer string, most int) string {
-	text := s.textOf(pointer, "a string")
+	line := string(s.textOf(pointer, "a string"))
 	if s.err != nil {
 		return ""
 	}
-	for _, c := range text {
-		if c < ' ' || c == 0x7F {
-			s.fail(malformed(pointer, "want no control characters"))
-			return ""
-		}
-	}
-	if len(text) == 0 || len(text) > most {
-		s.fail(malformed(pointer, "want 1 to %d bytes", most))
+	if err := text.Check(line, most); err != nil {
+		s.fail(malformed(pointer, "%v", err))
 		return ""
 	}
-	return string(text)
+	return line
 }
