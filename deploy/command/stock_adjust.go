@@ -73,8 +73,11 @@ func (a *StockAdjust) Validate() error {
 
 // checkReason holds a reason to what the ledger and its readers can take.
 func checkReason(f *config.Faults, reason string) {
-	if err := text.Check(reason, stock.ReasonMax); err != nil {
-		f.Add("reason", fmt.Sprintf("%.40q (%v)", reason, err), fmt.Sprintf("1 to %d bytes of UTF-8 without control and format characters", stock.ReasonMax))
+	switch {
+	case len(reason) == 0 || len(reason) > stock.ReasonMax:
+		f.Add("reason", fmt.Sprintf("a text of %d bytes", len(reason)), fmt.Sprintf("1 to %d", stock.ReasonMax))
+	case text.Check(reason, stock.ReasonMax) != nil:
+		f.Add("reason", fmt.Sprintf("%.40q", reason), "UTF-8 without control and format characters")
 	}
 }
 

@@ -46,11 +46,11 @@ func appendStock(dst []byte, c *stock.CellState, asOf time.Time) []byte {
 
 // appendView appends what an admin sees of a cell or of a sale. Nothing in a view can fail to be encoded.
 func appendView(dst []byte, v any) []byte {
-	text, err := json.Marshal(v)
+	view, err := json.Marshal(v)
 	if err != nil {
 		panic(fmt.Sprintf("encode %T: %v", v, err))
 	}
-	return append(dst, text...)
+	return append(dst, text.EscapeJSON(view)...)
 }
 
 // appendNumber appends a number behind the text that leads to it.
