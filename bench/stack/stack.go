@@ -143,7 +143,7 @@ func (s *Stack) Token(user int64, role string) string {
 // LoadCSV loads SKUs as `sluice stock load` does.
 func (s *Stack) LoadCSV(lines ...string) {
 	s.t.Helper()
-	s.Run(strings.Join(lines, "\n")+"\n", "stock", "load", "-")
+	s.Run(strings.Join(lines, "\n")+"\n", "stock", "load", "--yes", "-")
 }
 
 func build(t testing.TB, dir string) string {

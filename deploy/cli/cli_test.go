@@ -249,6 +249,31 @@ func TestFlagsAgree(t *testing.T) {
 	}
 }
 
+// Every change of stock can be looked at first, and is confirmed in one way.
+func TestChangesAskAlike(t *testing.T) {
+	t.Parallel()
+	for _, leaf := range model(t).Leaves(false) {
+		if _, ok := leaf.Target.Type().FieldByName("Writer"); !ok || leaf.Name == "doctor" || leaf.Parent.Name == "sale" {
+			continue
+		}
+		flags := map[string]*kong.Flag{}
+		for _, f := range leaf.Flags {
+			flags[f.Name] = f
+		}
+		for _, name := range []string{"yes", "dry-run"} {
+			f, want := flags[name], reflect.TypeFor[command.Consent]()
+			if f == nil {
+				t.Errorf("%s has no --%s", leaf.Path(), name)
+				continue
+			}
+			field, _ := want.FieldByName(map[string]string{"yes": "Yes", "dry-run": "DryRun"}[name])
+			if f.Help != field.Tag.Get("help") {
+				t.Errorf("%s: --%s says %q", leaf.Path(), name, f.Help)
+			}
+		}
+	}
+}
+
 // A secret is shown by no help text, and by no error about how it was given.
 func TestSecretsAreNotShown(t *testing.T) {
 	const password = "hunter2"
@@ -384,8 +409,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "redis-password-file: open none"},
 		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "mysql-dsn-file: open nowhere"},
 		{[]string{"stock", "load", "nowhere", "--dev-file", "stack.json"}, command.ExitUsage, "open nowhere"},
-		{[]string{"stock", "load", ".", "--dev-file", "stack.json"}, command.ExitUsage, "is a directory"},
-		{[]string{"stock", "load", "-", "--dev-file", "stack.json"}, command.ExitUsage, "-: the file is empty"},
+		{[]string{"stock", "load", ".", "--yes", "--dev-file", "stack.json"}, command.ExitUsage, "is a directory"},
+		{[]string{"stock", "load", "-", "--yes", "--dev-file", "stack.json"}, command.ExitUsage, "-: the file is empty"},
 	} {
 		var o output
 		if code := Run(c.args, o.console()); code != c.code || !strings.Contains(o.err.String(), c.want) {

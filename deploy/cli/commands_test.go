@@ -193,12 +193,12 @@ func TestCommandsOnRealServers(t *testing.T) {
 		}
 	}
 	d.run("stock", "show", "1001").want(command.ExitFailed, "is shut", "start an edge")
-	r := d.runWith(file, "stock", "load", "-o", "json").want(command.ExitFailed, "Redis is open", "line 3", "line 5: SKU 1003 was loaded with other values")
+	r := d.runWith(file, "stock", "load", "--yes", "-o", "json").want(command.ExitFailed, "Redis is open", "line 3", "line 5: SKU 1003 was loaded with other values")
 	if l := into[loaded](r); l.counts != (counts{Lines: 4, Loaded: 2, Wrong: 2, Units: 150}) || len(l.Faults) != 2 ||
 		l.Faults[0].Line != 3 || !strings.Contains(l.Faults[0].Error, "quantity") {
 		t.Errorf("loaded: %+v", l)
 	}
-	r = d.runWith("{\"sku_id\":\"1001\",\"quantity\":100}\n", "stock", "load", "-o", "json").want(command.ExitDone)
+	r = d.runWith("{\"sku_id\":\"1001\",\"quantity\":100}\n", "stock", "load", "--yes", "-o", "json").want(command.ExitDone)
 	if l := into[loaded](r); l.counts != (counts{Lines: 1, Already: 1}) || l.Faults == nil {
 		t.Errorf("loaded again: %+v", l)
 	}
@@ -245,11 +245,13 @@ func (d *deployment) adjusts() {
 	adjust("--opens-at", "2050-01-01T00:00:00Z", "--yes").want(command.ExitUsage, "would never sell: opens 2050")
 	adjust("--closes-at", "1970-01-01T00:00:00Z", "--opens-at", "1970-01-01T00:00:00Z", "--yes").want(command.ExitDone, "never closes")
 	d.run("stock", "adjust", "77", "--delta", "1", "--reason", "test", "--yes").want(command.ExitNotFound, "not loaded")
-	d.run("stock", "freeze", "1001", "--reason", "test").want(command.ExitDone, "flags: none -> frozen")
+	d.run("stock", "freeze", "1001", "--reason", "test").want(command.ExitUsage, "--yes")
+	d.run("stock", "freeze", "1001", "--reason", "test", "--dry-run").want(command.ExitDone, "flags: none -> frozen", "dry run")
+	d.run("stock", "freeze", "1001", "--reason", "test", "--yes").want(command.ExitDone, "flags: none -> frozen").lacks("dry run")
 	if s := d.show(1001); s.Redis.Avail != 60 || s.Redis.Limit != 3 || !s.Redis.Frozen {
 		d.t.Errorf("adjusted and frozen: %+v", s.Redis)
 	}
-	d.run("stock", "unfreeze", "1001", "--reason", "test", "-o", "json").want(command.ExitDone, `"result": "ok"`)
+	d.run("stock", "unfreeze", "1001", "--reason", "test", "-o", "json", "--yes").want(command.ExitDone, `"result": "ok"`)
 	if s := d.show(1001); s.Redis.Frozen {
 		d.t.Errorf("unfrozen: %+v", s.Redis)
 	}
@@ -274,11 +276,11 @@ func (d *deployment) sells() {
 	if s := d.show(1001, "--sale", "7"); s.Redis.Avail != 20 || s.Redis.Limit != 1 {
 		d.t.Errorf("in the sale: %+v", s.Redis)
 	}
-	d.run("stock", "freeze", "1001", "--sale", "7", "--reason", "test").want(command.ExitDone, "flags: none -> frozen")
+	d.run("stock", "freeze", "1001", "--sale", "7", "--reason", "test", "--yes").want(command.ExitDone, "flags: none -> frozen")
 	if inSale, normal := d.show(1001, "--sale", "7"), d.show(1001); !inSale.Redis.Frozen || normal.Redis.Frozen {
 		d.t.Errorf("frozen in the sale: %+v, and normal stock %+v", inSale.Redis, normal.Redis)
 	}
-	d.run("stock", "unfreeze", "1001", "--sale", "7", "--reason", "test").want(command.ExitDone, "flags: frozen -> none")
+	d.run("stock", "unfreeze", "1001", "--sale", "7", "--reason", "test", "--yes").want(command.ExitDone, "flags: frozen -> none")
 	r := d.run("sale", "close", "7", "--return", "-o", "json").want(command.ExitDone)
 	type shown struct {
 		Phase string
@@ -499,10 +501,10 @@ func TestDevelopmentStackIsNotMixedWithOthers(t *testing.T) {
 	}{
 		{[]string{"stock", "show", "1"}, command.ExitUsage, "redis-addr: missing"},
 		{[]string{"stock", "show", "1", "--dev-file", "stack.json"}, command.ExitFailed, "using the development stack of stack.json"},
-		{[]string{"stock", "freeze", "1", "--reason", "x", "--dev-file", "stack.json"}, command.ExitFailed, "using the development stack of stack.json"},
+		{[]string{"stock", "freeze", "1", "--yes", "--reason", "x", "--dev-file", "stack.json"}, command.ExitFailed, "using the development stack of stack.json"},
 		{[]string{"doctor", "--dev-file", "stack.json"}, command.ExitFailed, "the deployment is not in order"},
 		{[]string{"stock", "show", "1", "--dev-file", "stack.json", "--redis-addr", "127.0.0.1:1"}, command.ExitUsage, "mysql-dsn: missing"},
-		{[]string{"stock", "freeze", "1", "--reason", "x", "--dev-file", "stack.json", "--kafka-brokers", "127.0.0.1:1"}, command.ExitUsage, "redis-addr: missing"},
+		{[]string{"stock", "freeze", "1", "--yes", "--reason", "x", "--dev-file", "stack.json", "--kafka-brokers", "127.0.0.1:1"}, command.ExitUsage, "redis-addr: missing"},
 	} {
 		var o output
 		if code := Run(c.args, o.console()); code != c.code || !strings.Contains(o.err.String(), c.want) {

@@ -13,12 +13,12 @@ func TestCommandsRefuseAnothersRedis(t *testing.T) {
 	d := newDeployment(t)
 	d.run("migrate").want(command.ExitDone)
 	const file = "sku_id,quantity\n1001,5\n"
-	d.runWith(file, "stock", "load").want(command.ExitDone)
+	d.runWith(file, "stock", "load", "--yes").want(command.ExitDone)
 	for flag, wrong := range map[string]string{"--partitions": "4", "--deployment": "other"} {
 		right := d.flags[flag]
 		d.flags[flag] = wrong
 		for _, args := range [][]string{
-			{"stock", "load"},
+			{"stock", "load", "--yes"},
 			{"stock", "load", "--dry-run"},
 			{"stock", "show", "1001"},
 			{"stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes"},
@@ -39,7 +39,7 @@ func TestCommandsLeaveALosingRedisShut(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
 	d.run("migrate").want(command.ExitDone)
-	d.runWith("sku_id,quantity\n1001,5\n", "stock", "load").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1001,5\n", "stock", "load", "--yes").want(command.ExitDone)
 	db, err := d.mysql.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -132,8 +132,8 @@ func (c *Console) paint(code, s string) painted {
 
 // Confirm asks for the answer to be typed. Where nobody can be asked, it is an error that names --yes.
 func (c *Console) Confirm(question, answer string) error {
-	if !c.InIsTerminal || !c.ErrIsTerminal {
-		return usage(errors.New("nobody is there to confirm: repeat with --yes, or look first with --dry-run"))
+	if !c.canAsk() {
+		return errNobody
 	}
 	_, _ = fmt.Fprintf(c.Err, "%s\nType %s to go on: ", text.Escape(question), text.Escape(answer))
 	line, err := bufio.NewReader(io.LimitReader(c.In, 256)).ReadString('\n')
@@ -145,6 +145,9 @@ func (c *Console) Confirm(question, answer string) error {
 	}
 	return nil
 }
+
+// canAsk tells whether somebody sees a question and can answer it.
+func (c *Console) canAsk() bool { return c.InIsTerminal && c.ErrIsTerminal }
 
 // Output is how a command shows its result.
 type Output struct {

@@ -17,8 +17,9 @@ import (
 
 // StockAdjust changes one SKU's stock by a delta, its settings, or both.
 type StockAdjust struct {
-	Writer `embed:""`
-	Output `embed:""`
+	Writer  `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
 
 	SKU    int64  `arg:"" name:"sku" help:"SKU to change."`
 	Sale   uint32 `placeholder:"ID" help:"Change the stock of a sale, not the normal one."`
@@ -32,9 +33,7 @@ type StockAdjust struct {
 	Ack            *string        `placeholder:"LEVEL" help:"New acknowledge level: default, redis, replica or log."`
 	ShopperDeducts *bool          `negatable:"" help:"Whether shoppers may deduct."`
 
-	Key    string `placeholder:"TEXT" help:"Name of this change: repeated with the same key, it happens once. Defaults to a new one."`
-	Yes    bool   `short:"y" help:"Do not ask."`
-	DryRun bool   `help:"Show what would change, and change nothing."`
+	Key string `placeholder:"TEXT" help:"Name of this change: repeated with the same key, it happens once. Defaults to a new one."`
 }
 
 // Help is called by kong.
@@ -87,11 +86,8 @@ func (a *StockAdjust) Run(ctx context.Context, c *Console) error {
 	if err != nil {
 		return usage(err)
 	}
-	change := cellChange{sku: a.SKU, sale: a.Sale, key: a.Key, adjustment: adjustment}
-	if !a.Yes {
-		change.confirm = "adjust"
-	}
-	return change.run(ctx, c, &a.Writer, a.Output, a.DryRun)
+	change := cellChange{what: "adjust", sku: a.SKU, sale: a.Sale, key: a.Key, adjustment: adjustment, consent: a.Consent}
+	return change.run(ctx, c, &a.Writer, a.Output)
 }
 
 func (a *StockAdjust) adjustment() (stock.Adjustment, error) {
@@ -122,13 +118,14 @@ func (a *StockAdjust) adjustment() (stock.Adjustment, error) {
 
 // StockFreeze stops or resumes selling a SKU.
 type StockFreeze struct {
-	Writer `embed:""`
-	Output `embed:""`
+	Writer  `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
 
 	SKU    int64  `arg:"" name:"sku" help:"SKU to change."`
 	Sale   uint32 `placeholder:"ID" help:"The stock of a sale, not the normal one."`
 	Reason string `required:"" placeholder:"TEXT" help:"Why. It is kept in the ledger."`
-	DryRun bool   `help:"Show what would change, and change nothing."`
+	Key    string `placeholder:"TEXT" help:"Name of this change: repeated with the same key, it happens once. Defaults to a new one."`
 }
 
 // Help is called by kong.
@@ -136,7 +133,7 @@ func (StockFreeze) Help() string {
 	return `A frozen SKU is neither reserved nor deducted. What is held can still be confirmed, released and expire.
 
 Example:
-  sluice stock freeze 1001 --reason "wrong price"`
+  sluice stock freeze 1001 --reason "wrong price" --yes`
 }
 
 // Validate joins all faults.
@@ -148,13 +145,15 @@ func (f *StockFreeze) Validate() error {
 }
 
 // Run is called by kong.
-func (f *StockFreeze) Run(ctx context.Context, c *Console) error { return f.set(ctx, c, true) }
+func (f *StockFreeze) Run(ctx context.Context, c *Console) error {
+	return f.set(ctx, c, "freeze", true)
+}
 
-func (f *StockFreeze) set(ctx context.Context, c *Console, frozen bool) error {
-	change := cellChange{sku: f.SKU, sale: f.Sale, adjustment: stock.Adjustment{
+func (f *StockFreeze) set(ctx context.Context, c *Console, what string, frozen bool) error {
+	change := cellChange{what: what, sku: f.SKU, sale: f.Sale, key: f.Key, consent: f.Consent, adjustment: stock.Adjustment{
 		Kind: stock.AdjustPlain, Fields: stock.FieldFrozen, Settings: stock.Settings{Frozen: frozen}, Reason: f.Reason,
 	}}
-	return change.run(ctx, c, &f.Writer, f.Output, f.DryRun)
+	return change.run(ctx, c, &f.Writer, f.Output)
 }
 
 // StockUnfreeze lets a frozen SKU sell again.
@@ -167,19 +166,22 @@ func (StockUnfreeze) Help() string {
 	return `Lifts a freeze by an admin. A fence or a breach of conservation is not lifted by it.
 
 Example:
-  sluice stock unfreeze 1001 --reason "price is right again"`
+  sluice stock unfreeze 1001 --reason "price is right again" --yes`
 }
 
 // Run is called by kong.
-func (f *StockUnfreeze) Run(ctx context.Context, c *Console) error { return f.set(ctx, c, false) }
+func (f *StockUnfreeze) Run(ctx context.Context, c *Console) error {
+	return f.set(ctx, c, "unfreeze", false)
+}
 
 // cellChange is a change of one cell.
 type cellChange struct {
+	what       string // adjust, freeze or unfreeze
 	sku        int64
 	sale       uint32
 	key        string // empty: a new one
 	adjustment stock.Adjustment
-	confirm    string // what to ask before; empty: nothing
+	consent    Consent
 }
 
 // changed is the result of a change.
@@ -200,15 +202,18 @@ func (r *changed) ends(before, after stock.CellState) {
 	r.Before, r.After = show.CellOf(&before), show.CellOf(&after)
 }
 
-func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output, dryRun bool) error {
+func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output) error {
 	if x.sku < 1 {
 		return usage(fmt.Errorf("SKU %d: want 1 or more", x.sku))
 	}
-	o, err := w.target(ctx, c, dryRun)
+	if err := x.consent.check(c); err != nil {
+		return err
+	}
+	o, err := w.target(ctx, c, x.consent.DryRun)
 	if err != nil {
 		return err
 	}
-	result, err := x.do(ctx, c, o.stock, dryRun)
+	result, err := x.do(ctx, c, o.stock)
 	if err := errors.Join(err, o.close()); err != nil {
 		return err
 	}
@@ -219,7 +224,7 @@ func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output,
 	return nil
 }
 
-func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryRun bool) (*changed, error) {
+func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store) (*changed, error) {
 	cell := cellOf(x.sku, x.sale)
 	states, _, err := store.Cells(ctx, []stock.Cell{cell})
 	if err != nil {
@@ -248,16 +253,15 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, dryR
 	if err := v.Check(store.Partitions()); err != nil {
 		return nil, usage(err)
 	}
-	if dryRun {
+	if x.consent.DryRun {
 		if verdict := before.Adjust(&x.adjustment); verdict != stock.VerdictOK {
 			return nil, refused(fmt.Errorf("%v: %s", cell, explain(verdict)))
 		}
 		return result, nil
 	}
-	if x.confirm != "" {
-		if err := c.Confirm(fmt.Sprintf("About to %s %v: %s", x.confirm, cell, strings.Join(result.differences(), "; ")), strconv.FormatInt(x.sku, 10)); err != nil {
-			return nil, err
-		}
+	question := fmt.Sprintf("About to %s %v: %s", x.what, cell, strings.Join(result.differences(), "; "))
+	if err := x.consent.ask(c, question, strconv.FormatInt(x.sku, 10)); err != nil {
+		return nil, err
 	}
 	store.Do(ctx, v)
 	if errors.Is(v.Err, stock.ErrUnknown) {

@@ -24,15 +24,15 @@ func TestUnknownChangeNamesItsKey(t *testing.T) {
 		t.Fatalf("load: %v, %v", made.Verdict, made.Err)
 	}
 	lost := &failing{Store: model, fail: func(int) (error, bool) { return stock.ErrUnknown, true }}
-	change := cellChange{sku: 1, adjustment: stock.Adjustment{Kind: stock.AdjustPlain, Delta: 5, Reason: "test"}}
-	_, err := change.do(t.Context(), &Console{}, lost, false)
+	change := cellChange{sku: 1, consent: Consent{Yes: true}, adjustment: stock.Adjustment{Kind: stock.AdjustPlain, Delta: 5, Reason: "test"}}
+	_, err := change.do(t.Context(), &Console{}, lost)
 	if ExitCode(err) != ExitUnknown {
 		t.Fatalf("without an answer: %v", err)
 	}
 	_, advice, _ := strings.Cut(err.Error(), "--key ")
 	key, _, _ := strings.Cut(advice, ":")
-	again := cellChange{sku: 1, key: key, adjustment: change.adjustment}
-	result, err := again.do(t.Context(), &Console{}, model, false)
+	again := cellChange{sku: 1, consent: Consent{Yes: true}, key: key, adjustment: change.adjustment}
+	result, err := again.do(t.Context(), &Console{}, model)
 	if err != nil || result.Result != "replayed" || result.After.Avail != 15 {
 		t.Errorf("repeated with the key %q: %+v, %v", key, result, err)
 	}

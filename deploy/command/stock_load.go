@@ -17,11 +17,11 @@ const loadCallTimeout = 5 * time.Second
 
 // StockLoad loads SKUs from a file.
 type StockLoad struct {
-	Writer `embed:""`
-	Output `embed:""`
+	Writer  `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
 
-	File   string `arg:"" default:"-" help:"CSV with a header row, or JSON lines; - is the standard input."`
-	DryRun bool   `help:"Read the file and say what would be loaded, and load nothing."`
+	File string `arg:"" default:"-" help:"CSV with a header row, or JSON lines; - is the standard input."`
 }
 
 // Help is called by kong.
@@ -34,7 +34,7 @@ others are loaded, and the exit code is 1.
 Examples:
   sluice stock load catalog.csv
   sluice stock load --dry-run catalog.jsonl
-  printf 'sku_id,quantity,limit\n1001,100000,\n1002,500,1\n' | sluice stock load
+  printf 'sku_id,quantity,limit\n1001,100000,\n1002,500,1\n' | sluice stock load --yes
 
 With -o json the result has, of the lines read, how many were loaded, already_loaded (with the same values), exist
 (with values that a dry run, or Redis after a day, cannot compare) and wrong, and in faults the numbers and errors
@@ -51,7 +51,15 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 		return usage(err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := l.check(c); err != nil {
+		return err
+	}
 	counted := &countingReader{r: file}
+	if !l.DryRun {
+		if err := l.ask(c, fmt.Sprintf("About to create the SKUs of %s in deployment %s", l.File, l.Stock.Deployment), "load"); err != nil {
+			return err
+		}
+	}
 	lines, err := stockfile.NewReader(counted)
 	if err != nil {
 		return usage(fmt.Errorf("%s: %w", l.File, err))

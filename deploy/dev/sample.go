@@ -51,7 +51,7 @@ func (s *stack) loadSample(ctx context.Context) (err error) {
 			return nil
 		}
 	}
-	load := command.StockLoad{Writer: command.Writer{Stores: s.stores(), Kafka: s.cfg.Kafka}, File: "-"}
+	load := command.StockLoad{Writer: command.Writer{Stores: s.stores(), Kafka: s.cfg.Kafka}, Consent: command.Consent{Yes: true}, File: "-"}
 	if err := load.Run(ctx, &command.Console{In: strings.NewReader(sample), Out: io.Discard, Err: io.Discard}); err != nil {
 		return fmt.Errorf("load sample catalog: %w", err)
 	}
