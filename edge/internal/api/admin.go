@@ -203,7 +203,7 @@ func (a *API) answerCell(r *request, status int) error {
 			return errNotLoaded
 		}
 	}
-	r.answer(status, appendView(r.out[:0], show.CellOf(state)))
+	r.answerNamed(status, appendView(r.out[:0], show.CellOf(state)))
 	return nil
 }
 

@@ -101,6 +101,6 @@ func (a *API) answerSale(r *request, status int, do func(context.Context) (sale.
 		return err
 	}
 	r.replayed = s.Replayed
-	r.answer(status, appendView(r.out[:0], show.SaleOf(&s)))
+	r.answerNamed(status, appendView(r.out[:0], show.SaleOf(&s)))
 	return nil
 }

@@ -111,12 +111,16 @@ func New(parts Parts) *API {
 	r.RedirectFixedPath = false
 	r.HandleOPTIONS = false
 	on := func(method, path, name string, handle func(*request) error, parameters ...string) {
-		r.Handle(method, path, a.route(name, func(req *request) error {
+		handler := a.route(name, func(req *request) error {
 			if err := req.readQuery(parameters); err != nil {
 				return err
 			}
 			return handle(req)
-		}))
+		})
+		r.Handle(method, path, handler)
+		if method == fasthttp.MethodGet {
+			r.Handle(fasthttp.MethodHead, path, handler) // fasthttp leaves the body of its answer out
+		}
 	}
 	on("POST", "/v1/reservations", "reserve", a.reserve)
 	on("GET", "/v1/reservations/{id}", "reservation", a.reservation)
@@ -240,7 +244,7 @@ func (a *API) refuse(r *request, err error) code {
 			f = over
 		}
 	}
-	if r.ctx.IsGet() {
+	if r.ctx.IsGet() || r.ctx.IsHead() {
 		r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
 	}
 	r.out = writeProblem(&r.ctx.Response, f, r.out, r.id[:])

@@ -136,6 +136,7 @@ var (
 			}
 			var item draft
 			itemSchema.read(s, &item)
+			s.within("/items", len(d.items))
 			d.items = append(d.items, sale.Allotment{SKU: item.sku, Quantity: item.quantity})
 		}
 	}}

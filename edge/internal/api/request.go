@@ -23,6 +23,7 @@ var (
 	headerRateLimit       = []byte("RateLimit")
 	headerRateLimitPolicy = []byte("RateLimit-Policy")
 	headerCacheControl    = []byte("Cache-Control")
+	headerLocation        = []byte("Location")
 	headerAuthenticate    = []byte("WWW-Authenticate")
 
 	jsonType        = []byte("application/json")
@@ -116,6 +117,14 @@ func (r *request) answer(status int, body []byte) {
 		resp.Header.SetCanonical(headerReplayed, yes)
 	}
 	resp.SetBody(body)
+}
+
+// answerNamed makes body, which shows what the path names or belongs to, the JSON answer.
+func (r *request) answerNamed(status int, body []byte) {
+	r.answer(status, body)
+	if status == fasthttp.StatusCreated {
+		r.ctx.Response.Header.SetCanonical(headerLocation, r.ctx.Path())
+	}
 }
 
 // param is a part of the path.

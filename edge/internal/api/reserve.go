@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -74,6 +75,8 @@ func (a *API) take(r *request, op stock.Op) error {
 		return err
 	}
 	r.answerReservation(fasthttp.StatusCreated)
+	r.out = hex.AppendEncode(append(r.out[:0], "/v1/reservations/"...), id[:])
+	r.ctx.Response.Header.SetCanonical(headerLocation, r.out)
 	return nil
 }
 

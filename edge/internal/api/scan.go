@@ -1,7 +1,9 @@
 package api
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"sluice/core/auth"
@@ -104,8 +106,30 @@ func (s *scanner) member(known members, seen *uint) int {
 		*seen |= 1 << i
 		return i
 	}
-	s.fail(&fault{code: codeMalformed, detail: "unknown member " + strconv.QuoteToASCII(string(name[:min(len(name), 64)]))})
+	s.fail(unknownMember(string(name)))
 	return -1
+}
+
+// nameBytesMax bounds how much of an unknown member's name is told back. A part of one is no pointer.
+const nameBytesMax = 64
+
+func unknownMember(name string) *fault {
+	f := malformed("", "unknown member %s", strconv.QuoteToASCII(name[:min(len(name), nameBytesMax)]))
+	if len(name) <= nameBytesMax {
+		f.pointer = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name) // RFC 6901
+	}
+	return f
+}
+
+// within makes the pointer of a fault, if there is one, begin at the document that a part is in.
+func (s *scanner) within(list string, index int) {
+	f, ok := s.err.(*fault) //nolint:errorlint // never wrapped
+	if !ok || f.pointer == "" {
+		return
+	}
+	inner := *f
+	inner.pointer = fmt.Sprintf("%s/%d%s", list, index, f.pointer)
+	s.err = &inner
 }
 
 // null reads a null, if there is one.

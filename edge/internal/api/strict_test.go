@@ -248,11 +248,11 @@ func TestWrongMethodsAreToldTheRightOnes(t *testing.T) {
 	g("GET", "/v1/reservations", "POST")
 	g("OPTIONS", "/v1/reservations", "POST")
 	g("post", "/v1/reservations", "POST")
-	g("DELETE", "/v1/reservations/x", "GET")
-	g("TRACE", "/v1/stock/1", "GET")
-	g("PURGE", "/v1/stock/1", "GET")
-	g("POST", "/admin/v1/skus/1", "GET, PATCH, PUT")
-	g("POST", "/admin/v1/sales/1", "GET, PUT")
+	g("DELETE", "/v1/reservations/x", "GET, HEAD")
+	g("TRACE", "/v1/stock/1", "GET, HEAD")
+	g("PURGE", "/v1/stock/1", "GET, HEAD")
+	g("POST", "/admin/v1/skus/1", "GET, HEAD, PATCH, PUT")
+	g("POST", "/admin/v1/sales/1", "GET, HEAD, PUT")
 	if got := f.raw("OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); len(got) != 1 || got[0].status != 400 && got[0].status != 404 {
 		t.Errorf("OPTIONS *: %v", got)
 	}
