@@ -30,7 +30,8 @@ var grants = map[Role][]struct{ privileges, table string }{
 	},
 	RoleEdge: {
 		{"SELECT", "product_inventories"},
-		{"SELECT", "dead_letters"},
+		{"SELECT", "reservations"},
+		{"SELECT, UPDATE (resolved_at, resolved_by, resolution, replay_asked_at, replay_asked_by, replay_reason, replay_refusal)", "dead_letters"},
 		{"SELECT, INSERT, UPDATE", "sales"},
 		{"SELECT, INSERT, UPDATE", "sale_items"},
 		{"SELECT, INSERT, UPDATE", "sale_keys"},

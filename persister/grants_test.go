@@ -86,12 +86,18 @@ func TestGrants(t *testing.T) {
 					"ON DUPLICATE KEY UPDATE sale_id = sale_id",
 				"UPDATE sales SET name = 'x'",
 				"DO (SELECT COUNT(*) FROM product_inventories)",
+				"DO (SELECT COUNT(*) FROM reservations)",
 				"DO (SELECT COUNT(*) FROM dead_letters)",
+				"UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = 'me', resolution = 'x', replay_asked_at = NULL",
+				"UPDATE dead_letters SET replay_asked_at = NOW(3), replay_asked_by = 'me', replay_reason = 'x', replay_refusal = NULL",
 			},
 			mayNot: []string{
 				"UPDATE product_inventories SET safe_stock = 1",
 				"DO (SELECT COUNT(*) FROM ledger)",
 				"DELETE FROM sales",
+				"UPDATE reservations SET state = 'held'",
+				"UPDATE dead_letters SET data = ''",
+				"DELETE FROM dead_letters",
 			},
 		},
 		{

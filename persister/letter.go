@@ -6,19 +6,20 @@ import (
 	"strings"
 
 	"sluice/core/event"
+	"sluice/core/ledger"
 )
 
 // Why something is a dead letter: a fixed set of words, also of metrics.
 const (
-	reasonVersion      = "unknown_version" // a message of a format that a newer program wrote
-	reasonMalformed    = "malformed"       // a message that is no batch of events
-	reasonInconsistent = "inconsistent"    // an event that no script can have made
-	reasonFork         = "fork"            // an event whose place in the ledger another one has
-	reasonRefused      = "refused"         // an event that the database refuses
-	reasonBroken       = "broken_chain"    // an event whose balances do not follow from those before it
+	reasonVersion      = ledger.ReasonVersion
+	reasonMalformed    = ledger.ReasonMalformed
+	reasonInconsistent = ledger.ReasonInconsistent
+	reasonFork         = ledger.ReasonFork
+	reasonRefused      = ledger.ReasonRefused
+	reasonBroken       = ledger.ReasonBroken
 )
 
-var reasons = []string{reasonVersion, reasonMalformed, reasonInconsistent, reasonFork, reasonRefused, reasonBroken}
+var reasons = ledger.Reasons
 
 const detailMax = 1000
 

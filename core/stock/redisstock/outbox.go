@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/event"
 	"sluice/core/stock"
 )
 
@@ -99,12 +100,20 @@ func (s *Store) OutboxAfter(ctx context.Context, partition int, after string, li
 	}
 	entries := make([]stock.Entry, 0, len(found))
 	for _, f := range found {
-		if len(f.FieldValues) != 1 || f.FieldValues[0].Field != entryField {
-			return nil, fmt.Errorf("read outbox: %w: entry %s has unknown fields", stock.ErrProtocol, f.ID)
+		entry, err := entryOf(partition, f)
+		if err != nil {
+			return nil, err
 		}
-		entries = append(entries, stock.Entry{Partition: partition, ID: f.ID, Data: bytesOf(f.FieldValues[0].Value)})
+		entries = append(entries, entry)
 	}
 	return entries, nil
+}
+
+func entryOf(partition int, f rueidis.XRangeSlice) (stock.Entry, error) {
+	if len(f.FieldValues) != 1 || f.FieldValues[0].Field != entryField {
+		return stock.Entry{}, fmt.Errorf("read outbox: %w: entry %s has unknown fields", stock.ErrProtocol, f.ID)
+	}
+	return stock.Entry{Partition: partition, ID: f.ID, Data: bytesOf(f.FieldValues[0].Value)}, nil
 }
 
 // OutboxDelete removes entries from a partition's outbox and tells how many there were.
@@ -156,4 +165,44 @@ func (s *Store) OutboxStats(ctx context.Context) ([]OutboxStat, error) {
 		}
 	}
 	return stats, nil
+}
+
+// Settled tells up to which Redis time everything that happened is in MySQL, because an entry leaves the outbox
+// only after MySQL's commit, and what Redis' time is. Of clocks that differ, it is the one of any node.
+func (s *Store) Settled(ctx context.Context) (untilMS, nowMS int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	clock, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
+	if err != nil {
+		return 0, 0, wrap("read time", err)
+	}
+	if len(clock) != 2 {
+		return 0, 0, wrapProtocol("time", fmt.Errorf("%d parts", len(clock)))
+	}
+	nowMS = clock[0]*1000 + clock[1]/1000
+	// The outboxes after the time: what happened before it is in one of them, or in MySQL.
+	commands := make([]rueidis.Completed, len(s.shards))
+	for p := range s.shards {
+		commands[p] = s.client.B().Xrange().Key(s.shards[p].outbox).Start("-").End("+").Count(1).Build()
+	}
+	untilMS = nowMS
+	for p, answer := range s.client.DoMulti(ctx, commands...) {
+		oldest, err := answer.AsXRangeSlices()
+		if err != nil {
+			return 0, 0, wrap("read outbox", err)
+		}
+		if len(oldest) == 0 {
+			continue
+		}
+		entry, err := entryOf(p, oldest[0])
+		if err != nil {
+			return 0, 0, err
+		}
+		d, err := event.NewDecoder(entry.Data)
+		if err != nil {
+			return 0, 0, wrapProtocol("outbox", err)
+		}
+		untilMS = min(untilMS, d.TimeMS-1) // its id may be of a little later
+	}
+	return untilMS, nowMS, nil
 }

@@ -94,11 +94,25 @@ func TestOutbox(t *testing.T) {
 	if got := stats[(p+1)%len(stats)]; got != (redisstock.OutboxStat{}) {
 		t.Errorf("stats of an empty outbox are %+v", got)
 	}
+	settled := func() (untilMS, nowMS int64) {
+		t.Helper()
+		untilMS, nowMS, err := s.Settled(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return untilMS, nowMS
+	}
+	if until, now := settled(); until != made[0].TimeMS-1 || now < made[0].TimeMS {
+		t.Errorf("settled until %d at %d, want before %d", until, now, made[0].TimeMS)
+	}
 	if n, err := s.OutboxDelete(t.Context(), p, append(ids, "1-1")); err != nil || n != 3 {
 		t.Errorf("deleted %d (%v), want 3", n, err)
 	}
 	if n, err := s.OutboxDelete(t.Context(), p, nil); err != nil || n != 0 {
 		t.Errorf("deleted %d (%v), want none", n, err)
+	}
+	if until, now := settled(); until != now {
+		t.Errorf("with nothing in the outboxes settled until %d at %d", until, now)
 	}
 	if id := last(); id != ids[2] {
 		t.Errorf("the last entry is %q, want the deleted %q", id, ids[2])

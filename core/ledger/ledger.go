@@ -1,0 +1,104 @@
+// Package ledger is the one reader of what MySQL has of stock: the projections of the ledger, the sales and the
+// dead letters. It lists them page by page, and writes down what people decide about dead letters. What decides
+// over stock is in Redis: a list of stock or of reservations tells up to when MySQL has what happened there.
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"sluice/core/show"
+	"sluice/core/stock"
+)
+
+// Bounds of a page.
+const (
+	PageDefault = 50
+	PageMax     = 500
+)
+
+// What is wrong with a question.
+var (
+	ErrCursor = errors.New("the cursor is not one of this list, with these filters: begin without one")
+	ErrFilter = errors.New("the filters are not in order")
+)
+
+// Settled tells up to which Redis time everything that happened is in MySQL, and what Redis' time is; 0 where
+// that cannot be told.
+type Settled func(ctx context.Context) (untilMS, nowMS int64)
+
+// Reader reads what MySQL has. It is safe for concurrent use.
+type Reader struct {
+	db      *sql.DB
+	settled Settled
+}
+
+// New makes a reader of a database, which the caller closes.
+func New(db *sql.DB, settled Settled) *Reader { return &Reader{db: db, settled: settled} }
+
+// Page says which part of a list is wanted.
+type Page struct {
+	Limit  int    // items; 0: PageDefault
+	Cursor string // where the page before ended; empty: the beginning
+}
+
+// limit is the number of items of the page.
+func (p Page) limit() (int, error) {
+	switch {
+	case p.Limit == 0:
+		return PageDefault, nil
+	case p.Limit < 0 || p.Limit > PageMax:
+		return 0, fmt.Errorf("%w: limit %d: want 1 to %d", ErrFilter, p.Limit, PageMax)
+	}
+	return p.Limit, nil
+}
+
+// List is one page of a list.
+type List[T any] struct {
+	Data []T `json:"data"`
+	// Next is the cursor of the next page; empty: there is none.
+	Next string `json:"next_cursor,omitempty"`
+	// AsOf is the Redis time up to which everything that happened is in the list; 0: nobody can tell.
+	AsOf show.Moment `json:"as_of,omitzero"`
+}
+
+// listOf makes a page out of up to one item more than it has room for.
+func listOf[T any](items []T, limit int, cursor func(last *T) string) List[T] {
+	l := List[T]{Data: items}
+	if items == nil {
+		l.Data = []T{} // an empty list, also in JSON
+	}
+	if len(items) > limit {
+		l.Data = items[:limit]
+		l.Next = cursor(&l.Data[limit-1])
+	}
+	return l
+}
+
+// momentOf is a time of the database as a moment.
+func momentOf(t sql.NullTime) show.Moment {
+	if !t.Valid {
+		return 0
+	}
+	return show.Moment(t.Time.UnixMilli())
+}
+
+// read runs a query and calls scan for each row. Whatever goes wrong, nothing was changed.
+func (r *Reader) read(ctx context.Context, what string, scan func(*sql.Rows) error, query string, values ...any) (err error) {
+	rows, err := r.db.QueryContext(ctx, query, values...)
+	if err != nil {
+		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"sluice/core/show"
+	"sluice/core/stock"
+)
+
+// Bounds of what people say about dead letters.
+const (
+	WhoMax    = 100 // bytes
+	ReasonMax = stock.ReasonMax
+)
+
+type letterKey struct {
+	MS int64
+	ID LetterID
+}
+
+// Letters lists dead letters, the newest first. MySQL is where they are kept, so the list is whole as of MySQL's
+// time.
+func (r *Reader) Letters(ctx context.Context, f LetterFilter, p Page) (List[Letter], error) {
+	limit, err := p.limit()
+	if err != nil {
+		return List[Letter]{}, err
+	}
+	where, err := f.where()
+	if err != nil {
+		return List[Letter]{}, err
+	}
+	in := scope("letters", where)
+	before, err := keyOf[letterKey](in, p.Cursor)
+	if err != nil {
+		return List[Letter]{}, err
+	}
+	nowMS, err := r.nowMS(ctx)
+	if err != nil {
+		return List[Letter]{}, err
+	}
+	if p.Cursor == "" {
+		before.MS = nowMS + time.Hour.Milliseconds() // MySQL's clock may have been set back
+	}
+	at := time.UnixMilli(before.MS).UTC()
+	found := make([]Letter, 0, limit+1)
+	err = r.read(ctx, "dead letters", func(rows *sql.Rows) error {
+		l, err := scanLetter(rows)
+		found = append(found, l)
+		return err
+	}, selectLetters+`FORCE INDEX (dead_letters_created) WHERE (created_at < ? OR created_at = ? AND letter_id < ?)`+where+
+		` ORDER BY created_at DESC, letter_id DESC LIMIT ?`, at, at, before.ID[:], limit+1)
+	if err != nil {
+		return List[Letter]{}, err
+	}
+	list := listOf(found, limit, func(last *Letter) string { return cursorOf(in, letterKey{int64(last.CreatedAt), last.ID}) })
+	list.AsOf = show.Moment(nowMS)
+	return list, nil
+}
+
+// Letter is a dead letter with its content, or ErrNoLetter.
+func (r *Reader) Letter(ctx context.Context, id LetterID) (LetterContent, error) {
+	letter, err := r.letter(ctx, id)
+	if err != nil {
+		return LetterContent{}, err
+	}
+	c := LetterContent{Letter: letter}
+	err = r.read(ctx, "dead letter", func(rows *sql.Rows) error {
+		var data []byte
+		err := rows.Scan(&data)
+		c.decode(data)
+		return err
+	}, "SELECT data FROM dead_letters WHERE letter_id = ?", id[:])
+	return c, err
+}
+
+func (r *Reader) letter(ctx context.Context, id LetterID) (l Letter, err error) {
+	found := false
+	err = r.read(ctx, "dead letter", func(rows *sql.Rows) (err error) {
+		found = true
+		l, err = scanLetter(rows)
+		return err
+	}, selectLetters+"WHERE letter_id = ?", id[:])
+	if err == nil && !found {
+		err = fmt.Errorf("%v: %w", id, ErrNoLetter)
+	}
+	return l, err
+}
+
+// Decision is what somebody decides about a dead letter.
+type Decision struct {
+	By     string // who; 1 to WhoMax bytes
+	Reason string // why; 1 to ReasonMax bytes
+}
+
+func (d Decision) check() error {
+	for _, text := range []struct {
+		name, value string
+		most        int
+	}{{"who decides", d.By, WhoMax}, {"reason", d.Reason, ReasonMax}} {
+		if len(text.value) == 0 || len(text.value) > text.most || !utf8.ValidString(text.value) {
+			return fmt.Errorf("%w: %s: want 1 to %d bytes of UTF-8", ErrFilter, text.name, text.most)
+		}
+		for _, c := range text.value {
+			if unicode.IsControl(c) {
+				return fmt.Errorf("%w: %s: want no control characters", ErrFilter, text.name)
+			}
+		}
+	}
+	return nil
+}
+
+// Resolve marks a dead letter as dealt with. From then on it is no evidence of what Redis must have, and holds no
+// mark of its cell back. One that is resolved stays as it is, and comes back with already.
+func (r *Reader) Resolve(ctx context.Context, id LetterID, d Decision) (l Letter, already bool, err error) {
+	return r.decide(ctx, id, d, `UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = ?, resolution = ?, replay_asked_at = NULL
+		WHERE letter_id = ? AND resolved_at IS NULL`)
+}
+
+// AskReplay asks persisters to apply a dead letter again, by the code that applies what comes from Kafka. The one
+// that does it resolves the letter in the same transaction, or writes down why it changed nothing. One that is
+// resolved, or asked for, stays as it is, and comes back with already. It is ErrNeverReplay for one that is
+// never applied again.
+func (r *Reader) AskReplay(ctx context.Context, id LetterID, d Decision) (l Letter, already bool, err error) {
+	l, err = r.letter(ctx, id)
+	if err == nil && l.ResolvedAt == 0 && !l.Replays {
+		err = fmt.Errorf("dead letter %v is a %s: %w", id, l.Reason, ErrNeverReplay)
+	}
+	if err != nil {
+		return l, false, err
+	}
+	return r.decide(ctx, id, d, `UPDATE dead_letters SET replay_asked_at = NOW(3), replay_asked_by = ?, replay_reason = ?, replay_refusal = NULL
+		WHERE letter_id = ? AND resolved_at IS NULL AND replay_asked_at IS NULL`)
+}
+
+// decide makes a change unless it was made before.
+func (r *Reader) decide(ctx context.Context, id LetterID, d Decision, statement string) (l Letter, already bool, err error) {
+	if err := d.check(); err != nil {
+		return Letter{}, false, err
+	}
+	result, err := r.db.ExecContext(ctx, statement, d.By, d.Reason, id[:])
+	if err != nil {
+		return Letter{}, false, fmt.Errorf("change dead letter: %w: %w", stock.ErrUnknown, err)
+	}
+	changed, err := result.RowsAffected()
+	if err != nil {
+		return Letter{}, false, fmt.Errorf("change dead letter: %w: %w", stock.ErrUnknown, err)
+	}
+	l, err = r.letter(ctx, id)
+	return l, changed == 0, err
+}
