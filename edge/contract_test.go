@@ -29,8 +29,10 @@ import (
 var unreached = map[string][]string{
 	"release":   {"outcome_unknown"}, // Redis must hang between two calls
 	"transfer":  {"in_transit"},      // between two halves
-	"openSale":  {"sale_refused"},    // between a sale's rows and its stock
 	"closeSale": {"sale_refused"},    // a cell of the sale must be shut
+	// A SKU must vanish; else as createSale.
+	"fillSale":  {"not_loaded", "sale_refused", "transfer_refused", "in_transit"},
+	"emptySale": {"transfer_refused", "in_transit"},
 	// A cell must be shut, stock must go between the check and the transfer, or Redis hang between two halves.
 	"createSale": {"sale_refused", "transfer_refused", "in_transit"},
 	"":           {"internal"}, // a bug

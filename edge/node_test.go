@@ -227,12 +227,41 @@ func TestSalesByTheAPI(t *testing.T) {
 	if got := reserve(); got.code() != "closed" {
 		t.Errorf("after it closed: %s", got.body)
 	}
-	transfer := `{"sku_id":"1","from_sale_id":"7","quantity":39,"reason":"unsold"}`
-	if got := s.send("POST", "/admin/v1/transfers", admin, transfer); got.status != 200 {
-		t.Errorf("transfer: %d %s", got.status, got.body)
+	if got := s.send("POST", "/admin/v1/sales/7/empty", admin, ""); got.status != 200 || got.json["filled"] != false {
+		t.Errorf("empty: %d %s", got.status, got.body)
 	}
 	if got := s.send("GET", "/v1/stock/1", "", ""); got.json["avail"] != 99.0 {
-		t.Errorf("after the transfer: %s", got.body)
+		t.Errorf("after emptying: %s", got.body)
+	}
+	if got := s.send("POST", "/admin/v1/sales/7/open", admin, `{}`); got.code() != "sale_refused" || !strings.Contains(got.body, "fill it first") {
+		t.Errorf("open what was emptied: %d %s", got.status, got.body)
+	}
+	if got := s.send("POST", "/admin/v1/sales/7/fill", admin, ""); got.status != 200 || got.json["filled"] != true {
+		t.Errorf("fill: %d %s", got.status, got.body)
+	}
+	window := func(path, body, opens, closes string) {
+		t.Helper()
+		got := s.send("POST", "/admin/v1/sales/7/"+path, admin, body)
+		if got.status != 200 || opens != "" && got.text("opens_at") != opens || got.text("closes_at") != closes {
+			t.Errorf("%s %s: %d %s", path, body, got.status, got.body)
+		}
+	}
+	const opens, closes, later = "2050-01-01T00:00:00.000Z", "2050-01-01T01:00:00.000Z", "2050-01-01T02:00:00.000Z"
+	window("open", `{"opens_at":"`+opens+`","closes_at":"`+closes+`"}`, opens, closes)
+	window("close", `{"closes_at":"`+later+`"}`, opens, later)
+	window("close", `{"closes_at":""}`, opens, "")
+	window("open", `{"opens_at":"`+opens+`","closes_at":"`+closes+`"}`, opens, closes)
+	window("open", `{}`, "", closes)
+	if got := s.send("GET", "/admin/v1/sales/7", admin, ""); got.text("opens_at") > "2049" {
+		t.Errorf("a scheduled sale that is opened opens when it was planned: %s", got.body)
+	}
+	window("open", `{"closes_at":""}`, "", "")
+	window("open", `{"closes_at":"`+closes+`"}`, "", closes)
+	if got := s.send("POST", "/admin/v1/sales/7/close", admin, `{}`); got.text("phase") != "closed" {
+		t.Errorf("close again: %s", got.body)
+	}
+	if got := s.send("POST", "/admin/v1/sales/7/close", admin, `{"closes_at":"`+later+`"}`); got.code() != "malformed" {
+		t.Errorf("close later what is closed: %s", got.body)
 	}
 	if got := s.send("GET", "/admin/v1/sales/8", admin, ""); got.code() != "unknown_sale" {
 		t.Errorf("an unknown sale: %s", got.body)

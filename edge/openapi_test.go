@@ -176,13 +176,34 @@ func (c *contract) exerciseSales() {
 	c.shoot(shot{method: "GET", path: fmt.Sprintf("/admin/v1/skus/%d?sale_id=5", sku), token: c.admin, want: "ok"})
 	key := http.Header{"Idempotency-Key": {"window"}}
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"closes_at":null}`, want: "ok", header: key})
-	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"closes_at":""}`, want: "ok", header: key})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{}`, want: "ok", header: key})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"closes_at":""}`, want: "mismatch", header: key})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"opens_at":""}`, want: "malformed", undocumented: true})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"closes_at":"2100-01-01T00:00:00Z"}`, want: "mismatch", header: key})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{"opens_at":"2020-01-01T00:00:00Z"}`, want: "malformed"})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/6/open", token: c.admin, body: `{}`, want: "unknown_sale"})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{}`, want: "ok", header: key})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{"closes_at":"2100-01-01T00:00:00Z"}`, want: "mismatch", header: key})
 	c.shoot(shot{method: "POST", path: "/admin/v1/sales/6/close", token: c.admin, body: `{}`, want: "unknown_sale"})
+	for _, move := range []string{"fill", "empty"} {
+		c.shoot(shot{method: "POST", path: "/admin/v1/sales/6/" + move, token: c.admin, want: "unknown_sale"})
+	}
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/empty", token: c.admin, want: "ok", header: key})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{}`, want: "sale_refused"})
+	normal := func(delta string) {
+		c.t.Helper()
+		c.shoot(shot{
+			method: "POST", path: fmt.Sprintf("/admin/v1/skus/%d/adjustments", sku), token: c.admin, want: "ok",
+			body: fmt.Sprintf(`{"delta":%s,"reason":"normal stock"}`, delta),
+		})
+	}
+	avail := c.send("GET", fmt.Sprintf("/admin/v1/skus/%d", sku), c.admin, "").json["avail"].(float64)
+	normal(fmt.Sprint(-avail))
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/fill", token: c.admin, want: "sold_out"})
+	normal(fmt.Sprint(avail))
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/fill", token: c.admin, want: "ok", header: key})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{}`, want: "ok"})
+	c.shoot(shot{method: "POST", path: "/admin/v1/sales/5/empty", token: c.admin, want: "sale_refused"})
 	transfer := func(more, want string, header http.Header) {
 		c.t.Helper()
 		c.shoot(shot{
@@ -220,6 +241,8 @@ func (c *contract) everyOperation() []shot {
 		{method: "GET", path: "/admin/v1/sales/5", token: c.admin},
 		{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{}`},
 		{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{}`},
+		{method: "POST", path: "/admin/v1/sales/5/fill", token: c.admin},
+		{method: "POST", path: "/admin/v1/sales/5/empty", token: c.admin},
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 	"sluice/edge/internal/limit"
 )
 
-// adminTimeout bounds one admin request, which may be many calls.
-const adminTimeout = 10 * time.Second
+// adminTimeout bounds one admin request, which may be many calls: a sale has up to 10,000 SKUs.
+const adminTimeout = 30 * time.Second
 
 var errShut = errors.New("redis is shut until it is vetted")
 

@@ -32,8 +32,16 @@ type itemRow struct {
 	movingSinceMS int64
 }
 
-// given reports whether the item was given its stock.
+// given reports whether the item was given its stock, whatever became of it.
 func (r itemRow) given() bool { return r.moves > 0 }
+
+// filled reports whether the item has all its stock: none was taken back, and none is under way.
+func (r itemRow) filled() bool { return r.moving == 0 && r.moved >= r.Quantity }
+
+// filled reports whether a sale has all its stock.
+func (e *entry) filled() bool {
+	return !slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.filled() })
+}
 
 // write runs a transaction. Trouble with the database has package stock's words: what read, or could not
 // begin, was not executed, and from the first write to the commit the outcome is unknown.
@@ -81,6 +89,15 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		}
 	}
 	return nil
+}
+
+// newEntry is a sale of which nothing is done.
+func newEntry(p Plan) *entry {
+	e := &entry{plan: p, Window: Window{OpensAtMS: NotScheduled}}
+	for _, item := range p.Items {
+		e.items = append(e.items, itemRow{Allotment: item})
+	}
+	return e
 }
 
 // load reads a sale, or gives ErrNotFound.
@@ -131,28 +148,65 @@ func (d *Desk) loadItems(ctx context.Context, id uint32) ([]itemRow, error) {
 	return items, nil
 }
 
-// beginMove writes down that units are about to move.
-func (d *Desk) beginMove(ctx context.Context, id uint32, r itemRow, units, nowMS int64) (itemRow, error) {
-	err := changeOne(ctx, d.db, `UPDATE sale_items SET moving_units = ?, moving_since_ms = ?
-		WHERE sale_id = ? AND sku_id = ? AND moves = ? AND moving_units = 0`, units, nowMS, id, r.SKU, r.moves)
-	r.moving, r.movingSinceMS = units, nowMS
-	return r, err
+// beginMoves writes down that units are about to move, if nobody has changed the window meanwhile.
+func (d *Desk) beginMoves(ctx context.Context, e *entry, rows []itemRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return d.write(ctx, func(tx *sql.Tx) error {
+		var windows int64
+		err := tx.QueryRowContext(ctx, "SELECT windows FROM sales WHERE sale_id = ? FOR UPDATE", e.plan.ID).Scan(&windows)
+		if err != nil {
+			return fmt.Errorf("lock sale: %w: %w", stock.ErrNotApplied, err)
+		}
+		if windows != e.windows {
+			return ErrOverlap
+		}
+		var values []any
+		for _, r := range rows {
+			values = append(values, r.SKU, r.moving)
+		}
+		values = append(values, rows[0].movingSinceMS)
+		still := func(itemRow) int64 { return 0 }
+		return changeItems(ctx, tx, e.plan.ID, rows, still,
+			"moving_units = CASE sku_id"+strings.Repeat(" WHEN ? THEN ?", len(rows))+" END, moving_since_ms = ?", values...)
+	})
 }
 
-// endMove writes down that the units which were to move have moved.
-func (d *Desk) endMove(ctx context.Context, id uint32, r itemRow) error {
-	return changeOne(ctx, d.db, `UPDATE sale_items SET moved_units = moved_units + moving_units, moves = moves + 1, moving_units = 0
-		WHERE sale_id = ? AND sku_id = ? AND moves = ? AND moving_units = ?`, id, r.SKU, r.moves, r.moving)
+// endMoves writes down that the units which were to move have moved.
+func (d *Desk) endMoves(ctx context.Context, id uint32, rows []itemRow) error {
+	return d.closeMoves(ctx, id, rows, "moved_units = moved_units + moving_units, moves = moves + 1, moving_units = 0")
 }
 
-// dropMove writes down that the units which were to move have not.
-func (d *Desk) dropMove(ctx context.Context, id uint32, r itemRow) error {
-	return changeOne(ctx, d.db, `UPDATE sale_items SET moving_units = 0
-		WHERE sale_id = ? AND sku_id = ? AND moves = ? AND moving_units = ?`, id, r.SKU, r.moves, r.moving)
+// dropMoves writes down that the units which were to move have not.
+func (d *Desk) dropMoves(ctx context.Context, id uint32, rows []itemRow) error {
+	return d.closeMoves(ctx, id, rows, "moving_units = 0")
+}
+
+func (d *Desk) closeMoves(ctx context.Context, id uint32, rows []itemRow, set string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return d.write(ctx, func(tx *sql.Tx) error {
+		return changeItems(ctx, tx, id, rows, func(r itemRow) int64 { return r.moving }, set)
+	})
+}
+
+// changeItems is ErrOverlap unless all of the rows, which are in order of their SKUs, are as they were read,
+// with so many units moving.
+func changeItems(
+	ctx context.Context, tx *sql.Tx, id uint32, rows []itemRow, moving func(itemRow) int64, set string, values ...any,
+) error {
+	values = append(values, id, rows[0].SKU, rows[len(rows)-1].SKU)
+	for _, r := range rows {
+		values = append(values, r.SKU, r.moves, moving(r))
+	}
+	return change(ctx, tx, len(rows), "UPDATE sale_items SET "+set+` WHERE sale_id = ? AND sku_id BETWEEN ? AND ?
+		AND (sku_id, moves, moving_units) IN ((?, ?, ?)`+strings.Repeat(", (?, ?, ?)", len(rows)-1)+")", values...)
 }
 
 // done reports whether a call was made before, under its key. It is ErrOtherCall if another one was.
-func (d *Desk) done(ctx context.Context, id uint32, c windowCall) (bool, error) {
+func (d *Desk) done(ctx context.Context, id uint32, c keyedCall) (bool, error) {
 	if c.Key == "" {
 		return false, nil
 	}
@@ -170,19 +224,50 @@ func (d *Desk) done(ctx context.Context, id uint32, c windowCall) (bool, error) 
 	return true, nil
 }
 
-// setWindow writes a new window down, and into the entry, and the key of the call that asked for it.
-func (d *Desk) setWindow(ctx context.Context, e *entry, w Window, c windowCall) error {
+// setWindow writes a new window down, and into the entry, and the key of the call that asked for it. Where
+// the sale has to be filled for it, it is ErrOverlap if it is not any more.
+func (d *Desk) setWindow(ctx context.Context, e *entry, w Window, filled bool, c keyedCall) error {
 	err := d.write(ctx, func(tx *sql.Tx) error {
-		err := changeOne(ctx, tx, `UPDATE sales SET opens_at_ms = ?, closes_at_ms = ?, windows = windows + 1
+		err := change(ctx, tx, 1, `UPDATE sales SET opens_at_ms = ?, closes_at_ms = ?, windows = windows + 1
 			WHERE sale_id = ? AND windows = ?`, w.OpensAtMS, w.ClosesAtMS, e.plan.ID, e.windows)
-		if err != nil || c.Key == "" {
+		if err != nil {
 			return err
 		}
-		return changeOne(ctx, tx, `INSERT INTO sale_keys (sale_id, operation, user_id, idempotency_key, fingerprint)
-			VALUES (?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`, e.plan.ID, c.operation, c.User, c.Key, c.fingerprint)
+		if filled {
+			if err := checkFilled(ctx, tx, e.plan.ID); err != nil {
+				return err
+			}
+		}
+		return c.keep(ctx, tx, e.plan.ID)
 	})
-	e.Window, e.windows = w, e.windows+1
+	if err == nil {
+		e.Window, e.windows = w, e.windows+1
+	}
 	return err
+}
+
+// checkFilled is ErrOverlap if a sale has not got all its stock. Its row is locked: until the transaction
+// ends, nobody begins to move units.
+func checkFilled(ctx context.Context, tx *sql.Tx, id uint32) error {
+	var lacking int
+	err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM sale_items
+		WHERE sale_id = ? AND (moving_units <> 0 OR moved_units < quantity) LOCK IN SHARE MODE`, id).Scan(&lacking)
+	if err != nil {
+		return fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
+	}
+	if lacking > 0 {
+		return ErrOverlap
+	}
+	return nil
+}
+
+// keep writes the key of a call down.
+func (c keyedCall) keep(ctx context.Context, db execer, id uint32) error {
+	if c.Key == "" {
+		return nil
+	}
+	return change(ctx, db, 1, `INSERT INTO sale_keys (sale_id, operation, user_id, idempotency_key, fingerprint)
+		VALUES (?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`, id, c.operation, c.User, c.Key, c.fingerprint)
 }
 
 // execer is a database, or a transaction in it.
@@ -190,13 +275,13 @@ type execer interface {
 	ExecContext(ctx context.Context, statement string, values ...any) (sql.Result, error)
 }
 
-// changeOne is ErrOverlap unless the statement changes one row: its condition is what was read before.
-func changeOne(ctx context.Context, db execer, statement string, values ...any) error {
+// change is ErrOverlap unless the statement changes so many rows: its condition is what was read before.
+func change(ctx context.Context, db execer, rows int, statement string, values ...any) error {
 	result, err := db.ExecContext(ctx, statement, values...)
 	if err != nil {
 		return fmt.Errorf("update sale: %w: %w", stock.ErrUnknown, err)
 	}
-	if n, err := result.RowsAffected(); err != nil || n != 1 {
+	if n, err := result.RowsAffected(); err != nil || n != int64(rows) {
 		return errors.Join(err, ErrOverlap)
 	}
 	return nil

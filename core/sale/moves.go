@@ -7,110 +7,222 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"sluice/core/stock"
 )
 
-// movesAtOnce bounds how many transfers are under way at once.
-const movesAtOnce = 8
+// partMax is how many items are worked on at once: the calls for them are short, and one transaction writes
+// all of them down.
+const partMax = 500
 
-// settle ends the transfers of a sale that were cut off.
-func (d *Desk) settle(ctx context.Context, e *entry) (*entry, error) {
-	if !slices.ContainsFunc(e.items, func(r itemRow) bool { return r.moving != 0 }) {
-		return e, nil
-	}
-	err := d.eachItem(ctx, e, func(r itemRow, _ stock.CellState, nowMS int64) error {
-		if r.moving == 0 {
-			return nil
+// A step that Redis did not answer in time is tried again, so that a large sale does not fail for one slow
+// call out of many: what was done already is not done again.
+const (
+	stepTries = 3
+	stepPause = 100 * time.Millisecond // before the second try; doubled for the third
+)
+
+// try does a step, and does it again where that may help.
+func try(ctx context.Context, step func() error) error {
+	pause := stepPause
+	for left := stepTries - 1; ; left-- {
+		err := step()
+		if left == 0 || !errors.Is(err, stock.ErrUnknown) && !errors.Is(err, stock.ErrNotApplied) {
+			return err
 		}
-		if since := time.Duration(nowMS-r.movingSinceMS) * time.Millisecond; since > d.resumable {
-			t := transferOf(e.plan, r)
-			out, in := stock.TransferIDs(t.User, t.From, t.To, t.Key, d.store.Partitions())
-			return fmt.Errorf("%w: %d units, %v ago: its halves are %v and %v", ErrStaleMove, r.moving, since, out, in)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+			pause *= 2
 		}
-		return d.transfer(ctx, e.plan, r)
-	})
-	if err != nil {
-		return nil, err
 	}
-	return d.load(ctx, e.plan.ID)
 }
 
-// moveAll transfers what units says from each SKU's normal stock to the sale, or back where it is
-// negative. No transfer may be under way.
-func (d *Desk) moveAll(ctx context.Context, e *entry, units func(itemRow, stock.CellState) int64) error {
-	return d.eachItem(ctx, e, func(r itemRow, c stock.CellState, nowMS int64) error {
-		n := units(r, c)
-		if n == 0 {
-			return nil
+// settle ends the transfers of a sale that were cut off, and reads the sale again.
+func (d *Desk) settle(ctx context.Context, e *entry) (*entry, error) {
+	if d.rehearsing {
+		return e.settled(), nil
+	}
+	var cutOff []itemRow
+	for _, r := range e.items {
+		if r.moving != 0 {
+			cutOff = append(cutOff, r)
 		}
-		r, err := d.beginMove(ctx, e.plan.ID, r, n, nowMS)
+	}
+	if len(cutOff) == 0 {
+		return e, nil
+	}
+	var broken faults
+	for part := range slices.Chunk(cutOff, partMax) {
+		_, nowMS, err := d.cells(ctx, e.plan.ID, part)
+		if err != nil {
+			return nil, err
+		}
+		part = slices.DeleteFunc(part, func(r itemRow) bool {
+			since := time.Duration(nowMS-r.movingSinceMS) * time.Millisecond
+			if since <= d.resumable {
+				return false
+			}
+			t := transferOf(e.plan.ID, r)
+			out, in := stock.TransferIDs(t.User, t.From, t.To, t.Key, d.store.Partitions())
+			broken.add(r.SKU, fmt.Errorf("%w: %d units, %v ago: its halves are %v and %v", ErrStaleMove, r.moving, since, out, in))
+			return true
+		})
+		if err := d.transfer(ctx, e.plan.ID, part, &broken); err != nil {
+			return nil, err
+		}
+	}
+	if err := broken.err(); err != nil {
+		return nil, err
+	}
+	after, err := d.load(ctx, e.plan.ID)
+	if err == nil && after.windows != e.windows {
+		err = ErrOverlap // what may move depends on the window
+	}
+	return after, err
+}
+
+// settled is the sale after the transfers under way have ended.
+func (e *entry) settled() *entry {
+	after := *e
+	after.items = slices.Clone(e.items)
+	for i := range after.items {
+		if r := &after.items[i]; r.moving != 0 {
+			r.moved, r.moving, r.moves = r.moved+r.moving, 0, r.moves+1
+		}
+	}
+	return &after
+}
+
+// move transfers what units says from each SKU's normal stock to the sale, or back where it is negative,
+// and gives the sale as it stands then. No transfer may be under way.
+func (d *Desk) move(ctx context.Context, e *entry, units func(itemRow, stock.CellState) int64) (Sale, error) {
+	if !d.rehearsing {
+		if err := d.moveAll(ctx, e, units); err != nil {
+			return Sale{}, err
+		}
+		return d.Show(ctx, e.plan.ID)
+	}
+	states, nowMS, err := d.cells(ctx, e.plan.ID, e.items)
+	if err != nil {
+		return Sale{}, err
+	}
+	after := *e
+	after.items = slices.Clone(e.items)
+	for i := range states {
+		c, r := &states[i], &after.items[i]
+		if !c.Loaded {
+			*c = stock.CellState{Cell: c.Cell, Loaded: true, Settings: e.plan.settings()}
+		}
+		r.moving = units(*r, *c)
+		c.Avail += r.moving
+		c.Total += r.moving
+	}
+	return saleOf(after.settled(), states, nowMS), nil
+}
+
+func (d *Desk) moveAll(ctx context.Context, e *entry, units func(itemRow, stock.CellState) int64) error {
+	var broken faults
+	for part := range slices.Chunk(e.items, partMax) {
+		states, nowMS, err := d.cells(ctx, e.plan.ID, part)
 		if err != nil {
 			return err
 		}
-		return d.transfer(ctx, e.plan, r)
+		var rows []itemRow
+		for i, r := range part {
+			if r.moving = units(r, states[i]); r.moving != 0 {
+				r.movingSinceMS = nowMS
+				rows = append(rows, r)
+			}
+		}
+		if err := d.beginMoves(ctx, e, rows); err != nil {
+			return err
+		}
+		if err := d.transfer(ctx, e.plan.ID, rows, &broken); err != nil {
+			return err
+		}
+	}
+	return broken.err()
+}
+
+// transfer does the transfers that rows say are under way, and writes down which are done. What was
+// refused is written down as not done, and is among the broken. After any other error all of them can be
+// resumed.
+func (d *Desk) transfer(ctx context.Context, id uint32, rows []itemRow, broken *faults) error {
+	requests := make([]stock.TransferRequest, len(rows))
+	for i, r := range rows {
+		requests[i] = transferOf(id, r)
+	}
+	var results []stock.Transferred
+	_ = try(ctx, func() error { // every error is in results
+		results = stock.Transfers(ctx, d.store, requests)
+		return firstTrouble(results)
 	})
+	var done, refused []itemRow
+	var trouble faults
+	for i, result := range results {
+		switch r := rows[i]; {
+		case result.Err == nil:
+			done = append(done, r)
+		case errors.Is(result.Err, stock.ErrTransferRefused):
+			refused = append(refused, r)
+			broken.add(r.SKU, result.Err)
+		default:
+			trouble.add(r.SKU, result.Err)
+		}
+	}
+	err := errors.Join(d.endMoves(ctx, id, done), d.dropMoves(ctx, id, refused))
+	if trouble := trouble.err(); trouble != nil || err != nil {
+		return errors.Join(broken.err(), trouble, err)
+	}
+	return nil
 }
 
-// transfer does the transfer that a row says is under way, and writes down that it is done. What was
-// refused is written down as not done; after any other error it can be resumed.
-func (d *Desk) transfer(ctx context.Context, p Plan, r itemRow) error {
-	_, err := stock.Transfer(ctx, d.store, transferOf(p, r))
-	if errors.Is(err, stock.ErrTransferRefused) {
-		return errors.Join(err, d.dropMove(ctx, p.ID, r))
+// firstTrouble is the first error that is not a refusal.
+func firstTrouble(results []stock.Transferred) error {
+	for _, r := range results {
+		if r.Err != nil && !errors.Is(r.Err, stock.ErrTransferRefused) {
+			return r.Err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	return d.endMove(ctx, p.ID, r)
+	return nil
 }
 
-func transferOf(p Plan, r itemRow) stock.TransferRequest {
+func transferOf(id uint32, r itemRow) stock.TransferRequest {
 	t := stock.TransferRequest{
 		From:  stock.Cell{SKU: r.SKU},
-		To:    p.cell(r.SKU),
+		To:    stock.Cell{SKU: r.SKU, Pool: id},
 		Units: r.moving,
-		Key:   fmt.Sprintf("sale %d move %d", p.ID, r.moves),
+		Key:   fmt.Sprintf("sale %d move %d", id, r.moves),
 	}
-	t.Reason = fmt.Sprintf("stock for sale %d", p.ID)
+	t.Reason = fmt.Sprintf("stock for sale %d", id)
 	if r.moving < 0 {
 		t.From, t.To, t.Units = t.To, t.From, -r.moving
-		t.Reason = fmt.Sprintf("unsold stock of sale %d", p.ID)
+		t.Reason = fmt.Sprintf("unsold stock of sale %d", id)
 	}
 	return t
 }
 
-// eachItem calls do for every item, some at once, and joins their errors.
-func (d *Desk) eachItem(ctx context.Context, e *entry, do func(r itemRow, c stock.CellState, nowMS int64) error) error {
-	states, nowMS, err := d.cells(ctx, e.plan)
-	if err != nil {
-		return err
-	}
-	faults := make([]error, len(e.items))
-	var group errgroup.Group
-	group.SetLimit(movesAtOnce)
-	for i, r := range e.items {
-		group.Go(func() error {
-			if err := do(r, states[i], nowMS); err != nil {
-				faults[i] = fmt.Errorf("SKU %d: %w", r.SKU, err)
-			}
-			return nil // one SKU's trouble does not stop the others
+// cells reads the sale's cells of some items, in their order, and Redis' time.
+func (d *Desk) cells(ctx context.Context, id uint32, items []itemRow) (states []stock.CellState, nowMS int64, err error) {
+	for part := range slices.Chunk(items, partMax) {
+		cells := make([]stock.Cell, len(part))
+		for i, r := range part {
+			cells[i] = stock.Cell{SKU: r.SKU, Pool: id}
+		}
+		var some []stock.CellState
+		var atMS int64
+		err := try(ctx, func() (err error) {
+			some, atMS, err = d.store.Cells(ctx, cells)
+			return err
 		})
-	}
-	_ = group.Wait() // every error is in faults
-	return errors.Join(faults...)
-}
-
-// cells reads the sale's cells, in the order of its items, and Redis' time.
-func (d *Desk) cells(ctx context.Context, p Plan) ([]stock.CellState, int64, error) {
-	cells := make([]stock.Cell, len(p.Items))
-	for i, item := range p.Items {
-		cells[i] = p.cell(item.SKU)
-	}
-	states, nowMS, err := d.store.Cells(ctx, cells)
-	if err != nil {
-		return nil, 0, fmt.Errorf("read cells of sale %d: %w", p.ID, err)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read cells of sale %d: %w", id, err)
+		}
+		states = append(states, some...)
+		if nowMS == 0 || atMS < nowMS {
+			nowMS = atMS
+		}
 	}
 	return states, nowMS, nil
 }

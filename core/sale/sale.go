@@ -5,6 +5,7 @@
 package sale
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ var (
 	ErrOtherCall  = errors.New("the key was used for another call")
 	ErrShort      = errors.New("not enough stock")
 	ErrNotLoaded  = errors.New("no such SKU")
-	ErrNotReady   = errors.New("the sale has not got all its stock yet: repeat its creation")
+	ErrNotFilled  = errors.New("the sale has not got all its stock: fill it first")
 	ErrWindow     = errors.New("the window is not in order")
 	ErrNotClosed  = errors.New("the sale is not closed")
 	ErrOverlap    = errors.New("another process is at work on this sale: repeat the call")
@@ -90,12 +91,11 @@ func (p Plan) Validate() error {
 	return errors.Join(faults...)
 }
 
-func (p Plan) cell(sku int64) stock.Cell { return stock.Cell{SKU: sku, Pool: p.ID} }
-
 // Sale is a sale as it stands.
 type Sale struct {
 	Plan
 	Window
+	Filled   bool        // it has all its stock: none is to be given yet, was taken back, or is under way
 	Stock    []ItemStock // as Plan.Items
 	NowMS    int64       // Redis time of all this
 	Replayed bool        // what was asked for had been done by an earlier call
@@ -103,16 +103,18 @@ type Sale struct {
 
 // ItemStock is the stock of one SKU in a sale.
 type ItemStock struct {
-	Moved   int64 // units it was given, less those returned
-	Settled bool  // it was given its stock, and no transfer is under way
-	Cell    stock.CellState
+	Moved     int64 // units it was given, less those taken back
+	Settled   bool  // it was given its stock, and no transfer is under way
+	WindowSet bool  // its cell has the sale's window
+	Cell      stock.CellState
 }
 
 // Desk is where sales are run from.
 type Desk struct {
-	store     stock.Store
-	db        *sql.DB
-	resumable time.Duration
+	store      stock.Store
+	db         *sql.DB
+	resumable  time.Duration
+	rehearsing bool
 }
 
 // NewDesk runs sales in a store and a database. Retention is how long the store remembers an
@@ -120,4 +122,39 @@ type Desk struct {
 // it might be repeated.
 func NewDesk(store stock.Store, db *sql.DB, retention time.Duration) *Desk {
 	return &Desk{store: store, db: db, resumable: retention / 2}
+}
+
+// Rehearsal is a desk that decides as this one does and changes nothing: its calls give a sale as they would
+// leave it.
+func (d *Desk) Rehearsal() *Desk {
+	other := *d
+	other.rehearsing = true
+	return &other
+}
+
+// Show is a sale as it stands.
+func (d *Desk) Show(ctx context.Context, id uint32) (Sale, error) {
+	e, err := d.load(ctx, id)
+	if err != nil {
+		return Sale{}, err
+	}
+	return d.show(ctx, e)
+}
+
+func (d *Desk) show(ctx context.Context, e *entry) (Sale, error) {
+	states, nowMS, err := d.cells(ctx, e.plan.ID, e.items)
+	if err != nil {
+		return Sale{}, err
+	}
+	return saleOf(e, states, nowMS), nil
+}
+
+func saleOf(e *entry, states []stock.CellState, nowMS int64) Sale {
+	s := Sale{Plan: e.plan, Window: e.Window, Filled: e.filled(), NowMS: nowMS}
+	for i, r := range e.items {
+		s.Stock = append(s.Stock, ItemStock{
+			Moved: r.moved, Settled: r.given() && r.moving == 0, WindowSet: windowOf(states[i]) == e.inCells(), Cell: states[i],
+		})
+	}
+	return s
 }

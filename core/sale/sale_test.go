@@ -33,15 +33,12 @@ type market struct {
 	t     *testing.T
 	store *memstock.Store
 	db    *sql.DB
-	nowMS atomic.Int64
+	nowMS *atomic.Int64
 }
 
 func newMarket(t *testing.T, units map[int64]int64) *market {
 	t.Helper()
-	m := &market{t: t}
-	m.nowMS.Store(1_000_000)
-	m.store = memstock.New(partitions, m.nowMS.Load)
-	m.store.Retention = retention
+	m := &market{t: t, nowMS: new(atomic.Int64)}
 	db, err := config.MySQL{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
@@ -55,11 +52,25 @@ func newMarket(t *testing.T, units map[int64]int64) *market {
 		t.Fatal(err)
 	}
 	m.db = db
-	m.Desk = sale.NewDesk(m.store, db, retention)
+	m.reset(units)
+	return m
+}
+
+// reset begins anew, without any sale.
+func (m *market) reset(units map[int64]int64) {
+	m.t.Helper()
+	for _, table := range []string{"sale_keys", "sale_items", "sales"} {
+		if _, err := m.db.ExecContext(m.t.Context(), "DELETE FROM "+table); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	m.nowMS.Store(1_000_000)
+	m.store = memstock.New(partitions, m.nowMS.Load)
+	m.store.Retention = retention
+	m.Desk = sale.NewDesk(m.store, m.db, retention)
 	for sku, n := range units {
 		m.load(sku, n)
 	}
-	return m
 }
 
 func (m *market) load(sku, units int64) {
@@ -131,11 +142,11 @@ func TestALife(t *testing.T) {
 	if v := m.reserve(7, 1, 11); v != stock.VerdictNotOpen {
 		t.Errorf("before it was opened: %v", v)
 	}
-	if _, err := m.Return(ctx, 7); !errors.Is(err, sale.ErrNotClosed) {
+	if _, err := m.Empty(ctx, 7, sale.Call{}); !errors.Is(err, sale.ErrNotClosed) {
 		t.Errorf("return from a sale that is not closed: %v", err)
 	}
 
-	s = m.must(m.Open(ctx, 7, sale.Call{}, time.Time{}, time.Time{}))
+	s = m.must(m.Open(ctx, 7, sale.Call{}, sale.Opening{}))
 	if s.Phase(s.NowMS) != sale.PhaseScheduled || s.OpensAtMS != s.NowMS+sale.LeadTime.Milliseconds() {
 		t.Errorf("opened: %+v at %d", s.Window, s.NowMS)
 	}
@@ -146,7 +157,7 @@ func TestALife(t *testing.T) {
 	if v := m.reserve(7, 1, 11); v != stock.VerdictOK {
 		t.Errorf("while open: %v", v)
 	}
-	if s = m.must(m.Open(ctx, 7, sale.Call{}, time.Time{}, time.Time{})); s.Phase(s.NowMS) != sale.PhaseOpen {
+	if s = m.must(m.Open(ctx, 7, sale.Call{}, sale.Opening{})); s.Phase(s.NowMS) != sale.PhaseOpen {
 		t.Errorf("opened twice: %+v", s.Window)
 	}
 
@@ -155,8 +166,8 @@ func TestALife(t *testing.T) {
 		t.Errorf("closed: %+v, %v", s.Window, v)
 	}
 	m.must(m.Close(ctx, 7, sale.Call{}, time.Time{}))
-	m.must(m.Return(ctx, 7))
-	s = m.must(m.Return(ctx, 7))
+	m.must(m.Empty(ctx, 7, sale.Call{}))
+	s = m.must(m.Empty(ctx, 7, sale.Call{}))
 	if m.avail(1, 0) != 99 || m.avail(2, 0) != 30 || m.avail(1, 7) != 0 || s.Stock[0].Moved != 1 || s.Stock[1].Moved != 0 {
 		t.Errorf("returned: %+v", s)
 	}
@@ -168,7 +179,7 @@ func TestALife(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.must(m.Return(ctx, 7))
+	m.must(m.Empty(ctx, 7, sale.Call{}))
 	if m.avail(1, 0) != 100 {
 		t.Errorf("SKU 1 has %d units after all came back", m.avail(1, 0))
 	}
@@ -248,7 +259,7 @@ func TestCreateIsResumable(t *testing.T) {
 			if err == nil {
 				break // it needs no more calls than that
 			}
-			if _, err := m.Open(t.Context(), p.ID, sale.Call{}, time.Time{}, time.Time{}); !errors.Is(err, sale.ErrNotReady) {
+			if _, err := m.Open(t.Context(), p.ID, sale.Call{}, sale.Opening{}); !errors.Is(err, sale.ErrNotFilled) {
 				t.Errorf("lost %v, cut after %d calls: opened: %v", lost, after, err)
 			}
 			s := m.must(m.Create(t.Context(), p))
@@ -271,7 +282,7 @@ func TestReturnIsResumable(t *testing.T) {
 	m.must(m.Create(t.Context(), plan()))
 	m.must(m.Close(t.Context(), 7, sale.Call{}, time.Time{}))
 	broken := sale.NewDesk(&cutOff{Store: m.store, after: 1}, m.db, retention)
-	if _, err := broken.Return(t.Context(), 7); !errors.Is(err, stock.ErrUnknown) {
+	if _, err := broken.Empty(t.Context(), 7, sale.Call{}); !errors.Is(err, stock.ErrUnknown) {
 		t.Fatalf("cut off: %v", err)
 	}
 	if s := m.must(m.Show(t.Context(), 7)); s.Stock[0].Settled && s.Stock[1].Settled {
@@ -279,11 +290,11 @@ func TestReturnIsResumable(t *testing.T) {
 	}
 
 	m.pass(retention) // too long: the store may have forgotten a half
-	if _, err := m.Return(t.Context(), 7); !errors.Is(err, sale.ErrStaleMove) {
+	if _, err := m.Empty(t.Context(), 7, sale.Call{}); !errors.Is(err, sale.ErrStaleMove) {
 		t.Errorf("resumed after %v: %v", retention, err)
 	}
 	m.pass(-retention)
-	m.must(m.Return(t.Context(), 7))
+	m.must(m.Empty(t.Context(), 7, sale.Call{}))
 	if m.avail(1, 0) != 100 || m.avail(2, 0) != 100 {
 		t.Errorf("%d and %d units came back", m.avail(1, 0), m.avail(2, 0))
 	}
@@ -293,7 +304,7 @@ func TestCreateWithoutEnoughStockWritesNothing(t *testing.T) {
 	t.Parallel()
 	m := newMarket(t, map[int64]int64{1: 49})
 	_, err := m.Create(t.Context(), plan())
-	if !errors.Is(err, sale.ErrShort) || !errors.Is(err, sale.ErrNotLoaded) || !strings.Contains(err.Error(), "SKU 1 has 49") || !strings.Contains(err.Error(), "SKU 2 is not loaded") {
+	if !errors.Is(err, sale.ErrShort) || !errors.Is(err, sale.ErrNotLoaded) || !strings.Contains(err.Error(), "49 units are available in normal stock, not 50") || !strings.Contains(err.Error(), "SKU 2: no such SKU") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := m.Show(t.Context(), 7); !errors.Is(err, sale.ErrNotFound) {
@@ -342,34 +353,34 @@ func TestWindows(t *testing.T) {
 		"closing before opening":  {at(time.Minute), at(time.Second)},
 		"closing in the past":     {never, at(-time.Second)},
 	} {
-		if _, err := m.Open(ctx, 7, sale.Call{}, window[0], window[1]); !errors.Is(err, sale.ErrWindow) {
+		if _, err := m.Open(ctx, 7, sale.Call{}, sale.Opening{At: window[0], Closes: window[1]}); !errors.Is(err, sale.ErrWindow) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if _, err := m.Close(ctx, 7, sale.Call{}, at(time.Hour)); !errors.Is(err, sale.ErrWindow) {
 		t.Errorf("closing later what nobody opened: %v", err)
 	}
-	m.must(m.Open(ctx, 7, sale.Call{}, at(time.Hour), at(2*time.Hour)))
+	m.must(m.Open(ctx, 7, sale.Call{}, sale.Opening{At: at(time.Hour), Closes: at(2 * time.Hour)}))
 	if _, err := m.Close(ctx, 7, sale.Call{}, at(time.Minute)); !errors.Is(err, sale.ErrWindow) {
 		t.Errorf("closing before it opens, and later: %v", err)
 	}
 	if _, err := m.Close(ctx, 7, sale.Call{}, time.UnixMilli(stock.TimeMaxMS+1)); !errors.Is(err, sale.ErrWindow) {
 		t.Errorf("closing at a time that a cell cannot have: %v", err)
 	}
-	m.must(m.Open(ctx, 7, sale.Call{}, at(time.Minute), at(time.Hour))) // sooner
+	m.must(m.Open(ctx, 7, sale.Call{}, sale.Opening{At: at(time.Minute), Closes: at(time.Hour)})) // sooner
 	m.pass(2 * time.Minute)
 	if v := m.reserve(7, 1, 1); v != stock.VerdictOK {
 		t.Errorf("open: %v", v)
 	}
-	if _, err := m.Open(ctx, 7, sale.Call{}, at(time.Minute), never); !errors.Is(err, sale.ErrWindow) {
+	if _, err := m.Open(ctx, 7, sale.Call{}, sale.Opening{At: at(time.Minute)}); !errors.Is(err, sale.ErrWindow) {
 		t.Errorf("another opening of an open sale: %v", err)
 	}
-	m.must(m.Open(ctx, 7, sale.Call{}, never, at(10*time.Minute))) // it closes sooner
+	m.must(m.Open(ctx, 7, sale.Call{}, sale.Opening{Closes: at(10 * time.Minute)})) // it closes sooner
 	m.pass(11 * time.Minute)
 	if v := m.reserve(7, 1, 2); v != stock.VerdictClosed {
 		t.Errorf("closed: %v", v)
 	}
-	m.must(m.Open(ctx, 7, sale.Call{}, never, never)) // again
+	m.must(m.Open(ctx, 7, sale.Call{}, sale.Opening{})) // again
 	m.pass(sale.LeadTime)
 	if v := m.reserve(7, 1, 3); v != stock.VerdictOK {
 		t.Errorf("open again: %v", v)
@@ -381,12 +392,12 @@ func TestWindows(t *testing.T) {
 	if v := m.reserve(7, 1, 4); v != stock.VerdictClosed {
 		t.Errorf("closed again: %v", v)
 	}
-	m.must(m.Open(ctx, 7, sale.Call{}, never, never))
+	m.must(m.Open(ctx, 7, sale.Call{}, sale.Opening{}))
 	m.pass(sale.LeadTime)
 	if s := m.must(m.Close(ctx, 7, sale.Call{}, at(-time.Minute))); s.ClosesAtMS != s.NowMS || s.Stock[0].Cell.ClosesAtMS != s.NowMS {
 		t.Errorf("closed a minute ago: %+v at %d", s.Window, s.NowMS)
 	}
-	if _, err := m.Open(ctx, 8, sale.Call{}, never, never); !errors.Is(err, sale.ErrNotFound) {
+	if _, err := m.Open(ctx, 8, sale.Call{}, sale.Opening{}); !errors.Is(err, sale.ErrNotFound) {
 		t.Errorf("another sale: %v", err)
 	}
 }
@@ -399,7 +410,7 @@ func TestACallIsMadeOnce(t *testing.T) {
 	m.must(m.Create(ctx, plan()))
 	at := func(after time.Duration) time.Time { return time.UnixMilli(1_000_000).Add(after) }
 	open := func(key string, opens time.Time) (sale.Sale, error) {
-		return m.Open(ctx, 7, sale.Call{User: 1, Key: key}, opens, time.Time{})
+		return m.Open(ctx, 7, sale.Call{User: 1, Key: key}, sale.Opening{At: opens})
 	}
 	closing := func(key string) (sale.Sale, error) {
 		return m.Close(ctx, 7, sale.Call{User: 1, Key: key}, time.Time{})
@@ -410,7 +421,7 @@ func TestACallIsMadeOnce(t *testing.T) {
 			t.Errorf("%s again: replayed %v, %s", what, s.Replayed, s.Phase(s.NowMS))
 		}
 		for _, item := range s.Stock {
-			if item.Cell.OpensAtMS != s.OpensAtMS || item.Cell.ClosesAtMS != s.ClosesAtMS {
+			if !item.WindowSet {
 				t.Errorf("%s again: %+v, %+v", what, s.Window, item.Cell)
 			}
 		}
@@ -438,7 +449,7 @@ func TestACallIsMadeOnce(t *testing.T) {
 	if _, err := open("a", at(3*time.Hour)); !errors.Is(err, sale.ErrOtherCall) {
 		t.Errorf("another opening under the same key: %v", err)
 	}
-	if s := m.must(m.Open(ctx, 7, sale.Call{User: 2, Key: "a"}, at(3*time.Hour), time.Time{})); s.Replayed {
+	if s := m.must(m.Open(ctx, 7, sale.Call{User: 2, Key: "a"}, sale.Opening{At: at(3 * time.Hour)})); s.Replayed {
 		t.Error("another user's key was done before")
 	}
 
@@ -446,7 +457,7 @@ func TestACallIsMadeOnce(t *testing.T) {
 	if _, err := broken.Close(ctx, 7, sale.Call{User: 1, Key: "d"}, time.Time{}); !errors.Is(err, stock.ErrUnknown) {
 		t.Fatalf("cut off: %v", err)
 	}
-	if _, err := m.Return(ctx, 7); !errors.Is(err, sale.ErrNotClosed) {
+	if _, err := m.Empty(ctx, 7, sale.Call{}); !errors.Is(err, sale.ErrNotClosed) {
 		t.Errorf("return while the cells are not closed, though the row is: %v", err)
 	}
 	s, err = closing("d")
@@ -480,7 +491,7 @@ func (i *interrupted) Do(ctx context.Context, vectors ...*stock.Vector) {
 func TestTwoDesksOnOneSale(t *testing.T) {
 	t.Parallel()
 	bringBack := func(ctx context.Context, d *sale.Desk) error {
-		_, err := d.Return(ctx, 7)
+		_, err := d.Empty(ctx, 7, sale.Call{})
 		return err
 	}
 	closing := func(ctx context.Context, d *sale.Desk) error {
@@ -488,7 +499,7 @@ func TestTwoDesksOnOneSale(t *testing.T) {
 		return err
 	}
 	open := func(ctx context.Context, d *sale.Desk) error {
-		_, err := d.Open(ctx, 7, sale.Call{}, time.Time{}, time.Time{})
+		_, err := d.Open(ctx, 7, sale.Call{}, sale.Opening{})
 		return err
 	}
 	for _, c := range []struct {
@@ -560,7 +571,7 @@ func TestMySQLIsAway(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := m.Open(ctx, 7, sale.Call{User: 1, Key: "a"}, time.Time{}, time.Time{})
+		_, err := m.Open(ctx, 7, sale.Call{User: 1, Key: "a"}, sale.Opening{})
 		done <- err
 	}()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -589,10 +600,10 @@ func TestMySQLIsAway(t *testing.T) {
 		"show":   func() (sale.Sale, error) { return m.Show(t.Context(), 7) },
 		"create": func() (sale.Sale, error) { return m.Create(t.Context(), another) },
 		"open": func() (sale.Sale, error) {
-			return m.Open(t.Context(), 7, sale.Call{Key: "b"}, time.Time{}, time.Time{})
+			return m.Open(t.Context(), 7, sale.Call{Key: "b"}, sale.Opening{})
 		},
 		"close":  func() (sale.Sale, error) { return m.Close(t.Context(), 7, sale.Call{}, time.Time{}) },
-		"return": func() (sale.Sale, error) { return m.Return(t.Context(), 7) },
+		"return": func() (sale.Sale, error) { return m.Empty(t.Context(), 7, sale.Call{}) },
 	} {
 		if _, err := call(); !errors.Is(err, stock.ErrNotApplied) || errors.Is(err, stock.ErrUnknown) {
 			t.Errorf("%s without a database: %v", name, err)

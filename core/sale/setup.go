@@ -13,7 +13,7 @@ import (
 
 // Create makes a sale: its rows, a cell per SKU that does not sell yet, and the stock in them, taken
 // from the SKUs' normal stock. It can be repeated with the same plan until it succeeds, and then changes
-// nothing more: the plan is its key.
+// nothing more: the plan is its key. What was emptied since is not filled by it.
 func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 	if err := p.Validate(); err != nil {
 		return Sale{}, err
@@ -22,13 +22,7 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 
 	e, err := d.load(ctx, p.ID)
 	if errors.Is(err, ErrNotFound) {
-		if err := d.checkStock(ctx, p); err != nil {
-			return Sale{}, err
-		}
-		if err := d.register(ctx, p); err != nil {
-			return Sale{}, err
-		}
-		e, err = d.load(ctx, p.ID)
+		e, err = d.begin(ctx, p)
 	}
 	if err != nil {
 		return Sale{}, err
@@ -37,82 +31,117 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 		return Sale{}, fmt.Errorf("sale %d: %w", p.ID, ErrOtherPlan)
 	}
 	done := !slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.given() || r.moving != 0 })
-	if err := d.createCells(ctx, p); err != nil {
-		return Sale{}, err
-	}
-	if e, err = d.settle(ctx, e); err != nil {
-		return Sale{}, err
-	}
-	err = d.moveAll(ctx, e, func(r itemRow, _ stock.CellState) int64 {
+	s, err := d.give(ctx, e, func(r itemRow, _ stock.CellState) int64 {
 		if r.given() {
 			return 0
 		}
 		return r.Quantity
 	})
-	if err != nil {
-		return Sale{}, err
-	}
-	s, err := d.Show(ctx, p.ID)
 	s.Replayed = done
 	return s, err
 }
 
-// checkStock names every SKU whose normal stock cannot give what the plan wants, before anything is
-// written. It only spares a sale that cannot be set up; the transfers decide.
-func (d *Desk) checkStock(ctx context.Context, p Plan) error {
-	cells := make([]stock.Cell, len(p.Items))
-	for i, item := range p.Items {
-		cells[i] = stock.Cell{SKU: item.SKU}
+// begin writes a new sale down.
+func (d *Desk) begin(ctx context.Context, p Plan) (*entry, error) {
+	e := newEntry(p)
+	if err := d.checkStock(ctx, e, func(r itemRow) int64 { return r.Quantity }); err != nil {
+		return nil, err
 	}
-	states, _, err := d.store.Cells(ctx, cells)
-	if err != nil {
-		return fmt.Errorf("read stock: %w", err)
+	if d.rehearsing {
+		return e, nil
 	}
-	var faults []error
-	for i, c := range states {
-		switch {
-		case !c.Loaded:
-			faults = append(faults, fmt.Errorf("%w: SKU %d is not loaded", ErrNotLoaded, c.Cell.SKU))
-		case c.Avail < p.Items[i].Quantity:
-			faults = append(faults, fmt.Errorf("%w: SKU %d has %d units available, not %d", ErrShort, c.Cell.SKU, c.Avail, p.Items[i].Quantity))
-		}
+	if err := d.register(ctx, p); err != nil {
+		return nil, err
 	}
-	return errors.Join(faults...)
+	return d.load(ctx, p.ID)
 }
 
-func (d *Desk) createCells(ctx context.Context, p Plan) error {
-	return d.adjust(ctx, p, "sale create", &stock.Adjustment{
-		Kind:   stock.AdjustPlain,
-		Create: true,
-		Settings: stock.Settings{
-			Limit: p.Limit, Hold: p.Hold, Ack: p.Ack, ShopperDeducts: p.ShopperDeducts, OpensAtMS: NotScheduled,
-		},
-		Reason: fmt.Sprintf("create sale %d", p.ID),
+// give moves what units says into a sale, whose cells it makes where they are missing.
+func (d *Desk) give(ctx context.Context, e *entry, units func(itemRow, stock.CellState) int64) (Sale, error) {
+	if !d.rehearsing && slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.given() }) {
+		if err := d.createCells(ctx, e); err != nil {
+			return Sale{}, err
+		}
+	}
+	e, err := d.settle(ctx, e)
+	if err != nil {
+		return Sale{}, err
+	}
+	return d.move(ctx, e, units)
+}
+
+// checkStock names every SKU whose normal stock cannot give what a sale wants, before anything is
+// written. It only spares a sale that cannot be filled; the transfers decide.
+func (d *Desk) checkStock(ctx context.Context, e *entry, units func(itemRow) int64) error {
+	states, _, err := d.cells(ctx, 0, e.items)
+	if err != nil {
+		return err
+	}
+	var lacking faults
+	for i, c := range states {
+		switch wanted := units(e.items[i]); {
+		case wanted <= 0:
+		case !c.Loaded:
+			lacking.add(c.Cell.SKU, ErrNotLoaded)
+		case c.Avail < wanted:
+			lacking.add(c.Cell.SKU, fmt.Errorf("%w: %d units are available in normal stock, not %d", ErrShort, c.Avail, wanted))
+		}
+	}
+	return lacking.err()
+}
+
+func (d *Desk) createCells(ctx context.Context, e *entry) error {
+	return d.adjust(ctx, e, "sale create", &stock.Adjustment{
+		Kind:     stock.AdjustPlain,
+		Create:   true,
+		Settings: e.plan.settings(),
+		Reason:   fmt.Sprintf("create sale %d", e.plan.ID),
 	})
 }
 
+// settings are those of a new cell of the sale.
+func (p Plan) settings() stock.Settings {
+	return stock.Settings{
+		Limit: p.Limit, Hold: p.Hold, Ack: p.Ack, ShopperDeducts: p.ShopperDeducts, OpensAtMS: NotScheduled,
+	}
+}
+
 // adjust changes every cell of a sale in the same way, once per key.
-func (d *Desk) adjust(ctx context.Context, p Plan, key string, a *stock.Adjustment) error {
-	requests := make([]stock.Request, len(p.Items))
-	for i, item := range p.Items {
-		cell := p.cell(item.SKU)
-		requests[i] = stock.Request{
-			ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: key}.ID(d.store.Partitions()),
-			Cell:        cell,
-			Fingerprint: a.Fingerprint(),
-			Adjustment:  a,
+func (d *Desk) adjust(ctx context.Context, e *entry, key string, a *stock.Adjustment) error {
+	var broken faults
+	for part := range slices.Chunk(e.items, partMax) {
+		requests := make([]stock.Request, len(part))
+		for i, r := range part {
+			cell := stock.Cell{SKU: r.SKU, Pool: e.plan.ID}
+			requests[i] = stock.Request{
+				ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: key}.ID(d.store.Partitions()),
+				Cell:        cell,
+				Fingerprint: a.Fingerprint(),
+				Adjustment:  a,
+			}
+		}
+		var decisions []stock.Decision
+		trouble := try(ctx, func() error {
+			decisions = stock.DoAll(ctx, d.store, stock.OpAdjust, requests)
+			i := slices.IndexFunc(decisions, func(d stock.Decision) bool { return d.Err != nil })
+			if i < 0 {
+				return nil
+			}
+			return decisions[i].Err
+		})
+		for i, decision := range decisions {
+			switch {
+			case decision.Err != nil:
+				broken.add(part[i].SKU, decision.Err)
+			case decision.Verdict == stock.VerdictOK || decision.Verdict == stock.VerdictReplayed:
+			case decision.Verdict == stock.VerdictWrongState && a.Create: // it exists
+			default:
+				broken.add(part[i].SKU, fmt.Errorf("%w: %v", ErrCellRefuse, decision.Verdict))
+			}
+		}
+		if trouble != nil {
+			break // the rest would fare no better now
 		}
 	}
-	var faults []error
-	for i, decision := range stock.DoAll(ctx, d.store, stock.OpAdjust, requests) {
-		switch {
-		case decision.Err != nil:
-			faults = append(faults, fmt.Errorf("%v: %w", requests[i].Cell, decision.Err))
-		case decision.Verdict == stock.VerdictOK || decision.Verdict == stock.VerdictReplayed:
-		case decision.Verdict == stock.VerdictWrongState && a.Create: // it exists
-		default:
-			faults = append(faults, fmt.Errorf("%v: %w: %v", requests[i].Cell, ErrCellRefuse, decision.Verdict))
-		}
-	}
-	return errors.Join(faults...)
+	return broken.err()
 }

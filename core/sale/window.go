@@ -22,10 +22,13 @@ const NotScheduled = stock.TimeMaxMS
 // edge to learn of its SKUs.
 const LeadTime = 2 * time.Second
 
+// Never is a closing that takes the one away that was set.
+var Never = time.UnixMilli(0)
+
 // Phase is where a sale stands.
 type Phase string
 
-// The phases, in their order. A closed sale can be opened again.
+// The phases, in their order. A closed sale can be opened again, if it is filled.
 const (
 	PhasePlanned   Phase = "planned" // not scheduled
 	PhaseScheduled Phase = "scheduled"
@@ -46,45 +49,72 @@ func (w Window) Phase(nowMS int64) Phase {
 	return PhaseOpen
 }
 
-// Call is who opens or closes a sale, and under which Idempotency-Key: a call that was made before
-// changes nothing, whatever has become of the sale since. Without a key every call is a new one.
+// inCells is the window as the sale's cells have it. One that was closed before it opened keeps the opening
+// that was planned; in its cells it is over.
+func (w Window) inCells() Window {
+	if w.ClosesAtMS != 0 && w.ClosesAtMS <= w.OpensAtMS {
+		w.OpensAtMS = w.ClosesAtMS - 1
+	}
+	return w
+}
+
+// Call is who changes a sale, and under which Idempotency-Key: a call that was made before changes
+// nothing, whatever has become of the sale since. Without a key every call is a new one.
 type Call struct {
 	User int64
 	Key  string
 }
 
-// windowCall is a call with what it asks for.
-type windowCall struct {
+// keyedCall is a call with what it asks for.
+type keyedCall struct {
 	Call
-	operation   string // open or close
+	operation   string // open, close, fill or empty
 	fingerprint uint32
 }
 
-// Open schedules a sale: it sells from opens on, by Redis' clock, until closes. The zero opens is as soon
-// as it may be, LeadTime from now, and the zero closes is never; for a sale that is scheduled or open
-// already, both mean no change. An open sale's opening cannot be changed, its closing can.
-func (d *Desk) Open(ctx context.Context, id uint32, by Call, opens, closes time.Time) (Sale, error) {
-	c := windowCall{by, "open", stock.FingerprintOf(opens.UnixMilli(), closes.UnixMilli())}
-	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, error) {
-		if slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.given() }) {
-			return e.Window, ErrNotReady
+// Opening is when a sale is to sell.
+type Opening struct {
+	At     time.Time     // zero: as soon as it may be, LeadTime from now
+	Closes time.Time     // zero: as it is, for a sale that is scheduled or open, else never
+	For    time.Duration // how long it is open, instead of Closes
+}
+
+// Open schedules a sale that has all its stock: it sells from its opening until its closing, by Redis'
+// clock. A sale that is scheduled gets another opening, and an open one keeps its own.
+func (d *Desk) Open(ctx context.Context, id uint32, by Call, o Opening) (Sale, error) {
+	c := keyedCall{by, "open", stock.FingerprintOf(o.At.UnixMilli(), o.Closes.UnixMilli(), o.For.Milliseconds())}
+	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, bool, error) {
+		phase := e.Phase(nowMS)
+		begins := phase == PhasePlanned || phase == PhaseClosed
+		if begins && !e.filled() {
+			return e.Window, false, ErrNotFilled
 		}
-		return e.reopen(opens, closes, nowMS)
+		w, err := e.reopen(o, nowMS)
+		return w, begins, err
 	})
 }
 
 // reopen is the window after an Open, or an error that wraps ErrWindow.
-func (w Window) reopen(opens, closes time.Time, nowMS int64) (Window, error) {
+func (w Window) reopen(o Opening, nowMS int64) (Window, error) {
 	phase, earliest := w.Phase(nowMS), nowMS+LeadTime.Milliseconds()
+	if phase == PhaseScheduled {
+		earliest = min(earliest, w.OpensAtMS) // edges have learnt of it
+	}
 	after := Window{OpensAtMS: earliest}
-	if phase == PhaseScheduled || phase == PhaseOpen {
+	switch phase {
+	case PhaseScheduled:
+		after.ClosesAtMS = w.ClosesAtMS
+	case PhaseOpen:
 		after = w
+	case PhasePlanned, PhaseClosed:
 	}
-	if !opens.IsZero() {
-		after.OpensAtMS = opens.UnixMilli()
+	if !o.At.IsZero() {
+		after.OpensAtMS = o.At.UnixMilli()
 	}
-	if !closes.IsZero() {
-		after.ClosesAtMS = closes.UnixMilli()
+	if o.For != 0 {
+		after.ClosesAtMS = after.OpensAtMS + o.For.Milliseconds()
+	} else if !o.Closes.IsZero() {
+		after.ClosesAtMS = o.Closes.UnixMilli()
 	}
 	switch {
 	case after == w:
@@ -99,27 +129,41 @@ func (w Window) reopen(opens, closes time.Time, nowMS int64) (Window, error) {
 }
 
 // Close ends a sale at a time, by Redis' clock; the zero time, or one that has passed, is now. A later time
-// has to be after the sale's opening. What is held stays held and can be confirmed.
+// has to be after the sale's opening, and Never takes such a time away. The opening stays as it is, also
+// where it is not reached any more. What is held stays held and can be confirmed.
 func (d *Desk) Close(ctx context.Context, id uint32, by Call, at time.Time) (Sale, error) {
-	c := windowCall{by, "close", stock.FingerprintOf(at.UnixMilli())}
-	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, error) {
-		if e.Phase(nowMS) == PhaseClosed {
-			return e.Window, nil
-		}
-		if ms := at.UnixMilli(); !at.IsZero() && ms > nowMS {
-			if ms <= e.OpensAtMS || ms > stock.TimeMaxMS {
-				return e.Window, fmt.Errorf("%w: it would close before it opens: give both times to open, or close it now", ErrWindow)
-			}
-			return Window{e.OpensAtMS, ms}, nil
-		}
-		return Window{min(e.OpensAtMS, nowMS-1), nowMS}, nil // for a sale that never opened, a window that is over
+	c := keyedCall{by, "close", stock.FingerprintOf(at.UnixMilli())}
+	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, bool, error) {
+		w, err := e.closing(at, nowMS)
+		return w, false, err
 	})
 }
 
-// changeWindow gives a sale the window that next makes of it, once per key. A call with a key is written
-// down also where it changes nothing: repeated later, it might.
+// closing is the window after a Close, or an error that wraps ErrWindow.
+func (w Window) closing(at time.Time, nowMS int64) (Window, error) {
+	phase, ms := w.Phase(nowMS), at.UnixMilli()
+	switch {
+	case at.Equal(Never) && phase == PhaseClosed:
+		return w, fmt.Errorf("%w: it is closed: open it to sell again", ErrWindow)
+	case at.Equal(Never):
+		return Window{w.OpensAtMS, 0}, nil
+	case !at.IsZero() && ms > nowMS && phase == PhaseClosed:
+		return w, fmt.Errorf("%w: it is closed already", ErrWindow)
+	case !at.IsZero() && ms > nowMS && (ms <= w.OpensAtMS || ms > stock.TimeMaxMS):
+		return w, fmt.Errorf("%w: it would close before it opens: give both times to open, or close it now", ErrWindow)
+	case !at.IsZero() && ms > nowMS:
+		return Window{w.OpensAtMS, ms}, nil
+	case phase == PhaseClosed:
+		return w, nil
+	}
+	return Window{w.OpensAtMS, nowMS}, nil
+}
+
+// changeWindow gives a sale the window that next makes of it, once per key; next also tells whether the sale
+// has to be filled for it. A call with a key is written down also where it changes nothing: repeated later, it
+// might.
 func (d *Desk) changeWindow(
-	ctx context.Context, id uint32, c windowCall, next func(e *entry, nowMS int64) (Window, error),
+	ctx context.Context, id uint32, c keyedCall, next func(e *entry, nowMS int64) (w Window, filled bool, err error),
 ) (Sale, error) {
 	done, err := d.done(ctx, id, c) // before the sale is read: should the same call be made meanwhile, setWindow finds out
 	if err != nil {
@@ -130,19 +174,28 @@ func (d *Desk) changeWindow(
 		return Sale{}, err
 	}
 	if !done {
-		_, nowMS, err := d.cells(ctx, e.plan)
+		_, nowMS, err := d.cells(ctx, id, e.items[:1])
 		if err != nil {
 			return Sale{}, err
 		}
-		w, err := next(e, nowMS)
+		w, filled, err := next(e, nowMS)
 		if err != nil {
 			return Sale{}, fmt.Errorf("sale %d: %w", id, err)
 		}
-		if w != e.Window || c.Key != "" {
-			if err := d.setWindow(ctx, e, w, c); err != nil {
+		if d.rehearsing {
+			e.Window = w
+		} else if w != e.Window || c.Key != "" {
+			if err := d.setWindow(ctx, e, w, filled, c); err != nil {
 				return Sale{}, err
 			}
 		}
+	}
+	if d.rehearsing {
+		s, err := d.show(ctx, e)
+		for i := range s.Stock {
+			s.Stock[i].WindowSet = true
+		}
+		return s, err
 	}
 	s, err := d.applyWindow(ctx, e)
 	s.Replayed = done
@@ -157,10 +210,11 @@ const applyTries = 3
 // cells remember the old one as made.
 func (d *Desk) applyWindow(ctx context.Context, e *entry) (Sale, error) {
 	for range applyTries {
-		err := d.adjust(ctx, e.plan, fmt.Sprintf("sale window %d", e.windows), &stock.Adjustment{
+		w := e.inCells()
+		err := d.adjust(ctx, e, fmt.Sprintf("sale window %d", e.windows), &stock.Adjustment{
 			Kind:     stock.AdjustPlain,
 			Fields:   stock.FieldOpensAt | stock.FieldClosesAt,
-			Settings: stock.Settings{OpensAtMS: e.OpensAtMS, ClosesAtMS: e.ClosesAtMS},
+			Settings: stock.Settings{OpensAtMS: w.OpensAtMS, ClosesAtMS: w.ClosesAtMS},
 			Reason:   fmt.Sprintf("window %d of sale %d", e.windows, e.plan.ID),
 		})
 		if err != nil {
@@ -170,10 +224,10 @@ func (d *Desk) applyWindow(ctx context.Context, e *entry) (Sale, error) {
 			return Sale{}, err
 		}
 		s, err := d.show(ctx, e)
-		if err != nil || !slices.ContainsFunc(s.Stock, func(i ItemStock) bool { return windowOf(i.Cell) != e.Window }) {
+		if err != nil || !slices.ContainsFunc(s.Stock, func(i ItemStock) bool { return !i.WindowSet }) {
 			return s, err
 		}
-		if err := d.setWindow(ctx, e, e.Window, windowCall{}); err != nil {
+		if err := d.setWindow(ctx, e, e.Window, false, keyedCall{}); err != nil {
 			return Sale{}, err
 		}
 	}
@@ -181,50 +235,3 @@ func (d *Desk) applyWindow(ctx context.Context, e *entry) (Sale, error) {
 }
 
 func windowOf(c stock.CellState) Window { return Window{c.OpensAtMS, c.ClosesAtMS} }
-
-// Return brings the units of a closed sale that are available back to normal stock. Units that are held
-// are neither sold nor available: once they are settled, Return can be repeated for the rest.
-func (d *Desk) Return(ctx context.Context, id uint32) (Sale, error) {
-	e, err := d.load(ctx, id)
-	if err != nil {
-		return Sale{}, err
-	}
-	states, nowMS, err := d.cells(ctx, e.plan)
-	if err != nil {
-		return Sale{}, err
-	}
-	for _, c := range states {
-		if c.Loaded && windowOf(c).Phase(nowMS) != PhaseClosed {
-			return Sale{}, fmt.Errorf("sale %d, SKU %d: %w", id, c.Cell.SKU, ErrNotClosed)
-		}
-	}
-	if e, err = d.settle(ctx, e); err != nil {
-		return Sale{}, err
-	}
-	err = d.moveAll(ctx, e, func(_ itemRow, c stock.CellState) int64 { return -c.Avail })
-	if err != nil {
-		return Sale{}, err
-	}
-	return d.Show(ctx, id)
-}
-
-// Show is a sale as it stands.
-func (d *Desk) Show(ctx context.Context, id uint32) (Sale, error) {
-	e, err := d.load(ctx, id)
-	if err != nil {
-		return Sale{}, err
-	}
-	return d.show(ctx, e)
-}
-
-func (d *Desk) show(ctx context.Context, e *entry) (Sale, error) {
-	states, nowMS, err := d.cells(ctx, e.plan)
-	if err != nil {
-		return Sale{}, err
-	}
-	s := Sale{Plan: e.plan, Window: e.Window, NowMS: nowMS}
-	for i, r := range e.items {
-		s.Stock = append(s.Stock, ItemStock{Moved: r.moved, Settled: r.given() && r.moving == 0, Cell: states[i]})
-	}
-	return s, nil
-}

@@ -77,6 +77,7 @@ type Sale struct {
 	ShopperDeducts bool       `json:"shopper_deducts"`
 	OpensAt        Moment     `json:"opens_at,omitzero"`
 	ClosesAt       Moment     `json:"closes_at,omitzero"`
+	Filled         bool       `json:"filled"` // it has all its stock
 	Items          []Item     `json:"items"`
 }
 
@@ -84,7 +85,7 @@ type Sale struct {
 type Item struct {
 	SKU       ID    `json:"sku_id"`
 	Quantity  int64 `json:"quantity"` // that it was to be given
-	Moved     int64 `json:"moved"`    // that it was given, less those returned
+	Moved     int64 `json:"moved"`    // that it was given, less those taken back
 	Avail     int64 `json:"avail"`
 	Held      int64 `json:"held"`
 	Sold      int64 `json:"sold"`
@@ -100,7 +101,7 @@ func SaleOf(s *sale.Sale) Sale {
 	v := Sale{
 		ID: ID(s.ID), Name: s.Name, Phase: s.Phase(s.NowMS), Limit: s.Limit, HoldMS: s.Hold.Milliseconds(),
 		Ack: s.Ack.String(), ShopperDeducts: s.ShopperDeducts,
-		OpensAt: opening(s.OpensAtMS), ClosesAt: Moment(s.ClosesAtMS),
+		OpensAt: opening(s.OpensAtMS), ClosesAt: Moment(s.ClosesAtMS), Filled: s.Filled,
 		Items: make([]Item, len(s.Items)),
 	}
 	for i, item := range s.Items {
@@ -108,9 +109,8 @@ func SaleOf(s *sale.Sale) Sale {
 		c := &now.Cell
 		v.Items[i] = Item{
 			SKU: ID(item.SKU), Quantity: item.Quantity, Moved: now.Moved,
-			Avail: c.Avail, Held: c.Held, Sold: c.Sold, Settled: now.Settled,
-			WindowSet: c.OpensAtMS == s.OpensAtMS && c.ClosesAtMS == s.ClosesAtMS,
-			Frozen:    c.Frozen, Fenced: c.Fenced, Breached: c.Breached,
+			Avail: c.Avail, Held: c.Held, Sold: c.Sold, Settled: now.Settled, WindowSet: now.WindowSet,
+			Frozen: c.Frozen, Fenced: c.Fenced, Breached: c.Breached,
 		}
 	}
 	return v

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 var (
@@ -33,69 +34,134 @@ type TransferRequest struct {
 // request that was done already does nothing, and is replayed. Another number of units under the same key
 // is refused.
 func Transfer(ctx context.Context, s Store, t TransferRequest) (replayed bool, err error) {
-	if t.From.SKU != t.To.SKU || t.From == t.To || t.Units < 1 || t.Units > UnitsMax {
-		return false, fmt.Errorf("%w: transfer of %d units from %v to %v", ErrProtocol, t.Units, t.From, t.To)
-	}
-	out, in := TransferIDs(t.User, t.From, t.To, t.Key, s.Partitions())
-	if err := t.mayLeave(ctx, s, out); err != nil {
-		return false, err
-	}
-	verdict, err := t.half(ctx, s, out, t.From, AdjustTransferOut, -t.Units)
-	if err != nil {
-		return false, fmt.Errorf("take %d units out of %v: %w", t.Units, t.From, err)
-	}
-	if verdict == VerdictMismatch {
-		return false, fmt.Errorf("%d units out of %v: %w", t.Units, t.From, ErrTransferMismatch)
-	}
-	if verdict != VerdictOK && verdict != VerdictReplayed {
-		return false, fmt.Errorf("%w: %d units out of %v: %v", ErrTransferRefused, t.Units, t.From, verdict)
-	}
-	verdict, err = t.half(ctx, s, in, t.To, AdjustTransferIn, t.Units)
-	if err != nil {
-		return false, fmt.Errorf("%w: bring %d units into %v: %w", ErrInTransit, t.Units, t.To, err)
-	}
-	if verdict != VerdictOK && verdict != VerdictReplayed {
-		return false, fmt.Errorf("%w: %d units into %v: %v", ErrInTransit, t.Units, t.To, verdict)
-	}
-	return verdict == VerdictReplayed, nil
+	result := Transfers(ctx, s, []TransferRequest{t})[0]
+	return result.Replayed, result.Err
 }
 
-// mayLeave refuses a transfer whose units could not arrive, unless they have left already.
-func (t TransferRequest) mayLeave(ctx context.Context, s Store, out ReservationID) error {
-	found, _, err := s.Reservations(ctx, []ReservationID{out})
-	if err != nil {
-		return fmt.Errorf("read transfer: %w", err)
-	}
-	if found[0].State != StateNone {
-		return nil
-	}
-	states, _, err := s.Cells(ctx, []Cell{t.To})
-	if err != nil {
-		return fmt.Errorf("read %v: %w", t.To, err)
-	}
-	to := states[0]
-	if verdict := to.Adjust(&Adjustment{Kind: AdjustTransferIn, Delta: t.Units}); verdict != VerdictOK {
-		return fmt.Errorf("%w: %d units into %v: %v", ErrTransferRefused, t.Units, t.To, verdict)
-	}
-	if !to.HasRoom(t.Units) {
-		return fmt.Errorf("%w: %v would have more than %d units", ErrTransferRefused, t.To, UnitsMax)
-	}
-	return nil
+// Transferred is what became of one transfer.
+type Transferred struct {
+	Replayed bool // it was done before
+	Err      error
 }
 
-func (t TransferRequest) half(
-	ctx context.Context, s Store, id ReservationID, cell Cell, kind AdjustKind, delta int64,
-) (Verdict, error) {
-	v := Vector{Op: OpAdjust, Partition: id.Partition(), Requests: []Request{{
+// Transfers does transfers, each of them as Transfer does, in four calls of the store for all of them. One
+// that fails does not stop the others.
+func Transfers(ctx context.Context, s Store, requests []TransferRequest) []Transferred {
+	results := make([]Transferred, len(requests))
+	going := make([]*transfer, 0, len(requests))
+	for i, r := range requests {
+		if r.From.SKU != r.To.SKU || r.From == r.To || r.Units < 1 || r.Units > UnitsMax {
+			results[i].Err = fmt.Errorf("%w: transfer of %d units from %v to %v", ErrProtocol, r.Units, r.From, r.To)
+			continue
+		}
+		t := &transfer{TransferRequest: r, result: &results[i]}
+		t.out, t.in = TransferIDs(r.User, r.From, r.To, r.Key, s.Partitions())
+		going = append(going, t)
+	}
+	for _, step := range []func(context.Context, Store, []*transfer){mayLeave, leave, arrive} {
+		if len(going) == 0 {
+			break
+		}
+		step(ctx, s, going)
+		going = slices.DeleteFunc(going, func(t *transfer) bool { return t.result.Err != nil })
+	}
+	return results
+}
+
+// transfer is a transfer under way.
+type transfer struct {
+	TransferRequest
+	out, in ReservationID // its halves
+	result  *Transferred
+}
+
+// mayLeave refuses transfers whose units could not arrive, unless they have left already.
+func mayLeave(ctx context.Context, s Store, going []*transfer) {
+	ids := make([]ReservationID, len(going))
+	for i, t := range going {
+		ids[i] = t.out
+	}
+	found, _, err := s.Reservations(ctx, ids)
+	if err != nil {
+		fail(going, fmt.Errorf("read transfer: %w", err))
+		return
+	}
+	var fresh []*transfer
+	var cells []Cell
+	for i, t := range going {
+		if found[i].State == StateNone {
+			fresh, cells = append(fresh, t), append(cells, t.To)
+		}
+	}
+	if len(fresh) == 0 {
+		return
+	}
+	states, _, err := s.Cells(ctx, cells)
+	if err != nil {
+		fail(fresh, fmt.Errorf("read where units are to arrive: %w", err))
+		return
+	}
+	for i, t := range fresh {
+		to := &states[i]
+		if verdict := to.Adjust(&Adjustment{Kind: AdjustTransferIn, Delta: t.Units}); verdict != VerdictOK {
+			t.result.Err = fmt.Errorf("%w: %d units into %v: %v", ErrTransferRefused, t.Units, t.To, verdict)
+		} else if !to.HasRoom(t.Units) {
+			t.result.Err = fmt.Errorf("%w: %v would have more than %d units", ErrTransferRefused, t.To, UnitsMax)
+		}
+	}
+}
+
+func fail(going []*transfer, err error) {
+	for _, t := range going {
+		t.result.Err = err
+	}
+}
+
+// leave takes units out of the cells that they are to leave.
+func leave(ctx context.Context, s Store, going []*transfer) {
+	decisions := halves(ctx, s, going, func(t *transfer) Request { return t.half(t.out, t.From, AdjustTransferOut, -t.Units) })
+	for i, t := range going {
+		switch d := decisions[i]; {
+		case d.Err != nil:
+			t.result.Err = fmt.Errorf("take %d units out of %v: %w", t.Units, t.From, d.Err)
+		case d.Verdict == VerdictMismatch:
+			t.result.Err = fmt.Errorf("%d units out of %v: %w", t.Units, t.From, ErrTransferMismatch)
+		case d.Verdict != VerdictOK && d.Verdict != VerdictReplayed:
+			t.result.Err = fmt.Errorf("%w: %d units out of %v: %v", ErrTransferRefused, t.Units, t.From, d.Verdict)
+		}
+	}
+}
+
+// arrive brings units that have left into the cells that they are to arrive in.
+func arrive(ctx context.Context, s Store, going []*transfer) {
+	decisions := halves(ctx, s, going, func(t *transfer) Request { return t.half(t.in, t.To, AdjustTransferIn, t.Units) })
+	for i, t := range going {
+		switch d := decisions[i]; {
+		case d.Err != nil:
+			t.result.Err = fmt.Errorf("%w: bring %d units into %v: %w", ErrInTransit, t.Units, t.To, d.Err)
+		case d.Verdict != VerdictOK && d.Verdict != VerdictReplayed:
+			t.result.Err = fmt.Errorf("%w: %d units into %v: %v", ErrInTransit, t.Units, t.To, d.Verdict)
+		default:
+			t.result.Replayed = d.Verdict == VerdictReplayed
+		}
+	}
+}
+
+// halves decides one half of each transfer.
+func halves(ctx context.Context, s Store, going []*transfer, half func(*transfer) Request) []Decision {
+	requests := make([]Request, len(going))
+	for i, t := range going {
+		requests[i] = half(t)
+	}
+	return DoAll(ctx, s, OpAdjust, requests)
+}
+
+func (t *transfer) half(id ReservationID, cell Cell, kind AdjustKind, delta int64) Request {
+	return Request{
 		ID:          id,
 		Cell:        cell,
 		User:        t.User,
 		Fingerprint: FingerprintOf(int64(kind), delta),
 		Adjustment:  &Adjustment{Kind: kind, Delta: delta, Reason: t.Reason},
-	}}}
-	s.Do(ctx, &v)
-	if v.Err != nil {
-		return 0, v.Err
 	}
-	return v.Outcomes[0].Verdict, nil
 }

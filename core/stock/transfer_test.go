@@ -215,3 +215,45 @@ func TestTransferThatMakesNoSense(t *testing.T) {
 	f("too many units", func(m *stock.TransferRequest) { m.Units = stock.UnitsMax + 1 })
 	f("no reason", func(m *stock.TransferRequest) { m.Reason = "" })
 }
+
+// Transfers that are done together fare as they would alone: what is refused to one does not concern the
+// others, and a call that fails in the middle leaves what a repetition brings to its end.
+func TestTransfersTogether(t *testing.T) {
+	t.Parallel()
+	const calls = 4
+	for failing := range calls + 1 {
+		store, move := transferable(t)
+		empty := move
+		empty.From.SKU, empty.To.SKU = 2, 2
+		create(t, store, empty.From, 0)
+		create(t, store, empty.To, 0)
+		second := move
+		second.From.SKU, second.To.SKU = 3, 3
+		create(t, store, second.From, 10)
+		create(t, store, second.To, 0)
+		nonsense := move
+		nonsense.Units = 0
+		all := []stock.TransferRequest{nonsense, empty, move, second}
+
+		broken := &flaky{Store: store, failing: failing, after: true}
+		results := stock.Transfers(t.Context(), broken, all)
+		if failing == 0 && broken.calls != calls {
+			t.Errorf("%d calls, want %d for all of them", broken.calls, calls)
+		}
+		for i, r := range results[2:] {
+			if errors.Is(r.Err, errFlaky) != (failing > 0) || errors.Is(r.Err, stock.ErrInTransit) != (failing == calls) {
+				t.Errorf("call %d: transfer %d: %v", failing, i, r.Err)
+			}
+		}
+		results = stock.Transfers(t.Context(), store, all)
+		if !errors.Is(results[0].Err, stock.ErrProtocol) || !errors.Is(results[1].Err, stock.ErrTransferRefused) ||
+			results[2].Err != nil || results[3].Err != nil {
+			t.Errorf("again after call %d: %+v", failing, results)
+		}
+		for _, m := range all[2:] {
+			wantAvail(t, store, m.From, 6)
+			wantAvail(t, store, m.To, 4)
+		}
+		wantAvail(t, store, empty.From, 0)
+	}
+}

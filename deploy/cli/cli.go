@@ -41,7 +41,9 @@ type root struct {
 		Create command.SaleCreate `cmd:"" help:"Make a sale and give it its stock."`
 		Show   command.SaleShow   `cmd:"" help:"Show a sale and its stock."`
 		Open   command.SaleOpen   `cmd:"" help:"Open a sale, now or at a time."`
-		Close  command.SaleClose  `cmd:"" help:"Close a sale, and bring back what was not sold."`
+		Close  command.SaleClose  `cmd:"" help:"Close a sale, now or at a time."`
+		Empty  command.SaleEmpty  `cmd:"" help:"Bring the unsold stock of a closed sale back."`
+		Fill   command.SaleFill   `cmd:"" help:"Give a sale the stock that it lacks."`
 	} `cmd:"" help:"Run sales."`
 	Token   command.Token   `cmd:"" help:"Make an access token."`
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`

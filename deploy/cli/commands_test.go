@@ -257,22 +257,65 @@ func (d *deployment) adjusts() {
 	}
 }
 
+// shownSale is a sale in JSON.
+type shownSale struct {
+	Result   string
+	Phase    string
+	OpensAt  time.Time `json:"opens_at"`
+	ClosesAt time.Time `json:"closes_at"`
+	Filled   bool
+	Items    []struct {
+		Moved   int64
+		Settled bool
+	}
+}
+
+// sells leads a sale through its life.
 func (d *deployment) sells() {
 	d.t.Helper()
 	create := []string{"sale", "create", "7", "--name", "summer", "--item", "1001:20", "--item", "1003:10", "--limit", "1"}
+	yes := func(args ...string) result {
+		d.t.Helper()
+		return d.run(append(append([]string{"sale"}, args...), "--yes")...)
+	}
+	seen := func(r result) shownSale {
+		d.t.Helper()
+		return into[shownSale](r.want(command.ExitDone))
+	}
 	d.run("sale", "show", "7").want(command.ExitNotFound, "no such sale")
-	d.run("sale", "create", "7", "--name", "summer", "--item", "1001").want(command.ExitUsage, "SKU:UNITS")
-	d.run("sale", "create", "7", "--name", "summer", "--item", "1001:1000").want(command.ExitRefused, "SKU 1001 has 60")
-	d.run("sale", "create", "7", "--name", "summer", "--item", "77:1").want(command.ExitNotFound, "SKU 77 is not loaded")
-	d.run(create...).want(command.ExitDone, "summer: planned", "1001", "1003")
-	d.run(create...).want(command.ExitDone)
+	yes("create", "7", "--name", "summer", "--item", "1001").want(command.ExitUsage, "SKU:UNITS")
+	yes("create", "7", "--name", "summer", "--item", "1001:1000").want(command.ExitRefused, "SKU 1001: not enough stock: 60 units")
+	yes("create", "7", "--name", "summer", "--item", "77:1").want(command.ExitNotFound, "SKU 77: no such SKU")
+	d.run(append(create, "--dry-run")...).want(command.ExitDone, "dry run", "30 units of 2 SKUs come from normal stock", "planned")
+	d.run("sale", "show", "7").want(command.ExitNotFound, "no such sale")
+	d.run(append(create, "--yes")...).want(command.ExitDone, "summer: planned", "1001", "1003")
 	d.run("sale", "show", "7", "-o", "json").want(command.ExitDone, `"phase": "planned"`).lacks("opens_at")
 	d.run("stock", "show", "1001", "--sale", "7", "-o", "json").want(command.ExitDone, `"planned": true`).lacks("opens_at")
-	d.run("sale", "create", "7", "--name", "winter", "--item", "1001:20").want(command.ExitRefused, "another plan")
-	d.run("sale", "close", "7", "--at", "2050-01-01T00:00:00Z", "--return").want(command.ExitUsage)
-	d.run("sale", "open", "7", "--for", "1h").want(command.ExitUsage, "--at")
-	d.run("sale", "open", "7", "--at", "2020-01-01T00:00:00Z").want(command.ExitUsage, "at the earliest")
-	d.run("sale", "open", "7", "--at", "2050-01-01T00:00:00Z", "--for", "1h").want(command.ExitDone, "scheduled", "closes 2050-01-01T01:00:00.000Z")
+	if s := seen(d.run(append(create, "--yes", "-o", "json")...)); s.Result != "replayed" {
+		d.t.Errorf("created again: %+v", s)
+	}
+	yes("create", "7", "--name", "winter", "--item", "1001:20").want(command.ExitRefused, "another plan")
+
+	// Whatever changes a sale asks first, and where nobody can answer it wants --yes.
+	for _, args := range [][]string{create, {"sale", "open", "7"}, {"sale", "close", "7"}, {"sale", "fill", "7"}, {"sale", "empty", "7"}} {
+		d.run(args...).want(command.ExitUsage, "--yes", "--dry-run")
+	}
+	d.run("sale", "open", "7", "--dry-run").want(command.ExitDone, "window: not scheduled, never closes -> opens")
+	if s := seen(d.run("sale", "close", "7", "--dry-run", "-o", "json")); s.Result != "dry_run" || s.Phase != "closed" {
+		d.t.Errorf("rehearsed closing: %+v", s)
+	}
+	if s := seen(d.run("sale", "show", "7", "-o", "json")); s.Phase != "planned" || !s.Filled {
+		d.t.Errorf("after the dry runs: %+v", s)
+	}
+
+	yes("open", "7", "--at", "2020-01-01T00:00:00Z").want(command.ExitUsage, "at the earliest")
+	yes("open", "7", "--at", "never").want(command.ExitUsage, "--at")
+	yes("open", "7", "--to", "now").want(command.ExitUsage, "--to")
+	yes("open", "7", "--at", "tomorrow").want(command.ExitUsage, "now or never")
+	yes("empty", "7").want(command.ExitRefused, "sluice sale close")
+	yes("open", "7", "--at", "2050-01-01T00:00:00Z", "--for", "1h").want(command.ExitDone, "scheduled", "closes 2050-01-01T01:00:00.000Z")
+	yes("close", "7", "--at", "never").want(command.ExitDone, "scheduled (opens 2050-01-01T00:00:00.000Z, never closes)")
+	yes("close", "7", "--at", "2050-01-01T02:00:00Z").want(command.ExitDone, "closes 2050-01-01T02:00:00.000Z")
 	if s := d.show(1001, "--sale", "7"); s.Redis.Avail != 20 || s.Redis.Limit != 1 {
 		d.t.Errorf("in the sale: %+v", s.Redis)
 	}
@@ -281,25 +324,37 @@ func (d *deployment) sells() {
 		d.t.Errorf("frozen in the sale: %+v, and normal stock %+v", inSale.Redis, normal.Redis)
 	}
 	d.run("stock", "unfreeze", "1001", "--sale", "7", "--reason", "test", "--yes").want(command.ExitDone, "flags: frozen -> none")
-	r := d.run("sale", "close", "7", "--return", "-o", "json").want(command.ExitDone)
-	type shown struct {
-		Phase string
-		Items []struct {
-			Moved   int64
-			Settled bool
-		}
+
+	// Closed before it opened, it keeps its plan and its stock.
+	yes("close", "7").want(command.ExitDone, "closed before it opened", "its opening was to be 2050", "30 units are still in the sale", "sluice sale empty 7")
+	yes("close", "7", "--at", "2050-01-01T02:00:00Z").want(command.ExitUsage, "closed already")
+	if s := d.show(1001); s.Redis.Avail != 40 {
+		d.t.Errorf("after closing: %+v", s.Redis)
 	}
-	if s := into[shown](r); s.Phase != "closed" || len(s.Items) != 2 || s.Items[0].Moved != 0 || !s.Items[0].Settled {
-		d.t.Errorf("closed: %+v", s)
+	if s := seen(yes("empty", "7", "-o", "json")); s.Phase != "closed" || s.Filled || len(s.Items) != 2 || s.Items[0].Moved != 0 || !s.Items[0].Settled {
+		d.t.Errorf("emptied: %+v", s)
 	}
 	if s := d.show(1001); s.Redis.Avail != 60 {
-		d.t.Errorf("after the return: %+v", s.Redis)
+		d.t.Errorf("after emptying: %+v", s.Redis)
+	}
+	yes("open", "7").want(command.ExitRefused, "sluice sale fill")
+	yes("fill", "7").want(command.ExitDone, "closed")
+	// A scheduled sale is opened now.
+	yes("open", "7", "--at", "2050-01-01T00:00:00Z", "--for", "1h").want(command.ExitDone, "scheduled")
+	if s := seen(yes("open", "7", "--at", "now", "-o", "json")); s.Result != "ok" || s.OpensAt.After(time.Now().Add(time.Hour)) || s.ClosesAt.IsZero() {
+		d.t.Errorf("brought forward: %+v", s)
+	}
+	yes("open", "7", "--to", "never").want(command.ExitDone, "never closes")
+	yes("close", "7").want(command.ExitDone, "closed")
+	yes("empty", "7").want(command.ExitDone).lacks("still in the sale")
+	if s := d.show(1001); s.Redis.Avail != 60 {
+		d.t.Errorf("after all came back: %+v", s.Redis)
 	}
 	file := filepath.Join(d.t.TempDir(), "items.csv")
 	if err := os.WriteFile(file, []byte("sku_id,quantity\n1001,1\n1003,\n"), 0o600); err != nil {
 		d.t.Fatal(err)
 	}
-	d.run("sale", "create", "8", "--name", "file", "--items-file", file).want(command.ExitUsage, "line 3")
+	yes("create", "8", "--name", "file", "--items-file", file).want(command.ExitUsage, "line 3")
 }
 
 func (d *deployment) keepsReservations() {

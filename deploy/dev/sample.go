@@ -70,7 +70,7 @@ func (s *stack) openSampleSale(ctx context.Context, store *redisstock.Store) (er
 		Items: []sale.Allotment{{SKU: sampleSaleSKU, Quantity: 5000}},
 	})
 	if err == nil {
-		_, err = desk.Open(ctx, sampleSale, sale.Call{}, time.Time{}, time.Time{})
+		_, err = desk.Open(ctx, sampleSale, sale.Call{}, sale.Opening{})
 	}
 	if err != nil {
 		return fmt.Errorf("open sample sale: %w", err)

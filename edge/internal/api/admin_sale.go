@@ -65,7 +65,7 @@ func (a *API) openSale(r *request) error {
 		return err
 	}
 	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
-		return a.Sales.Open(ctx, id, sale.Call{User: r.who.Subject, Key: key}, d.opensAt, d.closesAt)
+		return a.Sales.Open(ctx, id, sale.Call{User: r.who.Subject, Key: key}, sale.Opening{At: d.opensAt, Closes: d.closesAt})
 	})
 }
 
@@ -81,6 +81,22 @@ func (a *API) closeSale(r *request) error {
 	}
 	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
 		return a.Sales.Close(ctx, id, sale.Call{User: r.who.Subject, Key: key}, d.closesAt)
+	})
+}
+
+// moveStock fills a sale, or empties it.
+func (a *API) moveStock(r *request, move func(ctx context.Context, id uint32, by sale.Call) (sale.Sale, error)) error {
+	key, err := a.admitKeyed(r, admins)
+	if err != nil {
+		return err
+	}
+	id, err := knownSaleID(r)
+	if err != nil {
+		return err
+	}
+	by := sale.Call{User: r.who.Subject, Key: string(key)}
+	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
+		return move(ctx, id, by)
 	})
 }
 

@@ -255,6 +255,8 @@ func TestOnlyAdminsAdminister(t *testing.T) {
 		{method: "GET", path: "/admin/v1/sales/5"},
 		{method: "POST", path: "/admin/v1/sales/5/open", body: `{}`},
 		{method: "POST", path: "/admin/v1/sales/5/close", body: `{}`},
+		{method: "POST", path: "/admin/v1/sales/5/fill"},
+		{method: "POST", path: "/admin/v1/sales/5/empty"},
 	} {
 		for _, role := range []auth.Role{auth.RoleShopper, auth.RoleService} {
 			c.token = f.token(7, role)
@@ -298,8 +300,21 @@ func TestSalesAreToldAsTheyStand(t *testing.T) {
 	if got := f.do(call{method: "GET", path: "/admin/v1/sales/7", token: admin}); got.json["phase"] != "open" {
 		t.Errorf("show: %s", got.body)
 	}
+	for _, move := range []string{"empty", "fill"} {
+		c := call{method: "POST", path: "/admin/v1/sales/7/" + move, token: admin, key: move}
+		for _, replayed := range []string{"", "true"} {
+			got := f.do(c)
+			if got.status != 200 || got.json["filled"] != (move == "fill") || got.header.Get("Idempotent-Replayed") != replayed {
+				t.Errorf("%s: %d %v %s", move, got.status, got.header, got.body)
+			}
+		}
+		c.body = `{}`
+		if got := f.do(c); got.code() != "malformed" {
+			t.Errorf("%s with a body: %s", move, got.body)
+		}
+	}
 	for err, code := range map[error]string{
-		sale.ErrNotReady: "sale_refused", sale.ErrNotClosed: "sale_refused", sale.ErrStaleMove: "sale_refused", sale.ErrCellRefuse: "sale_refused",
+		sale.ErrNotFilled: "sale_refused", sale.ErrNotClosed: "sale_refused", sale.ErrStaleMove: "sale_refused", sale.ErrCellRefuse: "sale_refused",
 		sale.ErrOverlap: "unavailable", sale.ErrShort: "sold_out", sale.ErrNotLoaded: "not_loaded", sale.ErrOtherPlan: "mismatch", sale.ErrOtherCall: "mismatch", sale.ErrWindow: "malformed",
 		stock.ErrInTransit: "in_transit", stock.ErrUnknown: "outcome_unknown", stock.ErrShut: "unavailable",
 	} {

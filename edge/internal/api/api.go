@@ -60,8 +60,10 @@ type SoldOut interface {
 type Sales interface {
 	Create(ctx context.Context, p sale.Plan) (sale.Sale, error)
 	Show(ctx context.Context, id uint32) (sale.Sale, error)
-	Open(ctx context.Context, id uint32, by sale.Call, opens, closes time.Time) (sale.Sale, error)
+	Open(ctx context.Context, id uint32, by sale.Call, o sale.Opening) (sale.Sale, error)
 	Close(ctx context.Context, id uint32, by sale.Call, at time.Time) (sale.Sale, error)
+	Fill(ctx context.Context, id uint32, by sale.Call) (sale.Sale, error)
+	Empty(ctx context.Context, id uint32, by sale.Call) (sale.Sale, error)
 }
 
 // Parts are what an API works with.
@@ -138,6 +140,8 @@ func New(parts Parts) *API {
 	on("GET", "/admin/v1/sales/{sale_id}", "sale", a.showSale)
 	on("POST", "/admin/v1/sales/{sale_id}/open", "sale_open", a.openSale)
 	on("POST", "/admin/v1/sales/{sale_id}/close", "sale_close", a.closeSale)
+	on("POST", "/admin/v1/sales/{sale_id}/fill", "sale_fill", func(r *request) error { return a.moveStock(r, a.Sales.Fill) })
+	on("POST", "/admin/v1/sales/{sale_id}/empty", "sale_empty", func(r *request) error { return a.moveStock(r, a.Sales.Empty) })
 	r.NotFound = a.route("none", func(*request) error { return errNotFound })
 	r.MethodNotAllowed = a.route("none", a.methodNotAllowed)
 	a.router = r

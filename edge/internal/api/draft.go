@@ -157,12 +157,15 @@ var (
 	closeSchema    = newSchema(memberCloses)
 )
 
-// moment reads a time in RFC 3339, to the millisecond. The empty string is the zero time, which takes a
-// bound away.
+// moment reads a time in RFC 3339, to the millisecond. The empty string takes a bound away: it is the time 0,
+// and sale.Never.
 func (s *scanner) moment(pointer string) (time.Time, int64) {
 	text := s.textOf(pointer, "a time as a string")
-	if s.err != nil || len(text) == 0 {
+	if s.err != nil {
 		return time.Time{}, 0
+	}
+	if len(text) == 0 {
+		return sale.Never, 0
 	}
 	t, err := time.Parse(time.RFC3339, string(text))
 	if ms := t.UnixMilli(); err != nil || ms < 1 || ms >= sale.NotScheduled {

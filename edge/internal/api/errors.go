@@ -203,7 +203,7 @@ func faultOf(err error) (f *fault, bug bool) {
 		return &fault{code: codeUnavailable, detail: err.Error()}, false
 	case errors.Is(err, sale.ErrOtherPlan), errors.Is(err, sale.ErrOtherCall):
 		return &fault{code: codeMismatch, detail: err.Error()}, false
-	case errors.Is(err, sale.ErrNotReady), errors.Is(err, sale.ErrNotClosed), errors.Is(err, sale.ErrStaleMove),
+	case errors.Is(err, sale.ErrNotFilled), errors.Is(err, sale.ErrNotClosed), errors.Is(err, sale.ErrStaleMove),
 		errors.Is(err, sale.ErrCellRefuse):
 		return &fault{code: codeSaleRefused, detail: err.Error()}, false
 	}

@@ -224,19 +224,27 @@ func (s *fakeSales) Show(_ context.Context, id uint32) (sale.Sale, error) {
 	return s.edit(id, func(*sale.Sale) {})
 }
 
-func (s *fakeSales) Open(_ context.Context, id uint32, by sale.Call, opens, closes time.Time) (sale.Sale, error) {
+func (s *fakeSales) Open(_ context.Context, id uint32, by sale.Call, o sale.Opening) (sale.Sale, error) {
 	return s.edit(id, func(x *sale.Sale) {
 		x.Replayed = s.calls[by]
 		s.calls[by] = true
-		x.OpensAtMS = opens.UnixMilli()
-		if !closes.IsZero() {
-			x.ClosesAtMS = closes.UnixMilli()
+		x.OpensAtMS = o.At.UnixMilli()
+		if !o.Closes.IsZero() {
+			x.ClosesAtMS = o.Closes.UnixMilli()
 		}
 	})
 }
 
 func (s *fakeSales) Close(_ context.Context, id uint32, _ sale.Call, _ time.Time) (sale.Sale, error) {
 	return s.edit(id, func(x *sale.Sale) { x.ClosesAtMS = s.nowMS() })
+}
+
+func (s *fakeSales) Fill(_ context.Context, id uint32, by sale.Call) (sale.Sale, error) {
+	return s.edit(id, func(x *sale.Sale) { x.Replayed, x.Filled, s.calls[by] = s.calls[by], true, true })
+}
+
+func (s *fakeSales) Empty(_ context.Context, id uint32, by sale.Call) (sale.Sale, error) {
+	return s.edit(id, func(x *sale.Sale) { x.Replayed, x.Filled, s.calls[by] = s.calls[by], false, true })
 }
 
 func (s *fakeSales) edit(id uint32, change func(*sale.Sale)) (sale.Sale, error) {

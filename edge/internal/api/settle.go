@@ -28,7 +28,7 @@ func (a *API) reservation(r *request) error {
 
 // confirm makes a held reservation sold.
 func (a *API) confirm(r *request) error {
-	if err := a.admitSettling(r, services); err != nil {
+	if _, err := a.admitKeyed(r, services); err != nil {
 		return err
 	}
 	id, err := a.reservationID(r)
@@ -41,7 +41,7 @@ func (a *API) confirm(r *request) error {
 
 // release gives the units of a held reservation back.
 func (a *API) release(r *request) error {
-	if err := a.admitSettling(r, shoppersOrServices); err != nil {
+	if _, err := a.admitKeyed(r, shoppersOrServices); err != nil {
 		return err
 	}
 	found, _, err := a.find(r)
@@ -55,16 +55,16 @@ func (a *API) release(r *request) error {
 	return a.settle(r, stock.OpRelease)
 }
 
-// admitSettling is what confirm and release ask of a request. The key is asked of every write, but
-// here the reservation's state alone decides what a repetition means.
-func (a *API) admitSettling(r *request, may roles) error {
+// admitKeyed is what a write without a body asks of a request. Of confirm and release the key decides
+// nothing: there the reservation's state alone tells what a repetition means.
+func (a *API) admitKeyed(r *request, may roles) (key []byte, err error) {
 	if err := r.noBody(); err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := r.head.key(&r.keyBuf); err != nil {
-		return err
+	if key, err = r.head.key(&r.keyBuf); err != nil {
+		return nil, err
 	}
-	return a.admit(r, may)
+	return key, a.admit(r, may)
 }
 
 func (a *API) settle(r *request, op stock.Op) error {

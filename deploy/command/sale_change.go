@@ -1,0 +1,302 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/core/sale"
+	"sluice/core/show"
+	"sluice/core/stock"
+)
+
+// SaleOpen schedules a sale.
+type SaleOpen struct {
+	Writer  `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
+
+	ID  uint32        `arg:"" name:"sale" help:"Sale to open."`
+	At  saleTime      `placeholder:"TIME" help:"When it opens, as 2026-01-31T18:00:00Z, or now: two seconds from now, the least that edges need to learn of its SKUs. Defaults to now."`
+	To  saleTime      `xor:"end" placeholder:"TIME" help:"When it closes, or never. Defaults to the closing that a scheduled or open sale has, and for others to never."`
+	For time.Duration `xor:"end" placeholder:"DURATION" help:"How long it is open, instead of --to."`
+}
+
+// Help is called by kong.
+func (SaleOpen) Help() string {
+	return `Opens a sale, now or at a time. A sale that is scheduled gets another opening: without --at, it opens now. An
+open sale keeps its opening; its closing can be changed. A closed sale can be opened again. A sale without all its
+stock cannot be opened: see sluice sale fill. Times are judged by Redis' clock.
+
+Examples:
+  sluice sale open 7
+  sluice sale open 7 --at 2026-01-31T18:00:00Z --for 2h
+  sluice sale open 7 --to never`
+}
+
+// Run is called by kong.
+func (s *SaleOpen) Run(ctx context.Context, c *Console) error {
+	switch {
+	case s.At.never():
+		return usage(errors.New("--at: want a time or now: a sale that is not to open is closed"))
+	case s.To.now:
+		return usage(errors.New("--to: want a time or never: sluice sale close closes a sale now"))
+	case s.For < 0:
+		return usage(fmt.Errorf("--for %v: want more than 0", s.For))
+	}
+	opening := sale.Opening{At: s.At.Time, Closes: s.To.Time, For: s.For}
+	change := saleChange{
+		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
+		do: func(desk *sale.Desk) (sale.Sale, error) { return desk.Open(ctx, s.ID, sale.Call{}, opening) },
+	}
+	return change.run(ctx, c)
+}
+
+// SaleClose ends a sale.
+type SaleClose struct {
+	Writer  `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
+
+	ID uint32   `arg:"" name:"sale" help:"Sale to close."`
+	At saleTime `placeholder:"TIME" help:"When it closes, as 2026-01-31T18:00:00Z and after it opens, or now, or never, which takes such a time away. Defaults to now."`
+}
+
+// Help is called by kong.
+func (SaleClose) Help() string {
+	return `Closes a sale, now or at a time. What is held when it closes stays held, and can be confirmed. Its stock stays
+in the sale, which can be opened again: sluice sale empty brings it back to normal stock.
+
+Examples:
+  sluice sale close 7
+  sluice sale close 7 --at 2026-01-31T19:30:00Z
+  sluice sale close 7 --at never`
+}
+
+// Run is called by kong.
+func (s *SaleClose) Run(ctx context.Context, c *Console) error {
+	change := saleChange{
+		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
+		do: func(desk *sale.Desk) (sale.Sale, error) { return desk.Close(ctx, s.ID, sale.Call{}, s.At.Time) },
+	}
+	return change.run(ctx, c)
+}
+
+// SaleFill gives a sale the stock that it lacks.
+type SaleFill struct {
+	Writer  `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
+
+	ID uint32 `arg:"" name:"sale" help:"Sale to fill."`
+}
+
+// Help is called by kong.
+func (SaleFill) Help() string {
+	return `Gives each SKU of a sale what it lacks of its planned units, from normal stock: after sluice sale empty, and
+where the creation was cut off. Where normal stock has too little of one SKU, nothing is moved.
+
+Example:
+  sluice sale fill 7`
+}
+
+// Run is called by kong.
+func (s *SaleFill) Run(ctx context.Context, c *Console) error {
+	change := saleChange{
+		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
+		do: func(desk *sale.Desk) (sale.Sale, error) { return desk.Fill(ctx, s.ID, sale.Call{}) },
+	}
+	return change.run(ctx, c)
+}
+
+// SaleEmpty brings the stock of a closed sale back.
+type SaleEmpty struct {
+	Writer  `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
+
+	ID uint32 `arg:"" name:"sale" help:"Sale to empty. It must be closed."`
+}
+
+// Help is called by kong.
+func (SaleEmpty) Help() string {
+	return `Brings the units of a closed sale that were not sold back to normal stock. Units that are held come back by
+repeating the command once they have been released or have expired. An emptied sale is not opened again before
+sluice sale fill has filled it.
+
+Example:
+  sluice sale empty 7`
+}
+
+// Run is called by kong.
+func (s *SaleEmpty) Run(ctx context.Context, c *Console) error {
+	change := saleChange{
+		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
+		do: func(desk *sale.Desk) (sale.Sale, error) { return desk.Empty(ctx, s.ID, sale.Call{}) },
+	}
+	return change.run(ctx, c)
+}
+
+// saleTime is a time for a sale, or a word for one.
+type saleTime struct {
+	time.Time // zero: now, or not given; sale.Never: never
+
+	now bool
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (t *saleTime) UnmarshalText(text []byte) (err error) {
+	switch string(text) {
+	case "now":
+		*t = saleTime{now: true}
+	case "never":
+		*t = saleTime{Time: sale.Never}
+	default:
+		*t = saleTime{}
+		if t.Time, err = time.Parse(time.RFC3339, string(text)); err != nil || t.UnixMilli() < 1 {
+			return fmt.Errorf("want a time such as 2026-01-31T18:00:00Z, now or never, not %q", text)
+		}
+	}
+	return nil
+}
+
+func (t saleTime) never() bool { return t.Equal(sale.Never) }
+
+// saleChange is a change of one sale.
+type saleChange struct {
+	id      uint32
+	writer  *Writer
+	out     Output
+	consent Consent
+	do      func(*sale.Desk) (sale.Sale, error)
+}
+
+func (x *saleChange) run(ctx context.Context, c *Console) error {
+	if err := x.consent.check(c); err != nil {
+		return err
+	}
+	o, err := x.writer.target(ctx, c, x.consent.DryRun)
+	if err != nil {
+		return err
+	}
+	desk := sale.NewDesk(o.stock, o.db, x.writer.Stock.Retention)
+	return errors.Join(saleFault(x.decide(ctx, c, desk)), o.close())
+}
+
+// decide shows what would change, asks, and changes it.
+func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) error {
+	if x.consent.DryRun || !x.consent.Yes {
+		lines, after, err := x.foresee(ctx, desk)
+		if err != nil {
+			return err
+		}
+		if x.consent.DryRun {
+			return x.show(c, &after, "dry_run", lines...)
+		}
+		question := fmt.Sprintf("About to change sale %d: %s", x.id, strings.Join(lines, "; "))
+		if err := x.consent.ask(c, question, strconv.FormatUint(uint64(x.id), 10)); err != nil {
+			return err
+		}
+	}
+	s, err := x.do(desk)
+	if err != nil {
+		return err
+	}
+	result := "ok"
+	if s.Replayed {
+		result = "replayed"
+	}
+	if err := x.show(c, &s, result); err != nil {
+		return err
+	}
+	var left int64
+	for _, item := range s.Stock {
+		left += item.Cell.Avail
+	}
+	if left > 0 && s.Phase(s.NowMS) == sale.PhaseClosed {
+		c.Notef("%s units are still in the sale: sluice sale empty %d brings them back to normal stock", number(left), x.id)
+	}
+	return nil
+}
+
+// changedSale is a sale, and what a command has made of it.
+type changedSale struct {
+	Result string `json:"result"` // ok, replayed (nothing changed now) or dry_run
+	show.Sale
+}
+
+func (x *saleChange) show(c *Console, s *sale.Sale, result string, changes ...string) error {
+	if x.out.json() {
+		return c.JSON(changedSale{result, show.SaleOf(s)})
+	}
+	if result == "dry_run" {
+		c.Printf("sale %d would change (dry run):\n", x.id)
+	}
+	for _, line := range changes {
+		c.Printf("  %s\n", line)
+	}
+	printSale(c, s)
+	return nil
+}
+
+// foresee is what the change would do, a line each, and the sale after it.
+func (x *saleChange) foresee(ctx context.Context, desk *sale.Desk) (lines []string, after sale.Sale, err error) {
+	before, err := desk.Show(ctx, x.id)
+	isNew := errors.Is(err, sale.ErrNotFound)
+	if err != nil && !isNew {
+		return nil, after, err
+	}
+	if after, err = x.do(desk.Rehearsal()); err != nil {
+		return nil, after, err
+	}
+	if isNew {
+		lines = append(lines, fmt.Sprintf("it is made: %s", after.Name))
+	} else if before.Window != after.Window {
+		lines = append(lines, fmt.Sprintf("window: %s -> %s", saleWindowText(before.Window), saleWindowText(after.Window)))
+	}
+	var given, back, skus int64
+	for i := range after.Stock {
+		moved := after.Stock[i].Moved
+		if !isNew {
+			moved -= before.Stock[i].Moved
+		}
+		switch {
+		case moved > 0:
+			given, skus = given+moved, skus+1
+		case moved < 0:
+			back, skus = back-moved, skus+1
+		}
+	}
+	if given > 0 {
+		lines = append(lines, fmt.Sprintf("stock: %s units of %s SKUs come from normal stock", number(given), number(skus)))
+	}
+	if back > 0 {
+		lines = append(lines, fmt.Sprintf("stock: %s units of %s SKUs go back to normal stock", number(back), number(skus)))
+	}
+	if len(lines) == 0 {
+		lines = append(lines, "nothing: it is so already")
+	}
+	return lines, after, nil
+}
+
+// saleFault gives an error of a sale its exit code, and what to do next.
+func saleFault(err error) error {
+	switch {
+	case errors.Is(err, stock.ErrUnknown), errors.Is(err, stock.ErrInTransit):
+		return fmt.Errorf("%w\nRepeat the command: what is done already is not done again", err)
+	case errors.Is(err, sale.ErrNotFound), errors.Is(err, sale.ErrNotLoaded):
+		return notFound(err)
+	case errors.Is(err, sale.ErrPlan), errors.Is(err, sale.ErrWindow):
+		return usage(err)
+	case errors.Is(err, sale.ErrNotFilled):
+		return refused(fmt.Errorf("%w\nFill it by sluice sale fill", err))
+	case errors.Is(err, sale.ErrNotClosed):
+		return refused(fmt.Errorf("%w\nClose it by sluice sale close", err))
+	case errors.Is(err, sale.ErrShort), errors.Is(err, sale.ErrOtherPlan), errors.Is(err, stock.ErrTransferRefused):
+		return refused(err)
+	}
+	return err
+}
