@@ -112,7 +112,7 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 			return fmt.Errorf("start: %w", ctx.Err())
 		}
 		if errors.Is(err, errPrivate) {
-			err = fmt.Errorf("%w\nIts log is below %s; removing that directory starts anew, without its data", err, dir)
+			err = fmt.Errorf("%w\nRemoving %s starts anew, without its data", err, dir)
 		}
 		return err
 	}

@@ -311,7 +311,7 @@ func TestFailedStartStopsWhatItStarted(t *testing.T) {
 	c := newCommand(t.TempDir())
 	c.KafkaBrokers = []string{nobody.Addr().String()}
 	r := start(t, c)
-	if err := <-r.ended; err == nil || strings.Contains(err.Error(), "removing") {
+	if err := <-r.ended; err == nil || strings.Contains(err.Error(), "Removing") {
 		t.Fatalf("without a Kafka, which no other data brings back: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(c.Dir, "mariadb", "data")); err != nil {
@@ -328,14 +328,33 @@ func TestFailedStartStopsWhatItStarted(t *testing.T) {
 }
 
 // Only a server of its own can be helped by other data.
+// TestPrivateServerThatDoesNotStart spoils what a server has on disk. Its log is named if it has written one.
 func TestPrivateServerThatDoesNotStart(t *testing.T) {
 	t.Parallel()
-	c := newCommand(t.TempDir())
-	if err := os.WriteFile(filepath.Join(c.Dir, "redis"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := start(t, c)
-	if err := <-r.ended; err == nil || !strings.Contains(err.Error(), "redis") || !strings.Contains(err.Error(), "removing that directory") {
-		t.Errorf("with a file in the place of its directory: %v", err)
+	for name, spoil := range map[string]func(redis string) error{
+		"before it runs": func(redis string) error { return os.WriteFile(redis, nil, 0o600) },
+		"when it runs": func(redis string) error {
+			files := filepath.Join(redis, "appendonlydir")
+			return errors.Join(os.MkdirAll(files, 0o700), os.WriteFile(filepath.Join(files, "appendonly.aof.manifest"), []byte("spoiled\n"), 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCommand(t.TempDir())
+			redis := filepath.Join(c.Dir, "redis")
+			if err := spoil(redis); err != nil {
+				t.Fatal(err)
+			}
+			r := start(t, c)
+			err := <-r.ended
+			if err == nil || !strings.Contains(err.Error(), "redis") || !strings.Contains(err.Error(), "Removing "+c.Dir+" starts anew") {
+				t.Fatalf("the run ends: %v", err)
+			}
+			log := filepath.Join(redis, "redis.log")
+			_, missing := os.Stat(log)
+			if named := strings.Contains(err.Error(), log); named != (missing == nil) {
+				t.Errorf("the log is named: %v; it is there: %v\n%v", named, missing == nil, err)
+			}
+		})
 	}
 }

@@ -9,21 +9,24 @@ import (
 	"syscall"
 )
 
+// errNoCache tells that nothing can be kept for the user, as without a home.
+var errNoCache = errors.New("there is no cache directory")
+
 // cached returns a directory of the user's cache, which make fills at the first use. Processes that
 // need it at the same time wait for the one that makes it; it gets its name when it is complete.
 func cached(ctx context.Context, name string, make func(ctx context.Context, dir string) error) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("find cache directory: %w", err)
+		return "", fmt.Errorf("%w: %w", errNoCache, err)
 	}
 	parent := filepath.Join(cache, "sluice")
 	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return "", fmt.Errorf("make cache directory: %w", err)
+		return "", fmt.Errorf("%w: %w", errNoCache, err)
 	}
 	dir := filepath.Join(parent, name)
 	lock, err := os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: in the user's cache
 	if err != nil {
-		return "", fmt.Errorf("lock cache directory: %w", err)
+		return "", fmt.Errorf("%w: %w", errNoCache, err)
 	}
 	defer lock.Close() // which also unlocks
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {

@@ -62,7 +62,8 @@ func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
 }
 
 // installMariaDB gives dir an empty set of databases unless it has one. Making it takes a second of
-// work, so each user's first one is kept and copied. It appears under its final name when complete.
+// work, so each user's first one is kept and copied; without a place to keep it (no HOME, say) each is made
+// anew. It appears under its final name when complete.
 func installMariaDB(ctx context.Context, mariadbd, dir string) error {
 	data := filepath.Join(dir, "data")
 	if _, err := os.Stat(data); err == nil {
@@ -72,13 +73,21 @@ func installMariaDB(ctx context.Context, mariadbd, dir string) error {
 	if err != nil {
 		return fmt.Errorf("ask mariadbd for its version: %w", err)
 	}
-	template, err := cached(ctx, fmt.Sprintf("mariadb-%x", crc32.ChecksumIEEE(version)), makeMariaDBTemplate)
-	if err != nil {
-		return err
-	}
 	fresh := data + ".new"
-	if err := errors.Join(os.RemoveAll(fresh), os.CopyFS(fresh, os.DirFS(template)), os.Rename(fresh, data)); err != nil {
-		return fmt.Errorf("copy empty databases of mariadb: %w", err)
+	if err := errors.Join(os.RemoveAll(fresh), os.Mkdir(fresh, 0o700)); err != nil {
+		return fmt.Errorf("make directory of mariadb: %w", err)
+	}
+	template, err := cached(ctx, fmt.Sprintf("mariadb-%x", crc32.ChecksumIEEE(version)), makeMariaDBTemplate)
+	if errors.Is(err, errNoCache) {
+		err = makeMariaDBTemplate(ctx, fresh)
+	} else if err == nil {
+		err = os.CopyFS(fresh, os.DirFS(template))
+	}
+	if err == nil {
+		err = os.Rename(fresh, data)
+	}
+	if err != nil {
+		return fmt.Errorf("make empty databases of mariadb: %w", err)
 	}
 	return nil
 }

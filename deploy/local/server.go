@@ -87,7 +87,7 @@ func (s *server) start(ctx context.Context) error {
 	s.proc = proc
 	err = proc.waitReady(ctx, func(ctx context.Context) error { return s.ready(ctx, proc.pid()) })
 	if err != nil {
-		return fmt.Errorf("%w; last lines of its log:\n%s", err, logTail(s.log))
+		return fmt.Errorf("%w; last lines of its log %s:\n%s", err, s.log, logTail(s.log))
 	}
 	return nil
 }
