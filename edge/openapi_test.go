@@ -118,7 +118,14 @@ func (c *contract) exerciseReservations() {
 		admin := fmt.Sprintf("/admin/v1/skus/%d", sku)
 		c.shoot(shot{method: "PATCH", path: admin, token: c.admin, want: want, body: `{"reason":"x","limit":1}`})
 		c.shoot(shot{method: "POST", path: admin + "/adjustments", token: c.admin, want: want, body: `{"reason":"x","delta":1}`})
+		listed := c.send("GET", "/admin/v1/shut-cells", c.admin, "")
+		if cells := fmt.Sprintf(`{"sku_id":"%d",`, sku); !strings.Contains(listed.body, cells) || !strings.Contains(listed.body, `"`+want+`":true`) {
+			c.t.Errorf("SKU %d, %s, is not among the shut cells: %s", sku, want, listed.body)
+		}
 	}
+	c.shoot(shot{method: "GET", path: "/admin/v1/shut-cells", token: c.admin, want: "ok"})
+	c.shoot(shot{method: "GET", path: "/admin/v1/shut-cells?cursor=1.0", token: c.admin, want: "ok"})
+	c.shoot(shot{method: "GET", path: "/admin/v1/shut-cells?cursor=99999.0", token: c.admin, want: "malformed"})
 }
 
 func (c *contract) exerciseStock() {
@@ -237,6 +244,7 @@ func (c *contract) everyOperation() []shot {
 		{method: "PATCH", path: item, token: c.admin, body: `{"limit":5,"reason":"x"}`},
 		{method: "POST", path: item + "/adjustments", token: c.admin, body: `{"delta":-1,"reason":"x"}`},
 		{method: "POST", path: "/admin/v1/transfers", token: c.admin, body: fmt.Sprintf(`{"sku_id":"%d","to_sale_id":"5","quantity":1,"reason":"x"}`, sku)},
+		{method: "GET", path: "/admin/v1/shut-cells", token: c.admin},
 		{method: "PUT", path: "/admin/v1/sales/9", token: c.admin, body: fmt.Sprintf(`{"name":"x","items":[{"sku_id":"%d","quantity":1}]}`, sku)},
 		{method: "GET", path: "/admin/v1/sales/5", token: c.admin},
 		{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{}`},

@@ -30,6 +30,7 @@ type root struct {
 	Stock struct {
 		Load     command.StockLoad     `cmd:"" help:"Load SKUs from CSV or JSON lines."`
 		Show     command.StockShow     `cmd:"" help:"Show stock in Redis and in MySQL."`
+		Shut     command.StockShut     `cmd:"" help:"List what is shut until it is repaired."`
 		Adjust   command.StockAdjust   `cmd:"" help:"Change stock by a delta, or a SKU's settings."`
 		Freeze   command.StockFreeze   `cmd:"" help:"Stop selling a SKU."`
 		Unfreeze command.StockUnfreeze `cmd:"" help:"Sell a frozen SKU again."`

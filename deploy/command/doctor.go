@@ -92,6 +92,7 @@ func (d *Doctor) Run(ctx context.Context, c *Console) error {
 		{d.mysql, doctorTimeout},
 		{d.kafka, doctorTimeout},
 		{d.history, historyTimeout},
+		{d.shut, historyTimeout},
 		{d.tokens, doctorTimeout},
 	} {
 		bounded, cancel := context.WithTimeout(ctx, part.within)

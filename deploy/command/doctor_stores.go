@@ -12,6 +12,7 @@ import (
 
 	"sluice/core/config"
 	"sluice/core/evidence"
+	"sluice/core/show"
 	"sluice/core/stock/redisstock"
 	"sluice/persister"
 )
@@ -217,5 +218,42 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 		e.ok(about, "Redis is empty: a new deployment")
 	default:
 		e.ok(about, "Redis is deployment %q with %d partitions, and behind in none of %s marks", d.Stock.Deployment, d.Stock.Partitions, number(report.Marks))
+	}
+}
+
+// shutNamed is how many shut cells an examination names.
+const shutNamed = 10
+
+// shut looks for cells to which nothing may happen.
+func (d *Doctor) shut(ctx context.Context, e *examination) {
+	const about = "shut SKUs"
+	client, err := d.Redis.Client()
+	if err != nil {
+		return // which is said already
+	}
+	defer client.Close()
+	store, err := d.store(client)
+	if err != nil {
+		return
+	}
+	found, err := findShut(ctx, store, shutNamed)
+	if err != nil {
+		e.fail(about, err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
+		return
+	}
+	if len(found.some) == 0 {
+		e.ok(about, "none is fenced or breached")
+		return
+	}
+	for i := range found.some {
+		cell := &found.some[i]
+		do := fmt.Sprintf("see sluice stock show %d", cell.Cell.SKU)
+		if cell.Cell.Pool != 0 {
+			do += fmt.Sprintf(" --sale %d", cell.Cell.Pool)
+		}
+		e.fail(cellTitle(show.ID(cell.Cell.SKU), show.ID(cell.Cell.Pool)), shutText(cell.Shut()), do+": it puts Redis beside MySQL")
+	}
+	if found.fenced+found.breached > shutNamed {
+		e.fail(about, fmt.Sprintf("%s fenced and %s breached in all", number(found.fenced), number(found.breached)), "see sluice stock shut")
 	}
 }

@@ -31,7 +31,7 @@ Examples:
   sluice stock show 1001 1002 --sale 7 -o json
   sluice stock show 1001 --wait 5s
 
-The status says how the two compare:
+A SKU that is shut, fenced or breached, is said to be so first. The status says how the two compare:
   in_sync  the same position in the SKU's history, the same balances
   behind   MySQL has not got the last events yet
   ahead    MySQL knows events that Redis has lost
@@ -60,6 +60,7 @@ type mysqlStock struct {
 type comparison struct {
 	SKU    show.ID     `json:"sku_id"`
 	Sale   show.ID     `json:"sale_id,omitzero"`
+	Shut   string      `json:"shut,omitempty"` // fenced or breached: nothing happens to it until it is repaired
 	Redis  *show.Cell  `json:"redis"`
 	MySQL  *mysqlStock `json:"mysql"`
 	Status string      `json:"status"`
@@ -137,6 +138,9 @@ func (s *StockShow) compare(ctx context.Context, o *opened) ([]comparison, error
 		if states[i].Loaded {
 			cell := show.CellOf(&states[i])
 			found[i].Redis, found[i].state = &cell, states[i]
+			if why := states[i].Shut(); why != stock.VerdictOK {
+				found[i].Shut = why.String()
+			}
 		}
 		found[i].judge()
 	}
@@ -191,6 +195,9 @@ func redisPosition(c *show.Cell) position {
 }
 
 func (f *comparison) print(c *Console) {
+	if f.Shut != "" {
+		c.Printf("%s: %s\n", cellTitle(f.SKU, f.Sale), c.paint(red, shutText(f.state.Shut())))
+	}
 	c.Printf("%s: %s\n", cellTitle(f.SKU, f.Sale), f.verdict(c))
 	if f.Redis == nil && f.MySQL == nil {
 		return

@@ -165,6 +165,15 @@ func TestPrintedLinesWorkAndDataStays(t *testing.T) {
 		t.Errorf("stock is %+v, want one of 100,000 sold", first)
 	}
 
+	var shut struct {
+		Fenced, Breached *int
+		Cells            []any
+	}
+	shell(t, "curl -sS "+places["dev_url"]+"/shut", &shut)
+	if shut.Fenced == nil || *shut.Fenced != 0 || shut.Breached == nil || *shut.Breached != 0 || len(shut.Cells) != 0 {
+		t.Errorf("what is shut: %+v, want nothing", shut)
+	}
+
 	if err := newCommand(dir).Run(t.Context(), &command.Console{Out: io.Discard, Err: io.Discard}, slog.New(slog.DiscardHandler)); err == nil ||
 		!strings.Contains(err.Error(), "another sluice dev runs") {
 		t.Errorf("a second run in the directory: %v, want it refused", err)

@@ -17,7 +17,7 @@ import (
 // catchUp is how long the page waits for MySQL: whoever asks has often just reserved something.
 const catchUp = 10 * time.Second
 
-// startPage serves GET /stock/{sku_id}: what `sluice stock show --wait 10s -o json` says, for a curl.
+// startPage serves, for a curl, what `sluice stock show --wait 10s -o json` and `sluice stock shut -o json` say.
 func (s *stack) startPage(ctx context.Context) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.pageAddr)
 	if err != nil {
@@ -26,6 +26,7 @@ func (s *stack) startPage(ctx context.Context) error {
 	s.pageAddr = listener.Addr().String()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stock/{sku_id}", s.showStock)
+	mux.HandleFunc("GET /shut", s.showShut)
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
@@ -48,14 +49,25 @@ func (s *stack) showStock(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sku_id: want digits, 1 or more", http.StatusBadRequest)
 		return
 	}
-	show := command.StockShow{Stores: s.stores(), Output: command.Output{Format: "json"}, SKUs: []int64{sku}, Wait: catchUp}
+	s.show(w, r, &command.StockShow{Stores: s.stores(), Output: command.Output{Format: "json"}, SKUs: []int64{sku}, Wait: catchUp})
+}
+
+func (s *stack) showShut(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, &command.StockShut{Stores: s.stores(), Output: command.Output{Format: "json"}})
+}
+
+// show answers with what a command prints.
+func (s *stack) show(w http.ResponseWriter, r *http.Request, show interface {
+	Run(ctx context.Context, c *command.Console) error
+},
+) {
 	var out bytes.Buffer
 	err := show.Run(r.Context(), &command.Console{Out: &out, Err: io.Discard})
 	switch {
 	case command.ExitCode(err) == command.ExitNotFound:
 		http.Error(w, err.Error(), http.StatusNotFound)
 	case err != nil:
-		s.log.Warn("cannot show stock", "sku_id", sku, "error", err)
+		s.log.Warn("cannot show stock", "path", r.URL.Path, "error", err)
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	default:
 		w.Header().Set("Content-Type", "application/json")

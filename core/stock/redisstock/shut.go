@@ -27,7 +27,8 @@ func (s *Store) ShutCells(ctx context.Context, partition int, cursor uint64) (fo
 		if err != nil || !state.Loaded {
 			state = stock.CellState{Cell: cell, Loaded: true, Breached: true}
 		}
-		if state.Shut() != stock.VerdictOK {
+		if why := state.Shut(); why != stock.VerdictOK {
+			state.Breached = state.Breached || why == stock.VerdictBreached // also if no script has met it yet
 			found = append(found, state)
 		}
 	}

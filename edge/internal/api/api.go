@@ -34,6 +34,7 @@ type Reader interface {
 	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
 	Reservations(ctx context.Context, ids []stock.ReservationID) (found []stock.Reservation, nowMS int64, err error)
 	Partitions() int
+	ShutCells(ctx context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error)
 }
 
 // Cells knows cells as they were not long ago.
@@ -135,6 +136,7 @@ func New(parts Parts) *API {
 	on("GET", "/admin/v1/skus/{sku_id}", "sku", a.showSKU, "sale_id")
 	on("PATCH", "/admin/v1/skus/{sku_id}", "sku_settings", a.changeSKU)
 	on("POST", "/admin/v1/skus/{sku_id}/adjustments", "sku_adjust", a.adjustSKU)
+	on("GET", "/admin/v1/shut-cells", "shut_cells", a.showShut, "cursor")
 	on("POST", "/admin/v1/transfers", "transfer", a.transfer)
 	on("PUT", "/admin/v1/sales/{sale_id}", "sale_create", a.createSale)
 	on("GET", "/admin/v1/sales/{sale_id}", "sale", a.showSale)

@@ -60,6 +60,7 @@ type fixture struct {
 	sawSold []stock.Cell
 	soldOut map[stock.Cell]bool
 	unknown map[stock.Cell]bool
+	shut    map[int][][]stock.CellState // by partition
 	// doubtful are cells of which MayExist gives an error.
 	doubtful map[stock.Cell]error
 	// ages are how old the states may be that were asked for.
@@ -157,6 +158,18 @@ func (f *fixture) Reservations(ctx context.Context, ids []stock.ReservationID) (
 }
 
 func (f *fixture) Partitions() int { return partitions }
+
+// ShutCells takes as many steps for a partition as it has lists of shut cells.
+func (f *fixture) ShutCells(_ context.Context, partition int, cursor uint64) ([]stock.CellState, uint64, error) {
+	if err := f.readErr.Load(); err != nil {
+		return nil, 0, *err
+	}
+	steps := f.shut[partition]
+	if len(steps) == 0 {
+		return nil, 0, nil
+	}
+	return steps[cursor], (cursor + 1) % uint64(len(steps)), nil
+}
 
 func (f *fixture) State(ctx context.Context, cell stock.Cell, maxAge time.Duration) (stock.CellState, time.Time, error) {
 	f.mu.Lock()

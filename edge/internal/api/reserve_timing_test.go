@@ -41,6 +41,10 @@ func (instant) Cells(context.Context, []stock.Cell) ([]stock.CellState, int64, e
 	return nil, 0, nil
 }
 
+func (instant) ShutCells(context.Context, int, uint64) ([]stock.CellState, uint64, error) {
+	return nil, 0, nil
+}
+
 func (instant) Reservations(context.Context, []stock.ReservationID) ([]stock.Reservation, int64, error) {
 	return nil, 0, nil
 }

@@ -1,0 +1,72 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/core/show"
+)
+
+// Bounds of one request for shut cells, which goes on where the one before it ended.
+const (
+	shutSteps = 256 // of about 512 cells each
+	shutCells = 100 // from which on no further step is made
+)
+
+type shutPage struct {
+	Cells  []show.Cell `json:"cells"`
+	Cursor string      `json:"cursor,omitzero"` // for the next request; none: that was all
+}
+
+// showShut lists the cells that are shut until they are repaired, fenced or breached.
+func (a *API) showShut(r *request) error {
+	if err := r.noBody(); err != nil {
+		return err
+	}
+	if err := a.admit(r, admins); err != nil {
+		return err
+	}
+	partition, cursor := 0, uint64(0)
+	for _, p := range r.query {
+		var ok bool
+		if partition, cursor, ok = shutCursor(string(p.value), a.Reader.Partitions()); !ok {
+			return malformed("", "cursor: want the one of the answer before")
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
+	defer cancel()
+	page := shutPage{Cells: []show.Cell{}}
+	for range shutSteps {
+		found, next, err := a.Reader.ShutCells(ctx, partition, cursor)
+		if err != nil {
+			return readFault(err)
+		}
+		for i := range found {
+			page.Cells = append(page.Cells, show.CellOf(&found[i]))
+		}
+		if cursor = next; cursor == 0 {
+			partition++
+		}
+		if partition == a.Reader.Partitions() || len(page.Cells) >= shutCells {
+			break
+		}
+	}
+	if partition < a.Reader.Partitions() {
+		page.Cursor = fmt.Sprintf("%d.%d", partition, cursor)
+	}
+	r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
+	r.answer(fasthttp.StatusOK, appendView(r.out[:0], page))
+	return nil
+}
+
+// shutCursor reads where a request goes on: a partition, and a place in it.
+func shutCursor(text string, partitions int) (partition int, cursor uint64, ok bool) {
+	first, second, _ := strings.Cut(text, ".")
+	p, err1 := strconv.ParseUint(first, 10, 32)
+	cursor, err2 := strconv.ParseUint(second, 10, 64)
+	return int(p), cursor, err1 == nil && err2 == nil && p < uint64(partitions)
+}

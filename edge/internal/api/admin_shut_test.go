@@ -1,0 +1,63 @@
+package api
+
+import (
+	"encoding/json"
+	"testing"
+
+	"sluice/core/auth"
+	"sluice/core/stock"
+)
+
+// TestShutCellsByPages lists shut cells over several requests, each of which stops where it has enough.
+func TestShutCellsByPages(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.shut = map[int][][]stock.CellState{}
+	want := 0
+	for p := range partitions {
+		for range 3 { // steps
+			var found []stock.CellState
+			for range 40 {
+				want++
+				found = append(found, stock.CellState{Cell: stock.Cell{SKU: int64(want)}, Loaded: true, Fenced: true})
+			}
+			f.shut[p] = append(f.shut[p], found)
+		}
+	}
+	admin := f.token(1, auth.RoleAdmin)
+	got, pages := 0, 0
+	for cursor := ""; ; pages++ {
+		path := "/admin/v1/shut-cells"
+		if cursor != "" {
+			path += "?cursor=" + cursor
+		}
+		answer := f.do(call{method: "GET", path: path, token: admin})
+		var page struct {
+			Cells []struct {
+				SKU string `json:"sku_id"`
+			}
+			Cursor string
+		}
+		if err := json.Unmarshal([]byte(answer.body), &page); err != nil || answer.status != 200 {
+			t.Fatalf("%d %s: %v", answer.status, answer.body, err)
+		}
+		if len(page.Cells) > shutCells+40 {
+			t.Errorf("a page of %d cells", len(page.Cells))
+		}
+		got += len(page.Cells)
+		if cursor = page.Cursor; cursor == "" {
+			break
+		}
+	}
+	if got != want || pages < want/(shutCells+40) {
+		t.Errorf("%d cells on %d pages, want %d", got, pages, want)
+	}
+	for _, cursor := range []string{"", "x", "1", "1.x", "-1.0", "99999.0", "0.0.0"} {
+		if answer := f.do(call{method: "GET", path: "/admin/v1/shut-cells?cursor=" + cursor, token: admin}); answer.status != 400 {
+			t.Errorf("cursor %q: %d %s", cursor, answer.status, answer.body)
+		}
+	}
+	if answer := f.do(call{method: "GET", path: "/admin/v1/shut-cells", token: f.token(1, auth.RoleService)}); answer.status != 403 {
+		t.Errorf("for a service: %d %s", answer.status, answer.body)
+	}
+}
