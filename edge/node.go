@@ -125,7 +125,12 @@ func (n *Node) connect(ctx context.Context) error {
 		n.client.Close()
 		return nil
 	})
+	ack, err := n.cfg.Stock.AckLevel()
+	if err != nil {
+		return err
+	}
 	n.store, err = redisstock.New(n.client, redisstock.Config{
+		Ack:              ack,
 		Partitions:       n.cfg.Stock.Partitions,
 		Retention:        n.cfg.Stock.Retention,
 		OutboxEntriesMax: n.cfg.Stock.OutboxEntriesMax,
@@ -193,7 +198,7 @@ func (n *Node) startEngine(context.Context) error {
 	n.gate.shut, n.gate.flush, n.gate.open = n.shut, n.publisher.Flush, n.openRedis
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
-		CallTimeout: n.cfg.Redis.CallTimeout + n.cfg.Stock.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
+		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Stock.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
 		Ack: ack, OnShut: n.gate.suspect, Log: n.log,
 	}, n.set)
 	n.later("drain batcher", n.batcher.Drain)

@@ -59,6 +59,7 @@ func (c *contract) exerciseTaking() {
 	late := c.fresh(`,"shopper_deducts":true,"closes_at":"2020-01-01T00:00:00Z"`)
 	frozen := c.fresh(`,"shopper_deducts":true,"frozen":true`)
 	fenced, breached := c.fresh(`,"shopper_deducts":true`), c.fresh(`,"shopper_deducts":true`)
+	safe := c.fresh(`,"shopper_deducts":true,"ack":"replica"`) // and there is none
 	c.fence(fenced)
 	c.breach(breached)
 	for _, path := range []string{"/v1/reservations", "/v1/deductions"} {
@@ -82,6 +83,7 @@ func (c *contract) exerciseTaking() {
 		take(c.shopper(7), frozen, 1, "", "frozen", nil)
 		take(c.shopper(7), fenced, 1, "", "fenced", nil)
 		take(c.shopper(7), breached, 1, "", "breached", nil)
+		take(c.shopper(7), safe, 1, "", "replica_missing", nil)
 	}
 	c.shoot(shot{
 		method: "POST", path: "/v1/deductions", token: c.shopper(7), want: "forbidden",

@@ -15,6 +15,7 @@
 -- ARGV[7..] cells       14 bytes each
 -- ARGV[..] ids          16 bytes per request: its reservation
 -- ARGV[..] asks         29 bytes per request: user 8, quantity 3, fingerprint 4, cell 14
+-- ARGV[..] unproven      int  levels that no replica would prove: a bit for each, from that of the default
 -- RETURN {time_ms, verdicts, records, cells, entry_id, entry}
 -- CODE 0 OK             written; bit 7 is set if it counts against the user's limit
 -- CODE 1 REPLAYED       decided before; its record is the answer; nothing changed
@@ -28,6 +29,7 @@
 -- CODE 9 MISMATCH       the id is another request's; nothing changed
 -- CODE 13 BACKPRESSURE  the outbox is full; nothing changed
 -- CODE 14 BREACHED      the cell's counters do not add up, which shuts it; nothing else changed
+-- CODE 16 REPLICA_MISSING  no replica would have it, and the cell's level asks for one; nothing changed
 -- ERR BADARG            caller bug, never a business outcome
 -- RETRY safe            idempotent by the reservation ids
 -- #include lib/base.lua

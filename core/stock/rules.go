@@ -35,6 +35,8 @@ type Taking struct {
 	Fence      Mark  // the highest mark of the cell that the caller has seen
 	NowMS      int64
 	OutboxFull bool
+	NoReplica  bool // no replica would have the effect: the caller waits for none, or there is none
+	Default    Ack  // the deployment's level
 }
 
 // Take decides a reserve or deduct whose id is new. The order of the refusals is part of the
@@ -56,6 +58,8 @@ func (c CellState) Take(t Taking) Verdict {
 		return VerdictClosed
 	case t.OutboxFull:
 		return VerdictBackpressure
+	case t.NoReplica && c.Ack.Or(t.Default) == AckReplica:
+		return VerdictReplicaMissing
 	case c.Limit != 0 && t.Owned+t.Quantity > c.Limit:
 		return VerdictLimitReached
 	case c.Avail < t.Quantity:

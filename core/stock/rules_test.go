@@ -29,6 +29,14 @@ func TestTake(t *testing.T) {
 	f("within the limit", VerdictSoldOut)
 	taking.Owned = 2
 	f("over the limit", VerdictLimitReached)
+	taking.NoReplica = true
+	f("without a replica, at another level", VerdictLimitReached)
+	taking.Default = AckReplica
+	f("without a replica, by default", VerdictReplicaMissing)
+	cell.Ack = AckRedis
+	f("without a replica, at another level of its own", VerdictLimitReached)
+	cell.Ack, taking.Default = AckReplica, AckRedis
+	f("without a replica, at its own level", VerdictReplicaMissing)
 	taking.OutboxFull = true
 	f("full outbox", VerdictBackpressure)
 	taking.NowMS = 200

@@ -57,6 +57,14 @@ func (a Ack) String() string {
 	return fmt.Sprintf("ack(%d)", uint8(a))
 }
 
+// Or is the level itself, or what the deployment has chosen.
+func (a Ack) Or(deployment Ack) Ack {
+	if a == AckDefault {
+		return deployment
+	}
+	return a
+}
+
 // ParseAck reads an acknowledge level's word.
 func ParseAck(word string) (Ack, error) {
 	for i, name := range ackNames {

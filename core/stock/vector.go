@@ -137,7 +137,9 @@ type Vector struct {
 	Op        Op
 	Partition int
 	Requests  []Request // 1 to VectorMax
-	// Replicate asks Do to wait, for a bounded time, until a replica has the vector's effects too.
+	// Replicate asks Do to wait, for a bounded time, until a replica has the vector's effects too. Without
+	// it, and where there is no replica to wait for, cells of the level replica refuse to be taken from
+	// with VerdictReplicaMissing.
 	Replicate bool
 
 	// What Do fills in. If Err is nil, Outcomes has one outcome per request.
@@ -148,7 +150,9 @@ type Vector struct {
 	// Replicated tells that a replica has the effects. Only where Replicate was set; false means
 	// that it is not known.
 	Replicated bool
-	Err        error
+	// NoReplica tells that there was none to wait for. Only where Replicate was set.
+	NoReplica bool
+	Err       error
 }
 
 // What can go wrong with a call, apart from refusals, which are verdicts. Every error of a Store

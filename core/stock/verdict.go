@@ -25,7 +25,7 @@ const (
 	VerdictBackpressure       Verdict = 13 // the outbox is over its budget
 	VerdictBreached           Verdict = 14 // the cell is shut, because its counters do not add up
 	VerdictNotRegistered      Verdict = 15 // the sale demands a registration that the user does not have
-	VerdictReplicaMissing     Verdict = 16 // the cell's level is replica, and its server has no good replica
+	VerdictReplicaMissing     Verdict = 16 // the cell's level is replica, and no replica would have the effect
 )
 
 var verdictNames = [...]string{

@@ -12,19 +12,26 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// RedisCluster is a running Redis Cluster of primaries without replicas.
+// RedisCluster is a running Redis Cluster.
 type RedisCluster struct {
-	Nodes []*Redis
+	Nodes []*Redis // the primaries; then, if there are any, a replica of each, in the same order
 	Addrs []string // of the nodes, in the same order
+
+	primaries int
 }
 
 const clusterSlots = 16384
 
-// StartRedisCluster starts nodes with their files below dir, joins them to a
-// cluster with the slots shared out evenly, and waits until every node finds the
-// cluster whole. dir must be new: a cluster does not come back at other ports.
-func StartRedisCluster(ctx context.Context, dir string, nodes int) (*RedisCluster, error) {
-	c := &RedisCluster{}
+// StartRedisCluster starts primaries, each with a replica if replicas is set, with
+// their files below dir, joins them to a cluster with the slots shared out evenly,
+// and waits until every node finds the cluster whole. dir must be new: a cluster
+// does not come back at other ports.
+func StartRedisCluster(ctx context.Context, dir string, primaries int, replicas bool) (*RedisCluster, error) {
+	c := &RedisCluster{primaries: primaries}
+	nodes := primaries
+	if replicas {
+		nodes *= 2
+	}
 	for i := range nodes {
 		node, err := startRedis(ctx, filepath.Join(dir, "node"+strconv.Itoa(i)), RedisOptions{}, true)
 		if err != nil {
@@ -82,16 +89,16 @@ func (c *RedisCluster) whole(ctx context.Context, client rueidis.Client) error {
 	return nil
 }
 
-// join gives each node its slots and introduces all to the first one.
+// join gives each primary its slots, introduces all nodes to the first one, and makes replicas of the rest.
 func (c *RedisCluster) join(ctx context.Context) error {
 	for i, node := range c.Nodes {
-		first, last := i*clusterSlots/len(c.Nodes), (i+1)*clusterSlots/len(c.Nodes)-1
-		err := node.do(ctx,
-			// Distinct epochs, else the nodes settle who is who one collision at a time.
-			"CLUSTER SET-CONFIG-EPOCH "+strconv.Itoa(i+1),
-			fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", first, last),
-		)
-		if err != nil {
+		// Distinct epochs, else the nodes settle who is who one collision at a time.
+		commands := []string{"CLUSTER SET-CONFIG-EPOCH " + strconv.Itoa(i+1)}
+		if i < c.primaries {
+			first, last := i*clusterSlots/c.primaries, (i+1)*clusterSlots/c.primaries-1
+			commands = append(commands, fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", first, last))
+		}
+		if err := node.do(ctx, commands...); err != nil {
 			return err
 		}
 		_, port, err := net.SplitHostPort(c.Addrs[0])
@@ -104,7 +111,32 @@ func (c *RedisCluster) join(ctx context.Context) error {
 			}
 		}
 	}
-	return c.WaitWhole(ctx)
+	if err := c.WaitWhole(ctx); err != nil {
+		return err
+	}
+	for i, node := range c.Nodes[c.primaries:] {
+		if err := node.replicate(ctx, c.Nodes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replicate makes a node of a cluster the replica of another one, and returns when it has copied it.
+func (r *Redis) replicate(ctx context.Context, primary *Redis) error {
+	client, err := redisClient(primary.Addr)
+	if err != nil {
+		return err
+	}
+	id, err := client.Do(ctx, client.B().ClusterMyid().Build()).ToString()
+	client.Close()
+	if err != nil {
+		return err
+	}
+	if err := r.do(ctx, "CLUSTER REPLICATE "+id); err != nil {
+		return err
+	}
+	return poll(ctx, nil, func(ctx context.Context) error { return r.ready(ctx, r.PID(), true) })
 }
 
 // do sends commands whose arguments hold no spaces.

@@ -144,7 +144,12 @@ func New(store Store, known *cells.Cache, pub Publisher, cfg Config, set *metric
 // a call take, at the level log also a write to Kafka. The fence of r is filled in here; r itself is
 // left alone.
 func (b *Batcher) Do(op stock.Op, r *stock.Request, res *Result) error {
-	p, err := b.decide(op, r, res, b.replicating(r))
+	replicate := b.replicating(r)
+	p, err := b.decide(op, r, res, replicate)
+	if err == nil && res.Verdict == stock.VerdictReplicaMissing && !replicate {
+		b.meter.replays.Inc() // its cell's level was not known
+		p, err = b.decide(op, r, res, true)
+	}
 	if err != nil || res.Verdict != stock.VerdictOK && res.Verdict != stock.VerdictReplayed {
 		return err
 	}

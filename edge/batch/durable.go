@@ -41,6 +41,9 @@ func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proo
 				return unproven(err)
 			}
 		}
+		if p.noReplica && op == stock.OpAdjust {
+			return nil // who sets the level before there is a replica is warned
+		}
 		if !p.replicated {
 			return unproven(errNotReplicated)
 		}
@@ -71,12 +74,7 @@ func (b *Batcher) level(cell *stock.CellState) (stock.Ack, error) {
 	return b.levelOf(cell), nil
 }
 
-func (b *Batcher) levelOf(cell *stock.CellState) stock.Ack {
-	if cell.Ack == stock.AckDefault {
-		return b.cfg.Ack
-	}
-	return cell.Ack
-}
+func (b *Batcher) levelOf(cell *stock.CellState) stock.Ack { return cell.Ack.Or(b.cfg.Ack) }
 
 // levels reports which levels occur among the cells.
 func (b *Batcher) levels(states []stock.CellState) (replica, log bool) {

@@ -14,9 +14,10 @@ import (
 
 var errKafka = errors.New("kafka is down")
 
-// replicas makes the store wait for a replica, which has the effects if has is true, and lists
-// whether each call asked for it.
+// replicas gives the store a replica, which has the effects in time if has is true, and lists whether
+// each call asked for it.
 func (st *stage) replicas(has *bool, asked *[]bool) {
+	st.store.HasReplica = true
 	st.store.after = func(vectors []*stock.Vector) {
 		for _, v := range vectors {
 			*asked = append(*asked, v.Replicate)
@@ -61,44 +62,44 @@ func TestLevelReplicaByDefault(t *testing.T) {
 	}
 }
 
-// The level of a cell that the edge meets for the first time shows only after the call.
-func TestLevelReplicaFoundOutTooLate(t *testing.T) {
+// The level of a cell that the edge meets for the first time shows only in the answer: nothing is taken
+// before a replica is waited for.
+func TestLevelReplicaFoundOutByTaking(t *testing.T) {
 	t.Parallel()
 	cell := sku(0)
 	for _, test := range []struct {
-		name   string
-		has    bool
-		second error // of the second call
-		want   string
+		name       string
+		there, has bool  // a replica is there, and has the effect in time
+		second     error // of the second call
+		want       string
+		held       int64
 	}{
-		{"a replica has it", true, nil, "ok"},
-		{"no replica has it", false, nil, errorOf(stock.ErrUnknown)},
-		{"the server shut in between", true, stock.ErrShut, errorOf(stock.ErrUnknown)},
-		{"the second call is not executed", true, stock.ErrNotApplied, errorOf(stock.ErrUnknown)},
+		{"a replica has it", true, true, nil, "ok", 1},
+		{"no replica has it in time", true, false, nil, errorOf(stock.ErrUnknown), 1},
+		{"no replica is there", false, false, nil, "replica_missing", 0},
+		{"the server shut in between", true, true, stock.ErrShut, errorOf(stock.ErrShut), 0},
+		{"the second call is not executed", true, true, stock.ErrNotApplied, errorOf(stock.ErrNotApplied), 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			st := newStage(t, Config{})
 			var asked []bool
 			st.replicas(&test.has, &asked)
+			st.store.HasReplica = test.there
 			st.load(cell, 10, stock.Settings{Ack: stock.AckReplica})
 			st.store.before = func(call int, vectors []*stock.Vector) {
 				if call == 1 {
 					vectors[0].Err = test.second
 				}
 			}
-			got := st.reserve(take(cell, 1, "k"))
-			if got.kind() != test.want {
+			if got := st.reserve(take(cell, 1, "k")); got.kind() != test.want {
 				t.Errorf("answer is %v, want %v", got, test.want)
-			}
-			if errors.Is(got.err, stock.ErrShut) || errors.Is(got.err, stock.ErrNotApplied) {
-				t.Errorf("%v says that nothing was executed", got)
 			}
 			if diff := cmp.Diff([]bool{false, true}, asked); diff != "" {
 				t.Error(diff)
 			}
-			if got := st.cell(cell).Held; got != 1 {
-				t.Errorf("%d units held, want 1", got)
+			if got := st.cell(cell).Held; got != test.held {
+				t.Errorf("%d units held, want %d", got, test.held)
 			}
 			asked = nil
 			_ = st.reserve(take(cell, 2, "k"))
@@ -109,10 +110,88 @@ func TestLevelReplicaFoundOutTooLate(t *testing.T) {
 	}
 }
 
+// A confirm need not name its cell, whose level shows only after it is done: it is proven by a replay.
+func TestLevelReplicaFoundOutBySettling(t *testing.T) {
+	t.Parallel()
+	cell := sku(0)
+	for _, test := range []struct {
+		name   string
+		has    bool
+		second error // of the confirm's second call
+		want   string
+	}{
+		{"a replica has it", true, nil, "ok"},
+		{"no replica has it", false, nil, errorOf(stock.ErrUnknown)},
+		{"the server shut in between", true, stock.ErrShut, errorOf(stock.ErrUnknown)},
+		{"the second call is not executed", true, stock.ErrNotApplied, errorOf(stock.ErrUnknown)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, Config{})
+			has, asked := true, []bool(nil)
+			st.replicas(&has, &asked)
+			st.load(cell, 10, stock.Settings{Ack: stock.AckReplica})
+			r := take(cell, 1, "k")
+			if got := st.reserve(r); got.kind() != "ok" {
+				t.Fatal(got)
+			}
+			has, asked = test.has, nil
+			second := len(st.store.sizes()) + 1
+			st.store.before = func(call int, vectors []*stock.Vector) {
+				if call == second {
+					vectors[0].Err = test.second
+				}
+			}
+			got := st.do(stock.OpConfirm, &stock.Request{ID: r.ID, User: 1})
+			if got.kind() != test.want {
+				t.Errorf("answer is %v, want %v", got, test.want)
+			}
+			if errors.Is(got.err, stock.ErrShut) || errors.Is(got.err, stock.ErrNotApplied) {
+				t.Errorf("%v says that nothing was executed", got)
+			}
+			if diff := cmp.Diff([]bool{false, true}, asked); diff != "" {
+				t.Error(diff)
+			}
+			if got := st.cell(cell).Sold; got != 1 {
+				t.Errorf("%d units sold, want 1", got)
+			}
+		})
+	}
+}
+
+// Stock is loaded, and the level set and taken back, also before there is a replica. One that is there has to
+// have it.
+func TestLevelReplicaOfAnAdjustment(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, Config{Ack: stock.AckReplica})
+	has, asked := true, []bool(nil)
+	st.replicas(&has, &asked)
+	cell := sku(0)
+	st.load(cell, 10, stock.Settings{})
+	adjust := func(key string) answer {
+		return st.do(stock.OpAdjust, &stock.Request{
+			ID:   stock.Identity{User: 1, Route: stock.OpAdjust, Cell: cell, Key: key}.ID(partitions),
+			Cell: cell, User: 1, Adjustment: &stock.Adjustment{Kind: stock.AdjustPlain, Delta: 1, Reason: "test"},
+		})
+	}
+	if got := adjust("has"); got.kind() != "ok" {
+		t.Errorf("a replica has it: %v", got)
+	}
+	has = false
+	if got := adjust("has not"); got.kind() != errorOf(stock.ErrUnknown) {
+		t.Errorf("a replica is there and has not: %v, want unknown", got)
+	}
+	st.store.HasReplica = false
+	if got := adjust("none"); got.kind() != "ok" {
+		t.Errorf("no replica is there: %v, want ok", got)
+	}
+}
+
 func TestReplicaHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		st := newStage(t, Config{})
+		st.store.HasReplica = true
 		safe, quick := skus(0, 2)[0], skus(0, 2)[1]
 		st.load(safe, 100, stock.Settings{Ack: stock.AckReplica})
 		st.load(quick, 100, stock.Settings{})

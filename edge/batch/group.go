@@ -23,6 +23,7 @@ type group struct {
 type proof struct {
 	replicate  bool     // a replica was waited for
 	replicated bool     // and has the effects
+	noReplica  bool     // there was none to wait for
 	log        *logging // the entry's way to Kafka; nil if nobody waits for it
 }
 

@@ -179,26 +179,39 @@ func TestServerThatIsShut(t *testing.T) {
 	}
 }
 
-// What no replica has is not acknowledged, and its replay is once a replica has it.
+// What no replica has is not acknowledged, and its replay is once a replica has it. As soon as the replica is
+// known to be gone nothing more is taken.
 func TestLevelReplicaOnRedis(t *testing.T) {
 	t.Parallel()
 	server := storetest.Start(t, stock.PartitionsDefault)
 	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: server.Redis.Addr})
 	cell := stock.Cell{SKU: 1}
-	storetest.Load(t, server, 10, stock.Settings{Ack: stock.AckReplica}, cell)
+	storetest.Load(t, server, 1000, stock.Settings{Ack: stock.AckReplica}, cell)
+	held := func() int64 {
+		t.Helper()
+		states, _, err := server.Cells(t.Context(), []stock.Cell{cell})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return states[0].Held
+	}
 	reserve := func(b *batch.Batcher, user int64) (stock.Verdict, error) {
+		t.Helper()
 		var res batch.Result
 		err := b.Do(stock.OpReserve, storetest.Take(cell, user, "k", stock.PartitionsDefault), &res)
+		if err != nil && !errors.Is(err, stock.ErrUnknown) {
+			t.Fatal(err)
+		}
 		return res.Verdict, err
 	}
 	b := newBatcher(t, server, &kept{}, batch.Config{})
 	// acknowledged repeats a request until a replica has it, which may take a while on a busy machine.
 	acknowledged := func(b *batch.Batcher, user int64) {
 		t.Helper()
-		_, err := reserve(b, user)
-		for deadline := time.Now().Add(20 * time.Second); err != nil; _, err = reserve(b, user) {
-			if !errors.Is(err, stock.ErrUnknown) || time.Now().After(deadline) {
-				t.Fatalf("with a replica: %v", err)
+		verdict, err := reserve(b, user)
+		for giveUp := time.Now().Add(20 * time.Second); err != nil || verdict == stock.VerdictReplicaMissing; verdict, err = reserve(b, user) {
+			if time.Now().After(giveUp) {
+				t.Fatalf("with a replica: %v, %v", verdict, err)
 			}
 		}
 	}
@@ -208,18 +221,28 @@ func TestLevelReplicaOnRedis(t *testing.T) {
 	if err := replica.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	raced := held()
+	user := int64(10)
+	for _, err := reserve(b, user); err != nil; _, err = reserve(b, user) {
+		if _, err := reserve(b, user); err == nil {
+			t.Errorf("the replay of user %d without a replica is acknowledged", user)
+		}
+		raced++
+		user++
+	}
 	fresh := newBatcher(t, server, &kept{}, batch.Config{}) // knows no level yet
-	for i, b := range []*batch.Batcher{fresh, b} {
-		user := int64(10 + i)
-		if verdict, err := reserve(b, user); !errors.Is(err, stock.ErrUnknown) {
-			t.Errorf("without a replica: %v, %v, want unknown", verdict, err)
+	for i, b := range []*batch.Batcher{fresh, fresh, b} {
+		if verdict, err := reserve(b, user+int64(i)); verdict != stock.VerdictReplicaMissing || err != nil {
+			t.Errorf("without a replica: %v, %v, want replica_missing", verdict, err)
 		}
-		if verdict, err := reserve(b, user); !errors.Is(err, stock.ErrUnknown) {
-			t.Errorf("replay without a replica: %v, %v, want unknown", verdict, err)
-		}
+	}
+	if got := held(); got != raced {
+		t.Errorf("%d units are held, want %d: what was refused has taken some", got, raced)
 	}
 	if err := replica.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	acknowledged(b, 10)
+	for user := range user - 9 { // those whose outcome was unknown, and one that was refused
+		acknowledged(b, 10+user)
+	}
 }

@@ -109,7 +109,7 @@ func (r *runner) finish(g *group, sent time.Time) {
 		return
 	}
 	r.cells.Observe(v.Partition, v.Cells, sent)
-	g.proof = proof{replicate: v.Replicate, replicated: v.Replicated}
+	g.proof = proof{replicate: v.Replicate, replicated: v.Replicated, noReplica: v.NoReplica}
 	entry := v.Entry
 	replica, log := r.levels(v.Cells)
 	if replica {

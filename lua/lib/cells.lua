@@ -25,6 +25,9 @@ local function flag(c, mark)
   cells[c][FLAGS], changed[c] = bit.bor(cells[c][FLAGS], mark), true
 end
 
+-- level_bit is 1, 2, 4 or 8 for a cell's acknowledge level, from default to log.
+local function level_bit(cell) return 2 ^ (bit.rshift(cell[FLAGS], 4) % 4) end
+
 -- shut is why nothing may happen to a cell that is there, or false. It flags a breach of conservation.
 local function shut(c)
   local cell = cells[c]

@@ -4,8 +4,9 @@ local res, ends, outbox = KEYS[2], KEYS[3], KEYS[4]
 local head, outbox_max, retention_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local pools, marks, places = ARGV[4], ARGV[5], ARGV[6]
 local cells_n, n = #pools, #places
+local unproven = tonumber(ARGV[#ARGV])
 local ids_at, asks_at = 6 + cells_n, 6 + cells_n + n
-if #ARGV ~= asks_at + n or #marks ~= 10 * cells_n then
+if #ARGV ~= asks_at + n + 1 or #marks ~= 10 * cells_n then
   return redis.error_reply("BADARG take: counts do not match")
 end
 
@@ -47,7 +48,8 @@ local function refusal(c)
   if band(cell[FLAGS], FLAG_FROZEN) ~= 0 then return FROZEN end
   if now < cell[OPENS] then return NOT_OPEN end
   if cell[CLOSES] > 0 and now >= cell[CLOSES] then return CLOSED end
-  return outbox_full and BACKPRESSURE
+  if outbox_full then return BACKPRESSURE end
+  return band(unproven, level_bit(cell)) ~= 0 and REPLICA_MISSING
 end
 
 -- Reservations of one pool and hold time share their deadline, and the member of due or gone that

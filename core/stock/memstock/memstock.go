@@ -19,6 +19,10 @@ type Store struct {
 	// OutboxEntriesMax is the number of outbox entries of a partition from which on it refuses to
 	// reserve or deduct.
 	OutboxEntriesMax int64
+	// Ack is the level of cells that did not choose one.
+	Ack stock.Ack
+	// HasReplica tells that there is a replica, which has all at once.
+	HasReplica bool
 
 	*shared
 }
@@ -38,6 +42,7 @@ func New(partitions int, now func() int64) *Store {
 	s := &Store{
 		Retention:        24 * time.Hour,
 		OutboxEntriesMax: 50_000,
+		Ack:              stock.AckRedis,
 		shared:           &shared{now: now, partitions: make([]*partition, partitions)},
 	}
 	for i := range s.partitions {
@@ -60,12 +65,13 @@ func (s *Store) Do(_ context.Context, vectors ...*stock.Vector) {
 
 func (s *Store) do(v *stock.Vector) {
 	v.Outcomes, v.Cells, v.Entry, v.TimeMS = v.Outcomes[:0], v.Cells[:0], stock.Entry{}, s.now()
-	v.Replicated = false // a model has no replica
+	v.Replicated, v.NoReplica = v.Replicate && s.HasReplica, v.Replicate && !s.HasReplica
 	if v.Err = v.Check(len(s.partitions)); v.Err != nil {
 		return
 	}
 	p := s.partitions[v.Partition]
 	step := p.begin(v.TimeMS, s.OutboxEntriesMax)
+	step.noReplica, step.ack = !v.Replicated, s.Ack
 	step.see(v.Requests)
 	for i := range v.Requests {
 		outcome, err := step.decide(v.Op, &v.Requests[i])

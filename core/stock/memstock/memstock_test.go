@@ -35,6 +35,7 @@ func fixture(now func() int64) stocktest.Fixture {
 			s := *model
 			s.Retention = cmp.Or(o.Retention, s.Retention)
 			s.OutboxEntriesMax = cmp.Or(o.OutboxEntriesMax, s.OutboxEntriesMax)
+			s.Ack = cmp.Or(o.Ack, s.Ack)
 			return &s
 		},
 		Corrupt: func(_ testing.TB, cell stock.Cell, avail, held int64) {

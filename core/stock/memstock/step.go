@@ -15,6 +15,8 @@ type step struct {
 	*partition
 	nowMS      int64
 	outboxFull bool
+	noReplica  bool                      // nobody waits for one, or there is none
+	ack        stock.Ack                 // the deployment's level
 	seen       map[stock.Cell]stock.Mark // the highest mark of each cell that a caller of the vector has seen
 
 	looked       map[stock.Cell]bool
@@ -106,6 +108,8 @@ func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {
 		Fence:      s.seen[r.Cell],
 		NowMS:      s.nowMS,
 		OutboxFull: s.outboxFull,
+		NoReplica:  s.noReplica,
+		Default:    s.ack,
 	})
 	if verdict != stock.VerdictOK {
 		s.shut(cell, verdict)

@@ -11,6 +11,7 @@ import (
 // call is the memory of one pipeline, used again by later ones.
 type call struct {
 	commands []rueidis.Completed
+	unproven string // levels that it does not prove, as an argument
 
 	// Of the vector being added.
 	keys, args []string

@@ -8,6 +8,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
 )
 
 // Config is the settings of a Store.
@@ -26,6 +28,8 @@ type Config struct {
 	// ReplicaTimeout bounds the wait for a replica. Defaults to 100 ms. Raising it holds answers back
 	// for longer while replicas lag.
 	ReplicaTimeout time.Duration
+	// Ack is the level of cells that did not choose one. Defaults to redis.
+	Ack stock.Ack
 	// Metrics receives the store's metrics. Defaults to a set of its own that nobody reads.
 	Metrics *metrics.Set
 }
@@ -43,6 +47,7 @@ func (c *Config) setDefaults() {
 	if c.ReplicaTimeout == 0 {
 		c.ReplicaTimeout = 100 * time.Millisecond
 	}
+	c.Ack = c.Ack.Or(stock.AckRedis)
 	if c.Metrics == nil {
 		c.Metrics = metrics.NewSet()
 	}

@@ -28,6 +28,7 @@ func fixture(client rueidis.Client) func(t *testing.T) stocktest.Fixture {
 				return newStore(t, client, redisstock.Config{
 					Retention:        o.Retention,
 					OutboxEntriesMax: o.OutboxEntriesMax,
+					Ack:              o.Ack,
 				})
 			},
 			Corrupt: func(t testing.TB, cell stock.Cell, avail, held int64) {

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"sluice/core/stock"
 )
 
@@ -16,9 +14,10 @@ func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
 	defer cancel()
 
 	var plain []*stock.Vector
-	var waiting map[rueidis.Client][]*stock.Vector // for a replica, by node
+	var waiting map[node][]*stock.Vector // for a replica
 	for _, v := range vectors {
-		v.Outcomes, v.Cells, v.Entry, v.TimeMS, v.Replicated = v.Outcomes[:0], v.Cells[:0], stock.Entry{}, 0, false
+		v.Outcomes, v.Cells, v.Entry, v.TimeMS = v.Outcomes[:0], v.Cells[:0], stock.Entry{}, 0
+		v.Replicated, v.NoReplica = false, false
 		if v.Err = v.Check(len(s.shards)); v.Err != nil {
 			continue
 		}
@@ -26,40 +25,46 @@ func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
 			plain = append(plain, v)
 			continue
 		}
-		node, err := s.nodes.of(ctx, s, v.Partition)
+		to, err := s.nodes.of(ctx, s, v.Partition)
 		if err != nil {
 			v.Err = err
 			continue
 		}
 		if waiting == nil {
-			waiting = map[rueidis.Client][]*stock.Vector{}
+			waiting = map[node][]*stock.Vector{}
 		}
-		waiting[node] = append(waiting[node], v)
+		waiting[to] = append(waiting[to], v)
 	}
 
 	var sending sync.WaitGroup
-	for node, vectors := range waiting {
-		sending.Go(func() { s.send(ctx, node, vectors, true) })
+	for to, vectors := range waiting {
+		sending.Go(func() {
+			has := s.hasReplica(ctx, to, vectors[0].Partition)
+			s.send(ctx, to, vectors, has) // without one, whatever would take units is refused, and nothing is proven
+			for _, v := range vectors {
+				v.NoReplica = !has
+			}
+		})
 	}
-	s.send(ctx, s.client, plain, false)
+	s.send(ctx, node{client: s.client}, plain, false)
 	sending.Wait()
 }
 
-// timeout bounds a call of vectors, and leaves the wait for a replica its own time: without a replica
-// the effects are there all the same.
+// timeout bounds a call of vectors, and leaves the waits for a replica their own time, before and after:
+// without a replica the effects are there all the same.
 func (s *Store) timeout(vectors []*stock.Vector) time.Duration {
 	for _, v := range vectors {
 		if v.Replicate {
-			return s.cfg.CallTimeout + s.cfg.ReplicaTimeout
+			return s.cfg.CallTimeout + 2*s.cfg.ReplicaTimeout
 		}
 	}
 	return s.cfg.CallTimeout
 }
 
-// send sends vectors through one client and reads the answers. With replicate, a wait for a replica follows
-// them on their own connection. The client is then a single node's, because a redirected script would leave
-// the wait behind.
-func (s *Store) send(ctx context.Context, client rueidis.Client, vectors []*stock.Vector, replicate bool) {
+// send sends vectors through a node's client and reads the answers. With replicate, a wait for a replica
+// follows them on their own connection. The node is then a single one, because a redirected script would
+// leave the wait behind.
+func (s *Store) send(ctx context.Context, to node, vectors []*stock.Vector, replicate bool) {
 	if len(vectors) == 0 {
 		return
 	}
@@ -71,21 +76,26 @@ func (s *Store) send(ctx context.Context, client rueidis.Client, vectors []*stoc
 	}
 	c := s.calls.Get().(*call)
 	c.reset()
+	c.unproven = s.unproven
+	if replicate {
+		c.unproven = "0"
+	}
 	for _, v := range vectors {
 		c.add(s, v)
 	}
 	if replicate {
-		c.commands = append(c.commands, s.waiting(client, vectors[len(vectors)-1].Partition)...)
+		c.commands = append(c.commands, s.waiting(to.client, vectors[len(vectors)-1].Partition)...)
 	}
 
 	started := s.now()
-	answers := client.DoMulti(ctx, c.commands...)
+	answers := to.client.DoMulti(ctx, c.commands...)
 	took := s.now().Sub(started)
 
 	reusable := true
-	wrote, replicas := false, int64(0)
+	var waited wait
 	if replicate {
-		wrote, replicas = replicasOf(answers[len(vectors):])
+		waited = waitFrom(answers[len(vectors):])
+		to.replica.saw(s.now(), waited)
 	}
 	for i, v := range vectors {
 		sc := s.scripts[v.Op.String()]
@@ -94,7 +104,7 @@ func (s *Store) send(ctx context.Context, client rueidis.Client, vectors []*stoc
 			reusable = reusable && answers[i].NonRedisError() == nil
 			s.nodes.suspect()
 		} else if v.Err = readVector(v, answers[i]); v.Err == nil {
-			v.Replicated = replicas > 0 && (wrote || v.Entry.ID != "")
+			v.Replicated = waited.replicas > 0 && (waited.wrote == nil || v.Entry.ID != "")
 			sc.decided(v.Outcomes)
 		}
 		sc.called(took, v.Err)

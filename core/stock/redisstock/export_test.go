@@ -14,6 +14,7 @@ func DueKey(partition int) string    { return keysOf(partition).due }
 func GoneKey(partition int) string   { return keysOf(partition).gone }
 func OutboxKey(partition int) string { return keysOf(partition).outbox }
 func MetaKey(partition int) string   { return keysOf(partition).meta }
+func WaitKey(partition int) string   { return keysOf(partition).wait }
 
 func BuyersKey(partition int, pool uint32) string {
 	k := keysOf(partition)

@@ -24,6 +24,7 @@ const (
 // client routes by itself.
 type nodes struct {
 	current   atomic.Pointer[topology]
+	only      replica // where there is no cluster
 	suspected atomic.Bool
 
 	mu       sync.Mutex
@@ -31,9 +32,15 @@ type nodes struct {
 }
 
 type topology struct {
-	readAt  time.Time // when the reading ended, whoever has answered
-	addrs   []string  // by partition; empty where nobody has been seen to have it
-	clients map[string]rueidis.Client
+	readAt time.Time // when the reading ended, whoever has answered
+	addrs  []string  // by partition; empty where nobody has been seen to have it
+	nodes  map[string]node
+}
+
+// node is one server. Its client is that of a cluster where anyone will do.
+type node struct {
+	client  rueidis.Client
+	replica *replica
 }
 
 // suspect tells that a call failed in a way that may be due to a change of the cluster.
@@ -55,21 +62,21 @@ func (s *Store) NodeOf(partition int) (string, error) {
 	return t.addrs[partition], nil
 }
 
-// of is the client of the node that has a partition.
-func (n *nodes) of(ctx context.Context, s *Store, partition int) (rueidis.Client, error) {
+// of is the node that has a partition.
+func (n *nodes) of(ctx context.Context, s *Store, partition int) (node, error) {
 	if s.client.Mode() != rueidis.ClientModeCluster {
-		return s.client, nil
+		return node{s.client, &n.only}, nil
 	}
 	t, err := n.topology(ctx, s)
 	if err != nil {
-		return nil, err
+		return node{}, err
 	}
-	node := t.clients[t.addrs[partition]]
-	if node == nil {
+	found, ok := t.nodes[t.addrs[partition]]
+	if !ok {
 		n.suspect()
-		return nil, fmt.Errorf("find node: %w: nobody has partition %d", stock.ErrNotApplied, partition)
+		return node{}, fmt.Errorf("find node: %w: nobody has partition %d", stock.ErrNotApplied, partition)
 	}
-	return node, nil
+	return found, nil
 }
 
 // topology returns the picture of the cluster. An old one is renewed beside the calls, which go on with
@@ -116,20 +123,26 @@ func (n *nodes) renew(ctx context.Context, s *Store) <-chan struct{} {
 
 // readTopology asks all nodes at once. Where nobody answers for a partition, its node is the one before.
 func (s *Store) readTopology(ctx context.Context, before *topology) *topology {
-	t := &topology{addrs: make([]string, len(s.shards)), clients: s.client.Nodes()}
+	t := &topology{addrs: make([]string, len(s.shards)), nodes: map[string]node{}}
+	for addr, client := range s.client.Nodes() {
+		t.nodes[addr] = node{client, &replica{}}
+		if before != nil && before.nodes[addr].replica != nil {
+			t.nodes[addr] = node{client, before.nodes[addr].replica}
+		}
+	}
 	type answer struct {
 		addr  string
 		slots [][2]int
 	}
-	answers := make(chan answer, len(t.clients))
-	for addr, node := range t.clients {
+	answers := make(chan answer, len(t.nodes))
+	for addr, node := range t.nodes {
 		go func() {
-			list, _ := node.Do(ctx, node.B().ClusterNodes().Build()).ToString() // empty on an error
+			list, _ := node.client.Do(ctx, node.client.B().ClusterNodes().Build()).ToString() // empty on an error
 			answers <- answer{addr, slotsOfMyself(list)}
 		}()
 	}
 	owner := map[uint16]string{}
-	for range t.clients {
+	for range t.nodes {
 		select {
 		case a := <-answers:
 			for _, slots := range a.slots {
@@ -143,8 +156,10 @@ func (s *Store) readTopology(ctx context.Context, before *topology) *topology {
 	for p := range t.addrs {
 		command := s.client.B().Exists().Key(s.shards[p].cells).Build()
 		t.addrs[p] = owner[command.Slot()]
-		if t.addrs[p] == "" && before != nil && t.clients[before.addrs[p]] != nil {
-			t.addrs[p] = before.addrs[p]
+		if t.addrs[p] == "" && before != nil {
+			if _, there := t.nodes[before.addrs[p]]; there {
+				t.addrs[p] = before.addrs[p]
+			}
 		}
 	}
 	t.readAt = s.now()

@@ -8,23 +8,31 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/deploy/local"
 	"sluice/deploy/local/servicetest"
 )
 
-// replicate decides vectors of one reserve each, of which a replica must know.
-func replicate(s *shop, cells ...stock.Cell) []*stock.Vector {
-	s.Helper()
+// replicateAll decides vectors of one reserve each, of which a replica must know.
+func (s *shop) replicateAll(user int64, cells ...stock.Cell) []*stock.Vector {
 	var vectors []*stock.Vector
 	for _, cell := range cells {
 		vectors = append(vectors, &stock.Vector{
 			Op: stock.OpReserve, Partition: partition(cell), Replicate: true,
-			Requests: []stock.Request{take(stock.OpReserve, cell, 1, 1)},
+			Requests: []stock.Request{take(stock.OpReserve, cell, user, 1)},
 		})
 	}
 	s.Do(s.Context(), vectors...)
+	return vectors
+}
+
+// replicate is replicateAll for a user who is refused nothing.
+func replicate(s *shop, cells ...stock.Cell) []*stock.Vector {
+	s.Helper()
+	vectors := s.replicateAll(1, cells...)
 	for _, v := range vectors {
 		if v.Err != nil || v.Outcomes[0].Verdict != stock.VerdictOK {
 			s.Errorf("%v: outcomes %v, error %v", v.Requests[0].Cell, v.Outcomes, v.Err)
@@ -122,30 +130,111 @@ func TestReplicateOnAFullServer(t *testing.T) {
 	}
 }
 
-// TestReplicateOnCluster sends vectors of all three nodes at once. The nodes have no replicas, so that
-// only the effects can be seen, and that nobody claims more.
+// TestReplicateOnCluster sends vectors of all three nodes at once, of which each has a replica. Then one
+// replica hangs: nothing is taken any more on its primary, and the others go on.
 func TestReplicateOnCluster(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, onCluster(t), redisstock.Config{ReplicaTimeout: 50 * time.Millisecond})
+	cluster := servicetest.RedisClusterWithReplicas(t)
+	client := connect(t, cluster.Addrs...)
+	open(t, client)
+	s := newShop(t, client, redisstock.Config{ReplicaTimeout: 20 * time.Second})
 	var cells []stock.Cell
-	nodes := map[string]bool{}
-	for len(cells) < 24 || len(nodes) < 3 && len(cells) < 500 {
-		cell := s.load(10, stock.Settings{})
+	cellsOf := map[string]int{}
+	for len(cells) < 24 || len(cellsOf) < 3 && len(cells) < 500 {
+		cell := s.load(10, stock.Settings{Ack: stock.AckReplica})
 		cells = append(cells, cell)
-		node, err := s.NodeOf(partition(cell))
-		if err != nil {
-			t.Fatal(err)
-		}
-		nodes[node] = true
-	}
-	if len(nodes) != 3 {
-		t.Errorf("%d cells are on nodes %v, want 3 of them", len(cells), nodes)
+		cellsOf[s.nodeOf(cell)]++
 	}
 	for _, v := range replicate(s, cells...) {
-		if v.Replicated {
-			t.Error("there is no replica, but the vector is replicated")
+		if !v.Replicated {
+			t.Errorf("partition %d: its node has a replica, but the vector is not replicated", v.Partition)
 		}
 	}
+	if len(cellsOf) != 3 {
+		t.Errorf("%d cells are on nodes %v, want 3 of them", len(cells), cellsOf)
+	}
+
+	hang(t, cluster.Nodes[3].PID())
+	alone := cluster.Addrs[0]
+	hurried := newShop(t, client, redisstock.Config{ReplicaTimeout: 300 * time.Millisecond})
+	refused := 0
+	for _, v := range hurried.replicateAll(2, cells...) {
+		if v.Err != nil {
+			t.Fatal(v.Err)
+		}
+		want := stock.VerdictOK
+		if hurried.nodeOf(v.Requests[0].Cell) == alone {
+			want = stock.VerdictReplicaMissing
+			refused++
+		}
+		if got := v.Outcomes[0].Verdict; got != want || v.Replicated != (want == stock.VerdictOK) {
+			t.Errorf("%v, replicated %v; want %v", got, v.Replicated, want)
+		}
+	}
+	if refused != cellsOf[alone] || refused == 0 {
+		t.Errorf("%d vectors refused, want the %d of the node without a replica", refused, cellsOf[alone])
+	}
+}
+
+// TestReplicaMissing takes from a cell of the level replica while there is none, once there is one, and
+// while the link to it is stalled. What is refused has taken nothing.
+func TestReplicaMissing(t *testing.T) {
+	t.Parallel()
+	primary := servicetest.Redis(t)
+	s := newShop(t, connect(t, primary.Addr), redisstock.Config{ReplicaTimeout: 200 * time.Millisecond})
+	open(t, s.client)
+	cell := s.load(1000, stock.Settings{Ack: stock.AckReplica})
+	user := int64(0)
+	try := func() (stock.Verdict, bool) {
+		t.Helper()
+		user++
+		v := s.replicateAll(user, cell)[0]
+		if v.Err != nil {
+			t.Fatal(v.Err)
+		}
+		return v.Outcomes[0].Verdict, v.Replicated
+	}
+	// until repeats try until it is answered so: a replica's death and return need a wait to be seen.
+	until := func(want stock.Verdict) {
+		t.Helper()
+		giveUp := time.Now().Add(time.Minute)
+		for got, _ := try(); got != want; got, _ = try() {
+			if time.Now().After(giveUp) {
+				t.Fatalf("answered %v, want %v", got, want)
+			}
+		}
+	}
+
+	before := s.dump(partition(cell))
+	for range 3 {
+		if got, _ := try(); got != stock.VerdictReplicaMissing {
+			t.Fatalf("without a replica: %v, want replica_missing", got)
+		}
+	}
+	after := s.dump(partition(cell))
+	delete(after, redisstock.WaitKey(partition(cell)))
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("a refusal changed something (-before +after):\n%s", diff)
+	}
+
+	link := servicetest.NewLink(t, primary.Addr)
+	servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: link.Addr})
+	until(stock.VerdictOK)
+
+	link.Stall()
+	until(stock.VerdictReplicaMissing)
+	held := s.state(cell).Held
+	for range 3 {
+		if got, _ := try(); got != stock.VerdictReplicaMissing {
+			t.Errorf("behind a stalled link: %v, want replica_missing", got)
+		}
+	}
+	if got := s.state(cell).Held; got != held {
+		t.Errorf("%d units are held, want %d as before: a refusal took some", got, held)
+	}
+
+	link.Resume()
+	until(stock.VerdictOK)
 }
 
 // TestHungNodeStopsNoOther stops one node of a cluster without closing its connections. Calls to the
@@ -157,21 +246,13 @@ func TestHungNodeStopsNoOther(t *testing.T) {
 	s, spare := newShop(t, client, cfg), newShop(t, client, redisstock.Config{})
 	var healthy []stock.Cell // one on each of the other nodes
 	hung := spare.load(10, stock.Settings{})
-	nodeOf := func(cell stock.Cell) string {
-		t.Helper()
-		node, err := s.NodeOf(partition(cell))
-		if err != nil || node == "" {
-			t.Fatalf("node %q, error %v", node, err)
-		}
-		return node
-	}
-	for known := map[string]bool{nodeOf(hung): true}; len(known) < 3; {
-		if cell := spare.load(10, stock.Settings{}); !known[nodeOf(cell)] {
-			known[nodeOf(cell)] = true
+	for known := map[string]bool{s.nodeOf(hung): true}; len(known) < 3; {
+		if cell := spare.load(10, stock.Settings{}); !known[s.nodeOf(cell)] {
+			known[s.nodeOf(cell)] = true
 			healthy = append(healthy, cell)
 		}
 	}
-	hang(t, spare, nodeOf(hung))
+	hang(t, spare.pidOf(s.nodeOf(hung)))
 
 	reserve := func(s *shop, cell stock.Cell, user int64) *stock.Vector {
 		v := &stock.Vector{
@@ -195,20 +276,36 @@ func TestHungNodeStopsNoOther(t *testing.T) {
 	}
 }
 
-// hang stops the process of a node until the test ends.
-func hang(t *testing.T, s *shop, addr string) {
-	t.Helper()
+// nodeOf is the address of the node that has a cell.
+func (s *shop) nodeOf(cell stock.Cell) string {
+	s.Helper()
+	node, err := s.NodeOf(partition(cell))
+	if err != nil || node == "" {
+		s.Fatalf("node %q, error %v", node, err)
+	}
+	return node
+}
+
+// pidOf is the process of a node.
+func (s *shop) pidOf(addr string) int {
+	s.Helper()
 	node := s.client.Nodes()[addr]
-	info, err := node.Do(t.Context(), node.B().Info().Section("server").Build()).ToString()
+	info, err := node.Do(s.Context(), node.B().Info().Section("server").Build()).ToString()
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
 	_, line, _ := strings.Cut(info, "process_id:")
 	line, _, _ = strings.Cut(line, "\r\n")
 	pid, err := strconv.Atoi(line)
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
+	return pid
+}
+
+// hang stops a process until the test ends.
+func hang(t *testing.T, pid int) {
+	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

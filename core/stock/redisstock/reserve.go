@@ -1,6 +1,10 @@
 package redisstock
 
-import "sluice/core/stock"
+import (
+	"strconv"
+
+	"sluice/core/stock"
+)
 
 // reserve makes the call of reserve.lua.
 func (c *call) reserve(s *Store, shard *shard, requests []stock.Request) {
@@ -26,6 +30,16 @@ func (c *call) take(s *Store, shard *shard, requests []stock.Request) {
 		c.buf = appendAsk(c.buf, &requests[i])
 		c.args = append(c.args, c.since(start))
 	}
+	c.args = append(c.args, c.unproven)
+}
+
+// unproven is the argument of the levels that are not proven without a replica, a bit for each.
+func unproven(deployment stock.Ack) string {
+	levels := 1 << stock.AckReplica
+	if deployment == stock.AckReplica {
+		levels |= 1 << stock.AckDefault
+	}
+	return strconv.Itoa(levels)
 }
 
 // addMarks adds the highest mark of each cell that its callers have seen. Judged by its own, one who has

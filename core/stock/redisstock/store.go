@@ -24,7 +24,7 @@ type Store struct {
 	calls   sync.Pool // of *call
 	now     func() time.Time
 
-	outboxMax, retentionMS string // as arguments
+	outboxMax, retentionMS, unproven string // as arguments
 }
 
 // shard is what the calls of one partition have in common.
@@ -58,6 +58,7 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 		shards:      make([]shard, cfg.Partitions),
 		now:         time.Now,
 		outboxMax:   strconv.FormatInt(cfg.OutboxEntriesMax, 10),
+		unproven:    unproven(cfg.Ack),
 		retentionMS: strconv.FormatInt(cfg.Retention.Milliseconds(), 10),
 	}
 	for _, loaded := range all {

@@ -12,6 +12,8 @@ var mutants = []mutant{
 	{"released record still counts", "step.go", `r.Counted = false`, ``},
 	{"oversell by one", "step.go", `Quantity:   r.Quantity,`, `Quantity: r.Quantity - 1,`},
 	{"ignore a full outbox", "step.go", `OutboxFull: s.outboxFull,`, ``},
+	{"take without a replica", "step.go", `NoReplica:  s.noReplica,`, ``},
+	{"ignore the deployment's level", "step.go", `Default:    s.ack,`, ``},
 
 	{
 		"no replay check", "step.go",
@@ -115,7 +117,7 @@ var mutants = []mutant{
 // rarely for a test.
 var unsimulated = []string{
 	"expire more than the limit", "forget before its time", "forget more than the limit",
-	"give back what never counted", "half a vector before an error", "ignore a full outbox",
+	"ignore the deployment's level", "give back what never counted", "half a vector before an error", "ignore a full outbox",
 	"never more to expire", "no next deadline", "settle in a cell that is not there",
 }
 

@@ -21,6 +21,7 @@ type Store interface {
 type Options struct {
 	Retention        time.Duration
 	OutboxEntriesMax int64
+	Ack              stock.Ack
 }
 
 // Fixture is a stock under test.

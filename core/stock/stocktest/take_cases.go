@@ -1,6 +1,8 @@
 package stocktest
 
 import (
+	"context"
+
 	"sluice/core/event"
 	"sluice/core/stock"
 )
@@ -216,8 +218,35 @@ var takeCases = group{
 		h.want(h.reserve(cell, 1, "c", 1), stock.VerdictOK)
 		h.wantUnits(cell, 8, 1, 1)
 	},
+	"without a replica nothing is taken at the level replica": func(h *harness) {
+		quick, plain := h.load(9, stock.Settings{Ack: stock.AckRedis}), h.load(9, stock.Settings{})
+		safe := h.load(9, stock.Settings{Ack: stock.AckLog})
+		r, settled := h.held(safe, 1, "a", 1), h.held(safe, 1, "b", 1)
+		h.want(h.adjust(safe, "level", stock.Adjustment{
+			Fields: stock.FieldAck, Settings: stock.Settings{Ack: stock.AckReplica},
+		}), stock.VerdictOK)
+		for _, take := range h.takes() {
+			h.want(take(safe, 1, "c", 1), stock.VerdictReplicaMissing)
+			h.want(take(plain, 1, "c", 1), stock.VerdictOK)
+		}
+		asking := h.take(stock.OpReserve, safe, 2, "a", 1)
+		v := &stock.Vector{Op: stock.OpReserve, Partition: asking.ID.Partition(), Replicate: true, Requests: []stock.Request{asking}}
+		h.store.Do(context.Background(), v)
+		if v.Err != nil || v.Replicated {
+			h.Fatalf("replicated %v, error %v", v.Replicated, v.Err)
+		}
+		h.want(v.Outcomes[0], stock.VerdictReplicaMissing)
+		h.wantRecord(h.reserve(safe, 1, "a", 1), stock.VerdictReplayed, stock.StateHeld)
+		h.want(h.confirm(settled, 0), stock.VerdictOK)
+		h.want(h.release(r, 0), stock.VerdictOK)
+		h.wantUnits(safe, 8, 0, 1)
+
+		byDefault := h.with(Options{Ack: stock.AckReplica})
+		byDefault.want(byDefault.reserve(plain, 1, "d", 1), stock.VerdictReplicaMissing)
+		byDefault.want(byDefault.reserve(quick, 1, "d", 1), stock.VerdictOK)
+	},
 	"refusals come in their order": func(h *harness) {
-		past := stock.Settings{Frozen: true, OpensAtMS: h.now() + hold.Milliseconds(), ClosesAtMS: 1, Limit: 1}
+		past := stock.Settings{Ack: stock.AckReplica, Frozen: true, OpensAtMS: h.now() + hold.Milliseconds(), ClosesAtMS: 1, Limit: 1}
 		cell := h.load(0, past)
 		full := h.with(Options{OutboxEntriesMax: 1})
 		for i, step := range []struct {
@@ -235,6 +264,8 @@ var takeCases = group{
 			h.set(cell, string(rune('a'+i)), step.mend, step.mended)
 		}
 		h.want(full.reserve(cell, 1, "a", 2), stock.VerdictBackpressure)
+		h.want(h.reserve(cell, 1, "a", 2), stock.VerdictReplicaMissing)
+		h.set(cell, "ack", stock.FieldAck, stock.Settings{})
 		h.want(h.reserve(cell, 1, "a", 2), stock.VerdictLimitReached)
 		h.want(h.reserve(cell, 1, "a", 1), stock.VerdictSoldOut)
 	},

@@ -40,7 +40,18 @@ func RedisWith(t testing.TB, o local.RedisOptions) *local.Redis {
 // RedisCluster starts a private Redis Cluster of three primaries.
 func RedisCluster(t testing.TB) *local.RedisCluster {
 	t.Helper()
-	c, err := local.StartRedisCluster(t.Context(), t.TempDir(), 3)
+	return redisCluster(t, false)
+}
+
+// RedisClusterWithReplicas starts a private Redis Cluster of three primaries, each with a replica.
+func RedisClusterWithReplicas(t testing.TB) *local.RedisCluster {
+	t.Helper()
+	return redisCluster(t, true)
+}
+
+func redisCluster(t testing.TB, replicas bool) *local.RedisCluster {
+	t.Helper()
+	c, err := local.StartRedisCluster(t.Context(), t.TempDir(), 3, replicas)
 	require(t, err)
 	stopWith(t, c.Stop)
 	return c
