@@ -18,8 +18,8 @@ func TestShutStockIsNamed(t *testing.T) {
 	for sku := 2; sku <= 14; sku++ {
 		file += fmt.Sprintf("%d,5\n", sku)
 	}
-	d.runWith(file, "stock", "load").want(command.ExitDone)
-	d.run("stock", "freeze", "1", "--reason", "test").want(command.ExitDone)
+	d.runWith(file, "stock", "load", "--yes").want(command.ExitDone)
+	d.run("stock", "freeze", "1", "--reason", "test", "--yes").want(command.ExitDone)
 	d.run("stock", "shut").want(command.ExitDone, "no SKU is shut")
 	d.run("doctor").want(command.ExitDone, "ok   shut SKUs: none is fenced or breached")
 
