@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"sluice/core/config"
 	"sluice/core/event"
 	"sluice/core/stock"
 	"sluice/deploy/local/servicetest"
@@ -224,11 +225,7 @@ func TestLettersOfALostCommitAreReported(t *testing.T) {
 	if _, err := Migrate(t.Context(), openDatabase(t, dsn), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	options, err := mysql.ParseDSN(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	inner, err := mysql.NewConnector(options)
+	inner, err := config.MySQL{DSN: config.Secret(dsn), ConnsMax: 1, Timeout: patience}.Connector()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,20 @@ func (m MySQL) Open(ctx context.Context) (*sql.DB, error) {
 
 // OpenUnchecked is Open without asking the server anything, for doctor and for tests.
 func (m MySQL) OpenUnchecked() (*sql.DB, error) {
+	connector, err := m.Connector()
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(m.ConnsMax)
+	db.SetMaxIdleConns(m.ConnsMax)
+	db.SetConnMaxLifetime(connLifetime)
+	db.SetConnMaxIdleTime(connIdle)
+	return db, nil
+}
+
+// Connector makes connections whose settings are those that sluice needs, whatever the server's are.
+func (m MySQL) Connector() (driver.Connector, error) {
 	options, err := m.options()
 	if err != nil {
 		return nil, fmt.Errorf("configure mysql: %w", err)
@@ -70,11 +84,7 @@ func (m MySQL) OpenUnchecked() (*sql.DB, error) {
 	if err != nil {
 		return nil, errors.New("configure mysql: the driver refuses the DSN") // its error may quote the password
 	}
-	db := sql.OpenDB(connector{inner})
-	db.SetMaxOpenConns(m.ConnsMax)
-	db.SetMaxIdleConns(m.ConnsMax)
-	db.SetConnMaxLifetime(connLifetime)
-	return db, nil
+	return newConnector(inner, m.Timeout), nil
 }
 
 // options are the DSN's with everything overruled that could lose, leak or misread data.
@@ -101,11 +111,7 @@ func (m MySQL) options() (*mysql.Config, error) {
 	c.AllowFallbackToPlaintext = false
 	c.AllowOldPasswords = false
 	c.Logger = &mysql.NopLogger{} // what it would say comes as an error too
-	if c.Params == nil {
-		c.Params = map[string]string{}
-	}
-	c.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'" // a value that does not fit is an error
-	c.Params["time_zone"] = "'+00:00'"
+	c.MaxAllowedPacket = 0        // the server's: what it would not take is not sent
 	return c, nil
 }
 
@@ -135,25 +141,6 @@ func parseDSN(dsn Secret) (*mysql.Config, error) {
 		return nil, errors.New("mysql-dsn: tls=" + c.TLSConfig + " protects from nobody: want --mysql-tls-ca-file")
 	}
 	return c, nil
-}
-
-// connector sets what a session needs and no DSN can say to MySQL and MariaDB alike.
-type connector struct{ driver.Connector }
-
-// Connect implements driver.Connector.
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err // database/sql recognises the driver's own errors
-	}
-	session, ok := conn.(driver.ExecerContext)
-	if !ok {
-		return nil, errors.Join(errors.New("the driver cannot execute statements"), conn.Close())
-	}
-	if _, err := session.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return conn, nil
 }
 
 // DurabilityFaults asks a server whether a commit survives a crash, and names each setting that says no.

@@ -169,8 +169,13 @@ func (m *MariaDB) DropDatabase(ctx context.Context, name string) error {
 	return m.exec(ctx, "DROP DATABASE IF EXISTS "+name)
 }
 
+// SetGlobal changes variables of the server, until it is restarted: name = value, ...
+func (m *MariaDB) SetGlobal(ctx context.Context, assignments ...string) error {
+	return m.exec(ctx, "SET GLOBAL "+strings.Join(assignments, ", GLOBAL "))
+}
+
 func (m *MariaDB) exec(ctx context.Context, statement string) error {
-	db, err := sql.Open("mysql", m.DSN(""))
+	db, err := sql.Open("mysql", m.DSN("")+"?tx_read_only=0") // whatever the server's default is
 	if err != nil {
 		return err
 	}

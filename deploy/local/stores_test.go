@@ -89,14 +89,14 @@ func TestMariaDBKeepsItsData(t *testing.T) {
 
 func TestMariaDBSettings(t *testing.T) {
 	t.Parallel()
-	db, err := sql.Open("mysql", servicetest.MariaDB(t))
+	db, err := sql.Open("mysql", servicetest.PrivateMariaDB(t).DSN(""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
 	for name, want := range map[string]string{
 		"innodb_flush_log_at_trx_commit": "1", "innodb_rollback_on_timeout": "1", "local_infile": "1",
-		"character_set_database": "utf8mb4",
+		"character_set_server": "utf8mb4",
 	} {
 		var got string
 		if err := db.QueryRowContext(t.Context(), "SELECT @@"+name).Scan(&got); err != nil || got != want {

@@ -67,7 +67,9 @@ func Sentinels(t testing.TB, primary *local.Redis, replicas int, downAfter time.
 	return s
 }
 
-// MariaDB returns the data source name of a fresh database on the shared server.
+// MariaDB returns the data source name of a fresh database on the shared server,
+// whose settings for sessions are the opposites of what sluice needs: every test
+// shows that its connections do not depend on them.
 func MariaDB(t testing.TB) string {
 	t.Helper()
 	m := sharedMariaDB.get(t)
@@ -157,9 +159,45 @@ func stopWith(t testing.TB, stop func() error) {
 // The servers that a test binary starts once: they are slow to start, and tests
 // keep apart on them by name.
 var (
-	sharedMariaDB = shared[*local.MariaDB]{start: local.StartMariaDB, stop: (*local.MariaDB).Stop}
+	sharedMariaDB = shared[*local.MariaDB]{start: startContraryMariaDB, stop: (*local.MariaDB).Stop}
 	sharedKafka   = shared[*local.Kafka]{start: local.StartKafka, stop: (*local.Kafka).Stop}
 )
+
+// contrary are the opposites of the settings for sessions that sluice needs.
+var contrary = []string{
+	"autocommit = 0",
+	"completion_type = 'CHAIN'",
+	"tx_isolation = 'SERIALIZABLE'",
+	"tx_read_only = 1",
+	"sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT,PAD_CHAR_TO_FULL_LENGTH'",
+	"time_zone = '+05:30'",
+	"character_set_server = 'latin1'",
+	"default_storage_engine = 'MEMORY'",
+	"check_constraint_checks = 0",
+	"foreign_key_checks = 0",
+	"unique_checks = 0",
+	"sql_auto_is_null = 1",
+	"sql_safe_updates = 1",
+	"sql_select_limit = 1",
+	"sql_big_selects = 0",
+	"max_join_size = 1",
+	"innodb_lock_wait_timeout = 1000000",
+	"lock_wait_timeout = 1000000",
+	"max_statement_time = 0.001",
+	"net_write_timeout = 1",
+	"wait_timeout = 2",
+}
+
+func startContraryMariaDB(ctx context.Context, dir string) (*local.MariaDB, error) {
+	m, err := local.StartMariaDB(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.SetGlobal(ctx, contrary...); err != nil {
+		return nil, errors.Join(err, m.Stop())
+	}
+	return m, nil
+}
 
 // shared starts one server at its first use and keeps it for the test binary.
 type shared[S any] struct {
