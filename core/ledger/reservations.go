@@ -56,6 +56,9 @@ func (r *Reader) Reservations(ctx context.Context, f ReservationFilter, p Page) 
 	if err != nil {
 		return List[Reservation]{}, err
 	}
+	if f.User < 0 || f.SKU < 0 {
+		return List[Reservation]{}, fmt.Errorf("%w: user %d, SKU %d: want 1 or more, or none", ErrFilter, f.User, f.SKU)
+	}
 	states := listedStates
 	if f.State != stock.StateNone {
 		if !slices.Contains(listedStates, f.State) {

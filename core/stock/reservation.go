@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 )
 
 // ReservationBytes is the length of a reservation id.
@@ -117,6 +118,9 @@ func (s State) String() string {
 	}
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
+
+// ParseState reads what String wrote, and gives StateNone for any other word.
+func ParseState(word string) State { return State(max(0, slices.Index(stateNames[:], word))) }
 
 // Reservation is the record of one reservation, deduction or adjustment.
 type Reservation struct {

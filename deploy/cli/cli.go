@@ -29,6 +29,7 @@ type root struct {
 
 	Stock struct {
 		Load     command.StockLoad     `cmd:"" help:"Load SKUs from CSV or JSON lines."`
+		List     command.StockList     `cmd:"" help:"List stock as MySQL has it."`
 		Show     command.StockShow     `cmd:"" help:"Show stock in Redis and in MySQL."`
 		Shut     command.StockShut     `cmd:"" help:"List what is shut until it is repaired."`
 		Adjust   command.StockAdjust   `cmd:"" help:"Change stock by a delta, or a SKU's settings."`
@@ -36,10 +37,12 @@ type root struct {
 		Unfreeze command.StockUnfreeze `cmd:"" help:"Sell a frozen SKU again."`
 	} `cmd:"" help:"Load, show and change stock."`
 	Reservation struct {
+		List command.ReservationList `cmd:"" help:"List reservations as MySQL has them."`
 		Show command.ReservationShow `cmd:"" help:"Show a reservation in Redis, in MySQL and in the ledger."`
 	} `cmd:"" help:"Look at reservations."`
 	Sale struct {
 		Create command.SaleCreate `cmd:"" help:"Make a sale and give it its stock."`
+		List   command.SaleList   `cmd:"" help:"List sales."`
 		Show   command.SaleShow   `cmd:"" help:"Show a sale and its stock."`
 		Open   command.SaleOpen   `cmd:"" help:"Open a sale, now or at a time."`
 		Close  command.SaleClose  `cmd:"" help:"Close a sale, now or at a time."`

@@ -1,0 +1,49 @@
+package command
+
+import (
+	"context"
+
+	"sluice/core/ledger"
+	"sluice/core/show"
+	"sluice/core/stock"
+)
+
+// ReservationList lists reservations.
+type ReservationList struct {
+	Stores  `embed:""`
+	Listing `embed:""`
+
+	User  int64  `placeholder:"ID" help:"Only those of a user."`
+	SKU   int64  `placeholder:"ID" help:"Only those of a SKU, in a sale if one is named, else of its normal stock."`
+	Sale  uint32 `placeholder:"ID" help:"Only those of a sale."`
+	State string `enum:",held,confirmed,released,expired" default:"" placeholder:"STATE" help:"Only held, confirmed, released or expired ones. Needs a user, a SKU or a sale."`
+}
+
+// Help is called by kong.
+func (ReservationList) Help() string {
+	return `Lists what MySQL has, and up to when that is all that happened; reservation show asks Redis, which decides.
+
+Examples:
+  sluice reservation list --sale 7 --state held
+  sluice reservation list --user 42
+  sluice reservation list --sku 1001 -o json --limit 500`
+}
+
+// Run is called by kong.
+func (r *ReservationList) Run(ctx context.Context, c *Console) error {
+	return r.read(ctx, c, func(books *ledger.Reader) error {
+		list, err := books.Reservations(ctx, ledger.ReservationFilter{
+			User: r.User, SKU: r.SKU, Sale: r.Sale, State: stock.ParseState(r.State),
+		}, r.page())
+		if err != nil {
+			return err
+		}
+		header := []any{"RESERVATION", "SKU", "SALE", "USER", "QUANTITY", "STATE", "RESERVED", "EXPIRES"}
+		return showList(c, &r.Listing, list, header, func(r *ledger.Reservation) []any {
+			return []any{
+				r.ID, r.SKU, idText(r.Sale), idText(r.User), number(r.Quantity), r.State,
+				momentText(show.Moment(r.ReservedMS)), momentText(r.ExpiresAt),
+			}
+		})
+	})
+}
