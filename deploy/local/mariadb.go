@@ -175,7 +175,7 @@ func (m *MariaDB) SetGlobal(ctx context.Context, assignments ...string) error {
 }
 
 func (m *MariaDB) exec(ctx context.Context, statement string) error {
-	db, err := sql.Open("mysql", m.DSN("")+"?tx_read_only=0") // whatever the server's default is
+	db, err := sql.Open("mysql", m.DSN("")+"?tx_read_only=0&max_statement_time=0") // whatever the server's default is
 	if err != nil {
 		return err
 	}

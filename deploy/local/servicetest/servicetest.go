@@ -183,7 +183,7 @@ var contrary = []string{
 	"max_join_size = 1",
 	"innodb_lock_wait_timeout = 1000000",
 	"lock_wait_timeout = 1000000",
-	"max_statement_time = 0.001",
+	"max_statement_time = 1",
 	"net_write_timeout = 1",
 	"wait_timeout = 2",
 }
