@@ -127,7 +127,7 @@ func burst(rate float64) int { return max(1, int(rate)) }
 // complete fills in a configuration from the environment and with defaults, and checks it.
 func complete(cfg any) error {
 	config.LoadSecrets(cfg, os.LookupEnv)
-	if err := kong.ApplyDefaults(cfg); err != nil {
+	if err := kong.ApplyDefaults(cfg, command.Values()); err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
 	return nil

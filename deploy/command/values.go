@@ -1,0 +1,133 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Values is how flags, arguments and environment variables are read. What is wrong with one is said in the
+// words of whoever wrote it: kong itself would show Go's errors, and take 010 for 8.
+func Values() kong.Option {
+	return kong.OptionFunc(func(k *kong.Kong) error {
+		var faults []error
+		for _, option := range []kong.Option{
+			kong.TypeMapper(reflect.TypeFor[time.Duration](), oneWord(readDuration)),
+			kong.TypeMapper(reflect.TypeFor[time.Time](), oneWord(readTime)),
+			kong.TypeMapper(reflect.TypeFor[*time.Time](), oneWord(readTime)), // else a time would read itself
+			kong.KindMapper(reflect.Int, oneWord(readInteger)),
+			kong.KindMapper(reflect.Int64, oneWord(readInteger)),
+			kong.KindMapper(reflect.Uint32, oneWord(readNatural)),
+			kong.KindMapper(reflect.Float64, oneWord(readNumber)),
+			kong.KindMapper(reflect.String, oneWord(readText)),
+			kong.KindMapper(reflect.Bool, boolean{}),
+		} {
+			faults = append(faults, option.Apply(k))
+		}
+		return errors.Join(faults...)
+	})
+}
+
+// oneWord is the mapper of a value that is one word.
+func oneWord(read func(word string, into reflect.Value) error) kong.MapperFunc {
+	return func(d *kong.DecodeContext, into reflect.Value) error {
+		token := d.Scan.Pop()
+		switch {
+		case token.IsEOL():
+			return errors.New("a value is missing")
+		case !token.IsValue():
+			return fmt.Errorf("a value is missing; if it is %s, write --%s=%[1]s", token, d.Value.Name)
+		}
+		word := token.String()
+		if err := read(word, into); err != nil {
+			return fmt.Errorf("%.60q: %w", word, err)
+		}
+		return nil
+	}
+}
+
+func readDuration(word string, into reflect.Value) error {
+	d, err := time.ParseDuration(word)
+	if err != nil {
+		return errors.New("want a duration with its unit, such as 300ms, 5s or 24h")
+	}
+	into.SetInt(int64(d))
+	return nil
+}
+
+func readTime(word string, into reflect.Value) error {
+	at, err := time.Parse(time.RFC3339, word)
+	if err != nil {
+		return errors.New("want a time in RFC 3339, such as 2026-01-31T18:00:00Z")
+	}
+	reflect.Indirect(into).Set(reflect.ValueOf(at))
+	return nil
+}
+
+func readText(word string, into reflect.Value) error {
+	into.SetString(word)
+	return nil
+}
+
+func readInteger(word string, into reflect.Value) error {
+	n, err := strconv.ParseInt(word, 10, into.Type().Bits())
+	if err != nil || strings.HasPrefix(word, "+") {
+		return wantInteger(err, -1<<(into.Type().Bits()-1), 1<<(into.Type().Bits()-1)-1)
+	}
+	into.SetInt(n)
+	return nil
+}
+
+func readNatural(word string, into reflect.Value) error {
+	n, err := strconv.ParseUint(word, 10, into.Type().Bits())
+	if err != nil {
+		return wantInteger(err, 0, 1<<into.Type().Bits()-1)
+	}
+	into.SetUint(n)
+	return nil
+}
+
+func wantInteger(err error, low, high int64) error {
+	if errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("want a whole number, %d to %d", low, high)
+	}
+	return errors.New("want a whole number in digits, such as 500")
+}
+
+// readNumber leaves what is no finite number to the bounds of the setting.
+func readNumber(word string, into reflect.Value) error {
+	n, err := strconv.ParseFloat(word, into.Type().Bits())
+	if err != nil {
+		return errors.New("want a number, such as 10 or 0.5")
+	}
+	into.SetFloat(n)
+	return nil
+}
+
+// boolean is the mapper of a switch, which needs no value.
+type boolean struct{}
+
+// IsBool tells kong so.
+func (boolean) IsBool() bool { return true }
+
+// Decode implements kong.Mapper.
+func (boolean) Decode(d *kong.DecodeContext, into reflect.Value) error {
+	if d.Scan.Peek().Type != kong.FlagValueToken {
+		into.SetBool(true)
+		return nil
+	}
+	switch word := strings.ToLower(d.Scan.Pop().String()); word {
+	case "true", "yes", "1":
+		into.SetBool(true)
+	case "false", "no", "0":
+		into.SetBool(false)
+	default:
+		return fmt.Errorf("%.60q: want true or false", word)
+	}
+	return nil
+}
