@@ -20,6 +20,7 @@ import (
 	"sluice/core/evidence"
 	"sluice/core/expiry"
 	"sluice/core/outbox"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 	"sluice/edge/batch"
@@ -236,6 +237,7 @@ func (n *Node) startBackground(context.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { n.gate.run(ctx) })
+	running.Go(func() { n.gate.whenOpen(ctx, n.warnOfReplicas) })
 	running.Go(func() { n.known.Run(ctx) })
 	running.Go(func() { n.gate.whenOpen(ctx, newOutboxWatch(n.store.OutboxStats, n.set).run) })
 	for name, run := range map[string]func(context.Context) error{"relay": relay.Run, "sweeper": sweeper.Run} {
@@ -253,6 +255,18 @@ func (n *Node) startBackground(context.Context) error {
 		return nil
 	})
 	return nil
+}
+
+// warnOfReplicas warns if the deployment's level is replica and there is none.
+func (n *Node) warnOfReplicas(ctx context.Context) {
+	if n.cfg.Stock.Ack != stock.AckReplica.String() {
+		return
+	}
+	if warning, err := n.store.ReplicaWarning(ctx); err != nil {
+		n.log.WarnContext(ctx, "it is not known whether Redis has replicas", "error", err)
+	} else if warning != "" {
+		n.log.WarnContext(ctx, warning)
+	}
 }
 
 // published is the store for those who decide without the batcher.

@@ -218,7 +218,7 @@ func TestCommandsOnRealServers(t *testing.T) {
 	d.sells()
 	d.keepsReservations()
 	d.persist(1001)
-	d.run("doctor").want(command.ExitDone, "scripts: loaded", "behind in none")
+	d.run("doctor").want(command.ExitDone, "scripts: loaded", "behind in none", "no replica keeps up with it")
 }
 
 func (d *deployment) adjusts() {
@@ -244,6 +244,9 @@ func (d *deployment) adjusts() {
 		want(command.ExitDone, "window: always open, never closes -> always open, closes 2050-01-01T00:00:00.000Z", "hold: 15m0s -> 20m0s")
 	adjust("--opens-at", "2050-01-01T00:00:00Z", "--yes").want(command.ExitUsage, "would never sell: opens 2050")
 	adjust("--closes-at", "1970-01-01T00:00:00Z", "--opens-at", "1970-01-01T00:00:00Z", "--yes").want(command.ExitDone, "never closes")
+	adjust("--ack", "replica", "--yes").want(command.ExitDone, "warning: no replica keeps up with redis")
+	adjust("--ack", "default", "--yes").want(command.ExitDone).lacks("warning")
+	d.runWith("sku_id,quantity,ack\n1009,1,replica\n", "stock", "load", "--yes").want(command.ExitDone, "warning: no replica keeps up with redis")
 	d.run("stock", "adjust", "77", "--delta", "1", "--reason", "test", "--yes").want(command.ExitNotFound, "not loaded")
 	d.run("stock", "freeze", "1001", "--reason", "test").want(command.ExitUsage, "--yes")
 	d.run("stock", "freeze", "1001", "--reason", "test", "--dry-run").want(command.ExitDone, "flags: none -> frozen", "dry run")

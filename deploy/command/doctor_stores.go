@@ -62,13 +62,15 @@ func redisNode(ctx context.Context, e *examination, about string, node rueidis.C
 		e.fail(about, err.Error(), "let the user run INFO, and see whether the server answers")
 		return
 	}
-	version := infoField(info, "redis_version")
-	major, _, _ := strings.Cut(version, ".")
+	major, _, _ := strings.Cut(infoField(info, "redis_version"), ".") // Valkey tells there which Redis it can stand in for
 	if n, err := strconv.Atoi(major); err != nil || n < redisMajorMin {
-		e.fail(about, fmt.Sprintf("version %q has no scripts with flags", version), fmt.Sprintf("run Redis %d or newer", redisMajorMin))
+		e.fail(about, fmt.Sprintf("%s has no scripts with flags", redisName(info)), fmt.Sprintf("run Redis %d or newer, or Valkey", redisMajorMin))
 		return
 	}
-	if role := infoField(info, "role"); role != "master" && !mayBeReplica {
+	e.ok(about, "%s answers", redisName(info))
+	if role := infoField(info, "role"); role == "master" {
+		redisReplicas(e, about, info)
+	} else if !mayBeReplica {
 		e.fail(about, "it is a replica, which takes no writes", "give the primary's address in --redis-addr")
 	}
 	settings, err := node.Do(ctx, node.B().ConfigGet().
@@ -79,6 +81,23 @@ func redisNode(ctx context.Context, e *examination, about string, node rueidis.C
 	}
 	redisSettings(e, about, settings)
 	redisClock(ctx, e, about, node)
+}
+
+// redisName is what a server calls itself, and its own version.
+func redisName(info string) string {
+	if version := infoField(info, "valkey_version"); version != "" {
+		return "Valkey " + version
+	}
+	return "Redis " + infoField(info, "redis_version")
+}
+
+// redisReplicas tells how many replicas keep up with a primary. Where no level asks for one, none is no fault.
+func redisReplicas(e *examination, about, info string) {
+	if n := redisstock.KeptUp(info); n > 0 {
+		e.ok(about, "replicas that keep up: %d", n)
+	} else {
+		e.ok(about, "no replica keeps up with it: at the acknowledge level replica nothing is sold there")
+	}
 }
 
 func infoField(info, name string) string {

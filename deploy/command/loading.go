@@ -32,6 +32,8 @@ type loading struct {
 
 	seen   map[int64]uint32 // in a dry run, which creates nothing: SKUs of earlier lines, and their fingerprints
 	result loaded
+
+	atReplica bool // some SKUs have that acknowledge level
 }
 
 // batch is some lines of the file, in their order.
@@ -171,6 +173,7 @@ func (l *loading) count(line stockfile.Line, v stock.Verdict, again bool) {
 		l.result.Lines++
 		l.result.Loaded++
 		l.result.Units += line.Quantity
+		l.atReplica = l.atReplica || line.Settings.Ack == stock.AckReplica
 	case v == stock.VerdictReplayed:
 		l.result.Lines++
 		l.result.Already++

@@ -172,6 +172,7 @@ type saleChange struct {
 	out     Output
 	consent Consent
 	do      func(*sale.Desk) (sale.Sale, error)
+	ack     stock.Ack // that it sets
 }
 
 func (x *saleChange) run(ctx context.Context, c *Console) error {
@@ -181,6 +182,9 @@ func (x *saleChange) run(ctx context.Context, c *Console) error {
 	o, err := x.writer.target(ctx, c, x.consent.DryRun)
 	if err != nil {
 		return err
+	}
+	if x.ack == stock.AckReplica {
+		o.warnOfReplicas(ctx, c)
 	}
 	desk := sale.NewDesk(o.stock, o.db, x.writer.Stock.Retention)
 	return errors.Join(saleFault(x.decide(ctx, c, desk)), o.close())

@@ -213,6 +213,9 @@ func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output)
 	if err != nil {
 		return err
 	}
+	if x.adjustment.Fields&stock.FieldAck != 0 && x.adjustment.Settings.Ack == stock.AckReplica {
+		o.warnOfReplicas(ctx, c)
+	}
 	result, err := x.do(ctx, c, o.stock)
 	if err := errors.Join(err, o.close()); err != nil {
 		return err

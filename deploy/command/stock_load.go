@@ -72,15 +72,19 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	defer func() { err = errors.Join(err, o.close()) }()
 
 	p := &progress{c: c, total: size, done: counted.count, now: time.Now}
-	result, err := (&loading{
+	load := &loading{
 		store:    o.stock,
 		reopen:   func(ctx context.Context) error { return l.unlock(ctx, c, o) },
 		progress: p,
 		fault:    func(err error) { p.clear(); c.Notef("%s: %v", l.File, err) },
 		dryRun:   l.DryRun,
 		result:   loaded{Faults: []lineFault{}},
-	}).run(ctx, lines)
+	}
+	result, err := load.run(ctx, lines)
 	p.clear()
+	if load.atReplica {
+		o.warnOfReplicas(ctx, c)
+	}
 	result.Seconds = time.Since(p.start).Seconds()
 	if l.json() {
 		err = errors.Join(err, c.JSON(result))

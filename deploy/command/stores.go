@@ -134,5 +134,16 @@ func (w *Writer) unlock(ctx context.Context, c *Console, o *opened) error {
 	return nil
 }
 
+// warnOfReplicas warns whoever sets the level replica that there is none.
+func (o *opened) warnOfReplicas(ctx context.Context, c *Console) {
+	warning, err := o.stock.ReplicaWarning(ctx)
+	if err != nil {
+		warning = "it is not known whether Redis has replicas: " + Explain(err)
+	}
+	if warning != "" {
+		c.Notef("warning: %s", warning)
+	}
+}
+
 // cellOf is the cell of a SKU in a sale, or in normal stock if the sale is 0.
 func cellOf(sku int64, sale uint32) stock.Cell { return stock.Cell{SKU: sku, Pool: sale} }

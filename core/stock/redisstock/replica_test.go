@@ -205,6 +205,15 @@ func TestReplicaMissing(t *testing.T) {
 		}
 	}
 
+	warned := func(want bool) {
+		t.Helper()
+		warning, err := s.ReplicaWarning(t.Context())
+		if err != nil || strings.HasPrefix(warning, "no replica keeps up with redis: ") != want {
+			t.Errorf("warning %q, error %v", warning, err)
+		}
+	}
+
+	warned(true)
 	before := s.dump(partition(cell))
 	for range 3 {
 		if got, _ := try(); got != stock.VerdictReplicaMissing {
@@ -220,6 +229,7 @@ func TestReplicaMissing(t *testing.T) {
 	link := servicetest.NewLink(t, primary.Addr)
 	servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: link.Addr})
 	until(stock.VerdictOK)
+	warned(false)
 
 	link.Stall()
 	until(stock.VerdictReplicaMissing)

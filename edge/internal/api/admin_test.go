@@ -38,6 +38,23 @@ func TestLoadingMakesAndNeverSets(t *testing.T) {
 	}
 }
 
+// Whoever sets the level replica while there is none is told, and nobody else.
+func TestLevelReplicaWarns(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.replicaWarning = "no replica keeps up with redis"
+	f.load(stock.Cell{SKU: 5}, 10, nil)
+	admin := f.token(1, auth.RoleAdmin)
+	for body, want := range map[string]string{
+		`{"reason":"x","ack":"replica"}`: "no replica keeps up with redis", `{"reason":"x","ack":"log"}`: "", `{"reason":"x","limit":2}`: "",
+	} {
+		got := f.do(call{method: "PATCH", path: "/admin/v1/skus/5", token: admin, body: body})
+		if got.status != 200 || got.header.Get("Sluice-Warning") != want {
+			t.Errorf("%s: %d %v", body, got.status, got.header)
+		}
+	}
+}
+
 func TestSettingsChangeOneByOne(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

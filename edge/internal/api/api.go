@@ -34,6 +34,7 @@ type Reader interface {
 	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
 	Reservations(ctx context.Context, ids []stock.ReservationID) (found []stock.Reservation, nowMS int64, err error)
 	Partitions() int
+	ReplicaWarning(ctx context.Context) (string, error)
 	ShutCells(ctx context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error)
 }
 

@@ -54,13 +54,14 @@ type fixture struct {
 	// readErr, if set, is what reading gives.
 	readErr atomic.Pointer[error]
 
-	mu      sync.Mutex
-	missed  []stock.Cell
-	added   []stock.Cell
-	sawSold []stock.Cell
-	soldOut map[stock.Cell]bool
-	unknown map[stock.Cell]bool
-	shut    map[int][][]stock.CellState // by partition
+	mu             sync.Mutex
+	missed         []stock.Cell
+	added          []stock.Cell
+	sawSold        []stock.Cell
+	soldOut        map[stock.Cell]bool
+	unknown        map[stock.Cell]bool
+	shut           map[int][][]stock.CellState // by partition
+	replicaWarning string
 	// doubtful are cells of which MayExist gives an error.
 	doubtful map[stock.Cell]error
 	// ages are how old the states may be that were asked for.
@@ -158,6 +159,8 @@ func (f *fixture) Reservations(ctx context.Context, ids []stock.ReservationID) (
 }
 
 func (f *fixture) Partitions() int { return partitions }
+
+func (f *fixture) ReplicaWarning(context.Context) (string, error) { return f.replicaWarning, nil }
 
 // ShutCells takes as many steps for a partition as it has lists of shut cells.
 func (f *fixture) ShutCells(_ context.Context, partition int, cursor uint64) ([]stock.CellState, uint64, error) {

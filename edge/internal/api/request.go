@@ -25,6 +25,7 @@ var (
 	headerCacheControl    = []byte("Cache-Control")
 	headerLocation        = []byte("Location")
 	headerAuthenticate    = []byte("WWW-Authenticate")
+	headerWarning         = []byte("Sluice-Warning")
 
 	jsonType        = []byte("application/json")
 	problemType     = []byte("application/problem+json")

@@ -41,6 +41,8 @@ func (instant) Cells(context.Context, []stock.Cell) ([]stock.CellState, int64, e
 	return nil, 0, nil
 }
 
+func (instant) ReplicaWarning(context.Context) (string, error) { return "", nil }
+
 func (instant) ShutCells(context.Context, int, uint64) ([]stock.CellState, uint64, error) {
 	return nil, 0, nil
 }
