@@ -37,7 +37,7 @@ type Config struct {
 	LimitedMax      int      `name:"limited-max" env:"SLUICE_LIMITED_MAX" group:"Limits" default:"200000" help:"Users, and addresses, whose requests are counted at once." cost:"about 200 bytes of memory each"`
 	TrustedProxies  []string `name:"trusted-proxies" env:"SLUICE_TRUSTED_PROXIES" group:"Limits" placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is believed." cost:"none"`
 
-	ConnectionsMax           int           `name:"connections-max" env:"SLUICE_CONNECTIONS_MAX" group:"Limits" default:"10000" help:"Connections at once; more are answered 503." cost:"each about 20 KB of memory"`
+	ConnectionsMax           int           `name:"connections-max" env:"SLUICE_CONNECTIONS_MAX" group:"Limits" default:"10000" help:"Connections at once; more are answered 503. Where the process may have too few open files for that, the edge takes fewer and says so." cost:"each about 20 KB of memory, and an open file"`
 	ConnectionsPerAddressMax int           `name:"connections-per-address-max" env:"SLUICE_CONNECTIONS_PER_ADDRESS_MAX" group:"Limits" default:"0" help:"Connections at once from one address; more are answered 429; 0 sets no limit of its own. It counts proxies as what they are." cost:"none"`
 	ReadTimeout              time.Duration `name:"read-timeout" env:"SLUICE_READ_TIMEOUT" group:"Limits" default:"3s" help:"How long a request may take to come in." cost:"higher: slow clients hold connections longer"`
 	WriteTimeout             time.Duration `name:"write-timeout" env:"SLUICE_WRITE_TIMEOUT" group:"Limits" default:"5s" help:"How long an answer may take to go out." cost:"as read-timeout"`

@@ -46,15 +46,19 @@ func (n *Node) serve(ctx context.Context) error {
 		parts.Proxies = append(parts.Proxies, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	n.api = api.New(parts)
+	connections, err := connectionsFor(n.cfg.ConnectionsMax, n.log)
+	if err != nil {
+		return err
+	}
 	n.listener, err = conns.Listen(ctx, n.cfg.Listen, conns.Config{
-		Max: n.cfg.ConnectionsMax, PerAddressMax: n.cfg.ConnectionsPerAddressMax,
-		Full: api.RefusedConnection(false), Crowded: api.RefusedConnection(true), Metrics: n.set,
+		Max: connections, PerAddressMax: n.cfg.ConnectionsPerAddressMax,
+		Full: api.RefusedConnection(false), Crowded: api.RefusedConnection(true), Metrics: n.set, Log: n.log,
 		Timeouts: conns.Timeouts{Read: n.cfg.ReadTimeout, Write: n.cfg.WriteTimeout, Idle: n.cfg.IdleTimeout},
 	})
 	if err != nil {
 		return fmt.Errorf("serve http (--listen): %w", err)
 	}
-	server := n.api.Server(n.listener, n.cfg.ConnectionsMax)
+	server := n.api.Server(n.listener, connections)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(n.listener) }()
 	n.later("drain http", func(ctx context.Context) error {

@@ -62,9 +62,8 @@ stock, 5 outcome unknown, 130 interrupted.`
 
 // Run runs the command that args name and returns the program's exit code.
 func Run(args []string, console *command.Console) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
 	var cli root
 	config.LoadSecrets(&cli, os.LookupEnv)
@@ -83,6 +82,30 @@ func Run(args []string, console *command.Console) int {
 	k.BindTo(ctx, (*context.Context)(nil))
 	err = errors.Join(k.Run(log), console.Written())
 	return report(console, err, command.ExitCode(err))
+}
+
+// untilSignal is a context that ends with the signal that ends the program in order: SIGINT, SIGTERM, or SIGHUP where
+// it was not ignored, as nohup does. A second SIGINT or SIGTERM ends the process at once. SIGHUP does not: who closes a
+// terminal sends it twice.
+func untilSignal() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the next one has its usual effect
+	if signal.Ignored(syscall.SIGHUP) {
+		return ctx, stop
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		select {
+		case <-hangup:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		stop()
+		signal.Stop(hangup)
+	}
 }
 
 func newParser(cli *root, console *command.Console, exit func(int)) (*kong.Kong, error) {

@@ -22,7 +22,10 @@ import (
 	"sluice/persister"
 )
 
-func TestMain(m *testing.M) { os.Exit(servicetest.Main(m).Run()) }
+func TestMain(m *testing.M) {
+	programIfAsked()
+	os.Exit(servicetest.Main(m).Run())
+}
 
 // deployment is the servers of one, and what a command needs to find them.
 type deployment struct {

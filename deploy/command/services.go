@@ -3,6 +3,9 @@ package command
 import (
 	"context"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"sluice/core/config"
@@ -39,8 +42,8 @@ func (e *Edge) Validate() error {
 
 // Help is called by kong.
 func (Edge) Help() string {
-	return `Answers shoppers' requests, decides them in Redis and publishes what happened to Kafka. Ends on SIGINT or
-SIGTERM, after the requests that it has begun to read.
+	return `Answers shoppers' requests, decides them in Redis and publishes what happened to Kafka. Ends on SIGINT,
+SIGTERM or SIGHUP, after the requests that it has begun to read.
 
 Example:
   SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/sluice' sluice edge --redis-addr redis:6379 --kafka-brokers kafka:9092`
@@ -48,6 +51,7 @@ Example:
 
 // Run is called by kong.
 func (e *Edge) Run(ctx context.Context, log *slog.Logger) error {
+	OutliveReaders()
 	e.Config.CheckSchema = persister.CheckSchema // services do not know each other
 	node, err := edge.Start(ctx, e.Config, log)
 	if err != nil {
@@ -74,7 +78,7 @@ func (p *Persister) Validate() error {
 // Help is called by kong.
 func (Persister) Help() string {
 	return `Reads events from Kafka and writes them to MySQL, publishes what an edge could not, and gives expired
-reservations back. Any number of persisters share the work.
+reservations back. Any number of persisters share the work. Ends on SIGINT, SIGTERM or SIGHUP, after the batch under way.
 
 Example:
   SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/sluice' sluice persister --redis-addr redis:6379 --kafka-brokers kafka:9092`
@@ -82,6 +86,7 @@ Example:
 
 // Run is called by kong.
 func (p *Persister) Run(ctx context.Context, log *slog.Logger) error {
+	OutliveReaders()
 	node, err := persister.Start(ctx, p.Config, log)
 	if err != nil {
 		return err
@@ -89,6 +94,10 @@ func (p *Persister) Run(ctx context.Context, log *slog.Logger) error {
 	log.Info("persister is up", "ops", node.OpsAddr())
 	return serve(ctx, log, p.Drain.Timeout, node)
 }
+
+// OutliveReaders keeps a service alive when whoever reads its log goes away: at the next line it would be killed, in
+// the middle of its work.
+func OutliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // serve waits for the signal, then lets the node finish what it has begun.
 func serve(ctx context.Context, log *slog.Logger, timeout time.Duration, node interface{ Shutdown(context.Context) error }) error {

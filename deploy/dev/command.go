@@ -89,6 +89,7 @@ func (c *Command) redis() config.Redis {
 
 // Run runs the stack until ctx ends.
 func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.Logger) (err error) {
+	command.OutliveReaders()
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
 		return fmt.Errorf("find directory of data: %w", err)

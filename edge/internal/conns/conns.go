@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"runtime"
@@ -31,6 +32,7 @@ const (
 	refusalTime  = time.Second
 	refusalsMax  = 64 // refusals under way at once; more are closed without an answer
 	acceptPause  = 50 * time.Millisecond
+	tellEvery    = 10 * time.Second // while connections cannot be accepted
 	drainTick    = 10 * time.Millisecond
 	requestBytes = 4 << 10 // of a refused connection's request that are read before it is answered
 )
@@ -43,6 +45,7 @@ type Config struct {
 	Full, Crowded []byte
 	Timeouts      Timeouts
 	Metrics       *metrics.Set
+	Log           *slog.Logger
 }
 
 // Listener is a TCP listener whose connections it bounds and can drain.
@@ -60,7 +63,7 @@ type Listener struct {
 	refusing chan struct{}
 	refusals sync.WaitGroup
 
-	full, crowded *metrics.Counter
+	full, crowded, failed *metrics.Counter
 }
 
 // Listen listens on a TCP address.
@@ -83,8 +86,10 @@ func Listen(ctx context.Context, address string, cfg Config) (*Listener, error) 
 		refusing:  make(chan struct{}, refusalsMax),
 		full:      cfg.Metrics.NewCounter(`sluice_edge_http_refused_connections_total{reason="full"}`),
 		crowded:   cfg.Metrics.NewCounter(`sluice_edge_http_refused_connections_total{reason="crowded"}`),
+		failed:    cfg.Metrics.NewCounter("sluice_edge_http_accept_failures_total"),
 	}
 	cfg.Metrics.NewGauge("sluice_edge_http_connections", func() float64 { return float64(l.Open()) })
+	cfg.Metrics.NewGauge("sluice_edge_http_max_connections", func() float64 { return float64(cfg.Max) })
 	return l, nil
 }
 
@@ -101,12 +106,19 @@ func (l *Listener) Open() int {
 // Accept implements net.Listener. After Close it returns io.EOF. It outlives shortage of files and
 // memory, because its caller gives up at the first error.
 func (l *Listener) Accept() (net.Conn, error) {
+	var told time.Time
 	for {
 		tcp, err := l.tcp.AcceptTCP()
 		if errors.Is(err, net.ErrClosed) {
 			return nil, io.EOF
 		}
 		if err != nil {
+			l.failed.Inc()
+			if now := time.Now(); now.Sub(told) >= tellEvery {
+				told = now
+				l.cfg.Log.Error("connections cannot be accepted: they wait until the system has files and memory for them",
+					"error", err, "connections", l.Open(), "failures", l.failed.Get())
+			}
 			select {
 			case <-l.closed:
 				return nil, io.EOF

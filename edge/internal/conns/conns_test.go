@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -40,7 +41,12 @@ func serve(t *testing.T, cfg conns.Config, handler fasthttp.RequestHandler, edit
 	if cfg.Max == 0 {
 		cfg.Max = 1000
 	}
-	cfg.Metrics = metrics.NewSet()
+	if cfg.Metrics == nil {
+		cfg.Metrics = metrics.NewSet()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	if cfg.Timeouts == (conns.Timeouts{}) {
 		cfg.Timeouts = conns.Timeouts{Read: 5 * time.Second, Write: 5 * time.Second, Idle: 5 * time.Second}
 	}
