@@ -19,7 +19,7 @@ func wants(of reflect.Type) string {
 	switch {
 	case of == reflect.TypeFor[time.Duration]():
 		return "want a duration with its unit, such as"
-	case of == reflect.TypeFor[time.Time]():
+	case of.Kind() == reflect.Struct: // a time, or a word for one
 		return "want a time in RFC 3339, such as"
 	case of.Kind() == reflect.String:
 		return ""

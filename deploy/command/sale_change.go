@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -147,19 +148,19 @@ type saleTime struct {
 	now bool
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (t *saleTime) UnmarshalText(text []byte) (err error) {
-	switch string(text) {
+func readSaleTime(word string, into reflect.Value) error {
+	var t saleTime
+	switch word {
 	case "now":
-		*t = saleTime{now: true}
+		t.now = true
 	case "never":
-		*t = saleTime{Time: sale.Never}
+		t.Time = sale.Never
 	default:
-		*t = saleTime{}
-		if t.Time, err = time.Parse(time.RFC3339, string(text)); err != nil || t.UnixMilli() < 1 {
-			return fmt.Errorf("want a time such as 2026-01-31T18:00:00Z, now or never, not %q", text)
+		if err := readTime(word, reflect.ValueOf(&t.Time)); err != nil {
+			return fmt.Errorf("%w, or now or never", err)
 		}
 	}
+	into.Set(reflect.ValueOf(t))
 	return nil
 }
 

@@ -20,6 +20,7 @@ func Values() kong.Option {
 			kong.TypeMapper(reflect.TypeFor[time.Duration](), oneWord(readDuration)),
 			kong.TypeMapper(reflect.TypeFor[time.Time](), oneWord(readTime)),
 			kong.TypeMapper(reflect.TypeFor[*time.Time](), oneWord(readTime)), // else a time would read itself
+			kong.TypeMapper(reflect.TypeFor[saleTime](), oneWord(readSaleTime)),
 			kong.KindMapper(reflect.Int, oneWord(readInteger)),
 			kong.KindMapper(reflect.Int64, oneWord(readInteger)),
 			kong.KindMapper(reflect.Uint32, oneWord(readNatural)),

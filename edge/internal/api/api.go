@@ -181,7 +181,7 @@ func (a *API) Unreadable(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		f = &fault{code: codeHeadersTooLarge}
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		f = &fault{code: codePayloadTooLarge}
+		f = a.tooLarge(&ctx.Request.Header)
 	case errors.As(err, &network) && network.Timeout():
 		f = &fault{code: codeRequestTimeout}
 	}

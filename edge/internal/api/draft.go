@@ -134,6 +134,10 @@ var (
 				}
 				s.want(',')
 			}
+			if len(d.items) == sale.ItemsMax {
+				s.fail(malformed("/items", "want at most %d items", sale.ItemsMax))
+				return
+			}
 			var item draft
 			itemSchema.read(s, &item)
 			s.within("/items", len(d.items))

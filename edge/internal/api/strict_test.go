@@ -286,7 +286,7 @@ func TestTooLargeABodyIsNotAskedFor(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	token := f.token(7, auth.RoleShopper)
-	g := func(length int, want string) {
+	g := func(path, token string, length int, want string) {
 		t.Helper()
 		c, err := net.Dial("tcp", f.addr)
 		if err != nil {
@@ -295,6 +295,7 @@ func TestTooLargeABodyIsNotAskedFor(t *testing.T) {
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 		head := post(token, "", "Idempotency-Key: k", jsonLine, fmt.Sprintf("Content-Length: %d", length), "Expect: 100-continue")
+		head = strings.Replace(head, "/v1/reservations", path, 1)
 		if _, err := io.WriteString(c, head); err != nil {
 			t.Fatal(err)
 		}
@@ -303,8 +304,58 @@ func TestTooLargeABodyIsNotAskedFor(t *testing.T) {
 			t.Errorf("%d bytes: %q, %v, want %q", length, got, err, want)
 		}
 	}
-	g(16<<10, "HTTP/1.1 100 Continue\r\n")
-	g(16<<10+1, "HTTP/1.1 413 ")
+	g("/v1/reservations", token, 16<<10, "HTTP/1.1 100 Continue\r\n")
+	g("/v1/reservations", token, 16<<10+1, "HTTP/1.1 413 ")
+	g("/admin/v1/transfers", token, 16<<10+1, "HTTP/1.1 403 ")
+	g("/admin/v1/transfers", f.token(1, auth.RoleAdmin), 1<<20, "HTTP/1.1 100 Continue\r\n")
+	g("/admin/v1/transfers", f.token(1, auth.RoleAdmin), 1<<20+1, "HTTP/1.1 413 ")
+}
+
+// TestAdminsMaySendMore has bodies above what others may send: with an admin's token they are read, and without one
+// they are refused for that, before they are.
+func TestAdminsMaySendMore(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	admin, shopper := f.token(1, auth.RoleAdmin), f.token(7, auth.RoleShopper)
+	body := func(bytes int) string {
+		const plan = `{"name":"large","items":[{"sku_id":"1","quantity":1}]}`
+		return plan + strings.Repeat(" ", bytes-len(plan))
+	}
+	put := func(token, path string, bytes int, framing, sent string) string {
+		r := post(token, "", "Idempotency-Key: k", jsonLine, framing) + sent
+		return strings.Replace(r, "POST /v1/reservations", "PUT "+path, 1)
+	}
+	length := func(bytes int) string { return fmt.Sprintf("Content-Length: %d", bytes) }
+	chunks := func(bytes int) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", bytes, body(bytes)) }
+	const sale, small, large = "/admin/v1/sales/7", 16 << 10, 1 << 20
+	g := func(name, request string, status int, code string) {
+		t.Helper()
+		got := f.raw(request)
+		if len(got) != 1 || got[0].status != status || got[0].code() != code {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	g("the largest", put(admin, sale, large, length(large), body(large)), 201, "")
+	g("the largest in chunks", put(admin, sale, large, "Transfer-Encoding: chunked", chunks(large)), 201, "")
+	g("one more", put(admin, sale, large+1, length(large+1), body(large+1)), 413, "payload_too_large")
+	g("one more in chunks", put(admin, sale, large+1, "Transfer-Encoding: chunked", chunks(large+1)), 413, "payload_too_large")
+	g("an admin elsewhere", put(admin, "/v1/reservations", small+1, length(small+1), body(small+1)), 413, "payload_too_large")
+	g("a shopper", put(shopper, sale, large, length(large), ""), 403, "forbidden")
+	g("a shopper in chunks", put(shopper, sale, large, "Transfer-Encoding: chunked", chunks(small+1)), 413, "payload_too_large")
+	g("a forged token", put(admin+"x", sale, large, length(large), ""), 401, "unauthorized")
+	g("no token", strings.Replace(put(admin, sale, large, length(large), ""), "Authorization: ", "X: ", 1), 401, "unauthorized")
+
+	// What an admin may is not what comes after it on its connection.
+	got := f.raw(put(admin, sale, large, length(large), body(large)) + put(shopper, "/v1/reservations", small+1, length(small+1), body(small+1)))
+	if len(got) != 2 || got[0].status != 201 || got[1].code() != "payload_too_large" {
+		t.Errorf("a shopper behind an admin: %v", got)
+	}
+
+	items := strings.Repeat(`{"sku_id":"1","quantity":1},`, 10_001)
+	if got := f.do(call{method: "PUT", path: sale, token: admin, body: `{"name":"x","items":[` + strings.TrimSuffix(items, ",") + `]}`}); got.code() != "malformed" ||
+		!strings.Contains(got.body, "at most 10000 items") {
+		t.Errorf("too many items: %s", got.body)
+	}
 }
 
 func TestBodiesWhereNoneIsWanted(t *testing.T) {

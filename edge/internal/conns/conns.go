@@ -28,7 +28,7 @@ import (
 // Bounds of a courtesy: an answer is worth waiting for only so long.
 const (
 	lingerTime   = 500 * time.Millisecond
-	lingerBytes  = 256 << 10
+	lingerBytes  = 2 << 20 // more than the largest body
 	refusalTime  = time.Second
 	refusalsMax  = 64 // refusals under way at once; more are closed without an answer
 	acceptPause  = 50 * time.Millisecond
@@ -311,7 +311,7 @@ func (c *conn) Read(b []byte) (int, error) {
 // endIfIdle wakes the connection's reader, unless a request has begun to come in.
 func (c *conn) endIfIdle() {
 	if c.state.CompareAndSwap(idle, ending) {
-		_ = c.SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection, which needs no waking
+		_ = c.TCPConn.SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection, which needs no waking
 	}
 }
 

@@ -411,6 +411,43 @@ func TestSlowBodyBehindAnotherRequestIsCutOff(t *testing.T) {
 	}
 }
 
+// TestABodyMayTakeLonger has a body that the server gives more time than others, and requests around it which
+// get no more than ever.
+func TestABodyMayTakeLonger(t *testing.T) {
+	t.Parallel()
+	l := serve(t, conns.Config{
+		Timeouts: conns.Timeouts{Read: 200 * time.Millisecond, Write: 5 * time.Second, Idle: time.Hour},
+	}, ok, func(s *fasthttp.Server) {
+		s.HeaderReceived = func(header *fasthttp.RequestHeader) (cfg fasthttp.RequestConfig) {
+			if string(header.RequestURI()) == "/long" {
+				cfg.ReadTimeout = time.Minute
+			}
+			return cfg
+		}
+	})
+	half := func(c net.Conn, path string) {
+		t.Helper()
+		if _, err := io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cutOff := func(c net.Conn) {
+		t.Helper()
+		if got, err := io.ReadAll(c); err != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 4")) {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	c := dial(t, l)
+	exchange(t, c, get)
+	half(c, "/long")
+	other := dial(t, l) // it begins later, and is cut off
+	half(other, "/")
+	cutOff(other)
+	exchange(t, c, "cd")
+	half(c, "/")
+	cutOff(c)
+}
+
 // TestUnreadAnswerIsCutOff has a client that asks and never reads.
 func TestUnreadAnswerIsCutOff(t *testing.T) {
 	t.Parallel()

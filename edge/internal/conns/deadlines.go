@@ -35,8 +35,15 @@ func (c *conn) armRead() {
 	now := time.Since(c.listener.start)
 	if late := now + limit - c.read; c.reading || late < 0 || late >= min(slack, limit/2) {
 		c.read = now + limit
-		_ = c.SetReadDeadline(c.listener.start.Add(c.read)) // fails on a closed connection only, as the read will
+		_ = c.TCPConn.SetReadDeadline(c.listener.start.Add(c.read)) // fails on a closed connection only, as the read will
 	}
+}
+
+// SetReadDeadline implements net.Conn. fasthttp calls it for a request whose body may take longer than others: from
+// there on it is that request's deadline.
+func (c *conn) SetReadDeadline(deadline time.Time) error {
+	c.reading, c.read = true, deadline.Sub(c.listener.start)
+	return c.TCPConn.SetReadDeadline(deadline)
 }
 
 // Write implements net.Conn.
