@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -117,7 +118,7 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 		}
 		return err
 	}
-	console.Printf("%s", s.banner())
+	_, _ = io.WriteString(console.Out, s.banner()) // see Console.Written; its lines are its own, and not escaped
 	<-ctx.Done()
 	console.Notef("stopping")
 	return nil
