@@ -35,10 +35,10 @@ type Config struct {
 	RatePerAddress  float64  `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000" help:"Requests per second of shoppers within their own limits, and of whoever has no known token, from one address (IPv6: one /64); 0 sets no limit. Behind a proxy set trusted-proxies, or all shoppers share one address." cost:"higher: one address gets more of the capacity; lower: shoppers behind one address disturb each other"`
 	BurstPerAddress int      `name:"burst-per-address" env:"SLUICE_BURST_PER_ADDRESS" group:"Limits" default:"2000" help:"Requests that may come from an address at once." cost:"as rate-per-address"`
 	LimitedMax      int      `name:"limited-max" env:"SLUICE_LIMITED_MAX" group:"Limits" default:"200000" help:"Users, and addresses, whose requests are counted at once." cost:"about 200 bytes of memory each"`
-	TrustedProxies  []string `name:"trusted-proxies" env:"SLUICE_TRUSTED_PROXIES" group:"Limits" placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is believed." cost:"none"`
+	TrustedProxies  []string `name:"trusted-proxies" env:"SLUICE_TRUSTED_PROXIES" group:"Limits" placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is believed. The shopper is its last address outside of them, with or without a port; lines are joined in order. A request that names none counts against its proxy." cost:"none"`
 
 	ConnectionsMax           int           `name:"connections-max" env:"SLUICE_CONNECTIONS_MAX" group:"Limits" default:"10000" help:"Connections at once; more are answered 503. Where the process may have too few open files for that, the edge takes fewer and says so." cost:"each about 20 KB of memory, and an open file"`
-	ConnectionsPerAddressMax int           `name:"connections-per-address-max" env:"SLUICE_CONNECTIONS_PER_ADDRESS_MAX" group:"Limits" default:"0" help:"Connections at once from one address; more are answered 429; 0 sets no limit of its own. It counts proxies as what they are." cost:"none"`
+	ConnectionsPerAddressMax int           `name:"connections-per-address-max" env:"SLUICE_CONNECTIONS_PER_ADDRESS_MAX" group:"Limits" default:"0" help:"Connections at once from one address (IPv6: one /64); more are answered 429; 0 sets no limit of its own. It counts proxies as what they are." cost:"none"`
 	ReadTimeout              time.Duration `name:"read-timeout" env:"SLUICE_READ_TIMEOUT" group:"Limits" default:"3s" help:"How long a request may take to come in." cost:"higher: slow clients hold connections longer"`
 	WriteTimeout             time.Duration `name:"write-timeout" env:"SLUICE_WRITE_TIMEOUT" group:"Limits" default:"5s" help:"How long an answer may take to go out." cost:"as read-timeout"`
 	IdleTimeout              time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s" help:"How long a connection may wait for its next request." cost:"as read-timeout"`
@@ -98,8 +98,8 @@ func (c Config) validateLimits(f *config.Faults) {
 	config.Between(f, "burst-per-address", c.BurstPerAddress, 1, limit.BurstMax)
 	config.Between(f, "limited-max", c.LimitedMax, 1, limit.KeysMaxMax)
 	for _, network := range c.TrustedProxies {
-		if _, err := netip.ParsePrefix(network); err != nil {
-			f.Add("trusted-proxies", fmt.Sprintf("%q", network), "a network such as 10.0.0.0/8")
+		if prefix, err := netip.ParsePrefix(network); err != nil || prefix.Addr().Is4In6() {
+			f.Add("trusted-proxies", fmt.Sprintf("%q", network), "a network such as 10.0.0.0/8 or 2001:db8::/32")
 		}
 	}
 	config.Between(f, "connections-max", c.ConnectionsMax, 1, 1_000_000)

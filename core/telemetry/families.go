@@ -83,6 +83,7 @@ var edgeFamilies = []Family{
 	{"sluice_edge_http_connections", Gauge, "", "Open connections."},
 	{"sluice_edge_http_max_connections", Gauge, "", "Connections that there may be at once: --connections-max, or fewer where the process may have too few open files."},
 	{"sluice_edge_http_accept_failures_total", Counter, "", "Attempts to accept a connection that failed, mostly because the process had no more files; the connection waits."},
+	{"sluice_edge_http_unnamed_requests_total", Counter, "reason", "Requests of trusted proxies that name no address, and so count against the proxy: missing (no X-Forwarded-For), unreadable (its last member is no address)."},
 	{"sluice_edge_http_refused_connections_total", Counter, "reason", "Connections refused because there were too many: full (of all), crowded (of their address)."},
 
 	{"sluice_edge_batch_vector_requests", Histogram, "op", "Requests that one script call decided together."},

@@ -1,10 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"net"
-	"net/netip"
-
 	"sluice/core/auth"
 	"sluice/edge/internal/limit"
 )
@@ -95,40 +91,4 @@ func limited(taken limit.Taken) error {
 		return nil
 	}
 	return &fault{code: codeRateLimited, retryAfter: taken.RetryAfter}
-}
-
-// clientOf is the address that a limit counts against: the peer's, or, behind a trusted proxy, the last
-// one in X-Forwarded-For that is not a trusted proxy too. Of IPv6, whoever has one address has its
-// whole /64.
-func (a *API) clientOf(r *request) netip.Addr {
-	var client netip.Addr
-	if peer, ok := r.ctx.RemoteAddr().(*net.TCPAddr); ok {
-		client = peer.AddrPort().Addr().Unmap()
-	}
-	for rest := r.head.forwardedFor; a.isProxy(client) && len(rest) > 0; {
-		var last []byte
-		if comma := bytes.LastIndexByte(rest, ','); comma >= 0 {
-			rest, last = rest[:comma], rest[comma+1:]
-		} else {
-			rest, last = nil, rest
-		}
-		before, err := netip.ParseAddr(string(trim(last)))
-		if err != nil {
-			break
-		}
-		client = before.Unmap()
-	}
-	if client.Is6() {
-		client = netip.PrefixFrom(client.WithZone(""), 64).Masked().Addr()
-	}
-	return client
-}
-
-func (a *API) isProxy(address netip.Addr) bool {
-	for _, network := range a.Proxies {
-		if network.Contains(address) {
-			return true
-		}
-	}
-	return false
 }

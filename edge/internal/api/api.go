@@ -99,6 +99,7 @@ type API struct {
 	requests sync.Pool
 	ids      requestIDs
 	meter    *meter
+	unnamed  unnamed
 	draining atomic.Bool
 	// complaints is how often what should not happen is logged; it is counted each time.
 	complaints rate.Sometimes
@@ -106,7 +107,7 @@ type API struct {
 
 // New makes an API of its parts.
 func New(parts Parts) *API {
-	a := &API{Parts: parts, meter: newMeter(parts.Metrics), ids: newRequestIDs()}
+	a := &API{Parts: parts, meter: newMeter(parts.Metrics), unnamed: newUnnamed(parts.Metrics), ids: newRequestIDs()}
 	a.complaints = rate.Sometimes{First: 10, Interval: time.Second}
 	a.requests.New = func() any { return &request{out: make([]byte, 0, 1024)} }
 

@@ -43,6 +43,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // fixture is an API over the model of stock, behind the real HTTP server.
 type fixture struct {
 	t     *testing.T
+	set   *metrics.Set
 	store *memstock.Store
 	sales *fakeSales
 	keys  *auth.Keys
@@ -70,7 +71,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, soldOut: map[stock.Cell]bool{}, unknown: map[stock.Cell]bool{}, doubtful: map[stock.Cell]error{}}
+	f := &fixture{t: t, set: metrics.NewSet(), soldOut: map[stock.Cell]bool{}, unknown: map[stock.Cell]bool{}, doubtful: map[stock.Cell]error{}}
 	f.nowMS.Store(noon.UnixMilli())
 	f.store = memstock.New(partitions, f.nowMS.Load)
 	f.sales = &fakeSales{sales: map[uint32]sale.Sale{}, calls: map[sale.Call]bool{}, nowMS: f.nowMS.Load}
@@ -89,7 +90,7 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 		Tokens: auth.NewVerifier(f.keys, auth.VerifierConfig{Issuer: "iss", Audience: "aud", CacheMax: 1000}),
 
 		ReadTimeout: time.Second, AdminTimeout: time.Second,
-		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
+		Metrics: f.set, Log: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.UnixMilli(f.nowMS.Load()) },
 	}
 	for _, e := range edit {
@@ -99,9 +100,13 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 	return f
 }
 
+// count is what a counter has counted.
+func (f *fixture) count(name string) uint64 { return f.set.GetOrCreateCounter(name).Get() }
+
 func (f *fixture) serve(a *API) {
 	l, err := conns.Listen(f.t.Context(), "127.0.0.1:0", conns.Config{
-		Max: 1000, Full: RefusedConnection(false), Crowded: RefusedConnection(true), Metrics: metrics.NewSet(),
+		Max: 1000, Full: RefusedConnection(false), Crowded: RefusedConnection(true),
+		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
 		Timeouts: conns.Timeouts{Read: 2 * time.Second, Write: 5 * time.Second, Idle: 5 * time.Second},
 	})
 	if err != nil {

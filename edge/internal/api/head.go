@@ -17,7 +17,7 @@ type head struct {
 	idempotencyKey  []byte
 	contentType     []byte
 	contentEncoding []byte
-	forwardedFor    []byte // the last one
+	forwardedFor    []byte // all lines, joined by commas
 
 	seen headers
 }
@@ -31,6 +31,7 @@ const (
 	seenContentEncoding
 	seenContentLength
 	seenTransferEncoding
+	seenForwardedFor
 )
 
 // read reads the header of a request, or says why it is not one that everybody reads alike.
@@ -96,7 +97,12 @@ func (h *head) field(line []byte) error {
 			return h.once(seenIdempotencyKey)
 		}
 		if equalFold(name, "x-forwarded-for") {
-			h.forwardedFor = value
+			if h.seen&seenForwardedFor == 0 {
+				h.forwardedFor = value[:len(value):len(value)] // so that a second line is appended to a copy
+			} else {
+				h.forwardedFor = append(append(h.forwardedFor, ','), value...)
+			}
+			h.seen |= seenForwardedFor
 		}
 	case len("Content-Encoding"):
 		if equalFold(name, "content-encoding") {

@@ -23,6 +23,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
+
+	"sluice/edge/internal/limit"
 )
 
 // Bounds of a courtesy: an answer is worth waiting for only so long.
@@ -40,7 +42,7 @@ const (
 // Config bounds the connections of a Listener.
 type Config struct {
 	Max           int // connections at once
-	PerAddressMax int // of them from one address; 0: no limit of its own
+	PerAddressMax int // of them from one address (IPv6: one /64); 0: no limit of its own
 	// Full and Crowded are the complete answers to a connection above Max and above PerAddressMax.
 	Full, Crowded []byte
 	Timeouts      Timeouts
@@ -136,7 +138,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 func (l *Listener) admit(tcp *net.TCPConn) *conn {
 	c := &conn{TCPConn: tcp, listener: l}
 	if peer, ok := tcp.RemoteAddr().(*net.TCPAddr); ok {
-		c.address = peer.AddrPort().Addr().Unmap()
+		c.address = limit.Address(peer.AddrPort().Addr())
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

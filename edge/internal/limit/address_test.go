@@ -1,0 +1,29 @@
+package limit_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"sluice/edge/internal/limit"
+)
+
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"192.0.2.1":              "192.0.2.1",
+		"::ffff:192.0.2.1":       "192.0.2.1",
+		"64:ff9b::c000:201":      "192.0.2.1",
+		"64:ff9b::1:c000:201":    "64:ff9b::", // of no translator
+		"2001:db8:1:2:3:4:5:6":   "2001:db8:1:2::",
+		"2001:db8:1:3::1":        "2001:db8:1:3::",
+		"fe80::1%eth0":           "fe80::",
+		"fe80::1%an odd name, 0": "fe80::",
+	} {
+		if got := limit.Address(netip.MustParseAddr(given)); got.String() != want {
+			t.Errorf("%s counts as %v, want %s", given, got, want)
+		}
+	}
+	if got := limit.Address(netip.Addr{}); got.IsValid() {
+		t.Errorf("no address counts as %v", got)
+	}
+}
