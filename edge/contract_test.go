@@ -126,8 +126,51 @@ func (c *contract) shoot(s shot) answer {
 	if err := openapi3filter.ValidateResponse(c.t.Context(), response.SetBodyBytes([]byte(got.body))); err != nil {
 		c.t.Errorf("%s %s: %d %s: %v", s.method, s.path, got.status, got.body, err)
 	}
+	c.checkHeaders(s, route.Operation, got)
 	c.note(s, route.Operation, got)
 	return got
+}
+
+// ofHTTP are the headers that every answer may have.
+var ofHTTP = []string{"Content-Type", "Content-Length", "Date", "Connection"}
+
+// checkHeaders reports headers that the document does not tell of.
+func (c *contract) checkHeaders(s shot, op *openapi3.Operation, got answer) {
+	c.t.Helper()
+	response := op.Responses.Status(got.status)
+	if response == nil {
+		response = op.Responses.Default()
+	}
+	told := slices.Clone(ofHTTP)
+	for name := range response.Value.Headers {
+		told = append(told, http.CanonicalHeaderKey(name))
+	}
+	for name := range got.header {
+		if !slices.Contains(told, name) {
+			c.t.Errorf("%s %s: %d has the header %s, which the document does not", s.method, s.path, got.status, name)
+		}
+	}
+}
+
+// exerciseHead asks for what a GET would answer, without its body.
+func (c *contract) exerciseHead(s shot) {
+	c.t.Helper()
+	got := c.shoot(s)
+	req, err := http.NewRequest(http.MethodHead, "http://"+c.node.Addr()+s.path, http.NoBody)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if s.token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != got.status || resp.Header.Get("Content-Type") != got.header.Get("Content-Type") {
+		c.t.Errorf("HEAD %s: %d %v, GET %d %v", s.path, resp.StatusCode, resp.Header, got.status, got.header)
+	}
 }
 
 // offRoute makes a request that the document does not know.

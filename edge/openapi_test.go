@@ -46,6 +46,9 @@ func TestServerKeepsToItsDocument(t *testing.T) {
 	c.exerciseEverywhere()
 	for _, s := range c.everyOperation() {
 		c.exerciseForm(s)
+		if s.method == http.MethodGet {
+			c.exerciseHead(s)
+		}
 	}
 	c.exerciseBackpressure()
 	c.exerciseOutages()

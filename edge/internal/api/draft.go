@@ -119,6 +119,12 @@ var (
 		d.opensAt, d.settings.OpensAtMS = s.moment("/opens_at")
 		d.fields |= stock.FieldOpensAt
 	}}
+	memberOpening = member{"opens_at", false, func(s *scanner, d *draft) {
+		var ms int64
+		if d.opensAt, ms = s.moment("/opens_at"); ms == 0 {
+			s.fail(errMoment("/opens_at")) // a sale always has an opening: there is none to take away
+		}
+	}}
 	memberCloses = member{"closes_at", false, func(s *scanner, d *draft) {
 		d.closesAt, d.settings.ClosesAtMS = s.moment("/closes_at")
 		d.fields |= stock.FieldClosesAt
@@ -157,7 +163,7 @@ var (
 	adjustSchema   = newSchema(memberDelta, memberReason, memberSale)
 	transferSchema = newSchema(memberSKU, memberFrom, memberTo, memberUnits, memberReason)
 	saleSchema     = newSchema(memberName, memberItems, memberLimit, memberHold, memberAck, memberShopperDeducts)
-	openSchema     = newSchema(memberOpens, memberCloses)
+	openSchema     = newSchema(memberOpening, memberCloses)
 	closeSchema    = newSchema(memberCloses)
 )
 
@@ -173,10 +179,14 @@ func (s *scanner) moment(pointer string) (time.Time, int64) {
 	}
 	t, err := time.Parse(time.RFC3339, string(text))
 	if ms := t.UnixMilli(); err != nil || ms < 1 || ms >= sale.NotScheduled {
-		s.fail(malformed(pointer, "want a time in RFC 3339, such as 2026-11-11T20:00:00Z"))
+		s.fail(errMoment(pointer))
 		return time.Time{}, 0
 	}
 	return t, t.UnixMilli()
+}
+
+func errMoment(pointer string) *fault {
+	return malformed(pointer, "want a time in RFC 3339, such as 2026-11-11T20:00:00Z")
 }
 
 // checkWindow checks the order of a window's bounds.

@@ -36,7 +36,7 @@ func TestHeadIsGetWithoutItsBody(t *testing.T) {
 	} {
 		c.method = "GET"
 		got := f.do(c)
-		req, err := http.NewRequest("HEAD", "http://"+f.addr+c.path, http.NoBody)
+		req, err := http.NewRequest(http.MethodHead, "http://"+f.addr+c.path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
