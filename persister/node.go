@@ -194,15 +194,17 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	n.meters = newMeters(set)
 	cleaner := newCleaner(store, n.meters, n.log)
 	marker := newMarker(db, n.meters, n.log)
+	applied := func(b *batch) {
+		cleaner.add(b.entries)
+		for i := range b.events {
+			marker.touch(b.events[i].Cell)
+		}
+	}
+	replayer := &replayer{writer: writer{db: db}, applied: applied, meters: n.meters, log: n.log}
 	consumer := &consumer{
 		cfg: cfg, topic: topic, meters: n.meters, log: n.log,
 		newWorker: func() *applier { return newApplier(db, n.meters, n.log) },
-		applied: func(b *batch) {
-			cleaner.add(b.entries)
-			for i := range b.events {
-				marker.touch(b.events[i].Cell)
-			}
-		},
+		applied:   applied,
 	}
 	relay := outbox.NewRelay(outbox.RelayConfig{
 		Store: store, Publisher: n.publisher, Metrics: set, Log: n.log,
@@ -219,6 +221,7 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	letters := newLetterWatch(db, n.meters, set, n.log)
 	n.reading.Go(func() { shut.run(reading) })
 	n.reading.Go(func() { letters.run(reading) })
+	n.reading.Go(func() { replayer.run(reading) })
 	n.serving.Go(func() { cleaner.run(serving) })
 	n.serving.Go(func() { marker.run(serving) })
 }

@@ -41,26 +41,34 @@ type writer struct {
 //
 // After an error the transaction was rolled back, or its outcome is unknown.
 func (w *writer) write(ctx context.Context, rows []*row, letters []letter) (done written, err error) {
-	rows, rivals := unique(slices.Clone(rows))
 	done.letters, err = w.transaction(ctx, func() ([]letter, error) {
-		inserted, forks, err := w.insertLedger(ctx, rows)
-		if err != nil {
-			return nil, err
-		}
-		if forks, err = w.findForks(ctx, rivals, forks); err != nil {
-			return nil, err
-		}
-		all := slices.Clone(letters)
-		for _, fork := range forks {
-			all = append(all, forkLetter(fork))
-		}
-		rows := slices.DeleteFunc(rows, func(r *row) bool { return slices.Contains(forks, r) })
-		if err := w.insertProjections(ctx, rows); err != nil {
-			return nil, err
-		}
-		done.events = inserted
-		return w.insertLetters(ctx, all)
+		put, err := w.put(ctx, rows, letters)
+		done.events = put.events
+		return put.letters, err
 	})
+	return done, err
+}
+
+// put is write within a transaction that has begun.
+func (w *writer) put(ctx context.Context, rows []*row, letters []letter) (done written, err error) {
+	rows, rivals := unique(slices.Clone(rows))
+	inserted, forks, err := w.insertLedger(ctx, rows)
+	if err != nil {
+		return done, err
+	}
+	if forks, err = w.findForks(ctx, rivals, forks); err != nil {
+		return done, err
+	}
+	all := slices.Clone(letters)
+	for _, fork := range forks {
+		all = append(all, forkLetter(fork))
+	}
+	rows = slices.DeleteFunc(rows, func(r *row) bool { return slices.Contains(forks, r) })
+	if err := w.insertProjections(ctx, rows); err != nil {
+		return done, err
+	}
+	done.events = inserted
+	done.letters, err = w.insertLetters(ctx, all)
 	return done, err
 }
 

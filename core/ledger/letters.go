@@ -5,11 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"sluice/core/show"
 	"sluice/core/stock"
+	"sluice/core/text"
 )
 
 // Bounds of what people say about dead letters.
@@ -98,17 +97,12 @@ type Decision struct {
 }
 
 func (d Decision) check() error {
-	for _, text := range []struct {
+	for _, line := range []struct {
 		name, value string
 		most        int
 	}{{"who decides", d.By, WhoMax}, {"reason", d.Reason, ReasonMax}} {
-		if len(text.value) == 0 || len(text.value) > text.most || !utf8.ValidString(text.value) {
-			return fmt.Errorf("%w: %s: want 1 to %d bytes of UTF-8", ErrFilter, text.name, text.most)
-		}
-		for _, c := range text.value {
-			if unicode.IsControl(c) {
-				return fmt.Errorf("%w: %s: want no control characters", ErrFilter, text.name)
-			}
+		if err := text.Check(line.value, line.most); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrFilter, line.name, err)
 		}
 	}
 	return nil

@@ -49,6 +49,12 @@ type root struct {
 		Empty  command.SaleEmpty  `cmd:"" help:"Bring the unsold stock of a closed sale back."`
 		Fill   command.SaleFill   `cmd:"" help:"Give a sale the stock that it lacks."`
 	} `cmd:"" help:"Run sales."`
+	Deadletter struct {
+		List    command.DeadLetterList    `cmd:"" help:"List dead letters."`
+		Show    command.DeadLetterShow    `cmd:"" help:"Show a dead letter and the events in it."`
+		Resolve command.DeadLetterResolve `cmd:"" help:"Say that a dead letter has been dealt with."`
+		Replay  command.DeadLetterReplay  `cmd:"" help:"Apply a dead letter again."`
+	} `cmd:"" help:"Look at what could not be brought to MySQL, and decide about it."`
 	Token   command.Token   `cmd:"" help:"Make an access token."`
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`
 	Version command.Version `cmd:"" help:"Show what this program was built from."`

@@ -142,19 +142,7 @@ func (d *deployment) show(sku int64, more ...string) shownStock {
 // persist runs a persister until the SKU is the same in both stores.
 func (d *deployment) persist(sku int64) {
 	d.t.Helper()
-	node, err := persister.Start(d.t.Context(), persister.Config{
-		Redis: d.redis, MySQL: d.mysql, Kafka: d.kafka,
-		Stock: config.Agreed{Partitions: 8, Deployment: "test", Retention: 24 * time.Hour},
-		Ops:   config.Ops{Listen: "127.0.0.1:0"}, Workers: 2, BatchEvents: 4000, FetchBytes: 1 << 18,
-	}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer func() {
-		if err := node.Shutdown(d.t.Context()); err != nil {
-			d.t.Error(err)
-		}
-	}()
+	defer d.persister()()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(time.Minute)
@@ -163,6 +151,24 @@ func (d *deployment) persist(sku int64) {
 		case <-tick.C:
 		case <-deadline:
 			d.t.Fatalf("SKU %d does not reach MySQL: %+v", sku, d.show(sku))
+		}
+	}
+}
+
+// persister runs a persister until stop is called.
+func (d *deployment) persister() (stop func()) {
+	d.t.Helper()
+	node, err := persister.Start(d.t.Context(), persister.Config{
+		Redis: d.redis, MySQL: d.mysql, Kafka: d.kafka,
+		Stock: config.Agreed{Partitions: 8, Deployment: "test", Retention: 24 * time.Hour},
+		Ops:   config.Ops{Listen: "127.0.0.1:0"}, Workers: 2, BatchEvents: 4000, FetchBytes: 1 << 18,
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return func() {
+		if err := node.Shutdown(d.t.Context()); err != nil {
+			d.t.Error(err)
 		}
 	}
 }

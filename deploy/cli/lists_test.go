@@ -1,9 +1,14 @@
 package cli
 
 import (
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
+	"sluice/core/event"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/deploy/command"
@@ -42,6 +47,68 @@ type listed struct {
 	}
 	Next string `json:"next_cursor"`
 	AsOf string `json:"as_of"`
+}
+
+// letter puts a dead letter down, as a persister would.
+func (d *deployment) letter(db *sql.DB, reason string, data []byte) string {
+	d.t.Helper()
+	id := sha256.Sum256(append([]byte(reason+"\x00"), data...))
+	if _, err := db.ExecContext(d.t.Context(), `INSERT INTO dead_letters (letter_id, reason, detail, kafka_partition, kafka_offset, data)
+		VALUES (?, ?, 'why', 3, 9, ?)`, id[:], reason, data); err != nil {
+		d.t.Fatal(err)
+	}
+	return hex.EncodeToString(id[:])
+}
+
+func TestDeadLettersOnRealServers(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	db, err := d.mysql.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	e := event.Event{
+		Kind: event.KindAdjust, Cell: stock.Cell{SKU: 77}, Mark: stock.Mark{Epoch: 1, Seq: 1}, Avail: 5,
+		Change: event.Change{Delta: 5, Reason: "first", Settings: stock.Settings{Hold: time.Minute}},
+	}
+	good := d.letter(db, "unknown_version", event.Append(nil, event.Batch{Partition: 1, TimeMS: 1_700_000_000_000, Events: []event.Event{e}}))
+	bad, fork := d.letter(db, "malformed", []byte{1, 2}), d.letter(db, "fork", []byte("y"))
+
+	d.run("deadletter", "list").want(command.ExitDone, good, bad, fork, "unresolved")
+	d.run("deadletter", "list", "--reason", "fork").want(command.ExitDone, fork).lacks(bad)
+	d.run("deadletter", "list", "--partition", "2").want(command.ExitDone).lacks(fork)
+	d.run("deadletter", "list", "--reason", "x").want(command.ExitUsage, "want one of")
+	d.run("deadletter", "show", good).want(command.ExitDone, "adjust", "77", "1.1", "offset 9", "is not opened until")
+	d.run("deadletter", "show", bad, "-o", "json").want(command.ExitDone, `"unread"`, `"data": "0102"`)
+	d.run("deadletter", "show", good[1:]).want(command.ExitUsage, "64")
+	d.run("deadletter", "show", strings.Repeat("0", 64)).want(command.ExitNotFound, "no such dead letter")
+
+	do := func(what, id string, more ...string) result {
+		return d.run(append([]string{"deadletter", what, id, "--reason", "test", "--by", "me"}, more...)...)
+	}
+	do("resolve", fork).want(command.ExitUsage, "--yes")
+	do("resolve", good, "--dry-run").want(command.ExitDone, "a Redis that lacks", "nothing was changed")
+	do("resolve", fork, "--yes").want(command.ExitDone, "resolved by me: test")
+	do("resolve", fork, "--yes").want(command.ExitDone, "resolved already")
+	do("replay", fork, "--yes").want(command.ExitDone, "resolved already")
+	d.run("deadletter", "list").want(command.ExitDone, good).lacks(fork)
+	d.run("deadletter", "list", "--resolved", "true").want(command.ExitDone, fork, "resolved").lacks(good)
+	rival := d.letter(db, "fork", []byte("z"))
+	do("replay", rival, "--yes").want(command.ExitRefused, "never applied again")
+	do("replay", good, "--dry-run").want(command.ExitDone, "has 1 events", "nothing was changed")
+	do("replay", bad, "--dry-run").want(command.ExitDone, "cannot be read by this program either")
+	do("replay", good, "--yes", "--wait", "1ms").want(command.ExitFailed, "is one running?")
+
+	defer d.persister()()
+	do("replay", good, "--yes", "--wait", "1m").want(command.ExitDone, "1 of 1 events were new")
+	do("replay", good, "--yes").want(command.ExitDone, "resolved already")
+	do("replay", bad, "--yes", "--wait", "1m").want(command.ExitRefused, "not applied again")
+	d.run("stock", "list").want(command.ExitDone, "77")
+	if r := into[struct{ Result string }](do("replay", bad, "--yes", "--wait", "1m", "-o", "json").want(command.ExitRefused)); r.Result != "refused" {
+		t.Errorf("result %q", r.Result)
+	}
 }
 
 func TestListsOnRealServers(t *testing.T) {

@@ -1,0 +1,339 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/core/config"
+	"sluice/core/ledger"
+)
+
+// DeadLetterList lists dead letters.
+type DeadLetterList struct {
+	Books   `embed:""`
+	Listing `embed:""`
+
+	Reason    string `placeholder:"WORD" help:"Only those with a reason: unknown_version, malformed, inconsistent, fork, refused or broken_chain."`
+	Partition *int   `placeholder:"N" help:"Only those that were read from a Kafka partition."`
+	Resolved  string `enum:"false,true,any" default:"false" placeholder:"WHICH" help:"Those that nobody has resolved (false), the resolved ones (true), or any."`
+}
+
+// Help is called by kong.
+func (DeadLetterList) Help() string {
+	return `Lists what a persister could not apply, the newest first.
+
+Examples:
+  sluice deadletter list
+  sluice deadletter list --reason fork --resolved any
+  sluice deadletter list --partition 3 -o json --limit 500`
+}
+
+// Run is called by kong.
+func (d *DeadLetterList) Run(ctx context.Context, c *Console) error {
+	return d.read(ctx, func(books *ledger.Reader) error {
+		list, err := books.Letters(ctx, ledger.LetterFilter{Reason: d.Reason, Partition: d.Partition, Resolved: d.Resolved}, d.page())
+		if err != nil {
+			return err
+		}
+		header := []any{"DEAD LETTER", "SINCE", "REASON", "SKU", "SALE", "EPOCH.SEQ", "PARTITION", "STATUS"}
+		return showList(c, &d.Listing, list, header, func(l *ledger.Letter) []any {
+			mark, partition := "-", "-"
+			if l.Epoch != 0 {
+				mark = fmt.Sprintf("%d.%d", l.Epoch, l.Seq)
+			}
+			if l.KafkaPartition != nil {
+				partition = strconv.FormatInt(*l.KafkaPartition, 10)
+			}
+			return []any{l.ID.String(), momentText(l.CreatedAt), l.Reason, idText(l.SKU), idText(l.Sale), mark, partition, letterStatus(l)}
+		})
+	})
+}
+
+// letterStatus is where a letter stands, in a word or two.
+func letterStatus(l *ledger.Letter) string {
+	switch {
+	case l.ResolvedAt != 0:
+		return "resolved"
+	case l.ReplayAskedAt != 0:
+		return "to be applied"
+	case l.ReplayRefusal != "":
+		return "not applied again"
+	}
+	return "unresolved"
+}
+
+// DeadLetterShow shows a dead letter.
+type DeadLetterShow struct {
+	Books  `embed:""`
+	Output `embed:""`
+
+	ID string `arg:"" name:"id" help:"Id of the dead letter: 64 hexadecimal digits."`
+}
+
+// Help is called by kong.
+func (DeadLetterShow) Help() string {
+	return `Shows a dead letter and the events in it, as far as this program can read them.
+
+Example:
+  sluice deadletter show 3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8550`
+}
+
+// Run is called by kong.
+func (d *DeadLetterShow) Run(ctx context.Context, c *Console) error {
+	id, err := ledger.ParseLetterID(d.ID)
+	if err != nil {
+		return bookError(err)
+	}
+	return d.read(ctx, func(books *ledger.Reader) error {
+		l, err := books.Letter(ctx, id)
+		if err != nil {
+			return err
+		}
+		if d.json() {
+			return c.JSON(l)
+		}
+		printLetter(c, &l)
+		return nil
+	})
+}
+
+func printLetter(c *Console, l *ledger.LetterContent) {
+	c.Printf("dead letter %s: %s\n%s: %s\n", l.ID.String(), letterStatus(&l.Letter), l.Reason, l.Detail)
+	c.Printf("since %s, %s bytes", momentText(l.CreatedAt), number(l.Bytes))
+	if l.KafkaPartition != nil && l.KafkaOffset != nil {
+		c.Printf(", from Kafka partition %d, offset %d", *l.KafkaPartition, *l.KafkaOffset)
+	}
+	if l.Entry != "" {
+		c.Printf(", outbox entry %s", l.Entry)
+	}
+	c.Printf("\n")
+	if l.Evidence {
+		c.Printf("A Redis that lacks what it tells of is not opened until it is resolved.\n")
+	}
+	if l.ResolvedAt != 0 {
+		c.Printf("resolved %s by %s: %s\n", momentText(l.ResolvedAt), l.ResolvedBy, l.Resolution)
+	}
+	if l.ReplayAskedAt != 0 {
+		c.Printf("%s asked %s for it to be applied again; no persister has done it yet\n", l.ReplayAskedBy, momentText(l.ReplayAskedAt))
+	}
+	if l.ReplayRefusal != "" {
+		c.Printf("not applied again: %s\n", l.ReplayRefusal)
+	}
+	if l.Unread != "" {
+		c.Printf("no events can be read from it: %s\nits bytes: %s\n", l.Unread, l.Data)
+		return
+	}
+	c.Printf("events of partition %d at %s:\n", l.Partition, moment(l.RedisMS))
+	t := c.table()
+	t.row("EVENT", "SKU", "SALE", "BUCKET", "EPOCH.SEQ", "RESERVATION", "USER", "QUANTITY", "DELTA", "AVAIL", "HELD", "SOLD", "FAULT")
+	for _, e := range l.Events {
+		delta := "-"
+		if e.Delta != nil {
+			delta = number(*e.Delta)
+		}
+		t.row(e.Kind, e.SKU, idText(e.Sale), e.Bucket, fmt.Sprintf("%d.%d", e.Epoch, e.Seq), e.Reservation, idText(e.User),
+			number(e.Quantity), delta, number(e.Avail), number(e.Held), number(e.Sold), e.Fault)
+	}
+	t.flush()
+}
+
+// letterDecision is what the commands that decide about a dead letter have in common.
+type letterDecision struct {
+	Books   `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
+
+	ID     string `arg:"" name:"id" help:"Id of the dead letter: 64 hexadecimal digits."`
+	Reason string `required:"" placeholder:"TEXT" help:"Why. It is kept with the letter."`
+	By     string `placeholder:"NAME" help:"Who decides. Defaults to the name of the user who runs this."`
+}
+
+// Validate joins all faults.
+func (d *letterDecision) Validate() error {
+	var f config.Faults
+	f.Include(d.Books.Validate())
+	checkReason(&f, d.Reason)
+	return f.Err()
+}
+
+// decidedLetter is the result of a decision.
+type decidedLetter struct {
+	Result string        `json:"result"` // ok, replayed (it was decided before), dry_run, refused or pending
+	Letter ledger.Letter `json:"letter"`
+}
+
+func (d *letterDecision) show(c *Console, l ledger.Letter, result, said string) error {
+	if d.json() {
+		return c.JSON(decidedLetter{result, l})
+	}
+	c.Printf("dead letter %s: %s\n", l.ID.String(), said)
+	return nil
+}
+
+// decide asks, and does what was decided; do is not called for a dry run.
+func (d *letterDecision) decide(ctx context.Context, c *Console, question func(*ledger.LetterContent) (string, error),
+	do func(*ledger.Reader, ledger.LetterID, ledger.Decision) error,
+) error {
+	id, err := ledger.ParseLetterID(d.ID)
+	if err != nil {
+		return bookError(err)
+	}
+	if err := d.check(c); err != nil {
+		return err
+	}
+	by := d.By
+	if me, err := user.Current(); by == "" && err == nil {
+		by = me.Username
+	}
+	return d.read(ctx, func(books *ledger.Reader) error {
+		now, err := books.Letter(ctx, id)
+		if err != nil {
+			return err
+		}
+		if now.ResolvedAt != 0 {
+			return d.show(c, now.Letter, "replayed", fmt.Sprintf("resolved already, %s by %s: %s", momentText(now.ResolvedAt), now.ResolvedBy, now.Resolution))
+		}
+		what, err := question(&now)
+		if err != nil {
+			return err
+		}
+		if d.DryRun {
+			return d.show(c, now.Letter, "dry_run", "it "+what+" (dry run: nothing was changed)")
+		}
+		if err := d.ask(c, fmt.Sprintf("Dead letter %v, %s (%s): it %s", id, now.Reason, now.Detail, what), d.ID[:8]); err != nil {
+			return err
+		}
+		return do(books, id, ledger.Decision{By: by, Reason: d.Reason})
+	})
+}
+
+// DeadLetterResolve marks a dead letter as dealt with.
+type DeadLetterResolve struct {
+	letterDecision `embed:""`
+}
+
+// Help is called by kong.
+func (DeadLetterResolve) Help() string {
+	return `Says that a dead letter has been dealt with, whatever was done. From then on a Redis that lacks what it tells of may
+be opened, and the marks of its SKU move past it. It stays in the table.
+
+Examples:
+  sluice deadletter resolve 3b0c...8550 --reason "counted by hand, see ticket 4711" --dry-run
+  sluice deadletter resolve 3b0c...8550 --reason "counted by hand, see ticket 4711" --yes`
+}
+
+// Run is called by kong.
+func (d *DeadLetterResolve) Run(ctx context.Context, c *Console) error {
+	return d.decide(ctx, c, func(l *ledger.LetterContent) (string, error) {
+		if l.Evidence {
+			return "would be resolved; a Redis that lacks what it tells of may then be opened, and sell those units again", nil
+		}
+		return "would be resolved", nil
+	}, func(books *ledger.Reader, id ledger.LetterID, decision ledger.Decision) error {
+		l, already, err := books.Resolve(ctx, id, decision)
+		if err != nil {
+			return err
+		}
+		result := "ok"
+		if already {
+			result = "replayed"
+		}
+		return d.show(c, l, result, "resolved by "+l.ResolvedBy+": "+l.Resolution)
+	})
+}
+
+// DeadLetterReplay has a dead letter applied again.
+type DeadLetterReplay struct {
+	letterDecision `embed:""`
+
+	Wait time.Duration `default:"15s" placeholder:"DURATION" help:"How long to wait until a persister has done it."`
+}
+
+// Help is called by kong.
+func (DeadLetterReplay) Help() string {
+	return `Asks the persisters to apply a dead letter again, as if it came from Kafka now: after a newer program, which can read it,
+was installed, or after somebody has mended what refused it. What is applied is resolved with it; what still
+cannot be stays as it is, and says why. Forks and broken chains are never applied again: the place of a fork is
+taken, and the event of a broken chain is in the ledger. Repeated, it happens once.
+
+Examples:
+  sluice deadletter replay 3b0c...8550 --reason "the persisters run 1.4 now" --dry-run
+  sluice deadletter replay 3b0c...8550 --reason "the persisters run 1.4 now" --yes`
+}
+
+// Run is called by kong.
+func (d *DeadLetterReplay) Run(ctx context.Context, c *Console) error {
+	return d.decide(ctx, c, foreseeReplay, func(books *ledger.Reader, id ledger.LetterID, decision ledger.Decision) error {
+		l, _, err := books.AskReplay(ctx, id, decision)
+		if err != nil {
+			return err
+		}
+		if l, err = d.await(ctx, books, l); err != nil {
+			return err
+		}
+		switch {
+		case l.ResolvedAt != 0:
+			return d.show(c, l, "ok", l.Resolution)
+		case l.ReplayAskedAt != 0:
+			err = d.show(c, l, "pending", "no persister has done it yet: see sluice deadletter show")
+			return joinExit(err, fmt.Errorf("after %v no persister has applied it: is one running?", d.Wait))
+		}
+		err = d.show(c, l, "refused", "not applied again: "+l.ReplayRefusal)
+		return joinExit(err, refused(fmt.Errorf("dead letter %v cannot be applied: nothing was changed", id)))
+	})
+}
+
+// foreseeReplay is what a replay would do, as far as this program can tell.
+func foreseeReplay(l *ledger.LetterContent) (string, error) {
+	if !l.Replays {
+		return "", fmt.Errorf("dead letter %v is a %s: %w", l.ID, l.Reason, ledger.ErrNeverReplay)
+	}
+	if l.Unread != "" {
+		return "cannot be read by this program either (" + l.Unread + "); a newer persister may", nil
+	}
+	var faults []string
+	for _, e := range l.Events {
+		if e.Fault != "" {
+			faults = append(faults, e.Fault)
+		}
+	}
+	if len(faults) > 0 {
+		return "would not be applied by this program: " + strings.Join(faults, "; "), nil
+	}
+	return fmt.Sprintf("has %d events: those that the ledger lacks would be applied", len(l.Events)), nil
+}
+
+// await waits until a persister has decided.
+func (d *DeadLetterReplay) await(ctx context.Context, books *ledger.Reader, l ledger.Letter) (ledger.Letter, error) {
+	const pause = 200 * time.Millisecond
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	end := time.After(d.Wait)
+	for l.ReplayAskedAt != 0 {
+		select {
+		case <-tick.C:
+		case <-end:
+			return l, nil
+		case <-ctx.Done():
+			return l, ctx.Err() // the user's own doing
+		}
+		now, err := books.Letter(ctx, l.ID)
+		if err != nil {
+			return l, err
+		}
+		l = now.Letter
+	}
+	return l, nil
+}
+
+// joinExit is the first error there is: what could not be written counts more than what was to be told.
+func joinExit(err, exit error) error {
+	if err != nil {
+		return err
+	}
+	return exit
+}

@@ -1,0 +1,159 @@
+package persister
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"sluice/core/ledger"
+	"sluice/core/outbox"
+)
+
+const (
+	replaysEvery = time.Second
+	replaysAtMax = 20 // letters of one round
+	outcomeMax   = 1000
+
+	selectReplays = "SELECT letter_id FROM dead_letters WHERE replay_asked_at IS NOT NULL ORDER BY replay_asked_at LIMIT ?"
+	lockReplay    = "SELECT reason, data, kafka_partition, kafka_offset, COALESCE(entry_id, ''), COALESCE(replay_reason, '') " +
+		"FROM dead_letters WHERE letter_id = ? AND replay_asked_at IS NOT NULL AND resolved_at IS NULL FOR UPDATE"
+	resolveReplay = "UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = replay_asked_by, resolution = ?, replay_asked_at = NULL WHERE letter_id = ?"
+	refuseReplay  = "UPDATE dead_letters SET replay_asked_at = NULL, replay_refusal = ? WHERE letter_id = ? AND replay_asked_at IS NOT NULL"
+)
+
+// replayer applies dead letters again, which somebody has asked for: as if their bytes came from Kafka now. In the
+// same transaction the letter is resolved, so that at any time either it tells what happened or the tables do. A
+// letter that cannot be applied still is as it was, and says why.
+type replayer struct {
+	writer  writer
+	applied func(*batch) // called after each letter that is in MySQL
+	meters  *meters
+	log     *slog.Logger
+}
+
+// run applies letters until ctx ends.
+func (p *replayer) run(ctx context.Context) {
+	for failing := false; ; {
+		err := p.round(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			p.log.Warn("cannot apply dead letters again yet", "error", err)
+		}
+		failing = err != nil
+		if !pause(ctx, replaysEvery) {
+			return
+		}
+	}
+}
+
+// round applies some letters.
+func (p *replayer) round(ctx context.Context) error {
+	asked, err := p.asked(ctx)
+	if err != nil {
+		return fmt.Errorf("read dead letters: %w", err)
+	}
+	var failed []error
+	for _, id := range asked {
+		failed = append(failed, p.replay(ctx, id))
+	}
+	return errors.Join(failed...)
+}
+
+func (p *replayer) asked(ctx context.Context) (ids []letterID, err error) {
+	rows, err := p.writer.db.QueryContext(ctx, selectReplays, replaysAtMax) //nolint:sqlclosecheck // scanAll closes them
+	if err != nil {
+		return nil, err
+	}
+	return ids, scanAll(rows, func() error {
+		var id []byte
+		err := rows.Scan(&id)
+		if err == nil {
+			ids = append(ids, letterID(id))
+		}
+		return err
+	})
+}
+
+// replay applies one letter, unless another persister has.
+func (p *replayer) replay(ctx context.Context, id letterID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+	defer cancel()
+	b, outcome := newBatch(), ""
+	fresh, err := p.writer.transaction(ctx, func() (fresh []letter, err error) {
+		outcome, fresh, err = p.apply(ctx, id, b)
+		return fresh, err
+	})
+	if troubleOf(err) == troubleRefused && err != nil {
+		refusal := err.Error()
+		_, err = p.writer.transaction(ctx, func() ([]letter, error) { return nil, p.refuse(ctx, id, refusal) })
+	}
+	if err != nil {
+		return fmt.Errorf("apply dead letter %x again: %w", id, err)
+	}
+	for i := range fresh {
+		fresh[i].report(p.meters, p.log)
+	}
+	if outcome != "" {
+		p.log.Info("applied a dead letter again", "letter", fmt.Sprintf("%x", id), "outcome", outcome)
+		p.applied(b)
+	}
+	return nil
+}
+
+// apply is the work of one transaction. The outcome is empty if nothing was applied.
+func (p *replayer) apply(ctx context.Context, id letterID, b *batch) (outcome string, fresh []letter, err error) {
+	var reason, entry, why string
+	var data []byte
+	var partition, offset sql.NullInt64
+	err = p.writer.tx.QueryRowContext(ctx, lockReplay, id[:]).Scan(&reason, &data, &partition, &offset, &entry, &why)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil, nil // done by another, or resolved meanwhile
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("read: %w", err)
+	}
+	if !ledger.Replays(reason) {
+		return "", nil, p.refuse(ctx, id, ledger.ErrNeverReplay.Error())
+	}
+	b.addMessage(int(partition.Int64), &outbox.Message{Offset: offset.Int64, Entry: entry, Value: data})
+	for i := range b.letters {
+		if b.letters[i].id() == id {
+			return "", nil, p.refuse(ctx, id, b.letters[i].detail)
+		}
+	}
+	if !partition.Valid {
+		for i := range b.events {
+			b.events[i].from = nil
+		}
+		for i := range b.letters {
+			b.letters[i].from = nil
+		}
+	}
+	done, err := p.writer.put(ctx, b.rows(), b.letters)
+	if err != nil {
+		return "", nil, err
+	}
+	outcome = fmt.Sprintf("applied again: %d of %d events were new", done.events, len(b.events))
+	if n := len(done.letters); n > 0 {
+		outcome += fmt.Sprintf(", %d became dead letters of their own", n)
+	}
+	if _, err := p.writer.tx.ExecContext(ctx, resolveReplay, brief(outcome+"; asked for because: "+why), id[:]); err != nil {
+		return "", nil, fmt.Errorf("resolve: %w", err)
+	}
+	return outcome, done.letters, nil
+}
+
+// refuse writes down why a letter is not applied.
+func (p *replayer) refuse(ctx context.Context, id letterID, why string) error {
+	if _, err := p.writer.tx.ExecContext(ctx, refuseReplay, brief(why), id[:]); err != nil {
+		return fmt.Errorf("refuse: %w", err)
+	}
+	p.log.Warn("a dead letter cannot be applied again", "letter", fmt.Sprintf("%x", id), "reason", why)
+	return nil
+}
+
+// brief is a text that its column has room for.
+func brief(text string) string { return strings.ToValidUTF8(text[:min(len(text), outcomeMax)], "?") }

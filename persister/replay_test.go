@@ -1,0 +1,154 @@
+package persister
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"sluice/core/event"
+	"sluice/core/ledger"
+	"sluice/core/stock"
+)
+
+// replays is a replayer with the book of letters that it works on.
+type replays struct {
+	*replayer
+	*ledger.Reader
+	t       *testing.T
+	applied int
+}
+
+func newReplays(t *testing.T) *replays {
+	t.Helper()
+	db := database(t)
+	r := &replays{t: t, Reader: ledger.New(db, nil)}
+	r.replayer = &replayer{
+		writer: writer{db: db}, applied: func(*batch) { r.applied++ }, meters: newTestMeters(), log: slog.New(slog.DiscardHandler),
+	}
+	return r
+}
+
+// again asks for a letter to be applied again, and lets that be done, twice.
+func (r *replays) again(id letterID) ledger.Letter {
+	r.t.Helper()
+	if _, _, err := r.AskReplay(r.t.Context(), ledger.LetterID(id), ledger.Decision{By: "me", Reason: "mended"}); err != nil {
+		r.t.Fatal(err)
+	}
+	for range 2 {
+		if err := r.round(r.t.Context()); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	l, err := r.Letter(r.t.Context(), ledger.LetterID(id))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if l.ReplayAskedAt != 0 {
+		r.t.Errorf("still asked for: %+v", l)
+	}
+	return l.Letter
+}
+
+func (r *replays) keep(letters ...letter) {
+	r.t.Helper()
+	if _, err := r.writer.write(r.t.Context(), nil, letters); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// TestReplayAppliesWhatIsMended lets the database refuse an event until somebody has mended that.
+func TestReplayAppliesWhatIsMended(t *testing.T) {
+	t.Parallel()
+	r := newReplays(t)
+	h := newHistory(4, 1)
+	rows := inARow(h, h.cells[0], 5)
+	if _, err := r.writer.write(t.Context(), rows[:4], nil); err != nil {
+		t.Fatal(err)
+	}
+	refused := rowLetter(reasonRefused, "a rule of the shop's own", rows[4])
+	r.keep(refused)
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := r.writer.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("ALTER TABLE ledger ADD CONSTRAINT shop CHECK (seq < 5)")
+	if l := r.again(refused.id()); l.ResolvedAt != 0 || !strings.Contains(l.ReplayRefusal, "shop") || !l.Evidence || r.applied != 0 {
+		t.Errorf("while it is refused: %+v", l)
+	}
+	tablesOf(rows[:4]).holds(t, r.writer.db)
+	exec("ALTER TABLE ledger DROP CONSTRAINT shop")
+	l := r.again(refused.id())
+	if l.ResolvedBy != "me" || !strings.Contains(l.Resolution, "1 of 1 events were new") || !strings.Contains(l.Resolution, "mended") ||
+		l.ReplayRefusal != "" || l.Evidence || r.applied != 1 {
+		t.Errorf("mended: %+v, applied %d times", l, r.applied)
+	}
+	tablesOf(rows).holds(t, r.writer.db)
+	if l := r.again(refused.id()); l.ResolvedBy != "me" || r.applied != 1 {
+		t.Errorf("asked for again: %+v, applied %d times", l, r.applied)
+	}
+}
+
+// TestReplayReadsWhatItCanNow has messages that an older program could not read: whole ones, some of whose events are
+// there already, or have their places taken.
+func TestReplayReadsWhatItCanNow(t *testing.T) {
+	t.Parallel()
+	r := newReplays(t)
+	h := newHistory(5, 1)
+	rows := inARow(h, h.cells[0], 6)
+	rival := *rows[1]
+	rival.User++
+	message := event.Batch{Partition: rows[0].shard, TimeMS: rows[0].timeMS}
+	for _, row := range rows {
+		message.Events = append(message.Events, row.Event)
+	}
+	if _, err := r.writer.write(t.Context(), []*row{rows[0], &rival}, nil); err != nil {
+		t.Fatal(err)
+	}
+	unread := letter{reason: reasonVersion, from: &origin{partition: 3, offset: 9, entry: "7-1"}, data: event.Append(nil, message)}
+	r.keep(unread)
+	l := r.again(unread.id())
+	if !strings.Contains(l.Resolution, "4 of 6 events were new, 1 became dead letters of their own") {
+		t.Errorf("%+v", l)
+	}
+	tablesOf(append([]*row{rows[0], &rival}, rows[2:]...)).holds(t, r.writer.db)
+	if got := lines(t, r.writer.db, "SELECT reason, seq, kafka_partition, kafka_offset FROM dead_letters WHERE resolved_at IS NULL"); len(got) != 1 || got[0] != "fork 2 3 9" {
+		t.Errorf("dead letters: %v", got)
+	}
+}
+
+// TestReplayLeavesWhatIsAsItWas has letters that no program can apply.
+func TestReplayLeavesWhatIsAsItWas(t *testing.T) {
+	t.Parallel()
+	r := newReplays(t)
+	h := newHistory(6, 1)
+	bad := inARow(h, h.cells[0], 1)[0]
+	bad.Avail, bad.Held = stock.UnitsMax, 1
+	letters := []letter{
+		{reason: reasonMalformed, data: []byte{1, 2}},
+		{reason: reasonVersion, data: []byte{99}},
+		rowLetter(reasonInconsistent, "no script", bad),
+	}
+	r.keep(letters...)
+	for _, dead := range letters {
+		if l := r.again(dead.id()); l.ResolvedAt != 0 || l.ReplayRefusal == "" || l.Resolution != "" {
+			t.Errorf("%+v", l)
+		}
+	}
+	// Whoever writes into the table past ledger.Reader gets no fork applied either.
+	fork := forkLetter(inARow(h, h.cells[0], 1)[0])
+	r.keep(fork)
+	if _, err := r.writer.db.ExecContext(t.Context(), "UPDATE dead_letters SET replay_asked_at = NOW(3) WHERE reason = 'fork'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(t, r.writer.db, "SELECT COUNT(*) FROM ledger"); got[0] != "0" || r.applied != 0 {
+		t.Errorf("%s events applied", got[0])
+	}
+	if l, err := r.Letter(t.Context(), ledger.LetterID(fork.id())); err != nil || l.ReplayRefusal == "" || l.ReplayAskedAt != 0 {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
