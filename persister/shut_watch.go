@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	shutEvery = 5 * time.Second // between two looks at all cells
-	shutShare = 20              // pauses are so many times as long as the call before: they are Redis's time
-	shutNamed = 5               // cells that one line of the log names
+	shutEvery = 10 * time.Second // between two looks at all cells
+	shutShare = 40               // pauses are so many times as long as the call before: they are Redis's time
+	shutNamed = 5                // cells that one line of the log names
 )
 
 // shutFinder is what shutWatch needs of redisstock.
