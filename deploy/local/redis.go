@@ -46,7 +46,7 @@ func StartRedis(ctx context.Context, dir string, o RedisOptions) (*Redis, error)
 }
 
 func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode bool) (*Redis, error) {
-	path, err := FindRedis()
+	path, err := FindRedis(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (s *Sentinels) Stop() error {
 }
 
 func startSentinel(ctx context.Context, dir string, watch []string) (*Redis, error) {
-	path, err := FindRedis()
+	path, err := FindRedis(ctx)
 	if err != nil {
 		return nil, err
 	}
