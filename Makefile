@@ -17,6 +17,9 @@ GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 # packages that only start processes.
 RACE_PACKAGES = $(shell $(GO) list ./core/... ./edge/... ./persister/...)
 PLAIN_PACKAGES = $(filter-out $(RACE_PACKAGES),$(shell $(GO) list ./...))
+# Whose tests start a Redis.
+REDIS_PACKAGES = $(shell $(GO) list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | \
+	grep -E 'sluice/(deploy/local|edge/internal/storetest|bench/stack)' | cut -d' ' -f1)
 # Two packages at a time: each may run a Redis, a MariaDB and a Kafka. Passes are not cached: servers, and
 # the binary that the whole-system tests build, are nothing that the cache knows of.
 GOTEST = $(GO) test -count=1 -p 2 -timeout 30m
@@ -48,6 +51,12 @@ test: ## run all tests, with the race detector where it matters
 	$(GOTEST) $(PLAIN_PACKAGES) || status=1; \
 	sort -u $$SLUICE_SKIPPED; rm -f $$SLUICE_SKIPPED; \
 	exit $$status
+
+.PHONY: test-valkey
+test-valkey: ## run the tests that talk to Redis on Valkey 8.1 and 9.1
+	@status=0; for server in valkey-8.1 valkey-9.1; do \
+		echo "on $$server"; SLUICE_REDIS_SERVER=$$server $(GOTEST) $(REDIS_PACKAGES) || status=1; \
+	done; exit $$status
 
 .PHONY: test-race
 test-race: ## run all tests with the race detector

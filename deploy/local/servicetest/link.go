@@ -1,6 +1,7 @@
 package servicetest
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -31,7 +32,7 @@ func NewLink(t testing.TB, to string) *Link {
 	}
 	l := &Link{Addr: listener.Addr().String(), to: to, listener: listener, conns: []net.Conn{}}
 	l.open.L = &l.mu
-	l.ends.Go(func() { l.accept(t) })
+	l.ends.Go(func() { l.accept(t.Context()) })
 	t.Cleanup(l.close)
 	return l
 }
@@ -49,13 +50,13 @@ func (l *Link) set(stall bool) {
 	l.open.Broadcast()
 }
 
-func (l *Link) accept(t testing.TB) {
+func (l *Link) accept(ctx context.Context) {
 	for {
 		near, err := l.listener.Accept()
 		if err != nil {
 			return // it is closed
 		}
-		far, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.to)
+		far, err := new(net.Dialer).DialContext(ctx, "tcp", l.to)
 		if err != nil || !l.keep(near, far) {
 			_ = near.Close()
 			continue
