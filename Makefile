@@ -6,9 +6,12 @@ FUZZTIME ?= 30s
 BENCH ?= .
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-# Where git tells nothing (another user's checkout, no checkout at all), Go must not insist.
+# Where git tells nothing (another user's checkout, no checkout at all), Go must not insist. Else the binary knows its
+# commit, whatever $GOFLAGS says.
+BUILDVCS := true
 ifeq ($(VERSION),unknown)
 export GOFLAGS += -buildvcs=false
+BUILDVCS := false
 endif
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/tools
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
@@ -32,7 +35,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/sluice
-	$(GO) build -trimpath -ldflags '-X sluice/core/build.version=$(VERSION)' -o bin/sluice .
+	$(GO) build -trimpath -buildvcs=$(BUILDVCS) -ldflags '-X sluice/core/build.version=$(VERSION)' -o bin/sluice .
 
 .PHONY: run dev
 run: build ## start everything on this machine, with sample data; Ctrl-C stops it

@@ -20,7 +20,7 @@ type Config struct {
 	MySQL config.MySQL `embed:""`
 	Kafka config.Kafka `embed:""`
 	Stock config.Stock `embed:""`
-	Ops   config.Ops   `embed:""`
+	Ops   config.Ops   `embed:"" set:"ops_listen=127.0.0.1:9180"`
 
 	Listen  string `name:"listen" env:"SLUICE_LISTEN" group:"Edge" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP API; port 0 takes a free one. It speaks plain HTTP: put a proxy with TLS in front." cost:"none"`
 	DataDir string `name:"data-dir" env:"SLUICE_DATA_DIR" group:"Edge" default:".sluice/edge" placeholder:"PATH" help:"Directory of the edge's own rebuildable data, on a local disk. The edge locks it; another edge on it does not start." cost:"none"`

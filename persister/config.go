@@ -12,7 +12,7 @@ type Config struct {
 	MySQL config.MySQL  `embed:""`
 	Kafka config.Kafka  `embed:""`
 	Stock config.Agreed `embed:""`
-	Ops   config.Ops    `embed:""`
+	Ops   config.Ops    `embed:"" set:"ops_listen=127.0.0.1:9181"`
 
 	Workers     int           `name:"workers" env:"SLUICE_PERSISTER_WORKERS" group:"Persister" default:"2" help:"Transactions under way at once. Each worker takes its share of the Kafka partitions." cost:"each takes a MySQL connection; more than the server's cores rarely helps"`
 	BatchEvents int           `name:"batch-events" env:"SLUICE_PERSISTER_BATCH_EVENTS" group:"Persister" default:"4000" help:"Events after which a transaction takes no more messages." cost:"higher: longer transactions, more memory, more to repeat after a deadlock"`

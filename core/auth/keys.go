@@ -58,17 +58,29 @@ func GenerateKey(algorithm string) (Key, error) {
 	return k, err
 }
 
-// WriteKeys creates a key file that only its owner can read. An existing file is an error.
-func WriteKeys(path string, keys ...Key) error {
+// EncodeKeys is the text of a key file.
+func EncodeKeys(keys ...Key) ([]byte, error) {
+	if _, err := NewKeys(keys...); err != nil {
+		return nil, err
+	}
 	text, err := json.Marshal(keyFile{keys}, jsontext.WithIndent("  "))
 	if err != nil {
-		return fmt.Errorf("encode keys: %w", err)
+		return nil, fmt.Errorf("encode keys: %w", err)
+	}
+	return append(text, '\n'), nil
+}
+
+// WriteKeys creates a key file that only its owner can read. An existing file is an error.
+func WriteKeys(path string, keys ...Key) error {
+	text, err := EncodeKeys(keys...)
+	if err != nil {
+		return err
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {
 		return fmt.Errorf("create key file: %w", err)
 	}
-	_, err = file.Write(append(text, '\n'))
+	_, err = file.Write(text)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("write key file: %w", err)
 	}

@@ -1,8 +1,9 @@
 package config
 
-// Ops is the port for operators: health, metrics and profiles. It has no access control of its own.
+// Ops is the port for operators: health, metrics and profiles. It has no access control of its own. Each role sets
+// ops_listen, its default, to another port.
 type Ops struct {
-	Listen string `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Operations" default:"127.0.0.1:9180" help:"Address of /livez, /readyz, /metrics and /debug/pprof; port 0 takes a free one. Reachable by whom you let reach it: keep it off the internet." cost:"none"`
+	Listen string `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Operations" default:"${ops_listen}" help:"Address of /livez, /readyz, /metrics and /debug/pprof; port 0 takes a free one. Reachable by whom you let reach it: keep it off the internet." cost:"none"`
 }
 
 // Validate joins all faults of the group.

@@ -20,7 +20,8 @@ import (
 
 // root is the command line.
 type root struct {
-	Log config.Log `embed:""`
+	Log         config.Log          `embed:""`
+	ShowVersion command.VersionFlag `name:"version" help:"Show what this program was built from, and do nothing else."`
 
 	Edge      command.Edge      `cmd:"" help:"Serve shoppers: decide their requests in Redis, publish what happened."`
 	Persister command.Persister `cmd:"" help:"Bring what happened from Kafka to MySQL."`
@@ -55,7 +56,10 @@ type root struct {
 		Resolve command.DeadLetterResolve `cmd:"" help:"Say that a dead letter has been dealt with."`
 		Replay  command.DeadLetterReplay  `cmd:"" help:"Apply a dead letter again."`
 	} `cmd:"" help:"Look at what could not be brought to MySQL, and decide about it."`
-	Token   command.Token   `cmd:"" help:"Make an access token."`
+	Token struct {
+		Issue  command.Token       `cmd:"" default:"withargs" help:"Make an access token; token alone does the same."`
+		Keygen command.TokenKeygen `cmd:"" help:"Make a key that signs and verifies tokens."`
+	} `cmd:"" help:"Make access tokens and their keys."`
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`
 	Version command.Version `cmd:"" help:"Show what this program was built from."`
 }

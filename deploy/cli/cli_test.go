@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -155,10 +156,7 @@ are only verified with ` + "`public_key`" + ` alone. Both are base64url without 
 
     {"keys": [{"kid": "2026-01", "alg": "HS256", "key": "..."}]}
 
-` + "`sluice dev`" + ` makes such a file. To make one by hand:
-
-    (umask 077; printf '{"keys":[{"kid":"k1","alg":"HS256","key":"%s"}]}\n' \
-      "$(head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n')" > keys.json)
+` + "`sluice dev`" + ` makes such a file for itself, and ` + "`sluice token keygen --out keys.json`" + ` makes one.
 
 ## Exit codes
 
@@ -241,11 +239,36 @@ func TestFlagsAgree(t *testing.T) {
 			if s.env == "" {
 				continue
 			}
+			if f.Name == "ops-listen" {
+				s.preset = "" // see TestDefaultPortsDoNotCollide
+			}
 			if first, ok := seen[f.Name]; ok && (first.env != s.env || first.preset != s.preset) {
 				t.Errorf("%s: --%s is %s, %s, elsewhere %s, %s", leaf.Path(), f.Name, s.env, s.preset, first.env, first.preset)
 			}
 			seen[f.Name] = s
 		}
+	}
+}
+
+// Whatever roles are started side by side with their defaults, none takes another's port.
+func TestDefaultPortsDoNotCollide(t *testing.T) {
+	t.Parallel()
+	users := map[string]string{}
+	for _, leaf := range model(t).Leaves(false) {
+		for _, f := range leaf.Flags {
+			if f.Name != "listen" && !strings.HasSuffix(f.Name, "-listen") {
+				continue
+			}
+			_, port, err := net.SplitHostPort(f.Default)
+			user := leaf.Path() + " --" + f.Name
+			if err != nil || port == "0" || users[port] != "" {
+				t.Errorf("%s is %q by default, which is of %q too: %v", user, f.Default, users[port], err)
+			}
+			users[port] = user
+		}
+	}
+	if len(users) < 6 { // two of the edge, one of the persister, three of dev
+		t.Errorf("found only %v", users)
 	}
 }
 

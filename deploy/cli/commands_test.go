@@ -555,6 +555,51 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// A new key is in the form that the settings read, for its owner only, and never overwrites another.
+func TestKeygenMakesWhatTokensNeed(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, alg := range []string{auth.HS256, auth.EdDSA} {
+		file := filepath.Join(dir, alg+".json")
+		keygen := []string{"token", "keygen", "--alg", alg, "--kid", "2026-01", "--out", file}
+		var o output
+		if code := Run(keygen, o.console()); code != command.ExitDone || !strings.Contains(o.out.String(), "2026-01") {
+			t.Fatalf("%v: exit code %d: %s%s", keygen, code, o.out.String(), o.err.String())
+		}
+		made, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v, %v", file, info.Mode(), err)
+		}
+		if code := Run(keygen, o.console()); code != command.ExitUsage || !strings.Contains(o.err.String(), "exists") {
+			t.Errorf("again: exit code %d: %s", code, o.err.String())
+		}
+		if still, err := os.ReadFile(file); err != nil || string(still) != string(made) {
+			t.Errorf("the file was overwritten: %v", err)
+		}
+		var token output
+		if code := Run([]string{"token", "--user", "7", "--role", "admin", "--token-key-file", file}, token.console()); code != command.ExitDone {
+			t.Errorf("issue with the %s key: exit code %d: %s", alg, code, token.err.String())
+		}
+	}
+	var printed output
+	if code := Run([]string{"token", "keygen"}, printed.console()); code != command.ExitDone || printed.err.Len() > 0 {
+		t.Fatalf("print: exit code %d: %s", code, printed.err.String())
+	}
+	if err := os.WriteFile("printed.json", printed.out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := auth.ReadKeys("printed.json"); err != nil {
+		t.Error(err)
+	}
+	var o output
+	if code := Run([]string{"token", "keygen", "--kid", strings.Repeat("x", 65)}, o.console()); code != command.ExitUsage || o.out.Len() > 0 {
+		t.Errorf("a kid that is too long: exit code %d: %s", code, o.err.String())
+	}
+}
+
 // Addresses of the development stack are used all or none.
 func TestDevelopmentStackIsNotMixedWithOthers(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -103,6 +103,11 @@ func shown(values []any) []any {
 	return list
 }
 
+// Write writes a result as it is, in as many lines as it has.
+func (c *Console) Write(document []byte) {
+	_, _ = c.Out.Write(document) // see Written
+}
+
 // JSON writes a result as indented JSON, in which every text shows itself.
 func (c *Console) JSON(value any) error {
 	document, err := json.MarshalIndent(value, "", "  ")

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"runtime"
 
+	"github.com/alecthomas/kong"
+
 	"sluice/core/build"
 	"sluice/core/event"
 	"sluice/persister"
@@ -29,6 +31,16 @@ type versions struct {
 	Platform string `json:"platform"`
 	Schema   int64  `json:"schema"` // of MySQL
 	Events   int    `json:"events"` // format version
+}
+
+// VersionFlag is --version, which goes before everything else that is asked for.
+type VersionFlag bool
+
+// BeforeReset is called by kong, before it looks at anything else.
+func (VersionFlag) BeforeReset(app *kong.Kong, c *Console) error {
+	err := (&Version{}).Run(c)
+	app.Exit(ExitDone)
+	return err
 }
 
 // Run is called by kong.

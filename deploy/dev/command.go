@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -20,9 +19,9 @@ import (
 type Command struct {
 	Dir                 string        `name:"dir" env:"SLUICE_DEV_DIR" group:"Development" default:".sluice" placeholder:"PATH" help:"Directory for all data, logs and keys, and for dev.json, which has the addresses of the running stack." cost:"none"`
 	Install             bool          `name:"install" env:"SLUICE_DEV_INSTALL" group:"Development" default:"true" negatable:"" help:"Install redis-server and mariadbd with apt-get if they are missing." cost:"none"`
-	Listen              string        `name:"listen" env:"SLUICE_LISTEN" group:"Development" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the edge. A free port is taken if this one is not free." cost:"none"`
-	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Address of the edge's ops port, likewise." cost:"none"`
-	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8082" placeholder:"HOST:PORT" help:"Address of GET /stock/{sku_id}, which shows stock in Redis and in MySQL, and GET /shut, which lists what is shut; likewise." cost:"none"`
+	Listen              string        `name:"listen" env:"SLUICE_LISTEN" group:"Development" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Address of the edge. A free port is taken if this one is not free." cost:"none"`
+	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8091" placeholder:"HOST:PORT" help:"Address of the edge's ops port, likewise." cost:"none"`
+	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8092" placeholder:"HOST:PORT" help:"Address of GET /stock/{sku_id}, which shows stock in Redis and in MySQL, and GET /shut, which lists what is shut; likewise." cost:"none"`
 	RedisAddr           []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Use this Redis instead of a private one." cost:"none"`
 	RedisSentinelAddrs  []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT" help:"Use the Redis that these Sentinels watch instead of a private one." cost:"none"`
 	RedisSentinelMaster string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME" help:"Name under which the Sentinels watch the primary." cost:"none"`
@@ -118,7 +117,7 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 		}
 		return err
 	}
-	_, _ = io.WriteString(console.Out, s.banner()) // see Console.Written; its lines are its own, and not escaped
+	console.Write([]byte(s.banner()))
 	<-ctx.Done()
 	console.Notef("stopping")
 	return nil

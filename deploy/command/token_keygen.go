@@ -1,0 +1,48 @@
+package command
+
+import (
+	"sluice/core/auth"
+)
+
+// TokenKeygen makes a key for tokens.
+type TokenKeygen struct {
+	Alg  string `enum:"HS256,EdDSA" default:"HS256" placeholder:"ALG" help:"Algorithm: HS256, whose key signs and verifies, or EdDSA."`
+	Kid  string `placeholder:"TEXT" help:"Name of the key, which every token carries. Defaults to a random one."`
+	File string `name:"out" placeholder:"PATH" help:"Write a new file that its owner only can read. Defaults to the standard output."`
+}
+
+// Help is called by kong.
+func (TokenKeygen) Help() string {
+	return `Makes a key file with one new key, as --token-key-file reads it. A file that exists is never overwritten.
+
+To change keys: put the new key behind the old one in the file of every edge, then before it where tokens are made,
+and take the old key away when its last token has ended, a day later at the latest.
+
+Examples:
+  sluice token keygen --out keys.json
+  sluice token keygen --alg EdDSA --kid 2026-01 | secret-store put sluice-token-keys`
+}
+
+// Run is called by kong.
+func (g *TokenKeygen) Run(c *Console) error {
+	key, err := auth.GenerateKey(g.Alg)
+	if err != nil {
+		return err
+	}
+	if g.Kid != "" {
+		key.ID = g.Kid
+	}
+	if g.File == "" {
+		text, err := auth.EncodeKeys(key)
+		if err != nil {
+			return usage(err)
+		}
+		c.Write(text)
+		return nil
+	}
+	if err := auth.WriteKeys(g.File, key); err != nil {
+		return usage(err)
+	}
+	c.Printf("%s has the key %s (%s), readable by you only\n", g.File, key.ID, key.Algorithm)
+	return nil
+}
