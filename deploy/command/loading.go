@@ -18,7 +18,7 @@ const (
 	// batchesAhead are read while a call is under way.
 	batchesAhead = 2
 	loadTries    = 6
-	faultsMax    = 1000                   // wrong lines that a result names; all are told of as they come
+	faultsMax    = 1000                   // wrong lines that a result names
 	loadPause    = 200 * time.Millisecond // before the second try; doubled for each one after
 )
 

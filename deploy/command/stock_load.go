@@ -38,7 +38,8 @@ Examples:
 
 With -o json the result has, of the lines read, how many were loaded, already_loaded (with the same values), exist
 (with values that a dry run, or Redis after a day, cannot compare) and wrong, and in faults the numbers and errors
-of the first 1,000 wrong ones.
+of the first 1,000 wrong ones. The first 20 wrong lines are told on stderr. All others are in a file, which is named
+there and in faults_file.
 
 In JSON lines, ids and times are strings, everything else is not:
   {"sku_id":"1002","quantity":500,"limit":1}`
@@ -71,17 +72,23 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
 
+	faults := &lineFaults{}
 	p := &progress{c: c, total: size, done: counted.count, now: time.Now}
 	load := &loading{
 		store:    o.stock,
 		reopen:   func(ctx context.Context) error { return l.unlock(ctx, c, o) },
 		progress: p,
-		fault:    func(err error) { p.clear(); c.Notef("%s: %v", l.File, err) },
+		fault:    faults.add,
 		dryRun:   l.DryRun,
 		result:   loaded{Faults: []lineFault{}},
 	}
+	faults.tell = func(err error) { p.clear(); c.Notef("%s: %v", l.File, err) }
 	result, err := load.run(ctx, lines)
 	p.clear()
+	result.FaultsFile = faults.close()
+	if rest := faults.summary(result.FaultsFile); rest != "" {
+		c.Notef("%s: %s", l.File, rest)
+	}
 	if load.atReplica {
 		o.warnOfReplicas(ctx, c)
 	}
@@ -124,14 +131,15 @@ func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
 
 // loaded is what a load did, or in a dry run would do.
 type loaded struct {
-	Lines   int64       `json:"lines"`          // read, wrong ones included
-	Loaded  int64       `json:"loaded"`         // SKUs that were created
-	Already int64       `json:"already_loaded"` // by an earlier load or line, with the same values
-	Exist   int64       `json:"exist"`          // with values that are not known: a dry run, or an old load, cannot tell
-	Wrong   int64       `json:"wrong"`
-	Faults  []lineFault `json:"faults"` // of the first wrong lines, at most faultsMax
-	Units   int64       `json:"units"`
-	Seconds float64     `json:"seconds"`
+	Lines      int64       `json:"lines"`          // read, wrong ones included
+	Loaded     int64       `json:"loaded"`         // SKUs that were created
+	Already    int64       `json:"already_loaded"` // by an earlier load or line, with the same values
+	Exist      int64       `json:"exist"`          // with values that are not known: a dry run, or an old load, cannot tell
+	Wrong      int64       `json:"wrong"`
+	Faults     []lineFault `json:"faults"`                // of the first wrong lines, at most faultsMax
+	FaultsFile string      `json:"faults_file,omitempty"` // of those that were not told of
+	Units      int64       `json:"units"`
+	Seconds    float64     `json:"seconds"`
 }
 
 type lineFault struct {

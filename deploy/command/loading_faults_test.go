@@ -1,0 +1,87 @@
+package command
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"sluice/core/stock"
+)
+
+// Of 200,000 wrong lines 20 are told of; the others are in a file, each with its number and error.
+func TestManyWrongLinesGoToAFile(t *testing.T) {
+	t.Parallel()
+	var file strings.Builder
+	file.WriteString("sku_id,quantity\n")
+	for range 200_000 {
+		file.WriteString("x,1\n")
+	}
+	var told []string
+	load := newLoading(nil, nil)
+	faults := &lineFaults{dir: t.TempDir(), tell: func(err error) { told = append(told, err.Error()) }}
+	load.fault = faults.add
+	load.store = partitioned{}
+	result, err := load.run(t.Context(), linesOf(t, file.String()))
+	if err != nil || result.Wrong != 200_000 || len(result.Faults) != faultsMax {
+		t.Fatalf("%d wrong, %d named, %v", result.Wrong, len(result.Faults), err)
+	}
+	path := faults.close()
+	if len(told) != 20 || !strings.HasPrefix(told[19], "line 21: sku_id") {
+		t.Errorf("told %d, the last %q", len(told), told[len(told)-1])
+	}
+	if said := faults.summary(path); said != "199,980 more lines are wrong; all of them are in "+path {
+		t.Errorf("said %q", said)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(lines) != 199_980 || !strings.HasPrefix(lines[0], "line 22: sku_id") || !strings.HasPrefix(lines[199_979], "line 200001: sku_id") {
+		t.Errorf("%d lines in the file, from %q to %q", len(lines), lines[0], lines[len(lines)-1])
+	}
+}
+
+func TestFewWrongLinesMakeNoFile(t *testing.T) {
+	t.Parallel()
+	faults := &lineFaults{dir: t.TempDir(), tell: func(error) {}}
+	for range faultsShown {
+		faults.add(errors.New("wrong"))
+	}
+	if path := faults.close(); path != "" || faults.summary(path) != "" {
+		t.Errorf("%q, %q", path, faults.summary(path))
+	}
+	if left, err := os.ReadDir(faults.dir); err != nil || len(left) != 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// A file that cannot be made, or not be whole, is said.
+func TestWrongLinesWithoutAFile(t *testing.T) {
+	t.Parallel()
+	faults := &lineFaults{dir: t.TempDir() + "/none", tell: func(error) {}}
+	for range faultsShown + 5 {
+		faults.add(errors.New("wrong"))
+	}
+	if said := faults.summary(faults.close()); !strings.HasPrefix(said, "5 more lines are wrong; no file could be made") {
+		t.Errorf("said %q", said)
+	}
+	faults = &lineFaults{dir: t.TempDir(), tell: func(error) {}}
+	long := errors.New(strings.Repeat("x", 1<<20))
+	for range faultsShown + 70 {
+		faults.add(long)
+	}
+	path := faults.close()
+	if said := faults.summary(path); !strings.Contains(said, "not whole: it would have more than 64 MiB") {
+		t.Errorf("said %q", said)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() > faultFileBytesMax+2<<20 {
+		t.Errorf("the file has %d bytes, %v", info.Size(), err)
+	}
+}
+
+// partitioned is a store that no right line reaches.
+type partitioned struct{ stock.Store }
+
+func (partitioned) Partitions() int { return 8 }
