@@ -55,7 +55,7 @@ func (m MySQL) Open(ctx context.Context) (*sql.DB, error) {
 		err = errors.Join(faults...)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open mysql: %w", err), db.Close())
+		return nil, errors.Join(&ServerError{"MySQL", fmt.Errorf("open mysql: %w", err)}, db.Close())
 	}
 	return db, nil
 }

@@ -90,7 +90,7 @@ func (r *Redis) Client() (rueidis.Client, error) {
 	}
 	client, err := rueidis.NewClient(options)
 	if err != nil {
-		return nil, fmt.Errorf("connect to redis %s: %w", r.Places(), err)
+		return nil, &ServerError{"Redis", fmt.Errorf("connect to redis %s: %w", r.Places(), err)}
 	}
 	return client, nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"sluice/core/config"
 	"sluice/core/event"
 	"sluice/core/outbox"
 	"sluice/core/stock"
@@ -50,7 +51,7 @@ func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Mar
 	defer topic.Close()
 	unread, err := topic.Unread(ctx, e.tail.Group)
 	if err != nil {
-		return fmt.Errorf("read tail of kafka: %w", err)
+		return &config.ServerError{Server: "Kafka", Err: fmt.Errorf("read tail of kafka: %w", err)}
 	}
 	if err := e.fromMySQL(ctx, yield); err != nil {
 		return err
@@ -106,7 +107,7 @@ func fromKafka(ctx context.Context, topic *outbox.Topic, partition int, r outbox
 	for r.First < r.End {
 		read, err := topic.Read(ctx, partition, r.First, fetchBytes, fetchWait)
 		if err != nil {
-			return fmt.Errorf("read tail of kafka: %w", err)
+			return &config.ServerError{Server: "Kafka", Err: fmt.Errorf("read tail of kafka: %w", err)}
 		}
 		for _, m := range read.Messages {
 			if err := yieldMessage(m.Value, yield); err != nil {

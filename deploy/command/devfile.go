@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"sluice/core/config"
+	"sluice/core/dirlock"
 )
 
 // DevFile finds the development stack of the directory.
@@ -43,6 +45,9 @@ func (d DevFile) read() (*DevStack, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read addresses of the development stack: %w", err)
+	}
+	if dirlock.Left(filepath.Dir(d.Path)) {
+		return nil, usage(fmt.Errorf("%s is left from a sluice dev that was killed: start sluice dev again, or remove the file", d.Path))
 	}
 	stack := DevStack{path: d.Path}
 	if err := json.Unmarshal(text, &stack); err != nil {

@@ -135,7 +135,7 @@ func (d *Doctor) tokens(_ context.Context, e *examination) {
 		return
 	}
 	if _, err := auth.ReadKeys(d.Key.File); err != nil {
-		e.fail(about, err.Error(), "write a key file as docs/configuration.md describes it")
+		e.fail(about, err.Error(), "make a new file with sluice token keygen, or correct this one as docs/configuration.md describes it")
 		return
 	}
 	switch mode := info.Mode().Perm(); {

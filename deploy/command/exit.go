@@ -34,15 +34,6 @@ func usage(err error) error    { return codedError{err, ExitUsage} }
 func notFound(err error) error { return codedError{err, ExitNotFound} }
 func refused(err error) error  { return codedError{err, ExitRefused} }
 
-// Explain is what to tell about an error: what it says, and what to do where that is always the same.
-func Explain(err error) string {
-	text := err.Error()
-	if errors.Is(err, stock.ErrShut) {
-		text += "\nRedis has started since it was vetted: start an edge, or change stock: each opens it after vetting it"
-	}
-	return text
-}
-
 // ExitCode is the exit code of what a command returned.
 func ExitCode(err error) int {
 	var coded interface{ ExitCode() int }

@@ -69,7 +69,7 @@ func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err er
 	}
 	c.Printf("MySQL has schema version %d\n", version)
 	err = m.untilUp(ctx, c, "Kafka", func() error {
-		return outbox.CreateTopic(ctx, m.Kafka.Brokers, m.Kafka.Topic, m.Kafka.Partitions, m.Kafka.Replication)
+		return inKafka(outbox.CreateTopic(ctx, m.Kafka.Brokers, m.Kafka.Topic, m.Kafka.Partitions, m.Kafka.Replication))
 	})
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func (t *Token) BeforeApply(k *kong.Context) error {
 // Run is called by kong.
 func (t *Token) Run(c *Console) error {
 	if t.Key.File == "" {
-		return usage(errors.New("--token-key-file (SLUICE_TOKEN_KEY_FILE) is missing, and no development stack runs here"))
+		return usage(errors.New("--token-key-file (SLUICE_TOKEN_KEY_FILE) is missing, and no development stack runs here: sluice token keygen makes a file"))
 	}
 	role, err := auth.ParseRole(t.Role)
 	if err != nil {

@@ -1,0 +1,120 @@
+package command
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/redis/rueidis"
+	"github.com/segmentio/kafka-go"
+
+	"sluice/core/config"
+	"sluice/core/stock"
+)
+
+// Explain is what to tell about an error: what it says, and what to do next where that is always the same.
+func Explain(err error) string {
+	text := err.Error()
+	for _, advice := range []func(error) string{adviceOnStock, adviceOnMySQL, adviceOnRedis, adviceOnKafka, adviceOnReach} {
+		if next := advice(err); next != "" {
+			return text + "\n" + next
+		}
+	}
+	return text
+}
+
+func adviceOnStock(err error) string {
+	if errors.Is(err, stock.ErrShut) {
+		return "Redis has started since it was vetted: start an edge, or change stock: each opens it after vetting it"
+	}
+	return ""
+}
+
+// Numbers of MySQL's errors, which MariaDB shares.
+const (
+	mysqlNoDatabaseAccess = 1044
+	mysqlAccessDenied     = 1045
+	mysqlUnknownDatabase  = 1049
+	mysqlUnknownColumn    = 1054
+	mysqlCommandDenied    = 1142
+	mysqlColumnDenied     = 1143
+	mysqlNoTable          = 1146
+)
+
+func adviceOnMySQL(err error) string {
+	var fault *mysql.MySQLError
+	if !errors.As(err, &fault) {
+		return ""
+	}
+	switch fault.Number {
+	case mysqlAccessDenied:
+		return "MySQL refuses the user or the password: correct SLUICE_MYSQL_DSN, or the file of --mysql-dsn-file"
+	case mysqlUnknownDatabase:
+		return "Create the database, let the user in, and run sluice migrate: CREATE DATABASE name; GRANT ALL ON name.* TO user"
+	case mysqlNoDatabaseAccess, mysqlCommandDenied, mysqlColumnDenied:
+		return "Let the user of SLUICE_MYSQL_DSN in: GRANT ALL ON name.* TO user; who does not migrate needs SELECT, INSERT, UPDATE and DELETE only"
+	case mysqlNoTable, mysqlUnknownColumn:
+		return "The schema is missing, or older than this program: run sluice migrate"
+	}
+	return ""
+}
+
+func adviceOnRedis(err error) string {
+	var fault *rueidis.RedisError
+	if !errors.As(err, &fault) {
+		return ""
+	}
+	switch kind, _, _ := strings.Cut(fault.Error(), " "); kind {
+	case "NOAUTH", "WRONGPASS":
+		return "Redis refuses the user or the password: correct --redis-user, and SLUICE_REDIS_PASSWORD or the file of --redis-password-file"
+	case "NOPERM":
+		return "Let the user of --redis-user do this: ACL SETUSER name +@all ~*, as far as your rules allow"
+	case "ERR":
+		if strings.Contains(fault.Error(), "AUTH") {
+			return "Redis has no password, and one is given: take SLUICE_REDIS_PASSWORD away, or set it in Redis"
+		}
+	}
+	return ""
+}
+
+func adviceOnKafka(err error) string {
+	if errors.Is(err, kafka.UnknownTopicOrPartition) {
+		return "There is no such topic in Kafka: run sluice migrate, or correct --kafka-topic (SLUICE_KAFKA_TOPIC)"
+	}
+	return ""
+}
+
+// settingOf is what names a server.
+var settingOf = map[string]string{
+	"Redis": "--redis-addr (SLUICE_REDIS_ADDR)",
+	"MySQL": "SLUICE_MYSQL_DSN or --mysql-dsn-file",
+	"Kafka": "--kafka-brokers (SLUICE_KAFKA_BROKERS)",
+}
+
+// adviceOnReach is about servers that are not there.
+func adviceOnReach(err error) string {
+	if !unanswered(err) {
+		return ""
+	}
+	if server := new(config.ServerError); errors.As(err, &server) {
+		return "Start " + server.Server + ", or correct its address: " + settingOf[server.Server] + ". To try sluice out, sluice dev starts all servers"
+	}
+	return "A server does not answer: sluice doctor says which"
+}
+
+func unanswered(err error) bool {
+	var network *net.OpError
+	var name *net.DNSError
+	return errors.As(err, &network) && network.Op != "listen" || errors.As(err, &name) || errors.Is(err, io.EOF) ||
+		errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, kafka.BrokerNotAvailable)
+}
+
+// inKafka names the server of an error, unless another is named already.
+func inKafka(err error) error {
+	if named := new(config.ServerError); err == nil || errors.As(err, &named) {
+		return err
+	}
+	return &config.ServerError{Server: "Kafka", Err: err}
+}
