@@ -65,6 +65,9 @@ type root struct {
 	} `cmd:"" help:"Look at settings."`
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`
 	Version command.Version `cmd:"" help:"Show what this program was built from."`
+
+	Completion    completion    `cmd:"" help:"Print a script that completes command lines, for bash, zsh or fish."`
+	CompleteWords completeWords `cmd:"" hidden:"" help:"Complete the last of some words."`
 }
 
 const description = `A Redis-first flash-sale and inventory core.
