@@ -63,8 +63,7 @@ func (d *Desk) settle(ctx context.Context, e *entry) (*entry, error) {
 			if since <= d.resumable {
 				return false
 			}
-			t := transferOf(e.plan.ID, r)
-			out, in := stock.TransferIDs(t.User, t.From, t.To, t.Key, d.store.Partitions())
+			out, in := transferOf(e.plan.ID, r).IDs(d.store.Partitions())
 			broken.add(r.SKU, fmt.Errorf("%w: %d units, %v ago: its halves are %v and %v", ErrStaleMove, r.moving, since, out, in))
 			return true
 		})
@@ -193,6 +192,7 @@ func transferOf(id uint32, r itemRow) stock.TransferRequest {
 		From:  stock.Cell{SKU: r.SKU},
 		To:    stock.Cell{SKU: r.SKU, Pool: id},
 		Units: r.moving,
+		Scope: stock.ScopeSaleMove,
 		Key:   fmt.Sprintf("sale %d move %d", id, r.moves),
 	}
 	t.Reason = fmt.Sprintf("stock for sale %d", id)

@@ -91,7 +91,7 @@ func (d *Desk) checkStock(ctx context.Context, e *entry, units func(itemRow) int
 }
 
 func (d *Desk) createCells(ctx context.Context, e *entry) error {
-	return d.adjust(ctx, e, "sale create", &stock.Adjustment{
+	return d.adjust(ctx, e, "create", &stock.Adjustment{
 		Kind:     stock.AdjustPlain,
 		Create:   true,
 		Settings: e.plan.settings(),
@@ -114,7 +114,7 @@ func (d *Desk) adjust(ctx context.Context, e *entry, key string, a *stock.Adjust
 		for i, r := range part {
 			cell := stock.Cell{SKU: r.SKU, Pool: e.plan.ID}
 			requests[i] = stock.Request{
-				ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: key}.ID(d.store.Partitions()),
+				ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Scope: stock.ScopeSale, Key: key}.ID(d.store.Partitions()),
 				Cell:        cell,
 				Fingerprint: a.Fingerprint(),
 				Adjustment:  a,

@@ -211,7 +211,7 @@ const applyTries = 3
 func (d *Desk) applyWindow(ctx context.Context, e *entry) (Sale, error) {
 	for range applyTries {
 		w := e.inCells()
-		err := d.adjust(ctx, e, fmt.Sprintf("sale window %d", e.windows), &stock.Adjustment{
+		err := d.adjust(ctx, e, fmt.Sprintf("window %d", e.windows), &stock.Adjustment{
 			Kind:     stock.AdjustPlain,
 			Fields:   stock.FieldOpensAt | stock.FieldClosesAt,
 			Settings: stock.Settings{OpensAtMS: w.OpensAtMS, ClosesAtMS: w.ClosesAtMS},

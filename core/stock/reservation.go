@@ -21,11 +21,29 @@ var ErrReservationID = errors.New("a reservation id is 32 lower-case hexadecimal
 // Adjustments and the halves of a transfer have ids of the same form.
 type ReservationID [ReservationBytes]byte
 
+// Scope is whose key it is, and what for. One key in two scopes is two keys: so no key that a person gives can meet
+// one that the program makes, or that another part of it takes, whatever their text.
+type Scope uint8
+
+// The scopes. The numbers are part of reservation ids, 0 to 15.
+const (
+	ScopeShop     Scope = 0 // of who reserves or deducts
+	ScopeLoad     Scope = 1 // an admin's, of a SKU that is made
+	ScopeSettings Scope = 2 // an admin's, of settings
+	ScopeAdjust   Scope = 3 // an admin's, of an adjustment
+	ScopeTransfer Scope = 4 // an admin's, of a transfer
+	ScopeCommand  Scope = 5 // an operator's, of a command that changes a cell
+	ScopeFile     Scope = 6 // nobody's: a SKU is loaded from a file once
+	ScopeSale     Scope = 7 // the program's, of a change of all cells of a sale
+	ScopeSaleMove Scope = 8 // the program's, of a transfer to a sale or back
+)
+
 // Identity is what makes two requests the same request.
 type Identity struct {
 	User  int64
 	Route Op     // what was asked for: a reserve and a deduct under one key are two requests
 	Cell  Cell   // the bucket is not part of the identity, but decides the partition
+	Scope Scope  // of the key
 	Key   string // the Idempotency-Key, without quotes
 }
 
@@ -33,7 +51,7 @@ type Identity struct {
 func (i Identity) ID(partitions int) ReservationID {
 	var buf [64 + KeyBytesMax]byte
 	b := binary.BigEndian.AppendUint64(buf[:0], uint64(i.User))
-	b = append(b, byte(i.Route))
+	b = append(b, byte(i.Scope)<<4|byte(i.Route))
 	b = binary.BigEndian.AppendUint64(b, uint64(i.Cell.SKU))
 	b = binary.BigEndian.AppendUint32(b, i.Cell.Pool)
 	b = append(b, i.Key...) // last and of free length: every other part has a fixed one
@@ -43,20 +61,6 @@ func (i Identity) ID(partitions int) ReservationID {
 	binary.BigEndian.PutUint16(id[:], uint16(i.Cell.Partition(partitions)))
 	copy(id[2:], sum[:])
 	return id
-}
-
-// TransferIDs are the ids of the two halves of a transfer: the one that takes units out of the cell
-// from, and the one that brings them into the cell to. They differ in their partition and in their
-// last bit only, so that reconciliation can match them, also where both cells share a partition. The
-// key that is hashed has both cells whole: an identity does without the bucket.
-func TransferIDs(user int64, from, to Cell, key string, partitions int) (out, in ReservationID) {
-	way := fmt.Sprintf("transfer from %v to %v %s", from, to, key)
-	out = Identity{User: user, Route: OpAdjust, Cell: from, Key: way}.ID(partitions)
-	out[ReservationBytes-1] &^= 1
-	in = out
-	binary.BigEndian.PutUint16(in[:], uint16(to.Partition(partitions)))
-	in[ReservationBytes-1] |= 1
-	return out, in
 }
 
 // Partition is the shard in which the reservation lives.

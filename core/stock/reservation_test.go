@@ -3,6 +3,7 @@ package stock
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -21,15 +22,15 @@ func TestIDsNeverChange(t *testing.T) {
 	f(Identity{User: 1001, Route: OpReserve, Cell: cell, Key: "key-1"}, 64, "001527632821bb604f5af018cad3271d")
 	f(Identity{User: 1001, Route: OpDeduct, Cell: cell, Key: "key-1"}, 64, "0015e8c2f539dbb78c64927d8bd46ebf")
 	f(Identity{User: 1, Route: OpAdjust, Cell: Cell{SKU: 1<<63 - 1, Pool: 1<<32 - 1}, Key: strings.Repeat("k", KeyBytesMax)}, 65536, "8a5e01d512bcf0aa960fe0cd3c9a58d8")
-	out, in := TransferIDs(7, cell, Cell{SKU: 1001, Pool: 5}, "key-1", 64)
+	out, in := TransferRequest{From: cell, To: Cell{SKU: 1001, Pool: 5}, User: 7, Scope: ScopeTransfer, Key: "key-1"}.IDs(64)
 	g := func(got ReservationID, want string) {
 		t.Helper()
 		if got.String() != want {
 			t.Errorf("transfer id %s, want %s", got, want)
 		}
 	}
-	g(out, "0015c05e09adfc645e2f8dbba472b9ac")
-	g(in, "0016c05e09adfc645e2f8dbba472b9ad")
+	g(out, "0015ca650698b4639154b28f154ab99c")
+	g(in, "0016ca650698b4639154b28f154ab99d")
 }
 
 func TestEveryPartOfAnIdentityCounts(t *testing.T) {
@@ -48,11 +49,28 @@ func TestEveryPartOfAnIdentityCounts(t *testing.T) {
 	}
 	f("user", func(i *Identity) { i.User = 2 })
 	f("route", func(i *Identity) { i.Route = OpDeduct })
+	f("scope", func(i *Identity) { i.Scope = ScopeSaleMove })
 	f("SKU", func(i *Identity) { i.Cell.SKU = 2 })
 	f("pool", func(i *Identity) { i.Cell.Pool = 1 })
 	f("key", func(i *Identity) { i.Key = "b" })
 	f("longer key", func(i *Identity) { i.Key = "aa" })
 	f("no key", func(i *Identity) { i.Key = "" })
+}
+
+// A key is its scope's alone, whatever its text: not two scopes and operations share an id.
+func TestScopesAreApart(t *testing.T) {
+	t.Parallel()
+	seen := map[ReservationID]string{}
+	for scope := ScopeShop; scope <= ScopeSaleMove; scope++ {
+		for _, op := range []Op{OpReserve, OpConfirm, OpRelease, OpDeduct, OpAdjust} {
+			id := Identity{User: 1, Route: op, Cell: Cell{SKU: 1}, Scope: scope, Key: "load"}.ID(64)
+			name := fmt.Sprintf("scope %d of %v", scope, op)
+			if other, taken := seen[id]; taken {
+				t.Errorf("%s has the id of %s", name, other)
+			}
+			seen[id] = name
+		}
+	}
 }
 
 func TestIDsBeginWithTheirPartition(t *testing.T) {
@@ -69,7 +87,10 @@ func TestTransferIDsMatch(t *testing.T) {
 	t.Parallel()
 	for sku := range int64(500) {
 		from, to := Cell{SKU: 1 + sku}, Cell{SKU: 1 + sku, Pool: 3}
-		out, in := TransferIDs(1, from, to, "a", 8) // few partitions, so that some cells share one
+		ids := func(from, to Cell) (out, in ReservationID) {
+			return TransferRequest{From: from, To: to, User: 1, Key: "a"}.IDs(8)
+		}
+		out, in := ids(from, to) // few partitions, so that some cells share one
 		if out.Partition() != from.Partition(8) || in.Partition() != to.Partition(8) {
 			t.Fatalf("partitions %d and %d", out.Partition(), in.Partition())
 		}
@@ -77,11 +98,11 @@ func TestTransferIDsMatch(t *testing.T) {
 		if out == in || out[last]|1 != in[last] || !bytes.Equal(out[2:last], in[2:last]) {
 			t.Fatalf("halves %v and %v do not match", out, in)
 		}
-		if back, _ := TransferIDs(1, to, from, "a", 8); bytes.Equal(back[2:], out[2:]) {
+		if back, _ := ids(to, from); bytes.Equal(back[2:], out[2:]) {
 			t.Fatalf("the way back has the id %v of the way there", back)
 		}
 		from.Bucket++
-		if _, other := TransferIDs(1, from, to, "a", 8); other == in {
+		if _, other := ids(from, to); other == in {
 			t.Fatalf("units from two buckets arrive under one id %v", in)
 		}
 	}

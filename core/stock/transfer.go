@@ -2,6 +2,7 @@ package stock
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,9 +24,24 @@ var (
 type TransferRequest struct {
 	From, To Cell
 	Units    int64 // 1 to UnitsMax
-	User     int64 // who asks; 0 is a service
+	User     int64 // who asks; 0 is the program, or a service
+	Scope    Scope // of the key
 	Key      string
 	Reason   string // plain text, 1 to ReasonMax bytes
+}
+
+// IDs are the ids of the two halves of a transfer: the one that takes units out of the cell
+// From, and the one that brings them into the cell To. They differ in their partition and in their
+// last bit only, so that reconciliation can match them, also where both cells share a partition. The
+// key that is hashed has both cells whole: an identity does without the bucket.
+func (t TransferRequest) IDs(partitions int) (out, in ReservationID) {
+	way := fmt.Sprintf("transfer from %v to %v %s", t.From, t.To, t.Key)
+	out = Identity{User: t.User, Route: OpAdjust, Cell: t.From, Scope: t.Scope, Key: way}.ID(partitions)
+	out[ReservationBytes-1] &^= 1
+	in = out
+	binary.BigEndian.PutUint16(in[:], uint16(t.To.Partition(partitions)))
+	in[ReservationBytes-1] |= 1
+	return out, in
 }
 
 // Transfer takes units out of one cell and then brings them into the other, which must exist. A
@@ -55,7 +71,7 @@ func Transfers(ctx context.Context, s Store, requests []TransferRequest) []Trans
 			continue
 		}
 		t := &transfer{TransferRequest: r, result: &results[i]}
-		t.out, t.in = TransferIDs(r.User, r.From, r.To, r.Key, s.Partitions())
+		t.out, t.in = r.IDs(s.Partitions())
 		going = append(going, t)
 	}
 	for _, step := range []func(context.Context, Store, []*transfer){mayLeave, leave, arrive} {

@@ -249,6 +249,8 @@ func (d *deployment) adjusts() {
 	adjust("--delta=-40", "--limit", "3", "--yes", "--key", "k1").want(command.ExitDone, "avail: 100 -> 60", "limit: none -> 3 per user")
 	adjust("--delta=-40", "--limit", "3", "--yes", "--key", "k1").want(command.ExitDone, "made before")
 	adjust("--delta=-41", "--limit", "3", "--yes", "--key", "k1").want(command.ExitRefused, "another change")
+	adjust("--limit", "4", "--yes", "--key", "load").want(command.ExitDone, "limit: 3 per user -> 4 per user") // no key of a load
+	adjust("--limit", "3", "--yes", "--key", "").want(command.ExitDone, "limit: 4 per user -> 3 per user")
 	adjust("--closes-at", "2050-01-01T00:00:00Z", "--hold", "20m", "--yes").
 		want(command.ExitDone, "window: always open, never closes -> always open, closes 2050-01-01T00:00:00.000Z", "hold: 15m0s -> 20m0s")
 	adjust("--opens-at", "2050-01-01T00:00:00Z", "--yes").want(command.ExitUsage, "would never sell: opens 2050")
@@ -319,6 +321,13 @@ func (d *deployment) sells() {
 	if s := seen(d.run("sale", "show", "7", "-o", "json")); s.Phase != "planned" || !s.Filled {
 		d.t.Errorf("after the dry runs: %+v", s)
 	}
+
+	// No key that an operator gives is one that a sale takes for its own steps.
+	for i, key := range []string{"create", "window 1", "sale window 1", "sale 7 move 0", "transfer from sku 1001, bucket 0 to sku 1001, sale 7, bucket 0 sale 7 move 1"} {
+		limit := strconv.Itoa(5 + i)
+		d.run("stock", "adjust", "1001", "--sale", "7", "--limit", limit, "--key", key, "--reason", "test", "--yes").want(command.ExitDone, "-> "+limit+" per user")
+	}
+	d.run("stock", "adjust", "1001", "--sale", "7", "--limit", "1", "--reason", "test", "--yes").want(command.ExitDone)
 
 	yes("open", "7", "--at", "2020-01-01T00:00:00Z").want(command.ExitUsage, "at the earliest")
 	yes("open", "7", "--at", "never").want(command.ExitUsage, "--at")

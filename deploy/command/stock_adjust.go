@@ -248,7 +248,7 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store) (*ch
 	result := &changed{SKU: show.ID(x.sku), Sale: show.ID(x.sale), Key: x.key, Result: "dry_run"}
 	result.ends(before, after)
 	v := &stock.Vector{Op: stock.OpAdjust, Partition: cell.Partition(store.Partitions()), Requests: []stock.Request{{
-		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: x.key}.ID(store.Partitions()),
+		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Scope: stock.ScopeCommand, Key: x.key}.ID(store.Partitions()),
 		Cell:        cell,
 		Fingerprint: x.adjustment.Fingerprint(),
 		Adjustment:  &x.adjustment,

@@ -178,7 +178,7 @@ func requestOf(line stockfile.Line, partitions int) stock.Request {
 		Kind: stock.AdjustPlain, Create: true, Delta: line.Quantity, Settings: line.Settings, Reason: "load",
 	}
 	return stock.Request{
-		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: "load"}.ID(partitions),
+		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Scope: stock.ScopeFile}.ID(partitions),
 		Cell:        cell,
 		Fingerprint: load.Fingerprint(),
 		Adjustment:  load,

@@ -161,7 +161,7 @@ var adjustCases = group{
 	},
 	"the halves of a transfer": func(h *harness) {
 		from, to := h.load(9, stock.Settings{}), h.load(0, stock.Settings{})
-		out, in := stock.TransferIDs(admin, from, to, "a", h.store.Partitions())
+		out, in := stock.TransferRequest{From: from, To: to, User: admin, Key: "a"}.IDs(h.store.Partitions())
 		o := h.adjustment(from, "", stock.Adjustment{Kind: stock.AdjustTransferOut, Delta: -4})
 		o.ID = out
 		i := h.adjustment(to, "", stock.Adjustment{Kind: stock.AdjustTransferIn, Delta: 4})

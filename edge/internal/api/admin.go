@@ -72,7 +72,7 @@ func (a *API) loadSKU(r *request) error {
 	if d.fields&stock.FieldHold == 0 {
 		d.settings.Hold = stock.HoldDefault
 	}
-	a.adjustment(r, "load", stock.Cell{SKU: sku}, key, &stock.Adjustment{
+	a.adjustment(r, stock.ScopeLoad, stock.Cell{SKU: sku}, key, &stock.Adjustment{
 		Create: true, Delta: d.quantity, Settings: d.settings, Reason: d.reason,
 	})
 	err = a.decide(r, stock.OpAdjust)
@@ -128,7 +128,7 @@ func (a *API) changeSKU(r *request) error {
 		return malformed("", "a sale's window is that of all its SKUs: "+
 			"it is set by POST /admin/v1/sales/%d/open and .../close", d.sale)
 	}
-	a.adjustment(r, "change", stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{
+	a.adjustment(r, stock.ScopeSettings, stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{
 		Fields: d.fields, Settings: d.settings, Reason: d.reason,
 	})
 	if d.fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0 {
@@ -153,7 +153,7 @@ func (a *API) adjustSKU(r *request) error {
 	if err != nil {
 		return err
 	}
-	a.adjustment(r, "adjust", stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{Delta: d.delta, Reason: d.reason})
+	a.adjustment(r, stock.ScopeAdjust, stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{Delta: d.delta, Reason: d.reason})
 	if d.delta > 0 {
 		err := a.precheck(r, func(now *stock.CellState) error {
 			if !now.HasRoom(d.delta) {
@@ -173,10 +173,10 @@ func (a *API) adjustSKU(r *request) error {
 
 // adjustment makes r.stock an adjustment. The admin is part of its identity, and of its event; so is the
 // endpoint of its identity, because a key belongs to one.
-func (a *API) adjustment(r *request, endpoint string, cell stock.Cell, key string, change *stock.Adjustment) {
+func (a *API) adjustment(r *request, scope stock.Scope, cell stock.Cell, key string, change *stock.Adjustment) {
 	change.Kind = stock.AdjustPlain
 	admin := r.who.Subject
-	identity := stock.Identity{User: admin, Route: stock.OpAdjust, Cell: cell, Key: endpoint + " " + key}
+	identity := stock.Identity{User: admin, Route: stock.OpAdjust, Cell: cell, Scope: scope, Key: key}
 	r.stock = stock.Request{
 		ID: identity.ID(a.Reader.Partitions()), Cell: cell, User: admin, Fingerprint: change.Fingerprint(), Adjustment: change,
 	}
@@ -235,7 +235,7 @@ func (a *API) transfer(r *request) error {
 	t := stock.TransferRequest{
 		From:  stock.Cell{SKU: d.sku, Pool: uint32(d.fromSale)},
 		To:    stock.Cell{SKU: d.sku, Pool: uint32(d.toSale)},
-		Units: d.quantity, User: r.who.Subject, Key: key, Reason: d.reason,
+		Units: d.quantity, User: r.who.Subject, Scope: stock.ScopeTransfer, Key: key, Reason: d.reason,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
 	defer cancel()
