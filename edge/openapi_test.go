@@ -43,6 +43,7 @@ func TestServerKeepsToItsDocument(t *testing.T) {
 	c.exerciseStock()
 	c.exerciseSKUs()
 	c.exerciseSales()
+	c.exerciseLists()
 	c.exerciseEverywhere()
 	for _, s := range c.everyOperation() {
 		c.exerciseForm(s)

@@ -29,9 +29,14 @@ func (n *Node) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	books, err := n.openBooks()
+	if err != nil {
+		return err
+	}
 	store := n.published()
 	parts := api.Parts{
 		Decider: n.batcher, Reader: n.store, Cells: n.cells, Known: n.known, SoldOut: n.soldOut,
+		Books:    books,
 		Sales:    sale.NewDesk(store, n.db, n.cfg.Stock.Retention),
 		Transfer: func(ctx context.Context, t stock.TransferRequest) (bool, error) { return stock.Transfer(ctx, store, t) },
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{

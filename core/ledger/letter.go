@@ -132,7 +132,7 @@ type LetterContent struct {
 type LetterEvent struct {
 	Kind        string      `json:"kind"`
 	Reservation string      `json:"reservation_id"`
-	User        show.ID     `json:"user_id"`
+	User        show.ID     `json:"user_id,omitzero"`
 	Quantity    int64       `json:"quantity"`
 	SKU         show.ID     `json:"sku_id"`
 	Sale        show.ID     `json:"sale_id,omitzero"`

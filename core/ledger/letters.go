@@ -136,7 +136,12 @@ func (r *Reader) decide(ctx context.Context, id LetterID, d Decision, statement 
 	if err := d.check(); err != nil {
 		return Letter{}, false, err
 	}
-	result, err := r.db.ExecContext(ctx, statement, d.By, d.Reason, id[:])
+	conn, err := r.db.Conn(ctx)
+	if err != nil {
+		return Letter{}, false, fmt.Errorf("change dead letter: %w: %w", stock.ErrNotApplied, err)
+	}
+	result, err := conn.ExecContext(ctx, statement, d.By, d.Reason, id[:])
+	_ = conn.Close() // back to the pool
 	if err != nil {
 		return Letter{}, false, fmt.Errorf("change dead letter: %w: %w", stock.ErrUnknown, err)
 	}

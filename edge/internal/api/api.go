@@ -76,6 +76,7 @@ type Parts struct {
 	Known    Known
 	SoldOut  SoldOut
 	Sales    Sales
+	Books    Books
 	Transfer func(ctx context.Context, t stock.TransferRequest) (replayed bool, err error)
 	Tokens   *auth.Verifier
 
@@ -101,6 +102,7 @@ type API struct {
 	meter    *meter
 	unnamed  unnamed
 	draining atomic.Bool
+	books    chan struct{} // a place for each request that asks MySQL
 	// complaints is how often what should not happen is logged; it is counted each time.
 	complaints rate.Sometimes
 }
@@ -108,6 +110,7 @@ type API struct {
 // New makes an API of its parts.
 func New(parts Parts) *API {
 	a := &API{Parts: parts, meter: newMeter(parts.Metrics), unnamed: newUnnamed(parts.Metrics), ids: newRequestIDs()}
+	a.books = make(chan struct{}, booksAtOnce)
 	a.complaints = rate.Sometimes{First: 10, Interval: time.Second}
 	a.requests.New = func() any { return &request{out: make([]byte, 0, 1024)} }
 
@@ -128,18 +131,26 @@ func New(parts Parts) *API {
 		}
 	}
 	on("POST", "/v1/reservations", "reserve", a.reserve)
+	on("GET", "/v1/reservations", "held_list", a.listHeld, "sale_id", "limit", "cursor")
 	on("GET", "/v1/reservations/{id}", "reservation", a.reservation)
 	on("POST", "/v1/reservations/{id}/confirm", "confirm", a.confirm)
 	on("POST", "/v1/reservations/{id}/release", "release", a.release)
 	on("POST", "/v1/deductions", "deduct", a.deduct)
 	on("GET", "/v1/stock", "stocks", a.stocks, "sku_ids", "sale_id")
 	on("GET", "/v1/stock/{sku_id}", "stock", a.stock, "sale_id")
+	on("GET", "/admin/v1/skus", "sku_list", a.listStock, "sale_id", "avail_max", "limit", "cursor")
 	on("PUT", "/admin/v1/skus/{sku_id}", "sku_load", a.loadSKU)
 	on("GET", "/admin/v1/skus/{sku_id}", "sku", a.showSKU, "sale_id")
 	on("PATCH", "/admin/v1/skus/{sku_id}", "sku_settings", a.changeSKU)
 	on("POST", "/admin/v1/skus/{sku_id}/adjustments", "sku_adjust", a.adjustSKU)
 	on("GET", "/admin/v1/shut-cells", "shut_cells", a.showShut, "cursor")
 	on("POST", "/admin/v1/transfers", "transfer", a.transfer)
+	on("GET", "/admin/v1/reservations", "reservation_list", a.listReservations, "user_id", "sku_id", "sale_id", "state", "limit", "cursor")
+	on("GET", "/admin/v1/dead-letters", "letter_list", a.listLetters, "reason", "kafka_partition", "resolved", "limit", "cursor")
+	on("GET", "/admin/v1/dead-letters/{letter_id}", "letter", a.showLetter)
+	on("POST", "/admin/v1/dead-letters/{letter_id}/resolve", "letter_resolve", a.resolveLetter)
+	on("POST", "/admin/v1/dead-letters/{letter_id}/replay", "letter_replay", a.replayLetter)
+	on("GET", "/admin/v1/sales", "sale_list", a.listSales, "phase", "limit", "cursor")
 	on("PUT", "/admin/v1/sales/{sale_id}", "sale_create", a.createSale)
 	on("GET", "/admin/v1/sales/{sale_id}", "sale", a.showSale)
 	on("POST", "/admin/v1/sales/{sale_id}/open", "sale_open", a.openSale)

@@ -164,6 +164,7 @@ var (
 	transferSchema = newSchema(memberSKU, memberFrom, memberTo, memberUnits, memberReason)
 	saleSchema     = newSchema(memberName, memberItems, memberLimit, memberHold, memberAck, memberShopperDeducts)
 	openSchema     = newSchema(memberOpening, memberCloses)
+	letterSchema   = newSchema(memberReason)
 	closeSchema    = newSchema(memberCloses)
 )
 

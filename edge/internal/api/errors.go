@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/core/ledger"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/edge/batch"
@@ -51,8 +52,9 @@ const (
 	codeNotRegistered
 	codeReplicaMissing
 
-	// Sales and transfers, which only admins meet.
+	// Sales, transfers and dead letters, which only admins meet.
 	codeUnknownSale
+	codeUnknownLetter
 	codeSaleRefused
 	codeTransferRefused
 	codeInTransit
@@ -102,6 +104,7 @@ var codeTable = [codes]struct {
 	codeReplicaMissing:     {"replica_missing", fasthttp.StatusServiceUnavailable, true, 2, "No replica would have the effect; nothing was done."},
 
 	codeUnknownSale:     {"unknown_sale", fasthttp.StatusNotFound, false, 0, "There is no such sale."},
+	codeUnknownLetter:   {"unknown_dead_letter", fasthttp.StatusNotFound, false, 0, "There is no such dead letter."},
 	codeSaleRefused:     {"sale_refused", fasthttp.StatusConflict, false, 0, "The sale does not allow this."},
 	codeTransferRefused: {"transfer_refused", fasthttp.StatusConflict, false, 0, "The transfer is not possible; nothing was moved."},
 	codeInTransit:       {"in_transit", fasthttp.StatusServiceUnavailable, true, 1, "Units have left and not arrived; repeat the request with its key."},
@@ -191,6 +194,12 @@ func faultOf(err error) (f *fault, bug bool) {
 	case errors.Is(err, stock.ErrNotApplied), errors.Is(err, stock.ErrShut),
 		errors.Is(err, batch.ErrDraining), errors.Is(err, cells.ErrClosed):
 		return &fault{code: codeUnavailable}, false
+	case errors.Is(err, ledger.ErrCursor), errors.Is(err, ledger.ErrFilter):
+		return &fault{code: codeMalformed, detail: err.Error()}, false
+	case errors.Is(err, ledger.ErrNoLetter):
+		return &fault{code: codeUnknownLetter}, false
+	case errors.Is(err, ledger.ErrNeverReplay):
+		return &fault{code: codeWrongState, detail: err.Error()}, false
 	case errors.Is(err, sale.ErrNotFound):
 		return &fault{code: codeUnknownSale}, false
 	case errors.Is(err, sale.ErrPlan), errors.Is(err, sale.ErrWindow):

@@ -44,7 +44,7 @@ func TestCodesAreAnsweredAsPromised(t *testing.T) {
 		400: {final: []string{"malformed", "idempotency_key_missing", "idempotency_key_invalid"}},
 		401: {final: []string{"unauthorized"}},
 		403: {final: []string{"forbidden", "not_registered"}},
-		404: {final: []string{"not_found", "not_loaded", "unknown_reservation", "unknown_sale"}},
+		404: {final: []string{"not_found", "not_loaded", "unknown_reservation", "unknown_sale", "unknown_dead_letter"}},
 		405: {final: []string{"method_not_allowed"}},
 		408: {retryable: []string{"request_timeout"}},
 		409: {final: []string{"sold_out", "limit_reached", "wrong_state", "sale_refused", "transfer_refused"}, retryable: []string{"not_open"}},

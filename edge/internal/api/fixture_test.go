@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/core/auth"
+	"sluice/core/ledger"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/memstock"
@@ -83,7 +84,7 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 		t.Fatal(err)
 	}
 	parts := Parts{
-		Decider: f, Reader: f, Cells: f, Known: f, SoldOut: f, Sales: f.sales,
+		Decider: f, Reader: f, Cells: f, Known: f, SoldOut: f, Sales: f.sales, Books: emptyBooks{},
 		Transfer: func(ctx context.Context, r stock.TransferRequest) (bool, error) {
 			return stock.Transfer(ctx, f.store, r)
 		},
@@ -216,6 +217,17 @@ func (f *fixture) Certain(cell stock.Cell, _ stock.ReservationID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.soldOut[cell]
+}
+
+// emptyBooks have nothing in them: the real ones need MySQL.
+type emptyBooks struct{ Books }
+
+func (emptyBooks) Resolve(context.Context, ledger.LetterID, ledger.Decision) (l ledger.Letter, already bool, err error) {
+	return l, false, ledger.ErrNoLetter
+}
+
+func (b emptyBooks) AskReplay(ctx context.Context, id ledger.LetterID, d ledger.Decision) (l ledger.Letter, already bool, err error) {
+	return b.Resolve(ctx, id, d)
 }
 
 // fakeSales keeps sales as the real desk shows them.

@@ -209,7 +209,7 @@ func TestPathsAreMatchedAsSent(t *testing.T) {
 	for _, path := range []string{
 		"/", "//", "/v1", "/v1/", "/v1//stock/1", "//v1/stock/1", "/v1/stock/1/", "/v1/stock/", "/v1/./stock/1", "/v1/x/../stock/1",
 		"/V1/stock/1", "/v1/Stock/1", "/%761/stock/1", "/v1%2Fstock/1", "/v1/stock/1/x", "/livez", "/readyz", "/metrics", "/debug/pprof/",
-		"/debug/pprof/cmdline", "/v1/stock;a/1", "/v1\\stock\\1", "/admin", "/admin/v1/skus",
+		"/debug/pprof/cmdline", "/v1/stock;a/1", "/v1\\stock\\1", "/admin", "/admin/v1/skus/",
 	} {
 		get(path, "not_found")
 	}
@@ -245,9 +245,9 @@ func TestWrongMethodsAreToldTheRightOnes(t *testing.T) {
 			t.Errorf("%s %s: %v", method, path, got)
 		}
 	}
-	g("GET", "/v1/reservations", "POST")
-	g("OPTIONS", "/v1/reservations", "POST")
-	g("post", "/v1/reservations", "POST")
+	g("GET", "/v1/deductions", "POST")
+	g("OPTIONS", "/v1/deductions", "POST")
+	g("post", "/v1/reservations", "GET, HEAD, POST")
 	g("DELETE", "/v1/reservations/x", "GET, HEAD")
 	g("TRACE", "/v1/stock/1", "GET, HEAD")
 	g("PURGE", "/v1/stock/1", "GET, HEAD")
