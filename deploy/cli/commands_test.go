@@ -585,7 +585,7 @@ func TestKeygenMakesWhatTokensNeed(t *testing.T) {
 		if code := Run(keygen, o.console()); code != command.ExitUsage || !strings.Contains(o.err.String(), "exists") {
 			t.Errorf("again: exit code %d: %s", code, o.err.String())
 		}
-		if still, err := os.ReadFile(file); err != nil || string(still) != string(made) {
+		if still, err := os.ReadFile(file); err != nil || !bytes.Equal(still, made) {
 			t.Errorf("the file was overwritten: %v", err)
 		}
 		var token output

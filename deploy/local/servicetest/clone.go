@@ -17,7 +17,7 @@ func Clone(t testing.TB) string {
 		require(t, &local.MissingError{Program: "git", Install: "it, and run the test in a checkout"})
 	}
 	dir := filepath.Join(t.TempDir(), "clone")
-	clone := exec.CommandContext(t.Context(), "git", "clone", "--quiet", strings.TrimSpace(string(top)), dir) //nolint:gosec // G204: of our own repository
+	clone := exec.CommandContext(t.Context(), "git", "clone", "--quiet", strings.TrimSpace(string(top)), dir)
 	if out, err := clone.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", clone.Args, err, out)
 	}
