@@ -103,6 +103,11 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
+FUZZ_API ?= -examples 500
+.PHONY: fuzz-api
+fuzz-api: ## hold a running sluice to the API document in all roles; FUZZ_API has the size and the seed
+	$(GO) run ./bench/fuzzapi $(FUZZ_API)
+
 .PHONY: bench
 bench: ## run the Go benchmarks that match BENCH
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -p 1 -timeout 60m ./...

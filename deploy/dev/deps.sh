@@ -2,7 +2,7 @@
 # Installs, with apt-get, the programs among its arguments that are missing:
 #   redis mariadb     what sluice dev needs
 #   java maven        what the tests on a real Apache Kafka need
-#   pip               what the tests on a Valkey need
+#   pip               what the tests on a Valkey and make fuzz-api need
 #   curl              what the test of the printed curl lines needs
 #   make luacheck cc  what CI, make check and the race detector need
 # Where it cannot, it says what to install and ends with 1. The services that

@@ -1,0 +1,162 @@
+// Fuzzapi holds a running sluice to its API document with Schemathesis, which makes requests of the document,
+// right ones and wrong ones, in the role of a shopper, a service and an admin. It starts a sluice dev of its
+// own on loopback. What may be reported and is not an error stands in exceptions.py and schemathesis.toml,
+// each with its reason.
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sluice/core/telemetry"
+	"sluice/deploy/local"
+)
+
+//go:embed requirements.txt
+var requirements string
+
+// Paths from where it runs, the top of the project.
+const (
+	settingsDir  = "bench/fuzzapi"
+	documentPath = "docs/api/openapi.yaml"
+)
+
+// roles are who asks, and as which user.
+var roles = map[string]string{"shopper": "42", "service": "1", "admin": "2"}
+
+func main() {
+	var f fuzz
+	flag.IntVar(&f.examples, "examples", 20, "requests per operation and role, about")
+	flag.IntVar(&f.seed, "seed", 1, "of the requests: the same seed makes the same ones")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := f.run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fuzzapi:", err)
+		os.Exit(1)
+	}
+}
+
+type fuzz struct {
+	examples, seed int
+
+	dir      string // of everything that the run makes
+	binary   string
+	tool     string // Schemathesis, as installed
+	settings string
+	document string
+}
+
+func (f *fuzz) run(ctx context.Context) (err error) {
+	var err1, err2 error
+	f.settings, err1 = filepath.Abs(settingsDir)
+	f.document, err2 = filepath.Abs(documentPath)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	if f.tool, err = local.PythonTool(ctx, "schemathesis", requirements); err != nil {
+		return err
+	}
+	if f.dir, err = os.MkdirTemp("", "sluice-fuzzapi-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(f.dir)) }()
+	f.binary = filepath.Join(f.dir, "sluice")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", f.binary, "sluice").CombinedOutput(); err != nil {
+		return fmt.Errorf("build sluice: %w\n%s", err, out)
+	}
+	dev, err := f.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dev.Stop()) }()
+	if err := f.prepare(ctx); err != nil {
+		return err
+	}
+	return f.fuzz(ctx, "http://"+dev.Addrs[0])
+}
+
+func (f *fuzz) dataDir() string { return filepath.Join(f.dir, "data") }
+
+func (f *fuzz) devFile() string { return filepath.Join(f.dataDir(), "dev.json") }
+
+func (f *fuzz) start(ctx context.Context) (*local.Program, error) {
+	return local.StartProgram(ctx, f.dir, local.ProgramOptions{
+		Path: f.binary, Args: []string{"dev"}, Addrs: 3, Grace: time.Minute,
+		Env: func(addrs []string) []string {
+			return append(os.Environ(), "SLUICE_DEV_DIR="+f.dataDir(), "SLUICE_LISTEN="+addrs[0], "SLUICE_OPS_LISTEN="+addrs[1],
+				"SLUICE_DEV_LISTEN="+addrs[2])
+		},
+		Ready: func(ctx context.Context, addrs []string) error {
+			if _, err := os.Stat(f.devFile()); err != nil { // its last step
+				return err
+			}
+			return telemetry.AskReady(ctx, addrs[1])
+		},
+	})
+}
+
+// prepare makes what the examples of the document name, beside the sample's SKUs: a sale 7 that is open.
+func (f *fuzz) prepare(ctx context.Context) error {
+	for _, args := range [][]string{
+		{"sale", "create", "7", "--name=fuzz", "--item=1001:50000", "--item=1002:100", "--shopper-deducts", "--yes"},
+		{"sale", "open", "7", "--yes"},
+	} {
+		if _, err := f.sluice(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sluice runs a command to its end and returns what it printed.
+func (f *fuzz) sluice(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, f.binary, args...)
+	cmd.Env = append(os.Environ(), "SLUICE_DEV_FILE="+f.devFile())
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("sluice %v: %w\n%s", args, err, errs.Bytes())
+	}
+	return string(bytes.TrimSpace(out)), nil
+}
+
+// fuzz asks in all roles at once, and prints what was found.
+func (f *fuzz) fuzz(ctx context.Context, url string) error {
+	var group errgroup.Group
+	for role, user := range roles {
+		group.Go(func() error {
+			token, err := f.sluice(ctx, "token", "--user="+user, "--role="+role, "--ttl=24h")
+			if err != nil {
+				return err
+			}
+			cmd := exec.CommandContext(ctx, "python3", "-c", "from schemathesis.cli import schemathesis; schemathesis()",
+				"--config-file", filepath.Join(f.settings, "schemathesis.toml"), "run", f.document, "--url", url, "--header", "Authorization: Bearer "+token,
+				"--checks", "all", "--warnings", "off", "--seed", strconv.Itoa(f.seed), "--max-examples", strconv.Itoa(f.examples))
+			cmd.Dir = f.dir // where it leaves what it wants to remember
+			cmd.Env = append(os.Environ(), "PYTHONPATH="+f.tool+":"+f.settings, "PYTHONDONTWRITEBYTECODE=1")
+			out, err := cmd.CombinedOutput()
+			fmt.Printf("=== as %s\n%s\n", role, out)
+			if err != nil {
+				return fmt.Errorf("as %s: %w", role, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
