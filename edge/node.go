@@ -52,6 +52,7 @@ type Node struct {
 	api      *api.API
 	listener *conns.Listener
 	ops      *telemetry.Server
+	watches  []*telemetry.Watch
 
 	stops []stop
 }
@@ -239,6 +240,10 @@ func (n *Node) startBackground(context.Context) error {
 	running.Go(func() { n.gate.run(ctx) })
 	running.Go(func() { n.gate.whenOpen(ctx, n.warnOfReplicas) })
 	running.Go(func() { n.known.Run(ctx) })
+	n.watches = n.newWatches()
+	for _, w := range n.watches {
+		running.Go(func() { w.Run(ctx) })
+	}
 	running.Go(func() { n.gate.whenOpen(ctx, newOutboxWatch(n.store.OutboxStats, n.set).run) })
 	for name, run := range map[string]func(context.Context) error{"relay": relay.Run, "sweeper": sweeper.Run} {
 		running.Go(func() {

@@ -85,7 +85,7 @@ func newLimiter[K comparable](name string, perSecond float64, burst, keysMax int
 // serveOps serves health and metrics.
 func (n *Node) serveOps(context.Context) error {
 	var schemaSeen atomic.Bool
-	ops, err := telemetry.Serve(n.cfg.Ops.Listen, n.set, []telemetry.Check{
+	checks := []telemetry.Check{
 		{Name: "redis", Probe: n.store.Ping},
 		{Name: "redis_open", Probe: func(ctx context.Context) error {
 			shut, err := n.shut(ctx)
@@ -109,7 +109,11 @@ func (n *Node) serveOps(context.Context) error {
 			schemaSeen.Store(err == nil)
 			return err
 		}},
-	}, n.log)
+	}
+	for _, w := range n.watches {
+		checks = append(checks, w.Check())
+	}
+	ops, err := telemetry.Serve(n.cfg.Ops.Listen, n.set, checks, n.log)
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,15 @@ package edge
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/core/config"
 	"sluice/core/stock/redisstock"
+	"sluice/core/telemetry"
 )
 
 // watchEvery is how old the figures about the outboxes may be.
@@ -57,4 +60,21 @@ func (w *outboxWatch) note(stats []redisstock.OutboxStat, now time.Time) {
 	w.entries.Store(entries)
 	w.fullest.Store(fullest)
 	w.oldestS.Store(oldest)
+}
+
+// newWatches look at what the servers are set to while the edge runs. It sells on: what the settings put at risk is
+// for a person to weigh against the sale.
+func (n *Node) newWatches() []*telemetry.Watch {
+	redis := func(ctx context.Context) ([]telemetry.Fault, error) {
+		faults, err := n.store.Faults(ctx)
+		if n.cfg.AllowNoPersistence {
+			faults = slices.DeleteFunc(faults, func(f telemetry.Fault) bool { return f.Word == redisstock.FaultPersistence })
+		}
+		return faults, err
+	}
+	mysql := func(ctx context.Context) ([]telemetry.Fault, error) { return config.MySQLFaults(ctx, n.db) }
+	return []*telemetry.Watch{
+		telemetry.NewWatch(n.set, "redis", redisstock.FaultWords, redis, n.log),
+		telemetry.NewWatch(n.set, "mysql", config.MySQLFaultWords, mysql, n.log),
+	}
 }

@@ -32,16 +32,21 @@ func newApplier(db *sql.DB, m *meters, log *slog.Logger) *applier {
 // they may be in MySQL, or not yet. A transaction under way is brought to its end even so.
 func (a *applier) apply(ctx context.Context, rows []*row, letters []letter) error {
 	var complained time.Time
+	defer a.meters.blocked.remove(a)
 	for pause := retryFirst; ; pause = min(2*pause, retryMax) {
 		err := a.attempt(ctx, rows, letters)
 		if err == nil {
 			return nil
 		}
-		why := troubleOf(err)
+		why, err := a.explain(ctx, err)
 		a.meters.retries[why].Inc()
-		if why == troubleRefused && len(rows) > 0 {
-			return a.isolate(ctx, rows, letters, err)
+		switch {
+		case why == troubleRefused && len(rows) == 1:
+			return a.apply(ctx, nil, append(letters, rowLetter(reasonRefused, err.Error(), rows[0])))
+		case why == troubleRefused && len(rows) > 1, why == troubleTooLarge && len(rows)+len(letters) > 1:
+			return a.divide(ctx, rows, letters)
 		}
+		a.meters.blocked.add(a, why, err)
 		if now := a.meters.now(); now.Sub(complained) >= complainEvery && (why != troubleDeadlock || pause > retryFirst) {
 			complained = now
 			a.log.Warn("cannot write into mysql yet", "reason", why, "events", len(rows), "error", err)
@@ -76,15 +81,27 @@ func (a *applier) attempt(ctx context.Context, rows []*row, letters []letter) er
 	return nil
 }
 
-// isolate finds the event that the database refuses, so that no other one waits for it. The checks before
-// should leave none; this is for what they do not know of.
-func (a *applier) isolate(ctx context.Context, rows []*row, letters []letter, refusal error) error {
-	if len(rows) == 1 {
-		return a.apply(ctx, nil, append(letters, rowLetter(reasonRefused, refusal.Error(), rows[0])))
+// explain tells what an error of the database calls for.
+func (a *applier) explain(ctx context.Context, err error) (trouble, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+	defer cancel()
+	return explain(ctx, a.writer.db, err)
+}
+
+// divide applies the halves of a batch. So no other event waits for one that the database refuses: the checks
+// before should leave none, this is for what they do not know of. And a batch becomes as small as the server's
+// max_allowed_packet wants it. A single event or letter that is too large even so stays: as a dead letter it would
+// be larger, and whoever raises the setting loses nothing.
+func (a *applier) divide(ctx context.Context, rows []*row, letters []letter) error {
+	if half := len(rows) / 2; half > 0 {
+		if err := a.apply(ctx, rows[:half], letters); err != nil {
+			return err
+		}
+		return a.apply(ctx, rows[half:], nil)
 	}
-	half := len(rows) / 2
-	if err := a.apply(ctx, rows[:half], letters); err != nil {
+	half := len(letters) / 2
+	if err := a.apply(ctx, rows, letters[:half]); err != nil {
 		return err
 	}
-	return a.apply(ctx, rows[half:], nil)
+	return a.apply(ctx, nil, letters[half:])
 }

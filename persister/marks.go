@@ -17,7 +17,7 @@ import (
 const (
 	marksEvery   = time.Second
 	marksShare   = 4       // pauses are so many times as long as the work: a fifth of one connection
-	marksCells   = 500     // of one round
+	marksCells   = 500     // of one round, at the most
 	marksRows    = 20_000  // ledger rows of one round, about
 	marksTouched = 100_000 // cells remembered; a survey finds the others
 	marksTimeout = 30 * time.Second
@@ -47,13 +47,14 @@ type marker struct {
 	mu      sync.Mutex
 	touched map[stock.Cell]struct{}
 
+	atOnce   int          // cells of one round: fewer where the server takes only small statements
 	behind   []stock.Cell // cells that the last round had no more rows for: the next begins with them
 	cursor   stock.Cell   // of the survey under way
 	surveyed time.Time    // when the last one ended
 }
 
 func newMarker(db *sql.DB, m *meters, log *slog.Logger) *marker {
-	return &marker{writer: writer{db: db}, meters: m, log: log, touched: map[stock.Cell]struct{}{}}
+	return &marker{writer: writer{db: db}, meters: m, log: log, touched: map[stock.Cell]struct{}{}, atOnce: marksCells}
 }
 
 // touch notes a cell that has new events.
@@ -73,6 +74,12 @@ func (m *marker) run(ctx context.Context) {
 		err := m.round(ctx)
 		if ctx.Err() != nil {
 			return
+		}
+		switch {
+		case err == nil:
+			m.atOnce = min(2*m.atOnce, marksCells)
+		case troubleOf(err) == troubleTooLarge:
+			m.atOnce = max(1, m.atOnce/2)
 		}
 		if err != nil && !failing {
 			m.log.Warn("cannot move applied marks yet", "error", err)
@@ -103,7 +110,7 @@ func (m *marker) round(ctx context.Context) error {
 	unfinished, err := m.move(ctx, cells)
 	if err == nil {
 		// Half of the next round is for others, so that nobody waits for ever.
-		n := min(len(unfinished), marksCells/2)
+		n := min(len(unfinished), m.atOnce/2)
 		m.behind, cells = unfinished[:n], unfinished[n:]
 	}
 	for _, c := range cells {
@@ -122,7 +129,7 @@ func (m *marker) take() []stock.Cell {
 		delete(m.touched, c)
 	}
 	for c := range m.touched {
-		if len(cells) == marksCells {
+		if len(cells) >= m.atOnce {
 			break
 		}
 		cells = append(cells, c)
@@ -135,12 +142,12 @@ func (m *marker) take() []stock.Cell {
 // survey finds some cells whose mark is behind, each time further ones, until it has been through all.
 func (m *marker) survey(ctx context.Context) ([]stock.Cell, error) {
 	at := m.cursor
-	rows, err := m.writer.db.QueryContext(ctx, selectBehind, at.SKU, at.SKU, at.Pool, at.Pool, at.Bucket, marksCells)
+	rows, err := m.writer.db.QueryContext(ctx, selectBehind, at.SKU, at.SKU, at.Pool, at.Pool, at.Bucket, m.atOnce)
 	cells, err := scanCells(rows, err)
 	if err != nil {
 		return nil, fmt.Errorf("survey marks: %w", err)
 	}
-	if len(cells) < marksCells {
+	if len(cells) < m.atOnce {
 		m.cursor, m.surveyed = stock.Cell{}, m.meters.now()
 	} else {
 		m.cursor = cells[len(cells)-1]

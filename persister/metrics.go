@@ -21,6 +21,7 @@ type meters struct {
 	cleanDropped                *metrics.Counter
 	marksMoved                  *metrics.Counter
 
+	blocked  blocked
 	newestMS atomic.Int64 // Redis time of the newest event applied
 	progress atomic.Pointer[progress]
 	now      func() time.Time
@@ -45,16 +46,21 @@ func newMeters(set *metrics.Set) *meters {
 		marksMoved:    set.NewCounter("sluice_persister_applied_mark_moves_total"),
 		now:           time.Now,
 	}
+	m.blocked = blocked{now: m.clock, workers: map[*applier]obstacle{}}
 	for _, reason := range reasons {
 		m.letters[reason] = set.NewCounter(`sluice_persister_dead_letters_total{reason="` + reason + `"}`)
 	}
 	for _, t := range troubles {
 		m.retries[t] = set.NewCounter(`sluice_persister_transaction_retries_total{reason="` + string(t) + `"}`)
+		set.NewGauge(`sluice_persister_blocked_workers{reason="`+string(t)+`"}`, func() float64 { return m.blocked.count(t) })
 	}
 	set.NewGauge("sluice_persister_unread_messages", func() float64 { return float64(m.unread()) })
 	set.NewGauge("sluice_persister_lag_seconds", m.lagSeconds)
 	return m
 }
+
+// clock is now, which tests set later.
+func (m *meters) clock() time.Time { return m.now() }
 
 // applied notes the Redis time of an event that was applied.
 func (m *meters) applied(ms int64) {

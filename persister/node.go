@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,10 +38,11 @@ type Node struct {
 	ops       *telemetry.Server
 	publisher *outbox.Publisher
 	meters    *meters
+	watches   []*telemetry.Watch
 
 	stopReading, stopServing context.CancelFunc
 	reading, serving         sync.WaitGroup
-	close                    []func() error // in the order of opening
+	close                    []func(context.Context) error // in the order of opening
 }
 
 // Start connects and begins to consume; it waits a while for servers that are not up yet, and refuses a MySQL
@@ -52,7 +54,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err e
 	n := &Node{log: log}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.closeAll())
+			err = errors.Join(err, n.closeAll(ctx))
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -70,10 +72,16 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err e
 	if err != nil {
 		return nil, err
 	}
+	n.meters = newMeters(set)
+	n.watches = watches(cfg, db, topic, set, log)
 	checks := []telemetry.Check{
 		{Name: "mysql", Probe: db.PingContext},
 		{Name: "schema", Probe: func(ctx context.Context) error { return CheckSchema(ctx, db) }},
+		{Name: "mysql_writes", Probe: func(context.Context) error { return n.meters.blocked.err() }},
 		{Name: "kafka", Probe: func(ctx context.Context) error { return reach(ctx, topic) }},
+	}
+	for _, w := range n.watches {
+		checks = append(checks, w.Check())
 	}
 	if n.ops, err = telemetry.Serve(cfg.Ops.Listen, set, checks, log); err != nil {
 		return nil, err
@@ -82,28 +90,47 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err e
 	return n, nil
 }
 
+// watches look at what the servers are set to while the node runs.
+func watches(cfg Config, db *sql.DB, topic *outbox.Topic, set *metrics.Set, log *slog.Logger) []*telemetry.Watch {
+	return []*telemetry.Watch{
+		telemetry.NewWatch(set, "mysql", config.MySQLFaultWords, func(ctx context.Context) ([]telemetry.Fault, error) {
+			faults, err := config.MySQLFaults(ctx, db)
+			if cfg.AllowVolatileMySQL {
+				faults = slices.DeleteFunc(faults, func(f telemetry.Fault) bool { return f.Word == config.FaultDurability })
+			}
+			return faults, err
+		}, log),
+		telemetry.NewWatch(set, "kafka", outbox.TopicFaults, func(ctx context.Context) ([]telemetry.Fault, error) {
+			c, err := topic.Condition(ctx)
+			return c.Faults, err
+		}, log),
+	}
+}
+
 // openMySQL connects, and vets the server and the schema.
 func (n *Node) openMySQL(ctx context.Context, cfg Config) (*sql.DB, error) {
 	db, err := cfg.MySQL.OpenUnchecked()
 	if err != nil {
 		return nil, err
 	}
-	n.close = append(n.close, db.Close)
-	var faults []error
-	err = n.await(ctx, "mysql", func() (err error) {
-		if faults, err = config.DurabilityFaults(ctx, db); err != nil {
+	n.close = append(n.close, func(context.Context) error { return db.Close() })
+	var volatile error
+	err = n.await(ctx, "mysql", func() error {
+		faults, err := config.MySQLFaults(ctx, db)
+		if err != nil {
 			return err
 		}
+		volatile = config.Durability(faults)
 		return CheckSchema(ctx, db)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(faults) > 0 && !cfg.AllowVolatileMySQL {
-		return nil, fmt.Errorf("refuse mysql (unless --allow-volatile-mysql): %w", errors.Join(faults...))
+	if volatile != nil && !cfg.AllowVolatileMySQL {
+		return nil, fmt.Errorf("refuse mysql (unless --allow-volatile-mysql): %w", volatile)
 	}
-	for _, fault := range faults {
-		n.log.Warn("mysql can lose what it committed", "fault", fault)
+	if volatile != nil {
+		n.log.Warn("mysql can lose what it committed", "error", volatile)
 	}
 	return db, nil
 }
@@ -117,7 +144,7 @@ func (n *Node) openRedis(ctx context.Context, cfg Config, set *metrics.Set) (*re
 	if err != nil {
 		return nil, err
 	}
-	n.close = append(n.close, func() error { client.Close(); return nil })
+	n.close = append(n.close, func(context.Context) error { client.Close(); return nil })
 	store, err := redisstock.New(client, redisstock.Config{
 		Partitions: cfg.Stock.Partitions, Retention: cfg.Stock.Retention, CallTimeout: cfg.Redis.CallTimeout, Metrics: set,
 	})
@@ -131,7 +158,7 @@ func (n *Node) openRedis(ctx context.Context, cfg Config, set *metrics.Set) (*re
 // openKafka waits for the topic and does not make it: with a typo in its name nobody else would use it.
 func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (*outbox.Topic, error) {
 	topic := outbox.NewTopic(cfg.Kafka.Brokers, cfg.Kafka.Topic)
-	n.close = append(n.close, func() error { topic.Close(); return nil })
+	n.close = append(n.close, func(context.Context) error { topic.Close(); return nil })
 	err := n.await(ctx, "kafka", func() error { return topic.Check(ctx, cfg.Kafka.Partitions) })
 	if err != nil {
 		return nil, err
@@ -142,12 +169,7 @@ func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (*ou
 	if err != nil {
 		return nil, err
 	}
-	n.close = append(n.close, func() error {
-		ended, cancel := context.WithCancel(context.Background())
-		cancel() // Shutdown has given it its time before
-		_ = n.publisher.Close(ended)
-		return nil
-	})
+	n.close = append(n.close, n.publisher.Close)
 	return topic, nil
 }
 
@@ -191,7 +213,6 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	reading, n.stopReading = context.WithCancel(context.Background())
 	serving, n.stopServing = context.WithCancel(context.Background())
 
-	n.meters = newMeters(set)
 	cleaner := newCleaner(store, n.meters, n.log)
 	marker := newMarker(db, n.meters, n.log)
 	applied := func(b *batch) {
@@ -222,6 +243,9 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	n.reading.Go(func() { shut.run(reading) })
 	n.reading.Go(func() { letters.run(reading) })
 	n.reading.Go(func() { replayer.run(reading) })
+	for _, w := range n.watches {
+		n.serving.Go(func() { w.Run(serving) })
+	}
 	n.serving.Go(func() { cleaner.run(serving) })
 	n.serving.Go(func() { marker.run(serving) })
 }
@@ -267,8 +291,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	n.stopReading()
 	err := wait(ctx, "reading", &n.reading)
 	n.stopServing()
-	err = errors.Join(err, wait(ctx, "deleting", &n.serving), n.publisher.Close(ctx), n.ops.Shutdown(ctx))
-	return errors.Join(err, n.closeAll())
+	return errors.Join(err, wait(ctx, "deleting", &n.serving), n.closeAll(ctx), n.ops.Shutdown(ctx))
 }
 
 func wait(ctx context.Context, what string, group *sync.WaitGroup) error {
@@ -285,10 +308,10 @@ func wait(ctx context.Context, what string, group *sync.WaitGroup) error {
 	}
 }
 
-func (n *Node) closeAll() error {
+func (n *Node) closeAll(ctx context.Context) error {
 	var failed []error
-	for i := len(n.close) - 1; i >= 0; i-- {
-		failed = append(failed, n.close[i]())
+	for _, undo := range slices.Backward(n.close) {
+		failed = append(failed, undo(ctx))
 	}
 	return errors.Join(failed...)
 }

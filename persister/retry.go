@@ -2,6 +2,7 @@ package persister
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -18,19 +19,23 @@ const (
 	troubleFull        trouble = "full"        // no space left
 	troubleSetup       trouble = "setup"       // schema or privileges are missing
 	troubleConnection  trouble = "connection"  // lost; the outcome of a commit is unknown
+	troubleTooLarge    trouble = "too_large"   // a statement is above max_allowed_packet
 	troubleOther       trouble = "other"
 	troubleRefused     trouble = "refused" // what is written breaks a constraint: repeating it cannot help
 )
 
 var troubles = []trouble{
 	troubleDeadlock, troubleLockTimeout, troubleBusy, troubleInterrupted, troubleReadOnly, troubleFull,
-	troubleSetup, troubleConnection, troubleOther, troubleRefused,
+	troubleSetup, troubleConnection, troubleTooLarge, troubleOther, troubleRefused,
 }
 
-// troubleOf tells what an error of the database calls for. All but troubleRefused call for the whole
-// transaction again: it is idempotent, so that an unknown outcome needs no other treatment.
+// troubleOf tells what an error of the database calls for. All but troubleRefused and troubleTooLarge call for the
+// whole transaction again: it is idempotent, so that an unknown outcome needs no other treatment.
 func troubleOf(err error) trouble {
 	var answer *mysql.MySQLError
+	if errors.Is(err, mysql.ErrPktTooLarge) {
+		return troubleTooLarge // the driver has not sent it
+	}
 	if !errors.As(err, &answer) {
 		return troubleConnection // no answer: network, timeout, a driver that gave the connection up
 	}
@@ -45,8 +50,14 @@ func troubleOf(err error) trouble {
 		return troubleInterrupted
 	case 1290, 1792, 1836:
 		return troubleReadOnly
-	case 1021, 1030, 1041, 1114:
+	case 3, 28, 1021, 1030, 1041, 1114:
 		return troubleFull
+	case 1153:
+		return troubleTooLarge
+	case 1105: // of unknown kind, but for its words
+		if strings.Contains(answer.Message, "max_allowed_packet") {
+			return troubleTooLarge
+		}
 	case 1044, 1045, 1049, 1054, 1142, 1143, 1146, 1698:
 		return troubleSetup
 	case 1048, 1264, 1265, 1292, 1366, 1406, 1690, 3819, 4025:

@@ -50,9 +50,9 @@ func (m MySQL) Open(ctx context.Context) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	faults, err := DurabilityFaults(ctx, db)
-	if err == nil && len(faults) > 0 {
-		err = errors.Join(faults...)
+	faults, err := MySQLFaults(ctx, db)
+	if err == nil {
+		err = Durability(faults)
 	}
 	if err != nil {
 		return nil, errors.Join(&ServerError{"MySQL", fmt.Errorf("open mysql: %w", err)}, db.Close())
@@ -141,22 +141,4 @@ func parseDSN(dsn Secret) (*mysql.Config, error) {
 		return nil, errors.New("mysql-dsn: tls=" + c.TLSConfig + " protects from nobody: want --mysql-tls-ca-file")
 	}
 	return c, nil
-}
-
-// DurabilityFaults asks a server whether a commit survives a crash, and names each setting that says no.
-func DurabilityFaults(ctx context.Context, db *sql.DB) ([]error, error) {
-	var flush, syncBinlog int64
-	var binlog bool
-	row := db.QueryRowContext(ctx, "SELECT @@innodb_flush_log_at_trx_commit, @@sync_binlog, @@log_bin")
-	if err := row.Scan(&flush, &syncBinlog, &binlog); err != nil {
-		return nil, fmt.Errorf("read server settings: %w", err)
-	}
-	var faults []error
-	if flush != 1 {
-		faults = append(faults, fmt.Errorf("innodb_flush_log_at_trx_commit is %d: a crash loses commits: set it to 1", flush))
-	}
-	if binlog && syncBinlog != 1 {
-		faults = append(faults, fmt.Errorf("sync_binlog is %d: a crash loses commits: set it to 1", syncBinlog))
-	}
-	return faults, nil
 }

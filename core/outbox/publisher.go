@@ -66,6 +66,7 @@ type Publisher struct {
 	delivered // what the relay asks about
 
 	buffered atomic.Int64 // bytes, entryOverhead included
+	closed   atomic.Bool
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 
@@ -137,8 +138,11 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Close takes no more, flushes until ctx ends, gives up what is left, and ends the publisher.
+// Close takes no more, flushes until ctx ends, gives up what is left, and ends the publisher. It is called once.
 func (p *Publisher) Close(ctx context.Context) error {
+	if p.closed.Swap(true) {
+		return errors.New("close publisher: it is closed already")
+	}
 	for _, l := range p.lanes {
 		l.close()
 	}

@@ -42,6 +42,17 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
+func TestPublisherIsClosedOnce(t *testing.T) {
+	t.Parallel()
+	p, _ := newPublisher(t, PublisherConfig{Brokers: []string{"127.0.0.1:1"}, Topic: "events"})
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(t.Context()); err == nil {
+		t.Error("closed a second time, and nobody is told")
+	}
+}
+
 func TestPublisherDelivers(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, brokers []string) {

@@ -48,12 +48,17 @@ func NewTopic(brokers []string, name string) *Topic {
 // Close closes the connections.
 func (t *Topic) Close() { t.transport.CloseIdleConnections() }
 
+// inSyncMin is how many of so many copies must have a message before it counts as written: two, unless the loss
+// of one broker would then stop all writing.
+func inSyncMin(copies int) int { return max(1, min(2, copies-1)) }
+
 // Create makes the topic unless it exists, and reports one that exists with another number of
-// partitions. With three replicas two must have a message before it counts as written.
+// partitions.
 func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 	spec := kafka.TopicConfig{Topic: t.name, NumPartitions: partitions, ReplicationFactor: replication}
-	if replication > 1 {
-		spec.ConfigEntries = []kafka.ConfigEntry{{ConfigName: "min.insync.replicas", ConfigValue: "2"}}
+	spec.ConfigEntries = []kafka.ConfigEntry{
+		{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(inSyncMin(replication))},
+		{ConfigName: "cleanup.policy", ConfigValue: "delete"}, // compaction keeps one message of a key, which is a partition
 	}
 	answer, err := t.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{spec}})
 	if err == nil {

@@ -3,17 +3,20 @@ package sale
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+
 	"sluice/core/stock"
 )
 
 // itemsPerStatement keeps statements well below what a server accepts.
-const itemsPerStatement = 500
+const itemsPerStatement = 100
 
 // entry is a sale as its rows have it, items in order of their SKUs.
 type entry struct {
@@ -44,7 +47,7 @@ func (e *entry) filled() bool {
 }
 
 // write runs a transaction. Trouble with the database has package stock's words: what read, or could not
-// begin, was not executed, and from the first write to the commit the outcome is unknown.
+// begin, or was refused, was not executed; else the outcome is unknown from the first write to the commit.
 func (d *Desk) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 	tx, err := d.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -70,7 +73,7 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		VALUES (?, ?, ?, 0, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`,
 		p.ID, p.Name, NotScheduled, p.Limit, p.Hold.Milliseconds(), p.Ack.String(), p.ShopperDeducts)
 	if err != nil {
-		return fmt.Errorf("insert sale: %w: %w", stock.ErrUnknown, err)
+		return writeError("insert sale", err)
 	}
 	if n, err := created.RowsAffected(); err != nil {
 		return fmt.Errorf("insert sale: %w: %w", stock.ErrUnknown, err)
@@ -85,7 +88,7 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		rows := strings.Repeat(", (?, ?, ?)", len(items)-1)
 		statement := "INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (?, ?, ?)" + rows //nolint:gosec // G202: placeholders only
 		if _, err := tx.ExecContext(ctx, statement, values...); err != nil {
-			return fmt.Errorf("insert items: %w: %w", stock.ErrUnknown, err)
+			return writeError("insert items", err)
 		}
 	}
 	return nil
@@ -270,6 +273,19 @@ func (c keyedCall) keep(ctx context.Context, db execer, id uint32) error {
 		VALUES (?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`, id, c.operation, c.User, c.Key, c.fingerprint)
 }
 
+// writeError tells of a statement that failed. What the server answered that it did not do, and what the driver did
+// not send, was not executed; a transaction is then rolled back.
+func writeError(what string, err error) error {
+	var answer *mysql.MySQLError
+	switch {
+	case errors.Is(err, driver.ErrBadConn): // the driver's word for a server that is read-only, too
+		return fmt.Errorf("%s: %w: %w: MySQL takes no writes, or closed the connection: see sluice doctor", what, stock.ErrNotApplied, err)
+	case errors.As(err, &answer), errors.Is(err, mysql.ErrPktTooLarge):
+		return fmt.Errorf("%s: %w: %w", what, stock.ErrNotApplied, err)
+	}
+	return fmt.Errorf("%s: %w: %w", what, stock.ErrUnknown, err)
+}
+
 // execer is a database, or a transaction in it.
 type execer interface {
 	ExecContext(ctx context.Context, statement string, values ...any) (sql.Result, error)
@@ -279,7 +295,7 @@ type execer interface {
 func change(ctx context.Context, db execer, rows int, statement string, values ...any) error {
 	result, err := db.ExecContext(ctx, statement, values...)
 	if err != nil {
-		return fmt.Errorf("update sale: %w: %w", stock.ErrUnknown, err)
+		return writeError("update sale", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != int64(rows) {
 		return errors.Join(err, ErrOverlap)

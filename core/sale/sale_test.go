@@ -38,12 +38,22 @@ type market struct {
 
 func newMarket(t *testing.T, units map[int64]int64) *market {
 	t.Helper()
-	m := &market{t: t, nowMS: new(atomic.Int64)}
-	db, err := config.MySQL{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
+	return newMarketOn(t, openDatabase(t, servicetest.MariaDB(t)), units)
+}
+
+func openDatabase(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	db, err := config.MySQL{DSN: config.Secret(dsn), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func newMarketOn(t *testing.T, db *sql.DB, units map[int64]int64) *market {
+	t.Helper()
+	m := &market{t: t, nowMS: new(atomic.Int64)}
 	migrations, err := goose.NewProvider(goose.DialectMySQL, db, os.DirFS("../../persister/migrations"))
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,8 @@ func Families(services ...string) []Family {
 var coreFamilies = []Family{
 	{"sluice_core_build_info", Gauge, "version commit go", "Always 1; the labels say what the process was built from."},
 
+	{"sluice_core_server_faults", Gauge, "server fault", "What is wrong with a server's settings or condition, as last looked at every 5 s; 0 if nothing is. unknown: it did not tell. /readyz?verbose has what to do."},
+
 	{"sluice_core_script_seconds", Histogram, "script", "How long calls of a script took, as seen from here: network and queueing included."},
 	{"sluice_core_script_verdicts_total", Counter, "script verdict", "Requests that a script decided, by its verdict."},
 	{"sluice_core_script_failures_total", Counter, "script kind", "Calls of a script without a decision: not_applied (surely nothing happened), shut (Redis is shut), unknown (it may have happened), protocol (the answer makes no sense)."},
@@ -129,6 +131,7 @@ var persisterFamilies = []Family{
 	{"sluice_persister_batch_events", Histogram, "", "Events of one batch."},
 	{"sluice_persister_transaction_seconds", Histogram, "", "How long an attempt at the transaction of a batch took."},
 	{"sluice_persister_transaction_retries_total", Counter, "reason", "Transactions that failed and were tried again, or taken apart, by why."},
+	{"sluice_persister_blocked_workers", Gauge, "reason", "Workers whose batch MySQL has refused at least once and has not taken since, by why."},
 	{"sluice_persister_dead_letters_total", Counter, "reason", "Dead letters that this process wrote: what could not be applied, by why."},
 	{"sluice_persister_unread_messages", Gauge, "", "Messages of the assigned Kafka partitions that are not applied yet."},
 	{"sluice_persister_lag_seconds", Gauge, "", "How old the newest applied event is; 0 if no message is unread."},

@@ -17,10 +17,11 @@ import (
 // probeTimeout bounds one check, so that an orchestrator always gets an answer in time.
 const probeTimeout = time.Second
 
-// Check is one thing that must hold before a process may be sent work.
+// Check is one thing that must hold before a process may be sent work, or one that should, if it only degrades.
 type Check struct {
-	Name  string
-	Probe func(ctx context.Context) error // nil error: it holds
+	Name     string
+	Probe    func(ctx context.Context) error // nil error: it holds
+	Degrades bool                            // without it the process still is of use: it stays ready, and says so
 }
 
 // readiness answers /readyz. At most one probe of each check runs at a time, and requests share it, so
@@ -31,34 +32,41 @@ type readiness struct {
 	draining atomic.Bool
 }
 
+const (
+	statusOK       = "ok"
+	statusDegraded = "degraded"
+	statusFail     = "fail"
+	statusDraining = "draining"
+)
+
 type result struct {
 	Name   string `json:"name"`
-	Status string `json:"status"` // ok or fail
+	Status string `json:"status"` // ok, degraded or fail
 	Error  string `json:"error,omitempty"`
 }
 
 type report struct {
-	Status string   `json:"status"` // ok, fail or draining
-	Checks []result `json:"checks"` // the failing ones; all with ?verbose
+	Status string   `json:"status"` // ok, degraded, fail or draining
+	Checks []result `json:"checks"` // those that do not hold; all with ?verbose
 }
 
 // ServeHTTP implements http.Handler.
 func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	answer := report{Status: "ok", Checks: []result{}}
+	answer := report{Status: statusOK, Checks: []result{}}
 	for _, res := range r.run(req.Context()) {
-		if res.Status != "ok" {
-			answer.Status = "fail"
+		if res.Status == statusFail || res.Status == statusDegraded && answer.Status == statusOK {
+			answer.Status = res.Status
 		}
-		if res.Status != "ok" || req.URL.Query().Has("verbose") {
+		if res.Status != statusOK || req.URL.Query().Has("verbose") {
 			answer.Checks = append(answer.Checks, res)
 		}
 	}
 	if r.draining.Load() {
-		answer.Status = "draining"
+		answer.Status = statusDraining
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if answer.Status != "ok" {
+	if answer.Status != statusOK && answer.Status != statusDegraded {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(w).Encode(answer) // the client has gone: nobody to tell
@@ -71,9 +79,12 @@ func (r *readiness) run(ctx context.Context) []result {
 	var wait sync.WaitGroup
 	for i, check := range r.checks {
 		wait.Go(func() {
-			results[i] = result{Name: check.Name, Status: "ok"}
+			results[i] = result{Name: check.Name, Status: statusOK}
 			if err := r.probe(ctx, check); err != nil {
-				results[i].Status, results[i].Error = "fail", err.Error()
+				results[i].Status, results[i].Error = statusFail, err.Error()
+				if check.Degrades {
+					results[i].Status = statusDegraded
+				}
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"sluice/core/auth"
+	"sluice/core/telemetry"
 )
 
 // Bounds of the parts of an examination.
@@ -79,6 +80,13 @@ func (e *examination) warn(about, found, do string) {
 func (e *examination) fail(about, found, do string) {
 	e.Checks = append(e.Checks, finding{checkFail, about, found, do})
 	e.Status = checkFail
+}
+
+// faults notes what is wrong with a server.
+func (e *examination) faults(about string, faults []telemetry.Fault) {
+	for _, f := range faults {
+		e.fail(about, f.Found, f.Do)
+	}
 }
 
 // Run is called by kong.

@@ -73,13 +73,7 @@ func redisNode(ctx context.Context, e *examination, about string, node rueidis.C
 	} else if !mayBeReplica {
 		e.fail(about, "it is a replica, which takes no writes", "give the primary's address in --redis-addr")
 	}
-	settings, err := node.Do(ctx, node.B().ConfigGet().
-		Parameter("appendonly", "appendfsync", "maxmemory", "maxmemory-policy").Build()).AsStrMap()
-	if err != nil {
-		e.fail(about, err.Error(), "let the user run CONFIG GET, and see whether the server answers")
-		return
-	}
-	redisSettings(e, about, settings)
+	redisSettings(ctx, e, about, node)
 	redisClock(ctx, e, about, node)
 }
 
@@ -109,19 +103,24 @@ func infoField(info, name string) string {
 	return ""
 }
 
-func redisSettings(e *examination, about string, settings map[string]string) {
+func redisSettings(ctx context.Context, e *examination, about string, node rueidis.Client) {
+	faults, err := redisstock.ServerFaults(ctx, node)
+	if err != nil {
+		e.fail(about, err.Error(), "let the user run CONFIG GET, and see whether the server answers")
+		return
+	}
+	e.faults(about, faults)
+	settings, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendonly", "appendfsync", "maxmemory").Build()).AsStrMap()
+	if err != nil {
+		e.fail(about, err.Error(), "see whether the server answers")
+		return
+	}
 	switch fsync := settings["appendfsync"]; {
 	case settings["appendonly"] != "yes":
-		e.fail(about, "appendonly "+settings["appendonly"]+": a restart loses all stock", "set appendonly yes")
 	case fsync == "always":
 		e.ok(about, "appendfsync always: a crash loses nothing")
 	case fsync == "everysec":
 		e.ok(about, "appendfsync everysec: a crash can lose the last second, which is noticed and fenced; acknowledge level log survives it")
-	default:
-		e.fail(about, "appendfsync "+fsync+": a crash loses whatever the system has not written yet", "set appendfsync everysec or always")
-	}
-	if policy := settings["maxmemory-policy"]; policy != "noeviction" {
-		e.fail(about, "maxmemory-policy "+policy+": stock may be dropped when memory is full", "set maxmemory-policy noeviction")
 	}
 	if settings["maxmemory"] == "0" {
 		e.warn(about, "maxmemory is not set: the system may kill Redis when memory is full", "set maxmemory below what the machine has")
@@ -179,14 +178,14 @@ func (d *Doctor) mysql(ctx context.Context, e *examination) {
 		return
 	}
 	e.ok("MySQL", "version %s answers", version)
-	faults, err := config.DurabilityFaults(ctx, db)
+	faults, err := config.MySQLFaults(ctx, db)
 	if err != nil {
-		faults = append(faults, err)
+		e.fail("MySQL settings", err.Error(), "see whether the server answers")
 	}
-	for _, fault := range faults {
-		e.fail("MySQL durability", fault.Error(), "change it in the server's configuration")
+	for _, f := range faults {
+		e.fail("MySQL "+strings.ReplaceAll(f.Word, "_", " "), f.Found, f.Do)
 	}
-	if len(faults) == 0 {
+	if err == nil && config.Durability(faults) == nil {
 		e.ok("MySQL durability", "a commit survives a crash")
 	}
 	if err := persister.CheckSchema(ctx, db); err != nil {

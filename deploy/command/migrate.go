@@ -75,6 +75,9 @@ func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err er
 		return err
 	}
 	c.Printf("Kafka has topic %s with %d partitions\n", m.Kafka.Topic, m.Kafka.Partitions)
+	if m.Kafka.Replication == 2 {
+		c.Notef("of 2 copies one is enough for an event to count: while the other lags, a lost disk loses what MySQL does not have yet; on three brokers or more, use --kafka-replication 3")
+	}
 	return nil
 }
 

@@ -134,16 +134,14 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 	if role := infoField(info, "role"); role != "master" {
 		v.object("%s is a %s, want a primary", p, role)
 	}
-	settings, err := p.conn.Do(ctx, p.conn.B().ConfigGet().
-		Parameter("maxmemory-policy", "appendonly").Build()).AsStrMap()
+	faults, err := ServerFaults(ctx, p.conn)
 	if err != nil {
 		return err
 	}
-	if policy := settings["maxmemory-policy"]; policy != "noeviction" {
-		v.object("%s has maxmemory-policy %s and may drop stock, want noeviction", p, policy)
-	}
-	if settings["appendonly"] != "yes" && !v.cfg.AllowNoPersistence {
-		v.object("%s has appendonly %s and loses all stock when it restarts, want yes", p, settings["appendonly"])
+	for _, f := range faults {
+		if f.Word == FaultEviction || f.Word == FaultPersistence && !v.cfg.AllowNoPersistence {
+			v.object("%s: %v", p, f)
+		}
 	}
 	return nil
 }

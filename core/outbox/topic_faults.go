@@ -1,0 +1,130 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"sluice/core/telemetry"
+)
+
+// What the topic must not be set below. Events wait in it until a persister has read them; those that are gone
+// before are no evidence against a Redis that lost them.
+const (
+	retentionMin      = 24 * time.Hour
+	retentionBytesMin = 256 << 20
+	messageBytesMin   = 128 << 10 // the largest outbox entry has some 40 KiB
+)
+
+// TopicFaults are the words that Faults can tell.
+var TopicFaults = []string{"leader", "copies", "min_insync", "retention", "cleanup", "message_bytes"}
+
+// Topics are also changed while they are in use.
+var topicSettings = []string{"min.insync.replicas", "retention.ms", "retention.bytes", "cleanup.policy", "max.message.bytes"}
+
+// Condition is what Kafka says of the topic.
+type Condition struct {
+	Brokers, Partitions int
+	Copies, InSyncMin   int               // InSyncMin 0: Kafka does not tell
+	Lagging             int               // partitions with copies that lag
+	Faults              []telemetry.Fault // with words of TopicFaults: what can lose events, or stop them
+}
+
+// Condition asks Kafka for the topic's. The error wraps kafka.UnknownTopicOrPartition if there is no such topic.
+func (t *Topic) Condition(ctx context.Context) (Condition, error) {
+	answer, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.name}})
+	if err == nil && len(answer.Topics) != 1 {
+		err = fmt.Errorf("%d topics in the answer", len(answer.Topics))
+	}
+	if err == nil {
+		err = answer.Topics[0].Error
+	}
+	if err != nil {
+		return Condition{}, fmt.Errorf("look up topic %s: %w", t.name, err)
+	}
+	settings, err := t.settings(ctx)
+	if err != nil {
+		return Condition{}, err
+	}
+	c := Condition{Brokers: len(answer.Brokers), Partitions: len(answer.Topics[0].Partitions)}
+	c.InSyncMin, _ = strconv.Atoi(settings["min.insync.replicas"])
+	c.partitions(answer.Topics[0].Partitions)
+	c.settings(settings)
+	return c, nil
+}
+
+// settings reads those of the topic that matter; one that Kafka does not know is missing.
+func (t *Topic) settings(ctx context.Context) (map[string]string, error) {
+	answer, err := t.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: t.name, ConfigNames: topicSettings,
+	}}})
+	if err != nil {
+		return nil, fmt.Errorf("read settings of topic %s: %w", t.name, err)
+	}
+	settings := map[string]string{}
+	for _, resource := range answer.Resources {
+		for _, entry := range resource.ConfigEntries {
+			settings[entry.ConfigName] = entry.ConfigValue
+		}
+	}
+	return settings, nil
+}
+
+func (c *Condition) fault(word, found, do string) {
+	c.Faults = append(c.Faults, telemetry.Fault{Word: word, Found: found, Do: do})
+}
+
+func (c *Condition) partitions(partitions []kafka.Partition) {
+	leaderless, few := 0, 0
+	for i := range partitions {
+		p := &partitions[i]
+		c.Copies = max(c.Copies, len(p.Replicas))
+		switch {
+		case p.Error != nil || p.Leader.Host == "":
+			leaderless++
+		case len(p.Isr) < c.InSyncMin:
+			few++
+		case len(p.Isr) < len(p.Replicas):
+			c.Lagging++
+		}
+	}
+	if leaderless > 0 {
+		c.fault("leader", fmt.Sprintf("%d partitions have no leader", leaderless), "start the brokers that have them")
+	}
+	if few > 0 {
+		c.fault("copies", fmt.Sprintf("%d partitions have fewer copies in sync than min.insync.replicas, %d, and take no events", few, c.InSyncMin), "start the brokers that have them")
+	}
+	switch {
+	case c.InSyncMin == 0:
+	case c.InSyncMin < inSyncMin(c.Copies):
+		c.fault("min_insync", fmt.Sprintf("min.insync.replicas is %d of %d copies, acks=all can mean one disk", c.InSyncMin, c.Copies), fmt.Sprintf("set it to %d", inSyncMin(c.Copies)))
+	case c.InSyncMin >= c.Copies && c.Copies > 1:
+		c.fault("min_insync", fmt.Sprintf("min.insync.replicas is %d of %d copies, one broker less stops publishing", c.InSyncMin, c.Copies), fmt.Sprintf("set it to %d", inSyncMin(c.Copies)))
+	}
+}
+
+func (c *Condition) settings(settings map[string]string) {
+	number := func(name string) int64 {
+		n, err := strconv.ParseInt(settings[name], 10, 64)
+		if err != nil {
+			return -1 // missing, or without a bound
+		}
+		return n
+	}
+	if ms := number("retention.ms"); ms >= 0 && ms < retentionMin.Milliseconds() {
+		c.fault("retention", fmt.Sprintf("retention.ms is %d, events that wait for persisters are gone after that", ms), fmt.Sprintf("set it to %d or more", retentionMin.Milliseconds()))
+	}
+	if n := number("retention.bytes"); n >= 0 && n < retentionBytesMin {
+		c.fault("retention", fmt.Sprintf("retention.bytes is %d, events that wait for persisters are gone beyond that", n), "set it to -1")
+	}
+	if policy := settings["cleanup.policy"]; strings.Contains(policy, "compact") {
+		c.fault("cleanup", fmt.Sprintf("cleanup.policy is %s, of a partition's events only the last is kept", policy), "set it to delete")
+	}
+	if n := number("max.message.bytes"); n >= 0 && n < messageBytesMin {
+		c.fault("message_bytes", fmt.Sprintf("max.message.bytes is %d, a large vector's events stay in Redis", n), fmt.Sprintf("set it to %d or more", messageBytesMin))
+	}
+}

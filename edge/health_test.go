@@ -1,0 +1,68 @@
+package edge_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/core/config"
+	"sluice/deploy/local/servicetest"
+)
+
+// TestHealthSeesSettings changes settings of Redis and MySQL under an edge: it sells on, and health and metrics tell.
+func TestHealthSeesSettings(t *testing.T) {
+	t.Parallel()
+	redis, mariadb := servicetest.Redis(t), servicetest.PrivateMariaDB(t)
+	s := newStack(t, redis.Addr)
+	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.MySQL.DSN = config.Secret(mariadb.DSN("sluice"))
+	migrate(t, mariadb.DSN("sluice"))
+	s.start()
+	s.until(20*time.Second, "all is well", func() bool {
+		_, body := s.ready()
+		return strings.HasPrefix(body, `{"status":"ok"`)
+	})
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	set := func(name, value string) {
+		t.Helper()
+		if err := client.Do(t.Context(), client.B().ConfigSet().ParameterValue().ParameterValue(name, value).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	degraded := func(fault, found string) {
+		t.Helper()
+		s.until(30*time.Second, fault, func() bool {
+			status, body := s.ready()
+			_, page := s.ops("/metrics")
+			return status == http.StatusOK && strings.HasPrefix(body, `{"status":"degraded"`) && strings.Contains(body, found) &&
+				strings.Contains(page, "sluice_core_server_faults{"+fault+"} 1\n")
+		})
+	}
+	set("appendonly", "no")
+	degraded(`server="redis",fault="persistence"`, "appendonly no")
+	set("maxmemory-policy", "allkeys-lru")
+	degraded(`server="redis",fault="eviction"`, "maxmemory-policy allkeys-lru")
+	set("maxmemory", "1")
+	degraded(`server="redis",fault="memory"`, "of 1 bytes of maxmemory")
+	set("maxmemory", "0")
+	set("appendonly", "yes")
+	set("maxmemory-policy", "noeviction")
+	if err := mariadb.SetGlobal(t.Context(), "read_only = 1"); err != nil {
+		t.Fatal(err)
+	}
+	degraded(`server="mysql",fault="read_only"`, "read_only is on")
+	if err := mariadb.SetGlobal(t.Context(), "read_only = 0"); err != nil {
+		t.Fatal(err)
+	}
+	s.until(30*time.Second, "all is well again", func() bool {
+		_, body := s.ready()
+		return strings.HasPrefix(body, `{"status":"ok"`)
+	})
+}

@@ -1,0 +1,88 @@
+package persister
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// blockedAfter is how long a batch may fail before the process is not ready any more.
+const blockedAfter = 5 * time.Second
+
+// blocked knows which workers have a batch that MySQL does not take.
+type blocked struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	workers map[*applier]obstacle
+}
+
+// obstacle is why a worker does not get on.
+type obstacle struct {
+	why   trouble
+	err   error
+	since time.Time
+}
+
+// add notes that a worker's batch failed, perhaps once more.
+func (b *blocked) add(a *applier, why trouble, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o, ok := b.workers[a]
+	if !ok {
+		o.since = b.now()
+	}
+	o.why, o.err = why, err
+	b.workers[a] = o
+}
+
+// remove notes that a worker's batch is in MySQL, or given up because the worker ends.
+func (b *blocked) remove(a *applier) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.workers, a)
+}
+
+// count is how many workers are blocked for a reason.
+func (b *blocked) count(why trouble) float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0.0
+	for _, o := range b.workers {
+		if o.why == why {
+			n++
+		}
+	}
+	return n
+}
+
+// err tells of the worker that has been blocked for longest, if that is too long.
+func (b *blocked) err() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	oldest := obstacle{since: b.now().Add(-blockedAfter)}
+	for _, o := range b.workers {
+		if !o.since.After(oldest.since) {
+			oldest = o
+		}
+	}
+	if oldest.err == nil {
+		return nil
+	}
+	return fmt.Errorf("events have not been written for %v: %s: %w", b.now().Sub(oldest.since).Round(time.Second), oldest.why, oldest.err)
+}
+
+// explain tells what an error of the database calls for. The driver says of a server that refuses all writes only
+// that the connection is of no use.
+func explain(ctx context.Context, db *sql.DB, err error) (trouble, error) {
+	var readOnly bool
+	if errors.Is(err, driver.ErrBadConn) &&
+		db.QueryRowContext(ctx, "SELECT @@global.read_only OR @@global.innodb_read_only").Scan(&readOnly) == nil && readOnly {
+		return troubleReadOnly, errors.New("the server is read-only")
+	}
+	return troubleOf(err), err
+}
