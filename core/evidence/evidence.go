@@ -70,7 +70,7 @@ func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.M
 		return fmt.Errorf("read dead letters: %w", err)
 	}
 	if unknown > 0 {
-		return fmt.Errorf("%w: %d messages in dead_letters: let persisters of the newer version apply them, then set their resolved_at",
+		return fmt.Errorf("%w: %d messages in dead_letters: run persisters of the newer version, and then sluice deadletter replay",
 			event.ErrVersion, unknown)
 	}
 	// In this order: a letter that is applied and resolved in between is seen in the stock table.

@@ -203,7 +203,7 @@ func TestDeadLettersAreEvidence(t *testing.T) {
 	w.want("dead letters", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 10}, b: {Epoch: 2, Seq: 3}})
 
 	exec("INSERT INTO dead_letters (letter_id, reason, detail, data) VALUES (REPEAT('f', 32), 'unknown_version', '', x'02')")
-	if _, err := w.highest(); !errors.Is(err, event.ErrVersion) || !strings.Contains(err.Error(), "resolved_at") {
+	if _, err := w.highest(); !errors.Is(err, event.ErrVersion) || !strings.Contains(err.Error(), "deadletter replay") {
 		t.Errorf("a dead letter that cannot be understood: %v", err)
 	}
 	exec("UPDATE dead_letters SET resolved_at = NOW()")

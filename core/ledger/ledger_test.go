@@ -179,7 +179,7 @@ func TestReservationsByEveryFilter(t *testing.T) {
 			inPool := f.Sale == r.pool || f.Sale == 0 && f.SKU == 0
 			held := r.state == stock.StateHeld && r.deadline <= untilMS
 			if (f.User == 0 || f.User == r.user) && (f.SKU == 0 || f.SKU == r.sku) && inPool &&
-				(f.State == stock.StateNone || f.State == r.state && !(held && f.State == stock.StateHeld)) {
+				(f.State == stock.StateNone || f.State == r.state && (!held || f.State != stock.StateHeld)) {
 				want[r.id.String()] = r.state.String()
 				if held {
 					want[r.id.String()] = "expired"
