@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,16 +23,20 @@ const (
 	gateTimeout  = 2 * time.Minute // of one vetting, which reads all of the ledger's ends
 )
 
-// gate opens Redis whenever it is shut: at the start of a deployment, and after a server of it was
-// restarted or replaced. Any number of edges may try it at once.
+// gate opens Redis whenever it is shut: at the start of a deployment, and after a server of it was restarted
+// or replaced, or its data were lost or set back. Any number of edges may try it at once. An edge that knows
+// the data from its last run sells at once, and vets them beside that.
 type gate struct {
 	shut  func(context.Context) (bool, error)
+	adopt func(context.Context) error // trusts what another edge has vetted
 	flush func(context.Context) error
-	open  func(context.Context) (redisstock.OpenReport, error)
+	vet   func(context.Context) error // opens what is shut, and trusts it
 	log   *slog.Logger
 
+	vetted           bool // by this edge, since its start
 	wake             chan struct{}
 	first            chan struct{} // closed once Redis was seen open
+	opening          sync.Once
 	opened, failures *metrics.Counter
 	state            atomic.Int32 // of redisStates
 }
@@ -85,7 +90,7 @@ func (g *gate) suspect() {
 func (g *gate) run(ctx context.Context) {
 	wait := time.NewTimer(0)
 	defer wait.Stop()
-	retry, seenOpen := gateRetry, false
+	retry := gateRetry
 	for {
 		select {
 		case <-ctx.Done():
@@ -102,27 +107,30 @@ func (g *gate) run(ctx context.Context) {
 			g.failures.Inc()
 			g.tell(err, retry)
 			next, retry = retry, min(2*retry, gateRetryMax)
-		} else if retry = gateRetry; err == nil && !seenOpen {
-			seenOpen = true
-			close(g.first)
+		} else {
+			retry = gateRetry
 		}
 		wait.Reset(next)
 	}
 }
 
-// look opens Redis if it is shut.
+// look opens Redis if it is shut, and vets it once if it is not.
 func (g *gate) look(ctx context.Context) error {
-	shut, err := g.shut(ctx)
+	shut, err := g.isShut(ctx)
+	if err == nil && shut && g.vetted && g.adopt(ctx) == nil {
+		shut, err = g.isShut(ctx)
+	}
 	switch {
 	case err != nil:
-		g.state.Store(redisUnknown)
 		return err
-	case !shut:
-		g.state.Store(redisOpen)
+	case shut:
+		g.log.InfoContext(ctx, "redis is shut: comparing it with MySQL and Kafka before it sells")
+	case g.vetted:
 		return nil
+	default:
+		g.seenOpen()
+		g.log.InfoContext(ctx, "redis is as the last run of this edge left it: comparing it with MySQL and Kafka beside selling")
 	}
-	g.state.Store(redisShut)
-	g.log.InfoContext(ctx, "redis is shut: comparing it with MySQL and Kafka before it sells")
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
 	flushing, stop := context.WithTimeout(ctx, gateFlush)
@@ -131,13 +139,31 @@ func (g *gate) look(ctx context.Context) error {
 	if err != nil {
 		g.log.WarnContext(ctx, "events are still on their way to Kafka; what Redis lost of them is found later, by their marks", "error", err)
 	}
-	if _, err := g.open(ctx); err != nil {
+	if err := g.vet(ctx); err != nil {
 		return err
 	}
+	g.vetted = true
 	g.opened.Inc()
 	g.state.Store(redisOpen)
+	g.seenOpen()
 	return nil
 }
+
+// isShut asks, and takes down what it is told.
+func (g *gate) isShut(ctx context.Context) (bool, error) {
+	shut, err := g.shut(ctx)
+	switch {
+	case err != nil:
+		g.state.Store(redisUnknown)
+	case shut:
+		g.state.Store(redisShut)
+	default:
+		g.state.Store(redisOpen)
+	}
+	return shut, err
+}
+
+func (g *gate) seenOpen() { g.opening.Do(func() { close(g.first) }) }
 
 // tell logs a failure. What speaks against a server needs a person; anything else may pass.
 func (g *gate) tell(err error, retry time.Duration) {

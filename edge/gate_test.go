@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-
-	"sluice/core/stock/redisstock"
 )
 
 // TestGate drives the gate through a shut Redis, one that does not pass, and one that restarts.
@@ -43,13 +41,14 @@ func TestGate(t *testing.T) {
 			return shut.Load(), nil
 		}
 		g.flush = func(context.Context) error { flushes.Add(1); return nil }
-		g.open = func(context.Context) (redisstock.OpenReport, error) {
+		g.adopt = func(context.Context) error { return errors.New("nobody else has vetted it") }
+		g.vet = func(context.Context) error {
 			opens.Add(1)
 			if err := obstacle.Load(); err != nil {
-				return redisstock.OpenReport{}, *err
+				return *err
 			}
 			shut.Store(false)
-			return redisstock.OpenReport{}, nil
+			return nil
 		}
 		notYet := errors.New("not yet")
 		obstacle.Store(&notYet)

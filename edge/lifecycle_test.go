@@ -20,9 +20,11 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/config"
+	"sluice/core/evidence"
 	"sluice/core/outbox"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
 	"sluice/deploy/local/servicetest"
 	"sluice/edge"
 )
@@ -142,6 +144,15 @@ func (s *stack) store() *redisstock.Store {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	db, err := s.cfg.MySQL.Open(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	if err := store.Adopt(s.t.Context(), evidence.NewNonces(db)); err != nil {
+		s.t.Fatal(err)
+	}
+	store.Trust(store.Marks()) // the edge has compared them: cells may be created
 	return store
 }
 
@@ -230,6 +241,156 @@ func TestRedisThatLostEffectsStaysShut(t *testing.T) {
 				t.Errorf("reserve: %d %s", got.status, got.body)
 			}
 		})
+	}
+}
+
+// TestDataLostWithoutARestart empties a Redis that sells and goes on running, scripts and all. Neither the edge
+// that was there, nor its restart, nor a new machine sells a unit twice, and nobody creates the SKU again.
+func TestDataLostWithoutARestart(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"FLUSHDB", "FLUSHALL"} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			s.start()
+			s.load(1, 5, "")
+			service := s.token(9, auth.RoleService)
+			if a := s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":5,"user_id":"7"}`); a.status != 201 {
+				t.Fatal(a.body)
+			}
+			s.awaitKafka(2)
+			client, err := s.cfg.Redis.Client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if err := client.Do(t.Context(), client.B().Arbitrary(command).Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+			for _, run := range []struct{ name, dir string }{{"running", ""}, {"restarted", s.cfg.DataDir}, {"new", t.TempDir()}} {
+				if run.dir != "" {
+					s.shutdown()
+					s.cfg.DataDir = run.dir
+					s.startUnready()
+				}
+				a := s.send("PUT", "/admin/v1/skus/1", s.token(1, auth.RoleAdmin), `{"quantity":5,"reason":"again"}`)
+				b := s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":5,"user_id":"8"}`)
+				for _, got := range []answer{a, b} {
+					if got.status != 503 || got.code() != "unavailable" {
+						t.Errorf("%s edge: %d %s", run.name, got.status, got.body)
+					}
+				}
+				s.until(30*time.Second, "the edge says why", func() bool {
+					status, body := s.ready()
+					return status == http.StatusServiceUnavailable && strings.Contains(body, "shut until it is vetted")
+				})
+			}
+		})
+	}
+}
+
+// TestDataSetBackToTheirNonce sets Redis back to a copy from after its vetting and before its stock, which has
+// the nonce that MySQL knows. A new edge compares it before it sells or creates anything, and one that has seen
+// more notices by itself.
+func TestDataSetBackToTheirNonce(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	copied := dumpAll(t, client)
+	s.load(1, 5, "")
+	service := s.token(9, auth.RoleService)
+	if a := s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":5,"user_id":"7"}`); a.status != 201 {
+		t.Fatal(a.body)
+	}
+	s.awaitKafka(2)
+	s.shutdown()
+	restoreAll(t, client, copied)
+	warm := s.cfg.DataDir
+	for name, dir := range map[string]string{"new": t.TempDir(), "warm": warm} {
+		s.cfg.DataDir = dir
+		s.startUnready()
+		s.until(30*time.Second, "it was vetted", func() bool {
+			_, figures := s.ops("/metrics")
+			return !strings.Contains(figures, "sluice_edge_gate_failures_total 0\n")
+		})
+		if a := s.send("PUT", "/admin/v1/skus/1", s.token(1, auth.RoleAdmin), `{"quantity":5,"reason":"again"}`); a.status != 503 {
+			t.Errorf("%s: the SKU was created afresh: %d %s", name, a.status, a.body)
+		}
+		if a := s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":5,"user_id":"8"}`); a.status != 503 {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+		s.shutdown()
+	}
+}
+
+// TestRestartedEdgeSellsWithoutMySQL: an edge that trusted the data in its last run sells at once, though it
+// cannot compare them.
+func TestRestartedEdgeSellsWithoutMySQL(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 5, "")
+	s.shutdown()
+	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing")
+	s.start()
+	if a := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := s.send("PUT", "/admin/v1/skus/2", s.token(1, auth.RoleAdmin), `{"quantity":5,"reason":"new"}`); a.status != 503 {
+		t.Errorf("a SKU that MySQL may know was created: %d %s", a.status, a.body)
+	}
+}
+
+// awaitKafka waits until Kafka has so many messages.
+func (s *stack) awaitKafka(messages int64) {
+	s.t.Helper()
+	topic := outbox.NewTopic(s.cfg.Kafka.Brokers, s.cfg.Kafka.Topic)
+	defer topic.Close()
+	s.until(20*time.Second, "Kafka has the events", func() bool {
+		unread, err := topic.Unread(s.t.Context(), s.cfg.Kafka.Group)
+		if err != nil {
+			return false
+		}
+		n := int64(0)
+		for _, r := range unread {
+			n += r.End - r.First
+		}
+		return n >= messages
+	})
+}
+
+// dumpAll copies all keys.
+func dumpAll(t *testing.T, client rueidis.Client) map[string]string {
+	t.Helper()
+	keys, err := client.Do(t.Context(), client.B().Keys().Pattern("*").Build()).AsStrSlice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := map[string]string{}
+	for _, key := range keys {
+		if copied[key], err = client.Do(t.Context(), client.B().Dump().Key(key).Build()).ToString(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return copied
+}
+
+// restoreAll puts a copy in the place of all keys.
+func restoreAll(t *testing.T, client rueidis.Client, copied map[string]string) {
+	t.Helper()
+	commands := []rueidis.Completed{client.B().Flushdb().Build()}
+	for key, value := range copied {
+		commands = append(commands, client.B().Restore().Key(key).Ttl(0).SerializedValue(value).Build())
+	}
+	for _, answer := range client.DoMulti(t.Context(), commands...) {
+		if err := answer.Error(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -399,7 +560,7 @@ func TestNewRedisOpenedByAnother(t *testing.T) {
 	}
 	defer client.Close()
 	_, err = redisstock.Open(t.Context(), client, redisstock.OpenConfig{
-		Partitions: 32, Deployment: s.cfg.Stock.Deployment, Evidence: noEvidence{}, Log: slog.New(slog.DiscardHandler),
+		Partitions: 32, Deployment: s.cfg.Stock.Deployment, Evidence: redistest.NoEvidence{}, Nonces: &redistest.Nonces{}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -408,10 +569,6 @@ func TestNewRedisOpenedByAnother(t *testing.T) {
 		t.Errorf("with another's Redis: %d %s", status, body)
 	}
 }
-
-type noEvidence struct{}
-
-func (noEvidence) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
 
 func TestStartThatFailsLeavesNothingRunning(t *testing.T) {
 	t.Parallel()

@@ -44,6 +44,7 @@ type Node struct {
 	publisher *outbox.Publisher
 	cells     *cells.Cache
 	gate      *gate
+	marks     *markKeeper
 	ours      atomic.Bool // Redis was open and found to be this deployment's
 	batcher   *batch.Batcher
 	known     *screen.Known
@@ -175,6 +176,11 @@ func (n *Node) startEngine(context.Context) error {
 	}
 	n.later("close local store", func(context.Context) error { return local.Close() })
 
+	n.marks = newMarkKeeper(n.store, local, n.cfg.Stock.Deployment, n.log)
+	n.later("keep marks", func(context.Context) error {
+		n.marks.keep()
+		return nil
+	})
 	n.cells = cells.New(n.store, cells.Config{
 		CellsMax: n.cfg.CellsMax, CallTimeout: n.cfg.Redis.CallTimeout,
 		Snapshots: local, Deployment: n.cfg.Stock.Deployment, Log: n.log,
@@ -197,7 +203,7 @@ func (n *Node) startEngine(context.Context) error {
 		return err
 	}
 	n.gate = newGate(n.set, n.log)
-	n.gate.shut, n.gate.flush, n.gate.open = n.shut, n.publisher.Flush, n.openRedis
+	n.gate.shut, n.gate.adopt, n.gate.flush, n.gate.vet = n.shut, n.adopt, n.publisher.Flush, n.vetRedis
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
 		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Stock.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
@@ -209,23 +215,36 @@ func (n *Node) startEngine(context.Context) error {
 
 // shut reports whether Redis is shut. Whose a new one is can be told only once somebody has opened it.
 func (n *Node) shut(ctx context.Context) (bool, error) {
+	if !n.ours.Load() {
+		if err := n.store.CheckDeployment(ctx, n.cfg.Stock.Deployment); err != nil {
+			return false, err
+		}
+	}
 	shut, err := n.store.Shut(ctx)
-	if err != nil || shut || n.ours.Load() {
-		return shut, err
+	if err == nil && !shut {
+		n.ours.Store(true)
 	}
-	if err := n.store.CheckDeployment(ctx, n.cfg.Stock.Deployment); err != nil {
-		return false, err
-	}
-	n.ours.Store(true)
-	return false, nil
+	return shut, err
 }
 
-func (n *Node) openRedis(ctx context.Context) (redisstock.OpenReport, error) {
+func (n *Node) adopt(ctx context.Context) error {
+	defer n.marks.keep()
+	return n.store.Adopt(ctx, evidence.NewNonces(n.db))
+}
+
+func (n *Node) vetRedis(ctx context.Context) error {
 	kafka := evidence.KafkaTail{Brokers: n.cfg.Kafka.Brokers, Topic: n.cfg.Kafka.Topic, Group: n.cfg.Kafka.Group}
-	return redisstock.Open(ctx, n.client, redisstock.OpenConfig{
+	report, err := redisstock.Open(ctx, n.client, redisstock.OpenConfig{
 		Partitions: n.cfg.Stock.Partitions, Deployment: n.cfg.Stock.Deployment,
-		Evidence: evidence.New(n.db, kafka), AllowNoPersistence: n.cfg.AllowNoPersistence, Log: n.log,
+		Evidence: evidence.New(n.db, kafka), Nonces: evidence.NewNonces(n.db), Seen: n.store.Marks(),
+		AllowNoPersistence: n.cfg.AllowNoPersistence, Log: n.log,
 	})
+	if err != nil {
+		return err
+	}
+	n.store.Trust(report.Marks)
+	n.marks.keep()
+	return nil
 }
 
 // startBackground starts all goroutines that the node itself owns.
@@ -238,6 +257,7 @@ func (n *Node) startBackground(context.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { n.gate.run(ctx) })
+	running.Go(func() { n.marks.run(ctx) })
 	running.Go(func() { n.gate.whenOpen(ctx, n.warnOfReplicas) })
 	running.Go(func() { n.known.Run(ctx) })
 	n.watches = n.newWatches()

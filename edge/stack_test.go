@@ -100,8 +100,15 @@ func migrate(t *testing.T, dsn string) {
 	}
 }
 
-// start starts the edge and waits until it is ready. It is shut down with the test, at the latest.
+// start starts the edge and waits until it is ready.
 func (s *stack) start() {
+	s.t.Helper()
+	s.startUnready()
+	s.waitReady()
+}
+
+// startUnready starts the edge. It is shut down with the test, at the latest.
+func (s *stack) startUnready() {
 	s.t.Helper()
 	var err error
 	s.node, err = edge.Start(s.t.Context(), s.cfg, slog.New(slog.NewTextHandler(testLog{s.t}, nil)))
@@ -114,7 +121,6 @@ func (s *stack) start() {
 			s.shutdown()
 		}
 	})
-	s.waitReady()
 }
 
 func (s *stack) shutdown() {

@@ -1,19 +1,21 @@
 #!lua
 -- adjust changes the stock of cells by a delta, their settings, or both, and creates cells.
 --
--- KEYS[1] cells    hash        cell -> counters and settings
--- KEYS[2] res      hash        reservation id -> record
--- KEYS[3] gone     sorted set  end of retention in ms -> reservations
--- KEYS[4] outbox   stream      events for the persister
--- ARGV[1] head          3 bytes: version of the events, partition
--- ARGV[2] retention_ms  int  how long a finished reservation is remembered
--- ARGV[3] places        a byte per request: which of the cells it adjusts, from 1
--- ARGV[4] cells_n       int
--- ARGV[5..] cells       14 bytes each
+-- KEYS[1] mark     string      nonce and effects of the partition
+-- KEYS[2] cells    hash        cell -> counters and settings
+-- KEYS[3] res      hash        reservation id -> record
+-- KEYS[4] gone     sorted set  end of retention in ms -> reservations
+-- KEYS[5] outbox   stream      events for the persister
+-- ARGV[1] mark          14 bytes: as the caller last saw it
+-- ARGV[2] head          3 bytes: version of the events, partition
+-- ARGV[3] retention_ms  int  how long a finished reservation is remembered
+-- ARGV[4] places        a byte per request: which of the cells it adjusts, from 1
+-- ARGV[5] cells_n       int
+-- ARGV[6..] cells       14 bytes each
 -- ARGV[..] ids          16 bytes per request: of the adjustment
 -- ARGV[..] asks         29 bytes per request: user 8, 0 3, fingerprint 4, cell 14
 -- ARGV[..] changes      per request: kind 1, create 1, delta 8 (signed), fields 1, settings 20, reason
--- RETURN {time_ms, verdicts, records, cells, entry_id, entry}
+-- RETURN {time_ms, verdicts, records, cells, entry_id, entry, effects}
 -- CODE 0 OK            written
 -- CODE 1 REPLAYED      decided before; its record is the answer; nothing changed
 -- CODE 2 SOLD_OUT      avail does not cover a negative delta; nothing changed
@@ -23,26 +25,29 @@
 -- CODE 11 WRONG_STATE  the cell to create is there; nothing changed
 -- CODE 14 BREACHED     the cell's counters do not add up, which shuts it; nothing else changed
 -- ERR BADARG            caller bug, never a business outcome
+-- ERR SHUT              the data are not those that were vetted
 -- RETRY safe            idempotent by the reservation ids
 -- #include lib/base.lua
+-- #include lib/mark.lua
+-- #include lib/effects.lua
 -- #include lib/verdicts.lua
 -- #include lib/cells.lua
 -- #include lib/records.lua
 -- #include lib/outbox.lua
 
-local places, cells_n = ARGV[3], tonumber(ARGV[4])
+local places, cells_n = ARGV[4], tonumber(ARGV[5])
 local n = #places
-local ids_at, asks_at, changes_at = 4 + cells_n, 4 + cells_n + n, 4 + cells_n + 2 * n
+local ids_at, asks_at, changes_at = 5 + cells_n, 5 + cells_n + n, 5 + cells_n + 2 * n
 if n == 0 or #ARGV ~= changes_at + n then
   return redis.error_reply("BADARG adjust: counts do not match")
 end
 
 -- Read. ZCARD and XLEN fail here, before anything is written, if their keys have another type.
 local now, ended = clock(), {}
-call("ZCARD", KEYS[3])
-call("XLEN", KEYS[4])
-read_cells({unpack(ARGV, 5, ids_at)})
-local found = call("HMGET", KEYS[2], unpack(ARGV, ids_at + 1, asks_at))
+call("ZCARD", KEYS[4])
+call("XLEN", KEYS[5])
+read_cells({unpack(ARGV, 6, ids_at)})
+local found = call("HMGET", KEYS[3], unpack(ARGV, ids_at + 1, asks_at))
 
 -- merge is the settings of cell c after a change: those among fields from new, the others as they
 -- are. They have the form that they have at the end of a cell, and in events.
@@ -93,7 +98,7 @@ for i = 1, n do verdicts[i] = adjust(i) end
 
 -- Write. Nothing above has changed data: Redis does not roll back.
 write_cells()
-write_list("HSET", KEYS[2], set_records)
-if ended[1] then call("ZADD", KEYS[3], now + tonumber(ARGV[2]), concat(ended)) end
-local entry_id, entry = write_outbox(KEYS[4], ARGV[1], now)
-return {now, concat(verdicts), concat(records), cells_reply(), entry_id, entry}
+write_list("HSET", KEYS[3], set_records)
+if ended[1] then call("ZADD", KEYS[4], now + tonumber(ARGV[3]), concat(ended)) end
+local entry_id, entry = write_outbox(KEYS[5], ARGV[2], now)
+return {now, concat(verdicts), concat(records), cells_reply(), entry_id, entry, effects}

@@ -1,17 +1,19 @@
 #!lua flags=allow-oom
 -- release gives units back that were held: held to avail.
 --
--- KEYS[1] cells    hash        cell -> counters and settings
--- KEYS[2] res      hash        reservation id -> record
--- KEYS[3] gone     sorted set  end of retention in ms -> reservations
--- KEYS[4] outbox   stream      events for the persister
--- KEYS[5..] buyers hash        cell and user -> units held or sold, a key for each pool of the vector
--- ARGV[1] head          3 bytes: version of the events, partition
--- ARGV[2] retention_ms  int  how long a finished reservation is remembered
--- ARGV[3] users         8 bytes per request, 0: a service, which may settle anyone's
--- ARGV[4] pools         4 bytes for each of KEYS[5..]
--- ARGV[5..] ids         16 bytes per request: its reservation
--- RETURN {time_ms, verdicts, records, cells, entry_id, entry}
+-- KEYS[1] mark     string      nonce and effects of the partition
+-- KEYS[2] cells    hash        cell -> counters and settings
+-- KEYS[3] res      hash        reservation id -> record
+-- KEYS[4] gone     sorted set  end of retention in ms -> reservations
+-- KEYS[5] outbox   stream      events for the persister
+-- KEYS[6..] buyers hash        cell and user -> units held or sold, a key for each pool of the vector
+-- ARGV[1] mark          14 bytes: as the caller last saw it
+-- ARGV[2] head          3 bytes: version of the events, partition
+-- ARGV[3] retention_ms  int  how long a finished reservation is remembered
+-- ARGV[4] users         8 bytes per request, 0: a service, which may settle anyone's
+-- ARGV[5] pools         4 bytes for each of KEYS[6..]
+-- ARGV[6..] ids         16 bytes per request: its reservation
+-- RETURN {time_ms, verdicts, records, cells, entry_id, entry, effects}
 -- CODE 0 OK             written; bit 7 is set if it counts against the user's limit
 -- CODE 1 REPLAYED       it is so already; its record is the answer; nothing changed
 -- CODE 8 FENCED         the cell is fenced; nothing changed
@@ -20,13 +22,16 @@
 -- CODE 12 WRONG_USER    it is another user's; nothing changed
 -- CODE 14 BREACHED      the cell's counters do not add up, which shuts it; nothing else changed
 -- ERR BADARG            caller bug, never a business outcome
+-- ERR SHUT              the data are not those that were vetted
 -- RETRY safe            idempotent by the reservation ids
 -- #include lib/base.lua
+-- #include lib/mark.lua
+-- #include lib/effects.lua
 -- #include lib/verdicts.lua
 -- #include lib/cells.lua
 -- #include lib/records.lua
 -- #include lib/buyers.lua
 -- #include lib/outbox.lua
-local KIND, STATE, TO, POOLS, FIRST = 3, STATE_RELEASED, AVAIL, ARGV[4], 5
+local KIND, STATE, TO, POOLS, FIRST = 3, STATE_RELEASED, AVAIL, ARGV[5], 6
 -- #include lib/settle.lua
 -- #include lib/requests.lua

@@ -1,22 +1,24 @@
 #!lua
 -- reserve holds units for users until a deadline: avail to held, once per reservation id.
 --
--- KEYS[1] cells    hash        cell -> counters and settings
--- KEYS[2] res      hash        reservation id -> record
--- KEYS[3] due      sorted set  deadline in ms -> pool and reservations
--- KEYS[4] outbox   stream      events for the persister
--- KEYS[5..] buyers hash        cell and user -> units held or sold, a key for each pool of the vector
--- ARGV[1] head          3 bytes: version of the events, partition
--- ARGV[2] outbox_max    int  entries of the outbox from which on nothing is taken
--- ARGV[3] retention_ms  int  how long a finished reservation is remembered
--- ARGV[4] pools         a byte per cell: which of KEYS[5..] has its buyers, from 1
--- ARGV[5] marks         10 bytes per cell: highest epoch and seq that a caller has seen
--- ARGV[6] places        a byte per request: which of the cells it takes from, from 1
--- ARGV[7..] cells       14 bytes each
+-- KEYS[1] mark     string      nonce and effects of the partition
+-- KEYS[2] cells    hash        cell -> counters and settings
+-- KEYS[3] res      hash        reservation id -> record
+-- KEYS[4] due      sorted set  deadline in ms -> pool and reservations
+-- KEYS[5] outbox   stream      events for the persister
+-- KEYS[6..] buyers hash        cell and user -> units held or sold, a key for each pool of the vector
+-- ARGV[1] mark          14 bytes: as the caller last saw it
+-- ARGV[2] head          3 bytes: version of the events, partition
+-- ARGV[3] outbox_max    int  entries of the outbox from which on nothing is taken
+-- ARGV[4] retention_ms  int  how long a finished reservation is remembered
+-- ARGV[5] pools         a byte per cell: which of KEYS[6..] has its buyers, from 1
+-- ARGV[6] marks         10 bytes per cell: highest epoch and seq that a caller has seen
+-- ARGV[7] places        a byte per request: which of the cells it takes from, from 1
+-- ARGV[8..] cells       14 bytes each
 -- ARGV[..] ids          16 bytes per request: its reservation
 -- ARGV[..] asks         29 bytes per request: user 8, quantity 3, fingerprint 4, cell 14
 -- ARGV[..] unproven      int  levels that no replica would prove: a bit for each, from that of the default
--- RETURN {time_ms, verdicts, records, cells, entry_id, entry}
+-- RETURN {time_ms, verdicts, records, cells, entry_id, entry, effects}
 -- CODE 0 OK             written; bit 7 is set if it counts against the user's limit
 -- CODE 1 REPLAYED       decided before; its record is the answer; nothing changed
 -- CODE 2 SOLD_OUT       avail < quantity; nothing changed
@@ -31,8 +33,11 @@
 -- CODE 14 BREACHED      the cell's counters do not add up, which shuts it; nothing else changed
 -- CODE 16 REPLICA_MISSING  no replica would have it, and the cell's level asks for one; nothing changed
 -- ERR BADARG            caller bug, never a business outcome
+-- ERR SHUT              the data are not those that were vetted
 -- RETRY safe            idempotent by the reservation ids
 -- #include lib/base.lua
+-- #include lib/mark.lua
+-- #include lib/effects.lua
 -- #include lib/verdicts.lua
 -- #include lib/cells.lua
 -- #include lib/records.lua

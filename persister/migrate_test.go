@@ -132,6 +132,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"INSERT INTO sales (sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts) " +
 			"VALUES (5, '', 10, 20, 0, 1, 'default', FALSE)",
 		"INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (5, 1001, 1)",
+		"INSERT INTO redis_vettings (partition_id, nonce) VALUES (1, 1)",
 	} {
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -179,6 +180,7 @@ func TestSchemaRefuses(t *testing.T) {
 	f("sales_times", "sales SET closes_at_ms = -1")
 	f("sales_hold", "sales SET hold_ms = 0")
 	f("sales_hold", "sales SET hold_ms = 2592000001")
+	f("redis_vettings_nonce", "redis_vettings SET nonce = 0")
 	f("sale_items_sku", "sale_items SET sku_id = 0")
 	f("sale_items_quantity", "sale_items SET quantity = 0")
 	if len(untried) > 0 {

@@ -18,6 +18,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/config"
+	"sluice/core/evidence"
 	"sluice/core/expiry"
 	"sluice/core/outbox"
 	"sluice/core/stock"
@@ -237,7 +238,6 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	}
 	n.reading.Go(func() { n.logEnd("consumer", consumer.run(reading)) })
 	n.reading.Go(func() { n.logEnd("relay", relay.Run(reading)) })
-	n.reading.Go(func() { n.logEnd("sweep", n.whenOpen(reading, store, sweeper.Run)) })
 	shut := newShutWatch(store, cfg.Kafka.Partitions, n.meters, set, n.log)
 	letters := newLetterWatch(db, n.meters, set, n.log)
 	n.reading.Go(func() { shut.run(reading) })
@@ -246,30 +246,52 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	for _, w := range n.watches {
 		n.serving.Go(func() { w.Run(serving) })
 	}
+	opened := make(chan struct{})
+	n.reading.Go(func() { n.followVettings(reading, store, evidence.NewNonces(db), opened) })
+	n.reading.Go(func() {
+		select {
+		case <-opened:
+			n.logEnd("sweep", sweeper.Run(reading))
+		case <-reading.Done():
+		}
+	})
 	n.serving.Go(func() { cleaner.run(serving) })
 	n.serving.Go(func() { marker.run(serving) })
 }
 
-// whenOpen runs work, until ctx ends, unless Redis is known to be shut: then work could only fail, and waits
-// until it is open. A persister does not open Redis.
-func (n *Node) whenOpen(ctx context.Context, store interface {
+// vetted is what a persister needs to know of the stock in Redis.
+type vetted interface {
 	Shut(ctx context.Context) (bool, error)
-}, work func(context.Context) error,
-) error {
+	Adopt(ctx context.Context, nonces stock.Nonces) error
+}
+
+// followVettings trusts, until ctx ends, what edges have vetted: a persister vets nothing itself. It closes opened
+// unless Redis is known to be shut: until then a sweep could only fail.
+func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.Nonces, opened chan<- struct{}) {
 	tick := time.NewTicker(openEvery)
 	defer tick.Stop()
-	for told := false; ; {
-		if shut, _ := store.Shut(ctx); !shut { // on an error too: a node that is away must not stop the others
-			return work(ctx)
+	started, told := false, false
+	for {
+		shut, err := store.Shut(ctx)
+		if err != nil || shut {
+			if why := store.Adopt(ctx, nonces); why == nil {
+				shut, err = store.Shut(ctx)
+			}
 		}
-		if !told {
+		switch {
+		case err != nil || !shut: // on an error too: a node that is away must not stop the others
+			if !started {
+				close(opened)
+			}
+			started, told = true, false
+		case !told:
 			told = true
 			n.log.Info("redis is shut: reservations are swept once an edge has opened it")
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

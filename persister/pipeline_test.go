@@ -31,11 +31,11 @@ type shop struct {
 func newShop(t *testing.T, brokers []string) *shop {
 	t.Helper()
 	s := &shop{world: newWorld(t, brokers, servicetest.MariaDB(t))}
-	s.open()
 	var err error
 	if s.store, err = redisstock.New(s.redis, redisstock.Config{Partitions: testPartitions, CallTimeout: 20 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
+	s.open()
 	for i := range 30 {
 		c := stock.Cell{SKU: int64(1 + i), Pool: uint32(i % 2)}
 		s.cells = append(s.cells, c)
@@ -53,13 +53,15 @@ func newShop(t *testing.T, brokers []string) *shop {
 // open vets Redis by what MySQL and Kafka know, and opens it.
 func (s *shop) open() {
 	s.t.Helper()
-	_, err := redisstock.Open(s.t.Context(), s.redis, redisstock.OpenConfig{
+	report, err := redisstock.Open(s.t.Context(), s.redis, redisstock.OpenConfig{
 		Partitions: testPartitions, Deployment: s.cfg.Stock.Deployment, Log: slog.New(slog.DiscardHandler),
+		Nonces:   evidence.NewNonces(s.db),
 		Evidence: evidence.New(s.db, evidence.KafkaTail{Brokers: s.cfg.Kafka.Brokers, Topic: s.cfg.Kafka.Topic, Group: s.cfg.Kafka.Group}),
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.store.Trust(report.Marks)
 }
 
 // do decides requests, and publishes their events like an edge, or dies before.

@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"sluice/core/config"
+	"sluice/core/stock"
 	"sluice/core/outbox"
 	"sluice/core/stock/redisstock"
 	"sluice/deploy/local/servicetest"
@@ -133,34 +134,54 @@ func TestConfigReportsAllFaults(t *testing.T) {
 	}
 }
 
-// shutStore is shut for two looks, and then what it becomes.
+// shutStore is shut for some looks, and then what it becomes.
 type shutStore struct {
 	looks   int
+	shutFor int
+	adopted int
 	becomes error
 }
 
 func (s *shutStore) Shut(context.Context) (bool, error) {
-	if s.looks++; s.looks <= 2 {
+	if s.looks++; s.looks <= s.shutFor {
 		return true, nil
 	}
 	return false, s.becomes
 }
 
-func TestWorkWaitsForAnOpenRedis(t *testing.T) {
+func (s *shutStore) Adopt(context.Context, stock.Nonces) error {
+	s.adopted++
+	return nil
+}
+
+// TestFollowVettings waits for an open Redis, and adopts later what was vetted later.
+func TestFollowVettings(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		n := &Node{log: slog.New(slog.DiscardHandler)}
-		ended, cancel := context.WithCancel(t.Context())
-		cancel()
-		work := func(context.Context) error { return errors.New("at work") }
-		if err := n.whenOpen(ended, &shutStore{}, work); err != nil {
-			t.Errorf("ended before it is open: %v", err)
-		}
-		for _, becomes := range []error{nil, errors.New("away")} { // a part that is away must not stop the work on the rest
-			store := &shutStore{becomes: becomes}
-			if err := n.whenOpen(t.Context(), store, work); err == nil || store.looks != 3 {
-				t.Errorf("after %d looks: %v", store.looks, err)
-			}
-		}
-	})
+	for name, becomes := range map[string]error{"open": nil, "a part is away, which must not stop the work on the rest": errors.New("away")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := &Node{log: slog.New(slog.DiscardHandler)}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				store, opened := &shutStore{becomes: becomes, shutFor: 4}, make(chan struct{})
+				go n.followVettings(ctx, store, nil, opened)
+				synctest.Wait()
+				select {
+				case <-opened:
+					t.Error("work began before Redis was open")
+				default:
+				}
+				time.Sleep(3 * openEvery)
+				<-opened
+				before := store.adopted
+				store.shutFor = store.looks + 1
+				time.Sleep(2 * openEvery)
+				synctest.Wait()
+				if store.adopted <= before {
+					t.Error("what was vetted later was not adopted")
+				}
+			})
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/bench/stack"
+	"sluice/core/evidence"
 	"sluice/core/stock"
 )
 
@@ -59,6 +60,9 @@ func expect(t *testing.T, s *stack.Stack, what string, want int64, query string,
 // auditStores holds Redis and MySQL against each other and each against itself, after a drain.
 func auditStores(t *testing.T, s *stack.Stack, cells []stock.Cell) {
 	t.Helper()
+	if err := s.Store.Adopt(t.Context(), evidence.NewNonces(s.DB)); err != nil {
+		t.Fatal(err)
+	}
 	states, _, err := s.Store.Cells(t.Context(), cells)
 	if err != nil {
 		t.Fatal(err)

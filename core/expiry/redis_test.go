@@ -1,8 +1,7 @@
 package expiry
 
 import (
-	"context"
-	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,13 +9,12 @@ import (
 
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
 	"sluice/deploy/local/servicetest"
 )
 
-// unknown is evidence of nothing: the tests' servers are new.
-type unknown struct{}
-
-func (unknown) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
+// opened are the marks of the tests' servers, by address.
+var opened sync.Map
 
 // connect makes a store with a client of its own, as a process has.
 func connect(t testing.TB, addr string) (*redisstock.Store, rueidis.Client) {
@@ -32,6 +30,9 @@ func connect(t testing.TB, addr string) (*redisstock.Store, rueidis.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if marks, ok := opened.Load(addr); ok {
+		store.Trust(marks.([]redisstock.PartitionMark))
+	}
 	return store, client
 }
 
@@ -40,12 +41,7 @@ func openRedis(t testing.TB) (addr string, store *redisstock.Store, client rueid
 	t.Helper()
 	addr = servicetest.Redis(t).Addr
 	store, client = connect(t, addr)
-	_, err := redisstock.Open(t.Context(), client, redisstock.OpenConfig{
-		Partitions: stock.PartitionsDefault, Deployment: "test", Evidence: unknown{}, Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	opened.Store(addr, redistest.Open(t, client, stock.PartitionsDefault, store))
 	return addr, store, client
 }
 

@@ -45,7 +45,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 		t.Helper()
 		d.runWith("sku_id,quantity\n1,1\n", "stock", "load", "--yes").want(command.ExitFailed, want...)
 	}
-	show("product_inventories", "run sluice migrate")
+	show("run sluice migrate")
 	with("--redis-addr", "127.0.0.1:1", func() { show("Start Redis", "--redis-addr (SLUICE_REDIS_ADDR)", "sluice dev") })
 	with("--mysql-dsn-file", file("root@tcp(127.0.0.1:1)/x"), func() { show("Start MySQL", "SLUICE_MYSQL_DSN") })
 	with("--mysql-dsn-file", file(strings.Replace(right, "/"+name, "/nowhere", 1)), func() { show("CREATE DATABASE", "GRANT") })

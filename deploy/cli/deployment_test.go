@@ -3,6 +3,8 @@ package cli
 import (
 	"testing"
 
+	"github.com/redis/rueidis"
+
 	"sluice/deploy/command"
 )
 
@@ -62,4 +64,56 @@ func TestCommandsLeaveALosingRedisShut(t *testing.T) {
 		d.run("stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes").want(command.ExitFailed, "lost effects of 1 cells").lacks("Redis is open")
 	}
 	d.run("doctor").want(command.ExitFailed, "lost effects of 1 cells")
+}
+
+// Data that are lost, or set back to a copy, while Redis goes on running lack SKUs that MySQL knows. No command
+// makes them again.
+func TestCommandsCreateNoKnownSKUAfresh(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(client rueidis.Client, copied map[string]string) []rueidis.Completed{
+		"lost": func(client rueidis.Client, _ map[string]string) []rueidis.Completed {
+			return []rueidis.Completed{client.B().Flushdb().Build()}
+		},
+		"set back": func(client rueidis.Client, copied map[string]string) []rueidis.Completed {
+			commands := []rueidis.Completed{client.B().Flushdb().Build()}
+			for key, value := range copied {
+				commands = append(commands, client.B().Restore().Key(key).Ttl(0).SerializedValue(value).Build())
+			}
+			return commands
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDeployment(t)
+			client, err := d.redis.Client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			const early, late = "sku_id,quantity\n1000,5\n", "sku_id,quantity\n1001,5\n"
+			d.run("migrate").want(command.ExitDone)
+			d.runWith(early, "stock", "load", "--yes").want(command.ExitDone)
+			copied := map[string]string{}
+			keys, err := client.Do(t.Context(), client.B().Keys().Pattern("*").Build()).AsStrSlice()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range keys {
+				if copied[key], err = client.Do(t.Context(), client.B().Dump().Key(key).Build()).ToString(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.runWith(late, "stock", "load", "--yes").want(command.ExitDone)
+			d.persist(1001)
+			for _, answer := range client.DoMulti(t.Context(), lose(client, copied)...) {
+				if err := answer.Error(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				d.runWith(late, "stock", "load", "--yes").want(command.ExitFailed, "lost").lacks("1 loaded")
+			}
+			d.run("doctor").want(command.ExitFailed, "lost effects of")
+		})
+	}
 }

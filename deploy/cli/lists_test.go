@@ -10,22 +10,13 @@ import (
 
 	"sluice/core/event"
 	"sluice/core/stock"
-	"sluice/core/stock/redisstock"
 	"sluice/deploy/command"
 )
 
 // reserve makes a reservation and returns its id.
 func (d *deployment) reserve(cell stock.Cell, user int64, key string) stock.ReservationID {
 	d.t.Helper()
-	client, err := d.redis.Client()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer client.Close()
-	store, err := redisstock.New(client, redisstock.Config{Partitions: 8, CallTimeout: 10 * time.Second})
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	store := d.store()
 	id := stock.Identity{User: user, Route: stock.OpReserve, Cell: cell, Key: key}.ID(8)
 	made := stock.DoAll(d.t.Context(), store, stock.OpReserve, []stock.Request{{ID: id, Cell: cell, User: user, Quantity: 1}})[0]
 	if made.Err != nil || made.Verdict != stock.VerdictOK {

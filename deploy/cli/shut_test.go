@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"sluice/core/stock"
-	"sluice/core/stock/redisstock"
 	"sluice/deploy/command"
 )
 
@@ -44,15 +43,7 @@ func TestShutStockIsNamed(t *testing.T) {
 // fence reserves with a mark that Redis has not got to.
 func (d *deployment) fence(t *testing.T, sku int64) {
 	t.Helper()
-	client, err := d.redis.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	store, err := redisstock.New(client, redisstock.Config{Partitions: 8, CallTimeout: d.redis.CallTimeout})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := d.store()
 	id := stock.Identity{User: 1, Route: stock.OpReserve, Cell: stock.Cell{SKU: sku}, Key: "x"}
 	v := &stock.Vector{Op: stock.OpReserve, Partition: id.Cell.Partition(8), Requests: []stock.Request{{
 		ID: id.ID(8), Cell: id.Cell, User: 1, Quantity: 1, Fence: stock.Mark{Epoch: 9},

@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"sluice/core/config"
+	"sluice/core/evidence"
 	"sluice/core/ledger"
 	"sluice/core/show"
 	"sluice/core/stock"
@@ -48,13 +49,13 @@ func (b *Books) BeforeApply(k *kong.Context, c *Console) error {
 
 // read connects to MySQL alone, and does what is to be done there.
 func (b *Books) read(ctx context.Context, do func(*ledger.Reader) error) error {
-	return readBooks(ctx, b.MySQL, func(context.Context) (int64, int64) { return 0, 0 }, do)
+	return readBooks(ctx, b.MySQL, func(context.Context, *sql.DB) (int64, int64) { return 0, 0 }, do)
 }
 
 // read connects to MySQL, and does what is to be done there. Redis is only asked how far MySQL is.
 func (s *Stores) read(ctx context.Context, c *Console, do func(*ledger.Reader) error) error {
-	return readBooks(ctx, s.MySQL, func(ctx context.Context) (untilMS, nowMS int64) {
-		untilMS, nowMS, err := s.settled(ctx)
+	return readBooks(ctx, s.MySQL, func(ctx context.Context, db *sql.DB) (untilMS, nowMS int64) {
+		untilMS, nowMS, err := s.settled(ctx, db)
 		if err != nil {
 			c.Notef("Redis cannot be asked how far MySQL is: %v", err)
 		}
@@ -62,7 +63,7 @@ func (s *Stores) read(ctx context.Context, c *Console, do func(*ledger.Reader) e
 	}, do)
 }
 
-func (s *Stores) settled(ctx context.Context) (untilMS, nowMS int64, err error) {
+func (s *Stores) settled(ctx context.Context, db *sql.DB) (untilMS, nowMS int64, err error) {
 	client, err := s.Redis.Client()
 	if err != nil {
 		return 0, 0, err
@@ -71,6 +72,9 @@ func (s *Stores) settled(ctx context.Context) (untilMS, nowMS int64, err error) 
 	store, err := s.store(client)
 	if err == nil {
 		err = store.CheckDeployment(ctx, s.Stock.Deployment)
+	}
+	if err == nil {
+		err = store.Adopt(ctx, evidence.NewNonces(db))
 	}
 	var shut bool
 	if err == nil {
@@ -85,14 +89,14 @@ func (s *Stores) settled(ctx context.Context) (untilMS, nowMS int64, err error) 
 	return store.Settled(ctx)
 }
 
-func readBooks(ctx context.Context, mysql config.MySQL, settled ledger.Settled, do func(*ledger.Reader) error) error {
+func readBooks(ctx context.Context, mysql config.MySQL, settled func(context.Context, *sql.DB) (untilMS, nowMS int64), do func(*ledger.Reader) error) error {
 	db, err := mysql.Open(ctx)
 	if err != nil {
 		return err
 	}
 	err = persister.CheckSchema(ctx, db)
 	if err == nil {
-		err = do(ledger.New(db, settled))
+		err = do(ledger.New(db, func(ctx context.Context) (untilMS, nowMS int64) { return settled(ctx, db) }))
 	}
 	return errors.Join(bookError(err), closeBooks(db))
 }

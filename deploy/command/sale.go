@@ -51,7 +51,8 @@ func (s *SaleCreate) Run(ctx context.Context, c *Console) error {
 	}
 	change := saleChange{
 		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent, ack: plan.Ack,
-		do: func(desk *sale.Desk) (sale.Sale, error) { return desk.Create(ctx, plan) },
+		creates: true,
+		do:      func(desk *sale.Desk) (sale.Sale, error) { return desk.Create(ctx, plan) },
 	}
 	return change.run(ctx, c)
 }

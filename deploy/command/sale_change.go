@@ -108,7 +108,8 @@ Example:
 func (s *SaleFill) Run(ctx context.Context, c *Console) error {
 	change := saleChange{
 		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
-		do: func(desk *sale.Desk) (sale.Sale, error) { return desk.Fill(ctx, s.ID, sale.Call{}) },
+		creates: true,
+		do:      func(desk *sale.Desk) (sale.Sale, error) { return desk.Fill(ctx, s.ID, sale.Call{}) },
 	}
 	return change.run(ctx, c)
 }
@@ -174,13 +175,14 @@ type saleChange struct {
 	consent Consent
 	do      func(*sale.Desk) (sale.Sale, error)
 	ack     stock.Ack // that it sets
+	creates bool      // cells
 }
 
 func (x *saleChange) run(ctx context.Context, c *Console) error {
 	if err := x.consent.check(c); err != nil {
 		return err
 	}
-	o, err := x.writer.target(ctx, c, x.consent.DryRun)
+	o, err := x.writer.target(ctx, c, x.consent.DryRun, x.creates)
 	if err != nil {
 		return err
 	}

@@ -209,7 +209,7 @@ func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output)
 	if err := x.consent.check(c); err != nil {
 		return err
 	}
-	o, err := w.target(ctx, c, x.consent.DryRun)
+	o, err := w.target(ctx, c, x.consent.DryRun, false)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 		return usage(fmt.Errorf("%s: %w", l.File, err))
 	}
 	l.Redis.CallTimeout = max(l.Redis.CallTimeout, loadCallTimeout)
-	o, err := l.target(ctx, c, l.DryRun)
+	o, err := l.target(ctx, c, l.DryRun, true)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	p := &progress{c: c, total: size, done: counted.count, now: time.Now}
 	load := &loading{
 		store:    o.stock,
-		reopen:   func(ctx context.Context) error { return l.unlock(ctx, c, o) },
+		reopen:   func(ctx context.Context) error { return l.vet(ctx, c, o) },
 		progress: p,
 		fault:    faults.add,
 		dryRun:   l.DryRun,

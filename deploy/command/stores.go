@@ -58,7 +58,11 @@ func (s *Stores) open(ctx context.Context) (*opened, error) {
 		client.Close()
 		return nil, err
 	}
-	return &opened{client: client, stock: store, db: db}, nil
+	o := &opened{client: client, stock: store, db: db}
+	if err := store.Adopt(ctx, evidence.NewNonces(db)); err != nil {
+		return nil, errors.Join(err, o.close())
+	}
+	return o, nil
 }
 
 func (s *Stores) store(client rueidis.Client) (*redisstock.Store, error) {
@@ -93,44 +97,39 @@ func (w *Writer) Validate() error {
 	return f.Err()
 }
 
-// open connects, and opens Redis if it is shut.
-func (w *Writer) open(ctx context.Context, c *Console) (*opened, error) {
+// target connects, and vets Redis if it is shut, or if cells are to be created: data that were set back lack
+// some, and only who has compared them knows. A dry run vets nothing.
+func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (*opened, error) {
 	o, err := w.Stores.open(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil || dryRun {
+		return o, err
 	}
-	if err := w.unlock(ctx, c, o); err != nil {
+	shut, err := o.stock.Shut(ctx)
+	if err == nil && (shut || creates) {
+		err = w.vet(ctx, c, o)
+	}
+	if err != nil {
 		return nil, errors.Join(err, o.close())
 	}
 	return o, nil
 }
 
-// target connects. A dry run opens nothing.
-func (w *Writer) target(ctx context.Context, c *Console, dryRun bool) (*opened, error) {
-	if dryRun {
-		return w.Stores.open(ctx)
-	}
-	return w.open(ctx, c)
-}
-
-// unlock opens Redis if it is shut: after a start, until somebody has vetted it.
-func (w *Writer) unlock(ctx context.Context, c *Console, o *opened) error {
-	shut, err := o.stock.Shut(ctx)
-	if err != nil || !shut {
-		return err
-	}
-	c.Notef("Redis is shut: comparing it with MySQL and Kafka before opening it")
+// vet compares Redis with MySQL and Kafka, and opens it if it is shut.
+func (w *Writer) vet(ctx context.Context, c *Console, o *opened) error {
+	c.Notef("comparing Redis with MySQL and Kafka first")
 	kafka := evidence.KafkaTail{Brokers: w.Kafka.Brokers, Topic: w.Kafka.Topic, Group: w.Kafka.Group}
-	_, err = redisstock.Open(ctx, o.client, redisstock.OpenConfig{
+	report, err := redisstock.Open(ctx, o.client, redisstock.OpenConfig{
 		Partitions: w.Stock.Partitions,
 		Deployment: w.Stock.Deployment,
 		Evidence:   evidence.New(o.db, kafka),
+		Nonces:     evidence.NewNonces(o.db),
 		Log:        slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
 	}
-	c.Notef("Redis is open")
+	o.stock.Trust(report.Marks)
+	c.Notef("Redis is open: it lacks nothing of %d cells", report.Cells)
 	return nil
 }
 

@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/redis/rueidis"
+
+	"sluice/core/evidence"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -55,15 +59,24 @@ func (s *stack) loadSample(ctx context.Context) (err error) {
 	if err := load.Run(ctx, &command.Console{In: strings.NewReader(sample), Out: io.Discard, Err: io.Discard}); err != nil {
 		return fmt.Errorf("load sample catalog: %w", err)
 	}
-	return s.openSampleSale(ctx, store)
+	return s.openSampleSale(ctx, client, store)
 }
 
-func (s *stack) openSampleSale(ctx context.Context, store *redisstock.Store) (err error) {
+func (s *stack) openSampleSale(ctx context.Context, client rueidis.Client, store *redisstock.Store) (err error) {
 	db, err := s.cfg.MySQL.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	kafka := evidence.KafkaTail{Brokers: s.cfg.Kafka.Brokers, Topic: s.cfg.Kafka.Topic, Group: s.cfg.Kafka.Group}
+	report, err := redisstock.Open(ctx, client, redisstock.OpenConfig{
+		Partitions: s.cfg.Stock.Partitions, Deployment: s.cfg.Stock.Deployment,
+		Evidence: evidence.New(db, kafka), Nonces: evidence.NewNonces(db), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return fmt.Errorf("open sample sale: %w", err)
+	}
+	store.Trust(report.Marks)
 	desk := sale.NewDesk(store, db, s.cfg.Stock.Retention)
 	_, err = desk.Create(ctx, sale.Plan{
 		ID: sampleSale, Name: "sample sale", Limit: 2, Hold: sampleSaleHold, Ack: stock.AckDefault, ShopperDeducts: true,

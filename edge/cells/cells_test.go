@@ -274,6 +274,8 @@ func TestRestartIsWarm(t *testing.T) {
 	latest := sku(warmMax + 100)
 	lost := loaded(latest, 3, 7) // Redis lost its tail: the fence stays
 	observe(c, time.Now(), lost)
+	gone := sku(warmMax + 99)
+	observe(c, time.Now(), stock.CellState{Cell: gone}) // Redis lost all of it
 	c.Close()
 
 	c = start("a")
@@ -282,6 +284,9 @@ func TestRestartIsWarm(t *testing.T) {
 	}
 	if got := fence(c, latest); got.Epoch != 3 || got.Seq != warmMax+100 {
 		t.Errorf("the fence is %v", got)
+	}
+	if got := fence(c, gone); got.Epoch != 3 || got.Seq != warmMax+99 {
+		t.Errorf("the fence of a cell that is missing in Redis is %v", got)
 	}
 	if state, _, ok := c.Peek(sku(warmMax)); !ok || state.Ack != stock.AckReplica {
 		t.Errorf("the level is %v", state.Ack)

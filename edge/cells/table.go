@@ -43,11 +43,9 @@ func (t *table) find(cell stock.Cell) *entry {
 func (t *table) observe(state *stock.CellState, asOf time.Duration) {
 	e := t.find(state.Cell)
 	if e == nil {
-		if !state.Loaded {
-			return // made-up SKUs must not push real ones out
+		if state.Loaded { // made-up SKUs must not push real ones out
+			t.remember(state, asOf)
 		}
-		e = t.insert(state.Cell)
-		*e = entry{state: *state, asOf: asOf, fence: state.Mark, used: true}
 		return
 	}
 	if e.fence.Less(state.Mark) {
@@ -60,6 +58,11 @@ func (t *table) observe(state *stock.CellState, asOf time.Duration) {
 	} else if e.state.Less(state.Mark) {
 		e.state = *state
 	}
+}
+
+// remember takes a cell in that is not known yet.
+func (t *table) remember(state *stock.CellState, asOf time.Duration) {
+	*t.insert(state.Cell) = entry{state: *state, asOf: asOf, fence: state.Mark, used: true}
 }
 
 func (t *table) insert(cell stock.Cell) *entry {

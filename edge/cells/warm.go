@@ -80,6 +80,9 @@ func (c *Cache) restore() {
 	}
 	for i := range w.States {
 		state := &w.States[i]
-		c.shard(state.Cell).known.observe(state, -warmTTL)
+		known := &c.shard(state.Cell).known
+		if known.find(state.Cell) == nil {
+			known.remember(state, -warmTTL) // also one that Redis has lost: its fence tells so
+		}
 	}
 }

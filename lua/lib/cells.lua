@@ -12,7 +12,7 @@ local cell_ids, cell_values, cells, changed = {}, {}, {}, {}
 -- read_cells reads the cells. A value that is not of this version stays packed: it is refused like one
 -- whose counters do not add up, and never written.
 local function read_cells(ids)
-  cell_ids, cell_values = ids, call("HMGET", KEYS[1], unpack(ids))
+  cell_ids, cell_values = ids, call("HMGET", KEYS[2], unpack(ids))
   for c = 1, #ids do
     local value = cell_values[c]
     if value and #value == CELL_BYTES and byte(value) == CELL_VERSION then
@@ -21,8 +21,8 @@ local function read_cells(ids)
   end
 end
 
-local function flag(c, mark)
-  cells[c][FLAGS], changed[c] = bit.bor(cells[c][FLAGS], mark), true
+local function flag(c, bits)
+  cells[c][FLAGS], changed[c] = bit.bor(cells[c][FLAGS], bits), true
 end
 
 -- level_bit is 1, 2, 4 or 8 for a cell's acknowledge level, from default to log.
@@ -56,7 +56,7 @@ local function write_cells()
       set[#set + 1] = cell_values[c]
     end
   end
-  write_list("HSET", KEYS[1], set)
+  write_list("HSET", KEYS[2], set)
 end
 
 -- cells_reply is id and value of each cell. A value that is not of this version is left out, and one

@@ -17,5 +17,6 @@ local function write_outbox(key, head, now)
   if not events[2] then return "", "" end
   events[1] = pack(">c0I6I2", head, now, #events - 1)
   local entry = concat(events)
+  count_effects(#events - 1)
   return call("XADD", key, "*", "e", entry), entry
 end

@@ -11,16 +11,16 @@ local function judge(record, user, now)
   return OK
 end
 
-local users, now, judged, held = ARGV[3], clock(), {}, {}
+local users, now, judged, held = ARGV[4], clock(), {}, {}
 if #users == 0 or #ARGV ~= FIRST - 1 + #users / 8 then
   return redis.error_reply("BADARG settle: counts do not match")
 end
-local found = call("HMGET", KEYS[2], unpack(ARGV, FIRST))
+local found = call("HMGET", KEYS[3], unpack(ARGV, FIRST))
 for i, record in ipairs(found) do
   judged[i] = judge(record, sub(users, 8 * i - 7, 8 * i), now)
   if judged[i] == OK then held[#held + 1] = record end
 end
-read_held(held, POOLS, 5)
+read_held(held, POOLS, 6)
 
 -- Decide, each request in sight of those before it.
 local function decide(i)
@@ -39,5 +39,5 @@ end
 for i = 1, #found do verdicts[i] = decide(i) end
 
 -- Write. Nothing above has changed data: Redis does not roll back.
-local entry_id, entry = write_settled(now, ARGV[1], tonumber(ARGV[2]))
-return {now, concat(verdicts), concat(records), cells_reply(), entry_id, entry}
+local entry_id, entry = write_settled(now, ARGV[2], tonumber(ARGV[3]))
+return {now, concat(verdicts), concat(records), cells_reply(), entry_id, entry, effects}

@@ -31,8 +31,8 @@ end
 -- read_held reads what the end of the held reservations changes. ZCARD and XLEN fail here, before
 -- anything is written, if their keys have another type.
 local function read_held(held, pools, first)
-  call("ZCARD", KEYS[3])
-  call("XLEN", KEYS[4])
+  call("ZCARD", KEYS[4])
+  call("XLEN", KEYS[5])
   local ids = {}
   for _, record in ipairs(held) do
     local cell = cell_of(record)
@@ -97,7 +97,7 @@ local function write_settled(now, head, retention_ms)
   write_cells()
   if not ended[1] then return "", "" end
   write_owned()
-  write_list("HSET", KEYS[2], set_records)
-  call("ZADD", KEYS[3], now + retention_ms, concat(ended))
-  return write_outbox(KEYS[4], head, now)
+  write_list("HSET", KEYS[3], set_records)
+  call("ZADD", KEYS[4], now + retention_ms, concat(ended))
+  return write_outbox(KEYS[5], head, now)
 end

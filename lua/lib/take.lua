@@ -1,11 +1,11 @@
 -- take decides a vector of reserves or deducts, which differ only in what becomes of the units. A
 -- script that includes it has named KIND, STATE, TO, and HOLDS: are the units held until a deadline?
-local res, ends, outbox = KEYS[2], KEYS[3], KEYS[4]
-local head, outbox_max, retention_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local pools, marks, places = ARGV[4], ARGV[5], ARGV[6]
+local res, ends, outbox = KEYS[3], KEYS[4], KEYS[5]
+local head, outbox_max, retention_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local pools, marks, places = ARGV[5], ARGV[6], ARGV[7]
 local cells_n, n = #pools, #places
 local unproven = tonumber(ARGV[#ARGV])
-local ids_at, asks_at = 6 + cells_n, 6 + cells_n + n
+local ids_at, asks_at = 7 + cells_n, 7 + cells_n + n
 if #ARGV ~= asks_at + n + 1 or #marks ~= 10 * cells_n then
   return redis.error_reply("BADARG take: counts do not match")
 end
@@ -14,7 +14,7 @@ end
 local now = clock()
 local outbox_full = call("XLEN", outbox) >= outbox_max
 call("ZCARD", ends)
-read_cells({unpack(ARGV, 7, ids_at)})
+read_cells({unpack(ARGV, 8, ids_at)})
 local found = call("HMGET", res, unpack(ARGV, ids_at + 1, asks_at))
 local place = {byte(places, 1, n)}
 
@@ -32,7 +32,7 @@ local function read_buyers()
     end
   end
   for k, fields in pairs(fields_of) do
-    read_owned(KEYS[4 + k], fields)
+    read_owned(KEYS[5 + k], fields)
     set_owned[k] = {}
   end
 end
@@ -112,7 +112,7 @@ decide()
 -- Write. Nothing above has changed data: Redis does not roll back.
 write_cells()
 write_list("HSET", res, set_records)
-for k, set in pairs(set_owned) do write_list("HSET", KEYS[4 + k], set) end
+for k, set in pairs(set_owned) do write_list("HSET", KEYS[5 + k], set) end
 for _, group in pairs(groups) do call("ZADD", ends, group.at_ms, concat(group)) end
 local entry_id, entry = write_outbox(outbox, head, now)
-return {now, concat(verdicts), concat(records), cells_reply(), entry_id, entry}
+return {now, concat(verdicts), concat(records), cells_reply(), entry_id, entry, effects}

@@ -10,44 +10,48 @@ import (
 )
 
 // answerElements is the length of the answer to a vector: time, verdicts, records, cells, entry id,
-// entry.
-const answerElements = 6
+// entry, effects.
+const answerElements = 7
 
-// readVector fills in the vector's results from the answer of its script.
-func readVector(v *stock.Vector, result rueidis.RedisResult) error {
-	err := readAnswer(v, result)
-	if err != nil {
+// readVector fills in the vector's results from the answer of its script, and returns how many effects its
+// partition has seen since it was vetted.
+func readVector(v *stock.Vector, result rueidis.RedisResult) (effects uint64, err error) {
+	if effects, err = readAnswer(v, result); err != nil {
 		v.Outcomes, v.Cells, v.Entry = v.Outcomes[:0], v.Cells[:0], stock.Entry{}
-		return wrapProtocol(v.Op.String(), err)
+		return 0, wrapProtocol(v.Op.String(), err)
 	}
-	return nil
+	return effects, nil
 }
 
-func readAnswer(v *stock.Vector, result rueidis.RedisResult) error {
+func readAnswer(v *stock.Vector, result rueidis.RedisResult) (effects uint64, err error) {
 	elements, err := result.ToArray()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(elements) != answerElements {
-		return elementsError(len(elements))
+		return 0, elementsError(len(elements))
 	}
 	if v.TimeMS, err = elements[0].ToInt64(); err != nil {
-		return err
+		return 0, err
 	}
-	var texts [answerElements]string
-	for i := 1; i < answerElements; i++ {
+	const last = answerElements - 1
+	if effects, err = elements[last].AsUint64(); err != nil {
+		return 0, err
+	}
+	var texts [last]string
+	for i := 1; i < last; i++ {
 		if texts[i], err = elements[i].ToString(); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	verdicts, records, cells, entryID, entry := texts[1], texts[2], texts[3], texts[4], texts[5]
 	if err := readCells(v, cells); err != nil {
-		return err
+		return 0, err
 	}
 	if entryID != "" {
 		v.Entry = stock.Entry{Partition: v.Partition, ID: entryID, Data: bytesOf(entry)}
 	}
-	return readOutcomes(v, verdicts, records)
+	return effects, readOutcomes(v, verdicts, records)
 }
 
 // readCells reads id and value of each cell. A zero byte in place of a value is a cell that is not

@@ -12,6 +12,7 @@ import (
 type call struct {
 	commands []rueidis.Completed
 	unproven string // levels that it does not prove, as an argument
+	trusted  []PartitionMark // of each vector
 
 	// Of the vector being added.
 	keys, args []string
@@ -29,10 +30,10 @@ func newCall() *call {
 
 func (c *call) reset() {
 	clear(c.commands)
-	c.commands, c.buf = c.commands[:0], c.buf[:0]
+	c.commands, c.trusted, c.buf = c.commands[:0], c.trusted[:0], c.buf[:0]
 }
 
-// add appends a vector's command.
+// add appends a vector's command. Only those of partitions that the store trusts are added.
 func (c *call) add(s *Store, v *stock.Vector) {
 	c.keys, c.args, c.cells, c.places, c.pools = c.keys[:0], c.args[:0], c.cells[:0], c.places[:0], c.pools[:0]
 	shard := &s.shards[v.Partition]
@@ -48,7 +49,10 @@ func (c *call) add(s *Store, v *stock.Vector) {
 	case stock.OpAdjust:
 		c.adjust(s, shard, v.Requests)
 	}
-	c.commands = append(c.commands, s.evalsha(s.scripts[v.Op.String()], c.keys, c.args))
+	trusted, start := s.marks.of(v.Partition), len(c.buf)
+	c.buf = trusted.append(c.buf)
+	c.trusted = append(c.trusted, trusted)
+	c.commands = append(c.commands, s.evalsha(s.scripts[v.Op.String()], v.Partition, c.since(start), c.keys, c.args))
 }
 
 // since is what was appended to the buffer since it had a length, as an argument. If the buffer moves

@@ -2,6 +2,7 @@ package redisstock
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
 		v.Outcomes, v.Cells, v.Entry, v.TimeMS = v.Outcomes[:0], v.Cells[:0], stock.Entry{}, 0
 		v.Replicated, v.NoReplica = false, false
 		if v.Err = v.Check(len(s.shards)); v.Err != nil {
+			continue
+		}
+		if v.Err = s.trusts(v); v.Err != nil {
 			continue
 		}
 		if !v.Replicate {
@@ -48,6 +52,16 @@ func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
 	}
 	s.send(ctx, node{client: s.client}, plain, false)
 	sending.Wait()
+}
+
+// trusts returns why a vector is not to be sent to data that nobody has vetted.
+func (s *Store) trusts(v *stock.Vector) error {
+	creates := func(r stock.Request) bool { return r.Adjustment.Create }
+	if s.marks.of(v.Partition).Nonce == 0 ||
+		v.Op == stock.OpAdjust && !s.marks.mayCreate() && slices.ContainsFunc(v.Requests, creates) {
+		return untrusted(v.Op.String())
+	}
+	return nil
 }
 
 // timeout bounds a call of vectors, and leaves the waits for a replica their own time, before and after:
@@ -103,7 +117,10 @@ func (s *Store) send(ctx context.Context, to node, vectors []*stock.Vector, repl
 			v.Err = wrap(v.Op.String(), err)
 			reusable = reusable && answers[i].NonRedisError() == nil
 			s.nodes.suspect()
-		} else if v.Err = readVector(v, answers[i]); v.Err == nil {
+		} else if effects, err := readVector(v, answers[i]); err != nil {
+			v.Err = err
+		} else {
+			s.marks.saw(v.Partition, PartitionMark{c.trusted[i].Nonce, effects})
 			v.Replicated = waited.replicas > 0 && (waited.wrote == nil || v.Entry.ID != "")
 			sc.decided(v.Outcomes)
 		}

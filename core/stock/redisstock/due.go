@@ -16,7 +16,7 @@ type dueMembers struct {
 
 // due reads the members of a partition that are due, with about limit reservations.
 func (s *Store) due(ctx context.Context, partition, limit int) (dueMembers, error) {
-	reply, err := s.eval(ctx, "due", []string{s.shards[partition].due}, []string{strconv.Itoa(limit)}, 3)
+	reply, err := s.eval(ctx, "due", partition, s.marks.of(partition), []string{s.shards[partition].due}, []string{strconv.Itoa(limit)}, 3)
 	if err != nil {
 		return dueMembers{}, err
 	}

@@ -39,7 +39,7 @@ func kindOfAnswer(answer string) error {
 		return stock.ErrProtocol
 	}
 	word, _, _ := strings.Cut(answer, " ")
-	if word == "NOSCRIPT" {
+	if word == "NOSCRIPT" || word == "SHUT" {
 		return stock.ErrShut
 	}
 	for _, known := range notExecuted {

@@ -51,39 +51,54 @@ func (v *vetting) compare(ctx context.Context, chunk []Behind) error {
 		p := chunk[i].Cell.Partition(v.cfg.Partitions)
 		byPartition[p] = append(byPartition[p], i)
 	}
-	var places [][]int
-	var commands []rueidis.Completed
-	for p, indexes := range byPartition {
-		fields := make([]string, len(indexes))
-		for k, i := range indexes {
-			fields[k] = string(chunk[i].Cell.Append(nil))
+	for _, server := range v.primaries {
+		var places [][]int
+		var commands []rueidis.Completed
+		for _, p := range server.partitions {
+			indexes := byPartition[p]
+			if len(indexes) == 0 {
+				continue
+			}
+			fields := make([]string, len(indexes))
+			for k, i := range indexes {
+				fields[k] = string(chunk[i].Cell.Append(nil))
+			}
+			places = append(places, indexes)
+			commands = append(commands, server.conn.B().Hmget().Key(keysOf(p).cells).Field(fields...).Build())
 		}
-		places = append(places, indexes)
-		commands = append(commands, v.client.B().Hmget().Key(keysOf(p).cells).Field(fields...).Build())
+		for c, answer := range server.conn.DoMulti(ctx, commands...) {
+			if err := v.noteAll(chunk, places[c], answer); err != nil {
+				return fmt.Errorf("%s: %w", server, err)
+			}
+		}
 	}
-	for c, answer := range v.client.DoMulti(ctx, commands...) {
-		values, err := answer.AsStrSlice()
+	return nil
+}
+
+// noteAll takes what one server has of the cells at some places of a chunk.
+func (v *vetting) noteAll(chunk []Behind, places []int, answer rueidis.RedisResult) error {
+	values, err := answer.AsStrSlice()
+	if err != nil {
+		return err
+	}
+	for k, i := range places {
+		state, err := cellFrom(chunk[i].Cell, values[k])
 		if err != nil {
 			return err
 		}
-		for k, i := range places[c] {
-			state, err := cellFrom(chunk[i].Cell, values[k])
-			if err != nil {
-				return err
-			}
-			chunk[i].Redis = state.Mark
-			v.note(chunk[i])
-		}
+		chunk[i].Redis = state.Mark
+		v.note(chunk[i])
 	}
 	return nil
 }
 
 // note counts one comparison. A cell that is yielded twice counts twice unless it is among the worst.
 func (v *vetting) note(b Behind) {
-	v.report.Marks++
+	v.report.Cells++
 	if !b.Redis.Less(b.Known) {
 		return
 	}
+	v.lost[b.Cell.Partition(v.cfg.Partitions)] = true
 	worst := v.report.Worst
 	if at := slices.IndexFunc(worst, func(w Behind) bool { return w.Cell == b.Cell }); at >= 0 {
 		if worst[at].Known.Less(b.Known) {

@@ -71,7 +71,8 @@ func (s *Store) expire(ctx context.Context, partition int, members []string, swe
 	args := append([]string{
 		shard.head, s.retentionMS, string(pools), strconv.FormatInt(postpone.Milliseconds(), 10),
 	}, members...)
-	reply, err := s.eval(ctx, "expire", keys, args, 4)
+	trusted := s.marks.of(partition)
+	reply, err := s.eval(ctx, "expire", partition, trusted, keys, args, 5)
 	if err != nil {
 		return err
 	}
@@ -87,6 +88,11 @@ func (s *Store) expire(ctx context.Context, partition int, members []string, swe
 	if err != nil {
 		return wrapProtocol("expire", err)
 	}
+	effects, err := reply[4].ToInt64()
+	if err != nil {
+		return wrapProtocol("expire", err)
+	}
+	s.marks.saw(partition, PartitionMark{trusted.Nonce, uint64(effects)})
 	sweep.Expired += int(expired)
 	if id != "" {
 		sweep.Entries = append(sweep.Entries, stock.Entry{Partition: partition, ID: id, Data: bytesOf(entry)})

@@ -8,6 +8,7 @@ import (
 
 // Keys of a partition, for tests that look at them or spoil them.
 
+func MarkKey(partition int) string   { return keysOf(partition).mark }
 func CellsKey(partition int) string  { return keysOf(partition).cells }
 func ResKey(partition int) string    { return keysOf(partition).res }
 func DueKey(partition int) string    { return keysOf(partition).due }
@@ -19,6 +20,13 @@ func WaitKey(partition int) string   { return keysOf(partition).wait }
 func BuyersKey(partition int, pool uint32) string {
 	k := keysOf(partition)
 	return k.buyers(pool)
+}
+
+// TrustAll trusts whatever marks Redis has.
+func (s *Store) TrustAll(ctx context.Context) error {
+	found, err := s.readMarks(ctx)
+	s.Trust(found)
+	return err
 }
 
 // ExpireMembers calls expire.lua with members of due, as a sweeper does that has read them earlier.

@@ -18,7 +18,7 @@ func TestRestartedServerIsShut(t *testing.T) {
 	t.Parallel()
 	server := servicetest.Redis(t)
 	s := newShop(t, connect(t, server.Addr), redisstock.Config{})
-	open(t, s.client)
+	s.open()
 	cell := s.load(10, stock.Settings{})
 	held := s.reserve(cell, 1, 1)
 
@@ -41,7 +41,7 @@ func TestRestartedServerIsShut(t *testing.T) {
 			t.Errorf("%s: error is %v, want shut", name, err)
 		}
 	}
-	open(t, s.client)
+	s.open()
 	if got := s.one(stock.OpReserve, take(stock.OpReserve, cell, 1, 1)).Verdict; got != stock.VerdictReplayed {
 		t.Errorf("after opening, the same reserve is %v, want replayed", got)
 	}
@@ -67,7 +67,7 @@ func TestNothingListens(t *testing.T) {
 	t.Parallel()
 	server := servicetest.Redis(t)
 	s := newShop(t, connect(t, server.Addr), redisstock.Config{})
-	open(t, s.client)
+	s.open()
 	cell := s.load(10, stock.Settings{})
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ func (s *Store) Forget(ctx context.Context, partition, limit int) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	k := &s.shards[partition].keys
-	reply, err := s.eval(ctx, "forget", []string{k.res, k.gone}, []string{strconv.Itoa(limit)}, 1)
+	reply, err := s.eval(ctx, "forget", partition, s.marks.of(partition), []string{k.res, k.gone}, []string{strconv.Itoa(limit)}, 1)
 	if err != nil {
 		return 0, err
 	}

@@ -129,6 +129,7 @@ func calls(t *testing.T) map[string][]string {
 		t.Fatal(err)
 	}
 
+	s.Trust([]PartitionMark{{Nonce: 1}})
 	cell := stock.Cell{SKU: 1}
 	for _, op := range []stock.Op{stock.OpReserve, stock.OpDeduct, stock.OpConfirm, stock.OpRelease, stock.OpAdjust} {
 		v := &stock.Vector{Op: op, Requests: []stock.Request{{

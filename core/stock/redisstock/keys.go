@@ -4,15 +4,16 @@ import "strconv"
 
 // keys are the names of a partition's keys. Their common hash tag keeps them in one slot.
 type keys struct {
-	prefix                                           string
-	cells, res, due, gone, outbox, meta, relay, wait string
-	buyers0                                          string // of pool 0
+	prefix                                                 string
+	mark, cells, res, due, gone, outbox, meta, relay, wait string
+	buyers0                                                string // of pool 0
 }
 
 func keysOf(partition int) keys {
 	p := "{p" + strconv.Itoa(partition) + "}:"
 	return keys{
 		prefix:  p,
+		mark:    p + "mark",
 		cells:   p + "cells",
 		res:     p + "res",
 		due:     p + "due",

@@ -32,8 +32,8 @@ var ErrForeign = errors.New("redis belongs to another deployment")
 // meta is whose a partition is. The zero value is nobody's.
 type meta struct{ format, partitions, deployment string }
 
-func readMeta(client rueidis.Client, k keys) rueidis.Completed {
-	return client.B().Hmget().Key(k.meta).Field(metaFormat, metaPartitions, metaDeployment).Build()
+func readMeta(b rueidis.Builder, k keys) rueidis.Completed {
+	return b.Hmget().Key(k.meta).Field(metaFormat, metaPartitions, metaDeployment).Build()
 }
 
 func metaFrom(answer rueidis.RedisResult) (meta, error) {
@@ -66,7 +66,7 @@ func (s *Store) CheckDeployment(ctx context.Context, deployment string) error {
 	defer cancel()
 	commands := make([]rueidis.Completed, len(s.shards))
 	for p := range s.shards {
-		commands[p] = readMeta(s.client, s.shards[p].keys)
+		commands[p] = readMeta(s.client.B(), s.shards[p].keys)
 	}
 	var foreign, unread stock.PartitionErrors
 	answered := false

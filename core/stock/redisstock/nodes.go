@@ -3,8 +3,6 @@ package redisstock
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -138,7 +136,7 @@ func (s *Store) readTopology(ctx context.Context, before *topology) *topology {
 	for addr, node := range t.nodes {
 		go func() {
 			list, _ := node.client.Do(ctx, node.client.B().ClusterNodes().Build()).ToString() // empty on an error
-			answers <- answer{addr, slotsOfMyself(list)}
+			answers <- answer{addr, ownSlots(clusterNodes(list))}
 		}()
 	}
 	owner := map[uint16]string{}
@@ -164,29 +162,4 @@ func (s *Store) readTopology(ctx context.Context, before *topology) *topology {
 	}
 	t.readAt = s.now()
 	return t
-}
-
-// slotsOfMyself reads the ranges of slots that the answering node has as a primary from its answer to
-// CLUSTER NODES.
-func slotsOfMyself(list string) [][2]int {
-	var ranges [][2]int
-	for line := range strings.Lines(list) {
-		fields := strings.Fields(line)
-		const flags, firstSlot = 2, 8
-		if len(fields) <= firstSlot || !strings.Contains(fields[flags], "myself,master") {
-			continue
-		}
-		for _, field := range fields[firstSlot:] {
-			first, last, isRange := strings.Cut(field, "-")
-			if !isRange {
-				last = first
-			}
-			from, err1 := strconv.Atoi(first)
-			to, err2 := strconv.Atoi(last)
-			if err1 == nil && err2 == nil { // a slot on the move, in brackets, is listed before too
-				ranges = append(ranges, [2]int{from, to})
-			}
-		}
-	}
-	return ranges
 }

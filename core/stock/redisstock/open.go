@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -32,6 +31,11 @@ type OpenConfig struct {
 	Deployment string
 	// Evidence is what Redis must not be behind of. Required.
 	Evidence Evidence
+	// Nonces keeps the nonces of vettings. Required.
+	Nonces stock.Nonces
+	// Seen are the marks that the caller trusts, if it does. A partition that has fewer effects is vetted and
+	// opened anew.
+	Seen []PartitionMark
 	// AllowNoPersistence accepts a server without append-only file, for development. Defaults to false.
 	AllowNoPersistence bool
 	// Log defaults to slog.Default().
@@ -50,6 +54,9 @@ func (c OpenConfig) Validate() error {
 	if c.Evidence == nil {
 		faults = append(faults, errors.New("evidence is missing"))
 	}
+	if c.Nonces == nil {
+		faults = append(faults, errors.New("nonces are missing"))
+	}
 	return errors.Join(faults...)
 }
 
@@ -57,9 +64,13 @@ func (c OpenConfig) Validate() error {
 type OpenReport struct {
 	Primaries []string // their addresses; one empty one where there is no cluster
 	New       bool     // the deployment was born: Redis held nothing of it
-	Marks     int64    // of cells, compared with the evidence
+	Cells     int64    // marks of cells, compared with the evidence
 	Behind    int64    // of them, those that Redis is behind of
 	Worst     []Behind // of these, those that lack the most, at most worstMax
+
+	Shut    int             // partitions that are shut, as Inspect has found
+	Renewed int             // partitions that were shut and now are open
+	Marks   []PartitionMark // by partition, for Store.Trust; nil unless it is open
 }
 
 // Behind is a cell of which Redis has lost effects.
@@ -75,10 +86,14 @@ func (b Behind) String() string {
 		b.Cell, b.Redis.Epoch, b.Redis.Seq, b.Known.Epoch, b.Known.Seq)
 }
 
-// Open vets every primary and, only if nothing speaks against any of them, loads the scripts, upon
-// which the server sells. The error wraps ErrVetting if something does, and names each cause; other
-// errors tell that vetting could not be finished. It may be repeated at any time, also on a server
-// that sells, and by several processes at once.
+// openTries is how often Open begins anew because another process opens Redis too.
+const openTries = 5
+
+// Open vets every primary and, only if nothing speaks against any of them, gives the partitions that are shut
+// a new nonce and loads the scripts, upon which they sell. The error wraps ErrVetting if something does, and
+// names each cause; other errors tell that vetting could not be finished. It may be repeated at any time, also
+// on servers that sell, and by several processes at once. Partitions that sell although they have lost effects
+// are shut.
 func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenReport, error) {
 	if err := cfg.Validate(); err != nil {
 		return OpenReport{}, fmt.Errorf("configure opening of redis: %w", err)
@@ -86,20 +101,37 @@ func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	v := &vetting{client: client, cfg: cfg}
-	// Scripts are loaded through the connections that the vetting began with. A server that restarts
-	// in between, and may have lost its tail, cannot be reached through them.
+	for try := 1; ; try++ {
+		report, err := open(ctx, client, cfg)
+		if !errors.Is(err, stock.ErrReplaced) || try == openTries {
+			return report, err
+		}
+	}
+}
+
+func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenReport, error) {
+	v, err := newVetting(client, cfg)
+	if err != nil {
+		return OpenReport{}, err
+	}
 	defer v.disconnect()
-	if err := v.run(ctx); err != nil {
+	missing, err := v.inspect(ctx)
+	if err == nil && len(v.causes) == 0 && missing {
+		v.report.New = true
+		err = v.writeMeta(ctx)
+	}
+	if err != nil {
 		return v.report, fmt.Errorf("vet redis: %w", err)
 	}
 	if len(v.causes) > 0 {
-		return v.report, fmt.Errorf("%w: %s", ErrVetting, strings.Join(v.causes, "; "))
+		err := fmt.Errorf("%w: %s", ErrVetting, strings.Join(v.causes, "; "))
+		return v.report, errors.Join(err, v.stop(ctx))
 	}
-	if err := v.load(ctx); err != nil {
-		return v.report, fmt.Errorf("load scripts: %w", err)
+	if err := v.renew(ctx); err != nil {
+		return v.report, fmt.Errorf("open redis: %w", err)
 	}
-	cfg.Log.Info("redis is open", "primaries", len(v.primaries), "new", v.report.New, "cells_checked", v.report.Marks)
+	cfg.Log.Info("redis is open", "primaries", len(v.primaries), "new", v.report.New,
+		"partitions_opened", v.report.Renewed, "cells_checked", v.report.Cells)
 	return v.report, nil
 }
 
@@ -109,56 +141,54 @@ func Inspect(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRe
 	if err := cfg.Validate(); err != nil {
 		return OpenReport{}, nil, fmt.Errorf("configure inspection of redis: %w", err)
 	}
-	v := &vetting{client: client, cfg: cfg}
+	v, err := newVetting(client, cfg)
+	if err != nil {
+		return OpenReport{}, nil, err
+	}
 	defer v.disconnect()
 	missing, err := v.inspect(ctx)
 	if err != nil {
 		return v.report, nil, fmt.Errorf("inspect redis: %w", err)
 	}
 	v.report.New = missing
+	for p := range cfg.Partitions {
+		if v.shut(p) {
+			v.report.Shut++
+		}
+	}
 	return v.report, v.causes, nil
 }
 
-// Shut reports whether any primary lacks a script: it is not open, or not since it restarted.
+// Shut reports whether any primary lacks a script or any partition has other data than those that the store
+// trusts: it is not open, or not since it restarted, or its data are lost, exchanged or set back.
 func (s *Store) Shut(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	sums := make([]string, 0, len(s.scripts))
+	scripts := make([]lua.Script, 0, len(s.scripts))
 	for _, script := range s.scripts {
-		sums = append(sums, script.SHA1)
+		scripts = append(scripts, script.Script)
 	}
-	primaries, err := primariesOf(ctx, s.client)
+	primaries, err := primariesOf(ctx, s.client, len(s.shards))
 	if err != nil {
 		return false, wrap("look for scripts", err)
 	}
 	for _, p := range primaries {
-		there, err := p.client.Do(ctx, p.client.B().ScriptExists().Sha1(sums...).Build()).AsIntSlice()
-		if err != nil {
-			return false, wrap("look for scripts", err)
+		if there, err := hasScripts(ctx, p.client, scripts); err != nil || !there {
+			if err != nil {
+				return false, wrap("look for scripts", err)
+			}
+			return true, nil
 		}
-		if slices.Contains(there, 0) {
+	}
+	trusted := s.Marks() // first: they only grow
+	found, err := s.readMarks(ctx)
+	if err != nil {
+		return false, err
+	}
+	for p := range found {
+		if !found[p].covers(trusted[p]) {
 			return true, nil
 		}
 	}
 	return false, nil
-}
-
-// load loads every script on every primary.
-func (v *vetting) load(ctx context.Context) error {
-	scripts, err := lua.All()
-	if err != nil {
-		return err
-	}
-	for _, p := range v.primaries {
-		for _, script := range scripts {
-			sum, err := p.conn.Do(ctx, p.conn.B().ScriptLoad().Script(script.Source).Build()).ToString()
-			if err != nil {
-				return fmt.Errorf("%s on %s: %w", script.Name, p, err)
-			}
-			if sum != script.SHA1 {
-				return fmt.Errorf("%s on %s: loaded as %s, want %s", script.Name, p, sum, script.SHA1)
-			}
-		}
-	}
-	return nil
 }

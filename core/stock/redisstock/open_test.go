@@ -51,6 +51,7 @@ func TestOpenNewServer(t *testing.T) {
 	if err != nil || !report.New {
 		t.Fatalf("report is %+v (%v), want a new deployment", report, err)
 	}
+	s.Trust(report.Marks)
 	if shut, err := s.Shut(t.Context()); err != nil || shut {
 		t.Errorf("shut is %v (%v), want false", shut, err)
 	}
@@ -120,7 +121,7 @@ func TestCheckDeploymentOfPartOfACluster(t *testing.T) {
 	t.Parallel()
 	cluster := servicetest.RedisCluster(t)
 	s := newShop(t, connect(t, cluster.Addrs...), redisstock.Config{})
-	open(t, s.client)
+	s.open()
 	for i, node := range cluster.Nodes {
 		if err := node.Kill(); err != nil {
 			t.Fatal(err)
@@ -175,7 +176,7 @@ func TestOpenComparesWithEvidence(t *testing.T) {
 	t.Parallel()
 	server := servicetest.Redis(t)
 	s := newShop(t, connect(t, server.Addr), redisstock.Config{})
-	open(t, s.client)
+	s.open()
 	evidence := known{}
 	var cells []stock.Cell
 	for range 20 {
@@ -212,6 +213,7 @@ func TestOpenComparesWithEvidence(t *testing.T) {
 	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
 		t.Errorf("Redis is not behind, but %v", err)
 	}
+	s.trust()
 	s.reserve(cells[0], 2, 1)
 }
 
@@ -235,7 +237,7 @@ func TestOpenReadsEvidenceInChunks(t *testing.T) {
 	cfg := openConfig()
 	cfg.Evidence = many{marks: 10_000}
 	report, err := redisstock.Open(t.Context(), client, cfg)
-	if err != nil || report.Marks != 20_000 {
+	if err != nil || report.Cells != 20_000 {
 		t.Errorf("report is %+v (%v), want 20000 marks", report, err)
 	}
 }
@@ -322,9 +324,7 @@ func TestOpenCluster(t *testing.T) {
 	if shut, err := s.Shut(t.Context()); err != nil || !shut {
 		t.Errorf("a primary lacks the scripts: shut is %v (%v), want true", shut, err)
 	}
-	if _, err := redisstock.Open(t.Context(), s.client, openConfig()); err != nil {
-		t.Error(err)
-	}
+	s.open()
 	if shut, err := s.Shut(t.Context()); err != nil || shut {
 		t.Errorf("shut is %v (%v), want false", shut, err)
 	}

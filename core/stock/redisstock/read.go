@@ -73,6 +73,11 @@ func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 	var commands []rueidis.Completed
 	var places [][]int // of what each command reads
 	for p, all := range byPartition {
+		trusted := s.marks.of(p)
+		if trusted.Nonce == 0 {
+			return 0, untrusted("read")
+		}
+		mark := string(trusted.append(nil))
 		for len(all) > 0 {
 			some := all[:min(len(all), readMax)]
 			all = all[len(some):]
@@ -84,7 +89,7 @@ func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 				args = append(args, r.field(i))
 			}
 			k := &s.shards[p].keys
-			commands = append(commands, s.evalsha(script, []string{k.cells, k.res}, args))
+			commands = append(commands, s.evalsha(script, p, mark, []string{k.cells, k.res}, args))
 			places = append(places, some)
 		}
 	}

@@ -46,7 +46,7 @@ func TestReplicate(t *testing.T) {
 	primary := servicetest.Redis(t)
 	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr})
 	s := newShop(t, connect(t, primary.Addr), redisstock.Config{ReplicaTimeout: 10 * time.Second})
-	open(t, s.client)
+	s.open()
 
 	for _, v := range replicate(s, s.load(10, stock.Settings{}), s.load(10, stock.Settings{})) {
 		if !v.Replicated {
@@ -119,7 +119,7 @@ func TestReplicateOnAFullServer(t *testing.T) {
 	primary := servicetest.Redis(t)
 	servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr})
 	s := newShop(t, connect(t, primary.Addr), redisstock.Config{ReplicaTimeout: 20 * time.Second})
-	open(t, s.client)
+	s.open()
 	cell := s.load(10, stock.Settings{})
 	reserved := replicate(s, cell)[0].Requests[0]
 	s.must("CONFIG", "", "SET", "maxmemory", "1")
@@ -182,7 +182,7 @@ func TestReplicaMissing(t *testing.T) {
 	t.Parallel()
 	primary := servicetest.Redis(t)
 	s := newShop(t, connect(t, primary.Addr), redisstock.Config{ReplicaTimeout: 200 * time.Millisecond})
-	open(t, s.client)
+	s.open()
 	cell := s.load(1000, stock.Settings{Ack: stock.AckReplica})
 	user := int64(0)
 	try := func() (stock.Verdict, bool) {
@@ -276,7 +276,7 @@ func TestHungNodeStopsNoOther(t *testing.T) {
 		if v := reserve(s, hung, user); !errors.Is(v.Err, stock.ErrUnknown) {
 			t.Errorf("on the hung node: error is %v, want unknown", v.Err)
 		}
-		for _, shop := range []*shop{s, newShop(t, client, cfg)} {
+		for _, shop := range []*shop{s, restarted(s, cfg)} {
 			for _, cell := range healthy {
 				if v := reserve(shop, cell, user); v.Err != nil {
 					t.Errorf("on a healthy node: %v", v.Err)

@@ -44,7 +44,7 @@ func KeptUp(info string) int {
 func (s *Store) ReplicaWarning(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	primaries, err := primariesOf(ctx, s.client)
+	primaries, err := primariesOf(ctx, s.client, len(s.shards))
 	if err != nil {
 		return "", wrap("look for replicas", err)
 	}

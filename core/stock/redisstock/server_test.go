@@ -13,6 +13,7 @@ import (
 
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
 	"sluice/deploy/local/servicetest"
 )
 
@@ -44,6 +45,7 @@ func openConfig() redisstock.OpenConfig {
 		Partitions: stock.PartitionsDefault,
 		Deployment: "test",
 		Evidence:   known{},
+		Nonces:     &redistest.Nonces{},
 		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }
@@ -64,6 +66,9 @@ func newStore(t testing.TB, client rueidis.Client, cfg redisstock.Config) *redis
 		cfg.CallTimeout = 20 * time.Second
 	}
 	s, err := redisstock.New(client, cfg)
+	if err == nil {
+		err = s.TrustAll(t.Context())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +99,33 @@ type shop struct {
 func newShop(t testing.TB, client rueidis.Client, cfg redisstock.Config) *shop {
 	t.Helper()
 	return &shop{TB: t, client: client, Store: newStore(t, client, cfg)}
+}
+
+// open opens the server, and trusts it from then on.
+func (s *shop) open() {
+	s.Helper()
+	open(s.TB, s.client)
+	s.trust()
+}
+
+// restarted is a shop of another run, which resumes what the last one trusted.
+func restarted(last *shop, cfg redisstock.Config) *shop {
+	last.Helper()
+	cfg.Partitions = stock.PartitionsDefault
+	store, err := redisstock.New(last.client, cfg)
+	if err != nil {
+		last.Fatal(err)
+	}
+	store.Resume(last.Marks())
+	return &shop{TB: last.TB, client: last.client, Store: store}
+}
+
+// trust trusts whatever the server has.
+func (s *shop) trust() {
+	s.Helper()
+	if err := s.TrustAll(s.Context()); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // newCell is a cell of a SKU that no other test uses.

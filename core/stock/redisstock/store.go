@@ -20,6 +20,7 @@ type Store struct {
 	cfg     Config
 	scripts map[string]*script
 	shards  []shard // by partition
+	marks   marks
 	nodes   nodes
 	calls   sync.Pool // of *call
 	now     func() time.Time
@@ -56,6 +57,7 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 		cfg:         cfg,
 		scripts:     make(map[string]*script, len(all)),
 		shards:      make([]shard, cfg.Partitions),
+		marks:       marks{list: make([]PartitionMark, cfg.Partitions)},
 		now:         time.Now,
 		outboxMax:   strconv.FormatInt(cfg.OutboxEntriesMax, 10),
 		unproven:    unproven(cfg.Ack),
@@ -91,14 +93,17 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// eval calls one script and returns the elements of its answer, at least so many.
-func (s *Store) eval(ctx context.Context, name string, keys, args []string, elements int) ([]rueidis.RedisMessage, error) {
+// eval calls one script about a partition and returns the elements of its answer, at least so many.
+func (s *Store) eval(ctx context.Context, name string, partition int, trusted PartitionMark, keys, args []string, elements int) ([]rueidis.RedisMessage, error) {
 	if ctx.Err() != nil {
 		return nil, notSent(ctx, name)
 	}
+	if trusted.Nonce == 0 {
+		return nil, untrusted(name)
+	}
 	sc := s.scripts[name]
 	started := s.now()
-	reply, err := s.client.Do(ctx, s.evalsha(sc, keys, args)).ToArray()
+	reply, err := s.client.Do(ctx, s.evalsha(sc, partition, string(trusted.append(nil)), keys, args)).ToArray()
 	if err != nil {
 		err = wrap(name, err)
 	} else if len(reply) < elements {
@@ -108,6 +113,8 @@ func (s *Store) eval(ctx context.Context, name string, keys, args []string, elem
 	return reply, err
 }
 
-func (s *Store) evalsha(sc *script, keys, args []string) rueidis.Completed {
-	return s.client.B().Evalsha().Sha1(sc.SHA1).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
+// evalsha is the call of a script. What all scripts have first, the partition's mark, it adds itself.
+func (s *Store) evalsha(sc *script, partition int, trusted string, keys, args []string) rueidis.Completed {
+	return s.client.B().Evalsha().Sha1(sc.SHA1).Numkeys(int64(1 + len(keys))).
+		Key(s.shards[partition].mark).Key(keys...).Arg(trusted).Arg(args...).Build()
 }

@@ -2,7 +2,6 @@ package redisstock
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,37 +10,32 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/stock"
+	"sluice/lua"
 )
 
-// What a server must be.
-const (
-	versionMin = 7 // scripts with flags
-
-	clusterSlots = 16384
-)
+// versionMin is the first version whose scripts have flags.
+const versionMin = 7
 
 // vetting is one run of Open.
 type vetting struct {
 	client    rueidis.Client
 	cfg       OpenConfig
+	scripts   []lua.Script
 	primaries []*primary
-	causes    []string // against opening
+	ownerOf   []*primary      // by partition
+	found     []PartitionMark // in Redis, by partition
+	nonces    []uint64        // in MySQL, by partition
+	lost      map[int]bool    // partitions of which Redis is behind of the evidence
+	causes    []string        // against opening
 	report    OpenReport
 }
 
-// primary is one server that has partitions.
-type primary struct {
-	addr   string
-	client rueidis.Client
-	conn   rueidis.DedicatedClient
-	cancel func()
-}
-
-func (p *primary) String() string {
-	if p.addr == "" {
-		return "redis"
+func newVetting(client rueidis.Client, cfg OpenConfig) (*vetting, error) {
+	scripts, err := lua.All()
+	if err != nil {
+		return nil, err
 	}
-	return "redis " + p.addr
+	return &vetting{client: client, cfg: cfg, scripts: scripts, lost: map[int]bool{}}, nil
 }
 
 func (v *vetting) disconnect() {
@@ -56,70 +50,74 @@ func (v *vetting) object(format string, args ...any) {
 	v.causes = append(v.causes, fmt.Sprintf(format, args...))
 }
 
-// run collects what speaks against opening, and marks a new deployment's partitions if nothing does. An
-// error means that it could not find out.
-func (v *vetting) run(ctx context.Context) error {
-	missing, err := v.inspect(ctx)
-	if err != nil || len(v.causes) > 0 || !missing {
-		return err
-	}
-	v.report.New = true
-	return v.writeMeta(ctx)
-}
-
 // inspect collects what speaks against opening, and changes nothing. Missing tells that Redis holds
-// nothing of the deployment.
+// nothing of the deployment. An error means that it could not find out. Marks are read first: what they cover
+// is what the evidence is then compared with.
 func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
-	if v.primaries, err = primariesOf(ctx, v.client); err != nil {
+	if v.primaries, err = primariesOf(ctx, v.client, v.cfg.Partitions); err != nil {
 		return false, err
 	}
+	v.ownerOf = make([]*primary, v.cfg.Partitions)
 	for _, p := range v.primaries {
 		p.conn, p.cancel = p.client.Dedicate()
 		v.report.Primaries = append(v.report.Primaries, p.addr)
+		for _, partition := range p.partitions {
+			v.ownerOf[partition] = p
+		}
 		if err := v.checkServer(ctx, p); err != nil {
 			return false, fmt.Errorf("%s: %w", p, err)
 		}
 	}
+	if err := v.readMarks(ctx); err != nil {
+		return false, err
+	}
 	if missing, err = v.checkMeta(ctx); err != nil {
 		return false, err
+	}
+	if missing && slices.ContainsFunc(v.nonces, func(n uint64) bool { return n != 0 }) {
+		v.object("it holds nothing, but MySQL knows that the deployment was opened before: its data are lost. " +
+			"Bring them back, or, if it never held stock, empty the table redis_vettings")
 	}
 	return missing, v.checkEvidence(ctx)
 }
 
-// primariesOf lists the primaries of a cluster, or the one server. Every slot must have one; replicas
-// may be down. Where Sentinels name the server, its client ends when they name another one.
-func primariesOf(ctx context.Context, client rueidis.Client) ([]*primary, error) {
-	switch client.Mode() {
-	case rueidis.ClientModeCluster:
-	case rueidis.ClientModeSentinel:
-		for addr, node := range client.Nodes() {
-			return []*primary{{addr: addr, client: node}}, nil
-		}
-	default:
-		return []*primary{{client: client}}, nil
+// readMarks reads the nonces that MySQL has, and then the marks and scripts that Redis has. In this order: who
+// opens Redis meanwhile loads the scripts and writes the marks before the nonces are seen.
+func (v *vetting) readMarks(ctx context.Context) (err error) {
+	if v.nonces, err = v.cfg.Nonces.Read(ctx, v.cfg.Partitions); err != nil {
+		return err
 	}
-	var primaries []*primary
-	var failures []error
-	covered := 0
-	for addr, node := range client.Nodes() {
-		list, err := node.Do(ctx, node.B().ClusterNodes().Build()).ToString()
-		if err != nil {
-			failures = append(failures, fmt.Errorf("ask %s for its slots: %w", addr, err))
-			continue
-		}
-		ranges := slotsOfMyself(list)
-		for _, slots := range ranges {
-			covered += slots[1] - slots[0] + 1
-		}
-		if len(ranges) > 0 {
-			primaries = append(primaries, &primary{addr: addr, client: node})
+	v.found = make([]PartitionMark, v.cfg.Partitions)
+	for _, p := range v.primaries {
+		if p.scripts, err = hasScripts(ctx, p.conn, v.scripts); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
 		}
 	}
-	if covered < clusterSlots {
-		return nil, errors.Join(append(failures, fmt.Errorf("only %d of %d slots have a primary", covered, clusterSlots))...)
+	return v.ask(ctx, "read marks", 1, func(k keys, b rueidis.Builder) []rueidis.Completed {
+		return []rueidis.Completed{b.Get().Key(k.mark).Build()}
+	}, func(partition int, answers []rueidis.RedisResult) (err error) {
+		v.found[partition], err = markOf(answers[0])
+		return err
+	})
+}
+
+// ask sends n commands about each partition to the server that has it, on the vetting's own connection.
+func (v *vetting) ask(ctx context.Context, what string, n int,
+	commands func(k keys, b rueidis.Builder) []rueidis.Completed, take func(partition int, answers []rueidis.RedisResult) error,
+) error {
+	for _, p := range v.primaries {
+		var all []rueidis.Completed
+		for _, partition := range p.partitions {
+			all = append(all, commands(keysOf(partition), p.conn.B())...)
+		}
+		answers := p.conn.DoMulti(ctx, all...)
+		for i, partition := range p.partitions {
+			if err := take(partition, answers[i*n:(i+1)*n]); err != nil {
+				return fmt.Errorf("%s of partition %d on %s: %w", what, partition, p, err)
+			}
+		}
 	}
-	slices.SortFunc(primaries, func(a, b *primary) int { return strings.Compare(a.addr, b.addr) })
-	return primaries, nil
+	return nil
 }
 
 // checkServer checks version, role and settings.
@@ -146,6 +144,19 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 	return nil
 }
 
+// hasScripts tells whether a server has loaded all scripts.
+func hasScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.Script) (bool, error) {
+	sums := make([]string, len(scripts))
+	for i := range scripts {
+		sums[i] = scripts[i].SHA1
+	}
+	there, err := client.Do(ctx, client.B().ScriptExists().Sha1(sums...).Build()).AsIntSlice()
+	if err != nil {
+		return false, fmt.Errorf("look for scripts: %w", err)
+	}
+	return !slices.Contains(there, 0), nil
+}
+
 func recent(version string) bool {
 	major, _, _ := strings.Cut(version, ".")
 	n, err := strconv.Atoi(major)
@@ -164,23 +175,20 @@ func infoField(info, name string) string {
 // checkMeta checks that every partition belongs to this deployment. A deployment whose partitions
 // have neither meta nor stock is new: missing.
 func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
-	commands := make([]rueidis.Completed, 0, 2*v.cfg.Partitions)
-	for p := range v.cfg.Partitions {
-		k := keysOf(p)
-		commands = append(commands, readMeta(v.client, k),
-			v.client.B().Exists().Key(k.cells, k.res, k.due, k.gone, k.outbox).Build())
-	}
-	answers := v.client.DoMulti(ctx, commands...)
 	bare, orphaned := 0, 0
 	var foreign stock.PartitionErrors
-	for p := range v.cfg.Partitions {
-		found, err := metaFrom(answers[2*p])
-		if err != nil {
-			return false, fmt.Errorf("read meta of partition %d: %w", p, err)
+	err = v.ask(ctx, "read meta", 2, func(k keys, b rueidis.Builder) []rueidis.Completed {
+		return []rueidis.Completed{
+			readMeta(b, k), b.Exists().Key(k.cells, k.res, k.due, k.gone, k.outbox).Build(),
 		}
-		stored, err := answers[2*p+1].AsInt64()
+	}, func(partition int, answers []rueidis.RedisResult) error {
+		found, err := metaFrom(answers[0])
 		if err != nil {
-			return false, fmt.Errorf("look for stock of partition %d: %w", p, err)
+			return err
+		}
+		stored, err := answers[1].AsInt64()
+		if err != nil {
+			return err
 		}
 		if found == (meta{}) {
 			bare++
@@ -188,8 +196,12 @@ func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
 				orphaned++
 			}
 		} else if err := found.differs(v.cfg.Partitions, v.cfg.Deployment); err != nil {
-			foreign.Add(p, err)
+			foreign.Add(partition, err)
 		}
+		return nil
+	})
+	if err != nil {
+		return false, err
 	}
 	for _, cause := range foreign.List() {
 		v.object("%v", cause)
@@ -211,17 +223,24 @@ func (v *vetting) writeMeta(ctx context.Context) error {
 		{metaPartitions, strconv.Itoa(v.cfg.Partitions)},
 		{metaFormat, metaFormatNow},
 	}
-	var commands []rueidis.Completed
-	for p := range v.cfg.Partitions {
+	err := v.ask(ctx, "write meta", len(want), func(k keys, b rueidis.Builder) (commands []rueidis.Completed) {
 		for _, field := range want {
-			commands = append(commands, v.client.B().Hsetnx().Key(keysOf(p).meta).Field(field[0]).Value(field[1]).Build())
+			commands = append(commands, b.Hsetnx().Key(k.meta).Field(field[0]).Value(field[1]).Build())
 		}
+		return commands
+	}, func(_ int, answers []rueidis.RedisResult) error { return firstError(answers) })
+	if err != nil {
+		return err
 	}
-	for _, answer := range v.client.DoMulti(ctx, commands...) {
-		if err := answer.Error(); err != nil {
-			return fmt.Errorf("write meta: %w", err)
-		}
-	}
-	_, err := v.checkMeta(ctx)
+	_, err = v.checkMeta(ctx)
 	return err
+}
+
+func firstError(answers []rueidis.RedisResult) error {
+	for _, answer := range answers {
+		if err := answer.Error(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

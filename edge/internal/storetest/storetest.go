@@ -12,6 +12,7 @@ import (
 
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
 	"sluice/deploy/local"
 	"sluice/deploy/local/servicetest"
 )
@@ -22,6 +23,7 @@ type Server struct {
 	Client rueidis.Client
 	Redis  *local.Redis // nil where it is a cluster
 	addrs  []string
+	marks  []redisstock.PartitionMark
 }
 
 // Start starts a private Redis and opens it. It ends with the test.
@@ -43,12 +45,7 @@ func open(t testing.TB, partitions int, addrs ...string) *Server {
 	t.Helper()
 	s := &Server{addrs: addrs}
 	s.Store, s.Client = s.Connect(t, partitions, nil)
-	_, err := redisstock.Open(t.Context(), s.Client, redisstock.OpenConfig{
-		Partitions: partitions, Deployment: "test", Evidence: noEvidence{},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.marks = redistest.Open(t, s.Client, partitions, s.Store)
 	return s
 }
 
@@ -73,6 +70,7 @@ func (s *Server) Connect(t testing.TB, partitions int, option func(*rueidis.Clie
 	if err != nil {
 		t.Fatal(err)
 	}
+	store.Trust(s.marks)
 	return store, client
 }
 
@@ -148,8 +146,3 @@ func Decide(t testing.TB, store stock.Store, op stock.Op, r *stock.Request) stoc
 	}
 	return d.Outcome
 }
-
-// noEvidence knows nothing.
-type noEvidence struct{}
-
-func (noEvidence) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }

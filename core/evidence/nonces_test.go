@@ -1,0 +1,120 @@
+package evidence_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/evidence"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock/redistest"
+)
+
+// TestNonces holds the nonces in MySQL, and those of tests, to what vetting builds on.
+func TestNonces(t *testing.T) {
+	t.Parallel()
+	for name, make := range map[string]func(t *testing.T) stock.Nonces{
+		"memory": func(*testing.T) stock.Nonces { return &redistest.Nonces{} },
+		"mysql":  func(t *testing.T) stock.Nonces { t.Helper(); return evidence.NewNonces(newWorld(t).db) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := make(t)
+			want := func(nonces ...uint64) {
+				t.Helper()
+				got, err := n.Read(t.Context(), len(nonces))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(nonces, got); diff != "" {
+					t.Errorf("nonces (-want +got):\n%s", diff)
+				}
+			}
+			nothing := func(context.Context) error { return nil }
+			replace := func(during func(context.Context) error, changes ...stock.NonceChange) error {
+				return n.Replace(t.Context(), changes, during)
+			}
+			want(0, 0, 0)
+			unseen := func(context.Context) error { want(0, 0, 0); return nil }
+			if name == "memory" { // whose lock readers wait for
+				unseen = nothing
+			}
+			if err := replace(unseen, stock.NonceChange{Partition: 0, New: 1<<63 - 1}, stock.NonceChange{Partition: 2, New: 5}); err != nil {
+				t.Error(err)
+			}
+			want(1<<63-1, 0, 5)
+			want(1<<63 - 1)
+			for what, changes := range map[string][]stock.NonceChange{
+				"there is one already": {{Partition: 1, New: 8}, {Partition: 2, New: 7}},
+				"there is another one": {{Partition: 1, New: 8}, {Partition: 2, Old: 4, New: 7}},
+				"there is none":        {{Partition: 2, Old: 5, New: 7}, {Partition: 1, Old: 1, New: 8}},
+			} {
+				if err := replace(func(context.Context) error { t.Error("called"); return nil }, changes...); !errors.Is(err, stock.ErrReplaced) {
+					t.Errorf("%s: %v, want ErrReplaced", what, err)
+				}
+			}
+			broken := errors.New("broken")
+			if err := replace(func(context.Context) error { return broken }, stock.NonceChange{Partition: 2, Old: 5, New: 7}); !errors.Is(err, broken) {
+				t.Errorf("error is %v, want that of during", err)
+			}
+			want(1<<63-1, 0, 5)
+			if err := replace(nothing, stock.NonceChange{Partition: 2, Old: 5, New: 7}, stock.NonceChange{Partition: 1, New: 8}); err != nil {
+				t.Error(err)
+			}
+			want(1<<63-1, 8, 7)
+		})
+	}
+}
+
+// TestNoncesAreReplacedOnce has many processes replace the same nonces at once, born and renewed.
+func TestNoncesAreReplacedOnce(t *testing.T) {
+	t.Parallel()
+	n := evidence.NewNonces(newWorld(t).db)
+	old := uint64(0)
+	for round := range uint64(2) {
+		const processes = 6
+		var inside, done atomic.Int64
+		errs := make(chan error, processes)
+		for i := range uint64(processes) {
+			go func() {
+				changes := []stock.NonceChange{}
+				for p := range 40 {
+					changes = append(changes, stock.NonceChange{Partition: p, Old: old, New: 10*round + i + 1})
+				}
+				errs <- n.Replace(t.Context(), changes, func(context.Context) error {
+					if inside.Add(1) != 1 {
+						t.Error("two replace the same nonces at once")
+					}
+					inside.Add(-1)
+					done.Add(1)
+					return nil
+				})
+			}()
+		}
+		replaced := 0
+		for range processes {
+			err := <-errs
+			if err == nil {
+				replaced++
+			} else if !errors.Is(err, stock.ErrReplaced) {
+				t.Errorf("round %d: %v", round, err)
+			}
+		}
+		if replaced != 1 {
+			t.Errorf("round %d: %d processes replaced the nonces, want 1", round, replaced)
+		}
+		nonces, err := n.Read(t.Context(), 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p := range nonces {
+			if nonces[p] != nonces[0] || nonces[p] == old {
+				t.Fatalf("round %d: nonces are %v", round, nonces)
+			}
+		}
+		old = nonces[0]
+	}
+}

@@ -1,0 +1,159 @@
+package redisstock
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+)
+
+// partitionMarkBytes: nonce 8, effects 6.
+const partitionMarkBytes = 8 + 6
+
+// PartitionMark tells which data of a partition a caller trusts, and how far it has seen them grow. Redis
+// keeps the same mark beside the data, and every script compares the two: data that were lost, exchanged
+// or set back serve nobody until they are vetted.
+type PartitionMark struct {
+	Nonce   uint64 `json:"nonce,string"` // of the last vetting; 0: there was none
+	Effects uint64 `json:"effects"`      // since that vetting, the most that was seen
+}
+
+// append appends what Redis has for the mark.
+func (m PartitionMark) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, m.Nonce)
+	dst = append(dst, byte(m.Effects>>40), byte(m.Effects>>32))
+	return binary.BigEndian.AppendUint32(dst, uint32(m.Effects))
+}
+
+// partitionMarkFrom reads what Redis has for a mark. Anything else than a mark is none.
+func partitionMarkFrom(value string) PartitionMark {
+	if len(value) != partitionMarkBytes {
+		return PartitionMark{}
+	}
+	b := bytesOf(value)
+	return PartitionMark{Nonce: binary.BigEndian.Uint64(b), Effects: uintAt(b, 8, 6)}
+}
+
+// covers tells whether data with mark m are those that a caller has seen, or what has become of them since.
+func (m PartitionMark) covers(seen PartitionMark) bool {
+	return m.Nonce != 0 && m.Nonce == seen.Nonce && m.Effects >= seen.Effects
+}
+
+// marks are the marks of all partitions, as this process trusts them.
+type marks struct {
+	mu     sync.RWMutex
+	list   []PartitionMark
+	vetted bool // by this process
+}
+
+func (m *marks) of(partition int) PartitionMark {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.list[partition]
+}
+
+// saw takes down what an answer to a call with a nonce tells.
+func (m *marks) saw(partition int, told PartitionMark) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if mine := &m.list[partition]; mine.Nonce == told.Nonce {
+		mine.Effects = max(mine.Effects, told.Effects)
+	}
+}
+
+func (m *marks) all() []PartitionMark {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return append([]PartitionMark(nil), m.list...)
+}
+
+// trust takes marks over. Those without a nonce change nothing.
+func (m *marks) trust(marks []PartitionMark, vetted bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.vetted = m.vetted || vetted
+	for p := range min(len(marks), len(m.list)) {
+		mine := &m.list[p]
+		if mine.Nonce == marks[p].Nonce {
+			mine.Effects = max(mine.Effects, marks[p].Effects)
+		} else if marks[p].Nonce != 0 {
+			*mine = marks[p]
+		}
+	}
+}
+
+// mayCreate tells whether cells may be created. Data that were set back before this process began have the
+// right nonce and perhaps lack cells: only who has compared them with MySQL and Kafka knows.
+func (m *marks) mayCreate() bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.vetted
+}
+
+// Marks are the marks that the store trusts, by partition, for Resume in a later run of the same caller.
+func (s *Store) Marks() []PartitionMark { return s.marks.all() }
+
+// Trust has the store call the partitions that a vetting of this process has found to be right: marks are the
+// report's. Before Trust, Resume or Adopt, all calls fail with stock.ErrShut, and before Trust those that
+// create cells.
+func (s *Store) Trust(marks []PartitionMark) { s.marks.trust(marks, true) }
+
+// Resume has the store trust what an earlier run of this caller trusted.
+func (s *Store) Resume(marks []PartitionMark) { s.marks.trust(marks, false) }
+
+// Adopt has the store trust the data that others have vetted: those whose nonce is the one that MySQL keeps.
+// Others stay as they are. From now on the store notices by itself when the data are set back. An error may
+// concern some partitions only.
+func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
+	vetted, err := nonces.Read(ctx, len(s.shards))
+	if err != nil {
+		return fmt.Errorf("adopt vetted data: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	found, err := s.readMarks(ctx)
+	for p := range found {
+		if found[p].Nonce != vetted[p] {
+			found[p] = PartitionMark{}
+		}
+	}
+	s.marks.trust(found, false)
+	if err != nil {
+		return fmt.Errorf("adopt vetted data: %w", err)
+	}
+	return nil
+}
+
+// readMarks reads the marks that Redis has, also where some servers do not answer.
+func (s *Store) readMarks(ctx context.Context) ([]PartitionMark, error) {
+	commands := make([]rueidis.Completed, len(s.shards))
+	for p := range s.shards {
+		commands[p] = s.client.B().Get().Key(s.shards[p].mark).Build()
+	}
+	found := make([]PartitionMark, len(s.shards))
+	var unread stock.PartitionErrors
+	for p, answer := range s.client.DoMulti(ctx, commands...) {
+		var err error
+		if found[p], err = markOf(answer); err != nil {
+			unread.Add(p, wrap("read marks", err))
+		}
+	}
+	return found, unread.Err()
+}
+
+func markOf(answer rueidis.RedisResult) (PartitionMark, error) {
+	value, err := answer.ToString()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return PartitionMark{}, err
+	}
+	return partitionMarkFrom(value), nil
+}
+
+// untrusted is the error of a call that is not sent because the store knows no vetted data.
+func untrusted(what string) error {
+	return fmt.Errorf("%s: %w", what, stock.ErrShut)
+}

@@ -1,0 +1,285 @@
+package redisstock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
+	"sluice/deploy/local/servicetest"
+)
+
+// calls are all ways to call a partition, by what they do.
+func (s *shop) calls(held stock.Reservation) map[string]func() error {
+	cell := held.Cell
+	return map[string]func() error{
+		"reserve": func() error { return s.do(stock.OpReserve, take(stock.OpReserve, cell, 2, 1)).Err },
+		"deduct":  func() error { return s.do(stock.OpDeduct, take(stock.OpDeduct, cell, 2, 1)).Err },
+		"confirm": func() error { return s.do(stock.OpConfirm, stock.Request{ID: held.ID}).Err },
+		"release": func() error { return s.do(stock.OpRelease, stock.Request{ID: held.ID, Cell: cell}).Err },
+		"adjust": func() error {
+			return s.do(stock.OpAdjust, adjustment(cell, "more", stock.Adjustment{Delta: 1})).Err
+		},
+		"create": func() error { return s.do(stock.OpAdjust, creation(cell, 10, stock.Settings{})).Err },
+		"cells":  func() error { _, _, err := s.Cells(s.Context(), []stock.Cell{cell}); return err },
+		"reservations": func() error {
+			_, _, err := s.Reservations(s.Context(), []stock.ReservationID{held.ID})
+			return err
+		},
+		"due":    func() error { _, err := s.Expire(s.Context(), partition(cell), 1); return err },
+		"expire": func() error { _, err := s.ExpireMembers(s.Context(), partition(cell), member(held)); return err },
+		"forget": func() error { _, err := s.Forget(s.Context(), partition(cell), 1); return err },
+	}
+}
+
+// member is a member of due with one reservation.
+func member(r stock.Reservation) string { return "\x00\x00\x00\x00" + string(r.ID[:]) }
+
+// TestLostDataAreShut loses, exchanges and damages the data of an open server without a restart: nothing is
+// executed on what is there then, by whoever trusted the data of before.
+func TestLostDataAreShut(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(s *shop, partition int){
+		"flushdb":  func(s *shop, _ int) { s.must("FLUSHDB", "") },
+		"flushall": func(s *shop, _ int) { s.must("FLUSHALL", "") },
+		"swapdb":   func(s *shop, _ int) { s.must("SWAPDB", "", "0", "1") },
+		"mark deleted": func(s *shop, p int) {
+			s.must("DEL", redisstock.MarkKey(p))
+		},
+		"mark damaged":      func(s *shop, p int) { s.must("SET", redisstock.MarkKey(p), "none") },
+		"mark of a nonce 0": func(s *shop, p int) { s.must("SET", redisstock.MarkKey(p), strings.Repeat("\x00", 14)) },
+		"another server's data": func(s *shop, p int) {
+			other := servicetest.Redis(t)
+			from := newShop(t, connect(t, other.Addr), redisstock.Config{})
+			from.open()
+			host, port, err := net.SplitHostPort(other.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, _ := from.run("GET", redisstock.MarkKey(p)).ToString()
+			s.must("REPLICAOF", "", host, port)
+			for got := ""; got != want; {
+				got, _ = s.run("GET", redisstock.MarkKey(p)).ToString()
+			}
+			s.must("REPLICAOF", "", "NO", "ONE")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t, onServer(t), redisstock.Config{})
+			held := s.reserve(s.load(5, stock.Settings{Limit: 5}), 1, 1)
+			p := partition(held.Cell)
+			lose(s, p)
+			before := s.dump(p)
+			if shut, err := s.Shut(t.Context()); err != nil || !shut {
+				t.Errorf("shut is %v (%v), want true", shut, err)
+			}
+			for what, call := range s.calls(held) {
+				if err := call(); !errors.Is(err, stock.ErrShut) {
+					t.Errorf("%s: error is %v, want shut", what, err)
+				}
+			}
+			if diff := cmp.Diff(before, s.dump(p)); diff != "" {
+				t.Errorf("something was changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestDataSetBackAreShut sets the data of an open server back to what they were a moment ago, as a restored
+// copy does: the nonce is right. Whoever has seen an effect that is missing stops all, also those who have not.
+func TestDataSetBackAreShut(t *testing.T) {
+	t.Parallel()
+	for _, finder := range []string{"reserve", "deduct", "confirm", "release", "adjust", "expire", "forget"} {
+		t.Run(finder, func(t *testing.T) {
+			t.Parallel()
+			nonces := &redistest.Nonces{}
+			cfg := openConfig()
+			cfg.Nonces = nonces
+			client := connect(t, servicetest.Redis(t).Addr)
+			report, err := redisstock.Open(t.Context(), client, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newShop(t, client, redisstock.Config{})
+			held := s.reserve(s.load(5, stock.Settings{}), 1, 1)
+			p := partition(held.Cell)
+			copied := s.dump(p)
+			newcomer := restarted(s, redisstock.Config{CallTimeout: 20e9}) // has seen what the copy has
+			s.reserve(held.Cell, 3, 1)
+
+			for key := range s.dump(p) {
+				s.must("DEL", key)
+			}
+			for key, value := range copied {
+				s.must("RESTORE", key, "0", value, "REPLACE")
+			}
+			if err := newcomer.calls(held)["cells"](); err != nil {
+				t.Errorf("a newcomer cannot know: %v", err)
+			}
+			if shut, err := s.Shut(t.Context()); err != nil || !shut {
+				t.Errorf("shut is %v (%v), want true", shut, err)
+			}
+			if err := s.calls(held)[finder](); !errors.Is(err, stock.ErrShut) {
+				t.Errorf("%s: error is %v, want shut", finder, err)
+			}
+			delete(copied, redisstock.MarkKey(p))
+			if diff := cmp.Diff(copied, s.dump(p)); diff != "" {
+				t.Errorf("more than the mark has changed (-before +after):\n%s", diff)
+			}
+			for what, call := range newcomer.calls(held) {
+				if err := call(); !errors.Is(err, stock.ErrShut) {
+					t.Errorf("newcomer, %s: error is %v, want shut", what, err)
+				}
+			}
+
+			cfg.Evidence = known{held.Cell: {Epoch: 1, Seq: 3}}
+			if _, err := redisstock.Open(t.Context(), client, cfg); !errors.Is(err, redisstock.ErrVetting) {
+				t.Errorf("error is %v, want a refusal of what has lost a known effect", err)
+			}
+			cfg.Evidence = known{held.Cell: {Epoch: 1, Seq: 2}}
+			again, err := redisstock.Open(t.Context(), client, cfg)
+			if err != nil || again.Renewed != 1 || again.Marks[p].Nonce == report.Marks[p].Nonce {
+				t.Fatalf("%d partitions renewed (%v), want the one that was set back", again.Renewed, err)
+			}
+			if err := newcomer.Adopt(t.Context(), nonces); err != nil {
+				t.Fatal(err)
+			}
+			newcomer.reserve(held.Cell, 4, 1)
+		})
+	}
+}
+
+// TestSeenEffectsAreVettedAnew lets Open know what its caller has seen, of data with the right nonce.
+func TestSeenEffectsAreVettedAnew(t *testing.T) {
+	t.Parallel()
+	cfg := openConfig()
+	client := connect(t, servicetest.Redis(t).Addr)
+	report, err := redisstock.Open(t.Context(), client, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Seen = append([]redisstock.PartitionMark(nil), report.Marks...)
+	if again, err := redisstock.Open(t.Context(), client, cfg); err != nil || again.Renewed != 0 {
+		t.Errorf("%d partitions renewed (%v), want none", again.Renewed, err)
+	}
+	cfg.Seen[7].Effects = 1
+	again, err := redisstock.Open(t.Context(), client, cfg)
+	if err != nil || again.Renewed != 1 || again.Marks[7].Nonce == report.Marks[7].Nonce || again.Marks[8] != report.Marks[8] {
+		t.Errorf("%d partitions renewed (%v), want partition 7", again.Renewed, err)
+	}
+}
+
+// TestEmptyServerOfAKnownDeployment refuses to take lost data for a new deployment, though MySQL and Kafka know
+// of no cell.
+func TestEmptyServerOfAKnownDeployment(t *testing.T) {
+	t.Parallel()
+	cfg := openConfig()
+	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
+		t.Fatal(err)
+	}
+	s.must("FLUSHALL", "")
+	wantShut(t, s, cfg, "was opened before: its data are lost")
+}
+
+// TestOpenShutsWhatHasLostEffects vets servers that sell: partitions that are behind of the evidence stop, and
+// no others.
+func TestOpenShutsWhatHasLostEffects(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	behind, fine := s.load(5, stock.Settings{}), s.load(5, stock.Settings{})
+	for partition(fine) == partition(behind) {
+		fine = s.load(5, stock.Settings{})
+	}
+	cfg := openConfig()
+	cfg.Evidence = known{behind: {Epoch: 1, Seq: 2}, fine: {Epoch: 1, Seq: 1}}
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); !errors.Is(err, redisstock.ErrVetting) {
+		t.Fatalf("error is %v, want a refusal", err)
+	}
+	if err := s.do(stock.OpReserve, take(stock.OpReserve, behind, 1, 1)).Err; !errors.Is(err, stock.ErrShut) {
+		t.Errorf("a partition that has lost effects: %v, want shut", err)
+	}
+	s.reserve(fine, 1, 1)
+}
+
+// TestOnlyAVettingCreatesCells: data that were set back before a process began may lack a cell. Only who has
+// compared them knows.
+func TestOnlyAVettingCreatesCells(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	cell := s.load(5, stock.Settings{})
+	next := restarted(s, redisstock.Config{CallTimeout: 20e9})
+	if err := next.do(stock.OpAdjust, creation(newCell(), 1, stock.Settings{})).Err; !errors.Is(err, stock.ErrShut) {
+		t.Errorf("creating a cell without a vetting: %v, want shut", err)
+	}
+	if got := next.one(stock.OpAdjust, adjustment(cell, "more", stock.Adjustment{Delta: 1})).Verdict; got != stock.VerdictOK {
+		t.Errorf("changing one: %v, want ok", got)
+	}
+	next.Trust(s.Marks())
+	next.load(1, stock.Settings{})
+}
+
+// TestProcessesOpenAtOnce opens one server from many processes: one nonce is left, which all have.
+func TestProcessesOpenAtOnce(t *testing.T) {
+	t.Parallel()
+	client := connect(t, servicetest.Redis(t).Addr)
+	nonces := &redistest.Nonces{}
+	const processes = 8
+	reports := make(chan []redisstock.PartitionMark, processes)
+	for range processes {
+		go func() {
+			cfg := openConfig()
+			cfg.Nonces = nonces
+			report, err := redisstock.Open(t.Context(), client, cfg)
+			if err != nil {
+				t.Error(err)
+			}
+			reports <- report.Marks
+		}()
+	}
+	first := <-reports
+	for range processes - 1 {
+		if diff := cmp.Diff(first, <-reports); diff != "" {
+			t.Errorf("two processes trust different data:\n%s", diff)
+		}
+	}
+}
+
+// TestOpenThatFailsOpensNothing interrupts openings where MySQL ends them.
+func TestOpenThatFailsOpensNothing(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
+	cfg := openConfig()
+	cfg.Nonces = brokenNonces{}
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); err == nil || errors.Is(err, redisstock.ErrVetting) {
+		t.Errorf("error is %v, want the one of the nonces", err)
+	}
+	if err := s.Adopt(t.Context(), &redistest.Nonces{}); err != nil {
+		t.Fatal(err)
+	}
+	wantNothingSold(t, s)
+	s.open()
+	s.load(1, stock.Settings{})
+}
+
+// brokenNonces lose every change at its end.
+type brokenNonces struct{}
+
+func (brokenNonces) Read(_ context.Context, partitions int) ([]uint64, error) {
+	return make([]uint64, partitions), nil
+}
+
+func (brokenNonces) Replace(ctx context.Context, _ []stock.NonceChange, during func(context.Context) error) error {
+	if err := during(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("commit: mysql is away")
+}

@@ -1,0 +1,73 @@
+// Package redistest opens Redis for tests that have no MySQL.
+package redistest
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// Nonces are stock.Nonces in memory. The zero value has none.
+type Nonces struct {
+	mu   sync.Mutex
+	list map[int]uint64
+}
+
+// Read implements stock.Nonces.
+func (n *Nonces) Read(_ context.Context, partitions int) ([]uint64, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	nonces := make([]uint64, partitions)
+	for p := range nonces {
+		nonces[p] = n.list[p]
+	}
+	return nonces, nil
+}
+
+// Replace implements stock.Nonces.
+func (n *Nonces) Replace(ctx context.Context, changes []stock.NonceChange, during func(context.Context) error) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range changes {
+		if n.list[c.Partition] != c.Old {
+			return stock.ErrReplaced
+		}
+	}
+	if err := during(ctx); err != nil {
+		return err
+	}
+	if n.list == nil {
+		n.list = map[int]uint64{}
+	}
+	for _, c := range changes {
+		n.list[c.Partition] = c.New
+	}
+	return nil
+}
+
+// NoEvidence knows nothing of any cell.
+type NoEvidence struct{}
+
+// Highest implements redisstock.Evidence.
+func (NoEvidence) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
+
+// Open opens Redis for a deployment "test" of so many partitions of which nobody else knows anything, and
+// returns the marks that its stores are to trust.
+func Open(t testing.TB, client rueidis.Client, partitions int, stores ...*redisstock.Store) []redisstock.PartitionMark {
+	t.Helper()
+	report, err := redisstock.Open(t.Context(), client, redisstock.OpenConfig{
+		Partitions: partitions, Deployment: "test", Evidence: NoEvidence{}, Nonces: &Nonces{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, store := range stores {
+		store.Trust(report.Marks)
+	}
+	return report.Marks
+}

@@ -1,0 +1,118 @@
+package redisstock
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+)
+
+// shut tells whether a partition serves nobody, or should not: its server lacks scripts, its data are not
+// those that were vetted, or fewer than this process has seen.
+func (v *vetting) shut(partition int) bool {
+	mark := v.found[partition]
+	if !v.ownerOf[partition].scripts || mark.Nonce == 0 || mark.Nonce != v.nonces[partition] {
+		return true
+	}
+	return partition < len(v.cfg.Seen) && v.cfg.Seen[partition].Nonce == mark.Nonce && !mark.covers(v.cfg.Seen[partition])
+}
+
+// renew gives the partitions that are shut a nonce of this vetting and loads the scripts, upon which they
+// sell. Those that are open keep theirs, so that nobody notices.
+func (v *vetting) renew(ctx context.Context) error {
+	var changes []stock.NonceChange
+	for p := range v.cfg.Partitions {
+		if !v.shut(p) {
+			continue
+		}
+		nonce, err := newNonce()
+		if err != nil {
+			return err
+		}
+		changes = append(changes, stock.NonceChange{Partition: p, Old: v.nonces[p], New: nonce})
+		v.found[p] = PartitionMark{Nonce: nonce}
+	}
+	v.report.Marks = v.found
+	v.report.Renewed = len(changes)
+	if len(changes) == 0 {
+		return nil
+	}
+	return v.cfg.Nonces.Replace(ctx, changes, func(ctx context.Context) error {
+		if err := v.writeMarks(ctx, changes); err != nil {
+			return err
+		}
+		return v.load(ctx)
+	})
+}
+
+func newNonce() (uint64, error) {
+	var b [8]byte
+	for {
+		if _, err := rand.Read(b[:]); err != nil {
+			return 0, fmt.Errorf("make nonce: %w", err)
+		}
+		if n := binary.BigEndian.Uint64(b[:]) >> 1; n != 0 { // as databases like it
+			return n, nil
+		}
+	}
+}
+
+func (v *vetting) writeMarks(ctx context.Context, changes []stock.NonceChange) error {
+	changed := make(map[int]bool, len(changes))
+	for _, c := range changes {
+		changed[c.Partition] = true
+	}
+	for _, p := range v.primaries {
+		var commands []rueidis.Completed
+		for _, partition := range p.partitions {
+			if changed[partition] {
+				commands = append(commands, p.conn.B().Set().Key(keysOf(partition).mark).
+					Value(string(v.found[partition].append(nil))).Build())
+			}
+		}
+		if err := firstError(p.conn.DoMulti(ctx, commands...)); err != nil {
+			return fmt.Errorf("write marks on %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// load loads every script on every primary that lacks one.
+func (v *vetting) load(ctx context.Context) error {
+	for _, p := range v.primaries {
+		if p.scripts {
+			continue
+		}
+		for _, script := range v.scripts {
+			sum, err := p.conn.Do(ctx, p.conn.B().ScriptLoad().Script(script.Source).Build()).ToString()
+			if err != nil {
+				return fmt.Errorf("load script %s on %s: %w", script.Name, p, err)
+			}
+			if sum != script.SHA1 {
+				return fmt.Errorf("load script %s on %s: it is %s there, want %s", script.Name, p, sum, script.SHA1)
+			}
+		}
+	}
+	return nil
+}
+
+// stop takes the marks from partitions whose data are proven to have lost effects, so that those who still
+// call them are refused.
+func (v *vetting) stop(ctx context.Context) error {
+	for _, p := range v.primaries {
+		var commands []rueidis.Completed
+		for _, partition := range p.partitions {
+			if v.lost[partition] {
+				commands = append(commands, p.conn.B().Del().Key(keysOf(partition).mark).Build())
+			}
+		}
+		if err := firstError(p.conn.DoMulti(ctx, commands...)); err != nil {
+			return fmt.Errorf("shut partitions on %s: %w", p, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,12 @@
+-- The effects that the mark counts. A caller who has seen more of them proves that data were set back.
+-- The mark then goes, which stops all callers, also those who have seen less.
+local effects = unpacked(">I6", mark, 9)
+if effects < unpacked(">I6", ARGV[1], 9) then
+  call("DEL", KEYS[1])
+  return redis.error_reply("SHUT effects are missing that were there")
+end
+
+local function count_effects(n)
+  effects = effects + n
+  call("SET", KEYS[1], pack(">c8I6", mark, effects))
+end
