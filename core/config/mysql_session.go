@@ -60,14 +60,37 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err // database/sql recognises the driver's own errors
 	}
-	session, ok := conn.(driver.ExecerContext)
+	session, ok := conn.(session)
 	if !ok {
-		return nil, errors.Join(errors.New("the driver cannot execute statements"), conn.Close())
+		return nil, errors.Join(errors.New("the driver lacks what database/sql knows of"), conn.Close())
 	}
 	for _, statement := range []string{sessionTransactions, c.settings} {
 		if _, err := session.ExecContext(ctx, statement, nil); err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}
 	}
-	return conn, nil
+	return quiet{session}, nil
+}
+
+// session is what a connection of the driver can do.
+type session interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.NamedValueChecker
+	driver.Pinger
+	driver.QueryerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+// quiet is a connection that is closed without a word: a server or a firewall may have dropped it while nobody
+// needed it, and what was done is done.
+type quiet struct{ session }
+
+// Close implements driver.Conn.
+func (q quiet) Close() error {
+	_ = q.session.Close()
+	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+
 	"sluice/core/config"
 	"sluice/deploy/local/servicetest"
 )
@@ -143,5 +145,28 @@ func TestRedisClient(t *testing.T) {
 	_, err = (&config.Redis{Addrs: []string{server.Addr}, User: "shop", Password: password + "x"}).Client()
 	if err == nil || strings.Contains(err.Error(), password) {
 		t.Errorf("a wrong password: %v", err)
+	}
+}
+
+// TestCloseAfterLoss closes a database whose idle connections the server has dropped: nothing went wrong for whoever
+// is done with it.
+func TestCloseAfterLoss(t *testing.T) {
+	t.Parallel()
+	dsn, err := mysql.ParseDSN(servicetest.MariaDB(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := servicetest.NewLink(t, dsn.Addr)
+	dsn.Addr = link.Addr
+	db, err := config.MySQL{DSN: config.Secret(dsn.FormatDSN()), ConnsMax: 1, Timeout: time.Minute}.OpenUnchecked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.PingContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	link.Cut()
+	if err := db.Close(); err != nil {
+		t.Error(err)
 	}
 }

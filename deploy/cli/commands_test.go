@@ -521,13 +521,14 @@ func TestDoctorJudgesMySQL(t *testing.T) {
 	defer db.Close()
 	for _, statement := range []string{
 		"INSERT INTO dead_letters (letter_id, reason, detail, data) VALUES (REPEAT('x', 32), 'test', '', '')",
-		"SET GLOBAL innodb_flush_log_at_trx_commit = 2",
+		"SET GLOBAL innodb_flush_log_at_trx_commit = 2, GLOBAL max_allowed_packet = 65536, GLOBAL read_only = 1",
 	} {
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d.run("doctor").want(command.ExitFailed, "warn dead letters: 1 events", "fail MySQL durability: innodb_flush_log_at_trx_commit is 2")
+	d.run("doctor").want(command.ExitFailed, "warn dead letters: 1 events", "fail MySQL durability: innodb_flush_log_at_trx_commit is 2",
+		"fail MySQL packet: max_allowed_packet is 65536", "fail MySQL read only: read_only is on", "-> set it off")
 }
 
 // A token is all that is on stdout, whether the keys are named or found through the development stack.

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Link is a way to a server that can be stalled: connections stay up, and nothing gets through.
+// Link is a way to a server that can be stalled, so that connections stay up and nothing gets through, or cut.
 type Link struct {
 	Addr string // host:port of this end
 
@@ -42,6 +42,19 @@ func (l *Link) Stall() { l.set(true) }
 
 // Resume lets through what was held back, and all that follows.
 func (l *Link) Resume() { l.set(false) }
+
+// Cut resets all connections, as a firewall does that has forgotten them. New ones get through.
+func (l *Link) Cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = c.Close()
+	}
+	l.conns = l.conns[:0]
+}
 
 func (l *Link) set(stall bool) {
 	l.mu.Lock()
