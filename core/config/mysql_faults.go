@@ -56,7 +56,7 @@ func Durability(faults []telemetry.Fault) error {
 	var all []error
 	for _, f := range faults {
 		if f.Word == FaultDurability {
-			all = append(all, f)
+			all = append(all, errors.New(f.String()))
 		}
 	}
 	return errors.Join(all...)

@@ -18,15 +18,15 @@ const (
 	faultUnknown = "unknown" // the server does not tell
 )
 
-// Fault is one thing that is wrong with a server. It is an error for those who need one.
+// Fault is one thing that is wrong with a server.
 type Fault struct {
 	Word  string // of a fixed set, for metrics
 	Found string // what is wrong, and what comes of it
 	Do    string // what to do about it
 }
 
-// Error implements error.
-func (f Fault) Error() string { return f.Found + ": " + f.Do }
+// String is the fault as people read it.
+func (f Fault) String() string { return f.Found + ": " + f.Do }
 
 // Watch looks at the settings and the condition of a server now and then: both are changed under a running
 // process, and health, metrics and log must tell.
@@ -102,7 +102,7 @@ func (w *Watch) Check() Check {
 	return Check{Name: w.server + "_settings", Degrades: true, Probe: func(context.Context) error {
 		var all []error
 		for _, f := range w.found() {
-			all = append(all, f)
+			all = append(all, errors.New(f.String()))
 		}
 		return errors.Join(all...)
 	}}
