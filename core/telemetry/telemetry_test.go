@@ -67,7 +67,7 @@ func ready(t *testing.T, url string) (int, readyAnswer) {
 
 func TestReadyFollowsItsChecks(t *testing.T) {
 	broken := errors.New("the filter is not complete")
-	fails := true
+	fails, risky := true, true
 	server := serve(t, metrics.NewSet(),
 		telemetry.Check{Name: "redis", Probe: func(context.Context) error { return nil }},
 		telemetry.Check{Name: "filter", Probe: func(context.Context) error {
@@ -76,22 +76,33 @@ func TestReadyFollowsItsChecks(t *testing.T) {
 			}
 			return nil
 		}},
+		telemetry.Check{Name: "redis_settings", Degrades: true, Probe: func(context.Context) error {
+			if risky {
+				return errors.New("it may forget")
+			}
+			return nil
+		}},
 	)
 	url := "http://" + server.Addr() + "/readyz"
 
 	status, answer := ready(t, url)
-	if status != http.StatusServiceUnavailable || answer.Status != "fail" || len(answer.Checks) != 1 ||
+	if status != http.StatusServiceUnavailable || answer.Status != "fail" || len(answer.Checks) != 2 ||
 		answer.Checks[0].Name != "filter" || answer.Checks[0].Error != broken.Error() {
 		t.Errorf("with a failing check: %d %+v", status, answer)
 	}
-	if _, answer := ready(t, url+"?verbose"); len(answer.Checks) != 2 {
-		t.Errorf("verbose shows %+v, want both checks", answer.Checks)
+	if _, answer := ready(t, url+"?verbose"); len(answer.Checks) != 3 {
+		t.Errorf("verbose shows %+v, want all checks", answer.Checks)
 	}
 	if err := telemetry.AskReady(t.Context(), server.Addr()); err == nil || !strings.Contains(err.Error(), broken.Error()) {
 		t.Errorf("asked with a failing check: %v", err)
 	}
 
 	fails = false
+	status, answer = ready(t, url)
+	if status != http.StatusOK || answer.Status != "degraded" || len(answer.Checks) != 1 || answer.Checks[0].Status != "degraded" {
+		t.Errorf("with a check that only degrades: %d %+v", status, answer)
+	}
+	risky = false
 	if status, answer := ready(t, url); status != http.StatusOK || answer.Status != "ok" || len(answer.Checks) != 0 {
 		t.Errorf("with every check holding: %d %+v", status, answer)
 	}

@@ -1,0 +1,90 @@
+package outbox
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/segmentio/kafka-go"
+)
+
+// TestConditionSeesSettings changes settings of a topic that is in use.
+func TestConditionSeesSettings(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		topic := newTopic(t, brokers, 2)
+		words := func() (words []string) {
+			t.Helper()
+			c, err := topic.Condition(t.Context())
+			if err != nil || c.Partitions != 2 || c.Copies != 1 || c.InSyncMin != 1 {
+				t.Fatalf("%+v, %v", c, err)
+			}
+			for _, f := range c.Faults {
+				words = append(words, f.Word)
+				if !slices.Contains(TopicFaults, f.Word) {
+					t.Errorf("%q is declared nowhere", f.Word)
+				}
+			}
+			return words
+		}
+		if got := words(); got != nil {
+			t.Errorf("a new topic has %q", got)
+		}
+		var changes []kafka.IncrementalAlterConfigsRequestConfig
+		for name, value := range map[string]string{"retention.ms": "60000", "cleanup.policy": "compact", "max.message.bytes": "2000"} {
+			changes = append(changes, kafka.IncrementalAlterConfigsRequestConfig{Name: name, Value: value, ConfigOperation: kafka.ConfigOperationSet})
+		}
+		answer, err := topic.client.IncrementalAlterConfigs(t.Context(), &kafka.IncrementalAlterConfigsRequest{
+			Resources: []kafka.IncrementalAlterConfigsRequestResource{{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic.name, Configs: changes}},
+		})
+		if err != nil || answer.Resources[0].Error != nil {
+			t.Fatalf("%+v, %v", answer, err)
+		}
+		// A broker learns of it a moment later.
+		want := []string{"retention", "cleanup", "message_bytes"}
+		got := words()
+		for tries := 0; tries < 1000 && !slices.Equal(got, want); tries++ {
+			got = words()
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// TestFaultsOfPartitions counts copies as brokers come and go.
+func TestFaultsOfPartitions(t *testing.T) {
+	t.Parallel()
+	brokers := []kafka.Broker{{Host: "a", ID: 1}, {Host: "b", ID: 2}, {Host: "c", ID: 3}}
+	for _, c := range []struct {
+		name                  string
+		copies, inSync, least int
+		leaderless            bool
+		want                  []string
+	}{
+		{"three of three", 3, 3, 2, false, nil},
+		{"two of three", 3, 2, 2, false, nil},
+		{"one of three", 3, 1, 2, false, []string{"copies"}},
+		{"one is enough of three", 3, 3, 1, false, []string{"min_insync"}},
+		{"all of three", 3, 3, 3, false, []string{"min_insync"}},
+		{"all of two", 2, 2, 2, false, []string{"min_insync"}},
+		{"one of two", 2, 1, 1, false, nil},
+		{"one", 1, 1, 1, false, nil},
+		{"nobody leads", 1, 1, 1, true, []string{"leader"}},
+	} {
+		p := kafka.Partition{Leader: brokers[0], Replicas: brokers[:c.copies], Isr: brokers[:c.inSync]}
+		if c.leaderless {
+			p.Leader = kafka.Broker{}
+		}
+		at := Condition{InSyncMin: c.least}
+		at.partitions([]kafka.Partition{p})
+		var got []string
+		for _, f := range at.Faults {
+			got = append(got, f.Word)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
