@@ -13,7 +13,9 @@ UNTOLD = {
     "the window is not in order": "when a sale may open and close depends on the time of now",
     "want another stock than the one": "two members that must differ",
     "the SKU would have more than": "depends on the stock that there is",
-    "cursor: want the one of the answer before": "a cursor is taken from an answer, and never made",
+    "a state is looked for among the reservations of": "OpenAPI cannot tell which query parameters go together",
+    "the cursor is not one of this list": "a cursor is taken from an answer, and never made",
+    "cursor: want the one of the answer before": "likewise, of shut cells",
 }
 
 
