@@ -12,8 +12,8 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"sluice/core/config"
-	"sluice/core/stock"
 	"sluice/core/outbox"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/deploy/local/servicetest"
 )

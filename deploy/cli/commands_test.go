@@ -437,10 +437,12 @@ func (d *deployment) keepsReservations() {
 	if made.Err != nil || made.Verdict != stock.VerdictOK {
 		d.t.Fatalf("reserve: %v, %v", made.Verdict, made.Err)
 	}
-	for nowMS, err := int64(0), error(nil); nowMS <= made.Reservation.DeadlineMS; {
-		if _, nowMS, err = store.Cells(d.t.Context(), []stock.Cell{cell}); err != nil {
+	for past := false; !past; {
+		_, nowMS, err := store.Cells(d.t.Context(), []stock.Cell{cell})
+		if err != nil {
 			d.t.Fatal(err)
 		}
+		past = nowMS > made.Reservation.DeadlineMS
 	}
 	if s := into[shown](d.run("reservation", "show", id.String(), "-o", "json").want(command.ExitDone)); s.Redis.State != "expired" {
 		d.t.Errorf("past the deadline: %+v", s.Redis)

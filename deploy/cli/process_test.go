@@ -144,9 +144,11 @@ func TestServicesDrainAtEachSignal(t *testing.T) {
 				t.Fatal(err)
 			}
 			answers := bufio.NewReader(c)
-			if _, err := http.ReadResponse(answers, nil); err != nil {
+			answer, err := http.ReadResponse(answers, nil)
+			if err != nil {
 				t.Fatal(err)
 			}
+			defer answer.Body.Close()
 			p.signal(signals...)
 			p.until("draining")
 			if code := p.end(); code != command.ExitDone || !strings.Contains(p.said.String(), "drained") {

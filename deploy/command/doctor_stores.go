@@ -202,7 +202,7 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 		e.warn(about, "not done, because something above fails", "repair that first")
 		return
 	}
-	o, err := d.Stores.open(ctx)
+	o, err := d.open(ctx)
 	if err != nil {
 		e.fail(about, err.Error(), "repair that first")
 		return

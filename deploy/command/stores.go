@@ -100,7 +100,7 @@ func (w *Writer) Validate() error {
 // target connects, and vets Redis if it is shut, or if cells are to be created: data that were set back lack
 // some, and only who has compared them knows. A dry run vets nothing.
 func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (*opened, error) {
-	o, err := w.Stores.open(ctx)
+	o, err := w.open(ctx)
 	if err != nil || dryRun {
 		return o, err
 	}

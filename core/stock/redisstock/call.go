@@ -11,7 +11,7 @@ import (
 // call is the memory of one pipeline, used again by later ones.
 type call struct {
 	commands []rueidis.Completed
-	unproven string // levels that it does not prove, as an argument
+	unproven string          // levels that it does not prove, as an argument
 	trusted  []PartitionMark // of each vector
 
 	// Of the vector being added.
