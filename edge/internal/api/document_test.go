@@ -83,13 +83,19 @@ func TestDocumentIsAsNarrowAsTheServer(t *testing.T) {
 	f("text", plain, strings.Repeat("x", 200), true)
 	f("text", plain, strings.Repeat("x", 201), false)
 	bound := pattern(doc.Components.Schemas["Bound"])
-	for _, value := range []string{
+	var dates []string
+	for _, year := range []int{1971, 1972, 1999, 2000, 2026, 2028, 2100, 2400, 2500, 3776, 3777, 9996, 9999} {
+		for day := range 12 * 32 {
+			dates = append(dates, fmt.Sprintf("%04d-%02d-%02dT10:04:57+22:03", year, day/32+1, day%32))
+		}
+	}
+	for _, value := range append(dates,
 		"", "2026-11-11T20:00:00Z", "2026-11-11T20:00:00.123456789+08:00", "2026-11-11T20:00:00-23:59", "9999-12-31T23:59:59Z",
 		"tomorrow", "2026-11-11", "2026-11-11 20:00:00Z", "2026-11-11T20:00:00", "2026-13-11T20:00:00Z", "2026-11-32T20:00:00Z",
 		"2026-11-11T24:00:00Z", "2026-11-11T20:60:00Z", "2026-11-11T20:00:60Z",
 		"2026-11-11T20:00:00.Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z",
 		"10000-01-01T00:00:00Z", "1767225600000", " ", "2026-11-11T20:00:00Z ", "2026-11-11T20:00:00Z\n",
-	} {
+	) {
 		var s scanner
 		quoted, err := json.Marshal(value)
 		if err != nil {
