@@ -59,7 +59,8 @@ func newBench(b *testing.B, skus, limit int) *bench {
 	client := connect(b, server.Addr)
 	cfg := openConfig()
 	cfg.Partitions = benchPartitions
-	if _, err := redisstock.Open(b.Context(), client, cfg); err != nil {
+	report, err := redisstock.Open(b.Context(), client, cfg)
+	if err != nil {
 		b.Fatal(err)
 	}
 	store, err := redisstock.New(client, redisstock.Config{
@@ -68,6 +69,7 @@ func newBench(b *testing.B, skus, limit int) *bench {
 	if err != nil {
 		b.Fatal(err)
 	}
+	store.Trust(report.Marks)
 	bench := &bench{client: client, store: store}
 	for sku := 1; sku <= skus; sku++ {
 		cell := stock.Cell{SKU: int64(sku)}
