@@ -18,8 +18,8 @@ const (
 )
 
 type shutPage struct {
-	Cells  []show.Cell `json:"cells"`
-	Cursor string      `json:"cursor,omitzero"` // for the next request; none: that was all
+	Data []show.Cell `json:"data"`
+	Next string      `json:"next_cursor,omitzero"` // for the next request; none: that was all
 }
 
 // showShut lists the cells that are shut until they are repaired, fenced or breached.
@@ -39,24 +39,24 @@ func (a *API) showShut(r *request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
 	defer cancel()
-	page := shutPage{Cells: []show.Cell{}}
+	page := shutPage{Data: []show.Cell{}}
 	for range shutSteps {
 		found, next, err := a.Reader.ShutCells(ctx, partition, cursor)
 		if err != nil {
 			return readFault(err)
 		}
 		for i := range found {
-			page.Cells = append(page.Cells, show.CellOf(&found[i]))
+			page.Data = append(page.Data, show.CellOf(&found[i]))
 		}
 		if cursor = next; cursor == 0 {
 			partition++
 		}
-		if partition == a.Reader.Partitions() || len(page.Cells) >= shutCells {
+		if partition == a.Reader.Partitions() || len(page.Data) >= shutCells {
 			break
 		}
 	}
 	if partition < a.Reader.Partitions() {
-		page.Cursor = fmt.Sprintf("%d.%d", partition, cursor)
+		page.Next = fmt.Sprintf("%d.%d", partition, cursor)
 	}
 	r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
 	r.answer(fasthttp.StatusOK, appendView(r.out[:0], page))

@@ -33,19 +33,19 @@ func TestShutCellsByPages(t *testing.T) {
 		}
 		answer := f.do(call{method: "GET", path: path, token: admin})
 		var page struct {
-			Cells []struct {
+			Data []struct {
 				SKU string `json:"sku_id"`
 			}
-			Cursor string
+			Next string `json:"next_cursor"`
 		}
 		if err := json.Unmarshal([]byte(answer.body), &page); err != nil || answer.status != 200 {
 			t.Fatalf("%d %s: %v", answer.status, answer.body, err)
 		}
-		if len(page.Cells) > shutCells+40 {
-			t.Errorf("a page of %d cells", len(page.Cells))
+		if len(page.Data) > shutCells+40 {
+			t.Errorf("a page of %d cells", len(page.Data))
 		}
-		got += len(page.Cells)
-		if cursor = page.Cursor; cursor == "" {
+		got += len(page.Data)
+		if cursor = page.Next; cursor == "" {
 			break
 		}
 	}
