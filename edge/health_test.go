@@ -47,11 +47,11 @@ func TestHealthSeesSettings(t *testing.T) {
 	}
 	set("appendonly", "no")
 	degraded(`server="redis",fault="persistence"`, "appendonly no")
-	set("maxmemory-policy", "allkeys-lru")
-	degraded(`server="redis",fault="eviction"`, "maxmemory-policy allkeys-lru")
 	set("maxmemory", "1")
 	degraded(`server="redis",fault="memory"`, "of 1 bytes of maxmemory")
-	set("maxmemory", "0")
+	set("maxmemory", "0") // before the policy, which would drop all stock, and so shut Redis
+	set("maxmemory-policy", "allkeys-lru")
+	degraded(`server="redis",fault="eviction"`, "maxmemory-policy allkeys-lru")
 	set("appendonly", "yes")
 	set("maxmemory-policy", "noeviction")
 	if err := mariadb.SetGlobal(t.Context(), "read_only = 1"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,21 +137,19 @@ func TestConfigReportsAllFaults(t *testing.T) {
 
 // shutStore is shut for some looks, and then what it becomes.
 type shutStore struct {
-	looks   int
-	shutFor int
-	adopted int
-	becomes error
+	shutFor, adopted atomic.Int64
+	becomes          error
 }
 
 func (s *shutStore) Shut(context.Context) (bool, error) {
-	if s.looks++; s.looks <= s.shutFor {
+	if s.shutFor.Add(-1) >= 0 {
 		return true, nil
 	}
 	return false, s.becomes
 }
 
 func (s *shutStore) Adopt(context.Context, stock.Nonces) error {
-	s.adopted++
+	s.adopted.Add(1)
 	return nil
 }
 
@@ -164,7 +163,8 @@ func TestFollowVettings(t *testing.T) {
 				n := &Node{log: slog.New(slog.DiscardHandler)}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				store, opened := &shutStore{becomes: becomes, shutFor: 4}, make(chan struct{})
+				store, opened := &shutStore{becomes: becomes}, make(chan struct{})
+				store.shutFor.Store(4)
 				go n.followVettings(ctx, store, nil, opened)
 				synctest.Wait()
 				select {
@@ -174,11 +174,12 @@ func TestFollowVettings(t *testing.T) {
 				}
 				time.Sleep(3 * openEvery)
 				<-opened
-				before := store.adopted
-				store.shutFor = store.looks + 1
+				synctest.Wait()
+				before := store.adopted.Load()
+				store.shutFor.Store(1)
 				time.Sleep(2 * openEvery)
 				synctest.Wait()
-				if store.adopted <= before {
+				if store.adopted.Load() <= before {
 					t.Error("what was vetted later was not adopted")
 				}
 			})
