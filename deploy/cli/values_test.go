@@ -96,6 +96,8 @@ func TestValuesAreReadOneWay(t *testing.T) {
 		{"--hold=5", `"5": want a duration with its unit`},
 		{"--opens-at=2026-01-31", "want a time in RFC 3339"},
 		{"--opens-at=2026-01-31 18:00:00Z", "want a time in RFC 3339"},
+		{"--opens-at=2026-01-31T0:00:00Z", "want a time in RFC 3339"},
+		{"--closes-at=2026-01-31T18:00:00+24:00", "want a time in RFC 3339"},
 		{"--delta", "a value is missing"},
 		{"--reason", "a value is missing"},
 		{"--limit=-010", "limit: -10: want"}, // and not -8, which octal would be

@@ -127,7 +127,7 @@ func printLetter(c *Console, l *ledger.LetterContent) {
 		c.Printf("no events can be read from it: %s\nits bytes: %s\n", l.Unread, l.Data)
 		return
 	}
-	c.Printf("events of partition %d at %s:\n", l.Partition, moment(l.RedisMS))
+	c.Printf("events of partition %d at %s:\n", l.Partition, timeText(l.RedisMS))
 	t := c.table()
 	t.row("EVENT", "SKU", "SALE", "BUCKET", "EPOCH.SEQ", "RESERVATION", "USER", "QUANTITY", "DELTA", "AVAIL", "HELD", "SOLD", "FAULT")
 	for _, e := range l.Events {

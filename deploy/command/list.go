@@ -145,7 +145,7 @@ func momentText(m show.Moment) string {
 	if m == 0 {
 		return "-"
 	}
-	return moment(int64(m))
+	return timeText(int64(m))
 }
 
 // idText is an id, or a dash for none.

@@ -179,7 +179,7 @@ func (r *reservationReport) print(c *Console) {
 			if e.Delta != nil {
 				delta = number(*e.Delta)
 			}
-			t.row(e.Kind, fmt.Sprintf("%d.%d", e.Epoch, e.Seq), moment(e.RedisMS), number(e.Avail), number(e.Held), number(e.Sold), delta, e.Reason)
+			t.row(e.Kind, fmt.Sprintf("%d.%d", e.Epoch, e.Seq), timeText(e.RedisMS), number(e.Avail), number(e.Held), number(e.Sold), delta, e.Reason)
 		}
 		t.flush()
 	}
@@ -195,7 +195,7 @@ func (r *reservationRecord) row(t table, where string) {
 		sale = "-"
 	}
 	if r.DeadlineMS != 0 {
-		deadline = moment(r.DeadlineMS)
+		deadline = timeText(r.DeadlineMS)
 	}
 	t.row(where, r.State, r.SKU, sale, r.User, number(r.Quantity), r.Seq, deadline)
 }

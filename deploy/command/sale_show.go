@@ -41,9 +41,9 @@ func saleWindowText(w sale.Window) string {
 	if w.ClosesAtMS == 0 || w.ClosesAtMS > w.OpensAtMS {
 		return windowText(w.OpensAtMS, w.ClosesAtMS)
 	}
-	text := "closed before it opened, " + moment(w.ClosesAtMS)
+	text := "closed before it opened, " + timeText(w.ClosesAtMS)
 	if w.OpensAtMS != sale.NotScheduled {
-		text += "; its opening was to be " + moment(w.OpensAtMS)
+		text += "; its opening was to be " + timeText(w.OpensAtMS)
 	}
 	return text
 }

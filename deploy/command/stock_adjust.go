@@ -59,11 +59,6 @@ func (a *StockAdjust) Validate() error {
 	if a.Hold != nil && (*a.Hold < time.Millisecond || *a.Hold > stock.HoldMax || *a.Hold%time.Millisecond != 0) {
 		f.Add("hold", *a.Hold, fmt.Sprintf("1ms to %v, in whole ms", stock.HoldMax))
 	}
-	for setting, at := range map[string]*time.Time{"opens-at": a.OpensAt, "closes-at": a.ClosesAt} {
-		if at != nil && at.UnixMilli() < 0 { // no time that can be written is too late
-			f.Add(setting, at.Format(time.RFC3339), "1970-01-01T00:00:00Z or later")
-		}
-	}
 	if a.Ack != nil {
 		config.OneOf(&f, "ack", *a.Ack, "default", "redis", "replica", "log")
 	}

@@ -233,7 +233,7 @@ func (f *comparison) print(c *Console) {
 			limitText(now.Limit), now.Hold, windowText(now.OpensAtMS, now.ClosesAtMS), now.Ack, flagsText(now))
 	}
 	if f.MySQL != nil {
-		c.Printf("in MySQL: safe stock %s, warehouse %d, last updated %s\n", number(f.MySQL.SafeStock), f.MySQL.WarehouseID, moment(f.MySQL.LastUpdated.UnixMilli()))
+		c.Printf("in MySQL: safe stock %s, warehouse %d, last updated %s\n", number(f.MySQL.SafeStock), f.MySQL.WarehouseID, timeText(f.MySQL.LastUpdated.UnixMilli()))
 	}
 }
 

@@ -50,8 +50,8 @@ func number(n int64) string {
 	return sign + b.String()
 }
 
-// moment is a Redis time as people read it: UTC, to the millisecond.
-func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
+// timeText is a Redis time as people read it: UTC, to the millisecond.
+func timeText(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func limitText(limit int64) string {
 	if limit == 0 {
@@ -67,10 +67,10 @@ func windowText(opensAtMS, closesAtMS int64) string {
 	case sale.NotScheduled:
 		opens = "not scheduled"
 	default:
-		opens = "opens " + moment(opensAtMS)
+		opens = "opens " + timeText(opensAtMS)
 	}
 	if closesAtMS != 0 {
-		closes = "closes " + moment(closesAtMS)
+		closes = "closes " + timeText(closesAtMS)
 	}
 	return opens + ", " + closes
 }

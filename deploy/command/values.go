@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"sluice/core/moment"
 )
 
 // Values is how flags, arguments and environment variables are read. What is wrong with one is said in the
@@ -62,9 +64,9 @@ func readDuration(word string, into reflect.Value) error {
 }
 
 func readTime(word string, into reflect.Value) error {
-	at, err := time.Parse(time.RFC3339, word)
+	at, err := moment.Parse(word)
 	if err != nil {
-		return errors.New("want a time in RFC 3339, such as 2026-01-31T18:00:00Z")
+		return err
 	}
 	reflect.Indirect(into).Set(reflect.ValueOf(at))
 	return nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sluice/core/auth"
+	"sluice/core/moment"
 	"sluice/core/stock"
 )
 
@@ -194,9 +195,12 @@ func setHold(l *Line, value string) error {
 }
 
 func setTime(into *int64, value string) error {
-	at, err := time.Parse(time.RFC3339, value)
-	if err != nil || at.UnixMilli() < 1 || at.UnixMilli() >= stock.TimeMaxMS {
-		return errors.New("want a time such as 2026-01-31T18:00:00Z")
+	at, err := moment.Parse(value)
+	if err != nil {
+		return err
+	}
+	if at.UnixMilli() == 0 {
+		return errors.New("want a later time, or none")
 	}
 	*into = at.UnixMilli()
 	return nil

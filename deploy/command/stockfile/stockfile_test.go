@@ -77,6 +77,26 @@ func TestJSONLines(t *testing.T) {
 	}
 }
 
+// TestTimesAreReadAsEverywhere gives both forms of file times that Go would read otherwise.
+func TestTimesAreReadAsEverywhere(t *testing.T) {
+	t.Parallel()
+	opens := func(s *stock.Settings) { s.OpensAtMS = 1767225600123 }
+	for _, format := range []string{"sku_id,quantity,opens_at\n1,5,%s", `{"sku_id":"1","quantity":5,"opens_at":%q}`} {
+		for text, good := range map[string]bool{
+			"2026-01-01t00:00:00.123z": true, "2026-01-01T08:00:00.1239+08:00": true,
+			"2026-01-01T0:00:00.123Z": false, "2026-01-02T00:00:00.123+24:00": false, "1970-01-01T00:00:00Z": false,
+		} {
+			lines, faults := read(t, strings.NewReader(fmt.Sprintf(format, text)))
+			if !good && (len(lines) > 0 || len(faults) != 1 || !strings.Contains(faults[0], "want a")) {
+				t.Errorf("%s: read %v, faults %q, want one", text, lines, faults)
+			}
+			if good && (len(faults) > 0 || len(lines) != 1 || lines[0].Settings != line(lines[0].Number, 1, 5, func(s *stock.Settings) { s.Hold = stock.HoldDefault; opens(s) }).Settings) {
+				t.Errorf("%s: read %v, faults %q", text, lines, faults)
+			}
+		}
+	}
+}
+
 // Each wrong line is between two right ones, which must be read, and is named with its number.
 func TestWrongLinesCostThemselvesOnly(t *testing.T) {
 	t.Parallel()

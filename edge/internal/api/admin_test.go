@@ -76,6 +76,14 @@ func TestSettingsChangeOneByOne(t *testing.T) {
 	if got := patch(`{"reason":"x","opens_at":"2026-11-11T20:00:00.123+08:00"}`); got.json["opens_at"] != "2026-11-11T12:00:00.123Z" {
 		t.Errorf("open at: %s", got.body)
 	}
+	if got := patch(`{"reason":"x","opens_at":"2026-11-11t12:00:00.1239z"}`); got.json["opens_at"] != "2026-11-11T12:00:00.123Z" {
+		t.Errorf("open at, in small letters: %s", got.body)
+	}
+	for _, opens := range []string{"2026-11-11T0:00:00Z", "2026-11-11T12:00:00,5Z", "2026-11-11T12:00:00+24:00", "2026-12-31T23:59:60Z"} {
+		if got := patch(`{"reason":"x","opens_at":"` + opens + `"}`); got.code() != "malformed" || got.json["pointer"] != "/opens_at" {
+			t.Errorf("open at %s: %s", opens, got.body)
+		}
+	}
 	for _, closes := range []string{"2026-11-11T12:00:00Z", "2026-11-11T12:00:00.123Z"} {
 		if got := patch(`{"reason":"x","closes_at":"` + closes + `"}`); got.code() != "malformed" || got.json["pointer"] != "/closes_at" {
 			t.Errorf("close before it opens: %s", got.body)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"sluice/core/moment"
 	"sluice/core/sale"
 	"sluice/core/stock"
 )
@@ -178,8 +179,8 @@ func (s *scanner) moment(pointer string) (time.Time, int64) {
 	if len(text) == 0 {
 		return sale.Never, 0
 	}
-	t, err := time.Parse(time.RFC3339, string(text))
-	if ms := t.UnixMilli(); err != nil || ms < 1 || ms >= sale.NotScheduled {
+	t, err := moment.Parse(string(text))
+	if err != nil || t.UnixMilli() == 0 {
 		s.fail(errMoment(pointer))
 		return time.Time{}, 0
 	}
