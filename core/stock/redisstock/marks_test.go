@@ -194,13 +194,23 @@ func TestEmptyServerOfAKnownDeployment(t *testing.T) {
 // no others.
 func TestOpenShutsWhatHasLostEffects(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, onServer(t), redisstock.Config{})
+	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
+	if _, err := redisstock.Open(t.Context(), client, cfg); err != nil {
+		t.Fatal(err)
+	}
+	s := newShop(t, client, redisstock.Config{})
 	behind, fine := s.load(5, stock.Settings{}), s.load(5, stock.Settings{})
 	for partition(fine) == partition(behind) {
 		fine = s.load(5, stock.Settings{})
 	}
-	cfg := openConfig()
 	cfg.Evidence = known{behind: {Epoch: 1, Seq: 2}, fine: {Epoch: 1, Seq: 1}}
+	others := cfg
+	others.Nonces = &redistest.Nonces{}
+	if _, err := redisstock.Open(t.Context(), s.client, others); !errors.Is(err, redisstock.ErrVetting) {
+		t.Fatalf("error is %v, want a refusal", err)
+	}
+	s.reserve(behind, 9, 1) // another MySQL proves nothing about these data, and stops nobody
+	cfg.Evidence = known{behind: {Epoch: 1, Seq: 3}, fine: {Epoch: 1, Seq: 1}}
 	if _, err := redisstock.Open(t.Context(), s.client, cfg); !errors.Is(err, redisstock.ErrVetting) {
 		t.Fatalf("error is %v, want a refusal", err)
 	}

@@ -101,12 +101,12 @@ func (v *vetting) load(ctx context.Context) error {
 }
 
 // stop takes the marks from partitions whose data are proven to have lost effects, so that those who still
-// call them are refused.
+// call them are refused. Data that were not vetted with this MySQL are left alone: it may be the wrong one.
 func (v *vetting) stop(ctx context.Context) error {
 	for _, p := range v.primaries {
 		var commands []rueidis.Completed
 		for _, partition := range p.partitions {
-			if v.lost[partition] {
+			if v.lost[partition] && v.found[partition].Nonce == v.nonces[partition] {
 				commands = append(commands, p.conn.B().Del().Key(keysOf(partition).mark).Build())
 			}
 		}
