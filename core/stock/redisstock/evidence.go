@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/redis/rueidis"
 
@@ -38,7 +39,11 @@ func (v *vetting) checkEvidence(ctx context.Context) error {
 		return fmt.Errorf("compare with evidence: %w", err)
 	}
 	if v.report.Behind > 0 {
-		v.object("it has lost effects of %d cells, the most of %v", v.report.Behind, v.report.Worst)
+		worst := make([]string, len(v.report.Worst))
+		for i, b := range v.report.Worst {
+			worst[i] = b.String()
+		}
+		v.object("it has lost effects of %d cells, most of these: %s", v.report.Behind, strings.Join(worst, ", "))
 	}
 	return nil
 }
