@@ -1,6 +1,7 @@
 package persister
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/google/go-cmp/cmp"
 
 	"sluice/core/config"
 	"sluice/core/event"
@@ -82,6 +84,105 @@ func TestRefusedEventsAreIsolated(t *testing.T) {
 	tablesOf(good).holds(t, db)
 	if got := m.letters[reasonRefused].Get(); got != 4 {
 		t.Errorf("%d dead letters, want 4", got)
+	}
+}
+
+// TestNoLetterIsLost has an event that is too large beside its letters, and then refused.
+func TestNoLetterIsLost(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	db.SetMaxOpenConns(1) // whose tries the trigger counts
+	if _, err := db.ExecContext(t.Context(), "CREATE TRIGGER unlucky BEFORE INSERT ON ledger FOR EACH ROW BEGIN "+
+		"SET @tries = IFNULL(@tries, 0) + 1; "+
+		"IF @tries = 1 THEN SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = 1153, MESSAGE_TEXT = 'too large'; END IF; "+
+		"SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 4025, MESSAGE_TEXT = 'refused'; END"); err != nil {
+		t.Fatal(err)
+	}
+	h := newHistory(6, 1)
+	letters := poison(0, 4)
+	if err := newApplier(db, newTestMeters(), slog.New(slog.DiscardHandler)).apply(t.Context(), inARow(h, h.cells[0], 1), letters[:2]); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"malformed 0", "malformed 1", "refused "}
+	if diff := cmp.Diff(want, lines(t, db, "SELECT reason, kafka_offset FROM dead_letters ORDER BY reason, kafka_offset")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(poison(2, 2), letters[2:], cmp.AllowUnexported(letter{}, origin{})); diff != "" {
+		t.Errorf("somebody wrote behind the letters: %s", diff)
+	}
+}
+
+// TestSmallPacketsAreRemembered writes batches into a server that takes statements of some ten events, or of one letter.
+func TestSmallPacketsAreRemembered(t *testing.T) {
+	t.Parallel()
+	mariadb := servicetest.PrivateMariaDB(t)
+	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
+		t.Fatal(err)
+	}
+	setup := openDatabase(t, mariadb.DSN("sluice"))
+	if _, err := Migrate(t.Context(), setup, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	if err := mariadb.SetGlobal(t.Context(), "max_allowed_packet = 4096"); err != nil {
+		t.Fatal(err)
+	}
+	db := openDatabase(t, mariadb.DSN("sluice"))
+	if _, err := db.ExecContext(t.Context(), "ALTER TABLE ledger ADD CONSTRAINT unlucky CHECK (user_id <> 13)"); err != nil {
+		t.Fatal(err)
+	}
+	m := newTestMeters()
+	a := newApplier(db, m, slog.New(slog.DiscardHandler))
+	h := newHistory(7, 4)
+	const batches, events = 20, 50
+	var good []*row
+	for b := range batches {
+		var all []*row
+		for i := range events {
+			r := rowsOf(event.Batch{TimeMS: 1, Events: []event.Event{h.next(h.cells[0])}})[0]
+			if r.User = 1 + r.User%12; b == 10 && i == 17 {
+				r.User = 13
+			} else {
+				good = append(good, r)
+			}
+			all = append(all, r)
+		}
+		letters := poison(2*b, 2)
+		for i := range letters {
+			letters[i].data = append(letters[i].data, bytes.Repeat([]byte("x"), 2500)...)
+		}
+		if err := a.apply(t.Context(), all, letters); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tablesOf(good).holds(t, db)
+	want := []string{fmt.Sprint("malformed ", 2*batches), "refused 1"}
+	if diff := cmp.Diff(want, lines(t, db, "SELECT reason, COUNT(*) FROM dead_letters GROUP BY reason ORDER BY reason")); diff != "" {
+		t.Error(diff)
+	}
+	if failed, done := m.retries[troubleTooLarge].Get(), m.batches.Get(); failed == 0 || failed > done/8 {
+		t.Errorf("%d transactions were too large, beside %d that were not", failed, done)
+	}
+}
+
+func TestPortion(t *testing.T) {
+	t.Parallel()
+	p := newPortion(100)
+	p.tooLarge(60)
+	for range growAfter - 1 {
+		p.fits()
+	}
+	if p.size != 30 {
+		t.Errorf("%d before it has calmed", p.size)
+	}
+	for _, want := range []int{60, 100, 100} {
+		for p.fits(); p.calm > 0; p.fits() {
+		}
+		if p.size != want {
+			t.Errorf("it grew to %d, want %d", p.size, want)
+		}
+	}
+	if p.tooLarge(1); p.size != 1 {
+		t.Errorf("%d at once, want one", p.size)
 	}
 }
 

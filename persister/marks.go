@@ -47,14 +47,14 @@ type marker struct {
 	mu      sync.Mutex
 	touched map[stock.Cell]struct{}
 
-	atOnce   int          // cells of one round: fewer where the server takes only small statements
+	atOnce   portion      // cells of one round
 	behind   []stock.Cell // cells that the last round had no more rows for: the next begins with them
 	cursor   stock.Cell   // of the survey under way
 	surveyed time.Time    // when the last one ended
 }
 
 func newMarker(db *sql.DB, m *meters, log *slog.Logger) *marker {
-	return &marker{writer: writer{db: db}, meters: m, log: log, touched: map[stock.Cell]struct{}{}, atOnce: marksCells}
+	return &marker{writer: writer{db: db}, meters: m, log: log, touched: map[stock.Cell]struct{}{}, atOnce: newPortion(marksCells)}
 }
 
 // touch notes a cell that has new events.
@@ -77,9 +77,9 @@ func (m *marker) run(ctx context.Context) {
 		}
 		switch {
 		case err == nil:
-			m.atOnce = min(2*m.atOnce, marksCells)
+			m.atOnce.fits()
 		case troubleOf(err) == troubleTooLarge:
-			m.atOnce = max(1, m.atOnce/2)
+			m.atOnce.tooLarge(m.atOnce.size)
 		}
 		if err != nil && !failing {
 			m.log.Warn("cannot move applied marks yet", "error", err)
@@ -110,7 +110,7 @@ func (m *marker) round(ctx context.Context) error {
 	unfinished, err := m.move(ctx, cells)
 	if err == nil {
 		// Half of the next round is for others, so that nobody waits for ever.
-		n := min(len(unfinished), m.atOnce/2)
+		n := min(len(unfinished), m.atOnce.size/2)
 		m.behind, cells = unfinished[:n], unfinished[n:]
 	}
 	for _, c := range cells {
@@ -129,7 +129,7 @@ func (m *marker) take() []stock.Cell {
 		delete(m.touched, c)
 	}
 	for c := range m.touched {
-		if len(cells) >= m.atOnce {
+		if len(cells) >= m.atOnce.size {
 			break
 		}
 		cells = append(cells, c)
@@ -142,12 +142,12 @@ func (m *marker) take() []stock.Cell {
 // survey finds some cells whose mark is behind, each time further ones, until it has been through all.
 func (m *marker) survey(ctx context.Context) ([]stock.Cell, error) {
 	at := m.cursor
-	rows, err := m.writer.db.QueryContext(ctx, selectBehind, at.SKU, at.SKU, at.Pool, at.Pool, at.Bucket, m.atOnce)
+	rows, err := m.writer.db.QueryContext(ctx, selectBehind, at.SKU, at.SKU, at.Pool, at.Pool, at.Bucket, m.atOnce.size)
 	cells, err := scanCells(rows, err)
 	if err != nil {
 		return nil, fmt.Errorf("survey marks: %w", err)
 	}
-	if len(cells) < m.atOnce {
+	if len(cells) < m.atOnce.size {
 		m.cursor, m.surveyed = stock.Cell{}, m.meters.now()
 	} else {
 		m.cursor = cells[len(cells)-1]
