@@ -29,7 +29,7 @@ type Stock struct {
 
 	ReplicaTimeout   time.Duration `name:"redis-replica-timeout" env:"SLUICE_REDIS_REPLICA_TIMEOUT" group:"Redis" default:"100ms" help:"How long to wait until a replica has a vector's effects (acknowledge level replica)." cost:"higher: slower answers while replicas lag"`
 	OutboxEntriesMax int64         `name:"outbox-entries-max" env:"SLUICE_OUTBOX_ENTRIES_MAX" group:"Stock" default:"50000" help:"Outbox entries per partition above which reserves are refused (backpressure) while MySQL or Kafka is down." cost:"higher: more Redis memory in an outage, at up to 12 KB an entry"`
-	Ack              string        `name:"ack" env:"SLUICE_ACK" group:"Stock" default:"redis" help:"When a request is acknowledged, unless its sale says otherwise: redis (after the script), replica (after a replica has it), log (after Kafka has it, acks=all)." cost:"replica and log add a round trip to every answer; redis can lose its last second in a crash"`
+	Ack              string        `name:"ack" env:"SLUICE_ACK" group:"Stock" default:"redis" help:"When a request is acknowledged, unless its sale says otherwise: redis (after the script), replica (after a replica has it; without one nothing is taken), log (after Kafka has it, acks=all)." cost:"replica and log add a round trip to every answer; redis can lose its last second in a crash"`
 }
 
 // Validate joins all faults of the group.

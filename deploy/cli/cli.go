@@ -60,8 +60,14 @@ type root struct {
 		Issue  command.Token       `cmd:"" default:"withargs" help:"Make an access token; token alone does the same."`
 		Keygen command.TokenKeygen `cmd:"" help:"Make a key that signs and verifies tokens."`
 	} `cmd:"" help:"Make access tokens and their keys."`
+	Config struct {
+		Print configPrint `cmd:"" help:"Show each setting's value, and where it is from."`
+	} `cmd:"" help:"Look at settings."`
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`
 	Version command.Version `cmd:"" help:"Show what this program was built from."`
+
+	Completion    completion    `cmd:"" help:"Print a script that completes command lines, for bash, zsh or fish."`
+	CompleteWords completeWords `cmd:"" hidden:"" help:"Complete the last of some words."`
 }
 
 const description = `A Redis-first flash-sale and inventory core.

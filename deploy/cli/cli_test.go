@@ -142,6 +142,9 @@ environment, or from a file that a flag names. They are never logged.
 The commands that look at stock or change it use the addresses of a running ` + "`sluice dev`" + ` of the same directory if
 none is given.
 
+` + "`sluice config print edge`" + ` shows what an edge that is started like this would run with, and where each value is from;
+without a command it shows the settings of all.
+
 This page is written by ` + "`go test ./deploy/cli -update`" + ` from the program itself.
 
 ## Settings

@@ -80,6 +80,25 @@ func (d DevFile) fill(k *kong.Context, given bool, use func(*DevStack)) (found b
 	return true, nil
 }
 
+// FindDevStack is the development stack that a command would use, nil if it would use none. Given tells that a
+// secret is given, which kong does not see.
+func FindDevStack(k *kong.Context, given bool) (found *DevStack, err error) {
+	_, err = DevFile{}.fill(k, given, func(d *DevStack) { found = d })
+	return found, err
+}
+
+// Settings are the values that commands take from the stack, by environment variable.
+func (d *DevStack) Settings() map[string]string {
+	s := map[string]string{
+		"SLUICE_MYSQL_DSN": d.MySQLDSN, "SLUICE_KAFKA_BROKERS": d.KafkaBrokers, "SLUICE_TOKEN_KEY_FILE": d.TokenKeyFile,
+		"SLUICE_REDIS_SENTINEL_ADDRS": d.RedisSentinels, "SLUICE_REDIS_SENTINEL_MASTER": d.RedisMaster,
+	}
+	if d.RedisSentinels == "" {
+		s["SLUICE_REDIS_ADDR"] = d.RedisAddr
+	}
+	return s
+}
+
 // BeforeApply is called by kong.
 func (s *Stores) BeforeApply(k *kong.Context, c *Console) error {
 	found, err := s.Dev.fill(k, s.MySQL.DSN != "", func(d *DevStack) { s.use(c, d) })

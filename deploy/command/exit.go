@@ -30,7 +30,11 @@ func (e codedError) Unwrap() error { return e.error }
 // ExitCode implements kong.ExitCoder.
 func (e codedError) ExitCode() int { return e.code }
 
-func usage(err error) error    { return codedError{err, ExitUsage} }
+func usage(err error) error { return codedError{err, ExitUsage} }
+
+// Usage makes an error one of the command line: nothing was done.
+func Usage(err error) error { return usage(err) }
+
 func notFound(err error) error { return codedError{err, ExitNotFound} }
 func refused(err error) error  { return codedError{err, ExitRefused} }
 

@@ -21,6 +21,15 @@ func (c *Console) table() table {
 	return table{tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)}
 }
 
+// Table writes rows in aligned columns.
+func (c *Console) Table(rows ...[]any) {
+	t := c.table()
+	for _, row := range rows {
+		t.row(row...)
+	}
+	t.flush()
+}
+
 func (t table) row(cells ...any) {
 	for i, cell := range shown(cells) {
 		if i > 0 {
