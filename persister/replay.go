@@ -21,13 +21,15 @@ const (
 	selectReplays = "SELECT letter_id FROM dead_letters WHERE replay_asked_at IS NOT NULL ORDER BY replay_asked_at LIMIT ?"
 	lockReplay    = "SELECT reason, data, kafka_partition, kafka_offset, COALESCE(entry_id, ''), COALESCE(replay_reason, '') " +
 		"FROM dead_letters WHERE letter_id = ? AND replay_asked_at IS NOT NULL AND resolved_at IS NULL FOR UPDATE"
-	resolveReplay = "UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = replay_asked_by, resolution = ?, replay_asked_at = NULL WHERE letter_id = ?"
-	refuseReplay  = "UPDATE dead_letters SET replay_asked_at = NULL, replay_refusal = ? WHERE letter_id = ? AND replay_asked_at IS NOT NULL"
+	resolveReplay  = "UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = replay_asked_by, resolution = ?, replay_asked_at = NULL, replay_refusal = NULL WHERE letter_id = ?"
+	postponeReplay = "UPDATE dead_letters SET replay_asked_at = NOW(3), replay_refusal = ? WHERE letter_id = ? AND replay_asked_at IS NOT NULL"
+	refuseReplay   = "UPDATE dead_letters SET replay_asked_at = NULL, replay_refusal = ? WHERE letter_id = ? AND replay_asked_at IS NOT NULL"
 )
 
 // replayer applies dead letters again, which somebody has asked for: as if their bytes came from Kafka now. In the
 // same transaction the letter is resolved, so that at any time either it tells what happened or the tables do. A
-// letter that cannot be applied still is as it was, and says why.
+// letter that cannot be applied still is as it was, and says why. It is asked for on, behind all others, if the reason
+// may pass by itself.
 type replayer struct {
 	writer  writer
 	applied func(*batch) // called after each letter that is in MySQL
@@ -86,12 +88,8 @@ func (p *replayer) replay(ctx context.Context, id letterID) error {
 		outcome, fresh, err = p.apply(ctx, id, b)
 		return fresh, err
 	})
-	if troubleOf(err) == troubleRefused && err != nil {
-		refusal := err.Error()
-		_, err = p.writer.transaction(ctx, func() ([]letter, error) { return nil, p.refuse(ctx, id, refusal) })
-	}
 	if err != nil {
-		return fmt.Errorf("apply dead letter %x again: %w", id, err)
+		return p.fail(ctx, id, err)
 	}
 	for i := range fresh {
 		fresh[i].report(p.meters, p.log)
@@ -101,6 +99,19 @@ func (p *replayer) replay(ctx context.Context, id letterID) error {
 		p.applied(b)
 	}
 	return nil
+}
+
+// fail writes down why a letter was not applied. It returns that too, unless the letter is done with.
+func (p *replayer) fail(ctx context.Context, id letterID, why error) error {
+	write := p.postpone
+	if troubleOf(why).lasts() {
+		write = p.refuse
+	}
+	_, err := p.writer.transaction(ctx, func() ([]letter, error) { return nil, write(ctx, id, why.Error()) })
+	if err == nil && troubleOf(why).lasts() {
+		return nil
+	}
+	return fmt.Errorf("apply dead letter %x again: %w", id, errors.Join(why, err))
 }
 
 // apply is the work of one transaction. The outcome is empty if nothing was applied.
@@ -152,6 +163,14 @@ func (p *replayer) refuse(ctx context.Context, id letterID, why string) error {
 		return fmt.Errorf("refuse: %w", err)
 	}
 	p.log.Warn("a dead letter cannot be applied again", "letter", fmt.Sprintf("%x", id), "reason", why)
+	return nil
+}
+
+// postpone writes down why a letter is not applied yet, and gives its turn to the others.
+func (p *replayer) postpone(ctx context.Context, id letterID, why string) error {
+	if _, err := p.writer.tx.ExecContext(ctx, postponeReplay, brief(why), id[:]); err != nil {
+		return fmt.Errorf("postpone: %w", err)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package persister
 
 import (
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -150,5 +151,62 @@ func TestReplayLeavesWhatIsAsItWas(t *testing.T) {
 	}
 	if l, err := r.Letter(t.Context(), ledger.LetterID(fork.id())); err != nil || l.ReplayRefusal == "" || l.ReplayAskedAt != 0 {
 		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+// TestReplaysThatFailGiveTheirTurnUp asks for a letter behind a whole round of others whose events fail.
+func TestReplaysThatFailGiveTheirTurnUp(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		signal string
+		lasts  bool // the letters are asked for no more
+	}{
+		"lock timeout": {"SQLSTATE 'HY000' SET MYSQL_ERRNO = 1205", false},
+		"other":        {"SQLSTATE 'HY000' SET MYSQL_ERRNO = 9999", false},
+		"too large":    {"SQLSTATE '08S01' SET MYSQL_ERRNO = 1153", true},
+		"setup":        {"SQLSTATE '42S22' SET MYSQL_ERRNO = 1054", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReplays(t)
+			exec := func(statement string, args ...any) {
+				t.Helper()
+				if _, err := r.writer.db.ExecContext(t.Context(), statement, args...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			exec("CREATE TRIGGER unlucky BEFORE INSERT ON ledger FOR EACH ROW BEGIN " +
+				"IF NEW.seq <= " + strconv.Itoa(replaysAtMax) + " THEN SIGNAL " + c.signal + ", MESSAGE_TEXT = 'out of luck'; END IF; END")
+			h := newHistory(8, 1)
+			rows := inARow(h, h.cells[0], replaysAtMax+1)
+			for i, row := range rows {
+				letter := rowLetter(reasonRefused, "", row)
+				r.keep(letter)
+				id := letter.id()
+				exec("UPDATE dead_letters SET replay_asked_at = NOW(3) - INTERVAL ? SECOND, replay_asked_by = 'me' WHERE letter_id = ?", 3600-i, id[:])
+			}
+			for range 2 {
+				if err := r.round(t.Context()); (err == nil) != c.lasts {
+					t.Errorf("a round: %v", err)
+				}
+			}
+			if r.applied != 1 {
+				t.Errorf("%d letters applied, want the one that can be", r.applied)
+			}
+			const told = "SELECT COUNT(*), COUNT(replay_asked_at) FROM dead_letters WHERE replay_refusal LIKE '%out of luck%' AND resolved_at IS NULL"
+			want := map[bool]string{false: "20 20", true: "20 0"}[c.lasts]
+			if got := lines(t, r.writer.db, told)[0]; got != want {
+				t.Errorf("letters that tell why, and are asked for: %s, want %s", got, want)
+			}
+			exec("DROP TRIGGER unlucky")
+			exec("UPDATE dead_letters SET replay_asked_at = NOW(3) WHERE resolved_at IS NULL")
+			if err := r.round(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			tablesOf(rows).holds(t, r.writer.db)
+			if got := lines(t, r.writer.db, "SELECT COUNT(*) FROM dead_letters WHERE replay_refusal IS NOT NULL OR resolved_at IS NULL")[0]; got != "0" {
+				t.Errorf("%s letters tell of what has passed", got)
+			}
+		})
 	}
 }

@@ -65,3 +65,8 @@ func troubleOf(err error) trouble {
 	}
 	return troubleOther
 }
+
+// lasts tells whether repeating the same cannot help until somebody changes the server, or what is written.
+func (t trouble) lasts() bool {
+	return t == troubleRefused || t == troubleTooLarge || t == troubleSetup
+}

@@ -158,8 +158,11 @@ func (w *shutWatch) sum(count func(shutCells) int64) float64 {
 	return float64(sum)
 }
 
-// age is how long ago the oldest of the figures was found, in seconds.
+// age is how long ago the oldest of the figures was found, in seconds, and NaN as long as there is no figure.
 func (w *shutWatch) age() float64 {
+	if w.assignment() == nil {
+		return math.NaN()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.now()

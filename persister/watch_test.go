@@ -91,8 +91,8 @@ func TestShutCellsOfOthers(t *testing.T) {
 	store := finder{}
 	w := newShutWatch(store, kafka, m, metrics.NewSet(), slog.New(slog.DiscardHandler))
 	all := func(shutCells) int64 { return 1 }
-	if sum := w.sum(all); !math.IsNaN(sum) {
-		t.Errorf("before it is a member: %v", sum)
+	if sum, age := w.sum(all), w.age(); !math.IsNaN(sum) || !math.IsNaN(age) {
+		t.Errorf("before it is a member: %v, %v s old", sum, age)
 	}
 	m.progress.Store(newProgress(map[int]int64{1: 0, 3: 0}))
 	if sum, age := w.sum(all), w.age(); !math.IsNaN(sum) || !math.IsNaN(age) {
