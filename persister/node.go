@@ -270,21 +270,26 @@ type vetted interface {
 func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.Nonces, opened chan<- struct{}) {
 	tick := time.NewTicker(openEvery)
 	defer tick.Stop()
-	started, told := false, false
+	started, told, failing := false, false, false
 	for {
 		shut, err := store.Shut(ctx)
+		var untrusted error
 		if err != nil || shut {
-			if why := store.Adopt(ctx, nonces); why == nil {
+			if untrusted = store.Adopt(ctx, nonces); untrusted == nil {
 				shut, err = store.Shut(ctx)
 			}
 		}
+		if untrusted != nil && !failing && ctx.Err() == nil {
+			n.log.Warn("cannot trust yet what edges have vetted", "error", untrusted)
+		}
+		failing = untrusted != nil
 		switch {
 		case err != nil || !shut: // on an error too: a node that is away must not stop the others
 			if !started {
 				close(opened)
 			}
 			started, told = true, false
-		case !told:
+		case untrusted == nil && !told:
 			told = true
 			n.log.Info("redis is shut: reservations are swept once an edge has opened it")
 		}

@@ -186,3 +186,44 @@ func TestFollowVettings(t *testing.T) {
 		})
 	}
 }
+
+// refusedStore is shut, and its vettings cannot be read for some tries.
+type refusedStore struct{ refusals atomic.Int64 }
+
+func (s *refusedStore) Shut(context.Context) (bool, error) { return true, nil }
+
+func (s *refusedStore) Adopt(context.Context, stock.Nonces) error {
+	if s.refusals.Add(-1) >= 0 {
+		return errors.New("no grant")
+	}
+	return nil
+}
+
+// TestFollowVettingsTellsWhyNot tells once why vettings cannot be read, and only then that they are waited for.
+func TestFollowVettingsTellsWhyNot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var said strings.Builder
+		n := &Node{log: slog.New(slog.NewTextHandler(&said, nil))}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		store := &refusedStore{}
+		store.refusals.Store(3)
+		go n.followVettings(ctx, store, nil, make(chan struct{}))
+		told := func(why, waiting int) {
+			t.Helper()
+			synctest.Wait()
+			if strings.Count(said.String(), "no grant") != why || strings.Count(said.String(), "once an edge has opened it") != waiting {
+				t.Errorf("want the reason %d times, and that it waits %d times: %s", why, waiting, said.String())
+			}
+		}
+		told(1, 0)
+		time.Sleep(2*openEvery + openEvery/2)
+		told(1, 0)
+		time.Sleep(openEvery)
+		told(1, 1)
+		store.refusals.Store(1)
+		time.Sleep(2 * openEvery)
+		told(2, 1)
+	})
+}
