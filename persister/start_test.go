@@ -125,6 +125,17 @@ func TestStartRefusesAnothersRedis(t *testing.T) {
 	}
 }
 
+// TestShutdownClosesThePublisherOnce relies on a publisher that tells whoever closes it again.
+func TestShutdownClosesThePublisherOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, servicetest.Broker(t), servicetest.MariaDB(t))
+	n := w.start()
+	w.stop(n) // which fails the test if Shutdown has an error
+	if err := n.publisher.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "closed already") {
+		t.Errorf("after Shutdown the publisher was still open: %v", err)
+	}
+}
+
 func TestConfigReportsAllFaults(t *testing.T) {
 	t.Parallel()
 	err := Config{Workers: -1, BatchEvents: 0, BatchWait: -1}.Validate()
