@@ -24,6 +24,7 @@ type entry struct {
 	Window
 	windows int64 // how often the window was changed
 	items   []itemRow
+	progress
 }
 
 // itemRow is a row of sale_items.
@@ -128,6 +129,17 @@ func (d *Desk) load(ctx context.Context, id uint32) (*entry, error) {
 		e.plan.Items = append(e.plan.Items, item.Allotment)
 	}
 	return e, nil
+}
+
+// reload reads a sale again.
+func (d *Desk) reload(ctx context.Context, e *entry) error {
+	after, err := d.load(ctx, e.plan.ID)
+	if err != nil {
+		return err
+	}
+	after.progress = e.progress
+	*e = *after
+	return nil
 }
 
 func (d *Desk) loadItems(ctx context.Context, id uint32) ([]itemRow, error) {

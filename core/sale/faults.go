@@ -1,9 +1,39 @@
 package sale
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
+
+// ErrPartly tells that a call has changed a sale, and has not done the rest: the error says what was done, and why
+// each SKU that lacks was left out. Repeating the call does the rest, once nothing keeps it from that.
+var ErrPartly = errors.New("done in part")
+
+// progress is what a call has changed so far.
+type progress struct {
+	written string // what is written down, if anything
+	cells   int    // that were made or changed
+	moved   int    // SKUs whose units have moved
+}
+
+// partly makes an error of a call an ErrPartly, if the call has changed something before.
+func (p progress) partly(id uint32, err error) error {
+	if err == nil || p == (progress{}) {
+		return err
+	}
+	var done []string
+	if p.written != "" {
+		done = append(done, p.written+" is written down")
+	}
+	if p.cells > 0 {
+		done = append(done, fmt.Sprintf("SKUs set: %d", p.cells))
+	}
+	if p.moved > 0 {
+		done = append(done, fmt.Sprintf("SKUs whose units have moved: %d", p.moved))
+	}
+	return fmt.Errorf("sale %d: %w (%s); what is not done:\n%w", id, ErrPartly, strings.Join(done, "; "), err)
+}
 
 // faultsMax is how many SKUs an error names; it counts the rest.
 const faultsMax = 20

@@ -39,9 +39,10 @@ func try(ctx context.Context, step func() error) error {
 }
 
 // settle ends the transfers of a sale that were cut off, and reads the sale again.
-func (d *Desk) settle(ctx context.Context, e *entry) (*entry, error) {
+func (d *Desk) settle(ctx context.Context, e *entry) error {
 	if d.rehearsing {
-		return e.settled(), nil
+		*e = *e.settled()
+		return nil
 	}
 	var cutOff []itemRow
 	for _, r := range e.items {
@@ -50,13 +51,13 @@ func (d *Desk) settle(ctx context.Context, e *entry) (*entry, error) {
 		}
 	}
 	if len(cutOff) == 0 {
-		return e, nil
+		return nil
 	}
 	var broken faults
 	for part := range slices.Chunk(cutOff, partMax) {
 		_, nowMS, err := d.cells(ctx, e.plan.ID, part)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		part = slices.DeleteFunc(part, func(r itemRow) bool {
 			since := time.Duration(nowMS-r.movingSinceMS) * time.Millisecond
@@ -67,18 +68,19 @@ func (d *Desk) settle(ctx context.Context, e *entry) (*entry, error) {
 			broken.add(r.SKU, fmt.Errorf("%w: %d units, %v ago: its halves are %v and %v", ErrStaleMove, r.moving, since, out, in))
 			return true
 		})
-		if err := d.transfer(ctx, e.plan.ID, part, &broken); err != nil {
-			return nil, err
+		if err := d.transfer(ctx, e, part, &broken); err != nil {
+			return err
 		}
 	}
 	if err := broken.err(); err != nil {
-		return nil, err
+		return err
 	}
-	after, err := d.load(ctx, e.plan.ID)
-	if err == nil && after.windows != e.windows {
+	windows := e.windows
+	err := d.reload(ctx, e)
+	if err == nil && e.windows != windows {
 		err = ErrOverlap // what may move depends on the window
 	}
-	return after, err
+	return err
 }
 
 // settled is the sale after the transfers under way have ended.
@@ -137,7 +139,7 @@ func (d *Desk) moveAll(ctx context.Context, e *entry, units func(itemRow, stock.
 		if err := d.beginMoves(ctx, e, rows); err != nil {
 			return err
 		}
-		if err := d.transfer(ctx, e.plan.ID, rows, &broken); err != nil {
+		if err := d.transfer(ctx, e, rows, &broken); err != nil {
 			return err
 		}
 	}
@@ -147,10 +149,10 @@ func (d *Desk) moveAll(ctx context.Context, e *entry, units func(itemRow, stock.
 // transfer does the transfers that rows say are under way, and writes down which are done. What was
 // refused is written down as not done, and is among the broken. After any other error all of them can be
 // resumed.
-func (d *Desk) transfer(ctx context.Context, id uint32, rows []itemRow, broken *faults) error {
+func (d *Desk) transfer(ctx context.Context, e *entry, rows []itemRow, broken *faults) error {
 	requests := make([]stock.TransferRequest, len(rows))
 	for i, r := range rows {
-		requests[i] = transferOf(id, r)
+		requests[i] = transferOf(e.plan.ID, r)
 	}
 	var results []stock.Transferred
 	_ = try(ctx, func() error { // every error is in results
@@ -170,7 +172,8 @@ func (d *Desk) transfer(ctx context.Context, id uint32, rows []itemRow, broken *
 			trouble.add(r.SKU, result.Err)
 		}
 	}
-	err := errors.Join(d.endMoves(ctx, id, done), d.dropMoves(ctx, id, refused))
+	e.moved += len(done)
+	err := errors.Join(d.endMoves(ctx, e.plan.ID, done), d.dropMoves(ctx, e.plan.ID, refused))
 	if trouble := trouble.err(); trouble != nil || err != nil {
 		return errors.Join(broken.err(), trouble, err)
 	}

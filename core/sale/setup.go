@@ -38,7 +38,7 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 		return r.Quantity
 	})
 	s.Replayed = done
-	return s, err
+	return s, e.partly(p.ID, err)
 }
 
 // begin writes a new sale down.
@@ -53,7 +53,13 @@ func (d *Desk) begin(ctx context.Context, p Plan) (*entry, error) {
 	if err := d.register(ctx, p); err != nil {
 		return nil, err
 	}
-	return d.load(ctx, p.ID)
+	written := progress{written: "the sale"}
+	e, err := d.load(ctx, p.ID)
+	if err != nil {
+		return nil, written.partly(p.ID, err)
+	}
+	e.progress = written
+	return e, nil
 }
 
 // give moves what units says into a sale, whose cells it makes where they are missing.
@@ -63,8 +69,7 @@ func (d *Desk) give(ctx context.Context, e *entry, units func(itemRow, stock.Cel
 			return Sale{}, err
 		}
 	}
-	e, err := d.settle(ctx, e)
-	if err != nil {
+	if err := d.settle(ctx, e); err != nil {
 		return Sale{}, err
 	}
 	return d.move(ctx, e, units)
@@ -133,7 +138,9 @@ func (d *Desk) adjust(ctx context.Context, e *entry, key string, a *stock.Adjust
 			switch {
 			case decision.Err != nil:
 				broken.add(part[i].SKU, decision.Err)
-			case decision.Verdict == stock.VerdictOK || decision.Verdict == stock.VerdictReplayed:
+			case decision.Verdict == stock.VerdictOK:
+				e.cells++
+			case decision.Verdict == stock.VerdictReplayed:
 			case decision.Verdict == stock.VerdictWrongState && a.Create: // it exists
 			default:
 				broken.add(part[i].SKU, fmt.Errorf("%w: %v", ErrCellRefuse, decision.Verdict))

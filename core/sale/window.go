@@ -197,9 +197,10 @@ func (d *Desk) changeWindow(
 		}
 		return s, err
 	}
+	e.written = "the window"
 	s, err := d.applyWindow(ctx, e)
 	s.Replayed = done
-	return s, err
+	return s, e.partly(id, err)
 }
 
 // applyTries bounds how often applyWindow begins again.
@@ -220,7 +221,7 @@ func (d *Desk) applyWindow(ctx context.Context, e *entry) (Sale, error) {
 		if err != nil {
 			return Sale{}, err
 		}
-		if e, err = d.load(ctx, e.plan.ID); err != nil {
+		if err := d.reload(ctx, e); err != nil {
 			return Sale{}, err
 		}
 		s, err := d.show(ctx, e)

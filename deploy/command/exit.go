@@ -37,6 +37,7 @@ func Usage(err error) error { return usage(err) }
 
 func notFound(err error) error { return codedError{err, ExitNotFound} }
 func refused(err error) error  { return codedError{err, ExitRefused} }
+func inPart(err error) error   { return codedError{err, ExitFailed} }
 
 // ExitCode is the exit code of what a command returned.
 func ExitCode(err error) int {

@@ -294,6 +294,8 @@ func saleFault(err error) error {
 	switch {
 	case errors.Is(err, stock.ErrUnknown), errors.Is(err, stock.ErrInTransit):
 		return fmt.Errorf("%w\nRepeat the command: what is done already is not done again", err)
+	case errors.Is(err, sale.ErrPartly):
+		return inPart(fmt.Errorf("%w\nRepeat the command once nothing keeps back the rest: what is done already is not done again. sluice stock shut lists the SKUs that have to be repaired first", err))
 	case errors.Is(err, sale.ErrNotFound), errors.Is(err, sale.ErrNotLoaded):
 		return notFound(err)
 	case errors.Is(err, sale.ErrPlan), errors.Is(err, sale.ErrWindow):

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -341,6 +342,8 @@ func TestSalesAreToldAsTheyStand(t *testing.T) {
 		sale.ErrNotFilled: "sale_refused", sale.ErrNotClosed: "sale_refused", sale.ErrStaleMove: "sale_refused", sale.ErrCellRefuse: "sale_refused",
 		sale.ErrOverlap: "unavailable", sale.ErrShort: "sold_out", sale.ErrNotLoaded: "not_loaded", sale.ErrOtherPlan: "mismatch", sale.ErrOtherCall: "mismatch", sale.ErrWindow: "malformed",
 		stock.ErrInTransit: "in_transit", stock.ErrUnknown: "outcome_unknown", stock.ErrShut: "unavailable",
+		fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrTransferRefused): "partly_done", fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrNotApplied): "partly_done",
+		errors.Join(stock.ErrTransferRefused, stock.ErrUnknown): "outcome_unknown", fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrUnknown): "outcome_unknown",
 	} {
 		f.sales.err = fmt.Errorf("sale 7: %w", err)
 		if got := f.do(call{method: "POST", path: "/admin/v1/sales/7/close", token: admin, body: `{}`}); got.code() != code {

@@ -58,6 +58,7 @@ const (
 	codeSaleRefused
 	codeTransferRefused
 	codeInTransit
+	codePartlyDone
 
 	codes int = iota
 )
@@ -108,6 +109,7 @@ var codeTable = [codes]struct {
 	codeSaleRefused:     {"sale_refused", fasthttp.StatusConflict, false, 0, "The sale does not allow this."},
 	codeTransferRefused: {"transfer_refused", fasthttp.StatusConflict, false, 0, "The transfer is not possible; nothing was moved."},
 	codeInTransit:       {"in_transit", fasthttp.StatusServiceUnavailable, true, 1, "Units have left and not arrived; repeat the request with its key."},
+	codePartlyDone:      {"partly_done", fasthttp.StatusConflict, true, 5, "It was done in part; repeat the request with its key once nothing keeps back the rest."},
 }
 
 // String is the code's word.
@@ -183,12 +185,14 @@ func faultOf(err error) (f *fault, bug bool) {
 	switch {
 	case errors.Is(err, stock.ErrInTransit):
 		return &fault{code: codeInTransit}, false
+	case errors.Is(err, stock.ErrUnknown): // of one SKU of a sale, whatever is known of the others
+		return &fault{code: codeOutcomeUnknown}, false
+	case errors.Is(err, sale.ErrPartly):
+		return &fault{code: codePartlyDone, detail: err.Error()}, false
 	case errors.Is(err, stock.ErrTransferMismatch):
 		return &fault{code: codeMismatch}, false
 	case errors.Is(err, stock.ErrTransferRefused):
 		return &fault{code: codeTransferRefused, detail: err.Error()}, false
-	case errors.Is(err, stock.ErrUnknown):
-		return &fault{code: codeOutcomeUnknown}, false
 	case errors.Is(err, batch.ErrFull), errors.Is(err, cells.ErrFull), errors.Is(err, screen.ErrBusy):
 		return &fault{code: codeOverloaded}, false
 	case errors.Is(err, stock.ErrNotApplied), errors.Is(err, stock.ErrShut),

@@ -47,7 +47,7 @@ func TestCodesAreAnsweredAsPromised(t *testing.T) {
 		404: {final: []string{"not_found", "not_loaded", "unknown_reservation", "unknown_sale", "unknown_dead_letter"}},
 		405: {final: []string{"method_not_allowed"}},
 		408: {retryable: []string{"request_timeout"}},
-		409: {final: []string{"sold_out", "limit_reached", "wrong_state", "sale_refused", "transfer_refused"}, retryable: []string{"not_open"}},
+		409: {final: []string{"sold_out", "limit_reached", "wrong_state", "sale_refused", "transfer_refused"}, retryable: []string{"not_open", "partly_done"}},
 		410: {final: []string{"closed"}},
 		413: {final: []string{"payload_too_large"}},
 		415: {final: []string{"unsupported_media_type"}},

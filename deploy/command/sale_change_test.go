@@ -1,0 +1,28 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"sluice/core/sale"
+	"sluice/core/stock"
+)
+
+// What was done in part is neither refused, since something has changed, nor unknown.
+func TestSaleDoneInPartFails(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]int{
+		fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrTransferRefused): ExitFailed,
+		fmt.Errorf("%w: %w", sale.ErrPartly, sale.ErrCellRefuse):       ExitFailed,
+		stock.ErrTransferRefused:                                       ExitRefused,
+		errors.Join(stock.ErrTransferRefused, stock.ErrUnknown):        ExitUnknown,
+		fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrUnknown):         ExitUnknown,
+	} {
+		got := saleFault(err)
+		if ExitCode(got) != want || want != ExitRefused && !strings.Contains(got.Error(), "Repeat the command") {
+			t.Errorf("%v: exit code %d, want %d", got, ExitCode(got), want)
+		}
+	}
+}
