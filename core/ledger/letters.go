@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"sluice/core/config"
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/text"
@@ -143,12 +144,15 @@ func (r *Reader) decide(ctx context.Context, id LetterID, d Decision, statement 
 	result, err := conn.ExecContext(ctx, statement, d.By, d.Reason, id[:])
 	_ = conn.Close() // back to the pool
 	if err != nil {
-		return Letter{}, false, fmt.Errorf("change dead letter: %w: %w", stock.ErrUnknown, err)
+		return Letter{}, false, config.WriteError("change dead letter", err)
 	}
 	changed, err := result.RowsAffected()
 	if err != nil {
 		return Letter{}, false, fmt.Errorf("change dead letter: %w: %w", stock.ErrUnknown, err)
 	}
 	l, err = r.letter(ctx, id)
+	if err != nil && changed > 0 {
+		err = fmt.Errorf("%w: it is decided, and cannot be read again: %v", stock.ErrUnknown, err) //nolint:errorlint // it was executed
+	}
 	return l, changed == 0, err
 }

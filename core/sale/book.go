@@ -3,15 +3,13 @@ package sale
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
-
+	"sluice/core/config"
 	"sluice/core/stock"
 )
 
@@ -74,7 +72,7 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		VALUES (?, ?, ?, 0, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`,
 		p.ID, p.Name, NotScheduled, p.Limit, p.Hold.Milliseconds(), p.Ack.String(), p.ShopperDeducts)
 	if err != nil {
-		return writeError("insert sale", err)
+		return config.WriteError("insert sale", err)
 	}
 	if n, err := created.RowsAffected(); err != nil {
 		return fmt.Errorf("insert sale: %w: %w", stock.ErrUnknown, err)
@@ -89,7 +87,7 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		rows := strings.Repeat(", (?, ?, ?)", len(items)-1)
 		statement := "INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (?, ?, ?)" + rows //nolint:gosec // G202: placeholders only
 		if _, err := tx.ExecContext(ctx, statement, values...); err != nil {
-			return writeError("insert items", err)
+			return config.WriteError("insert items", err)
 		}
 	}
 	return nil
@@ -285,19 +283,6 @@ func (c keyedCall) keep(ctx context.Context, db execer, id uint32) error {
 		VALUES (?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`, id, c.operation, c.User, c.Key, c.fingerprint)
 }
 
-// writeError tells of a statement that failed. What the server answered that it did not do, and what the driver did
-// not send, was not executed; a transaction is then rolled back.
-func writeError(what string, err error) error {
-	var answer *mysql.MySQLError
-	switch {
-	case errors.Is(err, driver.ErrBadConn): // the driver's word for a server that is read-only, too
-		return fmt.Errorf("%s: %w: %w: MySQL takes no writes, or closed the connection: see sluice doctor", what, stock.ErrNotApplied, err)
-	case errors.As(err, &answer), errors.Is(err, mysql.ErrPktTooLarge):
-		return fmt.Errorf("%s: %w: %w", what, stock.ErrNotApplied, err)
-	}
-	return fmt.Errorf("%s: %w: %w", what, stock.ErrUnknown, err)
-}
-
 // execer is a database, or a transaction in it.
 type execer interface {
 	ExecContext(ctx context.Context, statement string, values ...any) (sql.Result, error)
@@ -307,7 +292,7 @@ type execer interface {
 func change(ctx context.Context, db execer, rows int, statement string, values ...any) error {
 	result, err := db.ExecContext(ctx, statement, values...)
 	if err != nil {
-		return writeError("update sale", err)
+		return config.WriteError("update sale", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != int64(rows) {
 		return errors.Join(err, ErrOverlap)
