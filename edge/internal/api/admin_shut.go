@@ -37,8 +37,11 @@ func (a *API) showShut(r *request) error {
 			return malformed("", "cursor: want the one of the answer before")
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
-	defer cancel()
+	return a.withBooks(func(ctx context.Context) error { return a.answerShut(ctx, r, partition, cursor) })
+}
+
+// answerShut answers with the shut cells from a place on.
+func (a *API) answerShut(ctx context.Context, r *request, partition int, cursor uint64) error {
 	page := shutPage{Data: []show.Cell{}}
 	for range shutSteps {
 		found, next, err := a.Reader.ShutCells(ctx, partition, cursor)

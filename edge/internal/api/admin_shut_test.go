@@ -52,6 +52,15 @@ func TestShutCellsByPages(t *testing.T) {
 	if got != want || pages < want/(shutCells+40) {
 		t.Errorf("%d cells on %d pages, want %d", got, pages, want)
 	}
+	for range booksAtOnce {
+		f.api.books <- struct{}{}
+	}
+	if answer := f.do(call{method: "GET", path: "/admin/v1/shut-cells", token: admin}); answer.code() != "overloaded" {
+		t.Errorf("with enough lists being read: %s", answer.body)
+	}
+	for range booksAtOnce {
+		<-f.api.books
+	}
 	for _, cursor := range []string{"", "x", "1", "1.x", "-1.0", "99999.0", "0.0.0"} {
 		if answer := f.do(call{method: "GET", path: "/admin/v1/shut-cells?cursor=" + cursor, token: admin}); answer.status != 400 {
 			t.Errorf("cursor %q: %d %s", cursor, answer.status, answer.body)

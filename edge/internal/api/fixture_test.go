@@ -47,6 +47,7 @@ type fixture struct {
 	set   *metrics.Set
 	store *memstock.Store
 	sales *fakeSales
+	api   *API
 	keys  *auth.Keys
 	addr  string
 	http  *http.Client
@@ -105,6 +106,7 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 func (f *fixture) count(name string) uint64 { return f.set.GetOrCreateCounter(name).Get() }
 
 func (f *fixture) serve(a *API) {
+	f.api = a
 	l, err := conns.Listen(f.t.Context(), "127.0.0.1:0", conns.Config{
 		Max: 1000, Full: RefusedConnection(false), Crowded: RefusedConnection(true),
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),

@@ -25,7 +25,7 @@ type Books interface {
 	AskReplay(ctx context.Context, id ledger.LetterID, d ledger.Decision) (l ledger.Letter, already bool, err error)
 }
 
-// MySQL has its own work to do: what asks it here has few turns, and little time.
+// MySQL, and the Redis that sells, have their own work to do: what lists ask of them has few turns, and little time.
 const (
 	booksAtOnce  = 4
 	booksTimeout = 2 * time.Second
@@ -33,7 +33,7 @@ const (
 
 var errBooksBusy = &fault{code: codeOverloaded, detail: "enough lists are being read at the moment"}
 
-// withBooks runs do within the bounds of what asks MySQL.
+// withBooks runs do within the bounds of lists.
 func (a *API) withBooks(do func(ctx context.Context) error) error {
 	select {
 	case a.books <- struct{}{}:
