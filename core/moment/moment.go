@@ -18,8 +18,9 @@ const bytesMax = 64
 var form = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
 
 var (
-	errForm  = errors.New("want a time in RFC 3339, such as 2026-01-31T18:00:00Z")
-	errRange = errors.New("want a time from 1970 to 9999, in UTC")
+	errForm = errors.New("want a time in RFC 3339, such as 2026-01-31T18:00:00Z")
+	// ErrRange tells that a time is outside of the years that are read.
+	ErrRange = errors.New("want a time from 1970 to 9999, in UTC")
 )
 
 // Parse reads a time in RFC 3339 of the years 1970 to 9999 in UTC, to the millisecond: what is finer is cut
@@ -35,7 +36,7 @@ func Parse(text string) (time.Time, error) {
 	}
 	at = at.UTC()
 	if at.Year() < 1970 || at.Year() > 9999 {
-		return time.Time{}, errRange
+		return time.Time{}, ErrRange
 	}
 	return at.Truncate(time.Millisecond), nil
 }

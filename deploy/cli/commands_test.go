@@ -331,6 +331,7 @@ func (d *deployment) sells() {
 	d.run("stock", "adjust", "1001", "--sale", "7", "--limit", "1", "--reason", "test", "--yes").want(command.ExitDone)
 
 	yes("open", "7", "--at", "2020-01-01T00:00:00Z").want(command.ExitUsage, "at the earliest")
+	yes("open", "7", "--for", "0s").want(command.ExitUsage, "--for 0s: want a millisecond or more")
 	yes("open", "7", "--at", "never").want(command.ExitUsage, "--at")
 	yes("open", "7", "--to", "now").want(command.ExitUsage, "--to")
 	yes("open", "7", "--at", "tomorrow").want(command.ExitUsage, "now or never")

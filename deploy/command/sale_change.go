@@ -20,10 +20,10 @@ type SaleOpen struct {
 	Output  `embed:""`
 	Consent `embed:""`
 
-	ID  uint32        `arg:"" name:"sale" help:"Sale to open."`
-	At  saleTime      `placeholder:"TIME" help:"When it opens, as 2026-01-31T18:00:00Z, or now: two seconds from now, the least that edges need to learn of its SKUs. Defaults to now."`
-	To  saleTime      `xor:"end" placeholder:"TIME" help:"When it closes, or never. Defaults to the closing that a scheduled or open sale has, and for others to never."`
-	For time.Duration `xor:"end" placeholder:"DURATION" help:"How long it is open, instead of --to."`
+	ID  uint32         `arg:"" name:"sale" help:"Sale to open."`
+	At  saleTime       `placeholder:"TIME" help:"When it opens, as 2026-01-31T18:00:00Z, or now: two seconds from now, the least that edges need to learn of its SKUs. Defaults to now."`
+	To  saleTime       `xor:"end" placeholder:"TIME" help:"When it closes, or never. Defaults to the closing that a scheduled or open sale has, and for others to never."`
+	For *time.Duration `xor:"end" placeholder:"DURATION" help:"How long it is open, instead of --to."`
 }
 
 // Help is called by kong.
@@ -45,10 +45,13 @@ func (s *SaleOpen) Run(ctx context.Context, c *Console) error {
 		return usage(errors.New("--at: want a time or now: a sale that is not to open is closed"))
 	case s.To.now:
 		return usage(errors.New("--to: want a time or never: sluice sale close closes a sale now"))
-	case s.For < 0:
-		return usage(fmt.Errorf("--for %v: want more than 0", s.For))
+	case s.For != nil && s.For.Milliseconds() <= 0:
+		return usage(fmt.Errorf("--for %v: want a millisecond or more", *s.For))
 	}
-	opening := sale.Opening{At: s.At.Time, Closes: s.To.Time, For: s.For}
+	opening := sale.Opening{At: s.At.Time, Closes: s.To.Time}
+	if s.For != nil {
+		opening.For = *s.For
+	}
 	change := saleChange{
 		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
 		do: func(desk *sale.Desk) (sale.Sale, error) { return desk.Open(ctx, s.ID, sale.Call{}, opening) },

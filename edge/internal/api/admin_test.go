@@ -93,6 +93,11 @@ func TestSettingsChangeOneByOne(t *testing.T) {
 	if got := patch(`{"reason":"x","closes_at":"2026-11-11T12:00:00.124Z"}`); got.json["closes_at"] != "2026-11-11T12:00:00.124Z" {
 		t.Errorf("close after it opens: %s", got.body)
 	}
+	for _, early := range []string{"1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "1970-12-31T23:59:59.999Z"} {
+		if got := patch(`{"reason":"x","opens_at":"` + early + `"}`); got.code() != "malformed" || !strings.Contains(got.body, "1971 to 9999") {
+			t.Errorf("%s: %s", early, got.body)
+		}
+	}
 	if got := patch(`{"reason":"x","opens_at":"2026-11-12T00:00:00Z"}`); got.code() != "malformed" {
 		t.Errorf("open after it closes: %s", got.body)
 	}

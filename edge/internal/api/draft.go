@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -169,6 +170,10 @@ var (
 	closeSchema    = newSchema(memberCloses)
 )
 
+// momentYearMin is the first year, as it is written, wherever the place: it keeps the time 0, which stands for no
+// bound, from being one.
+const momentYearMin = "1971"
+
 // moment reads a time in RFC 3339, to the millisecond. The empty string takes a bound away: it is the time 0,
 // and sale.Never.
 func (s *scanner) moment(pointer string) (time.Time, int64) {
@@ -180,7 +185,11 @@ func (s *scanner) moment(pointer string) (time.Time, int64) {
 		return sale.Never, 0
 	}
 	t, err := moment.Parse(string(text))
-	if err != nil || t.UnixMilli() == 0 {
+	switch {
+	case errors.Is(err, moment.ErrRange), err == nil && string(text[:4]) < momentYearMin:
+		s.fail(malformed(pointer, "want a time of the years %s to 9999", momentYearMin))
+		return time.Time{}, 0
+	case err != nil:
 		s.fail(errMoment(pointer))
 		return time.Time{}, 0
 	}
