@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"sluice/core/ledger"
 )
 
@@ -12,6 +14,8 @@ const (
 	booksConns   = 2               // of lists, so that they never wait for a sale's connections, nor it for theirs
 	booksTimeout = 2 * time.Second // of one statement of theirs
 	settledEvery = time.Second
+
+	settledTimeout = time.Second // of asking how far MySQL is
 )
 
 // openBooks opens what lists read, by connections of their own.
@@ -38,20 +42,43 @@ type settled struct {
 	ask func(ctx context.Context) (untilMS, nowMS int64, err error)
 	now func() time.Time
 
-	mu             sync.Mutex
-	asked          time.Time
-	untilMS, nowMS int64
+	asking singleflight.Group
+
+	mu    sync.Mutex
+	asked time.Time
+	last  reach
 }
 
+// reach is how far MySQL is; zero where nobody knows, and a list then says nothing of its age.
+type reach struct{ untilMS, nowMS int64 }
+
+// get waits for an answer no longer than its caller does. The asking has time of its own, since all who wait share
+// what comes of it.
 func (s *settled) get(ctx context.Context) (untilMS, nowMS int64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.asked.IsZero() || s.now().Sub(s.asked) >= settledEvery {
-		var err error
-		if s.untilMS, s.nowMS, err = s.ask(ctx); err != nil {
-			s.untilMS, s.nowMS = 0, 0 // a list without it says nothing of its age
-		}
-		s.asked = s.now()
+	last, fresh := s.last, !s.asked.IsZero() && s.now().Sub(s.asked) < settledEvery
+	s.mu.Unlock()
+	if fresh {
+		return last.untilMS, last.nowMS
 	}
-	return s.untilMS, s.nowMS
+	answer := s.asking.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), settledTimeout)
+		defer cancel()
+		var r reach
+		var err error
+		if r.untilMS, r.nowMS, err = s.ask(ctx); err != nil {
+			r = reach{}
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.last, s.asked = r, s.now()
+		return r, nil
+	})
+	select {
+	case <-ctx.Done():
+		return 0, 0
+	case a := <-answer:
+		r, _ := a.Val.(reach)
+		return r.untilMS, r.nowMS
+	}
 }
