@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -210,12 +211,30 @@ func (s *refusedStore) Adopt(context.Context, stock.Nonces) error {
 	return nil
 }
 
+// diary keeps what was logged.
+type diary struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (d *diary) Write(line []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.Write(line)
+}
+
+func (d *diary) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.String()
+}
+
 // TestFollowVettingsTellsWhyNot tells once why vettings cannot be read, and only then that they are waited for.
 func TestFollowVettingsTellsWhyNot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var said strings.Builder
-		n := &Node{log: slog.New(slog.NewTextHandler(&said, nil))}
+		said := new(diary)
+		n := &Node{log: slog.New(slog.NewTextHandler(said, nil))}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		store := &refusedStore{}
