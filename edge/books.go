@@ -28,7 +28,7 @@ func (n *Node) openBooks() (*ledger.Reader, error) {
 	}
 	n.later("close mysql for lists", func(context.Context) error { return db.Close() })
 	settled := &settled{now: time.Now, ask: func(ctx context.Context) (untilMS, nowMS int64, err error) {
-		if shut, err := n.shut(ctx); shut || err != nil {
+		if state, err := n.redisState(ctx); state != redisOpen || err != nil {
 			return 0, 0, err // it may have lost what it would tell
 		}
 		return n.store.Settled(ctx)

@@ -19,36 +19,43 @@ const (
 	gateEvery    = time.Second            // between two looks at whether Redis is open
 	gateRetry    = 200 * time.Millisecond // after the first failure; doubled up to gateRetryMax
 	gateRetryMax = 5 * time.Second
-	gateFlush    = 2 * time.Second // for events that Redis may have lost to reach Kafka, before it is compared
-	gateTimeout  = 2 * time.Minute // of one vetting, which reads all of the ledger's ends
+
+	// gateRefusedMax is for what needs a person. Each try reads all that MySQL and Redis know of cells.
+	gateRefusedMax = 30 * time.Second
+
+	gateFlush   = 2 * time.Second // for events that Redis may have lost to reach Kafka, before it is compared
+	gateTimeout = 2 * time.Minute // of one vetting, which reads all of the ledger's ends
 )
 
 // gate opens Redis whenever it is shut: at the start of a deployment, and after a server of it was restarted
 // or replaced, or its data were lost or set back. Any number of edges may try it at once. An edge that knows
 // the data from its last run sells at once, and vets them beside that.
 type gate struct {
-	shut  func(context.Context) (bool, error)
-	adopt func(context.Context) error // trusts what another edge has vetted
-	flush func(context.Context) error
-	vet   func(context.Context) error // opens what is shut, and trusts it
-	log   *slog.Logger
+	ask    func(context.Context) (redisState, error)
+	vetted func() bool                 // by this edge, since its start
+	adopt  func(context.Context) error // trusts what another edge has vetted
+	flush  func(context.Context) error
+	vet    func(context.Context) error // opens what is shut, and trusts what sells
+	log    *slog.Logger
 
-	vetted           bool // by this edge, since its start
 	wake             chan struct{}
-	first            chan struct{} // closed once Redis was seen open
+	first            chan struct{} // closed once some of Redis was seen open
 	opening          sync.Once
 	opened, failures *metrics.Counter
 	state            atomic.Int32 // of redisStates
 }
 
-// redisStates are what a look at Redis can find.
-var redisStates = [...]string{"unknown", "open", "shut"}
+// redisState is what a look at Redis can find.
+type redisState int32
 
 const (
-	redisUnknown = iota // it does not answer, or somebody else's does
+	redisUnknown redisState = iota // it does not answer, or somebody else's does
 	redisOpen
 	redisShut
+	redisPartly // some partitions are shut
 )
+
+var redisStates = [...]string{redisUnknown: "unknown", redisOpen: "open", redisShut: "shut", redisPartly: "partly_shut"}
 
 func newGate(set *metrics.Set, log *slog.Logger) *gate {
 	g := &gate{
@@ -60,7 +67,7 @@ func newGate(set *metrics.Set, log *slog.Logger) *gate {
 	}
 	for i, word := range redisStates {
 		set.NewGauge(fmt.Sprintf("sluice_edge_redis_state_info{state=%q}", word), func() float64 {
-			if int(g.state.Load()) == i {
+			if g.state.Load() == int32(i) {
 				return 1
 			}
 			return 0
@@ -106,7 +113,11 @@ func (g *gate) run(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			g.failures.Inc()
 			g.tell(err, retry)
-			next, retry = retry, min(2*retry, gateRetryMax)
+			longest := gateRetryMax
+			if errors.Is(err, redisstock.ErrVetting) {
+				longest = gateRefusedMax
+			}
+			next, retry = retry, min(2*retry, longest)
 		} else {
 			retry = gateRetry
 		}
@@ -114,21 +125,20 @@ func (g *gate) run(ctx context.Context) {
 	}
 }
 
-// look opens Redis if it is shut, and vets it once if it is not.
+// look opens what is shut of Redis, and vets it once if nothing is.
 func (g *gate) look(ctx context.Context) error {
-	shut, err := g.isShut(ctx)
-	if err == nil && shut && g.vetted && g.adopt(ctx) == nil {
-		shut, err = g.isShut(ctx)
+	state, err := g.see(ctx)
+	if err == nil && state != redisOpen && g.vetted() && g.adopt(ctx) == nil {
+		state, err = g.see(ctx)
 	}
 	switch {
 	case err != nil:
 		return err
-	case shut:
-		g.log.InfoContext(ctx, "redis is shut: comparing it with MySQL and Kafka before it sells")
-	case g.vetted:
+	case state != redisOpen:
+		g.log.InfoContext(ctx, "redis is shut: comparing it with MySQL and Kafka before it sells", "state", redisStates[state])
+	case g.vetted():
 		return nil
 	default:
-		g.seenOpen()
 		g.log.InfoContext(ctx, "redis is as the last run of this edge left it: comparing it with MySQL and Kafka beside selling")
 	}
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
@@ -139,31 +149,25 @@ func (g *gate) look(ctx context.Context) error {
 	if err != nil {
 		g.log.WarnContext(ctx, "events are still on their way to Kafka; what Redis lost of them is found later, by their marks", "error", err)
 	}
-	if err := g.vet(ctx); err != nil {
-		return err
+	err = g.vet(ctx)
+	if _, unseen := g.see(ctx); err == nil {
+		err = unseen
 	}
-	g.vetted = true
-	g.opened.Inc()
-	g.state.Store(redisOpen)
-	g.seenOpen()
-	return nil
+	if err == nil {
+		g.opened.Inc()
+	}
+	return err
 }
 
-// isShut asks, and takes down what it is told.
-func (g *gate) isShut(ctx context.Context) (bool, error) {
-	shut, err := g.shut(ctx)
-	switch {
-	case err != nil:
-		g.state.Store(redisUnknown)
-	case shut:
-		g.state.Store(redisShut)
-	default:
-		g.state.Store(redisOpen)
+// see asks, and takes down what it is told.
+func (g *gate) see(ctx context.Context) (redisState, error) {
+	state, err := g.ask(ctx)
+	g.state.Store(int32(state))
+	if state == redisOpen || state == redisPartly {
+		g.opening.Do(func() { close(g.first) })
 	}
-	return shut, err
+	return state, err
 }
-
-func (g *gate) seenOpen() { g.opening.Do(func() { close(g.first) }) }
 
 // tell logs a failure. What speaks against a server needs a person; anything else may pass.
 func (g *gate) tell(err error, retry time.Duration) {

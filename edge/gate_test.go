@@ -17,7 +17,7 @@ import (
 func TestGate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var shut atomic.Bool
+		var shut, vetted atomic.Bool
 		var looks, flushes, opens atomic.Int64
 		var obstacle atomic.Pointer[error]
 		shut.Store(true)
@@ -33,13 +33,17 @@ func TestGate(t *testing.T) {
 			}
 		}
 		var away atomic.Pointer[error]
-		g.shut = func(context.Context) (bool, error) {
+		g.ask = func(context.Context) (redisState, error) {
 			looks.Add(1)
-			if err := away.Load(); err != nil {
-				return false, *err
+			switch err := away.Load(); {
+			case err != nil:
+				return redisUnknown, *err
+			case shut.Load():
+				return redisShut, nil
 			}
-			return shut.Load(), nil
+			return redisOpen, nil
 		}
+		g.vetted = vetted.Load
 		g.flush = func(context.Context) error { flushes.Add(1); return nil }
 		g.adopt = func(context.Context) error { return errors.New("nobody else has vetted it") }
 		g.vet = func(context.Context) error {
@@ -48,6 +52,7 @@ func TestGate(t *testing.T) {
 				return *err
 			}
 			shut.Store(false)
+			vetted.Store(true)
 			return nil
 		}
 		notYet := errors.New("not yet")

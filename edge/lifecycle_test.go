@@ -309,9 +309,9 @@ func TestDataSetBackToTheirNonce(t *testing.T) {
 	}
 	s.awaitKafka(2)
 	s.shutdown()
-	restoreAll(t, client, copied)
 	warm := s.cfg.DataDir
 	for name, dir := range map[string]string{"new": t.TempDir(), "warm": warm} {
+		restoreAll(t, client, copied)
 		s.cfg.DataDir = dir
 		s.startUnready()
 		s.until(30*time.Second, "it was vetted", func() bool {

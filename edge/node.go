@@ -203,7 +203,7 @@ func (n *Node) startEngine(context.Context) error {
 		return err
 	}
 	n.gate = newGate(n.set, n.log)
-	n.gate.shut, n.gate.adopt, n.gate.flush, n.gate.vet = n.shut, n.adopt, n.publisher.Flush, n.vetRedis
+	n.gate.ask, n.gate.vetted, n.gate.adopt, n.gate.flush, n.gate.vet = n.redisState, n.store.Vetted, n.adopt, n.publisher.Flush, n.vetRedis
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
 		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Stock.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
@@ -213,18 +213,25 @@ func (n *Node) startEngine(context.Context) error {
 	return nil
 }
 
-// shut reports whether Redis is shut. Whose a new one is can be told only once somebody has opened it.
-func (n *Node) shut(ctx context.Context) (bool, error) {
+// redisState asks how much of Redis is open. Whose a new one is can be told only once somebody has opened it.
+func (n *Node) redisState(ctx context.Context) (redisState, error) {
 	if !n.ours.Load() {
 		if err := n.store.CheckDeployment(ctx, n.cfg.Stock.Deployment); err != nil {
-			return false, err
+			return redisUnknown, err
 		}
 	}
 	shut, err := n.store.Shut(ctx)
-	if err == nil && !shut {
-		n.ours.Store(true)
+	switch {
+	case err != nil:
+		return redisUnknown, err
+	case len(shut) == n.store.Partitions():
+		return redisShut, nil
 	}
-	return shut, err
+	n.ours.Store(true)
+	if len(shut) > 0 {
+		return redisPartly, nil
+	}
+	return redisOpen, nil
 }
 
 func (n *Node) adopt(ctx context.Context) error {
@@ -239,12 +246,11 @@ func (n *Node) vetRedis(ctx context.Context) error {
 		Evidence: evidence.New(n.db, kafka), Nonces: evidence.NewNonces(n.db), Seen: n.store.Marks(),
 		AllowNoPersistence: n.cfg.AllowNoPersistence, Log: n.log,
 	})
-	if err != nil {
-		return err
+	if report.Marks != nil { // also where some partitions are refused, and others sell
+		n.store.Trust(report.Marks)
+		n.marks.keep()
 	}
-	n.store.Trust(report.Marks)
-	n.marks.keep()
-	return nil
+	return err
 }
 
 // startBackground starts all goroutines that the node itself owns.

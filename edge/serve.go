@@ -88,11 +88,17 @@ func (n *Node) serveOps(context.Context) error {
 	checks := []telemetry.Check{
 		{Name: "redis", Probe: n.store.Ping},
 		{Name: "redis_open", Probe: func(ctx context.Context) error {
-			shut, err := n.shut(ctx)
-			if err == nil && shut {
+			state, err := n.redisState(ctx)
+			if err == nil && state == redisShut {
 				err = errShut
 			}
 			return err
+		}},
+		{Name: "redis_partitions", Degrades: true, Probe: func(context.Context) error {
+			if redisState(n.gate.state.Load()) == redisPartly {
+				return errors.New("some partitions of Redis are shut until they are vetted: the log says what speaks against them")
+			}
+			return nil
 		}},
 		{Name: "sku_screen", Probe: func(context.Context) error {
 			if !n.known.Ready() {

@@ -261,7 +261,8 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 
 // vetted is what a persister needs to know of the stock in Redis.
 type vetted interface {
-	Shut(ctx context.Context) (bool, error)
+	Shut(ctx context.Context) (partitions []int, err error)
+	Partitions() int
 	Adopt(ctx context.Context, nonces stock.Nonces) error
 }
 
@@ -274,7 +275,7 @@ func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.No
 	for {
 		shut, err := store.Shut(ctx)
 		var untrusted error
-		if err != nil || shut {
+		if err != nil || len(shut) > 0 {
 			if untrusted = store.Adopt(ctx, nonces); untrusted == nil {
 				shut, err = store.Shut(ctx)
 			}
@@ -284,7 +285,7 @@ func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.No
 		}
 		failing = untrusted != nil
 		switch {
-		case err != nil || !shut: // on an error too: a node that is away must not stop the others
+		case err != nil || len(shut) < store.Partitions(): // what is away or shut must not stop the others
 			if !started {
 				close(opened)
 			}

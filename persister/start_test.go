@@ -150,14 +150,17 @@ func TestConfigReportsAllFaults(t *testing.T) {
 // shutStore is shut for some looks, and then what it becomes.
 type shutStore struct {
 	shutFor, adopted atomic.Int64
+	partly           []int
 	becomes          error
 }
 
-func (s *shutStore) Shut(context.Context) (bool, error) {
+func (s *shutStore) Partitions() int { return 2 }
+
+func (s *shutStore) Shut(context.Context) ([]int, error) {
 	if s.shutFor.Add(-1) >= 0 {
-		return true, nil
+		return []int{0, 1}, nil
 	}
-	return false, s.becomes
+	return s.partly, s.becomes
 }
 
 func (s *shutStore) Adopt(context.Context, stock.Nonces) error {
@@ -168,14 +171,18 @@ func (s *shutStore) Adopt(context.Context, stock.Nonces) error {
 // TestFollowVettings waits for an open Redis, and adopts later what was vetted later.
 func TestFollowVettings(t *testing.T) {
 	t.Parallel()
-	for name, becomes := range map[string]error{"open": nil, "a part is away, which must not stop the work on the rest": errors.New("away")} {
+	for name, store := range map[string]*shutStore{
+		"open": {},
+		"a part is away, which must not stop the work on the rest": {becomes: errors.New("away")},
+		"a part is shut, which must not either":                    {partly: []int{1}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				n := &Node{log: slog.New(slog.DiscardHandler)}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				store, opened := &shutStore{becomes: becomes}, make(chan struct{})
+				opened := make(chan struct{})
 				store.shutFor.Store(4)
 				go n.followVettings(ctx, store, nil, opened)
 				synctest.Wait()

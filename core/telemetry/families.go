@@ -117,7 +117,7 @@ var edgeFamilies = []Family{
 	{"sluice_edge_gate_openings_total", Counter, "", "Times that this edge opened Redis after vetting it."},
 	{"sluice_edge_gate_failures_total", Counter, "", "Looks at whether Redis is open, and attempts to open it, that failed."},
 
-	{"sluice_edge_redis_state_info", Gauge, "state", "1 for the state in which Redis was last seen, and 0 for the others: open, shut (nothing is sold before an edge has vetted it), unknown (it does not answer)."},
+	{"sluice_edge_redis_state_info", Gauge, "state", "1 for the state in which Redis was last seen, and 0 for the others: open, shut (nothing is sold before an edge has vetted it), partly_shut (some partitions are), unknown (it does not answer)."},
 
 	{"sluice_edge_outbox_entries", Gauge, "", "Outbox entries in Redis, which are not in MySQL yet."},
 	{"sluice_edge_outbox_fullest_partition_entries", Gauge, "", "Entries of the fullest outbox; at --outbox-entries-max nothing is taken in its partition."},

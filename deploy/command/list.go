@@ -76,14 +76,14 @@ func (s *Stores) settled(ctx context.Context, db *sql.DB) (untilMS, nowMS int64,
 	if err == nil {
 		err = store.Adopt(ctx, evidence.NewNonces(db))
 	}
-	var shut bool
+	var shut []int
 	if err == nil {
 		shut, err = store.Shut(ctx)
 	}
 	if err != nil {
 		return 0, 0, err
 	}
-	if shut {
+	if len(shut) > 0 {
 		return 0, 0, stock.ErrShut // and may have lost what it would tell
 	}
 	return store.Settled(ctx)

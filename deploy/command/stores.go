@@ -59,7 +59,8 @@ func (s *Stores) open(ctx context.Context) (*opened, error) {
 		return nil, err
 	}
 	o := &opened{client: client, stock: store, db: db}
-	if err := store.Adopt(ctx, evidence.NewNonces(db)); err != nil {
+	// Servers that do not answer matter to those who ask for their partitions.
+	if err := store.Adopt(ctx, evidence.NewNonces(db)); err != nil && !store.Trusts() {
 		return nil, errors.Join(err, o.close())
 	}
 	return o, nil
@@ -105,8 +106,12 @@ func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (
 		return o, err
 	}
 	shut, err := o.stock.Shut(ctx)
-	if err == nil && (shut || creates) {
+	if err == nil && (len(shut) > 0 || creates) {
 		err = w.vet(ctx, c, o)
+		if errors.Is(err, redisstock.ErrVetting) && !creates && len(shut) < o.stock.Partitions() {
+			c.Notef("%v", err)
+			err = nil // the cell may be in a partition that sells
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, o.close())
@@ -125,10 +130,12 @@ func (w *Writer) vet(ctx context.Context, c *Console, o *opened) error {
 		Nonces:     evidence.NewNonces(o.db),
 		Log:        slog.New(slog.DiscardHandler),
 	})
+	if report.Marks != nil { // also where some partitions are refused, and others sell
+		o.stock.Trust(report.Marks)
+	}
 	if err != nil {
 		return err
 	}
-	o.stock.Trust(report.Marks)
 	c.Notef("Redis is open: it lacks nothing of %d cells", report.Cells)
 	return nil
 }

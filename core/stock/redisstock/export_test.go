@@ -25,7 +25,11 @@ func BuyersKey(partition int, pool uint32) string {
 // TrustAll trusts whatever marks Redis has.
 func (s *Store) TrustAll(ctx context.Context) error {
 	found, err := s.readMarks(ctx)
-	s.Trust(found)
+	marks := make([]PartitionMark, len(found))
+	for p := range found {
+		marks[p] = found[p].PartitionMark
+	}
+	s.Trust(marks)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/redis/rueidis"
@@ -86,12 +87,12 @@ func (m *marks) trust(marks []PartitionMark, vetted bool) {
 	}
 }
 
-// mayCreate tells whether cells may be created. Data that were set back before this process began have the
-// right nonce and perhaps lack cells: only who has compared them with MySQL and Kafka knows.
-func (m *marks) mayCreate() bool {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.vetted
+// Vetted tells whether this process has vetted Redis, and so may create cells. Data that were set back before it
+// began have the right nonce and perhaps lack cells: only who has compared them with MySQL and Kafka knows.
+func (s *Store) Vetted() bool {
+	s.marks.mu.RLock()
+	defer s.marks.mu.RUnlock()
+	return s.marks.vetted
 }
 
 // Marks are the marks that the store trusts, by partition, for Resume in a later run of the same caller.
@@ -105,6 +106,11 @@ func (s *Store) Trust(marks []PartitionMark) { s.marks.trust(marks, true) }
 // Resume has the store trust what an earlier run of this caller trusted.
 func (s *Store) Resume(marks []PartitionMark) { s.marks.trust(marks, false) }
 
+// Trusts tells whether the store trusts the data of any partition.
+func (s *Store) Trusts() bool {
+	return slices.ContainsFunc(s.Marks(), func(m PartitionMark) bool { return m.Nonce != 0 })
+}
+
 // Adopt has the store trust the data that others have vetted: those whose nonce is the one that MySQL keeps.
 // Others stay as they are. From now on the store notices by itself when the data are set back. An error may
 // concern some partitions only.
@@ -116,12 +122,13 @@ func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	found, err := s.readMarks(ctx)
+	marks := make([]PartitionMark, len(found))
 	for p := range found {
-		if found[p].Nonce != vetted[p] {
-			found[p] = PartitionMark{}
+		if found[p].Nonce == vetted[p] {
+			marks[p] = found[p].PartitionMark
 		}
 	}
-	s.marks.trust(found, false)
+	s.marks.trust(marks, false)
 	if err != nil {
 		return fmt.Errorf("adopt vetted data: %w", err)
 	}
@@ -129,20 +136,27 @@ func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 }
 
 // readMarks reads the marks that Redis has, also where some servers do not answer.
-func (s *Store) readMarks(ctx context.Context) ([]PartitionMark, error) {
+func (s *Store) readMarks(ctx context.Context) ([]foundMark, error) {
 	commands := make([]rueidis.Completed, len(s.shards))
 	for p := range s.shards {
 		commands[p] = s.client.B().Get().Key(s.shards[p].mark).Build()
 	}
-	found := make([]PartitionMark, len(s.shards))
+	found := make([]foundMark, len(s.shards))
 	var unread stock.PartitionErrors
 	for p, answer := range s.client.DoMulti(ctx, commands...) {
-		var err error
-		if found[p], err = markOf(answer); err != nil {
-			unread.Add(p, wrap("read marks", err))
+		f := &found[p]
+		if f.PartitionMark, f.err = markOf(answer); f.err != nil {
+			unread.Add(p, wrap("read marks", f.err))
 		}
 	}
 	return found, unread.Err()
+}
+
+// foundMark is the mark that Redis has of a partition, or why it was not read.
+type foundMark struct {
+	PartitionMark
+
+	err error
 }
 
 func markOf(answer rueidis.RedisResult) (PartitionMark, error) {

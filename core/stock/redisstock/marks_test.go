@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,7 +79,7 @@ func TestLostDataAreShut(t *testing.T) {
 			p := partition(held.Cell)
 			lose(s, p)
 			before := s.dump(p)
-			if shut, err := s.Shut(t.Context()); err != nil || !shut {
+			if shut, err := s.Shut(t.Context()); err != nil || len(shut) == 0 {
 				t.Errorf("shut is %v (%v), want true", shut, err)
 			}
 			for what, call := range s.calls(held) {
@@ -124,7 +125,7 @@ func TestDataSetBackAreShut(t *testing.T) {
 			if err := newcomer.calls(held)["cells"](); err != nil {
 				t.Errorf("a newcomer cannot know: %v", err)
 			}
-			if shut, err := s.Shut(t.Context()); err != nil || !shut {
+			if shut, err := s.Shut(t.Context()); err != nil || len(shut) == 0 {
 				t.Errorf("shut is %v (%v), want true", shut, err)
 			}
 			if err := s.calls(held)[finder](); !errors.Is(err, stock.ErrShut) {
@@ -211,13 +212,74 @@ func TestOpenShutsWhatHasLostEffects(t *testing.T) {
 	}
 	s.reserve(behind, 9, 1) // another MySQL proves nothing about these data, and stops nobody
 	cfg.Evidence = known{behind: {Epoch: 1, Seq: 3}, fine: {Epoch: 1, Seq: 1}}
-	if _, err := redisstock.Open(t.Context(), s.client, cfg); !errors.Is(err, redisstock.ErrVetting) {
+	report, err := redisstock.Open(t.Context(), s.client, cfg)
+	if !errors.Is(err, redisstock.ErrVetting) {
 		t.Fatalf("error is %v, want a refusal", err)
 	}
-	if err := s.do(stock.OpReserve, take(stock.OpReserve, behind, 1, 1)).Err; !errors.Is(err, stock.ErrShut) {
-		t.Errorf("a partition that has lost effects: %v, want shut", err)
+	fresh := newShop(t, client, redisstock.Config{}) // a new process trusts what sells
+	fresh.Trust(report.Marks)
+	for _, s := range []*shop{s, fresh} {
+		if err := s.do(stock.OpReserve, take(stock.OpReserve, behind, 1, 1)).Err; !errors.Is(err, stock.ErrShut) {
+			t.Errorf("a partition that has lost effects: %v, want shut", err)
+		}
+		if shut, err := s.Shut(t.Context()); err != nil || !slices.Equal(shut, []int{partition(behind)}) {
+			t.Errorf("partitions %v are shut (%v), want %d alone", shut, err, partition(behind))
+		}
+		s.one(stock.OpReserve, take(stock.OpReserve, fine, 1, 1))
 	}
-	s.reserve(fine, 1, 1)
+}
+
+// TestDataLostDuringAVetting empties a restarted server after its cells were compared and before it is opened.
+func TestDataLostDuringAVetting(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string][]string{"flushdb": {"FLUSHDB"}, "swapdb": {"SWAPDB", "0", "1"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t, onServer(t), redisstock.Config{})
+			cell := s.load(5, stock.Settings{})
+			s.must("SCRIPT", "", "FLUSH")
+			cfg := openConfig()
+			cfg.Nonces = losing{func() { s.must(lose[0], "", lose[1:]...) }}
+			cfg.Evidence = known{cell: {Epoch: 1, Seq: 1}}
+			if _, err := redisstock.Open(t.Context(), s.client, cfg); err == nil || !strings.Contains(err.Error(), "changed while they were compared") {
+				t.Errorf("error is %v, want that the data changed", err)
+			}
+			wantNothingSold(t, s)
+		})
+	}
+}
+
+// losing are nonces in whose replacement something happens to Redis.
+type losing struct{ lose func() }
+
+func (losing) Read(_ context.Context, partitions int) ([]uint64, error) {
+	return make([]uint64, partitions), nil
+}
+
+func (l losing) Replace(ctx context.Context, _ []stock.NonceChange, during func(context.Context) error) error {
+	l.lose()
+	return during(ctx)
+}
+
+// TestLooksRemember: who only looks notices that data were set back behind what it saw.
+func TestLooksRemember(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	cell := s.load(5, stock.Settings{})
+	p := partition(cell)
+	idle := restarted(s, redisstock.Config{CallTimeout: 20e9})
+	before, err := s.run("GET", redisstock.MarkKey(p)).ToString()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.reserve(cell, 1, 1)
+	if shut, err := idle.Shut(t.Context()); err != nil || len(shut) > 0 {
+		t.Fatalf("partitions %v are shut (%v), want none", shut, err)
+	}
+	s.must("SET", redisstock.MarkKey(p), before)
+	if err := idle.do(stock.OpReserve, take(stock.OpReserve, cell, 2, 1)).Err; !errors.Is(err, stock.ErrShut) {
+		t.Errorf("behind what was seen by looking: %v, want shut", err)
+	}
 }
 
 // TestOnlyAVettingCreatesCells: data that were set back before a process began may lack a cell. Only who has

@@ -10,7 +10,6 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/stock"
-	"sluice/lua"
 )
 
 // ErrVetting tells that a server was vetted and must not sell.
@@ -70,7 +69,7 @@ type OpenReport struct {
 
 	Shut    int             // partitions that are shut, as Inspect has found
 	Renewed int             // partitions that were shut and now are open
-	Marks   []PartitionMark // by partition, for Store.Trust; nil unless it is open
+	Marks   []PartitionMark // by partition, for Store.Trust; zero where it is shut
 }
 
 // Behind is a cell of which Redis has lost effects.
@@ -93,7 +92,7 @@ const openTries = 5
 // a new nonce and loads the scripts, upon which they sell. The error wraps ErrVetting if something does, and
 // names each cause; other errors tell that vetting could not be finished. It may be repeated at any time, also
 // on servers that sell, and by several processes at once. Partitions that sell although they have lost effects
-// are shut.
+// are shut; the report's marks are then those of the others that sell.
 func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenReport, error) {
 	if err := cfg.Validate(); err != nil {
 		return OpenReport{}, fmt.Errorf("configure opening of redis: %w", err)
@@ -124,10 +123,12 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 		return v.report, fmt.Errorf("vet redis: %w", err)
 	}
 	if len(v.causes) > 0 {
+		v.report.Marks = v.proven()
 		err := fmt.Errorf("%w: %s", ErrVetting, strings.Join(v.causes, "; "))
 		return v.report, errors.Join(err, v.stop(ctx))
 	}
 	if err := v.renew(ctx); err != nil {
+		v.report.Marks = nil
 		return v.report, fmt.Errorf("open redis: %w", err)
 	}
 	cfg.Log.Info("redis is open", "primaries", len(v.primaries), "new", v.report.New,
@@ -157,38 +158,4 @@ func Inspect(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRe
 		}
 	}
 	return v.report, v.causes, nil
-}
-
-// Shut reports whether any primary lacks a script or any partition has other data than those that the store
-// trusts: it is not open, or not since it restarted, or its data are lost, exchanged or set back.
-func (s *Store) Shut(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	scripts := make([]lua.Script, 0, len(s.scripts))
-	for _, script := range s.scripts {
-		scripts = append(scripts, script.Script)
-	}
-	primaries, err := primariesOf(ctx, s.client, len(s.shards))
-	if err != nil {
-		return false, wrap("look for scripts", err)
-	}
-	for _, p := range primaries {
-		if there, err := hasScripts(ctx, p.client, scripts); err != nil || !there {
-			if err != nil {
-				return false, wrap("look for scripts", err)
-			}
-			return true, nil
-		}
-	}
-	trusted := s.Marks() // first: they only grow
-	found, err := s.readMarks(ctx)
-	if err != nil {
-		return false, err
-	}
-	for p := range found {
-		if !found[p].covers(trusted[p]) {
-			return true, nil
-		}
-	}
-	return false, nil
 }

@@ -33,7 +33,7 @@ func wantShut(t *testing.T, s *shop, cfg redisstock.OpenConfig, causes ...string
 
 func wantNothingSold(t *testing.T, s *shop) {
 	t.Helper()
-	if shut, err := s.Shut(t.Context()); err != nil || !shut {
+	if shut, err := s.Shut(t.Context()); err != nil || len(shut) == 0 {
 		t.Errorf("shut is %v (%v), want true", shut, err)
 	}
 	cell := newCell()
@@ -52,7 +52,7 @@ func TestOpenNewServer(t *testing.T) {
 		t.Fatalf("report is %+v (%v), want a new deployment", report, err)
 	}
 	s.Trust(report.Marks)
-	if shut, err := s.Shut(t.Context()); err != nil || shut {
+	if shut, err := s.Shut(t.Context()); err != nil || len(shut) > 0 {
 		t.Errorf("shut is %v (%v), want false", shut, err)
 	}
 	s.load(1, stock.Settings{})
@@ -321,11 +321,11 @@ func TestOpenCluster(t *testing.T) {
 	if err := one.Do(t.Context(), one.B().ScriptFlush().Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
-	if shut, err := s.Shut(t.Context()); err != nil || !shut {
+	if shut, err := s.Shut(t.Context()); err != nil || len(shut) == 0 {
 		t.Errorf("a primary lacks the scripts: shut is %v (%v), want true", shut, err)
 	}
 	s.open()
-	if shut, err := s.Shut(t.Context()); err != nil || shut {
+	if shut, err := s.Shut(t.Context()); err != nil || len(shut) > 0 {
 		t.Errorf("shut is %v (%v), want false", shut, err)
 	}
 }

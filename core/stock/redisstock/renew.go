@@ -21,6 +21,49 @@ func (v *vetting) shut(partition int) bool {
 	return partition < len(v.cfg.Seen) && v.cfg.Seen[partition].Nonce == mark.Nonce && !mark.covers(v.cfg.Seen[partition])
 }
 
+// proven are the marks of the partitions that sell and have lost nothing, where nothing but lost effects speaks
+// against opening: they need not wait for the others.
+func (v *vetting) proven() []PartitionMark {
+	if !v.sound {
+		return nil
+	}
+	marks := make([]PartitionMark, len(v.found))
+	for p := range marks {
+		if !v.lost[p] && !v.shut(p) {
+			marks[p] = v.found[p]
+		}
+	}
+	return marks
+}
+
+// watch has the servers notice when the cells of shut partitions are emptied or exchanged while they are
+// compared. A script does not change them: it is refused.
+func (v *vetting) watch(ctx context.Context) error {
+	for _, p := range v.primaries {
+		commands := []rueidis.Completed{p.conn.B().Unwatch().Build()} // what an earlier vetting has left
+		for _, partition := range p.partitions {
+			if v.shut(partition) {
+				commands = append(commands, p.conn.B().Watch().Key(keysOf(partition).cells).Build())
+			}
+		}
+		if err := firstError(p.conn.DoMulti(ctx, commands...)); err != nil {
+			return fmt.Errorf("watch cells on %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// unchanged fails if what watch watches has changed since.
+func (v *vetting) unchanged(ctx context.Context, p *primary) error {
+	b := p.conn.B
+	answers := p.conn.DoMulti(ctx, b().Multi().Build(), b().Ping().Build(), b().Exec().Build())
+	err := firstError(answers)
+	if rueidis.IsRedisNil(err) {
+		return fmt.Errorf("%s: its data changed while they were compared", p)
+	}
+	return err
+}
+
 // renew gives the partitions that are shut a nonce of this vetting and loads the scripts, upon which they
 // sell. Those that are open keep theirs, so that nobody notices.
 func (v *vetting) renew(ctx context.Context) error {
@@ -73,6 +116,9 @@ func (v *vetting) writeMarks(ctx context.Context, changes []stock.NonceChange) e
 				commands = append(commands, p.conn.B().Set().Key(keysOf(partition).mark).
 					Value(string(v.found[partition].append(nil))).Build())
 			}
+		}
+		if err := v.unchanged(ctx, p); err != nil {
+			return err
 		}
 		if err := firstError(p.conn.DoMulti(ctx, commands...)); err != nil {
 			return fmt.Errorf("write marks on %s: %w", p, err)

@@ -26,6 +26,7 @@ type vetting struct {
 	found     []PartitionMark // in Redis, by partition
 	nonces    []uint64        // in MySQL, by partition
 	lost      map[int]bool    // partitions of which Redis is behind of the evidence
+	sound     bool            // nothing else speaks against opening
 	causes    []string        // against opening
 	report    OpenReport
 }
@@ -71,6 +72,9 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 	if err := v.readMarks(ctx); err != nil {
 		return false, err
 	}
+	if err := v.watch(ctx); err != nil {
+		return false, err
+	}
 	if missing, err = v.checkMeta(ctx); err != nil {
 		return false, err
 	}
@@ -78,6 +82,7 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 		v.object("it holds nothing, but MySQL knows that the deployment was opened before: its data are lost. " +
 			"Bring them back, or, if it never held stock, empty the table redis_vettings")
 	}
+	v.sound = len(v.causes) == 0
 	return missing, v.checkEvidence(ctx)
 }
 
