@@ -209,7 +209,9 @@ func TestFollowVettings(t *testing.T) {
 // refusedStore is shut, and its vettings cannot be read for some tries.
 type refusedStore struct{ refusals atomic.Int64 }
 
-func (s *refusedStore) Shut(context.Context) (bool, error) { return true, nil }
+func (s *refusedStore) Partitions() int { return 1 }
+
+func (s *refusedStore) Shut(context.Context) ([]int, error) { return []int{0}, nil }
 
 func (s *refusedStore) Adopt(context.Context, stock.Nonces) error {
 	if s.refusals.Add(-1) >= 0 {
