@@ -104,7 +104,7 @@ func (g *gate) run(ctx context.Context) {
 			return
 		case <-wait.C:
 		case <-g.wake:
-			if retry > gateRetry { // who knocks at a door that does not open is not heard sooner
+			if retry > gateRetry { // the last try failed: no request makes the next one come sooner
 				continue
 			}
 		}

@@ -48,9 +48,9 @@ const (
 
 var listedStates = []stock.State{stock.StateHeld, stock.StateConfirmed, stock.StateReleased, stock.StateExpired}
 
-// Reservations lists reservations, those of a sale by SKU and state, all others by state and id or by id. A held
-// one whose deadline has passed at the time of the list is expired, also before the sweep has come to it: it is not
-// among the held ones, and among the expired ones once MySQL has the sweep's event.
+// Reservations lists reservations. Those of a sale come in order of SKU, state and id, all others by state and id,
+// or by id. A held one whose deadline has passed shows as expired, also before the sweep has come to it. A list of
+// held ones leaves it out; a list of expired ones has it once MySQL has the sweep's event.
 func (r *Reader) Reservations(ctx context.Context, f ReservationFilter, p Page) (List[Reservation], error) {
 	limit, err := p.limit()
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"sluice/core/telemetry"
 )
 
-// What the topic must not be set below. Events wait in it until a persister has read them; those that are gone
-// before are no evidence against a Redis that lost them.
+// What the topic must not be set below. Events wait in it until a persister has read them. If Redis loses an
+// effect whose event the topic has dropped before that, nothing can show the loss.
 const (
 	retentionMin      = 24 * time.Hour
 	retentionBytesMin = 256 << 20

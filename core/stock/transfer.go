@@ -60,8 +60,8 @@ type Transferred struct {
 	Err      error
 }
 
-// Transfers does transfers, each of them as Transfer does, in four calls of the store for all of them. One
-// that fails does not stop the others.
+// Transfers does transfers, each of them as Transfer does. It calls the store four times, with all of them each
+// time. One that fails does not stop the others.
 func Transfers(ctx context.Context, s Store, requests []TransferRequest) []Transferred {
 	results := make([]Transferred, len(requests))
 	going := make([]*transfer, 0, len(requests))

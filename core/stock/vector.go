@@ -160,8 +160,8 @@ type Vector struct {
 var (
 	// ErrNotApplied tells that nothing was executed; the call can be repeated.
 	ErrNotApplied = errors.New("not executed")
-	// ErrShut tells that nothing was executed because the server has not been vetted since it
-	// started: see redisstock.Open.
+	// ErrShut tells that nothing was executed because the server does not have the data that were
+	// vetted, or the caller does not trust them yet: see redisstock.Open.
 	ErrShut = errors.New("not executed: the server is shut until it is vetted")
 	// ErrUnknown tells that the call may or may not have been executed. Repeating it with the same
 	// ids settles it.

@@ -27,7 +27,7 @@ func Explain(err error) string {
 
 func adviceOnStock(err error) string {
 	if errors.Is(err, stock.ErrShut) {
-		return "Redis has started since it was vetted, or its data were lost or set back: start an edge, or change stock: each opens it after vetting it. sluice doctor says what speaks against that"
+		return "Redis does not have the data that were vetted: the log of the edges, or sluice doctor, says why. To have it vetted, start an edge, or change stock"
 	}
 	return ""
 }

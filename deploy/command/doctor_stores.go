@@ -189,7 +189,7 @@ func (d *Doctor) mysql(ctx context.Context, e *examination) {
 	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM dead_letters WHERE resolved_at IS NULL").Scan(&letters); err != nil {
 		e.fail("dead letters", err.Error(), "see whether the user may read the tables")
 	} else if letters > 0 {
-		e.warn("dead letters", number(letters)+" events could not be applied", "read dead_letters: each has its reason, and holds up its own cell only")
+		e.warn("dead letters", number(letters)+" events could not be applied", "see them with sluice deadletter list: each has its reason, and holds up its own cell only")
 	} else {
 		e.ok("dead letters", "none")
 	}
@@ -221,7 +221,7 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 		return
 	}
 	for _, cause := range causes {
-		e.fail(about, cause, "Redis must not be opened like this")
+		e.fail(about, cause, "mend this, or restore the data, and start an edge: it opens Redis once nothing speaks against it")
 	}
 	switch {
 	case len(causes) > 0:

@@ -112,7 +112,7 @@ func (s *Store) Trusts() bool {
 }
 
 // Adopt has the store trust the data that others have vetted: those whose nonce is the one that MySQL keeps.
-// Others stay as they are. From now on the store notices by itself when the data are set back. An error may
+// It trusts no partition that has another nonce. From now on the store notices by itself when the data are set back. An error may
 // concern some partitions only.
 func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 	vetted, err := nonces.Read(ctx, len(s.shards))

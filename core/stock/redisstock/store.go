@@ -113,7 +113,8 @@ func (s *Store) eval(ctx context.Context, name string, partition int, trusted Pa
 	return reply, err
 }
 
-// evalsha is the call of a script. What all scripts have first, the partition's mark, it adds itself.
+// evalsha is the call of a script. It puts first what every script takes: the key of the partition's mark, and
+// the mark that the caller trusts.
 func (s *Store) evalsha(sc *script, partition int, trusted string, keys, args []string) rueidis.Completed {
 	return s.client.B().Evalsha().Sha1(sc.SHA1).Numkeys(int64(1 + len(keys))).
 		Key(s.shards[partition].mark).Key(keys...).Arg(trusted).Arg(args...).Build()

@@ -17,9 +17,9 @@ const (
 )
 
 // waiting is a small write to a partition and a WAIT for one replica to have it, and with it all that the
-// server did before. From Redis 7.2 on, and in Valkey, WAIT covers no more than its own connection's last
-// write: a vector of replays writes nothing, and alone it would be told at once that replicas have it.
-// Only a write that is replicated does, which one that changes nothing (SETNX, DEL) is not.
+// server did before. From Redis 7.2 on, and in Valkey, WAIT covers only the last write of its own connection.
+// A vector of replays writes nothing, so a WAIT alone would return at once, as if replicas had it. The write
+// must be one that is replicated: SETNX and DEL are not where they change nothing, SET always is.
 func (s *Store) waiting(client rueidis.Client, partition int) []rueidis.Completed {
 	return []rueidis.Completed{
 		client.B().Set().Key(s.shards[partition].wait).Value("1").Build(),
