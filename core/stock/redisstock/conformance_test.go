@@ -1,6 +1,9 @@
 package redisstock_test
 
 import (
+	"flag"
+	"fmt"
+	"os"
 	"testing"
 
 	"github.com/redis/rueidis"
@@ -13,6 +16,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := useMutant(*mutantName); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
 	// A cluster client leaves the closing of connections to lost nodes to a sleeping goroutine, and its next
 	// look at the cluster too.
 	goleak.VerifyTestMain(servicetest.Main(m),

@@ -4,7 +4,13 @@ import (
 	"context"
 
 	"sluice/core/stock"
+	"sluice/lua"
 )
+
+// UseScripts has all that is made from now on load and call scripts other than the true ones.
+func UseScripts(scripts []lua.Script) {
+	allScripts = func() ([]lua.Script, error) { return scripts, nil }
+}
 
 // Keys of a partition, for tests that look at them or spoil them.
 

@@ -174,6 +174,43 @@ func TestExpireTellsWhatItDidBeforeAnError(t *testing.T) {
 	}
 }
 
+// TestForget counts records, not members of gone, and forgets all of a member.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{Retention: time.Millisecond})
+	cell := s.load(10, stock.Settings{})
+	s.waitUntil(s.now() + 1) // so that the creation is forgotten first
+	for first := int64(1); first <= 4; first += 3 {
+		v := s.do(stock.OpDeduct, take(stock.OpDeduct, cell, first, 1), take(stock.OpDeduct, cell, first+1, 1), take(stock.OpDeduct, cell, first+2, 1))
+		if v.Err != nil {
+			t.Fatal(v.Err)
+		}
+	}
+	s.waitUntil(s.now() + 2)
+	for _, want := range []int{1 + 3, 3, 0} { // the creation and a vector, another vector
+		n, err := s.Forget(t.Context(), partition(cell), 2)
+		if err != nil || n != want {
+			t.Errorf("forgot %d (%v), want %d", n, err, want)
+		}
+	}
+	if left, err := s.run("HLEN", redisstock.ResKey(partition(cell))).AsInt64(); err != nil || left != 0 {
+		t.Errorf("%d records are left (%v)", left, err)
+	}
+}
+
+// TestRedisTime holds that times are ms, as Redis has them.
+func TestRedisTime(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	for range 2 { // not both in the first ms of a second
+		before := time.Now().UnixMilli()
+		if now := s.now(); now < before || now > time.Now().UnixMilli() {
+			t.Errorf("it is %d ms, but was %d ms before", now, before)
+		}
+		s.waitUntil(before + 2)
+	}
+}
+
 // TestUnreadableRecord has a record of another version among others of its vector and member.
 func TestUnreadableRecord(t *testing.T) {
 	t.Parallel()
@@ -185,16 +222,21 @@ func TestUnreadableRecord(t *testing.T) {
 		t.Fatal(v.Err)
 	}
 	overdue(s, v.Outcomes[1].Reservation)
-	const otherVersion = "\x02 of some other length"
-	s.must("HSET", redisstock.ResKey(partition(cell)), string(requests[0].ID[:]), otherVersion)
-
-	for op, want := range map[stock.Op][]stock.Verdict{
-		stock.OpReserve: {stock.VerdictMismatch, stock.VerdictReplayed},
-		stock.OpConfirm: {stock.VerdictUnknownReservation, stock.VerdictWrongState},
-	} {
-		v := s.do(op, requests...)
-		if v.Err != nil || v.Outcomes[0].Verdict != want[0] || v.Outcomes[1].Verdict != want[1] {
-			t.Errorf("%v: outcomes %v (%v), want %v", op, v.Outcomes, v.Err, want)
+	key, field := redisstock.ResKey(partition(cell)), string(requests[0].ID[:])
+	record, err := s.run("HGET", key, field).ToString()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, unreadable := range []string{record + "and more", "\x02" + record[1:]} { // its length, its version
+		s.must("HSET", key, field, unreadable)
+		for op, want := range map[stock.Op][]stock.Verdict{
+			stock.OpReserve: {stock.VerdictMismatch, stock.VerdictReplayed},
+			stock.OpConfirm: {stock.VerdictUnknownReservation, stock.VerdictWrongState},
+		} {
+			v := s.do(op, requests...)
+			if v.Err != nil || v.Outcomes[0].Verdict != want[0] || v.Outcomes[1].Verdict != want[1] {
+				t.Errorf("%x, %v: outcomes %v (%v), want %v", unreadable, op, v.Outcomes, v.Err, want)
+			}
 		}
 	}
 	if sweep, err := s.Expire(t.Context(), partition(cell), 10); err != nil || sweep.Expired != 1 {

@@ -40,6 +40,16 @@ func (s *shop) calls(held stock.Reservation) map[string]func() error {
 	}
 }
 
+// mark is the mark that Redis has of a partition.
+func (s *shop) mark(partition int) string {
+	s.Helper()
+	mark, err := s.run("GET", redisstock.MarkKey(partition)).ToString()
+	if err != nil {
+		s.Fatal(err)
+	}
+	return mark
+}
+
 // member is a member of due with one reservation.
 func member(r stock.Reservation) string { return "\x00\x00\x00\x00" + string(r.ID[:]) }
 
@@ -54,7 +64,15 @@ func TestLostDataAreShut(t *testing.T) {
 		"mark deleted": func(s *shop, p int) {
 			s.must("DEL", redisstock.MarkKey(p))
 		},
-		"mark damaged":      func(s *shop, p int) { s.must("SET", redisstock.MarkKey(p), "none") },
+		"mark damaged":   func(s *shop, p int) { s.must("SET", redisstock.MarkKey(p), "none") },
+		"mark too long":  func(s *shop, p int) { s.must("APPEND", redisstock.MarkKey(p), "\x00") },
+		"mark too short": func(s *shop, p int) { s.must("SET", redisstock.MarkKey(p), s.mark(p)[:13]) },
+		"another nonce": func(s *shop, p int) {
+			const nonceEnd = 8
+			mark := []byte(s.mark(p))
+			mark[nonceEnd-1] ^= 1
+			s.must("SET", redisstock.MarkKey(p), string(mark))
+		},
 		"mark of a nonce 0": func(s *shop, p int) { s.must("SET", redisstock.MarkKey(p), strings.Repeat("\x00", 14)) },
 		"another server's data": func(s *shop, p int) {
 			other := servicetest.Redis(t)
@@ -156,6 +174,44 @@ func TestDataSetBackAreShut(t *testing.T) {
 			newcomer.reserve(held.Cell, 4, 1)
 		})
 	}
+}
+
+// TestEffectsAreCounted holds that a mark has grown by the effects of each call, not by its requests, and that
+// the caller knows it after the answer.
+func TestEffectsAreCounted(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	cell := s.load(3, stock.Settings{})
+	p, effects := partition(cell), uint64(1)
+	want := func(what string, more uint64) {
+		t.Helper()
+		effects += more
+		if trusted := s.Marks()[p]; trusted.Effects != effects || s.mark(p)[8:] != "\x00\x00\x00\x00\x00"+string(rune(effects)) {
+			t.Errorf("after %s %d effects are known, and the mark is %x, want %d", what, trusted.Effects, s.mark(p), effects)
+		}
+	}
+	want("create", 0)
+	requests := []stock.Request{
+		take(stock.OpReserve, cell, 1, 1), take(stock.OpReserve, cell, 2, 1), take(stock.OpReserve, cell, 3, 1),
+		take(stock.OpReserve, cell, 3, 1), take(stock.OpReserve, cell, 4, 1),
+	}
+	s.do(stock.OpReserve, requests...)
+	want("reserve", 3)
+	s.do(stock.OpConfirm, requests[0], requests[0])
+	want("confirm", 1)
+	s.do(stock.OpRelease, requests[0], requests[1])
+	want("release", 1)
+	overdue(s, s.one(stock.OpReserve, requests[2]).Reservation)
+	if _, err := s.Expire(t.Context(), p, 10); err != nil {
+		t.Fatal(err)
+	}
+	want("expire", 1)
+	s.do(stock.OpAdjust, adjustment(cell, "more", stock.Adjustment{Delta: 1}), adjustment(cell, "less", stock.Adjustment{Delta: -9}))
+	want("adjust", 1)
+	if _, err := s.Forget(t.Context(), p, 10); err != nil {
+		t.Fatal(err)
+	}
+	want("forget", 0)
 }
 
 // TestSeenEffectsAreVettedAnew lets Open know what its caller has seen, of data with the right nonce.

@@ -32,7 +32,7 @@ type vetting struct {
 }
 
 func newVetting(client rueidis.Client, cfg OpenConfig) (*vetting, error) {
-	scripts, err := lua.All()
+	scripts, err := allScripts()
 	if err != nil {
 		return nil, err
 	}

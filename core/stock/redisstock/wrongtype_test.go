@@ -2,6 +2,7 @@ package redisstock_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,6 +45,10 @@ func TestForeignKeyStopsScriptsBeforeTheyWrite(t *testing.T) {
 			_, err := s.Expire(s.Context(), partition(held.Cell), 10)
 			return err
 		}},
+		"expire members": {[]string{"due"}, func(s *shop, held stock.Reservation) error {
+			_, err := s.ExpireMembers(s.Context(), partition(held.Cell), member(held))
+			return err
+		}},
 		"forget": {[]string{"res"}, func(s *shop, held stock.Reservation) error {
 			_, err := s.Forget(s.Context(), partition(held.Cell), 10)
 			return err
@@ -55,7 +60,7 @@ func TestForeignKeyStopsScriptsBeforeTheyWrite(t *testing.T) {
 				s := newShop(t, client, redisstock.Config{Retention: 1e6})
 				cell := s.load(10, stock.Settings{Limit: 5})
 				held := s.reserve(cell, 1, 2)
-				if name == "expire" { // as if its deadline had passed
+				if strings.HasPrefix(name, "expire") { // as if its deadline had passed
 					overdue(s, held)
 				}
 				key := keys[planted](partition(cell))

@@ -118,6 +118,14 @@ var adjustCases = group{
 		if want != all {
 			h.Fatalf("settings %+v, want %+v", want, all)
 		}
+		none := stock.Settings{Hold: hold}
+		for field := stock.FieldLimit; field <= stock.FieldFrozen; field <<= 1 {
+			h.set(cell, "unset "+string(rune('a'+field)), field, none)
+			want = want.With(field, none)
+			if got := h.state(cell).Settings; got != want {
+				h.Fatalf("field %b taken back: settings %+v, want %+v", field, got, want)
+			}
+		}
 	},
 	"a delta and settings together": func(h *harness) {
 		cell := h.load(1, stock.Settings{})

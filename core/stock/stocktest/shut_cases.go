@@ -10,8 +10,11 @@ var shutCases = group{
 	"a fence at or below the cell's mark passes": func(h *harness) {
 		cell := h.load(9, stock.Settings{})
 		h.held(cell, 1, "a", 1)
-		for i, fence := range []stock.Mark{{}, {Epoch: 1, Seq: 1}, {Epoch: 1, Seq: 2}} {
+		for i, fence := range []stock.Mark{{}, {Epoch: 1, Seq: 1}, {Epoch: 1, Seq: 4}} {
 			h.want(h.fenced(cell, string(rune('b'+i)), fence), stock.VerdictOK)
+		}
+		if s := h.state(cell); s.Seq != 5 {
+			h.Fatalf("cell %+v: the last fence was not its mark", s)
 		}
 	},
 	"a fence above the cell's mark shuts it": func(h *harness) {

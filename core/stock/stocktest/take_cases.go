@@ -91,6 +91,11 @@ var takeCases = group{
 				h.Fatalf("state %+v", s)
 			}
 		}
+		cell := newCell()
+		v := h.do(stock.OpReserve, h.take(stock.OpReserve, cell, 1, "a", 1))
+		if len(v.Cells) != 1 || v.Cells[0] != (stock.CellState{Cell: cell}) {
+			h.Fatalf("cells %+v, want the one that is not there", v.Cells)
+		}
 	},
 	"the limit counts held and sold": func(h *harness) {
 		cell := h.load(100, stock.Settings{Limit: 3})

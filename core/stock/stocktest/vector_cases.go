@@ -32,8 +32,11 @@ var vectorCases = group{
 	"settling the same reservation twice": func(h *harness) {
 		cell := h.load(3, stock.Settings{})
 		a, b := h.held(cell, 1, "a", 1), h.held(cell, 1, "b", 1)
-		h.wantAll(h.do(stock.OpConfirm, stock.Request{ID: a.ID}, stock.Request{ID: a.ID}),
-			stock.VerdictOK, stock.VerdictReplayed)
+		twice := h.do(stock.OpConfirm, stock.Request{ID: a.ID}, stock.Request{ID: a.ID})
+		h.wantAll(twice, stock.VerdictOK, stock.VerdictReplayed)
+		if first, again := twice.Outcomes[0].Reservation, twice.Outcomes[1].Reservation; first != again {
+			h.Fatalf("replayed %+v, first %+v", again, first)
+		}
 		h.wantAll(h.do(stock.OpRelease,
 			stock.Request{ID: b.ID, Cell: cell}, stock.Request{ID: a.ID, Cell: cell}, stock.Request{ID: b.ID, Cell: cell}),
 			stock.VerdictOK, stock.VerdictWrongState, stock.VerdictReplayed)
@@ -79,6 +82,36 @@ var vectorCases = group{
 		}
 		h.wantAll(h.do(stock.OpRelease, release...), stock.VerdictOK, stock.VerdictOK, stock.VerdictOK)
 		h.want(h.reserve(cells[1], 1, "c", 1), stock.VerdictOK)
+	},
+	"limits of several pools": func(h *harness) {
+		cells := h.neighbours(2)
+		for _, cell := range cells {
+			h.loadCell(cell, 9, stock.Settings{Limit: 2})
+		}
+		both := func(user int64, key string, quantity int64) *stock.Vector {
+			h.Helper()
+			return h.do(stock.OpReserve,
+				h.take(stock.OpReserve, cells[0], user, key, quantity), h.take(stock.OpReserve, cells[1], user, key, quantity))
+		}
+		h.held(cells[1], 1, "before", 1)
+		h.wantAll(both(1, "a", 2), stock.VerdictOK, stock.VerdictLimitReached)
+		h.want(h.release(h.record(h.take(stock.OpReserve, cells[0], 1, "a", 2).ID), 1), stock.VerdictOK)
+		v := both(1, "b", 1)
+		h.wantAll(v, stock.VerdictOK, stock.VerdictOK)
+		h.want(h.reserve(cells[1], 1, "c", 1), stock.VerdictLimitReached)
+		var release []stock.Request
+		for _, o := range v.Outcomes {
+			release = append(release, stock.Request{ID: o.Reservation.ID, Cell: o.Reservation.Cell})
+		}
+		h.wantAll(h.do(stock.OpRelease, release...), stock.VerdictOK, stock.VerdictOK)
+		h.wantAll(both(1, "d", 2), stock.VerdictOK, stock.VerdictLimitReached)
+	},
+	"a replay after a refusal of its cell": func(h *harness) {
+		cell := h.load(9, stock.Settings{})
+		h.held(cell, 1, "a", 1)
+		h.set(cell, "freeze", stock.FieldFrozen, stock.Settings{Frozen: true})
+		v := h.do(stock.OpReserve, h.take(stock.OpReserve, cell, 1, "b", 1), h.take(stock.OpReserve, cell, 1, "a", 1))
+		h.wantAll(v, stock.VerdictFrozen, stock.VerdictReplayed)
 	},
 	"the entry is what the outbox has": func(h *harness) {
 		cell := h.load(9, stock.Settings{})
