@@ -37,7 +37,7 @@ var unreached = map[string][]string{
 	// A cell must be shut, stock must go between the check and the transfer, or Redis hang between two halves.
 	"createSale": {"sale_refused", "transfer_refused", "in_transit", "partly_done"},
 	// No connection to MySQL must be free, and MySQL hang between two statements.
-	"resolveDeadLetter": {"unavailable"}, "replayDeadLetter": {"outcome_unknown"},
+	"resolveDeadLetter": {"unavailable", "outcome_unknown"}, "replayDeadLetter": {"outcome_unknown"},
 	"": {"internal"}, // a bug
 }
 
