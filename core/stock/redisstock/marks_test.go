@@ -355,6 +355,32 @@ func TestOnlyAVettingCreatesCells(t *testing.T) {
 	next.load(1, stock.Settings{})
 }
 
+// TestAdopt trusts what MySQL knows to be vetted and nothing else, and creates no cell.
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
+	if _, err := redisstock.Open(t.Context(), client, cfg); err != nil {
+		t.Fatal(err)
+	}
+	s := newShop(t, client, redisstock.Config{})
+	held := s.reserve(s.load(5, stock.Settings{}), 1, 1)
+	store, err := redisstock.New(client, redisstock.Config{Partitions: stock.PartitionsDefault, CallTimeout: 20e9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newcomer := &shop{TB: t, client: client, Store: store}
+	if err := newcomer.Adopt(t.Context(), &redistest.Nonces{}); err != nil || newcomer.Trusts() {
+		t.Errorf("trusts what another MySQL knows nothing of (%v)", err)
+	}
+	if err := newcomer.Adopt(t.Context(), cfg.Nonces); err != nil {
+		t.Fatal(err)
+	}
+	newcomer.reserve(held.Cell, 2, 1)
+	if err := newcomer.calls(held)["create"](); !errors.Is(err, stock.ErrShut) {
+		t.Errorf("creating a cell: %v, want shut", err)
+	}
+}
+
 // TestProcessesOpenAtOnce opens one server from many processes: one nonce is left, which all have.
 func TestProcessesOpenAtOnce(t *testing.T) {
 	t.Parallel()

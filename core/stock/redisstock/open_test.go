@@ -117,18 +117,29 @@ func TestCheckDeployment(t *testing.T) {
 }
 
 // TestCheckDeploymentOfPartOfACluster lets one server do for what it has, and notices when none answers.
+// Nobody opens a part, but what has been vetted of it can be adopted.
 func TestCheckDeploymentOfPartOfACluster(t *testing.T) {
 	t.Parallel()
 	cluster := servicetest.RedisCluster(t)
-	s := newShop(t, connect(t, cluster.Addrs...), redisstock.Config{})
-	s.open()
+	s, cfg := newShop(t, connect(t, cluster.Addrs...), redisstock.Config{}), openConfig()
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
+		t.Fatal(err)
+	}
 	for i, node := range cluster.Nodes {
 		if err := node.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		err := s.CheckDeployment(t.Context(), "test")
-		if last := i == len(cluster.Nodes)-1; (err != nil) != last || errors.Is(err, redisstock.ErrForeign) {
+		last := i == len(cluster.Nodes)-1
+		if (err != nil) != last || errors.Is(err, redisstock.ErrForeign) {
 			t.Errorf("without %d of the servers: %v", i+1, err)
+		}
+		newcomer := restarted(s, redisstock.Config{})
+		if err := newcomer.Adopt(t.Context(), cfg.Nonces); err == nil || newcomer.Trusts() == last {
+			t.Errorf("without %d of the servers: adopted %v, error %v", i+1, newcomer.Trusts(), err)
+		}
+		if _, err := redisstock.Open(t.Context(), s.client, cfg); err == nil || !strings.Contains(err.Error(), "slots have a primary") {
+			t.Errorf("opened without %d of the servers: %v", i+1, err)
 		}
 	}
 }
@@ -136,11 +147,13 @@ func TestCheckDeploymentOfPartOfACluster(t *testing.T) {
 func TestOpenRefusesStockWithoutOwner(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})
-	s.load(1, stock.Settings{})
+	cell := s.load(1, stock.Settings{})
 	for p := range stock.PartitionsDefault {
 		s.must("DEL", redisstock.MetaKey(p))
 	}
 	s.must("SCRIPT", "", "FLUSH")
+	wantShut(t, s, openConfig(), "1 partitions hold stock but not whose it is")
+	s.must("DEL", redisstock.CellsKey(partition(cell))) // what is left is somebody's too
 	wantShut(t, s, openConfig(), "1 partitions hold stock but not whose it is")
 }
 

@@ -1,0 +1,99 @@
+package redisstock_test
+
+import (
+	"testing"
+
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
+	"sluice/deploy/local/servicetest"
+)
+
+// TestOpenRenewsWhatIsShut opens servers that were open once, each shut in its own way: all partitions get another
+// nonce, the one that MySQL then has, and sell.
+func TestOpenRenewsWhatIsShut(t *testing.T) {
+	t.Parallel()
+	for name, shut := range map[string]func(s *shop, cfg *redisstock.OpenConfig){
+		"scripts lost":              func(s *shop, _ *redisstock.OpenConfig) { s.must("SCRIPT", "", "FLUSH") },
+		"vetted with another MySQL": func(_ *shop, cfg *redisstock.OpenConfig) { cfg.Nonces = &redistest.Nonces{} },
+		"all lost but scripts":      func(s *shop, cfg *redisstock.OpenConfig) { s.must("FLUSHALL", ""); cfg.Nonces = &redistest.Nonces{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := openConfig()
+			s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
+			first, err := redisstock.Open(t.Context(), s.client, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Trust(first.Marks)
+			s.load(1, stock.Settings{})
+			shut(s, &cfg)
+			again, err := redisstock.Open(t.Context(), s.client, cfg)
+			if err != nil || again.Renewed != stock.PartitionsDefault {
+				t.Fatalf("%d partitions renewed (%v), want all", again.Renewed, err)
+			}
+			nonces, err := cfg.Nonces.Read(t.Context(), stock.PartitionsDefault)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for p, m := range again.Marks {
+				if m.Nonce == first.Marks[p].Nonce || m.Nonce != nonces[p] || m.Effects != 0 {
+					t.Fatalf("partition %d has %+v, before %+v, and MySQL has nonce %d", p, m, first.Marks[p], nonces[p])
+				}
+			}
+			s.Trust(again.Marks)
+			s.load(1, stock.Settings{})
+		})
+	}
+}
+
+// TestOpenLeavesOpenPartitionsAlone renews one partition while another one sells: what happens to that between
+// the reading of its mark and the writing of the other's is counted still.
+func TestOpenLeavesOpenPartitionsAlone(t *testing.T) {
+	t.Parallel()
+	cfg := openConfig()
+	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
+	report, err := redisstock.Open(t.Context(), s.client, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Trust(report.Marks)
+	cell := s.load(9, stock.Settings{})
+	shut := (partition(cell) + 1) % stock.PartitionsDefault
+	s.must("DEL", redisstock.MarkKey(shut))
+	cfg.Evidence = evidenceFunc(func() error {
+		s.reserve(cell, 1, 1)
+		return nil
+	})
+	if report, err = redisstock.Open(t.Context(), s.client, cfg); err != nil || report.Renewed != 1 {
+		t.Fatalf("%d partitions renewed (%v), want the one without a mark", report.Renewed, err)
+	}
+	s.reserve(cell, 2, 1)
+}
+
+// TestOpenOfAFullServer cannot write the marks: then the scripts are not loaded either, on which those would sell
+// who trust the marks of before.
+func TestOpenOfAFullServer(t *testing.T) {
+	t.Parallel()
+	cfg := openConfig()
+	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
+	report, err := redisstock.Open(t.Context(), s.client, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Trust(report.Marks)
+	cell := s.load(9, stock.Settings{})
+	s.must("SCRIPT", "", "FLUSH")
+	s.must("CONFIG", "", "SET", "maxmemory", "1mb")
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); err == nil {
+		t.Fatal("it was opened")
+	}
+	s.must("CONFIG", "", "SET", "maxmemory", "0")
+	if v := s.do(stock.OpReserve, take(stock.OpReserve, cell, 1, 1)); v.Err == nil {
+		t.Errorf("it sells: %v", v.Outcomes)
+	}
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
+		t.Fatal(err)
+	}
+}
