@@ -171,15 +171,17 @@ func TestDSNIsNotInErrors(t *testing.T) {
 
 func TestLoadSecrets(t *testing.T) {
 	t.Parallel()
+	type shared struct{ Kafka struct{ Redis config.Redis } }
 	type command struct {
 		config.MySQL
+		shared
 		Nested struct{ Redis config.Redis }
 		hidden config.Redis
 	}
 	env := map[string]string{"SLUICE_MYSQL_DSN": "dsn", "SLUICE_REDIS_PASSWORD": "pw"}
 	var c command
 	config.LoadSecrets(&c, func(key string) (string, bool) { text, ok := env[key]; return text, ok })
-	if c.DSN.Reveal() != "dsn" || c.Nested.Redis.Password.Reveal() != "pw" || c.hidden.Password != "" {
+	if c.DSN.Reveal() != "dsn" || c.Nested.Redis.Password.Reveal() != "pw" || c.hidden.Password != "" || c.Kafka.Redis.Password.Reveal() != "pw" {
 		t.Errorf("loaded %q and %q", c.DSN.Reveal(), c.Nested.Redis.Password.Reveal())
 	}
 }

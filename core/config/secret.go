@@ -45,6 +45,8 @@ func loadSecrets(value reflect.Value, lookup func(string) (string, bool)) {
 	for i := range value.NumField() {
 		field := value.Field(i)
 		switch {
+		case field.Kind() == reflect.Struct && value.Type().Field(i).Anonymous: // its fields count, whatever its own name
+			loadSecrets(field, lookup)
 		case !field.CanSet():
 		case field.Type() == reflect.TypeFor[Secret]():
 			if text, ok := lookup(value.Type().Field(i).Tag.Get("env")); ok {

@@ -201,7 +201,7 @@ func secretsOf(target reflect.Value) []setting {
 			env := field.Tag.Get("env")
 			group := map[bool]string{true: "Redis", false: "MySQL"}[strings.HasPrefix(env, "SLUICE_REDIS_")]
 			found = append(found, setting{group: group, flag: "none: a secret", env: env, preset: "none", meaning: field.Tag.Get("help"), cost: "none"})
-		case field.Type.Kind() == reflect.Struct && field.IsExported():
+		case field.Type.Kind() == reflect.Struct && (field.IsExported() || field.Anonymous):
 			found = append(found, secretsOf(target.Field(i))...)
 		}
 	}

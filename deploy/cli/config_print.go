@@ -190,7 +190,7 @@ func secrets(target reflect.Value, yield func(env string, secret config.Secret))
 	for i := range target.NumField() {
 		field := target.Type().Field(i)
 		switch {
-		case !field.IsExported():
+		case !field.IsExported() && !field.Anonymous:
 		case field.Type == reflect.TypeFor[config.Secret]():
 			yield(field.Tag.Get("env"), config.Secret(target.Field(i).String()))
 		case field.Type.Kind() == reflect.Struct:

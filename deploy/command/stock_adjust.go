@@ -211,7 +211,7 @@ func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output)
 	if x.adjustment.Fields&stock.FieldAck != 0 && x.adjustment.Settings.Ack == stock.AckReplica {
 		o.warnOfReplicas(ctx, c)
 	}
-	result, err := x.do(ctx, c, o.stock)
+	result, err := x.changeKnown(ctx, c, o)
 	if err := errors.Join(err, o.close()); err != nil {
 		return err
 	}
@@ -222,7 +222,21 @@ func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output)
 	return nil
 }
 
-func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store) (*changed, error) {
+// changeKnown reads MySQL before Redis: what MySQL has by then, Redis has too, unless it lost it.
+func (x *cellChange) changeKnown(ctx context.Context, c *Console, o *opened) (*changed, error) {
+	row, err := readInventory(ctx, o.db, cellOf(x.sku, x.sale))
+	if err != nil {
+		return nil, err
+	}
+	var known stock.Mark
+	if row != nil {
+		known = row.mark()
+	}
+	return x.do(ctx, c, o.stock, known)
+}
+
+// do changes the cell, unless it is behind what is known of it.
+func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, known stock.Mark) (*changed, error) {
 	cell := cellOf(x.sku, x.sale)
 	states, _, err := store.Cells(ctx, []stock.Cell{cell})
 	if err != nil {
@@ -231,6 +245,10 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store) (*ch
 	before := states[0]
 	after := before
 	x.apply(&after)
+	if before.Less(known) {
+		// One more effect would hide what is missing, and in time pass for it.
+		return nil, fmt.Errorf("%v: MySQL knows events that Redis has lost: it is not changed before they are back. sluice doctor says what is missing", cell)
+	}
 	if !before.Loaded {
 		return nil, notFound(fmt.Errorf("%v is not loaded", cell))
 	}

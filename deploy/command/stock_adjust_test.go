@@ -25,14 +25,14 @@ func TestUnknownChangeNamesItsKey(t *testing.T) {
 	}
 	lost := &failing{Store: model, fail: func(int) (error, bool) { return stock.ErrUnknown, true }}
 	change := cellChange{sku: 1, consent: Consent{Yes: true}, adjustment: stock.Adjustment{Kind: stock.AdjustPlain, Delta: 5, Reason: "test"}}
-	_, err := change.do(t.Context(), &Console{}, lost)
+	_, err := change.do(t.Context(), &Console{}, lost, stock.Mark{})
 	if ExitCode(err) != ExitUnknown {
 		t.Fatalf("without an answer: %v", err)
 	}
 	_, advice, _ := strings.Cut(err.Error(), "--key ")
 	key, _, _ := strings.Cut(advice, ":")
 	again := cellChange{sku: 1, consent: Consent{Yes: true}, key: key, adjustment: change.adjustment}
-	result, err := again.do(t.Context(), &Console{}, model)
+	result, err := again.do(t.Context(), &Console{}, model, stock.Mark{})
 	if err != nil || result.Result != "replayed" || result.After.Avail != 15 {
 		t.Errorf("repeated with the key %q: %+v, %v", key, result, err)
 	}
