@@ -104,7 +104,8 @@ func TestCommandsCreateNoKnownSKUAfresh(t *testing.T) {
 			for range 2 {
 				d.runWith(late, "stock", "load", "--yes").want(command.ExitFailed, "lost").lacks("1 loaded")
 			}
-			d.run("doctor").want(command.ExitFailed, "lost effects of")
+			d.run("doctor").want(command.ExitFailed, "lost effects of").lacks("none is fenced")
+			d.run("stock", "shut").want(command.ExitFailed, "vetted").lacks("no SKU is shut")
 		})
 	}
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"sluice/core/config"
 	"sluice/core/evidence"
 	"sluice/core/show"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/persister"
 )
@@ -247,16 +249,18 @@ const shutNamed = 10
 // shut looks for cells to which nothing may happen.
 func (d *Doctor) shut(ctx context.Context, e *examination) {
 	const about = "shut SKUs"
-	client, err := d.Redis.Client()
+	o, err := d.open(ctx)
 	if err != nil {
-		return // which is said already
-	}
-	defer client.Close()
-	store, err := d.store(client)
-	if err != nil {
+		e.warn(about, "not looked for, because something above fails", "repair that first")
 		return
 	}
-	found, err := findShut(ctx, store, shutNamed)
+	defer o.client.Close()
+	defer o.db.Close()
+	found, err := findShut(ctx, o.stock, shutNamed)
+	if errors.Is(err, stock.ErrShut) {
+		e.warn(about, "not known, as Redis does not have the data that were vetted", "see Redis vetting")
+		return
+	}
 	if err != nil {
 		e.fail(about, err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
 		return

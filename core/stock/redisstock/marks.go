@@ -152,6 +152,21 @@ func (s *Store) readMarks(ctx context.Context) ([]foundMark, error) {
 	return found, unread.Err()
 }
 
+// checkMark fails with stock.ErrShut where the data of a partition are not those that the store trusts.
+func (s *Store) checkMark(ctx context.Context, partition int) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	trusted := s.marks.of(partition)
+	found, err := markOf(s.client.Do(ctx, s.client.B().Get().Key(s.shards[partition].mark).Build()))
+	if err != nil {
+		return wrap("read mark", err)
+	}
+	if !found.covers(trusted) {
+		return untrusted("read cells")
+	}
+	return nil
+}
+
 // foundMark is the mark that Redis has of a partition, or why it was not read.
 type foundMark struct {
 	PartitionMark

@@ -34,9 +34,10 @@ func (s *shop) calls(held stock.Reservation) map[string]func() error {
 			_, _, err := s.Reservations(s.Context(), []stock.ReservationID{held.ID})
 			return err
 		},
-		"due":    func() error { _, err := s.Expire(s.Context(), partition(cell), 1); return err },
-		"expire": func() error { _, err := s.ExpireMembers(s.Context(), partition(cell), member(held)); return err },
-		"forget": func() error { _, err := s.Forget(s.Context(), partition(cell), 1); return err },
+		"shut cells": func() error { _, _, err := s.ShutCells(s.Context(), partition(cell), 0); return err },
+		"due":        func() error { _, err := s.Expire(s.Context(), partition(cell), 1); return err },
+		"expire":     func() error { _, err := s.ExpireMembers(s.Context(), partition(cell), member(held)); return err },
+		"forget":     func() error { _, err := s.Forget(s.Context(), partition(cell), 1); return err },
 	}
 }
 

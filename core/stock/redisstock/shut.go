@@ -9,8 +9,12 @@ import (
 // ShutCells looks at some cells of a partition, and returns those that Shut tells to be shut, and where to go on:
 // the first call has the cursor 0, and after the last one it is 0 again. Every shut cell that is there throughout
 // is found, some perhaps more than once. A value of an unknown version counts as breached, as scripts take it.
+// Of data that the store does not trust nothing is told: in an empty Redis no cell would be shut.
 func (s *Store) ShutCells(ctx context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error) {
 	if err := s.checkPartition(partition); err != nil {
+		return nil, 0, err
+	}
+	if err := s.checkMark(ctx, partition); err != nil {
 		return nil, 0, err
 	}
 	key := s.shards[partition].cells
