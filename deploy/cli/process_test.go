@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"sluice/core/auth"
 	"sluice/deploy/command"
@@ -19,6 +21,10 @@ import (
 
 // programEnv makes the test binary the program itself.
 const programEnv = "SLUICE_TEST_PROGRAM"
+
+// programTime ends a program that does not do what its test waits for: a test binary that ran out of time would leave it
+// running.
+const programTime = 2 * time.Minute
 
 func programIfAsked() {
 	if os.Getenv(programEnv) != "" {
@@ -39,7 +45,8 @@ type program struct {
 func startProgram(t *testing.T, prelude string, args ...string) *program {
 	t.Helper()
 	p := &program{t: t}
-	p.cmd = exec.CommandContext(t.Context(), "sh", append([]string{"-c", prelude + "\nexec \"$0\" \"$@\"", os.Args[0]}, args...)...)
+	ctx, cancel := context.WithTimeout(t.Context(), programTime)
+	p.cmd = exec.CommandContext(ctx, "sh", append([]string{"-c", prelude + "\nexec \"$0\" \"$@\"", os.Args[0]}, args...)...)
 	p.cmd.Env = append(os.Environ(), programEnv+"=1")
 	var err error
 	if p.pipe, err = p.cmd.StderrPipe(); err != nil {
@@ -50,6 +57,7 @@ func startProgram(t *testing.T, prelude string, args ...string) *program {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { // an ended one is none
+		cancel()
 		_ = p.cmd.Process.Kill()
 		_ = p.cmd.Wait()
 	})
