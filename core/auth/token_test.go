@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,14 @@ func hs256(secret string) func([]byte) []byte {
 	}
 }
 
+// respelled is a token whose signature is written with another last character, which a lenient decoder reads as the
+// same bytes: its last two bits are none of theirs.
+func respelled(token []byte) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := len(token) - 1
+	return string(token[:last]) + string(alphabet[strings.IndexByte(alphabet, token[last])^1])
+}
+
 func TestForgedTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	const secret = "0123456789abcdef0123456789abcdef"
@@ -173,7 +182,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", ".", "..", "a.b.c", string(good) + ".", string(good) + "=", " " + string(good),
-		strings.Replace(string(good), ".", "..", 1),
+		strings.Replace(string(good), ".", "..", 1), respelled(good),
 	} {
 		if _, err := v.Verify([]byte(text), noon); !errors.Is(err, ErrToken) {
 			t.Errorf("Verify(%q): %v", text, err)
@@ -305,6 +314,9 @@ func TestKeyFile(t *testing.T) {
 		}
 		if err := WriteKeys(path, key); err == nil {
 			t.Error("overwrote a key file")
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("others may read a key file: %v, %v", info.Mode(), err)
 		}
 		keys, err := ReadKeys(path)
 		if err != nil {

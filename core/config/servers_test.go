@@ -39,6 +39,44 @@ func TestMySQLOpen(t *testing.T) {
 	}
 }
 
+// TestMySQLFaults changes a server's settings one after the other.
+func TestMySQLFaults(t *testing.T) {
+	t.Parallel()
+	server := servicetest.PrivateMariaDB(t)
+	if err := server.CreateDatabase(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	db, err := config.MySQL{DSN: config.Secret(server.DSN("shop")), ConnsMax: 2, Timeout: time.Minute}.OpenUnchecked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	for _, c := range []struct{ setting, value, want string }{
+		{"innodb_flush_log_at_trx_commit", "0", config.FaultDurability},
+		{"innodb_flush_log_at_trx_commit", "2", config.FaultDurability},
+		{"sync_binlog", "0", ""}, // of a log that the server does not keep
+		{"read_only", "1", "read_only"},
+		{"max_allowed_packet", "2097152", ""},
+		{"max_allowed_packet", "2096128", "packet"},
+	} {
+		before := variable(t, db, "GLOBAL", c.setting)
+		if err := server.SetGlobal(t.Context(), c.setting+" = "+c.value); err != nil {
+			t.Fatal(err)
+		}
+		faults, err := config.MySQLFaults(t.Context(), db)
+		var words []string
+		for _, f := range faults {
+			words = append(words, f.Word)
+		}
+		if got := strings.Join(words, " "); err != nil || got != c.want {
+			t.Errorf("%s = %s: faults %q, want %q, error %v", c.setting, c.value, got, c.want, err)
+		}
+		if err := server.SetGlobal(t.Context(), c.setting+" = "+before); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestMySQLSession opens a database of a server, and by a DSN, with the opposites of all settings that sluice
 // needs. The connection that replaces a lost one is looked at too.
 func TestMySQLSession(t *testing.T) {

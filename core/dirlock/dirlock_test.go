@@ -101,3 +101,23 @@ func TestUnusableDirectory(t *testing.T) {
 		}
 	}
 }
+
+// TestLeftTakesNothing: to ask whether a directory was left does not keep anybody from locking it.
+func TestLeftTakesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if dirlock.Left(dir) {
+		t.Error("left, and was never locked")
+	}
+	l := take(t, dir)
+	if dirlock.Left(dir) {
+		t.Error("left, and is locked")
+	}
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if !dirlock.Left(dir) {
+		t.Error("not left, though it was released")
+	}
+	take(t, dir)
+}

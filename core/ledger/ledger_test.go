@@ -66,8 +66,8 @@ func all[T any](t *testing.T, limit int, read func(ledger.Page) (ledger.List[T],
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(list.Data) > limit || len(list.Data) < limit && list.Next != "" {
-			t.Fatalf("a page of %d items of %d, and then %q", len(list.Data), limit, list.Next)
+		if len(list.Data) > limit || len(list.Data) < limit && list.Next != "" || len(list.Data) == 0 && page.Cursor != "" {
+			t.Fatalf("a page of %d items of %d after %q, and then %q", len(list.Data), limit, page.Cursor, list.Next)
 		}
 		found = append(found, list.Data...)
 		if page.Cursor = list.Next; page.Cursor == "" {
@@ -205,6 +205,40 @@ func TestReservationsByEveryFilter(t *testing.T) {
 	}
 }
 
+// TestReservationsOfALargeSale has more SKUs than are asked for at once, most of them without a reservation.
+func TestReservationsOfALargeSale(t *testing.T) {
+	t.Parallel()
+	b := newBooks(t)
+	const skus = 450
+	values := make([]string, skus)
+	for i := range values {
+		values[i] = fmt.Sprintf("(%d, 7, 0, 1, 1, 0, 0, 1, 7, NOW(3))", i+1)
+	}
+	b.exec(`INSERT INTO product_inventories (sku_id, pool, bucket, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq,
+		last_updated) VALUES ` + strings.Join(values, ", "))
+	var want []show.ID
+	for _, sku := range []int{1, 199, 200, 201, 202, 400, 401, skus} {
+		for n := range 2 {
+			id := stock.ReservationID{0: byte(n), 14: byte(sku >> 8), 15: byte(sku)}
+			b.exec(`INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, deadline_ms, reserved_ms, epoch, seq, updated_ms)
+				VALUES (?, ?, 7, 0, 3, 1, 'held', ?, 5, 1, 1, 6)`, id[:], sku, untilMS+1000)
+			want = append(want, show.ID(sku))
+		}
+	}
+	for _, limit := range []int{1, 3, len(want), ledger.PageMax} {
+		found := all(t, limit, func(p ledger.Page) (ledger.List[ledger.Reservation], error) {
+			return b.Reservations(t.Context(), ledger.ReservationFilter{Sale: 7, State: stock.StateHeld}, p)
+		}, nil)
+		var got []show.ID
+		for _, r := range found {
+			got = append(got, r.SKU)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("by %d: %v, want %v", limit, got, want)
+		}
+	}
+}
+
 // TestReservationsAreReadByIndex counts the rows that a page makes the server read.
 func TestReservationsAreReadByIndex(t *testing.T) {
 	t.Parallel()
@@ -283,6 +317,27 @@ func TestSalesByPhase(t *testing.T) {
 	}
 }
 
+// TestRareSaleAmongMany looks for a phase that none of the sales has that are read at once.
+func TestRareSaleAmongMany(t *testing.T) {
+	t.Parallel()
+	b := newBooks(t)
+	values := make([]string, 2100)
+	for i := range values {
+		values[i] = fmt.Sprintf("(%d, 'sale', %d, 0, 0, 1000, 'default', FALSE)", i+1, sale.NotScheduled)
+	}
+	b.exec("INSERT INTO sales (sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts) VALUES " +
+		strings.Join(values, ", "))
+	b.exec("UPDATE sales SET opens_at_ms = 1 WHERE sale_id IN (1500, 2100)")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	found := all(t, 1, func(p ledger.Page) (ledger.List[ledger.Sale], error) {
+		return b.Sales(ctx, ledger.SaleFilter{Phase: sale.PhaseOpen}, p)
+	}, nil)
+	if len(found) != 2 || found[0].ID != 1500 || found[1].ID != 2100 {
+		t.Errorf("%+v", found)
+	}
+}
+
 // letter puts a dead letter down.
 func (b *books) letter(n int, reason string, partition any, data []byte) ledger.LetterID {
 	b.t.Helper()
@@ -352,6 +407,11 @@ func TestLettersAreDecidedOnce(t *testing.T) {
 	if l, err := b.Letter(t.Context(), fork); err != nil || l.Unread == "" || l.Evidence || l.Replays || *l.KafkaPartition != 1 {
 		t.Errorf("a fork: %+v, %v", l, err)
 	}
+	unknown := b.letter(3, ledger.ReasonVersion, 1, []byte("of a newer program"))
+	b.exec("UPDATE dead_letters SET sku_id = NULL, pool = NULL, bucket = NULL, epoch = NULL, seq = NULL WHERE letter_id = ?", unknown[:])
+	if l, err := b.Letter(t.Context(), unknown); err != nil || !l.Evidence || !l.Replays || l.SKU != 0 {
+		t.Errorf("of an unknown version: %+v, %v", l, err)
+	}
 	me, you := ledger.Decision{By: "me", Reason: "mended"}, ledger.Decision{By: "you", Reason: "really"}
 	if _, _, err := b.AskReplay(t.Context(), fork, me); !errors.Is(err, ledger.ErrNeverReplay) {
 		t.Errorf("a fork is applied again: %v", err)
@@ -361,6 +421,10 @@ func TestLettersAreDecidedOnce(t *testing.T) {
 	}
 	if l, already, err := b.AskReplay(t.Context(), bad, you); err != nil || !already || l.ReplayAskedBy != "me" {
 		t.Errorf("asked again: %+v, %v, %v", l, already, err)
+	}
+	b.exec("UPDATE dead_letters SET replay_asked_at = NULL, replay_refusal = 'not yet' WHERE letter_id = ?", bad[:]) // as a persister does
+	if l, already, err := b.AskReplay(t.Context(), bad, me); err != nil || already || l.ReplayRefusal != "" {
+		t.Errorf("asked after a refusal: %+v, %v, %v", l, already, err)
 	}
 	if l, already, err := b.Resolve(t.Context(), bad, me); err != nil || already || l.Resolution != "mended" || l.ReplayAskedAt != 0 || l.Evidence {
 		t.Errorf("resolved: %+v, %v, %v", l, already, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -100,6 +101,18 @@ func TestTopicReadsWhatWasWritten(t *testing.T) {
 		unread, err := unreadAtLast(t, topic, "nobody")
 		if diff := cmp.Diff([]Range{{0, 0}, {0, 2}, {0, 0}}, unread); diff != "" || err != nil {
 			t.Errorf("unread by a group without offsets: %v\n%s", err, diff)
+		}
+		for offset, want := range map[int64]Range{1: {1, 2}, 2: {2, 2}, 3: {0, 2}} { // the last is of another Kafka
+			group := "somebody at " + strconv.FormatInt(offset, 10)
+			committed := map[string][]kafka.OffsetCommit{topic.name: {{Partition: 1, Offset: offset}}}
+			answer, err := topic.client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{GroupID: group, GenerationID: -1, Topics: committed})
+			if err != nil || answer.Topics[topic.name][0].Error != nil {
+				t.Fatalf("commit offset %d: %+v, %v", offset, answer, err)
+			}
+			unread, err := unreadAtLast(t, topic, group)
+			if diff := cmp.Diff([]Range{{0, 0}, want, {0, 0}}, unread); diff != "" || err != nil {
+				t.Errorf("unread from offset %d on: %v\n%s", offset, err, diff)
+			}
 		}
 	})
 }

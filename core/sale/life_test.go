@@ -223,6 +223,9 @@ func TestWindowBounds(t *testing.T) {
 	soon := m.in(sale.LeadTime).UnixMilli()
 	at, end := m.in(time.Hour).UnixMilli(), m.in(2*time.Hour).UnixMilli()
 	check("in an hour, for one", m.do("open in an hour"), at, end)
+	if _, err := m.Close(ctx, 7, sale.Call{}, time.UnixMilli(at)); !errors.Is(err, sale.ErrWindow) {
+		t.Errorf("closed at its opening: %v", err)
+	}
 	check("brought forward", m.do("open"), soon, end)
 	m.pass(time.Second)
 	check("once more, within the lead time", m.do("open"), soon, end)

@@ -127,6 +127,10 @@ func TestTransferGoesOnWhereItStopped(t *testing.T) {
 			if inTransit := failing == calls; errors.Is(err, stock.ErrInTransit) != inTransit {
 				t.Errorf("call %d: error %v", failing, err)
 			}
+			states, _, err := store.Cells(t.Context(), []stock.Cell{move.From, move.To})
+			if err != nil || states[0].Total+states[1].Total > 10 {
+				t.Errorf("call %d: %d units in one cell and %d in the other, error %v", failing, states[0].Total, states[1].Total, err)
+			}
 			if _, err := stock.Transfer(t.Context(), store, move); err != nil {
 				t.Fatalf("again after call %d: %v", failing, err)
 			}

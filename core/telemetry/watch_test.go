@@ -55,12 +55,45 @@ func TestWatch(t *testing.T) {
 		sees(1, 0, "no room: make some")
 		say(nil, errors.New("no route"))
 		sees(0, 1, "no route")
+		say([]telemetry.Fault{{Word: "full", Found: "no room", Do: "make some"}}, errors.New("no route"))
+		sees(1, 1, "no room: make some")
 		say(nil, nil)
 		sees(0, 0, "")
 		cancel()
 		<-done
-		if told := strings.Count(log.String(), "\n"); told != 2 || !check.Degrades {
-			t.Errorf("each fault is told once:\n%s", log)
+		if told := strings.Count(log.String(), "\n"); told != 3 || !check.Degrades {
+			t.Errorf("each fault is told once when it comes:\n%s", log)
+		}
+	})
+}
+
+// TestWatchOfAServerThatHangs: a server that does not answer is told of, and the end of the process is not.
+func TestWatchOfAServerThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		set, log := metrics.NewSet(), new(strings.Builder)
+		w := telemetry.NewWatch(set, "mysql", nil, func(ctx context.Context) ([]telemetry.Fault, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}, slog.New(slog.NewTextHandler(log, nil)))
+		run := func(d time.Duration) {
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				w.Run(ctx)
+			}()
+			time.Sleep(d)
+			cancel()
+			<-done
+		}
+		run(time.Second)
+		if err := w.Check().Probe(t.Context()); err != nil || log.Len() > 0 {
+			t.Errorf("ended while it looked: %v\n%s", err, log)
+		}
+		run(10 * time.Second)
+		if err := w.Check().Probe(t.Context()); err == nil || strings.Count(log.String(), "\n") != 1 {
+			t.Errorf("hangs: %v\n%s", err, log)
 		}
 	})
 }
