@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -35,5 +36,35 @@ func TestSettledOutlivesItsFirstAsker(t *testing.T) {
 	close(answer)
 	if until, now := s.get(t.Context()); until != 7 || now != 8 {
 		t.Errorf("the next one got %d and %d", until, now)
+	}
+}
+
+// TestSettledIsAskedNowAndThen: lists share an answer for a moment, and have none where there is none.
+func TestSettledIsAskedNowAndThen(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMilli(1_000_000)
+	asked := 0
+	var fails error
+	s := &settled{now: func() time.Time { return now }, ask: func(context.Context) (untilMS, nowMS int64, err error) {
+		asked++
+		return int64(10 * asked), int64(10*asked + 1), fails
+	}}
+	for _, step := range []struct {
+		name           string
+		after          time.Duration
+		fails          error
+		untilMS, nowMS int64
+	}{
+		{"first", 0, nil, 10, 11},
+		{"a moment later", settledEvery - 1, nil, 10, 11},
+		{"a second after the first", 1, nil, 20, 21},
+		{"Redis is away", settledEvery, errors.New("away"), 0, 0},
+		{"a moment later", settledEvery - 1, nil, 0, 0},
+		{"Redis is back", 1, nil, 40, 41},
+	} {
+		now, fails = now.Add(step.after), step.fails
+		if untilMS, nowMS := s.get(t.Context()); untilMS != step.untilMS || nowMS != step.nowMS {
+			t.Errorf("%s: until %d at %d, want %d at %d", step.name, untilMS, nowMS, step.untilMS, step.nowMS)
+		}
 	}
 }

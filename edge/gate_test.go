@@ -115,3 +115,72 @@ func TestGate(t *testing.T) {
 		}
 	})
 }
+
+// TestGateTrustsOthersOnlyAfterAVetting: what another edge has opened is adopted by an edge that has compared the
+// data itself once. Before that it vets, also while events cannot reach Kafka.
+func TestGateTrustsOthersOnlyAfterAVetting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var shut atomic.Bool
+		var adoptions, vettings atomic.Int64
+		open := func(count *atomic.Int64) func(context.Context) error {
+			return func(context.Context) error {
+				count.Add(1)
+				shut.Store(false)
+				return nil
+			}
+		}
+		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
+		g.ask = func(context.Context) (redisState, error) {
+			if shut.Load() {
+				return redisShut, nil
+			}
+			return redisOpen, nil
+		}
+		g.vetted = func() bool { return vettings.Load() > 0 }
+		g.flush = func(context.Context) error { return errors.New("Kafka is away") }
+		g.adopt, g.vet = open(&adoptions), open(&vettings)
+		go g.run(t.Context())
+		for _, step := range []struct {
+			name                string
+			vettings, adoptions int64
+		}{{"the first look", 1, 0}, {"opened by another edge", 1, 1}} {
+			shut.Store(true)
+			g.suspect()
+			synctest.Wait()
+			if vettings.Load() != step.vettings || adoptions.Load() != step.adoptions || shut.Load() {
+				t.Errorf("%s: %d vettings, %d adoptions, shut: %v", step.name, vettings.Load(), adoptions.Load(), shut.Load())
+			}
+		}
+	})
+}
+
+// TestGateOfDataOfTheLastRun: where Redis is open to an edge that has just started, its work begins at once, and the
+// data are compared beside it.
+func TestGateOfDataOfTheLastRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var vettings atomic.Int64
+		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
+		g.ask = func(context.Context) (redisState, error) { return redisOpen, nil }
+		g.vetted = func() bool { return false }
+		g.flush = func(context.Context) error { return nil }
+		g.vet = func(ctx context.Context) error {
+			vettings.Add(1)
+			<-ctx.Done() // MySQL hangs
+			return ctx.Err()
+		}
+		go g.run(t.Context())
+		worked := false
+		go g.whenOpen(t.Context(), func(context.Context) { worked = true })
+		synctest.Wait()
+		if !worked || vettings.Load() != 1 {
+			t.Errorf("worked: %v, %d vettings", worked, vettings.Load())
+		}
+		time.Sleep(gateTimeout + gateRetryMax)
+		synctest.Wait()
+		if vettings.Load() != 2 {
+			t.Errorf("%d vettings, though the first took longer than it may", vettings.Load())
+		}
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -343,6 +344,90 @@ func TestRestartedEdgeSellsWithoutMySQL(t *testing.T) {
 	}
 	if a := s.send("PUT", "/admin/v1/skus/2", s.token(1, auth.RoleAdmin), `{"quantity":5,"reason":"new"}`); a.status != 503 {
 		t.Errorf("a SKU that MySQL may know was created: %d %s", a.status, a.body)
+	}
+}
+
+// TestKilledEdgeSellsWithoutMySQL takes the data directory as a kill leaves it, right after Redis was opened: what the
+// edge trusted is in it.
+func TestKilledEdgeSellsWithoutMySQL(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 5, "")
+	killed := t.TempDir()
+	if err := os.CopyFS(killed, os.DirFS(s.cfg.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	s.shutdown()
+	s.cfg.DataDir = killed
+	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing")
+	s.startUnready()
+	if a := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// TestDataSetBackWhatOnlyAnEdgeHasSeen sets Redis back to before a sale that neither MySQL nor Kafka has. The edge
+// that made it remembers over its restart that there was more. The partition is shut while it cannot compare the data; once
+// it has, it opens them anew, and the SKU whose events it misses stays shut.
+func TestDataSetBackWhatOnlyAnEdgeHasSeen(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s.load(1, 5, "")
+	copied := dumpAll(t, client)
+	service := s.token(9, auth.RoleService)
+	deduct := func(user int) answer {
+		t.Helper()
+		return s.send("POST", "/v1/deductions", service, fmt.Sprintf(`{"sku_id":"1","quantity":5,"user_id":"%d"}`, user))
+	}
+	if a := deduct(7); a.status != 201 {
+		t.Fatal(a.body)
+	}
+	s.shutdown()
+	restoreAll(t, client, copied)
+	s.cfg.Kafka.Topic = "sluice.events.lost"
+	if err := outbox.CreateTopic(t.Context(), s.cfg.Kafka.Brokers, s.cfg.Kafka.Topic, s.cfg.Kafka.Partitions, 1); err != nil {
+		t.Fatal(err)
+	}
+
+	there := s.cfg.MySQL.DSN
+	s.cfg.MySQL.DSN = "nobody:x@tcp(127.0.0.1:1)/nothing"
+	s.startUnready()
+	s.until(30*time.Second, "it tries to vet", func() bool {
+		_, figures := s.ops("/metrics")
+		return !strings.Contains(figures, "sluice_edge_gate_failures_total 0\n")
+	})
+	if _, body := s.ready(); !strings.Contains(body, "some partitions of Redis are shut") {
+		t.Errorf("without MySQL: readiness: %s", body)
+	}
+	s.shutdown() // without a request: it would shut the data for everybody
+
+	s.cfg.MySQL.DSN = there
+	nonce := func() uint64 {
+		t.Helper()
+		nonces, err := evidence.NewNonces(s.database()).Read(t.Context(), s.cfg.Stock.Partitions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nonces[stock.Cell{SKU: 1}.Partition(s.cfg.Stock.Partitions)]
+	}
+	before := nonce()
+	s.start()
+	s.until(30*time.Second, "it has compared the data", func() bool {
+		_, figures := s.ops("/metrics")
+		return strings.Contains(figures, "sluice_edge_redis_state_info{state=\"open\"} 1\n")
+	})
+	if a := deduct(8); a.code() != "fenced" {
+		t.Errorf("with MySQL: %d %s", a.status, a.body)
+	}
+	if nonce() == before {
+		t.Error("the data have the nonce of those that had more: others could not tell them apart")
 	}
 }
 

@@ -115,15 +115,17 @@ func TestLevelReplicaFoundOutBySettling(t *testing.T) {
 	t.Parallel()
 	cell := sku(0)
 	for _, test := range []struct {
-		name   string
-		has    bool
-		second error // of the confirm's second call
-		want   string
+		name    string
+		has     bool
+		second  error         // of the confirm's second call
+		verdict stock.Verdict // of that call, if it is another
+		want    string
 	}{
-		{"a replica has it", true, nil, "ok"},
-		{"no replica has it", false, nil, errorOf(stock.ErrUnknown)},
-		{"the server shut in between", true, stock.ErrShut, errorOf(stock.ErrUnknown)},
-		{"the second call is not executed", true, stock.ErrNotApplied, errorOf(stock.ErrUnknown)},
+		{"a replica has it", true, nil, stock.VerdictOK, "ok"},
+		{"no replica has it", false, nil, stock.VerdictOK, errorOf(stock.ErrUnknown)},
+		{"the server shut in between", true, stock.ErrShut, stock.VerdictOK, errorOf(stock.ErrUnknown)},
+		{"the second call is not executed", true, stock.ErrNotApplied, stock.VerdictOK, errorOf(stock.ErrUnknown)},
+		{"the effect is gone when it is repeated", true, nil, stock.VerdictFenced, errorOf(stock.ErrUnknown)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -140,6 +142,13 @@ func TestLevelReplicaFoundOutBySettling(t *testing.T) {
 			st.store.before = func(call int, vectors []*stock.Vector) {
 				if call == second {
 					vectors[0].Err = test.second
+				}
+			}
+			replicated := st.store.after
+			st.store.after = func(vectors []*stock.Vector) {
+				replicated(vectors)
+				if len(st.store.sizes()) == second+1 && test.verdict != stock.VerdictOK {
+					vectors[0].Outcomes[0].Verdict = test.verdict
 				}
 			}
 			got := st.do(stock.OpConfirm, &stock.Request{ID: r.ID, User: 1})
@@ -424,6 +433,40 @@ func TestTroubleMakesProofsBeginAnew(t *testing.T) {
 	if got := replay(); got != 2 {
 		t.Errorf("published %d entries after trouble, want 2", got)
 	}
+}
+
+// Trouble that comes while a proof is under way counts, though the proof succeeds: it was about the server before.
+func TestTroubleDuringAProof(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, Config{Ack: stock.AckLog})
+		cell := sku(0)
+		st.load(cell, 100, stock.Settings{})
+		if got := st.reserve(take(cell, 1, "k")); got.err != nil {
+			t.Fatal(got)
+		}
+		release := make(chan struct{})
+		st.pub.answer = func(stock.Entry) error {
+			<-release
+			return nil
+		}
+		proven := make(chan answer)
+		go func() { proven <- st.reserve(take(cell, 1, "k")) }()
+		synctest.Wait()
+		st.store.before = func(_ int, vectors []*stock.Vector) { vectors[0].Err = fmt.Errorf("call: %w", stock.ErrUnknown) }
+		if got := st.reserve(take(cell, 2, "k")); got.err == nil {
+			t.Fatal(got)
+		}
+		st.store.before = nil
+		close(release)
+		if got := <-proven; got.err != nil {
+			t.Error(got)
+		}
+		st.pub.published = nil
+		if got := st.reserve(take(cell, 1, "k")); got.err != nil || st.pub.count() != 2 {
+			t.Errorf("%v, and published %d entries, want 2", got, st.pub.count())
+		}
+	})
 }
 
 // Replays that come while a proof is under way share the next one.

@@ -113,6 +113,26 @@ func TestDirectoryHasOneStore(t *testing.T) {
 	}
 }
 
+// TestDirectoryIsFreeAfterAFailure cannot move a damaged file aside at first.
+func TestDirectoryIsFreeAfterAFailure(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "edge.db")
+	if err := os.WriteFile(path, []byte("this is no store\r\nat all\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	obstacle := filepath.Join(path+".damaged", "x")
+	if err := os.MkdirAll(obstacle, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, quiet()); err == nil || errors.Is(err, dirlock.ErrTaken) {
+		t.Errorf("Open: %v", err)
+	}
+	if err := os.RemoveAll(filepath.Dir(obstacle)); err != nil {
+		t.Fatal(err)
+	}
+	openAt(t, path, quiet())
+}
+
 // TestDirectoryThatWasReplaced removes the directory of a store and lets another one have it. The first must
 // not write there any more.
 func TestDirectoryThatWasReplaced(t *testing.T) {

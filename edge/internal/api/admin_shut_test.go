@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 
 	"sluice/core/auth"
@@ -61,7 +62,7 @@ func TestShutCellsByPages(t *testing.T) {
 	for range booksAtOnce {
 		<-f.api.books
 	}
-	for _, cursor := range []string{"", "x", "1", "1.x", "-1.0", "99999.0", "0.0.0"} {
+	for _, cursor := range []string{"", "x", "1", "1.x", "-1.0", "99999.0", "0.0.0", strconv.Itoa(partitions) + ".0"} {
 		if answer := f.do(call{method: "GET", path: "/admin/v1/shut-cells?cursor=" + cursor, token: admin}); answer.status != 400 {
 			t.Errorf("cursor %q: %d %s", cursor, answer.status, answer.body)
 		}

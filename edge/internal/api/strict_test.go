@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -8,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
 
 	"sluice/core/auth"
 	"sluice/core/stock"
@@ -355,6 +359,43 @@ func TestAdminsMaySendMore(t *testing.T) {
 	if got := f.do(call{method: "PUT", path: sale, token: admin, body: `{"name":"x","items":[` + strings.TrimSuffix(items, ",") + `]}`}); got.code() != "malformed" ||
 		!strings.Contains(got.body, "at most 10000 items") {
 		t.Errorf("too many items: %s", got.body)
+	}
+}
+
+// TestAdminsMayTakeLonger: a large body has time of its own, and nobody else's has.
+func TestAdminsMayTakeLonger(t *testing.T) {
+	t.Parallel()
+	var a *API
+	f := newFixture(t, func(p *Parts) {
+		parts := *p
+		parts.Metrics = metrics.NewSet()
+		a = New(parts)
+	})
+	for _, c := range []struct {
+		role  auth.Role
+		path  string
+		bytes int // -1: in chunks
+		want  fasthttp.RequestConfig
+	}{
+		{auth.RoleAdmin, "/admin/v1/sales/7", bodyBytesMax + 1, fasthttp.RequestConfig{MaxRequestBodySize: adminBodyBytesMax, ReadTimeout: adminBodyTime}},
+		{auth.RoleAdmin, "/admin/v1/sales/7", -1, fasthttp.RequestConfig{MaxRequestBodySize: adminBodyBytesMax, ReadTimeout: adminBodyTime}},
+		{auth.RoleAdmin, "/admin/v1/sales/7", bodyBytesMax, fasthttp.RequestConfig{}},
+		{auth.RoleAdmin, "/v1/reservations", bodyBytesMax + 1, fasthttp.RequestConfig{}},
+		{auth.RoleService, "/admin/v1/sales/7", bodyBytesMax + 1, fasthttp.RequestConfig{}},
+		{auth.RoleShopper, "/admin/v1/sales/7", -1, fasthttp.RequestConfig{}},
+	} {
+		framing := "Transfer-Encoding: chunked"
+		if c.bytes >= 0 {
+			framing = fmt.Sprintf("Content-Length: %d", c.bytes)
+		}
+		text := strings.Replace(post(f.token(1, c.role), "", framing), "/v1/reservations", c.path, 1)
+		var h fasthttp.RequestHeader
+		if err := h.Read(bufio.NewReader(strings.NewReader(text))); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.headerReceived(&h); got != c.want {
+			t.Errorf("%v, %d bytes to %s: %+v, want %+v", c.role, c.bytes, c.path, got, c.want)
+		}
 	}
 }
 

@@ -152,6 +152,22 @@ func TestConnectionsAboveTheLimitsAreAnswered(t *testing.T) {
 	}
 }
 
+// TestEveryRefusalIsAnswered refuses more connections, one after the other, than there may be at once.
+func TestEveryRefusalIsAnswered(t *testing.T) {
+	t.Parallel()
+	l := serve(t, conns.Config{Max: 1}, ok)
+	if status, _ := exchange(t, dial(t, l), get); status != 200 {
+		t.Fatal(status)
+	}
+	for n := range 100 {
+		c := dial(t, l)
+		if status, body := exchange(t, c, get); status != 503 || body != "full" {
+			t.Fatalf("refusal %d: %d %q", n, status, body)
+		}
+		_ = c.Close()
+	}
+}
+
 func TestAnswerReachesAClientThatIsStillSending(t *testing.T) {
 	t.Parallel()
 	l := serve(t, conns.Config{}, ok)
