@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"sluice/core/ledger"
+	"sluice/core/stock/redisstock"
 )
 
 const (
@@ -28,7 +29,7 @@ func (n *Node) openBooks() (*ledger.Reader, error) {
 	}
 	n.later("close mysql for lists", func(context.Context) error { return db.Close() })
 	settled := &settled{now: time.Now, ask: func(ctx context.Context) (untilMS, nowMS int64, err error) {
-		if state, err := n.redisState(ctx); state != redisOpen || err != nil {
+		if state, err := n.redisState(ctx); state != redisstock.StateOpen || err != nil {
 			return 0, 0, err // it may have lost what it would tell
 		}
 		return n.store.Settled(ctx)

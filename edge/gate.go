@@ -3,10 +3,8 @@ package edge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -31,7 +29,7 @@ const (
 // or replaced, or its data were lost or set back. Any number of edges may try it at once. An edge that knows
 // the data from its last run sells at once, and vets them beside that.
 type gate struct {
-	ask    func(context.Context) (redisState, error)
+	ask    func(context.Context) (redisstock.State, error)
 	vetted func() bool                 // by this edge, since its start
 	adopt  func(context.Context) error // trusts what another edge has vetted
 	flush  func(context.Context) error
@@ -42,38 +40,16 @@ type gate struct {
 	first            chan struct{} // closed once some of Redis was seen open
 	opening          sync.Once
 	opened, failures *metrics.Counter
-	state            atomic.Int32 // of redisStates
 }
 
-// redisState is what a look at Redis can find.
-type redisState int32
-
-const (
-	redisUnknown redisState = iota // it does not answer, or somebody else's does
-	redisOpen
-	redisShut
-	redisPartly // some partitions are shut
-)
-
-var redisStates = [...]string{redisUnknown: "unknown", redisOpen: "open", redisShut: "shut", redisPartly: "partly_shut"}
-
 func newGate(set *metrics.Set, log *slog.Logger) *gate {
-	g := &gate{
+	return &gate{
 		log:      log,
 		wake:     make(chan struct{}, 1),
 		first:    make(chan struct{}),
 		opened:   set.NewCounter("sluice_edge_gate_openings_total"),
 		failures: set.NewCounter("sluice_edge_gate_failures_total"),
 	}
-	for i, word := range redisStates {
-		set.NewGauge(fmt.Sprintf("sluice_edge_redis_state_info{state=%q}", word), func() float64 {
-			if g.state.Load() == int32(i) {
-				return 1
-			}
-			return 0
-		})
-	}
-	return g
 }
 
 // whenOpen runs work once Redis was seen open, until ctx ends. Before that it could only fail.
@@ -128,14 +104,14 @@ func (g *gate) run(ctx context.Context) {
 // look opens what is shut of Redis, and vets it once if nothing is.
 func (g *gate) look(ctx context.Context) error {
 	state, err := g.see(ctx)
-	if err == nil && state != redisOpen && g.vetted() && g.adopt(ctx) == nil {
+	if err == nil && state != redisstock.StateOpen && g.vetted() && g.adopt(ctx) == nil {
 		state, err = g.see(ctx)
 	}
 	switch {
 	case err != nil:
 		return err
-	case state != redisOpen:
-		g.log.InfoContext(ctx, "redis is shut: comparing it with MySQL and Kafka before it sells", "state", redisStates[state])
+	case state != redisstock.StateOpen:
+		g.log.InfoContext(ctx, "redis is shut: comparing it with MySQL and Kafka before it sells", "state", state.String())
 	case g.vetted():
 		return nil
 	default:
@@ -159,11 +135,10 @@ func (g *gate) look(ctx context.Context) error {
 	return err
 }
 
-// see asks, and takes down what it is told.
-func (g *gate) see(ctx context.Context) (redisState, error) {
+// see asks, and lets work begin once some of Redis is open.
+func (g *gate) see(ctx context.Context) (redisstock.State, error) {
 	state, err := g.ask(ctx)
-	g.state.Store(int32(state))
-	if state == redisOpen || state == redisPartly {
+	if state == redisstock.StateOpen || state == redisstock.StatePartly {
 		g.opening.Do(func() { close(g.first) })
 	}
 	return state, err

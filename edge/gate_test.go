@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/stock/redisstock"
 )
 
 // TestGate drives the gate through a shut Redis, one that does not pass, and one that restarts.
@@ -21,27 +22,13 @@ func TestGate(t *testing.T) {
 		var looks, flushes, opens atomic.Int64
 		var obstacle atomic.Pointer[error]
 		shut.Store(true)
-		set := metrics.NewSet()
-		g := newGate(set, slog.New(slog.DiscardHandler))
-		state := func(want string) {
-			t.Helper()
-			for _, word := range redisStates {
-				figure := set.GetOrCreateGauge(fmt.Sprintf("sluice_edge_redis_state_info{state=%q}", word), nil).Get()
-				if (figure == 1) != (word == want) {
-					t.Errorf("state %s is %v, want %s", word, figure, want)
-				}
-			}
-		}
-		var away atomic.Pointer[error]
-		g.ask = func(context.Context) (redisState, error) {
+		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
+		g.ask = func(context.Context) (redisstock.State, error) {
 			looks.Add(1)
-			switch err := away.Load(); {
-			case err != nil:
-				return redisUnknown, *err
-			case shut.Load():
-				return redisShut, nil
+			if shut.Load() {
+				return redisstock.StateShut, nil
 			}
-			return redisOpen, nil
+			return redisstock.StateOpen, nil
 		}
 		g.vetted = vetted.Load
 		g.flush = func(context.Context) error { flushes.Add(1); return nil }
@@ -57,7 +44,6 @@ func TestGate(t *testing.T) {
 		}
 		notYet := errors.New("not yet")
 		obstacle.Store(&notYet)
-		state("unknown")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		worked := make(chan struct{})
@@ -86,19 +72,9 @@ func TestGate(t *testing.T) {
 		default:
 		}
 
-		state("shut")
 		obstacle.Store(nil)
 		time.Sleep(gateRetryMax)
 		synctest.Wait()
-		state("open")
-		away.Store(&notYet)
-		time.Sleep(gateEvery)
-		synctest.Wait()
-		state("unknown")
-		away.Store(nil)
-		time.Sleep(gateRetryMax)
-		synctest.Wait()
-		state("open")
 		<-worked
 		before, beforeLooks := opens.Load(), looks.Load()
 		time.Sleep(10 * time.Second)
@@ -131,11 +107,11 @@ func TestGateTrustsOthersOnlyAfterAVetting(t *testing.T) {
 			}
 		}
 		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
-		g.ask = func(context.Context) (redisState, error) {
+		g.ask = func(context.Context) (redisstock.State, error) {
 			if shut.Load() {
-				return redisShut, nil
+				return redisstock.StateShut, nil
 			}
-			return redisOpen, nil
+			return redisstock.StateOpen, nil
 		}
 		g.vetted = func() bool { return vettings.Load() > 0 }
 		g.flush = func(context.Context) error { return errors.New("Kafka is away") }
@@ -162,7 +138,7 @@ func TestGateOfDataOfTheLastRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var vettings atomic.Int64
 		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
-		g.ask = func(context.Context) (redisState, error) { return redisOpen, nil }
+		g.ask = func(context.Context) (redisstock.State, error) { return redisstock.StateOpen, nil }
 		g.vetted = func() bool { return false }
 		g.flush = func(context.Context) error { return nil }
 		g.vet = func(ctx context.Context) error {

@@ -421,7 +421,7 @@ func TestDataSetBackWhatOnlyAnEdgeHasSeen(t *testing.T) {
 	s.start()
 	s.until(30*time.Second, "it has compared the data", func() bool {
 		_, figures := s.ops("/metrics")
-		return strings.Contains(figures, "sluice_edge_redis_state_info{state=\"open\"} 1\n")
+		return strings.Contains(figures, "sluice_core_redis_state_info{state=\"open\"} 1\n")
 	})
 	if a := deduct(8); a.code() != "fenced" {
 		t.Errorf("with MySQL: %d %s", a.status, a.body)

@@ -214,24 +214,17 @@ func (n *Node) startEngine(context.Context) error {
 }
 
 // redisState asks how much of Redis is open. Whose a new one is can be told only once somebody has opened it.
-func (n *Node) redisState(ctx context.Context) (redisState, error) {
+func (n *Node) redisState(ctx context.Context) (redisstock.State, error) {
 	if !n.ours.Load() {
 		if err := n.store.CheckDeployment(ctx, n.cfg.Stock.Deployment); err != nil {
-			return redisUnknown, err
+			return redisstock.StateUnknown, err
 		}
 	}
-	shut, err := n.store.Shut(ctx)
-	switch {
-	case err != nil:
-		return redisUnknown, err
-	case len(shut) == n.store.Partitions():
-		return redisShut, nil
+	state, err := n.store.State(ctx)
+	if state == redisstock.StateOpen || state == redisstock.StatePartly {
+		n.ours.Store(true)
 	}
-	n.ours.Store(true)
-	if len(shut) > 0 {
-		return redisPartly, nil
-	}
-	return redisOpen, nil
+	return state, err
 }
 
 func (n *Node) adopt(ctx context.Context) error {

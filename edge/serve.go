@@ -12,6 +12,7 @@ import (
 	"sluice/core/auth"
 	"sluice/core/sale"
 	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 	"sluice/edge/internal/api"
 	"sluice/edge/internal/conns"
@@ -89,13 +90,13 @@ func (n *Node) serveOps(context.Context) error {
 		{Name: "redis", Probe: n.store.Ping},
 		{Name: "redis_open", Probe: func(ctx context.Context) error {
 			state, err := n.redisState(ctx)
-			if err == nil && state == redisShut {
+			if err == nil && state == redisstock.StateShut {
 				err = errShut
 			}
 			return err
 		}},
 		{Name: "redis_partitions", Degrades: true, Probe: func(context.Context) error {
-			if redisState(n.gate.state.Load()) == redisPartly {
+			if n.store.Seen() == redisstock.StatePartly {
 				return errors.New("some partitions of Redis are shut until they are vetted: the log says what speaks against them")
 			}
 			return nil

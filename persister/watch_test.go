@@ -60,6 +60,26 @@ func TestFaultsAreCounted(t *testing.T) {
 		`unresolved_dead_letters{reason="fork"} 0; unresolved_dead_letters{reason="other"} 0`, figures)
 }
 
+// TestStateOfRedisIsShown makes Redis forget its scripts, as a restart does.
+func TestStateOfRedisIsShown(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, servicetest.Broker(t))
+	n := s.start()
+	state := func() string {
+		for line := range strings.Lines(get(t, n, "metrics")) {
+			if word, ok := strings.CutPrefix(line, "sluice_core_redis_state_info{state="); ok && strings.HasSuffix(line, " 1\n") {
+				return word
+			}
+		}
+		return ""
+	}
+	s.eventually("\"open\"} 1\n", state)
+	if err := s.redis.Do(t.Context(), s.redis.B().ScriptFlush().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("\"shut\"} 1\n", state)
+}
+
 func cellsKey(c stock.Cell) string {
 	return "{p" + strconv.Itoa(c.Partition(testPartitions)) + "}:cells"
 }

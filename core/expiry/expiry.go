@@ -25,6 +25,9 @@ const (
 	// cheap call per partition and look.
 	every = 250 * time.Millisecond
 
+	// failingEvery is that where two looks in a row have failed: Redis that nobody has vetted may stay shut for long.
+	failingEvery = time.Second
+
 	callsAtOnceMax    = 4    // to a node; they stand in the way of shoppers, so few; but more than one shares its way
 	reservationsMax   = 1024 // of one call
 	betweenForgetting = time.Second
@@ -120,6 +123,9 @@ func (r *run) watch(ctx context.Context, partition int) {
 		<-places
 		if ctx.Err() != nil {
 			return
+		}
+		if err != nil && r.watches[partition].failing {
+			wait += failingEvery - every
 		}
 		r.note(partition, err)
 		timer.Reset(wait)

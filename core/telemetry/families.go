@@ -54,6 +54,8 @@ var coreFamilies = []Family{
 
 	{"sluice_core_server_faults", Gauge, "server fault", "What is wrong with a server's settings or condition, as last looked at every 5 s; 0 if nothing is. unknown: it did not tell. /readyz?verbose has what to do."},
 
+	{"sluice_core_redis_state_info", Gauge, "state", "1 for the state in which Redis was last seen, and 0 for the others: open, shut (nothing is sold before an edge has vetted it), partly_shut (some partitions are), unknown (it does not answer)."},
+
 	{"sluice_core_script_seconds", Histogram, "script", "How long calls of a script took, as seen from here: network and queueing included."},
 	{"sluice_core_script_verdicts_total", Counter, "script verdict", "Requests that a script decided, by its verdict."},
 	{"sluice_core_script_failures_total", Counter, "script kind", "Calls of a script without a decision: not_applied (surely nothing happened), shut (Redis is shut), unknown (it may have happened), protocol (the answer makes no sense)."},
@@ -116,8 +118,6 @@ var edgeFamilies = []Family{
 
 	{"sluice_edge_gate_openings_total", Counter, "", "Times that this edge opened Redis after vetting it."},
 	{"sluice_edge_gate_failures_total", Counter, "", "Looks at whether Redis is open, and attempts to open it, that failed."},
-
-	{"sluice_edge_redis_state_info", Gauge, "state", "1 for the state in which Redis was last seen, and 0 for the others: open, shut (nothing is sold before an edge has vetted it), partly_shut (some partitions are), unknown (it does not answer)."},
 
 	{"sluice_edge_outbox_entries", Gauge, "", "Outbox entries in Redis, which are not in MySQL yet."},
 	{"sluice_edge_outbox_fullest_partition_entries", Gauge, "", "Entries of the fullest outbox; at --outbox-entries-max nothing is taken in its partition."},

@@ -17,11 +17,11 @@ import (
 // than those that the store trusts. An error tells of servers that do not answer; their partitions are not listed.
 // What Redis tells of the others is remembered: from then on the store notices when they are set back behind it.
 func (s *Store) Shut(ctx context.Context) (partitions []int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	looking, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	loaded, err := s.loaded(ctx)
+	loaded, err := s.loaded(looking)
 	trusted := s.Marks() // first: they only grow
-	found, unread := s.readMarks(ctx)
+	found, unread := s.readMarks(looking)
 	for p := range s.shards {
 		scripts, answered := loaded[p]
 		switch {
@@ -32,7 +32,11 @@ func (s *Store) Shut(ctx context.Context) (partitions []int, err error) {
 			s.marks.saw(p, found[p].PartitionMark)
 		}
 	}
-	return partitions, errors.Join(err, unread)
+	err = errors.Join(err, unread)
+	if ctx.Err() == nil { // else it was the caller who had no time
+		s.seen.Store(int32(s.stateOf(partitions, err)))
+	}
+	return partitions, err
 }
 
 // loaded tells of each partition whether its server has all scripts. Servers are asked at once: one that hangs

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -21,6 +22,7 @@ type Store struct {
 	scripts map[string]*script
 	shards  []shard // by partition
 	marks   marks
+	seen    atomic.Int32 // the State at the last look
 	nodes   nodes
 	calls   sync.Pool // of *call
 	now     func() time.Time
@@ -72,6 +74,7 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 	for p := range s.shards {
 		s.shards[p] = shard{keys: keysOf(p), head: string([]byte{event.Version, byte(p >> 8), byte(p)})}
 	}
+	s.showState(cfg.Metrics)
 	s.calls.New = func() any { return newCall() }
 	return s, nil
 }
