@@ -188,14 +188,23 @@ func (c *consumer) read(ctx context.Context, partition int, offset int64, at *pr
 				return
 			}
 			pause = fetchPause
+		case got.Next == offset && got.Next < got.End: // as Kafka does when it holds a client back
+			at.saw(partition, got.End)
+			if c.meters.now().Sub(healthy) > stuckAfter {
+				c.log.Error("kafka gives nothing though it has more, joining the group again: see the log of its broker, and whether it has a quota for this client",
+					"partition", partition, "offset", offset, "end", got.End)
+				return
+			}
+			pause = fetchPause
 		default:
 			healthy = c.meters.now()
 			at.saw(partition, got.End)
-			if len(got.Messages) == 0 {
+			if got.Next == offset {
 				continue // Kafka has waited already
 			}
-			if first := got.Messages[0].Offset; offset >= 0 && first != offset {
-				c.log.Error("kafka skipped offsets: the relay publishes again what was lost", "partition", partition, "from", offset, "to", first)
+			if got.Missing > 0 {
+				c.log.Error("kafka has lost messages: the relay publishes again what is not in mysql",
+					"partition", partition, "from", offset, "to", got.Next, "missing", got.Missing)
 				c.meters.offsetGaps.Inc()
 			}
 			select {

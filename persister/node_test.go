@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/redis/rueidis"
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/core/config"
 	"sluice/core/event"
@@ -226,6 +227,47 @@ func TestFromOutboxToMySQL(t *testing.T) {
 		if body := get(t, n, "metrics"); strings.Contains(body, "expiry_") {
 			t.Errorf("sweeping a Redis that is shut:\n%s", body)
 		}
+	})
+}
+
+// TestPartitionsEndWithoutMessages ends one Kafka partition with the mark of a transaction, and another with
+// messages that were deleted before anybody read them. Nothing of either is left to read.
+func TestPartitionsEndWithoutMessages(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		w := newWorld(t, brokers, servicetest.MariaDB(t))
+		topic := outbox.NewTopic(brokers, w.cfg.Kafka.Topic)
+		t.Cleanup(topic.Close)
+		b := w.history.batch(3)
+		w.rows = append(w.rows, rowsOf(b)...)
+		n := w.start()
+		servicetest.Transact(t, brokers, w.cfg.Kafka.Topic, 0, kgo.TryCommit, event.Append(nil, b))
+		unread := func() string {
+			ranges, err := topic.Unread(t.Context(), w.cfg.Kafka.Group)
+			if err != nil {
+				return err.Error()
+			}
+			left := int64(0)
+			for _, r := range ranges {
+				left += r.End - r.First
+			}
+			return fmt.Sprintf("unread %d, lag %d", left, n.meters.unread())
+		}
+		w.eventually("unread 0, lag 0", unread)
+		w.settled()
+		if gaps := n.meters.offsetGaps.Get(); gaps != 0 {
+			t.Errorf("%d gaps, where only a mark is no message", gaps)
+		}
+
+		w.stop(n)
+		servicetest.Transact(t, brokers, w.cfg.Kafka.Topic, 1, kgo.TryCommit, []byte("never read"))
+		servicetest.DeleteRecords(t, brokers, w.cfg.Kafka.Topic, 1, 2)
+		servicetest.DeleteRecords(t, brokers, w.cfg.Kafka.Topic, 0, 1)
+		n = w.start()
+		w.eventually("unread 0, lag 0", unread)
+		w.happen(20, true)
+		w.settled()
 	})
 }
 

@@ -18,6 +18,8 @@ import (
 const (
 	fetchBytes = 4 << 20
 	fetchWait  = time.Second
+	fetchPause = 100 * time.Millisecond // after a fetch that gave nothing
+	fetchMax   = 30 * time.Second       // of fetches that give nothing
 
 	selectStock = "SELECT sku_id, pool, bucket, epoch, seq FROM product_inventories"
 	// What happened and could not be applied. A fork took the place of another event, which counts.
@@ -25,6 +27,9 @@ const (
 		"WHERE resolved_at IS NULL AND sku_id IS NOT NULL AND reason <> 'fork'"
 	countUnknown = "SELECT COUNT(*) FROM dead_letters WHERE resolved_at IS NULL AND reason = 'unknown_version'"
 )
+
+// errNothing tells that Kafka does not give what it says it has.
+var errNothing = errors.New("kafka gives nothing though it has more")
 
 // KafkaTail names the messages that MySQL may not have yet: those of a topic that the persisters' group
 // has not committed.
@@ -37,12 +42,15 @@ type KafkaTail struct {
 // Evidence is the highest mark of each cell in MySQL's stock table and dead letters and in the tail of Kafka.
 // Whatever was persisted is in the one, and whatever was published and not persisted in the other.
 type Evidence struct {
-	db   *sql.DB
-	tail KafkaTail
+	db       *sql.DB
+	tail     KafkaTail
+	patience time.Duration
 }
 
 // New makes evidence from a database, which the caller closes, and a tail of Kafka.
-func New(db *sql.DB, tail KafkaTail) *Evidence { return &Evidence{db: db, tail: tail} }
+func New(db *sql.DB, tail KafkaTail) *Evidence {
+	return &Evidence{db: db, tail: tail, patience: fetchMax}
+}
 
 // Highest yields marks, cells in any order and any number of times, and stops at the first error. MySQL is
 // read after the tail was laid down: what is persisted in between is seen in both.
@@ -57,7 +65,7 @@ func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Mar
 		return err
 	}
 	for partition, r := range unread {
-		if err := fromKafka(ctx, topic, partition, r, yield); err != nil {
+		if err := e.fromKafka(ctx, topic, partition, r, yield); err != nil {
 			return err
 		}
 	}
@@ -103,9 +111,9 @@ func (e *Evidence) marks(ctx context.Context, what, statement string, yield func
 	return nil
 }
 
-func fromKafka(ctx context.Context, topic *outbox.Topic, partition int, r outbox.Range, yield func(stock.Cell, stock.Mark) error) error {
+func (e *Evidence) fromKafka(ctx context.Context, topic *outbox.Topic, partition int, r outbox.Range, yield func(stock.Cell, stock.Mark) error) error {
 	for r.First < r.End {
-		read, err := topic.Read(ctx, partition, r.First, fetchBytes, fetchWait)
+		read, err := readOn(ctx, topic, partition, r.First, e.patience)
 		if err != nil {
 			return &config.ServerError{Server: "Kafka", Err: fmt.Errorf("read tail of kafka: %w", err)}
 		}
@@ -117,6 +125,25 @@ func fromKafka(ctx context.Context, topic *outbox.Topic, partition int, r outbox
 		r.First = read.Next
 	}
 	return nil
+}
+
+// readOn reads from an offset that is not the end. What Kafka does not give while patience lasts it does not give.
+func readOn(ctx context.Context, topic *outbox.Topic, partition int, offset int64, patience time.Duration) (outbox.Read, error) {
+	enough := time.After(patience)
+	for {
+		read, err := topic.Read(ctx, partition, offset, fetchBytes, fetchWait)
+		if err != nil || read.Next > offset {
+			return read, err
+		}
+		select {
+		case <-time.After(fetchPause):
+		case <-enough:
+			return outbox.Read{}, fmt.Errorf("%w: partition %d from offset %d on, for %v: see the log of its broker, and whether it has a quota for this client",
+				errNothing, partition, offset, patience)
+		case <-ctx.Done():
+			return outbox.Read{}, ctx.Err()
+		}
+	}
 }
 
 // yieldMessage yields the marks of a message's events, also of those that the persisters will not apply: then

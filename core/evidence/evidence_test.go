@@ -12,6 +12,9 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"sluice/core/config"
@@ -180,6 +183,50 @@ func TestPersistedMeanwhile(t *testing.T) {
 		w.commit(0, 1)
 	}
 	w.want("persisted meanwhile", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 1}, b: {Epoch: 1, Seq: 1}})
+}
+
+// TestTailWithoutMessages ends partitions with the mark of a transaction, which readers wait for in vain, and with
+// messages that were deleted.
+func TestTailWithoutMessages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := stock.Cell{SKU: 1}, stock.Cell{SKU: 2}
+	e := event.Event{Kind: event.KindDeduct, User: 1, Quantity: 1, Cell: b, Mark: stock.Mark{Epoch: 1, Seq: 2}, Sold: 1}
+	w.inKafka(0, a, 1, 1)
+	servicetest.Transact(t, w.brokers, topic, 0, kgo.TryAbort, event.Append(nil, event.Batch{TimeMS: 1, Events: []event.Event{e}}))
+	w.inKafka(1, a, 1, 7)
+	servicetest.DeleteRecords(t, w.brokers, topic, 1, 1)
+	w.want("a mark at the end", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 1}, b: {Epoch: 1, Seq: 2}})
+	w.commit(0, 2)
+	w.want("only the mark is not committed", map[stock.Cell]stock.Mark{})
+}
+
+// TestKafkaThatGivesNothing has a broker that says what it has, and does not give it.
+func TestKafkaThatGivesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	w.brokers = cluster.ListenAddrs()
+	servicetest.Transact(t, w.brokers, topic, 0, kgo.TryCommit, []byte("\x01"))
+	cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		answer := kmsg.NewPtrFetchResponse()
+		answer.SetVersion(request.GetVersion())
+		p := kmsg.NewFetchResponseTopicPartition()
+		p.HighWatermark = 2
+		answer.Topics = []kmsg.FetchResponseTopic{{Topic: topic, Partitions: []kmsg.FetchResponseTopicPartition{p}}}
+		return answer, nil, true
+	})
+	highest := evidence.New(w.db, evidence.KafkaTail{Brokers: w.brokers, Topic: topic, Group: group})
+	evidence.SetPatience(highest, 300*time.Millisecond)
+	err = highest.Highest(t.Context(), func(stock.Cell, stock.Mark) error { return nil })
+	if named := new(config.ServerError); !errors.As(err, &named) || named.Server != "Kafka" || !strings.Contains(err.Error(), "see the log of its broker") {
+		t.Errorf("error is %v, want one that says what to do", err)
+	}
 }
 
 // TestDeadLettersAreEvidence has events that happened and that no table has but dead_letters.

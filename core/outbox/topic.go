@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
@@ -152,82 +151,6 @@ func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry)
 		return 0, fmt.Errorf("write to partition %d of topic %s: %w", partition, t.name, err)
 	}
 	return answer.BaseOffset, nil
-}
-
-// Message is one message of the topic.
-type Message struct {
-	Offset int64
-	Entry  string // id of the outbox entry that it is; empty if it does not say
-	Value  []byte // an encoded batch of events
-}
-
-// Read is what one call of Topic.Read found.
-type Read struct {
-	Messages []Message
-	Next     int64 // offset to read from next
-	End      int64 // offset that the next message written will have
-}
-
-// Read reads messages of one Kafka partition from an offset on (or kafka.FirstOffset), at most about
-// bytesMax of them, and waits up to wait for the first. The error wraps kafka.OffsetOutOfRange if Kafka
-// has nothing at that offset.
-func (t *Topic) Read(ctx context.Context, partition int, offset int64, bytesMax int, wait time.Duration) (Read, error) {
-	answer, err := t.client.Fetch(ctx, &kafka.FetchRequest{
-		Topic: t.name, Partition: partition, Offset: offset,
-		MinBytes: 1, MaxBytes: int64(bytesMax), MaxWait: wait,
-	})
-	if err == nil {
-		err = answer.Error
-	}
-	read := Read{Next: offset}
-	if err == nil {
-		read.End = answer.HighWatermark
-		err = read.append(answer.Records, offset)
-	}
-	if err != nil {
-		return Read{}, fmt.Errorf("read partition %d of topic %s from offset %d: %w", partition, t.name, offset, err)
-	}
-	return read, nil
-}
-
-func (r *Read) append(records kafka.RecordReader, offset int64) error {
-	for {
-		record, err := records.ReadRecord()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		m, err := message(record)
-		if err != nil {
-			return err
-		}
-		if m.Offset < offset {
-			continue // Kafka answers with whole batches of its own, also when asked for their middle
-		}
-		r.Messages = append(r.Messages, m)
-		r.Next = m.Offset + 1
-	}
-}
-
-// message copies a record and gives its buffers back.
-func message(record *kafka.Record) (Message, error) {
-	m := Message{Offset: record.Offset}
-	if record.Key != nil {
-		defer record.Key.Close()
-	}
-	if record.Value != nil {
-		defer record.Value.Close()
-	}
-	for _, header := range record.Headers {
-		if header.Key == entryHeader {
-			m.Entry = string(header.Value)
-		}
-	}
-	var err error
-	m.Value, err = kafka.ReadAll(record.Value)
-	return m, err
 }
 
 // Range is what Kafka keeps of one partition: messages from First to before End.

@@ -136,7 +136,7 @@ var persisterFamilies = []Family{
 	{"sluice_persister_unread_messages", Gauge, "", "Messages of the assigned Kafka partitions that are not applied yet."},
 	{"sluice_persister_lag_seconds", Gauge, "", "How old the newest applied event is; 0 if no message is unread."},
 	{"sluice_persister_fetch_failures_total", Counter, "", "Fetches from Kafka that failed."},
-	{"sluice_persister_offset_gaps_total", Counter, "", "Times that Kafka skipped offsets: it has lost messages, which the relay publishes again."},
+	{"sluice_persister_offset_gaps_total", Counter, "", "Times that Kafka had lost messages before the next one, by compaction for example. The relay publishes them again."},
 	{"sluice_persister_offset_resets_total", Counter, "", "Partitions read from their beginning, because Kafka does not know the offset any more."},
 	{"sluice_persister_group_generations_total", Counter, "", "Generations of the consumer group that this process took part in."},
 	{"sluice_persister_outbox_deleted_entries_total", Counter, "", "Outbox entries that were deleted, since MySQL has their events."},

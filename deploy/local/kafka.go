@@ -101,6 +101,7 @@ func (k *Kafka) config(broker, controller int) string {
 		"auto.create.topics.enable=false",
 		"metadata.max.idle.interval.ms=0", // nobody follows the controller, and needs a sign of life twice a second
 		"group.initial.rebalance.delay.ms=0",
+		"log.cleaner.backoff.ms=200", // a test of compaction waits for it
 		"offsets.topic.num.partitions=4",
 		"offsets.topic.replication.factor=1",
 		"transaction.state.log.replication.factor=1",
