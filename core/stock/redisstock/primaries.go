@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/redis/rueidis"
 )
@@ -34,6 +37,19 @@ func (p *primary) String() string {
 	return "redis " + p.addr
 }
 
+// samePrimaries fails if somebody else has a partition by now than when the primaries were listed.
+func samePrimaries(ctx context.Context, client rueidis.Client, listed []*primary, partitions int) error {
+	now, err := primariesOf(ctx, client, partitions)
+	if err != nil {
+		return err
+	}
+	same := func(a, b *primary) bool { return a.addr == b.addr && slices.Equal(a.partitions, b.partitions) }
+	if !slices.EqualFunc(listed, now, same) {
+		return errors.New("partitions have moved to other primaries meanwhile")
+	}
+	return nil
+}
+
 // primariesOf lists the primaries of a cluster with their partitions, or the one server. Every slot must have
 // one primary, and all nodes that answer must agree which: while they do not, a failover or a move is under
 // way, and a primary of before may still think that it is one.
@@ -52,38 +68,44 @@ func primariesOf(ctx context.Context, client rueidis.Client, partitions int) ([]
 	}
 	var view slotView
 	byID := map[string]*primary{}
-	var failures []error
-	for addr, node := range client.Nodes() {
-		list, err := node.Do(ctx, node.B().ClusterNodes().Build()).ToString()
-		if err != nil {
-			failures = append(failures, fmt.Errorf("ask %s for its slots: %w", addr, err))
+	var failures, disagreements []error
+	for _, answer := range askNodes(ctx, client) {
+		if answer.err != nil {
+			failures = append(failures, fmt.Errorf("ask %s for its slots: %w", answer.addr, answer.err))
 			continue
 		}
-		nodes := clusterNodes(list)
-		if err := view.add(addr, nodes); err != nil {
-			return nil, err
+		if err := view.add(answer.addr, answer.nodes); err != nil {
+			disagreements = append(disagreements, err)
 		}
-		for _, n := range nodes {
+		for _, n := range answer.nodes {
 			if n.myself {
-				byID[n.id] = &primary{addr: addr, client: node}
+				byID[n.id] = &primary{addr: answer.addr, client: answer.client}
 			}
 		}
 	}
+	if len(disagreements) > 0 {
+		return nil, errors.Join(append(disagreements[:1], failures...)...)
+	}
 	reached := map[*primary]bool{}
 	covered := 0
+	var missing []string // addresses, as others tell them
 	for slot := range clusterSlots {
-		if p := byID[view.owner[slot]]; p != nil {
+		owner := view.owner[slot]
+		if p := byID[owner.id]; p != nil {
 			covered++
 			reached[p] = true
+		} else if !slices.Contains(missing, owner.addr) {
+			missing = append(missing, owner.addr)
 		}
 	}
 	if covered < clusterSlots {
-		return nil, errors.Join(append(failures, fmt.Errorf("only %d of %d slots have a primary", covered, clusterSlots))...)
+		err := fmt.Errorf("only %d of %d slots have a primary%s", covered, clusterSlots, missingText(missing))
+		return nil, errors.Join(append(failures, err)...)
 	}
 	for p := range partitions {
 		command := client.B().Exists().Key(keysOf(p).mark).Build()
 		slot := command.Slot()
-		owner := byID[view.owner[slot]]
+		owner := byID[view.owner[slot].id]
 		owner.partitions = append(owner.partitions, p)
 	}
 	primaries := make([]*primary, 0, len(reached))
@@ -94,9 +116,55 @@ func primariesOf(ctx context.Context, client rueidis.Client, partitions int) ([]
 	return primaries, nil
 }
 
+// missingText names the primaries that do not answer. The address is empty of slots that nobody has.
+func missingText(addrs []string) string {
+	var text string
+	for _, addr := range addrs {
+		if addr == "" {
+			text += "; nobody has the others"
+		} else {
+			text += "; " + addr + " does not answer"
+		}
+	}
+	return text
+}
+
+// slotsTimeout bounds how long a node may take to tell its slots: one that hangs counts as one that is away.
+const slotsTimeout = 2 * time.Second
+
+// nodeAnswer is what a node of a cluster tells of all primaries.
+type nodeAnswer struct {
+	addr   string
+	client rueidis.Client
+	nodes  []clusterNode
+	err    error
+}
+
+// askNodes asks all nodes of a cluster at once. Answers are in the order of addresses.
+func askNodes(ctx context.Context, client rueidis.Client) []nodeAnswer {
+	ctx, cancel := context.WithTimeout(ctx, slotsTimeout)
+	defer cancel()
+	clients := client.Nodes()
+	answers := make([]nodeAnswer, 0, len(clients))
+	for _, addr := range slices.Sorted(maps.Keys(clients)) {
+		answers = append(answers, nodeAnswer{addr: addr, client: clients[addr]})
+	}
+	var asking sync.WaitGroup
+	for i := range answers {
+		a := &answers[i]
+		asking.Go(func() {
+			var list string
+			list, a.err = a.client.Do(ctx, a.client.B().ClusterNodes().Build()).ToString()
+			a.nodes = clusterNodes(list)
+		})
+	}
+	asking.Wait()
+	return answers
+}
+
 // slotView is which node has each slot, as the nodes asked so far agree.
 type slotView struct {
-	owner [clusterSlots]string // its id
+	owner [clusterSlots]clusterNode
 	from  [clusterSlots]string // the address of who said so
 }
 
@@ -105,11 +173,11 @@ func (v *slotView) add(addr string, nodes []clusterNode) error {
 	for _, n := range nodes {
 		for _, slots := range n.slots {
 			for slot := slots[0]; slot <= slots[1]; slot++ {
-				if v.owner[slot] != "" && v.owner[slot] != n.id {
+				if id := v.owner[slot].id; id != "" && id != n.id {
 					return fmt.Errorf("%s and %s disagree about who has slot %d: a failover or a move is under way",
 						v.from[slot], addr, slot)
 				}
-				v.owner[slot], v.from[slot] = n.id, addr
+				v.owner[slot], v.from[slot] = n, addr
 			}
 		}
 	}
@@ -119,6 +187,7 @@ func (v *slotView) add(addr string, nodes []clusterNode) error {
 // clusterNode is what one node of a cluster says of a primary, perhaps of itself.
 type clusterNode struct {
 	id     string
+	addr   string // where clients reach it
 	myself bool
 	slots  [][2]int // first and last of each range
 }
@@ -128,12 +197,13 @@ func clusterNodes(list string) []clusterNode {
 	var nodes []clusterNode
 	for line := range strings.Lines(strings.TrimPrefix(list, "txt:")) { // which the client leaves of RESP3
 		fields := strings.Fields(line)
-		const id, flags, firstSlot = 0, 2, 8
+		const id, addrs, flags, firstSlot = 0, 1, 2, 8
 		if len(fields) < firstSlot {
 			continue
 		}
 		flag := strings.Split(fields[flags], ",")
-		n := clusterNode{id: fields[id], myself: slices.Contains(flag, "myself")}
+		addr, _, _ := strings.Cut(fields[addrs], "@")
+		n := clusterNode{id: fields[id], addr: addr, myself: slices.Contains(flag, "myself")}
 		if slices.Contains(flag, "master") {
 			for _, field := range fields[firstSlot:] {
 				if slots, ok := slotRange(field); ok {

@@ -85,6 +85,10 @@ func (v *vetting) renew(ctx context.Context) error {
 		return nil
 	}
 	return v.cfg.Nonces.Replace(ctx, changes, func(ctx context.Context) error {
+		// Evidence takes a while to read, and a primary that was replaced meanwhile may not know it yet.
+		if err := samePrimaries(ctx, v.client, v.primaries, v.cfg.Partitions); err != nil {
+			return err
+		}
 		if err := v.writeMarks(ctx, changes); err != nil {
 			return err
 		}

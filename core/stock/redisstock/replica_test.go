@@ -316,12 +316,18 @@ func (s *shop) pidOf(addr string) int {
 // hang stops a process until the test ends.
 func hang(t *testing.T, pid int) {
 	t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+	t.Cleanup(pause(t, pid))
+}
+
+// pause stops a process until it is resumed.
+func pause(t *testing.T, pid int) (resume func()) {
+	t.Helper()
+	send := func(sig syscall.Signal) {
+		t.Helper()
+		if err := syscall.Kill(pid, sig); err != nil {
 			t.Error(err)
 		}
-	})
+	}
+	send(syscall.SIGSTOP)
+	return func() { send(syscall.SIGCONT) }
 }
