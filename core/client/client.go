@@ -1,0 +1,168 @@
+// Package client is the edge's HTTP API for Go programs: typed requests and answers, refusals as errors with a code, and
+// repetition built in. Each write has an Idempotency-Key, the caller's or one that the client makes, and is repeated
+// with that key only. So a call that is repeated has at most one effect.
+//
+// A call ends in one of four ways: with an answer; with a *Problem, which the edge decided; with an error that
+// errors.Is calls ErrOutcomeUnknown, if the request may have had its effect and nobody could be asked in time; or with
+// another error, if nothing was done.
+//
+// The package decides nothing about stock, and imports neither the scripts nor a Redis client.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config is how to reach an edge.
+type Config struct {
+	// URL is where an edge, or what balances edges, is reached: http://127.0.0.1:8080. Paths are added to it.
+	URL string
+	// Token gives the access token of each request, so that it can be renewed. With nil, requests have none: the stock
+	// of SKUs can be asked for without.
+	Token func(ctx context.Context) (string, error)
+	// HTTP sends the requests. Defaults to one with limits of its own. Redirects are never followed, whatever it says:
+	// they would carry a token elsewhere.
+	HTTP *http.Client
+	// Attempts is how often a request is sent at most. Defaults to 4. More ride out longer outages, and load an edge
+	// longer that is in trouble.
+	Attempts int
+	// Timeout bounds each attempt of a shopper's or service's call, and the wait for its turn. Defaults to 5 s, which
+	// is longer than an edge takes at any acknowledge level.
+	Timeout time.Duration
+	// AdminTimeout is the same for an admin's call. Defaults to 40 s: an edge works on a large sale for up to 30 s.
+	AdminTimeout time.Duration
+	// AtOnce bounds the requests that are under way at a time, and with them the connections. Defaults to 64. Others
+	// wait for their turn.
+	AtOnce int
+}
+
+// Bounds of what is not a setting.
+const (
+	answerBytesMax = 8 << 20 // a sale of 10,000 SKUs takes about 2 MB
+	headerBytesMax = 64 << 10
+	dialTimeout    = 2 * time.Second
+	idleTimeout    = 10 * time.Second // an edge closes connections that were idle for 15 s
+	backoffMin     = 50 * time.Millisecond
+	backoffMax     = 2 * time.Second
+	retryAfterMax  = 10 * time.Second // who is told to wait longer is told so by an error
+)
+
+// Client asks an edge. It is safe for concurrent use.
+type Client struct {
+	url          string
+	token        func(ctx context.Context) (string, error)
+	http         *http.Client
+	attempts     int
+	timeout      time.Duration
+	adminTimeout time.Duration
+	places       chan struct{} // one for each request that may be under way
+	pause        func(ctx context.Context, d time.Duration) error
+}
+
+// New makes a client. Close it when it is not needed any more.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	c := &Client{
+		url:          strings.TrimRight(cfg.URL, "/"),
+		token:        cfg.Token,
+		attempts:     or(cfg.Attempts, 4),
+		timeout:      or(cfg.Timeout, 5*time.Second),
+		adminTimeout: or(cfg.AdminTimeout, 40*time.Second),
+		places:       make(chan struct{}, or(cfg.AtOnce, 64)),
+		pause:        pause,
+	}
+	sender := http.Client{Transport: transport(cap(c.places))}
+	if cfg.HTTP != nil {
+		sender = *cfg.HTTP
+	}
+	sender.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http = &sender
+	return c, nil
+}
+
+// or is value, or what stands for zero.
+func or[T int | time.Duration](value, otherwise T) T {
+	if value == 0 {
+		return otherwise
+	}
+	return value
+}
+
+func (cfg Config) check() error {
+	var faults []error
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+		u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		faults = append(faults, fmt.Errorf("client: URL %q: want one of an edge, such as http://127.0.0.1:8080", cfg.URL))
+	}
+	for _, field := range []struct {
+		name  string
+		value int64
+	}{
+		{"Attempts", int64(cfg.Attempts)},
+		{"Timeout", int64(cfg.Timeout)},
+		{"AdminTimeout", int64(cfg.AdminTimeout)},
+		{"AtOnce", int64(cfg.AtOnce)},
+	} {
+		if field.value < 0 {
+			faults = append(faults, fmt.Errorf("client: %s is negative: want more than 0, or 0 for the default", field.name))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func transport(conns int) *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSHandshakeTimeout:    dialTimeout,
+		MaxIdleConns:           conns,
+		MaxIdleConnsPerHost:    conns,
+		MaxConnsPerHost:        conns,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: headerBytesMax,
+		DisableCompression:     true, // an edge compresses nothing, and answers stay as large as they are
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+// As is the same client with another token: it shares connections and limits.
+func (c *Client) As(token string) *Client {
+	other := *c
+	other.token = func(context.Context) (string, error) { return token, nil }
+	return &other
+}
+
+// Close closes the connections that are idle. The client remains usable.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// backoff is how long to wait after an attempt: at least what the edge asked for, and a random while more, so that
+// those who were turned away together do not come back together.
+func backoff(attempt int, asked time.Duration) time.Duration {
+	window := backoffMax
+	if attempt < 6 {
+		window = min(backoffMin<<attempt, backoffMax)
+	}
+	return asked + rand.N(window) //nolint:gosec // G404: it only spreads retries
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,165 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// State is what has become of a reservation.
+type State string
+
+// The states.
+const (
+	StateHeld      State = "held"
+	StateConfirmed State = "confirmed"
+	StateReleased  State = "released"
+	StateExpired   State = "expired"
+)
+
+// Take is what to reserve or deduct.
+type Take struct {
+	SKU      int64
+	Quantity int64
+	Sale     uint32 // 0: from the SKU's normal stock
+	User     int64  // for whom a service acts, which must say so; 0 where a shopper acts for itself
+	Key      string // Idempotency-Key; "": the client makes one. It belongs to its user, SKU and sale
+}
+
+// Reservation is units that are held for a user, or were. A deduction is one that is confirmed at once.
+type Reservation struct {
+	ID         string    `json:"reservation_id"`
+	SKU        int64     `json:"sku_id,string"`
+	Quantity   int64     `json:"quantity"`
+	Sale       uint32    `json:"sale_id,string,omitzero"` // 0: of the SKU's normal stock
+	User       int64     `json:"user_id,string,omitzero"` // told to services and admins only
+	State      State     `json:"state"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`  // when it expires, or would have; a deduction has none
+	ReservedMS int64     `json:"reserved_ms,omitzero"` // in lists: when it was made, in ms since 1970 by Redis' clock
+	Receipt    `json:"-"`
+}
+
+func (r *Reservation) complete() bool { return r.ID != "" && r.SKU != 0 && r.State != "" }
+
+// Stock is what is free of a SKU.
+type Stock struct {
+	SKU   int64     `json:"sku_id,string"`
+	Avail int64     `json:"avail"` // 0 while selling is stopped
+	Sale  uint32    `json:"sale_id,string,omitzero"`
+	AsOf  time.Time `json:"as_of"`
+}
+
+func (s *Stock) complete() bool { return s.SKU != 0 }
+
+// Page is which part of a list to read.
+type Page struct {
+	Limit  int    // how many at most, up to 500; 0: as many as the edge gives, 50
+	Cursor string // the NextCursor of the page before; "": the first page
+}
+
+func (p Page) query() url.Values {
+	q := url.Values{}
+	if p.Limit != 0 {
+		q.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Cursor != "" {
+		q.Set("cursor", p.Cursor)
+	}
+	return q
+}
+
+// List is a page of what MySQL has.
+type List[T any] struct {
+	Data       []T       `json:"data"`
+	NextCursor string    `json:"next_cursor,omitzero"` // "": there is no further page
+	AsOf       time.Time `json:"as_of,omitzero"`       // up to when everything is in it; zero where nobody can tell
+}
+
+func (l *List[T]) complete() bool { return l.Data != nil }
+
+// Reserve holds units for a user.
+func (c *Client) Reserve(ctx context.Context, t Take) (Reservation, error) {
+	return c.take(ctx, "/v1/reservations", t)
+}
+
+// Deduct reserves and confirms in one step. Shoppers may in a sale that allows it.
+func (c *Client) Deduct(ctx context.Context, t Take) (Reservation, error) {
+	return c.take(ctx, "/v1/deductions", t)
+}
+
+func (c *Client) take(ctx context.Context, path string, t Take) (Reservation, error) {
+	return send[Reservation](ctx, c, call{method: http.MethodPost, path: path, key: t.Key, body: struct {
+		SKU      int64  `json:"sku_id,string"`
+		Quantity int64  `json:"quantity"`
+		Sale     uint32 `json:"sale_id,string,omitzero"`
+		User     int64  `json:"user_id,string,omitzero"`
+	}{t.SKU, t.Quantity, t.Sale, t.User}})
+}
+
+// Reservation shows a reservation to its shopper or to a service.
+func (c *Client) Reservation(ctx context.Context, id string) (Reservation, error) {
+	return c.reservation(ctx, id, call{method: http.MethodGet})
+}
+
+// Confirm makes a held reservation sold. For services. The state alone decides what a repetition means: under any key,
+// one that is confirmed already is a success.
+func (c *Client) Confirm(ctx context.Context, id string) (Reservation, error) {
+	return c.reservation(ctx, id, call{method: http.MethodPost, path: "/confirm"})
+}
+
+// Release gives the units of a held reservation back. For its shopper and for services. As for Confirm, one that is
+// released already is a success.
+func (c *Client) Release(ctx context.Context, id string) (Reservation, error) {
+	return c.reservation(ctx, id, call{method: http.MethodPost, path: "/release"})
+}
+
+// reservation makes a call about one. An id that cannot be is as unknown as one that is not, and no part of a path.
+func (c *Client) reservation(ctx context.Context, id string, q call) (Reservation, error) {
+	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
+		return Reservation{}, &Problem{
+			Code: CodeUnknownReservation, Status: http.StatusNotFound, Title: "There is no such reservation.",
+			Detail: fmt.Sprintf("%q is no id of one", id),
+		}
+	}
+	q.path = "/v1/reservations/" + id + q.path
+	return send[Reservation](ctx, c, q)
+}
+
+// ListHeld lists what is held in a sale. For services.
+func (c *Client) ListHeld(ctx context.Context, sale uint32, p Page) (List[Reservation], error) {
+	q := p.query()
+	q.Set("sale_id", saleText(sale))
+	return send[List[Reservation]](ctx, c, call{method: http.MethodGet, path: "/v1/reservations", query: q})
+}
+
+// Stock shows what is free of a SKU, of its normal stock or in a sale, at most a second old.
+func (c *Client) Stock(ctx context.Context, sku int64, sale uint32) (Stock, error) {
+	return send[Stock](ctx, c, call{method: http.MethodGet, path: "/v1/stock/" + strconv.FormatInt(sku, 10), query: inSale(sale)})
+}
+
+// Stocks shows what is free of up to 100 SKUs, in the order asked for. Those that are not loaded are left out.
+func (c *Client) Stocks(ctx context.Context, skus []int64, sale uint32) ([]Stock, error) {
+	ids := make([]string, len(skus))
+	for i, sku := range skus {
+		ids[i] = strconv.FormatInt(sku, 10)
+	}
+	q := inSale(sale)
+	q.Set("sku_ids", strings.Join(ids, ","))
+	got, err := send[List[Stock]](ctx, c, call{method: http.MethodGet, path: "/v1/stock", query: q})
+	return got.Data, err
+}
+
+func saleText(sale uint32) string { return strconv.FormatUint(uint64(sale), 10) }
+
+// inSale is the query that names a sale, if there is one.
+func inSale(sale uint32) url.Values {
+	q := url.Values{}
+	if sale != 0 {
+		q.Set("sale_id", saleText(sale))
+	}
+	return q
+}
