@@ -22,7 +22,7 @@ RACE_PACKAGES = $(shell $(GO) list ./core/... ./edge/... ./persister/...)
 PLAIN_PACKAGES = $(filter-out $(RACE_PACKAGES),$(shell $(GO) list ./...))
 # Whose tests start a Redis.
 REDIS_PACKAGES = $(shell $(GO) list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | \
-	grep -E 'sluice/(deploy/local|edge/internal/storetest|bench/stack)' | cut -d' ' -f1)
+	grep -E 'sluice/(core/local|edge/internal/storetest|bench/stack)' | cut -d' ' -f1)
 # Two packages at a time: each may run a Redis, a MariaDB and a Kafka. Passes are not cached: servers, and
 # the binary that the whole-system tests build, are nothing that the cache knows of.
 GOTEST = $(GO) test -count=1 -p 2 -timeout 30m
@@ -44,7 +44,7 @@ dev: run
 
 .PHONY: deps
 deps: ## install redis-server and mariadbd if they are missing
-	sh deploy/dev/deps.sh redis mariadb
+	sh cli/dev/deps.sh redis mariadb
 
 .PHONY: test
 test: ## run all tests, with the race detector where it matters

@@ -5,8 +5,8 @@ package main
 import (
 	"os"
 
-	"sluice/deploy/cli"
-	"sluice/deploy/command"
+	"sluice/cli"
+	"sluice/cli/command"
 )
 
 func main() {

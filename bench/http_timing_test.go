@@ -23,7 +23,7 @@ import (
 
 	"sluice/bench/load"
 	"sluice/bench/stack"
-	"sluice/deploy/local"
+	"sluice/core/local"
 )
 
 const (

@@ -10,15 +10,18 @@ import (
 	"time"
 
 	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/kafka"
+	"sluice/core/redis"
 	"sluice/core/stock"
 	"sluice/edge/internal/limit"
 )
 
 // Config configures an edge.
 type Config struct {
-	Redis config.Redis `embed:""`
-	MySQL config.MySQL `embed:""`
-	Kafka config.Kafka `embed:""`
+	Redis redis.Config `embed:""`
+	MySQL db.Config    `embed:""`
+	Kafka kafka.Config `embed:""`
 	Stock config.Stock `embed:""`
 	Ops   config.Ops   `embed:"" set:"ops_listen=127.0.0.1:9180"`
 

@@ -19,9 +19,9 @@ import (
 	"github.com/getkin/kin-openapi/routers/legacy"
 
 	"sluice/core/auth"
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
 )
 
 // unreached are the documented codes that no outside can bring about at will. The API's own tests have

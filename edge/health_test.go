@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"sluice/core/config"
-	"sluice/deploy/local/servicetest"
+	"sluice/core/local/servicetest"
 )
 
 // TestHealthSeesSettings changes settings of Redis and MySQL under an edge: it sells on, and health and metrics tell.

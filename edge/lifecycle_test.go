@@ -22,11 +22,11 @@ import (
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/evidence"
+	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
-	"sluice/deploy/local/servicetest"
 	"sluice/edge"
 )
 

@@ -11,9 +11,9 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/dirlock"
+	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/telemetry/telemetrytest"
-	"sluice/deploy/local/servicetest"
 	"sluice/edge"
 )
 

@@ -8,12 +8,12 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"sluice/core/config"
+	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
+	"sluice/core/redis"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
-	"sluice/deploy/local/servicetest"
 	"sluice/edge/cells"
 	"sluice/edge/localstore"
 )
@@ -21,7 +21,7 @@ import (
 // newStore is a store of partitions of a Redis of the test's own.
 func newStore(t *testing.T, partitions int) *redisstock.Store {
 	t.Helper()
-	client, err := (&config.Redis{Addrs: []string{servicetest.Redis(t).Addr}}).Client()
+	client, err := (&redis.Config{Addrs: []string{servicetest.Redis(t).Addr}}).Client()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestMarksOfOthersAreIgnored(t *testing.T) {
 		partitions int
 		resumes    bool
 	}{{"shop", 4, true}, {"other", 4, false}, {"shop", 8, false}} {
-		client, err := (&config.Redis{Addrs: []string{servicetest.Redis(t).Addr}}).Client()
+		client, err := (&redis.Config{Addrs: []string{servicetest.Redis(t).Addr}}).Client()
 		if err != nil {
 			t.Fatal(err)
 		}

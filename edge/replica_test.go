@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"sluice/core/auth"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
 	"sluice/edge"
 )
 

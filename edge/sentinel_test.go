@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"sluice/core/auth"
-	"sluice/core/config"
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
+	"sluice/core/redis"
 	"sluice/core/stock"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
 )
 
 // promotionWithin bounds the time without sales: Sentinels need downAfter and a vote, the edge a look at them and
@@ -30,7 +30,7 @@ func newWatchedStack(t *testing.T) (*stack, *local.Redis) {
 	servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr})
 	sentinels := servicetest.Sentinels(t, primary, 1, downAfter)
 	s := newStack(t, primary.Addr)
-	s.cfg.Redis = config.Redis{SentinelAddrs: sentinels.Addrs, SentinelMaster: sentinels.Master, CallTimeout: 5 * time.Second}
+	s.cfg.Redis = redis.Config{SentinelAddrs: sentinels.Addrs, SentinelMaster: sentinels.Master, CallTimeout: 5 * time.Second}
 	s.cfg.Stock.ReplicaTimeout = 5 * time.Second
 	return s, primary
 }

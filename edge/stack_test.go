@@ -22,8 +22,11 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/kafka"
+	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
-	"sluice/deploy/local/servicetest"
+	"sluice/core/redis"
 	"sluice/edge"
 )
 
@@ -71,8 +74,8 @@ func newStack(t *testing.T, redisAddr ...string) *stack {
 		t.Fatal(err)
 	}
 	s.cfg = edge.Config{
-		Redis: config.Redis{Addrs: redisAddr}, MySQL: config.MySQL{DSN: config.Secret(dsn)},
-		Kafka: config.Kafka{Brokers: brokers, Partitions: 4}, Ops: config.Ops{Listen: "127.0.0.1:0"},
+		Redis: redis.Config{Addrs: redisAddr}, MySQL: db.Config{DSN: config.Secret(dsn)},
+		Kafka: kafka.Config{Brokers: brokers, Partitions: 4}, Ops: config.Ops{Listen: "127.0.0.1:0"},
 		Listen: "127.0.0.1:0", DataDir: t.TempDir(), TokenKeyFile: keyFile,
 	}
 	if err := kong.ApplyDefaults(&s.cfg); err != nil {
@@ -86,7 +89,7 @@ func newStack(t *testing.T, redisAddr ...string) *stack {
 // migrate makes the schema from the files of the service that owns it.
 func migrate(t *testing.T, dsn string) {
 	t.Helper()
-	db, err := config.MySQL{DSN: config.Secret(dsn), ConnsMax: 2, Timeout: time.Minute}.Open(t.Context())
+	db, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 2, Timeout: time.Minute}.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 )
@@ -72,9 +72,9 @@ func (n *Node) newWatches() []*telemetry.Watch {
 		}
 		return faults, err
 	}
-	mysql := func(ctx context.Context) ([]telemetry.Fault, error) { return config.MySQLFaults(ctx, n.db) }
+	mysql := func(ctx context.Context) ([]telemetry.Fault, error) { return db.Faults(ctx, n.db) }
 	return []*telemetry.Watch{
 		telemetry.NewWatch(n.set, "redis", redisstock.FaultWords, redis, n.log),
-		telemetry.NewWatch(n.set, "mysql", config.MySQLFaultWords, mysql, n.log),
+		telemetry.NewWatch(n.set, "mysql", db.FaultWords, mysql, n.log),
 	}
 }

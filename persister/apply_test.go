@@ -17,9 +17,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/event"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
-	"sluice/deploy/local/servicetest"
 )
 
 func TestTroubleOf(t *testing.T) {
@@ -326,7 +327,7 @@ func TestLettersOfALostCommitAreReported(t *testing.T) {
 	if _, err := Migrate(t.Context(), openDatabase(t, dsn), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	inner, err := config.MySQL{DSN: config.Secret(dsn), ConnsMax: 1, Timeout: patience}.Connector()
+	inner, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 1, Timeout: patience}.Connector()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"sluice/core/config"
-	"sluice/deploy/local/servicetest"
+	"sluice/core/local/servicetest"
 )
 
 // TestHealthSeesMySQL changes a MySQL under a running persister so that it takes no events, in several ways: health

@@ -4,13 +4,16 @@ import (
 	"time"
 
 	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/kafka"
+	"sluice/core/redis"
 )
 
 // Config configures a persister.
 type Config struct {
-	Redis config.Redis  `embed:""`
-	MySQL config.MySQL  `embed:""`
-	Kafka config.Kafka  `embed:""`
+	Redis redis.Config  `embed:""`
+	MySQL db.Config     `embed:""`
+	Kafka kafka.Config  `embed:""`
 	Stock config.Agreed `embed:""`
 	Ops   config.Ops    `embed:"" set:"ops_listen=127.0.0.1:9181"`
 

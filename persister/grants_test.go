@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"sluice/deploy/local/servicetest"
+	"sluice/core/local/servicetest"
 )
 
 // TestGrants does each role's work with its account, and what it must not do.

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"sluice/core/config"
-	"sluice/deploy/local/servicetest"
+	"sluice/core/db"
+	"sluice/core/local/servicetest"
 )
 
 func TestMigrateOnceForAll(t *testing.T) {
@@ -95,7 +96,7 @@ func TestMigrateWaitsForAnother(t *testing.T) {
 		}
 	}
 	lock("DO GET_LOCK(?, 60)")
-	db, err := config.MySQL{DSN: config.Secret(dsn), ConnsMax: 2, Timeout: 3 * time.Second}.OpenUnchecked()
+	db, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 2, Timeout: 3 * time.Second}.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/redis/rueidis"
 
-	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/evidence"
 	"sluice/core/expiry"
 	"sluice/core/outbox"
@@ -61,7 +61,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err e
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	set := metrics.NewSet()
-	db, err := n.openMySQL(ctx, cfg)
+	mysql, err := n.openMySQL(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +74,10 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err e
 		return nil, err
 	}
 	n.meters = newMeters(set)
-	n.watches = watches(cfg, db, topic, set, log)
+	n.watches = watches(cfg, mysql, topic, set, log)
 	checks := []telemetry.Check{
-		{Name: "mysql", Probe: db.PingContext},
-		{Name: "schema", Probe: func(ctx context.Context) error { return CheckSchema(ctx, db) }},
+		{Name: "mysql", Probe: mysql.PingContext},
+		{Name: "schema", Probe: func(ctx context.Context) error { return CheckSchema(ctx, mysql) }},
 		{Name: "mysql_writes", Probe: func(context.Context) error { return n.meters.blocked.err() }},
 		{Name: "kafka", Probe: func(ctx context.Context) error { return reach(ctx, topic) }},
 	}
@@ -87,17 +87,17 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err e
 	if n.ops, err = telemetry.Serve(cfg.Ops.Listen, set, checks, log); err != nil {
 		return nil, err
 	}
-	n.run(cfg, db, store, topic, set)
+	n.run(cfg, mysql, store, topic, set)
 	return n, nil
 }
 
 // watches look at what the servers are set to while the node runs.
-func watches(cfg Config, db *sql.DB, topic *outbox.Topic, set *metrics.Set, log *slog.Logger) []*telemetry.Watch {
+func watches(cfg Config, mysql *sql.DB, topic *outbox.Topic, set *metrics.Set, log *slog.Logger) []*telemetry.Watch {
 	return []*telemetry.Watch{
-		telemetry.NewWatch(set, "mysql", config.MySQLFaultWords, func(ctx context.Context) ([]telemetry.Fault, error) {
-			faults, err := config.MySQLFaults(ctx, db)
+		telemetry.NewWatch(set, "mysql", db.FaultWords, func(ctx context.Context) ([]telemetry.Fault, error) {
+			faults, err := db.Faults(ctx, mysql)
 			if cfg.AllowVolatileMySQL {
-				faults = slices.DeleteFunc(faults, func(f telemetry.Fault) bool { return f.Word == config.FaultDurability })
+				faults = slices.DeleteFunc(faults, func(f telemetry.Fault) bool { return f.Word == db.FaultDurability })
 			}
 			return faults, err
 		}, log),
@@ -110,19 +110,19 @@ func watches(cfg Config, db *sql.DB, topic *outbox.Topic, set *metrics.Set, log 
 
 // openMySQL connects, and vets the server and the schema.
 func (n *Node) openMySQL(ctx context.Context, cfg Config) (*sql.DB, error) {
-	db, err := cfg.MySQL.OpenUnchecked()
+	mysql, err := cfg.MySQL.OpenUnchecked()
 	if err != nil {
 		return nil, err
 	}
-	n.close = append(n.close, func(context.Context) error { return db.Close() })
+	n.close = append(n.close, func(context.Context) error { return mysql.Close() })
 	var volatile error
 	err = n.await(ctx, "mysql", func() error {
-		faults, err := config.MySQLFaults(ctx, db)
+		faults, err := db.Faults(ctx, mysql)
 		if err != nil {
 			return err
 		}
-		volatile = config.Durability(faults)
-		return CheckSchema(ctx, db)
+		volatile = db.Durability(faults)
+		return CheckSchema(ctx, mysql)
 	})
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (n *Node) openMySQL(ctx context.Context, cfg Config) (*sql.DB, error) {
 	if volatile != nil {
 		n.log.Warn("mysql can lose what it committed", "error", volatile)
 	}
-	return db, nil
+	return mysql, nil
 }
 
 func (n *Node) openRedis(ctx context.Context, cfg Config, set *metrics.Set) (*redisstock.Store, error) {
@@ -209,23 +209,23 @@ func reach(ctx context.Context, topic *outbox.Topic) error {
 }
 
 // run starts all goroutines. Those that read Kafka end before those that serve them.
-func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbox.Topic, set *metrics.Set) {
+func (n *Node) run(cfg Config, mysql *sql.DB, store *redisstock.Store, topic *outbox.Topic, set *metrics.Set) {
 	var reading, serving context.Context
 	reading, n.stopReading = context.WithCancel(context.Background())
 	serving, n.stopServing = context.WithCancel(context.Background())
 
 	cleaner := newCleaner(store, n.meters, n.log)
-	marker := newMarker(db, n.meters, n.log)
+	marker := newMarker(mysql, n.meters, n.log)
 	applied := func(b *batch) {
 		cleaner.add(b.entries)
 		for i := range b.events {
 			marker.touch(b.events[i].Cell)
 		}
 	}
-	replayer := &replayer{writer: writer{db: db}, applied: applied, meters: n.meters, log: n.log}
+	replayer := &replayer{writer: writer{db: mysql}, applied: applied, meters: n.meters, log: n.log}
 	consumer := &consumer{
 		cfg: cfg, topic: topic, meters: n.meters, log: n.log,
-		newWorker: func() *applier { return newApplier(db, n.meters, n.log) },
+		newWorker: func() *applier { return newApplier(mysql, n.meters, n.log) },
 		applied:   applied,
 	}
 	relay := outbox.NewRelay(outbox.RelayConfig{
@@ -239,7 +239,7 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 	n.reading.Go(func() { n.logEnd("consumer", consumer.run(reading)) })
 	n.reading.Go(func() { n.logEnd("relay", relay.Run(reading)) })
 	shut := newShutWatch(store, cfg.Kafka.Partitions, n.meters, set, n.log)
-	letters := newLetterWatch(db, n.meters, set, n.log)
+	letters := newLetterWatch(mysql, n.meters, set, n.log)
 	n.reading.Go(func() { shut.run(reading) })
 	n.reading.Go(func() { letters.run(reading) })
 	n.reading.Go(func() { replayer.run(reading) })
@@ -247,7 +247,7 @@ func (n *Node) run(cfg Config, db *sql.DB, store *redisstock.Store, topic *outbo
 		n.serving.Go(func() { w.Run(serving) })
 	}
 	opened := make(chan struct{})
-	n.reading.Go(func() { n.followVettings(reading, store, evidence.NewNonces(db), opened) })
+	n.reading.Go(func() { n.followVettings(reading, store, evidence.NewNonces(mysql), opened) })
 	n.reading.Go(func() {
 		select {
 		case <-opened:

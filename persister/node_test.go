@@ -21,10 +21,10 @@ import (
 
 	"sluice/core/config"
 	"sluice/core/event"
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/stock"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
 )
 
 // world is a deployment without edges.

@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/core/evidence"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry/telemetrytest"
-	"sluice/deploy/local/servicetest"
 )
 
 // shop sells through the scripts of a real Redis.

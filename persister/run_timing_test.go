@@ -14,9 +14,9 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/core/event"
+	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/stock"
-	"sluice/deploy/local/servicetest"
 )
 
 // BenchmarkRun measures events per second from Kafka into MariaDB, where each commit is durable: the

@@ -14,10 +14,10 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"sluice/core/config"
+	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/deploy/local/servicetest"
 )
 
 func TestStartRefusesVolatileMySQL(t *testing.T) {

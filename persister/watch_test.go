@@ -10,8 +10,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
-	"sluice/deploy/local/servicetest"
 )
 
 // TestFaultsAreCounted breaks a cell and leaves a dead letter: the gauges tell while that is so.

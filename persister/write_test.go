@@ -17,9 +17,10 @@ import (
 	"pgregory.net/rapid"
 
 	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/event"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
-	"sluice/deploy/local/servicetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
@@ -43,7 +44,7 @@ func database(t testing.TB) *sql.DB {
 // openDatabase opens a database as a persister does.
 func openDatabase(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
-	cfg := config.MySQL{DSN: config.Secret(dsn)}
+	cfg := db.Config{DSN: config.Secret(dsn)}
 	defaults, err := kong.New(&cfg)
 	if err == nil {
 		_, err = defaults.Parse(nil)

@@ -21,8 +21,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"sluice/core/local"
 	"sluice/core/telemetry"
-	"sluice/deploy/local"
 )
 
 //go:embed requirements.txt

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/deploy/local"
+	"sluice/core/local"
 )
 
 // Process is a program that a test runs beside itself, on addresses of its own.

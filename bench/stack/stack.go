@@ -18,10 +18,12 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
+	"sluice/core/redis"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
 )
 
 // Stack is the servers of one sluice, with everything migrated, and the settings that its processes
@@ -85,10 +87,10 @@ func New(t testing.TB, extra ...string) *Stack {
 
 func (s *Stack) connect(database string) {
 	var err error
-	mysql := config.MySQL{DSN: config.Secret(s.MariaDB.DSN(database)), ConnsMax: 4, Timeout: time.Minute}
+	mysql := db.Config{DSN: config.Secret(s.MariaDB.DSN(database)), ConnsMax: 4, Timeout: time.Minute}
 	s.DB, err = mysql.Open(s.t.Context())
 	must(s.t, err)
-	redis := config.Redis{Addrs: []string{s.Redis.Addr}, CallTimeout: time.Second}
+	redis := redis.Config{Addrs: []string{s.Redis.Addr}, CallTimeout: time.Second}
 	client, err := redis.Client()
 	must(s.t, err)
 	s.t.Cleanup(func() {

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 )
 
@@ -52,4 +53,22 @@ func OneOf(f *Faults, setting, value string, words ...string) {
 		}
 	}
 	f.Add(setting, fmt.Sprintf("%q", value), strings.Join(words, ", "))
+}
+
+// HostPort notes a fault unless addr names a host, or all of them, and a port.
+func HostPort(f *Faults, setting, addr string) {
+	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+		f.Add(setting, fmt.Sprintf("%q", addr), "host:port")
+	}
+}
+
+// Name notes a fault unless value can be a Kafka topic, a consumer group and a file name alike.
+func Name(f *Faults, setting, value string) {
+	ok := len(value) >= 1 && len(value) <= 200
+	for _, c := range value {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-')
+	}
+	if !ok {
+		f.Add(setting, fmt.Sprintf("%q", value), "1 to 200 letters, digits, dots, dashes or underscores")
+	}
 }

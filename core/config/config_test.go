@@ -14,13 +14,16 @@ import (
 	"time"
 
 	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/kafka"
+	"sluice/core/redis"
 )
 
 // groups are all groups with values that are in order.
-func groups() (config.Redis, config.MySQL, config.Kafka, config.Stock, config.Ops, config.Log) {
-	return config.Redis{Addrs: []string{"localhost:6379"}, CallTimeout: time.Second},
-		config.MySQL{DSN: "root:x@tcp(localhost:3306)/sluice", ConnsMax: 8, Timeout: time.Second},
-		config.Kafka{Brokers: []string{"localhost:9092"}, Topic: "t", Group: "g", Partitions: 8, Replication: 1},
+func groups() (redis.Config, db.Config, kafka.Config, config.Stock, config.Ops, config.Log) {
+	return redis.Config{Addrs: []string{"localhost:6379"}, CallTimeout: time.Second},
+		db.Config{DSN: "root:x@tcp(localhost:3306)/sluice", ConnsMax: 8, Timeout: time.Second},
+		kafka.Config{Brokers: []string{"localhost:9092"}, Topic: "t", Group: "g", Partitions: 8, Replication: 1},
 		config.Stock{Agreed: config.Agreed{Partitions: 64, Deployment: "d", Retention: time.Hour}, OutboxEntriesMax: 1000, ReplicaTimeout: time.Second, Ack: "log"},
 		config.Ops{Listen: "127.0.0.1:0"},
 		config.Log{Level: "info", Format: "json"}
@@ -28,8 +31,8 @@ func groups() (config.Redis, config.MySQL, config.Kafka, config.Stock, config.Op
 
 func TestValidateAcceptsWhatIsInOrder(t *testing.T) {
 	t.Parallel()
-	redis, mysql, kafka, stock, ops, log := groups()
-	for _, group := range []interface{ Validate() error }{&redis, mysql, kafka, stock, ops, log} {
+	store, ledger, events, stock, ops, log := groups()
+	for _, group := range []interface{ Validate() error }{&store, ledger, events, stock, ops, log} {
 		if err := group.Validate(); err != nil {
 			t.Errorf("%T: %v", group, err)
 		}
@@ -42,26 +45,26 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		group interface{ Validate() error }
 		want  []string
 	}{
-		{&config.Redis{}, []string{"redis-addr: missing", "redis-call-timeout: 0s: want 1ms to 10s"}},
-		{&config.Redis{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
+		{&redis.Config{}, []string{"redis-addr: missing", "redis-call-timeout: 0s: want 1ms to 10s"}},
+		{&redis.Config{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
 		{
-			&config.Redis{Addrs: []string{"a:1"}, SentinelAddrs: []string{"b"}, SentinelPasswordFile: "/none"},
+			&redis.Config{Addrs: []string{"a:1"}, SentinelAddrs: []string{"b"}, SentinelPasswordFile: "/none"},
 			[]string{"redis-addr: [a:1]: want none beside redis-sentinel-addrs", `redis-sentinel-addrs: "b": want host:port`, "redis-sentinel-password-file: open /none:"},
 		},
-		{&config.Redis{SentinelAddrs: []string{"b:1"}}, []string{"redis-sentinel-master: missing"}},
-		{&config.Redis{SentinelMaster: "m"}, []string{"redis-sentinel-addrs: missing"}},
-		{config.MySQL{}, []string{"mysql-dsn: missing", "SLUICE_MYSQL_DSN", "mysql-conns-max: 0: want 1 to 1000", "mysql-timeout: 0s"}},
+		{&redis.Config{SentinelAddrs: []string{"b:1"}}, []string{"redis-sentinel-master: missing"}},
+		{&redis.Config{SentinelMaster: "m"}, []string{"redis-sentinel-addrs: missing"}},
+		{db.Config{}, []string{"mysql-dsn: missing", "SLUICE_MYSQL_DSN", "mysql-conns-max: 0: want 1 to 1000", "mysql-timeout: 0s"}},
 		{
-			&config.Redis{Addrs: []string{"localhost"}, PasswordFile: "/none", TLSCAFile: "/dev"},
+			&redis.Config{Addrs: []string{"localhost"}, PasswordFile: "/none", TLSCAFile: "/dev"},
 			[]string{`redis-addr: "localhost"`, "redis-password-file: open /none:", "redis-tls-ca-file: read /dev:"},
 		},
-		{&config.Redis{TLSCAFile: "config.go"}, []string{"redis-tls-ca-file: config.go has no PEM certificate in it"}},
+		{&redis.Config{TLSCAFile: "config.go"}, []string{"redis-tls-ca-file: config.go has no PEM certificate in it"}},
 		{
-			config.MySQL{DSNFile: "/none", TLSCAFile: "config.go"},
+			db.Config{DSNFile: "/none", TLSCAFile: "config.go"},
 			[]string{"mysql-dsn-file: open /none:", "mysql-tls-ca-file: config.go has no PEM", "mysql-conns-max"},
 		},
-		{config.MySQL{DSNFile: "config.go"}, []string{"mysql-dsn: malformed"}},
-		{config.Kafka{Brokers: []string{"a:"}}, []string{`kafka-brokers: "a:"`, `kafka-topic: ""`, "kafka-group", "kafka-partitions: 0", "kafka-replication: 0"}},
+		{db.Config{DSNFile: "config.go"}, []string{"mysql-dsn: malformed"}},
+		{kafka.Config{Brokers: []string{"a:"}}, []string{`kafka-brokers: "a:"`, `kafka-topic: ""`, "kafka-group", "kafka-partitions: 0", "kafka-replication: 0"}},
 		{config.Stock{Agreed: config.Agreed{Deployment: "a b"}, Ack: "never"}, []string{"partitions: 0: want 1 to 4096", `deployment: "a b"`, "retention: 0s", "outbox-entries-max: 0", "redis-replica-timeout: 0s", `ack: "never": want redis, replica, log`}},
 		{config.Ops{Listen: "80"}, []string{`ops-listen: "80"`}},
 		{config.Log{Level: "loud", Format: "xml"}, []string{`log-level: "loud"`, `log-format: "xml"`}},
@@ -79,12 +82,12 @@ func TestValidateNamesEveryFault(t *testing.T) {
 // what it costs; every secret has an environment variable and no flag.
 func TestTagsFollowTheRule(t *testing.T) {
 	t.Parallel()
-	redis, mysql, kafka, stock, ops, log := groups()
-	for _, group := range []any{redis, mysql, kafka, stock.Agreed, stock, ops, log} {
+	store, ledger, events, stock, ops, log := groups()
+	for _, group := range []any{store, ledger, events, stock.Agreed, stock, ops, log} {
 		typ := reflect.TypeOf(group)
 		for i := range typ.NumField() {
 			field := typ.Field(i)
-			at := typ.Name() + "." + field.Name
+			at := typ.String() + "." + field.Name
 			if field.Anonymous {
 				continue
 			}
@@ -110,7 +113,7 @@ func TestTagsFollowTheRule(t *testing.T) {
 func TestSecretIsNeverShown(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"
-	s := config.MySQL{DSN: secret}
+	s := db.Config{DSN: secret}
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "dsn", s.DSN, "config", s, "pointer", &s)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "dsn", s.DSN, "config", s, "pointer", &s)
@@ -154,7 +157,7 @@ func TestDSNIsNotInErrors(t *testing.T) {
 		if err := os.WriteFile(file, []byte(dsn+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range []config.MySQL{
+		for _, m := range []db.Config{
 			{DSN: config.Secret(dsn), ConnsMax: 1, Timeout: time.Second},
 			{DSNFile: file, ConnsMax: 1, Timeout: time.Second},
 		} {
@@ -171,12 +174,12 @@ func TestDSNIsNotInErrors(t *testing.T) {
 
 func TestLoadSecrets(t *testing.T) {
 	t.Parallel()
-	type shared struct{ Kafka struct{ Redis config.Redis } }
+	type shared struct{ Kafka struct{ Redis redis.Config } }
 	type command struct {
-		config.MySQL
+		db.Config
 		shared
-		Nested struct{ Redis config.Redis }
-		hidden config.Redis
+		Nested struct{ Redis redis.Config }
+		hidden redis.Config
 	}
 	env := map[string]string{"SLUICE_MYSQL_DSN": "dsn", "SLUICE_REDIS_PASSWORD": "pw"}
 	var c command
@@ -200,13 +203,13 @@ func TestValidateLeavesPipesAlone(t *testing.T) {
 	}
 	_ = in.Close()
 	file := fmt.Sprintf("/dev/fd/%d", out.Fd())
-	if err := (config.MySQL{DSNFile: file, ConnsMax: 1, Timeout: time.Second}).Validate(); err != nil {
+	if err := (db.Config{DSNFile: file, ConnsMax: 1, Timeout: time.Second}).Validate(); err != nil {
 		t.Error(err)
 	}
-	if err := (&config.Redis{Addrs: []string{"a:1"}, PasswordFile: file, CallTimeout: time.Second}).Validate(); err != nil {
+	if err := (&redis.Config{Addrs: []string{"a:1"}, PasswordFile: file, CallTimeout: time.Second}).Validate(); err != nil {
 		t.Error(err)
 	}
-	if err := (config.MySQL{TLSCAFile: file, ConnsMax: 1, Timeout: time.Second}).Validate(); err == nil || !strings.Contains(err.Error(), "mysql-dsn") {
+	if err := (db.Config{TLSCAFile: file, ConnsMax: 1, Timeout: time.Second}).Validate(); err == nil || !strings.Contains(err.Error(), "mysql-dsn") {
 		t.Errorf("no DSN beside a pipe: %v", err)
 	}
 	if left, err := io.ReadAll(out); err != nil || string(left) != dsn+"\n" {
@@ -220,13 +223,13 @@ func TestSecretFileIsBounded(t *testing.T) {
 	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (config.MySQL{DSNFile: file}).OpenUnchecked(); err == nil || !strings.Contains(err.Error(), "more than") {
+	if _, err := (db.Config{DSNFile: file}).OpenUnchecked(); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("a file of 1 MB as a DSN: %v", err)
 	}
-	if _, err := (&config.Redis{PasswordFile: filepath.Join(t.TempDir(), "none")}).Client(); err == nil {
+	if _, err := (&redis.Config{PasswordFile: filepath.Join(t.TempDir(), "none")}).Client(); err == nil {
 		t.Error("a missing password file: no error")
 	}
-	if _, err := (&config.Redis{TLSCAFile: file}).Client(); err == nil {
+	if _, err := (&redis.Config{TLSCAFile: file}).Client(); err == nil {
 		t.Error("a CA file without certificates: no error")
 	}
 }

@@ -9,7 +9,7 @@ type Ops struct {
 // Validate joins all faults of the group.
 func (o Ops) Validate() error {
 	var f Faults
-	hostPort(&f, "ops-listen", o.Listen)
+	HostPort(&f, "ops-listen", o.Listen)
 	return f.Err()
 }
 

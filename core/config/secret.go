@@ -58,9 +58,9 @@ func loadSecrets(value reflect.Value, lookup func(string) (string, bool)) {
 	}
 }
 
-// fromFile is the secret itself if it is set, else what the file that a setting names holds, without the
+// FromFile is the secret itself if it is set, else what the file that a setting names holds, without the
 // line end that editors add. Both empty is no secret.
-func (s Secret) fromFile(setting, path string) (Secret, error) {
+func (s Secret) FromFile(setting, path string) (Secret, error) {
 	if s != "" || path == "" {
 		return s, nil
 	}
@@ -86,9 +86,9 @@ func readBounded(setting, path string) ([]byte, error) {
 	return text, nil
 }
 
-// readOnce tells of a pipe, as of a shell's <(...), and the like: read by Validate, it would be empty for
+// ReadOnce tells of a pipe, as of a shell's <(...), and the like: read by Validate, it would be empty for
 // whoever needs it.
-func readOnce(path string) bool {
+func ReadOnce(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
 }

@@ -18,7 +18,7 @@ type Agreed struct {
 func (a Agreed) Validate() error {
 	var f Faults
 	Between(&f, "partitions", a.Partitions, 1, 4096)
-	name(&f, "deployment", a.Deployment)
+	Name(&f, "deployment", a.Deployment)
 	Between(&f, "retention", a.Retention, time.Second, 30*24*time.Hour)
 	return f.Err()
 }
@@ -49,15 +49,4 @@ func (s Stock) AckLevel() (stock.Ack, error) {
 		return 0, fmt.Errorf("ack: %w", err)
 	}
 	return level, nil
-}
-
-// name notes a fault unless value can be a Kafka topic, a consumer group and a file name alike.
-func name(f *Faults, setting, value string) {
-	ok := len(value) >= 1 && len(value) <= 200
-	for _, c := range value {
-		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-')
-	}
-	if !ok {
-		f.Add(setting, fmt.Sprintf("%q", value), "1 to 200 letters, digits, dots, dashes or underscores")
-	}
 }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// clientTLS trusts the authorities of the PEM file that a setting names and nothing else; nil if there is
+// ClientTLS trusts the authorities of the PEM file that a setting names and nothing else; nil if there is
 // no file.
-func clientTLS(setting, caFile string) (*tls.Config, error) {
+func ClientTLS(setting, caFile string) (*tls.Config, error) {
 	if caFile == "" {
 		return nil, nil // no TLS is a valid choice, and how both clients take it
 	}

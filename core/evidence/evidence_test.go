@@ -18,11 +18,12 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/evidence"
+	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/stock"
-	"sluice/deploy/local/servicetest"
 	"sluice/persister"
 )
 
@@ -44,7 +45,7 @@ const (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db, err := config.MySQL{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: 5 * time.Second}.OpenUnchecked()
+	db, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: 5 * time.Second}.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
 	}

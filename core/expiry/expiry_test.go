@@ -16,9 +16,9 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/core/event"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/memstock"
-	"sluice/deploy/local/servicetest"
 )
 
 func TestMain(m *testing.M) {

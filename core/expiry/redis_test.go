@@ -7,10 +7,11 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/local/servicetest"
+	"sluice/core/redis"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
-	"sluice/deploy/local/servicetest"
 )
 
 // opened are the marks of the tests' servers, by address.
@@ -19,7 +20,7 @@ var opened sync.Map
 // connect makes a store with a client of its own, as a process has.
 func connect(t testing.TB, addr string) (*redisstock.Store, rueidis.Client) {
 	t.Helper()
-	client, err := rueidis.NewClient(redisstock.ClientOptions([]string{addr}, "", ""))
+	client, err := rueidis.NewClient(redis.Options([]string{addr}, "", ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,12 +16,13 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/ledger"
+	"sluice/core/local/servicetest"
 	"sluice/core/sale"
 	"sluice/core/show"
 	"sluice/core/stock"
-	"sluice/deploy/local/servicetest"
 	"sluice/persister"
 )
 
@@ -38,7 +39,7 @@ type books struct {
 
 func newBooks(t *testing.T) *books {
 	t.Helper()
-	db, err := config.MySQL{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
+	db, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/text"
@@ -144,7 +144,7 @@ func (r *Reader) decide(ctx context.Context, id LetterID, d Decision, statement 
 	result, err := conn.ExecContext(ctx, statement, d.By, d.Reason, id[:])
 	_ = conn.Close() // back to the pool
 	if err != nil {
-		return Letter{}, false, config.WriteError("change dead letter", err)
+		return Letter{}, false, db.WriteError("change dead letter", err)
 	}
 	changed, err := result.RowsAffected()
 	if err != nil {

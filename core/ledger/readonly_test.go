@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/ledger"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
-	"sluice/deploy/local/servicetest"
 	"sluice/persister"
 )
 
@@ -23,7 +24,7 @@ func TestDecisionOnReadOnlyMySQLIsNotApplied(t *testing.T) {
 	}
 	open := func(dsn string) *books {
 		t.Helper()
-		db, err := config.MySQL{DSN: config.Secret(dsn), ConnsMax: 2, Timeout: time.Minute}.OpenUnchecked()
+		db, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 2, Timeout: time.Minute}.OpenUnchecked()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go"
 
+	"sluice/core/local"
 	"sluice/core/stock"
-	"sluice/deploy/local"
 )
 
 func newPublisher(t *testing.T, cfg PublisherConfig) (*Publisher, *metrics.Set) {

@@ -12,15 +12,16 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/redis/rueidis"
 
+	"sluice/core/local/servicetest"
+	"sluice/core/redis"
 	"sluice/core/stock/redisstock"
-	"sluice/deploy/local/servicetest"
 )
 
 // TestRelayOnRedis relays from a real Redis through a Kafka that loses everything on the way.
 func TestRelayOnRedis(t *testing.T) {
 	t.Parallel()
 	const partitions, entries = 4, 1000
-	client, err := rueidis.NewClient(redisstock.ClientOptions([]string{servicetest.Redis(t).Addr}, "", ""))
+	client, err := rueidis.NewClient(redis.Options([]string{servicetest.Redis(t).Addr}, "", ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
-	"sluice/deploy/local/servicetest"
 )
 
 // readAll reads from an offset on to the end, as all readers of the topic do.

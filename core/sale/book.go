@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/stock"
 )
 
@@ -72,7 +72,7 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		VALUES (?, ?, ?, 0, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`,
 		p.ID, p.Name, NotScheduled, p.Limit, p.Hold.Milliseconds(), p.Ack.String(), p.ShopperDeducts)
 	if err != nil {
-		return config.WriteError("insert sale", err)
+		return db.WriteError("insert sale", err)
 	}
 	if n, err := created.RowsAffected(); err != nil {
 		return fmt.Errorf("insert sale: %w: %w", stock.ErrUnknown, err)
@@ -87,7 +87,7 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		rows := strings.Repeat(", (?, ?, ?)", len(items)-1)
 		statement := "INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (?, ?, ?)" + rows //nolint:gosec // G202: placeholders only
 		if _, err := tx.ExecContext(ctx, statement, values...); err != nil {
-			return config.WriteError("insert items", err)
+			return db.WriteError("insert items", err)
 		}
 	}
 	return nil
@@ -289,10 +289,10 @@ type execer interface {
 }
 
 // change is ErrOverlap unless the statement changes so many rows: its condition is what was read before.
-func change(ctx context.Context, db execer, rows int, statement string, values ...any) error {
-	result, err := db.ExecContext(ctx, statement, values...)
+func change(ctx context.Context, to execer, rows int, statement string, values ...any) error {
+	result, err := to.ExecContext(ctx, statement, values...)
 	if err != nil {
-		return config.WriteError("update sale", err)
+		return db.WriteError("update sale", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != int64(rows) {
 		return errors.Join(err, ErrOverlap)

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/core/local/servicetest"
 	"sluice/core/sale"
 	"sluice/core/stock"
-	"sluice/deploy/local/servicetest"
 )
 
 // TestRefusedByMySQLIsNotApplied changes sales while MySQL takes no writes: nothing was done, and the caller is told

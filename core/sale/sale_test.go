@@ -14,10 +14,11 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/local/servicetest"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/memstock"
-	"sluice/deploy/local/servicetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(servicetest.Main(m).Run()) }
@@ -43,7 +44,7 @@ func newMarket(t *testing.T, units map[int64]int64) *market {
 
 func openDatabase(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
-	db, err := config.MySQL{DSN: config.Secret(dsn), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
+	db, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/core/event"
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
 	"sluice/edge/batch"
 	"sluice/edge/cells"
 	"sluice/edge/internal/storetest"

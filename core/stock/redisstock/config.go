@@ -3,11 +3,9 @@ package redisstock
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/redis/rueidis"
 
 	"sluice/core/stock"
 )
@@ -70,31 +68,4 @@ func (c Config) Validate() error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// ClientOptions are the options that a Store relies on: nothing is ever sent twice by the client
-// itself, redirections of a cluster are bounded, and there is no client-side cache. TLS is the
-// caller's.
-func ClientOptions(addrs []string, user, password string) rueidis.ClientOption {
-	return rueidis.ClientOption{
-		InitAddress:   addrs,
-		Username:      user,
-		Password:      password,
-		DisableRetry:  true,
-		DisableCache:  true,
-		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: 3},
-	}
-}
-
-// SentinelOptions are the options that a Store relies on where Sentinels name the primary: the client asks them
-// again every second, because it would never learn of a switch whose message it has missed, and gives up soon
-// on a Sentinel whose host is away, because it asks one after another. TLS is the caller's.
-func SentinelOptions(master, user, password string) rueidis.SentinelOption {
-	return rueidis.SentinelOption{
-		MasterSet:               master,
-		Username:                user,
-		Password:                password,
-		Dialer:                  net.Dialer{Timeout: time.Second, KeepAlive: time.Second},
-		TopologyRefreshInterval: time.Second,
-	}
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/redis/rueidis"
 	"go.uber.org/goleak"
 
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/stocktest"
-	"sluice/deploy/local/servicetest"
 )
 
 func TestMain(m *testing.M) {

@@ -11,10 +11,11 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
+	"sluice/core/redis"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
 	"sluice/lua"
 )
 
@@ -30,7 +31,7 @@ func newFailing(t testing.TB) *failing {
 	t.Helper()
 	f := &failing{TB: t, RedisCluster: servicetest.RedisClusterWithReplicas(t)}
 	for _, addr := range f.Addrs {
-		option := redisstock.ClientOptions([]string{addr}, "", "")
+		option := redis.Options([]string{addr}, "", "")
 		option.ForceSingleClient = true
 		client, err := rueidis.NewClient(option)
 		if err != nil {

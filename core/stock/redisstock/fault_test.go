@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/deploy/local/servicetest"
 )
 
 // TestRestartedServerIsShut restarts the server: it has its data, but not the scripts, and nothing is

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/event"
+	"sluice/core/redis"
 	"sluice/core/stock"
 	"sluice/lua"
 )
@@ -97,7 +98,7 @@ type spy struct {
 func newSpy(t testing.TB) *spy {
 	t.Helper()
 	// A single client is there even without a server, and its builder is all that is used of it.
-	options := ClientOptions([]string{"127.0.0.1:1"}, "", "")
+	options := redis.Options([]string{"127.0.0.1:1"}, "", "")
 	options.ForceSingleClient = true
 	offline, err := rueidis.NewClient(options)
 	if offline == nil {

@@ -11,10 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
-	"sluice/deploy/local/servicetest"
 )
 
 // calls are all ways to call a partition, by what they do.

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/core/local/servicetest"
 	"sluice/core/stock/redisstock"
-	"sluice/deploy/local/servicetest"
 	"sluice/lua"
 )
 

@@ -10,10 +10,10 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
 )
 
 // wantShut holds that opening is refused for each of the causes, and that the server then sells nothing.

@@ -3,10 +3,10 @@ package redisstock_test
 import (
 	"testing"
 
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
-	"sluice/deploy/local/servicetest"
 )
 
 // TestOpenRenewsWhatIsShut opens servers that were open once, each shut in its own way: all partitions get another

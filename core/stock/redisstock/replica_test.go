@@ -10,10 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
 )
 
 // replicateAll decides vectors of one reserve each, of which a replica must know.

@@ -13,10 +13,10 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
 )
 
 // BenchmarkReserve measures what an accepted reservation costs: Redis' CPU by its own account, which

@@ -11,10 +11,11 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/local/servicetest"
+	"sluice/core/redis"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
-	"sluice/deploy/local/servicetest"
 )
 
 // known is evidence: what others know about the stock.
@@ -32,7 +33,7 @@ func (k known) Highest(_ context.Context, yield func(stock.Cell, stock.Mark) err
 // connect makes a client that is closed with the test.
 func connect(t testing.TB, addrs ...string) rueidis.Client {
 	t.Helper()
-	client, err := rueidis.NewClient(redisstock.ClientOptions(addrs, "", ""))
+	client, err := rueidis.NewClient(redis.Options(addrs, "", ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,9 +7,9 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/deploy/local/servicetest"
 )
 
 // TestStateIsShown takes a server through all that it can be, and compares what one look finds with the gauges.

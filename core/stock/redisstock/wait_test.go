@@ -7,7 +7,8 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"sluice/deploy/local/servicetest"
+	"sluice/core/local/servicetest"
+	"sluice/core/redis"
 )
 
 // TestReplicaIsBelievedForAWhile asks a node that does not answer, once what was seen of its replicas is old.
@@ -47,7 +48,7 @@ func TestReplicaIsBelievedForAWhile(t *testing.T) {
 // write of its own has shown.
 func TestWaitWithoutItsWrite(t *testing.T) {
 	t.Parallel()
-	client, err := rueidis.NewClient(ClientOptions([]string{servicetest.Redis(t).Addr}, "", ""))
+	client, err := rueidis.NewClient(redis.Options([]string{servicetest.Redis(t).Addr}, "", ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,12 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
+	"sluice/core/redis"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
-	"sluice/deploy/local"
-	"sluice/deploy/local/servicetest"
 )
 
 // Server is a private Redis, open for a deployment.
@@ -53,7 +54,7 @@ func open(t testing.TB, partitions int, addrs ...string) *Server {
 // client works.
 func (s *Server) Connect(t testing.TB, partitions int, option func(*rueidis.ClientOption)) (*redisstock.Store, rueidis.Client) {
 	t.Helper()
-	o := redisstock.ClientOptions(s.addrs, "", "")
+	o := redis.Options(s.addrs, "", "")
 	if option != nil {
 		option(&o)
 	}

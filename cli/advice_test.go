@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sluice/cli/command"
+	"sluice/core/dirlock"
+	"sluice/core/local/servicetest"
+)
+
+// Whatever server is missing or refuses, the error says which setting names it, and what to do.
+func TestErrorsSayWhatToDoNext(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	dsn, err := os.ReadFile(d.flags["--mysql-dsn-file"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := strings.TrimSpace(string(dsn))
+	database := right[strings.LastIndexByte(right, '/')+1:]
+	name, _, _ := strings.Cut(database, "?")
+	with := func(flag, value string, do func()) {
+		t.Helper()
+		before := d.flags[flag]
+		d.flags[flag] = value
+		do()
+		d.flags[flag] = before
+	}
+	file := func(dsn string) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "dsn")
+		if err := os.WriteFile(path, []byte(dsn), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	show := func(want ...string) {
+		t.Helper()
+		d.run("stock", "show", "1").want(command.ExitFailed, want...)
+	}
+	load := func(want ...string) {
+		t.Helper()
+		d.runWith("sku_id,quantity\n1,1\n", "stock", "load", "--yes").want(command.ExitFailed, want...)
+	}
+	show("run sluice migrate")
+	with("--redis-addr", "127.0.0.1:1", func() { show("Start Redis", "--redis-addr (SLUICE_REDIS_ADDR)", "sluice dev") })
+	with("--mysql-dsn-file", file("root@tcp(127.0.0.1:1)/x"), func() { show("Start MySQL", "SLUICE_MYSQL_DSN") })
+	with("--mysql-dsn-file", file(strings.Replace(right, "/"+name, "/nowhere", 1)), func() { show("CREATE DATABASE", "GRANT") })
+	at := strings.LastIndexByte(right, '@')
+	with("--mysql-dsn-file", file("nobody:wrong"+right[at:]), func() { show("refuses the user or the password", "SLUICE_MYSQL_DSN") })
+
+	d.run("migrate").want(command.ExitDone)
+	with("--kafka-topic", "nowhere", func() { load("no such topic", "run sluice migrate", "--kafka-topic") })
+	with("--kafka-brokers", "127.0.0.1:1", func() { load("Start Kafka", "--kafka-brokers (SLUICE_KAFKA_BROKERS)") })
+	with("--kafka-brokers", "127.0.0.1:1", func() {
+		d.run("migrate", "--wait", "0s").want(command.ExitFailed, "Start Kafka")
+	})
+
+	protected := servicetest.Redis(t)
+	d.redis.Addrs = []string{protected.Addr}
+	client, err := d.redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	protect := client.B().ConfigSet().ParameterValue().ParameterValue("requirepass", "secret").Build()
+	if err := client.Do(t.Context(), protect).Error(); err != nil {
+		t.Fatal(err)
+	}
+	with("--redis-addr", protected.Addr, func() { show("Redis refuses", "SLUICE_REDIS_PASSWORD") })
+	d.flags["--redis-password-file"] = file("wrong")
+	with("--redis-addr", protected.Addr, func() { show("Redis refuses", "SLUICE_REDIS_PASSWORD") })
+}
+
+// A dev.json of a killed sluice dev names nobody's servers, or by now somebody else's.
+func TestStaleDevFileIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.Mkdir(".sluice", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	stack := `{"redis_addr":"127.0.0.1:1","mysql_dsn":"root@tcp(127.0.0.1:1)/x","kafka_brokers":"127.0.0.1:1"}`
+	if err := os.WriteFile(".sluice/dev.json", []byte(stack), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := dirlock.Take(".sluice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := func(code int, want string) {
+		t.Helper()
+		var o output
+		if got := Run([]string{"stock", "show", "1"}, o.console()); got != code || !strings.Contains(o.err.String(), want) {
+			t.Errorf("exit code %d, want %d; said %q, want %q", got, code, o.err.String(), want)
+		}
+	}
+	try(command.ExitFailed, "Start Redis")
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	try(command.ExitUsage, "left from a sluice dev that was killed: start sluice dev again")
+}

@@ -1,0 +1,148 @@
+// Package cli is the command line: which commands there are, and how a run of the program begins and ends.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/cli/command"
+	"sluice/cli/dev"
+	"sluice/core/config"
+	"sluice/core/telemetry"
+)
+
+// root is the command line.
+type root struct {
+	Log         config.Log          `embed:""`
+	ShowVersion command.VersionFlag `name:"version" help:"Show what this program was built from, and do nothing else."`
+
+	Edge      command.Edge      `cmd:"" help:"Serve shoppers: decide their requests in Redis, publish what happened."`
+	Persister command.Persister `cmd:"" help:"Bring what happened from Kafka to MySQL."`
+	Migrate   command.Migrate   `cmd:"" help:"Bring MySQL's schema and Kafka's topic up to date."`
+	Dev       dev.Command       `cmd:"" help:"Run everything on this machine, with sample data."`
+
+	Stock struct {
+		Load     command.StockLoad     `cmd:"" help:"Load SKUs from CSV or JSON lines."`
+		List     command.StockList     `cmd:"" help:"List stock as MySQL has it."`
+		Show     command.StockShow     `cmd:"" help:"Show stock in Redis and in MySQL."`
+		Shut     command.StockShut     `cmd:"" help:"List what is shut until it is repaired."`
+		Adjust   command.StockAdjust   `cmd:"" help:"Change stock by a delta, or a SKU's settings."`
+		Freeze   command.StockFreeze   `cmd:"" help:"Stop selling a SKU."`
+		Unfreeze command.StockUnfreeze `cmd:"" help:"Sell a frozen SKU again."`
+	} `cmd:"" help:"Load, show and change stock."`
+	Reservation struct {
+		List command.ReservationList `cmd:"" help:"List reservations as MySQL has them."`
+		Show command.ReservationShow `cmd:"" help:"Show a reservation in Redis, in MySQL and in the ledger."`
+	} `cmd:"" help:"Look at reservations."`
+	Sale struct {
+		Create command.SaleCreate `cmd:"" help:"Make a sale and give it its stock."`
+		List   command.SaleList   `cmd:"" help:"List sales."`
+		Show   command.SaleShow   `cmd:"" help:"Show a sale and its stock."`
+		Open   command.SaleOpen   `cmd:"" help:"Open a sale, now or at a time."`
+		Close  command.SaleClose  `cmd:"" help:"Close a sale, now or at a time."`
+		Empty  command.SaleEmpty  `cmd:"" help:"Bring the unsold stock of a closed sale back."`
+		Fill   command.SaleFill   `cmd:"" help:"Give a sale the stock that it lacks."`
+	} `cmd:"" help:"Run sales."`
+	Deadletter struct {
+		List    command.DeadLetterList    `cmd:"" help:"List dead letters."`
+		Show    command.DeadLetterShow    `cmd:"" help:"Show a dead letter and the events in it."`
+		Resolve command.DeadLetterResolve `cmd:"" help:"Say that a dead letter has been dealt with."`
+		Replay  command.DeadLetterReplay  `cmd:"" help:"Apply a dead letter again."`
+	} `cmd:"" help:"Look at what could not be brought to MySQL, and decide about it."`
+	Token struct {
+		Issue  command.Token       `cmd:"" default:"withargs" help:"Make an access token; token alone does the same."`
+		Keygen command.TokenKeygen `cmd:"" help:"Make a key that signs and verifies tokens."`
+	} `cmd:"" help:"Make access tokens and their keys."`
+	Config struct {
+		Print configPrint `cmd:"" help:"Show each setting's value, and where it is from."`
+	} `cmd:"" help:"Look at settings."`
+	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`
+	Version command.Version `cmd:"" help:"Show what this program was built from."`
+
+	Completion    completion    `cmd:"" help:"Print a script that completes command lines, for bash, zsh or fish."`
+	CompleteWords completeWords `cmd:"" hidden:"" help:"Complete the last of some words."`
+}
+
+const description = `A Redis-first flash-sale and inventory core.
+
+Every setting is a flag and an environment variable (docs/configuration.md lists them); secrets come from the
+environment or from files only. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused by the rules of
+stock, 5 outcome unknown, 130 interrupted.`
+
+// Run runs the command that args name and returns the program's exit code.
+func Run(args []string, console *command.Console) int {
+	ctx, stop := untilSignal()
+	defer stop()
+
+	var cli root
+	config.LoadSecrets(&cli, os.LookupEnv)
+	parser, err := newParser(&cli, console, os.Exit) //nolint:forbidigo // how --help ends a program
+	if err != nil {
+		return report(console, err, command.ExitFailed)
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		return report(console, err, command.ExitUsage)
+	}
+	log, err := telemetry.NewLogger(console.Err, cli.Log.Level, cli.Log.Format)
+	if err != nil {
+		return report(console, err, command.ExitUsage)
+	}
+	k.BindTo(ctx, (*context.Context)(nil))
+	err = errors.Join(k.Run(log), console.Written())
+	return report(console, err, command.ExitCode(err))
+}
+
+// untilSignal is a context that ends with the signal that ends the program in order: SIGINT, SIGTERM, or SIGHUP where
+// it was not ignored, as nohup does. A second SIGINT or SIGTERM ends the process at once. SIGHUP does not: who closes a
+// terminal sends it twice.
+func untilSignal() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the next one has its usual effect
+	if signal.Ignored(syscall.SIGHUP) {
+		return ctx, stop
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		select {
+		case <-hangup:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		stop()
+		signal.Stop(hangup)
+	}
+}
+
+func newParser(cli *root, console *command.Console, exit func(int)) (*kong.Kong, error) {
+	parser, err := kong.New(cli,
+		kong.Name("sluice"), kong.Description(description), kong.Bind(console), kong.Exit(exit), command.Values(),
+		kong.Writers(console.Out, console.Err), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "Redis", Title: "Redis", Description: "A password comes from $SLUICE_REDIS_PASSWORD or a file."},
+			{Key: "MySQL", Title: "MySQL", Description: "The database comes from $SLUICE_MYSQL_DSN or a file."},
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("command line: %w", err)
+	}
+	return parser, nil
+}
+
+func report(console *command.Console, err error, code int) int {
+	if err != nil {
+		for line := range strings.Lines(command.Explain(err)) {
+			console.Notef("sluice: %s", strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return code
+}

@@ -1,0 +1,446 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/cli/command"
+	"sluice/core/config"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md and the expected help texts anew")
+
+// golden compares a text with a file, or writes the file.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is stale: run go test ./cli -update (-file +program)\n%s", path, diff)
+	}
+}
+
+type output struct{ out, err bytes.Buffer }
+
+func (o *output) console() *command.Console {
+	return &command.Console{In: strings.NewReader(""), Out: &o.out, Err: &o.err}
+}
+
+func model(t *testing.T) *kong.Application {
+	t.Helper()
+	parser, err := newParser(new(root), new(output).console(), func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parser.Model
+}
+
+// helpOf is what a command prints for --help.
+func helpOf(t *testing.T, args ...string) string {
+	t.Helper()
+	var o output
+	parser, err := newParser(new(root), o.console(), func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = parser.Parse(append(args, "--help")) // help does not end the parsing here, and it misses arguments then
+	return o.out.String()
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	golden(t, "testdata/help/sluice.txt", helpOf(t))
+	for _, leaf := range model(t).Leaves(false) {
+		path := strings.Fields(leaf.Path())
+		text := helpOf(t, path...)
+		golden(t, "testdata/help/"+strings.Join(path, "-")+".txt", text)
+		if leaf.Help == "" || !strings.Contains(leaf.Detail, "Example") {
+			t.Errorf("%v has no help or no example", path)
+		}
+	}
+}
+
+// setting is a row of docs/configuration.md.
+type setting struct {
+	group, flag, env, preset, meaning, cost string
+}
+
+func TestConfigurationDocument(t *testing.T) {
+	t.Parallel()
+	var rows []setting
+	users := map[setting][]*kong.Node{}
+	add := func(s setting, user *kong.Node) {
+		if len(users[s]) == 0 {
+			rows = append(rows, s)
+		}
+		users[s] = append(users[s], user)
+	}
+	app := model(t)
+	for _, f := range app.Flags {
+		if len(f.Envs) > 0 {
+			add(settingOf(f), app.Node)
+		}
+	}
+	for _, leaf := range app.Leaves(false) {
+		for _, f := range leaf.Flags {
+			if len(f.Envs) > 0 {
+				add(settingOf(f), leaf)
+			}
+		}
+		for _, s := range secretsOf(leaf.Target) {
+			add(s, leaf)
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b setting) int { return strings.Compare(a.group, b.group) })
+
+	var b strings.Builder
+	b.WriteString(configurationIntro)
+	b.WriteString("\n| about | flag | environment | default | meaning | cost of raising it | commands |\n|---|---|---|---|---|---|---|\n")
+	for _, s := range rows {
+		if s.meaning == "" || s.cost == "" || s.group == "" {
+			t.Errorf("%s (%s) lacks a meaning, a cost or a group", s.flag, s.env)
+		}
+		fmt.Fprintf(&b, "| %s | %s | `%s` | %s | %s | %s | %s |\n", s.group, s.flag, s.env, s.preset, cell(s.meaning), cell(s.cost), names(users[s]))
+	}
+	b.WriteString(configurationEnd)
+	golden(t, "../docs/configuration.md", b.String())
+}
+
+const configurationIntro = `# Configuration
+
+Every setting is a flag and an environment variable; a flag wins. Durations are written like ` + "`300ms`, `5s`, `24h`" + `; lists
+are separated by commas. A program that is started with wrong settings ends with exit code 2 and names all of them
+at once, those whose file cannot be read included. A value that cannot be parsed, such as a number with letters in it,
+is named alone, before all others, and so is a wrong setting of the log.
+
+Secrets have no flag, because every process of a machine can read another's arguments: they come from the
+environment, or from a file that a flag names. They are never logged.
+
+The commands that look at stock or change it use the addresses of a running ` + "`sluice dev`" + ` of the same directory if
+none is given.
+
+` + "`sluice config print edge`" + ` shows what an edge that is started like this would run with, and where each value is from;
+without a command it shows the settings of all.
+
+This page is written by ` + "`go test ./cli -update`" + ` from the program itself.
+
+## Settings
+`
+
+const configurationEnd = `
+## Token keys
+
+The file of ` + "`--token-key-file`" + ` is JSON, readable by its owner only. The first key signs what ` + "`sluice token`" + ` makes; all of
+them verify. ` + "`alg`" + ` is HS256, with 32 bytes or more as ` + "`key`" + `, or EdDSA, with a seed of 32 bytes as ` + "`key`" + `, or where tokens
+are only verified with ` + "`public_key`" + ` alone. Both are base64url without padding.
+
+    {"keys": [{"kid": "2026-01", "alg": "HS256", "key": "..."}]}
+
+` + "`sluice dev`" + ` makes such a file for itself, and ` + "`sluice token keygen --out keys.json`" + ` makes one.
+
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | it could not be done, or only in part; for ` + "`doctor`" + `, a check failed |
+| 2 | the command line or a setting is wrong; nothing was done |
+| 3 | what was to be shown or changed does not exist |
+| 4 | the rules of stock forbid it; nothing was changed |
+| 5 | it may or may not have been done: repeat the command as its message says |
+| 130 | interrupted by a signal |
+`
+
+func settingOf(f *kong.Flag) setting {
+	preset := f.Default
+	switch {
+	case preset != "":
+		preset = "`" + preset + "`"
+	case f.IsBool():
+		preset = "`false`"
+	default:
+		preset = "none"
+	}
+	s := setting{flag: "`--" + f.Name + "`", env: strings.Join(f.Envs, " "), preset: preset, meaning: f.Help, cost: f.Tag.Get("cost")}
+	if f.Group != nil {
+		s.group = f.Group.Key
+	}
+	return s
+}
+
+// secretsOf finds what config.LoadSecrets fills in.
+func secretsOf(target reflect.Value) []setting {
+	var found []setting
+	for i := range target.NumField() {
+		field := target.Type().Field(i)
+		switch {
+		case field.Type == reflect.TypeFor[config.Secret]():
+			env := field.Tag.Get("env")
+			group := map[bool]string{true: "Redis", false: "MySQL"}[strings.HasPrefix(env, "SLUICE_REDIS_")]
+			found = append(found, setting{group: group, flag: "none: a secret", env: env, preset: "none", meaning: field.Tag.Get("help"), cost: "none"})
+		case field.Type.Kind() == reflect.Struct && (field.IsExported() || field.Anonymous):
+			found = append(found, secretsOf(target.Field(i))...)
+		}
+	}
+	return found
+}
+
+// names lists commands, those that share a word together.
+func names(users []*kong.Node) string {
+	var list []string
+	for i, user := range users {
+		switch {
+		case user.Parent == nil:
+			return "all"
+		case user.Parent.Parent == nil:
+			list = append(list, user.Name)
+		case i > 0 && users[i-1].Parent == user.Parent:
+			list[len(list)-1] += "/" + user.Name
+		default:
+			list = append(list, user.Parent.Name+" "+user.Name)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+
+// One flag means one thing: where several commands have it, its environment variable is the same, and so
+// is its default, except for sluice dev, which has its own.
+func TestFlagsAgree(t *testing.T) {
+	t.Parallel()
+	seen := map[string]setting{}
+	for _, leaf := range model(t).Leaves(false) {
+		if leaf.Name == "dev" {
+			continue
+		}
+		for _, f := range leaf.Flags {
+			s := settingOf(f)
+			if s.env == "" {
+				continue
+			}
+			if f.Name == "ops-listen" {
+				s.preset = "" // see TestDefaultPortsDoNotCollide
+			}
+			if first, ok := seen[f.Name]; ok && (first.env != s.env || first.preset != s.preset) {
+				t.Errorf("%s: --%s is %s, %s, elsewhere %s, %s", leaf.Path(), f.Name, s.env, s.preset, first.env, first.preset)
+			}
+			seen[f.Name] = s
+		}
+	}
+}
+
+// Whatever roles are started side by side with their defaults, none takes another's port.
+func TestDefaultPortsDoNotCollide(t *testing.T) {
+	t.Parallel()
+	users := map[string]string{}
+	for _, leaf := range model(t).Leaves(false) {
+		for _, f := range leaf.Flags {
+			if f.Name != "listen" && !strings.HasSuffix(f.Name, "-listen") {
+				continue
+			}
+			_, port, err := net.SplitHostPort(f.Default)
+			user := leaf.Path() + " --" + f.Name
+			if err != nil || port == "0" || users[port] != "" {
+				t.Errorf("%s is %q by default, which is of %q too: %v", user, f.Default, users[port], err)
+			}
+			users[port] = user
+		}
+	}
+	if len(users) < 6 { // two of the edge, one of the persister, three of dev
+		t.Errorf("found only %v", users)
+	}
+}
+
+// Every change of stock can be looked at first, and is confirmed in one way.
+func TestChangesAskAlike(t *testing.T) {
+	t.Parallel()
+	for _, leaf := range model(t).Leaves(false) {
+		if _, ok := leaf.Target.Type().FieldByName("Writer"); !ok || leaf.Name == "doctor" {
+			continue
+		}
+		flags := map[string]*kong.Flag{}
+		for _, f := range leaf.Flags {
+			flags[f.Name] = f
+		}
+		for _, name := range []string{"yes", "dry-run"} {
+			f, want := flags[name], reflect.TypeFor[command.Consent]()
+			if f == nil {
+				t.Errorf("%s has no --%s", leaf.Path(), name)
+				continue
+			}
+			field, _ := want.FieldByName(map[string]string{"yes": "Yes", "dry-run": "DryRun"}[name])
+			if f.Help != field.Tag.Get("help") {
+				t.Errorf("%s: --%s says %q", leaf.Path(), name, f.Help)
+			}
+		}
+	}
+}
+
+// A secret is shown by no help text, and by no error about how it was given.
+func TestSecretsAreNotShown(t *testing.T) {
+	const password = "hunter2"
+	t.Chdir(t.TempDir()) // no development stack here
+	t.Setenv("SLUICE_MYSQL_DSN", "root:"+password+"@tcp(127.0.0.1:1)/sluice")
+	t.Setenv("SLUICE_REDIS_PASSWORD", password)
+	var o output
+	for _, args := range [][]string{
+		{"stock", "show", "1", "--redis-addr", "127.0.0.1:1"},
+		{"stock", "show", "1", "--redis-addr", "127.0.0.1:1", "--log-level", "debug"},
+		{"stock", "show", "1"},
+		{"doctor", "--redis-addr", "127.0.0.1:1", "--kafka-brokers", "127.0.0.1:1", "-o", "json"},
+		{"edge", "--mysql-dsn=" + password},
+		{"edge", "--mysql-dsn", password},
+		{"edge", "--redis-password=" + password},
+		{"sale", "show", "1", "--redis-addr", "127.0.0.1:1"},
+	} {
+		if code := Run(args, o.console()); code == command.ExitDone {
+			t.Errorf("%v: exit code 0", args)
+		}
+	}
+	for _, dsn := range []string{password, "root:" + password + "/sluice", "root:" + password + "@tcp(127.0.0.1:1/x", "root:" + password + "@foo(x)/y"} {
+		t.Setenv("SLUICE_MYSQL_DSN", dsn)
+		if code := Run([]string{"stock", "show", "1", "--redis-addr", "127.0.0.1:1"}, o.console()); code != command.ExitUsage {
+			t.Errorf("a malformed DSN: exit code %d", code)
+		}
+	}
+	o.out.WriteString(helpOf(t, "edge") + helpOf(t, "doctor") + helpOf(t, "dev"))
+	if text := o.out.String() + o.err.String(); strings.Contains(text, password) {
+		t.Errorf("the password is shown:\n%s", text)
+	}
+}
+
+// Sluice dev finds wrong settings before it starts anything.
+func TestDevelopmentStackIsCheckedBeforeItStarts(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, c := range []struct {
+		env  string
+		args []string
+		want []string
+	}{
+		{"", []string{"--listen", "foo", "--dev-listen", "bar", "--redis-addr", "baz"}, []string{`"foo"`, `dev-listen: "bar"`, `"baz"`}},
+		{"", []string{"--rate-per-user=-1", "--rate-per-address=NaN", "--token-key-file", "none"}, []string{"rate-per-user: -1", "rate-per-address", "token-key-file"}},
+		{"SLUICE_VECTOR_MAX=abc", nil, []string{"SLUICE_VECTOR_MAX"}},
+		{"SLUICE_ACK=wat", nil, []string{`ack: "wat"`}},
+		{"SLUICE_PERSISTER_WORKERS=0", nil, []string{"workers: 0"}},
+		{"SLUICE_REDIS_PASSWORD_FILE=none", nil, []string{"redis-password-file: open none"}},
+		{"SLUICE_MYSQL_DSN=x", nil, []string{"mysql-dsn: malformed"}},
+	} {
+		name, value, _ := strings.Cut(c.env, "=")
+		if name != "" {
+			t.Setenv(name, value)
+		}
+		var o output
+		code := Run(append([]string{"dev"}, c.args...), o.console())
+		if name != "" {
+			if err := os.Unsetenv(name); err != nil { // until the end of the test, which sets it back
+				t.Fatal(err)
+			}
+		}
+		if code != command.ExitUsage || strings.Contains(o.err.String(), "removing") {
+			t.Errorf("%s %v: exit code %d, want %d; said %q", c.env, c.args, code, command.ExitUsage, o.err.String())
+		}
+		for _, want := range c.want {
+			if !strings.Contains(o.err.String(), want) {
+				t.Errorf("%s %v: said %q, want %q in it", c.env, c.args, o.err.String(), want)
+			}
+		}
+		if _, err := os.Stat(".sluice"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s %v: something was started", c.env, c.args)
+		}
+	}
+}
+
+// What a flag of a change may be is told in the flag's own words, whatever else is wrong.
+func TestChangesNameFlagAndBound(t *testing.T) {
+	t.Chdir(t.TempDir())
+	adjust := []string{"stock", "adjust", "1", "--reason", "x"}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{append(adjust, "--hold", "0s"), "hold: 0s: want 1ms to 720h0m0s"},
+		{append(adjust, "--hold", "1500us"), "hold: 1.5ms: want 1ms to 720h0m0s, in whole ms"},
+		{append(adjust, "--limit=-5"), "limit: -5: want 0 to 1000000"},
+		{append(adjust, "--delta=-1099511627776"), "delta: -1099511627776: want -1099511627775 to 1099511627775"},
+		{append(adjust, "--opens-at", "1960-01-01T00:00:00Z"), "want a time from 1970 to 9999"},
+		{append(adjust, "--ack", "wat"), `ack: "wat": want default, redis`},
+		{[]string{"stock", "adjust", "1", "--limit=-5", "--reason", ""}, "reason: a text of 0 bytes: want 1 to 200"},
+		{[]string{"stock", "freeze", "1", "--reason", strings.Repeat("x", 201)}, "reason: a text of 201 bytes"},
+		{[]string{"stock", "unfreeze", "1", "--reason", "a\nb"}, `reason: "a\nb": want UTF-8 without`},
+	} {
+		var o output
+		if code := Run(c.args, o.console()); code != command.ExitUsage || !strings.Contains(o.err.String(), c.want) {
+			t.Errorf("%q: exit code %d, want %d; said %q, want %q in it", c.args, code, command.ExitUsage, o.err.String(), c.want)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{
+		"dsn":        "root@tcp(a:1)/x",
+		"stack.json": `{"redis_addr":"127.0.0.1:1","mysql_dsn":"root@tcp(127.0.0.1:1)/x","kafka_brokers":"127.0.0.1:1"}`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string // on stderr
+	}{
+		{[]string{"version"}, command.ExitDone, ""},
+		{[]string{}, command.ExitUsage, "expected one of"},
+		{[]string{"steal"}, command.ExitUsage, "steal"},
+		{[]string{"reservation", "show", "--redis-addr", "a:1", "--mysql-dsn-file", "dsn"}, command.ExitUsage, "<id>"},
+		{[]string{"stock", "show", "1"}, command.ExitUsage, "redis-addr: missing"},
+		{[]string{"stock", "show", "1"}, command.ExitUsage, "mysql-dsn: missing"},
+		{[]string{"stock", "show", "1"}, command.ExitUsage, "no development stack runs here"},
+		{[]string{"sale", "close", "1"}, command.ExitUsage, "no development stack runs here"},
+		{[]string{"doctor"}, command.ExitUsage, "no development stack runs here"},
+		{[]string{"edge", "--partitions", "0"}, command.ExitUsage, "partitions: 0: want 1 to 4096"},
+		{[]string{"edge", "--partitions", "0"}, command.ExitUsage, "kafka-brokers: missing"},
+		{[]string{"version", "--log-level", "loud"}, command.ExitUsage, "log-level"},
+		{[]string{"token", "--user", "1", "--role", "shopper"}, command.ExitUsage, "SLUICE_TOKEN_KEY_FILE"},
+		{[]string{"token", "--user", "0", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, "user 0"},
+		{[]string{"token", "--user", "1", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, "token-key-file: read key file: open none"},
+		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "token-key-file: read key file: open none"},
+		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "drain-timeout: 0s"},
+		{[]string{"persister", "--workers", "0", "--drain-timeout", "0s"}, command.ExitUsage, "drain-timeout: 0s"},
+		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "redis-password-file: open none"},
+		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "mysql-dsn-file: open nowhere"},
+		{[]string{"stock", "load", "nowhere", "--dev-file", "stack.json"}, command.ExitUsage, "open nowhere"},
+		{[]string{"stock", "load", ".", "--yes", "--dev-file", "stack.json"}, command.ExitUsage, "is a directory"},
+		{[]string{"stock", "load", "-", "--yes", "--dev-file", "stack.json"}, command.ExitUsage, "-: the file is empty"},
+	} {
+		var o output
+		if code := Run(c.args, o.console()); code != c.code || !strings.Contains(o.err.String(), c.want) {
+			t.Errorf("%v: exit code %d, want %d; said %q, want %q in it", c.args, code, c.code, o.err.String(), c.want)
+		}
+	}
+}

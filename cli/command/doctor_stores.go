@@ -1,0 +1,283 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/db"
+	"sluice/core/evidence"
+	"sluice/core/show"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/persister"
+)
+
+const (
+	redisMajorMin = 7
+	clockSkewMax  = 500 * time.Millisecond
+	outboxAgeMax  = time.Minute
+)
+
+// redis looks at the servers themselves.
+func (d *Doctor) redis(ctx context.Context, e *examination) {
+	replicas := 0
+	if d.Redis.BySentinel() {
+		replicas = d.sentinels(ctx, e)
+	}
+	client, err := d.Redis.Client()
+	if err != nil {
+		e.fail("Redis", err.Error(), "start Redis, or correct its address (--redis-addr or --redis-sentinel-addrs) and its password")
+		return
+	}
+	defer client.Close()
+	for addr, node := range client.Nodes() {
+		redisNode(ctx, e, "Redis "+addr, node, client.Mode() == rueidis.ClientModeCluster)
+		isolation(ctx, e, "Redis "+addr, node, replicas)
+	}
+	store, err := d.store(client)
+	if err != nil {
+		e.fail("Redis", err.Error(), "correct the settings")
+		return
+	}
+	redisOutbox(ctx, e, store)
+}
+
+// redisNode looks at one server, which may be a replica where those take over one day.
+func redisNode(ctx context.Context, e *examination, about string, node rueidis.Client, mayBeReplica bool) {
+	info, err := node.Do(ctx, node.B().Info().Build()).ToString()
+	if err != nil {
+		e.fail(about, err.Error(), "let the user run INFO, and see whether the server answers")
+		return
+	}
+	major, _, _ := strings.Cut(infoField(info, "redis_version"), ".") // Valkey tells there which Redis it can stand in for
+	if n, err := strconv.Atoi(major); err != nil || n < redisMajorMin {
+		e.fail(about, fmt.Sprintf("%s has no scripts with flags", redisName(info)), fmt.Sprintf("run Redis %d or newer, or Valkey", redisMajorMin))
+		return
+	}
+	e.ok(about, "%s answers", redisName(info))
+	if role := infoField(info, "role"); role == "master" {
+		redisReplicas(e, about, info)
+	} else if !mayBeReplica {
+		e.fail(about, "it is a replica, which takes no writes", "give the primary's address in --redis-addr")
+	}
+	redisSettings(ctx, e, about, node)
+	redisClock(ctx, e, about, node)
+}
+
+// redisName is what a server calls itself, and its own version.
+func redisName(info string) string {
+	if version := infoField(info, "valkey_version"); version != "" {
+		return "Valkey " + version
+	}
+	return "Redis " + infoField(info, "redis_version")
+}
+
+// redisReplicas tells how many replicas keep up with a primary. Where no level asks for one, none is no fault.
+func redisReplicas(e *examination, about, info string) {
+	if n := redisstock.KeptUp(info); n > 0 {
+		e.ok(about, "replicas that keep up: %d", n)
+	} else {
+		e.ok(about, "no replica keeps up with it: at the acknowledge level replica nothing is sold there")
+	}
+}
+
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func redisSettings(ctx context.Context, e *examination, about string, node rueidis.Client) {
+	faults, err := redisstock.ServerFaults(ctx, node)
+	if err != nil {
+		e.fail(about, err.Error(), "let the user run CONFIG GET, and see whether the server answers")
+		return
+	}
+	e.faults(about, faults)
+	settings, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendonly", "appendfsync", "maxmemory").Build()).AsStrMap()
+	if err != nil {
+		e.fail(about, err.Error(), "see whether the server answers")
+		return
+	}
+	switch fsync := settings["appendfsync"]; {
+	case settings["appendonly"] != "yes":
+	case fsync == "always":
+		e.ok(about, "appendfsync always: a crash loses nothing")
+	case fsync == "everysec":
+		e.ok(about, "appendfsync everysec: a crash can lose the last second, which is noticed and fenced; acknowledge level log survives it")
+	}
+	if settings["maxmemory"] == "0" {
+		e.warn(about, "maxmemory is not set: the system may kill Redis when memory is full", "set maxmemory below what the machine has")
+	}
+}
+
+func redisClock(ctx context.Context, e *examination, about string, node rueidis.Client) {
+	before := time.Now()
+	parts, err := node.Do(ctx, node.B().Time().Build()).AsIntSlice()
+	took := time.Since(before)
+	if err != nil || len(parts) != 2 {
+		e.fail(about, fmt.Sprintf("TIME: %v", err), "see whether the server answers")
+		return
+	}
+	skew := time.Unix(parts[0], parts[1]*1000).Sub(before.Add(took / 2))
+	if skew.Abs() > clockSkewMax {
+		e.warn(about, fmt.Sprintf("its clock differs from this machine's by %v", skew.Round(time.Millisecond)), "let both follow one time server: sale windows follow Redis, tokens the edges")
+		return
+	}
+	e.ok(about, "its clock agrees with this machine's to %v", clockSkewMax)
+}
+
+func redisOutbox(ctx context.Context, e *examination, store *redisstock.Store) {
+	stats, err := store.OutboxStats(ctx)
+	if err != nil {
+		e.fail("outbox", err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
+		return
+	}
+	var entries, oldest int64
+	for _, s := range stats {
+		entries += s.Entries
+		if s.OldestMS != 0 && (oldest == 0 || s.OldestMS < oldest) {
+			oldest = s.OldestMS
+		}
+	}
+	age := time.Since(time.UnixMilli(oldest)).Round(time.Second)
+	if entries > 0 && age > outboxAgeMax {
+		e.warn("outbox", fmt.Sprintf("%s entries wait for MySQL, the oldest for %v", number(entries), age), "see whether persisters run and keep up")
+		return
+	}
+	e.ok("outbox", "%s entries wait for MySQL", number(entries))
+}
+
+// mysql looks at the database.
+func (d *Doctor) mysql(ctx context.Context, e *examination) {
+	mysql, err := d.MySQL.OpenUnchecked()
+	if err != nil {
+		e.fail("MySQL", err.Error(), "correct SLUICE_MYSQL_DSN")
+		return
+	}
+	defer mysql.Close()
+	var version string
+	if err := mysql.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		e.fail("MySQL", err.Error(), "start MySQL, or correct SLUICE_MYSQL_DSN")
+		return
+	}
+	e.ok("MySQL", "version %s answers", version)
+	faults, err := db.Faults(ctx, mysql)
+	if err != nil {
+		e.fail("MySQL settings", err.Error(), "see whether the server answers")
+	}
+	for _, f := range faults {
+		e.fail("MySQL "+strings.ReplaceAll(f.Word, "_", " "), f.Found, f.Do)
+	}
+	if err == nil && db.Durability(faults) == nil {
+		e.ok("MySQL durability", "a commit survives a crash")
+	}
+	if err := persister.CheckSchema(ctx, mysql); err != nil {
+		e.fail("MySQL schema", err.Error(), "run sluice migrate")
+		return
+	}
+	e.ok("MySQL schema", "version %d or newer", persister.SchemaVersion())
+	var letters int64
+	if err := mysql.QueryRowContext(ctx, "SELECT COUNT(*) FROM dead_letters WHERE resolved_at IS NULL").Scan(&letters); err != nil {
+		e.fail("dead letters", err.Error(), "see whether the user may read the tables")
+	} else if letters > 0 {
+		e.warn("dead letters", number(letters)+" events could not be applied", "see them with sluice deadletter list: each has its reason, and holds up its own cell only")
+	} else {
+		e.ok("dead letters", "none")
+	}
+}
+
+// history compares Redis with all that is known, as opening it would.
+func (d *Doctor) history(ctx context.Context, e *examination) {
+	const about = "Redis vetting"
+	if e.Status == checkFail {
+		e.warn(about, "not done, because something above fails", "repair that first")
+		return
+	}
+	o, err := d.open(ctx)
+	if err != nil {
+		e.fail(about, err.Error(), "repair that first")
+		return
+	}
+	defer o.client.Close()
+	defer o.db.Close()
+	report, causes, err := redisstock.Inspect(ctx, o.client, redisstock.OpenConfig{
+		Partitions: d.Stock.Partitions,
+		Deployment: d.Stock.Deployment,
+		Nonces:     evidence.NewNonces(o.db),
+		Evidence:   evidence.New(o.db, evidence.KafkaTail{Brokers: d.Kafka.Brokers, Topic: d.Kafka.Topic, Group: d.Kafka.Group}),
+		Log:        slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		e.fail(about, err.Error(), "see whether all servers answer")
+		return
+	}
+	for _, cause := range causes {
+		e.fail(about, cause, "mend this, or restore the data, and start an edge: it opens Redis once nothing speaks against it")
+	}
+	switch {
+	case len(causes) > 0:
+	case report.New:
+		e.ok(about, "Redis is empty: a new deployment")
+	default:
+		e.ok(about, "Redis is deployment %q with %d partitions, and behind in none of %s marks", d.Stock.Deployment, d.Stock.Partitions, number(report.Cells))
+	}
+	switch {
+	case len(causes) > 0:
+	case report.Shut == d.Stock.Partitions:
+		e.warn(about, "Redis is shut, and nothing is sold", "start an edge, or change stock: each opens Redis after vetting it")
+	case report.Shut > 0:
+		e.warn(about, fmt.Sprintf("%d of %d partitions are shut, and sell nothing", report.Shut, d.Stock.Partitions), "see why the edges do not open them: they log it")
+	default:
+		e.ok(about, "Redis is open: it has the data that were vetted")
+	}
+}
+
+// shutNamed is how many shut cells an examination names.
+const shutNamed = 10
+
+// shut looks for cells to which nothing may happen.
+func (d *Doctor) shut(ctx context.Context, e *examination) {
+	const about = "shut SKUs"
+	o, err := d.open(ctx)
+	if err != nil {
+		e.warn(about, "not looked for, because something above fails", "repair that first")
+		return
+	}
+	defer o.client.Close()
+	defer o.db.Close()
+	found, err := findShut(ctx, o.stock, shutNamed)
+	if errors.Is(err, stock.ErrShut) {
+		e.warn(about, "not known, as Redis does not have the data that were vetted", "see Redis vetting")
+		return
+	}
+	if err != nil {
+		e.fail(about, err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
+		return
+	}
+	if len(found.some) == 0 {
+		e.ok(about, "none is fenced or breached")
+		return
+	}
+	for i := range found.some {
+		cell := &found.some[i]
+		do := fmt.Sprintf("see sluice stock show %d", cell.Cell.SKU)
+		if cell.Cell.Pool != 0 {
+			do += fmt.Sprintf(" --sale %d", cell.Cell.Pool)
+		}
+		e.fail(cellTitle(show.ID(cell.Cell.SKU), show.ID(cell.Cell.Pool)), shutText(cell.Shut()), do+": it puts Redis beside MySQL")
+	}
+	if found.fenced+found.breached > shutNamed {
+		e.fail(about, fmt.Sprintf("%s fenced and %s breached in all", number(found.fenced), number(found.breached)), "see sluice stock shut")
+	}
+}

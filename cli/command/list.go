@@ -1,0 +1,158 @@
+package command
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/evidence"
+	"sluice/core/ledger"
+	"sluice/core/show"
+	"sluice/core/stock"
+	"sluice/persister"
+)
+
+// Listing is which part of a list a command shows, and how.
+type Listing struct {
+	Output `embed:""`
+
+	Limit  int    `default:"50" placeholder:"N" help:"How many to show at most, 1 to 500."`
+	Cursor string `placeholder:"TEXT" help:"Go on where the page ended that gave this cursor. The filters must be the same."`
+}
+
+func (l *Listing) page() ledger.Page { return ledger.Page{Limit: l.Limit, Cursor: l.Cursor} }
+
+// Books are the settings of a command that needs MySQL alone.
+type Books struct {
+	MySQL db.Config `embed:""`
+	Dev   DevFile   `embed:""`
+}
+
+// Validate joins all faults.
+func (b *Books) Validate() error { return b.MySQL.Validate() }
+
+// BeforeApply is called by kong.
+func (b *Books) BeforeApply(k *kong.Context, c *Console) error {
+	found, err := b.Dev.fill(k, b.MySQL.DSN != "", func(d *DevStack) {
+		c.Notef("using the development stack of %s", d.path)
+		b.MySQL.DSN = config.Secret(d.MySQLDSN)
+	})
+	if err == nil && !found {
+		c.Notef("no address is given, and no development stack runs here")
+	}
+	return err
+}
+
+// read connects to MySQL alone, and does what is to be done there.
+func (b *Books) read(ctx context.Context, do func(*ledger.Reader) error) error {
+	return readBooks(ctx, b.MySQL, func(context.Context, *sql.DB) (int64, int64) { return 0, 0 }, do)
+}
+
+// read connects to MySQL, and does what is to be done there. Redis is only asked how far MySQL is.
+func (s *Stores) read(ctx context.Context, c *Console, do func(*ledger.Reader) error) error {
+	return readBooks(ctx, s.MySQL, func(ctx context.Context, db *sql.DB) (untilMS, nowMS int64) {
+		untilMS, nowMS, err := s.settled(ctx, db)
+		if err != nil {
+			c.Notef("Redis cannot be asked how far MySQL is: %v", err)
+		}
+		return untilMS, nowMS
+	}, do)
+}
+
+func (s *Stores) settled(ctx context.Context, db *sql.DB) (untilMS, nowMS int64, err error) {
+	client, err := s.Redis.Client()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer client.Close()
+	store, err := s.store(client)
+	if err == nil {
+		err = store.CheckDeployment(ctx, s.Stock.Deployment)
+	}
+	if err == nil {
+		err = store.Adopt(ctx, evidence.NewNonces(db))
+	}
+	var shut []int
+	if err == nil {
+		shut, err = store.Shut(ctx)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(shut) > 0 {
+		return 0, 0, stock.ErrShut // and may have lost what it would tell
+	}
+	return store.Settled(ctx)
+}
+
+func readBooks(ctx context.Context, mysql db.Config, settled func(context.Context, *sql.DB) (untilMS, nowMS int64), do func(*ledger.Reader) error) error {
+	db, err := mysql.Open(ctx)
+	if err != nil {
+		return err
+	}
+	err = persister.CheckSchema(ctx, db)
+	if err == nil {
+		err = do(ledger.New(db, func(ctx context.Context) (untilMS, nowMS int64) { return settled(ctx, db) }))
+	}
+	return errors.Join(bookError(err), closeBooks(db))
+}
+
+func closeBooks(db *sql.DB) error {
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("close mysql: %w", err)
+	}
+	return nil
+}
+
+// bookError gives an error its exit code.
+func bookError(err error) error {
+	switch {
+	case errors.Is(err, ledger.ErrCursor), errors.Is(err, ledger.ErrFilter), errors.Is(err, ledger.ErrLetterID):
+		return usage(err)
+	case errors.Is(err, ledger.ErrNoLetter):
+		return notFound(err)
+	case errors.Is(err, ledger.ErrNeverReplay):
+		return refused(err)
+	}
+	return err
+}
+
+// showList shows a page: as JSON, or as a table with a row for each item.
+func showList[T any](c *Console, l *Listing, list ledger.List[T], header []any, row func(*T) []any) error {
+	if l.json() {
+		return c.JSON(list)
+	}
+	t := c.table()
+	t.row(header...)
+	for i := range list.Data {
+		t.row(row(&list.Data[i])...)
+	}
+	t.flush()
+	if list.AsOf != 0 {
+		c.Notef("as of %s: what happened since then may be missing", momentText(list.AsOf))
+	}
+	if list.Next != "" {
+		c.Notef("there are more: repeat with --cursor %s", list.Next)
+	}
+	return nil
+}
+
+func momentText(m show.Moment) string {
+	if m == 0 {
+		return "-"
+	}
+	return timeText(int64(m))
+}
+
+// idText is an id, or a dash for none.
+func idText(id show.ID) string {
+	if id == 0 {
+		return "-"
+	}
+	return fmt.Sprint(int64(id))
+}

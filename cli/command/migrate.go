@@ -1,0 +1,114 @@
+package command
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	kafkago "github.com/segmentio/kafka-go"
+
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/kafka"
+	"sluice/core/outbox"
+	"sluice/persister"
+)
+
+const (
+	migrateTimeout = 10 * time.Minute // for the work itself: a change of a large table takes its time
+	migratePause   = 300 * time.Millisecond
+)
+
+// Migrate brings MySQL and Kafka up to what this program needs.
+type Migrate struct {
+	MySQL db.Config     `embed:""`
+	Kafka kafka.Config  `embed:""`
+	Wait  time.Duration `name:"wait" env:"SLUICE_MIGRATE_WAIT" group:"Operations" default:"1m" help:"How long to wait for MySQL and Kafka to come up." cost:"none"`
+}
+
+// Help is called by kong.
+func (Migrate) Help() string {
+	return `Creates or updates the tables, and creates the topic. It can be run again at any time, also while services
+run: schemas only grow.
+
+Example:
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/sluice' sluice migrate --kafka-brokers kafka:9092 --kafka-replication 3`
+}
+
+// Validate joins all faults.
+func (m *Migrate) Validate() error {
+	var f config.Faults
+	f.Include(m.MySQL.Validate())
+	f.Include(m.Kafka.Validate())
+	config.Between(&f, "wait", m.Wait, 0, time.Hour)
+	return f.Err()
+}
+
+// Run is called by kong.
+func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.Wait+migrateTimeout)
+	defer cancel()
+	m.MySQL.Timeout = max(m.MySQL.Timeout, migrateTimeout) // a server says nothing while it changes a table
+	var db *sql.DB
+	err = m.untilUp(ctx, c, "MySQL", func() (err error) {
+		db, err = m.MySQL.Open(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	version, err := persister.Migrate(ctx, db, log)
+	if err != nil {
+		return err
+	}
+	c.Printf("MySQL has schema version %d\n", version)
+	err = m.untilUp(ctx, c, "Kafka", func() error {
+		return inKafka(outbox.CreateTopic(ctx, m.Kafka.Brokers, m.Kafka.Topic, m.Kafka.Partitions, m.Kafka.Replication))
+	})
+	if err != nil {
+		return err
+	}
+	c.Printf("Kafka has topic %s with %d partitions\n", m.Kafka.Topic, m.Kafka.Partitions)
+	if m.Kafka.Replication == 2 {
+		c.Notef("of 2 copies one is enough for an event to count: while the other lags, a lost disk loses what MySQL does not have yet; on three brokers or more, use --kafka-replication 3")
+	}
+	return nil
+}
+
+// untilUp tries again while a server cannot be reached.
+func (m *Migrate) untilUp(ctx context.Context, c *Console, server string, try func() error) error {
+	deadline := time.NewTimer(m.Wait)
+	defer deadline.Stop()
+	for first := true; ; first = false {
+		err := try()
+		if err == nil || !unreachable(err) {
+			return err
+		}
+		if first {
+			c.Notef("waiting up to %v for %s: %v", m.Wait, server, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", server, context.Cause(ctx))
+		case <-deadline.C:
+			return fmt.Errorf("%s did not come up within %v: %w", server, m.Wait, err)
+		case <-time.After(migratePause):
+		}
+	}
+}
+
+// unreachable tells of an error that a server which is starting gives.
+func unreachable(err error) bool {
+	var network *net.OpError
+	var answer kafkago.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, driver.ErrBadConn) ||
+		errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &answer) && answer.Temporary()
+}

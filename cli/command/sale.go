@@ -1,0 +1,141 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/cli/command/stockfile"
+	"sluice/core/sale"
+	"sluice/core/show"
+	"sluice/core/stock"
+)
+
+// SaleCreate makes a sale and gives it its stock.
+type SaleCreate struct {
+	Writer  `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
+
+	ID             uint32        `arg:"" name:"sale" help:"Sale id, 1 to 4294967295."`
+	Name           string        `required:"" placeholder:"TEXT" help:"What it is called."`
+	Item           []string      `placeholder:"SKU:UNITS" help:"A SKU and the units it gets; can be repeated."`
+	ItemsFile      string        `placeholder:"PATH" help:"CSV or JSON lines with sku_id and quantity, instead of --item."`
+	Limit          int64         `placeholder:"UNITS" help:"Units per user and SKU. Defaults to none."`
+	Hold           time.Duration `default:"15m" help:"Hold time of reservations."`
+	Ack            string        `default:"default" placeholder:"LEVEL" help:"Acknowledge level: default, redis, replica or log."`
+	ShopperDeducts bool          `help:"Shoppers may deduct, without a reservation."`
+}
+
+// Help is called by kong.
+func (SaleCreate) Help() string {
+	return `Makes a sale that is not open yet, and moves its stock from the SKUs' normal stock. The command can be
+repeated, with the same values, until it succeeds: what is done already is not done again. A sale that was
+emptied is filled again by sluice sale fill.
+
+Examples:
+  sluice sale create 7 --name "summer" --item 1001:5000 --item 1002:300 --limit 1
+  sluice sale create 8 --name "clearance" --items-file clearance.csv --hold 5m --ack log`
+}
+
+// Run is called by kong.
+func (s *SaleCreate) Run(ctx context.Context, c *Console) error {
+	plan, err := s.plan()
+	if err != nil {
+		return usage(err)
+	}
+	change := saleChange{
+		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent, ack: plan.Ack,
+		creates: true,
+		do:      func(desk *sale.Desk) (sale.Sale, error) { return desk.Create(ctx, plan) },
+	}
+	return change.run(ctx, c)
+}
+
+func (s *SaleCreate) plan() (sale.Plan, error) {
+	ack, err := stock.ParseAck(s.Ack)
+	if err != nil {
+		return sale.Plan{}, err
+	}
+	plan := sale.Plan{ID: s.ID, Name: s.Name, Limit: s.Limit, Hold: s.Hold, Ack: ack, ShopperDeducts: s.ShopperDeducts}
+	for _, item := range s.Item {
+		sku, units, _ := strings.Cut(item, ":")
+		a, err1 := strconv.ParseInt(sku, 10, 64)
+		n, err2 := strconv.ParseInt(units, 10, 64)
+		if err1 != nil || err2 != nil {
+			return sale.Plan{}, fmt.Errorf("item %q: want SKU:UNITS, such as 1001:5000", item)
+		}
+		plan.Items = append(plan.Items, sale.Allotment{SKU: a, Quantity: n})
+	}
+	if s.ItemsFile != "" {
+		if plan.Items, err = readItems(s.ItemsFile, plan.Items); err != nil {
+			return sale.Plan{}, fmt.Errorf("%s: %w", s.ItemsFile, err)
+		}
+	}
+	return plan, plan.Validate()
+}
+
+// readItems reads a file of stock, of which only SKUs and quantities count here. Any wrong line is an
+// error: half a sale is none.
+func readItems(path string, items []sale.Allotment) (_ []sale.Allotment, err error) {
+	file, err := os.Open(path) //nolint:gosec // G304: the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("open items: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	lines, err := stockfile.NewReader(file)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		line, err := lines.Next()
+		if errors.Is(err, io.EOF) {
+			return items, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if line.Settings != (stock.Settings{Hold: stock.HoldDefault}) {
+			return nil, fmt.Errorf("line %d: a sale's settings are given once, by flags", line.Number)
+		}
+		if items = append(items, sale.Allotment{SKU: line.SKU, Quantity: line.Quantity}); len(items) > sale.ItemsMax {
+			return nil, fmt.Errorf("more than %d items", sale.ItemsMax)
+		}
+	}
+}
+
+// SaleShow shows a sale and its stock.
+type SaleShow struct {
+	Stores `embed:""`
+	Output `embed:""`
+
+	ID uint32 `arg:"" name:"sale" help:"Sale to show."`
+}
+
+// Help is called by kong.
+func (SaleShow) Help() string {
+	return `Example:
+  sluice sale show 7 -o json`
+}
+
+// Run is called by kong.
+func (s *SaleShow) Run(ctx context.Context, c *Console) error {
+	o, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := sale.NewDesk(o.stock, o.db, s.Stock.Retention).Show(ctx, s.ID)
+	if err := errors.Join(saleFault(err), o.close()); err != nil {
+		return err
+	}
+	if s.json() {
+		return c.JSON(show.SaleOf(&found))
+	}
+	printSale(c, &found)
+	return nil
+}

@@ -1,0 +1,186 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"sluice/cli/command/stockfile"
+	"sluice/core/stock"
+)
+
+// loadCallTimeout is how long a load waits for Redis: nobody's purchase waits behind it.
+const loadCallTimeout = 5 * time.Second
+
+// StockLoad loads SKUs from a file.
+type StockLoad struct {
+	Writer  `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
+
+	File string `arg:"" default:"-" help:"CSV with a header row, or JSON lines; - is the standard input."`
+}
+
+// Help is called by kong.
+func (StockLoad) Help() string {
+	return `Each line is one SKU: sku_id and quantity, and if you like limit (units per user), hold_seconds, opens_at,
+closes_at, ack, shopper_deducts and frozen. Loading creates SKUs; it never changes one that exists, so the same
+file can be loaded again after an interruption. A wrong line is reported with its number and loads nothing; the
+others are loaded, and the exit code is 1.
+
+Examples:
+  sluice stock load catalog.csv
+  sluice stock load --dry-run catalog.jsonl
+  printf 'sku_id,quantity,limit\n1001,100000,\n1002,500,1\n' | sluice stock load --yes
+
+With -o json the result has, of the lines read, how many were loaded, already_loaded (with the same values), exist
+(with values that a dry run, or Redis after a day, cannot compare) and wrong, and in faults the numbers and errors
+of the first 1,000 wrong ones. The first 20 wrong lines are told on stderr. All others are in a file, which is named
+there and in faults_file.
+
+In JSON lines, ids and times are strings, everything else is not:
+  {"sku_id":"1002","quantity":500,"limit":1}`
+}
+
+// Run is called by kong.
+func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
+	file, size, err := l.source(c)
+	if err != nil {
+		return usage(err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := l.check(c); err != nil {
+		return err
+	}
+	counted := &countingReader{r: file}
+	if !l.DryRun {
+		if err := l.ask(c, fmt.Sprintf("About to create the SKUs of %s in deployment %s", l.File, l.Stock.Deployment), "load"); err != nil {
+			return err
+		}
+	}
+	lines, err := stockfile.NewReader(counted)
+	if err != nil {
+		return usage(fmt.Errorf("%s: %w", l.File, err))
+	}
+	l.Redis.CallTimeout = max(l.Redis.CallTimeout, loadCallTimeout)
+	o, err := l.target(ctx, c, l.DryRun, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.close()) }()
+
+	faults := &lineFaults{}
+	p := &progress{c: c, total: size, done: counted.count, now: time.Now}
+	load := &loading{
+		store:    o.stock,
+		reopen:   func(ctx context.Context) error { return l.vet(ctx, c, o) },
+		progress: p,
+		fault:    faults.add,
+		dryRun:   l.DryRun,
+		result:   loaded{Faults: []lineFault{}},
+	}
+	faults.tell = func(err error) { p.clear(); c.Notef("%s: %v", l.File, err) }
+	result, err := load.run(ctx, lines)
+	p.clear()
+	result.FaultsFile = faults.close()
+	if rest := faults.summary(result.FaultsFile); rest != "" {
+		c.Notef("%s: %s", l.File, rest)
+	}
+	if load.atReplica {
+		o.warnOfReplicas(ctx, c)
+	}
+	result.Seconds = time.Since(p.start).Seconds()
+	if l.json() {
+		err = errors.Join(err, c.JSON(result))
+	} else {
+		result.print(c, l.DryRun)
+	}
+	if err != nil && !l.DryRun {
+		return fmt.Errorf("%w\nWhat was loaded stays. To go on, load the same file again", err)
+	}
+	if err != nil {
+		return err
+	}
+	if result.Wrong > 0 {
+		return fmt.Errorf("%d lines are wrong, and nothing of them is loaded", result.Wrong)
+	}
+	return nil
+}
+
+// source opens the file. Its size is 0 where it is not known.
+func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
+	if l.File == "-" {
+		if c.InIsTerminal {
+			c.Notef("reading from the terminal, up to Ctrl-D")
+		}
+		return io.NopCloser(c.In), 0, nil
+	}
+	file, err := os.Open(l.File)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open stock file: %w", err)
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return file, 0, nil //nolint:nilerr // without a size there is no end to tell, nothing worse
+	}
+	return file, info.Size(), nil
+}
+
+// loaded is what a load did, or in a dry run would do.
+type loaded struct {
+	Lines      int64       `json:"lines"`          // read, wrong ones included
+	Loaded     int64       `json:"loaded"`         // SKUs that were created
+	Already    int64       `json:"already_loaded"` // by an earlier load or line, with the same values
+	Exist      int64       `json:"exist"`          // with values that are not known: a dry run, or an old load, cannot tell
+	Wrong      int64       `json:"wrong"`
+	Faults     []lineFault `json:"faults"`                // of the first wrong lines, at most faultsMax
+	FaultsFile string      `json:"faults_file,omitempty"` // of those that were not told of
+	Units      int64       `json:"units"`
+	Seconds    float64     `json:"seconds"`
+}
+
+type lineFault struct {
+	Line  int    `json:"line"`
+	Error string `json:"error"`
+}
+
+func (r *loaded) print(c *Console, dryRun bool) {
+	t := c.table()
+	if dryRun {
+		t.row("would be loaded", number(r.Loaded), "SKUs with "+number(r.Units)+" units")
+		if r.Already > 0 {
+			t.row("repeated", number(r.Already), "with the values of an earlier line")
+		}
+	} else {
+		t.row("loaded", number(r.Loaded), "SKUs with "+number(r.Units)+" units")
+		t.row("already loaded", number(r.Already), "with the same values; nothing was changed")
+	}
+	if r.Exist > 0 {
+		t.row("exist", number(r.Exist), "with whatever values; they are not changed: see stock show, stock adjust")
+	}
+	if r.Wrong > 0 {
+		t.row(c.paint(red, "wrong"), number(r.Wrong), "nothing of these lines is loaded")
+	}
+	t.flush()
+	if r.Seconds > 0 {
+		c.Printf("%s lines in %.1f s (%s/s)\n", number(r.Lines), r.Seconds, number(int64(float64(r.Lines)/r.Seconds)))
+	}
+}
+
+// requestOf is the request that loads a line, always under the same id: however often a file is loaded,
+// each of its SKUs is created once.
+func requestOf(line stockfile.Line, partitions int) stock.Request {
+	cell := stock.Cell{SKU: line.SKU}
+	load := &stock.Adjustment{
+		Kind: stock.AdjustPlain, Create: true, Delta: line.Quantity, Settings: line.Settings, Reason: "load",
+	}
+	return stock.Request{
+		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Scope: stock.ScopeFile}.ID(partitions),
+		Cell:        cell,
+		Fingerprint: load.Fingerprint(),
+		Adjustment:  load,
+	}
+}

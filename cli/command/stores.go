@@ -1,0 +1,158 @@
+package command
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/evidence"
+	"sluice/core/kafka"
+	"sluice/core/redis"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// Stores are the settings of a command that looks at stock.
+type Stores struct {
+	Redis redis.Config  `embed:""`
+	MySQL db.Config     `embed:""`
+	Stock config.Agreed `embed:""`
+	Dev   DevFile       `embed:""`
+}
+
+// Validate joins all faults.
+func (s *Stores) Validate() error {
+	var f config.Faults
+	f.Include(s.Redis.Validate())
+	f.Include(s.MySQL.Validate())
+	f.Include(s.Stock.Validate())
+	return f.Err()
+}
+
+// opened are the servers of a deployment, connected.
+type opened struct {
+	client rueidis.Client
+	stock  *redisstock.Store
+	db     *sql.DB
+}
+
+// open connects, and refuses a Redis of another deployment.
+func (s *Stores) open(ctx context.Context) (*opened, error) {
+	client, err := s.Redis.Client()
+	if err != nil {
+		return nil, err
+	}
+	store, err := s.store(client)
+	if err == nil {
+		err = store.CheckDeployment(ctx, s.Stock.Deployment)
+	}
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	db, err := s.MySQL.Open(ctx)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	o := &opened{client: client, stock: store, db: db}
+	// Servers that do not answer matter to those who ask for their partitions.
+	if err := store.Adopt(ctx, evidence.NewNonces(db)); err != nil && !store.Trusts() {
+		return nil, errors.Join(err, o.close())
+	}
+	return o, nil
+}
+
+func (s *Stores) store(client rueidis.Client) (*redisstock.Store, error) {
+	return redisstock.New(client, redisstock.Config{
+		Partitions:  s.Stock.Partitions,
+		Retention:   s.Stock.Retention,
+		CallTimeout: s.Redis.CallTimeout,
+	})
+}
+
+func (o *opened) close() error {
+	o.client.Close()
+	if err := o.db.Close(); err != nil {
+		return fmt.Errorf("close mysql: %w", err)
+	}
+	return nil
+}
+
+// Writer are the settings of a command that changes stock. It needs Kafka too: a server that is shut is
+// opened only after it was compared with everything that was ever acknowledged.
+type Writer struct {
+	Stores `embed:""`
+
+	Kafka kafka.Config `embed:""`
+}
+
+// Validate joins all faults.
+func (w *Writer) Validate() error {
+	var f config.Faults
+	f.Include(w.Stores.Validate())
+	f.Include(w.Kafka.Validate())
+	return f.Err()
+}
+
+// target connects, and vets Redis if it is shut, or if cells are to be created: data that were set back lack
+// some, and only who has compared them knows. A dry run vets nothing.
+func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (*opened, error) {
+	o, err := w.open(ctx)
+	if err != nil || dryRun {
+		return o, err
+	}
+	shut, err := o.stock.Shut(ctx)
+	if err == nil && (len(shut) > 0 || creates) {
+		err = w.vet(ctx, c, o)
+		if errors.Is(err, redisstock.ErrVetting) && !creates && len(shut) < o.stock.Partitions() {
+			c.Notef("%v", err)
+			err = nil // the cell may be in a partition that sells
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, o.close())
+	}
+	return o, nil
+}
+
+// vet compares Redis with MySQL and Kafka, and opens it if it is shut.
+func (w *Writer) vet(ctx context.Context, c *Console, o *opened) error {
+	c.Notef("comparing Redis with MySQL and Kafka first")
+	kafka := evidence.KafkaTail{Brokers: w.Kafka.Brokers, Topic: w.Kafka.Topic, Group: w.Kafka.Group}
+	report, err := redisstock.Open(ctx, o.client, redisstock.OpenConfig{
+		Partitions: w.Stock.Partitions,
+		Deployment: w.Stock.Deployment,
+		Evidence:   evidence.New(o.db, kafka),
+		Nonces:     evidence.NewNonces(o.db),
+		Log:        slog.New(slog.DiscardHandler),
+	})
+	if report.Marks != nil { // also where some partitions are refused, and others sell
+		o.stock.Trust(report.Marks)
+	}
+	if err != nil {
+		return err
+	}
+	c.Notef("Redis is open: it lacks nothing of %d cells", report.Cells)
+	return nil
+}
+
+// warnOfReplicas warns whoever sets the level replica that there is none.
+func (o *opened) warnOfReplicas(ctx context.Context, c *Console) {
+	warning, err := o.stock.ReplicaWarning(ctx)
+	if err != nil {
+		warning = "it is not known whether Redis has replicas: " + Explain(err)
+	}
+	if warning != "" {
+		c.Notef("warning: %s", warning)
+	}
+}
+
+// cellOf is the cell of a SKU in a sale, or in normal stock if the sale is 0.
+func cellOf(sku int64, sale uint32) stock.Cell { return stock.Cell{SKU: sku, Pool: sale} }

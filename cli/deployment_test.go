@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"testing"
+
+	"github.com/redis/rueidis"
+
+	"sluice/cli/command"
+)
+
+// A command with another number of partitions would find each SKU in another partition, or make it there
+// again, also while Redis is open.
+func TestCommandsRefuseAnothersRedis(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	const file = "sku_id,quantity\n1001,5\n"
+	d.runWith(file, "stock", "load", "--yes").want(command.ExitDone)
+	for flag, wrong := range map[string]string{"--partitions": "4", "--deployment": "other"} {
+		right := d.flags[flag]
+		d.flags[flag] = wrong
+		for _, args := range [][]string{
+			{"stock", "load", "--yes"},
+			{"stock", "load", "--dry-run"},
+			{"stock", "show", "1001"},
+			{"stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes"},
+			{"sale", "show", "7"},
+			{"doctor"},
+		} {
+			d.runWith(file, args...).want(command.ExitFailed, "another deployment", "set "+flag)
+		}
+		d.flags[flag] = right
+	}
+	if s := d.show(1001); s.Redis.Avail != 5 {
+		t.Errorf("after what must change nothing: %+v", s.Redis)
+	}
+}
+
+// A command that changes stock opens a Redis that is shut, unless it has lost what MySQL has.
+func TestCommandsLeaveALosingRedisShut(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1001,5\n", "stock", "load", "--yes").want(command.ExitDone)
+	db, err := d.mysql.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_, err = db.ExecContext(t.Context(), `INSERT INTO product_inventories
+		(sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated) VALUES (1001, 5, 5, 0, 0, 1, 6, NOW(3))`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := d.redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Do(t.Context(), client.B().ScriptFlush().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		d.run("stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes").want(command.ExitFailed, "lost effects of 1 cells").lacks("Redis is open")
+	}
+	d.run("doctor").want(command.ExitFailed, "lost effects of 1 cells")
+}
+
+// Data that are lost, or set back to a copy, while Redis goes on running lack SKUs that MySQL knows. No command
+// makes them again.
+func TestCommandsCreateNoKnownSKUAfresh(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(client rueidis.Client, copied map[string]string) []rueidis.Completed{
+		"lost": func(client rueidis.Client, _ map[string]string) []rueidis.Completed {
+			return []rueidis.Completed{client.B().Flushdb().Build()}
+		},
+		"set back": func(client rueidis.Client, copied map[string]string) []rueidis.Completed {
+			commands := []rueidis.Completed{client.B().Flushdb().Build()}
+			for key, value := range copied {
+				commands = append(commands, client.B().Restore().Key(key).Ttl(0).SerializedValue(value).Build())
+			}
+			return commands
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDeployment(t)
+			client, err := d.redis.Client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			const early, late = "sku_id,quantity\n1000,5\n", "sku_id,quantity\n1001,5\n"
+			d.run("migrate").want(command.ExitDone)
+			d.runWith(early, "stock", "load", "--yes").want(command.ExitDone)
+			copied := copyKeys(t, client)
+			d.runWith(late, "stock", "load", "--yes").want(command.ExitDone)
+			d.persist(1001)
+			for _, answer := range client.DoMulti(t.Context(), lose(client, copied)...) {
+				if err := answer.Error(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				d.runWith(late, "stock", "load", "--yes").want(command.ExitFailed, "lost").lacks("1 loaded")
+			}
+			d.run("doctor").want(command.ExitFailed, "lost effects of").lacks("none is fenced")
+			d.run("stock", "shut").want(command.ExitFailed, "vetted").lacks("no SKU is shut")
+		})
+	}
+}
+
+// Data that are set back to a copy have the nonce that MySQL keeps. A command that changes a SKU would add effects
+// that hide, and in time pass for, those that are missing.
+func TestCommandsChangeNoSKUThatLostEffects(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	client, err := d.redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	d.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1001,5\n", "stock", "load", "--yes").want(command.ExitDone)
+	copied := copyKeys(t, client)
+	d.run("stock", "adjust", "1001", "--delta", "2", "--reason", "test", "--yes").want(command.ExitDone)
+	d.persist(1001)
+	commands := []rueidis.Completed{client.B().Flushdb().Build()}
+	for key, value := range copied {
+		commands = append(commands, client.B().Restore().Key(key).Ttl(0).SerializedValue(value).Build())
+	}
+	for _, answer := range client.DoMulti(t.Context(), commands...) {
+		if err := answer.Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{
+		{"stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes"},
+		{"stock", "freeze", "1001", "--reason", "test", "--yes"},
+		{"stock", "adjust", "1001", "--limit", "3", "--reason", "test", "--yes"},
+	} {
+		d.run(args...).want(command.ExitFailed, "events that Redis has lost")
+	}
+	if s := d.show(1001); s.Redis.Total != 5 || s.Status != "ahead" {
+		t.Errorf("it was changed: %+v", s)
+	}
+}
+
+// copyKeys copies all keys.
+func copyKeys(t *testing.T, client rueidis.Client) map[string]string {
+	t.Helper()
+	keys, err := client.Do(t.Context(), client.B().Keys().Pattern("*").Build()).AsStrSlice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := map[string]string{}
+	for _, key := range keys {
+		if copied[key], err = client.Do(t.Context(), client.B().Dump().Key(key).Build()).ToString(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return copied
+}

@@ -1,0 +1,127 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"sluice/cli/command"
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/dirlock"
+	"sluice/core/kafka"
+	"sluice/core/redis"
+	"sluice/edge"
+)
+
+// Command is `sluice dev`. Every other setting of edge and persister is read from the environment.
+type Command struct {
+	Dir                 string        `name:"dir" env:"SLUICE_DEV_DIR" group:"Development" default:".sluice" placeholder:"PATH" help:"Directory for all data, logs and keys, and for dev.json, which has the addresses of the running stack." cost:"none"`
+	Install             bool          `name:"install" env:"SLUICE_DEV_INSTALL" group:"Development" default:"true" negatable:"" help:"Install redis-server and mariadbd with apt-get if they are missing." cost:"none"`
+	Listen              string        `name:"listen" env:"SLUICE_LISTEN" group:"Development" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Address of the edge. A free port is taken if this one is not free." cost:"none"`
+	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8091" placeholder:"HOST:PORT" help:"Address of the edge's ops port, likewise." cost:"none"`
+	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8092" placeholder:"HOST:PORT" help:"Address of GET /stock/{sku_id}, which shows stock in Redis and in MySQL, and GET /shut, which lists what is shut; likewise." cost:"none"`
+	RedisAddr           []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Use this Redis instead of a private one." cost:"none"`
+	RedisSentinelAddrs  []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT" help:"Use the Redis that these Sentinels watch instead of a private one." cost:"none"`
+	RedisSentinelMaster string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME" help:"Name under which the Sentinels watch the primary." cost:"none"`
+	MySQLDSN            config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Use this database instead of a private one."`
+	KafkaBrokers        []string      `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT" help:"Use this Kafka instead of an embedded broker." cost:"none"`
+	TokenKeyFile        string        `name:"token-key-file" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"Use these keys for tokens instead of generated ones." cost:"none"`
+
+	RatePerUser    float64 `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"1000000" help:"Requests per second of one shopper; the default is out of a load test's way." cost:"none"`
+	RatePerAddress float64 `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000000" help:"Requests per second of one address, likewise." cost:"none"`
+}
+
+// Help is called by kong.
+func (Command) Help() string {
+	return `Starts a private redis-server and mariadbd, an embedded Kafka-protocol broker, an edge and a persister, with data
+under .sluice; loads a small sample catalog if there is no stock at all; prints the address, a demo token, and
+three curl lines to try. Ctrl-C stops everything it started; the next run finds its data again.
+
+The other commands find the stack by themselves while it runs, by .sluice/dev.json.
+
+The limits of requests per user and per address are so high by default that a load test from one machine does not
+meet them. The private servers have no passwords: they listen on 127.0.0.1 only.
+
+Examples:
+  sluice dev
+  sluice dev --listen 127.0.0.1:9000
+  SLUICE_REDIS_ADDR=127.0.0.1:6379 sluice dev`
+}
+
+// Validate reports wrong settings before anything is started, those of the edge and the persister included.
+// The addresses of private servers are not known yet; any do for that.
+func (c *Command) Validate() error {
+	var f config.Faults
+	if _, port, err := net.SplitHostPort(c.DevListen); err != nil || port == "" {
+		f.Add("dev-listen", fmt.Sprintf("%q", c.DevListen), "host:port")
+	}
+	f.Include(command.TokenKey{File: c.TokenKeyFile}.Check())
+	e := edge.Config{
+		Redis: c.redis(), MySQL: db.Config{DSN: c.MySQLDSN}, Kafka: kafka.Config{Brokers: c.KafkaBrokers},
+		Listen: c.Listen, Ops: config.Ops{Listen: c.OpsListen}, TokenKeyFile: c.TokenKeyFile,
+	}
+	if e.Redis.Places() == "" {
+		e.Redis.Addrs = []string{"private:1"}
+	}
+	if e.MySQL.DSN == "" {
+		e.MySQL.DSN = "root@tcp(private:1)/" + database
+	}
+	if len(e.Kafka.Brokers) == 0 {
+		e.Kafka.Brokers = []string{"private:1"}
+	}
+	if e.TokenKeyFile == "" {
+		e.TokenKeyFile = "made at the start"
+	}
+	f.Include(c.complete(&e))
+	if f.Err() == nil { // else it would repeat what they share
+		_, err := persisterConfig(&e)
+		f.Include(err)
+	}
+	return f.Err()
+}
+
+// redis is the external Redis, without a place if there is none.
+func (c *Command) redis() redis.Config {
+	return redis.Config{Addrs: c.RedisAddr, SentinelAddrs: c.RedisSentinelAddrs, SentinelMaster: c.RedisSentinelMaster}
+}
+
+// Run runs the stack until ctx ends.
+func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.Logger) (err error) {
+	command.OutliveReaders()
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return fmt.Errorf("find directory of data: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make directory of data: %w", err)
+	}
+	lock, err := dirlock.Take(dir)
+	if errors.Is(err, dirlock.ErrTaken) {
+		return fmt.Errorf("another sluice dev runs in %s: stop it, or choose another directory with --dir", dir)
+	}
+	if err != nil {
+		return err
+	}
+	s := &stack{command: c, dir: dir, console: console, log: log}
+	s.later("unlock", lock.Release)
+	defer func() { err = errors.Join(err, s.stop()) }()
+
+	if err := s.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("start: %w", ctx.Err())
+		}
+		if errors.Is(err, errPrivate) {
+			err = fmt.Errorf("%w\nRemoving %s starts anew, without its data", err, dir)
+		}
+		return err
+	}
+	console.Write([]byte(s.banner()))
+	<-ctx.Done()
+	console.Notef("stopping")
+	return nil
+}

@@ -1,0 +1,135 @@
+package dev
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"sluice/core/auth"
+	"sluice/core/config"
+	"sluice/core/local"
+)
+
+// deps installs what is missing; make deps and CI run it as a file.
+//
+//go:embed deps.sh
+var deps string
+
+const database = "sluice"
+
+// errPrivate tells of a server of the stack's own that does not start, perhaps because of its data.
+var errPrivate = errors.New("a private server does not start")
+
+// startServers starts each server that the command was given no address of, and puts the addresses of
+// all into the configuration.
+func (s *stack) startServers(ctx context.Context) error {
+	if err := s.install(ctx); err != nil {
+		return err
+	}
+	for _, start := range []func(context.Context) error{s.startRedis, s.startMySQL, s.startKafka} {
+		if err := start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stack) install(ctx context.Context) error {
+	var parts []string
+	var missing error
+	look := func(part string, external bool, find func() (string, error)) {
+		if _, err := find(); err != nil && !external {
+			parts, missing = append(parts, part), errors.Join(missing, err)
+		}
+	}
+	redis := s.command.redis()
+	look("redis", redis.Places() != "", func() (string, error) { return local.FindRedis(ctx) })
+	look("mariadb", s.command.MySQLDSN != "", local.FindMariaDB)
+	if missing == nil || !s.command.Install {
+		return missing
+	}
+	//nolint:gosec // G204: the script is part of this program
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-s", "--"}, parts...)...)
+	cmd.Stdin = strings.NewReader(deps)
+	cmd.Stdout, cmd.Stderr = s.console.Err, s.console.Err
+	if err := cmd.Run(); err != nil {
+		return errors.Join(fmt.Errorf("install servers: %w", err), missing)
+	}
+	return nil
+}
+
+func (s *stack) startRedis(ctx context.Context) error {
+	s.cfg.Redis = s.command.redis()
+	if place := s.cfg.Redis.Places(); place != "" {
+		s.server("redis", place+" (external)")
+		return nil
+	}
+	r, err := local.StartRedis(ctx, filepath.Join(s.dir, "redis"), local.RedisOptions{})
+	if err != nil {
+		return fmt.Errorf("%w: redis: %w", errPrivate, err)
+	}
+	s.later("stop redis", r.Stop)
+	s.cfg.Redis.Addrs = []string{r.Addr}
+	s.server("redis", r.Addr)
+	return nil
+}
+
+func (s *stack) startMySQL(ctx context.Context) error {
+	s.cfg.MySQL.DSN = s.command.MySQLDSN
+	if s.cfg.MySQL.DSN != "" {
+		s.server("mysql", "external, from SLUICE_MYSQL_DSN")
+		return nil
+	}
+	m, err := local.StartMariaDB(ctx, filepath.Join(s.dir, "mariadb"))
+	if err != nil {
+		return fmt.Errorf("%w: mariadb: %w", errPrivate, err)
+	}
+	s.later("stop mariadb", m.Stop)
+	s.cfg.MySQL.DSN = config.Secret(m.DSN(database))
+	s.server("mysql", m.Addr)
+	return m.CreateDatabase(ctx, database)
+}
+
+func (s *stack) startKafka(ctx context.Context) error {
+	s.cfg.Kafka.Brokers = s.command.KafkaBrokers
+	if len(s.cfg.Kafka.Brokers) > 0 {
+		s.server("kafka", strings.Join(s.cfg.Kafka.Brokers, ",")+" (external)")
+		return nil
+	}
+	b, err := local.StartBroker(ctx, filepath.Join(s.dir, "kafka"), 0)
+	if err != nil {
+		return fmt.Errorf("%w: broker: %w", errPrivate, err)
+	}
+	s.later("stop broker", func() error { b.Stop(); return nil })
+	s.cfg.Kafka.Brokers = b.Addrs
+	s.server("kafka", strings.Join(b.Addrs, ",")+" (embedded)")
+	return nil
+}
+
+// makeKeys makes the key file unless there is one.
+func (s *stack) makeKeys() error {
+	s.cfg.TokenKeyFile = s.command.TokenKeyFile
+	if s.cfg.TokenKeyFile != "" {
+		return nil
+	}
+	s.cfg.TokenKeyFile = filepath.Join(s.dir, "token-keys.json")
+	if _, err := os.Stat(s.cfg.TokenKeyFile); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	key, err := auth.GenerateKey(auth.HS256)
+	if err != nil {
+		return err
+	}
+	return auth.WriteKeys(s.cfg.TokenKeyFile, key)
+}
+
+// server notes where a server is, for the banner.
+func (s *stack) server(name, where string) {
+	s.servers = append(s.servers, [2]string{name, where})
+}

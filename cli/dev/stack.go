@@ -1,0 +1,219 @@
+package dev
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/cli/command"
+	"sluice/core/config"
+	"sluice/core/outbox"
+	"sluice/core/telemetry"
+	"sluice/edge"
+	"sluice/persister"
+)
+
+// Bounds of a start and of a stop.
+const (
+	readyWithin = time.Minute
+	readyPoll   = 50 * time.Millisecond
+	drainWithin = 30 * time.Second // of a role, with the requests it has accepted
+)
+
+// stack is what runs, and how to stop it.
+type stack struct {
+	command *Command
+	dir     string
+	console *command.Console
+	log     *slog.Logger
+
+	cfg       edge.Config // what the parts share, too
+	servers   [][2]string // names and places, for the banner
+	edge      *edge.Node
+	persister *persister.Node
+	pageAddr  string
+	tokens    tokens
+
+	stops []stop
+}
+
+type stop struct {
+	what string
+	do   func() error
+}
+
+// later has something done when the stack stops, before what was given to it earlier.
+func (s *stack) later(what string, do func() error) { s.stops = append(s.stops, stop{what, do}) }
+
+func (s *stack) stop() error {
+	var faults []error
+	for _, stop := range slices.Backward(s.stops) {
+		if err := stop.do(); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", stop.what, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// start starts everything. What was started when it fails, stop stops.
+func (s *stack) start(ctx context.Context) error {
+	if err := removeDevFile(s.dir); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{
+		s.chooseAddresses, s.startServers, s.configure, s.migrate, s.loadSample, s.startRoles, s.startPage, s.issueTokens, s.writeDevFile,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chooseAddresses comes before the servers, so that one that cannot be listened at costs no start of them.
+func (s *stack) chooseAddresses(ctx context.Context) error {
+	for _, a := range []struct {
+		name, wanted string
+		into         *string
+	}{
+		{"edge", s.command.Listen, &s.cfg.Listen},
+		{"ops", s.command.OpsListen, &s.cfg.Ops.Listen},
+		{"dev", s.command.DevListen, &s.pageAddr},
+	} {
+		var err error
+		if *a.into, err = s.freeAddress(ctx, a.name, a.wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configure completes the edge's configuration: what is not set yet comes from the environment, or is
+// the default.
+func (s *stack) configure(context.Context) error {
+	if err := s.makeKeys(); err != nil {
+		return err
+	}
+	s.cfg.DataDir = filepath.Join(s.dir, "edge")
+	s.cfg.CheckSchema = persister.CheckSchema
+	return s.command.complete(&s.cfg)
+}
+
+// complete fills in the edge's configuration, and checks it.
+func (c *Command) complete(cfg *edge.Config) error {
+	rates := func() {
+		cfg.RatePerUser, cfg.BurstPerUser = c.RatePerUser, burst(c.RatePerUser)
+		cfg.RatePerAddress, cfg.BurstPerAddress = c.RatePerAddress, burst(c.RatePerAddress)
+	}
+	rates()
+	err := complete(cfg)
+	rates() // again, because a rate of 0 is a rate, and no missing value
+	return err
+}
+
+// burst is what one second of a rate allows, all at once.
+func burst(rate float64) int { return max(1, int(rate)) }
+
+// complete fills in a configuration from the environment and with defaults, and checks it.
+func complete(cfg any) error {
+	config.LoadSecrets(cfg, os.LookupEnv)
+	if err := kong.ApplyDefaults(cfg, command.Values()); err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	return nil
+}
+
+// persisterConfig is the persister's configuration beside an edge.
+func persisterConfig(e *edge.Config) (persister.Config, error) {
+	p := persister.Config{
+		Redis: e.Redis, MySQL: e.MySQL, Kafka: e.Kafka, Stock: e.Stock.Agreed,
+		Ops: config.Ops{Listen: "127.0.0.1:0"},
+	}
+	err := complete(&p)
+	return p, err
+}
+
+// freeAddress is the wanted address, or one with a free port if its port is taken.
+func (s *stack) freeAddress(ctx context.Context, name, wanted string) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", wanted)
+	if err == nil {
+		return wanted, listener.Close()
+	}
+	host, _, splitErr := net.SplitHostPort(wanted)
+	if !errors.Is(err, syscall.EADDRINUSE) || splitErr != nil {
+		return "", fmt.Errorf("listen for %s: %w", name, err)
+	}
+	s.console.Notef("%s: %s is taken, using a free port", name, wanted)
+	return net.JoinHostPort(host, "0"), nil
+}
+
+func (s *stack) migrate(ctx context.Context) (err error) {
+	db, err := s.cfg.MySQL.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if _, err := persister.Migrate(ctx, db, s.log); err != nil {
+		return err
+	}
+	k := s.cfg.Kafka
+	return outbox.CreateTopic(ctx, k.Brokers, k.Topic, k.Partitions, k.Replication)
+}
+
+// startRoles starts the edge and the persister, and waits until both are ready.
+func (s *stack) startRoles(ctx context.Context) error {
+	p, err := persisterConfig(&s.cfg)
+	if err != nil {
+		return err
+	}
+	if s.persister, err = persister.Start(ctx, p, s.log.With("role", "persister")); err != nil {
+		return fmt.Errorf("start persister: %w", err)
+	}
+	s.later("stop persister", drain(ctx, s.persister.Shutdown))
+	if s.edge, err = edge.Start(ctx, s.cfg, s.log.With("role", "edge")); err != nil {
+		return fmt.Errorf("start edge: %w", err)
+	}
+	s.later("stop edge", drain(ctx, s.edge.Shutdown))
+	return errors.Join(waitReady(ctx, "persister", s.persister.OpsAddr()), waitReady(ctx, "edge", s.edge.OpsAddr()))
+}
+
+// drain gives a shutdown time of its own: the context that the role was started under has ended by then.
+func drain(ctx context.Context, shutdown func(context.Context) error) func() error {
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+		defer cancel()
+		return shutdown(ctx)
+	}
+}
+
+func waitReady(ctx context.Context, role, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	var last error
+	for {
+		err := telemetry.AskReady(ctx, addr)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil { // else it only says that time is up
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w", role, cmp.Or(last, err))
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"sluice/core/telemetry"
+)
+
+// TestMetricsPage holds docs/metrics.md to the metrics that are declared.
+func TestMetricsPage(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString(metricsIntro)
+	for _, service := range []struct{ name, about string }{
+		{"core", "What edges and persisters both have. `job` and `instance`, which Prometheus adds, tell whose a figure is."},
+		{"edge", "What edges have."},
+		{"persister", "What persisters have."},
+	} {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n", service.name, service.about)
+		for _, f := range telemetry.Families(service.name) {
+			labels := "none"
+			if f.Labels != "" {
+				labels = "`" + strings.ReplaceAll(f.Labels, " ", "`, `") + "`"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, f.Kind, f.Unit(), labels, f.Help)
+		}
+	}
+	golden(t, "../docs/metrics.md", b.String())
+}
+
+const metricsIntro = `# Metrics
+
+Every service answers ` + "`/metrics`" + ` on its ops port (` + "`--ops-listen`" + `) in the text format of Prometheus, with HELP and TYPE.
+
+A name is ` + "`sluice_<service>_<thing>_<unit>[_total]`" + `. The service is the directory of the package that has the metric:
+` + "`edge`, `persister`" + `, or ` + "`core`" + ` for what several services run, such as the relay and the sweeper. Counters, and nothing
+else, end with ` + "`_total`" + `. Values of labels are words of fixed sets, never a SKU or a user. What begins with ` + "`go_`" + ` and
+` + "`process_`" + ` comes from the runtime and the system.
+
+This page is written by ` + "`go test ./cli -update`" + ` from what the program declares in ` + "`core/telemetry`" + `.
+`

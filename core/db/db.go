@@ -1,0 +1,148 @@
+// Package db owns the settings of MySQL and the one way to connect to it: whoever opens a database by it has
+// sessions that statements can lean on, and a server that keeps what it committed.
+package db
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"sluice/core/config"
+)
+
+// Config says where the ledger lives, and bounds what is asked of it.
+type Config struct {
+	DSN       config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Database, as user:password@tcp(host:port)/name or user:password@unix(/socket)/name."`
+	DSNFile   string        `name:"mysql-dsn-file" env:"SLUICE_MYSQL_DSN_FILE" group:"MySQL" placeholder:"PATH" help:"File with the DSN, instead of SLUICE_MYSQL_DSN." cost:"none"`
+	TLSCAFile string        `name:"mysql-tls-ca-file" env:"SLUICE_MYSQL_TLS_CA_FILE" group:"MySQL" placeholder:"PATH" help:"Connect by TLS and trust the authorities of this PEM file, no others." cost:"some CPU at each end"`
+	ConnsMax  int           `name:"mysql-conns-max" env:"SLUICE_MYSQL_CONNS_MAX" group:"MySQL" default:"8" help:"Connections of one process." cost:"each takes memory of the server; more than its cores rarely helps"`
+	Timeout   time.Duration `name:"mysql-timeout" env:"SLUICE_MYSQL_TIMEOUT" group:"MySQL" default:"5s" help:"How long to wait for the server to take or give the next bytes. A commit that timed out has an unknown outcome." cost:"higher: a server that hangs is noticed later"`
+}
+
+const (
+	dialTimeout  = 2 * time.Second
+	connLifetime = 3 * time.Minute // so that connections move to a server that took over
+	dsnForm      = "user:password@tcp(host:port)/database or user:password@unix(/socket)/database"
+)
+
+// Validate joins all faults of the group, those of the files that it names included.
+func (m Config) Validate() error {
+	var f config.Faults
+	if m.DSN != "" || !config.ReadOnce(m.DSNFile) {
+		_, err := m.parsed()
+		f.Include(err)
+	}
+	if !config.ReadOnce(m.TLSCAFile) {
+		_, err := m.tls()
+		f.Include(err)
+	}
+	config.Between(&f, "mysql-conns-max", m.ConnsMax, 1, 1000)
+	config.Between(&f, "mysql-timeout", m.Timeout, 100*time.Millisecond, 5*time.Minute)
+	return f.Err()
+}
+
+// Open connects, and refuses a server that could forget what it committed. The caller closes the
+// database.
+func (m Config) Open(ctx context.Context) (*sql.DB, error) {
+	db, err := m.OpenUnchecked()
+	if err != nil {
+		return nil, err
+	}
+	faults, err := Faults(ctx, db)
+	if err == nil {
+		err = Durability(faults)
+	}
+	if err != nil {
+		return nil, errors.Join(&config.ServerError{Server: "MySQL", Err: fmt.Errorf("open mysql: %w", err)}, db.Close())
+	}
+	return db, nil
+}
+
+// OpenUnchecked is Open without asking the server anything, for doctor and for tests.
+func (m Config) OpenUnchecked() (*sql.DB, error) {
+	connector, err := m.Connector()
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(m.ConnsMax)
+	db.SetMaxIdleConns(m.ConnsMax)
+	db.SetConnMaxLifetime(connLifetime)
+	db.SetConnMaxIdleTime(connIdle)
+	return db, nil
+}
+
+// Connector makes connections whose settings are those that sluice needs, whatever the server's are.
+func (m Config) Connector() (driver.Connector, error) {
+	options, err := m.options()
+	if err != nil {
+		return nil, fmt.Errorf("configure mysql: %w", err)
+	}
+	inner, err := mysql.NewConnector(options)
+	if err != nil {
+		return nil, errors.New("configure mysql: the driver refuses the DSN") // its error may quote the password
+	}
+	return newConnector(inner, m.Timeout), nil
+}
+
+// options are the DSN's with everything overruled that could lose, leak or misread data.
+func (m Config) options() (*mysql.Config, error) {
+	c, err := m.parsed()
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := m.tls()
+	if err != nil {
+		return nil, err
+	}
+	if tlsConfig != nil {
+		c.TLS, c.TLSConfig = tlsConfig, ""
+	}
+	c.Timeout, c.ReadTimeout, c.WriteTimeout = dialTimeout, m.Timeout, m.Timeout
+	c.RejectReadOnly = true // a demoted primary's connections are dropped, not used on
+	c.CheckConnLiveness = true
+	c.ParseTime, c.Loc = true, time.UTC
+	c.ClientFoundRows = false // affected rows are rows that changed
+	c.MultiStatements = false
+	c.AllowAllFiles = false
+	c.AllowCleartextPasswords = false
+	c.AllowFallbackToPlaintext = false
+	c.AllowOldPasswords = false
+	c.Logger = &mysql.NopLogger{} // what it would say comes as an error too
+	c.MaxAllowedPacket = 0        // the server's: what it would not take is not sent
+	return c, nil
+}
+
+func (m Config) parsed() (*mysql.Config, error) {
+	dsn, err := m.DSN.FromFile("mysql-dsn-file", m.DSNFile)
+	if err != nil {
+		return nil, err
+	}
+	return parseDSN(dsn)
+}
+
+func (m Config) tls() (*tls.Config, error) { return config.ClientTLS("mysql-tls-ca-file", m.TLSCAFile) }
+
+// parseDSN never passes the driver's own error on: for some malformed DSNs it quotes the password.
+func parseDSN(dsn config.Secret) (*mysql.Config, error) {
+	c, err := mysql.ParseDSN(dsn.Reveal())
+	switch {
+	case dsn == "":
+		return nil, errors.New("mysql-dsn: missing: want the environment variable SLUICE_MYSQL_DSN, or --mysql-dsn-file")
+	case err != nil:
+		return nil, errors.New("mysql-dsn: malformed: want " + dsnForm)
+	case c.Net != "tcp" && c.Net != "unix":
+		return nil, errors.New("mysql-dsn: neither tcp nor unix: want " + dsnForm)
+	case c.DBName == "":
+		return nil, errors.New("mysql-dsn: no database: want " + dsnForm)
+	case c.TLSConfig == "preferred" || c.TLSConfig == "skip-verify":
+		return nil, errors.New("mysql-dsn: tls=" + c.TLSConfig + " protects from nobody: want --mysql-tls-ca-file")
+	}
+	return c, nil
+}

@@ -1,0 +1,63 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"sluice/core/telemetry"
+)
+
+// FaultDurability tells that a server can forget what it committed.
+const FaultDurability = "durability"
+
+// FaultWords are the words that Faults can tell.
+var FaultWords = []string{FaultDurability, "read_only", "packet", "binlog_format"}
+
+// packetMin has room for the largest statements: a thousand events, or a dead letter of a megabyte.
+const packetMin = 2 << 20
+
+// Faults asks a server for what it is set to, and names what can lose or stop writes.
+func Faults(ctx context.Context, db *sql.DB) ([]telemetry.Fault, error) {
+	var flush, syncBinlog, packet int64
+	var binlog, readOnly bool
+	var format string
+	row := db.QueryRowContext(ctx, `SELECT @@global.innodb_flush_log_at_trx_commit, @@global.sync_binlog, @@global.log_bin,
+		@@global.binlog_format, @@global.read_only OR @@global.innodb_read_only, @@global.max_allowed_packet`)
+	if err := row.Scan(&flush, &syncBinlog, &binlog, &format, &readOnly, &packet); err != nil {
+		return nil, fmt.Errorf("read server settings: %w", err)
+	}
+	var faults []telemetry.Fault
+	fault := func(word, found, do string) {
+		faults = append(faults, telemetry.Fault{Word: word, Found: found, Do: do})
+	}
+	if flush != 1 {
+		fault(FaultDurability, fmt.Sprintf("innodb_flush_log_at_trx_commit is %d: a crash loses commits", flush), "set it to 1")
+	}
+	if binlog && syncBinlog != 1 {
+		fault(FaultDurability, fmt.Sprintf("sync_binlog is %d: a crash loses commits", syncBinlog), "set it to 1")
+	}
+	if binlog && format == "STATEMENT" {
+		fault("binlog_format", "binlog_format is STATEMENT: the server refuses writes of read-committed transactions", "set it to ROW")
+	}
+	if readOnly {
+		fault("read_only", "read_only is on: events stay in Kafka and Redis, and no sale can be changed", "set it off, or give the address of the primary")
+	}
+	if packet < packetMin {
+		fault("packet", fmt.Sprintf("max_allowed_packet is %d: batches are taken apart, and what does not fit alone stops its worker", packet),
+			fmt.Sprintf("set it to %d or more", packetMin))
+	}
+	return faults, nil
+}
+
+// Durability is an error if commits can be lost.
+func Durability(faults []telemetry.Fault) error {
+	var all []error
+	for _, f := range faults {
+		if f.Word == FaultDurability {
+			all = append(all, errors.New(f.String()))
+		}
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,96 @@
+package db
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// connIdle is how long a connection may wait in the pool. The server is told to keep it for sessionIdle,
+	// so that the pool closes connections, and the server none that are about to be used.
+	connIdle    = time.Minute
+	sessionIdle = 10 * time.Minute
+
+	// sessionTransactions is what MySQL and MariaDB have other names of variables for.
+	sessionTransactions = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
+	// sessionSettings are all settings of a session that could let a statement be lost, refused, cut short or
+	// read differently. A server has defaults of its own for each, and init_connect may set them too. MySQL
+	// alone reads what stands in /*!80000 */, MariaDB alone what stands in /*M! */. The figures are, in
+	// seconds, the longest wait for a lock, twice, and sessionIdle.
+	sessionSettings = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci" +
+		", SESSION autocommit = 1" + // a statement outside a transaction is committed
+		", SESSION completion_type = 'NO_CHAIN'" + // a commit begins no other transaction
+		", SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'" + // a value that does not fit is an error
+		", SESSION time_zone = '+00:00'" +
+		", SESSION foreign_key_checks = 1" +
+		", SESSION unique_checks = 1" +
+		", SESSION sql_safe_updates = 0" + // an UPDATE may have any condition
+		", SESSION sql_select_limit = 18446744073709551615" + // evidence is every row; DEFAULT would be the server's
+		", SESSION sql_big_selects = 1" +
+		", SESSION sql_auto_is_null = 0" +
+		", SESSION default_storage_engine = 'InnoDB'" + // of goose's own table, which names none
+		", SESSION innodb_lock_wait_timeout = %[1]d" +
+		", SESSION lock_wait_timeout = %[1]d" +
+		", SESSION net_write_timeout = 60" + // evidence is read as fast as it is compared
+		", SESSION wait_timeout = %[2]d" +
+		"/*!80000 , SESSION max_execution_time = 0 */" + // contexts bound statements
+		"/*M! , SESSION max_statement_time = 0, SESSION check_constraint_checks = 1 */"
+)
+
+// connector gives each new connection the settings that sluice leans on, whatever the server's are. So a
+// connection that replaces a lost one has them too.
+type connector struct {
+	driver.Connector
+	settings string
+}
+
+// newConnector has a wait for a lock end before the connection is given up: an answer says that the statement
+// did nothing.
+func newConnector(inner driver.Connector, timeout time.Duration) connector {
+	lockWait := max(1, int(timeout/time.Second)-1)
+	return connector{inner, fmt.Sprintf(sessionSettings, lockWait, int(sessionIdle/time.Second))}
+}
+
+// Connect implements driver.Connector.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err // database/sql recognises the driver's own errors
+	}
+	session, ok := conn.(session)
+	if !ok {
+		return nil, errors.Join(errors.New("the driver lacks what database/sql knows of"), conn.Close())
+	}
+	for _, statement := range []string{sessionTransactions, c.settings} {
+		if _, err := session.ExecContext(ctx, statement, nil); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	return quiet{session}, nil
+}
+
+// session is what a connection of the driver can do.
+type session interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.NamedValueChecker
+	driver.Pinger
+	driver.QueryerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+// quiet is a connection that is closed without a word: a server or a firewall may have dropped it while nobody
+// needed it, and what was done is done.
+type quiet struct{ session }
+
+// Close implements driver.Conn.
+func (q quiet) Close() error {
+	_ = q.session.Close()
+	return nil
+}

@@ -1,0 +1,41 @@
+package db
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"testing"
+)
+
+// refusing is a connection whose server refuses the settings of a session.
+type refusing struct {
+	session
+	closed int
+}
+
+var errSetting = errors.New("unknown system variable")
+
+func (r *refusing) ExecContext(context.Context, string, []driver.NamedValue) (driver.Result, error) {
+	return nil, errSetting
+}
+
+func (r *refusing) Close() error {
+	r.closed++
+	return nil
+}
+
+// Connect implements driver.Connector.
+func (r *refusing) Connect(context.Context) (driver.Conn, error) { return r, nil }
+
+// Driver implements driver.Connector.
+func (r *refusing) Driver() driver.Driver { return nil }
+
+// TestRefusedSessionIsClosed: each try to connect to such a server would keep a connection of it otherwise.
+func TestRefusedSessionIsClosed(t *testing.T) {
+	t.Parallel()
+	server := &refusing{}
+	conn, err := newConnector(server, Config{}.Timeout).Connect(t.Context())
+	if conn != nil || !errors.Is(err, errSetting) || server.closed != 1 {
+		t.Errorf("connection %v, error %v, closed %d times", conn, err, server.closed)
+	}
+}

@@ -1,0 +1,159 @@
+// Package redis owns the settings of a Redis and the clients that are made of them. What the Redis holds is for
+// others.
+package redis
+
+import (
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/config"
+)
+
+// Config says where the stock lives and how long to wait for it.
+type Config struct {
+	Addrs        []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Redis, or any nodes of a Redis Cluster, separated by commas." cost:"none"`
+	User         string        `name:"redis-user" env:"SLUICE_REDIS_USER" group:"Redis" placeholder:"NAME" help:"ACL user. Defaults to Redis' own default user." cost:"none"`
+	Password     config.Secret `kong:"-" env:"SLUICE_REDIS_PASSWORD" help:"Password of the user."`
+	PasswordFile string        `name:"redis-password-file" env:"SLUICE_REDIS_PASSWORD_FILE" group:"Redis" placeholder:"PATH" help:"File with the password, instead of SLUICE_REDIS_PASSWORD." cost:"none"`
+	TLSCAFile    string        `name:"redis-tls-ca-file" env:"SLUICE_REDIS_TLS_CA_FILE" group:"Redis" placeholder:"PATH" help:"Connect by TLS, to Sentinels too, and trust the authorities of this PEM file, no others." cost:"about 10 us of CPU per call at each end"`
+
+	SentinelAddrs        []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT" help:"Redis Sentinels, separated by commas, instead of --redis-addr: they name the primary, also after a failover." cost:"none"`
+	SentinelMaster       string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME" help:"Name under which the Sentinels watch the primary." cost:"none"`
+	SentinelUser         string        `name:"redis-sentinel-user" env:"SLUICE_REDIS_SENTINEL_USER" group:"Redis" placeholder:"NAME" help:"ACL user at the Sentinels." cost:"none"`
+	SentinelPassword     config.Secret `kong:"-" env:"SLUICE_REDIS_SENTINEL_PASSWORD" help:"Password at the Sentinels."`
+	SentinelPasswordFile string        `name:"redis-sentinel-password-file" env:"SLUICE_REDIS_SENTINEL_PASSWORD_FILE" group:"Redis" placeholder:"PATH" help:"File with the password at the Sentinels, instead of SLUICE_REDIS_SENTINEL_PASSWORD." cost:"none"`
+
+	CallTimeout time.Duration `name:"redis-call-timeout" env:"SLUICE_REDIS_CALL_TIMEOUT" group:"Redis" default:"300ms" help:"How long to wait for one call. A call that was sent and not answered has an unknown outcome." cost:"higher: requests wait longer behind a server that hangs, and queues fill"`
+}
+
+// hangMax is how long a server behind Sentinels may give no sign before its connections are closed.
+const hangMax = 2 * time.Second
+
+// Validate joins all faults of the group, those of the files that it names included.
+func (r *Config) Validate() error {
+	var f config.Faults
+	r.validateAddresses(&f)
+	if !config.ReadOnce(r.PasswordFile) {
+		_, err := r.password()
+		f.Include(err)
+	}
+	if !config.ReadOnce(r.SentinelPasswordFile) {
+		_, err := r.sentinelPassword()
+		f.Include(err)
+	}
+	if !config.ReadOnce(r.TLSCAFile) {
+		_, err := r.tls()
+		f.Include(err)
+	}
+	config.Between(&f, "redis-call-timeout", r.CallTimeout, time.Millisecond, 10*time.Second)
+	return f.Err()
+}
+
+func (r *Config) validateAddresses(f *config.Faults) {
+	switch sentinel := r.BySentinel(); {
+	case sentinel && len(r.Addrs) > 0:
+		f.Add("redis-addr", r.Addrs, "none beside redis-sentinel-addrs: the Sentinels name the primary")
+	case !sentinel && len(r.Addrs) == 0:
+		f.Missing("redis-addr", "host:port of Redis, or of nodes of a cluster; or redis-sentinel-addrs")
+	case sentinel && len(r.SentinelAddrs) == 0:
+		f.Missing("redis-sentinel-addrs", "host:port of Sentinels")
+	case sentinel && r.SentinelMaster == "":
+		f.Missing("redis-sentinel-master", "the name under which the Sentinels watch the primary")
+	}
+	for _, addr := range r.Addrs {
+		config.HostPort(f, "redis-addr", addr)
+	}
+	for _, addr := range r.SentinelAddrs {
+		config.HostPort(f, "redis-sentinel-addrs", addr)
+	}
+}
+
+// BySentinel reports whether Sentinels name the primary.
+func (r *Config) BySentinel() bool { return len(r.SentinelAddrs) > 0 || r.SentinelMaster != "" }
+
+// Places are the addresses to begin with, as people read them.
+func (r *Config) Places() string {
+	if r.BySentinel() {
+		return fmt.Sprintf("%s of sentinels %s", r.SentinelMaster, strings.Join(r.SentinelAddrs, ","))
+	}
+	return strings.Join(r.Addrs, ",")
+}
+
+// Client connects. The caller closes the client.
+func (r *Config) Client() (rueidis.Client, error) {
+	options, err := r.options()
+	if err != nil {
+		return nil, fmt.Errorf("configure redis: %w", err)
+	}
+	client, err := rueidis.NewClient(options)
+	if err != nil {
+		return nil, &config.ServerError{Server: "Redis", Err: fmt.Errorf("connect to redis %s: %w", r.Places(), err)}
+	}
+	return client, nil
+}
+
+// Server connects to one server, whatever role it has, with the credentials of Redis. The caller closes the
+// client.
+func (r *Config) Server(addr string) (rueidis.Client, error) {
+	return r.single(addr, func(o *rueidis.ClientOption) {})
+}
+
+// Sentinel connects to one Sentinel, with the credentials of Sentinels. The caller closes the client.
+func (r *Config) Sentinel(addr string) (rueidis.Client, error) {
+	return r.single(addr, func(o *rueidis.ClientOption) { o.Username, o.Password = o.Sentinel.Username, o.Sentinel.Password })
+}
+
+func (r *Config) single(addr string, edit func(*rueidis.ClientOption)) (rueidis.Client, error) {
+	options, err := r.options()
+	if err != nil {
+		return nil, fmt.Errorf("configure redis: %w", err)
+	}
+	edit(&options)
+	options.InitAddress, options.ForceSingleClient, options.Sentinel = []string{addr}, true, rueidis.SentinelOption{}
+	client, err := rueidis.NewClient(options)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", addr, err)
+	}
+	return client, nil
+}
+
+func (r *Config) options() (rueidis.ClientOption, error) {
+	password, err := r.password()
+	if err != nil {
+		return rueidis.ClientOption{}, err
+	}
+	tlsConfig, err := r.tls()
+	if err != nil {
+		return rueidis.ClientOption{}, err
+	}
+	options := Options(r.Addrs, r.User, password.Reveal())
+	options.TLSConfig = tlsConfig
+	if r.BySentinel() {
+		password, err := r.sentinelPassword()
+		if err != nil {
+			return rueidis.ClientOption{}, err
+		}
+		options.InitAddress = r.SentinelAddrs
+		options.Sentinel = SentinelOptions(r.SentinelMaster, r.SentinelUser, password.Reveal())
+		options.Sentinel.TLSConfig = tlsConfig
+		// While it waits for a server that hangs, the client does not move to the one that was promoted.
+		options.ConnWriteTimeout = max(hangMax, r.CallTimeout)
+	}
+	return options, nil
+}
+
+func (r *Config) password() (config.Secret, error) {
+	return r.Password.FromFile("redis-password-file", r.PasswordFile)
+}
+
+func (r *Config) sentinelPassword() (config.Secret, error) {
+	return r.SentinelPassword.FromFile("redis-sentinel-password-file", r.SentinelPasswordFile)
+}
+
+func (r *Config) tls() (*tls.Config, error) {
+	return config.ClientTLS("redis-tls-ca-file", r.TLSCAFile)
+}
