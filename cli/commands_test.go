@@ -357,6 +357,8 @@ func (d *deployment) sells() {
 	if s := d.show(1001); s.Redis.Avail != 40 {
 		d.t.Errorf("after closing: %+v", s.Redis)
 	}
+	d.run("sale", "fill", "7", "--dry-run").want(command.ExitDone, "nothing: it is so already")
+	d.run("sale", "empty", "7", "--dry-run").want(command.ExitDone, "stock: 30 units of 2 SKUs go back to normal stock").lacks("come from")
 	if s := seen(yes("empty", "7", "-o", "json")); s.Phase != "closed" || s.Filled || len(s.Items) != 2 || s.Items[0].Moved != 0 || !s.Items[0].Settled {
 		d.t.Errorf("emptied: %+v", s)
 	}
@@ -364,6 +366,8 @@ func (d *deployment) sells() {
 		d.t.Errorf("after emptying: %+v", s.Redis)
 	}
 	yes("open", "7").want(command.ExitRefused, "sluice sale fill")
+	d.run("sale", "empty", "7", "--dry-run").want(command.ExitDone, "nothing: it is so already")
+	d.run("sale", "fill", "7", "--dry-run").want(command.ExitDone, "stock: 30 units of 2 SKUs come from normal stock").lacks("go back")
 	yes("fill", "7").want(command.ExitDone, "closed")
 	// A scheduled sale is opened now.
 	yes("open", "7", "--at", "2050-01-01T00:00:00Z", "--for", "1h").want(command.ExitDone, "scheduled")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/createtopics"
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/goleak"
@@ -189,6 +190,37 @@ func TestInSyncMin(t *testing.T) {
 		if diff := cmp.Diff([]int16{-1}, heard.acks); diff != "" || err != nil { // -1: of all
 			t.Errorf("acknowledgements asked for: %v\n%s", err, diff)
 		}
+	}
+}
+
+// createsOf hears what a topic is made with.
+type createsOf struct {
+	kafka.RoundTripper
+	settings map[string]string
+}
+
+func (c *createsOf) RoundTrip(ctx context.Context, addr net.Addr, request kafka.Request) (kafka.Response, error) {
+	if create, ok := request.(*createtopics.Request); ok {
+		for _, entry := range create.Topics[0].Configs {
+			c.settings[entry.Name] = entry.Value
+		}
+	}
+	return c.RoundTripper.RoundTrip(ctx, addr, request)
+}
+
+// TestTopicIsNotCompacted: a broker that compacts by default would keep one message of each partition.
+func TestTopicIsNotCompacted(t *testing.T) {
+	t.Parallel()
+	topic := NewTopic(servicetest.Broker(t), "events")
+	t.Cleanup(topic.Close)
+	heard := &createsOf{topic.client.Transport, map[string]string{}}
+	topic.client.Transport = heard
+	if err := topic.Create(t.Context(), 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"cleanup.policy": "delete", "min.insync.replicas": "1"}
+	if diff := cmp.Diff(want, heard.settings); diff != "" {
+		t.Error(diff)
 	}
 }
 
