@@ -46,7 +46,7 @@ func (Edge) Help() string {
 SIGTERM or SIGHUP, after the requests that it has begun to read.
 
 Example:
-  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/sluice' sluice edge --redis-addr redis:6379 --kafka-brokers kafka:9092`
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/sluice' sluice edge --redis-addr redis:6379 --kafka-brokers kafka:9092 --token-key-file keys.json`
 }
 
 // Run is called by kong.
