@@ -13,8 +13,8 @@ import (
 	"github.com/alecthomas/kong"
 	"mvdan.cc/sh/v3/syntax"
 
+	"sluice/cli/command"
 	"sluice/core/config"
-	"sluice/deploy/command"
 )
 
 // further is what stands for flags that a command line needs and a document leaves out.

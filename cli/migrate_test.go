@@ -6,8 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"sluice/cli/command"
 	"sluice/core/outbox"
-	"sluice/deploy/command"
 )
 
 // TestMigrateWarnsOfTwoCopies: with two copies one must be enough, or the loss of a broker stops all writing; whoever
