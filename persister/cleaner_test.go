@@ -139,27 +139,3 @@ func TestCleanerDropsWhatRedisRefuses(t *testing.T) {
 		t.Errorf("%d calls", outbox.calls)
 	}
 }
-
-func TestIsEntryID(t *testing.T) {
-	t.Parallel()
-	f := func(id string, want bool) {
-		t.Helper()
-		if got := isEntryID(id); got != want {
-			t.Errorf("%q: %v", id, got)
-		}
-	}
-	f("0-1", true)
-	f("1763900000000-0", true)
-	f("18446744073709551615-18446744073709551615", true)
-	f("18446744073709551616-0", false)
-	f("0-99999999999999999999", false)
-	f("01-0", false)
-	f("1-00", false)
-	f("+1-0", false)
-	f("1-0-0", false)
-	f("1", false)
-	f("1-", false)
-	f("-1", false)
-	f("no id", false)
-	f("", false)
-}

@@ -3,8 +3,6 @@ package persister
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"sluice/core/event"
 	"sluice/core/outbox"
@@ -15,19 +13,6 @@ const timeMaxMS = 253_402_300_799_999
 
 // eventBytes is about what an event has in a message.
 const eventBytes = 80
-
-// isEntryID tells whether Redis can have given an outbox entry this id: one that it does not understand
-// would spoil the whole call that deletes it.
-func isEntryID(id string) bool {
-	ms, n, _ := strings.Cut(id, "-")
-	return isUint(ms) && isUint(n)
-}
-
-// isUint tells of a 64-bit number without leading zeros.
-func isUint(s string) bool {
-	_, err := strconv.ParseUint(s, 10, 64)
-	return err == nil && (s[0] != '0' || s == "0")
-}
 
 // chunk is messages of one Kafka partition in order.
 type chunk struct {
@@ -63,8 +48,8 @@ func (b *batch) add(c chunk) {
 
 func (b *batch) addMessage(partition int, m *outbox.Message) {
 	from := &origin{partition: partition, offset: m.Offset}
-	if isEntryID(m.Entry) {
-		from.entry = m.Entry
+	if m.FromOutbox() {
+		from.entry = m.Entry // another id would spoil the whole call that deletes it
 	}
 	before := len(b.events)
 	shard, err := b.decode(m.Value, from)
@@ -73,7 +58,7 @@ func (b *batch) addMessage(partition int, m *outbox.Message) {
 		// Redis has the only copy that counts.
 		b.events = b.events[:before]
 		reason := reasonMalformed
-		if errors.Is(err, event.ErrVersion) {
+		if errors.Is(err, event.ErrVersion) && m.FromOutbox() {
 			reason = reasonVersion
 		}
 		b.letters = append(b.letters, letter{reason: reason, detail: err.Error(), from: from, data: m.Value})

@@ -80,7 +80,7 @@ func TestPoisonEndsABatch(t *testing.T) {
 		lane <- got
 	}
 	c.work(ctx, lane, newProgress(map[int]int64{0: 0}))
-	if got := m.letters[reasonVersion].Get(); got != chunks*each {
+	if got := m.letters[reasonMalformed].Get(); got != chunks*each {
 		t.Errorf("%d letters", got)
 	}
 }

@@ -128,7 +128,7 @@ func TestReplayLeavesWhatIsAsItWas(t *testing.T) {
 	bad.Avail, bad.Held = stock.UnitsMax, 1
 	letters := []letter{
 		{reason: reasonMalformed, data: []byte{1, 2}},
-		{reason: reasonVersion, data: []byte{99}},
+		{reason: reasonVersion, data: []byte{99}, from: &origin{entry: "1-1"}},
 		rowLetter(reasonInconsistent, "no script", bad),
 	}
 	r.keep(letters...)

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,7 +13,9 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/db"
+	"sluice/core/event"
 	"sluice/core/evidence"
+	"sluice/core/ledger"
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -187,13 +190,29 @@ func (d *Doctor) mysql(ctx context.Context, e *examination) {
 		return
 	}
 	e.ok("MySQL schema", "version %d or newer", persister.SchemaVersion())
-	var letters int64
-	if err := mysql.QueryRowContext(ctx, "SELECT COUNT(*) FROM dead_letters WHERE resolved_at IS NULL").Scan(&letters); err != nil {
-		e.fail("dead letters", err.Error(), "see whether the user may read the tables")
-	} else if letters > 0 {
-		e.warn("dead letters", number(letters)+" events could not be applied", "see them with sluice deadletter list: each has its reason, and holds up its own cell only")
-	} else {
-		e.ok("dead letters", "none")
+	deadLetters(ctx, e, mysql)
+}
+
+// deadLetters tells what those that nobody has resolved hold up.
+func deadLetters(ctx context.Context, e *examination, mysql *sql.DB) {
+	const about = "dead letters"
+	var others, unknown int64
+	err := mysql.QueryRowContext(ctx, "SELECT COUNT(IF(reason = ?, NULL, 1)), COUNT(IF(reason = ?, 1, NULL)) FROM dead_letters WHERE resolved_at IS NULL",
+		ledger.ReasonVersion, ledger.ReasonVersion).Scan(&others, &unknown)
+	if err != nil {
+		e.fail(about, err.Error(), "see whether the user may read the tables")
+		return
+	}
+	if unknown > 0 {
+		e.fail(about, number(unknown)+" are of a version that no persister here knows, and may be of any SKU: Redis cannot be vetted, so what is shut stays shut, and no SKU can be added",
+			evidence.OnVersion)
+	}
+	if others > 0 {
+		e.warn(about, number(others)+" events could not be applied",
+			"see them with sluice deadletter list: each has its reason, and keeps its SKU's books from being complete. A Redis that lacks what one tells of stays shut there, until sluice deadletter replay or resolve")
+	}
+	if unknown+others == 0 {
+		e.ok(about, "none")
 	}
 }
 
@@ -219,7 +238,11 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 		Log:        slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		e.fail(about, err.Error(), "see whether all servers answer")
+		do := "see whether all servers answer"
+		if errors.Is(err, event.ErrVersion) {
+			do = "start a persister, or look at the dead letters"
+		}
+		e.fail(about, err.Error(), do)
 		return
 	}
 	for _, cause := range causes {

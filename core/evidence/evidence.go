@@ -28,6 +28,10 @@ const (
 	countUnknown = "SELECT COUNT(*) FROM dead_letters WHERE resolved_at IS NULL AND reason = 'unknown_version'"
 )
 
+// OnVersion says what to do about dead letters of an unknown version, of which it is the error.
+const OnVersion = "sluice deadletter list --reason unknown_version names them: run persisters of the version that wrote them, " +
+	"and sluice deadletter replay for each, or, if no program of yours wrote one, sluice deadletter resolve"
+
 // errNothing tells that Kafka does not give what it says it has.
 var errNothing = errors.New("kafka gives nothing though it has more")
 
@@ -78,8 +82,7 @@ func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.M
 		return fmt.Errorf("read dead letters: %w", err)
 	}
 	if unknown > 0 {
-		return fmt.Errorf("%w: %d messages in dead_letters: run persisters of the newer version, and then sluice deadletter replay",
-			event.ErrVersion, unknown)
+		return fmt.Errorf("%w: %d dead letters: %s", event.ErrVersion, unknown, OnVersion)
 	}
 	// In this order: a letter that is applied and resolved in between is seen in the stock table.
 	if err := e.marks(ctx, "dead letters", selectLetters, yield); err != nil {
@@ -118,7 +121,7 @@ func (e *Evidence) fromKafka(ctx context.Context, topic *outbox.Topic, partition
 			return &config.ServerError{Server: "Kafka", Err: fmt.Errorf("read tail of kafka: %w", err)}
 		}
 		for _, m := range read.Messages {
-			if err := yieldMessage(m.Value, yield); err != nil {
+			if err := yieldMessage(&m, yield); err != nil {
 				return fmt.Errorf("message %d of kafka partition %d: %w", m.Offset, partition, err)
 			}
 		}
@@ -148,11 +151,11 @@ func readOn(ctx context.Context, topic *outbox.Topic, partition int, offset int6
 
 // yieldMessage yields the marks of a message's events, also of those that the persisters will not apply: then
 // they are dead letters of a cell. What is no batch of events says nothing; a batch of an unknown version is
-// an error, because what it says could matter.
-func yieldMessage(data []byte, yield func(stock.Cell, stock.Mark) error) error {
-	b, err := event.Decode(data)
-	if errors.Is(err, event.ErrVersion) {
-		return err
+// an error, because what it says could matter, of any cell.
+func yieldMessage(m *outbox.Message, yield func(stock.Cell, stock.Mark) error) error {
+	b, err := event.Decode(m.Value)
+	if errors.Is(err, event.ErrVersion) && m.FromOutbox() {
+		return fmt.Errorf("%w: start a persister, which makes it a dead letter; then %s", err, OnVersion)
 	}
 	if err != nil {
 		return nil //nolint:nilerr // a dead letter; the persisters shout about it

@@ -165,8 +165,12 @@ func TestHighest(t *testing.T) {
 	all[a] = stock.Mark{Epoch: 2, Seq: 6}
 	w.want("an offset that Kafka does not have", all)
 
+	servicetest.Transact(t, w.brokers, topic, 1, kgo.TryCommit, []byte("\x02 of another program"))
+	w.want("a message that no sluice has written", all)
+
 	w.bytesInKafka(0, []byte("\x02 of the next version"))
-	if _, err := w.highest(); !errors.Is(err, event.ErrVersion) {
+	_, err := w.highest()
+	if !errors.Is(err, event.ErrVersion) || !strings.Contains(err.Error(), "start a persister") || !strings.Contains(err.Error(), evidence.OnVersion) {
 		t.Errorf("a message that cannot be understood: %v", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -16,6 +18,19 @@ type Message struct {
 	Offset int64
 	Entry  string // id of the outbox entry that it is; empty if it does not say
 	Value  []byte // an encoded batch of events
+}
+
+// FromOutbox tells whether a program of sluice wrote the message, of any version: it names an entry as Redis does.
+// What another program wrote is no event, whatever its bytes look like.
+func (m *Message) FromOutbox() bool {
+	ms, n, _ := strings.Cut(m.Entry, "-")
+	return isUint(ms) && isUint(n)
+}
+
+// isUint tells of a 64-bit number without leading zeros.
+func isUint(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 64)
+	return err == nil && (s[0] != '0' || s == "0")
 }
 
 // Read is what one call of Topic.Read found. Not every offset has a message: Kafka gives some to the marks of

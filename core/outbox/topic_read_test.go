@@ -112,3 +112,27 @@ func TestReadPassesCompactedMessages(t *testing.T) {
 		t.Errorf("from the middle of what is gone: %+v, %v", got, err)
 	}
 }
+
+func TestFromOutbox(t *testing.T) {
+	t.Parallel()
+	f := func(id string, want bool) {
+		t.Helper()
+		if got := (&Message{Entry: id}).FromOutbox(); got != want {
+			t.Errorf("%q: %v", id, got)
+		}
+	}
+	f("0-1", true)
+	f("1763900000000-0", true)
+	f("18446744073709551615-18446744073709551615", true)
+	f("18446744073709551616-0", false)
+	f("0-99999999999999999999", false)
+	f("01-0", false)
+	f("1-00", false)
+	f("+1-0", false)
+	f("1-0-0", false)
+	f("1", false)
+	f("1-", false)
+	f("-1", false)
+	f("no id", false)
+	f("", false)
+}

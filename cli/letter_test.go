@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"sluice/core/outbox"
+	"sluice/core/stock"
+	"sluice/cli/command"
+	"sluice/core/local/servicetest"
+)
+
+// TestUnknownVersionHasAWayOut puts into Kafka what another program wrote, and what a newer sluice wrote. The first
+// holds up nothing. The second may be of any SKU: Redis is not vetted until somebody has decided about it.
+func TestUnknownVersionHasAWayOut(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	load := func(sku string) result {
+		return d.runWith("sku_id,quantity\n"+sku+",9\n", "stock", "load", "--yes")
+	}
+	load("1001").want(command.ExitDone)
+	defer d.persister()()
+	servicetest.Transact(t, d.kafka.Brokers, d.kafka.Topic, 1, kgo.TryCommit, []byte("\x02 of another program"))
+	letterOf := func(reason string) (id string) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			list := into[struct {
+				Data []struct {
+					ID string `json:"letter_id"`
+				}
+			}](d.run("deadletter", "list", "--reason", reason, "-o", "json").want(command.ExitDone))
+			if len(list.Data) == 1 {
+				return list.Data[0].ID
+			}
+		}
+		t.Fatalf("nothing becomes a dead letter because it is %s", reason)
+		return ""
+	}
+	letterOf("malformed")
+	load("1002").want(command.ExitDone)
+	d.run("doctor").want(command.ExitDone, "warn dead letters: 1 events", "sluice deadletter list", "ok   Redis vetting: Redis is open")
+
+	pub, err := outbox.NewPublisher(outbox.PublisherConfig{Brokers: d.kafka.Brokers, Topic: d.kafka.Topic, Partitions: d.kafka.Partitions}, metrics.NewSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub.Publish(stock.Entry{ID: "1-1", Data: []byte("\x02 of a newer sluice")})
+	if err := pub.Close(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	id := letterOf("unknown_version")
+	load("1003").want(command.ExitFailed, "sluice deadletter list --reason unknown_version", "sluice deadletter replay", "sluice deadletter resolve")
+	d.run("doctor").want(command.ExitFailed, "fail dead letters: 1 are of a version", "what is shut stays shut", "sluice deadletter resolve")
+	d.run("deadletter", "show", id).want(command.ExitDone, "is not opened until")
+	d.run("deadletter", "resolve", id, "--reason", "no program of ours", "--yes").want(command.ExitDone)
+	load("1003").want(command.ExitDone)
+	d.run("doctor").want(command.ExitDone, "warn dead letters: 1 events").lacks("of a version")
+}
