@@ -144,17 +144,17 @@ func (d *deployment) show(sku int64, more ...string) shownStock {
 }
 
 // persist runs a persister until the SKU is the same in both stores.
-func (d *deployment) persist(sku int64) {
+func (d *deployment) persist(sku int64, more ...string) {
 	d.t.Helper()
 	defer d.persister()()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(time.Minute)
-	for d.show(sku).Status != "in_sync" {
+	for d.show(sku, more...).Status != "in_sync" {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			d.t.Fatalf("SKU %d does not reach MySQL: %+v", sku, d.show(sku))
+			d.t.Fatalf("SKU %d does not reach MySQL: %+v", sku, d.show(sku, more...))
 		}
 	}
 }

@@ -415,7 +415,7 @@ func TestDataSetBackWhatOnlyAnEdgeHasSeen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return nonces[stock.Cell{SKU: 1}.Partition(s.cfg.Stock.Partitions)]
+		return nonces[stock.Cell{SKU: 1}.Partition(s.cfg.Stock.Partitions)].Nonce
 	}
 	before := nonce()
 	s.start()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/edge/localstore"
 )
@@ -24,8 +25,11 @@ const (
 type markKeeper struct {
 	store      *redisstock.Store
 	local      *localstore.Store
+	nonces     stock.Nonces // are told too, for those who adopt the data without having seen them
 	deployment string
 	log        *slog.Logger
+
+	untold bool // the last time
 }
 
 // keptMarks are the record.
@@ -35,8 +39,8 @@ type keptMarks struct {
 }
 
 // newMarkKeeper resumes what the last run of this edge trusted.
-func newMarkKeeper(store *redisstock.Store, local *localstore.Store, deployment string, log *slog.Logger) *markKeeper {
-	k := &markKeeper{store: store, local: local, deployment: deployment, log: log}
+func newMarkKeeper(store *redisstock.Store, local *localstore.Store, nonces stock.Nonces, deployment string, log *slog.Logger) *markKeeper {
+	k := &markKeeper{store: store, local: local, nonces: nonces, deployment: deployment, log: log}
 	data, ok := local.Load(marksKey, marksVersion)
 	if !ok {
 		return k
@@ -58,10 +62,20 @@ func (k *markKeeper) run(ctx context.Context) {
 		select {
 		case <-tick.C:
 			k.keep()
+			k.tell(ctx)
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// tell tells MySQL. It waits for it, and nobody waits for tell.
+func (k *markKeeper) tell(ctx context.Context) {
+	err := k.store.KeepMarks(ctx, k.nonces)
+	if err != nil && !k.untold && ctx.Err() == nil {
+		k.log.WarnContext(ctx, "cannot write down yet how far Redis' data have grown", "error", err)
+	}
+	k.untold = err != nil
 }
 
 func (k *markKeeper) keep() {

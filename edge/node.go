@@ -176,7 +176,7 @@ func (n *Node) startEngine(context.Context) error {
 	}
 	n.later("close local store", func(context.Context) error { return local.Close() })
 
-	n.marks = newMarkKeeper(n.store, local, n.cfg.Stock.Deployment, n.log)
+	n.marks = newMarkKeeper(n.store, local, evidence.NewNonces(n.db), n.cfg.Stock.Deployment, n.log)
 	n.later("keep marks", func(context.Context) error {
 		n.marks.keep()
 		return nil

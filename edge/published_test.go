@@ -1,12 +1,16 @@
 package edge
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/google/go-cmp/cmp"
 
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
@@ -81,7 +85,7 @@ func TestMarksOfOthersAreIgnored(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = local.Close() })
 	log := slog.New(slog.DiscardHandler)
-	newMarkKeeper(newStore(t, 4), local, "shop", log).keep()
+	newMarkKeeper(newStore(t, 4), local, &redistest.Nonces{}, "shop", log).keep()
 	for _, c := range []struct {
 		deployment string
 		partitions int
@@ -96,11 +100,54 @@ func TestMarksOfOthersAreIgnored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		newMarkKeeper(store, local, c.deployment, log)
+		newMarkKeeper(store, local, &redistest.Nonces{}, c.deployment, log)
 		for p, mark := range store.Marks() {
 			if (mark.Nonce != 0) != c.resumes {
 				t.Errorf("%s of %d partitions: partition %d trusts %+v", c.deployment, c.partitions, p, mark)
 			}
 		}
+	}
+}
+
+// listener is told marks, or does not hear them.
+type listener struct {
+	redistest.Nonces
+
+	heard [][]stock.Vetting
+	deaf  error
+}
+
+func (l *listener) Saw(_ context.Context, seen []stock.Vetting) error {
+	if l.deaf == nil {
+		l.heard = append(l.heard, seen)
+	}
+	return l.deaf
+}
+
+// TestMarksAreTold tells MySQL each mark once, again if it was not heard, and says once that it is not.
+func TestMarksAreTold(t *testing.T) {
+	t.Parallel()
+	local, err := localstore.Open(t.TempDir()+"/edge.db", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = local.Close() })
+	var said bytes.Buffer
+	store, mysql := newStore(t, 2), &listener{deaf: errors.New("mysql is away")}
+	k := newMarkKeeper(store, local, mysql, "shop", slog.New(slog.NewTextHandler(&said, nil)))
+	for range 2 {
+		k.tell(t.Context())
+	}
+	mysql.deaf = nil
+	for range 2 {
+		k.tell(t.Context())
+	}
+	if strings.Count(said.String(), "mysql is away") != 1 {
+		t.Errorf("said: %s", said.String())
+	}
+	marks := store.Marks()
+	want := [][]stock.Vetting{{stock.Vetting(marks[0]), stock.Vetting(marks[1])}}
+	if diff := cmp.Diff(want, mysql.heard); diff != "" || marks[0].Nonce == 0 {
+		t.Errorf("heard (-want +got):\n%s", diff)
 	}
 }

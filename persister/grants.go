@@ -26,7 +26,7 @@ var grants = map[Role][]struct{ privileges, table string }{
 		{"SELECT, INSERT, UPDATE", "reservations"},
 		{"SELECT, INSERT, UPDATE", "applied_marks"},
 		{"SELECT, INSERT, UPDATE", "dead_letters"},
-		{"SELECT", "redis_vettings"},
+		{"SELECT, UPDATE (effects)", "redis_vettings"},
 		{"SELECT", "goose_db_version"},
 	},
 	RoleEdge: {

@@ -69,7 +69,9 @@ func TestGrants(t *testing.T) {
 	}{
 		{
 			role: RolePersister,
+			may:  []string{"UPDATE redis_vettings SET effects = GREATEST(effects, 7) WHERE partition_id = 0 AND nonce = 1"},
 			mayNot: []string{
+				"UPDATE redis_vettings SET nonce = 1",
 				"DELETE FROM ledger",
 				"DELETE FROM dead_letters",
 				"UPDATE sales SET name = ''",

@@ -31,6 +31,7 @@ const (
 	startTimeout = 30 * time.Second
 	startPause   = 250 * time.Millisecond
 	openEvery    = time.Second // between two looks at whether Redis is open
+	keepTimeout  = time.Second // for the last word about its data
 )
 
 // Node is a running persister.
@@ -264,14 +265,23 @@ type vetted interface {
 	Shut(ctx context.Context) (partitions []int, err error)
 	Partitions() int
 	Adopt(ctx context.Context, nonces stock.Nonces) error
+	KeepMarks(ctx context.Context, nonces stock.Nonces) error
 }
 
 // followVettings trusts, until ctx ends, what edges have vetted: a persister vets nothing itself. It closes opened
-// unless Redis is known to be shut: until then a sweep could only fail.
+// unless Redis is known to be shut: until then a sweep could only fail. How far the data have grown it tells MySQL,
+// so that whoever trusts them later knows it too.
 func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.Nonces, opened chan<- struct{}) {
 	tick := time.NewTicker(openEvery)
 	defer tick.Stop()
-	started, told, failing := false, false, false
+	started, told, failing, unkept := false, false, false, false
+	keep := func(ctx context.Context) {
+		err := store.KeepMarks(ctx, nonces)
+		if err != nil && !unkept && ctx.Err() == nil {
+			n.log.Warn("cannot write down yet how far Redis' data have grown", "error", err)
+		}
+		unkept = err != nil
+	}
 	for {
 		shut, err := store.Shut(ctx)
 		var untrusted error
@@ -294,9 +304,16 @@ func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.No
 			told = true
 			n.log.Info("redis is shut: reservations are swept once an edge has opened it")
 		}
+		keep(ctx)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			// What was persisted since the last look is in what Redis has now.
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
+			defer cancel()
+			if _, err := store.Shut(last); err == nil {
+				keep(last)
+			}
 			return
 		}
 	}

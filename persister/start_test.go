@@ -149,9 +149,9 @@ func TestConfigReportsAllFaults(t *testing.T) {
 
 // shutStore is shut for some looks, and then what it becomes.
 type shutStore struct {
-	shutFor, adopted atomic.Int64
-	partly           []int
-	becomes          error
+	shutFor, adopted, kept atomic.Int64
+	partly                 []int
+	becomes                error
 }
 
 func (s *shutStore) Partitions() int { return 2 }
@@ -165,6 +165,11 @@ func (s *shutStore) Shut(context.Context) ([]int, error) {
 
 func (s *shutStore) Adopt(context.Context, stock.Nonces) error {
 	s.adopted.Add(1)
+	return nil
+}
+
+func (s *shutStore) KeepMarks(context.Context, stock.Nonces) error {
+	s.kept.Add(1)
 	return nil
 }
 
@@ -201,6 +206,12 @@ func TestFollowVettings(t *testing.T) {
 				if store.adopted.Load() <= before {
 					t.Error("what was vetted later was not adopted")
 				}
+				before = store.kept.Load()
+				cancel()
+				synctest.Wait()
+				if looks := store.kept.Load(); looks < 5 || store.becomes == nil && looks == before {
+					t.Errorf("told MySQL %d times how far the data have grown, %d of them at the end", looks, looks-before)
+				}
 			})
 		})
 	}
@@ -219,6 +230,8 @@ func (s *refusedStore) Adopt(context.Context, stock.Nonces) error {
 	}
 	return nil
 }
+
+func (s *refusedStore) KeepMarks(context.Context, stock.Nonces) error { return nil }
 
 // diary keeps what was logged.
 type diary struct {

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -19,14 +20,15 @@ const (
 
 	errDuplicate, errDeadlock = 1062, 1213 // both tell that another process writes the same rows
 
-	selectNonces  = "SELECT partition_id, nonce FROM redis_vettings"
+	selectNonces  = "SELECT partition_id, nonce, effects FROM redis_vettings"
 	insertNonces  = "INSERT INTO redis_vettings (partition_id, nonce) VALUES "
-	onDuplicate   = " ON DUPLICATE KEY UPDATE nonce = VALUES(nonce), vetted_at = CURRENT_TIMESTAMP(3)"
+	onDuplicate   = " ON DUPLICATE KEY UPDATE nonce = VALUES(nonce), effects = 0, vetted_at = CURRENT_TIMESTAMP(3)"
 	nonceRow      = "(?, ?)"
 	forUpdateRows = " FOR UPDATE"
+	raiseEffects  = "UPDATE redis_vettings SET effects = GREATEST(effects, CASE partition_id%s END) WHERE %s"
 )
 
-// Nonces are the nonces of vettings, in MySQL's table redis_vettings.
+// Nonces are the nonces of vettings and the effects since then, in MySQL's table redis_vettings.
 type Nonces struct{ db *sql.DB }
 
 var _ stock.Nonces = (*Nonces)(nil)
@@ -35,7 +37,7 @@ var _ stock.Nonces = (*Nonces)(nil)
 func NewNonces(db *sql.DB) *Nonces { return &Nonces{db: db} }
 
 // Read implements stock.Nonces.
-func (n *Nonces) Read(ctx context.Context, partitions int) ([]uint64, error) {
+func (n *Nonces) Read(ctx context.Context, partitions int) ([]stock.Vetting, error) {
 	return read(ctx, n.db, partitions, selectNonces)
 }
 
@@ -65,7 +67,7 @@ func (n *Nonces) Replace(ctx context.Context, changes []stock.NonceChange, durin
 		return err
 	}
 	for _, c := range changes {
-		if now[c.Partition] != c.Old {
+		if now[c.Partition].Nonce != c.Old {
 			return stock.ErrReplaced
 		}
 	}
@@ -85,6 +87,28 @@ func (n *Nonces) Replace(ctx context.Context, changes []stock.NonceChange, durin
 	return nil
 }
 
+// Saw implements stock.Nonces.
+func (n *Nonces) Saw(ctx context.Context, seen []stock.Vetting) error {
+	var known []int
+	for p := range seen {
+		if seen[p].Nonce != 0 && seen[p].Effects != 0 {
+			known = append(known, p)
+		}
+	}
+	for some := range slices.Chunk(known, noncesAtOnce) {
+		var effects, where []byte
+		for _, p := range some {
+			effects = fmt.Appendf(effects, " WHEN %d THEN %d", p, seen[p].Effects)
+			where = fmt.Appendf(where, " OR partition_id = %d AND nonce = %d", p, seen[p].Nonce)
+		}
+		statement := fmt.Sprintf(raiseEffects, effects, bytes.TrimPrefix(where, []byte(" OR ")))
+		if _, err := n.db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("keep marks: %w", err)
+		}
+	}
+	return nil
+}
+
 func ignoreDone(err error) error {
 	if errors.Is(err, sql.ErrTxDone) {
 		return nil
@@ -96,27 +120,27 @@ func ignoreDone(err error) error {
 func read(ctx context.Context, db interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }, partitions int, statement string,
-) (nonces []uint64, err error) {
+) (vettings []stock.Vetting, err error) {
 	rows, err := db.QueryContext(ctx, statement)
 	if err != nil {
 		return nil, fmt.Errorf("read nonces: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	nonces = make([]uint64, partitions)
+	vettings = make([]stock.Vetting, partitions)
 	for rows.Next() {
 		var partition int
-		var nonce uint64
-		if err := rows.Scan(&partition, &nonce); err != nil {
+		var v stock.Vetting
+		if err := rows.Scan(&partition, &v.Nonce, &v.Effects); err != nil {
 			return nil, fmt.Errorf("read nonces: %w", err)
 		}
 		if partition < partitions {
-			nonces[partition] = nonce
+			vettings[partition] = v
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read nonces: %w", err)
 	}
-	return nonces, nil
+	return vettings, nil
 }
 
 func write(ctx context.Context, tx *sql.Tx, changes []stock.NonceChange, ending string) error {

@@ -23,15 +23,23 @@ func TestNonces(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := make(t)
-			want := func(nonces ...uint64) {
+			wantEffects := func(vettings ...stock.Vetting) {
 				t.Helper()
-				got, err := n.Read(t.Context(), len(nonces))
+				got, err := n.Read(t.Context(), len(vettings))
 				if err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(nonces, got); diff != "" {
-					t.Errorf("nonces (-want +got):\n%s", diff)
+				if diff := cmp.Diff(vettings, got); diff != "" {
+					t.Errorf("vettings (-want +got):\n%s", diff)
 				}
+			}
+			want := func(nonces ...uint64) {
+				t.Helper()
+				var vettings []stock.Vetting
+				for _, nonce := range nonces {
+					vettings = append(vettings, stock.Vetting{Nonce: nonce})
+				}
+				wantEffects(vettings...)
 			}
 			nothing := func(context.Context) error { return nil }
 			replace := func(during func(context.Context) error, changes ...stock.NonceChange) error {
@@ -65,6 +73,21 @@ func TestNonces(t *testing.T) {
 				t.Error(err)
 			}
 			want(1<<63-1, 8, 7)
+
+			for _, seen := range [][]stock.Vetting{
+				{{Nonce: 1<<63 - 1, Effects: 1<<48 - 1}, {}, {Nonce: 7, Effects: 5}},
+				{{}, {Nonce: 9, Effects: 6}, {Nonce: 7, Effects: 4}, {Nonce: 3, Effects: 1}}, // other data, fewer, and unknown ones
+				{{}, {}, {Nonce: 7}},
+			} {
+				if err := n.Saw(t.Context(), seen); err != nil {
+					t.Error(err)
+				}
+			}
+			wantEffects(stock.Vetting{Nonce: 1<<63 - 1, Effects: 1<<48 - 1}, stock.Vetting{Nonce: 8}, stock.Vetting{Nonce: 7, Effects: 5}, stock.Vetting{})
+			if err := replace(nothing, stock.NonceChange{Partition: 2, Old: 7, New: 9}); err != nil {
+				t.Error(err)
+			}
+			wantEffects(stock.Vetting{Nonce: 1<<63 - 1, Effects: 1<<48 - 1}, stock.Vetting{Nonce: 8}, stock.Vetting{Nonce: 9})
 		})
 	}
 }
@@ -111,10 +134,10 @@ func TestNoncesAreReplacedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		for p := range nonces {
-			if nonces[p] != nonces[0] || nonces[p] == old {
+			if nonces[p] != nonces[0] || nonces[p].Nonce == old {
 				t.Fatalf("round %d: nonces are %v", round, nonces)
 			}
 		}
-		old = nonces[0]
+		old = nonces[0].Nonce
 	}
 }

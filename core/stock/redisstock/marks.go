@@ -49,6 +49,9 @@ type marks struct {
 	mu     sync.RWMutex
 	list   []PartitionMark
 	vetted bool // by this process
+
+	keeping sync.Mutex
+	kept    []PartitionMark // what KeepMarks has told of list
 }
 
 func (m *marks) of(partition int) PartitionMark {
@@ -111,9 +114,10 @@ func (s *Store) Trusts() bool {
 	return slices.ContainsFunc(s.Marks(), func(m PartitionMark) bool { return m.Nonce != 0 })
 }
 
-// Adopt has the store trust the data that others have vetted: those whose nonce is the one that MySQL keeps.
-// It trusts no partition that has another nonce. From now on the store notices by itself when the data are set back. An error may
-// concern some partitions only.
+// Adopt has the store trust the data that others have vetted: those whose nonce is the one that MySQL keeps, and
+// which have all the effects that MySQL knows of. It trusts no other partition: its data were lost, exchanged or set
+// back, perhaps before this process began. From now on the store notices that by itself. An error may concern some
+// partitions only.
 func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 	vetted, err := nonces.Read(ctx, len(s.shards))
 	if err != nil {
@@ -124,7 +128,7 @@ func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 	found, err := s.readMarks(ctx)
 	marks := make([]PartitionMark, len(found))
 	for p := range found {
-		if found[p].Nonce == vetted[p] {
+		if found[p].covers(PartitionMark(vetted[p])) {
 			marks[p] = found[p].PartitionMark
 		}
 	}
@@ -132,6 +136,28 @@ func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 	if err != nil {
 		return fmt.Errorf("adopt vetted data: %w", err)
 	}
+	return nil
+}
+
+// KeepMarks tells nonces what the store has seen since it last did, for those who adopt the data later.
+func (s *Store) KeepMarks(ctx context.Context, nonces stock.Nonces) error {
+	s.marks.keeping.Lock()
+	defer s.marks.keeping.Unlock()
+	marks := s.Marks()
+	seen := make([]stock.Vetting, len(marks))
+	news := false
+	for p, m := range marks {
+		if s.marks.kept[p] != m {
+			seen[p], news = stock.Vetting(m), true
+		}
+	}
+	if !news {
+		return nil
+	}
+	if err := nonces.Saw(ctx, seen); err != nil {
+		return err
+	}
+	s.marks.kept = marks
 	return nil
 }
 

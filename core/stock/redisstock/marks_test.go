@@ -309,9 +309,11 @@ func TestDataLostDuringAVetting(t *testing.T) {
 // losing are nonces in whose replacement something happens to Redis.
 type losing struct{ lose func() }
 
-func (losing) Read(_ context.Context, partitions int) ([]uint64, error) {
-	return make([]uint64, partitions), nil
+func (losing) Read(_ context.Context, partitions int) ([]stock.Vetting, error) {
+	return make([]stock.Vetting, partitions), nil
 }
+
+func (losing) Saw(context.Context, []stock.Vetting) error { return nil }
 
 func (l losing) Replace(ctx context.Context, _ []stock.NonceChange, during func(context.Context) error) error {
 	l.lose()
@@ -382,6 +384,64 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestAdoptKnowsWhatOthersHaveSeen has a process that has never seen the data adopt them after they were set back,
+// with the nonce that MySQL has. What one that is gone has told of their effects speaks against them, and a vetting,
+// which has not seen them either, opens them anew only if they lack nothing.
+func TestAdoptKnowsWhatOthersHaveSeen(t *testing.T) {
+	t.Parallel()
+	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
+	first, err := redisstock.Open(t.Context(), client, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newShop(t, client, redisstock.Config{})
+	held := s.reserve(s.load(5, stock.Settings{}), 1, 1)
+	p := partition(held.Cell)
+	copied := s.dump(p)
+	s.reserve(held.Cell, 2, 1)
+	if err := s.KeepMarks(t.Context(), cfg.Nonces); err != nil {
+		t.Fatal(err)
+	}
+	adopt := func() *shop {
+		t.Helper()
+		newcomer := restarted(s, redisstock.Config{CallTimeout: 20e9})
+		newcomer.Store, err = redisstock.New(client, redisstock.Config{Partitions: stock.PartitionsDefault, CallTimeout: 20e9})
+		if err == nil {
+			err = newcomer.Adopt(t.Context(), cfg.Nonces)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newcomer
+	}
+	adopt().reserve(held.Cell, 3, 1)
+	for key := range s.dump(p) {
+		s.must("DEL", key)
+	}
+	for key, value := range copied {
+		s.must("RESTORE", key, "0", value, "REPLACE")
+	}
+	newcomer := adopt()
+	for what, call := range newcomer.calls(held) {
+		if err := call(); !errors.Is(err, stock.ErrShut) {
+			t.Errorf("%s: error is %v, want shut", what, err)
+		}
+	}
+	if shut, err := newcomer.Shut(t.Context()); err != nil || len(shut) != 1 || shut[0] != p {
+		t.Errorf("shut is %v (%v), want partition %d", shut, err, p)
+	}
+	cfg.Evidence = known{held.Cell: {Epoch: 1, Seq: 4}}
+	if _, err := redisstock.Open(t.Context(), client, cfg); !errors.Is(err, redisstock.ErrVetting) {
+		t.Errorf("error is %v, want a refusal of what has lost a known effect", err)
+	}
+	cfg.Evidence = known{held.Cell: {Epoch: 1, Seq: 2}}
+	again, err := redisstock.Open(t.Context(), client, cfg)
+	if err != nil || again.Renewed != 1 || again.Marks[p].Nonce == first.Marks[p].Nonce {
+		t.Fatalf("%d partitions renewed (%v), want the one that was set back", again.Renewed, err)
+	}
+	adopt().reserve(held.Cell, 4, 1)
+}
+
 // TestProcessesOpenAtOnce opens one server from many processes: one nonce is left, which all have.
 func TestProcessesOpenAtOnce(t *testing.T) {
 	t.Parallel()
@@ -428,9 +488,11 @@ func TestOpenThatFailsOpensNothing(t *testing.T) {
 // brokenNonces lose every change at its end.
 type brokenNonces struct{}
 
-func (brokenNonces) Read(_ context.Context, partitions int) ([]uint64, error) {
-	return make([]uint64, partitions), nil
+func (brokenNonces) Read(_ context.Context, partitions int) ([]stock.Vetting, error) {
+	return make([]stock.Vetting, partitions), nil
 }
+
+func (brokenNonces) Saw(context.Context, []stock.Vetting) error { return nil }
 
 func (brokenNonces) Replace(ctx context.Context, _ []stock.NonceChange, during func(context.Context) error) error {
 	if err := during(ctx); err != nil {

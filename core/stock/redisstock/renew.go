@@ -12,10 +12,10 @@ import (
 )
 
 // shut tells whether a partition serves nobody, or should not: its server lacks scripts, its data are not
-// those that were vetted, or fewer than this process has seen.
+// those that were vetted, or have fewer effects than MySQL knows of or this process has seen.
 func (v *vetting) shut(partition int) bool {
 	mark := v.found[partition]
-	if !v.ownerOf[partition].scripts || mark.Nonce == 0 || mark.Nonce != v.nonces[partition] {
+	if !v.ownerOf[partition].scripts || !mark.covers(PartitionMark(v.vettings[partition])) {
 		return true
 	}
 	return partition < len(v.cfg.Seen) && v.cfg.Seen[partition].Nonce == mark.Nonce && !mark.covers(v.cfg.Seen[partition])
@@ -76,7 +76,7 @@ func (v *vetting) renew(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		changes = append(changes, stock.NonceChange{Partition: p, Old: v.nonces[p], New: nonce})
+		changes = append(changes, stock.NonceChange{Partition: p, Old: v.vettings[p].Nonce, New: nonce})
 		v.found[p] = PartitionMark{Nonce: nonce}
 	}
 	v.report.Marks = v.found
@@ -156,7 +156,7 @@ func (v *vetting) stop(ctx context.Context) error {
 	for _, p := range v.primaries {
 		var commands []rueidis.Completed
 		for _, partition := range p.partitions {
-			if v.lost[partition] && v.found[partition].Nonce == v.nonces[partition] {
+			if v.lost[partition] && v.found[partition].Nonce == v.vettings[partition].Nonce {
 				commands = append(commands, p.conn.B().Del().Key(keysOf(partition).mark).Build())
 			}
 		}

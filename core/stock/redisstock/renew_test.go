@@ -38,8 +38,8 @@ func TestOpenRenewsWhatIsShut(t *testing.T) {
 				t.Fatal(err)
 			}
 			for p, m := range again.Marks {
-				if m.Nonce == first.Marks[p].Nonce || m.Nonce != nonces[p] || m.Effects != 0 {
-					t.Fatalf("partition %d has %+v, before %+v, and MySQL has nonce %d", p, m, first.Marks[p], nonces[p])
+				if m.Nonce == first.Marks[p].Nonce || m.Nonce != nonces[p].Nonce || m.Effects != 0 {
+					t.Fatalf("partition %d has %+v, before %+v, and MySQL has %+v", p, m, first.Marks[p], nonces[p])
 				}
 			}
 			s.Trust(again.Marks)

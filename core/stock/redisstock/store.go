@@ -62,7 +62,7 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 		cfg:         cfg,
 		scripts:     make(map[string]*script, len(all)),
 		shards:      make([]shard, cfg.Partitions),
-		marks:       marks{list: make([]PartitionMark, cfg.Partitions)},
+		marks:       marks{list: make([]PartitionMark, cfg.Partitions), kept: make([]PartitionMark, cfg.Partitions)},
 		now:         time.Now,
 		outboxMax:   strconv.FormatInt(cfg.OutboxEntriesMax, 10),
 		unproven:    unproven(cfg.Ack),

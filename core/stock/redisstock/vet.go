@@ -24,7 +24,7 @@ type vetting struct {
 	primaries []*primary
 	ownerOf   []*primary      // by partition
 	found     []PartitionMark // in Redis, by partition
-	nonces    []uint64        // in MySQL, by partition
+	vettings  []stock.Vetting // in MySQL, by partition
 	lost      map[int]bool    // partitions of which Redis is behind of the evidence
 	sound     bool            // nothing else speaks against opening
 	causes    []string        // against opening
@@ -78,7 +78,7 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 	if missing, err = v.checkMeta(ctx); err != nil {
 		return false, err
 	}
-	if missing && slices.ContainsFunc(v.nonces, func(n uint64) bool { return n != 0 }) {
+	if missing && slices.ContainsFunc(v.vettings, func(kept stock.Vetting) bool { return kept.Nonce != 0 }) {
 		v.object("it holds nothing, but MySQL knows that the deployment was opened before: its data are lost. " +
 			"Bring them back, or, if it never held stock, empty the table redis_vettings")
 	}
@@ -86,10 +86,10 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 	return missing, v.checkEvidence(ctx)
 }
 
-// readMarks reads the nonces that MySQL has, and then the marks and scripts that Redis has. In this order: who
-// opens Redis meanwhile loads the scripts and writes the marks before the nonces are seen.
+// readMarks reads the vettings that MySQL has, and then the marks and scripts that Redis has. In this order: who
+// opens Redis meanwhile loads the scripts and writes the marks before the nonces are seen, and effects only grow.
 func (v *vetting) readMarks(ctx context.Context) (err error) {
-	if v.nonces, err = v.cfg.Nonces.Read(ctx, v.cfg.Partitions); err != nil {
+	if v.vettings, err = v.cfg.Nonces.Read(ctx, v.cfg.Partitions); err != nil {
 		return err
 	}
 	v.found = make([]PartitionMark, v.cfg.Partitions)

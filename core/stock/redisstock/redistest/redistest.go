@@ -15,18 +15,30 @@ import (
 // Nonces are stock.Nonces in memory. The zero value has none.
 type Nonces struct {
 	mu   sync.Mutex
-	list map[int]uint64
+	list map[int]stock.Vetting
 }
 
 // Read implements stock.Nonces.
-func (n *Nonces) Read(_ context.Context, partitions int) ([]uint64, error) {
+func (n *Nonces) Read(_ context.Context, partitions int) ([]stock.Vetting, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	nonces := make([]uint64, partitions)
-	for p := range nonces {
-		nonces[p] = n.list[p]
+	vettings := make([]stock.Vetting, partitions)
+	for p := range vettings {
+		vettings[p] = n.list[p]
 	}
-	return nonces, nil
+	return vettings, nil
+}
+
+// Saw implements stock.Nonces.
+func (n *Nonces) Saw(_ context.Context, seen []stock.Vetting) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for p, v := range seen {
+		if known := n.list[p]; known.Nonce == v.Nonce && known.Effects < v.Effects {
+			n.list[p] = v
+		}
+	}
+	return nil
 }
 
 // Replace implements stock.Nonces.
@@ -34,7 +46,7 @@ func (n *Nonces) Replace(ctx context.Context, changes []stock.NonceChange, durin
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, c := range changes {
-		if n.list[c.Partition] != c.Old {
+		if n.list[c.Partition].Nonce != c.Old {
 			return stock.ErrReplaced
 		}
 	}
@@ -42,10 +54,10 @@ func (n *Nonces) Replace(ctx context.Context, changes []stock.NonceChange, durin
 		return err
 	}
 	if n.list == nil {
-		n.list = map[int]uint64{}
+		n.list = map[int]stock.Vetting{}
 	}
 	for _, c := range changes {
-		n.list[c.Partition] = c.New
+		n.list[c.Partition] = stock.Vetting{Nonce: c.New}
 	}
 	return nil
 }
