@@ -14,6 +14,7 @@ import (
 	"sluice/core/db"
 	"sluice/core/dirlock"
 	"sluice/core/kafka"
+	"sluice/core/local"
 	"sluice/core/redis"
 	"sluice/edge"
 )
@@ -98,7 +99,7 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 		return fmt.Errorf("find directory of data: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make directory of data: %w", err)
+		return fmt.Errorf("make directory of data (--dir): %w", err)
 	}
 	lock, err := dirlock.Take(dir)
 	if errors.Is(err, dirlock.ErrTaken) {
@@ -115,13 +116,19 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 		if ctx.Err() != nil {
 			return fmt.Errorf("start: %w", ctx.Err())
 		}
+		if errors.Is(err, local.ErrDir) {
+			return fmt.Errorf("%w with --dir", err)
+		}
 		if errors.Is(err, errPrivate) {
 			err = fmt.Errorf("%w\nRemoving %s starts anew, without its data", err, dir)
 		}
 		return err
 	}
 	console.Write([]byte(s.banner()))
-	<-ctx.Done()
+	if err := s.untilGone(ctx, lock); err != nil {
+		s.lost = errors.Is(err, dirlock.ErrGone)
+		return err
+	}
 	console.Notef("stopping")
 	return nil
 }

@@ -215,6 +215,11 @@ func nothingLeft(t *testing.T, dir string, places map[string]string) {
 	if _, err := os.Stat(filepath.Join(dir, "dev.json")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("dev.json after the end: %v, want not exist", err)
 	}
+	nobodyListens(t, places)
+}
+
+func nobodyListens(t *testing.T, places map[string]string) {
+	t.Helper()
 	_, mysql, _ := strings.Cut(places["mysql_dsn"], "(")
 	mysql, _, _ = strings.Cut(mysql, ")")
 	for _, addr := range []string{

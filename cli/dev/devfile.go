@@ -38,7 +38,12 @@ func (s *stack) writeDevFile(context.Context) error {
 	if err := errors.Join(os.WriteFile(path+".new", append(text, '\n'), 0o600), os.Rename(path+".new", path)); err != nil {
 		return fmt.Errorf("write dev.json: %w", err)
 	}
-	s.later("remove dev.json", func() error { return removeDevFile(s.dir) })
+	s.later("remove dev.json", func() error {
+		if s.lost { // it may be another stack's
+			return nil
+		}
+		return removeDevFile(s.dir)
+	})
 	return nil
 }
 

@@ -74,7 +74,7 @@ func (s *stack) startRedis(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: redis: %w", errPrivate, err)
 	}
-	s.later("stop redis", r.Stop)
+	s.keep("redis", r.Dir, r)
 	s.cfg.Redis.Addrs = []string{r.Addr}
 	s.server("redis", r.Addr)
 	return nil
@@ -90,7 +90,7 @@ func (s *stack) startMySQL(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: mariadb: %w", errPrivate, err)
 	}
-	s.later("stop mariadb", m.Stop)
+	s.keep("mariadb", filepath.Join(m.Dir, "data"), m)
 	s.cfg.MySQL.DSN = config.Secret(m.DSN(database))
 	s.server("mysql", m.Addr)
 	return m.CreateDatabase(ctx, database)
@@ -102,11 +102,18 @@ func (s *stack) startKafka(ctx context.Context) error {
 		s.server("kafka", strings.Join(s.cfg.Kafka.Brokers, ",")+" (external)")
 		return nil
 	}
-	b, err := local.StartBroker(ctx, filepath.Join(s.dir, "kafka"), 0)
+	dir := filepath.Join(s.dir, "kafka")
+	b, err := local.StartBroker(ctx, dir, 0)
 	if err != nil {
 		return fmt.Errorf("%w: broker: %w", errPrivate, err)
 	}
-	s.later("stop broker", func() error { b.Stop(); return nil })
+	s.later("stop broker", func() error {
+		if !s.lost { // else it would write its data into what is there now
+			b.Stop()
+		}
+		return nil
+	})
+	s.watch(watched{name: "the embedded broker", dir: dir})
 	s.cfg.Kafka.Brokers = b.Addrs
 	s.server("kafka", strings.Join(b.Addrs, ",")+" (embedded)")
 	return nil

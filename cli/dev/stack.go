@@ -44,6 +44,9 @@ type stack struct {
 	pageAddr  string
 	tokens    tokens
 
+	watched []watched
+	lost    bool // its data: what is in their place may be somebody else's
+
 	stops []stop
 }
 

@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,9 @@ type Kafka struct {
 	Dir   string // holds server.properties, kafka.log and the data
 }
 
+// kafkaProperties lies where the broker works, so that no file has to quote a path.
+const kafkaProperties = "server.properties"
+
 // StartKafka starts an Apache Kafka with its files in dir and waits until topics
 // can be made. It needs Java, and Maven for the first start of a user.
 func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
@@ -31,19 +33,15 @@ func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, fmt.Errorf("find directory of kafka: %w", err)
+	if dir, err = makeDir("kafka", dir); err != nil {
+		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make directory of kafka: %w", err)
-	}
-	properties := filepath.Join(dir, "server.properties")
 	k := &Kafka{Dir: dir}
 	k.server = server{
 		log:   filepath.Join(dir, "kafka.log"),
 		grace: 60 * time.Second,
 		command: func(ctx context.Context) *exec.Cmd {
-			return command(ctx, java, javaArgs(jars, "512m", "kafka.Kafka", properties)...)
+			return command(ctx, dir, java, javaArgs(jars, "512m", "kafka.Kafka", kafkaProperties)...)
 		},
 		ready: k.ready,
 	}
@@ -57,10 +55,10 @@ func StartKafka(ctx context.Context, dir string) (*Kafka, error) {
 			return err
 		}
 		k.Addrs = []string{address(broker)}
-		if err := os.WriteFile(properties, []byte(k.config(broker, controller)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, kafkaProperties), []byte(k.config(broker, controller)), 0o600); err != nil {
 			return err
 		}
-		return k.format(ctx, java, jars, properties)
+		return k.format(ctx, java, jars)
 	})
 	if err != nil {
 		return nil, err
@@ -80,12 +78,12 @@ func javaArgs(jars, heap, class string, args ...string) []string {
 func (k *Kafka) data() string { return filepath.Join(k.Dir, "data") }
 
 // format makes an empty store unless the directory has one.
-func (k *Kafka) format(ctx context.Context, java, jars, properties string) error {
+func (k *Kafka) format(ctx context.Context, java, jars string) error {
 	if _, err := os.Stat(filepath.Join(k.data(), "meta.properties")); err == nil {
 		return nil
 	}
-	return runTool(ctx, java, javaArgs(jars, "128m", "kafka.tools.StorageTool",
-		"format", "--cluster-id", "c2x1aWNlLXByaXZhdGUtMQ", "--config", properties)...)
+	return runTool(ctx, k.Dir, java, javaArgs(jars, "128m", "kafka.tools.StorageTool",
+		"format", "--cluster-id", "c2x1aWNlLXByaXZhdGUtMQ", "--config", kafkaProperties)...)
 }
 
 func (k *Kafka) config(broker, controller int) string {
@@ -97,7 +95,7 @@ func (k *Kafka) config(broker, controller int) string {
 		"listeners=BROKER://" + address(broker) + ",CONTROLLER://" + address(controller),
 		"listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"inter.broker.listener.name=BROKER",
-		"log.dirs=" + k.data(),
+		"log.dirs=data",
 		"auto.create.topics.enable=false",
 		"metadata.max.idle.interval.ms=0", // nobody follows the controller, and needs a sign of life twice a second
 		"group.initial.rebalance.delay.ms=0",

@@ -43,7 +43,7 @@ func kafkaJars(ctx context.Context) (string, error) {
 		if err := os.WriteFile(pom, []byte(kafkaPOM), 0o600); err != nil {
 			return fmt.Errorf("prepare Maven: %w", err)
 		}
-		if err := runTool(ctx, mvn, "--batch-mode", "--quiet", "--file", pom,
+		if err := runTool(ctx, dir, mvn, "--batch-mode", "--quiet", "--file", pom,
 			"dependency:copy-dependencies", "-DoutputDirectory="+dir); err != nil {
 			return fmt.Errorf("fetch Kafka %s with Maven: %w", kafkaVersion, err)
 		}

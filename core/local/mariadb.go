@@ -30,21 +30,17 @@ func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, fmt.Errorf("find directory of mariadb: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make directory of mariadb: %w", err)
+	if dir, err = makeDir("mariadb", dir); err != nil {
+		return nil, err
 	}
 	if err := installMariaDB(ctx, path, dir); err != nil {
 		return nil, err
 	}
-	conf := filepath.Join(dir, "my.cnf")
 	m := &MariaDB{Dir: dir}
 	m.server = server{
 		log:     filepath.Join(dir, "mariadb.log"),
 		grace:   60 * time.Second,
-		command: func(ctx context.Context) *exec.Cmd { return command(ctx, path, "--defaults-file="+conf) },
+		command: func(ctx context.Context) *exec.Cmd { return command(ctx, dir, path, m.args()...) },
 		ready:   m.ready,
 	}
 	err = m.startOnFreePorts(ctx, func() error {
@@ -53,7 +49,7 @@ func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
 			return err
 		}
 		m.Addr = address(port)
-		return os.WriteFile(conf, []byte(m.config(port)), 0o600)
+		return os.WriteFile(m.conf(), []byte(m.config(port)), 0o600)
 	})
 	if err != nil {
 		return nil, err
@@ -98,21 +94,30 @@ func makeMariaDBTemplate(ctx context.Context, dir string) error {
 		return err
 	}
 	args := []string{
-		"--no-defaults", "--datadir=" + dir, "--auth-root-authentication-method=normal",
+		"--no-defaults", "--datadir=.", "--tmpdir=.", // the tool is a script, and breaks a path with a space
+		"--auth-root-authentication-method=normal",
 		"--skip-test-db", "--skip-name-resolve",
 		"--innodb-log-file-size=4M", // resized at start; a full one makes the copies large
 	}
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root")
 	}
-	return runTool(ctx, path, args...)
+	return runTool(ctx, dir, path, args...)
+}
+
+func (m *MariaDB) conf() string    { return filepath.Join(m.Dir, "my.cnf") }
+func (m *MariaDB) data() string    { return filepath.Join(m.Dir, "data") }
+func (m *MariaDB) pidFile() string { return filepath.Join(m.Dir, "mariadb.pid") }
+
+// args name all paths: a file of options would need each quoted. The server works in its data, and reads several
+// directories from a tmpdir with colons.
+func (m *MariaDB) args() []string {
+	return []string{"--defaults-file=" + m.conf(), "--datadir=" + m.data(), "--tmpdir=.", "--pid-file=" + m.pidFile()}
 }
 
 func (m *MariaDB) config(port int) string {
 	lines := []string{
 		"[mariadbd]",
-		"datadir = " + filepath.Join(m.Dir, "data"),
-		"pid-file = " + filepath.Join(m.Dir, "mariadb.pid"),
 		"bind-address = " + host,
 		"port = " + strconv.Itoa(port),
 		"socket =", // none: its path could exceed the 107 bytes that a socket's may have
@@ -144,7 +149,7 @@ func (m *MariaDB) ready(ctx context.Context, pid int) error {
 	if err := db.QueryRowContext(ctx, "SELECT @@pid_file").Scan(&pidFile); err != nil {
 		return err
 	}
-	if pidFile != filepath.Join(m.Dir, "mariadb.pid") {
+	if pidFile != m.pidFile() {
 		return fmt.Errorf("another server answers at %s", m.Addr)
 	}
 	return nil

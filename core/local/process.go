@@ -19,12 +19,17 @@ type process struct {
 	done chan struct{} // closed once the child has ended
 }
 
-// command builds a command that outlives the context it is built under: ctx
-// bounds the start of a server, not its life.
-func command(ctx context.Context, path string, args ...string) *exec.Cmd {
+// command builds a command that works in a directory, and outlives the context it
+// is built under: ctx bounds the start of a server, not its life.
+func command(ctx context.Context, dir, path string, args ...string) *exec.Cmd {
 	//nolint:gosec // G204: paths come from find, arguments from this package
-	return exec.CommandContext(context.WithoutCancel(ctx), path, args...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, args...)
+	cmd.Dir, cmd.Env = dir, environment()
+	return cmd
 }
+
+// environment is this process's, in a locale in which Java finds files whose names are not ASCII.
+func environment() []string { return append(os.Environ(), "LC_ALL=C.UTF-8") }
 
 // startProcess starts cmd in a process group of its own, so that a Ctrl-C in
 // the terminal reaches only this process, which then stops its servers in order.
@@ -53,9 +58,10 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// runTool runs a program to its end. It and what it starts end with ctx and with this process.
-func runTool(ctx context.Context, path string, args ...string) error {
+// runTool runs a program in a directory to its end. It and what it starts end with ctx and with this process.
+func runTool(ctx context.Context, dir, path string, args ...string) error {
 	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // G204: as for command
+	cmd.Dir, cmd.Env = dir, environment()
 	cmd.SysProcAttr = childAttr()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	runtime.LockOSThread() // as in startProcess

@@ -40,7 +40,7 @@ func StartProgram(ctx context.Context, dir string, o ProgramOptions) (*Program, 
 		log:   filepath.Join(dir, filepath.Base(o.Path)+".log"),
 		grace: o.Grace,
 		command: func(ctx context.Context) *exec.Cmd {
-			cmd := command(ctx, o.Path, o.Args...)
+			cmd := command(ctx, "", o.Path, o.Args...)
 			cmd.Env = o.Env(p.Addrs)
 			return cmd
 		},

@@ -21,7 +21,7 @@ func PythonTool(ctx context.Context, name, requirements string) (string, error) 
 		if err := os.WriteFile(list, []byte(requirements), 0o600); err != nil {
 			return fmt.Errorf("write requirements: %w", err)
 		}
-		err = runTool(ctx, pip, "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-deps",
+		err = runTool(ctx, dir, pip, "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-deps",
 			"--only-binary=:all:", "--target="+dir, "--requirement="+list)
 		if err != nil {
 			return fmt.Errorf("install %s with pip: %w", name, err)

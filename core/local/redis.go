@@ -39,6 +39,9 @@ type Redis struct {
 	clusterPort int // 0 unless it is a node of a cluster
 }
 
+// redisConf lies where the server works, so that no file has to quote a path.
+const redisConf = "redis.conf"
+
 // StartRedis starts a redis-server with its files in dir and waits until it
 // answers.
 func StartRedis(ctx context.Context, dir string, o RedisOptions) (*Redis, error) {
@@ -50,19 +53,15 @@ func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode boo
 	if err != nil {
 		return nil, err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, fmt.Errorf("find directory of redis: %w", err)
+	if dir, err = makeRedisDir(dir); err != nil {
+		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make directory of redis: %w", err)
-	}
-	conf := filepath.Join(dir, "redis.conf")
 	r := &Redis{Dir: dir}
 	r.server = server{
 		log:     filepath.Join(dir, "redis.log"),
 		grace:   20 * time.Second,
 		nudge:   true, // while it rewrites its append-only file it drops the request
-		command: func(ctx context.Context) *exec.Cmd { return command(ctx, path, conf) },
+		command: func(ctx context.Context) *exec.Cmd { return command(ctx, dir, path, redisConf) },
 		ready:   func(ctx context.Context, pid int) error { return r.ready(ctx, pid, o.ReplicaOf != "") },
 	}
 	choose := func() error {
@@ -79,7 +78,7 @@ func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode boo
 			}
 		}
 		r.Addr = address(port)
-		return os.WriteFile(conf, []byte(r.config(port, o)), 0o600)
+		return os.WriteFile(filepath.Join(dir, redisConf), []byte(r.config(port, o)), 0o600)
 	}
 	if o.Port == 0 {
 		err = r.startOnFreePorts(ctx, choose)
@@ -101,7 +100,7 @@ func (r *Redis) config(port int, o RedisOptions) string {
 		"bind " + host,
 		"port " + strconv.Itoa(port),
 		"daemonize no",
-		"dir " + strconv.Quote(r.Dir),
+		"dir .",
 		`save ""`,
 		"appendonly yes",
 		"appendfsync " + fsync,

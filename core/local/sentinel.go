@@ -58,15 +58,15 @@ func startSentinel(ctx context.Context, dir string, watch []string) (*Redis, err
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make directory of sentinel: %w", err)
+	if dir, err = makeRedisDir(dir); err != nil {
+		return nil, err
 	}
 	conf := filepath.Join(dir, "sentinel.conf")
 	r := &Redis{Dir: dir}
 	r.server = server{
 		log:     filepath.Join(dir, "sentinel.log"),
 		grace:   20 * time.Second,
-		command: func(ctx context.Context) *exec.Cmd { return command(ctx, path, conf, "--sentinel") },
+		command: func(ctx context.Context) *exec.Cmd { return command(ctx, dir, path, filepath.Base(conf), "--sentinel") },
 		ready:   func(ctx context.Context, pid int) error { return r.ready(ctx, pid, false) },
 	}
 	err = r.startOnFreePorts(ctx, func() error {
@@ -75,7 +75,7 @@ func startSentinel(ctx context.Context, dir string, watch []string) (*Redis, err
 			return err
 		}
 		r.Addr = address(port)
-		lines := append([]string{"bind " + host, "port " + strconv.Itoa(port), "daemonize no", "dir " + strconv.Quote(dir)}, watch...)
+		lines := append([]string{"bind " + host, "port " + strconv.Itoa(port), "daemonize no", "dir ."}, watch...)
 		return os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 	})
 	if err != nil {

