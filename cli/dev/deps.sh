@@ -4,6 +4,7 @@
 #   java maven        what the tests on a real Apache Kafka need
 #   pip               what the tests on a Valkey and make fuzz-api need
 #   curl              what the test of the printed curl lines needs
+#   python node       what the tests of the guide's clients need
 #   make luacheck cc  what CI, make check and the race detector need
 # Where it cannot, it says what to install and ends with 1. The services that
 # packages bring are neither started nor enabled: sluice starts servers of its own.
@@ -22,6 +23,8 @@ for part; do
 	maven) need mvn maven ;;
 	pip) need pip3 python3-pip ;;
 	curl) need curl curl ;;
+	python) need python3 python3 ;;
+	node) need node nodejs ;;
 	make) need make make ;;
 	luacheck) need luacheck lua-check ;;
 	cc) need cc 'gcc libc6-dev' ;;

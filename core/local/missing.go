@@ -24,6 +24,8 @@ const (
 	installMariaDBHint = "MariaDB 10.11 or newer (Debian, Ubuntu: mariadb-server; Fedora: mariadb-server; Homebrew: mariadb)"
 	installJavaHint    = "a Java 17 runtime (Debian, Ubuntu: openjdk-17-jre-headless)"
 	installPipHint     = "pip for Python 3 (Debian, Ubuntu: python3-pip)"
+	installPythonHint  = "Python 3 (Debian, Ubuntu, Fedora: python3)"
+	installNodeHint    = "Node.js 18 or newer (Debian, Ubuntu, Fedora: nodejs)"
 	installMavenHint   = "Apache Maven (Debian, Ubuntu: maven)"
 )
 
@@ -61,3 +63,9 @@ func FindRedis(ctx context.Context) (string, error) {
 
 // FindMariaDB returns the path of mariadbd, or a *MissingError.
 func FindMariaDB() (string, error) { return find("mariadbd", installMariaDBHint) }
+
+// FindPython returns the path of python3, or a *MissingError.
+func FindPython() (string, error) { return find("python3", installPythonHint) }
+
+// FindNode returns the path of node, or a *MissingError.
+func FindNode() (string, error) { return find("node", installNodeHint) }

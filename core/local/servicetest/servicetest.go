@@ -119,6 +119,14 @@ func PrivateKafka(t testing.TB) *local.Kafka {
 	return k
 }
 
+// Program returns the path of a program that local can find.
+func Program(t testing.TB, find func() (string, error)) string {
+	t.Helper()
+	path, err := find()
+	require(t, err)
+	return path
+}
+
 // require ends the test on an error: as skipped if a server is not installed
 // and nobody insists on it.
 func require(t testing.TB, err error) {
