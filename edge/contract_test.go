@@ -29,13 +29,11 @@ import (
 var unreached = map[string][]string{
 	"release":   {"outcome_unknown"}, // Redis must hang between two calls
 	"transfer":  {"in_transit"},      // between two halves
-	"openSale":  {"partly_done"},     // a cell of the sale must be shut
-	"closeSale": {"partly_done"},     // the same
 	// A SKU must vanish; else as createSale.
-	"fillSale":  {"not_loaded", "sale_refused", "transfer_refused", "in_transit", "partly_done"},
-	"emptySale": {"transfer_refused", "in_transit", "partly_done"},
-	// A cell must be shut, stock must go between the check and the transfer, or Redis hang between two halves.
-	"createSale": {"sale_refused", "transfer_refused", "in_transit", "partly_done"},
+	"fillSale":  {"not_loaded", "sale_refused", "transfer_refused", "in_transit"},
+	"emptySale": {"transfer_refused", "in_transit"},
+	// All cells must be shut, stock must go between the check and the transfer, or Redis hang between two halves.
+	"createSale": {"sale_refused", "transfer_refused", "in_transit"},
 	// No connection to MySQL must be free, and MySQL hang between two statements.
 	"resolveDeadLetter": {"unavailable", "outcome_unknown"}, "replayDeadLetter": {"outcome_unknown"},
 	"": {"internal"}, // a bug
@@ -265,10 +263,9 @@ func (c *contract) checkComplete() {
 	}
 }
 
-// cell is the key and field of a SKU's cell in Redis, and its value.
-func (c *contract) cell(sku int64) (key, field string, value []byte) {
+// cell is the key and field of a cell in Redis, and its value.
+func (c *contract) cell(cell stock.Cell) (key, field string, value []byte) {
 	c.t.Helper()
-	cell := stock.Cell{SKU: sku}
 	key = fmt.Sprintf("{p%d}:cells", cell.Partition(c.cfg.Stock.Partitions))
 	field = string(cell.Append(nil))
 	client, err := c.cfg.Redis.Client()
@@ -296,18 +293,27 @@ func (c *contract) setCell(key, field string, value []byte) {
 	}
 }
 
-// fence takes a cell back to what it was before its last change, as a Redis that lost its tail would.
-func (c *contract) fence(sku int64) {
+// fence takes a cell back to what it was before its last change, as a Redis that lost its tail would. The scripts fence
+// it once somebody asks for it. To repair it brings the change back.
+func (c *contract) fence(cell stock.Cell) (repair func()) {
 	c.t.Helper()
-	key, field, before := c.cell(sku)
-	c.send("POST", fmt.Sprintf("/admin/v1/skus/%d/adjustments", sku), c.admin, `{"delta":1,"reason":"to be lost"}`)
+	key, field, before := c.cell(cell)
+	body := `{"delta":1,"reason":"to be lost"}`
+	if cell.Pool > 0 {
+		body = fmt.Sprintf(`{"delta":1,"reason":"to be lost","sale_id":"%d"}`, cell.Pool)
+	}
+	if a := c.send("POST", fmt.Sprintf("/admin/v1/skus/%d/adjustments", cell.SKU), c.admin, body); a.status != 200 {
+		c.t.Fatalf("change %v: %s", cell, a.body)
+	}
+	_, _, after := c.cell(cell)
 	c.setCell(key, field, before)
+	return func() { c.setCell(key, field, after) }
 }
 
 // breach makes a cell's counters wrong.
 func (c *contract) breach(sku int64) {
 	c.t.Helper()
-	key, field, value := c.cell(sku)
+	key, field, value := c.cell(stock.Cell{SKU: sku})
 	value[5]++ // the last byte of avail, after the version
 	c.setCell(key, field, value)
 }

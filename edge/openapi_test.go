@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sluice/core/auth"
+	"sluice/core/stock"
 )
 
 // fresh loads a SKU of its own and returns its id.
@@ -43,6 +44,7 @@ func TestServerKeepsToItsDocument(t *testing.T) {
 	c.exerciseStock()
 	c.exerciseSKUs()
 	c.exerciseSales()
+	c.exerciseShutSales()
 	c.exerciseLists()
 	c.exerciseEverywhere()
 	for _, s := range c.everyOperation() {
@@ -64,7 +66,7 @@ func (c *contract) exerciseTaking() {
 	frozen := c.fresh(`,"shopper_deducts":true,"frozen":true`)
 	fenced, breached := c.fresh(`,"shopper_deducts":true`), c.fresh(`,"shopper_deducts":true`)
 	safe := c.fresh(`,"shopper_deducts":true,"ack":"replica"`) // and there is none
-	c.fence(fenced)
+	c.fence(stock.Cell{SKU: fenced})
 	c.breach(breached)
 	for _, path := range []string{"/v1/reservations", "/v1/deductions"} {
 		take := func(token string, sku, quantity int64, more, want string, header http.Header) {
@@ -114,7 +116,7 @@ func (c *contract) exerciseReservations() {
 	for sku, want := range map[int64]string{fenced: "fenced", breached: "breached"} {
 		path := c.held(sku)
 		if sku == fenced {
-			c.fence(sku)
+			c.fence(stock.Cell{SKU: sku})
 		} else {
 			c.breach(sku)
 		}
