@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -140,10 +142,15 @@ func (c *Client) attempt(ctx context.Context, q *call, body []byte, decode func(
 	if err != nil {
 		return outcome{err: err}
 	}
+	// net/http sends a request with a key again where a kept connection is closed: that nobody listens then is not all.
+	var connected atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}))
 	resp, err := c.http.Do(req)
 	if err != nil {
 		var op *net.OpError
-		unsent := errors.As(err, &op) && op.Op == "dial"
+		unsent := errors.As(err, &op) && op.Op == "dial" && !connected.Load()
 		return outcome{err: fmt.Errorf("client: %w", err), again: true, unknown: !unsent}
 	}
 	defer func() { _ = resp.Body.Close() }()

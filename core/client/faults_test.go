@@ -280,6 +280,22 @@ func TestNothingListens(t *testing.T) {
 	}
 }
 
+// net/http sends a request once more by itself where a connection that it had kept is closed. That nothing listens by then
+// tells nothing of the first time.
+func TestNothingListensAfterACut(t *testing.T) {
+	t.Parallel()
+	var s *script
+	s = newScript(t, answer(201, held), func(w http.ResponseWriter, r *http.Request) { _ = s.Listener.Close(); cutOff(w, r) })
+	c := s.client(t, func(cfg *Config) { cfg.HTTP = nil; cfg.Attempts = 1 })
+	if _, err := c.Reserve(t.Context(), Take{SKU: 1001, Quantity: 1}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Reserve(t.Context(), Take{SKU: 1001, Quantity: 1})
+	if !errors.Is(err, ErrOutcomeUnknown) || len(s.keys) != 2 {
+		t.Errorf("cut, and then nothing listens: %v after %d requests, want an unknown outcome", err, len(s.keys))
+	}
+}
+
 func TestReads(t *testing.T) {
 	t.Parallel()
 	const body = `{"sku_id":"1001","avail":42,"as_of":"2026-11-11T20:00:00.250Z"}`
