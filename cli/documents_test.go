@@ -171,7 +171,6 @@ func alternatives(code string) []string {
 // in the text name commands and flags that it has.
 func TestDocumentsNameWhatThereIs(t *testing.T) {
 	t.Parallel()
-	const top = ".."
 	pages := []string{"README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"}
 	err := fs.WalkDir(os.DirFS(top), "docs", func(path string, _ fs.DirEntry, err error) error {
 		if filepath.Ext(path) == ".md" {

@@ -12,9 +12,13 @@ type Role string
 const (
 	RoleMigrate   Role = "migrate"   // sluice migrate
 	RolePersister Role = "persister" // sluice persister
-	RoleEdge      Role = "edge"      // sluice edge and the commands about stock and sales
+	RoleEdge      Role = "edge"      // sluice edge
+	RoleOperator  Role = "operator"  // the commands of operators
 	RoleShop      Role = "shop"      // the shop's own services: they read, and plan stock
 )
+
+// decide is what it takes to decide about a dead letter.
+const decide = "SELECT, UPDATE (resolved_at, resolved_by, resolution, replay_asked_at, replay_asked_by, replay_reason, replay_refusal)"
 
 // grants are privileges by table. Nobody but migrate may delete. The persister never changes a row of the
 // ledger; UPDATE is what MariaDB demands, of the whole table, for leaving a row that is there as it is.
@@ -32,7 +36,18 @@ var grants = map[Role][]struct{ privileges, table string }{
 	RoleEdge: {
 		{"SELECT", "product_inventories"},
 		{"SELECT", "reservations"},
-		{"SELECT, UPDATE (resolved_at, resolved_by, resolution, replay_asked_at, replay_asked_by, replay_reason, replay_refusal)", "dead_letters"},
+		{decide, "dead_letters"},
+		{"SELECT, INSERT, UPDATE", "redis_vettings"},
+		{"SELECT, INSERT, UPDATE", "sales"},
+		{"SELECT, INSERT, UPDATE", "sale_items"},
+		{"SELECT, INSERT, UPDATE", "sale_keys"},
+		{"SELECT", "goose_db_version"},
+	},
+	RoleOperator: {
+		{"SELECT", "ledger"},
+		{"SELECT", "product_inventories"},
+		{"SELECT", "reservations"},
+		{decide, "dead_letters"},
 		{"SELECT, INSERT, UPDATE", "redis_vettings"},
 		{"SELECT, INSERT, UPDATE", "sales"},
 		{"SELECT, INSERT, UPDATE", "sale_items"},
@@ -52,7 +67,7 @@ var grants = map[Role][]struct{ privileges, table string }{
 func Grants(role Role, database, user, host string) ([]string, error) {
 	list, ok := grants[role]
 	if !ok {
-		return nil, fmt.Errorf("role %q: want migrate, persister, edge or shop", role)
+		return nil, fmt.Errorf("role %q: want migrate, persister, edge, operator or shop", role)
 	}
 	if strings.ContainsAny(user+host, `'\`) || strings.Contains(database, "`") {
 		return nil, fmt.Errorf("grant to %q at %q in %q: names may have no quotes", user, host, database)

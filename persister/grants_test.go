@@ -103,6 +103,19 @@ func TestGrants(t *testing.T) {
 			},
 		},
 		{
+			role: RoleOperator,
+			may: []string{
+				"DO (SELECT COUNT(*) FROM ledger)",
+				"UPDATE sales SET name = 'y'",
+				"UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = 'me', resolution = 'x', replay_asked_at = NULL",
+			},
+			mayNot: []string{
+				"UPDATE ledger SET delta = 1",
+				"UPDATE product_inventories SET sold_stock = 0",
+				"DELETE FROM dead_letters",
+			},
+		},
+		{
 			role:   RoleShop,
 			may:    []string{"UPDATE product_inventories SET safe_stock = 5, warehouse_id = 2"},
 			mayNot: []string{"UPDATE product_inventories SET sold_stock = 0"},

@@ -54,7 +54,7 @@ func adviceOnMySQL(err error) string {
 	case mysqlUnknownDatabase:
 		return "Create the database, let the user in, and run sluice migrate: CREATE DATABASE name; GRANT ALL ON name.* TO user"
 	case mysqlNoDatabaseAccess, mysqlCommandDenied, mysqlColumnDenied:
-		return "Let the user of SLUICE_MYSQL_DSN in: GRANT ALL ON name.* TO user; who does not migrate needs SELECT, INSERT, UPDATE and DELETE only"
+		return "Give the user of SLUICE_MYSQL_DSN the grants of its role, which docs/security.md lists: that of an operator for commands, GRANT ALL for sluice migrate"
 	case mysqlNoTable, mysqlUnknownColumn:
 		return "The schema is missing, or older than this program: run sluice migrate"
 	}

@@ -1,0 +1,234 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/core/telemetry"
+	"sluice/persister"
+)
+
+// top is the directory of the repository.
+const top = ".."
+
+// pages are what people read, by path within the repository.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "deploy/systemd/*"} {
+		paths, err := filepath.Glob(filepath.Join(top, pattern))
+		if err != nil || len(paths) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name, err := filepath.Rel(top, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[filepath.ToSlash(name)] = string(text)
+		}
+	}
+	return texts
+}
+
+var (
+	metricName = regexp.MustCompile(`\bsluice_(?:core|edge|persister)_[a-z0-9_]+\b(?:\{[^}]*\})?`)
+	labelName  = regexp.MustCompile(`([a-z_]+)\s*(?:=~|!~|!=|=)\s*"`)
+)
+
+// unknownMetrics are the names and labels of metrics in a text that nothing has.
+func unknownMetrics(text string) (unknown []string) {
+	labels := map[string][]string{} // by name
+	for _, f := range telemetry.Families() {
+		labels[f.Name] = strings.Fields(f.Labels)
+		if f.Kind == telemetry.Histogram {
+			labels[f.Name+"_sum"], labels[f.Name+"_count"] = labels[f.Name], labels[f.Name]
+			labels[f.Name+"_bucket"] = append(slices.Clone(labels[f.Name]), "le")
+		}
+	}
+	for _, found := range metricName.FindAllString(text, -1) {
+		name, matchers, _ := strings.Cut(found, "{")
+		has, ok := labels[name]
+		if !ok {
+			unknown = append(unknown, name)
+		}
+		for _, label := range labelName.FindAllStringSubmatch(matchers, -1) {
+			if !slices.Contains(has, label[1]) {
+				unknown = append(unknown, name+"{"+label[1]+"}")
+			}
+		}
+	}
+	return unknown
+}
+
+func TestPagesNameMetricsThatAre(t *testing.T) {
+	t.Parallel()
+	if unknownMetrics(`max(sluice_edge_outbox_entries) sluice_persister_shut_cells{kind="x"} sluice_edge_batch_vector_requests_sum`) != nil ||
+		len(unknownMetrics(`sluice_edge_outbox_entry sluice_persister_shut_cells{kind="x", of="y"} sluice_edge_outbox_entries_sum`)) != 3 {
+		t.Error("known and unknown metrics are not told from each other")
+	}
+	for page, text := range pages(t) {
+		if unknown := unknownMetrics(text); unknown != nil {
+			t.Errorf("%s: there is no %v", page, unknown)
+		}
+	}
+}
+
+// TestSecurityPageHasTheGrants compares the statements of docs/security.md with those of the program.
+func TestSecurityPageHasTheGrants(t *testing.T) {
+	t.Parallel()
+	page := pages(t)["docs/security.md"]
+	count := 0
+	for _, role := range []persister.Role{
+		persister.RoleMigrate, persister.RolePersister, persister.RoleEdge, persister.RoleOperator, persister.RoleShop,
+	} {
+		statements, err := persister.Grants(role, "sluice", "sluice_"+string(role), "%")
+		if err != nil {
+			t.Fatal(err)
+		}
+		count += len(statements)
+		for _, s := range statements {
+			if !strings.Contains(page, s+";\n") {
+				t.Errorf("the page lacks %s;", s)
+			}
+		}
+	}
+	if n := strings.Count(page, "GRANT "); n != count {
+		t.Errorf("the page has %d grants, want %d", n, count)
+	}
+}
+
+var (
+	variable = regexp.MustCompile(`\bSLUICE_[A-Z_]+\b`)
+	flagSpan = regexp.MustCompile("`--([a-z-]+)[^`]*`")
+)
+
+// elsewhere are variables and flags that pages name and sluice has not.
+var elsewhere = []string{"SLUICE_REDIS_SERVER", "SLUICE_SKIPPED", "help", "version"}
+
+// TestPagesNameSettingsThatAre looks for settings that do not exist.
+func TestPagesNameSettingsThatAre(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{}
+	for _, name := range elsewhere {
+		known[name] = true
+	}
+	app := model(t)
+	note := func(node *kong.Node) {
+		for _, f := range node.Flags {
+			known[f.Name] = true
+			for _, env := range f.Envs {
+				known[env] = true
+			}
+		}
+		for _, s := range secretsOf(node.Target) {
+			known[strings.Trim(s.env, "`")] = true
+		}
+	}
+	note(app.Node)
+	for _, leaf := range app.Leaves(false) {
+		note(leaf)
+	}
+	for page, text := range pages(t) {
+		for _, name := range variable.FindAllString(text, -1) {
+			if !known[name] {
+				t.Errorf("%s: there is no variable %s", page, name)
+			}
+		}
+		for _, flag := range flagSpan.FindAllStringSubmatch(text, -1) {
+			if !known[flag[1]] {
+				t.Errorf("%s: there is no flag --%s", page, flag[1])
+			}
+		}
+	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	dropped = regexp.MustCompile("[^a-z0-9 _-]")
+)
+
+// TestPagesLinkToWhatIs follows links between pages, and to their headings.
+func TestPagesLinkToWhatIs(t *testing.T) {
+	t.Parallel()
+	for page, text := range pages(t) {
+		for _, found := range link.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(found[1], "://") {
+				continue
+			}
+			to, anchor, _ := strings.Cut(found[1], "#")
+			path := filepath.Join(top, page)
+			if to != "" {
+				path = filepath.Join(top, filepath.Dir(page), to)
+			}
+			target, err := os.ReadFile(path)
+			if stat, statErr := os.Stat(path); statErr == nil && stat.IsDir() {
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %v", page, err)
+				continue
+			}
+			if anchor != "" && !slices.Contains(anchors(string(target)), anchor) {
+				t.Errorf("%s: %s has no heading %q", page, to, anchor)
+			}
+		}
+	}
+}
+
+// anchors are the names that headings of a page have in links.
+func anchors(text string) (names []string) {
+	for _, found := range heading.FindAllStringSubmatch(text, -1) {
+		names = append(names, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-"))
+	}
+	return names
+}
+
+// TestSystemdUnits has systemd judge the units, where it is installed.
+func TestSystemdUnits(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var units []string
+	for page, text := range pages(t) {
+		if !strings.HasSuffix(page, ".service") {
+			continue
+		}
+		start := regexp.MustCompile(`(?m)^ExecStart=(\S+) (.+)$`).FindStringSubmatch(text)
+		if len(start) != 3 {
+			t.Errorf("%s starts nothing", page)
+			continue
+		}
+		if _, err := (commandLine{words: strings.Fields(start[2])}).names(); err != nil {
+			t.Errorf("%s: %v", page, err)
+		}
+		unit := filepath.Join(dir, filepath.Base(page))
+		if err := os.WriteFile(unit, []byte(strings.Replace(text, start[1], os.Args[0], 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		units = append(units, unit)
+	}
+	if len(units) != 2 {
+		t.Errorf("found the units %v, want those of edge and persister", units)
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Log("systemd-analyze is not installed: the units were only read")
+		return
+	}
+	out, err := exec.CommandContext(t.Context(), analyze, append([]string{"verify", "--man=no"}, units...)...).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
