@@ -181,13 +181,17 @@ func TestClientKeepsToTheDocument(t *testing.T) {
 func trimmed(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
+		short := map[string]any{} // the document's own are shared
 		for name := range v {
-			v[name] = trimmed(v[name])
+			short[name] = trimmed(v[name])
 		}
+		return short
 	case []any:
+		short := make([]any, len(v))
 		for i := range v {
-			v[i] = trimmed(v[i])
+			short[i] = trimmed(v[i])
 		}
+		return short
 	case string:
 		if at, err := time.Parse(time.RFC3339, v); err == nil {
 			return at.Format(time.RFC3339Nano)
