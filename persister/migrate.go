@@ -47,6 +47,11 @@ func Migrate(ctx context.Context, db *sql.DB, log *slog.Logger) (version int64, 
 		_, _ = lock.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", migrationLock)
 	}()
 
+	if CheckSchema(ctx, db) != nil {
+		if err := checkMigration(ctx, db); err != nil {
+			return 0, err
+		}
+	}
 	provider, err := schema(db)
 	if err != nil {
 		return 0, err

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -55,12 +54,19 @@ func (m *Migrate) Validate() error {
 func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.Wait+migrateTimeout)
 	defer cancel()
-	m.MySQL.Timeout = max(m.MySQL.Timeout, migrateTimeout) // a server says nothing while it changes a table
-	var db *sql.DB
-	err = m.untilUp(ctx, c, "MySQL", func() (err error) {
-		db, err = m.MySQL.Open(ctx)
-		return err
+	err = m.untilUp(ctx, c, "MySQL", func() error {
+		db, err := m.MySQL.Open(ctx)
+		if err != nil {
+			return err
+		}
+		return db.Close()
 	})
+	if err != nil {
+		return err
+	}
+	patient := m.MySQL
+	patient.Timeout = max(patient.Timeout, migrateTimeout) // a server says nothing while it changes a table
+	db, err := patient.Open(ctx)
 	if err != nil {
 		return err
 	}

@@ -9,14 +9,18 @@ import (
 	"sluice/core/telemetry"
 )
 
-// FaultDurability tells that a server can forget what it committed.
-const FaultDurability = "durability"
+// Words of faults that callers tell apart.
+const (
+	FaultDurability = "durability" // the server can forget what it committed
+	FaultReadOnly   = "read_only"
+	FaultBinlog     = "binlog_format"
+)
 
 // FaultWords are the words that Faults can tell.
-var FaultWords = []string{FaultDurability, "read_only", "packet", "binlog_format"}
+var FaultWords = []string{FaultDurability, FaultReadOnly, "packet", FaultBinlog}
 
-// packetMin has room for the largest statements: a thousand events, or a dead letter of a megabyte.
-const packetMin = 2 << 20
+// PacketMin has room for the largest statements: a thousand events, or a dead letter of a megabyte.
+const PacketMin = 2 << 20
 
 // Faults asks a server for what it is set to, and names what can lose or stop writes.
 func Faults(ctx context.Context, db *sql.DB) ([]telemetry.Fault, error) {
@@ -39,14 +43,14 @@ func Faults(ctx context.Context, db *sql.DB) ([]telemetry.Fault, error) {
 		fault(FaultDurability, fmt.Sprintf("sync_binlog is %d: a crash loses commits", syncBinlog), "set it to 1")
 	}
 	if binlog && format == "STATEMENT" {
-		fault("binlog_format", "binlog_format is STATEMENT: the server refuses writes of read-committed transactions", "set it to ROW")
+		fault(FaultBinlog, "binlog_format is STATEMENT: the server refuses writes of read-committed transactions", "set it to ROW")
 	}
 	if readOnly {
-		fault("read_only", "read_only is on: events stay in Kafka and Redis, and no sale can be changed", "set it off, or give the address of the primary")
+		fault(FaultReadOnly, "read_only is on: events stay in Kafka and Redis, and no sale can be changed", "set it off, or give the address of the primary")
 	}
-	if packet < packetMin {
+	if packet < PacketMin {
 		fault("packet", fmt.Sprintf("max_allowed_packet is %d: batches are taken apart, and what does not fit alone stops its worker", packet),
-			fmt.Sprintf("set it to %d or more", packetMin))
+			fmt.Sprintf("set it to %d or more", PacketMin))
 	}
 	return faults, nil
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 const (
@@ -66,6 +68,9 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	for _, statement := range []string{sessionTransactions, c.settings} {
 		if _, err := session.ExecContext(ctx, statement, nil); err != nil {
+			if errors.Is(err, mysql.ErrPktTooLarge) { // whose text names a setting of the driver
+				err = fmt.Errorf("max_allowed_packet is too small to begin with: set it to %d or more: %w", PacketMin, mysql.ErrPktTooLarge)
+			}
 			return nil, errors.Join(err, conn.Close())
 		}
 	}

@@ -24,8 +24,9 @@ type MariaDB struct {
 }
 
 // StartMariaDB starts a mariadbd with its files in dir, after making its system
-// tables if dir is new, and waits until it answers. Commits are durable.
-func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
+// tables if dir is new, and waits until it answers. Commits are durable. Extra are
+// lines for my.cnf, read after all others.
+func StartMariaDB(ctx context.Context, dir string, extra ...string) (*MariaDB, error) {
 	path, err := FindMariaDB()
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
 			return err
 		}
 		m.Addr = address(port)
-		return os.WriteFile(m.conf(), []byte(m.config(port)), 0o600)
+		return os.WriteFile(m.conf(), []byte(m.config(port, extra)), 0o600)
 	})
 	if err != nil {
 		return nil, err
@@ -115,7 +116,7 @@ func (m *MariaDB) args() []string {
 	return []string{"--defaults-file=" + m.conf(), "--datadir=" + m.data(), "--tmpdir=.", "--pid-file=" + m.pidFile()}
 }
 
-func (m *MariaDB) config(port int) string {
+func (m *MariaDB) config(port int, extra []string) string {
 	lines := []string{
 		"[mariadbd]",
 		"bind-address = " + host,
@@ -135,7 +136,7 @@ func (m *MariaDB) config(port int) string {
 	if os.Geteuid() == 0 {
 		lines = append(lines, "user = root") // refused for root unless it is said
 	}
-	return strings.Join(lines, "\n") + "\n"
+	return strings.Join(append(lines, extra...), "\n") + "\n"
 }
 
 // ready says whether the process with this id answers at the server's address.

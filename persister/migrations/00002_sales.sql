@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS sale_items (
     CONSTRAINT sale_items_sale FOREIGN KEY (sale_id) REFERENCES sales (sale_id),
     CONSTRAINT sale_items_sku CHECK (sku_id > 0),
     CONSTRAINT sale_items_quantity CHECK (quantity > 0)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- +goose Down
 DROP TABLE sale_items, sales;

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS sale_keys (
     created_at      TIMESTAMP(3)           NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     PRIMARY KEY (sale_id, operation, user_id, idempotency_key),
     CONSTRAINT sale_keys_sale FOREIGN KEY (sale_id) REFERENCES sales (sale_id)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- +goose Down
 DROP TABLE sale_keys;

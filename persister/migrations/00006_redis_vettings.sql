@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS redis_vettings (
     vetted_at    TIMESTAMP(3)    NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     PRIMARY KEY (partition_id),
     CONSTRAINT redis_vettings_nonce CHECK (nonce > 0)
-) ENGINE = InnoDB;
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 -- +goose Down
 DROP TABLE redis_vettings;
