@@ -138,19 +138,15 @@ func auditPurchases(t *testing.T, s *stack.Stack, c *crowd) {
 	stored := 0
 	for rows.Next() {
 		var id []byte
-		var user, quantity int64
-		var sku, state string
-		if err := rows.Scan(&id, &user, &sku, &quantity, &state); err != nil {
+		var p purchase
+		if err := rows.Scan(&id, &p.user, &p.sku, &p.quantity, &p.state); err != nil {
 			t.Fatal(err)
 		}
 		stored++
-		p, ok := c.purchases[hex.EncodeToString(id)]
-		if !ok {
-			t.Errorf("MySQL has reservation %x of user %d that nobody was told of", id, user)
-			continue
-		}
-		if p.user != user || p.SKU != sku || p.Quantity != quantity || p.State != state {
-			t.Errorf("reservation %x: promised %+v, MySQL has user %d, SKU %s, quantity %d, %s", id, p, user, sku, quantity, state)
+		if promised, ok := c.purchases[hex.EncodeToString(id)]; !ok {
+			t.Errorf("MySQL has reservation %x of user %d that nobody was told of", id, p.user)
+		} else if promised != p {
+			t.Errorf("reservation %x: promised %+v, MySQL has %+v", id, promised, p)
 		}
 	}
 	if err := rows.Err(); err != nil {

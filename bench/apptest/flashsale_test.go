@@ -4,7 +4,6 @@ package apptest
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -76,7 +75,7 @@ func flashSale(t *testing.T, disturb func(*stack.Stack, sale)) *crowd {
 		edges:      []*stack.Process{s.StartEdge(), s.StartEdge()},
 		persisters: []*stack.Process{s.StartPersister(), s.StartPersister()},
 	}
-	c := newCrowd(t, []string{now.edges[0].Addr(), now.edges[1].Addr()}, s.Token)
+	c := newCrowd(t, now.edges, s.Token)
 	milestones := &milestones{}
 	c.accepted = milestones.pass
 	now.reached = milestones.at
@@ -108,18 +107,18 @@ func flashSale(t *testing.T, disturb func(*stack.Stack, sale)) *crowd {
 // run lets everybody shop, in an order that the seed decides.
 func run(c *crowd, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
-	work := make([]func(*member), 0, hotShoppers+ordinaryBuys)
+	work := make([]func(), 0, hotShoppers+ordinaryBuys)
 	for i := range int64(hotShoppers) {
-		work = append(work, func(m *member) { m.tryTwice(firstUser+i, hotSKU) })
+		work = append(work, func() { c.tryTwice(firstUser+i, hotSKU) })
 	}
 	for i := range int64(ordinaryBuys) {
 		user, sku, quantity := firstUser+hotShoppers+i, hotSKU+1+random.Int64N(ordinarySKUs), 1+random.Int64N(3)
-		work = append(work, func(m *member) {
-			a := m.buy(int(user)%len(m.edges), user, sku, quantity, fmt.Sprintf("ordinary-%d", user))
-			if a.Status != http.StatusCreated {
-				m.t.Errorf("user %d could not buy %d of SKU %d: %+v", user, quantity, sku, a)
+		work = append(work, func() {
+			r, err := c.buy(int(user)%len(c.edges), user, sku, quantity, fmt.Sprintf("ordinary-%d", user))
+			if err != nil {
+				c.t.Errorf("user %d could not buy %d of SKU %d: %v", user, quantity, sku, err)
 			} else if user%4 == 0 {
-				m.confirm(int(user+1)%len(m.edges), a.ReservationID)
+				c.confirm(int(user+1)%len(c.edges), r.ID)
 			}
 		})
 	}
@@ -129,10 +128,8 @@ func run(c *crowd, seed uint64) {
 	var wg sync.WaitGroup
 	for range members {
 		wg.Go(func() {
-			m := c.member()
-			defer m.close()
 			for i := next.Add(1) - 1; i < int64(len(work)); i = next.Add(1) - 1 {
-				work[i](m)
+				work[i]()
 			}
 		})
 	}

@@ -1,136 +1,89 @@
 package apptest
 
 import (
-	"encoding/json"
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"testing"
 	"time"
 
-	"sluice/bench/load"
+	"sluice/bench/stack"
+	"sluice/core/client"
 )
-
-// answer is what an edge told a shopper: the members of a reservation, or the code of a problem.
-type answer struct {
-	Status        int
-	ReservationID string `json:"reservation_id"`
-	SKU           string `json:"sku_id"`
-	Quantity      int64  `json:"quantity"`
-	State         string `json:"state"`
-	Code          string `json:"code"`
-	Replayed      bool
-}
-
-// purchase is one thing a shopper was promised.
-type purchase struct {
-	user int64
-	answer
-}
 
 // crowd is shoppers who share a few connections to the edges. Every shopper tries twice, the second
 // time at the next edge; who was cut off repeats the request under the same key until an edge answers.
 type crowd struct {
-	t       *testing.T
-	edges   []string // addresses
-	token   func(user int64, role string) string
-	timeout time.Duration
+	t     *testing.T
+	edges []*client.Client
+	token func(user int64, role string) string
 	// accepted is called for every reservation that is promised for the first time.
 	accepted func()
 
 	mu        sync.Mutex
 	purchases map[string]purchase // by reservation id
-	counts    map[string]int      // answers by code or status
+	counts    map[string]int      // answers by code or outcome
 	cutOff    int                 // requests that were sent and got no answer
 	settled   int                 // of those, decided before the cut and given that answer when repeated
 }
 
-func newCrowd(t *testing.T, edges []string, token func(int64, string) string) *crowd {
+// purchase is one thing a shopper was promised.
+type purchase struct {
+	user, sku, quantity int64
+	state               client.State
+}
+
+func newCrowd(t *testing.T, edges []*stack.Process, token func(int64, string) string) *crowd {
 	t.Helper()
-	return &crowd{
-		t: t, edges: edges, token: token, timeout: 10 * time.Second,
-		purchases: map[string]purchase{}, counts: map[string]int{},
-	}
-}
-
-// member is one shopper at a time on its own connections.
-type member struct {
-	*crowd
-	conns []*load.Conn
-	buf   []byte
-}
-
-func (c *crowd) member() *member { return &member{crowd: c, conns: make([]*load.Conn, len(c.edges))} }
-
-func (m *member) close() {
-	for _, c := range m.conns {
-		if c != nil {
-			_ = c.Close()
+	c := &crowd{t: t, token: token, purchases: map[string]purchase{}, counts: map[string]int{}}
+	for _, edge := range edges {
+		one, err := client.New(client.Config{URL: "http://" + edge.Addr(), Attempts: 1, Timeout: 10 * time.Second, AtOnce: members})
+		if err != nil {
+			t.Fatal(err)
 		}
+		t.Cleanup(one.Close)
+		c.edges = append(c.edges, one)
 	}
+	return c
 }
 
-// ask sends one request, beginning at an edge and going on to the next one after each cut: with the
-// same key it is the same request wherever it arrives. Answers that promise nothing (overload, an
-// unknown outcome) are repeated as well.
-func (m *member) ask(edge int, path, token, key, body string) answer {
+// ask makes a call, beginning at an edge and going on to the next one after each cut: with the same key
+// it is the same call wherever it arrives. Answers that promise nothing (overload, an unknown outcome)
+// are repeated as well.
+func (c *crowd) ask(edge int, token, key string, call func(*client.Client) (client.Reservation, error)) (client.Reservation, error) {
 	cut := false
 	deadline := time.Now().Add(2 * time.Minute)
 	for attempt := 0; time.Now().Before(deadline); attempt++ {
-		at := (edge + attempt) % len(m.edges)
-		r, sent, err := m.exchange(at, path, token, key, body)
-		if err != nil {
-			if sent && !cut {
-				cut = true
-				m.count("cut off", &m.cutOff)
-			}
-			continue
+		r, err := call(c.edges[(edge+attempt)%len(c.edges)].As(token))
+		if cut && r.Replayed {
+			c.count("settled by repeating", &c.settled)
 		}
-		var a answer
-		if err := json.Unmarshal(r.Body, &a); err != nil {
-			m.t.Errorf("%s answered %d with %q: %v", path, r.Status, r.Body, err)
-			return answer{}
+		problem, unknown := new(client.Problem), new(client.UnknownError)
+		if errors.As(err, &unknown) {
+			err = unknown.Cause
 		}
-		a.Status, a.Replayed = r.Status, r.Replay
-		if r.Status == http.StatusServiceUnavailable || r.Status == http.StatusGatewayTimeout {
-			m.count(a.Code, nil)
-			pause(attempt)
-			continue
+		switch {
+		case err == nil, errors.As(err, &problem) && problem.Status < 500:
+			return r, err
+		case problem.Code != "":
+			c.count(string(problem.Code), nil)
+		case unknown.Key != "" && !cut:
+			cut = true
+			c.count("cut off", &c.cutOff)
 		}
-		if cut && a.Replayed {
-			m.count("settled by repeating", &m.settled)
-		}
-		return a
+		pause(attempt)
 	}
-	m.t.Errorf("%s with key %s: no edge answered within two minutes", path, key)
-	return answer{}
+	c.t.Errorf("with key %s no edge answered within two minutes", key)
+	return client.Reservation{}, context.DeadlineExceeded
 }
 
-// pause backs off from an edge that asked for it.
+// pause backs off from an edge that asked for it, or is down.
 func pause(attempt int) {
 	limit := min(1<<min(attempt, 8), 200)
 	timer := time.NewTimer(time.Duration(1+rand.IntN(limit)) * time.Millisecond)
 	<-timer.C
-}
-
-// exchange sends a request to an edge, and tells whether it was sent: then an error says nothing about
-// what the edge did.
-func (m *member) exchange(edge int, path, token, key, body string) (r load.Response, sent bool, err error) {
-	if m.conns[edge] == nil {
-		m.conns[edge], err = load.Dial(m.edges[edge], m.timeout)
-		if err != nil {
-			pause(3)
-			return load.Response{}, false, err
-		}
-	}
-	m.buf = load.AppendPost(m.buf[:0], path, token, key, body)
-	r, err = m.conns[edge].Do(m.buf)
-	if err != nil {
-		_ = m.conns[edge].Close()
-		m.conns[edge] = nil
-	}
-	return r, true, err
 }
 
 func (c *crowd) count(what string, also *int) {
@@ -143,67 +96,68 @@ func (c *crowd) count(what string, also *int) {
 }
 
 // buy reserves units for a user, and remembers what was promised.
-func (m *member) buy(edge int, user, sku, quantity int64, key string) answer {
-	a := m.ask(edge, "/v1/reservations", m.token(user, "shopper"), key, load.ReserveBody(sku, quantity))
-	what := a.Code
-	if a.Status == http.StatusCreated {
-		what = "reserved"
-		if a.Replayed {
-			what = "replayed"
-		}
-		if a.SKU != fmt.Sprint(sku) || a.Quantity != quantity {
-			m.t.Errorf("user %d asked for %d of SKU %d and got %+v", user, quantity, sku, a)
-		}
+func (c *crowd) buy(edge int, user, sku, quantity int64, key string) (client.Reservation, error) {
+	r, err := c.ask(edge, c.token(user, "shopper"), key, func(edge *client.Client) (client.Reservation, error) {
+		return edge.Reserve(c.t.Context(), client.Take{SKU: sku, Quantity: quantity, Key: key})
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err != nil:
+		c.counts[string(client.CodeOf(err))]++
+		return r, err
+	case r.Replayed:
+		c.counts["replayed"]++
+	default:
+		c.counts["reserved"]++
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.counts[what]++
-	if a.Status == http.StatusCreated {
-		if before, ok := m.purchases[a.ReservationID]; ok && before.user != user {
-			m.t.Errorf("reservation %s was given to users %d and %d", a.ReservationID, before.user, user)
-		}
-		if _, ok := m.purchases[a.ReservationID]; !ok && m.accepted != nil {
-			m.accepted()
-		}
-		m.purchases[a.ReservationID] = purchase{user: user, answer: a}
+	if r.SKU != sku || r.Quantity != quantity {
+		c.t.Errorf("user %d asked for %d of SKU %d and got %+v", user, quantity, sku, r)
 	}
-	return a
+	before, known := c.purchases[r.ID]
+	if known && before.user != user {
+		c.t.Errorf("reservation %s was given to users %d and %d", r.ID, before.user, user)
+	}
+	if !known && c.accepted != nil {
+		c.accepted()
+	}
+	c.purchases[r.ID] = purchase{user: user, sku: sku, quantity: quantity, state: r.State}
+	return r, nil
 }
 
 // tryTwice is what each shopper of the hot SKU does: two tries at two edges, the second one under
 // the same key for every other shopper. One key must have one answer.
-func (m *member) tryTwice(user, sku int64) {
-	edge := int(user) % len(m.edges)
+func (c *crowd) tryTwice(user, sku int64) {
+	edge := int(user) % len(c.edges)
 	key := fmt.Sprintf("buy-%d", user)
-	first := m.buy(edge, user, sku, 1, key)
+	first, err := c.buy(edge, user, sku, 1, key)
 	sameKey := user%2 == 0
 	if !sameKey {
 		key += "-again"
 	}
-	second := m.buy(edge+1, user, sku, 1, key)
+	second, err2 := c.buy(edge+1, user, sku, 1, key)
 	switch {
-	case first.Status == http.StatusCreated && sameKey:
-		if second.Status != http.StatusCreated || second.ReservationID != first.ReservationID || !second.Replayed {
-			m.t.Errorf("user %d was given %s first and answered %+v under the same key", user, first.ReservationID, second)
-		}
-	case first.Status == http.StatusCreated:
-		if second.Status == http.StatusCreated {
-			m.t.Errorf("user %d got a second unit in spite of the limit: %+v", user, second)
-		}
+	case err != nil:
+	case sameKey && (err2 != nil || second.ID != first.ID || !second.Replayed):
+		c.t.Errorf("user %d was given %s first and answered %+v, %v under the same key", user, first.ID, second, err2)
+	case !sameKey && err2 == nil:
+		c.t.Errorf("user %d got a second unit in spite of the limit: %+v", user, second)
 	}
 }
 
 // confirm pays for a reservation, as the order service would.
-func (m *member) confirm(edge int, reservation string) {
-	a := m.ask(edge, "/v1/reservations/"+reservation+"/confirm", m.token(1, "service"), "pay-"+reservation, "")
-	if a.Status != http.StatusOK || a.State != "confirmed" {
-		m.t.Errorf("confirm %s: %+v", reservation, a)
+func (c *crowd) confirm(edge int, reservation string) {
+	r, err := c.ask(edge, c.token(1, "service"), reservation, func(edge *client.Client) (client.Reservation, error) {
+		return edge.Confirm(c.t.Context(), reservation)
+	})
+	if err != nil || r.State != client.StateConfirmed {
+		c.t.Errorf("confirm %s: %+v, %v", reservation, r, err)
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.counts["confirmed"]++
-	p := m.purchases[reservation]
-	p.State = "confirmed"
-	m.purchases[reservation] = p
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts["confirmed"]++
+	p := c.purchases[reservation]
+	p.state = r.State
+	c.purchases[reservation] = p
 }
