@@ -16,10 +16,11 @@ import (
 // RelayStore is what the relay needs of the store that keeps the outboxes.
 type RelayStore interface {
 	Partitions() int
-	// OutboxEnds is the ends of every partition's outbox.
+	// OutboxEnds is the ends of every partition's outbox. Its errors, and those of all that follows, wrap
+	// stock.ErrShut where the partition's data are not those that this process trusts.
 	OutboxEnds(ctx context.Context) []stock.OutboxEnds
-	// OutboxAfter reads entries after an id, all for an empty one, in order, at most limit.
-	OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
+	// RelayAfter reads entries after an id, all for an empty one, in order, at most limit.
+	RelayAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
 	// RelayLease takes the right to relay a partition for a while, unless somebody has it.
 	RelayLease(ctx context.Context, partition int, owner string, ttl time.Duration) (bool, error)
 	// RelayMark is the id of the last entry that was relayed, empty if none was, and how often it was reset.
@@ -154,6 +155,9 @@ func (r *Relay) look(ctx context.Context) error {
 
 // visit relays what it should of a partition whose outbox had these ends now.
 func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now time.Time, kafka *unread) error {
+	if errors.Is(ends.Err, stock.ErrShut) {
+		return nil // an outbox of data that were exchanged is not ours to publish, until somebody has vetted them
+	}
 	if ends.Err != nil {
 		return ends.Err
 	}
@@ -285,7 +289,7 @@ func (r *Relay) ask(ctx context.Context, kafka *unread) {
 
 // upTo reads entries after one id up to and with another.
 func (r *Relay) upTo(ctx context.Context, p int, after, last string) ([]stock.Entry, error) {
-	entries, err := r.cfg.Store.OutboxAfter(ctx, p, after, relayEntries)
+	entries, err := r.cfg.Store.RelayAfter(ctx, p, after, relayEntries)
 	for i := range entries {
 		if entryLess(last, entries[i].ID) {
 			return entries[:i], err

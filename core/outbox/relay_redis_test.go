@@ -15,6 +15,7 @@ import (
 	"sluice/core/local/servicetest"
 	"sluice/core/redis"
 	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
 )
 
 // TestRelayOnRedis relays from a real Redis through a Kafka that loses everything on the way.
@@ -30,6 +31,7 @@ func TestRelayOnRedis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	redistest.Open(t, client, partitions, store)
 	for i := range entries {
 		add := client.B().Xadd().Key(fmt.Sprintf("{p%d}:outbox", i%partitions)).Id("*").FieldValue().FieldValue("e", strconv.Itoa(i)).Build()
 		if err := client.Do(t.Context(), add).Error(); err != nil {
@@ -74,6 +76,53 @@ func TestRelayOnRedis(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestRelayLeavesOtherDataAlone exchanges the data of a Redis for those of another deployment: nothing of its outbox is
+// published before this process trusts them.
+func TestRelayLeavesOtherDataAlone(t *testing.T) {
+	t.Parallel()
+	client, err := rueidis.NewClient(redis.Options([]string{servicetest.Redis(t).Addr}, "", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	store, err := redisstock.New(client, redisstock.Config{Partitions: 1, CallTimeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	redistest.Open(t, client, 1, store)
+	topic := newTopic(t, servicetest.Broker(t), 1)
+	pub, _ := newPublisher(t, PublisherConfig{Brokers: []string{topic.client.Addr.String()}, Topic: topic.name, Partitions: 1})
+	relay := NewRelay(RelayConfig{
+		Store: store, Publisher: pub, Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
+		Unread: func(ctx context.Context) ([]Range, error) { return topic.Unread(ctx, "persisters") },
+	})
+	now := time.Now()
+	relay.now = func() time.Time { return now }
+	look := func(want int64) {
+		t.Helper()
+		for range 2 {
+			now = now.Add(time.Minute)
+			if err := relay.look(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := messages(t, topic); got != want {
+			t.Errorf("kafka has %d messages, want %d", got, want)
+		}
+	}
+	const other = "\x00\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x01" // nonce 7, 1 effect
+	for _, command := range [][]string{
+		{"FLUSHALL"}, {"SET", "{p0}:mark", other}, {"XADD", "{p0}:outbox", "1-1", "e", "of another deployment"},
+	} {
+		if err := client.Do(t.Context(), client.B().Arbitrary(command...).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(0)
+	store.Resume([]redisstock.PartitionMark{{Nonce: 7}})
+	look(1)
 }
 
 func messages(t *testing.T, topic *Topic) (sum int64) {

@@ -41,7 +41,7 @@ func (f *fakeRedis) OutboxEnds(context.Context) []stock.OutboxEnds {
 	return []stock.OutboxEnds{{First: f.entries[0].ID, Last: f.entries[len(f.entries)-1].ID}}
 }
 
-func (f *fakeRedis) OutboxAfter(_ context.Context, _ int, after string, limit int) ([]stock.Entry, error) {
+func (f *fakeRedis) RelayAfter(_ context.Context, _ int, after string, limit int) ([]stock.Entry, error) {
 	var found []stock.Entry
 	for _, e := range f.entries {
 		if entryLess(after, e.ID) && len(found) < limit {

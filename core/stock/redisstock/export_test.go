@@ -22,6 +22,10 @@ func GoneKey(partition int) string   { return keysOf(partition).gone }
 func OutboxKey(partition int) string { return keysOf(partition).outbox }
 func MetaKey(partition int) string   { return keysOf(partition).meta }
 func WaitKey(partition int) string   { return keysOf(partition).wait }
+func RelayKey(partition int) string  { return keysOf(partition).relay }
+
+// PackMark is a mark as Redis has it.
+func PackMark(m PartitionMark) string { return string(m.append(nil)) }
 
 func BuyersKey(partition int, pool uint32) string {
 	k := keysOf(partition)

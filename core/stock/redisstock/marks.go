@@ -193,6 +193,38 @@ func (s *Store) checkMark(ctx context.Context, partition int) error {
 	return nil
 }
 
+// checkNonce fails with stock.ErrShut where an answer to GET is not the mark of data that the store trusts. The effects
+// do not matter to who carries events along: what data that were set back tell did happen.
+func (s *Store) checkNonce(what string, partition int, answer rueidis.RedisResult) error {
+	found, err := markOf(answer)
+	if err != nil {
+		return wrap("read mark", err)
+	}
+	if found.Nonce == 0 || found.Nonce != s.marks.of(partition).Nonce {
+		return untrusted(what)
+	}
+	return nil
+}
+
+// onTrusted sends commands that read, between two looks at the mark: what they tell is of data that the store trusts.
+func (s *Store) onTrusted(ctx context.Context, what string, partition int, commands ...rueidis.Completed) ([]rueidis.RedisResult, error) {
+	look := func() rueidis.Completed { return s.client.B().Get().Key(s.shards[partition].mark).Build() }
+	answers := s.client.DoMulti(ctx, slices.Concat([]rueidis.Completed{look()}, commands, []rueidis.Completed{look()})...)
+	last := len(answers) - 1
+	for _, answer := range []rueidis.RedisResult{answers[0], answers[last]} {
+		if err := s.checkNonce(what, partition, answer); err != nil {
+			return nil, err
+		}
+	}
+	return answers[1:last], nil
+}
+
+// checkTrust fails as checkNonce does. Who writes then does so a moment later, as scripts are not at hand where Redis is
+// not open yet: data that are exchanged in that moment are taken for the old ones.
+func (s *Store) checkTrust(ctx context.Context, what string, partition int) error {
+	return s.checkNonce(what, partition, s.client.Do(ctx, s.client.B().Get().Key(s.shards[partition].mark).Build()))
+}
+
 // foundMark is the mark that Redis has of a partition, or why it was not read.
 type foundMark struct {
 	PartitionMark

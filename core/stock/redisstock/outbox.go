@@ -36,11 +36,23 @@ func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
 // to 12 KiB each.
 const endsAtOnce = 64
 
-// OutboxEnds reads the ends of every partition's outbox.
+// OutboxEnds reads the ends of every partition's outbox. The error of a partition wraps stock.ErrShut where the data
+// are not those that the store trusts.
 func (s *Store) OutboxEnds(ctx context.Context) []stock.OutboxEnds {
 	ends := make([]stock.OutboxEnds, 0, len(s.shards))
 	for some := range slices.Chunk(s.shards, endsAtOnce) {
 		ends = append(ends, s.outboxEnds(ctx, some)...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	commands := make([]rueidis.Completed, len(ends))
+	for p := range ends {
+		commands[p] = s.client.B().Get().Key(s.shards[p].mark).Build()
+	}
+	for p, answer := range s.client.DoMulti(ctx, commands...) {
+		if ends[p].Err == nil {
+			ends[p].Err = s.checkNonce("read ends of outbox", p, answer)
+		}
 	}
 	return ends
 }
@@ -87,14 +99,21 @@ func (s *Store) OutboxAfter(ctx context.Context, partition int, after string, li
 	if err := s.checkPartition(partition); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	return entriesOf(partition, s.client.Do(ctx, s.readOutbox(partition, after, limit)))
+}
+
+func (s *Store) readOutbox(partition int, after string, limit int) rueidis.Completed {
 	start := "-"
 	if after != "" {
 		start = "(" + after
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	found, err := s.client.Do(ctx, s.client.B().Xrange().Key(s.shards[partition].outbox).Start(start).End("+").
-		Count(int64(limit)).Build()).AsXRangeSlices()
+	return s.client.B().Xrange().Key(s.shards[partition].outbox).Start(start).End("+").Count(int64(limit)).Build()
+}
+
+func entriesOf(partition int, answer rueidis.RedisResult) ([]stock.Entry, error) {
+	found, err := answer.AsXRangeSlices()
 	if err != nil {
 		return nil, wrap("read outbox", err)
 	}
@@ -116,7 +135,8 @@ func entryOf(partition int, f rueidis.XRangeSlice) (stock.Entry, error) {
 	return stock.Entry{Partition: partition, ID: f.ID, Data: bytesOf(f.FieldValues[0].Value)}, nil
 }
 
-// OutboxDelete removes entries from a partition's outbox and tells how many there were.
+// OutboxDelete removes entries from a partition's outbox and tells how many there were. The error wraps stock.ErrShut
+// where the data are not those that the store trusts: ids of two histories can be the same.
 func (s *Store) OutboxDelete(ctx context.Context, partition int, ids []string) (int64, error) {
 	if err := s.checkPartition(partition); err != nil {
 		return 0, err
@@ -126,6 +146,9 @@ func (s *Store) OutboxDelete(ctx context.Context, partition int, ids []string) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
+	if err := s.checkTrust(ctx, "delete from outbox", partition); err != nil {
+		return 0, err
+	}
 	n, err := s.client.Do(ctx, s.client.B().Xdel().Key(s.shards[partition].outbox).Id(ids...).Build()).AsInt64()
 	if err != nil {
 		return 0, wrap("delete from outbox", err)

@@ -5,7 +5,24 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
 )
+
+// RelayAfter is OutboxAfter of data that the store trusts: what is read is published, and an outbox of another
+// deployment, or of another history of this one, must not be.
+func (s *Store) RelayAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	answers, err := s.onTrusted(ctx, "read outbox", partition, s.readOutbox(partition, after, limit))
+	if err != nil {
+		return nil, err
+	}
+	return entriesOf(partition, answers[0])
+}
 
 // RelayLease takes or renews the right to relay a partition's outbox for so long. It is refused while
 // another owner has it. A lease saves work and is no lock: relaying twice is harmless.
@@ -15,6 +32,9 @@ func (s *Store) RelayLease(ctx context.Context, partition int, owner string, ttl
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
+	if err := s.checkTrust(ctx, "take relay lease", partition); err != nil {
+		return false, err
+	}
 	key := s.shards[partition].relay
 	holder, err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(owner).Nx().Get().Px(ttl).Build()).ToString()
 	switch {
@@ -40,8 +60,12 @@ func (s *Store) RelayMark(ctx context.Context, partition int) (id string, resets
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	fields, err := s.client.Do(ctx, s.client.B().Hmget().Key(s.shards[partition].meta).
-		Field(metaRelayed, metaRelayResets).Build()).ToArray()
+	answers, err := s.onTrusted(ctx, "read relay mark", partition,
+		s.client.B().Hmget().Key(s.shards[partition].meta).Field(metaRelayed, metaRelayResets).Build())
+	if err != nil {
+		return "", 0, err
+	}
+	fields, err := answers[0].ToArray()
 	if err != nil {
 		return "", 0, wrap("read relay mark", err)
 	}
@@ -64,6 +88,9 @@ func (s *Store) SetRelayMark(ctx context.Context, partition int, id string) erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
+	if err := s.checkTrust(ctx, "set relay mark", partition); err != nil {
+		return err
+	}
 	err := s.client.Do(ctx, s.client.B().Hset().Key(s.shards[partition].meta).FieldValue().
 		FieldValue(metaRelayed, id).Build()).Error()
 	if err != nil {
@@ -80,6 +107,9 @@ func (s *Store) ResetRelayMark(ctx context.Context, partition int) (resets int64
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
+	if err := s.checkTrust(ctx, "reset relay mark", partition); err != nil {
+		return 0, err
+	}
 	// Counted first: who moves the mark along looks whether it was reset since.
 	resets, err = s.client.Do(ctx, s.client.B().Hincrby().Key(s.shards[partition].meta).Field(metaRelayResets).Increment(1).Build()).AsInt64()
 	if err != nil {
