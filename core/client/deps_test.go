@@ -17,7 +17,7 @@ func TestDependencies(t *testing.T) {
 	if !strings.Contains(string(out), "net/http\n") {
 		t.Fatalf("go list told nothing of use:\n%s", out)
 	}
-	heavy := regexp.MustCompile(`^(sluice/(lua|edge|persister|.*redisstock|core/config)|github\.com/(valyala|redis|go-sql-driver|segmentio)/|database/sql$)`)
+	heavy := regexp.MustCompile(`^(sluice/(lua|edge|persister|.*redisstock|core/(config|db|kafka|redis))|github\.com/(valyala|redis|go-sql-driver|segmentio)/|database/sql$)`)
 	for path := range strings.Lines(string(out)) {
 		if heavy.MatchString(strings.TrimSpace(path)) {
 			t.Errorf("core/client links %s", path)
