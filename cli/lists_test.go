@@ -70,7 +70,7 @@ func TestDeadLettersOnRealServers(t *testing.T) {
 	d.run("deadletter", "list").want(command.ExitDone, good, bad, fork, "unresolved")
 	d.run("deadletter", "list", "--reason", "fork").want(command.ExitDone, fork).lacks(bad)
 	d.run("deadletter", "list", "--partition", "2").want(command.ExitDone).lacks(fork)
-	d.run("deadletter", "list", "--reason", "x").want(command.ExitUsage, "want one of")
+	d.run("deadletter", "list", "--reason", "x").want(command.ExitUsage, "want unknown_version, malformed, inconsistent, ")
 	d.run("deadletter", "show", good).want(command.ExitDone, "adjust", "77", "1.1", "offset 9", "is not opened until")
 	d.run("deadletter", "show", bad, "-o", "json").want(command.ExitDone, `"unread"`, `"data": "0102"`)
 	d.run("deadletter", "show", good[1:]).want(command.ExitUsage, "64")

@@ -38,7 +38,7 @@ func (n *Node) openBooks() (*ledger.Reader, error) {
 }
 
 // settled remembers for a moment how far MySQL is: to ask reads the oldest entry of each partition. What was true
-// then is true now.
+// then is true now. Redis' clock has gone on since, and so has what get tells of it.
 type settled struct {
 	ask func(ctx context.Context) (untilMS, nowMS int64, err error)
 	now func() time.Time
@@ -57,9 +57,12 @@ type reach struct{ untilMS, nowMS int64 }
 // what comes of it.
 func (s *settled) get(ctx context.Context) (untilMS, nowMS int64) {
 	s.mu.Lock()
-	last, fresh := s.last, !s.asked.IsZero() && s.now().Sub(s.asked) < settledEvery
+	last, age, fresh := s.last, s.now().Sub(s.asked), !s.asked.IsZero()
 	s.mu.Unlock()
-	if fresh {
+	if fresh && age < settledEvery {
+		if last.nowMS != 0 {
+			last.nowMS += age.Milliseconds()
+		}
 		return last.untilMS, last.nowMS
 	}
 	answer := s.asking.DoChan("", func() (any, error) {

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -131,7 +132,7 @@ func (f *fuzz) sluice(ctx context.Context, args ...string) (string, error) {
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("sluice %v: %w\n%s", args, err, errs.Bytes())
+		return "", fmt.Errorf("sluice %s: %w\n%s", strings.Join(args, " "), err, errs.Bytes())
 	}
 	return string(bytes.TrimSpace(out)), nil
 }

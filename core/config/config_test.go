@@ -49,7 +49,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		{&redis.Config{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
 		{
 			&redis.Config{Addrs: []string{"a:1"}, SentinelAddrs: []string{"b"}, SentinelPasswordFile: "/none"},
-			[]string{"redis-addr: [a:1]: want none beside redis-sentinel-addrs", `redis-sentinel-addrs: "b": want host:port`, "redis-sentinel-password-file: open /none:"},
+			[]string{"redis-addr: a:1: want none beside redis-sentinel-addrs", `redis-sentinel-addrs: "b": want host:port`, "redis-sentinel-password-file: open /none:"},
 		},
 		{&redis.Config{SentinelAddrs: []string{"b:1"}}, []string{"redis-sentinel-master: missing"}},
 		{&redis.Config{SentinelMaster: "m"}, []string{"redis-sentinel-addrs: missing"}},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"sluice/core/event"
 	"sluice/core/show"
@@ -187,7 +188,7 @@ type LetterFilter struct {
 func (f *LetterFilter) where() (condition string, err error) {
 	if f.Reason != "" {
 		if !slices.Contains(Reasons, f.Reason) {
-			return "", fmt.Errorf("%w: reason %.40q: want one of %v", ErrFilter, f.Reason, Reasons)
+			return "", fmt.Errorf("%w: reason %.40q: want %s", ErrFilter, f.Reason, strings.Join(Reasons, ", "))
 		}
 		condition += " AND reason = '" + f.Reason + "'"
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,7 +83,7 @@ func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	if len(cfg.Brokers) == 0 || cfg.Topic == "" || cfg.Partitions < 0 || cfg.BufferBytes < 0 || cfg.DeliveryTimeout < 0 {
 		return nil, fmt.Errorf("new publisher: brokers %v, topic %q, partitions %d, buffer %d bytes, delivery timeout %v",
-			cfg.Brokers, cfg.Topic, cfg.Partitions, cfg.BufferBytes, cfg.DeliveryTimeout)
+			strings.Join(cfg.Brokers, ","), cfg.Topic, cfg.Partitions, cfg.BufferBytes, cfg.DeliveryTimeout)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Publisher{

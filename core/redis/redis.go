@@ -56,7 +56,7 @@ func (r *Config) Validate() error {
 func (r *Config) validateAddresses(f *config.Faults) {
 	switch sentinel := r.BySentinel(); {
 	case sentinel && len(r.Addrs) > 0:
-		f.Add("redis-addr", r.Addrs, "none beside redis-sentinel-addrs: the Sentinels name the primary")
+		f.Add("redis-addr", strings.Join(r.Addrs, ","), "none beside redis-sentinel-addrs: the Sentinels name the primary")
 	case !sentinel && len(r.Addrs) == 0:
 		f.Missing("redis-addr", "host:port of Redis, or of nodes of a cluster; or redis-sentinel-addrs")
 	case sentinel && len(r.SentinelAddrs) == 0:

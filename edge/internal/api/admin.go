@@ -14,9 +14,12 @@ import (
 )
 
 // adminBody reads the body of an admin's write, the key, and who it is. The key is copied: it ends up
-// in ids that outlive the request.
+// in ids that outlive the request. Where a body needs no member, it may be missing.
 func (a *API) adminBody(r *request, s *schema) (draft, string, error) {
 	body, err := r.body()
+	if errors.Is(err, errBodyMissing) && s.optional() {
+		body, err = emptyBody, nil
+	}
 	if err != nil {
 		return draft{}, "", err
 	}

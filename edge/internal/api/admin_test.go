@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -444,6 +445,33 @@ func TestAppendTime(t *testing.T) {
 	} {
 		if got := string(appendTime(nil, ms)); got != want || want != time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") {
 			t.Errorf("%d: %s, want %s", ms, got, want)
+		}
+	}
+}
+
+// A body that needs no member may be missing, whatever type it is said to have; one that needs some is told to be.
+func TestBodiesThatMayBeMissing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 5, nil)
+	admin := f.token(1, auth.RoleAdmin)
+	f.do(call{method: "PUT", path: "/admin/v1/sales/7", token: admin, body: `{"name":"x","items":[{"sku_id":"1","quantity":5}]}`})
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}} // as curl has it for -d ''
+	letter := "/admin/v1/dead-letters/" + strings.Repeat("0", 64)
+	for path, may := range map[string]bool{
+		"POST /admin/v1/sales/7/open": true, "POST /admin/v1/sales/7/close": true,
+		"PUT /admin/v1/sales/7": false, "PUT /admin/v1/skus/1": false, "PATCH /admin/v1/skus/1": false, "POST /admin/v1/skus/1/adjustments": false,
+		"POST /admin/v1/transfers": false, "POST " + letter + "/resolve": false, "POST " + letter + "/replay": false,
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		for _, header := range []http.Header{nil, form} {
+			got := f.do(call{method: method, path: path, token: admin, header: header})
+			if may && got.status != 200 || !may && (got.code() != "malformed" || got.json["detail"] != errBodyMissing.detail) {
+				t.Errorf("%s %s without a body: %d %s", method, path, got.status, got.body)
+			}
+		}
+		if got := f.do(call{method: method, path: path, token: admin, header: form, body: "{}"}); got.code() != "unsupported_media_type" {
+			t.Errorf("%s %s with a form: %s", method, path, got.body)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestWhatIsRefusedBeforeTheLimitsCounts(t *testing.T) {
 		"no SKUs":           {call: call{method: "GET", path: "/v1/stock"}, code: "malformed"},
 		"no key":            {call: call{method: "POST", path: reservePath, key: "-", body: taken(1, 1)}, code: "idempotency_key_missing"},
 		"malformed body":    {call: call{method: "POST", path: reservePath, body: "{"}, code: "malformed"},
-		"no body":           {call: call{method: "POST", path: "/admin/v1/transfers"}, code: "unsupported_media_type"},
+		"no body":           {call: call{method: "POST", path: "/admin/v1/transfers"}, code: "malformed"},
 		"another media type": {
 			call: call{method: "POST", path: reservePath, body: "x", header: http.Header{"Content-Type": {"text/plain"}}},
 			code: "unsupported_media_type",

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"sluice/core/moment"
@@ -43,6 +44,14 @@ func newSchema(list ...member) *schema {
 	}
 	return s
 }
+
+// optional reports whether a body without members is one.
+func (s *schema) optional() bool {
+	return !slices.ContainsFunc(s.members, func(m member) bool { return m.required })
+}
+
+// emptyBody stands for a body that is not there, and may be missing.
+var emptyBody = []byte("{}")
 
 // read reads one object. A null stands for an absent member, where the member may be absent.
 func (s *schema) read(in *scanner, d *draft) {

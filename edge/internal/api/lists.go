@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -112,7 +113,7 @@ func (q *listQuery) read(p parameter) (err error) {
 		}
 	case "reason":
 		if q.letters.Reason = value; value == "" {
-			return malformed("", "reason: want one of %v", ledger.Reasons)
+			return malformed("", "reason: want %s", strings.Join(ledger.Reasons, ", "))
 		}
 	case "resolved":
 		if q.letters.Resolved = value; value == "" {

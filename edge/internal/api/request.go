@@ -142,12 +142,12 @@ var (
 
 // body is the request's JSON, not yet decoded.
 func (r *request) body() ([]byte, error) {
-	if !isJSON(r.head.contentType) || len(r.head.contentEncoding) > 0 && !equalFold(r.head.contentEncoding, "identity") {
-		return nil, errMediaType
-	}
 	body := r.ctx.Request.Body()
 	if len(body) == 0 {
-		return nil, errBodyMissing
+		return nil, errBodyMissing // whatever type it is said to have
+	}
+	if !isJSON(r.head.contentType) || len(r.head.contentEncoding) > 0 && !equalFold(r.head.contentEncoding, "identity") {
+		return nil, errMediaType
 	}
 	return body, nil
 }
