@@ -7,6 +7,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/cli/command"
+	"sluice/core/stock"
 )
 
 // A command with another number of partitions would find each SKU in another partition, or make it there
@@ -199,6 +200,45 @@ func wantKeys(t *testing.T, client rueidis.Client, want map[string]string) {
 			t.Errorf("%s was changed", key)
 		}
 	}
+}
+
+// A SKU of which Redis lost an event and made another in its place is not changed, whatever Redis has of it by now,
+// before somebody has said that it was dealt with. Other SKUs are.
+func TestForkKeepsItsSKUShut(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	client, err := d.redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	db, err := d.mysql.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	d.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1001,5\n1003,5\n", "stock", "load", "--yes").want(command.ExitDone)
+	if (stock.Cell{SKU: 1001}).Partition(8) == (stock.Cell{SKU: 1003}).Partition(8) {
+		t.Fatal("both SKUs are in one partition")
+	}
+	fork := d.letter(db, "fork", []byte("x"))
+	if _, err := db.ExecContext(t.Context(), "UPDATE dead_letters SET sku_id = 1001, pool = 0, bucket = 0, epoch = 1, seq = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Do(t.Context(), client.B().ScriptFlush().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	adjust := func(sku string) result {
+		t.Helper()
+		return d.run("stock", "adjust", sku, "--delta", "1", "--reason", "test", "--yes")
+	}
+	adjust("1001").want(command.ExitFailed, "sku 1001 has two events at epoch 1 seq 1", "sluice deadletter resolve")
+	adjust("1003").want(command.ExitDone, "avail: 5 -> 6")
+	d.run("doctor").want(command.ExitFailed, "sku 1001 has two events")
+	d.run("deadletter", "show", fork).want(command.ExitDone, "stays shut until it is resolved")
+	d.run("deadletter", "resolve", fork, "--reason", "counted", "--yes").want(command.ExitDone)
+	adjust("1001").want(command.ExitDone, "avail: 5 -> 6")
 }
 
 // restoreKeys sets Redis back to a copy.

@@ -111,7 +111,10 @@ func printLetter(c *Console, l *ledger.LetterContent) {
 		c.Printf(", outbox entry %s", l.Entry)
 	}
 	c.Printf("\n")
-	if l.Evidence {
+	switch {
+	case l.Evidence && l.Reason == ledger.ReasonFork:
+		c.Printf("The partition of its SKU stays shut until it is resolved.\n")
+	case l.Evidence:
 		c.Printf("A Redis that lacks what it tells of is not opened until it is resolved.\n")
 	}
 	if l.ResolvedAt != 0 {
@@ -219,7 +222,8 @@ type DeadLetterResolve struct {
 // Help is called by kong.
 func (DeadLetterResolve) Help() string {
 	return `Says that a dead letter has been dealt with, whatever was done. From then on a Redis that lacks what it tells of may
-be opened, and the marks of its SKU move past it. It stays in the table.
+be opened, and the marks of its SKU move past it. A fork keeps the partition of its SKU shut until then: Redis had lost
+an event and went on, so count the SKU first. Edges open what is shut within half a minute. The letter stays in the table.
 
 Examples:
   sluice deadletter resolve 3b0c...8550 --reason "counted by hand, see ticket 4711" --dry-run
@@ -229,6 +233,9 @@ Examples:
 // Run is called by kong.
 func (d *DeadLetterResolve) Run(ctx context.Context, c *Console) error {
 	return d.decide(ctx, c, func(l *ledger.LetterContent) (string, error) {
+		if l.Evidence && l.Reason == ledger.ReasonFork {
+			return "would be resolved; its SKU may then be sold again, by the counters that Redis has", nil
+		}
 		if l.Evidence {
 			return "would be resolved; a Redis that lacks what it tells of may then be opened, and sell those units again", nil
 		}

@@ -209,7 +209,7 @@ func deadLetters(ctx context.Context, e *examination, mysql *sql.DB) {
 	}
 	if others > 0 {
 		e.warn(about, number(others)+" events could not be applied",
-			"see them with sluice deadletter list: each has its reason, and keeps its SKU's books from being complete. A Redis that lacks what one tells of stays shut there, until sluice deadletter replay or resolve")
+			"see them with sluice deadletter list: each has its reason, and keeps its SKU's books from being complete. A Redis that lacks what one tells of stays shut there, and of a fork in any case, until sluice deadletter replay or resolve")
 	}
 	if unknown+others == 0 {
 		e.ok(about, "none")

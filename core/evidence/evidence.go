@@ -22,9 +22,11 @@ const (
 	fetchMax   = 30 * time.Second       // of fetches that give nothing
 
 	selectStock = "SELECT sku_id, pool, bucket, epoch, seq FROM product_inventories"
-	// What happened and could not be applied. A fork took the place of another event, which counts.
+	// What happened and could not be applied. A fork took the place of another event, which counts as a mark.
 	selectLetters = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
 		"WHERE resolved_at IS NULL AND sku_id IS NOT NULL AND reason <> 'fork'"
+	selectForks = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
+		"WHERE resolved_at IS NULL AND sku_id IS NOT NULL AND reason = 'fork'"
 	countUnknown = "SELECT COUNT(*) FROM dead_letters WHERE resolved_at IS NULL AND reason = 'unknown_version'"
 )
 
@@ -74,6 +76,11 @@ func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Mar
 		}
 	}
 	return nil
+}
+
+// Forks implements redisstock.Evidence: they are the dead letters of which nobody has said yet what became of them.
+func (e *Evidence) Forks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
+	return e.marks(ctx, "forks", selectForks, yield)
 }
 
 func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {

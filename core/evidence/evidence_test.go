@@ -253,6 +253,22 @@ func TestDeadLettersAreEvidence(t *testing.T) {
 		"(REPEAT('d', 32), 'refused', '', 1, 0, 0, 1, 12, NOW(), ''), " +
 		"(REPEAT('e', 32), 'malformed', '', NULL, NULL, NULL, NULL, NULL, NULL, 'x')")
 	w.want("dead letters", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 10}, b: {Epoch: 2, Seq: 3}})
+	forks := func() map[stock.Cell]stock.Mark {
+		t.Helper()
+		found := map[stock.Cell]stock.Mark{}
+		e := evidence.New(w.db, evidence.KafkaTail{})
+		err := e.Forks(t.Context(), func(c stock.Cell, m stock.Mark) error {
+			found[c] = m
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if diff := cmp.Diff(map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 11}}, forks()); diff != "" {
+		t.Errorf("forks (-want +got):\n%s", diff)
+	}
 
 	exec("INSERT INTO dead_letters (letter_id, reason, detail, data) VALUES (REPEAT('f', 32), 'unknown_version', '', x'02')")
 	if _, err := w.highest(); !errors.Is(err, event.ErrVersion) || !strings.Contains(err.Error(), "deadletter replay") {
@@ -260,6 +276,9 @@ func TestDeadLettersAreEvidence(t *testing.T) {
 	}
 	exec("UPDATE dead_letters SET resolved_at = NOW()")
 	w.want("all resolved", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 9}})
+	if found := forks(); len(found) != 0 {
+		t.Errorf("forks are %v after all were resolved", found)
+	}
 }
 
 func TestHighestNeedsTheTopic(t *testing.T) {

@@ -405,7 +405,7 @@ func TestLettersAreDecidedOnce(t *testing.T) {
 		l.Partition != 3 || l.RedisMS != 9 || !l.Evidence || !l.Replays || l.KafkaPartition != nil || l.Bytes == 0 {
 		t.Errorf("shown: %+v, %v", l, err)
 	}
-	if l, err := b.Letter(t.Context(), fork); err != nil || l.Unread == "" || l.Evidence || l.Replays || *l.KafkaPartition != 1 {
+	if l, err := b.Letter(t.Context(), fork); err != nil || l.Unread == "" || !l.Evidence || l.Replays || *l.KafkaPartition != 1 {
 		t.Errorf("a fork: %+v, %v", l, err)
 	}
 	unknown := b.letter(3, ledger.ReasonVersion, 1, []byte("of a newer program"))

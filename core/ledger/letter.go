@@ -83,7 +83,7 @@ type Letter struct {
 	Entry          string `json:"outbox_entry,omitzero"`
 
 	CreatedAt  show.Moment `json:"created_at"`
-	Evidence   bool        `json:"evidence"` // a Redis that lacks what it tells of stays shut
+	Evidence   bool        `json:"evidence"` // it may keep Redis shut: a fork does, and others one that lacks what they tell of
 	Replays    bool        `json:"replays"`  // it may be applied again
 	ResolvedAt show.Moment `json:"resolved_at,omitzero"`
 	ResolvedBy string      `json:"resolved_by,omitzero"`
@@ -114,7 +114,7 @@ func scanLetter(rows *sql.Rows) (l Letter, err error) {
 	l.ID = LetterID(id)
 	l.CreatedAt, l.ResolvedAt, l.ReplayAskedAt = momentOf(created), momentOf(resolved), momentOf(asked)
 	// As core/evidence judges.
-	l.Evidence = l.ResolvedAt == 0 && (l.SKU != 0 && l.Reason != ReasonFork || l.Reason == ReasonVersion)
+	l.Evidence = l.ResolvedAt == 0 && (l.SKU != 0 || l.Reason == ReasonVersion)
 	l.Replays = l.ResolvedAt == 0 && Replays(l.Reason)
 	return l, nil
 }

@@ -20,7 +20,8 @@ const (
 	worstMax = 10
 )
 
-// checkEvidence checks that Redis is not behind of what others know of any cell.
+// checkEvidence checks that Redis is not behind of what others know of any cell, and that no cell has gone on from
+// data that lacked an event: later ones hide what is missing.
 func (v *vetting) checkEvidence(ctx context.Context) error {
 	chunk := make([]Behind, 0, evidenceChunk)
 	err := v.cfg.Evidence.Highest(ctx, func(cell stock.Cell, known stock.Mark) error {
@@ -44,6 +45,32 @@ func (v *vetting) checkEvidence(ctx context.Context) error {
 			worst[i] = b.String()
 		}
 		v.object("it has lost effects of %d cells, most of these: %s", v.report.Behind, strings.Join(worst, ", "))
+	}
+	return v.checkForks(ctx)
+}
+
+// checkForks finds the cells in which a fork stands. It speaks against their partitions alone, as it tells of an old loss.
+func (v *vetting) checkForks(ctx context.Context) error {
+	forked := map[stock.Cell]bool{}
+	var named []string
+	err := v.cfg.Evidence.Forks(ctx, func(cell stock.Cell, mark stock.Mark) error {
+		if forked[cell] {
+			return nil
+		}
+		forked[cell] = true
+		v.lost[cell.Partition(v.cfg.Partitions)] = true
+		if len(named) < worstMax {
+			named = append(named, fmt.Sprintf("%v has two events at epoch %d seq %d", cell, mark.Epoch, mark.Seq))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("compare with evidence: %w", err)
+	}
+	if v.report.Forked = len(forked); v.report.Forked > 0 {
+		v.forks = fmt.Sprintf("it has lost events of %d cells and gone on without them, among these: %s. Put the stock right, and then "+
+			"say so of each fork: sluice deadletter list --reason fork, sluice deadletter resolve",
+			v.report.Forked, strings.Join(named, ", "))
 	}
 	return nil
 }

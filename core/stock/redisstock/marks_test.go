@@ -286,6 +286,53 @@ func TestOpenShutsWhatHasLostEffects(t *testing.T) {
 	}
 }
 
+// TestOpenRefusesForks vets cells that have come as far as is known, and of which one has lost an event on the way: it
+// stays shut, and stops where it sells, until somebody has dealt with the fork.
+func TestOpenRefusesForks(t *testing.T) {
+	t.Parallel()
+	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
+	if _, err := redisstock.Open(t.Context(), client, cfg); err != nil {
+		t.Fatal(err)
+	}
+	s := newShop(t, client, redisstock.Config{})
+	split, fine := s.load(5, stock.Settings{}), s.load(5, stock.Settings{})
+	for partition(fine) == partition(split) {
+		fine = s.load(5, stock.Settings{})
+	}
+	s.reserve(split, 1, 1)
+	evidence := &forked{known: known{split: {Epoch: 1, Seq: 2}, fine: {Epoch: 1, Seq: 1}}, marks: known{split: {Epoch: 1, Seq: 2}}}
+	cfg.Evidence = evidence
+	var report redisstock.OpenReport
+	for _, when := range []string{"while it sells", "while it is shut", "after a restart"} {
+		renewed := 0
+		if when == "after a restart" { // the others are opened
+			renewed = stock.PartitionsDefault - 1
+			s.must("SCRIPT", "", "FLUSH")
+		}
+		var err error
+		report, err = redisstock.Open(t.Context(), client, cfg)
+		if !errors.Is(err, redisstock.ErrVetting) || report.Forked != 1 || report.Behind != 0 || report.Renewed != renewed ||
+			!strings.Contains(err.Error(), split.String()+" has two events at epoch 1 seq 2") || !strings.Contains(err.Error(), "deadletter resolve") {
+			t.Fatalf("%s: %+v, %v", when, report, err)
+		}
+		s.Trust(report.Marks)
+		if shut, err := s.Shut(t.Context()); err != nil || !slices.Equal(shut, []int{partition(split)}) {
+			t.Errorf("%s: partitions %v are shut (%v), want %d alone", when, shut, err, partition(split))
+		}
+	}
+	s.reserve(fine, 1, 1)
+	if _, causes, err := redisstock.Inspect(t.Context(), client, cfg); err != nil || len(causes) != 1 || !strings.Contains(causes[0], "two events") {
+		t.Errorf("causes are %q (%v), want the fork", causes, err)
+	}
+	evidence.marks = nil
+	report, err := redisstock.Open(t.Context(), client, cfg)
+	if err != nil || report.Renewed != 1 {
+		t.Fatalf("dealt with: %+v, %v", report, err)
+	}
+	s.Trust(report.Marks)
+	s.reserve(split, 2, 1)
+}
+
 // TestDataLostDuringAVetting empties a restarted server after its cells were compared and before it is opened.
 func TestDataLostDuringAVetting(t *testing.T) {
 	t.Parallel()

@@ -20,6 +20,9 @@ type Evidence interface {
 	// Highest yields the highest mark of each cell that it knows, cells in any order and any number of
 	// times.
 	Highest(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error
+	// Forks yields each fork that nobody has dealt with: its cell, and the mark that two different events have.
+	// Redis has lost the one and gone on with the other, so its counters are wrong, however high they have come.
+	Forks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error
 }
 
 // OpenConfig is what Open holds a server to.
@@ -66,6 +69,7 @@ type OpenReport struct {
 	Cells     int64    // marks of cells, compared with the evidence
 	Behind    int64    // of them, those that Redis is behind of
 	Worst     []Behind // of these, those that lack the most, at most worstMax
+	Forked    int      // cells with a fork that nobody has dealt with
 
 	Shut    int             // partitions that are shut, as Inspect has found
 	Renewed int             // partitions that were shut and now are open
@@ -89,9 +93,9 @@ func (b Behind) String() string {
 const openTries = 5
 
 // Open vets every primary and, only if nothing speaks against any of them, gives the partitions that are shut
-// a new nonce and loads the scripts, upon which they sell. The error wraps ErrVetting if something does, and
+// a new nonce and loads the scripts, upon which they sell. A fork speaks against the partition of its cell alone. The error wraps ErrVetting if something does, and
 // names each cause; other errors tell that vetting could not be finished. It may be repeated at any time, also
-// on servers that sell, and by several processes at once. Partitions that sell although they have lost effects
+// on servers that sell, and by several processes at once. Partitions that sell although they have lost something
 // are shut; the report's marks are then those of the others that sell.
 func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenReport, error) {
 	if err := cfg.Validate(); err != nil {
@@ -124,12 +128,19 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 	}
 	if len(v.causes) > 0 {
 		v.report.Marks = v.proven()
-		err := fmt.Errorf("%w: %s", ErrVetting, strings.Join(v.causes, "; "))
+		err := fmt.Errorf("%w: %s", ErrVetting, strings.Join(v.against(), "; "))
 		return v.report, errors.Join(err, v.stop(ctx))
 	}
-	if err := v.renew(ctx); err != nil {
+	err = v.stop(ctx) // before scripts are loaded, upon which it would sell
+	if err == nil {
+		err = v.renew(ctx)
+	}
+	if err != nil {
 		v.report.Marks = nil
 		return v.report, fmt.Errorf("open redis: %w", err)
+	}
+	if v.forks != "" {
+		return v.report, fmt.Errorf("%w: %s", ErrVetting, v.forks)
 	}
 	cfg.Log.Info("redis is open", "primaries", len(v.primaries), "new", v.report.New,
 		"partitions_opened", v.report.Renewed, "cells_checked", v.report.Cells)
@@ -157,5 +168,5 @@ func Inspect(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRe
 			v.report.Shut++
 		}
 	}
-	return v.report, v.causes, nil
+	return v.report, v.against(), nil
 }

@@ -14,6 +14,7 @@ import (
 	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
 )
 
 // wantShut holds that opening is refused for each of the causes, and that the server then sells nothing.
@@ -231,7 +232,11 @@ func TestOpenComparesWithEvidence(t *testing.T) {
 }
 
 // many is evidence of more marks than are compared at once, each yielded twice.
-type many struct{ marks int }
+type many struct {
+	redistest.NoEvidence
+
+	marks int
+}
 
 func (m many) Highest(_ context.Context, yield func(stock.Cell, stock.Mark) error) error {
 	for range 2 {
@@ -259,6 +264,8 @@ func TestOpenReadsEvidenceInChunks(t *testing.T) {
 type evidenceFunc func() error
 
 func (f evidenceFunc) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return f() }
+
+func (evidenceFunc) Forks(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
 
 // TestRestartDuringVetting restarts the server after it was looked at, before scripts are loaded: what
 // was vetted is gone.

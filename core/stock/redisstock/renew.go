@@ -65,10 +65,14 @@ func (v *vetting) unchanged(ctx context.Context, p *primary) error {
 }
 
 // renew gives the partitions that are shut a nonce of this vetting and loads the scripts, upon which they
-// sell. Those that are open keep theirs, so that nobody notices.
+// sell. Those that are open keep theirs, so that nobody notices. Those that have lost something stay shut.
 func (v *vetting) renew(ctx context.Context) error {
 	var changes []stock.NonceChange
 	for p := range v.cfg.Partitions {
+		if v.lost[p] {
+			v.found[p] = PartitionMark{}
+			continue
+		}
 		if !v.shut(p) {
 			continue
 		}

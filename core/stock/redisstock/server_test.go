@@ -30,6 +30,19 @@ func (k known) Highest(_ context.Context, yield func(stock.Cell, stock.Mark) err
 	return nil
 }
 
+func (known) Forks(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
+
+// forked is evidence of forks.
+type forked struct {
+	known
+
+	marks known
+}
+
+func (f *forked) Forks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
+	return f.marks.Highest(ctx, yield)
+}
+
 // connect makes a client that is closed with the test.
 func connect(t testing.TB, addrs ...string) rueidis.Client {
 	t.Helper()

@@ -25,9 +25,10 @@ type vetting struct {
 	ownerOf   []*primary      // by partition
 	found     []PartitionMark // in Redis, by partition
 	vettings  []stock.Vetting // in MySQL, by partition
-	lost      map[int]bool    // partitions of which Redis is behind of the evidence
+	lost      map[int]bool    // partitions of which the evidence knows what Redis has lost
 	sound     bool            // nothing else speaks against opening
 	causes    []string        // against opening
+	forks     string          // the cause against opening partitions in whose cells a fork stands
 	report    OpenReport
 }
 
@@ -49,6 +50,14 @@ func (v *vetting) disconnect() {
 
 func (v *vetting) object(format string, args ...any) {
 	v.causes = append(v.causes, fmt.Sprintf(format, args...))
+}
+
+// against is all that speaks against opening all of it.
+func (v *vetting) against() []string {
+	if v.forks == "" {
+		return v.causes
+	}
+	return append(slices.Clip(v.causes), v.forks)
 }
 
 // inspect collects what speaks against opening, and changes nothing. Missing tells that Redis holds

@@ -68,6 +68,9 @@ type NoEvidence struct{}
 // Highest implements redisstock.Evidence.
 func (NoEvidence) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
 
+// Forks implements redisstock.Evidence.
+func (NoEvidence) Forks(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
+
 // Open opens Redis for a deployment "test" of so many partitions of which nobody else knows anything, and
 // returns the marks that its stores are to trust.
 func Open(t testing.TB, client rueidis.Client, partitions int, stores ...*redisstock.Store) []redisstock.PartitionMark {
