@@ -27,8 +27,8 @@ import (
 // unreached are the documented codes that no outside can bring about at will. The API's own tests have
 // them.
 var unreached = map[string][]string{
-	"release":   {"outcome_unknown"}, // Redis must hang between two calls
-	"transfer":  {"in_transit"},      // between two halves
+	"release":  {"outcome_unknown"}, // Redis must hang between two calls
+	"transfer": {"in_transit"},      // between two halves
 	// A SKU must vanish; else as createSale.
 	"fillSale":  {"not_loaded", "sale_refused", "transfer_refused", "in_transit"},
 	"emptySale": {"transfer_refused", "in_transit"},

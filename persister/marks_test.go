@@ -60,6 +60,27 @@ func (m *marksTest) want(when string, marks ...string) {
 	}
 }
 
+// TestMarksOnlyRise: of persisters that came to different heights, or epochs, none takes back what another has proven.
+func TestMarksOnlyRise(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	cell := stock.Cell{SKU: 1}
+	for _, step := range []struct {
+		save stock.Mark
+		want string
+	}{
+		{stock.Mark{Epoch: 2, Seq: 9}, "1 0 2 9"},
+		{stock.Mark{Epoch: 2, Seq: 5}, "1 0 2 9"},
+		{stock.Mark{Epoch: 1, Seq: 20}, "1 0 2 9"},
+		{stock.Mark{Epoch: 2, Seq: 10}, "1 0 2 10"},
+	} {
+		if err := m.marker.save(t.Context(), map[stock.Cell]stock.Mark{cell: step.save}, nil); err != nil {
+			t.Fatal(err)
+		}
+		m.want(fmt.Sprint("saved ", step.save), step.want)
+	}
+}
+
 func TestMarksStopAtGaps(t *testing.T) {
 	t.Parallel()
 	m := newMarksTest(t)

@@ -301,6 +301,26 @@ func TestEmptiedWhileItIsOpened(t *testing.T) {
 	}
 }
 
+// While one desk opens a sale, another one has begun to empty it, and nobody knows what has left: it stays closed.
+func TestOpenedWhileUnitsAreUnderWay(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
+	m.do("create", "close")
+	store := &interrupted{Store: m.store, meanwhile: func() {
+		if _, err := sale.NewDesk(&cutOff{Store: m.store}, m.db, retention).Empty(t.Context(), 7, sale.Call{}); !errors.Is(err, stock.ErrUnknown) {
+			t.Errorf("emptied without an answer: %v", err)
+		}
+	}}
+	store.cells.Store(1)
+	if _, err := sale.NewDesk(store, m.db, retention).Open(t.Context(), 7, sale.Call{}, sale.Opening{}); !errors.Is(err, sale.ErrOverlap) {
+		t.Errorf("opened meanwhile: %v", err)
+	}
+	if s := m.must(m.Show(t.Context(), 7)); s.Phase(s.NowMS) != sale.PhaseClosed {
+		t.Errorf("it is %s", s.Phase(s.NowMS))
+	}
+	m.do("empty", "fill", "open")
+}
+
 // A move of many items comes to the same wherever it is cut off.
 func TestFillIsResumable(t *testing.T) {
 	t.Parallel()

@@ -460,6 +460,9 @@ func TestACallIsMadeOnce(t *testing.T) {
 	if _, err := open("a", at(3*time.Hour)); !errors.Is(err, sale.ErrOtherCall) {
 		t.Errorf("another opening under the same key: %v", err)
 	}
+	if _, err := m.Open(ctx, 7, sale.Call{User: 1, Key: "a"}, sale.Opening{At: at(time.Hour), For: time.Hour}); !errors.Is(err, sale.ErrOtherCall) {
+		t.Errorf("the same opening for an hour only, under the same key: %v", err)
+	}
 	if s := m.must(m.Open(ctx, 7, sale.Call{User: 2, Key: "a"}, sale.Opening{At: at(3 * time.Hour)})); s.Replayed {
 		t.Error("another user's key was done before")
 	}

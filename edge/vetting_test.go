@@ -1,0 +1,381 @@
+package edge_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/auth"
+	"sluice/core/config"
+	"sluice/core/evidence"
+	"sluice/core/local/servicetest"
+	"sluice/core/outbox"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+func TestRestartedRedisIsVettedAndSellsAgain(t *testing.T) {
+	t.Parallel()
+	redis := servicetest.Redis(t)
+	s := newStack(t, redis.Addr)
+	s.start()
+	s.load(1, 10, "")
+	shopper := s.token(7, auth.RoleShopper)
+	reserve := func() answer {
+		t.Helper()
+		return s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "mine")
+	}
+	first := reserve()
+	if first.status != 201 {
+		t.Fatal(first.body)
+	}
+	if err := redis.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := reserve(); got.status != 503 && got.status != 504 || got.json["retryable"] != true {
+		t.Errorf("without Redis: %d %s", got.status, got.body)
+	}
+	if status, _ := s.ready(); status == http.StatusOK {
+		t.Error("ready without Redis")
+	}
+	if err := redis.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.until(30*time.Second, "the restarted Redis sells", func() bool {
+		got := reserve()
+		if got.status == 201 && (got.body != first.body || got.header.Get("Idempotent-Replayed") != "true") {
+			t.Errorf("the repeated request: %v %s", got.header, got.body)
+		}
+		return got.status == 201
+	})
+	s.waitReady()
+}
+
+// TestRedisThatLostEffectsStaysShut shuts a Redis that is behind of what MySQL or Kafka has.
+func TestRedisThatLostEffectsStaysShut(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(s *stack, client rueidis.Client){
+		"behind of the stock table": func(s *stack, _ rueidis.Client) {
+			db, err := s.cfg.MySQL.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			_, err = db.ExecContext(t.Context(), `INSERT INTO product_inventories
+				(sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated) VALUES (1, 10, 10, 0, 0, 1, 6, NOW(3))`)
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+		"behind of the end of Kafka": func(s *stack, client rueidis.Client) {
+			if err := client.Do(t.Context(), client.B().Flushall().Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			s.start()
+			s.load(1, 10, "")
+			client, err := s.cfg.Redis.Client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			lose(s, client)
+			if err := client.Do(t.Context(), client.B().ScriptFlush().Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+			s.until(30*time.Second, "Redis was vetted", func() bool {
+				_, figures := s.ops("/metrics")
+				return !strings.Contains(figures, "sluice_edge_gate_failures_total 0\n") || !strings.Contains(figures, "sluice_edge_gate_openings_total 1\n")
+			})
+			if status, body := s.ready(); status != http.StatusServiceUnavailable || !strings.Contains(body, "shut until it is vetted") {
+				t.Errorf("readiness: %d %s", status, body)
+			}
+			got := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`)
+			if got.status != 503 || got.code() != "unavailable" {
+				t.Errorf("reserve: %d %s", got.status, got.body)
+			}
+		})
+	}
+}
+
+// TestDataLostWithoutARestart empties a Redis that sells and goes on running, scripts and all. Neither the edge
+// that was there, nor its restart, nor a new machine sells a unit twice, and nobody creates the SKU again.
+func TestDataLostWithoutARestart(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"FLUSHDB", "FLUSHALL"} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			s.start()
+			s.load(1, 5, "")
+			service := s.token(9, auth.RoleService)
+			if a := s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":5,"user_id":"7"}`); a.status != 201 {
+				t.Fatal(a.body)
+			}
+			s.awaitKafka(2)
+			client, err := s.cfg.Redis.Client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if err := client.Do(t.Context(), client.B().Arbitrary(command).Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+			for _, run := range []struct{ name, dir string }{{"running", ""}, {"restarted", s.cfg.DataDir}, {"new", t.TempDir()}} {
+				if run.dir != "" {
+					s.shutdown()
+					s.cfg.DataDir = run.dir
+					s.startUnready()
+				}
+				a := s.send("PUT", "/admin/v1/skus/1", s.token(1, auth.RoleAdmin), `{"quantity":5,"reason":"again"}`)
+				b := s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":5,"user_id":"8"}`)
+				for _, got := range []answer{a, b} {
+					if got.status != 503 || got.code() != "unavailable" {
+						t.Errorf("%s edge: %d %s", run.name, got.status, got.body)
+					}
+				}
+				s.until(30*time.Second, "the edge says why", func() bool {
+					status, body := s.ready()
+					return status == http.StatusServiceUnavailable && strings.Contains(body, "shut until it is vetted")
+				})
+			}
+		})
+	}
+}
+
+// TestDataSetBackToTheirNonce sets Redis back to a copy from after its vetting and before its stock, which has
+// the nonce that MySQL knows. A new edge compares it before it sells or creates anything, and one that has seen
+// more notices by itself.
+func TestDataSetBackToTheirNonce(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	copied := dumpAll(t, client)
+	s.load(1, 5, "")
+	service := s.token(9, auth.RoleService)
+	if a := s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":5,"user_id":"7"}`); a.status != 201 {
+		t.Fatal(a.body)
+	}
+	s.awaitKafka(2)
+	s.shutdown()
+	warm := s.cfg.DataDir
+	for name, dir := range map[string]string{"new": t.TempDir(), "warm": warm} {
+		restoreAll(t, client, copied)
+		s.cfg.DataDir = dir
+		s.startUnready()
+		s.until(30*time.Second, "it was vetted", func() bool {
+			_, figures := s.ops("/metrics")
+			return !strings.Contains(figures, "sluice_edge_gate_failures_total 0\n")
+		})
+		if a := s.send("PUT", "/admin/v1/skus/1", s.token(1, auth.RoleAdmin), `{"quantity":5,"reason":"again"}`); a.status != 503 {
+			t.Errorf("%s: the SKU was created afresh: %d %s", name, a.status, a.body)
+		}
+		if a := s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":5,"user_id":"8"}`); a.status != 503 {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+		s.shutdown()
+	}
+}
+
+// TestRestartedEdgeSellsWithoutMySQL: an edge that trusted the data in its last run sells at once, though it
+// cannot compare them.
+func TestRestartedEdgeSellsWithoutMySQL(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 5, "")
+	s.shutdown()
+	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing")
+	s.start()
+	if a := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := s.send("PUT", "/admin/v1/skus/2", s.token(1, auth.RoleAdmin), `{"quantity":5,"reason":"new"}`); a.status != 503 {
+		t.Errorf("a SKU that MySQL may know was created: %d %s", a.status, a.body)
+	}
+}
+
+// TestKilledEdgeSellsWithoutMySQL takes the data directory as a kill leaves it, right after Redis was opened: what the
+// edge trusted is in it.
+func TestKilledEdgeSellsWithoutMySQL(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 5, "")
+	killed := t.TempDir()
+	if err := os.CopyFS(killed, os.DirFS(s.cfg.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	s.shutdown()
+	s.cfg.DataDir = killed
+	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing")
+	s.startUnready()
+	if a := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// TestKilledEdgeKnowsWhatOthersVetted is killed after somebody else has vetted Redis: it sells at its next start, too.
+func TestKilledEdgeKnowsWhatOthersVetted(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s.load(1, 5, "")
+	if err := client.Do(t.Context(), client.B().ScriptFlush().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	kafka := evidence.KafkaTail{Brokers: s.cfg.Kafka.Brokers, Topic: s.cfg.Kafka.Topic, Group: s.cfg.Kafka.Group}
+	if _, err := redisstock.Open(t.Context(), client, redisstock.OpenConfig{
+		Partitions: s.cfg.Stock.Partitions, Deployment: s.cfg.Stock.Deployment,
+		Evidence: evidence.New(s.database(), kafka), Nonces: evidence.NewNonces(s.database()),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	reserve := func(user int64) answer {
+		t.Helper()
+		return s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"1","quantity":1}`)
+	}
+	s.until(30*time.Second, "it trusts what was vetted", func() bool { return reserve(7).status == 201 })
+	killed := t.TempDir()
+	if err := os.CopyFS(killed, os.DirFS(s.cfg.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	s.shutdown()
+	s.cfg.DataDir = killed
+	s.cfg.MySQL.DSN = "nobody:x@tcp(127.0.0.1:1)/nothing"
+	s.startUnready()
+	if a := reserve(8); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// TestDataSetBackWhatOnlyAnEdgeHasSeen sets Redis back to before a sale that neither MySQL nor Kafka has. The edge
+// that made it remembers over its restart that there was more. The partition is shut while it cannot compare the data; once
+// it has, it opens them anew, and the SKU whose events it misses stays shut.
+func TestDataSetBackWhatOnlyAnEdgeHasSeen(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s.load(1, 5, "")
+	copied := dumpAll(t, client)
+	service := s.token(9, auth.RoleService)
+	deduct := func(user int) answer {
+		t.Helper()
+		return s.send("POST", "/v1/deductions", service, fmt.Sprintf(`{"sku_id":"1","quantity":5,"user_id":"%d"}`, user))
+	}
+	if a := deduct(7); a.status != 201 {
+		t.Fatal(a.body)
+	}
+	s.shutdown()
+	restoreAll(t, client, copied)
+	s.cfg.Kafka.Topic = "sluice.events.lost"
+	if err := outbox.CreateTopic(t.Context(), s.cfg.Kafka.Brokers, s.cfg.Kafka.Topic, s.cfg.Kafka.Partitions, 1); err != nil {
+		t.Fatal(err)
+	}
+
+	there := s.cfg.MySQL.DSN
+	s.cfg.MySQL.DSN = "nobody:x@tcp(127.0.0.1:1)/nothing"
+	s.startUnready()
+	s.until(30*time.Second, "it tries to vet", func() bool {
+		_, figures := s.ops("/metrics")
+		return !strings.Contains(figures, "sluice_edge_gate_failures_total 0\n")
+	})
+	if _, body := s.ready(); !strings.Contains(body, "some partitions of Redis are shut") {
+		t.Errorf("without MySQL: readiness: %s", body)
+	}
+	s.shutdown() // without a request: it would shut the data for everybody
+
+	s.cfg.MySQL.DSN = there
+	nonce := func() uint64 {
+		t.Helper()
+		nonces, err := evidence.NewNonces(s.database()).Read(t.Context(), s.cfg.Stock.Partitions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nonces[stock.Cell{SKU: 1}.Partition(s.cfg.Stock.Partitions)].Nonce
+	}
+	before := nonce()
+	s.start()
+	s.until(30*time.Second, "it has compared the data", func() bool {
+		_, figures := s.ops("/metrics")
+		return strings.Contains(figures, "sluice_core_redis_state_info{state=\"open\"} 1\n")
+	})
+	if a := deduct(8); a.code() != "fenced" {
+		t.Errorf("with MySQL: %d %s", a.status, a.body)
+	}
+	if nonce() == before {
+		t.Error("the data have the nonce of those that had more: others could not tell them apart")
+	}
+}
+
+// awaitKafka waits until Kafka has so many messages.
+func (s *stack) awaitKafka(messages int64) {
+	s.t.Helper()
+	topic := outbox.NewTopic(s.cfg.Kafka.Brokers, s.cfg.Kafka.Topic)
+	defer topic.Close()
+	s.until(20*time.Second, "Kafka has the events", func() bool {
+		unread, err := topic.Unread(s.t.Context(), s.cfg.Kafka.Group)
+		if err != nil {
+			return false
+		}
+		n := int64(0)
+		for _, r := range unread {
+			n += r.End - r.First
+		}
+		return n >= messages
+	})
+}
+
+// dumpAll copies all keys.
+func dumpAll(t *testing.T, client rueidis.Client) map[string]string {
+	t.Helper()
+	keys, err := client.Do(t.Context(), client.B().Keys().Pattern("*").Build()).AsStrSlice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := map[string]string{}
+	for _, key := range keys {
+		if copied[key], err = client.Do(t.Context(), client.B().Dump().Key(key).Build()).ToString(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return copied
+}
+
+// restoreAll puts a copy in the place of all keys.
+func restoreAll(t *testing.T, client rueidis.Client, copied map[string]string) {
+	t.Helper()
+	commands := []rueidis.Completed{client.B().Flushdb().Build()}
+	for key, value := range copied {
+		commands = append(commands, client.B().Restore().Key(key).Ttl(0).SerializedValue(value).Build())
+	}
+	for _, answer := range client.DoMulti(t.Context(), commands...) {
+		if err := answer.Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
