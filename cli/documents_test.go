@@ -149,9 +149,10 @@ func (l commandLine) names() (*kong.Node, error) {
 var (
 	examples = regexp.MustCompile(`(?m)^Examples?:\n((?:  .*\n?)+)`)
 
-	fenced = regexp.MustCompile("(?s)(?:^|\n)```(?:sh|bash|shell|console)?\n(.*?\n)```\n")
-	quoted = regexp.MustCompile("`([^`\n]+)`")
-	choice = regexp.MustCompile(`(\w+)((?:\\?\|\w+)+)`) // of subcommands: open|close
+	fenced  = regexp.MustCompile("(?s)(?:^|\n)```([a-z]*)\n(.*?\n)```\n") // in any language, or the end of one begins another
+	inShell = []string{"", "sh", "bash", "shell", "console"}
+	quoted  = regexp.MustCompile("`([^`\n]+)`")
+	choice  = regexp.MustCompile(`(\w+)((?:\\?\|\w+)+)`) // of subcommands: open|close
 )
 
 // alternatives writes each choice of a piece of inline code out.
@@ -190,10 +191,10 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 		}
 		text := string(data)
 		for _, block := range fenced.FindAllStringSubmatch(text, -1) {
-			if !strings.Contains(block[1], "sluice ") {
+			if !slices.Contains(inShell, block[1]) || !strings.Contains(block[2], "sluice ") {
 				continue
 			}
-			for _, line := range commandLines(t, block[1], instead) {
+			for _, line := range commandLines(t, block[2], instead) {
 				whole++
 				if _, err := line.parses(); err != nil {
 					t.Errorf("%s: sluice %s: %v", page, strings.Join(line.words, " "), err)
