@@ -99,15 +99,31 @@ func adviceOnReach(err error) string {
 		return ""
 	}
 	if server := new(config.ServerError); errors.As(err, &server) {
-		return "Start " + server.Server + ", or correct its address: " + settingOf[server.Server] + ". To try sluice out, sluice dev starts all servers"
+		return adviceOn(server.Server, err) + ". To try sluice out, sluice dev starts all servers"
 	}
 	return "A server does not answer: sluice doctor says which"
+}
+
+// adviceOn is what to do about a server that gave no answer, or none that helps. A wrong address is suspected only where
+// nobody takes connections.
+func adviceOn(server string, err error) string {
+	var name *net.DNSError
+	var network *net.OpError
+	switch {
+	case errors.As(err, &name):
+		return "There is no host " + name.Name + ": correct the address of " + server + ": " + settingOf[server]
+	case errors.As(err, &network) && network.Op == "dial" && network.Timeout():
+		return "Nobody answers at the address of " + server + ": see whether its machine is up and lets you in, or correct it: " + settingOf[server]
+	case config.Silent(err):
+		return server + " takes connections and answers nothing in time: see whether it is hung or overloaded, or restart it"
+	}
+	return "Start " + server + ", or correct its address: " + settingOf[server]
 }
 
 func unanswered(err error) bool {
 	var network *net.OpError
 	var name *net.DNSError
-	return errors.As(err, &network) && network.Op != "listen" || errors.As(err, &name) || errors.Is(err, io.EOF) ||
+	return config.Silent(err) || errors.As(err, &network) && network.Op != "listen" || errors.As(err, &name) || errors.Is(err, io.EOF) ||
 		errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, kafka.BrokerNotAvailable)
 }
 

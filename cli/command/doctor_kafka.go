@@ -21,7 +21,7 @@ func (d *Doctor) kafka(ctx context.Context, e *examination) {
 		return
 	}
 	if err != nil {
-		e.fail("Kafka", err.Error(), "start Kafka, or correct --kafka-brokers")
+		e.fail("Kafka", err.Error(), adviceOn("Kafka", err))
 		return
 	}
 	e.ok("Kafka", "%d brokers", c.Brokers)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -36,7 +37,7 @@ func (d *Doctor) redis(ctx context.Context, e *examination) {
 	}
 	client, err := d.Redis.Client()
 	if err != nil {
-		e.fail("Redis", err.Error(), "start Redis, or correct its address (--redis-addr or --redis-sentinel-addrs) and its password")
+		e.fail("Redis", err.Error(), cmp.Or(adviceOnRedis(err), adviceOn("Redis", err)))
 		return
 	}
 	defer client.Close()
@@ -171,7 +172,7 @@ func (d *Doctor) mysql(ctx context.Context, e *examination) {
 	defer mysql.Close()
 	var version string
 	if err := mysql.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
-		e.fail("MySQL", err.Error(), "start MySQL, or correct SLUICE_MYSQL_DSN")
+		e.fail("MySQL", err.Error(), cmp.Or(adviceOnMySQL(err), adviceOn("MySQL", err)))
 		return
 	}
 	e.ok("MySQL", "version %s answers", version)

@@ -1,5 +1,12 @@
 package config
 
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+)
+
 // ServerError is what went wrong with one of the servers that settings name: Redis, MySQL or Kafka.
 type ServerError struct {
 	Server string
@@ -11,3 +18,10 @@ func (e *ServerError) Error() string { return e.Err.Error() }
 
 // Unwrap is the error itself.
 func (e *ServerError) Unwrap() error { return e.Err }
+
+// Silent reports an error of a server that was reached, or perhaps was, and gave no answer in time. One that refuses
+// connections, or whose name nobody knows, is not silent.
+func Silent(err error) bool {
+	var name *net.DNSError
+	return !errors.As(err, &name) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded))
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"sluice/core/config"
 )
 
 const (
@@ -47,20 +49,34 @@ const (
 type connector struct {
 	driver.Connector
 	settings string
+	timeout  time.Duration
 }
 
 // newConnector has a wait for a lock end before the connection is given up: an answer says that the statement
 // did nothing.
 func newConnector(inner driver.Connector, timeout time.Duration) connector {
 	lockWait := max(1, int(timeout/time.Second)-1)
-	return connector{inner, fmt.Sprintf(sessionSettings, lockWait, int(sessionIdle/time.Second))}
+	return connector{inner, fmt.Sprintf(sessionSettings, lockWait, int(sessionIdle/time.Second)), timeout}
 }
 
-// Connect implements driver.Connector.
+// Connect implements driver.Connector. Its error names the server, and tells one that is silent.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	bounded, cancel := context.WithTimeout(ctx, c.timeout-c.timeout/20) // before the driver, which would not say why
+	defer cancel()
+	conn, err := c.connect(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("no answer within %v: %w", c.timeout, bounded.Err())
+	}
+	if err != nil {
+		return nil, &config.ServerError{Server: "MySQL", Err: err}
+	}
+	return conn, nil
+}
+
+func (c connector) connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
-		return nil, err // database/sql recognises the driver's own errors
+		return nil, err
 	}
 	session, ok := conn.(session)
 	if !ok {

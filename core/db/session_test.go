@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"testing"
+	"time"
 )
 
 // refusing is a connection whose server refuses the settings of a session.
@@ -34,7 +35,7 @@ func (r *refusing) Driver() driver.Driver { return nil }
 func TestRefusedSessionIsClosed(t *testing.T) {
 	t.Parallel()
 	server := &refusing{}
-	conn, err := newConnector(server, Config{}.Timeout).Connect(t.Context())
+	conn, err := newConnector(server, time.Second).Connect(t.Context())
 	if conn != nil || !errors.Is(err, errSetting) || server.closed != 1 {
 		t.Errorf("connection %v, error %v, closed %d times", conn, err, server.closed)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"sluice/core/config"
 )
 
 // probeTimeout bounds one check, so that an orchestrator always gets an answer in time.
@@ -81,7 +83,7 @@ func (r *readiness) run(ctx context.Context) []result {
 		wait.Go(func() {
 			results[i] = result{Name: check.Name, Status: statusOK}
 			if err := r.probe(ctx, check); err != nil {
-				results[i].Status, results[i].Error = statusFail, err.Error()
+				results[i].Status, results[i].Error = statusFail, tell(err)
 				if check.Degrades {
 					results[i].Status = statusDegraded
 				}
@@ -104,8 +106,16 @@ func (r *readiness) probe(ctx context.Context, check Check) error {
 	case r := <-answer:
 		return r.Err
 	case <-ctx.Done():
-		return fmt.Errorf("no answer within %v", probeTimeout)
+		return ctx.Err()
 	}
+}
+
+// tell says of a server that gives no answer what an error of it would not: that the address may well be right.
+func tell(err error) string {
+	if config.Silent(err) {
+		return fmt.Sprintf("answers nothing within %v: is the server hung or overloaded? (%v)", probeTimeout, err)
+	}
+	return err.Error()
 }
 
 // AskReady asks the ops server at an address whether its process is ready. The error says what is not.

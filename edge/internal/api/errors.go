@@ -2,11 +2,14 @@ package api
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/valyala/fasthttp"
 
+	"sluice/core/config"
 	"sluice/core/ledger"
 	"sluice/core/sale"
 	"sluice/core/stock"
@@ -86,7 +89,7 @@ var codeTable = [codes]struct {
 	codeRateLimited:          {"rate_limited", fasthttp.StatusTooManyRequests, true, 1, "Too many requests."},
 	codeInternal:             {"internal", fasthttp.StatusInternalServerError, true, 1, "The edge failed."},
 	codeOverloaded:           {"overloaded", fasthttp.StatusServiceUnavailable, true, 1, "The edge is overloaded; nothing was done."},
-	codeUnavailable:          {"unavailable", fasthttp.StatusServiceUnavailable, true, 1, "The stock cannot be reached; nothing was done."},
+	codeUnavailable:          {"unavailable", fasthttp.StatusServiceUnavailable, true, 1, "A server that the request needs cannot be reached; nothing was done."},
 	codeOutcomeUnknown:       {"outcome_unknown", fasthttp.StatusGatewayTimeout, true, 1, "The outcome is unknown; repeat the request with its key."},
 
 	codeSoldOut:            {"sold_out", fasthttp.StatusConflict, false, 0, "Not enough units are free."},
@@ -197,7 +200,7 @@ func faultOf(err error) (f *fault, bug bool) {
 		return &fault{code: codeOverloaded}, false
 	case errors.Is(err, stock.ErrNotApplied), errors.Is(err, stock.ErrShut),
 		errors.Is(err, batch.ErrDraining), errors.Is(err, cells.ErrClosed):
-		return &fault{code: codeUnavailable}, false
+		return &fault{code: codeUnavailable, detail: unreached(err)}, false
 	case errors.Is(err, ledger.ErrCursor), errors.Is(err, ledger.ErrFilter):
 		return &fault{code: codeMalformed, detail: err.Error()}, false
 	case errors.Is(err, ledger.ErrNoLetter):
@@ -226,9 +229,21 @@ func faultOf(err error) (f *fault, bug bool) {
 // readFault is faultOf for a call that only read: whatever became of it, nothing was done.
 func readFault(err error) error {
 	if errors.Is(err, stock.ErrUnknown) || errors.Is(err, context.DeadlineExceeded) {
-		return &fault{code: codeUnavailable}
+		return &fault{code: codeUnavailable, detail: unreached(err)}
 	}
 	return err
+}
+
+// unreached names the server that an error is about where it is not that of the stock: shoppers need no other.
+func unreached(err error) string {
+	server := new(config.ServerError)
+	switch {
+	case errors.As(err, &server):
+		return server.Server + " cannot be reached."
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn):
+		return "MySQL cannot be reached."
+	}
+	return ""
 }
 
 func malformed(pointer, format string, values ...any) *fault {

@@ -1,11 +1,40 @@
 package api
 
 import (
+	"fmt"
+	"net"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/stock"
 )
+
+// TestUnreachableMySQLIsNamed asks a MySQL that is silent, and one that is not there: whoever only reads its lists is
+// not told of the stock.
+func TestUnreachableMySQLIsNamed(t *testing.T) {
+	t.Parallel()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for _, addr := range []string{listener.Addr().String(), "127.0.0.1:1"} {
+		mysql, err := db.Config{DSN: config.Secret("root@tcp(" + addr + ")/x"), ConnsMax: 1, Timeout: 200 * time.Millisecond}.OpenUnchecked()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = fmt.Errorf("read list: %w: %w", stock.ErrNotApplied, mysql.PingContext(t.Context()))
+		if f, bug := faultOf(readFault(err)); bug || f.code != codeUnavailable || f.detail != "MySQL cannot be reached." {
+			t.Errorf("%v is told as %+v (bug: %v)", err, f, bug)
+		}
+		_ = mysql.Close()
+	}
+}
 
 // TestCodesAreThoseOfTheDocument holds codeTable to the API document: clients rely on the words.
 func TestCodesAreThoseOfTheDocument(t *testing.T) {
