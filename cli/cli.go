@@ -95,6 +95,9 @@ func Run(args []string, console *command.Console) int {
 	if err != nil {
 		return report(console, err, command.ExitUsage)
 	}
+	for _, warning := range config.Exposed(k.Selected().Target) {
+		console.Notef("warning: %s", warning)
+	}
 	k.BindTo(ctx, (*context.Context)(nil))
 	err = errors.Join(k.Run(log), console.Written())
 	return report(console, err, command.ExitCode(err))

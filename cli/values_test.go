@@ -2,6 +2,7 @@ package cli
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,5 +111,77 @@ func TestValuesAreReadOneWay(t *testing.T) {
 	var o output
 	if Run([]string{"stock", "adjust", "1", "--delta", "-3"}, o.console()); !strings.Contains(o.err.String(), "write --delta=-3") {
 		t.Errorf("a negative value without =: said %q", o.err.String())
+	}
+}
+
+// A number that cannot be meant is refused by name, and where 0 is taken its meaning is written down. Nothing runs.
+func TestNumbersOutOfRangeAreRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	refuses := func(name string, args ...string) bool {
+		t.Helper()
+		parser, err := newParser(new(root), new(output).console(), func(int) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = parser.Parse(args)
+		return err != nil && strings.Contains(err.Error(), name)
+	}
+	unset := map[string]bool{"delta": true, "expect-avail": true}    // 0 is as if it were not given
+	atRun := map[string]bool{"for": true, "ttl": true, "hold": true} // refused when the command runs
+	for _, leaf := range model(t).Leaves(false) {
+		values := slices.Clone(leaf.Positional)
+		for _, f := range leaf.Flags {
+			values = append(values, f.Value)
+		}
+		for _, v := range values {
+			zero, less := "0", "-1"
+			switch wants(v.Target.Type()) {
+			case "want a whole number", "want a number, such as":
+			case "want a duration with its unit, such as":
+				zero, less = "0s", "-1s"
+			default:
+				continue
+			}
+			args := func(word string) []string {
+				path := strings.Fields(leaf.Path())
+				if v.Flag == nil {
+					return append(path, "--", word)
+				}
+				return append(path, "--"+v.Name+"="+word)
+			}
+			if v.Name != "delta" && !atRun[v.Name] && !refuses(v.Name, args(less)...) {
+				t.Errorf("%v is taken", args(less))
+			}
+			if zero == "0s" {
+				continue // not to wait needs no words
+			}
+			said := strings.Contains(v.Help, "0") || strings.HasPrefix(v.Tag.Get("between"), "0")
+			if !said && !unset[v.Name] && !atRun[v.Name] && !refuses(v.Name, args(zero)...) {
+				t.Errorf("%v is taken, and nothing says what it means: %s", args(zero), v.Help)
+			}
+		}
+	}
+	for _, list := range []string{"stock", "sale", "reservation", "deadletter"} {
+		for _, limit := range []string{"0", "-1", "501"} {
+			var o output
+			code := Run([]string{list, "list", "--limit=" + limit}, o.console())
+			if code != command.ExitUsage || !strings.Contains(o.err.String(), "want a whole number, 1 to 500") {
+				t.Errorf("%s list --limit %s: exit code %d, %s", list, limit, code, o.err.String())
+			}
+		}
+	}
+}
+
+// Who gives no reason is told to give one, and not how long nothing is.
+func TestAReasonIsRequired(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, line := range []string{"stock adjust 1 --delta 1", "stock freeze 1", "stock unfreeze 1", "deadletter resolve x", "deadletter replay x"} {
+		for _, given := range [][]string{nil, {"--reason="}} {
+			var o output
+			code := Run(append(strings.Fields(line), given...), o.console())
+			if said := o.err.String(); code != command.ExitUsage || !strings.Contains(said, "--reason is required: say why in a sentence") {
+				t.Errorf("%s %v: exit code %d, %s", line, given, code, said)
+			}
+		}
 	}
 }

@@ -28,7 +28,7 @@ type Config struct {
 	Listen  string `name:"listen" env:"SLUICE_LISTEN" group:"Edge" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP API; port 0 takes a free one. It speaks plain HTTP: put a proxy with TLS in front." cost:"none"`
 	DataDir string `name:"data-dir" env:"SLUICE_DATA_DIR" group:"Edge" default:".sluice/edge" placeholder:"PATH" help:"Directory of the edge's own rebuildable data, on a local disk. The edge locks it; another edge on it does not start." cost:"none"`
 
-	TokenKeyFile  string `name:"token-key-file" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"File with the keys of access tokens." cost:"none"`
+	TokenKeyFile  string `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"File with the keys of access tokens." cost:"none"`
 	TokenIssuer   string `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" help:"Issuer (iss) that tokens must name." cost:"none"`
 	TokenAudience string `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" help:"Audience (aud) that tokens must name." cost:"none"`
 	TokensMax     int    `name:"tokens-max" env:"SLUICE_TOKENS_MAX" group:"Tokens" default:"200000" help:"Verified tokens that are remembered until they end, so that their signature is checked once." cost:"higher: about 500 bytes of memory each; lower: 5 us (HS256) or 50 us (EdDSA) more for forgotten ones"`

@@ -18,7 +18,7 @@ type DeadLetterList struct {
 	Listing `embed:""`
 
 	Reason    string `placeholder:"WORD" help:"Only those with a reason: unknown_version, malformed, inconsistent, fork, refused or broken_chain."`
-	Partition *int   `placeholder:"N" help:"Only those that were read from a Kafka partition."`
+	Partition *int   `placeholder:"N" between:"0-2147483647" help:"Only those that were read from a Kafka partition."`
 	Resolved  string `enum:"false,true,any" default:"false" placeholder:"WHICH" help:"Those that nobody has resolved (false), the resolved ones (true), or any."`
 }
 
@@ -257,7 +257,7 @@ func (d *DeadLetterResolve) Run(ctx context.Context, c *Console) error {
 type DeadLetterReplay struct {
 	letterDecision `embed:""`
 
-	Wait time.Duration `default:"15s" placeholder:"DURATION" help:"How long to wait until a persister has done it."`
+	Wait time.Duration `default:"15s" placeholder:"DURATION" between:"0s-1h" help:"How long to wait until a persister has done it."`
 }
 
 // Help is called by kong.

@@ -21,7 +21,7 @@ import (
 type Listing struct {
 	Output `embed:""`
 
-	Limit  int    `default:"50" placeholder:"N" help:"How many to show at most, 1 to 500."`
+	Limit  int    `default:"50" placeholder:"N" between:"1-500" help:"How many to show at most, 1 to 500."`
 	Cursor string `placeholder:"TEXT" help:"Go on where the page ended that gave this cursor. The filters must be the same."`
 }
 
@@ -133,7 +133,7 @@ func showList[T any](c *Console, l *Listing, list ledger.List[T], header []any, 
 		t.row(row(&list.Data[i])...)
 	}
 	t.flush()
-	if list.AsOf != 0 {
+	if list.Behind {
 		c.Notef("as of %s: what happened since then may be missing", momentText(list.AsOf))
 	}
 	if list.Next != "" {

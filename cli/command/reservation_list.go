@@ -13,9 +13,9 @@ type ReservationList struct {
 	Stores  `embed:""`
 	Listing `embed:""`
 
-	User  int64  `placeholder:"ID" help:"Only those of a user."`
-	SKU   int64  `placeholder:"ID" help:"Only those of a SKU, in a sale if one is named, else of its normal stock."`
-	Sale  uint32 `placeholder:"ID" help:"Only those of a sale."`
+	User  int64  `placeholder:"ID" between:"1-9223372036854775807" help:"Only those of a user."`
+	SKU   int64  `placeholder:"ID" between:"1-9223372036854775807" help:"Only those of a SKU, in a sale if one is named, else of its normal stock."`
+	Sale  uint32 `placeholder:"ID" between:"1-4294967295" help:"Only those of a sale."`
 	State string `enum:",held,confirmed,released,expired" default:"" placeholder:"STATE" help:"Only held, confirmed, released or expired ones. Needs a user, a SKU or a sale."`
 }
 

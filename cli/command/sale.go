@@ -22,11 +22,11 @@ type SaleCreate struct {
 	Output  `embed:""`
 	Consent `embed:""`
 
-	ID             uint32        `arg:"" name:"sale" help:"Sale id, 1 to 4294967295."`
+	ID             uint32        `arg:"" name:"sale" between:"1-4294967295" help:"Sale id, 1 to 4294967295."`
 	Name           string        `required:"" placeholder:"TEXT" help:"What it is called."`
 	Item           []string      `placeholder:"SKU:UNITS" help:"A SKU and the units it gets; can be repeated."`
 	ItemsFile      string        `placeholder:"PATH" help:"CSV or JSON lines with sku_id and quantity, instead of --item."`
-	Limit          int64         `placeholder:"UNITS" help:"Units per user and SKU. Defaults to none."`
+	Limit          int64         `placeholder:"UNITS" between:"0-1000000" help:"Units per user and SKU; 0, the default, is none."`
 	Hold           time.Duration `default:"15m" help:"Hold time of reservations."`
 	Ack            string        `default:"default" placeholder:"LEVEL" help:"Acknowledge level: default, redis, replica or log."`
 	ShopperDeducts bool          `help:"Shoppers may deduct, without a reservation."`
@@ -114,7 +114,7 @@ type SaleShow struct {
 	Stores `embed:""`
 	Output `embed:""`
 
-	ID uint32 `arg:"" name:"sale" help:"Sale to show."`
+	ID uint32 `arg:"" name:"sale" between:"1-4294967295" help:"Sale to show."`
 }
 
 // Help is called by kong.

@@ -20,7 +20,7 @@ type SaleOpen struct {
 	Output  `embed:""`
 	Consent `embed:""`
 
-	ID  uint32         `arg:"" name:"sale" help:"Sale to open."`
+	ID  uint32         `arg:"" name:"sale" between:"1-4294967295" help:"Sale to open."`
 	At  saleTime       `placeholder:"TIME" help:"When it opens, as 2026-01-31T18:00:00Z, or now: two seconds from now, the least that edges need to learn of its SKUs. Defaults to now."`
 	To  saleTime       `xor:"end" placeholder:"TIME" help:"When it closes, or never. Defaults to the closing that a scheduled or open sale has, and for others to never."`
 	For *time.Duration `xor:"end" placeholder:"DURATION" help:"How long it is open, instead of --to."`
@@ -65,7 +65,7 @@ type SaleClose struct {
 	Output  `embed:""`
 	Consent `embed:""`
 
-	ID uint32   `arg:"" name:"sale" help:"Sale to close."`
+	ID uint32   `arg:"" name:"sale" between:"1-4294967295" help:"Sale to close."`
 	At saleTime `placeholder:"TIME" help:"When it closes, as 2026-01-31T18:00:00Z and after it opens, or now, or never, which takes such a time away. Defaults to now."`
 }
 
@@ -95,7 +95,7 @@ type SaleFill struct {
 	Output  `embed:""`
 	Consent `embed:""`
 
-	ID uint32 `arg:"" name:"sale" help:"Sale to fill."`
+	ID uint32 `arg:"" name:"sale" between:"1-4294967295" help:"Sale to fill."`
 }
 
 // Help is called by kong.
@@ -123,7 +123,7 @@ type SaleEmpty struct {
 	Output  `embed:""`
 	Consent `embed:""`
 
-	ID uint32 `arg:"" name:"sale" help:"Sale to empty. It must be closed."`
+	ID uint32 `arg:"" name:"sale" between:"1-4294967295" help:"Sale to empty. It must be closed."`
 }
 
 // Help is called by kong.

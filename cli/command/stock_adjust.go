@@ -21,8 +21,8 @@ type StockAdjust struct {
 	Output  `embed:""`
 	Consent `embed:""`
 
-	SKU    int64  `arg:"" name:"sku" help:"SKU to change."`
-	Sale   uint32 `placeholder:"ID" help:"Change the stock of a sale, not the normal one."`
+	SKU    int64  `arg:"" name:"sku" between:"1-9223372036854775807" help:"SKU to change."`
+	Sale   uint32 `placeholder:"ID" between:"1-4294967295" help:"Change the stock of a sale, not the normal one."`
 	Delta  int64  `placeholder:"UNITS" help:"Units to add to total and available stock; negative to take away."`
 	Reason string `required:"" placeholder:"TEXT" help:"Why. It is kept in the ledger."`
 
@@ -65,10 +65,14 @@ func (a *StockAdjust) Validate() error {
 	return f.Err()
 }
 
+var errReason = errors.New("--reason is required: say why in a sentence")
+
 // checkReason holds a reason to what the ledger and its readers can take.
 func checkReason(f *config.Faults, reason string) {
 	switch {
-	case len(reason) == 0 || len(reason) > stock.ReasonMax:
+	case reason == "":
+		f.Include(errReason)
+	case len(reason) > stock.ReasonMax:
 		f.Add("reason", fmt.Sprintf("a text of %d bytes", len(reason)), fmt.Sprintf("1 to %d", stock.ReasonMax))
 	case text.Check(reason, stock.ReasonMax) != nil:
 		f.Add("reason", fmt.Sprintf("%.40q", reason), "UTF-8 without control and format characters")
@@ -117,8 +121,8 @@ type StockFreeze struct {
 	Output  `embed:""`
 	Consent `embed:""`
 
-	SKU    int64  `arg:"" name:"sku" help:"SKU to change."`
-	Sale   uint32 `placeholder:"ID" help:"The stock of a sale, not the normal one."`
+	SKU    int64  `arg:"" name:"sku" between:"1-9223372036854775807" help:"SKU to change."`
+	Sale   uint32 `placeholder:"ID" between:"1-4294967295" help:"The stock of a sale, not the normal one."`
 	Reason string `required:"" placeholder:"TEXT" help:"Why. It is kept in the ledger."`
 	Key    string `placeholder:"TEXT" help:"Name of this change: repeated with the same key, it happens once. Defaults to a new one."`
 }
@@ -198,9 +202,6 @@ func (r *changed) ends(before, after stock.CellState) {
 }
 
 func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output) error {
-	if x.sku < 1 {
-		return usage(fmt.Errorf("SKU %d: want 1 or more", x.sku))
-	}
 	if err := x.consent.check(c); err != nil {
 		return err
 	}

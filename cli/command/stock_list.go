@@ -12,8 +12,8 @@ type StockList struct {
 	Stores  `embed:""`
 	Listing `embed:""`
 
-	Sale     uint32 `placeholder:"ID" help:"List the stock of a sale, not the normal one."`
-	AvailMax *int64 `placeholder:"UNITS" help:"Only SKUs of which so many units are available, or fewer."`
+	Sale     uint32 `placeholder:"ID" between:"1-4294967295" help:"List the stock of a sale, not the normal one."`
+	AvailMax *int64 `placeholder:"UNITS" between:"0-1099511627775" help:"Only SKUs of which so many units are available, or fewer."`
 }
 
 // Help is called by kong.

@@ -17,9 +17,9 @@ type StockShow struct {
 	Stores `embed:""`
 	Output `embed:""`
 
-	SKUs []int64       `arg:"" name:"sku" help:"SKUs to show."`
-	Sale uint32        `placeholder:"ID" help:"Show the stock of a sale, not the normal one."`
-	Wait time.Duration `placeholder:"DURATION" help:"How long to wait for MySQL to catch up, before showing that it is behind."`
+	SKUs []int64       `arg:"" name:"sku" between:"1-9223372036854775807" help:"SKUs to show."`
+	Sale uint32        `placeholder:"ID" between:"1-4294967295" help:"Show the stock of a sale, not the normal one."`
+	Wait time.Duration `placeholder:"DURATION" between:"0s-1h" help:"How long to wait for MySQL to catch up, before showing that it is behind."`
 }
 
 // Help is called by kong.

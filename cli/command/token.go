@@ -12,7 +12,7 @@ import (
 
 // TokenKey says where the keys of tokens are.
 type TokenKey struct {
-	File string `name:"token-key-file" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"File with the keys that sign and verify tokens." cost:"none"`
+	File string `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"File with the keys that sign and verify tokens." cost:"none"`
 }
 
 // Check reports a file, if one is given, that holds no keys. Doctor must not be stopped by one, so it is no
@@ -32,7 +32,7 @@ type Token struct {
 	Key TokenKey `embed:""`
 	Dev DevFile  `embed:""`
 
-	User     int64         `required:"" placeholder:"ID" help:"User that the token is for."`
+	User     int64         `required:"" placeholder:"ID" between:"1-9223372036854775807" help:"User that the token is for."`
 	Role     string        `required:"" enum:"shopper,service,admin" help:"What it allows: shopper, service or admin."`
 	TTL      time.Duration `default:"1h" help:"How long it is good for, at most 24h."`
 	Issuer   string        `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT" help:"Issuer (iss) that the token names: what the edges want." cost:"none"`
@@ -62,9 +62,6 @@ func (t *Token) Run(c *Console) error {
 	role, err := auth.ParseRole(t.Role)
 	if err != nil {
 		return usage(err)
-	}
-	if t.User < 1 {
-		return usage(fmt.Errorf("user %d: want 1 or more", t.User))
 	}
 	keys, err := auth.ReadKeys(t.Key.File)
 	if err != nil {

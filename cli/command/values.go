@@ -1,9 +1,11 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,11 +49,44 @@ func oneWord(read func(word string, into reflect.Value) error) kong.MapperFunc {
 			return fmt.Errorf("a value is missing; if it is %s, write --%s=%[1]s", token, d.Value.Name)
 		}
 		word := token.String()
-		if err := read(word, into); err != nil {
+		err := read(word, into)
+		if err == nil {
+			err = within(d.Value, word)
+		}
+		if err != nil {
 			return fmt.Errorf("%.60q: %w", word, err)
 		}
 		return nil
 	}
+}
+
+// within holds a value to its words, or to the bounds of its tag between:"LOW-HIGH". The settings of services have
+// their bounds from Validate. Ids, limits and the like have the tag: only here can a 0 be told from nothing.
+func within(v *kong.Value, word string) error {
+	if v.Enum != "" && !slices.Contains(v.EnumSlice(), word) {
+		return fmt.Errorf("want %s", strings.Join(slices.DeleteFunc(v.EnumSlice(), func(w string) bool { return w == "" }), ", "))
+	}
+	low, high, bounded := strings.Cut(v.Tag.Get("between"), "-")
+	if !bounded {
+		return nil
+	}
+	if v.Target.Type() == reflect.TypeFor[time.Duration]() {
+		return between(word, low, high, time.ParseDuration, "want a duration, %v to %v")
+	}
+	return between(word, low, high, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }, "want a whole number, %d to %d")
+}
+
+func between[T cmp.Ordered](word, low, high string, parse func(string) (T, error), want string) error {
+	n, err := parse(word)
+	least, err1 := parse(low)
+	most, err2 := parse(high)
+	if err := errors.Join(err1, err2); err != nil {
+		panic(err) // the tags are our own
+	}
+	if err != nil || n < least || n > most {
+		return fmt.Errorf(want, least, most)
+	}
+	return nil
 }
 
 func readDuration(word string, into reflect.Value) error {

@@ -31,10 +31,10 @@ type Command struct {
 	RedisSentinelMaster string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME" help:"Name under which the Sentinels watch the primary." cost:"none"`
 	MySQLDSN            config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Use this database instead of a private one."`
 	KafkaBrokers        []string      `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT" help:"Use this Kafka instead of an embedded broker." cost:"none"`
-	TokenKeyFile        string        `name:"token-key-file" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"Use these keys for tokens instead of generated ones." cost:"none"`
+	TokenKeyFile        string        `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"Use these keys for tokens instead of generated ones." cost:"none"`
 
-	RatePerUser    float64 `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"1000000" help:"Requests per second of one shopper; the default is out of a load test's way." cost:"none"`
-	RatePerAddress float64 `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000000" help:"Requests per second of one address, likewise." cost:"none"`
+	RatePerUser    float64 `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"1000000" help:"Requests per second of one shopper; 0 is no limit, and the default is out of a load test's way." cost:"none"`
+	RatePerAddress float64 `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000000" help:"Requests per second of one address, likewise; 0 is no limit." cost:"none"`
 }
 
 // Help is called by kong.

@@ -86,6 +86,28 @@ func readBounded(setting, path string) ([]byte, error) {
 	return text, nil
 }
 
+// Exposed names the secret files among the settings of target, a struct or a pointer to one, that everybody on the
+// machine can read or exchange. Their fields have the tag private.
+func Exposed(target reflect.Value) (warnings []string) {
+	target = reflect.Indirect(target)
+	for i := range target.NumField() {
+		field := target.Field(i)
+		if field.Kind() == reflect.Struct {
+			warnings = append(warnings, Exposed(field)...)
+			continue
+		}
+		if _, private := target.Type().Field(i).Tag.Lookup("private"); !private {
+			continue
+		}
+		path := field.String()
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
+			warnings = append(warnings, fmt.Sprintf("%s is open to everybody on this machine (%v): chmod 600 %[1]s, and replace the secret in it",
+				path, info.Mode().Perm()))
+		}
+	}
+	return warnings
+}
+
 // ReadOnce tells of a pipe, as of a shell's <(...), and the like: read by Validate, it would be empty for
 // whoever needs it.
 func ReadOnce(path string) bool {

@@ -62,6 +62,8 @@ type List[T any] struct {
 	Next string `json:"next_cursor,omitempty"`
 	// AsOf is the Redis time up to which everything that happened is in the list; 0: nobody can tell.
 	AsOf show.Moment `json:"as_of,omitzero"`
+	// Behind tells that Redis has events since AsOf which may be missing here.
+	Behind bool `json:"-"`
 }
 
 // listOf makes a page out of up to one item more than it has room for.

@@ -75,7 +75,8 @@ func (r *Reader) Reservations(ctx context.Context, f ReservationFilter, p Page) 
 		return List[Reservation]{}, err
 	}
 	q := reservationQuery{reader: r, filter: f, states: states, after: after, limit: limit + 1}
-	q.untilMS, _ = r.settled(ctx)
+	var nowMS int64
+	q.untilMS, nowMS = r.settled(ctx)
 	switch {
 	case f.User != 0:
 		err = q.ofUser(ctx)
@@ -90,7 +91,7 @@ func (r *Reader) Reservations(ctx context.Context, f ReservationFilter, p Page) 
 		return List[Reservation]{}, err
 	}
 	list := listOf(q.found, limit, func(last *Reservation) string { return cursorOf(in, last.key) })
-	list.AsOf = show.Moment(q.untilMS)
+	list.AsOf, list.Behind = show.Moment(q.untilMS), q.untilMS < nowMS
 	return list, nil
 }
 

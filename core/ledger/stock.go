@@ -53,7 +53,7 @@ func (r *Reader) Stock(ctx context.Context, f StockFilter, p Page) (List[Stock],
 	if err != nil {
 		return List[Stock]{}, err
 	}
-	until, _ := r.settled(ctx)
+	until, now := r.settled(ctx)
 	found := make([]Stock, 0, limit+1)
 	err = r.read(ctx, "stock", func(rows *sql.Rows) error {
 		var s Stock
@@ -68,6 +68,6 @@ func (r *Reader) Stock(ctx context.Context, f StockFilter, p Page) (List[Stock],
 		WHERE pool = ? AND (sku_id > ? OR sku_id = ? AND bucket > ?) AND available_stock <= ?
 		ORDER BY pool, sku_id, bucket LIMIT ?`, f.Sale, after.SKU, after.SKU, after.Bucket, availMax, limit+1)
 	list := listOf(found, limit, func(last *Stock) string { return cursorOf(in, stockKey{last.SKU, last.Bucket}) })
-	list.AsOf = show.Moment(until)
+	list.AsOf, list.Behind = show.Moment(until), until < now
 	return list, err
 }

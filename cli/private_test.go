@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"sluice/cli/command"
+	"sluice/core/auth"
+)
+
+// A token is still made with keys that everybody can read, and whoever makes it is told.
+func TestOpenSecretFilesAreWarnedOf(t *testing.T) {
+	t.Chdir(t.TempDir())
+	key, err := auth.GenerateKey(auth.HS256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := auth.WriteKeys("keys.json", key); err != nil {
+		t.Fatal(err)
+	}
+	for mode, open := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true, 0o602: true} {
+		if err := os.Chmod("keys.json", mode); err != nil {
+			t.Fatal(err)
+		}
+		var o output
+		code := Run([]string{"token", "--user", "1", "--role", "admin", "--token-key-file", "keys.json"}, o.console())
+		warned := strings.Contains(o.err.String(), "warning: keys.json is open to everybody")
+		if code != command.ExitDone || warned != open || strings.Count(o.out.String(), "\n") != 1 {
+			t.Errorf("mode %o: exit code %d, %s, printed %q", mode, code, o.err.String(), o.out.String())
+		}
+	}
+}
+
+// Every setting that names a file of secrets is marked as private.
+func TestEverySecretFileIsMarked(t *testing.T) {
+	t.Parallel()
+	marked := map[string]bool{}
+	for _, leaf := range model(t).Leaves(false) {
+		for _, f := range leaf.Flags {
+			secret := f.Name == "dev-file" || strings.HasSuffix(f.Name, "-file") && (strings.Contains(f.Name, "password") || strings.Contains(f.Name, "dsn") || strings.Contains(f.Name, "key"))
+			if secret != f.Tag.Has("private") {
+				t.Errorf("%s --%s: private is %v", leaf.Path(), f.Name, !secret)
+			}
+			marked[f.Name] = marked[f.Name] || secret
+		}
+	}
+	for _, name := range []string{"redis-password-file", "redis-sentinel-password-file", "mysql-dsn-file", "token-key-file", "dev-file"} {
+		if !marked[name] {
+			t.Errorf("no command has --%s", name)
+		}
+	}
+}
