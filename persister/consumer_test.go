@@ -5,13 +5,17 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/core/event"
+	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
+	"sluice/core/stock"
 )
 
 // noMySQL is a connector to a database that is away. It calls back whenever somebody looks for it.
@@ -54,6 +58,54 @@ func TestNothingGoesBeforeTheCommit(t *testing.T) {
 	c.work(ctx, lane, at)
 	if offsets := at.uncommitted(); len(offsets) > 0 {
 		t.Errorf("in the end, offsets to commit: %v", offsets)
+	}
+}
+
+// TestUnknownOffsetIsReadFromTheBeginning: a Kafka that was set up anew has other messages than those up to the offset
+// that comes next. None of them may be skipped.
+func TestUnknownOffsetIsReadFromTheBeginning(t *testing.T) {
+	t.Parallel()
+	brokers, set := servicetest.Broker(t), metrics.NewSet()
+	if err := outbox.CreateTopic(t.Context(), brokers, "events", 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	publisher, err := outbox.NewPublisher(outbox.PublisherConfig{Brokers: brokers, Topic: "events", Partitions: 1}, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const messages = 3
+	for i := range messages {
+		publisher.Publish(stock.Entry{ID: fmt.Sprintf("%d-0", i+1), Data: event.Append(nil, newHistory(1, 1).batch(1))})
+	}
+	if err := publisher.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	topic := outbox.NewTopic(brokers, "events")
+	defer topic.Close()
+	m := newTestMeters()
+	c := &consumer{cfg: Config{FetchBytes: 1 << 20}, topic: topic, meters: m, log: slog.New(slog.DiscardHandler)}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	lane, ended := make(chan chunk), make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.read(ctx, 0, 1000, newProgress(map[int]int64{0: 1000}), lane)
+	}()
+	for read := 0; read < messages; {
+		select {
+		case got := <-lane:
+			if got.messages[0].Offset != int64(read) {
+				t.Fatalf("it goes on with offset %d, want %d", got.messages[0].Offset, read)
+			}
+			read += len(got.messages)
+		case <-ctx.Done():
+			t.Fatalf("%d messages read, want %d", read, messages)
+		}
+	}
+	cancel()
+	<-ended
+	if m.offsetResets.Get() != 1 {
+		t.Errorf("%d resets counted", m.offsetResets.Get())
 	}
 }
 

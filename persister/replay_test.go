@@ -119,6 +119,45 @@ func TestReplayReadsWhatItCanNow(t *testing.T) {
 	}
 }
 
+// TestReplayOfWhatIsFromNowhere: what a letter that came from no message leaves behind names none either.
+func TestReplayOfWhatIsFromNowhere(t *testing.T) {
+	t.Parallel()
+	r := newReplays(t)
+	h := newHistory(7, 1)
+	rows := inARow(h, h.cells[0], 2)
+	rival := *rows[1]
+	rival.User++
+	if _, err := r.writer.write(t.Context(), []*row{rows[0], &rival}, nil); err != nil {
+		t.Fatal(err)
+	}
+	refused := rowLetter(reasonRefused, "a rule of the shop's own", rows[1])
+	refused.from = nil
+	r.keep(refused)
+	if l := r.again(refused.id()); l.ResolvedAt == 0 {
+		t.Errorf("%+v", l)
+	}
+	if got := lines(t, r.writer.db, "SELECT reason, COUNT(kafka_partition) FROM dead_letters WHERE resolved_at IS NULL GROUP BY reason"); len(got) != 1 || got[0] != "fork 0" {
+		t.Errorf("dead letters, and those that name a message: %v", got)
+	}
+}
+
+// TestReplayLeavesWhatIsResolved has a letter that was resolved by somebody who left the request for its replay.
+func TestReplayLeavesWhatIsResolved(t *testing.T) {
+	t.Parallel()
+	r := newReplays(t)
+	h := newHistory(9, 1)
+	r.keep(rowLetter(reasonRefused, "", inARow(h, h.cells[0], 1)[0]))
+	if _, err := r.writer.db.ExecContext(t.Context(), "UPDATE dead_letters SET replay_asked_at = NOW(3), resolved_at = NOW(3), resolution = 'by hand'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(t, r.writer.db, "SELECT resolution, (SELECT COUNT(*) FROM ledger) FROM dead_letters"); len(got) != 1 || got[0] != "by hand 0" || r.applied != 0 {
+		t.Errorf("resolution, and events applied: %v", got)
+	}
+}
+
 // TestReplayLeavesWhatIsAsItWas has letters that no program can apply.
 func TestReplayLeavesWhatIsAsItWas(t *testing.T) {
 	t.Parallel()
