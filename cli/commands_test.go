@@ -159,14 +159,18 @@ func (d *deployment) persist(sku int64, more ...string) {
 	}
 }
 
-// persister runs a persister until stop is called.
-func (d *deployment) persister() (stop func()) {
-	d.t.Helper()
-	node, err := persister.Start(d.t.Context(), persister.Config{
+func (d *deployment) persisterConfig() persister.Config {
+	return persister.Config{
 		Redis: d.redis, MySQL: d.mysql, Kafka: d.kafka,
 		Stock: config.Agreed{Partitions: 8, Deployment: "test", Retention: 24 * time.Hour},
 		Ops:   config.Ops{Listen: "127.0.0.1:0"}, Workers: 2, BatchEvents: 4000, FetchBytes: 1 << 18,
-	}, slog.New(slog.DiscardHandler))
+	}
+}
+
+// persister runs a persister until stop is called.
+func (d *deployment) persister() (stop func()) {
+	d.t.Helper()
+	node, err := persister.Start(d.t.Context(), d.persisterConfig(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -1,13 +1,17 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"github.com/redis/rueidis"
 
 	"sluice/cli/command"
 	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/persister"
 )
 
 // A command with another number of partitions would find each SKU in another partition, or make it there
@@ -239,6 +243,31 @@ func TestForkKeepsItsSKUShut(t *testing.T) {
 	d.run("deadletter", "show", fork).want(command.ExitDone, "stays shut until it is resolved")
 	d.run("deadletter", "resolve", fork, "--reason", "counted", "--yes").want(command.ExitDone)
 	adjust("1001").want(command.ExitDone, "avail: 5 -> 6")
+}
+
+// A deployment of the same name, with a MySQL of its own, would take what the first one has vetted for lost, and the
+// first one what it vets, in turn.
+func TestCommandsRefuseAnothersLedger(t *testing.T) {
+	t.Parallel()
+	d, second := newDeployment(t), newDeployment(t)
+	second.redis, second.flags["--redis-addr"] = d.redis, d.flags["--redis-addr"]
+	d.run("migrate").want(command.ExitDone)
+	second.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1001,5\n", "stock", "load", "--yes").want(command.ExitDone)
+	for _, args := range [][]string{
+		{"stock", "load", "--yes"},
+		{"stock", "show", "1001"},
+		{"stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes"},
+		{"sale", "show", "7"},
+		{"doctor"},
+	} {
+		second.runWith("sku_id,quantity\n1002,5\n", args...).want(command.ExitFailed, "another deployment", "set SLUICE_MYSQL_DSN")
+	}
+	_, err := persister.Start(t.Context(), second.persisterConfig(), slog.New(slog.DiscardHandler))
+	if !errors.Is(err, redisstock.ErrForeign) {
+		t.Errorf("a persister: %v, want a refusal", err)
+	}
+	d.run("stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes").want(command.ExitDone, "5 -> 6").lacks("comparing Redis")
 }
 
 // restoreKeys sets Redis back to a copy.

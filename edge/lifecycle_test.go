@@ -285,6 +285,25 @@ func TestValidateReportsEveryFault(t *testing.T) {
 
 // TestStartRefusesAnothersRedis starts edges with other settings than the one that sells: each would look
 // for a SKU in another partition, or sell for another deployment.
+// TestNotReadyOnAnotherLedger meets the Redis of a deployment of the same name that has another MySQL: it opens
+// nothing, and says what to do. The first edge sells on.
+func TestNotReadyOnAnotherLedger(t *testing.T) {
+	t.Parallel()
+	s, second := newStack(t), newStack(t)
+	s.start()
+	s.load(1, 5, "")
+	second.cfg.Redis, second.cfg.Stock.Deployment = s.cfg.Redis, s.cfg.Stock.Deployment
+	second.startUnready()
+	second.until(30*time.Second, "it says whose Redis it is", func() bool {
+		status, body := second.ready()
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "set SLUICE_MYSQL_DSN")
+	})
+	service := s.token(9, auth.RoleService)
+	if a := s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":5,"user_id":"7"}`); a.status != 201 {
+		t.Errorf("the first one: %d %s", a.status, a.body)
+	}
+}
+
 func TestStartRefusesAnothersRedis(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

@@ -224,6 +224,12 @@ func (n *Node) redisState(ctx context.Context) (redisstock.State, error) {
 	if state == redisstock.StateOpen || state == redisstock.StatePartly {
 		n.ours.Store(true)
 	}
+	if state == redisstock.StateShut && !n.ours.Load() {
+		// Without an answer of MySQL nothing speaks against it: the edge waits to vet it.
+		if err := n.store.CheckLedger(ctx, evidence.NewNonces(n.db)); errors.Is(err, redisstock.ErrForeign) {
+			return redisstock.StateUnknown, err
+		}
+	}
 	return state, err
 }
 

@@ -31,6 +31,7 @@ var grants = map[Role][]struct{ privileges, table string }{
 		{"SELECT, INSERT, UPDATE", "applied_marks"},
 		{"SELECT, INSERT, UPDATE", "dead_letters"},
 		{"SELECT, UPDATE (effects)", "redis_vettings"},
+		{"SELECT", "ledger_identity"},
 		{"SELECT", "goose_db_version"},
 	},
 	RoleEdge: {
@@ -38,6 +39,7 @@ var grants = map[Role][]struct{ privileges, table string }{
 		{"SELECT", "reservations"},
 		{decide, "dead_letters"},
 		{"SELECT, INSERT, UPDATE", "redis_vettings"},
+		{"SELECT", "ledger_identity"},
 		{"SELECT, INSERT, UPDATE", "sales"},
 		{"SELECT, INSERT, UPDATE", "sale_items"},
 		{"SELECT, INSERT, UPDATE", "sale_keys"},
@@ -49,6 +51,7 @@ var grants = map[Role][]struct{ privileges, table string }{
 		{"SELECT", "reservations"},
 		{decide, "dead_letters"},
 		{"SELECT, INSERT, UPDATE", "redis_vettings"},
+		{"SELECT", "ledger_identity"},
 		{"SELECT, INSERT, UPDATE", "sales"},
 		{"SELECT, INSERT, UPDATE", "sale_items"},
 		{"SELECT, INSERT, UPDATE", "sale_keys"},

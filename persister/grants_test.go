@@ -69,7 +69,7 @@ func TestGrants(t *testing.T) {
 	}{
 		{
 			role: RolePersister,
-			may:  []string{"UPDATE redis_vettings SET effects = GREATEST(effects, 7) WHERE partition_id = 0 AND nonce = 1"},
+			may:  []string{"DO (SELECT identity FROM ledger_identity)", "UPDATE redis_vettings SET effects = GREATEST(effects, 7) WHERE partition_id = 0 AND nonce = 1"},
 			mayNot: []string{
 				"UPDATE redis_vettings SET nonce = 1",
 				"DELETE FROM ledger",
@@ -89,6 +89,7 @@ func TestGrants(t *testing.T) {
 				"UPDATE sales SET name = 'x'",
 				"DO (SELECT COUNT(*) FROM product_inventories)",
 				"DO (SELECT COUNT(*) FROM reservations)",
+				"DO (SELECT identity FROM ledger_identity)",
 				"DO (SELECT COUNT(*) FROM dead_letters)",
 				"UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = 'me', resolution = 'x', replay_asked_at = NULL",
 				"UPDATE dead_letters SET replay_asked_at = NOW(3), replay_asked_by = 'me', replay_reason = 'x', replay_refusal = NULL",

@@ -74,6 +74,9 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err e
 	if err != nil {
 		return nil, err
 	}
+	if err := store.CheckLedger(ctx, evidence.NewNonces(mysql)); errors.Is(err, redisstock.ErrForeign) {
+		return nil, fmt.Errorf("start persister: %w", err)
+	}
 	n.meters = newMeters(set)
 	n.watches = watches(cfg, mysql, topic, set, log)
 	checks := []telemetry.Check{

@@ -20,12 +20,13 @@ const (
 
 	errDuplicate, errDeadlock = 1062, 1213 // both tell that another process writes the same rows
 
-	selectNonces  = "SELECT partition_id, nonce, effects FROM redis_vettings"
-	insertNonces  = "INSERT INTO redis_vettings (partition_id, nonce) VALUES "
-	onDuplicate   = " ON DUPLICATE KEY UPDATE nonce = VALUES(nonce), effects = 0, vetted_at = CURRENT_TIMESTAMP(3)"
-	nonceRow      = "(?, ?)"
-	forUpdateRows = " FOR UPDATE"
-	raiseEffects  = "UPDATE redis_vettings SET effects = GREATEST(effects, CASE partition_id%s END) WHERE %s"
+	selectNonces   = "SELECT partition_id, nonce, effects FROM redis_vettings"
+	selectIdentity = "SELECT identity FROM ledger_identity"
+	insertNonces   = "INSERT INTO redis_vettings (partition_id, nonce) VALUES "
+	onDuplicate    = " ON DUPLICATE KEY UPDATE nonce = VALUES(nonce), effects = 0, vetted_at = CURRENT_TIMESTAMP(3)"
+	nonceRow       = "(?, ?)"
+	forUpdateRows  = " FOR UPDATE"
+	raiseEffects   = "UPDATE redis_vettings SET effects = GREATEST(effects, CASE partition_id%s END) WHERE %s"
 )
 
 // Nonces are the nonces of vettings and the effects since then, in MySQL's table redis_vettings.
@@ -35,6 +36,14 @@ var _ stock.Nonces = (*Nonces)(nil)
 
 // NewNonces makes nonces from a database, which the caller closes.
 func NewNonces(db *sql.DB) *Nonces { return &Nonces{db: db} }
+
+// Identity implements stock.Nonces: it is the database's.
+func (n *Nonces) Identity(ctx context.Context) (id string, err error) {
+	if err := n.db.QueryRowContext(ctx, selectIdentity).Scan(&id); err != nil {
+		return "", fmt.Errorf("read which database this is (has sluice migrate been run?): %w", err)
+	}
+	return id, nil
+}
 
 // Read implements stock.Nonces.
 func (n *Nonces) Read(ctx context.Context, partitions int) ([]stock.Vetting, error) {

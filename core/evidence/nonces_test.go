@@ -3,6 +3,7 @@ package evidence_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"sluice/core/evidence"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock/redistest"
+	"sluice/persister"
 )
 
 // TestNonces holds the nonces in MySQL, and those of tests, to what vetting builds on.
@@ -89,6 +91,28 @@ func TestNonces(t *testing.T) {
 			}
 			wantEffects(stock.Vetting{Nonce: 1<<63 - 1, Effects: 1<<48 - 1}, stock.Vetting{Nonce: 8}, stock.Vetting{Nonce: 9})
 		})
+	}
+}
+
+// TestIdentity tells databases from each other, also after a migration that was repeated.
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 2 {
+		w := newWorld(t)
+		for range 2 {
+			id, err := evidence.NewNonces(w.db).Identity(t.Context())
+			if err != nil || len(id) != 32 {
+				t.Fatalf("identity is %q (%v), want 32 digits", id, err)
+			}
+			seen[id] = true
+			if _, err := persister.Migrate(t.Context(), w.db, slog.New(slog.DiscardHandler)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("two databases are %v", seen)
 	}
 }
 

@@ -18,6 +18,8 @@ type Vetting struct {
 // they have had since. The data carry both too, so that data which were lost, exchanged or set back are told from
 // those that were vetted, also by a process that has never seen them.
 type Nonces interface {
+	// Identity tells them from those of other deployments. Empty: nobody knows.
+	Identity(ctx context.Context) (string, error)
 	// Read returns the vettings by partition.
 	Read(ctx context.Context, partitions int) ([]Vetting, error)
 	// Saw takes down, by partition, how many effects somebody has seen. Fewer than are known, or those of another

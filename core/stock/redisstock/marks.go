@@ -3,6 +3,7 @@ package redisstock
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -119,6 +120,9 @@ func (s *Store) Trusts() bool {
 // back, perhaps before this process began. From now on the store notices that by itself. An error may concern some
 // partitions only.
 func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
+	if err := s.CheckLedger(ctx, nonces); errors.Is(err, ErrForeign) { // else the rest tells, for its part
+		return err
+	}
 	vetted, err := nonces.Read(ctx, len(s.shards))
 	if err != nil {
 		return fmt.Errorf("adopt vetted data: %w", err)

@@ -360,6 +360,8 @@ func (losing) Read(_ context.Context, partitions int) ([]stock.Vetting, error) {
 	return make([]stock.Vetting, partitions), nil
 }
 
+func (losing) Identity(context.Context) (string, error) { return "", nil }
+
 func (losing) Saw(context.Context, []stock.Vetting) error { return nil }
 
 func (l losing) Replace(ctx context.Context, _ []stock.NonceChange, during func(context.Context) error) error {
@@ -538,6 +540,8 @@ type brokenNonces struct{}
 func (brokenNonces) Read(_ context.Context, partitions int) ([]stock.Vetting, error) {
 	return make([]stock.Vetting, partitions), nil
 }
+
+func (brokenNonces) Identity(context.Context) (string, error) { return "", nil }
 
 func (brokenNonces) Saw(context.Context, []stock.Vetting) error { return nil }
 

@@ -17,6 +17,7 @@ const (
 	metaFormat      = "format"       // version of keys and packed values
 	metaPartitions  = "partitions"   // of the deployment
 	metaDeployment  = "deployment"   // its id
+	metaLedger      = "ledger"       // of partition 0 alone: which MySQL has the deployment's ledger
 	metaRelayed     = "relayed"      // outbox entry up to which the relay has published
 	metaRelayResets = "relay_resets" // how often that began anew
 
@@ -53,6 +54,49 @@ func (m meta) differs(partitions int, deployment string) error {
 		return fmt.Errorf("of a deployment of %s partitions, not %s: set --partitions to what it has", m.partitions, want)
 	case m.deployment != deployment:
 		return fmt.Errorf("of deployment %q, not %q: set --deployment or another Redis", m.deployment, deployment)
+	}
+	return nil
+}
+
+// readLedger is the command that asks which MySQL has the ledger.
+func readLedger(b rueidis.Builder) rueidis.Completed {
+	return b.Hget().Key(keysOf(0).meta).Field(metaLedger).Build()
+}
+
+// ledgerFrom reads its answer. It is empty if nobody has said so yet.
+func ledgerFrom(answer rueidis.RedisResult) (string, error) {
+	ledger, err := answer.ToString()
+	if rueidis.IsRedisNil(err) {
+		return "", nil
+	}
+	return ledger, err
+}
+
+// otherLedger tells why stock with a ledger is not that of a database.
+func otherLedger(ledger, database string) error {
+	if ledger == "" || database == "" || ledger == database {
+		return nil
+	}
+	return fmt.Errorf("its ledger is in the MySQL database with the id %s, and this one is %s (table ledger_identity): "+
+		"set SLUICE_MYSQL_DSN (or --mysql-dsn-file) to that database, or --redis-addr to another Redis", ledger, database)
+}
+
+// CheckLedger compares which MySQL has the ledger of the stock in Redis with the one that keeps nonces. The error
+// wraps ErrForeign if they differ: each would take what the other has vetted for data that were lost or exchanged.
+// Nobody has said it of a Redis that is new, or was never vetted since there are such ids.
+func (s *Store) CheckLedger(ctx context.Context, nonces stock.Nonces) error {
+	database, err := nonces.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	ledger, err := ledgerFrom(s.client.Do(ctx, readLedger(s.client.B())))
+	if err != nil {
+		return wrap("read whose ledger it is", err)
+	}
+	if err := otherLedger(ledger, database); err != nil {
+		return fmt.Errorf("%w: %w", ErrForeign, err)
 	}
 	return nil
 }

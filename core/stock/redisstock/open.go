@@ -123,6 +123,9 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 		v.report.New = true
 		err = v.writeMeta(ctx)
 	}
+	if err == nil && len(v.causes) == 0 {
+		err = v.claim(ctx)
+	}
 	if err != nil {
 		return v.report, fmt.Errorf("vet redis: %w", err)
 	}

@@ -80,6 +80,44 @@ func TestOpenRefusesAnothersServer(t *testing.T) {
 	wantShut(t, s, openConfig(), "1 of 64 partitions are empty")
 }
 
+// TestOpenRefusesAnotherLedger has two deployments of one name, each with a MySQL of its own, meet at one Redis. The
+// second one is refused, also while the first one's server is shut, and neither renews what the other has vetted.
+func TestOpenRefusesAnotherLedger(t *testing.T) {
+	t.Parallel()
+	client, first := connect(t, servicetest.Redis(t).Addr), openConfig()
+	if _, err := redisstock.Open(t.Context(), client, first); err != nil { // before there were ids of databases
+		t.Fatal(err)
+	}
+	first.Nonces.(*redistest.Nonces).ID = "a"
+	if report, err := redisstock.Open(t.Context(), client, first); err != nil || report.Renewed != 0 {
+		t.Fatalf("%d partitions renewed (%v), want that the database is written down only", report.Renewed, err)
+	}
+	s := newShop(t, client, redisstock.Config{})
+	cell := s.load(5, stock.Settings{})
+	second := openConfig()
+	second.Nonces = &redistest.Nonces{ID: "b"}
+	for _, when := range []string{"open", "shut"} {
+		_, err := redisstock.Open(t.Context(), client, second)
+		if !errors.Is(err, redisstock.ErrVetting) || !strings.Contains(err.Error(), "the id a, and this one is b") {
+			t.Errorf("%s: %v, want a refusal", when, err)
+		}
+		newcomer, err := redisstock.New(client, redisstock.Config{Partitions: stock.PartitionsDefault, CallTimeout: 20e9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := newcomer.Adopt(t.Context(), second.Nonces); !errors.Is(err, redisstock.ErrForeign) || !strings.Contains(err.Error(), "set SLUICE_MYSQL_DSN") {
+			t.Errorf("%s: adopting: %v, want a refusal", when, err)
+		}
+		if when == "open" {
+			s.reserve(cell, 1, 1)
+			s.must("SCRIPT", "", "FLUSH")
+		}
+	}
+	if _, err := redisstock.Open(t.Context(), client, first); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCheckDeployment compares settings with a Redis that nobody has opened yet, and with one that is open.
 func TestCheckDeployment(t *testing.T) {
 	t.Parallel()

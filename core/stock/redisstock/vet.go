@@ -28,6 +28,7 @@ type vetting struct {
 	lost      map[int]bool    // partitions of which the evidence knows what Redis has lost
 	sound     bool            // nothing else speaks against opening
 	causes    []string        // against opening
+	claims    string          // the database that may claim to have the ledger
 	forks     string          // the cause against opening partitions in whose cells a fork stands
 	report    OpenReport
 }
@@ -85,6 +86,9 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 		return false, err
 	}
 	if missing, err = v.checkMeta(ctx); err != nil {
+		return false, err
+	}
+	if err := v.checkLedger(ctx); err != nil {
 		return false, err
 	}
 	if missing && slices.ContainsFunc(v.vettings, func(kept stock.Vetting) bool { return kept.Nonce != 0 }) {
@@ -227,6 +231,39 @@ func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
 		v.object("%d of %d partitions are empty, as after the loss of a server", bare, v.cfg.Partitions)
 	}
 	return bare == v.cfg.Partitions, nil
+}
+
+// checkLedger checks that MySQL is the one that has the ledger of the stock.
+func (v *vetting) checkLedger(ctx context.Context) error {
+	database, err := v.cfg.Nonces.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	p := v.ownerOf[0]
+	ledger, err := ledgerFrom(p.conn.Do(ctx, readLedger(p.conn.B())))
+	if err != nil {
+		return fmt.Errorf("read whose ledger %s has: %w", p, err)
+	}
+	if err := otherLedger(ledger, database); err != nil {
+		v.object("%v", err)
+	}
+	v.claims = ""
+	if ledger == "" {
+		v.claims = database
+	}
+	return nil
+}
+
+// claim writes down which MySQL has the ledger, where nobody has yet. The first to do so has it.
+func (v *vetting) claim(ctx context.Context) error {
+	if v.claims == "" {
+		return nil
+	}
+	p := v.ownerOf[0]
+	if err := p.conn.Do(ctx, p.conn.B().Hsetnx().Key(keysOf(0).meta).Field(metaLedger).Value(v.claims).Build()).Error(); err != nil {
+		return fmt.Errorf("write whose ledger %s has: %w", p, err)
+	}
+	return v.checkLedger(ctx)
 }
 
 // writeMeta marks the partitions as this deployment's. If another deployment does so at the same

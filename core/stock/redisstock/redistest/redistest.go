@@ -14,9 +14,14 @@ import (
 
 // Nonces are stock.Nonces in memory. The zero value has none.
 type Nonces struct {
+	ID string // of the database that they stand for
+
 	mu   sync.Mutex
 	list map[int]stock.Vetting
 }
+
+// Identity implements stock.Nonces.
+func (n *Nonces) Identity(context.Context) (string, error) { return n.ID, nil }
 
 // Read implements stock.Nonces.
 func (n *Nonces) Read(_ context.Context, partitions int) ([]stock.Vetting, error) {
