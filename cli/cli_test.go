@@ -131,13 +131,13 @@ func TestConfigurationDocument(t *testing.T) {
 
 const configurationIntro = `# Configuration
 
-Every setting is a flag and an environment variable; a flag wins. Durations are written like ` + "`300ms`, `5s`, `24h`" + `; lists
-are separated by commas. A program that is started with wrong settings ends with exit code 2 and names all of them
-at once, those whose file cannot be read included. A value that cannot be parsed, such as a number with letters in it,
-is named alone, before all others, and so is a wrong setting of the log.
+Every setting is a flag and an environment variable. A flag wins. Write durations like ` + "`300ms`, `5s`, `24h`" + `, and lists
+with commas. A program with wrong settings ends with exit code 2 and names all of them at once, also those whose file it
+cannot read. Two kinds are named alone, before all others: a value that it cannot parse, such as a number with letters
+in it, and a wrong setting of the log.
 
-Secrets have no flag, because every process of a machine can read another's arguments: they come from the
-environment, or from a file that a flag names. They are never logged.
+Secrets come from the environment, or from a file that a flag names. They have no flag themselves, because every process of
+a machine can read the arguments of all others. They are never logged.
 
 The commands that look at stock or change it use the addresses of a running ` + "`sluice dev`" + ` of the same directory if
 none is given.

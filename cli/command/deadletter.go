@@ -19,7 +19,7 @@ type DeadLetterList struct {
 
 	Reason    string `placeholder:"WORD" help:"Only those with a reason: unknown_version, malformed, inconsistent, fork, refused or broken_chain."`
 	Partition *int   `placeholder:"N" between:"0-2147483647" help:"Only those that were read from a Kafka partition."`
-	Resolved  string `enum:"false,true,any" default:"false" placeholder:"WHICH" help:"Those that nobody has resolved (false), the resolved ones (true), or any."`
+	Resolved  string `enum:"false,true,any" default:"false" placeholder:"WHICH" help:"Show unresolved ones (false), resolved ones (true), or any."`
 }
 
 // Help is called by kong.
@@ -262,10 +262,10 @@ type DeadLetterReplay struct {
 
 // Help is called by kong.
 func (DeadLetterReplay) Help() string {
-	return `Asks the persisters to apply a dead letter again, as if it came from Kafka now: after a newer program, which can read it,
-was installed, or after somebody has mended what refused it. What is applied is resolved with it; what still
-cannot be stays as it is, and says why. Forks and broken chains are never applied again: the place of a fork is
-taken, and the event of a broken chain is in the ledger. Repeated, it happens once.
+	return `Asks the persisters to apply a dead letter again, as if it came from Kafka now. Do so when the persisters have a newer
+program that can read it, or when somebody has mended what refused it. A letter that is applied is resolved too. One
+that cannot be applied stays as it is, and says why. Forks and broken chains are never applied again: another event
+has the place of a fork, and the event of a broken chain is in the ledger. Repeating the command does no harm.
 
 Examples:
   sluice deadletter replay 3b0c...8550 --reason "the persisters run 1.4 now" --dry-run

@@ -22,7 +22,7 @@ type Listing struct {
 	Output `embed:""`
 
 	Limit  int    `default:"50" placeholder:"N" between:"1-500" help:"How many to show at most, 1 to 500."`
-	Cursor string `placeholder:"TEXT" help:"Go on where the page ended that gave this cursor. The filters must be the same."`
+	Cursor string `placeholder:"TEXT" help:"Show the page after the one that printed this cursor. Give the same filters."`
 }
 
 func (l *Listing) page() ledger.Page { return ledger.Page{Limit: l.Limit, Cursor: l.Cursor} }

@@ -14,14 +14,15 @@ type ReservationList struct {
 	Listing `embed:""`
 
 	User  int64  `placeholder:"ID" between:"1-9223372036854775807" help:"Only those of a user."`
-	SKU   int64  `placeholder:"ID" between:"1-9223372036854775807" help:"Only those of a SKU, in a sale if one is named, else of its normal stock."`
+	SKU   int64  `placeholder:"ID" between:"1-9223372036854775807" help:"Only those of a SKU: of its normal stock, or in a sale with --sale."`
 	Sale  uint32 `placeholder:"ID" between:"1-4294967295" help:"Only those of a sale."`
 	State string `enum:",held,confirmed,released,expired" default:"" placeholder:"STATE" help:"Only held, confirmed, released or expired ones. Needs a user, a SKU or a sale."`
 }
 
 // Help is called by kong.
 func (ReservationList) Help() string {
-	return `Lists what MySQL has, and up to when that is all that happened; reservation show asks Redis, which decides.
+	return `Lists what MySQL has. MySQL lags behind: the list says up to which time it is complete. Redis decides, and
+sluice reservation show asks it.
 
 Examples:
   sluice reservation list --sale 7 --state held

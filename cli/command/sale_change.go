@@ -21,16 +21,16 @@ type SaleOpen struct {
 	Consent `embed:""`
 
 	ID  uint32         `arg:"" name:"sale" between:"1-4294967295" help:"Sale to open."`
-	At  saleTime       `placeholder:"TIME" help:"When it opens, as 2026-01-31T18:00:00Z, or now: two seconds from now, the least that edges need to learn of its SKUs. Defaults to now."`
-	To  saleTime       `xor:"end" placeholder:"TIME" help:"When it closes, or never. Defaults to the closing that a scheduled or open sale has, and for others to never."`
+	At  saleTime       `placeholder:"TIME" help:"When it opens, as 2026-01-31T18:00:00Z, or now. That is in two seconds, because edges need so long to learn of its SKUs. Defaults to now."`
+	To  saleTime       `xor:"end" placeholder:"TIME" help:"When it closes, or never. Defaults to the closing that a scheduled or open sale has, otherwise to never."`
 	For *time.Duration `xor:"end" placeholder:"DURATION" help:"How long it is open, instead of --to."`
 }
 
 // Help is called by kong.
 func (SaleOpen) Help() string {
-	return `Opens a sale, now or at a time. A sale that is scheduled gets another opening: without --at, it opens now. An
-open sale keeps its opening; its closing can be changed. A closed sale can be opened again. A sale without all its
-stock cannot be opened: see sluice sale fill. Times are judged by Redis' clock.
+	return `Opens a sale, now or at a time. A scheduled sale gets a new opening: without --at it opens now. An open sale keeps its
+opening, and may get a new closing. A closed sale opens again. A sale opens only with all its stock: see sluice sale
+fill. Redis' clock decides.
 
 Examples:
   sluice sale open 7
@@ -66,7 +66,7 @@ type SaleClose struct {
 	Consent `embed:""`
 
 	ID uint32   `arg:"" name:"sale" between:"1-4294967295" help:"Sale to close."`
-	At saleTime `placeholder:"TIME" help:"When it closes, as 2026-01-31T18:00:00Z and after it opens, or now, or never, which takes such a time away. Defaults to now."`
+	At saleTime `placeholder:"TIME" help:"When it closes, as 2026-01-31T18:00:00Z and after it opens, or now, or never. Never removes a closing that was set. Defaults to now."`
 }
 
 // Help is called by kong.
@@ -100,8 +100,8 @@ type SaleFill struct {
 
 // Help is called by kong.
 func (SaleFill) Help() string {
-	return `Gives each SKU of a sale what it lacks of its planned units, from normal stock: after sluice sale empty, and
-where the creation was cut off. Where normal stock has too little of one SKU, nothing is moved.
+	return `Gives each SKU of a sale the units that it lacks of its plan, from normal stock. A sale lacks units after sluice sale
+empty, or if its creation was cut off. If normal stock has too little of one SKU, nothing is moved.
 
 Example:
   sluice sale fill 7`

@@ -13,12 +13,13 @@ type StockList struct {
 	Listing `embed:""`
 
 	Sale     uint32 `placeholder:"ID" between:"1-4294967295" help:"List the stock of a sale, not the normal one."`
-	AvailMax *int64 `placeholder:"UNITS" between:"0-1099511627775" help:"Only SKUs of which so many units are available, or fewer."`
+	AvailMax *int64 `placeholder:"UNITS" between:"0-1099511627775" help:"Only SKUs with at most so many units available."`
 }
 
 // Help is called by kong.
 func (StockList) Help() string {
-	return `Lists what MySQL has, by SKU, and up to when that is all that happened; stock show asks Redis, which decides.
+	return `Lists what MySQL has, by SKU. MySQL lags behind: the list says up to which time it is complete. Redis decides, and
+sluice stock show asks it.
 
 Examples:
   sluice stock list

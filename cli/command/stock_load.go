@@ -26,20 +26,20 @@ type StockLoad struct {
 
 // Help is called by kong.
 func (StockLoad) Help() string {
-	return `Each line is one SKU: sku_id and quantity, and if you like limit (units per user), hold_seconds, opens_at,
-closes_at, ack, shopper_deducts and frozen. Loading creates SKUs; it never changes one that exists, so the same
-file can be loaded again after an interruption. A wrong line is reported with its number and loads nothing; the
-others are loaded, and the exit code is 1.
+	return `Each line is one SKU. It needs sku_id and quantity, and may have limit (units per user), hold_seconds, opens_at,
+closes_at, ack, shopper_deducts and frozen. Loading creates SKUs and never changes one that exists. So you can load
+the same file again after an interruption. A wrong line is reported with its number and loads nothing. The other
+lines are loaded, and the exit code is 1.
 
 Examples:
   sluice stock load catalog.csv
   sluice stock load --dry-run catalog.jsonl
   printf 'sku_id,quantity,limit\n1001,100000,\n1002,500,1\n' | sluice stock load --yes
 
-With -o json the result has, of the lines read, how many were loaded, already_loaded (with the same values), exist
-(with values that a dry run, or Redis after a day, cannot compare) and wrong, and in faults the numbers and errors
-of the first 1,000 wrong ones. The first 20 wrong lines are told on stderr. All others are in a file, which is named
-there and in faults_file.
+With -o json the result counts the lines that were loaded, already_loaded (with the same values), exist (with values
+that cannot be compared: by a dry run, or a day later) and wrong. In faults it has the numbers and errors of the
+first 1,000 wrong lines. The first 20 wrong lines are printed on stderr, all others are in a file. Stderr and
+faults_file name the file.
 
 In JSON lines, ids and times are strings, everything else is not:
   {"sku_id":"1002","quantity":500,"limit":1}`

@@ -19,7 +19,7 @@ type StockShow struct {
 
 	SKUs []int64       `arg:"" name:"sku" between:"1-9223372036854775807" help:"SKUs to show."`
 	Sale uint32        `placeholder:"ID" between:"1-4294967295" help:"Show the stock of a sale, not the normal one."`
-	Wait time.Duration `placeholder:"DURATION" between:"0s-1h" help:"How long to wait for MySQL to catch up, before showing that it is behind."`
+	Wait time.Duration `placeholder:"DURATION" between:"0s-1h" help:"How long to wait for MySQL to catch up. After that it is shown as behind."`
 }
 
 // Help is called by kong.
@@ -31,7 +31,7 @@ Examples:
   sluice stock show 1001 1002 --sale 7 -o json
   sluice stock show 1001 --wait 5s
 
-A SKU that is shut, fenced or breached, is said to be so first. The status says how the two compare:
+If a SKU is shut, fenced or breached, that comes first. The status says how the two compare:
   in_sync  the same position in the SKU's history, the same balances
   behind   MySQL has not got the last events yet
   ahead    MySQL knows events that Redis has lost

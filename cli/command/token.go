@@ -35,8 +35,8 @@ type Token struct {
 	User     int64         `required:"" placeholder:"ID" between:"1-9223372036854775807" help:"User that the token is for."`
 	Role     string        `required:"" enum:"shopper,service,admin" help:"What it allows: shopper, service or admin."`
 	TTL      time.Duration `default:"1h" help:"How long it is good for, at most 24h."`
-	Issuer   string        `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT" help:"Issuer (iss) that the token names: what the edges want." cost:"none"`
-	Audience string        `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT" help:"Audience (aud) that the token names: what the edges want." cost:"none"`
+	Issuer   string        `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT" help:"Issuer (iss) that the token names. It must be the one of the edges." cost:"none"`
+	Audience string        `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT" help:"Audience (aud) that the token names. It must be the one of the edges." cost:"none"`
 }
 
 // Help is called by kong.

@@ -6,7 +6,7 @@ import (
 
 // TokenKeygen makes a key for tokens.
 type TokenKeygen struct {
-	Alg  string `enum:"HS256,EdDSA" default:"HS256" placeholder:"ALG" help:"Algorithm: HS256, whose key signs and verifies, or EdDSA."`
+	Alg  string `enum:"HS256,EdDSA" default:"HS256" placeholder:"ALG" help:"Algorithm: HS256 (one key signs and verifies) or EdDSA (a public key verifies)."`
 	Kid  string `placeholder:"TEXT" help:"Name of the key, which every token carries. Defaults to a random one."`
 	File string `name:"out" placeholder:"PATH" help:"Write a new file that its owner only can read. Defaults to the standard output."`
 }
@@ -15,8 +15,8 @@ type TokenKeygen struct {
 func (TokenKeygen) Help() string {
 	return `Makes a key file with one new key, as --token-key-file reads it. A file that exists is never overwritten.
 
-To change keys: put the new key behind the old one in the file of every edge, then before it where tokens are made,
-and take the old key away when its last token has ended, a day later at the latest.
+To change keys, put the new key behind the old one in the file of every edge, and restart the edges. Then put it first
+where tokens are made. Take the old key away when its last token has ended, a day later at the latest.
 
 Examples:
   sluice token keygen --out keys.json

@@ -24,8 +24,8 @@ type Command struct {
 	Dir                 string        `name:"dir" env:"SLUICE_DEV_DIR" group:"Development" default:".sluice" placeholder:"PATH" help:"Directory for all data, logs and keys, and for dev.json, which has the addresses of the running stack." cost:"none"`
 	Install             bool          `name:"install" env:"SLUICE_DEV_INSTALL" group:"Development" default:"true" negatable:"" help:"Install redis-server and mariadbd with apt-get if they are missing." cost:"none"`
 	Listen              string        `name:"listen" env:"SLUICE_LISTEN" group:"Development" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Address of the edge. A free port is taken if this one is not free." cost:"none"`
-	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8091" placeholder:"HOST:PORT" help:"Address of the edge's ops port, likewise." cost:"none"`
-	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8092" placeholder:"HOST:PORT" help:"Address of GET /stock/{sku_id}, which shows stock in Redis and in MySQL, and GET /shut, which lists what is shut; likewise." cost:"none"`
+	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8091" placeholder:"HOST:PORT" help:"Address of the edge's ops port. A free port is taken if this one is not free." cost:"none"`
+	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8092" placeholder:"HOST:PORT" help:"Address of GET /stock/{sku_id}, which shows stock in Redis and in MySQL, and GET /shut, which lists what is shut. A free port is taken if this one is not free." cost:"none"`
 	RedisAddr           []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Use this Redis instead of a private one." cost:"none"`
 	RedisSentinelAddrs  []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT" help:"Use the Redis that these Sentinels watch instead of a private one." cost:"none"`
 	RedisSentinelMaster string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME" help:"Name under which the Sentinels watch the primary." cost:"none"`
@@ -34,7 +34,7 @@ type Command struct {
 	TokenKeyFile        string        `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"Use these keys for tokens instead of generated ones." cost:"none"`
 
 	RatePerUser    float64 `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"1000000" help:"Requests per second of one shopper; 0 is no limit, and the default is out of a load test's way." cost:"none"`
-	RatePerAddress float64 `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000000" help:"Requests per second of one address, likewise; 0 is no limit." cost:"none"`
+	RatePerAddress float64 `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000000" help:"Requests per second of one address; the default is out of a load test's way, 0 is no limit." cost:"none"`
 }
 
 // Help is called by kong.
