@@ -2,6 +2,7 @@ package persister
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -79,6 +80,22 @@ func TestMarksOnlyRise(t *testing.T) {
 		}
 		m.want(fmt.Sprint("saved ", step.save), step.want)
 	}
+}
+
+// TestMarksGoOnAfterTrouble: cells of a round that failed are those of the next one, not of the next survey.
+func TestMarksGoOnAfterTrouble(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	h := newHistory(6, 1)
+	m.write(inARow(h, h.cells[0], 3)...)
+	m.marker.surveyed = m.marker.meters.now()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.marker.round(ended); err == nil {
+		t.Fatal("a round without time passes")
+	}
+	c := h.cells[0].last.Cell
+	m.want("the next round", fmt.Sprintf("%d %d 1 3", c.SKU, c.Bucket))
 }
 
 func TestMarksStopAtGaps(t *testing.T) {

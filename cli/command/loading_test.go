@@ -108,6 +108,38 @@ func TestLoadSurvivesFailures(t *testing.T) {
 	})
 }
 
+// halfAway is a store whose odd partitions take nothing at first.
+type halfAway struct {
+	stock.Store
+	calls, refused, decided int
+}
+
+func (h *halfAway) Do(ctx context.Context, vectors ...*stock.Vector) {
+	h.calls++
+	for _, v := range vectors {
+		if v.Partition%2 == 1 && h.calls <= 2 {
+			v.Err = stock.ErrNotApplied
+			h.refused += len(v.Requests)
+			continue
+		}
+		h.decided += len(v.Requests)
+		h.Store.Do(ctx, v)
+	}
+}
+
+// What was decided is neither decided nor counted again with what was not.
+func TestLoadTriesAgainWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var faults []string
+		store := &halfAway{Store: memstock.New(64, func() int64 { return 1 })}
+		got, err := newLoading(store, &faults).run(t.Context(), linesOf(t, "sku_id,quantity\n1,2\n2,2\n3,2\n4,2\n5,2\n6,2\n7,2\n8,2\n"))
+		if diff := cmp.Diff(&loaded{Lines: 8, Loaded: 8, Units: 16}, got); err != nil || diff != "" || store.decided != 8 || store.refused == 0 {
+			t.Errorf("%v, %d lines decided, %d refused; -want +got\n%s", err, store.decided, store.refused, diff)
+		}
+	})
+}
+
 func TestLoadGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

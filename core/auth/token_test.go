@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"strings"
 	"testing"
@@ -224,6 +225,25 @@ func TestCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 	}
 	if held > 1024 {
 		t.Errorf("%d tokens remembered, bound is %d", held, v.cfg.CacheMax)
+	}
+}
+
+// Another token that has the hash of a remembered one is nobody's.
+func TestHashAloneIsNoToken(t *testing.T) {
+	t.Parallel()
+	v, now := NewVerifier(nil, VerifierConfig{CacheMax: 1}), time.Unix(1_000_000, 0)
+	token := []byte("a token that nobody has verified")
+	rival := &cached{
+		hash: maphash.Bytes(v.seed, token), expires: now.Unix() + 60, token: "a verified one",
+		Identity: Identity{Subject: 1, Role: RoleAdmin},
+	}
+	v.set(rival.hash).put(rival, now)
+	if who, ok := v.Cached(token, now); ok {
+		t.Errorf("it is taken for %+v", who)
+	}
+	rival.token = string(token)
+	if _, ok := v.Cached(token, now); !ok {
+		t.Error("a remembered token is not found")
 	}
 }
 
