@@ -200,7 +200,7 @@ func TestUnknownReservations(t *testing.T) {
 	shopper, service := f.token(7, auth.RoleShopper), f.token(1, auth.RoleService)
 	for _, id := range []string{
 		"x", "0", strings.Repeat("0", 32), strings.Repeat("0", 31), strings.Repeat("0", 33),
-		"ffff" + strings.Repeat("0", 28), strings.ToUpper("0001" + strings.Repeat("a", 28)),
+		"ffff" + strings.Repeat("0", 28), fmt.Sprintf("%04x", partitions) + strings.Repeat("0", 28), strings.ToUpper("0001" + strings.Repeat("a", 28)),
 		"%30" + strings.Repeat("0", 31), loading.String(),
 	} {
 		for _, c := range []call{
