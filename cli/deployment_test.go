@@ -69,7 +69,7 @@ func TestCommandsLeaveALosingRedisShut(t *testing.T) {
 	for range 2 {
 		d.run("stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes").want(command.ExitFailed, "lost effects of 1 cells").lacks("Redis is open")
 	}
-	d.run("doctor").want(command.ExitFailed, "lost effects of 1 cells")
+	d.run("doctor").want(command.ExitFailed, "lost effects of 1 cells", "What MySQL and Kafka have is safe", "docs/backup.md")
 }
 
 // Data that are lost, or set back to a copy, while Redis goes on running lack SKUs that MySQL knows. No command

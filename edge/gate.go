@@ -3,8 +3,10 @@ package edge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -40,6 +42,7 @@ type gate struct {
 	first            chan struct{} // closed once some of Redis was seen open
 	opening          sync.Once
 	opened, failures *metrics.Counter
+	refusal          atomic.Pointer[error] // what the last vetting had against Redis; nil: nothing
 }
 
 func newGate(set *metrics.Set, log *slog.Logger) *gate {
@@ -126,6 +129,7 @@ func (g *gate) look(ctx context.Context) error {
 		g.log.WarnContext(ctx, "events are still on their way to Kafka; what Redis lost of them is found later, by their marks", "error", err)
 	}
 	err = g.vet(ctx)
+	g.note(err)
 	if _, unseen := g.see(ctx); err == nil {
 		err = unseen
 	}
@@ -133,6 +137,24 @@ func (g *gate) look(ctx context.Context) error {
 		g.opened.Inc()
 	}
 	return err
+}
+
+// note keeps what speaks against Redis, for those who ask whether the edge is ready.
+func (g *gate) note(err error) {
+	switch {
+	case err == nil:
+		g.refusal.Store(nil)
+	case errors.Is(err, redisstock.ErrVetting):
+		g.refusal.Store(&err)
+	}
+}
+
+// whyShut says what keeps Redis shut, and what to do.
+func (g *gate) whyShut() error {
+	if refusal := g.refusal.Load(); refusal != nil {
+		return fmt.Errorf("%w: %w: what MySQL and Kafka have is safe; see sluice doctor, and docs/backup.md on a Redis that has lost events", errShut, *refusal)
+	}
+	return errShut
 }
 
 // see asks, and lets work begin once some of Redis is open.

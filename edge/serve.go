@@ -91,7 +91,7 @@ func (n *Node) serveOps(context.Context) error {
 		{Name: "redis_open", Probe: func(ctx context.Context) error {
 			state, err := n.redisState(ctx)
 			if err == nil && state == redisstock.StateShut {
-				err = errShut
+				err = n.gate.whyShut()
 			}
 			return err
 		}},

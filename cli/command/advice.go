@@ -12,6 +12,7 @@ import (
 
 	"sluice/core/config"
 	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
 )
 
 // Explain is what to tell about an error: what it says, and what to do next where that is always the same.
@@ -26,6 +27,9 @@ func Explain(err error) string {
 }
 
 func adviceOnStock(err error) string {
+	if errors.Is(err, redisstock.ErrVetting) {
+		return "sluice doctor says what to do. What MySQL and Kafka have is safe"
+	}
 	if errors.Is(err, stock.ErrShut) {
 		return "Redis does not have the data that were vetted: the log of the edges, or sluice doctor, says why. To have it vetted, start an edge, or change stock"
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -25,6 +26,8 @@ type Doctor struct {
 	Output `embed:""`
 
 	Key TokenKey `embed:""`
+
+	devDir string // of the development stack that is looked at, if it is one
 }
 
 // Help is called by kong.
@@ -42,6 +45,7 @@ func (d *Doctor) BeforeApply(k *kong.Context, c *Console) error {
 	_, err := d.Dev.fill(k, d.MySQL.DSN != "", func(stack *DevStack) {
 		d.use(c, stack)
 		d.Key.File = stack.TokenKeyFile
+		d.devDir = filepath.Dir(stack.path)
 	})
 	return err
 }

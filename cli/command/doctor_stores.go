@@ -247,7 +247,7 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 		return
 	}
 	for _, cause := range causes {
-		e.fail(about, cause, "mend this, or restore the data, and start an edge: it opens Redis once nothing speaks against it")
+		e.fail(about, cause, d.wayOut(report.Behind > 0 || report.New))
 	}
 	switch {
 	case len(causes) > 0:
@@ -265,6 +265,18 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 	default:
 		e.ok(about, "Redis is open: it has the data that were vetted")
 	}
+}
+
+// wayOut is what to do about a Redis that vetting refuses.
+func (d *Doctor) wayOut(lost bool) string {
+	const open = "start an edge: it opens Redis once nothing speaks against it"
+	switch {
+	case !lost:
+		return "mend this, or restore the data, and " + open
+	case d.devDir != "":
+		return "what MySQL and Kafka have is safe, and Redis is not rebuilt from them. To begin anew without it, stop sluice dev, remove " + d.devDir + " and start it again"
+	}
+	return "look for the missing data on a replica or an old disk, and " + open + ". What MySQL and Kafka have is safe, but no command rebuilds Redis from them yet: docs/backup.md, When Redis has lost events, says how to go on"
 }
 
 // shutNamed is how many shut cells an examination names.

@@ -119,7 +119,12 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 		if errors.Is(err, local.ErrDir) {
 			return fmt.Errorf("%w with --dir", err)
 		}
-		if errors.Is(err, errPrivate) {
+		given := c.redis()
+		lost := refused(err) && given.Places() == ""
+		if lost {
+			err = fmt.Errorf("%w\nWhat MySQL and Kafka have is safe, but nothing rebuilds Redis from them yet", err)
+		}
+		if lost || errors.Is(err, errPrivate) {
 			err = fmt.Errorf("%w\nRemoving %s starts anew, without its data", err, dir)
 		}
 		return err

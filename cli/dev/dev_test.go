@@ -372,3 +372,32 @@ func TestPrivateServerThatDoesNotStart(t *testing.T) {
 		})
 	}
 }
+
+// TestLostRedisDataSayTheWayOut starts a stack again after Redis' data were removed beside those of MySQL: it says at
+// once why it does not sell, and what to do.
+func TestLostRedisDataSayTheWayOut(t *testing.T) {
+	t.Parallel()
+	c := newCommand(t.TempDir())
+	r := start(t, c)
+	if len(r.curls) != 3 {
+		t.Fatalf("the run ends: %v", <-r.ended)
+	}
+	r.stop(t)
+	if err := os.RemoveAll(filepath.Join(c.Dir, "redis")); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	again := start(t, newCommand(c.Dir))
+	err := <-again.ended
+	if err == nil {
+		t.Fatal("it sells from data that lack what MySQL has")
+	}
+	for _, want := range []string{"its data are lost", "What MySQL and Kafka have is safe", "Removing " + c.Dir + " starts anew"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("it ends with %v, want %q", err, want)
+		}
+	}
+	if took := time.Since(begin); took > 50*time.Second {
+		t.Errorf("it ended after %v, as if waiting helped", took)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"sluice/cli/command"
 	"sluice/core/config"
 	"sluice/core/outbox"
+	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 	"sluice/edge"
 	"sluice/persister"
@@ -199,6 +201,9 @@ func drain(ctx context.Context, shutdown func(context.Context) error) func() err
 	}
 }
 
+// refused tells of a Redis that lacks what MySQL and Kafka have: no waiting opens it.
+func refused(err error) bool { return strings.Contains(err.Error(), redisstock.ErrVetting.Error()) }
+
 func waitReady(ctx context.Context, role, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
@@ -212,6 +217,9 @@ func waitReady(ctx context.Context, role, addr string) error {
 		}
 		if ctx.Err() == nil { // else it only says that time is up
 			last = err
+		}
+		if refused(err) {
+			return fmt.Errorf("%s is not ready: %w", role, err)
 		}
 		select {
 		case <-ctx.Done():
