@@ -46,6 +46,7 @@ func (v *vetting) checkEvidence(ctx context.Context) error {
 		}
 		v.object("it has lost effects of %d cells, most of these: %s", v.report.Behind, strings.Join(worst, ", "))
 	}
+	v.checkWhole()
 	return v.checkForks(ctx)
 }
 
@@ -68,9 +69,9 @@ func (v *vetting) checkForks(ctx context.Context) error {
 		return fmt.Errorf("compare with evidence: %w", err)
 	}
 	if v.report.Forked = len(forked); v.report.Forked > 0 {
-		v.forks = fmt.Sprintf("it has lost events of %d cells and gone on without them, among these: %s. Put the stock right, and then "+
+		v.partly = append(v.partly, fmt.Sprintf("it has lost events of %d cells and gone on without them, among these: %s. Put the stock right, and then "+
 			"say so of each fork: sluice deadletter list --reason fork, sluice deadletter resolve",
-			v.report.Forked, strings.Join(named, ", "))
+			v.report.Forked, strings.Join(named, ", ")))
 	}
 	return nil
 }
@@ -119,6 +120,9 @@ func (v *vetting) noteAll(chunk []Behind, places []int, answer rueidis.RedisResu
 			return err
 		}
 		chunk[i].Redis = state.Mark
+		if state.Held > 0 {
+			v.held[state.Cell.Partition(v.cfg.Partitions)] = true
+		}
 		v.note(chunk[i])
 	}
 	return nil

@@ -93,7 +93,8 @@ func (b Behind) String() string {
 const openTries = 5
 
 // Open vets every primary and, only if nothing speaks against any of them, gives the partitions that are shut
-// a new nonce and loads the scripts, upon which they sell. A fork speaks against the partition of its cell alone. The error wraps ErrVetting if something does, and
+// a new nonce and loads the scripts, upon which they sell. A fork, or a key that is gone, speaks
+// against its partition alone. The error wraps ErrVetting if something does, and
 // names each cause; other errors tell that vetting could not be finished. It may be repeated at any time, also
 // on servers that sell, and by several processes at once. Partitions that sell although they have lost something
 // are shut; the report's marks are then those of the others that sell.
@@ -142,8 +143,8 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 		v.report.Marks = nil
 		return v.report, fmt.Errorf("open redis: %w", err)
 	}
-	if v.forks != "" {
-		return v.report, fmt.Errorf("%w: %s", ErrVetting, v.forks)
+	if len(v.partly) > 0 {
+		return v.report, fmt.Errorf("%w: %s", ErrVetting, strings.Join(v.partly, "; "))
 	}
 	cfg.Log.Info("redis is open", "primaries", len(v.primaries), "new", v.report.New,
 		"partitions_opened", v.report.Renewed, "cells_checked", v.report.Cells)

@@ -29,7 +29,9 @@ type vetting struct {
 	sound     bool            // nothing else speaks against opening
 	causes    []string        // against opening
 	claims    string          // the database that may claim to have the ledger
-	forks     string          // the cause against opening partitions in whose cells a fork stands
+	partly    []string        // against opening some partitions: the others may sell
+	counts    []counts        // of keys, by partition
+	held      map[int]bool    // partitions of which cells have units held
 	report    OpenReport
 }
 
@@ -38,7 +40,7 @@ func newVetting(client rueidis.Client, cfg OpenConfig) (*vetting, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &vetting{client: client, cfg: cfg, scripts: scripts, lost: map[int]bool{}}, nil
+	return &vetting{client: client, cfg: cfg, scripts: scripts, lost: map[int]bool{}, held: map[int]bool{}}, nil
 }
 
 func (v *vetting) disconnect() {
@@ -55,10 +57,7 @@ func (v *vetting) object(format string, args ...any) {
 
 // against is all that speaks against opening all of it.
 func (v *vetting) against() []string {
-	if v.forks == "" {
-		return v.causes
-	}
-	return append(slices.Clip(v.causes), v.forks)
+	return slices.Concat(v.causes, v.partly)
 }
 
 // inspect collects what speaks against opening, and changes nothing. Missing tells that Redis holds
@@ -80,6 +79,9 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 		}
 	}
 	if err := v.readMarks(ctx); err != nil {
+		return false, err
+	}
+	if err := v.readCounts(ctx); err != nil {
 		return false, err
 	}
 	if err := v.watch(ctx); err != nil {

@@ -1,0 +1,62 @@
+package redisstock
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+)
+
+// counts are how much a partition's keys hold, at one moment.
+type counts struct{ cells, res, gone, due, outbox int64 }
+
+// lacks names the keys that are gone, as others tell of what was in them. Empty: nothing tells. A record is finished
+// or held: the finished ones are in gone, those held in due. An outbox stays when its entries go. held tells that
+// units of a cell are.
+func (c counts) lacks(held bool) string {
+	switch {
+	case c.res == 0 && (c.gone > 0 || held):
+		return "its reservations (res)"
+	case c.due == 0 && held, c.res > 0 && c.gone+c.due == 0:
+		return "its deadlines (due or gone)"
+	case c.cells > 0 && c.outbox == 0:
+		return "its outbox"
+	}
+	return ""
+}
+
+// readCounts reads them for all partitions. It ends a watch, also one that an earlier vetting has left.
+func (v *vetting) readCounts(ctx context.Context) error {
+	v.counts = make([]counts, v.cfg.Partitions)
+	const n = 8
+	return v.ask(ctx, "count keys", n, func(k keys, b rueidis.Builder) []rueidis.Completed {
+		return []rueidis.Completed{
+			b.Unwatch().Build(), b.Multi().Build(), b.Hlen().Key(k.cells).Build(), b.Hlen().Key(k.res).Build(), b.Zcard().Key(k.gone).Build(),
+			b.Zcard().Key(k.due).Build(), b.Exists().Key(k.outbox).Build(), b.Exec().Build(),
+		}
+	}, func(partition int, answers []rueidis.RedisResult) error {
+		found, err := answers[n-1].AsIntSlice()
+		if err != nil {
+			return err
+		}
+		v.counts[partition] = counts{found[0], found[1], found[2], found[3], found[4]}
+		return nil
+	})
+}
+
+// checkWhole finds the partitions of which some keys are gone. Nobody can have them right again but a copy of the data.
+func (v *vetting) checkWhole() {
+	var torn stock.PartitionErrors
+	for p := range v.counts {
+		// In one that sells, units may have been held since the counts were read.
+		if what := v.counts[p].lacks(v.held[p] && v.shut(p)); what != "" {
+			v.lost[p] = true
+			torn.Add(p, fmt.Errorf("it has lost %s, and the rest is there: bring the data back", what))
+		}
+	}
+	for _, err := range torn.List() {
+		v.partly = append(v.partly, err.Error())
+	}
+}
