@@ -8,10 +8,10 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"sluice/core/outbox"
-	"sluice/core/stock"
 	"sluice/cli/command"
 	"sluice/core/local/servicetest"
+	"sluice/core/outbox"
+	"sluice/core/stock"
 )
 
 // TestUnknownVersionHasAWayOut puts into Kafka what another program wrote, and what a newer sluice wrote. The first

@@ -34,7 +34,7 @@ func TestMigrateWarnsOfTwoCopies(t *testing.T) {
 			}
 		}
 		topic := outbox.NewTopic(brokers.ListenAddrs(), name)
-		at, err := topic.Condition(t.Context())
+		at, err := topic.Condition(t.Context(), 4)
 		topic.Close()
 		if err != nil || at.Copies != copies || at.InSyncMin != inSync {
 			t.Errorf("of %d copies: %+v, %v", copies, at, err)

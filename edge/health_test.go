@@ -65,4 +65,6 @@ func TestHealthSeesSettings(t *testing.T) {
 		_, body := s.ready()
 		return strings.HasPrefix(body, `{"status":"ok"`)
 	})
+	servicetest.GrowTopic(t, s.cfg.Kafka.Brokers, s.cfg.Kafka.Topic, int32(s.cfg.Kafka.Partitions+2))
+	degraded(`server="kafka",fault="partitions"`, "and no persister starts any more: set --kafka-partitions to ")
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/core/db"
+	"sluice/core/outbox"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 )
@@ -73,8 +74,13 @@ func (n *Node) newWatches() []*telemetry.Watch {
 		return faults, err
 	}
 	mysql := func(ctx context.Context) ([]telemetry.Fault, error) { return db.Faults(ctx, n.db) }
+	kafka := func(ctx context.Context) ([]telemetry.Fault, error) {
+		c, err := n.topic.Condition(ctx, n.cfg.Kafka.Partitions)
+		return c.Faults, err
+	}
 	return []*telemetry.Watch{
 		telemetry.NewWatch(n.set, "redis", redisstock.FaultWords, redis, n.log),
 		telemetry.NewWatch(n.set, "mysql", db.FaultWords, mysql, n.log),
+		telemetry.NewWatch(n.set, "kafka", outbox.TopicFaults, kafka, n.log),
 	}
 }

@@ -133,6 +133,14 @@ func TestHealthSeesSettings(t *testing.T) {
 		}
 		return body
 	})
+	servicetest.GrowTopic(t, w.cfg.Kafka.Brokers, w.cfg.Kafka.Topic, int32(w.cfg.Kafka.Partitions+2))
+	w.eventually("told", func() string {
+		body := get(t, n, "readyz")
+		if strings.Contains(body, "no persister starts any more: set --kafka-partitions to ") {
+			return "told"
+		}
+		return body
+	})
 	want := `sluice_core_server_faults{server="mysql",fault="durability"} 1`
 	if page := get(t, n, "metrics"); !strings.Contains(page, want) {
 		t.Errorf("no %s", want)

@@ -63,7 +63,7 @@ func (c *consumer) run(ctx context.Context) error {
 		}
 		if err != nil {
 			if !failing {
-				c.log.Warn("cannot join the consumer group yet", "group", c.cfg.Kafka.Group, "error", err)
+				c.log.Warn("cannot join the consumer group yet", "group", c.cfg.Kafka.Group, "error", outbox.InWords(err))
 			}
 			failing = true
 			continue // the group has a pause of its own
@@ -161,7 +161,7 @@ func (c *consumer) commitOnce(generation *kafka.Generation, at *progress) error 
 		return nil
 	}
 	if err := generation.CommitOffsets(map[string]map[int]int64{c.cfg.Kafka.Topic: offsets}); err != nil {
-		c.log.Warn("cannot commit offsets: their events will be read again, which is harmless", "error", err)
+		c.log.Warn("cannot commit offsets: their events will be read again, which is harmless", "error", outbox.InWords(err))
 		return err // only looked at
 	}
 	at.committed(offsets)

@@ -106,7 +106,7 @@ func watches(cfg Config, mysql *sql.DB, topic *outbox.Topic, set *metrics.Set, l
 			return faults, err
 		}, log),
 		telemetry.NewWatch(set, "kafka", outbox.TopicFaults, func(ctx context.Context) ([]telemetry.Fault, error) {
-			c, err := topic.Condition(ctx)
+			c, err := topic.Condition(ctx, cfg.Kafka.Partitions)
 			return c.Faults, err
 		}, log),
 	}

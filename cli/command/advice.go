@@ -18,7 +18,7 @@ import (
 // Explain is what to tell about an error: what it says, and what to do next where that is always the same.
 func Explain(err error) string {
 	text := err.Error()
-	for _, advice := range []func(error) string{adviceOnStock, adviceOnMySQL, adviceOnRedis, adviceOnKafka, adviceOnReach} {
+	for _, advice := range []func(error) string{adviceOnStock, adviceOnMySQL, adviceOnRedis, adviceOnReach} {
 		if next := advice(err); next != "" {
 			return text + "\n" + next
 		}
@@ -79,13 +79,6 @@ func adviceOnRedis(err error) string {
 		if strings.Contains(fault.Error(), "AUTH") {
 			return "Redis has no password, and one is given: take SLUICE_REDIS_PASSWORD away, or set it in Redis"
 		}
-	}
-	return ""
-}
-
-func adviceOnKafka(err error) string {
-	if errors.Is(err, kafka.UnknownTopicOrPartition) {
-		return "There is no such topic in Kafka: run sluice migrate, or correct --kafka-topic (SLUICE_KAFKA_TOPIC)"
 	}
 	return ""
 }

@@ -64,7 +64,7 @@ func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 		err = answer.Errors[t.name]
 	}
 	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
-		return fmt.Errorf("create topic %s: %w", t.name, err)
+		return fmt.Errorf("create topic %s: %w", t.name, InWords(err))
 	}
 	// Brokers learn of a new topic a moment later.
 	return t.patiently(ctx, func() error { return t.Check(ctx, partitions) })
@@ -73,10 +73,7 @@ func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 // Check reports a topic that is not there, or cannot be reached, or has another number of partitions.
 func (t *Topic) Check(ctx context.Context, partitions int) error {
 	have, err := t.Ranges(ctx)
-	switch {
-	case errors.Is(err, kafka.UnknownTopicOrPartition):
-		return fmt.Errorf("%w: run sluice migrate, or correct --kafka-topic", err)
-	case err == nil && len(have) != partitions:
+	if err == nil && len(have) != partitions {
 		return fmt.Errorf("topic %s: %w: it has %d, not %d: set --kafka-partitions to what it has", t.name, ErrPartitions, len(have), partitions)
 	}
 	return err
@@ -122,7 +119,7 @@ func (t *Topic) Partitions(ctx context.Context) (int, error) {
 		err = answer.Topics[0].Error
 	}
 	if err != nil {
-		return 0, fmt.Errorf("look up topic %s: %w", t.name, err)
+		return 0, fmt.Errorf("look up topic %s: %w", t.name, InWords(err))
 	}
 	return len(answer.Topics[0].Partitions), nil
 }
@@ -148,7 +145,7 @@ func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry)
 		err = answer.Error
 	}
 	if err != nil {
-		return 0, fmt.Errorf("write to partition %d of topic %s: %w", partition, t.name, err)
+		return 0, fmt.Errorf("write to partition %d of topic %s: %w", partition, t.name, InWords(err))
 	}
 	return answer.BaseOffset, nil
 }
@@ -168,12 +165,12 @@ func (t *Topic) Ranges(ctx context.Context) ([]Range, error) {
 	}
 	answer, err := t.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{t.name: asked}})
 	if err != nil {
-		return nil, fmt.Errorf("list offsets of topic %s: %w", t.name, err)
+		return nil, fmt.Errorf("list offsets of topic %s: %w", t.name, InWords(err))
 	}
 	ranges := make([]Range, n)
 	for _, p := range answer.Topics[t.name] {
 		if p.Error != nil {
-			return nil, fmt.Errorf("list offsets of partition %d of topic %s: %w", p.Partition, t.name, p.Error)
+			return nil, fmt.Errorf("list offsets of partition %d of topic %s: %w", p.Partition, t.name, InWords(p.Error))
 		}
 		ranges[p.Partition] = Range{First: p.FirstOffset, End: p.LastOffset}
 	}
@@ -206,7 +203,7 @@ func (t *Topic) Unread(ctx context.Context, group string) ([]Range, error) {
 		return ranges, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read offsets of group %s: %w", group, err)
+		return nil, fmt.Errorf("read offsets of group %s: %w", group, InWords(err))
 	}
 	for _, p := range answer.Topics[t.name] {
 		if r := &ranges[p.Partition]; p.CommittedOffset >= r.First && p.CommittedOffset <= r.End {

@@ -21,7 +21,7 @@ const (
 )
 
 // TopicFaults are the words that Faults can tell.
-var TopicFaults = []string{"leader", "copies", "min_insync", "retention", "cleanup", "message_bytes"}
+var TopicFaults = []string{"leader", "copies", "min_insync", "retention", "cleanup", "message_bytes", "partitions"}
 
 // Topics are also changed while they are in use.
 var topicSettings = []string{"min.insync.replicas", "retention.ms", "retention.bytes", "cleanup.policy", "max.message.bytes"}
@@ -34,8 +34,8 @@ type Condition struct {
 	Faults              []telemetry.Fault // with words of TopicFaults: what can lose events, or stop them
 }
 
-// Condition asks Kafka for the topic's. The error wraps kafka.UnknownTopicOrPartition if there is no such topic.
-func (t *Topic) Condition(ctx context.Context) (Condition, error) {
+// Condition asks Kafka for the topic's, which is to have so many partitions. The error wraps kafka.UnknownTopicOrPartition if there is no such topic.
+func (t *Topic) Condition(ctx context.Context, partitions int) (Condition, error) {
 	answer, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.name}})
 	if err == nil && len(answer.Topics) != 1 {
 		err = fmt.Errorf("%d topics in the answer", len(answer.Topics))
@@ -44,7 +44,7 @@ func (t *Topic) Condition(ctx context.Context) (Condition, error) {
 		err = answer.Topics[0].Error
 	}
 	if err != nil {
-		return Condition{}, fmt.Errorf("look up topic %s: %w", t.name, err)
+		return Condition{}, fmt.Errorf("look up topic %s: %w", t.name, InWords(err))
 	}
 	settings, err := t.settings(ctx)
 	if err != nil {
@@ -54,6 +54,7 @@ func (t *Topic) Condition(ctx context.Context) (Condition, error) {
 	c.InSyncMin, _ = strconv.Atoi(settings["min.insync.replicas"])
 	c.partitions(answer.Topics[0].Partitions)
 	c.settings(settings)
+	c.number(partitions)
 	return c, nil
 }
 
@@ -63,7 +64,7 @@ func (t *Topic) settings(ctx context.Context) (map[string]string, error) {
 		ResourceType: kafka.ResourceTypeTopic, ResourceName: t.name, ConfigNames: topicSettings,
 	}}})
 	if err != nil {
-		return nil, fmt.Errorf("read settings of topic %s: %w", t.name, err)
+		return nil, fmt.Errorf("read settings of topic %s: %w", t.name, InWords(err))
 	}
 	settings := map[string]string{}
 	for _, resource := range answer.Resources {
@@ -104,6 +105,19 @@ func (c *Condition) partitions(partitions []kafka.Partition) {
 		c.fault("min_insync", fmt.Sprintf("min.insync.replicas is %d of %d copies, acks=all can mean one disk", c.InSyncMin, c.Copies), fmt.Sprintf("set it to %d", inSyncMin(c.Copies)))
 	case c.InSyncMin >= c.Copies && c.Copies > 1:
 		c.fault("min_insync", fmt.Sprintf("min.insync.replicas is %d of %d copies, one broker less stops publishing", c.InSyncMin, c.Copies), fmt.Sprintf("set it to %d", inSyncMin(c.Copies)))
+	}
+}
+
+// number compares how many partitions there are with how many the settings name. Processes that run go on with those
+// that they began with, and none starts.
+func (c *Condition) number(want int) {
+	do := fmt.Sprintf("set --kafka-partitions to %d for edges, persisters and commands, and restart them one by one", c.Partitions)
+	switch {
+	case c.Partitions > want:
+		c.fault("partitions", fmt.Sprintf("the topic has %d partitions, not %d: the others stay empty, and no persister starts any more", c.Partitions, want), do)
+	case c.Partitions < want:
+		c.fault("partitions", fmt.Sprintf("the topic has %d partitions, not %d: events of the missing ones stay in Redis, and no persister starts any more", c.Partitions, want),
+			fmt.Sprintf("have Kafka give it %d partitions again; or %s", want, do))
 	}
 }
 

@@ -2,10 +2,13 @@ package outbox
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go"
+
+	"sluice/core/local/servicetest"
 )
 
 // TestConditionSeesSettings changes settings of a topic that is in use.
@@ -16,7 +19,7 @@ func TestConditionSeesSettings(t *testing.T) {
 		topic := newTopic(t, brokers, 2)
 		words := func() (words []string) {
 			t.Helper()
-			c, err := topic.Condition(t.Context())
+			c, err := topic.Condition(t.Context(), 2)
 			if err != nil || c.Partitions != 2 || c.Copies != 1 || c.InSyncMin != 1 {
 				t.Fatalf("%+v, %v", c, err)
 			}
@@ -49,6 +52,44 @@ func TestConditionSeesSettings(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+// TestConditionSeesPartitions gives a topic in use more partitions than the settings name, or has the settings name more.
+func TestConditionSeesPartitions(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, brokers []string) {
+		t.Helper()
+		topic := newTopic(t, brokers, 2)
+		said := func(want int) (said string) {
+			t.Helper()
+			c, err := topic.Condition(t.Context(), want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range c.Faults {
+				if f.Word != "partitions" {
+					t.Errorf("fault %v", f)
+				}
+				said += f.String()
+			}
+			return said
+		}
+		if got := said(2); got != "" {
+			t.Errorf("2 of 2: %s", got)
+		}
+		if got := said(3); !strings.Contains(got, "2 partitions, not 3: events of the missing ones stay in Redis") || !strings.Contains(got, "set --kafka-partitions to 2") {
+			t.Errorf("2 of 3: %s", got)
+		}
+		servicetest.GrowTopic(t, brokers, topic.name, 4)
+		got := said(2)
+		for tries := 0; tries < 1000 && got == ""; tries++ { // what was asked just now is remembered for a while
+			topic.transport.CloseIdleConnections()
+			got = said(2)
+		}
+		if !strings.Contains(got, "4 partitions, not 2") || !strings.Contains(got, "set --kafka-partitions to 4") {
+			t.Errorf("4 of 2: %s", got)
 		}
 	})
 }

@@ -48,7 +48,7 @@ type Read struct {
 func (t *Topic) Read(ctx context.Context, partition int, offset int64, bytesMax int, wait time.Duration) (Read, error) {
 	read, err := t.read(ctx, fetch{partition, offset, bytesMax, wait})
 	if err != nil {
-		return Read{}, fmt.Errorf("read partition %d of topic %s from offset %d: %w", partition, t.name, offset, err)
+		return Read{}, fmt.Errorf("read partition %d of topic %s from offset %d: %w", partition, t.name, offset, InWords(err))
 	}
 	return read, nil
 }

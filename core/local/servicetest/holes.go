@@ -52,3 +52,25 @@ func DeleteRecords(t testing.TB, brokers []string, topic string, partition int32
 		t.Fatal(err)
 	}
 }
+
+// GrowTopic has a topic have so many partitions, which are more than before.
+func GrowTopic(t testing.TB, brokers []string, topic string, partitions int32) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	request := kmsg.NewPtrCreatePartitionsRequest()
+	request.TimeoutMillis = 30_000
+	grow := kmsg.NewCreatePartitionsRequestTopic()
+	grow.Topic, grow.Count = topic, partitions
+	request.Topics = []kmsg.CreatePartitionsRequestTopic{grow}
+	answer, err := request.RequestWith(t.Context(), client)
+	if err == nil {
+		err = kerr.ErrorForCode(answer.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
