@@ -127,4 +127,8 @@ func TestOffsetsAlsoMoveBack(t *testing.T) {
 	want("behind, ahead, and the first of all", map[int]int64{0: 7, 1: 60, 2: 0})
 	p.committed(map[int]int64{0: 7, 1: 55})
 	want("not all is committed", map[int]int64{1: 60, 2: 0})
+	unread := newProgress(map[int]int64{0: -2}) // of a group that has committed nothing
+	if unread.saw(0, 5); unread.unread() != 5 {
+		t.Errorf("%d messages are unread, want 5", unread.unread())
+	}
 }
