@@ -26,3 +26,13 @@ func TestSaleDoneInPartFails(t *testing.T) {
 		}
 	}
 }
+
+// What may be under way is told with what to do about it.
+func TestUnitsInTransitAreNoPlainFailure(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{stock.ErrInTransit, stock.ErrUnknown} {
+		if err := saleFault(fmt.Errorf("sale 7: %w", cause)); !errors.Is(err, cause) || !strings.Contains(err.Error(), "Repeat the command") {
+			t.Errorf("%v: %v", cause, err)
+		}
+	}
+}
