@@ -313,10 +313,10 @@ func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.No
 		case <-ctx.Done():
 			// What was persisted since the last look is in what Redis has now.
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
-			defer cancel()
 			if _, err := store.Shut(last); err == nil {
 				keep(last)
 			}
+			cancel()
 			return
 		}
 	}

@@ -110,7 +110,7 @@ func (n *Nonces) Saw(ctx context.Context, seen []stock.Vetting) error {
 			effects = fmt.Appendf(effects, " WHEN %d THEN %d", p, seen[p].Effects)
 			where = fmt.Appendf(where, " OR partition_id = %d AND nonce = %d", p, seen[p].Nonce)
 		}
-		statement := fmt.Sprintf(raiseEffects, effects, bytes.TrimPrefix(where, []byte(" OR ")))
+		statement := fmt.Sprintf(raiseEffects, effects, bytes.TrimPrefix(where, []byte(" OR "))) //nolint:gosec // G201: numbers only
 		if _, err := n.db.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("keep marks: %w", err)
 		}
