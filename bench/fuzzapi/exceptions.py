@@ -9,6 +9,7 @@ UNTOLD = {
     "a service says for whom it acts": "one schema serves shoppers, who may not send user_id, and services, who must",
     "is there twice": "a plan has each SKU once: uniqueItems compares whole items",
     "bytes in UTF-8": "texts are measured in bytes, schemas count characters",
+    "want a time to come": "what has passed depends on the time of now",
     "want a time after opens_at": "the order of two members",
     "the window is not in order": "when a sale may open and close depends on the time of now",
     "want another stock than the one": "two members that must differ",

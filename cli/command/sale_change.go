@@ -66,7 +66,7 @@ type SaleClose struct {
 	Consent `embed:""`
 
 	ID uint32   `arg:"" name:"sale" between:"1-4294967295" help:"Sale to close."`
-	At saleTime `placeholder:"TIME" help:"When it closes, as 2026-01-31T18:00:00Z and after it opens, or now, or never. Never removes a closing that was set. Defaults to now."`
+	At saleTime `placeholder:"TIME" help:"When it closes, as 2026-01-31T18:00:00Z, after it opens and still to come, or now, or never. Never removes a closing that was set. Defaults to now."`
 }
 
 // Help is called by kong.

@@ -185,12 +185,14 @@ type cellChange struct {
 
 // changed is the result of a change.
 type changed struct {
-	SKU    show.ID   `json:"sku_id"`
-	Sale   show.ID   `json:"sale_id,omitzero"`
-	Key    string    `json:"key"`
-	Result string    `json:"result"` // ok, replayed (the key was used before; nothing changed now) or dry_run
-	Before show.Cell `json:"before"`
-	After  show.Cell `json:"after"`
+	SKU    show.ID `json:"sku_id"`
+	Sale   show.ID `json:"sale_id,omitzero"`
+	Key    string  `json:"key,omitempty"`
+	Result string  `json:"result"` // ok, replayed (the key was used before; nothing changed now) or dry_run
+	// Changed tells whether the change did anything, or in a dry run would do.
+	Changed bool      `json:"changed"`
+	Before  show.Cell `json:"before"`
+	After   show.Cell `json:"after"`
 
 	before, after stock.CellState // what the views are made from
 }
@@ -199,6 +201,7 @@ type changed struct {
 func (r *changed) ends(before, after stock.CellState) {
 	r.before, r.after = before, after
 	r.Before, r.After = show.CellOf(&before), show.CellOf(&after)
+	r.Changed = len(r.differences()) > 0
 }
 
 func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output) error {
@@ -239,7 +242,7 @@ func (x *cellChange) changeKnown(ctx context.Context, c *Console, o *opened) (*c
 // do changes the cell, unless it is behind what is known of it.
 func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, known stock.Mark) (*changed, error) {
 	cell := cellOf(x.sku, x.sale)
-	states, _, err := store.Cells(ctx, []stock.Cell{cell})
+	states, nowMS, err := store.Cells(ctx, []stock.Cell{cell})
 	if err != nil {
 		return nil, fmt.Errorf("read %v: %w", cell, err)
 	}
@@ -253,14 +256,19 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, know
 	if !before.Loaded {
 		return nil, notFound(fmt.Errorf("%v is not loaded", cell))
 	}
-	if err := x.check(&before, &after); err != nil {
+	if err := x.check(&before, &after, nowMS); err != nil {
 		return nil, err
+	}
+	result := &changed{SKU: show.ID(x.sku), Sale: show.ID(x.sale), Result: "dry_run"}
+	if result.ends(before, after); !result.Changed && x.key == "" && !x.consent.DryRun && before.Shut() == stock.VerdictOK {
+		result.Result = "ok" // a change of nothing, which nobody repeats by its key, is none
+		result.ends(before, before)
+		return result, nil
 	}
 	if x.key == "" {
 		x.key = rand.Text()
 	}
-	result := &changed{SKU: show.ID(x.sku), Sale: show.ID(x.sale), Key: x.key, Result: "dry_run"}
-	result.ends(before, after)
+	result.Key = x.key
 	v := &stock.Vector{Op: stock.OpAdjust, Partition: cell.Partition(store.Partitions()), Requests: []stock.Request{{
 		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Scope: stock.ScopeCommand, Key: x.key}.ID(store.Partitions()),
 		Cell:        cell,
@@ -297,16 +305,21 @@ func (x *cellChange) do(ctx context.Context, c *Console, store stock.Store, know
 			result.ends(before, v.Cells[i])
 		}
 	}
+	result.Changed = verdict == stock.VerdictOK && (x.adjustment.Delta != 0 || before.With(x.adjustment.Fields, x.adjustment.Settings) != before.Settings)
 	return result, nil
 }
 
-// check refuses what no script judges: a cell without room for the units, and a window that never sells.
-func (x *cellChange) check(before, after *stock.CellState) error {
+// check refuses what no script judges: a cell without room for the units, a window that never sells, and one that is
+// over at once, which nobody has said in so many words.
+func (x *cellChange) check(before, after *stock.CellState, nowMS int64) error {
 	if !before.HasRoom(x.adjustment.Delta) {
 		return refused(fmt.Errorf("delta: %v has %s units and would have more than %s", before.Cell, number(before.Total), number(stock.UnitsMax)))
 	}
 	if x.adjustment.Fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0 && after.NeverSells() {
 		return usage(fmt.Errorf("opens-at, closes-at: %v would never sell: %s", before.Cell, windowText(after.OpensAtMS, after.ClosesAtMS)))
+	}
+	if after.ClosesAtMS != before.ClosesAtMS && after.OverAt(nowMS) {
+		return usage(fmt.Errorf("closes-at: %s has passed: give a time to come; sluice stock freeze stops selling now", timeText(after.ClosesAtMS)))
 	}
 	return nil
 }
@@ -340,12 +353,18 @@ func (r *changed) differences() []string {
 
 func (r *changed) print(c *Console) {
 	title := cellTitle(r.SKU, r.Sale)
-	switch r.Result {
-	case "dry_run":
-		c.Printf("%s would change (dry run):\n", title)
-	case "replayed":
+	switch {
+	case r.Result == "replayed":
 		c.Printf("%s: this change was made before, under the key %s; nothing changed now\n", title, r.Key)
 		return
+	case !r.Changed && r.Result == "dry_run":
+		c.Printf("%s would not change (dry run): it is so already\n", title)
+		return
+	case !r.Changed:
+		c.Printf("%s: nothing changed: it is so already\n", title)
+		return
+	case r.Result == "dry_run":
+		c.Printf("%s would change (dry run):\n", title)
 	default:
 		c.Printf("%s %s:\n", title, c.paint(green, "changed"))
 	}

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,17 +14,7 @@ import (
 // Whoever does not know whether a change was made is told the key under which to repeat it.
 func TestUnknownChangeNamesItsKey(t *testing.T) {
 	t.Parallel()
-	model := memstock.New(8, func() int64 { return time.Now().UnixMilli() })
-	cell := stock.Cell{SKU: 1}
-	made := stock.DoAll(t.Context(), model, stock.OpAdjust, []stock.Request{{
-		ID: stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: "load"}.ID(8), Cell: cell,
-		Adjustment: &stock.Adjustment{
-			Kind: stock.AdjustPlain, Create: true, Delta: 10, Reason: "test", Settings: stock.Settings{Hold: stock.HoldDefault},
-		},
-	}})[0]
-	if made.Err != nil || made.Verdict != stock.VerdictOK {
-		t.Fatalf("load: %v, %v", made.Verdict, made.Err)
-	}
+	model := sold(t)
 	lost := &failing{Store: model, fail: func(int) (error, bool) { return stock.ErrUnknown, true }}
 	change := cellChange{sku: 1, consent: Consent{Yes: true}, adjustment: stock.Adjustment{Kind: stock.AdjustPlain, Delta: 5, Reason: "test"}}
 	_, err := change.do(t.Context(), &Console{}, lost, stock.Mark{})
@@ -47,6 +39,75 @@ func TestReasonsAreHeldToPlainText(t *testing.T) {
 			if got := err == nil || !strings.Contains(err.Error(), "reason"); got != ok {
 				t.Errorf("%q: %v", reason, err)
 			}
+		}
+	}
+}
+
+// sold is a model with ten units of SKU 1.
+func sold(t *testing.T) *memstock.Store {
+	t.Helper()
+	model := memstock.New(8, func() int64 { return time.Now().UnixMilli() })
+	cell := stock.Cell{SKU: 1}
+	made := stock.DoAll(t.Context(), model, stock.OpAdjust, []stock.Request{{
+		ID: stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: "load"}.ID(8), Cell: cell,
+		Adjustment: &stock.Adjustment{
+			Kind: stock.AdjustPlain, Create: true, Delta: 10, Reason: "test", Settings: stock.Settings{Hold: stock.HoldDefault},
+		},
+	}})[0]
+	if made.Err != nil || made.Verdict != stock.VerdictOK {
+		t.Fatalf("load: %v, %v", made.Verdict, made.Err)
+	}
+	return model
+}
+
+// Who freezes what is frozen is told that nothing changed, and nothing is written down for it.
+func TestAChangeOfNothingSaysSo(t *testing.T) {
+	t.Parallel()
+	model := sold(t)
+	seq := uint64(1)
+	for _, step := range []struct {
+		frozen, changed bool
+		key             string
+		dryRun          bool
+	}{
+		{frozen: false}, {frozen: false, dryRun: true},
+		{frozen: true, changed: true, dryRun: true}, {frozen: true, changed: true}, {frozen: true}, {frozen: true, key: "k"}, {frozen: false, changed: true},
+	} {
+		change := cellChange{sku: 1, key: step.key, consent: Consent{Yes: true, DryRun: step.dryRun}, adjustment: stock.Adjustment{
+			Kind: stock.AdjustPlain, Fields: stock.FieldFrozen, Settings: stock.Settings{Frozen: step.frozen}, Reason: "test",
+		}}
+		result, err := change.do(t.Context(), &Console{}, model, stock.Mark{})
+		if err != nil {
+			t.Fatalf("%+v: %v", step, err)
+		}
+		var out strings.Builder
+		result.print(&Console{Out: &out})
+		document, _ := json.Marshal(result)
+		says := strings.Contains(out.String(), "it is so already")
+		if result.Changed != step.changed || says == step.changed || !strings.Contains(string(document), fmt.Sprintf(`"changed":%v`, step.changed)) {
+			t.Errorf("%+v: %s%s", step, out.String(), document)
+		}
+		if !step.dryRun && (step.changed || step.key != "") {
+			seq++
+		}
+		cells, _, err := model.Cells(t.Context(), []stock.Cell{{SKU: 1}})
+		if err != nil || cells[0].Seq != seq {
+			t.Errorf("%+v: event %d, want %d, %v", step, cells[0].Seq, seq, err)
+		}
+	}
+}
+
+// A closing that has passed would end selling at once: it is refused, and the way to do that is named.
+func TestAdjustRefusesAClosingThatHasPassed(t *testing.T) {
+	t.Parallel()
+	model := sold(t)
+	for in, ok := range map[time.Duration]bool{-time.Minute: false, 0: false, time.Hour: true} {
+		change := cellChange{sku: 1, consent: Consent{Yes: true}, adjustment: stock.Adjustment{
+			Kind: stock.AdjustPlain, Fields: stock.FieldClosesAt, Settings: stock.Settings{ClosesAtMS: time.Now().Add(in).UnixMilli()}, Reason: "test",
+		}}
+		_, err := change.do(t.Context(), &Console{}, model, stock.Mark{})
+		if ok && err != nil || !ok && (ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), "sluice stock freeze")) {
+			t.Errorf("closing %v from now: %v", in, err)
 		}
 	}
 }

@@ -403,10 +403,16 @@ func TestWindows(t *testing.T) {
 	if v := m.reserve(7, 1, 4); v != stock.VerdictClosed {
 		t.Errorf("closed again: %v", v)
 	}
+	m.must(m.Close(ctx, 7, sale.Call{}, at(0))) // the same once more, when its time has come
 	m.must(m.Open(ctx, 7, sale.Call{}, sale.Opening{}))
 	m.pass(sale.LeadTime)
-	if s := m.must(m.Close(ctx, 7, sale.Call{}, at(-time.Minute))); s.ClosesAtMS != s.NowMS || s.Stock[0].Cell.ClosesAtMS != s.NowMS {
-		t.Errorf("closed a minute ago: %+v at %d", s.Window, s.NowMS)
+	for _, past := range []time.Duration{-time.Minute, 0} {
+		if _, err := m.Close(ctx, 7, sale.Call{}, at(past)); !errors.Is(err, sale.ErrWindow) || !strings.Contains(err.Error(), "has passed") {
+			t.Errorf("closed %v from now: %v", past, err)
+		}
+	}
+	if s := m.must(m.Close(ctx, 7, sale.Call{}, time.Time{})); s.ClosesAtMS != s.NowMS || s.Stock[0].Cell.ClosesAtMS != s.NowMS {
+		t.Errorf("closed now: %+v at %d", s.Window, s.NowMS)
 	}
 	if _, err := m.Open(ctx, 8, sale.Call{}, sale.Opening{}); !errors.Is(err, sale.ErrNotFound) {
 		t.Errorf("another sale: %v", err)

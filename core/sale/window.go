@@ -128,8 +128,8 @@ func (w Window) reopen(o Opening, nowMS int64) (Window, error) {
 	return after, nil
 }
 
-// Close ends a sale at a time, by Redis' clock; the zero time, or one that has passed, is now. A later time
-// has to be after the sale's opening, and Never takes such a time away. The opening stays as it is, also
+// Close ends a sale at a time, by Redis' clock; the zero time is now. Another one has to be after the sale's opening
+// and still to come, and Never takes such a time away. The opening stays as it is, also
 // where it is not reached any more. What is held stays held and can be confirmed.
 func (d *Desk) Close(ctx context.Context, id uint32, by Call, at time.Time) (Sale, error) {
 	c := keyedCall{by, "close", stock.FingerprintOf(at.UnixMilli())}
@@ -143,15 +143,19 @@ func (d *Desk) Close(ctx context.Context, id uint32, by Call, at time.Time) (Sal
 func (w Window) closing(at time.Time, nowMS int64) (Window, error) {
 	phase, ms := w.Phase(nowMS), at.UnixMilli()
 	switch {
+	case !at.IsZero() && ms == w.ClosesAtMS: // as it is, also where that time has come
+		return w, nil
 	case at.Equal(Never) && phase == PhaseClosed:
 		return w, fmt.Errorf("%w: it is closed: open it to sell again", ErrWindow)
 	case at.Equal(Never):
 		return Window{w.OpensAtMS, 0}, nil
-	case !at.IsZero() && ms > nowMS && phase == PhaseClosed:
+	case !at.IsZero() && phase == PhaseClosed:
 		return w, fmt.Errorf("%w: it is closed already", ErrWindow)
-	case !at.IsZero() && ms > nowMS && (ms <= w.OpensAtMS || ms > stock.TimeMaxMS):
+	case !at.IsZero() && ms <= nowMS:
+		return w, fmt.Errorf("%w: %s has passed: give a time to come, or none to close it now", ErrWindow, at.UTC().Format(time.RFC3339))
+	case !at.IsZero() && (ms <= w.OpensAtMS || ms > stock.TimeMaxMS):
 		return w, fmt.Errorf("%w: it would close before it opens: give both times to open, or close it now", ErrWindow)
-	case !at.IsZero() && ms > nowMS:
+	case !at.IsZero():
 		return Window{w.OpensAtMS, ms}, nil
 	case phase == PhaseClosed:
 		return w, nil

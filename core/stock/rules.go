@@ -16,6 +16,9 @@ func (b Balances) HasRoom(units int64) bool { return units <= UnitsMax-b.Total }
 // NeverSells reports whether a cell closes before it opens.
 func (s Settings) NeverSells() bool { return s.ClosesAtMS != 0 && s.ClosesAtMS <= s.OpensAtMS }
 
+// OverAt reports whether a cell has closed at a Redis time.
+func (s Settings) OverAt(nowMS int64) bool { return s.ClosesAtMS != 0 && s.ClosesAtMS <= nowMS }
+
 // Shut is why nothing at all may happen to a loaded cell, or VerdictOK. It does not cover a freeze by
 // an admin, which stops selling only.
 func (c CellState) Shut() Verdict {

@@ -78,6 +78,17 @@ func (a *API) loadSKU(r *request) error {
 	a.adjustment(r, stock.ScopeLoad, stock.Cell{SKU: sku}, key, &stock.Adjustment{
 		Create: true, Delta: d.quantity, Settings: d.settings, Reason: d.reason,
 	})
+	if d.settings.ClosesAtMS != 0 {
+		err := a.precheck(r, func(now *stock.CellState, nowMS int64) error {
+			if now.Loaded {
+				return nil
+			}
+			return checkClosing(d.settings, nowMS)
+		})
+		if err != nil {
+			return err
+		}
+	}
 	err = a.decide(r, stock.OpAdjust)
 	var f *fault
 	if errors.As(err, &f) && f.code == codeWrongState {
@@ -135,7 +146,13 @@ func (a *API) changeSKU(r *request) error {
 		Fields: d.fields, Settings: d.settings, Reason: d.reason,
 	})
 	if d.fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0 {
-		err := a.precheck(r, func(now *stock.CellState) error { return checkWindow(now.With(d.fields, d.settings)) })
+		err := a.precheck(r, func(now *stock.CellState, nowMS int64) error {
+			after := now.With(d.fields, d.settings)
+			if err := checkWindow(after); err != nil || after.ClosesAtMS == now.ClosesAtMS {
+				return err
+			}
+			return checkClosing(after, nowMS)
+		})
 		if err != nil {
 			return err
 		}
@@ -158,7 +175,7 @@ func (a *API) adjustSKU(r *request) error {
 	}
 	a.adjustment(r, stock.ScopeAdjust, stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{Delta: d.delta, Reason: d.reason})
 	if d.delta > 0 {
-		err := a.precheck(r, func(now *stock.CellState) error {
+		err := a.precheck(r, func(now *stock.CellState, _ int64) error {
 			if !now.HasRoom(d.delta) {
 				return malformed("/delta", "the SKU would have more than %d units", stock.UnitsMax)
 			}
@@ -185,10 +202,10 @@ func (a *API) adjustment(r *request, scope stock.Scope, cell stock.Cell, key str
 	}
 }
 
-// precheck checks r.stock against its cell in what a script takes for granted. The cell may have changed
+// precheck checks r.stock against its cell, and Redis' clock, in what a script takes for granted. The cell may have changed
 // before the script sees it, but only by another admin. An adjustment that was made already is not
 // checked: it has its answer.
-func (a *API) precheck(r *request, check func(now *stock.CellState) error) error {
+func (a *API) precheck(r *request, check func(now *stock.CellState, nowMS int64) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
 	made, _, err := a.Reader.Reservations(ctx, []stock.ReservationID{r.stock.ID})
@@ -198,14 +215,11 @@ func (a *API) precheck(r *request, check func(now *stock.CellState) error) error
 	if made[0].State != stock.StateNone {
 		return nil
 	}
-	states, _, err := a.Reader.Cells(ctx, []stock.Cell{r.stock.Cell})
+	states, nowMS, err := a.Reader.Cells(ctx, []stock.Cell{r.stock.Cell})
 	if err != nil {
 		return readFault(err)
 	}
-	if !states[0].Loaded {
-		return nil
-	}
-	return check(&states[0])
+	return check(&states[0], nowMS)
 }
 
 // answerCell answers with the cell of r.stock: as the decision left it, or as it is now.

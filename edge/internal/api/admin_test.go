@@ -475,3 +475,32 @@ func TestBodiesThatMayBeMissing(t *testing.T) {
 		}
 	}
 }
+
+// No door closes a SKU at once without a word: a closing that has passed is refused, unless it is the one that is set.
+func TestAClosingThatHasPassedIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	admin := f.token(1, auth.RoleAdmin)
+	send := func(method, path, key, body, code string) {
+		t.Helper()
+		if got := f.do(call{method: method, path: "/admin/v1/skus/" + path, token: admin, key: key, body: body}); got.code() != code {
+			t.Errorf("%s %s %s: %d %s", method, path, body, got.status, got.body)
+		}
+	}
+	format := func(in time.Duration) string {
+		return time.UnixMilli(f.nowMS.Load()).Add(in).UTC().Format(time.RFC3339)
+	}
+	now, soon := format(0), format(time.Minute)
+	send("PUT", "1", "", `{"quantity":5,"reason":"x","closes_at":"`+now+`"}`, "malformed")
+	load := `{"quantity":5,"reason":"x","closes_at":"` + soon + `"}`
+	send("PUT", "1", "load", load, "")
+	send("PATCH", "1", "", `{"reason":"x","closes_at":"`+now+`"}`, "malformed")
+	later := `{"reason":"x","closes_at":"` + format(2*time.Minute) + `"}`
+	send("PATCH", "1", "later", later, "")
+	f.nowMS.Add(2 * time.Minute.Milliseconds())
+	send("PUT", "1", "load", load, "") // both were done in time
+	send("PATCH", "1", "later", later, "")
+	send("PATCH", "1", "", later, "")
+	send("PATCH", "1", "", `{"reason":"x","limit":2}`, "")
+	send("PATCH", "1", "", `{"reason":"x","closes_at":"`+soon+`"}`, "malformed")
+}

@@ -216,3 +216,11 @@ func checkWindow(s stock.Settings) error {
 	}
 	return nil
 }
+
+// checkClosing refuses a closing that has passed: selling would end at once, and nobody has said that it shall.
+func checkClosing(s stock.Settings, nowMS int64) error {
+	if s.OverAt(nowMS) {
+		return malformed("/closes_at", "want a time to come, since this one has passed: frozen stops selling now")
+	}
+	return nil
+}
