@@ -22,6 +22,10 @@ import (
 // adminTimeout bounds one admin request, which may be many calls: a sale has up to 10,000 SKUs.
 const adminTimeout = 30 * time.Second
 
+// openTimeout bounds how long /readyz waits for parts of Redis that hang. It is less than a check may take, so that
+// it tells what the others are.
+const openTimeout = 500 * time.Millisecond
+
 var errShut = errors.New("redis is shut until it is vetted")
 
 // serve serves the HTTP API.
@@ -83,23 +87,33 @@ func newLimiter[K comparable](name string, perSecond float64, burst, keysMax int
 		func(key K) uint64 { return maphash.Comparable(seed, key) })
 }
 
+// checkOpen fails if nothing of Redis is open. What hangs of it stops nobody else.
+func (n *Node) checkOpen(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	switch state, err := n.redisState(ctx); {
+	case state == redisstock.StateOpen || state == redisstock.StatePartly:
+		return nil
+	case err != nil:
+		return err
+	}
+	return n.gate.whyShut()
+}
+
 // serveOps serves health and metrics.
 func (n *Node) serveOps(context.Context) error {
 	var schemaSeen atomic.Bool
 	checks := []telemetry.Check{
 		{Name: "redis", Probe: n.store.Ping},
-		{Name: "redis_open", Probe: func(ctx context.Context) error {
-			state, err := n.redisState(ctx)
-			if err == nil && state == redisstock.StateShut {
-				err = n.gate.whyShut()
-			}
-			return err
-		}},
+		{Name: "redis_open", Probe: n.checkOpen},
 		{Name: "redis_partitions", Degrades: true, Probe: func(context.Context) error {
-			if n.store.Seen() == redisstock.StatePartly {
-				return errors.New("some partitions of Redis are shut until they are vetted: the log says what speaks against them")
+			switch state, err := n.store.Seen(); {
+			case state != redisstock.StatePartly:
+				return nil
+			case err != nil:
+				return fmt.Errorf("some partitions of Redis do not answer: %w", err)
 			}
-			return nil
+			return errors.New("some partitions of Redis are shut until they are vetted: the log says what speaks against them")
 		}},
 		{Name: "sku_screen", Probe: func(context.Context) error {
 			if !n.known.Ready() {

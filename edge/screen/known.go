@@ -25,7 +25,7 @@ var ErrBusy = errors.New("too many unknown SKUs are asked for")
 
 // KnownStore is what Known reads.
 type KnownStore interface {
-	// CellCounts is the number of cells of each partition.
+	// CellCounts is the number of cells of each partition, and -1 of those that the error is about.
 	CellCounts(ctx context.Context) ([]int64, error)
 	// ScanCells yields at least the cells that the partition has from its beginning to its end.
 	ScanCells(ctx context.Context, partition int, yield func(stock.Cell) error) error
@@ -97,6 +97,7 @@ type filter struct {
 	filling *bloom.BloomFilter // what a scan under way fills, else nil
 	holds   int64              // of the cells that the partition ever had, surely the first so many; -1: unknown
 	counted int64              // cells of the partition at the last poll; -1: unknown
+	missed  int                // polls in a row that did not tell
 	ready   bool               // was complete once since the start
 	scanned bool               // by this process: a snapshot's filter is scanned again when there is time
 	unsaved bool               // scanned since it was last saved

@@ -3,6 +3,7 @@ package screen
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bits-and-blooms/bloom/v3"
@@ -71,12 +72,13 @@ func (k *Known) Run(ctx context.Context) {
 	}
 }
 
-// poll reads the numbers of cells.
+// poll reads the numbers of cells. It fails if none can be read. Where only some can, as while a node of a cluster
+// hangs, the filters of the others let pass after a few polls.
 func (k *Known) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.PollEvery)
 	defer cancel()
 	counts, err := k.store.CellCounts(ctx)
-	if err != nil {
+	if err != nil && !slices.ContainsFunc(counts, func(n int64) bool { return n >= 0 }) {
 		return fmt.Errorf("count cells: %w", err)
 	}
 	if len(counts) != len(k.filters) {
@@ -85,14 +87,25 @@ func (k *Known) poll(ctx context.Context) error {
 	for i, n := range counts {
 		f := &k.filters[i]
 		f.mu.Lock()
-		f.counted = n
-		if n == 0 {
-			f.holds, f.scanned = 0, true
-		}
-		f.ready = f.ready || f.complete()
+		f.count(n)
 		f.mu.Unlock()
 	}
 	return nil
+}
+
+// count takes the number of cells that a poll has read, or -1 if it has not.
+func (f *filter) count(n int64) {
+	if n < 0 {
+		if f.missed++; f.missed >= stalePolls {
+			f.counted = -1
+		}
+		return
+	}
+	f.counted, f.missed = n, 0
+	if n == 0 {
+		f.holds, f.scanned = 0, true
+	}
+	f.ready = f.ready || f.complete()
 }
 
 // next chooses the partition to scan: after the last one, the next that is not complete, else one

@@ -63,6 +63,9 @@ func wrap(what string, err error) error {
 	return fmt.Errorf("%s: %w: %w", what, kind, err)
 }
 
+// errNoNode tells that the client knows no node of a cluster.
+var errNoNode = errors.New("no node of the cluster is known")
+
 // notSent is the error of a call that was given up before it was sent.
 func notSent(ctx context.Context, what string) error {
 	return fmt.Errorf("%s: %w: %w", what, stock.ErrNotApplied, context.Cause(ctx))

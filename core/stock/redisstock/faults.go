@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/stock"
 	"sluice/core/telemetry"
 )
 
@@ -18,7 +19,7 @@ const (
 )
 
 // FaultWords are the words that Faults can tell.
-var FaultWords = []string{FaultPersistence, FaultEviction, "fsync", "write_error", "memory"}
+var FaultWords = []string{FaultPersistence, FaultEviction, "fsync", "write_error", "memory", "replica"}
 
 // memoryMax is the share of maxmemory from which a server counts as full: at all of it reserves are refused.
 const memoryMax = 0.95
@@ -35,7 +36,9 @@ func (s *Store) Faults(ctx context.Context) ([]telemetry.Fault, error) {
 		faults, err := ServerFaults(ctx, p.client)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", p, err))
+			continue
 		}
+		faults = append(faults, s.replicaFault(ctx, p)...)
 		for _, f := range faults {
 			f.Found = p.String() + ": " + f.Found
 			all = append(all, f)
@@ -44,7 +47,22 @@ func (s *Store) Faults(ctx context.Context) ([]telemetry.Fault, error) {
 	return all, errors.Join(failures...)
 }
 
-// ServerFaults is Faults of one server.
+// replicaFault tells, where the level of the deployment is replica, that a primary has none that keeps up.
+func (s *Store) replicaFault(ctx context.Context, p *primary) []telemetry.Fault {
+	if s.cfg.Ack != stock.AckReplica || len(p.partitions) == 0 {
+		return nil
+	}
+	n, err := s.nodes.of(ctx, s, p.partitions[0])
+	if err == nil && s.hasReplica(ctx, n, p.partitions[0]) {
+		return nil
+	}
+	return []telemetry.Fault{{
+		Word: "replica", Found: "no replica keeps up, and at the acknowledge level replica nothing is sold without one",
+		Do: "see whether one is there, and its link",
+	}}
+}
+
+// ServerFaults is Faults of one server, but for its replicas.
 func ServerFaults(ctx context.Context, server rueidis.CoreClient) ([]telemetry.Fault, error) {
 	answers := server.DoMulti(ctx,
 		server.B().ConfigGet().Parameter("appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "save", "stop-writes-on-bgsave-error").Build(),

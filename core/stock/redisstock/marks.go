@@ -167,15 +167,14 @@ func (s *Store) KeepMarks(ctx context.Context, nonces stock.Nonces) error {
 
 // readMarks reads the marks that Redis has, also where some servers do not answer.
 func (s *Store) readMarks(ctx context.Context) ([]foundMark, error) {
-	commands := make([]rueidis.Completed, len(s.shards))
-	for p := range s.shards {
-		commands[p] = s.client.B().Get().Key(s.shards[p].mark).Build()
-	}
 	found := make([]foundMark, len(s.shards))
 	var unread stock.PartitionErrors
-	for p, answer := range s.client.DoMulti(ctx, commands...) {
+	for p, a := range s.askAll(ctx, func(k keys) rueidis.Completed { return s.client.B().Get().Key(k.mark).Build() }) {
 		f := &found[p]
-		if f.PartitionMark, f.err = markOf(answer); f.err != nil {
+		if f.err = a.err; f.err == nil {
+			f.PartitionMark, f.err = markOf(a.RedisResult)
+		}
+		if f.err != nil {
 			unread.Add(p, wrap("read marks", f.err))
 		}
 	}

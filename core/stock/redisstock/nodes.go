@@ -50,10 +50,15 @@ func (s *Store) NodeOf(partition int) (string, error) {
 	if err := s.checkPartition(partition); err != nil {
 		return "", err
 	}
+	return s.nodes.addr(context.Background(), s, partition)
+}
+
+// addr is NodeOf a partition that there is.
+func (n *nodes) addr(ctx context.Context, s *Store, partition int) (string, error) {
 	if s.client.Mode() != rueidis.ClientModeCluster {
 		return "", nil
 	}
-	t, err := s.nodes.topology(context.Background(), s)
+	t, err := n.topology(ctx, s)
 	if err != nil {
 		return "", err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/redis/rueidis"
@@ -17,26 +18,37 @@ import (
 // than those that the store trusts. An error tells of servers that do not answer; their partitions are not listed.
 // What Redis tells of the others is remembered: from then on the store notices when they are set back behind it.
 func (s *Store) Shut(ctx context.Context) (partitions []int, err error) {
+	partitions, _, err = s.look(ctx)
+	return partitions, err
+}
+
+// look is Shut, and counts the partitions that are open. Scripts and marks are asked for at once: a server that
+// hangs takes all the time that one question has.
+func (s *Store) look(ctx context.Context) (shut []int, open int, err error) {
 	looking, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	loaded, err := s.loaded(looking)
+	var loaded map[int]bool
+	var asking sync.WaitGroup
+	asking.Go(func() { loaded, err = s.loaded(looking) })
 	trusted := s.Marks() // first: they only grow
 	found, unread := s.readMarks(looking)
+	asking.Wait()
 	for p := range s.shards {
 		scripts, answered := loaded[p]
 		switch {
 		case !answered || found[p].err != nil:
 		case !scripts || !found[p].covers(trusted[p]):
-			partitions = append(partitions, p)
+			shut = append(shut, p)
 		default:
+			open++
 			s.marks.saw(p, found[p].PartitionMark)
 		}
 	}
 	err = errors.Join(err, unread)
 	if ctx.Err() == nil { // else it was the caller who had no time
-		s.seen.Store(int32(s.stateOf(partitions, err)))
+		s.seen.Store(&sighting{s.stateOf(open, err), err})
 	}
-	return partitions, err
+	return shut, open, err
 }
 
 // loaded tells of each partition whether its server has all scripts. Servers are asked at once: one that hangs
@@ -58,26 +70,45 @@ func (s *Store) loaded(ctx context.Context) (map[int]bool, error) {
 	for _, script := range s.scripts {
 		scripts = append(scripts, script.Script)
 	}
-	of := map[string]bool{}
-	var failures []error
-	var mu sync.Mutex
-	var asking sync.WaitGroup
+	type answer struct {
+		addr  string
+		there bool
+		err   error
+	}
+	answers := make(chan answer, len(servers))
+	waiting := map[string]bool{}
 	for addr, server := range servers {
 		if !slices.Contains(addrs, addr) {
 			continue // a replica
 		}
-		asking.Go(func() {
+		waiting[addr] = true
+		go func() {
 			there, err := hasScripts(ctx, server, scripts)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failures = append(failures, wrap("look for scripts", err))
-			} else {
-				of[addr] = there
-			}
-		})
+			answers <- answer{addr, there, err}
+		}()
 	}
-	asking.Wait()
+	of := map[string]bool{}
+	var failures []error
+	failed := func(addr string, err error) {
+		failures = append(failures, wrap(strings.TrimSpace("look for scripts on redis "+addr), err))
+	}
+	for len(waiting) > 0 {
+		select {
+		case a := <-answers:
+			delete(waiting, a.addr)
+			if a.err != nil {
+				failed(a.addr, a.err)
+			} else {
+				of[a.addr] = a.there
+			}
+			continue
+		case <-ctx.Done(): // the client may take longer, where it is about to connect
+		}
+		for addr := range waiting {
+			failed(addr, ctx.Err())
+		}
+		clear(waiting)
+	}
 	loaded := map[int]bool{}
 	for p, addr := range addrs {
 		if there, answered := of[addr]; answered {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -145,20 +144,26 @@ func askNodes(ctx context.Context, client rueidis.Client) []nodeAnswer {
 	ctx, cancel := context.WithTimeout(ctx, slotsTimeout)
 	defer cancel()
 	clients := client.Nodes()
+	came := make(chan nodeAnswer, len(clients))
+	late := map[string]nodeAnswer{}
+	for addr, node := range clients {
+		late[addr] = nodeAnswer{addr: addr, client: node, err: context.DeadlineExceeded}
+		go func() {
+			list, err := node.Do(ctx, node.B().ClusterNodes().Build()).ToString()
+			came <- nodeAnswer{addr, node, clusterNodes(list), err}
+		}()
+	}
 	answers := make([]nodeAnswer, 0, len(clients))
-	for _, addr := range slices.Sorted(maps.Keys(clients)) {
-		answers = append(answers, nodeAnswer{addr: addr, client: clients[addr]})
+	for len(late) > 0 && ctx.Err() == nil {
+		select {
+		case a := <-came:
+			delete(late, a.addr)
+			answers = append(answers, a)
+		case <-ctx.Done(): // the client may take longer, where it is about to connect
+		}
 	}
-	var asking sync.WaitGroup
-	for i := range answers {
-		a := &answers[i]
-		asking.Go(func() {
-			var list string
-			list, a.err = a.client.Do(ctx, a.client.B().ClusterNodes().Build()).ToString()
-			a.nodes = clusterNodes(list)
-		})
-	}
-	asking.Wait()
+	answers = slices.AppendSeq(answers, maps.Values(late))
+	slices.SortFunc(answers, func(a, b nodeAnswer) int { return strings.Compare(a.addr, b.addr) })
 	return answers
 }
 

@@ -12,23 +12,22 @@ import (
 // scanCount is about how many fields one step of a scan looks at.
 const scanCount = 512
 
-// CellCounts is the number of cells of every partition.
+// CellCounts is the number of cells of every partition, and -1 of those that the error is about.
 func (s *Store) CellCounts(ctx context.Context) ([]int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	commands := make([]rueidis.Completed, len(s.shards))
-	for p := range s.shards {
-		commands[p] = s.client.B().Hlen().Key(s.shards[p].cells).Build()
-	}
 	counts := make([]int64, len(s.shards))
-	for p, answer := range s.client.DoMulti(ctx, commands...) {
-		n, err := answer.AsInt64()
+	var failed stock.PartitionErrors
+	for p, a := range s.askAll(ctx, func(k keys) rueidis.Completed { return s.client.B().Hlen().Key(k.cells).Build() }) {
+		n, err := int64(-1), a.err
+		if err == nil {
+			n, err = a.AsInt64()
+		}
 		if err != nil {
-			return nil, wrap("count cells", err)
+			n = -1
+			failed.Add(p, wrap("count cells", err))
 		}
 		counts[p] = n
 	}
-	return counts, nil
+	return counts, failed.Err()
 }
 
 // ReservationCount is the number of records of a partition, in any state.

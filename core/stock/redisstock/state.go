@@ -15,7 +15,7 @@ const (
 	StateUnknown State = iota // it does not answer
 	StateOpen
 	StateShut
-	StatePartly // some partitions are shut
+	StatePartly // some partitions are open; the others are shut or do not answer
 )
 
 var states = [...]string{StateUnknown: "unknown", StateOpen: "open", StateShut: "shut", StatePartly: "partly_shut"}
@@ -23,23 +23,34 @@ var states = [...]string{StateUnknown: "unknown", StateOpen: "open", StateShut: 
 // String is the state's word, also in metrics.
 func (s State) String() string { return states[s] }
 
-// State asks how much of Redis is open.
-func (s *Store) State(ctx context.Context) (State, error) {
-	shut, err := s.Shut(ctx)
-	return s.stateOf(shut, err), err
+// sighting is what a look at Redis found.
+type sighting struct {
+	state State
+	err   error
 }
 
-// Seen is the state at the last look.
-func (s *Store) Seen() State { return State(s.seen.Load()) }
+// State asks how much of Redis is open. Beside an error, which tells of servers that do not answer, others may be.
+func (s *Store) State(ctx context.Context) (State, error) {
+	_, open, err := s.look(ctx)
+	return s.stateOf(open, err), err
+}
 
-func (s *Store) stateOf(shut []int, err error) State {
+// Seen is what State told at the last look.
+func (s *Store) Seen() (State, error) {
+	if last := s.seen.Load(); last != nil {
+		return last.state, last.err
+	}
+	return StateUnknown, nil
+}
+
+func (s *Store) stateOf(open int, err error) State {
 	switch {
+	case open == len(s.shards):
+		return StateOpen
+	case open > 0:
+		return StatePartly
 	case err != nil:
 		return StateUnknown
-	case len(shut) == 0:
-		return StateOpen
-	case len(shut) < len(s.shards):
-		return StatePartly
 	}
 	return StateShut
 }
@@ -48,7 +59,7 @@ func (s *Store) stateOf(shut []int, err error) State {
 func (s *Store) showState(set *metrics.Set) {
 	for state, word := range states {
 		set.GetOrCreateGauge(fmt.Sprintf("sluice_core_redis_state_info{state=%q}", word), func() float64 {
-			if s.Seen() == State(state) {
+			if seen, _ := s.Seen(); seen == State(state) {
 				return 1
 			}
 			return 0

@@ -22,7 +22,7 @@ type Store struct {
 	scripts map[string]*script
 	shards  []shard // by partition
 	marks   marks
-	seen    atomic.Int32 // the State at the last look
+	seen    atomic.Pointer[sighting]
 	nodes   nodes
 	calls   sync.Pool // of *call
 	now     func() time.Time
@@ -89,14 +89,30 @@ func (s *Store) checkPartition(partition int) error {
 	return nil
 }
 
-// Ping asks whether Redis answers.
+// Ping asks whether Redis answers: of a cluster, any node. One that hangs is no reason to send nobody here.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	if err := s.client.Do(ctx, s.client.B().Ping().Build()).Error(); err != nil {
-		return wrap("ping redis", err)
+	servers := map[string]rueidis.Client{"": s.client}
+	if s.client.Mode() == rueidis.ClientModeCluster {
+		servers = s.client.Nodes()
 	}
-	return nil
+	answers := make(chan error, len(servers))
+	for _, server := range servers {
+		go func() { answers <- server.Do(ctx, server.B().Ping().Build()).Error() }()
+	}
+	err := errNoNode
+	for range servers {
+		select {
+		case err = <-answers:
+		case <-ctx.Done(): // the client may take longer, where it is about to connect
+			err = ctx.Err()
+		}
+		if err == nil {
+			return nil
+		}
+	}
+	return wrap("ping redis", err)
 }
 
 // eval calls one script about a partition and returns the elements of its answer, at least so many.

@@ -110,7 +110,7 @@ func (v *vetting) readMarks(ctx context.Context) (err error) {
 	v.found = make([]PartitionMark, v.cfg.Partitions)
 	for _, p := range v.primaries {
 		if p.scripts, err = hasScripts(ctx, p.conn, v.scripts); err != nil {
-			return fmt.Errorf("%s: %w", p, err)
+			return fmt.Errorf("look for scripts on %s: %w", p, err)
 		}
 	}
 	return v.ask(ctx, "read marks", 1, func(k keys, b rueidis.Builder) []rueidis.Completed {
@@ -172,7 +172,7 @@ func hasScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.Sc
 	}
 	there, err := client.Do(ctx, client.B().ScriptExists().Sha1(sums...).Build()).AsIntSlice()
 	if err != nil {
-		return false, fmt.Errorf("look for scripts: %w", err)
+		return false, err
 	}
 	return !slices.Contains(there, 0), nil
 }
