@@ -27,7 +27,7 @@ func (n *Node) openBooks() (*ledger.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.later("close mysql for lists", func(context.Context) error { return db.Close() })
+	n.parts.Later("close mysql for lists", func(context.Context) error { return db.Close() })
 	settled := &settled{now: time.Now, ask: func(ctx context.Context) (untilMS, nowMS int64, err error) {
 		if state, err := n.redisState(ctx); state != redisstock.StateOpen || err != nil {
 			return 0, 0, err // it may have lost what it would tell

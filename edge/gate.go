@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/core/lifecycle"
 	"sluice/core/stock/redisstock"
 )
 
@@ -39,8 +39,7 @@ type gate struct {
 	log    *slog.Logger
 
 	wake             chan struct{}
-	first            chan struct{} // closed once some of Redis was seen open
-	opening          sync.Once
+	open             *lifecycle.Signal // some of Redis was seen open
 	opened, failures *metrics.Counter
 	refusal          atomic.Pointer[error] // what the last vetting had against Redis; nil: nothing
 }
@@ -49,18 +48,9 @@ func newGate(set *metrics.Set, log *slog.Logger) *gate {
 	return &gate{
 		log:      log,
 		wake:     make(chan struct{}, 1),
-		first:    make(chan struct{}),
+		open:     lifecycle.NewSignal(),
 		opened:   set.NewCounter("sluice_edge_gate_openings_total"),
 		failures: set.NewCounter("sluice_edge_gate_failures_total"),
-	}
-}
-
-// whenOpen runs work once Redis was seen open, until ctx ends. Before that it could only fail.
-func (g *gate) whenOpen(ctx context.Context, work func(context.Context)) {
-	select {
-	case <-g.first:
-		work(ctx)
-	case <-ctx.Done():
 	}
 }
 
@@ -161,7 +151,7 @@ func (g *gate) whyShut() error {
 func (g *gate) see(ctx context.Context) (redisstock.State, error) {
 	state, err := g.ask(ctx)
 	if state == redisstock.StateOpen || state == redisstock.StatePartly {
-		g.opening.Do(func() { close(g.first) })
+		g.open.Raise()
 	}
 	return state, err
 }

@@ -46,9 +46,7 @@ func TestGate(t *testing.T) {
 		obstacle.Store(&notYet)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		worked := make(chan struct{})
 		go g.run(ctx)
-		go g.whenOpen(ctx, func(context.Context) { close(worked) })
 
 		synctest.Wait()
 		if opens.Load() != 1 || flushes.Load() != 1 {
@@ -66,16 +64,16 @@ func TestGate(t *testing.T) {
 		if n := opens.Load(); n < 8 || n > 25 {
 			t.Errorf("%d openings in a minute of failures", n)
 		}
-		select {
-		case <-worked:
+		if g.open.Raised() {
 			t.Error("work began before Redis was open")
-		default:
 		}
 
 		obstacle.Store(nil)
 		time.Sleep(gateRetryMax)
 		synctest.Wait()
-		<-worked
+		if !g.open.Raised() {
+			t.Error("work has not begun though Redis is open")
+		}
 		before, beforeLooks := opens.Load(), looks.Load()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
@@ -147,10 +145,8 @@ func TestGateOfDataOfTheLastRun(t *testing.T) {
 			return ctx.Err()
 		}
 		go g.run(t.Context())
-		worked := false
-		go g.whenOpen(t.Context(), func(context.Context) { worked = true })
 		synctest.Wait()
-		if !worked || vettings.Load() != 1 {
+		if worked := g.open.Raised(); !worked || vettings.Load() != 1 {
 			t.Errorf("worked: %v, %d vettings", worked, vettings.Load())
 		}
 		time.Sleep(gateTimeout + gateRetryMax)

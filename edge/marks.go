@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"sluice/core/lifecycle"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/edge/localstore"
@@ -29,7 +30,7 @@ type markKeeper struct {
 	deployment string
 	log        *slog.Logger
 
-	untold bool // the last time
+	telling *lifecycle.Trouble
 }
 
 // keptMarks are the record.
@@ -40,7 +41,10 @@ type keptMarks struct {
 
 // newMarkKeeper resumes what the last run of this edge trusted.
 func newMarkKeeper(store *redisstock.Store, local *localstore.Store, nonces stock.Nonces, deployment string, log *slog.Logger) *markKeeper {
-	k := &markKeeper{store: store, local: local, nonces: nonces, deployment: deployment, log: log}
+	k := &markKeeper{
+		store: store, local: local, nonces: nonces, deployment: deployment, log: log,
+		telling: lifecycle.NewTrouble(log, "write down how far Redis' data have grown"),
+	}
 	data, ok := local.Load(marksKey, marksVersion)
 	if !ok {
 		return k
@@ -56,26 +60,17 @@ func newMarkKeeper(store *redisstock.Store, local *localstore.Store, nonces stoc
 
 // run keeps the marks until ctx ends.
 func (k *markKeeper) run(ctx context.Context) {
-	tick := time.NewTicker(marksEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			k.keep()
-			k.tell(ctx)
-		case <-ctx.Done():
-			return
-		}
+	for lifecycle.Pause(ctx, marksEvery) {
+		k.keep()
+		k.tell(ctx)
 	}
 }
 
 // tell tells MySQL. It waits for it, and nobody waits for tell.
 func (k *markKeeper) tell(ctx context.Context) {
-	err := k.store.KeepMarks(ctx, k.nonces)
-	if err != nil && !k.untold && ctx.Err() == nil {
-		k.log.WarnContext(ctx, "cannot write down yet how far Redis' data have grown", "error", err)
+	if err := k.store.KeepMarks(ctx, k.nonces); ctx.Err() == nil {
+		k.telling.Saw(err)
 	}
-	k.untold = err != nil
 }
 
 func (k *markKeeper) keep() {

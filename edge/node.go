@@ -9,20 +9,18 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/redis/rueidis"
 
 	"sluice/core/evidence"
-	"sluice/core/expiry"
+	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
+	"sluice/core/upkeep"
 	"sluice/edge/batch"
 	"sluice/edge/cells"
 	"sluice/edge/internal/api"
@@ -55,18 +53,7 @@ type Node struct {
 	ops      *telemetry.Server
 	watches  []*telemetry.Watch
 
-	stops []stop
-}
-
-// stop undoes one step of the start.
-type stop struct {
-	what string
-	do   func(ctx context.Context) error
-}
-
-// later has something undone when the node stops, before what was given to it earlier.
-func (n *Node) later(what string, do func(ctx context.Context) error) {
-	n.stops = append(n.stops, stop{what, do})
+	parts lifecycle.Stack
 }
 
 // Start starts an edge. It returns when HTTP is served; /readyz tells when it is of use. The caller ends
@@ -76,10 +63,8 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 		return nil, fmt.Errorf("configure edge: %w", err)
 	}
 	n := &Node{cfg: cfg, log: log, set: metrics.NewSet()}
-	for _, step := range []func(context.Context) error{n.connect, n.startEngine, n.startBackground, n.serve, n.serveOps} {
-		if err := step(ctx); err != nil {
-			return nil, errors.Join(err, n.stop(ctx))
-		}
+	if err := n.parts.Start(ctx, n.connect, n.startEngine, n.startBackground, n.serve, n.serveOps); err != nil {
+		return nil, err
 	}
 	return n, nil
 }
@@ -95,26 +80,13 @@ func (n *Node) OpsAddr() string { return n.ops.Addr() }
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.ops.Drain()
 	n.api.Drain()
-	select {
-	case <-time.After(n.cfg.DrainDelay):
-	case <-ctx.Done():
-	}
-	return n.stop(ctx)
-}
-
-func (n *Node) stop(ctx context.Context) error {
-	var faults []error
-	for _, s := range slices.Backward(n.stops) {
-		if err := s.do(ctx); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", s.what, err))
-		}
-	}
-	return errors.Join(faults...)
+	lifecycle.Pause(ctx, n.cfg.DrainDelay)
+	return n.parts.Stop(ctx)
 }
 
 // connect makes the clients of Redis, MySQL and Kafka. Only Redis has to be there, and to be this deployment's.
 func (n *Node) connect(ctx context.Context) error {
-	n.later("stop ops server", func(ctx context.Context) error { // the last of all, so that one can look on
+	n.parts.Later("stop ops server", func(ctx context.Context) error { // the last of all, so that one can look on
 		if n.ops == nil {
 			return nil
 		}
@@ -124,10 +96,7 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.client, err = n.cfg.Redis.Client(); err != nil {
 		return err
 	}
-	n.later("close redis", func(context.Context) error {
-		n.client.Close()
-		return nil
-	})
+	n.parts.Close("close redis", n.client.Close)
 	ack, err := n.cfg.Stock.AckLevel()
 	if err != nil {
 		return err
@@ -150,13 +119,10 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.db, err = n.cfg.MySQL.OpenUnchecked(); err != nil {
 		return err
 	}
-	n.later("close mysql", func(context.Context) error { return n.db.Close() })
+	n.parts.Later("close mysql", func(context.Context) error { return n.db.Close() })
 
 	n.topic = outbox.NewTopic(n.cfg.Kafka.Brokers, n.cfg.Kafka.Topic)
-	n.later("close kafka", func(context.Context) error {
-		n.topic.Close()
-		return nil
-	})
+	n.parts.Close("close kafka", n.topic.Close)
 	n.publisher, err = outbox.NewPublisher(outbox.PublisherConfig{
 		Brokers: n.cfg.Kafka.Brokers, Topic: n.cfg.Kafka.Topic, Partitions: n.cfg.Kafka.Partitions,
 		BufferBytes: n.cfg.PublishMax, Log: n.log,
@@ -164,7 +130,7 @@ func (n *Node) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("configure publisher: %w", err)
 	}
-	n.later("flush events to kafka", n.publisher.Close)
+	n.parts.Later("flush events to kafka", n.publisher.Close)
 	return nil
 }
 
@@ -174,26 +140,17 @@ func (n *Node) startEngine(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("use data directory (--data-dir): %w", err)
 	}
-	n.later("close local store", func(context.Context) error { return local.Close() })
+	n.parts.Later("close local store", func(context.Context) error { return local.Close() })
 
 	n.marks = newMarkKeeper(n.store, local, evidence.NewNonces(n.db), n.cfg.Stock.Deployment, n.log)
-	n.later("keep marks", func(context.Context) error {
-		n.marks.keep()
-		return nil
-	})
+	n.parts.Close("keep marks", n.marks.keep)
 	n.cells = cells.New(n.store, cells.Config{
 		CellsMax: n.cfg.CellsMax, CallTimeout: n.cfg.Redis.CallTimeout,
 		Snapshots: local, Deployment: n.cfg.Stock.Deployment, Log: n.log,
 	}, n.set)
-	n.later("close cells", func(context.Context) error {
-		n.cells.Close()
-		return nil
-	})
+	n.parts.Close("close cells", n.cells.Close)
 	n.soldOut = screen.NewSoldOut(n.store, n.cells, screen.SoldOutConfig{Log: n.log}, n.set)
-	n.later("close sold-out screen", func(context.Context) error {
-		n.soldOut.Close()
-		return nil
-	})
+	n.parts.Close("close sold-out screen", n.soldOut.Close)
 	n.known = screen.NewKnown(n.store, n.cells, screen.KnownConfig{
 		Deployment: n.cfg.Stock.Deployment, Snapshots: local, Log: n.log,
 	}, n.set)
@@ -209,7 +166,7 @@ func (n *Node) startEngine(context.Context) error {
 		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Stock.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
 		Ack: ack, OnShut: n.gate.suspect, Log: n.log,
 	}, n.set)
-	n.later("drain batcher", n.batcher.Drain)
+	n.parts.Later("drain batcher", n.batcher.Drain)
 	return nil
 }
 
@@ -254,49 +211,35 @@ func (n *Node) vetRedis(ctx context.Context) error {
 
 // startBackground starts all goroutines that the node itself owns.
 func (n *Node) startBackground(context.Context) error {
-	relay := outbox.NewRelay(outbox.RelayConfig{
-		Store: n.store, Publisher: n.publisher, Metrics: n.set, Log: n.log,
-		Unread: func(ctx context.Context) ([]outbox.Range, error) { return n.topic.Unread(ctx, n.cfg.Kafka.Group) },
-	})
-	sweeper := expiry.Sweeper{Store: n.store, Publish: n.published().publish, Metrics: n.set, Log: n.log}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { n.gate.run(ctx) })
-	running.Go(func() { n.marks.run(ctx) })
-	running.Go(func() { n.gate.whenOpen(ctx, n.warnOfReplicas) })
-	running.Go(func() { n.known.Run(ctx) })
+	background, open := lifecycle.NewGroup(n.log), n.gate.open
+	n.parts.Later("end background work", background.Stop)
+	background.Run("gate", n.gate.run)
+	background.Run("marks", n.marks.run)
+	background.Run("known SKUs", n.known.Run)
+	background.Go("replica warning", open.After(n.warnOfReplicas))
+	background.Go("outbox watch", open.After(newOutboxWatch(n.store.OutboxStats, n.set).run))
 	n.watches = n.newWatches()
 	for _, w := range n.watches {
-		running.Go(func() { w.Run(ctx) })
+		background.Run("watch", w.Run)
 	}
-	running.Go(func() { n.gate.whenOpen(ctx, newOutboxWatch(n.store.OutboxStats, n.set).run) })
-	for name, run := range map[string]func(context.Context) error{"relay": relay.Run, "sweeper": sweeper.Run} {
-		running.Go(func() {
-			n.gate.whenOpen(ctx, func(ctx context.Context) {
-				if err := run(ctx); err != nil {
-					n.log.ErrorContext(ctx, name+" ended", "error", err)
-				}
-			})
-		})
-	}
-	n.later("end background work", func(context.Context) error {
-		cancel()
-		running.Wait()
-		return nil
+	upkeep.Start(background, open, upkeep.Config{
+		Store: n.store, Publisher: n.publisher, Topic: n.topic, Group: n.cfg.Kafka.Group,
+		Expired: n.published().publish, Metrics: n.set, Log: n.log,
 	})
 	return nil
 }
 
 // warnOfReplicas warns if the deployment's level is replica and there is none.
-func (n *Node) warnOfReplicas(ctx context.Context) {
+func (n *Node) warnOfReplicas(ctx context.Context) error {
 	if n.cfg.Stock.Ack != stock.AckReplica.String() {
-		return
+		return nil
 	}
 	if warning, err := n.store.ReplicaWarning(ctx); err != nil {
 		n.log.WarnContext(ctx, "it is not known whether Redis has replicas", "error", err)
 	} else if warning != "" {
 		n.log.WarnContext(ctx, warning)
 	}
+	return nil
 }
 
 // published is the store for those who decide without the batcher.

@@ -71,7 +71,7 @@ func (n *Node) serve(ctx context.Context) error {
 	server := n.api.Server(n.listener, connections)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(n.listener) }()
-	n.later("drain http", func(ctx context.Context) error {
+	n.parts.Later("drain http", func(ctx context.Context) error {
 		return errors.Join(n.listener.Drain(ctx), <-served, server.ShutdownWithContext(ctx))
 	})
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/core/db"
+	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
@@ -34,17 +35,13 @@ func newOutboxWatch(stats func(context.Context) ([]redisstock.OutboxStat, error)
 }
 
 // run measures until ctx ends. What cannot be measured keeps its last figure: /readyz tells why.
-func (w *outboxWatch) run(ctx context.Context) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
+func (w *outboxWatch) run(ctx context.Context) error {
 	for {
 		if stats, err := w.stats(ctx); err == nil {
 			w.note(stats, time.Now())
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
+		if !lifecycle.Pause(ctx, watchEvery) {
+			return nil
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/core/lifecycle"
 	"sluice/core/stock"
 )
 
@@ -63,7 +64,7 @@ func (c *cleaner) add(entries map[int][]string) {
 func (c *cleaner) run(ctx context.Context) {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
-	failing := false
+	trouble := lifecycle.NewTrouble(c.log, "delete outbox entries")
 	ripe := map[int][]string{}
 	for last := false; !last; {
 		select {
@@ -72,11 +73,7 @@ func (c *cleaner) run(ctx context.Context) {
 			last = true
 			<-tick.C
 		}
-		err := c.delete(ripe)
-		if err != nil && !failing {
-			c.log.Warn("cannot delete outbox entries yet", "error", err)
-		}
-		failing = err != nil
+		trouble.Saw(c.delete(ripe))
 		c.ripen(ripe)
 		if last {
 			<-tick.C

@@ -10,6 +10,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 )
 
@@ -55,20 +56,16 @@ func (c *consumer) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("configure consumer group: %w", err)
 	}
-	failing := false
+	trouble := lifecycle.NewTrouble(c.log, "join the consumer group "+c.cfg.Kafka.Group)
 	for {
 		generation, err := group.Next(ctx)
 		if ctx.Err() != nil {
 			return group.Close() // is always nil
 		}
+		trouble.Saw(outbox.InWords(err))
 		if err != nil {
-			if !failing {
-				c.log.Warn("cannot join the consumer group yet", "group", c.cfg.Kafka.Group, "error", outbox.InWords(err))
-			}
-			failing = true
 			continue // the group has a pause of its own
 		}
-		failing = false
 		c.meters.generations.Inc()
 		done := make(chan struct{})
 		generation.Start(func(ended context.Context) {

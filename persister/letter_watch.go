@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/lifecycle"
 )
 
 const (
@@ -49,17 +51,18 @@ func newLetterWatch(db *sql.DB, m *meters, set *metrics.Set, log *slog.Logger) *
 
 // run counts until ctx ends.
 func (w *letterWatch) run(ctx context.Context) {
-	for failing := false; ; {
+	trouble := lifecycle.NewTrouble(w.log, "count dead letters")
+	for {
 		start := w.now()
 		counts, err := w.count(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			w.log.Warn("cannot count dead letters yet", "error", err)
+		if ctx.Err() != nil {
+			return
 		}
-		failing = err != nil
+		trouble.Saw(err)
 		w.mu.Lock()
 		w.counts = counts
 		w.mu.Unlock()
-		if !pause(ctx, max(lettersEvery, lettersShare*w.now().Sub(start))) {
+		if !lifecycle.Pause(ctx, max(lettersEvery, lettersShare*w.now().Sub(start))) {
 			return
 		}
 	}

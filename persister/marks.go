@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/core/lifecycle"
 	"sluice/core/stock"
 )
 
@@ -68,7 +69,7 @@ func (m *marker) touch(c stock.Cell) {
 
 // run moves marks until ctx ends.
 func (m *marker) run(ctx context.Context) {
-	failing := false
+	trouble := lifecycle.NewTrouble(m.log, "move applied marks")
 	for {
 		start := m.meters.now()
 		err := m.round(ctx)
@@ -81,13 +82,8 @@ func (m *marker) run(ctx context.Context) {
 		case troubleOf(err) == troubleTooLarge:
 			m.atOnce.tooLarge(m.atOnce.size)
 		}
-		if err != nil && !failing {
-			m.log.Warn("cannot move applied marks yet", "error", err)
-		}
-		failing = err != nil
-		select {
-		case <-time.After(max(marksEvery, marksShare*m.meters.now().Sub(start))):
-		case <-ctx.Done():
+		trouble.Saw(err)
+		if !lifecycle.Pause(ctx, max(marksEvery, marksShare*m.meters.now().Sub(start))) {
 			return
 		}
 	}

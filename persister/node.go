@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -19,313 +18,52 @@ import (
 
 	"sluice/core/db"
 	"sluice/core/evidence"
-	"sluice/core/expiry"
+	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
+	"sluice/core/upkeep"
 )
 
+// startTimeout is how long to wait at start for servers that are not up yet.
+const startTimeout = 30 * time.Second
+
 const (
-	// startTimeout is how long to wait at start for servers that are not up yet.
-	startTimeout = 30 * time.Second
-	startPause   = 250 * time.Millisecond
-	openEvery    = time.Second // between two looks at whether Redis is open
-	keepTimeout  = time.Second // for the last word about its data
+	openEvery   = time.Second // between two looks at whether Redis is open
+	keepTimeout = time.Second // for the last word about its data
 )
 
 // Node is a running persister.
 type Node struct {
-	log       *slog.Logger
-	ops       *telemetry.Server
+	cfg Config
+	log *slog.Logger
+	set *metrics.Set
+
+	mysql     *sql.DB
+	store     *redisstock.Store
+	topic     *outbox.Topic
 	publisher *outbox.Publisher
 	meters    *meters
 	watches   []*telemetry.Watch
+	ops       *telemetry.Server
 
-	stopReading, stopServing context.CancelFunc
-	reading, serving         sync.WaitGroup
-	close                    []func(context.Context) error // in the order of opening
+	parts lifecycle.Stack
 }
 
 // Start connects and begins to consume; it waits a while for servers that are not up yet, and refuses a MySQL
 // that could forget what it committed. The node runs until Shutdown, not until ctx ends.
-func Start(ctx context.Context, cfg Config, log *slog.Logger) (node *Node, err error) {
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure persister: %w", err)
 	}
-	n := &Node{log: log}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, n.closeAll(ctx))
-		}
-	}()
+	n := &Node{cfg: cfg, log: log, set: metrics.NewSet()}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	set := metrics.NewSet()
-	mysql, err := n.openMySQL(ctx, cfg)
-	if err != nil {
+	if err := n.parts.Start(ctx, n.openMySQL, n.openRedis, n.openKafka, n.serveOps, n.run); err != nil {
 		return nil, err
 	}
-	store, err := n.openRedis(ctx, cfg, set)
-	if err != nil {
-		return nil, err
-	}
-	topic, err := n.openKafka(ctx, cfg, set)
-	if err != nil {
-		return nil, err
-	}
-	if err := store.CheckLedger(ctx, evidence.NewNonces(mysql)); errors.Is(err, redisstock.ErrForeign) {
-		return nil, fmt.Errorf("start persister: %w", err)
-	}
-	n.meters = newMeters(set)
-	n.watches = watches(cfg, mysql, topic, set, log)
-	checks := []telemetry.Check{
-		{Name: "mysql", Probe: mysql.PingContext},
-		{Name: "schema", Probe: func(ctx context.Context) error { return CheckSchema(ctx, mysql) }},
-		{Name: "mysql_writes", Probe: func(context.Context) error { return n.meters.blocked.err() }},
-		{Name: "kafka", Probe: func(ctx context.Context) error { return reach(ctx, topic) }},
-	}
-	for _, w := range n.watches {
-		checks = append(checks, w.Check())
-	}
-	if n.ops, err = telemetry.Serve(cfg.Ops.Listen, set, checks, log); err != nil {
-		return nil, err
-	}
-	n.run(cfg, mysql, store, topic, set)
 	return n, nil
-}
-
-// watches look at what the servers are set to while the node runs.
-func watches(cfg Config, mysql *sql.DB, topic *outbox.Topic, set *metrics.Set, log *slog.Logger) []*telemetry.Watch {
-	return []*telemetry.Watch{
-		telemetry.NewWatch(set, "mysql", db.FaultWords, func(ctx context.Context) ([]telemetry.Fault, error) {
-			faults, err := db.Faults(ctx, mysql)
-			if cfg.AllowVolatileMySQL {
-				faults = slices.DeleteFunc(faults, func(f telemetry.Fault) bool { return f.Word == db.FaultDurability })
-			}
-			return faults, err
-		}, log),
-		telemetry.NewWatch(set, "kafka", outbox.TopicFaults, func(ctx context.Context) ([]telemetry.Fault, error) {
-			c, err := topic.Condition(ctx, cfg.Kafka.Partitions)
-			return c.Faults, err
-		}, log),
-	}
-}
-
-// openMySQL connects, and vets the server and the schema.
-func (n *Node) openMySQL(ctx context.Context, cfg Config) (*sql.DB, error) {
-	mysql, err := cfg.MySQL.OpenUnchecked()
-	if err != nil {
-		return nil, err
-	}
-	n.close = append(n.close, func(context.Context) error { return mysql.Close() })
-	var volatile error
-	err = n.await(ctx, "mysql", func() error {
-		faults, err := db.Faults(ctx, mysql)
-		if err != nil {
-			return err
-		}
-		volatile = db.Durability(faults)
-		return CheckSchema(ctx, mysql)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if volatile != nil && !cfg.AllowVolatileMySQL {
-		return nil, fmt.Errorf("refuse mysql (unless --allow-volatile-mysql): %w", volatile)
-	}
-	if volatile != nil {
-		n.log.Warn("mysql can lose what it committed", "error", volatile)
-	}
-	return mysql, nil
-}
-
-func (n *Node) openRedis(ctx context.Context, cfg Config, set *metrics.Set) (*redisstock.Store, error) {
-	var client rueidis.Client
-	err := n.await(ctx, "redis", func() (err error) {
-		client, err = cfg.Redis.Client()
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	n.close = append(n.close, func(context.Context) error { client.Close(); return nil })
-	store, err := redisstock.New(client, redisstock.Config{
-		Partitions: cfg.Stock.Partitions, Retention: cfg.Stock.Retention, CallTimeout: cfg.Redis.CallTimeout, Metrics: set,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open stock: %w", err)
-	}
-	err = n.await(ctx, "redis", func() error { return store.CheckDeployment(ctx, cfg.Stock.Deployment) })
-	return store, err
-}
-
-// openKafka waits for the topic and does not make it: with a typo in its name nobody else would use it.
-func (n *Node) openKafka(ctx context.Context, cfg Config, set *metrics.Set) (*outbox.Topic, error) {
-	topic := outbox.NewTopic(cfg.Kafka.Brokers, cfg.Kafka.Topic)
-	n.close = append(n.close, func(context.Context) error { topic.Close(); return nil })
-	err := n.await(ctx, "kafka", func() error { return topic.Check(ctx, cfg.Kafka.Partitions) })
-	if err != nil {
-		return nil, err
-	}
-	n.publisher, err = outbox.NewPublisher(outbox.PublisherConfig{
-		Brokers: cfg.Kafka.Brokers, Topic: cfg.Kafka.Topic, Partitions: cfg.Kafka.Partitions, Log: n.log,
-	}, set)
-	if err != nil {
-		return nil, err
-	}
-	n.close = append(n.close, n.publisher.Close)
-	return topic, nil
-}
-
-// await tries until it works, a setting turns out to be wrong, or ctx ends, and then returns why it did not.
-func (n *Node) await(ctx context.Context, what string, try func() error) error {
-	var why error
-	for told := false; ; told = true {
-		err := try()
-		if err == nil {
-			return nil
-		}
-		if errors.Is(err, redisstock.ErrForeign) || errors.Is(err, outbox.ErrPartitions) {
-			return fmt.Errorf("start persister: %w", err)
-		}
-		if why == nil || ctx.Err() == nil { // a try that was cut short says less
-			why = err
-		}
-		if !told {
-			n.log.Info("waiting for a server", "server", what, "error", err)
-		}
-		select {
-		case <-time.After(startPause):
-		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.Canceled) {
-				why = ctx.Err() // somebody wants it to end: no failure
-			}
-			return fmt.Errorf("start persister: %w", why)
-		}
-	}
-}
-
-// reach tells whether Kafka answers for the topic's partitions, by asking their leaders.
-func reach(ctx context.Context, topic *outbox.Topic) error {
-	_, err := topic.Ranges(ctx)
-	return err
-}
-
-// run starts all goroutines. Those that read Kafka end before those that serve them.
-func (n *Node) run(cfg Config, mysql *sql.DB, store *redisstock.Store, topic *outbox.Topic, set *metrics.Set) {
-	var reading, serving context.Context
-	reading, n.stopReading = context.WithCancel(context.Background())
-	serving, n.stopServing = context.WithCancel(context.Background())
-
-	cleaner := newCleaner(store, n.meters, n.log)
-	marker := newMarker(mysql, n.meters, n.log)
-	applied := func(b *batch) {
-		cleaner.add(b.entries)
-		for i := range b.events {
-			marker.touch(b.events[i].Cell)
-		}
-	}
-	replayer := &replayer{writer: writer{db: mysql}, applied: applied, meters: n.meters, log: n.log}
-	consumer := &consumer{
-		cfg: cfg, topic: topic, meters: n.meters, log: n.log,
-		newWorker: func() *applier { return newApplier(mysql, n.meters, n.log) },
-		applied:   applied,
-	}
-	relay := outbox.NewRelay(outbox.RelayConfig{
-		Store: store, Publisher: n.publisher, Metrics: set, Log: n.log,
-		Unread: func(ctx context.Context) ([]outbox.Range, error) { return topic.Unread(ctx, cfg.Kafka.Group) },
-	})
-	sweeper := expiry.Sweeper{
-		Store: store, Metrics: set, Log: n.log,
-		Publish: func(e stock.Entry) { n.publisher.Publish(e) }, // what does not fit is for the relay
-	}
-	n.reading.Go(func() { n.logEnd("consumer", consumer.run(reading)) })
-	n.reading.Go(func() { n.logEnd("relay", relay.Run(reading)) })
-	shut := newShutWatch(store, cfg.Kafka.Partitions, n.meters, set, n.log)
-	letters := newLetterWatch(mysql, n.meters, set, n.log)
-	n.reading.Go(func() { shut.run(reading) })
-	n.reading.Go(func() { letters.run(reading) })
-	n.reading.Go(func() { replayer.run(reading) })
-	for _, w := range n.watches {
-		n.serving.Go(func() { w.Run(serving) })
-	}
-	opened := make(chan struct{})
-	n.reading.Go(func() { n.followVettings(reading, store, evidence.NewNonces(mysql), opened) })
-	n.reading.Go(func() {
-		select {
-		case <-opened:
-			n.logEnd("sweep", sweeper.Run(reading))
-		case <-reading.Done():
-		}
-	})
-	n.serving.Go(func() { cleaner.run(serving) })
-	n.serving.Go(func() { marker.run(serving) })
-}
-
-// vetted is what a persister needs to know of the stock in Redis.
-type vetted interface {
-	Shut(ctx context.Context) (partitions []int, err error)
-	Partitions() int
-	Adopt(ctx context.Context, nonces stock.Nonces) error
-	KeepMarks(ctx context.Context, nonces stock.Nonces) error
-}
-
-// followVettings trusts, until ctx ends, what edges have vetted: a persister vets nothing itself. It closes opened
-// unless Redis is known to be shut: until then a sweep could only fail. How far the data have grown it tells MySQL,
-// so that whoever trusts them later knows it too.
-func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.Nonces, opened chan<- struct{}) {
-	tick := time.NewTicker(openEvery)
-	defer tick.Stop()
-	started, told, failing, unkept := false, false, false, false
-	keep := func(ctx context.Context) {
-		err := store.KeepMarks(ctx, nonces)
-		if err != nil && !unkept && ctx.Err() == nil {
-			n.log.Warn("cannot write down yet how far Redis' data have grown", "error", err)
-		}
-		unkept = err != nil
-	}
-	for {
-		shut, err := store.Shut(ctx)
-		var untrusted error
-		if err != nil || len(shut) > 0 {
-			if untrusted = store.Adopt(ctx, nonces); untrusted == nil {
-				shut, err = store.Shut(ctx)
-			}
-		}
-		if untrusted != nil && !failing && ctx.Err() == nil {
-			n.log.Warn("cannot trust yet what edges have vetted", "error", untrusted)
-		}
-		failing = untrusted != nil
-		switch {
-		case err != nil || len(shut) < store.Partitions(): // what is away or shut must not stop the others
-			if !started {
-				close(opened)
-			}
-			started, told = true, false
-		case untrusted == nil && !told:
-			told = true
-			n.log.Info("redis is shut: reservations are swept once an edge has opened it")
-		}
-		keep(ctx)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			// What was persisted since the last look is in what Redis has now.
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
-			if _, err := store.Shut(last); err == nil {
-				keep(last)
-			}
-			cancel()
-			return
-		}
-	}
-}
-
-func (n *Node) logEnd(what string, err error) {
-	if err != nil {
-		n.log.Error("ended", "part", what, "error", err)
-	}
 }
 
 // OpsAddr is the address of the ops port.
@@ -336,30 +74,236 @@ func (n *Node) OpsAddr() string { return n.ops.Addr() }
 // of ctx it does not wait for the rest: another persister repeats it, which is harmless.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.ops.Drain()
-	n.stopReading()
-	err := wait(ctx, "reading", &n.reading)
-	n.stopServing()
-	return errors.Join(err, wait(ctx, "deleting", &n.serving), n.closeAll(ctx), n.ops.Shutdown(ctx))
+	return n.parts.Stop(ctx)
 }
 
-func wait(ctx context.Context, what string, group *sync.WaitGroup) error {
-	done := make(chan struct{})
-	go func() {
-		group.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("shut persister down: still %s: %w", what, ctx.Err())
+// openMySQL connects, and vets the server and the schema.
+func (n *Node) openMySQL(ctx context.Context) error {
+	n.parts.Later("stop ops server", func(ctx context.Context) error { // the last of all, so that one can look on
+		if n.ops == nil {
+			return nil
+		}
+		return n.ops.Shutdown(ctx)
+	})
+	var err error
+	if n.mysql, err = n.cfg.MySQL.OpenUnchecked(); err != nil {
+		return err
+	}
+	n.parts.Later("close mysql", func(context.Context) error { return n.mysql.Close() })
+	var volatile error
+	err = n.await(ctx, "mysql", func() error {
+		faults, err := db.Faults(ctx, n.mysql)
+		if err != nil {
+			return err
+		}
+		volatile = db.Durability(faults)
+		return CheckSchema(ctx, n.mysql)
+	})
+	switch {
+	case err != nil:
+		return err
+	case volatile == nil:
+	case !n.cfg.AllowVolatileMySQL:
+		return fmt.Errorf("refuse mysql (unless --allow-volatile-mysql): %w", volatile)
+	default:
+		n.log.WarnContext(ctx, "mysql can lose what it committed", "error", volatile)
+	}
+	return nil
+}
+
+// openRedis connects, and refuses the stock of another deployment.
+func (n *Node) openRedis(ctx context.Context) error {
+	var client rueidis.Client
+	err := n.await(ctx, "redis", func() (err error) {
+		client, err = n.cfg.Redis.Client()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	n.parts.Close("close redis", client.Close)
+	stocks := n.cfg.Stock
+	n.store, err = redisstock.New(client, redisstock.Config{
+		Partitions: stocks.Partitions, Retention: stocks.Retention, CallTimeout: n.cfg.Redis.CallTimeout, Metrics: n.set,
+	})
+	if err != nil {
+		return fmt.Errorf("open stock: %w", err)
+	}
+	err = n.await(ctx, "redis", func() error { return n.store.CheckDeployment(ctx, stocks.Deployment) })
+	if err != nil {
+		return err
+	}
+	if err := n.store.CheckLedger(ctx, evidence.NewNonces(n.mysql)); errors.Is(err, redisstock.ErrForeign) {
+		return fmt.Errorf("start persister: %w", err)
+	}
+	return nil
+}
+
+// openKafka waits for the topic and does not make it: with a typo in its name nobody else would use it.
+func (n *Node) openKafka(ctx context.Context) error {
+	k := n.cfg.Kafka
+	n.topic = outbox.NewTopic(k.Brokers, k.Topic)
+	n.parts.Close("close kafka", n.topic.Close)
+	err := n.await(ctx, "kafka", func() error { return n.topic.Check(ctx, k.Partitions) })
+	if err != nil {
+		return err
+	}
+	n.publisher, err = outbox.NewPublisher(outbox.PublisherConfig{
+		Brokers: k.Brokers, Topic: k.Topic, Partitions: k.Partitions, Log: n.log,
+	}, n.set)
+	if err != nil {
+		return err
+	}
+	n.parts.Later("flush events to kafka", n.publisher.Close)
+	return nil
+}
+
+// await waits for a server, but not for one that belongs to others.
+func (n *Node) await(ctx context.Context, server string, try func() error) error {
+	err := lifecycle.Await(ctx, n.log, server, try, redisstock.ErrForeign, outbox.ErrPartitions)
+	if err != nil {
+		return fmt.Errorf("start persister: %w", err)
+	}
+	return nil
+}
+
+// serveOps serves health and metrics.
+func (n *Node) serveOps(context.Context) error {
+	n.meters = newMeters(n.set)
+	n.watches = n.newWatches()
+	checks := []telemetry.Check{
+		{Name: "mysql", Probe: n.mysql.PingContext},
+		{Name: "schema", Probe: func(ctx context.Context) error { return CheckSchema(ctx, n.mysql) }},
+		{Name: "mysql_writes", Probe: func(context.Context) error { return n.meters.blocked.err() }},
+		{Name: "kafka", Probe: n.reachKafka},
+	}
+	for _, w := range n.watches {
+		checks = append(checks, w.Check())
+	}
+	var err error
+	n.ops, err = telemetry.Serve(n.cfg.Ops.Listen, n.set, checks, n.log)
+	return err
+}
+
+// reachKafka asks the leaders of the topic's partitions.
+func (n *Node) reachKafka(ctx context.Context) error {
+	_, err := n.topic.Ranges(ctx)
+	return err
+}
+
+// newWatches look at what the servers are set to while the node runs.
+func (n *Node) newWatches() []*telemetry.Watch {
+	mysql := func(ctx context.Context) ([]telemetry.Fault, error) {
+		faults, err := db.Faults(ctx, n.mysql)
+		if n.cfg.AllowVolatileMySQL {
+			faults = slices.DeleteFunc(faults, func(f telemetry.Fault) bool { return f.Word == db.FaultDurability })
+		}
+		return faults, err
+	}
+	kafka := func(ctx context.Context) ([]telemetry.Fault, error) {
+		c, err := n.topic.Condition(ctx, n.cfg.Kafka.Partitions)
+		return c.Faults, err
+	}
+	return []*telemetry.Watch{
+		telemetry.NewWatch(n.set, "mysql", db.FaultWords, mysql, n.log),
+		telemetry.NewWatch(n.set, "kafka", outbox.TopicFaults, kafka, n.log),
 	}
 }
 
-func (n *Node) closeAll(ctx context.Context) error {
-	var failed []error
-	for _, undo := range slices.Backward(n.close) {
-		failed = append(failed, undo(ctx))
+// run starts all background work. What reads Kafka ends before what serves it.
+func (n *Node) run(context.Context) error {
+	serving, reading := lifecycle.NewGroup(n.log), lifecycle.NewGroup(n.log)
+	n.parts.Later("end deleting", serving.Stop)
+	n.parts.Later("end reading", reading.Stop)
+
+	cleaner := newCleaner(n.store, n.meters, n.log)
+	marker := newMarker(n.mysql, n.meters, n.log)
+	serving.Run("cleaner", cleaner.run)
+	serving.Run("marker", marker.run)
+	for _, w := range n.watches {
+		serving.Run("watch", w.Run)
 	}
-	return errors.Join(failed...)
+	applied := func(b *batch) {
+		cleaner.add(b.entries)
+		for i := range b.events {
+			marker.touch(b.events[i].Cell)
+		}
+	}
+	consumer := &consumer{
+		cfg: n.cfg, topic: n.topic, meters: n.meters, log: n.log,
+		newWorker: func() *applier { return newApplier(n.mysql, n.meters, n.log) },
+		applied:   applied,
+	}
+	replayer := &replayer{writer: writer{db: n.mysql}, applied: applied, meters: n.meters, log: n.log}
+	reading.Go("consumer", consumer.run)
+	reading.Run("replayer", replayer.run)
+	reading.Run("shut watch", newShutWatch(n.store, n.cfg.Kafka.Partitions, n.meters, n.set, n.log).run)
+	reading.Run("letter watch", newLetterWatch(n.mysql, n.meters, n.set, n.log).run)
+
+	open := lifecycle.NewSignal()
+	reading.Run("openness", func(ctx context.Context) {
+		n.followVettings(ctx, n.store, evidence.NewNonces(n.mysql), open)
+	})
+	upkeep.Start(reading, open, upkeep.Config{
+		Store: n.store, Publisher: n.publisher, Topic: n.topic, Group: n.cfg.Kafka.Group,
+		Expired: func(e stock.Entry) { n.publisher.Publish(e) }, // what does not fit is for the relay
+		Metrics: n.set, Log: n.log,
+	})
+	return nil
+}
+
+// vetted is what a persister needs to know of the stock in Redis.
+type vetted interface {
+	Shut(ctx context.Context) (partitions []int, err error)
+	Partitions() int
+	Adopt(ctx context.Context, nonces stock.Nonces) error
+	KeepMarks(ctx context.Context, nonces stock.Nonces) error
+}
+
+// followVettings trusts, until ctx ends, what edges have vetted: a persister vets nothing itself. It raises open
+// unless Redis is known to be shut: until then a sweep could only fail. How far the data have grown it tells MySQL,
+// so that whoever trusts them later knows it too.
+func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.Nonces, open *lifecycle.Signal) {
+	told := false
+	trusting := lifecycle.NewTrouble(n.log, "trust what edges have vetted")
+	keeping := lifecycle.NewTrouble(n.log, "write down how far Redis' data have grown")
+	for {
+		shut, err := store.Shut(ctx)
+		var untrusted error
+		if err != nil || len(shut) > 0 {
+			if untrusted = store.Adopt(ctx, nonces); untrusted == nil {
+				shut, err = store.Shut(ctx)
+			}
+		}
+		unkept := store.KeepMarks(ctx, nonces)
+		if ctx.Err() == nil {
+			trusting.Saw(untrusted)
+			keeping.Saw(unkept)
+		}
+		switch {
+		case err != nil || len(shut) < store.Partitions(): // what is away or shut must not stop the others
+			open.Raise()
+			told = false
+		case untrusted == nil && !told:
+			told = true
+			n.log.Info("redis is shut: reservations are swept once an edge has opened it")
+		}
+		if !lifecycle.Pause(ctx, openEvery) {
+			n.keepLast(ctx, store, nonces)
+			return
+		}
+	}
+}
+
+// keepLast tells MySQL what was persisted since the last look: it is in what Redis has now.
+func (n *Node) keepLast(ctx context.Context, store vetted, nonces stock.Nonces) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
+	defer cancel()
+	_, err := store.Shut(ctx)
+	if err == nil {
+		err = store.KeepMarks(ctx, nonces)
+	}
+	if err != nil {
+		n.log.WarnContext(ctx, "cannot write down how far Redis' data have grown", "error", err)
+	}
 }

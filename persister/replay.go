@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/core/ledger"
+	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 )
 
@@ -39,16 +40,7 @@ type replayer struct {
 
 // run applies letters until ctx ends.
 func (p *replayer) run(ctx context.Context) {
-	for failing := false; ; {
-		err := p.round(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			p.log.Warn("cannot apply dead letters again yet", "error", err)
-		}
-		failing = err != nil
-		if !pause(ctx, replaysEvery) {
-			return
-		}
-	}
+	lifecycle.Repeat(ctx, p.log, "apply dead letters again", replaysEvery, p.round)
 }
 
 // round applies some letters.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/core/lifecycle"
 	"sluice/core/stock"
 )
 
@@ -61,16 +62,7 @@ func newShutWatch(store shutFinder, kafka int, m *meters, set *metrics.Set, log 
 
 // run looks at all cells again and again until ctx ends.
 func (w *shutWatch) run(ctx context.Context) {
-	for failing := false; ; {
-		err := w.round(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			w.log.Warn("cannot look for shut cells yet", "error", err)
-		}
-		failing = err != nil
-		if !pause(ctx, shutEvery) {
-			return
-		}
-	}
+	lifecycle.Repeat(ctx, w.log, "look for shut cells", shutEvery, w.round)
 }
 
 // round looks at every partition of this persister's, also if some fail.
@@ -100,7 +92,7 @@ func (w *shutWatch) look(ctx context.Context, partition int) error {
 		if cursor = next; cursor == 0 {
 			break
 		}
-		if !pause(ctx, shutShare*w.now().Sub(start)) {
+		if !lifecycle.Pause(ctx, shutShare*w.now().Sub(start)) {
 			return ctx.Err()
 		}
 	}
@@ -177,16 +169,4 @@ func (w *shutWatch) age() float64 {
 		}
 	}
 	return now.Sub(oldest).Seconds()
-}
-
-// pause waits, and tells whether ctx goes on.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"sluice/core/config"
+	"sluice/core/lifecycle"
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/stock"
@@ -187,17 +188,17 @@ func TestFollowVettings(t *testing.T) {
 				n := &Node{log: slog.New(slog.DiscardHandler)}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				opened := make(chan struct{})
+				opened := lifecycle.NewSignal()
 				store.shutFor.Store(4)
 				go n.followVettings(ctx, store, nil, opened)
 				synctest.Wait()
-				select {
-				case <-opened:
+				if opened.Raised() {
 					t.Error("work began before Redis was open")
-				default:
 				}
 				time.Sleep(3 * openEvery)
-				<-opened
+				if !opened.Raised() {
+					t.Error("work has not begun though Redis is open")
+				}
 				synctest.Wait()
 				before := store.adopted.Load()
 				store.shutFor.Store(1)
@@ -261,7 +262,7 @@ func TestFollowVettingsTellsWhyNot(t *testing.T) {
 		defer cancel()
 		store := &refusedStore{}
 		store.refusals.Store(3)
-		go n.followVettings(ctx, store, nil, make(chan struct{}))
+		go n.followVettings(ctx, store, nil, lifecycle.NewSignal())
 		told := func(why, waiting int) {
 			t.Helper()
 			synctest.Wait()

@@ -2,11 +2,10 @@ package dev
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"sluice/core/auth"
 	"sluice/core/stock"
@@ -44,7 +43,7 @@ func (s *stack) issueTokens(context.Context) error {
 // banner is what the user reads when all is up. The curl lines work as they are: the key is new in each
 // run, and the reservation's id follows from it.
 func (s *stack) banner() string {
-	key := "demo-" + uuid.NewString()
+	key := "demo-" + rand.Text()
 	id := stock.Identity{
 		User: demoShopper, Route: stock.OpReserve, Cell: stock.Cell{SKU: demoSKU}, Key: key,
 	}.ID(s.cfg.Stock.Partitions)

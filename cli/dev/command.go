@@ -109,8 +109,8 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 		return err
 	}
 	s := &stack{command: c, dir: dir, console: console, log: log}
-	s.later("unlock", lock.Release)
-	defer func() { err = errors.Join(err, s.stop()) }()
+	s.parts.Later("unlock", func(context.Context) error { return lock.Release() })
+	defer func() { err = errors.Join(err, s.parts.Stop(context.WithoutCancel(ctx))) }()
 
 	if err := s.start(ctx); err != nil {
 		if ctx.Err() != nil {

@@ -38,7 +38,7 @@ func (s *stack) writeDevFile(context.Context) error {
 	if err := errors.Join(os.WriteFile(path+".new", append(text, '\n'), 0o600), os.Rename(path+".new", path)); err != nil {
 		return fmt.Errorf("write dev.json: %w", err)
 	}
-	s.later("remove dev.json", func() error {
+	s.parts.Later("remove dev.json", func(context.Context) error {
 		if s.lost { // it may be another stack's
 			return nil
 		}

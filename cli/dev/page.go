@@ -33,7 +33,7 @@ func (s *stack) startPage(ctx context.Context) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	s.later("stop dev page", func() error {
+	s.parts.Later("stop dev page", func(context.Context) error {
 		err := server.Close()
 		if end := <-ended; !errors.Is(end, http.ErrServerClosed) {
 			err = errors.Join(err, end)

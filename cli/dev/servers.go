@@ -107,11 +107,10 @@ func (s *stack) startKafka(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: broker: %w", errPrivate, err)
 	}
-	s.later("stop broker", func() error {
+	s.parts.Close("stop broker", func() {
 		if !s.lost { // else it would write its data into what is there now
 			b.Stop()
 		}
-		return nil
 	})
 	s.watch(watched{name: "the embedded broker", dir: dir})
 	s.cfg.Kafka.Brokers = b.Addrs

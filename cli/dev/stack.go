@@ -1,7 +1,6 @@
 package dev
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +16,7 @@ import (
 
 	"sluice/cli/command"
 	"sluice/core/config"
+	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
@@ -49,40 +48,16 @@ type stack struct {
 	watched []watched
 	lost    bool // its data: what is in their place may be somebody else's
 
-	stops []stop
+	parts lifecycle.Stack
 }
 
-type stop struct {
-	what string
-	do   func() error
-}
-
-// later has something done when the stack stops, before what was given to it earlier.
-func (s *stack) later(what string, do func() error) { s.stops = append(s.stops, stop{what, do}) }
-
-func (s *stack) stop() error {
-	var faults []error
-	for _, stop := range slices.Backward(s.stops) {
-		if err := stop.do(); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", stop.what, err))
-		}
-	}
-	return errors.Join(faults...)
-}
-
-// start starts everything. What was started when it fails, stop stops.
+// start starts everything, or nothing if it fails.
 func (s *stack) start(ctx context.Context) error {
 	if err := removeDevFile(s.dir); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{
-		s.chooseAddresses, s.startServers, s.configure, s.migrate, s.loadSample, s.startRoles, s.startPage, s.issueTokens, s.writeDevFile,
-	} {
-		if err := step(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.parts.Start(ctx, s.chooseAddresses, s.startServers, s.configure, s.migrate, s.loadSample, s.startRoles,
+		s.startPage, s.issueTokens, s.writeDevFile)
 }
 
 // chooseAddresses comes before the servers, so that one that cannot be listened at costs no start of them.
@@ -184,17 +159,17 @@ func (s *stack) startRoles(ctx context.Context) error {
 	if s.persister, err = persister.Start(ctx, p, s.log.With("role", "persister")); err != nil {
 		return fmt.Errorf("start persister: %w", err)
 	}
-	s.later("stop persister", drain(ctx, s.persister.Shutdown))
+	s.parts.Later("stop persister", drain(s.persister.Shutdown))
 	if s.edge, err = edge.Start(ctx, s.cfg, s.log.With("role", "edge")); err != nil {
 		return fmt.Errorf("start edge: %w", err)
 	}
-	s.later("stop edge", drain(ctx, s.edge.Shutdown))
+	s.parts.Later("stop edge", drain(s.edge.Shutdown))
 	return errors.Join(waitReady(ctx, "persister", s.persister.OpsAddr()), waitReady(ctx, "edge", s.edge.OpsAddr()))
 }
 
-// drain gives a shutdown time of its own: the context that the role was started under has ended by then.
-func drain(ctx context.Context, shutdown func(context.Context) error) func() error {
-	return func() error {
+// drain gives each role's shutdown a time of its own.
+func drain(shutdown func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
 		defer cancel()
 		return shutdown(ctx)
@@ -207,24 +182,5 @@ func refused(err error) bool { return strings.Contains(err.Error(), redisstock.E
 func waitReady(ctx context.Context, role, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	tick := time.NewTicker(readyPoll)
-	defer tick.Stop()
-	var last error
-	for {
-		err := telemetry.AskReady(ctx, addr)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() == nil { // else it only says that time is up
-			last = err
-		}
-		if refused(err) {
-			return fmt.Errorf("%s is not ready: %w", role, err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w", role, cmp.Or(last, err))
-		case <-tick.C:
-		}
-	}
+	return lifecycle.AwaitReady(ctx, role, readyPoll, refused, func(ctx context.Context) error { return telemetry.AskReady(ctx, addr) })
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/core/dirlock"
+	"sluice/core/lifecycle"
 )
 
 // watchEvery bounds how long a stack sells from data that are gone.
@@ -36,7 +37,7 @@ type private interface {
 
 // keep has a server stopped with the stack, and watched until then.
 func (s *stack) keep(name, dir string, server private) {
-	s.later("stop "+name, func() error {
+	s.parts.Later("stop "+name, func(context.Context) error {
 		if s.lost { // an orderly end would be for its data
 			return server.Kill()
 		}
@@ -47,8 +48,6 @@ func (s *stack) keep(name, dir string, server private) {
 
 // untilGone waits until ctx ends, or data of the stack are gone, or a server of its own has ended, and says which.
 func (s *stack) untilGone(ctx context.Context, lock *dirlock.Lock) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
 	for {
 		if err := lock.Check(); errors.Is(err, dirlock.ErrGone) {
 			return fmt.Errorf("%s: %w: its data are lost; start sluice dev again, which begins anew", s.dir, err)
@@ -58,9 +57,7 @@ func (s *stack) untilGone(ctx context.Context, lock *dirlock.Lock) error {
 				return err
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		if !lifecycle.Pause(ctx, watchEvery) {
 			return nil
 		}
 	}

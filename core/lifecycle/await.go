@@ -41,8 +41,9 @@ func Await(ctx context.Context, log *slog.Logger, server string, try func() erro
 	}
 }
 
-// AwaitReady polls a role until ready tells that it is of use. The error names the role and says what is missing.
-func AwaitReady(ctx context.Context, role string, poll time.Duration, ready func(context.Context) error) error {
+// AwaitReady polls a role until ready tells that it is of use, ctx ends, or what is missing is hopeless. The error
+// names the role and says what is missing.
+func AwaitReady(ctx context.Context, role string, poll time.Duration, hopeless func(error) bool, ready func(context.Context) error) error {
 	var last error
 	for {
 		err := ready(ctx)
@@ -52,7 +53,7 @@ func AwaitReady(ctx context.Context, role string, poll time.Duration, ready func
 		if ctx.Err() == nil { // else it only says that time is up
 			last = err
 		}
-		if !Pause(ctx, poll) {
+		if hopeless(err) || !Pause(ctx, poll) {
 			return fmt.Errorf("%s is not ready: %w", role, cmp.Or(last, err))
 		}
 	}

@@ -78,6 +78,35 @@ func TestGroupStopsAndNamesWhatHangs(t *testing.T) {
 	})
 }
 
+func TestSignalLetsWorkBegin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		open, never := NewSignal(), NewSignal()
+		g := NewGroup(slog.New(slog.DiscardHandler))
+		began := 0
+		work := func(ctx context.Context) error {
+			began++
+			<-ctx.Done()
+			return nil
+		}
+		g.Go("late", open.After(work))
+		g.Go("never", never.After(work))
+		synctest.Wait()
+		if began != 0 || open.Raised() {
+			t.Error("work began before the signal")
+		}
+		open.Raise()
+		open.Raise()
+		synctest.Wait()
+		if began != 1 || !open.Raised() {
+			t.Errorf("%d works began after one signal", began)
+		}
+		if err := g.Stop(t.Context()); err != nil || began != 1 {
+			t.Errorf("Stop = %v, %d works began", err, began)
+		}
+	})
+}
+
 func TestRepeatTellsOfTroubleOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -157,7 +186,8 @@ func TestAwaitReadySaysWhatIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := AwaitReady(ctx, "edge", 50*time.Millisecond, func(ctx context.Context) error {
+		hopeful := func(error) bool { return false }
+		err := AwaitReady(ctx, "edge", 50*time.Millisecond, hopeful, func(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -165,6 +195,12 @@ func TestAwaitReadySaysWhatIsMissing(t *testing.T) {
 		})
 		if !errors.Is(err, errAway) || !strings.HasPrefix(err.Error(), "edge is not ready: ") {
 			t.Errorf("AwaitReady = %v", err)
+		}
+		start := time.Now()
+		hopeless := func(err error) bool { return errors.Is(err, errAway) }
+		err = AwaitReady(t.Context(), "edge", time.Hour, hopeless, func(context.Context) error { return errAway })
+		if !errors.Is(err, errAway) || time.Since(start) > 0 {
+			t.Errorf("AwaitReady = %v after %v, though nothing is to be hoped for", err, time.Since(start))
 		}
 	})
 }

@@ -3,13 +3,14 @@ package outbox
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/google/uuid"
 
+	"sluice/core/lifecycle"
 	"sluice/core/stock"
 )
 
@@ -96,7 +97,7 @@ func NewRelay(cfg RelayConfig) *Relay {
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	return &Relay{
 		cfg:     cfg,
-		owner:   uuid.NewString(),
+		owner:   rand.Text(),
 		watches: make([]watch, cfg.Store.Partitions()),
 		now:     time.Now,
 
@@ -108,29 +109,14 @@ func NewRelay(cfg RelayConfig) *Relay {
 
 // Run looks at all partitions again and again until ctx ends.
 func (r *Relay) Run(ctx context.Context) error {
-	tick := time.NewTicker(r.cfg.Every)
-	defer tick.Stop()
-	failing := false
-	for {
+	lifecycle.Repeat(ctx, r.cfg.Log, "relay outbox entries", r.cfg.Every, func(ctx context.Context) error {
 		err := r.look(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		switch {
-		case err != nil && !failing:
-			r.cfg.Log.Warn("cannot relay outbox entries yet", "error", err)
-		case err == nil && failing:
-			r.cfg.Log.Info("relaying outbox entries again")
-		}
-		if failing = err != nil; failing {
+		if err != nil && ctx.Err() == nil {
 			r.failures.Inc()
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+		return err
+	})
+	return nil
 }
 
 // look visits every partition once, also if some fail. One that is broken off is resumed by the next.

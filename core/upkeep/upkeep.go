@@ -1,0 +1,41 @@
+// Package upkeep is the work that every process of a deployment does beside its own, edges and persisters alike: it
+// relays what an outbox still keeps, and gives expired reservations back. Any number of processes may do it at once.
+package upkeep
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/expiry"
+	"sluice/core/lifecycle"
+	"sluice/core/outbox"
+	"sluice/core/stock"
+)
+
+// Config says on what to work.
+type Config struct {
+	Store interface {
+		outbox.RelayStore
+		expiry.Store
+	}
+	Publisher *outbox.Publisher
+	Topic     *outbox.Topic
+	Group     string // of the persisters, whose progress tells what Kafka has lost
+	// Expired is handed the events of what expired. What it does not publish, the relay will.
+	Expired func(stock.Entry)
+	Metrics *metrics.Set
+	Log     *slog.Logger
+}
+
+// Start begins the work in a group, once open tells that Redis was seen open: before that it could only fail.
+func Start(g *lifecycle.Group, open *lifecycle.Signal, cfg Config) {
+	relay := outbox.NewRelay(outbox.RelayConfig{
+		Store: cfg.Store, Publisher: cfg.Publisher, Metrics: cfg.Metrics, Log: cfg.Log,
+		Unread: func(ctx context.Context) ([]outbox.Range, error) { return cfg.Topic.Unread(ctx, cfg.Group) },
+	})
+	sweeper := expiry.Sweeper{Store: cfg.Store, Publish: cfg.Expired, Metrics: cfg.Metrics, Log: cfg.Log}
+	g.Go("relay", open.After(relay.Run))
+	g.Go("sweeper", open.After(sweeper.Run))
+}
