@@ -219,7 +219,7 @@ func TestCommandsOnRealServers(t *testing.T) {
 	if l := into[loaded](r); l.counts != (counts{Lines: 1, Already: 1}) || l.Faults == nil {
 		t.Errorf("loaded again: %+v", l)
 	}
-	r = d.runWith(file+"1004,1,\n", "stock", "load", "--dry-run", "-o", "json").want(command.ExitFailed, "-: line 3: quantity \"x\"")
+	r = d.runWith(file+"1004,1,\n", "stock", "load", "--dry-run", "-o", "json").want(command.ExitFailed, "-: line 3: column 2, quantity \"x\"")
 	if l := into[loaded](r); l.Loaded != 1 || l.Wrong != 1 || l.Lines != 5 {
 		t.Errorf("dry run: %+v", l)
 	}

@@ -27,7 +27,7 @@ func TestManyWrongLinesGoToAFile(t *testing.T) {
 		t.Fatalf("%d wrong, %d named, %v", result.Wrong, len(result.Faults), err)
 	}
 	path := faults.close()
-	if len(told) != 20 || !strings.HasPrefix(told[19], "line 21: sku_id") {
+	if len(told) != 20 || !strings.HasPrefix(told[19], "line 21: column 1, sku_id") {
 		t.Errorf("told %d, the last %q", len(told), told[len(told)-1])
 	}
 	if said := faults.summary(path); said != "199,980 more lines are wrong; all of them are in "+path {
@@ -38,7 +38,7 @@ func TestManyWrongLinesGoToAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	if len(lines) != 199_980 || !strings.HasPrefix(lines[0], "line 22: sku_id") || !strings.HasPrefix(lines[199_979], "line 200001: sku_id") {
+	if len(lines) != 199_980 || !strings.HasPrefix(lines[0], "line 22: column 1, sku_id") || !strings.HasPrefix(lines[199_979], "line 200001: column 1, sku_id") {
 		t.Errorf("%d lines in the file, from %q to %q", len(lines), lines[0], lines[len(lines)-1])
 	}
 }

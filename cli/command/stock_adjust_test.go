@@ -70,8 +70,13 @@ func TestAChangeOfNothingSaysSo(t *testing.T) {
 		key             string
 		dryRun          bool
 	}{
-		{frozen: false}, {frozen: false, dryRun: true},
-		{frozen: true, changed: true, dryRun: true}, {frozen: true, changed: true}, {frozen: true}, {frozen: true, key: "k"}, {frozen: false, changed: true},
+		{frozen: false},
+		{frozen: false, dryRun: true},
+		{frozen: true, changed: true, dryRun: true},
+		{frozen: true, changed: true},
+		{frozen: true},
+		{frozen: true, key: "k"},
+		{frozen: false, changed: true},
 	} {
 		change := cellChange{sku: 1, key: step.key, consent: Consent{Yes: true, DryRun: step.dryRun}, adjustment: stock.Adjustment{
 			Kind: stock.AdjustPlain, Fields: stock.FieldFrozen, Settings: stock.Settings{Frozen: step.frozen}, Reason: "test",

@@ -31,6 +31,8 @@ closes_at, ack, shopper_deducts and frozen. Loading creates SKUs and never chang
 the same file again after an interruption. A wrong line is reported with its number and loads nothing. The other
 lines are loaded, and the exit code is 1.
 
+CSV may come from a spreadsheet: with commas, semicolons or tabs, in UTF-8 or UTF-16, and with TRUE, yes or 1 for true.
+
 Examples:
   sluice stock load catalog.csv
   sluice stock load --dry-run catalog.jsonl

@@ -5,57 +5,119 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// columns are the names of a CSV file's columns, in their order.
-type columns []string
-
-func parseHeader(line []byte) (columns, error) {
-	cells, err := split(line)
-	if err != nil {
-		return nil, err
-	}
-	seen := map[string]bool{}
-	for _, name := range cells {
-		if _, ok := fields[name]; !ok {
-			return nil, fmt.Errorf("column %q: want some of %s", cut(name), fieldNames)
-		}
-		if seen[name] {
-			return nil, fmt.Errorf("column %q is there twice", name)
-		}
-		seen[name] = true
-	}
-	if !seen["sku_id"] || !seen["quantity"] {
-		return nil, errors.New("want at least the columns sku_id and quantity")
-	}
-	return cells, nil
+// table is how a CSV file is laid out.
+type table struct {
+	separator byte
+	columns   []string // their names, in their order; empty where a spreadsheet has written a column of nothing
 }
 
-func (c columns) parse(text []byte, line *Line) error {
-	cells, err := split(text)
+// separators are what spreadsheets write between columns, by the customs of their country.
+var separators = []byte{',', ';', '\t'}
+
+// parseHeader reads the names of the columns. Blanks around them and the case of their letters do not matter.
+func parseHeader(line []byte) (table, error) {
+	var t table
+	for _, s := range separators {
+		switch {
+		case bytes.IndexByte(line, s) < 0:
+		case t.separator != 0:
+			return table{}, errors.New("two kinds of separators: want commas, semicolons or tabs, the same in all lines")
+		default:
+			t.separator = s
+		}
+	}
+	if t.separator == 0 {
+		t.separator = separators[0]
+	}
+	names, err := t.split(line)
+	if err != nil {
+		return table{}, err
+	}
+	for i, name := range names {
+		name = strings.ToLower(name)
+		if _, known := fields[name]; !known && (name != "" || len(names) == 1) {
+			return table{}, unknownColumn(i+1, names[i])
+		}
+		if name != "" && slices.Contains(t.columns, name) {
+			return table{}, fmt.Errorf("column %q is there twice: delete one", name)
+		}
+		t.columns = append(t.columns, name)
+	}
+	if !slices.Contains(t.columns, "sku_id") || !slices.Contains(t.columns, "quantity") {
+		return table{}, errors.New("want at least the columns sku_id and quantity")
+	}
+	return t, nil
+}
+
+// unknownColumn tells of a column whose name is none, and of a header that is missing.
+func unknownColumn(number int, name string) error {
+	switch {
+	case strings.ContainsRune(name, 0):
+		return errors.New("want text: save the file as CSV in UTF-8")
+	case name != "" && strings.Trim(name, "0123456789") == "":
+		return fmt.Errorf("column %d is %q, no name: write the names of the columns into the first line, such as sku_id,quantity", number, cut(name))
+	}
+	return fmt.Errorf("column %d, %q: want some of %s", number, cut(name), fieldNames)
+}
+
+func (t table) parse(text []byte, line *Line) error {
+	cells, err := t.split(text)
 	if err != nil {
 		return err
 	}
-	if len(cells) != len(c) {
-		return fmt.Errorf("%d columns, the header has %d", len(cells), len(c))
+	if len(cells) != len(t.columns) {
+		return fmt.Errorf("%d columns, the header has %d", len(cells), len(t.columns))
 	}
 	for i, cell := range cells {
-		if err := line.set(c[i], cell); err != nil {
-			return err
+		switch name := t.columns[i]; {
+		case name == "" && cell != "":
+			return fmt.Errorf("column %d, %q: the header has no name for it", i+1, cut(cell))
+		case name == "":
+			continue
+		case fields[name].boolean:
+			if word, ok := booleans[strings.ToLower(cell)]; ok {
+				cell = word
+			}
+		}
+		if err := line.set(t.columns[i], cell); err != nil {
+			return fmt.Errorf("column %d, %w", i+1, err)
 		}
 	}
 	return line.complete()
 }
 
+// booleans are what people and spreadsheets write for true and false. JSON has words of its own.
+var booleans = map[string]string{
+	"true": "true", "1": "true", "yes": "true",
+	"false": "false", "0": "false", "no": "false",
+}
+
+// blank tells of a line without values, as spreadsheets write for an empty row.
+func (t table) blank(line []byte) bool {
+	return len(bytes.Trim(line, " \t\r"+string(t.separator))) == 0
+}
+
 // split splits one line. No value here spans lines, so an open quote spoils its own line only.
-func split(line []byte) ([]string, error) {
+func (t table) split(line []byte) ([]string, error) {
 	if bytes.IndexByte(line, '"') < 0 {
-		return strings.Split(string(line), ","), nil
+		cells := strings.Split(string(line), string(t.separator))
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		return cells, nil
 	}
-	cells, err := csv.NewReader(bytes.NewReader(line)).Read()
+	reader := csv.NewReader(bytes.NewReader(line))
+	reader.Comma = rune(t.separator)
+	cells, err := reader.Read()
 	if err != nil {
 		return nil, errors.New("quotes are not closed, or not around a whole value")
+	}
+	for i := range cells {
+		cells[i] = strings.TrimSpace(cells[i])
 	}
 	return cells, nil
 }

@@ -1,4 +1,6 @@
-// Package stockfile reads files of stock: CSV with a header row, or JSON lines. A line means one SKU.
+// Package stockfile reads files of stock: CSV with a header row, as spreadsheets write it too, or JSON lines. A line
+// means one SKU. What can mean one thing only is read: UTF-16 with its mark, semicolons or tabs between columns, any
+// line ends, TRUE and yes.
 // What is wrong with a line is said with its number, and costs that line only; memory is bounded,
 // however long the file or a line.
 package stockfile
@@ -12,6 +14,9 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"sluice/core/auth"
 	"sluice/core/moment"
@@ -48,17 +53,19 @@ var ErrHeader = errors.New("header row")
 // Reader reads one file.
 type Reader struct {
 	lines  *bufio.Reader
+	end    byte // of a line
 	number int
 	parse  func(line []byte, into *Line) error
+	blank  func(line []byte) bool
 }
 
 // NewReader tells by the first byte whether a file is JSON lines or CSV, and reads the header of the
 // latter.
 func NewReader(file io.Reader) (*Reader, error) {
-	r := &Reader{lines: bufio.NewReaderSize(file, lineBytesMax)}
-	if bom, err := r.lines.Peek(3); err == nil && string(bom) == "\ufeff" {
-		_, _ = r.lines.Discard(len(bom)) // it was just peeked at
-	}
+	text := transform.NewReader(file, unicode.BOMOverride(transform.Nop)) // from UTF-16, if its mark says so
+	r := &Reader{lines: bufio.NewReaderSize(text, lineBytesMax), end: '\n', blank: func(line []byte) bool {
+		return len(bytes.TrimSpace(line)) == 0
+	}}
 	first, err := r.lines.Peek(1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read stock file: %w", err)
@@ -72,16 +79,40 @@ func NewReader(file io.Reader) (*Reader, error) {
 		r.parse = parseJSON
 		return r, nil
 	}
-	header, err := r.line()
+	header, err := r.header()
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: %w", ErrHeader, err)
 	}
-	columns, err := parseHeader(header)
+	t, err := parseHeader(header)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrHeader, err)
+		return nil, fmt.Errorf("line 1, %w: %w", ErrHeader, err)
 	}
-	r.parse = columns.parse
+	r.parse, r.blank = t.parse, t.blank
 	return r, nil
+}
+
+// header is the first line of a CSV file. Where it ends in a carriage return alone, all lines do.
+func (r *Reader) header() ([]byte, error) {
+	var line []byte
+	for len(line) < lineBytesMax {
+		c, err := r.lines.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF), c == '\n':
+			r.number++
+			return line, nil
+		case err != nil:
+			return nil, fmt.Errorf("read stock file: %w", err)
+		case c == '\r':
+			if next, err := r.lines.Peek(1); err == nil && next[0] != '\n' {
+				r.end = '\r'
+				r.number++
+				return line, nil
+			}
+			continue
+		}
+		line = append(line, c)
+	}
+	return nil, &LineError{1, fmt.Errorf("longer than %d bytes", lineBytesMax)}
 }
 
 // Next reads the next line. A *LineError is about that line only, and Next can be called again; io.EOF
@@ -92,7 +123,7 @@ func (r *Reader) Next() (Line, error) {
 		if err != nil {
 			return Line{}, err
 		}
-		if len(bytes.TrimSpace(text)) == 0 {
+		if r.blank(text) {
 			continue
 		}
 		line := Line{Number: r.number, Quantity: -1, Settings: stock.Settings{Hold: stock.HoldDefault}}
@@ -105,12 +136,12 @@ func (r *Reader) Next() (Line, error) {
 
 // line is the next line without its end. It is overwritten by the next call.
 func (r *Reader) line() ([]byte, error) {
-	text, err := r.lines.ReadSlice('\n')
+	text, err := r.lines.ReadSlice(r.end)
 	r.number++
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
 		for errors.Is(err, bufio.ErrBufferFull) {
-			_, err = r.lines.ReadSlice('\n')
+			_, err = r.lines.ReadSlice(r.end)
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("read stock file: %w", err)
@@ -122,25 +153,26 @@ func (r *Reader) line() ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read stock file: %w", err)
 	}
-	text = bytes.TrimSuffix(text, []byte("\n"))
+	text = bytes.TrimSuffix(text, []byte{r.end})
 	return bytes.TrimSuffix(text, []byte("\r")), nil
 }
 
 // fields are the columns of CSV and the members of JSON, and how a value of each is read. Quoted tells
 // for JSON whether the value is a string.
 var fields = map[string]struct {
-	quoted bool
-	set    func(*Line, string) error
+	quoted, boolean bool
+
+	set func(*Line, string) error
 }{
-	"sku_id":          {true, setSKU},
-	"quantity":        {false, setQuantity},
-	"limit":           {false, setLimit},
-	"hold_seconds":    {false, setHold},
-	"opens_at":        {true, func(l *Line, v string) error { return setTime(&l.Settings.OpensAtMS, v) }},
-	"closes_at":       {true, func(l *Line, v string) error { return setTime(&l.Settings.ClosesAtMS, v) }},
-	"ack":             {true, setAck},
-	"shopper_deducts": {false, func(l *Line, v string) error { return setBool(&l.Settings.ShopperDeducts, v) }},
-	"frozen":          {false, func(l *Line, v string) error { return setBool(&l.Settings.Frozen, v) }},
+	"sku_id":          {quoted: true, set: setSKU},
+	"quantity":        {set: setQuantity},
+	"limit":           {set: setLimit},
+	"hold_seconds":    {set: setHold},
+	"opens_at":        {quoted: true, set: func(l *Line, v string) error { return setTime(&l.Settings.OpensAtMS, v) }},
+	"closes_at":       {quoted: true, set: func(l *Line, v string) error { return setTime(&l.Settings.ClosesAtMS, v) }},
+	"ack":             {quoted: true, set: setAck},
+	"shopper_deducts": {boolean: true, set: func(l *Line, v string) error { return setBool(&l.Settings.ShopperDeducts, v) }},
+	"frozen":          {boolean: true, set: func(l *Line, v string) error { return setBool(&l.Settings.Frozen, v) }},
 }
 
 const fieldNames = "sku_id, quantity, limit, hold_seconds, opens_at, closes_at, ack, shopper_deducts, frozen"

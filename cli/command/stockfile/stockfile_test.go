@@ -1,6 +1,7 @@
 package stockfile_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode/utf16"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -103,6 +105,7 @@ func TestWrongLinesCostThemselvesOnly(t *testing.T) {
 	long := strings.Repeat("9", 100_000)
 	for wrong, why := range map[string]string{
 		"":                            "", // blank: no line at all
+		" ,\t,":                       "", // as of an empty row
 		"1":                           "1 columns, the header has 3",
 		"1,2,3,4":                     "4 columns",
 		",2,":                         "sku_id \"\"",
@@ -116,7 +119,7 @@ func TestWrongLinesCostThemselvesOnly(t *testing.T) {
 		"1,+2,":                       "quantity",
 		"1,2.0,":                      "quantity",
 		"1,2e3,":                      "quantity",
-		"1, 2,":                       "quantity \" 2\"",
+		"1, 2 3,":                     "column 2, quantity \"2 3\": want a whole number",
 		"1,02,":                       "quantity",
 		"1,1099511627776,":            "1099511627775",
 		"1,2,1000001":                 "limit",
@@ -140,6 +143,48 @@ func TestWrongLinesCostThemselvesOnly(t *testing.T) {
 			t.Errorf("%.50q: faults %q, want line 3 and %q", wrong, faults, why)
 		} else if len(faults[0]) > 300 {
 			t.Errorf("%.50q: a fault of %d bytes", wrong, len(faults[0]))
+		}
+	}
+}
+
+// TestSpreadsheets reads what spreadsheets make of a table, in other countries too.
+func TestSpreadsheets(t *testing.T) {
+	t.Parallel()
+	encode := func(order binary.AppendByteOrder, text string) string {
+		var b []byte
+		for _, unit := range utf16.Encode([]rune("\ufeff" + text)) {
+			b = order.AppendUint16(b, unit)
+		}
+		return string(b)
+	}
+	const plain = "sku_id,quantity,shopper_deducts,frozen\n1,5,true,false\n2,6,false,true\n"
+	words := func(yes, no string) string { return strings.NewReplacer("true", yes, "false", no).Replace(plain) }
+	for name, file := range map[string]string{
+		"plain": plain, "TRUE": words("TRUE", "FALSE"), "digits": words("1", "0"), "yes": words("Yes", "no"),
+		"semicolons": strings.ReplaceAll(plain, ",", ";"), "tabs": strings.ReplaceAll(plain, ",", "\t"),
+		"CR": strings.ReplaceAll(plain, "\n", "\r"), "CR LF": strings.ReplaceAll(plain, "\n", "\r\n"),
+		"blanks": strings.ReplaceAll(plain, ",", " , "), "upper case": strings.Replace(plain, "sku_id,quantity", "SKU_ID,Quantity ", 1),
+		"UTF-16LE": encode(binary.LittleEndian, plain), "UTF-16BE": encode(binary.BigEndian, strings.ReplaceAll(plain, "\n", "\r\n")),
+		"columns of nothing": strings.ReplaceAll(plain, "\n", ",,\n"), "quotes and semicolons": `"sku_id";"quantity";"shopper_deducts";"frozen"` + "\n\"1\";5;true;false\n2;6;;1",
+	} {
+		lines, faults := read(t, strings.NewReader(file))
+		want := []stockfile.Line{
+			line(2, 1, 5, func(s *stock.Settings) { s.ShopperDeducts = true }),
+			line(3, 2, 6, func(s *stock.Settings) { s.Frozen = true }),
+		}
+		if diff := cmp.Diff(want, lines); diff != "" || len(faults) > 0 {
+			t.Errorf("%s: faults %q, -want +got\n%s", name, faults, diff)
+		}
+	}
+	for file, why := range map[string]string{
+		words("WAHR", "FALSCH"):                      `line 2: column 3, shopper_deducts "WAHR": want true or false`,
+		"sku_id;quantity\n1;1.000\n":                 `line 2: column 2, quantity "1.000": want a whole number`,
+		"sku_id;quantity\n1,5\n":                     "line 2: 1 columns, the header has 2",
+		"sku_id,quantity,\n1,5,red\n":                `line 2: column 3, "red": the header has no name for it`,
+		"sku_id,quantity,opens_at\n1,5,31.01.2026\n": `line 2: column 3, opens_at "31.01.2026": want a time in RFC 3339, such as`,
+	} {
+		if _, faults := read(t, strings.NewReader(file)); len(faults) == 0 || !strings.Contains(faults[0], why) {
+			t.Errorf("%q: faults %q, want %q", file, faults, why)
 		}
 	}
 }
@@ -181,12 +226,14 @@ func TestWrongJSONLines(t *testing.T) {
 func TestHeader(t *testing.T) {
 	t.Parallel()
 	for header, why := range map[string]string{
-		"\n":                       "column \"\"",
+		"\n":                       "column 1, \"\"",
 		"sku_id":                   "at least",
-		"sku_id,quantity,price":    `column "price"`,
-		"sku_id,quantity,Limit":    `column "Limit"`,
+		"sku_id,quantity,price":    `column 3, "price": want some of sku_id, `,
+		"sku_id,quantity; limit":   "two kinds of separators",
+		"sku_id,SKU_ID ,quantity":  `column "sku_id" is there twice`,
+		"s\x00k\x00u\x00":          "save the file as CSV in UTF-8",
 		"sku_id,quantity,quantity": "twice",
-		"1001,5":                   `column "1001"`,
+		"1001,5":                   `column 1 is "1001", no name: write the names of the columns into the first line`,
 		strings.Repeat("x", 1<<20): "longer than",
 	} {
 		if _, err := stockfile.NewReader(strings.NewReader(header)); !errors.Is(err, stockfile.ErrHeader) || !strings.Contains(fmt.Sprint(err), why) {
