@@ -113,6 +113,26 @@ func TestNoLetterIsLost(t *testing.T) {
 	}
 }
 
+// TestRefusedLettersAreInsistedOn: a letter that the database refuses has no letter of its own. It is tried until
+// somebody has mended that, and its worker goes on.
+func TestRefusedLettersAreInsistedOn(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	db.SetMaxOpenConns(1) // whose tries the trigger counts
+	if _, err := db.ExecContext(t.Context(), "CREATE TRIGGER unlucky BEFORE INSERT ON dead_letters FOR EACH ROW BEGIN "+
+		"SET @tries = IFNULL(@tries, 0) + 1; "+
+		"IF @tries < 3 THEN SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 4025, MESSAGE_TEXT = 'refused'; END IF; END"); err != nil {
+		t.Fatal(err)
+	}
+	m := newTestMeters()
+	if err := newApplier(db, m, slog.New(slog.DiscardHandler)).apply(t.Context(), nil, poison(0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(t, db, "SELECT reason FROM dead_letters"); len(got) != 1 || m.retries[troubleRefused].Get() != 2 {
+		t.Errorf("%v after %d refusals", got, m.retries[troubleRefused].Get())
+	}
+}
+
 // TestSmallPacketsAreRemembered writes batches into a server that takes statements of some ten events, or of one letter.
 func TestSmallPacketsAreRemembered(t *testing.T) {
 	t.Parallel()

@@ -146,7 +146,11 @@ func TestReplayLeavesWhatIsResolved(t *testing.T) {
 	t.Parallel()
 	r := newReplays(t)
 	h := newHistory(9, 1)
-	r.keep(rowLetter(reasonRefused, "", inARow(h, h.cells[0], 1)[0]))
+	dead := rowLetter(reasonRefused, "", inARow(h, h.cells[0], 1)[0])
+	r.keep(dead)
+	if err := r.replay(t.Context(), dead.id()); err != nil || r.applied != 0 { // as if another persister had just refused it
+		t.Errorf("applied %d letters that nobody asks for, error %v", r.applied, err)
+	}
 	if _, err := r.writer.db.ExecContext(t.Context(), "UPDATE dead_letters SET replay_asked_at = NOW(3), resolved_at = NOW(3), resolution = 'by hand'"); err != nil {
 		t.Fatal(err)
 	}
