@@ -32,7 +32,7 @@ func TestShutStockIsNamed(t *testing.T) {
 	d.run("stock", "show", "3", "-o", "json").want(command.ExitDone, `"shut": "breached"`)
 	d.run("stock", "show", "4", "-o", "json").want(command.ExitDone).lacks(`"shut"`)
 	d.run("stock", "shut").want(command.ExitDone, "1 fenced, 1 breached", "SKU 2", "SKU 3").lacks("SKU 4 ")
-	d.run("stock", "shut", "-o", "json").want(command.ExitDone, `"fenced": 1`, `"breached": 1`, `"sku_id": "3"`)
+	d.run("stock", "shut", "-o", "json").want(command.ExitDone, `"data": [`, `"fenced": 1`, `"breached": 1`, `"sku_id": "3"`)
 
 	for sku := int64(4); sku <= 14; sku++ {
 		d.breach(t, sku)

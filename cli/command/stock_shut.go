@@ -49,7 +49,7 @@ func (s *StockShut) Run(ctx context.Context, c *Console) error {
 		return c.JSON(struct {
 			Fenced   int64       `json:"fenced"`
 			Breached int64       `json:"breached"`
-			Cells    []show.Cell `json:"cells"`
+			Data     []show.Cell `json:"data"` // as every list has it
 		}{found.fenced, found.breached, cells})
 	}
 	if len(found.some) == 0 {

@@ -167,10 +167,10 @@ func TestPrintedLinesWorkAndDataStays(t *testing.T) {
 
 	var shut struct {
 		Fenced, Breached *int
-		Cells            []any
+		Data             []any
 	}
 	shell(t, "curl -sS "+places["dev_url"]+"/shut", &shut)
-	if shut.Fenced == nil || *shut.Fenced != 0 || shut.Breached == nil || *shut.Breached != 0 || len(shut.Cells) != 0 {
+	if shut.Fenced == nil || *shut.Fenced != 0 || shut.Breached == nil || *shut.Breached != 0 || shut.Data == nil || len(shut.Data) != 0 {
 		t.Errorf("what is shut: %+v, want nothing", shut)
 	}
 
