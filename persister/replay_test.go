@@ -114,6 +114,9 @@ func TestReplayReadsWhatItCanNow(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	tablesOf(append([]*row{rows[0], &rival}, rows[2:]...)).holds(t, r.writer.db)
+	if n := r.meters.letters[reasonFork].Get(); n != 1 {
+		t.Errorf("%d forks are counted, want 1", n)
+	}
 	if got := lines(t, r.writer.db, "SELECT reason, seq, kafka_partition, kafka_offset FROM dead_letters WHERE resolved_at IS NULL"); len(got) != 1 || got[0] != "fork 2 3 9" {
 		t.Errorf("dead letters: %v", got)
 	}
