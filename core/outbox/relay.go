@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -83,7 +85,8 @@ type Relay struct {
 	cfg     RelayConfig
 	owner   string
 	watches []watch
-	next    int // partition with which the next look begins
+	stands  []atomic.Uint32 // standing of each partition, for metrics
+	next    int             // partition with which the next look begins
 	now     func() time.Time
 
 	published, again, failures *metrics.Counter
@@ -95,16 +98,32 @@ func NewRelay(cfg RelayConfig) *Relay {
 	cfg.Age = cmp.Or(cfg.Age, relayAgeDefault)
 	cfg.Again = cmp.Or(cfg.Again, relayAgainDefault)
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
-	return &Relay{
+	r := &Relay{
 		cfg:     cfg,
 		owner:   rand.Text(),
 		watches: make([]watch, cfg.Store.Partitions()),
+		stands:  make([]atomic.Uint32, cfg.Store.Partitions()),
 		now:     time.Now,
 
 		published: cfg.Metrics.NewCounter("sluice_core_relay_published_entries_total"),
-		again:     cfg.Metrics.NewCounter("sluice_core_relay_republished_entries_total"),
+		again:     cfg.Metrics.NewCounter("sluice_core_relay_resets_total"),
 		failures:  cfg.Metrics.NewCounter("sluice_core_relay_failures_total"),
 	}
+	for s, word := range standings {
+		cfg.Metrics.NewGauge(fmt.Sprintf("sluice_core_relay_partitions{standing=%q}", word), func() float64 { return r.count(standing(s)) })
+	}
+	return r
+}
+
+// count is how many partitions stand so.
+func (r *Relay) count(s standing) float64 {
+	n := 0.0
+	for i := range r.stands {
+		if standing(r.stands[i].Load()) == s {
+			n++
+		}
+	}
+	return n
 }
 
 // Run looks at all partitions again and again until ctx ends.
@@ -148,8 +167,8 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 		return ends.Err
 	}
 	w := &r.watches[p]
-	w.see(now, r.cfg.Age, ends.Last)
-	if ends.First == "" || entryLess(w.old, ends.First) { // in the normal case: all that is there is young
+	if !w.see(now, r.cfg.Age, ends.First, ends.Last) { // the normal case
+		r.stands[p].Store(uint32(moves[nothingOld].to))
 		w.losses = r.cfg.Publisher.Losses() // after a loss nothing is known to be delivered, so the young are relayed
 		return nil
 	}
@@ -157,36 +176,50 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 	if err != nil {
 		return err
 	}
-	if resets != w.resets { // another process found that Kafka does not have what it had acknowledged
-		r.cfg.Publisher.Forget()
-		w.resets = resets
-		w.written()
+	r.ask(ctx, kafka) // which may find a loss
+	seen := look{
+		now: now, first: ends.First, mark: mark, resets: resets, losses: r.cfg.Publisher.Losses(), kept: kafka.of(p),
 	}
-	r.ask(ctx, kafka)
-	if losses := r.cfg.Publisher.Losses(); w.losses < losses {
-		// Not only under the lease: who has it may not know of the loss, and keep it for as long as there is work.
-		if err := r.reset(ctx, p); err != nil {
+	for _, c := range w.step(seen, r.cfg.Again) {
+		if err := r.move(ctx, p, c, seen); err != nil {
 			return err
 		}
-		mark, w.losses = "", losses
 	}
-	stuck := r.stuck(w, p, ends.First, mark, now, kafka)
-	if !stuck && !entryLess(mark, w.old) {
-		return nil
+	return nil
+}
+
+// move makes the move that follows from a cause.
+func (r *Relay) move(ctx context.Context, p int, c cause, seen look) error {
+	w, m := &r.watches[p], moves[c]
+	r.stands[p].Store(uint32(m.to))
+	if m.publish {
+		if ok, err := r.cfg.Store.RelayLease(ctx, p, r.owner, leaseEvery*r.cfg.Every); !ok || err != nil {
+			return err
+		}
 	}
-	if ok, err := r.cfg.Store.RelayLease(ctx, p, r.owner, leaseEvery*r.cfg.Every); !ok || err != nil {
-		return err
-	}
-	if stuck {
+	if c == longPast {
 		r.cfg.Log.Warn("publishing outbox entries again: the persisters have read past them in kafka, but they are not deleted",
-			"partition", p, "first", ends.First)
+			"partition", p, "first", w.first)
+	}
+	if m.reset {
 		if err := r.reset(ctx, p); err != nil {
 			return err
 		}
-		r.cfg.Publisher.Forget()
-		w.wait = min(2*w.wait, againMax)
 	}
-	return r.relay(ctx, p, w.old)
+	if m.forget {
+		r.cfg.Publisher.Forget()
+	}
+	switch c {
+	case lossFound:
+		w.losses = seen.losses
+	case longPast:
+		w.wait = min(2*w.wait, againMax)
+	case nothingOld, resetByOther, beyondMark, withinMark, readPast:
+	}
+	if m.publish {
+		return r.relay(ctx, p, w.old)
+	}
+	return nil
 }
 
 // reset has everything relayed again.
@@ -232,26 +265,6 @@ func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 			return err
 		}
 	}
-}
-
-// stuck tells whether Kafka cannot have entries that were published, of which this is the first: the
-// persisters have long since read on from where Kafka ended then.
-func (r *Relay) stuck(w *watch, p int, first, mark string, now time.Time, kafka *unread) bool {
-	if kafka.err != nil || len(kafka.ranges) == 0 || entryLess(mark, first) {
-		return false
-	}
-	kept := kafka.ranges[p%len(kafka.ranges)]
-	if first != w.stuck {
-		w.stuck, w.wait = first, r.cfg.Again
-		w.written()
-	}
-	if w.copies == unknown || w.copies > kept.End { // it can end earlier than it did
-		w.copies = kept.End
-	}
-	if w.read.IsZero() && kept.First >= w.copies {
-		w.read = now
-	}
-	return !w.read.IsZero() && now.Sub(w.read) >= w.wait
 }
 
 // ask asks, once a look, what the persisters have left to read, and so how far Kafka has come. If Kafka
@@ -324,4 +337,12 @@ type unread struct {
 	asked  bool
 	ranges []Range
 	err    error
+}
+
+// of is what is left in the Kafka partition that has a partition's entries; nil: not known.
+func (u *unread) of(p int) *Range {
+	if u.err != nil || len(u.ranges) == 0 {
+		return nil
+	}
+	return &u.ranges[p%len(u.ranges)]
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ type fakeRedis struct {
 	resets     int64
 	leaseOwner string
 	leaseEnds  time.Time
+	resetFails error
 }
 
 func (f *fakeRedis) add(n int) {
@@ -69,6 +71,9 @@ func (f *fakeRedis) SetRelayMark(_ context.Context, _ int, id string) error {
 }
 
 func (f *fakeRedis) ResetRelayMark(context.Context, int) (int64, error) {
+	if f.resetFails != nil {
+		return 0, f.resetFails
+	}
 	f.mark = ""
 	f.resets++
 	return f.resets, nil
@@ -302,7 +307,7 @@ func TestRelayResumesALookThatWasBrokenOff(t *testing.T) {
 	w := newWorld(1)
 	r := w.relays[0]
 	many := &manyOutboxes{fakeRedis: w.redis}
-	r.cfg.Store, r.watches = many, make([]watch, many.Partitions())
+	r.cfg.Store, r.watches, r.stands = many, make([]watch, many.Partitions()), make([]atomic.Uint32, many.Partitions())
 	for range 4 { // the first sees them, and knows nothing of their age
 		_ = r.look(t.Context())
 	}
