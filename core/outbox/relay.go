@@ -110,7 +110,7 @@ func NewRelay(cfg RelayConfig) *Relay {
 		failures:  cfg.Metrics.NewCounter("sluice_core_relay_failures_total"),
 	}
 	for s, word := range standings {
-		cfg.Metrics.NewGauge(fmt.Sprintf("sluice_core_relay_partitions{standing=%q}", word), func() float64 { return r.count(standing(s)) })
+		cfg.Metrics.NewGauge(fmt.Sprintf("sluice_core_relay_partitions{state=%q}", word), func() float64 { return r.count(standing(s)) })
 	}
 	return r
 }

@@ -69,7 +69,7 @@ var coreFamilies = []Family{
 	{"sluice_core_outbox_buffer_oldest_seconds", Gauge, "", "How long the oldest entry has waited in this process for Kafka; 0 if none waits."},
 
 	{"sluice_core_relay_published_entries_total", Counter, "", "Outbox entries that the relay published, because it saw nobody else do so."},
-	{"sluice_core_relay_partitions", Gauge, "standing", "Partitions by where their outboxes stand for this process's relay: young (the edge that made the entries still publishes them), owed (an old entry is to be published), relayed (Kafka should have the old entries, MySQL does not have them yet), passed (the persisters have read past an entry that they should have deleted)."},
+	{"sluice_core_relay_partitions", Gauge, "state", "Partitions by where their outboxes stand for this process's relay: young (the edge that made the entries still publishes them), owed (an old entry is to be published), relayed (Kafka should have the old entries, MySQL does not have them yet), passed (the persisters have read past an entry that they should have deleted)."},
 	{"sluice_core_relay_resets_total", Counter, "", "How often the relay began anew with all that a partition's outbox has, because Kafka lost it or its deletion failed."},
 	{"sluice_core_relay_failures_total", Counter, "", "Rounds of the relay over all outboxes in which something failed."},
 
