@@ -22,20 +22,3 @@ func (p *portion) fits() {
 
 // tooLarge notes that so many were too large together.
 func (p *portion) tooLarge(tried int) { p.size, p.calm = max(1, tried/2), 0 }
-
-// inPortions has write take all of some things, as many at once as the server takes.
-func inPortions[T any](p *portion, all []T, write func(some []T) error) error {
-	for len(all) > 0 {
-		some := all[:min(len(all), p.size)]
-		switch err := write(some); {
-		case err == nil:
-			p.fits()
-			all = all[len(some):]
-		case troubleOf(err) == troubleTooLarge && len(some) > 1:
-			p.tooLarge(len(some))
-		default:
-			return err
-		}
-	}
-	return nil
-}

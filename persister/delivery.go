@@ -1,0 +1,76 @@
+package persister
+
+import "slices"
+
+// delivery decides what each transaction of a batch writes, from how the ones before it ended: rows first, then dead
+// letters, no more at once than the server takes. A row that the database refuses becomes a dead letter; what is refused
+// together is halved until it is found, so that no other event waits for it. One row or letter that is too large alone
+// stays: as a dead letter it would be larger, and whoever raises max_allowed_packet loses nothing.
+type delivery struct {
+	rows    [][]*row // in order; what stands apart is written apart
+	letters []letter
+
+	rowsAtOnce, lettersAtOnce *portion
+}
+
+// attempt is what one transaction writes: rows or letters, never both.
+type attempt struct {
+	rows    []*row
+	letters []letter
+}
+
+func (a attempt) size() int { return len(a.rows) + len(a.letters) }
+
+func newDelivery(rows []*row, letters []letter, rowsAtOnce, lettersAtOnce *portion) *delivery {
+	d := &delivery{letters: slices.Clip(letters), rowsAtOnce: rowsAtOnce, lettersAtOnce: lettersAtOnce}
+	if len(rows) > 0 {
+		d.rows = [][]*row{rows}
+	}
+	return d
+}
+
+// next is what the next transaction writes, and false once all is written.
+func (d *delivery) next() (attempt, bool) {
+	if len(d.rows) > 0 {
+		return attempt{rows: d.rows[0][:min(len(d.rows[0]), d.rowsAtOnce.size)]}, true
+	}
+	return attempt{letters: d.letters[:min(len(d.letters), d.lettersAtOnce.size)]}, len(d.letters) > 0
+}
+
+// wrote notes that the attempt is in MySQL.
+func (d *delivery) wrote(a attempt) {
+	if a.rows == nil {
+		d.lettersAtOnce.fits()
+		d.letters = d.letters[len(a.letters):]
+		return
+	}
+	d.rowsAtOnce.fits()
+	d.pass(len(a.rows))
+}
+
+// failed notes why the attempt is not in MySQL, and tells whether the same is to be tried again.
+func (d *delivery) failed(a attempt, why trouble, err error) (again bool) {
+	switch {
+	case why == troubleTooLarge && len(a.rows) > 1:
+		d.rowsAtOnce.tooLarge(len(a.rows))
+	case why == troubleTooLarge && len(a.letters) > 1:
+		d.lettersAtOnce.tooLarge(len(a.letters))
+	case why == troubleRefused && len(a.rows) == 1:
+		d.pass(1)
+		d.letters = append(d.letters, rowLetter(reasonRefused, err.Error(), a.rows[0]))
+	case why == troubleRefused && len(a.rows) > 1:
+		d.pass(len(a.rows))
+		half := (len(a.rows) + 1) / 2
+		d.rows = slices.Insert(d.rows, 0, a.rows[:half], a.rows[half:])
+	default:
+		return true
+	}
+	return false
+}
+
+// pass takes so many rows off the front.
+func (d *delivery) pass(n int) {
+	if d.rows[0] = d.rows[0][n:]; len(d.rows[0]) == 0 {
+		d.rows = d.rows[1:]
+	}
+}
