@@ -21,6 +21,7 @@ import (
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 	"sluice/core/upkeep"
+	"sluice/core/vetting"
 	"sluice/edge/batch"
 	"sluice/edge/cells"
 	"sluice/edge/internal/api"
@@ -196,14 +197,12 @@ func (n *Node) adopt(ctx context.Context) error {
 }
 
 func (n *Node) vetRedis(ctx context.Context) error {
-	kafka := evidence.KafkaTail{Brokers: n.cfg.Kafka.Brokers, Topic: n.cfg.Kafka.Topic, Group: n.cfg.Kafka.Group}
-	report, err := redisstock.Open(ctx, n.client, redisstock.OpenConfig{
-		Partitions: n.cfg.Stock.Partitions, Deployment: n.cfg.Stock.Deployment,
-		Evidence: evidence.New(n.db, kafka), Nonces: evidence.NewNonces(n.db), Seen: n.store.Marks(),
+	v := vetting.Vetting{
+		Client: n.client, DB: n.db, Kafka: n.cfg.Kafka, Stock: n.cfg.Stock.Agreed,
 		AllowNoPersistence: n.cfg.AllowNoPersistence, Log: n.log,
-	})
-	if report.Marks != nil { // also where some partitions are refused, and others sell
-		n.store.Trust(report.Marks)
+	}
+	report, err := v.Open(ctx, n.store)
+	if report.Marks != nil {
 		n.marks.keep()
 	}
 	return err

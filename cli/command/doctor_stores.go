@@ -6,8 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +22,8 @@ import (
 )
 
 const (
-	redisMajorMin = 7
-	clockSkewMax  = 500 * time.Millisecond
-	outboxAgeMax  = time.Minute
+	clockSkewMax = 500 * time.Millisecond
+	outboxAgeMax = time.Minute
 )
 
 // redis looks at the servers themselves.
@@ -60,27 +57,19 @@ func redisNode(ctx context.Context, e *examination, about string, node rueidis.C
 		e.fail(about, err.Error(), "let the user run INFO, and see whether the server answers")
 		return
 	}
-	major, _, _ := strings.Cut(infoField(info, "redis_version"), ".") // Valkey tells there which Redis it can stand in for
-	if n, err := strconv.Atoi(major); err != nil || n < redisMajorMin {
-		e.fail(about, fmt.Sprintf("%s has no scripts with flags", redisName(info)), fmt.Sprintf("run Redis %d or newer, or Valkey", redisMajorMin))
+	server := redisstock.About(info)
+	if !server.Recent() {
+		e.fail(about, fmt.Sprintf("%s has no scripts with flags", server.Name()), fmt.Sprintf("run Redis %d or newer, or Valkey", redisstock.VersionMin))
 		return
 	}
-	e.ok(about, "%s answers", redisName(info))
-	if role := infoField(info, "role"); role == "master" {
+	e.ok(about, "%s answers", server.Name())
+	if server.Primary() {
 		redisReplicas(e, about, info)
 	} else if !mayBeReplica {
 		e.fail(about, "it is a replica, which takes no writes", "give the primary's address in --redis-addr")
 	}
 	redisSettings(ctx, e, about, node)
 	redisClock(ctx, e, about, node)
-}
-
-// redisName is what a server calls itself, and its own version.
-func redisName(info string) string {
-	if version := infoField(info, "valkey_version"); version != "" {
-		return "Valkey " + version
-	}
-	return "Redis " + infoField(info, "redis_version")
 }
 
 // redisReplicas tells how many replicas keep up with a primary. Where no level asks for one, none is no fault.
@@ -90,15 +79,6 @@ func redisReplicas(e *examination, about, info string) {
 	} else {
 		e.ok(about, "no replica keeps up with it: at the acknowledge level replica nothing is sold there")
 	}
-}
-
-func infoField(info, name string) string {
-	for line := range strings.Lines(info) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }
 
 func redisSettings(ctx context.Context, e *examination, about string, node rueidis.Client) {
@@ -231,13 +211,7 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 	}
 	defer o.client.Close()
 	defer o.db.Close()
-	report, causes, err := redisstock.Inspect(ctx, o.client, redisstock.OpenConfig{
-		Partitions: d.Stock.Partitions,
-		Deployment: d.Stock.Deployment,
-		Nonces:     evidence.NewNonces(o.db),
-		Evidence:   evidence.New(o.db, evidence.KafkaTail{Brokers: d.Kafka.Brokers, Topic: d.Kafka.Topic, Group: d.Kafka.Group}),
-		Log:        slog.New(slog.DiscardHandler),
-	})
+	report, causes, err := d.vetting(o).Inspect(ctx)
 	if err != nil {
 		do := "see whether all servers answer"
 		if errors.Is(err, event.ErrVersion) {

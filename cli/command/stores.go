@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/redis/rueidis"
 
@@ -16,6 +15,7 @@ import (
 	"sluice/core/redis"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/vetting"
 )
 
 // Stores are the settings of a command that looks at stock.
@@ -125,22 +125,17 @@ func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (
 // vet compares Redis with MySQL and Kafka, and opens it if it is shut.
 func (w *Writer) vet(ctx context.Context, c *Console, o *opened) error {
 	c.Notef("comparing Redis with MySQL and Kafka first")
-	kafka := evidence.KafkaTail{Brokers: w.Kafka.Brokers, Topic: w.Kafka.Topic, Group: w.Kafka.Group}
-	report, err := redisstock.Open(ctx, o.client, redisstock.OpenConfig{
-		Partitions: w.Stock.Partitions,
-		Deployment: w.Stock.Deployment,
-		Evidence:   evidence.New(o.db, kafka),
-		Nonces:     evidence.NewNonces(o.db),
-		Log:        slog.New(slog.DiscardHandler),
-	})
-	if report.Marks != nil { // also where some partitions are refused, and others sell
-		o.stock.Trust(report.Marks)
-	}
+	report, err := w.vetting(o).Open(ctx, o.stock)
 	if err != nil {
 		return err
 	}
 	c.Notef("Redis is open: it lacks nothing of %d cells", report.Cells)
 	return nil
+}
+
+// vetting compares what is opened with all that these settings name.
+func (w *Writer) vetting(o *opened) vetting.Vetting {
+	return vetting.Vetting{Client: o.client, DB: o.db, Kafka: w.Kafka, Stock: w.Stock}
 }
 
 // warnOfReplicas warns whoever sets the level replica that there is none.

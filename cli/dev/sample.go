@@ -6,17 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
 
 	"sluice/cli/command"
-	"sluice/core/evidence"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/vetting"
 )
 
 // sample is a small catalog: 1001 has plenty, 1002 one per user, 1006 a single unit, 1007 none left.
@@ -68,15 +67,10 @@ func (s *stack) openSampleSale(ctx context.Context, client rueidis.Client, store
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	kafka := evidence.KafkaTail{Brokers: s.cfg.Kafka.Brokers, Topic: s.cfg.Kafka.Topic, Group: s.cfg.Kafka.Group}
-	report, err := redisstock.Open(ctx, client, redisstock.OpenConfig{
-		Partitions: s.cfg.Stock.Partitions, Deployment: s.cfg.Stock.Deployment,
-		Evidence: evidence.New(db, kafka), Nonces: evidence.NewNonces(db), Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
+	v := vetting.Vetting{Client: client, DB: db, Kafka: s.cfg.Kafka, Stock: s.cfg.Stock.Agreed}
+	if _, err := v.Open(ctx, store); err != nil {
 		return fmt.Errorf("open sample sale: %w", err)
 	}
-	store.Trust(report.Marks)
 	desk := sale.NewDesk(store, db, s.cfg.Stock.Retention)
 	_, err = desk.Create(ctx, sale.Plan{
 		ID: sampleSale, Name: "sample sale", Limit: 2, Hold: sampleSaleHold, Ack: stock.AckDefault, ShopperDeducts: true,

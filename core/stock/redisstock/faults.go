@@ -75,10 +75,10 @@ func ServerFaults(ctx context.Context, server rueidis.CoreClient) ([]telemetry.F
 	if err != nil {
 		return nil, fmt.Errorf("read condition: %w", err)
 	}
-	return faultsOf(settings, info), nil
+	return faultsOf(settings, About(info)), nil
 }
 
-func faultsOf(settings map[string]string, info string) (faults []telemetry.Fault) {
+func faultsOf(settings map[string]string, about About) (faults []telemetry.Fault) {
 	fault := func(word, found, do string) {
 		faults = append(faults, telemetry.Fault{Word: word, Found: found, Do: do})
 	}
@@ -92,10 +92,10 @@ func faultsOf(settings map[string]string, info string) (faults []telemetry.Fault
 		fault(FaultEviction, "maxmemory-policy "+policy+": stock may be dropped when memory is full", "set maxmemory-policy noeviction")
 	}
 	snapshots := settings["save"] != "" && settings["stop-writes-on-bgsave-error"] == "yes"
-	if infoField(info, "aof_last_write_status") == "err" || snapshots && infoField(info, "rdb_last_bgsave_status") == "err" {
+	if about.Field("aof_last_write_status") == "err" || snapshots && about.Field("rdb_last_bgsave_status") == "err" {
 		fault("write_error", "it could not write its files, and refuses all writes (MISCONF)", "see its log: mostly its disk is full")
 	}
-	used, _ := strconv.ParseFloat(infoField(info, "used_memory"), 64)
+	used, _ := strconv.ParseFloat(about.Field("used_memory"), 64)
 	limit, _ := strconv.ParseFloat(settings["maxmemory"], 64)
 	if limit > 0 && used >= memoryMax*limit {
 		fault("memory", fmt.Sprintf("it uses %.0f of %.0f bytes of maxmemory, and refuses to take units when it is full", used, limit),

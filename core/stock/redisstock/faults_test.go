@@ -39,7 +39,7 @@ func TestFaultsOf(t *testing.T) {
 			settings[name] = value
 		}
 		var got []string
-		for _, f := range faultsOf(settings, c.info) {
+		for _, f := range faultsOf(settings, About(c.info)) {
 			got = append(got, f.Word)
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {

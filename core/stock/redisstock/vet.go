@@ -5,16 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/redis/rueidis"
 
 	"sluice/core/stock"
 	"sluice/lua"
 )
-
-// versionMin is the first version whose scripts have flags.
-const versionMin = 7
 
 // vetting is one run of Open.
 type vetting struct {
@@ -146,11 +142,12 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 	if err != nil {
 		return err
 	}
-	if version := infoField(info, "redis_version"); !recent(version) {
-		v.object("%s has version %q, want at least %d.0", p, version, versionMin)
+	about := About(info)
+	if !about.Recent() {
+		v.object("%s has version %q, want at least %d.0", p, about.version(), VersionMin)
 	}
-	if role := infoField(info, "role"); role != "master" {
-		v.object("%s is a %s, want a primary", p, role)
+	if !about.Primary() {
+		v.object("%s is a %s, want a primary", p, about.Role())
 	}
 	faults, err := ServerFaults(ctx, p.conn)
 	if err != nil {
@@ -175,21 +172,6 @@ func hasScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.Sc
 		return false, err
 	}
 	return !slices.Contains(there, 0), nil
-}
-
-func recent(version string) bool {
-	major, _, _ := strings.Cut(version, ".")
-	n, err := strconv.Atoi(major)
-	return err == nil && n >= versionMin
-}
-
-func infoField(info, name string) string {
-	for line := range strings.Lines(info) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }
 
 // checkMeta checks that every partition belongs to this deployment. A deployment whose partitions

@@ -1,0 +1,59 @@
+// Package vetting compares the Redis of a deployment with its MySQL and its Kafka, and opens it. Every process that
+// may open Redis does so by this package, so that all compare it with the same things.
+package vetting
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/config"
+	"sluice/core/evidence"
+	"sluice/core/kafka"
+	"sluice/core/stock/redisstock"
+)
+
+// Vetting says what is compared with what. The caller closes the client and the database.
+type Vetting struct {
+	Client rueidis.Client
+	DB     *sql.DB
+	Kafka  kafka.Config
+	Stock  config.Agreed
+
+	// AllowNoPersistence accepts a Redis without an append-only file.
+	AllowNoPersistence bool
+	// Log is told what was opened; nil: nobody is.
+	Log *slog.Logger
+}
+
+// Open opens what nothing speaks against, and lets the store trust it: also where other partitions are refused, which
+// the error tells. See redisstock.Open.
+func (v Vetting) Open(ctx context.Context, store *redisstock.Store) (redisstock.OpenReport, error) {
+	cfg := v.config()
+	cfg.Seen = store.Marks()
+	report, err := redisstock.Open(ctx, v.Client, cfg)
+	if report.Marks != nil {
+		store.Trust(report.Marks)
+	}
+	return report, err
+}
+
+// Inspect is what Open would object to, and changes nothing. See redisstock.Inspect.
+func (v Vetting) Inspect(ctx context.Context) (redisstock.OpenReport, []string, error) {
+	return redisstock.Inspect(ctx, v.Client, v.config())
+}
+
+func (v Vetting) config() redisstock.OpenConfig {
+	log := v.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	tail := evidence.KafkaTail{Brokers: v.Kafka.Brokers, Topic: v.Kafka.Topic, Group: v.Kafka.Group}
+	return redisstock.OpenConfig{
+		Partitions: v.Stock.Partitions, Deployment: v.Stock.Deployment,
+		Evidence: evidence.New(v.DB, tail), Nonces: evidence.NewNonces(v.DB),
+		AllowNoPersistence: v.AllowNoPersistence, Log: log,
+	}
+}
