@@ -2,7 +2,6 @@ package persister
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -167,57 +166,56 @@ func (c *consumer) commitOnce(generation *kafka.Generation, at *progress) error 
 
 // read fetches one partition into a worker's lane until ctx ends, or fetching has failed for long.
 func (c *consumer) read(ctx context.Context, partition int, offset int64, at *progress, lane chan<- chunk) {
-	healthy := c.meters.now()
-	for ctx.Err() == nil {
-		got, err := c.topic.Read(ctx, partition, offset, c.cfg.FetchBytes, fetchWait)
-		pause := c.cfg.BatchWait
-		switch {
-		case ctx.Err() != nil:
+	r := reading{offset: offset, healthy: c.meters.now()}
+	for {
+		from := r.offset
+		got, err := c.topic.Read(ctx, partition, from, c.cfg.FetchBytes, fetchWait)
+		if ctx.Err() != nil {
 			return
-		case errors.Is(err, kafka.OffsetOutOfRange):
-			c.log.Error("kafka no longer has the offset that comes next, reading what it has: the relay publishes again what was lost",
-				"partition", partition, "offset", offset)
-			c.meters.offsetResets.Inc()
-			offset = kafka.FirstOffset
-		case err != nil:
-			if c.meters.fetchFailures.Inc(); c.meters.now().Sub(healthy) > stuckAfter {
-				c.log.Error("cannot fetch, joining the group again", "partition", partition, "error", err)
-				return
-			}
-			pause = fetchPause
-		case got.Next == offset && got.Next < got.End: // as Kafka does when it holds a client back
+		}
+		how := r.step(c.meters.now(), got, err)
+		if err == nil {
 			at.saw(partition, got.End)
-			if c.meters.now().Sub(healthy) > stuckAfter {
-				c.log.Error("kafka gives nothing though it has more, joining the group again: see the log of its broker, and whether it has a quota for this client",
-					"partition", partition, "offset", offset, "end", got.End)
-				return
-			}
-			pause = fetchPause
-		default:
-			healthy = c.meters.now()
-			at.saw(partition, got.End)
-			if got.Next == offset {
-				continue // Kafka has waited already
-			}
-			if got.Missing > 0 {
-				c.log.Error("kafka has lost messages: the relay publishes again what is not in mysql",
-					"partition", partition, "from", offset, "to", got.Next, "missing", got.Missing)
-				c.meters.offsetGaps.Inc()
-			}
+		}
+		c.tell(how, partition, from, got, err)
+		if how.ends() {
+			return
+		}
+		if how == fetchedSome {
 			select {
 			case lane <- chunk{partition, got.Messages, got.Next}:
 			case <-ctx.Done():
 				return
 			}
-			if offset = got.Next; offset < got.End {
-				continue // more is there
-			}
 		}
-		// At the end of the partition a pause lets the next fetch find more than one message.
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if pause := how.pause(got, c.cfg.BatchWait); pause > 0 && !lifecycle.Pause(ctx, pause) {
+			return
 		}
+	}
+}
+
+// tell logs and counts what a person should know of a fetch.
+func (c *consumer) tell(how fetched, partition int, from int64, got outbox.Read, err error) {
+	switch how {
+	case fetchedSome:
+		if got.Missing > 0 {
+			c.log.Error("kafka has lost messages: the relay publishes again what is not in mysql",
+				"partition", partition, "from", from, "to", got.Next, "missing", got.Missing)
+			c.meters.offsetGaps.Inc()
+		}
+	case fetchedAgain:
+		c.log.Error("kafka no longer has the offset that comes next, reading what it has: the relay publishes again what was lost",
+			"partition", partition, "offset", from)
+		c.meters.offsetResets.Inc()
+	case fetchFailedLong:
+		c.log.Error("cannot fetch, joining the group again", "partition", partition, "error", err)
+		c.meters.fetchFailures.Inc()
+	case fetchFailed:
+		c.meters.fetchFailures.Inc()
+	case fetchedNoneLong:
+		c.log.Error("kafka gives nothing though it has more, joining the group again: see the log of its broker, and whether it has a quota for this client",
+			"partition", partition, "offset", from, "end", got.End)
+	case fetchedNothing, fetchedNone:
 	}
 }
 

@@ -1,0 +1,73 @@
+package persister
+
+import (
+	"errors"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"sluice/core/outbox"
+)
+
+// reading is how far one Kafka partition was read. It decides what follows from each fetch; the consumer does it.
+type reading struct {
+	offset  int64
+	healthy time.Time // when Kafka last gave what it has
+}
+
+// fetched is how a fetch ended.
+type fetched uint8
+
+const (
+	fetchedSome    fetched = iota // messages, or offsets without one
+	fetchedNothing                // there was nothing to fetch, and Kafka has waited for more
+	fetchedAgain                  // Kafka has no such offset any more: everything that it has is read
+	fetchedNone                   // Kafka has more and gives nothing, as when it holds a client back
+	fetchFailed
+	fetchedNoneLong // for so long that the group is joined again
+	fetchFailedLong // likewise
+)
+
+// ends tells whether the partition cannot be read on in this generation.
+func (f fetched) ends() bool { return f == fetchedNoneLong || f == fetchFailedLong }
+
+// step takes the outcome of a fetch from the offset.
+func (r *reading) step(now time.Time, got outbox.Read, err error) fetched {
+	long := now.Sub(r.healthy) > stuckAfter
+	switch {
+	case errors.Is(err, kafka.OffsetOutOfRange):
+		r.offset = kafka.FirstOffset
+		return fetchedAgain
+	case err != nil && long:
+		return fetchFailedLong
+	case err != nil:
+		return fetchFailed
+	case got.Next == r.offset && got.Next < got.End && long:
+		return fetchedNoneLong
+	case got.Next == r.offset && got.Next < got.End:
+		return fetchedNone
+	}
+	r.healthy = now
+	if got.Next == r.offset {
+		return fetchedNothing
+	}
+	r.offset = got.Next
+	return fetchedSome
+}
+
+// pause is how long to wait before the next fetch. At the end of a partition it lets the next fetch find more than
+// one message.
+func (f fetched) pause(got outbox.Read, batchWait time.Duration) time.Duration {
+	switch f {
+	case fetchedNothing:
+		return 0
+	case fetchedSome:
+		if got.Next < got.End {
+			return 0
+		}
+	case fetchedNone, fetchFailed, fetchedNoneLong, fetchFailedLong:
+		return fetchPause
+	case fetchedAgain:
+	}
+	return batchWait
+}
