@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-//go:embed *.lua lib/*.lua
+//go:embed *.lua lib/*.lua upkeep/*.lua
 var files embed.FS
 
 // Script is one script as Redis loads it.
@@ -22,6 +22,10 @@ type Script struct {
 }
 
 const include = "-- #include "
+
+// Upkeep reads a script that keeps house: it changes no stock, and runs also on a full server, which it helps to free
+// itself. It is no sign that a server is open, and is sent whole.
+func Upkeep(name string) (Script, error) { return Load("upkeep/" + name) }
 
 // Load reads the script of a name, with the files that it includes put literally in the place of
 // their include lines, once and without nesting.

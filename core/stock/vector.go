@@ -160,6 +160,8 @@ type Vector struct {
 var (
 	// ErrNotApplied tells that nothing was executed; the call can be repeated.
 	ErrNotApplied = errors.New("not executed")
+	// ErrFull is an ErrNotApplied: the server's memory is full, and it takes only what frees some.
+	ErrFull = fmt.Errorf("%w: the memory of the server is full", ErrNotApplied)
 	// ErrShut tells that nothing was executed because the server does not have the data that were
 	// vetted, or the caller does not trust them yet: see redisstock.Open.
 	ErrShut = errors.New("not executed: the server is shut until it is vetted")

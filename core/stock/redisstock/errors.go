@@ -16,7 +16,7 @@ import (
 // pass later or elsewhere.
 var notExecuted = [...]string{
 	"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY",
-	"OOM", "MISCONF", "NOREPLICAS", "BUSY", "NOAUTH", "NOPERM", "WRONGPASS",
+	"MISCONF", "NOREPLICAS", "BUSY", "NOAUTH", "NOPERM", "WRONGPASS",
 }
 
 // kindOf is which of package stock's errors an error of the client or of Redis is.
@@ -41,6 +41,9 @@ func kindOfAnswer(answer string) error {
 	word, _, _ := strings.Cut(answer, " ")
 	if word == "NOSCRIPT" || word == "SHUT" {
 		return stock.ErrShut
+	}
+	if word == "OOM" {
+		return stock.ErrFull
 	}
 	for _, known := range notExecuted {
 		if word == known {

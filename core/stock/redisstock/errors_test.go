@@ -31,7 +31,7 @@ func TestKindOfAnswer(t *testing.T) {
 	f("LOADING Redis is loading the dataset in memory", stock.ErrNotApplied)
 	f("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", stock.ErrNotApplied)
 	f("READONLY You can not run script with write flag on readonly replica.", stock.ErrNotApplied)
-	f("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'", stock.ErrNotApplied)
+	f("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'", stock.ErrFull)
 	f("MISCONF Errors writing to the AOF file: No space left on device", stock.ErrNotApplied)
 	f("NOREPLICAS Not enough good replicas to write.", stock.ErrNotApplied)
 	f("BUSY Redis is busy running a script.", stock.ErrNotApplied)

@@ -162,7 +162,7 @@ func TestTimeoutIsUnknown(t *testing.T) {
 }
 
 // TestFullMemory fills Redis to its limit. Nothing new is held, but what is held can be settled, given
-// back and forgotten, and nothing is half done.
+// back and forgotten, events are carried on, a shut server is opened, and nothing is half done.
 func TestFullMemory(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{Retention: time.Millisecond})
@@ -178,6 +178,8 @@ func TestFullMemory(t *testing.T) {
 	} {
 		if v := s.do(op, request); !errors.Is(v.Err, stock.ErrNotApplied) {
 			t.Errorf("%v: error is %v, want not executed", op, v.Err)
+		} else if !errors.Is(v.Err, stock.ErrFull) {
+			t.Errorf("%v: error %v does not tell that memory is full", op, v.Err)
 		}
 	}
 	for op, id := range map[stock.Op]stock.ReservationID{stock.OpConfirm: confirmed.ID, stock.OpRelease: released.ID} {
@@ -191,6 +193,26 @@ func TestFullMemory(t *testing.T) {
 	if n, err := s.Forget(t.Context(), partition(cell), 10); err != nil || n == 0 {
 		t.Errorf("forgot %d (%v), want some", n, err)
 	}
+	// What brings the outbox to MySQL, after which it is emptied, and what opens a server that has restarted.
+	p := partition(cell)
+	entries, err := s.RelayAfter(t.Context(), p, "", 10)
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("%d entries, error %v", len(entries), err)
+	}
+	if has, err := s.RelayLease(t.Context(), p, "me", time.Minute); !has || err != nil {
+		t.Errorf("lease %v, error %v", has, err)
+	}
+	if err := s.SetRelayMark(t.Context(), p, entries[0].ID); err != nil {
+		t.Error(err)
+	}
+	if resets, err := s.ResetRelayMark(t.Context(), p); resets != 1 || err != nil {
+		t.Errorf("%d resets, error %v", resets, err)
+	}
+	if n, err := s.OutboxDelete(t.Context(), p, []string{entries[0].ID}); n != 1 || err != nil {
+		t.Errorf("deleted %d entries, error %v", n, err)
+	}
+	s.must("SCRIPT", "", "FLUSH")
+	s.open()
 	state := s.state(cell)
 	if want := (stock.Balances{Avail: 9, Held: 0, Sold: 1, Total: 10}); state.Balances != want {
 		t.Errorf("balances are %+v, want %+v", state.Balances, want)

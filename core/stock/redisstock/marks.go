@@ -222,8 +222,8 @@ func (s *Store) onTrusted(ctx context.Context, what string, partition int, comma
 	return answers[1:last], nil
 }
 
-// checkTrust fails as checkNonce does. Who writes then does so a moment later, as scripts are not at hand where Redis is
-// not open yet: data that are exchanged in that moment are taken for the old ones.
+// checkTrust fails as checkNonce does. Who writes then does so a moment later: data that are exchanged in that moment are
+// taken for the old ones.
 func (s *Store) checkTrust(ctx context.Context, what string, partition int) error {
 	return s.checkNonce(what, partition, s.client.Do(ctx, s.client.B().Get().Key(s.shards[partition].mark).Build()))
 }

@@ -2,9 +2,8 @@ package redisstock
 
 import (
 	"context"
+	"strconv"
 	"time"
-
-	"github.com/redis/rueidis"
 
 	"sluice/core/stock"
 )
@@ -27,29 +26,9 @@ func (s *Store) RelayAfter(ctx context.Context, partition int, after string, lim
 // RelayLease takes or renews the right to relay a partition's outbox for so long. It is refused while
 // another owner has it. A lease saves work and is no lock: relaying twice is harmless.
 func (s *Store) RelayLease(ctx context.Context, partition int, owner string, ttl time.Duration) (bool, error) {
-	if err := s.checkPartition(partition); err != nil {
-		return false, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	if err := s.checkTrust(ctx, "take relay lease", partition); err != nil {
-		return false, err
-	}
-	key := s.shards[partition].relay
-	holder, err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(owner).Nx().Get().Px(ttl).Build()).ToString()
-	switch {
-	case rueidis.IsRedisNil(err): // there was none
-		return true, nil
-	case err != nil:
-		return false, wrap("take relay lease", err)
-	case holder != owner:
-		return false, nil
-	}
-	renewed, err := s.client.Do(ctx, s.client.B().Pexpire().Key(key).Milliseconds(ttl.Milliseconds()).Build()).AsBool()
-	if err != nil {
-		return false, wrap("renew relay lease", err)
-	}
-	return renewed, nil
+	taken, err := s.keep(ctx, "take relay lease", s.upkeep.lease, partition, keysOf(partition).relay,
+		owner, strconv.FormatInt(ttl.Milliseconds(), 10))
+	return taken == 1, err
 }
 
 // RelayMark is the id of the outbox entry up to which a partition has been relayed, empty if none, and how
@@ -83,37 +62,12 @@ func (s *Store) RelayMark(ctx context.Context, partition int) (id string, resets
 
 // SetRelayMark notes the entry up to which a partition has been relayed.
 func (s *Store) SetRelayMark(ctx context.Context, partition int, id string) error {
-	if err := s.checkPartition(partition); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	if err := s.checkTrust(ctx, "set relay mark", partition); err != nil {
-		return err
-	}
-	err := s.client.Do(ctx, s.client.B().Hset().Key(s.shards[partition].meta).FieldValue().
-		FieldValue(metaRelayed, id).Build()).Error()
-	if err != nil {
-		return wrap("set relay mark", err)
-	}
-	return nil
+	_, err := s.keep(ctx, "set relay mark", s.upkeep.relayed, partition, keysOf(partition).meta, id)
+	return err
 }
 
 // ResetRelayMark makes a partition's mark empty, so that everything is relayed again, and returns how often
 // that was done.
 func (s *Store) ResetRelayMark(ctx context.Context, partition int) (resets int64, err error) {
-	if err := s.checkPartition(partition); err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	if err := s.checkTrust(ctx, "reset relay mark", partition); err != nil {
-		return 0, err
-	}
-	// Counted first: who moves the mark along looks whether it was reset since.
-	resets, err = s.client.Do(ctx, s.client.B().Hincrby().Key(s.shards[partition].meta).Field(metaRelayResets).Increment(1).Build()).AsInt64()
-	if err != nil {
-		return 0, wrap("reset relay mark", err)
-	}
-	return resets, s.SetRelayMark(ctx, partition, "")
+	return s.keep(ctx, "reset relay mark", s.upkeep.unrelayed, partition, keysOf(partition).meta)
 }

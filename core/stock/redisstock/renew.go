@@ -56,7 +56,7 @@ func (v *vetting) watch(ctx context.Context) error {
 // unchanged fails if what watch watches has changed since.
 func (v *vetting) unchanged(ctx context.Context, p *primary) error {
 	b := p.conn.B
-	answers := p.conn.DoMulti(ctx, b().Multi().Build(), b().Ping().Build(), b().Exec().Build())
+	answers := p.conn.DoMulti(ctx, b().Multi().Build(), b().Exec().Build()) // an empty one is refused by no full server
 	err := firstError(answers)
 	if rueidis.IsRedisNil(err) {
 		return fmt.Errorf("%s: its data changed while they were compared", p)
@@ -121,8 +121,7 @@ func (v *vetting) writeMarks(ctx context.Context, changes []stock.NonceChange) e
 		var commands []rueidis.Completed
 		for _, partition := range p.partitions {
 			if changed[partition] {
-				commands = append(commands, p.conn.B().Set().Key(keysOf(partition).mark).
-					Value(string(v.found[partition].append(nil))).Build())
+				commands = append(commands, v.upkeep.writeMark(p.conn.B(), partition, v.found[partition]))
 			}
 		}
 		if err := v.unchanged(ctx, p); err != nil {

@@ -72,9 +72,9 @@ func TestOpenLeavesOpenPartitionsAlone(t *testing.T) {
 	s.reserve(cell, 2, 1)
 }
 
-// TestOpenOfAFullServer cannot write the marks: then the scripts are not loaded either, on which those would sell
+// TestOpenThatCannotWrite cannot write the marks: then the scripts are not loaded either, on which those would sell
 // who trust the marks of before.
-func TestOpenOfAFullServer(t *testing.T) {
+func TestOpenThatCannotWrite(t *testing.T) {
 	t.Parallel()
 	cfg := openConfig()
 	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
@@ -85,11 +85,11 @@ func TestOpenOfAFullServer(t *testing.T) {
 	s.Trust(report.Marks)
 	cell := s.load(9, stock.Settings{})
 	s.must("SCRIPT", "", "FLUSH")
-	s.must("CONFIG", "", "SET", "maxmemory", "1mb")
+	s.must("CONFIG", "", "SET", "min-replicas-to-write", "1")
 	if _, err := redisstock.Open(t.Context(), s.client, cfg); err == nil {
 		t.Fatal("it was opened")
 	}
-	s.must("CONFIG", "", "SET", "maxmemory", "0")
+	s.must("CONFIG", "", "SET", "min-replicas-to-write", "0")
 	if v := s.do(stock.OpReserve, take(stock.OpReserve, cell, 1, 1)); v.Err == nil {
 		t.Errorf("it sells: %v", v.Outcomes)
 	}

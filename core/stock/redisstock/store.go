@@ -20,6 +20,7 @@ type Store struct {
 	client  rueidis.Client
 	cfg     Config
 	scripts map[string]*script
+	upkeep  upkeep
 	shards  []shard // by partition
 	marks   marks
 	seen    atomic.Pointer[sighting]
@@ -57,7 +58,12 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	upkeep, err := loadUpkeep()
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
+		upkeep:      upkeep,
 		client:      client,
 		cfg:         cfg,
 		scripts:     make(map[string]*script, len(all)),

@@ -17,6 +17,7 @@ type vetting struct {
 	client    rueidis.Client
 	cfg       OpenConfig
 	scripts   []lua.Script
+	upkeep    upkeep
 	primaries []*primary
 	ownerOf   []*primary      // by partition
 	found     []PartitionMark // in Redis, by partition
@@ -36,7 +37,11 @@ func newVetting(client rueidis.Client, cfg OpenConfig) (*vetting, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &vetting{client: client, cfg: cfg, scripts: scripts, lost: map[int]bool{}, held: map[int]bool{}}, nil
+	upkeep, err := loadUpkeep()
+	if err != nil {
+		return nil, err
+	}
+	return &vetting{client: client, cfg: cfg, scripts: scripts, upkeep: upkeep, lost: map[int]bool{}, held: map[int]bool{}}, nil
 }
 
 func (v *vetting) disconnect() {

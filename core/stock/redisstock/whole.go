@@ -30,11 +30,10 @@ func (c counts) lacks(held bool) string {
 // readCounts reads them for all partitions. It ends a watch, also one that an earlier vetting has left.
 func (v *vetting) readCounts(ctx context.Context) error {
 	v.counts = make([]counts, v.cfg.Partitions)
-	const n = 8
+	const n = 2
 	return v.ask(ctx, "count keys", n, func(k keys, b rueidis.Builder) []rueidis.Completed {
 		return []rueidis.Completed{
-			b.Unwatch().Build(), b.Multi().Build(), b.Hlen().Key(k.cells).Build(), b.Hlen().Key(k.res).Build(), b.Zcard().Key(k.gone).Build(),
-			b.Zcard().Key(k.due).Build(), b.Exists().Key(k.outbox).Build(), b.Exec().Build(),
+			b.Unwatch().Build(), b.Eval().Script(v.upkeep.counts).Numkeys(5).Key(k.cells, k.res, k.gone, k.due, k.outbox).Build(),
 		}
 	}, func(partition int, answers []rueidis.RedisResult) error {
 		found, err := answers[n-1].AsIntSlice()

@@ -234,10 +234,13 @@ func readFault(err error) error {
 	return err
 }
 
-// unreached names the server that an error is about where it is not that of the stock: shoppers need no other.
+// unreached names the server that an error is about where it is not that of the stock, which is the usual one, or is
+// there and full.
 func unreached(err error) string {
 	server := new(config.ServerError)
 	switch {
+	case errors.Is(err, stock.ErrFull):
+		return "The memory of Redis is full: it takes nothing more until what was taken is written down."
 	case errors.As(err, &server):
 		return server.Server + " cannot be reached."
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn):

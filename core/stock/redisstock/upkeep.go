@@ -1,0 +1,56 @@
+package redisstock
+
+import (
+	"context"
+
+	"github.com/redis/rueidis"
+
+	"sluice/lua"
+)
+
+// upkeep are what must work also on a full server, else it could not free itself. Redis refuses plain writes and
+// transactions when its memory is full, and runs scripts with the flag allow-oom or no-writes. They are sent whole, by EVAL, because a server that is not open, whose
+// outbox is relayed all the same, knows no script; and they are none of those whose presence tells that it is open.
+type upkeep struct{ lease, relayed, unrelayed, counts, vetted string }
+
+func loadUpkeep() (u upkeep, err error) {
+	for name, source := range map[string]*string{
+		"lease": &u.lease, "relayed": &u.relayed, "unrelayed": &u.unrelayed, "counts": &u.counts, "vetted": &u.vetted,
+	} {
+		script, err := lua.Upkeep(name)
+		if err != nil {
+			return upkeep{}, err
+		}
+		*source = script.Source
+	}
+	return u, nil
+}
+
+// keep runs a script of upkeep about one more key of a partition, and returns the number that it answers. It fails with
+// stock.ErrShut where the data are not those that the store trusts. Their effects do not matter to who carries events along:
+// what data that were set back tell did happen.
+func (s *Store) keep(ctx context.Context, what, script string, partition int, key string, args ...string) (int64, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return 0, err
+	}
+	trusted := s.marks.of(partition)
+	if trusted.Nonce == 0 {
+		return 0, untrusted(what)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	answer, err := s.client.Do(ctx, s.client.B().Eval().Script(script).Numkeys(2).Key(s.shards[partition].mark, key).
+		Arg(string(trusted.append(nil))).Arg(args...).Build()).AsIntSlice()
+	if err != nil {
+		return 0, wrap(what, err)
+	}
+	if len(answer) != 1 {
+		return 0, wrapProtocol(what, elementsError(len(answer)))
+	}
+	return answer[0], nil
+}
+
+// writeMark is the command that gives a partition the mark of a vetting.
+func (u upkeep) writeMark(b rueidis.Builder, partition int, mark PartitionMark) rueidis.Completed {
+	return b.Eval().Script(u.vetted).Numkeys(1).Key(keysOf(partition).mark).Arg(string(mark.append(nil))).Build()
+}
