@@ -9,6 +9,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"sluice/cli/command"
+	"sluice/core/db"
 	"sluice/core/dirlock"
 	"sluice/core/local/servicetest"
 )
@@ -51,7 +52,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 	with("--redis-addr", "127.0.0.1:1", func() { show("Start Redis", "--redis-addr (SLUICE_REDIS_ADDR)", "sluice dev") })
 	with("--mysql-dsn-file", file("root@tcp(127.0.0.1:1)/x"), func() { show("Start MySQL", "SLUICE_MYSQL_DSN") })
 	with("--mysql-dsn-file", file(strings.Replace(right, "/"+name, "/nowhere", 1)), func() { show("CREATE DATABASE", "GRANT") })
-	denied := &mysql.MySQLError{Number: 1142, Message: "SELECT command denied"}
+	denied := &mysql.MySQLError{Number: db.AnswerTableDenied, Message: "SELECT command denied"}
 	if told := command.Explain(denied); !strings.Contains(told, "docs/security.md") {
 		t.Errorf("an account that lacks a grant is told %q", told)
 	}

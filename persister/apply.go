@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"sluice/core/db"
 	"sluice/core/lifecycle"
 )
 
@@ -60,7 +61,7 @@ func (a *applier) apply(ctx context.Context, rows []*row, letters []letter) erro
 			continue
 		}
 		a.meters.blocked.add(a, why, err)
-		if now := a.meters.now(); now.Sub(complained) >= complainEvery && (why != troubleDeadlock || pause > retryFirst) {
+		if now := a.meters.now(); now.Sub(complained) >= complainEvery && (why != db.FailureDeadlock || pause > retryFirst) {
 			complained = now
 			a.log.Warn("cannot write into mysql yet", "reason", why, "events", len(next.rows), "dead_letters", len(next.letters), "error", err)
 		}
@@ -95,7 +96,7 @@ func (a *applier) try(ctx context.Context, some attempt) error {
 }
 
 // explain tells what an error of the database calls for.
-func (a *applier) explain(ctx context.Context, err error) (trouble, error) {
+func (a *applier) explain(ctx context.Context, err error) (db.Failure, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()
 	return explain(ctx, a.writer.db, err)

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -22,42 +21,6 @@ import (
 	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 )
-
-func TestTroubleOf(t *testing.T) {
-	t.Parallel()
-	answer := func(number uint16) error {
-		return fmt.Errorf("write ledger: %w", &mysql.MySQLError{Number: number, Message: "said the server"})
-	}
-	for _, c := range []struct {
-		err  error
-		want trouble
-	}{
-		{answer(1213), troubleDeadlock},
-		{answer(1205), troubleLockTimeout},
-		{answer(1040), troubleBusy},
-		{answer(1053), troubleInterrupted}, // shutting down
-		{answer(1927), troubleInterrupted}, // killed, MariaDB
-		{answer(1969), troubleInterrupted}, // max_statement_time, MariaDB
-		{answer(3024), troubleInterrupted}, // max_execution_time, MySQL
-		{answer(1290), troubleReadOnly},
-		{answer(1114), troubleFull},
-		{answer(1146), troubleSetup}, // no such table
-		{answer(1142), troubleSetup}, // denied
-		{answer(1264), troubleRefused},
-		{answer(3819), troubleRefused}, // CHECK, MySQL
-		{answer(4025), troubleRefused}, // CHECK, MariaDB
-		{answer(1064), troubleOther},   // a bug of ours must not make dead letters of everything
-		{answer(9999), troubleOther},
-		{mysql.ErrInvalidConn, troubleConnection},
-		{driver.ErrBadConn, troubleConnection},
-		{io.ErrUnexpectedEOF, troubleConnection},
-		{context.DeadlineExceeded, troubleConnection},
-	} {
-		if got := troubleOf(c.err); got != c.want {
-			t.Errorf("%v: %s, want %s", c.err, got, c.want)
-		}
-	}
-}
 
 // TestRefusedEventsAreIsolated lets the database refuse events of which the checks before know nothing.
 func TestRefusedEventsAreIsolated(t *testing.T) {
@@ -117,19 +80,19 @@ func TestNoLetterIsLost(t *testing.T) {
 // somebody has mended that, and its worker goes on.
 func TestRefusedLettersAreInsistedOn(t *testing.T) {
 	t.Parallel()
-	db := database(t)
-	db.SetMaxOpenConns(1) // whose tries the trigger counts
-	if _, err := db.ExecContext(t.Context(), "CREATE TRIGGER unlucky BEFORE INSERT ON dead_letters FOR EACH ROW BEGIN "+
+	mysql := database(t)
+	mysql.SetMaxOpenConns(1) // whose tries the trigger counts
+	if _, err := mysql.ExecContext(t.Context(), "CREATE TRIGGER unlucky BEFORE INSERT ON dead_letters FOR EACH ROW BEGIN "+
 		"SET @tries = IFNULL(@tries, 0) + 1; "+
 		"IF @tries < 3 THEN SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 4025, MESSAGE_TEXT = 'refused'; END IF; END"); err != nil {
 		t.Fatal(err)
 	}
 	m := newTestMeters()
-	if err := newApplier(db, m, slog.New(slog.DiscardHandler)).apply(t.Context(), nil, poison(0, 1)); err != nil {
+	if err := newApplier(mysql, m, slog.New(slog.DiscardHandler)).apply(t.Context(), nil, poison(0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if got := lines(t, db, "SELECT reason FROM dead_letters"); len(got) != 1 || m.retries[troubleRefused].Get() != 2 {
-		t.Errorf("%v after %d refusals", got, m.retries[troubleRefused].Get())
+	if got := lines(t, mysql, "SELECT reason FROM dead_letters"); len(got) != 1 || m.retries[db.FailureRefused].Get() != 2 {
+		t.Errorf("%v after %d refusals", got, m.retries[db.FailureRefused].Get())
 	}
 }
 
@@ -147,12 +110,12 @@ func TestSmallPacketsAreRemembered(t *testing.T) {
 	if err := mariadb.SetGlobal(t.Context(), "max_allowed_packet = 4096"); err != nil {
 		t.Fatal(err)
 	}
-	db := openDatabase(t, mariadb.DSN("sluice"))
-	if _, err := db.ExecContext(t.Context(), "ALTER TABLE ledger ADD CONSTRAINT unlucky CHECK (user_id <> 13)"); err != nil {
+	mysql := openDatabase(t, mariadb.DSN("sluice"))
+	if _, err := mysql.ExecContext(t.Context(), "ALTER TABLE ledger ADD CONSTRAINT unlucky CHECK (user_id <> 13)"); err != nil {
 		t.Fatal(err)
 	}
 	m := newTestMeters()
-	a := newApplier(db, m, slog.New(slog.DiscardHandler))
+	a := newApplier(mysql, m, slog.New(slog.DiscardHandler))
 	h := newHistory(7, 4)
 	const batches, events = 20, 50
 	var good []*row
@@ -175,12 +138,12 @@ func TestSmallPacketsAreRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tablesOf(good).holds(t, db)
+	tablesOf(good).holds(t, mysql)
 	want := []string{fmt.Sprint("malformed ", 2*batches), "refused 1"}
-	if diff := cmp.Diff(want, lines(t, db, "SELECT reason, COUNT(*) FROM dead_letters GROUP BY reason ORDER BY reason")); diff != "" {
+	if diff := cmp.Diff(want, lines(t, mysql, "SELECT reason, COUNT(*) FROM dead_letters GROUP BY reason ORDER BY reason")); diff != "" {
 		t.Error(diff)
 	}
-	if failed, done := m.retries[troubleTooLarge].Get(), m.batches.Get(); failed == 0 || failed > done/8 {
+	if failed, done := m.retries[db.FailureTooLarge].Get(), m.batches.Get(); failed == 0 || failed > done/8 {
 		t.Errorf("%d transactions were too large, beside %d that were not", failed, done)
 	}
 }
@@ -210,8 +173,8 @@ func TestPortion(t *testing.T) {
 // TestDeadlock runs a batch into a deadlock of which it is the victim.
 func TestDeadlock(t *testing.T) {
 	t.Parallel()
-	db := database(t)
-	a := newApplier(db, newTestMeters(), slog.New(slog.DiscardHandler))
+	mysql := database(t)
+	a := newApplier(mysql, newTestMeters(), slog.New(slog.DiscardHandler))
 	h := newHistory(4, 2)
 	both := func(ms int64) []*row {
 		return rowsOf(event.Batch{TimeMS: ms, Events: []event.Event{h.next(h.cells[0]), h.next(h.cells[1])}})
@@ -220,7 +183,7 @@ func TestDeadlock(t *testing.T) {
 	if err := a.apply(t.Context(), first, nil); err != nil {
 		t.Fatal(err)
 	}
-	other, err := db.BeginTx(t.Context(), nil)
+	other, err := mysql.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +209,7 @@ func TestDeadlock(t *testing.T) {
 	go func() { done <- a.apply(t.Context(), all, nil) }()
 	for waiting := 0; waiting == 0; { // until the batch has the first cell and waits for the second
 		time.Sleep(150 * time.Millisecond) // asked more often the server repeats its last answer
-		if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_lock_waits w "+
+		if err := mysql.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_lock_waits w "+
 			"JOIN information_schema.innodb_trx b ON b.trx_id = w.blocking_trx_id WHERE b.trx_mysql_thread_id = ?", me).Scan(&waiting); err != nil {
 			t.Fatal(err)
 		}
@@ -258,40 +221,40 @@ func TestDeadlock(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if a.meters.retries[troubleDeadlock].Get() == 0 {
+	if a.meters.retries[db.FailureDeadlock].Get() == 0 {
 		t.Error("there was no deadlock")
 	}
-	tablesOf(all).holds(t, db)
+	tablesOf(all).holds(t, mysql)
 }
 
 // TestLockTimeout makes the database give up on one statement only, and nothing of the others may stay.
 func TestLockTimeout(t *testing.T) {
 	t.Parallel()
-	db := database(t)
-	db.SetMaxOpenConns(2)
+	mysql := database(t)
+	mysql.SetMaxOpenConns(2)
 	h := newHistory(5, 1)
 	rows := rowsOf(h.batch(3))
-	w := writer{db: db}
+	w := writer{db: mysql}
 	if _, err := w.write(t.Context(), rows[:1], nil); err != nil {
 		t.Fatal(err)
 	}
-	other, err := db.BeginTx(t.Context(), nil)
+	other, err := mysql.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := other.ExecContext(t.Context(), "UPDATE product_inventories SET safe_stock = 1"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), "SET innodb_lock_wait_timeout = 1"); err != nil { // the only other connection
+	if _, err := mysql.ExecContext(t.Context(), "SET innodb_lock_wait_timeout = 1"); err != nil { // the only other connection
 		t.Fatal(err)
 	}
-	if _, err := w.write(t.Context(), rows, nil); troubleOf(err) != troubleLockTimeout {
+	if _, err := w.write(t.Context(), rows, nil); db.FailureOf(err) != db.FailureLockTimeout {
 		t.Errorf("want a lock timeout, got %v", err)
 	}
 	if err := other.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	tablesOf(rows[:1]).holds(t, db)
+	tablesOf(rows[:1]).holds(t, mysql)
 }
 
 // forgetful is a connector to a database whose answers to commits get lost, the next so many.
@@ -352,10 +315,10 @@ func TestLettersOfALostCommitAreReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	lose := new(atomic.Int32)
-	db := sql.OpenDB(forgetful{inner, lose})
-	defer db.Close()
+	mysql := sql.OpenDB(forgetful{inner, lose})
+	defer mysql.Close()
 	m := newTestMeters()
-	a := newApplier(db, m, slog.New(slog.DiscardHandler))
+	a := newApplier(mysql, m, slog.New(slog.DiscardHandler))
 	rows := rowsOf(newHistory(1, 1).batch(5))
 	if err := a.apply(t.Context(), rows, nil); err != nil {
 		t.Fatal(err)
@@ -371,7 +334,7 @@ func TestLettersOfALostCommitAreReported(t *testing.T) {
 	if forks, malformed := m.letters[reasonFork].Get(), m.letters[reasonMalformed].Get(); forks != 1 || malformed != 1 {
 		t.Errorf("%d forks and %d malformed messages counted, want one of each", forks, malformed)
 	}
-	if m.retries[troubleConnection].Get() != 2 {
+	if m.retries[db.FailureConnection].Get() != 2 {
 		t.Error("no answer was lost")
 	}
 }

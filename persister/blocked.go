@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"sluice/core/db"
 )
 
 // blockedAfter is how long a batch may fail before the process is not ready any more.
@@ -23,13 +25,13 @@ type blocked struct {
 
 // obstacle is why a worker does not get on.
 type obstacle struct {
-	why   trouble
+	why   db.Failure
 	err   error
 	since time.Time
 }
 
 // add notes that a worker's batch failed, perhaps once more.
-func (b *blocked) add(a *applier, why trouble, err error) {
+func (b *blocked) add(a *applier, why db.Failure, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o, ok := b.workers[a]
@@ -48,7 +50,7 @@ func (b *blocked) remove(a *applier) {
 }
 
 // count is how many workers are blocked for a reason.
-func (b *blocked) count(why trouble) float64 {
+func (b *blocked) count(why db.Failure) float64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := 0.0
@@ -78,11 +80,11 @@ func (b *blocked) err() error {
 
 // explain tells what an error of the database calls for. The driver says of a server that refuses all writes only
 // that the connection is of no use.
-func explain(ctx context.Context, db *sql.DB, err error) (trouble, error) {
+func explain(ctx context.Context, mysql *sql.DB, err error) (db.Failure, error) {
 	var readOnly bool
 	if errors.Is(err, driver.ErrBadConn) &&
-		db.QueryRowContext(ctx, "SELECT @@global.read_only OR @@global.innodb_read_only").Scan(&readOnly) == nil && readOnly {
-		return troubleReadOnly, errors.New("the server is read-only")
+		mysql.QueryRowContext(ctx, "SELECT @@global.read_only OR @@global.innodb_read_only").Scan(&readOnly) == nil && readOnly {
+		return db.FailureReadOnly, errors.New("the server is read-only")
 	}
-	return troubleOf(err), err
+	return db.FailureOf(err), err
 }

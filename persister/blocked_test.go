@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/local/servicetest"
 )
 
@@ -106,8 +107,8 @@ func TestSmallPackets(t *testing.T) {
 	// The bytes of a dead letter cannot be taken apart.
 	letter := []letter{{reason: reasonMalformed, data: make([]byte, 20_000)}}
 	small := writer{db: openDatabase(t, mariadb.DSN("sluice"))}
-	if _, err := small.write(t.Context(), nil, letter); troubleOf(err) != troubleTooLarge {
-		t.Errorf("a letter above the packet is %s: %v", troubleOf(err), err)
+	if _, err := small.write(t.Context(), nil, letter); db.FailureOf(err) != db.FailureTooLarge {
+		t.Errorf("a letter above the packet is %s: %v", db.FailureOf(err), err)
 	}
 }
 
@@ -152,10 +153,10 @@ func TestBlockedTellsOfTheOldest(t *testing.T) {
 	now := time.Unix(1000, 0)
 	b := blocked{now: func() time.Time { return now }, workers: map[*applier]obstacle{}}
 	first, second := new(applier), new(applier)
-	b.add(first, troubleFull, fmt.Errorf("no space"))
+	b.add(first, db.FailureFull, fmt.Errorf("no space"))
 	now = now.Add(blockedAfter - 1)
-	b.add(second, troubleSetup, fmt.Errorf("no grant"))
-	b.add(first, troubleReadOnly, fmt.Errorf("read-only"))
+	b.add(second, db.FailureSetup, fmt.Errorf("no grant"))
+	b.add(first, db.FailureReadOnly, fmt.Errorf("read-only"))
 	if err := b.err(); err != nil {
 		t.Errorf("too early: %v", err)
 	}
@@ -163,7 +164,7 @@ func TestBlockedTellsOfTheOldest(t *testing.T) {
 	if err := b.err(); err == nil || !strings.Contains(err.Error(), "5s: read_only: read-only") {
 		t.Errorf("got %v", err)
 	}
-	if full, readOnly, setup := b.count(troubleFull), b.count(troubleReadOnly), b.count(troubleSetup); full != 0 || readOnly != 1 || setup != 1 {
+	if full, readOnly, setup := b.count(db.FailureFull), b.count(db.FailureReadOnly), b.count(db.FailureSetup); full != 0 || readOnly != 1 || setup != 1 {
 		t.Errorf("blocked are %v full, %v read-only, %v setup", full, readOnly, setup)
 	}
 	b.remove(first)

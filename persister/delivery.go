@@ -1,6 +1,10 @@
 package persister
 
-import "slices"
+import (
+	"slices"
+
+	"sluice/core/db"
+)
 
 // delivery decides what each transaction of a batch writes, from how the ones before it ended: rows first, then dead
 // letters, no more at once than the server takes. A row that the database refuses becomes a dead letter; what is refused
@@ -49,16 +53,16 @@ func (d *delivery) wrote(a attempt) {
 }
 
 // failed notes why the attempt is not in MySQL, and tells whether the same is to be tried again.
-func (d *delivery) failed(a attempt, why trouble, err error) (again bool) {
+func (d *delivery) failed(a attempt, why db.Failure, err error) (again bool) {
 	switch {
-	case why == troubleTooLarge && len(a.rows) > 1:
+	case why == db.FailureTooLarge && len(a.rows) > 1:
 		d.rowsAtOnce.tooLarge(len(a.rows))
-	case why == troubleTooLarge && len(a.letters) > 1:
+	case why == db.FailureTooLarge && len(a.letters) > 1:
 		d.lettersAtOnce.tooLarge(len(a.letters))
-	case why == troubleRefused && len(a.rows) == 1:
+	case why == db.FailureRefused && len(a.rows) == 1:
 		d.pass(1)
 		d.letters = append(d.letters, rowLetter(reasonRefused, err.Error(), a.rows[0]))
-	case why == troubleRefused && len(a.rows) > 1:
+	case why == db.FailureRefused && len(a.rows) > 1:
 		d.pass(len(a.rows))
 		half := (len(a.rows) + 1) / 2
 		d.rows = slices.Insert(d.rows, 0, a.rows[:half], a.rows[half:])

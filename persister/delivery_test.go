@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/core/db"
 	"sluice/core/stock"
 )
 
@@ -48,14 +49,14 @@ func TestDelivery(t *testing.T) {
 			if a.size() == 0 || a.rows != nil && a.letters != nil {
 				t.Fatalf("an attempt of %d rows and %d letters", len(a.rows), len(a.letters))
 			}
-			why := trouble("")
+			why := db.Failure("")
 			switch {
 			case random.IntN(10) == 0:
-				why = troubleConnection
+				why = db.FailureConnection
 			case a.size() > fits:
-				why = troubleTooLarge
+				why = db.FailureTooLarge
 			case slices.ContainsFunc(a.rows, func(r *row) bool { return bad[r] }):
-				why = troubleRefused
+				why = db.FailureRefused
 			}
 			if why == "" {
 				written, lettersWritten = append(written, a.rows...), append(lettersWritten, a.letters...)
@@ -63,7 +64,7 @@ func TestDelivery(t *testing.T) {
 				continue
 			}
 			again := d.failed(a, why, errors.New("no"))
-			if again != (why == troubleConnection) {
+			if again != (why == db.FailureConnection) {
 				t.Fatalf("%s of %d: tried again: %v", why, a.size(), again)
 			}
 			if again {
@@ -104,13 +105,13 @@ func TestDeliveryStaysWithWhatIsTooLargeAlone(t *testing.T) {
 	d := newDelivery([]*row{{}}, []letter{{}}, &rowsAtOnce, &lettersAtOnce)
 	for range 2 { // the row, then the letter
 		a, _ := d.next()
-		if a.size() != 1 || !d.failed(a, troubleTooLarge, errors.New("no")) {
+		if a.size() != 1 || !d.failed(a, db.FailureTooLarge, errors.New("no")) {
 			t.Errorf("an attempt of %d is given up", a.size())
 		}
 		d.wrote(a)
 	}
 	d = newDelivery(nil, []letter{{}}, &rowsAtOnce, &lettersAtOnce)
-	if a, _ := d.next(); !d.failed(a, troubleRefused, errors.New("no")) {
+	if a, _ := d.next(); !d.failed(a, db.FailureRefused, errors.New("no")) {
 		t.Error("a refused letter is given up")
 	}
 }

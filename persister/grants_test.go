@@ -1,7 +1,6 @@
 package persister
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"sluice/core/db"
 	"sluice/core/local/servicetest"
 )
 
@@ -44,8 +44,8 @@ func TestGrants(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	db := openDatabase(t, as(RolePersister))
-	a := newApplier(db, newTestMeters(), slog.New(slog.DiscardHandler))
+	own := openDatabase(t, as(RolePersister))
+	a := newApplier(own, newTestMeters(), slog.New(slog.DiscardHandler))
 	rows := rowsOf(newHistory(1, 2).batch(20))
 	fork := *rows[0]
 	fork.User++
@@ -54,12 +54,12 @@ func TestGrants(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tablesOf(rows).holds(t, db)
-	m := newMarker(db, newTestMeters(), slog.New(slog.DiscardHandler))
+	tablesOf(rows).holds(t, own)
+	m := newMarker(own, newTestMeters(), slog.New(slog.DiscardHandler))
 	if err := m.round(t.Context()); err != nil { // a survey: nothing was touched
 		t.Error(err)
 	}
-	if err := CheckSchema(t.Context(), db); err != nil {
+	if err := CheckSchema(t.Context(), own); err != nil {
 		t.Error(err)
 	}
 
@@ -122,16 +122,15 @@ func TestGrants(t *testing.T) {
 			mayNot: []string{"UPDATE product_inventories SET sold_stock = 0"},
 		},
 	} {
-		db := openDatabase(t, as(can.role))
+		database := openDatabase(t, as(can.role))
 		for _, statement := range can.may {
-			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			if _, err := database.ExecContext(t.Context(), statement); err != nil {
 				t.Errorf("%s may not: %s: %v", can.role, statement, err)
 			}
 		}
 		for _, statement := range can.mayNot {
-			_, err := db.ExecContext(t.Context(), statement)
-			var answer *mysql.MySQLError
-			if denied := errors.As(err, &answer) && (answer.Number == 1142 || answer.Number == 1143); !denied {
+			_, err := database.ExecContext(t.Context(), statement)
+			if answer := db.Answer(err); answer != db.AnswerTableDenied && answer != db.AnswerColumnDenied {
 				t.Errorf("%s is not denied: %s: %v", can.role, statement, err)
 			}
 		}

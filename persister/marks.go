@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/core/db"
 	"sluice/core/lifecycle"
 	"sluice/core/stock"
 )
@@ -79,7 +80,7 @@ func (m *marker) run(ctx context.Context) {
 		switch {
 		case err == nil:
 			m.atOnce.fits()
-		case troubleOf(err) == troubleTooLarge:
+		case db.FailureOf(err) == db.FailureTooLarge:
 			m.atOnce.tooLarge(m.atOnce.size)
 		}
 		trouble.Saw(err)

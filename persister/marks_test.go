@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/stock"
 )
@@ -175,7 +176,7 @@ func TestMarksStopAtEditedRows(t *testing.T) {
 		return err
 	}
 	for i, what := range edits {
-		if err := edit(i, what); troubleOf(err) != troubleRefused {
+		if err := edit(i, what); db.FailureOf(err) != db.FailureRefused {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

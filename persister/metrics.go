@@ -6,6 +6,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/core/db"
 	"sluice/core/telemetry"
 )
 
@@ -14,7 +15,7 @@ type meters struct {
 	events, duplicates, batches *metrics.Counter
 	batchEvents, seconds        *metrics.PrometheusHistogram
 	letters                     map[string]*metrics.Counter
-	retries                     map[trouble]*metrics.Counter
+	retries                     map[db.Failure]*metrics.Counter
 	fetchFailures, offsetGaps   *metrics.Counter
 	offsetResets, generations   *metrics.Counter
 	cleaned, cleanFailures      *metrics.Counter
@@ -35,7 +36,7 @@ func newMeters(set *metrics.Set) *meters {
 		batchEvents:   telemetry.Sizes(set, "sluice_persister_batch_events", 8192),
 		seconds:       telemetry.Seconds(set, "sluice_persister_transaction_seconds"),
 		letters:       map[string]*metrics.Counter{},
-		retries:       map[trouble]*metrics.Counter{},
+		retries:       map[db.Failure]*metrics.Counter{},
 		fetchFailures: set.NewCounter("sluice_persister_fetch_failures_total"),
 		offsetGaps:    set.NewCounter("sluice_persister_offset_gaps_total"),
 		offsetResets:  set.NewCounter("sluice_persister_offset_resets_total"),
@@ -50,7 +51,7 @@ func newMeters(set *metrics.Set) *meters {
 	for _, reason := range reasons {
 		m.letters[reason] = set.NewCounter(`sluice_persister_dead_letters_total{reason="` + reason + `"}`)
 	}
-	for _, t := range troubles {
+	for _, t := range db.Failures {
 		m.retries[t] = set.NewCounter(`sluice_persister_transaction_retries_total{reason="` + string(t) + `"}`)
 		set.NewGauge(`sluice_persister_blocked_workers{reason="`+string(t)+`"}`, func() float64 { return m.blocked.count(t) })
 	}

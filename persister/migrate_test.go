@@ -123,9 +123,9 @@ func TestMigrateWaitsForAnother(t *testing.T) {
 // TestSchemaRefuses edits rows to what each constraint is there against, one bound after the other.
 func TestSchemaRefuses(t *testing.T) {
 	t.Parallel()
-	db := database(t)
+	mysql := database(t)
 	h := newHistory(1, 1)
-	w := writer{db: db}
+	w := writer{db: mysql}
 	if _, err := w.write(t.Context(), inARow(h, h.cells[0], 2), nil); err != nil { // one with a delta, one with a quantity
 		t.Fatal(err)
 	}
@@ -135,18 +135,18 @@ func TestSchemaRefuses(t *testing.T) {
 		"INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (5, 1001, 1)",
 		"INSERT INTO redis_vettings (partition_id, nonce) VALUES (1, 1)",
 	} {
-		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		if _, err := mysql.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
 	untried := map[string]bool{}
-	for _, name := range lines(t, db, "SELECT constraint_name FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()") {
+	for _, name := range lines(t, mysql, "SELECT constraint_name FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()") {
 		untried[name] = true
 	}
 	f := func(constraint, statement string) {
 		t.Helper()
-		_, err := db.ExecContext(t.Context(), "UPDATE "+statement)
-		if troubleOf(err) != troubleRefused || !strings.Contains(err.Error(), constraint) {
+		_, err := mysql.ExecContext(t.Context(), "UPDATE "+statement)
+		if db.FailureOf(err) != db.FailureRefused || !strings.Contains(err.Error(), constraint) {
 			t.Errorf("%s: %v, want a refusal by %s", statement, err, constraint)
 		}
 		delete(untried, constraint)

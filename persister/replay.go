@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/core/db"
 	"sluice/core/ledger"
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
@@ -96,11 +97,11 @@ func (p *replayer) replay(ctx context.Context, id letterID) error {
 // fail writes down why a letter was not applied. It returns that too, unless the letter is done with.
 func (p *replayer) fail(ctx context.Context, id letterID, why error) error {
 	write := p.postpone
-	if troubleOf(why).lasts() {
+	if db.FailureOf(why).Lasts() {
 		write = p.refuse
 	}
 	_, err := p.writer.transaction(ctx, func() ([]letter, error) { return nil, write(ctx, id, why.Error()) })
-	if err == nil && troubleOf(why).lasts() {
+	if err == nil && db.FailureOf(why).Lasts() {
 		return nil
 	}
 	return fmt.Errorf("apply dead letter %x again: %w", id, errors.Join(why, err))

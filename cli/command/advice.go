@@ -11,6 +11,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
@@ -36,30 +37,15 @@ func adviceOnStock(err error) string {
 	return ""
 }
 
-// Numbers of MySQL's errors, which MariaDB shares.
-const (
-	mysqlNoDatabaseAccess = 1044
-	mysqlAccessDenied     = 1045
-	mysqlUnknownDatabase  = 1049
-	mysqlUnknownColumn    = 1054
-	mysqlCommandDenied    = 1142
-	mysqlColumnDenied     = 1143
-	mysqlNoTable          = 1146
-)
-
 func adviceOnMySQL(err error) string {
-	var fault *mysql.MySQLError
-	if !errors.As(err, &fault) {
-		return ""
-	}
-	switch fault.Number {
-	case mysqlAccessDenied:
+	switch db.Answer(err) {
+	case db.AnswerAccessDenied:
 		return "MySQL refuses the user or the password: correct SLUICE_MYSQL_DSN, or the file of --mysql-dsn-file"
-	case mysqlUnknownDatabase:
+	case db.AnswerNoDatabase:
 		return "Create the database, let the user in, and run sluice migrate: CREATE DATABASE name; GRANT ALL ON name.* TO user"
-	case mysqlNoDatabaseAccess, mysqlCommandDenied, mysqlColumnDenied:
+	case db.AnswerDatabaseDenied, db.AnswerTableDenied, db.AnswerColumnDenied:
 		return "Give the user of SLUICE_MYSQL_DSN the grants of its role, which docs/security.md lists: that of an operator for commands, GRANT ALL for sluice migrate"
-	case mysqlNoTable, mysqlUnknownColumn:
+	case db.AnswerNoTable, db.AnswerNoColumn:
 		return "The schema is missing, or older than this program: run sluice migrate"
 	}
 	return ""

@@ -5,19 +5,16 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/go-sql-driver/mysql"
-
 	"sluice/core/stock"
 )
 
 // WriteError tells of a statement that failed, in package stock's words. What the server answered that it did not do,
 // and what the driver did not send, was not executed; a transaction is then rolled back.
 func WriteError(what string, err error) error {
-	var answer *mysql.MySQLError
 	switch {
 	case errors.Is(err, driver.ErrBadConn): // the driver's word for a server that is read-only, too
 		return fmt.Errorf("%s: %w: %w: MySQL takes no writes, or closed the connection: see sluice doctor", what, stock.ErrNotApplied, err)
-	case errors.As(err, &answer), errors.Is(err, mysql.ErrPktTooLarge):
+	case FailureOf(err) != FailureConnection:
 		return fmt.Errorf("%s: %w: %w", what, stock.ErrNotApplied, err)
 	}
 	return fmt.Errorf("%s: %w: %w", what, stock.ErrUnknown, err)

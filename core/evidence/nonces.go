@@ -9,16 +9,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-sql-driver/mysql"
-
+	"sluice/core/db"
 	"sluice/core/stock"
 )
 
 const (
 	// noncesAtOnce is how many rows one statement writes.
 	noncesAtOnce = 1000
-
-	errDuplicate, errDeadlock = 1062, 1213 // both tell that another process writes the same rows
 
 	selectNonces   = "SELECT partition_id, nonce, effects FROM redis_vettings"
 	selectIdentity = "SELECT identity FROM ledger_identity"
@@ -126,11 +123,11 @@ func ignoreDone(err error) error {
 }
 
 // read reads the nonces of the first so many partitions.
-func read(ctx context.Context, db interface {
+func read(ctx context.Context, from interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }, partitions int, statement string,
 ) (vettings []stock.Vetting, err error) {
-	rows, err := db.QueryContext(ctx, statement)
+	rows, err := from.QueryContext(ctx, statement)
 	if err != nil {
 		return nil, fmt.Errorf("read nonces: %w", err)
 	}
@@ -160,11 +157,10 @@ func write(ctx context.Context, tx *sql.Tx, changes []stock.NonceChange, ending 
 		}
 		values := strings.TrimSuffix(strings.Repeat(nonceRow+", ", len(some)), ", ")
 		_, err := tx.ExecContext(ctx, insertNonces+values+ending, args...)
-		var answer *mysql.MySQLError
-		if errors.As(err, &answer) && (answer.Number == errDuplicate || answer.Number == errDeadlock) {
+		switch answer := db.Answer(err); {
+		case answer == db.AnswerDuplicate, answer == db.AnswerDeadlock: // another process writes the same rows
 			return stock.ErrReplaced
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("write nonces: %w", err)
 		}
 	}

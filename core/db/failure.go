@@ -1,0 +1,74 @@
+package db
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// Failure is why a statement or a transaction failed: a fixed set of words, also of metrics.
+type Failure string
+
+// The failures.
+const (
+	FailureDeadlock    Failure = "deadlock"
+	FailureLockTimeout Failure = "lock_timeout"
+	FailureBusy        Failure = "busy"        // too many connections
+	FailureInterrupted Failure = "interrupted" // killed, out of time, or the server is shutting down
+	FailureReadOnly    Failure = "read_only"   // a replica, or a primary that was demoted
+	FailureFull        Failure = "full"        // no space left
+	FailureSetup       Failure = "setup"       // schema or privileges are missing
+	FailureConnection  Failure = "connection"  // no answer came: the outcome of a commit is unknown
+	FailureTooLarge    Failure = "too_large"   // a statement is above max_allowed_packet
+	FailureOther       Failure = "other"
+	FailureRefused     Failure = "refused" // what is written breaks a constraint: repeating it cannot help
+)
+
+// Failures are all of them.
+var Failures = []Failure{
+	FailureDeadlock, FailureLockTimeout, FailureBusy, FailureInterrupted, FailureReadOnly, FailureFull,
+	FailureSetup, FailureConnection, FailureTooLarge, FailureOther, FailureRefused,
+}
+
+// FailureOf says what an error of the database means. After all but FailureRefused and FailureTooLarge the whole
+// transaction can be tried again, if it is idempotent.
+func FailureOf(err error) Failure {
+	if errors.Is(err, mysql.ErrPktTooLarge) {
+		return FailureTooLarge // the driver has not sent it
+	}
+	switch Answer(err) {
+	case 0:
+		return FailureConnection // network, timeout, a driver that gave the connection up
+	case AnswerDeadlock:
+		return FailureDeadlock
+	case AnswerLockTimeout:
+		return FailureLockTimeout
+	case AnswerTooManyConnections, AnswerUserConnections, AnswerUserLimit:
+		return FailureBusy
+	case AnswerShutdown, AnswerInterrupted, AnswerKilled, AnswerStatementTimeout, AnswerQueryTimeout:
+		return FailureInterrupted
+	case AnswerOption, AnswerReadOnlySession, AnswerReadOnlyMode:
+		return FailureReadOnly
+	case AnswerCannotWrite, AnswerNoSpace, AnswerDiskFull, AnswerEngine, AnswerOutOfResources, AnswerTableFull:
+		return FailureFull
+	case AnswerPacket:
+		return FailureTooLarge
+	case AnswerUnknown:
+		if strings.Contains(err.Error(), "max_allowed_packet") {
+			return FailureTooLarge
+		}
+	case AnswerDatabaseDenied, AnswerAccessDenied, AnswerNoDatabase, AnswerNoColumn, AnswerTableDenied, AnswerColumnDenied,
+		AnswerNoTable, AnswerNoPassword:
+		return FailureSetup
+	case AnswerNull, AnswerOutOfRange, AnswerTruncated, AnswerWrongValue, AnswerWrongFieldValue, AnswerTooLong, AnswerResultRange,
+		AnswerCheck, AnswerConstraint:
+		return FailureRefused
+	}
+	return FailureOther
+}
+
+// Lasts reports whether the same fails again until somebody changes the server, or what is written.
+func (f Failure) Lasts() bool {
+	return f == FailureRefused || f == FailureTooLarge || f == FailureSetup
+}
