@@ -125,7 +125,7 @@ func TestListsOnRealServers(t *testing.T) {
 	if len(l.Data) != 1 || l.Data[0].SKU != "1003" || l.Next != "" {
 		t.Errorf("second page: %+v", l)
 	}
-	d.run("stock", "list", "--limit", "2").want(command.ExitDone, "there are more", "--cursor")
+	d.run("stock", "list", "--limit", "2").want(command.ExitDone, "the list goes on", "--cursor")
 	d.run("stock", "list", "--avail-max", "0").want(command.ExitDone, "1003").lacks("1001")
 	d.run("stock", "list", "--sale", "7").want(command.ExitDone, "1001").lacks("1002")
 	for _, list := range []string{"stock", "sale", "reservation"} {

@@ -137,7 +137,7 @@ func showList[T any](c *Console, l *Listing, list ledger.List[T], header []any, 
 		c.Notef("as of %s: what happened since then may be missing", momentText(list.AsOf))
 	}
 	if list.Next != "" {
-		c.Notef("there are more: repeat with --cursor %s", list.Next)
+		c.Notef("the list goes on: repeat with --cursor %s", list.Next)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (p Page) query() url.Values {
 	return q
 }
 
-// List is a page of what MySQL has.
+// List is a page of what MySQL has. It may be short or empty though a further one comes.
 type List[T any] struct {
 	Data       []T       `json:"data"`
 	NextCursor string    `json:"next_cursor,omitzero"` // "": there is no further page

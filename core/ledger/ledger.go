@@ -58,7 +58,7 @@ func (p Page) limit() (int, error) {
 // List is one page of a list.
 type List[T any] struct {
 	Data []T `json:"data"`
-	// Next is the cursor of the next page; empty: there is none.
+	// Next is the cursor of the next page; empty: there is none. A page that has one may be short or empty.
 	Next string `json:"next_cursor,omitempty"`
 	// AsOf is the Redis time up to which everything that happened is in the list; 0: nobody can tell.
 	AsOf show.Moment `json:"as_of,omitzero"`
@@ -66,15 +66,19 @@ type List[T any] struct {
 	Behind bool `json:"-"`
 }
 
-// listOf makes a page out of up to one item more than it has room for.
-func listOf[T any](items []T, limit int, cursor func(last *T) string) List[T] {
+// listOf makes a page out of up to one item more than it has room for. The items come from the rows up to the key
+// end, or from all that are left where end is nil.
+func listOf[T, K any](items []T, limit int, in uint64, key func(*T) K, end *K) List[T] {
 	l := List[T]{Data: items}
 	if items == nil {
 		l.Data = []T{} // an empty list, also in JSON
 	}
-	if len(items) > limit {
+	switch {
+	case len(items) > limit:
 		l.Data = items[:limit]
-		l.Next = cursor(&l.Data[limit-1])
+		l.Next = cursorOf(in, key(&l.Data[limit-1]))
+	case end != nil:
+		l.Next = cursorOf(in, *end)
 	}
 	return l
 }

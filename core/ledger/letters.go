@@ -47,19 +47,41 @@ func (r *Reader) Letters(ctx context.Context, f LetterFilter, p Page) (List[Lett
 		before.MS = nowMS + time.Hour.Milliseconds() // MySQL's clock may have been set back
 	}
 	at := time.UnixMilli(before.MS).UTC()
+	const from = ` FROM dead_letters FORCE INDEX (dead_letters_created) WHERE (created_at < ? OR created_at = ? AND letter_id < ?)`
+	const order = ` ORDER BY created_at DESC, letter_id DESC`
+	values := []any{at, at, before.ID[:]}
+	var end *letterKey
+	if where != "" {
+		end, err = examined(ctx, r, "dead letters", scanLetterKey, "SELECT created_at, letter_id"+from+order, values...)
+		if err != nil {
+			return List[Letter]{}, err
+		}
+	}
+	if end != nil {
+		first := time.UnixMilli(end.MS).UTC()
+		where, values = where+" AND (created_at > ? OR created_at = ? AND letter_id >= ?)", append(values, first, first, end.ID[:])
+	}
 	found := make([]Letter, 0, limit+1)
 	err = r.read(ctx, "dead letters", func(rows *sql.Rows) error {
 		l, err := scanLetter(rows)
 		found = append(found, l)
 		return err
-	}, selectLetters+`FORCE INDEX (dead_letters_created) WHERE (created_at < ? OR created_at = ? AND letter_id < ?)`+where+
-		` ORDER BY created_at DESC, letter_id DESC LIMIT ?`, at, at, before.ID[:], limit+1)
+	}, selectLetters+"JOIN (SELECT letter_id"+from+where+order+" LIMIT ?) AS page USING (letter_id)"+order, append(values, limit+1)...)
 	if err != nil {
 		return List[Letter]{}, err
 	}
-	list := listOf(found, limit, func(last *Letter) string { return cursorOf(in, letterKey{int64(last.CreatedAt), last.ID}) })
+	list := listOf(found, limit, in, func(l *Letter) letterKey { return letterKey{int64(l.CreatedAt), l.ID} }, end)
 	list.AsOf = show.Moment(nowMS)
 	return list, nil
+}
+
+func scanLetterKey(rows *sql.Rows, k *letterKey) error {
+	var created sql.NullTime
+	var id []byte
+	err := rows.Scan(&created, &id)
+	k.MS = int64(momentOf(created))
+	copy(k.ID[:], id)
+	return err
 }
 
 // Letter is a dead letter with its content, or ErrNoLetter.

@@ -90,13 +90,12 @@ func (r *Reader) Reservations(ctx context.Context, f ReservationFilter, p Page) 
 	if err != nil {
 		return List[Reservation]{}, err
 	}
-	list := listOf(q.found, limit, func(last *Reservation) string { return cursorOf(in, last.key) })
+	list := listOf(q.found, limit, in, func(r *Reservation) reservationKey { return r.key }, q.end)
 	list.AsOf, list.Behind = show.Moment(q.untilMS), q.untilMS < nowMS
 	return list, nil
 }
 
-// reservationQuery is one page of reservations on its way. Each statement names the index whose order it reads, so
-// that it reads as many rows as it shows.
+// reservationQuery is one page of reservations on its way. Each statement names the index whose order it reads.
 type reservationQuery struct {
 	reader  *Reader
 	filter  ReservationFilter
@@ -105,6 +104,7 @@ type reservationQuery struct {
 	limit   int
 	untilMS int64
 	found   []Reservation
+	end     *reservationKey // up to where rows were examined; nil: to the end of the list
 }
 
 // run reads what is left of the page.
@@ -132,6 +132,16 @@ func (q *reservationQuery) run(ctx context.Context, rest string, values ...any) 
 func (q *reservationQuery) ofUser(ctx context.Context) error {
 	where := "FORCE INDEX (reservations_user) WHERE user_id = ? AND reservation_id > ?"
 	values := []any{q.filter.User, q.after.ID[:]}
+	const order = " ORDER BY reservation_id"
+	if q.filter != (ReservationFilter{User: q.filter.User}) {
+		if err := q.examine(ctx, "0, 0, reservation_id", where+order, values...); err != nil {
+			return err
+		}
+	}
+	if q.end != nil {
+		where += " AND reservation_id <= ?"
+		values = append(values, q.end.ID[:])
+	}
 	if q.filter.SKU != 0 {
 		where += " AND sku_id = ? AND pool = ?"
 		values = append(values, q.filter.SKU, q.filter.Sale)
@@ -139,13 +149,29 @@ func (q *reservationQuery) ofUser(ctx context.Context) error {
 		where += " AND pool = ?"
 		values = append(values, q.filter.Sale)
 	}
-	return q.run(ctx, where+" AND "+oneOf(q.states)+q.unexpired()+" ORDER BY reservation_id LIMIT ?", append(values, q.limit)...)
+	return q.run(ctx, where+" AND "+oneOf(q.states)+q.unexpired()+order+" LIMIT ?", append(values, q.limit)...)
+}
+
+// examine finds up to where the rows of an index are examined for the page. Columns are the key's, 0 for what the index
+// lacks.
+func (q *reservationQuery) examine(ctx context.Context, columns, rest string, values ...any) (err error) {
+	q.end, err = examined(ctx, q.reader, "reservations", func(rows *sql.Rows, k *reservationKey) error {
+		var id []byte
+		err := rows.Scan(&k.SKU, &k.State, &id)
+		copy(k.ID[:], id)
+		return err
+	}, "SELECT "+columns+" FROM reservations "+rest, values...)
+	return err
 }
 
 // ofSale reads the reservations of a sale's SKUs, some SKUs at a time. Each that has a reservation has stock.
 func (q *reservationQuery) ofSale(ctx context.Context) error {
 	from := q.after.SKU
-	for len(q.found) < q.limit {
+	for asked := 0; len(q.found) < q.limit && q.end == nil; asked += skusPerRead {
+		if asked >= examinedMax {
+			q.end = lastOf(from - 1)
+			return nil
+		}
 		var skus []int64
 		err := q.reader.read(ctx, "SKUs of the sale", func(rows *sql.Rows) error {
 			var sku int64
@@ -184,8 +210,28 @@ func (q *reservationQuery) ofSKUs(ctx context.Context, skus []int64) error {
 		list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(skus)), ","), "[]")
 		ranges = append(ranges, fmt.Sprintf("sku_id IN (%s) AND pool = %d AND %s", list, pool, oneOf(q.states)))
 	}
-	return q.run(ctx, "FORCE INDEX (reservations_cell) WHERE ("+strings.Join(ranges, " OR ")+")"+q.unexpired()+
-		" ORDER BY sku_id, pool, state, reservation_id LIMIT ?", append(values, q.limit-len(q.found))...)
+	where := "FORCE INDEX (reservations_cell) WHERE (" + strings.Join(ranges, " OR ") + ")"
+	const order = " ORDER BY sku_id, pool, state, reservation_id"
+	if unexpired := q.unexpired(); unexpired != "" { // all of them are held
+		if err := q.examine(ctx, "sku_id, state + 0, reservation_id", where+order, values...); err != nil {
+			return err
+		}
+		where += unexpired
+	}
+	if q.end != nil {
+		where += " AND (sku_id < ? OR sku_id = ? AND reservation_id <= ?)"
+		values = append(values, q.end.SKU, q.end.SKU, q.end.ID[:])
+	}
+	return q.run(ctx, where+order+" LIMIT ?", append(values, q.limit-len(q.found))...)
+}
+
+// lastOf is a key after which a SKU has no reservations.
+func lastOf(sku int64) *reservationKey {
+	key := reservationKey{SKU: sku, State: uint8(listedStates[len(listedStates)-1])}
+	for i := range key.ID {
+		key.ID[i] = 0xff
+	}
+	return &key
 }
 
 // unexpired is the condition that leaves out what was held and is expired, if held ones are asked for.

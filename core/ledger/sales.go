@@ -30,7 +30,7 @@ type SaleFilter struct {
 
 type saleKey struct{ ID show.ID }
 
-// salesPerRead bounds what is read at once when a phase is asked for, which most sales may not be in.
+// salesPerRead is how many sales are read at once when a phase is asked for, which most sales may not be in.
 const salesPerRead = 1000
 
 // Sales lists sales by id. MySQL is where they are kept, so the list is whole; their phase is that of Redis' clock,
@@ -57,7 +57,12 @@ func (r *Reader) Sales(ctx context.Context, f SaleFilter, p Page) (List[Sale], e
 		}
 	}
 	found := make([]Sale, 0, limit+1)
-	for more := true; more && len(found) <= limit; {
+	var end *saleKey
+	for examined := 0; len(found) <= limit; {
+		if examined >= examinedMax {
+			end = &after
+			break
+		}
 		read := 0
 		err = r.read(ctx, "sales", func(rows *sql.Rows) error {
 			s, err := scanSale(rows, nowMS)
@@ -72,9 +77,11 @@ func (r *Reader) Sales(ctx context.Context, f SaleFilter, p Page) (List[Sale], e
 		if err != nil {
 			return List[Sale]{}, err
 		}
-		more = read == salesPerRead
+		if examined += read; read < salesPerRead {
+			break
+		}
 	}
-	list := listOf(found, limit, func(last *Sale) string { return cursorOf(in, saleKey{last.ID}) })
+	list := listOf(found, limit, in, func(s *Sale) saleKey { return saleKey{s.ID} }, end)
 	list.AsOf = show.Moment(nowMS)
 	return list, nil
 }

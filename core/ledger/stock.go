@@ -54,6 +54,22 @@ func (r *Reader) Stock(ctx context.Context, f StockFilter, p Page) (List[Stock],
 		return List[Stock]{}, err
 	}
 	until, now := r.settled(ctx)
+	const from = ` FROM product_inventories FORCE INDEX (product_inventories_pool) WHERE pool = ? AND (sku_id > ? OR sku_id = ? AND bucket > ?)`
+	const order = ` ORDER BY pool, sku_id, bucket`
+	where, values := from, []any{f.Sale, after.SKU, after.SKU, after.Bucket}
+	var end *stockKey
+	if f.AvailMax != nil {
+		end, err = examined(ctx, r, "stock", func(rows *sql.Rows, k *stockKey) error {
+			return rows.Scan(&k.SKU, &k.Bucket)
+		}, "SELECT sku_id, bucket"+from+order, values...)
+		if err != nil {
+			return List[Stock]{}, err
+		}
+		where, values = where+" AND available_stock <= ?", append(values, availMax)
+	}
+	if end != nil {
+		where, values = where+" AND (sku_id < ? OR sku_id = ? AND bucket <= ?)", append(values, end.SKU, end.SKU, end.Bucket)
+	}
 	found := make([]Stock, 0, limit+1)
 	err = r.read(ctx, "stock", func(rows *sql.Rows) error {
 		var s Stock
@@ -64,10 +80,8 @@ func (r *Reader) Stock(ctx context.Context, f StockFilter, p Page) (List[Stock],
 		found = append(found, s)
 		return err
 	}, `SELECT sku_id, pool, bucket, total_stock, available_stock, reserved_stock, sold_stock, safe_stock, warehouse_id,
-		epoch, seq, last_updated FROM product_inventories FORCE INDEX (product_inventories_pool)
-		WHERE pool = ? AND (sku_id > ? OR sku_id = ? AND bucket > ?) AND available_stock <= ?
-		ORDER BY pool, sku_id, bucket LIMIT ?`, f.Sale, after.SKU, after.SKU, after.Bucket, availMax, limit+1)
-	list := listOf(found, limit, func(last *Stock) string { return cursorOf(in, stockKey{last.SKU, last.Bucket}) })
+		epoch, seq, last_updated`+where+order+" LIMIT ?", append(values, limit+1)...)
+	list := listOf(found, limit, in, func(s *Stock) stockKey { return stockKey{s.SKU, s.Bucket} }, end)
 	list.AsOf, list.Behind = show.Moment(until), until < now
 	return list, err
 }
