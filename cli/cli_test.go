@@ -388,7 +388,7 @@ func TestChangesNameFlagAndBound(t *testing.T) {
 		{append(adjust, "--delta=-1099511627776"), "delta: -1099511627776: want -1099511627775 to 1099511627775"},
 		{append(adjust, "--opens-at", "1960-01-01T00:00:00Z"), "want a time from 1970 to 9999"},
 		{append(adjust, "--ack", "wat"), `ack: "wat": want default, redis`},
-		{[]string{"stock", "adjust", "1", "--limit=-5", "--reason", ""}, "reason: a text of 0 bytes: want 1 to 200"},
+		{[]string{"stock", "adjust", "1", "--limit=-5", "--reason", ""}, "--reason is required: say why in a sentence"},
 		{[]string{"stock", "freeze", "1", "--reason", strings.Repeat("x", 201)}, "reason: a text of 201 bytes"},
 		{[]string{"stock", "unfreeze", "1", "--reason", "a\nb"}, `reason: "a\nb": want UTF-8 without`},
 	} {
@@ -427,7 +427,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"edge", "--partitions", "0"}, command.ExitUsage, "kafka-brokers: missing"},
 		{[]string{"version", "--log-level", "loud"}, command.ExitUsage, "log-level"},
 		{[]string{"token", "--user", "1", "--role", "shopper"}, command.ExitUsage, "SLUICE_TOKEN_KEY_FILE"},
-		{[]string{"token", "--user", "0", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, "user 0"},
+		{[]string{"token", "--user", "0", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, `--user: "0": want a whole number`},
 		{[]string{"token", "--user", "1", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, "token-key-file: read key file: open none"},
 		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "token-key-file: read key file: open none"},
 		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "drain-timeout: 0s"},
