@@ -152,7 +152,11 @@ func (l *loading) load(ctx context.Context, b *batch) error {
 
 // decide asks the store once, and gives back what it did not decide, with the first reason.
 func (l *loading) decide(ctx context.Context, b *batch, again bool) (left *batch, err error) {
-	left = &batch{}
+	open, err := l.withoutClosed(ctx, b)
+	if err != nil {
+		return b, err
+	}
+	b, left = open, &batch{}
 	for i, d := range stock.DoAll(ctx, l.store, stock.OpAdjust, b.requests) {
 		if d.Err != nil {
 			left.lines = append(left.lines, b.lines[i])
@@ -165,6 +169,41 @@ func (l *loading) decide(ctx context.Context, b *batch, again bool) (left *batch
 		l.count(b.lines[i], d.Verdict, again)
 	}
 	return left, err
+}
+
+// withoutClosed is the batch without the lines whose closing has passed, by Redis' clock: their SKUs would never sell. A SKU
+// that is loaded is left to the store, so that the same file can be loaded again at any time.
+func (l *loading) withoutClosed(ctx context.Context, b *batch) (*batch, error) {
+	var cells []stock.Cell
+	for i := range b.lines {
+		if b.lines[i].Settings.ClosesAtMS != 0 {
+			cells = append(cells, b.requests[i].Cell)
+		}
+	}
+	if len(cells) == 0 {
+		return b, nil
+	}
+	states, nowMS, err := l.store.Cells(ctx, cells)
+	if err != nil {
+		return nil, fmt.Errorf("look whether closings have passed: %w", err)
+	}
+	kept := &batch{}
+	for i := range b.lines {
+		if line := &b.lines[i]; line.Settings.ClosesAtMS != 0 {
+			state := &states[0]
+			states = states[1:]
+			if neverSells(line, state, nowMS) {
+				l.wrong(line.ClosingPassed())
+				continue
+			}
+		}
+		kept.lines, kept.requests = append(kept.lines, b.lines[i]), append(kept.requests, b.requests[i])
+	}
+	return kept, nil
+}
+
+func neverSells(line *stockfile.Line, state *stock.CellState, nowMS int64) bool {
+	return !state.Loaded && line.Settings.OverAt(nowMS)
 }
 
 func (l *loading) count(line stockfile.Line, v stock.Verdict, again bool) {
@@ -197,11 +236,15 @@ func (l *loading) look(ctx context.Context, b *batch) error {
 	for i, line := range b.lines {
 		cells[i] = stock.Cell{SKU: line.SKU}
 	}
-	states, _, err := l.store.Cells(ctx, cells)
+	states, nowMS, err := l.store.Cells(ctx, cells)
 	if err != nil {
 		return fmt.Errorf("look up line %d and those after it: %w", b.lines[0].Number, err)
 	}
 	for i, state := range states {
+		if neverSells(&b.lines[i], &state, nowMS) {
+			l.wrong(b.lines[i].ClosingPassed())
+			continue
+		}
 		l.count(b.lines[i], l.foresee(&state, b.requests[i].Fingerprint), false)
 	}
 	return nil

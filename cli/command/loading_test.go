@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +107,50 @@ func TestLoadSurvivesFailures(t *testing.T) {
 			t.Errorf("loaded again: %v, -want +got\n%s", err, diff)
 		}
 	})
+}
+
+// A SKU that closed before it is loaded would never sell. Redis' clock tells, and one that is loaded stays so.
+func TestLoadRefusesAClosingThatHasPassed(t *testing.T) {
+	t.Parallel()
+	const now = 1_800_000_000_000 // 2027-01-15T08:00:00Z
+	var nowMS atomic.Int64
+	nowMS.Store(now - 1)
+	store := memstock.New(64, nowMS.Load)
+	load := func(file string, dryRun bool) (*loaded, []string) {
+		t.Helper()
+		var faults []string
+		l := newLoading(store, &faults)
+		l.dryRun = dryRun
+		got, err := l.run(t.Context(), linesOf(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got, faults
+	}
+	const file = "sku_id,closes_at,quantity\n1,2027-01-15T08:00:00Z,5\n2,,5\n3,2027-01-15T08:00:01Z,5\n"
+	const first = "sku_id,closes_at,quantity\n1,2027-01-15T08:00:00Z,5\n"
+	if got, faults := load(first, false); got.Loaded != 1 || len(faults) > 0 {
+		t.Fatalf("before it closes: %+v, %q", got, faults)
+	}
+	nowMS.Store(now)
+	if got, faults := load(first, false); got.Already != 1 || len(faults) > 0 {
+		t.Errorf("again after it closed: %+v, %q", got, faults)
+	}
+	nowMS.Store(now + 1000)
+	const want = `line 4: column 2, closes_at "2027-01-15T08:00:01Z": it has passed: give a time to come, or none`
+	for _, dryRun := range []bool{true, false} {
+		if got, faults := load(file, dryRun); got.Wrong != 1 || got.Loaded != 1 || got.Already+got.Exist != 1 || !slices.Equal(faults, []string{want}) {
+			t.Errorf("dry run %v: %+v, %q", dryRun, got, faults)
+		}
+	}
+	_, faults := load(`{"sku_id":"4","quantity":5,"closes_at":"2027-01-15T08:00:01Z"}`, false)
+	if len(faults) != 1 || !strings.Contains(faults[0], `line 1: closes_at "2027`) {
+		t.Errorf("JSON: %q", faults)
+	}
+	states, _, err := store.Cells(t.Context(), []stock.Cell{{SKU: 3}, {SKU: 4}})
+	if err != nil || states[0].Loaded || states[1].Loaded {
+		t.Errorf("they are loaded: %+v, %v", states, err)
+	}
 }
 
 // halfAway is a store whose odd partitions take nothing at first.

@@ -86,6 +86,9 @@ func (t table) parse(text []byte, line *Line) error {
 		if err := line.set(t.columns[i], cell); err != nil {
 			return fmt.Errorf("column %d, %w", i+1, err)
 		}
+		if t.columns[i] == "closes_at" {
+			line.column = i + 1
+		}
 	}
 	return line.complete()
 }

@@ -32,6 +32,18 @@ type Line struct {
 	SKU      int64
 	Quantity int64
 	Settings stock.Settings
+
+	closing string // closes_at as the file has it
+	column  int    // of it, from 1; 0 in JSON
+}
+
+// ClosingPassed tells that the line's closing has passed. Only who knows Redis' clock can tell that.
+func (l *Line) ClosingPassed() *LineError {
+	err := fmt.Errorf("closes_at %q: it has passed: give a time to come, or none", cut(l.closing))
+	if l.column > 0 {
+		err = fmt.Errorf("column %d, %w", l.column, err)
+	}
+	return &LineError{l.Number, err}
 }
 
 // LineError tells what is wrong with one line.
@@ -169,7 +181,7 @@ var fields = map[string]struct {
 	"limit":           {set: setLimit},
 	"hold_seconds":    {set: setHold},
 	"opens_at":        {quoted: true, set: func(l *Line, v string) error { return setTime(&l.Settings.OpensAtMS, v) }},
-	"closes_at":       {quoted: true, set: func(l *Line, v string) error { return setTime(&l.Settings.ClosesAtMS, v) }},
+	"closes_at":       {quoted: true, set: setClosing},
 	"ack":             {quoted: true, set: setAck},
 	"shopper_deducts": {boolean: true, set: func(l *Line, v string) error { return setBool(&l.Settings.ShopperDeducts, v) }},
 	"frozen":          {boolean: true, set: func(l *Line, v string) error { return setBool(&l.Settings.Frozen, v) }},
@@ -236,6 +248,11 @@ func setTime(into *int64, value string) error {
 	}
 	*into = at.UnixMilli()
 	return nil
+}
+
+func setClosing(l *Line, value string) error {
+	l.closing = value
+	return setTime(&l.Settings.ClosesAtMS, value)
 }
 
 func setAck(l *Line, value string) (err error) {
