@@ -11,7 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/core/lifecycle"
-	"sluice/core/stock"
+	"sluice/core/reconcile"
 )
 
 const (
@@ -20,16 +20,10 @@ const (
 	shutNamed = 5                // cells that one line of the log names
 )
 
-// shutFinder is what shutWatch needs of redisstock.
-type shutFinder interface {
-	Partitions() int
-	ShutCells(ctx context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error)
-}
-
 // shutWatch counts the cells that are shut until they are repaired. A persister looks at the partitions whose
 // messages it reads, so that each is looked at by one process.
 type shutWatch struct {
-	store      shutFinder
+	store      reconcile.ShutFinder
 	kafka      int // partitions of the topic
 	assignment func() *progress
 	log        *slog.Logger
@@ -45,7 +39,7 @@ type shutCells struct {
 	at               time.Time // when; zero: never
 }
 
-func newShutWatch(store shutFinder, kafka int, m *meters, set *metrics.Set, log *slog.Logger) *shutWatch {
+func newShutWatch(store reconcile.ShutFinder, kafka int, m *meters, set *metrics.Set, log *slog.Logger) *shutWatch {
 	w := &shutWatch{
 		store: store, kafka: kafka, assignment: m.progress.Load, log: log, now: m.now,
 		seen: make([]shutCells, store.Partitions()),
@@ -79,49 +73,41 @@ func (w *shutWatch) round(ctx context.Context) (failed error) {
 }
 
 func (w *shutWatch) look(ctx context.Context, partition int) error {
-	shut := map[stock.Cell]stock.Verdict{} // a scan may find a cell twice
-	for cursor := uint64(0); ; {
-		start := w.now()
-		found, next, err := w.store.ShutCells(ctx, partition, cursor)
+	found := reconcile.NewShut(shutNamed)
+	start := w.now()
+	for step, err := range reconcile.ShutSteps(ctx, w.store, reconcile.Place{Partition: partition}) {
 		if err != nil {
 			return err
 		}
-		for i := range found {
-			shut[found[i].Cell] = found[i].Shut()
-		}
-		if cursor = next; cursor == 0 {
+		found.Add(step.Found)
+		if step.Next.Partition != partition {
 			break
 		}
 		if !lifecycle.Pause(ctx, shutShare*w.now().Sub(start)) {
 			return ctx.Err()
 		}
+		start = w.now()
 	}
-	w.note(partition, shut)
+	w.note(partition, found)
 	return nil
 }
 
-// note counts what was found, and logs if it is more than before.
-func (w *shutWatch) note(partition int, shut map[stock.Cell]stock.Verdict) {
-	found := shutCells{at: w.now()}
-	var names []string
-	for cell, why := range shut {
-		if why == stock.VerdictFenced {
-			found.fenced++
-		} else {
-			found.breached++
-		}
-		if len(names) < shutNamed {
-			names = append(names, fmt.Sprintf("%v %v", cell, why))
-		}
-	}
+// note remembers what was found, and logs if it is more than before.
+func (w *shutWatch) note(partition int, shut *reconcile.Shut) {
+	found := shutCells{fenced: shut.Fenced, breached: shut.Breached, at: w.now()}
 	w.mu.Lock()
 	before := w.seen[partition]
 	w.seen[partition] = found
 	w.mu.Unlock()
-	if found.fenced > before.fenced || found.breached > before.breached {
-		w.log.Error("cells are shut until they are repaired: sluice doctor names them",
-			"partition", partition, "fenced", found.fenced, "breached", found.breached, "some", names)
+	if found.fenced <= before.fenced && found.breached <= before.breached {
+		return
 	}
+	var names []string
+	for _, cell := range shut.Some {
+		names = append(names, fmt.Sprintf("%v %v", cell.Cell, cell.Shut()))
+	}
+	w.log.Error("cells are shut until they are repaired: sluice doctor names them",
+		"partition", partition, "fenced", found.fenced, "breached", found.breached, "some", names)
 }
 
 // mine tells whether this persister reads the messages of a partition.

@@ -10,6 +10,7 @@ import (
 
 	"sluice/core/config"
 	"sluice/core/ledger"
+	"sluice/core/operate"
 )
 
 // DeadLetterList lists dead letters.
@@ -279,7 +280,7 @@ func (d *DeadLetterReplay) Run(ctx context.Context, c *Console) error {
 		if err != nil {
 			return err
 		}
-		if l, err = d.await(ctx, books, l); err != nil {
+		if l, err = operate.AwaitReplay(ctx, books, l, d.Wait); err != nil {
 			return err
 		}
 		switch {
@@ -296,45 +297,16 @@ func (d *DeadLetterReplay) Run(ctx context.Context, c *Console) error {
 
 // foreseeReplay is what a replay would do, as far as this program can tell.
 func foreseeReplay(l *ledger.LetterContent) (string, error) {
-	if !l.Replays {
-		return "", fmt.Errorf("dead letter %v is a %s: %w", l.ID, l.Reason, ledger.ErrNeverReplay)
+	replay, err := operate.ForeseeReplay(l)
+	switch {
+	case err != nil:
+		return "", err
+	case replay.Unread != "":
+		return "cannot be read by this program either (" + replay.Unread + "); a newer persister may", nil
+	case len(replay.Faults) > 0:
+		return "would not be applied by this program: " + strings.Join(replay.Faults, "; "), nil
 	}
-	if l.Unread != "" {
-		return "cannot be read by this program either (" + l.Unread + "); a newer persister may", nil
-	}
-	var faults []string
-	for _, e := range l.Events {
-		if e.Fault != "" {
-			faults = append(faults, e.Fault)
-		}
-	}
-	if len(faults) > 0 {
-		return "would not be applied by this program: " + strings.Join(faults, "; "), nil
-	}
-	return fmt.Sprintf("has %d events: those that the ledger lacks would be applied", len(l.Events)), nil
-}
-
-// await waits until a persister has decided.
-func (d *DeadLetterReplay) await(ctx context.Context, books *ledger.Reader, l ledger.Letter) (ledger.Letter, error) {
-	const pause = 200 * time.Millisecond
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	end := time.After(d.Wait)
-	for l.ReplayAskedAt != 0 {
-		select {
-		case <-tick.C:
-		case <-end:
-			return l, nil
-		case <-ctx.Done():
-			return l, ctx.Err() // the user's own doing
-		}
-		now, err := books.Letter(ctx, l.ID)
-		if err != nil {
-			return l, err
-		}
-		l = now.Letter
-	}
-	return l, nil
+	return fmt.Sprintf("has %d events: those that the ledger lacks would be applied", replay.Events), nil
 }
 
 // joinExit is the first error there is: what could not be written counts more than what was to be told.

@@ -15,6 +15,7 @@ import (
 	"sluice/core/event"
 	"sluice/core/evidence"
 	"sluice/core/ledger"
+	"sluice/core/reconcile"
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -204,7 +205,7 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 		e.warn(about, "not done, because something above fails", "repair that first")
 		return
 	}
-	o, err := d.open(ctx)
+	o, err := d.Open(ctx)
 	if err != nil {
 		e.fail(about, err.Error(), "repair that first")
 		return
@@ -259,14 +260,14 @@ const shutNamed = 10
 // shut looks for cells to which nothing may happen.
 func (d *Doctor) shut(ctx context.Context, e *examination) {
 	const about = "shut SKUs"
-	o, err := d.open(ctx)
+	o, err := d.Open(ctx)
 	if err != nil {
 		e.warn(about, "not looked for, because something above fails", "repair that first")
 		return
 	}
 	defer o.client.Close()
 	defer o.db.Close()
-	found, err := findShut(ctx, o.stock, shutNamed)
+	found, err := reconcile.FindShut(ctx, o.Stock, shutNamed)
 	if errors.Is(err, stock.ErrShut) {
 		e.warn(about, "not known, as Redis does not have the data that were vetted", "see Redis vetting")
 		return
@@ -275,19 +276,19 @@ func (d *Doctor) shut(ctx context.Context, e *examination) {
 		e.fail(about, err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
 		return
 	}
-	if len(found.some) == 0 {
+	if found.Total() == 0 {
 		e.ok(about, "none is fenced or breached")
 		return
 	}
-	for i := range found.some {
-		cell := &found.some[i]
+	for i := range found.Some {
+		cell := &found.Some[i]
 		do := fmt.Sprintf("see sluice stock show %d", cell.Cell.SKU)
 		if cell.Cell.Pool != 0 {
 			do += fmt.Sprintf(" --sale %d", cell.Cell.Pool)
 		}
 		e.fail(cellTitle(show.ID(cell.Cell.SKU), show.ID(cell.Cell.Pool)), shutText(cell.Shut()), do+": it puts Redis beside MySQL")
 	}
-	if found.fenced+found.breached > shutNamed {
-		e.fail(about, fmt.Sprintf("%s fenced and %s breached in all", number(found.fenced), number(found.breached)), "see sluice stock shut")
+	if found.Total() > shutNamed {
+		e.fail(about, fmt.Sprintf("%s fenced and %s breached in all", number(found.Fenced), number(found.Breached)), "see sluice stock shut")
 	}
 }

@@ -44,7 +44,7 @@ func newLoading(store stock.Store, faults *[]string) *loading {
 	return &loading{
 		store:    store,
 		reopen:   func(context.Context) error { return nil },
-		progress: &progress{c: &Console{}, done: func() int64 { return 0 }, now: time.Now},
+		progress: &progress{c: &Console{Err: io.Discard}, done: func() int64 { return 0 }, now: time.Now},
 		fault:    func(err error) { *faults = append(*faults, err.Error()) },
 	}
 }

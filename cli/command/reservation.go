@@ -69,12 +69,12 @@ func (r *ReservationShow) Run(ctx context.Context, c *Console) error {
 	if id.Partition() >= r.Stock.Partitions {
 		return usage(fmt.Errorf("partition %d of the id: this deployment has %d (--partitions)", id.Partition(), r.Stock.Partitions))
 	}
-	o, err := r.open(ctx)
+	o, err := r.Open(ctx)
 	if err != nil {
 		return err
 	}
 	report, err := o.reservation(ctx, id)
-	if err := errors.Join(err, o.close()); err != nil {
+	if err := errors.Join(err, o.Close()); err != nil {
 		return err
 	}
 	if r.json() {
@@ -88,14 +88,14 @@ func (r *ReservationShow) Run(ctx context.Context, c *Console) error {
 	return err
 }
 
-func (o *opened) reservation(ctx context.Context, id stock.ReservationID) (*reservationReport, error) {
+func (o *Opened) reservation(ctx context.Context, id stock.ReservationID) (*reservationReport, error) {
 	report := &reservationReport{ID: id.String(), Partition: id.Partition(), Ledger: []reservationEvent{}}
 	row, cell, err := readReservation(ctx, o.db, id)
 	if err != nil {
 		return nil, err
 	}
 	report.MySQL = row
-	found, nowMS, err := o.stock.Reservations(ctx, []stock.ReservationID{id})
+	found, nowMS, err := o.Stock.Reservations(ctx, []stock.ReservationID{id})
 	if err != nil {
 		return nil, fmt.Errorf("read Redis: %w", err)
 	}

@@ -125,12 +125,12 @@ func (SaleShow) Help() string {
 
 // Run is called by kong.
 func (s *SaleShow) Run(ctx context.Context, c *Console) error {
-	o, err := s.open(ctx)
+	o, err := s.Open(ctx)
 	if err != nil {
 		return err
 	}
-	found, err := sale.NewDesk(o.stock, o.db, s.Stock.Retention).Show(ctx, s.ID)
-	if err := errors.Join(saleFault(err), o.close()); err != nil {
+	found, err := sale.NewDesk(o.Stock, o.db, s.Stock.Retention).Show(ctx, s.ID)
+	if err := errors.Join(saleFault(err), o.Close()); err != nil {
 		return err
 	}
 	if s.json() {

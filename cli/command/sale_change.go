@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/core/operate"
 	"sluice/core/sale"
 	"sluice/core/show"
 	"sluice/core/stock"
@@ -192,8 +193,8 @@ func (x *saleChange) run(ctx context.Context, c *Console) error {
 	if x.ack == stock.AckReplica {
 		o.warnOfReplicas(ctx, c)
 	}
-	desk := sale.NewDesk(o.stock, o.db, x.writer.Stock.Retention)
-	return errors.Join(saleFault(x.decide(ctx, c, desk)), o.close())
+	desk := sale.NewDesk(o.Stock, o.db, x.writer.Stock.Retention)
+	return errors.Join(saleFault(x.decide(ctx, c, desk)), o.Close())
 }
 
 // decide shows what would change, asks, and changes it.
@@ -222,11 +223,7 @@ func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) er
 	if err := x.show(c, &s, result); err != nil {
 		return err
 	}
-	var left int64
-	for _, item := range s.Stock {
-		left += item.Cell.Avail
-	}
-	if left > 0 && s.Phase(s.NowMS) == sale.PhaseClosed {
+	if left := operate.Unsold(&s); left > 0 {
 		c.Notef("%s units are still in the sale: sluice sale empty %d brings them back to normal stock", number(left), x.id)
 	}
 	return nil
@@ -254,42 +251,25 @@ func (x *saleChange) show(c *Console, s *sale.Sale, result string, changes ...st
 
 // foresee is what the change would do, a line each, and the sale after it.
 func (x *saleChange) foresee(ctx context.Context, desk *sale.Desk) (lines []string, after sale.Sale, err error) {
-	before, err := desk.Show(ctx, x.id)
-	isNew := errors.Is(err, sale.ErrNotFound)
-	if err != nil && !isNew {
+	f, err := operate.ForeseeSale(ctx, desk, x.id, x.do)
+	if err != nil {
 		return nil, after, err
 	}
-	if after, err = x.do(desk.Rehearsal()); err != nil {
-		return nil, after, err
+	if f.New {
+		lines = append(lines, fmt.Sprintf("it is made: %s", f.After.Name))
+	} else if f.Before.Window != f.After.Window {
+		lines = append(lines, fmt.Sprintf("window: %s -> %s", saleWindowText(f.Before.Window), saleWindowText(f.After.Window)))
 	}
-	if isNew {
-		lines = append(lines, fmt.Sprintf("it is made: %s", after.Name))
-	} else if before.Window != after.Window {
-		lines = append(lines, fmt.Sprintf("window: %s -> %s", saleWindowText(before.Window), saleWindowText(after.Window)))
+	if f.Given > 0 {
+		lines = append(lines, fmt.Sprintf("stock: %s units of %s SKUs come from normal stock", number(f.Given), number(f.SKUs)))
 	}
-	var given, back, skus int64
-	for i := range after.Stock {
-		moved := after.Stock[i].Moved
-		if !isNew {
-			moved -= before.Stock[i].Moved
-		}
-		switch {
-		case moved > 0:
-			given, skus = given+moved, skus+1
-		case moved < 0:
-			back, skus = back-moved, skus+1
-		}
-	}
-	if given > 0 {
-		lines = append(lines, fmt.Sprintf("stock: %s units of %s SKUs come from normal stock", number(given), number(skus)))
-	}
-	if back > 0 {
-		lines = append(lines, fmt.Sprintf("stock: %s units of %s SKUs go back to normal stock", number(back), number(skus)))
+	if f.Back > 0 {
+		lines = append(lines, fmt.Sprintf("stock: %s units of %s SKUs go back to normal stock", number(f.Back), number(f.SKUs)))
 	}
 	if len(lines) == 0 {
 		lines = append(lines, "nothing: it is so already")
 	}
-	return lines, after, nil
+	return lines, f.After, nil
 }
 
 // saleFault gives an error of a sale its exit code, and what to do next.

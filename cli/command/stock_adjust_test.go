@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/core/operate"
 	"sluice/core/stock"
 	"sluice/core/stock/memstock"
 )
@@ -16,15 +17,18 @@ func TestUnknownChangeNamesItsKey(t *testing.T) {
 	t.Parallel()
 	model := sold(t)
 	lost := &failing{Store: model, fail: func(int) (error, bool) { return stock.ErrUnknown, true }}
-	change := cellChange{sku: 1, consent: Consent{Yes: true}, adjustment: stock.Adjustment{Kind: stock.AdjustPlain, Delta: 5, Reason: "test"}}
-	_, err := change.do(t.Context(), &Console{}, lost, stock.Mark{})
+	five := func(key string) cellChange {
+		return cellChange{consent: Consent{Yes: true}, change: *operate.Adjust(stock.Cell{SKU: 1}, 5, 0, stock.Settings{}, "test", byCommand(key))}
+	}
+	change := five("")
+	_, err := change.do(t.Context(), &Console{}, deskOf(lost))
 	if ExitCode(err) != ExitUnknown {
 		t.Fatalf("without an answer: %v", err)
 	}
 	_, advice, _ := strings.Cut(err.Error(), "--key ")
 	key, _, _ := strings.Cut(advice, ":")
-	again := cellChange{sku: 1, consent: Consent{Yes: true}, key: key, adjustment: change.adjustment}
-	result, err := again.do(t.Context(), &Console{}, model, stock.Mark{})
+	again := five(key)
+	result, err := again.do(t.Context(), &Console{}, deskOf(model))
 	if err != nil || result.Result != "replayed" || result.After.Avail != 15 {
 		t.Errorf("repeated with the key %q: %+v, %v", key, result, err)
 	}
@@ -41,6 +45,10 @@ func TestReasonsAreHeldToPlainText(t *testing.T) {
 			}
 		}
 	}
+}
+
+func deskOf(store stock.Store) *operate.Desk {
+	return &operate.Desk{Reader: store, Decide: operate.ByStore(store)}
 }
 
 // sold is a model with ten units of SKU 1.
@@ -78,10 +86,8 @@ func TestAChangeOfNothingSaysSo(t *testing.T) {
 		{frozen: true, key: "k"},
 		{frozen: false, changed: true},
 	} {
-		change := cellChange{sku: 1, key: step.key, consent: Consent{Yes: true, DryRun: step.dryRun}, adjustment: stock.Adjustment{
-			Kind: stock.AdjustPlain, Fields: stock.FieldFrozen, Settings: stock.Settings{Frozen: step.frozen}, Reason: "test",
-		}}
-		result, err := change.do(t.Context(), &Console{}, model, stock.Mark{})
+		change := cellChange{consent: Consent{Yes: true, DryRun: step.dryRun}, change: *operate.Freeze(stock.Cell{SKU: 1}, step.frozen, "test", byCommand(step.key))}
+		result, err := change.do(t.Context(), &Console{}, deskOf(model))
 		if err != nil {
 			t.Fatalf("%+v: %v", step, err)
 		}
@@ -107,10 +113,9 @@ func TestAdjustRefusesAClosingThatHasPassed(t *testing.T) {
 	t.Parallel()
 	model := sold(t)
 	for in, ok := range map[time.Duration]bool{-time.Minute: false, 0: false, time.Hour: true} {
-		change := cellChange{sku: 1, consent: Consent{Yes: true}, adjustment: stock.Adjustment{
-			Kind: stock.AdjustPlain, Fields: stock.FieldClosesAt, Settings: stock.Settings{ClosesAtMS: time.Now().Add(in).UnixMilli()}, Reason: "test",
-		}}
-		_, err := change.do(t.Context(), &Console{}, model, stock.Mark{})
+		settings := stock.Settings{ClosesAtMS: time.Now().Add(in).UnixMilli()}
+		change := cellChange{consent: Consent{Yes: true}, change: *operate.Adjust(stock.Cell{SKU: 1}, 0, stock.FieldClosesAt, settings, "test", byCommand(""))}
+		_, err := change.do(t.Context(), &Console{}, deskOf(model))
 		if ok && err != nil || !ok && (ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), "sluice stock freeze")) {
 			t.Errorf("closing %v from now: %v", in, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/cli/command/stockfile"
+	"sluice/core/operate"
 	"sluice/core/stock"
 )
 
@@ -72,12 +73,12 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, o.close()) }()
+	defer func() { err = errors.Join(err, o.Close()) }()
 
 	faults := &lineFaults{}
 	p := &progress{c: c, total: size, done: counted.count, now: time.Now}
 	load := &loading{
-		store:    o.stock,
+		store:    o.Stock,
 		reopen:   func(ctx context.Context) error { return l.vet(ctx, c, o) },
 		progress: p,
 		fault:    faults.add,
@@ -175,14 +176,6 @@ func (r *loaded) print(c *Console, dryRun bool) {
 // requestOf is the request that loads a line, always under the same id: however often a file is loaded,
 // each of its SKUs is created once.
 func requestOf(line stockfile.Line, partitions int) stock.Request {
-	cell := stock.Cell{SKU: line.SKU}
-	load := &stock.Adjustment{
-		Kind: stock.AdjustPlain, Create: true, Delta: line.Quantity, Settings: line.Settings, Reason: "load",
-	}
-	return stock.Request{
-		ID:          stock.Identity{Route: stock.OpAdjust, Cell: cell, Scope: stock.ScopeFile}.ID(partitions),
-		Cell:        cell,
-		Fingerprint: load.Fingerprint(),
-		Adjustment:  load,
-	}
+	load := operate.Load(line.SKU, line.Quantity, line.Settings, "load", operate.Call{Scope: stock.ScopeFile})
+	return load.Request(partitions)
 }

@@ -2,12 +2,11 @@ package command
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
+	"sluice/core/reconcile"
 	"sluice/core/show"
 	"sluice/core/stock"
 )
@@ -39,187 +38,73 @@ If a SKU is shut, fenced or breached, that comes first. The status says how the 
   missing  one of them does not know the SKU`
 }
 
-// position is a place in a cell's history, and the balances there.
-type position struct {
-	Epoch uint32 `json:"epoch"`
-	Seq   uint64 `json:"seq"`
-	Avail int64  `json:"avail"`
-	Held  int64  `json:"held"`
-	Sold  int64  `json:"sold"`
-	Total int64  `json:"total"`
-}
-
-type mysqlStock struct {
-	position
-	SafeStock   int64     `json:"safe_stock"`
-	WarehouseID int64     `json:"warehouse_id"`
-	LastUpdated time.Time `json:"last_updated"`
-}
-
-// comparison is the stock of one cell in both places; nil where it is not known.
-type comparison struct {
-	SKU    show.ID     `json:"sku_id"`
-	Sale   show.ID     `json:"sale_id,omitzero"`
-	Shut   string      `json:"shut,omitempty"` // fenced or breached: nothing happens to it until it is repaired
-	Redis  *show.Cell  `json:"redis"`
-	MySQL  *mysqlStock `json:"mysql"`
-	Status string      `json:"status"`
-	Behind int64       `json:"events_behind,omitempty"`
-
-	state stock.CellState // what Redis is made from
-}
-
 // Run is called by kong.
 func (s *StockShow) Run(ctx context.Context, c *Console) error {
-	o, err := s.open(ctx)
+	cells := make([]stock.Cell, len(s.SKUs))
+	for i, sku := range s.SKUs {
+		cells[i] = cellOf(sku, s.Sale)
+	}
+	o, err := s.Open(ctx)
 	if err != nil {
 		return err
 	}
-	found, err := s.follow(ctx, o)
-	if err := errors.Join(err, o.close()); err != nil {
+	found, err := reconcile.Follow(ctx, o.Stock, o.Books(), cells, s.Wait)
+	if err := errors.Join(err, o.Close()); err != nil {
 		return err
 	}
-	if s.json() {
-		err = c.JSON(found)
-	} else {
-		for i, f := range found {
-			if i > 0 {
-				c.Printf("\n")
-			}
-			f.print(c)
-		}
-	}
+	err = s.show(c, found)
 	for _, f := range found {
-		if f.Redis == nil && f.MySQL == nil {
-			err = errors.Join(err, notFound(fmt.Errorf("SKU %d is not loaded", f.SKU)))
+		if !f.Known() {
+			err = errors.Join(err, notFound(fmt.Errorf("SKU %d is not loaded", f.Cell.SKU)))
 		}
 	}
 	return err
 }
 
-// follow compares until MySQL has what Redis has, or the wait is over.
-func (s *StockShow) follow(ctx context.Context, o *opened) ([]comparison, error) {
-	const pause = 50 * time.Millisecond
-	for end := time.Now().Add(s.Wait); ; {
-		found, err := s.compare(ctx, o)
-		if err != nil || !awaited(found) || !time.Now().Before(end) {
-			return found, err
+func (s *StockShow) show(c *Console, found []reconcile.Comparison) error {
+	if s.json() {
+		list := make([]show.Compared, len(found))
+		for i := range found {
+			list[i] = found[i].Show()
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, ctx.Err() // the user's own doing
-		}
+		return c.JSON(list)
 	}
+	for i := range found {
+		if i > 0 {
+			c.Printf("\n")
+		}
+		printComparison(c, &found[i])
+	}
+	return nil
 }
 
-func (s *StockShow) compare(ctx context.Context, o *opened) ([]comparison, error) {
-	cells := make([]stock.Cell, len(s.SKUs))
-	for i, sku := range s.SKUs {
-		if sku < 1 {
-			return nil, usage(fmt.Errorf("SKU %d: want 1 or more", sku))
-		}
-		cells[i] = cellOf(sku, s.Sale)
+func printComparison(c *Console, f *reconcile.Comparison) {
+	title := cellTitle(show.ID(f.Cell.SKU), show.ID(f.Cell.Pool))
+	if why := f.Shut(); why != stock.VerdictOK {
+		c.Printf("%s: %s\n", title, c.paint(red, shutText(why)))
 	}
-	// MySQL first: what it has by then, Redis has too, unless Redis lost it.
-	found := make([]comparison, len(cells))
-	for i, cell := range cells {
-		row, err := readInventory(ctx, o.db, cell)
-		if err != nil {
-			return nil, err
-		}
-		found[i] = comparison{SKU: show.ID(cell.SKU), Sale: show.ID(cell.Pool), MySQL: row}
-	}
-	states, _, err := o.stock.Cells(ctx, cells)
-	if err != nil {
-		return nil, fmt.Errorf("read Redis: %w", err)
-	}
-	for i := range states {
-		if states[i].Loaded {
-			cell := show.CellOf(&states[i])
-			found[i].Redis, found[i].state = &cell, states[i]
-			if why := states[i].Shut(); why != stock.VerdictOK {
-				found[i].Shut = why.String()
-			}
-		}
-		found[i].judge()
-	}
-	return found, nil
-}
-
-// readInventory gives nil if MySQL does not know the cell.
-func readInventory(ctx context.Context, db *sql.DB, cell stock.Cell) (*mysqlStock, error) {
-	var row mysqlStock
-	err := db.QueryRowContext(ctx, `SELECT epoch, seq, available_stock, reserved_stock, sold_stock, total_stock, safe_stock,
-		warehouse_id, last_updated FROM product_inventories
-		WHERE sku_id = ? AND pool = ? AND bucket = ?`, cell.SKU, cell.Pool, cell.Bucket).
-		Scan(&row.Epoch, &row.Seq, &row.Avail, &row.Held, &row.Sold, &row.Total, &row.SafeStock, &row.WarehouseID, &row.LastUpdated)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read MySQL: %w", err)
-	}
-	return &row, nil
-}
-
-// awaited tells whether MySQL may still get what it lacks.
-func awaited(found []comparison) bool {
-	return slices.ContainsFunc(found, func(f comparison) bool {
-		return f.Status == "behind" || f.Redis != nil && f.MySQL == nil
-	})
-}
-
-func (f *comparison) judge() {
-	switch {
-	case f.Redis == nil || f.MySQL == nil:
-		f.Status = "missing"
-	case redisPosition(f.Redis) == f.MySQL.position:
-		f.Status = "in_sync"
-	case redisPosition(f.Redis).mark() == f.MySQL.mark():
-		f.Status = "drift"
-	case redisPosition(f.Redis).mark().Less(f.MySQL.mark()):
-		f.Status = "ahead"
-	default:
-		f.Status = "behind"
-		if f.Redis.Epoch == f.MySQL.Epoch {
-			f.Behind = int64(f.Redis.Seq - f.MySQL.Seq)
-		}
-	}
-}
-
-func (p position) mark() stock.Mark { return stock.Mark{Epoch: p.Epoch, Seq: p.Seq} }
-
-func redisPosition(c *show.Cell) position {
-	return position{c.Epoch, c.Seq, c.Avail, c.Held, c.Sold, c.Total}
-}
-
-func (f *comparison) print(c *Console) {
-	if f.Shut != "" {
-		c.Printf("%s: %s\n", cellTitle(f.SKU, f.Sale), c.paint(red, shutText(f.state.Shut())))
-	}
-	c.Printf("%s: %s\n", cellTitle(f.SKU, f.Sale), f.verdict(c))
-	if f.Redis == nil && f.MySQL == nil {
+	c.Printf("%s: %s\n", title, verdictText(c, f))
+	if !f.Known() {
 		return
 	}
 	t := c.table()
 	t.row("", "REDIS", "MYSQL", "")
 	for _, line := range []struct {
 		name string
-		of   func(position) string
+		of   func(*reconcile.Position) string
 	}{
-		{"avail", func(p position) string { return number(p.Avail) }},
-		{"held", func(p position) string { return number(p.Held) }},
-		{"sold", func(p position) string { return number(p.Sold) }},
-		{"total", func(p position) string { return number(p.Total) }},
-		{"epoch.seq", func(p position) string { return fmt.Sprintf("%d.%d", p.Epoch, p.Seq) }},
+		{"avail", func(p *reconcile.Position) string { return number(p.Avail) }},
+		{"held", func(p *reconcile.Position) string { return number(p.Held) }},
+		{"sold", func(p *reconcile.Position) string { return number(p.Sold) }},
+		{"total", func(p *reconcile.Position) string { return number(p.Total) }},
+		{"epoch.seq", func(p *reconcile.Position) string { return fmt.Sprintf("%d.%d", p.Epoch, p.Seq) }},
 	} {
 		redis, mysql, mark := "-", "-", ""
-		if f.Redis != nil {
-			redis = line.of(redisPosition(f.Redis))
+		if p := f.InRedis(); p != nil {
+			redis = line.of(p)
 		}
-		if f.MySQL != nil {
-			mysql = line.of(f.MySQL.position)
+		if p := f.InMySQL(); p != nil {
+			mysql = line.of(p)
 		}
 		if redis != mysql {
 			mark = "differs"
@@ -227,33 +112,33 @@ func (f *comparison) print(c *Console) {
 		t.row(line.name, redis, mysql, mark)
 	}
 	t.flush()
-	if f.Redis != nil {
-		now := &f.state
+	if now := f.Redis; now != nil {
 		c.Printf("limit %s; hold %v; %s; acknowledge %v; flags: %s\n",
 			limitText(now.Limit), now.Hold, windowText(now.OpensAtMS, now.ClosesAtMS), now.Ack, flagsText(now))
 	}
-	if f.MySQL != nil {
-		c.Printf("in MySQL: safe stock %s, warehouse %d, last updated %s\n", number(f.MySQL.SafeStock), f.MySQL.WarehouseID, timeText(f.MySQL.LastUpdated.UnixMilli()))
+	if m := f.MySQL; m != nil {
+		c.Printf("in MySQL: safe stock %s, warehouse %d, last updated %s\n", number(m.SafeStock), m.WarehouseID, timeText(int64(m.UpdatedAt)))
 	}
 }
 
-// verdict is the status in words.
-func (f *comparison) verdict(c *Console) painted {
+// verdictText is what a comparison finds, in words.
+func verdictText(c *Console, f *reconcile.Comparison) painted {
 	switch f.Status {
-	case "in_sync":
+	case reconcile.StatusInSync:
 		return c.paint(green, "Redis and MySQL agree")
-	case "behind":
+	case reconcile.StatusBehind:
 		if f.Behind > 0 {
 			return c.paint(yellow, fmt.Sprintf("MySQL is %s events behind", number(f.Behind)))
 		}
 		return c.paint(yellow, "MySQL is behind by an epoch")
-	case "ahead":
+	case reconcile.StatusAhead:
 		return c.paint(red, "MySQL knows events that Redis has lost")
-	case "drift":
+	case reconcile.StatusDrift:
 		return c.paint(red, "Redis and MySQL differ at the same position")
+	case reconcile.StatusMissing:
 	}
 	switch {
-	case f.Redis == nil && f.MySQL == nil:
+	case !f.Known():
 		return c.paint(red, "not loaded")
 	case f.MySQL == nil:
 		return c.paint(yellow, "not in MySQL yet")

@@ -12,6 +12,7 @@ import (
 	"sluice/core/db"
 	"sluice/core/evidence"
 	"sluice/core/kafka"
+	"sluice/core/ledger"
 	"sluice/core/redis"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -35,15 +36,19 @@ func (s *Stores) Validate() error {
 	return f.Err()
 }
 
-// opened are the servers of a deployment, connected.
-type opened struct {
+// Opened are the servers of a deployment, connected.
+type Opened struct {
+	Stock *redisstock.Store
+
 	client rueidis.Client
-	stock  *redisstock.Store
 	db     *sql.DB
 }
 
-// open connects, and refuses a Redis of another deployment.
-func (s *Stores) open(ctx context.Context) (*opened, error) {
+// Books reads what MySQL has of single cells.
+func (o *Opened) Books() *ledger.Reader { return ledger.New(o.db, nil) }
+
+// Open connects, and refuses a Redis of another deployment. The caller closes it.
+func (s *Stores) Open(ctx context.Context) (*Opened, error) {
 	client, err := s.Redis.Client()
 	if err != nil {
 		return nil, err
@@ -61,10 +66,10 @@ func (s *Stores) open(ctx context.Context) (*opened, error) {
 		client.Close()
 		return nil, err
 	}
-	o := &opened{client: client, stock: store, db: db}
+	o := &Opened{client: client, Stock: store, db: db}
 	// Servers that do not answer matter to those who ask for their partitions.
 	if err := store.Adopt(ctx, evidence.NewNonces(db)); err != nil && !store.Trusts() {
-		return nil, errors.Join(err, o.close())
+		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil
 }
@@ -77,7 +82,8 @@ func (s *Stores) store(client rueidis.Client) (*redisstock.Store, error) {
 	})
 }
 
-func (o *opened) close() error {
+// Close ends the connections.
+func (o *Opened) Close() error {
 	o.client.Close()
 	if err := o.db.Close(); err != nil {
 		return fmt.Errorf("close mysql: %w", err)
@@ -103,29 +109,29 @@ func (w *Writer) Validate() error {
 
 // target connects, and vets Redis if it is shut, or if cells are to be created: data that were set back lack
 // some, and only who has compared them knows. A dry run vets nothing.
-func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (*opened, error) {
-	o, err := w.open(ctx)
+func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (*Opened, error) {
+	o, err := w.Open(ctx)
 	if err != nil || dryRun {
 		return o, err
 	}
-	shut, err := o.stock.Shut(ctx)
+	shut, err := o.Stock.Shut(ctx)
 	if err == nil && (len(shut) > 0 || creates) {
 		err = w.vet(ctx, c, o)
-		if errors.Is(err, redisstock.ErrVetting) && !creates && o.stock.Trusts() {
+		if errors.Is(err, redisstock.ErrVetting) && !creates && o.Stock.Trusts() {
 			c.Notef("%v", err)
 			err = nil // the cell may be in a partition that sells
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(err, o.close())
+		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil
 }
 
 // vet compares Redis with MySQL and Kafka, and opens it if it is shut.
-func (w *Writer) vet(ctx context.Context, c *Console, o *opened) error {
+func (w *Writer) vet(ctx context.Context, c *Console, o *Opened) error {
 	c.Notef("comparing Redis with MySQL and Kafka first")
-	report, err := w.vetting(o).Open(ctx, o.stock)
+	report, err := w.vetting(o).Open(ctx, o.Stock)
 	if err != nil {
 		return err
 	}
@@ -134,13 +140,13 @@ func (w *Writer) vet(ctx context.Context, c *Console, o *opened) error {
 }
 
 // vetting compares what is opened with all that these settings name.
-func (w *Writer) vetting(o *opened) vetting.Vetting {
+func (w *Writer) vetting(o *Opened) vetting.Vetting {
 	return vetting.Vetting{Client: o.client, DB: o.db, Kafka: w.Kafka, Stock: w.Stock}
 }
 
 // warnOfReplicas warns whoever sets the level replica that there is none.
-func (o *opened) warnOfReplicas(ctx context.Context, c *Console) {
-	warning, err := o.stock.ReplicaWarning(ctx)
+func (o *Opened) warnOfReplicas(ctx context.Context, c *Console) {
+	warning, err := o.Stock.ReplicaWarning(ctx)
 	if err != nil {
 		warning = "it is not known whether Redis has replicas: " + Explain(err)
 	}

@@ -1,21 +1,25 @@
 package dev
 
 import (
-	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
 
 	"sluice/cli/command"
 	"sluice/core/auth"
+	"sluice/core/reconcile"
+	"sluice/core/show"
+	"sluice/core/stock"
 )
 
 // catchUp is how long the page waits for MySQL: whoever asks has often just reserved something.
 const catchUp = 10 * time.Second
+
+var errNotLoaded = errors.New("the SKU is not loaded")
 
 // startPage serves, for a curl, what `sluice stock show --wait 10s -o json` and `sluice stock shut -o json` say.
 func (s *stack) startPage(ctx context.Context) error {
@@ -49,28 +53,54 @@ func (s *stack) showStock(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sku_id: want digits, 1 or more", http.StatusBadRequest)
 		return
 	}
-	s.show(w, r, &command.StockShow{Stores: s.stores(), Output: command.Output{Format: "json"}, SKUs: []int64{sku}, Wait: catchUp})
+	s.answer(w, r, func(ctx context.Context, o *command.Opened) (any, error) {
+		found, err := reconcile.Follow(ctx, o.Stock, o.Books(), []stock.Cell{{SKU: sku}}, catchUp)
+		if err != nil {
+			return nil, err
+		}
+		if !found[0].Known() {
+			return nil, errNotLoaded
+		}
+		return []show.Compared{found[0].Show()}, nil
+	})
 }
 
 func (s *stack) showShut(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, &command.StockShut{Stores: s.stores(), Output: command.Output{Format: "json"}})
+	s.answer(w, r, func(ctx context.Context, o *command.Opened) (any, error) {
+		found, err := reconcile.FindShut(ctx, o.Stock, command.ShutShown)
+		if err != nil {
+			return nil, err
+		}
+		return found.Show(), nil
+	})
 }
 
-// show answers with what a command prints.
-func (s *stack) show(w http.ResponseWriter, r *http.Request, show interface {
-	Run(ctx context.Context, c *command.Console) error
-},
-) {
-	var out bytes.Buffer
-	err := show.Run(r.Context(), &command.Console{Out: &out, Err: io.Discard})
+// answer answers with what read finds.
+func (s *stack) answer(w http.ResponseWriter, r *http.Request, read func(context.Context, *command.Opened) (any, error)) {
+	found, err := s.read(r.Context(), read)
 	switch {
-	case command.ExitCode(err) == command.ExitNotFound:
+	case errors.Is(err, errNotLoaded):
 		http.Error(w, err.Error(), http.StatusNotFound)
 	case err != nil:
 		s.log.Warn("cannot show stock", "path", r.URL.Path, "error", err)
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	default:
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(out.Bytes()) // the client has gone: nobody to tell
+		_, _ = w.Write(found) // the client has gone: nobody to tell
 	}
+}
+
+// read connects anew for each answer: what Redis has may have been vetted anew since the last one.
+func (s *stack) read(ctx context.Context, read func(context.Context, *command.Opened) (any, error)) ([]byte, error) {
+	stores := s.stores()
+	o, err := stores.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := read(ctx, o)
+	if err := errors.Join(err, o.Close()); err != nil {
+		return nil, err
+	}
+	document, err := json.MarshalIndent(found, "", "  ")
+	return append(document, '\n'), err
 }

@@ -1,0 +1,237 @@
+// Package operate has the acts of operators: what they may do to stock, sales and dead letters, and what comes of it.
+// The edge's admin API and the command line read a request, call this package, and say what it answers.
+package operate
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"sluice/core/stock"
+)
+
+// Call is who asks for a change, and under which key: repeated with the same key, it happens once.
+type Call struct {
+	User  int64 // 0: whoever runs a command
+	Scope stock.Scope
+	Key   string // empty: a new one, or for ScopeFile none
+}
+
+// Change is a change of one cell.
+type Change struct {
+	Call
+	Cell       stock.Cell
+	Adjustment stock.Adjustment
+}
+
+// Load makes a SKU's normal stock.
+func Load(sku, units int64, settings stock.Settings, reason string, by Call) *Change {
+	if settings.Hold == 0 {
+		settings.Hold = stock.HoldDefault
+	}
+	return &Change{by, stock.Cell{SKU: sku}, stock.Adjustment{
+		Kind: stock.AdjustPlain, Create: true, Delta: units, Settings: settings, Reason: reason,
+	}}
+}
+
+// Adjust changes a cell's stock by a delta, and some of its settings.
+func Adjust(cell stock.Cell, delta int64, fields stock.Fields, settings stock.Settings, reason string, by Call) *Change {
+	return &Change{by, cell, stock.Adjustment{
+		Kind: stock.AdjustPlain, Delta: delta, Fields: fields, Settings: settings, Reason: reason,
+	}}
+}
+
+// Freeze stops or resumes selling a cell.
+func Freeze(cell stock.Cell, frozen bool, reason string, by Call) *Change {
+	return Adjust(cell, 0, stock.FieldFrozen, stock.Settings{Frozen: frozen}, reason, by)
+}
+
+// Request is the change as a store decides it. Who asks, and where, is part of its identity.
+func (c *Change) Request(partitions int) stock.Request {
+	identity := stock.Identity{User: c.User, Route: stock.OpAdjust, Cell: c.Cell, Scope: c.Scope, Key: c.Key}
+	return stock.Request{
+		ID: identity.ID(partitions), Cell: c.Cell, User: c.User,
+		Fingerprint: c.Adjustment.Fingerprint(), Adjustment: &c.Adjustment,
+	}
+}
+
+// Reader reads cells and what was decided about them; it is part of stock.Store.
+type Reader interface {
+	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
+	Reservations(ctx context.Context, ids []stock.ReservationID) (found []stock.Reservation, nowMS int64, err error)
+	Partitions() int
+}
+
+// Decision is what a store has decided about a change.
+type Decision struct {
+	Verdict stock.Verdict
+	Cell    stock.CellState // as the decision left it; not Loaded where the store did not say
+}
+
+// Decide has one adjustment decided.
+type Decide func(ctx context.Context, r *stock.Request) (Decision, error)
+
+// ByStore has adjustments decided by a store, a call each.
+func ByStore(store stock.Store) Decide {
+	return func(ctx context.Context, r *stock.Request) (Decision, error) {
+		v := &stock.Vector{Op: stock.OpAdjust, Partition: r.ID.Partition(), Requests: []stock.Request{*r}}
+		store.Do(ctx, v)
+		if v.Err != nil {
+			return Decision{}, v.Err
+		}
+		d := Decision{Verdict: v.Outcomes[0].Verdict}
+		for i := range v.Cells {
+			if v.Cells[i].Cell == r.Cell {
+				d.Cell = v.Cells[i]
+			}
+		}
+		return d, nil
+	}
+}
+
+// Desk is where cells are changed.
+type Desk struct {
+	Reader Reader
+	Decide Decide
+	// Known is the last event of a cell that MySQL has. It is for a process that has not itself seen what Redis must
+	// have: Foresee refuses to change a cell that lacks it.
+	Known func(ctx context.Context, cell stock.Cell) (stock.Mark, error)
+}
+
+// Done is what a change has done, or in a rehearsal would do.
+type Done struct {
+	Key           string
+	Replayed      bool // the key was used before for the same change: nothing changed now
+	Changed       bool // something is not as it was
+	Before, After stock.CellState
+}
+
+// Foreseen is a change that the rules allow, and what it does if nothing else happens meanwhile.
+type Foreseen struct {
+	Done
+
+	desk   *Desk
+	change Change
+	idle   bool // a change of nothing, which nobody repeats by its key: it is none
+}
+
+// Do checks a change by the rules that no script knows, and has it decided. A decision that refuses is no error.
+func (d *Desk) Do(ctx context.Context, c *Change) (Decision, error) {
+	if err := d.Check(ctx, c); err != nil {
+		return Decision{}, err
+	}
+	r := c.Request(d.Reader.Partitions())
+	return d.Decide(ctx, &r)
+}
+
+// Check refuses a change by the rules that no script knows. The cell may have changed before a script sees it, but
+// only by another operator. A change that was made already is not refused: it has its answer.
+func (d *Desk) Check(ctx context.Context, c *Change) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if !c.needsCell() {
+		return nil
+	}
+	now, nowMS, err := d.read(ctx, c.Cell)
+	if err != nil {
+		return err
+	}
+	return d.check(ctx, c, &now, nowMS)
+}
+
+// check is Check with the cell at hand.
+func (d *Desk) check(ctx context.Context, c *Change, now *stock.CellState, nowMS int64) error {
+	refusal := c.refusedBy(now, nowMS)
+	if refusal == nil {
+		return nil
+	}
+	if c.Key != "" {
+		made, _, err := d.Reader.Reservations(ctx, []stock.ReservationID{c.Request(d.Reader.Partitions()).ID})
+		if err != nil {
+			return fmt.Errorf("look for the change of %v: %w", c.Cell, err)
+		}
+		if made[0].State != stock.StateNone {
+			return nil
+		}
+	}
+	return refusal
+}
+
+func (d *Desk) read(ctx context.Context, cell stock.Cell) (stock.CellState, int64, error) {
+	states, nowMS, err := d.Reader.Cells(ctx, []stock.Cell{cell})
+	if err != nil {
+		return stock.CellState{}, 0, fmt.Errorf("read %v: %w", cell, err)
+	}
+	return states[0], nowMS, nil
+}
+
+// Foresee tells what a change of a cell would do, and refuses what Do would refuse, but for what only the stock's own
+// rules forbid: see Rehearse. MySQL is read before Redis: what it has by then, Redis has too, unless Redis lost it.
+func (d *Desk) Foresee(ctx context.Context, c Change) (*Foreseen, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	var known stock.Mark
+	if d.Known != nil {
+		var err error
+		if known, err = d.Known(ctx, c.Cell); err != nil {
+			return nil, err
+		}
+	}
+	before, nowMS, err := d.read(ctx, c.Cell)
+	switch {
+	case err != nil:
+		return nil, err
+	case before.Less(known): // one more effect would hide what is missing, and in time pass for it
+		return nil, &RefusedError{Rule: RuleLost, Cell: c.Cell}
+	case !before.Loaded:
+		return nil, &RefusedError{Rule: RuleVerdict, Cell: c.Cell, Verdict: stock.VerdictNotLoaded}
+	}
+	if err := d.check(ctx, &c, &before, nowMS); err != nil {
+		return nil, err
+	}
+	f := &Foreseen{desk: d, change: c, Done: Done{Before: before, After: c.after(&before)}}
+	f.Changed = c.changes(&before)
+	f.idle = !f.Changed && c.Key == "" && before.Shut() == stock.VerdictOK
+	if c.Key == "" && !f.idle {
+		f.change.Key = rand.Text()
+	}
+	f.Key = f.change.Key
+	r := f.change.Request(d.Reader.Partitions())
+	return f, r.Check(stock.OpAdjust, d.Reader.Partitions())
+}
+
+// Rehearse refuses what the stock's own rules forbid as things stand.
+func (f *Foreseen) Rehearse() error {
+	if v := f.Before.Adjust(&f.change.Adjustment); v != stock.VerdictOK {
+		return &RefusedError{Rule: RuleVerdict, Cell: f.change.Cell, Verdict: v}
+	}
+	return nil
+}
+
+// Idle reports whether nothing is to be done: it is so already, and no key has to be remembered.
+func (f *Foreseen) Idle() bool { return f.idle }
+
+// Do has the change decided. After stock.ErrUnknown the key tells how to repeat it.
+func (f *Foreseen) Do(ctx context.Context) (Done, error) {
+	done := f.Done
+	if f.idle {
+		done.After = done.Before
+		return done, nil
+	}
+	r := f.change.Request(f.desk.Reader.Partitions())
+	decided, err := f.desk.Decide(ctx, &r)
+	if err != nil {
+		return done, err
+	}
+	if done.Replayed = decided.Verdict == stock.VerdictReplayed; done.Replayed {
+		done.Changed = false
+	} else if decided.Verdict != stock.VerdictOK {
+		return done, &RefusedError{Rule: RuleVerdict, Cell: f.change.Cell, Verdict: decided.Verdict}
+	}
+	if decided.Cell.Loaded {
+		done.After = decided.Cell
+	}
+	return done, nil
+}

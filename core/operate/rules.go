@@ -1,0 +1,101 @@
+package operate
+
+import (
+	"fmt"
+
+	"sluice/core/stock"
+)
+
+// Rule is why an act is refused.
+type Rule uint8
+
+// The rules, each with what it refuses.
+const (
+	RuleNothing    Rule = iota + 1 // a change of no unit and no setting
+	RuleSaleWindow                 // a window of one SKU of a sale: that of a sale is of all its SKUs
+	RuleNeverSells                 // a window that ends before it begins
+	RuleOver                       // a closing that has passed: selling would end at once, and nobody has said that it shall
+	RuleRoom                       // more units than a cell can have
+	RuleSameStock                  // a transfer to where the units are
+	RuleLost                       // a change of a cell whose events MySQL has and Redis lost
+	RuleVerdict                    // what the stock's own rules forbid
+)
+
+// RefusedError tells that an act is refused, and that nothing was done.
+type RefusedError struct {
+	Rule    Rule
+	Cell    stock.Cell
+	Verdict stock.Verdict // of RuleVerdict
+	Before  stock.CellState
+	After   stock.CellState // as it would have been
+}
+
+// Error implements error. Who tells an operator says more, in the words of its own flags or members.
+func (r *RefusedError) Error() string {
+	if r.Rule == RuleVerdict {
+		return fmt.Sprintf("%v: refused: %v", r.Cell, r.Verdict)
+	}
+	return fmt.Sprintf("%v: refused by rule %d of operators' acts", r.Cell, r.Rule)
+}
+
+const window = stock.FieldOpensAt | stock.FieldClosesAt
+
+// Validate refuses what is wrong whatever the cell is like.
+func (c *Change) Validate() error {
+	a := &c.Adjustment
+	switch {
+	case !a.Create && a.Delta == 0 && a.Fields == 0:
+		return &RefusedError{Rule: RuleNothing, Cell: c.Cell}
+	case c.Cell.Pool != 0 && a.Fields&window != 0:
+		return &RefusedError{Rule: RuleSaleWindow, Cell: c.Cell}
+	case a.Create && a.Settings.NeverSells():
+		return &RefusedError{Rule: RuleNeverSells, Cell: c.Cell, After: stock.CellState{Settings: a.Settings}}
+	}
+	return nil
+}
+
+// needsCell reports whether refusedBy looks at the cell.
+func (c *Change) needsCell() bool {
+	a := &c.Adjustment
+	return a.Create && a.Settings.ClosesAtMS != 0 || !a.Create && (a.Delta > 0 || a.Fields&window != 0)
+}
+
+// refusedBy refuses what a script takes for granted. That a cell exists which is to be made, or does not which is to be
+// changed, scripts say themselves.
+func (c *Change) refusedBy(now *stock.CellState, nowMS int64) error {
+	a := &c.Adjustment
+	if a.Create && now.Loaded {
+		return nil
+	}
+	after := c.after(now)
+	r := &RefusedError{Cell: c.Cell, Before: *now, After: after}
+	switch {
+	case !now.HasRoom(a.Delta):
+		r.Rule = RuleRoom
+	case a.Fields&window != 0 && after.NeverSells():
+		r.Rule = RuleNeverSells
+	case after.ClosesAtMS != now.ClosesAtMS && after.OverAt(nowMS):
+		r.Rule = RuleOver
+	default:
+		return nil
+	}
+	return r
+}
+
+// after is the cell as the change leaves it.
+func (c *Change) after(before *stock.CellState) stock.CellState {
+	a, after := &c.Adjustment, *before
+	after.Avail += a.Delta
+	after.Total += a.Delta
+	after.Seq++
+	if after.Settings = before.With(a.Fields, a.Settings); a.Create {
+		after.Settings = a.Settings
+	}
+	return after
+}
+
+// changes reports whether the change makes a difference.
+func (c *Change) changes(before *stock.CellState) bool {
+	a := &c.Adjustment
+	return a.Delta != 0 || before.With(a.Fields, a.Settings) != before.Settings
+}

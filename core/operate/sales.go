@@ -1,0 +1,52 @@
+package operate
+
+import (
+	"context"
+	"errors"
+
+	"sluice/core/sale"
+)
+
+// ForeseenSale is what a call would do to a sale.
+type ForeseenSale struct {
+	New           bool // it would be made
+	Before, After sale.Sale
+	Given, Back   int64 // units that come from normal stock, and that go back to it
+	SKUs          int64 // that give or get units
+}
+
+// ForeseeSale tells what a call of a desk would do to a sale, and changes nothing.
+func ForeseeSale(ctx context.Context, desk *sale.Desk, id uint32, call func(*sale.Desk) (sale.Sale, error)) (f ForeseenSale, err error) {
+	if f.Before, err = desk.Show(ctx, id); errors.Is(err, sale.ErrNotFound) {
+		f.New = true
+	} else if err != nil {
+		return f, err
+	}
+	if f.After, err = call(desk.Rehearsal()); err != nil {
+		return f, err
+	}
+	for i := range f.After.Stock {
+		moved := f.After.Stock[i].Moved
+		if !f.New {
+			moved -= f.Before.Stock[i].Moved
+		}
+		switch {
+		case moved > 0:
+			f.Given, f.SKUs = f.Given+moved, f.SKUs+1
+		case moved < 0:
+			f.Back, f.SKUs = f.Back-moved, f.SKUs+1
+		}
+	}
+	return f, nil
+}
+
+// Unsold is how many units a closed sale still has that could go back to normal stock.
+func Unsold(s *sale.Sale) (units int64) {
+	if s.Phase(s.NowMS) != sale.PhaseClosed {
+		return 0
+	}
+	for _, item := range s.Stock {
+		units += item.Cell.Avail
+	}
+	return units
+}

@@ -1,0 +1,101 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"sluice/core/show"
+	"sluice/core/stock"
+)
+
+// ShutFinder looks for shut cells; it is part of redisstock.Store.
+type ShutFinder interface {
+	Partitions() int
+	ShutCells(ctx context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error)
+}
+
+// Place is where a look at all cells goes on; zero is the beginning.
+type Place struct {
+	Partition int
+	Cursor    uint64
+}
+
+// ShutStep is what one call of Redis has found. A cell may be in several steps.
+type ShutStep struct {
+	Found []stock.CellState
+	Next  Place // of the partition after the last: that was all
+}
+
+// ShutSteps looks at all cells from a place on, one call of Redis a step, and ends at the first error.
+func ShutSteps(ctx context.Context, store ShutFinder, from Place) iter.Seq2[ShutStep, error] {
+	return func(yield func(ShutStep, error) bool) {
+		for at := from; at.Partition < store.Partitions(); {
+			found, next, err := store.ShutCells(ctx, at.Partition, at.Cursor)
+			if err != nil {
+				yield(ShutStep{}, fmt.Errorf("look for shut cells: %w", err))
+				return
+			}
+			if at.Cursor = next; next == 0 {
+				at.Partition++
+			}
+			if !yield(ShutStep{found, at}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Shut counts the cells to which nothing may happen until they are repaired, each once, and keeps some.
+type Shut struct {
+	Fenced, Breached int64
+	Some             []stock.CellState
+
+	keep int
+	seen map[stock.Cell]bool
+}
+
+// NewShut counts cells and keeps so many.
+func NewShut(keep int) *Shut { return &Shut{keep: keep, seen: map[stock.Cell]bool{}} }
+
+// Add counts shut cells that are not counted yet.
+func (s *Shut) Add(cells []stock.CellState) {
+	for _, cell := range cells {
+		if s.seen[cell.Cell] {
+			continue
+		}
+		s.seen[cell.Cell] = true
+		if cell.Shut() == stock.VerdictFenced {
+			s.Fenced++
+		} else {
+			s.Breached++
+		}
+		if len(s.Some) < s.keep {
+			s.Some = append(s.Some, cell)
+		}
+	}
+}
+
+// Total is how many cells are shut.
+func (s *Shut) Total() int64 { return s.Fenced + s.Breached }
+
+// Show is what was found in JSON.
+func (s *Shut) Show() show.Shut {
+	v := show.Shut{Fenced: s.Fenced, Breached: s.Breached, Data: make([]show.Cell, len(s.Some))}
+	for i := range s.Some {
+		v.Data[i] = show.CellOf(&s.Some[i])
+	}
+	return v
+}
+
+// FindShut looks at all cells, counts those that are shut and keeps some.
+func FindShut(ctx context.Context, store ShutFinder, keep int) (*Shut, error) {
+	all := NewShut(keep)
+	for step, err := range ShutSteps(ctx, store, Place{}) {
+		if err != nil {
+			return nil, err
+		}
+		all.Add(step.Found)
+	}
+	return all, nil
+}

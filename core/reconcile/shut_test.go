@@ -1,0 +1,87 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/reconcile"
+	"sluice/core/stock"
+)
+
+var errAway = errors.New("away")
+
+// pages are the cells of partitions, a page a call; nil: the server is away.
+type pages [][][]stock.CellState
+
+func (p pages) Partitions() int { return len(p) }
+
+func (p pages) ShutCells(_ context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error) {
+	if p[partition] == nil {
+		return nil, 0, errAway
+	}
+	if next = cursor + 1; next == uint64(len(p[partition])) {
+		next = 0
+	}
+	return p[partition][cursor], next, nil
+}
+
+func fenced(sku int64) stock.CellState {
+	return stock.CellState{Cell: stock.Cell{SKU: sku}, Loaded: true, Fenced: true}
+}
+
+func breached(sku int64) stock.CellState {
+	return stock.CellState{Cell: stock.Cell{SKU: sku}, Loaded: true, Breached: true}
+}
+
+func TestFindShut(t *testing.T) {
+	t.Parallel()
+	store := pages{
+		{{fenced(1)}, {}, {fenced(1), breached(2)}}, // a scan may find a cell twice
+		{{}},
+		{{breached(3)}, {fenced(4)}},
+	}
+	found, err := reconcile.FindShut(t.Context(), store, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var some []int64
+	for _, c := range found.Some {
+		some = append(some, c.Cell.SKU)
+	}
+	if diff := cmp.Diff([]int64{1, 2, 3}, some); diff != "" || found.Fenced != 2 || found.Breached != 2 || found.Total() != 4 {
+		t.Errorf("%d fenced, %d breached: %s", found.Fenced, found.Breached, diff)
+	}
+	if _, err := reconcile.FindShut(t.Context(), pages{{{}}, nil}, 3); !errors.Is(err, errAway) {
+		t.Errorf("a server is away: %v", err)
+	}
+}
+
+// TestShutStepsGoOn breaks off after each step, and goes on from there.
+func TestShutStepsGoOn(t *testing.T) {
+	t.Parallel()
+	store := pages{{{fenced(1)}, {fenced(2)}}, {{}}, {{fenced(3)}}}
+	var seen []int64
+	var places []reconcile.Place
+	for at := (reconcile.Place{}); at.Partition < store.Partitions(); {
+		for step, err := range reconcile.ShutSteps(t.Context(), store, at) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range step.Found {
+				seen = append(seen, c.Cell.SKU)
+			}
+			at = step.Next
+			break
+		}
+		places = append(places, at)
+	}
+	if diff := cmp.Diff([]int64{1, 2, 3}, seen); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]reconcile.Place{{0, 1}, {1, 0}, {2, 0}, {3, 0}}, places); diff != "" {
+		t.Error(diff)
+	}
+}

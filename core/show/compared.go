@@ -1,0 +1,32 @@
+package show
+
+// Compared is the stock of a SKU in Redis and in MySQL, side by side; null where one does not know it.
+type Compared struct {
+	SKU    ID          `json:"sku_id"`
+	Sale   ID          `json:"sale_id,omitzero"`
+	Shut   string      `json:"shut,omitempty"` // fenced or breached: nothing happens to it until it is repaired
+	Redis  *Cell       `json:"redis"`
+	MySQL  *Projection `json:"mysql"`
+	Status string      `json:"status"`
+	Behind int64       `json:"events_behind,omitempty"`
+}
+
+// Projection is the stock of a SKU as the events left it that MySQL has.
+type Projection struct {
+	Epoch       uint32 `json:"epoch"`
+	Seq         uint64 `json:"seq"`
+	Avail       int64  `json:"avail"`
+	Held        int64  `json:"held"`
+	Sold        int64  `json:"sold"`
+	Total       int64  `json:"total"`
+	SafeStock   int64  `json:"safe_stock"`
+	WarehouseID int64  `json:"warehouse_id"`
+	LastUpdated Moment `json:"last_updated"` // Redis time of the last of these events
+}
+
+// Shut is what is shut until it is repaired: all are counted, some are shown.
+type Shut struct {
+	Fenced   int64  `json:"fenced"`
+	Breached int64  `json:"breached"`
+	Data     []Cell `json:"data"`
+}
