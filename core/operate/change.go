@@ -68,7 +68,7 @@ type Decision struct {
 	Cell    stock.CellState // as the decision left it; not Loaded where the store did not say
 }
 
-// Decide has one adjustment decided.
+// Decide has one adjustment decided. A decision that refuses it is no error.
 type Decide func(ctx context.Context, r *stock.Request) (Decision, error)
 
 // ByStore has adjustments decided by a store, a call each.
@@ -115,15 +115,6 @@ type Foreseen struct {
 	idle   bool // a change of nothing, which nobody repeats by its key: it is none
 }
 
-// Do checks a change by the rules that no script knows, and has it decided. A decision that refuses is no error.
-func (d *Desk) Do(ctx context.Context, c *Change) (Decision, error) {
-	if err := d.Check(ctx, c); err != nil {
-		return Decision{}, err
-	}
-	r := c.Request(d.Reader.Partitions())
-	return d.Decide(ctx, &r)
-}
-
 // Check refuses a change by the rules that no script knows. The cell may have changed before a script sees it, but
 // only by another operator. A change that was made already is not refused: it has its answer.
 func (d *Desk) Check(ctx context.Context, c *Change) error {
@@ -166,8 +157,8 @@ func (d *Desk) read(ctx context.Context, cell stock.Cell) (stock.CellState, int6
 	return states[0], nowMS, nil
 }
 
-// Foresee tells what a change of a cell would do, and refuses what Do would refuse, but for what only the stock's own
-// rules forbid: see Rehearse. MySQL is read before Redis: what it has by then, Redis has too, unless Redis lost it.
+// Foresee tells what a change of a cell would do, and refuses what Check refuses. What the stock's own rules forbid, Rehearse
+// tells. MySQL is read before Redis: what it has by then, Redis has too, unless Redis lost it.
 func (d *Desk) Foresee(ctx context.Context, c Change) (*Foreseen, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err

@@ -29,10 +29,19 @@ func newMarket(t *testing.T) *market {
 		Known: func(context.Context, stock.Cell) (stock.Mark, error) { return m.known, nil },
 	}
 	load := operate.Load(1, 10, stock.Settings{OpensAtMS: nowMS - 1000}, "test", operate.Call{Scope: stock.ScopeLoad, Key: "load"})
-	if d, err := m.desk.Do(t.Context(), load); err != nil || d.Verdict != stock.VerdictOK || d.Cell.Avail != 10 || d.Cell.Hold != stock.HoldDefault {
+	if d, err := do(t.Context(), m.desk, load); err != nil || d.Verdict != stock.VerdictOK || d.Cell.Avail != 10 || d.Cell.Hold != stock.HoldDefault {
 		t.Fatalf("load: %+v, %v", d, err)
 	}
 	return m
+}
+
+// do checks a change, and has it decided.
+func do(ctx context.Context, d *operate.Desk, c *operate.Change) (operate.Decision, error) {
+	if err := d.Check(ctx, c); err != nil {
+		return operate.Decision{}, err
+	}
+	r := c.Request(d.Reader.Partitions())
+	return d.Decide(ctx, &r)
 }
 
 func (m *market) cell() stock.CellState {
@@ -94,7 +103,7 @@ func TestRules(t *testing.T) {
 		if _, err := m.desk.Foresee(t.Context(), *c.change); ruleOf(err) != c.want || c.want == 0 && err != nil {
 			t.Errorf("%s, foreseen: %v, want rule %d", c.name, err, c.want)
 		}
-		if _, err := m.desk.Do(t.Context(), c.change); ruleOf(err) != c.want {
+		if _, err := do(t.Context(), m.desk, c.change); ruleOf(err) != c.want {
 			t.Errorf("%s, done: %v, want rule %d", c.name, err, c.want)
 		}
 		if c.want != 0 && m.cell() != before {
@@ -109,18 +118,18 @@ func TestWhatWasMadeHasItsAnswer(t *testing.T) {
 	now := int64(nowMS)
 	store := memstock.New(8, func() int64 { return now })
 	desk := &operate.Desk{Reader: store, Decide: operate.ByStore(store)}
-	if _, err := desk.Do(t.Context(), operate.Load(1, 10, stock.Settings{}, "test", by("load"))); err != nil {
+	if _, err := do(t.Context(), desk, operate.Load(1, 10, stock.Settings{}, "test", by("load"))); err != nil {
 		t.Fatal(err)
 	}
 	change := operate.Adjust(sku1, 0, stock.FieldClosesAt, closes(nowMS+1000), "test", by("k"))
 	reopen := operate.Adjust(sku1, 0, stock.FieldClosesAt, closes(nowMS+time.Hour.Milliseconds()), "test", by("later"))
 	for _, c := range []*operate.Change{change, reopen} {
-		if d, err := desk.Do(t.Context(), c); err != nil || d.Verdict != stock.VerdictOK {
+		if d, err := do(t.Context(), desk, c); err != nil || d.Verdict != stock.VerdictOK {
 			t.Fatalf("%+v, %v", d, err)
 		}
 	}
 	now += 2000
-	if d, err := desk.Do(t.Context(), change); err != nil || d.Verdict != stock.VerdictReplayed {
+	if d, err := do(t.Context(), desk, change); err != nil || d.Verdict != stock.VerdictReplayed {
 		t.Errorf("repeated with its key: %+v, %v", d, err)
 	}
 	f, err := desk.Foresee(t.Context(), *change)
@@ -131,7 +140,7 @@ func TestWhatWasMadeHasItsAnswer(t *testing.T) {
 		t.Errorf("repeated with its key: %+v, %v", done, err)
 	}
 	change.Key = "another"
-	if _, err := desk.Do(t.Context(), change); ruleOf(err) != operate.RuleOver {
+	if _, err := do(t.Context(), desk, change); ruleOf(err) != operate.RuleOver {
 		t.Errorf("with another key: %v", err)
 	}
 }

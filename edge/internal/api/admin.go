@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/core/auth"
+	"sluice/core/operate"
 	"sluice/core/show"
 	"sluice/core/stock"
 )
@@ -69,27 +70,8 @@ func (a *API) loadSKU(r *request) error {
 	if !ok {
 		return malformed("", "sku_id in the path: want digits, 1 to %d", int64(math.MaxInt64))
 	}
-	if err := checkWindow(d.settings); err != nil {
-		return err
-	}
-	if d.fields&stock.FieldHold == 0 {
-		d.settings.Hold = stock.HoldDefault
-	}
-	a.adjustment(r, stock.ScopeLoad, stock.Cell{SKU: sku}, key, &stock.Adjustment{
-		Create: true, Delta: d.quantity, Settings: d.settings, Reason: d.reason,
-	})
-	if d.settings.ClosesAtMS != 0 {
-		err := a.precheck(r, func(now *stock.CellState, nowMS int64) error {
-			if now.Loaded {
-				return nil
-			}
-			return checkClosing(d.settings, nowMS)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	err = a.decide(r, stock.OpAdjust)
+	load := operate.Load(sku, d.quantity, d.settings, d.reason, byAdmin(r, stock.ScopeLoad, key))
+	err = a.change(r, load)
 	var f *fault
 	if errors.As(err, &f) && f.code == codeWrongState {
 		return &fault{code: codeWrongState, detail: "the SKU is loaded: its stock is changed by adjustments, its settings by PATCH"}
@@ -135,29 +117,8 @@ func (a *API) changeSKU(r *request) error {
 	if err != nil {
 		return err
 	}
-	if d.fields == 0 {
-		return malformed("", "want at least one setting: %s", strings.Join(changeSchema.names[2:], ", "))
-	}
-	if d.sale != 0 && d.fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0 {
-		return malformed("", "a sale's window is that of all its SKUs: "+
-			"it is set by POST /admin/v1/sales/%d/open and .../close", d.sale)
-	}
-	a.adjustment(r, stock.ScopeSettings, stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{
-		Fields: d.fields, Settings: d.settings, Reason: d.reason,
-	})
-	if d.fields&(stock.FieldOpensAt|stock.FieldClosesAt) != 0 {
-		err := a.precheck(r, func(now *stock.CellState, nowMS int64) error {
-			after := now.With(d.fields, d.settings)
-			if err := checkWindow(after); err != nil || after.ClosesAtMS == now.ClosesAtMS {
-				return err
-			}
-			return checkClosing(after, nowMS)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if err := a.decide(r, stock.OpAdjust); err != nil {
+	change := operate.Adjust(stock.Cell{SKU: sku, Pool: uint32(d.sale)}, 0, d.fields, d.settings, d.reason, byAdmin(r, stock.ScopeSettings, key))
+	if err := a.change(r, change); err != nil {
 		return err
 	}
 	return a.answerCell(r, fasthttp.StatusOK)
@@ -173,53 +134,53 @@ func (a *API) adjustSKU(r *request) error {
 	if err != nil {
 		return err
 	}
-	a.adjustment(r, stock.ScopeAdjust, stock.Cell{SKU: sku, Pool: uint32(d.sale)}, key, &stock.Adjustment{Delta: d.delta, Reason: d.reason})
-	if d.delta > 0 {
-		err := a.precheck(r, func(now *stock.CellState, _ int64) error {
-			if !now.HasRoom(d.delta) {
-				return malformed("/delta", "the SKU would have more than %d units", stock.UnitsMax)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if err := a.decide(r, stock.OpAdjust); err != nil {
+	change := operate.Adjust(stock.Cell{SKU: sku, Pool: uint32(d.sale)}, d.delta, 0, stock.Settings{}, d.reason, byAdmin(r, stock.ScopeAdjust, key))
+	if err := a.change(r, change); err != nil {
 		return err
 	}
 	return a.answerCell(r, fasthttp.StatusOK)
 }
 
-// adjustment makes r.stock an adjustment. The admin is part of its identity, and of its event; so is the
-// endpoint of its identity, because a key belongs to one.
-func (a *API) adjustment(r *request, scope stock.Scope, cell stock.Cell, key string, change *stock.Adjustment) {
-	change.Kind = stock.AdjustPlain
-	admin := r.who.Subject
-	identity := stock.Identity{User: admin, Route: stock.OpAdjust, Cell: cell, Scope: scope, Key: key}
-	r.stock = stock.Request{
-		ID: identity.ID(a.Reader.Partitions()), Cell: cell, User: admin, Fingerprint: change.Fingerprint(), Adjustment: change,
-	}
+// byAdmin is a call of the admin of a request. The endpoint has a scope of its own, because a key belongs to one.
+func byAdmin(r *request, scope stock.Scope, key string) operate.Call {
+	return operate.Call{User: r.who.Subject, Scope: scope, Key: key}
 }
 
-// precheck checks r.stock against its cell, and Redis' clock, in what a script takes for granted. The cell may have changed
-// before the script sees it, but only by another admin. An adjustment that was made already is not
-// checked: it has its answer.
-func (a *API) precheck(r *request, check func(now *stock.CellState, nowMS int64) error) error {
+// change has a cell changed, and makes the change r.stock.
+func (a *API) change(r *request, c *operate.Change) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
-	made, _, err := a.Reader.Reservations(ctx, []stock.ReservationID{r.stock.ID})
-	if err != nil {
+	desk := operate.Desk{Reader: a.Reader}
+	if err := desk.Check(ctx, c); err != nil {
+		return actFault(err)
+	}
+	r.stock = c.Request(a.Reader.Partitions())
+	return a.decide(r, stock.OpAdjust)
+}
+
+// actFault tells of a rule that refuses an act, in words of members.
+func actFault(err error) error {
+	refused := new(operate.RefusedError)
+	if !errors.As(err, &refused) {
 		return readFault(err)
 	}
-	if made[0].State != stock.StateNone {
-		return nil
+	switch refused.Rule {
+	case operate.RuleNothing:
+		return malformed("", "want at least one setting: %s", strings.Join(changeSchema.names[2:], ", "))
+	case operate.RuleSaleWindow:
+		return malformed("", "a sale's window is that of all its SKUs: "+
+			"it is set by POST /admin/v1/sales/%d/open and .../close", refused.Cell.Pool)
+	case operate.RuleNeverSells:
+		return malformed("/closes_at", "want a time after opens_at, sent or set before")
+	case operate.RuleOver:
+		return malformed("/closes_at", "want a time to come, since this one has passed: frozen stops selling now")
+	case operate.RuleRoom:
+		return malformed("/delta", "the SKU would have more than %d units", stock.UnitsMax)
+	case operate.RuleSameStock:
+		return malformed("/to_sale_id", "want another stock than the one that the units come from")
+	case operate.RuleLost, operate.RuleVerdict: // of those who foresee: an edge has vetted Redis, and asks it
 	}
-	states, nowMS, err := a.Reader.Cells(ctx, []stock.Cell{r.stock.Cell})
-	if err != nil {
-		return readFault(err)
-	}
-	return check(&states[0], nowMS)
+	return err
 }
 
 // answerCell answers with the cell of r.stock: as the decision left it, or as it is now.
@@ -246,13 +207,13 @@ func (a *API) transfer(r *request) error {
 	if err != nil {
 		return err
 	}
-	if d.fromSale == d.toSale {
-		return malformed("/to_sale_id", "want another stock than the one that the units come from")
+	move := operate.Transfer{
+		Call: byAdmin(r, stock.ScopeTransfer, key), SKU: d.sku, From: uint32(d.fromSale), To: uint32(d.toSale),
+		Units: d.quantity, Reason: d.reason,
 	}
-	t := stock.TransferRequest{
-		From:  stock.Cell{SKU: d.sku, Pool: uint32(d.fromSale)},
-		To:    stock.Cell{SKU: d.sku, Pool: uint32(d.toSale)},
-		Units: d.quantity, User: r.who.Subject, Scope: stock.ScopeTransfer, Key: key, Reason: d.reason,
+	t, err := move.Request()
+	if err != nil {
+		return actFault(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
 	defer cancel()

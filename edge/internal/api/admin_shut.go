@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/core/reconcile"
 	"sluice/core/show"
 )
 
@@ -30,36 +31,34 @@ func (a *API) showShut(r *request) error {
 	if err := a.admit(r, admins); err != nil {
 		return err
 	}
-	partition, cursor := 0, uint64(0)
+	var from reconcile.Place
 	for _, p := range r.query {
 		var ok bool
-		if partition, cursor, ok = shutCursor(string(p.value), a.Reader.Partitions()); !ok {
+		if from, ok = shutCursor(string(p.value), a.Reader.Partitions()); !ok {
 			return malformed("", "cursor: want the one of the answer before")
 		}
 	}
-	return a.withBooks(func(ctx context.Context) error { return a.answerShut(ctx, r, partition, cursor) })
+	return a.withBooks(func(ctx context.Context) error { return a.answerShut(ctx, r, from) })
 }
 
 // answerShut answers with the shut cells from a place on.
-func (a *API) answerShut(ctx context.Context, r *request, partition int, cursor uint64) error {
+func (a *API) answerShut(ctx context.Context, r *request, at reconcile.Place) error {
 	page := shutPage{Data: []show.Cell{}}
-	for range shutSteps {
-		found, next, err := a.Reader.ShutCells(ctx, partition, cursor)
+	steps := 0
+	for step, err := range reconcile.ShutSteps(ctx, a.Reader, at) {
 		if err != nil {
 			return readFault(err)
 		}
-		for i := range found {
-			page.Data = append(page.Data, show.CellOf(&found[i]))
+		for i := range step.Found {
+			page.Data = append(page.Data, show.CellOf(&step.Found[i]))
 		}
-		if cursor = next; cursor == 0 {
-			partition++
-		}
-		if partition == a.Reader.Partitions() || len(page.Data) >= shutCells {
+		at = step.Next
+		if steps++; steps == shutSteps || len(page.Data) >= shutCells {
 			break
 		}
 	}
-	if partition < a.Reader.Partitions() {
-		page.Next = fmt.Sprintf("%d.%d", partition, cursor)
+	if at.Partition < a.Reader.Partitions() {
+		page.Next = fmt.Sprintf("%d.%d", at.Partition, at.Cursor)
 	}
 	r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
 	r.answer(fasthttp.StatusOK, appendView(r.out[:0], page))
@@ -67,9 +66,9 @@ func (a *API) answerShut(ctx context.Context, r *request, partition int, cursor 
 }
 
 // shutCursor reads where a request goes on: a partition, and a place in it.
-func shutCursor(text string, partitions int) (partition int, cursor uint64, ok bool) {
+func shutCursor(text string, partitions int) (at reconcile.Place, ok bool) {
 	first, second, _ := strings.Cut(text, ".")
 	p, err1 := strconv.ParseUint(first, 10, 32)
 	cursor, err2 := strconv.ParseUint(second, 10, 64)
-	return int(p), cursor, err1 == nil && err2 == nil && p < uint64(partitions)
+	return reconcile.Place{Partition: int(p), Cursor: cursor}, err1 == nil && err2 == nil && p < uint64(partitions)
 }

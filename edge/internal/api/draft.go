@@ -208,19 +208,3 @@ func (s *scanner) moment(pointer string) (time.Time, int64) {
 func errMoment(pointer string) *fault {
 	return malformed(pointer, "want a time in RFC 3339, such as 2026-11-11T20:00:00Z")
 }
-
-// checkWindow checks the order of a window's bounds.
-func checkWindow(s stock.Settings) error {
-	if s.NeverSells() {
-		return malformed("/closes_at", "want a time after opens_at, sent or set before")
-	}
-	return nil
-}
-
-// checkClosing refuses a closing that has passed: selling would end at once, and nobody has said that it shall.
-func checkClosing(s stock.Settings, nowMS int64) error {
-	if s.OverAt(nowMS) {
-		return malformed("/closes_at", "want a time to come, since this one has passed: frozen stops selling now")
-	}
-	return nil
-}
