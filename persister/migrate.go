@@ -10,6 +10,8 @@ import (
 	"log/slog"
 
 	"github.com/pressly/goose/v3"
+
+	"sluice/core/db"
 )
 
 //go:embed migrations/*.sql
@@ -24,11 +26,11 @@ const (
 // Migrate brings the schema up to SchemaVersion and returns the version it then has. Several processes
 // may call it at once: one works, the others wait. A step that fails is not undone, because DDL commits
 // by itself; the next call repeats it, and it finds what it has done.
-func Migrate(ctx context.Context, db *sql.DB, log *slog.Logger) (version int64, err error) {
-	if db.Stats().MaxOpenConnections == 1 {
+func Migrate(ctx context.Context, database *sql.DB, log *slog.Logger) (version int64, err error) {
+	if database.Stats().MaxOpenConnections == 1 {
 		return 0, errors.New("migrate: want two connections (--mysql-conns-max), one of them for the lock")
 	}
-	lock, err := db.Conn(ctx)
+	lock, err := database.Conn(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
@@ -47,12 +49,15 @@ func Migrate(ctx context.Context, db *sql.DB, log *slog.Logger) (version int64, 
 		_, _ = lock.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", migrationLock)
 	}()
 
-	if CheckSchema(ctx, db) != nil {
-		if err := checkMigration(ctx, db); err != nil {
+	if CheckSchema(ctx, database) != nil {
+		if err := checkMigration(ctx, database); err != nil {
 			return 0, err
 		}
 	}
-	provider, err := schema(db)
+	if err := beginVersions(ctx, database); err != nil {
+		return 0, err
+	}
+	provider, err := schema(database)
 	if err != nil {
 		return 0, err
 	}
@@ -64,6 +69,18 @@ func Migrate(ctx context.Context, db *sql.DB, log *slog.Logger) (version int64, 
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
 	return provider.GetDBVersion(ctx)
+}
+
+// insertFirst counts version 0 as applied where no version is.
+const insertFirst = "INSERT INTO goose_db_version (version_id, is_applied) SELECT 0, TRUE FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM goose_db_version)"
+
+// beginVersions puts the first row into the table of versions. Goose makes the table and that row in two steps, and DDL
+// commits by itself. So whoever was killed between them has left an empty table, and goose refuses one ever after.
+func beginVersions(ctx context.Context, database *sql.DB) error {
+	if _, err := database.ExecContext(ctx, insertFirst); err != nil && db.Answer(err) != db.AnswerNoTable {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
 }
 
 // SchemaVersion is the version of the schema that this program was written for.

@@ -58,6 +58,22 @@ func TestMigrateGoesOn(t *testing.T) {
 	}
 }
 
+// TestMigrateBeginsAnew migrates where a process was killed between making the table of versions and its first row.
+func TestMigrateBeginsAnew(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	if _, err := db.ExecContext(t.Context(), "DELETE FROM goose_db_version"); err != nil {
+		t.Fatal(err)
+	}
+	version, err := Migrate(t.Context(), db, slog.New(slog.DiscardHandler))
+	if err != nil || version != SchemaVersion() {
+		t.Fatalf("migrated to %d, %v, want %d", version, err, SchemaVersion())
+	}
+	if err := CheckSchema(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestMigrateDatesReservations migrates rows that were written before they had a time of their own.
 func TestMigrateDatesReservations(t *testing.T) {
 	t.Parallel()
