@@ -49,3 +49,6 @@ func (s *Store) ExpireMembers(ctx context.Context, partition int, members ...str
 	err := s.expire(ctx, partition, members, &sweep)
 	return sweep, err
 }
+
+// ScriptCommands are the commands whose rights are asked for.
+var ScriptCommands = scriptCommands

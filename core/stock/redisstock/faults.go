@@ -1,6 +1,7 @@
 package redisstock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,10 +17,13 @@ import (
 const (
 	FaultPersistence = "persistence"
 	FaultEviction    = "eviction"
+
+	// The server does not tell all settings.
+	faultUnverified = "unverified"
 )
 
 // FaultWords are the words that Faults can tell.
-var FaultWords = []string{FaultPersistence, FaultEviction, "fsync", "write_error", "memory", "replica"}
+var FaultWords = []string{FaultPersistence, FaultEviction, "fsync", "write_error", "memory", "replica", faultUnverified}
 
 // memoryMax is the share of maxmemory from which a server counts as full: at all of it reserves are refused.
 const memoryMax = 0.95
@@ -62,30 +66,55 @@ func (s *Store) replicaFault(ctx context.Context, p *primary) []telemetry.Fault 
 	}}
 }
 
-// ServerFaults is Faults of one server, but for its replicas.
-func ServerFaults(ctx context.Context, server rueidis.CoreClient) ([]telemetry.Fault, error) {
+// readSettings reads the settings that matter. Where CONFIG is denied or not there, as with managed services, INFO tells those
+// without which a server must not sell; the others are unverified.
+func readSettings(ctx context.Context, server rueidis.CoreClient) (settings map[string]string, about About, unverified, err error) {
 	answers := server.DoMulti(ctx,
 		server.B().ConfigGet().Parameter("appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "save", "stop-writes-on-bgsave-error").Build(),
 		server.B().Info().Section("memory", "persistence").Build())
-	settings, err := answers[0].AsStrMap()
+	info, err := answers[1].ToString()
+	if err != nil {
+		return nil, about, nil, fmt.Errorf("read condition by INFO, which the user must be allowed: %w", err)
+	}
+	about = About(info)
+	settings, err = answers[0].AsStrMap()
+	if _, refused := rueidis.IsRedisErr(err); err == nil && len(settings) > 0 || err != nil && !refused {
+		return settings, about, nil, err
+	}
+	onOff := map[string]string{"0": "no", "1": "yes"}
+	return map[string]string{
+		"appendonly": onOff[about.Field("aof_enabled")], "maxmemory": about.Field("maxmemory"), "maxmemory-policy": about.Field("maxmemory_policy"),
+	}, about, cmp.Or(err, errNoSettings), nil
+}
+
+// errNoSettings tells that a server answers CONFIG GET with nothing.
+var errNoSettings = errors.New("it tells none")
+
+// ServerFaults is Faults of one server, but for its replicas.
+func ServerFaults(ctx context.Context, server rueidis.CoreClient) ([]telemetry.Fault, error) {
+	settings, about, unverified, err := readSettings(ctx, server)
 	if err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
-	info, err := answers[1].ToString()
-	if err != nil {
-		return nil, fmt.Errorf("read condition: %w", err)
+	faults := faultsOf(settings, about)
+	if unverified != nil {
+		faults = append(faults, telemetry.Fault{
+			Word: faultUnverified, Found: fmt.Sprintf("CONFIG GET is not to be had (%v): appendfsync, save and stop-writes-on-bgsave-error are unverified", unverified),
+			Do: "see that appendfsync is everysec or always, and allow the user config|get where the server has it",
+		})
 	}
-	return faultsOf(settings, About(info)), nil
+	return faults, nil
 }
 
 func faultsOf(settings map[string]string, about About) (faults []telemetry.Fault) {
 	fault := func(word, found, do string) {
 		faults = append(faults, telemetry.Fault{Word: word, Found: found, Do: do})
 	}
-	switch fsync := settings["appendfsync"]; {
+	fsync, verified := settings["appendfsync"]
+	switch {
 	case settings["appendonly"] != "yes":
 		fault(FaultPersistence, "appendonly "+settings["appendonly"]+": a restart loses all stock", "set appendonly yes")
-	case fsync != "always" && fsync != "everysec":
+	case verified && fsync != "always" && fsync != "everysec":
 		fault("fsync", "appendfsync "+fsync+": a crash loses whatever the system has not written yet", "set appendfsync everysec or always")
 	}
 	if policy := settings["maxmemory-policy"]; policy != "noeviction" {

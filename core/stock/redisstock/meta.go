@@ -104,7 +104,7 @@ func (s *Store) CheckLedger(ctx context.Context, nonces stock.Nonces) error {
 // CheckDeployment compares whose Redis is with the store's number of partitions and a deployment's id.
 // The error wraps ErrForeign if they differ: whoever goes on then finds cells in other partitions than
 // the rest of the deployment. Partitions that nobody has opened yet are nobody's, and of a cluster that is
-// away in part the rest has to do.
+// away in part the rest has to do. The error wraps ErrDenied if the user may not run what the scripts do.
 func (s *Store) CheckDeployment(ctx context.Context, deployment string) error {
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
 	defer cancel()
@@ -132,7 +132,7 @@ func (s *Store) CheckDeployment(ctx context.Context, deployment string) error {
 		return fmt.Errorf("%w: %w", ErrForeign, err)
 	}
 	if answered {
-		return nil
+		return s.checkRights(ctx)
 	}
 	return unread.Err()
 }

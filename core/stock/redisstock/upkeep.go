@@ -11,11 +11,11 @@ import (
 // upkeep are what must work also on a full server, else it could not free itself. Redis refuses plain writes and
 // transactions when its memory is full, and runs scripts with the flag allow-oom or no-writes. They are sent whole, by EVAL, because a server that is not open, whose
 // outbox is relayed all the same, knows no script; and they are none of those whose presence tells that it is open.
-type upkeep struct{ lease, relayed, unrelayed, counts, vetted string }
+type upkeep struct{ lease, relayed, unrelayed, counts, may, vetted string }
 
 func loadUpkeep() (u upkeep, err error) {
 	for name, source := range map[string]*string{
-		"lease": &u.lease, "relayed": &u.relayed, "unrelayed": &u.unrelayed, "counts": &u.counts, "vetted": &u.vetted,
+		"lease": &u.lease, "relayed": &u.relayed, "unrelayed": &u.unrelayed, "counts": &u.counts, "may": &u.may, "vetted": &u.vetted,
 	} {
 		script, err := lua.Upkeep(name)
 		if err != nil {

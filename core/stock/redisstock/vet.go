@@ -2,6 +2,7 @@ package redisstock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -145,7 +146,7 @@ func (v *vetting) ask(ctx context.Context, what string, n int,
 func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 	info, err := p.conn.Do(ctx, p.conn.B().Info().Section("server", "replication").Build()).ToString()
 	if err != nil {
-		return err
+		return fmt.Errorf("ask for its version and role: %w", err)
 	}
 	about := About(info)
 	if !about.Recent() {
@@ -154,13 +155,25 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 	if !about.Primary() {
 		v.object("%s is a %s, want a primary", p, about.Role())
 	}
+	if about.Recent() && about.Primary() && len(p.partitions) > 0 {
+		err := checkRights(ctx, p.conn, v.upkeep, p.partitions[0])
+		if errors.Is(err, ErrDenied) {
+			return fmt.Errorf("%w: %w", ErrVetting, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	faults, err := ServerFaults(ctx, p.conn)
 	if err != nil {
 		return err
 	}
 	for _, f := range faults {
-		if f.Word == FaultEviction || f.Word == FaultPersistence && !v.cfg.AllowNoPersistence {
+		switch {
+		case f.Word == FaultEviction || f.Word == FaultPersistence && !v.cfg.AllowNoPersistence:
 			v.object("%s: %v", p, f)
+		case f.Word == faultUnverified:
+			v.cfg.Log.WarnContext(ctx, "not all settings of redis can be verified", "server", p.String(), "found", f.Found, "do", f.Do)
 		}
 	}
 	return nil
