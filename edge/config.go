@@ -12,9 +12,9 @@ import (
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/kafka"
+	"sluice/core/limit"
 	"sluice/core/redis"
 	"sluice/core/stock"
-	"sluice/edge/internal/limit"
 )
 
 // Config configures an edge.

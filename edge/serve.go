@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"sluice/core/auth"
+	"sluice/core/limit"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 	"sluice/edge/internal/api"
 	"sluice/edge/internal/conns"
-	"sluice/edge/internal/limit"
 )
 
 // adminTimeout bounds one admin request, which may be many calls: a sale has up to 10,000 SKUs.

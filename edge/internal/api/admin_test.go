@@ -12,10 +12,10 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/event"
+	"sluice/core/limit"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/edge/batch"
-	"sluice/edge/internal/limit"
 )
 
 func TestLoadingMakesAndNeverSets(t *testing.T) {

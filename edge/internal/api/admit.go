@@ -2,7 +2,7 @@ package api
 
 import (
 	"sluice/core/auth"
-	"sluice/edge/internal/limit"
+	"sluice/core/limit"
 )
 
 // roles is a set of roles.
@@ -72,8 +72,8 @@ func (a *API) admitUser(r *request) error {
 	if a.Users == nil || r.who.Role != auth.RoleShopper {
 		return nil
 	}
-	r.userTaken = a.Users.Take(r.who.Subject, r.now)
-	return limited(r.userTaken)
+	r.userAllowance = a.Users.Allow(r.who.Subject, r.now)
+	return limited(r.userAllowance)
 }
 
 // admitAddress lets a client pass within the limit of its address.
@@ -82,13 +82,13 @@ func (a *API) admitAddress(r *request) error {
 	if a.Addresses == nil {
 		return nil
 	}
-	r.addressTaken = a.Addresses.Take(a.clientOf(r), r.now)
-	return limited(r.addressTaken)
+	r.addressAllowance = a.Addresses.Allow(a.clientOf(r), r.now)
+	return limited(r.addressAllowance)
 }
 
-func limited(taken limit.Taken) error {
-	if taken.OK {
+func limited(a limit.Allowance) error {
+	if a.OK {
 		return nil
 	}
-	return &fault{code: codeRateLimited, retryAfter: taken.RetryAfter}
+	return &fault{code: codeRateLimited, retryAfter: a.RetryAfter}
 }

@@ -18,10 +18,10 @@ import (
 	"golang.org/x/time/rate"
 
 	"sluice/core/auth"
+	"sluice/core/limit"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/edge/batch"
-	"sluice/edge/internal/limit"
 )
 
 // Decider decides one request, and returns when it is decided and acknowledged.

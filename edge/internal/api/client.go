@@ -8,7 +8,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"sluice/edge/internal/limit"
+	"sluice/core/limit"
 )
 
 // unnamed counts requests that a trusted proxy passed on without saying for whom.

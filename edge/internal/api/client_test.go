@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/edge/internal/limit"
+	"sluice/core/limit"
 )
 
 // behindProxies has trusted proxies, and one request per address.

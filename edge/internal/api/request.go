@@ -10,9 +10,9 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/core/auth"
+	"sluice/core/limit"
 	"sluice/core/stock"
 	"sluice/edge/batch"
-	"sluice/edge/internal/limit"
 )
 
 // Header names and values that answers are made of.
@@ -46,8 +46,8 @@ type request struct {
 
 	query []parameter
 
-	counted                 bool // against the limits that it has
-	userTaken, addressTaken limit.Taken
+	counted                         bool // against the limits that it has
+	userAllowance, addressAllowance limit.Allowance
 
 	scan     scanner
 	taking   taking
@@ -61,7 +61,7 @@ type request struct {
 func (r *request) begin(ctx *fasthttp.RequestCtx, now time.Time, ids *requestIDs) {
 	r.ctx, r.now, r.replayed = ctx, now, false
 	r.who, r.counted = auth.Identity{}, false
-	r.userTaken, r.addressTaken = limit.Taken{}, limit.Taken{}
+	r.userAllowance, r.addressAllowance = limit.Allowance{}, limit.Allowance{}
 	ids.append(r.id[:0])
 }
 
@@ -80,7 +80,7 @@ func (r *request) end() {
 func (r *request) finish() {
 	h := &r.ctx.Response.Header
 	h.SetCanonical(headerRequestID, r.id[:])
-	if r.userTaken.Limited() || r.addressTaken.Limited() {
+	if r.userAllowance.Limited() || r.addressAllowance.Limited() {
 		r.rateHeaders(h)
 	}
 }
@@ -89,20 +89,20 @@ func (r *request) finish() {
 func (r *request) rateHeaders(h *fasthttp.ResponseHeader) {
 	for _, field := range []struct {
 		name   []byte
-		append func(limit.Taken, []byte) []byte
+		append func(limit.Allowance, []byte) []byte
 	}{
-		{headerRateLimitPolicy, limit.Taken.AppendPolicy},
-		{headerRateLimit, limit.Taken.AppendState},
+		{headerRateLimitPolicy, limit.Allowance.AppendPolicy},
+		{headerRateLimit, limit.Allowance.AppendState},
 	} {
 		r.out = r.out[:0]
-		if r.userTaken.Limited() {
-			r.out = field.append(r.userTaken, r.out)
+		if r.userAllowance.Limited() {
+			r.out = field.append(r.userAllowance, r.out)
 		}
-		if r.addressTaken.Limited() {
+		if r.addressAllowance.Limited() {
 			if len(r.out) > 0 {
 				r.out = append(r.out, ", "...)
 			}
-			r.out = field.append(r.addressTaken, r.out)
+			r.out = field.append(r.addressAllowance, r.out)
 		}
 		h.SetCanonical(field.name, r.out)
 	}

@@ -24,7 +24,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
-	"sluice/edge/internal/limit"
+	"sluice/core/limit"
 )
 
 // Bounds of a courtesy: an answer is worth waiting for only so long.

@@ -16,21 +16,21 @@ func TestBucketRefusesAndRefills(t *testing.T) {
 	t.Parallel()
 	l := New("user", Config{Rate: 2, Burst: 3, KeysMax: 100}, hash)
 	for i := range 3 {
-		if !l.Take(7, noon).OK {
+		if !l.Allow(7, noon).OK {
 			t.Fatalf("token %d of 3 refused", i+1)
 		}
 	}
-	refused := l.Take(7, noon)
+	refused := l.Allow(7, noon)
 	if refused.OK || refused.RetryAfter != 1 {
 		t.Fatalf("the fourth of three: %+v", refused)
 	}
-	if !l.Take(8, noon).OK {
+	if !l.Allow(8, noon).OK {
 		t.Error("another key is refused too")
 	}
-	if l.Take(7, noon.Add(499*time.Millisecond)).OK {
+	if l.Allow(7, noon.Add(499*time.Millisecond)).OK {
 		t.Error("a token before its time")
 	}
-	if !l.Take(7, noon.Add(time.Second)).OK {
+	if !l.Allow(7, noon.Add(time.Second)).OK {
 		t.Error("no token although its time has come")
 	}
 }
@@ -38,26 +38,26 @@ func TestBucketRefusesAndRefills(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	l := New("user", Config{Rate: 0.1, Burst: 5, KeysMax: 100}, hash)
-	f := func(taken Taken, policy, state string, retryAfter int64) {
+	f := func(got Allowance, policy, state string, retryAfter int64) {
 		t.Helper()
-		if got := string(taken.AppendPolicy(nil)); got != policy {
-			t.Errorf("policy %q, want %q", got, policy)
+		if text := string(got.AppendPolicy(nil)); text != policy {
+			t.Errorf("policy %q, want %q", text, policy)
 		}
-		if got := string(taken.AppendState(nil)); got != state {
-			t.Errorf("state %q, want %q", got, state)
+		if text := string(got.AppendState(nil)); text != state {
+			t.Errorf("state %q, want %q", text, state)
 		}
-		if taken.RetryAfter != retryAfter {
-			t.Errorf("RetryAfter = %d, want %d", taken.RetryAfter, retryAfter)
+		if got.RetryAfter != retryAfter {
+			t.Errorf("RetryAfter = %d, want %d", got.RetryAfter, retryAfter)
 		}
 	}
-	f(l.Take(1, noon), `"user";q=5;w=50`, `"user";r=4;t=10`, 0)
+	f(l.Allow(1, noon), `"user";q=5;w=50`, `"user";r=4;t=10`, 0)
 	for range 4 {
-		l.Take(1, noon)
+		l.Allow(1, noon)
 	}
-	f(l.Take(1, noon), `"user";q=5;w=50`, `"user";r=0;t=50`, 10)
-	f(l.Take(1, noon.Add(9500*time.Millisecond)), `"user";q=5;w=50`, `"user";r=0;t=41`, 1)
+	f(l.Allow(1, noon), `"user";q=5;w=50`, `"user";r=0;t=50`, 10)
+	f(l.Allow(1, noon.Add(9500*time.Millisecond)), `"user";q=5;w=50`, `"user";r=0;t=41`, 1)
 
-	if (*Limiter[int64])(nil).Take(1, noon).Limited() {
+	if (*Limiter[int64])(nil).Allow(1, noon).Limited() {
 		t.Error("no limiter has something to say")
 	}
 }
@@ -65,13 +65,13 @@ func TestHeaders(t *testing.T) {
 func TestForgettingDoesNotRefill(t *testing.T) {
 	t.Parallel()
 	l := New("user", Config{Rate: 1, Burst: 10, KeysMax: 1_000_000}, hash)
-	// Another user of the same shard comes in each second, so the generations turn, and each turn comes
+	// Another user of the same stripe comes in each second, so the generations turn, and each turn comes
 	// between two visits of the first user, whose bucket is not full by then.
 	taken := 0
 	for second := range 118 {
 		now := noon.Add(time.Duration(second) * time.Second)
-		l.Take(int64(1+shards*(second+1)), now)
-		for second%9 == 0 && l.Take(1, now).OK {
+		l.Allow(int64(1+stripes*(second+1)), now)
+		for second%9 == 0 && l.Allow(1, now).OK {
 			taken++
 		}
 	}
@@ -84,12 +84,12 @@ func TestForgettingDoesNotRefill(t *testing.T) {
 func TestSlowestBucketIsRemembered(t *testing.T) {
 	t.Parallel()
 	l := New("user", Config{Rate: RateMin, Burst: BurstMax, KeysMax: KeysMaxMax}, hash)
-	taken := l.Take(0, noon)
+	first := l.Allow(0, noon)
 	for user := range int64(10) {
-		l.Take(shards*(user+1), noon.Add(time.Second)) // of one shard
+		l.Allow(stripes*(user+1), noon.Add(time.Second)) // of one stripe
 	}
-	if again := l.Take(0, noon.Add(time.Second)); again.remaining >= taken.remaining {
-		t.Errorf("%d tokens left, then %d", taken.remaining, again.remaining)
+	if again := l.Allow(0, noon.Add(time.Second)); again.remaining >= first.remaining {
+		t.Errorf("%d tokens left, then %d", first.remaining, again.remaining)
 	}
 }
 
@@ -97,13 +97,13 @@ func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	l := New("user", Config{Rate: 1, Burst: 1000, KeysMax: 10_000}, hash)
 	for user := range int64(200_000) {
-		l.Take(user, noon)
+		l.Allow(user, noon)
 	}
 	n := 0
-	for i := range l.shards {
-		n += len(l.shards[i].young) + len(l.shards[i].old)
+	for i := range l.stripes {
+		n += len(l.stripes[i].young) + len(l.stripes[i].old)
 	}
-	if n > 10_000+2*shards {
+	if n > 10_000+2*stripes {
 		t.Errorf("%d buckets remembered, bound is 10000", n)
 	}
 }
@@ -120,7 +120,7 @@ func TestBucketHoldsUnderConcurrency(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, g))
 			for range 1000 {
 				user := r.Int64N(4)
-				if l.Take(user, noon).OK {
+				if l.Allow(user, noon).OK {
 					taken[user].Add(1)
 				}
 			}
@@ -134,12 +134,12 @@ func TestBucketHoldsUnderConcurrency(t *testing.T) {
 	}
 }
 
-func BenchmarkTake(b *testing.B) {
+func BenchmarkAllow(b *testing.B) {
 	l := New("user", Config{Rate: 1e6, Burst: 1e6, KeysMax: 1 << 20}, hash)
 	b.ReportAllocs()
 	user := int64(0)
 	for b.Loop() {
 		user = (user + 1) & 1023
-		l.Take(user, noon)
+		l.Allow(user, noon)
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"sluice/edge/internal/limit"
+	"sluice/core/limit"
 )
 
 func TestAddress(t *testing.T) {

@@ -1,6 +1,10 @@
 // Package limit owns the token buckets that shed load before it costs anything: one bucket per user or
 // per address, in bounded memory. What it refuses was not looked at, and the answer says when to come
 // back.
+//
+// The buckets are those of golang.org/x/time/rate. A full bucket is the same as none, so two generations
+// of plain maps bound them: forgetting a whole generation costs one assignment, where a cache would move
+// an entry in a list at each request.
 package limit
 
 import (
@@ -31,23 +35,22 @@ const (
 	KeysMaxMax = 10_000_000
 )
 
-// shards spreads the locks; a power of two.
-const shards = 64
+// stripes spreads the locks; a power of two.
+const stripes = 64
 
 // Limiter gives each key a token bucket. It is safe for concurrent use. A nil Limiter allows
 // everything.
 type Limiter[K comparable] struct {
-	cfg    Config
-	name   string
-	policy string
-	hash   func(K) uint64
-	shards [shards]shard[K]
+	cfg     Config
+	name    string
+	policy  string
+	hash    func(K) uint64
+	stripes [stripes]stripe[K]
 }
 
-// shard has two generations. A bucket that was not used for as long as it takes to fill is full, and a
-// full bucket is the same as none: so the old generation is dropped after that time, or when the young
-// one has its share of the keys.
-type shard[K comparable] struct {
+// stripe has two generations. A bucket that nobody used for as long as it takes to fill is full: so the
+// old generation is dropped after that time, or when the young one has its share of the keys.
+type stripe[K comparable] struct {
 	mu    sync.Mutex
 	young map[K]*rate.Limiter
 	old   map[K]*rate.Limiter
@@ -62,32 +65,32 @@ func New[K comparable](name string, cfg Config, hash func(K) uint64) *Limiter[K]
 	return l
 }
 
-// Take takes one token from the key's bucket.
-func (l *Limiter[K]) Take(key K, now time.Time) Taken {
+// Allow takes one token from the key's bucket.
+func (l *Limiter[K]) Allow(key K, now time.Time) Allowance {
 	if l == nil {
-		return Taken{OK: true}
+		return Allowance{OK: true}
 	}
-	s := &l.shards[l.hash(key)%shards]
+	s := &l.stripes[l.hash(key)%stripes]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	bucket := l.bucket(s, key, now)
-	taken := Taken{OK: bucket.AllowN(now, 1), name: l.name, policy: l.policy}
+	a := Allowance{OK: bucket.AllowN(now, 1), name: l.name, policy: l.policy}
 	left := math.Max(bucket.TokensAt(now), 0)
-	taken.remaining = int64(left)
-	taken.reset = seconds((float64(l.cfg.Burst) - left) / l.cfg.Rate)
-	if !taken.OK {
-		taken.RetryAfter = max(seconds((1-left)/l.cfg.Rate), 1)
+	a.remaining = int64(left)
+	a.reset = seconds((float64(l.cfg.Burst) - left) / l.cfg.Rate)
+	if !a.OK {
+		a.RetryAfter = max(seconds((1-left)/l.cfg.Rate), 1)
 	}
-	return taken
+	return a
 }
 
-func (l *Limiter[K]) bucket(s *shard[K], key K, now time.Time) *rate.Limiter {
+func (l *Limiter[K]) bucket(s *stripe[K], key K, now time.Time) *rate.Limiter {
 	bucket := s.young[key]
 	if bucket != nil {
 		return bucket
 	}
 	fill := time.Duration(float64(l.cfg.Burst) / l.cfg.Rate * float64(time.Second))
-	if s.young == nil || len(s.young) >= l.cfg.KeysMax/(2*shards)+1 || now.Sub(s.since) > fill {
+	if s.young == nil || len(s.young) >= l.cfg.KeysMax/(2*stripes)+1 || now.Sub(s.since) > fill {
 		s.old, s.young, s.since = s.young, make(map[K]*rate.Limiter), now
 	}
 	if bucket = s.old[key]; bucket == nil {
@@ -97,8 +100,8 @@ func (l *Limiter[K]) bucket(s *shard[K], key K, now time.Time) *rate.Limiter {
 	return bucket
 }
 
-// Taken is what became of one token.
-type Taken struct {
+// Allowance is the answer of a limiter to one request.
+type Allowance struct {
 	OK         bool
 	RetryAfter int64 // seconds until the next token; only where not OK
 
@@ -107,19 +110,19 @@ type Taken struct {
 }
 
 // Limited tells that a limiter was asked, so that headers have something to say.
-func (t Taken) Limited() bool { return t.policy != "" }
+func (a Allowance) Limited() bool { return a.policy != "" }
 
 // AppendPolicy appends the policy's item of the RateLimit-Policy header.
-func (t Taken) AppendPolicy(dst []byte) []byte { return append(dst, t.policy...) }
+func (a Allowance) AppendPolicy(dst []byte) []byte { return append(dst, a.policy...) }
 
 // AppendState appends the policy's item of the RateLimit header: tokens left, and seconds until the
 // bucket is full again.
-func (t Taken) AppendState(dst []byte) []byte {
-	dst = append(dst, t.name...)
+func (a Allowance) AppendState(dst []byte) []byte {
+	dst = append(dst, a.name...)
 	dst = append(dst, ";r="...)
-	dst = strconv.AppendInt(dst, t.remaining, 10)
+	dst = strconv.AppendInt(dst, a.remaining, 10)
 	dst = append(dst, ";t="...)
-	return strconv.AppendInt(dst, t.reset, 10)
+	return strconv.AppendInt(dst, a.reset, 10)
 }
 
 // seconds rounds up, because coming back early is refused again.
