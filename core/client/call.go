@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"sluice/core/idempotency"
+	"sluice/core/problem"
 )
 
 // call is one request, however often it is sent.
@@ -80,10 +83,9 @@ func (c *Client) do(ctx context.Context, q *call, decode func([]byte) error) (Re
 		if q.key == "" {
 			q.key = rand.Text()
 		}
-		if len(q.key) > keyBytesMax || !visible(q.key) {
+		if kind := problem.KeyInvalid; !idempotency.Valid(q.key) {
 			return Receipt{}, &Problem{
-				Code: CodeKeyInvalid, Status: http.StatusBadRequest, Title: "The Idempotency-Key is not valid.",
-				Detail: fmt.Sprintf("want 1 to %d visible ASCII characters", keyBytesMax), Key: q.key,
+				Code: Code(kind.Code), Status: kind.Status, Title: kind.Title, Detail: idempotency.Rule, Key: q.key,
 			}
 		}
 	}
@@ -160,7 +162,7 @@ func (c *Client) attempt(ctx context.Context, q *call, body []byte, decode func(
 		return outcome{err: fmt.Errorf("client: read the answer to %s %s: %w", q.method, q.path, err), again: true, unknown: true}
 	case len(answer) > answerBytesMax:
 		return foreign(q, resp, fmt.Sprintf("more than %d bytes", answerBytesMax))
-	case mediaType(resp) == "application/problem+json":
+	case mediaType(resp) == problem.MediaType:
 		return refusal(q, resp, answer)
 	case resp.StatusCode/100 != 2 || mediaType(resp) != "application/json":
 		return foreign(q, resp, "not an answer of sluice")
@@ -195,7 +197,7 @@ func (c *Client) request(ctx context.Context, q *call, body []byte) (*http.Reque
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if q.writes() {
-		req.Header.Set("Idempotency-Key", headerKey(q.key))
+		req.Header.Set("Idempotency-Key", idempotency.Format(q.key))
 	}
 	if c.token == nil {
 		return req, nil
@@ -211,19 +213,9 @@ func (c *Client) request(ctx context.Context, q *call, body []byte) (*http.Reque
 	return req, nil
 }
 
-const keyBytesMax = 128
-
 // visible reports whether a text is of visible ASCII characters, at least one.
 func visible(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
-}
-
-// headerKey is a key as its header has it. One that begins like a quoted string has to be one.
-func headerKey(key string) string {
-	if key[0] != '"' {
-		return key
-	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
 }
 
 // refusal is what a problem document says.

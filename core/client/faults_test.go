@@ -68,7 +68,7 @@ func answer(status int, body string) http.HandlerFunc {
 	}
 }
 
-func problem(status int, code Code, retryable bool, retryAfter string) http.HandlerFunc {
+func refused(status int, code Code, retryable bool, retryAfter string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		if retryAfter != "" {
@@ -93,10 +93,10 @@ func cut(sent string) http.HandlerFunc {
 }
 
 var (
-	overloaded     = problem(503, CodeOverloaded, true, "1")
-	outcomeUnknown = problem(504, CodeOutcomeUnknown, true, "1")
-	soldOut        = problem(409, CodeSoldOut, false, "")
-	unauthorized   = problem(401, CodeUnauthorized, false, "")
+	overloaded     = refused(503, CodeOverloaded, true, "1")
+	outcomeUnknown = refused(504, CodeOutcomeUnknown, true, "1")
+	soldOut        = refused(409, CodeSoldOut, false, "")
+	unauthorized   = refused(401, CodeUnauthorized, false, "")
 	cutOff         = cut("")
 	cutWithin      = cut("HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"reservation_id\":\"0")
 	garbage        = answer(201, `{"reservation_id":`)
@@ -128,9 +128,9 @@ func TestWritesEndAsTheirAttemptsTell(t *testing.T) {
 		{"cut after sending", []http.HandlerFunc{cutOff, answer(201, held)}, "", 2},
 		{"cut within the answer", []http.HandlerFunc{cutWithin, answer(201, held)}, "", 2},
 		{"504", []http.HandlerFunc{outcomeUnknown, answer(201, held)}, "", 2},
-		{"500", []http.HandlerFunc{problem(500, CodeInternal, true, "1"), answer(201, held)}, "", 2},
+		{"500", []http.HandlerFunc{refused(500, CodeInternal, true, "1"), answer(201, held)}, "", 2},
 		{"503", []http.HandlerFunc{overloaded, answer(201, held)}, "", 2},
-		{"429", []http.HandlerFunc{problem(429, CodeRateLimited, true, "1"), answer(201, held)}, "", 2},
+		{"429", []http.HandlerFunc{refused(429, CodeRateLimited, true, "1"), answer(201, held)}, "", 2},
 		{"garbage", []http.HandlerFunc{garbage, answer(201, held)}, "", 2},
 		{"members missing", []http.HandlerFunc{empty, answer(201, held)}, "", 2},
 		{"oversized", []http.HandlerFunc{oversized, answer(201, held)}, "", 2},
@@ -138,13 +138,13 @@ func TestWritesEndAsTheirAttemptsTell(t *testing.T) {
 		{"a page instead of an answer", []http.HandlerFunc{page(200), answer(201, held)}, "", 2},
 
 		{"refused", []http.HandlerFunc{soldOut}, CodeSoldOut, 1},
-		{"not open, which is no outage", []http.HandlerFunc{problem(409, CodeNotOpen, true, "1")}, CodeNotOpen, 1},
+		{"not open, which is no outage", []http.HandlerFunc{refused(409, CodeNotOpen, true, "1")}, CodeNotOpen, 1},
 		{"overloaded throughout", []http.HandlerFunc{overloaded}, CodeOverloaded, 4},
-		{"in transit throughout", []http.HandlerFunc{problem(503, CodeInTransit, true, "1")}, CodeInTransit, 4},
-		{"cut, then in transit", []http.HandlerFunc{cutOff, problem(503, CodeInTransit, true, "1")}, CodeInTransit, 4},
+		{"in transit throughout", []http.HandlerFunc{refused(503, CodeInTransit, true, "1")}, CodeInTransit, 4},
+		{"cut, then in transit", []http.HandlerFunc{cutOff, refused(503, CodeInTransit, true, "1")}, CodeInTransit, 4},
 		{"cut, then refused", []http.HandlerFunc{cutOff, soldOut}, CodeSoldOut, 2},
-		{"cut, then not registered", []http.HandlerFunc{cutOff, problem(403, CodeNotRegistered, false, "")}, CodeNotRegistered, 2},
-		{"cut, then no such reservation", []http.HandlerFunc{cutOff, problem(404, CodeUnknownReservation, false, "")}, CodeUnknownReservation, 2},
+		{"cut, then not registered", []http.HandlerFunc{cutOff, refused(403, CodeNotRegistered, false, "")}, CodeNotRegistered, 2},
+		{"cut, then no such reservation", []http.HandlerFunc{cutOff, refused(404, CodeUnknownReservation, false, "")}, CodeUnknownReservation, 2},
 
 		{"504 throughout", []http.HandlerFunc{outcomeUnknown}, unknown, 4},
 		{"cut throughout", []http.HandlerFunc{cutOff}, unknown, 4},
@@ -152,10 +152,10 @@ func TestWritesEndAsTheirAttemptsTell(t *testing.T) {
 		{"a proxy's 503 throughout", []http.HandlerFunc{page(503)}, unknown, 4},
 		{"cut, then overloaded: that is about the second attempt", []http.HandlerFunc{cutOff, overloaded}, unknown, 4},
 		{"cut, then the token has expired", []http.HandlerFunc{cutOff, unauthorized}, unknown, 2},
-		{"cut, then forbidden", []http.HandlerFunc{cutOff, problem(403, CodeForbidden, false, "")}, unknown, 2},
-		{"cut, then no such path", []http.HandlerFunc{cutOff, problem(404, CodeNotFound, false, "")}, unknown, 2},
-		{"cut, then told to wait for long", []http.HandlerFunc{cutOff, problem(503, CodeFrozen, true, "60")}, unknown, 2},
-		{"told to wait for long", []http.HandlerFunc{problem(503, CodeFrozen, true, "60")}, CodeFrozen, 1},
+		{"cut, then forbidden", []http.HandlerFunc{cutOff, refused(403, CodeForbidden, false, "")}, unknown, 2},
+		{"cut, then no such path", []http.HandlerFunc{cutOff, refused(404, CodeNotFound, false, "")}, unknown, 2},
+		{"cut, then told to wait for long", []http.HandlerFunc{cutOff, refused(503, CodeFrozen, true, "60")}, unknown, 2},
+		{"told to wait for long", []http.HandlerFunc{refused(503, CodeFrozen, true, "60")}, CodeFrozen, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -195,7 +195,7 @@ func TestWritesEndAsTheirAttemptsTell(t *testing.T) {
 
 func TestRetryAfterIsHonoured(t *testing.T) {
 	t.Parallel()
-	s := newScript(t, problem(503, CodeBackpressure, true, "2"), cutOff, answer(201, held))
+	s := newScript(t, refused(503, CodeBackpressure, true, "2"), cutOff, answer(201, held))
 	if _, err := s.client(t, nil).Reserve(t.Context(), Take{SKU: 1001, Quantity: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 // A pause that ends after the caller's deadline is pointless.
 func TestNoPauseOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
-	s := newScript(t, problem(503, CodeBackpressure, true, "9"))
+	s := newScript(t, refused(503, CodeBackpressure, true, "9"))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	_, err := s.client(t, nil).Reserve(ctx, Take{SKU: 1001, Quantity: 1})

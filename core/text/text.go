@@ -70,6 +70,23 @@ func AppendEscaped(dst []byte, r rune) []byte {
 	return fmt.Appendf(dst, `\u%04x`, r)
 }
 
+// AppendJSON appends a text as a JSON string, which shows itself on a terminal too. What is not UTF-8
+// becomes the replacement character.
+func AppendJSON(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case !Plain(r):
+			dst = AppendEscaped(dst, r)
+		default:
+			dst = utf8.AppendRune(dst, r)
+		}
+	}
+	return append(dst, '"')
+}
+
 // broken reports whether s, whose first character is r, begins with a byte that is not UTF-8.
 func broken(s string, r rune) bool {
 	return r == utf8.RuneError && !strings.HasPrefix(s, string(utf8.RuneError))

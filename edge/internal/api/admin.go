@@ -10,6 +10,7 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/operate"
+	"sluice/core/problem"
 	"sluice/core/show"
 	"sluice/core/stock"
 )
@@ -72,9 +73,9 @@ func (a *API) loadSKU(r *request) error {
 	}
 	load := operate.Load(sku, d.quantity, d.settings, d.reason, byAdmin(r, stock.ScopeLoad, key))
 	err = a.change(r, load)
-	var f *fault
-	if errors.As(err, &f) && f.code == codeWrongState {
-		return &fault{code: codeWrongState, detail: "the SKU is loaded: its stock is changed by adjustments, its settings by PATCH"}
+	var p *problem.Problem
+	if errors.As(err, &p) && p.Kind == problem.WrongState {
+		return &problem.Problem{Kind: problem.WrongState, Detail: "the SKU is loaded: its stock is changed by adjustments, its settings by PATCH"}
 	}
 	if err != nil {
 		return err
@@ -152,17 +153,17 @@ func (a *API) change(r *request, c *operate.Change) error {
 	defer cancel()
 	desk := operate.Desk{Reader: a.Reader}
 	if err := desk.Check(ctx, c); err != nil {
-		return actFault(err)
+		return problemOfAct(err)
 	}
 	r.stock = c.Request(a.Reader.Partitions())
 	return a.decide(r, stock.OpAdjust)
 }
 
-// actFault tells of a rule that refuses an act, in words of members.
-func actFault(err error) error {
+// problemOfAct tells of a rule that refuses an act, in words of members.
+func problemOfAct(err error) error {
 	refused := new(operate.RefusedError)
 	if !errors.As(err, &refused) {
-		return readFault(err)
+		return problemOfRead(err)
 	}
 	switch refused.Rule {
 	case operate.RuleNothing:
@@ -191,7 +192,7 @@ func (a *API) answerCell(r *request, status int) error {
 		defer cancel()
 		states, _, err := a.Reader.Cells(ctx, []stock.Cell{r.stock.Cell})
 		if err != nil {
-			return readFault(err)
+			return problemOfRead(err)
 		}
 		if state = &states[0]; !state.Loaded {
 			return errNotLoaded
@@ -213,7 +214,7 @@ func (a *API) transfer(r *request) error {
 	}
 	t, err := move.Request()
 	if err != nil {
-		return actFault(err)
+		return problemOfAct(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
 	defer cancel()
@@ -222,7 +223,7 @@ func (a *API) transfer(r *request) error {
 	}
 	states, _, err := a.Reader.Cells(ctx, []stock.Cell{t.From, t.To})
 	if err != nil {
-		return readFault(err)
+		return problemOfRead(err)
 	}
 	r.answer(fasthttp.StatusOK, appendView(r.out[:0], struct {
 		From show.Cell `json:"from"`

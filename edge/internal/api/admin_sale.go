@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/core/problem"
 	"sluice/core/sale"
 	"sluice/core/show"
 	"sluice/core/stock"
@@ -50,7 +51,7 @@ func (a *API) showSale(r *request) error {
 	r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
 	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
 		shown, err := a.Sales.Show(ctx, id)
-		return shown, readFault(err)
+		return shown, problemOfRead(err)
 	})
 }
 
@@ -104,7 +105,7 @@ func (a *API) moveStock(r *request, move func(ctx context.Context, id uint32, by
 func knownSaleID(r *request) (uint32, error) {
 	id, err := saleID([]byte(r.param("sale_id")))
 	if err != nil {
-		return 0, &fault{code: codeUnknownSale}
+		return 0, &problem.Problem{Kind: problem.UnknownSale}
 	}
 	return id, nil
 }

@@ -47,7 +47,7 @@ func (a *API) answerShut(ctx context.Context, r *request, at reconcile.Place) er
 	steps := 0
 	for step, err := range reconcile.ShutSteps(ctx, a.Reader, at) {
 		if err != nil {
-			return readFault(err)
+			return problemOfRead(err)
 		}
 		for i := range step.Found {
 			page.Data = append(page.Data, show.CellOf(&step.Found[i]))

@@ -466,7 +466,7 @@ func TestBodiesThatMayBeMissing(t *testing.T) {
 		method, path, _ := strings.Cut(path, " ")
 		for _, header := range []http.Header{nil, form} {
 			got := f.do(call{method: method, path: path, token: admin, header: header})
-			if may && got.status != 200 || !may && (got.code() != "malformed" || got.json["detail"] != errBodyMissing.detail) {
+			if may && got.status != 200 || !may && (got.code() != "malformed" || got.json["detail"] != errBodyMissing.Detail) {
 				t.Errorf("%s %s without a body: %d %s", method, path, got.status, got.body)
 			}
 		}

@@ -3,6 +3,7 @@ package api
 import (
 	"sluice/core/auth"
 	"sluice/core/limit"
+	"sluice/core/problem"
 )
 
 // roles is a set of roles.
@@ -21,7 +22,7 @@ var (
 	shoppersOrServices = roleSet(auth.RoleShopper, auth.RoleService)
 )
 
-var errNoToken = &fault{code: codeUnauthorized, detail: "want an Authorization header with a bearer token"}
+var errNoToken = &problem.Problem{Kind: problem.Unauthorized, Detail: "want an Authorization header with a bearer token"}
 
 // admit lets bearers of a token with one of the roles pass, within their limits.
 func (a *API) admit(r *request, may roles) error {
@@ -35,7 +36,7 @@ func (a *API) admit(r *request, may roles) error {
 			return errNoToken
 		}
 		if r.who, err = a.Tokens.Verify(token, r.now); err != nil {
-			return &fault{code: codeUnauthorized, detail: err.Error()}
+			return &problem.Problem{Kind: problem.Unauthorized, Detail: err.Error()}
 		}
 		if err := a.admitUser(r); err != nil {
 			return err
@@ -90,5 +91,5 @@ func limited(a limit.Allowance) error {
 	if a.OK {
 		return nil
 	}
-	return &fault{code: codeRateLimited, retryAfter: a.RetryAfter}
+	return &problem.Problem{Kind: problem.RateLimited, RetryAfter: a.RetryAfter}
 }

@@ -19,6 +19,7 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/limit"
+	"sluice/core/problem"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/edge/batch"
@@ -176,7 +177,7 @@ func (a *API) Serve(ctx *fasthttp.RequestCtx) {
 				a.Log.Error("a request made the edge panic", "panic", p, "stack", string(debug.Stack()))
 			})
 			ctx.Response.Reset()
-			a.problem(ctx, &fault{code: codeInternal, close: true})
+			a.problem(ctx, &problem.Problem{Kind: problem.Internal, Close: true})
 		}
 	}()
 	a.router.Handler(ctx)
@@ -186,27 +187,27 @@ func (a *API) Serve(ctx *fasthttp.RequestCtx) {
 // closes the connection by itself.
 func (a *API) Unreadable(ctx *fasthttp.RequestCtx, err error) {
 	ctx.Response.Reset()
-	f := &fault{code: codeMalformed, detail: "The request cannot be read as HTTP/1.1."}
+	p := &problem.Problem{Kind: problem.Malformed, Detail: "The request cannot be read as HTTP/1.1."}
 	var small *fasthttp.ErrSmallBuffer
 	var network net.Error
 	switch {
 	case errors.As(err, &small):
-		f = &fault{code: codeHeadersTooLarge}
+		p = &problem.Problem{Kind: problem.HeadersTooLarge}
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		f = a.tooLarge(&ctx.Request.Header)
+		p = a.tooLarge(&ctx.Request.Header)
 	case errors.As(err, &network) && network.Timeout():
-		f = &fault{code: codeRequestTimeout}
+		p = &problem.Problem{Kind: problem.RequestTimeout}
 	}
-	a.meter.route("none").count(f.code)
-	a.problem(ctx, f)
+	a.meter.route("none").refuse(p.Kind)
+	a.problem(ctx, p)
 }
 
 // problem answers without a request of ours.
-func (a *API) problem(ctx *fasthttp.RequestCtx, f *fault) {
+func (a *API) problem(ctx *fasthttp.RequestCtx, p *problem.Problem) {
 	var buf [requestIDBytes]byte
 	id := a.ids.append(buf[:0])
 	ctx.Response.Header.SetCanonical(headerRequestID, id)
-	writeProblem(&ctx.Response, f, nil, id)
+	writeProblem(&ctx.Response, p, nil, id)
 }
 
 // methodNotAllowed drops OPTIONS from the router's list, which has it always.
@@ -217,7 +218,7 @@ func (a *API) methodNotAllowed(r *request) error {
 			allow = append(allow, method)
 		}
 	}
-	return &fault{code: codeMethodNotAllowed, allow: strings.Join(allow, ", ")}
+	return &problem.Problem{Kind: problem.MethodNotAllowed, Allow: strings.Join(allow, ", ")}
 }
 
 // route makes a fasthttp handler of one of ours: everything that all of them have in common.
@@ -226,7 +227,7 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 	return func(ctx *fasthttp.RequestCtx) {
 		r := a.requests.Get().(*request) // the pool has no other type
 		r.begin(ctx, a.Now(), &a.ids)
-		outcome := codeNone
+		var refused *problem.Kind
 		err := r.head.read(&ctx.Request.Header)
 		if err == nil {
 			err = handle(r)
@@ -234,13 +235,13 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 			r.head = head{} // a part of it tells neither who sent it nor from where
 		}
 		if err != nil {
-			outcome = a.refuse(r, err)
+			refused = a.refuse(r, err)
 		}
 		r.finish()
 		if a.draining.Load() {
 			ctx.Response.Header.SetConnectionClose()
 		}
-		meter.done(outcome, r.replayed, a.Now().Sub(r.now))
+		meter.done(refused, r.replayed, a.Now().Sub(r.now))
 		r.end()
 		a.requests.Put(r) // not where the handler panics: who knows what it left
 	}
@@ -248,8 +249,8 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 
 // refuse makes the problem document of err the answer. What was refused before it was counted against
 // the limits is counted here: what a route refuses can be sent without end by nobody.
-func (a *API) refuse(r *request, err error) code {
-	f, bug := faultOf(err)
+func (a *API) refuse(r *request, err error) *problem.Kind {
+	p, bug := problemOf(err)
 	if bug {
 		a.meter.bugs.Inc()
 		a.complaints.Do(func() {
@@ -258,14 +259,14 @@ func (a *API) refuse(r *request, err error) code {
 	}
 	if !r.counted {
 		if _, err := a.count(r); err != nil {
-			over, _ := faultOf(err)
-			over.close, over.allow = f.close, f.allow // which hold for the request, whatever it is told
-			f = over
+			over, _ := problemOf(err)
+			over.Close, over.Allow = p.Close, p.Allow // which hold for the request, whatever it is told
+			p = over
 		}
 	}
 	if r.ctx.IsGet() || r.ctx.IsHead() {
 		r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
 	}
-	r.out = writeProblem(&r.ctx.Response, f, r.out, r.id[:])
-	return f.code
+	r.out = writeProblem(&r.ctx.Response, p, r.out, r.id[:])
+	return p.Kind
 }

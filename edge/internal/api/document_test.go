@@ -14,6 +14,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"sluice/core/auth"
+	"sluice/core/idempotency"
 	"sluice/core/stock"
 	"sluice/core/text"
 )
@@ -63,7 +64,7 @@ func TestDocumentIsAsNarrowAsTheServer(t *testing.T) {
 	key := pattern(doc.Components.Parameters["IdempotencyKey"].Value.Schema)
 	for _, value := range keys() {
 		h := head{idempotencyKey: []byte(value), seen: seenIdempotencyKey}
-		_, err := h.key(new([stock.KeyBytesMax]byte))
+		_, err := h.key(new([idempotency.KeyBytesMax]byte))
 		f("key", key, value, err == nil)
 	}
 	for name, high := range map[string]int64{"ID": 1<<63 - 1, "SaleID": 1<<32 - 1} {
@@ -119,7 +120,7 @@ func keys() []string {
 		}
 		begin = end
 	}
-	for n := stock.KeyBytesMax - 1; n <= stock.KeyBytesMax+1; n++ {
+	for n := idempotency.KeyBytesMax - 1; n <= idempotency.KeyBytesMax+1; n++ {
 		list = append(list, strings.Repeat("k", n), `"`+strings.Repeat("k", n)+`"`, `"`+strings.Repeat(`\"`, n)+`"`, strings.Repeat(`\`, n))
 	}
 	return list
@@ -215,7 +216,7 @@ func TestDocumentTakesTheBodiesThatTheServerTakes(t *testing.T) {
 			}
 			got := f.do(call{method: method, path: paths.Replace(path), token: token, body: string(body)})
 			malformed := got.code() == "malformed"
-			untold := slices.Contains(bodiesOnly, fmt.Sprint(got.json["pointer"])) || strings.Contains(got.body, errUserMissing.detail)
+			untold := slices.Contains(bodiesOnly, fmt.Sprint(got.json["pointer"])) || strings.Contains(got.body, errUserMissing.Detail)
 			if documented := schema.Value.VisitJSON(value) == nil; documented == malformed && !untold {
 				t.Errorf("%s %s: %s, taken by the document %v", name, body, got.body, documented)
 			}

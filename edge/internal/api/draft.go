@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/core/moment"
+	"sluice/core/problem"
 	"sluice/core/sale"
 	"sluice/core/stock"
 )
@@ -205,6 +206,6 @@ func (s *scanner) moment(pointer string) (time.Time, int64) {
 	return t, t.UnixMilli()
 }
 
-func errMoment(pointer string) *fault {
+func errMoment(pointer string) *problem.Problem {
 	return malformed(pointer, "want a time in RFC 3339, such as 2026-11-11T20:00:00Z")
 }

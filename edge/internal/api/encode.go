@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"sluice/core/stock"
 	"sluice/core/text"
@@ -80,21 +79,4 @@ func appendTime(dst []byte, ms int64) []byte {
 	dst = t.AppendFormat(dst, time.RFC3339) // has a fast path; a layout with milliseconds has not
 	frac := ms % 1000
 	return append(dst[:len(dst)-1], '.', byte('0'+frac/100), byte('0'+frac/10%10), byte('0'+frac%10), 'Z')
-}
-
-// appendText appends a text as a JSON string, which shows itself on a terminal too. What is not UTF-8
-// becomes the replacement character.
-func appendText(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case !text.Plain(r):
-			dst = text.AppendEscaped(dst, r)
-		default:
-			dst = utf8.AppendRune(dst, r)
-		}
-	}
-	return append(dst, '"')
 }

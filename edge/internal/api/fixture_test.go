@@ -23,6 +23,7 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/ledger"
+	"sluice/core/problem"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/memstock"
@@ -402,20 +403,19 @@ func (f *fixture) read(resp *http.Response) answer {
 	return got
 }
 
-// checkProblem holds a refusal to RFC 9457 and to codeTable.
+// checkProblem holds a refusal to RFC 9457 and to its kind.
 func (f *fixture) checkProblem(got answer) {
 	f.t.Helper()
 	word, _ := got.json["code"].(string)
-	for c := range codeTable {
-		t := &codeTable[c]
-		if t.word != word {
+	for _, k := range problem.Kinds() {
+		if k.Code != word {
 			continue
 		}
-		if got.status != t.status || got.json["status"] != float64(t.status) || got.json["retryable"] != t.retryable ||
-			got.json["title"] != t.title || got.json["type"] != "urn:sluice:problem:"+word ||
+		if got.status != k.Status || got.json["status"] != float64(k.Status) || got.json["retryable"] != k.Retryable ||
+			got.json["title"] != k.Title || got.json["type"] != "urn:sluice:problem:"+word ||
 			got.header.Get("Content-Type") != "application/problem+json" ||
 			got.json["request_id"] != got.header.Get("X-Request-Id") ||
-			(got.header.Get("Retry-After") != "") != (t.retryAfter > 0) {
+			(got.header.Get("Retry-After") != "") != (k.RetryAfter > 0) {
 			f.t.Errorf("not the problem document of %s: %d %v %s", word, got.status, got.header, got.body)
 		}
 		return

@@ -5,7 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"sluice/core/stock"
+	"sluice/core/idempotency"
 )
 
 // head is what the handlers need of a request's header, as slices of it. It is read from the raw bytes,
@@ -91,7 +91,7 @@ func (h *head) field(line []byte) error {
 	case len("Idempotency-Key"): // and X-Forwarded-For
 		if equalFold(name, "idempotency-key") {
 			if h.seen&seenIdempotencyKey != 0 {
-				return &fault{code: codeKeyInvalid, detail: "the header came twice", close: true}
+				return idempotency.ErrTwice
 			}
 			h.idempotencyKey = value
 			return h.once(seenIdempotencyKey)
@@ -165,58 +165,14 @@ func trim(b []byte) []byte {
 	return b
 }
 
-var (
-	errKeyMissing = &fault{code: codeKeyMissing}
-	errKeyInvalid = &fault{
-		code:   codeKeyInvalid,
-		detail: "want 1 to 128 visible ASCII characters, bare or as a quoted string",
-	}
-)
-
 // key is the Idempotency-Key without quotes, which it takes off in buf.
-func (h *head) key(buf *[stock.KeyBytesMax]byte) ([]byte, error) {
-	k := h.idempotencyKey
+func (h *head) key(buf *[idempotency.KeyBytesMax]byte) ([]byte, error) {
 	if h.seen&seenIdempotencyKey == 0 {
-		return nil, errKeyMissing
+		return nil, idempotency.ErrMissing
 	}
-	if len(k) > 0 && k[0] == '"' {
-		var ok bool
-		if k, ok = unquote(k, buf); !ok {
-			return nil, errKeyInvalid
-		}
+	key, ok := idempotency.Parse(h.idempotencyKey, buf)
+	if !ok {
+		return nil, idempotency.ErrInvalid
 	}
-	if len(k) == 0 || len(k) > stock.KeyBytesMax {
-		return nil, errKeyInvalid
-	}
-	for _, c := range k {
-		if c <= ' ' || c > '~' {
-			return nil, errKeyInvalid
-		}
-	}
-	return k, nil
-}
-
-// unquote reads a string of structured fields (RFC 9651): only quotes and backslashes are escaped, by a
-// backslash.
-func unquote(text []byte, buf *[stock.KeyBytesMax]byte) ([]byte, bool) {
-	n := 0
-	for i := 1; i < len(text); i++ {
-		c := text[i]
-		switch c {
-		case '"':
-			return buf[:n], i == len(text)-1
-		case '\\':
-			i++
-			if i == len(text) || text[i] != '"' && text[i] != '\\' {
-				return nil, false
-			}
-			c = text[i]
-		}
-		if n == len(buf) {
-			return nil, false
-		}
-		buf[n] = c
-		n++
-	}
-	return nil, false // no closing quote
+	return key, nil
 }

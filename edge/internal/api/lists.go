@@ -11,6 +11,7 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/ledger"
+	"sluice/core/problem"
 	"sluice/core/sale"
 	"sluice/core/stock"
 )
@@ -32,7 +33,7 @@ const (
 	booksTimeout = 2 * time.Second
 )
 
-var errBooksBusy = &fault{code: codeOverloaded, detail: "enough lists are being read at the moment"}
+var errBooksBusy = &problem.Problem{Kind: problem.Overloaded, Detail: "enough lists are being read at the moment"}
 
 // withBooks runs do within the bounds of lists.
 func (a *API) withBooks(do func(ctx context.Context) error) error {
@@ -140,7 +141,7 @@ func answerList[T any](a *API, r *request, read func(ctx context.Context) (ledge
 	return a.withBooks(func(ctx context.Context) error {
 		list, err := read(ctx)
 		if err != nil {
-			return readFault(err)
+			return problemOfRead(err)
 		}
 		r.answer(fasthttp.StatusOK, appendView(r.out[:0], list))
 		return nil
@@ -220,7 +221,7 @@ func (a *API) showLetter(r *request) error {
 	return a.withBooks(func(ctx context.Context) error {
 		letter, err := a.Books.Letter(ctx, id)
 		if err != nil {
-			return readFault(err)
+			return problemOfRead(err)
 		}
 		r.answer(fasthttp.StatusOK, appendView(r.out[:0], letter))
 		return nil
@@ -264,7 +265,7 @@ func (a *API) decideLetter(r *request,
 func letterID(r *request) (ledger.LetterID, error) {
 	id, err := ledger.ParseLetterID(r.param("letter_id"))
 	if err != nil {
-		return id, &fault{code: codeUnknownLetter}
+		return id, &problem.Problem{Kind: problem.UnknownLetter}
 	}
 	return id, nil
 }

@@ -7,11 +7,9 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/core/problem"
 	"sluice/core/telemetry"
 )
-
-// codeNone is the outcome of a request that was not refused, for counting.
-const codeNone = code(codes)
 
 // meter counts requests by route and outcome.
 type meter struct {
@@ -36,7 +34,11 @@ func (m *meter) route(name string) *routeMeter {
 	if r == nil {
 		r = &routeMeter{
 			set: m.set, name: name,
-			seconds: telemetry.Seconds(m.set, fmt.Sprintf(`sluice_edge_http_request_duration_seconds{route=%q}`, name)),
+			seconds:  telemetry.Seconds(m.set, fmt.Sprintf(`sluice_edge_http_request_duration_seconds{route=%q}`, name)),
+			refusals: make(map[*problem.Kind]*counter),
+		}
+		for _, kind := range problem.Kinds() {
+			r.refusals[kind] = new(counter)
 		}
 		m.routes[name] = r
 	}
@@ -46,35 +48,37 @@ func (m *meter) route(name string) *routeMeter {
 // routeMeter counts the requests of one route. A counter is made when its outcome first happens, since
 // most routes never see most outcomes.
 type routeMeter struct {
-	set      *metrics.Set
-	name     string
-	seconds  *metrics.PrometheusHistogram
-	counters [codes + 1]atomic.Pointer[metrics.Counter]
-	replays  atomic.Pointer[metrics.Counter]
+	set          *metrics.Set
+	name         string
+	seconds      *metrics.PrometheusHistogram
+	oks, replays counter
+	refusals     map[*problem.Kind]*counter // never changed
 }
 
-func (r *routeMeter) done(outcome code, replayed bool, took time.Duration) {
+type counter struct {
+	atomic.Pointer[metrics.Counter]
+}
+
+// done counts a request: refused for a kind of reason, or not.
+func (r *routeMeter) done(refused *problem.Kind, replayed bool, took time.Duration) {
 	r.seconds.Update(took.Seconds())
-	if replayed && outcome == codeNone {
+	switch {
+	case refused != nil:
+		r.refuse(refused)
+	case replayed:
 		r.inc(&r.replays, "replayed")
-		return
+	default:
+		r.inc(&r.oks, "ok")
 	}
-	r.count(outcome)
 }
 
-func (r *routeMeter) count(outcome code) {
-	word := "ok"
-	if outcome != codeNone {
-		word = outcome.String()
-	}
-	r.inc(&r.counters[outcome], word)
-}
+func (r *routeMeter) refuse(kind *problem.Kind) { r.inc(r.refusals[kind], kind.Code) }
 
-func (r *routeMeter) inc(counter *atomic.Pointer[metrics.Counter], word string) {
-	c := counter.Load()
-	if c == nil {
-		c = r.set.GetOrCreateCounter(fmt.Sprintf(`sluice_edge_http_requests_total{route=%q,outcome=%q}`, r.name, word))
-		counter.Store(c)
+func (r *routeMeter) inc(c *counter, outcome string) {
+	made := c.Load()
+	if made == nil {
+		made = r.set.GetOrCreateCounter(fmt.Sprintf(`sluice_edge_http_requests_total{route=%q,outcome=%q}`, r.name, outcome))
+		c.Store(made)
 	}
-	c.Inc()
+	made.Inc()
 }

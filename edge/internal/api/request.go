@@ -10,7 +10,9 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/core/auth"
+	"sluice/core/idempotency"
 	"sluice/core/limit"
+	"sluice/core/problem"
 	"sluice/core/stock"
 	"sluice/edge/batch"
 )
@@ -28,11 +30,11 @@ var (
 	headerWarning         = []byte("Sluice-Warning")
 
 	jsonType        = []byte("application/json")
-	problemType     = []byte("application/problem+json")
+	problemType     = []byte(problem.MediaType)
 	noStore         = []byte("no-store")
 	maxAgeOne       = []byte("public, max-age=1")
 	yes             = []byte("true")
-	bearerChallenge = []byte(`Bearer realm="sluice"`)
+	bearerChallenge = []byte(problem.Challenge)
 )
 
 // request is one request on its way through the API. It is pooled, and everything in it belongs to the
@@ -51,7 +53,7 @@ type request struct {
 
 	scan     scanner
 	taking   taking
-	keyBuf   [stock.KeyBytesMax]byte
+	keyBuf   [idempotency.KeyBytesMax]byte
 	stock    stock.Request
 	result   batch.Result
 	replayed bool
@@ -135,9 +137,9 @@ func (r *request) param(name string) string {
 }
 
 var (
-	errMediaType    = &fault{code: codeUnsupportedMediaType}
-	errBodyMissing  = &fault{code: codeMalformed, detail: "the body is missing"}
-	errBodyUnwanted = &fault{code: codeMalformed, detail: "no body is wanted here"}
+	errMediaType    = &problem.Problem{Kind: problem.UnsupportedMediaType}
+	errBodyMissing  = &problem.Problem{Kind: problem.Malformed, Detail: "the body is missing"}
+	errBodyUnwanted = &problem.Problem{Kind: problem.Malformed, Detail: "no body is wanted here"}
 )
 
 // body is the request's JSON, not yet decoded.

@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/core/auth"
+	"sluice/core/problem"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/edge/batch"
@@ -17,9 +18,9 @@ import (
 const stockMaxAge = time.Second
 
 var (
-	errUserMissing      = &fault{code: codeMalformed, pointer: "/user_id", detail: "a service says for whom it acts"}
-	errUserUnwanted     = &fault{code: codeForbidden, pointer: "/user_id", detail: "only a service acts for another user"}
-	errNoShopperDeducts = &fault{code: codeForbidden, detail: "shoppers may deduct only in a sale that allows it"}
+	errUserMissing      = &problem.Problem{Kind: problem.Malformed, Pointer: "/user_id", Detail: "a service says for whom it acts"}
+	errUserUnwanted     = &problem.Problem{Kind: problem.Forbidden, Pointer: "/user_id", Detail: "only a service acts for another user"}
+	errNoShopperDeducts = &problem.Problem{Kind: problem.Forbidden, Detail: "shoppers may deduct only in a sale that allows it"}
 )
 
 func (a *API) reserve(r *request) error { return a.take(r, stock.OpReserve) }
@@ -102,14 +103,14 @@ func (a *API) mayDeduct(cell stock.Cell, id stock.ReservationID) error {
 	defer cancel()
 	state, _, err := a.Cells.State(ctx, cell, stockMaxAge)
 	if err != nil {
-		return readFault(err)
+		return problemOfRead(err)
 	}
 	if !state.Loaded || state.ShopperDeducts {
 		return nil
 	}
 	found, _, err := a.Reader.Reservations(ctx, []stock.ReservationID{id})
 	if err != nil {
-		return readFault(err)
+		return problemOfRead(err)
 	}
 	if found[0].State == stock.StateNone {
 		return errNoShopperDeducts
@@ -124,33 +125,32 @@ func (a *API) decide(r *request, op stock.Op) error {
 		return err
 	}
 	r.replayed = r.result.Verdict == stock.VerdictReplayed
-	c, refused := codeOf(r.result.Verdict)
-	if !refused {
-		return nil
+	if kind := kindOf(r.result.Verdict); kind != nil {
+		return a.refusal(r, kind)
 	}
-	return a.refusal(r, c)
+	return nil
 }
 
 // refusal tells the screens and the client of a refusal by Redis.
-func (a *API) refusal(r *request, c code) error {
-	if c == codeSoldOut {
+func (a *API) refusal(r *request, kind *problem.Kind) error {
+	if kind == problem.SoldOut {
 		if r.result.Cell.Loaded && r.result.Cell.Avail == 0 {
 			a.SoldOut.Saw(r.stock.Cell)
 		}
 		return errSoldOut
 	}
-	if c == codeNotLoaded {
+	if kind == problem.NotLoaded {
 		a.Known.Missed(r.stock.Cell)
 		return errNotLoaded
 	}
-	f := &fault{code: c}
-	if c == codeNotOpen {
-		f.retryAfter = opensIn(&r.result)
+	p := &problem.Problem{Kind: kind}
+	if kind == problem.NotOpen {
+		p.RetryAfter = opensIn(&r.result)
 	}
-	if c == codeWrongState {
-		f.state = r.result.Reservation.StateAt(r.result.TimeMS)
+	if state := r.result.Reservation.StateAt(r.result.TimeMS); kind == problem.WrongState && state != stock.StateNone {
+		p.State = state.String()
 	}
-	return f
+	return p
 }
 
 // Seconds after which to ask again for a cell that has not opened. An opening that is far ahead may be

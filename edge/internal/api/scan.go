@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"sluice/core/auth"
+	"sluice/core/problem"
 	"sluice/core/text"
 )
 
@@ -22,8 +23,8 @@ type scanner struct {
 }
 
 var (
-	errSyntax   = &fault{code: codeMalformed, detail: "the body is not one JSON object"}
-	errEncoding = &fault{code: codeMalformed, detail: "the body is not UTF-8 without a byte order mark"}
+	errSyntax   = &problem.Problem{Kind: problem.Malformed, Detail: "the body is not one JSON object"}
+	errEncoding = &problem.Problem{Kind: problem.Malformed, Detail: "the body is not UTF-8 without a byte order mark"}
 )
 
 func (s *scanner) begin(body []byte) {
@@ -113,22 +114,22 @@ func (s *scanner) member(known members, seen *uint) int {
 // nameBytesMax bounds how much of an unknown member's name is told back. A part of one is no pointer.
 const nameBytesMax = 64
 
-func unknownMember(name string) *fault {
-	f := malformed("", "unknown member %s", strconv.QuoteToASCII(name[:min(len(name), nameBytesMax)]))
+func unknownMember(name string) *problem.Problem {
+	p := malformed("", "unknown member %s", strconv.QuoteToASCII(name[:min(len(name), nameBytesMax)]))
 	if len(name) <= nameBytesMax {
-		f.pointer = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name) // RFC 6901
+		p.Pointer = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name) // RFC 6901
 	}
-	return f
+	return p
 }
 
 // within makes the pointer of a fault, if there is one, begin at the document that a part is in.
 func (s *scanner) within(list string, index int) {
-	f, ok := s.err.(*fault) //nolint:errorlint // never wrapped
-	if !ok || f.pointer == "" {
+	p, ok := s.err.(*problem.Problem) //nolint:errorlint // never wrapped
+	if !ok || p.Pointer == "" {
 		return
 	}
-	inner := *f
-	inner.pointer = fmt.Sprintf("%s/%d%s", list, index, f.pointer)
+	inner := *p
+	inner.Pointer = fmt.Sprintf("%s/%d%s", list, index, p.Pointer)
 	s.err = &inner
 }
 

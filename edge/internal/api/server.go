@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/core/auth"
+	"sluice/core/problem"
 	"sluice/edge/internal/conns"
 )
 
@@ -84,7 +85,7 @@ func (a *API) checkAdmin(header *fasthttp.RequestHeader) error {
 	if !seen {
 		var err error
 		if who, err = a.Tokens.Verify(token, a.Now()); err != nil {
-			return &fault{code: codeUnauthorized, detail: err.Error()}
+			return &problem.Problem{Kind: problem.Unauthorized, Detail: err.Error()}
 		}
 	}
 	if who.Role != auth.RoleAdmin {
@@ -94,14 +95,14 @@ func (a *API) checkAdmin(header *fasthttp.RequestHeader) error {
 }
 
 // tooLarge is how a body is refused for its size. Where only admins may, one that is no admin's is refused for that.
-func (a *API) tooLarge(header *fasthttp.RequestHeader) *fault {
+func (a *API) tooLarge(header *fasthttp.RequestHeader) *problem.Problem {
 	if bytes.HasPrefix(header.RequestURI(), adminPath) {
 		if err := a.checkAdmin(header); err != nil {
-			f, _ := faultOf(err)
-			return f
+			p, _ := problemOf(err)
+			return p
 		}
 	}
-	return &fault{code: codePayloadTooLarge, detail: "A body has at most 16 KiB; that of an admin's request, with its token, 1 MiB."}
+	return &problem.Problem{Kind: problem.PayloadTooLarge, Detail: "A body has at most 16 KiB; that of an admin's request, with its token, 1 MiB."}
 }
 
 // expect tells whether a client that waits for a word may send its body. fasthttp wants the response

@@ -98,7 +98,7 @@ func (a *API) find(r *request) (stock.Reservation, int64, error) {
 	defer cancel()
 	found, nowMS, err := a.Reader.Reservations(ctx, []stock.ReservationID{id})
 	if err != nil {
-		return stock.Reservation{}, 0, readFault(err)
+		return stock.Reservation{}, 0, problemOfRead(err)
 	}
 	one := found[0]
 	foreign := r.who.Role == auth.RoleShopper && one.User != r.who.Subject

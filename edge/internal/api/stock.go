@@ -124,7 +124,7 @@ func (a *API) cell(ctx context.Context, cell stock.Cell) (stock.CellState, time.
 	}
 	state, asOf, err := a.Cells.State(ctx, cell, stockMaxAge)
 	if err != nil {
-		return state, asOf, readFault(err)
+		return state, asOf, problemOfRead(err)
 	}
 	if !state.Loaded {
 		a.Known.Missed(cell)

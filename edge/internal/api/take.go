@@ -3,6 +3,7 @@ package api
 import (
 	"math"
 
+	"sluice/core/problem"
 	"sluice/core/stock"
 )
 
@@ -17,8 +18,8 @@ type taking struct {
 var takingMembers = members{"sku_id", "quantity", "sale_id", "user_id"}
 
 var (
-	errNoSKU      = &fault{code: codeMalformed, pointer: "/sku_id", detail: "the member is missing"}
-	errNoQuantity = &fault{code: codeMalformed, pointer: "/quantity", detail: "the member is missing"}
+	errNoSKU      = &problem.Problem{Kind: problem.Malformed, Pointer: "/sku_id", Detail: "the member is missing"}
+	errNoQuantity = &problem.Problem{Kind: problem.Malformed, Pointer: "/quantity", Detail: "the member is missing"}
 )
 
 // decode reads the body, or says what is wrong with it. It is the decoder of the hot path.

@@ -1,4 +1,4 @@
-package api
+package problem_test
 
 import (
 	"fmt"
@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/problem"
 )
 
 // The guide says of every code what to do after it.
 func TestGuideTellsOfEveryCode(t *testing.T) {
 	t.Parallel()
-	guide, err := os.ReadFile("../../../docs/integration.md")
+	guide, err := os.ReadFile("../../docs/integration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,12 +23,12 @@ func TestGuideTellsOfEveryCode(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([0-9]+) \\| (yes|no) \\| .+ \\|$").FindAllStringSubmatch(string(guide), -1) {
 		told = append(told, fmt.Sprint(row[1:]))
 	}
-	for _, c := range codeTable {
-		have = append(have, fmt.Sprint([]string{c.word, fmt.Sprint(c.status), map[bool]string{true: "yes", false: "no"}[c.retryable]}))
+	for _, k := range problem.Kinds() {
+		have = append(have, fmt.Sprint([]string{k.Code, fmt.Sprint(k.Status), map[bool]string{true: "yes", false: "no"}[k.Retryable]}))
 	}
 	slices.Sort(told)
 	slices.Sort(have)
 	if diff := cmp.Diff(have, told); diff != "" {
-		t.Errorf("codes, their statuses and whether to repeat (-edge +docs/integration.md):\n%s", diff)
+		t.Errorf("codes, their statuses and whether to repeat (-sluice +docs/integration.md):\n%s", diff)
 	}
 }

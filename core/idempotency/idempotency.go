@@ -1,0 +1,104 @@
+// Package idempotency owns what an Idempotency-Key may be, as draft-ietf-httpapi-idempotency-key-header has
+// it: 1 to 128 visible ASCII characters, bare or as a quoted string, which both mean the same key. Edge,
+// client and shop read and write keys by it.
+//
+// It knows no scope of a key and keeps no answers: what a key means is up to the route.
+package idempotency
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"sluice/core/problem"
+	"sluice/core/stock"
+)
+
+// KeyBytesMax is the length of the longest key.
+const KeyBytesMax = stock.KeyBytesMax
+
+// Rule says what a key may be.
+var Rule = fmt.Sprintf("want 1 to %d visible ASCII characters", KeyBytesMax)
+
+// Refusals of a write for its key, shared because none of them is ever changed.
+var (
+	ErrMissing = &problem.Problem{Kind: problem.KeyMissing}
+	ErrInvalid = &problem.Problem{Kind: problem.KeyInvalid, Detail: Rule + ", bare or as a quoted string"}
+	// ErrTwice ends the connection: another reader may have taken the other key.
+	ErrTwice = &problem.Problem{Kind: problem.KeyInvalid, Detail: "the header came twice", Close: true}
+)
+
+// Valid reports whether a text is a key, without quotes around it.
+func Valid[T ~string | ~[]byte](key T) bool {
+	if len(key) == 0 || len(key) > KeyBytesMax {
+		return false
+	}
+	for i := range len(key) {
+		if c := key[i]; c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// Parse reads the value of the header, without blanks around it. The key is a part of value, or of buf,
+// in which its quotes are taken off.
+func Parse(value []byte, buf *[KeyBytesMax]byte) (key []byte, ok bool) {
+	key = value
+	if len(key) > 0 && key[0] == '"' {
+		if key, ok = unquote(key, buf); !ok {
+			return nil, false
+		}
+	}
+	return key, Valid(key)
+}
+
+// Of is the key of a request to a server on net/http. Its errors are problems.
+func Of(h http.Header) (string, error) {
+	values := h["Idempotency-Key"]
+	if len(values) == 0 {
+		return "", ErrMissing
+	}
+	if len(values) > 1 {
+		return "", ErrTwice
+	}
+	var buf [KeyBytesMax]byte
+	key, ok := Parse([]byte(values[0]), &buf)
+	if !ok {
+		return "", ErrInvalid
+	}
+	return string(key), nil
+}
+
+// Format is the header's value for a valid key. One that begins like a quoted string has to be one.
+func Format(key string) string {
+	if !strings.HasPrefix(key, `"`) {
+		return key
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
+}
+
+// unquote reads a string of structured fields (RFC 9651): only quotes and backslashes are escaped, by a
+// backslash.
+func unquote(text []byte, buf *[KeyBytesMax]byte) ([]byte, bool) {
+	n := 0
+	for i := 1; i < len(text); i++ {
+		c := text[i]
+		switch c {
+		case '"':
+			return buf[:n], i == len(text)-1
+		case '\\':
+			i++
+			if i == len(text) || text[i] != '"' && text[i] != '\\' {
+				return nil, false
+			}
+			c = text[i]
+		}
+		if n == len(buf) {
+			return nil, false
+		}
+		buf[n] = c
+		n++
+	}
+	return nil, false // no closing quote
+}
