@@ -34,6 +34,7 @@ type gate struct {
 	ask    func(context.Context) (redisstock.State, error)
 	vetted func() bool                 // by this edge, since its start
 	adopt  func(context.Context) error // trusts what another edge has vetted
+	load   func(context.Context) error // makes scripts known where those of another version are
 	flush  func(context.Context) error
 	vet    func(context.Context) error // opens what is shut, and trusts what sells
 	log    *slog.Logger
@@ -97,7 +98,7 @@ func (g *gate) run(ctx context.Context) {
 // look opens what is shut of Redis, and vets it once if nothing is.
 func (g *gate) look(ctx context.Context) error {
 	state, err := g.see(ctx)
-	if err == nil && state != redisstock.StateOpen && g.vetted() && g.adopt(ctx) == nil {
+	if err == nil && state != redisstock.StateOpen && g.join(ctx) == nil {
 		state, err = g.see(ctx)
 	}
 	switch {
@@ -127,6 +128,15 @@ func (g *gate) look(ctx context.Context) error {
 		g.opened.Inc()
 	}
 	return err
+}
+
+// join takes part in what others have opened. Before it has vetted anything itself, an edge trusts no more than its
+// last run did: it lacks scripts only, as after an upgrade.
+func (g *gate) join(ctx context.Context) error {
+	if g.vetted() {
+		return g.adopt(ctx)
+	}
+	return g.load(ctx)
 }
 
 // note keeps what speaks against Redis, for those who ask whether the edge is ready.

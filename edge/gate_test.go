@@ -33,6 +33,7 @@ func TestGate(t *testing.T) {
 		g.vetted = vetted.Load
 		g.flush = func(context.Context) error { flushes.Add(1); return nil }
 		g.adopt = func(context.Context) error { return errors.New("nobody else has vetted it") }
+		g.load = func(context.Context) error { return nil } // restarted: there is nothing to load them beside
 		g.vet = func(context.Context) error {
 			opens.Add(1)
 			if err := obstacle.Load(); err != nil {
@@ -113,6 +114,7 @@ func TestGateTrustsOthersOnlyAfterAVetting(t *testing.T) {
 		}
 		g.vetted = func() bool { return vettings.Load() > 0 }
 		g.flush = func(context.Context) error { return errors.New("Kafka is away") }
+		g.load = func(context.Context) error { return nil }
 		g.adopt, g.vet = open(&adoptions), open(&vettings)
 		go g.run(t.Context())
 		for _, step := range []struct {
@@ -153,6 +155,35 @@ func TestGateOfDataOfTheLastRun(t *testing.T) {
 		synctest.Wait()
 		if vettings.Load() != 2 {
 			t.Errorf("%d vettings, though the first took longer than it may", vettings.Load())
+		}
+	})
+}
+
+// TestGateBesideAnotherVersion: an edge that was upgraded lacks its scripts only. It loads them, and sells what its last
+// run trusted at once, while it compares the data.
+func TestGateBesideAnotherVersion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var loaded, vetting atomic.Bool
+		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
+		g.ask = func(context.Context) (redisstock.State, error) {
+			if loaded.Load() {
+				return redisstock.StateOpen, nil
+			}
+			return redisstock.StateShut, nil
+		}
+		g.vetted = func() bool { return false }
+		g.flush = func(context.Context) error { return nil }
+		g.load = func(context.Context) error { loaded.Store(true); return nil }
+		g.vet = func(ctx context.Context) error {
+			vetting.Store(true)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		go g.run(t.Context())
+		synctest.Wait()
+		if worked := g.open.Raised(); !worked || !vetting.Load() {
+			t.Errorf("worked: %v, vetted beside that: %v", worked, vetting.Load())
 		}
 	})
 }

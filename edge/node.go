@@ -161,7 +161,8 @@ func (n *Node) startEngine(context.Context) error {
 		return err
 	}
 	n.gate = newGate(n.set, n.log)
-	n.gate.ask, n.gate.vetted, n.gate.adopt, n.gate.flush, n.gate.vet = n.redisState, n.store.Vetted, n.adopt, n.publisher.Flush, n.vetRedis
+	n.gate.ask, n.gate.vetted, n.gate.adopt, n.gate.load = n.redisState, n.store.Vetted, n.adopt, n.store.LoadScripts
+	n.gate.flush, n.gate.vet = n.publisher.Flush, n.vetRedis
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
 		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Stock.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,

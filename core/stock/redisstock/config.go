@@ -30,6 +30,8 @@ type Config struct {
 	Ack stock.Ack
 	// Metrics receives the store's metrics. Defaults to a set of its own that nobody reads.
 	Metrics *metrics.Set
+
+	scripts version
 }
 
 func (c *Config) setDefaults() {

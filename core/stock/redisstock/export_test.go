@@ -9,7 +9,17 @@ import (
 
 // UseScripts has all that is made from now on load and call scripts other than the true ones.
 func UseScripts(scripts []lua.Script) {
-	allScripts = func() ([]lua.Script, error) { return scripts, nil }
+	allScripts = of(scripts)
+}
+
+// SetVersion has a store call other scripts than this program's, and load those.
+func (c *Config) SetVersion(scripts []lua.Script) { c.scripts = of(scripts) }
+
+// SetVersion has a vetting load other scripts than this program's.
+func (c *OpenConfig) SetVersion(scripts []lua.Script) { c.scripts = of(scripts) }
+
+func of(scripts []lua.Script) version {
+	return func() ([]lua.Script, error) { return scripts, nil }
 }
 
 // Keys of a partition, for tests that look at them or spoil them.

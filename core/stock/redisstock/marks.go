@@ -117,8 +117,8 @@ func (s *Store) Trusts() bool {
 
 // Adopt has the store trust the data that others have vetted: those whose nonce is the one that MySQL keeps, and
 // which have all the effects that MySQL knows of. It trusts no other partition: its data were lost, exchanged or set
-// back, perhaps before this process began. From now on the store notices that by itself. An error may concern some
-// partitions only.
+// back, perhaps before this process began. From now on the store notices that by itself. Servers that others have opened
+// are told this version's scripts. An error may concern some partitions only.
 func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 	if err := s.CheckLedger(ctx, nonces); errors.Is(err, ErrForeign) { // else the rest tells, for its part
 		return err
@@ -127,9 +127,9 @@ func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 	if err != nil {
 		return fmt.Errorf("adopt vetted data: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	reading, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	found, err := s.readMarks(ctx)
+	found, err := s.readMarks(reading)
 	marks := make([]PartitionMark, len(found))
 	for p := range found {
 		if found[p].covers(PartitionMark(vetted[p])) {
@@ -137,7 +137,7 @@ func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 		}
 	}
 	s.marks.trust(marks, false)
-	if err != nil {
+	if err := errors.Join(err, s.LoadScripts(ctx)); err != nil {
 		return fmt.Errorf("adopt vetted data: %w", err)
 	}
 	return nil

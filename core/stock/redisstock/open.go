@@ -42,6 +42,8 @@ type OpenConfig struct {
 	AllowNoPersistence bool
 	// Log defaults to slog.Default().
 	Log *slog.Logger
+
+	scripts version
 }
 
 // Validate reports all faults at once.
@@ -89,7 +91,7 @@ func (b Behind) String() string {
 		b.Cell, b.Redis.Epoch, b.Redis.Seq, b.Known.Epoch, b.Known.Seq)
 }
 
-// openTries is how often Open begins anew because another process opens Redis too.
+// openTries is how often Open begins anew because another process opens Redis too, or has changed it meanwhile.
 const openTries = 5
 
 // Open vets every primary and, only if nothing speaks against any of them, gives the partitions that are shut
@@ -107,7 +109,8 @@ func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 	}
 	for try := 1; ; try++ {
 		report, err := open(ctx, client, cfg)
-		if !errors.Is(err, stock.ErrReplaced) || try == openTries {
+		again := errors.Is(err, stock.ErrReplaced) || errors.Is(err, errChanged)
+		if !again || try == openTries {
 			return report, err
 		}
 	}

@@ -26,7 +26,7 @@ type primary struct {
 	conn   rueidis.DedicatedClient
 	cancel func()
 
-	scripts bool // are all loaded?
+	scripts scriptsThere
 }
 
 func (p *primary) String() string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/redis/rueidis"
@@ -11,11 +12,12 @@ import (
 	"sluice/core/stock"
 )
 
-// shut tells whether a partition serves nobody, or should not: its server lacks scripts, its data are not
-// those that were vetted, or have fewer effects than MySQL knows of or this process has seen.
+// shut tells whether a partition serves nobody, or should not: its server was not vetted since it started, its data
+// are not those that were vetted, or have fewer effects than MySQL knows of or this process has seen. One that serves
+// callers of another version is open.
 func (v *vetting) shut(partition int) bool {
 	mark := v.found[partition]
-	if !v.ownerOf[partition].scripts || !mark.covers(PartitionMark(v.vettings[partition])) {
+	if !v.ownerOf[partition].scripts.sign || !mark.covers(PartitionMark(v.vettings[partition])) {
 		return true
 	}
 	return partition < len(v.cfg.Seen) && v.cfg.Seen[partition].Nonce == mark.Nonce && !mark.covers(v.cfg.Seen[partition])
@@ -37,7 +39,7 @@ func (v *vetting) proven() []PartitionMark {
 }
 
 // watch has the servers notice when the cells of shut partitions are emptied or exchanged while they are
-// compared. A script does not change them: it is refused.
+// compared. Scripts change them only for those who trust a mark that MySQL does not know, or who know no sign.
 func (v *vetting) watch(ctx context.Context) error {
 	for _, p := range v.primaries {
 		commands := []rueidis.Completed{p.conn.B().Unwatch().Build()} // what an earlier vetting has left
@@ -53,19 +55,23 @@ func (v *vetting) watch(ctx context.Context) error {
 	return nil
 }
 
-// unchanged fails if what watch watches has changed since.
+// errChanged tells that what watch watches has changed since.
+var errChanged = errors.New("its data changed while they were compared")
+
+// unchanged fails with errChanged if they did.
 func (v *vetting) unchanged(ctx context.Context, p *primary) error {
 	b := p.conn.B
 	answers := p.conn.DoMulti(ctx, b().Multi().Build(), b().Exec().Build()) // an empty one is refused by no full server
 	err := firstError(answers)
 	if rueidis.IsRedisNil(err) {
-		return fmt.Errorf("%s: its data changed while they were compared", p)
+		return fmt.Errorf("%s: %w", p, errChanged)
 	}
 	return err
 }
 
 // renew gives the partitions that are shut a nonce of this vetting and loads the scripts, upon which they
-// sell. Those that are open keep theirs, so that nobody notices. Those that have lost something stay shut.
+// sell. Those that are open keep theirs, so that nobody notices, and serve callers of this version too. Those that
+// have lost something stay shut.
 func (v *vetting) renew(ctx context.Context) error {
 	var changes []stock.NonceChange
 	for p := range v.cfg.Partitions {
@@ -86,7 +92,7 @@ func (v *vetting) renew(ctx context.Context) error {
 	v.report.Marks = v.found
 	v.report.Renewed = len(changes)
 	if len(changes) == 0 {
-		return nil
+		return v.load(ctx)
 	}
 	return v.cfg.Nonces.Replace(ctx, changes, func(ctx context.Context) error {
 		// Evidence takes a while to read, and a primary that was replaced meanwhile may not know it yet.
@@ -94,10 +100,26 @@ func (v *vetting) renew(ctx context.Context) error {
 			return err
 		}
 		if err := v.writeMarks(ctx, changes); err != nil {
+			if errors.Is(err, errChanged) {
+				return errors.Join(err, v.silence(ctx, changes))
+			}
 			return err
 		}
 		return v.load(ctx)
 	})
+}
+
+// silence takes the marks from partitions that are shut and changed all the same: somebody sells from data that MySQL
+// does not know, as programs do that know no sign. They are refused until the partitions are opened by the next try.
+func (v *vetting) silence(ctx context.Context, changes []stock.NonceChange) error {
+	v.cfg.Log.Warn("redis is changed while it is shut: refusing those who change it until it is vetted", "partitions", len(changes))
+	for _, c := range changes {
+		p := v.ownerOf[c.Partition]
+		if err := p.conn.Do(ctx, p.conn.B().Del().Key(keysOf(c.Partition).mark).Build()).Error(); err != nil {
+			return fmt.Errorf("shut partition %d on %s: %w", c.Partition, p, err)
+		}
+	}
+	return nil
 }
 
 func newNonce() (uint64, error) {
@@ -137,17 +159,11 @@ func (v *vetting) writeMarks(ctx context.Context, changes []stock.NonceChange) e
 // load loads every script on every primary that lacks one.
 func (v *vetting) load(ctx context.Context) error {
 	for _, p := range v.primaries {
-		if p.scripts {
+		if p.scripts.all {
 			continue
 		}
-		for _, script := range v.scripts {
-			sum, err := p.conn.Do(ctx, p.conn.B().ScriptLoad().Script(script.Source).Build()).ToString()
-			if err != nil {
-				return fmt.Errorf("load script %s on %s: %w", script.Name, p, err)
-			}
-			if sum != script.SHA1 {
-				return fmt.Errorf("load script %s on %s: it is %s there, want %s", script.Name, p, sum, script.SHA1)
-			}
+		if err := loadScripts(ctx, p.conn, v.scripts); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
 		}
 	}
 	return nil

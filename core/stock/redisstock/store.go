@@ -19,6 +19,7 @@ import (
 type Store struct {
 	client  rueidis.Client
 	cfg     Config
+	texts   []lua.Script
 	scripts map[string]*script
 	upkeep  upkeep
 	shards  []shard // by partition
@@ -48,13 +49,23 @@ var _ stock.Store = (*Store)(nil)
 // allScripts are the scripts of package lua, except where a test has seeded a bug in them.
 var allScripts = lua.All
 
+// version is which scripts are called and loaded. Nil is this program's.
+type version func() ([]lua.Script, error)
+
+func (v version) load() ([]lua.Script, error) {
+	if v == nil {
+		return allScripts()
+	}
+	return v()
+}
+
 // New makes a Store. It sends nothing. The caller closes the client.
 func New(client rueidis.Client, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure stock in redis: %w", err)
 	}
 	cfg.setDefaults()
-	all, err := allScripts()
+	all, err := cfg.scripts.load()
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +77,7 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 		upkeep:      upkeep,
 		client:      client,
 		cfg:         cfg,
+		texts:       all,
 		scripts:     make(map[string]*script, len(all)),
 		shards:      make([]shard, cfg.Partitions),
 		marks:       marks{list: make([]PartitionMark, cfg.Partitions), kept: make([]PartitionMark, cfg.Partitions)},
@@ -75,6 +87,9 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 		retentionMS: strconv.FormatInt(cfg.Retention.Milliseconds(), 10),
 	}
 	for _, loaded := range all {
+		if loaded.Name == signScript {
+			continue // nobody calls it
+		}
 		s.scripts[loaded.Name] = &script{Script: loaded, scriptMetrics: newScriptMetrics(cfg.Metrics, loaded.Name)}
 	}
 	for p := range s.shards {

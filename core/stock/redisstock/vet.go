@@ -34,7 +34,7 @@ type vetting struct {
 }
 
 func newVetting(client rueidis.Client, cfg OpenConfig) (*vetting, error) {
-	scripts, err := allScripts()
+	scripts, err := cfg.scripts.load()
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (v *vetting) readMarks(ctx context.Context) (err error) {
 	}
 	v.found = make([]PartitionMark, v.cfg.Partitions)
 	for _, p := range v.primaries {
-		if p.scripts, err = hasScripts(ctx, p.conn, v.scripts); err != nil {
+		if p.scripts, err = findScripts(ctx, p.conn, v.scripts); err != nil {
 			return fmt.Errorf("look for scripts on %s: %w", p, err)
 		}
 	}
@@ -177,19 +177,6 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 		}
 	}
 	return nil
-}
-
-// hasScripts tells whether a server has loaded all scripts.
-func hasScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.Script) (bool, error) {
-	sums := make([]string, len(scripts))
-	for i := range scripts {
-		sums[i] = scripts[i].SHA1
-	}
-	there, err := client.Do(ctx, client.B().ScriptExists().Sha1(sums...).Build()).AsIntSlice()
-	if err != nil {
-		return false, err
-	}
-	return !slices.Contains(there, 0), nil
 }
 
 // checkMeta checks that every partition belongs to this deployment. A deployment whose partitions

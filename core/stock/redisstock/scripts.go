@@ -1,0 +1,163 @@
+package redisstock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+	"sluice/lua"
+)
+
+// signScript is the script that is the same in every version. Scripts live in the memory of a server alone, so it
+// tells that nothing happened to the server since it was vetted. Which data it may serve their marks tell.
+const signScript = "open"
+
+// scriptsThere is what a server has of a version's scripts.
+type scriptsThere struct {
+	all  bool
+	sign bool // the server was vetted since it started, by this version or by another one
+}
+
+// findScripts asks a server which scripts it has.
+func findScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.Script) (scriptsThere, error) {
+	sums := make([]string, len(scripts))
+	for i := range scripts {
+		sums[i] = scripts[i].SHA1
+	}
+	there, err := client.Do(ctx, client.B().ScriptExists().Sha1(sums...).Build()).AsIntSlice()
+	if err == nil && len(there) != len(scripts) {
+		err = elementsError(len(there))
+	}
+	if err != nil {
+		return scriptsThere{}, err
+	}
+	sign := slices.IndexFunc(scripts, func(s lua.Script) bool { return s.Name == signScript })
+	return scriptsThere{all: !slices.Contains(there, 0), sign: sign >= 0 && there[sign] != 0}, nil
+}
+
+// loadScripts has a server know all scripts.
+func loadScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.Script) error {
+	for _, script := range scripts {
+		sum, err := client.Do(ctx, client.B().ScriptLoad().Script(script.Source).Build()).ToString()
+		if err != nil {
+			return fmt.Errorf("load script %s: %w", script.Name, err)
+		}
+		if sum != script.SHA1 {
+			return fmt.Errorf("load script %s: it is %s there, want %s", script.Name, sum, script.SHA1)
+		}
+	}
+	return nil
+}
+
+// LoadScripts has the servers that are open already know the scripts of this version, beside those of other
+// versions. It opens nothing: a server that nobody has vetted since it started is left alone, as is one that does not
+// answer.
+func (s *Store) LoadScripts(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	servers, _, _ := s.askScripts(ctx)
+	for addr, server := range servers {
+		if server.there.all || !server.there.sign {
+			continue
+		}
+		if failed := loadBeside(ctx, server.client, s.texts); failed != nil {
+			err = errors.Join(err, wrap(strings.TrimSpace("load scripts on redis "+addr), failed))
+		}
+	}
+	return err
+}
+
+// loadBeside looks for the sign and loads scripts on one connection: a server that restarts between is not reached
+// through it.
+func loadBeside(ctx context.Context, client rueidis.Client, scripts []lua.Script) error {
+	conn, release := client.Dedicate()
+	defer release()
+	there, err := findScripts(ctx, conn, scripts)
+	if err != nil || there.all || !there.sign {
+		return err
+	}
+	return loadScripts(ctx, conn, scripts)
+}
+
+// scriptServer is a server that has partitions, and what it told of the scripts.
+type scriptServer struct {
+	client rueidis.Client
+	there  scriptsThere
+	err    error
+}
+
+// askScripts asks all servers that have partitions which scripts they have, and yields those that answer, and the
+// address of each partition's. Servers are asked at once: one that hangs holds up no other. The error names those
+// that do not answer.
+func (s *Store) askScripts(ctx context.Context) (answered map[string]scriptServer, addrs []string, err error) {
+	servers := map[string]rueidis.Client{"": s.client}
+	addrs = make([]string, len(s.shards))
+	if s.client.Mode() == rueidis.ClientModeCluster {
+		t, err := s.nodes.topology(ctx, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		addrs, servers = t.addrs, map[string]rueidis.Client{}
+		for addr, node := range t.nodes {
+			servers[addr] = node.client
+		}
+	}
+	type answer struct {
+		addr string
+		scriptServer
+	}
+	answers := make(chan answer, len(servers))
+	waiting := map[string]bool{}
+	for addr, server := range servers {
+		if !slices.Contains(addrs, addr) {
+			continue // a replica
+		}
+		waiting[addr] = true
+		go func() {
+			there, err := findScripts(ctx, server, s.texts)
+			answers <- answer{addr, scriptServer{server, there, err}}
+		}()
+	}
+	answered = map[string]scriptServer{}
+	var failures []error
+	failed := func(addr string, err error) {
+		failures = append(failures, wrap(strings.TrimSpace("look for scripts on redis "+addr), err))
+	}
+	for len(waiting) > 0 {
+		select {
+		case a := <-answers:
+			delete(waiting, a.addr)
+			if a.err != nil {
+				failed(a.addr, a.err)
+			} else {
+				answered[a.addr] = a.scriptServer
+			}
+			continue
+		case <-ctx.Done(): // the client may take longer, where it is about to connect
+		}
+		for addr := range waiting {
+			failed(addr, ctx.Err())
+		}
+		clear(waiting)
+	}
+	return answered, addrs, errors.Join(failures...)
+}
+
+// loaded tells of each partition whether its server has all scripts. Those whose server does not answer are missing.
+func (s *Store) loaded(ctx context.Context) (map[int]bool, error) {
+	servers, addrs, err := s.askScripts(ctx)
+	of := map[int]bool{}
+	for p, addr := range addrs {
+		if server, answered := servers[addr]; answered {
+			of[p] = server.there.all
+		} else if err == nil {
+			err = fmt.Errorf("look for scripts: %w: nobody is known to have partition %d", stock.ErrNotApplied, p)
+		}
+	}
+	return of, err
+}
