@@ -129,7 +129,7 @@ func untilSignal() (context.Context, context.CancelFunc) {
 
 func newParser(cli *root, console *command.Console, exit func(int)) (*kong.Kong, error) {
 	parser, err := kong.New(cli,
-		kong.Name("sluice"), kong.Description(description), kong.Bind(console), kong.Exit(exit), command.Values(),
+		kong.Name("sluice"), kong.Description(description), kong.Bind(console), kong.Exit(exit), command.Values(), command.Texts(),
 		kong.Writers(console.Out, console.Err), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "Redis", Title: "Redis", Description: "A password comes from $SLUICE_REDIS_PASSWORD or a file."},

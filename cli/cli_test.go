@@ -99,15 +99,16 @@ func TestConfigurationDocument(t *testing.T) {
 		users[s] = append(users[s], user)
 	}
 	app := model(t)
+	texts := config.TextsOf(app.Target)
 	for _, f := range app.Flags {
 		if len(f.Envs) > 0 {
-			add(settingOf(f), app.Node)
+			add(settingOf(f, texts), app.Node)
 		}
 	}
 	for _, leaf := range app.Leaves(false) {
 		for _, f := range leaf.Flags {
 			if len(f.Envs) > 0 {
-				add(settingOf(f), leaf)
+				add(settingOf(f, texts), leaf)
 			}
 		}
 		for _, s := range secretsOf(leaf.Target) {
@@ -174,7 +175,7 @@ are only verified with ` + "`public_key`" + ` alone. Both are base64url without 
 | 130 | interrupted by a signal |
 `
 
-func settingOf(f *kong.Flag) setting {
+func settingOf(f *kong.Flag, texts map[any]config.Text) setting {
 	preset := f.Default
 	switch {
 	case preset != "":
@@ -184,7 +185,7 @@ func settingOf(f *kong.Flag) setting {
 	default:
 		preset = "none"
 	}
-	s := setting{flag: "`--" + f.Name + "`", env: strings.Join(f.Envs, " "), preset: preset, meaning: f.Help, cost: f.Tag.Get("cost")}
+	s := setting{flag: "`--" + f.Name + "`", env: strings.Join(f.Envs, " "), preset: preset, meaning: f.Help, cost: texts[f.Target.Addr().Interface()].Cost}
 	if f.Group != nil {
 		s.group = f.Group.Key
 	}
@@ -238,7 +239,7 @@ func TestFlagsAgree(t *testing.T) {
 			continue
 		}
 		for _, f := range leaf.Flags {
-			s := settingOf(f)
+			s := settingOf(f, nil)
 			if s.env == "" {
 				continue
 			}

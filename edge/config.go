@@ -25,36 +25,36 @@ type Config struct {
 	Stock config.Stock `embed:""`
 	Ops   config.Ops   `embed:"" set:"ops_listen=127.0.0.1:9180"`
 
-	Listen  string `name:"listen" env:"SLUICE_LISTEN" group:"Edge" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the HTTP API. Port 0 takes a free one. The API speaks plain HTTP: put a proxy with TLS in front." cost:"none"`
-	DataDir string `name:"data-dir" env:"SLUICE_DATA_DIR" group:"Edge" default:".sluice/edge" placeholder:"PATH" help:"Directory for data that the edge can rebuild, on a local disk. The edge locks it: a second edge with the same directory does not start." cost:"none"`
+	Listen  string `name:"listen" env:"SLUICE_LISTEN" group:"Edge" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	DataDir string `name:"data-dir" env:"SLUICE_DATA_DIR" group:"Edge" default:".sluice/edge" placeholder:"PATH"`
 
-	TokenKeyFile  string `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"File with the keys of access tokens." cost:"none"`
-	TokenIssuer   string `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" help:"Issuer (iss) that tokens must name." cost:"none"`
-	TokenAudience string `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" help:"Audience (aud) that tokens must name." cost:"none"`
-	TokensMax     int    `name:"tokens-max" env:"SLUICE_TOKENS_MAX" group:"Tokens" default:"200000" help:"Verified tokens that the edge remembers until they end. It checks the signature of a remembered token once." cost:"higher: about 500 bytes of memory each; lower: a forgotten token takes 5 us (HS256) or 50 us (EdDSA) more"`
+	TokenKeyFile  string `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH"`
+	TokenIssuer   string `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice"`
+	TokenAudience string `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice"`
+	TokensMax     int    `name:"tokens-max" env:"SLUICE_TOKENS_MAX" group:"Tokens" default:"200000"`
 
-	RatePerUser     float64  `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"20" help:"Requests per second that one shopper may make; 0 sets no limit." cost:"higher: one user's script gets more of the capacity"`
-	BurstPerUser    int      `name:"burst-per-user" env:"SLUICE_BURST_PER_USER" group:"Limits" default:"40" help:"Requests that one shopper may make at once." cost:"as rate-per-user"`
-	RatePerAddress  float64  `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000" help:"Requests per second from one address (IPv6: one /64); 0 sets no limit. It counts shoppers who are within their own limit, and everybody without a known token. Behind a proxy set trusted-proxies, or all shoppers share one address." cost:"higher: one address gets more of the capacity; lower: shoppers behind one address disturb each other"`
-	BurstPerAddress int      `name:"burst-per-address" env:"SLUICE_BURST_PER_ADDRESS" group:"Limits" default:"2000" help:"Requests that may come from one address at once." cost:"as rate-per-address"`
-	LimitedMax      int      `name:"limited-max" env:"SLUICE_LIMITED_MAX" group:"Limits" default:"200000" help:"Users whose requests the edge counts at the same time, and as many addresses." cost:"about 200 bytes of memory each"`
-	TrustedProxies  []string `name:"trusted-proxies" env:"SLUICE_TRUSTED_PROXIES" group:"Limits" placeholder:"CIDR" help:"Networks of your proxies. The edge believes their X-Forwarded-For, and joins its lines in order. The shopper is the last address in it that is no proxy's, with or without a port. A request that names none counts against its proxy." cost:"none"`
+	RatePerUser     float64  `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"20"`
+	BurstPerUser    int      `name:"burst-per-user" env:"SLUICE_BURST_PER_USER" group:"Limits" default:"40"`
+	RatePerAddress  float64  `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000"`
+	BurstPerAddress int      `name:"burst-per-address" env:"SLUICE_BURST_PER_ADDRESS" group:"Limits" default:"2000"`
+	LimitedMax      int      `name:"limited-max" env:"SLUICE_LIMITED_MAX" group:"Limits" default:"200000"`
+	TrustedProxies  []string `name:"trusted-proxies" env:"SLUICE_TRUSTED_PROXIES" group:"Limits" placeholder:"CIDR"`
 
-	ConnectionsMax           int           `name:"connections-max" env:"SLUICE_CONNECTIONS_MAX" group:"Limits" default:"10000" help:"Connections at once. Further ones are answered 503. If the process may open too few files, the edge takes fewer connections and says so." cost:"each about 20 KB of memory, and an open file"`
-	ConnectionsPerAddressMax int           `name:"connections-per-address-max" env:"SLUICE_CONNECTIONS_PER_ADDRESS_MAX" group:"Limits" default:"0" help:"Connections at once from one address (IPv6: one /64). Further ones are answered 429; 0 sets no such limit. All connections of a proxy count as from one address." cost:"none"`
-	ReadTimeout              time.Duration `name:"read-timeout" env:"SLUICE_READ_TIMEOUT" group:"Limits" default:"3s" help:"How long a request may take to arrive." cost:"higher: slow clients hold connections longer"`
-	WriteTimeout             time.Duration `name:"write-timeout" env:"SLUICE_WRITE_TIMEOUT" group:"Limits" default:"5s" help:"How long an answer may take to go out." cost:"as read-timeout"`
-	IdleTimeout              time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s" help:"How long a connection may wait for its next request." cost:"as read-timeout"`
+	ConnectionsMax           int           `name:"connections-max" env:"SLUICE_CONNECTIONS_MAX" group:"Limits" default:"10000"`
+	ConnectionsPerAddressMax int           `name:"connections-per-address-max" env:"SLUICE_CONNECTIONS_PER_ADDRESS_MAX" group:"Limits" default:"0"`
+	ReadTimeout              time.Duration `name:"read-timeout" env:"SLUICE_READ_TIMEOUT" group:"Limits" default:"3s"`
+	WriteTimeout             time.Duration `name:"write-timeout" env:"SLUICE_WRITE_TIMEOUT" group:"Limits" default:"5s"`
+	IdleTimeout              time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s"`
 
-	QueueMax    int           `name:"queue-max" env:"SLUICE_QUEUE_MAX" group:"Batching" default:"8192" help:"Requests that may wait for one Redis node. Further ones are answered 503." cost:"higher: longer waits under overload"`
-	VectorMax   int           `name:"vector-max" env:"SLUICE_VECTOR_MAX" group:"Batching" default:"128" help:"Requests that one script call decides at most." cost:"higher: Redis decides more per second of CPU, and others wait longer behind a call"`
-	InFlightMax int           `name:"in-flight-max" env:"SLUICE_IN_FLIGHT_MAX" group:"Batching" default:"4" help:"Calls to one Redis node at once. All but one of them carry full vectors." cost:"higher: less idle time of Redis, smaller vectors"`
-	LogTimeout  time.Duration `name:"log-timeout" env:"SLUICE_LOG_TIMEOUT" group:"Batching" default:"2s" help:"How long an answer waits for Kafka at the acknowledge level log. After that it is 504." cost:"higher: longer waits while Kafka is slow"`
-	CellsMax    int           `name:"cells-max" env:"SLUICE_CELLS_MAX" group:"Batching" default:"262144" help:"Cells whose highest mark the edge remembers. By it a script notices that Redis has lost effects of the cell." cost:"about 250 bytes of memory each; this edge notices no loss in a cell that it forgot"`
-	PublishMax  int64         `name:"publish-buffer-bytes" env:"SLUICE_PUBLISH_BUFFER_BYTES" group:"Batching" default:"67108864" help:"Bytes of events that may wait for Kafka in memory. The relay publishes the others later." cost:"memory in an outage of Kafka"`
+	QueueMax    int           `name:"queue-max" env:"SLUICE_QUEUE_MAX" group:"Batching" default:"8192"`
+	VectorMax   int           `name:"vector-max" env:"SLUICE_VECTOR_MAX" group:"Batching" default:"128"`
+	InFlightMax int           `name:"in-flight-max" env:"SLUICE_IN_FLIGHT_MAX" group:"Batching" default:"4"`
+	LogTimeout  time.Duration `name:"log-timeout" env:"SLUICE_LOG_TIMEOUT" group:"Batching" default:"2s"`
+	CellsMax    int           `name:"cells-max" env:"SLUICE_CELLS_MAX" group:"Batching" default:"262144"`
+	PublishMax  int64         `name:"publish-buffer-bytes" env:"SLUICE_PUBLISH_BUFFER_BYTES" group:"Batching" default:"67108864"`
 
-	DrainDelay         time.Duration `name:"drain-delay" env:"SLUICE_DRAIN_DELAY" group:"Edge" default:"0s" help:"How long the edge still accepts connections after /readyz begins to fail, so that whoever routes to it can notice." cost:"higher: a longer shutdown"`
-	AllowNoPersistence bool          `name:"allow-no-persistence" env:"SLUICE_ALLOW_NO_PERSISTENCE" group:"Edge" help:"Sell from a Redis without an append-only file. For experiments." cost:"a restart of Redis loses all of it"`
+	DrainDelay         time.Duration `name:"drain-delay" env:"SLUICE_DRAIN_DELAY" group:"Edge" default:"0s"`
+	AllowNoPersistence bool          `name:"allow-no-persistence" env:"SLUICE_ALLOW_NO_PERSISTENCE" group:"Edge"`
 
 	// CheckSchema, if set, reports a database whose schema is too old: the edge is not ready before it
 	// has found none.

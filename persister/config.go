@@ -17,12 +17,12 @@ type Config struct {
 	Stock config.Agreed `embed:""`
 	Ops   config.Ops    `embed:"" set:"ops_listen=127.0.0.1:9181"`
 
-	Workers     int           `name:"workers" env:"SLUICE_PERSISTER_WORKERS" group:"Persister" default:"2" help:"Transactions under way at once. Each worker takes its share of the Kafka partitions." cost:"each takes a MySQL connection; more than the server's cores rarely helps"`
-	BatchEvents int           `name:"batch-events" env:"SLUICE_PERSISTER_BATCH_EVENTS" group:"Persister" default:"4000" help:"Events that fill a transaction: it then takes no further message." cost:"higher: longer transactions, more memory, more to repeat after a deadlock"`
-	FetchBytes  int           `name:"fetch-bytes" env:"SLUICE_PERSISTER_FETCH_BYTES" group:"Persister" default:"262144" help:"Bytes of one fetch from a Kafka partition, roughly." cost:"higher: each partition takes three times as much memory"`
-	BatchWait   time.Duration `name:"batch-wait" env:"SLUICE_PERSISTER_BATCH_WAIT" group:"Persister" default:"20ms" help:"Pause after a partition was read to its end, so that messages gather." cost:"higher: events reach MySQL later"`
+	Workers     int           `name:"workers" env:"SLUICE_PERSISTER_WORKERS" group:"Persister" default:"2"`
+	BatchEvents int           `name:"batch-events" env:"SLUICE_PERSISTER_BATCH_EVENTS" group:"Persister" default:"4000"`
+	FetchBytes  int           `name:"fetch-bytes" env:"SLUICE_PERSISTER_FETCH_BYTES" group:"Persister" default:"262144"`
+	BatchWait   time.Duration `name:"batch-wait" env:"SLUICE_PERSISTER_BATCH_WAIT" group:"Persister" default:"20ms"`
 
-	AllowVolatileMySQL bool `name:"allow-volatile-mysql" env:"SLUICE_ALLOW_VOLATILE_MYSQL" group:"Persister" help:"Run although MySQL can forget commits in a crash. Redis has deleted those events by then." cost:"a crash of MySQL loses sold units without a trace"`
+	AllowVolatileMySQL bool `name:"allow-volatile-mysql" env:"SLUICE_ALLOW_VOLATILE_MYSQL" group:"Persister"`
 }
 
 // Validate joins all faults of the configuration.

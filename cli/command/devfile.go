@@ -18,7 +18,7 @@ import (
 
 // DevFile finds the development stack of the directory.
 type DevFile struct {
-	Path string `name:"dev-file" private:"" env:"SLUICE_DEV_FILE" group:"Operations" default:".sluice/dev.json" placeholder:"PATH" help:"File with the addresses of a running sluice dev. They are used if you give no address at all." cost:"none"`
+	Path string `name:"dev-file" private:"" env:"SLUICE_DEV_FILE" group:"Operations" default:".sluice/dev.json" placeholder:"PATH"`
 }
 
 // DevStack is dev.json: where everything of a running sluice dev is. Scripts and tests read it too.

@@ -29,7 +29,7 @@ const (
 type Migrate struct {
 	MySQL db.Config     `embed:""`
 	Kafka kafka.Config  `embed:""`
-	Wait  time.Duration `name:"wait" env:"SLUICE_MIGRATE_WAIT" group:"Operations" default:"1m" help:"How long to wait for MySQL and Kafka to come up." cost:"none"`
+	Wait  time.Duration `name:"wait" env:"SLUICE_MIGRATE_WAIT" group:"Operations" default:"1m"`
 }
 
 // Help is called by kong.

@@ -21,7 +21,7 @@ type Edge struct {
 
 // Drain is how a service ends.
 type Drain struct {
-	Timeout time.Duration `name:"drain-timeout" env:"SLUICE_DRAIN_TIMEOUT" group:"Operations" default:"30s" help:"How long a service may take after a signal to finish what it has begun. A second signal ends it at once." cost:"higher: a deployment waits longer for a node that hangs"`
+	Timeout time.Duration `name:"drain-timeout" env:"SLUICE_DRAIN_TIMEOUT" group:"Operations" default:"30s"`
 }
 
 // Validate reports a wrong value.

@@ -12,7 +12,7 @@ import (
 
 // TokenKey says where the keys of tokens are.
 type TokenKey struct {
-	File string `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"File with the keys that sign and verify tokens." cost:"none"`
+	File string `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH"`
 }
 
 // Check reports a file, if one is given, that holds no keys. Doctor must not be stopped by one, so it is no
@@ -35,8 +35,8 @@ type Token struct {
 	User     int64         `required:"" placeholder:"ID" between:"1-9223372036854775807" help:"User that the token is for."`
 	Role     string        `required:"" enum:"shopper,service,admin" help:"What it allows: shopper, service or admin."`
 	TTL      time.Duration `default:"1h" help:"How long it is good for, at most 24h."`
-	Issuer   string        `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT" help:"Issuer (iss) that the token names. It must be the one of the edges." cost:"none"`
-	Audience string        `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT" help:"Audience (aud) that the token names. It must be the one of the edges." cost:"none"`
+	Issuer   string        `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT"`
+	Audience string        `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT"`
 }
 
 // Help is called by kong.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"sluice/core/config"
 	"sluice/core/moment"
 )
 
@@ -35,6 +36,21 @@ func Values() kong.Option {
 			faults = append(faults, option.Apply(k))
 		}
 		return errors.Join(faults...)
+	})
+}
+
+// Texts gives flags the help of their settings.
+func Texts() kong.Option {
+	return kong.PostBuild(func(k *kong.Kong) error {
+		texts := config.TextsOf(k.Model.Target)
+		return kong.Visit(k.Model.Node, func(node kong.Visitable, next kong.Next) error {
+			if f, ok := node.(*kong.Flag); ok && f.Target.CanAddr() {
+				if text, ok := texts[f.Target.Addr().Interface()]; ok {
+					f.Help, f.OrigHelp = text.Help, text.Help
+				}
+			}
+			return next(nil)
+		})
 	})
 }
 

@@ -21,20 +21,20 @@ import (
 
 // Command is `sluice dev`. Every other setting of edge and persister is read from the environment.
 type Command struct {
-	Dir                 string        `name:"dir" env:"SLUICE_DEV_DIR" group:"Development" default:".sluice" placeholder:"PATH" help:"Directory for all data, logs and keys, and for dev.json, which has the addresses of the running stack." cost:"none"`
-	Install             bool          `name:"install" env:"SLUICE_DEV_INSTALL" group:"Development" default:"true" negatable:"" help:"Install redis-server and mariadbd with apt-get if they are missing." cost:"none"`
-	Listen              string        `name:"listen" env:"SLUICE_LISTEN" group:"Development" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Address of the edge. A free port is taken if this one is not free." cost:"none"`
-	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8091" placeholder:"HOST:PORT" help:"Address of the edge's ops port. A free port is taken if this one is not free." cost:"none"`
-	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8092" placeholder:"HOST:PORT" help:"Address of GET /stock/{sku_id}, which shows stock in Redis and in MySQL, and GET /shut, which lists what is shut. A free port is taken if this one is not free." cost:"none"`
-	RedisAddr           []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Use this Redis instead of a private one." cost:"none"`
-	RedisSentinelAddrs  []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT" help:"Use the Redis that these Sentinels watch instead of a private one." cost:"none"`
-	RedisSentinelMaster string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME" help:"Name under which the Sentinels watch the primary." cost:"none"`
+	Dir                 string        `name:"dir" env:"SLUICE_DEV_DIR" group:"Development" default:".sluice" placeholder:"PATH"`
+	Install             bool          `name:"install" env:"SLUICE_DEV_INSTALL" group:"Development" default:"true" negatable:""`
+	Listen              string        `name:"listen" env:"SLUICE_LISTEN" group:"Development" default:"127.0.0.1:8090" placeholder:"HOST:PORT"`
+	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8091" placeholder:"HOST:PORT"`
+	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8092" placeholder:"HOST:PORT"`
+	RedisAddr           []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT"`
+	RedisSentinelAddrs  []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT"`
+	RedisSentinelMaster string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME"`
 	MySQLDSN            config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Use this database instead of a private one."`
-	KafkaBrokers        []string      `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT" help:"Use this Kafka instead of an embedded broker." cost:"none"`
-	TokenKeyFile        string        `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH" help:"Use these keys for tokens instead of generated ones." cost:"none"`
+	KafkaBrokers        []string      `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT"`
+	TokenKeyFile        string        `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH"`
 
-	RatePerUser    float64 `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"1000000" help:"Requests per second of one shopper; 0 is no limit, and the default is out of a load test's way." cost:"none"`
-	RatePerAddress float64 `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000000" help:"Requests per second of one address; the default is out of a load test's way, 0 is no limit." cost:"none"`
+	RatePerUser    float64 `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"1000000"`
+	RatePerAddress float64 `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000000"`
 }
 
 // Help is called by kong.

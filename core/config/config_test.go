@@ -78,12 +78,13 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	}
 }
 
-// Every setting has a flag, its environment variable by the one rule, a group, a help text and a word on
-// what it costs; every secret has an environment variable and no flag.
+// Every setting has a flag, its environment variable by the one rule, a group, and in settings.txt a help text and a
+// word on what it costs; every secret has an environment variable and no flag.
 func TestTagsFollowTheRule(t *testing.T) {
 	t.Parallel()
 	store, ledger, events, stock, ops, log := groups()
-	for _, group := range []any{store, ledger, events, stock.Agreed, stock, ops, log} {
+	for _, group := range []interface{ Texts() config.Texts }{store, ledger, events, stock.Agreed, stock, ops, log} {
+		texts := group.Texts()
 		typ := reflect.TypeOf(group)
 		for i := range typ.NumField() {
 			field := typ.Field(i)
@@ -101,10 +102,11 @@ func TestTagsFollowTheRule(t *testing.T) {
 			if want := "SLUICE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")); flag == "" || field.Tag.Get("env") != want {
 				t.Errorf("%s: flag %q, env %q, want %q", at, flag, field.Tag.Get("env"), want)
 			}
-			for _, tag := range []string{"group", "help", "cost"} {
-				if field.Tag.Get(tag) == "" {
-					t.Errorf("%s: no %s", at, tag)
-				}
+			if field.Tag.Get("group") == "" {
+				t.Errorf("%s: no group", at)
+			}
+			if text := texts[flag]; text.Help == "" || text.Cost == "" {
+				t.Errorf("%s: settings.txt says %+v, want a help and a cost", at, text)
 			}
 		}
 	}

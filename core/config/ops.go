@@ -3,7 +3,7 @@ package config
 // Ops is the port for operators: health, metrics and profiles. It has no access control of its own. Each role sets
 // ops_listen, its default, to another port.
 type Ops struct {
-	Listen string `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Operations" default:"${ops_listen}" help:"Address of /livez, /readyz, /metrics and /debug/pprof. Port 0 takes a free one. Whoever reaches it may read all of it: keep it off the internet." cost:"none"`
+	Listen string `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Operations" default:"${ops_listen}"`
 }
 
 // Validate joins all faults of the group.
@@ -15,8 +15,8 @@ func (o Ops) Validate() error {
 
 // Log is how a process speaks, on stderr. It belongs to the root of the command line.
 type Log struct {
-	Level  string `name:"log-level" env:"SLUICE_LOG_LEVEL" group:"Operations" default:"info" help:"The least level to log: debug, info, warn or error." cost:"debug: a line for each connection whose client makes a mistake"`
-	Format string `name:"log-format" env:"SLUICE_LOG_FORMAT" group:"Operations" default:"text" help:"Form of the log on stderr: text or json." cost:"none"`
+	Level  string `name:"log-level" env:"SLUICE_LOG_LEVEL" group:"Operations" default:"info"`
+	Format string `name:"log-format" env:"SLUICE_LOG_FORMAT" group:"Operations" default:"text"`
 }
 
 // Validate joins all faults of the group.

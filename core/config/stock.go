@@ -9,9 +9,9 @@ import (
 
 // Agreed is what everything that touches a deployment must agree on, commands included.
 type Agreed struct {
-	Partitions int           `name:"partitions" env:"SLUICE_PARTITIONS" group:"Stock" default:"64" help:"Partitions that the stock is spread over. Every reservation id contains its partition, so the number never changes. Each start compares it with Redis." cost:"more: smaller vectors and more polling; fewer: fewer Redis nodes can share the load"`
-	Deployment string        `name:"deployment" env:"SLUICE_DEPLOYMENT" group:"Stock" default:"sluice" help:"Name of the deployment. It is written into a new Redis, and each start compares it. So nobody sells from the Redis of another deployment." cost:"none"`
-	Retention  time.Duration `name:"retention" env:"SLUICE_RETENTION" group:"Stock" default:"24h" help:"How long a finished reservation still answers to its Idempotency-Key. The API promises 24h: set no less." cost:"higher: each finished reservation takes about 165 bytes of Redis memory for that long"`
+	Partitions int           `name:"partitions" env:"SLUICE_PARTITIONS" group:"Stock" default:"64"`
+	Deployment string        `name:"deployment" env:"SLUICE_DEPLOYMENT" group:"Stock" default:"sluice"`
+	Retention  time.Duration `name:"retention" env:"SLUICE_RETENTION" group:"Stock" default:"24h"`
 }
 
 // Validate joins all faults of the group.
@@ -27,9 +27,9 @@ func (a Agreed) Validate() error {
 type Stock struct {
 	Agreed
 
-	ReplicaTimeout   time.Duration `name:"redis-replica-timeout" env:"SLUICE_REDIS_REPLICA_TIMEOUT" group:"Redis" default:"100ms" help:"How long to wait until a replica has the effects of a call, at the acknowledge level replica." cost:"higher: slower answers while replicas lag"`
-	OutboxEntriesMax int64         `name:"outbox-entries-max" env:"SLUICE_OUTBOX_ENTRIES_MAX" group:"Stock" default:"50000" help:"Outbox entries that a partition may have. With more it refuses reserves (backpressure): MySQL or Kafka has been down for long." cost:"higher: more Redis memory in an outage, at up to 12 KB an entry"`
-	Ack              string        `name:"ack" env:"SLUICE_ACK" group:"Stock" default:"redis" help:"What an answer waits for, unless the sale says otherwise: redis (the script), replica (a replica has it; without one nothing is taken), log (Kafka has it, acks=all)." cost:"replica and log add a round trip to every answer; redis can lose its last second in a crash"`
+	ReplicaTimeout   time.Duration `name:"redis-replica-timeout" env:"SLUICE_REDIS_REPLICA_TIMEOUT" group:"Redis" default:"100ms"`
+	OutboxEntriesMax int64         `name:"outbox-entries-max" env:"SLUICE_OUTBOX_ENTRIES_MAX" group:"Stock" default:"50000"`
+	Ack              string        `name:"ack" env:"SLUICE_ACK" group:"Stock" default:"redis"`
 }
 
 // Validate joins all faults of the group.

@@ -19,10 +19,10 @@ import (
 // Config says where the ledger lives, and bounds what is asked of it.
 type Config struct {
 	DSN       config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Database, as user:password@tcp(host:port)/name or user:password@unix(/socket)/name."`
-	DSNFile   string        `name:"mysql-dsn-file" private:"" env:"SLUICE_MYSQL_DSN_FILE" group:"MySQL" placeholder:"PATH" help:"File with the DSN, instead of SLUICE_MYSQL_DSN." cost:"none"`
-	TLSCAFile string        `name:"mysql-tls-ca-file" env:"SLUICE_MYSQL_TLS_CA_FILE" group:"MySQL" placeholder:"PATH" help:"Connect by TLS. Trust only the authorities in this PEM file." cost:"some CPU at each end"`
-	ConnsMax  int           `name:"mysql-conns-max" env:"SLUICE_MYSQL_CONNS_MAX" group:"MySQL" default:"8" help:"Connections that one process may have." cost:"each takes memory of the server; more than the server has cores rarely help"`
-	Timeout   time.Duration `name:"mysql-timeout" env:"SLUICE_MYSQL_TIMEOUT" group:"MySQL" default:"5s" help:"How long the server may take for the next bytes. Nobody knows the outcome of a commit that takes longer." cost:"higher: it takes longer to notice a server that hangs"`
+	DSNFile   string        `name:"mysql-dsn-file" private:"" env:"SLUICE_MYSQL_DSN_FILE" group:"MySQL" placeholder:"PATH"`
+	TLSCAFile string        `name:"mysql-tls-ca-file" env:"SLUICE_MYSQL_TLS_CA_FILE" group:"MySQL" placeholder:"PATH"`
+	ConnsMax  int           `name:"mysql-conns-max" env:"SLUICE_MYSQL_CONNS_MAX" group:"MySQL" default:"8"`
+	Timeout   time.Duration `name:"mysql-timeout" env:"SLUICE_MYSQL_TIMEOUT" group:"MySQL" default:"5s"`
 }
 
 const (

@@ -15,19 +15,19 @@ import (
 
 // Config says where the stock lives and how long to wait for it.
 type Config struct {
-	Addrs        []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT" help:"Redis, or any nodes of a Redis Cluster, separated by commas." cost:"none"`
-	User         string        `name:"redis-user" env:"SLUICE_REDIS_USER" group:"Redis" placeholder:"NAME" help:"ACL user. Defaults to Redis' own default user." cost:"none"`
+	Addrs        []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT"`
+	User         string        `name:"redis-user" env:"SLUICE_REDIS_USER" group:"Redis" placeholder:"NAME"`
 	Password     config.Secret `kong:"-" env:"SLUICE_REDIS_PASSWORD" help:"Password of the user."`
-	PasswordFile string        `name:"redis-password-file" private:"" env:"SLUICE_REDIS_PASSWORD_FILE" group:"Redis" placeholder:"PATH" help:"File with the password, instead of SLUICE_REDIS_PASSWORD." cost:"none"`
-	TLSCAFile    string        `name:"redis-tls-ca-file" env:"SLUICE_REDIS_TLS_CA_FILE" group:"Redis" placeholder:"PATH" help:"Connect by TLS, also to Sentinels. Trust only the authorities in this PEM file." cost:"about 10 us of CPU per call at each end"`
+	PasswordFile string        `name:"redis-password-file" private:"" env:"SLUICE_REDIS_PASSWORD_FILE" group:"Redis" placeholder:"PATH"`
+	TLSCAFile    string        `name:"redis-tls-ca-file" env:"SLUICE_REDIS_TLS_CA_FILE" group:"Redis" placeholder:"PATH"`
 
-	SentinelAddrs        []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT" help:"Redis Sentinels, separated by commas, instead of --redis-addr. They name the primary, before and after a failover." cost:"none"`
-	SentinelMaster       string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME" help:"Name under which the Sentinels watch the primary." cost:"none"`
-	SentinelUser         string        `name:"redis-sentinel-user" env:"SLUICE_REDIS_SENTINEL_USER" group:"Redis" placeholder:"NAME" help:"ACL user at the Sentinels." cost:"none"`
+	SentinelAddrs        []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT"`
+	SentinelMaster       string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME"`
+	SentinelUser         string        `name:"redis-sentinel-user" env:"SLUICE_REDIS_SENTINEL_USER" group:"Redis" placeholder:"NAME"`
 	SentinelPassword     config.Secret `kong:"-" env:"SLUICE_REDIS_SENTINEL_PASSWORD" help:"Password at the Sentinels."`
-	SentinelPasswordFile string        `name:"redis-sentinel-password-file" private:"" env:"SLUICE_REDIS_SENTINEL_PASSWORD_FILE" group:"Redis" placeholder:"PATH" help:"File with the password at the Sentinels, instead of SLUICE_REDIS_SENTINEL_PASSWORD." cost:"none"`
+	SentinelPasswordFile string        `name:"redis-sentinel-password-file" private:"" env:"SLUICE_REDIS_SENTINEL_PASSWORD_FILE" group:"Redis" placeholder:"PATH"`
 
-	CallTimeout time.Duration `name:"redis-call-timeout" env:"SLUICE_REDIS_CALL_TIMEOUT" group:"Redis" default:"300ms" help:"How long to wait for the answer to one call. Nobody knows the outcome of a call that was sent and not answered." cost:"higher: requests wait longer behind a server that hangs, and queues fill"`
+	CallTimeout time.Duration `name:"redis-call-timeout" env:"SLUICE_REDIS_CALL_TIMEOUT" group:"Redis" default:"300ms"`
 }
 
 // hangMax is how long a server behind Sentinels may give no sign before its connections are closed.

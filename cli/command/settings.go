@@ -1,0 +1,27 @@
+package command
+
+import (
+	_ "embed"
+
+	"sluice/core/config"
+)
+
+//go:embed settings.txt
+var settings string
+
+var texts = config.ParseTexts(settings)
+
+// Texts are those of the group.
+func (DevFile) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
+func (Migrate) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
+func (Drain) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
+func (TokenKey) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
+func (Token) Texts() config.Texts { return texts }

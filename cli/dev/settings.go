@@ -1,0 +1,15 @@
+package dev
+
+import (
+	_ "embed"
+
+	"sluice/core/config"
+)
+
+//go:embed settings.txt
+var settings string
+
+var texts = config.ParseTexts(settings)
+
+// Texts are those of the group.
+func (Command) Texts() config.Texts { return texts }
