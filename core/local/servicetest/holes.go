@@ -1,6 +1,7 @@
 package servicetest
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -23,14 +24,42 @@ func Transact(t testing.TB, brokers []string, topic string, partition int32, end
 	if err := client.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
+	last := int64(-1)
 	for _, value := range values {
-		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Partition: partition, Value: value}).FirstErr(); err != nil {
+		record, err := client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Partition: partition, Value: value}).First()
+		if err != nil {
 			t.Fatal(err)
 		}
+		last = record.Offset
 	}
 	if err := client.EndTransaction(t.Context(), end); err != nil {
 		t.Fatal(err)
 	}
+	for last >= 0 && stableEnd(t, client, topic, partition) < last+2 { // Kafka answers before it has written the mark
+		select {
+		case <-t.Context().Done():
+			t.Fatal(context.Cause(t.Context()))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// stableEnd is the offset up to which all transactions of a partition have ended.
+func stableEnd(t testing.TB, client *kgo.Client, topic string, partition int32) int64 {
+	t.Helper()
+	of := kmsg.NewListOffsetsRequestTopicPartition()
+	of.Partition, of.Timestamp = partition, -1 // the end
+	request := kmsg.NewPtrListOffsetsRequest()
+	request.IsolationLevel = 1 // read committed
+	request.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: topic, Partitions: []kmsg.ListOffsetsRequestTopicPartition{of}}}
+	answer, err := request.RequestWith(t.Context(), client)
+	if err == nil {
+		err = kerr.ErrorForCode(answer.Topics[0].Partitions[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Topics[0].Partitions[0].Offset
 }
 
 // DeleteRecords has Kafka forget the messages of one partition before an offset.
