@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 	"syscall"
 
@@ -95,8 +96,10 @@ func Run(args []string, console *command.Console) int {
 	if err != nil {
 		return report(console, err, command.ExitUsage)
 	}
-	for _, warning := range config.Exposed(k.Selected().Target) {
-		console.Notef("warning: %s", warning)
+	if target := k.Selected().Target; target.Type() != reflect.TypeFor[command.Doctor]() { // which tells it with all else
+		for _, file := range config.Exposed(target) {
+			console.Notef("warning: %v: %s", file, file.Do())
+		}
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
 	err = errors.Join(k.Run(log), console.Written())

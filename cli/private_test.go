@@ -32,6 +32,30 @@ func TestOpenSecretFilesAreWarnedOf(t *testing.T) {
 	}
 }
 
+// doctor tells of an open file once, as of all that is wrong.
+func TestDoctorTellsOfAnOpenSecretFileOnce(t *testing.T) {
+	t.Chdir(t.TempDir())
+	key, err := auth.GenerateKey(auth.HS256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := auth.WriteKeys("keys.json", key); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SLUICE_MYSQL_DSN", "root@tcp(127.0.0.1:1)/sluice")
+	for mode, told := range map[os.FileMode]int{0o600: 0, 0o644: 1, 0o606: 1} {
+		if err := os.Chmod("keys.json", mode); err != nil {
+			t.Fatal(err)
+		}
+		var o output
+		code := Run([]string{"doctor", "--redis-addr", "127.0.0.1:1", "--kafka-brokers", "127.0.0.1:1", "--token-key-file", "keys.json"}, o.console())
+		said := o.out.String() + o.err.String()
+		if code != command.ExitFailed || strings.Count(said, "keys.json is open to") != told || strings.Count(said, "fail secrets: keys.json") != told {
+			t.Errorf("mode %o: exit code %d, %s", mode, code, said)
+		}
+	}
+}
+
 // Every setting that names a file of secrets is marked as private.
 func TestEverySecretFileIsMarked(t *testing.T) {
 	t.Parallel()

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"sluice/core/auth"
+	"sluice/core/config"
 	"sluice/core/telemetry"
 )
 
@@ -105,6 +107,7 @@ func (d *Doctor) Run(ctx context.Context, c *Console) error {
 		{d.kafka, doctorTimeout},
 		{d.history, historyTimeout},
 		{d.shut, historyTimeout},
+		{d.secrets, doctorTimeout},
 		{d.tokens, doctorTimeout},
 	} {
 		bounded, cancel := context.WithTimeout(ctx, part.within)
@@ -134,6 +137,13 @@ func (e *examination) print(c *Console) {
 	}
 }
 
+// secrets looks whether others can read the files that have any.
+func (d *Doctor) secrets(_ context.Context, e *examination) {
+	for _, file := range config.Exposed(reflect.ValueOf(d)) {
+		e.fail("secrets", file.String(), file.Do()+": it may be known")
+	}
+}
+
 // tokens looks at the file of token keys.
 func (d *Doctor) tokens(_ context.Context, e *examination) {
 	const about = "token keys"
@@ -151,8 +161,7 @@ func (d *Doctor) tokens(_ context.Context, e *examination) {
 		return
 	}
 	switch mode := info.Mode().Perm(); {
-	case mode&0o007 != 0:
-		e.fail(about, fmt.Sprintf("%s is open to everybody (%v)", d.Key.File, mode), "chmod 600 "+d.Key.File+", and replace the keys: they may be known")
+	case mode&0o007 != 0: // told with the other secrets
 	case mode&0o070 != 0:
 		e.warn(about, fmt.Sprintf("%s is open to its group (%v)", d.Key.File, mode), "chmod 600 "+d.Key.File)
 	default:

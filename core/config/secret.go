@@ -86,14 +86,30 @@ func readBounded(setting, path string) ([]byte, error) {
 	return text, nil
 }
 
+// OpenFile is a secret file that everybody on the machine can read or exchange.
+type OpenFile struct {
+	Path string
+	Mode os.FileMode
+}
+
+// String says what is wrong.
+func (f OpenFile) String() string {
+	return fmt.Sprintf("%s is open to everybody on this machine (%v)", f.Path, f.Mode)
+}
+
+// Do says what to do about it.
+func (f OpenFile) Do() string {
+	return fmt.Sprintf("chmod 600 %s, and replace the secret in it", f.Path)
+}
+
 // Exposed names the secret files among the settings of target, a struct or a pointer to one, that everybody on the
 // machine can read or exchange. Their fields have the tag private.
-func Exposed(target reflect.Value) (warnings []string) {
+func Exposed(target reflect.Value) (files []OpenFile) {
 	target = reflect.Indirect(target)
 	for i := range target.NumField() {
 		field := target.Field(i)
 		if field.Kind() == reflect.Struct {
-			warnings = append(warnings, Exposed(field)...)
+			files = append(files, Exposed(field)...)
 			continue
 		}
 		if _, private := target.Type().Field(i).Tag.Lookup("private"); !private {
@@ -101,11 +117,10 @@ func Exposed(target reflect.Value) (warnings []string) {
 		}
 		path := field.String()
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
-			warnings = append(warnings, fmt.Sprintf("%s is open to everybody on this machine (%v): chmod 600 %[1]s, and replace the secret in it",
-				path, info.Mode().Perm()))
+			files = append(files, OpenFile{path, info.Mode().Perm()})
 		}
 	}
-	return warnings
+	return files
 }
 
 // ReadOnce tells of a pipe, as of a shell's <(...), and the like: read by Validate, it would be empty for
