@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// cleanEvery is the least time that an entry stays after its events are in MySQL: edges follow the
-	// outbox of sold-out cells to learn of accepted ids and returned stock.
-	cleanEvery   = 250 * time.Millisecond
+	// cleanEvery is no less than what edges lean on: they follow the outbox of sold-out cells to learn of accepted ids
+	// and returned stock.
+	cleanEvery   = stock.EntryLifeMin
 	cleanTimeout = time.Second
 	cleanAtOnce  = 1000    // ids of one call
 	cleanMax     = 200_000 // ids waiting; beyond, the relay publishes them again and they come back

@@ -34,22 +34,28 @@ type Config struct {
 	// Attempts is how often a request is sent at most. Defaults to 4. More ride out longer outages, and load an edge
 	// longer that is in trouble.
 	Attempts int
-	// Timeout bounds each attempt of a shopper's or service's call, and the wait for its turn. Defaults to 5 s, which
-	// is longer than an edge takes at any acknowledge level.
+	// Timeout bounds each attempt of a shopper's or service's call, and the wait for its turn. Defaults to
+	// TimeoutDefault.
 	Timeout time.Duration
-	// AdminTimeout is the same for an admin's call. Defaults to 40 s: an edge works on a large sale for up to 30 s.
+	// AdminTimeout is the same for an admin's call. Defaults to AdminTimeoutDefault.
 	AdminTimeout time.Duration
 	// AtOnce bounds the requests that are under way at a time, and with them the connections. Defaults to 64. Others
 	// wait for their turn.
 	AtOnce int
 }
 
+// Bounds that lean on those of an edge, which package edge holds by a test.
+const (
+	TimeoutDefault      = 5 * time.Second  // longer than an edge takes at any acknowledge level
+	AdminTimeoutDefault = 40 * time.Second // longer than an edge works on a large sale
+	IdleTimeout         = 10 * time.Second // shorter than an edge keeps an idle connection
+)
+
 // Bounds of what is not a setting.
 const (
 	answerBytesMax = 8 << 20 // a sale of 10,000 SKUs takes about 2 MB
 	headerBytesMax = 64 << 10
 	dialTimeout    = 2 * time.Second
-	idleTimeout    = 10 * time.Second // an edge closes connections that were idle for 15 s
 	backoffMin     = 50 * time.Millisecond
 	backoffMax     = 2 * time.Second
 	retryAfterMax  = 10 * time.Second // who is told to wait longer is told so by an error
@@ -76,8 +82,8 @@ func New(cfg Config) (*Client, error) {
 		url:          strings.TrimRight(cfg.URL, "/"),
 		token:        cfg.Token,
 		attempts:     or(cfg.Attempts, 4),
-		timeout:      or(cfg.Timeout, 5*time.Second),
-		adminTimeout: or(cfg.AdminTimeout, 40*time.Second),
+		timeout:      or(cfg.Timeout, TimeoutDefault),
+		adminTimeout: or(cfg.AdminTimeout, AdminTimeoutDefault),
 		places:       make(chan struct{}, or(cfg.AtOnce, 64)),
 		pause:        pause,
 	}
@@ -129,7 +135,7 @@ func transport(conns int) *http.Transport {
 		MaxIdleConns:           conns,
 		MaxIdleConnsPerHost:    conns,
 		MaxConnsPerHost:        conns,
-		IdleConnTimeout:        idleTimeout,
+		IdleConnTimeout:        IdleTimeout,
 		MaxResponseHeaderBytes: headerBytesMax,
 		DisableCompression:     true, // an edge compresses nothing, and answers stay as large as they are
 		ForceAttemptHTTP2:      true,

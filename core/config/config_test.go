@@ -17,6 +17,7 @@ import (
 	"sluice/core/db"
 	"sluice/core/kafka"
 	"sluice/core/redis"
+	"sluice/core/stock"
 )
 
 // groups are all groups with values that are in order.
@@ -110,6 +111,29 @@ func TestTagsFollowTheRule(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The tags of settings repeat constants of package stock, which others take for their defaults.
+func TestDefaultsAreConstants(t *testing.T) {
+	t.Parallel()
+	f := func(group any, field string, want any) {
+		t.Helper()
+		found, _ := reflect.TypeOf(group).FieldByName(field)
+		got := found.Tag.Get("default")
+		if d, ok := want.(time.Duration); ok {
+			if parsed, err := time.ParseDuration(got); err != nil || parsed != d {
+				t.Errorf("%s: default %q, want %v", field, got, d)
+			}
+		} else if got != fmt.Sprint(want) {
+			t.Errorf("%s: default %q, want %v", field, got, want)
+		}
+	}
+	f(config.Agreed{}, "Partitions", stock.PartitionsDefault)
+	f(config.Agreed{}, "Retention", stock.RetentionDefault)
+	f(config.Stock{}, "OutboxEntriesMax", stock.OutboxEntriesDefault)
+	f(config.Stock{}, "ReplicaTimeout", stock.ReplicaTimeoutDefault)
+	f(config.Stock{}, "Ack", stock.AckRedis)
+	f(redis.Config{}, "CallTimeout", stock.CallTimeoutDefault)
 }
 
 func TestSecretIsNeverShown(t *testing.T) {

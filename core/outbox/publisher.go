@@ -31,7 +31,7 @@ type PublisherConfig struct {
 	Topic   string
 	// Partitions is how many partitions the topic has. Defaults to 8.
 	Partitions int
-	// BufferBytes bounds the memory that waits for Kafka. Defaults to 64 MiB. More keeps more of an
+	// BufferBytes bounds the memory that waits for Kafka. Defaults to BufferBytesDefault. More keeps more of an
 	// outage of Kafka in memory; what does not fit is left to the relay.
 	BufferBytes int64
 	// DeliveryTimeout is how long an entry is tried before it is left to the relay. Defaults to 10 s.
@@ -39,8 +39,10 @@ type PublisherConfig struct {
 	Log             *slog.Logger // Defaults to slog.Default.
 }
 
+// BufferBytesDefault is the memory that may wait for Kafka.
+const BufferBytesDefault = 64 << 20
+
 const (
-	bufferBytesDefault     = 64 << 20
 	deliveryTimeoutDefault = 10 * time.Second
 	partitionsDefault      = 8
 
@@ -78,7 +80,7 @@ type Publisher struct {
 // NewPublisher starts a publisher; it connects when there is something to send. The caller closes it.
 func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
 	cfg.Partitions = cmp.Or(cfg.Partitions, partitionsDefault)
-	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, bufferBytesDefault)
+	cfg.BufferBytes = cmp.Or(cfg.BufferBytes, BufferBytesDefault)
 	cfg.DeliveryTimeout = cmp.Or(cfg.DeliveryTimeout, deliveryTimeoutDefault)
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	if len(cfg.Brokers) == 0 || cfg.Topic == "" || cfg.Partitions < 0 || cfg.BufferBytes < 0 || cfg.DeliveryTimeout < 0 {

@@ -8,9 +8,6 @@ import (
 // CellBytes is the length of a cell's binary form: SKU (8), pool (4) and bucket (2), big-endian.
 const CellBytes = 14
 
-// PartitionsDefault is the number of partitions of a deployment that did not choose one.
-const PartitionsDefault = 64
-
 // Cell names the stock of one SKU in one pool and one bucket: the unit of atomicity.
 type Cell struct {
 	SKU    int64  // 1 to 2^63-1

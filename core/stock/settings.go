@@ -17,9 +17,6 @@ const (
 	VectorMax   = 128 // requests of one vector
 )
 
-// HoldDefault is the hold time of a cell that did not choose one.
-const HoldDefault = 15 * time.Minute
-
 // Mark is a position in a cell's history: events are ordered by epoch, then seq.
 type Mark struct {
 	Epoch uint32

@@ -42,20 +42,27 @@ type Publisher interface {
 	PublishWait(e stock.Entry, done func(error)) bool
 }
 
+// Defaults of a Batcher, and of the settings of an edge.
+const (
+	QueueMaxDefault    = 8192
+	InFlightMaxDefault = 4
+	LogTimeoutDefault  = 2 * time.Second
+)
+
 // Config bounds a Batcher. The zero value means the defaults.
 type Config struct {
-	// QueueMax is the number of requests that may wait for one Redis node. Defaults to 8,192; more
+	// QueueMax is the number of requests that may wait for one Redis node. Defaults to QueueMaxDefault; more
 	// makes the longest wait longer.
 	QueueMax int
 	// VectorMax is the number of requests of one vector. Defaults to, and is at most,
 	// stock.VectorMax.
 	VectorMax int
 	// InFlightMax is the number of calls to one Redis node at once. All but one wait for full
-	// vectors. Defaults to 4.
+	// vectors. Defaults to InFlightMaxDefault.
 	InFlightMax int
-	// CallTimeout bounds one call. Defaults to 300 ms.
+	// CallTimeout bounds one call. Defaults to stock.CallTimeoutDefault.
 	CallTimeout time.Duration
-	// LogTimeout bounds the wait for Kafka at the level log. Defaults to 2 s.
+	// LogTimeout bounds the wait for Kafka at the level log. Defaults to LogTimeoutDefault.
 	LogTimeout time.Duration
 	// Ack is the level of cells that did not choose one. Defaults to redis.
 	Ack stock.Ack
@@ -67,12 +74,12 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	setDefault(&c.QueueMax, 8192)
+	setDefault(&c.QueueMax, QueueMaxDefault)
 	setDefault(&c.VectorMax, stock.VectorMax)
 	c.VectorMax = min(c.VectorMax, stock.VectorMax)
-	setDefault(&c.InFlightMax, 4)
-	setDefault(&c.CallTimeout, 300*time.Millisecond)
-	setDefault(&c.LogTimeout, 2*time.Second)
+	setDefault(&c.InFlightMax, InFlightMaxDefault)
+	setDefault(&c.CallTimeout, stock.CallTimeoutDefault)
+	setDefault(&c.LogTimeout, LogTimeoutDefault)
 	if c.Ack == stock.AckDefault {
 		c.Ack = stock.AckRedis
 	}

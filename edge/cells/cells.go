@@ -28,12 +28,16 @@ type Store interface {
 	Partitions() int
 }
 
+// CellsMaxDefault is the number of cells that an edge remembers which did not choose one.
+const CellsMaxDefault = 1 << 18
+
 // Config bounds a Cache. The zero value means the defaults.
 type Config struct {
 	// CellsMax is the number of cells remembered, about 250 bytes each; the longest unused of a
-	// partition goes first, and its fence with it. Defaults to 262,144.
+	// partition goes first, and its fence with it. Defaults to
+	// CellsMaxDefault.
 	CellsMax int
-	// CallTimeout bounds one reading from the store. Defaults to 300 ms.
+	// CallTimeout bounds one reading from the store. Defaults to stock.CallTimeoutDefault.
 	CallTimeout time.Duration
 	// QueueMax is the number of cells per partition that may wait to be read. Defaults to 1,024.
 	QueueMax int
@@ -49,10 +53,10 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.CellsMax <= 0 {
-		c.CellsMax = 1 << 18
+		c.CellsMax = CellsMaxDefault
 	}
 	if c.CallTimeout <= 0 {
-		c.CallTimeout = 300 * time.Millisecond
+		c.CallTimeout = stock.CallTimeoutDefault
 	}
 	if c.QueueMax <= 0 {
 		c.QueueMax = 1024

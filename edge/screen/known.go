@@ -48,7 +48,7 @@ type KnownConfig struct {
 	// ExactPerSecond is how many negatives per second are checked in Redis, and how many more of what
 	// anyone may ask. Defaults to 200.
 	ExactPerSecond int
-	// PollEvery is how often the numbers of cells are read. Defaults to 1 s.
+	// PollEvery is how often the numbers of cells are read. Defaults to pollKnownEvery.
 	PollEvery time.Duration
 	// Snapshots keeps the filters over a restart. Nil: they are scanned again.
 	Snapshots Snapshots
@@ -64,13 +64,17 @@ func (c KnownConfig) withDefaults() KnownConfig {
 		c.ExactPerSecond = 200
 	}
 	if c.PollEvery <= 0 {
-		c.PollEvery = time.Second
+		c.PollEvery = pollKnownEvery
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
 	return c
 }
+
+// pollKnownEvery is how often an edge asks for new SKUs. A sale opens no sooner than sale.LeadTime after it was made, so
+// that every edge has asked meanwhile.
+const pollKnownEvery = time.Second
 
 // stalePolls is after how many missed polls the filters are no longer taken for complete.
 const stalePolls = 3

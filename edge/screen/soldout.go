@@ -25,9 +25,12 @@ type SoldOutStore interface {
 }
 
 // ageMax is how old what a follower knows may be: the 200 ms for which an edge may say sold_out by
-// itself. It must be less than the shortest life of an outbox entry (250 ms after its commit), since
-// an entry that came and went between two polls is a reservation unseen.
+// itself. It must be less than stock.EntryLifeMin, since an entry that came and went between two polls is a
+// reservation unseen.
 const ageMax = 200 * time.Millisecond
+
+// pollTimeoutDefault leaves time for an answer that comes late to count.
+const pollTimeoutDefault = 150 * time.Millisecond
 
 // SoldOutConfig bounds a SoldOut. The zero value means the defaults.
 type SoldOutConfig struct {
@@ -36,7 +39,7 @@ type SoldOutConfig struct {
 	// IDsMax is the number of reservations that a partition may have to be followed, at 2 bytes
 	// each. Defaults to 4 million.
 	IDsMax int64
-	// CallTimeout bounds one call of the store. Defaults to 150 ms.
+	// CallTimeout bounds one call of the store. Defaults to pollTimeoutDefault.
 	CallTimeout time.Duration
 	// Log gets what a person should see. Defaults to slog.Default().
 	Log *slog.Logger
@@ -50,7 +53,7 @@ func (c SoldOutConfig) withDefaults() SoldOutConfig {
 		c.IDsMax = 4 << 20
 	}
 	if c.CallTimeout <= 0 {
-		c.CallTimeout = 150 * time.Millisecond
+		c.CallTimeout = pollTimeoutDefault
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

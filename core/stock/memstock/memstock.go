@@ -40,8 +40,8 @@ var _ stock.Store = (*Store)(nil)
 // New makes an empty store. Its time is what now says, in Unix milliseconds.
 func New(partitions int, now func() int64) *Store {
 	s := &Store{
-		Retention:        24 * time.Hour,
-		OutboxEntriesMax: 50_000,
+		Retention:        stock.RetentionDefault,
+		OutboxEntriesMax: stock.OutboxEntriesDefault,
 		Ack:              stock.AckRedis,
 		shared:           &shared{now: now, partitions: make([]*partition, partitions)},
 	}

@@ -14,16 +14,16 @@ import (
 type Config struct {
 	// Partitions is the number of partitions of the deployment, 1 to 65536. Required.
 	Partitions int
-	// Retention is how long the record of a finished reservation is kept. Defaults to 24 h. Raising it
+	// Retention is how long the record of a finished reservation is kept. Defaults to stock.RetentionDefault. Raising it
 	// costs about 165 bytes of Redis memory per reservation that ends within it.
 	Retention time.Duration
 	// OutboxEntriesMax is the number of outbox entries of a partition from which on reserves and
-	// deducts are refused. Defaults to 50,000. Raising it costs up to 12 KB of Redis memory an entry.
+	// deducts are refused. Defaults to stock.OutboxEntriesDefault. Raising it costs up to 12 KB of Redis memory an entry.
 	OutboxEntriesMax int64
-	// CallTimeout bounds one call. Defaults to 300 ms. Raising it lets requests wait longer for a server
+	// CallTimeout bounds one call. Defaults to stock.CallTimeoutDefault. Raising it lets requests wait longer for a server
 	// that hangs.
 	CallTimeout time.Duration
-	// ReplicaTimeout bounds the wait for a replica. Defaults to 100 ms. Raising it holds answers back
+	// ReplicaTimeout bounds the wait for a replica. Defaults to stock.ReplicaTimeoutDefault. Raising it holds answers back
 	// for longer while replicas lag.
 	ReplicaTimeout time.Duration
 	// Ack is the level of cells that did not choose one. Defaults to redis.
@@ -36,16 +36,16 @@ type Config struct {
 
 func (c *Config) setDefaults() {
 	if c.Retention == 0 {
-		c.Retention = 24 * time.Hour
+		c.Retention = stock.RetentionDefault
 	}
 	if c.OutboxEntriesMax == 0 {
-		c.OutboxEntriesMax = 50_000
+		c.OutboxEntriesMax = stock.OutboxEntriesDefault
 	}
 	if c.CallTimeout == 0 {
-		c.CallTimeout = 300 * time.Millisecond
+		c.CallTimeout = stock.CallTimeoutDefault
 	}
 	if c.ReplicaTimeout == 0 {
-		c.ReplicaTimeout = 100 * time.Millisecond
+		c.ReplicaTimeout = stock.ReplicaTimeoutDefault
 	}
 	c.Ack = c.Ack.Or(stock.AckRedis)
 	if c.Metrics == nil {
