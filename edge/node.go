@@ -16,8 +16,8 @@ import (
 
 	"sluice/core/evidence"
 	"sluice/core/lifecycle"
+	"sluice/core/operate"
 	"sluice/core/outbox"
-	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 	"sluice/core/upkeep"
@@ -229,14 +229,17 @@ func (n *Node) startBackground(context.Context) error {
 	return nil
 }
 
-// warnOfReplicas warns if the deployment's level is replica and there is none.
+// warnOfReplicas warns of what is wrong with the replicas for the deployment's level.
 func (n *Node) warnOfReplicas(ctx context.Context) error {
-	if n.cfg.Stock.Ack != stock.AckReplica.String() {
-		return nil
+	level, err := n.cfg.Stock.AckLevel()
+	if err != nil {
+		return err
 	}
-	if warning, err := n.store.ReplicaWarning(ctx); err != nil {
-		n.log.WarnContext(ctx, "it is not known whether Redis has replicas", "error", err)
-	} else if warning != "" {
+	warning, err := operate.WarningOf(ctx, level, n.store)
+	switch {
+	case err != nil:
+		n.log.WarnContext(ctx, warning, "error", err)
+	case warning != "":
 		n.log.WarnContext(ctx, warning)
 	}
 	return nil

@@ -129,7 +129,7 @@ func (s *SaleShow) Run(ctx context.Context, c *Console) error {
 	if err != nil {
 		return err
 	}
-	found, err := sale.NewDesk(o.Stock, o.db, s.Stock.Retention).Show(ctx, s.ID)
+	found, err := o.Sales(s.Stock.Retention).Show(ctx, s.ID)
 	if err := errors.Join(saleFault(err), o.Close()); err != nil {
 		return err
 	}

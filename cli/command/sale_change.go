@@ -190,10 +190,8 @@ func (x *saleChange) run(ctx context.Context, c *Console) error {
 	if err != nil {
 		return err
 	}
-	if x.ack == stock.AckReplica {
-		o.warnOfReplicas(ctx, c)
-	}
-	desk := sale.NewDesk(o.Stock, o.db, x.writer.Stock.Retention)
+	o.warnOfReplicas(ctx, c, x.ack)
+	desk := o.Sales(x.writer.Stock.Retention)
 	return errors.Join(saleFault(x.decide(ctx, c, desk)), o.Close())
 }
 

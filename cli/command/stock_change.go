@@ -54,9 +54,7 @@ func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output)
 	if err != nil {
 		return err
 	}
-	if a := &x.change.Adjustment; a.Fields&stock.FieldAck != 0 && a.Settings.Ack == stock.AckReplica {
-		o.warnOfReplicas(ctx, c)
-	}
+	o.warnOfReplicas(ctx, c, x.change.Adjustment.Settings.Ack)
 	result, err := x.do(ctx, c, o.desk())
 	if err := errors.Join(err, o.Close()); err != nil {
 		return err

@@ -93,7 +93,7 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 		c.Notef("%s: %s", l.File, rest)
 	}
 	if load.atReplica {
-		o.warnOfReplicas(ctx, c)
+		o.warnOfReplicas(ctx, c, stock.AckReplica)
 	}
 	result.Seconds = time.Since(p.start).Seconds()
 	if l.json() {

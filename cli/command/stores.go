@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -13,7 +14,9 @@ import (
 	"sluice/core/evidence"
 	"sluice/core/kafka"
 	"sluice/core/ledger"
+	"sluice/core/operate"
 	"sluice/core/redis"
+	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/vetting"
@@ -42,6 +45,11 @@ type Opened struct {
 
 	client rueidis.Client
 	db     *sql.DB
+}
+
+// Sales runs sales.
+func (o *Opened) Sales(retention time.Duration) *sale.Desk {
+	return sale.NewDesk(o.Stock, o.db, retention)
 }
 
 // Books reads what MySQL has of single cells.
@@ -107,6 +115,11 @@ func (w *Writer) Validate() error {
 	return f.Err()
 }
 
+// OpenToCreate connects, and vets Redis, so that cells may be created. The caller closes what is opened.
+func (w *Writer) OpenToCreate(ctx context.Context, c *Console) (*Opened, error) {
+	return w.target(ctx, c, false, true)
+}
+
 // target connects, and vets Redis if it is shut, or if cells are to be created: data that were set back lack
 // some, and only who has compared them knows. A dry run vets nothing.
 func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (*Opened, error) {
@@ -144,11 +157,11 @@ func (w *Writer) vetting(o *Opened) vetting.Vetting {
 	return vetting.Vetting{Client: o.client, DB: o.db, Kafka: w.Kafka, Stock: w.Stock}
 }
 
-// warnOfReplicas warns whoever sets the level replica that there is none.
-func (o *Opened) warnOfReplicas(ctx context.Context, c *Console) {
-	warning, err := o.Stock.ReplicaWarning(ctx)
+// warnOfReplicas warns of what is wrong with the replicas for the level that is set.
+func (o *Opened) warnOfReplicas(ctx context.Context, c *Console, level stock.Ack) {
+	warning, err := operate.WarningOf(ctx, level, o.Stock)
 	if err != nil {
-		warning = "it is not known whether Redis has replicas: " + Explain(err)
+		warning += ": " + Explain(err)
 	}
 	if warning != "" {
 		c.Notef("warning: %s", warning)

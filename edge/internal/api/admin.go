@@ -33,21 +33,17 @@ func (a *API) adminBody(r *request, s *schema) (draft, string, error) {
 		return draft{}, "", err
 	}
 	d, err := s.decode(&r.scan, body)
-	if err == nil && d.fields&stock.FieldAck != 0 && d.settings.Ack == stock.AckReplica {
-		a.warnOfReplicas(r)
+	if err == nil {
+		a.warnOfReplicas(r, d.settings.Ack)
 	}
 	return d, string(key), err
 }
 
-// warnOfReplicas tells an admin who sets the level replica that there is none.
-func (a *API) warnOfReplicas(r *request) {
+// warnOfReplicas tells an admin what is wrong with the replicas for the level that is set.
+func (a *API) warnOfReplicas(r *request, level stock.Ack) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
-	warning, err := a.Reader.ReplicaWarning(ctx)
-	if err != nil {
-		warning = "it is not known whether Redis has replicas"
-	}
-	if warning != "" {
+	if warning, _ := operate.WarningOf(ctx, level, a.Reader); warning != "" {
 		r.ctx.Response.Header.SetCanonical(headerWarning, []byte(warning))
 	}
 }
