@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"sluice/core/local/servicetest"
+	"sluice/core/redis"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
@@ -104,8 +107,17 @@ func TestGivenUpBeforeItWasSent(t *testing.T) {
 // they were, although their requests have been used for something else since.
 func TestTimeoutIsUnknown(t *testing.T) {
 	t.Parallel()
-	redis := servicetest.Redis(t)
-	client, control := connect(t, redis.Addr), connect(t, redis.Addr)
+	server := servicetest.Redis(t)
+	// A connection that a single call has to itself is closed when the call times out, and the server drops with it what
+	// it has not executed. So all calls go by the queue that calls share.
+	options := redis.Options([]string{server.Addr}, "", "")
+	options.AlwaysPipelining = true
+	client, err := rueidis.NewClient(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	control := connect(t, server.Addr)
 	open(t, client)
 	s := newShop(t, client, redisstock.Config{})
 	hasty := newStore(t, client, redisstock.Config{CallTimeout: 100 * time.Millisecond})
