@@ -7,6 +7,10 @@ import (
 	"github.com/redis/rueidis"
 )
 
+// dialTimeout bounds how long a client takes to connect, greeting included: calls to a server that hangs wait for that
+// too, whatever time they have.
+const dialTimeout = time.Second
+
 // Options are the options that every client has: nothing is ever sent twice by the client itself, redirections of a
 // cluster are bounded, and there is no client-side cache. TLS is the caller's.
 func Options(addrs []string, user, password string) rueidis.ClientOption {
@@ -14,6 +18,7 @@ func Options(addrs []string, user, password string) rueidis.ClientOption {
 		InitAddress:   addrs,
 		Username:      user,
 		Password:      password,
+		Dialer:        net.Dialer{Timeout: dialTimeout},
 		DisableRetry:  true,
 		DisableCache:  true,
 		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: 3},
@@ -28,7 +33,7 @@ func SentinelOptions(master, user, password string) rueidis.SentinelOption {
 		MasterSet:               master,
 		Username:                user,
 		Password:                password,
-		Dialer:                  net.Dialer{Timeout: time.Second, KeepAlive: time.Second},
+		Dialer:                  net.Dialer{Timeout: dialTimeout, KeepAlive: time.Second},
 		TopologyRefreshInterval: time.Second,
 	}
 }
