@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -131,6 +132,11 @@ func (d *deployment) service(name string) []string {
 // sends it. A request that the edge has begun to read is answered.
 func TestServicesDrainAtEachSignal(t *testing.T) {
 	t.Parallel()
+	// Where the tests run under nohup, SIGHUP is ignored, and would be by the services. A signal that this process handles is
+	// handed on as the default.
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(handled) })
 	d := newDeployment(t)
 	d.run("migrate").want(command.ExitDone)
 	for name, signals := range map[string][]syscall.Signal{
