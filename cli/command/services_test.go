@@ -101,7 +101,9 @@ func TestDoctorLooksAtKeyFile(t *testing.T) {
 			}
 		}
 		e := &examination{Status: checkOK}
-		(&Doctor{Key: TokenKey{File: c.path}}).tokens(t.Context(), e)
+		doctor := &Doctor{Key: TokenKey{File: c.path}}
+		doctor.secrets(t.Context(), e)
+		doctor.tokens(t.Context(), e)
 		if len(e.Checks) != 1 || e.Status != c.want || e.Checks[0].Status != c.want || (e.Checks[0].Do == "") != (c.want == checkOK) {
 			t.Errorf("case %d: %+v, want %s", i, e, c.want)
 		}
