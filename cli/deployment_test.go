@@ -11,6 +11,7 @@ import (
 	"sluice/cli/command"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
 	"sluice/persister"
 )
 
@@ -99,7 +100,7 @@ func TestCommandsCreateNoKnownSKUAfresh(t *testing.T) {
 			const early, late = "sku_id,quantity\n1000,5\n", "sku_id,quantity\n1001,5\n"
 			d.run("migrate").want(command.ExitDone)
 			d.runWith(early, "stock", "load", "--yes").want(command.ExitDone)
-			copied := copyKeys(t, client)
+			copied := redistest.Copy(t, client)
 			d.runWith(late, "stock", "load", "--yes").want(command.ExitDone)
 			d.persist(1001)
 			for _, answer := range client.DoMulti(t.Context(), lose(client, copied)...) {
@@ -128,11 +129,11 @@ func TestCommandsChangeNoSKUThatLostEffects(t *testing.T) {
 	defer client.Close()
 	d.run("migrate").want(command.ExitDone)
 	d.runWith("sku_id,quantity\n1001,5\n", "stock", "load", "--yes").want(command.ExitDone)
-	copied := copyKeys(t, client)
+	copied := redistest.Copy(t, client)
 	d.run("stock", "adjust", "1001", "--delta", "2", "--reason", "test", "--yes").want(command.ExitDone)
 	d.persist(1001)
-	restoreKeys(t, client, copied)
-	lacking := copyKeys(t, client)
+	redistest.SetBack(t, client, copied)
+	lacking := redistest.Copy(t, client)
 	refused := func(said ...string) {
 		t.Helper()
 		for _, args := range [][]string{
@@ -177,11 +178,11 @@ func TestSalesStayAsTheyAreOnDataSetBack(t *testing.T) {
 	d.run("migrate").want(command.ExitDone)
 	d.runWith("sku_id,quantity\n1001,5\n", "stock", "load", "--yes").want(command.ExitDone)
 	d.run("sale", "create", "7", "--name", "summer", "--item", "1001:3", "--yes").want(command.ExitDone)
-	copied := copyKeys(t, client)
+	copied := redistest.Copy(t, client)
 	d.run("sale", "open", "7", "--for", "1h", "--yes").want(command.ExitDone)
 	d.persist(1001, "--sale", "7")
-	restoreKeys(t, client, copied)
-	lacking := copyKeys(t, client)
+	redistest.SetBack(t, client, copied)
+	lacking := redistest.Copy(t, client)
 	for partition := range 8 {
 		delete(lacking, fmt.Sprintf("{p%d}:mark", partition))
 	}
@@ -198,7 +199,7 @@ func TestSalesStayAsTheyAreOnDataSetBack(t *testing.T) {
 // wantKeys holds some keys to what they have to be.
 func wantKeys(t *testing.T, client rueidis.Client, want map[string]string) {
 	t.Helper()
-	now := copyKeys(t, client)
+	now := redistest.Copy(t, client)
 	for key, value := range want {
 		if now[key] != value {
 			t.Errorf("%s was changed", key)
@@ -268,34 +269,4 @@ func TestCommandsRefuseAnothersLedger(t *testing.T) {
 		t.Errorf("a persister: %v, want a refusal", err)
 	}
 	d.run("stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes").want(command.ExitDone, "5 -> 6").lacks("comparing Redis")
-}
-
-// restoreKeys sets Redis back to a copy.
-func restoreKeys(t *testing.T, client rueidis.Client, copied map[string]string) {
-	t.Helper()
-	commands := []rueidis.Completed{client.B().Flushdb().Build()}
-	for key, value := range copied {
-		commands = append(commands, client.B().Restore().Key(key).Ttl(0).SerializedValue(value).Build())
-	}
-	for _, answer := range client.DoMulti(t.Context(), commands...) {
-		if err := answer.Error(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// copyKeys copies all keys.
-func copyKeys(t *testing.T, client rueidis.Client) map[string]string {
-	t.Helper()
-	keys, err := client.Do(t.Context(), client.B().Keys().Pattern("*").Build()).AsStrSlice()
-	if err != nil {
-		t.Fatal(err)
-	}
-	copied := map[string]string{}
-	for _, key := range keys {
-		if copied[key], err = client.Do(t.Context(), client.B().Dump().Key(key).Build()).ToString(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return copied
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // readyWithin is what /readyz may take on a busy machine: each check has a second.
-const readyWithin = 10 * time.Second
+const readyWithin = 3 * time.Second
 
 // untilReady asks /readyz, each time in vain for so long at the most, until it answers 200 with a status and names a reason.
 func (s *stack) untilReady(status, reason string) {

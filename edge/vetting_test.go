@@ -17,6 +17,7 @@ import (
 	"sluice/core/outbox"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
 )
 
 func TestRestartedRedisIsVettedAndSellsAgain(t *testing.T) {
@@ -164,7 +165,7 @@ func TestDataSetBackToTheirNonce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	copied := dumpAll(t, client)
+	copied := redistest.Copy(t, client)
 	s.load(1, 5, "")
 	service := s.token(9, auth.RoleService)
 	if a := s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":5,"user_id":"7"}`); a.status != 201 {
@@ -174,7 +175,7 @@ func TestDataSetBackToTheirNonce(t *testing.T) {
 	s.shutdown()
 	warm := s.cfg.DataDir
 	for name, dir := range map[string]string{"new": t.TempDir(), "warm": warm} {
-		restoreAll(t, client, copied)
+		redistest.SetBack(t, client, copied)
 		s.cfg.DataDir = dir
 		s.startUnready()
 		s.until(30*time.Second, "it was vetted", func() bool {
@@ -209,6 +210,17 @@ func TestRestartedEdgeSellsWithoutMySQL(t *testing.T) {
 	}
 }
 
+// kill leaves the data directory as a kill of the edge at this moment would.
+func (s *stack) kill() {
+	s.t.Helper()
+	killed := s.t.TempDir()
+	if err := os.CopyFS(killed, os.DirFS(s.cfg.DataDir)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.shutdown()
+	s.cfg.DataDir = killed
+}
+
 // TestKilledEdgeSellsWithoutMySQL takes the data directory as a kill leaves it, right after Redis was opened: what the
 // edge trusted is in it.
 func TestKilledEdgeSellsWithoutMySQL(t *testing.T) {
@@ -216,12 +228,7 @@ func TestKilledEdgeSellsWithoutMySQL(t *testing.T) {
 	s := newStack(t)
 	s.start()
 	s.load(1, 5, "")
-	killed := t.TempDir()
-	if err := os.CopyFS(killed, os.DirFS(s.cfg.DataDir)); err != nil {
-		t.Fatal(err)
-	}
-	s.shutdown()
-	s.cfg.DataDir = killed
+	s.kill()
 	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing")
 	s.startUnready()
 	if a := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`); a.status != 201 {
@@ -255,12 +262,7 @@ func TestKilledEdgeKnowsWhatOthersVetted(t *testing.T) {
 		return s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"1","quantity":1}`)
 	}
 	s.until(30*time.Second, "it trusts what was vetted", func() bool { return reserve(7).status == 201 })
-	killed := t.TempDir()
-	if err := os.CopyFS(killed, os.DirFS(s.cfg.DataDir)); err != nil {
-		t.Fatal(err)
-	}
-	s.shutdown()
-	s.cfg.DataDir = killed
+	s.kill()
 	s.cfg.MySQL.DSN = "nobody:x@tcp(127.0.0.1:1)/nothing"
 	s.startUnready()
 	if a := reserve(8); a.status != 201 {
@@ -281,7 +283,7 @@ func TestDataSetBackWhatOnlyAnEdgeHasSeen(t *testing.T) {
 	}
 	defer client.Close()
 	s.load(1, 5, "")
-	copied := dumpAll(t, client)
+	copied := redistest.Copy(t, client)
 	service := s.token(9, auth.RoleService)
 	deduct := func(user int) answer {
 		t.Helper()
@@ -291,7 +293,7 @@ func TestDataSetBackWhatOnlyAnEdgeHasSeen(t *testing.T) {
 		t.Fatal(a.body)
 	}
 	s.shutdown()
-	restoreAll(t, client, copied)
+	redistest.SetBack(t, client, copied)
 	s.cfg.Kafka.Topic = "sluice.events.lost"
 	if err := outbox.CreateTopic(t.Context(), s.cfg.Kafka.Brokers, s.cfg.Kafka.Topic, s.cfg.Kafka.Partitions, 1); err != nil {
 		t.Fatal(err)
@@ -348,34 +350,4 @@ func (s *stack) awaitKafka(messages int64) {
 		}
 		return n >= messages
 	})
-}
-
-// dumpAll copies all keys.
-func dumpAll(t *testing.T, client rueidis.Client) map[string]string {
-	t.Helper()
-	keys, err := client.Do(t.Context(), client.B().Keys().Pattern("*").Build()).AsStrSlice()
-	if err != nil {
-		t.Fatal(err)
-	}
-	copied := map[string]string{}
-	for _, key := range keys {
-		if copied[key], err = client.Do(t.Context(), client.B().Dump().Key(key).Build()).ToString(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return copied
-}
-
-// restoreAll puts a copy in the place of all keys.
-func restoreAll(t *testing.T, client rueidis.Client, copied map[string]string) {
-	t.Helper()
-	commands := []rueidis.Completed{client.B().Flushdb().Build()}
-	for key, value := range copied {
-		commands = append(commands, client.B().Restore().Key(key).Ttl(0).SerializedValue(value).Build())
-	}
-	for _, answer := range client.DoMulti(t.Context(), commands...) {
-		if err := answer.Error(); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

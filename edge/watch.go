@@ -10,7 +10,6 @@ import (
 
 	"sluice/core/db"
 	"sluice/core/lifecycle"
-	"sluice/core/outbox"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 )
@@ -71,13 +70,9 @@ func (n *Node) newWatches() []*telemetry.Watch {
 		return faults, err
 	}
 	mysql := func(ctx context.Context) ([]telemetry.Fault, error) { return db.Faults(ctx, n.db) }
-	kafka := func(ctx context.Context) ([]telemetry.Fault, error) {
-		c, err := n.topic.Condition(ctx, n.cfg.Kafka.Partitions)
-		return c.Faults, err
-	}
 	return []*telemetry.Watch{
 		telemetry.NewWatch(n.set, "redis", redisstock.FaultWords, redis, n.log),
 		telemetry.NewWatch(n.set, "mysql", db.FaultWords, mysql, n.log),
-		telemetry.NewWatch(n.set, "kafka", outbox.TopicFaults, kafka, n.log),
+		n.topic.Watch(n.set, n.cfg.Kafka.Partitions, n.log),
 	}
 }

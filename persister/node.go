@@ -200,13 +200,9 @@ func (n *Node) newWatches() []*telemetry.Watch {
 		}
 		return faults, err
 	}
-	kafka := func(ctx context.Context) ([]telemetry.Fault, error) {
-		c, err := n.topic.Condition(ctx, n.cfg.Kafka.Partitions)
-		return c.Faults, err
-	}
 	return []*telemetry.Watch{
 		telemetry.NewWatch(n.set, "mysql", db.FaultWords, mysql, n.log),
-		telemetry.NewWatch(n.set, "kafka", outbox.TopicFaults, kafka, n.log),
+		n.topic.Watch(n.set, n.cfg.Kafka.Partitions, n.log),
 	}
 }
 

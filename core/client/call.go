@@ -121,7 +121,7 @@ func (c *Client) wait(ctx context.Context, attempt int, asked time.Duration) boo
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
 		return false
 	}
-	return c.pause(ctx, d) == nil
+	return c.pause(ctx, d)
 }
 
 // attempt sends a call once.

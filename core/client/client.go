@@ -19,6 +19,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"sluice/core/lifecycle"
 )
 
 // Config is how to reach an edge.
@@ -70,7 +72,7 @@ type Client struct {
 	timeout      time.Duration
 	adminTimeout time.Duration
 	places       chan struct{} // one for each request that may be under way
-	pause        func(ctx context.Context, d time.Duration) error
+	pause        func(ctx context.Context, d time.Duration) bool
 }
 
 // New makes a client. Close it when it is not needed any more.
@@ -85,7 +87,7 @@ func New(cfg Config) (*Client, error) {
 		timeout:      or(cfg.Timeout, TimeoutDefault),
 		adminTimeout: or(cfg.AdminTimeout, AdminTimeoutDefault),
 		places:       make(chan struct{}, or(cfg.AtOnce, 64)),
-		pause:        pause,
+		pause:        lifecycle.Pause,
 	}
 	sender := http.Client{Transport: transport(cap(c.places))}
 	if cfg.HTTP != nil {
@@ -160,15 +162,4 @@ func backoff(attempt int, asked time.Duration) time.Duration {
 		window = min(backoffMin<<attempt, backoffMax)
 	}
 	return asked + rand.N(window) //nolint:gosec // G404: it only spreads retries
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -53,9 +53,9 @@ func (s *script) client(t *testing.T, change func(*Config)) *Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	c.pause = func(ctx context.Context, d time.Duration) error {
+	c.pause = func(ctx context.Context, d time.Duration) bool {
 		s.pauses = append(s.pauses, d)
-		return ctx.Err()
+		return ctx.Err() == nil
 	}
 	return c
 }

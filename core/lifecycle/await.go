@@ -1,11 +1,11 @@
 package lifecycle
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -13,48 +13,51 @@ import (
 const awaitPause = 250 * time.Millisecond
 
 // Await tries to reach a server until it works, the error is one of never, or ctx ends. It then returns why it did
-// not work. A try that ctx cut short says less than the one before it.
+// not work: nothing but ctx's own error if somebody cancelled it.
 func Await(ctx context.Context, log *slog.Logger, server string, try func() error, never ...error) error {
-	var why error
-	for told := false; ; told = true {
-		err := try()
-		if err == nil {
-			return nil
-		}
-		for _, n := range never {
-			if errors.Is(err, n) {
-				return err
-			}
-		}
-		if why == nil || ctx.Err() == nil {
-			why = err
-		}
-		if !told {
+	told := false
+	wrong := func(err error) bool {
+		return slices.ContainsFunc(never, func(n error) bool { return errors.Is(err, n) })
+	}
+	err := poll(ctx, awaitPause, try, func(err error) bool {
+		if !told && !wrong(err) {
+			told = true
 			log.Info("waiting for a server", "server", server, "error", err)
 		}
-		if !Pause(ctx, awaitPause) {
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return ctx.Err() // somebody wants it to end: no failure
-			}
-			return why
-		}
+		return wrong(err)
+	})
+	if err != nil && !wrong(err) && errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
 	}
+	return err
 }
 
 // AwaitReady polls a role until ready tells that it is of use, ctx ends, or what is missing is hopeless. The error
 // names the role and says what is missing.
-func AwaitReady(ctx context.Context, role string, poll time.Duration, hopeless func(error) bool, ready func(context.Context) error) error {
-	var last error
+func AwaitReady(ctx context.Context, role string, pause time.Duration, hopeless func(error) bool, ready func(context.Context) error) error {
+	if err := poll(ctx, pause, func() error { return ready(ctx) }, hopeless); err != nil {
+		return fmt.Errorf("%s is not ready: %w", role, err)
+	}
+	return nil
+}
+
+// poll tries until it works, the failure is hopeless, or ctx ends, and returns why it did not work. A try that ctx cut
+// short says less than the one before it.
+func poll(ctx context.Context, pause time.Duration, try func() error, hopeless func(error) bool) error {
+	var why error
 	for {
-		err := ready(ctx)
+		err := try()
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil { // else it only says that time is up
-			last = err
+		if hopeless(err) {
+			return err
 		}
-		if hopeless(err) || !Pause(ctx, poll) {
-			return fmt.Errorf("%s is not ready: %w", role, cmp.Or(last, err))
+		if why == nil || ctx.Err() == nil {
+			why = err
+		}
+		if !Pause(ctx, pause) {
+			return why
 		}
 	}
 }

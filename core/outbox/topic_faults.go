@@ -3,10 +3,12 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/segmentio/kafka-go"
 
 	"sluice/core/telemetry"
@@ -32,6 +34,14 @@ type Condition struct {
 	Copies, InSyncMin   int               // InSyncMin 0: Kafka does not tell
 	Lagging             int               // partitions with copies that lag
 	Faults              []telemetry.Fault // with words of TopicFaults: what can lose events, or stop them
+}
+
+// Watch looks at the topic's condition while a process runs: it is to have so many partitions.
+func (t *Topic) Watch(set *metrics.Set, partitions int, log *slog.Logger) *telemetry.Watch {
+	return telemetry.NewWatch(set, "kafka", TopicFaults, func(ctx context.Context) ([]telemetry.Fault, error) {
+		c, err := t.Condition(ctx, partitions)
+		return c.Faults, err
+	}, log)
 }
 
 // Condition asks Kafka for the topic's, which is to have so many partitions. The error wraps kafka.UnknownTopicOrPartition if there is no such topic.
