@@ -10,7 +10,6 @@ import (
 
 	"sluice/cli/command"
 	"sluice/core/db"
-	"sluice/core/dirlock"
 	"sluice/core/local/servicetest"
 )
 
@@ -80,33 +79,4 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 	with("--redis-addr", protected.Addr, func() { show("Redis refuses", "SLUICE_REDIS_PASSWORD") })
 	d.flags["--redis-password-file"] = file("wrong")
 	with("--redis-addr", protected.Addr, func() { show("Redis refuses", "SLUICE_REDIS_PASSWORD") })
-}
-
-// A dev.json of a killed sluice dev names nobody's servers, or by now somebody else's.
-func TestStaleDevFileIsSaid(t *testing.T) {
-	dir := t.TempDir()
-	t.Chdir(dir)
-	if err := os.Mkdir(".sluice", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	stack := `{"redis_addr":"127.0.0.1:1","mysql_dsn":"root@tcp(127.0.0.1:1)/x","kafka_brokers":"127.0.0.1:1"}`
-	if err := os.WriteFile(".sluice/dev.json", []byte(stack), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	lock, err := dirlock.Take(".sluice")
-	if err != nil {
-		t.Fatal(err)
-	}
-	try := func(code int, want string) {
-		t.Helper()
-		var o output
-		if got := Run([]string{"stock", "show", "1"}, o.console()); got != code || !strings.Contains(o.err.String(), want) {
-			t.Errorf("exit code %d, want %d; said %q, want %q", got, code, o.err.String(), want)
-		}
-	}
-	try(command.ExitFailed, "Start Redis")
-	if err := lock.Release(); err != nil {
-		t.Fatal(err)
-	}
-	try(command.ExitUsage, "left from a sluice dev that was killed: start sluice dev again")
 }

@@ -129,6 +129,14 @@ func newStage(t testing.TB, cfg Config) *stage {
 	return st
 }
 
+// newLogStage is a stage at the level log, with 100 units in a cell.
+func newLogStage(t testing.TB) (*stage, stock.Cell) {
+	t.Helper()
+	st, cell := newStage(t, Config{Ack: stock.AckLog}), sku(0)
+	st.load(cell, 100, stock.Settings{})
+	return st, cell
+}
+
 // start makes the batcher; a test that hooks the store earlier calls it itself.
 func (st *stage) start(cfg Config) {
 	known := cells.New(st.store, cells.Config{}, metrics.NewSet())

@@ -1,21 +1,13 @@
 package api
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"sluice/core/auth"
 	"sluice/core/event"
-	"sluice/core/limit"
-	"sluice/core/sale"
 	"sluice/core/stock"
-	"sluice/edge/batch"
 )
 
 func TestLoadingMakesAndNeverSets(t *testing.T) {
@@ -104,68 +96,6 @@ func TestSettingsChangeOneByOne(t *testing.T) {
 	}
 	if got := patch(`{"reason":"x","opens_at":"2026-11-12T00:00:00Z","closes_at":""}`); got.status != 200 {
 		t.Errorf("open later, and never close: %s", got.body)
-	}
-}
-
-func TestAdminBodiesThatAreRefused(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.load(stock.Cell{SKU: 5}, 10, nil)
-	f.load(stock.Cell{SKU: 5, Pool: 9}, 10, nil)
-	admin := f.token(1, auth.RoleAdmin)
-	g := func(method, path, body, pointer string) {
-		t.Helper()
-		got := f.do(call{method: method, path: path, token: admin, body: body})
-		if got.code() != "malformed" || pointer != "" && got.json["pointer"] != pointer {
-			t.Errorf("%s %s %s: %s", method, path, body, got.body)
-		}
-	}
-	for body, pointer := range map[string]string{
-		`{"reason":"x"}`:                                                "/quantity",
-		`{"quantity":1}`:                                                "/reason",
-		`{"quantity":null,"reason":"x"}`:                                "/quantity",
-		`{"quantity":-1,"reason":"x"}`:                                  "/quantity",
-		`{"quantity":1099511627776,"reason":"x"}`:                       "/quantity",
-		`{"quantity":1,"reason":""}`:                                    "/reason",
-		`{"quantity":1,"reason":5}`:                                     "/reason",
-		`{"quantity":1,"reason":"a\nb"}`:                                "/reason",
-		`{"quantity":1,"reason":"a\u009bb"}`:                            "/reason",
-		`{"quantity":1,"reason":"a\u202eb"}`:                            "/reason",
-		`{"quantity":1,"reason":"a\u2028b"}`:                            "/reason",
-		`{"quantity":1,"reason":"a\udb40\udc41b"}`:                      "/reason",
-		`{"quantity":1,"reason":"` + strings.Repeat("x", 201) + `"}`:    "/reason",
-		`{"quantity":1,"reason":"x","limit":1000001}`:                   "/limit",
-		`{"quantity":1,"reason":"x","hold_ms":0}`:                       "/hold_ms",
-		`{"quantity":1,"reason":"x","hold_ms":2592000001}`:              "/hold_ms",
-		`{"quantity":1,"reason":"x","ack":"both"}`:                      "/ack",
-		`{"quantity":1,"reason":"x","frozen":"true"}`:                   "/frozen",
-		`{"quantity":1,"reason":"x","opens_at":"tomorrow"}`:             "/opens_at",
-		`{"quantity":1,"reason":"x","opens_at":"1970-01-01T00:00:00Z"}`: "/opens_at", // it would be no bound
-		`{"quantity":1,"reason":"x","opens_at":1767225600000}`:          "/opens_at",
-		`{"quantity":1,"reason":"x","opens_at":"2026-01-02T00:00:00Z","closes_at":"2026-01-01T00:00:00Z"}`: "/closes_at",
-		`{"quantity":1,"reason":"x","sale_id":"1"}`:                                                        "",
-		`{"quantity":1,"quantity":1,"reason":"x"}`:                                                         "/quantity",
-	} {
-		g("PUT", "/admin/v1/skus/6", body, pointer)
-	}
-	g("PUT", "/admin/v1/skus/06", `{"quantity":1,"reason":"x"}`, "")
-	g("PATCH", "/admin/v1/skus/5", `{"reason":"x"}`, "")
-	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","limit":null}`, "")
-	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","sale_id":"9","closes_at":""}`, "")
-	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","sale_id":"9","opens_at":"2026-01-02T00:00:00Z"}`, "")
-	g("POST", "/admin/v1/skus/5/adjustments", `{"delta":0,"reason":"x"}`, "/delta")
-	g("POST", "/admin/v1/skus/5/adjustments", `{"delta":1.5,"reason":"x"}`, "/delta")
-	g("POST", "/admin/v1/skus/5/adjustments", `{"delta":1099511627775,"reason":"x"}`, "/delta")
-	g("POST", "/admin/v1/transfers", `{"sku_id":"5","quantity":1,"reason":"x"}`, "/to_sale_id")
-	g("PUT", "/admin/v1/sales/1", `{"name":"x","items":[]}`, "/items")
-	g("PUT", "/admin/v1/sales/1", `{"name":"x","items":{}}`, "/items")
-	g("PUT", "/admin/v1/sales/1", `{"name":"x","items":[{"sku_id":"1","quantity":1},{"sku_id":"1","quantity":1}]}`, "")
-	g("PUT", "/admin/v1/sales/0", `{"name":"x","items":[{"sku_id":"1","quantity":1}]}`, "")
-	g("POST", "/admin/v1/sales/1/open", `{"at":"2026-01-02T00:00:00Z"}`, "")
-	for _, cell := range []stock.Cell{{SKU: 5}, {SKU: 5, Pool: 9}} {
-		if c := f.state(cell); c.Seq != 1 {
-			t.Errorf("something changed: %+v", c)
-		}
 	}
 }
 
@@ -299,179 +229,6 @@ func TestOnlyAdminsAdminister(t *testing.T) {
 		c.token = ""
 		if got := f.do(c); got.code() != "unauthorized" || got.header.Get("WWW-Authenticate") == "" {
 			t.Errorf("nobody: %s %s: %s", c.method, c.path, got.body)
-		}
-	}
-}
-
-func TestSalesAreToldAsTheyStand(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	admin := f.token(1, auth.RoleAdmin)
-	made := f.do(call{
-		method: "PUT", path: "/admin/v1/sales/7", token: admin,
-		body: `{"name":"\"Sale\" \u00e9","items":[{"sku_id":"2","quantity":5},{"sku_id":"1","quantity":6}],"limit":1,"ack":"log","shopper_deducts":true}`,
-	})
-	if made.status != 201 || made.json["name"] != `"Sale" é` || made.json["phase"] != "planned" || made.json["ack"] != "log" {
-		t.Errorf("make: %d %s", made.status, made.body)
-	}
-	if added := f.noted(&f.added); len(added) != 2 || added[0].Pool != 7 {
-		t.Errorf("the screen was told of %v", added)
-	}
-	open := call{
-		method: "POST", path: "/admin/v1/sales/7/open", token: admin, key: "o",
-		body: `{"opens_at":"2026-03-01T12:00:05Z","closes_at":"2026-03-01T13:00:00Z"}`,
-	}
-	for _, replayed := range []string{"", "true"} {
-		opened := f.do(open)
-		if opened.json["phase"] != "scheduled" || opened.json["opens_at"] != "2026-03-01T12:00:05.000Z" ||
-			opened.header.Get("Idempotent-Replayed") != replayed {
-			t.Errorf("open: %v %s", opened.header, opened.body)
-		}
-	}
-	f.nowMS.Add(5000)
-	if got := f.do(call{method: "GET", path: "/admin/v1/sales/7", token: admin}); got.json["phase"] != "open" {
-		t.Errorf("show: %s", got.body)
-	}
-	for _, move := range []string{"empty", "fill"} {
-		c := call{method: "POST", path: "/admin/v1/sales/7/" + move, token: admin, key: move}
-		for _, replayed := range []string{"", "true"} {
-			got := f.do(c)
-			if got.status != 200 || got.json["filled"] != (move == "fill") || got.header.Get("Idempotent-Replayed") != replayed {
-				t.Errorf("%s: %d %v %s", move, got.status, got.header, got.body)
-			}
-		}
-		c.body = `{}`
-		if got := f.do(c); got.code() != "malformed" {
-			t.Errorf("%s with a body: %s", move, got.body)
-		}
-	}
-	for err, code := range map[error]string{
-		sale.ErrNotFilled: "sale_refused", sale.ErrNotClosed: "sale_refused", sale.ErrStaleMove: "sale_refused", sale.ErrCellRefuse: "sale_refused",
-		sale.ErrOverlap: "unavailable", sale.ErrShort: "sold_out", sale.ErrNotLoaded: "not_loaded", sale.ErrOtherPlan: "mismatch", sale.ErrOtherCall: "mismatch", sale.ErrWindow: "malformed",
-		stock.ErrInTransit: "in_transit", stock.ErrUnknown: "outcome_unknown", stock.ErrShut: "unavailable",
-		fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrTransferRefused): "partly_done", fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrNotApplied): "partly_done",
-		errors.Join(stock.ErrTransferRefused, stock.ErrUnknown): "outcome_unknown", fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrUnknown): "outcome_unknown",
-	} {
-		f.sales.err = fmt.Errorf("sale 7: %w", err)
-		if got := f.do(call{method: "POST", path: "/admin/v1/sales/7/close", token: admin, body: `{}`}); got.code() != code {
-			t.Errorf("%v: %s", err, got.body)
-		}
-	}
-}
-
-func TestTransferThatStopsHalfWay(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(p *Parts) {
-		p.Transfer = func(context.Context, stock.TransferRequest) (bool, error) {
-			return false, fmt.Errorf("%w: bring in: %w", stock.ErrInTransit, stock.ErrUnknown)
-		}
-	})
-	got := f.do(call{
-		method: "POST", path: "/admin/v1/transfers", token: f.token(1, auth.RoleAdmin),
-		body: `{"sku_id":"5","to_sale_id":"9","quantity":10,"reason":"more"}`,
-	})
-	if got.code() != "in_transit" || got.json["retryable"] != true {
-		t.Errorf("%s", got.body)
-	}
-}
-
-func TestReleaseWhoseOutcomeIsUnknown(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.load(stock.Cell{SKU: 1}, 10, nil)
-	shopper := f.token(7, auth.RoleShopper)
-	held := f.do(call{method: "POST", path: reservePath, token: shopper, body: taken(1, 1)})
-	hang := func(stock.Op, *stock.Request, *batch.Result) error { return stock.ErrUnknown }
-	f.decide.Store(&hang)
-	got := f.do(call{method: "POST", path: reservePath + "/" + held.json["reservation_id"].(string) + "/release", token: shopper})
-	if got.code() != "outcome_unknown" {
-		t.Errorf("%s", got.body)
-	}
-}
-
-func tightLimits(p *Parts) {
-	p.Users = limit.New("user", limit.Config{Rate: 1, Burst: 3, KeysMax: 100}, func(user int64) uint64 { return uint64(user) })
-	p.Addresses = limit.New("address", limit.Config{Rate: 1, Burst: 10, KeysMax: 100}, func(netip.Addr) uint64 { return 0 })
-}
-
-func TestRateLimits(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, tightLimits)
-	f.load(stock.Cell{SKU: 1}, 1000, nil)
-	reserve := func(token, body string) answer {
-		t.Helper()
-		return f.do(call{method: "POST", path: reservePath, token: token, body: body})
-	}
-	first := f.token(1, auth.RoleShopper)
-	got := reserve(first, taken(1, 1))
-	if got.status != 201 || got.header.Get("RateLimit-Policy") != `"user";q=3;w=3, "address";q=10;w=10` ||
-		got.header.Get("RateLimit") != `"user";r=2;t=1, "address";r=9;t=1` {
-		t.Errorf("within the limits: %v", got.header)
-	}
-	reserve(first, taken(1, 1))
-	reserve(first, taken(1, 1))
-	if got := reserve(first, taken(1, 1)); got.code() != "rate_limited" || got.header.Get("Retry-After") != "1" {
-		t.Errorf("the user's fourth: %v %s", got.header, got.body)
-	}
-	second := f.token(2, auth.RoleShopper)
-	for range 3 {
-		if got := reserve(second, taken(1, 1)); got.status != 201 {
-			t.Errorf("another user: %s", got.body)
-		}
-	}
-	for range 4 { // what the first user's limit refused took nothing from the address
-		reserve("forged", taken(1, 1))
-	}
-	if got := reserve("forged", taken(1, 1)); got.code() != "rate_limited" {
-		t.Errorf("the address' eleventh, with a forged token: %s", got.body)
-	}
-	service := f.token(3, auth.RoleService)
-	if got := reserve(service, taken(1, 1)); got.code() != "rate_limited" {
-		t.Errorf("a token that was never seen, from a limited address: %s", got.body)
-	}
-	f.nowMS.Add(10_000)
-	for range 20 { // once seen, a service has no limits
-		if got := reserve(service, `{"sku_id":"1","quantity":1,"user_id":"9"}`); got.status != 201 {
-			t.Errorf("a service: %v %s", got.header, got.body)
-		}
-	}
-}
-
-func TestAppendTime(t *testing.T) {
-	t.Parallel()
-	for ms, want := range map[int64]string{
-		0: "1970-01-01T00:00:00.000Z", 1: "1970-01-01T00:00:00.001Z", 999: "1970-01-01T00:00:00.999Z",
-		1772366400000: "2026-03-01T12:00:00.000Z", stock.TimeMaxMS: "10889-08-02T05:31:50.655Z",
-	} {
-		if got := string(appendTime(nil, ms)); got != want || want != time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") {
-			t.Errorf("%d: %s, want %s", ms, got, want)
-		}
-	}
-}
-
-// A body that needs no member may be missing, whatever type it is said to have; one that needs some is told to be.
-func TestBodiesThatMayBeMissing(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.load(stock.Cell{SKU: 1}, 5, nil)
-	admin := f.token(1, auth.RoleAdmin)
-	f.do(call{method: "PUT", path: "/admin/v1/sales/7", token: admin, body: `{"name":"x","items":[{"sku_id":"1","quantity":5}]}`})
-	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}} // as curl has it for -d ''
-	letter := "/admin/v1/dead-letters/" + strings.Repeat("0", 64)
-	for path, may := range map[string]bool{
-		"POST /admin/v1/sales/7/open": true, "POST /admin/v1/sales/7/close": true,
-		"PUT /admin/v1/sales/7": false, "PUT /admin/v1/skus/1": false, "PATCH /admin/v1/skus/1": false, "POST /admin/v1/skus/1/adjustments": false,
-		"POST /admin/v1/transfers": false, "POST " + letter + "/resolve": false, "POST " + letter + "/replay": false,
-	} {
-		method, path, _ := strings.Cut(path, " ")
-		for _, header := range []http.Header{nil, form} {
-			got := f.do(call{method: method, path: path, token: admin, header: header})
-			if may && got.status != 200 || !may && (got.code() != "malformed" || got.json["detail"] != errBodyMissing.Detail) {
-				t.Errorf("%s %s without a body: %d %s", method, path, got.status, got.body)
-			}
-		}
-		if got := f.do(call{method: method, path: path, token: admin, header: form, body: "{}"}); got.code() != "unsupported_media_type" {
-			t.Errorf("%s %s with a form: %s", method, path, got.body)
 		}
 	}
 }

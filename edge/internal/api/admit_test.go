@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sluice/core/auth"
+	"sluice/core/limit"
 	"sluice/core/stock"
 )
 
@@ -138,5 +139,53 @@ func TestBrokenHeadCountsAgainstItsPeer(t *testing.T) {
 	}
 	if got := f.do(honest); got.status != 201 {
 		t.Errorf("whom it named: %v %s", got.header, got.body)
+	}
+}
+
+func tightLimits(p *Parts) {
+	p.Users = limit.New("user", limit.Config{Rate: 1, Burst: 3, KeysMax: 100}, func(user int64) uint64 { return uint64(user) })
+	p.Addresses = limit.New("address", limit.Config{Rate: 1, Burst: 10, KeysMax: 100}, func(netip.Addr) uint64 { return 0 })
+}
+
+func TestRateLimits(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, tightLimits)
+	f.load(stock.Cell{SKU: 1}, 1000, nil)
+	reserve := func(token, body string) answer {
+		t.Helper()
+		return f.do(call{method: "POST", path: reservePath, token: token, body: body})
+	}
+	first := f.token(1, auth.RoleShopper)
+	got := reserve(first, taken(1, 1))
+	if got.status != 201 || got.header.Get("RateLimit-Policy") != `"user";q=3;w=3, "address";q=10;w=10` ||
+		got.header.Get("RateLimit") != `"user";r=2;t=1, "address";r=9;t=1` {
+		t.Errorf("within the limits: %v", got.header)
+	}
+	reserve(first, taken(1, 1))
+	reserve(first, taken(1, 1))
+	if got := reserve(first, taken(1, 1)); got.code() != "rate_limited" || got.header.Get("Retry-After") != "1" {
+		t.Errorf("the user's fourth: %v %s", got.header, got.body)
+	}
+	second := f.token(2, auth.RoleShopper)
+	for range 3 {
+		if got := reserve(second, taken(1, 1)); got.status != 201 {
+			t.Errorf("another user: %s", got.body)
+		}
+	}
+	for range 4 { // what the first user's limit refused took nothing from the address
+		reserve("forged", taken(1, 1))
+	}
+	if got := reserve("forged", taken(1, 1)); got.code() != "rate_limited" {
+		t.Errorf("the address' eleventh, with a forged token: %s", got.body)
+	}
+	service := f.token(3, auth.RoleService)
+	if got := reserve(service, taken(1, 1)); got.code() != "rate_limited" {
+		t.Errorf("a token that was never seen, from a limited address: %s", got.body)
+	}
+	f.nowMS.Add(10_000)
+	for range 20 { // once seen, a service has no limits
+		if got := reserve(service, `{"sku_id":"1","quantity":1,"user_id":"9"}`); got.status != 201 {
+			t.Errorf("a service: %v %s", got.header, got.body)
+		}
 	}
 }

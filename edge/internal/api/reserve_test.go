@@ -447,3 +447,17 @@ func TestPanicIsAnsweredAndCounted(t *testing.T) {
 		t.Errorf("after the panics: %s", got.body)
 	}
 }
+
+func TestReleaseWhoseOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 10, nil)
+	shopper := f.token(7, auth.RoleShopper)
+	held := f.do(call{method: "POST", path: reservePath, token: shopper, body: taken(1, 1)})
+	hang := func(stock.Op, *stock.Request, *batch.Result) error { return stock.ErrUnknown }
+	f.decide.Store(&hang)
+	got := f.do(call{method: "POST", path: reservePath + "/" + held.json["reservation_id"].(string) + "/release", token: shopper})
+	if got.code() != "outcome_unknown" {
+		t.Errorf("%s", got.body)
+	}
+}
