@@ -18,6 +18,7 @@ const (
 	sessionTimeout    = 10 * time.Second // after it a persister that was killed is replaced
 	rebalanceTimeout  = 10 * time.Second
 	joinBackoff       = 300 * time.Millisecond
+	generationEvery   = time.Second // at most: one that ends at once is followed by another
 	watchEvery        = 5 * time.Second
 	commitEvery       = 100 * time.Millisecond
 	fetchWait         = time.Second
@@ -56,6 +57,7 @@ func (c *consumer) run(ctx context.Context) error {
 		return fmt.Errorf("configure consumer group: %w", err)
 	}
 	trouble := lifecycle.NewTrouble(c.log, "join the consumer group "+c.cfg.Kafka.Group)
+	topicTrouble := lifecycle.NewTrouble(c.log, "make sure of topic "+c.cfg.Kafka.Topic)
 	for {
 		generation, err := group.Next(ctx)
 		if ctx.Err() != nil {
@@ -66,6 +68,8 @@ func (c *consumer) run(ctx context.Context) error {
 			continue // the group has a pause of its own
 		}
 		c.meters.generations.Inc()
+		begun := c.meters.now()
+		topicTrouble.Saw(c.makeSure(ctx))
 		done := make(chan struct{})
 		generation.Start(func(ended context.Context) {
 			defer close(done)
@@ -75,7 +79,17 @@ func (c *consumer) run(ctx context.Context) error {
 			c.consume(ctx, generation)
 		})
 		<-done
+		lifecycle.Pause(ctx, generationEvery-c.meters.now().Sub(begun))
 	}
+}
+
+// makeSure makes the topic if it is not there. It was there at the start, but a Kafka that lost everything lost it too,
+// and nobody else would make it again. A generation ends as soon as the library misses the topic, so making it does not
+// end with one.
+func (c *consumer) makeSure(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, rebalanceTimeout)
+	defer cancel()
+	return c.topic.Create(ctx, c.cfg.Kafka.Partitions, c.cfg.Kafka.Replication)
 }
 
 // balancer divides the partitions that the topic is to have where Kafka knows of none. That is so while the
@@ -99,11 +113,6 @@ func (b balancer) AssignGroups(members []kafka.GroupMember, partitions []kafka.P
 func (c *consumer) consume(ctx context.Context, generation *kafka.Generation) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// The topic was there at the start. A Kafka that lost everything lost it too, and nobody else would make
-	// it again.
-	if err := c.topic.Create(ctx, c.cfg.Kafka.Partitions, c.cfg.Kafka.Replication); err != nil && ctx.Err() == nil {
-		c.log.Warn("cannot make sure of the topic", "error", err)
-	}
 	offsets := map[int]int64{}
 	for _, assigned := range generation.Assignments[c.cfg.Kafka.Topic] {
 		offsets[assigned.ID] = assigned.Offset

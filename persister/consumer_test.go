@@ -7,12 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/core/event"
+	"sluice/core/kafka"
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/stock"
@@ -58,6 +64,53 @@ func TestNothingGoesBeforeTheCommit(t *testing.T) {
 	c.work(ctx, lane, at)
 	if offsets := at.uncommitted(); len(offsets) > 0 {
 		t.Errorf("in the end, offsets to commit: %v", offsets)
+	}
+}
+
+// TestMissingTopicIsNotJoinedInALoop has a topic that is gone and that Kafka does not let anybody make. The library ends a
+// generation as soon as it misses the topic: each persister joined its group fifty times a second, and told of nothing
+// but that it was consuming.
+func TestMissingTopicIsNotJoinedInALoop(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	const generations = 4
+	var asked []time.Time
+	cluster.ControlKey(int16(kmsg.CreateTopics), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if asked = append(asked, time.Now()); len(asked) == generations {
+			cancel()
+		}
+		answer := kmsg.NewPtrCreateTopicsResponse()
+		answer.SetVersion(request.GetVersion())
+		refused := kmsg.NewCreateTopicsResponseTopic()
+		refused.Topic, refused.ErrorCode = "events", kerr.InvalidReplicationFactor.Code
+		answer.Topics = append(answer.Topics, refused)
+		return answer, nil, true
+	})
+	topic := outbox.NewTopic(cluster.ListenAddrs(), "events")
+	defer topic.Close()
+	var told diary
+	c := &consumer{cfg: Config{Workers: 1, FetchBytes: 1 << 20}, topic: topic, meters: newTestMeters(), log: slog.New(slog.NewTextHandler(&told, nil))}
+	c.newWorker = func() *applier { return nil } // nothing is read
+	c.cfg.Kafka = kafka.Config{Brokers: cluster.ListenAddrs(), Topic: "events", Group: "persisters", Partitions: 1, Replication: 3}
+	if err := c.run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	cluster.Close() // asked is at rest
+	if len(asked) < generations {
+		t.Fatalf("%d generations before the test's patience was over, want %d", len(asked), generations)
+	}
+	if took := asked[generations-1].Sub(asked[0]); took < (generations-2)*generationEvery {
+		t.Errorf("%d generations within %v", generations, took)
+	}
+	if n := strings.Count(told.String(), "cannot make sure of topic events"); n != 1 {
+		t.Errorf("told %d times of the missing topic, want once:\n%s", n, told.String())
 	}
 }
 
