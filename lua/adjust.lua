@@ -33,6 +33,7 @@
 -- #include lib/verdicts.lua
 -- #include lib/cells.lua
 -- #include lib/records.lua
+-- #include lib/answer.lua
 -- #include lib/outbox.lua
 
 local places, cells_n = ARGV[4], tonumber(ARGV[5])
@@ -90,7 +91,7 @@ local function adjust(i)
   changed[c] = true
   local tail = pack(">I6I2c9c0c0", 0, #change - 2, sub(change, 3), settings, sub(change, 32))
   append_event(kind, id, ask, cell, tail)
-  write_record(id, STATE_ADJUSTED, cell[SEQ], sub(tail, 1, 6), ask)
+  set_record(id, STATE_ADJUSTED, cell[SEQ], sub(tail, 1, 6), ask)
   ended[#ended + 1] = id
   return OK
 end
@@ -100,5 +101,4 @@ for i = 1, n do verdicts[i] = adjust(i) end
 write_cells()
 write_list("HSET", KEYS[3], set_records)
 if ended[1] then call("ZADD", KEYS[4], now + tonumber(ARGV[3]), concat(ended)) end
-local entry_id, entry = write_outbox(KEYS[5], ARGV[2], now)
-return {now, concat(verdicts), concat(records), cells_reply(), entry_id, entry, effects}
+return answer(now, write_outbox(KEYS[5], ARGV[2], now))

@@ -28,8 +28,9 @@
 -- #include lib/verdicts.lua
 -- #include lib/cells.lua
 -- #include lib/records.lua
+-- #include lib/answer.lua
 -- #include lib/buyers.lua
 -- #include lib/outbox.lua
 local KIND, STATE, TO, POOLS, FIRST = 2, STATE_CONFIRMED, SOLD, "", 5
 -- #include lib/settle.lua
--- #include lib/requests.lua
+-- #include lib/confirm_release.lua

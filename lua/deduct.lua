@@ -41,6 +41,7 @@
 -- #include lib/verdicts.lua
 -- #include lib/cells.lua
 -- #include lib/records.lua
+-- #include lib/answer.lua
 -- #include lib/buyers.lua
 -- #include lib/outbox.lua
 local KIND, STATE, TO, HOLDS = 5, STATE_CONFIRMED, SOLD, false

@@ -30,8 +30,9 @@
 -- #include lib/verdicts.lua
 -- #include lib/cells.lua
 -- #include lib/records.lua
+-- #include lib/answer.lua
 -- #include lib/buyers.lua
 -- #include lib/outbox.lua
 local KIND, STATE, TO, POOLS, FIRST = 3, STATE_RELEASED, AVAIL, ARGV[5], 6
 -- #include lib/settle.lua
--- #include lib/requests.lua
+-- #include lib/confirm_release.lua

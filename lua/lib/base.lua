@@ -1,4 +1,7 @@
--- Names that are used often: a local is found faster than a member of a table.
+-- base: short names, the time, and a write that may have nothing to do.
+-- GIVES call, byte, char, sub, concat, pack, unpacked, band, clock, write_list
+
+-- A local is found faster than a member of a table.
 local call, byte, char, sub, concat = redis.call, string.byte, string.char, string.sub, table.concat
 local pack, unpacked, band = struct.pack, struct.unpack, bit.band
 

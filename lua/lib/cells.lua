@@ -1,4 +1,12 @@
--- Cells. One that is there is a list of its counters and settings, in the order of its packed value:
+-- cells: the cells of the call, in KEYS[2].
+-- NEEDS base: call, byte, sub, concat, pack, unpacked, band, write_list
+-- NEEDS verdicts: FENCED, BREACHED
+-- GIVES AVAIL, HELD, SOLD, SEQ, TOTAL, EPOCH, LIMIT, HOLD_MS, OPENS, CLOSES, FLAGS, CELL_BYTES
+-- GIVES FLAG_FROZEN, FLAG_FENCED, FLAG_BREACHED
+-- GIVES cell_ids, cell_values, cells, changed, read_cells, flag, level_bit, shut, behind
+-- GIVES write_cells, cells_reply
+
+-- A cell that is there is a list of its counters and settings, in the order of its packed value:
 -- version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, limit 3, hold_ms 4, opens 6,
 -- closes 6, flags 1
 local AVAIL, HELD, SOLD, SEQ, TOTAL, EPOCH = 1, 2, 3, 4, 5, 6

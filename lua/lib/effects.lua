@@ -1,3 +1,8 @@
+-- effects: refuses data that were set back, and counts what happens to them.
+-- NEEDS base: call, pack, unpacked
+-- NEEDS mark: mark
+-- GIVES effects, count_effects
+
 -- The effects that the mark counts. A caller who has seen more of them proves that data were set back.
 -- The mark then goes, which stops all callers, also those who have seen less.
 local effects = unpacked(">I6", mark, 9)

@@ -1,3 +1,7 @@
+-- mark: refuses data that are not those of the last vetting, before anything else is done.
+-- NEEDS base: call, sub
+-- GIVES mark
+
 -- The mark of the partition: nonce 8, effects 6. The nonce is that of the last vetting, and effects counts
 -- what happened since. Data that were lost, exchanged or set back have no mark or another one: nobody is
 -- served until they are vetted.

@@ -1,4 +1,10 @@
--- Events of the vector, in the form of package event: one entry of the outbox holds them all.
+-- outbox: the events of the call, which are one entry of the outbox.
+-- NEEDS base: call, concat, pack
+-- NEEDS effects: count_effects
+-- NEEDS cells: AVAIL, HELD, SOLD, SEQ, EPOCH
+-- GIVES append_event, write_outbox
+
+-- They have the form of package event:
 --
 -- entry: version 1, partition 2, time 6, events 2, events
 -- event: kind 1, reservation 16, what was asked 29 (as in its record), epoch 4, seq 6, avail 5,

@@ -1,8 +1,17 @@
--- settle ends held reservations: what confirm, release and expire share. A script that includes it
--- has named KIND, STATE, and TO: the counter that the units move to. It calls read_held, settle for
+-- settle: ends held reservations, for confirm, release and expire. A script calls read_held, settle for
 -- each reservation, and write_settled, in this order.
+-- NEEDS script: KIND of event, STATE after it, TO the counter that the units move to
+-- NEEDS base: call, byte, sub, concat, unpacked, write_list
+-- NEEDS verdicts: FENCED, BREACHED
+-- NEEDS cells: AVAIL, HELD, SEQ, FLAG_BREACHED, cell_values, cells, changed
+-- NEEDS cells: read_cells, flag, shut, write_cells
+-- NEEDS records: COUNTED, STATE_HELD, set_records, set_record
+-- NEEDS buyers: owned, moved, read_buyers, write_buyers
+-- NEEDS outbox: append_event, write_outbox
+-- GIVES is_held, deadline_of, is_due, read_held, why_not, settle, ended, write_settled
+
 local place_of, ended = {}, {} -- places of cells by their id; ids of reservations
-local buyers_key = {} -- by pool
+local givers = {} -- who gives back, by the key of their hash
 
 local function cell_of(record) return sub(record, 30, 43) end
 local function buyer_of(record) return sub(record, 30, 43) .. sub(record, 15, 22) end
@@ -12,20 +21,20 @@ local function is_held(record) return byte(record, 2) % COUNTED == STATE_HELD en
 local function deadline_of(record) return (unpacked(">I6", record, 9)) end
 local function is_due(record, now) return now >= deadline_of(record) end
 
--- read_buyers reads what the users of the reservations own that give units back. pools are those of
+-- read_givers reads what the users of the reservations own that give units back. pools are those of
 -- the buyers keys, which begin at KEYS[first].
-local function read_buyers(held, pools, first)
-  local fields = {}
-  for k = 0, #pools / 4 - 1 do buyers_key[sub(pools, 4 * k + 1, 4 * k + 4)] = KEYS[first + k] end
+local function read_givers(held, pools, first)
+  local keys = {} -- by pool
+  for k = 0, #pools / 4 - 1 do keys[sub(pools, 4 * k + 1, 4 * k + 4)] = KEYS[first + k] end
   for _, record in ipairs(held) do
     if gives_back(record) then
-      local key = buyers_key[sub(record, 38, 41)]
+      local key = keys[sub(record, 38, 41)]
       if not key then error({err = "BADARG settle: no key for the pool of a reservation"}) end
-      fields[key] = fields[key] or {}
-      fields[key][#fields[key] + 1] = buyer_of(record)
+      givers[key] = givers[key] or {}
+      givers[key][#givers[key] + 1] = buyer_of(record)
     end
   end
-  for key, list in pairs(fields) do read_owned(key, list) end
+  read_buyers(givers)
 end
 
 -- read_held reads what the end of the held reservations changes. ZCARD and XLEN fail here, before
@@ -42,7 +51,7 @@ local function read_held(held, pools, first)
     end
   end
   if ids[1] then read_cells(ids) end
-  read_buyers(held, pools, first)
+  read_givers(held, pools, first)
 end
 
 -- why_not is why the reservation of a record cannot end, because of its cell, or false. Fewer units
@@ -64,39 +73,21 @@ local function settle(id, record)
   local counted, qty = byte(record, 2) > COUNTED, unpacked(">I3", record, 23)
   if gives_back(record) then
     local buyer = buyer_of(record)
-    owned[buyer], counted = owned[buyer] - qty, false
+    owned[buyer], moved[buyer], counted = owned[buyer] - qty, true, false
   end
   local cell = cells[c]
   cell[HELD], cell[TO], cell[SEQ], changed[c] = cell[HELD] - qty, cell[TO] + qty, cell[SEQ] + 1, true
   append_event(KIND, id, ask, cell, deadline)
-  write_record(id, counted and STATE + COUNTED or STATE, cell[SEQ], deadline, ask)
+  set_record(id, counted and STATE + COUNTED or STATE, cell[SEQ], deadline, ask)
   ended[#ended + 1] = id
   return counted
-end
-
--- write_owned writes what users own now. One who owns nothing has no field.
-local function write_owned()
-  local set, del = {}, {}
-  for buyer, units in pairs(owned) do
-    local key = buyers_key[sub(buyer, 9, 12)]
-    if units > 0 then
-      set[key] = set[key] or {}
-      local list = set[key]
-      list[#list + 1], list[#list + 2] = buyer, pack(">I3", units)
-    else
-      del[key] = del[key] or {}
-      del[key][#del[key] + 1] = buyer
-    end
-  end
-  for key, list in pairs(set) do write_list("HSET", key, list) end
-  for key, list in pairs(del) do write_list("HDEL", key, list) end
 end
 
 -- write_settled writes what settle has decided, and returns the outbox entry's id and bytes.
 local function write_settled(now, head, retention_ms)
   write_cells()
   if not ended[1] then return "", "" end
-  write_owned()
+  write_buyers(givers)
   write_list("HSET", KEYS[3], set_records)
   call("ZADD", KEYS[4], now + retention_ms, concat(ended))
   return write_outbox(KEYS[5], head, now)

@@ -1,10 +1,19 @@
--- take decides a vector of reserves or deducts, which differ only in what becomes of the units. A
--- script that includes it has named KIND, STATE, TO, and HOLDS: are the units held until a deadline?
-local res, ends, outbox = KEYS[3], KEYS[4], KEYS[5]
+-- take: the body of reserve and deduct, which differ only in what becomes of the units.
+-- NEEDS script: KIND of event, STATE after it, TO the counter that the units move to, HOLDS until a deadline?
+-- NEEDS base: call, byte, sub, concat, pack, unpacked, band, clock, write_list
+-- NEEDS verdicts: OK, SOLD_OUT, LIMIT_REACHED, NOT_LOADED, NOT_OPEN, CLOSED, FROZEN, FENCED, BACKPRESSURE
+-- NEEDS verdicts: REPLICA_MISSING, OK_COUNTED
+-- NEEDS cells: AVAIL, SEQ, LIMIT, HOLD_MS, OPENS, CLOSES, FLAGS, FLAG_FROZEN, FLAG_FENCED
+-- NEEDS cells: cell_ids, cell_values, cells, changed, read_cells, flag, level_bit, shut, behind, write_cells
+-- NEEDS records: COUNTED, fresh, set_records, set_record
+-- NEEDS buyers: owned, moved, read_buyers, write_buyers
+-- NEEDS outbox: append_event, write_outbox
+-- NEEDS answer: verdicts, answer_again, answer
+
+local ends, outbox = KEYS[4], KEYS[5]
 local head, outbox_max, retention_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local pools, marks, places = ARGV[5], ARGV[6], ARGV[7]
+local pools, marks, places, unproven = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[#ARGV])
 local cells_n, n = #pools, #places
-local unproven = tonumber(ARGV[#ARGV])
 local ids_at, asks_at = 7 + cells_n, 7 + cells_n + n
 if #ARGV ~= asks_at + n + 1 or #marks ~= 10 * cells_n then
   return redis.error_reply("BADARG take: counts do not match")
@@ -15,26 +24,21 @@ local now = clock()
 local outbox_full = call("XLEN", outbox) >= outbox_max
 call("ZCARD", ends)
 read_cells({unpack(ARGV, 8, ids_at)})
-local found = call("HMGET", res, unpack(ARGV, ids_at + 1, asks_at))
+local found = call("HMGET", KEYS[3], unpack(ARGV, ids_at + 1, asks_at))
 local place = {byte(places, 1, n)}
 
--- Where a limit applies: who takes, by request, and what is to be written, by the keys of the pools.
-local buyers, set_owned = {}, {}
-
-local function read_buyers()
-  local fields_of = {}
+-- Where a limit applies: who takes, by request and by the key of their hash.
+local buyers, takers = {}, {}
+local function read_takers()
   for i = 1, n do
     local c = place[i]
     if not found[i] and cells[c] and cells[c][LIMIT] > 0 then
-      local k, buyer = byte(pools, c), pack("c0c8", cell_ids[c], ARGV[asks_at + i])
-      local fields = fields_of[k] or {}
-      buyers[i], fields_of[k], fields[#fields + 1] = buyer, fields, buyer
+      local key, buyer = KEYS[5 + byte(pools, c)], pack("c0c8", cell_ids[c], ARGV[asks_at + i])
+      local list = takers[key] or {}
+      buyers[i], takers[key], list[#list + 1] = buyer, list, buyer
     end
   end
-  for k, fields in pairs(fields_of) do
-    read_owned(KEYS[5 + k], fields)
-    set_owned[k] = {}
-  end
+  read_buyers(takers)
 end
 
 -- refusal is why no request to cell c passes, or false. A mark of what a caller has seen that is ahead
@@ -74,10 +78,9 @@ local function accept(c, id, ask, qty, buyer)
   cell[AVAIL], cell[TO], cell[SEQ] = cell[AVAIL] - qty, cell[TO] + qty, cell[SEQ] + 1
   group[#group + 1] = id
   append_event(KIND, id, ask, cell, group.deadline)
-  write_record(id, buyer and STATE + COUNTED or STATE, cell[SEQ], group.deadline, ask)
+  set_record(id, buyer and STATE + COUNTED or STATE, cell[SEQ], group.deadline, ask)
   if not buyer then return OK end
-  local units, set = owned[buyer] + qty, set_owned[byte(pools, c)]
-  owned[buyer], set[#set + 1], set[#set + 2] = units, buyer, pack(">I3", units)
+  owned[buyer], moved[buyer] = owned[buyer] + qty, true
   return OK_COUNTED
 end
 
@@ -106,13 +109,12 @@ local function decide()
     end
   end
 end
-read_buyers()
+read_takers()
 decide()
 
 -- Write. Nothing above has changed data: Redis does not roll back.
 write_cells()
-write_list("HSET", res, set_records)
-for k, set in pairs(set_owned) do write_list("HSET", KEYS[5 + k], set) end
+write_list("HSET", KEYS[3], set_records)
+write_buyers(takers)
 for _, group in pairs(groups) do call("ZADD", ends, group.at_ms, concat(group)) end
-local entry_id, entry = write_outbox(outbox, head, now)
-return {now, concat(verdicts), concat(records), cells_reply(), entry_id, entry, effects}
+return answer(now, write_outbox(outbox, head, now))

@@ -1,5 +1,11 @@
--- requests is the body of confirm and release, after settle. POOLS is where release has the pools of
--- its buyers keys, and FIRST its first reservation.
+-- confirm_release: the body of confirm and release, which end held reservations by request.
+-- NEEDS script: STATE after it, POOLS of the buyers keys from KEYS[6] on, FIRST of ARGV with a reservation
+-- NEEDS base: call, byte, sub, clock
+-- NEEDS verdicts: OK, REPLAYED, UNKNOWN_RESERVATION, WRONG_STATE, WRONG_USER, OK_COUNTED
+-- NEEDS records: COUNTED, fresh, readable
+-- NEEDS answer: verdicts, records, answer
+-- NEEDS settle: is_held, is_due, read_held, why_not, settle, write_settled
+
 local NOBODY = "\0\0\0\0\0\0\0\0" -- a service, which may settle anyone's
 
 -- judge is what the record of a reservation says to a request, OK if it may end so.
@@ -39,5 +45,4 @@ end
 for i = 1, #found do verdicts[i] = decide(i) end
 
 -- Write. Nothing above has changed data: Redis does not roll back.
-local entry_id, entry = write_settled(now, ARGV[2], tonumber(ARGV[3]))
-return {now, concat(verdicts), concat(records), cells_reply(), entry_id, entry, effects}
+return answer(now, write_settled(now, ARGV[2], tonumber(ARGV[3])))
