@@ -1,10 +1,13 @@
 package redisstock
 
 import (
+	"encoding/binary"
 	"slices"
+	"strconv"
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/event"
 	"sluice/core/stock"
 )
 
@@ -112,4 +115,139 @@ func (c *call) pool(shard *shard, pool uint32) byte {
 		c.keys = append(c.keys, shard.buyers(pool))
 	}
 	return byte(place + 1)
+}
+
+// reserve makes the call of reserve.lua.
+func (c *call) reserve(s *Store, shard *shard, requests []stock.Request) {
+	c.keys = append(c.keys, shard.cells, shard.res, shard.due, shard.outbox)
+	c.take(s, shard, requests)
+}
+
+// take adds what reserve and deduct have in common: the arguments, and the buyers keys.
+func (c *call) take(s *Store, shard *shard, requests []stock.Request) {
+	c.findCells(requests)
+	c.args = append(c.args, shard.head, s.outboxMax, s.retentionMS)
+	start := len(c.buf)
+	for _, cell := range c.cells {
+		c.buf = append(c.buf, c.pool(shard, cell.Pool))
+	}
+	c.args = append(c.args, c.since(start))
+	c.addMarks(requests)
+	c.addPlaces()
+	c.addCells()
+	c.addIDs(requests)
+	for i := range requests {
+		start := len(c.buf)
+		c.buf = appendAsk(c.buf, &requests[i])
+		c.args = append(c.args, c.since(start))
+	}
+	c.args = append(c.args, c.unproven)
+}
+
+// unproven is the argument of the levels that are not proven without a replica, a bit for each.
+func unproven(deployment stock.Ack) string {
+	levels := 1 << stock.AckReplica
+	if deployment == stock.AckReplica {
+		levels |= 1 << stock.AckDefault
+	}
+	return strconv.Itoa(levels)
+}
+
+// addMarks adds the highest mark of each cell that its callers have seen. Judged by its own, one who has
+// seen less would be let through, and its effect hide from the others that effects were lost.
+func (c *call) addMarks(requests []stock.Request) {
+	c.marks = c.marks[:0]
+	for i := range requests {
+		place := int(c.places[i])
+		if place > len(c.marks) {
+			c.marks = append(c.marks, requests[i].Fence)
+		} else if c.marks[place-1].Less(requests[i].Fence) {
+			c.marks[place-1] = requests[i].Fence
+		}
+	}
+	start := len(c.buf)
+	for _, mark := range c.marks {
+		c.buf = appendMark(c.buf, mark)
+	}
+	c.args = append(c.args, c.since(start))
+}
+
+// deduct makes the call of deduct.lua.
+func (c *call) deduct(s *Store, shard *shard, requests []stock.Request) {
+	c.keys = append(c.keys, shard.cells, shard.res, shard.gone, shard.outbox)
+	c.take(s, shard, requests)
+}
+
+// confirm makes the call of confirm.lua.
+func (c *call) confirm(s *Store, shard *shard, requests []stock.Request) {
+	c.keys = append(c.keys, shard.cells, shard.res, shard.gone, shard.outbox)
+	c.args = append(c.args, shard.head, s.retentionMS)
+	c.addUsers(requests)
+	c.addIDs(requests)
+}
+
+// addUsers adds the argument of every request's user.
+func (c *call) addUsers(requests []stock.Request) {
+	start := len(c.buf)
+	for i := range requests {
+		c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(requests[i].User))
+	}
+	c.args = append(c.args, c.since(start))
+}
+
+// release makes the call of release.lua.
+func (c *call) release(s *Store, shard *shard, requests []stock.Request) {
+	c.keys = append(c.keys, shard.cells, shard.res, shard.gone, shard.outbox)
+	for i := range requests {
+		c.pool(shard, requests[i].Cell.Pool)
+	}
+	c.args = append(c.args, shard.head, s.retentionMS)
+	c.addUsers(requests)
+	c.addPools()
+	c.addIDs(requests)
+}
+
+// addPools adds the argument that names the pools of the buyers keys.
+func (c *call) addPools() {
+	start := len(c.buf)
+	for _, pool := range c.pools {
+		c.buf = binary.BigEndian.AppendUint32(c.buf, pool)
+	}
+	c.args = append(c.args, c.since(start))
+}
+
+// adjust makes the call of adjust.lua.
+func (c *call) adjust(s *Store, shard *shard, requests []stock.Request) {
+	c.keys = append(c.keys, shard.cells, shard.res, shard.gone, shard.outbox)
+	c.findCells(requests)
+	c.args = append(c.args, shard.head, s.retentionMS)
+	c.addPlaces()
+	c.args = append(c.args, strconv.Itoa(len(c.cells)))
+	c.addCells()
+	c.addIDs(requests)
+	for i := range requests {
+		r := requests[i]
+		r.Quantity = 0 // an event that carries a change has none
+		start := len(c.buf)
+		c.buf = appendAsk(c.buf, &r)
+		c.args = append(c.args, c.since(start))
+	}
+	for i := range requests {
+		start := len(c.buf)
+		c.buf = appendAdjustment(c.buf, requests[i].Adjustment)
+		c.args = append(c.args, c.since(start))
+	}
+}
+
+// appendAdjustment appends kind 1, create 1, delta 8, fields 1, settings 20 and reason.
+func appendAdjustment(dst []byte, a *stock.Adjustment) []byte {
+	create, settings := byte(1), a.Settings
+	if !a.Create { // what is not to be set need not be in range
+		create, settings = 0, stock.Settings{}.With(a.Fields, a.Settings)
+	}
+	dst = append(dst, byte(a.Kind), create)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(a.Delta))
+	dst = append(dst, byte(a.Fields))
+	dst = event.AppendSettings(dst, settings, 0)
+	return append(dst, a.Reason...)
 }

@@ -95,13 +95,12 @@ func endsOf(answer rueidis.RedisResult) (ends stock.OutboxEnds) {
 
 // OutboxAfter reads at most limit entries of a partition's outbox after the entry with an id, or from
 // its beginning if the id is empty.
-func (s *Store) OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error) {
-	if err := s.checkPartition(partition); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	return entriesOf(partition, s.client.Do(ctx, s.readOutbox(partition, after, limit)))
+func (s *Store) OutboxAfter(ctx context.Context, partition int, after string, limit int) (entries []stock.Entry, err error) {
+	err = s.within(ctx, partition, func(ctx context.Context, _ *keys) (err error) {
+		entries, err = entriesOf(partition, s.client.Do(ctx, s.readOutbox(partition, after, limit)))
+		return err
+	})
+	return entries, err
 }
 
 func (s *Store) readOutbox(partition int, after string, limit int) rueidis.Completed {
@@ -137,23 +136,21 @@ func entryOf(partition int, f rueidis.XRangeSlice) (stock.Entry, error) {
 
 // OutboxDelete removes entries from a partition's outbox and tells how many there were. The error wraps stock.ErrShut
 // where the data are not those that the store trusts: ids of two histories can be the same.
-func (s *Store) OutboxDelete(ctx context.Context, partition int, ids []string) (int64, error) {
-	if err := s.checkPartition(partition); err != nil {
-		return 0, err
-	}
-	if len(ids) == 0 {
-		return 0, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	if err := s.checkTrust(ctx, "delete from outbox", partition); err != nil {
-		return 0, err
-	}
-	n, err := s.client.Do(ctx, s.client.B().Xdel().Key(s.shards[partition].outbox).Id(ids...).Build()).AsInt64()
-	if err != nil {
-		return 0, wrap("delete from outbox", err)
-	}
-	return n, nil
+func (s *Store) OutboxDelete(ctx context.Context, partition int, ids []string) (deleted int64, err error) {
+	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
+		if len(ids) == 0 {
+			return nil
+		}
+		if err := s.checkTrust(ctx, "delete from outbox", partition); err != nil {
+			return err
+		}
+		deleted, err = s.client.Do(ctx, s.client.B().Xdel().Key(k.outbox).Id(ids...).Build()).AsInt64()
+		if err != nil {
+			return wrap("delete from outbox", err)
+		}
+		return nil
+	})
+	return deleted, err
 }
 
 // OutboxStats reads the state of every partition's outbox.

@@ -10,17 +10,15 @@ import (
 
 // RelayAfter is OutboxAfter of data that the store trusts: what is read is published, and an outbox of another
 // deployment, or of another history of this one, must not be.
-func (s *Store) RelayAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error) {
-	if err := s.checkPartition(partition); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	answers, err := s.onTrusted(ctx, "read outbox", partition, s.readOutbox(partition, after, limit))
-	if err != nil {
-		return nil, err
-	}
-	return entriesOf(partition, answers[0])
+func (s *Store) RelayAfter(ctx context.Context, partition int, after string, limit int) (entries []stock.Entry, err error) {
+	err = s.within(ctx, partition, func(ctx context.Context, _ *keys) error {
+		answers, err := s.onTrusted(ctx, "read outbox", partition, s.readOutbox(partition, after, limit))
+		if err == nil {
+			entries, err = entriesOf(partition, answers[0])
+		}
+		return err
+	})
+	return entries, err
 }
 
 // RelayLease takes or renews the right to relay a partition's outbox for so long. It is refused while
@@ -34,30 +32,28 @@ func (s *Store) RelayLease(ctx context.Context, partition int, owner string, ttl
 // RelayMark is the id of the outbox entry up to which a partition has been relayed, empty if none, and how
 // often it was reset.
 func (s *Store) RelayMark(ctx context.Context, partition int) (id string, resets int64, err error) {
-	if err := s.checkPartition(partition); err != nil {
-		return "", 0, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	answers, err := s.onTrusted(ctx, "read relay mark", partition,
-		s.client.B().Hmget().Key(s.shards[partition].meta).Field(metaRelayed, metaRelayResets).Build())
-	if err != nil {
-		return "", 0, err
-	}
-	fields, err := answers[0].ToArray()
-	if err != nil {
-		return "", 0, wrap("read relay mark", err)
-	}
-	if !fields[0].IsNil() {
-		id, err = fields[0].ToString()
-	}
-	if err == nil && !fields[1].IsNil() {
-		resets, err = fields[1].AsInt64()
-	}
-	if err != nil {
-		return "", 0, wrapProtocol("relay mark", err)
-	}
-	return id, resets, nil
+	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
+		answers, err := s.onTrusted(ctx, "read relay mark", partition,
+			s.client.B().Hmget().Key(k.meta).Field(metaRelayed, metaRelayResets).Build())
+		if err != nil {
+			return err
+		}
+		fields, err := answers[0].ToArray()
+		if err != nil {
+			return wrap("read relay mark", err)
+		}
+		if !fields[0].IsNil() {
+			id, err = fields[0].ToString()
+		}
+		if err == nil && !fields[1].IsNil() {
+			resets, err = fields[1].AsInt64()
+		}
+		if err != nil {
+			return wrapProtocol("relay mark", err)
+		}
+		return nil
+	})
+	return id, resets, err
 }
 
 // SetRelayMark notes the entry up to which a partition has been relayed.

@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
 )
 
 // replicaLagMax is for how many seconds a replica that keeps up may not have been heard of. Each reports every
@@ -63,4 +67,96 @@ func (s *Store) ReplicaWarning(ctx context.Context) (string, error) {
 	}
 	return fmt.Sprintf("no replica keeps up with %s: at the acknowledge level replica nothing is sold there until one does",
 		strings.Join(alone, ", ")), nil
+}
+
+// How long it is believed that a node has a replica that keeps up, and that it has none.
+const (
+	replicaMaxAge     = time.Second
+	replicaMissingFor = 200 * time.Millisecond
+)
+
+// waiting is a small write to a partition and a WAIT for one replica to have it, and with it all that the
+// server did before. From Redis 7.2 on, and in Valkey, WAIT covers only the last write of its own connection.
+// A vector of replays writes nothing, so a WAIT alone would return at once, as if replicas had it. The write
+// must be one that is replicated: SETNX and DEL are not where they change nothing, SET always is.
+func (s *Store) waiting(client rueidis.Client, partition int) []rueidis.Completed {
+	return []rueidis.Completed{
+		client.B().Set().Key(s.shards[partition].wait).Value("1").Build(),
+		client.B().Arbitrary("WAIT", "1", strconv.FormatInt(s.cfg.ReplicaTimeout.Milliseconds(), 10)).Blocking(),
+	}
+}
+
+// wait is what came of waiting.
+type wait struct {
+	wrote    error // nil if the write was done; without it, replicas have what the connection wrote before
+	replicas int64
+	err      error // of the WAIT itself: nobody knows
+}
+
+func waitFrom(answers []rueidis.RedisResult) wait {
+	w := wait{wrote: answers[0].Error()}
+	w.replicas, w.err = answers[1].AsInt64()
+	return w
+}
+
+// full reports whether the server refused the write because its memory is full. It takes nothing then, and
+// what it settles is itself a write to wait for.
+func (w wait) full() bool {
+	refusal, ok := rueidis.IsRedisErr(w.wrote)
+	return ok && strings.HasPrefix(refusal.Error(), "OOM ")
+}
+
+// replica is whether a replica of a node kept up when one was last waited for.
+type replica struct {
+	mu     sync.Mutex
+	at     time.Time // when that was
+	good   bool
+	asking chan struct{} // closed when a wait has ended that others wait for; nil if there is none
+}
+
+// saw takes down how a wait ended.
+func (r *replica) saw(now time.Time, w wait) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w.err == nil {
+		r.at, r.good = now, w.replicas > 0 && (w.wrote == nil || w.full())
+	}
+}
+
+// hasReplica reports whether a node has a replica that keeps up: before units are taken that would not be
+// safe without it. Unless one was seen a moment ago, it waits for one, beside all who want to know.
+func (s *Store) hasReplica(ctx context.Context, n node, partition int) bool {
+	r := n.replica
+	r.mu.Lock()
+	age := s.now().Sub(r.at)
+	if r.good && age < replicaMaxAge || !r.good && age < replicaMissingFor {
+		defer r.mu.Unlock()
+		return r.good
+	}
+	if r.asking == nil {
+		r.asking = make(chan struct{})
+		go s.askReplica(ctx, n, partition)
+	}
+	asking := r.asking
+	r.mu.Unlock()
+
+	select {
+	case <-asking:
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.good && s.now().Sub(r.at) < replicaMaxAge
+}
+
+// askReplica waits for a replica of a node. It leaves half the time of a call to the call that waits for it.
+func (s *Store) askReplica(ctx context.Context, n node, partition int) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CallTimeout/2+s.cfg.ReplicaTimeout)
+	defer cancel()
+	waited := waitFrom(n.client.DoMulti(ctx, s.waiting(n.client, partition)...))
+	n.replica.saw(s.now(), waited)
+	n.replica.mu.Lock()
+	defer n.replica.mu.Unlock()
+	close(n.replica.asking)
+	n.replica.asking = nil
 }

@@ -1,3 +1,9 @@
+// Package redisstock is stock.Store in Redis. It owns the names of all keys and the layout of all
+// packed values (docs/redis-keys.md), and is the only caller of the scripts in package lua.
+//
+// It sends EVALSHA, but for upkeep (upkeep.go), and never loads a script on its way: a server that does not know a script has
+// restarted or was promoted and may have lost acknowledged effects. Open vets such a server and loads
+// the scripts last, so that loaded scripts are the sign that a server may sell.
 package redisstock
 
 import (
@@ -108,6 +114,16 @@ func (s *Store) checkPartition(partition int) error {
 		return fmt.Errorf("%w: partition %d of %d", stock.ErrProtocol, partition, len(s.shards))
 	}
 	return nil
+}
+
+// within makes a call about one partition, within the time of a call. It fails where there is no such partition.
+func (s *Store) within(ctx context.Context, partition int, call func(ctx context.Context, k *keys) error) error {
+	if err := s.checkPartition(partition); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	return call(ctx, &s.shards[partition].keys)
 }
 
 // Ping asks whether Redis answers: of a cluster, any node. One that hangs is no reason to send nobody here.

@@ -29,25 +29,24 @@ func loadUpkeep() (u upkeep, err error) {
 // keep runs a script of upkeep about one more key of a partition, and returns the number that it answers. It fails with
 // stock.ErrShut where the data are not those that the store trusts. Their effects do not matter to who carries events along:
 // what data that were set back tell did happen.
-func (s *Store) keep(ctx context.Context, what, script string, partition int, key string, args ...string) (int64, error) {
-	if err := s.checkPartition(partition); err != nil {
-		return 0, err
-	}
-	trusted := s.marks.of(partition)
-	if trusted.Nonce == 0 {
-		return 0, untrusted(what)
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	answer, err := s.client.Do(ctx, s.client.B().Eval().Script(script).Numkeys(2).Key(s.shards[partition].mark, key).
-		Arg(string(trusted.append(nil))).Arg(args...).Build()).AsIntSlice()
-	if err != nil {
-		return 0, wrap(what, err)
-	}
-	if len(answer) != 1 {
-		return 0, wrapProtocol(what, elementsError(len(answer)))
-	}
-	return answer[0], nil
+func (s *Store) keep(ctx context.Context, what, script string, partition int, key string, args ...string) (n int64, err error) {
+	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
+		trusted := s.marks.of(partition)
+		if trusted.Nonce == 0 {
+			return untrusted(what)
+		}
+		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(script).Numkeys(2).Key(k.mark, key).
+			Arg(string(trusted.append(nil))).Arg(args...).Build()).AsIntSlice()
+		if err != nil {
+			return wrap(what, err)
+		}
+		if len(answer) != 1 {
+			return wrapProtocol(what, elementsError(len(answer)))
+		}
+		n = answer[0]
+		return nil
+	})
+	return n, err
 }
 
 // writeMark is the command that gives a partition the mark of a vetting.
