@@ -6,7 +6,6 @@
 -- ARGV[1..] commands, each with the arguments that it has after a key, parted by spaces
 -- RETURN {command, ...}
 -- RETRY safe            reads only
--- #include lib/base.lua
 
 local denied = {}
 for i = 1, #ARGV do
