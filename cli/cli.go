@@ -27,6 +27,7 @@ type root struct {
 	Edge      command.Edge      `cmd:"" help:"Serve shoppers: decide their requests in Redis, publish what happened."`
 	Persister command.Persister `cmd:"" help:"Bring what happened from Kafka to MySQL."`
 	Migrate   command.Migrate   `cmd:"" help:"Bring MySQL's schema and Kafka's topic up to date."`
+	Grants    command.Grants    `cmd:"" help:"Print the SQL that gives MySQL accounts what their roles need."`
 	Dev       dev.Command       `cmd:"" help:"Run everything on this machine, with sample data."`
 
 	Stock struct {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
 
@@ -8,7 +9,16 @@ import (
 
 	"sluice/cli/command"
 	"sluice/core/outbox"
+	"sluice/persister"
 )
+
+// TestMigrateOneOwner migrates the tables of an owner, and refuses one that owns nothing.
+func TestMigrateOneOwner(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate", "--owner=persister").want(command.ExitDone, fmt.Sprintf("schema version %d of persister\n", persister.Schema().Version()))
+	d.run("migrate", "--owner=nobody").want(command.ExitUsage, `owner "nobody"`, "want persister")
+}
 
 // TestMigrateWarnsOfTwoCopies: with two copies one must be enough, or the loss of a broker stops all writing; whoever
 // has more brokers is told.

@@ -11,8 +11,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"sluice/cli/command"
+	"sluice/core/schema"
 	"sluice/core/telemetry"
-	"sluice/persister"
 )
 
 // top is the directory of the repository.
@@ -85,27 +86,45 @@ func TestPagesNameMetricsThatAre(t *testing.T) {
 	}
 }
 
-// TestSecurityPageHasTheGrants compares the statements of docs/security.md with those of the program.
+// TestSecurityPageHasTheGrants compares the statements of docs/security.md with those that the program prints.
 func TestSecurityPageHasTheGrants(t *testing.T) {
 	t.Parallel()
 	page := pages(t)["docs/security.md"]
-	count := 0
-	for _, role := range []persister.Role{
-		persister.RoleMigrate, persister.RolePersister, persister.RoleEdge, persister.RoleOperator, persister.RoleShop,
-	} {
-		statements, err := persister.Grants(role, "sluice", "sluice_"+string(role), "%")
-		if err != nil {
-			t.Fatal(err)
-		}
-		count += len(statements)
-		for _, s := range statements {
-			if !strings.Contains(page, s+";\n") {
-				t.Errorf("the page lacks %s;", s)
-			}
+	if printed := grants(t); !strings.Contains(page, "```sql\n"+printed+"```\n") {
+		t.Errorf("the page has other statements than sluice grants, which prints\n%s", printed)
+	}
+	if strings.Count(page, "```sql\n") != 1 {
+		t.Error("the page has SQL besides the grants")
+	}
+}
+
+// grants is what sluice grants prints.
+func grants(t *testing.T, flags ...string) string {
+	t.Helper()
+	var o output
+	if code := Run(append([]string{"grants"}, flags...), o.console()); code != command.ExitDone {
+		t.Fatal(flags, code, o.err.String())
+	}
+	return o.out.String()
+}
+
+// TestGrantsOfOneRole prints what one account needs, and refuses what cannot be meant.
+func TestGrantsOfOneRole(t *testing.T) {
+	t.Parallel()
+	if got, want := grants(t, "--role=migrate", "--database=shop", "--user=me", "--host=10.%"), "GRANT ALL PRIVILEGES ON `shop`.* TO 'me'@'10.%';\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+	all := grants(t)
+	for _, role := range schema.Roles {
+		if one := grants(t, "--role="+string(role)); !strings.Contains(all, one) || !strings.Contains(one, "TO 'sluice_"+string(role)+"'@'%';\n") {
+			t.Errorf("for %s it prints %q, which is no part of all", role, one)
 		}
 	}
-	if n := strings.Count(page, "GRANT "); n != count {
-		t.Errorf("the page has %d grants, want %d", n, count)
+	for _, wrong := range [][]string{{"--role=root"}, {"--user=me"}, {"--role=edge", "--user=o'brien"}, {"--database=a`b"}, {"--host=\\"}} {
+		var o output
+		if code := Run(append([]string{"grants"}, wrong...), o.console()); code != command.ExitUsage || o.out.Len() > 0 {
+			t.Errorf("%q: exit code %d, printed %q", wrong, code, o.out.String())
+		}
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/pressly/goose/v3"
 	"go.uber.org/goleak"
 
 	"sluice/core/auth"
@@ -27,6 +26,7 @@ import (
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/redis"
+	"sluice/core/schema"
 	"sluice/edge"
 )
 
@@ -94,11 +94,8 @@ func migrate(t *testing.T, dsn string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	p, err := goose.NewProvider(goose.DialectMySQL, db, os.DirFS("../persister/migrations"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Up(t.Context()); err != nil {
+	owner := schema.Owner{Name: "persister", Files: os.DirFS("../persister/migrations"), Table: "goose_db_version"}
+	if _, err := owner.Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 }

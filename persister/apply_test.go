@@ -104,7 +104,7 @@ func TestSmallPacketsAreRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	setup := openDatabase(t, mariadb.DSN("sluice"))
-	if _, err := Migrate(t.Context(), setup, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := Schema().Migrate(t.Context(), setup, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	if err := mariadb.SetGlobal(t.Context(), "max_allowed_packet = 4096"); err != nil {
@@ -307,7 +307,7 @@ func (t forgetfulTx) Commit() error {
 func TestLettersOfALostCommitAreReported(t *testing.T) {
 	t.Parallel()
 	dsn := servicetest.MariaDB(t)
-	if _, err := Migrate(t.Context(), openDatabase(t, dsn), slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := Schema().Migrate(t.Context(), openDatabase(t, dsn), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	inner, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 1, Timeout: patience}.Connector()

@@ -9,6 +9,7 @@ import (
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/local/servicetest"
+	"sluice/core/schema"
 )
 
 // TestHealthSeesMySQL changes a MySQL under a running persister so that it takes no events, in several ways: health
@@ -30,7 +31,7 @@ func TestHealthSeesMySQL(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := newWorld(t, servicetest.Broker(t), mariadb.DSN("sluice"))
-			grants, err := Grants(RolePersister, "sluice", user, "%")
+			grants, err := schema.Owners{Schema()}.Statements(schema.RolePersister, "sluice", user, "%")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -97,7 +97,7 @@ func (n *Node) openMySQL(ctx context.Context) error {
 			return err
 		}
 		volatile = db.Durability(faults)
-		return CheckSchema(ctx, n.mysql)
+		return Schema().Check(ctx, n.mysql)
 	})
 	switch {
 	case err != nil:
@@ -173,7 +173,7 @@ func (n *Node) serveOps(context.Context) error {
 	n.watches = n.newWatches()
 	checks := []telemetry.Check{
 		{Name: "mysql", Probe: n.mysql.PingContext},
-		{Name: "schema", Probe: func(ctx context.Context) error { return CheckSchema(ctx, n.mysql) }},
+		{Name: "schema", Probe: func(ctx context.Context) error { return Schema().Check(ctx, n.mysql) }},
 		{Name: "mysql_writes", Probe: func(context.Context) error { return n.meters.blocked.err() }},
 		{Name: "kafka", Probe: n.reachKafka},
 	}

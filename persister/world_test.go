@@ -43,7 +43,7 @@ func newWorld(t *testing.T, brokers []string, dsn string) *world {
 	t.Helper()
 	w := &world{t: t, nodes: map[*Node]bool{}, db: openDatabase(t, dsn), history: newHistory(uint64(time.Now().UnixNano()), 20)}
 	t.Logf("seed %d", w.history.seed)
-	if _, err := Migrate(t.Context(), w.db, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := Schema().Migrate(t.Context(), w.db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	w.cfg.MySQL.DSN = config.Secret(dsn)

@@ -35,7 +35,7 @@ func emptyDatabase(t testing.TB) *sql.DB {
 func database(t testing.TB) *sql.DB {
 	t.Helper()
 	db := emptyDatabase(t)
-	if _, err := Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	return db

@@ -19,7 +19,6 @@ import (
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/persister"
 )
 
 const (
@@ -166,11 +165,13 @@ func (d *Doctor) mysql(ctx context.Context, e *examination) {
 	if err == nil && db.Durability(faults) == nil {
 		e.ok("MySQL durability", "a commit survives a crash")
 	}
-	if err := persister.CheckSchema(ctx, mysql); err != nil {
-		e.fail("MySQL schema", err.Error(), "run sluice migrate")
-		return
+	for _, owner := range Schemas() {
+		if err := owner.Check(ctx, mysql); err != nil {
+			e.fail("MySQL schema", err.Error(), "run sluice migrate")
+			return
+		}
+		e.ok("MySQL schema", "version %d of %s, or newer", owner.Version(), owner.Name)
 	}
-	e.ok("MySQL schema", "version %d or newer", persister.SchemaVersion())
 	deadLetters(ctx, e, mysql)
 }
 

@@ -95,7 +95,7 @@ func readBooks(ctx context.Context, mysql db.Config, settled func(context.Contex
 	if err != nil {
 		return err
 	}
-	err = persister.CheckSchema(ctx, db)
+	err = persister.Schema().Check(ctx, db)
 	if err == nil {
 		err = do(ledger.New(db, func(ctx context.Context) (untilMS, nowMS int64) { return settled(ctx, db) }))
 	}

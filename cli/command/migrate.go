@@ -17,7 +17,6 @@ import (
 	"sluice/core/db"
 	"sluice/core/kafka"
 	"sluice/core/outbox"
-	"sluice/persister"
 )
 
 const (
@@ -29,16 +28,18 @@ const (
 type Migrate struct {
 	MySQL db.Config     `embed:""`
 	Kafka kafka.Config  `embed:""`
+	Owner string        `name:"owner" env:"SLUICE_MIGRATE_OWNER" group:"Operations" placeholder:"NAME"`
 	Wait  time.Duration `name:"wait" env:"SLUICE_MIGRATE_WAIT" group:"Operations" default:"1m"`
 }
 
 // Help is called by kong.
 func (Migrate) Help() string {
 	return `Creates or updates the tables, and creates the topic. It can be run again at any time, also while services
-run: schemas only grow.
+run: schemas only grow. Each owner of tables has a version of its own.
 
-Example:
-  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/sluice' sluice migrate --kafka-brokers kafka:9092 --kafka-replication 3`
+Examples:
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/sluice' sluice migrate --kafka-brokers kafka:9092 --kafka-replication 3
+  sluice migrate --owner persister`
 }
 
 // Validate joins all faults.
@@ -46,6 +47,8 @@ func (m *Migrate) Validate() error {
 	var f config.Faults
 	f.Include(m.MySQL.Validate())
 	f.Include(m.Kafka.Validate())
+	_, err := Schemas().Named(m.Owner)
+	f.Include(err)
 	config.Between(&f, "wait", m.Wait, 0, time.Hour)
 	return f.Err()
 }
@@ -71,11 +74,17 @@ func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	version, err := persister.Migrate(ctx, db, log)
+	owners, err := Schemas().Named(m.Owner)
 	if err != nil {
 		return err
 	}
-	c.Printf("MySQL has schema version %d\n", version)
+	for _, owner := range owners {
+		version, err := owner.Migrate(ctx, db, log)
+		if err != nil {
+			return err
+		}
+		c.Printf("MySQL has schema version %d of %s\n", version, owner.Name)
+	}
 	err = m.untilUp(ctx, c, "Kafka", func() error {
 		return inKafka(outbox.CreateTopic(ctx, m.Kafka.Brokers, m.Kafka.Topic, m.Kafka.Partitions, m.Kafka.Replication))
 	})

@@ -52,7 +52,7 @@ Example:
 // Run is called by kong.
 func (e *Edge) Run(ctx context.Context, log *slog.Logger) error {
 	OutliveReaders()
-	e.Config.CheckSchema = persister.CheckSchema // services do not know each other
+	e.Config.CheckSchema = persister.Schema().Check // services do not know each other
 	node, err := edge.Start(ctx, e.Config, log)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func (v *Version) Run(c *Console) error {
 	built := build.Read()
 	b := versions{
 		Version: built.Version, Commit: built.Commit, Time: built.Time, Modified: built.Modified, Go: built.Go,
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Schema: persister.SchemaVersion(), Events: event.Version,
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Schema: persister.Schema().Version(), Events: event.Version,
 	}
 	if v.json() {
 		return c.JSON(b)

@@ -85,7 +85,7 @@ func (s *stack) configure(context.Context) error {
 		return err
 	}
 	s.cfg.DataDir = filepath.Join(s.dir, "edge")
-	s.cfg.CheckSchema = persister.CheckSchema
+	s.cfg.CheckSchema = persister.Schema().Check
 	return s.command.complete(&s.cfg)
 }
 
@@ -143,8 +143,10 @@ func (s *stack) migrate(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if _, err := persister.Migrate(ctx, db, s.log); err != nil {
-		return err
+	for _, owner := range command.Schemas() {
+		if _, err := owner.Migrate(ctx, db, s.log); err != nil {
+			return err
+		}
 	}
 	k := s.cfg.Kafka
 	return outbox.CreateTopic(ctx, k.Brokers, k.Topic, k.Partitions, k.Replication)

@@ -50,7 +50,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	if _, err := persister.Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := persister.Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	w := &world{t: t, db: db, brokers: servicetest.Broker(t)}

@@ -106,7 +106,7 @@ func TestIdentity(t *testing.T) {
 				t.Fatalf("identity is %q (%v), want 32 digits", id, err)
 			}
 			seen[id] = true
-			if _, err := persister.Migrate(t.Context(), w.db, slog.New(slog.DiscardHandler)); err != nil {
+			if _, err := persister.Schema().Migrate(t.Context(), w.db, slog.New(slog.DiscardHandler)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -44,7 +44,7 @@ func newBooks(t *testing.T) *books {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	if _, err := persister.Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := persister.Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	settled := func(context.Context) (int64, int64) { return untilMS, untilMS + 1000 }

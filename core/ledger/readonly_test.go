@@ -32,7 +32,7 @@ func TestDecisionOnReadOnlyMySQLIsNotApplied(t *testing.T) {
 		return &books{t: t, db: db, Reader: ledger.New(db, nil)}
 	}
 	root := open(mariadb.DSN("sluice"))
-	if _, err := persister.Migrate(t.Context(), root.db, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := persister.Schema().Migrate(t.Context(), root.db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	root.exec("CREATE USER edge")

@@ -3,12 +3,11 @@ package sale_test
 import (
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/pressly/goose/v3"
 
 	"sluice/core/config"
 	"sluice/core/db"
@@ -16,6 +15,7 @@ import (
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/memstock"
+	"sluice/persister"
 )
 
 func TestMain(m *testing.M) { os.Exit(servicetest.Main(m).Run()) }
@@ -52,11 +52,7 @@ func openDatabase(t *testing.T, dsn string) *sql.DB {
 func newMarketOn(t *testing.T, db *sql.DB, units map[int64]int64) *market {
 	t.Helper()
 	m := &market{t: t, nowMS: new(atomic.Int64)}
-	migrations, err := goose.NewProvider(goose.DialectMySQL, db, os.DirFS("../../persister/migrations"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := migrations.Up(t.Context()); err != nil {
+	if _, err := persister.Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	m.db = db

@@ -30,7 +30,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	if _, err := persister.Migrate(ctx, db, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := persister.Schema().Migrate(ctx, db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	servers := redis.Config{Addrs: []string{servicetest.Redis(t).Addr}, CallTimeout: 10 * time.Second}

@@ -1,4 +1,4 @@
-package persister
+package schema
 
 import (
 	"context"
@@ -15,9 +15,9 @@ const migrationPacket = 16 << 10
 // dropProbe removes what probe makes, or left when it was killed.
 const dropProbe = "DROP TABLE IF EXISTS sluice_migrate_probe_items, sluice_migrate_probe"
 
-// checkMigration fails if a setting of the server, or a right that the user lacks, would stop migrations on
+// checkServer fails if a setting of the server, or a right that the user lacks, would stop migrations on
 // their way: DDL commits by itself, so each step that was done would stay.
-func checkMigration(ctx context.Context, database *sql.DB) error {
+func checkServer(ctx context.Context, database *sql.DB) error {
 	err := checkSettings(ctx, database)
 	if err == nil {
 		err = probe(ctx, database)
@@ -57,7 +57,7 @@ func checkSettings(ctx context.Context, database *sql.DB) error {
 	return nil
 }
 
-// probe does to tables of its own whatever migrations do to theirs, and sees that constraints hold.
+// probe does to tables of its own whatever migrations do to those of their owners, and sees that constraints hold.
 func probe(ctx context.Context, database *sql.DB) (err error) {
 	if _, err := database.ExecContext(ctx, dropProbe); err != nil {
 		return fmt.Errorf("try what migrations do: %w", err)

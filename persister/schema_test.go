@@ -5,33 +5,41 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"sluice/core/config"
+	"github.com/pressly/goose/v3"
+
 	"sluice/core/db"
-	"sluice/core/local/servicetest"
 )
 
-func TestMigrateOnceForAll(t *testing.T) {
+// TestMigrateTakesOver migrates a database that a program without core/schema made: only the steps that it lacks are
+// done, and both look in the same place for how far it is.
+func TestMigrateTakesOver(t *testing.T) {
 	t.Parallel()
 	db := emptyDatabase(t)
-	if err := CheckSchema(t.Context(), db); err == nil || !strings.Contains(err.Error(), "sluice migrate") {
-		t.Errorf("an empty database passes as current: %v", err)
+	latest := Schema().Version()
+	before, err := goose.NewProvider(goose.DialectMySQL, db, Schema().Files)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var all sync.WaitGroup
-	for range 3 {
-		all.Go(func() {
-			version, err := Migrate(t.Context(), db, slog.New(slog.DiscardHandler))
-			if err != nil || version != SchemaVersion() {
-				t.Errorf("migrated to %d, %v, want %d", version, err, SchemaVersion())
-			}
-		})
+	for _, version := range []int64{latest - 1, latest} {
+		if _, err := before.UpTo(t.Context(), version); err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		reached, err := Schema().Migrate(t.Context(), db, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil || reached != latest {
+			t.Fatalf("from %d to %d, %v, want %d", version, reached, err, latest)
+		}
+		if steps := strings.Count(log.String(), "msg=migrated"); steps != int(latest-version) {
+			t.Errorf("from %d on: %d steps were done, want %d:\n%s", version, steps, latest-version, &log)
+		}
 	}
-	all.Wait()
-	if err := CheckSchema(t.Context(), db); err != nil {
-		t.Error(err)
+	if version, err := before.GetDBVersion(t.Context()); err != nil || version != latest {
+		t.Errorf("a program of before finds version %d, %v, want %d", version, err, latest)
+	}
+	if tables := lines(t, db, "SHOW TABLES LIKE '%version%'"); len(tables) != 1 {
+		t.Errorf("the version is kept in %q, want one place", tables)
 	}
 }
 
@@ -49,11 +57,11 @@ func TestMigrateGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	lines(t, db, "SELECT * FROM dead_letters, applied_marks, sale_items")
-	if err := CheckSchema(t.Context(), db); err != nil {
+	if err := Schema().Check(t.Context(), db); err != nil {
 		t.Error(err)
 	}
 }
@@ -65,11 +73,11 @@ func TestMigrateBeginsAnew(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "DELETE FROM goose_db_version"); err != nil {
 		t.Fatal(err)
 	}
-	version, err := Migrate(t.Context(), db, slog.New(slog.DiscardHandler))
-	if err != nil || version != SchemaVersion() {
-		t.Fatalf("migrated to %d, %v, want %d", version, err, SchemaVersion())
+	version, err := Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler))
+	if err != nil || version != Schema().Version() {
+		t.Fatalf("migrated to %d, %v, want %d", version, err, Schema().Version())
 	}
-	if err := CheckSchema(t.Context(), db); err != nil {
+	if err := Schema().Check(t.Context(), db); err != nil {
 		t.Error(err)
 	}
 }
@@ -91,49 +99,10 @@ func TestMigrateDatesReservations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	tablesOf(rows).holds(t, db)
-}
-
-// TestMigrateWaitsForAnother lets the other one take longer than connections may be silent.
-func TestMigrateWaitsForAnother(t *testing.T) {
-	t.Parallel()
-	dsn := servicetest.MariaDB(t)
-	other, err := openDatabase(t, dsn).Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	lock := func(statement string) {
-		t.Helper()
-		if _, err := other.ExecContext(t.Context(), statement, migrationLock); err != nil {
-			t.Fatal(err)
-		}
-	}
-	lock("DO GET_LOCK(?, 60)")
-	db, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 2, Timeout: 3 * time.Second}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	migrated := make(chan error, 1)
-	go func() {
-		_, err := Migrate(t.Context(), db, slog.New(slog.DiscardHandler))
-		migrated <- err
-	}()
-	select {
-	case err := <-migrated:
-		t.Errorf("did not wait: %v", err)
-	case <-time.After(4 * time.Second):
-		lock("DO RELEASE_LOCK(?)")
-		if err := <-migrated; err != nil {
-			t.Error(err)
-		}
-	}
-	if err := other.Close(); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestSchemaRefuses edits rows to what each constraint is there against, one bound after the other.

@@ -42,7 +42,7 @@ func migrateAs(t *testing.T, m *local.MariaDB, name, user string) (*sql.DB, erro
 		t.Fatal(err)
 	}
 	defer database.Close()
-	_, err = Migrate(t.Context(), database, slog.New(slog.DiscardHandler))
+	_, err = Schema().Migrate(t.Context(), database, slog.New(slog.DiscardHandler))
 	return root, err
 }
 

@@ -1,0 +1,76 @@
+package schema
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"sluice/core/db"
+)
+
+const (
+	migrationLock        = "sluice_migrate" // of a server, for all owners: the probe has one name for its tables
+	migrationLockSeconds = 60
+	selectLock           = "SELECT GET_LOCK(?, 1)" // waits for a second, which is less than a read timeout
+)
+
+// Migrate brings the tables of an owner up to its Version and returns the version that they then have. Several
+// processes may call it at once: one works, the others wait. A step that fails is not undone, because DDL commits by
+// itself; the next call repeats it, and it finds what it has done.
+func (o Owner) Migrate(ctx context.Context, database *sql.DB, log *slog.Logger) (version int64, err error) {
+	if database.Stats().MaxOpenConnections == 1 {
+		return 0, errors.New("migrate: want two connections (--mysql-conns-max), one of them for the lock")
+	}
+	lock, err := database.Conn(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	var locked sql.NullBool
+	for seconds := 0; !locked.Bool; seconds++ {
+		if seconds == migrationLockSeconds {
+			return 0, fmt.Errorf("migrate: another process has been migrating for over %d s", migrationLockSeconds)
+		}
+		if err := lock.QueryRowContext(ctx, selectLock, migrationLock).Scan(&locked); err != nil {
+			return 0, fmt.Errorf("migrate: lock: %w", err)
+		}
+	}
+	defer func() {
+		// The lock also ends with its connection, so a failure here needs no answer.
+		_, _ = lock.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", migrationLock)
+	}()
+
+	if o.Check(ctx, database) != nil {
+		if err := checkServer(ctx, database); err != nil {
+			return 0, err
+		}
+	}
+	if err := o.beginVersions(ctx, database); err != nil {
+		return 0, err
+	}
+	provider, err := o.provider(database)
+	if err != nil {
+		return 0, err
+	}
+	steps, err := provider.Up(ctx)
+	for _, step := range steps {
+		log.InfoContext(ctx, "migrated", "owner", o.Name, "step", step.Source.Path, "seconds", step.Duration.Seconds())
+	}
+	if err != nil {
+		return 0, fmt.Errorf("migrate %s: %w", o.Name, err)
+	}
+	return provider.GetDBVersion(ctx)
+}
+
+// beginVersions puts the first row into the table of versions, which counts version 0 as applied. Goose makes the table
+// and that row in two steps, and DDL commits by itself. So whoever was killed between them has left an empty table, and
+// goose refuses one ever after.
+func (o Owner) beginVersions(ctx context.Context, database *sql.DB) error {
+	insert := "INSERT INTO " + o.Table + " (version_id, is_applied) SELECT 0, TRUE FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM " + o.Table + ")" //nolint:gosec // G202: a constant of the program
+	if _, err := database.ExecContext(ctx, insert); err != nil && db.Answer(err) != db.AnswerNoTable {
+		return fmt.Errorf("migrate %s: %w", o.Name, err)
+	}
+	return nil
+}
