@@ -148,19 +148,19 @@ func New(store Store, known *cells.Cache, pub Publisher, cfg Config, set *metric
 
 // Do decides one request and returns when it is decided and acknowledged at its cell's level, or
 // with an error: ErrFull, ErrDraining, or one of stock's. It blocks no longer than a full queue and
-// a call take, at the level log also a write to Kafka. The fence of r is filled in here; r itself is
-// left alone.
-func (b *Batcher) Do(op stock.Op, r *stock.Request, res *Result) error {
-	replicate := b.replicating(r)
-	p, err := b.decide(op, r, res, replicate)
+// a call take, at the level log also a write to Kafka. The fence of r is filled in here. A result with an
+// error means nothing.
+func (b *Batcher) Do(op stock.Op, r stock.Request) (res Result, err error) {
+	replicate := b.replicating(&r)
+	p, err := b.decide(op, &r, &res, replicate)
 	if err == nil && res.Verdict == stock.VerdictReplicaMissing && !replicate {
 		b.meter.replays.Inc() // its cell's level was not known
-		p, err = b.decide(op, r, res, true)
+		p, err = b.decide(op, &r, &res, true)
 	}
-	if err != nil || res.Verdict != stock.VerdictOK && res.Verdict != stock.VerdictReplayed {
-		return err
+	if err == nil && (res.Verdict == stock.VerdictOK || res.Verdict == stock.VerdictReplayed) {
+		err = b.acknowledge(op, &r, &res, p)
 	}
-	return b.acknowledge(op, r, res, p)
+	return res, err
 }
 
 // decide queues the request and waits for its verdict.

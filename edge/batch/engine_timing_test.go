@@ -140,10 +140,8 @@ func (e *engine) share(goroutines, n int, work func(n int)) {
 
 func (e *engine) batched(goroutines, n int) {
 	e.share(goroutines, n, func(n int) {
-		var res batch.Result
 		for range n {
-			r := e.request()
-			if err := e.batcher.Do(stock.OpReserve, &r, &res); err != nil || res.Verdict != stock.VerdictOK {
+			if res, err := e.batcher.Do(stock.OpReserve, e.request()); err != nil || res.Verdict != stock.VerdictOK {
 				e.b.Error(res.Verdict, err)
 				return
 			}

@@ -79,9 +79,9 @@ func testSale(t *testing.T, server *storetest.Server) {
 			for i := range skus {
 				sku := (i + int(user)) % skus
 				for try := range 6 {
-					var res batch.Result
 					r := storetest.Take(list[sku], 1+user, fmt.Sprint(try/2), stock.PartitionsDefault)
-					if err := b.Do(stock.OpReserve, r, &res); err != nil {
+					res, err := b.Do(stock.OpReserve, *r)
+					if err != nil {
 						t.Error(err)
 						return
 					}
@@ -161,8 +161,7 @@ func TestServerThatIsShut(t *testing.T) {
 	if err := client.Do(t.Context(), client.B().ScriptFlush().Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
-	var res batch.Result
-	err := b.Do(stock.OpReserve, storetest.Take(cell, 1, "k", stock.PartitionsDefault), &res)
+	_, err := b.Do(stock.OpReserve, *storetest.Take(cell, 1, "k", stock.PartitionsDefault))
 	if !errors.Is(err, stock.ErrShut) || shut.Load() == 0 {
 		t.Errorf("Do = %v, and the hook was called %d times", err, shut.Load())
 	}
@@ -197,8 +196,7 @@ func TestLevelReplicaOnRedis(t *testing.T) {
 	}
 	reserve := func(b *batch.Batcher, user int64) (stock.Verdict, error) {
 		t.Helper()
-		var res batch.Result
-		err := b.Do(stock.OpReserve, storetest.Take(cell, user, "k", stock.PartitionsDefault), &res)
+		res, err := b.Do(stock.OpReserve, *storetest.Take(cell, user, "k", stock.PartitionsDefault))
 		if err != nil && !errors.Is(err, stock.ErrUnknown) {
 			t.Fatal(err)
 		}

@@ -218,7 +218,7 @@ func (a answer) kind() string {
 
 func (st *stage) do(op stock.Op, r *stock.Request) answer {
 	var a answer
-	a.err = st.Do(op, r, &a.Result)
+	a.Result, a.err = st.Do(op, *r)
 	return a
 }
 

@@ -13,6 +13,7 @@ import (
 	"sluice/core/problem"
 	"sluice/core/show"
 	"sluice/core/stock"
+	"sluice/edge/batch"
 )
 
 // adminBody reads the body of an admin's write, the key, and who it is. The key is copied: it ends up
@@ -68,7 +69,7 @@ func (a *API) loadSKU(r *request) error {
 		return malformed("", "sku_id in the path: want digits, 1 to %d", int64(math.MaxInt64))
 	}
 	load := operate.Load(sku, d.quantity, d.settings, d.reason, byAdmin(r, stock.ScopeLoad, key))
-	err = a.change(r, load)
+	res, err := a.change(load)
 	var p *problem.Problem
 	if errors.As(err, &p) && p.Kind == problem.WrongState {
 		return &problem.Problem{Kind: problem.WrongState, Detail: "the SKU is loaded: its stock is changed by adjustments, its settings by PATCH"}
@@ -76,8 +77,8 @@ func (a *API) loadSKU(r *request) error {
 	if err != nil {
 		return err
 	}
-	a.Known.Add(stock.Cell{SKU: sku})
-	return a.answerCell(r, fasthttp.StatusCreated)
+	a.Known.Add(load.Cell)
+	return a.answerChanged(r, fasthttp.StatusCreated, load.Cell, &res)
 }
 
 // showSKU shows all of a cell, as Redis has it now.
@@ -98,10 +99,13 @@ func (a *API) showSKU(r *request) error {
 	if cell.SKU, err = adminSKU(r); err != nil {
 		return err
 	}
-	r.stock.Cell = cell
-	r.result.Cell = stock.CellState{}
+	state, err := a.readCell(cell)
+	if err != nil {
+		return err
+	}
 	r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
-	return a.answerCell(r, fasthttp.StatusOK)
+	r.answer(fasthttp.StatusOK, appendView(r.out[:0], show.CellOf(&state)))
+	return nil
 }
 
 // changeSKU changes settings of a cell.
@@ -115,10 +119,11 @@ func (a *API) changeSKU(r *request) error {
 		return err
 	}
 	change := operate.Adjust(stock.Cell{SKU: sku, Pool: uint32(d.sale)}, 0, d.fields, d.settings, d.reason, byAdmin(r, stock.ScopeSettings, key))
-	if err := a.change(r, change); err != nil {
+	res, err := a.change(change)
+	if err != nil {
 		return err
 	}
-	return a.answerCell(r, fasthttp.StatusOK)
+	return a.answerChanged(r, fasthttp.StatusOK, change.Cell, &res)
 }
 
 // adjustSKU changes the stock of a cell by a delta.
@@ -132,10 +137,11 @@ func (a *API) adjustSKU(r *request) error {
 		return err
 	}
 	change := operate.Adjust(stock.Cell{SKU: sku, Pool: uint32(d.sale)}, d.delta, 0, stock.Settings{}, d.reason, byAdmin(r, stock.ScopeAdjust, key))
-	if err := a.change(r, change); err != nil {
+	res, err := a.change(change)
+	if err != nil {
 		return err
 	}
-	return a.answerCell(r, fasthttp.StatusOK)
+	return a.answerChanged(r, fasthttp.StatusOK, change.Cell, &res)
 }
 
 // byAdmin is a call of the admin of a request. The endpoint has a scope of its own, because a key belongs to one.
@@ -143,16 +149,19 @@ func byAdmin(r *request, scope stock.Scope, key string) operate.Call {
 	return operate.Call{User: r.who.Subject, Scope: scope, Key: key}
 }
 
-// change has a cell changed, and makes the change r.stock.
-func (a *API) change(r *request, c *operate.Change) error {
+// change has a cell changed.
+func (a *API) change(c *operate.Change) (batch.Result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
 	desk := operate.Desk{Reader: a.Reader}
 	if err := desk.Check(ctx, c); err != nil {
-		return problemOfAct(err)
+		return batch.Result{}, problemOfAct(err)
 	}
-	r.stock = c.Request(a.Reader.Partitions())
-	return a.decide(r, stock.OpAdjust)
+	res, err := a.Decider.Do(stock.OpAdjust, c.Request(a.Reader.Partitions()))
+	if err == nil {
+		err = a.refusalOf(c.Cell, &res)
+	}
+	return res, err
 }
 
 // problemOfAct tells of a rule that refuses an act, in words of members.
@@ -180,22 +189,31 @@ func problemOfAct(err error) error {
 	return err
 }
 
-// answerCell answers with the cell of r.stock: as the decision left it, or as it is now.
-func (a *API) answerCell(r *request, status int) error {
-	state := &r.result.Cell
+// answerChanged answers a change with its cell: as the decision left it, or, if that does not tell, as it is now.
+func (a *API) answerChanged(r *request, status int, cell stock.Cell, res *batch.Result) error {
+	state := res.Cell
 	if !state.Loaded {
-		ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
-		defer cancel()
-		states, _, err := a.Reader.Cells(ctx, []stock.Cell{r.stock.Cell})
-		if err != nil {
-			return problemOfRead(err)
-		}
-		if state = &states[0]; !state.Loaded {
-			return errNotLoaded
+		var err error
+		if state, err = a.readCell(cell); err != nil {
+			return err
 		}
 	}
-	r.answerNamed(status, appendView(r.out[:0], show.CellOf(state)))
+	r.answerNamed(status, replayed(res), appendView(r.out[:0], show.CellOf(&state)))
 	return nil
+}
+
+// readCell is a cell as Redis has it now.
+func (a *API) readCell(cell stock.Cell) (stock.CellState, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
+	defer cancel()
+	states, _, err := a.Reader.Cells(ctx, []stock.Cell{cell})
+	if err != nil {
+		return stock.CellState{}, problemOfRead(err)
+	}
+	if !states[0].Loaded {
+		return stock.CellState{}, errNotLoaded
+	}
+	return states[0], nil
 }
 
 // transfer moves units of a SKU between its normal stock and a sale's, or between two sales'.
@@ -214,14 +232,15 @@ func (a *API) transfer(r *request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
 	defer cancel()
-	if r.replayed, err = a.Transfer(ctx, t); err != nil {
+	replayed, err := a.Transfer(ctx, t)
+	if err != nil {
 		return err
 	}
 	states, _, err := a.Reader.Cells(ctx, []stock.Cell{t.From, t.To})
 	if err != nil {
 		return problemOfRead(err)
 	}
-	r.answer(fasthttp.StatusOK, appendView(r.out[:0], struct {
+	r.answerWrite(fasthttp.StatusOK, replayed, appendView(r.out[:0], struct {
 		From show.Cell `json:"from"`
 		To   show.Cell `json:"to"`
 	}{show.CellOf(&states[0]), show.CellOf(&states[1])}))

@@ -117,7 +117,6 @@ func (a *API) answerSale(r *request, status int, do func(context.Context) (sale.
 	if err != nil {
 		return err
 	}
-	r.replayed = s.Replayed
-	r.answerNamed(status, appendView(r.out[:0], show.SaleOf(&s)))
+	r.answerNamed(status, s.Replayed, appendView(r.out[:0], show.SaleOf(&s)))
 	return nil
 }

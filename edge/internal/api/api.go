@@ -27,7 +27,7 @@ import (
 
 // Decider decides one request, and returns when it is decided and acknowledged.
 type Decider interface {
-	Do(op stock.Op, r *stock.Request, res *batch.Result) error
+	Do(op stock.Op, r stock.Request) (batch.Result, error)
 }
 
 // Reader reads what is decided already.

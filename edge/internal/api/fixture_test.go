@@ -54,7 +54,7 @@ type fixture struct {
 	http  *http.Client
 	nowMS atomic.Int64
 	// decide, if set, stands in for the model.
-	decide atomic.Pointer[func(op stock.Op, r *stock.Request, res *batch.Result) error]
+	decide atomic.Pointer[func(op stock.Op, r stock.Request) (batch.Result, error)]
 	// readErr, if set, is what reading gives.
 	readErr atomic.Pointer[error]
 
@@ -137,20 +137,20 @@ func (f *fixture) serve(a *API) {
 	})
 }
 
-func (f *fixture) Do(op stock.Op, r *stock.Request, res *batch.Result) error {
+func (f *fixture) Do(op stock.Op, r stock.Request) (batch.Result, error) {
 	if decide := f.decide.Load(); decide != nil {
-		return (*decide)(op, r, res)
+		return (*decide)(op, r)
 	}
-	v := stock.Vector{Op: op, Partition: r.ID.Partition(), Requests: []stock.Request{*r}}
+	v := stock.Vector{Op: op, Partition: r.ID.Partition(), Requests: []stock.Request{r}}
 	f.store.Do(context.Background(), &v)
 	if v.Err != nil {
-		return v.Err
+		return batch.Result{}, v.Err
 	}
-	res.Outcome, res.TimeMS = v.Outcomes[0], v.TimeMS
+	res := batch.Result{Outcome: v.Outcomes[0], TimeMS: v.TimeMS}
 	if len(v.Cells) > 0 {
 		res.Cell = v.Cells[0]
 	}
-	return nil
+	return res, nil
 }
 
 func (f *fixture) Cells(ctx context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
@@ -308,8 +308,7 @@ func (f *fixture) load(cell stock.Cell, units int64, edit func(*stock.Settings))
 		ID: stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: "load"}.ID(partitions), Cell: cell,
 		Adjustment: &stock.Adjustment{Kind: stock.AdjustPlain, Create: true, Delta: units, Settings: settings, Reason: "test"},
 	}
-	var res batch.Result
-	if err := f.Do(stock.OpAdjust, &r, &res); err != nil || res.Verdict != stock.VerdictOK {
+	if res, err := f.Do(stock.OpAdjust, r); err != nil || res.Verdict != stock.VerdictOK {
 		f.t.Fatalf("load %v: %v, %v", cell, res.Verdict, err)
 	}
 }

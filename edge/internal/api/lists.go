@@ -251,12 +251,11 @@ func (a *API) decideLetter(r *request,
 		if err != nil {
 			return err
 		}
-		r.replayed = already
 		status := fasthttp.StatusOK
 		if letter.ReplayAskedAt != 0 {
 			status = fasthttp.StatusAccepted // a persister is to do it
 		}
-		r.answer(status, appendView(r.out[:0], letter))
+		r.answerWrite(status, already, appendView(r.out[:0], letter))
 		return nil
 	})
 }

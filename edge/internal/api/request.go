@@ -13,8 +13,6 @@ import (
 	"sluice/core/idempotency"
 	"sluice/core/limit"
 	"sluice/core/problem"
-	"sluice/core/stock"
-	"sluice/edge/batch"
 )
 
 // Header names and values that answers are made of.
@@ -51,13 +49,12 @@ type request struct {
 	counted                         bool // against the limits that it has
 	userAllowance, addressAllowance limit.Allowance
 
-	scan     scanner
-	taking   taking
-	keyBuf   [idempotency.KeyBytesMax]byte
-	stock    stock.Request
-	result   batch.Result
-	replayed bool
-	out      []byte
+	replayed bool // the answer says that it repeats an earlier one
+
+	// What is used again, for its memory alone.
+	scan   scanner
+	keyBuf [idempotency.KeyBytesMax]byte
+	out    []byte
 }
 
 func (r *request) begin(ctx *fasthttp.RequestCtx, now time.Time, ids *requestIDs) {
@@ -116,15 +113,20 @@ func (r *request) answer(status int, body []byte) {
 	resp := &r.ctx.Response
 	resp.SetStatusCode(status)
 	resp.Header.SetContentTypeBytes(jsonType)
-	if r.replayed {
-		resp.Header.SetCanonical(headerReplayed, yes)
-	}
 	resp.SetBody(body)
 }
 
-// answerNamed makes body, which shows what the path names or belongs to, the JSON answer.
-func (r *request) answerNamed(status int, body []byte) {
+// answerWrite answers a write: of a repeated one, whose effect is that of the first, the answer says so.
+func (r *request) answerWrite(status int, replayed bool, body []byte) {
 	r.answer(status, body)
+	if r.replayed = replayed; replayed {
+		r.ctx.Response.Header.SetCanonical(headerReplayed, yes)
+	}
+}
+
+// answerNamed answers a write with what the path names or belongs to.
+func (r *request) answerNamed(status int, replayed bool, body []byte) {
+	r.answerWrite(status, replayed, body)
 	if status == fasthttp.StatusCreated {
 		r.ctx.Response.Header.SetCanonical(headerLocation, r.ctx.Path())
 	}

@@ -38,17 +38,18 @@ func (a *API) take(r *request, op stock.Op) error {
 	if err != nil {
 		return err
 	}
-	if err := r.taking.decode(&r.scan, body); err != nil {
+	var asked taking
+	if err := asked.decode(&r.scan, body); err != nil {
 		return err
 	}
 	if err := a.admit(r, shoppersOrServices); err != nil {
 		return err
 	}
-	user, err := r.actsFor()
+	user, err := r.actsFor(asked.user)
 	if err != nil {
 		return err
 	}
-	cell := r.taking.cell()
+	cell := asked.cell()
 	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
 	soldOut := a.SoldOut.Certain(cell, id) // costs nothing where nothing is sold out, and is all where it is
 	if !soldOut {
@@ -68,22 +69,24 @@ func (a *API) take(r *request, op stock.Op) error {
 	if soldOut {
 		return errSoldOut
 	}
-	r.stock = stock.Request{
-		ID: id, Cell: cell, User: user, Quantity: r.taking.quantity,
-		Fingerprint: stock.FingerprintOf(r.taking.quantity),
-	}
-	if err := a.decide(r, op); err != nil {
+	res, err := a.Decider.Do(op, stock.Request{
+		ID: id, Cell: cell, User: user, Quantity: asked.quantity,
+		Fingerprint: stock.FingerprintOf(asked.quantity),
+	})
+	if err != nil {
 		return err
 	}
-	r.answerReservation(fasthttp.StatusCreated)
+	if err := a.refusalOf(cell, &res); err != nil {
+		return err
+	}
+	r.answerReservation(fasthttp.StatusCreated, replayed(&res), &res)
 	r.out = hex.AppendEncode(append(r.out[:0], "/v1/reservations/"...), id[:])
 	r.ctx.Response.Header.SetCanonical(headerLocation, r.out)
 	return nil
 }
 
 // actsFor is the user whose reservation it will be: a shopper's own, or the one whom a service names.
-func (r *request) actsFor() (int64, error) {
-	named := r.taking.user
+func (r *request) actsFor(named int64) (int64, error) {
 	if r.who.Role == auth.RoleService {
 		if named == 0 {
 			return 0, errUserMissing
@@ -118,36 +121,29 @@ func (a *API) mayDeduct(cell stock.Cell, id stock.ReservationID) error {
 	return nil
 }
 
-// decide asks for the verdict over r.stock. It leaves an accepted request's outcome in r.result.
-func (a *API) decide(r *request, op stock.Op) error {
-	r.result = batch.Result{}
-	if err := a.Decider.Do(op, &r.stock, &r.result); err != nil {
-		return err
-	}
-	r.replayed = r.result.Verdict == stock.VerdictReplayed
-	if kind := kindOf(r.result.Verdict); kind != nil {
-		return a.refusal(r, kind)
-	}
-	return nil
-}
+func replayed(res *batch.Result) bool { return res.Verdict == stock.VerdictReplayed }
 
-// refusal tells the screens and the client of a refusal by Redis.
-func (a *API) refusal(r *request, kind *problem.Kind) error {
+// refusalOf tells the screens and the client of a refusal by Redis, if the result is one.
+func (a *API) refusalOf(cell stock.Cell, res *batch.Result) error {
+	kind := kindOf(res.Verdict)
+	if kind == nil {
+		return nil
+	}
 	if kind == problem.SoldOut {
-		if r.result.Cell.Loaded && r.result.Cell.Avail == 0 {
-			a.SoldOut.Saw(r.stock.Cell)
+		if res.Cell.Loaded && res.Cell.Avail == 0 {
+			a.SoldOut.Saw(cell)
 		}
 		return errSoldOut
 	}
 	if kind == problem.NotLoaded {
-		a.Known.Missed(r.stock.Cell)
+		a.Known.Missed(cell)
 		return errNotLoaded
 	}
 	p := &problem.Problem{Kind: kind}
 	if kind == problem.NotOpen {
-		p.RetryAfter = opensIn(&r.result)
+		p.RetryAfter = opensIn(res)
 	}
-	if state := r.result.Reservation.StateAt(r.result.TimeMS); kind == problem.WrongState && state != stock.StateNone {
+	if state := res.Reservation.StateAt(res.TimeMS); kind == problem.WrongState && state != stock.StateNone {
 		p.State = state.String()
 	}
 	return p
@@ -171,6 +167,6 @@ func opensIn(res *batch.Result) int64 {
 	return min(max((res.Cell.OpensAtMS-res.TimeMS+999)/1000, 1), opensInMax)
 }
 
-func (r *request) answerReservation(status int) {
-	r.answer(status, appendReservation(r.out[:0], &r.result.Reservation, r.result.TimeMS, r.who.Role == auth.RoleService))
+func (r *request) answerReservation(status int, replayed bool, res *batch.Result) {
+	r.answerWrite(status, replayed, appendReservation(r.out[:0], &res.Reservation, res.TimeMS, r.who.Role == auth.RoleService))
 }

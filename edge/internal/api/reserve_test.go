@@ -221,17 +221,16 @@ func TestEveryVerdictAndErrorHasItsAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	shopper := f.token(7, auth.RoleShopper)
-	reserve := func(decide func(*batch.Result) error) answer {
-		stand := func(_ stock.Op, _ *stock.Request, res *batch.Result) error { return decide(res) }
-		f.decide.Store(&stand)
+	reserve := func(verdict stock.Verdict, err error) answer {
+		decide := func(stock.Op, stock.Request) (batch.Result, error) {
+			return batch.Result{Outcome: stock.Outcome{Verdict: verdict}}, err
+		}
+		f.decide.Store(&decide)
 		return f.do(call{method: "POST", path: reservePath, token: shopper, body: taken(1, 1)})
 	}
 	for v := range stock.Verdicts {
 		verdict := stock.Verdict(v)
-		got := reserve(func(res *batch.Result) error {
-			res.Verdict = verdict
-			return nil
-		})
+		got := reserve(verdict, nil)
 		want := verdict.String()
 		switch verdict {
 		case stock.VerdictOK, stock.VerdictReplayed:
@@ -256,7 +255,7 @@ func TestEveryVerdictAndErrorHasItsAnswer(t *testing.T) {
 		{stock.ErrProtocol, "internal"},
 		{errors.New("surprise"), "internal"},
 	} {
-		got := reserve(func(*batch.Result) error { return fmt.Errorf("wrapped: %w", tc.err) })
+		got := reserve(stock.VerdictOK, fmt.Errorf("wrapped: %w", tc.err))
 		if got.code() != tc.code || strings.Contains(got.body, "wrapped") {
 			t.Errorf("%v: %s", tc.err, got.body)
 		}
@@ -432,7 +431,7 @@ func TestConcurrentRequestsDoNotMix(t *testing.T) {
 func TestPanicIsAnsweredAndCounted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	boom := func(stock.Op, *stock.Request, *batch.Result) error { panic("boom") }
+	boom := func(stock.Op, stock.Request) (batch.Result, error) { panic("boom") }
 	f.decide.Store(&boom)
 	shopper := f.token(7, auth.RoleShopper)
 	for range 3 {
@@ -454,7 +453,7 @@ func TestReleaseWhoseOutcomeIsUnknown(t *testing.T) {
 	f.load(stock.Cell{SKU: 1}, 10, nil)
 	shopper := f.token(7, auth.RoleShopper)
 	held := f.do(call{method: "POST", path: reservePath, token: shopper, body: taken(1, 1)})
-	hang := func(stock.Op, *stock.Request, *batch.Result) error { return stock.ErrUnknown }
+	hang := func(stock.Op, stock.Request) (batch.Result, error) { return batch.Result{}, stock.ErrUnknown }
 	f.decide.Store(&hang)
 	got := f.do(call{method: "POST", path: reservePath + "/" + held.json["reservation_id"].(string) + "/release", token: shopper})
 	if got.code() != "outcome_unknown" {

@@ -23,12 +23,12 @@ type instant struct {
 	soldOut bool
 }
 
-func (i instant) Do(_ stock.Op, r *stock.Request, res *batch.Result) error {
-	*res = batch.Result{TimeMS: 1_770_000_000_000}
+func (i instant) Do(_ stock.Op, r stock.Request) (res batch.Result, err error) {
+	res.TimeMS = 1_770_000_000_000
 	res.Reservation = stock.Reservation{
 		ID: r.ID, State: stock.StateHeld, Cell: r.Cell, User: r.User, Quantity: r.Quantity, DeadlineMS: 1_770_000_900_000,
 	}
-	return nil
+	return res, nil
 }
 
 func (instant) MayExist(context.Context, stock.Cell, bool) (bool, error) { return true, nil }

@@ -35,8 +35,7 @@ func (a *API) confirm(r *request) error {
 	if err != nil {
 		return err
 	}
-	r.stock = stock.Request{ID: id}
-	return a.settle(r, stock.OpConfirm)
+	return a.settle(r, stock.OpConfirm, stock.Request{ID: id})
 }
 
 // release gives the units of a held reservation back.
@@ -48,11 +47,11 @@ func (a *API) release(r *request) error {
 	if err != nil {
 		return err
 	}
-	r.stock = stock.Request{ID: found.ID, Cell: found.Cell}
+	release := stock.Request{ID: found.ID, Cell: found.Cell}
 	if r.who.Role == auth.RoleShopper {
-		r.stock.User = r.who.Subject
+		release.User = r.who.Subject
 	}
-	return a.settle(r, stock.OpRelease)
+	return a.settle(r, stock.OpRelease, release)
 }
 
 // admitKeyed is what a write without a body asks of a request. Of confirm and release the key decides
@@ -67,15 +66,19 @@ func (a *API) admitKeyed(r *request, may roles) (key []byte, err error) {
 	return key, a.admit(r, may)
 }
 
-func (a *API) settle(r *request, op stock.Op) error {
-	if err := a.decide(r, op); err != nil {
-		if r.result.Reservation.State == stock.StateAdjusted {
-			return errUnknownReservation // the record of an adjustment is nobody's reservation
-		}
+func (a *API) settle(r *request, op stock.Op, settlement stock.Request) error {
+	res, err := a.Decider.Do(op, settlement)
+	if err != nil {
 		return err
 	}
-	r.replayed = false // the state asked for is what counts, whoever brought it about
-	r.answerReservation(fasthttp.StatusOK)
+	if res.Reservation.State == stock.StateAdjusted {
+		return errUnknownReservation // the record of an adjustment is nobody's reservation
+	}
+	if err := a.refusalOf(settlement.Cell, &res); err != nil {
+		return err
+	}
+	const replayed = false // the state asked for is what counts, whoever brought it about
+	r.answerReservation(fasthttp.StatusOK, replayed, &res)
 	return nil
 }
 
