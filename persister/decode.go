@@ -46,13 +46,13 @@ func (b *batch) add(c chunk) {
 	b.next[c.partition] = c.next
 }
 
-func (b *batch) addMessage(partition int, m *outbox.Message) {
-	from := &origin{partition: partition, offset: m.Offset}
+func (b *batch) addMessage(kafkaPartition int, m *outbox.Message) {
+	from := &origin{partition: kafkaPartition, offset: m.Offset}
 	if m.FromOutbox() {
 		from.entry = m.Entry // another id would spoil the whole call that deletes it
 	}
 	before := len(b.events)
-	shard, err := b.decode(m.Value, from)
+	partition, err := b.decode(m.Value, from)
 	if err != nil {
 		// Its outbox entry is not deleted: a program that can read it may still come, and until then
 		// Redis has the only copy that counts.
@@ -76,12 +76,12 @@ func (b *batch) addMessage(partition int, m *outbox.Message) {
 	}
 	b.events = kept
 	if from.entry != "" {
-		b.entries[shard] = append(b.entries[shard], from.entry)
+		b.entries[partition] = append(b.entries[partition], from.entry)
 	}
 }
 
 // decode appends the events of a message, all or, with an error, some.
-func (b *batch) decode(data []byte, from *origin) (shard int, err error) {
+func (b *batch) decode(data []byte, from *origin) (partition int, err error) {
 	d, err := event.NewDecoder(data)
 	if err != nil {
 		return 0, err
@@ -90,7 +90,7 @@ func (b *batch) decode(data []byte, from *origin) (shard int, err error) {
 		return 0, fmt.Errorf("%w: Redis time %d ms is after the year 9999", event.ErrMalformed, d.TimeMS)
 	}
 	for range d.Count {
-		b.events = append(b.events, row{shard: d.Partition, timeMS: d.TimeMS, from: from})
+		b.events = append(b.events, row{partition: d.Partition, timeMS: d.TimeMS, from: from})
 		if err := d.Next(&b.events[len(b.events)-1].Event); err != nil {
 			return 0, err
 		}

@@ -34,7 +34,7 @@ type letter struct {
 
 // rowLetter keeps the event as a message of its own, which can be read and applied like any other.
 func rowLetter(reason, detail string, r *row) letter {
-	data := event.Append(nil, event.Batch{Partition: r.shard, TimeMS: r.timeMS, Events: []event.Event{r.Event}})
+	data := event.Append(nil, event.Batch{Partition: r.partition, TimeMS: r.timeMS, Events: []event.Event{r.Event}})
 	return letter{reason: reason, detail: detail, event: &r.Event, from: r.from, data: data}
 }
 

@@ -100,7 +100,7 @@ func TestReplayReadsWhatItCanNow(t *testing.T) {
 	rows := inARow(h, h.cells[0], 6)
 	rival := *rows[1]
 	rival.User++
-	message := event.Batch{Partition: rows[0].shard, TimeMS: rows[0].timeMS}
+	message := event.Batch{Partition: rows[0].partition, TimeMS: rows[0].timeMS}
 	for _, row := range rows {
 		message.Events = append(message.Events, row.Event)
 	}

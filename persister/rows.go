@@ -19,9 +19,9 @@ type origin struct {
 // row is one event on its way into MySQL.
 type row struct {
 	event.Event
-	shard  int   // the partition that its batch names
-	timeMS int64 // Redis time of its batch
-	from   *origin
+	partition int   // that its batch names
+	timeMS    int64 // Redis time of its batch
+	from      *origin
 }
 
 // String names the event for people.

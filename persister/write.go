@@ -220,7 +220,7 @@ func scanLedger(from *sql.Rows, r *row) error {
 		return fmt.Errorf("read ledger: malformed row: %v", r)
 	}
 	r.Reservation = stock.ReservationID(reservation)
-	r.shard = r.Reservation.Partition()
+	r.partition = r.Reservation.Partition()
 	if delta.Valid {
 		r.Change.Delta, r.Change.Fields, r.Change.Reason = delta.Int64, stock.Fields(fields.Int64), string(reason)
 		r.Change.Settings, _ = event.SettingsFrom(settings)

@@ -208,7 +208,7 @@ func TestOrderAndRepetitionDoNotMatter(t *testing.T) {
 func rowsOf(b event.Batch) []*row {
 	var rows []*row
 	for _, e := range b.Events {
-		rows = append(rows, &row{Event: e, shard: b.Partition, timeMS: b.TimeMS})
+		rows = append(rows, &row{Event: e, partition: b.Partition, timeMS: b.TimeMS})
 	}
 	return rows
 }

@@ -24,7 +24,7 @@ func BenchmarkWrite(b *testing.B) {
 						for len(rows) < per {
 							batch := h.batch(64)
 							for _, e := range batch.Events {
-								rows = append(rows, &row{Event: e, shard: batch.Partition, timeMS: batch.TimeMS})
+								rows = append(rows, &row{Event: e, partition: batch.Partition, timeMS: batch.TimeMS})
 							}
 						}
 						all = append(all, rows)

@@ -31,7 +31,7 @@ func CellFrom(b []byte) Cell {
 	}
 }
 
-// Partition is the logical shard of the cell among partitions (at least 1). It is part of every
+// Partition is the partition of the cell, out of so many (at least 1). It is part of every
 // reservation id, so it never changes: FNV-1a over the binary form, its halves folded together
 // because the low bits alone mix too little for consecutive SKUs. Every request asks for it several
 // times; the loop takes half the time of package hash/fnv.

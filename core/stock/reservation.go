@@ -63,7 +63,7 @@ func (i Identity) ID(partitions int) ReservationID {
 	return id
 }
 
-// Partition is the shard in which the reservation lives.
+// Partition is where the reservation lives.
 func (id ReservationID) Partition() int { return int(binary.BigEndian.Uint16(id[:])) }
 
 // String is the id as 32 lower-case hexadecimal digits.

@@ -72,10 +72,10 @@ func (c Config) withDefaults() Config {
 
 // Cache is the memory of cells. It is safe for concurrent use.
 type Cache struct {
-	store  Store
-	cfg    Config
-	start  time.Time
-	shards []shard // by partition: a vector needs one lock for all its cells
+	store      Store
+	cfg        Config
+	start      time.Time
+	partitions []partition // each with a lock of its own: a vector needs one for all its cells
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -87,17 +87,17 @@ type Cache struct {
 // New makes a cache over store that knows what its snapshot does. The caller closes it.
 func New(store Store, cfg Config, set *metrics.Set) *Cache {
 	c := &Cache{
-		store:  store,
-		cfg:    cfg.withDefaults(),
-		shards: make([]shard, store.Partitions()),
-		hits:   set.NewCounter(`sluice_edge_cache_reads_total{from="memory"}`),
-		misses: set.NewCounter(`sluice_edge_cache_reads_total{from="store"}`),
+		store:      store,
+		cfg:        cfg.withDefaults(),
+		partitions: make([]partition, store.Partitions()),
+		hits:       set.NewCounter(`sluice_edge_cache_reads_total{from="memory"}`),
+		misses:     set.NewCounter(`sluice_edge_cache_reads_total{from="store"}`),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.start = c.cfg.Now()
-	perShard := max(1, c.cfg.CellsMax/len(c.shards))
-	for i := range c.shards {
-		c.shards[i].known = newTable(perShard)
+	perPartition := max(1, c.cfg.CellsMax/len(c.partitions))
+	for i := range c.partitions {
+		c.partitions[i].known = newTable(perPartition)
 	}
 	c.restore()
 	set.NewGauge("sluice_edge_cache_cells", func() float64 { return float64(c.Len()) })
@@ -107,11 +107,11 @@ func New(store Store, cfg Config, set *metrics.Set) *Cache {
 // Close ends readings under way, refuses new ones, and keeps what is known for the next start.
 func (c *Cache) Close() {
 	c.cancel()
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		s.closed = true
-		s.mu.Unlock()
+	for i := range c.partitions {
+		p := &c.partitions[i]
+		p.mu.Lock()
+		p.closed = true
+		p.mu.Unlock()
 	}
 	c.readers.Wait()
 	c.save()
@@ -120,21 +120,21 @@ func (c *Cache) Close() {
 // Len is the number of cells remembered.
 func (c *Cache) Len() int {
 	n := 0
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		n += s.known.len()
-		s.mu.Unlock()
+	for i := range c.partitions {
+		p := &c.partitions[i]
+		p.mu.Lock()
+		n += p.known.len()
+		p.mu.Unlock()
 	}
 	return n
 }
 
 // Peek is what is remembered of a cell, however old, without asking anyone.
 func (c *Cache) Peek(cell stock.Cell) (state stock.CellState, asOf time.Time, ok bool) {
-	s := c.shard(cell)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.known.find(cell)
+	p := c.partitionOf(cell)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.known.find(cell)
 	if e == nil {
 		return stock.CellState{}, time.Time{}, false
 	}
@@ -143,10 +143,10 @@ func (c *Cache) Peek(cell stock.Cell) (state stock.CellState, asOf time.Time, ok
 
 // Fence is the highest mark seen of a cell of a partition, the zero Mark if none is remembered.
 func (c *Cache) Fence(partition int, cell stock.Cell) stock.Mark {
-	s := &c.shards[partition]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.known.find(cell); e != nil {
+	p := &c.partitions[partition]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.known.find(cell); e != nil {
 		return e.fence
 	}
 	return stock.Mark{}
@@ -154,14 +154,14 @@ func (c *Cache) Fence(partition int, cell stock.Cell) stock.Mark {
 
 // Prepare fills in the fences of requests of one partition.
 func (c *Cache) Prepare(partition int, requests []stock.Request) {
-	s := &c.shards[partition]
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	p := &c.partitions[partition]
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var last *entry
 	for i := range requests {
 		r := &requests[i]
 		if last == nil || last.state.Cell != r.Cell {
-			last = s.known.find(r.Cell)
+			last = p.known.find(r.Cell)
 		}
 		if last != nil {
 			r.Fence = last.fence
@@ -173,11 +173,11 @@ func (c *Cache) Prepare(partition int, requests []stock.Request) {
 // made. Calls in flight at once may be observed in any order.
 func (c *Cache) Observe(partition int, states []stock.CellState, asOf time.Time) {
 	at := asOf.Sub(c.start)
-	s := &c.shards[partition]
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	p := &c.partitions[partition]
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for i := range states {
-		s.known.observe(&states[i], at)
+		p.known.observe(&states[i], at)
 	}
 }
 
@@ -185,18 +185,18 @@ func (c *Cache) Observe(partition int, states []stock.CellState, asOf time.Time)
 // remembered is read: once for all who ask at the same time. An unknown cell is a state that is not
 // Loaded. Errors are ErrFull, ErrClosed, the end of ctx, or the store's.
 func (c *Cache) State(ctx context.Context, cell stock.Cell, maxAge time.Duration) (stock.CellState, time.Time, error) {
-	s := c.shard(cell)
+	p := c.partitionOf(cell)
 	oldest := c.clock() - maxAge
 
-	s.mu.Lock()
-	if e := s.known.find(cell); e != nil && e.asOf >= oldest {
+	p.mu.Lock()
+	if e := p.known.find(cell); e != nil && e.asOf >= oldest {
 		state, asOf := e.state, c.start.Add(e.asOf)
-		s.mu.Unlock()
+		p.mu.Unlock()
 		c.hits.Inc()
 		return state, asOf, nil
 	}
-	r, err := c.join(s, cell, oldest) //nolint:contextcheck // what it starts is for all who ask, and ends with the cache
-	s.mu.Unlock()
+	r, err := c.join(p, cell, oldest) //nolint:contextcheck // what it starts is for all who ask, and ends with the cache
+	p.mu.Unlock()
 	if err != nil {
 		return stock.CellState{}, time.Time{}, err
 	}
@@ -214,6 +214,6 @@ func (c *Cache) State(ctx context.Context, cell stock.Cell, maxAge time.Duration
 // clock is the time since the cache was made: unlike a time.Time it has no pointer in it.
 func (c *Cache) clock() time.Duration { return c.cfg.Now().Sub(c.start) }
 
-func (c *Cache) shard(cell stock.Cell) *shard {
-	return &c.shards[cell.Partition(len(c.shards))]
+func (c *Cache) partitionOf(cell stock.Cell) *partition {
+	return &c.partitions[cell.Partition(len(c.partitions))]
 }

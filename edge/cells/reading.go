@@ -13,9 +13,9 @@ import (
 // callMax is the number of cells that one call reads.
 const callMax = 256
 
-// shard is the memory of one partition and its readings. While one call of a partition is under way,
+// partition is what is remembered of the cells of one partition, and its readings. While one call of a partition is under way,
 // what else is asked of it gathers for the next, so a slow partition holds up no other.
-type shard struct {
+type partition struct {
 	mu      sync.Mutex
 	known   table
 	flights map[stock.Cell]*reading // asked for and not yet answered
@@ -36,66 +36,66 @@ type reading struct {
 	err   error
 }
 
-// join finds or starts the reading of a cell that is not older than oldest. The shard is locked.
-func (c *Cache) join(s *shard, cell stock.Cell, oldest time.Duration) (*reading, error) {
-	if r := s.flights[cell]; r != nil && (!r.sent || r.asOf >= oldest) {
+// join finds or starts the reading of a cell that is not older than oldest. The partition is locked.
+func (c *Cache) join(p *partition, cell stock.Cell, oldest time.Duration) (*reading, error) {
+	if r := p.flights[cell]; r != nil && (!r.sent || r.asOf >= oldest) {
 		return r, nil
 	}
-	if s.closed {
+	if p.closed {
 		return nil, ErrClosed
 	}
-	if len(s.waiting) >= c.cfg.QueueMax {
+	if len(p.waiting) >= c.cfg.QueueMax {
 		return nil, ErrFull
 	}
-	if s.flights == nil {
-		s.flights = make(map[stock.Cell]*reading)
+	if p.flights == nil {
+		p.flights = make(map[stock.Cell]*reading)
 	}
 	r := &reading{cell: cell, done: make(chan struct{})}
-	s.flights[cell] = r
-	s.waiting = append(s.waiting, r)
+	p.flights[cell] = r
+	p.waiting = append(p.waiting, r)
 	c.misses.Inc()
-	if !s.busy {
-		s.busy = true
+	if !p.busy {
+		p.busy = true
 		c.readers.Add(1)
-		go c.read(s)
+		go c.read(p)
 	}
 	return r, nil
 }
 
 // read calls the store until nothing waits.
-func (c *Cache) read(s *shard) {
+func (c *Cache) read(p *partition) {
 	defer c.readers.Done()
 	for {
-		s.mu.Lock()
-		n := min(len(s.waiting), callMax)
+		p.mu.Lock()
+		n := min(len(p.waiting), callMax)
 		if n == 0 {
-			s.waiting = nil
-			s.busy = false
-			s.mu.Unlock()
+			p.waiting = nil
+			p.busy = false
+			p.mu.Unlock()
 			return
 		}
-		batch := s.waiting[:n:n]
-		s.waiting = s.waiting[n:]
+		batch := p.waiting[:n:n]
+		p.waiting = p.waiting[n:]
 		asOf := c.clock()
 		for _, r := range batch {
 			r.sent, r.asOf = true, asOf
 		}
-		s.mu.Unlock()
+		p.mu.Unlock()
 
 		states, err := c.call(batch)
 
-		s.mu.Lock()
+		p.mu.Lock()
 		for i, r := range batch {
 			if r.err = err; err == nil {
 				r.state = states[i]
-				s.known.observe(&r.state, asOf)
+				p.known.observe(&r.state, asOf)
 			}
-			if s.flights[r.cell] == r {
-				delete(s.flights, r.cell)
+			if p.flights[r.cell] == r {
+				delete(p.flights, r.cell)
 			}
 			close(r.done)
 		}
-		s.mu.Unlock()
+		p.mu.Unlock()
 	}
 }
 

@@ -42,11 +42,11 @@ func (c *Cache) save() {
 		return
 	}
 	var known []entry
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		known = append(known, s.known.entries...)
-		s.mu.Unlock()
+	for i := range c.partitions {
+		p := &c.partitions[i]
+		p.mu.Lock()
+		known = append(known, p.known.entries...)
+		p.mu.Unlock()
 	}
 	slices.SortFunc(known, func(a, b entry) int { return cmp.Compare(b.asOf, a.asOf) })
 	known = known[:min(len(known), warmMax)]
@@ -80,7 +80,7 @@ func (c *Cache) restore() {
 	}
 	for i := range w.States {
 		state := &w.States[i]
-		known := &c.shard(state.Cell).known
+		known := &c.partitionOf(state.Cell).known
 		if known.find(state.Cell) == nil {
 			known.remember(state, -warmTTL) // also one that Redis has lost: its fence tells so
 		}

@@ -39,18 +39,18 @@ func (c *call) reset() {
 // add appends a vector's command. Only those of partitions that the store trusts are added.
 func (c *call) add(s *Store, v *stock.Vector) {
 	c.keys, c.args, c.cells, c.places, c.pools = c.keys[:0], c.args[:0], c.cells[:0], c.places[:0], c.pools[:0]
-	shard := &s.shards[v.Partition]
+	p := &s.partitions[v.Partition]
 	switch v.Op {
 	case stock.OpReserve:
-		c.reserve(s, shard, v.Requests)
+		c.reserve(s, p, v.Requests)
 	case stock.OpDeduct:
-		c.deduct(s, shard, v.Requests)
+		c.deduct(s, p, v.Requests)
 	case stock.OpConfirm:
-		c.confirm(s, shard, v.Requests)
+		c.confirm(s, p, v.Requests)
 	case stock.OpRelease:
-		c.release(s, shard, v.Requests)
+		c.release(s, p, v.Requests)
 	case stock.OpAdjust:
-		c.adjust(s, shard, v.Requests)
+		c.adjust(s, p, v.Requests)
 	}
 	trusted, start := s.marks.of(v.Partition), len(c.buf)
 	c.buf = trusted.append(c.buf)
@@ -107,29 +107,29 @@ func (c *call) addPlaces() {
 }
 
 // pool is the place of a pool's buyers among the vector's, from 1. It adds their key if it is new.
-func (c *call) pool(shard *shard, pool uint32) byte {
+func (c *call) pool(p *partition, pool uint32) byte {
 	place := slices.Index(c.pools, pool)
 	if place < 0 {
 		place = len(c.pools)
 		c.pools = append(c.pools, pool)
-		c.keys = append(c.keys, shard.buyers(pool))
+		c.keys = append(c.keys, p.buyers(pool))
 	}
 	return byte(place + 1)
 }
 
 // reserve makes the call of reserve.lua.
-func (c *call) reserve(s *Store, shard *shard, requests []stock.Request) {
-	c.keys = append(c.keys, shard.cells, shard.res, shard.due, shard.outbox)
-	c.take(s, shard, requests)
+func (c *call) reserve(s *Store, p *partition, requests []stock.Request) {
+	c.keys = append(c.keys, p.cells, p.res, p.due, p.outbox)
+	c.take(s, p, requests)
 }
 
 // take adds what reserve and deduct have in common: the arguments, and the buyers keys.
-func (c *call) take(s *Store, shard *shard, requests []stock.Request) {
+func (c *call) take(s *Store, p *partition, requests []stock.Request) {
 	c.findCells(requests)
-	c.args = append(c.args, shard.head, s.outboxMax, s.retentionMS)
+	c.args = append(c.args, p.head, s.outboxMax, s.retentionMS)
 	start := len(c.buf)
 	for _, cell := range c.cells {
-		c.buf = append(c.buf, c.pool(shard, cell.Pool))
+		c.buf = append(c.buf, c.pool(p, cell.Pool))
 	}
 	c.args = append(c.args, c.since(start))
 	c.addMarks(requests)
@@ -173,15 +173,15 @@ func (c *call) addMarks(requests []stock.Request) {
 }
 
 // deduct makes the call of deduct.lua.
-func (c *call) deduct(s *Store, shard *shard, requests []stock.Request) {
-	c.keys = append(c.keys, shard.cells, shard.res, shard.gone, shard.outbox)
-	c.take(s, shard, requests)
+func (c *call) deduct(s *Store, p *partition, requests []stock.Request) {
+	c.keys = append(c.keys, p.cells, p.res, p.gone, p.outbox)
+	c.take(s, p, requests)
 }
 
 // confirm makes the call of confirm.lua.
-func (c *call) confirm(s *Store, shard *shard, requests []stock.Request) {
-	c.keys = append(c.keys, shard.cells, shard.res, shard.gone, shard.outbox)
-	c.args = append(c.args, shard.head, s.retentionMS)
+func (c *call) confirm(s *Store, p *partition, requests []stock.Request) {
+	c.keys = append(c.keys, p.cells, p.res, p.gone, p.outbox)
+	c.args = append(c.args, p.head, s.retentionMS)
 	c.addUsers(requests)
 	c.addIDs(requests)
 }
@@ -196,12 +196,12 @@ func (c *call) addUsers(requests []stock.Request) {
 }
 
 // release makes the call of release.lua.
-func (c *call) release(s *Store, shard *shard, requests []stock.Request) {
-	c.keys = append(c.keys, shard.cells, shard.res, shard.gone, shard.outbox)
+func (c *call) release(s *Store, p *partition, requests []stock.Request) {
+	c.keys = append(c.keys, p.cells, p.res, p.gone, p.outbox)
 	for i := range requests {
-		c.pool(shard, requests[i].Cell.Pool)
+		c.pool(p, requests[i].Cell.Pool)
 	}
-	c.args = append(c.args, shard.head, s.retentionMS)
+	c.args = append(c.args, p.head, s.retentionMS)
 	c.addUsers(requests)
 	c.addPools()
 	c.addIDs(requests)
@@ -217,10 +217,10 @@ func (c *call) addPools() {
 }
 
 // adjust makes the call of adjust.lua.
-func (c *call) adjust(s *Store, shard *shard, requests []stock.Request) {
-	c.keys = append(c.keys, shard.cells, shard.res, shard.gone, shard.outbox)
+func (c *call) adjust(s *Store, p *partition, requests []stock.Request) {
+	c.keys = append(c.keys, p.cells, p.res, p.gone, p.outbox)
 	c.findCells(requests)
-	c.args = append(c.args, shard.head, s.retentionMS)
+	c.args = append(c.args, p.head, s.retentionMS)
 	c.addPlaces()
 	c.args = append(c.args, strconv.Itoa(len(c.cells)))
 	c.addCells()

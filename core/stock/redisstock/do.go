@@ -19,7 +19,7 @@ func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
 	for _, v := range vectors {
 		v.Outcomes, v.Cells, v.Entry, v.TimeMS = v.Outcomes[:0], v.Cells[:0], stock.Entry{}, 0
 		v.Replicated, v.NoReplica = false, false
-		if v.Err = v.Check(len(s.shards)); v.Err != nil {
+		if v.Err = v.Check(len(s.partitions)); v.Err != nil {
 			continue
 		}
 		if v.Err = s.trusts(v); v.Err != nil {

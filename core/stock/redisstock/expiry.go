@@ -54,8 +54,8 @@ func (s *Store) Expire(ctx context.Context, partition, limit int) (sweep stock.S
 
 // expire calls expire.lua with members of due.
 func (s *Store) expire(ctx context.Context, partition int, members []string, sweep *stock.Sweep) error {
-	shard := &s.shards[partition]
-	keys := []string{shard.cells, shard.res, shard.gone, shard.outbox, shard.due}
+	p := &s.partitions[partition]
+	keys := []string{p.cells, p.res, p.gone, p.outbox, p.due}
 	var pools []byte
 	known := map[uint32]bool{}
 	for _, member := range members {
@@ -63,11 +63,11 @@ func (s *Store) expire(ctx context.Context, partition int, members []string, swe
 		if !known[pool] {
 			known[pool] = true
 			pools = binary.BigEndian.AppendUint32(pools, pool)
-			keys = append(keys, shard.buyers(pool))
+			keys = append(keys, p.buyers(pool))
 		}
 	}
 	args := append([]string{
-		shard.head, s.retentionMS, string(pools), strconv.FormatInt(postpone.Milliseconds(), 10),
+		p.head, s.retentionMS, string(pools), strconv.FormatInt(postpone.Milliseconds(), 10),
 	}, members...)
 	trusted := s.marks.of(partition)
 	reply, err := s.eval(ctx, "expire", partition, trusted, keys, args, 5)
@@ -107,7 +107,7 @@ type dueMembers struct {
 
 // due reads the members of a partition that are due, with about limit reservations.
 func (s *Store) due(ctx context.Context, partition, limit int) (dueMembers, error) {
-	reply, err := s.eval(ctx, "due", partition, s.marks.of(partition), []string{s.shards[partition].due}, []string{strconv.Itoa(limit)}, 3)
+	reply, err := s.eval(ctx, "due", partition, s.marks.of(partition), []string{s.partitions[partition].due}, []string{strconv.Itoa(limit)}, 3)
 	if err != nil {
 		return dueMembers{}, err
 	}

@@ -30,7 +30,7 @@ const memoryMax = 0.95
 
 // Faults asks every primary what it is set to and how it is, and names what can lose stock or stop selling.
 func (s *Store) Faults(ctx context.Context) ([]telemetry.Fault, error) {
-	primaries, err := primariesOf(ctx, s.client, len(s.shards))
+	primaries, err := primariesOf(ctx, s.client, len(s.partitions))
 	if err != nil {
 		return nil, wrap("look for faults", err)
 	}

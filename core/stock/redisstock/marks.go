@@ -123,7 +123,7 @@ func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 	if err := s.CheckLedger(ctx, nonces); errors.Is(err, ErrForeign) { // else the rest tells, for its part
 		return err
 	}
-	vetted, err := nonces.Read(ctx, len(s.shards))
+	vetted, err := nonces.Read(ctx, len(s.partitions))
 	if err != nil {
 		return fmt.Errorf("adopt vetted data: %w", err)
 	}
@@ -167,7 +167,7 @@ func (s *Store) KeepMarks(ctx context.Context, nonces stock.Nonces) error {
 
 // readMarks reads the marks that Redis has, also where some servers do not answer.
 func (s *Store) readMarks(ctx context.Context) ([]foundMark, error) {
-	found := make([]foundMark, len(s.shards))
+	found := make([]foundMark, len(s.partitions))
 	var unread stock.PartitionErrors
 	for p, a := range s.askAll(ctx, func(k keys) rueidis.Completed { return s.client.B().Get().Key(k.mark).Build() }) {
 		f := &found[p]
@@ -186,7 +186,7 @@ func (s *Store) checkMark(ctx context.Context, partition int) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	trusted := s.marks.of(partition)
-	found, err := markOf(s.client.Do(ctx, s.client.B().Get().Key(s.shards[partition].mark).Build()))
+	found, err := markOf(s.client.Do(ctx, s.client.B().Get().Key(s.partitions[partition].mark).Build()))
 	if err != nil {
 		return wrap("read mark", err)
 	}
@@ -211,7 +211,7 @@ func (s *Store) checkNonce(what string, partition int, answer rueidis.RedisResul
 
 // onTrusted sends commands that read, between two looks at the mark: what they tell is of data that the store trusts.
 func (s *Store) onTrusted(ctx context.Context, what string, partition int, commands ...rueidis.Completed) ([]rueidis.RedisResult, error) {
-	look := func() rueidis.Completed { return s.client.B().Get().Key(s.shards[partition].mark).Build() }
+	look := func() rueidis.Completed { return s.client.B().Get().Key(s.partitions[partition].mark).Build() }
 	answers := s.client.DoMulti(ctx, slices.Concat([]rueidis.Completed{look()}, commands, []rueidis.Completed{look()})...)
 	last := len(answers) - 1
 	for _, answer := range []rueidis.RedisResult{answers[0], answers[last]} {
@@ -225,7 +225,7 @@ func (s *Store) onTrusted(ctx context.Context, what string, partition int, comma
 // checkTrust fails as checkNonce does. Who writes then does so a moment later: data that are exchanged in that moment are
 // taken for the old ones.
 func (s *Store) checkTrust(ctx context.Context, what string, partition int) error {
-	return s.checkNonce(what, partition, s.client.Do(ctx, s.client.B().Get().Key(s.shards[partition].mark).Build()))
+	return s.checkNonce(what, partition, s.client.Do(ctx, s.client.B().Get().Key(s.partitions[partition].mark).Build()))
 }
 
 // foundMark is the mark that Redis has of a partition, or why it was not read.

@@ -40,7 +40,7 @@ func checkRights(ctx context.Context, client rueidis.CoreClient, u upkeep, parti
 // checkRights asks every server that answers.
 func (s *Store) checkRights(ctx context.Context) error {
 	asked := map[string]bool{}
-	for p := range s.shards {
+	for p := range s.partitions {
 		addr, err := s.nodes.addr(ctx, s, p)
 		if err != nil || asked[addr] {
 			continue

@@ -108,9 +108,9 @@ func (s *Store) CheckLedger(ctx context.Context, nonces stock.Nonces) error {
 func (s *Store) CheckDeployment(ctx context.Context, deployment string) error {
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
 	defer cancel()
-	commands := make([]rueidis.Completed, len(s.shards))
-	for p := range s.shards {
-		commands[p] = readMeta(s.client.B(), s.shards[p].keys)
+	commands := make([]rueidis.Completed, len(s.partitions))
+	for p := range s.partitions {
+		commands[p] = readMeta(s.client.B(), s.partitions[p].keys)
 	}
 	var foreign, unread stock.PartitionErrors
 	answered := false
@@ -124,7 +124,7 @@ func (s *Store) CheckDeployment(ctx context.Context, deployment string) error {
 		if found == (meta{}) {
 			continue
 		}
-		if err := found.differs(len(s.shards), deployment); err != nil {
+		if err := found.differs(len(s.partitions), deployment); err != nil {
 			foreign.Add(p, err)
 		}
 	}

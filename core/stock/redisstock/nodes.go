@@ -126,7 +126,7 @@ func (n *nodes) renew(ctx context.Context, s *Store) <-chan struct{} {
 
 // readTopology asks all nodes at once. Where nobody answers for a partition, its node is the one before.
 func (s *Store) readTopology(ctx context.Context, before *topology) *topology {
-	t := &topology{addrs: make([]string, len(s.shards)), nodes: map[string]node{}}
+	t := &topology{addrs: make([]string, len(s.partitions)), nodes: map[string]node{}}
 	for addr, client := range s.client.Nodes() {
 		t.nodes[addr] = node{client, &replica{}}
 		if before != nil && before.nodes[addr].replica != nil {
@@ -157,7 +157,7 @@ func (s *Store) readTopology(ctx context.Context, before *topology) *topology {
 		}
 	}
 	for p := range t.addrs {
-		command := s.client.B().Exists().Key(s.shards[p].cells).Build()
+		command := s.client.B().Exists().Key(s.partitions[p].cells).Build()
 		t.addrs[p] = owner[command.Slot()]
 		if t.addrs[p] == "" && before != nil {
 			if _, there := t.nodes[before.addrs[p]]; there {
@@ -182,8 +182,8 @@ func (s *Store) askAll(ctx context.Context, command func(k keys) rueidis.Complet
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	byNode := map[string][]int{}
-	answers := make([]answer, len(s.shards))
-	for p := range s.shards {
+	answers := make([]answer, len(s.partitions))
+	for p := range s.partitions {
 		addr, err := s.nodes.addr(ctx, s, p)
 		if err != nil {
 			answers[p].err = err
@@ -200,7 +200,7 @@ func (s *Store) askAll(ctx context.Context, command func(k keys) rueidis.Complet
 	for _, partitions := range byNode {
 		commands := make([]rueidis.Completed, len(partitions))
 		for i, p := range partitions {
-			commands[i] = command(s.shards[p].keys)
+			commands[i] = command(s.partitions[p].keys)
 		}
 		go func() { parts <- part{partitions, s.client.DoMulti(ctx, commands...)} }()
 	}

@@ -25,7 +25,7 @@ func (s *Store) look(ctx context.Context) (shut []int, open int, err error) {
 	trusted := s.Marks() // first: they only grow
 	found, unread := s.readMarks(looking)
 	asking.Wait()
-	for p := range s.shards {
+	for p := range s.partitions {
 		scripts, answered := loaded[p]
 		switch {
 		case !answered || found[p].err != nil:

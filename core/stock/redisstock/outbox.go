@@ -28,7 +28,7 @@ func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
 	if err := s.checkPartition(partition); err != nil {
 		return "", err
 	}
-	ends := s.outboxEnds(ctx, s.shards[partition:partition+1])[0]
+	ends := s.outboxEnds(ctx, s.partitions[partition:partition+1])[0]
 	return ends.Last, ends.Err
 }
 
@@ -39,15 +39,15 @@ const endsAtOnce = 64
 // OutboxEnds reads the ends of every partition's outbox. The error of a partition wraps stock.ErrShut where the data
 // are not those that the store trusts.
 func (s *Store) OutboxEnds(ctx context.Context) []stock.OutboxEnds {
-	ends := make([]stock.OutboxEnds, 0, len(s.shards))
-	for some := range slices.Chunk(s.shards, endsAtOnce) {
+	ends := make([]stock.OutboxEnds, 0, len(s.partitions))
+	for some := range slices.Chunk(s.partitions, endsAtOnce) {
 		ends = append(ends, s.outboxEnds(ctx, some)...)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	commands := make([]rueidis.Completed, len(ends))
 	for p := range ends {
-		commands[p] = s.client.B().Get().Key(s.shards[p].mark).Build()
+		commands[p] = s.client.B().Get().Key(s.partitions[p].mark).Build()
 	}
 	for p, answer := range s.client.DoMulti(ctx, commands...) {
 		if ends[p].Err == nil {
@@ -57,14 +57,14 @@ func (s *Store) OutboxEnds(ctx context.Context) []stock.OutboxEnds {
 	return ends
 }
 
-func (s *Store) outboxEnds(ctx context.Context, shards []shard) []stock.OutboxEnds {
+func (s *Store) outboxEnds(ctx context.Context, partitions []partition) []stock.OutboxEnds {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	commands := make([]rueidis.Completed, len(shards))
-	for i := range shards {
-		commands[i] = s.client.B().XinfoStream().Key(shards[i].outbox).Build()
+	commands := make([]rueidis.Completed, len(partitions))
+	for i := range partitions {
+		commands[i] = s.client.B().XinfoStream().Key(partitions[i].outbox).Build()
 	}
-	ends := make([]stock.OutboxEnds, len(shards))
+	ends := make([]stock.OutboxEnds, len(partitions))
 	for i, answer := range s.client.DoMulti(ctx, commands...) {
 		ends[i] = endsOf(answer)
 	}
@@ -108,7 +108,7 @@ func (s *Store) readOutbox(partition int, after string, limit int) rueidis.Compl
 	if after != "" {
 		start = "(" + after
 	}
-	return s.client.B().Xrange().Key(s.shards[partition].outbox).Start(start).End("+").Count(int64(limit)).Build()
+	return s.client.B().Xrange().Key(s.partitions[partition].outbox).Start(start).End("+").Count(int64(limit)).Build()
 }
 
 func entriesOf(partition int, answer rueidis.RedisResult) ([]stock.Entry, error) {
@@ -157,15 +157,15 @@ func (s *Store) OutboxDelete(ctx context.Context, partition int, ids []string) (
 func (s *Store) OutboxStats(ctx context.Context) ([]OutboxStat, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	commands := make([]rueidis.Completed, 0, 2*len(s.shards))
-	for p := range s.shards {
-		key := s.shards[p].outbox
+	commands := make([]rueidis.Completed, 0, 2*len(s.partitions))
+	for p := range s.partitions {
+		key := s.partitions[p].outbox
 		commands = append(commands,
 			s.client.B().Xlen().Key(key).Build(),
 			s.client.B().Xrange().Key(key).Start("-").End("+").Count(1).Build())
 	}
 	answers := s.client.DoMulti(ctx, commands...)
-	stats := make([]OutboxStat, len(s.shards))
+	stats := make([]OutboxStat, len(s.partitions))
 	for p := range stats {
 		entries, err := answers[2*p].AsInt64()
 		if err != nil {
@@ -201,9 +201,9 @@ func (s *Store) Settled(ctx context.Context) (untilMS, nowMS int64, err error) {
 	}
 	nowMS = clock[0]*1000 + clock[1]/1000
 	// The outboxes after the time: what happened before it is in one of them, or in MySQL.
-	commands := make([]rueidis.Completed, len(s.shards))
-	for p := range s.shards {
-		commands[p] = s.client.B().Xrange().Key(s.shards[p].outbox).Start("-").End("+").Count(1).Build()
+	commands := make([]rueidis.Completed, len(s.partitions))
+	for p := range s.partitions {
+		commands[p] = s.client.B().Xrange().Key(s.partitions[p].outbox).Start("-").End("+").Count(1).Build()
 	}
 	untilMS = nowMS
 	for p, answer := range s.client.DoMulti(ctx, commands...) {

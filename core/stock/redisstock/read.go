@@ -19,7 +19,7 @@ func (s *Store) Cells(ctx context.Context, cells []stock.Cell) ([]stock.CellStat
 	nowMS, err := s.read(ctx, reading{
 		n:         len(cells),
 		cells:     true,
-		partition: func(i int) int { return cells[i].Partition(len(s.shards)) },
+		partition: func(i int) int { return cells[i].Partition(len(s.partitions)) },
 		field:     func(i int) string { return text(cells[i].Append(nil)) },
 		value: func(i int, value string) (err error) {
 			states[i], err = cellFrom(cells[i], value)
@@ -88,7 +88,7 @@ func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 			for _, i := range some {
 				args = append(args, r.field(i))
 			}
-			k := &s.shards[p].keys
+			k := &s.partitions[p].keys
 			commands = append(commands, s.evalsha(script, p, mark, []string{k.cells, k.res}, args))
 			places = append(places, some)
 		}

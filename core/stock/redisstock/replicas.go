@@ -48,7 +48,7 @@ func KeptUp(info string) int {
 func (s *Store) ReplicaWarning(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	primaries, err := primariesOf(ctx, s.client, len(s.shards))
+	primaries, err := primariesOf(ctx, s.client, len(s.partitions))
 	if err != nil {
 		return "", wrap("look for replicas", err)
 	}
@@ -81,7 +81,7 @@ const (
 // must be one that is replicated: SETNX and DEL are not where they change nothing, SET always is.
 func (s *Store) waiting(client rueidis.Client, partition int) []rueidis.Completed {
 	return []rueidis.Completed{
-		client.B().Set().Key(s.shards[partition].wait).Value("1").Build(),
+		client.B().Set().Key(s.partitions[partition].wait).Value("1").Build(),
 		client.B().Arbitrary("WAIT", "1", strconv.FormatInt(s.cfg.ReplicaTimeout.Milliseconds(), 10)).Blocking(),
 	}
 }

@@ -14,7 +14,7 @@ const scanCount = 512
 
 // CellCounts is the number of cells of every partition, and -1 of those that the error is about.
 func (s *Store) CellCounts(ctx context.Context) ([]int64, error) {
-	counts := make([]int64, len(s.shards))
+	counts := make([]int64, len(s.partitions))
 	var failed stock.PartitionErrors
 	for p, a := range s.askAll(ctx, func(k keys) rueidis.Completed { return s.client.B().Hlen().Key(k.cells).Build() }) {
 		n, err := int64(-1), a.err
@@ -46,7 +46,7 @@ func (s *Store) ScanCells(ctx context.Context, partition int, yield func(stock.C
 	if err := s.checkPartition(partition); err != nil {
 		return err
 	}
-	return s.scan(ctx, s.shards[partition].cells, stock.CellBytes, func(field, _ string) error {
+	return s.scan(ctx, s.partitions[partition].cells, stock.CellBytes, func(field, _ string) error {
 		return yield(stock.CellFrom(bytesOf(field)))
 	})
 }
@@ -57,7 +57,7 @@ func (s *Store) ScanReservations(ctx context.Context, partition int, yield func(
 	if err := s.checkPartition(partition); err != nil {
 		return err
 	}
-	return s.scan(ctx, s.shards[partition].res, stock.ReservationBytes, func(field, _ string) error {
+	return s.scan(ctx, s.partitions[partition].res, stock.ReservationBytes, func(field, _ string) error {
 		return yield(stock.ReservationID(bytesOf(field)))
 	})
 }
@@ -108,7 +108,7 @@ func (s *Store) ShutCells(ctx context.Context, partition int, cursor uint64) (fo
 	if err := s.checkMark(ctx, partition); err != nil {
 		return nil, 0, err
 	}
-	key := s.shards[partition].cells
+	key := s.partitions[partition].cells
 	step, err := s.scanStep(ctx, key, cursor)
 	if err != nil {
 		return nil, 0, err

@@ -96,7 +96,7 @@ type scriptServer struct {
 // that do not answer.
 func (s *Store) askScripts(ctx context.Context) (answered map[string]scriptServer, addrs []string, err error) {
 	servers := map[string]rueidis.Client{"": s.client}
-	addrs = make([]string, len(s.shards))
+	addrs = make([]string, len(s.partitions))
 	if s.client.Mode() == rueidis.ClientModeCluster {
 		t, err := s.nodes.topology(ctx, s)
 		if err != nil {

@@ -45,7 +45,7 @@ func (s *Store) Seen() (State, error) {
 
 func (s *Store) stateOf(open int, err error) State {
 	switch {
-	case open == len(s.shards):
+	case open == len(s.partitions):
 		return StateOpen
 	case open > 0:
 		return StatePartly

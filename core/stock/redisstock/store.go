@@ -23,23 +23,23 @@ import (
 
 // Store is stock.Store in Redis, on one server, with replicas, or on a cluster.
 type Store struct {
-	client  rueidis.Client
-	cfg     Config
-	texts   []lua.Script
-	scripts map[string]*script
-	upkeep  upkeep
-	shards  []shard // by partition
-	marks   marks
-	seen    atomic.Pointer[sighting]
-	nodes   nodes
-	calls   sync.Pool // of *call
-	now     func() time.Time
+	client     rueidis.Client
+	cfg        Config
+	texts      []lua.Script
+	scripts    map[string]*script
+	upkeep     upkeep
+	partitions []partition
+	marks      marks
+	seen       atomic.Pointer[sighting]
+	nodes      nodes
+	calls      sync.Pool // of *call
+	now        func() time.Time
 
 	outboxMax, retentionMS, unproven string // as arguments
 }
 
-// shard is what the calls of one partition have in common.
-type shard struct {
+// partition is what the calls of one partition have in common.
+type partition struct {
 	keys
 	head string // of its events: version and partition
 }
@@ -85,7 +85,7 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 		cfg:         cfg,
 		texts:       all,
 		scripts:     make(map[string]*script, len(all)),
-		shards:      make([]shard, cfg.Partitions),
+		partitions:  make([]partition, cfg.Partitions),
 		marks:       marks{list: make([]PartitionMark, cfg.Partitions), kept: make([]PartitionMark, cfg.Partitions)},
 		now:         time.Now,
 		outboxMax:   strconv.FormatInt(cfg.OutboxEntriesMax, 10),
@@ -98,8 +98,8 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 		}
 		s.scripts[loaded.Name] = &script{Script: loaded, scriptMetrics: newScriptMetrics(cfg.Metrics, loaded.Name)}
 	}
-	for p := range s.shards {
-		s.shards[p] = shard{keys: keysOf(p), head: string([]byte{event.Version, byte(p >> 8), byte(p)})}
+	for p := range s.partitions {
+		s.partitions[p] = partition{keys: keysOf(p), head: string([]byte{event.Version, byte(p >> 8), byte(p)})}
 	}
 	s.showState(cfg.Metrics)
 	s.calls.New = func() any { return newCall() }
@@ -107,11 +107,11 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 }
 
 // Partitions is the number of partitions of the deployment.
-func (s *Store) Partitions() int { return len(s.shards) }
+func (s *Store) Partitions() int { return len(s.partitions) }
 
 func (s *Store) checkPartition(partition int) error {
-	if partition < 0 || partition >= len(s.shards) {
-		return fmt.Errorf("%w: partition %d of %d", stock.ErrProtocol, partition, len(s.shards))
+	if partition < 0 || partition >= len(s.partitions) {
+		return fmt.Errorf("%w: partition %d of %d", stock.ErrProtocol, partition, len(s.partitions))
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (s *Store) within(ctx context.Context, partition int, call func(ctx context
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	return call(ctx, &s.shards[partition].keys)
+	return call(ctx, &s.partitions[partition].keys)
 }
 
 // Ping asks whether Redis answers: of a cluster, any node. One that hangs is no reason to send nobody here.
@@ -176,5 +176,5 @@ func (s *Store) eval(ctx context.Context, name string, partition int, trusted Pa
 // the mark that the caller trusts.
 func (s *Store) evalsha(sc *script, partition int, trusted string, keys, args []string) rueidis.Completed {
 	return s.client.B().Evalsha().Sha1(sc.SHA1).Numkeys(int64(1 + len(keys))).
-		Key(s.shards[partition].mark).Key(keys...).Arg(trusted).Arg(args...).Build()
+		Key(s.partitions[partition].mark).Key(keys...).Arg(trusted).Arg(args...).Build()
 }
