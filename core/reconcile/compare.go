@@ -1,5 +1,3 @@
-// Package reconcile compares what the stores have of the same stock. Its rules are pure functions; its readers read
-// and change nothing.
 package reconcile
 
 import "sluice/core/stock"
@@ -22,18 +20,8 @@ const (
 	StatusMissing Status = "missing" // one of them, or both, do not know the cell
 )
 
-// Class is what reconciliation makes of a comparison.
-type Class string
-
-// The classes.
-const (
-	InSync   Class = "in_sync"
-	InFlight Class = "in_flight" // events that are under way explain the difference
-	Drift    Class = "drift"     // they do not
-)
-
-// Finding is the result of a comparison.
-type Finding struct {
+// Standing is how one projection stands to Redis.
+type Standing struct {
 	Status Status
 	Class  Class
 	Behind int64 // events that MySQL lacks; 0: none, or it lacks an epoch
@@ -41,22 +29,22 @@ type Finding struct {
 
 // Compare compares a cell in Redis with MySQL's projection of it; nil where one does not know the cell. MySQL was read
 // first: what it had by then, Redis has too, unless Redis lost it.
-func Compare(redis, mysql *Position) Finding {
+func Compare(redis, mysql *Position) Standing {
 	switch {
 	case redis == nil && mysql == nil:
-		return Finding{Status: StatusMissing, Class: InSync}
+		return Standing{Status: StatusMissing, Class: InSync}
 	case mysql == nil:
-		return Finding{Status: StatusMissing, Class: InFlight}
+		return Standing{Status: StatusMissing, Class: InFlight}
 	case redis == nil:
-		return Finding{Status: StatusMissing, Class: Drift}
+		return Standing{Status: StatusMissing, Class: Drift}
 	case *redis == *mysql:
-		return Finding{Status: StatusInSync, Class: InSync}
+		return Standing{Status: StatusInSync, Class: InSync}
 	case redis.Mark == mysql.Mark:
-		return Finding{Status: StatusDrift, Class: Drift}
+		return Standing{Status: StatusDrift, Class: Drift}
 	case redis.Less(mysql.Mark):
-		return Finding{Status: StatusAhead, Class: Drift}
+		return Standing{Status: StatusAhead, Class: Drift}
 	}
-	f := Finding{Status: StatusBehind, Class: InFlight}
+	f := Standing{Status: StatusBehind, Class: InFlight}
 	if redis.Epoch == mysql.Epoch {
 		f.Behind = int64(redis.Seq - mysql.Seq)
 	}

@@ -1,0 +1,109 @@
+package reconcile
+
+import (
+	"fmt"
+
+	"sluice/core/show"
+	"sluice/core/stock"
+)
+
+func userID(user int64) show.ID { return show.ID(user) }
+
+// buyers compares users' counts with the reservations that count: those that are held or confirmed and were made while a
+// limit applied. A record says whether it counts. Where it has been forgotten, the history of the limit does, to the
+// millisecond; so there may be a range of right counts.
+func (j *judge) buyers() {
+	if len(j.forked) > 0 || len(j.missing) > 0 {
+		return
+	}
+	records := map[stock.ReservationID]*stock.Reservation{}
+	for i := range j.Records {
+		records[j.Records[i].ID] = &j.Records[i]
+	}
+	later := map[int64]bool{} // the count may have something that is later than the cut
+	for i := range j.Records {
+		if r := &j.Records[i]; r.Seq > j.Redis.Seq {
+			later[r.User] = true
+		}
+	}
+	ended := map[stock.ReservationID]*Event{} // the last event that MySQL may not have
+	for i := range j.list {
+		e := &j.list[i]
+		if j.Redis.Less(e.Mark) {
+			later[e.User] = true
+		} else if !e.Kind.Adjusts() {
+			ended[e.Reservation] = e
+		}
+	}
+	for _, b := range j.Buyers {
+		if later[b.User] {
+			continue
+		}
+		least, most := int64(0), int64(0)
+		counts := func(id stock.ReservationID, state stock.State, quantity, reservedMS int64) {
+			if state != stock.StateHeld && state != stock.StateConfirmed {
+				return
+			}
+			surely, maybe := j.limited(reservedMS)
+			if r := records[id]; r != nil && r.State != stock.StateNone {
+				surely, maybe = r.Counted, r.Counted
+			}
+			if surely {
+				least += quantity
+			}
+			if surely || maybe {
+				most += quantity
+			}
+		}
+		made := map[stock.ReservationID]int64{}
+		for i := range j.Rows {
+			r := &j.Rows[i]
+			made[r.ID] = r.ReservedMS
+			if r.User == b.User && ended[r.ID] == nil {
+				counts(r.ID, r.State, r.Quantity, r.ReservedMS)
+			}
+		}
+		for id, e := range ended {
+			if e.User == b.User {
+				counts(id, e.Kind.State(), e.Quantity, made[id])
+			}
+		}
+		says := fmt.Sprintf("reservations that count: %d units", least)
+		if most > least {
+			says = fmt.Sprintf("reservations that count: %d to %d units", least, most)
+		}
+		count := Proof{Store: InRedis, Says: "the user's count", User: userID(b.User), Units: b.Units}
+		sum := Proof{Store: InReservations, Says: says, User: userID(b.User), Units: least}
+		switch {
+		case b.Units < least: // the user may have more than the limit
+			j.add(BuyerCount, least-b.Units, Oversell, j.sinceLast(), count, sum)
+		case b.Units > most:
+			sum.Units = most
+			j.add(BuyerCount, b.Units-most, Undersell, j.sinceLast(), count, sum)
+		}
+	}
+}
+
+// sinceLast is when the cell's last event happened.
+func (j *judge) sinceLast() int64 {
+	if e := j.at(j.Redis.Mark); e != nil {
+		return e.TimeMS
+	}
+	return j.UpdatedMS
+}
+
+// limited tells whether a limit surely, or perhaps, applied to what was reserved at a Redis time.
+func (j *judge) limited(atMS int64) (surely, maybe bool) {
+	if atMS == 0 {
+		return false, true
+	}
+	for _, l := range j.Limits {
+		switch {
+		case l.FromMS < atMS:
+			surely, maybe = l.Applied, l.Applied
+		case l.FromMS == atMS:
+			surely, maybe = surely && l.Applied, maybe || l.Applied
+		}
+	}
+	return surely, maybe
+}

@@ -1,0 +1,271 @@
+package reconcile
+
+import (
+	"maps"
+	"slices"
+
+	"sluice/core/stock"
+)
+
+// told is what events and MySQL tell of a reservation at the cut.
+type told struct {
+	state    stock.State
+	quantity int64
+	mark     stock.Mark
+	timeMS   int64
+	user     int64
+	row      *Row
+	event    *Event // the last one up to the cut, nil if only the row is known
+}
+
+func recordProof(r *stock.Reservation, says string) Proof {
+	return Proof{Store: InRedis, Says: r.State.String() + ": " + says, Seq: r.Seq, Reservation: r.ID.String(), User: userID(r.User), Units: r.Quantity}
+}
+
+func rowProof(r *Row, says string) Proof {
+	return Proof{
+		Store: InReservations, Says: r.State.String() + ": " + says, Epoch: r.Epoch, Seq: r.Seq, Reservation: r.ID.String(),
+		User: userID(r.User), Units: r.Quantity,
+	}
+}
+
+func (t *told) proof(id stock.ReservationID, says string) Proof {
+	if t.event != nil {
+		p := t.event.proof(t.state.String() + ": " + says)
+		p.Counters = nil
+		return p
+	}
+	r := *t.row
+	r.ID = id
+	return rowProof(&r, says)
+}
+
+// Doubtful are the marks of reservations whose rows and records do not tell the same: what the ledger has there decides.
+// Those from View.From on are among the events.
+func (v *View) Doubtful() []stock.Mark {
+	if v.Redis == nil {
+		return nil
+	}
+	rows, doubtful := v.rows(), map[stock.Mark]bool{}
+	seen := map[stock.ReservationID]bool{}
+	for i := range v.Records {
+		r := &v.Records[i]
+		seen[r.ID] = true
+		row := rows[r.ID]
+		if r.State != stock.StateNone && r.Cell == v.Cell && (row == nil || row.Seq != r.Seq || row.State != r.State || row.Quantity != r.Quantity) {
+			doubtful[stock.Mark{Epoch: v.Redis.Epoch, Seq: r.Seq}] = true
+			if row != nil {
+				doubtful[row.mark()] = true
+			}
+		} else if row != nil && row.State == stock.StateHeld && (r.State == stock.StateNone || r.Cell != v.Cell) {
+			doubtful[row.mark()] = true
+		}
+	}
+	for id, row := range rows {
+		if !seen[id] && row.State == stock.StateHeld {
+			doubtful[row.mark()] = true
+		}
+	}
+	maps.DeleteFunc(doubtful, func(m stock.Mark, _ bool) bool { return !m.Less(v.From) })
+	return slices.SortedFunc(maps.Keys(doubtful), compareMarks)
+}
+
+func (v *View) rows() map[stock.ReservationID]*Row {
+	rows := make(map[stock.ReservationID]*Row, len(v.Rows))
+	for i := range v.Rows {
+		rows[v.Rows[i].ID] = &v.Rows[i]
+	}
+	return rows
+}
+
+// atCut is what is known of each reservation at the cut, and which rows of MySQL are wrong.
+func (j *judge) atCut() (known map[stock.ReservationID]*told) {
+	known = map[stock.ReservationID]*told{}
+	spots := map[stock.Mark]*Event{}
+	for i := range j.Spots {
+		spots[j.Spots[i].Mark] = &j.Spots[i]
+	}
+	about := map[stock.ReservationID][]*Event{}
+	for i := range j.list {
+		if e := &j.list[i]; !e.Kind.Adjusts() {
+			about[e.Reservation] = append(about[e.Reservation], e)
+		}
+	}
+	rows := j.rows()
+	records := map[stock.ReservationID]*stock.Reservation{}
+	for i := range j.Records {
+		records[j.Records[i].ID] = &j.Records[i]
+	}
+	for id, row := range rows {
+		events := about[id]
+		for _, m := range []stock.Mark{row.mark(), {Epoch: j.Redis.Epoch, Seq: seqOf(records[id])}} {
+			if e := spots[m]; e != nil && e.Reservation == id {
+				events = append(events, e)
+			}
+		}
+		about[id] = events
+	}
+	for i := range j.Spots { // rows that are gone
+		if e := &j.Spots[i]; rows[e.Reservation] == nil && !e.Kind.Adjusts() && !slices.Contains(about[e.Reservation], e) {
+			about[e.Reservation] = append(about[e.Reservation], e)
+		}
+	}
+	for id, events := range about {
+		slices.SortFunc(events, func(a, b *Event) int { return compareMarks(a.Mark, b.Mark) })
+		j.checkRow(id, rows[id], events)
+		if t := j.tellOf(rows[id], events); t != nil {
+			known[id] = t
+		}
+	}
+	return known
+}
+
+func seqOf(r *stock.Reservation) uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.Seq
+}
+
+// tellOf is what row and events tell of a reservation at the cut, nil if nothing.
+func (j *judge) tellOf(row *Row, events []*Event) *told {
+	var t *told
+	if row != nil && !j.Redis.Less(row.mark()) {
+		t = &told{state: row.State, quantity: row.Quantity, mark: row.mark(), timeMS: row.UpdatedMS, user: row.User, row: row}
+	}
+	for _, e := range events {
+		if j.Redis.Less(e.Mark) {
+			j.unsure = j.unsure || t == nil // it may have been held
+			break
+		}
+		if t == nil || !e.Less(t.mark) {
+			t = &told{state: e.Kind.State(), quantity: e.Quantity, mark: e.Mark, timeMS: e.TimeMS, user: e.User, row: row, event: e}
+		} else if t.event == nil && t.row != nil && j.spotless(t.row, events) {
+			// The row is ahead of what the ledger has of it: somebody edited it.
+			t = &told{state: e.Kind.State(), quantity: e.Quantity, mark: e.Mark, timeMS: e.TimeMS, user: e.User, row: row, event: e}
+		}
+	}
+	return t
+}
+
+// spotless tells that the ledger was asked for the event of a row, and has another one or none there.
+func (j *judge) spotless(row *Row, events []*Event) bool {
+	return !slices.ContainsFunc(events, func(e *Event) bool { return e.Mark == row.mark() }) && !j.isMissing(row.mark())
+}
+
+// checkRow compares MySQL's row of a reservation with the last event that the ledger has of it.
+func (j *judge) checkRow(id stock.ReservationID, row *Row, events []*Event) {
+	var last *Event
+	for _, e := range events {
+		if e.Store == InLedger {
+			last = e
+		}
+	}
+	switch {
+	case last == nil || j.forked[last.Mark]:
+	case row == nil:
+		j.add(ProjectionStale, last.Quantity, Bookkeeping, last.TimeMS, Proof{Store: InReservations, Says: "no row", Reservation: id.String()}, last.proof("its last event"))
+	case row.State != last.Kind.State() || row.Quantity != last.Quantity || row.mark() != last.Mark:
+		if last.Less(row.mark()) && !j.spotless(row, events) {
+			return
+		}
+		j.add(ProjectionStale, max(last.Quantity, row.Quantity), Bookkeeping, last.TimeMS, rowProof(row, "the row"), last.proof("its last event"))
+	}
+}
+
+// holds counts the reservations that are held one by one, and compares them with what events tell.
+func (j *judge) holds() {
+	if len(j.forked) > 0 {
+		return // of two histories nobody knows which the records are of
+	}
+	known := j.atCut()
+	seen := map[stock.ReservationID]bool{}
+	var leaked, orphaned, doubled sum
+	for i := range j.Records {
+		r := &j.Records[i]
+		if r.State == stock.StateNone || r.Cell != j.Cell {
+			continue
+		}
+		seen[r.ID] = true
+		if r.Seq > j.Redis.Seq || j.isMissing(stock.Mark{Epoch: j.Redis.Epoch, Seq: r.Seq}) {
+			continue // later than the cut, or told as a gap
+		}
+		t := known[r.ID]
+		held := int64(0)
+		if t != nil && t.state == stock.StateHeld {
+			held = t.quantity
+		}
+		has := int64(0)
+		if r.State == stock.StateHeld {
+			has = r.Quantity
+		}
+		switch {
+		case has == held:
+		case has < held:
+			leaked.add(held-has, t.timeMS, recordProof(r, "the record"), t.proof(r.ID, "the last event about it"))
+		case t != nil && t.state != stock.StateHeld:
+			doubled.add(has, t.timeMS, recordProof(r, "the record"), t.proof(r.ID, "the last event about it"))
+		case t != nil:
+			orphaned.add(has-held, t.timeMS, recordProof(r, "the record"), t.proof(r.ID, "the last event about it"))
+		default:
+			orphaned.add(has, j.NowMS, recordProof(r, "no event tells of it"))
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(known), func(a, b stock.ReservationID) int { return slices.Compare(a[:], b[:]) }) {
+		if t := known[id]; t.state == stock.StateHeld && !seen[id] && !j.mayHaveEnded(t.mark) {
+			leaked.add(t.quantity, t.timeMS, t.proof(id, "Redis has no record of it"))
+		}
+	}
+	for _, id := range j.Overdue {
+		if t := known[id]; t != nil && t.state == stock.StateHeld && seen[id] {
+			leaked.add(t.quantity, t.timeMS, t.proof(id, "its deadline has passed, and no list of deadlines has it"))
+		}
+	}
+	j.nameless(known, &leaked)
+	leaked.report(j, LeakedHold, Undersell)
+	orphaned.report(j, OrphanReservation, Oversell)
+	doubled.report(j, DoubleRelease, Oversell)
+}
+
+// mayHaveEnded tells whether an event that is missing may have ended a reservation that was held at a mark.
+func (j *judge) mayHaveEnded(held stock.Mark) bool {
+	return slices.ContainsFunc(j.missing, func(s span) bool { return held.Less(stock.Mark{Epoch: s.epoch, Seq: s.last}) })
+}
+
+// nameless finds held units of which neither a record nor MySQL tells: where the history is whole, the last event says how many
+// units are held.
+func (j *judge) nameless(known map[stock.ReservationID]*told, leaked *sum) {
+	e := j.at(j.Redis.Mark)
+	if e == nil || j.unsure || len(j.missing) > 0 || len(j.breaches) > 0 || j.has(ProjectionStale) {
+		return
+	}
+	held := j.afterOf(e).Held
+	for _, t := range known {
+		if t.state == stock.StateHeld {
+			held -= t.quantity
+		}
+	}
+	if held > 0 {
+		leaked.add(held, e.TimeMS, e.proof("more is held than the reservations that are known"))
+	}
+}
+
+// sum is findings of one type, which a report has as one.
+type sum struct {
+	units, sinceMS int64
+	proof          []Proof
+}
+
+func (s *sum) add(units, sinceMS int64, proof ...Proof) {
+	if len(s.proof) == 0 || sinceMS < s.sinceMS {
+		s.sinceMS = sinceMS
+	}
+	s.units += units
+	s.proof = append(s.proof, proof...)
+}
+
+func (s *sum) report(j *judge, t Type, way Direction) {
+	if len(s.proof) > 0 {
+		j.add(t, s.units, way, s.sinceMS, s.proof...)
+	}
+}

@@ -1,0 +1,265 @@
+package reconcile
+
+import (
+	"fmt"
+
+	"sluice/core/ledger"
+	"sluice/core/stock"
+)
+
+func isFork(reason string) bool { return reason == ledger.ReasonFork }
+
+// Judge says how a cell stands. It is the whole of the rules, and a pure function of the view.
+func Judge(v *View) Judgement {
+	j := judge{View: v}
+	switch {
+	case v.Unread != "":
+		j.add(Unverifiable, 0, Bookkeeping, v.NowMS, Proof{Store: InRedis, Says: v.Unread})
+		return Judgement{Class: Unverified, Findings: j.findings}
+	case v.Redis == nil:
+		return j.lost()
+	}
+	j.chain = newChain(v)
+	j.tail()
+	j.forks()
+	j.gaps()
+	j.letters()
+	j.counters()
+	j.projection()
+	j.holds()
+	j.buyers()
+	order(j.findings)
+	return j.result()
+}
+
+// judge is a judgement under way.
+type judge struct {
+	*View
+	*chain
+
+	findings []Finding
+	told     map[stock.Mark]bool // letters that another finding has among its proof
+	unsure   bool                // of some reservation only later events are known
+}
+
+func (j *judge) add(t Type, units int64, way Direction, sinceMS int64, proof ...Proof) {
+	if len(proof) > proofsMax {
+		left := len(proof) - proofsMax + 1
+		proof = append(proof[:proofsMax-1:proofsMax-1], Proof{Store: proof[proofsMax].Store, Says: fmt.Sprintf("and %d rows more", left)})
+	}
+	if sinceMS == 0 {
+		sinceMS = j.NowMS
+	}
+	j.findings = append(j.findings, finding(t, j.Cell, units, way, sinceMS, proof...))
+}
+
+func (j *judge) has(t Type) bool {
+	for i := range j.findings {
+		if j.findings[i].Type == t {
+			return true
+		}
+	}
+	return false
+}
+
+func (j *judge) result() Judgement {
+	out := Judgement{Class: InSync, Findings: j.findings}
+	for i := range j.list {
+		if e := &j.list[i]; e.Store != InLedger && !j.Redis.Less(e.Mark) {
+			out.Behind++
+		}
+	}
+	switch {
+	case len(j.findings) > 0:
+		out.Class = Drift
+	case out.Behind > 0:
+		out.Class = InFlight
+	}
+	return out
+}
+
+// inRedis are the counters as proof.
+func (j *judge) inRedis(says string) Proof {
+	return Proof{Store: InRedis, Says: says, Epoch: j.Redis.Epoch, Seq: j.Redis.Seq, Counters: counted(j.Redis.Balances)}
+}
+
+// lost judges a cell that Redis does not have.
+func (j *judge) lost() Judgement {
+	var last *Event
+	for i := range j.Events {
+		if e := &j.Events[i]; last == nil || last.Less(e.Mark) {
+			last = e
+		}
+	}
+	const gone = "Redis has no such cell"
+	switch {
+	case last != nil:
+		b := last.after()
+		j.add(LostTail, max(b.Total, last.units()), direction(stock.Balances{}, b), last.TimeMS, Proof{Store: InRedis, Says: gone}, last.proof("the last event"))
+	case j.Projection != nil:
+		p := j.Projection
+		j.add(LostTail, p.Total, direction(stock.Balances{}, p.Balances), j.UpdatedMS, Proof{Store: InRedis, Says: gone}, j.inStock("as it was"))
+	default:
+		return Judgement{Class: InSync}
+	}
+	return Judgement{Class: Drift, Findings: j.findings}
+}
+
+func (j *judge) inStock(says string) Proof {
+	p := j.Projection
+	return Proof{Store: InStock, Says: says, Epoch: p.Epoch, Seq: p.Seq, Counters: counted(p.Balances)}
+}
+
+// tail looks for events that Redis has lost.
+func (j *judge) tail() {
+	if !j.Redis.Less(j.Known) {
+		return
+	}
+	proof := []Proof{j.inRedis("as far as Redis has come")}
+	var last *Event
+	var units, sinceMS int64
+	for i := range j.list {
+		e := &j.list[i]
+		if !j.Redis.Less(e.Mark) || j.Known.Less(e.Mark) {
+			continue
+		}
+		if last == nil {
+			sinceMS = e.TimeMS
+		}
+		last = e
+		proof = append(proof, e.proof("Redis lacks it"))
+	}
+	way := Bookkeeping
+	if last != nil {
+		way = direction(j.Redis.Balances, j.afterOf(last))
+		units = moved(j.Redis.Balances, j.afterOf(last))
+	} else {
+		proof = append(proof, Proof{Store: InLetters, Says: "the highest event that is known", Epoch: j.Known.Epoch, Seq: j.Known.Seq})
+		sinceMS = j.NowMS
+	}
+	j.add(LostTail, units, way, sinceMS, proof...)
+}
+
+// forks tells of places that two events have.
+func (j *judge) forks() {
+	for _, pair := range j.rivals {
+		a, b := &pair[0], &pair[1]
+		j.add(Fork, max(a.units(), b.units()), direction(b.after(), a.after()), a.TimeMS, a.proof("one event"), b.proof("another one at the same place"))
+	}
+	for _, b := range j.breaches {
+		if b.edited {
+			should := b.at.applied(b.left)
+			j.add(Fork, moved(b.at.after(), should), Bookkeeping, b.sinceMS, b.at.proof("the ledger's row"),
+				Proof{Store: InLedger, Says: "what it should have left, as the events around it tell", Epoch: b.at.Epoch, Seq: b.at.Seq, Counters: counted(should)})
+			j.tell(b.at.Mark)
+		}
+	}
+}
+
+// tell notes that the letters at a mark are explained.
+func (j *judge) tell(m stock.Mark) {
+	if j.told == nil {
+		j.told = map[stock.Mark]bool{}
+	}
+	j.told[m] = true
+}
+
+// gaps tells of events that nobody has. One that is a dead letter is somewhere.
+func (j *judge) gaps() {
+	in := map[stock.Mark]bool{}
+	for _, l := range j.Letters {
+		in[l.Mark] = true
+	}
+	var units, sinceMS int64
+	var proof []Proof
+	for _, s := range j.missing {
+		letters := uint64(0)
+		for m := range in {
+			if s.has(m) {
+				letters++
+			}
+		}
+		if letters == s.last-s.first+1 {
+			continue
+		}
+		if len(proof) == 0 {
+			sinceMS = s.sinceMS
+		}
+		units += moved(s.left, s.found)
+		proof = append(proof, Proof{Store: InLedger, Says: s.says(), Epoch: s.epoch, Seq: s.first, Units: moved(s.left, s.found)})
+		for i := range j.Records {
+			if r := &j.Records[i]; s.has(stock.Mark{Epoch: j.Redis.Epoch, Seq: r.Seq}) {
+				proof = append(proof, recordProof(r, "its last event is missing"))
+			}
+		}
+	}
+	if len(proof) > 0 {
+		j.add(Gap, units, Bookkeeping, sinceMS, append(proof, j.inRedis("as far as Redis has come"))...)
+	}
+}
+
+// letters tells of dead letters.
+func (j *judge) letters() {
+	for _, b := range j.breaches {
+		j.tell(b.at.Mark) // a broken chain is told by what broke it
+	}
+	for _, l := range j.Letters {
+		if l.Reason == ledger.ReasonBroken && j.told[l.Mark] {
+			continue
+		}
+		t, way := DeadLetter, Bookkeeping
+		if isFork(l.Reason) {
+			t, way = Fork, Oversell // until the cell is rebuilt nobody knows which of them Redis has
+			if e := j.at(l.Mark); e != nil && !e.Kind.Adjusts() && e.before().Avail < e.after().Avail {
+				way = Undersell
+			}
+		}
+		proof := []Proof{{Store: InLetters, Says: l.Reason + " " + l.ID, Epoch: l.Epoch, Seq: l.Seq, Units: l.Units}}
+		if e := j.at(l.Mark); e != nil {
+			proof = append(proof, e.proof("what the ledger has there"))
+		}
+		j.add(t, l.Units, way, l.TimeMS, proof...)
+	}
+}
+
+// counters looks for counters that no event explains: those of now, and those that later events found.
+func (j *judge) counters() {
+	for _, b := range j.breaches {
+		if !b.edited {
+			j.add(CounterEdit, moved(b.found, b.left), direction(b.found, b.left), b.sinceMS, b.at.proof("it found other counters than were left to it"),
+				Proof{Store: InLedger, Says: "what was left to it", Epoch: b.at.Epoch, Seq: b.at.Seq - 1, Counters: counted(b.left)})
+		}
+	}
+	e := j.at(j.Redis.Mark)
+	if e == nil || j.forked[e.Mark] {
+		return
+	}
+	if want := j.afterOf(e); want != j.Redis.Balances {
+		j.add(CounterEdit, moved(j.Redis.Balances, want), direction(j.Redis.Balances, want), e.TimeMS,
+			j.inRedis("the counters"), e.proof("what the last event left"))
+	}
+}
+
+// projection compares the row of the stock table with the ledger, both of one moment.
+func (j *judge) projection() {
+	last := j.lastInLedger()
+	if last == nil && j.Projection == nil {
+		return
+	}
+	switch p := j.Projection; {
+	case p == nil:
+		j.add(ProjectionStale, moved(stock.Balances{}, j.afterOf(last)), Bookkeeping, last.TimeMS,
+			Proof{Store: InStock, Says: "no row"}, last.proof("the last event"))
+	case last != nil && j.forked[last.Mark]:
+	case last != nil && (p.Less(last.Mark) || p.Mark == last.Mark && p.Balances != j.afterOf(last)):
+		j.add(ProjectionStale, moved(p.Balances, j.afterOf(last)), Bookkeeping, last.TimeMS, j.inStock("the row"), last.proof("the last event"))
+	case (last == nil || last.Less(p.Mark)) && !j.isMissing(p.Mark) && p.Mark != j.Known:
+		proof, units := []Proof{j.inStock("the row is ahead of the ledger")}, int64(0)
+		sinceMS := j.UpdatedMS
+		if last != nil {
+			proof, units = append(proof, last.proof("the last event")), moved(p.Balances, j.afterOf(last))
+			sinceMS = last.TimeMS
+		}
+		j.add(ProjectionStale, units, Bookkeeping, sinceMS, proof...)
+	}
+}

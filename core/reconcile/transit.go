@@ -1,0 +1,40 @@
+package reconcile
+
+import (
+	"time"
+
+	"sluice/core/stock"
+)
+
+// transitMax is how long the halves of a transfer may be apart. Whoever moves units makes both in one go.
+const transitMax = time.Minute
+
+// Transit is the half of a transfer that took units out of a cell.
+type Transit struct {
+	Cell stock.Cell
+	stock.Mark
+	ID      stock.ReservationID
+	Units   int64
+	SinceMS int64
+	Arrived bool // the other half has been done
+}
+
+// Other is the id of the half that brings the units in, but for its partition.
+func (t *Transit) Other() stock.ReservationID { return otherHalf(t.ID) }
+
+// otherHalf is the id of the other half of a transfer, but for its partition.
+func otherHalf(id stock.ReservationID) stock.ReservationID {
+	id[stock.ReservationBytes-1] ^= 1
+	return id
+}
+
+// JudgeTransit tells of units that have left a cell and not arrived, nil if they have or may still.
+func JudgeTransit(t *Transit, nowMS int64) *Finding {
+	if t.Arrived || nowMS-t.SinceMS < transitMax.Milliseconds() {
+		return nil
+	}
+	f := finding(TransitStuck, t.Cell, t.Units, Undersell, t.SinceMS, Proof{
+		Store: InLedger, Says: "they left the cell", Epoch: t.Epoch, Seq: t.Seq, Reservation: t.ID.String(), Units: t.Units,
+	}, Proof{Store: InRedis, Says: "no record of their arrival", Reservation: t.Other().String()})
+	return &f
+}

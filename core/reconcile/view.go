@@ -1,0 +1,118 @@
+package reconcile
+
+import (
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// Event is an event as a store has it.
+type Event struct {
+	event.Event
+
+	TimeMS int64 // Redis time
+	Store  Store // InLedger, InOutbox or InKafka
+}
+
+// same tells whether two are one event, wherever they were read.
+func (e *Event) same(o *Event) bool { return e.Event == o.Event && e.TimeMS == o.TimeMS }
+
+// after are the cell's balances after the event.
+func (e *Event) after() stock.Balances {
+	return stock.Balances{Avail: e.Avail, Held: e.Held, Sold: e.Sold, Total: e.Total()}
+}
+
+// before are the balances that the event found.
+func (e *Event) before() stock.Balances {
+	avail, held, sold := e.Before()
+	return stock.Balances{Avail: avail, Held: held, Sold: sold, Total: avail + held + sold}
+}
+
+// applied are the balances that the event makes of others.
+func (e *Event) applied(to stock.Balances) stock.Balances {
+	found, left := e.before(), e.after()
+	return stock.Balances{
+		Avail: to.Avail + left.Avail - found.Avail, Held: to.Held + left.Held - found.Held,
+		Sold: to.Sold + left.Sold - found.Sold, Total: to.Total + left.Total - found.Total,
+	}
+}
+
+// units is how many units the event moved.
+func (e *Event) units() int64 {
+	if e.Kind.Adjusts() {
+		return max(e.Change.Delta, -e.Change.Delta)
+	}
+	return e.Quantity
+}
+
+// proof is the event as proof.
+func (e *Event) proof(says string) Proof {
+	return Proof{
+		Store: e.Store, Says: says, Epoch: e.Epoch, Seq: e.Seq, Reservation: e.Reservation.String(),
+		Units: e.units(), Counters: counted(e.after()),
+	}
+}
+
+// Row is a reservation as MySQL's table of reservations has it.
+type Row struct {
+	stock.Reservation
+
+	Epoch      uint32
+	ReservedMS int64 // Redis time at which it was made; 0: not known
+	UpdatedMS  int64
+}
+
+func (r *Row) mark() stock.Mark { return stock.Mark{Epoch: r.Epoch, Seq: r.Seq} }
+
+// Letter is a dead letter that nobody has resolved.
+type Letter struct {
+	ID     string
+	Reason string // a word of package ledger
+	stock.Mark
+	Units  int64
+	TimeMS int64 // when it was put down
+	Event  *Event
+}
+
+// Buyer is a user's count in Redis, and what it is compared with.
+type Buyer struct {
+	User  int64
+	Units int64 // as counted in Redis
+}
+
+// Limit tells whether a limit applied from a Redis time on.
+type Limit struct {
+	FromMS  int64
+	Applied bool
+}
+
+// View is what the stores have of one cell, read in the order that the package's comment demands. Marks of events are
+// those of the ledger's key.
+type View struct {
+	Cell  stock.Cell
+	NowMS int64 // Redis time
+
+	Redis *stock.CellState // the counters at the cut; nil: Redis has no such cell
+	Known stock.Mark       // the highest mark that MySQL, Kafka or a dead letter had before Redis was read
+
+	Projection *Position  // nil: MySQL has none
+	UpdatedMS  int64      // Redis time of the projection
+	From       stock.Mark // Events has all that is known from here on, the event of this mark included; seq 0: the first event
+	Events     []Event    // in any order, as often as they are known
+	Spots      []Event    // of the ledger, at the marks that Doubtful asks for
+	Rows       []Row      // all that are held, and those that records, events and buyers name
+	Records    []stock.Reservation
+	Overdue    []stock.ReservationID // held past their deadline, of which no list of deadlines knows
+	Buyers     []Buyer               // those that do not fit the records
+	Limits     []Limit               // in the order of time, where there are buyers
+	Letters    []Letter
+
+	// Unread tells why the cell could not be read whole. Empty: it was.
+	Unread string
+}
+
+// Judgement is how a cell stands.
+type Judgement struct {
+	Class    Class
+	Findings []Finding
+	Behind   int64 // events up to the cut that MySQL has not got yet
+}
