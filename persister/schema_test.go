@@ -28,8 +28,8 @@ func TestMigrateTakesOver(t *testing.T) {
 		}
 		var log strings.Builder
 		reached, err := Schema().Migrate(t.Context(), db, slog.New(slog.NewTextHandler(&log, nil)))
-		if err != nil || reached != latest {
-			t.Fatalf("from %d to %d, %v, want %d", version, reached, err, latest)
+		if err != nil || reached.Version != latest {
+			t.Fatalf("from %d to %d, %v, want %d", version, reached.Version, err, latest)
 		}
 		if steps := strings.Count(log.String(), "msg=migrated"); steps != int(latest-version) {
 			t.Errorf("from %d on: %d steps were done, want %d:\n%s", version, steps, latest-version, &log)
@@ -73,9 +73,9 @@ func TestMigrateBeginsAnew(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "DELETE FROM goose_db_version"); err != nil {
 		t.Fatal(err)
 	}
-	version, err := Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler))
-	if err != nil || version != Schema().Version() {
-		t.Fatalf("migrated to %d, %v, want %d", version, err, Schema().Version())
+	done, err := Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler))
+	if err != nil || done.Version != Schema().Version() {
+		t.Fatalf("migrated to %d, %v, want %d", done.Version, err, Schema().Version())
 	}
 	if err := Schema().Check(t.Context(), db); err != nil {
 		t.Error(err)

@@ -44,7 +44,7 @@ func adviceOnMySQL(err error) string {
 	case db.AnswerNoDatabase:
 		return "Create the database, let the user in, and run sluice migrate: CREATE DATABASE name; GRANT ALL ON name.* TO user"
 	case db.AnswerDatabaseDenied, db.AnswerTableDenied, db.AnswerColumnDenied:
-		return "Give the user of SLUICE_MYSQL_DSN the grants of its role, which docs/security.md lists: that of an operator for commands, GRANT ALL for sluice migrate"
+		return "Give the user of SLUICE_MYSQL_DSN the grants of its role again, as an upgrade can add some: sluice grants --role operator prints those of commands, --role migrate that of sluice migrate. See docs/security.md"
 	case db.AnswerNoTable, db.AnswerNoColumn:
 		return "The schema is missing, or older than this program: run sluice migrate"
 	}

@@ -167,7 +167,7 @@ func (d *Doctor) mysql(ctx context.Context, e *examination) {
 	}
 	for _, owner := range Schemas() {
 		if err := owner.Check(ctx, mysql); err != nil {
-			e.fail("MySQL schema", err.Error(), "run sluice migrate")
+			e.fail("MySQL schema", err.Error(), cmp.Or(adviceOnMySQL(err), "run sluice migrate"))
 			return
 		}
 		e.ok("MySQL schema", "version %d of %s, or newer", owner.Version(), owner.Name)
@@ -182,7 +182,7 @@ func deadLetters(ctx context.Context, e *examination, mysql *sql.DB) {
 	err := mysql.QueryRowContext(ctx, "SELECT COUNT(IF(reason = ?, NULL, 1)), COUNT(IF(reason = ?, 1, NULL)) FROM dead_letters WHERE resolved_at IS NULL",
 		ledger.ReasonVersion, ledger.ReasonVersion).Scan(&others, &unknown)
 	if err != nil {
-		e.fail(about, err.Error(), "see whether the user may read the tables")
+		e.fail(about, err.Error(), cmp.Or(adviceOnMySQL(err), "see whether the server answers"))
 		return
 	}
 	if unknown > 0 {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -79,11 +80,14 @@ func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err er
 		return err
 	}
 	for _, owner := range owners {
-		version, err := owner.Migrate(ctx, db, log)
+		done, err := owner.Migrate(ctx, db, log)
+		if len(done.New) > 0 {
+			c.Notef("new in MySQL: %s: give the accounts again what sluice grants prints", strings.Join(done.New, ", "))
+		}
 		if err != nil {
 			return err
 		}
-		c.Printf("MySQL has schema version %d of %s\n", version, owner.Name)
+		c.Printf("MySQL has schema version %d of %s\n", done.Version, owner.Name)
 	}
 	err = m.untilUp(ctx, c, "Kafka", func() error {
 		return inKafka(outbox.CreateTopic(ctx, m.Kafka.Brokers, m.Kafka.Topic, m.Kafka.Partitions, m.Kafka.Replication))

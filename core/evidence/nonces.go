@@ -37,7 +37,7 @@ func NewNonces(db *sql.DB) *Nonces { return &Nonces{db: db} }
 // Identity implements stock.Nonces: it is the database's.
 func (n *Nonces) Identity(ctx context.Context) (id string, err error) {
 	if err := n.db.QueryRowContext(ctx, selectIdentity).Scan(&id); err != nil {
-		return "", fmt.Errorf("read which database this is (has sluice migrate been run?): %w", err)
+		return "", db.ReadError("which database this is", "ledger_identity", err)
 	}
 	return id, nil
 }

@@ -1,7 +1,11 @@
 package schema
 
 import (
+	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -29,6 +33,54 @@ type Grant struct {
 	Role       Role
 	Privileges string // as in GRANT
 	Table      string
+}
+
+// columns is a list of columns in a grant.
+var columns = regexp.MustCompile(`\(([^)]*)\)`)
+
+// granted are the tables and the columns (table.column) of the database that the owner's grants name, sorted.
+func (o Owner) granted(ctx context.Context, database *sql.DB) (names []string, err error) {
+	named := map[string]bool{}
+	for _, g := range o.Grants {
+		named[g.Table] = true
+		for _, list := range columns.FindAllStringSubmatch(g.Privileges, -1) {
+			for column := range strings.SplitSeq(list[1], ",") {
+				named[g.Table+"."+strings.TrimSpace(column)] = true
+			}
+		}
+	}
+	rows, err := database.QueryContext(ctx, "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = DATABASE()")
+	if err != nil {
+		return nil, fmt.Errorf("read which tables there are: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var table, column string
+		if err := rows.Scan(&table, &column); err != nil {
+			return nil, fmt.Errorf("read which tables there are: %w", err)
+		}
+		for _, name := range []string{table, table + "." + column} {
+			if named[name] {
+				names = append(names, name)
+			}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read which tables there are: %w", err)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// since are the tables that are new, and the new columns of the others.
+func since(before, after []string) (names []string) {
+	for _, name := range after {
+		table, _, _ := strings.Cut(name, ".")
+		if !slices.Contains(before, name) && (name == table || slices.Contains(before, table)) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Statements are what gives an existing account of MySQL a role in a database whose tables have been migrated.

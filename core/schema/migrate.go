@@ -16,25 +16,35 @@ const (
 	selectLock           = "SELECT GET_LOCK(?, 1)" // waits for a second, which is less than a read timeout
 )
 
-// Migrate brings the tables of an owner up to its Version and returns the version that they then have. Several
-// processes may call it at once: one works, the others wait. A step that fails is not undone, because DDL commits by
-// itself; the next call repeats it, and it finds what it has done.
-func (o Owner) Migrate(ctx context.Context, database *sql.DB, log *slog.Logger) (version int64, err error) {
+// Migrated is what a migration has done.
+type Migrated struct {
+	Version int64 // that the tables have now; 0 after a failure
+
+	// New are the tables that it made, and the columns (table.column) that it added to others, as far as the owner's
+	// grants name them. Where there are some, accounts need their grants again. After a failure they are those of the
+	// steps before.
+	New []string
+}
+
+// Migrate brings the tables of an owner up to its Version. Several processes may call it at once: one works, the others
+// wait. A step that fails is not undone, because DDL commits by itself; the next call repeats it, and it finds what it
+// has done.
+func (o Owner) Migrate(ctx context.Context, database *sql.DB, log *slog.Logger) (done Migrated, err error) {
 	if database.Stats().MaxOpenConnections == 1 {
-		return 0, errors.New("migrate: want two connections (--mysql-conns-max), one of them for the lock")
+		return done, errors.New("migrate: want two connections (--mysql-conns-max), one of them for the lock")
 	}
 	lock, err := database.Conn(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("migrate: %w", err)
+		return done, fmt.Errorf("migrate: %w", err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	var locked sql.NullBool
 	for seconds := 0; !locked.Bool; seconds++ {
 		if seconds == migrationLockSeconds {
-			return 0, fmt.Errorf("migrate: another process has been migrating for over %d s", migrationLockSeconds)
+			return done, fmt.Errorf("migrate: another process has been migrating for over %d s", migrationLockSeconds)
 		}
 		if err := lock.QueryRowContext(ctx, selectLock, migrationLock).Scan(&locked); err != nil {
-			return 0, fmt.Errorf("migrate: lock: %w", err)
+			return done, fmt.Errorf("migrate: lock: %w", err)
 		}
 	}
 	defer func() {
@@ -44,24 +54,36 @@ func (o Owner) Migrate(ctx context.Context, database *sql.DB, log *slog.Logger) 
 
 	if o.Check(ctx, database) != nil {
 		if err := checkServer(ctx, database); err != nil {
-			return 0, err
+			return done, err
 		}
 	}
+	before, err := o.granted(ctx, database)
+	if err != nil {
+		return done, err
+	}
 	if err := o.beginVersions(ctx, database); err != nil {
-		return 0, err
+		return done, err
 	}
 	provider, err := o.provider(database)
 	if err != nil {
-		return 0, err
+		return done, err
 	}
 	steps, err := provider.Up(ctx)
 	for _, step := range steps {
 		log.InfoContext(ctx, "migrated", "owner", o.Name, "step", step.Source.Path, "seconds", step.Duration.Seconds())
 	}
 	if err != nil {
-		return 0, fmt.Errorf("migrate %s: %w", o.Name, err)
+		err = fmt.Errorf("migrate %s: %w", o.Name, err)
 	}
-	return provider.GetDBVersion(ctx)
+	after, readErr := o.granted(ctx, database) // also after a failure: the next call finds them there already
+	done.New = since(before, after)
+	if err := errors.Join(err, readErr); err != nil {
+		return done, err
+	}
+	if done.Version, err = provider.GetDBVersion(ctx); err != nil {
+		return done, fmt.Errorf("migrate %s: %w", o.Name, err)
+	}
+	return done, nil
 }
 
 // beginVersions puts the first row into the table of versions, which counts version 0 as applied. Goose makes the table

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/pressly/goose/v3"
+
+	"sluice/core/db"
 )
 
 // Owner is who owns some tables of a database.
@@ -54,11 +56,11 @@ func (o Owner) Version() (highest int64) {
 
 // Check reports a database whose schema is older than this program. A newer one is fine: schemas only grow, so that
 // old and new programs can run side by side.
-func (o Owner) Check(ctx context.Context, db *sql.DB) error {
+func (o Owner) Check(ctx context.Context, database *sql.DB) error {
 	var version sql.NullInt64
 	statement := "SELECT MAX(version_id) FROM " + o.Table + " WHERE is_applied"
-	if err := db.QueryRowContext(ctx, statement).Scan(&version); err != nil {
-		return fmt.Errorf("read schema version of %s (has sluice migrate been run?): %w", o.Name, err)
+	if err := database.QueryRowContext(ctx, statement).Scan(&version); err != nil {
+		return db.ReadError("schema version of "+o.Name, o.Table, err)
 	}
 	if version.Int64 < o.Version() {
 		return fmt.Errorf("the schema of %s has version %d, want %d: run sluice migrate", o.Name, version.Int64, o.Version())

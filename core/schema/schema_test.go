@@ -2,13 +2,18 @@ package schema
 
 import (
 	"database/sql"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 
 	"sluice/core/config"
 	"sluice/core/db"
@@ -56,8 +61,8 @@ func TestOwnersInOneDatabase(t *testing.T) {
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {
-				if version, err := o.Migrate(t.Context(), open(t, dsn, time.Minute), discard); err != nil || version != want {
-					t.Errorf("migrated %s to %d, %v, want %d", o.Name, version, err, want)
+				if done, err := o.Migrate(t.Context(), open(t, dsn, time.Minute), discard); err != nil || done.Version != want {
+					t.Errorf("migrated %s to %d, %v, want %d", o.Name, done.Version, err, want)
 				}
 			})
 		}
@@ -92,6 +97,77 @@ func TestMigrateNamesTheOwner(t *testing.T) {
 	}
 	if _, err := cart.Migrate(t.Context(), pool, discard); err == nil || !strings.Contains(err.Error(), "migrate cart") || !strings.Contains(err.Error(), "version:1") {
 		t.Errorf("%v, want an error that names the owner and the step", err)
+	}
+}
+
+// TestMigrateTellsWhatGrantsAreFor has steps that make tables and columns, of which the grants name some.
+func TestMigrateTellsWhatGrantsAreFor(t *testing.T) {
+	t.Parallel()
+	pool := open(t, servicetest.MariaDB(t), time.Minute)
+	price := ownerOf("price", "00001_lists.sql", "00002_notes.sql")
+	price.Grants = []Grant{
+		{RoleEdge, "SELECT", price.Table},
+		{RoleShop, "SELECT, UPDATE (id)", "price_00001_lists"},
+		{RoleEdge, "SELECT", "price_00001_lists"},
+	}
+	migrate := func(want ...string) {
+		t.Helper()
+		if done, err := price.Migrate(t.Context(), pool, discard); err != nil || !slices.Equal(done.New, want) {
+			t.Errorf("new are %q, %v, want %q", done.New, err, want)
+		}
+	}
+	migrate("price_00001_lists", price.Table)
+	migrate()
+	files := price.Files.(fstest.MapFS)
+	files["00003_state.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE price_00001_lists ADD state INT, ADD why INT, ADD at INT;\n")}
+	price.Grants = append(price.Grants, Grant{RoleShop, "UPDATE (state, why), SELECT (id)", "price_00001_lists"})
+	migrate("price_00001_lists.state", "price_00001_lists.why")
+
+	files["00004_more.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE price_more (id INT);\n")}
+	files["00005_wrong.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE price_more (id INT);\n")}
+	price.Grants = append(price.Grants, Grant{RoleShop, "SELECT", "price_more"})
+	if done, err := price.Migrate(t.Context(), pool, discard); err == nil || !slices.Equal(done.New, []string{"price_more"}) {
+		t.Errorf("before a step that failed (%v) %q is new", err, done.New)
+	}
+}
+
+// TestCheckTellsRightsFromTables: an account without a right on the table of versions is not told that only a migration
+// is missing.
+func TestCheckTellsRightsFromTables(t *testing.T) {
+	t.Parallel()
+	dsn := servicetest.MariaDB(t)
+	root, cart := open(t, dsn, time.Minute), ownerOf("cart", "00001_carts.sql")
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.User = fmt.Sprintf("cart%d", rand.Uint32())
+	for _, statement := range []string{
+		"CREATE TABLE other (id INT)", "CREATE USER '" + c.User + "'@'%'", "GRANT SELECT ON `" + c.DBName + "`.other TO '" + c.User + "'@'%'",
+	} {
+		if _, err := root.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(statement, err)
+		}
+	}
+	account := open(t, c.FormatDSN(), time.Minute)
+	told := func(by *sql.DB, want string) {
+		t.Helper()
+		if err := cart.Check(t.Context(), by); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("told %v, want %q", err, want)
+		}
+	}
+	const denied = "may not read table cart_schema_version: run sluice migrate if this version has not migrated yet, then give the accounts again what sluice grants prints"
+	told(root, "there is no table cart_schema_version: run sluice migrate: ")
+	told(account, denied)
+	if _, err := cart.Migrate(t.Context(), root, discard); err != nil {
+		t.Fatal(err)
+	}
+	told(account, denied)
+	if _, err := root.ExecContext(t.Context(), "GRANT SELECT ON `"+c.DBName+"`.cart_schema_version TO '"+c.User+"'@'%'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := cart.Check(t.Context(), account); err != nil {
+		t.Error(err)
 	}
 }
 
