@@ -50,7 +50,7 @@ func TestStaleDevFileIsSaid(t *testing.T) {
 	if err := os.WriteFile(".sluice/dev.json", []byte(stack), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := dirlock.Take(".sluice")
+	lock, err := dirlock.Acquire(".sluice")
 	if err != nil {
 		t.Fatal(err)
 	}

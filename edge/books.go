@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	booksConns   = 2               // of lists, so that they never wait for a sale's connections, nor it for theirs
-	booksTimeout = 2 * time.Second // of one statement of theirs
-	settledEvery = time.Second
+	booksConns     = 2               // of lists, so that they never wait for a sale's connections, nor it for theirs
+	booksTimeout   = 2 * time.Second // of one statement of theirs
+	persistedEvery = time.Second
 
-	settledTimeout = time.Second // of asking how far MySQL is
+	persistedTimeout = time.Second // of asking how far MySQL is
 )
 
 // openBooks opens what lists read, by connections of their own.
@@ -28,18 +28,18 @@ func (n *Node) openBooks() (*ledger.Reader, error) {
 		return nil, err
 	}
 	n.parts.Later("close mysql for lists", func(context.Context) error { return db.Close() })
-	settled := &settled{now: time.Now, ask: func(ctx context.Context) (untilMS, nowMS int64, err error) {
+	persisted := &persisted{now: time.Now, ask: func(ctx context.Context) (untilMS, nowMS int64, err error) {
 		if state, err := n.redisState(ctx); state != redisstock.StateOpen || err != nil {
 			return 0, 0, err // it may have lost what it would tell
 		}
-		return n.store.Settled(ctx)
+		return n.store.Persisted(ctx)
 	}}
-	return ledger.New(db, settled.get), nil
+	return ledger.New(db, persisted.get), nil
 }
 
-// settled remembers for a moment how far MySQL is: to ask reads the oldest entry of each partition. What was true
+// persisted remembers for a moment how far MySQL is: to ask reads the oldest entry of each partition. What was true
 // then is true now. Redis' clock has gone on since, and so has what get tells of it.
-type settled struct {
+type persisted struct {
 	ask func(ctx context.Context) (untilMS, nowMS int64, err error)
 	now func() time.Time
 
@@ -55,18 +55,18 @@ type reach struct{ untilMS, nowMS int64 }
 
 // get waits for an answer no longer than its caller does. The asking has time of its own, since all who wait share
 // what comes of it.
-func (s *settled) get(ctx context.Context) (untilMS, nowMS int64) {
+func (s *persisted) get(ctx context.Context) (untilMS, nowMS int64) {
 	s.mu.Lock()
 	last, age, fresh := s.last, s.now().Sub(s.asked), !s.asked.IsZero()
 	s.mu.Unlock()
-	if fresh && age < settledEvery {
+	if fresh && age < persistedEvery {
 		if last.nowMS != 0 {
 			last.nowMS += age.Milliseconds()
 		}
 		return last.untilMS, last.nowMS
 	}
 	answer := s.asking.DoChan("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), settledTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), persistedTimeout)
 		defer cancel()
 		var r reach
 		var err error

@@ -9,11 +9,11 @@ import (
 )
 
 // Whoever asks first with no time left spoils the answer for nobody: neither for those who wait, nor for a second.
-func TestSettledOutlivesItsFirstAsker(t *testing.T) {
+func TestPersistedOutlivesItsFirstAsker(t *testing.T) {
 	t.Parallel()
 	asked, answer := make(chan struct{}), make(chan struct{})
 	var first sync.Once
-	s := &settled{now: time.Now, ask: func(ctx context.Context) (untilMS, nowMS int64, err error) {
+	s := &persisted{now: time.Now, ask: func(ctx context.Context) (untilMS, nowMS int64, err error) {
 		first.Do(func() { close(asked) })
 		select {
 		case <-ctx.Done():
@@ -39,14 +39,14 @@ func TestSettledOutlivesItsFirstAsker(t *testing.T) {
 	}
 }
 
-// TestSettledIsAskedNowAndThen: lists share an answer for a moment, judge phases by
+// TestPersistedIsAskedNowAndThen: lists share an answer for a moment, judge phases by
 // the time of their request, and have no answer where there is none.
-func TestSettledIsAskedNowAndThen(t *testing.T) {
+func TestPersistedIsAskedNowAndThen(t *testing.T) {
 	t.Parallel()
 	now := time.UnixMilli(1_000_000)
 	asked := 0
 	var fails error
-	s := &settled{now: func() time.Time { return now }, ask: func(context.Context) (untilMS, nowMS int64, err error) {
+	s := &persisted{now: func() time.Time { return now }, ask: func(context.Context) (untilMS, nowMS int64, err error) {
 		asked++
 		return int64(10 * asked), int64(10*asked + 1), fails
 	}}
@@ -57,10 +57,10 @@ func TestSettledIsAskedNowAndThen(t *testing.T) {
 		untilMS, nowMS int64
 	}{
 		{"first", 0, nil, 10, 11},
-		{"a moment later", settledEvery - 1, nil, 10, 11 + 999}, // Redis' clock has gone on
+		{"a moment later", persistedEvery - 1, nil, 10, 11 + 999}, // Redis' clock has gone on
 		{"a second after the first", 1, nil, 20, 21},
-		{"Redis is away", settledEvery, errors.New("away"), 0, 0},
-		{"a moment later", settledEvery - 1, nil, 0, 0},
+		{"Redis is away", persistedEvery, errors.New("away"), 0, 0},
+		{"a moment later", persistedEvery - 1, nil, 0, 0},
 		{"Redis is back", 1, nil, 40, 41},
 	} {
 		now, fails = now.Add(step.after), step.fails

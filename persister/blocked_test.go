@@ -53,7 +53,7 @@ func TestHealthSeesMySQL(t *testing.T) {
 			w.cfg.MySQL.DSN = config.Secret(strings.Replace(mariadb.DSN("sluice"), "root@", user+"@", 1))
 			n := w.start()
 			w.happen(50, true)
-			w.settled()
+			w.atRest()
 
 			exec(c.spoil)
 			reconnect()
@@ -74,7 +74,7 @@ func TestHealthSeesMySQL(t *testing.T) {
 			})
 			exec(c.mend)
 			reconnect()
-			w.settled()
+			w.atRest()
 			w.eventually(`{"status":"ok","checks":[]}`, func() string { return strings.TrimSpace(get(t, n, "readyz")) })
 		})
 	}
@@ -93,7 +93,7 @@ func TestSmallPackets(t *testing.T) {
 	}
 	w.happen(300, true)
 	n := w.start()
-	w.settled()
+	w.atRest()
 	w.eventually("0", func() string { // the marks come along too
 		return lines(t, w.db, "SELECT COUNT(*) FROM product_inventories i LEFT JOIN applied_marks m USING (sku_id, pool, bucket) "+
 			"WHERE m.seq IS NULL OR m.seq <> i.seq")[0]

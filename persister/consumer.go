@@ -121,18 +121,18 @@ func (c *consumer) consume(ctx context.Context, generation *kafka.Generation) {
 	at := newProgress(offsets)
 	c.meters.progress.Store(at)
 
-	lanes := make([]chan chunk, min(c.cfg.Workers, len(offsets)))
+	inputs := make([]chan chunk, min(c.cfg.Workers, len(offsets)))
 	var running sync.WaitGroup
-	for i := range lanes {
-		lanes[i] = make(chan chunk, 1)
-		running.Go(func() { c.work(ctx, lanes[i], at) })
+	for i := range inputs {
+		inputs[i] = make(chan chunk, 1)
+		running.Go(func() { c.work(ctx, inputs[i], at) })
 	}
 	next := 0
 	for partition, offset := range offsets {
-		lane := lanes[next%len(lanes)]
+		input := inputs[next%len(inputs)]
 		next++
 		running.Go(func() {
-			c.read(ctx, partition, offset, at, lane)
+			c.read(ctx, partition, offset, at, input)
 			if ctx.Err() == nil {
 				cancel() // join again
 			}
@@ -173,8 +173,8 @@ func (c *consumer) commitOnce(generation *kafka.Generation, at *progress) error 
 	return nil
 }
 
-// read fetches one partition into a worker's lane until ctx ends, or fetching has failed for long.
-func (c *consumer) read(ctx context.Context, partition int, offset int64, at *progress, lane chan<- chunk) {
+// read fetches one partition into a worker's input until ctx ends, or fetching has failed for long.
+func (c *consumer) read(ctx context.Context, partition int, offset int64, at *progress, input chan<- chunk) {
 	r := reading{offset: offset, healthy: c.meters.now()}
 	for {
 		from := r.offset
@@ -192,7 +192,7 @@ func (c *consumer) read(ctx context.Context, partition int, offset int64, at *pr
 		}
 		if how == fetchedSome {
 			select {
-			case lane <- chunk{partition, got.Messages, got.Next}:
+			case input <- chunk{partition, got.Messages, got.Next}:
 			case <-ctx.Done():
 				return
 			}
@@ -228,21 +228,21 @@ func (c *consumer) tell(how fetched, partition int, from int64, got outbox.Read,
 	}
 }
 
-// work brings the chunks of a lane into MySQL, as many at once as are there, until ctx ends.
-func (c *consumer) work(ctx context.Context, lane <-chan chunk, at *progress) {
+// work brings the chunks of a worker's input into MySQL, as many at once as are there, until ctx ends.
+func (c *consumer) work(ctx context.Context, input <-chan chunk, at *progress) {
 	worker := c.newWorker()
 	b := newBatch()
 	for {
 		b.reset()
 		select {
-		case got := <-lane:
+		case got := <-input:
 			b.add(got)
 		case <-ctx.Done():
 			return
 		}
 		for more := true; more && b.size() < c.cfg.BatchEvents; {
 			select {
-			case got := <-lane:
+			case got := <-input:
 				b.add(got)
 			default:
 				more = false

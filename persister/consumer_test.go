@@ -58,10 +58,10 @@ func TestNothingGoesBeforeTheCommit(t *testing.T) {
 		newWorker: func() *applier { return newApplier(db, m, slog.New(slog.DiscardHandler)) },
 		applied:   func(b *batch) { t.Errorf("entries to delete: %v", b.entries) },
 	}
-	lane := make(chan chunk, 1)
+	input := make(chan chunk, 1)
 	message := outbox.Message{Offset: 100, Entry: "1-0", Value: event.Append(nil, newHistory(1, 1).batch(1))}
-	lane <- chunk{partition: 3, messages: []outbox.Message{message}, next: 101}
-	c.work(ctx, lane, at)
+	input <- chunk{partition: 3, messages: []outbox.Message{message}, next: 101}
+	c.work(ctx, input, at)
 	if offsets := at.uncommitted(); len(offsets) > 0 {
 		t.Errorf("in the end, offsets to commit: %v", offsets)
 	}
@@ -139,14 +139,14 @@ func TestUnknownOffsetIsReadFromTheBeginning(t *testing.T) {
 	c := &consumer{cfg: Config{FetchBytes: 1 << 20}, topic: topic, meters: m, log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	lane, ended := make(chan chunk), make(chan struct{})
+	input, ended := make(chan chunk), make(chan struct{})
 	go func() {
 		defer close(ended)
-		c.read(ctx, 0, 1000, newProgress(map[int]int64{0: 1000}), lane)
+		c.read(ctx, 0, 1000, newProgress(map[int]int64{0: 1000}), input)
 	}()
 	for read := 0; read < messages; {
 		select {
-		case got := <-lane:
+		case got := <-input:
 			if got.messages[0].Offset != int64(read) {
 				t.Fatalf("it goes on with offset %d, want %d", got.messages[0].Offset, read)
 			}

@@ -71,15 +71,15 @@ func TestPoisonEndsABatch(t *testing.T) {
 			}
 		},
 	}
-	lane := make(chan chunk, chunks)
+	input := make(chan chunk, chunks)
 	for i := range chunks {
 		got := chunk{next: int64((i + 1) * each)}
 		for n := range each {
 			got.messages = append(got.messages, outbox.Message{Value: fmt.Append(nil, i, n)})
 		}
-		lane <- got
+		input <- got
 	}
-	c.work(ctx, lane, newProgress(map[int]int64{0: 0}))
+	c.work(ctx, input, newProgress(map[int]int64{0: 0}))
 	if got := m.letters[reasonMalformed].Get(); got != chunks*each {
 		t.Errorf("%d letters", got)
 	}

@@ -94,7 +94,7 @@ func (m *marker) run(ctx context.Context) {
 func (m *marker) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, marksTimeout)
 	defer cancel()
-	cells := m.take()
+	cells := m.pick()
 	if len(cells) == 0 && m.meters.now().Sub(m.surveyed) >= surveyEvery {
 		var err error
 		if cells, err = m.survey(ctx); err != nil {
@@ -116,8 +116,8 @@ func (m *marker) round(ctx context.Context) error {
 	return err
 }
 
-// take takes cells that are behind, and some touched ones.
-func (m *marker) take() []stock.Cell {
+// pick takes cells that are behind, and some touched ones.
+func (m *marker) pick() []stock.Cell {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	cells := m.behind

@@ -26,9 +26,9 @@ func TestFromOutboxToMySQL(t *testing.T) {
 		w.happen(300, true)
 		n := w.start()
 		w.happen(300, true)
-		w.settled()
+		w.atRest()
 		w.happen(50, false) // their edge died
-		w.settled()
+		w.atRest()
 		for _, want := range []struct{ path, text string }{
 			{"readyz?verbose", `"status":"ok"`},
 			{"metrics", fmt.Sprintf("sluice_persister_ledger_rows_total %d\n", len(w.rows))},
@@ -71,7 +71,7 @@ func TestPartitionsEndWithoutMessages(t *testing.T) {
 			return fmt.Sprintf("unread %d, lag %d", left, n.meters.unread())
 		}
 		w.eventually("unread 0, lag 0", unread)
-		w.settled()
+		w.atRest()
 		if gaps := n.meters.offsetGaps.Get(); gaps != 0 {
 			t.Errorf("%d gaps, where only a mark is no message", gaps)
 		}
@@ -83,7 +83,7 @@ func TestPartitionsEndWithoutMessages(t *testing.T) {
 		n = w.start()
 		w.eventually("unread 0, lag 0", unread)
 		w.happen(20, true)
-		w.settled()
+		w.atRest()
 	})
 }
 
@@ -104,7 +104,7 @@ func TestRebalance(t *testing.T) {
 		w.happen(200, true)
 		w.stop(second)
 		w.happen(200, true)
-		w.settled()
+		w.atRest()
 		w.stop(third)
 	})
 }
@@ -139,7 +139,7 @@ func TestMariaDBDies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.settled()
+	w.atRest()
 }
 
 // TestPoison puts into Kafka what cannot be applied, between what can: it ends in dead_letters, once, and
@@ -234,7 +234,7 @@ func TestKafkaLosesEverything(t *testing.T) {
 	w := newWorld(t, broker.Addrs, servicetest.MariaDB(t))
 	w.start()
 	w.happen(300, true)
-	w.settled()
+	w.atRest()
 	w.happen(50, true) // some of it is published, and lost before it is read
 	broker.Stop()
 	w.happen(200, true) // waits in memory until there is a Kafka again
@@ -243,7 +243,7 @@ func TestKafkaLosesEverything(t *testing.T) {
 	}
 	t.Cleanup(broker.Stop)
 	w.happen(50, true)
-	w.settled()
+	w.atRest()
 }
 
 // TestTopicIsDeleted deletes the topic under a running persister, which makes it again and asks the relay for
@@ -255,7 +255,7 @@ func TestTopicIsDeleted(t *testing.T) {
 		w := newWorld(t, brokers, servicetest.MariaDB(t))
 		w.start()
 		w.happen(100, true)
-		w.settled()
+		w.atRest()
 		w.happen(50, true)
 		transport := &kafka.Transport{}
 		defer transport.CloseIdleConnections()
@@ -268,7 +268,7 @@ func TestTopicIsDeleted(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.happen(100, true)
-		w.settled()
+		w.atRest()
 	})
 }
 

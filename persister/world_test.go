@@ -156,8 +156,8 @@ func (w *world) append(partition int, data []byte) (id string) {
 
 func outboxKey(partition int) string { return "{p" + strconv.Itoa(partition) + "}:outbox" }
 
-// settled waits until the ledger has everything and the outbox nothing, and compares all tables.
-func (w *world) settled() {
+// atRest waits until the ledger has everything and the outbox nothing, and compares all tables.
+func (w *world) atRest() {
 	w.t.Helper()
 	want := fmt.Sprintf("ledger has %d rows, outbox 0 entries", len(w.rows))
 	w.eventually(want, func() string {

@@ -56,7 +56,7 @@ func (b *Books) read(ctx context.Context, do func(*ledger.Reader) error) error {
 // read connects to MySQL, and does what is to be done there. Redis is only asked how far MySQL is.
 func (s *Stores) read(ctx context.Context, c *Console, do func(*ledger.Reader) error) error {
 	return readBooks(ctx, s.MySQL, func(ctx context.Context, db *sql.DB) (untilMS, nowMS int64) {
-		untilMS, nowMS, err := s.settled(ctx, db)
+		untilMS, nowMS, err := s.persisted(ctx, db)
 		if err != nil {
 			c.Notef("Redis cannot be asked how far MySQL is: %v", err)
 		}
@@ -64,7 +64,7 @@ func (s *Stores) read(ctx context.Context, c *Console, do func(*ledger.Reader) e
 	}, do)
 }
 
-func (s *Stores) settled(ctx context.Context, db *sql.DB) (untilMS, nowMS int64, err error) {
+func (s *Stores) persisted(ctx context.Context, db *sql.DB) (untilMS, nowMS int64, err error) {
 	client, err := s.Redis.Client()
 	if err != nil {
 		return 0, 0, err
@@ -87,17 +87,17 @@ func (s *Stores) settled(ctx context.Context, db *sql.DB) (untilMS, nowMS int64,
 	if len(shut) > 0 {
 		return 0, 0, stock.ErrShut // and may have lost what it would tell
 	}
-	return store.Settled(ctx)
+	return store.Persisted(ctx)
 }
 
-func readBooks(ctx context.Context, mysql db.Config, settled func(context.Context, *sql.DB) (untilMS, nowMS int64), do func(*ledger.Reader) error) error {
+func readBooks(ctx context.Context, mysql db.Config, persisted func(context.Context, *sql.DB) (untilMS, nowMS int64), do func(*ledger.Reader) error) error {
 	db, err := mysql.Open(ctx)
 	if err != nil {
 		return err
 	}
 	err = persister.Schema().Check(ctx, db)
 	if err == nil {
-		err = do(ledger.New(db, func(ctx context.Context) (untilMS, nowMS int64) { return settled(ctx, db) }))
+		err = do(ledger.New(db, func(ctx context.Context) (untilMS, nowMS int64) { return persisted(ctx, db) }))
 	}
 	return errors.Join(bookError(err), closeBooks(db))
 }

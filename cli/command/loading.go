@@ -60,7 +60,7 @@ func (l *loading) run(ctx context.Context, lines *stockfile.Reader) (*loaded, er
 			if !more {
 				return &l.result, nil
 			}
-			if err := l.take(ctx, &b); err != nil {
+			if err := l.load(ctx, &b); err != nil {
 				return &l.result, err
 			}
 			l.progress.show(l.result.Lines)
@@ -81,12 +81,12 @@ func readBatches(ctx context.Context, lines *stockfile.Reader, partitions int, b
 	}
 }
 
-// take loads one batch, and gives back the error that ended the reading, if any.
-func (l *loading) take(ctx context.Context, b *batch) error {
+// load loads one batch, and gives back the error that ended the reading, if any.
+func (l *loading) load(ctx context.Context, b *batch) error {
 	for _, fault := range b.faults {
 		l.wrong(fault)
 	}
-	if err := l.load(ctx, b); err != nil {
+	if err := l.loadLines(ctx, b); err != nil {
 		return err
 	}
 	return b.err
@@ -122,8 +122,8 @@ func (l *loading) wrong(fault *stockfile.LineError) {
 	l.fault(fault)
 }
 
-// load decides a batch, trying again what was not decided. That is safe: every line has its own id.
-func (l *loading) load(ctx context.Context, b *batch) error {
+// loadLines decides the lines of a batch, trying again what was not decided. That is safe: every line has its own id.
+func (l *loading) loadLines(ctx context.Context, b *batch) error {
 	if l.dryRun {
 		return l.look(ctx, b)
 	}

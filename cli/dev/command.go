@@ -101,7 +101,7 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make directory of data (--dir): %w", err)
 	}
-	lock, err := dirlock.Take(dir)
+	lock, err := dirlock.Acquire(dir)
 	if errors.Is(err, dirlock.ErrTaken) {
 		return fmt.Errorf("another sluice dev runs in %s: stop it, or choose another directory with --dir", dir)
 	}

@@ -178,7 +178,7 @@ func TestPrintedLinesWorkAndDataStays(t *testing.T) {
 		!strings.Contains(err.Error(), "another sluice dev runs") {
 		t.Errorf("a second run in the directory: %v, want it refused", err)
 	}
-	if _, err := dirlock.Take(filepath.Join(dir, "edge")); !errors.Is(err, dirlock.ErrTaken) {
+	if _, err := dirlock.Acquire(filepath.Join(dir, "edge")); !errors.Is(err, dirlock.ErrTaken) {
 		t.Errorf("the directory of its edge: %v, want it taken", err)
 	}
 	r.stop(t)

@@ -29,9 +29,9 @@ type Lock struct {
 	file *os.File
 }
 
-// Take locks a directory that exists, or fails at once: with ErrTaken if somebody else has it, this process
+// Acquire locks a directory that exists, or fails at once: with ErrTaken if somebody else has it, this process
 // included. The caller releases the lock.
-func Take(dir string) (*Lock, error) {
+func Acquire(dir string) (*Lock, error) {
 	file, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: the caller's user names it
 	if err != nil {
 		return nil, fmt.Errorf("lock directory: %w", err)

@@ -11,9 +11,9 @@ import (
 	"sluice/core/dirlock"
 )
 
-func take(t *testing.T, dir string) *dirlock.Lock {
+func acquire(t *testing.T, dir string) *dirlock.Lock {
 	t.Helper()
-	l, err := dirlock.Take(dir)
+	l, err := dirlock.Acquire(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,14 +24,14 @@ func take(t *testing.T, dir string) *dirlock.Lock {
 func TestOneAtATime(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first := take(t, dir)
-	if _, err := dirlock.Take(dir); !errors.Is(err, dirlock.ErrTaken) || !strings.Contains(err.Error(), dir) {
+	first := acquire(t, dir)
+	if _, err := dirlock.Acquire(dir); !errors.Is(err, dirlock.ErrTaken) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("the second: %v, want %v and the directory", err, dirlock.ErrTaken)
 	}
 	if err := first.Release(); err != nil {
 		t.Fatal(err)
 	}
-	take(t, dir)
+	acquire(t, dir)
 }
 
 // TestChildDoesNotInherit starts a program while a directory is locked. It outlives the lock, which must not
@@ -39,7 +39,7 @@ func TestOneAtATime(t *testing.T) {
 func TestChildDoesNotInherit(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	l := take(t, dir)
+	l := acquire(t, dir)
 	child := exec.CommandContext(t.Context(), "cat") // until its input ends
 	in, err := child.StdinPipe()
 	if err != nil {
@@ -51,7 +51,7 @@ func TestChildDoesNotInherit(t *testing.T) {
 	if err := l.Release(); err != nil {
 		t.Fatal(err)
 	}
-	take(t, dir)
+	acquire(t, dir)
 	_ = in.Close()
 	if err := child.Wait(); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestDirectoryThatVanishes(t *testing.T) {
 		}
 	}
 	renew()
-	first := take(t, dir)
+	first := acquire(t, dir)
 	if err := first.Check(); err != nil {
 		t.Errorf("while it is there: %v", err)
 	}
@@ -79,7 +79,7 @@ func TestDirectoryThatVanishes(t *testing.T) {
 		t.Errorf("removed: %v", err)
 	}
 	renew()
-	second := take(t, dir)
+	second := acquire(t, dir)
 	if err := first.Check(); !errors.Is(err, dirlock.ErrGone) {
 		t.Errorf("replaced: %v", err)
 	}
@@ -96,7 +96,7 @@ func TestUnusableDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{file, file + "-none"} {
-		if _, err := dirlock.Take(dir); err == nil || errors.Is(err, dirlock.ErrTaken) || !strings.Contains(err.Error(), dir) {
+		if _, err := dirlock.Acquire(dir); err == nil || errors.Is(err, dirlock.ErrTaken) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: %v", dir, err)
 		}
 	}
@@ -109,7 +109,7 @@ func TestLeftTakesNothing(t *testing.T) {
 	if dirlock.Left(dir) {
 		t.Error("left, and was never locked")
 	}
-	l := take(t, dir)
+	l := acquire(t, dir)
 	if dirlock.Left(dir) {
 		t.Error("left, and is locked")
 	}
@@ -119,5 +119,5 @@ func TestLeftTakesNothing(t *testing.T) {
 	if !dirlock.Left(dir) {
 		t.Error("not left, though it was released")
 	}
-	take(t, dir)
+	acquire(t, dir)
 }

@@ -25,18 +25,18 @@ var (
 	ErrFilter = errors.New("the filters are not in order")
 )
 
-// Settled tells up to which Redis time everything that happened is in MySQL, and what Redis' time is; 0 where
+// Persisted tells up to which Redis time everything that happened is in MySQL, and what Redis' time is; 0 where
 // that cannot be told.
-type Settled func(ctx context.Context) (untilMS, nowMS int64)
+type Persisted func(ctx context.Context) (untilMS, nowMS int64)
 
 // Reader reads what MySQL has. It is safe for concurrent use.
 type Reader struct {
-	db      *sql.DB
-	settled Settled
+	db        *sql.DB
+	persisted Persisted
 }
 
 // New makes a reader of a database, which the caller closes.
-func New(db *sql.DB, settled Settled) *Reader { return &Reader{db: db, settled: settled} }
+func New(db *sql.DB, persisted Persisted) *Reader { return &Reader{db: db, persisted: persisted} }
 
 // Page says which part of a list is wanted.
 type Page struct {

@@ -47,8 +47,8 @@ func newBooks(t *testing.T) *books {
 	if _, err := persister.Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	settled := func(context.Context) (int64, int64) { return untilMS, untilMS + 1000 }
-	return &books{t: t, db: db, Reader: ledger.New(db, settled)}
+	persisted := func(context.Context) (int64, int64) { return untilMS, untilMS + 1000 }
+	return &books{t: t, db: db, Reader: ledger.New(db, persisted)}
 }
 
 func (b *books) exec(statement string, values ...any) {

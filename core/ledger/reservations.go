@@ -76,7 +76,7 @@ func (r *Reader) Reservations(ctx context.Context, f ReservationFilter, p Page) 
 	}
 	q := reservationQuery{reader: r, filter: f, states: states, after: after, limit: limit + 1}
 	var nowMS int64
-	q.untilMS, nowMS = r.settled(ctx)
+	q.untilMS, nowMS = r.persisted(ctx)
 	switch {
 	case f.User != 0:
 		err = q.ofUser(ctx)

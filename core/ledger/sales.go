@@ -50,7 +50,7 @@ func (r *Reader) Sales(ctx context.Context, f SaleFilter, p Page) (List[Sale], e
 	if err != nil {
 		return List[Sale]{}, err
 	}
-	_, nowMS := r.settled(ctx)
+	_, nowMS := r.persisted(ctx)
 	if nowMS == 0 {
 		if nowMS, err = r.nowMS(ctx); err != nil {
 			return List[Sale]{}, err

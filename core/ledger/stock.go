@@ -53,7 +53,7 @@ func (r *Reader) Stock(ctx context.Context, f StockFilter, p Page) (List[Stock],
 	if err != nil {
 		return List[Stock]{}, err
 	}
-	until, now := r.settled(ctx)
+	until, now := r.persisted(ctx)
 	const from = ` FROM product_inventories FORCE INDEX (product_inventories_pool) WHERE pool = ? AND (sku_id > ? OR sku_id = ? AND bucket > ?)`
 	const order = ` ORDER BY pool, sku_id, bucket`
 	where, values := from, []any{f.Sale, after.SKU, after.SKU, after.Bucket}

@@ -61,10 +61,10 @@ const (
 // from Redis. It owes nobody a delivery: what it drops or gives up is still in the outbox, where the
 // relay finds it. An entry is delivered at least once, entries of one partition in no certain order.
 type Publisher struct {
-	cfg   PublisherConfig
-	topic *Topic
-	lanes []*lane
-	now   func() time.Time
+	cfg    PublisherConfig
+	topic  *Topic
+	queues []*queue
+	now    func() time.Time
 
 	delivered // what the relay asks about
 
@@ -105,9 +105,9 @@ func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
 	set.NewGauge("sluice_core_outbox_buffer_bytes", func() float64 { return float64(p.buffered.Load()) })
 	set.NewGauge("sluice_core_outbox_buffer_oldest_seconds", func() float64 { return p.oldest().Seconds() })
 	for i := range cfg.Partitions {
-		l := &lane{partition: i, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
-		p.lanes = append(p.lanes, l)
-		p.running.Go(func() { p.run(ctx, l) })
+		q := &queue{partition: i, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
+		p.queues = append(p.queues, q)
+		p.running.Go(func() { p.run(ctx, q) })
 	}
 	return p, nil
 }
@@ -121,7 +121,7 @@ func (p *Publisher) Publish(e stock.Entry) bool { return p.PublishWait(e, nil) }
 // ErrTooLarge they do not. If it returns false done is not called.
 func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
 	w := waiting{Entry: e, since: p.now(), done: done}
-	if p.buffered.Add(w.bytes()) > p.cfg.BufferBytes || !p.lanes[e.Partition%len(p.lanes)].push(w) {
+	if p.buffered.Add(w.bytes()) > p.cfg.BufferBytes || !p.queues[e.Partition%len(p.queues)].push(w) {
 		p.buffered.Add(-w.bytes())
 		p.dropped.Inc()
 		return false
@@ -131,9 +131,9 @@ func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
 
 // Flush waits until everything taken so far is in Kafka or given up, or until ctx ends.
 func (p *Publisher) Flush(ctx context.Context) error {
-	for _, l := range p.lanes {
+	for _, q := range p.queues {
 		select {
-		case <-l.flushed():
+		case <-q.flushed():
 		case <-ctx.Done():
 			return fmt.Errorf("flush to kafka: %w", ctx.Err())
 		}
@@ -146,8 +146,8 @@ func (p *Publisher) Close(ctx context.Context) error {
 	if p.closed.Swap(true) {
 		return errors.New("close publisher: it is closed already")
 	}
-	for _, l := range p.lanes {
-		l.close()
+	for _, q := range p.queues {
+		q.close()
 	}
 	err := p.Flush(ctx)
 	p.stop()
@@ -158,26 +158,26 @@ func (p *Publisher) Close(ctx context.Context) error {
 
 func (p *Publisher) oldest() time.Duration {
 	var oldest time.Duration
-	for _, l := range p.lanes {
-		if since, ok := l.oldest(); ok {
+	for _, q := range p.queues {
+		if since, ok := q.oldest(); ok {
 			oldest = max(oldest, p.now().Sub(since))
 		}
 	}
 	return oldest
 }
 
-func (p *Publisher) run(ctx context.Context, l *lane) {
+func (p *Publisher) run(ctx context.Context, q *queue) {
 	for {
-		for batch := l.next(); len(batch) > 0; batch = l.next() {
-			p.deliver(ctx, l.partition, batch)
-			l.settle()
-			l.gather(ctx)
+		for batch := q.next(); len(batch) > 0; batch = q.next() {
+			p.deliver(ctx, q.partition, batch)
+			q.finish()
+			q.gather(ctx)
 		}
 		select {
-		case <-l.wake:
-			l.gather(ctx)
+		case <-q.wake:
+			q.gather(ctx)
 		case <-ctx.Done():
-			if l.empty() {
+			if q.empty() {
 				return
 			}
 		}
@@ -197,7 +197,7 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 			if p.remember(partition, base, batch) {
 				p.cfg.Log.Warn("kafka has lost events that it had acknowledged: the relay publishes again what is not deleted", "partition", partition)
 			}
-			p.settle(batch, nil)
+			p.answer(batch, nil)
 			return
 		}
 		p.failures.Inc()
@@ -249,10 +249,11 @@ func (p *Publisher) giveUpOld(ctx context.Context, batch []waiting) []waiting {
 
 func (p *Publisher) giveUp(batch []waiting, err error) {
 	p.givenUp.Add(len(batch))
-	p.settle(batch, err)
+	p.answer(batch, err)
 }
 
-func (p *Publisher) settle(batch []waiting, err error) {
+// answer tells those who wait what became of their entries.
+func (p *Publisher) answer(batch []waiting, err error) {
 	now := p.now()
 	for i := range batch {
 		if err == nil {

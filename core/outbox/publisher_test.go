@@ -163,12 +163,12 @@ func TestRequestsAreBounded(t *testing.T) {
 	t.Parallel()
 	f := func(entries, size int, want ...int) {
 		t.Helper()
-		l := &lane{wake: make(chan struct{}, 1)}
+		q := &queue{wake: make(chan struct{}, 1)}
 		for range entries {
-			l.push(waiting{Entry: stock.Entry{Data: make([]byte, size)}})
+			q.push(waiting{Entry: stock.Entry{Data: make([]byte, size)}})
 		}
 		var got []int
-		for batch := l.next(); len(batch) > 0; batch = l.next() {
+		for batch := q.next(); len(batch) > 0; batch = q.next() {
 			got = append(got, len(batch))
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -71,7 +71,7 @@ func (t *Topic) read(ctx context.Context, f fetch) (Read, error) {
 	}
 	read := Read{Next: f.offset, End: answer.HighWatermark}
 	for _, b := range batches {
-		if err := read.take(b); err != nil {
+		if err := read.add(b); err != nil {
 			return Read{}, err
 		}
 	}
@@ -138,8 +138,8 @@ func baseOf(b kafka.RecordReader) int64 {
 	return -1
 }
 
-// take adds what a batch has from Next on. A batch may begin before it.
-func (r *Read) take(b kafka.RecordReader) error {
+// add adds what a batch has from Next on. A batch may begin before it.
+func (r *Read) add(b kafka.RecordReader) error {
 	_, control := b.(*protocol.ControlBatch)
 	for r.skipTo(baseOf(b)); ; {
 		record, err := b.ReadRecord()

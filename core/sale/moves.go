@@ -38,10 +38,10 @@ func try(ctx context.Context, step func() error) error {
 	}
 }
 
-// settle ends the transfers of a sale that were cut off, and reads the sale again.
-func (d *Desk) settle(ctx context.Context, e *entry) error {
+// resume ends the transfers of a sale that were cut off, and reads the sale again.
+func (d *Desk) resume(ctx context.Context, e *entry) error {
 	if d.rehearsing {
-		*e = *e.settled()
+		*e = *e.resumed()
 		return nil
 	}
 	var cutOff []itemRow
@@ -83,8 +83,8 @@ func (d *Desk) settle(ctx context.Context, e *entry) error {
 	return err
 }
 
-// settled is the sale after the transfers under way have ended.
-func (e *entry) settled() *entry {
+// resumed is the sale after the transfers under way have ended.
+func (e *entry) resumed() *entry {
 	after := *e
 	after.items = slices.Clone(e.items)
 	for i := range after.items {
@@ -119,7 +119,7 @@ func (d *Desk) move(ctx context.Context, e *entry, units func(itemRow, stock.Cel
 		c.Avail += r.moving
 		c.Total += r.moving
 	}
-	return saleOf(after.settled(), states, nowMS), nil
+	return saleOf(after.resumed(), states, nowMS), nil
 }
 
 func (d *Desk) moveAll(ctx context.Context, e *entry, units func(itemRow, stock.CellState) int64) error {

@@ -69,7 +69,7 @@ func (d *Desk) give(ctx context.Context, e *entry, units func(itemRow, stock.Cel
 			return Sale{}, err
 		}
 	}
-	if err := d.settle(ctx, e); err != nil {
+	if err := d.resume(ctx, e); err != nil {
 		return Sale{}, err
 	}
 	return d.move(ctx, e, units)

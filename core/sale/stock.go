@@ -12,7 +12,7 @@ import (
 // yet, and those that were taken back from it. It can be repeated until it succeeds.
 func (d *Desk) Fill(ctx context.Context, id uint32, by Call) (Sale, error) {
 	return d.changeStock(ctx, id, keyedCall{Call: by, operation: "fill"}, func(e *entry) (Sale, error) {
-		if err := d.settle(ctx, e); err != nil { // what comes back is normal stock again
+		if err := d.resume(ctx, e); err != nil { // what comes back is normal stock again
 			return Sale{}, err
 		}
 		lacks := func(r itemRow) int64 { return max(0, r.Quantity-r.moved) }
@@ -40,7 +40,7 @@ func (d *Desk) Empty(ctx context.Context, id uint32, by Call) (Sale, error) {
 		if len(open) > 0 {
 			return Sale{}, fmt.Errorf("sale %d: %w", id, open.err())
 		}
-		if err := d.settle(ctx, e); err != nil {
+		if err := d.resume(ctx, e); err != nil {
 			return Sale{}, err
 		}
 		return d.move(ctx, e, func(_ itemRow, c stock.CellState) int64 { return -c.Avail })

@@ -44,7 +44,7 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open local store: %w", err)
 	}
-	lock, err := dirlock.Take(dir)
+	lock, err := dirlock.Acquire(dir)
 	if errors.Is(err, dirlock.ErrTaken) {
 		return nil, fmt.Errorf("open local store: %w: another edge uses it: stop that one, or give each a directory of its own", err)
 	}

@@ -61,8 +61,8 @@ func startKnown(t testing.TB, store interface {
 	return k, stop
 }
 
-// settle lets a screen scan all partitions.
-func settle() {
+// scanAll lets a screen scan all partitions.
+func scanAll() {
 	time.Sleep(100 * time.Millisecond)
 	synctest.Wait()
 }
@@ -86,7 +86,7 @@ func TestKnownTellsLoadedFromMadeUp(t *testing.T) {
 			t.Error("before it has read anything a screen must let everything pass")
 		}
 		k, _ = startKnown(t, c, KnownConfig{ExactPerSecond: 500})
-		settle()
+		scanAll()
 		if !k.Ready() || k.Cells() != 500 {
 			t.Fatalf("ready %v with %d cells, want true with 500", k.Ready(), k.Cells())
 		}
@@ -111,7 +111,7 @@ func TestKnownOfAnEmptyDeploymentIsComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog()
 		k, _ := startKnown(t, c, KnownConfig{})
-		settle()
+		scanAll()
 		if !k.Ready() || mayExist(t, k, sku(1)) {
 			t.Error("an empty deployment has no SKU")
 		}
@@ -128,7 +128,7 @@ func TestKnownKeepsInStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog(skusFrom(1, 100)...)
 		k, _ := startKnown(t, c, KnownConfig{})
-		settle()
+		scanAll()
 		c.add(skusFrom(1000, 20)...)
 		if !mayExist(t, k, sku(1000)) {
 			t.Error("a SKU that was loaded just now was refused")
@@ -155,7 +155,7 @@ func TestExactChecksAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog(skusFrom(1, 100)...)
 		k, _ := startKnown(t, c, KnownConfig{ExactPerSecond: 50})
-		settle()
+		scanAll()
 		for second := range int64(2) {
 			shed := 0
 			for n := range int64(5000) {
@@ -179,7 +179,7 @@ func TestFloodOfMadeUpSKUsHidesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog(skusFrom(1, 100)...)
 		k, _ := startKnown(t, c, KnownConfig{})
-		settle()
+		scanAll()
 		c.add(1000) // by another node
 		for _, public := range []bool{true, false} {
 			if mayExist(t, k, sku(2_000_000)) {
@@ -206,7 +206,7 @@ func TestKnownInDoubt(t *testing.T) {
 		c := newCatalog(skusFrom(1, 100)...)
 		c.setDown(true)
 		k, _ := startKnown(t, c, KnownConfig{})
-		settle()
+		scanAll()
 		unknown := sku(123456)
 		if !mayExist(t, k, unknown) || k.Ready() {
 			t.Error("a SKU was refused before the first poll")
@@ -333,7 +333,7 @@ func TestKnownMeasuresItsFalsePositives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCatalog(skusFrom(1, 2000)...)
 		k, _ := startKnown(t, c, KnownConfig{FalsePositives: 0.05})
-		settle()
+		scanAll()
 		for n := range int64(20_000) {
 			cell := sku(1_000_000 + n)
 			if may, _ := k.MayExist(t.Context(), cell, false); may {

@@ -25,7 +25,7 @@ func newTempDir() (*tempDir, error) {
 	}
 	for _, path := range left {
 		// Held by its owner, or removed by somebody else just now: no concern of ours.
-		if lock, err := dirlock.Take(path); err == nil {
+		if lock, err := dirlock.Acquire(path); err == nil {
 			_ = (&tempDir{path, lock}).remove()
 		}
 	}
@@ -34,7 +34,7 @@ func newTempDir() (*tempDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make directory of shared servers: %w", err)
 	}
-	lock, err := dirlock.Take(fresh)
+	lock, err := dirlock.Acquire(fresh)
 	if err != nil {
 		return nil, err
 	}

@@ -187,9 +187,9 @@ func (s *Store) OutboxStats(ctx context.Context) ([]OutboxStat, error) {
 	return stats, nil
 }
 
-// Settled tells up to which Redis time everything that happened is in MySQL, because an entry leaves the outbox
+// Persisted tells up to which Redis time everything that happened is in MySQL, because an entry leaves the outbox
 // only after MySQL's commit, and what Redis' time is. Of clocks that differ, it is the one of any node.
-func (s *Store) Settled(ctx context.Context) (untilMS, nowMS int64, err error) {
+func (s *Store) Persisted(ctx context.Context) (untilMS, nowMS int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	clock, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()

@@ -96,7 +96,7 @@ func TestOutbox(t *testing.T) {
 	}
 	settled := func() (untilMS, nowMS int64) {
 		t.Helper()
-		untilMS, nowMS, err := s.Settled(t.Context())
+		untilMS, nowMS, err := s.Persisted(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -95,7 +95,7 @@ func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 	}
 	started := s.now()
 	for c, answer := range s.client.DoMulti(ctx, commands...) {
-		atMS, err := r.take(places[c], answer)
+		atMS, err := r.fill(places[c], answer)
 		script.called(s.now().Sub(started), err)
 		if err != nil {
 			return 0, err
@@ -107,8 +107,8 @@ func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 	return nowMS, nil
 }
 
-// take takes the answer to one call, which has read the values of some places.
-func (r *reading) take(places []int, answer rueidis.RedisResult) (nowMS int64, err error) {
+// fill takes the answer to one call, which has read the values of some places.
+func (r *reading) fill(places []int, answer rueidis.RedisResult) (nowMS int64, err error) {
 	elements, err := answer.ToArray()
 	if err != nil {
 		return 0, wrap("read", err)

@@ -125,7 +125,7 @@ func (v *vetting) readMarks(ctx context.Context) (err error) {
 
 // ask sends n commands about each partition to the server that has it, on the vetting's own connection.
 func (v *vetting) ask(ctx context.Context, what string, n int,
-	commands func(k keys, b rueidis.Builder) []rueidis.Completed, take func(partition int, answers []rueidis.RedisResult) error,
+	commands func(k keys, b rueidis.Builder) []rueidis.Completed, each func(partition int, answers []rueidis.RedisResult) error,
 ) error {
 	for _, p := range v.primaries {
 		var all []rueidis.Completed
@@ -134,7 +134,7 @@ func (v *vetting) ask(ctx context.Context, what string, n int,
 		}
 		answers := p.conn.DoMulti(ctx, all...)
 		for i, partition := range p.partitions {
-			if err := take(partition, answers[i*n:(i+1)*n]); err != nil {
+			if err := each(partition, answers[i*n:(i+1)*n]); err != nil {
 				return fmt.Errorf("%s of partition %d on %s: %w", what, partition, p, err)
 			}
 		}
