@@ -113,6 +113,7 @@ func (d *deployment) adjusts() {
 // shownSale is a sale in JSON.
 type shownSale struct {
 	Result   string
+	Changed  bool
 	Phase    string
 	OpensAt  time.Time `json:"opens_at"`
 	ClosesAt time.Time `json:"closes_at"`
@@ -144,7 +145,7 @@ func (d *deployment) sells() {
 	d.run(append(create, "--yes")...).want(command.ExitDone, "summer: planned", "1001", "1003")
 	d.run("sale", "show", "7", "-o", "json").want(command.ExitDone, `"phase": "planned"`).lacks("opens_at")
 	d.run("stock", "show", "1001", "--sale", "7", "-o", "json").want(command.ExitDone, `"planned": true`).lacks("opens_at")
-	if s := seen(d.run(append(create, "--yes", "-o", "json")...)); s.Result != "replayed" {
+	if s := seen(d.run(append(create, "--yes", "-o", "json")...)); s.Result != "replayed" || s.Changed {
 		d.t.Errorf("created again: %+v", s)
 	}
 	yes("create", "7", "--name", "winter", "--item", "1001:20").want(command.ExitRefused, "another plan")
@@ -154,7 +155,7 @@ func (d *deployment) sells() {
 		d.run(args...).want(command.ExitUsage, "--yes", "--dry-run")
 	}
 	d.run("sale", "open", "7", "--dry-run").want(command.ExitDone, "window: not scheduled, never closes -> opens")
-	if s := seen(d.run("sale", "close", "7", "--dry-run", "-o", "json")); s.Result != "dry_run" || s.Phase != "closed" {
+	if s := seen(d.run("sale", "close", "7", "--dry-run", "-o", "json")); s.Result != "dry_run" || s.Phase != "closed" || !s.Changed {
 		d.t.Errorf("rehearsed closing: %+v", s)
 	}
 	if s := seen(d.run("sale", "show", "7", "-o", "json")); s.Phase != "planned" || !s.Filled {
@@ -194,11 +195,16 @@ func (d *deployment) sells() {
 	}
 	d.run("sale", "fill", "7", "--dry-run").want(command.ExitDone, "nothing: it is so already")
 	d.run("sale", "empty", "7", "--dry-run").want(command.ExitDone, "stock: 30 units of 2 SKUs go back to normal stock").lacks("come from")
-	if s := seen(yes("empty", "7", "-o", "json")); s.Phase != "closed" || s.Filled || len(s.Items) != 2 || s.Items[0].Moved != 0 || !s.Items[0].Settled {
+	if s := seen(yes("empty", "7", "-o", "json")); s.Phase != "closed" || s.Filled || !s.Changed || len(s.Items) != 2 || s.Items[0].Moved != 0 || !s.Items[0].Settled {
 		d.t.Errorf("emptied: %+v", s)
 	}
 	if s := d.show(1001); s.Redis.Avail != 60 {
 		d.t.Errorf("after emptying: %+v", s.Redis)
+	}
+	for _, args := range [][]string{{"empty", "7"}, {"close", "7"}, {"empty", "7", "--dry-run"}} {
+		if s := seen(yes(append(args, "-o", "json")...)); s.Changed {
+			d.t.Errorf("%v: what is so already is said to have changed: %+v", args, s)
+		}
 	}
 	yes("open", "7").want(command.ExitRefused, "sluice sale fill")
 	d.run("sale", "empty", "7", "--dry-run").want(command.ExitDone, "nothing: it is so already")

@@ -81,7 +81,9 @@ func TestDeadLettersOnRealServers(t *testing.T) {
 	}
 	do("resolve", fork).want(command.ExitUsage, "--yes")
 	do("resolve", good, "--dry-run").want(command.ExitDone, "a Redis that lacks", "nothing was changed")
-	do("resolve", fork, "--yes").want(command.ExitDone, "resolved by me: test")
+	do("resolve", fork, "--dry-run", "-o", "json").want(command.ExitDone, `"changed": true`)
+	do("resolve", fork, "--yes", "-o", "json").want(command.ExitDone, `"changed": true`, `"resolved_by": "me"`)
+	do("resolve", fork, "--yes", "-o", "json").want(command.ExitDone, `"changed": false`)
 	do("resolve", fork, "--yes").want(command.ExitDone, "resolved already")
 	do("replay", fork, "--yes").want(command.ExitDone, "resolved already")
 	d.run("deadletter", "list").want(command.ExitDone, good).lacks(fork)
@@ -90,7 +92,9 @@ func TestDeadLettersOnRealServers(t *testing.T) {
 	do("replay", rival, "--yes").want(command.ExitRefused, "never applied again")
 	do("replay", good, "--dry-run").want(command.ExitDone, "has 1 events", "nothing was changed")
 	do("replay", bad, "--dry-run").want(command.ExitDone, "cannot be read by this program either")
-	do("replay", good, "--yes", "--wait", "1ms").want(command.ExitFailed, "is one running?")
+	do("replay", good, "--yes", "--wait", "1ms", "-o", "json").want(command.ExitFailed, "is one running?", `"changed": true`)
+	do("replay", good, "--yes", "--wait", "1ms", "-o", "json").want(command.ExitFailed, "is one running?", `"changed": false`)
+	do("replay", good, "--dry-run", "-o", "json").want(command.ExitDone, `"changed": false`)
 
 	defer d.persister()()
 	do("replay", good, "--yes", "--wait", "1m").want(command.ExitDone, "1 of 1 events were new")

@@ -362,6 +362,7 @@ func (c *contract) exerciseBackpressure() {
 // exerciseOutages makes Redis hang, and then takes it away for good.
 func (c *contract) exerciseOutages() {
 	all := c.everyOperation()
+	c.exerciseHeldUpWrites(all)
 	if err := syscall.Kill(c.redis.PID(), syscall.SIGSTOP); err != nil {
 		c.t.Fatal(err)
 	}
@@ -371,7 +372,7 @@ func (c *contract) exerciseOutages() {
 	}
 	wait.Wait()
 	for _, s := range all {
-		if s.method != http.MethodGet && !strings.Contains(s.path, "release") {
+		if s.method != http.MethodGet && s.method != http.MethodPatch && !strings.Contains(s.path, "release") {
 			s.want = "outcome_unknown"
 			c.shoot(s)
 		}
@@ -389,5 +390,27 @@ func (c *contract) exerciseOutages() {
 		s.path = strings.NewReplacer("/v1/stock/", "/v1/stock/9", "sku_ids=", "sku_ids=9").Replace(s.path) // not remembered
 		s.want = "unavailable"
 		c.shoot(s)
+	}
+}
+
+// exerciseHeldUpWrites has Redis answer who reads and hold up who writes: a change of settings reads before it writes.
+func (c *contract) exerciseHeldUpWrites(all []shot) {
+	client, err := c.cfg.Redis.Client()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	pause := client.B().ClientPause().Timeout(time.Minute.Milliseconds()).Write().Build()
+	if err := client.Do(c.t.Context(), pause).Error(); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, s := range all {
+		if s.method == http.MethodPatch {
+			s.want = "outcome_unknown"
+			c.shoot(s)
+		}
+	}
+	if err := client.Do(c.t.Context(), client.B().ClientUnpause().Build()).Error(); err != nil {
+		c.t.Fatal(err)
 	}
 }

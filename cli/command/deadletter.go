@@ -166,20 +166,22 @@ func (d *letterDecision) Validate() error {
 
 // decidedLetter is the result of a decision.
 type decidedLetter struct {
-	Result string        `json:"result"` // ok, replayed (it was decided before), dry_run, refused or pending
-	Letter ledger.Letter `json:"letter"`
+	Result string `json:"result"` // ok, replayed (it was decided before), dry_run, refused or pending
+	// Changed tells whether the command changed anything, or in a dry run would do.
+	Changed bool          `json:"changed"`
+	Letter  ledger.Letter `json:"letter"`
 }
 
-func (d *letterDecision) show(c *Console, l ledger.Letter, result, said string) error {
+func (d *letterDecision) show(c *Console, l ledger.Letter, result string, changed bool, said string) error {
 	if d.json() {
-		return c.JSON(decidedLetter{result, l})
+		return c.JSON(decidedLetter{result, changed, l})
 	}
 	c.Printf("dead letter %s: %s\n", l.ID.String(), said)
 	return nil
 }
 
-// decide asks, and does what was decided; do is not called for a dry run.
-func (d *letterDecision) decide(ctx context.Context, c *Console, question func(*ledger.LetterContent) (string, error),
+// decide asks, and does what was decided. Question says what that is and whether it changes anything; do is not called for a dry run.
+func (d *letterDecision) decide(ctx context.Context, c *Console, question func(*ledger.LetterContent) (what string, changes bool, err error),
 	do func(*ledger.Reader, ledger.LetterID, ledger.Decision) error,
 ) error {
 	id, err := ledger.ParseLetterID(d.ID)
@@ -199,14 +201,14 @@ func (d *letterDecision) decide(ctx context.Context, c *Console, question func(*
 			return err
 		}
 		if now.ResolvedAt != 0 {
-			return d.show(c, now.Letter, "replayed", fmt.Sprintf("resolved already, %s by %s: %s", momentText(now.ResolvedAt), now.ResolvedBy, now.Resolution))
+			return d.show(c, now.Letter, "replayed", false, fmt.Sprintf("resolved already, %s by %s: %s", momentText(now.ResolvedAt), now.ResolvedBy, now.Resolution))
 		}
-		what, err := question(&now)
+		what, changes, err := question(&now)
 		if err != nil {
 			return err
 		}
 		if d.DryRun {
-			return d.show(c, now.Letter, "dry_run", "it "+what+" (dry run: nothing was changed)")
+			return d.show(c, now.Letter, "dry_run", changes, "it "+what+" (dry run: nothing was changed)")
 		}
 		if err := d.ask(c, fmt.Sprintf("Dead letter %v, %s (%s): it %s", id, now.Reason, now.Detail, what), d.ID[:8]); err != nil {
 			return err
@@ -233,14 +235,14 @@ Examples:
 
 // Run is called by kong.
 func (d *DeadLetterResolve) Run(ctx context.Context, c *Console) error {
-	return d.decide(ctx, c, func(l *ledger.LetterContent) (string, error) {
+	return d.decide(ctx, c, func(l *ledger.LetterContent) (string, bool, error) {
 		if l.Evidence && l.Reason == ledger.ReasonFork {
-			return "would be resolved; its SKU may then be sold again, by the counters that Redis has", nil
+			return "would be resolved; its SKU may then be sold again, by the counters that Redis has", true, nil
 		}
 		if l.Evidence {
-			return "would be resolved; a Redis that lacks what it tells of may then be opened, and sell those units again", nil
+			return "would be resolved; a Redis that lacks what it tells of may then be opened, and sell those units again", true, nil
 		}
-		return "would be resolved", nil
+		return "would be resolved", true, nil
 	}, func(books *ledger.Reader, id ledger.LetterID, decision ledger.Decision) error {
 		l, already, err := books.Resolve(ctx, id, decision)
 		if err != nil {
@@ -250,7 +252,7 @@ func (d *DeadLetterResolve) Run(ctx context.Context, c *Console) error {
 		if already {
 			result = "replayed"
 		}
-		return d.show(c, l, result, "resolved by "+l.ResolvedBy+": "+l.Resolution)
+		return d.show(c, l, result, !already, "resolved by "+l.ResolvedBy+": "+l.Resolution)
 	})
 }
 
@@ -276,7 +278,7 @@ Examples:
 // Run is called by kong.
 func (d *DeadLetterReplay) Run(ctx context.Context, c *Console) error {
 	return d.decide(ctx, c, foreseeReplay, func(books *ledger.Reader, id ledger.LetterID, decision ledger.Decision) error {
-		l, _, err := books.AskReplay(ctx, id, decision)
+		l, already, err := books.AskReplay(ctx, id, decision)
 		if err != nil {
 			return err
 		}
@@ -285,28 +287,29 @@ func (d *DeadLetterReplay) Run(ctx context.Context, c *Console) error {
 		}
 		switch {
 		case l.ResolvedAt != 0:
-			return d.show(c, l, "ok", l.Resolution)
+			return d.show(c, l, "ok", !already, l.Resolution)
 		case l.ReplayAskedAt != 0:
-			err = d.show(c, l, "pending", "no persister has done it yet: see sluice deadletter show")
+			err = d.show(c, l, "pending", !already, "no persister has done it yet: see sluice deadletter show")
 			return joinExit(err, fmt.Errorf("after %v no persister has applied it: is one running?", d.Wait))
 		}
-		err = d.show(c, l, "refused", "not applied again: "+l.ReplayRefusal)
+		err = d.show(c, l, "refused", false, "not applied again: "+l.ReplayRefusal)
 		return joinExit(err, refused(fmt.Errorf("dead letter %v cannot be applied: nothing was changed", id)))
 	})
 }
 
-// foreseeReplay is what a replay would do, as far as this program can tell.
-func foreseeReplay(l *ledger.LetterContent) (string, error) {
+// foreseeReplay is what a replay would do, as far as this program can tell, and whether it is asked for the first time.
+func foreseeReplay(l *ledger.LetterContent) (what string, changes bool, err error) {
 	replay, err := operate.ForeseeReplay(l)
+	first := l.ReplayAskedAt == 0
 	switch {
 	case err != nil:
-		return "", err
+		return "", false, err
 	case replay.Unread != "":
-		return "cannot be read by this program either (" + replay.Unread + "); a newer persister may", nil
+		return "cannot be read by this program either (" + replay.Unread + "); a newer persister may", first, nil
 	case len(replay.Faults) > 0:
-		return "would not be applied by this program: " + strings.Join(replay.Faults, "; "), nil
+		return "would not be applied by this program: " + strings.Join(replay.Faults, "; "), first, nil
 	}
-	return fmt.Sprintf("has %d events: those that the ledger lacks would be applied", replay.Events), nil
+	return fmt.Sprintf("has %d events: those that the ledger lacks would be applied", replay.Events), first, nil
 }
 
 // joinExit is the first error there is: what could not be written counts more than what was to be told.

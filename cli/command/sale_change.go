@@ -229,13 +229,14 @@ func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) er
 
 // changedSale is a sale, and what a command has made of it.
 type changedSale struct {
-	Result string `json:"result"` // ok, replayed (nothing changed now) or dry_run
-	show.Sale
+	Result string `json:"result"` // ok, replayed (an earlier call had done it) or dry_run
+	// Changed tells whether the command changed anything, or in a dry run would do.
+	show.ChangedSale
 }
 
 func (x *saleChange) show(c *Console, s *sale.Sale, result string, changes ...string) error {
 	if x.out.json() {
-		return c.JSON(changedSale{result, show.SaleOf(s)})
+		return c.JSON(changedSale{result, show.ChangedSale{Sale: show.SaleOf(s), Changed: s.Changed}})
 	}
 	if result == "dry_run" {
 		c.Printf("sale %d would change (dry run):\n", x.id)
@@ -257,6 +258,9 @@ func (x *saleChange) foresee(ctx context.Context, desk *sale.Desk) (lines []stri
 		lines = append(lines, fmt.Sprintf("it is made: %s", f.After.Name))
 	} else if f.Before.Window != f.After.Window {
 		lines = append(lines, fmt.Sprintf("window: %s -> %s", saleWindowText(f.Before.Window), saleWindowText(f.After.Window)))
+	}
+	if f.Lacking > 0 && f.Before.Window == f.After.Window {
+		lines = append(lines, fmt.Sprintf("window: %s SKUs that lack it get it", number(f.Lacking)))
 	}
 	if f.Given > 0 {
 		lines = append(lines, fmt.Sprintf("stock: %s units of %s SKUs come from normal stock", number(f.Given), number(f.SKUs)))

@@ -30,6 +30,7 @@ type Sale struct {
 	ClosesAt       time.Time  `json:"closes_at,omitzero"` // zero where it never closes
 	Filled         bool       `json:"filled"`             // it has all its stock; one that has not cannot be opened
 	Items          []SaleItem `json:"items"`
+	Changed        bool       `json:"changed,omitzero"` // by this call, or this attempt of it; never where it only reads
 	Receipt        `json:"-"`
 }
 

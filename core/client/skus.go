@@ -86,6 +86,7 @@ type Cell struct {
 	Breached       bool      `json:"breached"` // stopped because the counters did not add up
 	Epoch          uint32    `json:"epoch"`
 	Seq            uint64    `json:"seq"`
+	Changed        bool      `json:"changed,omitzero"` // by this call, or this attempt of it; never where it only reads
 	Receipt        `json:"-"`
 }
 
@@ -207,6 +208,7 @@ type Transfer struct {
 type Transferred struct {
 	From    Cell `json:"from"`
 	To      Cell `json:"to"`
+	Changed bool `json:"changed"` // by this call, or this attempt of it
 	Receipt `json:"-"`
 }
 

@@ -115,20 +115,24 @@ type Foreseen struct {
 	idle   bool // a change of nothing, which nobody repeats by its key: it is none
 }
 
-// Check refuses a change by the rules that no script knows. The cell may have changed before a script sees it, but
-// only by another operator. A change that was made already is not refused: it has its answer.
-func (d *Desk) Check(ctx context.Context, c *Change) error {
+// Check refuses a change by the rules that no script knows, and tells whether the change makes a difference. The cell
+// may have changed before a script sees it, but only by another operator. A change that was made already is not
+// refused: it has its answer.
+func (d *Desk) Check(ctx context.Context, c *Change) (changes bool, err error) {
 	if err := c.Validate(); err != nil {
-		return err
+		return false, err
 	}
-	if !c.needsCell() {
-		return nil
+	var now stock.CellState
+	if c.needsCell() {
+		var nowMS int64
+		if now, nowMS, err = d.read(ctx, c.Cell); err == nil {
+			err = d.check(ctx, c, &now, nowMS)
+		}
+		if err != nil {
+			return false, err
+		}
 	}
-	now, nowMS, err := d.read(ctx, c.Cell)
-	if err != nil {
-		return err
-	}
-	return d.check(ctx, c, &now, nowMS)
+	return c.changes(&now), nil
 }
 
 // check is Check with the cell at hand.

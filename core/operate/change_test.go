@@ -37,7 +37,7 @@ func newMarket(t *testing.T) *market {
 
 // do checks a change, and has it decided.
 func do(ctx context.Context, d *operate.Desk, c *operate.Change) (operate.Decision, error) {
-	if err := d.Check(ctx, c); err != nil {
+	if _, err := d.Check(ctx, c); err != nil {
 		return operate.Decision{}, err
 	}
 	r := c.Request(d.Reader.Partitions())
@@ -93,7 +93,7 @@ func TestRules(t *testing.T) {
 	} {
 		m := newMarket(t)
 		before := m.cell()
-		err := m.desk.Check(t.Context(), c.change)
+		_, err := m.desk.Check(t.Context(), c.change)
 		if ruleOf(err) != c.want || c.want == 0 && err != nil {
 			t.Errorf("%s: %v, want rule %d", c.name, err, c.want)
 		}

@@ -54,10 +54,10 @@ func (c *Change) Validate() error {
 	return nil
 }
 
-// needsCell reports whether refusedBy looks at the cell.
+// needsCell reports whether refusedBy or changes looks at the cell.
 func (c *Change) needsCell() bool {
 	a := &c.Adjustment
-	return a.Create && a.Settings.ClosesAtMS != 0 || !a.Create && (a.Delta > 0 || a.Fields&window != 0)
+	return a.Create && a.Settings.ClosesAtMS != 0 || !a.Create && (a.Delta > 0 || a.Fields != 0)
 }
 
 // refusedBy refuses what a script takes for granted. That a cell exists which is to be made, or does not which is to be
@@ -97,5 +97,5 @@ func (c *Change) after(before *stock.CellState) stock.CellState {
 // changes reports whether the change makes a difference.
 func (c *Change) changes(before *stock.CellState) bool {
 	a := &c.Adjustment
-	return a.Delta != 0 || before.With(a.Fields, a.Settings) != before.Settings
+	return a.Create || a.Delta != 0 || before.With(a.Fields, a.Settings) != before.Settings
 }

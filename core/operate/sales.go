@@ -13,6 +13,7 @@ type ForeseenSale struct {
 	Before, After sale.Sale
 	Given, Back   int64 // units that come from normal stock, and that go back to it
 	SKUs          int64 // that give or get units
+	Lacking       int64 // SKUs that lack the sale's window, and get it
 }
 
 // ForeseeSale tells what a call of a desk would do to a sale, and changes nothing.
@@ -29,6 +30,9 @@ func ForeseeSale(ctx context.Context, desk *sale.Desk, id uint32, call func(*sal
 		moved := f.After.Stock[i].Moved
 		if !f.New {
 			moved -= f.Before.Stock[i].Moved
+			if f.After.Stock[i].WindowSet && !f.Before.Stock[i].WindowSet {
+				f.Lacking++
+			}
 		}
 		switch {
 		case moved > 0:
@@ -37,6 +41,7 @@ func ForeseeSale(ctx context.Context, desk *sale.Desk, id uint32, call func(*sal
 			f.Back, f.SKUs = f.Back-moved, f.SKUs+1
 		}
 	}
+	f.After.Changed = f.New || f.Before.Window != f.After.Window || f.SKUs+f.Lacking > 0
 	return f, nil
 }
 

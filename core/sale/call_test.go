@@ -106,9 +106,10 @@ func TestTwoDesksOnOneSale(t *testing.T) {
 		_, err := d.Empty(ctx, 7, sale.Call{})
 		return err
 	}
-	closing := func(ctx context.Context, d *sale.Desk) error {
-		_, err := d.Close(ctx, 7, sale.Call{User: 1, Key: "k"}, time.Time{})
-		return err
+	openAndClose := func(ctx context.Context, d *sale.Desk) error {
+		_, opened := d.Open(ctx, 7, sale.Call{}, sale.Opening{})
+		_, closed := d.Close(ctx, 7, sale.Call{}, time.Time{})
+		return errors.Join(opened, closed)
 	}
 	open := func(ctx context.Context, d *sale.Desk) error {
 		_, err := d.Open(ctx, 7, sale.Call{}, sale.Opening{})
@@ -120,7 +121,7 @@ func TestTwoDesksOnOneSale(t *testing.T) {
 		do, by       func(context.Context, *sale.Desk) error
 		moved        int64
 	}{
-		{"closed while it is opened", 1, 0, open, closing, 50},
+		{"opened and closed while it is opened", 1, 0, open, openAndClose, 50},
 		{"returned before the transfer begins", 2, 0, bringBack, bringBack, 0},
 		{"returned during the transfer", 0, 1, bringBack, bringBack, 0},
 	} {

@@ -17,9 +17,12 @@ type progress struct {
 	moved   int    // SKUs whose units have moved
 }
 
+// changed reports whether anything has changed.
+func (p progress) changed() bool { return p != progress{} }
+
 // partly makes an error of a call an ErrPartly, if the call has changed something before.
 func (p progress) partly(id uint32, err error) error {
-	if err == nil || p == (progress{}) {
+	if err == nil || !p.changed() {
 		return err
 	}
 	var done []string

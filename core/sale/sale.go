@@ -99,6 +99,7 @@ type Sale struct {
 	Stock    []ItemStock // as Plan.Items
 	NowMS    int64       // Redis time of all this
 	Replayed bool        // what was asked for had been done by an earlier call
+	Changed  bool        // this call has changed something: the sale, its stock, or a cell that lacked the sale's window
 }
 
 // ItemStock is the stock of one SKU in a sale.

@@ -37,7 +37,7 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 		}
 		return r.Quantity
 	})
-	s.Replayed = done
+	s.Replayed, s.Changed = done, e.changed()
 	return s, e.partly(p.ID, err)
 }
 

@@ -66,6 +66,7 @@ func (d *Desk) changeStock(
 		return Sale{}, err
 	}
 	s, err := do(e)
+	s.Changed = e.changed()
 	if err != nil || d.rehearsing {
 		return s, e.partly(id, err)
 	}

@@ -164,8 +164,8 @@ func (w Window) closing(at time.Time, nowMS int64) (Window, error) {
 }
 
 // changeWindow gives a sale the window that next makes of it, once per key; next also tells whether the sale
-// has to be filled for it. A call with a key is written down also where it changes nothing: repeated later, it
-// might.
+// has to be filled for it. The key of a call that changes nothing is written down as well: repeated later, the call
+// might change something.
 func (d *Desk) changeWindow(
 	ctx context.Context, id uint32, c keyedCall, next func(e *entry, nowMS int64) (w Window, filled bool, err error),
 ) (Sale, error) {
@@ -177,6 +177,7 @@ func (d *Desk) changeWindow(
 	if err != nil {
 		return Sale{}, err
 	}
+	changed := false
 	if !done {
 		_, nowMS, err := d.cells(ctx, id, e.items[:1])
 		if err != nil {
@@ -186,12 +187,17 @@ func (d *Desk) changeWindow(
 		if err != nil {
 			return Sale{}, fmt.Errorf("sale %d: %w", id, err)
 		}
-		if d.rehearsing {
+		changed = w != e.Window
+		switch {
+		case d.rehearsing:
 			e.Window = w
-		} else if w != e.Window || c.Key != "" {
-			if err := d.setWindow(ctx, e, w, filled, c); err != nil {
-				return Sale{}, err
-			}
+		case changed:
+			err = d.setWindow(ctx, e, w, filled, c)
+		default:
+			err = c.keep(ctx, d.db, id)
+		}
+		if err != nil {
+			return Sale{}, err
 		}
 	}
 	if d.rehearsing {
@@ -202,9 +208,25 @@ func (d *Desk) changeWindow(
 		return s, err
 	}
 	e.written = "the window"
-	s, err := d.applyWindow(ctx, e)
-	s.Replayed = done
+	s, err := d.bringWindow(ctx, e, changed)
+	s.Replayed, s.Changed = done, changed || e.cells > 0
 	return s, e.partly(id, err)
+}
+
+// bringWindow brings the window that is written down to every cell that lacks it. After a change, all cells do.
+func (d *Desk) bringWindow(ctx context.Context, e *entry, changed bool) (Sale, error) {
+	if !changed {
+		s, err := d.show(ctx, e)
+		if err != nil || s.windowsSet() {
+			return s, err
+		}
+	}
+	return d.applyWindow(ctx, e)
+}
+
+// windowsSet reports whether every cell has the sale's window.
+func (s *Sale) windowsSet() bool {
+	return !slices.ContainsFunc(s.Stock, func(i ItemStock) bool { return !i.WindowSet })
 }
 
 // applyTries bounds how often applyWindow begins again.
@@ -229,7 +251,7 @@ func (d *Desk) applyWindow(ctx context.Context, e *entry) (Sale, error) {
 			return Sale{}, err
 		}
 		s, err := d.show(ctx, e)
-		if err != nil || !slices.ContainsFunc(s.Stock, func(i ItemStock) bool { return !i.WindowSet }) {
+		if err != nil || s.windowsSet() {
 			return s, err
 		}
 		if err := d.setWindow(ctx, e, e.Window, false, keyedCall{}); err != nil {

@@ -54,6 +54,13 @@ type Cell struct {
 	Seq            uint64 `json:"seq"`
 }
 
+// ChangedCell is a cell that somebody was to change.
+type ChangedCell struct {
+	Cell
+
+	Changed bool `json:"changed"` // the call has changed something
+}
+
 // CellOf is a cell as Redis has it.
 func CellOf(c *stock.CellState) Cell {
 	return Cell{
@@ -79,6 +86,13 @@ type Sale struct {
 	ClosesAt       Moment     `json:"closes_at,omitzero"`
 	Filled         bool       `json:"filled"` // it has all its stock
 	Items          []Item     `json:"items"`
+}
+
+// ChangedSale is a sale that somebody was to change.
+type ChangedSale struct {
+	Sale
+
+	Changed bool `json:"changed"` // the call has changed something
 }
 
 // Item is a SKU of a sale. Its units are 0 until it has got some.

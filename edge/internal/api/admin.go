@@ -13,7 +13,6 @@ import (
 	"sluice/core/problem"
 	"sluice/core/show"
 	"sluice/core/stock"
-	"sluice/edge/batch"
 )
 
 // adminBody reads the body of an admin's write, the key, and who it is. The key is copied: it ends up
@@ -69,7 +68,7 @@ func (a *API) loadSKU(r *request) error {
 		return malformed("", "sku_id in the path: want digits, 1 to %d", int64(math.MaxInt64))
 	}
 	load := operate.Load(sku, d.quantity, d.settings, d.reason, byAdmin(r, stock.ScopeLoad, key))
-	res, err := a.change(load)
+	done, err := a.change(load)
 	var p *problem.Problem
 	if errors.As(err, &p) && p.Kind == problem.WrongState {
 		return &problem.Problem{Kind: problem.WrongState, Detail: "the SKU is loaded: its stock is changed by adjustments, its settings by PATCH"}
@@ -78,7 +77,7 @@ func (a *API) loadSKU(r *request) error {
 		return err
 	}
 	a.Known.Add(load.Cell)
-	return a.answerChanged(r, fasthttp.StatusCreated, load.Cell, &res)
+	return a.answerChanged(r, fasthttp.StatusCreated, load.Cell, &done)
 }
 
 // showSKU shows all of a cell, as Redis has it now.
@@ -119,11 +118,11 @@ func (a *API) changeSKU(r *request) error {
 		return err
 	}
 	change := operate.Adjust(stock.Cell{SKU: sku, Pool: uint32(d.sale)}, 0, d.fields, d.settings, d.reason, byAdmin(r, stock.ScopeSettings, key))
-	res, err := a.change(change)
+	done, err := a.change(change)
 	if err != nil {
 		return err
 	}
-	return a.answerChanged(r, fasthttp.StatusOK, change.Cell, &res)
+	return a.answerChanged(r, fasthttp.StatusOK, change.Cell, &done)
 }
 
 // adjustSKU changes the stock of a cell by a delta.
@@ -137,11 +136,11 @@ func (a *API) adjustSKU(r *request) error {
 		return err
 	}
 	change := operate.Adjust(stock.Cell{SKU: sku, Pool: uint32(d.sale)}, d.delta, 0, stock.Settings{}, d.reason, byAdmin(r, stock.ScopeAdjust, key))
-	res, err := a.change(change)
+	done, err := a.change(change)
 	if err != nil {
 		return err
 	}
-	return a.answerChanged(r, fasthttp.StatusOK, change.Cell, &res)
+	return a.answerChanged(r, fasthttp.StatusOK, change.Cell, &done)
 }
 
 // byAdmin is a call of the admin of a request. The endpoint has a scope of its own, because a key belongs to one.
@@ -149,19 +148,21 @@ func byAdmin(r *request, scope stock.Scope, key string) operate.Call {
 	return operate.Call{User: r.who.Subject, Scope: scope, Key: key}
 }
 
-// change has a cell changed.
-func (a *API) change(c *operate.Change) (batch.Result, error) {
+// change has a cell changed. Its state after that is not always told.
+func (a *API) change(c *operate.Change) (operate.Done, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
 	desk := operate.Desk{Reader: a.Reader}
-	if err := desk.Check(ctx, c); err != nil {
-		return batch.Result{}, problemOfAct(err)
+	changes, err := desk.Check(ctx, c)
+	if err != nil {
+		return operate.Done{}, problemOfAct(err)
 	}
 	res, err := a.Decider.Do(stock.OpAdjust, c.Request(a.Reader.Partitions()))
 	if err == nil {
 		err = a.refusalOf(c.Cell, &res)
 	}
-	return res, err
+	again := replayed(&res)
+	return operate.Done{Replayed: again, Changed: changes && !again, After: res.Cell}, err
 }
 
 // problemOfAct tells of a rule that refuses an act, in words of members.
@@ -190,15 +191,15 @@ func problemOfAct(err error) error {
 }
 
 // answerChanged answers a change with its cell: as the decision left it, or, if that does not tell, as it is now.
-func (a *API) answerChanged(r *request, status int, cell stock.Cell, res *batch.Result) error {
-	state := res.Cell
+func (a *API) answerChanged(r *request, status int, cell stock.Cell, done *operate.Done) error {
+	state := done.After
 	if !state.Loaded {
 		var err error
 		if state, err = a.readCell(cell); err != nil {
 			return err
 		}
 	}
-	r.answerNamed(status, replayed(res), appendView(r.out[:0], show.CellOf(&state)))
+	r.answerNamed(status, done.Replayed, appendView(r.out[:0], show.ChangedCell{Cell: show.CellOf(&state), Changed: done.Changed}))
 	return nil
 }
 
@@ -241,8 +242,9 @@ func (a *API) transfer(r *request) error {
 		return problemOfRead(err)
 	}
 	r.answerWrite(fasthttp.StatusOK, replayed, appendView(r.out[:0], struct {
-		From show.Cell `json:"from"`
-		To   show.Cell `json:"to"`
-	}{show.CellOf(&states[0]), show.CellOf(&states[1])}))
+		From    show.Cell `json:"from"`
+		To      show.Cell `json:"to"`
+		Changed bool      `json:"changed"`
+	}{show.CellOf(&states[0]), show.CellOf(&states[1]), !replayed}))
 	return nil
 }

@@ -49,10 +49,14 @@ func (a *API) showSale(r *request) error {
 		return err
 	}
 	r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
-	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
-		shown, err := a.Sales.Show(ctx, id)
-		return shown, problemOfRead(err)
-	})
+	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
+	defer cancel()
+	shown, err := a.Sales.Show(ctx, id)
+	if err != nil {
+		return problemOfRead(err)
+	}
+	r.answer(fasthttp.StatusOK, appendView(r.out[:0], show.SaleOf(&shown)))
+	return nil
 }
 
 // openSale sets when a sale sells.
@@ -110,6 +114,7 @@ func knownSaleID(r *request) (uint32, error) {
 	return id, nil
 }
 
+// answerSale has a sale changed, and answers with what it is then.
 func (a *API) answerSale(r *request, status int, do func(context.Context) (sale.Sale, error)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
 	defer cancel()
@@ -117,6 +122,6 @@ func (a *API) answerSale(r *request, status int, do func(context.Context) (sale.
 	if err != nil {
 		return err
 	}
-	r.answerNamed(status, s.Replayed, appendView(r.out[:0], show.SaleOf(&s)))
+	r.answerNamed(status, s.Replayed, appendView(r.out[:0], show.ChangedSale{Sale: show.SaleOf(&s), Changed: s.Changed}))
 	return nil
 }

@@ -32,19 +32,19 @@ func TestSalesAreToldAsTheyStand(t *testing.T) {
 	for _, replayed := range []string{"", "true"} {
 		opened := f.do(open)
 		if opened.json["phase"] != "scheduled" || opened.json["opens_at"] != "2026-03-01T12:00:05.000Z" ||
-			opened.header.Get("Idempotent-Replayed") != replayed {
+			opened.header.Get("Idempotent-Replayed") != replayed || opened.json["changed"] != (replayed == "") {
 			t.Errorf("open: %v %s", opened.header, opened.body)
 		}
 	}
 	f.nowMS.Add(5000)
-	if got := f.do(call{method: "GET", path: "/admin/v1/sales/7", token: admin}); got.json["phase"] != "open" {
+	if got := f.do(call{method: "GET", path: "/admin/v1/sales/7", token: admin}); got.json["phase"] != "open" || got.json["changed"] != nil {
 		t.Errorf("show: %s", got.body)
 	}
 	for _, move := range []string{"empty", "fill"} {
 		c := call{method: "POST", path: "/admin/v1/sales/7/" + move, token: admin, key: move}
 		for _, replayed := range []string{"", "true"} {
 			got := f.do(c)
-			if got.status != 200 || got.json["filled"] != (move == "fill") || got.header.Get("Idempotent-Replayed") != replayed {
+			if got.status != 200 || got.json["filled"] != (move == "fill") || got.json["changed"] != (replayed == "") || got.header.Get("Idempotent-Replayed") != replayed {
 				t.Errorf("%s: %d %v %s", move, got.status, got.header, got.body)
 			}
 		}

@@ -16,13 +16,13 @@ func TestLoadingMakesAndNeverSets(t *testing.T) {
 	admin := f.token(1, auth.RoleAdmin)
 	put := call{method: "PUT", path: "/admin/v1/skus/5", token: admin, key: "load", body: `{"quantity":10,"reason":"first","limit":2}`}
 	got := f.do(put)
-	if got.status != 201 || got.json["total"] != 10.0 || got.json["limit"] != 2.0 || got.json["hold_ms"] != 900000.0 || got.json["seq"] != 1.0 {
+	if got.status != 201 || got.json["changed"] != true || got.json["total"] != 10.0 || got.json["limit"] != 2.0 || got.json["hold_ms"] != 900000.0 || got.json["seq"] != 1.0 {
 		t.Fatalf("load: %d %s", got.status, got.body)
 	}
 	if added := f.noted(&f.added); len(added) != 1 || added[0].SKU != 5 {
 		t.Errorf("the screen was told of %v", added)
 	}
-	if got := f.do(put); got.status != 201 || got.header.Get("Idempotent-Replayed") != "true" {
+	if got := f.do(put); got.status != 201 || got.json["changed"] != false || got.header.Get("Idempotent-Replayed") != "true" {
 		t.Errorf("load again: %d %v %s", got.status, got.header, got.body)
 	}
 	put.key = "other"
@@ -96,6 +96,36 @@ func TestSettingsChangeOneByOne(t *testing.T) {
 	}
 	if got := patch(`{"reason":"x","opens_at":"2026-11-12T00:00:00Z","closes_at":""}`); got.status != 200 {
 		t.Errorf("open later, and never close: %s", got.body)
+	}
+}
+
+// Each change tells whether it made a difference, and what only reads says nothing of it.
+func TestChangesTellWhetherTheyDo(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 5}, 10, func(s *stock.Settings) { s.Limit = 3 })
+	f.load(stock.Cell{SKU: 5, Pool: 9}, 0, nil)
+	admin := f.token(1, auth.RoleAdmin)
+	const sku, transfers = "/admin/v1/skus/5", "/admin/v1/transfers"
+	for _, c := range []struct {
+		method, path, key, body string
+		changed                 any
+	}{
+		{"PATCH", sku, "a", `{"reason":"x","limit":4}`, true},
+		{"PATCH", sku, "a", `{"reason":"x","limit":4}`, false},
+		{"PATCH", sku, "b", `{"reason":"x","limit":4}`, false},
+		{"PATCH", sku, "c", `{"reason":"x","limit":4,"frozen":true}`, true},
+		{"PATCH", sku, "d", `{"reason":"x","frozen":false,"opens_at":""}`, true},
+		{"PATCH", sku, "e", `{"reason":"x","frozen":false,"opens_at":""}`, false},
+		{"POST", sku + "/adjustments", "f", `{"reason":"x","delta":-1}`, true},
+		{"POST", sku + "/adjustments", "f", `{"reason":"x","delta":-1}`, false},
+		{"POST", transfers, "g", `{"sku_id":"5","to_sale_id":"9","quantity":2,"reason":"x"}`, true},
+		{"POST", transfers, "g", `{"sku_id":"5","to_sale_id":"9","quantity":2,"reason":"x"}`, false},
+		{"GET", sku, "", "", nil},
+	} {
+		if got := f.do(call{method: c.method, path: c.path, token: admin, key: c.key, body: c.body}); got.status != 200 || got.json["changed"] != c.changed {
+			t.Errorf("%s %s, key %q, %s: %d %s, want changed %v", c.method, c.path, c.key, c.body, got.status, got.body, c.changed)
+		}
 	}
 }
 

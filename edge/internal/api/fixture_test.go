@@ -292,6 +292,7 @@ func (s *fakeSales) edit(id uint32, change func(*sale.Sale)) (sale.Sale, error) 
 	}
 	x.Replayed = false
 	change(&x)
+	x.Changed = !x.Replayed
 	x.NowMS = s.nowMS()
 	s.sales[id] = x
 	return x, s.err

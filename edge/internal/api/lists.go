@@ -255,9 +255,16 @@ func (a *API) decideLetter(r *request,
 		if letter.ReplayAskedAt != 0 {
 			status = fasthttp.StatusAccepted // a persister is to do it
 		}
-		r.answerWrite(status, already, appendView(r.out[:0], letter))
+		r.answerWrite(status, already, appendView(r.out[:0], changedLetter{letter, !already}))
 		return nil
 	})
+}
+
+// changedLetter is a dead letter that an admin has decided about.
+type changedLetter struct {
+	ledger.Letter
+
+	Changed bool `json:"changed"`
 }
 
 // letterID is the dead letter in the path. One that cannot be is as unknown as one that is not.
