@@ -19,7 +19,7 @@ func TestShutStockIsNamed(t *testing.T) {
 	}
 	d.runWith(file, "stock", "load", "--yes").want(command.ExitDone)
 	d.run("stock", "freeze", "1", "--reason", "test", "--yes").want(command.ExitDone)
-	d.run("stock", "shut").want(command.ExitDone, "no SKU is shut")
+	d.run("stock", "shut").want(command.ExitDone, "no SKU is shut as of 20")
 	d.run("doctor").want(command.ExitDone, "ok   shut SKUs: none is fenced or breached")
 
 	d.fence(t, 2)
@@ -31,8 +31,8 @@ func TestShutStockIsNamed(t *testing.T) {
 	d.run("stock", "show", "2", "3", "4").want(command.ExitDone, fenced, breached).lacks("SKU 4: fenced")
 	d.run("stock", "show", "3", "-o", "json").want(command.ExitDone, `"shut": "breached"`)
 	d.run("stock", "show", "4", "-o", "json").want(command.ExitDone).lacks(`"shut"`)
-	d.run("stock", "shut").want(command.ExitDone, "1 fenced, 1 breached", "SKU 2", "SKU 3").lacks("SKU 4 ")
-	d.run("stock", "shut", "-o", "json").want(command.ExitDone, `"data": [`, `"fenced": 1`, `"breached": 1`, `"sku_id": "3"`)
+	d.run("stock", "shut").want(command.ExitDone, "1 fenced, 1 breached as of 20", "SKU 2", "SKU 3").lacks("SKU 4 ")
+	d.run("stock", "shut", "-o", "json").want(command.ExitDone, `"data": [`, `"fenced": 1`, `"breached": 1`, `"sku_id": "3"`, `"as_of": "20`)
 
 	for sku := int64(4); sku <= 14; sku++ {
 		d.breach(t, sku)

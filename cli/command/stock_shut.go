@@ -45,7 +45,7 @@ func (s *StockShut) Run(ctx context.Context, c *Console) error {
 		return c.JSON(found.Show())
 	}
 	if found.Total() == 0 {
-		c.Printf("no SKU is shut\n")
+		c.Printf("no SKU is shut as of %s\n", timeText(found.AsOfMS))
 		return nil
 	}
 	t := c.table()
@@ -56,7 +56,7 @@ func (s *StockShut) Run(ctx context.Context, c *Console) error {
 			number(cell.Total), fmt.Sprintf("%d.%d", cell.Epoch, cell.Seq))
 	}
 	t.flush()
-	c.Printf("%s fenced, %s breached\n", number(found.Fenced), number(found.Breached))
+	c.Printf("%s fenced, %s breached as of %s\n", number(found.Fenced), number(found.Breached), timeText(found.AsOfMS))
 	return nil
 }
 

@@ -15,6 +15,11 @@ type ShutFinder interface {
 	ShutCells(ctx context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error)
 }
 
+// Clock tells the time of Redis; it is part of redisstock.Store.
+type Clock interface {
+	Now(ctx context.Context) (nowMS int64, err error)
+}
+
 // Place is where a look at all cells goes on; zero is the beginning.
 type Place struct {
 	Partition int
@@ -50,6 +55,7 @@ func ShutSteps(ctx context.Context, store ShutFinder, from Place) iter.Seq2[Shut
 type Shut struct {
 	Fenced, Breached int64
 	Some             []stock.CellState
+	AsOfMS           int64 // Redis time: all is there that has been shut since then
 
 	keep int
 	seen map[stock.Cell]bool
@@ -81,7 +87,7 @@ func (s *Shut) Total() int64 { return s.Fenced + s.Breached }
 
 // Show is what was found in JSON.
 func (s *Shut) Show() show.Shut {
-	v := show.Shut{Fenced: s.Fenced, Breached: s.Breached, Data: make([]show.Cell, len(s.Some))}
+	v := show.Shut{AsOf: show.Moment(s.AsOfMS), Fenced: s.Fenced, Breached: s.Breached, Data: make([]show.Cell, len(s.Some))}
 	for i := range s.Some {
 		v.Data[i] = show.CellOf(&s.Some[i])
 	}
@@ -89,8 +95,16 @@ func (s *Shut) Show() show.Shut {
 }
 
 // FindShut looks at all cells, counts those that are shut and keeps some.
-func FindShut(ctx context.Context, store ShutFinder, keep int) (*Shut, error) {
+func FindShut(ctx context.Context, store interface {
+	ShutFinder
+	Clock
+}, keep int,
+) (*Shut, error) {
 	all := NewShut(keep)
+	var err error
+	if all.AsOfMS, err = store.Now(ctx); err != nil {
+		return nil, fmt.Errorf("look for shut cells: %w", err)
+	}
 	for step, err := range ShutSteps(ctx, store, Place{}) {
 		if err != nil {
 			return nil, err

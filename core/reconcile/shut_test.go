@@ -16,6 +16,16 @@ var errAway = errors.New("away")
 // pages are the cells of partitions, a page a call; nil: the server is away.
 type pages [][][]stock.CellState
 
+// asOfMS is what the clock of pages shows.
+const asOfMS = 1_800_000_000_000
+
+func (p pages) Now(context.Context) (int64, error) {
+	if p[0] == nil {
+		return 0, errAway
+	}
+	return asOfMS, nil
+}
+
 func (p pages) Partitions() int { return len(p) }
 
 func (p pages) ShutCells(_ context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error) {
@@ -54,8 +64,13 @@ func TestFindShut(t *testing.T) {
 	if diff := cmp.Diff([]int64{1, 2, 3}, some); diff != "" || found.Fenced != 2 || found.Breached != 2 || found.Total() != 4 {
 		t.Errorf("%d fenced, %d breached: %s", found.Fenced, found.Breached, diff)
 	}
-	if _, err := reconcile.FindShut(t.Context(), pages{{{}}, nil}, 3); !errors.Is(err, errAway) {
-		t.Errorf("a server is away: %v", err)
+	if got := found.Show().AsOf; got != asOfMS {
+		t.Errorf("as of %d, want %d", got, asOfMS)
+	}
+	for _, away := range []pages{{nil}, {{{}}, nil}} {
+		if _, err := reconcile.FindShut(t.Context(), away, 3); !errors.Is(err, errAway) {
+			t.Errorf("a server is away: %v", err)
+		}
 	}
 }
 

@@ -29,4 +29,5 @@ type Shut struct {
 	Fenced   int64  `json:"fenced"`
 	Breached int64  `json:"breached"`
 	Data     []Cell `json:"data"`
+	AsOf     Moment `json:"as_of"` // what has been shut since then is counted
 }

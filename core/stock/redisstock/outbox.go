@@ -187,19 +187,32 @@ func (s *Store) OutboxStats(ctx context.Context) ([]OutboxStat, error) {
 	return stats, nil
 }
 
+// Now is Redis' time. Of clocks that differ, it is the one of any node.
+func (s *Store) Now(ctx context.Context) (nowMS int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	return s.readTime(ctx)
+}
+
+func (s *Store) readTime(ctx context.Context) (nowMS int64, err error) {
+	clock, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
+	if err != nil {
+		return 0, wrap("read time", err)
+	}
+	if len(clock) != 2 {
+		return 0, wrapProtocol("time", fmt.Errorf("%d parts", len(clock)))
+	}
+	return clock[0]*1000 + clock[1]/1000, nil
+}
+
 // Persisted tells up to which Redis time everything that happened is in MySQL, because an entry leaves the outbox
 // only after MySQL's commit, and what Redis' time is. Of clocks that differ, it is the one of any node.
 func (s *Store) Persisted(ctx context.Context) (untilMS, nowMS int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	clock, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
-	if err != nil {
-		return 0, 0, wrap("read time", err)
+	if nowMS, err = s.readTime(ctx); err != nil {
+		return 0, 0, err
 	}
-	if len(clock) != 2 {
-		return 0, 0, wrapProtocol("time", fmt.Errorf("%d parts", len(clock)))
-	}
-	nowMS = clock[0]*1000 + clock[1]/1000
 	// The outboxes after the time: what happened before it is in one of them, or in MySQL.
 	commands := make([]rueidis.Completed, len(s.partitions))
 	for p := range s.partitions {

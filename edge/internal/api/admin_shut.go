@@ -21,6 +21,7 @@ const (
 type shutPage struct {
 	Data []show.Cell `json:"data"`
 	Next string      `json:"next_cursor,omitzero"` // for the next request; none: that was all
+	AsOf show.Moment `json:"as_of"`
 }
 
 // showShut lists the cells that are shut until they are repaired, fenced or breached.
@@ -43,7 +44,11 @@ func (a *API) showShut(r *request) error {
 
 // answerShut answers with the shut cells from a place on.
 func (a *API) answerShut(ctx context.Context, r *request, at reconcile.Place) error {
-	page := shutPage{Data: []show.Cell{}}
+	nowMS, err := a.Reader.Now(ctx)
+	if err != nil {
+		return problemOfRead(err)
+	}
+	page := shutPage{Data: []show.Cell{}, AsOf: show.Moment(nowMS)}
 	steps := 0
 	for step, err := range reconcile.ShutSteps(ctx, a.Reader, at) {
 		if err != nil {

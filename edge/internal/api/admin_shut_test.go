@@ -38,9 +38,13 @@ func TestShutCellsByPages(t *testing.T) {
 				SKU string `json:"sku_id"`
 			}
 			Next string `json:"next_cursor"`
+			AsOf string `json:"as_of"`
 		}
 		if err := json.Unmarshal([]byte(answer.body), &page); err != nil || answer.status != 200 {
 			t.Fatalf("%d %s: %v", answer.status, answer.body, err)
+		}
+		if page.AsOf != "2026-03-01T12:00:00.000Z" {
+			t.Errorf("as of %q", page.AsOf)
 		}
 		if len(page.Data) > shutCells+40 {
 			t.Errorf("a page of %d cells", len(page.Data))

@@ -37,6 +37,7 @@ type Reader interface {
 	Partitions() int
 	ReplicaWarning(ctx context.Context) (string, error)
 	ShutCells(ctx context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error)
+	Now(ctx context.Context) (nowMS int64, err error)
 }
 
 // Cells knows cells as they were not long ago.

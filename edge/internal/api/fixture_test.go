@@ -171,6 +171,13 @@ func (f *fixture) Partitions() int { return partitions }
 
 func (f *fixture) ReplicaWarning(context.Context) (string, error) { return f.replicaWarning, nil }
 
+func (f *fixture) Now(context.Context) (int64, error) {
+	if err := f.readErr.Load(); err != nil {
+		return 0, *err
+	}
+	return f.nowMS.Load(), nil
+}
+
 // ShutCells takes as many steps for a partition as it has lists of shut cells.
 func (f *fixture) ShutCells(_ context.Context, partition int, cursor uint64) ([]stock.CellState, uint64, error) {
 	if err := f.readErr.Load(); err != nil {

@@ -31,6 +31,8 @@ func (i instant) Do(_ stock.Op, r stock.Request) (res batch.Result, err error) {
 	return res, nil
 }
 
+func (instant) Now(context.Context) (int64, error) { return noon.UnixMilli(), nil }
+
 func (instant) MayExist(context.Context, stock.Cell, bool) (bool, error) { return true, nil }
 func (instant) Missed(stock.Cell)                                        {}
 func (instant) Add(stock.Cell)                                           {}
