@@ -133,18 +133,20 @@ func TestConfigurationDocument(t *testing.T) {
 const configurationIntro = `# Configuration
 
 Every setting is a flag and an environment variable. A flag wins. Write durations like ` + "`300ms`, `5s`, `24h`" + `, and lists
-with commas. A program with wrong settings ends with exit code 2 and names all of them at once, also those whose file it
-cannot read. Two kinds are named alone, before all others: a value that it cannot parse, such as a number with letters
-in it, and a wrong setting of the log.
+with commas.
+
+A program with wrong settings ends with exit code 2 and names all of them at once, including files that it cannot read. It
+names two kinds alone, before all others: a value that it cannot parse, such as a number with letters in it, and a wrong
+setting of the log.
 
 Secrets come from the environment, or from a file that a flag names. They have no flag themselves, because every process of
 a machine can read the arguments of all others. They are never logged.
 
-The commands that look at stock or change it use the addresses of a running ` + "`sluice dev`" + ` of the same directory if
-none is given.
+If you give no address, commands that look at stock or change it use those of a ` + "`sluice dev`" + ` that runs in the same
+directory.
 
-` + "`sluice config print edge`" + ` shows what an edge that is started like this would run with, and where each value is from;
-without a command it shows the settings of all.
+` + "`sluice config print edge`" + ` shows the settings that an edge would start with from this shell, and where each value is
+from. Without a command it shows those of all commands.
 
 This page is written by ` + "`go test ./cli -update`" + ` from the program itself.
 
@@ -154,9 +156,13 @@ This page is written by ` + "`go test ./cli -update`" + ` from the program itsel
 const configurationEnd = `
 ## Token keys
 
-The file of ` + "`--token-key-file`" + ` is JSON, readable by its owner only. The first key signs what ` + "`sluice token`" + ` makes; all of
-them verify. ` + "`alg`" + ` is HS256, with 32 bytes or more as ` + "`key`" + `, or EdDSA, with a seed of 32 bytes as ` + "`key`" + `, or where tokens
-are only verified with ` + "`public_key`" + ` alone. Both are base64url without padding.
+The file of ` + "`--token-key-file`" + ` is JSON, and only its owner may read it. ` + "`sluice token`" + ` signs with the first key. An edge
+accepts tokens of all keys. ` + "`alg`" + ` is one of these two:
+
+- HS256: ` + "`key`" + ` has 32 bytes or more.
+- EdDSA: ` + "`key`" + ` is a seed of 32 bytes. An edge, which only verifies tokens, can have ` + "`public_key`" + ` instead.
+
+Both members are base64url without padding.
 
     {"keys": [{"kid": "2026-01", "alg": "HS256", "key": "..."}]}
 
@@ -169,7 +175,7 @@ are only verified with ` + "`public_key`" + ` alone. Both are base64url without 
 | 0 | done |
 | 1 | it could not be done, or only in part; for ` + "`doctor`" + `, a check failed |
 | 2 | the command line or a setting is wrong; nothing was done |
-| 3 | what was to be shown or changed does not exist |
+| 3 | the thing to show or change does not exist |
 | 4 | the rules of stock forbid it; nothing was changed |
 | 5 | it may or may not have been done: repeat the command as its message says |
 | 130 | interrupted by a signal |
