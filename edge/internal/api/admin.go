@@ -17,26 +17,23 @@ import (
 
 // adminBody reads the body of an admin's write, the key, and who it is. The key is copied: it ends up
 // in ids that outlive the request. Where a body needs no member, it may be missing.
-func (a *API) adminBody(r *request, s *schema) (draft, string, error) {
-	body, err := r.body()
-	if errors.Is(err, errBodyMissing) && s.optional() {
-		body, err = emptyBody, nil
+func adminBody[B any](a *API, r *request) (b B, key string, err error) {
+	text, err := r.body()
+	if errors.Is(err, errBodyMissing) && mayBeMissing[B]() {
+		text, err = []byte("{}"), nil
 	}
 	if err != nil {
-		return draft{}, "", err
+		return b, "", err
 	}
-	key, err := r.head.key(&r.keyBuf)
+	sent, err := r.head.key(&r.keyBuf)
 	if err != nil {
-		return draft{}, "", err
+		return b, "", err
 	}
 	if err := a.admit(r, admins); err != nil {
-		return draft{}, "", err
+		return b, "", err
 	}
-	d, err := s.decode(&r.scan, body)
-	if err == nil {
-		a.warnOfReplicas(r, d.settings.Ack)
-	}
-	return d, string(key), err
+	b, err = decodeBody[B](text)
+	return b, string(sent), err
 }
 
 // warnOfReplicas tells an admin what is wrong with the replicas for the level that is set.
@@ -59,15 +56,17 @@ func adminSKU(r *request) (int64, error) {
 
 // loadSKU makes a SKU's normal stock. What is there already is changed by deltas only.
 func (a *API) loadSKU(r *request) error {
-	d, key, err := a.adminBody(r, loadSchema)
+	b, key, err := adminBody[loadBody](a, r)
 	if err != nil {
 		return err
 	}
+	settings, _ := b.values()
+	a.warnOfReplicas(r, settings.Ack)
 	sku, ok := auth.ParseID(r.param("sku_id"))
 	if !ok {
 		return malformed("", "sku_id in the path: want digits, 1 to %d", int64(math.MaxInt64))
 	}
-	load := operate.Load(sku, d.quantity, d.settings, d.reason, byAdmin(r, stock.ScopeLoad, key))
+	load := operate.Load(sku, b.Quantity.units, settings, string(b.Reason), byAdmin(r, stock.ScopeLoad, key))
 	done, err := a.change(load)
 	var p *problem.Problem
 	if errors.As(err, &p) && p.Kind == problem.WrongState {
@@ -109,15 +108,18 @@ func (a *API) showSKU(r *request) error {
 
 // changeSKU changes settings of a cell.
 func (a *API) changeSKU(r *request) error {
-	d, key, err := a.adminBody(r, changeSchema)
+	b, key, err := adminBody[changeBody](a, r)
 	if err != nil {
 		return err
 	}
+	settings, fields := b.values()
+	a.warnOfReplicas(r, settings.Ack)
 	sku, err := adminSKU(r)
 	if err != nil {
 		return err
 	}
-	change := operate.Adjust(stock.Cell{SKU: sku, Pool: uint32(d.sale)}, 0, d.fields, d.settings, d.reason, byAdmin(r, stock.ScopeSettings, key))
+	cell := stock.Cell{SKU: sku, Pool: uint32(of(b.Sale))}
+	change := operate.Adjust(cell, 0, fields, settings, string(b.Reason), byAdmin(r, stock.ScopeSettings, key))
 	done, err := a.change(change)
 	if err != nil {
 		return err
@@ -127,7 +129,7 @@ func (a *API) changeSKU(r *request) error {
 
 // adjustSKU changes the stock of a cell by a delta.
 func (a *API) adjustSKU(r *request) error {
-	d, key, err := a.adminBody(r, adjustSchema)
+	b, key, err := adminBody[adjustBody](a, r)
 	if err != nil {
 		return err
 	}
@@ -135,7 +137,8 @@ func (a *API) adjustSKU(r *request) error {
 	if err != nil {
 		return err
 	}
-	change := operate.Adjust(stock.Cell{SKU: sku, Pool: uint32(d.sale)}, d.delta, 0, stock.Settings{}, d.reason, byAdmin(r, stock.ScopeAdjust, key))
+	cell := stock.Cell{SKU: sku, Pool: uint32(of(b.Sale))}
+	change := operate.Adjust(cell, int64(b.Delta), 0, stock.Settings{}, string(b.Reason), byAdmin(r, stock.ScopeAdjust, key))
 	done, err := a.change(change)
 	if err != nil {
 		return err
@@ -173,7 +176,7 @@ func problemOfAct(err error) error {
 	}
 	switch refused.Rule {
 	case operate.RuleNothing:
-		return malformed("", "want at least one setting: %s", strings.Join(changeSchema.names[2:], ", "))
+		return malformed("", "want at least one setting: %s", strings.Join(membersOf(cellSettings{}), ", "))
 	case operate.RuleSaleWindow:
 		return malformed("", "a sale's window is that of all its SKUs: "+
 			"it is set by POST /admin/v1/sales/%d/open and .../close", refused.Cell.Pool)
@@ -219,13 +222,13 @@ func (a *API) readCell(cell stock.Cell) (stock.CellState, error) {
 
 // transfer moves units of a SKU between its normal stock and a sale's, or between two sales'.
 func (a *API) transfer(r *request) error {
-	d, key, err := a.adminBody(r, transferSchema)
+	b, key, err := adminBody[transferBody](a, r)
 	if err != nil {
 		return err
 	}
 	move := operate.Transfer{
-		Call: byAdmin(r, stock.ScopeTransfer, key), SKU: d.sku, From: uint32(d.fromSale), To: uint32(d.toSale),
-		Units: d.quantity, Reason: d.reason,
+		Call: byAdmin(r, stock.ScopeTransfer, key), SKU: int64(b.SKU), From: uint32(of(b.From)), To: uint32(of(b.To)),
+		Units: int64(b.Quantity), Reason: string(b.Reason),
 	}
 	t, err := move.Request()
 	if err != nil {

@@ -47,11 +47,32 @@ func TestAdminBodiesThatAreRefused(t *testing.T) {
 		`{"quantity":1,"reason":"x","opens_at":"2026-01-02T00:00:00Z","closes_at":"2026-01-01T00:00:00Z"}`: "/closes_at",
 		`{"quantity":1,"reason":"x","sale_id":"1"}`:                                                        "",
 		`{"quantity":1,"quantity":1,"reason":"x"}`:                                                         "/quantity",
+		`{"Quantity":1,"reason":"x"}`:                                                                      "/Quantity",
+		`{"quantity":1,"reason":"x"} {}`:                                                                   "",
+		`{"quantity":1,"reason":"x"`:                                                                       "",
+		"\ufeff" + `{"quantity":1,"reason":"x"}`:                                                           "",
+		"{\"quantity\":1,\"reason\":\"\xff\"}":                                                             "",
+		`{"quantity":1,"reason":"\ud800"}`:                                                                 "/reason",
+		`{"quantity":1,"reason":"x","hold_ms":01}`:                                                         "/hold_ms",
+		`{"quantity":1e0,"reason":"x"}`:                                                                    "/quantity",
+		`{"quantity":-0,"reason":"x"}`:                                                                     "/quantity",
+		`{"quantity":1,"reason":"x","limit":[1]}`:                                                          "/limit",
+		`[]`: "",
 	} {
 		g("PUT", "/admin/v1/skus/6", body, pointer)
 	}
+	for _, body := range []string{"null", "[]", "1", `{"opens_at":""}`, `{"closes_at":"","closes_at":null}`} {
+		g("POST", "/admin/v1/sales/1/open", body, "")
+	}
+	if want := errEncoding.Detail; f.do(call{method: "PUT", path: "/admin/v1/skus/6", token: admin, body: "\ufeff{}"}).json["detail"] != want {
+		t.Errorf("a byte order mark is not told of")
+	}
 	g("PUT", "/admin/v1/skus/06", `{"quantity":1,"reason":"x"}`, "")
 	g("PATCH", "/admin/v1/skus/5", `{"reason":"x"}`, "")
+	nothing := f.do(call{method: "PATCH", path: "/admin/v1/skus/5", token: admin, body: `{"reason":"x"}`})
+	if nothing.json["detail"] != "want at least one setting: limit, hold_ms, ack, shopper_deducts, opens_at, closes_at, frozen" {
+		t.Errorf("%s", nothing.body)
+	}
 	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","limit":null}`, "")
 	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","sale_id":"9","closes_at":""}`, "")
 	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","sale_id":"9","opens_at":"2026-01-02T00:00:00Z"}`, "")

@@ -14,21 +14,26 @@ import (
 // createSale makes a sale and gives it its stock. Repeated with the same plan, whatever the key, it goes on
 // where it was cut off.
 func (a *API) createSale(r *request) error {
-	d, _, err := a.adminBody(r, saleSchema)
+	b, _, err := adminBody[saleBody](a, r)
 	if err != nil {
 		return err
 	}
+	s, fields := b.values()
+	a.warnOfReplicas(r, s.Ack)
 	id, err := saleID([]byte(r.param("sale_id")))
 	if err != nil {
 		return err
 	}
-	if d.fields&stock.FieldHold == 0 {
-		d.settings.Hold = stock.HoldDefault
+	if fields&stock.FieldHold == 0 {
+		s.Hold = stock.HoldDefault
 	}
-	s := &d.settings
+	var allotments []sale.Allotment
+	for _, i := range b.Items {
+		allotments = append(allotments, sale.Allotment{SKU: int64(i.SKU), Quantity: int64(i.Quantity)})
+	}
 	return a.answerSale(r, fasthttp.StatusCreated, func(ctx context.Context) (sale.Sale, error) {
 		made, err := a.Sales.Create(ctx, sale.Plan{
-			ID: id, Name: d.name, Limit: s.Limit, Hold: s.Hold, Ack: s.Ack, ShopperDeducts: s.ShopperDeducts, Items: d.items,
+			ID: id, Name: string(b.Name), Limit: s.Limit, Hold: s.Hold, Ack: s.Ack, ShopperDeducts: s.ShopperDeducts, Items: allotments,
 		})
 		for _, item := range made.Items {
 			a.Known.Add(stock.Cell{SKU: item.SKU, Pool: id})
@@ -61,7 +66,7 @@ func (a *API) showSale(r *request) error {
 
 // openSale sets when a sale sells.
 func (a *API) openSale(r *request) error {
-	d, key, err := a.adminBody(r, openSchema)
+	b, key, err := adminBody[openBody](a, r)
 	if err != nil {
 		return err
 	}
@@ -70,13 +75,13 @@ func (a *API) openSale(r *request) error {
 		return err
 	}
 	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
-		return a.Sales.Open(ctx, id, sale.Call{User: r.who.Subject, Key: key}, sale.Opening{At: d.opensAt, Closes: d.closesAt})
+		return a.Sales.Open(ctx, id, sale.Call{User: r.who.Subject, Key: key}, sale.Opening{At: of(b.Opens).Time, Closes: of(b.Closes).Time})
 	})
 }
 
 // closeSale ends a sale.
 func (a *API) closeSale(r *request) error {
-	d, key, err := a.adminBody(r, closeSchema)
+	b, key, err := adminBody[closeBody](a, r)
 	if err != nil {
 		return err
 	}
@@ -85,7 +90,7 @@ func (a *API) closeSale(r *request) error {
 		return err
 	}
 	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
-		return a.Sales.Close(ctx, id, sale.Call{User: r.who.Subject, Key: key}, d.closesAt)
+		return a.Sales.Close(ctx, id, sale.Call{User: r.who.Subject, Key: key}, of(b.Closes).Time)
 	})
 }
 

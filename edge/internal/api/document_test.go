@@ -83,7 +83,7 @@ func TestDocumentIsAsNarrowAsTheServer(t *testing.T) {
 	f("text", plain, "", false)
 	f("text", plain, strings.Repeat("x", 200), true)
 	f("text", plain, strings.Repeat("x", 201), false)
-	bound := pattern(doc.Components.Schemas["Bound"])
+	documented := pattern(doc.Components.Schemas["Bound"])
 	var dates []string
 	for _, year := range []int{1971, 1972, 1999, 2000, 2026, 2028, 2100, 2400, 2500, 3776, 3777, 9996, 9999} {
 		for day := range 12 * 32 {
@@ -97,14 +97,11 @@ func TestDocumentIsAsNarrowAsTheServer(t *testing.T) {
 		"2026-11-11T20:00:00.Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z",
 		"10000-01-01T00:00:00Z", "1767225600000", " ", "2026-11-11T20:00:00Z ", "2026-11-11T20:00:00Z\n",
 	) {
-		var s scanner
 		quoted, err := json.Marshal(value)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.begin(quoted)
-		s.moment("/at")
-		f("moment", bound, value, s.end() == nil)
+		f("moment", documented, value, new(bound).UnmarshalJSON(quoted) == nil)
 	}
 }
 

@@ -237,7 +237,7 @@ func (a *API) replayLetter(r *request) error { return a.decideLetter(r, a.Books.
 func (a *API) decideLetter(r *request,
 	decide func(ctx context.Context, id ledger.LetterID, d ledger.Decision) (ledger.Letter, bool, error),
 ) error {
-	d, _, err := a.adminBody(r, letterSchema)
+	b, _, err := adminBody[letterBody](a, r)
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (a *API) decideLetter(r *request,
 	}
 	by := "admin " + strconv.FormatInt(r.who.Subject, 10)
 	return a.withBooks(func(ctx context.Context) error {
-		letter, already, err := decide(ctx, id, ledger.Decision{By: by, Reason: d.reason})
+		letter, already, err := decide(ctx, id, ledger.Decision{By: by, Reason: string(b.Reason)})
 		if err != nil {
 			return err
 		}

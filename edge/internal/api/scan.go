@@ -1,19 +1,18 @@
 package api
 
 import (
-	"fmt"
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"sluice/core/auth"
 	"sluice/core/problem"
-	"sluice/core/text"
 )
 
-// scanner reads one JSON document as strictly as the API promises: UTF-8 without a byte order mark,
-// each member known, at most once and in its own case, numbers as integer literals, nothing after the
-// end. It allocates nothing unless a string has escapes that do not fit into its buffer.
+// scanner reads the bodies of the hot path, each one JSON document, as strictly as the API promises: UTF-8 without a
+// byte order mark, each member known, at most once and in its own case, numbers as integer literals, nothing after
+// the end. It allocates nothing unless a string has escapes that do not fit into its buffer.
 //
 // The first fault stops it; every method is harmless after that.
 type scanner struct {
@@ -22,19 +21,27 @@ type scanner struct {
 	scratch []byte // decoded strings; each is valid until the next is read
 }
 
+// What is wrong with a member, whatever it is.
+const (
+	detailMissing = "the member is missing"
+	detailTwice   = "the member is there twice"
+)
+
 var (
 	errSyntax   = &problem.Problem{Kind: problem.Malformed, Detail: "the body is not one JSON object"}
 	errEncoding = &problem.Problem{Kind: problem.Malformed, Detail: "the body is not UTF-8 without a byte order mark"}
 )
 
 func (s *scanner) begin(body []byte) {
-	s.rest, s.err = body, nil
-	if !utf8.Valid(body) {
-		s.err = errEncoding
+	s.rest, s.err = body, checkEncoding(body)
+}
+
+// checkEncoding checks that a body is UTF-8 without a byte order mark.
+func checkEncoding(body []byte) error {
+	if !utf8.Valid(body) || bytes.HasPrefix(body, []byte("\ufeff")) {
+		return errEncoding
 	}
-	if len(body) >= 3 && body[0] == 0xEF && body[1] == 0xBB && body[2] == 0xBF {
-		s.err = errEncoding
-	}
+	return nil
 }
 
 // end checks that nothing follows the document.
@@ -101,7 +108,7 @@ func (s *scanner) member(known members, seen *uint) int {
 			continue
 		}
 		if *seen&(1<<i) != 0 {
-			s.fail(malformed("/"+k, "the member is there twice"))
+			s.fail(malformed("/"+k, "%s", detailTwice))
 			return -1
 		}
 		*seen |= 1 << i
@@ -120,17 +127,6 @@ func unknownMember(name string) *problem.Problem {
 		p.Pointer = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name) // RFC 6901
 	}
 	return p
-}
-
-// within makes the pointer of a fault, if there is one, begin at the document that a part is in.
-func (s *scanner) within(list string, index int) {
-	p, ok := s.err.(*problem.Problem) //nolint:errorlint // never wrapped
-	if !ok || p.Pointer == "" {
-		return
-	}
-	inner := *p
-	inner.Pointer = fmt.Sprintf("%s/%d%s", list, index, p.Pointer)
-	s.err = &inner
 }
 
 // null reads a null, if there is one.
@@ -309,34 +305,4 @@ func parseInteger(text []byte) (int64, bool) {
 	}
 	v, ok := auth.ParseID(digits)
 	return sign * v, ok
-}
-
-// boolean reads true or false.
-func (s *scanner) boolean(pointer string) bool {
-	s.blanks()
-	switch {
-	case s.err != nil:
-	case len(s.rest) >= 4 && string(s.rest[:4]) == "true":
-		s.rest = s.rest[4:]
-		return true
-	case len(s.rest) >= 5 && string(s.rest[:5]) == "false":
-		s.rest = s.rest[5:]
-		return false
-	default:
-		s.fail(malformed(pointer, "want true or false"))
-	}
-	return false
-}
-
-// line reads a string of 1 to most bytes in plain characters, and copies it.
-func (s *scanner) line(pointer string, most int) string {
-	line := string(s.textOf(pointer, "a string"))
-	if s.err != nil {
-		return ""
-	}
-	if err := text.Check(line, most); err != nil {
-		s.fail(malformed(pointer, "%v", err))
-		return ""
-	}
-	return line
 }

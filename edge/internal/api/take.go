@@ -18,8 +18,8 @@ type taking struct {
 var takingMembers = members{"sku_id", "quantity", "sale_id", "user_id"}
 
 var (
-	errNoSKU      = &problem.Problem{Kind: problem.Malformed, Pointer: "/sku_id", Detail: "the member is missing"}
-	errNoQuantity = &problem.Problem{Kind: problem.Malformed, Pointer: "/quantity", Detail: "the member is missing"}
+	errNoSKU      = &problem.Problem{Kind: problem.Malformed, Pointer: "/sku_id", Detail: detailMissing}
+	errNoQuantity = &problem.Problem{Kind: problem.Malformed, Pointer: "/quantity", Detail: detailMissing}
 )
 
 // decode reads the body, or says what is wrong with it. It is the decoder of the hot path.

@@ -181,48 +181,6 @@ func FuzzTaking(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { compare(t, body) })
 }
 
-// FuzzDraft holds the decoders of admin bodies to what every JSON decoder agrees on: what they accept
-// is JSON in UTF-8, with the same members for a strict reader.
-func FuzzDraft(f *testing.F) {
-	schemas := []*schema{loadSchema, changeSchema, adjustSchema, transferSchema, saleSchema, openSchema, closeSchema}
-	for _, seed := range []string{
-		`{"quantity":0,"reason":"load","limit":1,"hold_ms":1000,"opens_at":"2026-01-01T00:00:00Z","closes_at":"","ack":"log","shopper_deducts":true,"frozen":false}`,
-		`{"reason":"\u00e9\n","frozen":true}`, `{"delta":-5,"reason":"lost","sale_id":"7"}`, `{"delta":0,"reason":"x"}`,
-		`{"sku_id":"1","from_sale_id":null,"to_sale_id":"5","quantity":1,"reason":"x"}`,
-		`{"name":"n","items":[{"sku_id":"1","quantity":5},{"sku_id":"2","quantity":1}]}`, `{"name":"n","items":[]}`, `{"name":"n","items":[{}]}`,
-		`{"opens_at":"2026-01-01T00:00:00+01:00"}`, `{}`, `{"closes_at":null}`,
-	} {
-		f.Add(uint8(0), []byte(seed))
-		f.Add(uint8(4), []byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
-		s := schemas[int(which)%len(schemas)]
-		var in scanner
-		d, err := s.decode(&in, body)
-		if err != nil {
-			return
-		}
-		if !json.Valid(body) || !utf8.Valid(body) {
-			t.Fatalf("%q: accepted, and no JSON", body)
-		}
-		var again scanner
-		var loose map[string]any
-		if err := json.Unmarshal(body, &loose); err != nil {
-			t.Fatalf("%q: %v", body, err)
-		}
-		if reason, ok := loose["reason"].(string); ok && reason != d.reason {
-			t.Fatalf("%q: reason %q, encoding/json reads %q", body, d.reason, reason)
-		}
-		canonical, err := json.Marshal(loose)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.decode(&again, canonical); err != nil {
-			t.Fatalf("%q is accepted, and %q is not: %v", body, canonical, err)
-		}
-	})
-}
-
 func BenchmarkDecode(b *testing.B) {
 	body := []byte(`{"sku_id":"1001","quantity":1}`)
 	var s scanner

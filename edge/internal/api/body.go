@@ -1,0 +1,190 @@
+package api
+
+import (
+	"errors"
+	"reflect"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"sluice/core/problem"
+	"sluice/core/stock"
+)
+
+// The bodies of admin requests. A member that is a pointer may be absent, and null means the same; any other has to be
+// there, and no value that it accepts is the zero value.
+type (
+	loadBody struct {
+		Quantity firstUnits `json:"quantity"`
+		Reason   reason     `json:"reason"`
+		cellSettings
+	}
+	changeBody struct {
+		Reason reason `json:"reason"`
+		Sale   *pool  `json:"sale_id"`
+		cellSettings
+	}
+	adjustBody struct {
+		Delta  delta  `json:"delta"`
+		Reason reason `json:"reason"`
+		Sale   *pool  `json:"sale_id"`
+	}
+	transferBody struct {
+		SKU      sku    `json:"sku_id"`
+		From     *pool  `json:"from_sale_id"`
+		To       *pool  `json:"to_sale_id"`
+		Quantity units  `json:"quantity"`
+		Reason   reason `json:"reason"`
+	}
+	saleBody struct {
+		Name  name  `json:"name"`
+		Items items `json:"items"`
+		settings
+	}
+	item struct {
+		SKU      sku   `json:"sku_id"`
+		Quantity units `json:"quantity"`
+	}
+	openBody struct {
+		Opens  *opening `json:"opens_at"`
+		Closes *bound   `json:"closes_at"`
+	}
+	closeBody struct {
+		Closes *bound `json:"closes_at"`
+	}
+	letterBody struct {
+		Reason reason `json:"reason"`
+	}
+)
+
+// settings are those that a sale has too.
+type settings struct {
+	Limit          *perUser `json:"limit"`
+	Hold           *holdMS  `json:"hold_ms"`
+	Ack            *level   `json:"ack"`
+	ShopperDeducts *bool    `json:"shopper_deducts"`
+}
+
+func (b *settings) values() (stock.Settings, stock.Fields) {
+	s := stock.Settings{
+		Limit: int64(of(b.Limit)), Hold: time.Duration(of(b.Hold)) * time.Millisecond, Ack: stock.Ack(of(b.Ack)),
+		ShopperDeducts: of(b.ShopperDeducts),
+	}
+	return s, has(b.Limit, stock.FieldLimit) | has(b.Hold, stock.FieldHold) | has(b.Ack, stock.FieldAck) |
+		has(b.ShopperDeducts, stock.FieldShopperDeducts)
+}
+
+// cellSettings are all that a cell has.
+type cellSettings struct {
+	settings
+	Opens  *bound `json:"opens_at"`
+	Closes *bound `json:"closes_at"`
+	Frozen *bool  `json:"frozen"`
+}
+
+func (b *cellSettings) values() (stock.Settings, stock.Fields) {
+	s, fields := b.settings.values()
+	s.OpensAtMS, s.ClosesAtMS, s.Frozen = of(b.Opens).ms(), of(b.Closes).ms(), of(b.Frozen)
+	return s, fields | has(b.Opens, stock.FieldOpensAt) | has(b.Closes, stock.FieldClosesAt) | has(b.Frozen, stock.FieldFrozen)
+}
+
+// of is a member's value, the zero value of one that is absent.
+func of[T any](member *T) (value T) {
+	if member != nil {
+		value = *member
+	}
+	return value
+}
+
+func has[T any](member *T, field stock.Fields) stock.Fields {
+	if member == nil {
+		return 0
+	}
+	return field
+}
+
+// decodeBody reads a body as strictly as the API promises: UTF-8 without a byte order mark, each member known, at
+// most once and in its own case, nothing after the end.
+func decodeBody[B any](text []byte) (b B, err error) {
+	if err := checkEncoding(text); err != nil {
+		return b, err
+	}
+	if jsontext.Value(text).Kind() != jsontext.KindBeginObject {
+		return b, errSyntax
+	}
+	err = json.Unmarshal(text, &b, json.RejectUnknownMembers(true))
+	if err == nil {
+		err = complete(&b)
+	}
+	if err != nil {
+		return b, faultOf(err)
+	}
+	return b, nil
+}
+
+// mayBeMissing reports whether a body without members is one.
+func mayBeMissing[B any]() bool { return complete(new(B)) == nil }
+
+// complete reports the first member of a body that has to be there and is not.
+func complete(body any) error {
+	v := reflect.ValueOf(body).Elem()
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		if !f.Anonymous && f.Type.Kind() != reflect.Pointer && v.FieldByIndex(f.Index).IsZero() {
+			return missingError(f.Tag.Get("json"))
+		}
+	}
+	return nil
+}
+
+// membersOf are the names of a body's members.
+func membersOf(body any) (names []string) {
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(body)) {
+		if !f.Anonymous {
+			names = append(names, f.Tag.Get("json"))
+		}
+	}
+	return names
+}
+
+// missingError is a member that has to be there and is not.
+type missingError string
+
+func (e missingError) Error() string { return string(e) + " is missing" }
+
+// wantError is what a member has to be.
+type wantError string
+
+func (e wantError) Error() string { return string(e) }
+
+// faultOf tells what is wrong with a body in words of the API.
+func faultOf(err error) *problem.Problem {
+	grammar, meaning := new(jsontext.SyntacticError), new(json.SemanticError)
+	if errors.As(err, &grammar) {
+		detail := errSyntax.Detail
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			detail = detailTwice
+		}
+		return malformed(string(grammar.JSONPointer), "%s", detail)
+	}
+	errors.As(err, &meaning) // the whole body is incomplete where it is none
+	pointer := string(meaning.JSONPointer)
+	if errors.Is(err, json.ErrUnknownName) {
+		p := unknownMember(meaning.JSONPointer.LastToken())
+		if p.Pointer != "" {
+			p.Pointer = pointer
+		}
+		return p
+	}
+	var missing missingError
+	var want wantError
+	switch {
+	case errors.As(err, &missing):
+		return malformed(pointer+"/"+string(missing), "%s", detailMissing)
+	case errors.As(err, &want):
+		return malformed(pointer, "%s", want)
+	case meaning.GoType == reflect.TypeFor[bool]():
+		return malformed(pointer, "want true or false")
+	}
+	return errSyntax // an item that is no object
+}
