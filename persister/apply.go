@@ -52,6 +52,9 @@ func (a *applier) apply(ctx context.Context, rows []*row, letters []letter) erro
 		if err == nil {
 			d.wrote(next)
 			a.meters.blocked.remove(a)
+			if !complained.IsZero() {
+				a.log.Info("works again: write into mysql")
+			}
 			pause, complained = retryFirst, time.Time{}
 			continue
 		}

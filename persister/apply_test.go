@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -318,7 +319,8 @@ func TestLettersOfALostCommitAreReported(t *testing.T) {
 	mysql := sql.OpenDB(forgetful{inner, lose})
 	defer mysql.Close()
 	m := newTestMeters()
-	a := newApplier(mysql, m, slog.New(slog.DiscardHandler))
+	var log bytes.Buffer
+	a := newApplier(mysql, m, slog.New(slog.NewTextHandler(&log, nil)))
 	rows := rowsOf(newHistory(1, 1).batch(5))
 	if err := a.apply(t.Context(), rows, nil); err != nil {
 		t.Fatal(err)
@@ -336,5 +338,8 @@ func TestLettersOfALostCommitAreReported(t *testing.T) {
 	}
 	if m.retries[db.FailureConnection].Get() != 2 {
 		t.Error("no answer was lost")
+	}
+	if strings.Count(log.String(), "cannot write into mysql yet") != 1 || strings.Count(log.String(), "works again: write into mysql") != 1 {
+		t.Errorf("want the trouble and its end told once:\n%s", log.String())
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/core/event"
+	"sluice/core/lifecycle"
 	"sluice/core/stock"
 	"sluice/core/telemetry"
 )
@@ -66,8 +67,8 @@ func (s *Sweeper) Run(ctx context.Context) error {
 type run struct {
 	Sweeper
 	watches []watch
-	phase   time.Time    // all partitions are looked at together at phase + n·every
-	failing atomic.Int64 // partitions whose last look failed
+	phase   time.Time // all partitions are looked at together at phase + n·every
+	trouble *lifecycle.Troubles
 
 	mu     sync.Mutex
 	places map[string]chan struct{} // by node, one for each call to it that may be under way
@@ -82,7 +83,6 @@ type watch struct {
 	// is known is due; 0 if there is none.
 	dueMS atomic.Int64
 	// Of the partition's own goroutine:
-	failing  bool
 	forgetAt time.Time
 }
 
@@ -94,6 +94,7 @@ func (s *Sweeper) newRun() *run {
 		places:  map[string]chan struct{}{},
 	}
 	r.Log = cmp.Or(r.Log, slog.Default())
+	r.trouble = lifecycle.NewTroubles(r.Log, "sweep reservations", "partition", len(r.watches))
 	set := cmp.Or(r.Metrics, metrics.NewSet())
 	r.expired = set.GetOrCreateCounter("sluice_core_expiry_expired_reservations_total")
 	r.forgotten = set.GetOrCreateCounter("sluice_core_expiry_forgotten_reservations_total")
@@ -124,10 +125,13 @@ func (r *run) watch(ctx context.Context, partition int) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil && r.watches[partition].failing {
+		if err != nil && r.trouble.Failing(partition) {
 			wait += failingEvery - every
 		}
-		r.note(partition, err)
+		if err != nil {
+			r.failures.Inc()
+		}
+		r.trouble.Saw(partition, err)
 		timer.Reset(wait)
 	}
 }
@@ -234,23 +238,4 @@ func (r *run) lag() float64 {
 		}
 	}
 	return float64(longest) / 1000
-}
-
-// note counts failures, and logs when the first partition begins to fail and when the last one ends.
-func (r *run) note(partition int, err error) {
-	w := &r.watches[partition]
-	if err != nil {
-		r.failures.Inc()
-	}
-	switch failing := err != nil; {
-	case failing && !w.failing:
-		if r.failing.Add(1) == 1 {
-			r.Log.Warn("cannot sweep reservations yet", "partition", partition, "error", err)
-		}
-	case !failing && w.failing:
-		if r.failing.Add(-1) == 0 {
-			r.Log.Info("sweeping reservations again")
-		}
-	}
-	w.failing = err != nil
 }

@@ -134,6 +134,41 @@ func TestRepeatTellsOfTroubleOnce(t *testing.T) {
 	})
 }
 
+// Many parts that fail together are told of once, and so is that all of them work again.
+func TestTroublesAreToldOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	told := func() (lines []string) {
+		for line := range strings.Lines(log.String()) {
+			_, line, _ = strings.Cut(line, "msg=")
+			lines = append(lines, strings.TrimSpace(line))
+		}
+		log.Reset()
+		return lines
+	}
+	trouble := NewTroubles(slog.New(slog.NewTextHandler(&log, nil)), "publish", "partition", 3)
+	for i, step := range []struct {
+		part int
+		err  error
+		want []string
+	}{
+		{0, nil, nil},
+		{1, errAway, []string{`"cannot publish yet" partition=1 error=away`}},
+		{1, errAway, nil},
+		{2, errAway, nil},
+		{1, nil, nil},
+		{0, nil, nil},
+		{2, nil, []string{`"works again: publish"`}},
+		{2, nil, nil},
+		{0, errAway, []string{`"cannot publish yet" partition=0 error=away`}},
+	} {
+		trouble.Saw(step.part, step.err)
+		if got := told(); !slices.Equal(got, step.want) || trouble.Failing(step.part) != (step.err != nil) {
+			t.Errorf("step %d: told %q, want %q", i, got, step.want)
+		}
+	}
+}
+
 func TestAwait(t *testing.T) {
 	t.Parallel()
 	errWrong := errors.New("wrong")

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,37 @@ func (t *Trouble) Saw(err error) {
 	}
 	t.failing = err != nil
 }
+
+// Troubles tells of work that has many parts, each repeated: once when the first part begins to fail, and once when
+// the last one works again. One goroutine at a time tells of a part.
+type Troubles struct {
+	log     *slog.Logger
+	what    string
+	part    string
+	parts   []atomic.Bool // those whose last try failed
+	failing atomic.Int64  // how many
+}
+
+// NewTroubles tells of the work that what names, as in "cannot <what> yet", of so many parts, such as partitions.
+func NewTroubles(log *slog.Logger, what, part string, parts int) *Troubles {
+	return &Troubles{log: log, what: what, part: part, parts: make([]atomic.Bool, parts)}
+}
+
+// Saw takes the outcome of one try of a part.
+func (t *Troubles) Saw(part int, err error) {
+	if failing := err != nil; t.parts[part].Load() != failing {
+		t.parts[part].Store(failing)
+		switch {
+		case failing && t.failing.Add(1) == 1:
+			t.log.Warn("cannot "+t.what+" yet", t.part, part, "error", err)
+		case !failing && t.failing.Add(-1) == 0:
+			t.log.Info("works again: " + t.what)
+		}
+	}
+}
+
+// Failing reports whether the last try of a part failed.
+func (t *Troubles) Failing(part int) bool { return t.parts[part].Load() }
 
 // Repeat does work again and again until ctx ends, with a pause after each time, and tells of trouble under the
 // name what.

@@ -14,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/segmentio/kafka-go"
 
+	"sluice/core/lifecycle"
 	"sluice/core/stock"
 	"sluice/core/telemetry"
 )
@@ -67,6 +68,7 @@ type Publisher struct {
 	now    func() time.Time
 
 	delivered // what the relay asks about
+	trouble   *lifecycle.Troubles
 
 	buffered atomic.Int64 // bytes, entryOverhead included
 	closed   atomic.Bool
@@ -95,6 +97,7 @@ func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
 		stop:  stop,
 
 		delivered: delivered{ends: make([]int64, cfg.Partitions)},
+		trouble:   lifecycle.NewTroubles(cfg.Log, "publish events", "partition", cfg.Partitions),
 
 		published: set.NewCounter("sluice_core_outbox_published_entries_total"),
 		dropped:   set.NewCounter("sluice_core_outbox_dropped_entries_total"),
@@ -194,6 +197,7 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 		base, err := p.write(ctx, partition, batch)
 		if err == nil {
 			p.published.Add(len(batch))
+			p.trouble.Saw(partition, nil)
 			if p.remember(partition, base, batch) {
 				p.cfg.Log.Warn("kafka has lost events that it had acknowledged: the relay publishes again what is not deleted", "partition", partition)
 			}
@@ -205,9 +209,7 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 			p.divide(ctx, partition, batch, err)
 			return
 		}
-		if pause == retryFirst {
-			p.cfg.Log.Warn("cannot publish events yet", "entries", len(batch), "error", err)
-		}
+		p.trouble.Saw(partition, err)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

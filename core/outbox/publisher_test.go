@@ -1,12 +1,14 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +22,9 @@ import (
 
 func newPublisher(t *testing.T, cfg PublisherConfig) (*Publisher, *metrics.Set) {
 	t.Helper()
-	cfg.Log = slog.New(slog.DiscardHandler)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	set := metrics.NewSet()
 	p, err := NewPublisher(cfg, set)
 	if err != nil {
@@ -204,7 +208,10 @@ func TestPublisherOutlivesAnOutage(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	p, _ := newPublisher(t, PublisherConfig{Brokers: []string{addr}, Topic: "events", Partitions: 1, DeliveryTimeout: time.Minute})
+	var log bytes.Buffer
+	p, _ := newPublisher(t, PublisherConfig{
+		Brokers: []string{addr}, Topic: "events", Partitions: 1, DeliveryTimeout: time.Minute, Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
 	done := make(chan error, 2)
 	send := func(id string) {
 		if !p.PublishWait(stock.Entry{ID: id, Data: []byte("x")}, func(err error) { done <- err }) {
@@ -222,6 +229,13 @@ func TestPublisherOutlivesAnOutage(t *testing.T) {
 		}
 		broker.Stop()
 		send("2-0") // while there is none
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = p.Close(ctx) // nothing is logged from here on
+	failing, again := strings.Count(log.String(), `"cannot publish events yet"`), strings.Count(log.String(), `"works again: publish events"`)
+	if failing < 2 || again != 2 {
+		t.Errorf("told %d times of trouble and %d times of its end, want more than once and twice:\n%s", failing, again, log.String())
 	}
 }
 

@@ -48,7 +48,9 @@ func (k *Known) Run(ctx context.Context) {
 			return
 		}
 		failed = 0
-		k.stale.Store(false)
+		if k.stale.Swap(false) {
+			k.cfg.Log.Info("SKU screen: numbers of cells are known again")
+		}
 	}
 	poll()
 	for ctx.Err() == nil {
