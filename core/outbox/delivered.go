@@ -7,12 +7,12 @@ import (
 	"sluice/core/stock"
 )
 
-// deliveredMax is how many entries a generation of delivered remembers, about 50 bytes each: at ten
-// thousand vectors a second, twice the time after which a relay looks at them.
+// deliveredMax is the number of entries in a generation of delivered, about 50 bytes each. At ten thousand vectors a
+// second that is twice the time after which a relay looks at an entry.
 const deliveredMax = 1 << 16
 
-// delivered is what Kafka has acknowledged to a publisher: the last entries, at least deliveredMax of them,
-// and how far it must have come in each of its partitions.
+// delivered remembers what Kafka has acknowledged to a publisher: the last entries, at least deliveredMax of them,
+// and how far each Kafka partition must have come.
 type delivered struct {
 	mu         sync.Mutex
 	young, old map[entryKey]struct{}
@@ -30,8 +30,8 @@ func keyOf(e stock.Entry) entryKey {
 	return entryKey{e.Partition, ms, n}
 }
 
-// remember notes entries that a Kafka partition has from the offset base on. A base before the end of what it
-// acknowledged earlier shows that it lost some of that, and remember reports so.
+// remember notes entries that a Kafka partition has from the offset base on. If base is before an offset that Kafka
+// acknowledged earlier, Kafka has lost something, and remember returns true.
 func (d *delivered) remember(partition int, base int64, entries []waiting) (lost bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -51,8 +51,7 @@ func (d *delivered) remember(partition int, base int64, entries []waiting) (lost
 	return lost
 }
 
-// Delivered tells whether Kafka is known to have an entry, because it acknowledged it to this publisher
-// not long ago.
+// Delivered reports whether Kafka has acknowledged an entry to this publisher not long ago.
 func (d *delivered) Delivered(e stock.Entry) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -62,14 +61,14 @@ func (d *delivered) Delivered(e stock.Entry) bool {
 	return young || old
 }
 
-// Forget forgets what was delivered: none of it counts as known any more.
+// Forget forgets which entries were delivered.
 func (d *delivered) Forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.young, d.old = nil, nil
 }
 
-// Reached tells, for each Kafka partition, the offset after the last entry that Kafka acknowledged to this
+// Reached returns, for each Kafka partition, the offset after the last entry that Kafka acknowledged to this
 // publisher.
 func (d *delivered) Reached() []int64 {
 	d.mu.Lock()
@@ -77,21 +76,21 @@ func (d *delivered) Reached() []int64 {
 	return slices.Clone(d.ends)
 }
 
-// Lose notes that Kafka ends before what it had reached: everything delivered is forgotten.
+// Lose notes that Kafka has lost acknowledged entries, and forgets which entries were delivered.
 func (d *delivered) Lose() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lose()
 }
 
-// lose is Lose for who has the lock.
+// lose is Lose for a caller that holds the lock.
 func (d *delivered) lose() {
 	d.young, d.old = nil, nil
 	clear(d.ends)
 	d.losses++
 }
 
-// Losses is how often Kafka was found to have lost what it had acknowledged to this publisher.
+// Losses returns how often this publisher has noticed that Kafka lost acknowledged entries.
 func (d *delivered) Losses() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()

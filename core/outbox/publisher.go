@@ -32,10 +32,11 @@ type PublisherConfig struct {
 	Topic   string
 	// Partitions is how many partitions the topic has. Defaults to 8.
 	Partitions int
-	// BufferBytes bounds the memory that waits for Kafka. Defaults to BufferBytesDefault. More keeps more of an
-	// outage of Kafka in memory; what does not fit is left to the relay.
+	// BufferBytes bounds the memory of entries that wait for Kafka. Defaults to BufferBytesDefault. A larger buffer
+	// holds the entries of a longer outage. The publisher leaves entries that do not fit to the relay.
 	BufferBytes int64
-	// DeliveryTimeout is how long an entry is tried before it is left to the relay. Defaults to 10 s.
+	// DeliveryTimeout is how long the publisher tries to deliver an entry before it leaves it to the relay. Defaults
+	// to 10 s.
 	DeliveryTimeout time.Duration
 	Log             *slog.Logger // Defaults to slog.Default.
 }
@@ -53,14 +54,14 @@ const (
 	retryFirst      = 20 * time.Millisecond
 	retryMax        = time.Second
 
-	// linger is how long entries gather that nobody waits for. At a thousand vectors a second it makes
-	// about twenty of them one request.
+	// linger is how long entries gather if nobody waits for them. At a thousand vectors a second, about twenty of them
+	// share a request.
 	linger = 20 * time.Millisecond
 )
 
-// Publisher sends outbox entries to Kafka from memory, so that in the normal case nobody reads them
-// from Redis. It owes nobody a delivery: what it drops or gives up is still in the outbox, where the
-// relay finds it. An entry is delivered at least once, entries of one partition in no certain order.
+// Publisher sends outbox entries to Kafka from memory, so that normally nobody has to read them from Redis. It may drop
+// an entry or give it up, because the entry is still in the outbox, where a relay finds it. Kafka gets each entry at
+// least once, and the entries of a partition in any order.
 type Publisher struct {
 	cfg    PublisherConfig
 	topic  *Topic
@@ -119,9 +120,9 @@ func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
 // was dropped because the buffer is full or closed.
 func (p *Publisher) Publish(e stock.Entry) bool { return p.PublishWait(e, nil) }
 
-// PublishWait is Publish that also reports, by one call of done from another goroutine, when all
-// in-sync replicas of Kafka have the entry, or an error after which they may or may not have it. With
-// ErrTooLarge they do not. If it returns false done is not called.
+// PublishWait is Publish that also reports what became of the entry. It calls done once, from another goroutine. A nil
+// error means that all in-sync replicas of Kafka have the entry. After ErrTooLarge they do not have it, after any
+// other error they may. If PublishWait returns false, it does not call done.
 func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
 	w := waiting{Entry: e, since: p.now(), done: done}
 	if p.buffered.Add(w.bytes()) > p.cfg.BufferBytes || !p.queues[e.Partition%len(p.queues)].push(w) {
@@ -132,7 +133,7 @@ func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
 	return true
 }
 
-// Flush waits until everything taken so far is in Kafka or given up, or until ctx ends.
+// Flush waits until every entry accepted so far is in Kafka or given up, or until ctx ends.
 func (p *Publisher) Flush(ctx context.Context) error {
 	for _, q := range p.queues {
 		select {
@@ -144,7 +145,7 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Close takes no more, flushes until ctx ends, gives up what is left, and ends the publisher. It is called once.
+// Close accepts no more entries, flushes until ctx ends, gives up the rest, and ends the publisher. Call it once.
 func (p *Publisher) Close(ctx context.Context) error {
 	if p.closed.Swap(true) {
 		return errors.New("close publisher: it is closed already")
@@ -187,7 +188,7 @@ func (p *Publisher) run(ctx context.Context, q *queue) {
 	}
 }
 
-// deliver tries until Kafka has the batch or none of it is worth another try.
+// deliver tries until Kafka has the batch, or every entry of it is given up.
 func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting) {
 	for pause := retryFirst; ; pause = min(2*pause, retryMax) {
 		batch = p.giveUpOld(ctx, batch)
@@ -237,8 +238,8 @@ func (p *Publisher) write(ctx context.Context, partition int, batch []waiting) (
 	return p.topic.write(ctx, partition, entries)
 }
 
-// giveUpOld gives up entries that have waited too long, all of them once the publisher ends, and
-// returns the others.
+// giveUpOld gives up the entries that have waited too long, and returns the others. Once the publisher ends, it gives
+// up all of them.
 func (p *Publisher) giveUpOld(ctx context.Context, batch []waiting) []waiting {
 	limit := p.now().Add(-p.cfg.DeliveryTimeout)
 	old := 0

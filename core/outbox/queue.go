@@ -17,20 +17,20 @@ type waiting struct {
 
 func (w *waiting) bytes() int64 { return int64(len(w.Data)) + entryOverhead }
 
-// queue is what goes to one Kafka partition. While one request is under way, and for a moment after it,
-// the next one's entries gather: a request costs Kafka far more than an entry does. Somebody who waits
-// for an entry ends that moment.
+// queue holds the entries for one Kafka partition. While one request is under way, and for a moment after it, the
+// entries of the next request gather, because a request costs Kafka far more than an entry does. An entry that
+// somebody waits for ends that moment.
 type queue struct {
 	partition int
-	wake      chan struct{} // holds a token when the queue may be no longer empty
+	wake      chan struct{} // holds a token when the queue may have entries
 	hurry     chan struct{} // holds a token when somebody waits
 
 	mu       sync.Mutex
 	closed   bool
 	queued   []waiting
-	inFlight []waiting // what the request under way carries
-	pushed   uint64    // entries ever taken
-	finished uint64    // of those, the ones that are in Kafka or given up
+	inFlight []waiting // entries of the request under way
+	pushed   uint64    // entries accepted, in all
+	finished uint64    // of these, entries that are in Kafka or given up
 	flushes  []flush
 }
 
@@ -75,7 +75,7 @@ func (q *queue) next() []waiting {
 	q.inFlight = q.queued[:n:n]
 	q.queued = q.queued[n:]
 	if len(q.queued) == 0 {
-		q.queued = nil // or its array would keep the data of all that was sent
+		q.queued = nil // otherwise its array would keep the data of everything sent
 	}
 	return q.inFlight
 }
@@ -97,7 +97,7 @@ func (q *queue) finish() {
 	q.flushes = open
 }
 
-// flushed returns a channel that is closed once everything taken so far is finished.
+// flushed returns a channel that closes once every entry accepted so far is finished.
 func (q *queue) flushed() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -111,7 +111,7 @@ func (q *queue) flushed() <-chan struct{} {
 	return f.done
 }
 
-// oldest tells since when the oldest entry that is not finished has been waiting.
+// oldest returns since when the oldest unfinished entry has been waiting.
 func (q *queue) oldest() (since time.Time, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -135,7 +135,7 @@ func (q *queue) empty() bool {
 	return len(q.queued) == 0
 }
 
-// gather lets entries come together until somebody waits for one of them.
+// gather waits for further entries: for a moment, or until somebody waits for one.
 func (q *queue) gather(ctx context.Context) {
 	select {
 	case <-q.hurry:

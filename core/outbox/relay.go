@@ -19,17 +19,18 @@ import (
 // RelayStore is what the relay needs of the store that keeps the outboxes.
 type RelayStore interface {
 	Partitions() int
-	// OutboxEnds is the ends of every partition's outbox. Its errors, and those of all that follows, wrap
-	// stock.ErrShut where the partition's data are not those that this process trusts.
+	// OutboxEnds returns the first and last entry of every partition's outbox. Errors of this and of all other
+	// methods wrap stock.ErrShut if this process does not trust the partition's data.
 	OutboxEnds(ctx context.Context) []stock.OutboxEnds
-	// RelayAfter reads entries after an id, all for an empty one, in order, at most limit.
+	// RelayAfter reads the entries after an id in order, at most limit. An empty id means from the beginning.
 	RelayAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
 	// RelayLease takes the right to relay a partition for a while, unless somebody has it.
 	RelayLease(ctx context.Context, partition int, owner string, ttl time.Duration) (bool, error)
-	// RelayMark is the id of the last entry that was relayed, empty if none was, and how often it was reset.
+	// RelayMark returns the relay mark, and how often it was reset. The mark is the id of the last entry that any
+	// relay published, and empty if there is none.
 	RelayMark(ctx context.Context, partition int) (id string, resets int64, err error)
 	SetRelayMark(ctx context.Context, partition int, id string) error
-	// ResetRelayMark makes the mark empty, so that everything is relayed again, and counts it.
+	// ResetRelayMark empties the mark, so that relays publish everything again. It counts and returns the resets.
 	ResetRelayMark(ctx context.Context, partition int) (resets int64, err error)
 }
 
@@ -47,15 +48,15 @@ type RelayPublisher interface {
 type RelayConfig struct {
 	Store     RelayStore
 	Publisher RelayPublisher
-	// Unread tells, for each Kafka partition, what the persisters have not committed: see Topic.Unread.
+	// Unread returns the offsets of each Kafka partition that the persisters have not committed. See Topic.Unread.
 	Unread  func(ctx context.Context) ([]Range, error)
 	Metrics *metrics.Set
 	Log     *slog.Logger // Defaults to slog.Default.
 
 	Every time.Duration // Between two looks at all partitions. Defaults to 1 s.
-	Age   time.Duration // How long an entry is left to the edge that made it. Defaults to 3 s.
-	// Again is how long a published entry may stay although the persisters have read past it, before it
-	// is published again; it doubles each time, up to againMax. Defaults to 30 s.
+	Age   time.Duration // How long the relay leaves an entry to the edge that made it. Defaults to 3 s.
+	// Again is how long the relay waits, once the persisters have read past a published entry, for them to delete
+	// it. Then it publishes the entry again. The wait doubles each time, up to againMax. Defaults to 30 s.
 	Again time.Duration
 }
 
@@ -64,29 +65,31 @@ const (
 	relayAgeDefault   = 3 * time.Second
 	relayAgainDefault = 30 * time.Second
 	againMax          = 10 * time.Minute
-	relayEntries      = 200             // published in one go
-	relayRounds       = 50              // of that many for one partition, before the others have their turn
+	relayEntries      = 200             // that one round publishes
+	relayRounds       = 50              // for one partition, before the others have their turn
 	leaseEvery        = 3               // looks that a lease lasts
-	lookMax           = 5 * time.Second // of a look in which something fails
+	lookMax           = 5 * time.Second // after which a look ends if something has failed in it
 )
 
 var errBufferFull = errors.New("the publisher's buffer is full")
 
-// Relay publishes outbox entries that nobody else did, because their edge died or Kafka was away. Any
-// number of relays may run, in any processes: a short lease per partition keeps them from doing the
-// same work, and doing it twice is harmless.
+// Relay publishes outbox entries that nobody else has published, because their edge died or Kafka was away.
+// Any number of relays may run, in any processes. A short lease per partition keeps them from doing the
+// same work; doing it twice is harmless.
 //
-// An entry is relayed once when it has stayed for Age, unless this process's own publisher has delivered
-// it; whether another edge did nobody here knows. From then on Kafka has it, and it stays because MySQL
-// does not: publishing it again would not help. That is done only when Kafka turns out to have lost
-// something: its end is before what it acknowledged, or the persisters have read past the entry and it is
-// still there, which can also mean that a deletion failed.
+// A relay publishes an entry once, when it is older than Age. It leaves out an entry that its own process has
+// delivered. It cannot know whether another edge has delivered it. After that Kafka has the entry, and the entry
+// stays in the outbox only because MySQL does not have it yet. Publishing it again would not help.
+//
+// The relay publishes an entry again only if Kafka seems to have lost it. There are two signs. Kafka ends before
+// an offset that it acknowledged. Or the persisters have read past the entry and it is still there; a failed
+// deletion looks the same.
 type Relay struct {
 	cfg     RelayConfig
 	owner   string
 	watches []watch
-	stands  []atomic.Uint32 // standing of each partition, for metrics
-	next    int             // partition with which the next look begins
+	stands  []atomic.Uint32 // the standing of each partition, for metrics
+	next    int             // the partition that the next look visits first
 	now     func() time.Time
 
 	published, again, failures *metrics.Counter
@@ -115,7 +118,7 @@ func NewRelay(cfg RelayConfig) *Relay {
 	return r
 }
 
-// count is how many partitions stand so.
+// count returns the number of partitions with a standing.
 func (r *Relay) count(s standing) float64 {
 	n := 0.0
 	for i := range r.stands {
@@ -138,7 +141,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// look visits every partition once, also if some fail. One that is broken off is resumed by the next.
+// look visits every partition once, and goes on if some fail. If it has to end early, the next look goes on from
+// there.
 func (r *Relay) look(ctx context.Context) error {
 	start := r.now()
 	var failed stock.PartitionErrors
@@ -152,16 +156,16 @@ func (r *Relay) look(ctx context.Context) error {
 		}
 		if ctx.Err() != nil || r.now().Sub(start) > lookMax && failed.Err() != nil {
 			r.next = (p + 1) % len(all)
-			break // Redis or Kafka is away, and waiting for each partition's timeout helps nobody
+			break // Redis or Kafka is away: to wait for the timeout of each further partition helps nobody
 		}
 	}
 	return errors.Join(failed.Err(), kafka.err)
 }
 
-// visit relays what it should of a partition whose outbox had these ends now.
+// visit looks at one partition, whose outbox had these ends at the time now, and publishes what it should.
 func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now time.Time, kafka *unread) error {
 	if errors.Is(ends.Err, stock.ErrShut) {
-		return nil // an outbox of data that were exchanged is not ours to publish, until somebody has vetted them
+		return nil // the data were exchanged: their outbox is not ours to publish until somebody has vetted them
 	}
 	if ends.Err != nil {
 		return ends.Err
@@ -169,14 +173,14 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 	w := &r.watches[p]
 	if !w.see(now, r.cfg.Age, ends.First, ends.Last) { // the normal case
 		r.stands[p].Store(uint32(moves[nothingOld].to))
-		w.losses = r.cfg.Publisher.Losses() // after a loss nothing is known to be delivered, so the young are relayed
+		w.losses = r.cfg.Publisher.Losses() // a loss makes the publisher forget, so the relay will publish the young entries too
 		return nil
 	}
 	mark, resets, err := r.cfg.Store.RelayMark(ctx, p)
 	if err != nil {
 		return err
 	}
-	r.ask(ctx, kafka) // which may find a loss
+	r.ask(ctx, kafka) // it may find a loss
 	seen := look{
 		now: now, first: ends.First, mark: mark, resets: resets, losses: r.cfg.Publisher.Losses(), kept: kafka.of(p),
 	}
@@ -188,7 +192,7 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 	return nil
 }
 
-// move makes the move that follows from a cause.
+// move makes the move for a cause.
 func (r *Relay) move(ctx context.Context, p int, c cause, seen look) error {
 	w, m := &r.watches[p], moves[c]
 	r.stands[p].Store(uint32(m.to))
@@ -222,7 +226,7 @@ func (r *Relay) move(ctx context.Context, p int, c cause, seen look) error {
 	return nil
 }
 
-// reset has everything relayed again.
+// reset empties the relay mark of a partition, so that relays publish everything again.
 func (r *Relay) reset(ctx context.Context, p int) error {
 	resets, err := r.cfg.Store.ResetRelayMark(ctx, p)
 	if err != nil {
@@ -234,8 +238,8 @@ func (r *Relay) reset(ctx context.Context, p int) error {
 	return nil
 }
 
-// relay publishes entries beyond the mark, up to one that is old enough, and moves the mark along until
-// somebody resets it.
+// relay publishes the entries after the mark, up to and with upTo, and moves the mark along. It stops if another
+// process resets the mark.
 func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 	for round := 0; ; round++ {
 		mark, resets, err := r.cfg.Store.RelayMark(ctx, p)
@@ -243,7 +247,7 @@ func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 			return err
 		}
 		if resets != r.watches[p].resets {
-			return r.cfg.Store.SetRelayMark(ctx, p, "") // it may just have been moved over the reset
+			return r.cfg.Store.SetRelayMark(ctx, p, "") // the last round may have moved the mark after the reset
 		}
 		if round == relayRounds || !entryLess(mark, upTo) {
 			return nil
@@ -255,7 +259,7 @@ func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 		sent, failure := r.publish(ctx, entries)
 		switch {
 		case len(entries) == 0:
-			mark = upTo // the persisters have deleted the rest
+			mark = upTo // the persisters have deleted the entries up to there
 		case sent > 0:
 			mark = entries[sent-1].ID
 		default:
@@ -267,14 +271,14 @@ func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
 	}
 }
 
-// ask asks, once a look, what the persisters have left to read, and so how far Kafka has come. If Kafka
-// cannot be asked nothing counts as lost, and relaying goes on.
+// ask asks Kafka, once per look, what the persisters have left to read. The answer also tells where Kafka ends. If
+// Kafka does not answer, nothing counts as lost, and the relay goes on.
 func (r *Relay) ask(ctx context.Context, kafka *unread) {
 	if kafka.asked {
 		return
 	}
 	kafka.asked = true
-	reached := r.cfg.Publisher.Reached() // before Kafka says how far it has come
+	reached := r.cfg.Publisher.Reached() // read first: Kafka must have come at least as far when it answers
 	kafka.ranges, kafka.err = r.cfg.Unread(ctx)
 	for i, kept := range kafka.ranges {
 		if i < len(reached) && kept.End < reached[i] {
@@ -286,7 +290,7 @@ func (r *Relay) ask(ctx context.Context, kafka *unread) {
 	}
 }
 
-// upTo reads entries after one id up to and with another.
+// upTo reads the entries after one id, up to and with another.
 func (r *Relay) upTo(ctx context.Context, p int, after, last string) ([]stock.Entry, error) {
 	entries, err := r.cfg.Store.RelayAfter(ctx, p, after, relayEntries)
 	for i := range entries {
@@ -297,7 +301,8 @@ func (r *Relay) upTo(ctx context.Context, p int, after, last string) ([]stock.En
 	return entries, err
 }
 
-// publish returns how many entries, from the first on, Kafka has for certain, or will not take.
+// publish publishes entries, and returns how many of them, from the first on, are done: Kafka has them for certain,
+// or refuses their size for good.
 func (r *Relay) publish(ctx context.Context, entries []stock.Entry) (sent int, err error) {
 	type result struct {
 		entry int
@@ -321,7 +326,7 @@ func (r *Relay) publish(ctx context.Context, entries []stock.Entry) (sent int, e
 			switch {
 			case got.err == nil:
 				r.published.Inc()
-			case errors.Is(got.err, ErrTooLarge): // passed over: nobody behind it must wait
+			case errors.Is(got.err, ErrTooLarge): // passed over, so that the entries behind it do not wait
 			case got.entry < failed:
 				failed, err = got.entry, got.err
 			}
@@ -332,14 +337,15 @@ func (r *Relay) publish(ctx context.Context, entries []stock.Entry) (sent int, e
 	return failed, err
 }
 
-// unread is what the persisters have left to read, asked for at most once a look, and only if needed.
+// unread holds what the persisters have left to read. A look asks for it at most once, and only if it needs it.
 type unread struct {
 	asked  bool
 	ranges []Range
 	err    error
 }
 
-// of is what is left in the Kafka partition that has a partition's entries; nil: not known.
+// of returns what is left to read in the Kafka partition that has the entries of a stock partition, or nil if that
+// is unknown.
 func (u *unread) of(p int) *Range {
 	if u.err != nil || len(u.ranges) == 0 {
 		return nil

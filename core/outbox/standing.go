@@ -7,41 +7,43 @@ import (
 	"time"
 )
 
-// standing is where the outbox of one partition stands for a relay.
+// standing says how a relay sees the outbox of one partition.
 type standing uint8
 
 const (
-	young   standing = iota // all that is there is left to the edge that made it
-	owed                    // an old entry is beyond the mark
-	relayed                 // no old entry is: Kafka should have them all, and MySQL has not got them yet
-	passed                  // besides, the persisters have read past the first, which they should have deleted
+	young   standing = iota // every entry is young: the relay leaves it to the edge that made it
+	owed                    // an old entry is after the mark: somebody must publish it
+	relayed                 // every old entry was published: Kafka should have it, MySQL does not have it yet
+	passed                  // as relayed, but the persisters have read past the first entry and should have deleted it
 )
 
 var standings = [...]string{young: "young", owed: "owed", relayed: "relayed", passed: "passed"}
 
-// cause is what a look at an outbox finds. Several may be found in one look, in this order.
+// cause is something that a look at an outbox finds. One look may find several, in this order.
 type cause uint8
 
 const (
 	nothingOld   cause = iota
-	resetByOther       // another process found that Kafka lacks what it had acknowledged, and has reset the mark
-	lossFound          // this process's publisher found that, and the mark has not been reset for it here
-	beyondMark         // an old entry is beyond the mark
-	withinMark         // no old entry is beyond the mark
-	readPast           // the persisters have read past the first, published entry
-	longPast           // they had so long ago that a deletion under way is no reason any more
+	resetByOther       // another process has found that Kafka lost acknowledged entries, and has reset the mark
+	lossFound          // this process's publisher has found such a loss, and this relay has not reset the mark for it
+	beyondMark         // an old entry is after the mark
+	withinMark         // no old entry is after the mark
+	readPast           // the persisters have read past the first entry, which was published
+	longPast           // they did so long ago: a deletion that is still under way cannot explain it
 )
 
-// move is what follows from a cause.
+// move is what the relay does about a cause.
 type move struct {
 	to      standing
-	publish bool // all beyond the mark, for who gets the lease
-	reset   bool // the mark, so that everything is beyond it
-	forget  bool // what this process has delivered: none of it is left out
+	publish bool // the old entries after the mark, if the relay gets the lease
+	reset   bool // the mark, so that every entry is after it
+	forget  bool // which entries this process has delivered, so that the relay leaves none of them out
 }
 
-// moves is the whole of what a relay decides. A loss is made good without the lease: who has it may not know of the
-// loss, and keep it for as long as there is work. The publisher that found it has forgotten by itself.
+// moves is the whole decision of a relay.
+//
+// A relay resets the mark for a loss without the lease. The holder of the lease may not know of the loss, and keeps
+// the lease for as long as it has work. The publisher that found the loss has already forgotten what it delivered.
 var moves = map[cause]move{
 	nothingOld:   {to: young},
 	resetByOther: {to: owed, forget: true},
@@ -52,19 +54,19 @@ var moves = map[cause]move{
 	longPast:     {to: owed, publish: true, reset: true, forget: true},
 }
 
-// watch is what a relay has seen of one partition's outbox. Ages are measured by how long the relay has
-// known an entry: its id holds Redis time, and clocks differ.
+// watch is what a relay has seen of one partition's outbox. The age of an entry is the time for which the relay has
+// known it. The entry's id holds Redis time, which does not help because clocks differ.
 type watch struct {
-	seen []sighting // of last entries, in the order of time, not yet old
-	old  string     // the newest entry that is old; empty: none is known to be
+	seen []sighting // of the last entry of earlier looks, in the order of time; none is old yet
+	old  string     // the newest entry that is old; empty: none is
 
-	first  string        // entry, published but still there
-	copies int64         // offset before which Kafka has it, if it has it; or unknown
-	read   time.Time     // when the persisters had read that far; zero: not yet
-	wait   time.Duration // after that it is published again
+	first  string        // the first entry, if it was published and is still there
+	copies int64         // the Kafka offset before which a copy of first must be, if Kafka has one; or unknown
+	read   time.Time     // when the persisters had read up to copies; zero: not yet
+	wait   time.Duration // from read until the relay publishes first again
 
-	losses int   // those of this process's publisher that were made good here
-	resets int64 // of the mark, as far as they were seen
+	losses int   // of this process's publisher, for which this relay has reset the mark
+	resets int64 // of the mark that this relay has seen
 }
 
 type sighting struct {
@@ -72,21 +74,21 @@ type sighting struct {
 	id string
 }
 
-// look is what a relay sees of an outbox in which something is old.
+// look is what a relay sees of an outbox that has an old entry.
 type look struct {
 	now    time.Time
-	first  string // entry that is there
-	mark   string // the last entry that was relayed
-	resets int64  // of the mark, ever
-	losses int    // that this process's publisher has found, ever
-	kept   *Range // what the persisters have left to read in Kafka; nil: not known
+	first  string // the first entry
+	mark   string // the last entry that a relay has published
+	resets int64  // of the mark, in all
+	losses int    // that this process's publisher has found, in all
+	kept   *Range // what the persisters have left to read in Kafka; nil: unknown
 }
 
-// unknown is the offset of what may just have been published.
+// unknown stands for the offset of an entry that may just have been published.
 const unknown = -1
 
-// see notes the ends of the outbox, and tells whether something in it is old. Looks are far enough apart for seen to
-// stay short.
+// see notes the ends of the outbox, and reports whether it has an old entry. Looks are far enough apart to keep seen
+// short.
 func (w *watch) see(now time.Time, age time.Duration, first, last string) bool {
 	w.seen = append(w.seen, sighting{now, last})
 	for len(w.seen) > 0 && now.Sub(w.seen[0].at) >= age {
@@ -96,15 +98,15 @@ func (w *watch) see(now time.Time, age time.Duration, first, last string) bool {
 	return first != "" && !entryLess(w.old, first)
 }
 
-// step is what a look finds, in order. again is how long an entry may stay at first after the persisters have read
-// past it.
+// step returns the causes that a look finds, in order. again is the first wait for the persisters to delete an entry
+// that they have read past.
 func (w *watch) step(l look, again time.Duration) (found []cause) {
 	if l.resets != w.resets {
 		found = append(found, resetByOther)
 		w.resets = l.resets
 		w.written()
 	}
-	if w.losses < l.losses { // until the mark is reset for it
+	if w.losses < l.losses { // in every look, until the relay has reset the mark for the loss
 		found = append(found, lossFound)
 		w.written()
 		l.mark = ""
@@ -121,8 +123,9 @@ func (w *watch) step(l look, again time.Duration) (found []cause) {
 	return append(found, withinMark)
 }
 
-// past tells whether the persisters have read on from where Kafka ended when the first entry was found to be there
-// although it had been published. If nobody knows how far they are, nothing counts as lost.
+// past reports whether the persisters must have read the first entry, if Kafka has it. When a look finds an entry
+// that was published and is still there, past notes where Kafka ends. The persisters are past the entry once they
+// have read up to there. If nobody knows how far they have read, nothing counts as lost.
 func (w *watch) past(l look, again time.Duration) bool {
 	if l.kept == nil || entryLess(l.mark, l.first) {
 		return false
@@ -131,7 +134,7 @@ func (w *watch) past(l look, again time.Duration) bool {
 		w.first, w.wait = l.first, again
 		w.written()
 	}
-	if w.copies == unknown || w.copies > l.kept.End { // it can end earlier than it did
+	if w.copies == unknown || w.copies > l.kept.End { // Kafka can end earlier than before, after a loss
 		w.copies = l.kept.End
 	}
 	if w.read.IsZero() && l.kept.First >= w.copies {
@@ -140,17 +143,17 @@ func (w *watch) past(l look, again time.Duration) bool {
 	return !w.read.IsZero()
 }
 
-// written notes that the entries were published, or are to be published again.
+// written notes that the entries are published again, now or soon: past has to find out anew where Kafka ends.
 func (w *watch) written() { w.copies, w.read = unknown, time.Time{} }
 
-// entryLess orders ids of outbox entries, which are two numbers. The empty id is before all others.
+// entryLess orders the ids of outbox entries, which are two numbers each. The empty id comes before all others.
 func entryLess(a, b string) bool {
 	aMS, aN := entryNumbers(a)
 	bMS, bN := entryNumbers(b)
 	return cmp.Or(cmp.Compare(aMS, bMS), cmp.Compare(aN, bN)) < 0
 }
 
-// entryNumbers reads an id that Redis made.
+// entryNumbers returns the two numbers of an id that Redis made.
 func entryNumbers(id string) (ms, n uint64) {
 	first, second, _ := strings.Cut(id, "-")
 	ms, _ = strconv.ParseUint(first, 10, 64)

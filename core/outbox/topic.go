@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// callTimeout bounds one request to Kafka. The broker is given half of it, so that its own answer
+	// callTimeout bounds one request to Kafka. The client gives the broker half of it, so that the broker's answer
 	// arrives in time.
 	callTimeout = 10 * time.Second
 	// metadataTTL bounds how long requests go to a broker that no longer leads a partition.
 	metadataTTL = 2 * time.Second
-	// entryHeader carries the id of the outbox entry that the message is.
+	// entryHeader carries the id of the message's outbox entry.
 	entryHeader = "entry"
 )
 
@@ -28,9 +28,8 @@ var ErrPartitions = errors.New("wrong number of partitions")
 // Topic is the Kafka topic that events travel through, one outbox entry per message. It is safe for
 // concurrent use.
 //
-// It speaks to Kafka by single requests rather than through the library's Writer and Reader: each call
-// is one request with one answer, so nothing is sent after its caller has given up, queued without
-// bound, or skipped silently.
+// It does not use the library's Writer and Reader. Each call is one request with one answer. So it sends nothing
+// after its caller has given up, queues nothing without bound, and skips nothing silently.
 type Topic struct {
 	name      string
 	transport *kafka.Transport
@@ -47,12 +46,11 @@ func NewTopic(brokers []string, name string) *Topic {
 // Close closes the connections.
 func (t *Topic) Close() { t.transport.CloseIdleConnections() }
 
-// inSyncMin is how many of so many copies must have a message before it counts as written: two, unless the loss
-// of one broker would then stop all writing.
+// inSyncMin returns how many of a topic's copies must have a message before it counts as written. It is two, unless
+// the loss of one broker would then stop all writing.
 func inSyncMin(copies int) int { return max(1, min(2, copies-1)) }
 
-// Create makes the topic unless it exists, and reports one that exists with another number of
-// partitions.
+// Create makes the topic unless it exists. It fails if the topic exists with another number of partitions.
 func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 	spec := kafka.TopicConfig{Topic: t.name, NumPartitions: partitions, ReplicationFactor: replication}
 	spec.ConfigEntries = []kafka.ConfigEntry{
@@ -70,7 +68,7 @@ func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 	return t.patiently(ctx, func() error { return t.Check(ctx, partitions) })
 }
 
-// Check reports a topic that is not there, or cannot be reached, or has another number of partitions.
+// Check fails if the topic does not exist, cannot be reached, or has another number of partitions.
 func (t *Topic) Check(ctx context.Context, partitions int) error {
 	have, err := t.Ranges(ctx)
 	if err == nil && len(have) != partitions {
@@ -79,8 +77,8 @@ func (t *Topic) Check(ctx context.Context, partitions int) error {
 	return err
 }
 
-// patiently makes a call again, for about five seconds, while Kafka answers that another try may help: it
-// is just making a topic, or choosing or loading a group's coordinator.
+// patiently repeats a call for about five seconds, as long as Kafka answers that another try may help: it is just
+// making a topic, or choosing or loading a group's coordinator.
 func (t *Topic) patiently(ctx context.Context, call func() error) error {
 	err := call()
 	for wait := 10 * time.Millisecond; temporary(err) && wait < 4*time.Second; wait *= 2 {
@@ -95,7 +93,7 @@ func (t *Topic) patiently(ctx context.Context, call func() error) error {
 	return err
 }
 
-// temporary tells of an answer of Kafka that another try may change.
+// temporary reports whether err is an answer of Kafka that another try may change.
 func temporary(err error) bool {
 	var answer kafka.Error
 	return errors.As(err, &answer) && answer.Temporary()
@@ -153,7 +151,7 @@ func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry)
 // Range is what Kafka keeps of one partition: messages from First to before End.
 type Range struct{ First, End int64 }
 
-// Ranges tells what Kafka keeps of each partition.
+// Ranges returns what Kafka keeps of each partition.
 func (t *Topic) Ranges(ctx context.Context) ([]Range, error) {
 	n, err := t.Partitions(ctx)
 	if err != nil {
@@ -177,8 +175,8 @@ func (t *Topic) Ranges(ctx context.Context) ([]Range, error) {
 	return ranges, nil
 }
 
-// Unread tells, for each partition, what of it a consumer group has not committed: all of it where the
-// group has committed nothing, or an offset that Kafka no longer or not yet has.
+// Unread returns, for each partition, the messages that a consumer group has not committed. These are all messages of
+// the partition if the group has committed nothing, or an offset that Kafka does not have.
 func (t *Topic) Unread(ctx context.Context, group string) ([]Range, error) {
 	ranges, err := t.Ranges(ctx)
 	if err != nil {

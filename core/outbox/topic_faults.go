@@ -14,15 +14,15 @@ import (
 	"sluice/core/telemetry"
 )
 
-// What the topic must not be set below. Events wait in it until a persister has read them. If Redis loses an
-// effect whose event the topic has dropped before that, nothing can show the loss.
+// The least settings of the topic. Events wait in it until a persister has read them. If the topic drops an event
+// earlier, and Redis then loses the effect, nothing can show the loss.
 const (
 	retentionMin      = 24 * time.Hour
 	retentionBytesMin = 256 << 20
 	messageBytesMin   = 128 << 10 // the largest outbox entry has some 40 KiB
 )
 
-// TopicFaults are the words that Faults can tell.
+// TopicFaults are the words that Condition.Faults can have.
 var TopicFaults = []string{"leader", "copies", "min_insync", "retention", "cleanup", "message_bytes", "partitions"}
 
 // Topics are also changed while they are in use.
@@ -36,7 +36,7 @@ type Condition struct {
 	Faults              []telemetry.Fault // with words of TopicFaults: what can lose events, or stop them
 }
 
-// Watch looks at the topic's condition while a process runs: it is to have so many partitions.
+// Watch looks at the topic's condition while a process runs. partitions is the number that the settings name.
 func (t *Topic) Watch(set *metrics.Set, partitions int, log *slog.Logger) *telemetry.Watch {
 	return telemetry.NewWatch(set, "kafka", TopicFaults, func(ctx context.Context) ([]telemetry.Fault, error) {
 		c, err := t.Condition(ctx, partitions)
@@ -44,7 +44,8 @@ func (t *Topic) Watch(set *metrics.Set, partitions int, log *slog.Logger) *telem
 	}, log)
 }
 
-// Condition asks Kafka for the topic's, which is to have so many partitions. The error wraps kafka.UnknownTopicOrPartition if there is no such topic.
+// Condition asks Kafka for the topic's condition. partitions is the number that the settings name. The error wraps
+// kafka.UnknownTopicOrPartition if there is no such topic.
 func (t *Topic) Condition(ctx context.Context, partitions int) (Condition, error) {
 	answer, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.name}})
 	if err == nil && len(answer.Topics) != 1 {
@@ -68,7 +69,7 @@ func (t *Topic) Condition(ctx context.Context, partitions int) (Condition, error
 	return c, nil
 }
 
-// settings reads those of the topic that matter; one that Kafka does not know is missing.
+// settings reads the topic's settings that matter. A setting that Kafka does not know is missing from the result.
 func (t *Topic) settings(ctx context.Context) (map[string]string, error) {
 	answer, err := t.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
 		ResourceType: kafka.ResourceTypeTopic, ResourceName: t.name, ConfigNames: topicSettings,
@@ -118,8 +119,8 @@ func (c *Condition) partitions(partitions []kafka.Partition) {
 	}
 }
 
-// number compares how many partitions there are with how many the settings name. Processes that run go on with those
-// that they began with, and none starts.
+// number compares the topic's number of partitions with the number in the settings. If they differ, running processes
+// go on with their old number, and no further process starts.
 func (c *Condition) number(want int) {
 	do := fmt.Sprintf("set --kafka-partitions to %d for edges, persisters and commands, and restart them one by one", c.Partitions)
 	switch {

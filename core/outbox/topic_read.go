@@ -16,25 +16,25 @@ import (
 // Message is one message of the topic.
 type Message struct {
 	Offset int64
-	Entry  string // id of the outbox entry that it is; empty if it does not say
+	Entry  string // id of its outbox entry; empty if the message does not name one
 	Value  []byte // an encoded batch of events
 }
 
-// FromOutbox tells whether a program of sluice wrote the message, of any version: it names an entry as Redis does.
-// What another program wrote is no event, whatever its bytes look like.
+// FromOutbox reports whether some version of sluice wrote the message: it names an outbox entry in the form of Redis'
+// ids. A message of another program is not an event, whatever its bytes look like.
 func (m *Message) FromOutbox() bool {
 	ms, n, _ := strings.Cut(m.Entry, "-")
 	return isUint(ms) && isUint(n)
 }
 
-// isUint tells of a 64-bit number without leading zeros.
+// isUint reports whether s is a 64-bit number without leading zeros.
 func isUint(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 64)
 	return err == nil && (s[0] != '0' || s == "0")
 }
 
-// Read is what one call of Topic.Read found. Not every offset has a message: Kafka gives some to the marks of
-// transactions, and compaction takes messages away.
+// Read is the result of one call of Topic.Read. Not every offset has a message: Kafka uses some for the marks of
+// transactions, and compaction removes messages.
 type Read struct {
 	Messages []Message
 	Next     int64 // offset to read from next
@@ -42,9 +42,9 @@ type Read struct {
 	Missing  int64 // offsets before Next that had a message and have none now
 }
 
-// Read reads messages of one Kafka partition from an offset on (or kafka.FirstOffset), at most about
-// bytesMax of them, and waits up to wait for the first. Next moves whenever Kafka has anything beyond the offset,
-// also if that is no message. The error wraps kafka.OffsetOutOfRange if Kafka has nothing at that offset.
+// Read reads messages of one Kafka partition from an offset on, or from kafka.FirstOffset. It reads about bytesMax bytes
+// at most, and waits up to wait for the first message. Next moves whenever Kafka has anything after the offset, even
+// if that is no message. The error wraps kafka.OffsetOutOfRange if Kafka has nothing at that offset.
 func (t *Topic) Read(ctx context.Context, partition int, offset int64, bytesMax int, wait time.Duration) (Read, error) {
 	read, err := t.read(ctx, fetch{partition, offset, bytesMax, wait})
 	if err != nil {
@@ -85,8 +85,8 @@ func (t *Topic) read(ctx context.Context, f fetch) (Read, error) {
 	return read, nil
 }
 
-// fetch returns whole batches of messages, as they were written. The first has the offset asked for, or is the
-// first one after it.
+// fetch returns whole batches of messages, as they were written. The first batch contains the offset, or is the first
+// one after it.
 func (t *Topic) fetch(ctx context.Context, f fetch) (*kafka.FetchResponse, []kafka.RecordReader, error) {
 	answer, err := t.client.Fetch(ctx, &kafka.FetchRequest{
 		Topic: t.name, Partition: f.partition, Offset: f.offset,
@@ -104,8 +104,9 @@ func (t *Topic) fetch(ctx context.Context, f fetch) (*kafka.FetchResponse, []kaf
 	return answer, nil, nil
 }
 
-// after finds where a batch ends that begins before an offset and has no message from there on, because compaction
-// took them away. Kafka answers with it wherever its messages were, and the library does not tell where that was.
+// after finds the end of a batch that begins before an offset and has no message from there on, because compaction
+// removed them. Kafka answers with this batch for every offset that it once had, and the library does not tell which
+// those are. So after tries offsets between the two ends by halves.
 func (t *Topic) after(ctx context.Context, f fetch, b kafka.RecordReader, end int64) (int64, error) {
 	within, beyond := f.offset, end
 	for f.bytesMax = 1; beyond-within > 1; { // Kafka gives the first batch whole
@@ -115,7 +116,7 @@ func (t *Topic) after(ctx context.Context, f fetch, b kafka.RecordReader, end in
 			return 0, err
 		}
 		if len(found) == 0 {
-			return within, nil // Kafka gives nothing at the moment, and what it proved holds
+			return within, nil // Kafka gives nothing at the moment; what it has shown so far holds
 		}
 		if baseOf(found[0]) == baseOf(b) {
 			within = f.offset
@@ -126,8 +127,8 @@ func (t *Topic) after(ctx context.Context, f fetch, b kafka.RecordReader, end in
 	return beyond, nil
 }
 
-// baseOf is the first offset that a batch had, also if compaction took its message away. It is -1 in formats
-// older than those of Kafka 0.11.
+// baseOf returns the first offset that a batch was written with, even if compaction has removed that message. It
+// returns -1 for formats older than those of Kafka 0.11.
 func baseOf(b kafka.RecordReader) int64 {
 	switch b := b.(type) {
 	case *protocol.RecordBatch:
@@ -138,7 +139,7 @@ func baseOf(b kafka.RecordReader) int64 {
 	return -1
 }
 
-// add adds what a batch has from Next on. A batch may begin before it.
+// add adds the messages of a batch from Next on. The batch may begin before Next.
 func (r *Read) add(b kafka.RecordReader) error {
 	_, control := b.(*protocol.ControlBatch)
 	for r.skipTo(baseOf(b)); ; {
@@ -164,7 +165,7 @@ func (r *Read) add(b kafka.RecordReader) error {
 	}
 }
 
-// skipTo notes that there is nothing up to an offset.
+// skipTo notes that nothing is left before an offset.
 func (r *Read) skipTo(offset int64) {
 	if offset > r.Next {
 		r.Missing += offset - r.Next

@@ -11,8 +11,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// InWords is an error of Kafka or of the way there in words that say what happened and what to do, where they are
-// known. For errors.Is and errors.As it stays what it is.
+// InWords gives an error of Kafka, or of the network on the way there, words that say what happened and what to do. It
+// returns errors that it does not know unchanged. errors.Is and errors.As still find the original error.
 func InWords(err error) error {
 	if told := new(worded); err == nil || errors.As(err, &told) {
 		return err
@@ -35,7 +35,7 @@ func InWords(err error) error {
 	return err
 }
 
-// at names the broker that an error of the network is about.
+// at returns the address of the broker that a network error is about, in brackets.
 func at(err error) string {
 	if network := new(net.OpError); errors.As(err, &network) && network.Addr != nil {
 		return " (" + network.Addr.String() + ")"
@@ -43,7 +43,7 @@ func at(err error) string {
 	return ""
 }
 
-// worded is an error with words of its own.
+// worded is an error with other words.
 type worded struct {
 	words string
 	err   error
@@ -52,7 +52,7 @@ type worded struct {
 func (w *worded) Error() string { return w.words }
 func (w *worded) Unwrap() error { return w.err }
 
-// words are what kinds of errors mean here.
+// words has the words for each kind of error.
 var words = []struct {
 	kinds []error
 	words string
