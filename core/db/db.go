@@ -105,6 +105,7 @@ func (m Config) options() (*mysql.Config, error) {
 		c.TLS, c.TLSConfig = tlsConfig, ""
 	}
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = dialTimeout, m.Timeout, m.Timeout
+	c.DialFunc = dial
 	c.RejectReadOnly = true // a demoted primary's connections are dropped, not used on
 	c.CheckConnLiveness = true
 	c.ParseTime, c.Loc = true, time.UTC

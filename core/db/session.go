@@ -61,36 +61,39 @@ func newConnector(inner driver.Connector, timeout time.Duration) connector {
 
 // Connect implements driver.Connector. Its error names the server, and tells one that is silent.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	bounded, cancel := context.WithTimeout(ctx, c.timeout-c.timeout/20) // before the driver, which would not say why
+	var w *wire
+	bounded, cancel := context.WithTimeout(context.WithValue(ctx, wireKey{}, &w), c.timeout)
 	defer cancel()
 	conn, err := c.connect(bounded)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("no answer within %v: %w", c.timeout, bounded.Err())
 	}
 	if err != nil {
-		return nil, &config.ServerError{Server: "MySQL", Err: err}
+		return nil, &config.ServerError{Server: "MySQL", Err: w.told(err)}
 	}
-	return conn, nil
+	return told{conn, w}, nil
 }
 
-func (c connector) connect(ctx context.Context) (driver.Conn, error) {
+var errIncomplete = errors.New("the driver lacks what database/sql knows of")
+
+func (c connector) connect(ctx context.Context) (session, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	session, ok := conn.(session)
+	s, ok := conn.(session)
 	if !ok {
-		return nil, errors.Join(errors.New("the driver lacks what database/sql knows of"), conn.Close())
+		return nil, errors.Join(errIncomplete, conn.Close())
 	}
 	for _, statement := range []string{sessionTransactions, c.settings} {
-		if _, err := session.ExecContext(ctx, statement, nil); err != nil {
+		if _, err := s.ExecContext(ctx, statement, nil); err != nil {
 			if errors.Is(err, mysql.ErrPktTooLarge) { // whose text names a setting of the driver
 				err = fmt.Errorf("max_allowed_packet is too small to begin with: set it to %d or more: %w", PacketMin, mysql.ErrPktTooLarge)
 			}
 			return nil, errors.Join(err, conn.Close())
 		}
 	}
-	return quiet{session}, nil
+	return s, nil
 }
 
 // session is what a connection of the driver can do.
@@ -104,14 +107,4 @@ type session interface {
 	driver.QueryerContext
 	driver.SessionResetter
 	driver.Validator
-}
-
-// quiet is a connection that is closed without a word: a server or a firewall may have dropped it while nobody
-// needed it, and what was done is done.
-type quiet struct{ session }
-
-// Close implements driver.Conn.
-func (q quiet) Close() error {
-	_ = q.session.Close()
-	return nil
 }

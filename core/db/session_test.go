@@ -6,6 +6,10 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"sluice/core/config"
 )
 
 // refusing is a connection whose server refuses the settings of a session.
@@ -38,5 +42,26 @@ func TestRefusedSessionIsClosed(t *testing.T) {
 	conn, err := newConnector(server, time.Second).Connect(t.Context())
 	if conn != nil || !errors.Is(err, errSetting) || server.closed != 1 {
 		t.Errorf("connection %v, error %v, closed %d times", conn, err, server.closed)
+	}
+}
+
+// silent is a connector of the driver whose server answers nothing, in a process that is too busy to run the end of a
+// context in time.
+type silent struct{ *refusing }
+
+// Connect implements driver.Connector.
+func (silent) Connect(ctx context.Context) (driver.Conn, error) {
+	w := &wire{}
+	w.timedOut.Store(true)
+	*ctx.Value(wireKey{}).(**wire) = w
+	return nil, mysql.ErrInvalidConn
+}
+
+// TestSilenceIsToldBeforeTheContextEnds: the timeout of the driver may be seen first, and says less.
+func TestSilenceIsToldBeforeTheContextEnds(t *testing.T) {
+	t.Parallel()
+	_, err := newConnector(silent{}, time.Hour).Connect(t.Context())
+	if server := new(config.ServerError); !config.Silent(err) || !errors.As(err, &server) || server.Server != "MySQL" {
+		t.Errorf("a server that answers nothing: %v", err)
 	}
 }
