@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -31,6 +32,7 @@ type markKeeper struct {
 	log        *slog.Logger
 
 	telling *lifecycle.Trouble
+	keeping sync.Mutex
 }
 
 // keptMarks are the record.
@@ -73,12 +75,16 @@ func (k *markKeeper) tell(ctx context.Context) {
 	}
 }
 
+// keep writes the marks down. A store that does not take them has none, so that the next start begins with a vetting
+// rather than with old ones, and tells so itself.
 func (k *markKeeper) keep() {
+	k.keeping.Lock() // else older marks could follow newer ones
+	defer k.keeping.Unlock()
 	data, err := json.Marshal(keptMarks{Deployment: k.deployment, Marks: k.store.Marks()})
 	if err == nil {
 		err = k.local.Save(marksKey, marksVersion, data, 0)
 	}
 	if err != nil {
-		k.log.Warn("marks not kept for the next start", "error", err)
+		k.log.Debug("marks not kept for the next start", "error", err)
 	}
 }

@@ -43,6 +43,7 @@ type Node struct {
 	publisher *outbox.Publisher
 	cells     *cells.Cache
 	gate      *gate
+	local     *localstore.Store
 	marks     *markKeeper
 	ours      atomic.Bool // Redis was open and found to be this deployment's
 	batcher   *batch.Batcher
@@ -142,6 +143,7 @@ func (n *Node) startEngine(context.Context) error {
 		return fmt.Errorf("use data directory (--data-dir): %w", err)
 	}
 	n.parts.Later("close local store", func(context.Context) error { return local.Close() })
+	n.local = local
 
 	n.marks = newMarkKeeper(n.store, local, evidence.NewNonces(n.db), n.cfg.Stock.Deployment, n.log)
 	n.parts.Close("keep marks", n.marks.keep)

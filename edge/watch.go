@@ -12,6 +12,7 @@ import (
 	"sluice/core/lifecycle"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
+	"sluice/edge/localstore"
 )
 
 // watchEvery is how old the figures about the outboxes may be.
@@ -74,5 +75,6 @@ func (n *Node) newWatches() []*telemetry.Watch {
 		telemetry.NewWatch(n.set, "redis", redisstock.FaultWords, redis, n.log),
 		telemetry.NewWatch(n.set, "mysql", db.FaultWords, mysql, n.log),
 		n.topic.Watch(n.set, n.cfg.Kafka.Partitions, n.log),
+		telemetry.NewWatch(n.set, "local_store", localstore.FaultWords, n.local.Faults, n.log),
 	}
 }

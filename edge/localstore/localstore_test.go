@@ -146,7 +146,7 @@ func TestDirectoryThatWasReplaced(t *testing.T) {
 	if err := second.Save("k", 1, []byte("v"), 0); err != nil {
 		t.Fatal(err)
 	}
-	first.grown = shrinkBytes
+	first.grown = grownMax
 	if err := first.Save("k", 1, []byte("old"), 0); !errors.Is(err, dirlock.ErrGone) {
 		t.Errorf("the first saves: %v", err)
 	}
@@ -245,7 +245,7 @@ func TestFileShrinks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "edge.db")
 	s := openAt(t, path, quiet())
 	data := make([]byte, 16<<20)
-	for range shrinkBytes/len(data) + 1 {
+	for range grownMax/len(data) + 1 {
 		if err := s.Save("k", 1, data, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -259,5 +259,38 @@ func TestFileShrinks(t *testing.T) {
 	}
 	if got, ok := s.Load("k", 1); !ok || len(got) != len(data) {
 		t.Errorf("Load = %d bytes, %v after shrinking", len(got), ok)
+	}
+}
+
+// TestBrokenFileIsMadeAnew breaks the library's hold of the file, as errors of the disk do: the next record begins anew.
+func TestBrokenFileIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, filepath.Join(t.TempDir(), "edge.db"), quiet())
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save("k", 1, []byte("v"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := s.Load("k", 1); !ok || string(got) != "v" {
+		t.Errorf("Load = %q, %v", got, ok)
+	}
+}
+
+// TestFileStaysItsOwners: nobody else may read it, also after it was made anew.
+func TestFileStaysItsOwners(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "edge.db")
+	s := openAt(t, path, quiet())
+	s.grown = grownMax
+	if err := s.Save("k", 1, []byte("v"), 0); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the file has mode %v", info.Mode())
 	}
 }

@@ -222,7 +222,7 @@ func (k *Known) save(p int, after time.Duration) {
 		err = k.cfg.Snapshots.Save(snapshotKey(p), snapshotVersion, data, 0)
 	}
 	if err != nil {
-		k.cfg.Log.Warn("SKU screen: filter not saved", "partition", p, "error", err)
+		k.cfg.Log.Debug("SKU screen: filter not saved", "partition", p, "error", err) // the store tells why
 	}
 }
 
