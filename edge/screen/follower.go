@@ -22,14 +22,14 @@ const (
 	auditEvery  = time.Second
 	pollEvery   = 10 * time.Millisecond // more makes the answers older
 	basePoll    = 50 * time.Millisecond // between polls during a base
-	idleStop    = 5 * time.Second       // without a question, until a partition is no longer followed
-	idsRate     = 0.001                 // of new reservations that are taken for existing ones
+	idleStop    = 5 * time.Second       // without a question, after which a follower ends
+	idsRate     = 0.001                 // of new reservations that the filter takes for existing ones
 
-	// windowMargin keeps the screen silent near the opening and closing of a sale, which only
-	// Redis' clock decides.
+	// windowMargin keeps the screen silent near the opening and closing of a sale, because only Redis' clock
+	// decides these.
 	windowMargin = time.Second
 
-	restFactor = 10 // how many times as long as it took, a work for Redis is not done again
+	restFactor = 10 // a piece of work for Redis is followed by a rest that is so many times as long
 	restMin    = time.Second
 	restMax    = 10 * time.Second
 )
@@ -42,36 +42,35 @@ var (
 	errTooMany  = errors.New("too many reservations to follow")
 )
 
-// follower follows the outbox of one partition: it knows which reservations exist, and the balances
-// of cells that were sold out.
+// follower follows the outbox of one partition. It knows which reservations exist, and the balances of cells that were
+// seen sold out.
 //
-// It begins with a base: all ids of the partition. From the end of the outbox as it was before, every
-// new id comes by the outbox. A cell is read once and follows its events from there, each of which
-// must be the successor of the last. After any doubt the follower ends, and the next sold_out of
-// Redis starts another.
+// It begins with a base: it notes the end of the outbox, then reads all ids of the partition. Every later id comes by
+// the outbox, after that end. A follower reads a cell once and then follows its events. Each event must be the
+// successor of the last one. If there is any doubt, the follower ends, and the next sold_out of Redis starts another.
 type follower struct {
 	s         *SoldOut
 	partition int
-	asked     atomic.Int64 // when someone last asked for a cell that is sold out, on the screen's clock
+	asked     atomic.Int64 // when someone last asked for a sold-out cell, on the screen's clock
 
 	mu     sync.RWMutex
-	based  bool               // ids is complete as of seen
-	ids    *bloom.BloomFilter // read only where based
-	seen   time.Duration      // all entries made before are known
+	based  bool               // the base is done: ids is complete as of seen
+	ids    *bloom.BloomFilter // nobody may read it before based
+	seen   time.Duration      // the follower knows every entry made before
 	cells  map[stock.Cell]*followed
-	wanted map[stock.Cell]bool // sold out, to be read
+	wanted map[stock.Cell]bool // sold-out cells to read next
 
 	// Only the goroutine that runs uses the rest.
 	after   string // the last entry seen
-	room    int64  // ids that fit into the filter before it lets too many pass
+	room    int64  // how many more ids fit into the filter before its rate gets worse
 	audited time.Duration
 }
 
-// followed is a cell whose events are followed.
+// followed is a cell whose events a follower follows.
 type followed struct {
 	state stock.CellState
-	since time.Duration // when it was first read: it counts once the outbox is known up to then
-	reach stock.Mark    // what it was when it was last read: it counts if its events led as far
+	since time.Duration // when it was first read; it counts once the follower knows the outbox up to then
+	reach stock.Mark    // the cell's mark when it was last read; it counts if its events have led as far
 	redis time.Duration // Redis' clock minus the screen's
 }
 
@@ -86,7 +85,7 @@ func newFollower(s *SoldOut, partition int) *follower {
 	return f
 }
 
-// want asks for a cell to be followed.
+// want asks the follower to follow a cell.
 func (f *follower) want(cell stock.Cell) {
 	f.mu.RLock()
 	skip := f.cells[cell] != nil || f.wanted[cell] || len(f.wanted) >= wantedMax
@@ -99,8 +98,8 @@ func (f *follower) want(cell stock.Cell) {
 	f.mu.Unlock()
 }
 
-// certain reports that the cell has no free unit and the reservation does not exist, and as of which
-// mark of the cell that is known.
+// certain reports whether it is certain that the cell has no free unit and that the reservation does not exist, and as
+// of which mark of the cell.
 func (f *follower) certain(cell stock.Cell, id stock.ReservationID, now time.Duration) (stock.Mark, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -108,14 +107,14 @@ func (f *follower) certain(cell stock.Cell, id stock.ReservationID, now time.Dur
 	if c == nil || c.state.Avail != 0 {
 		return stock.Mark{}, false
 	}
-	if time.Duration(f.asked.Load()) < now-ageMax { // else all processors would write it all the time
+	if time.Duration(f.asked.Load()) < now-ageMax { // otherwise all processors would write to it all the time
 		f.asked.Store(int64(now))
 	}
 	known := f.based && now-f.seen <= ageMax && f.seen > c.since && !c.state.Less(c.reach)
 	return c.state.Mark, known && c.refusesOnlyForStock(now) && !f.ids.Test(id[:])
 }
 
-// refusesOnlyForStock reports that the cell is open for sale.
+// refusesOnlyForStock reports whether the cell is open for sale, so that only its stock can be a reason to refuse.
 func (c *followed) refusesOnlyForStock(now time.Duration) bool {
 	s := &c.state
 	redis := (now + c.redis).Milliseconds()
@@ -125,8 +124,8 @@ func (c *followed) refusesOnlyForStock(now time.Duration) bool {
 		(s.ClosesAtMS == 0 || redis < s.ClosesAtMS-margin)
 }
 
-// run follows until nobody asks any more or there is doubt, and returns for how long to leave the
-// partition alone.
+// run follows until nobody asks any more, or until there is doubt. It returns how long nobody should follow the
+// partition again.
 func (f *follower) run(ctx context.Context) (rest time.Duration) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -140,7 +139,7 @@ func (f *follower) run(ctx context.Context) (rest time.Duration) {
 	}()
 	start := f.s.clock()
 	err := f.base(ctx)
-	// To read all ids of a large partition is work for Redis.
+	// Reading all ids of a large partition is work for Redis.
 	rest = max(restMin, restFactor*(f.s.clock()-start))
 	if err == nil {
 		f.s.bases.Inc()
@@ -157,8 +156,8 @@ func (f *follower) run(ctx context.Context) (rest time.Duration) {
 	return rest
 }
 
-// base reads the ids of all reservations, and the outbox all the while: an entry does not stay there
-// for longer than it takes to persist it.
+// base reads the ids of all reservations. Meanwhile it polls the outbox, because an entry stays there only until it
+// is persisted.
 func (f *follower) base(ctx context.Context) error {
 	seen := f.s.clock()
 	after, err := f.s.store.OutboxLast(ctx, f.partition)
@@ -181,7 +180,7 @@ func (f *follower) base(ctx context.Context) error {
 
 	scanned := 0
 	err = f.s.store.ScanReservations(ctx, f.partition, func(id stock.ReservationID) error {
-		f.ids.Add(id[:]) // nobody reads them yet
+		f.ids.Add(id[:]) // without the lock: nobody reads ids before based
 		f.room--
 		if scanned++; scanned%64 == 0 && f.s.clock()-f.seen > basePoll {
 			return f.poll(ctx)
@@ -220,8 +219,8 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 }
 
-// read reads the cells that are wanted, and those that are followed once a second: what has no event
-// (a cell that was shut, a server that lost its tail) is seen by this.
+// read reads the wanted cells, and once a second all followed cells. Only so does the follower see changes without an
+// event: a cell that was shut, a server that lost its last effects.
 func (f *follower) read(ctx context.Context) error {
 	audit := f.s.clock()-f.audited > auditEvery
 	var cells []stock.Cell
@@ -271,7 +270,8 @@ func (f *follower) read(ctx context.Context) error {
 	return nil
 }
 
-// makeRoom reports whether one more cell can be followed. Those that have units again go first.
+// makeRoom reports whether the follower has room for one more cell. If it is full, it drops cells that have units
+// again.
 func (f *follower) makeRoom() bool {
 	if len(f.cells) < followedMax {
 		return true
@@ -284,7 +284,7 @@ func (f *follower) makeRoom() bool {
 	return len(f.cells) < followedMax
 }
 
-// poll reads what was appended to the outbox since the last poll.
+// poll reads the entries appended to the outbox since the last poll.
 func (f *follower) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.s.cfg.CallTimeout)
 	defer cancel()
@@ -309,7 +309,7 @@ func (f *follower) poll(ctx context.Context) error {
 	}
 }
 
-// apply takes in the events of one entry.
+// apply applies the events of one entry.
 func (f *follower) apply(data []byte) error {
 	d, err := event.NewDecoder(data)
 	if err != nil {
@@ -345,7 +345,7 @@ func (f *follower) apply(data []byte) error {
 	return nil
 }
 
-// caughtUp ends a poll that was begun then and has read the outbox to its end.
+// caughtUp ends a poll that began at begun and has read the outbox to its end.
 func (f *follower) caughtUp(begun time.Duration) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

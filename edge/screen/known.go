@@ -1,6 +1,6 @@
-// Package screen refuses what Redis would refuse too, without asking it: SKUs that nobody loaded
-// (Known) and cells that are sold out (SoldOut). A screen never decides that a unit is sold, and
-// where it is not certain it lets the request pass.
+// Package screen refuses requests that Redis would refuse too, without asking Redis. Known refuses SKUs that nobody
+// has loaded, SoldOut refuses cells that are sold out. A screen never decides that a unit is sold. If it is not
+// certain, it lets the request pass.
 package screen
 
 import (
@@ -20,14 +20,14 @@ import (
 	"sluice/edge/cells"
 )
 
-// ErrBusy tells that more unknown SKUs are asked for than can be checked in Redis.
+// ErrBusy means that clients ask for more unknown SKUs than the screen may check in Redis.
 var ErrBusy = errors.New("too many unknown SKUs are asked for")
 
 // KnownStore is what Known reads.
 type KnownStore interface {
-	// CellCounts is the number of cells of each partition, and -1 of those that the error is about.
+	// CellCounts returns the number of cells of each partition. It is -1 for partitions that the error is about.
 	CellCounts(ctx context.Context) ([]int64, error)
-	// ScanCells yields at least the cells that the partition has from its beginning to its end.
+	// ScanCells yields at least the cells that the partition has during the whole scan.
 	ScanCells(ctx context.Context, partition int, yield func(stock.Cell) error) error
 	Partitions() int
 }
@@ -42,15 +42,15 @@ type Snapshots interface {
 type KnownConfig struct {
 	// Deployment is the deployment whose snapshots are valid.
 	Deployment string
-	// FalsePositives is the share of unknown SKUs that the filters are sized to let pass. Defaults
-	// to 0.001, about 2 bytes per SKU.
+	// FalsePositives is the share of unknown SKUs that may pass. It decides the size of the filters. Defaults to
+	// 0.001, about 2 bytes per SKU.
 	FalsePositives float64
-	// ExactPerSecond is how many negatives per second are checked in Redis, and how many more of what
-	// anyone may ask. Defaults to 200.
+	// ExactPerSecond is how many negatives the screen may check in Redis per second. Requests that anyone may make
+	// have a second budget of the same size. Defaults to 200.
 	ExactPerSecond int
-	// PollEvery is how often the numbers of cells are read. Defaults to pollKnownEvery.
+	// PollEvery is how often Run reads the numbers of cells. Defaults to pollKnownEvery.
 	PollEvery time.Duration
-	// Snapshots keeps the filters over a restart. Nil: they are scanned again.
+	// Snapshots keeps the filters over a restart. If it is nil, Run scans all partitions after a restart.
 	Snapshots Snapshots
 	// Log gets what a person should see. Defaults to slog.Default().
 	Log *slog.Logger
@@ -72,15 +72,18 @@ func (c KnownConfig) withDefaults() KnownConfig {
 	return c
 }
 
-// pollKnownEvery is how often an edge asks for new SKUs. A sale opens no sooner than sale.LeadTime after it was made, so
-// that every edge has asked meanwhile.
+// pollKnownEvery is how often an edge asks for new SKUs. A sale opens no sooner than sale.LeadTime after it was made.
+// By then every edge has asked.
 const pollKnownEvery = time.Second
 
-// stalePolls is after how many missed polls the filters are no longer taken for complete.
+// stalePolls is the number of failed polls after which no filter counts as complete.
 const stalePolls = 3
 
-// Known tells SKUs that are loaded from made-up ones by a bloom filter per partition. It is safe for
-// concurrent use.
+// Known distinguishes loaded SKUs from made-up ones with a bloom filter per partition. It is safe for concurrent use.
+//
+// Redis never deletes cells. So a filter is complete if it holds as many cells as Redis counts in its partition. Only
+// then does a negative of the filter mean that the cell does not exist. Run counts again and again, and scans a
+// partition when the numbers differ.
 type Known struct {
 	store   KnownStore
 	cells   *cells.Cache
@@ -88,31 +91,31 @@ type Known struct {
 	filters []filter
 	exact   *rate.Limiter
 	public  *rate.Limiter // exact, for what anyone may ask
-	stale   atomic.Bool   // the numbers of cells were not read for too long
-	changed chan struct{} // a filter was found stale: poll now
+	stale   atomic.Bool   // the last polls failed: nobody knows the numbers of cells
+	changed chan struct{} // wakes Run for a poll, because a filter lacks a cell
 
 	unsure, refused, shed, healed, missed *metrics.Counter
 }
 
-// filter is the cells of one partition.
+// filter holds the cells of one partition.
 type filter struct {
 	mu      sync.RWMutex
 	bits    *bloom.BloomFilter
-	filling *bloom.BloomFilter // what a scan under way fills, else nil
-	holds   int64              // of the cells that the partition ever had, surely the first so many; -1: unknown
-	counted int64              // cells of the partition at the last poll; -1: unknown
-	missed  int                // polls in a row that did not tell
-	ready   bool               // was complete once since the start
-	scanned bool               // by this process: a snapshot's filter is scanned again when there is time
+	filling *bloom.BloomFilter // the filter that a running scan fills; nil: no scan runs
+	holds   int64              // bits holds at least the first so many cells of the partition; -1: unknown
+	counted int64              // number of cells in Redis at the last poll; -1: unknown
+	missed  int                // polls in a row that did not count this partition
+	ready   bool               // has been complete once since the start
+	scanned bool               // by this process; a filter from a snapshot is scanned again when there is time
 	unsaved bool               // scanned since it was last saved
 	savedAt time.Time
 }
 
-// complete reports that a negative is certain. Cells are never deleted, so the same number of cells
-// is the same cells.
+// complete reports whether a negative of the filter is certain. Redis never deletes cells, so the same number of
+// cells means the same cells.
 func (f *filter) complete() bool { return f.counted >= 0 && f.holds == f.counted }
 
-// NewKnown makes a screen that lets everything pass until Run has read which cells there are.
+// NewKnown makes a screen that lets everything pass until Run has read the cells.
 func NewKnown(store KnownStore, known *cells.Cache, cfg KnownConfig, set *metrics.Set) *Known {
 	cfg = cfg.withDefaults()
 	k := &Known{
@@ -139,9 +142,11 @@ func NewKnown(store KnownStore, known *cells.Cache, cfg KnownConfig, set *metric
 	return k
 }
 
-// MayExist reports whether a cell may exist; a false is certain. With ErrBusy it did not exist at the
-// last poll, and it is not known whether it does now. What anyone may ask is public: it is checked from
-// a budget of its own, so that it leaves that of the others alone.
+// MayExist reports whether a cell may exist. A false without an error is certain. ErrBusy means that the cell did not
+// exist at the last poll, and that the screen may not ask Redis whether it does now.
+//
+// public marks requests that need no token. They have a budget of their own, so that nobody without a token uses up
+// the budget of the others.
 func (k *Known) MayExist(ctx context.Context, cell stock.Cell, public bool) (bool, error) {
 	exact := k.exact
 	if public {
@@ -167,7 +172,7 @@ func (k *Known) MayExist(ctx context.Context, cell stock.Cell, public bool) (boo
 	switch {
 	case err != nil:
 		k.unsure.Inc()
-		return true, nil //nolint:nilerr // a screen that cannot tell lets pass
+		return true, nil //nolint:nilerr // if the screen is not certain, it lets the request pass
 	case !state.Loaded:
 		k.refused.Inc()
 		return false, nil
@@ -181,7 +186,7 @@ func (k *Known) MayExist(ctx context.Context, cell stock.Cell, public bool) (boo
 	return true, nil
 }
 
-// Add makes a cell known that was just made.
+// Add adds a cell that was just made.
 func (k *Known) Add(cell stock.Cell) {
 	var buf [stock.CellBytes]byte
 	name := cell.Append(buf[:0])
@@ -194,20 +199,20 @@ func (k *Known) Add(cell stock.Cell) {
 	}
 }
 
-// Missed tells that Redis called a cell not loaded that MayExist had let pass.
+// Missed notes that MayExist let a cell pass which Redis then called not loaded.
 func (k *Known) Missed(cell stock.Cell) {
 	f := k.filter(cell)
 	var buf [stock.CellBytes]byte
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if f.bits.Test(cell.Append(buf[:0])) { // else it passed because the filter is not complete
+	if f.bits.Test(cell.Append(buf[:0])) { // otherwise the cell passed because the filter is not complete
 		k.missed.Inc()
 	}
 }
 
-// Ready reports that every filter was complete once since the start, and that the numbers of cells are
-// known. Cells that were made since then make a screen let more pass, not less fit for work: else new
-// SKUs would take all edges away at once.
+// Ready reports whether every filter has been complete once since the start, and whether the numbers of cells are
+// known. When somebody loads new SKUs, the screen lets more requests pass until it has scanned them, but it stays
+// ready. Otherwise new SKUs would make all edges unready at once.
 func (k *Known) Ready() bool {
 	for i := range k.filters {
 		f := &k.filters[i]
@@ -221,7 +226,7 @@ func (k *Known) Ready() bool {
 	return !k.stale.Load()
 }
 
-// Cells is the number of cells that the filters hold.
+// Cells returns the number of cells in the filters.
 func (k *Known) Cells() int64 {
 	var n int64
 	for i := range k.filters {
@@ -233,7 +238,7 @@ func (k *Known) Cells() int64 {
 	return n
 }
 
-// completeness is the share of partitions whose filter is complete.
+// completeness returns the share of filters that are complete.
 func (k *Known) completeness() float64 {
 	n := 0
 	for i := range k.filters {
@@ -247,8 +252,8 @@ func (k *Known) completeness() float64 {
 	return float64(n) / float64(len(k.filters))
 }
 
-// fill is the share of bits that are set, in the fullest filter. At 0.5 a filter is as full as it
-// was sized for.
+// fill returns the share of bits that are set in the fullest filter. At 0.5 a filter holds as many cells as it was
+// sized for.
 func (k *Known) fill() float64 {
 	highest := 0.0
 	for i := range k.filters {
@@ -260,7 +265,7 @@ func (k *Known) fill() float64 {
 	return highest
 }
 
-// falsePositives is the measured share of unknown cells that passed.
+// falsePositives returns the measured share of unknown cells that passed.
 func (k *Known) falsePositives() float64 {
 	missed, negatives := float64(k.missed.Get()), float64(k.refused.Get()+k.shed.Get())
 	if missed+negatives == 0 {
@@ -273,8 +278,8 @@ func (k *Known) filter(cell stock.Cell) *filter {
 	return &k.filters[cell.Partition(len(k.filters))]
 }
 
-// sized makes a filter with room for twice as many cells as there are, so that a growing partition
-// is within its rate until the next scan.
+// sized makes a filter for twice the number of cells, so that the filter of a growing partition keeps its share of
+// false positives until the next scan.
 func (k *Known) sized(cells int64) *bloom.BloomFilter {
 	return bloom.NewWithEstimates(uint(max(2*cells, 1024)), k.cfg.FalsePositives)
 }

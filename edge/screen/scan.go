@@ -20,9 +20,8 @@ const (
 	snapshotVersion = 1
 )
 
-// Run keeps the filters in step with the cells that any node makes: it polls their numbers, and
-// scans the partitions where a number changed, one at a time and with rests. It returns when ctx
-// ends, after saving what was not yet saved.
+// Run keeps the filters in step with the cells that any node makes. It polls the numbers of cells, and scans the
+// partitions whose number changed, one at a time and with rests. When ctx ends it saves what is unsaved and returns.
 func (k *Known) Run(ctx context.Context) {
 	var ignored stock.PartitionErrors
 	for p := range k.filters {
@@ -74,8 +73,8 @@ func (k *Known) Run(ctx context.Context) {
 	}
 }
 
-// poll reads the numbers of cells. It fails if none can be read. Where only some can, as while a node of a cluster
-// hangs, the filters of the others let pass after a few polls.
+// poll reads the numbers of cells. It fails if it can read none of them. If it can read some, for example while a node
+// of a cluster hangs, the other filters become incomplete after a few polls and let everything pass.
 func (k *Known) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.PollEvery)
 	defer cancel()
@@ -95,7 +94,7 @@ func (k *Known) poll(ctx context.Context) error {
 	return nil
 }
 
-// count takes the number of cells that a poll has read, or -1 if it has not.
+// count notes the number of cells that a poll has read, or -1 if it could not read it.
 func (f *filter) count(n int64) {
 	if n < 0 {
 		if f.missed++; f.missed >= stalePolls {
@@ -110,8 +109,8 @@ func (f *filter) count(n int64) {
 	f.ready = f.ready || f.complete()
 }
 
-// next chooses the partition to scan: after the last one, the next that is not complete, else one
-// whose filter came from a snapshot.
+// next chooses the partition to scan. From the partition from on, it takes the first whose filter is not complete. If
+// all are complete, it takes one whose filter came from a snapshot.
 func (k *Known) next(from int) (int, bool) {
 	restored := -1
 	for i := range k.filters {
@@ -130,8 +129,8 @@ func (k *Known) next(from int) (int, bool) {
 	return restored, restored >= 0
 }
 
-// scanAndRest scans a partition and returns for how long no other may be scanned. A scan for which the
-// edge waits to be ready rests only as long as it took.
+// scanAndRest scans a partition, and returns how long Run must rest before the next scan. If the edge waits for this
+// scan to be ready, the rest is only as long as the scan.
 func (k *Known) scanAndRest(ctx context.Context, p int) time.Duration {
 	f := &k.filters[p]
 	f.mu.RLock()
@@ -154,11 +153,11 @@ func (k *Known) scanAndRest(ctx context.Context, p int) time.Duration {
 	return max(restAfterScan, restFactor*took)
 }
 
-// scan fills a new filter with the cells of a partition and puts it in place of the old one.
+// scan fills a new filter with the cells of a partition, and replaces the old filter by it.
 func (k *Known) scan(ctx context.Context, p int) error {
 	f := &k.filters[p]
 	f.mu.Lock()
-	// A scan surely yields the cells that were there when it began.
+	// A scan yields at least the cells that were there when it began.
 	holds := f.counted
 	filling := k.sized(holds)
 	f.filling = filling
@@ -191,7 +190,7 @@ func (k *Known) scan(ctx context.Context, p int) error {
 	return nil
 }
 
-// snapshot is a filter as it is saved.
+// snapshot is the saved form of a filter.
 type snapshot struct {
 	Deployment string             `json:"deployment"`
 	Partitions int                `json:"partitions"`
@@ -201,8 +200,8 @@ type snapshot struct {
 
 func snapshotKey(p int) string { return fmt.Sprintf("known/%d", p) }
 
-// save keeps a partition's filter over a restart, if it was scanned since it was last saved and that
-// is at least so long ago.
+// save saves a partition's filter for the next start. It does so only if the filter was scanned since it was last
+// saved, and if that is at least the duration after ago.
 func (k *Known) save(p int, after time.Duration) {
 	f := &k.filters[p]
 	now := time.Now()
@@ -226,8 +225,8 @@ func (k *Known) save(p int, after time.Duration) {
 	}
 }
 
-// restore takes a partition's filter from its snapshot. It is complete if the partition still has
-// the same number of cells, and is scanned again all the same, when there is time.
+// restore takes a partition's filter from its snapshot. The filter is complete if the partition still has the same
+// number of cells. Run scans it again anyway when there is time.
 func (k *Known) restore(p int) error {
 	if k.cfg.Snapshots == nil {
 		return nil
@@ -241,7 +240,7 @@ func (k *Known) restore(p int) error {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
 	if s.Bits == nil || s.Deployment != k.cfg.Deployment || s.Partitions != len(k.filters) {
-		return fmt.Errorf("of deployment %q with %d partitions, want %q with %d", s.Deployment, s.Partitions, k.cfg.Deployment, len(k.filters))
+		return fmt.Errorf("saved by deployment %q with %d partitions, want %q with %d", s.Deployment, s.Partitions, k.cfg.Deployment, len(k.filters))
 	}
 	f := &k.filters[p]
 	f.mu.Lock()

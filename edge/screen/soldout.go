@@ -17,27 +17,26 @@ import (
 type SoldOutStore interface {
 	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
 	ReservationCount(ctx context.Context, partition int) (int64, error)
-	// ScanReservations yields at least the ids that the partition has from its beginning to its end.
+	// ScanReservations yields at least the ids that the partition has during the whole scan.
 	ScanReservations(ctx context.Context, partition int, yield func(stock.ReservationID) error) error
 	OutboxLast(ctx context.Context, partition int) (string, error)
 	OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
 	Partitions() int
 }
 
-// ageMax is how old what a follower knows may be: the 200 ms for which an edge may say sold_out by
-// itself. It must be less than stock.EntryLifeMin, since an entry that came and went between two polls is a
-// reservation unseen.
+// ageMax is how old a follower's knowledge may be when an edge says sold_out by itself. It must be less than
+// stock.EntryLifeMin: if an entry could come and go between two polls, the follower would miss a reservation.
 const ageMax = 200 * time.Millisecond
 
-// pollTimeoutDefault leaves time for an answer that comes late to count.
+// pollTimeoutDefault is shorter than ageMax, so that an answer that comes late still counts.
 const pollTimeoutDefault = 150 * time.Millisecond
 
 // SoldOutConfig bounds a SoldOut. The zero value means the defaults.
 type SoldOutConfig struct {
-	// FollowMax is the number of partitions followed at once. Defaults to 16.
+	// FollowMax is the number of partitions that the screen follows at once. Defaults to 16.
 	FollowMax int
-	// IDsMax is the number of reservations that a partition may have to be followed, at 2 bytes
-	// each. Defaults to 4 million.
+	// IDsMax is the largest number of reservations of a partition that the screen follows. Each takes 2 bytes.
+	// Defaults to 4 million.
 	IDsMax int64
 	// CallTimeout bounds one call of the store. Defaults to pollTimeoutDefault.
 	CallTimeout time.Duration
@@ -61,17 +60,17 @@ func (c SoldOutConfig) withDefaults() SoldOutConfig {
 	return c
 }
 
-// SoldOut answers for cells without free units, for as long as it can prove two things at most
-// 200 ms old: that the cell has no free unit, and that the request's reservation does not exist, so
-// that a shopper who repeats an accepted request is never told sold_out. For this it follows the
-// outboxes of partitions with a cell that was seen sold out. It is safe for concurrent use.
+// SoldOut answers for cells without free units. It does so only while it can prove two things, as of at most 200 ms
+// ago: the cell has no free unit, and the request's reservation does not exist. Therefore a shopper who repeats an
+// accepted request is not told sold_out. To prove both, it follows the outbox of each partition with a cell that was
+// seen sold out. It is safe for concurrent use.
 //
-// What happened since the last poll, at most 200 ms and mostly 10 ms ago, it does not know. So a
-// shopper may be told sold_out who repeats a request here within that time after another edge gave
-// them a unit that had just come back.
+// It does not know what happened since its last poll, mostly 10 ms and at most 200 ms ago. So one shopper may be told
+// sold_out wrongly: another edge gives them a unit that has just come back, and they repeat the request here within
+// that time.
 //
-// Where Redis would have refused for another reason (the limit of the user, say), the screen says
-// sold_out, which is true as well.
+// If Redis would have refused for another reason, such as the user's limit, the screen says sold_out, which is also
+// true.
 type SoldOut struct {
 	store SoldOutStore
 	cells *cells.Cache
@@ -90,7 +89,7 @@ type SoldOut struct {
 	answered, bases, gaps *metrics.Counter
 }
 
-// NewSoldOut makes a screen that follows nothing yet. The caller closes it.
+// NewSoldOut makes a screen that follows nothing at first. The caller closes it.
 func NewSoldOut(store SoldOutStore, known *cells.Cache, cfg SoldOutConfig, set *metrics.Set) *SoldOut {
 	s := &SoldOut{
 		store:     store,
@@ -108,7 +107,7 @@ func NewSoldOut(store SoldOutStore, known *cells.Cache, cfg SoldOutConfig, set *
 	return s
 }
 
-// Following is the number of partitions followed.
+// Following returns the number of partitions that the screen follows.
 func (s *SoldOut) Following() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,8 +122,8 @@ func (s *SoldOut) Close() {
 	s.running.Wait()
 }
 
-// Saw tells that Redis answered sold_out for a cell that has no free unit at all: its partition is
-// followed from now on.
+// Saw notes that Redis answered sold_out for a cell without any free unit. From then on the screen follows the cell's
+// partition.
 func (s *SoldOut) Saw(cell stock.Cell) {
 	partition := cell.Partition(len(s.followers))
 	f := s.followers[partition].Load()
@@ -136,8 +135,8 @@ func (s *SoldOut) Saw(cell stock.Cell) {
 	f.want(cell)
 }
 
-// Certain reports that Redis would not accept the reservation id, whose cell is sold out. It costs
-// nothing where nothing is sold out.
+// Certain reports whether it is certain that the cell is sold out and that no reservation with this id exists. It
+// costs nothing while nothing is sold out.
 func (s *SoldOut) Certain(cell stock.Cell, id stock.ReservationID) bool {
 	partition := id.Partition()
 	f := s.followers[partition].Load()
@@ -145,7 +144,7 @@ func (s *SoldOut) Certain(cell stock.Cell, id stock.ReservationID) bool {
 		return false
 	}
 	mark, ok := f.certain(cell, id, s.clock())
-	// Whatever this edge was answered since then is newer than what the follower knows.
+	// Redis may have told this edge of a later state of the cell than the follower knows.
 	if !ok || mark.Less(s.cells.Fence(partition, cell)) {
 		return false
 	}
@@ -153,7 +152,7 @@ func (s *SoldOut) Certain(cell stock.Cell, id stock.ReservationID) bool {
 	return true
 }
 
-// follow starts to follow a partition, if there is room.
+// follow starts to follow a partition, unless the screen follows too many.
 func (s *SoldOut) follow(partition int) *follower {
 	s.mu.Lock()
 	defer s.mu.Unlock()
