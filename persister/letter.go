@@ -45,18 +45,18 @@ func forkLetter(r *row) letter {
 const (
 	insertLetter = "INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, " +
 		"kafka_partition, kafka_offset, entry_id, data) VALUES "
-	letterRow     = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?),"
-	keepLetter    = " ON DUPLICATE KEY UPDATE reason = dead_letters.reason" // another persister may have the same
+	letterRow  = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?),"
+	keepLetter = " ON DUPLICATE KEY UPDATE reason = dead_letters.reason" // another persister may have the same
+	// In the transaction that writes letters, to tell which of them are new.
 	selectLetters = "SELECT letter_id FROM dead_letters WHERE letter_id IN ("
 )
 
-// letterID names a dead letter: the same thing that arrives again is the same letter.
-type letterID [sha256.Size]byte
-
-func (l *letter) id() letterID { return sha256.Sum256(append([]byte(l.reason+"\x00"), l.data...)) }
+func (l *letter) id() ledger.LetterID {
+	return sha256.Sum256(append([]byte(l.reason+"\x00"), l.data...))
+}
 
 // values are the arguments of a letterRow.
-func (l *letter) values(id letterID) []any {
+func (l *letter) values(id ledger.LetterID) []any {
 	detail := strings.ToValidUTF8(l.detail[:min(len(l.detail), detailMax)], "?")
 	data := append([]byte{}, l.data...) // a message without value has nil, which would be NULL
 	v := []any{id[:], l.reason, detail, nil, nil, nil, nil, nil, nil, nil, nil, data}

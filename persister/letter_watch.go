@@ -12,6 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/core/ledger"
 	"sluice/core/lifecycle"
 )
 
@@ -20,22 +21,21 @@ const (
 	lettersShare   = 50              // so many times as long as one takes, where there are many
 	lettersTimeout = 30 * time.Second
 
-	countLetters = "SELECT reason, COUNT(*) FROM dead_letters WHERE resolved_at IS NULL GROUP BY reason"
-	reasonOther  = "other" // of a newer program
+	reasonOther = "other" // of a newer program
 )
 
 // letterWatch counts the dead letters that nobody has resolved.
 type letterWatch struct {
-	db  *sql.DB
-	log *slog.Logger
-	now func() time.Time
+	books *ledger.Reader
+	log   *slog.Logger
+	now   func() time.Time
 
 	mu     sync.Mutex
 	counts map[string]int64 // by reason; nil: not known
 }
 
 func newLetterWatch(db *sql.DB, m *meters, set *metrics.Set, log *slog.Logger) *letterWatch {
-	w := &letterWatch{db: db, log: log, now: m.now}
+	w := &letterWatch{books: ledger.New(db, nil), log: log, now: m.now}
 	for _, reason := range append(slices.Clone(reasons), reasonOther) {
 		set.NewGauge(fmt.Sprintf("sluice_persister_unresolved_dead_letters{reason=%q}", reason), func() float64 {
 			w.mu.Lock()
@@ -71,25 +71,16 @@ func (w *letterWatch) run(ctx context.Context) {
 func (w *letterWatch) count(ctx context.Context) (map[string]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, lettersTimeout)
 	defer cancel()
-	rows, err := w.db.QueryContext(ctx, countLetters)
+	found, err := w.books.Unresolved(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("count dead letters: %w", err)
+		return nil, err
 	}
-	defer rows.Close()
 	counts := map[string]int64{}
-	for rows.Next() {
-		var reason string
-		var n int64
-		if err := rows.Scan(&reason, &n); err != nil {
-			return nil, fmt.Errorf("count dead letters: %w", err)
-		}
+	for reason, n := range found {
 		if !slices.Contains(reasons, reason) {
 			reason = reasonOther
 		}
 		counts[reason] += n
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("count dead letters: %w", err)
 	}
 	return counts, nil
 }

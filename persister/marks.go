@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/core/db"
+	"sluice/core/ledger"
 	"sluice/core/lifecycle"
 	"sluice/core/stock"
 )
@@ -25,13 +26,7 @@ const (
 	marksTimeout = 30 * time.Second
 	surveyEvery  = 10 * time.Minute // for cells that another persister left behind
 
-	selectBehind = "SELECT i.sku_id, i.pool, i.bucket FROM product_inventories i LEFT JOIN applied_marks m " +
-		"ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket " +
-		"WHERE (i.sku_id > ? OR (i.sku_id = ? AND (i.pool > ? OR (i.pool = ? AND i.bucket > ?)))) " +
-		"AND (m.seq IS NULL OR m.seq <> i.seq OR m.epoch <> i.epoch) ORDER BY i.sku_id, i.pool, i.bucket LIMIT ?"
-	selectMarks  = "SELECT sku_id, pool, bucket, epoch, seq FROM applied_marks WHERE "
-	selectFrozen = "SELECT DISTINCT sku_id, pool, bucket FROM dead_letters WHERE resolved_at IS NULL AND ("
-	insertMarks  = "INSERT INTO applied_marks (sku_id, pool, bucket, epoch, seq) VALUES "
+	insertMarks = "INSERT INTO applied_marks (sku_id, pool, bucket, epoch, seq) VALUES "
 	// Several persisters may have come to different heights, each of them proven.
 	moveMarks = " ON DUPLICATE KEY UPDATE seq = IF(epoch = VALUES(epoch), GREATEST(seq, VALUES(seq)), seq)"
 )
@@ -43,6 +38,7 @@ const (
 // where the old one ended: who repairs a cell moves its mark on.
 type marker struct {
 	writer writer
+	books  *ledger.Reader
 	meters *meters
 	log    *slog.Logger
 
@@ -56,7 +52,7 @@ type marker struct {
 }
 
 func newMarker(db *sql.DB, m *meters, log *slog.Logger) *marker {
-	return &marker{writer: writer{db: db}, meters: m, log: log, touched: map[stock.Cell]struct{}{}, atOnce: newPortion(marksCells)}
+	return &marker{writer: writer{db: db}, books: ledger.New(db, nil), meters: m, log: log, touched: map[stock.Cell]struct{}{}, atOnce: newPortion(marksCells)}
 }
 
 // touch notes a cell that has new events.
@@ -138,11 +134,9 @@ func (m *marker) pick() []stock.Cell {
 
 // survey finds some cells whose mark is behind, each time further ones, until it has been through all.
 func (m *marker) survey(ctx context.Context) ([]stock.Cell, error) {
-	at := m.cursor
-	rows, err := m.writer.db.QueryContext(ctx, selectBehind, at.SKU, at.SKU, at.Pool, at.Pool, at.Bucket, m.atOnce.size)
-	cells, err := scanCells(rows, err)
+	cells, err := m.books.Behind(ctx, m.cursor, m.atOnce.size)
 	if err != nil {
-		return nil, fmt.Errorf("survey marks: %w", err)
+		return nil, err
 	}
 	if len(cells) < m.atOnce.size {
 		m.cursor, m.surveyed = stock.Cell{}, m.meters.now()
@@ -154,14 +148,19 @@ func (m *marker) survey(ctx context.Context) ([]stock.Cell, error) {
 
 // move moves the marks of sorted cells, and returns those that may have more rows than it read.
 func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []stock.Cell, err error) {
-	frozen, err := m.query(ctx, selectFrozen, cells, ")")
+	held, err := m.books.HeldBack(ctx, cells)
 	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
+		return nil, err
 	}
-	cells = slices.DeleteFunc(slices.Clone(cells), func(c stock.Cell) bool { return slices.Contains(frozen, c) })
-	marks, err := m.marks(ctx, cells)
+	cells = slices.DeleteFunc(slices.Clone(cells), func(c stock.Cell) bool { return slices.Contains(held, c) })
+	marks, err := m.books.AppliedMarks(ctx, cells)
 	if err != nil {
-		return nil, fmt.Errorf("read marks: %w", err)
+		return nil, err
+	}
+	for _, c := range cells {
+		if _, known := marks[c]; !known {
+			marks[c] = stock.Mark{Epoch: 1} // before its first event
+		}
 	}
 	// Each cell has the same share of the rows; what some leave over is shared by the others.
 	moved, broken := map[stock.Cell]stock.Mark{}, []letter(nil)
@@ -214,28 +213,6 @@ func walk(rows []row, marks map[stock.Cell]stock.Mark) (moved map[stock.Cell]sto
 		moved[r.Cell] = r.Mark
 	}
 	return moved, broken
-}
-
-// marks reads the marks of cells; a cell without one starts before its first event.
-func (m *marker) marks(ctx context.Context, cells []stock.Cell) (map[stock.Cell]stock.Mark, error) {
-	marks := map[stock.Cell]stock.Mark{}
-	for _, c := range cells {
-		marks[c] = stock.Mark{Epoch: 1}
-	}
-	if len(cells) == 0 {
-		return marks, nil
-	}
-	rows, err := m.writer.db.QueryContext(ctx, string(appendCells([]byte(selectMarks), cells)))
-	if err != nil {
-		return nil, err
-	}
-	return marks, scanAll(rows, func() error {
-		var c stock.Cell
-		var mark stock.Mark
-		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &mark.Epoch, &mark.Seq)
-		marks[c] = mark
-		return err
-	})
 }
 
 // ledger reads rows of cells: those of their marks and of a window after them.
@@ -292,35 +269,6 @@ func (m *marker) save(ctx context.Context, moved map[stock.Cell]stock.Mark, brok
 		fresh[i].report(m.meters, m.log)
 	}
 	return nil
-}
-
-// query reads the cells of a statement that ends with a condition on cells.
-func (m *marker) query(ctx context.Context, statement string, cells []stock.Cell, rest string) ([]stock.Cell, error) {
-	rows, err := m.writer.db.QueryContext(ctx, string(appendCells([]byte(statement), cells))+rest)
-	return scanCells(rows, err)
-}
-
-func appendCells(dst []byte, cells []stock.Cell) []byte {
-	for i, c := range cells {
-		if i > 0 {
-			dst = append(dst, " OR "...)
-		}
-		dst = fmt.Appendf(dst, "(sku_id = %d AND pool = %d AND bucket = %d)", c.SKU, c.Pool, c.Bucket)
-	}
-	return dst
-}
-
-func scanCells(rows *sql.Rows, err error) (cells []stock.Cell, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	err = scanAll(rows, func() error {
-		var c stock.Cell
-		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket)
-		cells = append(cells, c)
-		return err
-	})
-	return cells, err
 }
 
 // scanAll calls scan for each row and closes rows.

@@ -20,8 +20,8 @@ const (
 	replaysAtMax = 20 // letters of one round
 	outcomeMax   = 1000
 
-	selectReplays = "SELECT letter_id FROM dead_letters WHERE replay_asked_at IS NOT NULL ORDER BY replay_asked_at LIMIT ?"
-	lockReplay    = "SELECT reason, data, kafka_partition, kafka_offset, COALESCE(entry_id, ''), COALESCE(replay_reason, '') " +
+	// The row is locked and read where it is resolved: of two persisters one applies it.
+	lockReplay = "SELECT reason, data, kafka_partition, kafka_offset, COALESCE(entry_id, ''), COALESCE(replay_reason, '') " +
 		"FROM dead_letters WHERE letter_id = ? AND replay_asked_at IS NOT NULL AND resolved_at IS NULL FOR UPDATE"
 	resolveReplay  = "UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = replay_asked_by, resolution = ?, replay_asked_at = NULL, replay_refusal = NULL WHERE letter_id = ?"
 	postponeReplay = "UPDATE dead_letters SET replay_asked_at = NOW(3), replay_refusal = ? WHERE letter_id = ? AND replay_asked_at IS NOT NULL"
@@ -46,9 +46,9 @@ func (p *replayer) run(ctx context.Context) {
 
 // round applies some letters.
 func (p *replayer) round(ctx context.Context) error {
-	asked, err := p.asked(ctx)
+	asked, err := ledger.New(p.writer.db, nil).ReplaysAsked(ctx, replaysAtMax)
 	if err != nil {
-		return fmt.Errorf("read dead letters: %w", err)
+		return err
 	}
 	var failed []error
 	for _, id := range asked {
@@ -57,23 +57,8 @@ func (p *replayer) round(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-func (p *replayer) asked(ctx context.Context) (ids []letterID, err error) {
-	rows, err := p.writer.db.QueryContext(ctx, selectReplays, replaysAtMax) //nolint:sqlclosecheck // scanAll closes them
-	if err != nil {
-		return nil, err
-	}
-	return ids, scanAll(rows, func() error {
-		var id []byte
-		err := rows.Scan(&id)
-		if err == nil {
-			ids = append(ids, letterID(id))
-		}
-		return err
-	})
-}
-
 // replay applies one letter, unless another persister has.
-func (p *replayer) replay(ctx context.Context, id letterID) error {
+func (p *replayer) replay(ctx context.Context, id ledger.LetterID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()
 	b, outcome := newBatch(), ""
@@ -88,14 +73,14 @@ func (p *replayer) replay(ctx context.Context, id letterID) error {
 		fresh[i].report(p.meters, p.log)
 	}
 	if outcome != "" {
-		p.log.Info("applied a dead letter again", "letter", fmt.Sprintf("%x", id), "outcome", outcome)
+		p.log.Info("applied a dead letter again", "letter", id, "outcome", outcome)
 		p.applied(b)
 	}
 	return nil
 }
 
 // fail writes down why a letter was not applied. It returns that too, unless the letter is done with.
-func (p *replayer) fail(ctx context.Context, id letterID, why error) error {
+func (p *replayer) fail(ctx context.Context, id ledger.LetterID, why error) error {
 	write := p.postpone
 	if db.FailureOf(why).Lasts() {
 		write = p.refuse
@@ -104,11 +89,11 @@ func (p *replayer) fail(ctx context.Context, id letterID, why error) error {
 	if err == nil && db.FailureOf(why).Lasts() {
 		return nil
 	}
-	return fmt.Errorf("apply dead letter %x again: %w", id, errors.Join(why, err))
+	return fmt.Errorf("apply dead letter %v again: %w", id, errors.Join(why, err))
 }
 
 // apply is the work of one transaction. The outcome is empty if nothing was applied.
-func (p *replayer) apply(ctx context.Context, id letterID, b *batch) (outcome string, fresh []letter, err error) {
+func (p *replayer) apply(ctx context.Context, id ledger.LetterID, b *batch) (outcome string, fresh []letter, err error) {
 	var reason, entry, why string
 	var data []byte
 	var partition, offset sql.NullInt64
@@ -151,16 +136,16 @@ func (p *replayer) apply(ctx context.Context, id letterID, b *batch) (outcome st
 }
 
 // refuse writes down why a letter is not applied.
-func (p *replayer) refuse(ctx context.Context, id letterID, why string) error {
+func (p *replayer) refuse(ctx context.Context, id ledger.LetterID, why string) error {
 	if _, err := p.writer.tx.ExecContext(ctx, refuseReplay, brief(why), id[:]); err != nil {
 		return fmt.Errorf("refuse: %w", err)
 	}
-	p.log.Warn("a dead letter cannot be applied again", "letter", fmt.Sprintf("%x", id), "reason", why)
+	p.log.Warn("a dead letter cannot be applied again", "letter", id, "reason", why)
 	return nil
 }
 
 // postpone writes down why a letter is not applied yet, and gives its turn to the others.
-func (p *replayer) postpone(ctx context.Context, id letterID, why string) error {
+func (p *replayer) postpone(ctx context.Context, id ledger.LetterID, why string) error {
 	if _, err := p.writer.tx.ExecContext(ctx, postponeReplay, brief(why), id[:]); err != nil {
 		return fmt.Errorf("postpone: %w", err)
 	}

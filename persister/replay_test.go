@@ -30,9 +30,9 @@ func newReplays(t *testing.T) *replays {
 }
 
 // again asks for a letter to be applied again, and lets that be done, twice.
-func (r *replays) again(id letterID) ledger.Letter {
+func (r *replays) again(id ledger.LetterID) ledger.Letter {
 	r.t.Helper()
-	if _, _, err := r.AskReplay(r.t.Context(), ledger.LetterID(id), ledger.Decision{By: "me", Reason: "mended"}); err != nil {
+	if _, _, err := r.AskReplay(r.t.Context(), id, ledger.Decision{By: "me", Reason: "mended"}); err != nil {
 		r.t.Fatal(err)
 	}
 	for range 2 {
@@ -40,7 +40,7 @@ func (r *replays) again(id letterID) ledger.Letter {
 			r.t.Fatal(err)
 		}
 	}
-	l, err := r.Letter(r.t.Context(), ledger.LetterID(id))
+	l, err := r.Letter(r.t.Context(), id)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestReplayLeavesWhatIsAsItWas(t *testing.T) {
 	if got := lines(t, r.writer.db, "SELECT COUNT(*) FROM ledger"); got[0] != "0" || r.applied != 0 {
 		t.Errorf("%s events applied", got[0])
 	}
-	if l, err := r.Letter(t.Context(), ledger.LetterID(fork.id())); err != nil || l.ReplayRefusal == "" || l.ReplayAskedAt != 0 {
+	if l, err := r.Letter(t.Context(), fork.id()); err != nil || l.ReplayRefusal == "" || l.ReplayAskedAt != 0 {
 		t.Errorf("%+v, %v", l, err)
 	}
 }

@@ -21,6 +21,7 @@ const (
 	// this still reports every other error.
 	keepLedger = " ON DUPLICATE KEY UPDATE seq = ledger.seq"
 
+	// The persister compares whole rows, in its own form, with those that it writes and with those before them.
 	selectLedger = "SELECT sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, " +
 		"available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason FROM ledger WHERE "
 

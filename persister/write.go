@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"sluice/core/event"
+	"sluice/core/ledger"
 	"sluice/core/stock"
 )
 
@@ -32,7 +33,7 @@ type writer struct {
 	tx     *sql.Tx
 	values values // of the statement being built; its memory is used again
 
-	unsure map[letterID]letter // new ones of commits that failed: they may be there nevertheless
+	unsure map[ledger.LetterID]letter // new ones of commits that failed: they may be there nevertheless
 }
 
 // write applies rows and dead letters in one transaction. It may be repeated, and rows may come in any
@@ -87,7 +88,7 @@ func (w *writer) transaction(ctx context.Context, do func() ([]letter, error)) (
 	}
 	for i := range fresh {
 		if w.unsure == nil {
-			w.unsure = map[letterID]letter{}
+			w.unsure = map[ledger.LetterID]letter{}
 		}
 		w.unsure[fresh[i].id()] = fresh[i]
 	}
@@ -298,7 +299,7 @@ func (w *writer) insertLetterChunk(ctx context.Context, letters []letter) (fresh
 }
 
 // knownLetters tells which of some letters are there already.
-func (w *writer) knownLetters(ctx context.Context, letters []letter) (map[letterID]bool, error) {
+func (w *writer) knownLetters(ctx context.Context, letters []letter) (map[ledger.LetterID]bool, error) {
 	w.values.begin(selectLetters)
 	for i := range letters {
 		id := letters[i].id()
@@ -309,12 +310,12 @@ func (w *writer) knownLetters(ctx context.Context, letters []letter) (map[letter
 	if err != nil {
 		return nil, err
 	}
-	known := map[letterID]bool{}
+	known := map[ledger.LetterID]bool{}
 	return known, scanAll(rows, func() error {
 		var id []byte
 		err := rows.Scan(&id)
 		if err == nil {
-			known[letterID(id)] = true
+			known[ledger.LetterID(id)] = true
 		}
 		return err
 	})

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/core/ledger"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/text"
@@ -45,7 +46,7 @@ func TestTextsOfAnybodyShowThemselves(t *testing.T) {
 		"question": func(c *Console) { _ = c.Confirm(hostile, "x") },
 		"paint":    func(c *Console) { c.Printf("%s", c.paint(red, hostile)) },
 		"event": func(c *Console) {
-			(&reservationReport{Ledger: []reservationEvent{{Reason: hostile}}}).print(c)
+			(&reservationReport{Ledger: []ledger.Event{{Reason: hostile}}}).print(c)
 		},
 		"sale":    func(c *Console) { printSale(c, &sale.Sale{Plan: sale.Plan{Name: hostile}}) },
 		"finding": func(c *Console) { e := examination{}; e.fail("x", hostile, "y"); e.print(c) },

@@ -178,12 +178,16 @@ func (d *Doctor) mysql(ctx context.Context, e *examination) {
 // deadLetters tells what those that nobody has resolved hold up.
 func deadLetters(ctx context.Context, e *examination, mysql *sql.DB) {
 	const about = "dead letters"
-	var others, unknown int64
-	err := mysql.QueryRowContext(ctx, "SELECT COUNT(IF(reason = ?, NULL, 1)), COUNT(IF(reason = ?, 1, NULL)) FROM dead_letters WHERE resolved_at IS NULL",
-		ledger.ReasonVersion, ledger.ReasonVersion).Scan(&others, &unknown)
+	counts, err := ledger.New(mysql, nil).Unresolved(ctx)
 	if err != nil {
 		e.fail(about, err.Error(), cmp.Or(adviceOnMySQL(err), "see whether the server answers"))
 		return
+	}
+	unknown, others := counts[ledger.ReasonVersion], int64(0)
+	for reason, n := range counts {
+		if reason != ledger.ReasonVersion {
+			others += n
+		}
 	}
 	if unknown > 0 {
 		e.fail(about, number(unknown)+" are of a version that no persister here knows, and may be of any SKU: Redis cannot be vetted, so what is shut stays shut, and no SKU can be added",

@@ -2,16 +2,13 @@ package command
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
 
+	"sluice/core/ledger"
 	"sluice/core/stock"
 )
-
-// eventsMax bounds how many ledger events of one reservation are shown; it has two in an ordinary life.
-const eventsMax = 20
 
 // ReservationShow shows all that is known of one reservation.
 type ReservationShow struct {
@@ -40,24 +37,12 @@ type reservationRecord struct {
 	DeadlineMS int64  `json:"deadline_ms,omitempty"`
 }
 
-type reservationEvent struct {
-	Kind    string `json:"kind"`
-	Epoch   uint32 `json:"epoch"`
-	Seq     uint64 `json:"seq"`
-	RedisMS int64  `json:"redis_ms"`
-	Avail   int64  `json:"avail"`
-	Held    int64  `json:"held"`
-	Sold    int64  `json:"sold"`
-	Delta   *int64 `json:"delta,omitempty"`
-	Reason  string `json:"reason,omitempty"`
-}
-
 type reservationReport struct {
 	ID        string             `json:"reservation_id"`
 	Partition int                `json:"partition"`
 	Redis     *reservationRecord `json:"redis"`
 	MySQL     *reservationRecord `json:"mysql"`
-	Ledger    []reservationEvent `json:"ledger"`
+	Ledger    []ledger.Event     `json:"ledger"`
 }
 
 // Run is called by kong.
@@ -89,76 +74,39 @@ func (r *ReservationShow) Run(ctx context.Context, c *Console) error {
 }
 
 func (o *Opened) reservation(ctx context.Context, id stock.ReservationID) (*reservationReport, error) {
-	report := &reservationReport{ID: id.String(), Partition: id.Partition(), Ledger: []reservationEvent{}}
-	row, cell, err := readReservation(ctx, o.db, id)
+	report := &reservationReport{ID: id.String(), Partition: id.Partition(), Ledger: []ledger.Event{}}
+	var cell stock.Cell
+	row, err := o.Books().Reservation(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read MySQL: %w", err)
 	}
-	report.MySQL = row
+	if row != nil {
+		cell, report.MySQL = row.Cell, recordOf(row.State, row)
+	}
 	found, nowMS, err := o.Stock.Reservations(ctx, []stock.ReservationID{id})
 	if err != nil {
 		return nil, fmt.Errorf("read Redis: %w", err)
 	}
 	if res := found[0]; res.State != stock.StateNone {
 		cell = res.Cell
-		report.Redis = recordOf(res.StateAt(nowMS).String(), &res)
+		report.Redis = recordOf(res.StateAt(nowMS), &res)
 	}
 	if cell.SKU == 0 {
 		return report, nil
 	}
-	report.Ledger, err = readEvents(ctx, o.db, cell, id)
+	report.Ledger, err = o.Books().Events(ctx, cell, id)
 	return report, err
 }
 
-func recordOf(state string, r *stock.Reservation) *reservationRecord {
+func recordOf(state stock.State, r *stock.Reservation) *reservationRecord {
 	record := &reservationRecord{
-		State: state, SKU: strconv.FormatInt(r.Cell.SKU, 10), User: strconv.FormatInt(r.User, 10),
+		State: state.String(), SKU: strconv.FormatInt(r.Cell.SKU, 10), User: strconv.FormatInt(r.User, 10),
 		Quantity: r.Quantity, Seq: r.Seq, DeadlineMS: r.DeadlineMS,
 	}
 	if r.Cell.Pool != 0 {
 		record.Sale = strconv.FormatUint(uint64(r.Cell.Pool), 10)
 	}
 	return record
-}
-
-// readReservation gives nil if MySQL does not know the reservation.
-func readReservation(ctx context.Context, db *sql.DB, id stock.ReservationID) (*reservationRecord, stock.Cell, error) {
-	var r stock.Reservation
-	var state string
-	err := db.QueryRowContext(ctx, `SELECT state, sku_id, pool, bucket, user_id, quantity, seq, deadline_ms
-		FROM reservations WHERE reservation_id = ?`, id[:]).
-		Scan(&state, &r.Cell.SKU, &r.Cell.Pool, &r.Cell.Bucket, &r.User, &r.Quantity, &r.Seq, &r.DeadlineMS)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, stock.Cell{}, nil
-	}
-	if err != nil {
-		return nil, stock.Cell{}, fmt.Errorf("read MySQL: %w", err)
-	}
-	return recordOf(state, &r), r.Cell, nil
-}
-
-// readEvents reads the events of a reservation from the ledger. There is no index for it: the ledger is
-// written far more often than anybody asks this, and a cell's events lie together.
-func readEvents(ctx context.Context, db *sql.DB, cell stock.Cell, id stock.ReservationID) ([]reservationEvent, error) {
-	rows, err := db.QueryContext(ctx, `SELECT kind, epoch, seq, redis_ms, available_stock, reserved_stock, sold_stock, delta,
-		COALESCE(reason, '') FROM ledger WHERE sku_id = ? AND pool = ? AND bucket = ? AND reservation_id = ?
-		ORDER BY epoch, seq LIMIT ?`, cell.SKU, cell.Pool, cell.Bucket, id[:], eventsMax)
-	if err != nil {
-		return nil, fmt.Errorf("read ledger: %w", err)
-	}
-	defer rows.Close()
-	events := []reservationEvent{}
-	for rows.Next() {
-		var e reservationEvent
-		if err := rows.Scan(&e.Kind, &e.Epoch, &e.Seq, &e.RedisMS, &e.Avail, &e.Held, &e.Sold, &e.Delta, &e.Reason); err != nil {
-			return nil, fmt.Errorf("read ledger: %w", err)
-		}
-		events = append(events, e)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read ledger: %w", err)
-	}
-	return events, nil
 }
 
 func (r *reservationReport) print(c *Console) {

@@ -11,6 +11,7 @@ import (
 
 	"sluice/core/config"
 	"sluice/core/event"
+	"sluice/core/ledger"
 	"sluice/core/outbox"
 	"sluice/core/stock"
 )
@@ -20,14 +21,6 @@ const (
 	fetchWait  = time.Second
 	fetchPause = 100 * time.Millisecond // after a fetch that gave nothing
 	fetchMax   = 30 * time.Second       // of fetches that give nothing
-
-	selectStock = "SELECT sku_id, pool, bucket, epoch, seq FROM product_inventories"
-	// What happened and could not be applied. A fork took the place of another event, which counts as a mark.
-	selectLetters = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
-		"WHERE resolved_at IS NULL AND sku_id IS NOT NULL AND reason <> 'fork'"
-	selectForks = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
-		"WHERE resolved_at IS NULL AND sku_id IS NOT NULL AND reason = 'fork'"
-	countUnknown = "SELECT COUNT(*) FROM dead_letters WHERE resolved_at IS NULL AND reason = 'unknown_version'"
 )
 
 // OnVersion says what to do about dead letters of an unknown version, of which it is the error.
@@ -48,14 +41,14 @@ type KafkaTail struct {
 // Evidence is the highest mark of each cell in MySQL's stock table and dead letters and in the tail of Kafka.
 // Whatever was persisted is in the one, and whatever was published and not persisted in the other.
 type Evidence struct {
-	db       *sql.DB
+	books    *ledger.Reader
 	tail     KafkaTail
 	patience time.Duration
 }
 
 // New makes evidence from a database, which the caller closes, and a tail of Kafka.
 func New(db *sql.DB, tail KafkaTail) *Evidence {
-	return &Evidence{db: db, tail: tail, patience: fetchMax}
+	return &Evidence{books: ledger.New(db, nil), tail: tail, patience: fetchMax}
 }
 
 // Highest yields marks, cells in any order and any number of times, and stops at the first error. MySQL is
@@ -78,47 +71,25 @@ func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Mar
 	return nil
 }
 
-// Forks implements redisstock.Evidence: they are the dead letters of which nobody has said yet what became of them.
+// Forks implements redisstock.Evidence: nobody has said yet what became of them. A fork took the place of another event,
+// which counts as a mark, so Highest has none of them.
 func (e *Evidence) Forks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
-	return e.marks(ctx, "forks", selectForks, yield)
+	return e.books.ForkMarks(ctx, yield)
 }
 
 func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
-	var unknown int
-	if err := e.db.QueryRowContext(ctx, countUnknown).Scan(&unknown); err != nil {
-		return fmt.Errorf("read dead letters: %w", err)
+	letters, err := e.books.Unresolved(ctx)
+	if err != nil {
+		return err
 	}
-	if unknown > 0 {
+	if unknown := letters[ledger.ReasonVersion]; unknown > 0 {
 		return fmt.Errorf("%w: %d dead letters: %s", event.ErrVersion, unknown, OnVersion)
 	}
 	// In this order: a letter that is applied and resolved in between is seen in the stock table.
-	if err := e.marks(ctx, "dead letters", selectLetters, yield); err != nil {
+	if err := e.books.LetterMarks(ctx, yield); err != nil {
 		return err
 	}
-	return e.marks(ctx, "stock table", selectStock, yield)
-}
-
-// marks yields what a statement finds.
-func (e *Evidence) marks(ctx context.Context, what, statement string, yield func(stock.Cell, stock.Mark) error) (err error) {
-	rows, err := e.db.QueryContext(ctx, statement)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", what, err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var cell stock.Cell
-		var mark stock.Mark
-		if err := rows.Scan(&cell.SKU, &cell.Pool, &cell.Bucket, &mark.Epoch, &mark.Seq); err != nil {
-			return fmt.Errorf("read %s: %w", what, err)
-		}
-		if err := yield(cell, mark); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read %s: %w", what, err)
-	}
-	return nil
+	return e.books.StockMarks(ctx, yield)
 }
 
 func (e *Evidence) fromKafka(ctx context.Context, topic *outbox.Topic, partition int, r outbox.Range, yield func(stock.Cell, stock.Mark) error) error {

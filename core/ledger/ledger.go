@@ -1,6 +1,10 @@
-// Package ledger is the one reader of what MySQL has of stock: the projections of the ledger, the sales and the
-// dead letters. It lists them page by page, and writes down what people decide about dead letters. What decides
-// over stock is in Redis: a list of stock or of reservations tells up to when MySQL has what happened there.
+// Package ledger is the one reader of what MySQL has of stock: the ledger and its projections, the applied marks, the
+// sales and the dead letters. It lists them page by page for people, tells the marks that Redis is compared with, and
+// writes down what people decide about dead letters. What decides over stock is in Redis: a list of stock or of
+// reservations tells up to when MySQL has what happened there.
+//
+// Only the persister reads the same tables by itself: what it compares with the rows that it writes, in the transaction
+// that writes them.
 package ledger
 
 import (
@@ -92,19 +96,24 @@ func momentOf(t sql.NullTime) show.Moment {
 }
 
 // read runs a query and calls scan for each row. Whatever goes wrong, nothing was changed.
-func (r *Reader) read(ctx context.Context, what string, scan func(*sql.Rows) error, query string, values ...any) (err error) {
+func (r *Reader) read(ctx context.Context, what string, scan func(*sql.Rows) error, query string, values ...any) error {
+	if err := r.query(ctx, scan, query, values...); err != nil {
+		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
+	}
+	return nil
+}
+
+// query runs a query and calls scan for each row, up to the first error.
+func (r *Reader) query(ctx context.Context, scan func(*sql.Rows) error, query string, values ...any) (err error) {
 	rows, err := r.db.QueryContext(ctx, query, values...)
 	if err != nil {
-		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
+		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
-			return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
+			return err
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
-	}
-	return nil
+	return rows.Err()
 }

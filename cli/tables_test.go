@@ -1,0 +1,130 @@
+package cli_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// access is who may have SQL about a table in its source: a package, or a constant of a package.
+type access struct{ reads, writes []string }
+
+// tables are all tables of the database. core/ledger reads what others want to know of stock.
+var tables = map[string]access{
+	"ledger":              {reads: []string{"core/ledger", "persister.selectLedger"}, writes: []string{"persister"}},
+	"product_inventories": {reads: []string{"core/ledger"}, writes: []string{"persister"}},
+	"reservations":        {reads: []string{"core/ledger"}, writes: []string{"persister"}},
+	"applied_marks":       {reads: []string{"core/ledger"}, writes: []string{"persister"}},
+	"dead_letters": {
+		reads:  []string{"core/ledger", "persister.selectLetters", "persister.lockReplay"},
+		writes: []string{"core/ledger", "persister"},
+	},
+	"sales":           {reads: []string{"core/ledger", "core/sale"}, writes: []string{"core/sale"}},
+	"sale_items":      {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
+	"sale_keys":       {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
+	"redis_vettings":  {reads: []string{"core/evidence"}, writes: []string{"core/evidence"}},
+	"ledger_identity": {reads: []string{"core/evidence"}},
+}
+
+// TestTablesHaveOneReader looks for SQL in the strings of all sources but tests, and compares who has it with who may.
+func TestTablesHaveOneReader(t *testing.T) {
+	t.Parallel()
+	names := slices.Sorted(maps.Keys(tables))
+	about := regexp.MustCompile(`\b(FROM|JOIN|INTO|UPDATE)\s+` + "`?(" + strings.Join(names, "|") + `)\b`)
+	found := map[string]access{}
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		in := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), ".."+string(filepath.Separator)))
+		return eachString(path, func(constant, text string) {
+			for _, match := range about.FindAllStringSubmatch(text, -1) {
+				of := found[match[2]]
+				if match[1] == "FROM" || match[1] == "JOIN" {
+					of.reads = append(of.reads, whose(tables[match[2]].reads, in, constant))
+				} else {
+					of.writes = append(of.writes, whose(tables[match[2]].writes, in, constant))
+				}
+				found[match[2]] = of
+			}
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		for _, does := range []struct {
+			what        string
+			found, want []string
+		}{{"read", found[name].reads, tables[name].reads}, {"written", found[name].writes, tables[name].writes}} {
+			slices.Sort(does.found)
+			if got := slices.Compact(does.found); !slices.Equal(got, slices.Sorted(slices.Values(does.want))) {
+				t.Errorf("%s is %s by %q, want %q: let a function of core/ledger read it for the others", name, does.what, got, does.want)
+			}
+		}
+	}
+}
+
+// TestTablesAreAllThere compares the list with what the migrations make.
+func TestTablesAreAllThere(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../persister/migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range regexp.MustCompile(`CREATE TABLE (?:IF NOT EXISTS )?(\w+)`).FindAllStringSubmatch(string(text), -1) {
+			made = append(made, match[1])
+		}
+	}
+	slices.Sort(made)
+	if listed := slices.Sorted(maps.Keys(tables)); !slices.Equal(slices.Compact(made), listed) {
+		t.Errorf("migrations make %q, and the test knows %q", made, listed)
+	}
+}
+
+// whose is the package, or the constant where that may do what the package may not.
+func whose(may []string, in, constant string) string {
+	if !slices.Contains(may, in) && constant != "" {
+		return in + "." + constant
+	}
+	return in
+}
+
+// eachString calls do for each string of a source, with the name of the constant or variable that it is part of.
+func eachString(path string, do func(constant, text string)) error {
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		return err
+	}
+	var constant string
+	var end token.Pos
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ValueSpec:
+			constant, end = n.Names[0].Name, n.End()
+		case *ast.BasicLit:
+			if n.Pos() >= end {
+				constant = ""
+			}
+			if n.Kind == token.STRING {
+				do(constant, n.Value)
+			}
+		}
+		return true
+	})
+	return nil
+}

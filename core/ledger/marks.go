@@ -1,0 +1,114 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"sluice/core/stock"
+)
+
+const (
+	selectStockMarks  = "SELECT sku_id, pool, bucket, epoch, seq FROM product_inventories"
+	selectLetterMarks = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
+		"WHERE resolved_at IS NULL AND sku_id IS NOT NULL AND reason <> '" + ReasonFork + "'"
+	selectForkMarks = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
+		"WHERE resolved_at IS NULL AND sku_id IS NOT NULL AND reason = '" + ReasonFork + "'"
+
+	selectAppliedMarks = "SELECT sku_id, pool, bucket, epoch, seq FROM applied_marks WHERE "
+	selectHeldBack     = "SELECT DISTINCT sku_id, pool, bucket FROM dead_letters WHERE resolved_at IS NULL AND ("
+	selectBehind       = "SELECT i.sku_id, i.pool, i.bucket FROM product_inventories i LEFT JOIN applied_marks m " +
+		"ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket " +
+		"WHERE (i.sku_id > ? OR (i.sku_id = ? AND (i.pool > ? OR (i.pool = ? AND i.bucket > ?)))) " +
+		"AND (m.seq IS NULL OR m.seq <> i.seq OR m.epoch <> i.epoch) ORDER BY i.sku_id, i.pool, i.bucket LIMIT ?"
+)
+
+// StockMarks yields the mark of each cell in the stock table: the last event that its row has. It stops at the first
+// error of yield and returns that as it is.
+func (r *Reader) StockMarks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
+	return r.marks(ctx, "stock table", yield, selectStockMarks)
+}
+
+// LetterMarks yields the marks of all events that are unresolved dead letters, except forks: they happened in Redis and
+// are in no other table. It stops at the first error of yield and returns that as it is.
+func (r *Reader) LetterMarks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
+	return r.marks(ctx, "dead letters", yield, selectLetterMarks)
+}
+
+// ForkMarks yields the marks of all unresolved forks. The ledger has another event at each of them. It stops at the first
+// error of yield and returns that as it is.
+func (r *Reader) ForkMarks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
+	return r.marks(ctx, "forks", yield, selectForkMarks)
+}
+
+// AppliedMarks are the marks up to which the ledger has every event of the cells. A cell without one is left out.
+func (r *Reader) AppliedMarks(ctx context.Context, cells []stock.Cell) (map[stock.Cell]stock.Mark, error) {
+	marks := make(map[stock.Cell]stock.Mark, len(cells))
+	if len(cells) == 0 {
+		return marks, nil
+	}
+	return marks, r.marks(ctx, "applied marks", func(c stock.Cell, m stock.Mark) error {
+		marks[c] = m
+		return nil
+	}, string(appendCells([]byte(selectAppliedMarks), cells)))
+}
+
+// HeldBack are those of the cells of which somebody must resolve a dead letter before their applied mark may move.
+func (r *Reader) HeldBack(ctx context.Context, cells []stock.Cell) ([]stock.Cell, error) {
+	if len(cells) == 0 {
+		return nil, nil
+	}
+	return r.cells(ctx, "dead letters", string(append(appendCells([]byte(selectHeldBack), cells), ')')))
+}
+
+// Behind are the first cells after one, in order, whose applied mark is not the mark that the stock table has; at most so
+// many.
+func (r *Reader) Behind(ctx context.Context, after stock.Cell, most int) ([]stock.Cell, error) {
+	return r.cells(ctx, "applied marks", selectBehind, after.SKU, after.SKU, after.Pool, after.Pool, after.Bucket, most)
+}
+
+// marks yields the cells and marks that a query finds.
+func (r *Reader) marks(ctx context.Context, what string, yield func(stock.Cell, stock.Mark) error, query string) error {
+	var stopped error
+	err := r.query(ctx, func(rows *sql.Rows) error {
+		var c stock.Cell
+		var m stock.Mark
+		if err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &m.Epoch, &m.Seq); err != nil {
+			return err
+		}
+		stopped = yield(c, m)
+		return stopped
+	}, query)
+	if stopped != nil {
+		return stopped
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", what, err)
+	}
+	return nil
+}
+
+// cells are those that a query finds.
+func (r *Reader) cells(ctx context.Context, what, query string, values ...any) (cells []stock.Cell, _ error) {
+	err := r.query(ctx, func(rows *sql.Rows) error {
+		var c stock.Cell
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket)
+		cells = append(cells, c)
+		return err
+	}, query, values...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	return cells, nil
+}
+
+// appendCells appends the condition that a row is of one of the cells.
+func appendCells(to []byte, cells []stock.Cell) []byte {
+	for i, c := range cells {
+		if i > 0 {
+			to = append(to, " OR "...)
+		}
+		to = fmt.Appendf(to, "(sku_id = %d AND pool = %d AND bucket = %d)", c.SKU, c.Pool, c.Bucket)
+	}
+	return to
+}

@@ -1,0 +1,62 @@
+package ledger_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/ledger"
+	"sluice/core/stock"
+)
+
+// TestReservationAndItsEvents reads a reservation with events among those of others, in its own cell and in another.
+func TestReservationAndItsEvents(t *testing.T) {
+	t.Parallel()
+	b := newBooks(t)
+	id, other := stock.ReservationID{1, 2, 15: 3}, stock.ReservationID{1, 2, 15: 4}
+	cell := stock.Cell{SKU: 5, Pool: 7, Bucket: 1}
+	b.exec(`INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, deadline_ms, reserved_ms, epoch, seq, updated_ms)
+		VALUES (?, 5, 7, 1, 3, 2, 'released', 99, 5, 1, 4, 6)`, id[:])
+	event := func(seq int, bucket uint16, of stock.ReservationID, kind string, held int64) ledger.Event {
+		b.exec(`INSERT INTO ledger (sku_id, pool, bucket, epoch, seq, kind, reservation_id, user_id, quantity, fingerprint, available_stock,
+			reserved_stock, sold_stock, deadline_ms, redis_ms) VALUES (5, 7, ?, 1, ?, ?, ?, 3, 2, 1, ?, ?, 1, 99, ?)`,
+			bucket, seq, kind, of[:], 10-held, held, 1000+seq)
+		return ledger.Event{Kind: kind, Epoch: 1, Seq: uint64(seq), RedisMS: int64(1000 + seq), Avail: 10 - held, Held: held, Sold: 1}
+	}
+	var want []ledger.Event
+	released := event(4, 1, id, "release", 0)
+	want = append(want, event(2, 1, id, "reserve", 2), released)
+	event(3, 1, other, "reserve", 4)
+	event(3, 0, id, "reserve", 4)
+
+	found, err := b.Reservation(t.Context(), id)
+	if diff := cmp.Diff(&stock.Reservation{ID: id, State: stock.StateReleased, Cell: cell, User: 3, Quantity: 2, Seq: 4, DeadlineMS: 99}, found); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if none, err := b.Reservation(t.Context(), other); err != nil || none != nil {
+		t.Errorf("one that MySQL does not know: %+v, %v", none, err)
+	}
+	events, err := b.Events(t.Context(), cell, id)
+	if diff := cmp.Diff(want, events); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if events, err := b.Events(t.Context(), cell, stock.ReservationID{9}); err != nil || events == nil || len(events) != 0 {
+		t.Errorf("of another: %v, %v, want an empty list", events, err)
+	}
+
+	change := stock.ReservationID{8}
+	b.exec(`INSERT INTO ledger (sku_id, pool, bucket, epoch, seq, kind, reservation_id, user_id, quantity, fingerprint, available_stock,
+		reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason) VALUES (5, 7, 1, 1, 5, 'adjust', ?, 0, 0, 1, 7, 0, 1, 0, 1005, -3, 0, REPEAT('\0', 20), 'counted')`, change[:])
+	events, err = b.Events(t.Context(), cell, change)
+	if err != nil || len(events) != 1 || events[0].Delta == nil || *events[0].Delta != -3 || events[0].Reason != "counted" {
+		t.Errorf("an adjustment: %+v, %v", events, err)
+	}
+	for seq := range 30 {
+		event(10+seq, 1, change, "reserve", 1)
+	}
+	if events, err := b.Events(t.Context(), cell, change); err != nil || len(events) != 20 ||
+		!slices.IsSortedFunc(events, func(a, b ledger.Event) int { return int(a.Seq) - int(b.Seq) }) {
+		t.Errorf("of many: %d, %v, want the first 20", len(events), err)
+	}
+}
