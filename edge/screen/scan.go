@@ -240,7 +240,7 @@ func (k *Known) restore(p int) error {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
 	if s.Bits == nil || s.Deployment != k.cfg.Deployment || s.Partitions != len(k.filters) {
-		return fmt.Errorf("saved by deployment %q with %d partitions, want %q with %d", s.Deployment, s.Partitions, k.cfg.Deployment, len(k.filters))
+		return fmt.Errorf("the snapshot is of deployment %q with %d partitions, want %q with %d", s.Deployment, s.Partitions, k.cfg.Deployment, len(k.filters))
 	}
 	f := &k.filters[p]
 	f.mu.Lock()
