@@ -61,7 +61,7 @@ func TestDeadLettersOnRealServers(t *testing.T) {
 	}
 	defer db.Close()
 	e := event.Event{
-		Kind: event.KindAdjust, Cell: stock.Cell{SKU: 77}, Mark: stock.Mark{Epoch: 1, Seq: 1}, Avail: 5,
+		Kind: event.KindAdjust, Cell: stock.Cell{SKU: 77}, Position: stock.Position{Epoch: 1, Seq: 1}, Avail: 5,
 		Change: event.Change{Delta: 5, Reason: "first", Settings: stock.Settings{Hold: time.Minute}},
 	}
 	good := d.letter(db, "unknown_version", event.Append(nil, event.Batch{Partition: 1, TimeMS: 1_700_000_000_000, Events: []event.Event{e}}))

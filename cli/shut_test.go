@@ -40,13 +40,13 @@ func TestShutStockIsNamed(t *testing.T) {
 	d.run("doctor").want(command.ExitFailed, "1 fenced and 12 breached in all", "see sluice stock shut")
 }
 
-// fence reserves with a mark that Redis has not got to.
+// fence reserves with a position that Redis has not got to.
 func (d *deployment) fence(t *testing.T, sku int64) {
 	t.Helper()
 	store := d.store()
 	id := stock.Identity{User: 1, Route: stock.OpReserve, Cell: stock.Cell{SKU: sku}, Key: "x"}
 	v := &stock.Vector{Op: stock.OpReserve, Partition: id.Cell.Partition(8), Requests: []stock.Request{{
-		ID: id.ID(8), Cell: id.Cell, User: 1, Quantity: 1, Fence: stock.Mark{Epoch: 9},
+		ID: id.ID(8), Cell: id.Cell, User: 1, Quantity: 1, Fence: stock.Position{Epoch: 9},
 	}}}
 	if store.Do(t.Context(), v); v.Err != nil || v.Outcomes[0].Verdict != stock.VerdictFenced {
 		t.Fatalf("fence SKU %d: %v %v", sku, v.Err, v.Outcomes)

@@ -130,7 +130,7 @@ func TestServicesListWhatIsHeld(t *testing.T) {
 // everyList is a request per operation that MySQL answers.
 func (c *contract) everyList(db *sql.DB) []shot {
 	e := event.Event{
-		Kind: event.KindReserve, Cell: stock.Cell{SKU: 5, Pool: 7}, Mark: stock.Mark{Epoch: 1, Seq: 2}, User: 3, Quantity: 4, Held: 2, DeadlineMS: 9,
+		Kind: event.KindReserve, Cell: stock.Cell{SKU: 5, Pool: 7}, Position: stock.Position{Epoch: 1, Seq: 2}, User: 3, Quantity: 4, Held: 2, DeadlineMS: 9,
 	}
 	change := e
 	change.Kind, change.Quantity, change.Change = event.KindAdjust, 0, event.Change{Delta: -1, Reason: "x"}

@@ -12,7 +12,7 @@
 -- ARGV[3] outbox_max    int  entries of the outbox from which on nothing is taken
 -- ARGV[4] retention_ms  int  how long a finished reservation is remembered
 -- ARGV[5] pools         a byte per cell: which of KEYS[6..] has its buyers, from 1
--- ARGV[6] marks         10 bytes per cell: highest epoch and seq that a caller has seen
+-- ARGV[6] fences        10 bytes per cell: highest epoch and seq that a caller has seen
 -- ARGV[7] places        a byte per request: which of the cells it takes from, from 1
 -- ARGV[8..] cells       14 bytes each
 -- ARGV[..] ids          16 bytes per request: its reservation

@@ -23,7 +23,7 @@ func TestDelivery(t *testing.T) {
 		rows := make([]*row, random.IntN(40))
 		for i := range rows {
 			rows[i] = &row{}
-			rows[i].Cell, rows[i].Mark = stock.Cell{SKU: 1}, stock.Mark{Epoch: 1, Seq: uint64(i + 1)}
+			rows[i].Cell, rows[i].Position = stock.Cell{SKU: 1}, stock.Position{Epoch: 1, Seq: uint64(i + 1)}
 		}
 		letters := make([]letter, random.IntN(4))
 		for i := range letters {

@@ -21,7 +21,7 @@ type history struct {
 }
 
 type cellHistory struct {
-	last event.Event   // balances and mark so far
+	last event.Event   // balances and position so far
 	held []event.Event // reservations that are open
 
 	ended []stock.ReservationID // of reservations whose retention may have ended too
@@ -59,7 +59,7 @@ func (h *history) id(c *cellHistory) stock.ReservationID {
 func (h *history) next(c *cellHistory) event.Event {
 	h.nowMS++
 	e := event.Event{
-		Cell: c.last.Cell, Mark: stock.Mark{Epoch: 1, Seq: c.last.Seq + 1},
+		Cell: c.last.Cell, Position: stock.Position{Epoch: 1, Seq: c.last.Seq + 1},
 		Avail: c.last.Avail, Held: c.last.Held, Sold: c.last.Sold,
 		User: 1 + h.rand.Int64N(1000), Quantity: 1 + h.rand.Int64N(3), Fingerprint: h.rand.Uint32(),
 	}

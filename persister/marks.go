@@ -159,11 +159,11 @@ func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []sto
 	}
 	for _, c := range cells {
 		if _, known := marks[c]; !known {
-			marks[c] = stock.Mark{Epoch: 1} // before its first event
+			marks[c] = stock.Position{Epoch: 1} // before its first event
 		}
 	}
 	// Each cell has the same share of the rows; what some leave over is shared by the others.
-	moved, broken := map[stock.Cell]stock.Mark{}, []letter(nil)
+	moved, broken := map[stock.Cell]stock.Position{}, []letter(nil)
 	for budget := marksRows; budget > 0 && len(cells) > 0; {
 		window := max(1, budget/len(cells))
 		rows, err := m.ledger(ctx, cells, marks, uint64(window))
@@ -182,8 +182,8 @@ func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []sto
 
 // walk goes through sorted ledger rows of cells, each beginning at its mark, and tells how far each mark
 // can move, and which rows do not follow from the one before.
-func walk(rows []row, marks map[stock.Cell]stock.Mark) (moved map[stock.Cell]stock.Mark, broken []letter) {
-	moved = map[stock.Cell]stock.Mark{}
+func walk(rows []row, marks map[stock.Cell]stock.Position) (moved map[stock.Cell]stock.Position, broken []letter) {
+	moved = map[stock.Cell]stock.Position{}
 	for i := range rows {
 		r := &rows[i]
 		mark := marks[r.Cell]
@@ -195,7 +195,7 @@ func walk(rows []row, marks map[stock.Cell]stock.Mark) (moved map[stock.Cell]sto
 		}
 		var avail, held, sold int64 // before the first event a cell is empty
 		if mark.Seq > 0 {
-			if i == 0 || rows[i-1].Cell != r.Cell || rows[i-1].Mark != mark {
+			if i == 0 || rows[i-1].Cell != r.Cell || rows[i-1].Position != mark {
 				continue // somebody took the row of the mark out of the ledger
 			}
 			avail, held, sold = rows[i-1].Avail, rows[i-1].Held, rows[i-1].Sold
@@ -210,13 +210,13 @@ func walk(rows []row, marks map[stock.Cell]stock.Mark) (moved map[stock.Cell]sto
 				fmt.Sprintf("%v found balances %d, %d, %d, but %d, %d, %d were left to it", r, a, h, s, avail, held, sold), r))
 			continue
 		}
-		moved[r.Cell] = r.Mark
+		moved[r.Cell] = r.Position
 	}
 	return moved, broken
 }
 
 // ledger reads rows of cells: those of their marks and of a window after them.
-func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock.Cell]stock.Mark, window uint64) (found []row, err error) {
+func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock.Cell]stock.Position, window uint64) (found []row, err error) {
 	if len(cells) == 0 {
 		return nil, nil
 	}
@@ -240,7 +240,7 @@ func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock
 }
 
 // save writes marks, and dead letters that explain why others do not move.
-func (m *marker) save(ctx context.Context, moved map[stock.Cell]stock.Mark, broken []letter) error {
+func (m *marker) save(ctx context.Context, moved map[stock.Cell]stock.Position, broken []letter) error {
 	if len(moved) == 0 && len(broken) == 0 {
 		return nil
 	}
@@ -251,7 +251,7 @@ func (m *marker) save(ctx context.Context, moved map[stock.Cell]stock.Mark, brok
 			for _, c := range slices.SortedFunc(maps.Keys(moved), compareCells) {
 				w.values.open()
 				w.values.cell(c)
-				w.values.mark(moved[c])
+				w.values.position(moved[c])
 				w.values.shut()
 			}
 			w.values.end(moveMarks)

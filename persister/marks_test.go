@@ -68,15 +68,15 @@ func TestMarksOnlyRise(t *testing.T) {
 	m := newMarksTest(t)
 	cell := stock.Cell{SKU: 1}
 	for _, step := range []struct {
-		save stock.Mark
+		save stock.Position
 		want string
 	}{
-		{stock.Mark{Epoch: 2, Seq: 9}, "1 0 2 9"},
-		{stock.Mark{Epoch: 2, Seq: 5}, "1 0 2 9"},
-		{stock.Mark{Epoch: 1, Seq: 20}, "1 0 2 9"},
-		{stock.Mark{Epoch: 2, Seq: 10}, "1 0 2 10"},
+		{stock.Position{Epoch: 2, Seq: 9}, "1 0 2 9"},
+		{stock.Position{Epoch: 2, Seq: 5}, "1 0 2 9"},
+		{stock.Position{Epoch: 1, Seq: 20}, "1 0 2 9"},
+		{stock.Position{Epoch: 2, Seq: 10}, "1 0 2 10"},
 	} {
-		if err := m.marker.save(t.Context(), map[stock.Cell]stock.Mark{cell: step.save}, nil); err != nil {
+		if err := m.marker.save(t.Context(), map[stock.Cell]stock.Position{cell: step.save}, nil); err != nil {
 			t.Fatal(err)
 		}
 		m.want(fmt.Sprint("saved ", step.save), step.want)

@@ -158,7 +158,7 @@ func TestPoison(t *testing.T) {
 		// All is in partition 0, which is also what a message that cannot be read could be taken for.
 		one := func(change func(*event.Event)) []byte {
 			b := event.Batch{TimeMS: good.TimeMS, Events: []event.Event{good.Events[0]}}
-			b.Events[0].Mark = stock.Mark{Epoch: 1, Seq: 1}
+			b.Events[0].Position = stock.Position{Epoch: 1, Seq: 1}
 			b.Events[0].Kind, b.Events[0].Quantity, b.Events[0].Held = event.KindReserve, 1, 1
 			b.Events[0].Change = event.Change{}
 			change(&b.Events[0])

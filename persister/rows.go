@@ -39,9 +39,9 @@ func (r *row) fits() bool {
 		min(r.DeadlineMS, r.timeMS) >= 0 && max(r.DeadlineMS, r.timeMS) <= stock.TimeMaxMS
 }
 
-// byMark orders rows by cell, then by mark: the order of the ledger's primary key, in which concurrent
+// byPosition orders rows by cell, then by position: the order of the ledger's primary key, in which concurrent
 // transactions take their locks.
-func byMark(a, b *row) int {
+func byPosition(a, b *row) int {
 	return cmp.Or(compareCells(a.Cell, b.Cell), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Seq, b.Seq))
 }
 
@@ -52,11 +52,11 @@ func compareCells(a, b stock.Cell) int {
 // unique sorts rows in place and takes out those that repeat another one, whose key some do with other
 // content: the rivals. Of rivals the first that arrived is kept.
 func unique(rows []*row) (kept, rivals []*row) {
-	slices.SortStableFunc(rows, byMark)
+	slices.SortStableFunc(rows, byPosition)
 	kept = rows[:0]
 	for _, r := range rows {
 		switch {
-		case len(kept) == 0 || byMark(kept[len(kept)-1], r) != 0:
+		case len(kept) == 0 || byPosition(kept[len(kept)-1], r) != 0:
 			kept = append(kept, r)
 		case !kept[len(kept)-1].same(r):
 			rivals = append(rivals, r)
@@ -65,7 +65,7 @@ func unique(rows []*row) (kept, rivals []*row) {
 	return kept, rivals
 }
 
-// newestOfCells picks each cell's row with the highest mark out of rows that are sorted by mark.
+// newestOfCells picks each cell's row with the highest position out of rows that are sorted by position.
 func newestOfCells(rows []*row) []*row {
 	var newest []*row
 	for i, r := range rows {
@@ -82,8 +82,8 @@ type reservationRow struct {
 	reservedMS int64 // Redis time of its reserve or deduct; 0: that is not among the rows
 }
 
-// newestOfReservations picks each reservation's row with the highest mark out of rows that are sorted by
-// mark. A reservation belongs to one cell. Adjustments are none.
+// newestOfReservations picks each reservation's row with the highest position out of rows that are sorted by
+// position. A reservation belongs to one cell. Adjustments are none.
 func newestOfReservations(rows []*row) []reservationRow {
 	at := make(map[stock.ReservationID]int, len(rows))
 	newest := make([]reservationRow, 0, len(rows))

@@ -25,8 +25,8 @@ const (
 	selectLedger = "SELECT sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, " +
 		"available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason FROM ledger WHERE "
 
-	// Assignments are made from left to right, so the mark comes last: each condition sees the old one.
-	// Where the new mark is higher its epoch is never lower, so the greater epoch is the right one.
+	// Assignments are made from left to right, so the position comes last: each condition sees the old one.
+	// Where the new position is higher its epoch is never lower, so the greater epoch is the right one.
 	isNewer = "IF(VALUES(epoch) > epoch OR (VALUES(epoch) = epoch AND VALUES(seq) > seq), "
 
 	insertInventories = "INSERT INTO product_inventories (sku_id, pool, bucket, total_stock, available_stock, " +
@@ -96,7 +96,7 @@ func (v *values) cell(c stock.Cell) {
 	v.uint(uint64(c.Bucket))
 }
 
-func (v *values) mark(m stock.Mark) {
+func (v *values) position(m stock.Position) {
 	v.uint(uint64(m.Epoch))
 	v.uint(m.Seq)
 }
@@ -104,7 +104,7 @@ func (v *values) mark(m stock.Mark) {
 func (v *values) ledger(r *row) {
 	v.open()
 	v.cell(r.Cell)
-	v.mark(r.Mark)
+	v.position(r.Position)
 	v.uint(uint64(r.Kind))
 	v.bytes(r.Reservation[:])
 	v.int(r.User)
@@ -131,7 +131,7 @@ func (v *values) inventory(r *row) {
 	v.int(r.Avail)
 	v.int(r.Held)
 	v.int(r.Sold)
-	v.mark(r.Mark)
+	v.position(r.Position)
 	v.time(r.timeMS)
 	v.shut()
 }
@@ -145,7 +145,7 @@ func (v *values) reservation(r *reservationRow) {
 	v.uint(uint64(r.Kind.State()))
 	v.int(r.DeadlineMS)
 	v.int(r.reservedMS)
-	v.mark(r.Mark)
+	v.position(r.Position)
 	v.int(r.timeMS)
 	v.shut()
 }

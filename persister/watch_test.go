@@ -40,7 +40,7 @@ func TestFaultsAreCounted(t *testing.T) {
 	s.setValue(breached, string(after))
 	v := &stock.Vector{Op: stock.OpReserve, Partition: fenced.Partition(testPartitions), Requests: []stock.Request{{
 		ID: stock.Identity{User: 1, Route: stock.OpReserve, Cell: fenced, Key: "a"}.ID(testPartitions), Cell: fenced, User: 1,
-		Quantity: 1, Fence: stock.Mark{Epoch: 9},
+		Quantity: 1, Fence: stock.Position{Epoch: 9},
 	}}}
 	if s.store.Do(t.Context(), v); v.Err != nil || v.Outcomes[0].Verdict != stock.VerdictFenced {
 		t.Fatalf("fence: %v %v", v.Err, v.Outcomes)

@@ -38,7 +38,7 @@ type writer struct {
 
 // write applies rows and dead letters in one transaction. It may be repeated, and rows may come in any
 // order and any number of times: the ledger takes each key once, and projections only move to higher
-// marks. A row whose key is taken by another event becomes a dead letter and touches nothing else.
+// positions. A row whose key is taken by another event becomes a dead letter and touches nothing else.
 //
 // After an error the transaction was rolled back, or its outcome is unknown.
 func (w *writer) write(ctx context.Context, rows []*row, letters []letter) (done written, err error) {
@@ -177,8 +177,8 @@ func appendForks(forks, rows []*row, have *sql.Rows) (_ []*row, err error) {
 		if err := scanLedger(have, &found); err != nil {
 			return nil, err
 		}
-		for ; len(rows) > 0 && byMark(rows[0], &found) <= 0; rows = rows[1:] {
-			if byMark(rows[0], &found) == 0 && !rows[0].same(&found) {
+		for ; len(rows) > 0 && byPosition(rows[0], &found) <= 0; rows = rows[1:] {
+			if byPosition(rows[0], &found) == 0 && !rows[0].same(&found) {
 				forks = append(forks, rows[0])
 			}
 		}

@@ -123,7 +123,7 @@ type tables struct{ ledger, inventories, reservations []string }
 
 func tablesOf(rows []*row) tables {
 	rows = slices.Clone(rows)
-	slices.SortFunc(rows, byMark)
+	slices.SortFunc(rows, byPosition)
 	var all tables
 	cells, reservations, reservedMS := map[stock.Cell]string{}, map[string]string{}, map[stock.ReservationID]int64{}
 	for _, r := range rows {

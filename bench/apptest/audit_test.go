@@ -73,8 +73,8 @@ func auditStores(t *testing.T, s *stack.Stack, cells []stock.Cell) {
 		if b.Avail+b.Held+b.Sold != b.Total || min(b.Avail, b.Held, b.Sold) < 0 || state.Fenced || state.Breached {
 			t.Errorf("%v in Redis: %+v", state.Cell, state)
 		}
-		if row := rows[state.Cell]; row != (inventory{b, state.Mark}) {
-			t.Errorf("%v: Redis has %+v at %+v, MySQL has %+v", state.Cell, b, state.Mark, row)
+		if row := rows[state.Cell]; row != (inventory{b, state.Position}) {
+			t.Errorf("%v: Redis has %+v at %+v, MySQL has %+v", state.Cell, b, state.Position, row)
 		}
 	}
 	if len(rows) != len(cells) {
@@ -99,7 +99,7 @@ func auditStores(t *testing.T, s *stack.Stack, cells []stock.Cell) {
 
 type inventory struct {
 	stock.Balances
-	stock.Mark
+	stock.Position
 }
 
 func inventories(t *testing.T, s *stack.Stack) map[stock.Cell]inventory {

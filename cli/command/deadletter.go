@@ -42,14 +42,14 @@ func (d *DeadLetterList) Run(ctx context.Context, c *Console) error {
 		}
 		header := []any{"DEAD LETTER", "SINCE", "REASON", "SKU", "SALE", "EPOCH.SEQ", "PARTITION", "STATUS"}
 		return showList(c, &d.Listing, list, header, func(l *ledger.Letter) []any {
-			mark, partition := "-", "-"
+			position, partition := "-", "-"
 			if l.Epoch != 0 {
-				mark = fmt.Sprintf("%d.%d", l.Epoch, l.Seq)
+				position = fmt.Sprintf("%d.%d", l.Epoch, l.Seq)
 			}
 			if l.KafkaPartition != nil {
 				partition = strconv.FormatInt(*l.KafkaPartition, 10)
 			}
-			return []any{l.ID.String(), momentText(l.CreatedAt), l.Reason, idText(l.SKU), idText(l.Sale), mark, partition, letterStatus(l)}
+			return []any{l.ID.String(), momentText(l.CreatedAt), l.Reason, idText(l.SKU), idText(l.Sale), position, partition, letterStatus(l)}
 		})
 	})
 }

@@ -19,7 +19,7 @@ import (
 // Bounds of the parts of an examination.
 const (
 	doctorTimeout  = 5 * time.Second
-	historyTimeout = 5 * time.Minute // it reads the mark of every SKU
+	historyTimeout = 5 * time.Minute // it reads the position of every SKU
 )
 
 // Doctor examines a deployment.

@@ -68,15 +68,15 @@ func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output)
 
 // desk changes cells, unless Redis lacks what MySQL has of them.
 func (o *Opened) desk() *operate.Desk {
-	return &operate.Desk{Reader: o.Stock, Decide: operate.ByStore(o.Stock), Known: func(ctx context.Context, cell stock.Cell) (stock.Mark, error) {
+	return &operate.Desk{Reader: o.Stock, Decide: operate.ByStore(o.Stock), Known: func(ctx context.Context, cell stock.Cell) (stock.Position, error) {
 		row, err := o.Books().Cell(ctx, cell)
 		switch {
 		case err != nil:
-			return stock.Mark{}, fmt.Errorf("read MySQL: %w", err)
+			return stock.Position{}, fmt.Errorf("read MySQL: %w", err)
 		case row == nil:
-			return stock.Mark{}, nil
+			return stock.Position{}, nil
 		}
-		return row.Mark(), nil
+		return row.Position(), nil
 	}}
 }
 

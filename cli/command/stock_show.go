@@ -91,13 +91,13 @@ func printComparison(c *Console, f *reconcile.Comparison) {
 	t.row("", "REDIS", "MYSQL", "")
 	for _, line := range []struct {
 		name string
-		of   func(*reconcile.Position) string
+		of   func(*reconcile.State) string
 	}{
-		{"avail", func(p *reconcile.Position) string { return number(p.Avail) }},
-		{"held", func(p *reconcile.Position) string { return number(p.Held) }},
-		{"sold", func(p *reconcile.Position) string { return number(p.Sold) }},
-		{"total", func(p *reconcile.Position) string { return number(p.Total) }},
-		{"epoch.seq", func(p *reconcile.Position) string { return fmt.Sprintf("%d.%d", p.Epoch, p.Seq) }},
+		{"avail", func(p *reconcile.State) string { return number(p.Avail) }},
+		{"held", func(p *reconcile.State) string { return number(p.Held) }},
+		{"sold", func(p *reconcile.State) string { return number(p.Sold) }},
+		{"total", func(p *reconcile.State) string { return number(p.Total) }},
+		{"epoch.seq", func(p *reconcile.State) string { return fmt.Sprintf("%d.%d", p.Epoch, p.Seq) }},
 	} {
 		redis, mysql, mark := "-", "-", ""
 		if p := f.InRedis(); p != nil {

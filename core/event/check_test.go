@@ -16,7 +16,7 @@ func TestCheck(t *testing.T) {
 		t.Helper()
 		e := Event{
 			Kind: k, Quantity: quantity, Change: Change{Delta: delta}, Avail: avail, Held: held, Sold: sold,
-			Cell: stock.Cell{SKU: 1001}, Mark: stock.Mark{Epoch: 1, Seq: 2},
+			Cell: stock.Cell{SKU: 1001}, Position: stock.Position{Epoch: 1, Seq: 2},
 		}
 		err := e.Check()
 		switch {

@@ -138,7 +138,7 @@ func (d *Decoder) Next(e *Event) error {
 		Quantity:    int64(uintBefore(b, 28, 3)),
 		Fingerprint: binary.BigEndian.Uint32(b[28:]),
 		Cell:        stock.CellFrom(b[32:]),
-		Mark:        stock.Mark{Epoch: binary.BigEndian.Uint32(b[46:]), Seq: uintBefore(b, 56, 6)},
+		Position:    stock.Position{Epoch: binary.BigEndian.Uint32(b[46:]), Seq: uintBefore(b, 56, 6)},
 		Avail:       int64(uintBefore(b, 61, 5)),
 		Held:        int64(uintBefore(b, 66, 5)),
 		Sold:        int64(uintBefore(b, 71, 5)),

@@ -25,7 +25,7 @@ func goldens() map[string]Batch {
 		Quantity:    2,
 		Fingerprint: 0xdeadbeef,
 		Cell:        stock.Cell{SKU: 1001, Pool: 5},
-		Mark:        stock.Mark{Epoch: 1, Seq: 2},
+		Position:    stock.Position{Epoch: 1, Seq: 2},
 		Avail:       97,
 		Held:        2,
 		Sold:        1,
@@ -67,7 +67,7 @@ func goldens() map[string]Batch {
 		"largest": of(KindReserve, func(e *Event) {
 			e.User, e.Quantity, e.Fingerprint = math.MaxInt64, 1<<24-1, math.MaxUint32
 			e.Cell = stock.Cell{SKU: math.MaxInt64, Pool: math.MaxUint32, Bucket: math.MaxUint16}
-			e.Mark = stock.Mark{Epoch: math.MaxUint32, Seq: stock.SeqMax}
+			e.Position = stock.Position{Epoch: math.MaxUint32, Seq: stock.SeqMax}
 			e.Avail, e.Held, e.Sold, e.DeadlineMS = stock.UnitsMax, stock.UnitsMax, stock.UnitsMax, stock.TimeMaxMS
 		}),
 		"several": several,

@@ -12,7 +12,7 @@ func full() Batch {
 	for i := range int64(stock.VectorMax) {
 		b.Events = append(b.Events, Event{
 			Kind: KindReserve, Reservation: stock.ReservationID{0, 7, byte(i)}, User: 1000 + i, Quantity: 1,
-			Fingerprint: stock.FingerprintOf(1), Cell: stock.Cell{SKU: 1001}, Mark: stock.Mark{Epoch: 1, Seq: uint64(2 + i)},
+			Fingerprint: stock.FingerprintOf(1), Cell: stock.Cell{SKU: 1001}, Position: stock.Position{Epoch: 1, Seq: uint64(2 + i)},
 			Avail: 99_999 - i, Held: 1 + i, DeadlineMS: 1_700_000_900_000,
 		})
 	}

@@ -66,7 +66,7 @@ type Event struct {
 	Quantity    int64 // 0 for the kinds that carry a Change
 	Fingerprint uint32
 	Cell        stock.Cell
-	stock.Mark
+	stock.Position
 	Avail, Held, Sold int64 // the cell's balances after the event
 	DeadlineMS        int64 // of the reservation; 0 if it never was held
 	Change            Change

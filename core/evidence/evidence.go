@@ -38,7 +38,7 @@ type KafkaTail struct {
 	Group   string
 }
 
-// Evidence is the highest mark of each cell in MySQL's stock table and dead letters and in the tail of Kafka.
+// Evidence is the highest position of each cell in MySQL's stock table and dead letters and in the tail of Kafka.
 // Whatever was persisted is in the one, and whatever was published and not persisted in the other.
 type Evidence struct {
 	books    *ledger.Reader
@@ -51,9 +51,9 @@ func New(db *sql.DB, tail KafkaTail) *Evidence {
 	return &Evidence{books: ledger.New(db, nil), tail: tail, patience: fetchMax}
 }
 
-// Highest yields marks, cells in any order and any number of times, and stops at the first error. MySQL is
+// Highest yields positions, cells in any order and any number of times, and stops at the first error. MySQL is
 // read after the tail was laid down: what is persisted in between is seen in both.
-func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
+func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
 	topic := outbox.NewTopic(e.tail.Brokers, e.tail.Topic)
 	defer topic.Close()
 	unread, err := topic.Unread(ctx, e.tail.Group)
@@ -72,12 +72,12 @@ func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Mar
 }
 
 // Forks implements redisstock.Evidence: nobody has said yet what became of them. A fork took the place of another event,
-// which counts as a mark, so Highest has none of them.
-func (e *Evidence) Forks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
-	return e.books.ForkMarks(ctx, yield)
+// which counts as a position, so Highest has none of them.
+func (e *Evidence) Forks(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
+	return e.books.ForkPositions(ctx, yield)
 }
 
-func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
+func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
 	letters, err := e.books.Unresolved(ctx)
 	if err != nil {
 		return err
@@ -86,13 +86,13 @@ func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.M
 		return fmt.Errorf("%w: %d dead letters: %s", event.ErrVersion, unknown, OnVersion)
 	}
 	// In this order: a letter that is applied and resolved in between is seen in the stock table.
-	if err := e.books.LetterMarks(ctx, yield); err != nil {
+	if err := e.books.LetterPositions(ctx, yield); err != nil {
 		return err
 	}
-	return e.books.StockMarks(ctx, yield)
+	return e.books.StockPositions(ctx, yield)
 }
 
-func (e *Evidence) fromKafka(ctx context.Context, topic *outbox.Topic, partition int, r outbox.Range, yield func(stock.Cell, stock.Mark) error) error {
+func (e *Evidence) fromKafka(ctx context.Context, topic *outbox.Topic, partition int, r outbox.Range, yield func(stock.Cell, stock.Position) error) error {
 	for r.First < r.End {
 		read, err := readOn(ctx, topic, partition, r.First, e.patience)
 		if err != nil {
@@ -127,10 +127,10 @@ func readOn(ctx context.Context, topic *outbox.Topic, partition int, offset int6
 	}
 }
 
-// yieldMessage yields the marks of a message's events, also of those that the persisters will not apply: then
+// yieldMessage yields the positions of a message's events, also of those that the persisters will not apply: then
 // they are dead letters of a cell. What is no batch of events says nothing; a batch of an unknown version is
 // an error, because what it says could matter, of any cell.
-func yieldMessage(m *outbox.Message, yield func(stock.Cell, stock.Mark) error) error {
+func yieldMessage(m *outbox.Message, yield func(stock.Cell, stock.Position) error) error {
 	b, err := event.Decode(m.Value)
 	if errors.Is(err, event.ErrVersion) && m.FromOutbox() {
 		return fmt.Errorf("%w: start a persister, which makes it a dead letter; then %s", err, OnVersion)
@@ -139,7 +139,7 @@ func yieldMessage(m *outbox.Message, yield func(stock.Cell, stock.Mark) error) e
 		return nil //nolint:nilerr // a dead letter; the persisters shout about it
 	}
 	for i := range b.Events {
-		if err := yield(b.Events[i].Cell, b.Events[i].Mark); err != nil {
+		if err := yield(b.Events[i].Cell, b.Events[i].Position); err != nil {
 			return err
 		}
 	}

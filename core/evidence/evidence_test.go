@@ -79,14 +79,14 @@ func (w *world) inMySQL(c stock.Cell, epoch uint32, seq uint64) {
 // inKafka publishes one event.
 func (w *world) inKafka(partition int, c stock.Cell, epoch uint32, seq uint64) {
 	w.t.Helper()
-	e := event.Event{Kind: event.KindDeduct, User: 1, Quantity: 1, Cell: c, Mark: stock.Mark{Epoch: epoch, Seq: seq}, Sold: 1}
+	e := event.Event{Kind: event.KindDeduct, User: 1, Quantity: 1, Cell: c, Position: stock.Position{Epoch: epoch, Seq: seq}, Sold: 1}
 	w.bytesInKafka(partition, event.Append(nil, event.Batch{Partition: partition, TimeMS: 1, Events: []event.Event{e}}))
 }
 
 // impossibleInKafka publishes an event that no script can have made.
 func (w *world) impossibleInKafka(partition int, c stock.Cell, epoch uint32, seq uint64) {
 	w.t.Helper()
-	e := event.Event{Kind: event.KindDeduct, User: 1, Cell: c, Mark: stock.Mark{Epoch: epoch, Seq: seq}}
+	e := event.Event{Kind: event.KindDeduct, User: 1, Cell: c, Position: stock.Position{Epoch: epoch, Seq: seq}}
 	w.bytesInKafka(partition, event.Append(nil, event.Batch{Partition: partition, TimeMS: 1, Events: []event.Event{e}}))
 }
 
@@ -115,10 +115,10 @@ func (w *world) commit(partition int, offset int64) {
 	}
 }
 
-func (w *world) highest() (map[stock.Cell]stock.Mark, error) {
-	highest := map[stock.Cell]stock.Mark{}
+func (w *world) highest() (map[stock.Cell]stock.Position, error) {
+	highest := map[stock.Cell]stock.Position{}
 	e := evidence.New(w.db, evidence.KafkaTail{Brokers: w.brokers, Topic: topic, Group: group})
-	err := e.Highest(w.t.Context(), func(c stock.Cell, m stock.Mark) error {
+	err := e.Highest(w.t.Context(), func(c stock.Cell, m stock.Position) error {
 		if w.meanwhile != nil {
 			w.meanwhile()
 			w.meanwhile = nil
@@ -131,7 +131,7 @@ func (w *world) highest() (map[stock.Cell]stock.Mark, error) {
 	return highest, err
 }
 
-func (w *world) want(when string, want map[stock.Cell]stock.Mark) {
+func (w *world) want(when string, want map[stock.Cell]stock.Position) {
 	w.t.Helper()
 	got, err := w.highest()
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -143,7 +143,7 @@ func TestHighest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a, b, c := stock.Cell{SKU: 1}, stock.Cell{SKU: 2, Pool: 7}, stock.Cell{SKU: 3, Bucket: 1}
-	w.want("nothing anywhere", map[stock.Cell]stock.Mark{})
+	w.want("nothing anywhere", map[stock.Cell]stock.Position{})
 
 	w.inMySQL(a, 2, 5)
 	w.inMySQL(b, 1, 9)
@@ -154,15 +154,15 @@ func TestHighest(t *testing.T) {
 	w.bytesInKafka(0, []byte("\x01 no events"))
 	w.inKafka(0, stock.Cell{SKU: 4}, 1, 3)
 	w.impossibleInKafka(1, stock.Cell{SKU: 5}, 1, 2)
-	all := map[stock.Cell]stock.Mark{a: {Epoch: 2, Seq: 6}, b: {Epoch: 1, Seq: 9}, c: {Epoch: 1, Seq: 1}, {SKU: 4}: {Epoch: 1, Seq: 3}, {SKU: 5}: {Epoch: 1, Seq: 2}}
+	all := map[stock.Cell]stock.Position{a: {Epoch: 2, Seq: 6}, b: {Epoch: 1, Seq: 9}, c: {Epoch: 1, Seq: 1}, {SKU: 4}: {Epoch: 1, Seq: 3}, {SKU: 5}: {Epoch: 1, Seq: 2}}
 	w.want("no offset committed", all)
 
 	w.commit(0, 2)
-	all[a] = stock.Mark{Epoch: 2, Seq: 5}
+	all[a] = stock.Position{Epoch: 2, Seq: 5}
 	w.want("the first two of partition 0 committed", all)
 
 	w.commit(0, 99) // of a Kafka that is no more
-	all[a] = stock.Mark{Epoch: 2, Seq: 6}
+	all[a] = stock.Position{Epoch: 2, Seq: 6}
 	w.want("an offset that Kafka does not have", all)
 
 	servicetest.Transact(t, w.brokers, topic, 1, kgo.TryCommit, []byte("\x02 of another program"))
@@ -187,7 +187,7 @@ func TestPersistedMeanwhile(t *testing.T) {
 		w.inMySQL(b, 1, 1)
 		w.commit(0, 1)
 	}
-	w.want("persisted meanwhile", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 1}, b: {Epoch: 1, Seq: 1}})
+	w.want("persisted meanwhile", map[stock.Cell]stock.Position{a: {Epoch: 1, Seq: 1}, b: {Epoch: 1, Seq: 1}})
 }
 
 // TestTailWithoutMessages ends partitions with the mark of a transaction, which readers wait for in vain, and with
@@ -196,14 +196,14 @@ func TestTailWithoutMessages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a, b := stock.Cell{SKU: 1}, stock.Cell{SKU: 2}
-	e := event.Event{Kind: event.KindDeduct, User: 1, Quantity: 1, Cell: b, Mark: stock.Mark{Epoch: 1, Seq: 2}, Sold: 1}
+	e := event.Event{Kind: event.KindDeduct, User: 1, Quantity: 1, Cell: b, Position: stock.Position{Epoch: 1, Seq: 2}, Sold: 1}
 	w.inKafka(0, a, 1, 1)
 	servicetest.Transact(t, w.brokers, topic, 0, kgo.TryAbort, event.Append(nil, event.Batch{TimeMS: 1, Events: []event.Event{e}}))
 	w.inKafka(1, a, 1, 7)
 	servicetest.DeleteRecords(t, w.brokers, topic, 1, 1)
-	w.want("a mark at the end", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 1}, b: {Epoch: 1, Seq: 2}})
+	w.want("a mark at the end", map[stock.Cell]stock.Position{a: {Epoch: 1, Seq: 1}, b: {Epoch: 1, Seq: 2}})
 	w.commit(0, 2)
-	w.want("only the mark is not committed", map[stock.Cell]stock.Mark{})
+	w.want("only the mark is not committed", map[stock.Cell]stock.Position{})
 }
 
 // TestKafkaThatGivesNothing has a broker that says what it has, and does not give it.
@@ -228,7 +228,7 @@ func TestKafkaThatGivesNothing(t *testing.T) {
 	})
 	highest := evidence.New(w.db, evidence.KafkaTail{Brokers: w.brokers, Topic: topic, Group: group})
 	evidence.SetPatience(highest, 300*time.Millisecond)
-	err = highest.Highest(t.Context(), func(stock.Cell, stock.Mark) error { return nil })
+	err = highest.Highest(t.Context(), func(stock.Cell, stock.Position) error { return nil })
 	if named := new(config.ServerError); !errors.As(err, &named) || named.Server != "Kafka" || !strings.Contains(err.Error(), "see the log of its broker") {
 		t.Errorf("error is %v, want one that says what to do", err)
 	}
@@ -252,12 +252,12 @@ func TestDeadLettersAreEvidence(t *testing.T) {
 		"(REPEAT('c', 32), 'fork', '', 1, 0, 0, 1, 11, NULL, ''), " +
 		"(REPEAT('d', 32), 'refused', '', 1, 0, 0, 1, 12, NOW(), ''), " +
 		"(REPEAT('e', 32), 'malformed', '', NULL, NULL, NULL, NULL, NULL, NULL, 'x')")
-	w.want("dead letters", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 10}, b: {Epoch: 2, Seq: 3}})
-	forks := func() map[stock.Cell]stock.Mark {
+	w.want("dead letters", map[stock.Cell]stock.Position{a: {Epoch: 1, Seq: 10}, b: {Epoch: 2, Seq: 3}})
+	forks := func() map[stock.Cell]stock.Position {
 		t.Helper()
-		found := map[stock.Cell]stock.Mark{}
+		found := map[stock.Cell]stock.Position{}
 		e := evidence.New(w.db, evidence.KafkaTail{})
-		err := e.Forks(t.Context(), func(c stock.Cell, m stock.Mark) error {
+		err := e.Forks(t.Context(), func(c stock.Cell, m stock.Position) error {
 			found[c] = m
 			return nil
 		})
@@ -266,7 +266,7 @@ func TestDeadLettersAreEvidence(t *testing.T) {
 		}
 		return found
 	}
-	if diff := cmp.Diff(map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 11}}, forks()); diff != "" {
+	if diff := cmp.Diff(map[stock.Cell]stock.Position{a: {Epoch: 1, Seq: 11}}, forks()); diff != "" {
 		t.Errorf("forks (-want +got):\n%s", diff)
 	}
 
@@ -275,7 +275,7 @@ func TestDeadLettersAreEvidence(t *testing.T) {
 		t.Errorf("a dead letter that cannot be understood: %v", err)
 	}
 	exec("UPDATE dead_letters SET resolved_at = NOW()")
-	w.want("all resolved", map[stock.Cell]stock.Mark{a: {Epoch: 1, Seq: 9}})
+	w.want("all resolved", map[stock.Cell]stock.Position{a: {Epoch: 1, Seq: 9}})
 	if found := forks(); len(found) != 0 {
 		t.Errorf("forks are %v after all were resolved", found)
 	}

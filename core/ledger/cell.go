@@ -22,5 +22,5 @@ func (r *Reader) Cell(ctx context.Context, cell stock.Cell) (found *Stock, err e
 	return found, err
 }
 
-// Mark is the last event that the stock has.
-func (s *Stock) Mark() stock.Mark { return stock.Mark{Epoch: s.Epoch, Seq: s.Seq} }
+// Position is the last event that the stock has.
+func (s *Stock) Position() stock.Position { return stock.Position{Epoch: s.Epoch, Seq: s.Seq} }

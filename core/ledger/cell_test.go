@@ -25,7 +25,7 @@ func TestCellIsTheOneAskedFor(t *testing.T) {
 			SKU: show.ID(cell.SKU), Sale: show.ID(cell.Pool), Bucket: cell.Bucket, Total: avail, Avail: avail, Epoch: 1, Seq: 7,
 			WarehouseID: got.WarehouseID, UpdatedAt: 1767323045678,
 		}
-		if diff := cmp.Diff(want, got); diff != "" || got.Mark() != (stock.Mark{Epoch: 1, Seq: 7}) {
+		if diff := cmp.Diff(want, got); diff != "" || got.Position() != (stock.Position{Epoch: 1, Seq: 7}) {
 			t.Errorf("%v: %s", cell, diff)
 		}
 	}

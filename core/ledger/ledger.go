@@ -1,5 +1,5 @@
 // Package ledger is the one reader of what MySQL has of stock: the ledger and its projections, the applied marks, the
-// sales and the dead letters. It lists them page by page for people, tells the marks that Redis is compared with, and
+// sales and the dead letters. It lists them page by page for people, tells the positions that Redis is compared with, and
 // writes down what people decide about dead letters. What decides over stock is in Redis: a list of stock or of
 // reservations tells up to when MySQL has what happened there.
 //

@@ -375,7 +375,7 @@ func TestLettersAreDecidedOnce(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)
 	e := event.Event{
-		Kind: event.KindReserve, Cell: stock.Cell{SKU: 5}, Mark: stock.Mark{Epoch: 1, Seq: 2}, User: 3, Quantity: 4, Held: 2,
+		Kind: event.KindReserve, Cell: stock.Cell{SKU: 5}, Position: stock.Position{Epoch: 1, Seq: 2}, User: 3, Quantity: 4, Held: 2,
 		DeadlineMS: untilMS,
 	}
 	bad := b.letter(1, ledger.ReasonInconsistent, nil, event.Append(nil, event.Batch{Partition: 3, TimeMS: 9, Events: []event.Event{e}}))

@@ -95,7 +95,7 @@ type Desk struct {
 	Decide Decide
 	// Known is the last event of a cell that MySQL has. It is for a process that has not itself seen what Redis must
 	// have: Foresee refuses to change a cell that lacks it.
-	Known func(ctx context.Context, cell stock.Cell) (stock.Mark, error)
+	Known func(ctx context.Context, cell stock.Cell) (stock.Position, error)
 }
 
 // Done is what a change has done, or in a rehearsal would do.
@@ -167,7 +167,7 @@ func (d *Desk) Foresee(ctx context.Context, c Change) (*Foreseen, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	var known stock.Mark
+	var known stock.Position
 	if d.Known != nil {
 		var err error
 		if known, err = d.Known(ctx, c.Cell); err != nil {

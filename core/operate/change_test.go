@@ -18,7 +18,7 @@ type market struct {
 	t     *testing.T
 	store *memstock.Store
 	desk  *operate.Desk
-	known stock.Mark
+	known stock.Position
 }
 
 func newMarket(t *testing.T) *market {
@@ -26,7 +26,7 @@ func newMarket(t *testing.T) *market {
 	m := &market{t: t, store: memstock.New(8, func() int64 { return nowMS })}
 	m.desk = &operate.Desk{
 		Reader: m.store, Decide: operate.ByStore(m.store),
-		Known: func(context.Context, stock.Cell) (stock.Mark, error) { return m.known, nil },
+		Known: func(context.Context, stock.Cell) (stock.Position, error) { return m.known, nil },
 	}
 	load := operate.Load(1, 10, stock.Settings{OpensAtMS: nowMS - 1000}, "test", operate.Call{Scope: stock.ScopeLoad, Key: "load"})
 	if d, err := do(t.Context(), m.desk, load); err != nil || d.Verdict != stock.VerdictOK || d.Cell.Avail != 10 || d.Cell.Hold != stock.HoldDefault {
@@ -216,7 +216,7 @@ func TestForeseeRefuses(t *testing.T) {
 			t.Errorf("more units than there are: %v", err)
 		}
 	}
-	m.known = m.cell().Mark
+	m.known = m.cell().Position
 	if _, err := m.desk.Foresee(t.Context(), one(sku1, 1)); err != nil {
 		t.Errorf("MySQL has what Redis has: %v", err)
 	}

@@ -29,7 +29,7 @@ func (j *judge) buyers() {
 	ended := map[stock.ReservationID]*Event{} // the last event that MySQL may not have
 	for i := range j.list {
 		e := &j.list[i]
-		if j.Redis.Less(e.Mark) {
+		if j.Redis.Less(e.Position) {
 			later[e.User] = true
 		} else if !e.Kind.Adjusts() {
 			ended[e.Reservation] = e
@@ -86,7 +86,7 @@ func (j *judge) buyers() {
 
 // sinceLast is when the cell's last event happened.
 func (j *judge) sinceLast() int64 {
-	if e := j.at(j.Redis.Mark); e != nil {
+	if e := j.at(j.Redis.Position); e != nil {
 		return e.TimeMS
 	}
 	return j.UpdatedMS

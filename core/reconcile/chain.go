@@ -16,7 +16,7 @@ type span struct {
 	sinceMS     int64
 }
 
-func (s span) has(m stock.Mark) bool {
+func (s span) has(m stock.Position) bool {
 	return m.Epoch == s.epoch && m.Seq >= s.first && m.Seq <= s.last
 }
 
@@ -28,22 +28,22 @@ type breach struct {
 	edited      bool // its own balances are wrong: those after it follow from what it should have left
 }
 
-// chain is a cell's history as far as it is known, one event at each mark.
+// chain is a cell's history as far as it is known, one event at each position.
 type chain struct {
 	list     []Event
-	rivals   [][2]Event // two that are at one mark
+	rivals   [][2]Event // two that are at one position
 	missing  []span
 	breaches []breach
-	truth    map[stock.Mark]stock.Balances // after each event, where its own are wrong
-	forked   map[stock.Mark]bool
+	truth    map[stock.Position]stock.Balances // after each event, where its own are wrong
+	forked   map[stock.Position]bool
 }
 
 // newChain orders what is known and walks along it up to the cut. Letters tell where forks are known to be.
 func newChain(v *View) *chain {
-	c := &chain{truth: map[stock.Mark]stock.Balances{}, forked: map[stock.Mark]bool{}}
+	c := &chain{truth: map[stock.Position]stock.Balances{}, forked: map[stock.Position]bool{}}
 	for _, l := range v.Letters {
 		if isFork(l.Reason) {
-			c.forked[l.Mark] = true
+			c.forked[l.Position] = true
 		}
 	}
 	c.merge(v)
@@ -51,34 +51,34 @@ func newChain(v *View) *chain {
 	return c
 }
 
-// merge puts events in order. Of those at one mark the ledger's is kept, else the outbox'.
+// merge puts events in order. Of those at one position the ledger's is kept, else the outbox'.
 func (c *chain) merge(v *View) {
 	all := slices.DeleteFunc(slices.Clone(v.Events), func(e Event) bool { return e.Less(v.From) })
 	rank := map[Store]int{InLedger: 0, InOutbox: 1, InKafka: 2}
 	slices.SortStableFunc(all, func(a, b Event) int {
-		return cmp.Or(compareMarks(a.Mark, b.Mark), cmp.Compare(rank[a.Store], rank[b.Store]))
+		return cmp.Or(comparePositions(a.Position, b.Position), cmp.Compare(rank[a.Store], rank[b.Store]))
 	})
 	for i := range all {
 		e := &all[i]
-		if len(c.list) == 0 || c.list[len(c.list)-1].Mark != e.Mark {
+		if len(c.list) == 0 || c.list[len(c.list)-1].Position != e.Position {
 			c.list = append(c.list, *e)
 			continue
 		}
-		if kept := &c.list[len(c.list)-1]; !kept.same(e) && !c.forked[e.Mark] {
-			c.forked[e.Mark] = true
+		if kept := &c.list[len(c.list)-1]; !kept.same(e) && !c.forked[e.Position] {
+			c.forked[e.Position] = true
 			c.rivals = append(c.rivals, [2]Event{*kept, *e})
 		}
 	}
 }
 
-func compareMarks(a, b stock.Mark) int {
+func comparePositions(a, b stock.Position) int {
 	return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Seq, b.Seq))
 }
 
 // walk finds where the history up to the cut has gaps, and where it does not follow from itself. Beyond the cut an event
 // may be under way that nobody has read.
 func (c *chain) walk(v *View) {
-	cut := v.Redis.Mark
+	cut := v.Redis.Position
 	w := walker{at: v.From, known: true} // before its first event a cell is empty
 	if v.From.Seq == 0 {
 		w.at.Epoch = 1
@@ -88,26 +88,26 @@ func (c *chain) walk(v *View) {
 	}
 	for i := range c.list {
 		e := &c.list[i]
-		if cut.Less(e.Mark) {
+		if cut.Less(e.Position) {
 			break
 		}
 		if e.Epoch != w.at.Epoch { // where the old epoch ended nobody knows
-			w.at, w.known = stock.Mark{Epoch: e.Epoch}, false
+			w.at, w.known = stock.Position{Epoch: e.Epoch}, false
 		}
 		if e.Seq > w.at.Seq+1 {
 			c.missing = append(c.missing, w.span(e.Seq-1, e.before()))
-		} else if e.Seq == w.at.Seq+1 && w.known && e.before() != w.left && !c.forked[w.at] && !c.forked[e.Mark] {
+		} else if e.Seq == w.at.Seq+1 && w.known && e.before() != w.left && !c.forked[w.at] && !c.forked[e.Position] {
 			b := breach{at: *e, left: w.left, found: e.before(), sinceMS: w.leftMS, edited: c.isEdited(i, w.left, v.Redis)}
 			c.breaches = append(c.breaches, b)
 			if b.edited {
-				c.truth[e.Mark] = e.applied(w.left)
+				c.truth[e.Position] = e.applied(w.left)
 			}
 		}
-		w = walker{at: e.Mark, known: true, left: c.afterOf(e), leftMS: e.TimeMS}
+		w = walker{at: e.Position, known: true, left: c.afterOf(e), leftMS: e.TimeMS}
 	}
 	if w.at.Less(cut) {
 		if w.at.Epoch != cut.Epoch {
-			w = walker{at: stock.Mark{Epoch: cut.Epoch}}
+			w = walker{at: stock.Position{Epoch: cut.Epoch}}
 		}
 		c.missing = append(c.missing, w.span(cut.Seq, v.Redis.Balances))
 	}
@@ -115,7 +115,7 @@ func (c *chain) walk(v *View) {
 
 // walker is where a walk has come to.
 type walker struct {
-	at     stock.Mark
+	at     stock.Position
 	known  bool // what was left there
 	left   stock.Balances
 	leftMS int64
@@ -138,28 +138,28 @@ func (c *chain) isEdited(i int, left stock.Balances, redis *stock.CellState) boo
 	if i+1 < len(c.list) && c.list[i+1].Epoch == e.Epoch && c.list[i+1].Seq == e.Seq+1 {
 		return c.list[i+1].before() == should
 	}
-	return redis != nil && redis.Mark == e.Mark && redis.Balances == should
+	return redis != nil && redis.Position == e.Position && redis.Balances == should
 }
 
 // afterOf are the balances that an event really left.
 func (c *chain) afterOf(e *Event) stock.Balances {
-	if b, ok := c.truth[e.Mark]; ok {
+	if b, ok := c.truth[e.Position]; ok {
 		return b
 	}
 	return e.after()
 }
 
-// at is the event of a mark, nil if it is not known.
-func (c *chain) at(m stock.Mark) *Event {
-	i, ok := slices.BinarySearchFunc(c.list, m, func(e Event, m stock.Mark) int { return compareMarks(e.Mark, m) })
+// at is the event of a position, nil if it is not known.
+func (c *chain) at(m stock.Position) *Event {
+	i, ok := slices.BinarySearchFunc(c.list, m, func(e Event, m stock.Position) int { return comparePositions(e.Position, m) })
 	if !ok {
 		return nil
 	}
 	return &c.list[i]
 }
 
-// isMissing tells whether nobody has the event of a mark that must have been.
-func (c *chain) isMissing(m stock.Mark) bool {
+// isMissing tells whether nobody has the event of a position that must have been.
+func (c *chain) isMissing(m stock.Position) bool {
 	return slices.ContainsFunc(c.missing, func(s span) bool { return s.has(m) })
 }
 

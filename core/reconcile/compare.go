@@ -2,9 +2,9 @@ package reconcile
 
 import "sluice/core/stock"
 
-// Position is a place in a cell's history, and the balances there.
-type Position struct {
-	stock.Mark
+// State is a place in a cell's history, and the balances there.
+type State struct {
+	stock.Position
 	stock.Balances
 }
 
@@ -29,7 +29,7 @@ type Standing struct {
 
 // Compare compares a cell in Redis with MySQL's projection of it; nil where one does not know the cell. MySQL was read
 // first: what it had by then, Redis has too, unless Redis lost it.
-func Compare(redis, mysql *Position) Standing {
+func Compare(redis, mysql *State) Standing {
 	switch {
 	case redis == nil && mysql == nil:
 		return Standing{Status: StatusMissing, Class: InSync}
@@ -39,9 +39,9 @@ func Compare(redis, mysql *Position) Standing {
 		return Standing{Status: StatusMissing, Class: Drift}
 	case *redis == *mysql:
 		return Standing{Status: StatusInSync, Class: InSync}
-	case redis.Mark == mysql.Mark:
+	case redis.Position == mysql.Position:
 		return Standing{Status: StatusDrift, Class: Drift}
-	case redis.Less(mysql.Mark):
+	case redis.Less(mysql.Position):
 		return Standing{Status: StatusAhead, Class: Drift}
 	}
 	f := Standing{Status: StatusBehind, Class: InFlight}

@@ -9,15 +9,15 @@ import (
 
 func TestCompare(t *testing.T) {
 	t.Parallel()
-	at := func(epoch uint32, seq uint64, avail, held int64) *reconcile.Position {
-		return &reconcile.Position{
-			Mark:     stock.Mark{Epoch: epoch, Seq: seq},
+	at := func(epoch uint32, seq uint64, avail, held int64) *reconcile.State {
+		return &reconcile.State{
+			Position: stock.Position{Epoch: epoch, Seq: seq},
 			Balances: stock.Balances{Avail: avail, Held: held, Total: avail + held},
 		}
 	}
 	for _, c := range []struct {
 		name         string
-		redis, mysql *reconcile.Position
+		redis, mysql *reconcile.State
 		want         reconcile.Standing
 	}{
 		{"nobody knows it", nil, nil, reconcile.Standing{Status: "missing", Class: "in_sync"}},

@@ -11,7 +11,7 @@ import (
 type told struct {
 	state    stock.State
 	quantity int64
-	mark     stock.Mark
+	position stock.Position
 	timeMS   int64
 	user     int64
 	row      *Row
@@ -40,34 +40,34 @@ func (t *told) proof(id stock.ReservationID, says string) Proof {
 	return rowProof(&r, says)
 }
 
-// Doubtful are the marks of reservations whose rows and records do not tell the same: what the ledger has there decides.
+// Doubtful are the positions of reservations whose rows and records do not tell the same: what the ledger has there decides.
 // Those from View.From on are among the events.
-func (v *View) Doubtful() []stock.Mark {
+func (v *View) Doubtful() []stock.Position {
 	if v.Redis == nil {
 		return nil
 	}
-	rows, doubtful := v.rows(), map[stock.Mark]bool{}
+	rows, doubtful := v.rows(), map[stock.Position]bool{}
 	seen := map[stock.ReservationID]bool{}
 	for i := range v.Records {
 		r := &v.Records[i]
 		seen[r.ID] = true
 		row := rows[r.ID]
 		if r.State != stock.StateNone && r.Cell == v.Cell && (row == nil || row.Seq != r.Seq || row.State != r.State || row.Quantity != r.Quantity) {
-			doubtful[stock.Mark{Epoch: v.Redis.Epoch, Seq: r.Seq}] = true
+			doubtful[stock.Position{Epoch: v.Redis.Epoch, Seq: r.Seq}] = true
 			if row != nil {
-				doubtful[row.mark()] = true
+				doubtful[row.position()] = true
 			}
 		} else if row != nil && row.State == stock.StateHeld && (r.State == stock.StateNone || r.Cell != v.Cell) {
-			doubtful[row.mark()] = true
+			doubtful[row.position()] = true
 		}
 	}
 	for id, row := range rows {
 		if !seen[id] && row.State == stock.StateHeld {
-			doubtful[row.mark()] = true
+			doubtful[row.position()] = true
 		}
 	}
-	maps.DeleteFunc(doubtful, func(m stock.Mark, _ bool) bool { return !m.Less(v.From) })
-	return slices.SortedFunc(maps.Keys(doubtful), compareMarks)
+	maps.DeleteFunc(doubtful, func(m stock.Position, _ bool) bool { return !m.Less(v.From) })
+	return slices.SortedFunc(maps.Keys(doubtful), comparePositions)
 }
 
 func (v *View) rows() map[stock.ReservationID]*Row {
@@ -81,9 +81,9 @@ func (v *View) rows() map[stock.ReservationID]*Row {
 // atCut is what is known of each reservation at the cut, and which rows of MySQL are wrong.
 func (j *judge) atCut() (known map[stock.ReservationID]*told) {
 	known = map[stock.ReservationID]*told{}
-	spots := map[stock.Mark]*Event{}
+	spots := map[stock.Position]*Event{}
 	for i := range j.Spots {
-		spots[j.Spots[i].Mark] = &j.Spots[i]
+		spots[j.Spots[i].Position] = &j.Spots[i]
 	}
 	about := map[stock.ReservationID][]*Event{}
 	for i := range j.list {
@@ -98,7 +98,7 @@ func (j *judge) atCut() (known map[stock.ReservationID]*told) {
 	}
 	for id, row := range rows {
 		events := about[id]
-		for _, m := range []stock.Mark{row.mark(), {Epoch: j.Redis.Epoch, Seq: seqOf(records[id])}} {
+		for _, m := range []stock.Position{row.position(), {Epoch: j.Redis.Epoch, Seq: seqOf(records[id])}} {
 			if e := spots[m]; e != nil && e.Reservation == id {
 				events = append(events, e)
 			}
@@ -111,7 +111,7 @@ func (j *judge) atCut() (known map[stock.ReservationID]*told) {
 		}
 	}
 	for id, events := range about {
-		slices.SortFunc(events, func(a, b *Event) int { return compareMarks(a.Mark, b.Mark) })
+		slices.SortFunc(events, func(a, b *Event) int { return comparePositions(a.Position, b.Position) })
 		j.checkRow(id, rows[id], events)
 		if t := j.tellOf(rows[id], events); t != nil {
 			known[id] = t
@@ -130,19 +130,19 @@ func seqOf(r *stock.Reservation) uint64 {
 // tellOf is what row and events tell of a reservation at the cut, nil if nothing.
 func (j *judge) tellOf(row *Row, events []*Event) *told {
 	var t *told
-	if row != nil && !j.Redis.Less(row.mark()) {
-		t = &told{state: row.State, quantity: row.Quantity, mark: row.mark(), timeMS: row.UpdatedMS, user: row.User, row: row}
+	if row != nil && !j.Redis.Less(row.position()) {
+		t = &told{state: row.State, quantity: row.Quantity, position: row.position(), timeMS: row.UpdatedMS, user: row.User, row: row}
 	}
 	for _, e := range events {
-		if j.Redis.Less(e.Mark) {
+		if j.Redis.Less(e.Position) {
 			j.unsure = j.unsure || t == nil // it may have been held
 			break
 		}
-		if t == nil || !e.Less(t.mark) {
-			t = &told{state: e.Kind.State(), quantity: e.Quantity, mark: e.Mark, timeMS: e.TimeMS, user: e.User, row: row, event: e}
+		if t == nil || !e.Less(t.position) {
+			t = &told{state: e.Kind.State(), quantity: e.Quantity, position: e.Position, timeMS: e.TimeMS, user: e.User, row: row, event: e}
 		} else if t.event == nil && t.row != nil && j.spotless(t.row, events) {
 			// The row is ahead of what the ledger has of it: somebody edited it.
-			t = &told{state: e.Kind.State(), quantity: e.Quantity, mark: e.Mark, timeMS: e.TimeMS, user: e.User, row: row, event: e}
+			t = &told{state: e.Kind.State(), quantity: e.Quantity, position: e.Position, timeMS: e.TimeMS, user: e.User, row: row, event: e}
 		}
 	}
 	return t
@@ -150,7 +150,7 @@ func (j *judge) tellOf(row *Row, events []*Event) *told {
 
 // spotless tells that the ledger was asked for the event of a row, and has another one or none there.
 func (j *judge) spotless(row *Row, events []*Event) bool {
-	return !slices.ContainsFunc(events, func(e *Event) bool { return e.Mark == row.mark() }) && !j.isMissing(row.mark())
+	return !slices.ContainsFunc(events, func(e *Event) bool { return e.Position == row.position() }) && !j.isMissing(row.position())
 }
 
 // checkRow compares MySQL's row of a reservation with the last event that the ledger has of it.
@@ -162,11 +162,11 @@ func (j *judge) checkRow(id stock.ReservationID, row *Row, events []*Event) {
 		}
 	}
 	switch {
-	case last == nil || j.forked[last.Mark]:
+	case last == nil || j.forked[last.Position]:
 	case row == nil:
 		j.add(ProjectionStale, last.Quantity, Bookkeeping, last.TimeMS, Proof{Store: InReservations, Says: "no row", Reservation: id.String()}, last.proof("its last event"))
-	case row.State != last.Kind.State() || row.Quantity != last.Quantity || row.mark() != last.Mark:
-		if last.Less(row.mark()) && !j.spotless(row, events) {
+	case row.State != last.Kind.State() || row.Quantity != last.Quantity || row.position() != last.Position:
+		if last.Less(row.position()) && !j.spotless(row, events) {
 			return
 		}
 		j.add(ProjectionStale, max(last.Quantity, row.Quantity), Bookkeeping, last.TimeMS, rowProof(row, "the row"), last.proof("its last event"))
@@ -187,7 +187,7 @@ func (j *judge) holds() {
 			continue
 		}
 		seen[r.ID] = true
-		if r.Seq > j.Redis.Seq || j.isMissing(stock.Mark{Epoch: j.Redis.Epoch, Seq: r.Seq}) {
+		if r.Seq > j.Redis.Seq || j.isMissing(stock.Position{Epoch: j.Redis.Epoch, Seq: r.Seq}) {
 			continue // later than the cut, or told as a gap
 		}
 		t := known[r.ID]
@@ -212,7 +212,7 @@ func (j *judge) holds() {
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(known), func(a, b stock.ReservationID) int { return slices.Compare(a[:], b[:]) }) {
-		if t := known[id]; t.state == stock.StateHeld && !seen[id] && !j.mayHaveEnded(t.mark) {
+		if t := known[id]; t.state == stock.StateHeld && !seen[id] && !j.mayHaveEnded(t.position) {
 			leaked.add(t.quantity, t.timeMS, t.proof(id, "Redis has no record of it"))
 		}
 	}
@@ -227,15 +227,15 @@ func (j *judge) holds() {
 	doubled.report(j, DoubleRelease, Oversell)
 }
 
-// mayHaveEnded tells whether an event that is missing may have ended a reservation that was held at a mark.
-func (j *judge) mayHaveEnded(held stock.Mark) bool {
-	return slices.ContainsFunc(j.missing, func(s span) bool { return held.Less(stock.Mark{Epoch: s.epoch, Seq: s.last}) })
+// mayHaveEnded tells whether an event that is missing may have ended a reservation that was held at a position.
+func (j *judge) mayHaveEnded(held stock.Position) bool {
+	return slices.ContainsFunc(j.missing, func(s span) bool { return held.Less(stock.Position{Epoch: s.epoch, Seq: s.last}) })
 }
 
 // nameless finds held units of which neither a record nor MySQL tells: where the history is whole, the last event says how many
 // units are held.
 func (j *judge) nameless(known map[stock.ReservationID]*told, leaked *sum) {
-	e := j.at(j.Redis.Mark)
+	e := j.at(j.Redis.Position)
 	if e == nil || j.unsure || len(j.missing) > 0 || len(j.breaches) > 0 || j.has(ProjectionStale) {
 		return
 	}

@@ -38,8 +38,8 @@ type judge struct {
 	*chain
 
 	findings []Finding
-	told     map[stock.Mark]bool // letters that another finding has among its proof
-	unsure   bool                // of some reservation only later events are known
+	told     map[stock.Position]bool // letters that another finding has among its proof
+	unsure   bool                    // of some reservation only later events are known
 }
 
 func (j *judge) add(t Type, units int64, way Direction, sinceMS int64, proof ...Proof) {
@@ -65,7 +65,7 @@ func (j *judge) has(t Type) bool {
 func (j *judge) result() Judgement {
 	out := Judgement{Class: InSync, Findings: j.findings}
 	for i := range j.list {
-		if e := &j.list[i]; e.Store != InLedger && !j.Redis.Less(e.Mark) {
+		if e := &j.list[i]; e.Store != InLedger && !j.Redis.Less(e.Position) {
 			out.Behind++
 		}
 	}
@@ -87,7 +87,7 @@ func (j *judge) inRedis(says string) Proof {
 func (j *judge) lost() Judgement {
 	var last *Event
 	for i := range j.Events {
-		if e := &j.Events[i]; last == nil || last.Less(e.Mark) {
+		if e := &j.Events[i]; last == nil || last.Less(e.Position) {
 			last = e
 		}
 	}
@@ -120,7 +120,7 @@ func (j *judge) tail() {
 	var units, sinceMS int64
 	for i := range j.list {
 		e := &j.list[i]
-		if !j.Redis.Less(e.Mark) || j.Known.Less(e.Mark) {
+		if !j.Redis.Less(e.Position) || j.Known.Less(e.Position) {
 			continue
 		}
 		if last == nil {
@@ -151,24 +151,24 @@ func (j *judge) forks() {
 			should := b.at.applied(b.left)
 			j.add(Fork, moved(b.at.after(), should), Bookkeeping, b.sinceMS, b.at.proof("the ledger's row"),
 				Proof{Store: InLedger, Says: "what it should have left, as the events around it tell", Epoch: b.at.Epoch, Seq: b.at.Seq, Counters: counted(should)})
-			j.tell(b.at.Mark)
+			j.tell(b.at.Position)
 		}
 	}
 }
 
-// tell notes that the letters at a mark are explained.
-func (j *judge) tell(m stock.Mark) {
+// tell notes that the letters at a position are explained.
+func (j *judge) tell(m stock.Position) {
 	if j.told == nil {
-		j.told = map[stock.Mark]bool{}
+		j.told = map[stock.Position]bool{}
 	}
 	j.told[m] = true
 }
 
 // gaps tells of events that nobody has. One that is a dead letter is somewhere.
 func (j *judge) gaps() {
-	in := map[stock.Mark]bool{}
+	in := map[stock.Position]bool{}
 	for _, l := range j.Letters {
-		in[l.Mark] = true
+		in[l.Position] = true
 	}
 	var units, sinceMS int64
 	var proof []Proof
@@ -188,7 +188,7 @@ func (j *judge) gaps() {
 		units += moved(s.left, s.found)
 		proof = append(proof, Proof{Store: InLedger, Says: s.says(), Epoch: s.epoch, Seq: s.first, Units: moved(s.left, s.found)})
 		for i := range j.Records {
-			if r := &j.Records[i]; s.has(stock.Mark{Epoch: j.Redis.Epoch, Seq: r.Seq}) {
+			if r := &j.Records[i]; s.has(stock.Position{Epoch: j.Redis.Epoch, Seq: r.Seq}) {
 				proof = append(proof, recordProof(r, "its last event is missing"))
 			}
 		}
@@ -201,21 +201,21 @@ func (j *judge) gaps() {
 // letters tells of dead letters.
 func (j *judge) letters() {
 	for _, b := range j.breaches {
-		j.tell(b.at.Mark) // a broken chain is told by what broke it
+		j.tell(b.at.Position) // a broken chain is told by what broke it
 	}
 	for _, l := range j.Letters {
-		if l.Reason == ledger.ReasonBroken && j.told[l.Mark] {
+		if l.Reason == ledger.ReasonBroken && j.told[l.Position] {
 			continue
 		}
 		t, way := DeadLetter, Bookkeeping
 		if isFork(l.Reason) {
 			t, way = Fork, Oversell // until the cell is rebuilt nobody knows which of them Redis has
-			if e := j.at(l.Mark); e != nil && !e.Kind.Adjusts() && e.before().Avail < e.after().Avail {
+			if e := j.at(l.Position); e != nil && !e.Kind.Adjusts() && e.before().Avail < e.after().Avail {
 				way = Undersell
 			}
 		}
 		proof := []Proof{{Store: InLetters, Says: l.Reason + " " + l.ID, Epoch: l.Epoch, Seq: l.Seq, Units: l.Units}}
-		if e := j.at(l.Mark); e != nil {
+		if e := j.at(l.Position); e != nil {
 			proof = append(proof, e.proof("what the ledger has there"))
 		}
 		j.add(t, l.Units, way, l.TimeMS, proof...)
@@ -230,8 +230,8 @@ func (j *judge) counters() {
 				Proof{Store: InLedger, Says: "what was left to it", Epoch: b.at.Epoch, Seq: b.at.Seq - 1, Counters: counted(b.left)})
 		}
 	}
-	e := j.at(j.Redis.Mark)
-	if e == nil || j.forked[e.Mark] {
+	e := j.at(j.Redis.Position)
+	if e == nil || j.forked[e.Position] {
 		return
 	}
 	if want := j.afterOf(e); want != j.Redis.Balances {
@@ -250,10 +250,10 @@ func (j *judge) projection() {
 	case p == nil:
 		j.add(ProjectionStale, moved(stock.Balances{}, j.afterOf(last)), Bookkeeping, last.TimeMS,
 			Proof{Store: InStock, Says: "no row"}, last.proof("the last event"))
-	case last != nil && j.forked[last.Mark]:
-	case last != nil && (p.Less(last.Mark) || p.Mark == last.Mark && p.Balances != j.afterOf(last)):
+	case last != nil && j.forked[last.Position]:
+	case last != nil && (p.Less(last.Position) || p.Position == last.Position && p.Balances != j.afterOf(last)):
 		j.add(ProjectionStale, moved(p.Balances, j.afterOf(last)), Bookkeeping, last.TimeMS, j.inStock("the row"), last.proof("the last event"))
-	case (last == nil || last.Less(p.Mark)) && !j.isMissing(p.Mark) && p.Mark != j.Known:
+	case (last == nil || last.Less(p.Position)) && !j.isMissing(p.Position) && p.Position != j.Known:
 		proof, units := []Proof{j.inStock("the row is ahead of the ledger")}, int64(0)
 		sinceMS := j.UpdatedMS
 		if last != nil {

@@ -76,7 +76,7 @@ func (w *world) happen(kind event.Kind, r stock.Reservation, avail, held, sold i
 	last, records, buyers := w.last()
 	e := reconcile.Event{TimeMS: startMS + int64(len(w.events))*10, Store: reconcile.InLedger}
 	e.Kind, e.Reservation, e.User, e.Quantity, e.Cell, e.DeadlineMS = kind, r.ID, r.User, r.Quantity, w.cell, r.DeadlineMS
-	e.Mark = stock.Mark{Epoch: 1, Seq: uint64(len(w.events)) + 1}
+	e.Position = stock.Position{Epoch: 1, Seq: uint64(len(w.events)) + 1}
 	e.Avail, e.Held, e.Sold, e.Change = last.Avail+avail, last.Held+held, last.Sold+sold, change
 	w.events = append(w.events, e)
 	if !kind.Adjusts() {
@@ -154,7 +154,7 @@ func (w *world) read(atRest bool) *reading {
 	}
 	v := &r.View
 	v.Cell, v.NowMS = w.cell, startMS+1_000
-	state := stock.CellState{Cell: w.cell, Loaded: true, Mark: w.events[r.cut-1].Mark, Balances: balances(&w.events[r.cut-1])}
+	state := stock.CellState{Cell: w.cell, Loaded: true, Position: w.events[r.cut-1].Position, Balances: balances(&w.events[r.cut-1])}
 	v.Redis = &state
 
 	whole := w.IntN(r.cut + 1) // the ledger has all up to here
@@ -185,7 +185,7 @@ func (w *world) read(atRest bool) *reading {
 		applied = w.IntN(whole + 1)
 	}
 	if applied > 0 {
-		v.From = stock.Mark{Epoch: 1, Seq: uint64(applied)}
+		v.From = stock.Position{Epoch: 1, Seq: uint64(applied)}
 	}
 	for i, e := range w.events {
 		if r.persisted[i] && i+1 >= applied {
@@ -203,7 +203,7 @@ func (w *world) read(atRest bool) *reading {
 	w.Shuffle(len(v.Events), func(i, j int) { v.Events[i], v.Events[j] = v.Events[j], v.Events[i] })
 	if highest > 0 {
 		e := &w.events[highest-1]
-		v.Projection = &reconcile.Position{Mark: e.Mark, Balances: balances(e)}
+		v.Projection = &reconcile.State{Position: e.Position, Balances: balances(e)}
 		v.UpdatedMS = e.TimeMS
 	}
 	for _, row := range rows {
@@ -231,7 +231,7 @@ func (w *world) judge(r *reading) reconcile.Judgement {
 	v := r.View
 	for _, m := range v.Doubtful() {
 		for i, e := range w.events {
-			if e.Mark == m && r.persisted[i] {
+			if e.Position == m && r.persisted[i] {
 				v.Spots = append(v.Spots, e)
 			}
 		}
@@ -417,7 +417,7 @@ var injections = map[reconcile.Type]map[string]injection{
 				return 0, "", false
 			}
 			e := w.events[at]
-			if r.Projection != nil && r.Projection.Seq == e.Seq && r.Redis.Less(e.Mark) {
+			if r.Projection != nil && r.Projection.Seq == e.Seq && r.Redis.Less(e.Position) {
 				return 0, "", false
 			}
 			if r.persisted[at] && !e.Kind.Adjusts() {
@@ -438,7 +438,7 @@ var injections = map[reconcile.Type]map[string]injection{
 				return 0, "", false
 			}
 			whole := w.events[len(w.events)-1]
-			r.Known = whole.Mark
+			r.Known = whole.Position
 			known := map[uint64]bool{}
 			for _, e := range r.Events {
 				known[e.Seq] = true
@@ -554,7 +554,7 @@ var injections = map[reconcile.Type]map[string]injection{
 			}
 			e := w.events[at]
 			w.without(r, at)
-			r.Letters = append(r.Letters, reconcile.Letter{ID: "1", Reason: ledger.ReasonRefused, Mark: e.Mark, Units: 7, TimeMS: e.TimeMS})
+			r.Letters = append(r.Letters, reconcile.Letter{ID: "1", Reason: ledger.ReasonRefused, Position: e.Position, Units: 7, TimeMS: e.TimeMS})
 			return 7, reconcile.Bookkeeping, true
 		},
 	},

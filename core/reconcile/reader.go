@@ -84,20 +84,20 @@ func (c *Comparison) Shut() stock.Verdict {
 }
 
 // InRedis is the cell's place and balances in Redis.
-func (c *Comparison) InRedis() *Position {
+func (c *Comparison) InRedis() *State {
 	if c.Redis == nil {
 		return nil
 	}
-	return &Position{c.Redis.Mark, c.Redis.Balances}
+	return &State{c.Redis.Position, c.Redis.Balances}
 }
 
 // InMySQL is the cell's place and balances in MySQL.
-func (c *Comparison) InMySQL() *Position {
+func (c *Comparison) InMySQL() *State {
 	if c.MySQL == nil {
 		return nil
 	}
 	m := c.MySQL
-	return &Position{m.Mark(), stock.Balances{Avail: m.Avail, Held: m.Held, Sold: m.Sold, Total: m.Total}}
+	return &State{m.Position(), stock.Balances{Avail: m.Avail, Held: m.Held, Sold: m.Sold, Total: m.Total}}
 }
 
 // Show is the comparison in JSON.

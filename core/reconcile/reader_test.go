@@ -51,7 +51,7 @@ func (s *stores) Cell(_ context.Context, cell stock.Cell) (*ledger.Stock, error)
 func newStores(behind uint64) *stores {
 	return &stores{
 		redis: stock.CellState{
-			Cell: stock.Cell{SKU: 1}, Loaded: true, Mark: stock.Mark{Epoch: 1, Seq: 9},
+			Cell: stock.Cell{SKU: 1}, Loaded: true, Position: stock.Position{Epoch: 1, Seq: 9},
 			Balances: stock.Balances{Avail: 3, Held: 2, Sold: 1, Total: 6}, Settings: stock.Settings{Hold: time.Minute},
 		},
 		mysql: ledger.Stock{

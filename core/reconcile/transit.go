@@ -12,7 +12,7 @@ const transitMax = time.Minute
 // Transit is the half of a transfer that took units out of a cell.
 type Transit struct {
 	Cell stock.Cell
-	stock.Mark
+	stock.Position
 	ID      stock.ReservationID
 	Units   int64
 	SinceMS int64

@@ -61,13 +61,13 @@ type Row struct {
 	UpdatedMS  int64
 }
 
-func (r *Row) mark() stock.Mark { return stock.Mark{Epoch: r.Epoch, Seq: r.Seq} }
+func (r *Row) position() stock.Position { return stock.Position{Epoch: r.Epoch, Seq: r.Seq} }
 
 // Letter is a dead letter that nobody has resolved.
 type Letter struct {
 	ID     string
 	Reason string // a word of package ledger
-	stock.Mark
+	stock.Position
 	Units  int64
 	TimeMS int64 // when it was put down
 	Event  *Event
@@ -92,14 +92,14 @@ type View struct {
 	NowMS int64 // Redis time
 
 	Redis *stock.CellState // the counters at the cut; nil: Redis has no such cell
-	Known stock.Mark       // the highest mark that MySQL, Kafka or a dead letter had before Redis was read
+	Known stock.Position   // the highest position that MySQL, Kafka or a dead letter had before Redis was read
 
-	Projection *Position  // nil: MySQL has none
-	UpdatedMS  int64      // Redis time of the projection
-	From       stock.Mark // Events has all that is known from here on, the event of this mark included; seq 0: the first event
-	Events     []Event    // in any order, as often as they are known
-	Spots      []Event    // of the ledger, at the marks that Doubtful asks for
-	Rows       []Row      // all that are held, and those that records, events and buyers name
+	Projection *State         // nil: MySQL has none
+	UpdatedMS  int64          // Redis time of the projection
+	From       stock.Position // Events has all that is known from here on, the event of this position included; seq 0: the first event
+	Events     []Event        // in any order, as often as they are known
+	Spots      []Event        // of the ledger, at the positions that Doubtful asks for
+	Rows       []Row          // all that are held, and those that records, events and buyers name
 	Records    []stock.Reservation
 	Overdue    []stock.ReservationID // held past their deadline, of which no list of deadlines knows
 	Buyers     []Buyer               // those that do not fit the records

@@ -24,7 +24,7 @@ func encoded(t *testing.T, v any) string {
 // What has no bound has no member, and no number stands for it.
 func TestWhatHasNoBoundHasNoMember(t *testing.T) {
 	t.Parallel()
-	cell := stock.CellState{Cell: stock.Cell{SKU: 1001}, Loaded: true, Mark: stock.Mark{Epoch: 1, Seq: 2}}
+	cell := stock.CellState{Cell: stock.Cell{SKU: 1001}, Loaded: true, Position: stock.Position{Epoch: 1, Seq: 2}}
 	cell.Avail, cell.Total, cell.Hold = 5, 5, 15*time.Minute
 	const plain = `{"sku_id":"1001","total":5,"avail":5,"held":0,"sold":0,"hold_ms":900000,"ack":"default",` +
 		`"shopper_deducts":false,"planned":false,"frozen":false,"fenced":false,"breached":false,"epoch":1,"seq":2}`

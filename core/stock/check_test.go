@@ -13,7 +13,7 @@ func TestCheckVector(t *testing.T) {
 	cell := Cell{SKU: 1}
 	take := Request{
 		ID: Identity{User: 1, Route: OpReserve, Cell: cell}.ID(partitions), Cell: cell, User: 1, Quantity: QuantityMax,
-		Fence: Mark{Epoch: 1<<32 - 1, Seq: SeqMax},
+		Fence: Position{Epoch: 1<<32 - 1, Seq: SeqMax},
 	}
 	adjust := Adjustment{
 		Kind: AdjustPlain, Create: true, Delta: UnitsMax, Reason: strings.Repeat("r", ReasonMax), Fields: FieldHold,

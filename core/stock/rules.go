@@ -34,8 +34,8 @@ func (c CellState) Shut() Verdict {
 // Taking is what decides, beside the cell itself, whether a reserve or deduct may pass.
 type Taking struct {
 	Quantity   int64
-	Owned      int64 // counted units that the user holds and owns already
-	Fence      Mark  // the highest mark of the cell that the caller has seen
+	Owned      int64    // counted units that the user holds and owns already
+	Fence      Position // the highest position of the cell that the caller has seen
 	NowMS      int64
 	OutboxFull bool
 	NoReplica  bool // no replica would have the effect: the caller waits for none, or there is none
@@ -47,7 +47,7 @@ type Taking struct {
 // what is wrong with the request.
 func (c CellState) Take(t Taking) Verdict {
 	switch {
-	case !c.Loaded && t.Fence != Mark{}, c.Loaded && c.Less(t.Fence):
+	case !c.Loaded && t.Fence != Position{}, c.Loaded && c.Less(t.Fence):
 		return VerdictFenced
 	case !c.Loaded:
 		return VerdictNotLoaded

@@ -10,10 +10,10 @@ import (
 func TestTake(t *testing.T) {
 	t.Parallel()
 	cell := CellState{
-		Loaded: true, Mark: Mark{Epoch: 2, Seq: 5},
+		Loaded: true, Position: Position{Epoch: 2, Seq: 5},
 		Balances: Balances{Avail: 3, Held: 1, Sold: 1, Total: 5}, Settings: Settings{OpensAtMS: 100, ClosesAtMS: 200},
 	}
-	taking := Taking{Quantity: 3, Fence: cell.Mark, NowMS: 100}
+	taking := Taking{Quantity: 3, Fence: cell.Position, NowMS: 100}
 	f := func(name string, want Verdict) {
 		t.Helper()
 		if got := cell.Take(taking); got != want {
@@ -53,11 +53,11 @@ func TestTake(t *testing.T) {
 	f("fenced", VerdictFenced)
 	cell.Fenced, taking.Fence.Seq = false, 6
 	f("seq ahead", VerdictFenced)
-	taking.Fence = Mark{Epoch: 3}
+	taking.Fence = Position{Epoch: 3}
 	f("epoch ahead", VerdictFenced)
 	cell.Loaded = false
 	f("seen, but gone", VerdictFenced)
-	taking.Fence = Mark{}
+	taking.Fence = Position{}
 	f("never seen", VerdictNotLoaded)
 }
 
@@ -165,16 +165,16 @@ func TestSettingsWith(t *testing.T) {
 
 func TestMarkLess(t *testing.T) {
 	t.Parallel()
-	f := func(a, b Mark, want bool) {
+	f := func(a, b Position, want bool) {
 		t.Helper()
 		if got := a.Less(b); got != want {
 			t.Errorf("%+v before %+v: %v", a, b, got)
 		}
 	}
-	f(Mark{1, 5}, Mark{1, 6}, true)
-	f(Mark{1, 6}, Mark{1, 6}, false)
-	f(Mark{1, 9}, Mark{2, 1}, true)
-	f(Mark{2, 1}, Mark{1, 9}, false)
+	f(Position{1, 5}, Position{1, 6}, true)
+	f(Position{1, 6}, Position{1, 6}, false)
+	f(Position{1, 9}, Position{2, 1}, true)
+	f(Position{2, 1}, Position{1, 9}, false)
 }
 
 // TestWordsNeverChange holds codes and words together: both are stored and sent.

@@ -17,14 +17,14 @@ const (
 	VectorMax   = 128 // requests of one vector
 )
 
-// Mark is a position in a cell's history: events are ordered by epoch, then seq.
-type Mark struct {
+// Position is a position in a cell's history: events are ordered by epoch, then seq.
+type Position struct {
 	Epoch uint32
 	Seq   uint64
 }
 
 // Less reports whether m is before n.
-func (m Mark) Less(n Mark) bool {
+func (m Position) Less(n Position) bool {
 	return m.Epoch < n.Epoch || m.Epoch == n.Epoch && m.Seq < n.Seq
 }
 
@@ -86,7 +86,7 @@ type Settings struct {
 // CellState is all that Redis knows of a cell.
 type CellState struct {
 	Cell Cell
-	Mark
+	Position
 	Balances
 	Settings
 	Loaded   bool // false: no such cell, and no other member but Cell means anything

@@ -46,9 +46,9 @@ type Request struct {
 	User        int64
 	Quantity    int64 // reserve and deduct: 1 to QuantityMax
 	Fingerprint uint32
-	// Fence is, for reserve and deduct, the highest mark of the cell that the caller has seen. The highest
+	// Fence is, for reserve and deduct, the highest position of the cell that the caller has seen. The highest
 	// one of a vector counts for all of its requests.
-	Fence      Mark
+	Fence      Position
 	Adjustment *Adjustment // adjust only
 }
 

@@ -373,7 +373,7 @@ func TestFencesAreSentAndNeverGoBack(t *testing.T) {
 	st := newStage(t, Config{})
 	cell := sku(0)
 	st.load(cell, 100, stock.Settings{})
-	var sent []stock.Mark
+	var sent []stock.Position
 	st.store.before = func(_ int, vectors []*stock.Vector) {
 		sent = append(sent, vectors[0].Requests[0].Fence)
 	}
@@ -390,7 +390,7 @@ func TestFencesAreSentAndNeverGoBack(t *testing.T) {
 		t.Errorf("after Redis lost acknowledged effects: %v, want fenced", got)
 	}
 	_ = st.reserve(take(cell, 11, "k"))
-	want := []stock.Mark{{}, {Epoch: 1, Seq: 2}, {Epoch: 1, Seq: 3}, {Epoch: 1, Seq: 4}, {Epoch: 1, Seq: 4}}
+	want := []stock.Position{{}, {Epoch: 1, Seq: 2}, {Epoch: 1, Seq: 3}, {Epoch: 1, Seq: 4}, {Epoch: 1, Seq: 4}}
 	if diff := cmp.Diff(want, sent); diff != "" {
 		t.Error(diff)
 	}

@@ -1,4 +1,4 @@
-// Package cells keeps the last known state of the cells that an edge deals with: the highest mark
+// Package cells keeps the last known state of the cells that an edge deals with: the highest position
 // seen of each, for the fence; its settings; and readings young enough to be shown. It decides
 // nothing: what it knows may be old, and says how old.
 package cells
@@ -141,15 +141,15 @@ func (c *Cache) Peek(cell stock.Cell) (state stock.CellState, asOf time.Time, ok
 	return e.state, c.start.Add(e.asOf), true
 }
 
-// Fence is the highest mark seen of a cell of a partition, the zero Mark if none is remembered.
-func (c *Cache) Fence(partition int, cell stock.Cell) stock.Mark {
+// Fence is the highest position seen of a cell of a partition, the zero Position if none is remembered.
+func (c *Cache) Fence(partition int, cell stock.Cell) stock.Position {
 	p := &c.partitions[partition]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e := p.known.find(cell); e != nil {
 		return e.fence
 	}
-	return stock.Mark{}
+	return stock.Position{}
 }
 
 // Prepare fills in the fences of requests of one partition.

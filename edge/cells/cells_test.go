@@ -51,7 +51,7 @@ func (s *store) Cells(_ context.Context, cells []stock.Cell) ([]stock.CellState,
 }
 
 func loaded(cell stock.Cell, epoch uint32, seq uint64) stock.CellState {
-	return stock.CellState{Cell: cell, Loaded: true, Mark: stock.Mark{Epoch: epoch, Seq: seq}}
+	return stock.CellState{Cell: cell, Loaded: true, Position: stock.Position{Epoch: epoch, Seq: seq}}
 }
 
 func newCache(t testing.TB, s *store, cfg Config) *Cache {
@@ -67,7 +67,9 @@ func observe(c *Cache, asOf time.Time, state stock.CellState) {
 	c.Observe(state.Cell.Partition(partitions), []stock.CellState{state}, asOf)
 }
 
-func fence(c *Cache, cell stock.Cell) stock.Mark { return c.Fence(cell.Partition(partitions), cell) }
+func fence(c *Cache, cell stock.Cell) stock.Position {
+	return c.Fence(cell.Partition(partitions), cell)
+}
 
 func TestStateIsAsYoungAsAsked(t *testing.T) {
 	t.Parallel()
@@ -319,12 +321,12 @@ func TestPrepareFillsInFences(t *testing.T) {
 		{Cell: cells[0]}, {Cell: cells[0]}, {Cell: cells[2]}, {Cell: cells[1]}, {Cell: cells[2]}, {Cell: cells[0]},
 	}
 	c.Prepare(2, requests)
-	var got []stock.Mark
+	var got []stock.Position
 	for _, r := range requests {
 		got = append(got, r.Fence)
 	}
-	one, two := stock.Mark{Epoch: 1, Seq: 7}, stock.Mark{Epoch: 2, Seq: 3}
-	if diff := cmp.Diff([]stock.Mark{one, one, {}, two, {}, one}, got); diff != "" {
+	one, two := stock.Position{Epoch: 1, Seq: 7}, stock.Position{Epoch: 2, Seq: 3}
+	if diff := cmp.Diff([]stock.Position{one, one, {}, two, {}, one}, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -338,7 +340,7 @@ func TestObservations(t *testing.T) {
 		c := New(&store{}, Config{CellsMax: 8 * partitions, Now: func() time.Time { return start }}, metrics.NewSet())
 		defer c.Close()
 		skus := int64(rapid.IntRange(1, 60).Draw(t, "skus"))
-		highest := map[stock.Cell]stock.Mark{}
+		highest := map[stock.Cell]stock.Position{}
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			cell := sku(rapid.Int64Range(1, skus).Draw(t, "sku"))
 			state := loaded(cell, uint32(rapid.IntRange(1, 3).Draw(t, "epoch")), rapid.Uint64Range(1, 50).Draw(t, "seq"))
@@ -348,10 +350,10 @@ func TestObservations(t *testing.T) {
 			observe(c, asOf, state)
 
 			if !known { // forgotten, or new
-				highest[cell] = stock.Mark{}
+				highest[cell] = stock.Position{}
 			}
-			if highest[cell].Less(state.Mark) && (known || state.Loaded) {
-				highest[cell] = state.Mark
+			if highest[cell].Less(state.Position) && (known || state.Loaded) {
+				highest[cell] = state.Position
 			}
 			if got := fence(c, cell); got != highest[cell] {
 				t.Fatalf("the fence of %v is %v, want %v", cell, got, highest[cell])

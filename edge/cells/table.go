@@ -10,9 +10,9 @@ import (
 // not walk a large table.
 type entry struct {
 	state stock.CellState
-	asOf  time.Duration // on the cache's clock
-	fence stock.Mark    // never goes back
-	used  bool          // since the hand last passed
+	asOf  time.Duration  // on the cache's clock
+	fence stock.Position // never goes back
+	used  bool           // since the hand last passed
 }
 
 // table is a bounded map of cells that forgets an entry not used for a turn of the clock's hand.
@@ -48,21 +48,21 @@ func (t *table) observe(state *stock.CellState, asOf time.Duration) {
 		}
 		return
 	}
-	if e.fence.Less(state.Mark) {
-		e.fence = state.Mark
+	if e.fence.Less(state.Position) {
+		e.fence = state.Position
 	}
 	// Of two calls in flight at once, the one made first may have been decided last: it has the
-	// higher mark, and is then at least as young as the other.
+	// higher position, and is then at least as young as the other.
 	if asOf > e.asOf {
 		e.state, e.asOf = *state, asOf
-	} else if e.state.Less(state.Mark) {
+	} else if e.state.Less(state.Position) {
 		e.state = *state
 	}
 }
 
 // remember takes a cell in that is not known yet.
 func (t *table) remember(state *stock.CellState, asOf time.Duration) {
-	*t.insert(state.Cell) = entry{state: *state, asOf: asOf, fence: state.Mark, used: true}
+	*t.insert(state.Cell) = entry{state: *state, asOf: asOf, fence: state.Position, used: true}
 }
 
 func (t *table) insert(cell stock.Cell) *entry {

@@ -33,7 +33,7 @@ type Snapshots interface {
 // level.
 type warm struct {
 	Deployment string            `json:"deployment"`
-	States     []stock.CellState `json:"states"` // with the fence for their mark
+	States     []stock.CellState `json:"states"` // with the fence for their position
 }
 
 // save keeps the cells seen last.
@@ -53,7 +53,7 @@ func (c *Cache) save() {
 	w := warm{Deployment: c.cfg.Deployment, States: make([]stock.CellState, len(known))}
 	for i := range known {
 		w.States[i] = known[i].state
-		w.States[i].Mark = known[i].fence
+		w.States[i].Position = known[i].fence
 	}
 	data, err := json.Marshal(w, warmDurations)
 	if err == nil {

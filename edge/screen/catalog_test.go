@@ -52,7 +52,7 @@ func (c *catalog) Cells(_ context.Context, cells []stock.Cell) ([]stock.CellStat
 	}
 	states := make([]stock.CellState, len(cells))
 	for i, cell := range cells {
-		states[i] = stock.CellState{Cell: cell, Loaded: c.cells[cell], Mark: stock.Mark{Epoch: 1, Seq: 1}}
+		states[i] = stock.CellState{Cell: cell, Loaded: c.cells[cell], Position: stock.Position{Epoch: 1, Seq: 1}}
 	}
 	return states, 0, nil
 }

@@ -69,9 +69,9 @@ type follower struct {
 // followed is a cell whose events a follower follows.
 type followed struct {
 	state stock.CellState
-	since time.Duration // when it was first read; it counts once the follower knows the outbox up to then
-	reach stock.Mark    // the cell's mark when it was last read; it counts if its events have led as far
-	redis time.Duration // Redis' clock minus the screen's
+	since time.Duration  // when it was first read; it counts once the follower knows the outbox up to then
+	reach stock.Position // the cell's position when it was last read; it counts if its events have led as far
+	redis time.Duration  // Redis' clock minus the screen's
 }
 
 func newFollower(s *SoldOut, partition int) *follower {
@@ -99,19 +99,19 @@ func (f *follower) want(cell stock.Cell) {
 }
 
 // certain reports whether it is certain that the cell has no free unit and that the reservation does not exist, and as
-// of which mark of the cell.
-func (f *follower) certain(cell stock.Cell, id stock.ReservationID, now time.Duration) (stock.Mark, bool) {
+// of which position of the cell.
+func (f *follower) certain(cell stock.Cell, id stock.ReservationID, now time.Duration) (stock.Position, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	c := f.cells[cell]
 	if c == nil || c.state.Avail != 0 {
-		return stock.Mark{}, false
+		return stock.Position{}, false
 	}
 	if time.Duration(f.asked.Load()) < now-ageMax { // otherwise all processors would write to it all the time
 		f.asked.Store(int64(now))
 	}
 	known := f.based && now-f.seen <= ageMax && f.seen > c.since && !c.state.Less(c.reach)
-	return c.state.Mark, known && c.refusesOnlyForStock(now) && !f.ids.Test(id[:])
+	return c.state.Position, known && c.refusesOnlyForStock(now) && !f.ids.Test(id[:])
 }
 
 // refusesOnlyForStock reports whether the cell is open for sale, so that only its stock can be a reason to refuse.
@@ -260,10 +260,10 @@ func (f *follower) read(ctx context.Context) error {
 			c = &followed{state: *state, since: now}
 			f.cells[state.Cell] = c
 		}
-		if state.Less(c.state.Mark) {
+		if state.Less(c.state.Position) {
 			return fmt.Errorf("%w: %v went back", errGap, state.Cell)
 		}
-		c.reach = state.Mark
+		c.reach = state.Position
 		c.redis = time.Duration(redisMS)*time.Millisecond - now
 		c.state.Fenced, c.state.Breached = state.Fenced, state.Breached
 	}
@@ -327,13 +327,13 @@ func (f *follower) apply(data []byte) error {
 			f.room--
 		}
 		c := f.cells[e.Cell]
-		if c == nil || !c.state.Less(e.Mark) {
+		if c == nil || !c.state.Less(e.Position) {
 			continue
 		}
 		if e.Epoch != c.state.Epoch || e.Seq != c.state.Seq+1 {
-			return fmt.Errorf("%w: %v from %v to %v", errGap, e.Cell, c.state.Mark, e.Mark)
+			return fmt.Errorf("%w: %v from %v to %v", errGap, e.Cell, c.state.Position, e.Position)
 		}
-		c.state.Mark = e.Mark
+		c.state.Position = e.Position
 		c.state.Avail = e.Avail
 		if e.Kind.Adjusts() {
 			c.state.Settings = e.Change.Settings
@@ -352,7 +352,7 @@ func (f *follower) caughtUp(begun time.Duration) error {
 	f.seen = begun
 	for cell, c := range f.cells {
 		if c.state.Less(c.reach) {
-			return fmt.Errorf("%w: %v is at %v, its events end at %v", errGap, cell, c.reach, c.state.Mark)
+			return fmt.Errorf("%w: %v is at %v, its events end at %v", errGap, cell, c.reach, c.state.Position)
 		}
 	}
 	return nil

@@ -143,9 +143,9 @@ func (s *SoldOut) Certain(cell stock.Cell, id stock.ReservationID) bool {
 	if f == nil {
 		return false
 	}
-	mark, ok := f.certain(cell, id, s.clock())
+	position, ok := f.certain(cell, id, s.clock())
 	// Redis may have told this edge of a later state of the cell than the follower knows.
-	if !ok || mark.Less(s.cells.Fence(partition, cell)) {
+	if !ok || position.Less(s.cells.Fence(partition, cell)) {
 		return false
 	}
 	s.answered.Inc()

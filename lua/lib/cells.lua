@@ -47,7 +47,7 @@ local function shut(c)
   return BREACHED
 end
 
--- behind tells whether a cell is behind a mark that somebody has seen.
+-- behind tells whether a cell is behind a position that somebody has seen.
 local function behind(cell, epoch, seq)
   return cell and (cell[EPOCH] < epoch or cell[EPOCH] == epoch and cell[SEQ] < seq)
 end

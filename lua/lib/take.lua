@@ -12,10 +12,10 @@
 
 local ends, outbox = KEYS[4], KEYS[5]
 local head, outbox_max, retention_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local pools, marks, places, unproven = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[#ARGV])
+local pools, fences, places, unproven = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[#ARGV])
 local cells_n, n = #pools, #places
 local ids_at, asks_at = 7 + cells_n, 7 + cells_n + n
-if #ARGV ~= asks_at + n + 1 or #marks ~= 10 * cells_n then
+if #ARGV ~= asks_at + n + 1 or #fences ~= 10 * cells_n then
   return redis.error_reply("BADARG take: counts do not match")
 end
 
@@ -41,10 +41,10 @@ local function read_takers()
   read_buyers(takers)
 end
 
--- refusal is why no request to cell c passes, or false. A mark of what a caller has seen that is ahead
+-- refusal is why no request to cell c passes, or false. A position that a caller has seen and that is ahead
 -- of the cell tells that Redis has lost effects.
 local function refusal(c)
-  local cell, epoch, seq = cells[c], unpacked(">I4I6", marks, 10 * c - 9)
+  local cell, epoch, seq = cells[c], unpacked(">I4I6", fences, 10 * c - 9)
   if not cell_values[c] then return epoch + seq > 0 and FENCED or NOT_LOADED end
   if behind(cell, epoch, seq) then flag(c, FLAG_FENCED) end
   local why = shut(c)

@@ -15,9 +15,9 @@ type step struct {
 	*partition
 	nowMS      int64
 	outboxFull bool
-	noReplica  bool                      // nobody waits for one, or there is none
-	ack        stock.Ack                 // the deployment's level
-	seen       map[stock.Cell]stock.Mark // the highest mark of each cell that a caller of the vector has seen
+	noReplica  bool                          // nobody waits for one, or there is none
+	ack        stock.Ack                     // the deployment's level
+	seen       map[stock.Cell]stock.Position // the highest position of each cell that a caller of the vector has seen
 
 	looked       map[stock.Cell]bool
 	cells        map[stock.Cell]stock.CellState
@@ -39,7 +39,7 @@ func (p *partition) begin(nowMS int64, outboxEntriesMax int64) *step {
 		partition:    p,
 		nowMS:        nowMS,
 		outboxFull:   int64(len(p.outbox)) >= outboxEntriesMax,
-		seen:         map[stock.Cell]stock.Mark{},
+		seen:         map[stock.Cell]stock.Position{},
 		looked:       map[stock.Cell]bool{},
 		cells:        map[stock.Cell]stock.CellState{},
 		reservations: map[stock.ReservationID]stock.Reservation{},
@@ -198,7 +198,7 @@ func (s *step) adjust(r *stock.Request) (stock.Outcome, error) {
 		return stock.Outcome{}, fmt.Errorf("%w: %v would have %d units", stock.ErrProtocol, r.Cell, cell.Total+a.Delta)
 	}
 	if a.Create {
-		cell = stock.CellState{Cell: r.Cell, Loaded: true, Mark: stock.Mark{Epoch: 1}, Settings: a.Settings}
+		cell = stock.CellState{Cell: r.Cell, Loaded: true, Position: stock.Position{Epoch: 1}, Settings: a.Settings}
 	}
 	cell.Avail += a.Delta
 	cell.Total += a.Delta
@@ -223,7 +223,7 @@ func (s *step) effect(kind event.Kind, cell stock.CellState, r stock.Reservation
 	s.reservations[r.ID] = r
 	s.events = append(s.events, event.Event{
 		Kind: kind, Reservation: r.ID, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint,
-		Cell: r.Cell, Mark: cell.Mark, Avail: cell.Avail, Held: cell.Held, Sold: cell.Sold,
+		Cell: r.Cell, Position: cell.Position, Avail: cell.Avail, Held: cell.Held, Sold: cell.Sold,
 		DeadlineMS: r.DeadlineMS, Change: change,
 	})
 	return stock.Outcome{Verdict: stock.VerdictOK, Reservation: r}

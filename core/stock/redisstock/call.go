@@ -21,8 +21,8 @@ type call struct {
 	keys, args []string
 	buf        []byte // what the arguments of all vectors point into
 	cells      []stock.Cell
-	places     []byte       // of each request's cell, from 1
-	marks      []stock.Mark // by place
+	places     []byte           // of each request's cell, from 1
+	fences     []stock.Position // by place
 	placeOf    map[stock.Cell]byte
 	pools      []uint32
 }
@@ -132,7 +132,7 @@ func (c *call) take(s *Store, p *partition, requests []stock.Request) {
 		c.buf = append(c.buf, c.pool(p, cell.Pool))
 	}
 	c.args = append(c.args, c.since(start))
-	c.addMarks(requests)
+	c.addFences(requests)
 	c.addPlaces()
 	c.addCells()
 	c.addIDs(requests)
@@ -153,21 +153,21 @@ func unproven(deployment stock.Ack) string {
 	return strconv.Itoa(levels)
 }
 
-// addMarks adds the highest mark of each cell that its callers have seen. Judged by its own, one who has
+// addFences adds the highest position of each cell that its callers have seen. Judged by its own, one who has
 // seen less would be let through, and its effect hide from the others that effects were lost.
-func (c *call) addMarks(requests []stock.Request) {
-	c.marks = c.marks[:0]
+func (c *call) addFences(requests []stock.Request) {
+	c.fences = c.fences[:0]
 	for i := range requests {
 		place := int(c.places[i])
-		if place > len(c.marks) {
-			c.marks = append(c.marks, requests[i].Fence)
-		} else if c.marks[place-1].Less(requests[i].Fence) {
-			c.marks[place-1] = requests[i].Fence
+		if place > len(c.fences) {
+			c.fences = append(c.fences, requests[i].Fence)
+		} else if c.fences[place-1].Less(requests[i].Fence) {
+			c.fences[place-1] = requests[i].Fence
 		}
 	}
 	start := len(c.buf)
-	for _, mark := range c.marks {
-		c.buf = appendMark(c.buf, mark)
+	for _, fence := range c.fences {
+		c.buf = appendPosition(c.buf, fence)
 	}
 	c.args = append(c.args, c.since(start))
 }

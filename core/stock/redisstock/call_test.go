@@ -26,7 +26,7 @@ func TestGivenUpCallKeepsItsBytes(t *testing.T) {
 			n := 100*round + int64(i)
 			requests[i] = stock.Request{
 				ID: stock.ReservationID{2: byte(n), 3: byte(n >> 8)}, Cell: stock.Cell{SKU: 1 + n}, User: 1 + n, Quantity: 1 + n,
-				Fence: stock.Mark{Epoch: 1, Seq: uint64(n)},
+				Fence: stock.Position{Epoch: 1, Seq: uint64(n)},
 			}
 		}
 		v := &stock.Vector{Op: stock.OpReserve, Requests: requests}
@@ -51,24 +51,24 @@ func deepCopy(command []string) []string {
 	return whole
 }
 
-// TestMarks sends the highest mark of each cell, whoever has seen it.
-func TestMarks(t *testing.T) {
+// TestFences sends the highest position of each cell, whoever has seen it.
+func TestFences(t *testing.T) {
 	t.Parallel()
 	a, b := stock.Cell{SKU: 1}, stock.Cell{SKU: 2}
 	at := func(cell stock.Cell, epoch uint32, seq uint64) stock.Request {
-		return stock.Request{Cell: cell, Fence: stock.Mark{Epoch: epoch, Seq: seq}}
+		return stock.Request{Cell: cell, Fence: stock.Position{Epoch: epoch, Seq: seq}}
 	}
 	f := func(want []stock.Request, requests ...stock.Request) {
 		t.Helper()
 		c := newCall()
 		c.findCells(requests)
-		c.addMarks(requests)
-		var marks []byte
+		c.addFences(requests)
+		var fences []byte
 		for _, r := range want {
-			marks = appendMark(marks, r.Fence)
+			fences = appendPosition(fences, r.Fence)
 		}
-		if got := c.args[0]; got != string(marks) {
-			t.Errorf("marks %x, want %x", got, marks)
+		if got := c.args[0]; got != string(fences) {
+			t.Errorf("fences %x, want %x", got, fences)
 		}
 	}
 	f([]stock.Request{at(a, 1, 1)}, at(a, 1, 1))

@@ -10,14 +10,14 @@ import (
 )
 
 // TestLaterEpoch has a cell whose epoch has begun anew, as after a repair. All that happens to it is of
-// that epoch, and a mark of an earlier one says nothing about it, however high its seq is.
+// that epoch, and a position of an earlier one says nothing about it, however high its seq is.
 func TestLaterEpoch(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})
 	cell := s.load(10, stock.Settings{})
 	const epoch = 2<<24 + 2 // in the first and in the last of its bytes
 	edit(t, s.client, cell, func(value []byte) { value[epochEnd-3], value[epochEnd] = 2, 2 })
-	mark := func(seq uint64) stock.Mark { return stock.Mark{Epoch: epoch, Seq: seq} }
+	position := func(seq uint64) stock.Position { return stock.Position{Epoch: epoch, Seq: seq} }
 	seq := uint64(1)
 	wantNext := func(what string, entry stock.Entry) {
 		t.Helper()
@@ -26,11 +26,11 @@ func TestLaterEpoch(t *testing.T) {
 		if err != nil || len(batch.Events) != 1 {
 			t.Fatalf("%s: %d events (%v), want 1", what, len(batch.Events), err)
 		}
-		if got := batch.Events[0].Mark; got != mark(seq) {
-			t.Errorf("%s: event is of %+v, want %+v", what, got, mark(seq))
+		if got := batch.Events[0].Position; got != position(seq) {
+			t.Errorf("%s: event is of %+v, want %+v", what, got, position(seq))
 		}
-		if got := s.state(cell).Mark; got != mark(seq) {
-			t.Errorf("%s: cell is at %+v, want %+v", what, got, mark(seq))
+		if got := s.state(cell).Position; got != position(seq) {
+			t.Errorf("%s: cell is at %+v, want %+v", what, got, position(seq))
 		}
 	}
 	do := func(op stock.Op, request stock.Request) stock.Reservation {
@@ -42,33 +42,33 @@ func TestLaterEpoch(t *testing.T) {
 		wantNext(op.String(), v.Entry)
 		return v.Outcomes[0].Reservation
 	}
-	reserve := func(user int64, fence stock.Mark) stock.Request {
+	reserve := func(user int64, fence stock.Position) stock.Request {
 		request := take(stock.OpReserve, cell, user, 1)
 		request.Fence = fence
 		return request
 	}
 
-	held := do(stock.OpReserve, reserve(1, stock.Mark{Epoch: epoch - 1, Seq: 9}))
+	held := do(stock.OpReserve, reserve(1, stock.Position{Epoch: epoch - 1, Seq: 9}))
 	do(stock.OpConfirm, stock.Request{ID: held.ID})
-	held = do(stock.OpReserve, reserve(2, mark(seq)))
+	held = do(stock.OpReserve, reserve(2, position(seq)))
 	do(stock.OpRelease, stock.Request{ID: held.ID, Cell: cell})
 	do(stock.OpDeduct, take(stock.OpDeduct, cell, 3, 1))
 	do(stock.OpAdjust, adjustment(cell, "more", stock.Adjustment{
 		Delta: 1, Fields: stock.FieldHold, Settings: stock.Settings{Hold: time.Millisecond},
 	}))
-	s.waitUntil(do(stock.OpReserve, reserve(4, mark(seq))).DeadlineMS)
+	s.waitUntil(do(stock.OpReserve, reserve(4, position(seq))).DeadlineMS)
 	sweep, err := s.Expire(t.Context(), partition(cell), 10)
 	if err != nil || len(sweep.Entries) != 1 {
 		t.Fatalf("expire: %d entries (%v), want 1", len(sweep.Entries), err)
 	}
 	wantNext("expire", sweep.Entries[0])
 
-	if got := s.one(stock.OpReserve, reserve(5, mark(seq+1))).Verdict; got != stock.VerdictFenced {
-		t.Errorf("behind a mark of its epoch the cell is %v, want fenced", got)
+	if got := s.one(stock.OpReserve, reserve(5, position(seq+1))).Verdict; got != stock.VerdictFenced {
+		t.Errorf("behind a position of its epoch the cell is %v, want fenced", got)
 	}
 	old := take(stock.OpReserve, s.load(10, stock.Settings{}), 1, 1)
-	old.Fence = stock.Mark{Epoch: 2}
+	old.Fence = stock.Position{Epoch: 2}
 	if got := s.one(stock.OpReserve, old).Verdict; got != stock.VerdictFenced {
-		t.Errorf("behind a mark of a later epoch the cell is %v, want fenced", got)
+		t.Errorf("behind a position of a later epoch the cell is %v, want fenced", got)
 	}
 }

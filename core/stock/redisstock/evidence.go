@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// evidenceChunk is how many marks are compared at once, and so what is kept in memory.
+	// evidenceChunk is how many positions are compared at once, and so what is kept in memory.
 	evidenceChunk = 4096
 
 	// worstMax is how many cells that Redis is behind of are reported by name.
@@ -24,7 +24,7 @@ const (
 // data that lacked an event: later ones hide what is missing.
 func (v *vetting) checkEvidence(ctx context.Context) error {
 	chunk := make([]Behind, 0, evidenceChunk)
-	err := v.cfg.Evidence.Highest(ctx, func(cell stock.Cell, known stock.Mark) error {
+	err := v.cfg.Evidence.Highest(ctx, func(cell stock.Cell, known stock.Position) error {
 		chunk = append(chunk, Behind{Cell: cell, Known: known})
 		if len(chunk) < evidenceChunk {
 			return nil
@@ -54,14 +54,14 @@ func (v *vetting) checkEvidence(ctx context.Context) error {
 func (v *vetting) checkForks(ctx context.Context) error {
 	forked := map[stock.Cell]bool{}
 	var named []string
-	err := v.cfg.Evidence.Forks(ctx, func(cell stock.Cell, mark stock.Mark) error {
+	err := v.cfg.Evidence.Forks(ctx, func(cell stock.Cell, position stock.Position) error {
 		if forked[cell] {
 			return nil
 		}
 		forked[cell] = true
 		v.lost[cell.Partition(v.cfg.Partitions)] = true
 		if len(named) < worstMax {
-			named = append(named, fmt.Sprintf("%v has two events at epoch %d seq %d", cell, mark.Epoch, mark.Seq))
+			named = append(named, fmt.Sprintf("%v has two events at epoch %d seq %d", cell, position.Epoch, position.Seq))
 		}
 		return nil
 	})
@@ -119,7 +119,7 @@ func (v *vetting) noteAll(chunk []Behind, places []int, answer rueidis.RedisResu
 		if err != nil {
 			return err
 		}
-		chunk[i].Redis = state.Mark
+		chunk[i].Redis = state.Position
 		if state.Held > 0 {
 			v.held[state.Cell.Partition(v.cfg.Partitions)] = true
 		}

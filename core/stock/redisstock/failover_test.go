@@ -264,7 +264,7 @@ func TestPromotionWithoutTheTail(t *testing.T) {
 	f.run(0, "CLIENT", "KILL", "TYPE", "replica")
 	s.reserve(cell, 2, 1)
 	s.reserve(cell, 3, 1)
-	seen := s.state(cell).Mark
+	seen := s.state(cell).Position
 	if err := f.Nodes[0].Kill(); err != nil {
 		t.Fatal(err)
 	}

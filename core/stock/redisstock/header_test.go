@@ -321,7 +321,7 @@ func TestDescribedLayouts(t *testing.T) {
 	f("version 1, avail 5", cellBytes)
 	f("version 1, state 1", recordBytes)
 	for what, bytes := range map[string]int{
-		"marks         %d bytes": markBytes, "cells       %d bytes": stock.CellBytes,
+		"fences        %d bytes": positionBytes, "cells       %d bytes": stock.CellBytes,
 		"ids          %d bytes": stock.ReservationBytes, "asks         %d bytes": askBytes,
 	} {
 		if text := fmt.Sprintf(what, bytes); !strings.Contains(script.Source, text) {

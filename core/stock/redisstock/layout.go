@@ -19,8 +19,8 @@ const (
 	recordBytes = 1 + 1 + 6 + 6 + askBytes
 	// askBytes: user 8, quantity 3, fingerprint 4, cell 14, as in an event.
 	askBytes = 8 + 3 + 4 + stock.CellBytes
-	// markBytes: epoch 4, seq 6.
-	markBytes = 4 + 6
+	// positionBytes: epoch 4, seq 6.
+	positionBytes = 4 + 6
 
 	countedBit = 0x80 // of a record's state, and of an accepted request's verdict
 )
@@ -38,8 +38,8 @@ func cellFrom(cell stock.Cell, value string) (stock.CellState, error) {
 	b := bytesOf(value)
 	settings, shut := event.SettingsFrom(b[31:])
 	return stock.CellState{
-		Cell: cell,
-		Mark: stock.Mark{Epoch: uint32(uintAt(b, 27, 4)), Seq: uintAt(b, 16, 6)},
+		Cell:     cell,
+		Position: stock.Position{Epoch: uint32(uintAt(b, 27, 4)), Seq: uintAt(b, 16, 6)},
 		Balances: stock.Balances{
 			Avail: int64(uintAt(b, 1, 5)),
 			Held:  int64(uintAt(b, 6, 5)),
@@ -84,7 +84,7 @@ func appendAsk(dst []byte, r *stock.Request) []byte {
 	return r.Cell.Append(dst)
 }
 
-func appendMark(dst []byte, m stock.Mark) []byte {
+func appendPosition(dst []byte, m stock.Position) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, m.Epoch)
 	dst = append(dst, byte(m.Seq>>40), byte(m.Seq>>32))
 	return binary.BigEndian.AppendUint32(dst, uint32(m.Seq))

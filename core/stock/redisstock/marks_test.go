@@ -300,7 +300,7 @@ func TestOpenRefusesForks(t *testing.T) {
 		fine = s.load(5, stock.Settings{})
 	}
 	s.reserve(split, 1, 1)
-	evidence := &forked{known: known{split: {Epoch: 1, Seq: 2}, fine: {Epoch: 1, Seq: 1}}, marks: known{split: {Epoch: 1, Seq: 2}}}
+	evidence := &forked{known: known{split: {Epoch: 1, Seq: 2}, fine: {Epoch: 1, Seq: 1}}, forks: known{split: {Epoch: 1, Seq: 2}}}
 	cfg.Evidence = evidence
 	var report redisstock.OpenReport
 	for _, when := range []string{"while it sells", "while it is shut", "after a restart"} {
@@ -324,7 +324,7 @@ func TestOpenRefusesForks(t *testing.T) {
 	if _, causes, err := redisstock.Inspect(t.Context(), client, cfg); err != nil || len(causes) != 1 || !strings.Contains(causes[0], "two events") {
 		t.Errorf("causes are %q (%v), want the fork", causes, err)
 	}
-	evidence.marks = nil
+	evidence.forks = nil
 	report, err := redisstock.Open(t.Context(), client, cfg)
 	if err != nil || report.Renewed != 1 {
 		t.Fatalf("dealt with: %+v, %v", report, err)

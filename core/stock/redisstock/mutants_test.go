@@ -82,7 +82,7 @@ var mutants = []mutant{
 	{"take without a replica", "lib/take.lua", `band(unproven, level_bit(cell)) ~= 0 and REPLICA_MISSING`, `false`, "take"},
 	{"ignore what callers have seen", "lib/take.lua", `if behind(cell, epoch, seq) then flag(c, FLAG_FENCED) end`, ``, "shut"},
 	{"do not flag a fence", "lib/take.lua", `if behind(cell, epoch, seq) then flag(c, FLAG_FENCED) end`, `if behind(cell, epoch, seq) then return FENCED end`, "shut"},
-	{"fence by marks of another cell", "lib/take.lua", `marks, 10 * c - 9)`, `marks, 1)`, "shut"},
+	{"fences of another cell", "lib/take.lua", `fences, 10 * c - 9)`, `fences, 1)`, "shut"},
 	{"take a lost cell for one that was never there", "lib/take.lua", `epoch + seq > 0 and FENCED or NOT_LOADED`, `NOT_LOADED`, "shut"},
 	{"refuse replays of a shut cell", "lib/take.lua", `    if record then
       why = answer_again(record, ask)`, `    if record and not why then

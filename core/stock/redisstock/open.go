@@ -17,12 +17,12 @@ var ErrVetting = errors.New("redis stays shut")
 
 // Evidence is what others know about the stock: MySQL's ledger and Kafka's end.
 type Evidence interface {
-	// Highest yields the highest mark of each cell that it knows, cells in any order and any number of
+	// Highest yields the highest position of each cell that it knows, cells in any order and any number of
 	// times.
-	Highest(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error
-	// Forks yields each fork that nobody has dealt with: its cell, and the mark that two different events have.
+	Highest(ctx context.Context, yield func(stock.Cell, stock.Position) error) error
+	// Forks yields each fork that nobody has dealt with: its cell, and the position that two different events have.
 	// Redis has lost the one and gone on with the other, so its counters are wrong, however high they have come.
-	Forks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error
+	Forks(ctx context.Context, yield func(stock.Cell, stock.Position) error) error
 }
 
 // OpenConfig is what Open holds a server to.
@@ -68,7 +68,7 @@ func (c OpenConfig) Validate() error {
 type OpenReport struct {
 	Primaries []string // their addresses; one empty one where there is no cluster
 	New       bool     // the deployment was born: Redis held nothing of it
-	Cells     int64    // marks of cells, compared with the evidence
+	Cells     int64    // positions of cells, compared with the evidence
 	Behind    int64    // of them, those that Redis is behind of
 	Worst     []Behind // of these, those that lack the most, at most worstMax
 	Forked    int      // cells with a fork that nobody has dealt with
@@ -81,8 +81,8 @@ type OpenReport struct {
 // Behind is a cell of which Redis has lost effects.
 type Behind struct {
 	Cell  stock.Cell
-	Redis stock.Mark // zero if the cell is not there
-	Known stock.Mark
+	Redis stock.Position // zero if the cell is not there
+	Known stock.Position
 }
 
 // String is the finding as people read it.

@@ -235,7 +235,7 @@ func TestOpenComparesWithEvidence(t *testing.T) {
 		cell := s.load(100, stock.Settings{})
 		s.reserve(cell, 1, 1)
 		cells = append(cells, cell)
-		evidence[cell] = stock.Mark{Epoch: 1, Seq: 2}
+		evidence[cell] = stock.Position{Epoch: 1, Seq: 2}
 	}
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -244,10 +244,10 @@ func TestOpenComparesWithEvidence(t *testing.T) {
 	wantNothingSold(t, s)
 
 	for i, cell := range cells[:15] {
-		evidence[cell] = stock.Mark{Epoch: 1, Seq: uint64(3 + i)}
+		evidence[cell] = stock.Position{Epoch: 1, Seq: uint64(3 + i)}
 	}
 	never := stock.Cell{SKU: 77}
-	evidence[never] = stock.Mark{Epoch: 3, Seq: 1000}
+	evidence[never] = stock.Position{Epoch: 3, Seq: 1000}
 	cfg := openConfig()
 	cfg.Evidence = evidence
 	wantShut(t, s, cfg, "lost effects of 16 cells",
@@ -259,7 +259,7 @@ func TestOpenComparesWithEvidence(t *testing.T) {
 	}
 
 	for _, cell := range cells[:15] {
-		evidence[cell] = stock.Mark{Epoch: 1, Seq: 1} // older than Redis, which is as it should be
+		evidence[cell] = stock.Position{Epoch: 1, Seq: 1} // older than Redis, which is as it should be
 	}
 	delete(evidence, never)
 	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
@@ -269,17 +269,17 @@ func TestOpenComparesWithEvidence(t *testing.T) {
 	s.reserve(cells[0], 2, 1)
 }
 
-// many is evidence of more marks than are compared at once, each yielded twice.
+// many is evidence of more positions than are compared at once, each yielded twice.
 type many struct {
 	redistest.NoEvidence
 
-	marks int
+	positions int
 }
 
-func (m many) Highest(_ context.Context, yield func(stock.Cell, stock.Mark) error) error {
+func (m many) Highest(_ context.Context, yield func(stock.Cell, stock.Position) error) error {
 	for range 2 {
-		for sku := range m.marks {
-			if err := yield(stock.Cell{SKU: int64(sku + 1)}, stock.Mark{}); err != nil {
+		for sku := range m.positions {
+			if err := yield(stock.Cell{SKU: int64(sku + 1)}, stock.Position{}); err != nil {
 				return err
 			}
 		}
@@ -291,19 +291,21 @@ func TestOpenReadsEvidenceInChunks(t *testing.T) {
 	t.Parallel()
 	client := connect(t, servicetest.Redis(t).Addr)
 	cfg := openConfig()
-	cfg.Evidence = many{marks: 10_000}
+	cfg.Evidence = many{positions: 10_000}
 	report, err := redisstock.Open(t.Context(), client, cfg)
 	if err != nil || report.Cells != 20_000 {
-		t.Errorf("report is %+v (%v), want 20000 marks", report, err)
+		t.Errorf("report is %+v (%v), want 20000 positions", report, err)
 	}
 }
 
 // evidenceFunc is evidence that does something while it is read.
 type evidenceFunc func() error
 
-func (f evidenceFunc) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return f() }
+func (f evidenceFunc) Highest(context.Context, func(stock.Cell, stock.Position) error) error {
+	return f()
+}
 
-func (evidenceFunc) Forks(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
+func (evidenceFunc) Forks(context.Context, func(stock.Cell, stock.Position) error) error { return nil }
 
 // TestRestartDuringVetting restarts the server after it was looked at, before scripts are loaded: what
 // was vetted is gone.

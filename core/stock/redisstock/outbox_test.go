@@ -73,8 +73,8 @@ func TestOutbox(t *testing.T) {
 			if err := ev.Check(); err != nil {
 				t.Error(err)
 			}
-			if ev.Cell != cell || ev.Mark != (stock.Mark{Epoch: 1, Seq: seq}) {
-				t.Errorf("event is of %v at %v, want seq %d", ev.Cell, ev.Mark, seq)
+			if ev.Cell != cell || ev.Position != (stock.Position{Epoch: 1, Seq: seq}) {
+				t.Errorf("event is of %v at %v, want seq %d", ev.Cell, ev.Position, seq)
 			}
 			seq++
 		}

@@ -49,7 +49,7 @@ func fenced(s *shop, r *stock.Request) {
 	edit(s, s.client, r.Cell, func(value []byte) { value[flagsAt] |= 2 })
 }
 
-func seenAhead(_ *shop, r *stock.Request) { r.Fence = stock.Mark{Epoch: 1, Seq: 9} }
+func seenAhead(_ *shop, r *stock.Request) { r.Fence = stock.Position{Epoch: 1, Seq: 9} }
 
 func refusals() map[string]refusal {
 	hour := time.Now().UnixMilli() + time.Hour.Milliseconds()

@@ -19,28 +19,28 @@ import (
 )
 
 // known is evidence: what others know about the stock.
-type known map[stock.Cell]stock.Mark
+type known map[stock.Cell]stock.Position
 
-func (k known) Highest(_ context.Context, yield func(stock.Cell, stock.Mark) error) error {
-	for cell, mark := range k {
-		if err := yield(cell, mark); err != nil {
+func (k known) Highest(_ context.Context, yield func(stock.Cell, stock.Position) error) error {
+	for cell, position := range k {
+		if err := yield(cell, position); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (known) Forks(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
+func (known) Forks(context.Context, func(stock.Cell, stock.Position) error) error { return nil }
 
 // forked is evidence of forks.
 type forked struct {
 	known
 
-	marks known
+	forks known
 }
 
-func (f *forked) Forks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
-	return f.marks.Highest(ctx, yield)
+func (f *forked) Forks(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
+	return f.forks.Highest(ctx, yield)
 }
 
 // connect makes a client that is closed with the test.

@@ -27,7 +27,7 @@ func TestShutCells(t *testing.T) {
 	cell(stock.VerdictBreached, stock.Settings{}, func(value []byte) { value[0]++ })
 	met := cell(stock.VerdictFenced, stock.Settings{}, same)
 	r := take(stock.OpReserve, met, 1, 1)
-	r.Fence = stock.Mark{Epoch: 1, Seq: 9}
+	r.Fence = stock.Position{Epoch: 1, Seq: 9}
 	s.one(stock.OpReserve, r)
 
 	found := map[stock.Cell]stock.Verdict{}

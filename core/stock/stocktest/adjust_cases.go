@@ -19,7 +19,7 @@ var adjustCases = group{
 		}
 		h.loadCell(cell, 10, s)
 		want := stock.CellState{
-			Cell: cell, Loaded: true, Mark: stock.Mark{Epoch: 1, Seq: 1},
+			Cell: cell, Loaded: true, Position: stock.Position{Epoch: 1, Seq: 1},
 			Balances: stock.Balances{Avail: 10, Total: 10}, Settings: s,
 		}
 		if got := h.state(cell); got != want {

@@ -78,9 +78,9 @@ func newBooks(cell stock.Cell) *books {
 func (b *books) enter(m moment) error {
 	e, before := m.Event, b.records[m.Reservation]
 	if want := b.state.Seq + 1; e.Seq != want || e.Epoch != 1 {
-		return fmt.Errorf("mark %+v, want seq %d of epoch 1", e.Mark, want)
+		return fmt.Errorf("position %+v, want seq %d of epoch 1", e.Position, want)
 	}
-	b.state.Mark = e.Mark
+	b.state.Position = e.Position
 	record := recordOf(e)
 	record.Counted = before.Counted
 

@@ -221,7 +221,7 @@ func checkVector(v *stock.Vector) error {
 	}
 	for cell, e := range last {
 		i := slices.IndexFunc(v.Cells, func(s stock.CellState) bool { return s.Cell == cell })
-		if i < 0 || v.Cells[i].Mark != e.Mark || v.Cells[i].Balances != balancesOf(e) {
+		if i < 0 || v.Cells[i].Position != e.Position || v.Cells[i].Balances != balancesOf(e) {
 			return fmt.Errorf("cells %+v do not agree with the last event %+v", v.Cells, e)
 		}
 	}

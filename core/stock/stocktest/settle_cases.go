@@ -117,7 +117,7 @@ func (h *harness) wantLast(cell stock.Cell, kind event.Kind, r stock.Reservation
 	events, state := h.events(cell), h.state(cell)
 	want := event.Event{
 		Kind: kind, Reservation: r.ID, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint,
-		Cell: cell, Mark: state.Mark, Avail: state.Avail, Held: state.Held, Sold: state.Sold, DeadlineMS: r.DeadlineMS,
+		Cell: cell, Position: state.Position, Avail: state.Avail, Held: state.Held, Sold: state.Sold, DeadlineMS: r.DeadlineMS,
 	}
 	if got := events[len(events)-1]; got != want {
 		h.Fatalf("last event %+v, want %+v", got, want)

@@ -7,18 +7,18 @@ import (
 )
 
 var shutCases = group{
-	"a fence at or below the cell's mark passes": func(h *harness) {
+	"a fence at or below the cell's position passes": func(h *harness) {
 		cell := h.load(9, stock.Settings{})
 		h.held(cell, 1, "a", 1)
-		for i, fence := range []stock.Mark{{}, {Epoch: 1, Seq: 1}, {Epoch: 1, Seq: 4}} {
+		for i, fence := range []stock.Position{{}, {Epoch: 1, Seq: 1}, {Epoch: 1, Seq: 4}} {
 			h.want(h.fenced(cell, string(rune('b'+i)), fence), stock.VerdictOK)
 		}
 		if s := h.state(cell); s.Seq != 5 {
-			h.Fatalf("cell %+v: the last fence was not its mark", s)
+			h.Fatalf("cell %+v: the last fence was not its position", s)
 		}
 	},
-	"a fence above the cell's mark shuts it": func(h *harness) {
-		for _, fence := range []stock.Mark{{Epoch: 1, Seq: 3}, {Epoch: 2, Seq: 1}} {
+	"a fence above the cell's position shuts it": func(h *harness) {
+		for _, fence := range []stock.Position{{Epoch: 1, Seq: 3}, {Epoch: 2, Seq: 1}} {
 			cell := h.load(9, stock.Settings{})
 			r := h.held(cell, 1, "a", 1)
 			h.want(h.fenced(cell, "b", fence), stock.VerdictFenced)
@@ -37,7 +37,7 @@ var shutCases = group{
 	},
 	"a fence on a cell that is not there": func(h *harness) {
 		cell := newCell()
-		h.want(h.fenced(cell, "a", stock.Mark{Epoch: 1, Seq: 1}), stock.VerdictFenced)
+		h.want(h.fenced(cell, "a", stock.Position{Epoch: 1, Seq: 1}), stock.VerdictFenced)
 		if s := h.state(cell); s != (stock.CellState{Cell: cell}) {
 			h.Fatalf("cell %+v", s)
 		}
@@ -46,7 +46,7 @@ var shutCases = group{
 		cell := h.load(9, stock.Settings{})
 		a, b := h.held(cell, 1, "a", 1), h.held(cell, 1, "b", 1)
 		h.want(h.confirm(a, 0), stock.VerdictOK)
-		h.want(h.fenced(cell, "c", stock.Mark{Epoch: 9}), stock.VerdictFenced)
+		h.want(h.fenced(cell, "c", stock.Position{Epoch: 9}), stock.VerdictFenced)
 		h.want(h.reserve(cell, 1, "a", 1), stock.VerdictReplayed)
 		h.want(h.reserve(cell, 1, "a", 2), stock.VerdictMismatch)
 		h.want(h.confirm(a, 0), stock.VerdictReplayed)
@@ -58,7 +58,7 @@ var shutCases = group{
 		h.loadCell(cells[0], 9, stock.Settings{})
 		h.loadCell(cells[1], 9, stock.Settings{})
 		ahead := h.take(stock.OpReserve, cells[0], 1, "a", 1)
-		ahead.Fence = stock.Mark{Epoch: 1, Seq: 9}
+		ahead.Fence = stock.Position{Epoch: 1, Seq: 9}
 		v := h.do(stock.OpReserve,
 			ahead,
 			h.take(stock.OpReserve, cells[0], 1, "b", 1),
@@ -69,8 +69,8 @@ var shutCases = group{
 		for _, op := range []stock.Op{stock.OpReserve, stock.OpDeduct} {
 			cell := h.load(9, stock.Settings{})
 			first, ahead, last := h.take(op, cell, 1, "a", 1), h.take(op, cell, 2, "a", 1), h.take(op, cell, 3, "a", 1)
-			ahead.Fence = stock.Mark{Epoch: 1, Seq: 2} // as the cell would be after the first one
-			last.Fence = stock.Mark{Epoch: 1, Seq: 1}
+			ahead.Fence = stock.Position{Epoch: 1, Seq: 2} // as the cell would be after the first one
+			last.Fence = stock.Position{Epoch: 1, Seq: 1}
 			h.wantAll(h.do(op, first, ahead, last), stock.VerdictFenced, stock.VerdictFenced, stock.VerdictFenced)
 			h.wantUnits(cell, 9, 0, 0)
 		}
@@ -180,7 +180,7 @@ var shutCases = group{
 			h.loadCell(cell, 9, stock.Settings{Hold: moments})
 		}
 		stuck := h.held(cells[0], 1, "a", 1)
-		h.want(h.fenced(cells[0], "b", stock.Mark{Epoch: 2}), stock.VerdictFenced)
+		h.want(h.fenced(cells[0], "b", stock.Position{Epoch: 2}), stock.VerdictFenced)
 		h.stillHeld(stuck)
 		free := h.held(cells[1], 1, "a", 1)
 		h.waitUntil(free.DeadlineMS)
@@ -222,7 +222,7 @@ func (h *harness) stillHeld(r stock.Reservation) {
 }
 
 // fenced reserves one unit with a fence.
-func (h *harness) fenced(cell stock.Cell, key string, fence stock.Mark) stock.Outcome {
+func (h *harness) fenced(cell stock.Cell, key string, fence stock.Position) stock.Outcome {
 	h.Helper()
 	r := h.take(stock.OpReserve, cell, 1, key, 1)
 	r.Fence = fence

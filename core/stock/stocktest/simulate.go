@@ -134,19 +134,19 @@ func (s *simulation) take(rt *rapid.T, op stock.Op) {
 	s.asked = append(s.asked, requests...)
 }
 
-// fence is what an edge may have seen of a cell: nothing, or its mark. Rarely it is more than the
+// fence is what an edge may have seen of a cell: nothing, or its position. Rarely it is more than the
 // store knows, which shuts the cell for the rest of the run.
-func (s *simulation) fence(rt *rapid.T, cell stock.Cell) stock.Mark {
-	mark := s.modelState(cell).Mark
+func (s *simulation) fence(rt *rapid.T, cell stock.Cell) stock.Position {
+	position := s.modelState(cell).Position
 	switch n := rapid.IntRange(0, 999).Draw(rt, "fence"); { // rapid prefers small numbers
 	case n == 998:
-		return stock.Mark{Epoch: mark.Epoch, Seq: mark.Seq + 1000}
+		return stock.Position{Epoch: position.Epoch, Seq: position.Seq + 1000}
 	case n == 999:
-		return stock.Mark{Epoch: mark.Epoch + 1, Seq: 1}
+		return stock.Position{Epoch: position.Epoch + 1, Seq: 1}
 	case n > 100:
-		return mark
+		return position
 	}
-	return stock.Mark{}
+	return stock.Position{}
 }
 
 func (s *simulation) modelState(cell stock.Cell) stock.CellState {

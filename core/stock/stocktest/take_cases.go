@@ -42,7 +42,7 @@ var takeCases = group{
 		}
 		want := event.Event{
 			Kind: event.KindReserve, Reservation: r.ID, User: 3, Quantity: 2, Fingerprint: stock.FingerprintOf(2),
-			Cell: cell, Mark: stock.Mark{Epoch: 1, Seq: 2}, Avail: 3, Held: 2, DeadlineMS: r.DeadlineMS,
+			Cell: cell, Position: stock.Position{Epoch: 1, Seq: 2}, Avail: 3, Held: 2, DeadlineMS: r.DeadlineMS,
 		}
 		if events[1] != want {
 			h.Fatalf("event %+v, want %+v", events[1], want)

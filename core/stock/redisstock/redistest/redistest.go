@@ -71,10 +71,10 @@ func (n *Nonces) Replace(ctx context.Context, changes []stock.NonceChange, durin
 type NoEvidence struct{}
 
 // Highest implements redisstock.Evidence.
-func (NoEvidence) Highest(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
+func (NoEvidence) Highest(context.Context, func(stock.Cell, stock.Position) error) error { return nil }
 
 // Forks implements redisstock.Evidence.
-func (NoEvidence) Forks(context.Context, func(stock.Cell, stock.Mark) error) error { return nil }
+func (NoEvidence) Forks(context.Context, func(stock.Cell, stock.Position) error) error { return nil }
 
 // Open opens Redis for a deployment "test" of so many partitions of which nobody else knows anything, and
 // returns the marks that its stores are to trust.

@@ -29,11 +29,11 @@ func TestMarksComeFromTheirTables(t *testing.T) {
 	b.exec("UPDATE dead_letters SET sku_id = NULL, pool = NULL, bucket = NULL, epoch = NULL, seq = NULL WHERE letter_id = ?", whole[:])
 
 	type event struct {
-		Cell stock.Cell
-		Mark stock.Mark
+		Cell     stock.Cell
+		Position stock.Position
 	}
 	at := func(sku int64, pool uint32, bucket uint16, seq uint64) event {
-		return event{stock.Cell{SKU: sku, Pool: pool, Bucket: bucket}, stock.Mark{Epoch: 1, Seq: seq}}
+		return event{stock.Cell{SKU: sku, Pool: pool, Bucket: bucket}, stock.Position{Epoch: 1, Seq: seq}}
 	}
 	var letters, forks []event
 	for n, reason := range ledger.Reasons {
@@ -44,24 +44,24 @@ func TestMarksComeFromTheirTables(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		read func(context.Context, func(stock.Cell, stock.Mark) error) error
+		read func(context.Context, func(stock.Cell, stock.Position) error) error
 		want []event
 	}{
-		"stock":   {b.StockMarks, []event{at(1, 0, 0, 7), at(2, 7, 1, 7)}},
-		"letters": {b.LetterMarks, letters},
-		"forks":   {b.ForkMarks, forks},
+		"stock":   {b.StockPositions, []event{at(1, 0, 0, 7), at(2, 7, 1, 7)}},
+		"letters": {b.LetterPositions, letters},
+		"forks":   {b.ForkPositions, forks},
 	} {
 		var found []event
-		err := c.read(t.Context(), func(cell stock.Cell, mark stock.Mark) error {
-			found = append(found, event{cell, mark})
+		err := c.read(t.Context(), func(cell stock.Cell, position stock.Position) error {
+			found = append(found, event{cell, position})
 			return nil
 		})
-		slices.SortFunc(found, func(a, b event) int { return int(a.Cell.SKU-b.Cell.SKU) + int(a.Mark.Seq) - int(b.Mark.Seq) })
+		slices.SortFunc(found, func(a, b event) int { return int(a.Cell.SKU-b.Cell.SKU) + int(a.Position.Seq) - int(b.Position.Seq) })
 		if diff := cmp.Diff(c.want, found); err != nil || diff != "" {
 			t.Errorf("%s: %v\n%s", name, err, diff)
 		}
 		calls := 0
-		err = c.read(t.Context(), func(stock.Cell, stock.Mark) error {
+		err = c.read(t.Context(), func(stock.Cell, stock.Position) error {
 			calls++
 			return errEnough
 		})
@@ -71,7 +71,7 @@ func TestMarksComeFromTheirTables(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := b.StockMarks(ended, nil); !errors.Is(err, context.Canceled) || err.Error() == context.Canceled.Error() {
+	if err := b.StockPositions(ended, nil); !errors.Is(err, context.Canceled) || err.Error() == context.Canceled.Error() {
 		t.Errorf("without a database: %v, want an error that says what was read", err)
 	}
 }
@@ -88,7 +88,7 @@ func TestAppliedMarks(t *testing.T) {
 	slices.SortFunc(cells, func(a, b stock.Cell) int {
 		return int(a.SKU-b.SKU)*100 + (int(a.Pool)-int(b.Pool))*10 + int(a.Bucket) - int(b.Bucket)
 	})
-	marks := map[stock.Cell]stock.Mark{cells[0]: {Epoch: 1, Seq: 7}, cells[1]: {Epoch: 1, Seq: 6}, cells[2]: {Epoch: 2, Seq: 7}, cells[5]: {Epoch: 1, Seq: 7}}
+	marks := map[stock.Cell]stock.Position{cells[0]: {Epoch: 1, Seq: 7}, cells[1]: {Epoch: 1, Seq: 6}, cells[2]: {Epoch: 2, Seq: 7}, cells[5]: {Epoch: 1, Seq: 7}}
 	for c, m := range marks {
 		b.exec("INSERT INTO applied_marks (sku_id, pool, bucket, epoch, seq) VALUES (?, ?, ?, ?, ?)", c.SKU, c.Pool, c.Bucket, m.Epoch, m.Seq)
 	}

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	selectStockMarks  = "SELECT sku_id, pool, bucket, epoch, seq FROM product_inventories"
-	selectLetterMarks = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
+	selectStockPositions  = "SELECT sku_id, pool, bucket, epoch, seq FROM product_inventories"
+	selectLetterPositions = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
 		"WHERE resolved_at IS NULL AND sku_id IS NOT NULL AND reason <> '" + ReasonFork + "'"
-	selectForkMarks = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
+	selectForkPositions = "SELECT sku_id, pool, bucket, epoch, seq FROM dead_letters " +
 		"WHERE resolved_at IS NULL AND sku_id IS NOT NULL AND reason = '" + ReasonFork + "'"
 
 	selectAppliedMarks = "SELECT sku_id, pool, bucket, epoch, seq FROM applied_marks WHERE "
@@ -23,31 +23,31 @@ const (
 		"AND (m.seq IS NULL OR m.seq <> i.seq OR m.epoch <> i.epoch) ORDER BY i.sku_id, i.pool, i.bucket LIMIT ?"
 )
 
-// StockMarks yields the mark of each cell in the stock table: the last event that its row has. It stops at the first
+// StockPositions yields the position of each cell in the stock table: the last event that its row has. It stops at the first
 // error of yield and returns that as it is.
-func (r *Reader) StockMarks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
-	return r.marks(ctx, "stock table", yield, selectStockMarks)
+func (r *Reader) StockPositions(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
+	return r.positions(ctx, "stock table", yield, selectStockPositions)
 }
 
-// LetterMarks yields the marks of all events that are unresolved dead letters, except forks: they happened in Redis and
+// LetterPositions yields the positions of all events that are unresolved dead letters, except forks: they happened in Redis and
 // are in no other table. It stops at the first error of yield and returns that as it is.
-func (r *Reader) LetterMarks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
-	return r.marks(ctx, "dead letters", yield, selectLetterMarks)
+func (r *Reader) LetterPositions(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
+	return r.positions(ctx, "dead letters", yield, selectLetterPositions)
 }
 
-// ForkMarks yields the marks of all unresolved forks. The ledger has another event at each of them. It stops at the first
+// ForkPositions yields the positions of all unresolved forks. The ledger has another event at each of them. It stops at the first
 // error of yield and returns that as it is.
-func (r *Reader) ForkMarks(ctx context.Context, yield func(stock.Cell, stock.Mark) error) error {
-	return r.marks(ctx, "forks", yield, selectForkMarks)
+func (r *Reader) ForkPositions(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
+	return r.positions(ctx, "forks", yield, selectForkPositions)
 }
 
-// AppliedMarks are the marks up to which the ledger has every event of the cells. A cell without one is left out.
-func (r *Reader) AppliedMarks(ctx context.Context, cells []stock.Cell) (map[stock.Cell]stock.Mark, error) {
-	marks := make(map[stock.Cell]stock.Mark, len(cells))
+// AppliedMarks are the positions up to which the ledger has every event of the cells. A cell without one is left out.
+func (r *Reader) AppliedMarks(ctx context.Context, cells []stock.Cell) (map[stock.Cell]stock.Position, error) {
+	marks := make(map[stock.Cell]stock.Position, len(cells))
 	if len(cells) == 0 {
 		return marks, nil
 	}
-	return marks, r.marks(ctx, "applied marks", func(c stock.Cell, m stock.Mark) error {
+	return marks, r.positions(ctx, "applied marks", func(c stock.Cell, m stock.Position) error {
 		marks[c] = m
 		return nil
 	}, string(appendCells([]byte(selectAppliedMarks), cells)))
@@ -61,18 +61,18 @@ func (r *Reader) HeldBack(ctx context.Context, cells []stock.Cell) ([]stock.Cell
 	return r.cells(ctx, "dead letters", string(append(appendCells([]byte(selectHeldBack), cells), ')')))
 }
 
-// Behind are the first cells after one, in order, whose applied mark is not the mark that the stock table has; at most so
+// Behind are the first cells after one, in order, whose applied mark is not the position that the stock table has; at most so
 // many.
 func (r *Reader) Behind(ctx context.Context, after stock.Cell, most int) ([]stock.Cell, error) {
 	return r.cells(ctx, "applied marks", selectBehind, after.SKU, after.SKU, after.Pool, after.Pool, after.Bucket, most)
 }
 
-// marks yields the cells and marks that a query finds.
-func (r *Reader) marks(ctx context.Context, what string, yield func(stock.Cell, stock.Mark) error, query string) error {
+// positions yields the cells and positions that a query finds.
+func (r *Reader) positions(ctx context.Context, what string, yield func(stock.Cell, stock.Position) error, query string) error {
 	var stopped error
 	err := r.query(ctx, func(rows *sql.Rows) error {
 		var c stock.Cell
-		var m stock.Mark
+		var m stock.Position
 		if err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &m.Epoch, &m.Seq); err != nil {
 			return err
 		}
