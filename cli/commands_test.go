@@ -138,6 +138,7 @@ func (d *deployment) sells() {
 	}
 	d.run("sale", "show", "7").want(command.ExitNotFound, "no such sale")
 	yes("create", "7", "--name", "summer", "--item", "1001").want(command.ExitUsage, "SKU:UNITS")
+	yes("create", "7", "--name", "summer", "--item", "+1001:20").want(command.ExitUsage, "SKU:UNITS")
 	yes("create", "7", "--name", "summer", "--item", "1001:1000").want(command.ExitRefused, "SKU 1001: not enough stock: 60 units")
 	yes("create", "7", "--name", "summer", "--item", "77:1").want(command.ExitNotFound, "SKU 77: no such SKU")
 	d.run(append(create, "--dry-run")...).want(command.ExitDone, "dry run", "30 units of 2 SKUs come from normal stock", "planned")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/cli/command/stockfile"
+	"sluice/core/ids"
 	"sluice/core/sale"
 	"sluice/core/show"
 	"sluice/core/stock"
@@ -65,12 +66,12 @@ func (s *SaleCreate) plan() (sale.Plan, error) {
 	plan := sale.Plan{ID: s.ID, Name: s.Name, Limit: s.Limit, Hold: s.Hold, Ack: ack, ShopperDeducts: s.ShopperDeducts}
 	for _, item := range s.Item {
 		sku, units, _ := strings.Cut(item, ":")
-		a, err1 := strconv.ParseInt(sku, 10, 64)
-		n, err2 := strconv.ParseInt(units, 10, 64)
-		if err1 != nil || err2 != nil {
+		id, ok := ids.Parse(sku)
+		n, err := strconv.ParseInt(units, 10, 64)
+		if !ok || err != nil {
 			return sale.Plan{}, fmt.Errorf("item %q: want SKU:UNITS, such as 1001:5000", item)
 		}
-		plan.Items = append(plan.Items, sale.Allotment{SKU: a, Quantity: n})
+		plan.Items = append(plan.Items, sale.Allotment{SKU: id, Quantity: n})
 	}
 	if s.ItemsFile != "" {
 		if plan.Items, err = readItems(s.ItemsFile, plan.Items); err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"sluice/cli/command"
-	"sluice/core/auth"
+	"sluice/core/ids"
 	"sluice/core/reconcile"
 	"sluice/core/show"
 	"sluice/core/stock"
@@ -48,7 +48,7 @@ func (s *stack) startPage(ctx context.Context) error {
 }
 
 func (s *stack) showStock(w http.ResponseWriter, r *http.Request) {
-	sku, ok := auth.ParseID(r.PathValue("sku_id"))
+	sku, ok := ids.Parse(r.PathValue("sku_id"))
 	if !ok {
 		http.Error(w, "sku_id: want digits, 1 or more", http.StatusBadRequest)
 		return

@@ -1,9 +1,6 @@
 package auth
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Role is what the bearer of a token may do.
 type Role uint8
@@ -40,20 +37,4 @@ func ParseRole(word string) (Role, error) {
 type Identity struct {
 	Subject int64 // user id, 1 to 2^63-1
 	Role    Role
-}
-
-// ParseID reads a positive 64-bit integer as sluice writes ids: digits without sign or leading zeros.
-func ParseID[T ~string | ~[]byte](text T) (id int64, ok bool) {
-	if len(text) == 0 || len(text) > 19 || text[0] == '0' {
-		return 0, false
-	}
-	var v uint64 // 19 digits fit
-	for i := range len(text) {
-		c := text[i]
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		v = v*10 + uint64(c-'0')
-	}
-	return int64(v), v <= math.MaxInt64
 }

@@ -389,24 +389,6 @@ func TestIssueRefusesWhatNobodyWouldAccept(t *testing.T) {
 	}
 }
 
-func TestParseID(t *testing.T) {
-	t.Parallel()
-	f := func(text string, want int64) {
-		t.Helper()
-		if got, ok := ParseID(text); ok != (want != 0) || ok && got != want {
-			t.Errorf("ParseID(%q) = %d, %v, want %d", text, got, ok, want)
-		}
-	}
-	f("1", 1)
-	f("9223372036854775807", 1<<63-1)
-	for _, text := range []string{
-		"", "0", "00", "01", "+1", "-1", "1.0", "1e3", " 1", "1 ", "1\n", "{1}", "٣", "0x1", "1_000",
-		"9223372036854775808", "9999999999999999999", "10000000000000000000",
-	} {
-		f(text, 0)
-	}
-}
-
 func BenchmarkCached(b *testing.B) {
 	keys, err := NewKeys(hsKey)
 	if err != nil {

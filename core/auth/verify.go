@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"sluice/core/ids"
 )
 
 // Why a token is refused, in the words of the API. None of them quotes the token.
@@ -99,7 +101,7 @@ func (o object) check(issuer, audience string, now time.Time) (Identity, int64, 
 		return Identity{}, 0, errAudience
 	}
 	sub, _ := o.text("sub")
-	subject, ok := ParseID(sub)
+	subject, ok := ids.Parse(sub)
 	if !ok {
 		return Identity{}, 0, errSubject
 	}
@@ -175,7 +177,7 @@ func (o object) texts(name string) (texts []string) {
 // seconds is a member that has to be a moment in seconds since 1970: an integer literal, as fractions
 // and exponents are read differently by different readers.
 func (o object) seconds(name string) (int64, bool) {
-	v, ok := ParseID(o[name])
+	v, ok := ids.Parse(o[name])
 	return v, ok && v <= secondsMax
 }
 

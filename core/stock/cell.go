@@ -52,3 +52,30 @@ func (c Cell) String() string {
 	}
 	return fmt.Sprintf("sku %d, sale %d, bucket %d", c.SKU, c.Pool, c.Bucket)
 }
+
+// Position is a position in a cell's history: events are ordered by epoch, then seq.
+type Position struct {
+	Epoch uint32
+	Seq   uint64
+}
+
+// Less reports whether m is before n.
+func (m Position) Less(n Position) bool {
+	return m.Epoch < n.Epoch || m.Epoch == n.Epoch && m.Seq < n.Seq
+}
+
+// Balances are a cell's counters. Total = Avail + Held + Sold, always.
+type Balances struct {
+	Avail, Held, Sold, Total int64
+}
+
+// CellState is all that Redis knows of a cell.
+type CellState struct {
+	Cell Cell
+	Position
+	Balances
+	Settings
+	Loaded   bool // false: no such cell, and no other member but Cell means anything
+	Fenced   bool // shut, because Redis lost acknowledged effects of this cell
+	Breached bool // shut, because its counters did not add up
+}

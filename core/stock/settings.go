@@ -5,34 +5,6 @@ import (
 	"time"
 )
 
-// Bounds of what a cell can hold. They follow from the widths of the packed values.
-const (
-	UnitsMax    = int64(1)<<40 - 1 // units of one counter of a cell
-	QuantityMax = int64(1_000_000) // units of one reservation; also the highest limit per user
-	HoldMax     = 30 * 24 * time.Hour
-	TimeMaxMS   = int64(1)<<48 - 1
-	SeqMax      = uint64(1)<<48 - 1
-	KeyBytesMax = 128 // bytes of an Idempotency-Key
-	ReasonMax   = 200 // bytes of an adjustment's reason
-	VectorMax   = 128 // requests of one vector
-)
-
-// Position is a position in a cell's history: events are ordered by epoch, then seq.
-type Position struct {
-	Epoch uint32
-	Seq   uint64
-}
-
-// Less reports whether m is before n.
-func (m Position) Less(n Position) bool {
-	return m.Epoch < n.Epoch || m.Epoch == n.Epoch && m.Seq < n.Seq
-}
-
-// Balances are a cell's counters. Total = Avail + Held + Sold, always.
-type Balances struct {
-	Avail, Held, Sold, Total int64
-}
-
 // Ack is when an accepted request is acknowledged.
 type Ack uint8
 
@@ -81,15 +53,4 @@ type Settings struct {
 	Ack            Ack
 	ShopperDeducts bool // shoppers may deduct, not only services
 	Frozen         bool // sells nothing; confirm, release and expire still work
-}
-
-// CellState is all that Redis knows of a cell.
-type CellState struct {
-	Cell Cell
-	Position
-	Balances
-	Settings
-	Loaded   bool // false: no such cell, and no other member but Cell means anything
-	Fenced   bool // shut, because Redis lost acknowledged effects of this cell
-	Breached bool // shut, because its counters did not add up
 }

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 
-	"sluice/core/auth"
+	"sluice/core/ids"
 	"sluice/core/moment"
 	"sluice/core/stock"
 )
@@ -214,7 +214,7 @@ func (l *Line) complete() error {
 }
 
 func setSKU(l *Line, value string) error {
-	sku, ok := auth.ParseID(value)
+	sku, ok := ids.Parse(value)
 	if !ok {
 		return fmt.Errorf("want digits without leading zeros, 1 to %d", int64(math.MaxInt64))
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"sluice/core/auth"
+	"sluice/core/ids"
 	"sluice/core/operate"
 	"sluice/core/problem"
 	"sluice/core/show"
@@ -47,7 +47,7 @@ func (a *API) warnOfReplicas(r *request, level stock.Ack) {
 
 // adminSKU is the SKU in the path.
 func adminSKU(r *request) (int64, error) {
-	sku, ok := auth.ParseID(r.param("sku_id"))
+	sku, ok := ids.Parse(r.param("sku_id"))
 	if !ok {
 		return 0, errNotLoaded
 	}
@@ -62,7 +62,7 @@ func (a *API) loadSKU(r *request) error {
 	}
 	settings, _ := b.values()
 	a.warnOfReplicas(r, settings.Ack)
-	sku, ok := auth.ParseID(r.param("sku_id"))
+	sku, ok := ids.Parse(r.param("sku_id"))
 	if !ok {
 		return malformed("", "sku_id in the path: want digits, 1 to %d", int64(math.MaxInt64))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/idempotency"
+	"sluice/core/ids"
 	"sluice/core/stock"
 	"sluice/core/text"
 )
@@ -70,7 +71,7 @@ func TestDocumentIsAsNarrowAsTheServer(t *testing.T) {
 	for name, high := range map[string]int64{"ID": 1<<63 - 1, "SaleID": 1<<32 - 1} {
 		documented := pattern(doc.Components.Schemas[name])
 		for _, value := range idTexts() {
-			id, ok := auth.ParseID(value)
+			id, ok := ids.Parse(value)
 			f(name, documented, value, ok && id <= high)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"sluice/core/auth"
+	"sluice/core/ids"
 	"sluice/core/ledger"
 	"sluice/core/problem"
 	"sluice/core/sale"
@@ -126,7 +126,7 @@ func (q *listQuery) read(p parameter) (err error) {
 
 // number reads a parameter of digits without leading zeros.
 func number(p parameter, low, high int64) (int64, error) {
-	n, ok := auth.ParseID(p.value)
+	n, ok := ids.Parse(p.value)
 	if low == 0 && string(p.value) == "0" {
 		n, ok = 0, true
 	}

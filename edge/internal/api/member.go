@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"sluice/core/auth"
+	"sluice/core/ids"
 	"sluice/core/moment"
 	"sluice/core/sale"
 	"sluice/core/stock"
@@ -151,7 +151,7 @@ func readID[T ~int64 | ~uint32](to *T, value jsontext.Value, high int64) error {
 	if !ok {
 		return wantError("want a string of digits")
 	}
-	id, ok := auth.ParseID(written)
+	id, ok := ids.Parse(written)
 	if !ok || id > high {
 		return wantError(fmt.Sprintf("want a string of digits, 1 to %d, without leading zeros", high))
 	}

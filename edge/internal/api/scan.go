@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"sluice/core/auth"
+	"sluice/core/ids"
 	"sluice/core/problem"
 )
 
@@ -264,7 +264,7 @@ func hex4(b []byte) (rune, bool) {
 
 // id reads a string of digits between 1 and high.
 func (s *scanner) id(pointer string, high int64) int64 {
-	id, ok := auth.ParseID(s.textOf(pointer, "a string of digits"))
+	id, ok := ids.Parse(s.textOf(pointer, "a string of digits"))
 	if s.err == nil && (!ok || id > high) {
 		s.fail(malformed(pointer, "want a string of digits, 1 to %d, without leading zeros", high))
 	}
@@ -303,6 +303,6 @@ func parseInteger(text []byte) (int64, bool) {
 	} else if len(digits) == 1 && digits[0] == '0' {
 		return 0, true
 	}
-	v, ok := auth.ParseID(digits)
+	v, ok := ids.Parse(digits)
 	return sign * v, ok
 }

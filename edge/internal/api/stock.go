@@ -11,7 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
 
-	"sluice/core/auth"
+	"sluice/core/ids"
 	"sluice/core/stock"
 	"sluice/edge/screen"
 )
@@ -35,7 +35,7 @@ func (a *API) stock(r *request) error {
 		return err
 	}
 	var ok bool
-	if cell.SKU, ok = auth.ParseID(r.param("sku_id")); !ok {
+	if cell.SKU, ok = ids.Parse(r.param("sku_id")); !ok {
 		return errNotLoaded
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
@@ -133,7 +133,7 @@ func (a *API) cell(ctx context.Context, cell stock.Cell) (stock.CellState, time.
 }
 
 func saleID(text []byte) (uint32, error) {
-	id, ok := auth.ParseID(text)
+	id, ok := ids.Parse(text)
 	if !ok || id > math.MaxUint32 {
 		return 0, malformed("", "sale_id: want digits, 1 to %d", uint32(math.MaxUint32))
 	}
@@ -146,7 +146,7 @@ func skuIDs(text []byte) ([]stock.Cell, error) {
 	text = bytes.ReplaceAll(text, []byte("%2c"), []byte{','})
 	var cells []stock.Cell
 	for item := range bytes.SplitSeq(text, []byte{','}) {
-		id, ok := auth.ParseID(item)
+		id, ok := ids.Parse(item)
 		if !ok || len(cells) == skusMax {
 			return nil, malformed("", "sku_ids: want 1 to %d ids, separated by commas", skusMax)
 		}

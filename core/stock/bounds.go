@@ -2,6 +2,18 @@ package stock
 
 import "time"
 
+// Bounds. Those of what a cell can hold follow from the widths of the packed values.
+const (
+	UnitsMax    = int64(1)<<40 - 1 // units of one counter of a cell
+	QuantityMax = int64(1_000_000) // units of one reservation; also the highest limit per user
+	HoldMax     = 30 * 24 * time.Hour
+	TimeMaxMS   = int64(1)<<48 - 1
+	SeqMax      = uint64(1)<<48 - 1
+	KeyBytesMax = 128 // bytes of an Idempotency-Key
+	ReasonMax   = 200 // bytes of an adjustment's reason
+	VectorMax   = 128 // requests of one vector
+)
+
 // Defaults of settings. The tags of core/config and core/redis repeat them for the command line, and a test there holds
 // each tag to its constant.
 const (

@@ -8,6 +8,24 @@ import (
 	"strings"
 )
 
+// What can go wrong with a call, apart from refusals, which are verdicts. Every error of a Store
+// wraps exactly one of them.
+var (
+	// ErrNotApplied tells that nothing was executed; the call can be repeated.
+	ErrNotApplied = errors.New("not executed")
+	// ErrFull is an ErrNotApplied: the server's memory is full, and it takes only what frees some.
+	ErrFull = fmt.Errorf("%w: the memory of the server is full", ErrNotApplied)
+	// ErrShut tells that nothing was executed because the server does not have the data that were
+	// vetted, or the caller does not trust them yet: see redisstock.Open.
+	ErrShut = errors.New("not executed: the server is shut until it is vetted")
+	// ErrUnknown tells that the call may or may not have been executed. Repeating it with the same
+	// ids settles it.
+	ErrUnknown = errors.New("outcome unknown")
+	// ErrProtocol tells of a bug: a malformed call, or an answer that cannot be read. An effect is
+	// possible.
+	ErrProtocol = errors.New("protocol error")
+)
+
 // PartitionErrors collects what failed in which partitions, and tells what failed alike once: a server
 // that is away has many of them. The zero value is empty.
 type PartitionErrors struct {

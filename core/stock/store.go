@@ -1,0 +1,84 @@
+package stock
+
+import "context"
+
+// Store keeps the stock of a deployment. It is implemented by the memory model and by Redis, and
+// package stocktest holds them to the same behaviour. It is safe for concurrent use.
+type Store interface {
+	// Do decides the vectors, in one pipeline where the store has one, and fills in each one's
+	// results; Vector.Err tells of trouble with that vector.
+	Do(ctx context.Context, vectors ...*Vector)
+	// Cells reads cells in the order asked for, and the Redis time of the reading.
+	Cells(ctx context.Context, cells []Cell) (states []CellState, nowMS int64, err error)
+	// Reservations reads reservations in the order asked for, and the Redis time of the reading.
+	Reservations(ctx context.Context, ids []ReservationID) (found []Reservation, nowMS int64, err error)
+	// Expire gives the units of due reservations of a partition back, at most about limit of them.
+	// Any number of processes may call it at once.
+	Expire(ctx context.Context, partition, limit int) (Sweep, error)
+	// Forget removes the records of a partition's reservations whose retention has ended, at most
+	// about limit of them, and tells how many it removed.
+	Forget(ctx context.Context, partition, limit int) (int, error)
+	// Partitions is the number of partitions of the deployment.
+	Partitions() int
+}
+
+// Sweep is what one call of Expire did.
+type Sweep struct {
+	Expired int     // reservations that expired
+	Entries []Entry // their events
+	More    bool    // more were due than the call was allowed to expire
+	NextMS  int64   // the earliest deadline still ahead, 0 if there is none
+	TimeMS  int64   // Redis time of the sweep
+}
+
+// Entry is one entry of a partition's outbox: the encoded events of one vector (package event).
+type Entry struct {
+	Partition int
+	ID        string // the stream's entry id; empty if the vector had no effect
+	Data      []byte
+}
+
+// OutboxEnds is where a partition's outbox begins and ends, or why that cannot be told.
+type OutboxEnds struct {
+	First string // id of the oldest entry; empty if there is none
+	Last  string // id of the entry that was appended last, also if it has been deleted since; "0-0" if none ever was
+	Err   error
+}
+
+// Decision is what became of one request.
+type Decision struct {
+	Outcome
+	Err error // if not nil, Outcome means nothing
+}
+
+// DoAll decides requests of one operation, whatever their partitions, in one call of the store.
+func DoAll(ctx context.Context, s Store, op Op, requests []Request) []Decision {
+	open := map[int]*Vector{} // per partition, the vector that still has room
+	var vectors []*Vector
+	places := map[*Vector][]int{} // where each vector's requests came from
+	for i := range requests {
+		partition := requests[i].ID.Partition()
+		v := open[partition]
+		if v == nil || len(v.Requests) == VectorMax {
+			v = &Vector{Op: op, Partition: partition}
+			open[partition] = v
+			vectors = append(vectors, v)
+		}
+		v.Requests = append(v.Requests, requests[i])
+		places[v] = append(places[v], i)
+	}
+	if len(vectors) > 0 {
+		s.Do(ctx, vectors...)
+	}
+	decisions := make([]Decision, len(requests))
+	for _, v := range vectors {
+		for j, i := range places[v] {
+			if v.Err != nil {
+				decisions[i].Err = v.Err
+			} else {
+				decisions[i].Outcome = v.Outcomes[j]
+			}
+		}
+	}
+	return decisions
+}
