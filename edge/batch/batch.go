@@ -1,7 +1,7 @@
-// Package batch makes vectors of the requests that arrive at an edge at the same time, by group
-// commit: a request waits only while its lane's call is in flight, so an idle edge adds no wait and
-// a busy one sends large vectors. It acknowledges a request at its cell's level, and hands what the
-// scripts did to the publisher. It decides nothing about stock.
+// Package batch makes vectors of the requests that arrive at an edge at the same time. It works by group commit: a
+// request waits only while its lane's call is in flight. So an idle edge adds no wait, and a busy one sends large
+// vectors. The package acknowledges a request at its cell's level, and hands the outbox entries of the scripts to the
+// publisher. It decides nothing about stock.
 package batch
 
 import (
@@ -19,10 +19,10 @@ import (
 	"sluice/edge/cells"
 )
 
-// ErrFull tells that the queue is full: nothing was executed.
+// ErrFull means that the queue is full. Nothing was executed.
 var ErrFull = errors.New("queue full")
 
-// ErrDraining tells that the edge is shutting down: nothing was executed.
+// ErrDraining means that the edge is shutting down. Nothing was executed.
 var ErrDraining = errors.New("draining")
 
 // Store is what the batcher needs of the store of stock.
@@ -35,10 +35,9 @@ type Store interface {
 
 // Publisher sends outbox entries to Kafka.
 type Publisher interface {
-	// Publish sends an entry some time soon. False means that its buffer is full; the relay will
-	// find the entry in the outbox.
+	// Publish sends an entry soon. False means that the buffer is full; a relay will find the entry in the outbox.
 	Publish(e stock.Entry) bool
-	// PublishWait calls done once, when Kafka has the entry on all replicas or when that failed.
+	// PublishWait also calls done once, when Kafka has the entry on all in-sync replicas, or when that has failed.
 	PublishWait(e stock.Entry, done func(error)) bool
 }
 
@@ -51,14 +50,14 @@ const (
 
 // Config bounds a Batcher. The zero value means the defaults.
 type Config struct {
-	// QueueMax is the number of requests that may wait for one Redis node. Defaults to QueueMaxDefault; more
-	// makes the longest wait longer.
+	// QueueMax is the number of requests that may wait for one Redis node. Defaults to QueueMaxDefault. A larger
+	// queue makes the longest wait longer.
 	QueueMax int
 	// VectorMax is the number of requests of one vector. Defaults to, and is at most,
 	// stock.VectorMax.
 	VectorMax int
-	// InFlightMax is the number of calls to one Redis node at once. All but one wait for full
-	// vectors. Defaults to InFlightMaxDefault.
+	// InFlightMax is the number of calls to one Redis node at once. All but one of them carry full vectors only.
+	// Defaults to InFlightMaxDefault.
 	InFlightMax int
 	// CallTimeout bounds one call. Defaults to stock.CallTimeoutDefault.
 	CallTimeout time.Duration
@@ -66,8 +65,8 @@ type Config struct {
 	LogTimeout time.Duration
 	// Ack is the level of cells that did not choose one. Defaults to redis.
 	Ack stock.Ack
-	// OnShut is called, from any goroutine and often, when a server refuses because it has not been
-	// vetted. It must not block.
+	// The batcher calls OnShut, from any goroutine and often, when a server refuses because nobody has vetted it.
+	// OnShut must not block.
 	OnShut func()
 	// Log gets what a person should see. Defaults to slog.Default().
 	Log *slog.Logger
@@ -101,7 +100,7 @@ func setDefault[T int | time.Duration](field *T, value T) {
 // Result is what was decided about one request.
 type Result struct {
 	stock.Outcome
-	Cell   stock.CellState // after the vector; not Loaded where the store did not say
+	Cell   stock.CellState // after the vector; not Loaded if the store did not return it
 	TimeMS int64           // Redis time of the decision
 }
 
@@ -118,7 +117,7 @@ type Batcher struct {
 	routes   []atomic.Pointer[node] // by partition
 	routedAt atomic.Int64           // in ns since the epoch
 	routing  atomic.Bool            // route runs
-	replicas atomic.Bool            // some cell has, or by default has, the level replica
+	replicas atomic.Bool            // some cell has the level replica, by its own setting or by default
 	inFlight atomic.Int64           // calls
 	work     sync.WaitGroup         // runners, and entries on their way to Kafka
 
@@ -146,10 +145,9 @@ func New(store Store, known *cells.Cache, pub Publisher, cfg Config, set *metric
 	return b
 }
 
-// Do decides one request and returns when it is decided and acknowledged at its cell's level, or
-// with an error: ErrFull, ErrDraining, or one of stock's. It blocks no longer than a full queue and
-// a call take, at the level log also a write to Kafka. The fence of r is filled in here. A result with an
-// error means nothing.
+// Do decides one request. It returns when the request is decided and acknowledged at its cell's level, or with an
+// error: ErrFull, ErrDraining, or one of package stock. It blocks for a full queue and a call at most; at the level log
+// a write to Kafka comes on top. Do fills in the fence of r. If it returns an error, the result means nothing.
 func (b *Batcher) Do(op stock.Op, r stock.Request) (res Result, err error) {
 	replicate := b.replicating(&r)
 	p, err := b.decide(op, &r, &res, replicate)
@@ -178,9 +176,8 @@ func (b *Batcher) decide(op stock.Op, r *stock.Request, res *Result, replicate b
 	return p, err
 }
 
-// Drain refuses new requests and returns when every accepted one is decided and its effects are handed
-// to the publisher, or with the end of ctx. A server ends its own requests first: at the level log
-// some of them may still wait for Kafka.
+// Drain refuses new requests. It returns when every accepted request is decided and the publisher has its effects, or
+// when ctx ends. A server must end its own requests first, because at the level log some may still wait for Kafka.
 func (b *Batcher) Drain(ctx context.Context) error {
 	b.mu.Lock()
 	b.draining = true
@@ -206,7 +203,7 @@ func (b *Batcher) Drain(ctx context.Context) error {
 	}
 }
 
-// Queued is the number of requests that wait to be sent.
+// Queued returns the number of requests that wait to be sent.
 func (b *Batcher) Queued() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,8 +10,7 @@ import (
 	"sluice/core/stock"
 )
 
-// What keeps an effect from being acknowledged. The effect is there, so that these are errors of the
-// kind stock.ErrUnknown.
+// Reasons why an effect is not acknowledged. The effect is there, so unproven makes each of them a stock.ErrUnknown.
 var (
 	errNotReplicated = errors.New("no replica has it yet")
 	errBufferFull    = errors.New("the publisher's buffer is full")
@@ -24,9 +23,8 @@ func unproven(cause error) error {
 	return fmt.Errorf("%w: done, but not yet safe at the level asked for: %v", stock.ErrUnknown, cause)
 }
 
-// acknowledge returns once the effect that res tells of is as safe as its cell's level asks for. An
-// effect of an earlier request (a replay) must be proven safe anew: that request may have failed at
-// this very point.
+// acknowledge returns once the effect of res is as safe as its cell's level demands. For a replay it proves the effect
+// of the earlier request again, because that request may have failed at this very point.
 func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proof) error {
 	ack, err := b.level(&res.Cell)
 	if err != nil {
@@ -42,7 +40,7 @@ func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proo
 			}
 		}
 		if p.noReplica && op == stock.OpAdjust {
-			return nil // who sets the level before there is a replica is warned
+			return nil // an admin may set the level before there is a replica, and gets a warning
 		}
 		if !p.replicated {
 			return unproven(errNotReplicated)
@@ -60,7 +58,7 @@ func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proo
 	return nil
 }
 
-// level is the acknowledge level of a cell, which is read where the vector's answer lacked it.
+// level returns the acknowledge level of a cell. If the vector's answer lacked the cell, it reads it.
 func (b *Batcher) level(cell *stock.CellState) (stock.Ack, error) {
 	if !cell.Loaded {
 		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.CallTimeout)
@@ -90,8 +88,8 @@ func (b *Batcher) levels(states []stock.CellState) (replica, log bool) {
 	return replica, log
 }
 
-// replay sends the request again, with Replicate: its cell's level was not known when its vector was
-// sent. A replica that has what is written after the replay has the first effect too.
+// replay sends the request again, with Replicate, because nobody knew its cell's level when its vector was sent. A
+// replica that has the write after the replay also has the first effect.
 func (b *Batcher) replay(op stock.Op, r *stock.Request) (proof, error) {
 	b.meter.replays.Inc()
 	var again Result
@@ -105,10 +103,10 @@ func (b *Batcher) replay(op stock.Op, r *stock.Request) (proof, error) {
 	return p, nil
 }
 
-// logging is one entry's way to Kafka, for those who wait for it.
+// logging is the delivery of one entry to Kafka, for requests that wait for it.
 type logging struct {
 	once  sync.Once
-	ended func() // called once; nil or set before anyone can end it
+	ended func() // end calls it once; nil, or set before anybody can call end
 	done  chan struct{}
 	err   error // valid once done is closed
 }

@@ -8,8 +8,8 @@ import (
 	"sluice/core/stock"
 )
 
-// group is requests that travel as one vector. Who asked waits for its signal and then reads its own
-// result; the last reader gives the group back.
+// group has the requests that travel as one vector. Each caller waits for its signal and then reads its own result.
+// The last reader gives the group back to the pool.
 type group struct {
 	vector  stock.Vector
 	full    bool
@@ -19,12 +19,12 @@ type group struct {
 	proof   proof
 }
 
-// proof is what a vector's call shows about the durability of its effects.
+// proof says what a vector's call has shown about the durability of its effects.
 type proof struct {
-	replicate  bool     // a replica was waited for
-	replicated bool     // and has the effects
-	noReplica  bool     // there was none to wait for
-	log        *logging // the entry's way to Kafka; nil if nobody waits for it
+	replicate  bool     // the call waited for a replica
+	replicated bool     // a replica has the effects
+	noReplica  bool     // there was no replica to wait for
+	log        *logging // the delivery of the entry to Kafka; nil if nobody waits for it
 }
 
 func newGroup(vectorMax int) *group {
@@ -62,7 +62,7 @@ type ticket struct {
 	signal <-chan struct{}
 }
 
-// answer wakes all who wait. From then on the group is theirs.
+// answer wakes all callers. From then on the group belongs to them.
 func (g *group) answer() {
 	n := len(g.vector.Requests)
 	g.left.Store(int32(n))
@@ -87,9 +87,9 @@ func (g *group) result(i int, res *Result) error {
 	return nil
 }
 
-// findCell looks for the state of the cell of request i. It starts where the state is if the store
-// lists cells as the requests first name them, which makes one step of it for one hot cell and for
-// cells that all differ.
+// findCell finds the state of the cell of request i. Stores mostly list cells in the order in which requests first name
+// them, so it starts at the place that follows from this order. For one hot cell, or if all cells differ, that takes
+// one step.
 func findCell(states []stock.CellState, cell stock.Cell, i int) stock.CellState {
 	start := min(i, len(states)-1)
 	for at := start; at >= 0; at-- {
@@ -105,7 +105,7 @@ func findCell(states []stock.CellState, cell stock.Cell, i int) stock.CellState 
 	return stock.CellState{Cell: cell}
 }
 
-// check makes an answer that does not fit the question an error.
+// check makes an error of an answer that does not fit the question.
 func check(v *stock.Vector) {
 	if v.Err == nil && len(v.Outcomes) != len(v.Requests) {
 		v.Err = fmt.Errorf("%w: %d outcomes of %d requests", stock.ErrProtocol, len(v.Outcomes), len(v.Requests))

@@ -10,9 +10,8 @@ import (
 // opCount is one more than the highest operation.
 const opCount = int(stock.OpAdjust) + 1
 
-// lane is a queue of requests to one Redis node. While anything waits, one base runner exists that
-// takes the oldest vectors whenever its call returns; extra runners take full vectors only, so that
-// vectors stay large.
+// lane is a queue of requests to one Redis node. While requests wait, one base runner exists. Whenever its call
+// returns, it takes the oldest vectors. Extra runners take full vectors only, so that vectors stay large.
 type lane struct {
 	replicate bool // its calls wait for a replica
 
@@ -26,7 +25,7 @@ type lane struct {
 	draining bool
 }
 
-// node is the lanes of one Redis node: nobody waits for a replica because of others.
+// node has the lanes of one Redis node. There are two, so that a request that needs no replica never waits for one.
 type node struct {
 	plain, replicating lane
 }
@@ -43,7 +42,7 @@ func newNode(partitions int, draining bool) *node {
 
 func (n *node) lanes() [2]*lane { return [2]*lane{&n.plain, &n.replicating} }
 
-// slotOf is the place of a partition and operation in open.
+// slotOf returns the place of a partition and operation in lane.open.
 func slotOf(partition int, op stock.Op) int { return partition*opCount + int(op) }
 
 // enqueue puts a request into the group in which it will travel.
@@ -77,7 +76,7 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (ticket
 	}
 	t := g.add(r)
 	l.queued++
-	// Adjustments travel alone: a store may call a whole vector off because of one of them.
+	// Adjustments travel alone, because a store may refuse a whole vector for one of them.
 	if g.full = t.i+1 == cap(g.vector.Requests) || op == stock.OpAdjust; g.full {
 		l.open[slot] = nil
 		l.full++
@@ -101,7 +100,7 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (ticket
 	return t, nil
 }
 
-// take moves the oldest groups, so many at most, from the queue to dst; only full ones if full is set.
+// take moves the oldest groups from the queue to dst, at most most of them. With full it moves full groups only.
 func (l *lane) take(dst []*group, most int, full bool) []*group {
 	waiting := l.queue[:0]
 	for _, g := range l.queue {

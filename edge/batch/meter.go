@@ -12,7 +12,7 @@ import (
 	"sluice/core/telemetry"
 )
 
-// meter is the batcher's metrics. What scripts took and decided is counted by the store.
+// meter has the batcher's metrics. The store counts how long scripts took and what they decided.
 type meter struct {
 	sizes       [opCount]*metrics.PrometheusHistogram
 	waits       *metrics.PrometheusHistogram
@@ -40,7 +40,7 @@ func newMeter(set *metrics.Set, b *Batcher) *meter {
 	return m
 }
 
-// sending counts a vector; wait is that of its first request, the longest of all.
+// sending counts a vector. wait is how long its first request waited, which is the longest of all.
 func (m *meter) sending(v *stock.Vector, wait time.Duration) {
 	m.sizes[v.Op].Update(float64(len(v.Requests)))
 	m.waits.Update(wait.Seconds())

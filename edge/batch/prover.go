@@ -14,10 +14,10 @@ const (
 	pagesMax    = 64
 )
 
-// prover proves that Kafka has what earlier vectors did, for replays at the level log: what is no
-// longer in the outbox came to MySQL through Kafka, and what is still there is published again, from
-// the outbox, and waited for. Rounds of a partition go on from where the last one ended, and all
-// replays that come while one runs share the next.
+// prover proves that Kafka has the effects of earlier vectors, for replays at the level log. An entry that has left the
+// outbox came to MySQL through Kafka. The prover publishes the entries that are still there again, and waits for Kafka.
+// Each round of a partition goes on from the end of the last one. All replays that come during a round share the
+// next one.
 type prover struct {
 	b     *Batcher
 	parts []proving
@@ -26,7 +26,7 @@ type prover struct {
 type proving struct {
 	mu      sync.Mutex
 	after   string // Kafka has every entry up to this one
-	forgets int    // how often that was forgotten
+	forgets int    // how often after was forgotten
 	busy    bool   // a round runs
 	next    *logging
 }
@@ -35,8 +35,8 @@ func newProver(b *Batcher) *prover {
 	return &prover{b: b, parts: make([]proving, b.store.Partitions())}
 }
 
-// forget makes the next round begin with the oldest entry: after trouble with a server, another one
-// may have taken its place whose entries have other ids.
+// forget makes the next round begin with the oldest entry. After trouble with a server, another server may have taken
+// its place, and its entries have other ids.
 func (p *prover) forget(partition int) {
 	s := &p.parts[partition]
 	s.mu.Lock()
@@ -45,7 +45,7 @@ func (p *prover) forget(partition int) {
 	s.mu.Unlock()
 }
 
-// prove returns once Kafka has all effects that were made in the partition before the call.
+// prove returns once Kafka has all effects that happened in the partition before the call.
 func (p *prover) prove(partition int) error {
 	p.b.meter.proofs.Inc()
 	s := &p.parts[partition]
@@ -84,7 +84,7 @@ func (p *prover) run(partition int) {
 	}
 }
 
-// round publishes the entries after the one named, and returns up to which one Kafka has them.
+// round publishes the entries after an id, and returns the id up to which Kafka has them.
 func (p *prover) round(partition int, after string) (last string, err error) {
 	last = after
 	defer func() {

@@ -6,11 +6,10 @@ import (
 	"sluice/core/stock"
 )
 
-// routeEvery is how often partitions are mapped to Redis nodes again, as long as there are requests.
+// routeEvery is how often the batcher maps partitions to Redis nodes again, as long as there are requests.
 const routeEvery = time.Second
 
-// replicating reports whether a request is best sent to wait for a replica. A wrong guess costs a
-// second round.
+// replicating guesses whether a request has to wait for a replica. A wrong guess costs a second round.
 func (b *Batcher) replicating(r *stock.Request) bool {
 	if !b.replicas.Load() {
 		return false // no cell has that level: spares the look
@@ -19,8 +18,8 @@ func (b *Batcher) replicating(r *stock.Request) bool {
 	return !ok && b.cfg.Ack == stock.AckReplica || ok && b.levelOf(&state) == stock.AckReplica
 }
 
-// reroute maps partitions to nodes again, by another goroutine, where that is due. Finding out where
-// partitions are may take long while a cluster is in trouble.
+// reroute starts route in another goroutine if it is due. While a cluster is in trouble, it may take long to find out
+// where partitions are.
 func (b *Batcher) reroute() {
 	last, now := b.routedAt.Load(), time.Now().UnixNano()
 	if now-last < int64(routeEvery) || !b.routing.CompareAndSwap(false, true) {
@@ -29,7 +28,7 @@ func (b *Batcher) reroute() {
 	b.work.Go(b.route)
 }
 
-// route maps partitions to nodes. Where a partition's node is not known it stays where it was.
+// route maps partitions to nodes. A partition whose node is unknown stays where it was.
 func (b *Batcher) route() {
 	defer b.routing.Store(false)
 	names := make([]string, len(b.routes))
@@ -50,8 +49,8 @@ func (b *Batcher) route() {
 		}
 		n := nodes[name]
 		if n == nil {
-			// Nodes have no names of their own, any can serve any server: so there are never more
-			// of them than servers at one time.
+			// Nodes have no names of their own: any node can serve any server. So there are never more nodes than
+			// servers at one time.
 			if len(nodes) == len(b.nodes) {
 				b.nodes = append(b.nodes, newNode(len(b.routes), b.draining))
 			}

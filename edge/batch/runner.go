@@ -10,12 +10,12 @@ import (
 	"sluice/core/stock"
 )
 
-// callVectors is the number of vectors of one call. Where requests are spread over many partitions the
-// others gather more requests meanwhile: vectors become up to twice as large, which saves Redis 15 %.
-// It also bounds how long one call takes.
+// callVectors is the number of vectors of one call. If requests are spread over many partitions, the other vectors
+// gather more requests during the call. They become up to twice as large, which saves 15 % of Redis' CPU. The number
+// also bounds how long one call takes.
 const callVectors = 8
 
-// runner sends what waits in a lane, call after call, until there is nothing for it to take.
+// runner sends the requests that wait in a lane, call after call, until there is nothing for it to take.
 type runner struct {
 	*Batcher
 	lane    *lane
@@ -32,7 +32,7 @@ func (r *runner) run() {
 	}
 }
 
-// take takes what the next call is to send. It reports false if there is nothing.
+// take takes the groups of the next call. It returns false if there are none.
 func (r *runner) take() bool {
 	l := r.lane
 	l.mu.Lock()
@@ -42,7 +42,7 @@ func (r *runner) take() bool {
 	case !r.base:
 		most = 1
 	case r.failed:
-		most = math.MaxInt // who waits for a server that does not answer must not wait for many calls
+		most = math.MaxInt // the server does not answer: requests must not wait for many more calls to it
 	}
 	r.groups = l.take(r.groups[:0], most, !r.base)
 	if len(r.groups) > 0 {
@@ -56,7 +56,7 @@ func (r *runner) take() bool {
 	return false
 }
 
-// call decides groups in one pipeline and answers all who wait for them.
+// call has groups decided in one pipeline, and answers everybody who waits for them.
 func (r *runner) call() {
 	sent := time.Now()
 	r.vectors = r.vectors[:0]
@@ -97,7 +97,7 @@ func (r *runner) do() {
 	r.store.Do(ctx, r.vectors...)
 }
 
-// finish answers all who wait for a group, and publishes what it did.
+// finish answers everybody who waits for a group, and publishes the group's outbox entry.
 func (r *runner) finish(g *group, sent time.Time) {
 	v := &g.vector
 	if v.Err != nil {

@@ -1,6 +1,6 @@
-// Package cells keeps the last known state of the cells that an edge deals with: the highest position
-// seen of each, for the fence; its settings; and readings young enough to be shown. It decides
-// nothing: what it knows may be old, and says how old.
+// Package cells remembers the last known state of the cells that an edge deals with: the highest position seen of each
+// cell, for the fence; its settings; and readings that are young enough to show. It decides nothing. A state may be
+// old, and comes with its age.
 package cells
 
 import (
@@ -16,10 +16,10 @@ import (
 	"sluice/core/stock"
 )
 
-// ErrFull tells that too many readings of a partition wait already.
+// ErrFull means that too many readings of a partition wait already.
 var ErrFull = errors.New("too many readings wait")
 
-// ErrClosed tells that the cache was closed.
+// ErrClosed means that the cache was closed.
 var ErrClosed = errors.New("cell cache closed")
 
 // Store is where cells are read.
@@ -28,20 +28,19 @@ type Store interface {
 	Partitions() int
 }
 
-// CellsMaxDefault is the number of cells that an edge remembers which did not choose one.
+// CellsMaxDefault is the default of Config.CellsMax.
 const CellsMaxDefault = 1 << 18
 
 // Config bounds a Cache. The zero value means the defaults.
 type Config struct {
-	// CellsMax is the number of cells remembered, about 250 bytes each; the longest unused of a
-	// partition goes first, and its fence with it. Defaults to
-	// CellsMaxDefault.
+	// CellsMax is the number of cells that the cache remembers, about 250 bytes each. The longest unused cell of a
+	// partition goes first, and its fence with it. Defaults to CellsMaxDefault.
 	CellsMax int
 	// CallTimeout bounds one reading from the store. Defaults to stock.CallTimeoutDefault.
 	CallTimeout time.Duration
 	// QueueMax is the number of cells per partition that may wait to be read. Defaults to 1,024.
 	QueueMax int
-	// Snapshots keeps what is known over a restart. Nil: the next run begins empty.
+	// Snapshots keeps the cells over a restart. If it is nil, the next run begins empty.
 	Snapshots Snapshots
 	// Deployment is the deployment whose snapshot is valid.
 	Deployment string
@@ -70,12 +69,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Cache is the memory of cells. It is safe for concurrent use.
+// Cache remembers cells. It is safe for concurrent use.
 type Cache struct {
 	store      Store
 	cfg        Config
 	start      time.Time
-	partitions []partition // each with a lock of its own: a vector needs one for all its cells
+	partitions []partition // each has its own lock, so that a vector needs one lock for all its cells
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -84,7 +83,7 @@ type Cache struct {
 	hits, misses *metrics.Counter
 }
 
-// New makes a cache over store that knows what its snapshot does. The caller closes it.
+// New makes a cache over store, with the cells of the snapshot. The caller closes it.
 func New(store Store, cfg Config, set *metrics.Set) *Cache {
 	c := &Cache{
 		store:      store,
@@ -104,7 +103,7 @@ func New(store Store, cfg Config, set *metrics.Set) *Cache {
 	return c
 }
 
-// Close ends readings under way, refuses new ones, and keeps what is known for the next start.
+// Close ends readings under way, refuses new ones, and saves the cells for the next start.
 func (c *Cache) Close() {
 	c.cancel()
 	for i := range c.partitions {
@@ -117,7 +116,7 @@ func (c *Cache) Close() {
 	c.save()
 }
 
-// Len is the number of cells remembered.
+// Len returns the number of remembered cells.
 func (c *Cache) Len() int {
 	n := 0
 	for i := range c.partitions {
@@ -129,7 +128,7 @@ func (c *Cache) Len() int {
 	return n
 }
 
-// Peek is what is remembered of a cell, however old, without asking anyone.
+// Peek returns the remembered state of a cell, however old, without asking anyone.
 func (c *Cache) Peek(cell stock.Cell) (state stock.CellState, asOf time.Time, ok bool) {
 	p := c.partitionOf(cell)
 	p.mu.Lock()
@@ -141,7 +140,7 @@ func (c *Cache) Peek(cell stock.Cell) (state stock.CellState, asOf time.Time, ok
 	return e.state, c.start.Add(e.asOf), true
 }
 
-// Fence is the highest position seen of a cell of a partition, the zero Position if none is remembered.
+// Fence returns the highest position seen of a cell of a partition. It is the zero Position if the cell is not remembered.
 func (c *Cache) Fence(partition int, cell stock.Cell) stock.Position {
 	p := &c.partitions[partition]
 	p.mu.Lock()
@@ -169,8 +168,8 @@ func (c *Cache) Prepare(partition int, requests []stock.Request) {
 	}
 }
 
-// Observe remembers states of cells of one partition that a call brought; asOf is when the call was
-// made. Calls in flight at once may be observed in any order.
+// Observe remembers states of cells of one partition from the answer to a call. asOf is when the call was made. Calls
+// that were in flight at once may be observed in any order.
 func (c *Cache) Observe(partition int, states []stock.CellState, asOf time.Time) {
 	at := asOf.Sub(c.start)
 	p := &c.partitions[partition]
@@ -181,9 +180,9 @@ func (c *Cache) Observe(partition int, states []stock.CellState, asOf time.Time)
 	}
 }
 
-// State is a cell's state, at most maxAge old, and the moment as of which it is known. What is not
-// remembered is read: once for all who ask at the same time. An unknown cell is a state that is not
-// Loaded. Errors are ErrFull, ErrClosed, the end of ctx, or the store's.
+// State returns a cell's state, at most maxAge old, and the moment as of which it is known. It reads a cell that is not
+// remembered, once for everybody who asks at the same time. The state of an unknown cell is not Loaded. Errors are
+// ErrFull, ErrClosed, the end of ctx, or the store's.
 func (c *Cache) State(ctx context.Context, cell stock.Cell, maxAge time.Duration) (stock.CellState, time.Time, error) {
 	p := c.partitionOf(cell)
 	oldest := c.clock() - maxAge
@@ -211,7 +210,7 @@ func (c *Cache) State(ctx context.Context, cell stock.Cell, maxAge time.Duration
 	}
 }
 
-// clock is the time since the cache was made: unlike a time.Time it has no pointer in it.
+// clock returns the time since the cache was made. Unlike a time.Time, such a duration holds no pointer.
 func (c *Cache) clock() time.Duration { return c.cfg.Now().Sub(c.start) }
 
 func (c *Cache) partitionOf(cell stock.Cell) *partition {

@@ -13,8 +13,8 @@ import (
 // callMax is the number of cells that one call reads.
 const callMax = 256
 
-// partition is what is remembered of the cells of one partition, and its readings. While one call of a partition is under way,
-// what else is asked of it gathers for the next, so a slow partition holds up no other.
+// partition has the remembered cells of one partition, and its readings. While one call of a partition is under way,
+// further questions gather for the next call. So a slow partition holds up no other.
 type partition struct {
 	mu      sync.Mutex
 	known   table
@@ -24,7 +24,7 @@ type partition struct {
 	closed  bool
 }
 
-// reading is one cell being read for all who asked.
+// reading is the reading of one cell for everybody who asks.
 type reading struct {
 	cell stock.Cell
 	sent bool
@@ -36,7 +36,7 @@ type reading struct {
 	err   error
 }
 
-// join finds or starts the reading of a cell that is not older than oldest. The partition is locked.
+// join finds or starts a reading of a cell that is not older than oldest. The caller has locked the partition.
 func (c *Cache) join(p *partition, cell stock.Cell, oldest time.Duration) (*reading, error) {
 	if r := p.flights[cell]; r != nil && (!r.sent || r.asOf >= oldest) {
 		return r, nil
@@ -99,7 +99,7 @@ func (c *Cache) read(p *partition) {
 	}
 }
 
-// call reads the cells of batch. A panic is an error: who waits must be answered.
+// call reads the cells of batch. It makes an error of a panic, because everybody who waits needs an answer.
 func (c *Cache) call(batch []*reading) (states []stock.CellState, err error) {
 	defer func() {
 		if p := recover(); p != nil {

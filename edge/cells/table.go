@@ -6,8 +6,7 @@ import (
 	"sluice/core/stock"
 )
 
-// entry is what is remembered of one cell. It holds no pointers, so that the garbage collector does
-// not walk a large table.
+// entry is one remembered cell. It holds no pointers, so that the garbage collector does not walk a large table.
 type entry struct {
 	state stock.CellState
 	asOf  time.Duration  // on the cache's clock
@@ -15,7 +14,7 @@ type entry struct {
 	used  bool           // since the hand last passed
 }
 
-// table is a bounded map of cells that forgets an entry not used for a turn of the clock's hand.
+// table is a bounded map of cells. It forgets an entry that nobody used during one turn of the clock's hand.
 type table struct {
 	max     int
 	index   map[stock.Cell]int32
@@ -29,7 +28,7 @@ func newTable(maxEntries int) table {
 
 func (t *table) len() int { return len(t.entries) }
 
-// find is the entry of a cell or nil; it is valid until the next observe.
+// find returns the entry of a cell, or nil. The entry is valid until the next observe.
 func (t *table) find(cell stock.Cell) *entry {
 	i, ok := t.index[cell]
 	if !ok {
@@ -51,8 +50,8 @@ func (t *table) observe(state *stock.CellState, asOf time.Duration) {
 	if e.fence.Less(state.Position) {
 		e.fence = state.Position
 	}
-	// Of two calls in flight at once, the one made first may have been decided last: it has the
-	// higher position, and is then at least as young as the other.
+	// Of two calls in flight at once, the first one made may be the last one decided. It then has the higher position, and
+	// is at least as young as the other.
 	if asOf > e.asOf {
 		e.state, e.asOf = *state, asOf
 	} else if e.state.Less(state.Position) {
@@ -60,7 +59,7 @@ func (t *table) observe(state *stock.CellState, asOf time.Duration) {
 	}
 }
 
-// remember takes a cell in that is not known yet.
+// remember adds a cell that is not in the table.
 func (t *table) remember(state *stock.CellState, asOf time.Duration) {
 	*t.insert(state.Cell) = entry{state: *state, asOf: asOf, fence: state.Position, used: true}
 }

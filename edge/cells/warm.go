@@ -14,13 +14,13 @@ import (
 const (
 	warmKey     = "cells"
 	warmVersion = 1
-	// warmMax is the number of cells that are kept over a restart, those seen last.
+	// warmMax is the number of cells that a restart keeps: those seen last.
 	warmMax = 4096
-	// warmTTL is for how long they are of use. Nothing that was kept is ever young enough to be shown.
+	// warmTTL is how long kept cells are of use. A kept cell is never young enough to show.
 	warmTTL = 10 * time.Minute
 )
 
-// warmDurations is how the record has durations: in nanoseconds.
+// warmDurations is the form of durations in the record: nanoseconds.
 var warmDurations = jsonv1.FormatDurationAsNano(true)
 
 // Snapshots keeps records over a restart. Package localstore implements it.
@@ -29,8 +29,7 @@ type Snapshots interface {
 	Load(key string, version uint32) ([]byte, bool)
 }
 
-// warm is the record of what an edge knew when it ended: fences, and settings such as the acknowledge
-// level.
+// warm is the record of what an edge knew when it ended: fences, and settings such as the acknowledge level.
 type warm struct {
 	Deployment string            `json:"deployment"`
 	States     []stock.CellState `json:"states"` // with the fence for their position
@@ -64,7 +63,7 @@ func (c *Cache) save() {
 	}
 }
 
-// restore remembers what the last run of this edge knew.
+// restore remembers the cells that the last run of this edge knew.
 func (c *Cache) restore() {
 	if c.cfg.Snapshots == nil {
 		return
@@ -82,7 +81,7 @@ func (c *Cache) restore() {
 		state := &w.States[i]
 		known := &c.partitionOf(state.Cell).known
 		if known.find(state.Cell) == nil {
-			known.remember(state, -warmTTL) // also one that Redis has lost: its fence tells so
+			known.remember(state, -warmTTL) // even a cell that Redis has lost: its fence shows the loss
 		}
 	}
 }
