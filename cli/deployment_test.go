@@ -240,7 +240,11 @@ func TestForkKeepsItsSKUShut(t *testing.T) {
 	}
 	adjust("1001").want(command.ExitFailed, "sku 1001 has two events at epoch 1 seq 1", "sluice deadletter resolve")
 	adjust("1003").want(command.ExitDone, "avail: 5 -> 6")
-	d.run("doctor").want(command.ExitFailed, "sku 1001 has two events")
+	partition := (stock.Cell{SKU: 1001}).Partition(8)
+	d.run("doctor").want(command.ExitFailed, "sku 1001 has two events", "1 of 8 partitions are shut, and sell nothing; the others sell",
+		fmt.Sprintf("shut SKUs: not known of partition %d", partition))
+	d.run("stock", "shut").want(command.ExitFailed, fmt.Sprintf("partition %d: ", partition)).lacks("no SKU is shut")
+	d.run("stock", "shut", "-o", "json").want(command.ExitFailed, `"shut_partitions": [`)
 	d.run("deadletter", "show", fork).want(command.ExitDone, "stays shut until it is resolved")
 	d.run("deadletter", "resolve", fork, "--reason", "counted", "--yes").want(command.ExitDone)
 	adjust("1001").want(command.ExitDone, "avail: 5 -> 6")

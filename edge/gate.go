@@ -20,7 +20,8 @@ const (
 	gateRetry    = 200 * time.Millisecond // after the first failure; doubled up to gateRetryMax
 	gateRetryMax = 5 * time.Second
 
-	// gateRefusedMax is for what needs a person. Each try reads all that MySQL and Redis know of cells.
+	// gateRefusedMax is for what needs a person. Each try reads all that MySQL and Redis know of cells. What is refused holds
+	// up no other partition: if more is shut than was refused, the next try comes at once.
 	gateRefusedMax = 30 * time.Second
 
 	gateFlush   = 2 * time.Second // for events that Redis may have lost to reach Kafka, before it is compared
@@ -32,6 +33,7 @@ const (
 // the data from its last run sells at once, and vets them beside that.
 type gate struct {
 	ask    func(context.Context) (redisstock.State, error)
+	shut   func() int                  // partitions, as ask has last found
 	vetted func() bool                 // by this edge, since its start
 	adopt  func(context.Context) error // trusts what another edge has vetted
 	load   func(context.Context) error // makes scripts known where those of another version are
@@ -43,7 +45,14 @@ type gate struct {
 	open             *lifecycle.Signal // some of Redis was seen open
 	opened, failures *metrics.Counter
 	refusal          atomic.Pointer[error] // what the last vetting had against Redis; nil: nothing
+
+	// Of run alone: until when what was refused is not vetted again, and how many partitions were.
+	refusedUntil time.Time
+	refused      int
 }
+
+// errRefused tells that Redis is as it was when it was refused, and is vetted again later.
+var errRefused = errors.New("refused before")
 
 func newGate(set *metrics.Set, log *slog.Logger) *gate {
 	return &gate{
@@ -79,17 +88,19 @@ func (g *gate) run(ctx context.Context) {
 			}
 		}
 		next := gateEvery
-		err := g.look(ctx)
-		if err != nil && ctx.Err() == nil {
+		switch err := g.look(ctx); {
+		case err == nil || ctx.Err() != nil:
+			retry, g.refusedUntil = gateRetry, time.Time{}
+		case errors.Is(err, errRefused):
+		default:
 			g.failures.Inc()
 			g.tell(err, retry)
 			longest := gateRetryMax
-			if errors.Is(err, redisstock.ErrVetting) {
-				longest = gateRefusedMax
+			if next = retry; errors.Is(err, redisstock.ErrVetting) {
+				g.refused, g.refusedUntil = g.shut(), time.Now().Add(retry)
+				next, longest = min(retry, gateEvery), gateRefusedMax
 			}
-			next, retry = retry, min(2*retry, longest)
-		} else {
-			retry = gateRetry
+			retry = min(2*retry, longest)
 		}
 		wait.Reset(next)
 	}
@@ -104,10 +115,13 @@ func (g *gate) look(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
+	case state == redisstock.StateOpen && g.vetted():
+		g.refusal.Store(nil) // it may be another edge that has opened what was refused
+		return nil
+	case g.shut() <= g.refused && time.Now().Before(g.refusedUntil):
+		return errRefused
 	case state != redisstock.StateOpen:
 		g.log.InfoContext(ctx, "redis is shut: comparing it with MySQL and Kafka before it sells", "state", state.String())
-	case g.vetted():
-		return nil
 	default:
 		g.log.InfoContext(ctx, "redis is as the last run of this edge left it: comparing it with MySQL and Kafka beside selling")
 	}
@@ -139,7 +153,7 @@ func (g *gate) join(ctx context.Context) error {
 	return g.load(ctx)
 }
 
-// note keeps what speaks against Redis, for those who ask whether the edge is ready.
+// note keeps what speaks against Redis, for those who ask how the edge is.
 func (g *gate) note(err error) {
 	switch {
 	case err == nil:
@@ -149,12 +163,12 @@ func (g *gate) note(err error) {
 	}
 }
 
-// whyShut says what keeps Redis shut, and what to do.
-func (g *gate) whyShut() error {
+// why says what keeps Redis or some of it shut, and what to do.
+func (g *gate) why(shut error) error {
 	if refusal := g.refusal.Load(); refusal != nil {
-		return fmt.Errorf("%w: %w: what MySQL and Kafka have is safe; see sluice doctor, and docs/backup.md on a Redis that has lost events", errShut, *refusal)
+		return fmt.Errorf("%w: %w: what MySQL and Kafka have is safe; see sluice doctor, and docs/backup.md on a Redis that has lost events", shut, *refusal)
 	}
-	return errShut
+	return shut
 }
 
 // see asks, and lets work begin once some of Redis is open.
@@ -172,5 +186,5 @@ func (g *gate) tell(err error, retry time.Duration) {
 	if errors.Is(err, redisstock.ErrVetting) || errors.Is(err, redisstock.ErrForeign) {
 		level = slog.LevelError
 	}
-	g.log.Log(context.Background(), level, "redis cannot be opened yet", "error", err, "retry_in", retry)
+	g.log.Log(context.Background(), level, "not all of redis can be opened yet", "error", err, "retry_in", retry)
 }

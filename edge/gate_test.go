@@ -30,6 +30,7 @@ func TestGate(t *testing.T) {
 			}
 			return redisstock.StateOpen, nil
 		}
+		g.shut = func() int { return 1 }
 		g.vetted = vetted.Load
 		g.flush = func(context.Context) error { flushes.Add(1); return nil }
 		g.adopt = func(context.Context) error { return errors.New("nobody else has vetted it") }
@@ -112,6 +113,7 @@ func TestGateTrustsOthersOnlyAfterAVetting(t *testing.T) {
 			}
 			return redisstock.StateOpen, nil
 		}
+		g.shut = func() int { return 0 }
 		g.vetted = func() bool { return vettings.Load() > 0 }
 		g.flush = func(context.Context) error { return errors.New("Kafka is away") }
 		g.load = func(context.Context) error { return nil }
@@ -139,6 +141,7 @@ func TestGateOfDataOfTheLastRun(t *testing.T) {
 		var vettings atomic.Int64
 		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
 		g.ask = func(context.Context) (redisstock.State, error) { return redisstock.StateOpen, nil }
+		g.shut = func() int { return 0 }
 		g.vetted = func() bool { return false }
 		g.flush = func(context.Context) error { return nil }
 		g.vet = func(ctx context.Context) error {
@@ -172,6 +175,7 @@ func TestGateBesideAnotherVersion(t *testing.T) {
 			}
 			return redisstock.StateShut, nil
 		}
+		g.shut = func() int { return 0 }
 		g.vetted = func() bool { return false }
 		g.flush = func(context.Context) error { return nil }
 		g.load = func(context.Context) error { loaded.Store(true); return nil }
@@ -184,6 +188,53 @@ func TestGateBesideAnotherVersion(t *testing.T) {
 		synctest.Wait()
 		if worked := g.open.Raised(); !worked || !vetting.Load() {
 			t.Errorf("worked: %v, vetted beside that: %v", worked, vetting.Load())
+		}
+	})
+}
+
+// TestGateOpensOthersBesideWhatIsRefused: what needs a person is not compared again at once, and a restart of Redis is
+// noticed all the same.
+func TestGateOpensOthersBesideWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const partitions = 64
+		var shut, vettings atomic.Int64
+		shut.Store(partitions)
+		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
+		g.ask = func(context.Context) (redisstock.State, error) {
+			if shut.Load() == partitions {
+				return redisstock.StateShut, nil
+			}
+			return redisstock.StatePartly, nil
+		}
+		g.shut = func() int { return int(shut.Load()) }
+		g.vetted = func() bool { return vettings.Load() > 0 }
+		g.flush = func(context.Context) error { return nil }
+		g.load = func(context.Context) error { return nil }
+		g.adopt = g.load
+		g.vet = func(context.Context) error {
+			vettings.Add(1)
+			shut.Store(1)
+			return redisstock.ErrVetting
+		}
+		go g.run(t.Context())
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		before := vettings.Load()
+		if before < 20 || before > 40 {
+			t.Errorf("%d vettings in ten minutes of one partition that is refused", before)
+		}
+		if err := g.why(errPartlyShut); !errors.Is(err, redisstock.ErrVetting) {
+			t.Errorf("it does not say why: %v", err)
+		}
+		for restart := int64(1); restart <= 3; restart++ {
+			shut.Store(partitions)
+			g.suspect()
+			time.Sleep(gateEvery)
+			synctest.Wait()
+			if shut.Load() != 1 || vettings.Load() > before+2*restart {
+				t.Errorf("%v after restart %d: %d partitions are shut, %d vettings", gateEvery, restart, shut.Load(), vettings.Load()-before)
+			}
 		}
 	})
 }

@@ -163,7 +163,8 @@ func (n *Node) startEngine(context.Context) error {
 		return err
 	}
 	n.gate = newGate(n.set, n.log)
-	n.gate.ask, n.gate.vetted, n.gate.adopt, n.gate.load = n.redisState, n.store.Vetted, n.adopt, n.store.LoadScripts
+	n.gate.ask, n.gate.shut, n.gate.vetted = n.redisState, n.store.SeenShut, n.store.Vetted
+	n.gate.adopt, n.gate.load = n.adopt, n.store.LoadScripts
 	n.gate.flush, n.gate.vet = n.publisher.Flush, n.vetRedis
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,

@@ -142,9 +142,9 @@ func TestReadyWithAHungNode(t *testing.T) {
 	}
 
 	resume := stopped(t, cluster.Nodes[0].PID())
-	s.untilReady("degraded", "some partitions of Redis do not answer")
+	s.untilReady("degraded", "some partitions of redis do not answer")
 	for user := range int64(10) {
-		s.untilReady("degraded", "some partitions of Redis do not answer")
+		s.untilReady("degraded", "some partitions of redis do not answer")
 		if got := s.buy(skus[0], 100+user); got.status != http.StatusGatewayTimeout && got.status != http.StatusServiceUnavailable || got.json["retryable"] != true {
 			t.Errorf("on the node that hangs: %d %s", got.status, got.body)
 		}

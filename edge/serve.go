@@ -26,7 +26,10 @@ const adminTimeout = 30 * time.Second
 // it tells what the others are.
 const openTimeout = 500 * time.Millisecond
 
-var errShut = errors.New("redis is shut until it is vetted")
+var (
+	errShut       = errors.New("redis is shut until it is vetted")
+	errPartlyShut = errors.New("some partitions of redis are shut until they are vetted")
+)
 
 // serve serves the HTTP API.
 func (n *Node) serve(ctx context.Context) error {
@@ -91,13 +94,14 @@ func newLimiter[K comparable](name string, perSecond float64, burst, keysMax int
 func (n *Node) checkOpen(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
+	why := n.gate.why(errShut) // first: a vetting that ends meanwhile may have opened the rest
 	switch state, err := n.redisState(ctx); {
 	case state == redisstock.StateOpen || state == redisstock.StatePartly:
 		return nil
 	case err != nil:
 		return err
 	}
-	return n.gate.whyShut()
+	return why
 }
 
 // serveOps serves health and metrics.
@@ -111,9 +115,9 @@ func (n *Node) serveOps(context.Context) error {
 			case state != redisstock.StatePartly:
 				return nil
 			case err != nil:
-				return fmt.Errorf("some partitions of Redis do not answer: %w", err)
+				return fmt.Errorf("some partitions of redis do not answer: %w", err)
 			}
-			return errors.New("some partitions of Redis are shut until they are vetted: the log says what speaks against them")
+			return n.gate.why(errPartlyShut)
 		}},
 		{Name: "sku_screen", Probe: func(context.Context) error {
 			if !n.known.Ready() {

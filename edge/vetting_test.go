@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/evidence"
@@ -57,54 +55,158 @@ func TestRestartedRedisIsVettedAndSellsAgain(t *testing.T) {
 	s.waitReady()
 }
 
-// TestRedisThatLostEffectsStaysShut shuts a Redis that is behind of what MySQL or Kafka has.
-func TestRedisThatLostEffectsStaysShut(t *testing.T) {
+// TestPartitionThatLostEffectsStaysShut has MySQL know more of a SKU than Redis has. Its partition serves nobody, whether Redis
+// has restarted or not, and whether the edge is new or not. The others sell, and the edge is ready and says what is wrong.
+func TestPartitionThatLostEffectsStaysShut(t *testing.T) {
 	t.Parallel()
-	for name, lose := range map[string]func(s *stack, client rueidis.Client){
-		"behind of the stock table": func(s *stack, _ rueidis.Client) {
-			db, err := s.cfg.MySQL.Open(t.Context())
-			if err != nil {
-				t.Fatal(err)
+	s := newStack(t)
+	s.start()
+	const lost, whole = int64(1), int64(2)
+	partition := func(sku int64) int { return stock.Cell{SKU: sku}.Partition(s.cfg.Stock.Partitions) }
+	beside := func(sku int64) int64 { // a new SKU of the same partition
+		other := sku + 1000
+		for partition(other) != partition(sku) {
+			other++
+		}
+		return other
+	}
+	s.load(lost, 10, "")
+	s.load(whole, 10, "")
+	shopper, service, admin := s.token(7, auth.RoleShopper), s.token(9, auth.RoleService), s.token(1, auth.RoleAdmin)
+	held := s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1","quantity":1}`)
+	if held.status != 201 {
+		t.Fatal(held.body)
+	}
+	reservation := "/v1/reservations/" + held.text("reservation_id")
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	db := s.database()
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`INSERT INTO product_inventories
+		(sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated) VALUES (1, 10, 10, 0, 0, 1, 6, NOW(3))`)
+
+	user := int64(100)
+	sells := func(when string) {
+		t.Helper()
+		user++
+		if got := s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"2","quantity":1}`); got.status != 201 {
+			t.Errorf("%s: reserve the SKU that is whole: %d %s", when, got.status, got.body)
+		}
+		if got := s.send("GET", "/v1/stock?sku_ids=1,2", "", ""); got.status != 200 || !strings.Contains(got.body, `"sku_id":"2"`) || strings.Contains(got.body, `"sku_id":"1"`) {
+			t.Errorf("%s: look at both: %d %s", when, got.status, got.body)
+		}
+	}
+	refuses := func(when string) {
+		t.Helper()
+		for what, got := range map[string]answer{
+			"reserve": s.send("POST", "/v1/reservations", shopper, `{"sku_id":"1","quantity":1}`),
+			"deduct":  s.send("POST", "/v1/deductions", service, `{"sku_id":"1","quantity":1,"user_id":"8"}`),
+			"confirm": s.send("POST", reservation+"/confirm", service, ""),
+			"release": s.send("POST", reservation+"/release", shopper, ""),
+			"look":    s.send("GET", "/v1/stock/1", "", ""),
+			"adjust":  s.send("POST", "/admin/v1/skus/1/adjustments", admin, `{"delta":1,"reason":"x"}`),
+			"create":  s.send("PUT", fmt.Sprintf("/admin/v1/skus/%d", beside(lost)), admin, `{"quantity":1,"reason":"x"}`),
+		} {
+			if got.status != 503 || got.code() != "unavailable" || !strings.Contains(got.text("detail"), "is shut") {
+				t.Errorf("%s: %s: %d %s", when, what, got.status, got.body)
 			}
-			defer db.Close()
-			_, err = db.ExecContext(t.Context(), `INSERT INTO product_inventories
-				(sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated) VALUES (1, 10, 10, 0, 0, 1, 6, NOW(3))`)
-			if err != nil {
-				t.Fatal(err)
-			}
-		},
-		"behind of the end of Kafka": func(s *stack, client rueidis.Client) {
-			if err := client.Do(t.Context(), client.B().Flushall().Build()).Error(); err != nil {
-				t.Fatal(err)
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newStack(t)
-			s.start()
-			s.load(1, 10, "")
-			client, err := s.cfg.Redis.Client()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer client.Close()
-			lose(s, client)
+		}
+	}
+	tells := func(when string) {
+		t.Helper()
+		s.until(30*time.Second, when+": the edge says what is wrong", func() bool {
+			status, body := s.ready()
+			_, figures := s.ops("/metrics")
+			return status == http.StatusOK && strings.HasPrefix(body, `{"status":"degraded"`) &&
+				strings.Contains(body, fmt.Sprintf("in part: partition %d: it has lost effects of 1 cells", partition(lost))) &&
+				strings.Contains(body, "docs/backup.md") &&
+				strings.Contains(figures, "sluice_core_redis_shut_partitions 1\n")
+		})
+		shut := s.send("GET", "/admin/v1/shut-cells", admin, "")
+		if shut.status != 200 || !strings.Contains(shut.body, fmt.Sprintf(`"shut_partitions":[%d]`, partition(lost))) {
+			t.Errorf("%s: shut cells: %d %s", when, shut.status, shut.body)
+		}
+	}
+	restart := func(dir string) {
+		t.Helper()
+		s.shutdown()
+		s.cfg.DataDir = dir
+		s.startUnready()
+	}
+	for _, run := range []struct {
+		when string
+		do   func()
+	}{
+		{"the edge is started anew", func() { restart(s.cfg.DataDir) }},
+		{"Redis has restarted", func() {
 			if err := client.Do(t.Context(), client.B().ScriptFlush().Build()).Error(); err != nil {
 				t.Fatal(err)
 			}
-			s.until(30*time.Second, "Redis was vetted", func() bool {
-				_, figures := s.ops("/metrics")
-				return !strings.Contains(figures, "sluice_edge_gate_failures_total 0\n") || !strings.Contains(figures, "sluice_edge_gate_openings_total 1\n")
-			})
-			if status, body := s.ready(); status != http.StatusServiceUnavailable || !strings.Contains(body, "shut until it is vetted") {
-				t.Errorf("readiness: %d %s", status, body)
-			}
-			got := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`)
-			if got.status != 503 || got.code() != "unavailable" {
-				t.Errorf("reserve: %d %s", got.status, got.body)
-			}
+		}},
+		{"the edge is new", func() { restart(t.TempDir()) }},
+	} {
+		run.do()
+		s.until(30*time.Second, "the others sell: "+run.when, func() bool {
+			user++
+			return s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"2","quantity":1}`).status == 201
 		})
+		tells(run.when)
+		sells(run.when)
+		refuses(run.when)
+	}
+	if got := s.send("PUT", fmt.Sprintf("/admin/v1/skus/%d", beside(whole)), admin, `{"quantity":1,"reason":"x"}`); got.status != 201 {
+		t.Errorf("create a SKU where nothing is lost: %d %s", got.status, got.body)
+	}
+
+	exec("DELETE FROM product_inventories WHERE sku_id = 1") // as if the data were back
+	s.until(time.Minute, "the partition is opened", func() bool {
+		user++
+		return s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"1","quantity":1}`).status == 201
+	})
+	if got := s.send("POST", reservation+"/confirm", service, ""); got.status != 200 {
+		t.Errorf("confirm what was held: %d %s", got.status, got.body)
+	}
+	s.until(10*time.Second, "all is well", func() bool {
+		_, body := s.ready()
+		return strings.HasPrefix(body, `{"status":"ok"`)
+	})
+}
+
+// TestEmptyRedisStaysShut empties a Redis of which Kafka has events, and forgets its scripts: nothing of it is opened.
+func TestEmptyRedisStaysShut(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.start()
+	s.load(1, 10, "")
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, command := range []string{"FLUSHALL", "SCRIPT FLUSH"} {
+		if err := client.Do(t.Context(), client.B().Arbitrary(strings.Fields(command)...).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.until(30*time.Second, "the edge says why", func() bool {
+		status, body := s.ready()
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "shut until it is vetted") && strings.Contains(body, "it holds nothing")
+	})
+	for what, got := range map[string]answer{
+		"reserve": s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`),
+		"create":  s.send("PUT", "/admin/v1/skus/2", s.token(1, auth.RoleAdmin), `{"quantity":1,"reason":"x"}`),
+	} {
+		if got.status != 503 || got.code() != "unavailable" {
+			t.Errorf("%s: %d %s", what, got.status, got.body)
+		}
 	}
 }
 
@@ -306,7 +408,7 @@ func TestDataSetBackWhatOnlyAnEdgeHasSeen(t *testing.T) {
 		_, figures := s.ops("/metrics")
 		return !strings.Contains(figures, "sluice_edge_gate_failures_total 0\n")
 	})
-	if _, body := s.ready(); !strings.Contains(body, "some partitions of Redis are shut") {
+	if _, body := s.ready(); !strings.Contains(body, "some partitions of redis are shut") {
 		t.Errorf("without MySQL: readiness: %s", body)
 	}
 	s.shutdown() // without a request: it would shut the data for everybody

@@ -2,6 +2,7 @@ package persister
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -76,7 +77,7 @@ func (w *shutWatch) look(ctx context.Context, partition int) error {
 	found := reconcile.NewShut(shutNamed)
 	start := w.now()
 	for step, err := range reconcile.ShutSteps(ctx, w.store, reconcile.Place{Partition: partition}) {
-		if err != nil {
+		if err := errors.Join(err, step.Closed); err != nil {
 			return err
 		}
 		found.Add(step.Found)

@@ -226,7 +226,7 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 		return
 	}
 	for _, cause := range causes {
-		e.fail(about, cause, d.wayOut(report.Behind > 0 || report.New))
+		e.fail(about, cause, d.wayOut(report.New || len(report.Lost) > 0 && report.Forked == 0))
 	}
 	switch {
 	case len(causes) > 0:
@@ -236,6 +236,8 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 		e.ok(about, "Redis is deployment %q with %d partitions, and behind in none of %s cells", d.Stock.Deployment, d.Stock.Partitions, number(report.Cells))
 	}
 	switch {
+	case len(causes) > 0 && 0 < report.Shut && report.Shut < d.Stock.Partitions:
+		e.warn(about, fmt.Sprintf("%d of %d partitions are shut, and sell nothing; the others sell", report.Shut, d.Stock.Partitions), "repair what fails above")
 	case len(causes) > 0:
 	case report.Shut == d.Stock.Partitions:
 		e.warn(about, "Redis is shut, and nothing is sold", "start an edge, or change stock: each opens Redis after vetting it")
@@ -280,8 +282,13 @@ func (d *Doctor) shut(ctx context.Context, e *examination) {
 		e.fail(about, err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
 		return
 	}
+	if len(found.Closed) > 0 {
+		e.warn(about, "not known of "+stock.PartitionsText(found.Closed)+", without the data that were vetted", "see Redis vetting")
+	}
 	if found.Total() == 0 {
-		e.ok(about, "none is fenced or breached")
+		if len(found.Closed) == 0 {
+			e.ok(about, "none is fenced or breached")
+		}
 		return
 	}
 	for i := range found.Some {

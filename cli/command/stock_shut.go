@@ -24,7 +24,8 @@ func (StockShut) Help() string {
 	return `Looks at all stock in Redis, normal and of sales, and lists the SKUs to which nothing may happen until they are repaired:
   fenced    Redis has lost effects of the SKU that were acknowledged
   breached  its counters do not add up
-What an admin has frozen is not among them. At most 1,000 are listed; all are counted.
+What an admin has frozen is not among them. At most 1,000 are listed; all are counted. A partition that has lost something
+is shut as a whole, and nothing is known of its SKUs: it is named, and the exit code is 1.
 
 Examples:
   sluice stock shut
@@ -42,11 +43,13 @@ func (s *StockShut) Run(ctx context.Context, c *Console) error {
 		return err
 	}
 	if s.json() {
-		return c.JSON(found.Show())
+		return errors.Join(c.JSON(found.Show()), closedPartitions(found.Closed))
 	}
 	if found.Total() == 0 {
-		c.Printf("no SKU is shut as of %s\n", timeText(found.AsOfMS))
-		return nil
+		if len(found.Closed) == 0 {
+			c.Printf("no SKU is shut as of %s\n", timeText(found.AsOfMS))
+		}
+		return closedPartitions(found.Closed)
 	}
 	t := c.table()
 	t.row("STOCK OF", "IS", "AVAIL", "HELD", "SOLD", "TOTAL", "EPOCH.SEQ")
@@ -57,7 +60,15 @@ func (s *StockShut) Run(ctx context.Context, c *Console) error {
 	}
 	t.flush()
 	c.Printf("%s fenced, %s breached as of %s\n", number(found.Fenced), number(found.Breached), timeText(found.AsOfMS))
-	return nil
+	return closedPartitions(found.Closed)
+}
+
+// closedPartitions is the error of partitions that are shut as a whole; nil if there are none.
+func closedPartitions(closed []int) error {
+	if len(closed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", stock.PartitionsText(closed), stock.ErrShut)
 }
 
 // shutText says why a cell is shut, and what that means.

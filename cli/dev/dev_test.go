@@ -22,6 +22,8 @@ import (
 
 	"sluice/cli/command"
 	"sluice/cli/dev"
+	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/dirlock"
 	"sluice/core/local/servicetest"
 	"sluice/edge"
@@ -400,5 +402,40 @@ func TestLostRedisDataSayTheWayOut(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 50*time.Second {
 		t.Errorf("it ended after %v, as if waiting helped", took)
+	}
+}
+
+// TestStackStartsWithoutAPartitionThatIsLost has MySQL know more of one SKU than Redis has: the stack starts, says what is
+// wrong, and sells the others.
+func TestStackStartsWithoutAPartitionThatIsLost(t *testing.T) {
+	t.Parallel()
+	c := newCommand(t.TempDir())
+	r := start(t, c)
+	if len(r.curls) != 3 {
+		t.Fatalf("the run ends: %v", <-r.ended)
+	}
+	mysql, err := db.Config{DSN: config.Secret(readDevFile(t, c.Dir)["mysql_dsn"]), ConnsMax: 1, Timeout: time.Minute}.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = mysql.ExecContext(t.Context(), `INSERT INTO product_inventories
+		(sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated) VALUES (1002, 5, 5, 0, 0, 1, 60, NOW(3))
+		ON DUPLICATE KEY UPDATE seq = 60`)
+	if err := errors.Join(err, mysql.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r.stop(t)
+	r = start(t, newCommand(c.Dir))
+	if len(r.curls) != 3 {
+		t.Fatalf("the run ends: %v", <-r.ended)
+	}
+	var reserved struct{ State string }
+	if shell(t, r.curls[0], &reserved); reserved.State != "held" {
+		t.Errorf("reserving another SKU: %+v", reserved)
+	}
+	r.stop(t)
+	const want = "warning: the edge is degraded: some partitions of redis are shut until they are vetted: redis stays shut in part: partition "
+	if said := r.notes.String(); !strings.Contains(said, want) || !strings.Contains(said, "sku 1002") {
+		t.Errorf("said %q, want what is wrong", said)
 	}
 }

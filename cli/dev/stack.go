@@ -166,7 +166,20 @@ func (s *stack) startRoles(ctx context.Context) error {
 		return fmt.Errorf("start edge: %w", err)
 	}
 	s.parts.Later("stop edge", drain(s.edge.Shutdown))
-	return errors.Join(waitReady(ctx, "persister", s.persister.OpsAddr()), waitReady(ctx, "edge", s.edge.OpsAddr()))
+	err = errors.Join(waitReady(ctx, "persister", s.persister.OpsAddr()), waitReady(ctx, "edge", s.edge.OpsAddr()))
+	if err != nil {
+		return err
+	}
+	return s.tellDegraded(ctx)
+}
+
+// tellDegraded tells of what the stack runs in spite of, as partitions of Redis that have lost something.
+func (s *stack) tellDegraded(ctx context.Context) error {
+	found, err := telemetry.AskDegraded(ctx, s.edge.OpsAddr())
+	for _, what := range found {
+		s.console.Notef("warning: the edge is degraded: %s", what)
+	}
+	return err
 }
 
 // drain gives each role's shutdown a time of its own.

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -28,23 +29,30 @@ type Place struct {
 
 // ShutStep is what one call of Redis has found. A cell may be in several steps.
 type ShutStep struct {
-	Found []stock.CellState
-	Next  Place // of the partition after the last: that was all
+	Found  []stock.CellState
+	Next   Place // of the partition after the last: that was all
+	Closed error // why nothing is told of the partition: it is shut as a whole; nil: it is not
 }
 
-// ShutSteps looks at all cells from a place on, one call of Redis a step, and ends at the first error.
+// ShutSteps looks at all cells from a place on, one call of Redis a step, and ends at the first error. A partition that is
+// shut as a whole is a step that has found nothing, and tells why.
 func ShutSteps(ctx context.Context, store ShutFinder, from Place) iter.Seq2[ShutStep, error] {
 	return func(yield func(ShutStep, error) bool) {
 		for at := from; at.Partition < store.Partitions(); {
 			found, next, err := store.ShutCells(ctx, at.Partition, at.Cursor)
+			var closed error
 			if err != nil {
-				yield(ShutStep{}, fmt.Errorf("look for shut cells: %w", err))
-				return
+				err = fmt.Errorf("look for shut cells: %w", err)
+				if !errors.Is(err, stock.ErrShut) {
+					yield(ShutStep{}, err)
+					return
+				}
+				next, closed = 0, err
 			}
 			if at.Cursor = next; next == 0 {
 				at.Partition++
 			}
-			if !yield(ShutStep{found, at}, nil) {
+			if !yield(ShutStep{found, at, closed}, nil) {
 				return
 			}
 		}
@@ -56,6 +64,7 @@ type Shut struct {
 	Fenced, Breached int64
 	Some             []stock.CellState
 	AsOfMS           int64 // Redis time: all is there that has been shut since then
+	Closed           []int // partitions that are shut as a whole: nothing is known of their cells
 
 	keep int
 	seen map[stock.Cell]bool
@@ -87,14 +96,14 @@ func (s *Shut) Total() int64 { return s.Fenced + s.Breached }
 
 // Show is what was found in JSON.
 func (s *Shut) Show() show.Shut {
-	v := show.Shut{AsOf: show.Moment(s.AsOfMS), Fenced: s.Fenced, Breached: s.Breached, Data: make([]show.Cell, len(s.Some))}
+	v := show.Shut{AsOf: show.Moment(s.AsOfMS), Fenced: s.Fenced, Breached: s.Breached, Data: make([]show.Cell, len(s.Some)), Closed: s.Closed}
 	for i := range s.Some {
 		v.Data[i] = show.CellOf(&s.Some[i])
 	}
 	return v
 }
 
-// FindShut looks at all cells, counts those that are shut and keeps some.
+// FindShut looks at all cells, counts those that are shut and keeps some. It fails if all of Redis is shut.
 func FindShut(ctx context.Context, store interface {
 	ShutFinder
 	Clock
@@ -110,6 +119,12 @@ func FindShut(ctx context.Context, store interface {
 			return nil, err
 		}
 		all.Add(step.Found)
+		if step.Closed == nil {
+			continue
+		}
+		if all.Closed = append(all.Closed, step.Next.Partition-1); len(all.Closed) == store.Partitions() {
+			return nil, step.Closed
+		}
 	}
 	return all, nil
 }

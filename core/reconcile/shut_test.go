@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +13,9 @@ import (
 )
 
 var errAway = errors.New("away")
+
+// closed is a partition that is shut as a whole.
+var closed = [][]stock.CellState{}
 
 // pages are the cells of partitions, a page a call; nil: the server is away.
 type pages [][][]stock.CellState
@@ -31,6 +35,9 @@ func (p pages) Partitions() int { return len(p) }
 func (p pages) ShutCells(_ context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error) {
 	if p[partition] == nil {
 		return nil, 0, errAway
+	}
+	if len(p[partition]) == 0 {
+		return nil, 0, stock.ErrShut
 	}
 	if next = cursor + 1; next == uint64(len(p[partition])) {
 		next = 0
@@ -71,6 +78,13 @@ func TestFindShut(t *testing.T) {
 		if _, err := reconcile.FindShut(t.Context(), away, 3); !errors.Is(err, errAway) {
 			t.Errorf("a server is away: %v", err)
 		}
+	}
+	found, err = reconcile.FindShut(t.Context(), pages{closed, {{fenced(5)}}, closed}, 3)
+	if err != nil || found.Fenced != 1 || !slices.Equal(found.Closed, []int{0, 2}) {
+		t.Errorf("partitions 0 and 2 are shut as a whole: %+v, %v", found, err)
+	}
+	if _, err := reconcile.FindShut(t.Context(), pages{closed, closed}, 3); !errors.Is(err, stock.ErrShut) {
+		t.Errorf("all are shut: %v", err)
 	}
 }
 

@@ -29,5 +29,6 @@ type Shut struct {
 	Fenced   int64  `json:"fenced"`
 	Breached int64  `json:"breached"`
 	Data     []Cell `json:"data"`
-	AsOf     Moment `json:"as_of"` // what has been shut since then is counted
+	AsOf     Moment `json:"as_of"`                    // what has been shut since then is counted
+	Closed   []int  `json:"shut_partitions,omitzero"` // as a whole: nothing is known of their cells
 }

@@ -57,7 +57,7 @@ func (e *PartitionErrors) Add(partition int, err error) {
 func (e *PartitionErrors) List() []error {
 	var list []error
 	for _, a := range e.alike {
-		list = append(list, fmt.Errorf("%s: %w", partitionsText(a.partitions), a.err))
+		list = append(list, fmt.Errorf("%s: %w", PartitionsText(a.partitions), a.err))
 	}
 	return list
 }
@@ -65,8 +65,8 @@ func (e *PartitionErrors) List() []error {
 // Err is all errors joined, nil if there are none.
 func (e *PartitionErrors) Err() error { return errors.Join(e.List()...) }
 
-// partitionsText names partitions, as "partitions 0-2, 7".
-func partitionsText(partitions []int) string {
+// PartitionsText names partitions, as "partitions 0-2, 7".
+func PartitionsText(partitions []int) string {
 	partitions = slices.Sorted(slices.Values(partitions))
 	if len(partitions) == 1 {
 		return fmt.Sprintf("partition %d", partitions[0])

@@ -54,6 +54,7 @@ var coreFamilies = []Family{
 
 	{"sluice_core_server_faults", Gauge, "server fault", "Faults in the settings or the condition of a server, looked for every 5 s; 0 if there is none. The fault unknown: the server did not tell. /readyz?verbose says what to do."},
 
+	{"sluice_core_redis_shut_partitions", Gauge, "", "Partitions of Redis that answered at the last look and serve nobody until an edge has vetted them: it logs what speaks against those that stay so."},
 	{"sluice_core_redis_state_info", Gauge, "state", "1 for the state in which Redis was last seen, 0 for the others: open, shut (nothing is sold until an edge has vetted it), partly_shut (some partitions are shut or do not answer), unknown (Redis does not answer)."},
 
 	{"sluice_core_script_seconds", Histogram, "script", "How long a call of a script took for this process, network and queueing included."},

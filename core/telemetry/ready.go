@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"golang.org/x/sync/singleflight"
 
 	"sluice/core/config"
@@ -71,7 +71,7 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if answer.Status != statusOK && answer.Status != statusDegraded {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(answer) // the client has gone: nobody to tell
+	_ = json.MarshalWrite(w, answer) // the client has gone: nobody to tell
 }
 
 func (r *readiness) run(ctx context.Context) []result {
@@ -118,22 +118,49 @@ func tell(err error) string {
 	return err.Error()
 }
 
+// answerMax bounds what is read of an answer of /readyz.
+const answerMax = 64 << 10
+
 // AskReady asks the ops server at an address whether its process is ready. The error says what is not.
 func AskReady(ctx context.Context, addr string) error {
+	_, err := askReady(ctx, addr)
+	return err
+}
+
+// AskDegraded asks for what degrades a process that is ready, in words for people.
+func AskDegraded(ctx context.Context, addr string) ([]string, error) {
+	text, err := askReady(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	var answer report
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return nil, fmt.Errorf("read answer of /readyz: %w", err)
+	}
+	var found []string
+	for _, check := range answer.Checks {
+		if check.Status == statusDegraded {
+			found = append(found, check.Error)
+		}
+	}
+	return found, nil
+}
+
+func askReady(ctx context.Context, addr string) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
+	text, err := io.ReadAll(io.LimitReader(answer.Body, answerMax))
 	if err := errors.Join(err, answer.Body.Close()); err != nil {
-		return err
+		return nil, err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("/readyz answers %s: %s", answer.Status, text)
+		return nil, fmt.Errorf("/readyz answers %s: %s", answer.Status, text)
 	}
-	return nil
+	return text, nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,9 @@ func TestReadyFollowsItsChecks(t *testing.T) {
 	status, answer = ready(t, url)
 	if status != http.StatusOK || answer.Status != "degraded" || len(answer.Checks) != 1 || answer.Checks[0].Status != "degraded" {
 		t.Errorf("with a check that only degrades: %d %+v", status, answer)
+	}
+	if found, err := telemetry.AskDegraded(t.Context(), server.Addr()); err != nil || !slices.Equal(found, []string{"it may forget"}) {
+		t.Errorf("asked what degrades it: %q, %v", found, err)
 	}
 	risky = false
 	if status, answer := ready(t, url); status != http.StatusOK || answer.Status != "ok" || len(answer.Checks) != 0 {

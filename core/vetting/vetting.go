@@ -29,11 +29,12 @@ type Vetting struct {
 }
 
 // Open opens what nothing speaks against, and lets the store trust it: also where other partitions are refused, which
-// the error tells. See redisstock.Open.
+// the error tells. What has lost something the store trusts no more. See redisstock.Open.
 func (v Vetting) Open(ctx context.Context, store *redisstock.Store) (redisstock.OpenReport, error) {
 	cfg := v.config()
 	cfg.Seen = store.Marks()
 	report, err := redisstock.Open(ctx, v.Client, cfg)
+	store.Distrust(report.Lost)
 	if report.Marks != nil {
 		store.Trust(report.Marks)
 	}

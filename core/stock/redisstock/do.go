@@ -58,7 +58,7 @@ func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
 func (s *Store) trusts(v *stock.Vector) error {
 	creates := func(r stock.Request) bool { return r.Adjustment.Create }
 	if s.marks.of(v.Partition).Nonce == 0 ||
-		v.Op == stock.OpAdjust && !s.Vetted() && slices.ContainsFunc(v.Requests, creates) {
+		v.Op == stock.OpAdjust && !s.marks.mayCreate(v.Partition) && slices.ContainsFunc(v.Requests, creates) {
 		return untrusted(v.Op.String())
 	}
 	return nil

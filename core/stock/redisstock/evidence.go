@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -44,7 +45,9 @@ func (v *vetting) checkEvidence(ctx context.Context) error {
 		for i, b := range v.report.Worst {
 			worst[i] = b.String()
 		}
-		v.object("it has lost effects of %d cells, most of these: %s", v.report.Behind, strings.Join(worst, ", "))
+		partitions := slices.Sorted(maps.Keys(v.behind)) // all of them: the worst cells may be of one
+		v.partly = append(v.partly, fmt.Sprintf("%s: it has lost effects of %d cells, most of these: %s",
+			stock.PartitionsText(partitions), v.report.Behind, strings.Join(worst, ", ")))
 	}
 	v.checkWhole()
 	return v.checkForks(ctx)
@@ -53,13 +56,15 @@ func (v *vetting) checkEvidence(ctx context.Context) error {
 // checkForks finds the cells in which a fork stands. It speaks against their partitions alone, as it tells of an old loss.
 func (v *vetting) checkForks(ctx context.Context) error {
 	forked := map[stock.Cell]bool{}
+	partitions := map[int]bool{}
 	var named []string
 	err := v.cfg.Evidence.Forks(ctx, func(cell stock.Cell, position stock.Position) error {
 		if forked[cell] {
 			return nil
 		}
 		forked[cell] = true
-		v.lost[cell.Partition(v.cfg.Partitions)] = true
+		p := cell.Partition(v.cfg.Partitions)
+		v.lost[p], partitions[p] = true, true
 		if len(named) < worstMax {
 			named = append(named, fmt.Sprintf("%v has two events at epoch %d seq %d", cell, position.Epoch, position.Seq))
 		}
@@ -69,9 +74,9 @@ func (v *vetting) checkForks(ctx context.Context) error {
 		return fmt.Errorf("compare with evidence: %w", err)
 	}
 	if v.report.Forked = len(forked); v.report.Forked > 0 {
-		v.partly = append(v.partly, fmt.Sprintf("it has lost events of %d cells and gone on without them, among these: %s. Put the stock right, and then "+
+		v.partly = append(v.partly, fmt.Sprintf("%s: it has lost events of %d cells and gone on without them, among these: %s. Put the stock right, and then "+
 			"say so of each fork: sluice deadletter list --reason fork, sluice deadletter resolve",
-			v.report.Forked, strings.Join(named, ", ")))
+			stock.PartitionsText(slices.Sorted(maps.Keys(partitions))), v.report.Forked, strings.Join(named, ", ")))
 	}
 	return nil
 }
@@ -134,7 +139,8 @@ func (v *vetting) note(b Behind) {
 	if !b.Redis.Less(b.Known) {
 		return
 	}
-	v.lost[b.Cell.Partition(v.cfg.Partitions)] = true
+	p := b.Cell.Partition(v.cfg.Partitions)
+	v.behind[p], v.lost[p] = true, true
 	worst := v.report.Worst
 	if at := slices.IndexFunc(worst, func(w Behind) bool { return w.Cell == b.Cell }); at >= 0 {
 		if worst[at].Known.Less(b.Known) {

@@ -283,7 +283,7 @@ func TestPromotionWithoutTheTail(t *testing.T) {
 	})
 	cfg.Evidence, cfg.Seen = known{cell: seen}, s.Marks()
 	report, err = redisstock.Open(t.Context(), s.client, cfg)
-	if !errors.Is(err, redisstock.ErrVetting) || !strings.Contains(err.Error(), "lost effects of 1 cells, most of these: "+cell.String()) {
+	if !errors.Is(err, redisstock.ErrVetting) || !strings.Contains(err.Error(), fmt.Sprintf("in part: partition %d: it has lost effects of 1 cells, most of these: %v", partition(cell), cell)) {
 		t.Fatalf("error is %v, want what was lost", err)
 	}
 	if report.Marks[partition(cell)].Nonce != 0 || report.Marks[partition(other)].Nonce == 0 {

@@ -49,10 +49,16 @@ func (m PartitionMark) covers(seen PartitionMark) bool {
 type marks struct {
 	mu     sync.RWMutex
 	list   []PartitionMark
-	vetted bool // by this process
+	vetted []bool // by this process
 
 	keeping sync.Mutex
 	kept    []PartitionMark // what KeepMarks has told of list
+}
+
+func newMarks(partitions int) marks {
+	return marks{
+		list: make([]PartitionMark, partitions), vetted: make([]bool, partitions), kept: make([]PartitionMark, partitions),
+	}
 }
 
 func (m *marks) of(partition int) PartitionMark {
@@ -80,32 +86,62 @@ func (m *marks) all() []PartitionMark {
 func (m *marks) trust(marks []PartitionMark, vetted bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.vetted = m.vetted || vetted
 	for p := range min(len(marks), len(m.list)) {
-		mine := &m.list[p]
-		if mine.Nonce == marks[p].Nonce {
+		if marks[p].Nonce == 0 {
+			continue
+		}
+		m.vetted[p] = m.vetted[p] || vetted
+		if mine := &m.list[p]; mine.Nonce == marks[p].Nonce {
 			mine.Effects = max(mine.Effects, marks[p].Effects)
-		} else if marks[p].Nonce != 0 {
+		} else {
 			*mine = marks[p]
 		}
 	}
 }
 
-// Vetted tells whether this process has vetted Redis, and so may create cells. Data that were set back before it
-// began have the right nonce and perhaps lack cells: only who has compared them with MySQL and Kafka knows.
+// distrust gives partitions up.
+func (m *marks) distrust(partitions []int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range partitions {
+		m.list[p], m.vetted[p] = PartitionMark{}, false
+	}
+}
+
+// mayCreate tells whether cells may be created in a partition: only data that this process has vetted are known to lack
+// none. Those that were set back before it began have the right nonce.
+func (m *marks) mayCreate(partition int) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.list[partition].Nonce != 0 && m.vetted[partition]
+}
+
+// Vetted tells whether this process has vetted all data that it trusts, and trusts any.
 func (s *Store) Vetted() bool {
 	s.marks.mu.RLock()
 	defer s.marks.mu.RUnlock()
-	return s.marks.vetted
+	vetted := false
+	for p, mark := range s.marks.list {
+		if mark.Nonce == 0 {
+			continue
+		}
+		if vetted = s.marks.vetted[p]; !vetted {
+			return false
+		}
+	}
+	return vetted
 }
 
 // Marks are the marks that the store trusts, by partition, for Resume in a later run of the same caller.
 func (s *Store) Marks() []PartitionMark { return s.marks.all() }
 
 // Trust has the store call the partitions that a vetting of this process has found to be right: marks are the
-// report's. Before Trust, Resume or Adopt, all calls fail with stock.ErrShut, and before Trust those that
-// create cells.
+// report's. Before Trust, Resume or Adopt, all calls to a partition fail with stock.ErrShut, and before Trust those that
+// create cells in it.
 func (s *Store) Trust(marks []PartitionMark) { s.marks.trust(marks, true) }
+
+// Distrust has the store call partitions no more of which a vetting has found that they have lost something.
+func (s *Store) Distrust(partitions []int) { s.marks.distrust(partitions) }
 
 // Resume has the store trust what an earlier run of this caller trusted.
 func (s *Store) Resume(marks []PartitionMark) { s.marks.trust(marks, false) }

@@ -72,6 +72,7 @@ type OpenReport struct {
 	Behind    int64    // of them, those that Redis is behind of
 	Worst     []Behind // of these, those that lack the most, at most worstMax
 	Forked    int      // cells with a fork that nobody has dealt with
+	Lost      []int    // partitions that have lost something, which nobody may call
 
 	Shut    int             // partitions that are shut, as Inspect has found
 	Renewed int             // partitions that were shut and now are open
@@ -95,11 +96,10 @@ func (b Behind) String() string {
 const openTries = 5
 
 // Open vets every primary and, only if nothing speaks against any of them, gives the partitions that are shut
-// a new nonce and loads the scripts, upon which they sell. A fork, or a key that is gone, speaks
-// against its partition alone. The error wraps ErrVetting if something does, and
-// names each cause; other errors tell that vetting could not be finished. It may be repeated at any time, also
-// on servers that sell, and by several processes at once. Partitions that sell although they have lost something
-// are shut; the report's marks are then those of the others that sell.
+// a new nonce and loads the scripts, upon which they sell. Lost effects, a fork, or a key that is gone, speak
+// against their partition alone: it is shut, also if it sold, and the report's marks are those of the others. The error
+// wraps ErrVetting if something does, and names each cause; other errors tell that vetting could not be finished. It may be
+// repeated at any time, also on servers that sell, and by several processes at once.
 func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenReport, error) {
 	if err := cfg.Validate(); err != nil {
 		return OpenReport{}, fmt.Errorf("configure opening of redis: %w", err)
@@ -134,7 +134,9 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 		return v.report, fmt.Errorf("vet redis: %w", err)
 	}
 	if len(v.causes) > 0 {
-		v.report.Marks = v.proven()
+		if v.sound {
+			v.report.Marks = v.proven()
+		}
 		err := fmt.Errorf("%w: %s", ErrVetting, strings.Join(v.against(), "; "))
 		return v.report, errors.Join(err, v.stop(ctx))
 	}
@@ -147,7 +149,7 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 		return v.report, fmt.Errorf("open redis: %w", err)
 	}
 	if len(v.partly) > 0 {
-		return v.report, fmt.Errorf("%w: %s", ErrVetting, strings.Join(v.partly, "; "))
+		return v.report, fmt.Errorf("%w in part: %s", ErrVetting, strings.Join(v.partly, "; "))
 	}
 	cfg.Log.Info("redis is open", "primaries", len(v.primaries), "new", v.report.New,
 		"partitions_opened", v.report.Renewed, "cells_checked", v.report.Cells)

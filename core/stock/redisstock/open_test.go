@@ -77,7 +77,7 @@ func TestOpenRefusesAnothersServer(t *testing.T) {
 	s.must("HSET", redisstock.MetaKey(5), "format", "2")
 	wantShut(t, s, openConfig(), `partition 5: format "2", this program knows "1"`)
 	s.must("DEL", redisstock.MetaKey(5))
-	wantShut(t, s, openConfig(), "1 of 64 partitions are empty")
+	wantShut(t, s, openConfig(), "in part: partition 5: it holds nothing")
 }
 
 // TestOpenRefusesAnotherLedger has two deployments of one name, each with a MySQL of its own, meet at one Redis. The
@@ -250,10 +250,33 @@ func TestOpenComparesWithEvidence(t *testing.T) {
 	evidence[never] = stock.Position{Epoch: 3, Seq: 1000}
 	cfg := openConfig()
 	cfg.Evidence = evidence
-	wantShut(t, s, cfg, "lost effects of 16 cells",
-		never.String()+" is at epoch 0 seq 0, known is epoch 3 seq 1000",
-		cells[14].String()+" is at epoch 1 seq 2, known is epoch 1 seq 17")
-	report, _, err := redisstock.Inspect(t.Context(), s.client, cfg)
+	report, err := redisstock.Open(t.Context(), s.client, cfg)
+	for _, cause := range []string{
+		"lost effects of 16 cells",
+		never.String() + " is at epoch 0 seq 0, known is epoch 3 seq 1000",
+		cells[14].String() + " is at epoch 1 seq 2, known is epoch 1 seq 17",
+	} {
+		if !errors.Is(err, redisstock.ErrVetting) || !strings.Contains(err.Error(), cause) {
+			t.Errorf("error %v does not name %q", err, cause)
+		}
+	}
+	// Partitions that have lost something stay shut, all others sell, and may have new cells.
+	s.Trust(report.Marks)
+	lost := map[int]bool{partition(never): true}
+	for _, cell := range cells[:15] {
+		lost[partition(cell)] = true
+	}
+	shut, err := s.Shut(t.Context())
+	if err != nil || len(shut) != len(lost) {
+		t.Errorf("partitions %v are shut (%v), want the %d that have lost something", shut, err, len(lost))
+	}
+	for i, cell := range cells {
+		s.trySell("partly open", cell, int64(100+i), !lost[partition(cell)])
+		if fresh := newCell(); lost[partition(fresh)] == (s.do(stock.OpAdjust, creation(fresh, 1, stock.Settings{})).Err == nil) {
+			t.Errorf("partition %d: created or not, and it has lost something: %v", partition(fresh), lost[partition(fresh)])
+		}
+	}
+	report, _, err = redisstock.Inspect(t.Context(), s.client, cfg)
 	if err != nil || report.Behind != 16 || len(report.Worst) != 10 || report.Worst[0].Cell != never {
 		t.Errorf("report is %+v (%v), want 16 cells behind, the worst 10 of them named", report, err)
 	}

@@ -38,7 +38,7 @@ func (s *Store) look(ctx context.Context) (shut []int, open int, err error) {
 	}
 	err = errors.Join(err, unread)
 	if ctx.Err() == nil { // else it was the caller who had no time
-		s.seen.Store(&sighting{s.stateOf(open, err), err})
+		s.seen.Store(&sighting{s.stateOf(open, err), len(shut), err})
 	}
 	return shut, open, err
 }

@@ -23,12 +23,19 @@ func (v *vetting) shut(partition int) bool {
 	return partition < len(v.cfg.Seen) && v.cfg.Seen[partition].Nonce == mark.Nonce && !mark.covers(v.cfg.Seen[partition])
 }
 
-// proven are the marks of the partitions that sell and have lost nothing, where nothing but lost effects speaks
-// against opening: they need not wait for the others.
-func (v *vetting) proven() []PartitionMark {
-	if !v.sound {
-		return nil
+// unknown are the partitions that have lost something and may be sold by others, with marks that MySQL does not have. Then
+// it may be the wrong one, and stops nobody.
+func (v *vetting) unknown() (partitions []int) {
+	for _, p := range v.report.Lost {
+		if v.ownerOf[p].scripts.sign && v.found[p].Nonce != 0 && v.found[p].Nonce != v.vettings[p].Nonce {
+			partitions = append(partitions, p)
+		}
 	}
+	return partitions
+}
+
+// proven are the marks of the partitions that sell and have lost nothing: they need not wait for the others.
+func (v *vetting) proven() []PartitionMark {
 	marks := make([]PartitionMark, len(v.found))
 	for p := range marks {
 		if !v.lost[p] && !v.shut(p) {
@@ -170,12 +177,14 @@ func (v *vetting) load(ctx context.Context) error {
 }
 
 // stop takes the marks from partitions whose data are proven to have lost effects, so that those who still
-// call them are refused. Data that were not vetted with this MySQL are left alone: it may be the wrong one.
+// call them are refused. Data that were not vetted with this MySQL are left alone, as it may be the wrong one, unless
+// their server is about to be opened for other partitions.
 func (v *vetting) stop(ctx context.Context) error {
 	for _, p := range v.primaries {
+		opening := len(v.causes) == 0 && !p.scripts.sign
 		var commands []rueidis.Completed
 		for _, partition := range p.partitions {
-			if v.lost[partition] && v.found[partition].Nonce == v.vettings[partition].Nonce {
+			if v.lost[partition] && (opening || v.found[partition].Nonce == v.vettings[partition].Nonce) {
 				commands = append(commands, p.conn.B().Del().Key(keysOf(partition).mark).Build())
 			}
 		}

@@ -26,6 +26,7 @@ func (s State) String() string { return states[s] }
 // sighting is what a look at Redis found.
 type sighting struct {
 	state State
+	shut  int // partitions that answer and are shut
 	err   error
 }
 
@@ -43,6 +44,14 @@ func (s *Store) Seen() (State, error) {
 	return StateUnknown, nil
 }
 
+// SeenShut is how many partitions were shut at the last look, those that did not answer left out.
+func (s *Store) SeenShut() int {
+	if last := s.seen.Load(); last != nil {
+		return last.shut
+	}
+	return 0
+}
+
 func (s *Store) stateOf(open int, err error) State {
 	switch {
 	case open == len(s.partitions):
@@ -55,8 +64,9 @@ func (s *Store) stateOf(open int, err error) State {
 	return StateShut
 }
 
-// showState makes a gauge of each state: 1 for the one that was seen last.
+// showState makes a gauge of each state: 1 for the one that was seen last, and one of the partitions that are shut.
 func (s *Store) showState(set *metrics.Set) {
+	set.GetOrCreateGauge("sluice_core_redis_shut_partitions", func() float64 { return float64(s.SeenShut()) })
 	for state, word := range states {
 		set.GetOrCreateGauge(fmt.Sprintf("sluice_core_redis_state_info{state=%q}", word), func() float64 {
 			if seen, _ := s.Seen(); seen == State(state) {

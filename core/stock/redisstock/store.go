@@ -86,7 +86,7 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 		texts:       all,
 		scripts:     make(map[string]*script, len(all)),
 		partitions:  make([]partition, cfg.Partitions),
-		marks:       marks{list: make([]PartitionMark, cfg.Partitions), kept: make([]PartitionMark, cfg.Partitions)},
+		marks:       newMarks(cfg.Partitions),
 		now:         time.Now,
 		outboxMax:   strconv.FormatInt(cfg.OutboxEntriesMax, 10),
 		unproven:    unproven(cfg.Ack),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -23,8 +24,9 @@ type vetting struct {
 	ownerOf   []*primary      // by partition
 	found     []PartitionMark // in Redis, by partition
 	vettings  []stock.Vetting // in MySQL, by partition
-	lost      map[int]bool    // partitions of which the evidence knows what Redis has lost
-	sound     bool            // nothing else speaks against opening
+	behind    map[int]bool    // partitions with cells that lack what others know of them
+	lost      map[int]bool    // these, and those that have lost something as their keys or a fork tell
+	sound     bool            // nothing but what was lost speaks against opening
 	causes    []string        // against opening
 	claims    string          // the database that may claim to have the ledger
 	partly    []string        // against opening some partitions: the others may sell
@@ -42,7 +44,7 @@ func newVetting(client rueidis.Client, cfg OpenConfig) (*vetting, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &vetting{client: client, cfg: cfg, scripts: scripts, upkeep: upkeep, lost: map[int]bool{}, held: map[int]bool{}}, nil
+	return &vetting{client: client, cfg: cfg, scripts: scripts, upkeep: upkeep, behind: map[int]bool{}, lost: map[int]bool{}, held: map[int]bool{}}, nil
 }
 
 func (v *vetting) disconnect() {
@@ -95,12 +97,23 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 	if err := v.checkLedger(ctx); err != nil {
 		return false, err
 	}
-	if missing && slices.ContainsFunc(v.vettings, func(kept stock.Vetting) bool { return kept.Nonce != 0 }) {
+	v.sound = len(v.causes) == 0
+	if err := v.checkEvidence(ctx); err != nil {
+		return false, err
+	}
+	v.report.Lost = slices.Sorted(maps.Keys(v.lost))
+	opened := slices.ContainsFunc(v.vettings, func(kept stock.Vetting) bool { return kept.Nonce != 0 })
+	switch strange := v.unknown(); {
+	case missing && opened:
 		v.object("it holds nothing, but MySQL knows that the deployment was opened before: its data are lost. " +
 			"Bring them back, or, if it never held stock, empty the table redis_vettings")
+	case missing && len(v.lost) > 0:
+		v.object("it holds nothing, but others know of its cells: its data are lost")
+	case len(strange) > 0:
+		v.object("%s: it has data that were vetted, but not with what this MySQL has of them, and lacks what MySQL or Kafka has: "+
+			"old data were put in their place, or this is another MySQL", stock.PartitionsText(strange))
 	}
-	v.sound = len(v.causes) == 0
-	return missing, v.checkEvidence(ctx)
+	return missing, nil
 }
 
 // readMarks reads the vettings that MySQL has, and then the marks and scripts that Redis has. In this order: who
@@ -180,9 +193,11 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 }
 
 // checkMeta checks that every partition belongs to this deployment. A deployment whose partitions
-// have neither meta nor stock is new: missing.
+// have neither meta nor stock is new: missing. If only some have neither, those have lost it.
 func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
-	bare, orphaned := 0, 0
+	var bare stock.PartitionErrors
+	var empty []int
+	orphaned := 0
 	var foreign stock.PartitionErrors
 	err = v.ask(ctx, "read meta", 2, func(k keys, b rueidis.Builder) []rueidis.Completed {
 		return []rueidis.Completed{
@@ -198,10 +213,11 @@ func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
 			return err
 		}
 		if found == (meta{}) {
-			bare++
 			if stored > 0 {
 				orphaned++
 			}
+			empty = append(empty, partition)
+			bare.Add(partition, errors.New("it holds nothing, as after the loss of a server: bring its data back"))
 		} else if err := found.differs(v.cfg.Partitions, v.cfg.Deployment); err != nil {
 			foreign.Add(partition, err)
 		}
@@ -213,13 +229,18 @@ func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
 	for _, cause := range foreign.List() {
 		v.object("%v", cause)
 	}
-	switch {
-	case orphaned > 0:
+	missing = len(empty) == v.cfg.Partitions
+	if orphaned > 0 {
 		v.object("%d partitions hold stock but not whose it is", orphaned)
-	case bare > 0 && bare < v.cfg.Partitions:
-		v.object("%d of %d partitions are empty, as after the loss of a server", bare, v.cfg.Partitions)
+	} else if !missing {
+		for _, partition := range empty {
+			v.lost[partition] = true
+		}
+		for _, err := range bare.List() {
+			v.partly = append(v.partly, err.Error())
+		}
 	}
-	return bare == v.cfg.Partitions, nil
+	return missing, nil
 }
 
 // checkLedger checks that MySQL is the one that has the ledger of the stock.

@@ -127,6 +127,8 @@ func unreached(err error) string {
 	switch {
 	case errors.Is(err, stock.ErrFull):
 		return "The memory of Redis is full: it takes nothing more until what was taken is written down."
+	case errors.Is(err, stock.ErrShut):
+		return "This stock is shut: its data in Redis are not those that were vetted."
 	case errors.As(err, &server):
 		return server.Server + " cannot be reached."
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -53,7 +54,7 @@ func (a *API) stock(r *request) error {
 }
 
 // stocks shows what is free of several SKUs, in the order asked for. Those that are not loaded are left
-// out, and so are those of which too many are asked for to tell.
+// out, and so are those of which too many are asked for to tell, and those whose partition is shut, unless all are.
 func (a *API) stocks(r *request) error {
 	if err := r.noBody(); err != nil {
 		return err
@@ -82,6 +83,7 @@ func (a *API) stocks(r *request) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
 	var group errgroup.Group
+	var shut atomic.Int64
 	for i, cell := range cells {
 		cell.Pool = pool
 		group.Go(func() (err error) { // at once, so that what must be read is read in few calls
@@ -93,6 +95,9 @@ func (a *API) stocks(r *request) error {
 			states[i], asOf[i], err = a.cell(ctx, cell)
 			if errors.Is(err, screen.ErrBusy) {
 				return nil // it did not exist a moment ago: the others are not refused for it
+			}
+			if errors.Is(err, stock.ErrShut) && shut.Add(1) < int64(len(cells)) {
+				return nil
 			}
 			return err
 		})
