@@ -1,11 +1,8 @@
 package redisstock_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +11,6 @@ import (
 	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/core/stock/redisstock/redistest"
 )
 
 // calls are all ways to call a partition, by what they do.
@@ -120,27 +116,14 @@ func TestDataSetBackAreShut(t *testing.T) {
 	for _, finder := range []string{"reserve", "deduct", "confirm", "release", "adjust", "expire", "forget"} {
 		t.Run(finder, func(t *testing.T) {
 			t.Parallel()
-			nonces := &redistest.Nonces{}
-			cfg := openConfig()
-			cfg.Nonces = nonces
-			client := connect(t, servicetest.Redis(t).Addr)
-			report, err := redisstock.Open(t.Context(), client, cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := newShop(t, client, redisstock.Config{})
+			s, cfg, marks := opened(t)
 			held := s.reserve(s.load(5, stock.Settings{}), 1, 1)
 			p := partition(held.Cell)
 			copied := s.dump(p)
 			newcomer := restarted(s, redisstock.Config{CallTimeout: 20e9}) // has seen what the copy has
 			s.reserve(held.Cell, 3, 1)
 
-			for key := range s.dump(p) {
-				s.must("DEL", key)
-			}
-			for key, value := range copied {
-				s.must("RESTORE", key, "0", value, "REPLACE")
-			}
+			s.setBack(p, copied)
 			if err := newcomer.calls(held)["cells"](); err != nil {
 				t.Errorf("a newcomer cannot know: %v", err)
 			}
@@ -161,15 +144,15 @@ func TestDataSetBackAreShut(t *testing.T) {
 			}
 
 			cfg.Evidence = known{held.Cell: {Epoch: 1, Seq: 3}}
-			if _, err := redisstock.Open(t.Context(), client, cfg); !errors.Is(err, redisstock.ErrVetting) {
+			if _, err := redisstock.Open(t.Context(), s.client, cfg); !errors.Is(err, redisstock.ErrVetting) {
 				t.Errorf("error is %v, want a refusal of what has lost a known effect", err)
 			}
 			cfg.Evidence = known{held.Cell: {Epoch: 1, Seq: 2}}
-			again, err := redisstock.Open(t.Context(), client, cfg)
-			if err != nil || again.Renewed != 1 || again.Marks[p].Nonce == report.Marks[p].Nonce {
+			again, err := redisstock.Open(t.Context(), s.client, cfg)
+			if err != nil || again.Renewed != 1 || again.Marks[p].Nonce == marks[p].Nonce {
 				t.Fatalf("%d partitions renewed (%v), want the one that was set back", again.Renewed, err)
 			}
-			if err := newcomer.Adopt(t.Context(), nonces); err != nil {
+			if err := newcomer.Adopt(t.Context(), cfg.Nonces); err != nil {
 				t.Fatal(err)
 			}
 			newcomer.reserve(held.Cell, 4, 1)
@@ -215,160 +198,6 @@ func TestEffectsAreCounted(t *testing.T) {
 	want("forget", 0)
 }
 
-// TestSeenEffectsAreVettedAnew lets Open know what its caller has seen, of data with the right nonce.
-func TestSeenEffectsAreVettedAnew(t *testing.T) {
-	t.Parallel()
-	cfg := openConfig()
-	client := connect(t, servicetest.Redis(t).Addr)
-	report, err := redisstock.Open(t.Context(), client, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Seen = append([]redisstock.PartitionMark(nil), report.Marks...)
-	if again, err := redisstock.Open(t.Context(), client, cfg); err != nil || again.Renewed != 0 {
-		t.Errorf("%d partitions renewed (%v), want none", again.Renewed, err)
-	}
-	cfg.Seen[7].Effects = 1
-	again, err := redisstock.Open(t.Context(), client, cfg)
-	if err != nil || again.Renewed != 1 || again.Marks[7].Nonce == report.Marks[7].Nonce || again.Marks[8] != report.Marks[8] {
-		t.Errorf("%d partitions renewed (%v), want partition 7", again.Renewed, err)
-	}
-}
-
-// TestEmptyServerOfAKnownDeployment refuses to take lost data for a new deployment, though MySQL and Kafka know
-// of no cell.
-func TestEmptyServerOfAKnownDeployment(t *testing.T) {
-	t.Parallel()
-	cfg := openConfig()
-	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
-	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
-		t.Fatal(err)
-	}
-	s.must("FLUSHALL", "")
-	wantShut(t, s, cfg, "was opened before: its data are lost")
-}
-
-// TestOpenShutsWhatHasLostEffects vets servers that sell: partitions that are behind of the evidence stop, and
-// no others.
-func TestOpenShutsWhatHasLostEffects(t *testing.T) {
-	t.Parallel()
-	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
-	if _, err := redisstock.Open(t.Context(), client, cfg); err != nil {
-		t.Fatal(err)
-	}
-	s := newShop(t, client, redisstock.Config{})
-	behind, fine := s.load(5, stock.Settings{}), s.load(5, stock.Settings{})
-	for partition(fine) == partition(behind) {
-		fine = s.load(5, stock.Settings{})
-	}
-	cfg.Evidence = known{behind: {Epoch: 1, Seq: 2}, fine: {Epoch: 1, Seq: 1}}
-	others := cfg
-	others.Nonces = &redistest.Nonces{}
-	if _, err := redisstock.Open(t.Context(), s.client, others); !errors.Is(err, redisstock.ErrVetting) {
-		t.Fatalf("error is %v, want a refusal", err)
-	}
-	s.reserve(behind, 9, 1) // another MySQL proves nothing about these data, and stops nobody
-	cfg.Evidence = known{behind: {Epoch: 1, Seq: 3}, fine: {Epoch: 1, Seq: 1}}
-	report, err := redisstock.Open(t.Context(), s.client, cfg)
-	if !errors.Is(err, redisstock.ErrVetting) {
-		t.Fatalf("error is %v, want a refusal", err)
-	}
-	fresh := newShop(t, client, redisstock.Config{}) // a new process trusts what sells
-	fresh.Trust(report.Marks)
-	for _, s := range []*shop{s, fresh} {
-		if err := s.do(stock.OpReserve, take(stock.OpReserve, behind, 1, 1)).Err; !errors.Is(err, stock.ErrShut) {
-			t.Errorf("a partition that has lost effects: %v, want shut", err)
-		}
-		if shut, err := s.Shut(t.Context()); err != nil || !slices.Equal(shut, []int{partition(behind)}) {
-			t.Errorf("partitions %v are shut (%v), want %d alone", shut, err, partition(behind))
-		}
-		s.one(stock.OpReserve, take(stock.OpReserve, fine, 1, 1))
-	}
-}
-
-// TestOpenRefusesForks vets cells that have come as far as is known, and of which one has lost an event on the way: it
-// stays shut, and stops where it sells, until somebody has dealt with the fork.
-func TestOpenRefusesForks(t *testing.T) {
-	t.Parallel()
-	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
-	if _, err := redisstock.Open(t.Context(), client, cfg); err != nil {
-		t.Fatal(err)
-	}
-	s := newShop(t, client, redisstock.Config{})
-	split, fine := s.load(5, stock.Settings{}), s.load(5, stock.Settings{})
-	for partition(fine) == partition(split) {
-		fine = s.load(5, stock.Settings{})
-	}
-	s.reserve(split, 1, 1)
-	evidence := &forked{known: known{split: {Epoch: 1, Seq: 2}, fine: {Epoch: 1, Seq: 1}}, forks: known{split: {Epoch: 1, Seq: 2}}}
-	cfg.Evidence = evidence
-	var report redisstock.OpenReport
-	for _, when := range []string{"while it sells", "while it is shut", "after a restart"} {
-		renewed := 0
-		if when == "after a restart" { // the others are opened
-			renewed = stock.PartitionsDefault - 1
-			s.must("SCRIPT", "", "FLUSH")
-		}
-		var err error
-		report, err = redisstock.Open(t.Context(), client, cfg)
-		if !errors.Is(err, redisstock.ErrVetting) || report.Forked != 1 || report.Behind != 0 || report.Renewed != renewed ||
-			!strings.Contains(err.Error(), split.String()+" has two events at epoch 1 seq 2") || !strings.Contains(err.Error(), "deadletter resolve") {
-			t.Fatalf("%s: %+v, %v", when, report, err)
-		}
-		s.Trust(report.Marks)
-		if shut, err := s.Shut(t.Context()); err != nil || !slices.Equal(shut, []int{partition(split)}) {
-			t.Errorf("%s: partitions %v are shut (%v), want %d alone", when, shut, err, partition(split))
-		}
-	}
-	s.reserve(fine, 1, 1)
-	if _, causes, err := redisstock.Inspect(t.Context(), client, cfg); err != nil || len(causes) != 1 || !strings.Contains(causes[0], "two events") {
-		t.Errorf("causes are %q (%v), want the fork", causes, err)
-	}
-	evidence.forks = nil
-	report, err := redisstock.Open(t.Context(), client, cfg)
-	if err != nil || report.Renewed != 1 {
-		t.Fatalf("dealt with: %+v, %v", report, err)
-	}
-	s.Trust(report.Marks)
-	s.reserve(split, 2, 1)
-}
-
-// TestDataLostDuringAVetting empties a restarted server after its cells were compared and before it is opened.
-func TestDataLostDuringAVetting(t *testing.T) {
-	t.Parallel()
-	for name, lose := range map[string][]string{"flushdb": {"FLUSHDB"}, "swapdb": {"SWAPDB", "0", "1"}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newShop(t, onServer(t), redisstock.Config{})
-			cell := s.load(5, stock.Settings{})
-			s.must("SCRIPT", "", "FLUSH")
-			cfg := openConfig()
-			cfg.Nonces = losing{func() { s.must(lose[0], "", lose[1:]...) }}
-			cfg.Evidence = known{cell: {Epoch: 1, Seq: 1}}
-			if _, err := redisstock.Open(t.Context(), s.client, cfg); !errors.Is(err, redisstock.ErrVetting) {
-				t.Errorf("error is %v, want that the next try finds the loss", err)
-			}
-			wantNothingSold(t, s)
-		})
-	}
-}
-
-// losing are nonces in whose replacement something happens to Redis.
-type losing struct{ lose func() }
-
-func (losing) Read(_ context.Context, partitions int) ([]stock.Vetting, error) {
-	return make([]stock.Vetting, partitions), nil
-}
-
-func (losing) Identity(context.Context) (string, error) { return "", nil }
-
-func (losing) Saw(context.Context, []stock.Vetting) error { return nil }
-
-func (l losing) Replace(ctx context.Context, _ []stock.NonceChange, during func(context.Context) error) error {
-	l.lose()
-	return during(ctx)
-}
-
 // TestLooksRemember: who only looks notices that data were set back behind what it saw.
 func TestLooksRemember(t *testing.T) {
 	t.Parallel()
@@ -388,166 +217,4 @@ func TestLooksRemember(t *testing.T) {
 	if err := idle.do(stock.OpReserve, take(stock.OpReserve, cell, 2, 1)).Err; !errors.Is(err, stock.ErrShut) {
 		t.Errorf("behind what was seen by looking: %v, want shut", err)
 	}
-}
-
-// TestOnlyAVettingCreatesCells: data that were set back before a process began may lack a cell. Only who has
-// compared them knows.
-func TestOnlyAVettingCreatesCells(t *testing.T) {
-	t.Parallel()
-	s := newShop(t, onServer(t), redisstock.Config{})
-	cell := s.load(5, stock.Settings{})
-	next := restarted(s, redisstock.Config{CallTimeout: 20e9})
-	if err := next.do(stock.OpAdjust, creation(newCell(), 1, stock.Settings{})).Err; !errors.Is(err, stock.ErrShut) {
-		t.Errorf("creating a cell without a vetting: %v, want shut", err)
-	}
-	if got := next.one(stock.OpAdjust, adjustment(cell, "more", stock.Adjustment{Delta: 1})).Verdict; got != stock.VerdictOK {
-		t.Errorf("changing one: %v, want ok", got)
-	}
-	next.Trust(s.Marks())
-	next.load(1, stock.Settings{})
-}
-
-// TestAdopt trusts what MySQL knows to be vetted and nothing else, and creates no cell.
-func TestAdopt(t *testing.T) {
-	t.Parallel()
-	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
-	if _, err := redisstock.Open(t.Context(), client, cfg); err != nil {
-		t.Fatal(err)
-	}
-	s := newShop(t, client, redisstock.Config{})
-	held := s.reserve(s.load(5, stock.Settings{}), 1, 1)
-	store, err := redisstock.New(client, redisstock.Config{Partitions: stock.PartitionsDefault, CallTimeout: 20e9})
-	if err != nil {
-		t.Fatal(err)
-	}
-	newcomer := &shop{TB: t, client: client, Store: store}
-	if err := newcomer.Adopt(t.Context(), &redistest.Nonces{}); err != nil || newcomer.Trusts() {
-		t.Errorf("trusts what another MySQL knows nothing of (%v)", err)
-	}
-	if err := newcomer.Adopt(t.Context(), cfg.Nonces); err != nil {
-		t.Fatal(err)
-	}
-	newcomer.reserve(held.Cell, 2, 1)
-	if err := newcomer.calls(held)["create"](); !errors.Is(err, stock.ErrShut) {
-		t.Errorf("creating a cell: %v, want shut", err)
-	}
-}
-
-// TestAdoptKnowsWhatOthersHaveSeen has a process that has never seen the data adopt them after they were set back,
-// with the nonce that MySQL has. What one that is gone has told of their effects speaks against them, and a vetting,
-// which has not seen them either, opens them anew only if they lack nothing.
-func TestAdoptKnowsWhatOthersHaveSeen(t *testing.T) {
-	t.Parallel()
-	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
-	first, err := redisstock.Open(t.Context(), client, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newShop(t, client, redisstock.Config{})
-	held := s.reserve(s.load(5, stock.Settings{}), 1, 1)
-	p := partition(held.Cell)
-	copied := s.dump(p)
-	s.reserve(held.Cell, 2, 1)
-	if err := s.KeepMarks(t.Context(), cfg.Nonces); err != nil {
-		t.Fatal(err)
-	}
-	adopt := func() *shop {
-		t.Helper()
-		newcomer := restarted(s, redisstock.Config{CallTimeout: 20e9})
-		newcomer.Store, err = redisstock.New(client, redisstock.Config{Partitions: stock.PartitionsDefault, CallTimeout: 20e9})
-		if err == nil {
-			err = newcomer.Adopt(t.Context(), cfg.Nonces)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return newcomer
-	}
-	adopt().reserve(held.Cell, 3, 1)
-	for key := range s.dump(p) {
-		s.must("DEL", key)
-	}
-	for key, value := range copied {
-		s.must("RESTORE", key, "0", value, "REPLACE")
-	}
-	newcomer := adopt()
-	for what, call := range newcomer.calls(held) {
-		if err := call(); !errors.Is(err, stock.ErrShut) {
-			t.Errorf("%s: error is %v, want shut", what, err)
-		}
-	}
-	if shut, err := newcomer.Shut(t.Context()); err != nil || len(shut) != 1 || shut[0] != p {
-		t.Errorf("shut is %v (%v), want partition %d", shut, err, p)
-	}
-	cfg.Evidence = known{held.Cell: {Epoch: 1, Seq: 4}}
-	if _, err := redisstock.Open(t.Context(), client, cfg); !errors.Is(err, redisstock.ErrVetting) {
-		t.Errorf("error is %v, want a refusal of what has lost a known effect", err)
-	}
-	cfg.Evidence = known{held.Cell: {Epoch: 1, Seq: 2}}
-	again, err := redisstock.Open(t.Context(), client, cfg)
-	if err != nil || again.Renewed != 1 || again.Marks[p].Nonce == first.Marks[p].Nonce {
-		t.Fatalf("%d partitions renewed (%v), want the one that was set back", again.Renewed, err)
-	}
-	adopt().reserve(held.Cell, 4, 1)
-}
-
-// TestProcessesOpenAtOnce opens one server from many processes: one nonce is left, which all have.
-func TestProcessesOpenAtOnce(t *testing.T) {
-	t.Parallel()
-	client := connect(t, servicetest.Redis(t).Addr)
-	nonces := &redistest.Nonces{}
-	const processes = 8
-	reports := make(chan []redisstock.PartitionMark, processes)
-	for range processes {
-		go func() {
-			cfg := openConfig()
-			cfg.Nonces = nonces
-			report, err := redisstock.Open(t.Context(), client, cfg)
-			if err != nil {
-				t.Error(err)
-			}
-			reports <- report.Marks
-		}()
-	}
-	first := <-reports
-	for range processes - 1 {
-		if diff := cmp.Diff(first, <-reports); diff != "" {
-			t.Errorf("two processes trust different data:\n%s", diff)
-		}
-	}
-}
-
-// TestOpenThatFailsOpensNothing interrupts openings where MySQL ends them.
-func TestOpenThatFailsOpensNothing(t *testing.T) {
-	t.Parallel()
-	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
-	cfg := openConfig()
-	cfg.Nonces = brokenNonces{}
-	if _, err := redisstock.Open(t.Context(), s.client, cfg); err == nil || errors.Is(err, redisstock.ErrVetting) {
-		t.Errorf("error is %v, want the one of the nonces", err)
-	}
-	if err := s.Adopt(t.Context(), &redistest.Nonces{}); err != nil {
-		t.Fatal(err)
-	}
-	wantNothingSold(t, s)
-	s.open()
-	s.load(1, stock.Settings{})
-}
-
-// brokenNonces lose every change at its end.
-type brokenNonces struct{}
-
-func (brokenNonces) Read(_ context.Context, partitions int) ([]stock.Vetting, error) {
-	return make([]stock.Vetting, partitions), nil
-}
-
-func (brokenNonces) Identity(context.Context) (string, error) { return "", nil }
-
-func (brokenNonces) Saw(context.Context, []stock.Vetting) error { return nil }
-
-func (brokenNonces) Replace(ctx context.Context, _ []stock.NonceChange, during func(context.Context) error) error {
-	if err := during(ctx); err != nil {
-		return err
-	}
-	return fmt.Errorf("commit: mysql is away")
 }

@@ -3,7 +3,6 @@ package redisstock_test
 import (
 	"testing"
 
-	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
@@ -20,13 +19,7 @@ func TestOpenRenewsWhatIsShut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := openConfig()
-			s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
-			first, err := redisstock.Open(t.Context(), s.client, cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Trust(first.Marks)
+			s, cfg, first := opened(t)
 			s.load(1, stock.Settings{})
 			shut(s, &cfg)
 			again, err := redisstock.Open(t.Context(), s.client, cfg)
@@ -38,8 +31,8 @@ func TestOpenRenewsWhatIsShut(t *testing.T) {
 				t.Fatal(err)
 			}
 			for p, m := range again.Marks {
-				if m.Nonce == first.Marks[p].Nonce || m.Nonce != nonces[p].Nonce || m.Effects != 0 {
-					t.Fatalf("partition %d has %+v, before %+v, and MySQL has %+v", p, m, first.Marks[p], nonces[p])
+				if m.Nonce == first[p].Nonce || m.Nonce != nonces[p].Nonce || m.Effects != 0 {
+					t.Fatalf("partition %d has %+v, before %+v, and MySQL has %+v", p, m, first[p], nonces[p])
 				}
 			}
 			s.Trust(again.Marks)
@@ -52,13 +45,7 @@ func TestOpenRenewsWhatIsShut(t *testing.T) {
 // the reading of its mark and the writing of the other's is counted still.
 func TestOpenLeavesOpenPartitionsAlone(t *testing.T) {
 	t.Parallel()
-	cfg := openConfig()
-	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
-	report, err := redisstock.Open(t.Context(), s.client, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Trust(report.Marks)
+	s, cfg, _ := opened(t)
 	cell := s.load(9, stock.Settings{})
 	shut := (partition(cell) + 1) % stock.PartitionsDefault
 	s.must("DEL", redisstock.MarkKey(shut))
@@ -66,7 +53,7 @@ func TestOpenLeavesOpenPartitionsAlone(t *testing.T) {
 		s.reserve(cell, 1, 1)
 		return nil
 	})
-	if report, err = redisstock.Open(t.Context(), s.client, cfg); err != nil || report.Renewed != 1 {
+	if report, err := redisstock.Open(t.Context(), s.client, cfg); err != nil || report.Renewed != 1 {
 		t.Fatalf("%d partitions renewed (%v), want the one without a mark", report.Renewed, err)
 	}
 	s.reserve(cell, 2, 1)
@@ -76,13 +63,7 @@ func TestOpenLeavesOpenPartitionsAlone(t *testing.T) {
 // who trust the marks of before.
 func TestOpenThatCannotWrite(t *testing.T) {
 	t.Parallel()
-	cfg := openConfig()
-	s := newShop(t, connect(t, servicetest.Redis(t).Addr), redisstock.Config{})
-	report, err := redisstock.Open(t.Context(), s.client, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Trust(report.Marks)
+	s, cfg, _ := opened(t)
 	cell := s.load(9, stock.Settings{})
 	s.must("SCRIPT", "", "FLUSH")
 	s.must("CONFIG", "", "SET", "min-replicas-to-write", "1")
@@ -95,5 +76,20 @@ func TestOpenThatCannotWrite(t *testing.T) {
 	}
 	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestSeenEffectsAreVettedAnew lets Open know what its caller has seen, of data with the right nonce.
+func TestSeenEffectsAreVettedAnew(t *testing.T) {
+	t.Parallel()
+	s, cfg, marks := opened(t)
+	cfg.Seen = append([]redisstock.PartitionMark(nil), marks...)
+	if again, err := redisstock.Open(t.Context(), s.client, cfg); err != nil || again.Renewed != 0 {
+		t.Errorf("%d partitions renewed (%v), want none", again.Renewed, err)
+	}
+	cfg.Seen[7].Effects = 1
+	again, err := redisstock.Open(t.Context(), s.client, cfg)
+	if err != nil || again.Renewed != 1 || again.Marks[7].Nonce == marks[7].Nonce || again.Marks[8] != marks[8] {
+		t.Errorf("%d partitions renewed (%v), want partition 7", again.Renewed, err)
 	}
 }

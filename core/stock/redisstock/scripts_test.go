@@ -178,9 +178,7 @@ func TestDataSetBackBesideAnotherVersion(t *testing.T) {
 	before := old.dump(p)
 	old.trySell("before", cell, 1, true)
 	cfg.Evidence = evidenceFunc(func() error {
-		for key, value := range before {
-			old.must("RESTORE", key, "0", value, "REPLACE")
-		}
+		old.setBack(p, before)
 		return nil
 	})
 	report, err := redisstock.Open(t.Context(), client, cfg)

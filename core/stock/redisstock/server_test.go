@@ -103,6 +103,17 @@ func onCluster(t *testing.T) rueidis.Client {
 	return client
 }
 
+// opened is a shop on a server of its own, the settings of the vetting that has opened it, and the marks that this gave.
+func opened(t *testing.T) (s *shop, cfg redisstock.OpenConfig, marks []redisstock.PartitionMark) {
+	t.Helper()
+	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
+	report, err := redisstock.Open(t.Context(), client, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newShop(t, client, redisstock.Config{}), cfg, report.Marks
+}
+
 // shop is a store and short words for what tests do with it.
 type shop struct {
 	testing.TB
@@ -276,6 +287,17 @@ func (s *shop) dump(partition int) map[string]string {
 		}
 	}
 	return dump
+}
+
+// setBack puts a dump in the place of all that a partition's keys hold.
+func (s *shop) setBack(partition int, dump map[string]string) {
+	s.Helper()
+	for key := range s.dump(partition) {
+		s.must("DEL", key)
+	}
+	for key, value := range dump {
+		s.must("RESTORE", key, "0", value, "REPLACE")
+	}
 }
 
 // unshut is a cell's packed value without its flags.
