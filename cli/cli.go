@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -89,9 +90,9 @@ func Run(args []string, console *command.Console) int {
 	if err != nil {
 		return report(console, err, command.ExitFailed)
 	}
-	k, err := parser.Parse(args)
+	k, err := parser.Parse(asFlag(args))
 	if err != nil {
-		return report(console, err, command.ExitUsage)
+		return report(console, misused(err), command.ExitUsage)
 	}
 	log, err := telemetry.NewLogger(console.Err, cli.Log.Level, cli.Log.Format)
 	if err != nil {
@@ -143,6 +144,38 @@ func newParser(cli *root, console *command.Console, exit func(int)) (*kong.Kong,
 		return nil, fmt.Errorf("command line: %w", err)
 	}
 	return parser, nil
+}
+
+// asFlag takes help in front of a command for --help behind it.
+func asFlag(args []string) []string {
+	if len(args) == 0 || args[0] != "help" {
+		return args
+	}
+	return append(slices.Clone(args[1:]), "--help")
+}
+
+// misused is an error of the command line, and where to read how it is right.
+func misused(err error) error {
+	parse := new(kong.ParseError)
+	if !errors.As(err, &parse) || parse.Context == nil {
+		return err
+	}
+	at := parse.Context.Model.Node
+	for _, step := range parse.Context.Path {
+		if step.Command != nil {
+			at = step.Command
+		}
+	}
+	if len(at.Children) > 0 && strings.HasPrefix(err.Error(), "expected one of") { // kong names the first five
+		var names []string
+		for _, child := range at.Children {
+			if !child.Hidden {
+				names = append(names, child.Name)
+			}
+		}
+		err = fmt.Errorf("want a command: %s", strings.Join(names, ", "))
+	}
+	return fmt.Errorf("%w\nsee %s --help", err, at.FullPath())
 }
 
 func report(console *command.Console, err error, code int) int {

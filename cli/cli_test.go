@@ -72,6 +72,11 @@ func helpOf(t *testing.T, args ...string) string {
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
+	for asked, want := range map[string]string{"help": "--help", "help stock load": "stock load --help", "stock help": "stock help", "": ""} {
+		if got := strings.Join(asFlag(strings.Fields(asked)), " "); got != want {
+			t.Errorf("sluice %s is taken for sluice %s, want sluice %s", asked, got, want)
+		}
+	}
 	golden(t, "testdata/help/sluice.txt", helpOf(t))
 	for _, leaf := range model(t).Leaves(false) {
 		path := strings.Fields(leaf.Path())
@@ -353,7 +358,7 @@ func TestDevelopmentStackIsCheckedBeforeItStarts(t *testing.T) {
 		{"SLUICE_VECTOR_MAX=abc", nil, []string{"SLUICE_VECTOR_MAX"}},
 		{"SLUICE_ACK=wat", nil, []string{`ack: "wat"`}},
 		{"SLUICE_PERSISTER_WORKERS=0", nil, []string{"workers: 0"}},
-		{"SLUICE_REDIS_PASSWORD_FILE=none", nil, []string{"redis-password-file: open none"}},
+		{"SLUICE_REDIS_PASSWORD_FILE=none", nil, []string{"redis-password-file: none: no such file"}},
 		{"SLUICE_MYSQL_DSN=x", nil, []string{"mysql-dsn: malformed"}},
 	} {
 		name, value, _ := strings.Cut(c.env, "=")
@@ -422,8 +427,16 @@ func TestExitCodes(t *testing.T) {
 		want string // on stderr
 	}{
 		{[]string{"version"}, command.ExitDone, ""},
-		{[]string{}, command.ExitUsage, "expected one of"},
-		{[]string{"steal"}, command.ExitUsage, "steal"},
+		{[]string{}, command.ExitUsage, "want a command: edge, persister, migrate, grants, dev, stock, "},
+		{[]string{}, command.ExitUsage, "see sluice --help"},
+		{[]string{"stock"}, command.ExitUsage, "want a command: load, list, show, shut, adjust, freeze, unfreeze\nsluice: see sluice stock --help"},
+		{[]string{"steal"}, command.ExitUsage, "unexpected argument steal\nsluice: see sluice --help"},
+		{[]string{"stok"}, command.ExitUsage, `did you mean "stock"?`},
+		{[]string{"stock", "lod"}, command.ExitUsage, "did you mean \"load\"?\nsluice: see sluice stock --help"},
+		{[]string{"stock", "load", "--dry-rum"}, command.ExitUsage, "did you mean \"--dry-run\"?\nsluice: see sluice stock load --help"},
+		{[]string{"token"}, command.ExitUsage, "see sluice token issue --help"},
+		{[]string{"edge"}, command.ExitUsage, "see sluice edge --help"},
+		{[]string{"edge"}, command.ExitUsage, "token-key-file: missing: want the file of --token-key-file (SLUICE_TOKEN_KEY_FILE): sluice token keygen"},
 		{[]string{"reservation", "show", "--redis-addr", "a:1", "--mysql-dsn-file", "dsn"}, command.ExitUsage, "<id>"},
 		{[]string{"stock", "show", "1"}, command.ExitUsage, "redis-addr: missing"},
 		{[]string{"stock", "show", "1"}, command.ExitUsage, "mysql-dsn: missing"},
@@ -435,15 +448,16 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"version", "--log-level", "loud"}, command.ExitUsage, "log-level"},
 		{[]string{"token", "--user", "1", "--role", "shopper"}, command.ExitUsage, "SLUICE_TOKEN_KEY_FILE"},
 		{[]string{"token", "--user", "0", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, `--user: "0": want a whole number`},
-		{[]string{"token", "--user", "1", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, "token-key-file: read key file: open none"},
-		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "token-key-file: read key file: open none"},
+		{[]string{"token", "--user", "1", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, "token-key-file: there is no none: make it by sluice token keygen --out none"},
+		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "token-key-file: there is no none: make it by sluice token keygen --out none"},
 		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "drain-timeout: 0s"},
 		{[]string{"persister", "--workers", "0", "--drain-timeout", "0s"}, command.ExitUsage, "drain-timeout: 0s"},
-		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "redis-password-file: open none"},
-		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "mysql-dsn-file: open nowhere"},
-		{[]string{"stock", "load", "nowhere", "--dev-file", "stack.json"}, command.ExitUsage, "open nowhere"},
+		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "redis-password-file: none: no such file"},
+		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "mysql-dsn-file: nowhere: no such file"},
+		{[]string{"stock", "load", "nowhere", "--dev-file", "stack.json"}, command.ExitUsage, "stock file nowhere: no such file"},
 		{[]string{"stock", "load", ".", "--yes", "--dev-file", "stack.json"}, command.ExitUsage, "is a directory"},
 		{[]string{"stock", "load", "-", "--yes", "--dev-file", "stack.json"}, command.ExitUsage, "-: the file is empty"},
+		{[]string{"sale", "create", "7", "--name", "x", "--items-file", "nowhere", "--yes", "--dev-file", "stack.json"}, command.ExitUsage, "sluice: items file nowhere: no such file"},
 	} {
 		var o output
 		if code := Run(c.args, o.console()); code != c.code || !strings.Contains(o.err.String(), c.want) {

@@ -55,6 +55,9 @@ func TestCommandsOnRealServers(t *testing.T) {
 		t.Errorf("dry run: %+v", l)
 	}
 	d.runWith(file, "stock", "load", "--dry-run").want(command.ExitFailed, "would be loaded", "exist").lacks("already loaded")
+	for _, flag := range []string{"--yes", "--dry-run"} {
+		d.runWith("sku_id,quantity\n\n", "stock", "load", flag).want(command.ExitUsage, "- has a header and no lines")
+	}
 	d.run("stock", "show", "1004").want(command.ExitNotFound, "not loaded")
 	if s := d.show(1003); s.Redis.Avail != 50 || s.Redis.Limit != 2 || s.MySQL != nil || s.Status != "missing" {
 		t.Errorf("before it is persisted: %+v", s)

@@ -81,7 +81,7 @@ func TestKeygenMakesWhatTokensNeed(t *testing.T) {
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: mode %v, %v", file, info.Mode(), err)
 		}
-		if code := Run(keygen, o.console()); code != command.ExitUsage || !strings.Contains(o.err.String(), "exists") {
+		if code := Run(keygen, o.console()); code != command.ExitUsage || !strings.Contains(o.err.String(), "exists, and its keys are never overwritten: name another file by --out") {
 			t.Errorf("again: exit code %d: %s", code, o.err.String())
 		}
 		if still, err := os.ReadFile(file); err != nil || !bytes.Equal(still, made) {

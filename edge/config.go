@@ -72,11 +72,14 @@ func (c Config) Validate() error {
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
 		f.Add("listen", fmt.Sprintf("%q", c.Listen), "host:port")
 	}
-	for setting, value := range map[string]string{
-		"data-dir": c.DataDir, "token-key-file": c.TokenKeyFile, "token-issuer": c.TokenIssuer, "token-audience": c.TokenAudience,
+	for _, s := range []struct{ setting, value, want string }{
+		{"data-dir", c.DataDir, "a directory of its own"},
+		{"token-key-file", c.TokenKeyFile, "the file of --token-key-file (SLUICE_TOKEN_KEY_FILE): sluice token keygen --out keys.json makes one"},
+		{"token-issuer", c.TokenIssuer, "the iss that tokens have"},
+		{"token-audience", c.TokenAudience, "the aud that tokens have"},
 	} {
-		if value == "" {
-			f.Missing(setting, "a value")
+		if s.value == "" {
+			f.Missing(s.setting, s.want)
 		}
 	}
 	config.Between(&f, "tokens-max", c.TokensMax, 1, 100_000_000)

@@ -15,6 +15,7 @@ import (
 	"sluice/core/sale"
 	"sluice/core/show"
 	"sluice/core/stock"
+	"sluice/core/text"
 )
 
 // SaleCreate makes a sale and gives it its stock.
@@ -75,7 +76,7 @@ func (s *SaleCreate) plan() (sale.Plan, error) {
 	}
 	if s.ItemsFile != "" {
 		if plan.Items, err = readItems(s.ItemsFile, plan.Items); err != nil {
-			return sale.Plan{}, fmt.Errorf("%s: %w", s.ItemsFile, err)
+			return sale.Plan{}, err
 		}
 	}
 	return plan, plan.Validate()
@@ -86,9 +87,16 @@ func (s *SaleCreate) plan() (sale.Plan, error) {
 func readItems(path string, items []sale.Allotment) (_ []sale.Allotment, err error) {
 	file, err := os.Open(path) //nolint:gosec // G304: the operator names the file
 	if err != nil {
-		return nil, fmt.Errorf("open items: %w", err)
+		return nil, fmt.Errorf("items file %w", text.OfFile(err))
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	if items, err = addItems(file, items); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return items, nil
+}
+
+func addItems(file io.Reader, items []sale.Allotment) ([]sale.Allotment, error) {
 	lines, err := stockfile.NewReader(file)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"sluice/cli/command/stockfile"
 	"sluice/core/operate"
 	"sluice/core/stock"
+	"sluice/core/text"
 )
 
 // loadCallTimeout is how long a load waits for Redis: nobody's purchase waits behind it.
@@ -104,10 +105,12 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	if err != nil && !l.DryRun {
 		return fmt.Errorf("%w\nWhat was loaded stays. To go on, load the same file again", err)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if result.Wrong > 0 {
+	case result.Lines == 0:
+		return usage(fmt.Errorf("%s has a header and no lines: want a line for each SKU", l.File))
+	case result.Wrong > 0:
 		return fmt.Errorf("%d lines are wrong, and nothing of them is loaded", result.Wrong)
 	}
 	return nil
@@ -123,7 +126,7 @@ func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
 	}
 	file, err := os.Open(l.File)
 	if err != nil {
-		return nil, 0, fmt.Errorf("open stock file: %w", err)
+		return nil, 0, fmt.Errorf("stock file %w", text.OfFile(err))
 	}
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {

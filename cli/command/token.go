@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -21,10 +22,20 @@ func (k TokenKey) Check() error {
 	if k.File == "" {
 		return nil
 	}
-	if _, err := auth.ReadKeys(k.File); err != nil {
-		return fmt.Errorf("token-key-file: %w", err)
+	_, err := k.read()
+	return err
+}
+
+// read reads the keys, or says what to do.
+func (k TokenKey) read() (*auth.Keys, error) {
+	keys, err := auth.ReadKeys(k.File)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("token-key-file: there is no %s: make it by sluice token keygen --out %s", k.File, k.File)
+	case err != nil:
+		return nil, fmt.Errorf("token-key-file: %w", err)
 	}
-	return nil
+	return keys, nil
 }
 
 // Token makes an access token.
@@ -63,9 +74,9 @@ func (t *Token) Run(c *Console) error {
 	if err != nil {
 		return usage(err)
 	}
-	keys, err := auth.ReadKeys(t.Key.File)
+	keys, err := t.Key.read()
 	if err != nil {
-		return usage(fmt.Errorf("token-key-file: %w", err))
+		return usage(err)
 	}
 	now := time.Now()
 	token, err := keys.Issue(auth.Claims{

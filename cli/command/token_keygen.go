@@ -1,6 +1,10 @@
 package command
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+
 	"sluice/core/auth"
 )
 
@@ -40,7 +44,11 @@ func (g *TokenKeygen) Run(c *Console) error {
 		c.Write(text)
 		return nil
 	}
-	if err := auth.WriteKeys(g.File, key); err != nil {
+	err = auth.WriteKeys(g.File, key)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return usage(fmt.Errorf("%s exists, and its keys are never overwritten: name another file by --out, or remove this one if nothing uses its keys", g.File))
+	case err != nil:
 		return usage(err)
 	}
 	c.Printf("%s has the key %s (%s), readable by you only\n", g.File, key.ID, key.Algorithm)

@@ -13,6 +13,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/golang-jwt/jwt/v5"
+
+	"sluice/core/text"
 )
 
 // The algorithms that a key can have.
@@ -72,15 +74,15 @@ func EncodeKeys(keys ...Key) ([]byte, error) {
 
 // WriteKeys creates a key file that only its owner can read. An existing file is an error.
 func WriteKeys(path string, keys ...Key) error {
-	text, err := EncodeKeys(keys...)
+	encoded, err := EncodeKeys(keys...)
 	if err != nil {
 		return err
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {
-		return fmt.Errorf("create key file: %w", err)
+		return fmt.Errorf("create key file %w", text.OfFile(err))
 	}
-	_, err = file.Write(text)
+	_, err = file.Write(encoded)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("write key file: %w", err)
 	}
@@ -104,13 +106,13 @@ type loadedKey struct {
 func ReadKeys(path string) (*Keys, error) {
 	file, err := os.Open(path) //nolint:gosec // the operator names the file
 	if err != nil {
-		return nil, fmt.Errorf("read key file: %w", err)
+		return nil, fmt.Errorf("read key file %w", text.OfFile(err))
 	}
-	text, err := io.ReadAll(io.LimitReader(file, keyFileBytesMax+1))
+	held, err := io.ReadAll(io.LimitReader(file, keyFileBytesMax+1))
 	if err = errors.Join(err, file.Close()); err != nil {
-		return nil, fmt.Errorf("read key file: %w", err)
+		return nil, fmt.Errorf("read key file %w", text.OfFile(err))
 	}
-	keys, err := parseKeys(text)
+	keys, err := parseKeys(held)
 	if err != nil {
 		return nil, fmt.Errorf("read key file %s: %w", path, err)
 	}

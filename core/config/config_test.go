@@ -50,19 +50,19 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		{&redis.Config{Addrs: []string{"localhost"}}, []string{`redis-addr: "localhost": want host:port`}},
 		{
 			&redis.Config{Addrs: []string{"a:1"}, SentinelAddrs: []string{"b"}, SentinelPasswordFile: "/none"},
-			[]string{"redis-addr: a:1: want none beside redis-sentinel-addrs", `redis-sentinel-addrs: "b": want host:port`, "redis-sentinel-password-file: open /none:"},
+			[]string{"redis-addr: a:1: want none beside redis-sentinel-addrs", `redis-sentinel-addrs: "b": want host:port`, "redis-sentinel-password-file: /none: no such file"},
 		},
 		{&redis.Config{SentinelAddrs: []string{"b:1"}}, []string{"redis-sentinel-master: missing"}},
 		{&redis.Config{SentinelMaster: "m"}, []string{"redis-sentinel-addrs: missing"}},
 		{db.Config{}, []string{"mysql-dsn: missing", "SLUICE_MYSQL_DSN", "mysql-conns-max: 0: want 1 to 1000", "mysql-timeout: 0s"}},
 		{
 			&redis.Config{Addrs: []string{"localhost"}, PasswordFile: "/none", TLSCAFile: "/dev"},
-			[]string{`redis-addr: "localhost"`, "redis-password-file: open /none:", "redis-tls-ca-file: read /dev:"},
+			[]string{`redis-addr: "localhost"`, "redis-password-file: /none: no such file", "redis-tls-ca-file: /dev:"},
 		},
 		{&redis.Config{TLSCAFile: "config.go"}, []string{"redis-tls-ca-file: config.go has no PEM certificate in it"}},
 		{
 			db.Config{DSNFile: "/none", TLSCAFile: "config.go"},
-			[]string{"mysql-dsn-file: open /none:", "mysql-tls-ca-file: config.go has no PEM", "mysql-conns-max"},
+			[]string{"mysql-dsn-file: /none: no such file", "mysql-tls-ca-file: config.go has no PEM", "mysql-conns-max"},
 		},
 		{db.Config{DSNFile: "config.go"}, []string{"mysql-dsn: malformed"}},
 		{kafka.Config{Brokers: []string{"a:"}}, []string{`kafka-brokers: "a:"`, `kafka-topic: ""`, "kafka-group", "kafka-partitions: 0", "kafka-replication: 0"}},

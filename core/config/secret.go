@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+
+	"sluice/core/text"
 )
 
 // secretBytesMax is far above any password, key or DSN, and far below a file named by mistake.
@@ -74,16 +76,16 @@ func (s Secret) FromFile(setting, path string) (Secret, error) {
 func readBounded(setting, path string) ([]byte, error) {
 	file, err := os.Open(path) //nolint:gosec // the operator names the file
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", setting, err)
+		return nil, fmt.Errorf("%s: %w", setting, text.OfFile(err))
 	}
-	text, err := io.ReadAll(io.LimitReader(file, secretBytesMax+1))
+	held, err := io.ReadAll(io.LimitReader(file, secretBytesMax+1))
 	if err := errors.Join(err, file.Close()); err != nil {
-		return nil, fmt.Errorf("%s: %w", setting, err)
+		return nil, fmt.Errorf("%s: %w", setting, text.OfFile(err))
 	}
-	if len(text) > secretBytesMax {
+	if len(held) > secretBytesMax {
 		return nil, fmt.Errorf("%s: %s has more than %d bytes", setting, path, secretBytesMax)
 	}
-	return text, nil
+	return held, nil
 }
 
 // OpenFile is a secret file that everybody on the machine can read or exchange.

@@ -4,7 +4,9 @@
 package text
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -90,4 +92,13 @@ func AppendJSON(dst []byte, s string) []byte {
 // broken reports whether s, whose first character is r, begins with a byte that is not UTF-8.
 func broken(s string, r rune) bool {
 	return r == utf8.RuneError && !strings.HasPrefix(s, string(utf8.RuneError))
+}
+
+// OfFile is an error of the file system as people are told it: the file and what is wrong with it, without the call that
+// found it.
+func OfFile(err error) error {
+	if at := new(fs.PathError); errors.As(err, &at) {
+		return fmt.Errorf("%s: %w", at.Path, at.Err)
+	}
+	return err
 }

@@ -2,6 +2,10 @@ package text
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"testing"
 )
@@ -81,4 +85,18 @@ func FuzzEscape(f *testing.F) {
 			t.Fatalf("%s escaped as %q: %v", document, escaped, err)
 		}
 	})
+}
+
+// People are told of a file once, and the cause stays to be asked for.
+func TestOfFile(t *testing.T) {
+	t.Parallel()
+	_, err := os.Open("nowhere")
+	err = OfFile(fmt.Errorf("try: %w", err))
+	if err.Error() != "nowhere: no such file or directory" || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	other := errors.New("other")
+	if OfFile(other) != other { //nolint:errorlint // the same one
+		t.Error("another error is not left as it is")
+	}
 }
