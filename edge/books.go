@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	booksConns     = 2               // of lists, so that they never wait for a sale's connections, nor it for theirs
-	booksTimeout   = 2 * time.Second // of one statement of theirs
+	booksConns     = 2               // for lists alone, so that lists and sales never wait for each other's connections
+	booksTimeout   = 2 * time.Second // for one statement of a list
 	persistedEvery = time.Second
 
-	persistedTimeout = time.Second // of asking how far MySQL is
+	persistedTimeout = time.Second // for asking how far MySQL is
 )
 
-// openBooks opens what lists read, by connections of their own.
+// openBooks opens the reader of lists, with connections of its own.
 func (n *Node) openBooks() (*ledger.Reader, error) {
 	cfg := n.cfg.MySQL
 	cfg.ConnsMax, cfg.Timeout = booksConns, min(cfg.Timeout, booksTimeout)
@@ -37,8 +37,8 @@ func (n *Node) openBooks() (*ledger.Reader, error) {
 	return ledger.New(db, persisted.get), nil
 }
 
-// persisted remembers for a moment how far MySQL is: to ask reads the oldest entry of each partition. What was true
-// then is true now. Redis' clock has gone on since, and so has what get tells of it.
+// persisted remembers for a moment how far MySQL is, because asking reads the oldest entry of each partition. An answer
+// stays true, because MySQL never goes back. get adds to Redis' clock the time since the answer.
 type persisted struct {
 	ask func(ctx context.Context) (untilMS, nowMS int64, err error)
 	now func() time.Time
@@ -50,11 +50,11 @@ type persisted struct {
 	last  reach
 }
 
-// reach is how far MySQL is; zero where nobody knows, and a list then says nothing of its age.
+// reach says how far MySQL is. It is zero if nobody knows; a list then does not say its age.
 type reach struct{ untilMS, nowMS int64 }
 
-// get waits for an answer no longer than its caller does. The asking has time of its own, since all who wait share
-// what comes of it.
+// get waits for an answer until ctx ends. The question has a timeout of its own, because everybody who waits shares the
+// answer.
 func (s *persisted) get(ctx context.Context) (untilMS, nowMS int64) {
 	s.mu.Lock()
 	last, age, fresh := s.last, s.now().Sub(s.asked), !s.asked.IsZero()

@@ -56,8 +56,8 @@ type Config struct {
 	DrainDelay         time.Duration `name:"drain-delay" env:"SLUICE_DRAIN_DELAY" group:"Edge" default:"0s"`
 	AllowNoPersistence bool          `name:"allow-no-persistence" env:"SLUICE_ALLOW_NO_PERSISTENCE" group:"Edge"`
 
-	// CheckSchema, if set, reports a database whose schema is too old: the edge is not ready before it
-	// has found none.
+	// CheckSchema, if set, fails if the schema of the database is too old. The edge is not ready before CheckSchema has
+	// succeeded once.
 	CheckSchema func(ctx context.Context, db *sql.DB) error `kong:"-"`
 }
 

@@ -6,12 +6,13 @@ import (
 	"syscall"
 )
 
-// filesBeside is how many open files a process needs beside its shoppers' connections, at most: those to the
-// servers, which grow with a cluster, connections that are refused, and those of sluice dev's other roles.
+// filesBeside is how many open files a process needs at most beside its shoppers' connections. It counts connections to
+// the servers, of which a cluster has more, connections that are being refused, and the other roles of sluice dev.
 const filesBeside = 512
 
-// connectionsFor is how many connections a process may have that wants some number of them: fewer if its limit of
-// open files leaves no room, which is said. Go has raised the soft limit to the hard one by now.
+// connectionsFor returns how many connections the process may have, at most the number wanted. If its limit of open
+// files leaves no room for that many, it returns fewer and logs that. Go has raised the soft limit to the hard one
+// before.
 func connectionsFor(wanted int, log *slog.Logger) (int, error) {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {

@@ -20,38 +20,39 @@ const (
 	gateRetry    = 200 * time.Millisecond // after the first failure; doubled up to gateRetryMax
 	gateRetryMax = 5 * time.Second
 
-	// gateRefusedMax is for what needs a person. Each try reads all that MySQL and Redis know of cells. What is refused holds
-	// up no other partition: if more is shut than was refused, the next try comes at once.
+	// gateRefusedMax is the longest retry after a refusal, while a person has to act. It is longer, because each try reads
+	// everything that MySQL and Redis know of cells. A refusal holds up no other partition: if more partitions are shut
+	// than were refused, the next try comes at once.
 	gateRefusedMax = 30 * time.Second
 
-	gateFlush   = 2 * time.Second // for events that Redis may have lost to reach Kafka, before it is compared
-	gateTimeout = 2 * time.Minute // of one vetting, which reads all of the ledger's ends
+	gateFlush   = 2 * time.Second // before a vetting, for events that Redis may have lost to reach Kafka
+	gateTimeout = 2 * time.Minute // of one vetting
 )
 
-// gate opens Redis whenever it is shut: at the start of a deployment, and after a server of it was restarted
-// or replaced, or its data were lost or set back. Any number of edges may try it at once. An edge that knows
-// the data from its last run sells at once, and vets them beside that.
+// gate opens Redis whenever it is shut: at the start of a deployment, after a server was restarted or replaced, and
+// after data were lost or set back. Any number of edges may do so at once. An edge that knows the data from its last
+// run sells at once, and vets them meanwhile.
 type gate struct {
 	ask    func(context.Context) (redisstock.State, error)
-	shut   func() int                  // partitions, as ask has last found
-	vetted func() bool                 // by this edge, since its start
-	adopt  func(context.Context) error // trusts what another edge has vetted
-	load   func(context.Context) error // makes scripts known where those of another version are
+	shut   func() int                  // partitions that ask found shut the last time
+	vetted func() bool                 // whether this edge has vetted Redis since its start
+	adopt  func(context.Context) error // trusts the data that another edge has vetted
+	load   func(context.Context) error // loads this version's scripts where those of another version are loaded
 	flush  func(context.Context) error
-	vet    func(context.Context) error // opens what is shut, and trusts what sells
+	vet    func(context.Context) error // vets Redis, opens shut partitions, and trusts the open ones
 	log    *slog.Logger
 
 	wake             chan struct{}
-	open             *lifecycle.Signal // some of Redis was seen open
+	open             *lifecycle.Signal // raised once some of Redis is open
 	opened, failures *metrics.Counter
-	refusal          atomic.Pointer[error] // what the last vetting had against Redis; nil: nothing
+	refusal          atomic.Pointer[error] // the objections of the last vetting; nil: none
 
-	// Of run alone: until when what was refused is not vetted again, and how many partitions were.
+	// Of run alone: until when a refused Redis is not vetted again, and how many partitions were shut then.
 	refusedUntil time.Time
 	refused      int
 }
 
-// errRefused tells that Redis is as it was when it was refused, and is vetted again later.
+// errRefused means that Redis is as it was when a vetting refused it. The gate vets it again later.
 var errRefused = errors.New("refused before")
 
 func newGate(set *metrics.Set, log *slog.Logger) *gate {
@@ -64,7 +65,7 @@ func newGate(set *metrics.Set, log *slog.Logger) *gate {
 	}
 }
 
-// suspect tells that a server refused because it is shut. It never blocks.
+// suspect wakes the gate, because a server refused a call as shut. It never blocks.
 func (g *gate) suspect() {
 	select {
 	case g.wake <- struct{}{}:
@@ -83,7 +84,7 @@ func (g *gate) run(ctx context.Context) {
 			return
 		case <-wait.C:
 		case <-g.wake:
-			if retry > gateRetry { // the last try failed: no request makes the next one come sooner
+			if retry > gateRetry { // the last try failed: requests do not make the next one come sooner
 				continue
 			}
 		}
@@ -106,7 +107,7 @@ func (g *gate) run(ctx context.Context) {
 	}
 }
 
-// look opens what is shut of Redis, and vets it once if nothing is.
+// look opens the shut partitions of Redis. If none is shut, it vets Redis once per run of the edge.
 func (g *gate) look(ctx context.Context) error {
 	state, err := g.see(ctx)
 	if err == nil && state != redisstock.StateOpen && g.join(ctx) == nil {
@@ -144,8 +145,8 @@ func (g *gate) look(ctx context.Context) error {
 	return err
 }
 
-// join takes part in what others have opened. Before it has vetted anything itself, an edge trusts no more than its
-// last run did: it lacks scripts only, as after an upgrade.
+// join joins others that have opened Redis. An edge that has vetted Redis itself adopts what they have vetted. Before
+// that it trusts no more than its last run did, and only loads the scripts that it lacks, as after an upgrade.
 func (g *gate) join(ctx context.Context) error {
 	if g.vetted() {
 		return g.adopt(ctx)
@@ -153,7 +154,7 @@ func (g *gate) join(ctx context.Context) error {
 	return g.load(ctx)
 }
 
-// note keeps what speaks against Redis, for those who ask how the edge is.
+// note keeps the objections to Redis for /readyz.
 func (g *gate) note(err error) {
 	switch {
 	case err == nil:
@@ -171,7 +172,7 @@ func (g *gate) why(shut error) error {
 	return shut
 }
 
-// see asks, and lets work begin once some of Redis is open.
+// see asks for the state of Redis, and raises open if some of Redis is open.
 func (g *gate) see(ctx context.Context) (redisstock.State, error) {
 	state, err := g.ask(ctx)
 	if state == redisstock.StateOpen || state == redisstock.StatePartly {
@@ -180,7 +181,7 @@ func (g *gate) see(ctx context.Context) (redisstock.State, error) {
 	return state, err
 }
 
-// tell logs a failure. What speaks against a server needs a person; anything else may pass.
+// tell logs a failure. An objection to a server needs a person; anything else may pass by itself.
 func (g *gate) tell(err error, retry time.Duration) {
 	level := slog.LevelWarn
 	if errors.Is(err, redisstock.ErrVetting) || errors.Is(err, redisstock.ErrForeign) {

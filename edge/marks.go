@@ -18,16 +18,16 @@ const (
 	marksKey     = "marks"
 	marksVersion = 1
 
-	// marksEvery bounds what an edge that is killed has seen and does not know at its next start.
+	// marksEvery bounds how much an edge forgets if it is killed.
 	marksEvery = 10 * time.Second
 )
 
-// markKeeper keeps the marks that an edge trusts over its restarts, so that it sells at once, also while MySQL
-// and Kafka are away, and still notices that Redis was set back meanwhile.
+// markKeeper keeps the marks that an edge trusts over its restarts. So a restarted edge sells at once, even while MySQL
+// and Kafka are away, and still notices if Redis was set back meanwhile.
 type markKeeper struct {
 	store      *redisstock.Store
 	local      *localstore.Store
-	nonces     stock.Nonces // are told too, for those who adopt the data without having seen them
+	nonces     stock.Nonces // get the marks too, for processes that adopt data which they have not seen
 	deployment string
 	log        *slog.Logger
 
@@ -41,7 +41,7 @@ type keptMarks struct {
 	Marks      []redisstock.PartitionMark `json:"marks"` // by partition
 }
 
-// newMarkKeeper resumes what the last run of this edge trusted.
+// newMarkKeeper makes a keeper, and has the store trust what the last run of this edge trusted.
 func newMarkKeeper(store *redisstock.Store, local *localstore.Store, nonces stock.Nonces, deployment string, log *slog.Logger) *markKeeper {
 	k := &markKeeper{
 		store: store, local: local, nonces: nonces, deployment: deployment, log: log,
@@ -68,17 +68,17 @@ func (k *markKeeper) run(ctx context.Context) {
 	}
 }
 
-// tell tells MySQL. It waits for it, and nobody waits for tell.
+// tell reports the marks to MySQL. It waits for MySQL, and nobody waits for it.
 func (k *markKeeper) tell(ctx context.Context) {
 	if err := k.store.KeepMarks(ctx, k.nonces); ctx.Err() == nil {
 		k.telling.Saw(err)
 	}
 }
 
-// keep writes the marks down. A store that does not take them has none, so that the next start begins with a vetting
-// rather than with old ones, and tells so itself.
+// keep saves the marks for the next start. If the local store does not take them, it has none: the next start then
+// begins with a vetting rather than with old marks. The store reports its trouble itself.
 func (k *markKeeper) keep() {
-	k.keeping.Lock() // else older marks could follow newer ones
+	k.keeping.Lock() // otherwise older marks could overwrite newer ones
 	defer k.keeping.Unlock()
 	data, err := json.Marshal(keptMarks{Deployment: k.deployment, Marks: k.store.Marks()})
 	if err == nil {

@@ -1,5 +1,5 @@
-// Package edge is the node that shoppers talk to: it admits requests, has them decided in Redis by
-// vectors, and publishes what happened. It keeps nothing that cannot be rebuilt.
+// Package edge is the node that shoppers talk to. It admits requests, has Redis decide them in vectors, and publishes
+// the events. It keeps nothing that it cannot rebuild.
 package edge
 
 import (
@@ -45,7 +45,7 @@ type Node struct {
 	gate      *gate
 	local     *localstore.Store
 	marks     *markKeeper
-	ours      atomic.Bool // Redis was open and found to be this deployment's
+	ours      atomic.Bool // Redis was open, and belongs to this deployment
 	batcher   *batch.Batcher
 	known     *screen.Known
 	soldOut   *screen.SoldOut
@@ -58,8 +58,8 @@ type Node struct {
 	parts lifecycle.Stack
 }
 
-// Start starts an edge. It returns when HTTP is served; /readyz tells when it is of use. The caller ends
-// it by Shutdown.
+// Start starts an edge. It returns when the edge serves HTTP; /readyz says when it is of use. The caller ends the edge
+// with Shutdown.
 func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure edge: %w", err)
@@ -77,8 +77,8 @@ func (n *Node) Addr() string { return n.listener.Addr().String() }
 // OpsAddr is the address of health, metrics and profiles.
 func (n *Node) OpsAddr() string { return n.ops.Addr() }
 
-// Shutdown ends the edge: it is no longer ready, every request that was read is answered, every event
-// is handed to Kafka. What is not done at the end of ctx is cut off, and the error says so.
+// Shutdown ends the edge. The edge stops being ready, answers every request that it has read, and hands every event to
+// Kafka. When ctx ends, Shutdown cuts off what is not done, and the error says so.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.ops.Drain()
 	n.api.Drain()
@@ -86,9 +86,9 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	return n.parts.Stop(ctx)
 }
 
-// connect makes the clients of Redis, MySQL and Kafka. Only Redis has to be there, and to be this deployment's.
+// connect makes the clients of Redis, MySQL and Kafka. Only Redis must be reachable, and must belong to this deployment.
 func (n *Node) connect(ctx context.Context) error {
-	n.parts.Later("stop ops server", func(ctx context.Context) error { // the last of all, so that one can look on
+	n.parts.Later("stop ops server", func(ctx context.Context) error { // last of all, so that an operator can watch the rest
 		if n.ops == nil {
 			return nil
 		}
@@ -136,7 +136,7 @@ func (n *Node) connect(ctx context.Context) error {
 	return nil
 }
 
-// startEngine makes what decides and screens.
+// startEngine starts the parts that decide and screen.
 func (n *Node) startEngine(context.Context) error {
 	local, err := localstore.Open(filepath.Join(n.cfg.DataDir, "edge.db"), n.log)
 	if err != nil {
@@ -175,7 +175,8 @@ func (n *Node) startEngine(context.Context) error {
 	return nil
 }
 
-// redisState asks how much of Redis is open. Whose a new one is can be told only once somebody has opened it.
+// redisState asks how much of Redis is open. It also checks that Redis belongs to this deployment. A new Redis does not
+// say so before somebody has opened it, so redisState checks again until it has seen Redis open.
 func (n *Node) redisState(ctx context.Context) (redisstock.State, error) {
 	if !n.ours.Load() {
 		if err := n.store.CheckDeployment(ctx, n.cfg.Stock.Deployment); err != nil {
@@ -187,7 +188,7 @@ func (n *Node) redisState(ctx context.Context) (redisstock.State, error) {
 		n.ours.Store(true)
 	}
 	if state == redisstock.StateShut && !n.ours.Load() {
-		// Without an answer of MySQL nothing speaks against it: the edge waits to vet it.
+		// If MySQL does not answer, nothing speaks against Redis: the edge waits to vet it.
 		if err := n.store.CheckLedger(ctx, evidence.NewNonces(n.db)); errors.Is(err, redisstock.ErrForeign) {
 			return redisstock.StateUnknown, err
 		}
@@ -212,7 +213,7 @@ func (n *Node) vetRedis(ctx context.Context) error {
 	return err
 }
 
-// startBackground starts all goroutines that the node itself owns.
+// startBackground starts the node's own goroutines.
 func (n *Node) startBackground(context.Context) error {
 	background, open := lifecycle.NewGroup(n.log), n.gate.open
 	n.parts.Later("end background work", background.Stop)
@@ -232,7 +233,7 @@ func (n *Node) startBackground(context.Context) error {
 	return nil
 }
 
-// warnOfReplicas warns of what is wrong with the replicas for the deployment's level.
+// warnOfReplicas logs what is wrong with the replicas for the deployment's acknowledge level.
 func (n *Node) warnOfReplicas(ctx context.Context) error {
 	level, err := n.cfg.Stock.AckLevel()
 	if err != nil {
@@ -248,7 +249,7 @@ func (n *Node) warnOfReplicas(ctx context.Context) error {
 	return nil
 }
 
-// published is the store for those who decide without the batcher.
+// published returns the store for callers that do not use the batcher.
 func (n *Node) published() published {
 	return published{Store: n.store, publisher: n.publisher, cells: n.cells}
 }

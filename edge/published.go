@@ -10,8 +10,8 @@ import (
 	"sluice/edge/cells"
 )
 
-// published is the store for what is decided without the batcher, such as transfers: the events are
-// published from memory, and the cells remembered, as the batcher does it.
+// published is the store for callers that do not use the batcher, such as transfers. Like the batcher it publishes the
+// events from memory, and remembers the cells.
 type published struct {
 	*redisstock.Store
 	publisher *outbox.Publisher
@@ -31,7 +31,7 @@ func (p published) Do(ctx context.Context, vectors ...*stock.Vector) {
 	}
 }
 
-// publish hands an entry to Kafka. One that finds no room is found in the outbox by the relay.
+// publish hands an entry to the publisher. If the publisher has no room, a relay finds the entry in the outbox.
 func (p published) publish(e stock.Entry) {
 	if e.ID != "" {
 		p.publisher.Publish(e)

@@ -22,8 +22,8 @@ import (
 // adminTimeout bounds one admin request, which may be many calls: a sale has up to 10,000 SKUs.
 const adminTimeout = 30 * time.Second
 
-// openTimeout bounds how long /readyz waits for parts of Redis that hang. It is less than a check may take, so that
-// it tells what the others are.
+// openTimeout bounds how long /readyz waits for parts of Redis that hang. It is shorter than the timeout of a check, so
+// that the answer still has the state of the other parts.
 const openTimeout = 500 * time.Millisecond
 
 var (
@@ -80,7 +80,7 @@ func (n *Node) serve(ctx context.Context) error {
 	return nil
 }
 
-// newLimiter is nil, which limits nothing, for a rate of 0.
+// newLimiter makes a limiter. For a rate of 0 it returns nil, which limits nothing.
 func newLimiter[K comparable](name string, perSecond float64, burst, keysMax int) *limit.Limiter[K] {
 	if perSecond == 0 {
 		return nil
@@ -90,7 +90,7 @@ func newLimiter[K comparable](name string, perSecond float64, burst, keysMax int
 		func(key K) uint64 { return maphash.Comparable(seed, key) })
 }
 
-// checkOpen fails if nothing of Redis is open. What hangs of it stops nobody else.
+// checkOpen fails if no partition of Redis is open. A part that hangs does not hide the others.
 func (n *Node) checkOpen(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -126,7 +126,7 @@ func (n *Node) serveOps(context.Context) error {
 			return nil
 		}},
 		{Name: "schema", Probe: func(ctx context.Context) error {
-			// Once found current, the schema stays so: selling does not depend on MySQL being there.
+			// A schema that was current once stays so. Without this, selling would depend on MySQL.
 			if n.cfg.CheckSchema == nil || schemaSeen.Load() {
 				return nil
 			}

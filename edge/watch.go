@@ -15,10 +15,10 @@ import (
 	"sluice/edge/localstore"
 )
 
-// watchEvery is how old the figures about the outboxes may be.
+// watchEvery is the largest age of the figures about the outboxes.
 const watchEvery = 5 * time.Second
 
-// outboxWatch measures what waits in Redis to be written down.
+// outboxWatch measures the outboxes: the entries that wait for MySQL.
 type outboxWatch struct {
 	stats                     func(context.Context) ([]redisstock.OutboxStat, error)
 	entries, fullest, oldestS atomic.Int64
@@ -34,7 +34,7 @@ func newOutboxWatch(stats func(context.Context) ([]redisstock.OutboxStat, error)
 	return w
 }
 
-// run measures until ctx ends. What cannot be measured keeps its last figure: /readyz tells why.
+// run measures until ctx ends. If it cannot measure, the figures stay as they were; /readyz says why.
 func (w *outboxWatch) run(ctx context.Context) error {
 	for {
 		if stats, err := w.stats(ctx); err == nil {
@@ -60,8 +60,8 @@ func (w *outboxWatch) note(stats []redisstock.OutboxStat, now time.Time) {
 	w.oldestS.Store(oldest)
 }
 
-// newWatches look at what the servers are set to while the edge runs. It sells on: what the settings put at risk is
-// for a person to weigh against the sale.
+// newWatches makes the watches that look at the servers' settings while the edge runs. The edge sells on whatever they
+// find: a person has to weigh the risk against the sale.
 func (n *Node) newWatches() []*telemetry.Watch {
 	redis := func(ctx context.Context) ([]telemetry.Fault, error) {
 		faults, err := n.store.Faults(ctx)

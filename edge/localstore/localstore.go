@@ -1,7 +1,7 @@
-// Package localstore is an edge's memory across restarts: a file of records that can all be rebuilt
-// from elsewhere, so that a restarted edge is warm before it asks anyone. It must never be the only
-// home of an answer: a damaged file, or one that another program left, is thrown away, and so is what finds no
-// room on a full disk.
+// Package localstore is an edge's memory across restarts: a file of records. It lets a restarted edge know something
+// before it asks anyone. The edge can rebuild all records from elsewhere. The file must never be the only home of an
+// answer, because the store throws away a damaged file, a file of another program, and records that find no room on a
+// full disk.
 package localstore
 
 import (
@@ -27,11 +27,11 @@ import (
 // Bounds of the file.
 const (
 	recordMax = 64 << 20
-	// grownMax is how much is written to the file before its old records are dropped from it.
+	// grownMax is how many bytes the store appends before it drops the old records from the file.
 	grownMax = 128 << 20
 )
 
-// damagedSuffix ends the name of a file that was moved aside.
+// damagedSuffix ends the name of a file that the store has moved aside.
 const damagedSuffix = ".damaged"
 
 // Store is the open file. It is safe for concurrent use.
@@ -43,19 +43,19 @@ type Store struct {
 	mu      sync.RWMutex
 	db      *buntdb.DB        // nil if it broke: the next record makes the file anew
 	grown   int64             // bytes of the file since it was last made anew
-	waiting map[string]record // by key: what the file did not take
-	why     error             // it did not take the last of them
+	waiting map[string]record // by key: records that the file did not take
+	why     error             // why it did not take the last of them
 }
 
-// record is what is kept under a key.
+// record is a key with its data.
 type record struct {
 	key, sealed string
-	until       time.Time // it is of use; the zero value is for good
+	until       time.Time // when it ends; zero: never
 }
 
-// Open opens the file at path and makes it, and its directory, where there is none. The directory is this
-// store's alone until it is closed: two writers would ruin the file. What cannot be read is moved aside, and
-// the store starts empty and says so. The caller closes it.
+// Open opens the file at path. It makes the file and its directory if they do not exist. Until the store is closed it
+// owns the directory, because two writers would ruin the file. If it cannot read the file, it moves it aside, starts
+// empty and logs that. The caller closes the store.
 func Open(path string, log *slog.Logger) (*Store, error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -140,11 +140,13 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Save keeps a record under a key. A ttl of zero keeps it for good. The version is the writer's: Load
-// gives back only records of the version asked for. It fails if the directory is no longer the store's:
-// nobody would find the record, and it would overwrite the file of whoever has the directory now. A record that
-// the file does not take, as on a full disk, is an error too; it is tried again with those that are saved later,
-// and until then the file has none under its key: what was there before may be too old to be trusted.
+// Save keeps data under a key. A ttl of zero keeps it for ever. The version belongs to the writer: Load returns only
+// records of the version that it is asked for.
+//
+// Save fails if the directory does not belong to the store any more. Nobody would find the record, and it would
+// overwrite the file of the new owner. Save also fails if the file does not take the record, for example on a full
+// disk. Later calls of Save then try it again. Until that succeeds the file has no record under the key, because
+// the one before may be too old to trust.
 func (s *Store) Save(key string, version uint32, data []byte, ttl time.Duration) error {
 	if len(data) > recordMax {
 		return fmt.Errorf("save %q: %d bytes, want at most %d", key, len(data), recordMax)
@@ -172,7 +174,7 @@ func (s *Store) Save(key string, version uint32, data []byte, ttl time.Duration)
 // put appends a record to the file, or leaves the file as it was.
 func (s *Store) put(r record) (err error) {
 	defer func() {
-		if p := recover(); p != nil { // it cannot take a torn record back, and holds its lock for ever
+		if p := recover(); p != nil { // buntdb could not undo a torn record; it holds its lock for ever
 			s.db, err = nil, fmt.Errorf("write to local store: %v", p)
 		}
 	}()
@@ -183,8 +185,7 @@ func (s *Store) put(r record) (err error) {
 	if !r.until.IsZero() {
 		opts = &buntdb.SetOptions{Expires: true, TTL: max(1, time.Until(r.until))}
 	}
-	// One record per transaction: buntdb does not frame transactions, so a torn one would be half
-	// there.
+	// One record per transaction: buntdb does not frame transactions, so half of a torn one would be there.
 	err = s.db.Update(func(tx *buntdb.Tx) error {
 		_, _, err := tx.Set(r.key, r.sealed, opts)
 		return err
@@ -196,15 +197,14 @@ func (s *Store) put(r record) (err error) {
 	return err
 }
 
-// renew makes the file anew, of a new record and those that there were. It overwrites the old one: on a full disk nothing
-// else makes room. Small records are the first to be written; those that find no room wait. The error is that of
-// the new one.
+// renew writes the file anew, from a new record and the old ones. It overwrites the old file, because nothing else makes
+// room on a full disk. It writes small records first. Records that find no room wait. The error is about the new record.
 func (s *Store) renew(newest record) error {
 	records := s.records()
 	records = append(slices.DeleteFunc(records, func(r record) bool { return r.key == newest.key }), newest)
 	slices.SortStableFunc(records, func(a, b record) int { return cmp.Compare(len(a.sealed), len(b.sealed)) })
 	if s.db != nil {
-		_ = s.db.Close() // what it has is in memory
+		_ = s.db.Close() // records has everything in it
 	}
 	_ = os.Remove(s.path + damagedSuffix)
 	var err error
@@ -220,7 +220,7 @@ func (s *Store) renew(newest record) error {
 		if err == nil {
 			err = s.put(r)
 		}
-		if err != nil { // a bigger one finds no room either
+		if err != nil { // all that follow are larger, and find no room either
 			s.waiting[r.key], s.why = r, err
 		}
 		if r.key == newest.key {
@@ -230,12 +230,12 @@ func (s *Store) renew(newest record) error {
 	return failed
 }
 
-// records are those of the file.
+// records returns the records of the file.
 func (s *Store) records() (records []record) {
 	if s.db == nil {
 		return nil
 	}
-	_ = s.db.View(func(tx *buntdb.Tx) error { // it fails where there is nothing
+	_ = s.db.View(func(tx *buntdb.Tx) error { // it fails if there is nothing
 		return tx.Ascend("", func(key, sealed string) bool {
 			r := record{key: key, sealed: sealed}
 			if left, err := tx.TTL(key); err == nil && left >= 0 {
@@ -248,7 +248,7 @@ func (s *Store) records() (records []record) {
 	return records
 }
 
-// retry writes what has been waiting.
+// retry writes the records that wait.
 func (s *Store) retry() {
 	for _, r := range s.waiting {
 		if err := s.put(r); err != nil {
@@ -258,10 +258,10 @@ func (s *Store) retry() {
 	}
 }
 
-// FaultWords are the words that Faults can tell.
+// FaultWords are the words of the faults that Faults can return.
 var FaultWords = []string{"write"}
 
-// Faults tells that records wait to be written.
+// Faults returns a fault while records wait for the file.
 func (s *Store) Faults(context.Context) ([]telemetry.Fault, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -276,7 +276,7 @@ func (s *Store) Faults(context.Context) ([]telemetry.Fault, error) {
 	}}, nil
 }
 
-// Load is the record under a key, if there is one of that version and undamaged.
+// Load returns the data under a key. It returns false if there is none of that version, or if it is damaged.
 func (s *Store) Load(key string, version uint32) ([]byte, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

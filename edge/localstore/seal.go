@@ -7,8 +7,8 @@ import (
 
 const sealBytes = 4 + 4
 
-// seal puts the version and a checksum before the data. The checksum covers the key, so that a
-// record never passes for another.
+// seal puts the version and a checksum before the data. The checksum covers the key, so that no record passes for
+// another one.
 func seal(key string, version uint32, data []byte) string {
 	record := make([]byte, sealBytes, sealBytes+len(data))
 	binary.BigEndian.PutUint32(record[4:], version)
