@@ -11,20 +11,20 @@ import (
 	"sluice/core/stock"
 )
 
-// call is the memory of one pipeline, used again by later ones.
+// call is the memory of one pipeline. The store uses it again for later pipelines.
 type call struct {
 	commands []rueidis.Completed
-	unproven string          // levels that it does not prove, as an argument
-	trusted  []PartitionMark // of each vector
+	unproven string          // argument: the levels that this pipeline does not prove
+	trusted  []PartitionMark // for each vector, the mark that its command carries
+	buf      []byte          // the bytes of all arguments; each argument is a string that points into it
 
-	// Of the vector being added.
+	// The rest is about the vector that add is adding.
 	keys, args []string
-	buf        []byte // what the arguments of all vectors point into
-	cells      []stock.Cell
-	places     []byte           // of each request's cell, from 1
-	fences     []stock.Position // by place
-	placeOf    map[stock.Cell]byte
-	pools      []uint32
+	cells      []stock.Cell        // each cell of the requests once; its place is its index plus 1
+	placeOf    map[stock.Cell]byte // the place of each cell
+	places     []byte              // for each request, the place of its cell
+	fences     []stock.Position    // for each cell
+	pools      []uint32            // each pool once; its place is its index plus 1
 }
 
 func newCall() *call {
@@ -36,7 +36,7 @@ func (c *call) reset() {
 	c.commands, c.trusted, c.buf = c.commands[:0], c.trusted[:0], c.buf[:0]
 }
 
-// add appends a vector's command. Only those of partitions that the store trusts are added.
+// add appends the command of a vector. Its partition must be one that the store trusts.
 func (c *call) add(s *Store, v *stock.Vector) {
 	c.keys, c.args, c.cells, c.places, c.pools = c.keys[:0], c.args[:0], c.cells[:0], c.places[:0], c.pools[:0]
 	p := &s.partitions[v.Partition]
@@ -58,23 +58,23 @@ func (c *call) add(s *Store, v *stock.Vector) {
 	c.commands = append(c.commands, s.evalsha(s.scripts[v.Op.String()], v.Partition, c.since(start), c.keys, c.args))
 }
 
-// since is what was appended to the buffer since it had a length, as an argument. If the buffer moves
-// later, the argument keeps the old one alive.
+// since returns an argument: the bytes that were appended to buf since it had this length. If buf moves when it grows
+// later, the argument keeps its old array alive.
 func (c *call) since(length int) string { return text(c.buf[length:]) }
 
-// findCells lists the cells of requests, each once, and every request's place among them.
+// findCells fills cells and places from the requests.
 func (c *call) findCells(requests []stock.Request) {
 	clear(c.placeOf)
 	for i := range requests {
 		cell := requests[i].Cell
-		if i > 0 && cell == requests[i-1].Cell { // the usual vector is full of one cell
+		if i > 0 && cell == requests[i-1].Cell { // most vectors have one cell only
 			c.places = append(c.places, c.places[i-1])
 			continue
 		}
 		place, known := c.placeOf[cell]
 		if !known {
 			c.cells = append(c.cells, cell)
-			place = byte(len(c.cells)) // stock.VectorMax of them at most
+			place = byte(len(c.cells)) // fits: a vector has at most stock.VectorMax cells
 			c.placeOf[cell] = place
 		}
 		c.places = append(c.places, place)
@@ -89,8 +89,8 @@ func (c *call) addCells() {
 	}
 }
 
-// addIDs adds every request's reservation. It copies them: a caller whose call has failed may use its
-// requests again while the command is still in the client's queue.
+// addIDs adds the reservation id of every request. It copies the ids: after a failed call, the caller may reuse its
+// requests while the command is still in the client's queue.
 func (c *call) addIDs(requests []stock.Request) {
 	for i := range requests {
 		start := len(c.buf)
@@ -99,14 +99,14 @@ func (c *call) addIDs(requests []stock.Request) {
 	}
 }
 
-// addPlaces adds the argument of every request's place.
+// addPlaces adds one argument: the places of the requests' cells.
 func (c *call) addPlaces() {
 	start := len(c.buf)
 	c.buf = append(c.buf, c.places...)
 	c.args = append(c.args, c.since(start))
 }
 
-// pool is the place of a pool's buyers among the vector's, from 1. It adds their key if it is new.
+// pool returns the place of a pool. It adds the key of the pool's buyers if the pool is new.
 func (c *call) pool(p *partition, pool uint32) byte {
 	place := slices.Index(c.pools, pool)
 	if place < 0 {
@@ -123,7 +123,7 @@ func (c *call) reserve(s *Store, p *partition, requests []stock.Request) {
 	c.take(s, p, requests)
 }
 
-// take adds what reserve and deduct have in common: the arguments, and the buyers keys.
+// take adds the arguments of reserve and deduct, which are the same, and the buyers keys.
 func (c *call) take(s *Store, p *partition, requests []stock.Request) {
 	c.findCells(requests)
 	c.args = append(c.args, p.head, s.outboxMax, s.retentionMS)
@@ -144,7 +144,7 @@ func (c *call) take(s *Store, p *partition, requests []stock.Request) {
 	c.args = append(c.args, c.unproven)
 }
 
-// unproven is the argument of the levels that are not proven without a replica, a bit for each.
+// unproven returns the argument that names the levels which nobody proves without a wait for a replica, a bit for each.
 func unproven(deployment stock.Ack) string {
 	levels := 1 << stock.AckReplica
 	if deployment == stock.AckReplica {
@@ -153,8 +153,9 @@ func unproven(deployment stock.Ack) string {
 	return strconv.Itoa(levels)
 }
 
-// addFences adds the highest position of each cell that its callers have seen. Judged by its own, one who has
-// seen less would be let through, and its effect hide from the others that effects were lost.
+// addFences adds one argument: for each cell, the highest position that any of its requests' callers has seen. If the
+// script judged each request by its own fence, it would accept one whose caller has seen less. Its effect would then
+// hide the lost effects from the others.
 func (c *call) addFences(requests []stock.Request) {
 	c.fences = c.fences[:0]
 	for i := range requests {
@@ -186,7 +187,7 @@ func (c *call) confirm(s *Store, p *partition, requests []stock.Request) {
 	c.addIDs(requests)
 }
 
-// addUsers adds the argument of every request's user.
+// addUsers adds one argument: the users of the requests.
 func (c *call) addUsers(requests []stock.Request) {
 	start := len(c.buf)
 	for i := range requests {
@@ -207,7 +208,7 @@ func (c *call) release(s *Store, p *partition, requests []stock.Request) {
 	c.addIDs(requests)
 }
 
-// addPools adds the argument that names the pools of the buyers keys.
+// addPools adds one argument: the pools of the buyers keys.
 func (c *call) addPools() {
 	start := len(c.buf)
 	for _, pool := range c.pools {
@@ -242,7 +243,7 @@ func (c *call) adjust(s *Store, p *partition, requests []stock.Request) {
 // appendAdjustment appends kind 1, create 1, delta 8, fields 1, settings 20 and reason.
 func appendAdjustment(dst []byte, a *stock.Adjustment) []byte {
 	create, settings := byte(1), a.Settings
-	if !a.Create { // what is not to be set need not be in range
+	if !a.Create { // leave out the settings that the adjustment does not set: they need not be in range
 		create, settings = 0, stock.Settings{}.With(a.Fields, a.Settings)
 	}
 	dst = append(dst, byte(a.Kind), create)

@@ -44,7 +44,7 @@ func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
 	for to, vectors := range waiting {
 		sending.Go(func() {
 			has := s.hasReplica(ctx, to, vectors[0].Partition)
-			s.send(ctx, to, vectors, has) // without one, whatever would take units is refused, and nothing is proven
+			s.send(ctx, to, vectors, has) // without a replica, scripts refuse to take units, and nothing is proven
 			for _, v := range vectors {
 				v.NoReplica = !has
 			}
@@ -54,7 +54,7 @@ func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
 	sending.Wait()
 }
 
-// trusts returns why a vector is not to be sent to data that nobody has vetted.
+// trusts returns an error if the vector must not be sent, because this process does not trust the data.
 func (s *Store) trusts(v *stock.Vector) error {
 	creates := func(r stock.Request) bool { return r.Adjustment.Create }
 	if s.marks.of(v.Partition).Nonce == 0 ||
@@ -64,8 +64,8 @@ func (s *Store) trusts(v *stock.Vector) error {
 	return nil
 }
 
-// timeout bounds a call of vectors, and leaves the waits for a replica their own time, before and after:
-// without a replica the effects are there all the same.
+// timeout bounds a call of vectors. The waits for a replica, before and after the call, have time of their own, because
+// the effects are there even without a replica.
 func (s *Store) timeout(vectors []*stock.Vector) time.Duration {
 	for _, v := range vectors {
 		if v.Replicate {
@@ -75,9 +75,9 @@ func (s *Store) timeout(vectors []*stock.Vector) time.Duration {
 	return s.cfg.CallTimeout
 }
 
-// send sends vectors through a node's client and reads the answers. With replicate, a wait for a replica
-// follows them on their own connection. The node is then a single one, because a redirected script would
-// leave the wait behind.
+// send sends vectors through a node's client and reads the answers. With replicate, a wait for a replica follows them on
+// the same connection. Then all vectors must belong to one node: the client would redirect a script of another node,
+// and the wait would not follow it.
 func (s *Store) send(ctx context.Context, to node, vectors []*stock.Vector, replicate bool) {
 	if len(vectors) == 0 {
 		return
@@ -126,7 +126,7 @@ func (s *Store) send(ctx context.Context, to node, vectors []*stock.Vector, repl
 		}
 		sc.called(took, v.Err)
 	}
-	// A call that was given up may still be in the client's queue, with strings in this buffer.
+	// If the call was given up, its commands may still be in the client's queue, with strings that point into its buffer.
 	if reusable {
 		s.calls.Put(c)
 	}

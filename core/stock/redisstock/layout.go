@@ -9,23 +9,23 @@ import (
 	"sluice/core/stock"
 )
 
-// Packed values, as the scripts write them. Each begins with the version of its format.
+// The sizes of packed values, as the scripts write them. Each value begins with the version of its format.
 const (
 	valueVersion = 1
 
 	// cellBytes: version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, settings and flags 20.
 	cellBytes = 1 + 5 + 5 + 5 + 6 + 5 + 4 + 20
-	// recordBytes: version 1, state 1, seq 6, deadline 6, and what was asked.
+	// recordBytes: version 1, state 1, seq 6, deadline 6, and the ask.
 	recordBytes = 1 + 1 + 6 + 6 + askBytes
 	// askBytes: user 8, quantity 3, fingerprint 4, cell 14, as in an event.
 	askBytes = 8 + 3 + 4 + stock.CellBytes
 	// positionBytes: epoch 4, seq 6.
 	positionBytes = 4 + 6
 
-	countedBit = 0x80 // of a record's state, and of an accepted request's verdict
+	countedBit = 0x80 // in a record's state, and in the verdict of an accepted request
 )
 
-// cellFrom reads the value of a cell. An empty value is a cell that is not there.
+// cellFrom reads the value of a cell. An empty value means that there is no such cell.
 func cellFrom(cell stock.Cell, value string) (stock.CellState, error) {
 	state := stock.CellState{Cell: cell}
 	if value == "" {
@@ -53,7 +53,7 @@ func cellFrom(cell stock.Cell, value string) (stock.CellState, error) {
 	}, nil
 }
 
-// recordFrom reads the record of a reservation. An empty one is a reservation that is not there.
+// recordFrom reads the record of a reservation. An empty value means that there is no such reservation.
 func recordFrom(id stock.ReservationID, value string) (stock.Reservation, error) {
 	if value == "" {
 		return stock.Reservation{}, nil
@@ -76,7 +76,7 @@ func recordFrom(id stock.ReservationID, value string) (stock.Reservation, error)
 	}, nil
 }
 
-// appendAsk appends what a request asks for, as it goes into its record and its event.
+// appendAsk appends what a request asks for, in the form that its record and its event have.
 func appendAsk(dst []byte, r *stock.Request) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.User))
 	dst = append(dst, byte(r.Quantity>>16), byte(r.Quantity>>8), byte(r.Quantity))
@@ -90,7 +90,7 @@ func appendPosition(dst []byte, m stock.Position) []byte {
 	return binary.BigEndian.AppendUint32(dst, uint32(m.Seq))
 }
 
-// uintAt reads a big-endian number of so many bytes.
+// uintAt reads a big-endian number from some bytes.
 func uintAt(b []byte, at, bytes int) uint64 {
 	var v uint64
 	for _, c := range b[at : at+bytes] {
@@ -123,7 +123,7 @@ func keysOf(partition int) keys {
 	}
 }
 
-// buyers is the key of the buyers of a pool. A finished pool's key can be unlinked whole.
+// buyers returns the key of a pool's buyers.
 func (k *keys) buyers(pool uint32) string {
 	if pool == 0 {
 		return k.buyers0

@@ -69,16 +69,17 @@ func (s *Store) ReplicaWarning(ctx context.Context) (string, error) {
 		strings.Join(alone, ", ")), nil
 }
 
-// How long it is believed that a node has a replica that keeps up, and that it has none.
+// How long the store believes that a node has a replica that keeps up, and that it has none.
 const (
 	replicaMaxAge     = time.Second
 	replicaMissingFor = 200 * time.Millisecond
 )
 
-// waiting is a small write to a partition and a WAIT for one replica to have it, and with it all that the
-// server did before. From Redis 7.2 on, and in Valkey, WAIT covers only the last write of its own connection.
-// A vector of replays writes nothing, so a WAIT alone would return at once, as if replicas had it. The write
-// must be one that is replicated: SETNX and DEL are not where they change nothing, SET always is.
+// waiting returns two commands: a small write to a partition, and a WAIT for one replica to have that write. A replica that
+// has it also has everything that the server did before. From Redis 7.2 on, and in Valkey, WAIT covers only the last
+// write of its own connection. A vector of replays writes nothing, so a WAIT alone would return at once, as if replicas
+// had the effects. The write must be one that Redis replicates: it replicates SET always, but not a SETNX or DEL that
+// changes nothing.
 func (s *Store) waiting(client rueidis.Client, partition int) []rueidis.Completed {
 	return []rueidis.Completed{
 		client.B().Set().Key(s.partitions[partition].wait).Value("1").Build(),
@@ -86,11 +87,11 @@ func (s *Store) waiting(client rueidis.Client, partition int) []rueidis.Complete
 	}
 }
 
-// wait is what came of waiting.
+// wait is the result of waiting.
 type wait struct {
-	wrote    error // nil if the write was done; without it, replicas have what the connection wrote before
+	wrote    error // nil if the write was done; otherwise WAIT covers what the connection wrote before
 	replicas int64
-	err      error // of the WAIT itself: nobody knows
+	err      error // of the WAIT itself: nobody knows what replicas have
 }
 
 func waitFrom(answers []rueidis.RedisResult) wait {
@@ -99,22 +100,22 @@ func waitFrom(answers []rueidis.RedisResult) wait {
 	return w
 }
 
-// full reports whether the server refused the write because its memory is full. It takes nothing then, and
-// what it settles is itself a write to wait for.
+// full reports whether the server refused the write because its memory is full. Then it takes no units. A script that
+// settles reservations still writes, and WAIT covers that.
 func (w wait) full() bool {
 	refusal, ok := rueidis.IsRedisErr(w.wrote)
 	return ok && strings.HasPrefix(refusal.Error(), "OOM ")
 }
 
-// replica is whether a replica of a node kept up when one was last waited for.
+// replica remembers how the last wait for a replica of a node ended.
 type replica struct {
 	mu     sync.Mutex
-	at     time.Time // when that was
-	good   bool
-	asking chan struct{} // closed when a wait has ended that others wait for; nil if there is none
+	at     time.Time     // of the last wait
+	good   bool          // a replica kept up
+	asking chan struct{} // closes when the running wait ends; nil: none runs
 }
 
-// saw takes down how a wait ended.
+// saw notes how a wait ended.
 func (r *replica) saw(now time.Time, w wait) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,8 +124,9 @@ func (r *replica) saw(now time.Time, w wait) {
 	}
 }
 
-// hasReplica reports whether a node has a replica that keeps up: before units are taken that would not be
-// safe without it. Unless one was seen a moment ago, it waits for one, beside all who want to know.
+// hasReplica reports whether a node has a replica that keeps up. The store asks before it takes units that would not be
+// safe without one. Unless the last wait was a moment ago, hasReplica waits for a replica, together with everybody else
+// who asks.
 func (s *Store) hasReplica(ctx context.Context, n node, partition int) bool {
 	r := n.replica
 	r.mu.Lock()
@@ -149,7 +151,8 @@ func (s *Store) hasReplica(ctx context.Context, n node, partition int) bool {
 	return r.good && s.now().Sub(r.at) < replicaMaxAge
 }
 
-// askReplica waits for a replica of a node. It leaves half the time of a call to the call that waits for it.
+// askReplica waits for a replica of a node. It takes at most half the time of a call, so that the call that waits for it
+// has the other half.
 func (s *Store) askReplica(ctx context.Context, n node, partition int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CallTimeout/2+s.cfg.ReplicaTimeout)
 	defer cancel()

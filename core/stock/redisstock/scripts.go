@@ -13,13 +13,13 @@ import (
 	"sluice/lua"
 )
 
-// signScript is the script that is the same in every version. Scripts live in the memory of a server alone, so it
-// tells that nothing happened to the server since it was vetted. Which data it may serve their marks tell.
+// signScript is the script that is the same in every version. A server keeps scripts only in its memory. So while this
+// script is loaded, the server has not restarted since it was vetted. The marks say which data it may serve.
 const signScript = "open"
 
-// scriptsThere is what a server has of a version's scripts.
+// scriptsThere says which scripts of a version a server has.
 type scriptsThere struct {
-	all  bool
+	all  bool // it has all of them
 	sign bool // the server was vetted since it started, by this version or by another one
 }
 
@@ -40,7 +40,7 @@ func findScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.S
 	return scriptsThere{all: !slices.Contains(there, 0), sign: sign >= 0 && there[sign] != 0}, nil
 }
 
-// loadScripts has a server know all scripts.
+// loadScripts loads all scripts on a server.
 func loadScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.Script) error {
 	for _, script := range scripts {
 		sum, err := client.Do(ctx, client.B().ScriptLoad().Script(script.Source).Build()).ToString()
@@ -54,9 +54,8 @@ func loadScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.S
 	return nil
 }
 
-// LoadScripts has the servers that are open already know the scripts of this version, beside those of other
-// versions. It opens nothing: a server that nobody has vetted since it started is left alone, as is one that does not
-// answer.
+// LoadScripts loads the scripts of this version on every open server, beside those of other versions. It opens nothing: it
+// leaves alone a server that nobody has vetted since it started, and one that does not answer.
 func (s *Store) LoadScripts(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
@@ -72,8 +71,8 @@ func (s *Store) LoadScripts(ctx context.Context) (err error) {
 	return err
 }
 
-// loadBeside looks for the sign and loads scripts on one connection: a server that restarts between is not reached
-// through it.
+// loadBeside looks for the sign and loads scripts on one connection. So if the server restarts in between, the scripts do
+// not reach it.
 func loadBeside(ctx context.Context, client rueidis.Client, scripts []lua.Script) error {
 	conn, release := client.Dedicate()
 	defer release()
@@ -84,16 +83,16 @@ func loadBeside(ctx context.Context, client rueidis.Client, scripts []lua.Script
 	return loadScripts(ctx, conn, scripts)
 }
 
-// scriptServer is a server that has partitions, and what it told of the scripts.
+// scriptServer is a server that has partitions, with its answer about the scripts.
 type scriptServer struct {
 	client rueidis.Client
 	there  scriptsThere
 	err    error
 }
 
-// askScripts asks all servers that have partitions which scripts they have, and yields those that answer, and the
-// address of each partition's. Servers are asked at once: one that hangs holds up no other. The error names those
-// that do not answer.
+// askScripts asks all servers with partitions which scripts they have. It returns the servers that answer, and for each
+// partition the address of its server. It asks all servers at once, so that one that hangs does not delay the others.
+// The error names the servers that do not answer.
 func (s *Store) askScripts(ctx context.Context) (answered map[string]scriptServer, addrs []string, err error) {
 	servers := map[string]rueidis.Client{"": s.client}
 	addrs = make([]string, len(s.partitions))
@@ -148,7 +147,8 @@ func (s *Store) askScripts(ctx context.Context) (answered map[string]scriptServe
 	return answered, addrs, errors.Join(failures...)
 }
 
-// loaded tells of each partition whether its server has all scripts. Those whose server does not answer are missing.
+// loaded returns for each partition whether its server has all scripts. It leaves out partitions whose server does not
+// answer.
 func (s *Store) loaded(ctx context.Context) (map[int]bool, error) {
 	servers, addrs, err := s.askScripts(ctx)
 	of := map[int]bool{}

@@ -9,12 +9,12 @@ import (
 	"sluice/core/stock"
 )
 
-// counts are how much a partition's keys hold, at one moment.
+// counts says how much each key of a partition holds, all at one moment.
 type counts struct{ cells, res, gone, due, outbox int64 }
 
-// lacks names the keys that are gone, as others tell of what was in them. Empty: nothing tells. A record is finished
-// or held: the finished ones are in gone, those held in due. An outbox stays when its entries go. held tells that
-// units of a cell are.
+// lacks names a key that is gone although another key tells of its content. It returns an empty string if nothing is
+// missing. Each record is finished or held: gone has the finished ones, due has the held ones. The outbox key stays
+// when its entries go. held means that some cell has units held.
 func (c counts) lacks(held bool) string {
 	switch {
 	case c.res == 0 && (c.gone > 0 || held):
@@ -27,7 +27,7 @@ func (c counts) lacks(held bool) string {
 	return ""
 }
 
-// readCounts reads them for all partitions. It ends a watch, also one that an earlier vetting has left.
+// readCounts reads the counts of all partitions. It also ends a watch that an earlier vetting may have left.
 func (v *vetting) readCounts(ctx context.Context) error {
 	v.counts = make([]counts, v.cfg.Partitions)
 	const n = 2
@@ -45,11 +45,11 @@ func (v *vetting) readCounts(ctx context.Context) error {
 	})
 }
 
-// checkWhole finds the partitions of which some keys are gone. Nobody can have them right again but a copy of the data.
+// checkWhole finds the partitions that have lost a key. Only a copy of the data can bring it back.
 func (v *vetting) checkWhole() {
 	var torn stock.PartitionErrors
 	for p := range v.counts {
-		// In one that sells, units may have been held since the counts were read.
+		// In an open partition, a reserve may have held units since the counts were read.
 		if what := v.counts[p].lacks(v.held[p] && v.shut(p)); what != "" {
 			v.lost[p] = true
 			torn.Add(p, fmt.Errorf("it has lost %s, and the rest is there: bring the data back", what))
