@@ -8,11 +8,8 @@ import (
 	"sluice/core/outbox"
 )
 
-// timeMaxMS is the end of the year 9999, the last that SQL knows.
-const timeMaxMS = 253_402_300_799_999
-
-// eventBytes is about what an event has in a message.
-const eventBytes = 80
+// sqlTimeMaxMS is the end of the year 9999, the last that SQL knows.
+const sqlTimeMaxMS = 253_402_300_799_999
 
 // chunk is messages of one Kafka partition in order.
 type chunk struct {
@@ -86,7 +83,7 @@ func (b *batch) decode(data []byte, from *origin) (partition int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if d.TimeMS > timeMaxMS {
+	if d.TimeMS > sqlTimeMaxMS {
 		return 0, fmt.Errorf("%w: Redis time %d ms is after the year 9999", event.ErrMalformed, d.TimeMS)
 	}
 	for range d.Count {
@@ -102,7 +99,7 @@ func (b *batch) decode(data []byte, from *origin) (partition int, err error) {
 func (b *batch) size() int {
 	size := len(b.events)
 	for i := range b.letters {
-		size += 1 + len(b.letters[i].data)/eventBytes
+		size += 1 + len(b.letters[i].data)/event.Bytes
 	}
 	return size
 }

@@ -172,7 +172,7 @@ func TestPoison(t *testing.T) {
 			append([]byte{event.Version + 1}, one(func(*event.Event) {})[1:]...),
 			one(func(*event.Event) {})[:50],
 			append(one(func(*event.Event) {}), 0),
-			event.Append(nil, event.Batch{TimeMS: timeMaxMS + 1, Events: []event.Event{fork.Event}}),
+			event.Append(nil, event.Batch{TimeMS: sqlTimeMaxMS + 1, Events: []event.Event{fork.Event}}),
 		}
 		poison := slices.Concat(unreadable, [][]byte{
 			one(func(e *event.Event) { e.Quantity = 0 }),

@@ -12,11 +12,12 @@ import (
 // Version is the format version, the first byte of every batch.
 const Version = 1
 
-// Lengths of the binary form.
+// Bytes is the length of an event in a batch, without the change that an adjustment has.
+const Bytes = 1 + 16 + 8 + 3 + 4 + stock.CellBytes + 4 + 6 + 3*5 + 6
+
+// Lengths of the rest of the binary form.
 const (
 	headerBytes   = 1 + 2 + 6 + 2
-	recordBytes   = 1 + 16 + 8 + 3 + 4
-	eventBytes    = recordBytes + stock.CellBytes + 4 + 6 + 3*5 + 6
 	settingsBytes = 3 + 4 + 6 + 6 + 1
 	changeBytes   = 2 + 8 + 1 + settingsBytes // and the reason
 )
@@ -114,7 +115,7 @@ func NewDecoder(data []byte) (Decoder, error) {
 	if d.Count == 0 || d.Count > EventsMax {
 		return Decoder{}, fmt.Errorf("%w: %d events, want 1 to %d", ErrMalformed, d.Count, EventsMax)
 	}
-	if len(d.rest) < d.Count*eventBytes {
+	if len(d.rest) < d.Count*Bytes {
 		return Decoder{}, fmt.Errorf("%w: %d bytes cannot hold %d events", ErrMalformed, len(data), d.Count)
 	}
 	return d, nil
@@ -123,7 +124,7 @@ func NewDecoder(data []byte) (Decoder, error) {
 // Next reads the next event into e, all of it. It is called Count times.
 func (d *Decoder) Next(e *Event) error {
 	b := d.rest
-	if d.read >= d.Count || len(b) < eventBytes {
+	if d.read >= d.Count || len(b) < Bytes {
 		return fmt.Errorf("%w: event %d of %d cut off", ErrMalformed, d.read+1, d.Count)
 	}
 	d.read++
@@ -147,7 +148,7 @@ func (d *Decoder) Next(e *Event) error {
 	if e.User < 0 || e.Cell.SKU <= 0 || e.Epoch == 0 || e.Seq == 0 {
 		return fmt.Errorf("%w: event %d of %d: user, SKU, epoch or seq out of range", ErrMalformed, d.read, d.Count)
 	}
-	d.rest = b[eventBytes:]
+	d.rest = b[Bytes:]
 	if kind.Adjusts() {
 		return d.nextChange(&e.Change)
 	}

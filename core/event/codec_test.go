@@ -206,7 +206,7 @@ func TestMalformedIsRefused(t *testing.T) {
 	f("SKU 0", changed(reserve, first+32, 0, 0, 0, 0, 0, 0, 0, 0))
 	f("epoch 0", changed(reserve, first+46, 0, 0, 0, 0))
 	f("seq 0", changed(reserve, first+50, 0, 0, 0, 0, 0, 0))
-	const change = first + eventBytes
+	const change = first + Bytes
 	f("no room for settings", changed(adjust, change, 0, changeBytes-3))
 	f("a reason that ends early", changed(adjust, change, 0, changeBytes-2))
 	f("a reason that is too long", changed(adjust, change, 0, changeBytes-2+stock.ReasonMax+1))
@@ -328,7 +328,7 @@ func FuzzDecode(f *testing.F) {
 
 // FuzzDecodeAdjust puts the fuzzer behind the head of a batch, where random bytes rarely get.
 func FuzzDecodeAdjust(f *testing.F) {
-	const at = headerBytes + eventBytes
+	const at = headerBytes + Bytes
 	data := Append(nil, goldens()["adjust"])
 	f.Add(data[at:])
 	f.Add([]byte{0, changeBytes - 2})

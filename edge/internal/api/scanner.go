@@ -70,8 +70,8 @@ func (s *scanner) blanks() {
 	}
 }
 
-// take reads one byte of punctuation, if it is there.
-func (s *scanner) take(c byte) bool {
+// accept reads one byte of punctuation, if it is there.
+func (s *scanner) accept(c byte) bool {
 	s.blanks()
 	if s.err != nil || len(s.rest) == 0 || s.rest[0] != c {
 		return false
@@ -81,7 +81,7 @@ func (s *scanner) take(c byte) bool {
 }
 
 func (s *scanner) want(c byte) {
-	if !s.take(c) {
+	if !s.accept(c) {
 		s.fail(errSyntax)
 	}
 }
@@ -92,7 +92,7 @@ type members []string
 // member reads the next member's name and the colon, as an index into known, or -1 at the object's
 // end. The caller begins with an empty set, after want('{'), and reads each member's value.
 func (s *scanner) member(known members, seen *uint) int {
-	if s.take('}') {
+	if s.accept('}') {
 		return -1
 	}
 	if *seen != 0 {
