@@ -41,7 +41,7 @@ func TestCommandsOnRealServers(t *testing.T) {
 		}
 	}
 	d.run("stock", "show", "1001").want(command.ExitFailed, "is shut", "start an edge")
-	r := d.runWith(file, "stock", "load", "--yes", "-o", "json").want(command.ExitFailed, "Redis is open", "line 3", "line 5: SKU 1003 was loaded with other values")
+	r := d.runWith(file, "stock", "load", "--yes", "-o", "json").want(command.ExitFailed, "Redis is open: it lacks nothing that MySQL and Kafka know (0 positions of SKUs compared)", "line 3", "line 5: SKU 1003 was loaded with other values")
 	if l := into[loaded](r); l.counts != (counts{Lines: 4, Loaded: 2, Wrong: 2, Units: 150}) || len(l.Faults) != 2 ||
 		l.Faults[0].Line != 3 || !strings.Contains(l.Faults[0].Error, "quantity") {
 		t.Errorf("loaded: %+v", l)

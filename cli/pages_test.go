@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,9 +13,11 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"sluice/cli/command"
 	"sluice/core/schema"
+	"sluice/core/show"
 	"sluice/core/telemetry"
 )
 
@@ -250,5 +255,50 @@ func TestSystemdUnits(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), analyze, append([]string{"verify", "--man=no"}, units...)...).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// members are the names in a JSON text and the objects that they belong to, in their order. Lines of dots are left out.
+func members(t *testing.T, document string) (names []string) {
+	t.Helper()
+	document = regexp.MustCompile(`(?m)^ *…\n`).ReplaceAllString(document, "")
+	decoder := jsontext.NewDecoder(strings.NewReader(document), jsontext.AllowDuplicateNames(false))
+	for {
+		token, err := decoder.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return names
+		}
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, document)
+		}
+		if kind, n := decoder.StackIndex(decoder.StackDepth()); kind == jsontext.KindBeginObject && n%2 == 1 && token.Kind() == jsontext.KindString {
+			names = append(names, string(decoder.StackPointer()))
+		}
+	}
+}
+
+// What the README shows of the stock in both stores has the members of the answer, in its order.
+func TestReadmeShowsTheAnswerOfTheStockPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sample, _ := strings.Cut(string(page), "/stock/1001\n")
+	sample, _, _ = strings.Cut(sample, "```")
+	answer, err := json.Marshal([]show.Compared{{SKU: 1001, Redis: &show.Cell{}, MySQL: &show.Projection{}, Status: "in_sync"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, left := members(t, sample), members(t, string(answer))
+	if len(shown) < 10 {
+		t.Fatalf("the sample shows %q", shown)
+	}
+	for _, name := range shown {
+		i := slices.Index(left, name)
+		if i < 0 {
+			t.Fatalf("%s is not in the answer, or not in its place there", name)
+		}
+		left = left[i+1:]
 	}
 }

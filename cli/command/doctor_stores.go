@@ -233,7 +233,7 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 	case report.New:
 		e.ok(about, "Redis is empty: a new deployment")
 	default:
-		e.ok(about, "Redis is deployment %q with %d partitions, and behind in none of %s cells", d.Stock.Deployment, d.Stock.Partitions, number(report.Cells))
+		e.ok(about, "Redis is deployment %q with %d partitions, and behind in none of %s positions of SKUs", d.Stock.Deployment, d.Stock.Partitions, number(report.Positions))
 	}
 	switch {
 	case len(causes) > 0 && 0 < report.Shut && report.Shut < d.Stock.Partitions:

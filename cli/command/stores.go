@@ -148,7 +148,7 @@ func (w *Writer) vet(ctx context.Context, c *Console, o *Opened) error {
 	if err != nil {
 		return err
 	}
-	c.Notef("Redis is open: it lacks nothing of %d cells", report.Cells)
+	c.Notef("Redis is open: it lacks nothing that MySQL and Kafka know (%s positions of SKUs compared)", number(report.Positions))
 	return nil
 }
 

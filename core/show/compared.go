@@ -13,15 +13,15 @@ type Compared struct {
 
 // Projection is the stock of a SKU as the events left it that MySQL has.
 type Projection struct {
-	Epoch       uint32 `json:"epoch"`
-	Seq         uint64 `json:"seq"`
+	Total       int64  `json:"total"`
 	Avail       int64  `json:"avail"`
 	Held        int64  `json:"held"`
 	Sold        int64  `json:"sold"`
-	Total       int64  `json:"total"`
 	SafeStock   int64  `json:"safe_stock"`
 	WarehouseID int64  `json:"warehouse_id"`
 	LastUpdated Moment `json:"last_updated"` // Redis time of the last of these events
+	Epoch       uint32 `json:"epoch"`
+	Seq         uint64 `json:"seq"`
 }
 
 // Shut is what is shut until it is repaired: all are counted, some are shown.

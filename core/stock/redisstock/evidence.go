@@ -135,7 +135,7 @@ func (v *vetting) noteAll(chunk []Behind, places []int, answer rueidis.RedisResu
 
 // note counts one comparison. A cell that is yielded twice counts twice unless it is among the worst.
 func (v *vetting) note(b Behind) {
-	v.report.Cells++
+	v.report.Positions++
 	if !b.Redis.Less(b.Known) {
 		return
 	}

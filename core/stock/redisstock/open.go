@@ -68,7 +68,7 @@ func (c OpenConfig) Validate() error {
 type OpenReport struct {
 	Primaries []string // their addresses; one empty one where there is no cluster
 	New       bool     // the deployment was born: Redis held nothing of it
-	Cells     int64    // positions of cells, compared with the evidence
+	Positions int64    // of cells, as the evidence has them, several of some cells; Redis was compared with each
 	Behind    int64    // of them, those that Redis is behind of
 	Worst     []Behind // of these, those that lack the most, at most worstMax
 	Forked    int      // cells with a fork that nobody has dealt with
@@ -152,7 +152,7 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 		return v.report, fmt.Errorf("%w in part: %s", ErrVetting, strings.Join(v.partly, "; "))
 	}
 	cfg.Log.Info("redis is open", "primaries", len(v.primaries), "new", v.report.New,
-		"partitions_opened", v.report.Renewed, "cells_checked", v.report.Cells)
+		"partitions_opened", v.report.Renewed, "positions_compared", v.report.Positions)
 	return v.report, nil
 }
 

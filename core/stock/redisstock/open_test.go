@@ -316,7 +316,7 @@ func TestOpenReadsEvidenceInChunks(t *testing.T) {
 	cfg := openConfig()
 	cfg.Evidence = many{positions: 10_000}
 	report, err := redisstock.Open(t.Context(), client, cfg)
-	if err != nil || report.Cells != 20_000 {
+	if err != nil || report.Positions != 20_000 {
 		t.Errorf("report is %+v (%v), want 20000 positions", report, err)
 	}
 }
