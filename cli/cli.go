@@ -66,6 +66,8 @@ type root struct {
 	Config struct {
 		Print configPrint `cmd:"" help:"Show each setting's value, and where it is from."`
 	} `cmd:"" help:"Look at settings."`
+	Reconcile command.Reconcile `cmd:"" help:"Compare Redis with ledger, projections, outbox and Kafka."`
+
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`
 	Version command.Version `cmd:"" help:"Show what this program was built from."`
 
@@ -77,7 +79,7 @@ const description = `A Redis-first flash-sale and inventory core.
 
 Every setting is a flag and an environment variable (docs/configuration.md lists them); secrets come from the
 environment or from files only. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused by the rules of
-stock, 5 outcome unknown, 130 interrupted.`
+stock, 5 outcome unknown, 6 and 7 see reconcile, 130 interrupted.`
 
 // Run runs the command that args name and returns the program's exit code.
 func Run(args []string, console *command.Console) int {

@@ -51,6 +51,7 @@ var grants = []schema.Grant{
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "ledger"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "product_inventories"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "reservations"},
+	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "applied_marks"},
 	{Role: schema.RoleOperator, Privileges: decide, Table: "dead_letters"},
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "redis_vettings"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "ledger_identity"},

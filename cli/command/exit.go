@@ -15,6 +15,8 @@ const (
 	ExitNotFound    = 3   // what was to be shown or changed does not exist
 	ExitRefused     = 4   // the stock's rules forbid it; nothing was changed
 	ExitUnknown     = 5   // it may or may not have been done: repeat the command as its message says
+	ExitDrift       = 6   // reconcile found differences
+	ExitUnverified  = 7   // reconcile found none, and could not read everything
 	ExitInterrupted = 130 // by a signal
 )
 

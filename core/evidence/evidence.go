@@ -77,6 +77,30 @@ func (e *Evidence) Forks(ctx context.Context, yield func(stock.Cell, stock.Posit
 	return e.books.ForkPositions(ctx, yield)
 }
 
+// Tail yields the events that Kafka has and that MySQL may not have yet, in the batches that they were written in. What is
+// no batch of events, or one of a version that this program does not know, is left out: persisters make it a dead letter.
+func (e *Evidence) Tail(ctx context.Context, yield func(*event.Batch) error) error {
+	topic := outbox.NewTopic(e.tail.Brokers, e.tail.Topic)
+	defer topic.Close()
+	unread, err := topic.Unread(ctx, e.tail.Group)
+	if err != nil {
+		return &config.ServerError{Server: "Kafka", Err: fmt.Errorf("read tail of kafka: %w", err)}
+	}
+	for partition, r := range unread {
+		err := e.messages(ctx, topic, partition, r, func(m *outbox.Message) error {
+			b, err := event.Decode(m.Value)
+			if err != nil || !m.FromOutbox() {
+				return nil //nolint:nilerr // a dead letter
+			}
+			return yield(&b)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
 	letters, err := e.books.Unresolved(ctx)
 	if err != nil {
@@ -93,14 +117,19 @@ func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.P
 }
 
 func (e *Evidence) fromKafka(ctx context.Context, topic *outbox.Topic, partition int, r outbox.Range, yield func(stock.Cell, stock.Position) error) error {
+	return e.messages(ctx, topic, partition, r, func(m *outbox.Message) error { return yieldMessage(m, yield) })
+}
+
+// messages yields those of a range, in order.
+func (e *Evidence) messages(ctx context.Context, topic *outbox.Topic, partition int, r outbox.Range, yield func(*outbox.Message) error) error {
 	for r.First < r.End {
 		read, err := readOn(ctx, topic, partition, r.First, e.patience)
 		if err != nil {
 			return &config.ServerError{Server: "Kafka", Err: fmt.Errorf("read tail of kafka: %w", err)}
 		}
-		for _, m := range read.Messages {
-			if err := yieldMessage(&m, yield); err != nil {
-				return fmt.Errorf("message %d of kafka partition %d: %w", m.Offset, partition, err)
+		for i := range read.Messages {
+			if err := yield(&read.Messages[i]); err != nil {
+				return fmt.Errorf("message %d of kafka partition %d: %w", read.Messages[i].Offset, partition, err)
 			}
 		}
 		r.First = read.Next

@@ -157,3 +157,7 @@ func direction(have, want stock.Balances) Direction {
 	}
 	return Bookkeeping
 }
+
+func compareCells(a, b stock.Cell) int {
+	return cmp.Or(cmp.Compare(a.SKU, b.SKU), cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Bucket, b.Bucket))
+}

@@ -55,15 +55,15 @@ func (v *View) Doubtful() []stock.Position {
 		if r.State != stock.StateNone && r.Cell == v.Cell && (row == nil || row.Seq != r.Seq || row.State != r.State || row.Quantity != r.Quantity) {
 			doubtful[stock.Position{Epoch: v.Redis.Epoch, Seq: r.Seq}] = true
 			if row != nil {
-				doubtful[row.position()] = true
+				doubtful[row.Position()] = true
 			}
 		} else if row != nil && row.State == stock.StateHeld && (r.State == stock.StateNone || r.Cell != v.Cell) {
-			doubtful[row.position()] = true
+			doubtful[row.Position()] = true
 		}
 	}
 	for id, row := range rows {
 		if !seen[id] && row.State == stock.StateHeld {
-			doubtful[row.position()] = true
+			doubtful[row.Position()] = true
 		}
 	}
 	maps.DeleteFunc(doubtful, func(m stock.Position, _ bool) bool { return !m.Less(v.From) })
@@ -98,7 +98,7 @@ func (j *judge) atCut() (known map[stock.ReservationID]*told) {
 	}
 	for id, row := range rows {
 		events := about[id]
-		for _, m := range []stock.Position{row.position(), {Epoch: j.Redis.Epoch, Seq: seqOf(records[id])}} {
+		for _, m := range []stock.Position{row.Position(), {Epoch: j.Redis.Epoch, Seq: seqOf(records[id])}} {
 			if e := spots[m]; e != nil && e.Reservation == id {
 				events = append(events, e)
 			}
@@ -130,8 +130,8 @@ func seqOf(r *stock.Reservation) uint64 {
 // tellOf is what row and events tell of a reservation at the cut, nil if nothing.
 func (j *judge) tellOf(row *Row, events []*Event) *told {
 	var t *told
-	if row != nil && !j.Redis.Less(row.position()) {
-		t = &told{state: row.State, quantity: row.Quantity, position: row.position(), timeMS: row.UpdatedMS, user: row.User, row: row}
+	if row != nil && !j.Redis.Less(row.Position()) {
+		t = &told{state: row.State, quantity: row.Quantity, position: row.Position(), timeMS: row.UpdatedMS, user: row.User, row: row}
 	}
 	for _, e := range events {
 		if j.Redis.Less(e.Position) {
@@ -150,7 +150,7 @@ func (j *judge) tellOf(row *Row, events []*Event) *told {
 
 // spotless tells that the ledger was asked for the event of a row, and has another one or none there.
 func (j *judge) spotless(row *Row, events []*Event) bool {
-	return !slices.ContainsFunc(events, func(e *Event) bool { return e.Position == row.position() }) && !j.isMissing(row.position())
+	return !slices.ContainsFunc(events, func(e *Event) bool { return e.Position == row.Position() }) && !j.isMissing(row.Position())
 }
 
 // checkRow compares MySQL's row of a reservation with the last event that the ledger has of it.
@@ -165,8 +165,8 @@ func (j *judge) checkRow(id stock.ReservationID, row *Row, events []*Event) {
 	case last == nil || j.forked[last.Position]:
 	case row == nil:
 		j.add(ProjectionStale, last.Quantity, Bookkeeping, last.TimeMS, Proof{Store: InReservations, Says: "no row", Reservation: id.String()}, last.proof("its last event"))
-	case row.State != last.Kind.State() || row.Quantity != last.Quantity || row.position() != last.Position:
-		if last.Less(row.position()) && !j.spotless(row, events) {
+	case row.State != last.Kind.State() || row.Quantity != last.Quantity || row.Position() != last.Position:
+		if last.Less(row.Position()) && !j.spotless(row, events) {
 			return
 		}
 		j.add(ProjectionStale, max(last.Quantity, row.Quantity), Bookkeeping, last.TimeMS, rowProof(row, "the row"), last.proof("its last event"))

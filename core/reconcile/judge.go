@@ -99,7 +99,13 @@ func (j *judge) lost() Judgement {
 	case j.Projection != nil:
 		p := j.Projection
 		j.add(LostTail, p.Total, direction(stock.Balances{}, p.Balances), j.UpdatedMS, Proof{Store: InRedis, Says: gone}, j.inStock("as it was"))
-	default:
+	}
+	for i := range j.Records {
+		if r := &j.Records[i]; last == nil && j.Projection == nil && r.State == stock.StateHeld {
+			j.add(OrphanReservation, r.Quantity, Oversell, j.NowMS, recordProof(r, gone))
+		}
+	}
+	if len(j.findings) == 0 {
 		return Judgement{Class: InSync}
 	}
 	return Judgement{Class: Drift, Findings: j.findings}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"sluice/core/event"
+	"sluice/core/ledger"
 	"sluice/core/stock"
 )
 
@@ -53,15 +54,7 @@ func (e *Event) proof(says string) Proof {
 }
 
 // Row is a reservation as MySQL's table of reservations has it.
-type Row struct {
-	stock.Reservation
-
-	Epoch      uint32
-	ReservedMS int64 // Redis time at which it was made; 0: not known
-	UpdatedMS  int64
-}
-
-func (r *Row) position() stock.Position { return stock.Position{Epoch: r.Epoch, Seq: r.Seq} }
+type Row = ledger.Row
 
 // Letter is a dead letter that nobody has resolved.
 type Letter struct {

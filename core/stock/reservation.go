@@ -147,3 +147,10 @@ func (r Reservation) StateAt(nowMS int64) State {
 	}
 	return r.State
 }
+
+// BuyerCount is the units that count against a user's limit in a cell.
+type BuyerCount struct {
+	Cell  Cell
+	User  int64
+	Units int64
+}

@@ -1,0 +1,313 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/core/config"
+	"sluice/core/evidence"
+	"sluice/core/kafka"
+	"sluice/core/ledger"
+	"sluice/core/lifecycle"
+	"sluice/core/moment"
+	"sluice/core/reconcile"
+	"sluice/core/show"
+	"sluice/core/stock/redisstock"
+)
+
+// Reconcile compares the stores of a deployment.
+type Reconcile struct {
+	Stores `embed:""`
+
+	Kafka  kafka.Config  `embed:""`
+	Format string        `name:"output" short:"o" enum:"table,json,csv,html" default:"table" placeholder:"FORMAT" help:"Show the report as a table, json, csv, or an html page."`
+	SKU    int64         `name:"sku" placeholder:"SKU" between:"1-9223372036854775807" help:"Compare this SKU only, from its first event on."`
+	Sale   *uint32       `placeholder:"ID" between:"0-4294967295" help:"Compare the stock of this sale only, or with 0 normal stock."`
+	Since  string        `placeholder:"TIME" help:"Compare only stock to which something has happened since this time (RFC 3339), or within this duration."`
+	Watch  bool          `help:"Compare again and again, until interrupted."`
+	Every  time.Duration `default:"60s" placeholder:"DURATION" between:"1s-24h" help:"With --watch, how long to rest between two comparisons."`
+}
+
+// Help is called by kong.
+func (Reconcile) Help() string {
+	return `Compares Redis with the ledger, the projections, the outbox and Kafka, cell by cell, and changes nothing. What is under
+way is no difference. A cell that differs is read again before it is reported. Each finding has its type, its size in
+units, whether it can oversell or undersell, and the rows that prove it: docs/reconcile.md says what to do.
+
+The exit code is 0 if all agree, 6 if something differs, 7 if nothing does as far as could be read, but not all could be.
+
+Examples:
+  sluice reconcile
+  sluice reconcile --sku 1001 -o html > report.html
+  sluice reconcile --sale 7 --since 1h -o json
+  sluice reconcile --watch --every 60s`
+}
+
+// BeforeApply is called by kong, before that of Stores, which then finds its addresses given.
+func (r *Reconcile) BeforeApply(k *kong.Context, c *Console) error {
+	_, err := r.Dev.fill(k, r.MySQL.DSN != "", func(d *DevStack) {
+		r.use(c, d)
+		r.Kafka.Brokers = strings.Split(d.KafkaBrokers, ",")
+	})
+	return err
+}
+
+// Validate joins all faults.
+func (r *Reconcile) Validate() error {
+	var f config.Faults
+	f.Include(r.Stores.Validate())
+	f.Include(r.Kafka.Validate())
+	if _, err := r.since(time.Unix(0, 0)); err != nil {
+		f.Include(fmt.Errorf("since: %w", err))
+	}
+	if r.Watch && r.Format == "html" {
+		f.Include(errors.New("watch: an html page is one report: leave out --watch, or choose another --output"))
+	}
+	return f.Err()
+}
+
+// since is the earliest time of what is compared, in ms; 0: any.
+func (r *Reconcile) since(now time.Time) (int64, error) {
+	if r.Since == "" {
+		return 0, nil
+	}
+	if d, err := time.ParseDuration(r.Since); err == nil {
+		if d <= 0 {
+			return 0, errors.New("want a duration above 0, or a time in RFC 3339")
+		}
+		return now.Add(-d).UnixMilli(), nil
+	}
+	at, err := moment.Parse(r.Since)
+	if err != nil {
+		return 0, errors.New("want a time in RFC 3339, such as 2026-01-31T18:00:00Z, or a duration, such as 1h")
+	}
+	return at.UnixMilli(), nil
+}
+
+// Run is called by kong.
+func (r *Reconcile) Run(ctx context.Context, c *Console) error {
+	w := reconcileRun{Reconcile: r, console: c}
+	for {
+		report, err := w.sweep(ctx)
+		if err == nil {
+			err = w.print(report)
+		}
+		if err != nil || !r.Watch {
+			return errors.Join(err, verdictError(report), w.close())
+		}
+		if err := c.Written(); err != nil {
+			return errors.Join(err, w.close())
+		}
+		if !lifecycle.Pause(ctx, r.Every) {
+			return errors.Join(verdictError(report), w.close())
+		}
+	}
+}
+
+// verdictError is what a report comes to, for scripts.
+func verdictError(report *reconcile.Report) error {
+	if report == nil {
+		return nil
+	}
+	s := &report.Summary
+	switch s.Verdict {
+	case reconcile.Clean:
+	case reconcile.HasDrift:
+		return codedError{fmt.Errorf("the stores differ: %s findings in %s cells: docs/reconcile.md says what to do about each type", number(s.Findings), number(s.Cells)), ExitDrift}
+	case reconcile.NotChecked:
+		return codedError{errors.New("not everything could be compared: see what is unverified"), ExitUnverified}
+	}
+	return nil
+}
+
+// reconcileRun is a run of the command.
+type reconcileRun struct {
+	*Reconcile
+
+	console *Console
+	opened  *Opened
+	sweeper *reconcile.Sweeper
+	away    map[reconcile.Store]time.Time // since when a store could not be reached
+	printed bool
+	shown   time.Time
+}
+
+func (w *reconcileRun) close() error {
+	if w.opened == nil {
+		return nil
+	}
+	return w.opened.Close()
+}
+
+// sweep connects, unless that is done, and compares.
+func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
+	if w.opened == nil {
+		o, store, err := w.openToCompare(ctx)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			if errors.Is(err, redisstock.ErrForeign) || errors.Is(err, redisstock.ErrDenied) {
+				return nil, err
+			}
+			if w.away == nil {
+				w.away = map[reconcile.Store]time.Time{}
+			}
+			if w.away[store].IsZero() {
+				w.away[store] = time.Now()
+			}
+			return reconcile.Unreadable(store, w.away[store], errors.New(Explain(err))), nil
+		}
+		tail := evidence.New(o.db, evidence.KafkaTail{Brokers: w.Kafka.Brokers, Topic: w.Kafka.Topic, Group: w.Kafka.Group})
+		w.opened, w.away = o, nil
+		w.sweeper = &reconcile.Sweeper{Redis: o.Stock, Books: ledger.New(o.db, nil), Tail: tail.Tail, Progress: w.progress, Now: time.Now}
+	}
+	sinceMS, err := w.since(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return w.sweeper.Sweep(ctx, reconcile.Scope{SKU: w.SKU, Sale: w.Sale, SinceMS: sinceMS})
+}
+
+// openToCompare connects, also to a Redis that is shut: what it has lost is what is looked for. It names the store that cannot be
+// reached.
+func (w *reconcileRun) openToCompare(ctx context.Context) (*Opened, reconcile.Store, error) {
+	client, err := w.Redis.Client()
+	if err != nil {
+		return nil, reconcile.InRedis, err
+	}
+	store, err := w.store(client)
+	if err == nil {
+		err = store.CheckDeployment(ctx, w.Stock.Deployment)
+	}
+	if err != nil {
+		client.Close()
+		return nil, reconcile.InRedis, err
+	}
+	db, err := w.MySQL.Open(ctx)
+	if err == nil {
+		if err = store.CheckLedger(ctx, evidence.NewNonces(db)); err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
+	if err != nil {
+		client.Close()
+		return nil, reconcile.InLedger, err
+	}
+	return &Opened{client: client, Stock: store, db: db}, "", nil
+}
+
+// progress tells on standard error how far a sweep has come.
+func (w *reconcileRun) progress(p reconcile.Progress) {
+	every := lineEvery
+	if w.console.ErrIsTerminal {
+		every = time.Second
+	}
+	now := time.Now()
+	if w.shown.IsZero() {
+		w.shown = now
+	}
+	if now.Sub(w.shown) >= every {
+		w.shown = now
+		w.console.Notef("comparing: %d of %d partitions, %s cells, %s findings", p.Done, p.Partitions, number(p.Cells), number(p.Findings))
+	}
+}
+
+func (w *reconcileRun) print(report *reconcile.Report) error {
+	defer func() { w.printed = true }()
+	switch w.Format {
+	case "json":
+		return w.console.JSON(report)
+	case "csv":
+		return w.csv(report)
+	case "html":
+		var page bytes.Buffer
+		err := report.WriteHTML(&page)
+		w.console.Write(page.Bytes())
+		return err
+	}
+	w.table(report)
+	return nil
+}
+
+// csv writes a line per finding. What cannot be read has no finding, so it is told on standard error.
+func (w *reconcileRun) csv(report *reconcile.Report) error {
+	for _, u := range report.Summary.Unread {
+		w.console.Notef("%s", unreadText(u))
+	}
+	var text bytes.Buffer
+	to := csv.NewWriter(&text)
+	var err error
+	if !w.printed {
+		err = to.Write([]string{"type", "sku_id", "pool", "bucket", "units", "direction", "since", "repair", "proof"})
+	}
+	for i := range report.Findings {
+		f := &report.Findings[i]
+		err = errors.Join(err, to.Write([]string{
+			string(f.Type), strconv.FormatInt(int64(f.SKU), 10), strconv.FormatUint(uint64(f.Pool), 10), strconv.Itoa(int(f.Bucket)),
+			strconv.FormatInt(f.Units, 10), string(f.Direction), timeText(int64(f.Since)), f.Repair, proofText(f.Proof),
+		}))
+	}
+	to.Flush()
+	w.console.Write(text.Bytes())
+	return errors.Join(err, to.Error())
+}
+
+func proofText(proof []reconcile.Proof) string {
+	lines := make([]string, len(proof))
+	for i := range proof {
+		lines[i] = proof[i].String()
+	}
+	return strings.Join(lines, "; ")
+}
+
+func unreadText(u reconcile.Unread) string {
+	part := ""
+	if len(u.Partitions) > 0 {
+		part = fmt.Sprintf(" (partitions %v)", u.Partitions)
+	}
+	return fmt.Sprintf("unverified since %s: %s%s: %s", timeText(int64(u.Since)), u.Store, part, u.Error)
+}
+
+func (w *reconcileRun) table(report *reconcile.Report) {
+	c, s := w.console, &report.Summary
+	colors := map[reconcile.Verdict]string{reconcile.Clean: green, reconcile.HasDrift: red, reconcile.NotChecked: yellow}
+	c.Printf("%s: %s: %s cells, %s in sync, %s in flight, %s drift, %s unverified; %s open reservations\n", timeText(int64(s.StartedAt)),
+		c.paint(colors[s.Verdict], reconcile.VerdictText(s.Verdict)), number(s.Cells), number(s.InSync), number(s.InFlight), number(s.Drift),
+		number(s.Unverified), number(s.Reservations))
+	for _, u := range s.Unread {
+		c.Printf("%s\n", c.paint(yellow, unreadText(u)))
+	}
+	if len(report.Findings) == 0 {
+		return
+	}
+	t := c.table()
+	t.row("TYPE", "STOCK OF", "UNITS", "DIRECTION", "NOT OLDER THAN", "REPAIR")
+	for i := range report.Findings {
+		f := &report.Findings[i]
+		title := cellTitle(f.SKU, show.ID(f.Pool))
+		if f.Bucket != 0 {
+			title += fmt.Sprintf(", bucket %d", f.Bucket)
+		}
+		t.row(string(f.Type), title, number(f.Units), string(f.Direction), timeText(int64(f.Since)), f.Repair)
+	}
+	t.flush()
+	for i := range report.Findings {
+		f := &report.Findings[i]
+		c.Printf("\n%s of %s\n", string(f.Type), cellTitle(f.SKU, show.ID(f.Pool)))
+		for _, p := range f.Proof {
+			c.Printf("  %s\n", p.String())
+		}
+	}
+	if s.LeftOut > 0 {
+		c.Printf("%s findings more are counted, and not listed\n", number(s.LeftOut))
+	}
+}

@@ -1,0 +1,326 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/redis/rueidis"
+
+	"sluice/cli/command"
+	"sluice/core/stock"
+)
+
+// reported is a report as scripts read it.
+type reported struct {
+	Summary struct {
+		Verdict                  string
+		Cells, Drift, Unverified int64
+		InSync                   int64 `json:"in_sync"`
+		InFlight                 int64 `json:"in_flight"`
+		Unread                   []struct {
+			Store string
+			Since string `json:"unverified_since"`
+		}
+	}
+	Findings []struct {
+		Type      string
+		SKU       string `json:"sku_id"`
+		Pool      uint32
+		Bucket    uint16
+		Units     int64
+		Direction string
+		Since     string
+		Repair    string
+		Proof     []struct{ Store, Says string }
+	}
+}
+
+// brief is what was found, a line each.
+func (r *reported) brief() []string {
+	lines := []string{}
+	for _, f := range r.Findings {
+		lines = append(lines, fmt.Sprintf("%s: %s, %d, %s", f.SKU, f.Type, f.Units, f.Direction))
+	}
+	slices.SortFunc(lines, func(a, b string) int {
+		skuA, _, _ := strings.Cut(a, ":")
+		skuB, _, _ := strings.Cut(b, ":")
+		return cmp.Or(cmp.Compare(len(skuA), len(skuB)), cmp.Compare(a, b))
+	})
+	return lines
+}
+
+func (d *deployment) reconcile(code int, more ...string) reported {
+	d.t.Helper()
+	return into[reported](d.run(append([]string{"reconcile", "-o", "json"}, more...)...).want(code))
+}
+
+// hand changes stores behind the program's back.
+type hand struct {
+	t      *testing.T
+	ctx    context.Context //nolint:containedctx // a test's
+	client rueidis.Client
+	db     *sql.DB
+}
+
+func (d *deployment) hand() *hand {
+	d.t.Helper()
+	client, err := d.redis.Client()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(client.Close)
+	db, err := d.mysql.OpenUnchecked()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { db.Close() })
+	return &hand{d.t, d.t.Context(), client, db}
+}
+
+func (h *hand) get(key, field string) []byte {
+	h.t.Helper()
+	value, err := h.client.Do(h.ctx, h.client.B().Hget().Key(key).Field(field).Build()).AsBytes()
+	if err != nil {
+		h.t.Fatalf("%s: %v", key, err)
+	}
+	return value
+}
+
+func (h *hand) set(key, field string, value []byte) {
+	h.t.Helper()
+	if err := h.client.Do(h.ctx, h.client.B().Hset().Key(key).FieldValue().FieldValue(field, string(value)).Build()).Error(); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *hand) del(key, field string) {
+	h.t.Helper()
+	if n, err := h.client.Do(h.ctx, h.client.B().Hdel().Key(key).Field(field).Build()).AsInt64(); err != nil || n != 1 {
+		h.t.Fatalf("%s: %d, %v", key, n, err)
+	}
+}
+
+func (h *hand) sql(statement string, values ...any) {
+	h.t.Helper()
+	result, err := h.db.ExecContext(h.ctx, statement, values...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		h.t.Fatalf("%s: %d rows, %v", statement, n, err)
+	}
+}
+
+func cellsOf(c stock.Cell) string { return fmt.Sprintf("{p%d}:cells", c.Partition(8)) }
+func resOf(c stock.Cell) string   { return fmt.Sprintf("{p%d}:res", c.Partition(8)) }
+
+// settle confirms or releases a reservation.
+func (d *deployment) settle(op stock.Op, cell stock.Cell, id stock.ReservationID) {
+	d.t.Helper()
+	done := stock.DoAll(d.t.Context(), d.store(), op, []stock.Request{{ID: id, Cell: cell}})[0]
+	if done.Err != nil || done.Verdict != stock.VerdictOK {
+		d.t.Fatalf("%v: %v, %v", op, done.Verdict, done.Err)
+	}
+}
+
+// settled waits until nothing is under way.
+func (d *deployment) settled() {
+	d.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		r := d.reconcile(command.ExitDone)
+		if r.Summary.InFlight == 0 && r.Summary.InSync == r.Summary.Cells {
+			return
+		}
+		if time.Now().After(deadline) {
+			d.t.Fatalf("still under way: %+v", r)
+		}
+	}
+}
+
+// What somebody changes by hand, in whatever store, is reported as what it is: its SKU, type, size and direction.
+func TestReconcileFindsWhatIsChangedByHand(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	file := "sku_id,quantity,limit\n"
+	const skus = 15
+	for sku := 1; sku <= skus; sku++ {
+		file += fmt.Sprintf("%d,20,5\n", sku)
+	}
+	d.runWith(file, "stock", "load", "--yes").want(command.ExitDone)
+	held, sold, free := map[int64]stock.ReservationID{}, map[int64]stock.ReservationID{}, map[int64]stock.ReservationID{}
+	early := map[int64][]byte{}
+	h := d.hand()
+	for sku := int64(1); sku <= skus; sku++ {
+		cell := stock.Cell{SKU: sku}
+		held[sku], sold[sku], free[sku] = d.reserve(cell, 1, "held"), d.reserve(cell, 2, "sold"), d.reserve(cell, 3, "free")
+		d.settle(stock.OpConfirm, cell, sold[sku])
+		early[sku] = h.get(cellsOf(cell), string(cell.Append(nil)))
+		d.settle(stock.OpRelease, cell, free[sku])
+	}
+	d.run("sale", "create", "7", "--name", "summer", "--item", "13:4", "--yes").want(command.ExitDone)
+	if r := d.reconcile(command.ExitDone); r.Summary.Verdict != "clean" || r.Findings == nil || len(r.Findings) > 0 || r.Summary.InFlight != skus+1 {
+		t.Fatalf("nothing has reached MySQL: %+v", r)
+	}
+	stop := d.persister()
+	d.settled()
+	// Half a transfer, of two minutes ago.
+	out := stock.Identity{Cell: stock.Cell{SKU: 13}, Route: stock.OpAdjust, Key: "half"}.ID(8)
+	out[15] &^= 1
+	done := stock.DoAll(t.Context(), d.store(), stock.OpAdjust, []stock.Request{{
+		ID: out, Cell: stock.Cell{SKU: 13}, Adjustment: &stock.Adjustment{Kind: stock.AdjustTransferOut, Delta: -3, Reason: "half"},
+	}})[0]
+	if done.Err != nil || done.Verdict != stock.VerdictOK {
+		t.Fatalf("transfer out: %+v", done)
+	}
+	d.settled()
+	stop()
+
+	cell := func(sku int64, change func(value []byte)) {
+		c := stock.Cell{SKU: sku}
+		value := h.get(cellsOf(c), string(c.Append(nil)))
+		change(value)
+		h.set(cellsOf(c), string(c.Append(nil)), value)
+	}
+	record := func(sku int64, id stock.ReservationID, change func(value []byte)) {
+		value := h.get(resOf(stock.Cell{SKU: sku}), string(id[:]))
+		change(value)
+		h.set(resOf(stock.Cell{SKU: sku}), string(id[:]), value)
+	}
+	letter := func(sku int64, reason string, seq int) {
+		h.sql(`INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, data)
+			VALUES (?, ?, 'why', ?, 0, 0, 1, ?, 'x')`, fmt.Sprintf("%032d", sku), reason, sku, seq)
+	}
+	cell(1, func(v []byte) { v[5] += 2 })                 // avail
+	cell(2, func(v []byte) { v[5]--; v[26]-- })           // avail and total
+	h.del(resOf(stock.Cell{SKU: 3}), string(at(held[3]))) // a record
+	record(4, held[4], func([]byte) {})                   // see below
+	another := held[4]
+	another[9] ^= 1
+	h.set(resOf(stock.Cell{SKU: 4}), string(another[:]), withUser(h.get(resOf(stock.Cell{SKU: 4}), string(at(held[4]))), 9))
+	record(5, free[5], func(v []byte) { v[1] = 1 }) // held again
+	h.set(fmt.Sprintf("{p%d}:buyers:0", stock.Cell{SKU: 6}.Partition(8)), string(stock.Cell{SKU: 6}.Append(nil))+"\x00\x00\x00\x00\x00\x00\x00\x02", []byte{0, 0, 3})
+	h.sql("UPDATE product_inventories SET available_stock = available_stock - 4, sold_stock = sold_stock + 4 WHERE sku_id = 7 AND pool = 0")
+	h.sql("UPDATE reservations SET state = 'released' WHERE reservation_id = ?", at(held[8]))
+	h.sql("DELETE FROM ledger WHERE sku_id = 9 AND seq = 6") // the release
+	h.sql("DELETE FROM ledger WHERE sku_id = 10 AND seq = 6")
+	letter(10, "refused", 6)
+	letter(11, "fork", 6)
+	h.set(cellsOf(stock.Cell{SKU: 12}), string(stock.Cell{SKU: 12}.Append(nil)), early[12]) // before the release
+	h.sql("UPDATE ledger SET redis_ms = redis_ms - 120000 WHERE sku_id = 13 AND kind = 'transfer_out' AND reservation_id = ?", out[:])
+	cell(14, func(v []byte) { v[0] = 9 }) // a version that nobody knows
+
+	r := d.reconcile(command.ExitDrift)
+	want := []string{
+		"1: counter_edit, 2, oversell",
+		"2: counter_edit, 1, undersell",
+		"3: leaked_hold, 1, undersell",
+		"4: orphan_reservation, 1, oversell",
+		"5: double_release, 1, oversell",
+		"6: buyer_count, 2, undersell",
+		"7: projection_stale, 4, bookkeeping",
+		"8: projection_stale, 1, bookkeeping",
+		"9: gap, 1, bookkeeping",
+		"10: dead_letter, 0, bookkeeping",
+		"11: fork, 0, undersell",
+		"12: lost_tail, 1, undersell",
+		"13: transit_stuck, 3, undersell",
+		"14: unverifiable, 0, bookkeeping",
+	}
+	if diff := gocmp.Diff(want, r.brief()); diff != "" {
+		t.Errorf("%s", diff)
+	}
+	for _, f := range r.Findings {
+		if f.Repair == "" || len(f.Proof) == 0 || f.Since == "" || f.Bucket != 0 {
+			t.Errorf("not proven: %+v", f)
+		}
+	}
+	if s := r.Summary; s.Verdict != "drift" || s.Cells != skus+1 || s.InSync != 3 || s.Drift != 12 || s.Unverified != 1 {
+		t.Errorf("%+v", s)
+	}
+
+	// A part, and the other forms.
+	if part := d.reconcile(command.ExitDrift, "--sku", "9"); len(part.Findings) != 1 || part.Findings[0].Type != "gap" || part.Summary.Cells != 1 {
+		t.Errorf("one SKU: %+v", part)
+	}
+	d.reconcile(command.ExitDone, "--sku", "15")
+	d.reconcile(command.ExitDone, "--sale", "7")
+	if part := d.reconcile(command.ExitDrift, "--sale", "0"); len(part.Findings) != len(want) || part.Summary.Cells != skus {
+		t.Errorf("normal stock: %+v", part.brief())
+	}
+	if none := d.reconcile(command.ExitDrift, "--since", "1ms"); !slices.Equal(none.brief(), []string{"12: lost_tail, 1, undersell"}) {
+		t.Errorf("nothing has happened since then, but that Redis is behind: %+v", none.brief())
+	}
+	d.run("reconcile").want(command.ExitDrift, "the stores differ", "counter_edit", "SKU 12", "rebase_cell", "redis: held: no event tells of it")
+	d.run("reconcile", "-o", "csv").want(command.ExitDrift, "type,sku_id,pool,bucket,units,direction,since,repair,proof\n", "leaked_hold,3,0,0,1,undersell,")
+	page := d.run("reconcile", "--sku", "9", "-o", "html").want(command.ExitDrift, "<!DOCTYPE html>", `<section id="c-9-0-0"`, "nobody has it", "confirm")
+	for _, outside := range []string{"http://", "https://", "<script", "@import"} {
+		page.lacks(outside)
+	}
+	d.run("reconcile", "--since", "yesterday").want(command.ExitUsage, "RFC 3339")
+	d.run("reconcile", "--watch", "-o", "html").want(command.ExitUsage, "one report")
+}
+
+func at(id stock.ReservationID) []byte { return id[:] }
+
+// withUser is a record with another user, which counts against no limit.
+func withUser(record []byte, user byte) []byte {
+	record[1], record[21] = record[1]&^0x80, user
+	return record
+}
+
+// What cannot be read is unverified, never in sync; and what Redis has lost is told, though it is shut.
+func TestReconcileSaysWhatItCannotRead(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1,20\n2,7\n", "stock", "load", "--yes").want(command.ExitDone)
+	stop := d.persister()
+	d.settled()
+	stop()
+
+	without := func(flag, value, store string) reported {
+		t.Helper()
+		given := d.flags[flag]
+		defer func() { d.flags[flag] = given }()
+		d.flags[flag] = value
+		r := d.reconcile(command.ExitUnverified)
+		if r.Summary.Verdict != "unverified" || len(r.Summary.Unread) == 0 || r.Summary.Unread[0].Store != store || r.Summary.Unread[0].Since == "" || len(r.Findings) > 0 {
+			t.Errorf("without %s: %+v", store, r)
+		}
+		return r
+	}
+	const nobody = "127.0.0.1:1"
+	if r := without("--kafka-brokers", nobody, "kafka"); r.Summary.InSync != 2 {
+		t.Errorf("what Redis and MySQL have is compared even so: %+v", r.Summary)
+	}
+	file := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(file, []byte("root@tcp("+nobody+")/sluice"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := without("--mysql-dsn-file", file, "ledger"); r.Summary.InSync != 0 {
+		t.Errorf("without MySQL: %+v", r.Summary)
+	}
+	if r := without("--redis-addr", nobody, "redis"); r.Summary.InSync != 0 {
+		t.Errorf("without Redis: %+v", r.Summary)
+	}
+
+	h := d.hand()
+	if err := h.client.Do(h.ctx, h.client.B().Flushall().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	r := d.reconcile(command.ExitDrift)
+	if diff := gocmp.Diff([]string{"1: lost_tail, 20, undersell", "2: lost_tail, 7, undersell"}, r.brief()); diff != "" {
+		t.Errorf("an empty Redis: %s", diff)
+	}
+	d.run("reconcile", "--sku", "2").want(command.ExitDrift, "lost_tail", "redis: Redis has no such cell")
+}

@@ -1,0 +1,343 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// Snapshot reads MySQL as it was at one moment, that of its first read. The caller closes it.
+type Snapshot struct {
+	tx *sql.Tx
+}
+
+// Snapshot begins one.
+func (r *Reader) Snapshot(ctx context.Context) (*Snapshot, error) {
+	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("begin to read mysql: %w: %w", stock.ErrNotApplied, err)
+	}
+	return &Snapshot{tx: tx}, nil
+}
+
+// Close ends it. Nothing was changed, so nothing can fail.
+func (s *Snapshot) Close() { _ = s.tx.Rollback() }
+
+func (s *Snapshot) read(ctx context.Context, what string, scan func(*sql.Rows) error, query []byte) error {
+	if err := queryFrom(ctx, s.tx, scan, string(query)); err != nil {
+		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
+	}
+	return nil
+}
+
+// Brief is what MySQL has of a cell, in brief.
+type Brief struct {
+	Cell stock.Cell
+	stock.Position
+	stock.Balances        // of the stock table
+	UpdatedMS      int64  // Redis time of its last event
+	InLedger       bool   // the ledger has the event of the mark, and it left these balances
+	Applied        uint64 // up to which seq of the mark's epoch a persister has found the ledger whole
+	Counted        uint64 // events that the ledger has after that, up to the mark
+}
+
+// Whole tells that the ledger has all events of the epoch up to the mark, and that the stock table is what the last one left.
+func (s *Brief) Whole() bool {
+	return s.InLedger && (s.Applied >= s.Seq || s.Applied+s.Counted == s.Seq)
+}
+
+// Briefs reads cells; those that MySQL does not know are left out.
+func (s *Snapshot) Briefs(ctx context.Context, cells []stock.Cell, yield func(*Brief) error) error {
+	if len(cells) == 0 {
+		return nil
+	}
+	var at Brief
+	query := []byte(`SELECT i.sku_id, i.pool, i.bucket, i.epoch, i.seq, i.available_stock, i.reserved_stock, i.sold_stock, i.total_stock,
+		i.last_updated, COALESCE(l.available_stock = i.available_stock AND l.reserved_stock = i.reserved_stock AND l.sold_stock = i.sold_stock, FALSE),
+		COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0),
+		IF(m.epoch = i.epoch AND m.seq >= i.seq, 0, (SELECT COUNT(*) FROM ledger c WHERE c.sku_id = i.sku_id AND c.pool = i.pool
+			AND c.bucket = i.bucket AND c.epoch = i.epoch AND c.seq > COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0) AND c.seq <= i.seq))
+		FROM (SELECT * FROM product_inventories WHERE `)
+	const tail = `) AS i LEFT JOIN ledger l ON l.sku_id = i.sku_id AND l.pool = i.pool AND l.bucket = i.bucket AND l.epoch = i.epoch AND l.seq = i.seq
+		LEFT JOIN applied_marks m ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket`
+	return s.read(ctx, "stock", func(rows *sql.Rows) error {
+		var updated sql.NullTime
+		err := rows.Scan(&at.Cell.SKU, &at.Cell.Pool, &at.Cell.Bucket, &at.Epoch, &at.Seq, &at.Avail, &at.Held, &at.Sold, &at.Total,
+			&updated, &at.InLedger, &at.Applied, &at.Counted)
+		if err != nil {
+			return err
+		}
+		at.UpdatedMS = int64(momentOf(updated))
+		return yield(&at)
+	}, append(appendCells(query, cells), tail...))
+}
+
+// appendAmong appends the condition of appendCells for use among others.
+func appendAmong(query []byte, cells ...stock.Cell) []byte {
+	return append(appendCells(append(query, '('), cells), ')')
+}
+
+// Recorded is an event as the ledger has it, whole.
+type Recorded struct {
+	event.Event
+
+	TimeMS int64 // Redis time
+}
+
+const selectEvents = `SELECT sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, available_stock,
+	reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason FROM ledger WHERE `
+
+// settingsBytes are those that event.AppendSettings appends.
+const settingsBytes = 20
+
+// scanEvent reads a row of selectEvents.
+func scanEvent(rows *sql.Rows) (e Recorded, err error) {
+	var reservation, settings, reason sql.RawBytes
+	var delta, fields sql.NullInt64
+	err = rows.Scan(&e.Cell.SKU, &e.Cell.Pool, &e.Cell.Bucket, &e.Epoch, &e.Seq, &e.Kind, &reservation, &e.User, &e.Quantity,
+		&e.Fingerprint, &e.Avail, &e.Held, &e.Sold, &e.DeadlineMS, &e.TimeMS, &delta, &fields, &settings, &reason)
+	if err != nil {
+		return e, err
+	}
+	if len(reservation) != stock.ReservationBytes || settings != nil && len(settings) != settingsBytes {
+		return e, fmt.Errorf("malformed row of the ledger at %d.%d of %v", e.Epoch, e.Seq, e.Cell)
+	}
+	e.Reservation = stock.ReservationID(reservation)
+	if delta.Valid {
+		e.Change.Delta, e.Change.Fields, e.Change.Reason = delta.Int64, stock.Fields(fields.Int64), string(reason)
+		e.Change.Settings, _ = event.SettingsFrom(settings)
+	}
+	return e, nil
+}
+
+// Stretch is the events of a cell from a mark on, of its epoch and later ones.
+type Stretch struct {
+	Cell stock.Cell
+	From stock.Position
+}
+
+// Events reads stretches of the ledger, at most limit rows.
+func (s *Snapshot) Events(ctx context.Context, stretches []Stretch, limit int, yield func(*Recorded)) error {
+	if len(stretches) == 0 {
+		return nil
+	}
+	query := []byte(selectEvents)
+	for i, x := range stretches {
+		if i > 0 {
+			query = append(query, " OR "...)
+		}
+		query = fmt.Appendf(query, "(sku_id=%d AND pool=%d AND bucket=%d AND (epoch>%[4]d OR epoch=%[4]d AND seq>=%[5]d))",
+			x.Cell.SKU, x.Cell.Pool, x.Cell.Bucket, x.From.Epoch, x.From.Seq)
+	}
+	query = fmt.Appendf(query, " ORDER BY sku_id, pool, bucket, epoch, seq LIMIT %d", limit)
+	return s.events(ctx, query, yield)
+}
+
+func (s *Snapshot) events(ctx context.Context, query []byte, yield func(*Recorded)) error {
+	return s.read(ctx, "ledger", func(rows *sql.Rows) error {
+		e, err := scanEvent(rows)
+		if err == nil {
+			yield(&e)
+		}
+		return err
+	}, query)
+}
+
+// EventsAt reads the events of a cell at some marks.
+func (s *Snapshot) EventsAt(ctx context.Context, cell stock.Cell, marks []stock.Position, yield func(*Recorded)) error {
+	if len(marks) == 0 {
+		return nil
+	}
+	query := append(appendAmong([]byte(selectEvents), cell), " AND ("...)
+	for i, m := range marks {
+		if i > 0 {
+			query = append(query, " OR "...)
+		}
+		query = fmt.Appendf(query, "epoch=%d AND seq=%d", m.Epoch, m.Seq)
+	}
+	return s.events(ctx, append(query, ')'), yield)
+}
+
+// Adjustments reads what has changed the settings of a cell, in order, at most limit rows.
+func (s *Snapshot) Adjustments(ctx context.Context, cell stock.Cell, limit int, yield func(*Recorded)) error {
+	query := appendAmong([]byte(selectEvents), cell)
+	return s.events(ctx, fmt.Appendf(query, " AND delta IS NOT NULL ORDER BY epoch, seq LIMIT %d", limit), yield)
+}
+
+// Ends reads the highest marks that the ledger has of cells, and up to where persisters found it whole.
+func (s *Snapshot) Ends(ctx context.Context, cells []stock.Cell, yield func(cell stock.Cell, highest, applied stock.Position)) error {
+	applied := map[stock.Cell]stock.Position{}
+	err := s.read(ctx, "applied marks", func(rows *sql.Rows) error {
+		var c stock.Cell
+		var m stock.Position
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &m.Epoch, &m.Seq)
+		applied[c] = m
+		return err
+	}, appendCells([]byte(selectAppliedMarks), cells))
+	if err != nil {
+		return err
+	}
+	query := make([]byte, 0, 256*len(cells))
+	for i := range cells {
+		if i > 0 {
+			query = append(query, " UNION ALL "...)
+		}
+		query = append(query, "(SELECT sku_id, pool, bucket, epoch, seq FROM ledger WHERE "...)
+		query = append(appendAmong(query, cells[i]), " ORDER BY epoch DESC, seq DESC LIMIT 1)"...)
+	}
+	return s.read(ctx, "ledger", func(rows *sql.Rows) error {
+		var c stock.Cell
+		var m stock.Position
+		if err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &m.Epoch, &m.Seq); err != nil {
+			return err
+		}
+		yield(c, m, applied[c])
+		return nil
+	}, query)
+}
+
+// Row is a reservation as the table of reservations has it.
+type Row struct {
+	stock.Reservation
+
+	Epoch      uint32
+	ReservedMS int64 // Redis time at which it was made; 0: not known
+	UpdatedMS  int64
+}
+
+// Position is that of the last event about the reservation.
+func (r *Row) Position() stock.Position { return stock.Position{Epoch: r.Epoch, Seq: r.Seq} }
+
+const selectRows = `SELECT reservation_id, sku_id, pool, bucket, user_id, quantity, state + 0, deadline_ms, reserved_ms, epoch, seq, updated_ms
+	FROM reservations `
+
+func (s *Snapshot) rows(ctx context.Context, query []byte, yield func(*Row)) error {
+	return s.read(ctx, "reservations", func(rows *sql.Rows) error {
+		var r Row
+		var id sql.RawBytes
+		err := rows.Scan(&id, &r.Cell.SKU, &r.Cell.Pool, &r.Cell.Bucket, &r.User, &r.Quantity, &r.State, &r.DeadlineMS,
+			&r.ReservedMS, &r.Epoch, &r.Seq, &r.UpdatedMS)
+		if err == nil && len(id) != stock.ReservationBytes {
+			err = fmt.Errorf("id %x: want %d bytes", id, stock.ReservationBytes)
+		}
+		if err != nil {
+			return err
+		}
+		r.ID = stock.ReservationID(id)
+		yield(&r)
+		return nil
+	}, query)
+}
+
+// Held reads the reservations of cells that are held, at most limit.
+func (s *Snapshot) Held(ctx context.Context, cells []stock.Cell, limit int, yield func(*Row)) error {
+	query := []byte(selectRows + "FORCE INDEX (reservations_cell) WHERE ")
+	for i, c := range cells {
+		if i > 0 {
+			query = append(query, " OR "...)
+		}
+		query = fmt.Appendf(query, "(sku_id=%d AND pool=%d AND state='held' AND bucket=%d)", c.SKU, c.Pool, c.Bucket)
+	}
+	return s.rows(ctx, fmt.Appendf(query, " LIMIT %d", limit), yield)
+}
+
+// Reservations reads reservations by their ids; those that MySQL does not know are left out.
+func (s *Snapshot) Reservations(ctx context.Context, ids []stock.ReservationID, yield func(*Row)) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	query := []byte(selectRows + "WHERE reservation_id IN (")
+	for i, id := range ids {
+		if i > 0 {
+			query = append(query, ',')
+		}
+		query = fmt.Appendf(query, "x'%x'", id[:])
+	}
+	return s.rows(ctx, append(query, ')'), yield)
+}
+
+// Owned reads the reservations of users in a cell that are held or confirmed, at most limit.
+func (s *Snapshot) Owned(ctx context.Context, cell stock.Cell, users []int64, limit int, yield func(*Row)) error {
+	if len(users) == 0 {
+		return nil
+	}
+	query := []byte(selectRows + "FORCE INDEX (reservations_user) WHERE user_id IN (")
+	for i, user := range users {
+		if i > 0 {
+			query = append(query, ',')
+		}
+		query = strconv.AppendInt(query, user, 10)
+	}
+	query = appendAmong(append(query, ") AND "...), cell)
+	return s.rows(ctx, fmt.Appendf(query, " AND state IN ('held', 'confirmed') LIMIT %d", limit), yield)
+}
+
+// OpenLetter is a dead letter that nobody has resolved, with the event in it that it is about.
+type OpenLetter struct {
+	ID     LetterID
+	Reason string
+	Cell   stock.Cell // SKU 0: it is about a whole message
+	stock.Position
+	TimeMS int64 // at which it was put down
+	Units  int64 // that its event moved; 0: not known
+	Detail string
+}
+
+// OpenLetters reads dead letters, at most limit.
+func (s *Snapshot) OpenLetters(ctx context.Context, limit int, yield func(*OpenLetter)) error {
+	query := fmt.Appendf(nil, `SELECT letter_id, reason, detail, COALESCE(sku_id, 0), COALESCE(pool, 0), COALESCE(bucket, 0), COALESCE(epoch, 0),
+		COALESCE(seq, 0), created_at, IF(sku_id IS NULL, NULL, data) FROM dead_letters WHERE resolved_at IS NULL LIMIT %d`, limit)
+	return s.read(ctx, "dead letters", func(rows *sql.Rows) error {
+		var l OpenLetter
+		var id, data sql.RawBytes
+		var created sql.NullTime
+		err := rows.Scan(&id, &l.Reason, &l.Detail, &l.Cell.SKU, &l.Cell.Pool, &l.Cell.Bucket, &l.Epoch, &l.Seq, &created, &data)
+		if err == nil && len(id) != len(l.ID) {
+			err = fmt.Errorf("id %x: want %d bytes", id, len(l.ID))
+		}
+		if err != nil {
+			return err
+		}
+		l.ID, l.TimeMS = LetterID(id), int64(momentOf(created))
+		if b, err := event.Decode(data); err == nil && len(b.Events) == 1 {
+			e := &b.Events[0]
+			l.Units = max(e.Quantity, e.Change.Delta, -e.Change.Delta)
+		}
+		yield(&l)
+		return nil
+	}, query)
+}
+
+// CellsAfter reads the cells that MySQL has after one, in their order, at most limit.
+func (s *Snapshot) CellsAfter(ctx context.Context, after stock.Cell, limit int, yield func(stock.Cell)) error {
+	return s.cells(ctx, fmt.Appendf(nil, `SELECT sku_id, pool, bucket FROM product_inventories
+		WHERE sku_id > %[1]d OR sku_id = %[1]d AND (pool > %[2]d OR pool = %[2]d AND bucket > %[3]d)
+		ORDER BY sku_id, pool, bucket LIMIT %[4]d`, after.SKU, after.Pool, after.Bucket, limit), yield)
+}
+
+// CellsOf reads the cells that MySQL has of a SKU (0: any) in a sale (nil: in any pool), at most limit.
+func (s *Snapshot) CellsOf(ctx context.Context, sku int64, pool *uint32, limit int, yield func(stock.Cell)) error {
+	query := []byte("SELECT sku_id, pool, bucket FROM product_inventories WHERE TRUE")
+	if sku != 0 {
+		query = fmt.Appendf(query, " AND sku_id = %d", sku)
+	}
+	if pool != nil {
+		query = fmt.Appendf(query, " AND pool = %d", *pool)
+	}
+	return s.cells(ctx, fmt.Appendf(query, " LIMIT %d", limit), yield)
+}
+
+func (s *Snapshot) cells(ctx context.Context, query []byte, yield func(stock.Cell)) error {
+	return s.read(ctx, "stock", func(rows *sql.Rows) error {
+		var c stock.Cell
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket)
+		if err == nil {
+			yield(c)
+		}
+		return err
+	}, query)
+}

@@ -1,0 +1,439 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"sluice/core/event"
+	"sluice/core/ledger"
+	"sluice/core/lifecycle"
+	"sluice/core/stock"
+)
+
+// Bounds of a close look.
+const (
+	looksMax     = 4                      // at a cell that differs
+	lookPause    = 400 * time.Millisecond // between two of them: what is under way arrives meanwhile
+	cellsPerLook = 100
+	eventsMax    = 100_000 // of the ledger, for the cells of one look
+	heldMax      = 200_000 // reservations, likewise
+	flightMax    = 500_000 // events of an outbox, likewise
+	dueAtOnce    = 1000
+	dueMax       = 200_000 // members of a list of deadlines
+	overdueAfter = time.Minute
+	dueAhead     = 5 * time.Second // what waits for a shut cell is postponed by less
+)
+
+// look looks closely at the cells in doubt. One that differs is looked at again, and what two looks in a row have found is
+// reported.
+func (p *partition) look(ctx context.Context) error {
+	cells := slices.SortedFunc(maps.Keys(p.doubts), compareCells)
+	for some := range slices.Chunk(cells, cellsPerLook) {
+		if err := p.lookAt(ctx, some); err != nil {
+			return err
+		}
+		p.progressed(0)
+	}
+	return nil
+}
+
+func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
+	before := map[stock.Cell]Judgement{}
+	for n := 1; len(cells) > 0; n++ {
+		views, err := p.views(ctx, cells)
+		if err != nil {
+			return err
+		}
+		cells = nil
+		for _, v := range views {
+			if p.rested(v) {
+				continue
+			}
+			j := Judge(v)
+			j = p.withoutKafka(v, j)
+			last, seen := before[v.Cell]
+			before[v.Cell] = j
+			switch {
+			case j.Class == InSync, j.Class == InFlight:
+			case !seen, !alike(last, j) && n < looksMax:
+				cells = append(cells, v.Cell)
+				continue
+			default:
+				j.Findings = slices.DeleteFunc(j.Findings, func(f Finding) bool { return !last.has(f.Type) })
+				if len(j.Findings) == 0 {
+					j.Class = Unverified
+					j.Findings = []Finding{finding(Unverifiable, v.Cell, 0, Bookkeeping, v.NowMS,
+						Proof{Store: InRedis, Says: fmt.Sprintf("each of %d looks found something else: it changes faster than it is read", n)})}
+				}
+			}
+			p.take(v, j)
+			if v.Redis == nil {
+				p.mu.Lock()
+				p.absents[v.Cell] = true
+				p.mu.Unlock()
+			}
+		}
+		if len(cells) == 0 {
+			return nil
+		}
+		if !lifecycle.Pause(ctx, lookPause) {
+			return ctx.Err()
+		}
+		if err := p.readLetters(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rested tells that nothing has happened to a cell since the time that the scope names.
+func (p *partition) rested(v *View) bool {
+	news := func(l Letter) bool { return l.TimeMS >= p.scope.SinceMS }
+	return v.Projection != nil && v.UpdatedMS < p.scope.SinceMS && (v.Redis == nil || v.Redis.Position == v.Projection.Position) &&
+		!slices.ContainsFunc(v.Letters, news)
+}
+
+// withoutKafka takes back what only Kafka could refute.
+func (p *partition) withoutKafka(v *View, j Judgement) Judgement {
+	if p.tailRead || !j.has(Gap) {
+		return j
+	}
+	return Judgement{Class: Unverified, Findings: []Finding{finding(Unverifiable, v.Cell, 0, Bookkeeping, v.NowMS,
+		Proof{Store: InKafka, Says: "neither ledger nor outbox has an event that must have been, and Kafka cannot be read"})}}
+}
+
+func (j *Judgement) has(t Type) bool {
+	return slices.ContainsFunc(j.Findings, func(f Finding) bool { return f.Type == t })
+}
+
+// alike tells that two looks have found the same, in type and size.
+func alike(a, b Judgement) bool {
+	return slices.EqualFunc(a.Findings, b.Findings, func(x, y Finding) bool { return x.Type == y.Type && x.Units == y.Units })
+}
+
+// reading is a close look under way.
+type reading struct {
+	*partition
+
+	cells []stock.Cell
+	views map[stock.Cell]*View
+	about map[stock.ReservationID]stock.Cell // whose records are to be read
+}
+
+// views reads cells as the package's comment says: what is known, the counters, the outbox, MySQL at one moment, the records.
+func (p *partition) views(ctx context.Context, cells []stock.Cell) ([]*View, error) {
+	r := &reading{partition: p, cells: cells, views: map[stock.Cell]*View{}, about: map[stock.ReservationID]stock.Cell{}}
+	for _, c := range cells {
+		r.views[c] = &View{Cell: c}
+	}
+	for _, step := range []func(context.Context) error{r.known, r.counters, r.buyers, r.outbox} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	err := p.snapshot(ctx, func(s *ledger.Snapshot) error {
+		for _, step := range []func(context.Context, *ledger.Snapshot) error{r.stock, r.events, r.rows, r.records, r.spots} {
+			if err := step(ctx, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = r.overdue(ctx)
+	}
+	found := make([]*View, len(cells))
+	for i, c := range cells {
+		found[i] = r.views[c]
+	}
+	return found, err
+}
+
+// known reads how far the ledger, Kafka and dead letters were before Redis is read.
+func (r *reading) known(ctx context.Context) error {
+	for _, v := range r.views {
+		v.Letters = r.lettersOf(v.Cell)
+		for _, l := range v.Letters {
+			if !isFork(l.Reason) && v.Known.Less(l.Position) {
+				v.Known = l.Position
+			}
+		}
+		for _, e := range r.tail[v.Cell] {
+			v.Events = append(v.Events, e)
+			if v.Known.Less(e.Position) {
+				v.Known = e.Position
+			}
+		}
+	}
+	return r.snapshot(ctx, func(s *ledger.Snapshot) error {
+		return s.Ends(ctx, r.cells, func(c stock.Cell, highest, _ stock.Position) {
+			if v := r.views[c]; v.Known.Less(highest) {
+				v.Known = highest
+			}
+		})
+	})
+}
+
+func (r *reading) counters(ctx context.Context) error {
+	found, nowMS, err := r.Redis.CellsNow(ctx, r.number, r.cells)
+	if err != nil {
+		return fromRedis(err)
+	}
+	for i := range found {
+		c := &found[i]
+		v := r.views[c.Cell]
+		v.NowMS = nowMS
+		switch {
+		case c.Unreadable:
+			v.Unread = "its value in Redis has a form that this program does not know"
+		case c.Loaded:
+			v.Redis = &c.CellState
+		}
+	}
+	return nil
+}
+
+func (r *reading) buyers(ctx context.Context) error {
+	for _, v := range r.views {
+		users := slices.Sorted(maps.Keys(r.doubts[v.Cell].users))
+		counts, err := r.Redis.BuyersNow(ctx, v.Cell, users)
+		if err != nil {
+			return fromRedis(err)
+		}
+		for i, user := range users {
+			v.Buyers = append(v.Buyers, Buyer{user, counts[i]})
+		}
+	}
+	return nil
+}
+
+// outbox reads the events of the cells that are in the outbox.
+func (r *reading) outbox(ctx context.Context) error {
+	kept := 0
+	for after := ""; ; {
+		entries, err := r.Redis.OutboxAfter(ctx, r.number, after, 64)
+		if err != nil {
+			return fromRedis(err)
+		}
+		if len(entries) == 0 {
+			return nil
+		}
+		for i := range entries {
+			after = entries[i].ID
+			b, err := event.Decode(entries[i].Data)
+			if err != nil {
+				return fromRedis(fmt.Errorf("outbox entry %s: %w", after, err))
+			}
+			for k := range b.Events {
+				if v := r.views[b.Events[k].Cell]; v != nil {
+					v.Events = append(v.Events, Event{b.Events[k], b.TimeMS, InOutbox})
+					kept++
+				}
+			}
+		}
+		if kept > flightMax {
+			for _, v := range r.views {
+				v.Unread = fmt.Sprintf("the outbox has more than %d events of cells like it: see whether persisters keep up, and look again then", flightMax)
+			}
+			return nil
+		}
+	}
+}
+
+// stock reads the projections, and from where on each cell's events are to be read.
+func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
+	err := s.Briefs(ctx, r.cells, func(b *ledger.Brief) error {
+		v := r.views[b.Cell]
+		v.Projection, v.UpdatedMS = &State{b.Position, b.Balances}, b.UpdatedMS
+		return nil
+	})
+	if err != nil || r.whole {
+		return err
+	}
+	return s.Ends(ctx, r.cells, func(c stock.Cell, _, applied stock.Position) {
+		v := r.views[c]
+		if v.From = applied; v.Redis != nil && v.Redis.Less(applied) {
+			v.From = v.Redis.Position
+		}
+		if v.From.Seq > 0 { // somebody may have taken that row away: the one before tells what it did
+			v.From.Seq--
+		}
+		if v.From.Seq == 0 {
+			v.From = stock.Position{}
+		}
+	})
+}
+
+func (r *reading) events(ctx context.Context, s *ledger.Snapshot) error {
+	stretches := make([]ledger.Stretch, len(r.cells))
+	for i, c := range r.cells {
+		stretches[i] = ledger.Stretch{Cell: c, From: r.views[c].From}
+	}
+	n := 0
+	read := func(stretches ...ledger.Stretch) error {
+		n = 0
+		return s.Events(ctx, stretches, eventsMax, func(e *ledger.Recorded) {
+			v := r.views[e.Cell]
+			v.Events = append(v.Events, Event{e.Event, e.TimeMS, InLedger})
+			n++
+		})
+	}
+	if err := read(stretches...); err != nil || n < eventsMax {
+		return err
+	}
+	for _, x := range stretches { // there are many: one cell at a time
+		v := r.views[x.Cell]
+		v.Events = slices.DeleteFunc(v.Events, func(e Event) bool { return e.Store == InLedger })
+		if err := read(x); err != nil {
+			return err
+		}
+		if n == eventsMax {
+			v.Unread = fmt.Sprintf("the ledger has more than %d events of it from %d.%d on: look again once persisters have moved its applied mark", eventsMax, x.From.Epoch, x.From.Seq)
+		}
+	}
+	return nil
+}
+
+// rows reads MySQL's rows of the reservations that may be held, and of those that are in doubt.
+func (r *reading) rows(ctx context.Context, s *ledger.Snapshot) error {
+	have := map[stock.ReservationID]bool{}
+	take := func(row *ledger.Row) {
+		v := r.views[row.Cell]
+		if have[row.ID] {
+			return
+		}
+		if v == nil { // the row may have been edited: it is of whom the records or events say
+			if v = r.views[r.about[row.ID]]; v == nil {
+				return
+			}
+		}
+		have[row.ID] = true
+		v.Rows = append(v.Rows, *row)
+		r.about[row.ID] = v.Cell
+	}
+	if err := s.Held(ctx, r.cells, heldMax, take); err != nil {
+		return err
+	}
+	if len(have) >= heldMax {
+		for _, v := range r.views {
+			v.Unread = fmt.Sprintf("more than %d reservations of cells like it are held", heldMax)
+		}
+		return nil
+	}
+	for _, v := range r.views {
+		for i := range v.Events {
+			if e := &v.Events[i]; !e.Kind.Adjusts() {
+				r.about[e.Reservation] = v.Cell
+			}
+		}
+		for id := range r.doubts[v.Cell].ids {
+			r.about[id] = v.Cell
+		}
+		users := make([]int64, len(v.Buyers))
+		for i := range v.Buyers {
+			users[i] = v.Buyers[i].User
+		}
+		if err := s.Owned(ctx, v.Cell, users, heldMax, take); err != nil {
+			return err
+		}
+		if len(users) == 0 {
+			continue
+		}
+		err := s.Adjustments(ctx, v.Cell, eventsMax, func(e *ledger.Recorded) {
+			v.Limits = append(v.Limits, Limit{e.TimeMS, e.Change.Settings.Limit > 0})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var ids []stock.ReservationID
+	for id := range r.about {
+		if !have[id] {
+			ids = append(ids, id)
+		}
+	}
+	for some := range slices.Chunk(ids, rowsAtOnce) {
+		if err := s.Reservations(ctx, some, take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// records reads what Redis has of these reservations.
+func (r *reading) records(ctx context.Context, _ *ledger.Snapshot) error {
+	ids := slices.Collect(maps.Keys(r.about))
+	for some := range slices.Chunk(ids, rowsAtOnce) {
+		found, err := r.Redis.RecordsNow(ctx, r.number, some)
+		if err != nil {
+			return fromRedis(err)
+		}
+		for i := range found {
+			if found[i].State != stock.StateNone {
+				v := r.views[r.about[some[i]]]
+				v.Records = append(v.Records, found[i])
+			}
+		}
+	}
+	return nil
+}
+
+// spots reads the ledger where rows and records do not tell the same.
+func (r *reading) spots(ctx context.Context, s *ledger.Snapshot) error {
+	for _, v := range r.views {
+		for some := range slices.Chunk(v.Doubtful(), rowsAtOnce) {
+			err := s.EventsAt(ctx, v.Cell, some, func(e *ledger.Recorded) {
+				v.Spots = append(v.Spots, Event{e.Event, e.TimeMS, InLedger})
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// overdue finds held reservations whose deadline has passed, and that are in no list of deadlines: nobody will expire them.
+func (r *reading) overdue(ctx context.Context) error {
+	late := map[stock.ReservationID]stock.Cell{}
+	var nowMS int64
+	for _, v := range r.views {
+		nowMS = max(nowMS, v.NowMS)
+		for i := range v.Records {
+			x := &v.Records[i]
+			if x.State == stock.StateHeld && x.Cell == v.Cell && x.DeadlineMS < v.NowMS-overdueAfter.Milliseconds() {
+				late[x.ID] = v.Cell
+			}
+		}
+	}
+	for skip := 0; len(late) > 0; {
+		ids, members, err := r.Redis.DueBy(ctx, r.number, nowMS+dueAhead.Milliseconds(), skip, dueAtOnce)
+		if err != nil {
+			return fromRedis(err)
+		}
+		for _, id := range ids {
+			delete(late, id)
+		}
+		if skip += members; members < dueAtOnce {
+			break
+		}
+		if skip >= dueMax {
+			return nil // many are due: nobody sweeps, and each of them may be among them
+		}
+	}
+	ids := slices.Collect(maps.Keys(late))
+	found, err := r.Redis.RecordsNow(ctx, r.number, ids)
+	if err != nil {
+		return fromRedis(err)
+	}
+	for i := range found {
+		if found[i].State == stock.StateHeld { // still, after the list was read
+			v := r.views[late[ids[i]]]
+			v.Overdue = append(v.Overdue, ids[i])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package reconcile
+
+import (
+	"context"
+
+	"sluice/core/event"
+	"sluice/core/ledger"
+	"sluice/core/stock"
+)
+
+// transitsMax bounds the halves of transfers, and the adjustments that look like them, that a sweep has in memory.
+const transitsMax = 1_000_000
+
+// halfKey is what the ids of both halves of a transfer have in common.
+type halfKey [stock.ReservationBytes - 2]byte
+
+func keyOfHalf(id stock.ReservationID) halfKey {
+	id[stock.ReservationBytes-1] &^= 1
+	return halfKey(id[2:])
+}
+
+// transits are records of adjustments whose other half has not been met. Most are no transfers: the ledger tells.
+type transits map[halfKey]half
+
+// half is a record of an adjustment, with the epoch that its cell was in.
+type half struct {
+	id   stock.ReservationID
+	cell stock.Cell
+	stock.Position
+}
+
+// transit takes the record of an adjustment. The first event of a cell is what made it, and no transfer.
+func (p *partition) transit(r *stock.Reservation) {
+	if r.Seq <= 1 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := keyOfHalf(r.ID)
+	if other, met := p.transits[key]; met && other.id != r.ID {
+		delete(p.transits, key)
+	} else if cell := p.cells[r.Cell]; cell != nil && len(p.transits) < transitsMax {
+		p.transits[key] = half{r.ID, r.Cell, stock.Position{Epoch: cell.Epoch, Seq: r.Seq}}
+	}
+}
+
+// stuck looks for units that left a cell and did not arrive.
+func (w *sweep) stuck(ctx context.Context) {
+	byCell := map[stock.Cell][]stock.Position{}
+	for _, h := range w.transits {
+		if h.id[stock.ReservationBytes-1]&1 == 0 { // the half that takes units out
+			byCell[h.cell] = append(byCell[h.cell], h.Position)
+		}
+	}
+	for cell, marks := range byCell {
+		var found []Transit
+		var cells []stock.Cell
+		err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
+			err := s.EventsAt(ctx, cell, marks, func(e *ledger.Recorded) {
+				if e.Kind == event.KindTransferOut {
+					found = append(found, Transit{Cell: cell, Position: e.Position, ID: e.Reservation, Units: -e.Change.Delta, SinceMS: e.TimeMS})
+				}
+			})
+			if err != nil || len(found) == 0 {
+				return err
+			}
+			return s.CellsOf(ctx, cell.SKU, nil, skuMax, func(c stock.Cell) { cells = append(cells, c) })
+		})
+		if err == nil && len(found) > 0 {
+			err = w.arrivals(ctx, found, cells)
+		}
+		if err != nil {
+			w.unreadable(storeOf(err), -1, err)
+			return
+		}
+	}
+}
+
+// arrivals judges transfers out, once it has looked for their other halves wherever they may have gone.
+func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cell) error {
+	asked := map[int]bool{}
+	for _, c := range cells {
+		p := c.Partition(w.Redis.Partitions())
+		if asked[p] {
+			continue
+		}
+		asked[p] = true
+		ids := make([]stock.ReservationID, len(found))
+		for i := range found {
+			ids[i] = found[i].Other()
+			ids[i][0], ids[i][1] = byte(p>>8), byte(p)
+		}
+		records, err := w.Redis.RecordsNow(ctx, p, ids)
+		if err != nil {
+			return fromRedis(err)
+		}
+		for i := range records {
+			found[i].Arrived = found[i].Arrived || records[i].State != stock.StateNone
+		}
+	}
+	_, nowMS, err := w.Redis.CellsNow(ctx, 0, nil)
+	if err != nil {
+		return fromRedis(err)
+	}
+	for i := range found {
+		t := &found[i]
+		if f := JudgeTransit(t, nowMS); f != nil && w.scope.has(t.Cell) && t.SinceMS >= w.scope.SinceMS {
+			w.mu.Lock()
+			w.report.add(*f)
+			w.mu.Unlock()
+		}
+	}
+	return nil
+}

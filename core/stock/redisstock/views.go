@@ -1,0 +1,207 @@
+package redisstock
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+)
+
+// What reconciliation reads. It reads what is there, whether the store trusts it or not: data that were lost are what
+// it looks for. No script has to be loaded, and each call has its own deadline.
+
+// CellView is a cell as it is read.
+type CellView struct {
+	stock.CellState
+
+	Unreadable bool // its value has another form than this program knows
+}
+
+func cellView(cell stock.Cell, value string) CellView {
+	state, err := cellFrom(cell, value)
+	return CellView{state, err != nil}
+}
+
+// ViewCells scans cells of a partition from a cursor on, which is 0 at the beginning and after the end. A cell may come more
+// than once.
+func (s *Store) ViewCells(ctx context.Context, partition int, cursor uint64) (found []CellView, next uint64, err error) {
+	next, err = s.view(ctx, partition, s.partitions[partition].cells, stock.CellBytes, cursor, func(field, value string) error {
+		found = append(found, cellView(stock.CellFrom(bytesOf(field)), value))
+		return nil
+	})
+	return found, next, err
+}
+
+// ViewRecords scans reservations of a partition as ViewCells does.
+func (s *Store) ViewRecords(ctx context.Context, partition int, cursor uint64) (found []stock.Reservation, next uint64, err error) {
+	next, err = s.view(ctx, partition, s.partitions[partition].res, stock.ReservationBytes, cursor, func(field, value string) error {
+		r, err := recordFrom(stock.ReservationID(bytesOf(field)), value)
+		found = append(found, r)
+		return err
+	})
+	return found, next, err
+}
+
+// buyerBytes are those of a buyer's field: cell and user.
+const buyerBytes = stock.CellBytes + 8
+
+// ViewBuyers scans the counts of users in a pool of a partition as ViewCells does.
+func (s *Store) ViewBuyers(ctx context.Context, partition int, pool uint32, cursor uint64) (found []stock.BuyerCount, next uint64, err error) {
+	next, err = s.view(ctx, partition, s.partitions[partition].buyers(pool), buyerBytes, cursor, func(field, value string) error {
+		b := bytesOf(field)
+		units, err := unitsFrom(value)
+		found = append(found, stock.BuyerCount{Cell: stock.CellFrom(b), User: int64(binary.BigEndian.Uint64(b[stock.CellBytes:])), Units: units})
+		return err
+	})
+	return found, next, err
+}
+
+func unitsFrom(value string) (int64, error) {
+	if value == "" {
+		return 0, nil
+	}
+	if len(value) != 3 {
+		return 0, fmt.Errorf("%w: count of %d bytes, want 3", stock.ErrProtocol, len(value))
+	}
+	return int64(uintAt(bytesOf(value), 0, 3)), nil
+}
+
+// view is one step of a scan.
+func (s *Store) view(ctx context.Context, partition int, key string, fieldBytes int, cursor uint64, yield func(field, value string) error) (next uint64, err error) {
+	if err := s.checkPartition(partition); err != nil {
+		return 0, err
+	}
+	step, err := s.scanStep(ctx, key, cursor)
+	if err != nil {
+		return 0, err
+	}
+	for i := 0; i+1 < len(step.Elements); i += 2 {
+		if len(step.Elements[i]) != fieldBytes {
+			return 0, fieldError(key, step.Elements[i])
+		}
+		if err := yield(step.Elements[i], step.Elements[i+1]); err != nil {
+			return 0, err
+		}
+	}
+	return step.Cursor, nil
+}
+
+// CellsNow reads cells of a partition, in their order, and Redis' time before that.
+func (s *Store) CellsNow(ctx context.Context, partition int, cells []stock.Cell) (found []CellView, nowMS int64, err error) {
+	if nowMS, err = s.clock(ctx); err != nil {
+		return nil, 0, err
+	}
+	values, err := s.fields(ctx, partition, s.partitions[partition].cells, len(cells), func(i int) string { return text(cells[i].Append(nil)) })
+	if err != nil {
+		return nil, 0, err
+	}
+	for i, value := range values {
+		found = append(found, cellView(cells[i], value))
+	}
+	return found, nowMS, nil
+}
+
+// RecordsNow reads reservations of a partition, in their order.
+func (s *Store) RecordsNow(ctx context.Context, partition int, ids []stock.ReservationID) ([]stock.Reservation, error) {
+	values, err := s.fields(ctx, partition, s.partitions[partition].res, len(ids), func(i int) string { return string(ids[i][:]) })
+	if err != nil {
+		return nil, err
+	}
+	found := make([]stock.Reservation, len(ids))
+	for i, value := range values {
+		if found[i], err = recordFrom(ids[i], value); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// BuyersNow reads users' counts in a cell, in their order.
+func (s *Store) BuyersNow(ctx context.Context, cell stock.Cell, users []int64) ([]int64, error) {
+	partition := cell.Partition(len(s.partitions))
+	values, err := s.fields(ctx, partition, s.partitions[partition].buyers(cell.Pool), len(users), func(i int) string {
+		return text(binary.BigEndian.AppendUint64(cell.Append(nil), uint64(users[i])))
+	})
+	if err != nil {
+		return nil, err
+	}
+	counts := make([]int64, len(users))
+	for i, value := range values {
+		if counts[i], err = unitsFrom(value); err != nil {
+			return nil, err
+		}
+	}
+	return counts, nil
+}
+
+// fieldsAtOnce is how many fields of a hash one command reads.
+const fieldsAtOnce = 512
+
+// fields reads n fields of a hash, in their order. One that is not there is empty.
+func (s *Store) fields(ctx context.Context, partition int, key string, n int, field func(i int) string) ([]string, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return nil, err
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = field(i)
+	}
+	values := make([]string, 0, n)
+	for some := range slices.Chunk(names, fieldsAtOnce) {
+		found, err := s.command(ctx, s.client.B().Hmget().Key(key).Field(some...).Build()).AsStrSlice()
+		if err != nil {
+			return nil, wrap("read "+key, err)
+		}
+		if len(found) != len(some) {
+			return nil, wrapProtocol("hmget", elementsError(len(found)))
+		}
+		values = append(values, found...)
+	}
+	return values, nil
+}
+
+// DueBy reads the reservations of a partition that are to be looked at by a Redis time, which may have ended since. It skips so
+// many members of the list, and tells how many it has read.
+func (s *Store) DueBy(ctx context.Context, partition int, untilMS int64, skip, limit int) (ids []stock.ReservationID, members int, err error) {
+	if err := s.checkPartition(partition); err != nil {
+		return nil, 0, err
+	}
+	found, err := s.command(ctx, s.client.B().Zrange().Key(s.partitions[partition].due).Min("-inf").Max(fmt.Sprint(untilMS)).Byscore().
+		Limit(int64(skip), int64(limit)).Build()).AsStrSlice()
+	if err != nil {
+		return nil, 0, wrap("read deadlines", err)
+	}
+	for _, member := range found {
+		b := bytesOf(member)
+		if len(b) < poolBytes || (len(b)-poolBytes)%stock.ReservationBytes != 0 {
+			return nil, 0, wrapProtocol("deadlines", errMember)
+		}
+		for b = b[poolBytes:]; len(b) > 0; b = b[stock.ReservationBytes:] {
+			ids = append(ids, stock.ReservationID(b))
+		}
+	}
+	return ids, len(found), nil
+}
+
+// command is one command with a deadline of its own.
+func (s *Store) command(ctx context.Context, command rueidis.Completed) rueidis.RedisResult {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	return s.client.Do(ctx, command)
+}
+
+// clock is Redis' time in ms. Of clocks that differ, it is the one of any node.
+func (s *Store) clock(ctx context.Context) (int64, error) {
+	parts, err := s.command(ctx, s.client.B().Time().Build()).AsIntSlice()
+	if err != nil {
+		return 0, wrap("read time", err)
+	}
+	if len(parts) != 2 {
+		return 0, wrapProtocol("time", elementsError(len(parts)))
+	}
+	return parts[0]*1000 + parts[1]/1000, nil
+}
