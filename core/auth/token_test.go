@@ -388,32 +388,3 @@ func TestIssueRefusesWhatNobodyWouldAccept(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkCached(b *testing.B) {
-	keys, err := NewKeys(hsKey)
-	if err != nil {
-		b.Fatal(err)
-	}
-	v := NewVerifier(keys, VerifierConfig{Issuer: "iss", Audience: "aud", CacheMax: 100_000})
-	tokens := make([][]byte, 10_000)
-	for i := range tokens {
-		c := claims()
-		c.Subject = int64(i + 1)
-		text, err := keys.Issue(c)
-		if err != nil {
-			b.Fatal(err)
-		}
-		tokens[i] = []byte(text)
-		if _, err := v.Verify(tokens[i], noon); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		if _, ok := v.Cached(tokens[i%len(tokens)], noon); !ok {
-			b.Fatal("forgotten")
-		}
-		i++
-	}
-}
