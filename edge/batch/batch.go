@@ -184,7 +184,7 @@ func (b *Batcher) Drain(ctx context.Context) error {
 	for _, n := range b.nodes {
 		for _, l := range n.lanes() {
 			l.mu.Lock()
-			l.draining = true
+			l.queue.draining = true
 			l.mu.Unlock()
 		}
 	}
@@ -211,7 +211,7 @@ func (b *Batcher) Queued() int {
 	for _, n := range b.nodes {
 		for _, l := range n.lanes() {
 			l.mu.Lock()
-			queued += l.queued
+			queued += l.queue.requests
 			l.mu.Unlock()
 		}
 	}

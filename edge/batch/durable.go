@@ -23,37 +23,31 @@ func unproven(cause error) error {
 	return fmt.Errorf("%w: done, but not yet safe at the level asked for: %v", stock.ErrUnknown, cause)
 }
 
-// acknowledge returns once the effect of res is as safe as its cell's level demands. For a replay it proves the effect
-// of the earlier request again, because that request may have failed at this very point.
+// acknowledge returns once the effect of res is as safe as its cell's level demands.
 func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proof) error {
-	ack, err := b.level(&res.Cell)
+	level, err := b.level(&res.Cell)
 	if err != nil {
 		return unproven(err)
 	}
-	switch ack {
-	case stock.AckDefault, stock.AckRedis:
-		return nil
-	case stock.AckReplica:
-		if !p.replicate {
-			if p, err = b.replay(op, r); err != nil {
-				return unproven(err)
-			}
-		}
-		if p.noReplica && op == stock.OpAdjust {
-			return nil // an admin may set the level before there is a replica, and gets a warning
-		}
-		if !p.replicated {
-			return unproven(errNotReplicated)
-		}
-	case stock.AckLog:
-		if res.Verdict == stock.VerdictOK && p.log != nil {
-			err = p.log.wait()
-		} else {
-			err = b.prover.prove(r.ID.Partition())
-		}
-		if err != nil {
+	missing := needOf(level, op, res.Verdict, p)
+	if missing == needReplay {
+		if p, err = b.replay(op, r); err != nil {
 			return unproven(err)
 		}
+		missing = needOf(level, op, res.Verdict, p)
+	}
+	switch missing {
+	case needNothing:
+		return nil
+	case needReplay, needReplica: // a replay has waited for one
+		err = errNotReplicated
+	case needEntry:
+		err = p.log.wait()
+	case needProof:
+		err = b.prover.prove(r.ID.Partition())
+	}
+	if err != nil {
+		return unproven(err)
 	}
 	return nil
 }
@@ -73,20 +67,6 @@ func (b *Batcher) level(cell *stock.CellState) (stock.Ack, error) {
 }
 
 func (b *Batcher) levelOf(cell *stock.CellState) stock.Ack { return cell.Ack.Or(b.cfg.Ack) }
-
-// levels reports which levels occur among the cells.
-func (b *Batcher) levels(states []stock.CellState) (replica, log bool) {
-	for i := range states {
-		switch b.levelOf(&states[i]) {
-		case stock.AckReplica:
-			replica = true
-		case stock.AckLog:
-			log = true
-		case stock.AckDefault, stock.AckRedis:
-		}
-	}
-	return replica, log
-}
 
 // replay sends the request again, with Replicate, because nobody knew its cell's level when its vector was sent. A
 // replica that has the write after the replay also has the first effect.

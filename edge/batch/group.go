@@ -32,7 +32,7 @@ func newGroup(vectorMax int) *group {
 }
 
 // open readies a new or used group for its first request.
-func (g *group) open(op stock.Op, partition int, now time.Time) {
+func (g *group) open(op stock.Op, partition int) {
 	g.vector = stock.Vector{
 		Op:        op,
 		Partition: partition,
@@ -41,7 +41,6 @@ func (g *group) open(op stock.Op, partition int, now time.Time) {
 		Cells:     g.vector.Cells[:0],
 	}
 	g.full = false
-	g.since = now
 	g.proof = proof{}
 }
 

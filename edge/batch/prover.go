@@ -24,11 +24,8 @@ type prover struct {
 }
 
 type proving struct {
-	mu      sync.Mutex
-	after   string // Kafka has every entry up to this one
-	forgets int    // how often after was forgotten
-	busy    bool   // a round runs
-	next    *logging
+	mu sync.Mutex
+	rounds
 }
 
 func newProver(b *Batcher) *prover {
@@ -40,8 +37,7 @@ func newProver(b *Batcher) *prover {
 func (p *prover) forget(partition int) {
 	s := &p.parts[partition]
 	s.mu.Lock()
-	s.after = ""
-	s.forgets++
+	s.forget()
 	s.mu.Unlock()
 }
 
@@ -50,15 +46,11 @@ func (p *prover) prove(partition int) error {
 	p.b.meter.proofs.Inc()
 	s := &p.parts[partition]
 	s.mu.Lock()
-	if s.next == nil {
-		s.next = newLogging()
-	}
-	round := s.next
-	if !s.busy {
-		s.busy = true
+	round, begin := s.join()
+	s.mu.Unlock()
+	if begin {
 		go p.run(partition)
 	}
-	s.mu.Unlock()
 	return round.wait()
 }
 
@@ -67,18 +59,14 @@ func (p *prover) run(partition int) {
 	s := &p.parts[partition]
 	for {
 		s.mu.Lock()
-		round, after, forgets := s.next, s.after, s.forgets
-		s.next = nil
-		s.busy = round != nil
+		round, after := s.begin()
 		s.mu.Unlock()
 		if round == nil {
 			return
 		}
-		last, err := p.round(partition, after)
+		last, err := p.round(partition, after.entry)
 		s.mu.Lock()
-		if s.forgets == forgets {
-			s.after = last
-		}
+		s.end(after, last)
 		s.mu.Unlock()
 		round.end(err)
 	}

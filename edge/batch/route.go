@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"slices"
 	"time"
 
 	"sluice/core/stock"
@@ -28,7 +29,7 @@ func (b *Batcher) reroute() {
 	b.work.Go(b.route)
 }
 
-// route maps partitions to nodes. A partition whose node is unknown stays where it was.
+// route maps partitions to nodes.
 func (b *Batcher) route() {
 	defer b.routing.Store(false)
 	names := make([]string, len(b.routes))
@@ -39,25 +40,47 @@ func (b *Batcher) route() {
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	nodes := make(map[string]*node)
-	for p, name := range names {
-		if name == "" {
-			name, names[p] = b.names[p], b.names[p]
+	placed := place(names, b.names)
+	for p, node := range placed.nodes {
+		// Nodes have no names of their own: any node can serve any server. So there are never more nodes than servers
+		// at one time.
+		if node == len(b.nodes) {
+			b.nodes = append(b.nodes, b.newNode())
 		}
-		if name != b.names[p] {
-			b.prover.forget(p)
-		}
-		n := nodes[name]
-		if n == nil {
-			// Nodes have no names of their own: any node can serve any server. So there are never more nodes than
-			// servers at one time.
-			if len(nodes) == len(b.nodes) {
-				b.nodes = append(b.nodes, newNode(len(b.routes), b.draining))
-			}
-			n = b.nodes[len(nodes)]
-			nodes[name] = n
-		}
-		b.routes[p].Store(n)
+		b.routes[p].Store(b.nodes[node])
 	}
-	b.names = names
+	for _, p := range placed.moved {
+		b.prover.forget(p)
+	}
+	b.names = placed.names
+}
+
+// placing says which node serves which partition.
+type placing struct {
+	names []string // of the servers, by partition
+	nodes []int    // by partition, numbered as they occur
+	moved []int    // partitions that have another server than before
+}
+
+// place gives all partitions of a server the same node. A partition whose server is unknown, so that its name is empty,
+// stays where it was.
+func place(names, before []string) placing {
+	p := placing{names: slices.Clone(names), nodes: make([]int, len(names))}
+	numbers := make(map[string]int)
+	for partition, name := range names {
+		if name == "" {
+			name = before[partition]
+			p.names[partition] = name
+		}
+		if name != before[partition] {
+			p.moved = append(p.moved, partition)
+		}
+		number, known := numbers[name]
+		if !known {
+			number = len(numbers)
+			numbers[name] = number
+		}
+		p.nodes[partition] = number
+	}
+	return p
 }

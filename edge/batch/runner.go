@@ -2,24 +2,17 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"sluice/core/stock"
 )
 
-// callVectors is the number of vectors of one call. If requests are spread over many partitions, the other vectors
-// gather more requests during the call. They become up to twice as large, which saves 15 % of Redis' CPU. The number
-// also bounds how long one call takes.
-const callVectors = 8
-
-// runner sends the requests that wait in a lane, call after call, until there is nothing for it to take.
+// runner sends the requests that wait in a lane, call after call, until its queue has no more for it.
 type runner struct {
 	*Batcher
 	lane    *lane
-	base    bool
+	role    role
 	groups  []*group
 	vectors []*stock.Vector
 	failed  bool // the last call
@@ -27,33 +20,17 @@ type runner struct {
 
 func (r *runner) run() {
 	defer r.work.Done()
-	for r.take() {
+	for r.next() {
 		r.call()
 	}
 }
 
-// take takes the groups of the next call. It returns false if there are none.
-func (r *runner) take() bool {
-	l := r.lane
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	most := callVectors
-	switch {
-	case !r.base:
-		most = 1
-	case r.failed:
-		most = math.MaxInt // the server does not answer: requests must not wait for many more calls to it
-	}
-	r.groups = l.take(r.groups[:0], most, !r.base)
-	if len(r.groups) > 0 {
-		return true
-	}
-	if r.base {
-		l.base = false
-	} else {
-		l.extra--
-	}
-	return false
+// next gets the groups of the next call. It returns false if there are none.
+func (r *runner) next() bool {
+	r.lane.mu.Lock()
+	defer r.lane.mu.Unlock()
+	r.groups = r.lane.queue.next(r.role, r.failed, r.groups[:0])
+	return len(r.groups) > 0
 }
 
 // call has groups decided in one pipeline, and answers everybody who waits for them.
@@ -97,30 +74,29 @@ func (r *runner) do() {
 	r.store.Do(ctx, r.vectors...)
 }
 
-// finish answers everybody who waits for a group, and publishes the group's outbox entry.
+// finish answers everybody who waits for a group, and does what follows from the answer.
 func (r *runner) finish(g *group, sent time.Time) {
 	v := &g.vector
-	if v.Err != nil {
+	next := sequelOf(v, r.cfg.Ack)
+	if next.forget {
 		r.prover.forget(v.Partition)
-		if errors.Is(v.Err, stock.ErrShut) {
-			r.cfg.OnShut()
-		}
-		g.answer()
-		return
 	}
-	r.cells.Observe(v.Partition, v.Cells, sent)
-	g.proof = proof{replicate: v.Replicate, replicated: v.Replicated, noReplica: v.NoReplica}
-	entry := v.Entry
-	replica, log := r.levels(v.Cells)
-	if replica {
+	if next.shut {
+		r.cfg.OnShut()
+	}
+	if next.replica {
 		r.replicas.Store(true)
 	}
-	if log && entry.ID != "" {
+	if next.observe {
+		r.cells.Observe(v.Partition, v.Cells, sent)
+		g.proof = proof{replicate: v.Replicate, replicated: v.Replicated, noReplica: v.NoReplica}
+	}
+	if next.awaited {
 		g.proof.log = newLogging()
 	}
-	waited := g.proof.log
+	entry, awaited := v.Entry, g.proof.log
 	g.answer()
-	if entry.ID != "" {
-		r.publish(entry, waited)
+	if next.publish {
+		r.publish(entry, awaited)
 	}
 }
