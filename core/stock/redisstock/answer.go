@@ -54,8 +54,7 @@ func readAnswer(v *stock.Vector, result rueidis.RedisResult) (effects uint64, er
 	return effects, readOutcomes(v, verdicts, records)
 }
 
-// readCells reads id and value of each cell. A zero byte in place of a value is a cell that is not
-// there.
+// readCells reads id and value of each cell. A zero byte in place of a value means that there is no such cell.
 func readCells(v *stock.Vector, cells string) error {
 	for len(cells) > stock.CellBytes {
 		cell, value := stock.CellFrom(bytesOf(cells)), ""
@@ -78,8 +77,8 @@ func readCells(v *stock.Vector, cells string) error {
 	return nil
 }
 
-// readOutcomes puts verdicts, the records of those that were decided before, and the events of those
-// that were accepted together. All three are in the order of the requests.
+// readOutcomes makes the outcomes from three lists: the verdicts, the records of requests that were decided before, and
+// the events of accepted requests. All three are in the order of the requests.
 func readOutcomes(v *stock.Vector, verdicts, records string) error {
 	if len(verdicts) != len(v.Requests) {
 		return fmt.Errorf("%d verdicts on %d requests", len(verdicts), len(v.Requests))
@@ -128,7 +127,7 @@ func readOutcomes(v *stock.Vector, verdicts, records string) error {
 	return events.Close()
 }
 
-// reservationOf is the record that an effect has left.
+// reservationOf returns the reservation as an event has left it.
 func reservationOf(e *event.Event, counted bool) stock.Reservation {
 	return stock.Reservation{
 		ID:          e.Reservation,

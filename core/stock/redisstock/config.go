@@ -14,17 +14,17 @@ import (
 type Config struct {
 	// Partitions is the number of partitions of the deployment, 1 to 65536. Required.
 	Partitions int
-	// Retention is how long the record of a finished reservation is kept. Defaults to stock.RetentionDefault. Raising it
+	// Retention is how long Redis keeps the record of a finished reservation. Defaults to stock.RetentionDefault. Raising it
 	// costs about 165 bytes of Redis memory per reservation that ends within it.
 	Retention time.Duration
-	// OutboxEntriesMax is the number of outbox entries of a partition from which on reserves and
-	// deducts are refused. Defaults to stock.OutboxEntriesDefault. Raising it costs up to 12 KB of Redis memory an entry.
+	// OutboxEntriesMax is the number of outbox entries of a partition at which scripts begin to refuse reserves and
+	// deducts. Defaults to stock.OutboxEntriesDefault. Raising it costs up to 12 KB of Redis memory an entry.
 	OutboxEntriesMax int64
 	// CallTimeout bounds one call. Defaults to stock.CallTimeoutDefault. Raising it lets requests wait longer for a server
 	// that hangs.
 	CallTimeout time.Duration
-	// ReplicaTimeout bounds the wait for a replica. Defaults to stock.ReplicaTimeoutDefault. Raising it holds answers back
-	// for longer while replicas lag.
+	// ReplicaTimeout bounds the wait for a replica. Defaults to stock.ReplicaTimeoutDefault. Raising it delays answers for
+	// longer while replicas lag.
 	ReplicaTimeout time.Duration
 	// Ack is the level of cells that did not choose one. Defaults to redis.
 	Ack stock.Ack

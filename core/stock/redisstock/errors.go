@@ -12,14 +12,14 @@ import (
 	"sluice/core/stock"
 )
 
-// notExecuted are the first words of Redis' answers to calls that it did not execute and that may
-// pass later or elsewhere.
+// notExecuted has the first words of Redis' answers to calls that it did not execute. Such a call may succeed later, or
+// at another server.
 var notExecuted = [...]string{
 	"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY",
 	"MISCONF", "NOREPLICAS", "BUSY", "NOAUTH", "NOPERM", "WRONGPASS",
 }
 
-// kindOf is which of package stock's errors an error of the client or of Redis is.
+// kindOf returns the error of package stock that an error of the client or of Redis is.
 func kindOf(err error) error {
 	var redisErr *rueidis.RedisError
 	var opErr *net.OpError
@@ -56,30 +56,30 @@ func kindOfAnswer(answer string) error {
 	return stock.ErrProtocol
 }
 
-// wrap makes an error of package stock's from one of the client or of Redis. What it says of the
-// cause is for people; only the kind is for programs.
+// wrap makes an error of package stock from an error of the client or of Redis. Programs look at its kind only; the words
+// about the cause are for people.
 func wrap(what string, err error) error {
 	kind := kindOf(err)
 	if errors.Is(kind, stock.ErrShut) {
-		return fmt.Errorf("%s: %w", what, kind) // Redis' own words advise EVAL, which nothing has vetted
+		return fmt.Errorf("%s: %w", what, kind) // without the words of Redis: they advise EVAL, which would skip the vetting
 	}
 	return fmt.Errorf("%s: %w: %w", what, kind, err)
 }
 
-// errNoNode tells that the client knows no node of a cluster.
+// errNoNode means that the client knows no node of a cluster.
 var errNoNode = errors.New("no node of the cluster is known")
 
-// notSent is the error of a call that was given up before it was sent.
+// notSent returns the error of a call that was given up before it was sent.
 func notSent(ctx context.Context, what string) error {
 	return fmt.Errorf("%s: %w: %w", what, stock.ErrNotApplied, context.Cause(ctx))
 }
 
-// elementsError is an answer of so many elements where another number was due.
+// elementsError is the error of an answer with a wrong number of elements.
 type elementsError int
 
 func (e elementsError) Error() string { return fmt.Sprintf("it has %d elements", int(e)) }
 
-// wrapProtocol is for answers that cannot be read.
+// wrapProtocol wraps the error of an answer that the store cannot read.
 func wrapProtocol(what string, err error) error {
 	return fmt.Errorf("read answer of %s: %w: %w", what, stock.ErrProtocol, err)
 }

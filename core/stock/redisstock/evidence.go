@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// evidenceChunk is how many positions are compared at once, and so what is kept in memory.
+	// evidenceChunk is how many positions a vetting compares at once, and keeps in memory.
 	evidenceChunk = 4096
 
-	// worstMax is how many cells that Redis is behind of are reported by name.
+	// worstMax is how many cells that are behind a report names.
 	worstMax = 10
 )
 
-// checkEvidence checks that Redis is not behind of what others know of any cell, and that no cell has gone on from
-// data that lacked an event: later ones hide what is missing.
+// checkEvidence checks that no cell in Redis is behind MySQL or Kafka, that no partition has lost a key, and that no cell
+// has a fork. A cell with a fork went on from data that lacked an event; its later events hide what is missing.
 func (v *vetting) checkEvidence(ctx context.Context) error {
 	chunk := make([]Behind, 0, evidenceChunk)
 	err := v.cfg.Evidence.Highest(ctx, func(cell stock.Cell, known stock.Position) error {
@@ -45,7 +45,7 @@ func (v *vetting) checkEvidence(ctx context.Context) error {
 		for i, b := range v.report.Worst {
 			worst[i] = b.String()
 		}
-		partitions := slices.Sorted(maps.Keys(v.behind)) // all of them: the worst cells may be of one
+		partitions := slices.Sorted(maps.Keys(v.behind)) // name all: the worst cells may be in one partition
 		v.partly = append(v.partly, fmt.Sprintf("%s: it has lost effects of %d cells, most of these: %s",
 			stock.PartitionsText(partitions), v.report.Behind, strings.Join(worst, ", ")))
 	}
@@ -53,7 +53,7 @@ func (v *vetting) checkEvidence(ctx context.Context) error {
 	return v.checkForks(ctx)
 }
 
-// checkForks finds the cells in which a fork stands. It speaks against their partitions alone, as it tells of an old loss.
+// checkForks finds the cells with an unresolved fork. It objects to their partitions only, because the loss is an old one.
 func (v *vetting) checkForks(ctx context.Context) error {
 	forked := map[stock.Cell]bool{}
 	partitions := map[int]bool{}
@@ -81,8 +81,8 @@ func (v *vetting) checkForks(ctx context.Context) error {
 	return nil
 }
 
-// compare reads the cells of a chunk and takes down those that Redis is behind of. It reads without
-// scripts: they are not loaded yet.
+// compare reads the cells of a chunk and notes those that are behind. It reads without scripts, because these are not
+// loaded yet.
 func (v *vetting) compare(ctx context.Context, chunk []Behind) error {
 	byPartition := map[int][]int{}
 	for i := range chunk {
@@ -113,7 +113,7 @@ func (v *vetting) compare(ctx context.Context, chunk []Behind) error {
 	return nil
 }
 
-// noteAll takes what one server has of the cells at some places of a chunk.
+// noteAll notes the answer of one server about the cells at some places of a chunk.
 func (v *vetting) noteAll(chunk []Behind, places []int, answer rueidis.RedisResult) error {
 	values, err := answer.AsStrSlice()
 	if err != nil {
@@ -133,7 +133,7 @@ func (v *vetting) noteAll(chunk []Behind, places []int, answer rueidis.RedisResu
 	return nil
 }
 
-// note counts one comparison. A cell that is yielded twice counts twice unless it is among the worst.
+// note counts one comparison. A cell that the evidence yields twice counts twice, unless it is among the worst.
 func (v *vetting) note(b Behind) {
 	v.report.Positions++
 	if !b.Redis.Less(b.Known) {
@@ -154,7 +154,7 @@ func (v *vetting) note(b Behind) {
 	v.report.Worst = worst[:min(len(worst), worstMax)]
 }
 
-// lost is how many effects are missing, at least.
+// lost returns how many effects are missing at least.
 func (b Behind) lost() uint64 {
 	if b.Redis.Epoch < b.Known.Epoch {
 		return b.Known.Seq

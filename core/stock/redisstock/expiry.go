@@ -13,22 +13,22 @@ import (
 const (
 	poolBytes = 4 // before the reservations of a member of due
 
-	// expireMax is about how many reservations one call of expire.lua looks at: enough to share the
-	// cost of the call, and few enough that others need not wait long behind it.
+	// expireMax is about how many reservations one call of expire.lua looks at: enough to share the cost of the call, and
+	// few enough not to delay other calls for long.
 	expireMax = 256
 
 	// sweepMax is the most reservations of one sweep, whose members are kept in memory.
 	sweepMax = 4096
 
-	// postpone is when reservations of shut cells are looked at again. They keep their deadline.
+	// postpone is after how long expire looks again at reservations of shut cells. They keep their deadline.
 	postpone = time.Second
 )
 
 var errMember = errors.New("member of an unknown form")
 
-// Expire gives the units of due reservations of a partition back, at most about limit of them.
-// Reservations of shut cells stay due, and are looked at again a second later so that they do not
-// stand in the way of others. What was done before an error is in the sweep.
+// Expire gives back the units of due reservations of a partition, at most about limit of them. Reservations of shut cells
+// stay due. Expire looks at them again a second later, so that they do not stand in the way of others. If it fails, the
+// sweep has what was done before the error.
 func (s *Store) Expire(ctx context.Context, partition, limit int) (sweep stock.Sweep, err error) {
 	err = s.within(ctx, partition, func(ctx context.Context, _ *keys) error {
 		due, err := s.due(ctx, partition, min(limit, sweepMax))
@@ -98,7 +98,7 @@ func (s *Store) expire(ctx context.Context, partition int, members []string, swe
 	return nil
 }
 
-// dueMembers is what due.lua tells about a partition.
+// dueMembers is the answer of due.lua about a partition.
 type dueMembers struct {
 	timeMS, nextMS int64
 	more           bool

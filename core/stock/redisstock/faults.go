@@ -13,7 +13,7 @@ import (
 	"sluice/core/telemetry"
 )
 
-// The settings without which Open does not let a server sell.
+// Faults of the settings that Open demands of a server.
 const (
 	FaultPersistence = "persistence"
 	FaultEviction    = "eviction"
@@ -22,13 +22,13 @@ const (
 	faultUnverified = "unverified"
 )
 
-// FaultWords are the words that Faults can tell.
+// FaultWords are the words of the faults that Faults can return.
 var FaultWords = []string{FaultPersistence, FaultEviction, "fsync", "write_error", "memory", "replica", faultUnverified}
 
-// memoryMax is the share of maxmemory from which a server counts as full: at all of it reserves are refused.
+// memoryMax is the share of maxmemory from which a server counts as full. At maxmemory it refuses reserves.
 const memoryMax = 0.95
 
-// Faults asks every primary what it is set to and how it is, and names what can lose stock or stop selling.
+// Faults asks every primary for its settings and its condition. It returns what can lose stock or stop selling.
 func (s *Store) Faults(ctx context.Context) ([]telemetry.Fault, error) {
 	primaries, err := primariesOf(ctx, s.client, len(s.partitions))
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *Store) Faults(ctx context.Context) ([]telemetry.Fault, error) {
 	return all, errors.Join(failures...)
 }
 
-// replicaFault tells, where the level of the deployment is replica, that a primary has none that keeps up.
+// replicaFault returns a fault if the deployment's level is replica and a primary has no replica that keeps up.
 func (s *Store) replicaFault(ctx context.Context, p *primary) []telemetry.Fault {
 	if s.cfg.Ack != stock.AckReplica || len(p.partitions) == 0 {
 		return nil
@@ -66,8 +66,8 @@ func (s *Store) replicaFault(ctx context.Context, p *primary) []telemetry.Fault 
 	}}
 }
 
-// readSettings reads the settings that matter. Where CONFIG is denied or not there, as with managed services, INFO tells those
-// without which a server must not sell; the others are unverified.
+// readSettings reads the settings that matter. Managed services may deny CONFIG, or not have it. Then readSettings takes
+// the settings that Open demands from INFO, and unverified says why it could not read the others.
 func readSettings(ctx context.Context, server rueidis.CoreClient) (settings map[string]string, about About, unverified, err error) {
 	answers := server.DoMulti(ctx,
 		server.B().ConfigGet().Parameter("appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "save", "stop-writes-on-bgsave-error").Build(),
@@ -87,10 +87,10 @@ func readSettings(ctx context.Context, server rueidis.CoreClient) (settings map[
 	}, about, cmp.Or(err, errNoSettings), nil
 }
 
-// errNoSettings tells that a server answers CONFIG GET with nothing.
+// errNoSettings means that a server answers CONFIG GET with nothing.
 var errNoSettings = errors.New("it tells none")
 
-// ServerFaults is Faults of one server, but for its replicas.
+// ServerFaults is Faults for one server, without its replicas.
 func ServerFaults(ctx context.Context, server rueidis.CoreClient) ([]telemetry.Fault, error) {
 	settings, about, unverified, err := readSettings(ctx, server)
 	if err != nil {

@@ -16,22 +16,22 @@ import (
 // partitionMarkBytes: nonce 8, effects 6.
 const partitionMarkBytes = 8 + 6
 
-// PartitionMark tells which data of a partition a caller trusts, and how far it has seen them grow. Redis
-// keeps the same mark beside the data, and every script compares the two: data that were lost, exchanged
-// or set back serve nobody until they are vetted.
+// PartitionMark says which data of a partition a caller trusts, and how far it has seen them grow. Redis keeps the same
+// mark beside the data, and every script compares the two. So data that were lost, exchanged or set back serve nobody
+// until somebody vets them.
 type PartitionMark struct {
 	Nonce   uint64 `json:"nonce,string"` // of the last vetting; 0: there was none
-	Effects uint64 `json:"effects"`      // since that vetting, the most that was seen
+	Effects uint64 `json:"effects"`      // since that vetting: the highest count that the caller has seen
 }
 
-// append appends what Redis has for the mark.
+// append appends the mark in the form that it has in Redis.
 func (m PartitionMark) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, m.Nonce)
 	dst = append(dst, byte(m.Effects>>40), byte(m.Effects>>32))
 	return binary.BigEndian.AppendUint32(dst, uint32(m.Effects))
 }
 
-// partitionMarkFrom reads what Redis has for a mark. Anything else than a mark is none.
+// partitionMarkFrom reads a mark from Redis. Anything that is not a mark counts as none.
 func partitionMarkFrom(value string) PartitionMark {
 	if len(value) != partitionMarkBytes {
 		return PartitionMark{}
@@ -40,19 +40,19 @@ func partitionMarkFrom(value string) PartitionMark {
 	return PartitionMark{Nonce: binary.BigEndian.Uint64(b), Effects: uintAt(b, 8, 6)}
 }
 
-// covers tells whether data with mark m are those that a caller has seen, or what has become of them since.
+// covers reports whether data with mark m are the data that a caller has seen, or have grown from them.
 func (m PartitionMark) covers(seen PartitionMark) bool {
 	return m.Nonce != 0 && m.Nonce == seen.Nonce && m.Effects >= seen.Effects
 }
 
-// marks are the marks of all partitions, as this process trusts them.
+// marks has the mark of each partition that this process trusts.
 type marks struct {
 	mu     sync.RWMutex
 	list   []PartitionMark
 	vetted []bool // by this process
 
 	keeping sync.Mutex
-	kept    []PartitionMark // what KeepMarks has told of list
+	kept    []PartitionMark // the part of list that KeepMarks has reported
 }
 
 func newMarks(partitions int) marks {
@@ -67,7 +67,7 @@ func (m *marks) of(partition int) PartitionMark {
 	return m.list[partition]
 }
 
-// saw takes down what an answer to a call with a nonce tells.
+// saw notes the mark from the answer to a call.
 func (m *marks) saw(partition int, told PartitionMark) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -82,7 +82,7 @@ func (m *marks) all() []PartitionMark {
 	return append([]PartitionMark(nil), m.list...)
 }
 
-// trust takes marks over. Those without a nonce change nothing.
+// trust takes marks over. It leaves out marks without a nonce.
 func (m *marks) trust(marks []PartitionMark, vetted bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,7 +99,7 @@ func (m *marks) trust(marks []PartitionMark, vetted bool) {
 	}
 }
 
-// distrust gives partitions up.
+// distrust stops trusting partitions.
 func (m *marks) distrust(partitions []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -108,15 +108,15 @@ func (m *marks) distrust(partitions []int) {
 	}
 }
 
-// mayCreate tells whether cells may be created in a partition: only data that this process has vetted are known to lack
-// none. Those that were set back before it began have the right nonce.
+// mayCreate reports whether this process may create cells in a partition. It may if it has vetted the data. Other data
+// may lack cells, because data that were set back before the process began have the right nonce.
 func (m *marks) mayCreate(partition int) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.list[partition].Nonce != 0 && m.vetted[partition]
 }
 
-// Vetted tells whether this process has vetted all data that it trusts, and trusts any.
+// Vetted reports whether this process trusts any data, and has vetted all data that it trusts.
 func (s *Store) Vetted() bool {
 	s.marks.mu.RLock()
 	defer s.marks.mu.RUnlock()
@@ -132,31 +132,31 @@ func (s *Store) Vetted() bool {
 	return vetted
 }
 
-// Marks are the marks that the store trusts, by partition, for Resume in a later run of the same caller.
+// Marks returns the marks that the store trusts, by partition, for Resume in a later run of the same caller.
 func (s *Store) Marks() []PartitionMark { return s.marks.all() }
 
-// Trust has the store call the partitions that a vetting of this process has found to be right: marks are the
-// report's. Before Trust, Resume or Adopt, all calls to a partition fail with stock.ErrShut, and before Trust those that
-// create cells in it.
+// Trust has the store trust the partitions that a vetting of this process has found to be right; marks are those of its
+// report. Before Trust, Resume or Adopt all calls to a partition fail with stock.ErrShut. Calls that create cells fail
+// until Trust.
 func (s *Store) Trust(marks []PartitionMark) { s.marks.trust(marks, true) }
 
-// Distrust has the store call partitions no more of which a vetting has found that they have lost something.
+// Distrust has the store stop calling partitions, because a vetting has found that they lost something.
 func (s *Store) Distrust(partitions []int) { s.marks.distrust(partitions) }
 
-// Resume has the store trust what an earlier run of this caller trusted.
+// Resume has the store trust the marks that an earlier run of this caller trusted.
 func (s *Store) Resume(marks []PartitionMark) { s.marks.trust(marks, false) }
 
-// Trusts tells whether the store trusts the data of any partition.
+// Trusts reports whether the store trusts the data of any partition.
 func (s *Store) Trusts() bool {
 	return slices.ContainsFunc(s.Marks(), func(m PartitionMark) bool { return m.Nonce != 0 })
 }
 
-// Adopt has the store trust the data that others have vetted: those whose nonce is the one that MySQL keeps, and
-// which have all the effects that MySQL knows of. It trusts no other partition: its data were lost, exchanged or set
-// back, perhaps before this process began. From now on the store notices that by itself. Servers that others have opened
-// are told this version's scripts. An error may concern some partitions only.
+// Adopt has the store trust data that others have vetted: data with the nonce that MySQL keeps, and with all the effects
+// that MySQL knows of. The data of other partitions were lost, exchanged or set back, perhaps before this process began.
+// From now on the store notices such a change by itself. Adopt also loads this version's scripts on servers that others
+// have opened. An error may concern some partitions only.
 func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
-	if err := s.CheckLedger(ctx, nonces); errors.Is(err, ErrForeign) { // else the rest tells, for its part
+	if err := s.CheckLedger(ctx, nonces); errors.Is(err, ErrForeign) { // on other errors the calls below fail too, as far as it matters
 		return err
 	}
 	vetted, err := nonces.Read(ctx, len(s.partitions))
@@ -179,7 +179,7 @@ func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 	return nil
 }
 
-// KeepMarks tells nonces what the store has seen since it last did, for those who adopt the data later.
+// KeepMarks reports to nonces what the store has seen since its last report, for processes that adopt the data later.
 func (s *Store) KeepMarks(ctx context.Context, nonces stock.Nonces) error {
 	s.marks.keeping.Lock()
 	defer s.marks.keeping.Unlock()
@@ -201,7 +201,7 @@ func (s *Store) KeepMarks(ctx context.Context, nonces stock.Nonces) error {
 	return nil
 }
 
-// readMarks reads the marks that Redis has, also where some servers do not answer.
+// readMarks reads the marks from Redis. If some servers do not answer, it still returns the marks of the others.
 func (s *Store) readMarks(ctx context.Context) ([]foundMark, error) {
 	found := make([]foundMark, len(s.partitions))
 	var unread stock.PartitionErrors
@@ -217,7 +217,7 @@ func (s *Store) readMarks(ctx context.Context) ([]foundMark, error) {
 	return found, unread.Err()
 }
 
-// checkMark fails with stock.ErrShut where the data of a partition are not those that the store trusts.
+// checkMark fails with stock.ErrShut if the store does not trust the data of a partition.
 func (s *Store) checkMark(ctx context.Context, partition int) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
@@ -232,8 +232,8 @@ func (s *Store) checkMark(ctx context.Context, partition int) error {
 	return nil
 }
 
-// checkNonce fails with stock.ErrShut where an answer to GET is not the mark of data that the store trusts. The effects
-// do not matter to who carries events along: what data that were set back tell did happen.
+// checkNonce fails with stock.ErrShut if an answer to GET is not the mark of data that the store trusts. It does not
+// compare the effects. Its callers carry events along, and the events in data that were set back did happen.
 func (s *Store) checkNonce(what string, partition int, answer rueidis.RedisResult) error {
 	found, err := markOf(answer)
 	if err != nil {
@@ -245,7 +245,8 @@ func (s *Store) checkNonce(what string, partition int, answer rueidis.RedisResul
 	return nil
 }
 
-// onTrusted sends commands that read, between two looks at the mark: what they tell is of data that the store trusts.
+// onTrusted sends commands that read, between two looks at the mark. So their answers come from data that the store
+// trusts.
 func (s *Store) onTrusted(ctx context.Context, what string, partition int, commands ...rueidis.Completed) ([]rueidis.RedisResult, error) {
 	look := func() rueidis.Completed { return s.client.B().Get().Key(s.partitions[partition].mark).Build() }
 	answers := s.client.DoMulti(ctx, slices.Concat([]rueidis.Completed{look()}, commands, []rueidis.Completed{look()})...)
@@ -258,13 +259,13 @@ func (s *Store) onTrusted(ctx context.Context, what string, partition int, comma
 	return answers[1:last], nil
 }
 
-// checkTrust fails as checkNonce does. Who writes then does so a moment later: data that are exchanged in that moment are
-// taken for the old ones.
+// checkTrust reads the mark and fails as checkNonce does. Its caller writes a moment later. If the data are exchanged in
+// that moment, the write reaches the new data.
 func (s *Store) checkTrust(ctx context.Context, what string, partition int) error {
 	return s.checkNonce(what, partition, s.client.Do(ctx, s.client.B().Get().Key(s.partitions[partition].mark).Build()))
 }
 
-// foundMark is the mark that Redis has of a partition, or why it was not read.
+// foundMark is the mark of a partition in Redis, or why it could not be read.
 type foundMark struct {
 	PartitionMark
 
@@ -279,7 +280,7 @@ func markOf(answer rueidis.RedisResult) (PartitionMark, error) {
 	return partitionMarkFrom(value), nil
 }
 
-// untrusted is the error of a call that is not sent because the store knows no vetted data.
+// untrusted is the error of a call that the store does not send, because it does not trust the data.
 func untrusted(what string) error {
 	return fmt.Errorf("%s: %w", what, stock.ErrShut)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// ErrDenied tells that the user of Redis must not run all that the scripts do.
+// ErrDenied means that the user of Redis may not run all commands of the scripts.
 var ErrDenied = errors.New("the user of redis has too few rights")
 
 // scriptCommands are the commands of the scripts, with what they have after their key; and TIME.
@@ -18,8 +18,9 @@ var scriptCommands = []string{
 	"ZADD 1 m", "ZCARD", "ZCOUNT 0 1", "ZRANGE 0 1", "ZREM m",
 }
 
-// checkRights fails with ErrDenied if the user must not run what scripts do on the keys of a partition. It is asked before any of
-// them runs: Redis would break a script off at the command that is denied, and keep what it has written before.
+// checkRights fails with ErrDenied if the user may not run the commands of the scripts on the keys of a partition. Callers
+// ask before any script runs, because Redis breaks a script off at a denied command and keeps what it has written
+// before.
 func checkRights(ctx context.Context, client rueidis.CoreClient, u upkeep, partition int) error {
 	k := keysOf(partition)
 	all := []string{k.mark, k.cells, k.res, k.due, k.gone, k.outbox, k.meta, k.relay, k.wait, k.buyers(0)}

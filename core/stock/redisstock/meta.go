@@ -17,20 +17,20 @@ const (
 	metaFormat      = "format"       // version of keys and packed values
 	metaPartitions  = "partitions"   // of the deployment
 	metaDeployment  = "deployment"   // its id
-	metaLedger      = "ledger"       // of partition 0 alone: which MySQL has the deployment's ledger
-	metaRelayed     = "relayed"      // outbox entry up to which the relay has published
-	metaRelayResets = "relay_resets" // how often that began anew
+	metaLedger      = "ledger"       // of partition 0 only: the id of the MySQL that has the deployment's ledger
+	metaRelayed     = "relayed"      // the relay mark: the last outbox entry that a relay has published
+	metaRelayResets = "relay_resets" // how often the relay mark was reset
 
 	metaFormatNow = "1"
 )
 
-// metaTimeout bounds the comparison at a start, which a server may be slow to answer just then.
+// metaTimeout bounds the comparison at a start. It is long, because a server may be slow just then.
 const metaTimeout = 5 * time.Second
 
-// ErrForeign tells that Redis belongs to a deployment with other settings.
+// ErrForeign means that Redis belongs to another deployment, or to one with other settings.
 var ErrForeign = errors.New("redis belongs to another deployment")
 
-// meta is whose a partition is. The zero value is nobody's.
+// meta says to which deployment a partition belongs. The zero value means to none.
 type meta struct{ format, partitions, deployment string }
 
 func readMeta(b rueidis.Builder, k keys) rueidis.Completed {
@@ -45,7 +45,7 @@ func metaFrom(answer rueidis.RedisResult) (meta, error) {
 	return meta{found[0], found[1], found[2]}, nil
 }
 
-// differs tells why it is not a deployment's.
+// differs returns an error if the partition belongs to another deployment than this one.
 func (m meta) differs(partitions int, deployment string) error {
 	switch want := strconv.Itoa(partitions); {
 	case m.format != metaFormatNow:
@@ -58,12 +58,12 @@ func (m meta) differs(partitions int, deployment string) error {
 	return nil
 }
 
-// readLedger is the command that asks which MySQL has the ledger.
+// readLedger returns the command that reads which MySQL has the ledger.
 func readLedger(b rueidis.Builder) rueidis.Completed {
 	return b.Hget().Key(keysOf(0).meta).Field(metaLedger).Build()
 }
 
-// ledgerFrom reads its answer. It is empty if nobody has said so yet.
+// ledgerFrom reads the answer to readLedger. It returns an empty id if no MySQL has claimed the ledger yet.
 func ledgerFrom(answer rueidis.RedisResult) (string, error) {
 	ledger, err := answer.ToString()
 	if rueidis.IsRedisNil(err) {
@@ -72,7 +72,7 @@ func ledgerFrom(answer rueidis.RedisResult) (string, error) {
 	return ledger, err
 }
 
-// otherLedger tells why stock with a ledger is not that of a database.
+// otherLedger returns an error if another database than this one has the ledger.
 func otherLedger(ledger, database string) error {
 	if ledger == "" || database == "" || ledger == database {
 		return nil
@@ -81,9 +81,9 @@ func otherLedger(ledger, database string) error {
 		"set SLUICE_MYSQL_DSN (or --mysql-dsn-file) to that database, or --redis-addr to another Redis", ledger, database)
 }
 
-// CheckLedger compares which MySQL has the ledger of the stock in Redis with the one that keeps nonces. The error
-// wraps ErrForeign if they differ: each would take what the other has vetted for data that were lost or exchanged.
-// Nobody has said it of a Redis that is new, or was never vetted since there are such ids.
+// CheckLedger checks that the MySQL that keeps nonces is the one that has the ledger of the stock in Redis. The error
+// wraps ErrForeign if it is another one: each would take the data that the other has vetted for lost or exchanged. A
+// Redis that nobody has vetted yet names no MySQL, and passes.
 func (s *Store) CheckLedger(ctx context.Context, nonces stock.Nonces) error {
 	database, err := nonces.Identity(ctx)
 	if err != nil {
@@ -101,10 +101,10 @@ func (s *Store) CheckLedger(ctx context.Context, nonces stock.Nonces) error {
 	return nil
 }
 
-// CheckDeployment compares whose Redis is with the store's number of partitions and a deployment's id.
-// The error wraps ErrForeign if they differ: whoever goes on then finds cells in other partitions than
-// the rest of the deployment. Partitions that nobody has opened yet are nobody's, and of a cluster that is
-// away in part the rest has to do. The error wraps ErrDenied if the user may not run what the scripts do.
+// CheckDeployment compares the deployment and the number of partitions in Redis with an id and the store's number. The
+// error wraps ErrForeign if they differ: a process that went on would look for cells in other partitions than the rest
+// of the deployment. Partitions that nobody has opened yet pass. If some nodes of a cluster are away, CheckDeployment
+// checks the others. The error wraps ErrDenied if the user of Redis may not run what the scripts run.
 func (s *Store) CheckDeployment(ctx context.Context, deployment string) error {
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
 	defer cancel()

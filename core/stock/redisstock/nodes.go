@@ -12,7 +12,7 @@ import (
 	"sluice/core/stock"
 )
 
-// How long a picture of the cluster is believed, and how long it is if something speaks against it.
+// How long the store believes its picture of the cluster, and how long if something speaks against it.
 const (
 	topologyMaxAge        = time.Second
 	topologyMaxAgeSuspect = 100 * time.Millisecond
@@ -22,30 +22,30 @@ const (
 // client routes by itself.
 type nodes struct {
 	current   atomic.Pointer[topology]
-	only      replica // where there is no cluster
+	only      replica // if there is no cluster
 	suspected atomic.Bool
 
 	mu       sync.Mutex
-	renewing chan struct{} // closed when the renewal under way has ended; nil if there is none
+	renewing chan struct{} // closes when the running renewal ends; nil: none runs
 }
 
 type topology struct {
-	readAt time.Time // when the reading ended, whoever has answered
-	addrs  []string  // by partition; empty where nobody has been seen to have it
+	readAt time.Time // when the reading ended, even if some nodes did not answer
+	addrs  []string  // by partition; empty if no node is known to have it
 	nodes  map[string]node
 }
 
-// node is one server. Its client is that of a cluster where anyone will do.
+// node is one server. If any server will do, its client is the cluster's.
 type node struct {
 	client  rueidis.Client
 	replica *replica
 }
 
-// suspect tells that a call failed in a way that may be due to a change of the cluster.
+// suspect notes that a call failed, perhaps because the cluster has changed.
 func (n *nodes) suspect() { n.suspected.Store(true) }
 
-// NodeOf is the address of the primary that has a partition, as it was when it was last asked, at most
-// once a second; empty where there is one server only, or nobody has been seen to have it.
+// NodeOf returns the address of the primary that has a partition. It asks the cluster at most once a second, and answers
+// from the last picture. The address is empty if there is only one server, or if no node is known to have the partition.
 func (s *Store) NodeOf(partition int) (string, error) {
 	if err := s.checkPartition(partition); err != nil {
 		return "", err
@@ -53,7 +53,7 @@ func (s *Store) NodeOf(partition int) (string, error) {
 	return s.nodes.addr(context.Background(), s, partition)
 }
 
-// addr is NodeOf a partition that there is.
+// addr is NodeOf for a partition that exists.
 func (n *nodes) addr(ctx context.Context, s *Store, partition int) (string, error) {
 	if s.client.Mode() != rueidis.ClientModeCluster {
 		return "", nil
@@ -65,7 +65,7 @@ func (n *nodes) addr(ctx context.Context, s *Store, partition int) (string, erro
 	return t.addrs[partition], nil
 }
 
-// of is the node that has a partition.
+// of returns the node that has a partition.
 func (n *nodes) of(ctx context.Context, s *Store, partition int) (node, error) {
 	if s.client.Mode() != rueidis.ClientModeCluster {
 		return node{s.client, &n.only}, nil
@@ -82,8 +82,8 @@ func (n *nodes) of(ctx context.Context, s *Store, partition int) (node, error) {
 	return found, nil
 }
 
-// topology returns the picture of the cluster. An old one is renewed beside the calls, which go on with
-// it: one node that hangs must not stop calls to the others. Only the first picture is waited for.
+// topology returns the picture of the cluster. It renews an old picture in the background, and calls go on with the old
+// one, because a node that hangs must not stop calls to the others. It waits only for the first picture.
 func (n *nodes) topology(ctx context.Context, s *Store) (*topology, error) {
 	t := n.current.Load()
 	if t != nil {
@@ -101,8 +101,8 @@ func (n *nodes) topology(ctx context.Context, s *Store) (*topology, error) {
 	}
 }
 
-// renew reads the topology, unless that is under way, and returns what is closed when it has been read.
-// It takes at most half the time of a call, so that a call that waits for it has the other half.
+// renew starts a reading of the topology, unless one is running, and returns a channel that closes when it has ended. The
+// reading takes at most half the time of a call, so that a call that waits for it has the other half.
 func (n *nodes) renew(ctx context.Context, s *Store) <-chan struct{} {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -124,7 +124,7 @@ func (n *nodes) renew(ctx context.Context, s *Store) <-chan struct{} {
 	return done
 }
 
-// readTopology asks all nodes at once. Where nobody answers for a partition, its node is the one before.
+// readTopology asks all nodes at once. If nobody answers for a partition, it keeps the node of the last picture.
 func (s *Store) readTopology(ctx context.Context, before *topology) *topology {
 	t := &topology{addrs: make([]string, len(s.partitions)), nodes: map[string]node{}}
 	for addr, client := range s.client.Nodes() {
@@ -169,15 +169,15 @@ func (s *Store) readTopology(ctx context.Context, before *topology) *topology {
 	return t
 }
 
-// answer is what came of a command about a partition.
+// answer is the answer to a command about a partition.
 type answer struct {
 	rueidis.RedisResult
 
-	err error // there is no result: its server has not answered in time
+	err error // the server has not answered in time, and there is no result
 }
 
-// askAll asks about every partition. The nodes of a cluster are asked apart: one that hangs, perhaps while the
-// client connects to it, holds up no other.
+// askAll sends a command about every partition. It asks the nodes of a cluster separately, so that one that hangs, perhaps
+// while the client connects to it, does not delay the others.
 func (s *Store) askAll(ctx context.Context, command func(k keys) rueidis.Completed) []answer {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()

@@ -12,31 +12,30 @@ import (
 	"sluice/core/stock"
 )
 
-// ErrVetting tells that a server was vetted and must not sell.
+// ErrVetting means that a vetting has found objections: Redis, or a part of it, must not sell.
 var ErrVetting = errors.New("redis stays shut")
 
-// Evidence is what others know about the stock: MySQL's ledger and Kafka's end.
+// Evidence is what MySQL and Kafka know about the stock.
 type Evidence interface {
-	// Highest yields the highest position of each cell that it knows, cells in any order and any number of
-	// times.
+	// Highest yields the highest known position of each cell. Cells come in any order and any number of times.
 	Highest(ctx context.Context, yield func(stock.Cell, stock.Position) error) error
 	// Forks yields each fork that nobody has dealt with: its cell, and the position that two different events have.
-	// Redis has lost the one and gone on with the other, so its counters are wrong, however high they have come.
+	// Redis has lost one of them and gone on with the other. So its counters are wrong, however many effects it has.
 	Forks(ctx context.Context, yield func(stock.Cell, stock.Position) error) error
 }
 
-// OpenConfig is what Open holds a server to.
+// OpenConfig says what Open demands of a server.
 type OpenConfig struct {
 	// Partitions is the number of partitions of the deployment. Required.
 	Partitions int
-	// Deployment is the deployment's id, so that nobody sells from another's Redis. Required.
+	// Deployment is the deployment's id. It keeps a process from selling from another deployment's Redis. Required.
 	Deployment string
-	// Evidence is what Redis must not be behind of. Required.
+	// Evidence has the positions that Redis must have reached. Required.
 	Evidence Evidence
 	// Nonces keeps the nonces of vettings. Required.
 	Nonces stock.Nonces
-	// Seen are the marks that the caller trusts, if it does. A partition that has fewer effects is vetted and
-	// opened anew.
+	// Seen has the marks that the caller trusts, if any. Open takes a partition with fewer effects for shut, and gives it a
+	// new nonce.
 	Seen []PartitionMark
 	// AllowNoPersistence accepts a server without append-only file, for development. Defaults to false.
 	AllowNoPersistence bool
@@ -64,19 +63,19 @@ func (c OpenConfig) Validate() error {
 	return errors.Join(faults...)
 }
 
-// OpenReport is what Open has found.
+// OpenReport says what Open has found and done.
 type OpenReport struct {
-	Primaries []string // their addresses; one empty one where there is no cluster
-	New       bool     // the deployment was born: Redis held nothing of it
-	Positions int64    // of cells, as the evidence has them, several of some cells; Redis was compared with each
-	Behind    int64    // of them, those that Redis is behind of
-	Worst     []Behind // of these, those that lack the most, at most worstMax
+	Primaries []string // their addresses; a single empty one if there is no cluster
+	New       bool     // the deployment is new: Redis held nothing of it
+	Positions int64    // of cells that the evidence has, several of some cells; Open has compared Redis with each
+	Behind    int64    // of these, positions that Redis has not reached
+	Worst     []Behind // the cells that lack the most, at most worstMax
 	Forked    int      // cells with a fork that nobody has dealt with
-	Lost      []int    // partitions that have lost something, which nobody may call
+	Lost      []int    // partitions that have lost something: nobody may call them
 
-	Shut    int             // partitions that are shut, as Inspect has found
-	Renewed int             // partitions that were shut and now are open
-	Marks   []PartitionMark // by partition, for Store.Trust; zero where it is shut
+	Shut    int             // partitions that Inspect has found shut
+	Renewed int             // partitions that Open has opened
+	Marks   []PartitionMark // by partition, for Store.Trust; zero if the partition is shut
 }
 
 // Behind is a cell of which Redis has lost effects.
@@ -86,13 +85,13 @@ type Behind struct {
 	Known stock.Position
 }
 
-// String is the finding as people read it.
+// String returns the finding in words.
 func (b Behind) String() string {
 	return fmt.Sprintf("%v is at epoch %d seq %d, known is epoch %d seq %d",
 		b.Cell, b.Redis.Epoch, b.Redis.Seq, b.Known.Epoch, b.Known.Seq)
 }
 
-// openTries is how often Open begins anew because another process opens Redis too, or has changed it meanwhile.
+// openTries is how often Open tries, if another process opens Redis at the same time or changes it meanwhile.
 const openTries = 5
 
 // Open vets every primary and, only if nothing speaks against any of them, gives the partitions that are shut
@@ -140,7 +139,7 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 		err := fmt.Errorf("%w: %s", ErrVetting, strings.Join(v.against(), "; "))
 		return v.report, errors.Join(err, v.stop(ctx))
 	}
-	err = v.stop(ctx) // before scripts are loaded, upon which it would sell
+	err = v.stop(ctx) // before renew loads the scripts, because Redis sells from then on
 	if err == nil {
 		err = v.renew(ctx)
 	}
@@ -156,8 +155,8 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 	return v.report, nil
 }
 
-// Inspect is what Open would object to now, one cause each, without changing anything. An error tells
-// that it could not find out.
+// Inspect returns the objections that Open would have now, one by one. It changes nothing. An error means that it could
+// not find out.
 func Inspect(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenReport, []string, error) {
 	if err := cfg.Validate(); err != nil {
 		return OpenReport{}, nil, fmt.Errorf("configure inspection of redis: %w", err)

@@ -6,16 +6,16 @@ import (
 	"sync"
 )
 
-// Shut lists the partitions that serve nobody: their server lacks a script, as after a restart, or has other data
-// than those that the store trusts. An error tells of servers that do not answer; their partitions are not listed.
-// What Redis tells of the others is remembered: from then on the store notices when they are set back behind it.
+// Shut lists the partitions that serve nobody. Their server lacks a script, as after a restart, or has data that the
+// store does not trust. An error names servers that do not answer; Shut does not list their partitions. The store
+// remembers the marks of the others, so it notices if they are set back later.
 func (s *Store) Shut(ctx context.Context) (partitions []int, err error) {
 	partitions, _, err = s.look(ctx)
 	return partitions, err
 }
 
-// look is Shut, and counts the partitions that are open. Scripts and marks are asked for at once: a server that
-// hangs takes all the time that one question has.
+// look is Shut, and also counts the open partitions. It asks for scripts and marks at once, because a server that hangs
+// uses up the whole time of a question.
 func (s *Store) look(ctx context.Context) (shut []int, open int, err error) {
 	looking, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
@@ -37,7 +37,7 @@ func (s *Store) look(ctx context.Context) (shut []int, open int, err error) {
 		}
 	}
 	err = errors.Join(err, unread)
-	if ctx.Err() == nil { // else it was the caller who had no time
+	if ctx.Err() == nil { // otherwise the caller ran out of time, which says nothing about Redis
 		s.seen.Store(&sighting{s.stateOf(open, err), len(shut), err})
 	}
 	return shut, open, err

@@ -22,8 +22,8 @@ type OutboxStat struct {
 	OldestMS int64 // Redis time at which the oldest entry was written, 0 if there is none
 }
 
-// OutboxLast is the id of the entry that was last appended to a partition's outbox, also if it has
-// been deleted since. It is "0-0" if there never was one.
+// OutboxLast returns the id of the last entry that was appended to a partition's outbox, even if it has been deleted
+// since. It is "0-0" if there never was one.
 func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
 	if err := s.checkPartition(partition); err != nil {
 		return "", err
@@ -32,12 +32,12 @@ func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
 	return ends.Last, ends.Err
 }
 
-// endsAtOnce is how many partitions' ends one call reads. Redis tells the first and the last entry whole, up
-// to 12 KiB each.
+// endsAtOnce is how many partitions' ends one call reads. Redis returns the first and the last entry whole, up to 12 KiB
+// each.
 const endsAtOnce = 64
 
-// OutboxEnds reads the ends of every partition's outbox. The error of a partition wraps stock.ErrShut where the data
-// are not those that the store trusts.
+// OutboxEnds reads the first and last entry of every partition's outbox. The error of a partition wraps stock.ErrShut if
+// the store does not trust its data.
 func (s *Store) OutboxEnds(ctx context.Context) []stock.OutboxEnds {
 	ends := make([]stock.OutboxEnds, 0, len(s.partitions))
 	for some := range slices.Chunk(s.partitions, endsAtOnce) {
@@ -134,8 +134,8 @@ func entryOf(partition int, f rueidis.XRangeSlice) (stock.Entry, error) {
 	return stock.Entry{Partition: partition, ID: f.ID, Data: bytesOf(f.FieldValues[0].Value)}, nil
 }
 
-// OutboxDelete removes entries from a partition's outbox and tells how many there were. The error wraps stock.ErrShut
-// where the data are not those that the store trusts: ids of two histories can be the same.
+// OutboxDelete removes entries from a partition's outbox, and returns how many of them were there. The error wraps
+// stock.ErrShut if the store does not trust the data, because two histories can have the same ids.
 func (s *Store) OutboxDelete(ctx context.Context, partition int, ids []string) (deleted int64, err error) {
 	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
 		if len(ids) == 0 {
@@ -187,7 +187,7 @@ func (s *Store) OutboxStats(ctx context.Context) ([]OutboxStat, error) {
 	return stats, nil
 }
 
-// Now is Redis' time. Of clocks that differ, it is the one of any node.
+// Now returns Redis' time. In a cluster it is the time of any node.
 func (s *Store) Now(ctx context.Context) (nowMS int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
@@ -205,15 +205,15 @@ func (s *Store) readTime(ctx context.Context) (nowMS int64, err error) {
 	return clock[0]*1000 + clock[1]/1000, nil
 }
 
-// Persisted tells up to which Redis time everything that happened is in MySQL, because an entry leaves the outbox
-// only after MySQL's commit, and what Redis' time is. Of clocks that differ, it is the one of any node.
+// Persisted returns the Redis time up to which MySQL has everything that happened, and Redis' present time. It knows this
+// from the outboxes, because an entry leaves them only after MySQL's commit. In a cluster the time is that of any node.
 func (s *Store) Persisted(ctx context.Context) (untilMS, nowMS int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	if nowMS, err = s.readTime(ctx); err != nil {
 		return 0, 0, err
 	}
-	// The outboxes after the time: what happened before it is in one of them, or in MySQL.
+	// First the time, then the outboxes: everything that happened before that time is in one of them, or in MySQL.
 	commands := make([]rueidis.Completed, len(s.partitions))
 	for p := range s.partitions {
 		commands[p] = s.client.B().Xrange().Key(s.partitions[p].outbox).Start("-").End("+").Count(1).Build()
@@ -235,7 +235,7 @@ func (s *Store) Persisted(ctx context.Context) (untilMS, nowMS int64, err error)
 		if err != nil {
 			return 0, 0, wrapProtocol("outbox", err)
 		}
-		untilMS = min(untilMS, d.TimeMS-1) // its id may be of a little later
+		untilMS = min(untilMS, d.TimeMS-1) // not the time in the entry's id, which may be a little later
 	}
 	return untilMS, nowMS, nil
 }

@@ -17,12 +17,12 @@ const clusterSlots = 16384
 
 // primary is one server that has partitions.
 type primary struct {
-	addr       string // empty where there is one server only
+	addr       string // empty if there is only one server
 	client     rueidis.Client
 	partitions []int
 
-	// A vetting reads and writes through one connection of its own. A server that restarts meanwhile, and may
-	// have lost its tail, is not reached through it.
+	// A vetting reads and writes through one connection of its own. It does not reach a server that restarts meanwhile
+	// and may have lost its last effects.
 	conn   rueidis.DedicatedClient
 	cancel func()
 
@@ -36,7 +36,7 @@ func (p *primary) String() string {
 	return "redis " + p.addr
 }
 
-// samePrimaries fails if somebody else has a partition by now than when the primaries were listed.
+// samePrimaries fails if a partition has moved to another server since the primaries were listed.
 func samePrimaries(ctx context.Context, client rueidis.Client, listed []*primary, partitions int) error {
 	now, err := primariesOf(ctx, client, partitions)
 	if err != nil {
@@ -49,13 +49,13 @@ func samePrimaries(ctx context.Context, client rueidis.Client, listed []*primary
 	return nil
 }
 
-// primariesOf lists the primaries of a cluster with their partitions, or the one server. Every slot must have
-// one primary, and all nodes that answer must agree which: while they do not, a failover or a move is under
-// way, and a primary of before may still think that it is one.
+// primariesOf lists the primaries of a cluster with their partitions, or the only server. Every slot must have one
+// primary, and all nodes that answer must agree which. While they disagree, a failover or a move is under way, and an
+// old primary may still believe that it is one.
 func primariesOf(ctx context.Context, client rueidis.Client, partitions int) ([]*primary, error) {
 	if client.Mode() != rueidis.ClientModeCluster {
 		only := &primary{client: client}
-		if client.Mode() == rueidis.ClientModeSentinel { // whose client ends when they name another server
+		if client.Mode() == rueidis.ClientModeSentinel { // the client ends when the Sentinels name another server
 			for addr, node := range client.Nodes() {
 				only = &primary{addr: addr, client: node}
 			}
@@ -87,7 +87,7 @@ func primariesOf(ctx context.Context, client rueidis.Client, partitions int) ([]
 	}
 	reached := map[*primary]bool{}
 	covered := 0
-	var missing []string // addresses, as others tell them
+	var missing []string // addresses, as the other nodes know them
 	for slot := range clusterSlots {
 		owner := view.owner[slot]
 		if p := byID[owner.id]; p != nil {
@@ -115,7 +115,7 @@ func primariesOf(ctx context.Context, client rueidis.Client, partitions int) ([]
 	return primaries, nil
 }
 
-// missingText names the primaries that do not answer. The address is empty of slots that nobody has.
+// missingText names the primaries that do not answer. An empty address stands for slots that nobody has.
 func missingText(addrs []string) string {
 	var text string
 	for _, addr := range addrs {
@@ -128,10 +128,10 @@ func missingText(addrs []string) string {
 	return text
 }
 
-// slotsTimeout bounds how long a node may take to tell its slots: one that hangs counts as one that is away.
+// slotsTimeout bounds how long a node may take to name its slots. A node that hangs counts as away.
 const slotsTimeout = 2 * time.Second
 
-// nodeAnswer is what a node of a cluster tells of all primaries.
+// nodeAnswer is what one node of a cluster says about all primaries.
 type nodeAnswer struct {
 	addr   string
 	client rueidis.Client
@@ -167,13 +167,13 @@ func askNodes(ctx context.Context, client rueidis.Client) []nodeAnswer {
 	return answers
 }
 
-// slotView is which node has each slot, as the nodes asked so far agree.
+// slotView says which node has each slot, as far as the nodes asked so far agree.
 type slotView struct {
 	owner [clusterSlots]clusterNode
-	from  [clusterSlots]string // the address of who said so
+	from  [clusterSlots]string // the address of the node that said so
 }
 
-// add takes the picture that the node at addr has. It fails where that differs from what another has said.
+// add adds the picture of the node at addr. It fails if that differs from the picture of another node.
 func (v *slotView) add(addr string, nodes []clusterNode) error {
 	for _, n := range nodes {
 		for _, slots := range n.slots {
@@ -189,7 +189,7 @@ func (v *slotView) add(addr string, nodes []clusterNode) error {
 	return nil
 }
 
-// clusterNode is what one node of a cluster says of a primary, perhaps of itself.
+// clusterNode is what one node of a cluster says about a primary, perhaps about itself.
 type clusterNode struct {
 	id     string
 	addr   string // where clients reach it
@@ -200,7 +200,7 @@ type clusterNode struct {
 // clusterNodes reads the primaries, and the answering node, from an answer to CLUSTER NODES.
 func clusterNodes(list string) []clusterNode {
 	var nodes []clusterNode
-	for line := range strings.Lines(strings.TrimPrefix(list, "txt:")) { // which the client leaves of RESP3
+	for line := range strings.Lines(strings.TrimPrefix(list, "txt:")) { // a prefix of RESP3 that the client does not remove
 		fields := strings.Fields(line)
 		const id, addrs, flags, firstSlot = 0, 1, 2, 8
 		if len(fields) < firstSlot {
@@ -223,7 +223,7 @@ func clusterNodes(list string) []clusterNode {
 	return nodes
 }
 
-// slotRange reads "5" or "0-5460". A slot on the move, in brackets, is listed without them too.
+// slotRange reads "5" or "0-5460". A slot on the move is in brackets, and listed a second time without them.
 func slotRange(field string) ([2]int, bool) {
 	first, last, isRange := strings.Cut(field, "-")
 	if !isRange {
@@ -234,7 +234,7 @@ func slotRange(field string) ([2]int, bool) {
 	return [2]int{from, to}, err1 == nil && err2 == nil && 0 <= from && from <= to && to < clusterSlots
 }
 
-// ownSlots are the slots that the answering node has.
+// ownSlots returns the slots of the answering node.
 func ownSlots(nodes []clusterNode) [][2]int {
 	for _, n := range nodes {
 		if n.myself {

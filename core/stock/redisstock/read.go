@@ -45,13 +45,13 @@ func (s *Store) Reservations(ctx context.Context, ids []stock.ReservationID) ([]
 	return found, nowMS, err
 }
 
-// reading is n values to read, of cells or else of reservations.
+// reading is a list of n values to read, of cells or of reservations.
 type reading struct {
 	n         int
 	cells     bool
 	partition func(i int) int
 	field     func(i int) string
-	value     func(i int, value string) error // takes what was read
+	value     func(i int, value string) error // receives value i
 }
 
 // read reads values in one pipeline, with as few calls as their partitions allow.
@@ -71,7 +71,7 @@ func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 	}
 	script := s.scripts["read"]
 	var commands []rueidis.Completed
-	var places [][]int // of what each command reads
+	var places [][]int // for each command, the places of its values
 	for p, all := range byPartition {
 		trusted := s.marks.of(p)
 		if trusted.Nonce == 0 {
@@ -107,7 +107,7 @@ func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 	return nowMS, nil
 }
 
-// fill takes the answer to one call, which has read the values of some places.
+// fill passes on the values of one call, which has read some places.
 func (r *reading) fill(places []int, answer rueidis.RedisResult) (nowMS int64, err error) {
 	elements, err := answer.ToArray()
 	if err != nil {

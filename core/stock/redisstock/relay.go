@@ -8,8 +8,8 @@ import (
 	"sluice/core/stock"
 )
 
-// RelayAfter is OutboxAfter of data that the store trusts: what is read is published, and an outbox of another
-// deployment, or of another history of this one, must not be.
+// RelayAfter is OutboxAfter, but only for data that the store trusts. A relay publishes what it reads, and must not publish
+// the outbox of another deployment, or of another history of this one.
 func (s *Store) RelayAfter(ctx context.Context, partition int, after string, limit int) (entries []stock.Entry, err error) {
 	err = s.within(ctx, partition, func(ctx context.Context, _ *keys) error {
 		answers, err := s.onTrusted(ctx, "read outbox", partition, s.readOutbox(partition, after, limit))
@@ -21,16 +21,16 @@ func (s *Store) RelayAfter(ctx context.Context, partition int, after string, lim
 	return entries, err
 }
 
-// RelayLease takes or renews the right to relay a partition's outbox for so long. It is refused while
-// another owner has it. A lease saves work and is no lock: relaying twice is harmless.
+// RelayLease takes or renews the right to relay a partition's outbox for a while. It returns false while another owner has
+// the right. A lease saves work and is no lock: relaying twice is harmless.
 func (s *Store) RelayLease(ctx context.Context, partition int, owner string, ttl time.Duration) (bool, error) {
 	taken, err := s.keep(ctx, "take relay lease", s.upkeep.lease, partition, keysOf(partition).relay,
 		owner, strconv.FormatInt(ttl.Milliseconds(), 10))
 	return taken == 1, err
 }
 
-// RelayMark is the id of the outbox entry up to which a partition has been relayed, empty if none, and how
-// often it was reset.
+// RelayMark returns the id of the last outbox entry of a partition that a relay has published, or an empty id, and how
+// often this mark was reset.
 func (s *Store) RelayMark(ctx context.Context, partition int) (id string, resets int64, err error) {
 	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
 		answers, err := s.onTrusted(ctx, "read relay mark", partition,
@@ -56,14 +56,14 @@ func (s *Store) RelayMark(ctx context.Context, partition int) (id string, resets
 	return id, resets, err
 }
 
-// SetRelayMark notes the entry up to which a partition has been relayed.
+// SetRelayMark notes the last entry of a partition that a relay has published.
 func (s *Store) SetRelayMark(ctx context.Context, partition int, id string) error {
 	_, err := s.keep(ctx, "set relay mark", s.upkeep.relayed, partition, keysOf(partition).meta, id)
 	return err
 }
 
-// ResetRelayMark makes a partition's mark empty, so that everything is relayed again, and returns how often
-// that was done.
+// ResetRelayMark empties a partition's relay mark, so that relays publish everything again. It returns how often the mark
+// was reset.
 func (s *Store) ResetRelayMark(ctx context.Context, partition int) (resets int64, err error) {
 	return s.keep(ctx, "reset relay mark", s.upkeep.unrelayed, partition, keysOf(partition).meta)
 }

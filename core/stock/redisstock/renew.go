@@ -12,9 +12,9 @@ import (
 	"sluice/core/stock"
 )
 
-// shut tells whether a partition serves nobody, or should not: its server was not vetted since it started, its data
-// are not those that were vetted, or have fewer effects than MySQL knows of or this process has seen. One that serves
-// callers of another version is open.
+// shut reports whether a partition serves nobody, or must not serve anybody. There are three reasons: nobody has vetted
+// its server since it started; its data are not the vetted ones; or they have fewer effects than MySQL knows of, or
+// than this process has seen. A partition that serves callers of another version is open.
 func (v *vetting) shut(partition int) bool {
 	mark := v.found[partition]
 	if !v.ownerOf[partition].scripts.sign || !mark.covers(PartitionMark(v.vettings[partition])) {
@@ -23,8 +23,8 @@ func (v *vetting) shut(partition int) bool {
 	return partition < len(v.cfg.Seen) && v.cfg.Seen[partition].Nonce == mark.Nonce && !mark.covers(v.cfg.Seen[partition])
 }
 
-// unknown are the partitions that have lost something and may be sold by others, with marks that MySQL does not have. Then
-// it may be the wrong one, and stops nobody.
+// unknown returns the partitions that have lost something and have a mark that MySQL does not know. Others may sell from
+// them. This may be the wrong MySQL, so the vetting must not stop those others.
 func (v *vetting) unknown() (partitions []int) {
 	for _, p := range v.report.Lost {
 		if v.ownerOf[p].scripts.sign && v.found[p].Nonce != 0 && v.found[p].Nonce != v.vettings[p].Nonce {
@@ -34,7 +34,7 @@ func (v *vetting) unknown() (partitions []int) {
 	return partitions
 }
 
-// proven are the marks of the partitions that sell and have lost nothing: they need not wait for the others.
+// proven returns the marks of the open partitions that have lost nothing. They need not wait for the others.
 func (v *vetting) proven() []PartitionMark {
 	marks := make([]PartitionMark, len(v.found))
 	for p := range marks {
@@ -45,11 +45,12 @@ func (v *vetting) proven() []PartitionMark {
 	return marks
 }
 
-// watch has the servers notice when the cells of shut partitions are emptied or exchanged while they are
-// compared. Scripts change them only for those who trust a mark that MySQL does not know, or who know no sign.
+// watch has the servers notice if the cells of shut partitions change during the comparison, for example because
+// somebody empties or exchanges them. Scripts change such cells only for callers that trust a mark which MySQL does not
+// know, and for programs that do not know the sign.
 func (v *vetting) watch(ctx context.Context) error {
 	for _, p := range v.primaries {
-		commands := []rueidis.Completed{p.conn.B().Unwatch().Build()} // what an earlier vetting has left
+		commands := []rueidis.Completed{p.conn.B().Unwatch().Build()} // an earlier vetting may have left a watch
 		for _, partition := range p.partitions {
 			if v.shut(partition) {
 				commands = append(commands, p.conn.B().Watch().Key(keysOf(partition).cells).Build())
@@ -62,13 +63,13 @@ func (v *vetting) watch(ctx context.Context) error {
 	return nil
 }
 
-// errChanged tells that what watch watches has changed since.
+// errChanged means that cells which watch watches have changed.
 var errChanged = errors.New("its data changed while they were compared")
 
-// unchanged fails with errChanged if they did.
+// unchanged fails with errChanged if the watched cells of a server have changed.
 func (v *vetting) unchanged(ctx context.Context, p *primary) error {
 	b := p.conn.B
-	answers := p.conn.DoMulti(ctx, b().Multi().Build(), b().Exec().Build()) // an empty one is refused by no full server
+	answers := p.conn.DoMulti(ctx, b().Multi().Build(), b().Exec().Build()) // it is empty, so even a full server accepts it
 	err := firstError(answers)
 	if rueidis.IsRedisNil(err) {
 		return fmt.Errorf("%s: %w", p, errChanged)
@@ -76,9 +77,9 @@ func (v *vetting) unchanged(ctx context.Context, p *primary) error {
 	return err
 }
 
-// renew gives the partitions that are shut a nonce of this vetting and loads the scripts, upon which they
-// sell. Those that are open keep theirs, so that nobody notices, and serve callers of this version too. Those that
-// have lost something stay shut.
+// renew gives the shut partitions a new nonce and loads the scripts. From then on they sell. Open partitions keep their
+// nonce, so that their callers notice nothing; with the scripts loaded they also serve callers of this version.
+// Partitions that have lost something stay shut.
 func (v *vetting) renew(ctx context.Context) error {
 	var changes []stock.NonceChange
 	for p := range v.cfg.Partitions {
@@ -102,7 +103,7 @@ func (v *vetting) renew(ctx context.Context) error {
 		return v.load(ctx)
 	}
 	return v.cfg.Nonces.Replace(ctx, changes, func(ctx context.Context) error {
-		// Evidence takes a while to read, and a primary that was replaced meanwhile may not know it yet.
+		// Reading the evidence takes a while. A primary that was replaced meanwhile may not know it yet.
 		if err := samePrimaries(ctx, v.client, v.primaries, v.cfg.Partitions); err != nil {
 			return err
 		}
@@ -116,8 +117,9 @@ func (v *vetting) renew(ctx context.Context) error {
 	})
 }
 
-// silence takes the marks from partitions that are shut and changed all the same: somebody sells from data that MySQL
-// does not know, as programs do that know no sign. They are refused until the partitions are opened by the next try.
+// silence deletes the marks of shut partitions that have changed all the same. Somebody sells from data that MySQL does
+// not know, for example a program that does not know the sign. Redis refuses such callers until the next try has opened
+// the partitions.
 func (v *vetting) silence(ctx context.Context, changes []stock.NonceChange) error {
 	v.cfg.Log.Warn("redis is changed while it is shut: refusing those who change it until it is vetted", "partitions", len(changes))
 	for _, c := range changes {
@@ -135,7 +137,7 @@ func newNonce() (uint64, error) {
 		if _, err := rand.Read(b[:]); err != nil {
 			return 0, fmt.Errorf("make nonce: %w", err)
 		}
-		if n := binary.BigEndian.Uint64(b[:]) >> 1; n != 0 { // as databases like it
+		if n := binary.BigEndian.Uint64(b[:]) >> 1; n != 0 { // 63 bits fit into every integer type of a database
 			return n, nil
 		}
 	}
@@ -176,9 +178,9 @@ func (v *vetting) load(ctx context.Context) error {
 	return nil
 }
 
-// stop takes the marks from partitions whose data are proven to have lost effects, so that those who still
-// call them are refused. Data that were not vetted with this MySQL are left alone, as it may be the wrong one, unless
-// their server is about to be opened for other partitions.
+// stop deletes the marks of partitions that have lost effects, so that Redis refuses everybody who still calls them. It
+// leaves alone data that were vetted with another MySQL, because this one may be wrong, unless it is about to open
+// their server for other partitions.
 func (v *vetting) stop(ctx context.Context) error {
 	for _, p := range v.primaries {
 		opening := len(v.causes) == 0 && !p.scripts.sign

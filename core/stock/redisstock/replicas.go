@@ -11,12 +11,12 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// replicaLagMax is for how many seconds a replica that keeps up may not have been heard of. Each reports every
-// second; a full resynchronization of others can hold it up.
+// replicaLagMax is how many seconds a replica that keeps up may be silent. Each replica reports every second, but a full
+// resynchronization of another one can delay it.
 const replicaLagMax = 10
 
-// KeptUp is how many replicas keep up with a primary, as it tells in its answer to INFO: they are online and
-// were heard of not long ago. Whether one has a write is told by a wait alone.
+// KeptUp returns how many replicas keep up with a primary, by the primary's answer to INFO: they are online, and have
+// reported not long ago. Only a wait shows whether a replica has a certain write.
 func KeptUp(info string) int {
 	n := 0
 	for line := range strings.Lines(info) {
@@ -43,8 +43,8 @@ func KeptUp(info string) int {
 	return n
 }
 
-// ReplicaWarning is what a person should know who sets the acknowledge level replica: which primaries have no
-// replica that keeps up, and what that means. It is empty if each has one.
+// ReplicaWarning returns a warning for a person who sets the acknowledge level replica. It names the primaries without a
+// replica that keeps up, and says what that means. It is empty if each has one.
 func (s *Store) ReplicaWarning(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 // scanCount is about how many fields one step of a scan looks at.
 const scanCount = 512
 
-// CellCounts is the number of cells of every partition, and -1 of those that the error is about.
+// CellCounts returns the number of cells of every partition. It is -1 for partitions that the error is about.
 func (s *Store) CellCounts(ctx context.Context) ([]int64, error) {
 	counts := make([]int64, len(s.partitions))
 	var failed stock.PartitionErrors
@@ -30,7 +30,7 @@ func (s *Store) CellCounts(ctx context.Context) ([]int64, error) {
 	return counts, failed.Err()
 }
 
-// ReservationCount is the number of records of a partition, in any state.
+// ReservationCount returns the number of records of a partition, in any state.
 func (s *Store) ReservationCount(ctx context.Context, partition int) (n int64, err error) {
 	err = s.within(ctx, partition, func(ctx context.Context, k *keys) (err error) {
 		if n, err = s.client.Do(ctx, s.client.B().Hlen().Key(k.res).Build()).AsInt64(); err != nil {
@@ -41,7 +41,7 @@ func (s *Store) ReservationCount(ctx context.Context, partition int) (n int64, e
 	return n, err
 }
 
-// ScanCells yields every cell of a partition that is there throughout, some perhaps more than once.
+// ScanCells yields every cell that the partition has during the whole scan, some perhaps more than once.
 func (s *Store) ScanCells(ctx context.Context, partition int, yield func(stock.Cell) error) error {
 	if err := s.checkPartition(partition); err != nil {
 		return err
@@ -51,8 +51,8 @@ func (s *Store) ScanCells(ctx context.Context, partition int, yield func(stock.C
 	})
 }
 
-// ScanReservations yields the id of every record of a partition that is there throughout, some
-// perhaps more than once.
+// ScanReservations yields the id of every record that the partition has during the whole scan, some perhaps more than
+// once.
 func (s *Store) ScanReservations(ctx context.Context, partition int, yield func(stock.ReservationID) error) error {
 	if err := s.checkPartition(partition); err != nil {
 		return err
@@ -97,10 +97,10 @@ func (s *Store) scanStep(ctx context.Context, key string, cursor uint64) (rueidi
 	return step, nil
 }
 
-// ShutCells looks at some cells of a partition, and returns those that Shut tells to be shut, and where to go on:
-// the first call has the cursor 0, and after the last one it is 0 again. Every shut cell that is there throughout
-// is found, some perhaps more than once. A value of an unknown version counts as breached, as scripts take it.
-// Of data that the store does not trust nothing is told: in an empty Redis no cell would be shut.
+// ShutCells looks at some cells of a partition. It returns the shut ones among them, and a cursor for the next call. The
+// first call has the cursor 0, and the last one returns 0. Together the calls find every shut cell that is there all the
+// time, some perhaps more than once. A value of an unknown version counts as breached, as it does for scripts. For data
+// that the store does not trust ShutCells fails: in an empty Redis no cell would be shut.
 func (s *Store) ShutCells(ctx context.Context, partition int, cursor uint64) (found []stock.CellState, next uint64, err error) {
 	if err := s.checkPartition(partition); err != nil {
 		return nil, 0, err
@@ -123,7 +123,7 @@ func (s *Store) ShutCells(ctx context.Context, partition int, cursor uint64) (fo
 			state = stock.CellState{Cell: cell, Loaded: true, Breached: true}
 		}
 		if why := state.Shut(); why != stock.VerdictOK {
-			state.Breached = state.Breached || why == stock.VerdictBreached // also if no script has met it yet
+			state.Breached = state.Breached || why == stock.VerdictBreached // even if no script has met the cell yet
 			found = append(found, state)
 		}
 	}

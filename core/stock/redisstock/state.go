@@ -7,7 +7,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// State is how much of Redis is open, as one look at it found.
+// State says how much of Redis is open.
 type State int32
 
 // The states of Redis.
@@ -23,20 +23,20 @@ var states = [...]string{StateUnknown: "unknown", StateOpen: "open", StateShut: 
 // String is the state's word, also in metrics.
 func (s State) String() string { return states[s] }
 
-// sighting is what a look at Redis found.
+// sighting is the result of one look at Redis.
 type sighting struct {
 	state State
 	shut  int // partitions that answer and are shut
 	err   error
 }
 
-// State asks how much of Redis is open. Beside an error, which tells of servers that do not answer, others may be.
+// State asks how much of Redis is open. An error names servers that do not answer; others may be open all the same.
 func (s *Store) State(ctx context.Context) (State, error) {
 	_, open, err := s.look(ctx)
 	return s.stateOf(open, err), err
 }
 
-// Seen is what State told at the last look.
+// Seen returns the result of the last look.
 func (s *Store) Seen() (State, error) {
 	if last := s.seen.Load(); last != nil {
 		return last.state, last.err
@@ -44,7 +44,7 @@ func (s *Store) Seen() (State, error) {
 	return StateUnknown, nil
 }
 
-// SeenShut is how many partitions were shut at the last look, those that did not answer left out.
+// SeenShut returns how many partitions answered at the last look and were shut.
 func (s *Store) SeenShut() int {
 	if last := s.seen.Load(); last != nil {
 		return last.shut
@@ -64,7 +64,7 @@ func (s *Store) stateOf(open int, err error) State {
 	return StateShut
 }
 
-// showState makes a gauge of each state: 1 for the one that was seen last, and one of the partitions that are shut.
+// showState makes a gauge of each state, which is 1 for the state seen last, and a gauge of the shut partitions.
 func (s *Store) showState(set *metrics.Set) {
 	set.GetOrCreateGauge("sluice_core_redis_shut_partitions", func() float64 { return float64(s.SeenShut()) })
 	for state, word := range states {

@@ -1,9 +1,9 @@
 // Package redisstock is stock.Store in Redis. It owns the names of all keys and the layout of all
 // packed values (docs/redis-keys.md), and is the only caller of the scripts in package lua.
 //
-// It sends EVALSHA, but for upkeep (upkeep.go), and never loads a script on its way: a server that does not know a script has
-// restarted or was promoted and may have lost acknowledged effects. Open vets such a server and loads
-// the scripts last, so that loaded scripts are the sign that a server may sell.
+// It sends EVALSHA, except for upkeep (upkeep.go), and never loads a script on the way. A server without a script has
+// restarted or was promoted, and may have lost acknowledged effects. Open vets such a server and loads the scripts
+// last. So loaded scripts are the sign that a server may sell.
 package redisstock
 
 import (
@@ -38,7 +38,7 @@ type Store struct {
 	outboxMax, retentionMS, unproven string // as arguments
 }
 
-// partition is what the calls of one partition have in common.
+// partition has what all calls of one partition need.
 type partition struct {
 	keys
 	head string // of its events: version and partition
@@ -52,10 +52,10 @@ type script struct {
 
 var _ stock.Store = (*Store)(nil)
 
-// allScripts are the scripts of package lua, except where a test has seeded a bug in them.
+// allScripts are the scripts of package lua, unless a test has seeded a bug in them.
 var allScripts = lua.All
 
-// version is which scripts are called and loaded. Nil is this program's.
+// version says which scripts a store calls and loads. Nil means those of this program.
 type version func() ([]lua.Script, error)
 
 func (v version) load() ([]lua.Script, error) {
@@ -116,7 +116,7 @@ func (s *Store) checkPartition(partition int) error {
 	return nil
 }
 
-// within makes a call about one partition, within the time of a call. It fails where there is no such partition.
+// within makes a call about one partition, within the time of a call. It fails if there is no such partition.
 func (s *Store) within(ctx context.Context, partition int, call func(ctx context.Context, k *keys) error) error {
 	if err := s.checkPartition(partition); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (s *Store) within(ctx context.Context, partition int, call func(ctx context
 	return call(ctx, &s.partitions[partition].keys)
 }
 
-// Ping asks whether Redis answers: of a cluster, any node. One that hangs is no reason to send nobody here.
+// Ping asks whether Redis answers. Of a cluster any node may answer, because one that hangs does not stop the others.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
@@ -152,7 +152,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return wrap("ping redis", err)
 }
 
-// eval calls one script about a partition and returns the elements of its answer, at least so many.
+// eval calls one script about a partition, and returns the elements of its answer. It fails if there are too few.
 func (s *Store) eval(ctx context.Context, name string, partition int, trusted PartitionMark, keys, args []string, elements int) ([]rueidis.RedisMessage, error) {
 	if ctx.Err() != nil {
 		return nil, notSent(ctx, name)
@@ -172,8 +172,8 @@ func (s *Store) eval(ctx context.Context, name string, partition int, trusted Pa
 	return reply, err
 }
 
-// evalsha is the call of a script. It puts first what every script takes: the key of the partition's mark, and
-// the mark that the caller trusts.
+// evalsha makes the command that calls a script. Every script has the key of the partition's mark and the mark that the
+// caller trusts first; evalsha adds them.
 func (s *Store) evalsha(sc *script, partition int, trusted string, keys, args []string) rueidis.Completed {
 	return s.client.B().Evalsha().Sha1(sc.SHA1).Numkeys(int64(1 + len(keys))).
 		Key(s.partitions[partition].mark).Key(keys...).Arg(trusted).Arg(args...).Build()

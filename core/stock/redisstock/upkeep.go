@@ -8,9 +8,11 @@ import (
 	"sluice/lua"
 )
 
-// upkeep are what must work also on a full server, else it could not free itself. Redis refuses plain writes and
-// transactions when its memory is full, and runs scripts with the flag allow-oom or no-writes. They are sent whole, by EVAL, because a server that is not open, whose
-// outbox is relayed all the same, knows no script; and they are none of those whose presence tells that it is open.
+// upkeep has the scripts that must run on a full server, because otherwise the server could not free itself. When its
+// memory is full, Redis refuses plain writes and transactions, but runs scripts with the flag allow-oom or no-writes.
+//
+// The store sends these scripts whole, by EVAL. It must also relay the outbox of a server that is not open, and such a
+// server knows no script. Upkeep scripts do not count when the store asks whether a server is open.
 type upkeep struct{ lease, relayed, unrelayed, counts, may, vetted string }
 
 func loadUpkeep() (u upkeep, err error) {
@@ -26,9 +28,8 @@ func loadUpkeep() (u upkeep, err error) {
 	return u, nil
 }
 
-// keep runs a script of upkeep about one more key of a partition, and returns the number that it answers. It fails with
-// stock.ErrShut where the data are not those that the store trusts. Their effects do not matter to who carries events along:
-// what data that were set back tell did happen.
+// keep runs an upkeep script about one more key of a partition, and returns the number that it answers. It fails with
+// stock.ErrShut if the store does not trust the data. It does not compare the effects, as checkNonce does not.
 func (s *Store) keep(ctx context.Context, what, script string, partition int, key string, args ...string) (n int64, err error) {
 	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
 		trusted := s.marks.of(partition)
@@ -49,7 +50,7 @@ func (s *Store) keep(ctx context.Context, what, script string, partition int, ke
 	return n, err
 }
 
-// writeMark is the command that gives a partition the mark of a vetting.
+// writeMark returns the command that gives a partition the mark of a vetting.
 func (u upkeep) writeMark(b rueidis.Builder, partition int, mark PartitionMark) rueidis.Completed {
 	return b.Eval().Script(u.vetted).Numkeys(1).Key(keysOf(partition).mark).Arg(string(mark.append(nil))).Build()
 }

@@ -24,14 +24,14 @@ type vetting struct {
 	ownerOf   []*primary      // by partition
 	found     []PartitionMark // in Redis, by partition
 	vettings  []stock.Vetting // in MySQL, by partition
-	behind    map[int]bool    // partitions with cells that lack what others know of them
-	lost      map[int]bool    // these, and those that have lost something as their keys or a fork tell
-	sound     bool            // nothing but what was lost speaks against opening
-	causes    []string        // against opening
-	claims    string          // the database that may claim to have the ledger
-	partly    []string        // against opening some partitions: the others may sell
+	behind    map[int]bool    // partitions with a cell that is behind MySQL or Kafka
+	lost      map[int]bool    // partitions in behind, and those that have lost a key or have a fork
+	sound     bool            // nothing but lost effects speaks against opening
+	causes    []string        // objections to opening anything
+	claims    string          // the database that may claim the ledger; empty: the ledger is claimed
+	partly    []string        // objections to opening some partitions: the others may sell
 	counts    []counts        // of keys, by partition
-	held      map[int]bool    // partitions of which cells have units held
+	held      map[int]bool    // partitions with a cell that has units held
 	report    OpenReport
 }
 
@@ -59,14 +59,14 @@ func (v *vetting) object(format string, args ...any) {
 	v.causes = append(v.causes, fmt.Sprintf(format, args...))
 }
 
-// against is all that speaks against opening all of it.
+// against returns all objections.
 func (v *vetting) against() []string {
 	return slices.Concat(v.causes, v.partly)
 }
 
-// inspect collects what speaks against opening, and changes nothing. Missing tells that Redis holds
-// nothing of the deployment. An error means that it could not find out. Marks are read first: what they cover
-// is what the evidence is then compared with.
+// inspect collects the objections to opening, and changes nothing. missing means that Redis holds nothing of the
+// deployment. An error means that inspect could not find out. It reads the marks before the evidence, so that the data
+// that the marks cover are the data that it compares.
 func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 	if v.primaries, err = primariesOf(ctx, v.client, v.cfg.Partitions); err != nil {
 		return false, err
@@ -116,8 +116,8 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 	return missing, nil
 }
 
-// readMarks reads the vettings that MySQL has, and then the marks and scripts that Redis has. In this order: who
-// opens Redis meanwhile loads the scripts and writes the marks before the nonces are seen, and effects only grow.
+// readMarks reads the vettings from MySQL, and then the marks and scripts from Redis. The order matters: another process
+// that opens Redis writes marks and scripts before MySQL shows its nonces, and effects only grow.
 func (v *vetting) readMarks(ctx context.Context) (err error) {
 	if v.vettings, err = v.cfg.Nonces.Read(ctx, v.cfg.Partitions); err != nil {
 		return err
@@ -192,8 +192,8 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 	return nil
 }
 
-// checkMeta checks that every partition belongs to this deployment. A deployment whose partitions
-// have neither meta nor stock is new: missing. If only some have neither, those have lost it.
+// checkMeta checks that every partition belongs to this deployment. If no partition has meta or stock, the deployment is
+// new, and missing is true. If only some have neither, those have lost it.
 func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
 	var bare stock.PartitionErrors
 	var empty []int
@@ -243,7 +243,7 @@ func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
 	return missing, nil
 }
 
-// checkLedger checks that MySQL is the one that has the ledger of the stock.
+// checkLedger checks that this MySQL has the ledger of the stock.
 func (v *vetting) checkLedger(ctx context.Context) error {
 	database, err := v.cfg.Nonces.Identity(ctx)
 	if err != nil {
@@ -264,7 +264,7 @@ func (v *vetting) checkLedger(ctx context.Context) error {
 	return nil
 }
 
-// claim writes down which MySQL has the ledger, where nobody has yet. The first to do so has it.
+// claim writes into Redis that this MySQL has the ledger, if no MySQL has claimed it. The first to write has it.
 func (v *vetting) claim(ctx context.Context) error {
 	if v.claims == "" {
 		return nil
@@ -276,8 +276,8 @@ func (v *vetting) claim(ctx context.Context) error {
 	return v.checkLedger(ctx)
 }
 
-// writeMeta marks the partitions as this deployment's. If another deployment does so at the same
-// time, the first to mark a partition has it.
+// writeMeta writes this deployment into the meta of the partitions. If another deployment does so at the same time, the
+// first to write has the partition.
 func (v *vetting) writeMeta(ctx context.Context) error {
 	want := [...][2]string{
 		{metaDeployment, v.cfg.Deployment},
