@@ -66,11 +66,8 @@ func TestDoctorKnowsSentinels(t *testing.T) {
 func TestDoctorJudgesMySQL(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
-	mariadb := servicetest.PrivateMariaDB(t) // its settings are changed
-	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
-		t.Fatal(err)
-	}
-	d.mysql.DSN = config.Secret(mariadb.DSN("sluice"))
+	_, dsn := servicetest.PrivateDatabase(t) // its settings are changed
+	d.mysql.DSN = config.Secret(dsn)
 	if err := os.WriteFile(d.flags["--mysql-dsn-file"], []byte(d.mysql.DSN), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -13,13 +13,11 @@ import (
 // TestHealthSeesSettings changes settings of Redis and MySQL under an edge: it sells on, and health and metrics tell.
 func TestHealthSeesSettings(t *testing.T) {
 	t.Parallel()
-	redis, mariadb := servicetest.Redis(t), servicetest.PrivateMariaDB(t)
+	redis := servicetest.Redis(t)
+	mariadb, dsn := servicetest.PrivateDatabase(t)
 	s := newStack(t, redis.Addr)
-	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
-		t.Fatal(err)
-	}
-	s.cfg.MySQL.DSN = config.Secret(mariadb.DSN("sluice"))
-	migrate(t, mariadb.DSN("sluice"))
+	s.cfg.MySQL.DSN = config.Secret(dsn)
+	migrate(t, dsn)
 	s.start()
 	s.until(20*time.Second, "all is well", func() bool {
 		_, body := s.ready()

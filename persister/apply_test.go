@@ -100,18 +100,15 @@ func TestRefusedLettersAreInsistedOn(t *testing.T) {
 // TestSmallPacketsAreRemembered writes batches into a server that takes statements of some ten events, or of one letter.
 func TestSmallPacketsAreRemembered(t *testing.T) {
 	t.Parallel()
-	mariadb := servicetest.PrivateMariaDB(t)
-	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
-		t.Fatal(err)
-	}
-	setup := openDatabase(t, mariadb.DSN("sluice"))
+	mariadb, dsn := servicetest.PrivateDatabase(t)
+	setup := openDatabase(t, dsn)
 	if _, err := Schema().Migrate(t.Context(), setup, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	if err := mariadb.SetGlobal(t.Context(), "max_allowed_packet = 4096"); err != nil {
 		t.Fatal(err)
 	}
-	mysql := openDatabase(t, mariadb.DSN("sluice"))
+	mysql := openDatabase(t, dsn)
 	if _, err := mysql.ExecContext(t.Context(), "ALTER TABLE ledger ADD CONSTRAINT unlucky CHECK (user_id <> 13)"); err != nil {
 		t.Fatal(err)
 	}

@@ -26,11 +26,8 @@ func TestHealthSeesMySQL(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			mariadb := servicetest.PrivateMariaDB(t)
-			if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
-				t.Fatal(err)
-			}
-			w := newWorld(t, servicetest.Broker(t), mariadb.DSN("sluice"))
+			_, dsn := servicetest.PrivateDatabase(t)
+			w := newWorld(t, servicetest.Broker(t), dsn)
 			grants, err := schema.Owners{Schema()}.Statements(schema.RolePersister, "sluice", user, "%")
 			if err != nil {
 				t.Fatal(err)
@@ -50,7 +47,7 @@ func TestHealthSeesMySQL(t *testing.T) {
 					exec("KILL " + id)
 				}
 			}
-			w.cfg.MySQL.DSN = config.Secret(strings.Replace(mariadb.DSN("sluice"), "root@", user+"@", 1))
+			w.cfg.MySQL.DSN = config.Secret(strings.Replace(dsn, "root@", user+"@", 1))
 			n := w.start()
 			w.happen(50, true)
 			w.atRest()
@@ -83,11 +80,8 @@ func TestHealthSeesMySQL(t *testing.T) {
 // TestSmallPackets has a server take statements of some ten events only, before the persister starts.
 func TestSmallPackets(t *testing.T) {
 	t.Parallel()
-	mariadb := servicetest.PrivateMariaDB(t)
-	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
-		t.Fatal(err)
-	}
-	w := newWorld(t, servicetest.Broker(t), mariadb.DSN("sluice"))
+	mariadb, dsn := servicetest.PrivateDatabase(t)
+	w := newWorld(t, servicetest.Broker(t), dsn)
 	if err := mariadb.SetGlobal(t.Context(), "max_allowed_packet = 4096"); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +101,7 @@ func TestSmallPackets(t *testing.T) {
 	})
 	// The bytes of a dead letter cannot be taken apart.
 	letter := []letter{{reason: reasonMalformed, data: make([]byte, 20_000)}}
-	small := writer{db: openDatabase(t, mariadb.DSN("sluice"))}
+	small := writer{db: openDatabase(t, dsn)}
 	if _, err := small.write(t.Context(), nil, letter); db.FailureOf(err) != db.FailureTooLarge {
 		t.Errorf("a letter above the packet is %s: %v", db.FailureOf(err), err)
 	}
@@ -116,11 +110,8 @@ func TestSmallPackets(t *testing.T) {
 // TestHealthSeesSettings changes live what the persister refuses at its start.
 func TestHealthSeesSettings(t *testing.T) {
 	t.Parallel()
-	mariadb := servicetest.PrivateMariaDB(t)
-	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
-		t.Fatal(err)
-	}
-	w := newWorld(t, servicetest.Broker(t), mariadb.DSN("sluice"))
+	mariadb, dsn := servicetest.PrivateDatabase(t)
+	w := newWorld(t, servicetest.Broker(t), dsn)
 	n := w.start()
 	if body := get(t, n, "readyz"); !strings.HasPrefix(body, `{"status":"ok"`) {
 		t.Fatal(body)

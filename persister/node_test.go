@@ -20,7 +20,7 @@ import (
 
 func TestFromOutboxToMySQL(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		w := newWorld(t, brokers, servicetest.MariaDB(t))
 		w.happen(300, true)
@@ -50,7 +50,7 @@ func TestFromOutboxToMySQL(t *testing.T) {
 // messages that were deleted before anybody read them. Nothing of either is left to read.
 func TestPartitionsEndWithoutMessages(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		w := newWorld(t, brokers, servicetest.MariaDB(t))
 		topic := outbox.NewTopic(brokers, w.cfg.Kafka.Topic)
@@ -91,7 +91,7 @@ func TestPartitionsEndWithoutMessages(t *testing.T) {
 // what two of them apply counts once.
 func TestRebalance(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		w := newWorld(t, brokers, servicetest.MariaDB(t))
 		first := w.start()
@@ -113,11 +113,8 @@ func TestRebalance(t *testing.T) {
 // persister waits, and nothing is lost, skipped or applied twice.
 func TestMariaDBDies(t *testing.T) {
 	t.Parallel()
-	mariadb := servicetest.PrivateMariaDB(t)
-	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
-		t.Fatal(err)
-	}
-	w := newWorld(t, servicetest.Broker(t), mariadb.DSN("sluice"))
+	mariadb, dsn := servicetest.PrivateDatabase(t)
+	w := newWorld(t, servicetest.Broker(t), dsn)
 	n := w.start()
 	for range 3 {
 		before := n.meters.batches.Get()
@@ -146,7 +143,7 @@ func TestMariaDBDies(t *testing.T) {
 // stops nothing but the mark of its own cell.
 func TestPoison(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		w := newWorld(t, brokers, servicetest.MariaDB(t))
 		w.happen(50, true)
@@ -250,7 +247,7 @@ func TestKafkaLosesEverything(t *testing.T) {
 // what was in it.
 func TestTopicIsDeleted(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		w := newWorld(t, brokers, servicetest.MariaDB(t))
 		w.start()

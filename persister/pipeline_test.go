@@ -123,7 +123,7 @@ func (s *shop) shop(seed uint64) {
 // that expire, and then finds in MySQL what Redis says, cell by cell and reservation by reservation.
 func TestEveryUnitIsInMySQL(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		s := newShop(t, brokers)
 		s.start()

@@ -23,11 +23,8 @@ import (
 
 func TestStartRefusesVolatileMySQL(t *testing.T) {
 	t.Parallel()
-	mariadb := servicetest.PrivateMariaDB(t)
-	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
-		t.Fatal(err)
-	}
-	w := newWorld(t, servicetest.Broker(t), mariadb.DSN("sluice"))
+	_, dsn := servicetest.PrivateDatabase(t)
+	w := newWorld(t, servicetest.Broker(t), dsn)
 	if _, err := w.db.ExecContext(t.Context(), "SET GLOBAL innodb_flush_log_at_trx_commit = 2"); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +85,7 @@ func TestStartWithoutKafkaIsCancelled(t *testing.T) {
 // TestStartWaitsForTheTopic starts a persister with a typo in the topic's name, which it must not make.
 func TestStartWaitsForTheTopic(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		w := newWorld(t, brokers, servicetest.MariaDB(t))
 		w.cfg.Kafka.Topic += "x"

@@ -211,19 +211,6 @@ func (w *world) eventually(want string, look func() string) {
 	w.t.Fatalf("after %v: %s, want: %s", patience, got, want)
 }
 
-// onBoth runs a test on the embedded broker and on a real Kafka.
-func onBoth(t *testing.T, test func(t *testing.T, brokers []string)) {
-	t.Helper()
-	t.Run("embedded", func(t *testing.T) {
-		t.Parallel()
-		test(t, servicetest.Broker(t))
-	})
-	t.Run("kafka", func(t *testing.T) {
-		t.Parallel()
-		test(t, servicetest.Kafka(t))
-	})
-}
-
 func get(t *testing.T, n *Node, path string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n.OpsAddr()+"/"+path, nil)

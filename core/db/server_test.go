@@ -42,11 +42,8 @@ func TestOpen(t *testing.T) {
 // TestFaults changes a server's settings one after the other.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	server := servicetest.PrivateMariaDB(t)
-	if err := server.CreateDatabase(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
-	pool, err := db.Config{DSN: config.Secret(server.DSN("shop")), ConnsMax: 2, Timeout: time.Minute}.OpenUnchecked()
+	server, dsn := servicetest.PrivateDatabase(t)
+	pool, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 2, Timeout: time.Minute}.OpenUnchecked()
 	if err != nil {
 		t.Fatal(err)
 	}

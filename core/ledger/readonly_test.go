@@ -18,10 +18,7 @@ import (
 // A server that takes no writes has decided nothing about a dead letter, and whoever asked is told so.
 func TestDecisionOnReadOnlyMySQLIsNotApplied(t *testing.T) {
 	t.Parallel()
-	mariadb := servicetest.PrivateMariaDB(t)
-	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
-		t.Fatal(err)
-	}
+	_, dsn := servicetest.PrivateDatabase(t)
 	open := func(dsn string) *books {
 		t.Helper()
 		db, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 2, Timeout: time.Minute}.OpenUnchecked()
@@ -31,13 +28,13 @@ func TestDecisionOnReadOnlyMySQLIsNotApplied(t *testing.T) {
 		t.Cleanup(func() { _ = db.Close() })
 		return &books{t: t, db: db, Reader: ledger.New(db, nil)}
 	}
-	root := open(mariadb.DSN("sluice"))
+	root := open(dsn)
 	if _, err := persister.Schema().Migrate(t.Context(), root.db, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	root.exec("CREATE USER edge")
 	root.exec("GRANT SELECT, UPDATE ON sluice.dead_letters TO edge")
-	edge := open(strings.Replace(mariadb.DSN("sluice"), "root@", "edge@", 1))
+	edge := open(strings.Replace(dsn, "root@", "edge@", 1))
 	resolve := func() error {
 		_, _, err := edge.Resolve(t.Context(), ledger.LetterID{1}, ledger.Decision{By: "me", Reason: "seen"})
 		return err

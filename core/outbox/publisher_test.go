@@ -17,6 +17,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"sluice/core/local"
+	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 )
 
@@ -59,7 +60,7 @@ func TestPublisherIsClosedOnce(t *testing.T) {
 
 func TestPublisherDelivers(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		topic := newTopic(t, brokers, 2)
 		p, _ := newPublisher(t, PublisherConfig{Brokers: brokers, Topic: topic.name, Partitions: 2, DeliveryTimeout: time.Minute})
@@ -103,7 +104,7 @@ func TestPublisherDelivers(t *testing.T) {
 
 func TestPublishWaitTellsOnceKafkaHasIt(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		topic := newTopic(t, brokers, 1)
 		p, _ := newPublisher(t, PublisherConfig{Brokers: brokers, Topic: topic.name, Partitions: 1, DeliveryTimeout: time.Minute})
@@ -132,7 +133,7 @@ func TestPublishWaitTellsOnceKafkaHasIt(t *testing.T) {
 // send, with one entry in the middle that is too large alone.
 func TestPublisherDividesWhatIsTooLarge(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		topic := newTopicWith(t, brokers, 1, kafka.ConfigEntry{ConfigName: "max.message.bytes", ConfigValue: "65536"})
 		p, set := newPublisher(t, PublisherConfig{Brokers: brokers, Topic: topic.name, Partitions: 1, DeliveryTimeout: time.Minute})

@@ -109,6 +109,15 @@ func CreateTopic(ctx context.Context, brokers []string, name string, partitions,
 // Partitions is the number of partitions that the topic has. The error wraps
 // kafka.UnknownTopicOrPartition if there is no such topic.
 func (t *Topic) Partitions(ctx context.Context) (int, error) {
+	answer, err := t.metadata(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return len(answer.Topics[0].Partitions), nil
+}
+
+// metadata is what Kafka tells of its brokers and of the topic, which is the only one in the answer.
+func (t *Topic) metadata(ctx context.Context) (*kafka.MetadataResponse, error) {
 	answer, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.name}})
 	if err == nil && len(answer.Topics) != 1 {
 		err = fmt.Errorf("%d topics in the answer", len(answer.Topics))
@@ -117,9 +126,9 @@ func (t *Topic) Partitions(ctx context.Context) (int, error) {
 		err = answer.Topics[0].Error
 	}
 	if err != nil {
-		return 0, fmt.Errorf("look up topic %s: %w", t.name, InWords(err))
+		return nil, fmt.Errorf("look up topic %s: %w", t.name, InWords(err))
 	}
-	return len(answer.Topics[0].Partitions), nil
+	return answer, nil
 }
 
 // write sends entries to one Kafka partition and returns when all in-sync replicas have them, with the

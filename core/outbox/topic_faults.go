@@ -47,15 +47,9 @@ func (t *Topic) Watch(set *metrics.Set, partitions int, log *slog.Logger) *telem
 // Condition asks Kafka for the topic's condition. partitions is the number that the settings name. The error wraps
 // kafka.UnknownTopicOrPartition if there is no such topic.
 func (t *Topic) Condition(ctx context.Context, partitions int) (Condition, error) {
-	answer, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.name}})
-	if err == nil && len(answer.Topics) != 1 {
-		err = fmt.Errorf("%d topics in the answer", len(answer.Topics))
-	}
-	if err == nil {
-		err = answer.Topics[0].Error
-	}
+	answer, err := t.metadata(ctx)
 	if err != nil {
-		return Condition{}, fmt.Errorf("look up topic %s: %w", t.name, InWords(err))
+		return Condition{}, err
 	}
 	settings, err := t.settings(ctx)
 	if err != nil {

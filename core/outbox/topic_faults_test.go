@@ -14,7 +14,7 @@ import (
 // TestConditionSeesSettings changes settings of a topic that is in use.
 func TestConditionSeesSettings(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		topic := newTopic(t, brokers, 2)
 		words := func() (words []string) {
@@ -59,7 +59,7 @@ func TestConditionSeesSettings(t *testing.T) {
 // TestConditionSeesPartitions gives a topic in use more partitions than the settings name, or has the settings name more.
 func TestConditionSeesPartitions(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		topic := newTopic(t, brokers, 2)
 		said := func(want int) (said string) {

@@ -39,7 +39,7 @@ func readAll(t *testing.T, topic *Topic, offset int64, bytesMax int) (messages [
 // missing. What an aborted transaction wrote is a message like any other: no edge writes it, and nobody hides it.
 func TestReadPassesMarksOfTransactions(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		topic := newTopic(t, brokers, 1)
 		servicetest.Transact(t, brokers, topic.name, 0, kgo.TryCommit, []byte("a"), []byte("b"))
@@ -60,7 +60,7 @@ func TestReadPassesMarksOfTransactions(t *testing.T) {
 // TestReadPassesDeletedMessages has a topic whose messages were deleted, some and then all.
 func TestReadPassesDeletedMessages(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		topic := newTopic(t, brokers, 1)
 		entries := []stock.Entry{{ID: "1-1", Data: []byte("a")}, {ID: "2-1", Data: []byte("b")}, {ID: "3-1", Data: []byte("c")}}

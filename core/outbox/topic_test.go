@@ -22,19 +22,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 
-// onBoth runs a test on the embedded broker and on a real Kafka.
-func onBoth(t *testing.T, test func(t *testing.T, brokers []string)) {
-	t.Helper()
-	t.Run("embedded", func(t *testing.T) {
-		t.Parallel()
-		test(t, servicetest.Broker(t))
-	})
-	t.Run("kafka", func(t *testing.T) {
-		t.Parallel()
-		test(t, servicetest.Kafka(t))
-	})
-}
-
 func newTopic(t *testing.T, brokers []string, partitions int) *Topic {
 	t.Helper()
 	return newTopicWith(t, brokers, partitions)
@@ -70,7 +57,7 @@ func newTopicWith(t *testing.T, brokers []string, partitions int, settings ...ka
 
 func TestTopicReadsWhatWasWritten(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		ctx := t.Context()
 		topic := newTopic(t, brokers, 3)
@@ -131,7 +118,7 @@ func unreadAtLast(t *testing.T, topic *Topic, group string) ([]Range, error) {
 
 func TestCreateTopicTwice(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, brokers []string) {
+	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {
 		t.Helper()
 		topic := newTopic(t, brokers, 2)
 		if err := topic.Create(t.Context(), 2, 1); err != nil {

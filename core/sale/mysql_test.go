@@ -16,11 +16,8 @@ import (
 // so, rather than that nobody knows.
 func TestRefusedByMySQLIsNotApplied(t *testing.T) {
 	t.Parallel()
-	mariadb := servicetest.PrivateMariaDB(t)
-	if err := mariadb.CreateDatabase(t.Context(), "sluice"); err != nil {
-		t.Fatal(err)
-	}
-	root := openDatabase(t, mariadb.DSN("sluice"))
+	_, dsn := servicetest.PrivateDatabase(t)
+	root := openDatabase(t, dsn)
 	m := newMarketOn(t, root, map[int64]int64{1: 100, 2: 100})
 	if _, err := root.ExecContext(t.Context(), "CREATE USER edge"); err != nil {
 		t.Fatal(err)
@@ -34,7 +31,7 @@ func TestRefusedByMySQLIsNotApplied(t *testing.T) {
 	for _, table := range []string{"sales", "sale_items", "sale_keys"} {
 		exec("GRANT SELECT, INSERT, UPDATE ON sluice." + table + " TO edge")
 	}
-	desk := sale.NewDesk(m.store, openDatabase(t, strings.Replace(mariadb.DSN("sluice"), "root@", "edge@", 1)), retention)
+	desk := sale.NewDesk(m.store, openDatabase(t, strings.Replace(dsn, "root@", "edge@", 1)), retention)
 	for _, c := range []struct{ spoil, mend string }{
 		{"SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"},
 		{"REVOKE INSERT ON sluice.sale_items FROM edge", "GRANT INSERT ON sluice.sale_items TO edge"},

@@ -93,6 +93,28 @@ func PrivateMariaDB(t testing.TB) *local.MariaDB {
 	return m
 }
 
+// PrivateDatabase starts a MariaDB for tests that stop, kill or set it, and returns it with the data source name of a
+// fresh database.
+func PrivateDatabase(t testing.TB) (server *local.MariaDB, dsn string) {
+	t.Helper()
+	m := PrivateMariaDB(t)
+	require(t, m.CreateDatabase(t.Context(), "sluice"))
+	return m, m.DSN("sluice")
+}
+
+// OnBrokers runs a test on an embedded broker and on the shared Apache Kafka.
+func OnBrokers(t *testing.T, test func(t *testing.T, brokers []string)) {
+	t.Helper()
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		test(t, Broker(t))
+	})
+	t.Run("kafka", func(t *testing.T) {
+		t.Parallel()
+		test(t, Kafka(t))
+	})
+}
+
 // Broker starts a private embedded broker without topics and returns its
 // addresses.
 func Broker(t testing.TB) []string {

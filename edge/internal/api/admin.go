@@ -87,12 +87,9 @@ func (a *API) showSKU(r *request) error {
 	if err := a.admit(r, admins); err != nil {
 		return err
 	}
-	var cell stock.Cell
-	var err error
-	for _, p := range r.query {
-		if cell.Pool, err = saleID(p.value); err != nil {
-			return err
-		}
+	cell, err := r.cellOfQuery()
+	if err != nil {
+		return err
 	}
 	if cell.SKU, err = adminSKU(r); err != nil {
 		return err

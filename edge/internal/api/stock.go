@@ -25,12 +25,9 @@ func (a *API) stock(r *request) error {
 	if err := r.noBody(); err != nil {
 		return err
 	}
-	var cell stock.Cell
-	var err error
-	for _, p := range r.query {
-		if cell.Pool, err = saleID(p.value); err != nil {
-			return err
-		}
+	cell, err := r.cellOfQuery()
+	if err != nil {
+		return err
 	}
 	if err := a.admitAddress(r); err != nil {
 		return err
@@ -135,6 +132,16 @@ func (a *API) cell(ctx context.Context, cell stock.Cell) (stock.CellState, time.
 		a.Known.Missed(cell)
 	}
 	return state, asOf, nil
+}
+
+// cellOfQuery is the cell, as yet without a SKU, of a request whose only parameter is the sale.
+func (r *request) cellOfQuery() (cell stock.Cell, err error) {
+	for _, p := range r.query {
+		if cell.Pool, err = saleID(p.value); err != nil {
+			return cell, err
+		}
+	}
+	return cell, nil
 }
 
 func saleID(text []byte) (uint32, error) {
