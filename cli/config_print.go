@@ -65,19 +65,54 @@ func (p *configPrint) Run(c *command.Console) error {
 	for _, s := range settings {
 		times[s.Setting]++
 	}
-	rows := [][]any{{"SETTING", "VALUE", "FROM"}}
+	rows := [][]any{{"SETTING", "FROM", "VALUE"}} // the longest last: it widens its own line only
 	for _, s := range settings {
-		name, value := s.Setting, ""
-		if times[name] > 1 {
-			name += " of " + strings.Join(s.Commands, ", ")
-		}
+		value := ""
 		if s.Value != nil {
 			value = *s.Value
 		}
-		rows = append(rows, []any{name, value, s.Origin})
+		rows = append(rows, []any{s.Setting, s.Origin, value})
+		if times[s.Setting] > 1 {
+			for _, line := range wrapped(grouped(s.Commands), namesWidth) {
+				rows = append(rows, []any{"  " + line, "", ""})
+			}
+		}
 	}
 	c.Table(rows...)
 	return nil
+}
+
+// namesWidth is how wide a line of commands may be: with most values, a row fits into 120 columns.
+const namesWidth = 52
+
+// grouped names commands, those of one group together: stock load/list, edge.
+func grouped(commands []string) []string {
+	var names []string
+	last := ""
+	for _, path := range commands {
+		group, leaf, nested := strings.Cut(path, " ")
+		if nested && group == last {
+			names[len(names)-1] += "/" + leaf
+			continue
+		}
+		last = group
+		names = append(names, path)
+	}
+	return names
+}
+
+// wrapped lists names in lines that are no wider than width, if the names are not.
+func wrapped(names []string, width int) (lines []string) {
+	line := "of " + names[0]
+	for _, name := range names[1:] {
+		line += ","
+		if len(line)+len(" "+name) < width {
+			line += " " + name
+			continue
+		}
+		lines, line = append(lines, line), name
+	}
+	return append(lines, line)
 }
 
 func (p *configPrint) settings(c *command.Console) ([]printed, error) {

@@ -75,8 +75,21 @@ func TestConfigPrint(t *testing.T) {
 	want(all, "stock show SLUICE_REDIS_ADDR", "null", "not set") // addresses are not mixed
 
 	var o output
-	if Run([]string{"config", "print"}, o.console()); !strings.Contains(o.out.String(), "ops-listen of persister") || strings.Contains(o.out.String(), "hunter2") {
+	if Run([]string{"config", "print"}, o.console()); !strings.Contains(o.out.String(), "\n  of persister") || strings.Contains(o.out.String(), "hunter2") {
 		t.Errorf("as a table:\n%s", o.out.String())
+	}
+	t.Setenv("SLUICE_MYSQL_DSN", "")
+	if err := os.Unsetenv("SLUICE_MYSQL_DSN"); err != nil {
+		t.Fatal(err)
+	}
+	o = output{} // most commands have values of dev.json now, the services have none
+	if Run([]string{"config", "print"}, o.console()); !strings.Contains(o.out.String(), "  of stock load/list/show/shut/adjust/freeze/") {
+		t.Errorf("as a table:\n%s", o.out.String())
+	}
+	for line := range strings.Lines(o.out.String()) {
+		if len(line) > 121 {
+			t.Errorf("a line of %d columns: %s", len(line)-1, line)
+		}
 	}
 	for args, said := range map[string]string{"wat": "want a command", "edge --wat": "--wat", "edge --partitions=x": "want a whole number"} {
 		if code := Run(append([]string{"config", "print"}, strings.Fields(args)...), o.console()); code != command.ExitUsage || !strings.Contains(o.err.String(), said) {

@@ -128,8 +128,8 @@ func TestShowOfAComparison(t *testing.T) {
 	for i, want := range []string{
 		`{"sku_id":"1","shut":"breached","redis":{"sku_id":"1","total":6,"avail":3,"held":2,"sold":1,"hold_ms":60000,"ack":"default",` +
 			`"shopper_deducts":false,"planned":false,"frozen":false,"fenced":false,"breached":true,"epoch":1,"seq":9},` +
-			`"mysql":{"epoch":1,"seq":8,"avail":3,"held":2,"sold":1,"total":6,"safe_stock":4,"warehouse_id":5,` +
-			`"last_updated":"2027-01-15T08:00:00.120Z"},"status":"behind","events_behind":1}`,
+			`"mysql":{"total":6,"avail":3,"held":2,"sold":1,"safe_stock":4,"warehouse_id":5,` +
+			`"last_updated":"2027-01-15T08:00:00.120Z","epoch":1,"seq":8},"status":"behind","events_behind":1}`,
 		`{"sku_id":"2","sale_id":"7","redis":null,"mysql":null,"status":"missing"}`,
 	} {
 		if got, err := json.Marshal(found[i].Show()); err != nil || string(got) != want {
