@@ -1,6 +1,6 @@
 package stock
 
-// AdjustKind tells a plain adjustment from the halves of a transfer.
+// AdjustKind distinguishes a plain adjustment from the halves of a transfer.
 type AdjustKind uint8
 
 // The kinds of adjustment. The numbers are those of the events.
@@ -27,10 +27,10 @@ const (
 // Adjustment changes a cell's stock by a delta, its settings, or both, for a stated reason.
 type Adjustment struct {
 	Kind AdjustKind
-	// Create makes a cell that does not exist, with every one of Settings; a cell that exists is
-	// refused with VerdictWrongState. Without Create a cell that does not exist is VerdictNotLoaded.
+	// Create makes a new cell with all of Settings. If the cell exists, the verdict is VerdictWrongState. Without Create
+	// the cell must exist; otherwise the verdict is VerdictNotLoaded.
 	Create bool
-	// Delta is added to total and avail. A negative one that avail does not cover is VerdictSoldOut.
+	// Delta is added to total and avail. If it is negative and avail does not cover it, the verdict is VerdictSoldOut.
 	Delta    int64
 	Fields   Fields // which of Settings to set
 	Settings Settings

@@ -25,6 +25,6 @@ const (
 	ReplicaTimeoutDefault = 100 * time.Millisecond
 )
 
-// EntryLifeMin is how long an outbox entry stays at least after its events are in MySQL. Persisters keep to it, and
-// edges lean on it: one that follows an outbox more often misses no entry.
+// EntryLifeMin is the shortest time for which an outbox entry stays after MySQL has its events. Persisters keep to it, and
+// edges rely on it: an edge that reads an outbox more often misses no entry.
 const EntryLifeMin = 250 * time.Millisecond

@@ -31,10 +31,10 @@ func CellFrom(b []byte) Cell {
 	}
 }
 
-// Partition is the partition of the cell, out of so many (at least 1). It is part of every
-// reservation id, so it never changes: FNV-1a over the binary form, its halves folded together
-// because the low bits alone mix too little for consecutive SKUs. Every request asks for it several
-// times; the loop takes half the time of package hash/fnv.
+// Partition returns the partition of the cell, out of a number of partitions of at least 1. The function must never
+// change, because every reservation id contains the partition. It is FNV-1a over the binary form, with the halves folded
+// together because the low bits alone mix too little for consecutive SKUs. Every request calls it several times, and
+// this loop takes half the time of package hash/fnv.
 func (c Cell) Partition(partitions int) int {
 	const offset, prime = 14695981039346656037, 1099511628211
 	var buf [CellBytes]byte
@@ -45,7 +45,7 @@ func (c Cell) Partition(partitions int) int {
 	return int((sum ^ sum>>32) & 0xffffffff % uint64(partitions))
 }
 
-// String is the cell as people read it: SKU, then pool and bucket where they are not the normal ones.
+// String names the cell: SKU, then pool and bucket unless both are 0.
 func (c Cell) String() string {
 	if c.Pool == 0 && c.Bucket == 0 {
 		return fmt.Sprintf("sku %d", c.SKU)

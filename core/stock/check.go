@@ -7,8 +7,8 @@ import (
 	"sluice/core/text"
 )
 
-// Check reports a vector that no store may execute: a bug of the caller, never an outcome of
-// business. The error wraps ErrProtocol.
+// Check fails for a vector that no store may execute. That is a bug of the caller, never a refusal. The error wraps
+// ErrProtocol.
 func (v *Vector) Check(partitions int) error {
 	if v.Partition < 0 || v.Partition >= partitions {
 		return fmt.Errorf("%w: partition %d of %d", ErrProtocol, v.Partition, partitions)
@@ -24,7 +24,7 @@ func (v *Vector) Check(partitions int) error {
 	return nil
 }
 
-// Check reports a request that would spoil its vector, as Vector.Check does.
+// Check fails for a request that Vector.Check would refuse its vector for.
 func (r *Request) Check(op Op, partitions int) error {
 	if fault := r.fault(op, r.ID.Partition(), partitions); fault != "" {
 		return fmt.Errorf("%w: %s: %s", ErrProtocol, op, fault)

@@ -8,26 +8,23 @@ import (
 	"strings"
 )
 
-// What can go wrong with a call, apart from refusals, which are verdicts. Every error of a Store
-// wraps exactly one of them.
+// The errors of a call. A refusal is a verdict and no error. Every error of a Store wraps exactly one of these.
 var (
-	// ErrNotApplied tells that nothing was executed; the call can be repeated.
+	// ErrNotApplied means that nothing was executed. The call can be repeated.
 	ErrNotApplied = errors.New("not executed")
-	// ErrFull is an ErrNotApplied: the server's memory is full, and it takes only what frees some.
+	// ErrFull is an ErrNotApplied: the server's memory is full, and it executes only calls that free some.
 	ErrFull = fmt.Errorf("%w: the memory of the server is full", ErrNotApplied)
-	// ErrShut tells that nothing was executed because the server does not have the data that were
-	// vetted, or the caller does not trust them yet: see redisstock.Open.
+	// ErrShut means that nothing was executed, because the server does not have the vetted data, or the caller does not
+	// trust them yet. See redisstock.Open.
 	ErrShut = errors.New("not executed: the server is shut until it is vetted")
-	// ErrUnknown tells that the call may or may not have been executed. Repeating it with the same
-	// ids settles it.
+	// ErrUnknown means that nobody knows whether the call was executed. Repeating it with the same ids settles it.
 	ErrUnknown = errors.New("outcome unknown")
-	// ErrProtocol tells of a bug: a malformed call, or an answer that cannot be read. An effect is
-	// possible.
+	// ErrProtocol means a bug: a malformed call, or an answer that cannot be read. The call may have had an effect.
 	ErrProtocol = errors.New("protocol error")
 )
 
-// PartitionErrors collects what failed in which partitions, and tells what failed alike once: a server
-// that is away has many of them. The zero value is empty.
+// PartitionErrors collects errors by partition, and reports equal errors once, because a server that is away has many
+// partitions. The zero value is empty.
 type PartitionErrors struct {
 	alike []*alike
 	by    map[string]*alike // by what they say
@@ -38,7 +35,7 @@ type alike struct {
 	partitions []int
 }
 
-// Add takes the error of a partition.
+// Add adds the error of a partition.
 func (e *PartitionErrors) Add(partition int, err error) {
 	said := err.Error()
 	a := e.by[said]
@@ -53,7 +50,8 @@ func (e *PartitionErrors) Add(partition int, err error) {
 	a.partitions = append(a.partitions, partition)
 }
 
-// List is one error for all that say the same, with its partitions, in the order of the first ones.
+// List returns one error for all errors with the same text. It names their partitions. The order is that of the first
+// partitions.
 func (e *PartitionErrors) List() []error {
 	var list []error
 	for _, a := range e.alike {
@@ -62,10 +60,10 @@ func (e *PartitionErrors) List() []error {
 	return list
 }
 
-// Err is all errors joined, nil if there are none.
+// Err returns all errors joined, or nil if there are none.
 func (e *PartitionErrors) Err() error { return errors.Join(e.List()...) }
 
-// PartitionsText names partitions, as "partitions 0-2, 7".
+// PartitionsText names partitions, for example "partitions 0-2, 7".
 func PartitionsText(partitions []int) string {
 	partitions = slices.Sorted(slices.Values(partitions))
 	if len(partitions) == 1 {

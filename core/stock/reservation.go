@@ -13,36 +13,36 @@ import (
 // ReservationBytes is the length of a reservation id.
 const ReservationBytes = 16
 
-// ErrReservationID tells that a text is no reservation id.
+// ErrReservationID means that a text is no reservation id.
 var ErrReservationID = errors.New("a reservation id is 32 lower-case hexadecimal digits")
 
-// ReservationID is a reservation's partition (2 bytes, big-endian) and a hash (14 bytes) of who asked
-// for what under which Idempotency-Key, so that the same request always finds the same record.
-// Adjustments and the halves of a transfer have ids of the same form.
+// ReservationID has the partition of a reservation (2 bytes, big-endian) and a hash (14 bytes) of its Identity: who asked,
+// for what, under which Idempotency-Key. So the same request always finds the same record. Adjustments and the halves of
+// a transfer have ids of the same form.
 type ReservationID [ReservationBytes]byte
 
-// Scope is whose key it is, and what for. One key in two scopes is two keys: so no key that a person gives can meet
-// one that the program makes, or that another part of it takes, whatever their text.
+// Scope says whose an Idempotency-Key is and what it is for. The same text in two scopes is two keys. So a key that a
+// person chooses never meets one that the program makes, or one for another part of the program.
 type Scope uint8
 
 // The scopes. The numbers are part of reservation ids, 0 to 15.
 const (
-	ScopeShop     Scope = 0 // of who reserves or deducts
-	ScopeLoad     Scope = 1 // an admin's, of a SKU that is made
-	ScopeSettings Scope = 2 // an admin's, of settings
-	ScopeAdjust   Scope = 3 // an admin's, of an adjustment
-	ScopeTransfer Scope = 4 // an admin's, of a transfer
-	ScopeCommand  Scope = 5 // an operator's, of a command that changes a cell
-	ScopeFile     Scope = 6 // nobody's: a SKU is loaded from a file once
-	ScopeSale     Scope = 7 // the program's, of a change of all cells of a sale
-	ScopeSaleMove Scope = 8 // the program's, of a transfer to a sale or back
+	ScopeShop     Scope = 0 // a shopper's or service's, for a reserve or deduct
+	ScopeLoad     Scope = 1 // an admin's, for making a SKU
+	ScopeSettings Scope = 2 // an admin's, for settings
+	ScopeAdjust   Scope = 3 // an admin's, for an adjustment
+	ScopeTransfer Scope = 4 // an admin's, for a transfer
+	ScopeCommand  Scope = 5 // an operator's, for a command that changes a cell
+	ScopeFile     Scope = 6 // nobody's: a file loads a SKU once
+	ScopeSale     Scope = 7 // the program's, for a change of all cells of a sale
+	ScopeSaleMove Scope = 8 // the program's, for a transfer to a sale or back
 )
 
-// Identity is what makes two requests the same request.
+// Identity identifies a request: two requests with the same identity are one.
 type Identity struct {
 	User  int64
-	Route Op     // what was asked for: a reserve and a deduct under one key are two requests
-	Cell  Cell   // the bucket is not part of the identity, but decides the partition
+	Route Op     // the operation: a reserve and a deduct under one key are two requests
+	Cell  Cell   // its bucket is not part of the identity, but decides the partition
 	Scope Scope  // of the key
 	Key   string // the Idempotency-Key, without quotes
 }
@@ -69,8 +69,8 @@ func (id ReservationID) Partition() int { return int(binary.BigEndian.Uint16(id[
 // String is the id as 32 lower-case hexadecimal digits.
 func (id ReservationID) String() string { return hex.EncodeToString(id[:]) }
 
-// ParseReservationID reads what String wrote, and nothing else: upper-case digits are refused, so
-// that one reservation has one name.
+// ParseReservationID reads what String wrote, and nothing else. It refuses upper-case digits, so that a reservation has
+// one name only.
 func ParseReservationID(text string) (ReservationID, error) {
 	var id ReservationID
 	if len(text) != 2*ReservationBytes {
@@ -87,9 +87,8 @@ func ParseReservationID(text string) (ReservationID, error) {
 	return id, nil
 }
 
-// FingerprintOf condenses what of a request its id does not cover: the quantity of a reserve or deduct. The
-// same id with another fingerprint is a mismatch. It is stored, so the same numbers have the same one for
-// ever.
+// FingerprintOf condenses the parts of a request that its id does not cover, such as the quantity of a reserve or deduct.
+// The same id with another fingerprint is a mismatch. Redis stores fingerprints, so the function must never change.
 func FingerprintOf(numbers ...int64) uint32 {
 	h := fnv.New32a()
 	for _, n := range numbers {
@@ -100,7 +99,7 @@ func FingerprintOf(numbers ...int64) uint32 {
 	return h.Sum32()
 }
 
-// State is where a reservation stands. Held is the only state that is not final.
+// State is the state of a reservation. Held is the only state that is not final.
 type State uint8
 
 // The states, as Redis stores them. The numbers are part of the stored format.
@@ -139,8 +138,8 @@ type Reservation struct {
 	DeadlineMS  int64  // Redis time at which a held reservation expires; 0 if it never was held
 }
 
-// StateAt is the state as of a Redis time: a held reservation is expired from its deadline on, also
-// before the sweep has given its units back.
+// StateAt returns the state at a Redis time. A held reservation is expired from its deadline on, even before the sweep has
+// given its units back.
 func (r Reservation) StateAt(nowMS int64) State {
 	if r.State == StateHeld && nowMS >= r.DeadlineMS {
 		return StateExpired
@@ -148,7 +147,7 @@ func (r Reservation) StateAt(nowMS int64) State {
 	return r.State
 }
 
-// BuyerCount is the units that count against a user's limit in a cell.
+// BuyerCount has the units that count against a user's limit in a cell.
 type BuyerCount struct {
 	Cell  Cell
 	User  int64

@@ -1,16 +1,16 @@
 package stock
 
-// Sound reports whether the counters add up and none is negative. Selling from counters that do not
-// would be guessing, so a cell that is not sound is shut.
+// Sound reports whether the counters add up and none is negative. Scripts shut a cell that is not sound, because selling
+// from wrong counters would be guessing.
 func (b Balances) Sound() bool {
 	return b.Avail >= 0 && b.Held >= 0 && b.Sold >= 0 && b.Avail+b.Held+b.Sold == b.Total
 }
 
-// Breach reports whether the counters cannot be right while a reservation of so many units is held: they
-// are not sound, or fewer are held.
+// Breach reports whether the counters must be wrong, given that a reservation of held units is open: they are not sound,
+// or fewer units are held.
 func (b Balances) Breach(held int64) bool { return !b.Sound() || b.Held < held }
 
-// HasRoom reports whether a cell can take so many units more. Scripts take it for granted.
+// HasRoom reports whether a cell can take units more. Scripts do not check this.
 func (b Balances) HasRoom(units int64) bool { return units <= UnitsMax-b.Total }
 
 // NeverSells reports whether a cell closes before it opens.
@@ -19,8 +19,8 @@ func (s Settings) NeverSells() bool { return s.ClosesAtMS != 0 && s.ClosesAtMS <
 // OverAt reports whether a cell has closed at a Redis time.
 func (s Settings) OverAt(nowMS int64) bool { return s.ClosesAtMS != 0 && s.ClosesAtMS <= nowMS }
 
-// Shut is why nothing at all may happen to a loaded cell, or VerdictOK. It does not cover a freeze by
-// an admin, which stops selling only.
+// Shut returns the reason why nothing at all may happen to a loaded cell, or VerdictOK. An admin's freeze is no such
+// reason, because it stops selling only.
 func (c CellState) Shut() Verdict {
 	switch {
 	case c.Fenced:
@@ -31,20 +31,19 @@ func (c CellState) Shut() Verdict {
 	return VerdictOK
 }
 
-// Taking is what decides, beside the cell itself, whether a reserve or deduct may pass.
+// Taking has everything besides the cell that decides whether a reserve or deduct may pass.
 type Taking struct {
 	Quantity   int64
 	Owned      int64    // counted units that the user holds and owns already
 	Fence      Position // the highest position of the cell that the caller has seen
 	NowMS      int64
 	OutboxFull bool
-	NoReplica  bool // no replica would have the effect: the caller waits for none, or there is none
+	NoReplica  bool // no replica will have the effect: the caller waits for none, or there is none
 	Default    Ack  // the deployment's level
 }
 
-// Take decides a reserve or deduct whose id is new. The order of the refusals is part of the
-// contract: what is wrong with the cell comes before what is wrong with the moment, and that before
-// what is wrong with the request.
+// Take decides a reserve or deduct whose id is new. The order of the refusals is part of the contract: first faults of the
+// cell, then faults of the moment, then faults of the request.
 func (c CellState) Take(t Taking) Verdict {
 	switch {
 	case !c.Loaded && t.Fence != Position{}, c.Loaded && c.Less(t.Fence):
@@ -71,8 +70,7 @@ func (c CellState) Take(t Taking) Verdict {
 	return VerdictOK
 }
 
-// Settle decides whether a reservation may become confirmed or released at the request of a user, as
-// far as the reservation itself is concerned. User 0 is a service.
+// Settle decides by the reservation alone whether a user may have it confirmed or released. User 0 is a service.
 func (r Reservation) Settle(wanted State, user, nowMS int64) Verdict {
 	switch {
 	case r.State == StateNone:
@@ -87,8 +85,8 @@ func (r Reservation) Settle(wanted State, user, nowMS int64) Verdict {
 	return VerdictOK
 }
 
-// Settle is why no held reservation of so many units can be settled or expire, as far as its cell is
-// concerned, or VerdictOK. A cell that is not there was there when they were reserved: Redis lost it.
+// Settle decides by the cell alone whether an open reservation of held units may be settled or expire. If the cell does not
+// exist, Redis has lost it, because it existed when the units were reserved.
 func (c CellState) Settle(held int64) Verdict {
 	switch {
 	case !c.Loaded:
@@ -99,7 +97,7 @@ func (c CellState) Settle(held int64) Verdict {
 	return c.Shut()
 }
 
-// Repeat decides a request with an id that may be taken: VerdictOK if it is free.
+// Repeat decides a request whose id may be taken. It returns VerdictOK if the id is free.
 func (r Reservation) Repeat(fingerprint uint32) Verdict {
 	switch {
 	case r.State == StateNone:
@@ -127,7 +125,7 @@ func (c CellState) Adjust(a *Adjustment) Verdict {
 	return VerdictOK
 }
 
-// With is s with some settings taken from another.
+// With returns s with some settings replaced by those of another.
 func (s Settings) With(fields Fields, from Settings) Settings {
 	if fields&FieldLimit != 0 {
 		s.Limit = from.Limit

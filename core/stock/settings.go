@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Ack is when an accepted request is acknowledged.
+// Ack is an acknowledge level: it says when an accepted request is acknowledged.
 type Ack uint8
 
 // The acknowledge levels, in order of what they survive.
@@ -26,7 +26,7 @@ func (a Ack) String() string {
 	return fmt.Sprintf("ack(%d)", uint8(a))
 }
 
-// Or is the level itself, or what the deployment has chosen.
+// Or returns the level itself, or the deployment's for AckDefault.
 func (a Ack) Or(deployment Ack) Ack {
 	if a == AckDefault {
 		return deployment
@@ -48,7 +48,7 @@ func ParseAck(word string) (Ack, error) {
 type Settings struct {
 	Limit          int64         // units that one user may hold and own; 0: no limit
 	OpensAtMS      int64         // Redis time from which the cell sells; 0: always open
-	ClosesAtMS     int64         // Redis time from which it no longer sells; 0: never closes
+	ClosesAtMS     int64         // Redis time at which it stops selling; 0: never
 	Hold           time.Duration // until a reservation expires, in whole ms, 1 ms to HoldMax
 	Ack            Ack
 	ShopperDeducts bool // shoppers may deduct, not only services

@@ -2,21 +2,21 @@ package stock
 
 import "context"
 
-// Store keeps the stock of a deployment. It is implemented by the memory model and by Redis, and
-// package stocktest holds them to the same behaviour. It is safe for concurrent use.
+// Store keeps the stock of a deployment. The memory model and redisstock implement it, and package stocktest holds both to
+// the same behaviour. It is safe for concurrent use.
 type Store interface {
-	// Do decides the vectors, in one pipeline where the store has one, and fills in each one's
-	// results; Vector.Err tells of trouble with that vector.
+	// Do decides the vectors, in one pipeline if the store has pipelines, and fills in the results of each. Vector.Err is
+	// the trouble with that vector.
 	Do(ctx context.Context, vectors ...*Vector)
-	// Cells reads cells in the order asked for, and the Redis time of the reading.
+	// Cells returns cells in the order asked for, and the Redis time of the reading.
 	Cells(ctx context.Context, cells []Cell) (states []CellState, nowMS int64, err error)
-	// Reservations reads reservations in the order asked for, and the Redis time of the reading.
+	// Reservations returns reservations in the order asked for, and the Redis time of the reading.
 	Reservations(ctx context.Context, ids []ReservationID) (found []Reservation, nowMS int64, err error)
 	// Expire gives the units of due reservations of a partition back, at most about limit of them.
 	// Any number of processes may call it at once.
 	Expire(ctx context.Context, partition, limit int) (Sweep, error)
-	// Forget removes the records of a partition's reservations whose retention has ended, at most
-	// about limit of them, and tells how many it removed.
+	// Forget removes the records of a partition's reservations whose retention has ended, at most about limit of them. It
+	// returns how many it removed.
 	Forget(ctx context.Context, partition, limit int) (int, error)
 	// Partitions is the number of partitions of the deployment.
 	Partitions() int
@@ -38,14 +38,14 @@ type Entry struct {
 	Data      []byte
 }
 
-// OutboxEnds is where a partition's outbox begins and ends, or why that cannot be told.
+// OutboxEnds has the ends of a partition's outbox, or why they are unknown.
 type OutboxEnds struct {
 	First string // id of the oldest entry; empty if there is none
-	Last  string // id of the entry that was appended last, also if it has been deleted since; "0-0" if none ever was
+	Last  string // id of the entry appended last, even if it has been deleted since; "0-0" if there never was one
 	Err   error
 }
 
-// Decision is what became of one request.
+// Decision is the outcome of one request, or its error.
 type Decision struct {
 	Outcome
 	Err error // if not nil, Outcome means nothing

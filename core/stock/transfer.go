@@ -9,14 +9,13 @@ import (
 )
 
 var (
-	// ErrTransferRefused tells that a transfer moved nothing. It can be tried again when its reason,
-	// which the error tells, is gone.
+	// ErrTransferRefused means that a transfer moved nothing. The error gives the reason. Once that is gone, the
+	// transfer can be tried again.
 	ErrTransferRefused = errors.New("transfer refused")
-	// ErrTransferMismatch tells that a transfer is refused because its key was used for another number
-	// of units.
+	// ErrTransferMismatch means that the key of a transfer was used before for another number of units.
 	ErrTransferMismatch = fmt.Errorf("%w: %v", ErrTransferRefused, VerdictMismatch)
-	// ErrInTransit tells that units have left one cell and not arrived in the other. The same
-	// transfer has to be repeated until they have.
+	// ErrInTransit means that units have left one cell and not arrived in the other. The caller must repeat the same
+	// transfer until they have.
 	ErrInTransit = errors.New("units in transit")
 )
 
@@ -30,10 +29,9 @@ type TransferRequest struct {
 	Reason   string // plain text, 1 to ReasonMax bytes
 }
 
-// IDs are the ids of the two halves of a transfer: the one that takes units out of the cell
-// From, and the one that brings them into the cell To. They differ in their partition and in their
-// last bit only, so that reconciliation can match them, also where both cells share a partition. The
-// key that is hashed has both cells whole: an identity does without the bucket.
+// IDs returns the ids of the two halves of a transfer: out takes the units out of the cell From, and in brings them into
+// the cell To. The ids differ only in their partition and in their last bit, so that reconciliation can match them even
+// if both cells share a partition. The hashed key contains both cells, because an Identity has no bucket.
 func (t TransferRequest) IDs(partitions int) (out, in ReservationID) {
 	way := fmt.Sprintf("transfer from %v to %v %s", t.From, t.To, t.Key)
 	out = Identity{User: t.User, Route: OpAdjust, Cell: t.From, Scope: t.Scope, Key: way}.ID(partitions)
@@ -44,24 +42,23 @@ func (t TransferRequest) IDs(partitions int) (out, in ReservationID) {
 	return out, in
 }
 
-// Transfer takes units out of one cell and then brings them into the other, which must exist. A
-// crash or an error between the two leaves units in transit, and never doubles them: repeated with
-// the same user, cells and key within the retention of reservations, it goes on where it stopped. A
-// request that was done already does nothing, and is replayed. Another number of units under the same key
-// is refused.
+// Transfer takes units out of one cell and then brings them into the other, which must exist. A crash or an error between
+// the two steps leaves units in transit and never doubles them. Repeated with the same user, cells and key within the
+// retention of reservations, Transfer goes on where it stopped. If everything was done before, it does nothing and
+// reports a replay. It refuses another number of units under the same key.
 func Transfer(ctx context.Context, s Store, t TransferRequest) (replayed bool, err error) {
 	result := Transfers(ctx, s, []TransferRequest{t})[0]
 	return result.Replayed, result.Err
 }
 
-// Transferred is what became of one transfer.
+// Transferred is the outcome of one transfer.
 type Transferred struct {
 	Replayed bool // it was done before
 	Err      error
 }
 
-// Transfers does transfers, each of them as Transfer does. It calls the store four times, with all of them each
-// time. One that fails does not stop the others.
+// Transfers does several transfers, each as Transfer does. It calls the store four times, each time for all of them. A
+// transfer that fails does not stop the others.
 func Transfers(ctx context.Context, s Store, requests []TransferRequest) []Transferred {
 	results := make([]Transferred, len(requests))
 	going := make([]*transfer, 0, len(requests))
@@ -91,7 +88,7 @@ type transfer struct {
 	result  *Transferred
 }
 
-// mayLeave refuses transfers whose units could not arrive, unless they have left already.
+// mayLeave refuses transfers whose units could not arrive. It lets pass those whose units have left already.
 func mayLeave(ctx context.Context, s Store, going []*transfer) {
 	ids := make([]ReservationID, len(going))
 	for i, t := range going {

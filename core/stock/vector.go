@@ -2,7 +2,7 @@ package stock
 
 import "fmt"
 
-// Op is what a vector of requests asks for.
+// Op is the operation of a vector of requests.
 type Op uint8
 
 // The operations. The numbers are part of reservation ids.
@@ -42,40 +42,38 @@ type Request struct {
 	User        int64
 	Quantity    int64 // reserve and deduct: 1 to QuantityMax
 	Fingerprint uint32
-	// Fence is, for reserve and deduct, the highest position of the cell that the caller has seen. The highest
-	// one of a vector counts for all of its requests.
+	// Fence, of a reserve or deduct, is the highest position of the cell that the caller has seen. Of all fences for one
+	// cell in a vector, the highest counts.
 	Fence      Position
 	Adjustment *Adjustment // adjust only
 }
 
-// Outcome is what was decided about one request.
+// Outcome is the decision about one request.
 type Outcome struct {
 	Verdict Verdict
-	// Reservation is the record as it now stands, filled for VerdictOK, VerdictReplayed and
+	// Reservation is the record after the decision. It is filled in for VerdictOK, VerdictReplayed, and the
 	// VerdictWrongState of a reservation.
 	Reservation Reservation
 }
 
-// Vector is the requests that one script call decides, all of one operation and one partition. Each
-// request sees the effects of those before it.
+// Vector has the requests that one script call decides. All have one operation and one partition. Each request sees the
+// effects of those before it.
 type Vector struct {
 	Op        Op
 	Partition int
 	Requests  []Request // 1 to VectorMax
-	// Replicate asks Do to wait, for a bounded time, until a replica has the vector's effects too. Without
-	// it, and where there is no replica to wait for, cells of the level replica refuse to be taken from
-	// with VerdictReplicaMissing.
+	// Replicate asks Do to wait, for a limited time, until a replica has the vector's effects too. Without Replicate, or
+	// without a replica, reserves and deducts from cells of the level replica get VerdictReplicaMissing.
 	Replicate bool
 
-	// What Do fills in. If Err is nil, Outcomes has one outcome per request.
+	// Do fills in the rest. If Err is nil, Outcomes has one outcome per request.
 	Outcomes []Outcome
-	Cells    []CellState // the cells that the vector looked at, as they are after it, without order
+	Cells    []CellState // the cells that the vector looked at, as they are after it, in any order
 	Entry    Entry
 	TimeMS   int64 // Redis time of the decision
-	// Replicated tells that a replica has the effects. Only where Replicate was set; false means
-	// that it is not known.
+	// Replicated means that a replica has the effects. False means that nobody knows. Only with Replicate.
 	Replicated bool
-	// NoReplica tells that there was none to wait for. Only where Replicate was set.
+	// NoReplica means that there was no replica to wait for. Only with Replicate.
 	NoReplica bool
 	Err       error
 }

@@ -2,12 +2,12 @@ package stock
 
 import "fmt"
 
-// Verdict is what a script decided about one request. Everything but VerdictOK changed nothing,
-// except that VerdictFenced and VerdictBreached may have shut the cell.
+// Verdict is a script's decision about one request. Only VerdictOK changes something, except that VerdictFenced and
+// VerdictBreached may shut the cell.
 type Verdict uint8
 
-// The verdicts. Codes are appended to and never renumbered: scripts, nodes of two versions and
-// stored answers share them.
+// The verdicts. New codes go to the end, and no code ever changes, because scripts, nodes of two versions and stored
+// answers share them.
 const (
 	VerdictOK                 Verdict = 0
 	VerdictReplayed           Verdict = 1  // the same request was decided before; its record is the answer
