@@ -221,7 +221,7 @@ func (n *Node) startBackground(context.Context) error {
 	background.Run("marks", n.marks.run)
 	background.Run("known SKUs", n.known.Run)
 	background.Go("replica warning", open.After(n.warnOfReplicas))
-	background.Go("outbox watch", open.After(newOutboxWatch(n.store.OutboxStats, n.set).run))
+	background.Go("outbox watch", open.After(newOutboxWatch(n.store.OutboxStats, n.cfg.Stock.OutboxEntriesMax, n.set).run))
 	n.watches = n.newWatches()
 	for _, w := range n.watches {
 		background.Run("watch", w.Run)

@@ -24,13 +24,14 @@ type outboxWatch struct {
 	entries, fullest, oldestS atomic.Int64
 }
 
-func newOutboxWatch(stats func(context.Context) ([]redisstock.OutboxStat, error), set *metrics.Set) *outboxWatch {
+func newOutboxWatch(stats func(context.Context) ([]redisstock.OutboxStat, error), budget int64, set *metrics.Set) *outboxWatch {
 	w := &outboxWatch{stats: stats}
 	for name, figure := range map[string]*atomic.Int64{
 		"sluice_edge_outbox_entries": &w.entries, "sluice_edge_outbox_fullest_partition_entries": &w.fullest, "sluice_edge_outbox_oldest_seconds": &w.oldestS,
 	} {
 		set.NewGauge(name, func() float64 { return float64(figure.Load()) })
 	}
+	set.NewGauge("sluice_edge_outbox_max_entries", func() float64 { return float64(budget) })
 	return w
 }
 

@@ -52,6 +52,7 @@ func Families(services ...string) []Family {
 var coreFamilies = []Family{
 	{"sluice_core_build_info", Gauge, "version commit go", "Always 1; the labels say what the process was built from."},
 
+	{"sluice_core_readiness_info", Gauge, "state", "1 for what /readyz answers, 0 for the others: ok, degraded (it works, and something puts stock at risk), fail (it must get no work), draining (it stops)."},
 	{"sluice_core_server_faults", Gauge, "server fault", "Faults in the settings or the condition of a server, looked for every 5 s; 0 if there is none. The fault unknown: the server did not tell. /readyz?verbose says what to do."},
 
 	{"sluice_core_redis_shut_partitions", Gauge, "", "Partitions of Redis that answered at the last look and serve nobody until an edge has vetted them: it logs what speaks against those that stay so."},
@@ -118,11 +119,13 @@ var edgeFamilies = []Family{
 	{"sluice_edge_screen_soldout_bases_total", Counter, "", "Times that the edge began to follow a partition. It then reads the ids of all its reservations."},
 	{"sluice_edge_screen_soldout_gaps_total", Counter, "", "Times that the edge stopped following a partition, because an event was missing."},
 
+	{"sluice_edge_screen_soldout_mistaken_cells_total", Counter, "", "Times that Redis had free units of a cell which the screen had for sold out, for longer than the 200 ms that it may. Somebody changed counters by hand, or events are missing. The screen then leaves the partition to Redis."},
 	{"sluice_edge_gate_openings_total", Counter, "", "Times that this edge vetted Redis and opened it."},
 	{"sluice_edge_gate_failures_total", Counter, "", "Failed looks at whether Redis is open, and failed attempts to open it."},
 
 	{"sluice_edge_outbox_entries", Gauge, "", "Outbox entries in Redis. MySQL does not have them yet."},
 	{"sluice_edge_outbox_fullest_partition_entries", Gauge, "", "Entries of the fullest outbox. At --outbox-entries-max its partition takes no more reserves."},
+	{"sluice_edge_outbox_max_entries", Gauge, "", "Entries that one outbox may have before its partition takes no more reserves: --outbox-entries-max."},
 	{"sluice_edge_outbox_oldest_seconds", Gauge, "", "Age of the oldest outbox entry; 0 if there is none."},
 }
 

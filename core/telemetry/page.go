@@ -11,11 +11,18 @@ import (
 )
 
 // writePage writes what /metrics answers. The library writes HELP lines without a text: those of declared
-// families get theirs, the others are left out.
-func writePage(w io.Writer, set *metrics.Set) {
+// families get theirs, the others are left out. readiness is what /readyz answers now.
+func writePage(w io.Writer, set *metrics.Set, readiness string) {
 	var page bytes.Buffer
 	built := build.Read()
 	metrics.WriteGaugeUint64(&page, fmt.Sprintf("sluice_core_build_info{version=%q,commit=%q,go=%q}", built.Version, built.Commit, built.Go), 1)
+	ready := metrics.NewSet()
+	for _, status := range statuses {
+		if gauge := ready.NewGauge(fmt.Sprintf("sluice_core_readiness_info{state=%q}", status), nil); status == readiness {
+			gauge.Set(1)
+		}
+	}
+	ready.WritePrometheus(&page)
 	set.WritePrometheus(&page)
 	metrics.WriteProcessMetrics(&page)
 

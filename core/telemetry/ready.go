@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,8 @@ const (
 	statusDraining = "draining"
 )
 
+var statuses = []string{statusOK, statusDegraded, statusFail, statusDraining}
+
 type result struct {
 	Name   string `json:"name"`
 	Status string `json:"status"` // ok, degraded or fail
@@ -54,17 +57,9 @@ type report struct {
 
 // ServeHTTP implements http.Handler.
 func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	answer := report{Status: statusOK, Checks: []result{}}
-	for _, res := range r.run(req.Context()) {
-		if res.Status == statusFail || res.Status == statusDegraded && answer.Status == statusOK {
-			answer.Status = res.Status
-		}
-		if res.Status != statusOK || req.URL.Query().Has("verbose") {
-			answer.Checks = append(answer.Checks, res)
-		}
-	}
-	if r.draining.Load() {
-		answer.Status = statusDraining
+	answer := r.report(req.Context())
+	if !req.URL.Query().Has("verbose") {
+		answer.Checks = slices.DeleteFunc(answer.Checks, func(res result) bool { return res.Status == statusOK })
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
@@ -72,6 +67,20 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.MarshalWrite(w, answer) // the client has gone: nobody to tell
+}
+
+// report has all checks.
+func (r *readiness) report(ctx context.Context) report {
+	answer := report{Status: statusOK, Checks: r.run(ctx)}
+	for _, res := range answer.Checks {
+		if res.Status == statusFail || res.Status == statusDegraded && answer.Status == statusOK {
+			answer.Status = res.Status
+		}
+	}
+	if r.draining.Load() {
+		answer.Status = statusDraining
+	}
+	return answer
 }
 
 func (r *readiness) run(ctx context.Context) []result {

@@ -72,9 +72,9 @@ func (s *Server) routes(set *metrics.Set) http.Handler {
 		_, _ = io.WriteString(w, "{\"status\":\"ok\"}\n") // the client has gone: nobody to tell
 	})
 	mux.Handle("GET /readyz", s.ready)
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		writePage(w, set)
+		writePage(w, set, s.ready.report(r.Context()).Status)
 	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -85,6 +86,20 @@ func TestReadyFollowsItsChecks(t *testing.T) {
 		}},
 	)
 	url := "http://" + server.Addr() + "/readyz"
+	shows := func(want string) {
+		t.Helper()
+		_, page := get(t, "http://"+server.Addr()+"/metrics")
+		for _, state := range []string{"ok", "degraded", "fail", "draining"} {
+			value := "0"
+			if state == want {
+				value = "1"
+			}
+			if line := fmt.Sprintf("sluice_core_readiness_info{state=%q} %s\n", state, value); !strings.Contains(page, line) {
+				t.Errorf("while %s, /metrics lacks %s", want, line)
+			}
+		}
+	}
+	shows("fail")
 
 	status, answer := ready(t, url)
 	if status != http.StatusServiceUnavailable || answer.Status != "fail" || len(answer.Checks) != 2 ||
@@ -106,7 +121,9 @@ func TestReadyFollowsItsChecks(t *testing.T) {
 	if found, err := telemetry.AskDegraded(t.Context(), server.Addr()); err != nil || !slices.Equal(found, []string{"it may forget"}) {
 		t.Errorf("asked what degrades it: %q, %v", found, err)
 	}
+	shows("degraded")
 	risky = false
+	shows("ok")
 	if status, answer := ready(t, url); status != http.StatusOK || answer.Status != "ok" || len(answer.Checks) != 0 {
 		t.Errorf("with every check holding: %d %+v", status, answer)
 	}
@@ -115,6 +132,7 @@ func TestReadyFollowsItsChecks(t *testing.T) {
 	}
 
 	server.Drain()
+	shows("draining")
 	if status, answer := ready(t, url); status != http.StatusServiceUnavailable || answer.Status != "draining" {
 		t.Errorf("while draining: %d %+v", status, answer)
 	}

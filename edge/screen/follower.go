@@ -71,6 +71,7 @@ type followed struct {
 	state stock.CellState
 	since time.Duration  // when it was first read; it counts once the follower knows the outbox up to then
 	reach stock.Position // the cell's position when it was last read; it counts if its events have led as far
+	free  int64          // the cell's free units when it was last read
 	redis time.Duration  // Redis' clock minus the screen's
 }
 
@@ -263,7 +264,7 @@ func (f *follower) read(ctx context.Context) error {
 		if state.Less(c.state.Position) {
 			return fmt.Errorf("%w: %v went back", errGap, state.Cell)
 		}
-		c.reach = state.Position
+		c.reach, c.free = state.Position, state.Avail
 		c.redis = time.Duration(redisMS)*time.Millisecond - now
 		c.state.Fenced, c.state.Breached = state.Fenced, state.Breached
 	}
@@ -351,7 +352,11 @@ func (f *follower) caughtUp(begun time.Duration) error {
 	defer f.mu.Unlock()
 	f.seen = begun
 	for cell, c := range f.cells {
-		if c.state.Less(c.reach) {
+		soldOut := c.state.Avail == 0 && c.free > 0 && !c.state.Fenced && !c.state.Breached // here, and not in Redis
+		if behind := c.state.Less(c.reach); soldOut && (behind || c.state.Position == c.reach) {
+			f.s.mistaken.Inc()
+			return fmt.Errorf("%w: %v has %d free units in Redis at %v, its events end at %v with none", errGap, cell, c.free, c.reach, c.state.Position)
+		} else if behind {
 			return fmt.Errorf("%w: %v is at %v, its events end at %v", errGap, cell, c.reach, c.state.Position)
 		}
 	}

@@ -64,8 +64,8 @@ func TestSoldOutFindsAGapAtTheEnd(t *testing.T) {
 			time.Sleep(soon)
 			_ = s.screens()
 		}
-		if s.screens() {
-			t.Error("answers across a gap")
+		if s.screens() || s.mistaken.Get() != 0 {
+			t.Errorf("answers across a gap, or was mistaken (%d times) though no unit is free", s.mistaken.Get())
 		}
 		time.Sleep(restMin)
 		s.follow()
@@ -214,6 +214,27 @@ func TestSoldOutMissesNothingDuringItsBase(t *testing.T) {
 			if s.Certain(s.cell, r.ID) {
 				t.Error("answers sold_out to a shopper whose reservation was made during the base")
 			}
+		}
+	})
+}
+
+// Who edits counters by hand makes no event, so the screen would say sold_out for ever.
+func TestSoldOutLeavesEditedCellsToRedis(t *testing.T) {
+	t.Parallel()
+	onModel(t, 1, stock.Settings{}, SoldOutConfig{}, func(s *sale, m *model) {
+		t := s.t
+		_ = s.take()
+		s.follow()
+		if !s.screens() || s.mistaken.Get() != 0 {
+			t.Fatalf("before the edit: mistaken %d times", s.mistaken.Get())
+		}
+		m.Edit(s.cell, func(c *stock.CellState) { c.Avail++ })
+		for range 30 { // longer than between two readings
+			time.Sleep(soon)
+			_ = s.screens()
+		}
+		if s.screens() || s.mistaken.Get() != 1 {
+			t.Errorf("answers %t for units that are free in Redis; mistaken %d times, want 1", s.screens(), s.mistaken.Get())
 		}
 	})
 }

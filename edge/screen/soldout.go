@@ -86,7 +86,7 @@ type SoldOut struct {
 	following int
 	notBefore []time.Duration // by partition: no new follower until then
 
-	answered, bases, gaps *metrics.Counter
+	answered, bases, gaps, mistaken *metrics.Counter
 }
 
 // NewSoldOut makes a screen that follows nothing at first. The caller closes it.
@@ -101,6 +101,7 @@ func NewSoldOut(store SoldOutStore, known *cells.Cache, cfg SoldOutConfig, set *
 		answered:  set.NewCounter("sluice_edge_screen_soldout_answered_requests_total"),
 		bases:     set.NewCounter("sluice_edge_screen_soldout_bases_total"),
 		gaps:      set.NewCounter("sluice_edge_screen_soldout_gaps_total"),
+		mistaken:  set.NewCounter("sluice_edge_screen_soldout_mistaken_cells_total"),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	set.NewGauge("sluice_edge_screen_soldout_followed_partitions", func() float64 { return float64(s.Following()) })
