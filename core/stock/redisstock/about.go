@@ -41,5 +41,8 @@ func (a About) Recent() bool {
 // Role is master for a primary.
 func (a About) Role() string { return a.Field("role") }
 
+// roleMaster is how Redis calls the role of a primary.
+const roleMaster = "master"
+
 // Primary reports whether the server takes writes.
-func (a About) Primary() bool { return a.Role() == "master" }
+func (a About) Primary() bool { return a.Role() == roleMaster }

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Shut lists the partitions that serve nobody. Their server lacks a script, as after a restart, or has data that the
-// store does not trust. An error names servers that do not answer; Shut does not list their partitions. The store
+// Shut lists the partitions that serve nobody. Their server lacks a script, as after a restart, is a replica, or has data
+// that the store does not trust. An error names servers that do not answer; Shut does not list their partitions. The store
 // remembers the marks of the others, so it notices if they are set back later.
 func (s *Store) Shut(ctx context.Context) (partitions []int, err error) {
 	partitions, _, err = s.look(ctx)

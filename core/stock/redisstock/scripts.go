@@ -19,8 +19,9 @@ const signScript = "open"
 
 // scriptsThere says which scripts of a version a server has.
 type scriptsThere struct {
-	all  bool // it has all of them
-	sign bool // the server was vetted since it started, by this version or by another one
+	all     bool // it has all of them
+	sign    bool // the server was vetted since it started, by this version or by another one
+	replica bool // it executes none that change stock
 }
 
 // findScripts asks a server which scripts it has.
@@ -38,6 +39,23 @@ func findScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.S
 	}
 	sign := slices.IndexFunc(scripts, func(s lua.Script) bool { return s.Name == signScript })
 	return scriptsThere{all: !slices.Contains(there, 0), sign: sign >= 0 && there[sign] != 0}, nil
+}
+
+// lookAt is findScripts, and asks for the role of a server that no cluster tells. A user that may not ask for it takes the
+// server for a primary: scripts are refused where it is none.
+func (s *Store) lookAt(ctx context.Context, client rueidis.Client) (there scriptsThere, err error) {
+	if s.client.Mode() == rueidis.ClientModeCluster {
+		return findScripts(ctx, client, s.texts)
+	}
+	info := make(chan string, 1)
+	go func() {
+		answer, _ := client.Do(ctx, client.B().Info().Section("replication").Build()).ToString()
+		info <- answer
+	}()
+	there, err = findScripts(ctx, client, s.texts)
+	role := About(<-info).Role()
+	there.replica = role != "" && role != roleMaster
+	return there, err
 }
 
 // loadScripts loads all scripts on a server.
@@ -61,7 +79,7 @@ func (s *Store) LoadScripts(ctx context.Context) (err error) {
 	defer cancel()
 	servers, _, _ := s.askScripts(ctx)
 	for addr, server := range servers {
-		if server.there.all || !server.there.sign {
+		if server.there.all || !server.there.sign || server.there.replica {
 			continue
 		}
 		if failed := loadBeside(ctx, server.client, s.texts); failed != nil {
@@ -118,7 +136,7 @@ func (s *Store) askScripts(ctx context.Context) (answered map[string]scriptServe
 		}
 		waiting[addr] = true
 		go func() {
-			there, err := findScripts(ctx, server, s.texts)
+			there, err := s.lookAt(ctx, server)
 			answers <- answer{addr, scriptServer{server, there, err}}
 		}()
 	}
@@ -147,14 +165,14 @@ func (s *Store) askScripts(ctx context.Context) (answered map[string]scriptServe
 	return answered, addrs, errors.Join(failures...)
 }
 
-// loaded returns for each partition whether its server has all scripts. It leaves out partitions whose server does not
-// answer.
+// loaded returns for each partition whether its server has all scripts and executes them. It leaves out partitions whose
+// server does not answer.
 func (s *Store) loaded(ctx context.Context) (map[int]bool, error) {
 	servers, addrs, err := s.askScripts(ctx)
 	of := map[int]bool{}
 	for p, addr := range addrs {
 		if server, answered := servers[addr]; answered {
-			of[p] = server.there.all
+			of[p] = server.there.all && !server.there.replica
 		} else if err == nil {
 			err = fmt.Errorf("look for scripts: %w: nobody is known to have partition %d", stock.ErrNotApplied, p)
 		}

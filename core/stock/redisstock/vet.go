@@ -166,7 +166,7 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 		v.object("%s has version %q, want at least %d.0", p, about.version(), VersionMin)
 	}
 	if !about.Primary() {
-		v.object("%s is a %s, want a primary", p, about.Role())
+		v.object("%s is a %s, want a primary: promote it, or give --redis-addr the address of the one that is", p, about.Role())
 	}
 	if about.Recent() && about.Primary() && len(p.partitions) > 0 {
 		err := checkRights(ctx, p.conn, v.upkeep, p.partitions[0])
