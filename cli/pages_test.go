@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/go-json-experiment/json/jsontext"
@@ -221,9 +222,14 @@ func anchors(text string) (names []string) {
 	return names
 }
 
-// TestSystemdUnits has systemd judge the units, where it is installed.
+// TestSystemdUnits has systemd judge the units, where it is installed. They leave a service the time that it may take to
+// stop.
 func TestSystemdUnits(t *testing.T) {
 	t.Parallel()
+	var drain command.Drain
+	if err := kong.ApplyDefaults(&drain); err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	var units []string
 	for page, text := range pages(t) {
@@ -237,6 +243,12 @@ func TestSystemdUnits(t *testing.T) {
 		}
 		if _, err := (commandLine{words: strings.Fields(start[2])}).names(); err != nil {
 			t.Errorf("%s: %v", page, err)
+		}
+		stop := regexp.MustCompile(`(?m)^TimeoutStopSec=(\d+)$`).FindStringSubmatch(text)
+		if len(stop) != 2 {
+			t.Errorf("%s does not say how long its service may take to stop", page)
+		} else if within, err := time.ParseDuration(stop[1] + "s"); err != nil || within <= drain.Timeout {
+			t.Errorf("%s kills its service after %v (%v), and a drain takes up to %v", page, within, err, drain.Timeout)
 		}
 		unit := filepath.Join(dir, filepath.Base(page))
 		if err := os.WriteFile(unit, []byte(strings.Replace(text, start[1], os.Args[0], 1)), 0o600); err != nil {

@@ -9,11 +9,11 @@ import (
 
 	"sluice/core/ledger"
 	"sluice/core/stock/redisstock"
+	"sluice/edge/internal/api"
 )
 
 const (
-	booksConns     = 2               // for lists alone, so that lists and sales never wait for each other's connections
-	booksTimeout   = 2 * time.Second // for one statement of a list
+	booksConns     = 2 // for lists alone, so that lists and sales never wait for each other's connections
 	persistedEvery = time.Second
 
 	persistedTimeout = time.Second // for asking how far MySQL is
@@ -22,7 +22,7 @@ const (
 // openBooks opens the reader of lists, with connections of its own.
 func (n *Node) openBooks() (*ledger.Reader, error) {
 	cfg := n.cfg.MySQL
-	cfg.ConnsMax, cfg.Timeout = booksConns, min(cfg.Timeout, booksTimeout)
+	cfg.ConnsMax, cfg.Timeout = booksConns, min(cfg.Timeout, api.BooksTimeout)
 	db, err := cfg.OpenUnchecked()
 	if err != nil {
 		return nil, err

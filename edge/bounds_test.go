@@ -9,6 +9,7 @@ import (
 	"sluice/core/client"
 	"sluice/core/outbox"
 	"sluice/core/stock"
+	"sluice/core/telemetry"
 	"sluice/edge/batch"
 	"sluice/edge/cells"
 )
@@ -58,5 +59,13 @@ func TestClientsWaitLongerThanEdges(t *testing.T) {
 	}
 	if client.IdleTimeout >= c.IdleTimeout {
 		t.Errorf("a client keeps a connection for %v, an edge for %v", client.IdleTimeout, c.IdleTimeout)
+	}
+}
+
+// The check of Redis ends before its time is over, so that it still tells of the parts that answer.
+func TestLooksAtRedisEndBeforeTheirCheck(t *testing.T) {
+	t.Parallel()
+	if openTimeout >= telemetry.ProbeTimeout {
+		t.Errorf("a look at Redis takes up to %v, the check that makes it %v", openTimeout, telemetry.ProbeTimeout)
 	}
 }

@@ -53,7 +53,7 @@ func (a *StockAdjust) Validate() error {
 	if a.Limit != nil {
 		config.Between(&f, "limit", *a.Limit, 0, stock.QuantityMax)
 	}
-	if a.Hold != nil && (*a.Hold < time.Millisecond || *a.Hold > stock.HoldMax || *a.Hold%time.Millisecond != 0) {
+	if a.Hold != nil && !stock.HoldFits(*a.Hold) {
 		f.Add("hold", *a.Hold, fmt.Sprintf("1ms to %v, in whole ms", stock.HoldMax))
 	}
 	if a.Ack != nil {

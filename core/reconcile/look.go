@@ -24,7 +24,7 @@ const (
 	dueAtOnce    = 1000
 	dueMax       = 200_000 // members of a list of deadlines
 	overdueAfter = time.Minute
-	dueAhead     = 5 * time.Second // what waits for a shut cell is postponed by less
+	dueAhead     = 5 * stock.ExpiryPostponed // covers what a shut cell has put off
 )
 
 // look looks closely at the cells in doubt. One that differs is looked at again, and what two looks in a row have found is

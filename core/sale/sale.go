@@ -69,7 +69,7 @@ func (p Plan) Validate() error {
 	if p.Limit < 0 || p.Limit > stock.QuantityMax {
 		fault("limit %d: want 0 to %d", p.Limit, stock.QuantityMax)
 	}
-	if p.Hold < time.Millisecond || p.Hold > stock.HoldMax || p.Hold%time.Millisecond != 0 {
+	if !stock.HoldFits(p.Hold) {
 		fault("hold time %v: want 1ms to %v, in whole ms", p.Hold, stock.HoldMax)
 	}
 	if p.Ack > stock.AckLog {

@@ -28,3 +28,12 @@ const (
 // EntryLifeMin is the shortest time for which an outbox entry stays after MySQL has its events. Persisters keep to it, and
 // edges rely on it: an edge that reads an outbox more often misses no entry.
 const EntryLifeMin = 250 * time.Millisecond
+
+// ExpiryPostponed is by how much an expiry is put off that a shut cell does not allow. The deadline of the reservation
+// stays as it is.
+const ExpiryPostponed = time.Second
+
+// HoldFits reports whether a cell can have a hold time: whole milliseconds, 1 to HoldMax.
+func HoldFits(hold time.Duration) bool {
+	return hold >= time.Millisecond && hold <= HoldMax && hold%time.Millisecond == 0
+}

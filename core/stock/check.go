@@ -2,7 +2,6 @@ package stock
 
 import (
 	"fmt"
-	"time"
 
 	"sluice/core/text"
 )
@@ -97,7 +96,7 @@ func (a *Adjustment) fault() string {
 		return "opening out of range"
 	case set&FieldClosesAt != 0 && (s.ClosesAtMS < 0 || s.ClosesAtMS > TimeMaxMS):
 		return "closing out of range"
-	case set&FieldHold != 0 && (s.Hold < time.Millisecond || s.Hold > HoldMax || s.Hold%time.Millisecond != 0):
+	case set&FieldHold != 0 && !HoldFits(s.Hold):
 		return "hold time out of range"
 	case set&FieldAck != 0 && s.Ack > AckLog:
 		return "unknown acknowledge level"

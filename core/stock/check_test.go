@@ -97,3 +97,15 @@ func repeat(r Request, n int) []Request {
 	}
 	return requests
 }
+
+func TestHoldFits(t *testing.T) {
+	t.Parallel()
+	for hold, want := range map[time.Duration]bool{
+		-time.Millisecond: false, 0: false, time.Millisecond - 1: false, time.Millisecond: true, time.Millisecond + 1: false,
+		HoldMax: true, HoldMax + time.Millisecond: false,
+	} {
+		if HoldFits(hold) != want {
+			t.Errorf("a hold time of %v fits: %v", hold, !want)
+		}
+	}
+}

@@ -17,8 +17,8 @@ import (
 	"sluice/core/config"
 )
 
-// probeTimeout bounds one check, so that an orchestrator always gets an answer in time.
-const probeTimeout = time.Second
+// ProbeTimeout bounds one check, so that an orchestrator always gets an answer in time.
+const ProbeTimeout = time.Second
 
 // Check is one thing that must hold before a process may be sent work, or one that should, if it only degrades.
 type Check struct {
@@ -84,7 +84,7 @@ func (r *readiness) report(ctx context.Context) report {
 }
 
 func (r *readiness) run(ctx context.Context) []result {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, ProbeTimeout)
 	defer cancel()
 	results := make([]result, len(r.checks))
 	var wait sync.WaitGroup
@@ -107,7 +107,7 @@ func (r *readiness) run(ctx context.Context) []result {
 func (r *readiness) probe(ctx context.Context, check Check) error {
 	answer := r.probes.DoChan(check.Name, func() (any, error) {
 		// The first request may go away while another waits for the same probe.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ProbeTimeout)
 		defer cancel()
 		return nil, check.Probe(ctx)
 	})
@@ -122,7 +122,7 @@ func (r *readiness) probe(ctx context.Context, check Check) error {
 // tell says of a server that gives no answer what an error of it would not: that the address may well be right.
 func tell(err error) string {
 	if config.Silent(err) {
-		return fmt.Sprintf("answers nothing within %v: is the server hung or overloaded? (%v)", probeTimeout, err)
+		return fmt.Sprintf("answers nothing within %v: is the server hung or overloaded? (%v)", ProbeTimeout, err)
 	}
 	return err.Error()
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
-	"time"
 
 	"sluice/core/stock"
 )
@@ -19,9 +18,6 @@ const (
 
 	// sweepMax is the most reservations of one sweep, whose members are kept in memory.
 	sweepMax = 4096
-
-	// postpone is after how long expire looks again at reservations of shut cells. They keep their deadline.
-	postpone = time.Second
 )
 
 var errMember = errors.New("member of an unknown form")
@@ -67,7 +63,7 @@ func (s *Store) expire(ctx context.Context, partition int, members []string, swe
 		}
 	}
 	args := append([]string{
-		p.head, s.retentionMS, string(pools), strconv.FormatInt(postpone.Milliseconds(), 10),
+		p.head, s.retentionMS, string(pools), strconv.FormatInt(stock.ExpiryPostponed.Milliseconds(), 10),
 	}, members...)
 	trusted := s.marks.of(partition)
 	reply, err := s.eval(ctx, "expire", partition, trusted, keys, args, 5)

@@ -29,8 +29,10 @@ type Books interface {
 
 // MySQL, and the Redis that sells, have their own work to do: what lists ask of them has few turns, and little time.
 const (
-	booksAtOnce  = 4
-	booksTimeout = 2 * time.Second
+	booksAtOnce = 4
+
+	// BooksTimeout bounds the reading of one list, and each of its statements.
+	BooksTimeout = 2 * time.Second
 )
 
 var errBooksBusy = &problem.Problem{Kind: problem.Overloaded, Detail: "enough lists are being read at the moment"}
@@ -43,7 +45,7 @@ func (a *API) withBooks(do func(ctx context.Context) error) error {
 	default:
 		return errBooksBusy
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), booksTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), BooksTimeout)
 	defer cancel()
 	return do(ctx)
 }
