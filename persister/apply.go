@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// attemptTimeout bounds one transaction. The connection is closed in its middle, and what became of
-	// it does not matter.
+	// attemptTimeout bounds one transaction. After it the driver closes the connection. Whether MySQL has committed does
+	// not matter, because the transaction is repeated.
 	attemptTimeout = 30 * time.Second
 	retryFirst     = 20 * time.Millisecond
 	retryMax       = 2 * time.Second
@@ -21,7 +21,7 @@ const (
 	rowsAtOnce     = 1 << 20 // of one transaction: any batch of the consumer, until one is too large
 )
 
-// applier brings batches into MySQL, however long that takes.
+// applier writes batches into MySQL, however long that takes.
 type applier struct {
 	writer writer
 	meters *meters
@@ -37,8 +37,8 @@ func newApplier(db *sql.DB, m *meters, log *slog.Logger) *applier {
 	}
 }
 
-// apply writes rows, then dead letters, and tries until MySQL has them. It fails only when ctx ends: then
-// they may be in MySQL, or not yet. A transaction under way is brought to its end even so.
+// apply writes rows, then dead letters, and tries until MySQL has them. It fails only when ctx ends. MySQL may then have
+// them or not. apply still finishes a transaction that is under way.
 func (a *applier) apply(ctx context.Context, rows []*row, letters []letter) error {
 	defer a.meters.blocked.remove(a)
 	d := newDelivery(rows, letters, &a.rows, &a.letters)
@@ -98,7 +98,7 @@ func (a *applier) try(ctx context.Context, some attempt) error {
 	return nil
 }
 
-// explain tells what an error of the database calls for.
+// explain returns the kind of an error of the database.
 func (a *applier) explain(ctx context.Context, err error) (db.Failure, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()

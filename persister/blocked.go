@@ -12,7 +12,7 @@ import (
 	"sluice/core/db"
 )
 
-// blockedAfter is how long a batch may fail before the process is not ready any more.
+// blockedAfter is how long a batch may fail before the process stops being ready.
 const blockedAfter = 5 * time.Second
 
 // blocked knows which workers have a batch that MySQL does not take.
@@ -23,7 +23,7 @@ type blocked struct {
 	workers map[*applier]obstacle
 }
 
-// obstacle is why a worker does not get on.
+// obstacle says why a worker is blocked.
 type obstacle struct {
 	why   db.Failure
 	err   error
@@ -62,7 +62,7 @@ func (b *blocked) count(why db.Failure) float64 {
 	return n
 }
 
-// err tells of the worker that has been blocked for longest, if that is too long.
+// err returns the error of the worker that has been blocked for longest, if that is too long.
 func (b *blocked) err() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -78,8 +78,8 @@ func (b *blocked) err() error {
 	return fmt.Errorf("events have not been written for %v: %s: %w", b.now().Sub(oldest.since).Round(time.Second), oldest.why, oldest.err)
 }
 
-// explain tells what an error of the database calls for. The driver says of a server that refuses all writes only
-// that the connection is of no use.
+// explain returns the kind of an error of the database. If a server refuses all writes, the driver only says that the
+// connection is bad, so explain asks the server whether it is read-only.
 func explain(ctx context.Context, mysql *sql.DB, err error) (db.Failure, error) {
 	var readOnly bool
 	if errors.Is(err, driver.ErrBadConn) &&

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// cleanEvery is no less than what edges lean on: they follow the outbox of sold-out cells to learn of accepted ids
-	// and returned stock.
+	// cleanEvery is the least time for which edges rely on finding an entry: they follow the outbox of sold-out cells to
+	// learn of accepted ids and returned stock.
 	cleanEvery   = stock.EntryLifeMin
 	cleanTimeout = time.Second
 	cleanAtOnce  = 1000    // ids of one call
-	cleanMax     = 200_000 // ids waiting; beyond, the relay publishes them again and they come back
+	cleanMax     = 200_000 // ids that wait; the relay publishes further entries again, and they come back
 )
 
 // outboxDeleter is what the cleaner needs of the store that keeps the outboxes.
@@ -27,16 +27,16 @@ type outboxDeleter interface {
 	OutboxDelete(ctx context.Context, partition int, ids []string) (int64, error)
 }
 
-// cleaner deletes outbox entries that MySQL has. Nothing depends on it but memory: an entry that stays is
-// published and applied again, without effect, and comes back here.
+// cleaner deletes outbox entries that MySQL has. If it fails, only memory suffers: a relay publishes an entry that stays
+// again, a persister applies it again without effect, and it comes back here.
 type cleaner struct {
 	store  outboxDeleter
 	meters *meters
 	log    *slog.Logger
 
 	mu      sync.Mutex
-	young   map[int][]string // partition -> ids that came since the last tick
-	waiting int              // ids that are not deleted
+	young   map[int][]string // partition -> ids that came after the last tick
+	waiting int              // ids that are not deleted yet
 }
 
 func newCleaner(store outboxDeleter, m *meters, log *slog.Logger) *cleaner {
@@ -82,7 +82,7 @@ func (c *cleaner) run(ctx context.Context) {
 	}
 }
 
-// ripen moves what came since the last tick to what may be deleted at the next.
+// ripen moves the ids that came after the last tick to ripe. The next tick deletes them.
 func (c *cleaner) ripen(ripe map[int][]string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,8 +113,8 @@ func (c *cleaner) delete(ripe map[int][]string) error {
 	return failed
 }
 
-// deleteOf deletes ids and returns those that are left. An id that Redis refuses for good is dropped: the
-// others must not wait for it.
+// deleteOf deletes ids and returns those that are left. It drops an id that Redis refuses for good, so that the others do
+// not wait for it.
 func (c *cleaner) deleteOf(ctx context.Context, partition int, ids []string) (left []string, err error) {
 	var refused error
 	for atOnce := cleanAtOnce; len(ids) > 0; {

@@ -15,7 +15,7 @@ import (
 
 const (
 	heartbeatInterval = time.Second
-	sessionTimeout    = 10 * time.Second // after it a persister that was killed is replaced
+	sessionTimeout    = 10 * time.Second // after which the group replaces a persister that was killed
 	rebalanceTimeout  = 10 * time.Second
 	joinBackoff       = 300 * time.Millisecond
 	generationEvery   = time.Second // at most: one that ends at once is followed by another
@@ -23,12 +23,12 @@ const (
 	commitEvery       = 100 * time.Millisecond
 	fetchWait         = time.Second
 	fetchPause        = 100 * time.Millisecond // after a fetch that failed
-	stuckAfter        = 30 * time.Second       // of failing fetches: the group is joined again
+	stuckAfter        = 30 * time.Second       // of failing fetches, after which the consumer joins the group again
 )
 
-// consumer reads the topic as a member of the persisters' group. Offsets are committed only after MySQL
-// has committed, so each message is applied at least once, and once in effect by the writer. It follows
-// that a member which was replaced and does not know it yet does no harm.
+// consumer reads the topic as a member of the persisters' group. It commits offsets only after MySQL has committed. So
+// each message is applied at least once, and the writer gives it only one effect. Therefore a member that was replaced
+// and does not know it yet does no harm.
 type consumer struct {
 	cfg       Config
 	topic     *outbox.Topic
@@ -38,7 +38,7 @@ type consumer struct {
 	log       *slog.Logger
 }
 
-// run consumes until ctx ends. What is under way then is finished and its offsets committed.
+// run consumes until ctx ends. Then it finishes what is under way and commits its offsets.
 func (c *consumer) run(ctx context.Context) error {
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                     c.cfg.Kafka.Group,
@@ -83,17 +83,18 @@ func (c *consumer) run(ctx context.Context) error {
 	}
 }
 
-// makeSure makes the topic if it is not there. It was there at the start, but a Kafka that lost everything lost it too,
-// and nobody else would make it again. A generation ends as soon as the library misses the topic, so making it does not
-// end with one.
+// makeSure makes the topic if it is missing. The topic was there at the start, but a Kafka that has lost everything has
+// lost it too, and nobody else makes it again. A generation ends as soon as the library misses the topic, so makeSure
+// does not end with a generation.
 func (c *consumer) makeSure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, rebalanceTimeout)
 	defer cancel()
 	return c.topic.Create(ctx, c.cfg.Kafka.Partitions, c.cfg.Kafka.Replication)
 }
 
-// balancer divides the partitions that the topic is to have where Kafka knows of none. That is so while the
-// topic is missing, and a generation that began so would stay without work after somebody has made it.
+// balancer divides the partitions among the members. While the topic is missing, Kafka knows of no partitions. A
+// generation that begins then would stay without work after somebody has made the topic, so balancer divides the number
+// of partitions that the settings name.
 type balancer struct {
 	kafka.RangeGroupBalancer
 	topic      string
@@ -141,7 +142,7 @@ func (c *consumer) consume(ctx context.Context, generation *kafka.Generation) {
 	c.commit(ctx, generation, at)
 	cancel()
 	running.Wait()
-	_ = c.commitOnce(generation, at) // what the workers finished in the meantime; it complains itself
+	_ = c.commitOnce(generation, at) // for what the workers finished meanwhile; it logs its own failure
 }
 
 // commit commits offsets now and then until ctx ends or Kafka refuses.
@@ -203,7 +204,7 @@ func (c *consumer) read(ctx context.Context, partition int, offset int64, at *pr
 	}
 }
 
-// tell logs and counts what a person should know of a fetch.
+// tell logs and counts what a person should know about a fetch.
 func (c *consumer) tell(how fetched, partition int, from int64, got outbox.Read, err error) {
 	switch how {
 	case fetchedSome:
@@ -228,7 +229,7 @@ func (c *consumer) tell(how fetched, partition int, from int64, got outbox.Read,
 	}
 }
 
-// work brings the chunks of a worker's input into MySQL, as many at once as are there, until ctx ends.
+// work writes the chunks of a worker's input into MySQL until ctx ends, as many at once as are there.
 func (c *consumer) work(ctx context.Context, input <-chan chunk, at *progress) {
 	worker := c.newWorker()
 	b := newBatch()

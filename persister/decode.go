@@ -11,14 +11,14 @@ import (
 // sqlTimeMaxMS is the end of the year 9999, the last that SQL knows.
 const sqlTimeMaxMS = 253_402_300_799_999
 
-// chunk is messages of one Kafka partition in order.
+// chunk has messages of one Kafka partition in order.
 type chunk struct {
 	partition int
 	messages  []outbox.Message
 	next      int64 // offset after them
 }
 
-// batch is what one transaction is to apply.
+// batch has the messages that one transaction applies.
 type batch struct {
 	events  []row
 	letters []letter
@@ -35,7 +35,7 @@ func (b *batch) reset() {
 	b.events, b.letters = b.events[:0], nil
 }
 
-// add decodes messages. What cannot be applied becomes a dead letter.
+// add decodes messages. It makes a dead letter of what cannot be applied.
 func (b *batch) add(c chunk) {
 	for i := range c.messages {
 		b.addMessage(c.partition, &c.messages[i])
@@ -46,13 +46,13 @@ func (b *batch) add(c chunk) {
 func (b *batch) addMessage(kafkaPartition int, m *outbox.Message) {
 	from := &origin{partition: kafkaPartition, offset: m.Offset}
 	if m.FromOutbox() {
-		from.entry = m.Entry // another id would spoil the whole call that deletes it
+		from.entry = m.Entry // only a valid id: an invalid one would spoil the whole call that deletes it
 	}
 	before := len(b.events)
 	partition, err := b.decode(m.Value, from)
 	if err != nil {
-		// Its outbox entry is not deleted: a program that can read it may still come, and until then
-		// Redis has the only copy that counts.
+		// Keep its outbox entry: a program that can read it may still come, and until then Redis has the only copy that
+		// counts.
 		b.events = b.events[:before]
 		reason := reasonMalformed
 		if errors.Is(err, event.ErrVersion) && m.FromOutbox() {
@@ -77,7 +77,7 @@ func (b *batch) addMessage(kafkaPartition int, m *outbox.Message) {
 	}
 }
 
-// decode appends the events of a message, all or, with an error, some.
+// decode appends the events of a message. If it fails, it may have appended some.
 func (b *batch) decode(data []byte, from *origin) (partition int, err error) {
 	d, err := event.NewDecoder(data)
 	if err != nil {
@@ -95,7 +95,8 @@ func (b *batch) decode(data []byte, from *origin) (partition int, err error) {
 	return d.Partition, d.Close()
 }
 
-// size is what the batch asks of a transaction, in events. A dead letter can have the bytes of many.
+// size returns the size of the batch in events. A dead letter counts by its bytes, which can be as many as those of many
+// events.
 func (b *batch) size() int {
 	size := len(b.events)
 	for i := range b.letters {

@@ -6,18 +6,20 @@ import (
 	"sluice/core/db"
 )
 
-// delivery decides what each transaction of a batch writes, from how the ones before it ended: rows first, then dead
-// letters, no more at once than the server takes. A row that the database refuses becomes a dead letter; what is refused
-// together is halved until it is found, so that no other event waits for it. One row or letter that is too large alone
-// stays: as a dead letter it would be larger, and whoever raises max_allowed_packet loses nothing.
+// delivery decides what each transaction of a batch writes, given how the ones before it ended. Rows come first, then dead
+// letters, and no more at once than the server takes.
+//
+// A row that the database refuses becomes a dead letter. If it refuses several rows together, delivery halves them until
+// it has found the one, so that no other event waits for it. A single row or letter that is too large stays: as a dead
+// letter it would be even larger. Once somebody raises max_allowed_packet it goes on, and nothing is lost.
 type delivery struct {
-	rows    [][]*row // in order; what stands apart is written apart
+	rows    [][]*row // in order; each list goes into transactions of its own
 	letters []letter
 
 	rowsAtOnce, lettersAtOnce *portion
 }
 
-// attempt is what one transaction writes: rows or letters, never both.
+// attempt has what one transaction writes: rows or letters, never both.
 type attempt struct {
 	rows    []*row
 	letters []letter
@@ -33,7 +35,7 @@ func newDelivery(rows []*row, letters []letter, rowsAtOnce, lettersAtOnce *porti
 	return d
 }
 
-// next is what the next transaction writes, and false once all is written.
+// next returns what the next transaction writes, and false once everything is written.
 func (d *delivery) next() (attempt, bool) {
 	if len(d.rows) > 0 {
 		return attempt{rows: d.rows[0][:min(len(d.rows[0]), d.rowsAtOnce.size)]}, true
@@ -52,7 +54,7 @@ func (d *delivery) wrote(a attempt) {
 	d.pass(len(a.rows))
 }
 
-// failed notes why the attempt is not in MySQL, and tells whether the same is to be tried again.
+// failed notes why the attempt is not in MySQL. It returns true if the same attempt is to be tried again.
 func (d *delivery) failed(a attempt, why db.Failure, err error) (again bool) {
 	switch {
 	case why == db.FailureTooLarge && len(a.rows) > 1:
@@ -72,7 +74,7 @@ func (d *delivery) failed(a attempt, why db.Failure, err error) (again bool) {
 	return false
 }
 
-// pass takes so many rows off the front.
+// pass removes n rows from the front.
 func (d *delivery) pass(n int) {
 	if d.rows[0] = d.rows[0][n:]; len(d.rows[0]) == 0 {
 		d.rows = d.rows[1:]

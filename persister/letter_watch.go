@@ -18,7 +18,7 @@ import (
 
 const (
 	lettersEvery   = 5 * time.Second // between two counts, or
-	lettersShare   = 50              // so many times as long as one takes, where there are many
+	lettersShare   = 50              // so many times as long as a count takes, if that is longer
 	lettersTimeout = 30 * time.Second
 
 	reasonOther = "other" // of a newer program

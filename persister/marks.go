@@ -19,7 +19,7 @@ import (
 
 const (
 	marksEvery   = time.Second
-	marksShare   = 4       // pauses are so many times as long as the work: a fifth of one connection
+	marksShare   = 4       // a pause is so many times as long as the work before it: a fifth of one connection is busy
 	marksCells   = 500     // of one round, at the most
 	marksRows    = 20_000  // ledger rows of one round, about
 	marksTouched = 100_000 // cells remembered; a survey finds the others
@@ -27,15 +27,15 @@ const (
 	surveyEvery  = 10 * time.Minute // for cells that another persister left behind
 
 	insertMarks = "INSERT INTO applied_marks (sku_id, pool, bucket, epoch, seq) VALUES "
-	// Several persisters may have come to different heights, each of them proven.
+	// Several persisters may have moved a mark to different heights, all of them proven.
 	moveMarks = " ON DUPLICATE KEY UPDATE seq = IF(epoch = VALUES(epoch), GREATEST(seq, VALUES(seq)), seq)"
 )
 
-// marker moves applied_marks: per cell, the mark up to which the ledger has every event, each following
-// from the one before. It works behind the consumer, lazily: it walks the ledger on from where the mark
-// stands, and stops at a gap, at an event whose balances do not follow (which becomes a dead letter too),
-// and at any unresolved dead letter of the cell. It does not enter a new epoch, because it cannot know
-// where the old one ended: who repairs a cell moves its mark on.
+// marker moves applied_marks. The mark of a cell says up to where the ledger has every event, and each event follows from
+// the one before. The marker works behind the consumer and in its own time. It walks the ledger on from the mark, and
+// stops in three places: at a gap, at an event whose balances do not follow, and at an unresolved dead letter of the
+// cell. It makes a dead letter of an event that does not follow. It does not enter a new epoch, because it cannot know
+// where the old one ended: whoever repairs a cell moves its mark.
 type marker struct {
 	writer writer
 	books  *ledger.Reader
@@ -46,7 +46,7 @@ type marker struct {
 	touched map[stock.Cell]struct{}
 
 	atOnce   portion      // cells of one round
-	behind   []stock.Cell // cells that the last round had no more rows for: the next begins with them
+	behind   []stock.Cell // cells that the last round did not finish: the next begins with them
 	cursor   stock.Cell   // of the survey under way
 	surveyed time.Time    // when the last one ended
 }
@@ -112,7 +112,7 @@ func (m *marker) round(ctx context.Context) error {
 	return err
 }
 
-// pick takes cells that are behind, and some touched ones.
+// pick returns the cells of a round: those that are behind, and some touched ones.
 func (m *marker) pick() []stock.Cell {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -132,7 +132,7 @@ func (m *marker) pick() []stock.Cell {
 	return cells
 }
 
-// survey finds some cells whose mark is behind, each time further ones, until it has been through all.
+// survey finds some cells whose mark is behind. Each call goes on where the last one ended, until all cells are through.
 func (m *marker) survey(ctx context.Context) ([]stock.Cell, error) {
 	cells, err := m.books.Behind(ctx, m.cursor, m.atOnce.size)
 	if err != nil {
@@ -162,7 +162,7 @@ func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []sto
 			marks[c] = stock.Position{Epoch: 1} // before its first event
 		}
 	}
-	// Each cell has the same share of the rows; what some leave over is shared by the others.
+	// Each cell gets the same share of the rows. The others share what some cells leave over.
 	moved, broken := map[stock.Cell]stock.Position{}, []letter(nil)
 	for budget := marksRows; budget > 0 && len(cells) > 0; {
 		window := max(1, budget/len(cells))
@@ -180,8 +180,8 @@ func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []sto
 	return cells, m.save(ctx, moved, broken)
 }
 
-// walk goes through sorted ledger rows of cells, each beginning at its mark, and tells how far each mark
-// can move, and which rows do not follow from the one before.
+// walk goes through sorted ledger rows of cells, each cell from its mark on. It returns how far each mark can move, and a
+// dead letter for each row that does not follow from the one before.
 func walk(rows []row, marks map[stock.Cell]stock.Position) (moved map[stock.Cell]stock.Position, broken []letter) {
 	moved = map[stock.Cell]stock.Position{}
 	for i := range rows {

@@ -1,6 +1,6 @@
-// Package persister owns the way from Kafka into MySQL: one transaction per batch for the ledger and what is
-// computed from it, the deletion of outbox entries that MySQL has, and the schema itself. Beside that its
-// processes run what any process of a deployment may: the relay and the sweep of expired reservations. It
+// Package persister owns the way from Kafka into MySQL. One transaction per batch writes the ledger and everything
+// computed from it. Then the persister deletes the outbox entries that MySQL has. The package also owns the schema of
+// these tables. Like every process of a deployment, a persister runs the relay and the sweep of expired reservations. It
 // decides nothing about stock.
 package persister
 
@@ -31,7 +31,7 @@ const startTimeout = 30 * time.Second
 
 const (
 	openEvery   = time.Second // between two looks at whether Redis is open
-	keepTimeout = time.Second // for the last word about its data
+	keepTimeout = time.Second // for the last report about its data
 )
 
 // Node is a running persister.
@@ -51,8 +51,8 @@ type Node struct {
 	parts lifecycle.Stack
 }
 
-// Start connects and begins to consume; it waits a while for servers that are not up yet, and refuses a MySQL
-// that could forget what it committed. The node runs until Shutdown, not until ctx ends.
+// Start connects and begins to consume. It waits a while for servers that are not up yet, and refuses a MySQL that could
+// forget what it committed. The node runs until Shutdown, not until ctx ends.
 func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure persister: %w", err)
@@ -69,9 +69,9 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 // OpsAddr is the address of the ops port.
 func (n *Node) OpsAddr() string { return n.ops.Addr() }
 
-// Shutdown ends the node: it stops reading, brings what it has read into MySQL, commits the offsets, leaves
-// the group, deletes the outbox entries of what it applied, and publishes what it was about to. At the end
-// of ctx it does not wait for the rest: another persister repeats it, which is harmless.
+// Shutdown ends the node. The node stops reading, writes what it has read into MySQL, commits the offsets, leaves the
+// group, deletes the outbox entries of what it applied, and publishes what it was about to publish. When ctx ends,
+// Shutdown waits no longer: another persister repeats the rest, which is harmless.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.ops.Drain()
 	return n.parts.Stop(ctx)
@@ -79,7 +79,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 
 // openMySQL connects, and vets the server and the schema.
 func (n *Node) openMySQL(ctx context.Context) error {
-	n.parts.Later("stop ops server", func(ctx context.Context) error { // the last of all, so that one can look on
+	n.parts.Later("stop ops server", func(ctx context.Context) error { // last of all, so that an operator can watch the rest
 		if n.ops == nil {
 			return nil
 		}
@@ -139,7 +139,7 @@ func (n *Node) openRedis(ctx context.Context) error {
 	return nil
 }
 
-// openKafka waits for the topic and does not make it: with a typo in its name nobody else would use it.
+// openKafka waits for the topic. It does not make it: if the name has a typo, nobody else would use that topic.
 func (n *Node) openKafka(ctx context.Context) error {
 	k := n.cfg.Kafka
 	n.topic = outbox.NewTopic(k.Brokers, k.Topic)
@@ -191,7 +191,7 @@ func (n *Node) reachKafka(ctx context.Context) error {
 	return err
 }
 
-// newWatches look at what the servers are set to while the node runs.
+// newWatches makes the watches that look at the servers' settings while the node runs.
 func (n *Node) newWatches() []*telemetry.Watch {
 	mysql := func(ctx context.Context) ([]telemetry.Fault, error) {
 		faults, err := db.Faults(ctx, n.mysql)
@@ -206,7 +206,7 @@ func (n *Node) newWatches() []*telemetry.Watch {
 	}
 }
 
-// run starts all background work. What reads Kafka ends before what serves it.
+// run starts all background work. The group that reads Kafka stops before the group that serves it.
 func (n *Node) run(context.Context) error {
 	serving, reading := lifecycle.NewGroup(n.log), lifecycle.NewGroup(n.log)
 	n.parts.Later("end deleting", serving.Stop)
@@ -242,7 +242,7 @@ func (n *Node) run(context.Context) error {
 	})
 	upkeep.Start(reading, open, upkeep.Config{
 		Store: n.store, Publisher: n.publisher, Topic: n.topic, Group: n.cfg.Kafka.Group,
-		Expired: func(e stock.Entry) { n.publisher.Publish(e) }, // what does not fit is for the relay
+		Expired: func(e stock.Entry) { n.publisher.Publish(e) }, // the relay publishes what does not fit
 		Metrics: n.set, Log: n.log,
 	})
 	return nil
@@ -256,9 +256,9 @@ type vetted interface {
 	KeepMarks(ctx context.Context, nonces stock.Nonces) error
 }
 
-// followVettings trusts, until ctx ends, what edges have vetted: a persister vets nothing itself. It raises open
-// unless Redis is known to be shut: until then a sweep could only fail. How far the data have grown it tells MySQL,
-// so that whoever trusts them later knows it too.
+// followVettings has the store trust what edges have vetted, until ctx ends. A persister vets nothing itself. It raises
+// open unless all of Redis is known to be shut, because a sweep could only fail then. It also reports to MySQL how far
+// the data have grown, so that a process that trusts them later knows it too.
 func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.Nonces, open *lifecycle.Signal) {
 	told := false
 	trusting := lifecycle.NewTrouble(n.log, "trust what edges have vetted")
@@ -277,7 +277,7 @@ func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.No
 			keeping.Saw(unkept)
 		}
 		switch {
-		case err != nil || len(shut) < store.Partitions(): // what is away or shut must not stop the others
+		case err != nil || len(shut) < store.Partitions(): // partitions that are away or shut must not stop the others
 			open.Raise()
 			told = false
 		case untrusted == nil && !told:
@@ -291,7 +291,7 @@ func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.No
 	}
 }
 
-// keepLast tells MySQL what was persisted since the last look: it is in what Redis has now.
+// keepLast reports to MySQL how far the data have grown since the last look. Redis has everything that was persisted.
 func (n *Node) keepLast(ctx context.Context, store vetted, nonces stock.Nonces) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()

@@ -1,11 +1,11 @@
 package persister
 
-// growAfter is how many successes in a row let a portion grow: where the limit is near, one transaction in so many
+// growAfter is how many successes in a row let a portion grow. While the limit stays low, one transaction in so many
 // fails.
 const growAfter = 16
 
-// portion is how many things one transaction takes: fewer where the server takes only small statements. It remembers
-// that, so that not every batch finds it out again.
+// portion says how many rows or letters one transaction takes: fewer if the server takes only small statements. It remembers
+// the size, so that not every batch has to find it out again.
 type portion struct {
 	size, most int
 	calm       int // successes in a row at this size

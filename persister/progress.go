@@ -2,15 +2,15 @@ package persister
 
 import "sync"
 
-// progress is how far one generation of the consumer group has come in each of its Kafka partitions.
+// progress says how far one generation of the consumer group has come in each of its Kafka partitions.
 type progress struct {
 	mu         sync.Mutex
 	partitions map[int]*position
 }
 
 type position struct {
-	next      int64 // everything before it is in MySQL; negative: nothing is known yet
-	end       int64 // what Kafka will write next, as of the last fetch
+	next      int64 // MySQL has everything before this offset; negative: unknown yet
+	end       int64 // the offset that Kafka will write next, as of the last fetch
 	committed int64
 }
 
@@ -43,8 +43,8 @@ func (p *progress) applied(partition int, next int64) {
 	p.partitions[partition].next = next
 }
 
-// uncommitted are the offsets that the group should commit. A lower one than before is among them after
-// Kafka lost messages.
+// uncommitted returns the offsets that the group should commit. After Kafka has lost messages, an offset can be lower than
+// before.
 func (p *progress) uncommitted() map[int]int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"sluice/core/outbox"
 )
 
-// reading is how far one Kafka partition was read. It decides what follows from each fetch; the consumer does it.
+// reading says how far one Kafka partition was read. It decides what follows from each fetch, and the consumer does that.
 type reading struct {
 	offset  int64
 	healthy time.Time // when Kafka last gave what it has
@@ -25,13 +25,13 @@ const (
 	fetchedNone                   // Kafka has more and gives nothing, as when it holds a client back
 	fetchFailed
 	fetchedNoneLong // for so long that the group is joined again
-	fetchFailedLong // likewise
+	fetchFailedLong // for so long that the group is joined again
 )
 
-// ends tells whether the partition cannot be read on in this generation.
+// ends reports whether this generation must stop reading the partition.
 func (f fetched) ends() bool { return f == fetchedNoneLong || f == fetchFailedLong }
 
-// step takes the outcome of a fetch from the offset.
+// step notes the outcome of a fetch from the offset, and returns how it ended.
 func (r *reading) step(now time.Time, got outbox.Read, err error) fetched {
 	long := now.Sub(r.healthy) > stuckAfter
 	switch {
@@ -55,8 +55,8 @@ func (r *reading) step(now time.Time, got outbox.Read, err error) fetched {
 	return fetchedSome
 }
 
-// pause is how long to wait before the next fetch. At the end of a partition it lets the next fetch find more than
-// one message.
+// pause returns how long to wait before the next fetch. At the end of a partition the pause lets several messages gather
+// for the next fetch.
 func (f fetched) pause(got outbox.Read, batchWait time.Duration) time.Duration {
 	switch f {
 	case fetchedNothing:

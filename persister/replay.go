@@ -20,7 +20,7 @@ const (
 	replaysAtMax = 20 // letters of one round
 	outcomeMax   = 1000
 
-	// The row is locked and read where it is resolved: of two persisters one applies it.
+	// The transaction that resolves the row also locks and reads it, so that only one of two persisters applies it.
 	lockReplay = "SELECT reason, data, kafka_partition, kafka_offset, COALESCE(entry_id, ''), COALESCE(replay_reason, '') " +
 		"FROM dead_letters WHERE letter_id = ? AND replay_asked_at IS NOT NULL AND resolved_at IS NULL FOR UPDATE"
 	resolveReplay  = "UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = replay_asked_by, resolution = ?, replay_asked_at = NULL, replay_refusal = NULL WHERE letter_id = ?"
@@ -28,10 +28,10 @@ const (
 	refuseReplay   = "UPDATE dead_letters SET replay_asked_at = NULL, replay_refusal = ? WHERE letter_id = ? AND replay_asked_at IS NOT NULL"
 )
 
-// replayer applies dead letters again, which somebody has asked for: as if their bytes came from Kafka now. In the
-// same transaction the letter is resolved, so that at any time either it tells what happened or the tables do. A
-// letter that cannot be applied still is as it was, and says why. It is asked for on, behind all others, if the reason
-// may pass by itself.
+// replayer applies dead letters again if somebody has asked for it, as if their bytes came from Kafka now. The same
+// transaction resolves the letter. So at any time either the letter or the tables tell what happened. If a letter cannot
+// be applied, it stays as it was, and the replayer writes the reason into it. If the reason may pass by itself, the letter
+// stays asked for, and waits behind all others.
 type replayer struct {
 	writer  writer
 	applied func(*batch) // called after each letter that is in MySQL
@@ -79,7 +79,7 @@ func (p *replayer) replay(ctx context.Context, id ledger.LetterID) error {
 	return nil
 }
 
-// fail writes down why a letter was not applied. It returns that too, unless the letter is done with.
+// fail writes into a letter why it was not applied. It also returns the reason, unless the letter is refused for good.
 func (p *replayer) fail(ctx context.Context, id ledger.LetterID, why error) error {
 	write := p.postpone
 	if db.FailureOf(why).Lasts() {
@@ -92,7 +92,7 @@ func (p *replayer) fail(ctx context.Context, id ledger.LetterID, why error) erro
 	return fmt.Errorf("apply dead letter %v again: %w", id, errors.Join(why, err))
 }
 
-// apply is the work of one transaction. The outcome is empty if nothing was applied.
+// apply does the work of one transaction. The outcome is empty if nothing was applied.
 func (p *replayer) apply(ctx context.Context, id ledger.LetterID, b *batch) (outcome string, fresh []letter, err error) {
 	var reason, entry, why string
 	var data []byte
@@ -135,7 +135,7 @@ func (p *replayer) apply(ctx context.Context, id ledger.LetterID, b *batch) (out
 	return outcome, done.letters, nil
 }
 
-// refuse writes down why a letter is not applied.
+// refuse writes into a letter why it is not applied.
 func (p *replayer) refuse(ctx context.Context, id ledger.LetterID, why string) error {
 	if _, err := p.writer.tx.ExecContext(ctx, refuseReplay, brief(why), id[:]); err != nil {
 		return fmt.Errorf("refuse: %w", err)
@@ -144,7 +144,7 @@ func (p *replayer) refuse(ctx context.Context, id ledger.LetterID, why string) e
 	return nil
 }
 
-// postpone writes down why a letter is not applied yet, and gives its turn to the others.
+// postpone writes into a letter why it is not applied yet, and puts it behind the others.
 func (p *replayer) postpone(ctx context.Context, id ledger.LetterID, why string) error {
 	if _, err := p.writer.tx.ExecContext(ctx, postponeReplay, brief(why), id[:]); err != nil {
 		return fmt.Errorf("postpone: %w", err)
@@ -152,5 +152,5 @@ func (p *replayer) postpone(ctx context.Context, id ledger.LetterID, why string)
 	return nil
 }
 
-// brief is a text that its column has room for.
+// brief cuts a text to the length of its column.
 func brief(text string) string { return strings.ToValidUTF8(text[:min(len(text), outcomeMax)], "?") }

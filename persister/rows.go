@@ -29,11 +29,11 @@ func (r *row) String() string {
 	return fmt.Sprintf("%v at epoch %d seq %d of %v", r.Kind, r.Epoch, r.Seq, r.Cell)
 }
 
-// same reports whether two rows are one event that arrived twice. Everything counts, the time too: a
-// script that ran again after Redis lost its effect may differ in nothing else.
+// same reports whether two rows are one event that arrived twice. It compares everything, even the time. If Redis lost an
+// effect and a script ran again, the two events may differ in nothing else.
 func (r *row) same(s *row) bool { return r.Event == s.Event && r.timeMS == s.timeMS }
 
-// fits reports whether its numbers are such as an event can have: somebody may have edited the ledger.
+// fits reports whether an event can have these numbers. Somebody may have edited the ledger.
 func (r *row) fits() bool {
 	return r.Check() == nil && max(r.Avail, r.Held, r.Sold) <= stock.UnitsMax && r.User >= 0 && r.Seq <= stock.SeqMax &&
 		min(r.DeadlineMS, r.timeMS) >= 0 && max(r.DeadlineMS, r.timeMS) <= stock.TimeMaxMS
@@ -49,8 +49,8 @@ func compareCells(a, b stock.Cell) int {
 	return cmp.Or(cmp.Compare(a.SKU, b.SKU), cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Bucket, b.Bucket))
 }
 
-// unique sorts rows in place and takes out those that repeat another one, whose key some do with other
-// content: the rivals. Of rivals the first that arrived is kept.
+// unique sorts rows in place and removes repetitions. It also removes rivals, which have the key of another row and other
+// content, and returns them. Of several rivals the row that arrived first stays.
 func unique(rows []*row) (kept, rivals []*row) {
 	slices.SortStableFunc(rows, byPosition)
 	kept = rows[:0]
@@ -79,7 +79,7 @@ func newestOfCells(rows []*row) []*row {
 // reservationRow is the newest event of a reservation, and the time at which the reservation was made.
 type reservationRow struct {
 	*row
-	reservedMS int64 // Redis time of its reserve or deduct; 0: that is not among the rows
+	reservedMS int64 // Redis time of its reserve or deduct; 0: the rows do not have that event
 }
 
 // newestOfReservations picks each reservation's row with the highest position out of rows that are sorted by

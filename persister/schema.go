@@ -26,8 +26,8 @@ func Schema() schema.Owner {
 // decide is what it takes to decide about a dead letter.
 const decide = "SELECT, UPDATE (resolved_at, resolved_by, resolution, replay_asked_at, replay_asked_by, replay_reason, replay_refusal)"
 
-// grants let nobody delete. The persister never changes a row of the ledger; UPDATE is what MariaDB demands, of the
-// whole table, for leaving a row that is there as it is.
+// grants let nobody delete. The persister never changes a row of the ledger. It needs UPDATE on the whole table because
+// MariaDB demands it for a statement that leaves existing rows as they are.
 var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE", Table: "ledger"},
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE", Table: "product_inventories"},

@@ -17,12 +17,12 @@ import (
 
 const (
 	shutEvery = 10 * time.Second // between two looks at all cells
-	shutShare = 40               // pauses are so many times as long as the call before: they are Redis's time
+	shutShare = 40               // a pause is so many times as long as the call before it, to spare Redis
 	shutNamed = 5                // cells that one line of the log names
 )
 
-// shutWatch counts the cells that are shut until they are repaired. A persister looks at the partitions whose
-// messages it reads, so that each is looked at by one process.
+// shutWatch counts the cells that are shut until they are repaired. A persister looks at the partitions whose messages it
+// reads, so that one process looks at each.
 type shutWatch struct {
 	store      reconcile.ShutFinder
 	kafka      int // partitions of the topic
@@ -60,7 +60,7 @@ func (w *shutWatch) run(ctx context.Context) {
 	lifecycle.Repeat(ctx, w.log, "look for shut cells", shutEvery, w.round)
 }
 
-// round looks at every partition of this persister's, also if some fail.
+// round looks at every partition of this persister, even if some fail.
 func (w *shutWatch) round(ctx context.Context) (failed error) {
 	for p := range w.seen {
 		if !w.mine(p) {
@@ -117,7 +117,7 @@ func (w *shutWatch) mine(partition int) bool {
 	return p != nil && p.has(partition%w.kafka)
 }
 
-// sum is NaN as long as a partition has not been looked at: no figure must not look like none shut.
+// sum returns NaN until every partition has been looked at, because an unknown number must not look like 0.
 func (w *shutWatch) sum(count func(shutCells) int64) float64 {
 	if w.assignment() == nil {
 		return math.NaN()
@@ -137,7 +137,7 @@ func (w *shutWatch) sum(count func(shutCells) int64) float64 {
 	return float64(sum)
 }
 
-// age is how long ago the oldest of the figures was found, in seconds, and NaN as long as there is no figure.
+// age returns the age of the oldest figure in seconds, or NaN while a figure is missing.
 func (w *shutWatch) age() float64 {
 	if w.assignment() == nil {
 		return math.NaN()

@@ -9,24 +9,24 @@ import (
 	"sluice/core/stock"
 )
 
-// Statements are built as bytes: numbers and hexadecimal literals only, so nothing needs escaping, and
-// no reflection or driver argument is spent per value.
+// The writer builds statements as bytes. They have only numbers and hexadecimal literals, so nothing needs escaping, and a
+// value costs no reflection and no argument of the driver.
 
 const (
 	insertLedger = "INSERT INTO ledger (sku_id, pool, bucket, epoch, seq, kind, reservation_id, user_id, quantity, " +
 		"fingerprint, available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms) VALUES "
 	insertLedgerChange = "INSERT INTO ledger (sku_id, pool, bucket, epoch, seq, kind, reservation_id, user_id, quantity, " +
 		"fingerprint, available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason) VALUES "
-	// A row that is there already stays as it is and is not counted as affected. Unlike INSERT IGNORE
-	// this still reports every other error.
+	// A row that exists stays as it is and does not count as affected. Unlike INSERT IGNORE this still reports every other
+	// error.
 	keepLedger = " ON DUPLICATE KEY UPDATE seq = ledger.seq"
 
 	// The persister compares whole rows, in its own form, with those that it writes and with those before them.
 	selectLedger = "SELECT sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, " +
 		"available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason FROM ledger WHERE "
 
-	// Assignments are made from left to right, so the position comes last: each condition sees the old one.
-	// Where the new position is higher its epoch is never lower, so the greater epoch is the right one.
+	// MySQL makes assignments from left to right. The position comes last, so that each condition sees the old one. If the
+	// new position is higher, its epoch is not lower, so the greater epoch is the right one.
 	isNewer = "IF(VALUES(epoch) > epoch OR (VALUES(epoch) = epoch AND VALUES(seq) > seq), "
 
 	insertInventories = "INSERT INTO product_inventories (sku_id, pool, bucket, total_stock, available_stock, " +
@@ -42,8 +42,8 @@ const (
 
 	insertReservations = "INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, " +
 		"deadline_ms, reserved_ms, epoch, seq, updated_ms) VALUES "
-	// An id can be used again after its retention: everything moves, not the state alone. The time at which it was
-	// made comes with one event only, which may arrive after those that follow it.
+	// An id can be used again after its retention, so everything moves, not only the state. Only one event has the time at
+	// which the reservation was made, and it may arrive after those that follow it.
 	moveReservations = " ON DUPLICATE KEY UPDATE " +
 		"sku_id = " + isNewer + "VALUES(sku_id), sku_id), " +
 		"pool = " + isNewer + "VALUES(pool), pool), " +

@@ -24,7 +24,7 @@ const (
 // written is what one transaction did.
 type written struct {
 	events  int      // rows that were new to the ledger
-	letters []letter // dead letters that were new, those of an earlier commit whose answer was lost included
+	letters []letter // new dead letters, including those of an earlier commit whose answer was lost
 }
 
 // writer writes into MySQL, one transaction at a time.
@@ -33,7 +33,7 @@ type writer struct {
 	tx     *sql.Tx
 	values values // of the statement being built; its memory is used again
 
-	unsure map[ledger.LetterID]letter // new ones of commits that failed: they may be there nevertheless
+	unsure map[ledger.LetterID]letter // new letters of failed commits: MySQL may have them nevertheless
 }
 
 // write applies rows and dead letters in one transaction. It may be repeated, and rows may come in any
@@ -73,16 +73,16 @@ func (w *writer) put(ctx context.Context, rows []*row, letters []letter) (done w
 	return done, err
 }
 
-// transaction runs do in a transaction and commits it. It returns what do returns: dead letters that are
-// new, to be reported once they are there for certain. After a commit whose answer was lost the next
-// transaction finds them known, so they are remembered.
+// transaction runs do in a transaction and commits it. do returns the new dead letters. transaction returns them once MySQL
+// has them for certain, so that each is reported once. If the answer to a commit is lost, the next transaction finds the
+// letters in MySQL and does not take them for new. So transaction remembers them.
 func (w *writer) transaction(ctx context.Context, do func() ([]letter, error)) (fresh []letter, err error) {
 	if w.tx, err = w.db.BeginTx(ctx, nil); err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
 	if fresh, err = do(); err != nil {
-		// After a lock timeout only the statement is undone, so this must be said. If it fails the
-		// connection is gone, and the transaction with it.
+		// After a lock timeout MySQL undoes only the statement, so the rollback must be explicit. If it fails, the connection
+		// is gone, and the transaction with it.
 		_ = w.tx.Rollback()
 		return nil, err
 	}
@@ -112,8 +112,7 @@ func (w *writer) exec(ctx context.Context, what string) (affected int64, err err
 	return affected, nil
 }
 
-// insertLedger inserts the rows that are new, and tells how many were and which rows found another event
-// in their place.
+// insertLedger inserts the new rows. It returns how many were new, and the rows that found another event in their place.
 func (w *writer) insertLedger(ctx context.Context, rows []*row) (inserted int, forks []*row, err error) {
 	plain, changes := make([]*row, 0, len(rows)), []*row(nil)
 	for _, r := range rows {
@@ -154,8 +153,7 @@ func (w *writer) insertChunk(ctx context.Context, statement string, chunk []*row
 	return int(affected), err
 }
 
-// findForks compares sorted rows with what the ledger has under their keys, and appends those that
-// differ.
+// findForks compares sorted rows with the ledger's rows under the same keys, and appends those that differ to forks.
 func (w *writer) findForks(ctx context.Context, rows, forks []*row) ([]*row, error) {
 	for chunk := range slices.Chunk(rows, rowsPerStatement) {
 		w.values.sql = appendLedgerKeys(append(w.values.sql[:0], selectLedger...), chunk)
@@ -298,7 +296,7 @@ func (w *writer) insertLetterChunk(ctx context.Context, letters []letter) (fresh
 	return fresh, nil
 }
 
-// knownLetters tells which of some letters are there already.
+// knownLetters returns which of some letters MySQL already has.
 func (w *writer) knownLetters(ctx context.Context, letters []letter) (map[ledger.LetterID]bool, error) {
 	w.values.begin(selectLetters)
 	for i := range letters {
