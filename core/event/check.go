@@ -6,9 +6,8 @@ import (
 	"sluice/core/stock"
 )
 
-// Check reports an event that no script can have made, though its bytes are well-formed: balances or a
-// quantity out of range, or units that the event moved but that are not where it put them. The error
-// wraps ErrMalformed.
+// Check fails for an event that no script can have made, though its bytes are well-formed: balances or a quantity are out
+// of range, or the balances lack the units that the event moved. The error wraps ErrMalformed.
 func (e *Event) Check() error {
 	if fault := e.fault(); fault != "" {
 		return fmt.Errorf("%w: %v at epoch %d seq %d of %v: %s", ErrMalformed, e.Kind, e.Epoch, e.Seq, e.Cell, fault)
@@ -46,7 +45,7 @@ func (e *Event) fault() string {
 	return ""
 }
 
-// Before are the cell's balances that the event found, computed from those it left.
+// Before returns the cell's balances before the event, computed from those after it.
 func (e *Event) Before() (avail, held, sold int64) {
 	avail, held, sold = e.Avail, e.Held, e.Sold
 	switch e.Kind {

@@ -22,19 +22,19 @@ const (
 	changeBytes   = 2 + 8 + 1 + settingsBytes // and the reason
 )
 
-// EventsMax is the largest number of events of one batch; a sweep may expire more reservations at
-// once than a vector has requests.
+// EventsMax is the largest number of events of one batch. It is larger than a vector, because a sweep may expire more
+// reservations at once.
 const EventsMax = 4096
 
-// ErrMalformed tells that bytes are no batch of events.
+// ErrMalformed means that bytes are no batch of events.
 var ErrMalformed = errors.New("malformed events")
 
-// ErrVersion tells that a batch has a format that this program does not know. It is never guessed
-// at: a newer program reads it.
+// ErrVersion means that a batch has a format that this program does not know. Programs never guess: a newer program reads
+// the batch.
 var ErrVersion = errors.New("events of an unknown format version")
 
-// Append appends the binary form of the batch to dst. Values that are out of their range are a bug
-// of the caller and panic.
+// Append appends the binary form of the batch to dst. It panics if a value is out of its range, which is a bug of the
+// caller.
 func Append(dst []byte, b Batch) []byte {
 	dst = append(dst, Version)
 	dst = appendUint(dst, uint64(b.Partition), 2)
@@ -175,7 +175,7 @@ func (d *Decoder) nextChange(c *Change) error {
 	return nil
 }
 
-// Close reports bytes left over after the last event.
+// Close fails if bytes are left over after the last event.
 func (d *Decoder) Close() error {
 	if d.read != d.Count || len(d.rest) != 0 {
 		return fmt.Errorf("%w: %d bytes after event %d of %d", ErrMalformed, len(d.rest), d.read, d.Count)
@@ -183,7 +183,7 @@ func (d *Decoder) Close() error {
 	return nil
 }
 
-// Shut is why a cell is shut, beside its settings.
+// Shut says why a cell is shut.
 type Shut uint8
 
 // The reasons, as bits of the flags byte.
@@ -232,8 +232,8 @@ func SettingsFrom(b []byte) (stock.Settings, Shut) {
 	}, Shut(flags) & (ShutFenced | ShutBreached)
 }
 
-// appendUint appends the low bytes of v, big-endian. A value that does not fit is a bug: cut off
-// silently it would be a wrong event.
+// appendUint appends the low bytes of v, big-endian. It panics if v does not fit, because a value that is cut off silently
+// would make a wrong event.
 func appendUint(dst []byte, v uint64, bytes int) []byte {
 	if v>>(8*bytes) != 0 {
 		panic(fmt.Sprintf("event: %d does not fit into %d bytes", v, bytes))
@@ -243,8 +243,8 @@ func appendUint(dst []byte, v uint64, bytes int) []byte {
 	return append(dst, b[8-bytes:]...)
 }
 
-// uintBefore reads the number of so many bytes, at most 8, that ends before b[end], which is at least
-// 8: one load of 8 bytes and a mask are faster than a loop.
+// uintBefore reads a number of at most 8 bytes that ends before b[end]; end is at least 8. One load of 8 bytes and a mask
+// are faster than a loop.
 func uintBefore(b []byte, end, bytes int) uint64 {
 	return binary.BigEndian.Uint64(b[end-8:end]) & (1<<(8*bytes) - 1)
 }

@@ -1,6 +1,6 @@
-// Package event owns the binary form of events: the bytes that a script appends to the outbox, that
-// Kafka carries and that the persister reads are the same. The form is described in docs/events.md
-// and written by lua/lib/outbox.lua; golden files hold both sides to it.
+// Package event owns the binary form of events. A script appends these bytes to the outbox, Kafka carries them, and the
+// persister reads them. docs/events.md describes the form, lua/lib/outbox.lua writes it, and golden files hold both sides
+// to it.
 package event
 
 import (
@@ -9,10 +9,10 @@ import (
 	"sluice/core/stock"
 )
 
-// Kind is what an event did.
+// Kind says what an event did.
 type Kind uint8
 
-// The kinds, appended to and never renumbered.
+// The kinds. New ones go to the end, and no number ever changes.
 const (
 	KindReserve     Kind = 1 // avail -> held
 	KindConfirm     Kind = 2 // held -> sold
@@ -58,7 +58,7 @@ func (k Kind) State() stock.State {
 	return stock.StateNone
 }
 
-// Event is what one effect did to one cell, with all that is needed to repeat it.
+// Event says what one effect did to one cell, with everything needed to repeat it.
 type Event struct {
 	Kind        Kind
 	Reservation stock.ReservationID
@@ -75,7 +75,7 @@ type Event struct {
 // Total is the cell's total after the event.
 func (e *Event) Total() int64 { return e.Avail + e.Held + e.Sold }
 
-// Change is what an adjustment did, the zero value for other kinds.
+// Change says what an adjustment did. It is the zero value for other kinds.
 type Change struct {
 	Delta    int64
 	Fields   stock.Fields   // which settings were set
@@ -83,7 +83,7 @@ type Change struct {
 	Reason   string
 }
 
-// Batch is the events of one vector: one outbox entry, one Kafka message.
+// Batch has the events of one vector: one outbox entry, one Kafka message.
 type Batch struct {
 	Partition int
 	TimeMS    int64 // Redis time of the vector

@@ -1,5 +1,5 @@
-// Package evidence tells what MySQL and Kafka know of the stock, so that a Redis which has lost
-// acknowledged effects is found out before it sells.
+// Package evidence has what MySQL and Kafka know of the stock. With it a vetting finds out that Redis has lost
+// acknowledged effects, before Redis sells.
 package evidence
 
 import (
@@ -23,23 +23,23 @@ const (
 	fetchMax   = 30 * time.Second       // of fetches that give nothing
 )
 
-// OnVersion says what to do about dead letters of an unknown version, of which it is the error.
+// OnVersion says what to do about dead letters of an unknown version. It is part of the error about them.
 const OnVersion = "sluice deadletter list --reason unknown_version names them: run persisters of the version that wrote them, " +
 	"and sluice deadletter replay for each, or, if no program of yours wrote one, sluice deadletter resolve"
 
-// errNothing tells that Kafka does not give what it says it has.
+// errNothing means that Kafka does not return messages that it says it has.
 var errNothing = errors.New("kafka gives nothing though it has more")
 
-// KafkaTail names the messages that MySQL may not have yet: those of a topic that the persisters' group
-// has not committed.
+// KafkaTail names the messages that MySQL may not have yet: the messages of a topic that the persisters' group has not
+// committed.
 type KafkaTail struct {
 	Brokers []string
 	Topic   string
 	Group   string
 }
 
-// Evidence is the highest position of each cell in MySQL's stock table and dead letters and in the tail of Kafka.
-// Whatever was persisted is in the one, and whatever was published and not persisted in the other.
+// Evidence has the highest position of each cell, from MySQL's stock table and dead letters and from the tail of Kafka.
+// MySQL has everything that was persisted, the tail everything that was published and not persisted.
 type Evidence struct {
 	books    *ledger.Reader
 	tail     KafkaTail
@@ -51,8 +51,8 @@ func New(db *sql.DB, tail KafkaTail) *Evidence {
 	return &Evidence{books: ledger.New(db, nil), tail: tail, patience: fetchMax}
 }
 
-// Highest yields positions, cells in any order and any number of times, and stops at the first error. MySQL is
-// read after the tail was laid down: what is persisted in between is seen in both.
+// Highest yields positions, cells in any order and any number of times, and stops at the first error. It fixes the tail
+// before it reads MySQL. So an event that is persisted in between is in both, and none is missed.
 func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
 	topic := outbox.NewTopic(e.tail.Brokers, e.tail.Topic)
 	defer topic.Close()
@@ -77,8 +77,9 @@ func (e *Evidence) Forks(ctx context.Context, yield func(stock.Cell, stock.Posit
 	return e.books.ForkPositions(ctx, yield)
 }
 
-// Tail yields the events that Kafka has and that MySQL may not have yet, in the batches that they were written in. What is
-// no batch of events, or one of a version that this program does not know, is left out: persisters make it a dead letter.
+// Tail yields the events that Kafka has and MySQL may not have yet, in the batches in which they were written. It leaves out
+// messages that are no batch of events, or of a version that this program does not know. Persisters make them dead
+// letters.
 func (e *Evidence) Tail(ctx context.Context, yield func(*event.Batch) error) error {
 	topic := outbox.NewTopic(e.tail.Brokers, e.tail.Topic)
 	defer topic.Close()
@@ -109,7 +110,7 @@ func (e *Evidence) fromMySQL(ctx context.Context, yield func(stock.Cell, stock.P
 	if unknown := letters[ledger.ReasonVersion]; unknown > 0 {
 		return fmt.Errorf("%w: %d dead letters: %s", event.ErrVersion, unknown, OnVersion)
 	}
-	// In this order: a letter that is applied and resolved in between is seen in the stock table.
+	// Letters first: if a letter is applied and resolved in between, the stock table has its event.
 	if err := e.books.LetterPositions(ctx, yield); err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (e *Evidence) fromKafka(ctx context.Context, topic *outbox.Topic, partition
 	return e.messages(ctx, topic, partition, r, func(m *outbox.Message) error { return yieldMessage(m, yield) })
 }
 
-// messages yields those of a range, in order.
+// messages yields the messages of a range in order.
 func (e *Evidence) messages(ctx context.Context, topic *outbox.Topic, partition int, r outbox.Range, yield func(*outbox.Message) error) error {
 	for r.First < r.End {
 		read, err := readOn(ctx, topic, partition, r.First, e.patience)
@@ -137,7 +138,7 @@ func (e *Evidence) messages(ctx context.Context, topic *outbox.Topic, partition 
 	return nil
 }
 
-// readOn reads from an offset that is not the end. What Kafka does not give while patience lasts it does not give.
+// readOn reads from an offset that is not the end. If Kafka gives nothing for the time of patience, it fails.
 func readOn(ctx context.Context, topic *outbox.Topic, partition int, offset int64, patience time.Duration) (outbox.Read, error) {
 	enough := time.After(patience)
 	for {
@@ -156,9 +157,9 @@ func readOn(ctx context.Context, topic *outbox.Topic, partition int, offset int6
 	}
 }
 
-// yieldMessage yields the positions of a message's events, also of those that the persisters will not apply: then
-// they are dead letters of a cell. What is no batch of events says nothing; a batch of an unknown version is
-// an error, because what it says could matter, of any cell.
+// yieldMessage yields the positions of a message's events, even of events that persisters will not apply and make dead
+// letters of. It ignores a message that is no batch of events. A batch of an unknown version is an error, because it
+// could be about any cell.
 func yieldMessage(m *outbox.Message, yield func(stock.Cell, stock.Position) error) error {
 	b, err := event.Decode(m.Value)
 	if errors.Is(err, event.ErrVersion) && m.FromOutbox() {

@@ -26,7 +26,7 @@ const (
 	raiseEffects   = "UPDATE redis_vettings SET effects = GREATEST(effects, CASE partition_id%s END) WHERE %s"
 )
 
-// Nonces are the nonces of vettings and the effects since then, in MySQL's table redis_vettings.
+// Nonces keeps the nonces of vettings, and the effects since then, in MySQL's table redis_vettings.
 type Nonces struct{ db *sql.DB }
 
 var _ stock.Nonces = (*Nonces)(nil)
@@ -34,7 +34,7 @@ var _ stock.Nonces = (*Nonces)(nil)
 // NewNonces makes nonces from a database, which the caller closes.
 func NewNonces(db *sql.DB) *Nonces { return &Nonces{db: db} }
 
-// Identity implements stock.Nonces: it is the database's.
+// Identity implements stock.Nonces. It returns the id of the database.
 func (n *Nonces) Identity(ctx context.Context) (id string, err error) {
 	if err := n.db.QueryRowContext(ctx, selectIdentity).Scan(&id); err != nil {
 		return "", db.ReadError("which database this is", "ledger_identity", err)
@@ -47,7 +47,7 @@ func (n *Nonces) Read(ctx context.Context, partitions int) ([]stock.Vetting, err
 	return read(ctx, n.db, partitions, selectNonces)
 }
 
-// Replace implements stock.Nonces: the rows stay locked, and others wait for them, until during has ended.
+// Replace implements stock.Nonces. It locks the rows, and others wait for them, until during has ended.
 func (n *Nonces) Replace(ctx context.Context, changes []stock.NonceChange, during func(context.Context) error) (err error) {
 	tx, err := n.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
@@ -77,7 +77,7 @@ func (n *Nonces) Replace(ctx context.Context, changes []stock.NonceChange, durin
 			return stock.ErrReplaced
 		}
 	}
-	// A row that was not there could not be locked: who inserts it first has it.
+	// A missing row cannot be locked. The first process that inserts it has it.
 	if err := write(ctx, tx, born, ""); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
-// Package expiry gives the units of reservations that nobody confirmed in time back, and removes the
-// records of reservations whose retention has ended. It decides nothing: the store does, by its own
-// clock, so any number of processes may sweep at once without a leader.
+// Package expiry gives back the units of reservations that nobody confirmed in time, and removes the records of
+// reservations whose retention has ended. The store decides what is due, by its own clock. So any number of processes may
+// sweep at once, without a leader.
 package expiry
 
 import (
@@ -21,15 +21,16 @@ import (
 )
 
 const (
-	// every is the longest time between two looks at a partition, so that a reservation with a shorter hold
-	// than those before it is noticed in time too. More delays units that come back; less costs the store a
-	// cheap call per partition and look.
+	// every is the longest time between two looks at a partition. A sweeper knows the next deadline, but a new reservation
+	// may have an earlier one. A longer time delays units that come back. A shorter one costs the store more calls: a
+	// cheap one per partition and look.
 	every = 250 * time.Millisecond
 
-	// failingEvery is that where two looks in a row have failed: Redis that nobody has vetted may stay shut for long.
+	// failingEvery takes its place after two failed looks in a row, because a Redis that nobody has vetted may stay shut
+	// for long.
 	failingEvery = time.Second
 
-	callsAtOnceMax    = 4    // to a node; they stand in the way of shoppers, so few; but more than one shares its way
+	callsAtOnceMax    = 4    // to a node: few, because they delay shoppers; more than one, because calls share a round trip
 	reservationsMax   = 1024 // of one call
 	betweenForgetting = time.Second
 )
@@ -45,8 +46,8 @@ type Store interface {
 // Sweeper sweeps all partitions of a store.
 type Sweeper struct {
 	Store Store
-	// Publish is handed the events of what expired, from several goroutines at once. What it does not
-	// publish, the relay will.
+	// Publish gets the events of expired reservations, from several goroutines at once. The relay publishes what Publish
+	// does not.
 	Publish func(stock.Entry)
 	Metrics *metrics.Set
 	Log     *slog.Logger // Defaults to slog.Default.
@@ -67,22 +68,22 @@ func (s *Sweeper) Run(ctx context.Context) error {
 type run struct {
 	Sweeper
 	watches []watch
-	phase   time.Time // all partitions are looked at together at phase + n·every
+	phase   time.Time // the sweeper looks at all partitions together at phase + n·every
 	trouble *lifecycle.Troubles
 
 	mu     sync.Mutex
-	places map[string]chan struct{} // by node, one for each call to it that may be under way
+	places map[string]chan struct{} // by node; each has a place for every call that may be under way
 
 	expired, forgotten, failures *metrics.Counter
 	late                         *metrics.PrometheusHistogram
 }
 
-// watch is what is known of a partition.
+// watch is what a sweeper knows of a partition.
 type watch struct {
-	// dueMS is the local time, in Unix milliseconds, since when or at which the oldest reservation that
-	// is known is due; 0 if there is none.
+	// dueMS is the local time, in Unix milliseconds, at which the oldest known reservation becomes or became due; 0 if none
+	// is known.
 	dueMS atomic.Int64
-	// Of the partition's own goroutine:
+	// Only the partition's own goroutine uses the rest.
 	forgetAt time.Time
 }
 
@@ -136,10 +137,10 @@ func (r *run) watch(ctx context.Context, partition int) {
 	}
 }
 
-// placesFor are the places of the node that has a partition. Each node has its own: calls to one that
-// hangs would take up those of all.
+// placesFor returns the places of the node that has a partition. Each node has its own, because calls to a node that hangs
+// would otherwise take all places.
 func (r *run) placesFor(partition int) chan struct{} {
-	node, _ := r.Store.NodeOf(partition) // those that nobody is known to have share places too
+	node, _ := r.Store.NodeOf(partition) // partitions without a known node share places too
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	places := r.places[node]
@@ -150,12 +151,12 @@ func (r *run) placesFor(partition int) chan struct{} {
 	return places
 }
 
-// look expires and forgets what it may, up to a limit, and tells when to look again.
+// look expires and forgets what is due, up to a limit, and returns when to look again.
 func (r *run) look(ctx context.Context, partition int) (time.Duration, error) {
 	sweep, err := r.Store.Expire(ctx, partition, reservationsMax)
 	r.expired.Add(sweep.Expired)
 	for _, entry := range sweep.Entries {
-		r.Publish(entry) // also beside an error: it happened
+		r.Publish(entry) // even if there is an error: it happened
 	}
 	if err != nil {
 		return r.untilNext(), err
@@ -178,9 +179,9 @@ func (r *run) look(ctx context.Context, partition int) (time.Duration, error) {
 	return r.pause(sweep), nil
 }
 
-// pause is until the next deadline that is known, a little after it because other processes know it
-// too, but at most until the next common look. Where reservations expire one after the other, they are
-// left to gather: a call for each would cost the store several times as much.
+// pause returns how long to wait for the next look. It is until a little after the next known deadline, because other
+// processes know that deadline too, and at most until the next common look. If reservations have just expired, it is
+// until the common look: more of them gather meanwhile, and a call for each would cost the store several times as much.
 func (r *run) pause(sweep stock.Sweep) time.Duration {
 	next := r.untilNext()
 	if sweep.NextMS == 0 || sweep.Expired > 0 {
@@ -190,14 +191,13 @@ func (r *run) pause(sweep stock.Sweep) time.Duration {
 	return min(ahead+rand.N(every/5), next) //nolint:gosec // nothing secret about it
 }
 
-// untilNext is the time until all partitions are looked at again. They are so together, because their
-// calls share a way to the store and back, and processes begin at random moments, so that they do not.
+// untilNext returns the time until the next common look. A process looks at all partitions together, because their calls
+// then share a round trip. Processes begin at random moments, so that they do not all look at once.
 func (r *run) untilNext() time.Duration {
 	return every - time.Since(r.phase)%every
 }
 
-// measure takes down how late the oldest reservation of a sweep was, and since when the oldest that it
-// left has been due, or will be.
+// measure notes how late the oldest reservation of a sweep was, and when the oldest one that it left becomes or became due.
 func (r *run) measure(w *watch, sweep stock.Sweep) {
 	local := time.Now().UnixMilli() - sweep.TimeMS
 	if !sweep.More && sweep.NextMS == 0 {
@@ -216,7 +216,7 @@ func (r *run) measure(w *watch, sweep stock.Sweep) {
 	}
 	r.late.Update(float64(sweep.TimeMS-oldest.DeadlineMS) / 1000)
 	if sweep.More {
-		w.dueMS.Store(local + oldest.DeadlineMS) // what is left is not older
+		w.dueMS.Store(local + oldest.DeadlineMS) // the ones left are not older
 	}
 }
 
@@ -229,7 +229,7 @@ func firstEvent(entry stock.Entry) (event.Event, error) {
 	return e, err
 }
 
-// lag is for how many seconds the longest waiting reservation that is known has been due.
+// lag returns for how many seconds the oldest known reservation has been due.
 func (r *run) lag() float64 {
 	now, longest := time.Now().UnixMilli(), int64(0)
 	for i := range r.watches {

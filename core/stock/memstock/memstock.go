@@ -1,5 +1,5 @@
-// Package memstock is stock.Store in memory: the reference of the rules, short enough to be read as
-// their description. redisstock must behave as it does, and package stocktest compares the two.
+// Package memstock is stock.Store in memory. It is the reference of the rules, and short enough to read as their
+// description. redisstock must behave as it does, and package stocktest compares the two.
 package memstock
 
 import (
@@ -16,18 +16,17 @@ import (
 type Store struct {
 	// Retention is how long the record of a finished reservation is kept.
 	Retention time.Duration
-	// OutboxEntriesMax is the number of outbox entries of a partition from which on it refuses to
-	// reserve or deduct.
+	// OutboxEntriesMax is the number of outbox entries of a partition at which it begins to refuse reserves and deducts.
 	OutboxEntriesMax int64
 	// Ack is the level of cells that did not choose one.
 	Ack stock.Ack
-	// HasReplica tells that there is a replica, which has all at once.
+	// HasReplica says that there is a replica. It has everything at once.
 	HasReplica bool
 
 	*shared
 }
 
-// shared is what the copies of a Store have in common.
+// shared is the part of a Store that its copies share.
 type shared struct {
 	now func() int64
 
@@ -37,7 +36,7 @@ type shared struct {
 
 var _ stock.Store = (*Store)(nil)
 
-// New makes an empty store. Its time is what now says, in Unix milliseconds.
+// New makes an empty store. now returns its time in Unix milliseconds.
 func New(partitions int, now func() int64) *Store {
 	s := &Store{
 		Retention:        stock.RetentionDefault,
@@ -113,8 +112,7 @@ func (s *Store) Reservations(_ context.Context, ids []stock.ReservationID) ([]st
 	return found, s.now(), nil
 }
 
-// Expire gives the units of due reservations back, earliest deadline first. Those of a cell that is
-// shut stay due.
+// Expire gives the units of due reservations back, earliest deadline first. Reservations of a shut cell stay due.
 func (s *Store) Expire(_ context.Context, partition, limit int) (stock.Sweep, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,8 +195,8 @@ func (s *Store) OutboxDelete(_ context.Context, partition int, ids []string) (in
 	return p.deleteEntries(ids), nil
 }
 
-// Edit changes a cell behind the back of the rules, as a person at the server's console might, or
-// the loss of its last second.
+// Edit changes a cell without regard to the rules, as a person at the server's console might, or the loss of the server's
+// last second.
 func (s *Store) Edit(cell stock.Cell, edit func(*stock.CellState)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

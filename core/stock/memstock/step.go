@@ -8,14 +8,13 @@ import (
 	"sluice/core/stock"
 )
 
-// step is one call of a script: it decides against what is stored and what it has itself changed so
-// far, and writes only when everything is decided. Its maps are the changes, and hide those of the
-// partition.
+// step is one call of a script. It decides by what is stored and what it has changed itself so far, and writes only when
+// everything is decided. Its maps have the changes; they take precedence over the partition's.
 type step struct {
 	*partition
 	nowMS      int64
 	outboxFull bool
-	noReplica  bool                          // nobody waits for one, or there is none
+	noReplica  bool                          // nobody waits for a replica, or there is none
 	ack        stock.Ack                     // the deployment's level
 	seen       map[stock.Cell]stock.Position // the highest position of each cell that a caller of the vector has seen
 
@@ -28,7 +27,7 @@ type step struct {
 	events       []event.Event
 }
 
-// hold is what reservations of one vector share that are one member of the deadlines.
+// hold is the key by which reservations of one vector become one member of the deadlines.
 type hold struct {
 	deadlineMS int64
 	pool       uint32
@@ -70,8 +69,8 @@ func (s *step) owned(b buyer) int64 {
 	return s.partition.buyers[b]
 }
 
-// see takes down what the callers have seen, before the first effect: it would hide from those who have
-// seen more that effects were lost.
+// see notes the highest position of each cell that any caller has seen. It runs before the first effect, because an effect
+// would hide lost effects from callers that have seen more.
 func (s *step) see(requests []stock.Request) {
 	for i := range requests {
 		if r := &requests[i]; s.seen[r.Cell].Less(r.Fence) {
@@ -80,8 +79,7 @@ func (s *step) see(requests []stock.Request) {
 	}
 }
 
-// decide decides one request, in sight of the effects of those before it. An error calls the whole
-// vector off.
+// decide decides one request, which sees the effects of those before it. An error refuses the whole vector.
 func (s *step) decide(op stock.Op, r *stock.Request) (stock.Outcome, error) {
 	switch op {
 	case stock.OpReserve, stock.OpDeduct:
@@ -158,7 +156,7 @@ func (s *step) expire(m member) (expired int, stuck []stock.ReservationID) {
 	for _, id := range m.ids {
 		r := s.reservation(id)
 		if r.StateAt(s.nowMS) != stock.StateExpired || r.State != stock.StateHeld {
-			continue // settled in time, or forgotten and since then reserved again
+			continue // settled in time, or forgotten and reserved again since
 		}
 		cell := s.cell(r.Cell)
 		if verdict := cell.Settle(r.Quantity); verdict != stock.VerdictOK {
@@ -208,7 +206,7 @@ func (s *step) adjust(r *stock.Request) (stock.Outcome, error) {
 	return s.effect(event.Kind(a.Kind), cell, record, change), nil
 }
 
-// effect takes down one effect: the cell as it now is, the record in its new state, and the event.
+// effect notes one effect: the changed cell, the record in its new state, and the event.
 func (s *step) effect(kind event.Kind, cell stock.CellState, r stock.Reservation, change event.Change) stock.Outcome {
 	cell.Seq++
 	r.Seq = cell.Seq
@@ -229,7 +227,7 @@ func (s *step) effect(kind event.Kind, cell stock.CellState, r stock.Reservation
 	return stock.Outcome{Verdict: stock.VerdictOK, Reservation: r}
 }
 
-// shut marks a cell that was found fenced or breached. It is no effect: it has no event.
+// shut flags a cell fenced or breached. That is no effect and has no event.
 func (s *step) shut(cell stock.CellState, verdict stock.Verdict) {
 	if !cell.Loaded {
 		return
@@ -239,7 +237,7 @@ func (s *step) shut(cell stock.CellState, verdict stock.Verdict) {
 	s.cells[cell.Cell] = cell
 }
 
-// commit writes what was decided, and the events as one entry of the outbox.
+// commit writes the decisions, and the events as one entry of the outbox.
 func (s *step) commit(retentionMS int64) stock.Entry {
 	maps.Copy(s.partition.cells, s.cells)
 	maps.Copy(s.partition.reservations, s.reservations)
@@ -264,7 +262,7 @@ func (s *step) commit(retentionMS int64) stock.Entry {
 	}))
 }
 
-// answer is a refusal or a replay, with the record where the verdict is about one.
+// answer returns a refusal or a replay, with the record if the verdict is about one.
 func answer(verdict stock.Verdict, r stock.Reservation) stock.Outcome {
 	if verdict == stock.VerdictReplayed || verdict == stock.VerdictWrongState {
 		return stock.Outcome{Verdict: verdict, Reservation: r}
