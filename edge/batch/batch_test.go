@@ -42,8 +42,7 @@ func TestRequestsGatherWhileACallIsInFlight(t *testing.T) {
 		cell, other := sku(0), sku(1)
 		st.load(cell, 1000, stock.Settings{})
 		st.load(other, 1000, stock.Settings{})
-		release := make(chan struct{})
-		st.store.before = func(int, []*stock.Vector) { <-release }
+		release := st.stall()
 
 		first := st.reserveAll(cell, 1, 1)
 		synctest.Wait()
@@ -53,7 +52,7 @@ func TestRequestsGatherWhileACallIsInFlight(t *testing.T) {
 		if got := st.Queued(); got != 305 {
 			t.Errorf("%d wait, want 305", got)
 		}
-		close(release)
+		release()
 		if first.kinds()["ok"] != 1 || crowd.kinds()["ok"] != 300 || others.kinds()["ok"] != 5 {
 			t.Errorf("answers are %v, %v, %v", first.sofar(), crowd.sofar(), others.sofar())
 		}
@@ -75,8 +74,7 @@ func TestFurtherCallsAreForFullVectors(t *testing.T) {
 		cell, other := sku(0), sku(1)
 		st.load(cell, 10_000, stock.Settings{})
 		st.load(other, 10_000, stock.Settings{})
-		release := make(chan struct{})
-		st.store.before = func(int, []*stock.Vector) { <-release }
+		release := st.stall()
 		var crowds []*crowd
 		send := func(cell stock.Cell, user, n int64) {
 			crowds = append(crowds, st.reserveAll(cell, user, n))
@@ -94,7 +92,7 @@ func TestFurtherCallsAreForFullVectors(t *testing.T) {
 		if diff := cmp.Diff(want, st.store.sizes()); diff != "" {
 			t.Error(diff)
 		}
-		close(release)
+		release()
 		for _, c := range crowds {
 			if kinds := c.kinds(); len(kinds) != 1 || kinds["ok"] == 0 {
 				t.Errorf("answers are %v", kinds)
@@ -127,8 +125,7 @@ func TestFullQueueRefuses(t *testing.T) {
 		st := newStage(t, Config{QueueMax: 10})
 		cell := sku(0)
 		st.load(cell, 1000, stock.Settings{})
-		release := make(chan struct{})
-		st.store.before = func(int, []*stock.Vector) { <-release }
+		release := st.stall()
 		first := st.reserveAll(cell, 1, 1)
 		synctest.Wait()
 		crowd := st.reserveAll(cell, 100, 25)
@@ -136,7 +133,7 @@ func TestFullQueueRefuses(t *testing.T) {
 		if got := crowd.sofar()[errorOf(ErrFull)]; got != 15 {
 			t.Errorf("%d refused at once, want 15", got)
 		}
-		close(release)
+		release()
 		if got := crowd.kinds()["ok"]; got != 10 || first.kinds()["ok"] != 1 {
 			t.Errorf("%d accepted, want 10", got)
 		}
@@ -308,8 +305,7 @@ func TestMalformedRequestFailsAlone(t *testing.T) {
 		st := newStage(t, Config{})
 		cell := sku(0)
 		st.load(cell, 100, stock.Settings{})
-		release := make(chan struct{})
-		st.store.before = func(int, []*stock.Vector) { <-release }
+		release := st.stall()
 		first := st.reserveAll(cell, 1, 1)
 		synctest.Wait()
 		crowd := st.reserveAll(cell, 100, 20)
@@ -328,7 +324,7 @@ func TestMalformedRequestFailsAlone(t *testing.T) {
 		if got := st.do(stock.Op(4), take(cell, 7, "k")); got.kind() != errorOf(stock.ErrProtocol) {
 			t.Errorf("unknown operation: %v, want a protocol error", got)
 		}
-		close(release)
+		release()
 		if crowd.kinds()["ok"] != 20 || first.kinds()["ok"] != 1 {
 			t.Errorf("the others are answered %v", crowd.sofar())
 		}
@@ -341,8 +337,7 @@ func TestSameRequestTwiceInOneVectorIsAReplay(t *testing.T) {
 		st := newStage(t, Config{})
 		cell := sku(0)
 		st.load(cell, 100, stock.Settings{})
-		release := make(chan struct{})
-		st.store.before = func(int, []*stock.Vector) { <-release }
+		release := st.stall()
 		first := st.reserveAll(cell, 1, 1)
 		synctest.Wait()
 		answers := make(chan answer, 100)
@@ -350,7 +345,7 @@ func TestSameRequestTwiceInOneVectorIsAReplay(t *testing.T) {
 			go func() { answers <- st.reserve(take(cell, 5, "same")) }()
 		}
 		synctest.Wait()
-		close(release)
+		release()
 		kinds := map[string]int{}
 		for range 100 {
 			a := <-answers
@@ -402,8 +397,7 @@ func TestDrainAnswersEverything(t *testing.T) {
 		st := newStage(t, Config{})
 		cell := sku(0)
 		st.load(cell, 100, stock.Settings{})
-		release := make(chan struct{})
-		st.store.before = func(int, []*stock.Vector) { <-release }
+		release := st.stall()
 		first := st.reserveAll(cell, 1, 1)
 		synctest.Wait()
 		crowd := st.reserveAll(cell, 100, 50)
@@ -417,7 +411,7 @@ func TestDrainAnswersEverything(t *testing.T) {
 		if got := st.reserve(take(cell, 1000, "late")); got.kind() != errorOf(ErrDraining) {
 			t.Errorf("a new request is answered %v, want draining", got)
 		}
-		close(release)
+		release()
 		if err := st.Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"sluice/core/stock"
@@ -83,33 +82,8 @@ func (b *Batcher) replay(op stock.Op, r *stock.Request) (proof, error) {
 	return p, nil
 }
 
-// logging is the delivery of one entry to Kafka, for requests that wait for it.
-type logging struct {
-	once  sync.Once
-	ended func() // end calls it once; nil, or set before anybody can call end
-	done  chan struct{}
-	err   error // valid once done is closed
-}
-
-func newLogging() *logging { return &logging{done: make(chan struct{})} }
-
-func (l *logging) end(err error) {
-	l.once.Do(func() {
-		l.err = err
-		close(l.done)
-		if l.ended != nil {
-			l.ended()
-		}
-	})
-}
-
-func (l *logging) wait() error {
-	<-l.done
-	return l.err
-}
-
 // publish hands an entry to the publisher; log is nil if nobody waits for Kafka.
-func (b *Batcher) publish(entry stock.Entry, log *logging) {
+func (b *Batcher) publish(entry stock.Entry, log *completion) {
 	defer func() {
 		if p := recover(); p != nil {
 			b.meter.panicked(b.cfg.Log, p)

@@ -21,10 +21,10 @@ type group struct {
 
 // proof says what a vector's call has shown about the durability of its effects.
 type proof struct {
-	replicate  bool     // the call waited for a replica
-	replicated bool     // a replica has the effects
-	noReplica  bool     // there was no replica to wait for
-	log        *logging // the delivery of the entry to Kafka; nil if nobody waits for it
+	replicate  bool        // the call waited for a replica
+	replicated bool        // a replica has the effects
+	noReplica  bool        // there was no replica to wait for
+	log        *completion // the delivery of the entry to Kafka; nil if nobody waits for it
 }
 
 func newGroup(vectorMax int) *group {

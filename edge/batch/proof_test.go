@@ -50,8 +50,7 @@ func TestReplayBesideAFirstRequest(t *testing.T) {
 			}
 			return nil
 		}
-		release := make(chan struct{})
-		st.store.before = func(int, []*stock.Vector) { <-release }
+		release := st.stall()
 		held := st.reserveAll(cell, 10, 1) // its call is in flight
 		synctest.Wait()
 		replay, first := make(chan answer, 1), make(chan answer, 1)
@@ -59,7 +58,7 @@ func TestReplayBesideAFirstRequest(t *testing.T) {
 		synctest.Wait()
 		go func() { first <- st.reserve(take(cell, 2, "k")) }()
 		synctest.Wait()
-		close(release)
+		release()
 		if got := <-first; got.kind() != "ok" {
 			t.Errorf("the first request: %v", got)
 		}

@@ -3,8 +3,8 @@ package batch
 // rounds decides which round the proofs of one partition share, and where a round begins. The prover guards it.
 type rounds struct {
 	proven proven
-	busy   bool     // a round runs, or is about to
-	next   *logging // the round after it; nil if nobody waits for one
+	busy   bool        // a round runs, or is about to
+	next   *completion // the round after it; nil if nobody waits for one
 }
 
 // proven says how far Kafka has a partition's entries.
@@ -15,9 +15,9 @@ type proven struct {
 
 // join returns the round to wait for, and says whether the caller has to start it. That is never the round that runs,
 // because it may have read the outbox before the effect was there.
-func (r *rounds) join() (round *logging, begin bool) {
+func (r *rounds) join() (round *completion, begin bool) {
 	if r.next == nil {
-		r.next = newLogging()
+		r.next = newCompletion()
 	}
 	begin = !r.busy
 	r.busy = true
@@ -25,7 +25,7 @@ func (r *rounds) join() (round *logging, begin bool) {
 }
 
 // begin returns the next round, and the entry after which it begins; nil if nobody waits for one.
-func (r *rounds) begin() (round *logging, after proven) {
+func (r *rounds) begin() (round *completion, after proven) {
 	round, r.next = r.next, nil
 	r.busy = round != nil
 	return round, r.proven

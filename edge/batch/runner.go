@@ -92,7 +92,7 @@ func (r *runner) finish(g *group, sent time.Time) {
 		g.proof = proof{replicate: v.Replicate, replicated: v.Replicated, noReplica: v.NoReplica}
 	}
 	if next.awaited {
-		g.proof.log = newLogging()
+		g.proof.log = newCompletion()
 	}
 	entry, awaited := v.Entry, g.proof.log
 	g.answer()

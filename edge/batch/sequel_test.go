@@ -40,7 +40,7 @@ func TestSequel(t *testing.T) {
 
 func TestNeed(t *testing.T) {
 	t.Parallel()
-	log := newLogging()
+	log := newCompletion()
 	all := map[need]bool{}
 	for name, c := range map[string]struct {
 		level   stock.Ack

@@ -74,7 +74,7 @@ func (s *store) sizes() [][]int {
 	return append([][]int(nil), s.calls...)
 }
 
-// publisher takes everything; PublishWait answers what answer says, or never where it is nil.
+// publisher accepts everything; PublishWait answers what answer says, or never where it is nil.
 type publisher struct {
 	answer func(e stock.Entry) error
 	refuse bool
@@ -83,7 +83,7 @@ type publisher struct {
 	published []stock.Entry
 }
 
-func (p *publisher) take(e stock.Entry) bool {
+func (p *publisher) accept(e stock.Entry) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.refuse {
@@ -92,10 +92,10 @@ func (p *publisher) take(e stock.Entry) bool {
 	return !p.refuse
 }
 
-func (p *publisher) Publish(e stock.Entry) bool { return p.take(e) }
+func (p *publisher) Publish(e stock.Entry) bool { return p.accept(e) }
 
 func (p *publisher) PublishWait(e stock.Entry, done func(error)) bool {
-	if !p.take(e) {
+	if !p.accept(e) {
 		return false
 	}
 	if answer := p.answer; answer != nil {
@@ -127,6 +127,13 @@ func newStage(t testing.TB, cfg Config) *stage {
 	}
 	st.start(cfg)
 	return st
+}
+
+// stall holds up all calls of the store until release is called.
+func (st *stage) stall() (release func()) {
+	stalled := make(chan struct{})
+	st.store.before = func(int, []*stock.Vector) { <-stalled }
+	return func() { close(stalled) }
 }
 
 // newLogStage is a stage at the level log, with 100 units in a cell.
