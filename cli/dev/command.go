@@ -119,6 +119,9 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 		if errors.Is(err, local.ErrDir) {
 			return fmt.Errorf("%w with --dir", err)
 		}
+		if full := noRoom(dir, roomToRun); full != nil || errors.Is(err, errNoRoom) {
+			return withRoom(err, full)
+		}
 		given := c.redis()
 		lost := refused(err) && given.Places() == ""
 		if lost {
@@ -132,7 +135,7 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 	console.Write([]byte(s.banner()))
 	if err := s.untilGone(ctx, lock); err != nil {
 		s.lost = errors.Is(err, dirlock.ErrGone)
-		return err
+		return withRoom(err, noRoom(dir, roomToRun))
 	}
 	console.Notef("stopping")
 	return nil

@@ -47,6 +47,7 @@ type stack struct {
 
 	watched []watched
 	lost    bool // its data: what is in their place may be somebody else's
+	full    bool // its disk
 
 	parts lifecycle.Stack
 }
@@ -56,7 +57,7 @@ func (s *stack) start(ctx context.Context) error {
 	if err := removeDevFile(s.dir); err != nil {
 		return err
 	}
-	return s.parts.Start(ctx, s.chooseAddresses, s.startServers, s.configure, s.migrate, s.loadSample, s.startRoles,
+	return s.parts.Start(ctx, s.chooseAddresses, s.checkRoom, s.startServers, s.configure, s.migrate, s.loadSample, s.startRoles,
 		s.startPage, s.issueTokens, s.writeDevFile)
 }
 

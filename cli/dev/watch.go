@@ -57,6 +57,7 @@ func (s *stack) untilGone(ctx context.Context, lock *dirlock.Lock) error {
 				return err
 			}
 		}
+		s.watchRoom()
 		if !lifecycle.Pause(ctx, watchEvery) {
 			return nil
 		}

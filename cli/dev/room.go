@@ -1,0 +1,66 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"sluice/core/local"
+)
+
+// What has to be free on the disk of a stack. With less, mariadbd waits or ends, redis-server refuses writes, and each
+// says so in a log of its own.
+const (
+	roomToBegin = 256 << 20 // mariadbd makes a log of 128 MiB
+	roomToStart = 64 << 20  // with the data of an earlier run
+	roomToRun   = 16 << 20
+)
+
+// errNoRoom tells of a disk that is full, or so nearly that servers would not start.
+var errNoRoom = errors.New("the disk is too full")
+
+// checkRoom fails if private servers would not find the room to start.
+func (s *stack) checkRoom(context.Context) error {
+	redis := s.command.redis()
+	need, database := int64(roomToStart), s.command.MySQLDSN == ""
+	if redis.Places() != "" && !database && len(s.command.KafkaBrokers) > 0 {
+		return nil // there is little to write
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "mariadb", "data")); database && errors.Is(err, os.ErrNotExist) {
+		need = roomToBegin
+	}
+	return noRoom(s.dir, need)
+}
+
+// noRoom is an error if less than so many bytes are free on the disk of a directory.
+func noRoom(dir string, need int64) error {
+	free, err := local.Room(dir)
+	if err != nil || free >= need {
+		return nil //nolint:nilerr // a system that does not tell has perhaps enough
+	}
+	return fmt.Errorf("%w: %d MiB are free in %s, and the servers of sluice dev need %d MiB: make room there, or choose another directory with --dir. Remove none of its data",
+		errNoRoom, free>>20, dir, need>>20)
+}
+
+// withRoom is what ended a stack, and that its disk is full if it is: that is mostly why.
+func withRoom(err, full error) error {
+	if full == nil || errors.Is(err, errNoRoom) {
+		return err
+	}
+	return fmt.Errorf("%w\n%w", err, full)
+}
+
+// watchRoom tells of a disk that becomes full under running servers, and once there is room again.
+func (s *stack) watchRoom() {
+	err := noRoom(s.dir, roomToRun)
+	if full := err != nil; full != s.full {
+		s.full = full
+		if full {
+			s.console.Notef("%v. Until then sales are refused or not written down; all goes on by itself", err)
+		} else {
+			s.console.Notef("there is room in %s again", s.dir)
+		}
+	}
+}
