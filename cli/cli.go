@@ -93,6 +93,9 @@ func Run(args []string, console *command.Console) int {
 		return report(console, err, command.ExitFailed)
 	}
 	k, err := parser.Parse(asFlag(args))
+	if console.Written() != nil { // of --help and --version
+		return report(console, err, command.ExitFailed)
+	}
 	if err != nil {
 		return report(console, misused(err), command.ExitUsage)
 	}

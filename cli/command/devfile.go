@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"sluice/core/config"
 	"sluice/core/dirlock"
@@ -35,6 +36,23 @@ type DevStack struct {
 	TokenKeyFile    string `json:"token_key_file"`
 
 	path string // of the file that it was read from
+}
+
+// Write puts the file in place whole, or not at all.
+func (d DevStack) Write(path string) error {
+	text, err := json.Marshal(d, jsontext.WithIndent("  "))
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", path, err)
+	}
+	fresh := path + ".new"
+	if err = os.WriteFile(fresh, append(text, '\n'), 0o600); err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		_ = os.Remove(fresh) // as much of it as there is
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
 }
 
 // read gives nil if there is no such file.

@@ -48,6 +48,8 @@ func (g *TokenKeygen) Run(c *Console) error {
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return usage(fmt.Errorf("%s exists, and its keys are never overwritten: name another file by --out, or remove this one if nothing uses its keys", g.File))
+	case errors.Is(err, auth.ErrNotWritten):
+		return err
 	case err != nil:
 		return usage(err)
 	}

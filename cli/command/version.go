@@ -2,6 +2,7 @@ package command
 
 import (
 	"cmp"
+	"errors"
 	"runtime"
 
 	"github.com/alecthomas/kong"
@@ -38,9 +39,11 @@ type VersionFlag bool
 
 // BeforeReset is called by kong, before it looks at anything else.
 func (VersionFlag) BeforeReset(app *kong.Kong, c *Console) error {
-	err := (&Version{}).Run(c)
+	if err := errors.Join((&Version{}).Run(c), c.Written()); err != nil {
+		return err
+	}
 	app.Exit(ExitDone)
-	return err
+	return nil
 }
 
 // Run is called by kong.

@@ -9,17 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"sluice/cli/command"
 )
 
 func devFilePath(dir string) string { return filepath.Join(dir, "dev.json") }
 
-// writeDevFile puts the file in place whole.
 func (s *stack) writeDevFile(context.Context) error {
-	text, err := json.Marshal(command.DevStack{
+	err := command.DevStack{
 		EdgeURL:         "http://" + s.edge.Addr(),
 		OpsURL:          "http://" + s.edge.OpsAddr(),
 		PersisterOpsURL: "http://" + s.persister.OpsAddr(),
@@ -30,13 +26,9 @@ func (s *stack) writeDevFile(context.Context) error {
 		MySQLDSN:        s.cfg.MySQL.DSN.Reveal(),
 		KafkaBrokers:    strings.Join(s.cfg.Kafka.Brokers, ","),
 		TokenKeyFile:    s.cfg.TokenKeyFile,
-	}, jsontext.WithIndent("  "))
+	}.Write(devFilePath(s.dir))
 	if err != nil {
-		return fmt.Errorf("encode dev.json: %w", err)
-	}
-	path := devFilePath(s.dir)
-	if err := errors.Join(os.WriteFile(path+".new", append(text, '\n'), 0o600), os.Rename(path+".new", path)); err != nil {
-		return fmt.Errorf("write dev.json: %w", err)
+		return err
 	}
 	s.parts.Later("remove dev.json", func(context.Context) error {
 		if s.lost { // it may be another stack's

@@ -72,7 +72,10 @@ func EncodeKeys(keys ...Key) ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// WriteKeys creates a key file that only its owner can read. An existing file is an error.
+// ErrNotWritten tells of a key file for which there is no room, or whose disk is broken.
+var ErrNotWritten = errors.New("key file not written")
+
+// WriteKeys creates a key file that only its owner can read, or none. An existing file is an error.
 func WriteKeys(path string, keys ...Key) error {
 	encoded, err := EncodeKeys(keys...)
 	if err != nil {
@@ -82,9 +85,11 @@ func WriteKeys(path string, keys ...Key) error {
 	if err != nil {
 		return fmt.Errorf("create key file %w", text.OfFile(err))
 	}
-	_, err = file.Write(encoded)
+	if _, err = file.Write(encoded); err == nil {
+		err = file.Sync()
+	}
 	if err = errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("write key file: %w", err)
+		return errors.Join(fmt.Errorf("%w: %w", ErrNotWritten, err), os.Remove(path))
 	}
 	return nil
 }
