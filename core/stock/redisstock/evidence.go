@@ -1,29 +1,19 @@
 package redisstock
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/redis/rueidis"
 
 	"sluice/core/stock"
 )
 
-const (
-	// evidenceChunk is how many positions a vetting compares at once, and keeps in memory.
-	evidenceChunk = 4096
+// evidenceChunk is how many positions a vetting compares at once, and keeps in memory.
+const evidenceChunk = 4096
 
-	// worstMax is how many cells that are behind a report names.
-	worstMax = 10
-)
-
-// checkEvidence checks that no cell in Redis is behind MySQL or Kafka, that no partition has lost a key, and that no cell
-// has a fork. A cell with a fork went on from data that lacked an event; its later events hide what is missing.
-func (v *vetting) checkEvidence(ctx context.Context) error {
+// compareAll compares Redis with what MySQL and Kafka know of cells.
+func (v *vetting) compareAll(ctx context.Context) error {
 	chunk := make([]Behind, 0, evidenceChunk)
 	err := v.cfg.Evidence.Highest(ctx, func(cell stock.Cell, known stock.Position) error {
 		chunk = append(chunk, Behind{Cell: cell, Known: known})
@@ -37,46 +27,14 @@ func (v *vetting) checkEvidence(ctx context.Context) error {
 	if err == nil {
 		err = v.compare(ctx, chunk)
 	}
-	if err != nil {
-		return fmt.Errorf("compare with evidence: %w", err)
-	}
-	if v.report.Behind > 0 {
-		worst := make([]string, len(v.report.Worst))
-		for i, b := range v.report.Worst {
-			worst[i] = b.String()
-		}
-		partitions := slices.Sorted(maps.Keys(v.behind)) // name all: the worst cells may be in one partition
-		v.partly = append(v.partly, fmt.Sprintf("%s: it has lost effects of %d cells, most of these: %s",
-			stock.PartitionsText(partitions), v.report.Behind, strings.Join(worst, ", ")))
-	}
-	v.checkWhole()
-	return v.checkForks(ctx)
-}
-
-// checkForks finds the cells with an unresolved fork. It objects to their partitions only, because the loss is an old one.
-func (v *vetting) checkForks(ctx context.Context) error {
-	forked := map[stock.Cell]bool{}
-	partitions := map[int]bool{}
-	var named []string
-	err := v.cfg.Evidence.Forks(ctx, func(cell stock.Cell, position stock.Position) error {
-		if forked[cell] {
+	if err == nil {
+		err = v.cfg.Evidence.Forks(ctx, func(cell stock.Cell, position stock.Position) error {
+			v.fork(cell.Partition(v.cfg.Partitions), cell, position)
 			return nil
-		}
-		forked[cell] = true
-		p := cell.Partition(v.cfg.Partitions)
-		v.lost[p], partitions[p] = true, true
-		if len(named) < worstMax {
-			named = append(named, fmt.Sprintf("%v has two events at epoch %d seq %d", cell, position.Epoch, position.Seq))
-		}
-		return nil
-	})
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("compare with evidence: %w", err)
-	}
-	if v.report.Forked = len(forked); v.report.Forked > 0 {
-		v.partly = append(v.partly, fmt.Sprintf("%s: it has lost events of %d cells and gone on without them, among these: %s. Put the stock right, and then "+
-			"say so of each fork: sluice deadletter list --reason fork, sluice deadletter resolve",
-			stock.PartitionsText(slices.Sorted(maps.Keys(partitions))), v.report.Forked, strings.Join(named, ", ")))
 	}
 	return nil
 }
@@ -125,39 +83,7 @@ func (v *vetting) noteAll(chunk []Behind, places []int, answer rueidis.RedisResu
 			return err
 		}
 		chunk[i].Redis = state.Position
-		if state.Held > 0 {
-			v.held[state.Cell.Partition(v.cfg.Partitions)] = true
-		}
-		v.note(chunk[i])
+		v.note(state.Cell.Partition(v.cfg.Partitions), chunk[i], state.Held > 0)
 	}
 	return nil
-}
-
-// note counts one comparison. A cell that the evidence yields twice counts twice, unless it is among the worst.
-func (v *vetting) note(b Behind) {
-	v.report.Positions++
-	if !b.Redis.Less(b.Known) {
-		return
-	}
-	p := b.Cell.Partition(v.cfg.Partitions)
-	v.behind[p], v.lost[p] = true, true
-	worst := v.report.Worst
-	if at := slices.IndexFunc(worst, func(w Behind) bool { return w.Cell == b.Cell }); at >= 0 {
-		if worst[at].Known.Less(b.Known) {
-			worst[at] = b
-		}
-	} else {
-		v.report.Behind++
-		worst = append(worst, b)
-	}
-	slices.SortFunc(worst, func(a, b Behind) int { return cmp.Compare(b.lost(), a.lost()) })
-	v.report.Worst = worst[:min(len(worst), worstMax)]
-}
-
-// lost returns how many effects are missing at least.
-func (b Behind) lost() uint64 {
-	if b.Redis.Epoch < b.Known.Epoch {
-		return b.Known.Seq
-	}
-	return b.Known.Seq - b.Redis.Seq
 }

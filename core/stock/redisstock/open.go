@@ -121,8 +121,8 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 		return OpenReport{}, err
 	}
 	defer v.disconnect()
-	missing, err := v.inspect(ctx)
-	if err == nil && len(v.causes) == 0 && missing {
+	err = v.inspect(ctx)
+	if err == nil && len(v.causes) == 0 && v.missing {
 		v.report.New = true
 		err = v.writeMeta(ctx)
 	}
@@ -133,9 +133,7 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 		return v.report, fmt.Errorf("vet redis: %w", err)
 	}
 	if len(v.causes) > 0 {
-		if v.sound {
-			v.report.Marks = v.proven()
-		}
+		v.report.Marks = v.proven(&v.findings)
 		err := fmt.Errorf("%w: %s", ErrVetting, strings.Join(v.against(), "; "))
 		return v.report, errors.Join(err, v.stop(ctx))
 	}
@@ -166,13 +164,12 @@ func Inspect(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRe
 		return OpenReport{}, nil, err
 	}
 	defer v.disconnect()
-	missing, err := v.inspect(ctx)
-	if err != nil {
+	if err := v.inspect(ctx); err != nil {
 		return v.report, nil, fmt.Errorf("inspect redis: %w", err)
 	}
-	v.report.New = missing
-	for p := range cfg.Partitions {
-		if v.shut(p) {
+	v.report.New = v.missing
+	for p := range v.partitions {
+		if v.partitions[p].shut() {
 			v.report.Shut++
 		}
 	}

@@ -12,39 +12,6 @@ import (
 	"sluice/core/stock"
 )
 
-// shut reports whether a partition serves nobody, or must not serve anybody. There are three reasons: nobody has vetted
-// its server since it started; its data are not the vetted ones; or they have fewer effects than MySQL knows of, or
-// than this process has seen. A partition that serves callers of another version is open.
-func (v *vetting) shut(partition int) bool {
-	mark := v.found[partition]
-	if !v.ownerOf[partition].scripts.sign || !mark.covers(PartitionMark(v.vettings[partition])) {
-		return true
-	}
-	return partition < len(v.cfg.Seen) && v.cfg.Seen[partition].Nonce == mark.Nonce && !mark.covers(v.cfg.Seen[partition])
-}
-
-// unknown returns the partitions that have lost something and have a mark that MySQL does not know. Others may sell from
-// them. This may be the wrong MySQL, so the vetting must not stop those others.
-func (v *vetting) unknown() (partitions []int) {
-	for _, p := range v.report.Lost {
-		if v.ownerOf[p].scripts.sign && v.found[p].Nonce != 0 && v.found[p].Nonce != v.vettings[p].Nonce {
-			partitions = append(partitions, p)
-		}
-	}
-	return partitions
-}
-
-// proven returns the marks of the open partitions that have lost nothing. They need not wait for the others.
-func (v *vetting) proven() []PartitionMark {
-	marks := make([]PartitionMark, len(v.found))
-	for p := range marks {
-		if !v.lost[p] && !v.shut(p) {
-			marks[p] = v.found[p]
-		}
-	}
-	return marks
-}
-
 // watch has the servers notice if the cells of shut partitions change during the comparison, for example because
 // somebody empties or exchanges them. Scripts change such cells only for callers that trust a mark which MySQL does not
 // know, and for programs that do not know the sign.
@@ -52,7 +19,7 @@ func (v *vetting) watch(ctx context.Context) error {
 	for _, p := range v.primaries {
 		commands := []rueidis.Completed{p.conn.B().Unwatch().Build()} // an earlier vetting may have left a watch
 		for _, partition := range p.partitions {
-			if v.shut(partition) {
+			if v.partitions[partition].shut() {
 				commands = append(commands, p.conn.B().Watch().Key(keysOf(partition).cells).Build())
 			}
 		}
@@ -82,22 +49,18 @@ func (v *vetting) unchanged(ctx context.Context, p *primary) error {
 // Partitions that have lost something stay shut.
 func (v *vetting) renew(ctx context.Context) error {
 	var changes []stock.NonceChange
-	for p := range v.cfg.Partitions {
-		if v.lost[p] {
-			v.found[p] = PartitionMark{}
-			continue
-		}
-		if !v.shut(p) {
+	v.report.Marks = v.proven(&v.findings)
+	for p := range v.partitions {
+		if !v.opens(&v.findings, p) {
 			continue
 		}
 		nonce, err := newNonce()
 		if err != nil {
 			return err
 		}
-		changes = append(changes, stock.NonceChange{Partition: p, Old: v.vettings[p].Nonce, New: nonce})
-		v.found[p] = PartitionMark{Nonce: nonce}
+		changes = append(changes, stock.NonceChange{Partition: p, Old: v.partitions[p].kept.Nonce, New: nonce})
+		v.report.Marks[p] = PartitionMark{Nonce: nonce}
 	}
-	v.report.Marks = v.found
 	v.report.Renewed = len(changes)
 	if len(changes) == 0 {
 		return v.load(ctx)
@@ -152,7 +115,7 @@ func (v *vetting) writeMarks(ctx context.Context, changes []stock.NonceChange) e
 		var commands []rueidis.Completed
 		for _, partition := range p.partitions {
 			if changed[partition] {
-				commands = append(commands, v.upkeep.writeMark(p.conn.B(), partition, v.found[partition]))
+				commands = append(commands, v.upkeep.writeMark(p.conn.B(), partition, v.report.Marks[partition]))
 			}
 		}
 		if err := v.unchanged(ctx, p); err != nil {
@@ -178,15 +141,12 @@ func (v *vetting) load(ctx context.Context) error {
 	return nil
 }
 
-// stop deletes the marks of partitions that have lost effects, so that Redis refuses everybody who still calls them. It
-// leaves alone data that were vetted with another MySQL, because this one may be wrong, unless it is about to open
-// their server for other partitions.
+// stop deletes the marks of the partitions that the judgement stops, so that Redis refuses everybody who still calls them.
 func (v *vetting) stop(ctx context.Context) error {
 	for _, p := range v.primaries {
-		opening := len(v.causes) == 0 && !p.scripts.sign
 		var commands []rueidis.Completed
 		for _, partition := range p.partitions {
-			if v.lost[partition] && (opening || v.found[partition].Nonce == v.vettings[partition].Nonce) {
+			if v.stops(&v.findings, partition) {
 				commands = append(commands, p.conn.B().Del().Key(keysOf(partition).mark).Build())
 			}
 		}

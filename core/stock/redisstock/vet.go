@@ -4,35 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/redis/rueidis"
 
-	"sluice/core/stock"
 	"sluice/lua"
 )
 
-// vetting is one run of Open.
+// vetting is one run of Open. It reads the findings, has judge decide, and does what the judgement allows.
 type vetting struct {
 	client    rueidis.Client
 	cfg       OpenConfig
 	scripts   []lua.Script
 	upkeep    upkeep
 	primaries []*primary
-	ownerOf   []*primary      // by partition
-	found     []PartitionMark // in Redis, by partition
-	vettings  []stock.Vetting // in MySQL, by partition
-	behind    map[int]bool    // partitions with a cell that is behind MySQL or Kafka
-	lost      map[int]bool    // partitions in behind, and those that have lost a key or have a fork
-	sound     bool            // nothing but lost effects speaks against opening
-	causes    []string        // objections to opening anything
-	claims    string          // the database that may claim the ledger; empty: the ledger is claimed
-	partly    []string        // objections to opening some partitions: the others may sell
-	counts    []counts        // of keys, by partition
-	held      map[int]bool    // partitions with a cell that has units held
+	ownerOf   []*primary // by partition
 	report    OpenReport
+
+	findings
+	judgement
 }
 
 func newVetting(client rueidis.Client, cfg OpenConfig) (*vetting, error) {
@@ -44,7 +34,7 @@ func newVetting(client rueidis.Client, cfg OpenConfig) (*vetting, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &vetting{client: client, cfg: cfg, scripts: scripts, upkeep: upkeep, behind: map[int]bool{}, lost: map[int]bool{}, held: map[int]bool{}}, nil
+	return &vetting{client: client, cfg: cfg, scripts: scripts, upkeep: upkeep, findings: newFindings(cfg)}, nil
 }
 
 func (v *vetting) disconnect() {
@@ -55,21 +45,11 @@ func (v *vetting) disconnect() {
 	}
 }
 
-func (v *vetting) object(format string, args ...any) {
-	v.causes = append(v.causes, fmt.Sprintf(format, args...))
-}
-
-// against returns all objections.
-func (v *vetting) against() []string {
-	return slices.Concat(v.causes, v.partly)
-}
-
-// inspect collects the objections to opening, and changes nothing. missing means that Redis holds nothing of the
-// deployment. An error means that inspect could not find out. It reads the marks before the evidence, so that the data
-// that the marks cover are the data that it compares.
-func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
+// inspect reads the findings and judges them. It changes nothing. An error means that inspect could not find out. It reads
+// the marks before the evidence, so that the data that the marks cover are the data that it compares.
+func (v *vetting) inspect(ctx context.Context) (err error) {
 	if v.primaries, err = primariesOf(ctx, v.client, v.cfg.Partitions); err != nil {
-		return false, err
+		return err
 	}
 	v.ownerOf = make([]*primary, v.cfg.Partitions)
 	for _, p := range v.primaries {
@@ -79,59 +59,46 @@ func (v *vetting) inspect(ctx context.Context) (missing bool, err error) {
 			v.ownerOf[partition] = p
 		}
 		if err := v.checkServer(ctx, p); err != nil {
-			return false, fmt.Errorf("%s: %w", p, err)
+			return fmt.Errorf("%s: %w", p, err)
 		}
 	}
-	if err := v.readMarks(ctx); err != nil {
-		return false, err
+	for _, read := range []func(context.Context) error{
+		v.readMarks, v.readCounts, v.watch, v.readMeta, v.readLedger, v.compareAll,
+	} {
+		if err := read(ctx); err != nil {
+			return err
+		}
 	}
-	if err := v.readCounts(ctx); err != nil {
-		return false, err
-	}
-	if err := v.watch(ctx); err != nil {
-		return false, err
-	}
-	if missing, err = v.checkMeta(ctx); err != nil {
-		return false, err
-	}
-	if err := v.checkLedger(ctx); err != nil {
-		return false, err
-	}
-	v.sound = len(v.causes) == 0
-	if err := v.checkEvidence(ctx); err != nil {
-		return false, err
-	}
-	v.report.Lost = slices.Sorted(maps.Keys(v.lost))
-	opened := slices.ContainsFunc(v.vettings, func(kept stock.Vetting) bool { return kept.Nonce != 0 })
-	switch strange := v.unknown(); {
-	case missing && opened:
-		v.object("it holds nothing, but MySQL knows that the deployment was opened before: its data are lost. " +
-			"Bring them back, or, if it never held stock, empty the table redis_vettings")
-	case missing && len(v.lost) > 0:
-		v.object("it holds nothing, but others know of its cells: its data are lost")
-	case len(strange) > 0:
-		v.object("%s: it has data that were vetted, but not with what this MySQL has of them, and lacks what MySQL or Kafka has: "+
-			"old data were put in their place, or this is another MySQL", stock.PartitionsText(strange))
-	}
-	return missing, nil
+	v.judge()
+	return nil
+}
+
+// judge decides by the findings, and reports them.
+func (v *vetting) judge() {
+	v.judgement = judge(&v.findings, v.cfg.Deployment)
+	v.report.Positions, v.report.Behind, v.report.Worst, v.report.Forked = v.positions, v.behind, v.worst, len(v.forked)
+	v.report.Lost = v.lostPartitions()
 }
 
 // readMarks reads the vettings from MySQL, and then the marks and scripts from Redis. The order matters: another process
 // that opens Redis writes marks and scripts before MySQL shows its nonces, and effects only grow.
 func (v *vetting) readMarks(ctx context.Context) (err error) {
-	if v.vettings, err = v.cfg.Nonces.Read(ctx, v.cfg.Partitions); err != nil {
+	kept, err := v.cfg.Nonces.Read(ctx, v.cfg.Partitions)
+	if err != nil {
 		return err
 	}
-	v.found = make([]PartitionMark, v.cfg.Partitions)
 	for _, p := range v.primaries {
 		if p.scripts, err = findScripts(ctx, p.conn, v.scripts); err != nil {
 			return fmt.Errorf("look for scripts on %s: %w", p, err)
+		}
+		for _, partition := range p.partitions {
+			v.partitions[partition].sign, v.partitions[partition].kept = p.scripts.sign, PartitionMark(kept[partition])
 		}
 	}
 	return v.ask(ctx, "read marks", 1, func(k keys, b rueidis.Builder) []rueidis.Completed {
 		return []rueidis.Completed{b.Get().Key(k.mark).Build()}
 	}, func(partition int, answers []rueidis.RedisResult) (err error) {
-		v.found[partition], err = markOf(answers[0])
+		v.partitions[partition].mark, err = markOf(answers[0])
 		return err
 	})
 }
@@ -163,10 +130,10 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 	}
 	about := About(info)
 	if !about.Recent() {
-		v.object("%s has version %q, want at least %d.0", p, about.version(), VersionMin)
+		v.fault("%s has version %q, want at least %d.0", p, about.version(), VersionMin)
 	}
 	if !about.Primary() {
-		v.object("%s is a %s, want a primary: promote it, or give --redis-addr the address of the one that is", p, about.Role())
+		v.fault("%s is a %s, want a primary: promote it, or give --redis-addr the address of the one that is", p, about.Role())
 	}
 	if about.Recent() && about.Primary() && len(p.partitions) > 0 {
 		err := checkRights(ctx, p.conn, v.upkeep, p.partitions[0])
@@ -184,7 +151,7 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 	for _, f := range faults {
 		switch {
 		case f.Word == FaultEviction || f.Word == FaultPersistence && !v.cfg.AllowNoPersistence:
-			v.object("%s: %v", p, f)
+			v.fault("%s: %v", p, f)
 		case f.Word == faultUnverified:
 			v.cfg.Log.WarnContext(ctx, "not all settings of redis can be verified", "server", p.String(), "found", f.Found, "do", f.Do)
 		}
@@ -192,88 +159,49 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 	return nil
 }
 
-// checkMeta checks that every partition belongs to this deployment. If no partition has meta or stock, the deployment is
-// new, and missing is true. If only some have neither, those have lost it.
-func (v *vetting) checkMeta(ctx context.Context) (missing bool, err error) {
-	var bare stock.PartitionErrors
-	var empty []int
-	orphaned := 0
-	var foreign stock.PartitionErrors
-	err = v.ask(ctx, "read meta", 2, func(k keys, b rueidis.Builder) []rueidis.Completed {
+// readMeta reads whose the partitions are.
+func (v *vetting) readMeta(ctx context.Context) error {
+	return v.ask(ctx, "read meta", 2, func(k keys, b rueidis.Builder) []rueidis.Completed {
 		return []rueidis.Completed{
 			readMeta(b, k), b.Exists().Key(k.cells, k.res, k.due, k.gone, k.outbox).Build(),
 		}
-	}, func(partition int, answers []rueidis.RedisResult) error {
-		found, err := metaFrom(answers[0])
-		if err != nil {
+	}, func(partition int, answers []rueidis.RedisResult) (err error) {
+		found := &v.partitions[partition]
+		if found.whose, err = metaFrom(answers[0]); err != nil {
 			return err
 		}
 		stored, err := answers[1].AsInt64()
-		if err != nil {
-			return err
-		}
-		if found == (meta{}) {
-			if stored > 0 {
-				orphaned++
-			}
-			empty = append(empty, partition)
-			bare.Add(partition, errors.New("it holds nothing, as after the loss of a server: bring its data back"))
-		} else if err := found.differs(v.cfg.Partitions, v.cfg.Deployment); err != nil {
-			foreign.Add(partition, err)
-		}
-		return nil
+		found.stored = stored > 0
+		return err
 	})
-	if err != nil {
-		return false, err
-	}
-	for _, cause := range foreign.List() {
-		v.object("%v", cause)
-	}
-	missing = len(empty) == v.cfg.Partitions
-	if orphaned > 0 {
-		v.object("%d partitions hold stock but not whose it is", orphaned)
-	} else if !missing {
-		for _, partition := range empty {
-			v.lost[partition] = true
-		}
-		for _, err := range bare.List() {
-			v.partly = append(v.partly, err.Error())
-		}
-	}
-	return missing, nil
 }
 
-// checkLedger checks that this MySQL has the ledger of the stock.
-func (v *vetting) checkLedger(ctx context.Context) error {
-	database, err := v.cfg.Nonces.Identity(ctx)
-	if err != nil {
+// readLedger reads which MySQL has the ledger of the stock, and which this one is.
+func (v *vetting) readLedger(ctx context.Context) (err error) {
+	if v.database, err = v.cfg.Nonces.Identity(ctx); err != nil {
 		return err
 	}
 	p := v.ownerOf[0]
-	ledger, err := ledgerFrom(p.conn.Do(ctx, readLedger(p.conn.B())))
-	if err != nil {
+	if v.ledger, err = ledgerFrom(p.conn.Do(ctx, readLedger(p.conn.B()))); err != nil {
 		return fmt.Errorf("read whose ledger %s has: %w", p, err)
-	}
-	if err := otherLedger(ledger, database); err != nil {
-		v.object("%v", err)
-	}
-	v.claims = ""
-	if ledger == "" {
-		v.claims = database
 	}
 	return nil
 }
 
 // claim writes into Redis that this MySQL has the ledger, if no MySQL has claimed it. The first to write has it.
 func (v *vetting) claim(ctx context.Context) error {
-	if v.claims == "" {
+	if v.ledger != "" || v.database == "" {
 		return nil
 	}
 	p := v.ownerOf[0]
-	if err := p.conn.Do(ctx, p.conn.B().Hsetnx().Key(keysOf(0).meta).Field(metaLedger).Value(v.claims).Build()).Error(); err != nil {
+	if err := p.conn.Do(ctx, p.conn.B().Hsetnx().Key(keysOf(0).meta).Field(metaLedger).Value(v.database).Build()).Error(); err != nil {
 		return fmt.Errorf("write whose ledger %s has: %w", p, err)
 	}
-	return v.checkLedger(ctx)
+	if err := v.readLedger(ctx); err != nil {
+		return err
+	}
+	v.judge()
+	return nil
 }
 
 // writeMeta writes this deployment into the meta of the partitions. If another deployment does so at the same time, the
@@ -293,8 +221,11 @@ func (v *vetting) writeMeta(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = v.checkMeta(ctx)
-	return err
+	if err := v.readMeta(ctx); err != nil {
+		return err
+	}
+	v.judge()
+	return nil
 }
 
 func firstError(answers []rueidis.RedisResult) error {

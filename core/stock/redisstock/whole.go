@@ -2,11 +2,8 @@ package redisstock
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/redis/rueidis"
-
-	"sluice/core/stock"
 )
 
 // counts says how much each key of a partition holds, all at one moment.
@@ -29,7 +26,6 @@ func (c counts) lacks(held bool) string {
 
 // readCounts reads the counts of all partitions. It also ends a watch that an earlier vetting may have left.
 func (v *vetting) readCounts(ctx context.Context) error {
-	v.counts = make([]counts, v.cfg.Partitions)
 	const n = 2
 	return v.ask(ctx, "count keys", n, func(k keys, b rueidis.Builder) []rueidis.Completed {
 		return []rueidis.Completed{
@@ -40,22 +36,7 @@ func (v *vetting) readCounts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v.counts[partition] = counts{found[0], found[1], found[2], found[3], found[4]}
+		v.partitions[partition].counts = counts{found[0], found[1], found[2], found[3], found[4]}
 		return nil
 	})
-}
-
-// checkWhole finds the partitions that have lost a key. Only a copy of the data can bring it back.
-func (v *vetting) checkWhole() {
-	var torn stock.PartitionErrors
-	for p := range v.counts {
-		// In an open partition, a reserve may have held units since the counts were read.
-		if what := v.counts[p].lacks(v.held[p] && v.shut(p)); what != "" {
-			v.lost[p] = true
-			torn.Add(p, fmt.Errorf("it has lost %s, and the rest is there: bring the data back", what))
-		}
-	}
-	for _, err := range torn.List() {
-		v.partly = append(v.partly, err.Error())
-	}
 }
