@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 
 	"sluice/core/stock"
 )
@@ -102,13 +103,28 @@ func (r *Reader) cells(ctx context.Context, what, query string, values ...any) (
 	return cells, nil
 }
 
-// appendCells appends the condition that a row is of one of the cells.
+// appendCells appends the condition that a row is of one of the cells. It names the SKUs of each pool and bucket in one list:
+// servers look each of them up, and read the whole table where the cells are alternatives one by one.
 func appendCells(to []byte, cells []stock.Cell) []byte {
-	for i, c := range cells {
+	type place struct {
+		pool   uint32
+		bucket uint16
+	}
+	var places []place
+	skus := map[place][]byte{}
+	for _, c := range cells {
+		at := place{c.Pool, c.Bucket}
+		if skus[at] == nil {
+			places = append(places, at)
+		}
+		skus[at] = append(strconv.AppendInt(skus[at], c.SKU, 10), ',')
+	}
+	for i, at := range places {
 		if i > 0 {
 			to = append(to, " OR "...)
 		}
-		to = fmt.Appendf(to, "(sku_id = %d AND pool = %d AND bucket = %d)", c.SKU, c.Pool, c.Bucket)
+		list := skus[at]
+		to = fmt.Appendf(to, "(pool = %d AND bucket = %d AND sku_id IN (%s))", at.pool, at.bucket, list[:len(list)-1])
 	}
 	return to
 }

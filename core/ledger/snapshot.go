@@ -55,15 +55,20 @@ func (s *Snapshot) Briefs(ctx context.Context, cells []stock.Cell, yield func(*B
 	if len(cells) == 0 {
 		return nil
 	}
+	return s.briefs(ctx, string(appendCells(nil, cells)), yield)
+}
+
+// BriefsAfter reads the cells after one, in their order, at most limit; of a pool alone, or of all (nil).
+func (s *Snapshot) BriefsAfter(ctx context.Context, after stock.Cell, pool *uint32, limit int, yield func(*Brief) error) error {
+	where := fmt.Sprintf("(sku_id > %[1]d OR sku_id = %[1]d AND (pool > %[2]d OR pool = %[2]d AND bucket > %[3]d))", after.SKU, after.Pool, after.Bucket)
+	if pool != nil {
+		where += fmt.Sprintf(" AND pool = %d", *pool)
+	}
+	return s.briefs(ctx, where+fmt.Sprintf(" ORDER BY sku_id, pool, bucket LIMIT %d", limit), yield)
+}
+
+func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) error) error {
 	var at Brief
-	query := []byte(`SELECT i.sku_id, i.pool, i.bucket, i.epoch, i.seq, i.available_stock, i.reserved_stock, i.sold_stock, i.total_stock,
-		i.last_updated, COALESCE(l.available_stock = i.available_stock AND l.reserved_stock = i.reserved_stock AND l.sold_stock = i.sold_stock, FALSE),
-		COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0),
-		IF(m.epoch = i.epoch AND m.seq >= i.seq, 0, (SELECT COUNT(*) FROM ledger c WHERE c.sku_id = i.sku_id AND c.pool = i.pool
-			AND c.bucket = i.bucket AND c.epoch = i.epoch AND c.seq > COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0) AND c.seq <= i.seq))
-		FROM (SELECT * FROM product_inventories WHERE `)
-	const tail = `) AS i LEFT JOIN ledger l ON l.sku_id = i.sku_id AND l.pool = i.pool AND l.bucket = i.bucket AND l.epoch = i.epoch AND l.seq = i.seq
-		LEFT JOIN applied_marks m ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket`
 	return s.read(ctx, "stock", func(rows *sql.Rows) error {
 		var updated sql.NullTime
 		err := rows.Scan(&at.Cell.SKU, &at.Cell.Pool, &at.Cell.Bucket, &at.Epoch, &at.Seq, &at.Avail, &at.Held, &at.Sold, &at.Total,
@@ -73,7 +78,14 @@ func (s *Snapshot) Briefs(ctx context.Context, cells []stock.Cell, yield func(*B
 		}
 		at.UpdatedMS = int64(momentOf(updated))
 		return yield(&at)
-	}, append(appendCells(query, cells), tail...))
+	}, []byte(`SELECT i.sku_id, i.pool, i.bucket, i.epoch, i.seq, i.available_stock, i.reserved_stock, i.sold_stock, i.total_stock,
+		i.last_updated, COALESCE(l.available_stock = i.available_stock AND l.reserved_stock = i.reserved_stock AND l.sold_stock = i.sold_stock, FALSE),
+		COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0),
+		IF(m.epoch = i.epoch AND m.seq >= i.seq, 0, (SELECT COUNT(*) FROM ledger c WHERE c.sku_id = i.sku_id AND c.pool = i.pool
+			AND c.bucket = i.bucket AND c.epoch = i.epoch AND c.seq > COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0) AND c.seq <= i.seq))
+		FROM (SELECT * FROM product_inventories WHERE `+where+`) AS i
+		LEFT JOIN ledger l ON l.sku_id = i.sku_id AND l.pool = i.pool AND l.bucket = i.bucket AND l.epoch = i.epoch AND l.seq = i.seq
+		LEFT JOIN applied_marks m ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket`))
 }
 
 // appendAmong appends the condition of appendCells for use among others.
@@ -114,27 +126,10 @@ func scanEvent(rows *sql.Rows) (e Recorded, err error) {
 	return e, nil
 }
 
-// Stretch is the events of a cell from a mark on, of its epoch and later ones.
-type Stretch struct {
-	Cell stock.Cell
-	From stock.Position
-}
-
-// Events reads stretches of the ledger, at most limit rows.
-func (s *Snapshot) Events(ctx context.Context, stretches []Stretch, limit int, yield func(*Recorded)) error {
-	if len(stretches) == 0 {
-		return nil
-	}
-	query := []byte(selectEvents)
-	for i, x := range stretches {
-		if i > 0 {
-			query = append(query, " OR "...)
-		}
-		query = fmt.Appendf(query, "(sku_id=%d AND pool=%d AND bucket=%d AND (epoch>%[4]d OR epoch=%[4]d AND seq>=%[5]d))",
-			x.Cell.SKU, x.Cell.Pool, x.Cell.Bucket, x.From.Epoch, x.From.Seq)
-	}
-	query = fmt.Appendf(query, " ORDER BY sku_id, pool, bucket, epoch, seq LIMIT %d", limit)
-	return s.events(ctx, query, yield)
+// Events reads the events of a cell from a position on, in order, at most limit.
+func (s *Snapshot) Events(ctx context.Context, cell stock.Cell, from stock.Position, limit int, yield func(*Recorded)) error {
+	query := appendAmong([]byte(selectEvents), cell)
+	return s.events(ctx, fmt.Appendf(query, " AND (epoch = %[1]d AND seq >= %[2]d OR epoch > %[1]d) ORDER BY epoch, seq LIMIT %[3]d", from.Epoch, from.Seq, limit), yield)
 }
 
 func (s *Snapshot) events(ctx context.Context, query []byte, yield func(*Recorded)) error {
@@ -235,14 +230,8 @@ func (s *Snapshot) rows(ctx context.Context, query []byte, yield func(*Row)) err
 
 // Held reads the reservations of cells that are held, at most limit.
 func (s *Snapshot) Held(ctx context.Context, cells []stock.Cell, limit int, yield func(*Row)) error {
-	query := []byte(selectRows + "FORCE INDEX (reservations_cell) WHERE ")
-	for i, c := range cells {
-		if i > 0 {
-			query = append(query, " OR "...)
-		}
-		query = fmt.Appendf(query, "(sku_id=%d AND pool=%d AND state='held' AND bucket=%d)", c.SKU, c.Pool, c.Bucket)
-	}
-	return s.rows(ctx, fmt.Appendf(query, " LIMIT %d", limit), yield)
+	query := []byte(selectRows + "FORCE INDEX (reservations_cell) WHERE state = 'held' AND ")
+	return s.rows(ctx, fmt.Appendf(appendAmong(query, cells...), " LIMIT %d", limit), yield)
 }
 
 // Reservations reads reservations by their ids; those that MySQL does not know are left out.
@@ -310,13 +299,6 @@ func (s *Snapshot) OpenLetters(ctx context.Context, limit int, yield func(*OpenL
 		yield(&l)
 		return nil
 	}, query)
-}
-
-// CellsAfter reads the cells that MySQL has after one, in their order, at most limit.
-func (s *Snapshot) CellsAfter(ctx context.Context, after stock.Cell, limit int, yield func(stock.Cell)) error {
-	return s.cells(ctx, fmt.Appendf(nil, `SELECT sku_id, pool, bucket FROM product_inventories
-		WHERE sku_id > %[1]d OR sku_id = %[1]d AND (pool > %[2]d OR pool = %[2]d AND bucket > %[3]d)
-		ORDER BY sku_id, pool, bucket LIMIT %[4]d`, after.SKU, after.Pool, after.Bucket, limit), yield)
 }
 
 // CellsOf reads the cells that MySQL has of a SKU (0: any) in a sale (nil: in any pool), at most limit.

@@ -18,8 +18,8 @@ const (
 	looksMax     = 4                      // at a cell that differs
 	lookPause    = 400 * time.Millisecond // between two of them: what is under way arrives meanwhile
 	cellsPerLook = 100
-	eventsMax    = 100_000 // of the ledger, for the cells of one look
-	heldMax      = 200_000 // reservations, likewise
+	eventsMax    = 100_000 // of the ledger, for one cell
+	heldMax      = 200_000 // reservations, for the cells of one look
 	flightMax    = 500_000 // events of an outbox, likewise
 	dueAtOnce    = 1000
 	dueMax       = 200_000 // members of a list of deadlines
@@ -70,11 +70,6 @@ func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
 				}
 			}
 			p.take(v, j)
-			if v.Redis == nil {
-				p.mu.Lock()
-				p.absents[v.Cell] = true
-				p.mu.Unlock()
-			}
 		}
 		if len(cells) == 0 {
 			return nil
@@ -268,30 +263,17 @@ func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
 }
 
 func (r *reading) events(ctx context.Context, s *ledger.Snapshot) error {
-	stretches := make([]ledger.Stretch, len(r.cells))
-	for i, c := range r.cells {
-		stretches[i] = ledger.Stretch{Cell: c, From: r.views[c].From}
-	}
-	n := 0
-	read := func(stretches ...ledger.Stretch) error {
-		n = 0
-		return s.Events(ctx, stretches, eventsMax, func(e *ledger.Recorded) {
-			v := r.views[e.Cell]
+	for _, v := range r.views {
+		n := 0
+		err := s.Events(ctx, v.Cell, v.From, eventsMax, func(e *ledger.Recorded) {
 			v.Events = append(v.Events, Event{e.Event, e.TimeMS, InLedger})
 			n++
 		})
-	}
-	if err := read(stretches...); err != nil || n < eventsMax {
-		return err
-	}
-	for _, x := range stretches { // there are many: one cell at a time
-		v := r.views[x.Cell]
-		v.Events = slices.DeleteFunc(v.Events, func(e Event) bool { return e.Store == InLedger })
-		if err := read(x); err != nil {
+		if err != nil {
 			return err
 		}
 		if n == eventsMax {
-			v.Unread = fmt.Sprintf("the ledger has more than %d events of it from %d.%d on: look again once persisters have moved its applied mark", eventsMax, x.From.Epoch, x.From.Seq)
+			v.Unread = fmt.Sprintf("the ledger has more than %d events of it from %d.%d on: look again once persisters have moved its applied mark", eventsMax, v.From.Epoch, v.From.Seq)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"hash/maphash"
 	"slices"
 
 	"sluice/core/ledger"
@@ -9,17 +10,28 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// partition is one partition of Redis on its way through a sweep: what of it has to be in memory at once.
+// partition is one partition of Redis on its way through a sweep. While it is scanned, all that follows is in memory; after that
+// only what is in doubt.
 type partition struct {
 	*sweep
 
-	number int
+	number          int
+	failed          bool // it could not be scanned
+	inRedis, inBoth fold // the cells that Redis has, and those of them that MySQL has too
+	doubts          map[stock.Cell]*doubt
+
 	cells  map[stock.Cell]*seen
 	held   map[stock.ReservationID]struct{} // counted already: a scan may come to one twice
 	counts map[buyer]int64                  // of reservations that count
-	doubts map[stock.Cell]*doubt
-	ids    []stock.Reservation // held, to be compared with MySQL
+	ids    []stock.Reservation              // held, to be compared with MySQL
 }
+
+// fold is a set of cells, condensed: two that are the same were made of the same cells.
+type fold uint64
+
+func (f *fold) add(c stock.Cell) { *f += fold(maphash.Comparable(foldSeed, c)) }
+
+var foldSeed = maphash.MakeSeed()
 
 // seen is a cell, and what is held of it.
 type seen struct {
@@ -49,15 +61,40 @@ func newPartition(w *sweep, number int) *partition {
 	}
 }
 
-// run screens the cells of a partition, and looks at those closely that are not plainly in sync.
-func (p *partition) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{p.readCells, p.readRecords, p.readBuyers, p.screen} {
+// scan reads all of the partition in Redis, and finds the cells that are to be looked at closely.
+func (p *partition) scan(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{p.readCells, p.readRecords, p.readBuyers} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	return p.look(ctx)
+	for c, s := range p.cells {
+		p.inRedis.add(c)
+		if p.whole || s.Unreadable || s.held != s.Held {
+			p.doubtful(c)
+		}
+	}
+	for c, events := range p.tail {
+		if s := p.cells[c]; p.has(c) && (s == nil || slices.ContainsFunc(events, func(e Event) bool { return s.Less(e.Position) })) {
+			p.doubtful(c)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.letters {
+		if p.has(c) {
+			p.doubtful(c)
+		}
+	}
+	for _, c := range p.asked[p.number] {
+		p.doubtful(c)
+	}
+	p.cells, p.held, p.counts, p.ids = nil, nil, nil, nil
+	return nil
 }
+
+// has tells that a cell lives in the partition.
+func (p *partition) has(c stock.Cell) bool { return c.Partition(p.Redis.Partitions()) == p.number }
 
 // doubtful has a cell looked at closely.
 func (p *partition) doubtful(c stock.Cell) *doubt {
@@ -209,75 +246,5 @@ func (p *partition) readBuyers(ctx context.Context) error {
 	for key := range p.counts { // Redis has none of them
 		p.oddUser(key.cell, key.user)
 	}
-	p.counts, p.held = nil, nil
-	return nil
-}
-
-// screen passes the cells that are plainly in sync.
-func (p *partition) screen(ctx context.Context) error {
-	for c, events := range p.tail {
-		if c.Partition(p.Redis.Partitions()) != p.number || !p.scope.has(c) {
-			continue
-		}
-		if s := p.cells[c]; s == nil || slices.ContainsFunc(events, func(e Event) bool { return s.Less(e.Position) }) {
-			p.doubtful(c)
-		}
-	}
-	p.mu.Lock()
-	for c := range p.letters {
-		if c.Partition(p.Redis.Partitions()) == p.number {
-			p.doubtful(c)
-		}
-	}
-	p.mu.Unlock()
-	for _, c := range p.asked[p.number] {
-		p.doubtful(c)
-	}
-	cells := make([]stock.Cell, 0, len(p.cells))
-	for c, s := range p.cells {
-		if p.whole || s.Unreadable {
-			p.doubtful(c)
-		}
-		if p.doubts[c] == nil {
-			cells = append(cells, c)
-		}
-	}
-	slices.SortFunc(cells, compareCells)
-	for some := range slices.Chunk(cells, cellsAtOnce) {
-		if err := p.screenSome(ctx, some); err != nil {
-			return err
-		}
-		p.progressed(0)
-	}
-	return nil
-}
-
-func (p *partition) screenSome(ctx context.Context, cells []stock.Cell) error {
-	known, inSync := map[stock.Cell]bool{}, int64(0)
-	err := p.snapshot(ctx, func(s *ledger.Snapshot) error {
-		return s.Briefs(ctx, cells, func(b *ledger.Brief) error {
-			c := p.cells[b.Cell]
-			known[b.Cell] = true
-			switch {
-			case b.UpdatedMS < p.scope.SinceMS && c.Position == b.Position: // nothing has happened since then
-			case c.Position != b.Position || c.Balances != b.Balances || c.held != c.Held || !b.Whole():
-				p.doubtful(b.Cell)
-			default:
-				inSync++
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return err
-	}
-	for _, c := range cells {
-		if !known[c] {
-			p.doubtful(c)
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.report.count(InSync, inSync)
 	return nil
 }

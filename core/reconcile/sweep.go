@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -17,13 +16,12 @@ import (
 
 // Bounds of what a sweep has in memory at once, beside one partition of Redis for each worker.
 const (
-	workers     = 2
-	cellsAtOnce = 500     // of one statement
-	rowsAtOnce  = 1000    // reservations of one statement
-	tailMax     = 200_000 // events of Kafka's tail
-	lettersMax  = 10_000
-	closelyMax  = 2000    // cells that are asked for by SKU or sale, and looked at from their first event on
-	skuMax      = 100_000 // cells of one SKU
+	workers    = 2
+	rowsAtOnce = 1000    // reservations of one statement
+	tailMax    = 200_000 // events of Kafka's tail
+	lettersMax = 10_000
+	closelyMax = 2000    // cells that are asked for by SKU or sale, and looked at from their first event on
+	skuMax     = 100_000 // cells of one SKU
 )
 
 // Scope is what a sweep looks at. The zero value is everything.
@@ -50,7 +48,7 @@ type Sweeper struct {
 	since map[Store]time.Time // since when a store could not be read
 }
 
-// Progress is how far a sweep has come.
+// Progress is how far a sweep has come. It goes through the partitions twice.
 type Progress struct {
 	Partitions, Done int
 	Cells, Findings  int64
@@ -73,12 +71,12 @@ type sweep struct {
 	total    int
 	failed   map[Store]bool
 	transits transits
-	absents  map[stock.Cell]bool // that Redis does not have, and that were judged with their partition
+	parts    []*partition
 }
 
 // Sweep compares all cells of a scope. What cannot be read is in the report; the error is that of the context.
 func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
-	w := &sweep{Sweeper: s, scope: scope, report: newReport(), failed: map[Store]bool{}, transits: transits{}, absents: map[stock.Cell]bool{}}
+	w := &sweep{Sweeper: s, scope: scope, report: newReport(), failed: map[Store]bool{}, transits: transits{}}
 	w.report.Summary.StartedAt = w.clock(ctx)
 	w.readTail(ctx)
 	err := w.readLetters(ctx)
@@ -88,11 +86,7 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 	if err != nil {
 		w.unreadable(InLedger, -1, err)
 	} else {
-		w.partitions(ctx)
-		if w.asked == nil {
-			w.absent(ctx)
-		}
-		w.stuck(ctx)
+		w.compareAll(ctx)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -105,6 +99,32 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 	w.report.Summary.EndedAt = w.clock(ctx)
 	w.report.close()
 	return w.report, nil
+}
+
+// compareAll scans Redis, screens what MySQL has, and looks closely at what is left in doubt.
+func (w *sweep) compareAll(ctx context.Context) {
+	for number := range w.Redis.Partitions() {
+		w.parts = append(w.parts, newPartition(w, number))
+	}
+	if w.total = 2 * len(w.parts); w.asked != nil {
+		w.total = 2 * len(w.asked)
+	}
+	w.partitions(ctx, (*partition).scan)
+	if w.asked == nil {
+		if err := w.screen(ctx); err != nil {
+			w.unreadable(InLedger, -1, err)
+			return
+		}
+	}
+	w.partitions(ctx, func(p *partition, ctx context.Context) error {
+		if w.asked == nil {
+			if err := p.alone(ctx); err != nil {
+				return err
+			}
+		}
+		return p.look(ctx)
+	})
+	w.stuck(ctx)
 }
 
 // unreadable notes that a store could not be read, for a partition or (-1) at all.
@@ -221,30 +241,25 @@ func (w *sweep) choose(ctx context.Context) error {
 	return nil
 }
 
-// partitions sweeps them, some at a time.
-func (w *sweep) partitions(ctx context.Context) {
-	numbers := make(chan int)
+// partitions does something with those that are asked for, some at a time, and notes what fails.
+func (w *sweep) partitions(ctx context.Context, do func(*partition, context.Context) error) {
+	numbers := make(chan *partition)
 	var all sync.WaitGroup
-	var chosen []int
-	for p := range w.Redis.Partitions() {
-		if w.asked == nil || len(w.asked[p]) > 0 {
-			chosen = append(chosen, p)
-		}
-	}
-	w.total = len(chosen)
 	for range workers {
 		all.Go(func() {
 			for p := range numbers {
-				err := newPartition(w, p).run(ctx)
-				if err != nil {
-					w.unreadable(storeOf(err), p, err)
+				if err := do(p, ctx); err != nil {
+					p.failed = true
+					w.unreadable(storeOf(err), p.number, err)
 				}
 				w.progressed(1)
 			}
 		})
 	}
-	for _, p := range chosen {
-		numbers <- p
+	for _, p := range w.parts {
+		if !p.failed && (w.asked == nil || len(w.asked[p.number]) > 0) {
+			numbers <- p
+		}
 	}
 	close(numbers)
 	all.Wait()
@@ -276,71 +291,6 @@ func storeOf(err error) Store {
 		return InRedis
 	}
 	return InLedger
-}
-
-// absent looks for cells that MySQL has and Redis has not. MySQL was read first, so Redis had them.
-func (w *sweep) absent(ctx context.Context) {
-	for after := (stock.Cell{}); ; {
-		var cells []stock.Cell
-		err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
-			return s.CellsAfter(ctx, after, cellsAtOnce*4, func(c stock.Cell) { cells = append(cells, c) })
-		})
-		if err != nil {
-			w.unreadable(InLedger, -1, err)
-			return
-		}
-		if len(cells) == 0 {
-			return
-		}
-		after = cells[len(cells)-1]
-		byPartition := map[int][]stock.Cell{}
-		cells = slices.DeleteFunc(cells, func(c stock.Cell) bool { return !w.scope.has(c) })
-		for _, c := range cells {
-			p := c.Partition(w.Redis.Partitions())
-			byPartition[p] = append(byPartition[p], c)
-		}
-		for p, some := range byPartition {
-			if w.told(p) {
-				continue
-			}
-			views, nowMS, err := w.Redis.CellsNow(ctx, p, some)
-			if err = fromRedis(err); err == nil {
-				err = w.gone(ctx, views, nowMS)
-			}
-			if err != nil {
-				w.unreadable(storeOf(err), p, err)
-			}
-		}
-	}
-}
-
-// told tells that a partition is known to be unreadable.
-func (w *sweep) told(partition int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.report.Summary.Unread, func(u Unread) bool { return slices.Contains(u.Partitions, partition) })
-}
-
-// gone judges those cells that Redis does not have.
-func (w *sweep) gone(ctx context.Context, views []redisstock.CellView, nowMS int64) error {
-	var cells []stock.Cell
-	for i := range views {
-		if !views[i].Loaded && !views[i].Unreadable && !w.absents[views[i].Cell] {
-			cells = append(cells, views[i].Cell)
-		}
-	}
-	if len(cells) == 0 {
-		return nil
-	}
-	return w.snapshot(ctx, func(s *ledger.Snapshot) error {
-		return s.Briefs(ctx, cells, func(b *ledger.Brief) error {
-			v := View{Cell: b.Cell, NowMS: nowMS, Projection: &State{b.Position, b.Balances}, UpdatedMS: b.UpdatedMS}
-			if b.UpdatedMS >= w.scope.SinceMS {
-				w.take(&v, Judge(&v))
-			}
-			return nil
-		})
-	})
 }
 
 // take takes a judgement into the report.

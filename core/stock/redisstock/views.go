@@ -105,6 +105,44 @@ func (s *Store) CellsNow(ctx context.Context, partition int, cells []stock.Cell)
 	return found, nowMS, nil
 }
 
+// ManyCellsNow reads cells of any partitions, in their order. Where a partition cannot be read its cells have the error.
+func (s *Store) ManyCellsNow(ctx context.Context, cells []stock.Cell) ([]CellView, []error) {
+	places := map[int][]int{}
+	for i, c := range cells {
+		p := c.Partition(len(s.partitions))
+		places[p] = append(places[p], i)
+	}
+	var commands []rueidis.Completed
+	var of [][]int
+	for p, all := range places {
+		for some := range slices.Chunk(all, fieldsAtOnce) {
+			names := make([]string, len(some))
+			for k, i := range some {
+				names[k] = text(cells[i].Append(nil))
+			}
+			commands, of = append(commands, s.client.B().Hmget().Key(s.partitions[p].cells).Field(names...).Build()), append(of, some)
+		}
+	}
+	found, errs := make([]CellView, len(cells)), make([]error, len(cells))
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	for k, answer := range s.client.DoMulti(ctx, commands...) {
+		values, err := answer.AsStrSlice()
+		switch {
+		case err != nil:
+			err = wrap("read cells", err)
+		case len(values) != len(of[k]):
+			err = wrapProtocol("hmget", elementsError(len(values)))
+		}
+		for n, i := range of[k] {
+			if errs[i] = err; err == nil {
+				found[i] = cellView(cells[i], values[n])
+			}
+		}
+	}
+	return found, errs
+}
+
 // RecordsNow reads reservations of a partition, in their order.
 func (s *Store) RecordsNow(ctx context.Context, partition int, ids []stock.ReservationID) ([]stock.Reservation, error) {
 	values, err := s.fields(ctx, partition, s.partitions[partition].res, len(ids), func(i int) string { return string(ids[i][:]) })

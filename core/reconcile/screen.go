@@ -1,0 +1,138 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+
+	"sluice/core/ledger"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// pageCells is how many cells of MySQL are in memory at once, twice.
+const pageCells = 4000
+
+// screen passes the cells that are plainly in sync, and finds those that are not: it reads MySQL in the order of its key, as that is
+// ten times faster than to look cells up, and each page's cells in Redis after it.
+func (w *sweep) screen(ctx context.Context) error {
+	pages, stop := make(chan []ledger.Brief), make(chan struct{})
+	defer close(stop)
+	var failed error
+	go func() {
+		defer close(pages)
+		for after := (stock.Cell{}); ; {
+			page := make([]ledger.Brief, 0, pageCells)
+			failed = w.snapshot(ctx, func(s *ledger.Snapshot) error {
+				return s.BriefsAfter(ctx, after, w.scope.Sale, pageCells, func(b *ledger.Brief) error {
+					page = append(page, *b)
+					return nil
+				})
+			})
+			if failed != nil || len(page) == 0 {
+				return
+			}
+			after = page[len(page)-1].Cell
+			select {
+			case pages <- page:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	for page := range pages {
+		w.compare(ctx, page)
+		w.progressed(0)
+	}
+	return failed
+}
+
+// compare compares a page with Redis.
+func (w *sweep) compare(ctx context.Context, page []ledger.Brief) {
+	cells := make([]stock.Cell, len(page))
+	for i := range page {
+		cells[i] = page[i].Cell
+	}
+	found, errs := w.Redis.ManyCellsNow(ctx, cells)
+	inSync := int64(0)
+	for i := range page {
+		b, c := &page[i], &found[i]
+		p := w.parts[b.Cell.Partition(len(w.parts))]
+		switch {
+		case p.failed:
+			continue
+		case errs[i] != nil:
+			p.failed = true
+			w.unreadable(InRedis, p.number, errs[i])
+			continue
+		case !c.Loaded && !c.Unreadable:
+			w.absent(ctx, p, b)
+			continue
+		}
+		p.inBoth.add(b.Cell)
+		switch {
+		case p.doubts[b.Cell] != nil:
+		case w.scope.SinceMS > b.UpdatedMS && c.Position == b.Position: // nothing has happened since then
+		case c.Position != b.Position || c.Balances != b.Balances || !b.Whole():
+			p.doubtful(b.Cell)
+		default:
+			inSync++
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report.count(InSync, inSync)
+}
+
+// absent judges a cell that MySQL has and Redis has not. MySQL was read first, so Redis had it.
+func (w *sweep) absent(ctx context.Context, p *partition, b *ledger.Brief) {
+	if p.doubts[b.Cell] == nil && b.UpdatedMS >= w.scope.SinceMS {
+		v := View{Cell: b.Cell, NowMS: int64(w.clock(ctx)), Projection: &State{b.Position, b.Balances}, UpdatedMS: b.UpdatedMS}
+		w.take(&v, Judge(&v))
+	}
+}
+
+// alone finds the cells of a partition that Redis has and MySQL has not. Where both have the same cells it is done at once.
+func (p *partition) alone(ctx context.Context) error {
+	if p.inRedis == p.inBoth {
+		return nil
+	}
+	seen := map[stock.Cell]bool{}
+	for cursor := uint64(0); ; {
+		found, next, err := p.Redis.ViewCells(ctx, p.number, cursor)
+		if err != nil {
+			return fromRedis(err)
+		}
+		if err := p.lookUp(ctx, found, seen); err != nil {
+			return err
+		}
+		if cursor = next; next == 0 {
+			return nil
+		}
+	}
+}
+
+func (p *partition) lookUp(ctx context.Context, found []redisstock.CellView, seen map[stock.Cell]bool) error {
+	var cells []stock.Cell
+	for i := range found {
+		if c := found[i].Cell; p.scope.has(c) && p.doubts[c] == nil && !seen[c] {
+			seen[c] = true
+			cells = append(cells, c)
+		}
+	}
+	known := map[stock.Cell]bool{}
+	err := p.snapshot(ctx, func(s *ledger.Snapshot) error {
+		return s.Briefs(ctx, cells, func(b *ledger.Brief) error {
+			known[b.Cell] = true
+			return nil
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("look cells up: %w", err)
+	}
+	for _, c := range cells {
+		if !known[c] {
+			p.doubtful(c)
+		}
+	}
+	return nil
+}
