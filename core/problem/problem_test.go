@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -122,6 +123,18 @@ func TestProblemIsWrittenWhole(t *testing.T) {
 		c.header.Set("Content-Type", problem.MediaType)
 		if diff := cmp.Diff(c.header, header); diff != "" {
 			t.Errorf("headers of %v (-want +got):\n%s", c.p, diff)
+		}
+	}
+}
+
+// Edge and shop share the kinds, so their titles name neither.
+func TestTitlesFitEveryService(t *testing.T) {
+	t.Parallel()
+	for _, k := range problem.Kinds() {
+		for _, service := range []string{"edge", "persister", "shop", "catalog", "Redis", "MySQL", "Kafka"} {
+			if strings.Contains(strings.ToLower(k.Title), strings.ToLower(service)) {
+				t.Errorf("the title of %s is about one service: %s", k.Code, k.Title)
+			}
 		}
 	}
 }
