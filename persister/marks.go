@@ -201,7 +201,8 @@ func walk(rows []row, marks map[stock.Cell]stock.Position) (moved map[stock.Cell
 			avail, held, sold = rows[i-1].Avail, rows[i-1].Held, rows[i-1].Sold
 		}
 		if !r.fits() { // nor into a message
-			detail := fmt.Sprintf("%v has values that no event can have: %+v at %d ms", r, r.Event, r.timeMS)
+			detail := fmt.Sprintf("%v has values that no event can have, at %d ms: %v of %d units by user %d, delta %d, %d available, %d held, %d sold",
+				r, r.timeMS, r.Kind, r.Quantity, r.User, r.Change.Delta, r.Avail, r.Held, r.Sold)
 			broken = append(broken, letter{reason: reasonBroken, detail: detail, event: &r.Event, data: []byte(detail)})
 			continue
 		}

@@ -20,6 +20,7 @@ import (
 	"sluice/core/moment"
 	"sluice/core/reconcile"
 	"sluice/core/show"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
 
@@ -272,7 +273,7 @@ func proofText(proof []reconcile.Proof) string {
 func unreadText(u reconcile.Unread) string {
 	part := ""
 	if len(u.Partitions) > 0 {
-		part = fmt.Sprintf(" (partitions %v)", u.Partitions)
+		part = " (" + stock.PartitionsText(u.Partitions) + ")"
 	}
 	return fmt.Sprintf("unverified since %s: %s%s: %s", timeText(int64(u.Since)), u.Store, part, u.Error)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sluice/core/show"
@@ -207,8 +208,11 @@ func (q *reservationQuery) ofSKUs(ctx context.Context, skus []int64) error {
 		skus = skus[1:]
 	}
 	if len(skus) > 0 {
-		list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(skus)), ","), "[]")
-		ranges = append(ranges, fmt.Sprintf("sku_id IN (%s) AND pool = %d AND %s", list, pool, oneOf(q.states)))
+		list := make([]string, len(skus))
+		for i, sku := range skus {
+			list[i] = strconv.FormatInt(sku, 10)
+		}
+		ranges = append(ranges, fmt.Sprintf("sku_id IN (%s) AND pool = %d AND %s", strings.Join(list, ","), pool, oneOf(q.states)))
 	}
 	where := "FORCE INDEX (reservations_cell) WHERE (" + strings.Join(ranges, " OR ") + ")"
 	const order = " ORDER BY sku_id, pool, state, reservation_id"

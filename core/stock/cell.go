@@ -64,6 +64,9 @@ func (m Position) Less(n Position) bool {
 	return m.Epoch < n.Epoch || m.Epoch == n.Epoch && m.Seq < n.Seq
 }
 
+// Text is the position as people read it. It is no String, which cells and events would have as theirs.
+func (m Position) Text() string { return fmt.Sprintf("%d.%d", m.Epoch, m.Seq) }
+
 // Balances are a cell's counters. Total = Avail + Held + Sold, always.
 type Balances struct {
 	Avail, Held, Sold, Total int64

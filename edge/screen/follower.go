@@ -332,7 +332,7 @@ func (f *follower) apply(data []byte) error {
 			continue
 		}
 		if e.Epoch != c.state.Epoch || e.Seq != c.state.Seq+1 {
-			return fmt.Errorf("%w: %v from %v to %v", errGap, e.Cell, c.state.Position, e.Position)
+			return fmt.Errorf("%w: %v from %s to %s", errGap, e.Cell, c.state.Text(), e.Text())
 		}
 		c.state.Position = e.Position
 		c.state.Avail = e.Avail
@@ -355,9 +355,9 @@ func (f *follower) caughtUp(begun time.Duration) error {
 		soldOut := c.state.Avail == 0 && c.free > 0 && !c.state.Fenced && !c.state.Breached // here, and not in Redis
 		if behind := c.state.Less(c.reach); soldOut && (behind || c.state.Position == c.reach) {
 			f.s.mistaken.Inc()
-			return fmt.Errorf("%w: %v has %d free units in Redis at %v, its events end at %v with none", errGap, cell, c.free, c.reach, c.state.Position)
+			return fmt.Errorf("%w: %v has %d free units in Redis at %s, its events end at %s with none", errGap, cell, c.free, c.reach.Text(), c.state.Text())
 		} else if behind {
-			return fmt.Errorf("%w: %v is at %v, its events end at %v", errGap, cell, c.reach, c.state.Position)
+			return fmt.Errorf("%w: %v is at %s, its events end at %s", errGap, cell, c.reach.Text(), c.state.Text())
 		}
 	}
 	return nil
