@@ -16,27 +16,22 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/valyala/fasthttp"
 
 	"sluice/core/limit"
 )
 
 // Bounds of a courtesy: an answer is worth waiting for only so long.
 const (
-	lingerTime   = 500 * time.Millisecond
-	lingerBytes  = 2 << 20 // more than the largest body
 	refusalTime  = time.Second
 	refusalsMax  = 64 // refusals under way at once; more are closed without an answer
 	acceptPause  = 50 * time.Millisecond
 	tellEvery    = 10 * time.Second // while connections cannot be accepted
-	drainTick    = 10 * time.Millisecond
-	requestBytes = 4 << 10 // of a refused connection's request that are read before it is answered
+	requestBytes = 4 << 10          // of a refused connection's request that are read before it is answered
 )
 
 // Config bounds the connections of a Listener.
@@ -201,141 +196,4 @@ func (l *Listener) Close() error {
 		close(l.closed)
 		return l.tcp.Close()
 	}
-}
-
-// StateChanged is fasthttp's ConnState hook: a connection is idle from the end of an answer on, until
-// there is something of the next request.
-func (l *Listener) StateChanged(nc net.Conn, state fasthttp.ConnState) {
-	c, ok := nc.(*conn)
-	if !ok {
-		return
-	}
-	switch state {
-	case fasthttp.StateActive:
-		if c.state.Load() != busy {
-			l.goOn(c)
-		}
-	case fasthttp.StateIdle:
-		c.answered, c.reading = true, false
-		c.state.CompareAndSwap(busy, idle)
-		if l.draining.Load() { // read after the state is idle: either this or Drain sees the other
-			c.state.CompareAndSwap(idle, ending)
-		}
-	case fasthttp.StateNew, fasthttp.StateHijacked, fasthttp.StateClosed:
-	}
-}
-
-// goOn makes a connection busy whose next request came with the one before it: fasthttp has it in its
-// buffer, where Read did not see it, and maybe the answer to the one before it too. So the connection
-// goes on even if it is ending, by a drain whose deadline the lock waits for: the next read sets another.
-func (l *Listener) goOn(c *conn) {
-	if !c.state.CompareAndSwap(idle, busy) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		c.state.Store(busy)
-	}
-}
-
-// Drain closes the listener, and each connection as soon as no request of it is under way. It returns
-// when all are closed. At the end of ctx it closes the rest in the middle and says how many.
-func (l *Listener) Drain(ctx context.Context) error {
-	err := l.Close()
-	l.mu.Lock()
-	l.draining.Store(true)
-	for c := range l.open {
-		c.endIfIdle()
-	}
-	l.mu.Unlock()
-	defer l.refusals.Wait()
-
-	tick := time.NewTicker(drainTick)
-	defer tick.Stop()
-	for l.Open() > 0 {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return errors.Join(err, l.cut(ctx.Err()))
-		}
-	}
-	return err
-}
-
-func (l *Listener) cut(cause error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for c := range l.open {
-		_ = c.TCPConn.Close() // its own goroutine notices and closes it in order
-	}
-	return fmt.Errorf("cut %d connections: %w", len(l.open), cause)
-}
-
-// What a connection is doing.
-const (
-	idle   int32 = iota // waiting for the first byte of a request
-	busy                // between the first byte of a request and the end of its answer
-	ending              // idle, and to be closed instead of read again, but for what is read already
-)
-
-type conn struct {
-	*net.TCPConn
-	listener *Listener
-	address  netip.Addr
-	state    atomic.Int32
-	dead     atomic.Bool // the peer has gone, or does not answer: nothing to linger for
-	once     sync.Once
-
-	deadlines // of the goroutine that serves the connection
-}
-
-// Read implements net.Conn. On a connection that is ending it finds nothing: what came too late was
-// never seen by the server, so it is not executed.
-func (c *conn) Read(b []byte) (int, error) {
-	if c.answered && c.state.Load() == idle {
-		runtime.Gosched() // once others were answered too the next request is often there, and a wait is saved
-	}
-	c.armRead()
-	if c.state.Load() == ending { // after the deadline was set, which endIfIdle sets too
-		return 0, net.ErrClosed
-	}
-	n, err := c.TCPConn.Read(b)
-	if n > 0 && !c.state.CompareAndSwap(idle, busy) && c.state.Load() == ending {
-		return 0, net.ErrClosed
-	}
-	if err != nil {
-		if c.state.Load() == ending { // woken by endIfIdle
-			return 0, net.ErrClosed
-		}
-		c.dead.Store(true)
-	}
-	return n, err
-}
-
-// endIfIdle wakes the connection's reader, unless a request has begun to come in.
-func (c *conn) endIfIdle() {
-	if c.state.CompareAndSwap(idle, ending) {
-		_ = c.TCPConn.SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection, which needs no waking
-	}
-}
-
-// Close implements net.Conn. It lets the peer read what was written before the connection goes.
-func (c *conn) Close() error {
-	var err error
-	c.once.Do(func() {
-		if !c.dead.Load() {
-			linger(c.TCPConn)
-		}
-		err = c.TCPConn.Close()
-		c.listener.forget(c)
-	})
-	return err
-}
-
-// linger ends our side and takes in what the peer still sends, until it has seen the end. Closed with
-// bytes unread, the kernel would reset the connection, and the peer lose our last answer.
-func linger(tcp *net.TCPConn) {
-	if tcp.CloseWrite() != nil {
-		return
-	}
-	_ = tcp.SetReadDeadline(time.Now().Add(lingerTime))
-	_, _ = io.CopyN(io.Discard, tcp, lingerBytes) // whatever ends it, nothing is left to do
 }
