@@ -248,6 +248,9 @@ func TestReconcileFindsWhatIsChangedByHand(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 
+	d.run("doctor").want(command.ExitFailed, "fail SKU 1: counter_edit: 2 units, oversell", "-> see sluice reconcile --sku 3", "warn SKU 9: gap: 1 units, bookkeeping",
+		"findings in all").lacks("SKU 10: dead_letter")
+
 	// A part, and the other forms.
 	if part := d.reconcile(command.ExitDrift, "--sku", "9"); len(part.Findings) != 1 || part.Findings[0].Type != "gap" || part.Summary.Cells != 1 {
 		t.Errorf("one SKU: %+v", part)

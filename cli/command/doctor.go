@@ -107,6 +107,7 @@ func (d *Doctor) Run(ctx context.Context, c *Console) error {
 		{d.kafka, doctorTimeout},
 		{d.history, historyTimeout},
 		{d.shut, historyTimeout},
+		{d.drift, historyTimeout},
 		{d.secrets, doctorTimeout},
 		{d.tokens, doctorTimeout},
 	} {

@@ -167,9 +167,9 @@ func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
 			}
 			return reconcile.Unreadable(store, w.away[store], errors.New(Explain(err))), nil
 		}
-		tail := evidence.New(o.db, evidence.KafkaTail{Brokers: w.Kafka.Brokers, Topic: w.Kafka.Topic, Group: w.Kafka.Group})
 		w.opened, w.away = o, nil
-		w.sweeper = &reconcile.Sweeper{Redis: o.Stock, Books: ledger.New(o.db, nil), Tail: tail.Tail, Progress: w.progress, Now: time.Now}
+		w.sweeper = o.sweeper(w.Kafka)
+		w.sweeper.Progress = w.progress
 	}
 	sinceMS, err := w.since(time.Now())
 	if err != nil {
@@ -180,20 +180,20 @@ func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
 
 // openToCompare connects, also to a Redis that is shut: what it has lost is what is looked for. It names the store that cannot be
 // reached.
-func (w *reconcileRun) openToCompare(ctx context.Context) (*Opened, reconcile.Store, error) {
-	client, err := w.Redis.Client()
+func (s *Stores) openToCompare(ctx context.Context) (*Opened, reconcile.Store, error) {
+	client, err := s.Redis.Client()
 	if err != nil {
 		return nil, reconcile.InRedis, err
 	}
-	store, err := w.store(client)
+	store, err := s.store(client)
 	if err == nil {
-		err = store.CheckDeployment(ctx, w.Stock.Deployment)
+		err = store.CheckDeployment(ctx, s.Stock.Deployment)
 	}
 	if err != nil {
 		client.Close()
 		return nil, reconcile.InRedis, err
 	}
-	db, err := w.MySQL.Open(ctx)
+	db, err := s.MySQL.Open(ctx)
 	if err == nil {
 		if err = store.CheckLedger(ctx, evidence.NewNonces(db)); err != nil {
 			err = errors.Join(err, db.Close())
@@ -204,6 +204,12 @@ func (w *reconcileRun) openToCompare(ctx context.Context) (*Opened, reconcile.St
 		return nil, reconcile.InLedger, err
 	}
 	return &Opened{client: client, Stock: store, db: db}, "", nil
+}
+
+// sweeper compares what is opened.
+func (o *Opened) sweeper(k kafka.Config) *reconcile.Sweeper {
+	tail := evidence.New(o.db, evidence.KafkaTail{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group})
+	return &reconcile.Sweeper{Redis: o.Stock, Books: ledger.New(o.db, nil), Tail: tail.Tail, Now: time.Now}
 }
 
 // progress tells on standard error how far a sweep has come.
@@ -262,6 +268,18 @@ func (w *reconcileRun) csv(report *reconcile.Report) error {
 	return errors.Join(err, to.Error())
 }
 
+// findingTitle names what a finding is about to a person.
+func findingTitle(f *reconcile.Finding) string {
+	if f.SKU == 0 {
+		return "a whole message"
+	}
+	title := cellTitle(f.SKU, show.ID(f.Pool))
+	if f.Bucket != 0 {
+		title += fmt.Sprintf(", bucket %d", f.Bucket)
+	}
+	return title
+}
+
 func proofText(proof []reconcile.Proof) string {
 	lines := make([]string, len(proof))
 	for i := range proof {
@@ -294,16 +312,12 @@ func (w *reconcileRun) table(report *reconcile.Report) {
 	t.row("TYPE", "STOCK OF", "UNITS", "DIRECTION", "NOT OLDER THAN", "REPAIR")
 	for i := range report.Findings {
 		f := &report.Findings[i]
-		title := cellTitle(f.SKU, show.ID(f.Pool))
-		if f.Bucket != 0 {
-			title += fmt.Sprintf(", bucket %d", f.Bucket)
-		}
-		t.row(string(f.Type), title, number(f.Units), string(f.Direction), timeText(int64(f.Since)), f.Repair)
+		t.row(string(f.Type), findingTitle(f), number(f.Units), string(f.Direction), timeText(int64(f.Since)), f.Repair)
 	}
 	t.flush()
 	for i := range report.Findings {
 		f := &report.Findings[i]
-		c.Printf("\n%s of %s\n", string(f.Type), cellTitle(f.SKU, show.ID(f.Pool)))
+		c.Printf("\n%s of %s\n", string(f.Type), findingTitle(f))
 		for _, p := range f.Proof {
 			c.Printf("  %s\n", p.String())
 		}

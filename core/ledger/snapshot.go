@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"sluice/core/event"
@@ -163,16 +164,23 @@ func (s *Snapshot) Adjustments(ctx context.Context, cell stock.Cell, limit int, 
 	return s.events(ctx, fmt.Appendf(query, " AND delta IS NOT NULL ORDER BY epoch, seq LIMIT %d", limit), yield)
 }
 
-// Ends reads the highest marks that the ledger has of cells, and up to where persisters found it whole.
+// endsAtOnce is how many cells' ends one statement reads, each by a part of its own.
+const endsAtOnce = 200
+
+// Ends reads the highest positions that the ledger has of cells, and up to where persisters found it whole. Cells of which the
+// ledger has nothing are left out.
 func (s *Snapshot) Ends(ctx context.Context, cells []stock.Cell, yield func(cell stock.Cell, highest, applied stock.Position)) error {
+	for some := range slices.Chunk(cells, endsAtOnce) {
+		if err := s.ends(ctx, some, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Snapshot) ends(ctx context.Context, cells []stock.Cell, yield func(cell stock.Cell, highest, applied stock.Position)) error {
 	applied := map[stock.Cell]stock.Position{}
-	err := s.read(ctx, "applied marks", func(rows *sql.Rows) error {
-		var c stock.Cell
-		var m stock.Position
-		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &m.Epoch, &m.Seq)
-		applied[c] = m
-		return err
-	}, appendCells([]byte(selectAppliedMarks), cells))
+	err := s.positions(ctx, "applied marks", func(c stock.Cell, at stock.Position) { applied[c] = at }, appendCells([]byte(selectAppliedMarks), cells))
 	if err != nil {
 		return err
 	}
@@ -184,14 +192,18 @@ func (s *Snapshot) Ends(ctx context.Context, cells []stock.Cell, yield func(cell
 		query = append(query, "(SELECT sku_id, pool, bucket, epoch, seq FROM ledger WHERE "...)
 		query = append(appendAmong(query, cells[i]), " ORDER BY epoch DESC, seq DESC LIMIT 1)"...)
 	}
-	return s.read(ctx, "ledger", func(rows *sql.Rows) error {
+	return s.positions(ctx, "ledger", func(c stock.Cell, at stock.Position) { yield(c, at, applied[c]) }, query)
+}
+
+func (s *Snapshot) positions(ctx context.Context, what string, yield func(stock.Cell, stock.Position), query []byte) error {
+	return s.read(ctx, what, func(rows *sql.Rows) error {
 		var c stock.Cell
-		var m stock.Position
-		if err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &m.Epoch, &m.Seq); err != nil {
-			return err
+		var at stock.Position
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &at.Epoch, &at.Seq)
+		if err == nil {
+			yield(c, at)
 		}
-		yield(c, m, applied[c])
-		return nil
+		return err
 	}, query)
 }
 

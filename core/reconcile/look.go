@@ -17,10 +17,10 @@ import (
 const (
 	looksMax     = 4                      // at a cell that differs
 	lookPause    = 400 * time.Millisecond // between two of them: what is under way arrives meanwhile
-	cellsPerLook = 100
-	eventsMax    = 100_000 // of the ledger, for one cell
-	heldMax      = 200_000 // reservations, for the cells of one look
-	flightMax    = 500_000 // events of an outbox, likewise
+	cellsPerLook = 1000                   // each look reads the outbox whole
+	eventsMax    = 100_000                // of the ledger, for one cell
+	heldMax      = 200_000                // reservations, for the cells of one look
+	flightMax    = 200_000                // events of an outbox, likewise
 	dueAtOnce    = 1000
 	dueMax       = 200_000 // members of a list of deadlines
 	overdueAfter = time.Minute
