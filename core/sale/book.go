@@ -45,8 +45,8 @@ func (e *entry) filled() bool {
 	return !slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.filled() })
 }
 
-// write runs a transaction. Trouble with the database has package stock's words: what read, or could not
-// begin, or was refused, was not executed; else the outcome is unknown from the first write to the commit.
+// write runs a transaction. Its errors are those of package stock. If the transaction only read, could not begin, or was
+// refused, it was not executed. From the first write to the commit the outcome is unknown.
 func (d *Desk) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 	tx, err := d.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -61,7 +61,7 @@ func (d *Desk) write(ctx context.Context, do func(tx *sql.Tx) error) error {
 	return nil
 }
 
-// register writes a new sale down. If there is one with its id already, it does nothing.
+// register writes a new sale into MySQL. If its id exists already, it does nothing.
 func (d *Desk) register(ctx context.Context, p Plan) error {
 	return d.write(ctx, func(tx *sql.Tx) error { return insertSale(ctx, tx, p) })
 }
@@ -102,7 +102,7 @@ func newEntry(p Plan) *entry {
 	return e
 }
 
-// load reads a sale, or gives ErrNotFound.
+// load reads a sale, or returns ErrNotFound.
 func (d *Desk) load(ctx context.Context, id uint32) (*entry, error) {
 	e := &entry{plan: Plan{ID: id}}
 	var holdMS int64
@@ -161,7 +161,7 @@ func (d *Desk) loadItems(ctx context.Context, id uint32) ([]itemRow, error) {
 	return items, nil
 }
 
-// beginMoves writes down that units are about to move, if nobody has changed the window meanwhile.
+// beginMoves writes that units are about to move, if nobody has changed the window meanwhile.
 func (d *Desk) beginMoves(ctx context.Context, e *entry, rows []itemRow) error {
 	if len(rows) == 0 {
 		return nil
@@ -186,12 +186,12 @@ func (d *Desk) beginMoves(ctx context.Context, e *entry, rows []itemRow) error {
 	})
 }
 
-// endMoves writes down that the units which were to move have moved.
+// endMoves writes that the units have moved.
 func (d *Desk) endMoves(ctx context.Context, id uint32, rows []itemRow) error {
 	return d.closeMoves(ctx, id, rows, "moved_units = moved_units + moving_units, moves = moves + 1, moving_units = 0")
 }
 
-// dropMoves writes down that the units which were to move have not.
+// dropMoves writes that the units have not moved.
 func (d *Desk) dropMoves(ctx context.Context, id uint32, rows []itemRow) error {
 	return d.closeMoves(ctx, id, rows, "moving_units = 0")
 }
@@ -205,8 +205,8 @@ func (d *Desk) closeMoves(ctx context.Context, id uint32, rows []itemRow, set st
 	})
 }
 
-// changeItems is ErrOverlap unless all of the rows, which are in order of their SKUs, are as they were read,
-// with so many units moving.
+// changeItems changes rows, which are in order of their SKUs. It returns ErrOverlap unless all of them are as they were
+// read, with the same units moving.
 func changeItems(
 	ctx context.Context, tx *sql.Tx, id uint32, rows []itemRow, moving func(itemRow) int64, set string, values ...any,
 ) error {
@@ -218,7 +218,7 @@ func changeItems(
 		AND (sku_id, moves, moving_units) IN ((?, ?, ?)`+strings.Repeat(", (?, ?, ?)", len(rows)-1)+")", values...)
 }
 
-// done reports whether a call was made before, under its key. It is ErrOtherCall if another one was.
+// done reports whether a call was made before, under its key. It returns ErrOtherCall if another call used the key.
 func (d *Desk) done(ctx context.Context, id uint32, c keyedCall) (bool, error) {
 	if c.Key == "" {
 		return false, nil
@@ -237,8 +237,8 @@ func (d *Desk) done(ctx context.Context, id uint32, c keyedCall) (bool, error) {
 	return true, nil
 }
 
-// setWindow writes a new window down, and into the entry, and the key of the call that asked for it. Where
-// the sale has to be filled for it, it is ErrOverlap if it is not any more.
+// setWindow writes a new window into MySQL and into the entry, and the key of the call that asked for it. If the sale must
+// be filled for it and is not any more, setWindow returns ErrOverlap.
 func (d *Desk) setWindow(ctx context.Context, e *entry, w Window, filled bool, c keyedCall) error {
 	err := d.write(ctx, func(tx *sql.Tx) error {
 		err := change(ctx, tx, 1, `UPDATE sales SET opens_at_ms = ?, closes_at_ms = ?, windows = windows + 1
@@ -259,8 +259,8 @@ func (d *Desk) setWindow(ctx context.Context, e *entry, w Window, filled bool, c
 	return err
 }
 
-// checkFilled is ErrOverlap if a sale has not got all its stock. Its row is locked: until the transaction
-// ends, nobody begins to move units.
+// checkFilled returns ErrOverlap if a sale does not have all its stock. It locks the sale's row, so that nobody begins to
+// move units until the transaction ends.
 func checkFilled(ctx context.Context, tx *sql.Tx, id uint32) error {
 	var lacking int
 	err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM sale_items
@@ -288,7 +288,8 @@ type execer interface {
 	ExecContext(ctx context.Context, statement string, values ...any) (sql.Result, error)
 }
 
-// change is ErrOverlap unless the statement changes so many rows: its condition is what was read before.
+// change runs a statement whose condition is what was read before. It returns ErrOverlap unless the statement changes the
+// expected number of rows.
 func change(ctx context.Context, to execer, rows int, statement string, values ...any) error {
 	result, err := to.ExecContext(ctx, statement, values...)
 	if err != nil {

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// ErrPartly tells that a call has changed a sale, and has not done the rest: the error says what was done, and why
-// each SKU that lacks was left out. Repeating the call does the rest, once nothing keeps it from that.
+// ErrPartly means that a call has changed a sale in part. The error says what was done, and why each SKU that lacks was left
+// out. Repeating the call does the rest, once the reasons are gone.
 var ErrPartly = errors.New("done in part")
 
-// progress is what a call has changed so far.
+// progress says what a call has changed so far.
 type progress struct {
 	written string // what is written down, if anything
 	cells   int    // that were made or changed

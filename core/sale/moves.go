@@ -10,18 +10,18 @@ import (
 	"sluice/core/stock"
 )
 
-// partMax is how many items are worked on at once: the calls for them are short, and one transaction writes
-// all of them down.
+// partMax is how many items a call works on at once. The calls for so many are short, and one transaction writes all of
+// them.
 const partMax = 500
 
-// A step that Redis did not answer in time is tried again, so that a large sale does not fail for one slow
-// call out of many: what was done already is not done again.
+// The desk repeats a step that Redis did not answer in time, so that one slow call out of many does not fail a large sale.
+// A repeated step does nothing twice.
 const (
 	stepTries = 3
 	stepPause = 100 * time.Millisecond // before the second try; doubled for the third
 )
 
-// try does a step, and does it again where that may help.
+// try does a step, and repeats it if that may help.
 func try(ctx context.Context, step func() error) error {
 	pause := stepPause
 	for left := stepTries - 1; ; left-- {
@@ -83,7 +83,7 @@ func (d *Desk) resume(ctx context.Context, e *entry) error {
 	return err
 }
 
-// resumed is the sale after the transfers under way have ended.
+// resumed returns the sale after the transfers under way have ended.
 func (e *entry) resumed() *entry {
 	after := *e
 	after.items = slices.Clone(e.items)
@@ -95,8 +95,8 @@ func (e *entry) resumed() *entry {
 	return &after
 }
 
-// move transfers what units says from each SKU's normal stock to the sale, or back where it is negative,
-// and gives the sale as it stands then. No transfer may be under way.
+// move transfers units from each SKU's normal stock to the sale, or back if the number is negative. It returns the sale as
+// it is then. No transfer may be under way.
 func (d *Desk) move(ctx context.Context, e *entry, units func(itemRow, stock.CellState) int64) (Sale, error) {
 	if !d.rehearsing {
 		if err := d.moveAll(ctx, e, units); err != nil {
@@ -146,9 +146,8 @@ func (d *Desk) moveAll(ctx context.Context, e *entry, units func(itemRow, stock.
 	return broken.err()
 }
 
-// transfer does the transfers that rows say are under way, and writes down which are done. What was
-// refused is written down as not done, and is among the broken. After any other error all of them can be
-// resumed.
+// transfer does the transfers that are under way by their rows, and writes which are done. It writes refused transfers as
+// not done, and returns them among the broken. After any other error all of them can be resumed.
 func (d *Desk) transfer(ctx context.Context, e *entry, rows []itemRow, broken *faults) error {
 	requests := make([]stock.TransferRequest, len(rows))
 	for i, r := range rows {
@@ -180,7 +179,7 @@ func (d *Desk) transfer(ctx context.Context, e *entry, rows []itemRow, broken *f
 	return nil
 }
 
-// firstTrouble is the first error that is not a refusal.
+// firstTrouble returns the first error that is not a refusal.
 func firstTrouble(results []stock.Transferred) error {
 	for _, r := range results {
 		if r.Err != nil && !errors.Is(r.Err, stock.ErrTransferRefused) {

@@ -1,7 +1,7 @@
-// Package sale runs sales: time-boxed offers of some SKUs, each with stock, limit and window of its own.
-// A sale's id is the pool that its stock is in. What a sale is and how far it was set up is in MySQL
-// (tables sales and sale_items); what decides over requests is in its cells, where every change has an
-// id of its own. So each step can be repeated, by any process, until it is done.
+// Package sale runs sales: time-boxed offers of some SKUs, each with its own stock, limit and window. A sale's id is the
+// pool of its stock. MySQL has the plan of a sale and how far it is set up (tables sales and sale_items). The cells in
+// Redis have what decides over requests; every change of a cell has an id of its own. So any process can repeat each
+// step until it is done.
 package sale
 
 import (
@@ -21,7 +21,7 @@ const (
 	ItemsMax = 10_000 // SKUs of one sale
 )
 
-// What keeps a step from being done.
+// Reasons why a step is not done.
 var (
 	ErrPlan       = errors.New("the plan is not in order")
 	ErrNotFound   = errors.New("no such sale")
@@ -37,7 +37,7 @@ var (
 	ErrCellRefuse = errors.New("the cell refuses the change")
 )
 
-// Plan is what a sale is to be.
+// Plan describes a sale before it exists.
 type Plan struct {
 	ID             uint32        // 1 or more; also the pool
 	Name           string        // plain text, 1 to NameMax bytes
@@ -48,7 +48,7 @@ type Plan struct {
 	Items          []Allotment // 1 to ItemsMax, each SKU once
 }
 
-// Allotment is the stock that a sale is to be given.
+// Allotment is the stock of one SKU that a sale gets.
 type Allotment struct {
 	SKU      int64
 	Quantity int64
@@ -91,14 +91,14 @@ func (p Plan) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Sale is a sale as it stands.
+// Sale is the present state of a sale.
 type Sale struct {
 	Plan
 	Window
-	Filled   bool        // it has all its stock: none is to be given yet, was taken back, or is under way
+	Filled   bool        // it has all its stock: none is missing yet, was taken back, or is under way
 	Stock    []ItemStock // as Plan.Items
 	NowMS    int64       // Redis time of all this
-	Replayed bool        // what was asked for had been done by an earlier call
+	Replayed bool        // an earlier call had done this
 	Changed  bool        // this call has changed something: the sale, its stock, or a cell that lacked the sale's window
 }
 
@@ -110,7 +110,7 @@ type ItemStock struct {
 	Cell      stock.CellState
 }
 
-// Desk is where sales are run from.
+// Desk runs sales.
 type Desk struct {
 	store      stock.Store
 	db         *sql.DB
@@ -118,22 +118,22 @@ type Desk struct {
 	rehearsing bool
 }
 
-// NewDesk runs sales in a store and a database. Retention is how long the store remembers an
-// adjustment: a transfer that was cut off longer ago than half of it is not resumed, because a half of
-// it might be repeated.
+// NewDesk makes a desk for a store and a database. Retention is how long the store remembers an adjustment. The desk does
+// not resume a transfer that was cut off longer ago than half of that, because the store may have forgotten one of its
+// halves and would repeat it.
 func NewDesk(store stock.Store, db *sql.DB, retention time.Duration) *Desk {
 	return &Desk{store: store, db: db, resumable: retention / 2}
 }
 
-// Rehearsal is a desk that decides as this one does and changes nothing: its calls give a sale as they would
-// leave it.
+// Rehearsal returns a desk that decides as this one does and changes nothing. Its calls return a sale as they would leave
+// it.
 func (d *Desk) Rehearsal() *Desk {
 	other := *d
 	other.rehearsing = true
 	return &other
 }
 
-// Show is a sale as it stands.
+// Show returns the present state of a sale.
 func (d *Desk) Show(ctx context.Context, id uint32) (Sale, error) {
 	e, err := d.load(ctx, id)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"sluice/core/stock"
 )
 
-// Create makes a sale: its rows, a cell per SKU that does not sell yet, and the stock in them, taken
-// from the SKUs' normal stock. It can be repeated with the same plan until it succeeds, and then changes
-// nothing more: the plan is its key. What was emptied since is not filled by it.
+// Create makes a sale: its rows, a cell per SKU that does not sell yet, and the stock in the cells, which comes from the
+// SKUs' normal stock. The plan is its key: it can be repeated with the same plan until it succeeds, and then changes
+// nothing more. It does not fill what was emptied since.
 func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 	if err := p.Validate(); err != nil {
 		return Sale{}, err
@@ -41,7 +41,7 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 	return s, e.partly(p.ID, err)
 }
 
-// begin writes a new sale down.
+// begin writes a new sale into MySQL.
 func (d *Desk) begin(ctx context.Context, p Plan) (*entry, error) {
 	e := newEntry(p)
 	if err := d.checkStock(ctx, e, func(r itemRow) int64 { return r.Quantity }); err != nil {
@@ -62,7 +62,7 @@ func (d *Desk) begin(ctx context.Context, p Plan) (*entry, error) {
 	return e, nil
 }
 
-// give moves what units says into a sale, whose cells it makes where they are missing.
+// give moves units into a sale. It makes the cells that are missing.
 func (d *Desk) give(ctx context.Context, e *entry, units func(itemRow, stock.CellState) int64) (Sale, error) {
 	if !d.rehearsing && slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.given() }) {
 		if err := d.createCells(ctx, e); err != nil {
@@ -75,8 +75,8 @@ func (d *Desk) give(ctx context.Context, e *entry, units func(itemRow, stock.Cel
 	return d.move(ctx, e, units)
 }
 
-// checkStock names every SKU whose normal stock cannot give what a sale wants, before anything is
-// written. It only spares a sale that cannot be filled; the transfers decide.
+// checkStock fails if the normal stock of a SKU has too little for a sale, and names every such SKU. It runs before
+// anything is written, and only saves work: the transfers decide.
 func (d *Desk) checkStock(ctx context.Context, e *entry, units func(itemRow) int64) error {
 	states, _, err := d.cells(ctx, 0, e.items)
 	if err != nil {

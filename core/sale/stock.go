@@ -8,8 +8,8 @@ import (
 	"sluice/core/stock"
 )
 
-// Fill brings a sale's stock to what was planned: it gives each item the units that it has not been given
-// yet, and those that were taken back from it. It can be repeated until it succeeds.
+// Fill brings a sale's stock up to its plan. It gives each item the units that are still missing, and those that were taken
+// back. It can be repeated until it succeeds.
 func (d *Desk) Fill(ctx context.Context, id uint32, by Call) (Sale, error) {
 	return d.changeStock(ctx, id, keyedCall{Call: by, operation: "fill"}, func(e *entry) (Sale, error) {
 		if err := d.resume(ctx, e); err != nil { // what comes back is normal stock again
@@ -23,8 +23,8 @@ func (d *Desk) Fill(ctx context.Context, id uint32, by Call) (Sale, error) {
 	})
 }
 
-// Empty brings the units of a closed sale that are available back to normal stock. Units that are held
-// are neither sold nor available: once they are settled, Empty can be repeated for the rest.
+// Empty moves the available units of a closed sale back to normal stock. Held units are not available: once they are
+// settled, Empty can be repeated for the rest.
 func (d *Desk) Empty(ctx context.Context, id uint32, by Call) (Sale, error) {
 	return d.changeStock(ctx, id, keyedCall{Call: by, operation: "empty"}, func(e *entry) (Sale, error) {
 		states, nowMS, err := d.cells(ctx, id, e.items)
@@ -47,8 +47,8 @@ func (d *Desk) Empty(ctx context.Context, id uint32, by Call) (Sale, error) {
 	})
 }
 
-// changeStock makes a call that moves stock, once per key. The key is written down at the end: a call that
-// was cut off goes on where it was.
+// changeStock makes a call that moves stock, once per key. It writes the key at the end, so that a call that was cut off
+// goes on where it stopped.
 func (d *Desk) changeStock(
 	ctx context.Context, id uint32, c keyedCall, do func(e *entry) (Sale, error),
 ) (Sale, error) {

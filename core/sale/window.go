@@ -9,7 +9,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Window is when a sale sells, in Redis time.
+// Window says when a sale sells, in Redis time.
 type Window struct {
 	OpensAtMS  int64 // NotScheduled: nobody has opened the sale yet
 	ClosesAtMS int64 // 0: never
@@ -22,7 +22,7 @@ const NotScheduled = stock.TimeMaxMS
 // edge to learn of its SKUs.
 const LeadTime = 2 * time.Second
 
-// Never is a closing that takes the one away that was set.
+// Never is a closing that removes the one that was set.
 var Never = time.UnixMilli(0)
 
 // Phase is where a sale stands.
@@ -49,8 +49,8 @@ func (w Window) Phase(nowMS int64) Phase {
 	return PhaseOpen
 }
 
-// inCells is the window as the sale's cells have it. One that was closed before it opened keeps the opening
-// that was planned; in its cells it is over.
+// inCells returns the window for the sale's cells. A sale that was closed before it opened keeps its planned opening, but in
+// its cells it is over.
 func (w Window) inCells() Window {
 	if w.ClosesAtMS != 0 && w.ClosesAtMS <= w.OpensAtMS {
 		w.OpensAtMS = w.ClosesAtMS - 1
@@ -58,8 +58,8 @@ func (w Window) inCells() Window {
 	return w
 }
 
-// Call is who changes a sale, and under which Idempotency-Key: a call that was made before changes
-// nothing, whatever has become of the sale since. Without a key every call is a new one.
+// Call says who changes a sale, and under which Idempotency-Key. A call that was made before changes nothing, whatever has
+// happened to the sale since. Without a key every call is a new one.
 type Call struct {
 	User int64
 	Key  string
@@ -72,15 +72,15 @@ type keyedCall struct {
 	fingerprint uint32
 }
 
-// Opening is when a sale is to sell.
+// Opening says when a sale will sell.
 type Opening struct {
 	At     time.Time     // zero: as soon as it may be, LeadTime from now
 	Closes time.Time     // zero: as it is, for a sale that is scheduled or open, else never
 	For    time.Duration // how long it is open, instead of Closes
 }
 
-// Open schedules a sale that has all its stock: it sells from its opening until its closing, by Redis'
-// clock. A sale that is scheduled gets another opening, and an open one keeps its own.
+// Open schedules a sale that has all its stock. The sale sells from its opening until its closing, by Redis' clock. A
+// scheduled sale gets another opening, and an open one keeps its own.
 func (d *Desk) Open(ctx context.Context, id uint32, by Call, o Opening) (Sale, error) {
 	c := keyedCall{by, "open", stock.FingerprintOf(o.At.UnixMilli(), o.Closes.UnixMilli(), o.For.Milliseconds())}
 	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, bool, error) {
@@ -128,9 +128,9 @@ func (w Window) reopen(o Opening, nowMS int64) (Window, error) {
 	return after, nil
 }
 
-// Close ends a sale at a time, by Redis' clock; the zero time is now. Another one has to be after the sale's opening
-// and still to come, and Never takes such a time away. The opening stays as it is, also
-// where it is not reached any more. What is held stays held and can be confirmed.
+// Close ends a sale at a time, by Redis' clock. The zero time means now. Any other time must be in the future and after the
+// sale's opening; Never removes the closing. The opening stays as it is, even if the sale will not reach it. Held units
+// stay held and can be confirmed.
 func (d *Desk) Close(ctx context.Context, id uint32, by Call, at time.Time) (Sale, error) {
 	c := keyedCall{by, "close", stock.FingerprintOf(at.UnixMilli())}
 	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, bool, error) {
@@ -163,9 +163,9 @@ func (w Window) closing(at time.Time, nowMS int64) (Window, error) {
 	return Window{w.OpensAtMS, nowMS}, nil
 }
 
-// changeWindow gives a sale the window that next makes of it, once per key; next also tells whether the sale
-// has to be filled for it. The key of a call that changes nothing is written down as well: repeated later, the call
-// might change something.
+// changeWindow gives a sale the window that next returns, once per key. next also returns whether the sale must be filled
+// for it. changeWindow writes the key even if the call changes nothing, because the call might change something if it is
+// repeated later.
 func (d *Desk) changeWindow(
 	ctx context.Context, id uint32, c keyedCall, next func(e *entry, nowMS int64) (w Window, filled bool, err error),
 ) (Sale, error) {
@@ -213,7 +213,7 @@ func (d *Desk) changeWindow(
 	return s, e.partly(id, err)
 }
 
-// bringWindow brings the window that is written down to every cell that lacks it. After a change, all cells do.
+// bringWindow brings the written window to every cell that lacks it. After a change, all cells lack it.
 func (d *Desk) bringWindow(ctx context.Context, e *entry, changed bool) (Sale, error) {
 	if !changed {
 		s, err := d.show(ctx, e)
