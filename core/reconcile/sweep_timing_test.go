@@ -27,12 +27,12 @@ import (
 // sweepPartitions are those of the benchmark's deployment.
 const sweepPartitions = 64
 
-// BenchmarkSweep compares cells at rest, of which every tenth has an open reservation. SLUICE_BENCH_CELLS says how many.
+// BenchmarkSweep compares cells at rest, of which every tenth has an open reservation. SWEEP_CELLS says how many.
 //
-//	SLUICE_BENCH_CELLS=1000000 go test -run '^$' -bench Sweep -benchtime 1x ./core/reconcile
+//	SWEEP_CELLS=1000000 go test -run '^$' -bench Sweep -benchtime 1x ./core/reconcile
 func BenchmarkSweep(b *testing.B) {
 	n := 100_000
-	if text := os.Getenv("SLUICE_BENCH_CELLS"); text != "" {
+	if text := os.Getenv("SWEEP_CELLS"); text != "" {
 		var err error
 		if n, err = strconv.Atoi(text); err != nil {
 			b.Fatal(err)
