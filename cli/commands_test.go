@@ -197,7 +197,7 @@ func (d *deployment) sells() {
 	if s := d.show(1001); s.Redis.Avail != 40 {
 		d.t.Errorf("after closing: %+v", s.Redis)
 	}
-	d.run("sale", "fill", "7", "--dry-run").want(command.ExitDone, "nothing: it is so already")
+	d.run("sale", "fill", "7", "--dry-run").want(command.ExitDone, "sale 7 would not change (dry run): it is so already")
 	d.run("sale", "empty", "7", "--dry-run").want(command.ExitDone, "stock: 30 units of 2 SKUs go back to normal stock").lacks("come from")
 	if s := seen(yes("empty", "7", "-o", "json")); s.Phase != "closed" || s.Filled || !s.Changed || len(s.Items) != 2 || s.Items[0].Moved != 0 || !s.Items[0].Settled {
 		d.t.Errorf("emptied: %+v", s)
@@ -211,7 +211,7 @@ func (d *deployment) sells() {
 		}
 	}
 	yes("open", "7").want(command.ExitRefused, "sluice sale fill")
-	d.run("sale", "empty", "7", "--dry-run").want(command.ExitDone, "nothing: it is so already")
+	d.run("sale", "empty", "7", "--dry-run").want(command.ExitDone, "sale 7 would not change (dry run): it is so already")
 	d.run("sale", "fill", "7", "--dry-run").want(command.ExitDone, "stock: 30 units of 2 SKUs come from normal stock").lacks("go back")
 	yes("fill", "7").want(command.ExitDone, "closed")
 	// A scheduled sale is opened now.
@@ -222,6 +222,7 @@ func (d *deployment) sells() {
 	yes("open", "7", "--to", "never").want(command.ExitDone, "never closes")
 	yes("close", "7").want(command.ExitDone, "closed")
 	yes("empty", "7").want(command.ExitDone).lacks("still in the sale")
+	yes("empty", "7").want(command.ExitDone, "sale 7: nothing changed: it is so already")
 	if s := d.show(1001); s.Redis.Avail != 60 {
 		d.t.Errorf("after all came back: %+v", s.Redis)
 	}

@@ -45,6 +45,8 @@ var verbs = regexp.MustCompile(`%[-+# 0]*[0-9]*(?:\.[0-9]+)?([a-zA-Z%])`)
 var shows = map[string]bool{
 	"fmt.Sprint": true, "fmt.Sprintln": true, "fmt.Print": true, "fmt.Println": true, "fmt.Fprint": true, "fmt.Fprintln": true,
 	"sluice/core/config.Faults.Add": true, "sluice/cli/command.table.row": true,
+	"log/slog.Logger.Debug": true, "log/slog.Logger.Info": true, "log/slog.Logger.Warn": true, "log/slog.Logger.Error": true,
+	"log/slog.Logger.InfoContext": true, "log/slog.Logger.WarnContext": true, "log/slog.Logger.ErrorContext": true,
 }
 
 // nameOf is what shows calls a function.

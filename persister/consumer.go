@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
+	"sluice/core/stock"
 )
 
 const (
@@ -118,7 +121,7 @@ func (c *consumer) consume(ctx context.Context, generation *kafka.Generation) {
 	for _, assigned := range generation.Assignments[c.cfg.Kafka.Topic] {
 		offsets[assigned.ID] = assigned.Offset
 	}
-	c.log.Info("consuming", "generation", generation.ID, "offsets", offsets)
+	c.log.Info("consuming", "generation", generation.ID, "partitions", stock.PartitionsText(slices.Collect(maps.Keys(offsets))))
 	at := newProgress(offsets)
 	c.meters.progress.Store(at)
 

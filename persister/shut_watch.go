@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -108,7 +109,7 @@ func (w *shutWatch) note(partition int, shut *reconcile.Shut) {
 		names = append(names, fmt.Sprintf("%v %v", cell.Cell, cell.Shut()))
 	}
 	w.log.Error("cells are shut until they are repaired: sluice doctor names them",
-		"partition", partition, "fenced", found.fenced, "breached", found.breached, "some", names)
+		"partition", partition, "fenced", found.fenced, "breached", found.breached, "some", strings.Join(names, "; "))
 }
 
 // mine tells whether this persister reads the messages of a partition.

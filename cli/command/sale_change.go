@@ -205,9 +205,11 @@ func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) er
 		if x.consent.DryRun {
 			return x.show(c, &after, "dry_run", lines...)
 		}
-		question := fmt.Sprintf("About to change sale %d: %s", x.id, strings.Join(lines, "; "))
-		if err := x.consent.ask(c, question, strconv.FormatUint(uint64(x.id), 10)); err != nil {
-			return err
+		if after.Changed {
+			question := fmt.Sprintf("About to change sale %d: %s", x.id, strings.Join(lines, "; "))
+			if err := x.consent.ask(c, question, strconv.FormatUint(uint64(x.id), 10)); err != nil {
+				return err
+			}
 		}
 	}
 	s, err := x.do(desk)
@@ -238,7 +240,12 @@ func (x *saleChange) show(c *Console, s *sale.Sale, result string, changes ...st
 	if x.out.json() {
 		return c.JSON(changedSale{result, show.ChangedSale{Sale: show.SaleOf(s), Changed: s.Changed}})
 	}
-	if result == "dry_run" {
+	switch {
+	case !s.Changed && result == "dry_run":
+		c.Printf("sale %d would not change (dry run): it is so already\n", x.id)
+	case !s.Changed:
+		c.Printf("sale %d: nothing changed: it is so already\n", x.id)
+	case result == "dry_run":
 		c.Printf("sale %d would change (dry run):\n", x.id)
 	}
 	for _, line := range changes {
@@ -267,9 +274,6 @@ func (x *saleChange) foresee(ctx context.Context, desk *sale.Desk) (lines []stri
 	}
 	if f.Back > 0 {
 		lines = append(lines, fmt.Sprintf("stock: %s units of %s SKUs go back to normal stock", number(f.Back), number(f.SKUs)))
-	}
-	if len(lines) == 0 {
-		lines = append(lines, "nothing: it is so already")
 	}
 	return lines, f.After, nil
 }
