@@ -29,7 +29,7 @@ const top = ".."
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "deploy/systemd/*"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "docs/runbooks/*.md", "deploy/systemd/*"} {
 		paths, err := filepath.Glob(filepath.Join(top, pattern))
 		if err != nil || len(paths) == 0 {
 			t.Fatal(pattern, err)

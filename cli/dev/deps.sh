@@ -5,6 +5,7 @@
 #   pip               what the tests on a Valkey and make fuzz-api need
 #   curl              what the test of the printed curl lines needs
 #   python node       what the tests of the guide's clients need
+#   promtool          what the test of the alert rules needs
 #   make luacheck cc  what CI, make check and the race detector need
 # Where it cannot, it says what to install and ends with 1. The services that
 # packages bring are neither started nor enabled: sluice starts servers of its own.
@@ -25,6 +26,7 @@ for part; do
 	curl) need curl curl ;;
 	python) need python3 python3 ;;
 	node) need node nodejs ;;
+	promtool) need promtool prometheus ;;
 	make) need make make ;;
 	luacheck) need luacheck lua-check ;;
 	cc) need cc 'gcc libc6-dev' ;;
@@ -58,7 +60,7 @@ $as_root apt-get -q update >&2 || echo 'deps.sh: apt-get update failed, going on
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $packages >&2 ||
 	give_up 'apt-get failed'
 if [ -d /run/systemd/system ]; then
-	for service in redis-server mariadb; do
+	for service in redis-server mariadb prometheus; do
 		case $packages in *"$service"*) $as_root systemctl disable --quiet $service || true ;; esac
 	done
 fi

@@ -20,13 +20,14 @@ func (e *MissingError) Error() string {
 
 // What to install, by program.
 const (
-	installRedisHint   = "Redis 7 (Debian, Ubuntu: redis-server; Fedora: redis; Homebrew: redis)"
-	installMariaDBHint = "MariaDB 10.11 or newer (Debian, Ubuntu: mariadb-server; Fedora: mariadb-server; Homebrew: mariadb)"
-	installJavaHint    = "a Java 17 runtime (Debian, Ubuntu: openjdk-17-jre-headless)"
-	installPipHint     = "pip for Python 3 (Debian, Ubuntu: python3-pip)"
-	installPythonHint  = "Python 3 (Debian, Ubuntu, Fedora: python3)"
-	installNodeHint    = "Node.js 18 or newer (Debian, Ubuntu, Fedora: nodejs)"
-	installMavenHint   = "Apache Maven (Debian, Ubuntu: maven)"
+	installRedisHint    = "Redis 7 (Debian, Ubuntu: redis-server; Fedora: redis; Homebrew: redis)"
+	installMariaDBHint  = "MariaDB 10.11 or newer (Debian, Ubuntu: mariadb-server; Fedora: mariadb-server; Homebrew: mariadb)"
+	installJavaHint     = "a Java 17 runtime (Debian, Ubuntu: openjdk-17-jre-headless)"
+	installPipHint      = "pip for Python 3 (Debian, Ubuntu: python3-pip)"
+	installPythonHint   = "Python 3 (Debian, Ubuntu, Fedora: python3)"
+	installNodeHint     = "Node.js 18 or newer (Debian, Ubuntu, Fedora: nodejs)"
+	installPromtoolHint = "Prometheus 2.42 or newer (Debian, Ubuntu: prometheus)"
+	installMavenHint    = "Apache Maven (Debian, Ubuntu: maven)"
 )
 
 // find returns the path of a program, also where PATH lacks the directories of
@@ -69,3 +70,6 @@ func FindPython() (string, error) { return find("python3", installPythonHint) }
 
 // FindNode returns the path of node, or a *MissingError.
 func FindNode() (string, error) { return find("node", installNodeHint) }
+
+// FindPromtool returns the path of promtool, or a *MissingError.
+func FindPromtool() (string, error) { return find("promtool", installPromtoolHint) }
