@@ -23,11 +23,7 @@ func TestHealthSeesSettings(t *testing.T) {
 		_, body := s.ready()
 		return strings.HasPrefix(body, `{"status":"ok"`)
 	})
-	client, err := s.cfg.Redis.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := s.redis()
 	set := func(name, value string) {
 		t.Helper()
 		if err := client.Do(t.Context(), client.B().ConfigSet().ParameterValue().ParameterValue(name, value).Build()).Error(); err != nil {

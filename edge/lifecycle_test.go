@@ -132,11 +132,7 @@ func buy(c net.Conn, token, prefix string, answered func(status int)) {
 // store is the stock that the edge sells.
 func (s *stack) store() *redisstock.Store {
 	s.t.Helper()
-	client, err := s.cfg.Redis.Client()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(client.Close)
+	client := s.redis()
 	store, err := redisstock.New(client, redisstock.Config{Partitions: s.cfg.Stock.Partitions, CallTimeout: 10 * time.Second})
 	if err != nil {
 		s.t.Fatal(err)
@@ -201,12 +197,8 @@ func TestReadyMeansIt(t *testing.T) {
 	schema.Store(&old)
 	s.cfg.CheckSchema = func(context.Context, *sql.DB) error { return *schema.Load() }
 	good := s.cfg.MySQL.DSN
-	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing") // no evidence, no opening
-	var err error
-	s.node, err = edge.Start(t.Context(), s.cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.loseMySQL() // no evidence, no opening
+	s.startUnready()
 	status, body := s.ready()
 	if status != http.StatusServiceUnavailable || !strings.Contains(body, "shut until it is vetted") || !strings.Contains(body, "the schema is old") {
 		t.Errorf("shut, with an old schema: %d %s", status, body)
@@ -232,21 +224,13 @@ func TestNotReadyWithoutItsScreen(t *testing.T) {
 	s := newStack(t)
 	s.start()
 	s.shutdown()
-	client, err := s.cfg.Redis.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := s.redis()
 	const key = "{p3}:cells"
 	if err := client.Do(t.Context(), client.B().Set().Key(key).Value("no hash").Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
 	s.cfg.DataDir = t.TempDir() // without a snapshot
-	s.node, err = edge.Start(t.Context(), s.cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.shutdown()
+	s.startUnready()
 	if status, body := s.ready(); status != http.StatusServiceUnavailable || !strings.Contains(body, "sku_screen") {
 		t.Errorf("with a partition that cannot be counted: %d %s", status, body)
 	}
@@ -325,19 +309,10 @@ func TestStartRefusesAnothersRedis(t *testing.T) {
 func TestNewRedisOpenedByAnother(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing") // no evidence, no opening
-	var err error
-	s.node, err = edge.Start(t.Context(), s.cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.shutdown()
-	client, err := s.cfg.Redis.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	_, err = redisstock.Open(t.Context(), client, redisstock.OpenConfig{
+	s.loseMySQL() // no evidence, no opening
+	s.startUnready()
+	client := s.redis()
+	_, err := redisstock.Open(t.Context(), client, redisstock.OpenConfig{
 		Partitions: 32, Deployment: s.cfg.Stock.Deployment, Evidence: redistest.NoEvidence{}, Nonces: &redistest.Nonces{}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -103,11 +103,7 @@ func clustered(t *testing.T, cluster *local.RedisCluster) (s *stack, client ruei
 	s = newStack(t, cluster.Addrs...)
 	s.cfg.Redis.CallTimeout = time.Second
 	s.start()
-	client, err := s.cfg.Redis.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
+	client = s.redis()
 	for sku, found := int64(1), 0; found < len(skus); sku++ {
 		node := int(slotOf(client, sku)) * len(skus) / 16384
 		if skus[node] == 0 {

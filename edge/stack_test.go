@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/rueidis"
 	"go.uber.org/goleak"
 
 	"sluice/core/auth"
@@ -141,6 +142,20 @@ func (l testLog) Write(p []byte) (int, error) {
 	l.t.Logf("%s", bytes.TrimRight(p, "\n"))
 	return len(p), nil
 }
+
+// redis is a client that is closed with the test.
+func (s *stack) redis() rueidis.Client {
+	s.t.Helper()
+	client, err := s.cfg.Redis.Client()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(client.Close)
+	return client
+}
+
+// loseMySQL makes the next start find no MySQL.
+func (s *stack) loseMySQL() { s.cfg.MySQL.DSN = "nobody:x@tcp(127.0.0.1:1)/nothing" }
 
 // ready is what /readyz says.
 func (s *stack) ready() (status int, body string) { return s.ops("/readyz") }

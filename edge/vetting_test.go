@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"sluice/core/auth"
-	"sluice/core/config"
 	"sluice/core/evidence"
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
@@ -78,11 +77,7 @@ func TestPartitionThatLostEffectsStaysShut(t *testing.T) {
 		t.Fatal(held.body)
 	}
 	reservation := "/v1/reservations/" + held.text("reservation_id")
-	client, err := s.cfg.Redis.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := s.redis()
 	db := s.database()
 	exec := func(statement string) {
 		t.Helper()
@@ -186,11 +181,7 @@ func TestEmptyRedisStaysShut(t *testing.T) {
 	s := newStack(t)
 	s.start()
 	s.load(1, 10, "")
-	client, err := s.cfg.Redis.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := s.redis()
 	for _, command := range []string{"FLUSHALL", "SCRIPT FLUSH"} {
 		if err := client.Do(t.Context(), client.B().Arbitrary(strings.Fields(command)...).Build()).Error(); err != nil {
 			t.Fatal(err)
@@ -225,11 +216,7 @@ func TestDataLostWithoutARestart(t *testing.T) {
 				t.Fatal(a.body)
 			}
 			s.awaitKafka(2)
-			client, err := s.cfg.Redis.Client()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer client.Close()
+			client := s.redis()
 			if err := client.Do(t.Context(), client.B().Arbitrary(command).Build()).Error(); err != nil {
 				t.Fatal(err)
 			}
@@ -262,11 +249,7 @@ func TestDataSetBackToTheirNonce(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.start()
-	client, err := s.cfg.Redis.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := s.redis()
 	copied := redistest.Copy(t, client)
 	s.load(1, 5, "")
 	service := s.token(9, auth.RoleService)
@@ -302,7 +285,7 @@ func TestRestartedEdgeSellsWithoutMySQL(t *testing.T) {
 	s.start()
 	s.load(1, 5, "")
 	s.shutdown()
-	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing")
+	s.loseMySQL()
 	s.start()
 	if a := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`); a.status != 201 {
 		t.Errorf("%d %s", a.status, a.body)
@@ -331,7 +314,7 @@ func TestKilledEdgeSellsWithoutMySQL(t *testing.T) {
 	s.start()
 	s.load(1, 5, "")
 	s.kill()
-	s.cfg.MySQL.DSN = config.Secret("nobody:x@tcp(127.0.0.1:1)/nothing")
+	s.loseMySQL()
 	s.startUnready()
 	if a := s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`); a.status != 201 {
 		t.Errorf("%d %s", a.status, a.body)
@@ -343,11 +326,7 @@ func TestKilledEdgeKnowsWhatOthersVetted(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.start()
-	client, err := s.cfg.Redis.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := s.redis()
 	s.load(1, 5, "")
 	if err := client.Do(t.Context(), client.B().ScriptFlush().Build()).Error(); err != nil {
 		t.Fatal(err)
@@ -365,7 +344,7 @@ func TestKilledEdgeKnowsWhatOthersVetted(t *testing.T) {
 	}
 	s.until(30*time.Second, "it trusts what was vetted", func() bool { return reserve(7).status == 201 })
 	s.kill()
-	s.cfg.MySQL.DSN = "nobody:x@tcp(127.0.0.1:1)/nothing"
+	s.loseMySQL()
 	s.startUnready()
 	if a := reserve(8); a.status != 201 {
 		t.Errorf("%d %s", a.status, a.body)
@@ -379,11 +358,7 @@ func TestDataSetBackWhatOnlyAnEdgeHasSeen(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.start()
-	client, err := s.cfg.Redis.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := s.redis()
 	s.load(1, 5, "")
 	copied := redistest.Copy(t, client)
 	service := s.token(9, auth.RoleService)
@@ -402,7 +377,7 @@ func TestDataSetBackWhatOnlyAnEdgeHasSeen(t *testing.T) {
 	}
 
 	there := s.cfg.MySQL.DSN
-	s.cfg.MySQL.DSN = "nobody:x@tcp(127.0.0.1:1)/nothing"
+	s.loseMySQL()
 	s.startUnready()
 	s.until(30*time.Second, "it tries to vet", func() bool {
 		_, figures := s.ops("/metrics")
