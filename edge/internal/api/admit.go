@@ -48,10 +48,9 @@ func (a *API) admit(r *request, may roles) error {
 	return nil
 }
 
-// count counts a request against the limits that it has before a signature is checked, and tells
-// whether its token was seen before, so that it is known who it is. A shopper's own limit comes first:
-// what it refuses takes nothing from the others behind the same address. Services and admins have no
-// limits of their own.
+// count counts a request against its limits, before anybody checks a signature. It reports whether its token was seen
+// before, so that its bearer is known. A shopper's own limit comes first, so that a request that it refuses takes nothing
+// from the others behind the same address. Services and admins have no limits of their own.
 func (a *API) count(r *request) (seen bool, err error) {
 	r.counted = true
 	if token := r.head.bearer(); token != nil {

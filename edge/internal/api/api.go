@@ -45,16 +45,15 @@ type Cells interface {
 	State(ctx context.Context, cell stock.Cell, maxAge time.Duration) (stock.CellState, time.Time, error)
 }
 
-// Known tells which cells cannot exist: a false of MayExist is certain, unless it comes with
-// screen.ErrBusy. What anyone may ask is public.
+// Known knows which cells cannot exist. A false of MayExist is certain, unless it comes with screen.ErrBusy. A request
+// that anyone may make, without a token, is public.
 type Known interface {
 	MayExist(ctx context.Context, cell stock.Cell, public bool) (bool, error)
 	Missed(cell stock.Cell) // Redis does not know a cell that may exist
 	Add(cell stock.Cell)    // the cell was just made
 }
 
-// SoldOut tells which cells have no unit free for a reservation that does not exist yet: a true of
-// Certain is certain.
+// SoldOut knows which cells have no free unit for a new reservation. A true of Certain is certain.
 type SoldOut interface {
 	Certain(cell stock.Cell, id stock.ReservationID) bool
 	Saw(cell stock.Cell) // Redis has no unit free
@@ -84,7 +83,7 @@ type Parts struct {
 
 	Users     *limit.Limiter[int64]      // nil: no limit
 	Addresses *limit.Limiter[netip.Addr] // nil: no limit
-	// Proxies are the networks whose X-Forwarded-For is believed.
+	// Proxies are the networks whose X-Forwarded-For the API believes.
 	Proxies []netip.Prefix
 
 	ReadTimeout  time.Duration // of one call that reads
@@ -105,7 +104,7 @@ type API struct {
 	unnamed  unnamed
 	draining atomic.Bool
 	books    chan struct{} // a place for each request that asks MySQL
-	// complaints is how often what should not happen is logged; it is counted each time.
+	// complaints limits how often the API logs what should not happen. It counts each time.
 	complaints rate.Sometimes
 }
 
@@ -168,8 +167,8 @@ func New(parts Parts) *API {
 // Drain makes every answer from now on the last of its connection.
 func (a *API) Drain() { a.draining.Store(true) }
 
-// Serve answers one request. It is the fasthttp handler, and the one barrier for panics: fasthttp has
-// none, and one would end the process.
+// Serve answers one request. It is the fasthttp handler. It also recovers from panics, because fasthttp does not and a
+// panic would end the process.
 func (a *API) Serve(ctx *fasthttp.RequestCtx) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -184,8 +183,8 @@ func (a *API) Serve(ctx *fasthttp.RequestCtx) {
 	a.router.Handler(ctx)
 }
 
-// Unreadable answers what fasthttp could not read as a request. It is fasthttp's ErrorHandler, which
-// closes the connection by itself.
+// Unreadable answers a request that fasthttp could not read. It is fasthttp's ErrorHandler; fasthttp closes the connection
+// afterwards.
 func (a *API) Unreadable(ctx *fasthttp.RequestCtx, err error) {
 	ctx.Response.Reset()
 	p := &problem.Problem{Kind: problem.Malformed, Detail: "The request cannot be read as HTTP/1.1."}
@@ -233,7 +232,7 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 		if err == nil {
 			err = handle(r)
 		} else {
-			r.head = head{} // a part of it tells neither who sent it nor from where
+			r.head = head{} // a head read in part says neither who sent it nor from where
 		}
 		if err != nil {
 			refused = a.refuse(r, err)
@@ -244,12 +243,12 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 		}
 		meter.done(refused, r.replayed, a.Now().Sub(r.now))
 		r.end()
-		a.requests.Put(r) // not where the handler panics: who knows what it left
+		a.requests.Put(r) // not after a panic of the handler: nobody knows in which state it left the request
 	}
 }
 
-// refuse makes the problem document of err the answer. What was refused before it was counted against
-// the limits is counted here: what a route refuses can be sent without end by nobody.
+// refuse makes the problem document of err the answer. If the request was refused before it was counted against its limits,
+// refuse counts it, so that nobody can send refused requests without end.
 func (a *API) refuse(r *request, err error) *problem.Kind {
 	p, bug := problemOf(err)
 	if bug {

@@ -21,10 +21,10 @@ func newUnnamed(set *metrics.Set) unnamed {
 	}
 }
 
-// clientOf is the address that a limit counts against: the peer's, or, behind trusted proxies, the last one in
-// X-Forwarded-For that is none of them. What stands before that one is only what a client claims. Where a proxy
-// names no address the request counts against the proxy: too strict for the shoppers behind it, and so it is
-// counted and said, but nobody gets around the limit by it.
+// clientOf returns the address that a limit counts against. It is the peer's address, or, behind trusted proxies, the last
+// address in X-Forwarded-For that is not a trusted proxy's. Addresses before that one are only claims of the client. If a
+// proxy names no address, the request counts against the proxy. That is too strict for the shoppers behind it, so the API
+// counts and logs it, but nobody gets around the limit that way.
 func (a *API) clientOf(r *request) netip.Addr {
 	var client netip.Addr
 	if peer, ok := r.ctx.RemoteAddr().(*net.TCPAddr); ok {

@@ -1,7 +1,6 @@
-// Package api owns what the edge understands and what it says: routes, strict decoding, admission, and
-// problem documents. It decides nothing about stock; a request that it lets through is decided by the
-// Decider.
+// Package api owns the edge's HTTP API: routes, strict decoding, admission, and problem documents. It decides nothing
+// about stock. The Decider decides the requests that it lets through.
 //
-// Every byte slice of a request belongs to fasthttp and is reused after the handler's return: what
-// lives longer is copied where it is read.
+// Every byte slice of a request belongs to fasthttp, which reuses it after the handler's return. The package copies what
+// lives longer where it reads it.
 package api

@@ -11,8 +11,8 @@ import (
 	"sluice/core/text"
 )
 
-// appendReservation appends a reservation as of a Redis time, as a JSON object. Its user is told to
-// services only: a shopper knows.
+// appendReservation appends a reservation as of a Redis time, as a JSON object. Only services see its user, because a
+// shopper knows who it is.
 func appendReservation(dst []byte, r *stock.Reservation, nowMS int64, withUser bool) []byte {
 	dst = append(dst, `{"reservation_id":"`...)
 	dst = hex.AppendEncode(dst, r.ID[:])

@@ -18,7 +18,7 @@ import (
 	"sluice/edge/screen"
 )
 
-// Refusals without anything to add, shared because none of them is ever changed.
+// Refusals without further members. Requests share them, because nothing ever changes them.
 var (
 	errSoldOut            = &problem.Problem{Kind: problem.SoldOut}
 	errNotLoaded          = &problem.Problem{Kind: problem.NotLoaded}
@@ -27,8 +27,8 @@ var (
 	errForbidden          = &problem.Problem{Kind: problem.Forbidden}
 )
 
-// kindOf is how a refusal's verdict is told to clients, nil if it is none. Nobody can tell other people's
-// reservations from missing ones.
+// kindOf returns the kind of problem for a verdict, or nil if the verdict is no refusal. The reservation of another user
+// and a missing one have the same kind, so that nobody learns of other people's reservations.
 func kindOf(v stock.Verdict) *problem.Kind {
 	switch v {
 	case stock.VerdictOK, stock.VerdictReplayed:
@@ -65,8 +65,7 @@ func kindOf(v stock.Verdict) *problem.Kind {
 	return problem.Internal
 }
 
-// problemOf tells what went wrong in words of the API. Every error that is not known here is a bug, and
-// comes back as true.
+// problemOf returns the problem for an error. An error that it does not know is a bug; then it also returns true.
 func problemOf(err error) (p *problem.Problem, bug bool) {
 	if p, ok := err.(*problem.Problem); ok { //nolint:errorlint // never wrapped, and errors.As would allocate
 		return p, false
@@ -112,7 +111,7 @@ func problemOf(err error) (p *problem.Problem, bug bool) {
 	return &problem.Problem{Kind: problem.Internal}, true
 }
 
-// problemOfRead is problemOf for a call that only read: whatever became of it, nothing was done.
+// problemOfRead is problemOf for a call that only reads: whatever happened, nothing was changed.
 func problemOfRead(err error) error {
 	if errors.Is(err, stock.ErrUnknown) || errors.Is(err, context.DeadlineExceeded) {
 		return &problem.Problem{Kind: problem.Unavailable, Detail: unreached(err)}
@@ -141,7 +140,7 @@ func malformed(pointer, format string, values ...any) *problem.Problem {
 	return &problem.Problem{Kind: problem.Malformed, Pointer: pointer, Detail: fmt.Sprintf(format, values...)}
 }
 
-// unframed is a request whose end two readers could see in two places.
+// unframed is the problem of a request that two readers could end in two places.
 func unframed(detail string) *problem.Problem {
 	return &problem.Problem{Kind: problem.Malformed, Detail: detail, Close: true}
 }

@@ -8,10 +8,9 @@ import (
 	"sluice/core/idempotency"
 )
 
-// head is what the handlers need of a request's header, as slices of it. It is read from the raw bytes,
-// because fasthttp's own reading forgets what tells a smuggled request from an honest one: a
-// Content-Length beside a Transfer-Encoding, a second Content-Type, folded and LF-ended lines. What
-// this reader lets through, it and fasthttp read alike.
+// head has the parts of a request's header that the handlers need, as slices of it. It reads the raw bytes, because
+// fasthttp's own reading hides the signs of a smuggled request: a Content-Length beside a Transfer-Encoding, a second
+// Content-Type, folded lines, and lines that end with LF. What head accepts, it and fasthttp read alike.
 type head struct {
 	authorization   []byte
 	idempotencyKey  []byte
@@ -34,7 +33,7 @@ const (
 	seenForwardedFor
 )
 
-// read reads the header of a request, or says why it is not one that everybody reads alike.
+// read reads the header of a request. It fails if two readers could read the header differently.
 func (h *head) read(header *fasthttp.RequestHeader) error {
 	*h = head{}
 	if version := header.Protocol(); string(version) != "HTTP/1.1" && string(version) != "HTTP/1.0" {

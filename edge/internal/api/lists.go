@@ -27,7 +27,7 @@ type Books interface {
 	AskReplay(ctx context.Context, id ledger.LetterID, d ledger.Decision) (l ledger.Letter, already bool, err error)
 }
 
-// MySQL, and the Redis that sells, have their own work to do: what lists ask of them has few turns, and little time.
+// Lists get few turns and little time, because MySQL and Redis have to sell meanwhile.
 const (
 	booksAtOnce = 4
 
@@ -262,14 +262,14 @@ func (a *API) decideLetter(r *request,
 	})
 }
 
-// changedLetter is a dead letter that an admin has decided about.
+// changedLetter is a dead letter after an admin's decision.
 type changedLetter struct {
 	ledger.Letter
 
 	Changed bool `json:"changed"`
 }
 
-// letterID is the dead letter in the path. One that cannot be is as unknown as one that is not.
+// letterID returns the id of the dead letter in the path. An impossible id is as unknown as one that does not exist.
 func letterID(r *request) (ledger.LetterID, error) {
 	id, err := ledger.ParseLetterID(r.param("letter_id"))
 	if err != nil {

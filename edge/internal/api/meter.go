@@ -45,8 +45,8 @@ func (m *meter) route(name string) *routeMeter {
 	return r
 }
 
-// routeMeter counts the requests of one route. A counter is made when its outcome first happens, since
-// most routes never see most outcomes.
+// routeMeter counts the requests of one route. It makes a counter when its outcome first happens, because most routes never
+// see most outcomes.
 type routeMeter struct {
 	set          *metrics.Set
 	name         string

@@ -27,8 +27,8 @@ func (a *API) reserve(r *request) error { return a.take(r, stock.OpReserve) }
 
 func (a *API) deduct(r *request) error { return a.take(r, stock.OpDeduct) }
 
-// take reserves or deducts: the hot path. Its checks are in the order of their cost, and each refusal
-// before the Decider is one that Redis would have given too, or the shedding of load.
+// take reserves or deducts. It is the hot path. Its checks run in the order of their cost. Each refusal before the Decider
+// is one that Redis would give too, or it sheds load.
 func (a *API) take(r *request, op stock.Op) error {
 	body, err := r.body()
 	if err != nil {
@@ -51,7 +51,7 @@ func (a *API) take(r *request, op stock.Op) error {
 	}
 	cell := asked.cell()
 	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
-	soldOut := a.SoldOut.Certain(cell, id) // costs nothing where nothing is sold out, and is all where it is
+	soldOut := a.SoldOut.Certain(cell, id) // costs nothing while nothing is sold out; if the cell is, no other check is needed
 	if !soldOut {
 		mayExist, err := a.Known.MayExist(context.Background(), cell, false) // bounds its own time
 		if err != nil {
@@ -85,7 +85,7 @@ func (a *API) take(r *request, op stock.Op) error {
 	return nil
 }
 
-// actsFor is the user whose reservation it will be: a shopper's own, or the one whom a service names.
+// actsFor returns the user who will own the reservation: the shopper, or the user whom a service names.
 func (r *request) actsFor(named int64) (int64, error) {
 	if r.who.Role == auth.RoleService {
 		if named == 0 {
@@ -99,8 +99,8 @@ func (r *request) actsFor(named int64) (int64, error) {
 	return r.who.Subject, nil
 }
 
-// mayDeduct checks that shoppers may deduct from a cell. One that does not exist is left to Redis, and
-// so is a deduction that exists: its first answer stands, whatever the sale allows by now.
+// mayDeduct checks that shoppers may deduct from a cell. It lets a cell that does not exist pass, because Redis refuses
+// it. It also lets a deduction that exists pass: the first answer stands, whatever the sale allows now.
 func (a *API) mayDeduct(cell stock.Cell, id stock.ReservationID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
@@ -149,14 +149,14 @@ func (a *API) refusalOf(cell stock.Cell, res *batch.Result) error {
 	return p
 }
 
-// Seconds after which to ask again for a cell that has not opened. An opening that is far ahead may be
-// brought forward, and one that nobody has set yet may be near.
+// Seconds after which a client should ask again for a cell that has not opened. An admin may move a distant opening
+// forward, and may set a missing one soon.
 const (
 	opensUnknown = 5
 	opensInMax   = 3600
 )
 
-// opensIn is the whole seconds until a cell opens, by Redis' clock, from 1 to opensInMax.
+// opensIn returns the whole seconds until a cell opens, by Redis' clock, from 1 to opensInMax.
 func opensIn(res *batch.Result) int64 {
 	if !res.Cell.Loaded {
 		return 1

@@ -25,8 +25,8 @@ const (
 // adminPath begins the path of what only admins do.
 var adminPath = []byte("/admin/v1/")
 
-// Server makes the HTTP server for the connections of a listener, which bounds them, in number and in
-// time, and drains them.
+// Server makes the HTTP server for the connections of a listener. The listener limits their number and time, and drains
+// them.
 func (a *API) Server(l *conns.Listener, connectionsMax int) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:        a.Serve,
@@ -50,7 +50,8 @@ func (a *API) Server(l *conns.Listener, connectionsMax int) *fasthttp.Server {
 	}
 }
 
-// headerReceived lets an admin send a large body, and take its time. Everybody else's is refused before it is read.
+// headerReceived lets an admin send a large body, and take time for it. It refuses everybody else's large body before
+// reading it.
 func (a *API) headerReceived(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	if a.bodyMax(header) == bodyBytesMax {
 		return fasthttp.RequestConfig{}
@@ -58,8 +59,8 @@ func (a *API) headerReceived(header *fasthttp.RequestHeader) fasthttp.RequestCon
 	return fasthttp.RequestConfig{MaxRequestBodySize: adminBodyBytesMax, ReadTimeout: adminBodyTime}
 }
 
-// bodyMax is how large the body of a request may be. The token is looked at only where the body is to be larger than
-// anybody's may be: one that is no admin's costs its sender the connection.
+// bodyMax returns how large the body of a request may be. It looks at the token only if the body is larger than others may
+// send. Without an admin's token such a body costs its sender the connection.
 func (a *API) bodyMax(header *fasthttp.RequestHeader) int {
 	chunked, length := -1, header.ContentLength()
 	if !bytes.HasPrefix(header.RequestURI(), adminPath) || length != chunked && length <= bodyBytesMax {
@@ -71,7 +72,7 @@ func (a *API) bodyMax(header *fasthttp.RequestHeader) int {
 	return adminBodyBytesMax
 }
 
-// checkAdmin is why the token in a header is not that of an admin.
+// checkAdmin returns an error if the token in a header is not an admin's.
 func (a *API) checkAdmin(header *fasthttp.RequestHeader) error {
 	var h head
 	if err := h.read(header); err != nil {
@@ -94,7 +95,7 @@ func (a *API) checkAdmin(header *fasthttp.RequestHeader) error {
 	return nil
 }
 
-// tooLarge is how a body is refused for its size. Where only admins may, one that is no admin's is refused for that.
+// tooLarge returns the refusal of a body for its size. On admins' paths it refuses somebody who is no admin for that.
 func (a *API) tooLarge(header *fasthttp.RequestHeader) *problem.Problem {
 	if bytes.HasPrefix(header.RequestURI(), adminPath) {
 		if err := a.checkAdmin(header); err != nil {
@@ -105,9 +106,8 @@ func (a *API) tooLarge(header *fasthttp.RequestHeader) *problem.Problem {
 	return &problem.Problem{Kind: problem.PayloadTooLarge, Detail: "A body has at most 16 KiB; that of an admin's request, with its token, 1 MiB."}
 }
 
-// expect tells whether a client that waits for a word may send its body. fasthttp wants the response
-// left alone, for the handler; but a refused request has none, and its response goes out as it is here,
-// as the last of its connection.
+// expect answers a client that asks before it sends its body. fasthttp wants the response untouched, because the handler
+// will fill it in. But a refused request reaches no handler, so expect fills in its response, the last of its connection.
 func (a *API) expect(ctx *fasthttp.RequestCtx) int {
 	if header := &ctx.Request.Header; header.ContentLength() <= a.bodyMax(header) {
 		return fasthttp.StatusContinue
@@ -116,7 +116,7 @@ func (a *API) expect(ctx *fasthttp.RequestCtx) int {
 	return ctx.Response.StatusCode()
 }
 
-// quiet logs what fasthttp has to say, which is what clients did wrong, for whoever looks for it.
+// quiet logs fasthttp's messages at debug level, because they are about mistakes of clients.
 type quiet struct{ log *slog.Logger }
 
 // Printf implements fasthttp.Logger.

@@ -54,8 +54,8 @@ func (a *API) release(r *request) error {
 	return a.settle(r, stock.OpRelease, release)
 }
 
-// admitKeyed is what a write without a body asks of a request. Of confirm and release the key decides
-// nothing: there the reservation's state alone tells what a repetition means.
+// admitKeyed checks a write without a body. For confirm and release the key decides nothing: the reservation's state alone
+// says what a repetition means.
 func (a *API) admitKeyed(r *request, may roles) (key []byte, err error) {
 	if err := r.noBody(); err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (a *API) settle(r *request, op stock.Op, settlement stock.Request) error {
 	return nil
 }
 
-// reservationID is the id in the path. One that cannot be is as unknown as one that is not.
+// reservationID returns the id in the path. An impossible id is as unknown as one that does not exist.
 func (a *API) reservationID(r *request) (stock.ReservationID, error) {
 	id, err := stock.ParseReservationID(r.param("id"))
 	if err != nil || id.Partition() >= a.Reader.Partitions() {

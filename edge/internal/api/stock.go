@@ -50,8 +50,8 @@ func (a *API) stock(r *request) error {
 	return nil
 }
 
-// stocks shows what is free of several SKUs, in the order asked for. Those that are not loaded are left
-// out, and so are those of which too many are asked for to tell, and those whose partition is shut, unless all are.
+// stocks shows what is free of several SKUs, in the order asked for. It leaves out SKUs that are not loaded, SKUs that the
+// screen has no budget to check, and SKUs whose partition is shut, unless all partitions asked for are shut.
 func (a *API) stocks(r *request) error {
 	if err := r.noBody(); err != nil {
 		return err
@@ -118,7 +118,7 @@ func (a *API) stocks(r *request) error {
 	return nil
 }
 
-// cell is a cell's state, not Loaded where it certainly does not exist.
+// cell returns a cell's state. It is not Loaded if the cell certainly does not exist.
 func (a *API) cell(ctx context.Context, cell stock.Cell) (stock.CellState, time.Time, error) {
 	mayExist, err := a.Known.MayExist(ctx, cell, true)
 	if err != nil || !mayExist {

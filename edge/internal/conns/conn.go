@@ -19,7 +19,7 @@ const lingerTime = 500 * time.Millisecond // of that
 const (
 	idle   int32 = iota // waiting for the first byte of a request
 	busy                // between the first byte of a request and the end of its answer
-	ending              // idle, and to be closed instead of read again, but for what is read already
+	ending              // idle, and not read again: it closes, unless a request has already been read
 )
 
 type conn struct {
@@ -33,8 +33,8 @@ type conn struct {
 	deadlines // of the goroutine that serves the connection
 }
 
-// Read implements net.Conn. On a connection that is ending it finds nothing: what came too late was
-// never seen by the server, so it is not executed.
+// Read implements net.Conn. On a connection that is ending it returns no bytes. So the server never sees a request that
+// came too late, and does not execute it.
 func (c *conn) Read(b []byte) (int, error) {
 	if c.answered && c.state.Load() == idle {
 		runtime.Gosched() // once others were answered too the next request is often there, and a wait is saved
@@ -76,8 +76,8 @@ func (c *conn) Close() error {
 	return err
 }
 
-// linger ends our side and takes in what the peer still sends, until it has seen the end. Closed with
-// bytes unread, the kernel would reset the connection, and the peer lose our last answer.
+// linger ends our side and reads what the peer still sends, until the peer has seen the end. If a connection is closed with
+// unread bytes, the kernel resets it, and the peer loses our last answer.
 func linger(tcp *net.TCPConn) {
 	if tcp.CloseWrite() != nil {
 		return

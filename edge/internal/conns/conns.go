@@ -1,11 +1,9 @@
-// Package conns owns the edge's connections: how many there may be, in all and from one address; that
-// an answer reaches a client that is still sending; how long a client may take; and that a drain cuts no
-// request that was read.
+// Package conns owns the edge's connections. It limits how many there are, in all and from one address, and how long a
+// client may take. It brings an answer to a client that is still sending. And its drain cuts no request that was read.
 //
-// fasthttp does none of it well enough. It refuses connections in plain text, it closes at once after
-// an early answer, so that the kernel resets the connection and the answer is lost, it moves deadlines
-// three times per request, and its shutdown can close a connection in the moment in which a request
-// arrives on it.
+// fasthttp does none of this well enough. It refuses connections in plain text. After an early answer it closes at once, so
+// that the kernel resets the connection and the client loses the answer. It moves deadlines three times per request. Its
+// shutdown can close a connection in the moment in which a request arrives on it.
 package conns
 
 import (
@@ -25,7 +23,7 @@ import (
 	"sluice/core/limit"
 )
 
-// Bounds of a courtesy: an answer is worth waiting for only so long.
+// Bounds of the courtesies of the listener.
 const (
 	refusalTime  = time.Second
 	refusalsMax  = 64 // refusals under way at once; more are closed without an answer
@@ -45,7 +43,7 @@ type Config struct {
 	Log           *slog.Logger
 }
 
-// Listener is a TCP listener whose connections it bounds and can drain.
+// Listener is a TCP listener that limits its connections and can drain them.
 type Listener struct {
 	tcp   *net.TCPListener
 	cfg   Config
@@ -100,8 +98,8 @@ func (l *Listener) Open() int {
 	return len(l.open)
 }
 
-// Accept implements net.Listener. After Close it returns io.EOF. It outlives shortage of files and
-// memory, because its caller gives up at the first error.
+// Accept implements net.Listener. After Close it returns io.EOF. It does not fail for a shortage of files or memory, but
+// waits, because its caller gives up at the first error.
 func (l *Listener) Accept() (net.Conn, error) {
 	var told time.Time
 	for {
@@ -164,13 +162,13 @@ func (l *Listener) forget(c *conn) {
 	}
 }
 
-// refuse answers a connection that nobody will serve, once something of its request has come: an
-// answer before that confuses clients.
+// refuse answers a connection that nobody will serve. It waits for the beginning of a request, because an answer before that
+// confuses clients.
 func (l *Listener) refuse(tcp *net.TCPConn, answer []byte) {
 	select {
 	case l.refusing <- struct{}{}:
 	default:
-		_ = tcp.Close() // no answer was promised to it
+		_ = tcp.Close() // too many refusals are under way: it gets no answer
 		return
 	}
 	l.refusals.Go(func() {
@@ -185,7 +183,7 @@ func (l *Listener) refuse(tcp *net.TCPConn, answer []byte) {
 	})
 }
 
-// Close implements net.Listener: no connection is accepted from now on. Those that there are stay.
+// Close implements net.Listener. From then on Accept accepts no connection. Existing connections stay.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

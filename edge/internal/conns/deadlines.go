@@ -9,11 +9,11 @@ type Timeouts struct {
 	Idle  time.Duration // between two requests of a connection
 }
 
-// slack is by how much a deadline may come early. Moving it costs a lock and a timer, so it is moved
-// once in that time and not for every request.
+// slack is by how much a deadline may come early. Moving a deadline costs a lock and a timer, so conn moves it once in that
+// time and not for every request.
 const slack = time.Second
 
-// deadlines are those that are set on a connection, as times since its listener began.
+// deadlines has the deadlines of a connection, as times since its listener began.
 type deadlines struct {
 	answered bool // a request of the connection was answered
 	reading  bool // a request has begun to come in and is not complete: its deadline stays
@@ -39,8 +39,8 @@ func (c *conn) armRead() {
 	}
 }
 
-// SetReadDeadline implements net.Conn. fasthttp calls it for a request whose body may take longer than others: from
-// there on it is that request's deadline.
+// SetReadDeadline implements net.Conn. fasthttp calls it for a request whose body may take longer. From then on it is that
+// request's deadline.
 func (c *conn) SetReadDeadline(deadline time.Time) error {
 	c.reading, c.read = true, deadline.Sub(c.listener.start)
 	return c.TCPConn.SetReadDeadline(deadline)

@@ -12,8 +12,8 @@ import (
 
 const drainTick = 10 * time.Millisecond
 
-// StateChanged is fasthttp's ConnState hook: a connection is idle from the end of an answer on, until
-// there is something of the next request.
+// StateChanged is fasthttp's ConnState hook. A connection is idle from the end of an answer until the first byte of the
+// next request.
 func (l *Listener) StateChanged(nc net.Conn, state fasthttp.ConnState) {
 	c, ok := nc.(*conn)
 	if !ok {
@@ -34,9 +34,10 @@ func (l *Listener) StateChanged(nc net.Conn, state fasthttp.ConnState) {
 	}
 }
 
-// goOn makes a connection busy whose next request came with the one before it: fasthttp has it in its
-// buffer, where Read did not see it, and maybe the answer to the one before it too. So the connection
-// goes on even if it is ending, by a drain whose deadline the lock waits for: the next read sets another.
+// goOn makes a connection busy if its next request came together with the one before. fasthttp has that request in its
+// buffer, so Read did not see it. The buffer may also hold the answer to the request before. So the connection goes on
+// even if a drain has marked it as ending. The lock waits until the drain has set its deadline; the next read sets
+// another one.
 func (l *Listener) goOn(c *conn) {
 	if !c.state.CompareAndSwap(idle, busy) {
 		l.mu.Lock()
@@ -45,8 +46,8 @@ func (l *Listener) goOn(c *conn) {
 	}
 }
 
-// Drain closes the listener, and each connection as soon as no request of it is under way. It returns
-// when all are closed. At the end of ctx it closes the rest in the middle and says how many.
+// Drain closes the listener, and each connection as soon as none of its requests is under way. It returns when all are
+// closed. When ctx ends, it cuts the remaining connections and says how many.
 func (l *Listener) Drain(ctx context.Context) error {
 	err := l.Close()
 	l.mu.Lock()
