@@ -41,12 +41,12 @@ type Brief struct {
 	stock.Position
 	stock.Balances        // of the stock table
 	UpdatedMS      int64  // Redis time of its last event
-	InLedger       bool   // the ledger has the event of the mark, and it left these balances
-	Applied        uint64 // up to which seq of the mark's epoch a persister has found the ledger whole
-	Counted        uint64 // events that the ledger has after that, up to the mark
+	InLedger       bool   // the ledger has the event of the position, and it left these balances
+	Applied        uint64 // up to which seq of the position's epoch a persister has found the ledger whole
+	Counted        uint64 // events that the ledger has after that, up to the position
 }
 
-// Whole tells that the ledger has all events of the epoch up to the mark, and that the stock table is what the last one left.
+// Whole tells that the ledger has all events of the epoch up to the position, and that the stock table is what the last one left.
 func (s *Brief) Whole() bool {
 	return s.InLedger && (s.Applied >= s.Seq || s.Applied+s.Counted == s.Seq)
 }
@@ -143,13 +143,13 @@ func (s *Snapshot) events(ctx context.Context, query []byte, yield func(*Recorde
 	}, query)
 }
 
-// EventsAt reads the events of a cell at some marks.
-func (s *Snapshot) EventsAt(ctx context.Context, cell stock.Cell, marks []stock.Position, yield func(*Recorded)) error {
-	if len(marks) == 0 {
+// EventsAt reads the events of a cell at some positions.
+func (s *Snapshot) EventsAt(ctx context.Context, cell stock.Cell, positions []stock.Position, yield func(*Recorded)) error {
+	if len(positions) == 0 {
 		return nil
 	}
 	query := append(appendAmong([]byte(selectEvents), cell), " AND ("...)
-	for i, m := range marks {
+	for i, m := range positions {
 		if i > 0 {
 			query = append(query, " OR "...)
 		}
@@ -180,7 +180,7 @@ func (s *Snapshot) Ends(ctx context.Context, cells []stock.Cell, yield func(cell
 
 func (s *Snapshot) ends(ctx context.Context, cells []stock.Cell, yield func(cell stock.Cell, highest, applied stock.Position)) error {
 	applied := map[stock.Cell]stock.Position{}
-	err := s.positions(ctx, "applied marks", func(c stock.Cell, at stock.Position) { applied[c] = at }, appendCells([]byte(selectAppliedMarks), cells))
+	err := s.positions(ctx, "applied positions", func(c stock.Cell, at stock.Position) { applied[c] = at }, appendCells([]byte(selectAppliedMarks), cells))
 	if err != nil {
 		return err
 	}

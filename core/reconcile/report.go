@@ -70,7 +70,7 @@ type Trail struct {
 	Findings []Finding
 	Redis    *State // nil: Redis has no such cell
 	MySQL    *State
-	Steps    []Step // the last ones, by mark
+	Steps    []Step // the last ones, by position
 	LeftOut  int    // steps before these
 }
 
@@ -79,7 +79,7 @@ type Step struct {
 	Event
 
 	Ledger, Outbox, Kafka, Applied bool
-	Missing                        bool // nobody has it; Event has the mark only
+	Missing                        bool // nobody has it; Event has the position only
 	Note                           string
 }
 
@@ -187,7 +187,7 @@ func trailOf(v *View, j Judgement) Trail {
 	return t
 }
 
-// missingStep stands for what is missing after a mark, up to a seq.
+// missingStep stands for what is missing after a position, up to a seq.
 func missingStep(after stock.Position, last uint64) Step {
 	s := Step{Missing: true}
 	s.Position = stock.Position{Epoch: after.Epoch, Seq: after.Seq + 1}

@@ -52,11 +52,11 @@ func (w *sweep) stuck(ctx context.Context) {
 			byCell[h.cell] = append(byCell[h.cell], h.Position)
 		}
 	}
-	for cell, marks := range byCell {
+	for cell, positions := range byCell {
 		var found []Transit
 		var cells []stock.Cell
 		err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
-			err := s.EventsAt(ctx, cell, marks, func(e *ledger.Recorded) {
+			err := s.EventsAt(ctx, cell, positions, func(e *ledger.Recorded) {
 				if e.Kind == event.KindTransferOut {
 					found = append(found, Transit{Cell: cell, Position: e.Position, ID: e.Reservation, Units: -e.Change.Delta, SinceMS: e.TimeMS})
 				}

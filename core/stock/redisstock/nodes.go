@@ -18,7 +18,7 @@ const (
 	topologyMaxAgeSuspect = 100 * time.Millisecond
 )
 
-// nodes knows which node of a cluster has which partition. It is a hint, for lanes and for WAIT: the
+// nodes knows which node of a cluster has which partition. It is a hint, for the lanes of batchers and for WAIT: the
 // client routes by itself.
 type nodes struct {
 	current   atomic.Pointer[topology]
