@@ -273,6 +273,59 @@ func TestReconcileFindsWhatIsChangedByHand(t *testing.T) {
 	d.run("reconcile", "--watch", "-o", "html").want(command.ExitUsage, "one report")
 }
 
+// An event that was under way and is nowhere now is a gap, and those that are under way with it explain the rest.
+func TestReconcileFindsWhatTheOutboxHasLost(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1,20\n2,7\n", "stock", "load", "--yes").want(command.ExitDone)
+	stop := d.persister()
+	d.settled()
+	stop()
+	cell, h := stock.Cell{SKU: 1}, d.hand()
+	var ids []stock.ReservationID
+	for user := int64(1); user <= 3; user++ {
+		ids = append(ids, d.reserve(cell, user, "lost"))
+	}
+	if r := d.reconcile(command.ExitDone); r.Summary.InFlight != 1 || r.Summary.InSync != 1 {
+		t.Fatalf("three events are under way: %+v", r)
+	}
+	outbox := fmt.Sprintf("{p%d}:outbox", cell.Partition(8))
+	entries, err := h.client.Do(h.ctx, h.client.B().Xrange().Key(outbox).Start("-").End("+").Build()).AsXRange()
+	if err != nil || len(entries) < 3 {
+		t.Fatal(entries, err)
+	}
+	if err := h.client.Do(h.ctx, h.client.B().Xdel().Key(outbox).Id(entries[len(entries)-2].ID).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 {
+		r := d.reconcile(command.ExitDrift)
+		if diff := gocmp.Diff([]string{"1: gap, 1, bookkeeping"}, r.brief()); diff != "" {
+			t.Fatal(n, diff)
+		}
+		proof := fmt.Sprint(r.Findings[0].Proof)
+		if !strings.Contains(proof, "no event at 1.3") || !strings.Contains(proof, "its last event is missing") {
+			t.Errorf("not proven: %s", proof)
+		}
+		if n == 0 { // what is left of it reaches MySQL, and the gap stays one
+			stop := d.persister()
+			d.await(func() bool { return d.show(1).Status == "in_sync" })
+			stop()
+		}
+	}
+	d.run("reconcile", "-o", "csv").want(command.ExitDrift, ids[1].String())
+}
+
+// await waits until something is so.
+func (d *deployment) await(so func() bool) {
+	d.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			d.t.Fatal("it does not come to be so")
+		}
+	}
+}
+
 func at(id stock.ReservationID) []byte { return id[:] }
 
 // withUser is a record with another user, which counts against no limit.

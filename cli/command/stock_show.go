@@ -87,6 +87,9 @@ func printComparison(c *Console, f *reconcile.Comparison) {
 	if !f.Known() {
 		return
 	}
+	if f.Class == reconcile.Drift {
+		c.Printf("sluice reconcile --sku %d says how they differ, and proves it\n", f.Cell.SKU)
+	}
 	t := c.table()
 	t.row("", "REDIS", "MYSQL", "")
 	for _, line := range []struct {
