@@ -18,6 +18,7 @@ const (
 	looksMax     = 4                      // at a cell that differs
 	lookPause    = 400 * time.Millisecond // between two of them: what is under way arrives meanwhile
 	cellsPerLook = 1000                   // each look reads the outbox whole
+	stretchMax   = 20_000                 // events of a cell that are read where more are known to be whole
 	eventsMax    = 100_000                // of the ledger, for one cell
 	heldMax      = 200_000                // reservations, for the cells of one look
 	flightMax    = 200_000                // events of an outbox, likewise
@@ -209,7 +210,7 @@ func (r *reading) buyers(ctx context.Context) error {
 func (r *reading) outbox(ctx context.Context) error {
 	kept := 0
 	for after := ""; ; {
-		entries, err := r.Redis.OutboxAfter(ctx, r.number, after, 64)
+		entries, err := r.Redis.ViewOutbox(ctx, r.number, after, 64)
 		if err != nil {
 			return fromRedis(err)
 		}
@@ -240,9 +241,13 @@ func (r *reading) outbox(ctx context.Context) error {
 
 // stock reads the projections, and from where on each cell's events are to be read.
 func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
+	whole := map[stock.Cell]stock.Position{} // up to where the ledger has no gap, though nobody has said so yet
 	err := s.Briefs(ctx, r.cells, func(b *ledger.Brief) error {
 		v := r.views[b.Cell]
 		v.Projection, v.UpdatedMS = &State{b.Position, b.Balances}, b.UpdatedMS
+		if b.Whole() {
+			whole[b.Cell] = b.Position
+		}
 		return nil
 	})
 	if err != nil || r.whole {
@@ -250,6 +255,9 @@ func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
 	}
 	return s.Ends(ctx, r.cells, func(c stock.Cell, _, applied stock.Position) {
 		v := r.views[c]
+		if to, ok := whole[c]; ok && to.Epoch == applied.Epoch && to.Seq > applied.Seq+stretchMax {
+			applied.Seq = to.Seq - stretchMax // persisters walk along the rest, and make a dead letter of what does not follow
+		}
 		if v.From = applied; v.Redis != nil && v.Redis.Less(applied) {
 			v.From = v.Redis.Position
 		}

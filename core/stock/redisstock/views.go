@@ -3,8 +3,10 @@ package redisstock
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/redis/rueidis"
 
@@ -13,6 +15,19 @@ import (
 
 // What reconciliation reads. It reads what is there, whether the store trusts it or not: data that were lost are what
 // it looks for. No script has to be loaded, and each call has its own deadline.
+
+// viewTries is how often a call is made that does not come through. It changes nothing, so it can be repeated.
+const viewTries = 3
+
+// again makes a call, and makes it again where that may help.
+func again[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	for left := viewTries; ; left-- {
+		found, err := call()
+		if err == nil || left == 1 || ctx.Err() != nil || !errors.Is(err, stock.ErrUnknown) && !errors.Is(err, stock.ErrNotApplied) {
+			return found, err
+		}
+	}
+}
 
 // CellView is a cell as it is read.
 type CellView struct {
@@ -75,7 +90,7 @@ func (s *Store) view(ctx context.Context, partition int, key string, fieldBytes 
 	if err := s.checkPartition(partition); err != nil {
 		return 0, err
 	}
-	step, err := s.scanStep(ctx, key, cursor)
+	step, err := again(ctx, func() (rueidis.ScanEntry, error) { return s.scanStep(ctx, key, cursor) })
 	if err != nil {
 		return 0, err
 	}
@@ -107,9 +122,28 @@ func (s *Store) CellsNow(ctx context.Context, partition int, cells []stock.Cell)
 
 // ManyCellsNow reads cells of any partitions, in their order. Where a partition cannot be read its cells have the error.
 func (s *Store) ManyCellsNow(ctx context.Context, cells []stock.Cell) ([]CellView, []error) {
+	all := make([]int, len(cells))
+	for i := range all {
+		all[i] = i
+	}
+	found, errs := make([]CellView, len(cells)), make([]error, len(cells))
+	for range viewTries {
+		s.manyCells(ctx, cells, all, found, errs)
+		all = slices.DeleteFunc(all, func(i int) bool {
+			return !errors.Is(errs[i], stock.ErrUnknown) && !errors.Is(errs[i], stock.ErrNotApplied)
+		})
+		if len(all) == 0 || ctx.Err() != nil {
+			break
+		}
+	}
+	return found, errs
+}
+
+// manyCells reads the cells at some places.
+func (s *Store) manyCells(ctx context.Context, cells []stock.Cell, which []int, found []CellView, errs []error) {
 	places := map[int][]int{}
-	for i, c := range cells {
-		p := c.Partition(len(s.partitions))
+	for _, i := range which {
+		p := cells[i].Partition(len(s.partitions))
 		places[p] = append(places[p], i)
 	}
 	var commands []rueidis.Completed
@@ -123,7 +157,6 @@ func (s *Store) ManyCellsNow(ctx context.Context, cells []stock.Cell) ([]CellVie
 			commands, of = append(commands, s.client.B().Hmget().Key(s.partitions[p].cells).Field(names...).Build()), append(of, some)
 		}
 	}
-	found, errs := make([]CellView, len(cells)), make([]error, len(cells))
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	for k, answer := range s.client.DoMulti(ctx, commands...) {
@@ -140,7 +173,6 @@ func (s *Store) ManyCellsNow(ctx context.Context, cells []stock.Cell) ([]CellVie
 			}
 		}
 	}
-	return found, errs
 }
 
 // RecordsNow reads reservations of a partition, in their order.
@@ -190,9 +222,9 @@ func (s *Store) fields(ctx context.Context, partition int, key string, n int, fi
 	}
 	values := make([]string, 0, n)
 	for some := range slices.Chunk(names, fieldsAtOnce) {
-		found, err := s.command(ctx, s.client.B().Hmget().Key(key).Field(some...).Build()).AsStrSlice()
+		found, err := s.strings(ctx, "read "+key, func() rueidis.Completed { return s.client.B().Hmget().Key(key).Field(some...).Build() })
 		if err != nil {
-			return nil, wrap("read "+key, err)
+			return nil, err
 		}
 		if len(found) != len(some) {
 			return nil, wrapProtocol("hmget", elementsError(len(found)))
@@ -208,10 +240,12 @@ func (s *Store) DueBy(ctx context.Context, partition int, untilMS int64, skip, l
 	if err := s.checkPartition(partition); err != nil {
 		return nil, 0, err
 	}
-	found, err := s.command(ctx, s.client.B().Zrange().Key(s.partitions[partition].due).Min("-inf").Max(fmt.Sprint(untilMS)).Byscore().
-		Limit(int64(skip), int64(limit)).Build()).AsStrSlice()
+	found, err := s.strings(ctx, "read deadlines", func() rueidis.Completed {
+		return s.client.B().Zrange().Key(s.partitions[partition].due).Min("-inf").Max(strconv.FormatInt(untilMS, 10)).Byscore().
+			Limit(int64(skip), int64(limit)).Build()
+	})
 	if err != nil {
-		return nil, 0, wrap("read deadlines", err)
+		return nil, 0, err
 	}
 	for _, member := range found {
 		b := bytesOf(member)
@@ -225,21 +259,40 @@ func (s *Store) DueBy(ctx context.Context, partition int, untilMS int64, skip, l
 	return ids, len(found), nil
 }
 
-// command is one command with a deadline of its own.
-func (s *Store) command(ctx context.Context, command rueidis.Completed) rueidis.RedisResult {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	return s.client.Do(ctx, command)
+// ViewOutbox is OutboxAfter, made again where that may help.
+func (s *Store) ViewOutbox(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error) {
+	return again(ctx, func() ([]stock.Entry, error) { return s.OutboxAfter(ctx, partition, after, limit) })
+}
+
+// strings is the answer to a command, which is made anew for each try.
+func (s *Store) strings(ctx context.Context, what string, command func() rueidis.Completed) ([]string, error) {
+	return again(ctx, func() ([]string, error) {
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+		defer cancel()
+		found, err := s.client.Do(ctx, command()).AsStrSlice()
+		if err != nil {
+			return nil, wrap(what, err)
+		}
+		return found, nil
+	})
 }
 
 // clock is Redis' time in ms. Of clocks that differ, it is the one of any node.
 func (s *Store) clock(ctx context.Context) (int64, error) {
-	parts, err := s.command(ctx, s.client.B().Time().Build()).AsIntSlice()
+	parts, err := s.strings(ctx, "read time", func() rueidis.Completed { return s.client.B().Time().Build() })
 	if err != nil {
-		return 0, wrap("read time", err)
+		return 0, err
 	}
 	if len(parts) != 2 {
 		return 0, wrapProtocol("time", elementsError(len(parts)))
 	}
-	return parts[0]*1000 + parts[1]/1000, nil
+	seconds, err := strconv.ParseInt(parts[0], 10, 64)
+	if err != nil {
+		return 0, wrapProtocol("time", err)
+	}
+	micros, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil {
+		return 0, wrapProtocol("time", err)
+	}
+	return seconds*1000 + micros/1000, nil
 }
