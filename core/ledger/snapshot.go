@@ -180,7 +180,7 @@ func (s *Snapshot) Ends(ctx context.Context, cells []stock.Cell, yield func(cell
 
 func (s *Snapshot) ends(ctx context.Context, cells []stock.Cell, yield func(cell stock.Cell, highest, applied stock.Position)) error {
 	applied := map[stock.Cell]stock.Position{}
-	err := s.positions(ctx, "applied positions", func(c stock.Cell, at stock.Position) { applied[c] = at }, appendCells([]byte(selectAppliedMarks), cells))
+	err := s.positions(ctx, "applied marks", func(c stock.Cell, at stock.Position) { applied[c] = at }, appendCells([]byte(selectAppliedMarks), cells))
 	if err != nil {
 		return err
 	}
