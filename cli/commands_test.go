@@ -22,9 +22,10 @@ func TestCommandsOnRealServers(t *testing.T) {
 	d.run("doctor").want(command.ExitDone, "Redis is shut", "a new deployment", "one copy only", "no file given")
 
 	// A dry run does not open it.
-	for _, args := range [][]string{{"load"}, {"adjust", "1", "--delta", "1", "--reason", "test"}, {"freeze", "1", "--reason", "test"}, {"unfreeze", "1", "--reason", "test"}} {
+	for _, args := range [][]string{{"adjust", "1", "--delta", "1", "--reason", "test"}, {"freeze", "1", "--reason", "test"}, {"unfreeze", "1", "--reason", "test"}} {
 		d.runWith("sku_id,quantity\n1,1\n", append(append([]string{"stock"}, args...), "--dry-run")...).want(command.ExitFailed, "is shut").lacks("stays. To go on")
 	}
+	d.runWith("sku_id,quantity\n1,1\n", "stock", "load", "--dry-run").want(command.ExitDone, "would be loaded")
 	d.run("doctor").want(command.ExitDone, "Redis is shut", "a new deployment")
 
 	// Load: a wrong line costs itself only, and the same file again changes nothing.

@@ -161,6 +161,21 @@ func TestPartitionThatLostEffectsStaysShut(t *testing.T) {
 		t.Errorf("create a SKU where nothing is lost: %d %s", got.status, got.body)
 	}
 
+	sale := func(id uint32, items string) answer {
+		t.Helper()
+		return s.send("PUT", fmt.Sprintf("/admin/v1/sales/%d", id), admin, `{"name":"Sale","items":[`+items+`]}`)
+	}
+	if got := sale(5, `{"sku_id":"1","quantity":1},{"sku_id":"2","quantity":1}`); got.status != 503 || got.code() != "unavailable" || !strings.Contains(got.text("detail"), "SKU 1") {
+		t.Errorf("create a sale with a SKU that is shut: %d %s", got.status, got.body)
+	}
+	id := uint32(6)
+	for (stock.Cell{SKU: whole, Pool: id}).Partition(s.cfg.Stock.Partitions) == partition(lost) {
+		id++
+	}
+	if got := sale(id, `{"sku_id":"2","quantity":1}`); got.status != 201 {
+		t.Errorf("create a sale of the others: %d %s", got.status, got.body)
+	}
+
 	exec("DELETE FROM product_inventories WHERE sku_id = 1") // as if the data were back
 	s.until(time.Minute, "the partition is opened", func() bool {
 		user++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"sluice/cli/command/stockfile"
@@ -25,7 +26,8 @@ const (
 // loading is one run of stock load.
 type loading struct {
 	store    stock.Store
-	reopen   func(context.Context) error // for a server that restarted meanwhile
+	reopen   func(context.Context) (shut []int, err error) // for a server that restarted meanwhile
+	shut     []int                                         // partitions of which nothing is loaded
 	progress *progress
 	fault    func(error) // tells of one line
 	dryRun   bool
@@ -114,8 +116,13 @@ func readBatch(lines *stockfile.Reader, partitions int) (b batch, more bool) {
 }
 
 func (l *loading) wrong(fault *stockfile.LineError) {
-	l.result.Lines++
 	l.result.Wrong++
+	l.name(fault)
+}
+
+// name tells of a line that is not loaded.
+func (l *loading) name(fault *stockfile.LineError) {
+	l.result.Lines++
 	if len(l.result.Faults) < faultsMax {
 		l.result.Faults = append(l.result.Faults, lineFault{fault.Number, fault.Err.Error()})
 	}
@@ -125,11 +132,11 @@ func (l *loading) wrong(fault *stockfile.LineError) {
 // loadLines decides the lines of a batch, trying again what was not decided. That is safe: every line has its own id.
 func (l *loading) loadLines(ctx context.Context, b *batch) error {
 	if l.dryRun {
-		return l.look(ctx, b)
+		return l.look(ctx, l.withoutShut(b))
 	}
 	pause := loadPause
 	for try := 1; ; try++ {
-		left, err := l.decide(ctx, b, try > 1)
+		left, err := l.decide(ctx, l.withoutShut(b), try > 1)
 		if err == nil {
 			return nil
 		}
@@ -142,7 +149,7 @@ func (l *loading) loadLines(ctx context.Context, b *batch) error {
 		case <-time.After(pause):
 		}
 		if errors.Is(err, stock.ErrShut) {
-			if err := l.reopen(ctx); err != nil {
+			if l.shut, err = l.reopen(ctx); err != nil {
 				return err
 			}
 		}
@@ -169,6 +176,25 @@ func (l *loading) decide(ctx context.Context, b *batch, again bool) (left *batch
 		l.count(b.lines[i], d.Verdict, again)
 	}
 	return left, err
+}
+
+// withoutShut is the batch without the lines of partitions that are shut: the others need not wait for them.
+func (l *loading) withoutShut(b *batch) *batch {
+	if len(l.shut) == 0 {
+		return b
+	}
+	kept := &batch{}
+	for i := range b.lines {
+		line, partition := &b.lines[i], b.requests[i].Cell.Partition(l.store.Partitions())
+		if !slices.Contains(l.shut, partition) {
+			kept.lines, kept.requests = append(kept.lines, b.lines[i]), append(kept.requests, b.requests[i])
+			continue
+		}
+		l.result.Shut++
+		l.name(&stockfile.LineError{Number: line.Number, Err: fmt.Errorf(
+			"SKU %d is not loaded: partition %d of Redis, where its stock would be, is shut", line.SKU, partition)})
+	}
+	return kept
 }
 
 // withoutClosed is the batch without the lines whose closing has passed, by Redis' clock: their SKUs would never sell. A SKU

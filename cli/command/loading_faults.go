@@ -62,9 +62,9 @@ func (f *lineFaults) summary(path string) string {
 	case f.count <= faultsShown:
 		return ""
 	case path == "":
-		return fmt.Sprintf("%s more lines are wrong; no file could be made for them: %v", rest, f.err)
+		return fmt.Sprintf("%s more lines are not loaded; no file could be made for them: %v", rest, f.err)
 	case f.err != nil:
-		return fmt.Sprintf("%s more lines are wrong; the first of them are in %s, which is not whole: %v", rest, path, f.err)
+		return fmt.Sprintf("%s more lines are not loaded; the first of them are in %s, which is not whole: %v", rest, path, f.err)
 	}
-	return fmt.Sprintf("%s more lines are wrong; all of them are in %s", rest, path)
+	return fmt.Sprintf("%s more lines are not loaded; all of them are in %s", rest, path)
 }

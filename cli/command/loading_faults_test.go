@@ -30,7 +30,7 @@ func TestManyWrongLinesGoToAFile(t *testing.T) {
 	if len(told) != 20 || !strings.HasPrefix(told[19], "line 21: column 1, sku_id") {
 		t.Errorf("told %d, the last %q", len(told), told[len(told)-1])
 	}
-	if said := faults.summary(path); said != "199,980 more lines are wrong; all of them are in "+path {
+	if said := faults.summary(path); said != "199,980 more lines are not loaded; all of them are in "+path {
 		t.Errorf("said %q", said)
 	}
 	text, err := os.ReadFile(path)
@@ -64,7 +64,7 @@ func TestWrongLinesWithoutAFile(t *testing.T) {
 	for range faultsShown + 5 {
 		faults.add(errors.New("wrong"))
 	}
-	if said := faults.summary(faults.close()); !strings.HasPrefix(said, "5 more lines are wrong; no file could be made") {
+	if said := faults.summary(faults.close()); !strings.HasPrefix(said, "5 more lines are not loaded; no file could be made") {
 		t.Errorf("said %q", said)
 	}
 	faults = &lineFaults{dir: t.TempDir(), tell: func(error) {}}

@@ -43,7 +43,7 @@ func (f *failing) Do(ctx context.Context, vectors ...*stock.Vector) {
 func newLoading(store stock.Store, faults *[]string) *loading {
 	return &loading{
 		store:    store,
-		reopen:   func(context.Context) error { return nil },
+		reopen:   func(context.Context) ([]int, error) { return nil, nil },
 		progress: &progress{c: &Console{Err: io.Discard}, done: func() int64 { return 0 }, now: time.Now},
 		fault:    func(err error) { *faults = append(*faults, err.Error()) },
 	}
@@ -94,7 +94,7 @@ func TestLoadSurvivesFailures(t *testing.T) {
 			}
 			return nil, true
 		}}, &faults)
-		l.reopen = func(context.Context) error { reopened++; return nil }
+		l.reopen = func(context.Context) ([]int, error) { reopened++; return nil, nil }
 		got, err := l.run(t.Context(), linesOf(t, file))
 		want := &loaded{Lines: right + wrong, Loaded: right, Wrong: wrong, Units: 2 * right}
 		if diff := cmp.Diff(want, got, withoutFaults); err != nil || diff != "" || int64(len(faults)) != wrong || reopened != 1 {

@@ -72,7 +72,8 @@ type SaleClose struct {
 
 // Help is called by kong.
 func (SaleClose) Help() string {
-	return `Closes a sale, now or at a time. What is held when it closes stays held, and can be confirmed. Its stock stays
+	return `Closes a sale, now or at a time. If the stock of some SKUs is shut, because Redis has lost something, it closes the
+others with --yes, and those once it is repeated; all other commands about such a sale change nothing. What is held when it closes stays held, and can be confirmed. Its stock stays
 in the sale, which can be opened again: sluice sale empty brings it back to normal stock.
 
 Examples:

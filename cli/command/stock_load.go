@@ -30,8 +30,9 @@ type StockLoad struct {
 func (StockLoad) Help() string {
 	return `Each line is one SKU. It needs sku_id and quantity, and may have limit (units per user), hold_seconds, opens_at,
 closes_at, ack, shopper_deducts and frozen. Loading creates SKUs and never changes one that exists. So you can load
-the same file again after an interruption. A wrong line is reported with its number and loads nothing. The other
-lines are loaded, and the exit code is 1. A closes_at that has passed is wrong, unless its SKU is loaded already.
+the same file again after an interruption. A wrong line is reported with its number and loads nothing, and so is a line
+whose SKU is in a partition of Redis that is shut, because it has lost something. The other lines are loaded, and the
+exit code is 1. A closes_at that has passed is wrong, unless its SKU is loaded already.
 
 CSV may come from a spreadsheet: with commas, semicolons or tabs, in UTF-8 or UTF-16, and with TRUE, yes or 1 for true.
 
@@ -41,8 +42,8 @@ Examples:
   printf 'sku_id,quantity,limit\n1001,100000,\n1002,500,1\n' | sluice stock load --yes
 
 With -o json the result counts the lines that were loaded, already_loaded (with the same values), exist (with values
-that cannot be compared: by a dry run, or a day later) and wrong. In faults it has the numbers and errors of the
-first 1,000 wrong lines. The first 20 wrong lines are printed on stderr, all others are in a file. Stderr and
+that cannot be compared: by a dry run, or a day later), wrong and shut. In faults it has the numbers and errors
+of the first 1,000 lines that are wrong or shut. The first 20 are printed on stderr, all others are in a file. Stderr and
 faults_file name the file.
 
 In JSON lines, ids and times are strings, everything else is not:
@@ -70,7 +71,7 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 		return usage(fmt.Errorf("%s: %w", l.File, err))
 	}
 	l.Redis.CallTimeout = max(l.Redis.CallTimeout, loadCallTimeout)
-	o, err := l.target(ctx, c, l.DryRun, true)
+	o, store, shut, err := l.open(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -79,8 +80,9 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	faults := &lineFaults{}
 	p := &progress{c: c, total: size, done: counted.count, now: time.Now}
 	load := &loading{
-		store:    o.Stock,
-		reopen:   func(ctx context.Context) error { return l.vet(ctx, c, o) },
+		store:    store,
+		reopen:   func(ctx context.Context) ([]int, error) { return l.reopen(ctx, c, o) },
+		shut:     shut,
 		progress: p,
 		fault:    faults.add,
 		dryRun:   l.DryRun,
@@ -110,10 +112,8 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 		return err
 	case result.Lines == 0:
 		return usage(fmt.Errorf("%s has a header and no lines: want a line for each SKU", l.File))
-	case result.Wrong > 0:
-		return fmt.Errorf("%d lines are wrong, and nothing of them is loaded", result.Wrong)
 	}
-	return nil
+	return result.fault()
 }
 
 // source opens the file. Its size is 0 where it is not known.
@@ -142,10 +142,24 @@ type loaded struct {
 	Already    int64       `json:"already_loaded"` // by an earlier load or line, with the same values
 	Exist      int64       `json:"exist"`          // with values that are not known: a dry run, or an old load, cannot tell
 	Wrong      int64       `json:"wrong"`
+	Shut       int64       `json:"shut"`                  // of SKUs whose partition of Redis is shut
 	Faults     []lineFault `json:"faults"`                // of the first wrong lines, at most faultsMax
 	FaultsFile string      `json:"faults_file,omitempty"` // of those that were not told of
 	Units      int64       `json:"units"`
 	Seconds    float64     `json:"seconds"`
+}
+
+// fault is why not all lines are loaded; nil: they are.
+func (r *loaded) fault() error {
+	var faults []error
+	if r.Wrong > 0 {
+		faults = append(faults, fmt.Errorf("%d lines are wrong, and nothing of them is loaded", r.Wrong))
+	}
+	if r.Shut > 0 {
+		faults = append(faults, fmt.Errorf("%d lines are of SKUs whose partition of Redis is shut, and nothing of them is loaded: "+
+			"sluice doctor says what it lacks. Once it is open, load the same file again", r.Shut))
+	}
+	return errors.Join(faults...)
 }
 
 type lineFault struct {
@@ -169,6 +183,9 @@ func (r *loaded) print(c *Console, dryRun bool) {
 	}
 	if r.Wrong > 0 {
 		t.row(c.paint(red, "wrong"), number(r.Wrong), "nothing of these lines is loaded")
+	}
+	if r.Shut > 0 {
+		t.row(c.paint(red, "shut"), number(r.Shut), "not loaded: their partition of Redis is shut")
 	}
 	t.flush()
 	if r.Seconds > 0 {

@@ -129,11 +129,7 @@ func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (
 	}
 	shut, err := o.Stock.Shut(ctx)
 	if err == nil && (len(shut) > 0 || creates) {
-		err = w.vet(ctx, c, o)
-		if errors.Is(err, redisstock.ErrVetting) && !creates && o.Stock.Trusts() {
-			c.Notef("%v", err)
-			err = nil // the cell may be in a partition that sells
-		}
+		err = w.vet(ctx, c, o, creates)
 	}
 	if err != nil {
 		return nil, errors.Join(err, o.Close())
@@ -141,8 +137,18 @@ func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (
 	return o, nil
 }
 
-// vet compares Redis with MySQL and Kafka, and opens it if it is shut.
-func (w *Writer) vet(ctx context.Context, c *Console, o *Opened) error {
+// vet compares Redis with MySQL and Kafka, and opens what is shut of it. Where only some partitions stay shut, it says so,
+// and the command goes on with the others.
+func (w *Writer) vet(ctx context.Context, c *Console, o *Opened, creates bool) error {
+	err := w.open(ctx, c, o)
+	if errors.Is(err, redisstock.ErrVetting) && o.Stock.Trusts() && (!creates || o.Stock.Vetted()) {
+		c.Notef("%s", Explain(err))
+		return nil
+	}
+	return err
+}
+
+func (w *Writer) open(ctx context.Context, c *Console, o *Opened) error {
 	c.Notef("comparing Redis with MySQL and Kafka first")
 	report, err := w.vetting(o).Open(ctx, o.Stock)
 	if err != nil {

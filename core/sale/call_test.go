@@ -122,7 +122,7 @@ func TestTwoDesksOnOneSale(t *testing.T) {
 		moved        int64
 	}{
 		{"opened and closed while it is opened", 1, 0, open, openAndClose, 50},
-		{"returned before the transfer begins", 2, 0, bringBack, bringBack, 0},
+		{"returned before the transfer begins", 4, 0, bringBack, bringBack, 0},
 		{"returned during the transfer", 0, 1, bringBack, bringBack, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

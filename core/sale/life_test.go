@@ -283,7 +283,7 @@ func TestEmptiedWhileItIsOpened(t *testing.T) {
 		by    string
 	}{
 		{"emptied while it is opened", 1, "open", "empty"},
-		{"opened while it is emptied", 2, "empty", "open"},
+		{"opened while it is emptied", 4, "empty", "open"},
 	} {
 		store := &interrupted{Store: m.store, meanwhile: func() { m.do(c.by) }}
 		store.cells.Store(c.cells)

@@ -218,6 +218,9 @@ func (d *Desk) cells(ctx context.Context, id uint32, items []itemRow) (states []
 			some, atMS, err = d.store.Cells(ctx, cells)
 			return err
 		})
+		if errors.Is(err, stock.ErrShut) {
+			err = d.shutError(ctx, id, items)
+		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("read cells of sale %d: %w", id, err)
 		}

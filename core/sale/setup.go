@@ -30,6 +30,9 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 	if !reflect.DeepEqual(e.plan, p) {
 		return Sale{}, fmt.Errorf("sale %d: %w", p.ID, ErrOtherPlan)
 	}
+	if err := d.checkOpen(ctx, e); err != nil {
+		return Sale{}, e.partly(p.ID, err)
+	}
 	done := !slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.given() || r.moving != 0 })
 	s, err := d.give(ctx, e, func(r itemRow, _ stock.CellState) int64 {
 		if r.given() {
@@ -44,6 +47,9 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 // begin writes a new sale into MySQL.
 func (d *Desk) begin(ctx context.Context, p Plan) (*entry, error) {
 	e := newEntry(p)
+	if err := d.checkOpen(ctx, e); err != nil {
+		return nil, err
+	}
 	if err := d.checkStock(ctx, e, func(r itemRow) int64 { return r.Quantity }); err != nil {
 		return nil, err
 	}
@@ -128,7 +134,8 @@ func (d *Desk) adjust(ctx context.Context, e *entry, key string, a *stock.Adjust
 		var decisions []stock.Decision
 		trouble := try(ctx, func() error {
 			decisions = stock.DoAll(ctx, d.store, stock.OpAdjust, requests)
-			i := slices.IndexFunc(decisions, func(d stock.Decision) bool { return d.Err != nil })
+			// What is shut stays so, and the rest need not wait for it.
+			i := slices.IndexFunc(decisions, func(d stock.Decision) bool { return d.Err != nil && !errors.Is(d.Err, stock.ErrShut) })
 			if i < 0 {
 				return nil
 			}

@@ -62,6 +62,9 @@ func (d *Desk) changeStock(
 		return s, err
 	}
 	e, err := d.load(ctx, id)
+	if err == nil {
+		err = d.checkOpen(ctx, e)
+	}
 	if err != nil {
 		return Sale{}, err
 	}

@@ -2,6 +2,7 @@ package sale
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -72,6 +73,8 @@ type keyedCall struct {
 	fingerprint uint32
 }
 
+const opOpen = "open"
+
 // Opening says when a sale will sell.
 type Opening struct {
 	At     time.Time     // zero: as soon as it may be, LeadTime from now
@@ -82,7 +85,7 @@ type Opening struct {
 // Open schedules a sale that has all its stock. The sale sells from its opening until its closing, by Redis' clock. A
 // scheduled sale gets another opening, and an open one keeps its own.
 func (d *Desk) Open(ctx context.Context, id uint32, by Call, o Opening) (Sale, error) {
-	c := keyedCall{by, "open", stock.FingerprintOf(o.At.UnixMilli(), o.Closes.UnixMilli(), o.For.Milliseconds())}
+	c := keyedCall{by, opOpen, stock.FingerprintOf(o.At.UnixMilli(), o.Closes.UnixMilli(), o.For.Milliseconds())}
 	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, bool, error) {
 		phase := e.Phase(nowMS)
 		begins := phase == PhasePlanned || phase == PhaseClosed
@@ -179,7 +182,10 @@ func (d *Desk) changeWindow(
 	}
 	changed := false
 	if !done {
-		_, nowMS, err := d.cells(ctx, id, e.items[:1])
+		nowMS, err := d.now(ctx, e)
+		if err == nil && c.operation == opOpen {
+			err = d.checkOpen(ctx, e)
+		}
 		if err != nil {
 			return Sale{}, err
 		}
@@ -217,7 +223,7 @@ func (d *Desk) changeWindow(
 func (d *Desk) bringWindow(ctx context.Context, e *entry, changed bool) (Sale, error) {
 	if !changed {
 		s, err := d.show(ctx, e)
-		if err != nil || s.windowsSet() {
+		if err == nil && s.windowsSet() || err != nil && !errors.Is(err, ErrShut) {
 			return s, err
 		}
 	}

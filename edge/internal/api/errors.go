@@ -83,6 +83,8 @@ func problemOf(err error) (p *problem.Problem, bug bool) {
 		return &problem.Problem{Kind: problem.TransferRefused, Detail: err.Error()}, false
 	case errors.Is(err, batch.ErrFull), errors.Is(err, cells.ErrFull), errors.Is(err, screen.ErrBusy):
 		return &problem.Problem{Kind: problem.Overloaded}, false
+	case errors.Is(err, sale.ErrShut):
+		return &problem.Problem{Kind: problem.Unavailable, Detail: err.Error()}, false
 	case errors.Is(err, stock.ErrNotApplied), errors.Is(err, stock.ErrShut),
 		errors.Is(err, batch.ErrDraining), errors.Is(err, cells.ErrClosed):
 		return &problem.Problem{Kind: problem.Unavailable, Detail: unreached(err)}, false
