@@ -86,7 +86,7 @@ func TestWordsOfBashAreCompleted(t *testing.T) {
 		"stock show --output =":                   "table json",
 		"stock show --output = json --wai":        "--wait",
 		"stock load --mysql-dsn-file ":            "", // a file name
-		"stock load ":                             "", // likewise
+		"stock load ":                             "", // a file name
 		"reservation ":                            "list show",
 		"stock freeze --yes=t":                    "--yes=true",
 		"complete":                                "",

@@ -33,16 +33,16 @@ type call struct {
 
 func (q *call) writes() bool { return q.method != http.MethodGet }
 
-// Receipt tells how a write was done.
+// Receipt says how a write was done.
 type Receipt struct {
 	Key      string // the Idempotency-Key: the caller's, or the one that the client made
 	Replayed bool   // an earlier request with this key had done it
-	Warning  string // what the change did not bring about, for people
+	Warning  string // for people: what the change does not bring about
 }
 
 func (r *Receipt) receive(from Receipt) { *r = from }
 
-// complete is what an answer implements to tell whether it has what every such answer has.
+// complete reports whether an answer has all members that every such answer has. Answers implement it.
 type complete interface{ complete() bool }
 
 // send makes a call and reads its answer.
@@ -67,17 +67,17 @@ func send[T any](ctx context.Context, c *Client, q call) (T, error) {
 	return got, nil
 }
 
-// outcome is what an attempt says about its call. Without an error it succeeded.
+// outcome is the outcome of one attempt. Without an error the attempt succeeded.
 type outcome struct {
 	err     error
 	again   bool // the call may be repeated, and that may help
 	unknown bool // the attempt may have had an effect
-	settles bool // it tells what became of the call, earlier attempts included
+	settles bool // it says what happened to the call, including earlier attempts
 	after   time.Duration
 	receipt Receipt
 }
 
-// do sends a call until it is settled, nothing more can be expected, or attempts or time have run out.
+// do sends a call until it is settled, until repeating cannot help, or until attempts or time have run out.
 func (c *Client) do(ctx context.Context, q *call, decode func([]byte) error) (Receipt, error) {
 	if q.writes() {
 		if q.key == "" {
@@ -112,7 +112,7 @@ func (c *Client) do(ctx context.Context, q *call, decode func([]byte) error) (Re
 	}
 }
 
-// wait waits before the next attempt, or reports that there is no time for one.
+// wait waits before the next attempt. It returns false if there is no time for one.
 func (c *Client) wait(ctx context.Context, attempt int, asked time.Duration) bool {
 	if asked > retryAfterMax {
 		return false
@@ -137,14 +137,15 @@ func (c *Client) attempt(ctx context.Context, q *call, body []byte, decode func(
 		defer func() { <-c.places }()
 	case <-ctx.Done():
 	}
-	if err := ctx.Err(); err != nil { // also where its turn came
+	if err := ctx.Err(); err != nil { // even if the attempt got its turn
 		return outcome{err: fmt.Errorf("client: %s %s was not sent: %w", q.method, q.path, err), again: true}
 	}
 	req, err := c.request(ctx, q, body)
 	if err != nil {
 		return outcome{err: err}
 	}
-	// net/http sends a request with a key again where a kept connection is closed: that nobody listens then is not all.
+	// If a kept connection is closed, net/http sends a request with a key again by itself. That nobody listens then does
+	// not prove that nothing was sent before.
 	var connected atomic.Bool
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
@@ -218,7 +219,7 @@ func visible(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
-// refusal is what a problem document says.
+// refusal returns the outcome that a problem document describes.
 func refusal(q *call, resp *http.Response, body []byte) outcome {
 	p := &Problem{Status: resp.StatusCode, Key: q.key}
 	if err := json.Unmarshal(body, p); err != nil || p.Code == "" {
@@ -245,8 +246,8 @@ func refusal(q *call, resp *http.Response, body []byte) outcome {
 	return o
 }
 
-// foreign is an answer that no edge gives, but something before it. What it let through is unknown, unless it turned
-// the request away.
+// foreign returns the outcome of an answer that no edge gives, but something in front of it, such as a proxy. The proxy may
+// have passed the request on, so the outcome is unknown unless the answer says that it turned the request away.
 func foreign(q *call, resp *http.Response, why string) outcome {
 	status := resp.StatusCode
 	o := outcome{err: fmt.Errorf("client: %s %s was answered %d with %q: %s", q.method, q.path, status, resp.Header.Get("Content-Type"), why)}

@@ -1,10 +1,13 @@
-// Package client is the edge's HTTP API for Go programs: typed requests and answers, refusals as errors with a code, and
-// repetition built in. Each write has an Idempotency-Key, the caller's or one that the client makes, and is repeated
-// with that key only. So a call that is repeated has at most one effect.
+// Package client is the edge's HTTP API for Go programs. Requests and answers are typed, refusals are errors with a code,
+// and the client repeats calls by itself. Each write has an Idempotency-Key, the caller's or one that the client makes.
+// The client repeats a write with that key only, so a repeated call has at most one effect.
 //
-// A call ends in one of four ways: with an answer; with a *Problem, which the edge decided; with an error that
-// errors.Is calls ErrOutcomeUnknown, if the request may have had its effect and nobody could be asked in time; or with
-// another error, if nothing was done.
+// A call ends in one of four ways:
+//
+//   - with an answer;
+//   - with a *Problem: the edge has refused it;
+//   - with ErrOutcomeUnknown: the request may have had its effect, and the client could not find out in time;
+//   - with another error: nothing was done.
 //
 // The package decides nothing about stock, and imports neither the scripts nor a Redis client.
 package client
@@ -23,30 +26,31 @@ import (
 	"sluice/core/lifecycle"
 )
 
-// Config is how to reach an edge.
+// Config says how to reach an edge.
 type Config struct {
-	// URL is where an edge, or what balances edges, is reached: http://127.0.0.1:8080. Paths are added to it.
+	// URL is the URL of an edge, or of the load balancer in front of edges: http://127.0.0.1:8080. The client adds paths to
+	// it.
 	URL string
-	// Token gives the access token of each request, so that it can be renewed. With nil, requests have none: the stock
-	// of SKUs can be asked for without.
+	// Token returns the access token for each request, so that the caller can renew it. If it is nil, requests have no
+	// token, which is enough to ask for the stock of SKUs.
 	Token func(ctx context.Context) (string, error)
-	// HTTP sends the requests. Defaults to one with limits of its own. Redirects are never followed, whatever it says:
-	// they would carry a token elsewhere.
+	// HTTP sends the requests. Defaults to a client with limits of its own. The Client never follows redirects, whatever
+	// HTTP allows, because they would carry a token elsewhere.
 	HTTP *http.Client
-	// Attempts is how often a request is sent at most. Defaults to 4. More ride out longer outages, and load an edge
-	// longer that is in trouble.
+	// Attempts is how often the client sends a request at most. Defaults to 4. More attempts survive longer outages, and
+	// put load on an edge in trouble for longer.
 	Attempts int
 	// Timeout bounds each attempt of a shopper's or service's call, and the wait for its turn. Defaults to
 	// TimeoutDefault.
 	Timeout time.Duration
 	// AdminTimeout is the same for an admin's call. Defaults to AdminTimeoutDefault.
 	AdminTimeout time.Duration
-	// AtOnce bounds the requests that are under way at a time, and with them the connections. Defaults to 64. Others
-	// wait for their turn.
+	// AtOnce bounds the requests that are under way at the same time, and so the connections. Defaults to 64. Others wait
+	// for their turn.
 	AtOnce int
 }
 
-// Bounds that lean on those of an edge, which package edge holds by a test.
+// Bounds that must fit those of an edge. A test in package edge checks that.
 const (
 	TimeoutDefault      = 5 * time.Second  // longer than an edge takes at any acknowledge level
 	AdminTimeoutDefault = 40 * time.Second // longer than an edge works on a large sale
@@ -60,7 +64,7 @@ const (
 	dialTimeout    = 2 * time.Second
 	backoffMin     = 50 * time.Millisecond
 	backoffMax     = 2 * time.Second
-	retryAfterMax  = 10 * time.Second // who is told to wait longer is told so by an error
+	retryAfterMax  = 10 * time.Second // if an edge asks for a longer wait, the call ends with its error
 )
 
 // Client asks an edge. It is safe for concurrent use.
@@ -75,7 +79,7 @@ type Client struct {
 	pause        func(ctx context.Context, d time.Duration) bool
 }
 
-// New makes a client. Close it when it is not needed any more.
+// New makes a client. The caller closes it.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -144,18 +148,18 @@ func transport(conns int) *http.Transport {
 	}
 }
 
-// As is the same client with another token: it shares connections and limits.
+// As returns the same client with another token. Both share connections and limits.
 func (c *Client) As(token string) *Client {
 	other := *c
 	other.token = func(context.Context) (string, error) { return token, nil }
 	return &other
 }
 
-// Close closes the connections that are idle. The client remains usable.
+// Close closes idle connections. The client remains usable.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// backoff is how long to wait after an attempt: at least what the edge asked for, and a random while more, so that
-// those who were turned away together do not come back together.
+// backoff returns how long to wait after an attempt: at least as long as the edge asked for, and a random while more. So
+// clients that were turned away together do not come back together.
 func backoff(attempt int, asked time.Duration) time.Duration {
 	window := backoffMax
 	if attempt < 6 {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Code is the stable code of a problem document: CodeOf has that of an error. docs/integration.md says what to do
-// after each.
+// Code is the stable code of a problem document. CodeOf returns the code of an error. docs/integration.md says what to do
+// after each code.
 type Code string
 
 // The codes.
@@ -53,8 +53,8 @@ const (
 	CodePartlyDone      Code = "partly_done"
 )
 
-// CodeOf is the code of the problem that a call ended with: CodeOutcomeUnknown for ErrOutcomeUnknown, "" if there is no
-// code.
+// CodeOf returns the code of the problem that ended a call. It returns CodeOutcomeUnknown for ErrOutcomeUnknown, and "" if
+// there is no code.
 func CodeOf(err error) Code {
 	if errors.Is(err, ErrOutcomeUnknown) {
 		return CodeOutcomeUnknown
@@ -71,7 +71,7 @@ type Problem struct { //nolint:errname // it is what it is called
 	Title      string        `json:"title"`      // what the code means, for people
 	Detail     string        `json:"detail"`     // for people
 	Pointer    string        `json:"pointer"`    // JSON pointer to the member of the body that is at fault
-	State      State         `json:"state"`      // that the reservation has instead of the one asked for
+	State      State         `json:"state"`      // the state that the reservation has instead
 	Retryable  bool          `json:"retryable"`  // the same request may succeed, repeated with its key
 	RequestID  string        `json:"request_id"` // names the answer in the edge's logs
 	Status     int           `json:"-"`          // of HTTP
@@ -98,12 +98,12 @@ func (p *Problem) Error() string {
 	return b.String()
 }
 
-// ErrOutcomeUnknown tells that a write may have had its effect, or may have it later. The error is an *UnknownError,
-// which has the key: the same call with that key settles what happened.
+// ErrOutcomeUnknown means that a write may have had its effect, or may have it later. The error is an *UnknownError, which
+// has the key. The same call with that key settles what happened.
 var ErrOutcomeUnknown = errors.New("client: the outcome is unknown")
 
-// UnknownError is ErrOutcomeUnknown with the key that settles it. It does not unwrap to its cause, which is about the
-// last attempt only: an effect may come of an earlier one.
+// UnknownError is ErrOutcomeUnknown with the key that settles it. It does not unwrap to its cause, because the cause is
+// about the last attempt only, and an earlier one may have had the effect.
 type UnknownError struct {
 	Key   string // the Idempotency-Key of the write
 	Cause error  // what the last attempt ended with

@@ -68,8 +68,8 @@ type Allotment struct {
 	Quantity int64 `json:"quantity"`
 }
 
-// CreateSale makes a sale and gives it its stock. The plan tells what a repetition means, not a key: the same plan goes
-// on where it was cut off, another one is CodeMismatch.
+// CreateSale makes a sale and gives it its stock. The plan, and not a key, says what a repetition means. The same plan goes
+// on where it was cut off; another plan for the sale is refused as CodeMismatch.
 func (c *Client) CreateSale(ctx context.Context, p Plan) (Sale, error) {
 	return send[Sale](ctx, c, call{admin: true, method: http.MethodPut, path: salePath(p.Sale), body: struct {
 		Name           string      `json:"name"`
@@ -116,12 +116,12 @@ type window struct {
 	ClosesAt *string `json:"closes_at,omitzero"`
 }
 
-// FillSale gives a sale the stock that it lacks. An empty key is one that the client makes.
+// FillSale gives a sale the stock that it lacks. If the key is empty, the client makes one.
 func (c *Client) FillSale(ctx context.Context, sale uint32, key string) (Sale, error) {
 	return c.moveSale(ctx, sale, "/fill", key, nil)
 }
 
-// EmptySale brings the unsold stock of a closed sale back to normal stock. An empty key is one that the client makes.
+// EmptySale moves the unsold stock of a closed sale back to normal stock. If the key is empty, the client makes one.
 func (c *Client) EmptySale(ctx context.Context, sale uint32, key string) (Sale, error) {
 	return c.moveSale(ctx, sale, "/empty", key, nil)
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// State is what has become of a reservation.
+// State is the state of a reservation.
 type State string
 
 // The states.
@@ -21,16 +21,16 @@ const (
 	StateExpired   State = "expired"
 )
 
-// Take is what to reserve or deduct.
+// Take says what to reserve or deduct.
 type Take struct {
 	SKU      int64
 	Quantity int64
 	Sale     uint32 // 0: from the SKU's normal stock
-	User     int64  // for whom a service acts, which must say so; 0 where a shopper acts for itself
+	User     int64  // the user for whom a service acts; 0 for a shopper, who acts for itself
 	Key      string // Idempotency-Key; "": the client makes one. It belongs to its user, SKU and sale
 }
 
-// Reservation is units that are held for a user, or were. A deduction is one that is confirmed at once.
+// Reservation has units that are, or were, held for a user. A deduction is a reservation that is confirmed at once.
 type Reservation struct {
 	ID         string    `json:"reservation_id"`
 	SKU        int64     `json:"sku_id,string"`
@@ -45,7 +45,7 @@ type Reservation struct {
 
 func (r *Reservation) complete() bool { return r.ID != "" && r.SKU != 0 && r.State != "" }
 
-// Stock is what is free of a SKU.
+// Stock says how many units of a SKU are free.
 type Stock struct {
 	SKU   int64     `json:"sku_id,string"`
 	Avail int64     `json:"avail"` // 0 while selling is stopped
@@ -55,7 +55,7 @@ type Stock struct {
 
 func (s *Stock) complete() bool { return s.SKU != 0 }
 
-// Page is which part of a list to read.
+// Page says which part of a list to read.
 type Page struct {
 	Limit  int    // how many at most, up to 500; 0: as many as the edge gives, 50
 	Cursor string // the NextCursor of the page before; "": the first page
@@ -72,11 +72,11 @@ func (p Page) query() url.Values {
 	return q
 }
 
-// List is a page of what MySQL has. It may be short or empty though a further one comes.
+// List is a page of a list from MySQL. It may be short or empty although another page follows.
 type List[T any] struct {
 	Data       []T       `json:"data"`
 	NextCursor string    `json:"next_cursor,omitzero"` // "": there is no further page
-	AsOf       time.Time `json:"as_of,omitzero"`       // up to when everything is in it; zero where nobody can tell
+	AsOf       time.Time `json:"as_of,omitzero"`       // the list has everything up to then; zero: nobody knows
 }
 
 func (l *List[T]) complete() bool { return l.Data != nil }
@@ -105,19 +105,20 @@ func (c *Client) Reservation(ctx context.Context, id string) (Reservation, error
 	return c.reservation(ctx, id, call{method: http.MethodGet})
 }
 
-// Confirm makes a held reservation sold. For services. The state alone decides what a repetition means: under any key,
-// one that is confirmed already is a success.
+// Confirm makes a held reservation sold. For services. The state alone decides what a repetition means: a reservation that
+// is already confirmed is a success, under any key.
 func (c *Client) Confirm(ctx context.Context, id string) (Reservation, error) {
 	return c.reservation(ctx, id, call{method: http.MethodPost, path: "/confirm"})
 }
 
-// Release gives the units of a held reservation back. For its shopper and for services. As for Confirm, one that is
-// released already is a success.
+// Release gives the units of a held reservation back. For its shopper and for services. A reservation that is already
+// released is a success.
 func (c *Client) Release(ctx context.Context, id string) (Reservation, error) {
 	return c.reservation(ctx, id, call{method: http.MethodPost, path: "/release"})
 }
 
-// reservation makes a call about one. An id that cannot be is as unknown as one that is not, and no part of a path.
+// reservation makes a call about one reservation. It refuses an impossible id as unknown, because such an id must not
+// become part of a path.
 func (c *Client) reservation(ctx context.Context, id string, q call) (Reservation, error) {
 	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
 		return Reservation{}, &Problem{

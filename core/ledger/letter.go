@@ -34,9 +34,9 @@ var (
 	ErrNeverReplay = errors.New("it is never applied again")
 )
 
-// Replays reports whether a letter of a reason may be applied again: what could not be read may be readable for a
-// newer program, and what was refused may be accepted once somebody has repaired what refused it. The place of
-// a fork is taken, and the event of a broken chain is in the ledger already.
+// Replays reports whether a letter with this reason may be applied again. A newer program may be able to read it, or
+// somebody may have repaired what refused it. A fork is never applied again, because another event has its position, and
+// neither is the event of a broken chain, because the ledger already has it.
 func Replays(reason string) bool {
 	switch reason {
 	case ReasonVersion, ReasonMalformed, ReasonInconsistent, ReasonRefused:
@@ -45,7 +45,7 @@ func Replays(reason string) bool {
 	return false
 }
 
-// LetterID names a dead letter: the same thing that arrives again is the same letter.
+// LetterID identifies a dead letter. If the same message or event arrives again, it is the same letter.
 type LetterID [sha256.Size]byte
 
 // String is the id as 64 lower-case hexadecimal digits.
@@ -63,7 +63,7 @@ func ParseLetterID(text string) (id LetterID, err error) {
 	return LetterID(data), nil
 }
 
-// Letter is a dead letter without its bytes: something that could not be applied.
+// Letter is a dead letter without its bytes: a message or event that a persister could not apply.
 type Letter struct {
 	ID     LetterID `json:"letter_id"`
 	Reason string   `json:"reason"`

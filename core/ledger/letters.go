@@ -23,8 +23,7 @@ type letterKey struct {
 	ID LetterID
 }
 
-// Letters lists dead letters, the newest first. MySQL is where they are kept, so the list is whole as of MySQL's
-// time.
+// Letters lists dead letters, the newest first. MySQL alone keeps them, so the list is complete as of MySQL's time.
 func (r *Reader) Letters(ctx context.Context, f LetterFilter, p Page) (List[Letter], error) {
 	limit, err := p.limit()
 	if err != nil {
@@ -138,10 +137,10 @@ func (r *Reader) Resolve(ctx context.Context, id LetterID, d Decision) (l Letter
 		WHERE letter_id = ? AND resolved_at IS NULL`)
 }
 
-// AskReplay asks persisters to apply a dead letter again, by the code that applies what comes from Kafka. The one
-// that does it resolves the letter in the same transaction, or writes down why it changed nothing. One that is
-// resolved, or asked for, stays as it is, and comes back with already. It is ErrNeverReplay for one that is
-// never applied again.
+// AskReplay asks persisters to apply a dead letter again, by the code that applies messages from Kafka. The persister that
+// does so resolves the letter in the same transaction, or writes into it why it changed nothing. If the letter is already
+// resolved or asked for, AskReplay changes nothing and returns already. It returns ErrNeverReplay if the letter is never
+// applied again.
 func (r *Reader) AskReplay(ctx context.Context, id LetterID, d Decision) (l Letter, already bool, err error) {
 	l, err = r.letter(ctx, id)
 	if err == nil && l.ResolvedAt == 0 && !l.Replays {

@@ -21,7 +21,7 @@ const (
 	stretchMax   = 20_000                 // events of a cell that are read where more are known to be whole
 	eventsMax    = 100_000                // of the ledger, for one cell
 	heldMax      = 200_000                // reservations, for the cells of one look
-	flightMax    = 200_000                // events of an outbox, likewise
+	flightMax    = 200_000                // events of an outbox, for the cells of one look
 	dueAtOnce    = 1000
 	dueMax       = 200_000 // members of a list of deadlines
 	overdueAfter = time.Minute

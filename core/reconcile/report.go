@@ -187,7 +187,7 @@ func trailOf(v *View, j Judgement) Trail {
 	return t
 }
 
-// missingStep stands for what is missing after a position, up to a seq.
+// missingStep stands for the events that are missing after a position, up to a seq.
 func missingStep(after stock.Position, last uint64) Step {
 	s := Step{Missing: true}
 	s.Position = stock.Position{Epoch: after.Epoch, Seq: after.Seq + 1}

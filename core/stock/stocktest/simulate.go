@@ -52,7 +52,7 @@ type simulation struct {
 	cells   []stock.Cell
 
 	asked    []stock.Request     // reserves and deducts so far, whatever became of them
-	adjusted []stock.Request     // likewise
+	adjusted []stock.Request     // adjustments so far, whatever became of them
 	granted  []stock.Reservation // as they were when they were granted
 }
 
