@@ -96,20 +96,19 @@ func (r *Reconcile) since(now time.Time) (int64, error) {
 // Run is called by kong.
 func (r *Reconcile) Run(ctx context.Context, c *Console) error {
 	w := reconcileRun{Reconcile: r, console: c}
+	var last *reconcile.Report
 	for {
 		report, err := w.sweep(ctx)
 		if err == nil {
-			err = w.print(report)
+			err = errors.Join(w.print(report), c.Written())
 		}
-		if err != nil || !r.Watch {
-			return errors.Join(err, verdictError(report), w.close())
+		if r.Watch && ctx.Err() != nil {
+			return errors.Join(verdictError(last), w.close()) // how a watch ends
 		}
-		if err := c.Written(); err != nil {
-			return errors.Join(err, w.close())
+		if last = report; err != nil || !r.Watch {
+			return errors.Join(err, verdictError(last), w.close())
 		}
-		if !lifecycle.Pause(ctx, r.Every) {
-			return errors.Join(verdictError(report), w.close())
-		}
+		lifecycle.Pause(ctx, r.Every)
 	}
 }
 
