@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/cli/command"
+	"sluice/core/event"
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/stock"
@@ -49,7 +50,7 @@ func TestUnknownVersionHasAWayOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pub.Publish(stock.Entry{ID: "1-1", Data: []byte("\x02 of a newer sluice")})
+	pub.Publish(stock.Entry{ID: "1-1", Data: append([]byte{event.Version + 1}, " of a newer sluice"...)})
 	if err := pub.Close(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatal(err)
 	}

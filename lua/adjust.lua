@@ -14,7 +14,7 @@
 -- ARGV[6..] cells       14 bytes each
 -- ARGV[..] ids          16 bytes per request: of the adjustment
 -- ARGV[..] asks         29 bytes per request: user 8, 0 3, fingerprint 4, cell 14
--- ARGV[..] changes      per request: kind 1, create 1, delta 8 (signed), fields 1, settings 20, reason
+-- ARGV[..] changes      per request: kind 1, create 1, delta 8 (signed), fields 1, settings 24, reason
 -- RETURN {time_ms, verdicts, records, cells, entry_id, entry, effects}
 -- CODE 0 OK            written
 -- CODE 1 REPLAYED      decided before; its record is the answer; nothing changed
@@ -51,9 +51,11 @@ read_cells({unpack(ARGV, 6, ids_at)})
 local found = call("HMGET", KEYS[3], unpack(ARGV, ids_at + 1, asks_at))
 
 -- merge is the settings of cell c after a change: those among fields from new, the others as they
--- are. They have the form that they have at the end of a cell, and in events.
+-- are. They have the form that they have at the end of a cell: the bound of extensions is left out
+-- where it is 0.
+local NO_DEADLINE, NO_BOUND = "\0\0\0\0\0\0", "\0\0\0\0"
 local function merge(c, fields, new)
-  local old, mask = sub(cell_values[c], 32, 51), 0
+  local old, mask = sub(cell_values[c], 32), 0
   local function pick(field, from, to)
     return sub(band(fields, field) ~= 0 and new or old, from, to)
   end
@@ -61,7 +63,9 @@ local function merge(c, fields, new)
   if band(fields, 32) ~= 0 then mask = mask + 8 end -- shoppers may deduct
   if band(fields, 64) ~= 0 then mask = mask + FLAG_FROZEN end
   cells[c][FLAGS] = bit.bor(band(byte(old, 20), bit.bnot(mask)), band(byte(new, 20), mask))
+  local bound = pick(128, 21, 24)
   return pick(1, 1, 3) .. pick(8, 4, 7) .. pick(2, 8, 13) .. pick(4, 14, 19) .. char(cells[c][FLAGS])
+    .. (bound == NO_BOUND and "" or bound)
 end
 
 -- refusal is why cell c cannot be changed, or false.
@@ -70,6 +74,10 @@ local function refusal(c, create, delta)
   if not cell_values[c] then return NOT_LOADED end
   return shut(c) or cells[c][AVAIL] + delta < 0 and SOLD_OUT
 end
+
+-- What the call does, in order: arguments of append_event, delta and fields, settings, reason. With
+-- the bound of extensions in any of them, all their events have the form of version 2.
+local made, version = {}, 1
 
 -- Decide, each request in sight of those before it.
 local function adjust(i)
@@ -81,24 +89,30 @@ local function adjust(i)
   if why then return why end
 
   if create == 1 then
-    cells[c], cell_values[c], fields = {0, 0, 0, 0, 0, 1}, string.rep("\0", CELL_BYTES), 127
+    cells[c], cell_values[c], fields = {0, 0, 0, 0, 0, 1}, string.rep("\0", CELL_BYTES), 255
   end
   local cell = cells[c]
   cell[AVAIL], cell[TOTAL], cell[SEQ] = cell[AVAIL] + delta, cell[TOTAL] + delta, cell[SEQ] + 1
   if cell[TOTAL] > 2 ^ 40 - 1 then error({err = "BADARG adjust: a cell would have too many units"}) end
-  local settings = merge(c, fields, sub(change, 12, 31))
+  local settings = merge(c, fields, sub(change, 12, 35))
   cell_values[c] = pack(">c22I5I4c0", cell_values[c], cell[TOTAL], cell[EPOCH], settings)
   changed[c] = true
-  local tail = pack(">I6I2c9c0c0", 0, #change - 2, sub(change, 3), settings, sub(change, 32))
-  append_event(kind, id, ask, cell, tail)
-  set_record(id, STATE_ADJUSTED, cell[SEQ], sub(tail, 1, 6), ask)
+  if #settings > 20 then version = 2 end
+  made[#made + 1] = {kind, id, ask, {unpack(cell)}, sub(change, 3, 11), settings, sub(change, 36)}
+  set_record(id, STATE_ADJUSTED, cell[SEQ], NO_DEADLINE, ask)
   ended[#ended + 1] = id
   return OK
 end
 for i = 1, n do verdicts[i] = adjust(i) end
+for _, m in ipairs(made) do
+  local kind, id, ask, cell, delta, settings, reason = unpack(m)
+  if version == 2 and #settings == 20 then settings = settings .. NO_BOUND end
+  local length = #delta + #settings + #reason
+  append_event(kind, id, ask, cell, pack(">c0I2c0c0c0", NO_DEADLINE, length, delta, settings, reason))
+end
 
 -- Write. Nothing above has changed data: Redis does not roll back.
 write_cells()
 write_list("HSET", KEYS[3], set_records)
 if ended[1] then call("ZADD", KEYS[4], now + tonumber(ARGV[3]), concat(ended)) end
-return answer(now, write_outbox(KEYS[5], ARGV[2], now))
+return answer(now, write_outbox(KEYS[5], char(version) .. sub(ARGV[2], 2), now))

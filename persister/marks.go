@@ -28,14 +28,16 @@ const (
 
 	insertMarks = "INSERT INTO applied_marks (sku_id, pool, bucket, epoch, seq) VALUES "
 	// Several persisters may have moved a mark to different heights, all of them proven.
-	moveMarks = " ON DUPLICATE KEY UPDATE seq = IF(epoch = VALUES(epoch), GREATEST(seq, VALUES(seq)), seq)"
+	moveMarks = " ON DUPLICATE KEY UPDATE " +
+		"seq = IF(epoch = VALUES(epoch), GREATEST(seq, VALUES(seq)), IF(epoch < VALUES(epoch), VALUES(seq), seq)), " +
+		"epoch = GREATEST(epoch, VALUES(epoch))"
 )
 
 // marker moves applied_marks. The mark of a cell says up to where the ledger has every event, and each event follows from
 // the one before. The marker works behind the consumer and in its own time. It walks the ledger on from the mark, and
 // stops in three places: at a gap, at an event whose balances do not follow, and at an unresolved dead letter of the
-// cell. It makes a dead letter of an event that does not follow. It does not enter a new epoch, because it cannot know
-// where the old one ended: whoever repairs a cell moves its mark.
+// cell. It makes a dead letter of an event that does not follow. It enters a new epoch that begins with a rebase, because
+// that names the event at which the old one ended.
 type marker struct {
 	writer writer
 	books  *ledger.Reader
@@ -172,7 +174,10 @@ func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []sto
 		}
 		budget -= max(len(rows), len(cells))
 		now, breaks := walk(rows, marks)
-		cells = slices.DeleteFunc(cells, func(c stock.Cell) bool { return now[c].Seq != marks[c].Seq+uint64(window) })
+		cells = slices.DeleteFunc(cells, func(c stock.Cell) bool {
+			to, ok := now[c]
+			return !ok || to.Epoch == marks[c].Epoch && to.Seq != marks[c].Seq+uint64(window)
+		})
 		maps.Copy(marks, now)
 		maps.Copy(moved, now)
 		broken = append(broken, breaks...)
@@ -190,7 +195,7 @@ func walk(rows []row, marks map[stock.Cell]stock.Position) (moved map[stock.Cell
 		if m, ok := moved[r.Cell]; ok {
 			mark = m
 		}
-		if r.Epoch != mark.Epoch || r.Seq != mark.Seq+1 {
+		if !r.Follows(mark) {
 			continue // the row of the mark itself, or after a gap or a break
 		}
 		var avail, held, sold int64 // before the first event a cell is empty
@@ -216,7 +221,7 @@ func walk(rows []row, marks map[stock.Cell]stock.Position) (moved map[stock.Cell
 	return moved, broken
 }
 
-// ledger reads rows of cells: those of their marks and of a window after them.
+// ledger reads rows of cells: those of their marks, of a window after them, and the first one of the next epoch.
 func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock.Cell]stock.Position, window uint64) (found []row, err error) {
 	if len(cells) == 0 {
 		return nil, nil
@@ -226,8 +231,8 @@ func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock
 		if i > 0 {
 			query = append(query, " OR "...)
 		}
-		query = fmt.Appendf(query, "(sku_id = %d AND pool = %d AND bucket = %d AND epoch = %d AND seq BETWEEN %d AND %d)",
-			c.SKU, c.Pool, c.Bucket, marks[c].Epoch, marks[c].Seq, marks[c].Seq+window)
+		query = fmt.Appendf(query, "(sku_id = %d AND pool = %d AND bucket = %d AND (epoch = %d AND seq BETWEEN %d AND %d OR epoch = %d AND seq = 1))",
+			c.SKU, c.Pool, c.Bucket, marks[c].Epoch, marks[c].Seq, marks[c].Seq+window, uint64(marks[c].Epoch)+1)
 	}
 	query = append(query, " ORDER BY sku_id, pool, bucket, epoch, seq"...)
 	rows, err := m.writer.db.QueryContext(ctx, string(query))

@@ -214,6 +214,39 @@ func TestMarksDoNotEnterAnEpoch(t *testing.T) {
 	m.want("with a second epoch", "1001 0 1 4")
 }
 
+// TestMarksFollowARebase has cells whose second epoch begins with a rebase: from where the first one ended, from before
+// that, and with balances that the first one did not leave.
+func TestMarksFollowARebase(t *testing.T) {
+	t.Parallel()
+	m := newMarksTest(t)
+	h := newHistory(9, 3)
+	rebased := func(c *cellHistory, from uint64) []*row {
+		rows := inARow(h, c, 4)
+		last := *rows[3]
+		rebase := row{Event: last.Event, timeMS: last.timeMS + 1}
+		rebase.Kind, rebase.Quantity, rebase.User, rebase.DeadlineMS = event.KindRebase, 0, 0, 0
+		rebase.Position = stock.Position{Epoch: 2, Seq: 1}
+		rebase.Change = event.Change{From: stock.Position{Epoch: 1, Seq: from}, Reason: "test"}
+		c.last.Seq = 1
+		rows = append(rows, &rebase)
+		for _, r := range inARow(h, c, 2) {
+			r.Epoch = 2
+			rows = append(rows, r)
+		}
+		return rows
+	}
+	m.write(rebased(h.cells[0], 4)...)
+	m.write(rebased(h.cells[1], 3)...)
+	others := rebased(h.cells[2], 4)
+	others[4].Avail++
+	m.write(others...)
+	m.want("with second epochs", "1001 0 2 3", "1001 1 1 4", "1002 0 1 4")
+	letters := lines(t, m.writer.db, "SELECT reason, sku_id, epoch, seq FROM dead_letters")
+	if diff := cmp.Diff([]string{reasonBroken + " 1002 2 1"}, letters); diff != "" {
+		t.Errorf("dead letters:\n%s", diff)
+	}
+}
+
 // TestMarksOfManyRows needs more than one window of rows.
 func TestMarksOfManyRows(t *testing.T) {
 	t.Parallel()

@@ -3,9 +3,11 @@ package persister
 import (
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 
 	"sluice/core/event"
+	"sluice/core/ledger"
 	"sluice/core/stock"
 )
 
@@ -16,14 +18,14 @@ const (
 	insertLedger = "INSERT INTO ledger (sku_id, pool, bucket, epoch, seq, kind, reservation_id, user_id, quantity, " +
 		"fingerprint, available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms) VALUES "
 	insertLedgerChange = "INSERT INTO ledger (sku_id, pool, bucket, epoch, seq, kind, reservation_id, user_id, quantity, " +
-		"fingerprint, available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason) VALUES "
+		"fingerprint, available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason, " +
+		"extend_ms, from_epoch, from_seq) VALUES "
 	// A row that exists stays as it is and does not count as affected. Unlike INSERT IGNORE this still reports every other
 	// error.
 	keepLedger = " ON DUPLICATE KEY UPDATE seq = ledger.seq"
 
 	// The persister compares whole rows, in its own form, with those that it writes and with those before them.
-	selectLedger = "SELECT sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, " +
-		"available_stock, reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason FROM ledger WHERE "
+	selectLedger = "SELECT " + ledger.EventColumns + " FROM ledger WHERE "
 
 	// MySQL makes assignments from left to right. The position comes last, so that each condition sees the old one. If the
 	// new position is higher, its epoch is not lower, so the greater epoch is the right one.
@@ -76,6 +78,7 @@ func (v *values) shut() {
 func (v *values) end(rest string) { v.sql = append(v.sql[:len(v.sql)-1], rest...) }
 
 func (v *values) int(n int64)   { v.sql = append(strconv.AppendInt(v.sql, n, 10), ',') }
+func (v *values) nulls(n int)   { v.sql = append(v.sql, strings.Repeat("NULL,", n)...) }
 func (v *values) uint(n uint64) { v.sql = append(strconv.AppendUint(v.sql, n, 10), ',') }
 
 func (v *values) bytes(b []byte) {
@@ -115,13 +118,34 @@ func (v *values) ledger(r *row) {
 	v.int(r.Sold)
 	v.int(r.DeadlineMS)
 	v.int(r.timeMS)
-	if r.Kind.Adjusts() {
-		v.int(r.Change.Delta)
-		v.uint(uint64(r.Change.Fields))
-		v.bytes(event.AppendSettings(nil, r.Change.Settings, 0))
-		v.bytes([]byte(r.Change.Reason))
+	if hasChange(r) {
+		v.change(r)
 	}
 	v.shut()
+}
+
+// hasChange tells which rows go into the ledger with the columns of a change.
+func hasChange(r *row) bool { return r.Kind.Adjusts() || r.Kind == event.KindReturn }
+
+// change has the columns of a change: all of an adjustment's, and of a return the reason alone.
+func (v *values) change(r *row) {
+	c := &r.Change
+	if !r.Kind.Adjusts() {
+		v.nulls(3)
+		v.bytes([]byte(c.Reason))
+		v.nulls(3)
+		return
+	}
+	v.int(c.Delta)
+	v.uint(uint64(c.Fields))
+	v.bytes(event.AppendSettings(nil, c.Settings, 0)[:event.SettingsBytes])
+	v.bytes([]byte(c.Reason))
+	v.int(c.Settings.ExtendMax.Milliseconds())
+	if r.Kind != event.KindRebase {
+		v.nulls(2)
+		return
+	}
+	v.position(c.From)
 }
 
 func (v *values) inventory(r *row) {

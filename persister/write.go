@@ -8,17 +8,13 @@ import (
 	"maps"
 	"slices"
 
-	"sluice/core/event"
 	"sluice/core/ledger"
-	"sluice/core/stock"
 )
 
 const (
 	// These keep statements far below any max_allowed_packet, and below 65,536 arguments.
 	rowsPerStatement  = 1000
 	bytesPerStatement = 1 << 20 // of dead letters, if there are several
-
-	settingsBytes = 20 // what event.AppendSettings appends
 )
 
 // written is what one transaction did.
@@ -116,7 +112,7 @@ func (w *writer) exec(ctx context.Context, what string) (affected int64, err err
 func (w *writer) insertLedger(ctx context.Context, rows []*row) (inserted int, forks []*row, err error) {
 	plain, changes := make([]*row, 0, len(rows)), []*row(nil)
 	for _, r := range rows {
-		if r.Kind.Adjusts() {
+		if hasChange(r) {
 			changes = append(changes, r)
 		} else {
 			plain = append(plain, r)
@@ -206,24 +202,13 @@ func appendLedgerKeys(dst []byte, rows []*row) []byte {
 	return append(dst, " ORDER BY sku_id, pool, bucket, epoch, seq"...)
 }
 
+// scanLedger reads a row of selectLedger.
 func scanLedger(from *sql.Rows, r *row) error {
-	*r = row{}
-	var reservation, settings, reason sql.RawBytes
-	var delta, fields sql.NullInt64
-	err := from.Scan(&r.Cell.SKU, &r.Cell.Pool, &r.Cell.Bucket, &r.Epoch, &r.Seq, &r.Kind, &reservation, &r.User, &r.Quantity,
-		&r.Fingerprint, &r.Avail, &r.Held, &r.Sold, &r.DeadlineMS, &r.timeMS, &delta, &fields, &settings, &reason)
+	recorded, err := ledger.ScanEvent(from)
 	if err != nil {
 		return fmt.Errorf("read ledger: %w", err)
 	}
-	if len(reservation) != stock.ReservationBytes || settings != nil && len(settings) != settingsBytes {
-		return fmt.Errorf("read ledger: malformed row: %v", r)
-	}
-	r.Reservation = stock.ReservationID(reservation)
-	r.partition = r.Reservation.Partition()
-	if delta.Valid {
-		r.Change.Delta, r.Change.Fields, r.Change.Reason = delta.Int64, stock.Fields(fields.Int64), string(reason)
-		r.Change.Settings, _ = event.SettingsFrom(settings)
-	}
+	*r = row{Event: recorded.Event, timeMS: recorded.TimeMS, partition: recorded.Reservation.Partition()}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/alecthomas/kong"
@@ -214,6 +215,64 @@ func rowsOf(b event.Batch) []*row {
 }
 
 // TestForks changes each part of an event in turn: nothing that differs may pass as a duplicate.
+// TestEveryKindIsKeptWhole writes an event of each kind, and again: a member that the ledger lost would make it a fork.
+func TestEveryKindIsKeptWhole(t *testing.T) {
+	t.Parallel()
+	w := writer{db: database(t)}
+	var rows []*row
+	for kind := event.KindReserve; kind <= event.KindExtend; kind++ {
+		r := &row{partition: 3, timeMS: 1_700_000_000_000 + int64(kind), Event: event.Event{
+			Kind: kind, Reservation: stock.ReservationID{0, 3, byte(kind)}, User: 7, Quantity: 2, Fingerprint: 9,
+			Cell: stock.Cell{SKU: int64(kind)}, Position: stock.Position{Epoch: 2, Seq: 1},
+			Avail: 100, Held: 20, Sold: 30, DeadlineMS: 1_700_000_900_000,
+		}}
+		if kind.Adjusts() {
+			r.Quantity, r.DeadlineMS = 0, 0
+			r.Change.Fields, r.Change.Settings = stock.FieldExtendMax, stock.Settings{Limit: 3, Hold: time.Minute, ExtendMax: time.Hour}
+		}
+		if kind.Adjusts() || kind == event.KindReturn {
+			r.Change.Reason = "why"
+		}
+		switch kind {
+		case event.KindAdjust, event.KindTransferIn:
+			r.Change.Delta = 5
+		case event.KindTransferOut:
+			r.Change.Delta = -5
+		case event.KindRebase:
+			r.Change.From = stock.Position{Epoch: 1, Seq: 12}
+		}
+		if err := r.Check(); err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, r)
+	}
+	for attempt, want := range []int{len(rows), 0} {
+		done, err := w.write(t.Context(), rows, nil)
+		if err != nil || len(done.letters) > 0 || done.events != want {
+			t.Errorf("attempt %d: %d events, want %d; letters %v; %v", attempt, done.events, want, done.letters, err)
+		}
+	}
+	want := []string{"1 held", "2 confirmed", "3 released", "4 expired", "5 confirmed", "10 revoked", "11 returned", "12 held"}
+	if diff := cmp.Diff(want, lines(t, w.db, "SELECT sku_id, state FROM reservations ORDER BY sku_id")); diff != "" {
+		t.Errorf("reservations:\n%s", diff)
+	}
+	forks := map[event.Kind][]func(*row){
+		event.KindReturn: {func(r *row) { r.Change.Reason = "why not" }},
+		event.KindAdjust: {func(r *row) { r.Change.Settings.ExtendMax = time.Minute }},
+		event.KindRebase: {func(r *row) { r.Change.From.Seq++ }, func(r *row) { r.Change.From.Epoch = 0 }},
+	}
+	for kind, changes := range forks {
+		for i, change := range changes {
+			fork := *rows[kind-1]
+			change(&fork)
+			done, err := w.write(t.Context(), []*row{&fork}, nil)
+			if err != nil || len(done.letters) != 1 {
+				t.Errorf("change %d of a %v: letters %v, %v", i, kind, done.letters, err)
+			}
+		}
+	}
+}
+
 func TestForks(t *testing.T) {
 	t.Parallel()
 	db := database(t)

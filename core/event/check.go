@@ -23,6 +23,8 @@ func (e *Event) fault() string {
 		switch {
 		case e.Quantity != 0:
 			return "an adjustment with a quantity"
+		case e.Kind == KindRebase:
+			return e.rebaseFault()
 		case e.Change.Delta < -stock.UnitsMax || e.Change.Delta > e.Avail:
 			return fmt.Sprintf("delta %d, but %d avail after it", e.Change.Delta, e.Avail)
 		}
@@ -33,16 +35,38 @@ func (e *Event) fault() string {
 	}
 	arrived := e.Avail
 	switch e.Kind {
-	case KindReserve:
+	case KindReserve, KindExtend:
 		arrived = e.Held
 	case KindConfirm, KindDeduct:
 		arrived = e.Sold
-	case KindRelease, KindExpire, KindAdjust, KindTransferOut, KindTransferIn:
+	case KindRelease, KindExpire, KindRevoke, KindReturn, KindAdjust, KindTransferOut, KindTransferIn, KindRebase:
 	}
 	if arrived < e.Quantity {
 		return fmt.Sprintf("%d units moved, but %d are there after it", e.Quantity, arrived)
 	}
 	return ""
+}
+
+// rebaseFault is what is wrong with a rebase, or nothing. It is the first event of its epoch. It moves no units: whoever
+// makes it has applied all that is known of the epoch before.
+func (e *Event) rebaseFault() string {
+	switch {
+	case e.Seq != 1:
+		return "a rebase that does not begin its epoch"
+	case e.Change.From.Epoch+1 != e.Epoch || e.Change.From.Seq == 0:
+		return fmt.Sprintf("a rebase that goes on from epoch %d seq %d", e.Change.From.Epoch, e.Change.From.Seq)
+	case e.Change.Delta != 0:
+		return fmt.Sprintf("a rebase with delta %d", e.Change.Delta)
+	}
+	return ""
+}
+
+// Follows reports whether the event comes next in the history of its cell after a position.
+func (e *Event) Follows(last stock.Position) bool {
+	if e.Kind == KindRebase {
+		return e.Change.From == last
+	}
+	return e.Epoch == last.Epoch && e.Seq == last.Seq+1
 }
 
 // Before returns the cell's balances before the event, computed from those after it.
@@ -53,12 +77,15 @@ func (e *Event) Before() (avail, held, sold int64) {
 		return avail + e.Quantity, held - e.Quantity, sold
 	case KindConfirm:
 		return avail, held + e.Quantity, sold - e.Quantity
-	case KindRelease, KindExpire:
+	case KindRelease, KindExpire, KindRevoke:
 		return avail - e.Quantity, held + e.Quantity, sold
 	case KindDeduct:
 		return avail + e.Quantity, held, sold - e.Quantity
+	case KindReturn:
+		return avail - e.Quantity, held, sold + e.Quantity
 	case KindAdjust, KindTransferOut, KindTransferIn:
 		return avail - e.Change.Delta, held, sold
+	case KindExtend, KindRebase:
 	}
 	return avail, held, sold
 }

@@ -9,17 +9,26 @@ import (
 	"sluice/core/stock"
 )
 
-// Version is the format version, the first byte of every batch.
-const Version = 1
+// The first byte of every batch is the version of its format. Version is the newest one that this program reads. A batch
+// has the oldest version that can say it, so it has one form only, and an older program reads all that it can know of.
+const (
+	Version       = 2
+	VersionOldest = 1
+)
 
 // Bytes is the length of an event in a batch, without the change that an adjustment has.
 const Bytes = 1 + 16 + 8 + 3 + 4 + stock.CellBytes + 4 + 6 + 3*5 + 6
 
 // Lengths of the rest of the binary form.
 const (
-	headerBytes   = 1 + 2 + 6 + 2
-	settingsBytes = 3 + 4 + 6 + 6 + 1
-	changeBytes   = 2 + 8 + 1 + settingsBytes // and the reason
+	headerBytes = 1 + 2 + 6 + 2
+	lengthBytes = 2 // before what follows an event
+	fromBytes   = 4 + 6
+	deltaBytes  = 8 + 1 // and which settings were set
+
+	// SettingsBytes is the length of settings that allow no extension, ExtendBytes what others have more.
+	SettingsBytes = 3 + 4 + 6 + 6 + 1
+	ExtendBytes   = 4
 )
 
 // EventsMax is the largest number of events of one batch. It is larger than a vector, because a sweep may expire more
@@ -36,17 +45,29 @@ var ErrVersion = errors.New("events of an unknown format version")
 // Append appends the binary form of the batch to dst. It panics if a value is out of its range, which is a bug of the
 // caller.
 func Append(dst []byte, b Batch) []byte {
-	dst = append(dst, Version)
+	version := byte(VersionOldest)
+	for i := range b.Events {
+		version = max(version, b.Events[i].version())
+	}
+	dst = append(dst, version)
 	dst = appendUint(dst, uint64(b.Partition), 2)
 	dst = appendUint(dst, uint64(b.TimeMS), 6)
 	dst = appendUint(dst, uint64(len(b.Events)), 2)
 	for i := range b.Events {
-		dst = appendEvent(dst, &b.Events[i])
+		dst = appendEvent(dst, &b.Events[i], version)
 	}
 	return dst
 }
 
-func appendEvent(dst []byte, e *Event) []byte {
+// version is the oldest format version that can say the event.
+func (e *Event) version() byte {
+	if e.Change.Settings.ExtendMax != 0 {
+		return 2
+	}
+	return e.Kind.version()
+}
+
+func appendEvent(dst []byte, e *Event, version byte) []byte {
 	dst = append(dst, byte(e.Kind))
 	dst = append(dst, e.Reservation[:]...)
 	dst = appendUint(dst, uint64(e.User), 8)
@@ -59,15 +80,42 @@ func appendEvent(dst []byte, e *Event) []byte {
 	dst = appendUint(dst, uint64(e.Held), 5)
 	dst = appendUint(dst, uint64(e.Sold), 5)
 	dst = appendUint(dst, uint64(e.DeadlineMS), 6)
+	if !e.Kind.hasReason() {
+		return dst
+	}
+	c := &e.Change
+	dst = appendUint(dst, uint64(e.Kind.changeBytes(version)+len(c.Reason)), lengthBytes)
+	if e.Kind == KindRebase {
+		dst = appendUint(dst, uint64(c.From.Epoch), 4)
+		dst = appendUint(dst, c.From.Seq, 6)
+	}
 	if e.Kind.Adjusts() {
-		c := &e.Change
-		dst = appendUint(dst, uint64(changeBytes-2+len(c.Reason)), 2)
 		dst = appendUint(dst, uint64(c.Delta), 8)
 		dst = append(dst, byte(c.Fields))
-		dst = AppendSettings(dst, c.Settings, 0)
-		dst = append(dst, c.Reason...)
+		dst = appendSettings(dst, c.Settings, 0)
+		if version >= 2 {
+			dst = appendUint(dst, uint64(c.Settings.ExtendMax.Milliseconds()), ExtendBytes)
+		}
 	}
-	return dst
+	return append(dst, c.Reason...)
+}
+
+// hasReason tells whether a change follows events of the kind. It ends with the reason.
+func (k Kind) hasReason() bool { return k.Adjusts() || k == KindReturn }
+
+// changeBytes is the length of what stands between the length of a change and its reason.
+func (k Kind) changeBytes(version byte) int {
+	n := 0
+	if k == KindRebase {
+		n += fromBytes
+	}
+	if k.Adjusts() {
+		n += deltaBytes + SettingsBytes
+		if version >= 2 {
+			n += ExtendBytes
+		}
+	}
+	return n
 }
 
 // Decode reads a whole batch. The batch shares no memory with data.
@@ -91,8 +139,9 @@ type Decoder struct {
 	TimeMS    int64
 	Count     int // events of the batch
 
-	rest []byte
-	read int
+	version, needed byte // of the batch, and the oldest that can say what was read
+	rest            []byte
+	read            int
 }
 
 // NewDecoder reads the head of a batch. The error wraps ErrVersion or ErrMalformed.
@@ -100,8 +149,8 @@ func NewDecoder(data []byte) (Decoder, error) {
 	if len(data) == 0 {
 		return Decoder{}, fmt.Errorf("%w: empty", ErrMalformed)
 	}
-	if data[0] != Version {
-		return Decoder{}, fmt.Errorf("%w: %d, this program knows %d", ErrVersion, data[0], Version)
+	if data[0] < VersionOldest || data[0] > Version {
+		return Decoder{}, fmt.Errorf("%w: %d, this program knows %d to %d", ErrVersion, data[0], VersionOldest, Version)
 	}
 	if len(data) < headerBytes {
 		return Decoder{}, fmt.Errorf("%w: head cut off after %d bytes", ErrMalformed, len(data))
@@ -110,6 +159,8 @@ func NewDecoder(data []byte) (Decoder, error) {
 		Partition: int(binary.BigEndian.Uint16(data[1:])),
 		TimeMS:    int64(uintBefore(data, 9, 6)),
 		Count:     int(binary.BigEndian.Uint16(data[9:])),
+		version:   data[0],
+		needed:    VersionOldest,
 		rest:      data[headerBytes:],
 	}
 	if d.Count == 0 || d.Count > EventsMax {
@@ -129,7 +180,7 @@ func (d *Decoder) Next(e *Event) error {
 	}
 	d.read++
 	kind := Kind(b[0])
-	if !kind.known() {
+	if !kind.known() || kind.version() > d.version {
 		return fmt.Errorf("%w: event %d of %d has the unknown %v", ErrMalformed, d.read, d.Count, kind)
 	}
 	*e = Event{
@@ -149,36 +200,53 @@ func (d *Decoder) Next(e *Event) error {
 		return fmt.Errorf("%w: event %d of %d: user, SKU, epoch or seq out of range", ErrMalformed, d.read, d.Count)
 	}
 	d.rest = b[Bytes:]
-	if kind.Adjusts() {
-		return d.nextChange(&e.Change)
+	if kind.hasReason() {
+		if err := d.nextChange(kind, &e.Change); err != nil {
+			return err
+		}
 	}
+	d.needed = max(d.needed, e.version())
 	return nil
 }
 
-func (d *Decoder) nextChange(c *Change) error {
-	b := d.rest
-	if len(b) < changeBytes {
+func (d *Decoder) nextChange(kind Kind, c *Change) error {
+	if len(d.rest) < lengthBytes {
 		return fmt.Errorf("%w: change of event %d of %d cut off", ErrMalformed, d.read, d.Count)
 	}
-	length := int(binary.BigEndian.Uint16(b))
-	if length < changeBytes-2 || length > changeBytes-2+stock.ReasonMax || len(b) < 2+length {
+	length, least := int(binary.BigEndian.Uint16(d.rest)), kind.changeBytes(d.version)
+	b := d.rest[lengthBytes:]
+	if length < least || length > least+stock.ReasonMax || len(b) < length {
 		return fmt.Errorf("%w: change of event %d of %d has length %d", ErrMalformed, d.read, d.Count, length)
 	}
-	if unknown := b[changeBytes-1] &^ flagsOfEvents; unknown != 0 {
+	d.rest = b[length:]
+	c.Reason = string(b[least:length])
+	if kind == KindRebase {
+		c.From = stock.Position{Epoch: binary.BigEndian.Uint32(b), Seq: uintBefore(b, 10, 6)}
+		b = b[fromBytes:]
+	}
+	if !kind.Adjusts() {
+		return nil
+	}
+	c.Delta = int64(binary.BigEndian.Uint64(b))
+	c.Fields = stock.Fields(b[8])
+	settings := b[deltaBytes : deltaBytes+SettingsBytes]
+	if d.version >= 2 {
+		settings = b[deltaBytes : deltaBytes+SettingsBytes+ExtendBytes]
+	}
+	if unknown := settings[SettingsBytes-1] &^ flagsOfEvents; unknown != 0 {
 		return fmt.Errorf("%w: change of event %d of %d has the unknown flags %#x", ErrMalformed, d.read, d.Count, unknown)
 	}
-	c.Delta = int64(binary.BigEndian.Uint64(b[2:]))
-	c.Fields = stock.Fields(b[10])
-	c.Settings, _ = SettingsFrom(b[11:])
-	c.Reason = string(b[changeBytes : 2+length])
-	d.rest = b[2+length:]
+	c.Settings, _ = SettingsFrom(settings)
 	return nil
 }
 
-// Close fails if bytes are left over after the last event.
+// Close fails if bytes are left over after the last event, or an older version can say the same.
 func (d *Decoder) Close() error {
 	if d.read != d.Count || len(d.rest) != 0 {
 		return fmt.Errorf("%w: %d bytes after event %d of %d", ErrMalformed, len(d.rest), d.read, d.Count)
+	}
+	if d.version != d.needed {
+		return fmt.Errorf("%w: version %d, but version %d can say it", ErrMalformed, d.version, d.needed)
 	}
 	return nil
 }
@@ -201,9 +269,18 @@ const (
 	flagsOfEvents = flagFrozen | flagShopperDeducts | 3<<ackShift
 )
 
-// AppendSettings appends the 20 bytes of a cell's settings and flags: limit (3), hold in ms (4), opens
-// and closes (6 each), flags (1). Events and the packed cells of Redis share them.
+// AppendSettings appends a cell's settings and flags: limit (3), hold in ms (4), opens and closes (6 each), flags (1)
+// and, where the cell allows extensions, their bound in ms (4). Events and the packed cells of Redis share them.
 func AppendSettings(dst []byte, s stock.Settings, shut Shut) []byte {
+	dst = appendSettings(dst, s, shut)
+	if s.ExtendMax != 0 {
+		dst = appendUint(dst, uint64(s.ExtendMax.Milliseconds()), ExtendBytes)
+	}
+	return dst
+}
+
+// appendSettings appends all but the bound of extensions.
+func appendSettings(dst []byte, s stock.Settings, shut Shut) []byte {
 	flags := byte(shut) | byte(s.Ack)<<ackShift
 	if s.Frozen {
 		flags |= flagFrozen
@@ -218,10 +295,10 @@ func AppendSettings(dst []byte, s stock.Settings, shut Shut) []byte {
 	return append(dst, flags)
 }
 
-// SettingsFrom reads what AppendSettings wrote. It panics if b is shorter than 20 bytes.
+// SettingsFrom reads what AppendSettings wrote: all of b. It panics if b has another length.
 func SettingsFrom(b []byte) (stock.Settings, Shut) {
-	flags := b[settingsBytes-1]
-	return stock.Settings{
+	flags := b[SettingsBytes-1]
+	s := stock.Settings{
 		Limit:          int64(binary.BigEndian.Uint32(b) >> 8),
 		Hold:           time.Duration(binary.BigEndian.Uint32(b[3:])) * time.Millisecond,
 		OpensAtMS:      int64(uintBefore(b, 13, 6)),
@@ -229,7 +306,11 @@ func SettingsFrom(b []byte) (stock.Settings, Shut) {
 		Ack:            stock.Ack(flags >> ackShift & 3),
 		ShopperDeducts: flags&flagShopperDeducts != 0,
 		Frozen:         flags&flagFrozen != 0,
-	}, Shut(flags) & (ShutFenced | ShutBreached)
+	}
+	if len(b) > SettingsBytes {
+		s.ExtendMax = time.Duration(binary.BigEndian.Uint32(b[SettingsBytes:])) * time.Millisecond
+	}
+	return s, Shut(flags) & (ShutFenced | ShutBreached)
 }
 
 // appendUint appends the low bytes of v, big-endian. It panics if v does not fit, because a value that is cut off silently

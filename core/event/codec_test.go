@@ -71,6 +71,30 @@ func goldens() map[string]Batch {
 			e.Avail, e.Held, e.Sold, e.DeadlineMS = stock.UnitsMax, stock.UnitsMax, stock.UnitsMax, stock.TimeMaxMS
 		}),
 		"several": several,
+		"rebase": of(KindRebase, func(e *Event) {
+			e.User, e.Quantity, e.DeadlineMS, e.Position = 0, 0, 0, stock.Position{Epoch: 2, Seq: 1}
+			e.Change = Change{
+				From:   stock.Position{Epoch: 1, Seq: 1_000_000},
+				Fields: ^stock.Fields(0),
+				Settings: stock.Settings{
+					Limit: 3, Hold: stock.HoldDefault, OpensAtMS: 1_700_000_000_000, ClosesAtMS: 1_700_003_600_000,
+					Ack: stock.AckLog, ShopperDeducts: true, ExtendMax: time.Hour,
+				},
+				Reason: "Redis lost its last second",
+			}
+		}),
+		"revoke": of(KindRevoke, func(e *Event) { e.Avail, e.Held = 99, 0 }),
+		"return": of(KindReturn, func(e *Event) {
+			e.Avail, e.Sold, e.DeadlineMS, e.Change.Reason = 99, 1, 0, "too small, refund 7"
+		}),
+		"extend": of(KindExtend, func(e *Event) { e.DeadlineMS = 1_700_001_800_000 }),
+		"adjust_extend": adjust(KindAdjust, Change{
+			Fields: stock.FieldExtendMax, Settings: stock.Settings{Hold: time.Minute, ExtendMax: 10 * time.Minute},
+			Reason: "holds may be extended",
+		}),
+		"several_of_2": {Partition: 0x15, TimeMS: 1_700_000_000_000, Events: []Event{
+			several.Events[0], several.Events[1], of(KindExtend, func(e *Event) { e.Seq = 4 }).Events[0],
+		}},
 	}
 }
 
@@ -162,7 +186,7 @@ func TestDecoderFillsAllOfAnEvent(t *testing.T) {
 
 func TestUnknownVersionIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, data := range [][]byte{{0}, {2}, {255}, append([]byte{2}, Append(nil, full())[1:]...)} {
+	for _, data := range [][]byte{{0}, {3}, {255}, append([]byte{3}, Append(nil, full())[1:]...)} {
 		_, err := Decode(data)
 		if !errors.Is(err, ErrVersion) || errors.Is(err, ErrMalformed) {
 			t.Errorf("version %d: error %v", data[0], err)
@@ -198,7 +222,8 @@ func TestMalformedIsRefused(t *testing.T) {
 	f("more events", changed(Append(nil, full()), 9, 0, 129))
 	f("far too many events", changed(reserve, 9, 0xff, 0xff))
 	f("kind 0", changed(reserve, first, 0))
-	f("kind 9", changed(reserve, first, 9))
+	f("kind 9 in version 1", changed(reserve, first, 9))
+	f("kind 13", changed(Append(nil, goldens()["extend"]), first, 13))
 	f("a reserve as an adjust", changed(reserve, first, byte(KindAdjust)))
 	f("an adjust as a reserve", changed(adjust, first, byte(KindReserve)))
 	f("negative user", changed(reserve, first+17, 0x80))
@@ -207,9 +232,10 @@ func TestMalformedIsRefused(t *testing.T) {
 	f("epoch 0", changed(reserve, first+46, 0, 0, 0, 0))
 	f("seq 0", changed(reserve, first+50, 0, 0, 0, 0, 0, 0))
 	const change = first + Bytes
-	f("no room for settings", changed(adjust, change, 0, changeBytes-3))
-	f("a reason that ends early", changed(adjust, change, 0, changeBytes-2))
-	f("a reason that is too long", changed(adjust, change, 0, changeBytes-2+stock.ReasonMax+1))
+	changeBytes := lengthBytes + KindAdjust.changeBytes(VersionOldest)
+	f("no room for settings", changed(adjust, change, 0, byte(changeBytes-3)))
+	f("a reason that ends early", changed(adjust, change, 0, byte(changeBytes-2)))
+	f("a reason that is too long", changed(adjust, change, 0, byte(changeBytes-2+stock.ReasonMax+1)))
 	for bit := range 8 {
 		if flag := byte(1) << bit; flag&^flagsOfEvents != 0 {
 			f("an unknown flag", changed(adjust, change+changeBytes-1, flag))
@@ -278,10 +304,11 @@ func TestSettingsRoundTrip(t *testing.T) {
 		{Limit: 1<<24 - 1, OpensAtMS: stock.TimeMaxMS, ClosesAtMS: stock.TimeMaxMS, Hold: stock.HoldMax, Ack: stock.AckLog},
 		{Hold: time.Millisecond, ShopperDeducts: true},
 		{Frozen: true},
+		{Hold: time.Minute, ExtendMax: stock.HoldMax},
 	} {
 		for _, shut := range []Shut{0, ShutFenced, ShutBreached, ShutFenced | ShutBreached} {
 			data := AppendSettings(nil, s, shut)
-			if got, gotShut := SettingsFrom(data); got != s || gotShut != shut || len(data) != settingsBytes {
+			if got, gotShut := SettingsFrom(data); got != s || gotShut != shut || len(data) != SettingsBytes && s.ExtendMax == 0 {
 				t.Errorf("%+v, %d is read as %+v, %d from %d bytes", s, shut, got, gotShut, len(data))
 			}
 		}
@@ -293,7 +320,8 @@ func TestStateAfterEvent(t *testing.T) {
 	for kind, want := range map[Kind]stock.State{
 		KindReserve: stock.StateHeld, KindConfirm: stock.StateConfirmed, KindRelease: stock.StateReleased,
 		KindExpire: stock.StateExpired, KindDeduct: stock.StateConfirmed, KindAdjust: stock.StateAdjusted,
-		KindTransferOut: stock.StateAdjusted, KindTransferIn: stock.StateAdjusted, 0: stock.StateNone, 9: stock.StateNone,
+		KindTransferOut: stock.StateAdjusted, KindTransferIn: stock.StateAdjusted, KindRebase: stock.StateAdjusted,
+		KindRevoke: stock.StateRevoked, KindReturn: stock.StateReturned, KindExtend: stock.StateHeld, 0: stock.StateNone, 13: stock.StateNone,
 	} {
 		if got := kind.State(); got != want {
 			t.Errorf("%v leaves %v, want %v", kind, got, want)
@@ -331,7 +359,7 @@ func FuzzDecodeAdjust(f *testing.F) {
 	const at = headerBytes + Bytes
 	data := Append(nil, goldens()["adjust"])
 	f.Add(data[at:])
-	f.Add([]byte{0, changeBytes - 2})
+	f.Add([]byte{0, byte(KindAdjust.changeBytes(VersionOldest))})
 	f.Fuzz(func(t *testing.T, change []byte) {
 		whole := append(bytes.Clone(data[:at]), change...)
 		b, err := Decode(whole)

@@ -22,10 +22,16 @@ const (
 	KindAdjust      Kind = 6 // total and avail by a delta, settings
 	KindTransferOut Kind = 7 // units leave for another cell
 	KindTransferIn  Kind = 8 // units arrive from another cell
+
+	KindRebase Kind = 9  // the cell begins a new epoch, with the balances of the mark that it goes on from
+	KindRevoke Kind = 10 // held -> avail, by a declared loss
+	KindReturn Kind = 11 // sold -> avail: goods came back
+	KindExtend Kind = 12 // a hold's deadline moves
 )
 
 var kindNames = [...]string{
 	"none", "reserve", "confirm", "release", "expire", "deduct", "adjust", "transfer_out", "transfer_in",
+	"rebase", "revoke", "return", "extend",
 }
 
 // String is the kind's word.
@@ -36,15 +42,23 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-func (k Kind) known() bool { return k >= KindReserve && k <= KindTransferIn }
+func (k Kind) known() bool { return k >= KindReserve && k <= KindExtend }
 
-// Adjusts reports whether events of the kind carry a Change.
-func (k Kind) Adjusts() bool { return k >= KindAdjust && k <= KindTransferIn }
+// Adjusts reports whether events of the kind are about the cell alone: they carry a Change, and no quantity.
+func (k Kind) Adjusts() bool { return k >= KindAdjust && k <= KindRebase }
+
+// version is the oldest format version that has the kind.
+func (k Kind) version() byte {
+	if k >= KindRebase {
+		return 2
+	}
+	return 1
+}
 
 // State is the state of a reservation after an event of the kind.
 func (k Kind) State() stock.State {
 	switch k {
-	case KindReserve:
+	case KindReserve, KindExtend:
 		return stock.StateHeld
 	case KindConfirm, KindDeduct:
 		return stock.StateConfirmed
@@ -52,8 +66,12 @@ func (k Kind) State() stock.State {
 		return stock.StateReleased
 	case KindExpire:
 		return stock.StateExpired
-	case KindAdjust, KindTransferOut, KindTransferIn:
+	case KindAdjust, KindTransferOut, KindTransferIn, KindRebase:
 		return stock.StateAdjusted
+	case KindRevoke:
+		return stock.StateRevoked
+	case KindReturn:
+		return stock.StateReturned
 	}
 	return stock.StateNone
 }
@@ -63,7 +81,7 @@ type Event struct {
 	Kind        Kind
 	Reservation stock.ReservationID
 	User        int64
-	Quantity    int64 // 0 for the kinds that carry a Change
+	Quantity    int64 // 0 for the kinds that adjust
 	Fingerprint uint32
 	Cell        stock.Cell
 	stock.Position
@@ -75,8 +93,9 @@ type Event struct {
 // Total is the cell's total after the event.
 func (e *Event) Total() int64 { return e.Avail + e.Held + e.Sold }
 
-// Change says what an adjustment did. It is the zero value for other kinds.
+// Change says what an adjustment did. A return has a reason and nothing else of it. It is the zero value for other kinds.
 type Change struct {
+	From     stock.Position // of a rebase only: the last event that the cell goes on from, in the epoch before
 	Delta    int64
 	Fields   stock.Fields   // which settings were set
 	Settings stock.Settings // all settings after the event

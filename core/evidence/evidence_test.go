@@ -168,7 +168,7 @@ func TestHighest(t *testing.T) {
 	servicetest.Transact(t, w.brokers, topic, 1, kgo.TryCommit, []byte("\x02 of another program"))
 	w.want("a message that no sluice has written", all)
 
-	w.bytesInKafka(0, []byte("\x02 of the next version"))
+	w.bytesInKafka(0, append([]byte{event.Version + 1}, " of the next version"...))
 	_, err := w.highest()
 	if !errors.Is(err, event.ErrVersion) || !strings.Contains(err.Error(), "start a persister") || !strings.Contains(err.Error(), evidence.OnVersion) {
 		t.Errorf("a message that cannot be understood: %v", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"sluice/core/event"
 	"sluice/core/stock"
@@ -101,28 +102,32 @@ type Recorded struct {
 	TimeMS int64 // Redis time
 }
 
-const selectEvents = `SELECT sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, available_stock,
-	reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason FROM ledger WHERE `
+// EventColumns are those that ScanEvent reads.
+const EventColumns = `sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, available_stock,
+	reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason, extend_ms, from_epoch, from_seq`
 
-// settingsBytes are those that event.AppendSettings appends.
-const settingsBytes = 20
+const selectEvents = `SELECT ` + EventColumns + ` FROM ledger WHERE `
 
-// scanEvent reads a row of selectEvents.
-func scanEvent(rows *sql.Rows) (e Recorded, err error) {
+// ScanEvent reads a row of EventColumns.
+func ScanEvent(rows *sql.Rows) (e Recorded, err error) {
 	var reservation, settings, reason sql.RawBytes
-	var delta, fields sql.NullInt64
+	var delta, fields, extendMS, fromEpoch, fromSeq sql.NullInt64
 	err = rows.Scan(&e.Cell.SKU, &e.Cell.Pool, &e.Cell.Bucket, &e.Epoch, &e.Seq, &e.Kind, &reservation, &e.User, &e.Quantity,
-		&e.Fingerprint, &e.Avail, &e.Held, &e.Sold, &e.DeadlineMS, &e.TimeMS, &delta, &fields, &settings, &reason)
+		&e.Fingerprint, &e.Avail, &e.Held, &e.Sold, &e.DeadlineMS, &e.TimeMS, &delta, &fields, &settings, &reason,
+		&extendMS, &fromEpoch, &fromSeq)
 	if err != nil {
 		return e, err
 	}
-	if len(reservation) != stock.ReservationBytes || settings != nil && len(settings) != settingsBytes {
+	if len(reservation) != stock.ReservationBytes || delta.Valid && len(settings) != event.SettingsBytes {
 		return e, fmt.Errorf("malformed row of the ledger at %d.%d of %v", e.Epoch, e.Seq, e.Cell)
 	}
 	e.Reservation = stock.ReservationID(reservation)
+	e.Change.Reason = string(reason)
 	if delta.Valid {
-		e.Change.Delta, e.Change.Fields, e.Change.Reason = delta.Int64, stock.Fields(fields.Int64), string(reason)
+		e.Change.Delta, e.Change.Fields = delta.Int64, stock.Fields(fields.Int64)
 		e.Change.Settings, _ = event.SettingsFrom(settings)
+		e.Change.Settings.ExtendMax = time.Duration(extendMS.Int64) * time.Millisecond
+		e.Change.From = stock.Position{Epoch: uint32(fromEpoch.Int64), Seq: uint64(fromSeq.Int64)}
 	}
 	return e, nil
 }
@@ -135,7 +140,7 @@ func (s *Snapshot) Events(ctx context.Context, cell stock.Cell, from stock.Posit
 
 func (s *Snapshot) events(ctx context.Context, query []byte, yield func(*Recorded)) error {
 	return s.read(ctx, "ledger", func(rows *sql.Rows) error {
-		e, err := scanEvent(rows)
+		e, err := ScanEvent(rows)
 		if err == nil {
 			yield(&e)
 		}

@@ -22,6 +22,7 @@ const (
 	FieldAck
 	FieldShopperDeducts
 	FieldFrozen
+	FieldExtendMax
 )
 
 // Adjustment changes a cell's stock by a delta, its settings, or both, for a stated reason.
@@ -43,6 +44,9 @@ func (a *Adjustment) Fingerprint() uint32 {
 	numbers := []int64{
 		int64(a.Kind), flag(a.Create), a.Delta, int64(a.Fields), s.Limit, s.OpensAtMS, s.ClosesAtMS,
 		s.Hold.Milliseconds(), int64(s.Ack), flag(s.ShopperDeducts), flag(s.Frozen),
+	}
+	if s.ExtendMax != 0 { // adjustments that knew no bound of extensions keep their fingerprints
+		numbers = append(numbers, s.ExtendMax.Milliseconds())
 	}
 	for _, b := range []byte(a.Reason) {
 		numbers = append(numbers, int64(b))

@@ -98,6 +98,8 @@ func (a *Adjustment) fault() string {
 		return "closing out of range"
 	case set&FieldHold != 0 && !HoldFits(s.Hold):
 		return "hold time out of range"
+	case set&FieldExtendMax != 0 && s.ExtendMax != 0 && !HoldFits(s.ExtendMax):
+		return "bound of extensions out of range"
 	case set&FieldAck != 0 && s.Ack > AckLog:
 		return "unknown acknowledge level"
 	}

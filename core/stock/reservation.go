@@ -110,9 +110,11 @@ const (
 	StateReleased  State = 3
 	StateExpired   State = 4
 	StateAdjusted  State = 5 // the record of an adjustment or of one half of a transfer
+	StateRevoked   State = 6 // a declared loss took the hold away
+	StateReturned  State = 7 // the record of a return, which has an id of its own
 )
 
-var stateNames = [...]string{"none", "held", "confirmed", "released", "expired", "adjusted"}
+var stateNames = [...]string{"none", "held", "confirmed", "released", "expired", "adjusted", "revoked", "returned"}
 
 // String is the state's word.
 func (s State) String() string {

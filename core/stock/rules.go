@@ -148,5 +148,8 @@ func (s Settings) With(fields Fields, from Settings) Settings {
 	if fields&FieldFrozen != 0 {
 		s.Frozen = from.Frozen
 	}
+	if fields&FieldExtendMax != 0 {
+		s.ExtendMax = from.ExtendMax
+	}
 	return s
 }

@@ -146,12 +146,13 @@ func TestSettingsWith(t *testing.T) {
 	t.Parallel()
 	all := Settings{
 		Limit: 1, OpensAtMS: 2, ClosesAtMS: 3, Hold: 4 * time.Second, Ack: AckLog, ShopperDeducts: true, Frozen: true,
+		ExtendMax: 5 * time.Second,
 	}
 	if got := (Settings{}).With(0, all); got != (Settings{}) {
 		t.Errorf("nothing taken: %+v", got)
 	}
 	var got Settings
-	for field := FieldLimit; field <= FieldFrozen; field <<= 1 {
+	for field := FieldLimit; field != 0; field <<= 1 {
 		next := got.With(field, all)
 		if next == got {
 			t.Errorf("field %b changes nothing", field)
@@ -193,7 +194,7 @@ func TestWordsNeverChange(t *testing.T) {
 	if Verdicts != len(words) || Verdict(Verdicts).String() != "verdict(17)" {
 		t.Errorf("%d verdicts, the next is %v", Verdicts, Verdict(Verdicts))
 	}
-	for code, word := range []string{"none", "held", "confirmed", "released", "expired", "adjusted", "state(6)"} {
+	for code, word := range []string{"none", "held", "confirmed", "released", "expired", "adjusted", "revoked", "returned", "state(8)"} {
 		if got := State(code).String(); got != word {
 			t.Errorf("state %d is %q, want %q", code, got, word)
 		}

@@ -50,6 +50,7 @@ type Settings struct {
 	OpensAtMS      int64         // Redis time from which the cell sells; 0: always open
 	ClosesAtMS     int64         // Redis time at which it stops selling; 0: never
 	Hold           time.Duration // until a reservation expires, in whole ms, 1 ms to HoldMax
+	ExtendMax      time.Duration // how far a deadline may be moved beyond the first one, in whole ms, to HoldMax; 0: not at all
 	Ack            Ack
 	ShopperDeducts bool // shoppers may deduct, not only services
 	Frozen         bool // sells nothing; confirm, release and expire still work

@@ -6,24 +6,28 @@
 -- GIVES cell_ids, cell_values, cells, changed, read_cells, flag, level_bit, shut, behind
 -- GIVES write_cells, cells_reply
 
+-- A cell has version 1, or, where its settings have a bound of extensions, version 2: 4 bytes more at
+-- the end. So scripts that know version 1 only go on with all other cells.
+
 -- A cell that is there is a list of its counters and settings, in the order of its packed value:
 -- version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, limit 3, hold_ms 4, opens 6,
 -- closes 6, flags 1
 local AVAIL, HELD, SOLD, SEQ, TOTAL, EPOCH = 1, 2, 3, 4, 5, 6
 local LIMIT, HOLD_MS, OPENS, CLOSES, FLAGS = 7, 8, 9, 10, 11
-local CELL_FORMAT, CELL_BYTES, CELL_VERSION = ">I5I5I5I6I5I4I3I4I6I6B", 51, 1
+local CELL_FORMAT, CELL_BYTES = ">I5I5I5I6I5I4I3I4I6I6B", 51
+local VERSION_OF = {[CELL_BYTES] = 1, [CELL_BYTES + 4] = 2} -- by the bytes of a value
 local FLAG_FROZEN, FLAG_FENCED, FLAG_BREACHED = 1, 2, 4
 
 -- The cells of the call, by their place c among them, and which of them have changed.
 local cell_ids, cell_values, cells, changed = {}, {}, {}, {}
 
--- read_cells reads the cells. A value that is not of this version stays packed: it is refused like one
+-- read_cells reads the cells. A value of another version stays packed: it is refused like one
 -- whose counters do not add up, and never written.
 local function read_cells(ids)
   cell_ids, cell_values = ids, call("HMGET", KEYS[2], unpack(ids))
   for c = 1, #ids do
     local value = cell_values[c]
-    if value and #value == CELL_BYTES and byte(value) == CELL_VERSION then
+    if value and byte(value) == VERSION_OF[#value] then
       cells[c] = {unpacked(CELL_FORMAT, value, 2)}
     end
   end
@@ -56,10 +60,9 @@ local function write_cells()
   local set = {}
   for c = 1, #cell_ids do
     if changed[c] then
-      local cell = cells[c]
-      local settings = sub(cell_values[c], 23, 50)
-      cell_values[c] = pack(">BI5I5I5I6c0B", CELL_VERSION, cell[AVAIL], cell[HELD], cell[SOLD],
-        cell[SEQ], settings, cell[FLAGS])
+      local cell, value = cells[c], cell_values[c]
+      cell_values[c] = pack(">BI5I5I5I6c0Bc0", VERSION_OF[#value], cell[AVAIL], cell[HELD], cell[SOLD],
+        cell[SEQ], sub(value, 23, 50), cell[FLAGS], sub(value, 52))
       set[#set + 1] = cell_ids[c]
       set[#set + 1] = cell_values[c]
     end
@@ -67,7 +70,7 @@ local function write_cells()
   write_list("HSET", KEYS[2], set)
 end
 
--- cells_reply is id and value of each cell. A value that is not of this version is left out, and one
+-- cells_reply is id and value of each cell. A value of another version is left out, and one
 -- that is not there is a single zero.
 local function cells_reply()
   local reply = {}

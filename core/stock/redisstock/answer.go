@@ -62,7 +62,7 @@ func readCells(v *stock.Vector, cells string) error {
 		if cells[0] == 0 {
 			cells = cells[1:]
 		} else {
-			length := min(cellBytes, len(cells))
+			length := min(max(cellBytesOf(cells[0]), 1), len(cells)) // an unknown version is refused with its first byte
 			value, cells = cells[:length], cells[length:]
 		}
 		state, err := cellFrom(cell, value)

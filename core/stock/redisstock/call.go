@@ -240,7 +240,7 @@ func (c *call) adjust(s *Store, p *partition, requests []stock.Request) {
 	}
 }
 
-// appendAdjustment appends kind 1, create 1, delta 8, fields 1, settings 20 and reason.
+// appendAdjustment appends kind 1, create 1, delta 8, fields 1, settings 24 and reason.
 func appendAdjustment(dst []byte, a *stock.Adjustment) []byte {
 	create, settings := byte(1), a.Settings
 	if !a.Create { // leave out the settings that the adjustment does not set: they need not be in range
@@ -250,5 +250,8 @@ func appendAdjustment(dst []byte, a *stock.Adjustment) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(a.Delta))
 	dst = append(dst, byte(a.Fields))
 	dst = event.AppendSettings(dst, settings, 0)
+	if settings.ExtendMax == 0 {
+		dst = append(dst, make([]byte, event.ExtendBytes)...)
+	}
 	return append(dst, a.Reason...)
 }

@@ -251,7 +251,7 @@ func constants(source string) map[string]int {
 func TestConstants(t *testing.T) {
 	t.Parallel()
 	want := map[string]int{
-		"CELL_BYTES": cellBytes, "CELL_VERSION": valueVersion, "RECORD_VERSION": valueVersion,
+		"CELL_BYTES": cellBytes, "RECORD_VERSION": valueVersion,
 		"COUNTED": countedBit, "OK_COUNTED": countedBit | int(stock.VerdictOK),
 		"STATE_HELD": int(stock.StateHeld), "STATE_CONFIRMED": int(stock.StateConfirmed),
 		"STATE_RELEASED": int(stock.StateReleased), "STATE_EXPIRED": int(stock.StateExpired),

@@ -12,9 +12,12 @@ import (
 // The sizes of packed values, as the scripts write them. Each value begins with the version of its format.
 const (
 	valueVersion = 1
+	// extendVersion is the version of cells that allow extensions. All others have valueVersion.
+	extendVersion = 2
 
-	// cellBytes: version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, settings and flags 20.
-	cellBytes = 1 + 5 + 5 + 5 + 6 + 5 + 4 + 20
+	// cellBytes: version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, settings and flags 20. A cell that
+	// allows extensions has their bound behind it: event.ExtendBytes.
+	cellBytes = 1 + 5 + 5 + 5 + 6 + 5 + 4 + event.SettingsBytes
 	// recordBytes: version 1, state 1, seq 6, deadline 6, and the ask.
 	recordBytes = 1 + 1 + 6 + 6 + askBytes
 	// askBytes: user 8, quantity 3, fingerprint 4, cell 14, as in an event.
@@ -31,9 +34,9 @@ func cellFrom(cell stock.Cell, value string) (stock.CellState, error) {
 	if value == "" {
 		return state, nil
 	}
-	if len(value) != cellBytes || value[0] != valueVersion {
-		return state, fmt.Errorf("%w: value of %v has %d bytes and version %d, want %d and %d",
-			stock.ErrProtocol, cell, len(value), value[0], cellBytes, valueVersion)
+	if len(value) != cellBytesOf(value[0]) {
+		return state, fmt.Errorf("%w: value of %v has %d bytes and version %d, want %d of version %d, or %d of version %d",
+			stock.ErrProtocol, cell, len(value), value[0], cellBytes, valueVersion, cellBytes+event.ExtendBytes, extendVersion)
 	}
 	b := bytesOf(value)
 	settings, shut := event.SettingsFrom(b[31:])
@@ -51,6 +54,17 @@ func cellFrom(cell stock.Cell, value string) (stock.CellState, error) {
 		Fenced:   shut&event.ShutFenced != 0,
 		Breached: shut&event.ShutBreached != 0,
 	}, nil
+}
+
+// cellBytesOf is the length of a cell's value of a version, 0 of an unknown one.
+func cellBytesOf(version byte) int {
+	switch version {
+	case valueVersion:
+		return cellBytes
+	case extendVersion:
+		return cellBytes + event.ExtendBytes
+	}
+	return 0
 }
 
 // recordFrom reads the record of a reservation. An empty value means that there is no such reservation.

@@ -99,7 +99,7 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 		s.scripts[loaded.Name] = &script{Script: loaded, scriptMetrics: newScriptMetrics(cfg.Metrics, loaded.Name)}
 	}
 	for p := range s.partitions {
-		s.partitions[p] = partition{keys: keysOf(p), head: string([]byte{event.Version, byte(p >> 8), byte(p)})}
+		s.partitions[p] = partition{keys: keysOf(p), head: string([]byte{event.VersionOldest, byte(p >> 8), byte(p)})}
 	}
 	s.showState(cfg.Metrics)
 	s.calls.New = func() any { return newCall() }

@@ -15,7 +15,7 @@ var adjustCases = group{
 		cell := newCell()
 		s := stock.Settings{
 			Limit: 3, OpensAtMS: 5, ClosesAtMS: stock.TimeMaxMS, Hold: stock.HoldMax, Ack: stock.AckLog,
-			ShopperDeducts: true, Frozen: true,
+			ShopperDeducts: true, Frozen: true, ExtendMax: stock.HoldMax,
 		}
 		h.loadCell(cell, 10, s)
 		want := stock.CellState{
@@ -100,11 +100,11 @@ var adjustCases = group{
 	"each setting changes alone": func(h *harness) {
 		all := stock.Settings{
 			Limit: 9, OpensAtMS: 8, ClosesAtMS: 7, Hold: 6 * time.Second, Ack: stock.AckReplica,
-			ShopperDeducts: true, Frozen: true,
+			ShopperDeducts: true, Frozen: true, ExtendMax: 5 * time.Second,
 		}
 		cell := h.load(1, stock.Settings{})
 		want := h.state(cell).Settings
-		for field := stock.FieldLimit; field <= stock.FieldFrozen; field <<= 1 {
+		for field := stock.FieldLimit; field != 0; field <<= 1 {
 			h.set(cell, "set "+string(rune('a'+field)), field, all)
 			want = want.With(field, all)
 			if got := h.state(cell).Settings; got != want {
@@ -119,12 +119,39 @@ var adjustCases = group{
 			h.Fatalf("settings %+v, want %+v", want, all)
 		}
 		none := stock.Settings{Hold: hold}
-		for field := stock.FieldLimit; field <= stock.FieldFrozen; field <<= 1 {
+		for field := stock.FieldLimit; field != 0; field <<= 1 {
 			h.set(cell, "unset "+string(rune('a'+field)), field, none)
 			want = want.With(field, none)
 			if got := h.state(cell).Settings; got != want {
 				h.Fatalf("field %b taken back: settings %+v, want %+v", field, got, want)
 			}
+		}
+	},
+	"a cell keeps its bound of extensions": func(h *harness) {
+		cell := h.load(9, stock.Settings{ExtendMax: time.Minute})
+		h.want(h.confirm(h.held(cell, 1, "a", 2), 0), stock.VerdictOK)
+		h.want(h.adjust(cell, "more", stock.Adjustment{Delta: 1}), stock.VerdictOK)
+		if s := h.state(cell); s.ExtendMax != time.Minute || s.Avail != 8 || s.Sold != 2 {
+			h.Fatalf("cell %+v", s)
+		}
+	},
+	"a vector about cells with and without a bound of extensions": func(h *harness) {
+		cells := h.neighbours(2)
+		for _, cell := range cells {
+			h.loadCell(cell, 1, stock.Settings{})
+		}
+		bound := stock.Adjustment{Fields: stock.FieldExtendMax, Settings: stock.Settings{ExtendMax: time.Minute}}
+		none := stock.Adjustment{Fields: stock.FieldExtendMax}
+		h.wantAll(h.do(stock.OpAdjust,
+			h.adjustment(cells[0], "more", stock.Adjustment{Delta: 1}), h.adjustment(cells[1], "bound", bound),
+			h.adjustment(cells[0], "still more", stock.Adjustment{Delta: 1}), h.adjustment(cells[1], "none", none),
+		), stock.VerdictOK, stock.VerdictOK, stock.VerdictOK, stock.VerdictOK)
+		plain, bounded := h.events(cells[0])[1:], h.events(cells[1])[1:]
+		if plain[0].Avail != 2 || plain[1].Avail != 3 || plain[1].Change.Settings.ExtendMax != 0 {
+			h.Fatalf("events %+v", plain)
+		}
+		if bounded[0].Change.Settings.ExtendMax != time.Minute || bounded[1].Change.Settings.ExtendMax != 0 {
+			h.Fatalf("events %+v", bounded)
 		}
 	},
 	"a delta and settings together": func(h *harness) {
