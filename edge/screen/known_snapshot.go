@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -62,7 +63,10 @@ func (k *Known) restore(p int) error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
-	if s.Bits == nil || s.Deployment != k.cfg.Deployment || s.Partitions != len(k.filters) {
+	if s.Bits == nil || s.Bits.K() == 0 || s.Bits.BitSet() == nil || s.Bits.Cap() == 0 || s.Bits.BitSet().Len() != s.Bits.Cap() {
+		return errors.New("read snapshot: its filter lacks bits, and would refuse SKUs that are there")
+	}
+	if s.Deployment != k.cfg.Deployment || s.Partitions != len(k.filters) {
 		return fmt.Errorf("the snapshot is of deployment %q with %d partitions, want %q with %d", s.Deployment, s.Partitions, k.cfg.Deployment, len(k.filters))
 	}
 	f := &k.filters[p]
