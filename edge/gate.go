@@ -132,7 +132,7 @@ func (g *gate) look(ctx context.Context) error {
 	err = g.flush(flushing)
 	stop()
 	if err != nil {
-		g.log.WarnContext(ctx, "events are still on their way to Kafka; what Redis lost of them is found later, by their marks", "error", err)
+		g.log.WarnContext(ctx, "events are still on their way to Kafka: if Redis has lost some of them, their positions show it later", "error", err)
 	}
 	err = g.vet(ctx)
 	g.note(err)

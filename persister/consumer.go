@@ -212,12 +212,12 @@ func (c *consumer) tell(how fetched, partition int, from int64, got outbox.Read,
 	switch how {
 	case fetchedSome:
 		if got.Missing > 0 {
-			c.log.Error("kafka has lost messages: the relay publishes again what is not in mysql",
+			c.log.Error("kafka has lost messages: the relay publishes again those that mysql does not have",
 				"partition", partition, "from", from, "to", got.Next, "missing", got.Missing)
 			c.meters.offsetGaps.Inc()
 		}
 	case fetchedAgain:
-		c.log.Error("kafka no longer has the offset that comes next, reading what it has: the relay publishes again what was lost",
+		c.log.Error("kafka does not have the next offset any more: reading on from the first one that it has; the relay publishes again the events that were lost",
 			"partition", partition, "offset", from)
 		c.meters.offsetResets.Inc()
 	case fetchFailedLong:

@@ -130,7 +130,7 @@ func actFault(err error) error {
 	case operate.RuleRoom:
 		return refused(fmt.Errorf("delta: %v has %s units and would have more than %s", r.Cell, number(r.Before.Total), number(stock.UnitsMax)))
 	case operate.RuleLost:
-		return fmt.Errorf("%v: MySQL knows events that Redis has lost: it is not changed before they are back. sluice doctor says what is missing", r.Cell)
+		return fmt.Errorf("%v: MySQL knows events that Redis has lost. Bring them back before you change it: sluice doctor says what is missing", r.Cell)
 	case operate.RuleVerdict:
 		if r.Verdict == stock.VerdictNotLoaded {
 			return notFound(fmt.Errorf("%v is not loaded", r.Cell))

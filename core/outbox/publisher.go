@@ -200,7 +200,7 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 			p.published.Add(len(batch))
 			p.trouble.Saw(partition, nil)
 			if p.remember(partition, base, batch) {
-				p.cfg.Log.Warn("kafka has lost events that it had acknowledged: the relay publishes again what is not deleted", "partition", partition)
+				p.cfg.Log.Warn("kafka has lost events that it had acknowledged: the relay publishes again the entries that are still in the outbox", "partition", partition)
 			}
 			p.answer(batch, nil)
 			return

@@ -202,7 +202,7 @@ func (r *Relay) move(ctx context.Context, p int, c cause, seen look) error {
 		}
 	}
 	if c == longPast {
-		r.cfg.Log.Warn("publishing outbox entries again: the persisters have read past them in kafka, but they are not deleted",
+		r.cfg.Log.Warn("publishing outbox entries again: the persisters have read past them in kafka and have not deleted them",
 			"partition", p, "first", w.first)
 	}
 	if m.reset {
@@ -283,7 +283,7 @@ func (r *Relay) ask(ctx context.Context, kafka *unread) {
 	for i, kept := range kafka.ranges {
 		if i < len(reached) && kept.End < reached[i] {
 			r.cfg.Publisher.Lose()
-			r.cfg.Log.Warn("kafka has lost events that it had acknowledged: publishing again what is not deleted",
+			r.cfg.Log.Warn("kafka has lost events that it had acknowledged: publishing again the entries that are still in the outbox",
 				"partition", i, "end", kept.End, "acknowledged", reached[i])
 			return
 		}

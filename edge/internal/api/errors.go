@@ -127,7 +127,7 @@ func unreached(err error) string {
 	server := new(config.ServerError)
 	switch {
 	case errors.Is(err, stock.ErrFull):
-		return "The memory of Redis is full: it takes nothing more until what was taken is written down."
+		return "The memory of Redis is full. Redis takes more once MySQL has the events that wait."
 	case errors.Is(err, stock.ErrShut):
 		return "This stock is shut: its data in Redis are not those that were vetted."
 	case errors.As(err, &server):
