@@ -51,7 +51,7 @@ func dashboards(t *testing.T) (all []dashboard) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var schema grafana.Dashboard
+		var schema grafana.Dashboard                                                  //nolint:staticcheck // SA1019: what is preferred is a form that only Grafana 12 and newer import
 		if err := schema.UnmarshalJSONStrict(data); err != nil && err.Error() != "" { // it may be an empty list of errors
 			t.Errorf("%s: %v", path, err)
 		}
