@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -49,14 +50,14 @@ func (o *output) console() *command.Console {
 	return &command.Console{In: strings.NewReader(""), Out: &o.out, Err: &o.err}
 }
 
-func model(t *testing.T) *kong.Application {
-	t.Helper()
+// model is the command line, to look at: each test that runs commands asks for it, and to make it is work.
+var model = sync.OnceValue(func() *kong.Application {
 	parser, err := newParser(new(root), new(output).console(), func(int) {})
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return parser.Model
-}
+})
 
 // helpOf is what a command prints for --help.
 func helpOf(t *testing.T, args ...string) string {
@@ -78,7 +79,7 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	golden(t, "testdata/help/sluice.txt", helpOf(t))
-	for _, leaf := range model(t).Leaves(false) {
+	for _, leaf := range model().Leaves(false) {
 		path := strings.Fields(leaf.Path())
 		text := helpOf(t, path...)
 		golden(t, "testdata/help/"+strings.Join(path, "-")+".txt", text)
@@ -103,7 +104,7 @@ func TestConfigurationDocument(t *testing.T) {
 		}
 		users[s] = append(users[s], user)
 	}
-	app := model(t)
+	app := model()
 	texts := config.TextsOf(app.Target)
 	for _, f := range app.Flags {
 		if len(f.Envs) > 0 {
@@ -245,7 +246,7 @@ func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 func TestFlagsAgree(t *testing.T) {
 	t.Parallel()
 	seen := map[string]setting{}
-	for _, leaf := range model(t).Leaves(false) {
+	for _, leaf := range model().Leaves(false) {
 		if leaf.Name == "dev" {
 			continue
 		}
@@ -269,7 +270,7 @@ func TestFlagsAgree(t *testing.T) {
 func TestDefaultPortsDoNotCollide(t *testing.T) {
 	t.Parallel()
 	users := map[string]string{}
-	for _, leaf := range model(t).Leaves(false) {
+	for _, leaf := range model().Leaves(false) {
 		for _, f := range leaf.Flags {
 			if f.Name != "listen" && !strings.HasSuffix(f.Name, "-listen") {
 				continue
@@ -290,7 +291,7 @@ func TestDefaultPortsDoNotCollide(t *testing.T) {
 // Every change of stock can be looked at first, and is confirmed in one way.
 func TestChangesAskAlike(t *testing.T) {
 	t.Parallel()
-	for _, leaf := range model(t).Leaves(false) {
+	for _, leaf := range model().Leaves(false) {
 		if _, ok := leaf.Target.Type().FieldByName("Writer"); !ok || leaf.Name == "doctor" {
 			continue
 		}

@@ -80,7 +80,7 @@ func TestShellsComplete(t *testing.T) {
 // Bash makes a word of the = in --output=json.
 func TestWordsOfBashAreCompleted(t *testing.T) {
 	t.Parallel()
-	app := model(t)
+	app := model()
 	for words, want := range map[string]string{
 		"stock show --output = j":                 "json",
 		"stock show --output =":                   "table json",

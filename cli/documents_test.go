@@ -225,7 +225,7 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 func TestExamplesOfHelp(t *testing.T) {
 	t.Parallel()
 	instead := placeholders(t)
-	for _, leaf := range model(t).Leaves(false) {
+	for _, leaf := range model().Leaves(false) {
 		var lines []commandLine
 		if found := examples.FindStringSubmatch(leaf.Detail); found != nil {
 			lines = commandLines(t, found[1], instead)

@@ -72,7 +72,7 @@ func (d *deployment) run(args ...string) result { return d.runWith("", args...) 
 func (d *deployment) runWith(stdin string, args ...string) result {
 	d.t.Helper()
 	path := args[:1]
-	for _, leaf := range model(d.t).Leaves(false) {
+	for _, leaf := range model().Leaves(false) {
 		words := strings.Fields(leaf.Path())
 		if strings.HasPrefix(strings.Join(args, " ")+" ", strings.Join(words, " ")+" ") {
 			path = words

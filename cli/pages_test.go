@@ -150,7 +150,7 @@ func TestPagesNameSettingsThatAre(t *testing.T) {
 	for _, name := range elsewhere {
 		known[name] = true
 	}
-	app := model(t)
+	app := model()
 	note := func(node *kong.Node) {
 		for _, f := range node.Flags {
 			known[f.Name] = true

@@ -60,7 +60,7 @@ func TestDoctorTellsOfAnOpenSecretFileOnce(t *testing.T) {
 func TestEverySecretFileIsMarked(t *testing.T) {
 	t.Parallel()
 	marked := map[string]bool{}
-	for _, leaf := range model(t).Leaves(false) {
+	for _, leaf := range model().Leaves(false) {
 		for _, f := range leaf.Flags {
 			secret := f.Name == "dev-file" || strings.HasSuffix(f.Name, "-file") && (strings.Contains(f.Name, "password") || strings.Contains(f.Name, "dsn") || strings.Contains(f.Name, "key"))
 			if secret != f.Tag.Has("private") {

@@ -115,7 +115,7 @@ func (d *deployment) service(name string) []string {
 		flags[flag] = value
 	}
 	args := []string{name, "--log-format=text"}
-	for _, leaf := range model(d.t).Leaves(false) {
+	for _, leaf := range model().Leaves(false) {
 		if leaf.Path() != name {
 			continue
 		}

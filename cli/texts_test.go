@@ -19,7 +19,7 @@ import (
 // TestTextsAreOfSettings holds every setting to an entry of a settings.txt, and every entry to a setting.
 func TestTextsAreOfSettings(t *testing.T) {
 	t.Parallel()
-	app := model(t)
+	app := model()
 	texts := config.TextsOf(app.Target)
 	used := map[config.Text]bool{}
 	err := kong.Visit(app, func(node kong.Visitable, next kong.Next) error {

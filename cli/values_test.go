@@ -56,7 +56,7 @@ func TestBadValuesAreToldInTheUsersWords(t *testing.T) { // it sets the environm
 		}
 	}
 	seen := map[string]bool{}
-	for _, leaf := range model(t).Leaves(false) {
+	for _, leaf := range model().Leaves(false) {
 		path := strings.Fields(leaf.Path())
 		for _, arg := range leaf.Positional {
 			try("<"+arg.Name+">", wants(arg.Target.Type()), append(path, "1 apple")...)
@@ -128,7 +128,7 @@ func TestNumbersOutOfRangeAreRefused(t *testing.T) {
 	}
 	unset := map[string]bool{"delta": true, "expect-avail": true}    // 0 is as if it were not given
 	atRun := map[string]bool{"for": true, "ttl": true, "hold": true} // refused when the command runs
-	for _, leaf := range model(t).Leaves(false) {
+	for _, leaf := range model().Leaves(false) {
 		values := slices.Clone(leaf.Positional)
 		for _, f := range leaf.Flags {
 			values = append(values, f.Value)
