@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -314,6 +315,32 @@ func TestReconcileFindsWhatTheOutboxHasLost(t *testing.T) {
 		}
 	}
 	d.run("reconcile", "-o", "csv").want(command.ExitDrift, ids[1].String())
+}
+
+// A watch sees the next change by itself, and ends by a signal with the verdict of its last report.
+func TestReconcileWatches(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1,20\n", "stock", "load", "--yes").want(command.ExitDone)
+	stop := d.persister()
+	d.settled()
+	stop()
+	p := startProgram(t, "exec 1>&2", append(d.service("reconcile"), "--watch", "--every=1s")...)
+	p.until("the stores agree")
+	cell, h := stock.Cell{SKU: 1}, d.hand()
+	value := h.get(cellsOf(cell), string(cell.Append(nil)))
+	value[5] += 2
+	h.set(cellsOf(cell), string(cell.Append(nil)), value)
+	p.until("the stores differ")
+	p.until("counter_edit")
+	value[5] -= 2
+	h.set(cellsOf(cell), string(cell.Append(nil)), value)
+	p.until("the stores agree")
+	p.signal(syscall.SIGINT)
+	if code := p.end(); code != command.ExitDone {
+		t.Errorf("ended with exit code %d after a report that all agree", code)
+	}
 }
 
 // await waits until something is so.

@@ -149,18 +149,18 @@ func (s *Snapshot) events(ctx context.Context, query []byte, yield func(*Recorde
 }
 
 // EventsAt reads the events of a cell at some positions.
-func (s *Snapshot) EventsAt(ctx context.Context, cell stock.Cell, positions []stock.Position, yield func(*Recorded)) error {
-	if len(positions) == 0 {
-		return nil
+func (s *Snapshot) EventsAt(ctx context.Context, cell stock.Cell, at []stock.Position, yield func(*Recorded)) error {
+	seqs := map[uint32][]byte{} // by epoch, as a list
+	for _, p := range at {
+		seqs[p.Epoch] = append(strconv.AppendUint(seqs[p.Epoch], p.Seq, 10), ',')
 	}
-	query := append(appendAmong([]byte(selectEvents), cell), " AND ("...)
-	for i, m := range positions {
-		if i > 0 {
-			query = append(query, " OR "...)
+	for epoch, list := range seqs {
+		query := appendAmong([]byte(selectEvents), cell)
+		if err := s.events(ctx, fmt.Appendf(query, " AND epoch = %d AND seq IN (%s)", epoch, list[:len(list)-1]), yield); err != nil {
+			return err
 		}
-		query = fmt.Appendf(query, "epoch=%d AND seq=%d", m.Epoch, m.Seq)
 	}
-	return s.events(ctx, append(query, ')'), yield)
+	return nil
 }
 
 // Adjustments reads what has changed the settings of a cell, in order, at most limit rows.
