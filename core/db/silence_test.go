@@ -131,3 +131,27 @@ func TestLostConnectionIsNoSilence(t *testing.T) {
 		t.Errorf("commit on a connection that was reset: %v", err)
 	}
 }
+
+// TestConnectionsOfARestartedServerAreLeft: the pool has connections that the server has closed. None of them is written
+// to, so the next statement, which may be no query, does not fail.
+func TestConnectionsOfARestartedServerAreLeft(t *testing.T) {
+	t.Parallel()
+	server := servicetest.PrivateMariaDB(t)
+	if err := server.CreateDatabase(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.Config{DSN: config.Secret(server.DSN("shop")), ConnsMax: 1, Timeout: time.Minute}.OpenUnchecked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	if _, err := pool.ExecContext(t.Context(), "CREATE TABLE units (n INT PRIMARY KEY) ENGINE=InnoDB"); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.ExecContext(t.Context(), "INSERT INTO units VALUES (1)"); err != nil {
+		t.Errorf("the first statement after the restart: %v", err)
+	}
+}
