@@ -70,7 +70,7 @@ func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
 						Proof{Store: InRedis, Says: fmt.Sprintf("each of %d looks found something else: it changes faster than it is read", n)})}
 				}
 			}
-			p.take(v, j)
+			p.keep(v, j)
 		}
 		if len(cells) == 0 {
 			return nil

@@ -87,7 +87,7 @@ func (w *sweep) compare(ctx context.Context, page []ledger.Brief) {
 func (w *sweep) absent(ctx context.Context, p *partition, b *ledger.Brief) {
 	if p.doubts[b.Cell] == nil && b.UpdatedMS >= w.scope.SinceMS {
 		v := View{Cell: b.Cell, NowMS: int64(w.clock(ctx)), Projection: &State{b.Position, b.Balances}, UpdatedMS: b.UpdatedMS}
-		w.take(&v, Judge(&v))
+		w.keep(&v, Judge(&v))
 	}
 }
 

@@ -293,8 +293,8 @@ func storeOf(err error) Store {
 	return InLedger
 }
 
-// take takes a judgement into the report.
-func (w *sweep) take(v *View, j Judgement) {
+// keep puts a judgement into the report.
+func (w *sweep) keep(v *View, j Judgement) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.report.count(j.Class, 1)
