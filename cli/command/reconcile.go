@@ -100,12 +100,13 @@ func (r *Reconcile) Run(ctx context.Context, c *Console) error {
 	for {
 		report, err := w.sweep(ctx)
 		if err == nil {
+			last = report
 			err = errors.Join(w.print(report), c.Written())
 		}
-		if r.Watch && ctx.Err() != nil {
+		switch {
+		case r.Watch && ctx.Err() != nil:
 			return errors.Join(verdictError(last), w.close()) // how a watch ends
-		}
-		if last = report; err != nil || !r.Watch {
+		case err != nil || !r.Watch:
 			return errors.Join(err, verdictError(last), w.close())
 		}
 		lifecycle.Pause(ctx, r.Every)
