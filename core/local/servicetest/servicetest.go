@@ -97,9 +97,11 @@ func PrivateMariaDB(t testing.TB) *local.MariaDB {
 // fresh database.
 func PrivateDatabase(t testing.TB) (server *local.MariaDB, dsn string) {
 	t.Helper()
-	m := PrivateMariaDB(t)
-	require(t, m.CreateDatabase(t.Context(), "sluice"))
-	return m, m.DSN("sluice")
+	const name = "sluice"
+	server = PrivateMariaDB(t)
+	require(t, server.CreateDatabase(t.Context(), name))
+	dsn = server.DSN(name)
+	return server, dsn
 }
 
 // OnBrokers runs a test on an embedded broker and on the shared Apache Kafka.
