@@ -184,6 +184,8 @@ Both members are base64url without padding.
 | 3 | the thing to show or change does not exist |
 | 4 | the rules of stock forbid it; nothing was changed |
 | 5 | it may or may not have been done: repeat the command as its message says |
+| 6 | ` + "`reconcile`" + ` found differences |
+| 7 | ` + "`reconcile`" + ` found none, and could not read everything |
 | 130 | interrupted by a signal |
 `
 

@@ -72,9 +72,11 @@ type SaleClose struct {
 
 // Help is called by kong.
 func (SaleClose) Help() string {
-	return `Closes a sale, now or at a time. If the stock of some SKUs is shut, because Redis has lost something, it closes the
-others with --yes, and those once it is repeated; all other commands about such a sale change nothing. What is held when it closes stays held, and can be confirmed. Its stock stays
-in the sale, which can be opened again: sluice sale empty brings it back to normal stock.
+	return `Closes a sale, now or at a time. What is held when it closes stays held, and can be confirmed. Its stock stays in the
+sale, which can be opened again: sluice sale empty brings it back to normal stock.
+
+Redis may have lost something of some SKUs, whose stock is then shut. With --yes the command closes all other SKUs. Repeat
+it once these are repaired. All other commands about such a sale change nothing meanwhile.
 
 Examples:
   sluice sale close 7

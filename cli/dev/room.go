@@ -44,7 +44,7 @@ func noRoom(dir string, need int64) error {
 		errNoRoom, free>>20, dir, need>>20)
 }
 
-// withRoom is what ended a stack, and that its disk is full if it is: that is mostly why.
+// withRoom adds to what ended a stack that the disk is full, which is mostly its cause.
 func withRoom(err, full error) error {
 	if full == nil || errors.Is(err, errNoRoom) {
 		return err

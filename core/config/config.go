@@ -1,7 +1,7 @@
-// Package config owns the settings that several services share: their names, defaults and bounds, and
-// the clients built from them. A group is embedded into a service's own Config, and kong reads it from
-// flags and environment; the environment variable of --some-flag is SLUICE_SOME_FLAG. A flag that says
-// too little without its command has the command's name in front: --dir of dev is SLUICE_DEV_DIR.
+// Package config owns the settings that several services share: their names, defaults and bounds. Packages db, redis and
+// kafka have those of each store, and build its clients. A service embeds a group into its own Config, and kong reads it
+// from flags and environment. The environment variable of --some-flag is SLUICE_SOME_FLAG. A flag that says too little
+// without its command has the command's name in front: --dir of dev is SLUICE_DEV_DIR.
 //
 // Secrets have no flags, because every process of a machine can read another's arguments: they come
 // from the environment (LoadSecrets) or from files. Nothing in here prints them.

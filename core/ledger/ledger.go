@@ -3,8 +3,8 @@
 // writes down what people decide about dead letters. What decides over stock is in Redis: a list of stock or of
 // reservations tells up to when MySQL has what happened there.
 //
-// Only the persister reads the same tables by itself: what it compares with the rows that it writes, in the transaction
-// that writes them.
+// Two others read some of these tables by themselves. The persister reads the rows that it compares with those that it
+// writes, in the transaction that writes them. Package sale reads its own sales.
 package ledger
 
 import (

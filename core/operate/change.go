@@ -112,7 +112,7 @@ type Foreseen struct {
 
 	desk   *Desk
 	change Change
-	idle   bool // a change of nothing, which nobody repeats by its key: it is none
+	idle   bool // nothing would change and the caller gave no key, so there is nothing to send
 }
 
 // Check refuses a change by the rules that no script knows, and tells whether the change makes a difference. The cell

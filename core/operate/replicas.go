@@ -12,8 +12,8 @@ type Replicas interface {
 	ReplicaWarning(ctx context.Context) (string, error)
 }
 
-// WarningOf is what whoever sets an acknowledge level should know of the replicas that there are. It is empty where
-// nothing speaks against the level. An error tells why nobody knows; the warning says so too.
+// WarningOf returns what is wrong with the replicas for an acknowledge level; empty if nothing is. If nobody can tell, the
+// error says why, and so does the warning.
 func WarningOf(ctx context.Context, level stock.Ack, r Replicas) (warning string, err error) {
 	if level != stock.AckReplica {
 		return "", nil

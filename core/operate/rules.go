@@ -60,8 +60,8 @@ func (c *Change) needsCell() bool {
 	return a.Create && a.Settings.ClosesAtMS != 0 || !a.Create && (a.Delta > 0 || a.Fields != 0)
 }
 
-// refusedBy refuses what a script takes for granted. That a cell exists which is to be made, or does not which is to be
-// changed, scripts say themselves.
+// refusedBy refuses what a script takes for granted. A script itself refuses to create a cell that
+// exists, and to change one that does not.
 func (c *Change) refusedBy(now *stock.CellState, nowMS int64) error {
 	a := &c.Adjustment
 	if a.Create && now.Loaded {

@@ -14,8 +14,8 @@ const (
 	VectorMax   = 128 // requests of one vector
 )
 
-// Defaults of settings. The tags of core/config and core/redis repeat them for the command line, and a test there holds
-// each tag to its constant.
+// Defaults of settings. The tags of core/config, core/redis and cli/command repeat them for the command line, and a test
+// there holds each tag to its constant.
 const (
 	PartitionsDefault     = 64
 	HoldDefault           = 15 * time.Minute // of a cell that did not choose one

@@ -28,8 +28,8 @@ type Vetting struct {
 	Log *slog.Logger
 }
 
-// Open opens what nothing speaks against, and lets the store trust it: also where other partitions are refused, which
-// the error tells. What has lost something the store trusts no more. See redisstock.Open.
+// Open opens every sound partition and makes the store trust it. The error names the others, and the store stops trusting
+// those that lost something. See redisstock.Open.
 func (v Vetting) Open(ctx context.Context, store *redisstock.Store) (redisstock.OpenReport, error) {
 	cfg := v.config()
 	cfg.Seen = store.Marks()

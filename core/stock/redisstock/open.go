@@ -94,11 +94,11 @@ func (b Behind) String() string {
 // openTries is how often Open tries, if another process opens Redis at the same time or changes it meanwhile.
 const openTries = 5
 
-// Open vets every primary and, only if nothing speaks against any of them, gives the partitions that are shut
-// a new nonce and loads the scripts, upon which they sell. Lost effects, a fork, or a key that is gone, speak
-// against their partition alone: it is shut, also if it sold, and the report's marks are those of the others. The error
-// wraps ErrVetting if something does, and names each cause; other errors tell that vetting could not be finished. It may be
-// repeated at any time, also on servers that sell, and by several processes at once.
+// Open vets every primary. If nothing speaks against the whole, it gives shut partitions a new nonce and loads the scripts;
+// then they sell. A loss shuts only its own partition, also one that sold: lost effects, a fork, or a key that is gone. The
+// report has the marks of all others. The error wraps ErrVetting if something was refused, and names each cause; other
+// errors mean that the vetting could not be finished. Anybody may repeat Open at any time, also on servers that sell, and
+// several processes at once.
 func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenReport, error) {
 	if err := cfg.Validate(); err != nil {
 		return OpenReport{}, fmt.Errorf("configure opening of redis: %w", err)
