@@ -133,6 +133,18 @@ func (d *deployment) settle(op stock.Op, cell stock.Cell, id stock.ReservationID
 	}
 }
 
+// atRest is a deployment whose stock, as lines of SKU and quantity, is in all stores, and whose persister has ended.
+func atRest(t *testing.T, lines string) *deployment {
+	t.Helper()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n"+lines, "stock", "load", "--yes").want(command.ExitDone)
+	stop := d.persister()
+	d.settled()
+	stop()
+	return d
+}
+
 // settled waits until nothing is under way.
 func (d *deployment) settled() {
 	d.t.Helper()
@@ -277,12 +289,7 @@ func TestReconcileFindsWhatIsChangedByHand(t *testing.T) {
 // An event that was under way and is nowhere now is a gap, and those that are under way with it explain the rest.
 func TestReconcileFindsWhatTheOutboxHasLost(t *testing.T) {
 	t.Parallel()
-	d := newDeployment(t)
-	d.run("migrate").want(command.ExitDone)
-	d.runWith("sku_id,quantity\n1,20\n2,7\n", "stock", "load", "--yes").want(command.ExitDone)
-	stop := d.persister()
-	d.settled()
-	stop()
+	d := atRest(t, "1,20\n2,7\n")
 	cell, h := stock.Cell{SKU: 1}, d.hand()
 	var ids []stock.ReservationID
 	for user := int64(1); user <= 3; user++ {
@@ -320,12 +327,7 @@ func TestReconcileFindsWhatTheOutboxHasLost(t *testing.T) {
 // A watch sees the next change by itself, and ends by a signal with the verdict of its last report.
 func TestReconcileWatches(t *testing.T) {
 	t.Parallel()
-	d := newDeployment(t)
-	d.run("migrate").want(command.ExitDone)
-	d.runWith("sku_id,quantity\n1,20\n", "stock", "load", "--yes").want(command.ExitDone)
-	stop := d.persister()
-	d.settled()
-	stop()
+	d := atRest(t, "1,20\n")
 	p := startProgram(t, "exec 1>&2", append(d.service("reconcile"), "--watch", "--every=1s")...)
 	p.until("the stores agree")
 	cell, h := stock.Cell{SKU: 1}, d.hand()
@@ -364,12 +366,7 @@ func withUser(record []byte, user byte) []byte {
 // What cannot be read is unverified, never in sync; and what Redis has lost is told, though it is shut.
 func TestReconcileSaysWhatItCannotRead(t *testing.T) {
 	t.Parallel()
-	d := newDeployment(t)
-	d.run("migrate").want(command.ExitDone)
-	d.runWith("sku_id,quantity\n1,20\n2,7\n", "stock", "load", "--yes").want(command.ExitDone)
-	stop := d.persister()
-	d.settled()
-	stop()
+	d := atRest(t, "1,20\n2,7\n")
 
 	without := func(flag, value, store string) reported {
 		t.Helper()

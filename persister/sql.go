@@ -118,14 +118,11 @@ func (v *values) ledger(r *row) {
 	v.int(r.Sold)
 	v.int(r.DeadlineMS)
 	v.int(r.timeMS)
-	if hasChange(r) {
+	if r.Kind.HasReason() {
 		v.change(r)
 	}
 	v.shut()
 }
-
-// hasChange tells which rows go into the ledger with the columns of a change.
-func hasChange(r *row) bool { return r.Kind.Adjusts() || r.Kind == event.KindReturn }
 
 // change has the columns of a change: all of an adjustment's, and of a return the reason alone.
 func (v *values) change(r *row) {

@@ -112,7 +112,7 @@ func (w *writer) exec(ctx context.Context, what string) (affected int64, err err
 func (w *writer) insertLedger(ctx context.Context, rows []*row) (inserted int, forks []*row, err error) {
 	plain, changes := make([]*row, 0, len(rows)), []*row(nil)
 	for _, r := range rows {
-		if hasChange(r) {
+		if r.Kind.HasReason() {
 			changes = append(changes, r)
 		} else {
 			plain = append(plain, r)

@@ -230,7 +230,7 @@ func TestEveryKindIsKeptWhole(t *testing.T) {
 			r.Quantity, r.DeadlineMS = 0, 0
 			r.Change.Fields, r.Change.Settings = stock.FieldExtendMax, stock.Settings{Limit: 3, Hold: time.Minute, ExtendMax: time.Hour}
 		}
-		if kind.Adjusts() || kind == event.KindReturn {
+		if kind.HasReason() {
 			r.Change.Reason = "why"
 		}
 		switch kind {

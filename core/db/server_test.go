@@ -147,25 +147,33 @@ func variable(t *testing.T, db *sql.DB, scope, name string) string {
 	return value
 }
 
+// overLink opens a database through a link that a test can cut or stall.
+func overLink(t *testing.T) (pool *sql.DB, link *servicetest.Link) {
+	t.Helper()
+	options, err := mysql.ParseDSN(servicetest.MariaDB(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	link = servicetest.NewLink(t, options.Addr)
+	options.Addr = link.Addr
+	pool, err = db.Config{DSN: config.Secret(options.FormatDSN()), ConnsMax: 1, Timeout: time.Minute}.OpenUnchecked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	return pool, link
+}
+
 // TestCloseAfterLoss closes a database whose idle connections the server has dropped: nothing went wrong for whoever
 // is done with it.
 func TestCloseAfterLoss(t *testing.T) {
 	t.Parallel()
-	dsn, err := mysql.ParseDSN(servicetest.MariaDB(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	link := servicetest.NewLink(t, dsn.Addr)
-	dsn.Addr = link.Addr
-	db, err := db.Config{DSN: config.Secret(dsn.FormatDSN()), ConnsMax: 1, Timeout: time.Minute}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.PingContext(t.Context()); err != nil {
+	pool, link := overLink(t)
+	if err := pool.PingContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	link.Cut()
-	if err := db.Close(); err != nil {
+	if err := pool.Close(); err != nil {
 		t.Error(err)
 	}
 }

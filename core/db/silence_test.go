@@ -111,17 +111,7 @@ func TestSilenceIsTold(t *testing.T) {
 // TestLostConnectionIsNoSilence resets a connection: nobody waited for an answer.
 func TestLostConnectionIsNoSilence(t *testing.T) {
 	t.Parallel()
-	options, err := mysql.ParseDSN(servicetest.MariaDB(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	link := servicetest.NewLink(t, options.Addr)
-	options.Addr = link.Addr
-	pool, err := db.Config{DSN: config.Secret(options.FormatDSN()), ConnsMax: 1, Timeout: time.Minute}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = pool.Close() })
+	pool, link := overLink(t)
 	tx, err := pool.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func appendEvent(dst []byte, e *Event, version byte) []byte {
 	dst = appendUint(dst, uint64(e.Held), 5)
 	dst = appendUint(dst, uint64(e.Sold), 5)
 	dst = appendUint(dst, uint64(e.DeadlineMS), 6)
-	if !e.Kind.hasReason() {
+	if !e.Kind.HasReason() {
 		return dst
 	}
 	c := &e.Change
@@ -99,9 +99,6 @@ func appendEvent(dst []byte, e *Event, version byte) []byte {
 	}
 	return append(dst, c.Reason...)
 }
-
-// hasReason tells whether a change follows events of the kind. It ends with the reason.
-func (k Kind) hasReason() bool { return k.Adjusts() || k == KindReturn }
 
 // changeBytes is the length of what stands between the length of a change and its reason.
 func (k Kind) changeBytes(version byte) int {
@@ -200,7 +197,7 @@ func (d *Decoder) Next(e *Event) error {
 		return fmt.Errorf("%w: event %d of %d: user, SKU, epoch or seq out of range", ErrMalformed, d.read, d.Count)
 	}
 	d.rest = b[Bytes:]
-	if kind.hasReason() {
+	if kind.HasReason() {
 		if err := d.nextChange(kind, &e.Change); err != nil {
 			return err
 		}

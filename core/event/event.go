@@ -47,6 +47,9 @@ func (k Kind) known() bool { return k >= KindReserve && k <= KindExtend }
 // Adjusts reports whether events of the kind are about the cell alone: they carry a Change, and no quantity.
 func (k Kind) Adjusts() bool { return k >= KindAdjust && k <= KindRebase }
 
+// HasReason reports whether events of the kind carry at least the reason of a Change: those that adjust, and returns.
+func (k Kind) HasReason() bool { return k.Adjusts() || k == KindReturn }
+
 // version is the oldest format version that has the kind.
 func (k Kind) version() byte {
 	if k >= KindRebase {

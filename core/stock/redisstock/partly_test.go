@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
@@ -48,11 +47,7 @@ func TestLostPartitionServesNobody(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restarted %v", restart), func(t *testing.T) {
 			t.Parallel()
-			client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
-			if _, err := redisstock.Open(t.Context(), client, cfg); err != nil {
-				t.Fatal(err)
-			}
-			s := newShop(t, client, redisstock.Config{})
+			s, cfg, _ := opened(t)
 			held, other := s.two()
 			resumed := restarted(s, redisstock.Config{CallTimeout: 20e9})
 			cfg.Evidence = known{held.Cell: {Epoch: 1, Seq: 3}, other: {Epoch: 1, Seq: 1}}
@@ -60,11 +55,11 @@ func TestLostPartitionServesNobody(t *testing.T) {
 				s.must("SCRIPT", "", "FLUSH")
 			}
 			for range 2 { // the second time it is known
-				report, err := redisstock.Open(t.Context(), client, cfg)
+				report, err := redisstock.Open(t.Context(), s.client, cfg)
 				if lost := []int{partition(held.Cell)}; !errors.Is(err, redisstock.ErrVetting) || !slices.Equal(report.Lost, lost) {
 					t.Fatalf("error is %v, and lost are %v, want %v", err, report.Lost, lost)
 				}
-				vetter := newShop(t, client, redisstock.Config{})
+				vetter := newShop(t, s.client, redisstock.Config{})
 				vetter.Trust(report.Marks)
 				if restart {
 					s.Resume(report.Marks) // the others have another nonce
@@ -82,16 +77,12 @@ func TestLostPartitionServesNobody(t *testing.T) {
 // time. A process that still has this nonce sells from it until it has vetted the data, and no longer; the others sell on.
 func TestDataOfAnEarlierVettingAreShut(t *testing.T) {
 	t.Parallel()
-	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
-	if _, err := redisstock.Open(t.Context(), client, cfg); err != nil {
-		t.Fatal(err)
-	}
-	s := newShop(t, client, redisstock.Config{})
+	s, cfg, _ := opened(t)
 	held, other := s.two()
 	stale, p := restarted(s, redisstock.Config{CallTimeout: 20e9}), partition(held.Cell)
 	copied := s.dump(p)
 	s.must("SCRIPT", "", "FLUSH")
-	if _, err := redisstock.Open(t.Context(), client, cfg); err != nil {
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
 		t.Fatal(err)
 	}
 	s.trust()
@@ -104,7 +95,7 @@ func TestDataOfAnEarlierVettingAreShut(t *testing.T) {
 	}
 	stale.reserve(held.Cell, 3, 1)
 	cfg.Evidence = known{held.Cell: {Epoch: 1, Seq: 9}}
-	report, err := redisstock.Open(t.Context(), client, cfg)
+	report, err := redisstock.Open(t.Context(), s.client, cfg)
 	if !errors.Is(err, redisstock.ErrVetting) || !strings.Contains(err.Error(), fmt.Sprintf("partition %d: it has data that were vetted", p)) {
 		t.Fatalf("error is %v, want a refusal", err)
 	}
@@ -117,23 +108,19 @@ func TestDataOfAnEarlierVettingAreShut(t *testing.T) {
 // new one, and the others sell, also after a restart.
 func TestPartitionWithoutAnyKeyIsShut(t *testing.T) {
 	t.Parallel()
-	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
-	if _, err := redisstock.Open(t.Context(), client, cfg); err != nil {
-		t.Fatal(err)
-	}
-	s := newShop(t, client, redisstock.Config{})
+	s, cfg, _ := opened(t)
 	held, other := s.two()
 	p := partition(held.Cell)
 	for key := range s.dump(p) {
 		s.must("DEL", key)
 	}
 	s.must("SCRIPT", "", "FLUSH")
-	report, err := redisstock.Open(t.Context(), client, cfg)
+	report, err := redisstock.Open(t.Context(), s.client, cfg)
 	if !errors.Is(err, redisstock.ErrVetting) || !strings.Contains(err.Error(), fmt.Sprintf("in part: partition %d: it holds nothing", p)) ||
 		report.New || report.Renewed != stock.PartitionsDefault-1 {
 		t.Fatalf("%+v, %v", report, err)
 	}
-	vetter := newShop(t, client, redisstock.Config{})
+	vetter := newShop(t, s.client, redisstock.Config{})
 	vetter.Trust(report.Marks)
 	wantLost(t, held, other, map[string]*shop{"who has vetted it": vetter, "who adopts": adopter(t, s, cfg.Nonces)})
 	if left := s.dump(p); len(left) != 0 {
