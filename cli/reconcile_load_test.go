@@ -24,11 +24,15 @@ func (d *deployment) sellsOn(skus int64) (accepted *atomic.Int64, stop func()) {
 	for client := range int64(8) {
 		store, dice := d.store(), rand.New(rand.NewPCG(uint64(client), 1))
 		clients.Go(func() {
+			// So fast that much is under way, and so slow that a whole run fits into what is read of one SKU: the applied
+			// mark may lie behind on a busy machine.
+			pace := time.NewTicker(50 * time.Millisecond)
+			defer pace.Stop()
 			for n := 0; ; n++ {
 				select {
 				case <-done:
 					return
-				default:
+				case <-pace.C:
 				}
 				requests := make([]stock.Request, 8)
 				for i := range requests {
