@@ -269,6 +269,10 @@ func TestReconcileFindsWhatIsChangedByHand(t *testing.T) {
 		t.Errorf("one SKU: %+v", part)
 	}
 	d.reconcile(command.ExitDone, "--sku", "15")
+	d.run("reconcile", "--sku", "999999").want(command.ExitNotFound, "no store knows SKU 999999").lacks("agree")
+	d.run("reconcile", "--sku", "15", "--sale", "99").want(command.ExitNotFound, "no store knows SKU 15 in sale 99")
+	d.run("reconcile", "--sale", "99").want(command.ExitNotFound, "no store knows stock of sale 99")
+	d.run("reconcile", "--sku", "999999", "--since", "1h").want(command.ExitDone, "0 cells")
 	d.reconcile(command.ExitDone, "--sale", "7")
 	if part := d.reconcile(command.ExitDrift, "--sale", "0"); len(part.Findings) != len(want) || part.Summary.Cells != skus {
 		t.Errorf("normal stock: %+v", part.brief())

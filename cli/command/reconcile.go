@@ -175,7 +175,27 @@ func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.sweeper.Sweep(ctx, reconcile.Scope{SKU: w.SKU, Sale: w.Sale, SinceMS: sinceMS})
+	report, err := w.sweeper.Sweep(ctx, reconcile.Scope{SKU: w.SKU, Sale: w.Sale, SinceMS: sinceMS})
+	if err != nil {
+		return nil, err
+	}
+	return report, w.missing(report)
+}
+
+// missing refuses to call stock clean that no store knows: its number may be mistyped.
+func (w *reconcileRun) missing(report *reconcile.Report) error {
+	if report.Summary.Cells > 0 || report.Summary.Verdict != reconcile.Clean || w.Since != "" {
+		return nil
+	}
+	switch {
+	case w.SKU != 0 && w.Sale != nil:
+		return notFound(fmt.Errorf("no store knows SKU %d in sale %d", w.SKU, *w.Sale))
+	case w.SKU != 0:
+		return notFound(fmt.Errorf("no store knows SKU %d", w.SKU))
+	case w.Sale != nil && *w.Sale != 0:
+		return notFound(fmt.Errorf("no store knows stock of sale %d", *w.Sale))
+	}
+	return nil
 }
 
 // openToCompare connects, also to a Redis that is shut: what it has lost is what is looked for. It names the store that cannot be

@@ -17,6 +17,7 @@ const (
 	InFlight   Class = "in_flight"  // events that are under way explain the difference
 	Drift      Class = "drift"      // they do not
 	Unverified Class = "unverified" // nobody could tell
+	Absent     Class = "absent"     // no store knows of the cell: reports do not count it
 )
 
 // Type is the kind of a difference.

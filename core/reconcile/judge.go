@@ -105,10 +105,13 @@ func (j *judge) lost() Judgement {
 			j.add(OrphanReservation, r.Quantity, Oversell, j.NowMS, recordProof(r, gone))
 		}
 	}
-	if len(j.findings) == 0 {
-		return Judgement{Class: InSync}
+	switch {
+	case len(j.findings) > 0:
+		return Judgement{Class: Drift, Findings: j.findings}
+	case last == nil && j.Projection == nil && len(j.Records)+len(j.Letters) == 0:
+		return Judgement{Class: Absent}
 	}
-	return Judgement{Class: Drift, Findings: j.findings}
+	return Judgement{Class: InSync}
 }
 
 func (j *judge) inStock(says string) Proof {

@@ -58,7 +58,7 @@ func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
 			last, seen := before[v.Cell]
 			before[v.Cell] = j
 			switch {
-			case j.Class == InSync, j.Class == InFlight:
+			case j.Class == InSync, j.Class == InFlight, j.Class == Absent:
 			case !seen, !alike(last, j) && n < looksMax:
 				cells = append(cells, v.Cell)
 				continue

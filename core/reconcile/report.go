@@ -103,6 +103,9 @@ func (r *Report) add(findings ...Finding) {
 
 // count takes a cell into the summary.
 func (r *Report) count(c Class, cells int64) {
+	if c == Absent {
+		return
+	}
 	r.Summary.Cells += cells
 	switch c {
 	case InSync:
