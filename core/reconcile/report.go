@@ -103,11 +103,9 @@ func (r *Report) add(findings ...Finding) {
 
 // count takes a cell into the summary.
 func (r *Report) count(c Class, cells int64) {
-	if c == Absent {
-		return
-	}
-	r.Summary.Cells += cells
 	switch c {
+	case Absent:
+		return
 	case InSync:
 		r.Summary.InSync += cells
 	case InFlight:
@@ -117,6 +115,7 @@ func (r *Report) count(c Class, cells int64) {
 	case Unverified:
 		r.Summary.Unverified += cells
 	}
+	r.Summary.Cells += cells
 }
 
 func (r *Report) unread(s Store, partition int, since time.Time, err error) {
