@@ -195,6 +195,19 @@ func (s *Store) OutboxDelete(_ context.Context, partition int, ids []string) (in
 	return p.deleteEntries(ids), nil
 }
 
+// Buyers returns the units that count against the limits of a cell's users.
+func (s *Store) Buyers(cell stock.Cell) map[int64]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	buyers := map[int64]int64{}
+	for b, units := range s.partitions[cell.Partition(len(s.partitions))].buyers {
+		if b.cell == cell {
+			buyers[b.user] = units
+		}
+	}
+	return buyers
+}
+
 // Edit changes a cell without regard to the rules, as a person at the server's console might, or the loss of the server's
 // last second.
 func (s *Store) Edit(cell stock.Cell, edit func(*stock.CellState)) {

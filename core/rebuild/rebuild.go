@@ -1,0 +1,202 @@
+// Package rebuild folds the events of a cell into what Redis held of it: the cell itself, the records of its reservations, and
+// the units that count against its users' limits. So what Redis has lost can be written again. It does no I/O.
+//
+// Where events are missing it trusts the last one that is known for total and sold, because balances tell of all events before
+// them. So no unit is sold twice. Held is the sum of the holds that are known, because only these can end; avail is the rest.
+package rebuild
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// ErrOrder means that events of a cell came in another order than that of their positions, or are another cell's.
+var ErrOrder = errors.New("events are not in the order of their positions")
+
+// Record is what Redis remembers of a reservation, deduction, adjustment or return.
+type Record struct {
+	stock.Reservation
+
+	EndedMS int64 // Redis time from which on its retention counts; 0: it is held
+}
+
+// Cell is what Redis held of a cell at a position. The zero value is a cell that is not there yet.
+type Cell struct {
+	stock.CellState
+
+	Held    []stock.Reservation // open, in the order of their last events
+	Revoked []stock.Reservation // open until the loss; they no longer fit. The newest one is the first
+	Buyers  map[int64]int64     // units that count against a user's limit
+	Lost    Loss
+}
+
+// Loss bounds what is missing since the last rebase, where events are missing.
+type Loss struct {
+	Events uint64 // that nobody has
+	Units  int64  // at most so many are held or sold by reservations that nobody can name
+}
+
+// Fold makes a Cell of events. It keeps only open holds and the counts of users.
+type Fold struct {
+	ended func(Record)
+	ends  map[uint32]uint64 // by epoch, its last seq, where a rebase says so
+
+	at     stock.CellState
+	held   map[stock.ReservationID]stock.Reservation
+	buyers map[int64]int64
+
+	missing   uint64
+	whole     uint64 // from this seq on nothing is missing
+	knownSold int64  // units whose sale is known, since a position at which all were
+}
+
+// New begins a fold at a base. ended is told of each record when its reservation ends, and of those that are finished from the
+// start; nil: nobody is.
+func New(base Cell, ended func(Record)) *Fold {
+	f := &Fold{
+		ended: ended, at: base.CellState, knownSold: base.Sold, whole: base.Seq + 1,
+		ends: map[uint32]uint64{}, held: map[stock.ReservationID]stock.Reservation{}, buyers: map[int64]int64{},
+	}
+	for _, r := range base.Held {
+		f.held[r.ID] = r
+	}
+	for user, units := range base.Buyers {
+		f.buyers[user] = units
+	}
+	return f
+}
+
+// EndEpoch tells where an epoch ended, by the rebase that follows it. Later events of the epoch were declared lost and do not
+// count. It comes before the events.
+func (f *Fold) EndEpoch(last stock.Position) { f.ends[last.Epoch] = last.Seq }
+
+// Add applies the next event, and the Redis time at which it happened. An event that is there twice counts once.
+func (f *Fold) Add(e *event.Event, timeMS int64) error {
+	if end, ended := f.ends[e.Epoch]; ended && e.Seq > end {
+		return nil
+	}
+	if e.Position == f.at.Position {
+		return nil
+	}
+	if f.at.Loaded && (e.Cell != f.at.Cell || e.Less(f.at.Position)) {
+		return fmt.Errorf("%w: %d.%d of %v after %d.%d of %v", ErrOrder, e.Epoch, e.Seq, e.Cell, f.at.Epoch, f.at.Seq, f.at.Cell)
+	}
+	f.miss(e)
+	f.at.Cell, f.at.Position, f.at.Loaded = e.Cell, e.Position, true
+	f.at.Balances = stock.Balances{Avail: e.Avail, Held: e.Held, Sold: e.Sold, Total: e.Total()}
+	f.apply(e, timeMS)
+	return nil
+}
+
+// miss counts the events that are missing before one.
+func (f *Fold) miss(e *event.Event) {
+	last := e.Seq - 1
+	if e.Kind == event.KindRebase {
+		last = e.Change.From.Seq
+	}
+	if last > f.at.Seq {
+		f.missing += last - f.at.Seq
+		f.whole = e.Seq
+	}
+}
+
+// apply does what an event did.
+func (f *Fold) apply(e *event.Event, timeMS int64) {
+	r := stock.Reservation{
+		ID: e.Reservation, State: e.Kind.State(), Cell: e.Cell, User: e.User, Quantity: e.Quantity, Fingerprint: e.Fingerprint,
+		Seq: e.Seq, DeadlineMS: e.DeadlineMS,
+	}
+	before, known := f.held[r.ID]
+	switch e.Kind {
+	case event.KindReserve:
+		r.Counted = f.count(&r)
+		f.held[r.ID] = r
+		return
+	case event.KindExtend:
+		r.Counted = before.Counted || !known && f.count(&r)
+		f.held[r.ID] = r
+		return
+	case event.KindConfirm:
+		r.Counted = before.Counted || !known && f.count(&r)
+		f.knownSold += e.Quantity
+	case event.KindDeduct:
+		r.Counted = f.count(&r)
+		f.knownSold += e.Quantity
+	case event.KindRelease, event.KindExpire, event.KindRevoke:
+		f.uncount(&before)
+	case event.KindReturn:
+		f.takeOff(e.User, e.Quantity)
+		f.knownSold -= e.Quantity
+	case event.KindAdjust, event.KindTransferOut, event.KindTransferIn:
+		f.at.Settings = e.Change.Settings
+	case event.KindRebase: // whoever made it has told what was missing
+		f.at.Settings = e.Change.Settings
+		f.missing, f.whole, f.knownSold = 0, e.Seq, e.Sold
+		if r.ID == (stock.ReservationID{}) {
+			return
+		}
+	}
+	delete(f.held, r.ID)
+	if f.ended != nil {
+		f.ended(Record{Reservation: r, EndedMS: timeMS})
+	}
+}
+
+// count counts a reservation against its user's limit, if the cell has one now, and tells whether it did.
+func (f *Fold) count(r *stock.Reservation) bool {
+	if f.at.Limit == 0 {
+		return false
+	}
+	f.buyers[r.User] += r.Quantity
+	return true
+}
+
+// uncount takes a reservation that gives its units back off its user's count.
+func (f *Fold) uncount(r *stock.Reservation) {
+	if r.Counted {
+		f.takeOff(r.User, r.Quantity)
+	}
+}
+
+func (f *Fold) takeOff(user, units int64) {
+	if left := f.buyers[user] - units; left > 0 {
+		f.buyers[user] = left
+	} else {
+		delete(f.buyers, user)
+	}
+}
+
+// End is the cell after the last event. The fold is over.
+func (f *Fold) End() Cell {
+	c := Cell{CellState: f.at, Buyers: f.buyers}
+	var held, certain int64
+	for _, r := range f.held {
+		c.Held = append(c.Held, r)
+		held += r.Quantity
+		if r.Seq >= f.whole {
+			certain += r.Quantity
+		}
+	}
+	slices.SortFunc(c.Held, func(a, b stock.Reservation) int { return cmp.Compare(a.Seq, b.Seq) })
+	if f.missing > 0 {
+		c.Lost.Events = f.missing
+		c.Lost.Units = max(0, f.at.Held-certain) + max(0, f.at.Sold-f.knownSold)
+		if f.missing <= uint64(stock.UnitsMax/stock.QuantityMax) {
+			c.Lost.Units = min(c.Lost.Units, int64(f.missing)*stock.QuantityMax)
+		}
+	}
+	for free := c.Total - c.Sold; held > free; {
+		last := len(c.Held) - 1
+		r := c.Held[last]
+		c.Held, c.Revoked = c.Held[:last], append(c.Revoked, r)
+		held -= r.Quantity
+		f.uncount(&r)
+	}
+	c.CellState.Held, c.Avail = held, c.Total-c.Sold-held
+	return c
+}
