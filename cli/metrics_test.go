@@ -36,7 +36,7 @@ Every service answers ` + "`/metrics`" + ` on its ops port (` + "`--ops-listen`"
 
 A name is ` + "`sluice_<service>_<thing>_<unit>[_total]`" + `. The service is the directory of the package that has the metric:
 ` + "`edge`, `persister`" + `, or ` + "`core`" + ` for what several services run, such as the relay and the sweeper. Counters, and nothing
-else, end with ` + "`_total`" + `. Values of labels are words of fixed sets, never a SKU or a user. What begins with ` + "`go_`" + ` and
+else, end with ` + "`_total`" + `. Values of labels are words of fixed sets or addresses of servers, never a SKU or a user. What begins with ` + "`go_`" + ` and
 ` + "`process_`" + ` comes from the runtime and the system.
 
 This page is written by ` + "`go test ./cli -update`" + ` from what the program declares in ` + "`core/telemetry`" + `.

@@ -147,7 +147,7 @@ func (n *Node) startEngine(context.Context) error {
 
 	n.marks = newMarkKeeper(n.store, local, evidence.NewNonces(n.db), n.cfg.Stock.Deployment, n.log)
 	n.parts.Close("keep marks", n.marks.keep)
-	n.cells = cells.New(n.store, cells.Config{
+	n.cells = cells.New(n.heard(), cells.Config{
 		CellsMax: n.cfg.CellsMax, CallTimeout: n.cfg.Redis.CallTimeout,
 		Snapshots: local, Deployment: n.cfg.Stock.Deployment, Log: n.log,
 	}, n.set)

@@ -43,7 +43,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	store := n.published()
 	parts := api.Parts{
-		Decider: n.batcher, Reader: n.store, Cells: n.cells, Known: n.known, SoldOut: n.soldOut,
+		Decider: n.batcher, Reader: n.heard(), Cells: n.cells, Known: n.known, SoldOut: n.soldOut,
 		Books:    books,
 		Sales:    sale.NewDesk(store, n.db, n.cfg.Stock.Retention),
 		Transfer: func(ctx context.Context, t stock.TransferRequest) (bool, error) { return stock.Transfer(ctx, store, t) },

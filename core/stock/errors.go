@@ -14,6 +14,8 @@ var (
 	ErrNotApplied = errors.New("not executed")
 	// ErrFull is an ErrNotApplied: the server's memory is full, and it executes only calls that free some.
 	ErrFull = fmt.Errorf("%w: the memory of the server is full", ErrNotApplied)
+	// ErrUnreached is an ErrNotApplied: there was no connection to the server.
+	ErrUnreached = fmt.Errorf("%w: no connection to the server", ErrNotApplied)
 	// ErrShut means that nothing was executed, because the server does not have the vetted data, or the caller does not
 	// trust them yet. See redisstock.Open.
 	ErrShut = errors.New("not executed: the server is shut until it is vetted")

@@ -102,6 +102,10 @@ var edgeFamilies = []Family{
 	{"sluice_edge_batch_second_rounds_total", Counter, "ack", "Further calls that an edge made to prove the acknowledge level of an answer."},
 	{"sluice_edge_batch_panics_total", Counter, "", "Script calls that panicked in the edge. That is a bug: the log has the stack. The outcome of their requests is unknown."},
 
+	{"sluice_edge_breaker_state_info", Gauge, "node state", "1 for the state of the breaker of a Redis node, 0 for the other: closed, or open (the node does not answer this edge, which refuses its requests until it does). A node is an address of a cluster, or primary."},
+	{"sluice_edge_breaker_openings_total", Counter, "node", "Times that the breaker of a Redis node opened, because calls in a row brought no answer."},
+	{"sluice_edge_breaker_refused_requests_total", Counter, "node", "Requests that an open breaker refused. Nothing was done for them."},
+
 	{"sluice_edge_cache_cells", Gauge, "", "Cells whose state this edge remembers."},
 	{"sluice_edge_cache_reads_total", Counter, "from", "Reads of a cell's state, by where it was found: memory or store (Redis)."},
 

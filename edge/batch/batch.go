@@ -119,11 +119,14 @@ type Batcher struct {
 	routing  atomic.Bool            // route runs
 	replicas atomic.Bool            // some cell has the level replica, by its own setting or by default
 	inFlight atomic.Int64           // calls
-	work     sync.WaitGroup         // runners, and entries on their way to Kafka
+	work     sync.WaitGroup         // runners, probes, and entries on their way to Kafka
+	living   context.Context        // until Drain
+	drained  context.CancelFunc     // ends living
 
 	mu       sync.Mutex
 	nodes    []*node
 	names    []string // of the servers, by partition
+	breakers breakers
 	draining bool
 }
 
@@ -136,7 +139,10 @@ func New(store Store, known *cells.Cache, pub Publisher, cfg Config, set *metric
 		cfg:    cfg.withDefaults(),
 		routes: make([]atomic.Pointer[node], store.Partitions()),
 		names:  make([]string, store.Partitions()),
+
+		breakers: breakers{set: set, all: map[string]*breaker{}},
 	}
+	b.living, b.drained = context.WithCancel(context.Background())
 	b.replicas.Store(b.cfg.Ack == stock.AckReplica)
 	b.meter = newMeter(set, b)
 	b.prover = newProver(b)
@@ -146,7 +152,7 @@ func New(store Store, known *cells.Cache, pub Publisher, cfg Config, set *metric
 }
 
 // Do decides one request. It returns when the request is decided and acknowledged at its cell's level, or with an
-// error: ErrFull, ErrDraining, or one of package stock. It blocks for a full queue and a call at most; at the level log
+// error: ErrFull, ErrDraining, ErrSilent, or one of package stock. It blocks for a full queue and a call at most; at the level log
 // a write to Kafka comes on top. Do fills in the fence of r. If it returns an error, the result means nothing.
 func (b *Batcher) Do(op stock.Op, r stock.Request) (res Result, err error) {
 	replicate := b.replicating(&r)
@@ -181,6 +187,7 @@ func (b *Batcher) decide(op stock.Op, r *stock.Request, res *Result, replicate b
 func (b *Batcher) Drain(ctx context.Context) error {
 	b.mu.Lock()
 	b.draining = true
+	b.drained()
 	for _, n := range b.nodes {
 		for _, l := range n.lanes() {
 			l.mu.Lock()

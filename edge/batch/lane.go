@@ -3,6 +3,7 @@ package batch
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/core/stock"
@@ -19,6 +20,8 @@ type lane struct {
 // node has the lanes of one Redis node. There are two, so that a request that needs no replica never waits for one.
 type node struct {
 	plain, replicating lane
+
+	breaker atomic.Pointer[breaker] // of the server that the node serves
 }
 
 func (b *Batcher) newNode() *node {
@@ -39,6 +42,9 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (ticket
 		return ticket{}, err
 	}
 	n := b.routes[r.ID.Partition()].Load()
+	if breaker := n.breaker.Load(); breaker.open.Load() {
+		return ticket{}, breaker.refuse(1)
+	}
 	l := &n.plain
 	if replicate {
 		l = &n.replicating
@@ -55,7 +61,7 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (ticket
 	l.mu.Unlock()
 
 	if start != nobody {
-		go (&runner{Batcher: b, lane: l, role: start}).run()
+		go (&runner{Batcher: b, node: n, lane: l, role: start}).run()
 	}
 	if errors.Is(err, ErrFull) {
 		b.meter.full.Inc()

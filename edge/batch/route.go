@@ -41,18 +41,28 @@ func (b *Batcher) route() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	placed := place(names, b.names)
+	b.breakers.keep(func(server string) bool { return slices.Contains(placed.names, server) })
 	for p, node := range placed.nodes {
 		// Nodes have no names of their own: any node can serve any server. So there are never more nodes than servers
 		// at one time.
 		if node == len(b.nodes) {
 			b.nodes = append(b.nodes, b.newNode())
 		}
+		b.nodes[node].breaker.Store(b.breakers.of(placed.names[p]))
 		b.routes[p].Store(b.nodes[node])
 	}
 	for _, p := range placed.moved {
 		b.prover.forget(p)
 	}
 	b.names = placed.names
+}
+
+// partitionOf returns a partition of a server, if it has one.
+func (b *Batcher) partitionOf(server string) (partition int, serves bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	partition = slices.Index(b.names, server)
+	return partition, partition >= 0
 }
 
 // placing says which node serves which partition.

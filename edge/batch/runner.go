@@ -11,6 +11,7 @@ import (
 // runner sends the requests that wait in a lane, call after call, until its queue has no more for it.
 type runner struct {
 	*Batcher
+	node    *node
 	lane    *lane
 	role    role
 	groups  []*group
@@ -35,6 +36,11 @@ func (r *runner) next() bool {
 
 // call has groups decided in one pipeline, and answers everybody who waits for them.
 func (r *runner) call() {
+	breaker := r.node.breaker.Load()
+	if breaker.open.Load() {
+		r.refuse(breaker)
+		return
+	}
 	sent := time.Now()
 	r.vectors = r.vectors[:0]
 	for _, g := range r.groups {
@@ -49,14 +55,28 @@ func (r *runner) call() {
 	r.inFlight.Add(-1)
 
 	r.failed = false
+	unheard := true // nobody has answered
 	for _, g := range r.groups {
 		check(&g.vector)
 		r.failed = r.failed || g.vector.Err != nil
+		unheard = unheard && silent(g.vector.Err)
+	}
+	r.sawCall(breaker, sent, unheard) // first: who is answered may come again at once
+	for _, g := range r.groups {
 		r.finish(g, sent)
 	}
 	clear(r.groups) // they may be in use again
 	clear(r.vectors)
 	r.reroute()
+}
+
+// refuse answers everybody who waits for groups that are not sent.
+func (r *runner) refuse(breaker *breaker) {
+	for _, g := range r.groups {
+		g.vector.Err = breaker.refuse(len(g.vector.Requests))
+		g.answer()
+	}
+	clear(r.groups)
 }
 
 // do calls the store. After a panic nobody knows what was executed.

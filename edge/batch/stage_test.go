@@ -34,6 +34,7 @@ type store struct {
 	before func(call int, vectors []*stock.Vector) // may block, panic, or set Err of vectors
 	after  func(vectors []*stock.Vector)
 	node   func(partition int) (string, error)
+	read   func() error // asked before an outbox is read
 
 	mu    sync.Mutex
 	calls [][]int // sizes of vectors
@@ -66,6 +67,15 @@ func (s *store) NodeOf(partition int) (string, error) {
 		return "", nil
 	}
 	return s.node(partition)
+}
+
+func (s *store) OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error) {
+	if s.read != nil {
+		if err := s.read(); err != nil {
+			return nil, err
+		}
+	}
+	return s.Store.OutboxAfter(ctx, partition, after, limit)
 }
 
 func (s *store) sizes() [][]int {
@@ -116,6 +126,7 @@ type stage struct {
 	t     testing.TB
 	store *store
 	pub   *publisher
+	set   *metrics.Set
 }
 
 func newStage(t testing.TB, cfg Config) *stage {
@@ -148,7 +159,8 @@ func newLogStage(t testing.TB) (*stage, stock.Cell) {
 func (st *stage) start(cfg Config) {
 	known := cells.New(st.store, cells.Config{}, metrics.NewSet())
 	cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	st.Batcher = New(st.store, known, st.pub, cfg, metrics.NewSet())
+	st.set = metrics.NewSet()
+	st.Batcher = New(st.store, known, st.pub, cfg, st.set)
 	b := st.Batcher
 	st.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -26,8 +26,10 @@ func kindOf(err error) error {
 	switch {
 	case errors.As(err, &redisErr):
 		return kindOfAnswer(redisErr.Error())
-	case errors.As(err, &opErr) && opErr.Op == "dial", errors.Is(err, rueidis.ErrNoSlot):
-		return stock.ErrNotApplied // there was no connection to send it on
+	case errors.As(err, &opErr) && opErr.Op == "dial":
+		return stock.ErrUnreached
+	case errors.Is(err, rueidis.ErrNoSlot):
+		return stock.ErrNotApplied // the client knows no server to send it to
 	}
 	// Anything else may have happened after the call was sent: a timeout, a reset, a cut-off answer.
 	return stock.ErrUnknown

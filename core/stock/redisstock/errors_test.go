@@ -60,8 +60,8 @@ func TestKindOf(t *testing.T) {
 			t.Errorf("wrapped error %q is not both %v and its cause", wrapped, want)
 		}
 	}
-	f(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, stock.ErrNotApplied)
-	f(&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, stock.ErrNotApplied)
+	f(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, stock.ErrUnreached)
+	f(&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, stock.ErrUnreached)
 	f(rueidis.ErrNoSlot, stock.ErrNotApplied)
 
 	f(&net.OpError{Op: "read", Err: syscall.ECONNRESET}, stock.ErrUnknown)
