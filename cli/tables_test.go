@@ -20,13 +20,14 @@ type access struct{ reads, writes []string }
 // tables are all tables of the database. core/ledger reads what others want to know of stock.
 var tables = map[string]access{
 	"ledger":              {reads: []string{"core/ledger", "persister.selectLedger"}, writes: []string{"persister"}},
-	"product_inventories": {reads: []string{"core/ledger"}, writes: []string{"persister"}},
-	"reservations":        {reads: []string{"core/ledger"}, writes: []string{"persister"}},
+	"product_inventories": {reads: []string{"core/ledger", "persister.lockStock"}, writes: []string{"persister"}},
+	"reservations":        {reads: []string{"core/ledger", "persister.lockRow"}, writes: []string{"persister"}},
 	"applied_marks":       {reads: []string{"core/ledger"}, writes: []string{"persister"}},
 	"dead_letters": {
 		reads:  []string{"core/ledger", "persister.selectLetters", "persister.lockReplay"},
 		writes: []string{"core/ledger", "persister"},
 	},
+	"repairs":         {reads: []string{"core/ledger", "persister.lockRepair"}, writes: []string{"core/ledger", "persister"}},
 	"sales":           {reads: []string{"core/ledger", "core/sale"}, writes: []string{"core/sale"}},
 	"sale_items":      {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
 	"sale_keys":       {reads: []string{"core/sale"}, writes: []string{"core/sale"}},

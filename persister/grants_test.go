@@ -60,6 +60,10 @@ func TestGrants(t *testing.T) {
 	if err := m.round(t.Context()); err != nil { // a survey: nothing was touched
 		t.Error(err)
 	}
+	mender := &mender{writer: writer{db: own}, log: slog.New(slog.DiscardHandler)}
+	if err := mender.round(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if err := Schema().Check(t.Context(), own); err != nil {
 		t.Error(err)
 	}
@@ -73,6 +77,7 @@ func TestGrants(t *testing.T) {
 			may:  []string{"DO (SELECT identity FROM ledger_identity)", "UPDATE redis_vettings SET effects = GREATEST(effects, 7) WHERE partition_id = 0 AND nonce = 1"},
 			mayNot: []string{
 				"UPDATE redis_vettings SET nonce = 1",
+				"UPDATE repairs SET operator = 'me'",
 				"DELETE FROM ledger",
 				"DELETE FROM dead_letters",
 				"UPDATE sales SET name = ''",
@@ -109,11 +114,17 @@ func TestGrants(t *testing.T) {
 			may: []string{
 				"DO (SELECT COUNT(*) FROM ledger)",
 				"UPDATE sales SET name = 'y'",
+				"INSERT INTO repairs (step_id, round, plan, operator, reason, type, repair, sku_id, pool, bucket, units, direction, expects, does, act, by_persister) " +
+					"VALUES (REPEAT('x', 32), 1, '', 'me', 'why', '', '', 1, 0, 0, 1, '', '', '', '{}', TRUE)",
+				"UPDATE repairs SET claimed_at = NOW(3), operator = 'me', reason = 'why'",
+				"UPDATE repairs SET ended_at = NOW(3), outcome = 'done', said = '', event_epoch = 1, event_seq = 1",
 				"UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = 'me', resolution = 'x', replay_asked_at = NULL",
 			},
 			mayNot: []string{
 				"UPDATE ledger SET delta = 1",
 				"UPDATE product_inventories SET sold_stock = 0",
+				"UPDATE repairs SET act = ''",
+				"DELETE FROM repairs",
 				"DELETE FROM dead_letters",
 			},
 		},

@@ -231,8 +231,10 @@ func (n *Node) run(context.Context) error {
 		applied:   applied,
 	}
 	replayer := &replayer{writer: writer{db: n.mysql}, applied: applied, meters: n.meters, log: n.log}
+	mender := &mender{writer: writer{db: n.mysql}, log: n.log}
 	reading.Go("consumer", consumer.run)
 	reading.Run("replayer", replayer.run)
+	reading.Run("mender", mender.run)
 	reading.Run("shut watch", newShutWatch(n.store, n.cfg.Kafka.Partitions, n.meters, n.set, n.log).run)
 	reading.Run("letter watch", newLetterWatch(n.mysql, n.meters, n.set, n.log).run)
 

@@ -35,6 +35,7 @@ var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE", Table: "applied_marks"},
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE", Table: "dead_letters"},
 	{Role: schema.RolePersister, Privileges: "SELECT, UPDATE (effects)", Table: "redis_vettings"},
+	{Role: schema.RolePersister, Privileges: "SELECT, UPDATE (ended_at, outcome, said)", Table: "repairs"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "ledger_identity"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: versionTable},
 
@@ -53,6 +54,7 @@ var grants = []schema.Grant{
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "reservations"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "applied_marks"},
 	{Role: schema.RoleOperator, Privileges: decide, Table: "dead_letters"},
+	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE (operator, reason, claimed_at, ended_at, outcome, said, event_epoch, event_seq)", Table: "repairs"},
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "redis_vettings"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "ledger_identity"},
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "sales"},

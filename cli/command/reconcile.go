@@ -24,7 +24,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Reconcile compares the stores of a deployment.
+// Reconcile compares the stores of a deployment, and puts right what differs.
 type Reconcile struct {
 	Stores `embed:""`
 
@@ -35,6 +35,8 @@ type Reconcile struct {
 	Since  string        `placeholder:"TIME" help:"Compare only stock to which something has happened since this time (RFC 3339), or within this duration."`
 	Watch  bool          `help:"Compare again and again, until interrupted."`
 	Every  time.Duration `default:"60s" placeholder:"DURATION" between:"1s-24h" help:"With --watch, how long to rest between two comparisons."`
+
+	Repairs `embed:""`
 }
 
 // Help is called by kong.
@@ -43,20 +45,27 @@ func (Reconcile) Help() string {
 way is no difference. A cell that differs is read again before it is reported. Each finding has its type, its size in
 units, whether it can oversell or undersell, and the rows that prove it: docs/reconcile.md says what to do.
 
+With --repair it shows a plan too: the steps that put right what differs, what each expects and does. With --apply it
+carries the plan out. Before each step it looks whether the step still fits; one that does not is refused, and the others
+go on. A step that another machine does, or has done, is not done again. A table of MySQL keeps who did what, and why.
+
 The exit code is 0 if all agree, 6 if something differs, 7 if nothing does as far as could be read, but not all could be.
+With --apply it is 0 if all that differs was put right, 1 if only a part was.
 
 Examples:
   sluice reconcile
   sluice reconcile --sku 1001 -o html > report.html
   sluice reconcile --sale 7 --since 1h -o json
-  sluice reconcile --watch --every 60s`
+  sluice reconcile --watch --every 60s
+  sluice reconcile --repair
+  sluice reconcile --repair --apply --reason "ticket 4711"`
 }
 
 // BeforeApply is called by kong, before that of Stores, which then finds its addresses given.
 func (r *Reconcile) BeforeApply(k *kong.Context, c *Console) error {
 	_, err := r.Dev.fill(k, r.MySQL.DSN != "", func(d *DevStack) {
 		r.use(c, d)
-		r.Kafka.Brokers = strings.Split(d.KafkaBrokers, ",")
+		r.Kafka.Brokers, r.Key.File = strings.Split(d.KafkaBrokers, ","), d.TokenKeyFile
 	})
 	return err
 }
@@ -69,6 +78,7 @@ func (r *Reconcile) Validate() error {
 	if _, err := r.since(time.Unix(0, 0)); err != nil {
 		f.Include(fmt.Errorf("since: %w", err))
 	}
+	r.check(&f, r.Format, r.Watch)
 	if r.Watch && r.Format == "html" {
 		f.Include(errors.New("watch: an html page is one report: leave out --watch, or choose another --output"))
 	}
@@ -96,6 +106,9 @@ func (r *Reconcile) since(now time.Time) (int64, error) {
 // Run is called by kong.
 func (r *Reconcile) Run(ctx context.Context, c *Console) error {
 	w := reconcileRun{Reconcile: r, console: c}
+	if r.Repair {
+		return errors.Join(w.repair(ctx), w.close())
+	}
 	var last *reconcile.Report
 	for {
 		report, err := w.sweep(ctx)
@@ -138,6 +151,7 @@ type reconcileRun struct {
 	sweeper *reconcile.Sweeper
 	away    map[reconcile.Store]time.Time // since when a store could not be reached
 	printed bool
+	sweptAt show.Moment // by MySQL's clock, before the sweep began
 	shown   time.Time
 }
 
@@ -174,6 +188,11 @@ func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
 	sinceMS, err := w.since(time.Now())
 	if err != nil {
 		return nil, err
+	}
+	if w.Repair {
+		if w.sweptAt, err = w.opened.Books().Now(ctx); err != nil {
+			return nil, err
+		}
 	}
 	report, err := w.sweeper.Sweep(ctx, reconcile.Scope{SKU: w.SKU, Sale: w.Sale, SinceMS: sinceMS})
 	if err != nil {

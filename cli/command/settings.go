@@ -25,3 +25,6 @@ func (TokenKey) Texts() config.Texts { return texts }
 
 // Texts are those of the group.
 func (Token) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
+func (Repairs) Texts() config.Texts { return texts }

@@ -48,6 +48,7 @@ type Token struct {
 	TTL      time.Duration `default:"1h" help:"How long it is good for, at most 24h."`
 	Issuer   string        `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT"`
 	Audience string        `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT"`
+	Plan     string        `placeholder:"DIGEST" help:"Approve this plan of sluice reconcile --repair, and nothing else. The role must be admin; edges refuse the token."`
 }
 
 // Help is called by kong.
@@ -56,7 +57,8 @@ func (Token) Help() string {
 
 Examples:
   sluice token --user 1001 --role shopper
-  curl -H "Authorization: Bearer $(sluice token --user 1 --role admin)" ...`
+  curl -H "Authorization: Bearer $(sluice token --user 1 --role admin)" ...
+  sluice token --user 2 --role admin --plan 5f0c...91aa > approval`
 }
 
 // BeforeApply is called by kong. It does not tell where the key comes from: a token is all there is to print.
@@ -81,7 +83,7 @@ func (t *Token) Run(c *Console) error {
 	now := time.Now()
 	token, err := keys.Issue(auth.Claims{
 		Identity: auth.Identity{Subject: t.User, Role: role}, Issuer: t.Issuer, Audience: t.Audience,
-		NotBefore: now, Expires: now.Add(t.TTL),
+		NotBefore: now, Expires: now.Add(t.TTL), Plan: t.Plan,
 	})
 	if err != nil {
 		return usage(err)

@@ -26,12 +26,33 @@ type Claims struct {
 	Audience  string
 	NotBefore time.Time
 	Expires   time.Time // at most LifetimeMax ahead of NotBefore
+	Plan      string    // of repairs that an admin approves; empty: none
 }
 
 // payload is the claims as a token carries them.
 type payload struct {
 	jwt.RegisteredClaims
 	Role string `json:"role"`
+	Plan string `json:"plan,omitempty"`
+}
+
+// approvalSuffix makes an audience that of approvals. Edges refuse such tokens: who gets an approval gets no access by it.
+const approvalSuffix = "/repairs"
+
+// Approval is the admin who approves a plan of repairs by a token, which is good for this plan and nothing else.
+func (k *Keys) Approval(text, issuer, audience, plan string, now time.Time) (int64, error) {
+	who, _, err := k.verify(text, issuer, audience+approvalSuffix, now)
+	if err != nil {
+		return 0, err
+	}
+	claims, err := k.open(text)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	if of, _ := claims.text("plan"); who.Role != RoleAdmin || of != plan || plan == "" {
+		return 0, fmt.Errorf("%w: it approves another plan, or is no admin's", ErrToken)
+	}
+	return who.Subject, nil
 }
 
 // Issue signs a token with the first key.
@@ -45,6 +66,12 @@ func (k *Keys) Issue(c Claims) (string, error) {
 	if life := c.Expires.Sub(c.NotBefore); life < time.Second || life > LifetimeMax {
 		return "", fmt.Errorf("issue token for %v: want 1s to %v", life, LifetimeMax)
 	}
+	if c.Plan != "" {
+		if c.Role != RoleAdmin {
+			return "", fmt.Errorf("issue approval as %v: only an admin approves a plan", c.Role)
+		}
+		c.Audience += approvalSuffix
+	}
 	token := jwt.NewWithClaims(k.issuer.method, payload{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    c.Issuer,
@@ -55,6 +82,7 @@ func (k *Keys) Issue(c Claims) (string, error) {
 			ExpiresAt: jwt.NewNumericDate(c.Expires),
 		},
 		Role: c.Role.String(),
+		Plan: c.Plan,
 	})
 	token.Header["typ"] = tokenType
 	token.Header["kid"] = k.issuer.id

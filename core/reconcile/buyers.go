@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"maps"
 
 	"sluice/core/show"
 	"sluice/core/stock"
@@ -20,7 +21,8 @@ func (j *judge) buyers() {
 	for i := range j.Records {
 		records[j.Records[i].ID] = &j.Records[i]
 	}
-	later := map[int64]bool{} // the count may have something that is later than the cut
+	maps.Copy(records, j.amended) // a count that fits what is put right is right
+	later := map[int64]bool{}     // the count may have something that is later than the cut
 	for i := range j.Records {
 		if r := &j.Records[i]; r.Seq > j.Redis.Seq {
 			later[r.User] = true
@@ -77,9 +79,11 @@ func (j *judge) buyers() {
 		switch {
 		case b.Units < least: // the user may have more than the limit
 			j.add(BuyerCount, least-b.Units, Oversell, j.sinceLast(), count, sum)
+			j.planCount(b, least, least-b.Units, Oversell)
 		case b.Units > most:
 			sum.Units = most
 			j.add(BuyerCount, b.Units-most, Undersell, j.sinceLast(), count, sum)
+			j.planCount(b, most, b.Units-most, Undersell)
 		}
 	}
 }

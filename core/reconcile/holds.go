@@ -165,11 +165,13 @@ func (j *judge) checkRow(id stock.ReservationID, row *Row, events []*Event) {
 	case last == nil || j.forked[last.Position]:
 	case row == nil:
 		j.add(ProjectionStale, last.Quantity, Bookkeeping, last.TimeMS, Proof{Store: InReservations, Says: "no row", Reservation: id.String()}, last.proof("its last event"))
+		j.planRow(id, last.Quantity, stock.Position{}, last)
 	case row.State != last.Kind.State() || row.Quantity != last.Quantity || row.Position() != last.Position:
 		if last.Less(row.Position()) && !j.spotless(row, events) {
 			return
 		}
 		j.add(ProjectionStale, max(last.Quantity, row.Quantity), Bookkeeping, last.TimeMS, rowProof(row, "the row"), last.proof("its last event"))
+		j.planRow(id, max(last.Quantity, row.Quantity), row.Position(), last)
 	}
 }
 
@@ -203,22 +205,37 @@ func (j *judge) holds() {
 		case has == held:
 		case has < held:
 			leaked.add(held-has, t.timeMS, recordProof(r, "the record"), t.proof(r.ID, "the last event about it"))
+			if again := j.heldAgain(r.ID, r, t); again != nil {
+				j.planRecord(LeakedHold, held-has, Undersell, r, again)
+			}
 		case t != nil && t.state != stock.StateHeld:
 			doubled.add(has, t.timeMS, recordProof(r, "the record"), t.proof(r.ID, "the last event about it"))
+			ended := *r
+			ended.State, ended.Seq, ended.Counted = t.state, t.position.Seq, r.Counted && t.state == stock.StateConfirmed
+			j.planRecord(DoubleRelease, has, Oversell, r, &ended)
 		case t != nil:
 			orphaned.add(has-held, t.timeMS, recordProof(r, "the record"), t.proof(r.ID, "the last event about it"))
+			if again := j.heldAgain(r.ID, r, t); again != nil {
+				j.planRecord(OrphanReservation, has-held, Oversell, r, again)
+			}
 		default:
 			orphaned.add(has, j.NowMS, recordProof(r, "no event tells of it"))
+			j.planRecord(OrphanReservation, has, Oversell, r, &stock.Reservation{ID: r.ID})
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(known), func(a, b stock.ReservationID) int { return slices.Compare(a[:], b[:]) }) {
 		if t := known[id]; t.state == stock.StateHeld && !seen[id] && !j.mayHaveEnded(t.position) {
 			leaked.add(t.quantity, t.timeMS, t.proof(id, "Redis has no record of it"))
+			if again := j.heldAgain(id, nil, t); again != nil {
+				j.planRecord(LeakedHold, t.quantity, Undersell, nil, again)
+			}
 		}
 	}
 	for _, id := range j.Overdue {
 		if t := known[id]; t != nil && t.state == stock.StateHeld && seen[id] {
 			leaked.add(t.quantity, t.timeMS, t.proof(id, "its deadline has passed, and no list of deadlines has it"))
+			i := slices.IndexFunc(j.Records, func(r stock.Reservation) bool { return r.ID == id })
+			j.planRecord(LeakedHold, t.quantity, Undersell, &j.Records[i], &j.Records[i])
 		}
 	}
 	j.nameless(known, &leaked)
@@ -247,6 +264,7 @@ func (j *judge) nameless(known map[stock.ReservationID]*told, leaked *sum) {
 	}
 	if held > 0 {
 		leaked.add(held, e.TimeMS, e.proof("more is held than the reservations that are known"))
+		j.nobodys = held
 	}
 }
 

@@ -15,7 +15,8 @@ func Judge(v *View) Judgement {
 	switch {
 	case v.Unread != "":
 		j.add(Unverifiable, 0, Bookkeeping, v.NowMS, Proof{Store: InRedis, Says: v.Unread})
-		return Judgement{Class: Unverified, Findings: j.findings}
+		j.refuse()
+		return Judgement{Class: Unverified, Findings: j.findings, Steps: j.steps}
 	case v.Redis == nil:
 		return j.lost()
 	}
@@ -28,6 +29,8 @@ func Judge(v *View) Judgement {
 	j.projection()
 	j.holds()
 	j.buyers()
+	j.planShift()
+	j.refuse()
 	order(j.findings)
 	return j.result()
 }
@@ -38,8 +41,11 @@ type judge struct {
 	*chain
 
 	findings []Finding
-	told     map[stock.Position]bool // letters that another finding has among its proof
-	unsure   bool                    // of some reservation only later events are known
+	steps    []RepairStep
+	amended  map[stock.ReservationID]*stock.Reservation // records as steps leave them
+	nobodys  int64                                      // units that are held, and of no reservation
+	told     map[stock.Position]bool                    // letters that another finding has among its proof
+	unsure   bool                                       // of some reservation only later events are known
 }
 
 func (j *judge) add(t Type, units int64, way Direction, sinceMS int64, proof ...Proof) {
@@ -63,7 +69,7 @@ func (j *judge) has(t Type) bool {
 }
 
 func (j *judge) result() Judgement {
-	out := Judgement{Class: InSync, Findings: j.findings}
+	out := Judgement{Class: InSync, Findings: j.findings, Steps: j.steps}
 	for i := range j.list {
 		if e := &j.list[i]; e.Store != InLedger && !j.Redis.Less(e.Position) {
 			out.Behind++
@@ -103,11 +109,13 @@ func (j *judge) lost() Judgement {
 	for i := range j.Records {
 		if r := &j.Records[i]; last == nil && j.Projection == nil && r.State == stock.StateHeld {
 			j.add(OrphanReservation, r.Quantity, Oversell, j.NowMS, recordProof(r, gone))
+			j.planRecord(OrphanReservation, r.Quantity, Oversell, r, &stock.Reservation{ID: r.ID})
 		}
 	}
 	switch {
 	case len(j.findings) > 0:
-		return Judgement{Class: Drift, Findings: j.findings}
+		j.refuse()
+		return Judgement{Class: Drift, Findings: j.findings, Steps: j.steps}
 	case last == nil && j.Projection == nil && len(j.Records)+len(j.Letters) == 0:
 		return Judgement{Class: Absent}
 	}
@@ -181,6 +189,7 @@ func (j *judge) gaps() {
 	}
 	var units, sinceMS int64
 	var proof []Proof
+	var again EventsAgain
 	for _, s := range j.missing {
 		letters := uint64(0)
 		for m := range in {
@@ -195,6 +204,7 @@ func (j *judge) gaps() {
 			sinceMS = s.sinceMS
 		}
 		units += moved(s.left, s.found)
+		again.Spans = append(again.Spans, SeqSpan{s.epoch, s.first, s.last})
 		proof = append(proof, Proof{Store: InLedger, Says: s.says(), Epoch: s.epoch, Seq: s.first, Units: moved(s.left, s.found)})
 		for i := range j.Records {
 			if r := &j.Records[i]; s.has(stock.Position{Epoch: j.Redis.Epoch, Seq: r.Seq}) {
@@ -204,6 +214,7 @@ func (j *judge) gaps() {
 	}
 	if len(proof) > 0 {
 		j.add(Gap, units, Bookkeeping, sinceMS, append(proof, j.inRedis("as far as Redis has come"))...)
+		j.plan(Gap, units, Bookkeeping, Act{Events: &again}, "Kafka still has "+again.text(), "they are published again, and persisters apply them")
 	}
 }
 
@@ -228,6 +239,9 @@ func (j *judge) letters() {
 			proof = append(proof, e.proof("what the ledger has there"))
 		}
 		j.add(t, l.Units, way, l.TimeMS, proof...)
+		if t == DeadLetter && ledger.Replays(l.Reason) {
+			j.steps = append(j.steps, replayStep(j.Cell, l.Units, l.ID))
+		}
 	}
 }
 
@@ -259,9 +273,11 @@ func (j *judge) projection() {
 	case p == nil:
 		j.add(ProjectionStale, moved(stock.Balances{}, j.afterOf(last)), Bookkeeping, last.TimeMS,
 			Proof{Store: InStock, Says: "no row"}, last.proof("the last event"))
+		j.planStock(moved(stock.Balances{}, j.afterOf(last)), last)
 	case last != nil && j.forked[last.Position]:
 	case last != nil && (p.Less(last.Position) || p.Position == last.Position && p.Balances != j.afterOf(last)):
 		j.add(ProjectionStale, moved(p.Balances, j.afterOf(last)), Bookkeeping, last.TimeMS, j.inStock("the row"), last.proof("the last event"))
+		j.planStock(moved(p.Balances, j.afterOf(last)), last)
 	case (last == nil || last.Less(p.Position)) && !j.isMissing(p.Position) && p.Position != j.Known:
 		proof, units := []Proof{j.inStock("the row is ahead of the ledger")}, int64(0)
 		sinceMS := j.UpdatedMS
@@ -270,5 +286,8 @@ func (j *judge) projection() {
 			sinceMS = last.TimeMS
 		}
 		j.add(ProjectionStale, units, Bookkeeping, sinceMS, proof...)
+		if last != nil {
+			j.planStock(units, last)
+		}
 	}
 }

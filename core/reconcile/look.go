@@ -64,10 +64,12 @@ func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
 				continue
 			default:
 				j.Findings = slices.DeleteFunc(j.Findings, func(f Finding) bool { return !last.has(f.Type) })
+				j.Steps = slices.DeleteFunc(j.Steps, func(s RepairStep) bool { return !last.has(s.Type) })
 				if len(j.Findings) == 0 {
 					j.Class = Unverified
 					j.Findings = []Finding{finding(Unverifiable, v.Cell, 0, Bookkeeping, v.NowMS,
 						Proof{Store: InRedis, Says: fmt.Sprintf("each of %d looks found something else: it changes faster than it is read", n)})}
+					j.Steps = []RepairStep{cannot(&j.Findings[0], whyNot(Unverifiable))}
 				}
 			}
 			p.keep(v, j)
@@ -97,8 +99,9 @@ func (p *partition) withoutKafka(v *View, j Judgement) Judgement {
 	if p.tailRead || !j.has(Gap) {
 		return j
 	}
-	return Judgement{Class: Unverified, Findings: []Finding{finding(Unverifiable, v.Cell, 0, Bookkeeping, v.NowMS,
-		Proof{Store: InKafka, Says: "neither ledger nor outbox has an event that must have been, and Kafka cannot be read"})}}
+	f := finding(Unverifiable, v.Cell, 0, Bookkeeping, v.NowMS,
+		Proof{Store: InKafka, Says: "neither ledger nor outbox has an event that must have been, and Kafka cannot be read"})
+	return Judgement{Class: Unverified, Findings: []Finding{f}, Steps: []RepairStep{cannot(&f, whyNot(Unverifiable))}}
 }
 
 func (j *Judgement) has(t Type) bool {

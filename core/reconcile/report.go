@@ -12,9 +12,10 @@ import (
 
 // Bounds of what a report keeps. The summary counts all.
 const (
-	findingsMax = 10_000
-	trailsMax   = 500 // cells
-	stepsMax    = 200 // of the history of a cell
+	findingsMax     = 10_000
+	stepsPlannedMax = 10_000
+	trailsMax       = 500 // cells
+	stepsMax        = 200 // of the history of a cell
 )
 
 // Verdict is what a sweep comes to.
@@ -59,6 +60,9 @@ type Report struct {
 	Summary  Summary   `json:"summary"`
 	Findings []Finding `json:"findings"`
 
+	// Steps are what puts right what was found, as far as they have room, in no order.
+	Steps []RepairStep `json:"-"`
+
 	// Trails are the ways of cells through the stores: those with findings, and those that were asked for by name.
 	Trails []Trail `json:"-"`
 }
@@ -99,6 +103,11 @@ func (r *Report) add(findings ...Finding) {
 			r.Summary.LeftOut++
 		}
 	}
+}
+
+// plan notes steps, as many as there is room for: the next plan has the rest.
+func (r *Report) plan(steps ...RepairStep) {
+	r.Steps = append(r.Steps, steps[:min(len(steps), stepsPlannedMax-len(r.Steps))]...)
 }
 
 // count takes a cell into the summary.

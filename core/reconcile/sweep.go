@@ -170,14 +170,20 @@ func (w *sweep) readTail(ctx context.Context) {
 func (w *sweep) readLetters(ctx context.Context) error {
 	letters := map[stock.Cell][]Letter{}
 	var messages []Finding
+	var again []RepairStep
 	err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
 		return s.OpenLetters(ctx, lettersMax, func(l *ledger.OpenLetter) {
 			if l.Cell.SKU != 0 {
 				letters[l.Cell] = append(letters[l.Cell], Letter{ID: l.ID.String(), Reason: l.Reason, Position: l.Position, Units: l.Units, TimeMS: l.TimeMS})
 				return
 			}
-			messages = append(messages, finding(DeadLetter, stock.Cell{}, 0, Bookkeeping, l.TimeMS,
-				Proof{Store: InLetters, Says: l.Reason + " " + l.ID.String() + ": " + l.Detail}))
+			f := finding(DeadLetter, stock.Cell{}, 0, Bookkeeping, l.TimeMS,
+				Proof{Store: InLetters, Says: l.Reason + " " + l.ID.String() + ": " + l.Detail})
+			step := cannot(&f, whyNot(DeadLetter))
+			if ledger.Replays(l.Reason) {
+				step = replayStep(stock.Cell{}, 0, l.ID.String())
+			}
+			messages, again = append(messages, f), append(again, step)
 		})
 	})
 	if err != nil {
@@ -187,6 +193,7 @@ func (w *sweep) readLetters(ctx context.Context) error {
 	defer w.mu.Unlock()
 	if w.letters == nil && w.scope.SKU == 0 && w.scope.Sale == nil {
 		w.report.add(messages...)
+		w.report.plan(again...)
 	}
 	w.letters = letters
 	return nil
@@ -299,6 +306,7 @@ func (w *sweep) keep(v *View, j Judgement) {
 	defer w.mu.Unlock()
 	w.report.count(j.Class, 1)
 	w.report.add(j.Findings...)
+	w.report.plan(j.Steps...)
 	w.report.Summary.EventsInFlight += j.Behind
 	if (len(j.Findings) > 0 || w.whole) && len(w.report.Trails) < trailsMax {
 		w.report.Trails = append(w.report.Trails, trailOf(v, j))

@@ -38,3 +38,9 @@ func JudgeTransit(t *Transit, nowMS int64) *Finding {
 	}, Proof{Store: InRedis, Says: "no record of their arrival", Reservation: t.Other().String()})
 	return &f
 }
+
+// finishStep brings the units of a transfer in.
+func finishStep(t *Transit) RepairStep {
+	return newStep(TransitStuck, t.Cell, t.Units, Undersell, Act{Transfer: &TransferEnd{t.ID.String(), t.Epoch, t.Seq}},
+		"the sale that moved the units still has the move under way", "the units arrive where they were to go")
+}

@@ -107,6 +107,7 @@ func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cel
 		if f := JudgeTransit(t, nowMS); f != nil && w.scope.has(t.Cell) && t.SinceMS >= w.scope.SinceMS {
 			w.mu.Lock()
 			w.report.add(*f)
+			w.report.plan(finishStep(t))
 			w.mu.Unlock()
 		}
 	}

@@ -107,5 +107,6 @@ type View struct {
 type Judgement struct {
 	Class    Class
 	Findings []Finding
-	Behind   int64 // events up to the cut that MySQL has not got yet
+	Steps    []RepairStep // that put them right, at least one for each type
+	Behind   int64        // events up to the cut that MySQL has not got yet
 }

@@ -1,0 +1,230 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/config"
+	"sluice/core/evidence"
+	"sluice/core/ledger"
+	"sluice/core/outbox"
+	"sluice/core/reconcile"
+	"sluice/core/repair"
+	"sluice/core/stock"
+)
+
+// Repairs is how reconcile puts right what it finds.
+type Repairs struct {
+	Repair       bool          `help:"Show the plan too: the steps that put right what differs."`
+	Apply        bool          `help:"With --repair, carry the plan out."`
+	Reason       string        `placeholder:"TEXT" help:"With --apply, why. It is kept with each step."`
+	By           string        `placeholder:"NAME" help:"With --apply, who does it. Defaults to the name of the user who runs this."`
+	Yes          bool          `short:"y" help:"With --apply, do not ask."`
+	UnitsMax     int64         `name:"repair-units-max" default:"1000" placeholder:"UNITS" between:"0-1099511627775" help:"With --apply, how many units a plan may put right that nobody else has approved."`
+	ApprovalFile string        `name:"approve-token-file" placeholder:"PATH" help:"With --apply, the file with a token by which another admin approves the plan: sluice token --plan makes it."`
+	Wait         time.Duration `default:"15s" placeholder:"DURATION" between:"0s-1h" help:"With --apply, how long to wait for persisters, and for others who do the same, at each step."`
+
+	Key      TokenKey `embed:""`
+	Issuer   string   `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT"`
+	Audience string   `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT"`
+}
+
+// check reports what does not go together.
+func (r *Repairs) check(f *config.Faults, format string, watch bool) {
+	switch {
+	case r.Apply && !r.Repair:
+		f.Include(errors.New("apply: it carries out what --repair shows: give both"))
+	case r.Repair && watch:
+		f.Include(errors.New("repair: a plan is of one report: leave out --watch"))
+	case r.Repair && (format == "csv" || format == "html"):
+		f.Include(errors.New("repair: a plan is shown as a table or as json: choose another --output"))
+	case r.Apply:
+		checkReason(f, r.Reason)
+	case r.ApprovalFile != "":
+		f.Include(errors.New("approve-token-file: it is for --apply"))
+	}
+}
+
+// operator is who does it.
+func (r *Repairs) operator() string {
+	if me, err := user.Current(); r.By == "" && err == nil {
+		return me.Username
+	}
+	return r.By
+}
+
+// approved is the admin who has approved a plan, 0 if nobody has to. It refuses a plan that nobody has approved and that is too
+// large for that.
+func (r *Repairs) approved(p *repair.Plan) (int64, error) {
+	if r.ApprovalFile == "" {
+		if p.Units <= r.UnitsMax {
+			return 0, nil
+		}
+		return 0, refused(fmt.Errorf("the plan puts %s units right, and more than %s need the approval of another admin, who makes it by\n"+
+			"  sluice token --role admin --user ID --plan %v\nGive its file as --approve-token-file", number(p.Units), number(r.UnitsMax), p.Digest))
+	}
+	text, err := os.ReadFile(r.ApprovalFile)
+	if err != nil {
+		return 0, usage(fmt.Errorf("approve-token-file: %w", err))
+	}
+	if r.Key.File == "" {
+		return 0, usage(errors.New("--token-key-file (SLUICE_TOKEN_KEY_FILE) is missing: it verifies the token of --approve-token-file"))
+	}
+	keys, err := r.Key.read()
+	if err != nil {
+		return 0, usage(err)
+	}
+	who, err := keys.Approval(strings.TrimSpace(string(text)), r.Issuer, r.Audience, p.Digest.String(), time.Now())
+	switch {
+	case err != nil:
+		return 0, refused(fmt.Errorf("approve-token-file: %w\nThe plan is %v", err, p.Digest))
+	case r.operator() == strconv.FormatInt(who, 10):
+		return 0, refused(errors.New("approve-token-file: who carries a plan out cannot approve it too: another admin has to"))
+	}
+	return who, nil
+}
+
+// repaired is a report with its plan, and what was done.
+type repaired struct {
+	*reconcile.Report
+
+	Plan    *repair.Plan    `json:"plan"`
+	Results []repair.Result `json:"results,omitzero"`
+}
+
+// repair compares once, shows the plan, and carries it out if that is asked for.
+func (w *reconcileRun) repair(ctx context.Context) error {
+	if w.Apply && !w.Yes && !w.console.canAsk() {
+		return usage(errors.New("nobody is there to confirm: repeat with --yes, or look first without --apply"))
+	}
+	report, err := w.sweep(ctx)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(w.mend(ctx, report), w.console.Written())
+	if err != nil || w.Apply && report.Summary.Verdict == reconcile.HasDrift {
+		return err
+	}
+	return verdictError(report)
+}
+
+// mend shows the plan of a report, and carries it out if that is asked for.
+func (w *reconcileRun) mend(ctx context.Context, report *reconcile.Report) error {
+	plan := repair.NewPlan(report, w.sweptAt)
+	if w.Format != "json" {
+		w.table(report)
+		w.planTable(plan)
+	}
+	if !w.Apply || len(plan.Steps) == 0 {
+		if w.Format == "json" {
+			return w.console.JSON(repaired{Report: report, Plan: plan})
+		}
+		return nil
+	}
+	who, err := w.approved(plan)
+	if err == nil && !w.Yes {
+		err = w.console.Confirm(fmt.Sprintf("About to do %d steps, which put %s units right", plan.Does, number(plan.Units)), plan.Digest.String()[:8])
+	}
+	if err != nil {
+		return err
+	}
+	results, err := w.apply(ctx, plan, who)
+	if w.Format == "json" {
+		err = errors.Join(w.console.JSON(repaired{report, plan, results}), err)
+	}
+	return cmp.Or(err, resultsError(results))
+}
+
+// resultsError is what the results come to, for scripts.
+func resultsError(results []repair.Result) error {
+	counts := map[repair.Outcome]int{}
+	for i := range results {
+		counts[results[i].Outcome]++
+	}
+	if counts[repair.Refused]+counts[repair.Pending] == 0 {
+		return nil
+	}
+	return inPart(fmt.Errorf("of %d steps %d are done, %d refused, %d not done yet: each says why; plan again", len(results), counts[repair.Done],
+		counts[repair.Refused], counts[repair.Pending]))
+}
+
+// apply carries a plan out.
+func (w *reconcileRun) apply(ctx context.Context, plan *repair.Plan, who int64) ([]repair.Result, error) {
+	o := w.opened
+	if err := o.Stock.Adopt(ctx, evidence.NewNonces(o.db)); err != nil && !o.Stock.Trusts() {
+		return nil, err
+	}
+	k := w.Kafka
+	kept := evidence.New(o.db, evidence.KafkaTail{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group})
+	desk := repair.Desk{
+		Store: o.Stock, Books: o.Books(), Sales: o.Sales(w.Stock.Retention), Kept: kept.Kept, Publish: w.publish,
+		Decision: ledger.Decision{By: w.operator(), Reason: w.Reason}, Approved: who, Wait: w.Wait,
+	}
+	results := []repair.Result{}
+	err := desk.Apply(ctx, plan, func(r *repair.Result) {
+		results = append(results, *r)
+		if w.Format == "json" {
+			w.console.Notef("step %d of %d: %s", len(results), len(plan.Steps), r.Outcome)
+			return
+		}
+		w.console.Printf("%d of %d: %s of %s: %s: %s\n", len(results), len(plan.Steps), r.Repair, stepTitle(&r.RepairStep), r.Outcome, r.Said)
+	})
+	return results, err
+}
+
+// publish brings entries to Kafka.
+func (w *reconcileRun) publish(ctx context.Context, entries []stock.Entry) (err error) {
+	publisher, err := outbox.NewPublisher(outbox.PublisherConfig{
+		Brokers: w.Kafka.Brokers, Topic: w.Kafka.Topic, Partitions: w.Kafka.Partitions, Log: slog.New(slog.DiscardHandler),
+	}, metrics.NewSet())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, publisher.Close(ctx)) }()
+	answers := make(chan error, len(entries))
+	for i, e := range entries {
+		if !publisher.PublishWait(e, func(err error) { answers <- err }) {
+			return fmt.Errorf("publish %d events again: %d did not fit", len(entries), len(entries)-i)
+		}
+	}
+	for range entries {
+		select {
+		case answer := <-answers:
+			err = cmp.Or(err, answer)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+func stepTitle(s *reconcile.RepairStep) string {
+	return findingTitle(&reconcile.Finding{SKU: s.SKU, Pool: s.Pool, Bucket: s.Bucket})
+}
+
+// planTable shows a plan to a person.
+func (w *reconcileRun) planTable(p *repair.Plan) {
+	c := w.console
+	if len(p.Steps) == 0 {
+		return
+	}
+	c.Printf("\nplan %v: %d steps, %s units\n", p.Digest, p.Does, number(p.Units))
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.Refused != "" {
+			c.Printf("  %s of %s: not done: %s\n", s.Repair, stepTitle(s), s.Refused)
+			continue
+		}
+		c.Printf("  %s of %s, %s units: if %s: %s\n", s.Repair, stepTitle(s), number(s.Units), s.Expects, s.Does)
+	}
+}

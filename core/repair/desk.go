@@ -1,0 +1,245 @@
+package repair
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/core/event"
+	"sluice/core/ledger"
+	"sluice/core/lifecycle"
+	"sluice/core/operate"
+	"sluice/core/outbox"
+	"sluice/core/reconcile"
+	"sluice/core/sale"
+	"sluice/core/show"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// Lease is how long a step may take that is not in the hands of a persister. After it another machine goes on with the step.
+const Lease = 30 * time.Second
+
+// lookPause is between two looks at a step that others do.
+const lookPause = 200 * time.Millisecond
+
+// Outcome is what became of a step.
+type Outcome string
+
+// The outcomes.
+const (
+	Done    Outcome = "done"
+	Refused Outcome = "refused" // nothing was changed
+	Pending Outcome = "pending" // somebody is at it; see the table of repairs
+)
+
+// Result is a step, and what became of it.
+type Result struct {
+	reconcile.RepairStep
+
+	Outcome Outcome `json:"outcome"`
+	Said    string  `json:"said"`
+	By      string  `json:"by,omitzero"`
+	Epoch   uint32  `json:"event_epoch,omitzero"` // of the event, where the step was one
+	Seq     uint64  `json:"event_seq,omitzero"`
+}
+
+// Desk carries plans out.
+type Desk struct {
+	Store *redisstock.Store
+	Books *ledger.Reader
+	Sales *sale.Desk
+	// Kept yields what Kafka keeps of a partition of the stock.
+	Kept func(ctx context.Context, partition int, yield func(*outbox.Message, *event.Batch) error) error
+	// Publish brings entries to Kafka, and waits until Kafka has them.
+	Publish func(ctx context.Context, entries []stock.Entry) error
+
+	Decision ledger.Decision
+	Approved int64         // the admin who approved the plan; 0: nobody had to
+	Wait     time.Duration // for persisters, and for other machines, a step each
+	Lease    time.Duration // 0: Lease
+}
+
+// refusal is why a step is not done: what it expects is not there.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// pending is why a step has not ended yet.
+type pending string
+
+func (p pending) Error() string { return string(p) }
+
+// Apply carries a plan out, and tells of each step. It ends early only with ctx, or with an error that would meet every step.
+func (d *Desk) Apply(ctx context.Context, p *Plan, told func(*Result)) error {
+	for i := range p.Steps {
+		step := &p.Steps[i]
+		result := Result{RepairStep: *step, Outcome: Refused, Said: step.Refused}
+		if step.Refused == "" {
+			if err := d.apply(ctx, p, step, &result); err != nil {
+				return fmt.Errorf("step %v: %w", step.ID, err)
+			}
+		}
+		told(&result)
+	}
+	return nil
+}
+
+// apply does one step, unless somebody else does or did.
+func (d *Desk) apply(ctx context.Context, p *Plan, step *reconcile.RepairStep, result *Result) error {
+	act, err := json.Marshal(step.Act)
+	if err != nil {
+		return err
+	}
+	lease := d.Lease
+	if lease == 0 {
+		lease = Lease
+	}
+	claim := ledger.Repair{
+		Step: step.ID, Plan: p.Digest, Approved: d.Approved, Decision: d.Decision, Type: string(step.Type), Repair: step.Repair,
+		Cell: step.Cell(), Units: step.Units, Direction: string(step.Direction), Expects: step.Expects, Does: step.Does, Act: act,
+		ByPersister: step.Act.Stock != nil || step.Act.Row != nil,
+	}
+	for end := time.Now().Add(d.Wait); ; {
+		row, err := d.Books.ClaimRepair(ctx, &claim, p.MadeAt, lease)
+		if err != nil {
+			return err
+		}
+		result.By = row.By
+		switch {
+		case row.Mine() && !row.ByPersister:
+			return d.do(ctx, step, &row, result)
+		case row.EndedAt != 0:
+			result.tell(&row)
+			return nil
+		case !time.Now().Before(end):
+			result.Outcome, result.Said = Pending, fmt.Sprintf("%s has begun it at %s", row.By, clock(row.ClaimedAt))
+			if row.ByPersister {
+				result.Said = "no persister has done it yet: is one running?"
+			}
+			return nil
+		}
+		if !lifecycle.Pause(ctx, lookPause) {
+			return ctx.Err()
+		}
+	}
+}
+
+func clock(m show.Moment) string {
+	text, _ := m.MarshalText() // it never fails
+	return string(text)
+}
+
+// tell takes over what a row says.
+func (r *Result) tell(row *ledger.Repair) {
+	r.Outcome, r.Said, r.Epoch, r.Seq = Refused, row.Said, row.Epoch, row.Seq
+	if row.Done {
+		r.Outcome = Done
+	}
+}
+
+// do does a step that was claimed. What it did once it does again without harm.
+func (d *Desk) do(ctx context.Context, step *reconcile.RepairStep, row *ledger.Repair, result *Result) error {
+	said, at, err := d.act(ctx, step)
+	var refused refusal
+	var later pending
+	switch {
+	case err == nil:
+		row.Done, row.Said, row.Position = true, said, at
+	case errors.As(err, &refused):
+		row.Said = refused.Error()
+	case errors.As(err, &later):
+		result.Outcome, result.Said = Pending, later.Error()
+		return nil
+	default:
+		return err
+	}
+	result.tell(row)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Lease)
+	defer cancel()
+	return d.Books.EndRepair(ctx, row, row.Done, row.Said, row.Position)
+}
+
+// act does what a step says. It returns the position of its event, if it is one.
+func (d *Desk) act(ctx context.Context, step *reconcile.RepairStep) (said string, at stock.Position, err error) {
+	switch a := &step.Act; {
+	case a.Shift != nil:
+		return d.shift(ctx, step, a.Shift)
+	case a.Record != nil:
+		said, err = d.record(ctx, a.Record)
+	case a.Count != nil:
+		said, err = d.count(ctx, step, a.Count)
+	case a.Letter != "":
+		said, err = d.replay(ctx, a.Letter)
+	case a.Transfer != nil:
+		said, err = d.transfer(ctx, step, a.Transfer)
+	case a.Events != nil:
+		said, err = d.events(ctx, step, a.Events)
+	default:
+		err = refusal("this program does not know such a step")
+	}
+	return said, at, err
+}
+
+func (d *Desk) record(ctx context.Context, e *reconcile.RecordEdit) (string, error) {
+	id, err := stock.ParseReservationID(e.Reservation)
+	if err != nil {
+		return "", refusal(err.Error())
+	}
+	found, wanted := e.Found.Reservation(id), e.Wanted.Reservation(id)
+	done, err := d.Store.AmendRecord(ctx, &found, &wanted)
+	if err == nil && !done {
+		err = refusal("the record is not what it was when this was planned")
+	}
+	return "the record is replaced", err
+}
+
+func (d *Desk) count(ctx context.Context, step *reconcile.RepairStep, e *reconcile.CountEdit) (string, error) {
+	done, err := d.Store.AmendCount(ctx, step.Cell(), int64(e.User), e.Found, e.Wanted)
+	if err == nil && !done {
+		err = refusal("the count is not what it was when this was planned")
+	}
+	return "the count is replaced", err
+}
+
+func (d *Desk) replay(ctx context.Context, text string) (string, error) {
+	id, err := ledger.ParseLetterID(text)
+	if err != nil {
+		return "", refusal(err.Error())
+	}
+	l, _, err := d.Books.AskReplay(ctx, id, d.Decision)
+	if errors.Is(err, ledger.ErrNoLetter) || errors.Is(err, ledger.ErrNeverReplay) {
+		return "", refusal(err.Error())
+	}
+	if err == nil {
+		l, err = operate.AwaitReplay(ctx, d.Books, l, d.Wait)
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case l.ResolvedAt != 0:
+		return l.Resolution, nil
+	case l.ReplayAskedAt != 0:
+		return "", pending("no persister has applied the letter yet: is one running?")
+	}
+	return "", refusal("a persister cannot apply it: " + l.ReplayRefusal)
+}
+
+func (d *Desk) transfer(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) (string, error) {
+	out, err := stock.ParseReservationID(e.Out)
+	if err != nil {
+		return "", refusal(err.Error())
+	}
+	known, err := d.Sales.Finish(ctx, int64(step.SKU), out)
+	switch {
+	case errors.Is(err, sale.ErrStaleMove):
+		return "", refusal(err.Error() + ": Redis may have forgotten that the units arrived; count the SKU, and restock it")
+	case errors.Is(err, stock.ErrTransferRefused), errors.Is(err, sale.ErrOverlap):
+		return "", refusal(err.Error())
+	case err == nil && !known:
+		return "", refusal("no sale has this transfer under way: repeat the call that began it, with its Idempotency-Key")
+	}
+	return "the units have arrived", err
+}

@@ -1,0 +1,98 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/core/event"
+	"sluice/core/ledger"
+	"sluice/core/lifecycle"
+	"sluice/core/outbox"
+	"sluice/core/reconcile"
+	"sluice/core/stock"
+)
+
+// publishedMax bounds the messages that one step publishes again.
+const publishedMax = 10_000
+
+var errEnough = errors.New("all that is looked for was found")
+
+// events publishes again what Kafka still has of events that the ledger lacks. Persisters apply them as they apply any other
+// message: the ledger takes each once.
+func (d *Desk) events(ctx context.Context, step *reconcile.RepairStep, e *reconcile.EventsAgain) (string, error) {
+	cell := step.Cell()
+	partition := cell.Partition(d.Store.Partitions())
+	var entries []stock.Entry
+	found, total := map[stock.Position]bool{}, uint64(0)
+	for _, s := range e.Spans {
+		total += s.Last - s.First + 1
+	}
+	err := d.Kept(ctx, partition, func(m *outbox.Message, b *event.Batch) error {
+		wanted := false
+		for i := range b.Events {
+			x := &b.Events[i]
+			if x.Cell == cell && e.Has(x.Position) && !found[x.Position] {
+				found[x.Position], wanted = true, true
+			}
+		}
+		if wanted {
+			entries = append(entries, stock.Entry{ID: m.Entry, Partition: b.Partition, Data: m.Value})
+		}
+		if uint64(len(found)) == total || len(entries) == publishedMax {
+			return errEnough
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", refusal("Kafka has none of them any more: bring the rows back from a backup of MySQL, or the messages from a copy of the topic")
+	}
+	if err := d.Publish(ctx, entries); err != nil {
+		return "", err
+	}
+	if err := d.awaitEvents(ctx, cell, found); err != nil {
+		return "", err
+	}
+	said := fmt.Sprintf("%d of %d events are in the ledger", len(found), total)
+	if uint64(len(found)) < total {
+		said += "; Kafka has no more of them: bring the others back from a backup"
+	}
+	return said, nil
+}
+
+// awaitEvents waits until the ledger has events.
+func (d *Desk) awaitEvents(ctx context.Context, cell stock.Cell, events map[stock.Position]bool) error {
+	left := make([]stock.Position, 0, len(events))
+	for at := range events {
+		left = append(left, at)
+	}
+	for end := time.Now().Add(d.Wait); ; {
+		have := 0
+		s, err := d.Books.Snapshot(ctx)
+		if err != nil {
+			return err
+		}
+		for from := 0; from < len(left) && err == nil; from += positionsAtOnce {
+			err = s.EventsAt(ctx, cell, left[from:min(from+positionsAtOnce, len(left))], func(*ledger.Recorded) { have++ })
+		}
+		s.Close()
+		switch {
+		case err != nil:
+			return err
+		case have == len(left):
+			return nil
+		case !time.Now().Before(end):
+			return pending("they are published again, and no persister has applied all of them yet: is one running?")
+		}
+		if !lifecycle.Pause(ctx, lookPause) {
+			return ctx.Err()
+		}
+	}
+}
+
+// positionsAtOnce is how many events one statement asks for.
+const positionsAtOnce = 1000

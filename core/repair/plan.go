@@ -1,0 +1,62 @@
+// Package repair puts right what a reconciliation has found. A plan is made of the steps that go with the findings; it says
+// what each step expects and does. The desk carries a plan out, step by step: one that no longer fits what is there is
+// refused, and the others go on. The table of repairs has a row for each step, which whoever does it inserts first.
+package repair
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+
+	"sluice/core/reconcile"
+	"sluice/core/show"
+)
+
+// Plan is what puts right what a sweep has found.
+type Plan struct {
+	Digest Digest                 `json:"digest"` // of its steps: the same steps have the same digest, whoever plans them
+	MadeAt show.Moment            `json:"made_at"`
+	Units  int64                  `json:"units"` // of the steps that are done
+	Does   int                    `json:"does"`  // steps that are done; the others are refused
+	Steps  []reconcile.RepairStep `json:"steps"`
+}
+
+// Digest names a plan.
+type Digest [sha256.Size]byte
+
+// String is the digest as 64 lower-case hexadecimal digits.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// NewPlan makes a plan of what a sweep has found. The sweep began after madeAt, by MySQL's clock.
+func NewPlan(report *reconcile.Report, madeAt show.Moment) *Plan {
+	p := &Plan{MadeAt: madeAt, Steps: slices.Clone(report.Steps)}
+	if p.Steps == nil {
+		p.Steps = []reconcile.RepairStep{}
+	}
+	order(p.Steps)
+	sum := sha256.New()
+	for i := range p.Steps {
+		if s := &p.Steps[i]; s.Refused == "" {
+			p.Units += s.Units
+			p.Does++
+			_, _ = sum.Write(s.ID[:]) // a hash's Write never fails
+		}
+	}
+	p.Digest = Digest(sum.Sum(nil))
+	return p
+}
+
+// order has the steps that keep units from being sold twice come first, then those about the books, and last those that give
+// units back.
+func order(steps []reconcile.RepairStep) {
+	rank := map[reconcile.Direction]int{reconcile.Oversell: 0, reconcile.Bookkeeping: 1, reconcile.Undersell: 2}
+	slices.SortFunc(steps, func(a, b reconcile.RepairStep) int {
+		return cmp.Or(cmp.Compare(rank[a.Direction], rank[b.Direction]), cmp.Compare(a.SKU, b.SKU), cmp.Compare(a.Pool, b.Pool),
+			cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(slices.Index(reconcile.Types, a.Type), slices.Index(reconcile.Types, b.Type)),
+			slices.Compare(a.ID[:], b.ID[:]))
+	})
+}

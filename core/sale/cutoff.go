@@ -1,0 +1,69 @@
+package sale
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// Finish brings the units in of a transfer of a SKU whose first half is done: out is the id of that half. It reports false if no
+// sale has such a transfer under way. It refuses one that was cut off too long ago, by ErrStaleMove.
+func (d *Desk) Finish(ctx context.Context, sku int64, out stock.ReservationID) (bool, error) {
+	ids, err := d.moving(ctx, sku)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range ids {
+		e, err := d.load(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		for _, r := range e.items {
+			if r.SKU != sku || r.moving == 0 {
+				continue
+			}
+			if half, _ := transferOf(id, r).IDs(d.store.Partitions()); half == out {
+				return true, d.finish(ctx, e, r)
+			}
+		}
+	}
+	return false, nil
+}
+
+// moving are the sales that have a transfer of a SKU under way.
+func (d *Desk) moving(ctx context.Context, sku int64) (ids []uint32, err error) {
+	rows, err := d.db.QueryContext(ctx, "SELECT sale_id FROM sale_items WHERE sku_id = ? AND moving_units <> 0", sku)
+	if err != nil {
+		return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id uint32
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
+	}
+	return ids, nil
+}
+
+// finish ends one transfer that was cut off.
+func (d *Desk) finish(ctx context.Context, e *entry, r itemRow) error {
+	_, nowMS, err := d.cells(ctx, e.plan.ID, []itemRow{r})
+	if err != nil {
+		return err
+	}
+	if since := time.Duration(nowMS-r.movingSinceMS) * time.Millisecond; since > d.resumable {
+		return fmt.Errorf("%w: %v ago", ErrStaleMove, since)
+	}
+	var broken faults
+	if err := d.transfer(ctx, e, []itemRow{r}, &broken); err != nil {
+		return err
+	}
+	return broken.err()
+}

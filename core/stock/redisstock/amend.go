@@ -1,0 +1,83 @@
+package redisstock
+
+import (
+	"context"
+	"encoding/binary"
+	"strconv"
+
+	"sluice/core/stock"
+)
+
+// AmendRecord replaces the record of a reservation that no event has left so. A state of none is no record. It reports false,
+// and changes nothing, if the record is neither what was found nor what is wanted. A held one is listed by its deadline, so
+// that whoever sweeps ends it; any other is remembered for the retention.
+func (s *Store) AmendRecord(ctx context.Context, found, wanted *stock.Reservation) (bool, error) {
+	id := wanted.ID
+	k := &s.partitions[id.Partition()%len(s.partitions)]
+	list, member, score := k.gone, string(id[:]), "+"+strconv.FormatInt(s.cfg.Retention.Milliseconds(), 10)
+	switch wanted.State {
+	case stock.StateNone:
+		member = ""
+	case stock.StateHeld:
+		pool := binary.BigEndian.AppendUint32(nil, wanted.Cell.Pool)
+		list, member, score = k.due, string(append(pool, id[:]...)), strconv.FormatInt(wanted.DeadlineMS, 10)
+	case stock.StateConfirmed, stock.StateReleased, stock.StateExpired, stock.StateAdjusted, stock.StateRevoked, stock.StateReturned:
+	}
+	return s.amend(ctx, id.Partition(), k.res, list, string(id[:]), recordValue(found), recordValue(wanted), member, score)
+}
+
+// AmendCount replaces a user's count in a cell. It reports false, and changes nothing, if the count is neither what was found nor
+// what is wanted.
+func (s *Store) AmendCount(ctx context.Context, cell stock.Cell, user, found, wanted int64) (bool, error) {
+	partition := cell.Partition(len(s.partitions))
+	k := &s.partitions[partition]
+	field := text(binary.BigEndian.AppendUint64(cell.Append(nil), uint64(user)))
+	return s.amend(ctx, partition, k.buyers(cell.Pool), k.due, field, countValue(found), countValue(wanted), "", "0")
+}
+
+func (s *Store) amend(ctx context.Context, partition int, hash, list string, args ...string) (done bool, err error) {
+	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
+		trusted := s.marks.of(partition)
+		if trusted.Nonce == 0 {
+			return untrusted("amend")
+		}
+		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(s.upkeep.amend).Numkeys(3).Key(k.mark, hash, list).
+			Arg(string(trusted.append(nil))).Arg(args...).Build()).AsIntSlice()
+		if err != nil {
+			return wrap("amend", err)
+		}
+		if len(answer) != 1 {
+			return wrapProtocol("amend", elementsError(len(answer)))
+		}
+		done = answer[0] == 1
+		return nil
+	})
+	return done, err
+}
+
+// recordValue is the value of a record, empty for none.
+func recordValue(r *stock.Reservation) string {
+	if r.State == stock.StateNone {
+		return ""
+	}
+	b := []byte{valueVersion, byte(r.State)}
+	if r.Counted {
+		b[1] |= countedBit
+	}
+	b = appendUint48(b, r.Seq)
+	b = appendUint48(b, uint64(r.DeadlineMS))
+	b = appendAsk(b, &stock.Request{User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint, Cell: r.Cell})
+	return string(b)
+}
+
+// countValue is the value of a user's count, empty for none.
+func countValue(units int64) string {
+	if units <= 0 {
+		return ""
+	}
+	return string([]byte{byte(units >> 16), byte(units >> 8), byte(units)})
+}
+
+func appendUint48(dst []byte, v uint64) []byte {
+	return append(dst, byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+}
