@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +44,7 @@ func newShop(t *testing.T, brokers []string) *shop {
 			ID: stock.Identity{Route: stock.OpAdjust, Cell: c, Key: "load"}.ID(testPartitions), Cell: c,
 			Adjustment: &stock.Adjustment{
 				Kind: stock.AdjustPlain, Create: true, Delta: 40, Reason: "load",
-				Settings: stock.Settings{Limit: 5, Hold: 500 * time.Millisecond},
+				Settings: stock.Settings{Limit: 5, Hold: 500 * time.Millisecond, ExtendMax: 700 * time.Millisecond},
 			},
 		})
 	}
@@ -92,7 +93,18 @@ func (s *shop) shop(seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	for n := range 100 {
 		c := s.cells[random.IntN(len(s.cells))]
-		op := []stock.Op{stock.OpReserve, stock.OpReserve, stock.OpDeduct, stock.OpConfirm, stock.OpRelease}[random.IntN(5)]
+		op := []stock.Op{
+			stock.OpReserve, stock.OpReserve, stock.OpDeduct, stock.OpConfirm, stock.OpRelease, stock.OpExtend, stock.OpReturn,
+		}[random.IntN(7)]
+		if op == stock.OpExtend {
+			s.mu.Lock()
+			some := slices.Clone(s.held[max(0, len(s.held)-3):])
+			s.mu.Unlock()
+			for _, r := range some {
+				s.do(op, stock.Request{ID: r.ID, DeadlineMS: time.Now().UnixMilli() + 1000})
+			}
+			continue
+		}
 		if op == stock.OpConfirm || op == stock.OpRelease {
 			s.mu.Lock()
 			if len(s.held) == 0 {
@@ -112,7 +124,7 @@ func (s *shop) shop(seed uint64) {
 			key := fmt.Sprintf("%d-%d-%d", seed, n, i)
 			requests = append(requests, stock.Request{
 				ID:   stock.Identity{User: user, Route: op, Cell: c, Key: key}.ID(testPartitions),
-				Cell: c, User: user, Quantity: quantity, Fingerprint: stock.FingerprintOf(quantity),
+				Cell: c, User: user, Quantity: quantity, Fingerprint: stock.FingerprintOf(quantity), Reason: "did not fit",
 			})
 		}
 		s.do(op, requests...)
@@ -196,11 +208,11 @@ func (s *shop) compareReservations() {
 	want := map[string]bool{}
 	for _, r := range found {
 		if r.State != stock.StateAdjusted {
-			want[fmt.Sprintf("%X %d %d %d %d %v %d", r.ID[:], r.Cell.SKU, r.Cell.Pool, r.User, r.Quantity, r.State, r.Seq)] = true
+			want[fmt.Sprintf("%X %d %d %d %d %v %d %d", r.ID[:], r.Cell.SKU, r.Cell.Pool, r.User, r.Quantity, r.State, r.Seq, r.DeadlineMS)] = true
 		}
 	}
 	got := map[string]bool{}
-	for _, line := range lines(s.t, s.db, "SELECT HEX(reservation_id), sku_id, pool, user_id, quantity, state, seq FROM reservations") {
+	for _, line := range lines(s.t, s.db, "SELECT HEX(reservation_id), sku_id, pool, user_id, quantity, state, seq, deadline_ms FROM reservations") {
 		got[line] = true
 	}
 	if diff := cmp.Diff(want, got); diff != "" || len(want) < 100 {

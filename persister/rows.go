@@ -79,7 +79,7 @@ func newestOfCells(rows []*row) []*row {
 // reservationRow is the newest event of a reservation, and the time at which the reservation was made.
 type reservationRow struct {
 	*row
-	reservedMS int64 // Redis time of its reserve or deduct; 0: the rows do not have that event
+	reservedMS int64 // Redis time of its reserve, deduct or return; 0: the rows do not have that event
 }
 
 // newestOfReservations picks each reservation's row with the highest position out of rows that are sorted by
@@ -98,7 +98,7 @@ func newestOfReservations(rows []*row) []reservationRow {
 			newest = append(newest, reservationRow{})
 		}
 		newest[i].row = r
-		if r.Kind == event.KindReserve || r.Kind == event.KindDeduct {
+		if r.Kind == event.KindReserve || r.Kind == event.KindDeduct || r.Kind == event.KindReturn {
 			newest[i].reservedMS = max(newest[i].reservedMS, r.timeMS)
 		}
 	}

@@ -47,7 +47,10 @@ const (
 	selectReservations = `SELECT reservation_id, sku_id, pool, user_id, quantity, state + 0, deadline_ms, reserved_ms FROM reservations `
 )
 
-var listedStates = []stock.State{stock.StateHeld, stock.StateConfirmed, stock.StateReleased, stock.StateExpired}
+// listedStates are the states of rows, in the order of the index.
+var listedStates = []stock.State{
+	stock.StateHeld, stock.StateConfirmed, stock.StateReleased, stock.StateExpired, stock.StateRevoked, stock.StateReturned,
+}
 
 // Reservations lists reservations. Those of a sale come in order of SKU, state and id, all others by state and id,
 // or by id. A held one whose deadline has passed shows as expired, also before the sweep has come to it. A list of
@@ -63,7 +66,7 @@ func (r *Reader) Reservations(ctx context.Context, f ReservationFilter, p Page) 
 	states := listedStates
 	if f.State != stock.StateNone {
 		if !slices.Contains(listedStates, f.State) {
-			return List[Reservation]{}, fmt.Errorf("%w: state %v: want held, confirmed, released or expired", ErrFilter, f.State)
+			return List[Reservation]{}, fmt.Errorf("%w: state %v: want held, confirmed, released, expired, revoked or returned", ErrFilter, f.State)
 		}
 		if f.User == 0 && f.SKU == 0 && f.Sale == 0 {
 			return List[Reservation]{}, fmt.Errorf("%w: a state is looked for among the reservations of a user, a SKU or a sale: name one", ErrFilter)

@@ -266,7 +266,7 @@ func (s *Snapshot) Reservations(ctx context.Context, ids []stock.ReservationID, 
 	return s.rows(ctx, append(query, ')'), yield)
 }
 
-// Owned reads the reservations of users in a cell that are held or confirmed, at most limit.
+// Owned reads the reservations of users in a cell that are held or confirmed, and what they have returned, at most limit.
 func (s *Snapshot) Owned(ctx context.Context, cell stock.Cell, users []int64, limit int, yield func(*Row)) error {
 	if len(users) == 0 {
 		return nil
@@ -279,7 +279,7 @@ func (s *Snapshot) Owned(ctx context.Context, cell stock.Cell, users []int64, li
 		query = strconv.AppendInt(query, user, 10)
 	}
 	query = appendAmong(append(query, ") AND "...), cell)
-	return s.rows(ctx, fmt.Appendf(query, " AND state IN ('held', 'confirmed') LIMIT %d", limit), yield)
+	return s.rows(ctx, fmt.Appendf(query, " AND state IN ('held', 'confirmed', 'returned') LIMIT %d", limit), yield)
 }
 
 // OpenLetter is a dead letter that nobody has resolved, with the event in it that it is about.

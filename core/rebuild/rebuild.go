@@ -119,6 +119,9 @@ func (f *Fold) apply(e *event.Event, timeMS int64) {
 		return
 	case event.KindExtend:
 		r.Counted = before.Counted || !known && f.count(&r)
+		if known { // else it counts from this deadline how far it may be extended
+			r.ExtendedMS = before.ExtendedMS + r.DeadlineMS - before.DeadlineMS
+		}
 		f.held[r.ID] = r
 		return
 	case event.KindConfirm:

@@ -46,7 +46,7 @@ func newHistory(t *rapid.T) *history {
 		cell := stock.Cell{SKU: int64(1 + i), Pool: uint32(i)}
 		h.cells = append(h.cells, cell)
 		h.do(stock.OpAdjust, h.adjustment(cell, stock.Adjustment{
-			Kind: stock.AdjustPlain, Create: true, Delta: 30, Settings: stock.Settings{Limit: limit, Hold: 5 * time.Millisecond}, Reason: "load",
+			Kind: stock.AdjustPlain, Create: true, Delta: 30, Settings: stock.Settings{Limit: limit, Hold: 5 * time.Millisecond, ExtendMax: 9 * time.Millisecond}, Reason: "load",
 		}))
 	}
 	return h
@@ -89,7 +89,7 @@ func (h *history) note(entry stock.Entry) {
 func (h *history) run(steps int) {
 	for range steps {
 		cell := rapid.SampledFrom(h.cells).Draw(h.T, "cell")
-		switch rapid.IntRange(0, 9).Draw(h.T, "act") {
+		switch rapid.IntRange(0, 11).Draw(h.T, "act") {
 		case 0, 1, 2:
 			h.take(stock.OpReserve, cell)
 		case 3:
@@ -114,6 +114,13 @@ func (h *history) run(steps int) {
 			}
 		case 9:
 			h.nowMS += rapid.Int64Range(1, 4).Draw(h.T, "ms")
+		case 10:
+			if len(h.held) > 0 {
+				r := rapid.SampledFrom(h.held).Draw(h.T, "reservation")
+				h.do(stock.OpExtend, stock.Request{ID: r.ID, DeadlineMS: h.nowMS + rapid.Int64Range(3, 9).Draw(h.T, "more")})
+			}
+		case 11:
+			h.take(stock.OpReturn, cell)
 		}
 	}
 }
@@ -122,7 +129,7 @@ func (h *history) take(op stock.Op, cell stock.Cell) {
 	r := stock.Request{
 		ID: h.id(), Cell: cell, User: rapid.Int64Range(1, 3).Draw(h.T, "user"), Quantity: rapid.Int64Range(1, 3).Draw(h.T, "quantity"),
 	}
-	r.Fingerprint = stock.FingerprintOf(r.Quantity)
+	r.Fingerprint, r.Reason = stock.FingerprintOf(r.Quantity), "did not fit"
 	if o := h.do(op, r); o.Verdict == stock.VerdictOK && op == stock.OpReserve {
 		h.held = append(h.held, o.Reservation)
 	}

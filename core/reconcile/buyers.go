@@ -12,7 +12,8 @@ func userID(user int64) show.ID { return show.ID(user) }
 
 // buyers compares users' counts with the reservations that count: those that are held or confirmed and were made while a
 // limit applied. A record says whether it counts. Where it has been forgotten, the history of the limit does, to the
-// millisecond; so there may be a range of right counts.
+// millisecond; so there may be a range of right counts. A return takes off what the count has of it, so the count may be less
+// by all that the user has returned.
 func (j *judge) buyers() {
 	if len(j.forked) > 0 || len(j.missing) > 0 {
 		return
@@ -41,8 +42,11 @@ func (j *judge) buyers() {
 		if later[b.User] {
 			continue
 		}
-		least, most := int64(0), int64(0)
+		least, most, returned := int64(0), int64(0), int64(0)
 		counts := func(id stock.ReservationID, state stock.State, quantity, reservedMS int64) {
+			if state == stock.StateReturned {
+				returned += quantity
+			}
 			if state != stock.StateHeld && state != stock.StateConfirmed {
 				return
 			}
@@ -70,6 +74,7 @@ func (j *judge) buyers() {
 				counts(id, e.Kind.State(), e.Quantity, made[id])
 			}
 		}
+		least = max(0, least-returned)
 		says := fmt.Sprintf("reservations that count: %d units", least)
 		if most > least {
 			says = fmt.Sprintf("reservations that count: %d to %d units", least, most)

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,6 +42,10 @@ func newWorld(t *testing.T, seed uint64, events int) *world {
 			w.take(event.KindReserve)
 		case n < 12:
 			w.take(event.KindDeduct)
+		case n == 12:
+			w.extend()
+		case n == 13:
+			w.giveBack()
 		default:
 			w.settle([]event.Kind{event.KindConfirm, event.KindRelease, event.KindExpire}[w.IntN(3)])
 		}
@@ -87,13 +92,16 @@ func (w *world) happen(kind event.Kind, r stock.Reservation, avail, held, sold i
 				at = i
 			}
 		}
-		if at < 0 {
+		if at < 0 && kind == event.KindReturn {
+			records = append(records, r)
+			buyers[r.User] = max(0, buyers[r.User]-r.Quantity)
+		} else if at < 0 {
 			records = append(records, r)
 			buyers[r.User] += r.Quantity
 		} else {
 			records[at] = r
 			if kind == event.KindRelease || kind == event.KindExpire {
-				buyers[r.User] -= r.Quantity
+				buyers[r.User] = max(0, buyers[r.User]-r.Quantity)
 			}
 		}
 		for i := range records {
@@ -120,6 +128,27 @@ func (w *world) take(kind event.Kind) {
 		w.happen(kind, r, -n, n, 0, event.Change{})
 	} else {
 		w.happen(kind, r, -n, 0, n, event.Change{})
+	}
+}
+
+func (w *world) extend() {
+	held := w.held()
+	r := held[w.IntN(len(held))]
+	r.DeadlineMS += 1000
+	w.happen(event.KindExtend, r, 0, 0, 0, event.Change{})
+}
+
+// returner is the only user who returns anything, so that the counts of others are exact.
+const returner = 9
+
+func (w *world) giveBack() {
+	last, _, _ := w.last()
+	r := stock.Reservation{Cell: w.cell, User: returner, Quantity: 1 + w.Int64N(3)}
+	for i := range r.ID {
+		r.ID[i] = byte(w.IntN(256))
+	}
+	if last.Sold >= r.Quantity {
+		w.happen(event.KindReturn, r, r.Quantity, 0, -r.Quantity, event.Change{Reason: "test"})
 	}
 }
 
@@ -399,10 +428,11 @@ var injections = map[reconcile.Type]map[string]injection{
 	},
 	reconcile.BuyerCount: {
 		"too low": func(w *world, r *reading) (int64, reconcile.Direction, bool) {
-			if len(r.Buyers) == 0 || r.cut < len(w.events) || r.Buyers[0].Units < 1 {
+			at := slices.IndexFunc(r.Buyers, func(b reconcile.Buyer) bool { return b.User != returner && b.Units > 0 })
+			if at < 0 || r.cut < len(w.events) {
 				return 0, "", false
 			}
-			r.Buyers[0].Units--
+			r.Buyers[at].Units--
 			return 1, reconcile.Oversell, true
 		},
 		"too high": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
@@ -425,7 +455,10 @@ var injections = map[reconcile.Type]map[string]injection{
 			}
 			w.without(r, at)
 			units := e.Quantity
-			if e.Kind.Adjusts() {
+			switch {
+			case e.Kind == event.KindExtend:
+				units = 0
+			case e.Kind.Adjusts():
 				units = max(e.Change.Delta, -e.Change.Delta)
 			}
 			return units, reconcile.Bookkeeping, true

@@ -23,6 +23,7 @@ type partition struct {
 	cells  map[stock.Cell]*seen
 	held   map[stock.ReservationID]struct{} // counted already: a scan may come to one twice
 	counts map[buyer]int64                  // of reservations that count
+	gave   map[buyer]int64                  // what users have returned: their counts may be less by so much
 	ids    []stock.Reservation              // held, to be compared with MySQL
 }
 
@@ -57,7 +58,7 @@ const doubtMax = 2000
 func newPartition(w *sweep, number int) *partition {
 	return &partition{
 		sweep: w, number: number, cells: map[stock.Cell]*seen{}, held: map[stock.ReservationID]struct{}{},
-		counts: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{},
+		counts: map[buyer]int64{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{},
 	}
 }
 
@@ -89,7 +90,7 @@ func (p *partition) scan(ctx context.Context) error {
 	for _, c := range p.asked[p.number] {
 		p.doubtful(c)
 	}
-	p.cells, p.held, p.counts, p.ids = nil, nil, nil, nil
+	p.cells, p.held, p.counts, p.gave, p.ids = nil, nil, nil, nil, nil
 	return nil
 }
 
@@ -164,7 +165,7 @@ func (p *partition) record(r *stock.Reservation) {
 		p.transit(r)
 		return
 	}
-	if !p.scope.has(r.Cell) || r.State != stock.StateHeld && !r.Counted {
+	if !p.scope.has(r.Cell) || r.State != stock.StateHeld && r.State != stock.StateReturned && !r.Counted {
 		return
 	}
 	if _, again := p.held[r.ID]; again {
@@ -175,7 +176,10 @@ func (p *partition) record(r *stock.Reservation) {
 	if cell == nil || r.Seq > cell.Seq { // later than the cell was read
 		p.odd(r)
 	}
-	if r.Counted && (r.State == stock.StateHeld || r.State == stock.StateConfirmed) {
+	switch {
+	case r.State == stock.StateReturned:
+		p.gave[buyer{r.Cell, r.User}] += r.Quantity
+	case r.Counted && (r.State == stock.StateHeld || r.State == stock.StateConfirmed):
 		p.counts[buyer{r.Cell, r.User}] += r.Quantity
 	}
 	if r.State == stock.StateHeld {
@@ -233,7 +237,7 @@ func (p *partition) readBuyers(ctx context.Context) error {
 					continue
 				}
 				again[key] = true
-				if p.counts[key] != b.Units {
+				if sum := p.counts[key]; b.Units > sum || b.Units < sum-p.gave[key] {
 					p.oddUser(b.Cell, b.User)
 				}
 				delete(p.counts, key)
@@ -243,8 +247,10 @@ func (p *partition) readBuyers(ctx context.Context) error {
 			}
 		}
 	}
-	for key := range p.counts { // Redis has none of them
-		p.oddUser(key.cell, key.user)
+	for key, sum := range p.counts { // Redis has none of them
+		if sum > p.gave[key] {
+			p.oddUser(key.cell, key.user)
+		}
 	}
 	return nil
 }

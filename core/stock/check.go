@@ -41,8 +41,15 @@ func (r *Request) fault(op Op, partition, partitions int) string {
 	if r.User < 0 {
 		return "negative user"
 	}
-	if op == OpConfirm {
+	switch op {
+	case OpConfirm:
 		return ""
+	case OpExtend:
+		if r.DeadlineMS < 1 || r.DeadlineMS > TimeMaxMS {
+			return "deadline out of range"
+		}
+		return ""
+	case OpReserve, OpRelease, OpDeduct, OpAdjust, OpReturn:
 	}
 	if r.Cell.SKU < 1 {
 		return "no SKU"
@@ -60,7 +67,12 @@ func (r *Request) fault(op Op, partition, partitions int) string {
 			return "no adjustment"
 		}
 		return r.Adjustment.fault()
-	case OpConfirm: // above
+	case OpReturn:
+		if text.Check(r.Reason, ReasonMax) != nil {
+			return "reason missing, too long or not plain text"
+		}
+		return r.takeFault()
+	case OpConfirm, OpExtend: // above
 	}
 	return "unknown operation"
 }

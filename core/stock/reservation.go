@@ -138,6 +138,7 @@ type Reservation struct {
 	Fingerprint uint32
 	Seq         uint64 // of the last event about it
 	DeadlineMS  int64  // Redis time at which a held reservation expires; 0 if it never was held
+	ExtendedMS  int64  // by how much the deadline of a held one was moved, all in all; 0 once it has ended
 }
 
 // StateAt returns the state at a Redis time. A held reservation is expired from its deadline on, even before the sweep has

@@ -85,6 +85,51 @@ func (r Reservation) Settle(wanted State, user, nowMS int64) Verdict {
 	return VerdictOK
 }
 
+// Extend decides by the reservation alone whether a user may have its deadline moved to another one. User 0 is a service. A
+// deadline never moves back: one that is late enough is replayed.
+func (r Reservation) Extend(deadlineMS, user, nowMS int64) Verdict {
+	if verdict := r.Settle(StateNone, user, nowMS); verdict != VerdictOK {
+		return verdict
+	}
+	if deadlineMS <= r.DeadlineMS {
+		return VerdictReplayed
+	}
+	return VerdictOK
+}
+
+// Extend decides by the cell whether the deadline of an open reservation moves to another one, and returns where it moves:
+// the bound counts from the first deadline, and a deadline beyond it moves there only. If it is there, it is replayed.
+func (c CellState) Extend(r *Reservation, deadlineMS int64, outboxFull bool) (int64, Verdict) {
+	if verdict := c.Settle(r.Quantity); verdict != VerdictOK {
+		return 0, verdict
+	}
+	deadlineMS = min(deadlineMS, r.DeadlineMS-r.ExtendedMS+c.ExtendMax.Milliseconds())
+	switch {
+	case c.ExtendMax == 0:
+		return 0, VerdictLimitReached
+	case deadlineMS <= r.DeadlineMS:
+		return 0, VerdictReplayed
+	case outboxFull:
+		return 0, VerdictBackpressure
+	}
+	return deadlineMS, VerdictOK
+}
+
+// Return decides a return of units whose id is new.
+func (c CellState) Return(quantity int64, outboxFull bool) Verdict {
+	switch {
+	case !c.Loaded:
+		return VerdictNotLoaded
+	case c.Shut() != VerdictOK:
+		return c.Shut()
+	case outboxFull:
+		return VerdictBackpressure
+	case c.Sold < quantity:
+		return VerdictWrongState
+	}
+	return VerdictOK
+}
+
 // Settle decides by the cell alone whether an open reservation of held units may be settled or expire. If the cell does not
 // exist, Redis has lost it, because it existed when the units were reserved.
 func (c CellState) Settle(held int64) Verdict {

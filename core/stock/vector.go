@@ -7,11 +7,13 @@ type Op uint8
 
 // The operations. The numbers are part of reservation ids.
 const (
-	OpReserve Op = 1 // avail -> held
-	OpConfirm Op = 2 // held -> sold
-	OpRelease Op = 3 // held -> avail
-	OpDeduct  Op = 5 // avail -> sold
-	OpAdjust  Op = 6 // a change of total and avail, or of settings
+	OpReserve Op = 1  // avail -> held
+	OpConfirm Op = 2  // held -> sold
+	OpRelease Op = 3  // held -> avail
+	OpDeduct  Op = 5  // avail -> sold
+	OpAdjust  Op = 6  // a change of total and avail, or of settings
+	OpReturn  Op = 11 // sold -> avail
+	OpExtend  Op = 12 // the deadline of a hold moves
 )
 
 // String is the operation's word, which is also its script's name.
@@ -27,6 +29,10 @@ func (o Op) String() string {
 		return "deduct"
 	case OpAdjust:
 		return "adjust"
+	case OpReturn:
+		return "return"
+	case OpExtend:
+		return "extend"
 	}
 	return fmt.Sprintf("op(%d)", uint8(o))
 }
@@ -34,18 +40,20 @@ func (o Op) String() string {
 // Request is one request of a vector.
 type Request struct {
 	ID ReservationID
-	// Cell is the stock to take from or to adjust. A release needs the cell of its reservation too,
-	// from Reservations; confirm ignores it.
+	// Cell is the stock to take from, to adjust or to return to. A release needs the cell of its reservation too,
+	// from Reservations; confirm and extend ignore it.
 	Cell Cell
-	// User is who asks. Confirm and release refuse other people's reservations with
-	// VerdictWrongUser; 0 is a service, which may settle anyone's.
+	// User is who asks. Confirm, release and extend refuse other people's reservations with
+	// VerdictWrongUser; 0 is a service, which may settle anyone's. Of a return it is who gives the units back.
 	User        int64
-	Quantity    int64 // reserve and deduct: 1 to QuantityMax
+	Quantity    int64 // reserve, deduct and return: 1 to QuantityMax
 	Fingerprint uint32
 	// Fence, of a reserve or deduct, is the highest position of the cell that the caller has seen. Of all fences for one
 	// cell in a vector, the highest counts.
 	Fence      Position
 	Adjustment *Adjustment // adjust only
+	DeadlineMS int64       // extend only: the deadline asked for, in Redis time
+	Reason     string      // return only: plain text, 1 to ReasonMax bytes
 }
 
 // Outcome is the decision about one request.

@@ -12,7 +12,7 @@ const (
 	VerdictOK                 Verdict = 0
 	VerdictReplayed           Verdict = 1  // the same request was decided before; its record is the answer
 	VerdictSoldOut            Verdict = 2  // avail is less than the quantity
-	VerdictLimitReached       Verdict = 3  // the user would hold and own more units than the limit
+	VerdictLimitReached       Verdict = 3  // the user would hold and own more units than the limit; or the cell allows no extension
 	VerdictNotLoaded          Verdict = 4  // no such cell
 	VerdictNotOpen            Verdict = 5  // the window has not opened
 	VerdictClosed             Verdict = 6  // the window has closed
@@ -20,7 +20,7 @@ const (
 	VerdictFenced             Verdict = 8  // the cell's Redis state is older than what was acknowledged
 	VerdictMismatch           Verdict = 9  // the id is taken by another request
 	VerdictUnknownReservation Verdict = 10 // no such reservation
-	VerdictWrongState         Verdict = 11 // the reservation, or the cell to create, is in a state that forbids it
+	VerdictWrongState         Verdict = 11 // the reservation, the cell to create, or the units to return are in a state that forbids it
 	VerdictWrongUser          Verdict = 12 // the reservation is another user's
 	VerdictBackpressure       Verdict = 13 // the outbox is over its budget
 	VerdictBreached           Verdict = 14 // the cell is shut, because its counters do not add up

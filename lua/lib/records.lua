@@ -1,13 +1,16 @@
 -- records: what is remembered of reservations, deductions and adjustments, in KEYS[3].
 -- NEEDS base: byte, pack
 -- GIVES COUNTED, STATE_HELD, STATE_CONFIRMED, STATE_RELEASED, STATE_EXPIRED, STATE_ADJUSTED
--- GIVES fresh, set_records, set_record, readable
+-- GIVES STATE_RETURNED, EXTENDED_VERSION, fresh, set_records, set_record, readable
 
 -- record:
 -- version 1, state 1, seq 6, deadline 6, and what was asked: user 8, quantity 3, fingerprint 4, cell 14
 -- Bit 7 of the state tells that the reservation counts against its user's limit.
-local RECORD_VERSION, COUNTED = 1, 128
+-- A held reservation whose deadline was moved has version 2, and at the end by how many ms: 4 bytes.
+local RECORD_VERSION, EXTENDED_VERSION, COUNTED = 1, 2, 128
 local STATE_HELD, STATE_CONFIRMED, STATE_RELEASED, STATE_EXPIRED, STATE_ADJUSTED = 1, 2, 3, 4, 5
+local STATE_RETURNED = 7
+local RECORD_BYTES = {43, 47} -- by version
 
 -- The records that the call makes, by id and as a list for HSET.
 local fresh, set_records = {}, {}
@@ -17,6 +20,6 @@ local function set_record(id, state, seq, deadline, ask)
   fresh[id], set_records[n + 1], set_records[n + 2] = record, id, record
 end
 
--- readable tells whether a record is of this version. One that is not is left as it is, and spoils
+-- readable tells whether a record is of a known version. One that is not is left as it is, and spoils
 -- only the requests about itself.
-local function readable(record) return #record == 43 and byte(record) == RECORD_VERSION end
+local function readable(record) return #record == RECORD_BYTES[byte(record)] end

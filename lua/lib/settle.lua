@@ -8,7 +8,7 @@
 -- NEEDS records: COUNTED, STATE_HELD, set_records, set_record
 -- NEEDS buyers: owned, moved, read_buyers, write_buyers
 -- NEEDS outbox: append_event, write_outbox
--- GIVES is_held, deadline_of, is_due, read_held, why_not, settle, ended, write_settled
+-- GIVES place_of, cell_of, is_held, deadline_of, is_due, read_held, why_not, settle, ended, write_settled
 
 local place_of, ended = {}, {} -- places of cells by their id; ids of reservations
 local givers = {} -- who gives back, by the key of their hash

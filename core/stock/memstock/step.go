@@ -1,8 +1,10 @@
 package memstock
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 
 	"sluice/core/event"
 	"sluice/core/stock"
@@ -88,6 +90,10 @@ func (s *step) decide(op stock.Op, r *stock.Request) (stock.Outcome, error) {
 		return s.settle(r, stock.StateConfirmed), nil
 	case stock.OpRelease:
 		return s.settle(r, stock.StateReleased), nil
+	case stock.OpExtend:
+		return s.extend(r), nil
+	case stock.OpReturn:
+		return s.giveBackSold(r), nil
 	case stock.OpAdjust:
 		return s.adjust(r)
 	}
@@ -150,13 +156,47 @@ func (s *step) settle(r *stock.Request, wanted stock.State) stock.Outcome {
 	return s.effect(event.KindConfirm, cell, before, event.Change{})
 }
 
-// expire expires the reservations of a member that are still held, and leaves those of a cell that
-// is shut.
+// extend moves the deadline of a held reservation.
+func (s *step) extend(r *stock.Request) stock.Outcome {
+	before := s.reservation(r.ID)
+	if verdict := before.Extend(r.DeadlineMS, r.User, s.nowMS); verdict != stock.VerdictOK {
+		return answer(verdict, before)
+	}
+	cell := s.cell(before.Cell)
+	deadlineMS, verdict := cell.Extend(&before, r.DeadlineMS, s.outboxFull)
+	if verdict != stock.VerdictOK {
+		s.shut(cell, verdict)
+		return answer(verdict, before)
+	}
+	before.ExtendedMS += deadlineMS - before.DeadlineMS
+	before.DeadlineMS = deadlineMS
+	return s.effect(event.KindExtend, cell, before, event.Change{})
+}
+
+// giveBackSold takes units back that were sold. The user's count, which may lack earlier purchases, refuses nothing.
+func (s *step) giveBackSold(r *stock.Request) stock.Outcome {
+	cell, before, user := s.cell(r.Cell), s.reservation(r.ID), buyer{r.Cell, r.User}
+	if verdict := before.Repeat(r.Fingerprint); verdict != stock.VerdictOK {
+		return answer(verdict, before)
+	}
+	if verdict := cell.Return(r.Quantity, s.outboxFull); verdict != stock.VerdictOK {
+		s.shut(cell, verdict)
+		return stock.Outcome{Verdict: verdict}
+	}
+	s.buyers[user] = max(0, s.owned(user)-r.Quantity)
+	cell.Sold -= r.Quantity
+	cell.Avail += r.Quantity
+	record := stock.Reservation{ID: r.ID, Cell: r.Cell, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint}
+	return s.effect(event.KindReturn, cell, record, event.Change{Reason: r.Reason})
+}
+
+// expire expires the reservations of a member that are still held and due. It leaves those of a cell that is shut, and those
+// whose deadline has moved.
 func (s *step) expire(m member) (expired int, stuck []stock.ReservationID) {
 	for _, id := range m.ids {
 		r := s.reservation(id)
-		if r.StateAt(s.nowMS) != stock.StateExpired || r.State != stock.StateHeld {
-			continue // settled in time, or forgotten and reserved again since
+		if r.State != stock.StateHeld || r.StateAt(s.nowMS) != stock.StateExpired {
+			continue // settled in time; extended, or forgotten and reserved again: then another member has it
 		}
 		cell := s.cell(r.Cell)
 		if verdict := cell.Settle(r.Quantity); verdict != stock.VerdictOK {
@@ -170,11 +210,11 @@ func (s *step) expire(m member) (expired int, stuck []stock.ReservationID) {
 	return expired, stuck
 }
 
-// giveBack moves the units of a held reservation to avail, and off its user's limit.
+// giveBack moves the units of a held reservation to avail, and off its user's limit. A return may have taken some off already.
 func (s *step) giveBack(kind event.Kind, cell stock.CellState, r stock.Reservation) stock.Outcome {
 	if r.Counted {
 		user := buyer{r.Cell, r.User}
-		s.buyers[user] = s.owned(user) - r.Quantity
+		s.buyers[user] = max(0, s.owned(user)-r.Quantity)
 		r.Counted = false
 	}
 	cell.Held -= r.Quantity
@@ -215,6 +255,7 @@ func (s *step) effect(kind event.Kind, cell stock.CellState, r stock.Reservation
 		h := hold{r.DeadlineMS, r.Cell.Pool}
 		s.held[h] = append(s.held[h], r.ID)
 	} else {
+		r.ExtendedMS = 0
 		s.finished = append(s.finished, r.ID)
 	}
 	s.cells[r.Cell] = cell
@@ -248,8 +289,8 @@ func (s *step) commit(retentionMS int64) stock.Entry {
 			s.partition.buyers[b] = units
 		}
 	}
-	for h, ids := range s.held {
-		s.due = add(s.due, newMember(h.deadlineMS, h.pool, ids))
+	for _, h := range slices.SortedFunc(maps.Keys(s.held), func(a, b hold) int { return cmp.Compare(a.deadlineMS, b.deadlineMS) }) {
+		s.due = add(s.due, newMember(h.deadlineMS, h.pool, s.held[h])) // the later of two deadlines of one vector stays
 	}
 	if len(s.finished) > 0 {
 		s.gone = add(s.gone, newMember(s.nowMS+retentionMS, 0, s.finished))

@@ -77,8 +77,8 @@ func readCells(v *stock.Vector, cells string) error {
 	return nil
 }
 
-// readOutcomes makes the outcomes from three lists: the verdicts, the records of requests that were decided before, and
-// the events of accepted requests. All three are in the order of the requests.
+// readOutcomes makes the outcomes from three lists: the verdicts, the records of requests that were decided before or have
+// moved a deadline, and the events of accepted requests. All three are in the order of the requests.
 func readOutcomes(v *stock.Vector, verdicts, records string) error {
 	if len(verdicts) != len(v.Requests) {
 		return fmt.Errorf("%d verdicts on %d requests", len(verdicts), len(v.Requests))
@@ -104,17 +104,17 @@ func readOutcomes(v *stock.Vector, verdicts, records string) error {
 			if e.Reservation != v.Requests[i].ID {
 				return fmt.Errorf("event about %v in answer to %v", e.Reservation, v.Requests[i].ID)
 			}
-			outcome.Reservation = reservationOf(&e, verdicts[i]&countedBit != 0)
-		case outcome.Verdict == stock.VerdictReplayed,
-			outcome.Verdict == stock.VerdictWrongState && v.Op != stock.OpAdjust:
-			if len(records) < recordBytes {
-				return fmt.Errorf("records of %d bytes left", len(records))
+			if v.Op != stock.OpExtend {
+				outcome.Reservation = reservationOf(&e, verdicts[i]&countedBit != 0)
+				break
 			}
+			fallthrough // only the record has the first deadline
+		case outcome.Verdict == stock.VerdictReplayed,
+			outcome.Verdict == stock.VerdictWrongState && v.Op != stock.OpAdjust && v.Op != stock.OpReturn:
 			var err error
-			if outcome.Reservation, err = recordFrom(v.Requests[i].ID, records[:recordBytes]); err != nil {
+			if outcome.Reservation, records, err = nextRecord(v.Requests[i].ID, records); err != nil {
 				return err
 			}
-			records = records[recordBytes:]
 		}
 		v.Outcomes = append(v.Outcomes, outcome)
 	}
@@ -125,6 +125,19 @@ func readOutcomes(v *stock.Vector, verdicts, records string) error {
 		return nil
 	}
 	return events.Close()
+}
+
+// nextRecord reads the first of some records, and returns the others.
+func nextRecord(id stock.ReservationID, records string) (r stock.Reservation, rest string, err error) {
+	length := recordBytes
+	if records != "" {
+		length = recordBytesOf(records[0])
+	}
+	if length == 0 || len(records) < length {
+		return r, "", fmt.Errorf("records of %d bytes left", len(records))
+	}
+	r, err = recordFrom(id, records[:length])
+	return r, records[length:], err
 }
 
 // reservationOf returns the reservation as an event has left it.

@@ -51,6 +51,10 @@ func (c *call) add(s *Store, v *stock.Vector) {
 		c.release(s, p, v.Requests)
 	case stock.OpAdjust:
 		c.adjust(s, p, v.Requests)
+	case stock.OpExtend:
+		c.extend(s, p, v.Requests)
+	case stock.OpReturn:
+		c.giveBack(s, p, v.Requests)
 	}
 	trusted, start := s.marks.of(v.Partition), len(c.buf)
 	c.buf = trusted.append(c.buf)
@@ -127,21 +131,31 @@ func (c *call) reserve(s *Store, p *partition, requests []stock.Request) {
 func (c *call) take(s *Store, p *partition, requests []stock.Request) {
 	c.findCells(requests)
 	c.args = append(c.args, p.head, s.outboxMax, s.retentionMS)
+	c.addPoolOfCells(p)
+	c.addFences(requests)
+	c.addPlaces()
+	c.addCells()
+	c.addIDs(requests)
+	c.addAsks(requests)
+	c.args = append(c.args, c.unproven)
+}
+
+// addPoolOfCells adds one argument: for each cell, the place of its pool.
+func (c *call) addPoolOfCells(p *partition) {
 	start := len(c.buf)
 	for _, cell := range c.cells {
 		c.buf = append(c.buf, c.pool(p, cell.Pool))
 	}
 	c.args = append(c.args, c.since(start))
-	c.addFences(requests)
-	c.addPlaces()
-	c.addCells()
-	c.addIDs(requests)
+}
+
+// addAsks adds what each request asks for.
+func (c *call) addAsks(requests []stock.Request) {
 	for i := range requests {
 		start := len(c.buf)
 		c.buf = appendAsk(c.buf, &requests[i])
 		c.args = append(c.args, c.since(start))
 	}
-	c.args = append(c.args, c.unproven)
 }
 
 // unproven returns the argument that names the levels which nobody proves without a wait for a replica, a bit for each.
@@ -206,6 +220,36 @@ func (c *call) release(s *Store, p *partition, requests []stock.Request) {
 	c.addUsers(requests)
 	c.addPools()
 	c.addIDs(requests)
+}
+
+// extend makes the call of extend.lua.
+func (c *call) extend(s *Store, p *partition, requests []stock.Request) {
+	c.keys = append(c.keys, p.cells, p.res, p.due, p.outbox)
+	c.args = append(c.args, p.head, s.outboxMax)
+	c.addUsers(requests)
+	start := len(c.buf)
+	for i := range requests {
+		c.buf = append(c.buf, binary.BigEndian.AppendUint64(nil, uint64(requests[i].DeadlineMS))[2:]...)
+	}
+	c.args = append(c.args, c.since(start))
+	c.addIDs(requests)
+}
+
+// giveBack makes the call of return.lua.
+func (c *call) giveBack(s *Store, p *partition, requests []stock.Request) {
+	c.keys = append(c.keys, p.cells, p.res, p.gone, p.outbox)
+	c.findCells(requests)
+	c.args = append(c.args, p.head, s.outboxMax, s.retentionMS)
+	c.addPoolOfCells(p)
+	c.addPlaces()
+	c.addCells()
+	c.addIDs(requests)
+	c.addAsks(requests)
+	for i := range requests {
+		start := len(c.buf)
+		c.buf = append(c.buf, requests[i].Reason...)
+		c.args = append(c.args, c.since(start))
+	}
 }
 
 // addPools adds one argument: the pools of the buyers keys.

@@ -178,7 +178,7 @@ func TestTimeoutIsUnknown(t *testing.T) {
 func TestFullMemory(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{Retention: time.Millisecond})
-	cell := s.load(10, stock.Settings{Limit: 5})
+	cell := s.load(10, stock.Settings{Limit: 5, ExtendMax: time.Hour})
 	confirmed, released, overdueOne := s.reserve(cell, 1, 1), s.reserve(cell, 2, 1), s.reserve(cell, 3, 1)
 	overdue(s, overdueOne)
 
@@ -186,6 +186,8 @@ func TestFullMemory(t *testing.T) {
 	for op, request := range map[stock.Op]stock.Request{
 		stock.OpReserve: take(stock.OpReserve, cell, 4, 1),
 		stock.OpDeduct:  take(stock.OpDeduct, cell, 4, 1),
+		stock.OpReturn:  comesBack(cell, 4, 1),
+		stock.OpExtend:  {ID: confirmed.ID, DeadlineMS: confirmed.DeadlineMS + 1},
 		stock.OpAdjust:  adjustment(cell, "more", stock.Adjustment{Delta: 1}),
 	} {
 		if v := s.do(op, request); !errors.Is(v.Err, stock.ErrNotApplied) {

@@ -132,9 +132,11 @@ func calls(t *testing.T) map[string][]string {
 
 	s.Trust([]PartitionMark{{Nonce: 1}})
 	cell := stock.Cell{SKU: 1}
-	for _, op := range []stock.Op{stock.OpReserve, stock.OpDeduct, stock.OpConfirm, stock.OpRelease, stock.OpAdjust} {
+	for _, op := range []stock.Op{
+		stock.OpReserve, stock.OpDeduct, stock.OpConfirm, stock.OpRelease, stock.OpAdjust, stock.OpReturn, stock.OpExtend,
+	} {
 		v := &stock.Vector{Op: op, Requests: []stock.Request{{
-			Cell: cell, User: 1, Quantity: 1, Adjustment: &stock.Adjustment{Kind: stock.AdjustPlain, Reason: "r"},
+			Cell: cell, User: 1, Quantity: 1, Adjustment: &stock.Adjustment{Kind: stock.AdjustPlain, Reason: "r"}, DeadlineMS: 1, Reason: "r",
 		}}}
 		s.Do(t.Context(), v)
 	}
@@ -162,7 +164,7 @@ func calls(t *testing.T) map[string][]string {
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	flags := map[string]string{
-		"reserve": "", "deduct": "", "adjust": "",
+		"reserve": "", "deduct": "", "adjust": "", "extend": "", "return": "",
 		// What only gives back or settles runs also when memory is full.
 		"confirm": "allow-oom", "release": "allow-oom", "expire": "allow-oom", "forget": "allow-oom",
 		"due": "no-writes", "read": "no-writes", signScript: "no-writes",
@@ -251,12 +253,12 @@ func constants(source string) map[string]int {
 func TestConstants(t *testing.T) {
 	t.Parallel()
 	want := map[string]int{
-		"CELL_BYTES": cellBytes, "RECORD_VERSION": valueVersion,
+		"CELL_BYTES": cellBytes, "RECORD_VERSION": valueVersion, "EXTENDED_VERSION": extendedVersion,
 		"COUNTED": countedBit, "OK_COUNTED": countedBit | int(stock.VerdictOK),
 		"STATE_HELD": int(stock.StateHeld), "STATE_CONFIRMED": int(stock.StateConfirmed),
 		"STATE_RELEASED": int(stock.StateReleased), "STATE_EXPIRED": int(stock.StateExpired),
-		"STATE_ADJUSTED": int(stock.StateAdjusted),
-		"FLAG_FENCED":    int(event.ShutFenced), "FLAG_BREACHED": int(event.ShutBreached),
+		"STATE_ADJUSTED": int(stock.StateAdjusted), "STATE_RETURNED": int(stock.StateReturned),
+		"FLAG_FENCED": int(event.ShutFenced), "FLAG_BREACHED": int(event.ShutBreached),
 		"FLAG_FROZEN": int(event.AppendSettings(nil, stock.Settings{Frozen: true}, 0)[19]),
 	}
 	for v := range stock.Verdicts {
@@ -277,7 +279,7 @@ func TestConstants(t *testing.T) {
 	}
 	for name, kind := range map[string]event.Kind{
 		"reserve": event.KindReserve, "deduct": event.KindDeduct, "confirm": event.KindConfirm,
-		"release": event.KindRelease, "expire": event.KindExpire,
+		"release": event.KindRelease, "expire": event.KindExpire, "return": event.KindReturn, "extend": event.KindExtend,
 	} {
 		script, err := lua.Load(name)
 		if err != nil {
@@ -287,7 +289,7 @@ func TestConstants(t *testing.T) {
 			t.Errorf("%s makes events of kind %d, want %d", name, got, kind)
 		}
 		state := "STATE_" + strings.ToUpper(kind.State().String())
-		if !regexp.MustCompile(`(?m)^local KIND, STATE, .* = \d, ` + state + `, `).MatchString(script.Source) {
+		if !regexp.MustCompile(`(?m)^local KIND, STATE, .* = \d+, ` + state + `, `).MatchString(script.Source) {
 			t.Errorf("%s leaves its reservations in another state than %s", name, state)
 		}
 	}

@@ -18,7 +18,11 @@ const (
 	// cellBytes: version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, settings and flags 20. A cell that
 	// allows extensions has their bound behind it: event.ExtendBytes.
 	cellBytes = 1 + 5 + 5 + 5 + 6 + 5 + 4 + event.SettingsBytes
-	// recordBytes: version 1, state 1, seq 6, deadline 6, and the ask.
+	// extendedVersion is the version of held records whose deadline was moved. All others have valueVersion.
+	extendedVersion = 2
+
+	// recordBytes: version 1, state 1, seq 6, deadline 6, and the ask. An extended one has behind it by how many ms:
+	// event.ExtendBytes.
 	recordBytes = 1 + 1 + 6 + 6 + askBytes
 	// askBytes: user 8, quantity 3, fingerprint 4, cell 14, as in an event.
 	askBytes = 8 + 3 + 4 + stock.CellBytes
@@ -72,12 +76,12 @@ func recordFrom(id stock.ReservationID, value string) (stock.Reservation, error)
 	if value == "" {
 		return stock.Reservation{}, nil
 	}
-	if len(value) != recordBytes || value[0] != valueVersion {
-		return stock.Reservation{}, fmt.Errorf("%w: record of %v has %d bytes and version %d, want %d and %d",
-			stock.ErrProtocol, id, len(value), value[0], recordBytes, valueVersion)
+	if len(value) != recordBytesOf(value[0]) {
+		return stock.Reservation{}, fmt.Errorf("%w: record of %v has %d bytes and version %d, want %d of version %d, or %d of version %d",
+			stock.ErrProtocol, id, len(value), value[0], recordBytes, valueVersion, recordBytes+event.ExtendBytes, extendedVersion)
 	}
 	b := bytesOf(value)
-	return stock.Reservation{
+	r := stock.Reservation{
 		ID:          id,
 		State:       stock.State(b[1] &^ countedBit),
 		Counted:     b[1]&countedBit != 0,
@@ -87,7 +91,22 @@ func recordFrom(id stock.ReservationID, value string) (stock.Reservation, error)
 		Quantity:    int64(uintAt(b, 22, 3)),
 		Fingerprint: uint32(uintAt(b, 25, 4)),
 		Cell:        stock.CellFrom(b[29:]),
-	}, nil
+	}
+	if value[0] == extendedVersion {
+		r.ExtendedMS = int64(uintAt(b, recordBytes, event.ExtendBytes))
+	}
+	return r, nil
+}
+
+// recordBytesOf is the length of a record of a version, 0 of an unknown one.
+func recordBytesOf(version byte) int {
+	switch version {
+	case valueVersion:
+		return recordBytes
+	case extendedVersion:
+		return recordBytes + event.ExtendBytes
+	}
+	return 0
 }
 
 // appendAsk appends what a request asks for, in the form that its record and its event have.

@@ -2,6 +2,7 @@ package redisstock_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -82,6 +83,50 @@ func TestDueAndGone(t *testing.T) {
 	}
 	if diff := cmp.Diff(due, s.scores(redisstock.DueKey(p))); diff != "" {
 		t.Errorf("due has changed (-before +after):\n%s", diff)
+	}
+}
+
+// TestExtendedIsDue looks at due and at the record of what was extended: the extended ones of one vector and deadline share
+// a member, the old one stays until its time, and a record is longer only while it is held.
+func TestExtendedIsDue(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	cell := s.load(10, stock.Settings{ExtendMax: time.Hour})
+	p, key := partition(cell), redisstock.ResKey(partition(cell))
+	requests := []stock.Request{take(stock.OpReserve, cell, 1, 1), take(stock.OpReserve, cell, 2, 1), take(stock.OpReserve, cell, 3, 1)}
+	v := s.do(stock.OpReserve, requests...)
+	if v.Err != nil {
+		t.Fatal(v.Err)
+	}
+	due := map[string]int64{"\x00\x00\x00\x00" + ids(requests): v.Outcomes[0].Reservation.DeadlineMS}
+	wanted := v.Outcomes[0].Reservation.DeadlineMS + 5000
+	more := slices.Clone(requests[:2])
+	for i := range more {
+		more[i].DeadlineMS = wanted
+	}
+	if v = s.do(stock.OpExtend, more...); v.Err != nil {
+		t.Fatal(v.Err)
+	}
+	due["\x00\x00\x00\x00"+ids(more)] = wanted
+	if diff := cmp.Diff(due, s.scores(redisstock.DueKey(p))); diff != "" {
+		t.Errorf("due (-want +got):\n%s", diff)
+	}
+	length := func(id stock.ReservationID) int {
+		record, err := s.run("HGET", key, string(id[:])).ToString()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(record)
+	}
+	s.one(stock.OpConfirm, stock.Request{ID: requests[1].ID})
+	for i, want := range []int{47, 43, 43} { // extended, extended and confirmed, as it was
+		if got := length(requests[i].ID); got != want {
+			t.Errorf("record %d has %d bytes, want %d", i, got, want)
+		}
+	}
+	found, _, err := s.Reservations(t.Context(), []stock.ReservationID{requests[0].ID})
+	if err != nil || found[0].DeadlineMS != wanted || found[0].ExtendedMS != 5000 {
+		t.Errorf("record %+v (%v), want it extended by 5 s", found, err)
 	}
 }
 

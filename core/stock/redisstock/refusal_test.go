@@ -41,6 +41,31 @@ func settling(change func(s *shop, r *stock.Request)) func(*shop) stock.Request 
 	}
 }
 
+// extending asks for a ms more of a hold of a cell with a bound.
+func extending(bound time.Duration, change func(s *shop, r *stock.Request)) func(*shop) stock.Request {
+	return func(s *shop) stock.Request {
+		held := s.reserve(s.load(10, stock.Settings{Limit: 5, ExtendMax: bound}), 1, 2)
+		r := stock.Request{ID: held.ID, Cell: held.Cell, User: 1, DeadlineMS: held.DeadlineMS + 1}
+		if change != nil {
+			change(s, &r)
+		}
+		return r
+	}
+}
+
+// returning gives back units of a cell of which 3 are sold.
+func returning(quantity int64, change func(s *shop, r *stock.Request)) func(*shop) stock.Request {
+	return func(s *shop) stock.Request {
+		cell := s.load(10, stock.Settings{Limit: 5})
+		s.one(stock.OpDeduct, take(stock.OpDeduct, cell, 1, 3))
+		r := comesBack(cell, 1, quantity)
+		if change != nil {
+			change(s, &r)
+		}
+		return r
+	}
+}
+
 func unsound(s *shop, r *stock.Request) {
 	edit(s, s.client, r.Cell, func(value []byte) { value[heldEnd]++ })
 }
@@ -54,6 +79,33 @@ func seenAhead(_ *shop, r *stock.Request) { r.Fence = stock.Position{Epoch: 1, S
 func refusals() map[string]refusal {
 	hour := time.Now().UnixMilli() + time.Hour.Milliseconds()
 	cases := map[string]refusal{
+		"extend unknown": {stock.OpExtend, stock.VerdictUnknownReservation, extending(time.Hour, func(_ *shop, r *stock.Request) { r.ID[9]++ }), false},
+		"extend nothing": {stock.OpExtend, stock.VerdictLimitReached, extending(0, nil), false},
+		"extend enough": {stock.OpExtend, stock.VerdictReplayed, extending(time.Hour, func(s *shop, r *stock.Request) {
+			r.DeadlineMS--
+		}), false},
+		"extend again": {stock.OpExtend, stock.VerdictReplayed, extending(time.Hour, func(s *shop, r *stock.Request) {
+			s.one(stock.OpExtend, *r)
+		}), false},
+		"extend beyond": {stock.OpExtend, stock.VerdictReplayed, extending(time.Millisecond, func(s *shop, r *stock.Request) {
+			s.one(stock.OpExtend, *r)
+			r.DeadlineMS++
+		}), false},
+		"extend another's": {stock.OpExtend, stock.VerdictWrongUser, extending(time.Hour, func(_ *shop, r *stock.Request) { r.User = 2 }), false},
+		"extend ended":     {stock.OpExtend, stock.VerdictWrongState, extending(time.Hour, func(s *shop, r *stock.Request) { s.one(stock.OpConfirm, *r) }), false},
+		"extend fenced":    {stock.OpExtend, stock.VerdictFenced, extending(time.Hour, fenced), false},
+		"extend unsound":   {stock.OpExtend, stock.VerdictBreached, extending(time.Hour, unsound), true},
+
+		"return nothing": {stock.OpReturn, stock.VerdictNotLoaded, func(*shop) stock.Request { return comesBack(newCell(), 1, 1) }, false},
+		"return unsold":  {stock.OpReturn, stock.VerdictWrongState, returning(4, nil), false},
+		"return fenced":  {stock.OpReturn, stock.VerdictFenced, returning(1, fenced), false},
+		"return unsound": {stock.OpReturn, stock.VerdictBreached, returning(1, unsound), true},
+		"return again":   {stock.OpReturn, stock.VerdictReplayed, returning(1, func(s *shop, r *stock.Request) { s.one(stock.OpReturn, *r) }), false},
+		"return otherwise": {stock.OpReturn, stock.VerdictMismatch, returning(1, func(s *shop, r *stock.Request) {
+			s.one(stock.OpReturn, *r)
+			r.Fingerprint++
+		}), false},
+
 		"confirm unknown": {stock.OpConfirm, stock.VerdictUnknownReservation, settling(func(_ *shop, r *stock.Request) { r.ID[9]++ }), false},
 		"release unknown": {stock.OpRelease, stock.VerdictUnknownReservation, settling(func(_ *shop, r *stock.Request) { r.ID[9]++ }), false},
 		"adjust fenced":   {stock.OpAdjust, stock.VerdictFenced, changing(stock.Adjustment{Delta: 1}, fenced), false},

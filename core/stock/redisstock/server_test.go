@@ -201,6 +201,13 @@ func take(op stock.Op, cell stock.Cell, user, quantity int64) stock.Request {
 	}
 }
 
+// comesBack is a return by a user.
+func comesBack(cell stock.Cell, user, quantity int64) stock.Request {
+	r := take(stock.OpReturn, cell, user, quantity)
+	r.Reason = "did not fit"
+	return r
+}
+
 // do decides requests as one vector, whose error it returns in the vector.
 func (s *shop) do(op stock.Op, requests ...stock.Request) *stock.Vector {
 	s.Helper()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -38,6 +39,12 @@ func TestForeignKeyStopsScriptsBeforeTheyWrite(t *testing.T) {
 		"release": {[]string{"cells", "res", "gone", "outbox", "buyers"}, func(s *shop, held stock.Reservation) error {
 			return s.do(stock.OpRelease, stock.Request{ID: held.ID, Cell: held.Cell}).Err
 		}},
+		"extend": {[]string{"cells", "res", "due", "outbox"}, func(s *shop, held stock.Reservation) error {
+			return s.do(stock.OpExtend, stock.Request{ID: held.ID, DeadlineMS: held.DeadlineMS + 1}).Err
+		}},
+		"return": {[]string{"cells", "res", "gone", "outbox", "buyers"}, func(s *shop, held stock.Reservation) error {
+			return s.do(stock.OpReturn, comesBack(held.Cell, 1, 1)).Err
+		}},
 		"adjust": {[]string{"cells", "res", "gone", "outbox"}, func(s *shop, held stock.Reservation) error {
 			return s.do(stock.OpAdjust, adjustment(held.Cell, "more", stock.Adjustment{Delta: 1})).Err
 		}},
@@ -58,7 +65,8 @@ func TestForeignKeyStopsScriptsBeforeTheyWrite(t *testing.T) {
 		for _, planted := range c.keys {
 			t.Run(name+" "+planted, func(t *testing.T) {
 				s := newShop(t, client, redisstock.Config{Retention: 1e6})
-				cell := s.load(10, stock.Settings{Limit: 5})
+				cell := s.load(10, stock.Settings{Limit: 5, ExtendMax: time.Hour})
+				s.one(stock.OpDeduct, take(stock.OpDeduct, cell, 1, 1))
 				held := s.reserve(cell, 1, 2)
 				if strings.HasPrefix(name, "expire") { // as if its deadline had passed
 					overdue(s, held)

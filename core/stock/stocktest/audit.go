@@ -95,6 +95,18 @@ func (b *books) enter(m moment) error {
 			return err
 		}
 		record.Counted = before.Counted && e.Kind == event.KindConfirm
+	case event.KindExtend:
+		if err := b.enterExtend(m); err != nil {
+			return err
+		}
+		record.ExtendedMS = before.ExtendedMS + e.DeadlineMS - before.DeadlineMS
+	case event.KindReturn:
+		if e.Change.Reason == "" || before.State == stock.StateReturned {
+			return fmt.Errorf("%v: reason %q, before %v", e.Reservation, e.Change.Reason, before.State)
+		}
+		b.owned[m.User] = max(0, b.owned[m.User]-m.Quantity)
+		b.state.Sold -= m.Quantity
+		b.state.Avail += m.Quantity
 	case event.KindAdjust, event.KindTransferOut, event.KindTransferIn:
 		b.state.Loaded = true
 		b.state.Avail += e.Change.Delta
@@ -136,6 +148,22 @@ func (b *books) enterTake(m moment) error {
 	return nil
 }
 
+// enterExtend enters a deadline that moved.
+func (b *books) enterExtend(m moment) error {
+	r := b.records[m.Reservation]
+	first := r.DeadlineMS - r.ExtendedMS
+	if r.State != stock.StateHeld || m.timeMS >= r.DeadlineMS {
+		return fmt.Errorf("%v is %v at %d, with the deadline at %d", r.ID, r.State, m.timeMS, r.DeadlineMS)
+	}
+	if m.DeadlineMS <= r.DeadlineMS || m.DeadlineMS > first+b.state.ExtendMax.Milliseconds() {
+		return fmt.Errorf("deadline %d, after %d and at first %d", m.DeadlineMS, r.DeadlineMS, first)
+	}
+	if m.User != r.User || m.Quantity != r.Quantity || m.Fingerprint != r.Fingerprint {
+		return fmt.Errorf("event %+v is not about the reservation %+v", m.Event, r)
+	}
+	return nil
+}
+
 func (b *books) enterSettle(m moment) error {
 	r := b.records[m.Reservation]
 	if r.State != stock.StateHeld {
@@ -154,7 +182,7 @@ func (b *books) enterSettle(m moment) error {
 	}
 	b.state.Avail += r.Quantity
 	if r.Counted {
-		b.owned[r.User] -= r.Quantity
+		b.owned[r.User] = max(0, b.owned[r.User]-r.Quantity)
 	}
 	return nil
 }

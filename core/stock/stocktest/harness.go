@@ -128,6 +128,24 @@ func (h *harness) release(r stock.Reservation, user int64) stock.Outcome {
 	return h.one(stock.OpRelease, stock.Request{ID: r.ID, Cell: r.Cell, User: user})
 }
 
+// extend asks for a deadline.
+func (h *harness) extend(r stock.Reservation, user, deadlineMS int64) stock.Outcome {
+	h.Helper()
+	return h.one(stock.OpExtend, stock.Request{ID: r.ID, User: user, DeadlineMS: deadlineMS})
+}
+
+// comesBack is the request of a return.
+func (h *harness) comesBack(cell stock.Cell, user int64, key string, quantity int64) stock.Request {
+	r := h.take(stock.OpReturn, cell, user, key, quantity)
+	r.Reason = "did not fit"
+	return r
+}
+
+func (h *harness) giveBack(cell stock.Cell, user int64, key string, quantity int64) stock.Outcome {
+	h.Helper()
+	return h.one(stock.OpReturn, h.comesBack(cell, user, key, quantity))
+}
+
 func (h *harness) adjustment(cell stock.Cell, key string, a stock.Adjustment) stock.Request {
 	if a.Kind == 0 {
 		a.Kind = stock.AdjustPlain
@@ -209,7 +227,7 @@ func checkVector(v *stock.Vector) error {
 		e := events[0]
 		events = events[1:]
 		last[e.Cell] = e
-		if diff := cmp.Diff(recordOf(e), uncounted(outcome.Reservation)); diff != "" {
+		if diff := cmp.Diff(recordOf(e), told(outcome.Reservation)); diff != "" {
 			return fmt.Errorf("request %d: event and record differ:\n%s", i, diff)
 		}
 		if r := v.Requests[i]; e.Reservation != r.ID || kindOf(v.Op, r.Adjustment) != e.Kind {
@@ -240,11 +258,15 @@ func kindOf(op stock.Op, a *stock.Adjustment) event.Kind {
 		return event.KindDeduct
 	case stock.OpAdjust:
 		return event.Kind(a.Kind)
+	case stock.OpReturn:
+		return event.KindReturn
+	case stock.OpExtend:
+		return event.KindExtend
 	}
 	return 0
 }
 
-// recordOf is the record of a reservation as its event tells it: all but whether it counts.
+// recordOf is the record of a reservation as its event tells it: all but whether it counts, and how far it was extended.
 func recordOf(e event.Event) stock.Reservation {
 	return stock.Reservation{
 		ID: e.Reservation, State: e.Kind.State(), Cell: e.Cell, User: e.User, Quantity: e.Quantity,
@@ -252,8 +274,9 @@ func recordOf(e event.Event) stock.Reservation {
 	}
 }
 
-func uncounted(r stock.Reservation) stock.Reservation {
-	r.Counted = false
+// told is what an event tells of a record.
+func told(r stock.Reservation) stock.Reservation {
+	r.Counted, r.ExtendedMS = false, 0
 	return r
 }
 

@@ -6,7 +6,9 @@ type mutant struct{ name, file, old, new string }
 var mutants = []mutant{
 	{"drop the limit check", "step.go", `Owned:      s.owned(user)`, `Owned: -1 << 40`},
 	{"do not count units of the limit", "step.go", `s.owned(user) + r.Quantity`, `s.owned(user)`},
-	{"keep released units in the limit", "step.go", `s.owned(user) - r.Quantity`, `s.owned(user)`},
+	{"keep released units in the limit", "step.go", `max(0, s.owned(user)-r.Quantity)
+		r.Counted`, `s.owned(user)
+		r.Counted`},
 	{"give back what never counted", "step.go", `if r.Counted {`, `if true {`},
 	{"count without a limit", "step.go", `Counted: cell.Limit != 0`, `Counted: true`},
 	{"released record still counts", "step.go", `r.Counted = false`, ``},
@@ -74,10 +76,31 @@ var mutants = []mutant{
 	{"confirm sells nothing", "step.go", `cell.Sold += before.Quantity`, `cell.Avail += before.Quantity`},
 	{"deduct holds", "step.go", `cell.Sold += r.Quantity`, `cell.Held += r.Quantity`},
 	{"hold a moment longer", "step.go", `cell.Hold.Milliseconds()`, `cell.Hold.Milliseconds() + 1`},
-	{"no deadline kept", "step.go", `s.due = add(s.due, newMember(h.deadlineMS, h.pool, ids))`, `_, _ = h, ids`},
+	{"no deadline kept", "step.go", `s.due = add(s.due, newMember(h.deadlineMS, h.pool, s.held[h]))`, `_ = h`},
+	{"extend beyond the bound", "step.go", `before.DeadlineMS = deadlineMS`, `before.DeadlineMS = r.DeadlineMS`},
+	{"count the bound from the last deadline", "step.go", `before.ExtendedMS += deadlineMS - before.DeadlineMS`, ``},
+	{"remember only the last extension", "step.go", `before.ExtendedMS += deadlineMS`, `before.ExtendedMS = deadlineMS`},
+	{"extend anyone's", "step.go", `before.Extend(r.DeadlineMS, r.User,`, `before.Extend(r.DeadlineMS, 0,`},
+	{"extend after the deadline", "step.go", `before.Extend(r.DeadlineMS, r.User, s.nowMS)`, `before.Extend(r.DeadlineMS, r.User, 0)`},
+	{"extend on a full outbox", "step.go", `cell.Extend(&before, r.DeadlineMS, s.outboxFull)`, `cell.Extend(&before, r.DeadlineMS, false)`},
+	{"an extension that stays when it has ended", "step.go", `r.ExtendedMS = 0`, ``},
+	{"return what was not sold", "step.go", `cell.Return(r.Quantity, s.outboxFull)`, `cell.Return(0, s.outboxFull)`},
+	{"return on a full outbox", "step.go", `cell.Return(r.Quantity, s.outboxFull)`, `cell.Return(r.Quantity, false)`},
+	{"return to nowhere", "step.go", `cell.Sold -= r.Quantity
+	cell.Avail += r.Quantity`, `cell.Sold -= r.Quantity
+	cell.Total -= r.Quantity`},
+	{"what is returned still counts", "step.go", `max(0, s.owned(user)-r.Quantity)
+	cell.Sold`, `s.owned(user)
+	cell.Sold`},
+	{"a return owes units", "step.go", `max(0, s.owned(user)-r.Quantity)
+	cell.Sold`, `s.owned(user) - r.Quantity
+	cell.Sold`},
+	{"no reason of a return", "step.go", `event.Change{Reason: r.Reason})
+}`, `event.Change{Reason: "none"})
+}`},
 	{
 		"expire what is confirmed", "step.go",
-		`r.StateAt(s.nowMS) != stock.StateExpired || r.State != stock.StateHeld`,
+		`r.State != stock.StateHeld || r.StateAt(s.nowMS) != stock.StateExpired`,
 		`r.State == stock.StateReleased || r.DeadlineMS > s.nowMS`,
 	},
 	{"expire too early", "memstock.go", `if m.atMS > sweep.TimeMS {`, `if m.atMS > sweep.TimeMS+3_600_000 {`},
@@ -118,6 +141,7 @@ var mutants = []mutant{
 var unsimulated = []string{
 	"expire more than the limit", "forget before its time", "forget more than the limit",
 	"ignore the deployment's level", "give back what never counted", "half a vector before an error", "ignore a full outbox",
+	"extend on a full outbox", "return on a full outbox",
 	"never more to expire", "no next deadline", "settle in a cell that is not there",
 }
 

@@ -34,6 +34,8 @@ func Simulate(t *testing.T, newFixture func(t *testing.T) Fixture) {
 			"deduct":  func(rt *rapid.T) { s.take(rt, stock.OpDeduct) },
 			"confirm": func(rt *rapid.T) { s.settle(rt, stock.OpConfirm) },
 			"release": func(rt *rapid.T) { s.settle(rt, stock.OpRelease) },
+			"extend":  s.extend,
+			"return":  s.giveBack,
 			"adjust":  s.adjust,
 			"expire":  s.expire,
 			"forget":  s.forget,
@@ -64,7 +66,7 @@ func newSimulation(t *testing.T, rt *rapid.T, f Fixture) *simulation {
 	s.cells = s.neighbours(4)
 	s.clockMS = s.now()
 	for i, settings := range []stock.Settings{ // the last cell is left to be created
-		{Hold: hold}, {Limit: 4, Hold: hold}, {Limit: 8, Hold: 2 * time.Millisecond},
+		{Hold: hold, ExtendMax: hold}, {Limit: 4, Hold: hold}, {Limit: 8, Hold: 2 * time.Millisecond, ExtendMax: 4 * time.Millisecond},
 	} {
 		s.run(stock.OpAdjust, s.adjustment(s.cells[i], "load", stock.Adjustment{
 			Create: true, Delta: int64(10 + 20*i), Settings: settings,
@@ -173,6 +175,34 @@ func (s *simulation) settle(rt *rapid.T, op stock.Op) {
 		requests = append(requests, stock.Request{ID: r.ID, Cell: r.Cell, User: user})
 	}
 	s.run(op, requests...)
+}
+
+// extend asks for later deadlines of what was granted before, or refused.
+func (s *simulation) extend(rt *rapid.T) {
+	if len(s.granted) == 0 {
+		rt.Skip("nothing to extend")
+	}
+	var requests []stock.Request
+	for range rapid.IntRange(1, 6).Draw(rt, "requests") {
+		r := rapid.SampledFrom(s.granted).Draw(rt, "reservation")
+		by := rapid.SampledFrom([]int64{1, 2, 5, 20, hold.Milliseconds(), 3 * stock.HoldMax.Milliseconds()}).Draw(rt, "by")
+		user := rapid.SampledFrom([]int64{0, 0, r.User, 3}).Draw(rt, "user")
+		requests = append(requests, stock.Request{ID: r.ID, User: user, DeadlineMS: max(r.DeadlineMS, s.clockMS) + by})
+	}
+	s.run(stock.OpExtend, requests...)
+}
+
+// giveBack returns units, whether the user has bought them or not.
+func (s *simulation) giveBack(rt *rapid.T) {
+	var requests []stock.Request
+	for range rapid.IntRange(1, 4).Draw(rt, "requests") {
+		cell := rapid.SampledFrom(s.cells).Draw(rt, "cell")
+		user := rapid.Int64Range(1, 3).Draw(rt, "user")
+		key := rapid.StringMatching("[a-j]").Draw(rt, "key")
+		requests = append(requests, s.comesBack(cell, user, key, rapid.Int64Range(1, 3).Draw(rt, "quantity")))
+	}
+	s.run(stock.OpReturn, requests...)
+	s.asked = append(s.asked, requests...)
 }
 
 func (s *simulation) adjust(rt *rapid.T) {

@@ -45,6 +45,8 @@ func Run(t *testing.T, newFixture func(t *testing.T) Fixture) {
 	groups := map[string]group{
 		"take":   takeCases,
 		"settle": settleCases,
+		"extend": extendCases,
+		"return": returnCases,
 		"adjust": adjustCases,
 		"shut":   shutCases,
 		"vector": vectorCases,

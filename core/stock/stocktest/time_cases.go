@@ -238,14 +238,15 @@ var forgetCases = group{
 		d, e := h.take(stock.OpDeduct, cell, 1, "d", 1), h.take(stock.OpDeduct, cell, 1, "e", 1)
 		h.wantAll(h.do(stock.OpDeduct, d, e), stock.VerdictOK, stock.VerdictOK)
 		m := h.adjust(cell, "m", stock.Adjustment{Delta: 1}).Reservation
+		g := h.giveBack(cell, 1, "g", 1).Reservation
 		h.waitUntil(h.now() + moments.Milliseconds())
 		h.forget(cell)
-		for _, id := range []stock.ReservationID{a.ID, b.ID, d.ID, e.ID, m.ID} {
+		for _, id := range []stock.ReservationID{a.ID, b.ID, d.ID, e.ID, m.ID, g.ID} {
 			if r := h.record(id); r.State != stock.StateNone {
 				h.Errorf("record %+v", r)
 			}
 		}
-		h.wantUnits(cell, 7, 0, 3)
+		h.wantUnits(cell, 8, 0, 2)
 		h.want(h.release(a, 0), stock.VerdictUnknownReservation)
 		h.want(h.reserve(cell, 1, "a", 2), stock.VerdictOK) // a new request
 	},
