@@ -64,7 +64,7 @@ func (h *history) next(c *cellHistory) event.Event {
 		User: 1 + h.rand.Int64N(1000), Quantity: 1 + h.rand.Int64N(3), Fingerprint: h.rand.Uint32(),
 	}
 	if h.rand.IntN(100) < h.rebase && e.Seq > 1 {
-		e.Epoch, e.Seq = c.last.Epoch+1, 1
+		e.Epoch = c.last.Epoch + 1
 	} else if c.last.Epoch > 0 {
 		e.Epoch = c.last.Epoch
 	}

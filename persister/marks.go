@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/core/db"
+	"sluice/core/event"
 	"sluice/core/ledger"
 	"sluice/core/lifecycle"
 	"sluice/core/stock"
@@ -36,8 +37,8 @@ const (
 // marker moves applied_marks. The mark of a cell says up to where the ledger has every event, and each event follows from
 // the one before. The marker works behind the consumer and in its own time. It walks the ledger on from the mark, and
 // stops in three places: at a gap, at an event whose balances do not follow, and at an unresolved dead letter of the
-// cell. It makes a dead letter of an event that does not follow. It enters a new epoch that begins with a rebase, because
-// that names the event at which the old one ended.
+// cell. It makes a dead letter of an event that does not follow. It enters a new epoch that begins with a rebase: that names
+// the event at which the old one ended, states the balances, and declares lost what is missing.
 type marker struct {
 	writer writer
 	books  *ledger.Reader
@@ -173,7 +174,7 @@ func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []sto
 			return nil, err
 		}
 		budget -= max(len(rows), len(cells))
-		now, breaks := walk(rows, marks)
+		now, breaks := walk(rows, marks, uint64(window))
 		cells = slices.DeleteFunc(cells, func(c stock.Cell) bool {
 			to, ok := now[c]
 			return !ok || to.Epoch == marks[c].Epoch && to.Seq != marks[c].Seq+uint64(window)
@@ -185,18 +186,33 @@ func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []sto
 	return cells, m.save(ctx, moved, broken)
 }
 
-// walk goes through sorted ledger rows of cells, each cell from its mark on. It returns how far each mark can move, and a
-// dead letter for each row that does not follow from the one before.
-func walk(rows []row, marks map[stock.Cell]stock.Position) (moved map[stock.Cell]stock.Position, broken []letter) {
+// walk goes through sorted ledger rows of cells, each cell from its mark on, so many rows far. It returns how far each mark can
+// move, and a dead letter for each row that does not follow from the one before.
+func walk(rows []row, marks map[stock.Cell]stock.Position, window uint64) (moved map[stock.Cell]stock.Position, broken []letter) {
 	moved = map[stock.Cell]stock.Position{}
+	ends := map[stock.Cell]stock.Position{} // at which a rebase ended the epoch of the mark
+	for i := range rows {
+		if r := &rows[i]; r.Kind == event.KindRebase && r.Change.From.Epoch == marks[r.Cell].Epoch {
+			ends[r.Cell] = r.Change.From
+		}
+	}
+	stopped := map[stock.Cell]bool{} // at a break
 	for i := range rows {
 		r := &rows[i]
 		mark := marks[r.Cell]
 		if m, ok := moved[r.Cell]; ok {
 			mark = m
 		}
-		if !r.Follows(mark) {
-			continue // the row of the mark itself, or after a gap or a break
+		end, ended := ends[r.Cell]
+		if ended && r.Kind == event.KindRebase && r.Change.From == end && !stopped[r.Cell] && r.fits() {
+			// Between mark and end is nothing, unless the window ended before it.
+			if !mark.Less(end) || mark.Seq < marks[r.Cell].Seq+window {
+				moved[r.Cell] = r.Position
+			}
+			continue
+		}
+		if !r.Follows(mark) || ended && end.Less(r.Position) && r.Epoch == end.Epoch {
+			continue // the row of the mark itself, after a gap or a break, or declared lost
 		}
 		var avail, held, sold int64 // before the first event a cell is empty
 		if mark.Seq > 0 {
@@ -209,11 +225,13 @@ func walk(rows []row, marks map[stock.Cell]stock.Position) (moved map[stock.Cell
 			detail := fmt.Sprintf("%v has values that no event can have, at %d ms: %v of %d units by user %d, delta %d, %d available, %d held, %d sold",
 				r, r.timeMS, r.Kind, r.Quantity, r.User, r.Change.Delta, r.Avail, r.Held, r.Sold)
 			broken = append(broken, letter{reason: reasonBroken, detail: detail, event: &r.Event, data: []byte(detail)})
+			stopped[r.Cell] = true
 			continue
 		}
 		if a, h, s := r.Before(); a != avail || h != held || s != sold {
 			broken = append(broken, rowLetter(reasonBroken,
 				fmt.Sprintf("%v found balances %d, %d, %d, but %d, %d, %d were left to it", r, a, h, s, avail, held, sold), r))
+			stopped[r.Cell] = true
 			continue
 		}
 		moved[r.Cell] = r.Position
@@ -221,18 +239,27 @@ func walk(rows []row, marks map[stock.Cell]stock.Position) (moved map[stock.Cell
 	return moved, broken
 }
 
-// ledger reads rows of cells: those of their marks, of a window after them, and the first one of the next epoch.
+// ledger reads rows of cells: those of their marks, of a window after them, and the first one of the next epoch, where there is
+// one.
 func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock.Cell]stock.Position, window uint64) (found []row, err error) {
 	if len(cells) == 0 {
 		return nil, nil
+	}
+	at, err := m.books.StockPositionsOf(ctx, cells)
+	if err != nil {
+		return nil, err
 	}
 	query := []byte(selectLedger)
 	for i, c := range cells {
 		if i > 0 {
 			query = append(query, " OR "...)
 		}
-		query = fmt.Appendf(query, "(sku_id = %d AND pool = %d AND bucket = %d AND (epoch = %d AND seq BETWEEN %d AND %d OR epoch = %d AND seq = 1))",
-			c.SKU, c.Pool, c.Bucket, marks[c].Epoch, marks[c].Seq, marks[c].Seq+window, uint64(marks[c].Epoch)+1)
+		query = fmt.Appendf(query, "(sku_id = %d AND pool = %d AND bucket = %d AND epoch = %d AND seq BETWEEN %d AND %d)",
+			c.SKU, c.Pool, c.Bucket, marks[c].Epoch, marks[c].Seq, marks[c].Seq+window)
+		if next := uint64(marks[c].Epoch) + 1; uint64(at[c].Epoch) >= next {
+			query = fmt.Appendf(query, " OR (sku_id = %[1]d AND pool = %[2]d AND bucket = %[3]d AND epoch = %[4]d AND seq = (SELECT MIN(seq) "+
+				"FROM ledger WHERE sku_id = %[1]d AND pool = %[2]d AND bucket = %[3]d AND epoch = %[4]d))", c.SKU, c.Pool, c.Bucket, next)
+		}
 	}
 	query = append(query, " ORDER BY sku_id, pool, bucket, epoch, seq"...)
 	rows, err := m.writer.db.QueryContext(ctx, string(query))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -214,20 +215,20 @@ func TestMarksDoNotEnterAnEpoch(t *testing.T) {
 	m.want("with a second epoch", "1001 0 1 4")
 }
 
-// TestMarksFollowARebase has cells whose second epoch begins with a rebase: from where the first one ended, from before
-// that, and with balances that the first one did not leave.
+// TestMarksFollowARebase has cells whose second epoch begins with a rebase: from where the first one ended; from before that,
+// because an event came late; with balances that the first one did not leave; after a gap; after a break; and without the rebase.
 func TestMarksFollowARebase(t *testing.T) {
 	t.Parallel()
 	m := newMarksTest(t)
-	h := newHistory(9, 3)
+	h := newHistory(9, 6)
 	rebased := func(c *cellHistory, from uint64) []*row {
 		rows := inARow(h, c, 4)
 		last := *rows[3]
 		rebase := row{Event: last.Event, timeMS: last.timeMS + 1}
 		rebase.Kind, rebase.Quantity, rebase.User, rebase.DeadlineMS = event.KindRebase, 0, 0, 0
-		rebase.Position = stock.Position{Epoch: 2, Seq: 1}
+		rebase.Position = stock.Position{Epoch: 2, Seq: from + 1}
 		rebase.Change = event.Change{From: stock.Position{Epoch: 1, Seq: from}, Reason: "test"}
-		c.last.Seq = 1
+		c.last.Seq = from + 1
 		rows = append(rows, &rebase)
 		for _, r := range inARow(h, c, 2) {
 			r.Epoch = 2
@@ -239,10 +240,20 @@ func TestMarksFollowARebase(t *testing.T) {
 	m.write(rebased(h.cells[1], 3)...)
 	others := rebased(h.cells[2], 4)
 	others[4].Avail++
+	for _, r := range others[5:] {
+		r.Avail++
+	}
 	m.write(others...)
-	m.want("with second epochs", "1001 0 2 3", "1001 1 1 4", "1002 0 1 4")
+	gap := rebased(h.cells[3], 4)
+	m.write(slices.Delete(gap, 1, 2)...)
+	broken := rebased(h.cells[4], 4)
+	broken[1].Avail++
+	m.write(broken...)
+	alone := rebased(h.cells[5], 4)
+	m.write(slices.Delete(alone, 4, 5)...) // the rebase is not there yet
+	m.want("with second epochs", "1001 0 2 7", "1001 1 2 6", "1002 0 2 7", "1002 1 2 7", "1003 0 1 1", "1003 1 1 4")
 	letters := lines(t, m.writer.db, "SELECT reason, sku_id, epoch, seq FROM dead_letters")
-	if diff := cmp.Diff([]string{reasonBroken + " 1002 2 1"}, letters); diff != "" {
+	if diff := cmp.Diff([]string{reasonBroken + " 1003 1 2"}, letters); diff != "" {
 		t.Errorf("dead letters:\n%s", diff)
 	}
 }

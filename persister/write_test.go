@@ -223,7 +223,7 @@ func TestEveryKindIsKeptWhole(t *testing.T) {
 	for kind := event.KindReserve; kind <= event.KindExtend; kind++ {
 		r := &row{partition: 3, timeMS: 1_700_000_000_000 + int64(kind), Event: event.Event{
 			Kind: kind, Reservation: stock.ReservationID{0, 3, byte(kind)}, User: 7, Quantity: 2, Fingerprint: 9,
-			Cell: stock.Cell{SKU: int64(kind)}, Position: stock.Position{Epoch: 2, Seq: 1},
+			Cell: stock.Cell{SKU: int64(kind)}, Position: stock.Position{Epoch: 2, Seq: 13},
 			Avail: 100, Held: 20, Sold: 30, DeadlineMS: 1_700_000_900_000,
 		}}
 		if kind.Adjusts() {
@@ -239,7 +239,7 @@ func TestEveryKindIsKeptWhole(t *testing.T) {
 		case event.KindTransferOut:
 			r.Change.Delta = -5
 		case event.KindRebase:
-			r.Change.From = stock.Position{Epoch: 1, Seq: 12}
+			r.Change.From = stock.Position{Epoch: r.Epoch - 1, Seq: r.Seq - 1}
 		}
 		if err := r.Check(); err != nil {
 			t.Fatal(err)

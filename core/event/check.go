@@ -47,13 +47,11 @@ func (e *Event) fault() string {
 	return ""
 }
 
-// rebaseFault is what is wrong with a rebase, or nothing. It is the first event of its epoch. It moves no units: whoever
-// makes it has applied all that is known of the epoch before.
+// rebaseFault is what is wrong with a rebase, or nothing. It is the first event of its epoch, and its seq goes on from the
+// epoch before. So a record in Redis, which has no epoch, still tells where in its cell's history it is.
 func (e *Event) rebaseFault() string {
 	switch {
-	case e.Seq != 1:
-		return "a rebase that does not begin its epoch"
-	case e.Change.From.Epoch+1 != e.Epoch || e.Change.From.Seq == 0:
+	case e.Change.From.Epoch+1 != e.Epoch || e.Change.From.Seq == 0 || e.Change.From.Seq+1 != e.Seq:
 		return fmt.Sprintf("a rebase that goes on from epoch %d seq %d", e.Change.From.Epoch, e.Change.From.Seq)
 	case e.Change.Delta != 0:
 		return fmt.Sprintf("a rebase with delta %d", e.Change.Delta)
@@ -69,7 +67,8 @@ func (e *Event) Follows(last stock.Position) bool {
 	return e.Epoch == last.Epoch && e.Seq == last.Seq+1
 }
 
-// Before returns the cell's balances before the event, computed from those after it.
+// Before returns the cell's balances before the event, computed from those after it. A rebase states balances, whatever was
+// before it.
 func (e *Event) Before() (avail, held, sold int64) {
 	avail, held, sold = e.Avail, e.Held, e.Sold
 	switch e.Kind {

@@ -81,10 +81,11 @@ func TestCheckOfARebase(t *testing.T) {
 		t.Error(err)
 	}
 	for name, change := range map[string]func(*Event){
-		"not at the beginning":       func(e *Event) { e.Seq = 2 },
+		"with a seq of its own":      func(e *Event) { e.Seq = 1 },
+		"with the seq of its past":   func(e *Event) { e.Seq-- },
 		"from two epochs before":     func(e *Event) { e.Epoch = 3 },
 		"from its own epoch":         func(e *Event) { e.Epoch = 1 },
-		"from an epoch not begun":    func(e *Event) { e.Change.From.Seq = 0 },
+		"from an epoch not begun":    func(e *Event) { e.Change.From.Seq, e.Seq = 0, 1 },
 		"with a delta":               func(e *Event) { e.Change.Delta = 1 },
 		"with a quantity":            func(e *Event) { e.Quantity = 1 },
 		"with balances out of range": func(e *Event) { e.Held = -1 },

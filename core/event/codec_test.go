@@ -72,7 +72,7 @@ func goldens() map[string]Batch {
 		}),
 		"several": several,
 		"rebase": of(KindRebase, func(e *Event) {
-			e.User, e.Quantity, e.DeadlineMS, e.Position = 0, 0, 0, stock.Position{Epoch: 2, Seq: 1}
+			e.User, e.Quantity, e.DeadlineMS, e.Position = 0, 0, 0, stock.Position{Epoch: 2, Seq: 1_000_001}
 			e.Change = Change{
 				From:   stock.Position{Epoch: 1, Seq: 1_000_000},
 				Fields: ^stock.Fields(0),

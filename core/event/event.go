@@ -23,7 +23,7 @@ const (
 	KindTransferOut Kind = 7 // units leave for another cell
 	KindTransferIn  Kind = 8 // units arrive from another cell
 
-	KindRebase Kind = 9  // the cell begins a new epoch, with the balances of the mark that it goes on from
+	KindRebase Kind = 9  // the cell begins a new epoch, with the balances that the event states
 	KindRevoke Kind = 10 // held -> avail, by a declared loss
 	KindReturn Kind = 11 // sold -> avail: goods came back
 	KindExtend Kind = 12 // a hold's deadline moves

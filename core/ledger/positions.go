@@ -30,6 +30,11 @@ func (r *Reader) StockPositions(ctx context.Context, yield func(stock.Cell, stoc
 	return r.positions(ctx, "stock table", yield, selectStockPositions)
 }
 
+// StockPositionsOf are the positions of cells in the stock table. A cell that it does not have is left out.
+func (r *Reader) StockPositionsOf(ctx context.Context, cells []stock.Cell) (map[stock.Cell]stock.Position, error) {
+	return r.positionsOf(ctx, "stock table", selectStockPositions+" WHERE ", cells)
+}
+
 // LetterPositions yields the positions of all events that are unresolved dead letters, except forks: they happened in Redis and
 // are in no other table. It stops at the first error of yield and returns that as it is.
 func (r *Reader) LetterPositions(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
@@ -44,14 +49,19 @@ func (r *Reader) ForkPositions(ctx context.Context, yield func(stock.Cell, stock
 
 // AppliedMarks are the positions up to which the ledger has every event of the cells. A cell without one is left out.
 func (r *Reader) AppliedMarks(ctx context.Context, cells []stock.Cell) (map[stock.Cell]stock.Position, error) {
-	marks := make(map[stock.Cell]stock.Position, len(cells))
+	return r.positionsOf(ctx, "applied marks", selectAppliedMarks, cells)
+}
+
+// positionsOf are the positions that a table has of cells.
+func (r *Reader) positionsOf(ctx context.Context, what, query string, cells []stock.Cell) (map[stock.Cell]stock.Position, error) {
+	found := make(map[stock.Cell]stock.Position, len(cells))
 	if len(cells) == 0 {
-		return marks, nil
+		return found, nil
 	}
-	return marks, r.positions(ctx, "applied marks", func(c stock.Cell, m stock.Position) error {
-		marks[c] = m
+	return found, r.positions(ctx, what, func(c stock.Cell, m stock.Position) error {
+		found[c] = m
 		return nil
-	}, string(appendCells([]byte(selectAppliedMarks), cells)))
+	}, string(appendCells([]byte(query), cells)))
 }
 
 // HeldBack are those of the cells of which somebody must resolve a dead letter before their applied mark may move.

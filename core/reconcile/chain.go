@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"sluice/core/event"
 	"sluice/core/stock"
 )
 
@@ -32,7 +33,8 @@ type breach struct {
 type chain struct {
 	list     []Event
 	rivals   [][2]Event // two that are at one position
-	missing  []span
+	late     []Event    // beyond the event that a rebase went on from: their effects were declared lost
+	missing  []span     // except those that a rebase declared lost
 	breaches []breach
 	truth    map[stock.Position]stock.Balances // after each event, where its own are wrong
 	forked   map[stock.Position]bool
@@ -54,12 +56,22 @@ func newChain(v *View) *chain {
 // merge puts events in order. Of those at one position the ledger's is kept, else the outbox'.
 func (c *chain) merge(v *View) {
 	all := slices.DeleteFunc(slices.Clone(v.Events), func(e Event) bool { return e.Less(v.From) })
+	ends := map[uint32]uint64{} // by epoch: the seq at which a rebase ended it
+	for i := range all {
+		if e := &all[i]; e.Kind == event.KindRebase {
+			ends[e.Change.From.Epoch] = e.Change.From.Seq
+		}
+	}
 	rank := map[Store]int{InLedger: 0, InOutbox: 1, InKafka: 2}
 	slices.SortStableFunc(all, func(a, b Event) int {
 		return cmp.Or(comparePositions(a.Position, b.Position), cmp.Compare(rank[a.Store], rank[b.Store]))
 	})
 	for i := range all {
 		e := &all[i]
+		if end, ended := ends[e.Epoch]; ended && e.Seq > end {
+			c.late = append(c.late, *e)
+			continue
+		}
 		if len(c.list) == 0 || c.list[len(c.list)-1].Position != e.Position {
 			c.list = append(c.list, *e)
 			continue
@@ -76,7 +88,7 @@ func comparePositions(a, b stock.Position) int {
 }
 
 // walk finds where the history up to the cut has gaps, and where it does not follow from itself. Beyond the cut an event
-// may be under way that nobody has read.
+// may be under way that nobody has read. A rebase states what there is: whoever made it knew what was missing by then.
 func (c *chain) walk(v *View) {
 	cut := v.Redis.Position
 	w := walker{at: v.From, known: true} // before its first event a cell is empty
@@ -90,6 +102,11 @@ func (c *chain) walk(v *View) {
 		e := &c.list[i]
 		if cut.Less(e.Position) {
 			break
+		}
+		if e.Kind == event.KindRebase {
+			c.missing = nil
+			w = walker{at: e.Position, known: true, left: e.after(), leftMS: e.TimeMS}
+			continue
 		}
 		if e.Epoch != w.at.Epoch { // where the old epoch ended nobody knows
 			w.at, w.known = stock.Position{Epoch: e.Epoch}, false
@@ -161,6 +178,11 @@ func (c *chain) at(m stock.Position) *Event {
 // isMissing tells whether nobody has the event of a position that must have been.
 func (c *chain) isMissing(m stock.Position) bool {
 	return slices.ContainsFunc(c.missing, func(s span) bool { return s.has(m) })
+}
+
+// lacks tells whether nobody has the event of a seq that must have been, in whichever epoch.
+func (c *chain) lacks(seq uint64) bool {
+	return slices.ContainsFunc(c.missing, func(s span) bool { return s.first <= seq && seq <= s.last })
 }
 
 // lastInLedger is the newest event that the ledger has, nil if there is none.

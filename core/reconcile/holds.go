@@ -53,7 +53,9 @@ func (v *View) Doubtful() []stock.Position {
 		seen[r.ID] = true
 		row := rows[r.ID]
 		if r.State != stock.StateNone && r.Cell == v.Cell && (row == nil || row.Seq != r.Seq || row.State != r.State || row.Quantity != r.Quantity) {
-			doubtful[stock.Position{Epoch: v.Redis.Epoch, Seq: r.Seq}] = true
+			for _, m := range v.placesOf(r.Seq) {
+				doubtful[m] = true
+			}
 			if row != nil {
 				doubtful[row.Position()] = true
 			}
@@ -68,6 +70,17 @@ func (v *View) Doubtful() []stock.Position {
 	}
 	maps.DeleteFunc(doubtful, func(m stock.Position, _ bool) bool { return !m.Less(v.From) })
 	return slices.SortedFunc(maps.Keys(doubtful), comparePositions)
+}
+
+// epochsMax is in how many epochs the event of a record is looked for.
+const epochsMax = 8
+
+// placesOf are the positions that a seq may have, the newest first. A record has no epoch, and the seq goes on over epochs.
+func (v *View) placesOf(seq uint64) (places []stock.Position) {
+	for epoch := v.Redis.Epoch; epoch > 0 && len(places) < epochsMax; epoch-- {
+		places = append(places, stock.Position{Epoch: epoch, Seq: seq})
+	}
+	return places
 }
 
 func (v *View) rows() map[stock.ReservationID]*Row {
@@ -98,8 +111,8 @@ func (j *judge) atCut() (known map[stock.ReservationID]*told) {
 	}
 	for id, row := range rows {
 		events := about[id]
-		for _, m := range []stock.Position{row.Position(), {Epoch: j.Redis.Epoch, Seq: seqOf(records[id])}} {
-			if e := spots[m]; e != nil && e.Reservation == id {
+		for _, m := range append(j.placesOf(seqOf(records[id])), row.Position()) {
+			if e := spots[m]; e != nil && e.Reservation == id && !slices.Contains(events, e) {
 				events = append(events, e)
 			}
 		}
@@ -189,7 +202,7 @@ func (j *judge) holds() {
 			continue
 		}
 		seen[r.ID] = true
-		if r.Seq > j.Redis.Seq || j.isMissing(stock.Position{Epoch: j.Redis.Epoch, Seq: r.Seq}) {
+		if r.Seq > j.Redis.Seq || j.lacks(r.Seq) {
 			continue // later than the cut, or told as a gap
 		}
 		t := known[r.ID]

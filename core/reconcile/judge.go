@@ -163,6 +163,10 @@ func (j *judge) forks() {
 		a, b := &pair[0], &pair[1]
 		j.add(Fork, max(a.units(), b.units()), direction(b.after(), a.after()), a.TimeMS, a.proof("one event"), b.proof("another one at the same place"))
 	}
+	for i := range j.late {
+		e := &j.late[i]
+		j.add(Fork, e.units(), Bookkeeping, e.TimeMS, e.proof("it came after a rebase had declared it lost"))
+	}
 	for _, b := range j.breaches {
 		if b.edited {
 			should := b.at.applied(b.left)
@@ -207,7 +211,7 @@ func (j *judge) gaps() {
 		again.Spans = append(again.Spans, SeqSpan{s.epoch, s.first, s.last})
 		proof = append(proof, Proof{Store: InLedger, Says: s.says(), Epoch: s.epoch, Seq: s.first, Units: moved(s.left, s.found)})
 		for i := range j.Records {
-			if r := &j.Records[i]; s.has(stock.Position{Epoch: j.Redis.Epoch, Seq: r.Seq}) {
+			if r := &j.Records[i]; s.first <= r.Seq && r.Seq <= s.last {
 				proof = append(proof, recordProof(r, "its last event is missing"))
 			}
 		}

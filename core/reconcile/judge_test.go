@@ -31,11 +31,19 @@ const (
 // newWorld makes a history of so many events.
 func newWorld(t *testing.T, seed uint64, events int) *world {
 	t.Helper()
+	return newWorldOf(t, seed, events, false)
+}
+
+// newWorldOf makes a history that goes on over rebases, or has none.
+func newWorldOf(t *testing.T, seed uint64, events int, rebases bool) *world {
+	t.Helper()
 	w := &world{Rand: rand.New(rand.NewPCG(seed, 0)), t: t, cell: stock.Cell{SKU: 1 + int64(seed%1000), Pool: uint32(seed % 3)}}
 	settings := stock.Settings{Hold: time.Minute, Limit: limit}
 	w.adjust(1000, settings)
 	for len(w.events) < events {
 		switch n := w.IntN(20); {
+		case rebases && w.IntN(10) == 0:
+			w.rebase(settings)
 		case n == 0:
 			w.adjust(int64(w.IntN(40))-10, settings)
 		case n < 10 || len(w.held()) == 0:
@@ -81,7 +89,10 @@ func (w *world) happen(kind event.Kind, r stock.Reservation, avail, held, sold i
 	last, records, buyers := w.last()
 	e := reconcile.Event{TimeMS: startMS + int64(len(w.events))*10, Store: reconcile.InLedger}
 	e.Kind, e.Reservation, e.User, e.Quantity, e.Cell, e.DeadlineMS = kind, r.ID, r.User, r.Quantity, w.cell, r.DeadlineMS
-	e.Position = stock.Position{Epoch: 1, Seq: uint64(len(w.events)) + 1}
+	e.Position = stock.Position{Epoch: max(1, last.Epoch), Seq: uint64(len(w.events)) + 1}
+	if kind == event.KindRebase {
+		e.Epoch++
+	}
 	e.Avail, e.Held, e.Sold, e.Change = last.Avail+avail, last.Held+held, last.Sold+sold, change
 	w.events = append(w.events, e)
 	if !kind.Adjusts() {
@@ -115,6 +126,13 @@ func (w *world) happen(kind event.Kind, r stock.Reservation, avail, held, sold i
 
 func (w *world) adjust(delta int64, s stock.Settings) {
 	w.happen(event.KindAdjust, stock.Reservation{}, delta, 0, 0, event.Change{Delta: delta, Settings: s, Reason: "test"})
+}
+
+// rebase begins an epoch, and may declare units lost that were sold.
+func (w *world) rebase(s stock.Settings) {
+	last, _, _ := w.last()
+	lost := min(last.Sold, w.Int64N(3))
+	w.happen(event.KindRebase, stock.Reservation{}, lost, 0, -lost, event.Change{From: last.Position, Settings: s, Reason: "test"})
 }
 
 func (w *world) take(kind event.Kind) {
@@ -205,7 +223,7 @@ func (w *world) read(atRest bool) *reading {
 			row.Reservation = stock.Reservation{
 				ID: e.Reservation, State: e.Kind.State(), Cell: w.cell, User: e.User, Quantity: e.Quantity, Seq: e.Seq, DeadlineMS: e.DeadlineMS,
 			}
-			row.Epoch, row.UpdatedMS = 1, e.TimeMS
+			row.Epoch, row.UpdatedMS = e.Epoch, e.TimeMS
 			rows[e.Reservation] = row
 		}
 	}
@@ -214,7 +232,7 @@ func (w *world) read(atRest bool) *reading {
 		applied = w.IntN(whole + 1)
 	}
 	if applied > 0 {
-		v.From = stock.Position{Epoch: 1, Seq: uint64(applied)}
+		v.From = w.events[applied-1].Position
 	}
 	for i, e := range w.events {
 		if r.persisted[i] && i+1 >= applied {
@@ -298,6 +316,62 @@ func TestWhatIsUnderWayIsNoDrift(t *testing.T) {
 	})
 	if flying == 0 {
 		t.Error("nothing was ever under way")
+	}
+}
+
+// What was before a rebase was dealt with: it is no drift, wherever the counters and the ledger stand. What of it comes to light
+// later is.
+func TestRebasesAreNoDrift(t *testing.T) {
+	t.Parallel()
+	late := 0
+	seeds(t, 3000, func(t *testing.T, seed uint64) {
+		t.Helper()
+		w := newWorldOf(t, seed, 1+int(seed%60), true)
+		r := w.read(seed%4 == 0)
+		if found := w.judge(r); len(found.Findings) > 0 {
+			t.Errorf("%s at %d of %d: %+v", found.Class, r.cut, len(w.events), found.Findings)
+		}
+		for i := range r.Events {
+			e := r.Events[i]
+			if e.Kind != event.KindRebase || r.Redis.Less(e.Position) || e.Change.From.Less(r.From) {
+				continue
+			}
+			lost := w.events[0]
+			lost.Position, lost.Store = stock.Position{Epoch: e.Change.From.Epoch, Seq: e.Change.From.Seq + 1}, reconcile.InKafka
+			r.Events = append(r.Events, lost)
+			if found := w.judge(r); len(found.Findings) != 1 || found.Findings[0].Type != reconcile.Fork {
+				t.Errorf("with an event from before a rebase: %+v", found.Findings)
+			}
+			late++
+			break
+		}
+	})
+	if late == 0 {
+		t.Error("no event ever came late")
+	}
+}
+
+// A gap that a rebase ended is no gap.
+func TestGapsEndAtARebase(t *testing.T) {
+	t.Parallel()
+	gaps := 0
+	seeds(t, 1000, func(t *testing.T, seed uint64) {
+		t.Helper()
+		w := newWorldOf(t, seed, 20+int(seed%40), true)
+		r := w.read(true)
+		for i, e := range w.events {
+			if e.Kind == event.KindRebase && i > 2 && w.events[i-2].Kind.Adjusts() && r.From.Less(w.events[i-2].Position) && w.events[i-1].Kind != event.KindRebase {
+				w.without(r, i-2)
+				gaps++
+				break
+			}
+		}
+		if found := w.judge(r); len(found.Findings) > 0 {
+			t.Errorf("%+v", found.Findings)
+		}
+	})
+	if gaps == 0 {
+		t.Error("there never was a gap")
 	}
 }
 

@@ -331,7 +331,7 @@ func (f *follower) apply(data []byte) error {
 		if c == nil || !c.state.Less(e.Position) {
 			continue
 		}
-		if e.Epoch != c.state.Epoch || e.Seq != c.state.Seq+1 {
+		if !e.Follows(c.state.Position) {
 			return fmt.Errorf("%w: %v from %s to %s", errGap, e.Cell, c.state.Text(), e.Text())
 		}
 		c.state.Position = e.Position

@@ -67,8 +67,5 @@ func sortedKeys(set map[int]bool) []int { return slices.Sorted(maps.Keys(set)) }
 
 // lost returns how many effects are missing at least.
 func (b Behind) lost() uint64 {
-	if b.Redis.Epoch < b.Known.Epoch {
-		return b.Known.Seq
-	}
-	return b.Known.Seq - b.Redis.Seq
+	return max(b.Known.Seq, b.Redis.Seq+1) - b.Redis.Seq // the seq goes on over epochs
 }
