@@ -125,20 +125,20 @@ func (w *reconcileRun) mend(ctx context.Context, report *reconcile.Report) error
 		w.table(report)
 		w.planTable(plan)
 	}
-	if !w.Apply || len(plan.Steps) == 0 {
+	if !w.Apply {
 		if w.Format == "json" {
 			return w.console.JSON(repaired{Report: report, Plan: plan})
 		}
 		return nil
 	}
 	who, err := w.approved(plan)
-	if err == nil && !w.Yes {
+	if err == nil && !w.Yes && plan.Does > 0 {
 		err = w.console.Confirm(fmt.Sprintf("About to do %d steps, which put %s units right", plan.Does, number(plan.Units)), plan.Digest.String()[:8])
 	}
 	if err != nil {
 		return err
 	}
-	results, err := w.apply(ctx, plan, who)
+	results, err := w.apply(ctx, report, plan, who)
 	if w.Format == "json" {
 		err = errors.Join(w.console.JSON(repaired{report, plan, results}), err)
 	}
@@ -159,7 +159,7 @@ func resultsError(results []repair.Result) error {
 }
 
 // apply carries a plan out.
-func (w *reconcileRun) apply(ctx context.Context, plan *repair.Plan, who int64) ([]repair.Result, error) {
+func (w *reconcileRun) apply(ctx context.Context, report *reconcile.Report, plan *repair.Plan, who int64) ([]repair.Result, error) {
 	o := w.opened
 	if err := o.Stock.Adopt(ctx, evidence.NewNonces(o.db)); err != nil && !o.Stock.Trusts() {
 		return nil, err
@@ -169,6 +169,7 @@ func (w *reconcileRun) apply(ctx context.Context, plan *repair.Plan, who int64) 
 	desk := repair.Desk{
 		Store: o.Stock, Books: o.Books(), Sales: o.Sales(w.Stock.Retention), Kept: kept.Kept, Publish: w.publish,
 		Decision: ledger.Decision{By: w.operator(), Reason: w.Reason}, Approved: who, Wait: w.Wait,
+		Whole: w.SKU == 0 && w.Sale == nil && w.Since == "" && report.Summary.Verdict != reconcile.NotChecked && len(report.Summary.Unread) == 0,
 	}
 	results := []repair.Result{}
 	err := desk.Apply(ctx, plan, func(r *repair.Result) {

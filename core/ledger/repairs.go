@@ -124,6 +124,29 @@ func (r *Reader) EndRepair(ctx context.Context, s *Repair, done bool, said strin
 	return nil
 }
 
+// CloseRepairs ends the steps that somebody began longer than lease before a plan was made, did not end, and that a plan of
+// everything does not have any more: what they were to put right is right.
+func (r *Reader) CloseRepairs(ctx context.Context, plannedAt show.Moment, lease time.Duration, planned map[[sha256.Size]byte]bool) error {
+	var open []Repair
+	err := r.read(ctx, "repairs", func(rows *sql.Rows) error {
+		var id []byte
+		var s Repair
+		err := rows.Scan(&id, &s.Round)
+		if err == nil && len(id) == len(s.Step) {
+			s.Step = [sha256.Size]byte(id)
+			open = append(open, s)
+		}
+		return err
+	}, "SELECT step_id, round FROM repairs WHERE ended_at IS NULL AND NOT by_persister AND claimed_at < ? LIMIT 10000",
+		time.UnixMilli(int64(plannedAt)).Add(-lease).UTC())
+	for i := range open {
+		if err == nil && !planned[open[i].Step] {
+			err = r.EndRepair(ctx, &open[i], true, "whoever began it did not tell what came of it; a later plan found nothing left to do", stock.Position{})
+		}
+	}
+	return err
+}
+
 func outcomeWord(done bool) string {
 	if done {
 		return "done"

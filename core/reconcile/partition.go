@@ -25,6 +25,7 @@ type partition struct {
 	counts map[buyer]int64                  // of reservations that count
 	gave   map[buyer]int64                  // what users have returned: their counts may be less by so much
 	ids    []stock.Reservation              // held, to be compared with MySQL
+	late   int                              // reservations past their deadline, of those held
 }
 
 // fold is a set of cells, condensed: two that are the same were made of the same cells.
@@ -51,6 +52,9 @@ type doubt struct {
 	ids   map[stock.ReservationID]struct{}
 	users map[int64]struct{}
 }
+
+// lateMax bounds the reservations of a partition that are looked at because their deadline has passed: where nobody sweeps, all have.
+const lateMax = 2000
 
 // doubtMax bounds the odd reservations and users of a cell that are looked at in one sweep.
 const doubtMax = 2000
@@ -183,6 +187,10 @@ func (p *partition) record(r *stock.Reservation) {
 		p.counts[buyer{r.Cell, r.User}] += r.Quantity
 	}
 	if r.State == stock.StateHeld {
+		if r.DeadlineMS < int64(p.report.Summary.StartedAt)-overdueAfter.Milliseconds() && p.late < lateMax {
+			p.late++ // no list of deadlines may have it
+			p.odd(r)
+		}
 		if cell != nil {
 			cell.held += r.Quantity
 		}

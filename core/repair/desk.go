@@ -2,6 +2,7 @@ package repair
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,6 +61,7 @@ type Desk struct {
 	Approved int64         // the admin who approved the plan; 0: nobody had to
 	Wait     time.Duration // for persisters, and for other machines, a step each
 	Lease    time.Duration // 0: Lease
+	Whole    bool          // plans are of everything
 }
 
 // refusal is why a step is not done: what it expects is not there.
@@ -84,7 +86,21 @@ func (d *Desk) Apply(ctx context.Context, p *Plan, told func(*Result)) error {
 		}
 		told(&result)
 	}
-	return nil
+	if !d.Whole {
+		return nil
+	}
+	planned := map[[sha256.Size]byte]bool{}
+	for i := range p.Steps {
+		planned[p.Steps[i].ID] = true
+	}
+	return d.Books.CloseRepairs(ctx, p.MadeAt, d.lease(), planned)
+}
+
+func (d *Desk) lease() time.Duration {
+	if d.Lease > 0 {
+		return d.Lease
+	}
+	return Lease
 }
 
 // apply does one step, unless somebody else does or did.
@@ -93,17 +109,13 @@ func (d *Desk) apply(ctx context.Context, p *Plan, step *reconcile.RepairStep, r
 	if err != nil {
 		return err
 	}
-	lease := d.Lease
-	if lease == 0 {
-		lease = Lease
-	}
 	claim := ledger.Repair{
 		Step: step.ID, Plan: p.Digest, Approved: d.Approved, Decision: d.Decision, Type: string(step.Type), Repair: step.Repair,
 		Cell: step.Cell(), Units: step.Units, Direction: string(step.Direction), Expects: step.Expects, Does: step.Does, Act: act,
 		ByPersister: step.Act.Stock != nil || step.Act.Row != nil,
 	}
 	for end := time.Now().Add(d.Wait); ; {
-		row, err := d.Books.ClaimRepair(ctx, &claim, p.MadeAt, lease)
+		row, err := d.Books.ClaimRepair(ctx, &claim, p.MadeAt, d.lease())
 		if err != nil {
 			return err
 		}

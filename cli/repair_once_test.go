@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sluice/cli/command"
+	"sluice/core/auth"
+	"sluice/core/evidence"
+	"sluice/core/ledger"
+	"sluice/core/reconcile"
+	"sluice/core/repair"
+	"sluice/core/stock"
+)
+
+// rows counts rows of the table of repairs.
+func (h *hands) rows(where string) (n int) {
+	h.hand.t.Helper()
+	if err := h.db.QueryRowContext(h.ctx, "SELECT COUNT(*) FROM repairs WHERE "+where).Scan(&n); err != nil {
+		h.hand.t.Fatal(err)
+	}
+	return n
+}
+
+// Two machines that repair at once do each step once. What is found again later is put right again.
+func TestRepairIsDoneOnce(t *testing.T) {
+	t.Parallel()
+	h := newHands(t, 3)
+	defer h.stop()
+	h.del(resOf(stock.Cell{SKU: 1}), string(at(h.held[1])))
+	h.buyer(2, 2, 3)
+	h.sql("UPDATE product_inventories SET available_stock = available_stock - 4, sold_stock = sold_stock + 4 WHERE sku_id = 3")
+	var both sync.WaitGroup
+	answers := make([]result, 2)
+	for i := range answers {
+		both.Go(func() {
+			answers[i] = h.run("reconcile", "-o", "json", "--repair", "--apply", "--reason", "test", "--by", fmt.Sprintf("machine %d", i), "--yes")
+		})
+	}
+	both.Wait()
+	for _, a := range answers {
+		for _, s := range into[mended](a.want(command.ExitDone)).Results {
+			if s.Outcome != "done" || !strings.HasPrefix(s.By, "machine") {
+				t.Errorf("%+v", s)
+			}
+		}
+	}
+	if all, done := h.rows("TRUE"), h.rows("round = 1 AND outcome = 'done'"); all != 3 || done != 3 {
+		t.Errorf("%d rows, of which %d are done the first time, want 3", all, done)
+	}
+	h.settled()
+
+	h.del(resOf(stock.Cell{SKU: 1}), string(at(h.held[1])))
+	h.mend(command.ExitDone)
+	if n := h.rows("round = 2 AND outcome = 'done'"); n != 1 {
+		t.Errorf("%d steps were done again, want the one that was found again", n)
+	}
+	h.settled()
+}
+
+// A step that a machine has begun is left to it for a while, and then taken over. What nobody needs any more is closed.
+func TestRepairGoesOnAfterAKill(t *testing.T) {
+	t.Parallel()
+	h := newHands(t, 2)
+	defer h.stop()
+	h.del(resOf(stock.Cell{SKU: 1}), string(at(h.held[1])))
+	h.buyer(2, 2, 3)
+	plan := h.plan(command.ExitDrift).Plan
+	if plan.Does != 2 {
+		t.Fatalf("%+v", plan)
+	}
+	for _, s := range plan.Steps {
+		h.sql(`INSERT INTO repairs (step_id, round, plan, operator, reason, type, repair, sku_id, pool, bucket, units, direction, expects, does, act, by_persister)
+			VALUES (UNHEX(?), 1, '', 'killed', 'x', ?, ?, ?, 0, 0, 1, '', '', '', '{}', FALSE)`, s.ID, s.Type, s.Repair, s.SKU)
+	}
+	m := h.mend(command.ExitFailed, "--wait", "0s")
+	for _, s := range m.Results {
+		if s.Outcome != "pending" || !strings.Contains(s.Said, "killed has begun it") {
+			t.Errorf("%+v", s)
+		}
+	}
+	h.sql("UPDATE repairs SET claimed_at = NOW(3) - INTERVAL 1 MINUTE")
+	h.buyer(2, 2, 1) // the one that was killed had got so far
+	m = h.mend(command.ExitDone, "--wait", "0s")
+	if len(m.Results) != 1 || m.Results[0].Outcome != "done" || m.Results[0].By != "me" {
+		t.Errorf("%+v", m.Results)
+	}
+	if mine, closed := h.rows("operator = 'me' AND outcome = 'done'"), h.rows("operator = 'killed' AND outcome = 'done'"); mine != 1 || closed != 1 {
+		t.Errorf("%d taken over, %d closed", mine, closed)
+	}
+	h.settled()
+}
+
+// A step that no longer fits what is there is refused, and the others go on.
+func TestRepairRefusesWhatNoLongerFits(t *testing.T) {
+	t.Parallel()
+	h := newHands(t, 5)
+	defer h.stop()
+	h.del(resOf(stock.Cell{SKU: 1}), string(at(h.held[1])))
+	h.del(resOf(stock.Cell{SKU: 2}), string(at(h.held[2])))
+	h.buyer(3, 2, 3)
+	h.sql("UPDATE reservations SET state = 'released' WHERE reservation_id = ?", at(h.held[4]))
+	h.refusedEvent(5, 6)
+
+	books, store := ledger.New(h.db, nil), h.store()
+	tail := evidence.KafkaTail{Brokers: h.kafka.Brokers, Topic: h.kafka.Topic, Group: h.kafka.Group}
+	sweeper := &reconcile.Sweeper{Redis: store, Books: books, Tail: evidence.New(h.db, tail).Tail, Now: time.Now}
+	madeAt, err := books.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := sweeper.Sweep(t.Context(), reconcile.Scope{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := repair.NewPlan(report, madeAt)
+
+	value := h.get(resOf(stock.Cell{SKU: 2}), string(at(h.sold[2])))
+	h.set(resOf(stock.Cell{SKU: 2}), string(at(h.held[2])), value) // somebody else has written something there
+	h.buyer(3, 2, 4)
+	h.sql("UPDATE reservations SET seq = seq + 1 WHERE reservation_id = ?", at(h.held[4]))
+	h.sql("UPDATE dead_letters SET reason = 'fork'")
+
+	desk := repair.Desk{Store: store, Books: books, Decision: ledger.Decision{By: "me", Reason: "test"}, Wait: 15 * time.Second}
+	got := map[int64]string{}
+	err = desk.Apply(t.Context(), plan, func(r *repair.Result) { got[int64(r.SKU)] = string(r.Outcome) + ": " + r.Said })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sku, want := range map[int64]string{
+		1: "done", 2: "refused: the record is not what it was", 3: "refused: the count is not what it was", 4: "refused: the row was at", 5: "refused: dead letter",
+	} {
+		if !strings.HasPrefix(got[sku], want) {
+			t.Errorf("SKU %d: %s, want %s", sku, got[sku], want)
+		}
+	}
+	if n := h.rows("outcome = 'refused'"); n != 4 {
+		t.Errorf("%d rows of refusals", n)
+	}
+	// Another process may be stopped at any step.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := desk.Apply(ctx, plan, func(*repair.Result) {}); err == nil {
+		t.Error("it went on after its end")
+	}
+}
+
+// A large plan needs the approval of another admin, who approves that plan and no other.
+func TestRepairNeedsApproval(t *testing.T) {
+	t.Parallel()
+	h := newHands(t, 2)
+	defer h.stop()
+	key, err := auth.GenerateKey(auth.HS256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	h.flags["--token-key-file"] = filepath.Join(dir, "keys.json")
+	if err := auth.WriteKeys(h.flags["--token-key-file"], key); err != nil {
+		t.Fatal(err)
+	}
+	h.buyer(1, 2, 3)
+	plan := h.plan(command.ExitDrift).Plan
+	approval := func(name string, args ...string) (file string) {
+		t.Helper()
+		file = filepath.Join(dir, name)
+		token := h.run(append([]string{"token", "issue"}, args...)...).want(command.ExitDone).out
+		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	apply := func(code int, said string, more ...string) {
+		t.Helper()
+		h.run(append([]string{"reconcile", "--repair", "--apply", "--reason", "test", "--by", "5", "--yes", "--repair-units-max", "1"}, more...)...).want(code, said)
+	}
+	good := approval("good", "--user", "7", "--role", "admin", "--plan", plan.Digest)
+	apply(command.ExitRefused, "sluice token --role admin --user ID --plan "+plan.Digest)
+	apply(command.ExitRefused, "another audience", "--approve-token-file", approval("access", "--user", "7", "--role", "admin"))
+	apply(command.ExitRefused, "approves another plan", "--approve-token-file", approval("other", "--user", "7", "--role", "admin", "--plan", strings.Repeat("0", 64)))
+	apply(command.ExitRefused, "cannot approve it too", "--approve-token-file", approval("own", "--user", "5", "--role", "admin", "--plan", plan.Digest))
+	apply(command.ExitUsage, "no such file", "--approve-token-file", filepath.Join(dir, "none"))
+	h.run("token", "issue", "--user", "7", "--role", "service", "--plan", plan.Digest).want(command.ExitUsage, "only an admin")
+	if n := h.rows("TRUE"); n != 0 {
+		t.Errorf("%d steps were begun", n)
+	}
+	keys, err := auth.ReadKeys(h.flags["--token-key-file"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier := auth.NewVerifier(keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10})
+	if who, err := verifier.Verify([]byte(strings.TrimSpace(string(text))), time.Now()); err == nil {
+		t.Errorf("an edge takes the approval for a token of %+v", who)
+	}
+	h.buyer(2, 2, 2)
+	apply(command.ExitRefused, "approves another plan", "--approve-token-file", good)
+	h.buyer(2, 2, 1)
+	apply(command.ExitDone, "done", "--approve-token-file", good)
+	if n := h.rows("approved_by = 7 AND operator = '5' AND outcome = 'done'"); n != 1 {
+		t.Errorf("%d rows name who approved", n)
+	}
+	h.settled()
+}
