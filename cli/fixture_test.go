@@ -159,14 +159,22 @@ func (d *deployment) persisterConfig() persister.Config {
 	return persister.Config{
 		Redis: d.redis, MySQL: d.mysql, Kafka: d.kafka,
 		Stock: config.Agreed{Partitions: 8, Deployment: "test", Retention: 24 * time.Hour},
-		Ops:   config.Ops{Listen: "127.0.0.1:0"}, Workers: 2, BatchEvents: 4000, FetchBytes: 1 << 18,
+		Ops:   config.Ops{Listen: "127.0.0.1:0"}, Workers: 2, BatchEvents: 4000, FetchBytes: 1 << 18, ReconcileWithin: time.Minute,
 	}
 }
 
 // persister runs a persister until stop is called.
 func (d *deployment) persister() (stop func()) {
 	d.t.Helper()
-	node, err := persister.Start(d.t.Context(), d.persisterConfig(), slog.New(slog.DiscardHandler))
+	return d.persisterWith(func(*persister.Config) {})
+}
+
+// persisterWith is persister with a changed config.
+func (d *deployment) persisterWith(change func(*persister.Config)) (stop func()) {
+	d.t.Helper()
+	cfg := d.persisterConfig()
+	change(&cfg)
+	node, err := persister.Start(d.t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -27,12 +27,15 @@ var tables = map[string]access{
 		reads:  []string{"core/ledger", "persister.selectLetters", "persister.lockReplay"},
 		writes: []string{"core/ledger", "persister"},
 	},
-	"repairs":         {reads: []string{"core/ledger", "persister.lockRepair"}, writes: []string{"core/ledger", "persister"}},
-	"sales":           {reads: []string{"core/ledger", "core/sale"}, writes: []string{"core/sale"}},
-	"sale_items":      {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
-	"sale_keys":       {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
-	"redis_vettings":  {reads: []string{"core/evidence"}, writes: []string{"core/evidence"}},
-	"ledger_identity": {reads: []string{"core/evidence"}},
+	"repairs":            {reads: []string{"core/ledger", "persister.lockRepair"}, writes: []string{"core/ledger", "persister"}},
+	"sales":              {reads: []string{"core/ledger", "core/sale"}, writes: []string{"core/sale"}},
+	"sale_items":         {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
+	"sale_keys":          {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
+	"redis_vettings":     {reads: []string{"core/evidence"}, writes: []string{"core/evidence"}},
+	"reconcile_runs":     {reads: []string{"core/reconcile/journal"}, writes: []string{"core/reconcile/journal"}},
+	"reconcile_findings": {reads: []string{"core/reconcile/journal"}, writes: []string{"core/reconcile/journal"}},
+	"reconcile_lease":    {writes: []string{"core/reconcile/journal"}},
+	"ledger_identity":    {reads: []string{"core/evidence"}},
 }
 
 // TestTablesHaveOneReader looks for SQL in the strings of all sources but tests, and compares who has it with who may.

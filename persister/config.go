@@ -22,6 +22,8 @@ type Config struct {
 	FetchBytes  int           `name:"fetch-bytes" env:"SLUICE_PERSISTER_FETCH_BYTES" group:"Persister" default:"262144"`
 	BatchWait   time.Duration `name:"batch-wait" env:"SLUICE_PERSISTER_BATCH_WAIT" group:"Persister" default:"20ms"`
 
+	ReconcileWithin time.Duration `name:"reconcile-within" env:"SLUICE_PERSISTER_RECONCILE_WITHIN" group:"Persister" default:"60s"`
+
 	AllowVolatileMySQL bool `name:"allow-volatile-mysql" env:"SLUICE_ALLOW_VOLATILE_MYSQL" group:"Persister"`
 }
 
@@ -37,6 +39,7 @@ func (c Config) Validate() error {
 	config.Between(&f, "batch-events", c.BatchEvents, 1, 100_000)
 	config.Between(&f, "fetch-bytes", c.FetchBytes, 1<<10, 16<<20)
 	config.Between(&f, "batch-wait", c.BatchWait, 0, 10*time.Second)
+	config.Between(&f, "reconcile-within", c.ReconcileWithin, time.Second, 24*time.Hour)
 	if c.MySQL.ConnsMax < c.Workers+2 {
 		f.Add("mysql-conns-max", c.MySQL.ConnsMax, "two more than workers, for marks and checks")
 	}

@@ -82,6 +82,7 @@ func TestGrants(t *testing.T) {
 				"DELETE FROM dead_letters",
 				"UPDATE sales SET name = ''",
 				"ALTER TABLE ledger DROP COLUMN delta",
+				"UPDATE reconcile_runs SET verdict = 'clean'",
 			},
 		},
 		{
@@ -104,6 +105,7 @@ func TestGrants(t *testing.T) {
 				"UPDATE product_inventories SET safe_stock = 1",
 				"DO (SELECT COUNT(*) FROM ledger)",
 				"DELETE FROM sales",
+				"DO (SELECT COUNT(*) FROM reconcile_runs)",
 				"UPDATE reservations SET state = 'held'",
 				"UPDATE dead_letters SET data = ''",
 				"DELETE FROM dead_letters",
@@ -113,6 +115,7 @@ func TestGrants(t *testing.T) {
 			role: schema.RoleOperator,
 			may: []string{
 				"DO (SELECT COUNT(*) FROM ledger)",
+				"DO (SELECT COUNT(*) FROM reconcile_runs, reconcile_findings)",
 				"UPDATE sales SET name = 'y'",
 				"INSERT INTO repairs (step_id, round, plan, operator, reason, type, repair, sku_id, pool, bucket, units, direction, expects, does, act, by_persister) " +
 					"VALUES (REPEAT('x', 32), 1, '', 'me', 'why', '', '', 1, 0, 0, 1, '', '', '', '{}', TRUE)",
@@ -122,6 +125,7 @@ func TestGrants(t *testing.T) {
 			},
 			mayNot: []string{
 				"UPDATE ledger SET delta = 1",
+				"DELETE FROM reconcile_findings",
 				"UPDATE product_inventories SET sold_stock = 0",
 				"UPDATE repairs SET act = ''",
 				"DELETE FROM repairs",

@@ -44,6 +44,7 @@ type marker struct {
 	books  *ledger.Reader
 	meters *meters
 	log    *slog.Logger
+	moved  func(stock.Cell) // called for each mark that has moved
 
 	mu      sync.Mutex
 	touched map[stock.Cell]struct{}
@@ -55,7 +56,7 @@ type marker struct {
 }
 
 func newMarker(db *sql.DB, m *meters, log *slog.Logger) *marker {
-	return &marker{writer: writer{db: db}, books: ledger.New(db, nil), meters: m, log: log, touched: map[stock.Cell]struct{}{}, atOnce: newPortion(marksCells)}
+	return &marker{writer: writer{db: db}, books: ledger.New(db, nil), meters: m, log: log, moved: func(stock.Cell) {}, touched: map[stock.Cell]struct{}{}, atOnce: newPortion(marksCells)}
 }
 
 // touch notes a cell that has new events.
@@ -298,6 +299,9 @@ func (m *marker) save(ctx context.Context, moved map[stock.Cell]stock.Position, 
 		return err
 	}
 	m.meters.marksMoved.Add(len(moved))
+	for c := range moved {
+		m.moved(c)
+	}
 	for i := range fresh {
 		fresh[i].report(m.meters, m.log)
 	}

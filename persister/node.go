@@ -41,6 +41,7 @@ type Node struct {
 	set *metrics.Set
 
 	mysql     *sql.DB
+	reading   *sql.DB // for comparisons, so that they take no connection from what is written
 	store     *redisstock.Store
 	topic     *outbox.Topic
 	publisher *outbox.Publisher
@@ -90,6 +91,12 @@ func (n *Node) openMySQL(ctx context.Context) error {
 		return err
 	}
 	n.parts.Later("close mysql", func(context.Context) error { return n.mysql.Close() })
+	few := n.cfg.MySQL
+	few.ConnsMax = compareConns
+	if n.reading, err = few.OpenUnchecked(); err != nil {
+		return err
+	}
+	n.parts.Later("close mysql of comparisons", func(context.Context) error { return n.reading.Close() })
 	var volatile error
 	err = n.await(ctx, "mysql", func() error {
 		faults, err := db.Faults(ctx, n.mysql)
@@ -214,6 +221,8 @@ func (n *Node) run(context.Context) error {
 
 	cleaner := newCleaner(n.store, n.meters, n.log)
 	marker := newMarker(n.mysql, n.meters, n.log)
+	comparer := n.newComparer()
+	marker.moved = comparer.touch
 	serving.Run("cleaner", cleaner.run)
 	serving.Run("marker", marker.run)
 	for _, w := range n.watches {
@@ -237,6 +246,10 @@ func (n *Node) run(context.Context) error {
 	reading.Run("mender", mender.run)
 	reading.Run("shut watch", newShutWatch(n.store, n.cfg.Kafka.Partitions, n.meters, n.set, n.log).run)
 	reading.Run("letter watch", newLetterWatch(n.mysql, n.meters, n.set, n.log).run)
+
+	reading.Run("comparer of changes", comparer.followChanges)
+	reading.Run("comparer of all", comparer.lead)
+	reading.Run("reconciliation watch", comparer.watch.run)
 
 	open := lifecycle.NewSignal()
 	reading.Run("openness", func(ctx context.Context) {

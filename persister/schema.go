@@ -26,7 +26,7 @@ func Schema() schema.Owner {
 // decide is what it takes to decide about a dead letter.
 const decide = "SELECT, UPDATE (resolved_at, resolved_by, resolution, replay_asked_at, replay_asked_by, replay_reason, replay_refusal)"
 
-// grants let nobody delete. The persister never changes a row of the ledger. It needs UPDATE on the whole table because
+// grants let nobody delete stock: what leaves are old runs of comparisons, and what they found. The persister never changes a row of the ledger. It needs UPDATE on the whole table because
 // MariaDB demands it for a statement that leaves existing rows as they are.
 var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE", Table: "ledger"},
@@ -37,6 +37,9 @@ var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, UPDATE (effects)", Table: "redis_vettings"},
 	{Role: schema.RolePersister, Privileges: "SELECT, UPDATE (ended_at, outcome, said)", Table: "repairs"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "ledger_identity"},
+	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, DELETE", Table: "reconcile_runs"},
+	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "reconcile_findings"},
+	{Role: schema.RolePersister, Privileges: "SELECT, UPDATE (holder, held_until)", Table: "reconcile_lease"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "product_inventories"},
@@ -60,6 +63,8 @@ var grants = []schema.Grant{
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "sales"},
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "sale_items"},
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "sale_keys"},
+	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "reconcile_runs"},
+	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "reconcile_findings"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleShop, Privileges: "SELECT, UPDATE (safe_stock, warehouse_id)", Table: "product_inventories"},

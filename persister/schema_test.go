@@ -168,6 +168,7 @@ func TestSchemaRefuses(t *testing.T) {
 	f("sales_hold", "sales SET hold_ms = 2592000001")
 	f("redis_vettings_nonce", "redis_vettings SET nonce = 0")
 	f("ledger_identity_one", "ledger_identity SET one = 2")
+	f("reconcile_lease_one", "reconcile_lease SET one = 2")
 	f("sale_items_sku", "sale_items SET sku_id = 0")
 	f("sale_items_quantity", "sale_items SET quantity = 0")
 	if len(untried) > 0 {

@@ -44,6 +44,7 @@ func (p *partition) look(ctx context.Context) error {
 func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
 	before := map[stock.Cell]Judgement{}
 	for n := 1; len(cells) > 0; n++ {
+		begun := p.Now()
 		views, err := p.views(ctx, cells)
 		if err != nil {
 			return err
@@ -74,6 +75,7 @@ func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
 			}
 			p.keep(v, j)
 		}
+		p.rest(ctx, begun)
 		if len(cells) == 0 {
 			return nil
 		}
@@ -258,8 +260,8 @@ func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
 	}
 	return s.Ends(ctx, r.cells, func(c stock.Cell, _, applied stock.Position) {
 		v := r.views[c]
-		if to, ok := whole[c]; ok && to.Epoch == applied.Epoch && to.Seq > applied.Seq+stretchMax {
-			applied.Seq = to.Seq - stretchMax // persisters walk along the rest, and make a dead letter of what does not follow
+		if to, ok := whole[c]; ok && to.Epoch == applied.Epoch && to.Seq > applied.Seq+r.stretch {
+			applied.Seq = to.Seq - r.stretch // persisters walk along the rest, and make a dead letter of what does not follow
 		}
 		if v.From = applied; v.Redis != nil && v.Redis.Less(applied) {
 			v.From = v.Redis.Position

@@ -128,6 +128,7 @@ func (p *partition) oddUser(c stock.Cell, user int64) {
 
 func (p *partition) readCells(ctx context.Context) error {
 	for cursor := uint64(0); ; {
+		begun := p.Now()
 		found, next, err := p.Redis.ViewCells(ctx, p.number, cursor)
 		if err != nil {
 			return fromRedis(err)
@@ -137,6 +138,7 @@ func (p *partition) readCells(ctx context.Context) error {
 				p.cells[c.Cell] = &seen{CellView: *c}
 			}
 		}
+		p.rest(ctx, begun)
 		if cursor = next; next == 0 {
 			return nil
 		}
@@ -146,6 +148,7 @@ func (p *partition) readCells(ctx context.Context) error {
 // readRecords counts the held reservations one by one, and compares each with MySQL.
 func (p *partition) readRecords(ctx context.Context) error {
 	for cursor := uint64(0); ; {
+		begun := p.Now()
 		found, next, err := p.Redis.ViewRecords(ctx, p.number, cursor)
 		if err != nil {
 			return fromRedis(err)
@@ -158,6 +161,7 @@ func (p *partition) readRecords(ctx context.Context) error {
 				return err
 			}
 		}
+		p.rest(ctx, begun)
 		if cursor = next; next == 0 {
 			return nil
 		}
@@ -235,6 +239,7 @@ func (p *partition) readBuyers(ctx context.Context) error {
 	again := map[buyer]bool{}
 	for pool := range pools {
 		for cursor := uint64(0); ; {
+			begun := p.Now()
 			found, next, err := p.Redis.ViewBuyers(ctx, p.number, pool, cursor)
 			if err != nil {
 				return fromRedis(err)
@@ -250,6 +255,7 @@ func (p *partition) readBuyers(ctx context.Context) error {
 				}
 				delete(p.counts, key)
 			}
+			p.rest(ctx, begun)
 			if cursor = next; next == 0 {
 				break
 			}

@@ -38,8 +38,9 @@ type Summary struct {
 	InFlight       int64               `json:"in_flight"`
 	Drift          int64               `json:"drift"`
 	Unverified     int64               `json:"unverified"`
-	Reservations   int64               `json:"open_reservations"` // that were counted in Redis
-	EventsInFlight int64               `json:"events_in_flight"`  // of the cells that were looked at closely
+	Reservations   int64               `json:"open_reservations"`    // that were counted in Redis
+	LedgerRows     int64               `json:"ledger_rows,omitzero"` // older ones that were read: --all-rows
+	EventsInFlight int64               `json:"events_in_flight"`     // of the cells that were looked at closely
 	Findings       int64               `json:"findings"`
 	LeftOut        int64               `json:"findings_left_out"` // of the list: it has no more than it has room for
 	ByType         map[Type]int64      `json:"by_type"`
@@ -108,6 +109,27 @@ func (r *Report) add(findings ...Finding) {
 // plan notes steps, as many as there is room for: the next plan has the rest.
 func (r *Report) plan(steps ...RepairStep) {
 	r.Steps = append(r.Steps, steps[:min(len(steps), stepsPlannedMax-len(r.Steps))]...)
+}
+
+// Quantity is how much was found.
+type Quantity struct {
+	Findings int64 `json:"findings"`
+	Units    int64 `json:"units"`
+}
+
+// Quantities is how much was found of each type. The units are those of the findings that the report lists.
+func (r *Report) Quantities() map[Type]Quantity {
+	all := map[Type]Quantity{}
+	for t, n := range r.Summary.ByType {
+		all[t] = Quantity{Findings: n}
+	}
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		q := all[f.Type]
+		q.Units += f.Units
+		all[f.Type] = q
+	}
+	return all
 }
 
 // count takes a cell into the summary.

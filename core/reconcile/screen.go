@@ -39,8 +39,11 @@ func (w *sweep) screen(ctx context.Context) error {
 			}
 		}
 	}()
+	begun := w.Now()
 	for page := range pages {
 		w.compare(ctx, page)
+		w.rest(ctx, begun)
+		begun = w.Now()
 		w.progressed(0)
 	}
 	return failed
@@ -98,6 +101,7 @@ func (p *partition) alone(ctx context.Context) error {
 	}
 	seen := map[stock.Cell]bool{}
 	for cursor := uint64(0); ; {
+		begun := p.Now()
 		found, next, err := p.Redis.ViewCells(ctx, p.number, cursor)
 		if err != nil {
 			return fromRedis(err)
@@ -105,6 +109,7 @@ func (p *partition) alone(ctx context.Context) error {
 		if err := p.lookUp(ctx, found, seen); err != nil {
 			return err
 		}
+		p.rest(ctx, begun)
 		if cursor = next; next == 0 {
 			return nil
 		}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,11 @@ type Sweeper struct {
 	// Progress is told now and then how far a sweep has come, by one goroutine at a time; nil: nobody is.
 	Progress func(Progress)
 	Now      func() time.Time
+	// Rest is called after each piece of work with the time that it took, so that a sweep beside a sale can rest meanwhile;
+	// nil: nobody rests.
+	Rest func(ctx context.Context, worked time.Duration)
+	// Workers is how many partitions are compared at once; 0: two.
+	Workers int
 
 	since map[Store]time.Time // since when a store could not be read
 }
@@ -60,6 +66,8 @@ type sweep struct {
 
 	scope    Scope
 	whole    bool                 // few cells were asked for: each is looked at closely, from its first event on
+	quick    bool                 // only these cells are of interest
+	stretch  uint64               // events of a cell that are read where more are known to be whole
 	asked    map[int][]stock.Cell // cells of a SKU, by partition; nil: no SKU was asked for
 	tail     map[stock.Cell][]Event
 	tailRead bool
@@ -76,7 +84,7 @@ type sweep struct {
 
 // Sweep compares all cells of a scope. What cannot be read is in the report; the error is that of the context.
 func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
-	w := &sweep{Sweeper: s, scope: scope, report: newReport(), failed: map[Store]bool{}, transits: transits{}}
+	w := s.begin(scope)
 	w.report.Summary.StartedAt = w.clock(ctx)
 	w.readTail(ctx)
 	err := w.readLetters(ctx)
@@ -91,21 +99,39 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	for store := range s.since {
+	return w.end(ctx), nil
+}
+
+// begin begins a sweep of the partitions that there are.
+func (s *Sweeper) begin(scope Scope) *sweep {
+	w := &sweep{Sweeper: s, scope: scope, stretch: stretchMax, report: newReport(), failed: map[Store]bool{}, transits: transits{}}
+	for number := range s.Redis.Partitions() {
+		w.parts = append(w.parts, newPartition(w, number))
+	}
+	return w
+}
+
+// end completes the report. A store that could be read is verified again.
+func (w *sweep) end(ctx context.Context) *Report {
+	for store := range w.since {
 		if !w.failed[store] {
-			delete(s.since, store)
+			delete(w.since, store)
 		}
 	}
 	w.report.Summary.EndedAt = w.clock(ctx)
 	w.report.close()
-	return w.report, nil
+	return w.report
+}
+
+// rest rests from a piece of work that began at a time.
+func (w *sweep) rest(ctx context.Context, since time.Time) {
+	if w.Rest != nil {
+		w.Rest(ctx, w.Now().Sub(since))
+	}
 }
 
 // compareAll scans Redis, screens what MySQL has, and looks closely at what is left in doubt.
 func (w *sweep) compareAll(ctx context.Context) {
-	for number := range w.Redis.Partitions() {
-		w.parts = append(w.parts, newPartition(w, number))
-	}
 	if w.total = 2 * len(w.parts); w.asked != nil {
 		w.total = 2 * len(w.asked)
 	}
@@ -191,7 +217,7 @@ func (w *sweep) readLetters(ctx context.Context) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.letters == nil && w.scope.SKU == 0 && w.scope.Sale == nil {
+	if w.letters == nil && !w.quick && w.scope.SKU == 0 && w.scope.Sale == nil {
 		w.report.add(messages...)
 		w.report.plan(again...)
 	}
@@ -252,7 +278,7 @@ func (w *sweep) choose(ctx context.Context) error {
 func (w *sweep) partitions(ctx context.Context, do func(*partition, context.Context) error) {
 	numbers := make(chan *partition)
 	var all sync.WaitGroup
-	for range workers {
+	for range cmp.Or(w.Workers, workers) {
 		all.Go(func() {
 			for p := range numbers {
 				if err := do(p, ctx); err != nil {

@@ -18,6 +18,15 @@ func (m Moment) MarshalText() ([]byte, error) {
 	return time.UnixMilli(int64(m)).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z"), nil
 }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *Moment) UnmarshalText(text []byte) error {
+	at, err := time.Parse(time.RFC3339Nano, string(text))
+	if err == nil {
+		*m = Moment(at.UnixMilli())
+	}
+	return err
+}
+
 // opening is when something opens that may not be scheduled.
 func opening(ms int64) Moment {
 	if ms == sale.NotScheduled {
@@ -31,6 +40,13 @@ type ID int64
 
 // MarshalText implements encoding.TextMarshaler, and with it JSON.
 func (id ID) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(id), 10), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *ID) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	*id = ID(n)
+	return err
+}
 
 // Cell is the stock of a SKU, normal or of a sale.
 type Cell struct {

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"sluice/core/reconcile/journal"
+	"sluice/persister"
+)
+
+// reconcileWithin is the time that tests give persisters to find a difference: short, or RECONCILE_WITHIN.
+func reconcileWithin(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("RECONCILE_WITHIN")
+	if text == "" {
+		return 6 * time.Second
+	}
+	within, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return within
+}
+
+// ops gives persisters one address for operators, so that their metrics can be read.
+func (d *deployment) ops() (address string) {
+	d.t.Helper()
+	l, err := new(net.ListenConfig).Listen(d.t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// metrics are what a persister at an address shows.
+func (d *deployment) metrics(address string) string {
+	d.t.Helper()
+	request, err := http.NewRequestWithContext(d.t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return string(body)
+}
+
+// open is what persisters have found and is not gone, a line each, as a report has it.
+func (h *hand) open() (lines []string) {
+	h.t.Helper()
+	var r reported
+	err := journal.New(h.db).Open(h.ctx, func(f *journal.Finding) {
+		text, err := f.SKU.MarshalText()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		r.Findings = append(r.Findings, reportedFinding{Type: string(f.Type), SKU: string(text), Units: f.Units, Direction: string(f.Direction)})
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return r.brief()
+}
+
+// What somebody changes by hand is in MySQL and in the metrics of persisters within the time that is set, keeps since when
+// it is so, and is gone once it is put right.
+func TestPersistersReportWhatIsChangedByHand(t *testing.T) {
+	t.Parallel()
+	within := reconcileWithin(t)
+	var address string
+	var d *deployment
+	d, stop, inject, want := everyDrift(t, func(cfg *persister.Config) {
+		address = (&deployment{t: t}).ops()
+		cfg.Ops.Listen, cfg.ReconcileWithin = address, within
+	})
+	defer func() { stop() }()
+	d.await(func() bool { return strings.Contains(d.metrics(address), `reconcile_sweeps_total{verdict="clean"} 1`) })
+	h := d.hand()
+	begun := time.Now()
+	inject()
+	limit := within
+	if within < time.Minute { // a busy machine counts more in a short time
+		limit += 20 * time.Second
+	}
+	for !slices.Equal(h.open(), want) {
+		if time.Since(begun) > limit {
+			t.Fatalf("after %v: %s", time.Since(begun), gocmp.Diff(want, h.open()))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Logf("all %d are found after %v", len(want), time.Since(begun).Round(100*time.Millisecond))
+	for _, series := range []string{
+		`sluice_persister_reconcile_findings{type="gap",direction="bookkeeping"} 1`,
+		`sluice_persister_reconcile_findings{type="counter_edit",direction="oversell"} 1`,
+		`sluice_persister_reconcile_finding_units{type="counter_edit",direction="oversell"} 2`,
+		`sluice_persister_reconcile_findings{type="gap",direction="oversell"} 0`,
+		`sluice_persister_reconcile_cells{class="in_sync"} 3`,
+		`sluice_persister_reconcile_cells{class="unverified"} 1`,
+	} {
+		for end := time.Now().Add(time.Minute); !strings.Contains(d.metrics(address), series+"\n"); time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("no %s in\n%s", series, d.metrics(address))
+			}
+		}
+	}
+
+	// Another persister goes on, and knows since when it is so. One difference is put right.
+	before := since(h)
+	stop()
+	h.sql("UPDATE product_inventories SET available_stock = available_stock + 4, sold_stock = sold_stock - 4 WHERE sku_id = 7 AND pool = 0")
+	stop = d.persisterWith(func(cfg *persister.Config) { cfg.ReconcileWithin = within })
+	mended := slices.DeleteFunc(slices.Clone(want), func(line string) bool { return strings.HasPrefix(line, "7:") })
+	d.await(func() bool { return slices.Equal(h.open(), mended) })
+	for key, at := range since(h) {
+		if before[key] != at {
+			t.Errorf("%s: since %v, was %v", key, at, before[key])
+		}
+	}
+}
+
+// since is since when open findings are known.
+func since(h *hand) map[string]string {
+	h.t.Helper()
+	all := map[string]string{}
+	err := journal.New(h.db).Open(h.ctx, func(f *journal.Finding) {
+		all[fmt.Sprint(f.Cell(), f.Type)] = fmt.Sprint(f.Since, f.FirstSeen)
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return all
+}

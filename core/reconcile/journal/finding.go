@@ -1,0 +1,160 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/core/reconcile"
+	"sluice/core/show"
+	"sluice/core/stock"
+)
+
+// notedAtOnce is how many findings one statement writes.
+const notedAtOnce = 200
+
+// proofMax is how many rows prove a kept finding at the most.
+const proofMax = 20
+
+// Finding is what was found of one type and direction in a cell, over all runs that found it.
+type Finding struct {
+	reconcile.Finding
+
+	Findings  int64       `json:"findings"`
+	FirstSeen show.Moment `json:"first_seen"` // by MySQL's clock, like the other times but since
+	LastSeen  show.Moment `json:"last_seen"`
+	GoneAt    show.Moment `json:"gone_at,omitzero"`
+}
+
+// kind is what the findings of one row have in common.
+type kind struct {
+	cell      stock.Cell
+	of        reconcile.Type
+	direction reconcile.Direction
+}
+
+func kindOf(f *reconcile.Finding) kind { return kind{f.Cell(), f.Type, f.Direction} }
+
+// gather makes one finding of those that one row has.
+func gather(found []reconcile.Finding) (all []Finding) {
+	at := map[kind]int{}
+	for i := range found {
+		f := &found[i]
+		k, known := at[kindOf(f)]
+		if !known {
+			at[kindOf(f)] = len(all)
+			all = append(all, Finding{Finding: *f, Findings: 1})
+			continue
+		}
+		g := &all[k]
+		g.Findings++
+		g.Units += f.Units
+		g.Since = min(g.Since, f.Since)
+		if room := proofMax - len(g.Proof); room > 0 {
+			g.Proof = append(slices.Clip(g.Proof), f.Proof[:min(room, len(f.Proof))]...)
+		}
+	}
+	return all
+}
+
+// Note writes down what was found, and returns what was not known to be so. It ends nothing.
+func (j *Journal) Note(ctx context.Context, sweep Sweep, found []reconcile.Finding) (fresh []reconcile.Finding, err error) {
+	if len(found) == 0 {
+		return nil, nil
+	}
+	known := map[kind]bool{}
+	err = j.findings(ctx, func(f *Finding) { known[kindOf(&f.Finding)] = true }, "is_open = 1")
+	if err != nil {
+		return nil, err
+	}
+	all := gather(found)
+	for some := range slices.Chunk(all, notedAtOnce) {
+		if err := j.note(ctx, sweep, some); err != nil {
+			return nil, err
+		}
+	}
+	for i := range all {
+		if f := &all[i].Finding; !known[kindOf(f)] {
+			fresh = append(fresh, *f)
+		}
+	}
+	return fresh, nil
+}
+
+func (j *Journal) note(ctx context.Context, sweep Sweep, some []Finding) error {
+	values := make([]any, 0, 11*len(some))
+	for i := range some {
+		f := &some[i]
+		proof, err := json.Marshal(f.Proof)
+		if err != nil {
+			return err
+		}
+		values = append(values, int64(f.SKU), f.Pool, f.Bucket, f.Type, f.Direction, sweep, f.Findings, f.Units, f.Repair, int64(f.Since), string(proof))
+	}
+	// A difference is not older than the first run said, so the first since stays.
+	_, err := j.db.ExecContext(ctx, `INSERT INTO reconcile_findings (sku_id, pool, bucket, type, direction, sweep, findings, units, repair, since_ms, proof)
+		VALUES `+strings.Repeat("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), ", len(some)-1)+`(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON DUPLICATE KEY UPDATE findings = VALUES(findings), units = VALUES(units), repair = VALUES(repair), since_ms = LEAST(since_ms, VALUES(since_ms)),
+		proof = VALUES(proof), last_seen = NOW(3)`, values...)
+	if err != nil {
+		return fmt.Errorf("keep findings: %w", err)
+	}
+	return nil
+}
+
+// Open yields what is not gone, by cell.
+func (j *Journal) Open(ctx context.Context, yield func(*Finding)) error {
+	return j.findings(ctx, yield, "is_open = 1 ORDER BY sku_id, pool, bucket, type, direction")
+}
+
+// Of yields what a run found, and what was known by then and not gone.
+func (j *Journal) Of(ctx context.Context, r *Run, yield func(*Finding)) error {
+	return j.findings(ctx, yield, "sweep = ? AND first_seen <= ? AND last_seen >= ? ORDER BY sku_id, pool, bucket, type, direction LIMIT 10000",
+		r.Sweep, time.UnixMilli(int64(r.EndedAt)), time.UnixMilli(int64(r.BegunAt)))
+}
+
+// Count is how much is found of one type and direction.
+type Count struct {
+	Type      reconcile.Type
+	Direction reconcile.Direction
+	reconcile.Quantity
+}
+
+// Counts counts what is not gone.
+func (j *Journal) Counts(ctx context.Context) (counts []Count, err error) {
+	err = j.read(ctx, "findings", func(rows *sql.Rows) error {
+		var c Count
+		err := rows.Scan(&c.Type, &c.Direction, &c.Findings, &c.Units)
+		counts = append(counts, c)
+		return err
+	}, "SELECT type, direction, SUM(findings), SUM(units) FROM reconcile_findings WHERE is_open = 1 GROUP BY type, direction")
+	return counts, err
+}
+
+func (j *Journal) findings(ctx context.Context, yield func(*Finding), where string, values ...any) error {
+	return j.read(ctx, "findings", func(rows *sql.Rows) error {
+		var f Finding
+		var since int64
+		var proof []byte
+		var first, last time.Time
+		var gone sql.NullTime
+		err := rows.Scan((*int64)(&f.SKU), &f.Pool, &f.Bucket, &f.Type, &f.Direction, &f.Findings, &f.Units, &f.Repair, &since, &first, &last, &gone, &proof)
+		if err != nil {
+			return err
+		}
+		f.Since, f.FirstSeen, f.LastSeen = show.Moment(since), show.Moment(first.UnixMilli()), show.Moment(last.UnixMilli())
+		if gone.Valid {
+			f.GoneAt = show.Moment(gone.Time.UnixMilli())
+		}
+		if err := json.Unmarshal(proof, &f.Proof); err != nil {
+			return fmt.Errorf("proof of %s of %v: %w", f.Type, f.Cell(), err)
+		}
+		yield(&f)
+		return nil
+	}, `SELECT sku_id, pool, bucket, type, direction, findings, units, repair, since_ms, first_seen, last_seen, gone_at, proof
+		FROM reconcile_findings WHERE `+where, values...)
+}

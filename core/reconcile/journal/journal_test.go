@@ -1,0 +1,203 @@
+package journal_test
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/local/servicetest"
+	"sluice/core/reconcile"
+	"sluice/core/reconcile/journal"
+	"sluice/core/show"
+	"sluice/persister"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
+
+type kept struct {
+	*journal.Journal
+
+	t  *testing.T
+	db *sql.DB
+}
+
+func open(t *testing.T) *kept {
+	t.Helper()
+	db, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if _, err := persister.Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	return &kept{journal.New(db), t, db}
+}
+
+func (k *kept) now() journal.Moment {
+	k.t.Helper()
+	now, err := k.Now(k.t.Context())
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	time.Sleep(2 * time.Millisecond) // the clock of MySQL tells milliseconds
+	return now
+}
+
+// keep keeps a run that found this, and returns what of it is new.
+func (k *kept) keep(sweep journal.Sweep, begun journal.Moment, unread []reconcile.Unread, found ...reconcile.Finding) []string {
+	k.t.Helper()
+	r := reconcile.Report{Findings: found, Summary: reconcile.Summary{Verdict: reconcile.HasDrift, Unread: unread, Cells: 9, ByType: map[reconcile.Type]int64{}}}
+	for _, f := range found {
+		r.Summary.Findings++
+		r.Summary.ByType[f.Type]++
+	}
+	fresh, err := k.Keep(k.t.Context(), sweep, "me", begun, &r)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	var names []string
+	for _, f := range fresh {
+		names = append(names, fmt.Sprint(f.SKU, f.Type))
+	}
+	return names
+}
+
+func (k *kept) open() (lines []string) {
+	k.t.Helper()
+	err := k.Open(k.t.Context(), func(f *journal.Finding) {
+		lines = append(lines, fmt.Sprintf("%d %s: %d of %d units since %d, %d rows", f.SKU, f.Type, f.Findings, f.Units, f.Since, len(f.Proof)))
+	})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return lines
+}
+
+func found(sku int64, of reconcile.Type, units int64, since show.Moment) reconcile.Finding {
+	return reconcile.Finding{
+		SKU: show.ID(sku), Type: of, Units: units, Direction: reconcile.Oversell, Since: since, Repair: "do",
+		Proof: []reconcile.Proof{{Store: reconcile.InRedis, Says: "it's so", User: 77, Units: units}},
+	}
+}
+
+// A finding keeps since when it is known, over runs that find it, until a run that could read everything does not.
+func TestFindingsOutliveRuns(t *testing.T) {
+	t.Parallel()
+	k := open(t)
+	same := func(when string, got []string, want ...string) {
+		t.Helper()
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", when, got, want)
+		}
+	}
+	begun := k.now()
+	same("new", k.keep(journal.Stock, begun, nil, found(1, reconcile.CounterEdit, 5, 100), found(2, reconcile.BuyerCount, 2, 200), found(2, reconcile.BuyerCount, 1, 150)),
+		"1counter_edit", "2buyer_count")
+	same("two of one kind are one", k.open(), "1 counter_edit: 1 of 5 units since 100, 1 rows", "2 buyer_count: 2 of 3 units since 150, 2 rows")
+	begun = k.now()
+	same("another sweep ends nothing", k.keep(journal.Rows, begun, nil, found(3, reconcile.Gap, 1, 50)), "3gap")
+	begun = k.now()
+	same("again, and larger", k.keep(journal.Stock, begun, nil, found(1, reconcile.CounterEdit, 7, 300)))
+	same("2 is gone", k.open(), "1 counter_edit: 1 of 7 units since 100, 1 rows", "3 gap: 1 of 1 units since 50, 1 rows")
+	begun = k.now()
+	same("a store could not be read", k.keep(journal.Stock, begun, []reconcile.Unread{{Store: reconcile.InKafka, Error: "away"}}))
+	same("nobody knows", k.open(), "1 counter_edit: 1 of 7 units since 100, 1 rows", "3 gap: 1 of 1 units since 50, 1 rows")
+	begun = k.now()
+	same("the cell could not be compared", k.keep(journal.Stock, begun, nil, found(1, reconcile.Unverifiable, 0, 400)), "1unverifiable")
+	same("nobody knows that either", k.open(), "1 counter_edit: 1 of 7 units since 100, 1 rows", "1 unverifiable: 1 of 0 units since 400, 1 rows", "3 gap: 1 of 1 units since 50, 1 rows")
+	begun = k.now()
+	same("clean", k.keep(journal.Stock, begun, nil))
+	begun = k.now()
+	same("rows are clean too", k.keep(journal.Rows, begun, nil))
+	same("nothing is open", k.open())
+	begun = k.now()
+	same("it comes again", k.keep(journal.Stock, begun, nil, found(1, reconcile.CounterEdit, 1, 900)), "1counter_edit")
+	same("and is a new one", k.open(), "1 counter_edit: 1 of 1 units since 900, 1 rows")
+
+	var runs []*journal.Run
+	if err := k.Runs(t.Context(), time.Now().Add(-time.Hour), 100, func(r *journal.Run) { runs = append(runs, r) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(runs) != 8 || runs[0].ID < runs[1].ID || runs[7].ByType[reconcile.BuyerCount] != (reconcile.Quantity{Findings: 2, Units: 3}) || runs[7].By != "me" ||
+		runs[4].Complete || runs[4].Unread != "kafka: away" || runs[4].Cells != 9 {
+		t.Errorf("%+v", runs)
+	}
+	var of []string
+	err := k.Of(t.Context(), runs[5], func(f *journal.Finding) { of = append(of, fmt.Sprint(f.SKU, f.Type, f.GoneAt != 0, f.Proof[0].User)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	same("of a run", of, "1counter_edittrue 77")
+	if last, ago, err := k.Last(t.Context(), journal.Rows); err != nil || last.ID != runs[1].ID || ago < 0 || ago > time.Minute {
+		t.Errorf("%+v, %v, %v", last, ago, err)
+	}
+}
+
+// Old runs leave, and findings that have been gone for long, so the tables do not grow for ever.
+func TestOldRunsLeave(t *testing.T) {
+	t.Parallel()
+	k := open(t)
+	k.keep(journal.Stock, k.now(), nil, found(1, reconcile.CounterEdit, 5, 100), found(2, reconcile.CounterEdit, 5, 100))
+	begun := k.now()
+	k.keep(journal.Stock, begun, nil, found(1, reconcile.CounterEdit, 5, 100))
+	for _, statement := range []string{
+		"UPDATE reconcile_runs SET ended_at = NOW(3) - INTERVAL 8 DAY",
+		"UPDATE reconcile_findings SET first_seen = NOW(3) - INTERVAL 100 DAY, gone_at = IF(gone_at IS NULL, NULL, NOW(3) - INTERVAL 91 DAY)",
+	} {
+		if _, err := k.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun = k.now()
+	k.keep(journal.Stock, begun, nil, found(1, reconcile.CounterEdit, 5, 100))
+	var runs, findings int
+	err := errors.Join(k.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM reconcile_runs").Scan(&runs),
+		k.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM reconcile_findings").Scan(&findings))
+	if err != nil || runs != 1 || findings != 1 {
+		t.Errorf("%d runs, %d findings, %v: want the last run, and what is open", runs, findings, err)
+	}
+}
+
+// One compares at a time; another one does when the first one gives up, or says no more.
+func TestOneHoldsTheLease(t *testing.T) {
+	t.Parallel()
+	k := open(t)
+	ask := func(who string, length time.Duration, want bool) {
+		t.Helper()
+		held, err := k.Lease(t.Context(), who, length)
+		if err != nil || held != want {
+			t.Errorf("%s: %v, %v, want %v", who, held, err, want)
+		}
+	}
+	ask("a", time.Minute, true)
+	ask("b", time.Minute, false)
+	time.Sleep(2 * time.Millisecond)
+	ask("a", time.Second, true)
+	if err := k.Release(t.Context(), "b"); err != nil {
+		t.Error(err)
+	}
+	ask("b", time.Minute, false)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) { // until a's second is over
+		held, err := k.Lease(t.Context(), "b", time.Minute)
+		if err != nil || time.Now().After(end) {
+			t.Fatal("b waits for ever", err)
+		}
+		if held {
+			break
+		}
+	}
+	ask("a", time.Minute, false)
+	if err := k.Release(t.Context(), "b"); err != nil {
+		t.Error(err)
+	}
+	ask("a", time.Minute, true)
+}

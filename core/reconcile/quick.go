@@ -1,0 +1,52 @@
+package reconcile
+
+import (
+	"context"
+
+	"sluice/core/ledger"
+	"sluice/core/show"
+	"sluice/core/stock"
+)
+
+// quickStretch is how many events of a cell a quick look reads where more are known to be whole: few, because it is
+// repeated while they happen.
+const quickStretch = 1000
+
+// Look compares some cells, such as those that have just changed. It reads neither all of Redis nor Kafka. So it finds no
+// reservation of which MySQL knows nothing, and it cannot tell that an event is nowhere: the cell is then unverified,
+// and the next sweep says more.
+func (s *Sweeper) Look(ctx context.Context, cells []stock.Cell) (*Report, error) {
+	w := s.begin(Scope{})
+	w.stretch, w.quick = quickStretch, true
+	w.report.Summary.StartedAt = show.Moment(s.Now().UnixMilli())
+	err := w.readLetters(ctx)
+	if err == nil {
+		err = w.pass(ctx, cells)
+	}
+	if err != nil {
+		w.unreadable(InLedger, -1, err)
+	} else {
+		w.partitions(ctx, func(p *partition, ctx context.Context) error { return p.look(ctx) })
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return w.end(ctx), nil
+}
+
+// pass passes the cells that are plainly in sync, and leaves the others in doubt.
+func (w *sweep) pass(ctx context.Context, cells []stock.Cell) error {
+	begun := w.Now()
+	page := make([]ledger.Brief, 0, len(cells))
+	err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
+		return s.Briefs(ctx, cells, func(b *ledger.Brief) error {
+			page = append(page, *b)
+			return nil
+		})
+	})
+	if err == nil {
+		w.compare(ctx, page)
+		w.rest(ctx, begun)
+	}
+	return err
+}

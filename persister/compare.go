@@ -1,0 +1,191 @@
+package persister
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sluice/core/evidence"
+	"sluice/core/ledger"
+	"sluice/core/lifecycle"
+	"sluice/core/reconcile"
+	"sluice/core/reconcile/journal"
+	"sluice/core/stock"
+)
+
+const (
+	compareConns   = 4 // to MySQL
+	changesEvery   = time.Second
+	changesAtOnce  = 500
+	changesMax     = 20_000 // cells remembered; the next sweep has the others
+	findingsNamed  = 5      // by one line of the log
+	journalTimeout = 30 * time.Second
+)
+
+// comparer compares Redis, MySQL and Kafka as long as the persister runs, and writes what it finds into MySQL. It looks
+// at a cell as soon as its applied mark has moved. One persister of all compares everything, again and again. A comparer
+// changes nothing in Redis.
+type comparer struct {
+	journal *journal.Journal
+	sweeper func() *reconcile.Sweeper // a new one: one goroutine uses it
+	by      string                    // this persister's name
+	within  time.Duration             // a difference is found within this time
+	watch   *compareWatch
+	log     *slog.Logger
+	now     func() time.Time
+
+	mu      sync.Mutex
+	touched map[stock.Cell]struct{}
+}
+
+func (n *Node) newComparer() *comparer {
+	tail := evidence.New(n.reading, evidence.KafkaTail{Brokers: n.cfg.Kafka.Brokers, Topic: n.cfg.Kafka.Topic, Group: n.cfg.Kafka.Group})
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	kept := journal.New(n.reading)
+	return &comparer{
+		journal: kept,
+		sweeper: func() *reconcile.Sweeper {
+			return &reconcile.Sweeper{Redis: n.store, Books: ledger.New(n.reading, nil), Tail: tail.Tail, Now: n.meters.now, Workers: 1}
+		},
+		by: fmt.Sprintf("%.60s %s", host, n.ops.Addr()), within: n.cfg.ReconcileWithin,
+		watch: newCompareWatch(kept, n.cfg.ReconcileWithin, n.meters, n.set, n.log), log: n.log, now: n.meters.now,
+		touched: map[stock.Cell]struct{}{},
+	}
+}
+
+// touch has a cell compared soon.
+func (c *comparer) touch(cell stock.Cell) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.touched) < changesMax {
+		c.touched[cell] = struct{}{}
+	}
+}
+
+// pick returns some cells that are to be compared.
+func (c *comparer) pick() (cells []stock.Cell) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for cell := range c.touched {
+		if len(cells) == changesAtOnce {
+			break
+		}
+		cells = append(cells, cell)
+		delete(c.touched, cell)
+	}
+	return cells
+}
+
+// followChanges compares the cells whose mark has moved, until ctx ends.
+func (c *comparer) followChanges(ctx context.Context) {
+	trouble := lifecycle.NewTrouble(c.log, "compare what has changed")
+	s := c.sweeper()
+	for {
+		p := newPacer(0, 0)
+		s.Rest = p.note
+		err := c.lookAt(ctx, s, c.pick())
+		if ctx.Err() != nil {
+			return
+		}
+		trouble.Saw(err)
+		if !lifecycle.Pause(ctx, max(changesEvery, p.owed)) {
+			return
+		}
+	}
+}
+
+func (c *comparer) lookAt(ctx context.Context, s *reconcile.Sweeper, cells []stock.Cell) error {
+	if len(cells) == 0 {
+		return nil
+	}
+	report, err := s.Look(ctx, cells)
+	if err != nil {
+		return err
+	}
+	c.watch.changed.Add(len(cells))
+	// What nobody could tell now, the next sweep tells.
+	found := slices.DeleteFunc(report.Findings, func(f reconcile.Finding) bool { return f.Type == reconcile.Unverifiable })
+	if len(found) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	fresh, err := c.journal.Note(ctx, journal.Stock, found)
+	c.tell(fresh)
+	return err
+}
+
+// sweepAll compares everything again and again until ctx ends.
+func (c *comparer) sweepAll(ctx context.Context) {
+	trouble := lifecycle.NewTrouble(c.log, "compare the stores")
+	s := c.sweeper()
+	pause := c.untilNext(ctx)
+	var worked time.Duration
+	for lifecycle.Pause(ctx, pause) {
+		begun := c.now()
+		p := newPacer(c.within/3, worked)
+		s.Rest = p.rest
+		err := c.sweep(ctx, s)
+		if ctx.Err() != nil {
+			return
+		}
+		trouble.Saw(err)
+		worked = p.worked
+		pause, _ = schedule(c.within, c.now().Sub(begun))
+	}
+}
+
+// untilNext is how long the last sweep, of whichever persister, is enough.
+func (c *comparer) untilNext(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	last, ago, err := c.journal.Last(ctx, journal.Stock)
+	if err != nil || last == nil {
+		return 0
+	}
+	pause, _ := schedule(c.within, time.Duration(last.Seconds*float64(time.Second)))
+	return max(0, pause-ago)
+}
+
+func (c *comparer) sweep(ctx context.Context, s *reconcile.Sweeper) error {
+	begun, err := c.journal.Now(ctx)
+	if err != nil {
+		return err
+	}
+	report, err := s.Sweep(ctx, reconcile.Scope{})
+	if err != nil {
+		return err
+	}
+	c.watch.verdict(report.Summary.Verdict)
+	return c.keep(ctx, journal.Stock, begun, report)
+}
+
+func (c *comparer) keep(ctx context.Context, sweep journal.Sweep, begun journal.Moment, report *reconcile.Report) error {
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	fresh, err := c.journal.Keep(ctx, sweep, c.by, begun, report)
+	c.tell(fresh)
+	return err
+}
+
+// tell logs what was found for the first time.
+func (c *comparer) tell(fresh []reconcile.Finding) {
+	if len(fresh) == 0 {
+		return
+	}
+	var some []string
+	for i := range fresh[:min(len(fresh), findingsNamed)] {
+		f := &fresh[i]
+		some = append(some, fmt.Sprintf("%s of %v: %d units, %s", f.Type, f.Cell(), f.Units, f.Direction))
+	}
+	c.log.Error("the stores differ: sluice reconcile has the proof, docs/reconcile.md says what to do",
+		"findings", len(fresh), "some", strings.Join(some, "; "))
+}
