@@ -14,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/redis/rueidis"
 
+	"sluice/core/deployment"
 	"sluice/core/evidence"
 	"sluice/core/lifecycle"
 	"sluice/core/operate"
@@ -52,7 +53,7 @@ type Node struct {
 
 	api      *api.API
 	listener *conns.Listener
-	ops      *telemetry.Server
+	ops      telemetry.Server
 	watches  []*telemetry.Watch
 
 	parts lifecycle.Stack
@@ -88,36 +89,19 @@ func (n *Node) Shutdown(ctx context.Context) error {
 
 // connect makes the clients of Redis, MySQL and Kafka. Only Redis must be reachable, and must belong to this deployment.
 func (n *Node) connect(ctx context.Context) error {
-	n.parts.Later("stop ops server", func(ctx context.Context) error { // last of all, so that an operator can watch the rest
-		if n.ops == nil {
-			return nil
-		}
-		return n.ops.Shutdown(ctx)
-	})
-	var err error
-	if n.client, err = n.cfg.Redis.Client(); err != nil {
-		return err
-	}
-	n.parts.Close("close redis", n.client.Close)
+	n.parts.Later("stop ops server", n.ops.Shutdown) // last of all, so that an operator can watch the rest
 	ack, err := n.cfg.Stock.AckLevel()
 	if err != nil {
 		return err
 	}
-	n.store, err = redisstock.New(n.client, redisstock.Config{
-		Ack:              ack,
-		Partitions:       n.cfg.Stock.Partitions,
-		Retention:        n.cfg.Stock.Retention,
-		OutboxEntriesMax: n.cfg.Stock.OutboxEntriesMax,
-		CallTimeout:      n.cfg.Redis.CallTimeout,
-		ReplicaTimeout:   n.cfg.Stock.ReplicaTimeout,
-		Metrics:          n.set,
+	redis, err := deployment.OpenRedis(ctx, n.cfg.Redis, n.cfg.Stock.Agreed, redisstock.Config{
+		Ack: ack, OutboxEntriesMax: n.cfg.Stock.OutboxEntriesMax, ReplicaTimeout: n.cfg.Stock.ReplicaTimeout, Metrics: n.set,
 	})
 	if err != nil {
-		return fmt.Errorf("configure stock: %w", err)
-	}
-	if err := n.store.CheckDeployment(ctx, n.cfg.Stock.Deployment); err != nil {
 		return err
 	}
+	n.parts.Close("close redis", redis.Close)
+	n.client, n.store = redis.Client, redis.Stock
 	if n.db, err = n.cfg.MySQL.OpenUnchecked(); err != nil {
 		return err
 	}

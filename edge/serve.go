@@ -135,13 +135,5 @@ func (n *Node) serveOps(context.Context) error {
 			return err
 		}},
 	}
-	for _, w := range n.watches {
-		checks = append(checks, w.Check())
-	}
-	ops, err := telemetry.Serve(n.cfg.Ops.Listen, n.set, checks, n.log)
-	if err != nil {
-		return err
-	}
-	n.ops = ops
-	return nil
+	return n.ops.Serve(n.cfg.Ops.Listen, n.set, telemetry.WithWatches(checks, n.watches), n.log)
 }

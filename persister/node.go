@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/redis/rueidis"
 
 	"sluice/core/db"
+	"sluice/core/deployment"
 	"sluice/core/evidence"
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
@@ -47,7 +47,7 @@ type Node struct {
 	publisher *outbox.Publisher
 	meters    *meters
 	watches   []*telemetry.Watch
-	ops       *telemetry.Server
+	ops       telemetry.Server
 
 	parts lifecycle.Stack
 }
@@ -80,12 +80,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 
 // openMySQL connects, and vets the server and the schema.
 func (n *Node) openMySQL(ctx context.Context) error {
-	n.parts.Later("stop ops server", func(ctx context.Context) error { // last of all, so that an operator can watch the rest
-		if n.ops == nil {
-			return nil
-		}
-		return n.ops.Shutdown(ctx)
-	})
+	n.parts.Later("stop ops server", n.ops.Shutdown) // last of all, so that an operator can watch the rest
 	var err error
 	if n.mysql, err = n.cfg.MySQL.OpenUnchecked(); err != nil {
 		return err
@@ -120,26 +115,16 @@ func (n *Node) openMySQL(ctx context.Context) error {
 
 // openRedis connects, and refuses the stock of another deployment.
 func (n *Node) openRedis(ctx context.Context) error {
-	var client rueidis.Client
+	var redis *deployment.Redis
 	err := n.await(ctx, "redis", func() (err error) {
-		client, err = n.cfg.Redis.Client()
+		redis, err = deployment.OpenRedis(ctx, n.cfg.Redis, n.cfg.Stock, redisstock.Config{Metrics: n.set})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	n.parts.Close("close redis", client.Close)
-	stocks := n.cfg.Stock
-	n.store, err = redisstock.New(client, redisstock.Config{
-		Partitions: stocks.Partitions, Retention: stocks.Retention, CallTimeout: n.cfg.Redis.CallTimeout, Metrics: n.set,
-	})
-	if err != nil {
-		return fmt.Errorf("open stock: %w", err)
-	}
-	err = n.await(ctx, "redis", func() error { return n.store.CheckDeployment(ctx, stocks.Deployment) })
-	if err != nil {
-		return err
-	}
+	n.parts.Close("close redis", redis.Close)
+	n.store = redis.Stock
 	if err := n.store.CheckLedger(ctx, evidence.NewNonces(n.mysql)); errors.Is(err, redisstock.ErrForeign) {
 		return fmt.Errorf("start persister: %w", err)
 	}
@@ -184,12 +169,7 @@ func (n *Node) serveOps(context.Context) error {
 		{Name: "mysql_writes", Probe: func(context.Context) error { return n.meters.blocked.err() }},
 		{Name: "kafka", Probe: n.reachKafka},
 	}
-	for _, w := range n.watches {
-		checks = append(checks, w.Check())
-	}
-	var err error
-	n.ops, err = telemetry.Serve(n.cfg.Ops.Listen, n.set, checks, n.log)
-	return err
+	return n.ops.Serve(n.cfg.Ops.Listen, n.set, telemetry.WithWatches(checks, n.watches), n.log)
 }
 
 // reachKafka asks the leaders of the topic's partitions.

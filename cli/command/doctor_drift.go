@@ -19,8 +19,7 @@ func (d *Doctor) drift(ctx context.Context, e *examination) {
 		e.warn(about, "not done, because something above fails", "repair that first")
 		return
 	}
-	defer o.client.Close()
-	defer o.db.Close()
+	defer o.Close() //nolint:errcheck // nothing was written
 	report, err := o.sweeper(d.Kafka).Sweep(ctx, reconcile.Scope{})
 	if err != nil {
 		e.warn(about, "not finished: "+err.Error(), "run sluice reconcile, which takes all the time that it needs")

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/db"
+	"sluice/core/deployment"
 	"sluice/core/event"
 	"sluice/core/evidence"
 	"sluice/core/ledger"
@@ -42,7 +43,7 @@ func (d *Doctor) redis(ctx context.Context, e *examination) {
 		redisNode(ctx, e, "Redis "+addr, node, client.Mode() == rueidis.ClientModeCluster)
 		isolation(ctx, e, "Redis "+addr, node, replicas)
 	}
-	store, err := d.store(client)
+	store, err := deployment.Stock(client, d.Redis, d.Stock, redisstock.Config{})
 	if err != nil {
 		e.fail("Redis", err.Error(), "correct the settings")
 		return
@@ -214,8 +215,7 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 		e.fail(about, err.Error(), "repair that first")
 		return
 	}
-	defer o.client.Close()
-	defer o.db.Close()
+	defer o.Close() //nolint:errcheck // nothing was written
 	report, causes, err := d.vetting(o).Inspect(ctx)
 	if err != nil {
 		do := "see whether all servers answer"
@@ -271,8 +271,7 @@ func (d *Doctor) shut(ctx context.Context, e *examination) {
 		e.warn(about, "not looked for, because something above fails", "repair that first")
 		return
 	}
-	defer o.client.Close()
-	defer o.db.Close()
+	defer o.Close() //nolint:errcheck // nothing was written
 	found, err := reconcile.FindShut(ctx, o.Stock, shutNamed)
 	if errors.Is(err, stock.ErrShut) {
 		e.warn(about, "not known, as Redis does not have the data that were vetted", "see Redis vetting")

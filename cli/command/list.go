@@ -65,21 +65,14 @@ func (s *Stores) read(ctx context.Context, c *Console, do func(*ledger.Reader) e
 }
 
 func (s *Stores) persisted(ctx context.Context, db *sql.DB) (untilMS, nowMS int64, err error) {
-	client, err := s.Redis.Client()
+	redis, err := s.openRedis(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer client.Close()
-	store, err := s.store(client)
-	if err == nil {
-		err = store.CheckDeployment(ctx, s.Stock.Deployment)
-	}
-	if err == nil {
-		err = store.Adopt(ctx, evidence.NewNonces(db))
-	}
+	defer redis.Close()
 	var shut []int
-	if err == nil {
-		shut, err = store.Shut(ctx)
+	if err = redis.Stock.Adopt(ctx, evidence.NewNonces(db)); err == nil {
+		shut, err = redis.Stock.Shut(ctx)
 	}
 	if err != nil {
 		return 0, 0, err
@@ -87,7 +80,7 @@ func (s *Stores) persisted(ctx context.Context, db *sql.DB) (untilMS, nowMS int6
 	if len(shut) > 0 {
 		return 0, 0, stock.ErrShut // and may have lost what it would tell
 	}
-	return store.Persisted(ctx)
+	return redis.Stock.Persisted(ctx)
 }
 
 func readBooks(ctx context.Context, mysql db.Config, persisted func(context.Context, *sql.DB) (untilMS, nowMS int64), do func(*ledger.Reader) error) error {

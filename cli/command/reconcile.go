@@ -217,38 +217,28 @@ func (w *reconcileRun) missing(report *reconcile.Report) error {
 	return nil
 }
 
-// openToCompare connects, also to a Redis that is shut: what it has lost is what is looked for. It names the store that cannot be
-// reached.
+// openToCompare connects, also to a Redis that is shut, because the command looks for what that Redis has lost. If it
+// fails, it names the store that it could not read.
 func (s *Stores) openToCompare(ctx context.Context) (*Opened, reconcile.Store, error) {
-	client, err := s.Redis.Client()
+	redis, err := s.openRedis(ctx)
 	if err != nil {
 		return nil, reconcile.InRedis, err
 	}
-	store, err := s.store(client)
-	if err == nil {
-		err = store.CheckDeployment(ctx, s.Stock.Deployment)
-	}
+	stores, err := redis.With(ctx, s.MySQL)
 	if err != nil {
-		client.Close()
-		return nil, reconcile.InRedis, err
-	}
-	db, err := s.MySQL.Open(ctx)
-	if err == nil {
-		if err = store.CheckLedger(ctx, evidence.NewNonces(db)); err != nil {
-			err = errors.Join(err, db.Close())
-		}
-	}
-	if err != nil {
-		client.Close()
+		redis.Close()
 		return nil, reconcile.InLedger, err
 	}
-	return &Opened{client: client, Stock: store, db: db}, "", nil
+	if err := stores.Match(ctx); err != nil {
+		return nil, reconcile.InLedger, errors.Join(err, stores.Close())
+	}
+	return &Opened{stores}, "", nil
 }
 
 // sweeper compares what is opened.
 func (o *Opened) sweeper(k kafka.Config) *reconcile.Sweeper {
-	tail := evidence.New(o.db, evidence.KafkaTail{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group})
-	return &reconcile.Sweeper{Redis: o.Stock, Books: ledger.New(o.db, nil), Tail: tail.Tail, Now: time.Now}
+	tail := evidence.New(o.DB, evidence.KafkaTail{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group})
+	return &reconcile.Sweeper{Redis: o.Stock, Books: ledger.New(o.DB, nil), Tail: tail.Tail, Now: time.Now}
 }
 
 // progress tells on standard error how far a sweep has come.

@@ -2,16 +2,12 @@ package command
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"fmt"
 	"time"
-
-	"github.com/redis/rueidis"
 
 	"sluice/core/config"
 	"sluice/core/db"
-	"sluice/core/evidence"
+	"sluice/core/deployment"
 	"sluice/core/kafka"
 	"sluice/core/ledger"
 	"sluice/core/operate"
@@ -39,64 +35,29 @@ func (s *Stores) Validate() error {
 	return f.Err()
 }
 
-// Opened are the servers of a deployment, connected.
-type Opened struct {
-	Stock *redisstock.Store
-
-	client rueidis.Client
-	db     *sql.DB
-}
+// Opened are the stores of a deployment, connected.
+type Opened struct{ *deployment.Stores }
 
 // Sales runs sales.
 func (o *Opened) Sales(retention time.Duration) *sale.Desk {
-	return sale.NewDesk(o.Stock, o.db, retention)
+	return sale.NewDesk(o.Stock, o.DB, retention)
 }
 
 // Books reads what MySQL has of single cells.
-func (o *Opened) Books() *ledger.Reader { return ledger.New(o.db, nil) }
+func (o *Opened) Books() *ledger.Reader { return ledger.New(o.DB, nil) }
 
-// Open connects, and refuses a Redis of another deployment. The caller closes it.
+// Open connects, and refuses a Redis of another deployment. The caller closes what is opened.
 func (s *Stores) Open(ctx context.Context) (*Opened, error) {
-	client, err := s.Redis.Client()
+	stores, err := deployment.Open(ctx, s.Redis, s.MySQL, s.Stock)
 	if err != nil {
 		return nil, err
 	}
-	store, err := s.store(client)
-	if err == nil {
-		err = store.CheckDeployment(ctx, s.Stock.Deployment)
-	}
-	if err != nil {
-		client.Close()
-		return nil, err
-	}
-	db, err := s.MySQL.Open(ctx)
-	if err != nil {
-		client.Close()
-		return nil, err
-	}
-	o := &Opened{client: client, Stock: store, db: db}
-	// Servers that do not answer matter to those who ask for their partitions.
-	if err := store.Adopt(ctx, evidence.NewNonces(db)); err != nil && !store.Trusts() {
-		return nil, errors.Join(err, o.Close())
-	}
-	return o, nil
+	return &Opened{stores}, nil
 }
 
-func (s *Stores) store(client rueidis.Client) (*redisstock.Store, error) {
-	return redisstock.New(client, redisstock.Config{
-		Partitions:  s.Stock.Partitions,
-		Retention:   s.Stock.Retention,
-		CallTimeout: s.Redis.CallTimeout,
-	})
-}
-
-// Close ends the connections.
-func (o *Opened) Close() error {
-	o.client.Close()
-	if err := o.db.Close(); err != nil {
-		return fmt.Errorf("close mysql: %w", err)
-	}
-	return nil
+// openRedis connects to Redis alone. The caller closes what is opened.
+func (s *Stores) openRedis(ctx context.Context) (*deployment.Redis, error) {
+	return deployment.OpenRedis(ctx, s.Redis, s.Stock, redisstock.Config{})
 }
 
 // Writer are the settings of a command that changes stock. It needs Kafka too: a server that is shut is
@@ -160,7 +121,7 @@ func (w *Writer) open(ctx context.Context, c *Console, o *Opened) error {
 
 // vetting compares what is opened with all that these settings name.
 func (w *Writer) vetting(o *Opened) vetting.Vetting {
-	return vetting.Vetting{Client: o.client, DB: o.db, Kafka: w.Kafka, Stock: w.Stock}
+	return vetting.Vetting{Client: o.Client, DB: o.DB, Kafka: w.Kafka, Stock: w.Stock}
 }
 
 // warnOfReplicas warns of what is wrong with the replicas for the level that is set.

@@ -14,23 +14,23 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Server is the ops server of one process.
+// Server is the ops server of one process. The zero value serves nothing yet, and can be drained and shut down.
 type Server struct {
 	http  http.Server
 	addr  string
-	ready *readiness
-	done  chan struct{}
+	ready readiness
+	done  chan struct{} // nil: it never served
 }
 
 // Serve listens and answers at once: /livez while the process runs, /readyz while every check of ready
-// holds, /metrics from set and from the process itself, /debug/pprof. The caller ends it by Shutdown.
-func Serve(listen string, set *metrics.Set, ready []Check, log *slog.Logger) (*Server, error) {
+// holds, /metrics from set and from the process itself, /debug/pprof. A server serves once. The caller ends it by Shutdown.
+func (s *Server) Serve(listen string, set *metrics.Set, ready []Check, log *slog.Logger) error {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen for ops (--ops-listen): %w", err)
+		return fmt.Errorf("listen for ops (--ops-listen): %w", err)
 	}
 	metrics.ExposeMetadata(true) // HELP and TYPE lines; the library knows it per process only
-	s := &Server{addr: listener.Addr().String(), ready: &readiness{checks: ready}, done: make(chan struct{})}
+	s.addr, s.ready.checks, s.done = listener.Addr().String(), ready, make(chan struct{})
 	s.http = http.Server{
 		Handler:           s.routes(set),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -46,7 +46,7 @@ func Serve(listen string, set *metrics.Set, ready []Check, log *slog.Logger) (*S
 			log.Error("ops server ended", "error", err)
 		}
 	}()
-	return s, nil
+	return nil
 }
 
 // Addr is the address that the server listens on.
@@ -57,6 +57,9 @@ func (s *Server) Drain() { s.ready.draining.Store(true) }
 
 // Shutdown ends the server: after the requests under way, or at the end of ctx in their middle.
 func (s *Server) Shutdown(ctx context.Context) error {
+	if s.done == nil {
+		return nil
+	}
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("shut ops server down: %w", err), s.http.Close())
@@ -71,7 +74,7 @@ func (s *Server) routes(set *metrics.Set) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, "{\"status\":\"ok\"}\n") // the client has gone: nobody to tell
 	})
-	mux.Handle("GET /readyz", s.ready)
+	mux.Handle("GET /readyz", &s.ready)
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		writePage(w, set, s.ready.report(r.Context()).Status)

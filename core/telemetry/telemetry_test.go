@@ -30,8 +30,8 @@ type readyAnswer struct {
 
 func serve(t *testing.T, set *metrics.Set, checks ...telemetry.Check) *telemetry.Server {
 	t.Helper()
-	server, err := telemetry.Serve("127.0.0.1:0", set, checks, slog.New(slog.DiscardHandler))
-	if err != nil {
+	server := &telemetry.Server{}
+	if err := server.Serve("127.0.0.1:0", set, checks, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -194,9 +194,14 @@ func TestMetricsAndProfiles(t *testing.T) {
 
 func TestServeNamesItsSetting(t *testing.T) {
 	server := serve(t, metrics.NewSet())
-	_, err := telemetry.Serve(server.Addr(), metrics.NewSet(), nil, slog.New(slog.DiscardHandler))
+	var second telemetry.Server
+	err := second.Serve(server.Addr(), metrics.NewSet(), nil, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "--ops-listen") {
 		t.Errorf("a taken address: %v", err)
+	}
+	second.Drain()
+	if err := second.Shutdown(t.Context()); err != nil {
+		t.Errorf("shut down a server that never served: %v", err)
 	}
 }
 

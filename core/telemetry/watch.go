@@ -107,3 +107,11 @@ func (w *Watch) Check() Check {
 		return errors.Join(all...)
 	}}
 }
+
+// WithWatches adds the checks of watches to others.
+func WithWatches(checks []Check, watches []*Watch) []Check {
+	for _, w := range watches {
+		checks = append(checks, w.Check())
+	}
+	return checks
+}

@@ -1,0 +1,72 @@
+package deployment_test
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/deployment"
+	"sluice/core/local/servicetest"
+	"sluice/core/redis"
+	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
+	"sluice/persister"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
+
+// Whoever opens a deployment gets its own stores or none: a refused Redis leaves no connection open.
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	books := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: 5 * time.Second}
+	tables, err := books.OpenUnchecked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tables.Close() })
+	if _, err := persister.Schema().Migrate(ctx, tables, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	where := redis.Config{Addrs: []string{servicetest.Redis(t).Addr}, CallTimeout: 10 * time.Second}
+	agreed := config.Agreed{Partitions: 4, Deployment: "test", Retention: time.Hour}
+
+	unvetted, err := deployment.OpenRedis(ctx, where, agreed, redisstock.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	redistest.Open(t, unvetted.Client, agreed.Partitions)
+	unvetted.Close()
+
+	for name, other := range map[string]config.Agreed{
+		"another deployment":           {Partitions: 4, Deployment: "other", Retention: time.Hour},
+		"another number of partitions": {Partitions: 8, Deployment: "test", Retention: time.Hour},
+	} {
+		if _, err := deployment.OpenRedis(ctx, where, other, redisstock.Config{}); !errors.Is(err, redisstock.ErrForeign) {
+			t.Errorf("Redis of %s: %v", name, err)
+		}
+		if _, err := deployment.Open(ctx, where, books, other); !errors.Is(err, redisstock.ErrForeign) {
+			t.Errorf("stores of %s: %v", name, err)
+		}
+	}
+
+	opened, err := deployment.OpenRedis(ctx, where, agreed, redisstock.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores, err := opened.With(ctx, books)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(stores.Match(ctx), stores.Stock.Ping(ctx), stores.DB.PingContext(ctx)); err != nil {
+		t.Errorf("its own stores: %v", err)
+	}
+	if err := stores.Close(); err != nil {
+		t.Error(err)
+	}
+}
