@@ -25,6 +25,9 @@ const (
 	// than were refused, the next try comes at once.
 	gateRefusedMax = 30 * time.Second
 
+	// gateFenceEvery is how often cells are looked at that are fenced. A vetting opens those that MySQL or Kafka know.
+	gateFenceEvery = 10 * time.Second
+
 	gateFlush   = 2 * time.Second // before a vetting, for events that Redis may have lost to reach Kafka
 	gateTimeout = 2 * time.Minute // of one vetting
 )
@@ -47,6 +50,10 @@ type gate struct {
 	opened, failures *metrics.Counter
 	refusal          atomic.Pointer[error] // the objections of the last vetting; nil: none
 
+	fenced atomic.Bool // an answer had a fenced cell, which a vetting opens
+
+	// Of run alone: until when fences are left alone: the last vetting has seen them.
+	fencedUntil time.Time
 	// Of run alone: until when a refused Redis is not vetted again, and how many partitions were shut then.
 	refusedUntil time.Time
 	refused      int
@@ -71,6 +78,22 @@ func (g *gate) suspect() {
 	case g.wake <- struct{}{}:
 	default:
 	}
+}
+
+// fence wakes the gate, because a cell is fenced. It never blocks.
+func (g *gate) fence() {
+	if !g.fenced.Swap(true) {
+		g.suspect()
+	}
+}
+
+// unfences tells whether fences are to be looked at now.
+func (g *gate) unfences() bool {
+	if time.Now().Before(g.fencedUntil) || !g.fenced.Swap(false) {
+		return false
+	}
+	g.fencedUntil = time.Now().Add(gateFenceEvery)
+	return true
 }
 
 // run watches until ctx ends.
@@ -116,6 +139,8 @@ func (g *gate) look(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
+	case g.unfences():
+		g.log.InfoContext(ctx, "redis has lost effects that somebody has seen: comparing it with MySQL and Kafka, and opening the fenced cells anew")
 	case state == redisstock.StateOpen && g.vetted():
 		g.refusal.Store(nil) // it may be another edge that has opened what was refused
 		return nil

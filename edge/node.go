@@ -153,7 +153,7 @@ func (n *Node) startEngine(context.Context) error {
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
 		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Stock.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
-		Ack: ack, OnShut: n.gate.suspect, Log: n.log,
+		Ack: ack, OnShut: n.gate.suspect, OnFence: n.gate.fence, Log: n.log,
 	}, n.set)
 	n.parts.Later("drain batcher", n.batcher.Drain)
 	return nil

@@ -163,6 +163,12 @@ func (s *Snapshot) EventsAt(ctx context.Context, cell stock.Cell, at []stock.Pos
 	return nil
 }
 
+// Rebases reads the rebases of a cell after a position, in order.
+func (s *Snapshot) Rebases(ctx context.Context, cell stock.Cell, after stock.Position, yield func(*Recorded)) error {
+	query := appendAmong([]byte(selectEvents), cell)
+	return s.events(ctx, fmt.Appendf(query, " AND epoch > %d AND from_epoch IS NOT NULL ORDER BY epoch, seq", after.Epoch), yield)
+}
+
 // Adjustments reads what has changed the settings of a cell, in order, at most limit rows.
 func (s *Snapshot) Adjustments(ctx context.Context, cell stock.Cell, limit int, yield func(*Recorded)) error {
 	query := appendAmong([]byte(selectEvents), cell)

@@ -566,7 +566,7 @@ var injections = map[reconcile.Type]map[string]injection{
 			switch {
 			case have.Avail > want.Avail, have.Avail == want.Avail && have.Sold < want.Sold:
 				way = reconcile.Oversell
-			case have.Avail < want.Avail, have.Sold > want.Sold: // units were returned
+			case have.Avail < want.Avail:
 				way = reconcile.Undersell
 			}
 			return max(more, less), way, true

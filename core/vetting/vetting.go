@@ -33,6 +33,10 @@ type Vetting struct {
 func (v Vetting) Open(ctx context.Context, store *redisstock.Store) (redisstock.OpenReport, error) {
 	cfg := v.config()
 	cfg.Seen = store.Marks()
+	cfg.Proven = func(proven redisstock.OpenReport) {
+		store.Distrust(proven.Lost)
+		store.Trust(proven.Marks)
+	}
 	report, err := redisstock.Open(ctx, v.Client, cfg)
 	store.Distrust(report.Lost)
 	if report.Marks != nil {
@@ -52,9 +56,10 @@ func (v Vetting) config() redisstock.OpenConfig {
 		log = slog.New(slog.DiscardHandler)
 	}
 	tail := evidence.KafkaTail{Brokers: v.Kafka.Brokers, Topic: v.Kafka.Topic, Group: v.Kafka.Group}
+	known := evidence.New(v.DB, tail)
 	return redisstock.OpenConfig{
 		Partitions: v.Stock.Partitions, Deployment: v.Stock.Deployment,
-		Evidence: evidence.New(v.DB, tail), Nonces: evidence.NewNonces(v.DB),
+		Evidence: known, Tails: known, Retention: v.Stock.Retention, Nonces: evidence.NewNonces(v.DB),
 		AllowNoPersistence: v.AllowNoPersistence, Log: log,
 	}
 }

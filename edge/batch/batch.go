@@ -68,6 +68,8 @@ type Config struct {
 	// The batcher calls OnShut, from any goroutine and often, when a server refuses because nobody has vetted it.
 	// OnShut must not block.
 	OnShut func()
+	// The batcher calls OnFence in the same way when an answer has a fenced cell.
+	OnFence func()
 	// Log gets what a person should see. Defaults to slog.Default().
 	Log *slog.Logger
 }
@@ -84,6 +86,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnShut == nil {
 		c.OnShut = func() {}
+	}
+	if c.OnFence == nil {
+		c.OnFence = func() {}
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

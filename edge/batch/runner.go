@@ -104,6 +104,9 @@ func (r *runner) finish(g *group, sent time.Time) {
 	if next.shut {
 		r.cfg.OnShut()
 	}
+	if next.fenced {
+		r.cfg.OnFence()
+	}
 	if next.replica {
 		r.replicas.Store(true)
 	}

@@ -11,6 +11,7 @@ type sequel struct {
 	forget  bool // how far Kafka has the partition's entries: another server may have taken the place of this one
 	shut    bool // the server refuses because nobody has vetted it
 	observe bool // remember the cells as the vector left them
+	fenced  bool // some cell is fenced: somebody has seen effects that Redis has lost
 	replica bool // some cell has the level replica
 	publish bool // the outbox entry
 	awaited bool // some cell has the level log, so that callers wait until Kafka has the entry
@@ -23,6 +24,7 @@ func sequelOf(v *stock.Vector, standard stock.Ack) sequel {
 	}
 	s := sequel{observe: true, publish: v.Entry.ID != ""}
 	for i := range v.Cells {
+		s.fenced = s.fenced || v.Cells[i].Fenced
 		switch v.Cells[i].Ack.Or(standard) {
 		case stock.AckReplica:
 			s.replica = true

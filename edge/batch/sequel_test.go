@@ -22,6 +22,7 @@ func TestSequel(t *testing.T) {
 		want     sequel
 	}{
 		"refusals":                      {stock.Vector{Cells: cell(stock.AckDefault)}, stock.AckRedis, sequel{observe: true}},
+		"of a fenced cell":              {stock.Vector{Cells: []stock.CellState{{}, {Fenced: true}}}, stock.AckRedis, sequel{observe: true, fenced: true}},
 		"effects":                       {stock.Vector{Cells: cell(stock.AckRedis), Entry: entry}, stock.AckLog, sequel{observe: true, publish: true}},
 		"effects at the level log":      {stock.Vector{Cells: cell(stock.AckRedis, stock.AckLog), Entry: entry}, stock.AckRedis, sequel{observe: true, publish: true, awaited: true}},
 		"by default":                    {stock.Vector{Cells: cell(stock.AckDefault), Entry: entry}, stock.AckLog, sequel{observe: true, publish: true, awaited: true}},

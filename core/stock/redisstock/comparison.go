@@ -19,6 +19,11 @@ type comparison struct {
 	worst     []Behind     // those of them that lack the most, at most worstMax
 	behindIn  map[int]bool // partitions with a cell that is behind
 	heldIn    map[int]bool // partitions with a cell that has units held
+	fencedIn  map[int]bool // partitions with a cell that is fenced and not behind, where those are mended
+
+	mends   bool                  // cells that are fenced are lost too, because somebody mends them
+	lag     map[stock.Cell]Behind // cells that are behind or fenced, at most lagMax
+	lagging bool                  // there are more
 
 	forked   map[stock.Cell]bool // cells with an unresolved fork
 	forkedIn map[int]bool        // their partitions
@@ -26,17 +31,27 @@ type comparison struct {
 }
 
 func newComparison() comparison {
-	return comparison{behindIn: map[int]bool{}, heldIn: map[int]bool{}, forked: map[stock.Cell]bool{}, forkedIn: map[int]bool{}}
+	return comparison{
+		behindIn: map[int]bool{}, heldIn: map[int]bool{}, fencedIn: map[int]bool{}, lag: map[stock.Cell]Behind{},
+		forked: map[stock.Cell]bool{}, forkedIn: map[int]bool{},
+	}
 }
 
 // note counts the comparison of one position of a cell. A cell that the evidence yields twice counts twice, unless it is
 // among the worst.
-func (c *comparison) note(partition int, b Behind, held bool) {
+func (c *comparison) note(partition int, b Behind, held, fenced bool) {
 	c.positions++
 	if held {
 		c.heldIn[partition] = true
 	}
-	if !b.Redis.Less(b.Known) {
+	behind := b.Redis.Less(b.Known)
+	if behind || fenced && c.mends {
+		c.lags(b)
+	}
+	if !behind {
+		if fenced && c.mends {
+			c.fencedIn[partition] = true
+		}
 		return
 	}
 	c.behindIn[partition] = true
@@ -50,6 +65,17 @@ func (c *comparison) note(partition int, b Behind, held bool) {
 	}
 	slices.SortFunc(c.worst, func(a, b Behind) int { return cmp.Compare(b.lost(), a.lost()) })
 	c.worst = c.worst[:min(len(c.worst), worstMax)]
+}
+
+// lags keeps a cell for those who mend it, with the highest position that is known.
+func (c *comparison) lags(b Behind) {
+	if known, kept := c.lag[b.Cell]; kept && !known.Known.Less(b.Known) {
+		return
+	} else if !kept && len(c.lag) == lagMax {
+		c.lagging = true
+		return
+	}
+	c.lag[b.Cell] = b
 }
 
 // fork counts the cell of a fork, once.

@@ -83,7 +83,7 @@ func (v *vetting) noteAll(chunk []Behind, places []int, answer rueidis.RedisResu
 			return err
 		}
 		chunk[i].Redis = state.Position
-		v.note(state.Cell.Partition(v.cfg.Partitions), chunk[i], state.Held > 0)
+		v.note(state.Cell.Partition(v.cfg.Partitions), chunk[i], state.Held > 0, state.Fenced)
 	}
 	return nil
 }

@@ -18,6 +18,9 @@ func (c *Config) SetVersion(scripts []lua.Script) { c.scripts = of(scripts) }
 // SetVersion has a vetting load other scripts than this program's.
 func (c *OpenConfig) SetVersion(scripts []lua.Script) { c.scripts = of(scripts) }
 
+// WriteRecordsOneByOne has a rebuilt cell's records be written each by a call of its own.
+func (c *OpenConfig) WriteRecordsOneByOne() { c.records = 1 }
+
 func of(scripts []lua.Script) version {
 	return func() ([]lua.Script, error) { return scripts, nil }
 }

@@ -33,6 +33,7 @@ func newFindings(cfg OpenConfig) findings {
 	for p := range min(len(cfg.Seen), cfg.Partitions) {
 		f.partitions[p].seen = cfg.Seen[p]
 	}
+	f.mends = cfg.Tails != nil
 	return f
 }
 
@@ -123,6 +124,9 @@ func (j *judgement) judgeMeta(f *findings, deployment string) {
 
 // judgeCells objects to the partitions with cells that are behind MySQL or Kafka.
 func (j *judgement) judgeCells(f *findings) {
+	if fenced := sortedKeys(f.fencedIn); len(fenced) > 0 {
+		j.lose(fenced, stock.PartitionsText(fenced)+": it has cells that are fenced, because somebody has seen effects that it lacks")
+	}
 	if f.behind == 0 {
 		return
 	}

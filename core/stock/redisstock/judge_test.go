@@ -30,7 +30,7 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 	cell := stock.Cell{SKU: 1}
 	behind := func(f *findings, p int) {
-		f.note(p, Behind{Cell: cell, Redis: stock.Position{Epoch: 1, Seq: 4}, Known: stock.Position{Epoch: 1, Seq: 9}}, false)
+		f.note(p, Behind{Cell: cell, Redis: stock.Position{Epoch: 1, Seq: 4}, Known: stock.Position{Epoch: 1, Seq: 9}}, false, false)
 	}
 	restarted := func(f *findings) {
 		f.partitions[0].sign, f.partitions[1].sign = false, false
@@ -177,13 +177,13 @@ func TestComparison(t *testing.T) {
 	c := newComparison()
 	at := func(seq uint64) stock.Position { return stock.Position{Epoch: 2, Seq: seq} }
 	for sku := range int64(20) { // SKU n lacks n effects
-		c.note(0, Behind{Cell: stock.Cell{SKU: sku}, Redis: at(100), Known: at(100 + uint64(sku))}, sku == 3)
+		c.note(0, Behind{Cell: stock.Cell{SKU: sku}, Redis: at(100), Known: at(100 + uint64(sku))}, sku == 3, false)
 	}
-	c.note(1, Behind{Cell: stock.Cell{SKU: 19}, Redis: at(100), Known: at(150)}, false)                             // it is among the worst
-	c.note(1, Behind{Cell: stock.Cell{SKU: 19}, Redis: at(100), Known: at(110)}, false)                             // no news
-	c.note(2, Behind{Cell: stock.Cell{SKU: 30}, Redis: at(100), Known: at(90)}, true)                               // Redis is ahead
-	c.note(2, Behind{Cell: stock.Cell{SKU: 31}, Redis: at(1), Known: stock.Position{Epoch: 1, Seq: 90}}, false)     // in a later epoch
-	c.note(3, Behind{Cell: stock.Cell{SKU: 40}, Redis: stock.Position{Epoch: 1, Seq: 999}, Known: at(1000)}, false) // in an earlier one
+	c.note(1, Behind{Cell: stock.Cell{SKU: 19}, Redis: at(100), Known: at(150)}, false, false)                             // it is among the worst
+	c.note(1, Behind{Cell: stock.Cell{SKU: 19}, Redis: at(100), Known: at(110)}, false, false)                             // no news
+	c.note(2, Behind{Cell: stock.Cell{SKU: 30}, Redis: at(100), Known: at(90)}, true, false)                               // Redis is ahead
+	c.note(2, Behind{Cell: stock.Cell{SKU: 31}, Redis: at(1), Known: stock.Position{Epoch: 1, Seq: 90}}, false, false)     // in a later epoch
+	c.note(3, Behind{Cell: stock.Cell{SKU: 40}, Redis: stock.Position{Epoch: 1, Seq: 999}, Known: at(1099)}, false, false) // in an earlier one
 	if c.positions != 25 || c.behind != 20 || len(c.worst) != worstMax {
 		t.Errorf("%d positions, %d behind, %d of them named", c.positions, c.behind, len(c.worst))
 	}

@@ -109,6 +109,57 @@ func recordBytesOf(version byte) int {
 	return 0
 }
 
+// appendCell appends the value of a cell, as the scripts write it.
+func appendCell(dst []byte, c *stock.CellState) []byte {
+	version := byte(valueVersion)
+	if c.ExtendMax != 0 {
+		version = extendVersion
+	}
+	var shut event.Shut
+	if c.Fenced {
+		shut |= event.ShutFenced
+	}
+	if c.Breached {
+		shut |= event.ShutBreached
+	}
+	dst = append(dst, version)
+	for _, n := range []int64{c.Avail, c.Held, c.Sold} {
+		dst = appendUint(dst, uint64(n), 5)
+	}
+	dst = appendUint(dst, c.Seq, 6)
+	dst = appendUint(dst, uint64(c.Total), 5)
+	dst = appendUint(dst, uint64(c.Epoch), 4)
+	return event.AppendSettings(dst, c.Settings, shut)
+}
+
+// appendRecord appends the record of a reservation, as the scripts write it.
+func appendRecord(dst []byte, r *stock.Reservation) []byte {
+	state := byte(r.State)
+	if r.Counted {
+		state |= countedBit
+	}
+	version := byte(valueVersion)
+	if r.ExtendedMS != 0 {
+		version = extendedVersion
+	}
+	dst = append(dst, version, state)
+	dst = appendUint(dst, r.Seq, 6)
+	dst = appendUint(dst, uint64(r.DeadlineMS), 6)
+	dst = appendAsk(dst, &stock.Request{User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint, Cell: r.Cell})
+	if version == extendedVersion {
+		dst = appendUint(dst, uint64(r.ExtendedMS), event.ExtendBytes)
+	}
+	return dst
+}
+
+// appendUint appends the low bytes of a number, big-endian.
+func appendUint(dst []byte, n uint64, bytes int) []byte {
+	for i := bytes - 1; i >= 0; i-- {
+		dst = append(dst, byte(n>>(8*i)))
+	}
+	return dst
+}
+
 // appendAsk appends what a request asks for, in the form that its record and its event have.
 func appendAsk(dst []byte, r *stock.Request) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.User))

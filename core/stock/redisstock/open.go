@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -37,12 +38,20 @@ type OpenConfig struct {
 	// Seen has the marks that the caller trusts, if any. Open takes a partition with fewer effects for shut, and gives it a
 	// new nonce.
 	Seen []PartitionMark
+	// Tails has the events that Redis may have lost. With it Open rebuilds cells that are behind or fenced, in partitions that
+	// lost nothing else. Defaults to nil: such partitions stay shut.
+	Tails Tails
+	// Retention is how long finished reservations are remembered. Defaults to stock.RetentionDefault.
+	Retention time.Duration
+	// Proven is told of the partitions that sell while Open rebuilds cells of others. Defaults to nil: nobody is.
+	Proven func(OpenReport)
 	// AllowNoPersistence accepts a server without append-only file, for development. Defaults to false.
 	AllowNoPersistence bool
 	// Log defaults to slog.Default().
 	Log *slog.Logger
 
 	scripts version
+	records int // of a rebuilt cell that one call writes
 }
 
 // Validate reports all faults at once.
@@ -76,6 +85,9 @@ type OpenReport struct {
 	Shut    int             // partitions that Inspect has found shut
 	Renewed int             // partitions that Open has opened
 	Marks   []PartitionMark // by partition, for Store.Trust; zero if the partition is shut
+
+	RebuiltCells int       // cells whose lost effects Open has applied again
+	Rebuilt      []Rebuilt // some of them
 }
 
 // Behind is a cell of which Redis has lost effects.
@@ -91,12 +103,17 @@ func (b Behind) String() string {
 		b.Cell, b.Redis.Epoch, b.Redis.Seq, b.Known.Epoch, b.Known.Seq)
 }
 
-// openTries is how often Open tries, if another process opens Redis at the same time or changes it meanwhile.
-const openTries = 5
+const (
+	// openTries is how often Open tries, if another process opens Redis at the same time or changes it meanwhile.
+	openTries = 5
+	// mendsMax is how often Open rebuilds cells. A server that loses effects again meanwhile needs it once more.
+	mendsMax = 3
+)
 
 // Open vets every primary. If nothing speaks against the whole, it gives shut partitions a new nonce and loads the scripts;
 // then they sell. A loss shuts only its own partition, also one that sold: lost effects, a fork, or a key that is gone. The
-// report has the marks of all others. The error wraps ErrVetting if something was refused, and names each cause; other
+// report has the marks of all others. Lost effects that MySQL or Kafka know are applied again where cfg has them, and the
+// partition opens after all. The error wraps ErrVetting if something was refused, and names each cause; other
 // errors mean that the vetting could not be finished. Anybody may repeat Open at any time, also on servers that sell, and
 // several processes at once.
 func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenReport, error) {
@@ -106,8 +123,21 @@ func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	if cfg.Retention == 0 {
+		cfg.Retention = stock.RetentionDefault
+	}
+	if cfg.records == 0 {
+		cfg.records = tailRecords
+	}
+	mends, cells, some := 0, 0, []Rebuilt(nil)
 	for try := 1; ; try++ {
 		report, err := open(ctx, client, cfg)
+		cells, some = cells+report.RebuiltCells, append(some, report.Rebuilt...)
+		report.RebuiltCells, report.Rebuilt = cells, some
+		if errors.Is(err, errRebuilt) && mends < mendsMax {
+			mends, try = mends+1, 0
+			continue
+		}
 		again := errors.Is(err, stock.ErrReplaced) || errors.Is(err, errChanged)
 		if !again || try == openTries {
 			return report, err
@@ -144,6 +174,16 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 	if err != nil {
 		v.report.Marks = nil
 		return v.report, fmt.Errorf("open redis: %w", err)
+	}
+	if mends := v.mends(); len(mends) > 0 {
+		if cfg.Proven != nil {
+			cfg.Proven(v.report)
+		}
+		why, err := v.mend(ctx, mends)
+		if err != nil {
+			return v.report, fmt.Errorf("%w in part: %s: %w", ErrVetting, strings.Join(v.partly, "; "), err)
+		}
+		v.partly = append(v.partly, why...)
 	}
 	if len(v.partly) > 0 {
 		return v.report, fmt.Errorf("%w in part: %s", ErrVetting, strings.Join(v.partly, "; "))

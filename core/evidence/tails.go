@@ -1,0 +1,133 @@
+package evidence
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"sluice/core/event"
+	"sluice/core/ledger"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+const (
+	// unwrittenMax is how many events of lost tails may be in Kafka alone. Persisters bring down a longer tail first.
+	unwrittenMax = 200_000
+	// tailPage is how many events of a cell one statement reads.
+	tailPage = 10_000
+)
+
+// After implements redisstock.Tails. It fixes the tail of Kafka before it reads MySQL, as Highest does.
+func (e *Evidence) After(ctx context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, redisstock.Tail) error) error {
+	unwritten := map[stock.Cell][]ledger.Recorded{}
+	n := 0
+	err := e.Tail(ctx, func(b *event.Batch) error {
+		for i := range b.Events {
+			if at, wanted := after[b.Events[i].Cell]; wanted && at.Less(b.Events[i].Position) {
+				unwritten[b.Events[i].Cell] = append(unwritten[b.Events[i].Cell], ledger.Recorded{Event: b.Events[i], TimeMS: b.TimeMS})
+				n++
+			}
+		}
+		if n > unwrittenMax {
+			return fmt.Errorf("more than %d events are in Kafka and not in MySQL yet: wait for the persisters", unwrittenMax)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	snapshot, err := e.books.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer snapshot.Close()
+	for cell, at := range after {
+		t := tail{ctx, snapshot, cell, at, inOrder(unwritten[cell])}
+		ends, err := t.ends()
+		if err == nil {
+			err = yield(cell, redisstock.Tail{Ends: ends, Each: t.each})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tail is what MySQL and Kafka know of a cell after a position.
+type tail struct {
+	ctx       context.Context //nolint:containedctx // of one call of After
+	snapshot  *ledger.Snapshot
+	cell      stock.Cell
+	after     stock.Position
+	unwritten []ledger.Recorded // in order
+}
+
+// inOrder sorts events by their positions, each once.
+func inOrder(events []ledger.Recorded) []ledger.Recorded {
+	slices.SortStableFunc(events, func(a, b ledger.Recorded) int {
+		switch {
+		case a.Less(b.Position):
+			return -1
+		case b.Less(a.Position):
+			return 1
+		}
+		return 0
+	})
+	return slices.CompactFunc(events, func(a, b ledger.Recorded) bool { return a.Position == b.Position })
+}
+
+// ends are the positions at which rebases in the tail ended an epoch.
+func (t *tail) ends() (ends []stock.Position, err error) {
+	note := func(e *ledger.Recorded) {
+		if e.Kind == event.KindRebase {
+			ends = append(ends, e.Change.From)
+		}
+	}
+	for i := range t.unwritten {
+		note(&t.unwritten[i])
+	}
+	return ends, t.snapshot.Rebases(t.ctx, t.cell, t.after, note)
+}
+
+// each yields the events in order. Where both have one, it is the ledger's.
+func (t *tail) each(yield func(*event.Event, int64) error) error {
+	from, rest := stock.Position{Epoch: t.after.Epoch, Seq: t.after.Seq + 1}, t.unwritten
+	before := func(at stock.Position) error {
+		for len(rest) > 0 && rest[0].Less(at) {
+			e := &rest[0]
+			rest = rest[1:]
+			if err := yield(&e.Event, e.TimeMS); err != nil {
+				return err
+			}
+		}
+		if len(rest) > 0 && rest[0].Position == at {
+			rest = rest[1:]
+		}
+		return nil
+	}
+	for {
+		n := 0
+		var failed error
+		err := t.snapshot.Events(t.ctx, t.cell, from, tailPage, func(e *ledger.Recorded) {
+			n++
+			from = stock.Position{Epoch: e.Epoch, Seq: e.Seq + 1}
+			if failed == nil {
+				failed = before(e.Position)
+			}
+			if failed == nil {
+				failed = yield(&e.Event, e.TimeMS)
+			}
+		})
+		if err == nil {
+			err = failed
+		}
+		if err != nil {
+			return err
+		}
+		if n < tailPage {
+			return before(stock.Position{Epoch: 1<<32 - 1, Seq: stock.SeqMax + 1})
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package rebuild
+
+import (
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// Rebase puts the cell into its next epoch, so that late events of the lost data collide with nothing, and opens it where it was
+// shut. It returns the events that say so, in their order. A hold that no longer fits is revoked in an epoch of its own, in which
+// the cell has no other hold: all of them together would not fit.
+func (c *Cell) Rebase(reason string) (events []event.Event) {
+	c.Fenced, c.Breached, c.Loaded = false, false, true
+	keep := c.Balances
+	for i := range c.Revoked {
+		r := &c.Revoked[i]
+		r.State, r.Counted, r.ExtendedMS = stock.StateRevoked, false, 0
+		free := keep.Avail + keep.Held
+		if r.Quantity > free {
+			r.Seq = c.Seq
+			continue // no event can say it
+		}
+		c.Balances.Held, c.Balances.Avail = r.Quantity, free-r.Quantity
+		events = append(events, c.next(reason))
+		c.Seq++
+		c.Balances.Held, c.Balances.Avail = 0, free
+		r.Seq = c.Seq
+		events = append(events, event.Event{
+			Kind: event.KindRevoke, Reservation: r.ID, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint, Cell: c.Cell,
+			Position: c.Position, Avail: c.Avail, Sold: c.Sold, DeadlineMS: r.DeadlineMS,
+		})
+	}
+	c.Balances = keep
+	return append(events, c.next(reason))
+}
+
+// next begins the next epoch.
+func (c *Cell) next(reason string) event.Event {
+	from := c.Position
+	c.Epoch, c.Seq = from.Epoch+1, from.Seq+1
+	return event.Event{
+		Kind: event.KindRebase, Cell: c.Cell, Position: c.Position, Avail: c.Avail, Held: c.Balances.Held, Sold: c.Sold,
+		Change: event.Change{From: from, Fields: ^stock.Fields(0), Settings: c.Settings, Reason: reason},
+	}
+}

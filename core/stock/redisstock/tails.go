@@ -1,0 +1,297 @@
+package redisstock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/event"
+	"sluice/core/rebuild"
+	"sluice/core/stock"
+)
+
+// Tails has the events of cells that Redis may have lost.
+type Tails interface {
+	// After yields a tail for each of the cells: what is known of it after a position.
+	After(ctx context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, Tail) error) error
+}
+
+// Tail is what is known of a cell after a position.
+type Tail struct {
+	Ends []stock.Position // of the epochs that rebases in it ended
+	// Each yields the events in their order, with the Redis time of each.
+	Each func(yield func(e *event.Event, timeMS int64) error) error
+}
+
+// Rebuilt is a cell of which Redis had lost effects. Open has applied those that MySQL and Kafka know.
+type Rebuilt struct {
+	Cell     stock.Cell
+	From, To stock.Position // where Redis was, and is now
+	Lost     rebuild.Loss   // among the known events: those that nobody has
+	Revoked  int            // holds that no longer fit
+	Avail    int64          // units. Of events that nobody has seen at all, at most so many units are lost
+}
+
+const (
+	tailReason = "Redis had lost effects: applied again what MySQL and Kafka know"
+	// tailRecords is how many records one call writes.
+	tailRecords = 500
+	// lagMax is how many cells that lack effects are rebuilt.
+	lagMax = 100_000
+)
+
+// errRebuilt means that cells were rebuilt. A new vetting proves them.
+var errRebuilt = errors.New("cells were rebuilt")
+
+// mends lists the partitions that have lost the tails of cells, or have fenced cells, and nothing else.
+func (v *vetting) mends() (partitions []int) {
+	if v.cfg.Tails == nil || len(v.causes) > 0 || v.lagging {
+		return nil
+	}
+	which := map[int]bool{}
+	for cell := range v.lag {
+		which[cell.Partition(v.cfg.Partitions)] = true
+	}
+	for _, p := range sortedKeys(which) {
+		if found := &v.partitions[p]; !v.forkedIn[p] && found.whose != (meta{}) && found.counts.lacks(v.heldIn[p]) == "" {
+			partitions = append(partitions, p)
+		}
+	}
+	return partitions
+}
+
+// mend rebuilds the cells of partitions that are shut. It fails with errRebuilt if any cell was rebuilt; why says what keeps
+// others from it. A kill leaves a cell where it was, with some records that are newer: the next attempt finds them done.
+func (v *vetting) mend(ctx context.Context, partitions []int) (why []string, err error) {
+	m := mending{vetting: v, ctx: ctx, bases: map[stock.Cell]*base{}}
+	for _, p := range partitions {
+		if err := m.read(p); err != nil {
+			return nil, fmt.Errorf("rebuild partition %d: %w", p, err)
+		}
+	}
+	after := make(map[stock.Cell]stock.Position, len(m.bases))
+	for cell, b := range m.bases {
+		after[cell] = b.Position
+	}
+	err = v.cfg.Tails.After(ctx, after, m.cell)
+	if err != nil && (ctx.Err() != nil || m.rebuilt == 0) {
+		return nil, fmt.Errorf("rebuild what redis has lost: %w", err)
+	}
+	if m.rebuilt > 0 {
+		v.cfg.Log.WarnContext(ctx, "rebuilt cells of which redis had lost effects, from MySQL and Kafka",
+			"cells", m.rebuilt, "events", m.events, "partitions", stock.PartitionsText(partitions))
+		return nil, errRebuilt
+	}
+	return m.why, nil
+}
+
+// mending is one run of mend.
+type mending struct {
+	*vetting
+
+	ctx     context.Context //nolint:containedctx // of one call of mend
+	bases   map[stock.Cell]*base
+	why     []string
+	rebuilt int
+	events  int
+}
+
+// base is a cell as Redis has it.
+type base struct {
+	rebuild.Cell
+
+	value string
+}
+
+// read reads what Redis has of the cells of a partition that lag, with their holds.
+func (m *mending) read(p int) error {
+	conn, k := m.ownerOf[p].conn, keysOf(p)
+	for cell := range m.lag {
+		if cell.Partition(m.cfg.Partitions) != p {
+			continue
+		}
+		values, err := conn.Do(m.ctx, conn.B().Hmget().Key(k.cells).Field(string(cell.Append(nil))).Build()).AsStrSlice()
+		if err != nil {
+			return err
+		}
+		state, err := cellFrom(cell, values[0])
+		if err != nil {
+			return err
+		}
+		m.bases[cell] = &base{rebuild.Cell{CellState: state}, values[0]}
+	}
+	for cursor := uint64(0); ; {
+		step, err := conn.Do(m.ctx, conn.B().Hscan().Key(k.res).Cursor(cursor).Count(scanCount).Build()).AsScanEntry()
+		if err != nil {
+			return err
+		}
+		for i := 0; i+1 < len(step.Elements); i += 2 {
+			if len(step.Elements[i]) != stock.ReservationBytes {
+				return fieldError(k.res, step.Elements[i])
+			}
+			r, err := recordFrom(stock.ReservationID(bytesOf(step.Elements[i])), step.Elements[i+1])
+			if err != nil {
+				return err
+			}
+			if b := m.bases[r.Cell]; b != nil && r.State == stock.StateHeld && r.Seq <= b.Seq { // later ones are in the events
+				b.Held = append(b.Held, r)
+			}
+		}
+		if cursor = step.Cursor; cursor == 0 {
+			break
+		}
+	}
+	for _, b := range m.bases { // a scan may yield a record twice
+		slices.SortFunc(b.Held, func(a, c stock.Reservation) int { return slices.Compare(a.ID[:], c.ID[:]) })
+		b.Held = slices.CompactFunc(b.Held, func(a, c stock.Reservation) bool { return a.ID == c.ID })
+	}
+	return nil
+}
+
+// cell rebuilds one cell.
+func (m *mending) cell(cell stock.Cell, tail Tail) error {
+	b := m.bases[cell]
+	w := part{mending: m, base: b, partition: cell.Partition(m.cfg.Partitions)}
+	var failed error
+	fold := rebuild.New(b.Cell, func(r rebuild.Record) {
+		if failed == nil {
+			failed = w.put(&r.Reservation, r.EndedMS)
+		}
+	})
+	for _, end := range tail.Ends {
+		fold.EndEpoch(end)
+	}
+	events := 0
+	err := tail.Each(func(e *event.Event, timeMS int64) error {
+		events++
+		return errors.Join(fold.Add(e, timeMS), failed)
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return m.refuse(cell, err)
+	}
+	c := fold.End()
+	if known := m.lag[cell].Known; c.Less(known) {
+		m.why = append(m.why, fmt.Sprintf("%v: MySQL knows of epoch %d seq %d, and neither ledger nor Kafka has the event: sluice deadletter list, and sluice reconcile",
+			cell, known.Epoch, known.Seq))
+		return nil
+	}
+	if c.Seq == 0 || !c.Sound() {
+		m.why = append(m.why, fmt.Sprintf("%v: what is known of it does not add up: sluice reconcile --sku %d", cell, cell.SKU))
+		return nil
+	}
+	done := Rebuilt{Cell: cell, From: b.Position, Lost: c.Lost, Revoked: len(c.Revoked), Avail: c.Avail}
+	entry, err := m.rebase(&w, &c)
+	if err != nil {
+		return m.refuse(cell, err)
+	}
+	if err := w.write(appendCell(nil, &c.CellState), entry); err != nil {
+		return m.refuse(cell, err)
+	}
+	done.To = c.Position
+	m.rebuilt, m.events = m.rebuilt+1, m.events+events
+	m.report.note(done)
+	m.cfg.Log.WarnContext(m.ctx, "rebuilt a cell", "cell", cell.String(), "was_at", done.From.Text(), "known_up_to", m.lag[cell].Known.Text(),
+		"events_applied", events, "events_lost", c.Lost.Events, "units_lost_at_most", c.Lost.Units, "unseen_units_lost_at_most", c.Avail, "holds_revoked", done.Revoked)
+	return nil
+}
+
+// rebase puts holds that are new into the part, and the cell into its next epoch.
+func (m *mending) rebase(w *part, c *rebuild.Cell) (entry []byte, err error) {
+	for i := range c.Held {
+		if r := &c.Held[i]; r.Seq > w.base.Seq {
+			if err := w.put(r, 0); err != nil {
+				return nil, err
+			}
+		}
+	}
+	nowMS, err := serverTime(m.ctx, w.owner().conn)
+	if err != nil {
+		return nil, err
+	}
+	events := c.Rebase(tailReason)
+	for i := range c.Revoked {
+		if err := w.put(&c.Revoked[i], nowMS); err != nil {
+			return nil, err
+		}
+	}
+	return event.Append(nil, event.Batch{Partition: w.partition, TimeMS: nowMS, Events: events}), nil
+}
+
+func serverTime(ctx context.Context, conn rueidis.CoreClient) (int64, error) {
+	parts, err := conn.Do(ctx, conn.B().Time().Build()).AsIntSlice()
+	if err != nil {
+		return 0, err
+	}
+	if len(parts) != 2 {
+		return 0, elementsError(len(parts))
+	}
+	return parts[0]*1000 + parts[1]/1000, nil
+}
+
+// errReused means that an id was used again since its retention ended. Redis' list of retentions would end the new record.
+var errReused = errors.New("a key of a reservation was used again since: bring the data back, or sluice restore once they are gone")
+
+// refuse notes why a cell stays as it is, where others may go on.
+func (m *mending) refuse(cell stock.Cell, err error) error {
+	if errors.Is(err, errReused) || errors.Is(err, rebuild.ErrOrder) {
+		m.why = append(m.why, fmt.Sprintf("%v: %v", cell, err))
+		return nil
+	}
+	return err
+}
+
+// part collects records of a cell and writes them.
+type part struct {
+	*mending
+
+	base      *base
+	partition int
+	records   []string
+}
+
+func (w *part) owner() *primary { return w.ownerOf[w.partition] }
+
+// put adds a record. endedMS is when its reservation ended; 0: it is held.
+func (w *part) put(r *stock.Reservation, endedMS int64) error {
+	score := r.DeadlineMS
+	if endedMS > 0 {
+		score = endedMS + w.cfg.Retention.Milliseconds()
+	}
+	w.records = append(w.records, string(r.ID[:]), strconv.FormatInt(score, 10), string(appendRecord(nil, r)))
+	if len(w.records) < 3*w.cfg.records {
+		return nil
+	}
+	return w.write(nil, nil)
+}
+
+// write writes what was collected, with the last part the cell and its events.
+func (w *part) write(wanted, entry []byte) error {
+	k, conn, cell := keysOf(w.partition), w.owner().conn, w.base.CellState.Cell
+	answer, err := conn.Do(w.ctx, conn.B().Eval().Script(w.upkeep.rebuild).Numkeys(7).
+		Key(k.mark, k.cells, k.res, k.due, k.gone, k.outbox, k.buyers(cell.Pool)).
+		Arg(string(cell.Append(nil)), w.base.value, string(wanted), string(entry)).Arg(w.records...).Build()).AsIntSlice()
+	w.records = nil
+	switch {
+	case err != nil:
+		return fmt.Errorf("write %v: %w", cell, err)
+	case len(answer) != 1:
+		return fmt.Errorf("write %v: %w", cell, elementsError(len(answer)))
+	case answer[0] == 3:
+		return errReused
+	case answer[0] != 0: // another process has done it meanwhile
+		return fmt.Errorf("write %v: %w", cell, errChanged)
+	}
+	return nil
+}
+
+// note keeps some of what was rebuilt for the report.
+func (r *OpenReport) note(done Rebuilt) {
+	r.RebuiltCells++
+	if len(r.Rebuilt) < worstMax || done.Lost.Events > 0 && len(r.Rebuilt) < 10*worstMax {
+		r.Rebuilt = append(r.Rebuilt, done)
+	}
+}

@@ -1,0 +1,419 @@
+package redisstock_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// told are events as MySQL and Kafka know them, by cell and in their order.
+type told map[stock.Cell][]heard
+
+type heard struct {
+	event.Event
+	timeMS int64
+}
+
+func (k told) Highest(_ context.Context, yield func(stock.Cell, stock.Position) error) error {
+	for cell, events := range k {
+		if err := yield(cell, events[len(events)-1].Position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k told) Forks(context.Context, func(stock.Cell, stock.Position) error) error { return nil }
+
+func (k told) After(_ context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, redisstock.Tail) error) error {
+	for cell, at := range after {
+		err := yield(cell, redisstock.Tail{Each: func(yield func(*event.Event, int64) error) error {
+			for i := range k[cell] {
+				if e := &k[cell][i]; at.Less(e.Position) {
+					if err := yield(&e.Event, e.timeMS); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell reads all events that a partition's outbox has.
+func (s *shop) tell(partitions ...int) told {
+	s.Helper()
+	all := told{}
+	for _, p := range partitions {
+		entries, err := s.OutboxAfter(s.Context(), p, "", 100_000)
+		if err != nil {
+			s.Fatal(err)
+		}
+		for _, entry := range entries {
+			b, err := event.Decode(entry.Data)
+			if err != nil {
+				s.Fatal(err)
+			}
+			for _, e := range b.Events {
+				all[e.Cell] = append(all[e.Cell], heard{e, b.TimeMS})
+			}
+		}
+	}
+	return all
+}
+
+// loss is a shop whose partition is about to lose what happens after a copy.
+type loss struct {
+	*shop
+
+	cfg    redisstock.OpenConfig
+	held   stock.Reservation // when the copy was made
+	other  stock.Cell
+	copied map[string]string
+}
+
+func newLoss(t *testing.T) *loss {
+	t.Helper()
+	s, cfg, marks := opened(t)
+	s.Trust(marks)
+	held, other := s.two()
+	s.reserve(held.Cell, 2, 1)
+	l := &loss{shop: s, cfg: cfg, held: held, other: other}
+	l.copied = s.dump(partition(held.Cell))
+	return l
+}
+
+// happen has each operation happen to what the copy has and to what it lacks.
+func (l *loss) happen() {
+	cell := l.held.Cell
+	settle := func(op stock.Op, r stock.Reservation) {
+		l.one(op, stock.Request{ID: r.ID, Cell: r.Cell})
+	}
+	settle(stock.OpConfirm, l.held)
+	settle(stock.OpConfirm, l.reserve(cell, 3, 2))
+	settle(stock.OpRelease, l.reserve(cell, 4, 1))
+	l.reserve(cell, 5, 2)
+	l.one(stock.OpDeduct, take(stock.OpDeduct, cell, 6, 1))
+	l.one(stock.OpAdjust, adjustment(cell, "restock", stock.Adjustment{Delta: 5}))
+}
+
+// content is what a partition holds of a cell.
+type content struct {
+	Balances stock.Balances
+	Settings stock.Settings
+	Records  map[stock.ReservationID]stock.Reservation
+	Buyers   map[int64]int64
+}
+
+func (l *loss) content(cell stock.Cell) content {
+	l.Helper()
+	state := l.state(cell)
+	c := content{state.Balances, state.Settings, map[stock.ReservationID]stock.Reservation{}, map[int64]int64{}}
+	records, _, err := l.ViewRecords(l.Context(), partition(cell), 0)
+	if err != nil {
+		l.Fatal(err)
+	}
+	for _, r := range records {
+		c.Records[r.ID] = r
+	}
+	buyers, _, err := l.ViewBuyers(l.Context(), partition(cell), cell.Pool, 0)
+	if err != nil {
+		l.Fatal(err)
+	}
+	for _, b := range buyers {
+		c.Buyers[b.User] = b.Units
+	}
+	return c
+}
+
+// lose sets the partition back, and says that others know what happened.
+func (l *loss) lose() (known told) {
+	known = l.tell(partition(l.held.Cell))
+	l.cfg.Evidence, l.cfg.Tails = known, known
+	l.setBack(partition(l.held.Cell), l.copied)
+	return known
+}
+
+func (l *loss) opens() redisstock.OpenReport {
+	l.Helper()
+	proven := 0
+	l.cfg.Proven = func(redisstock.OpenReport) { proven++ }
+	report, err := redisstock.Open(l.Context(), l.client, l.cfg)
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.Distrust([]int{partition(l.held.Cell)})
+	l.Trust(report.Marks)
+	if proven != 1 {
+		l.Errorf("the others were proven %d times", proven)
+	}
+	return report
+}
+
+// TestLostTailIsRebuilt sets a partition back. Afterwards it holds what it held before, in a new epoch, and sells.
+func TestLostTailIsRebuilt(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		l := newLoss(t)
+		cell := l.held.Cell
+		l.happen()
+		want, last := l.content(cell), l.state(cell).Position
+		l.lose()
+		if restart {
+			l.must("SCRIPT", "", "FLUSH")
+		}
+		report := l.opens()
+		if diff := cmp.Diff(want, l.content(cell)); diff != "" {
+			t.Errorf("(-lost +rebuilt):\n%s", diff)
+		}
+		to := stock.Position{Epoch: last.Epoch + 1, Seq: last.Seq + 1}
+		if got := l.state(cell).Position; got != to || report.RebuiltCells != 1 || report.Rebuilt[0].To != to {
+			t.Errorf("it is at %v, want %v: %+v", got, to, report.Rebuilt)
+		}
+		events := l.tell(partition(cell))[cell]
+		if e := events[len(events)-1]; e.Kind != event.KindRebase || e.Change.From != last || e.Check() != nil {
+			t.Errorf("the last event is %+v", e)
+		}
+		l.reserve(cell, 99, 1)
+		// Every hold that there is ends: each is in the list of deadlines.
+		for id, r := range want.Records {
+			if r.State == stock.StateHeld {
+				member := string(append([]byte{0, 0, 0, 0}, id[:]...))
+				if !l.listed(redisstock.DueKey(partition(cell)), member[4:]) {
+					t.Errorf("%v has no deadline", id)
+				}
+			} else if !l.listed(redisstock.GoneKey(partition(cell)), string(id[:])) {
+				t.Errorf("%v is never forgotten", id)
+			}
+		}
+	}
+}
+
+func (l *loss) listed(key, id string) bool {
+	for member := range l.scores(key) {
+		if strings.Contains(member, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestLostCellIsRebuilt has a partition lose a cell with all that ever happened to it.
+func TestLostCellIsRebuilt(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t)
+	cell := stock.Cell{SKU: newCell().SKU}
+	for partition(cell) != partition(l.held.Cell) {
+		cell.SKU++
+	}
+	l.one(stock.OpAdjust, creation(cell, 7, stock.Settings{Limit: 2}))
+	l.reserve(cell, 1, 2)
+	want := l.content(cell)
+	l.lose()
+	l.opens()
+	if diff := cmp.Diff(want, l.content(cell)); diff != "" {
+		t.Errorf("(-lost +rebuilt):\n%s", diff)
+	}
+}
+
+// TestRebuildGoesOn has an attempt end after each of its parts, as a kill does: the next one makes the same of it.
+func TestRebuildGoesOn(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t)
+	cell := l.held.Cell
+	l.happen()
+	want := l.content(cell)
+	known := l.lose()
+	broken := errors.New("killed")
+	l.cfg.WriteRecordsOneByOne()
+	for after := range len(known[cell]) - 3 { // the copy has three of them
+		l.cfg.Tails = cutOff{known, after, broken}
+		if _, err := redisstock.Open(t.Context(), l.client, l.cfg); !errors.Is(err, broken) || !errors.Is(err, redisstock.ErrVetting) {
+			t.Fatalf("after %d events: %v", after, err)
+		}
+	}
+	l.cfg.Tails = known
+	l.opens()
+	if diff := cmp.Diff(want, l.content(cell)); diff != "" {
+		t.Errorf("(-lost +rebuilt):\n%s", diff)
+	}
+}
+
+// cutOff fails after so many events, of which all records are written.
+type cutOff struct {
+	told
+	after int
+	err   error
+}
+
+func (c cutOff) After(ctx context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, redisstock.Tail) error) error {
+	return c.told.After(ctx, after, func(cell stock.Cell, tail redisstock.Tail) error {
+		return yield(cell, redisstock.Tail{Each: func(yield func(*event.Event, int64) error) error {
+			n := 0
+			return tail.Each(func(e *event.Event, timeMS int64) error {
+				if n++; n > c.after {
+					return c.err
+				}
+				return yield(e, timeMS)
+			})
+		}})
+	})
+}
+
+// TestRebuildByMany has several processes rebuild at once: one of them does it.
+func TestRebuildByMany(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t)
+	cell := l.held.Cell
+	l.happen()
+	want, last := l.content(cell), l.state(cell).Position
+	l.lose()
+	l.must("SCRIPT", "", "FLUSH")
+	errs := make(chan error)
+	for range 4 {
+		go func() {
+			_, err := redisstock.Open(t.Context(), l.client, l.cfg)
+			errs <- err
+		}()
+	}
+	for range 4 {
+		if err := <-errs; err != nil {
+			t.Log(err) // it may have lost each race
+		}
+	}
+	l.cfg.Tails = nil
+	report, err := redisstock.Open(t.Context(), l.client, l.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Trust(report.Marks)
+	if diff := cmp.Diff(want, l.content(cell)); diff != "" {
+		t.Errorf("(-lost +rebuilt):\n%s", diff)
+	}
+	if got, to := l.state(cell).Position, (stock.Position{Epoch: last.Epoch + 1, Seq: last.Seq + 1}); got != to {
+		t.Errorf("it is at %v, want %v", got, to)
+	}
+}
+
+// TestUnseenEventsAreNamed has the middle of a lost tail be nowhere. Holds that no longer fit are revoked, the newest first.
+func TestUnseenEventsAreNamed(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t)
+	cell := l.held.Cell
+	l.one(stock.OpRelease, stock.Request{ID: l.held.ID, Cell: cell}) // nobody has heard of it
+	free := l.state(cell).Avail
+	newest := l.reserve(cell, 7, free) // takes all that is free, which the released unit is among
+	known := l.lose()
+	at := slices.IndexFunc(known[cell], func(e heard) bool { return e.Kind == event.KindRelease })
+	known[cell] = slices.Delete(known[cell], at, at+1)
+	report := l.opens()
+	if len(report.Rebuilt) != 1 || report.Rebuilt[0].Lost.Events != 1 || report.Rebuilt[0].Revoked != 1 {
+		t.Fatalf("%+v", report.Rebuilt)
+	}
+	after := l.content(cell)
+	if got := after.Records[newest.ID]; got.State != stock.StateRevoked || got.Counted {
+		t.Errorf("the newest hold: %+v", got)
+	}
+	if got := after.Records[l.held.ID]; got.State != stock.StateHeld {
+		t.Errorf("the oldest hold: %+v", got)
+	}
+	if want := map[int64]int64{1: 1, 2: 1}; !maps.Equal(after.Buyers, want) {
+		t.Errorf("users have %v, want %v", after.Buyers, want)
+	}
+	var kinds []event.Kind
+	for _, e := range l.tell(partition(cell))[cell] {
+		if kinds = append(kinds, e.Kind); e.Check() != nil {
+			t.Error(e.Check())
+		}
+	}
+	if want := []event.Kind{event.KindRebase, event.KindRevoke, event.KindRebase}; !slices.Equal(kinds[len(kinds)-3:], want) {
+		t.Errorf("events %v, want %v at the end", kinds, want)
+	}
+}
+
+// TestFencedCellIsReopened has a caller who has seen more fence a cell. The next vetting opens it in a new epoch.
+func TestFencedCellIsReopened(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t)
+	cell := l.held.Cell
+	known := l.tell(partition(cell))
+	l.cfg.Evidence, l.cfg.Tails = known, known
+	r := take(stock.OpReserve, cell, 8, 1)
+	r.Fence = stock.Position{Epoch: 1, Seq: 100}
+	if o := l.one(stock.OpReserve, r); o.Verdict != stock.VerdictFenced {
+		t.Fatal(o.Verdict)
+	}
+	want := l.state(cell).Balances
+	l.opens()
+	if got := l.state(cell); got.Fenced || got.Balances != want || got.Epoch != 2 {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	l.reserve(cell, 8, 1)
+}
+
+// TestTailThatCannotBeProven stays shut, and says why.
+func TestTailThatCannotBeProven(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t)
+	cell := l.held.Cell
+	l.happen()
+	known := l.lose()
+	l.cfg.Tails = told{cell: known[cell][:len(known[cell])-1]} // the last one is a dead letter
+	report, err := redisstock.Open(t.Context(), l.client, l.cfg)
+	if !errors.Is(err, redisstock.ErrVetting) || !strings.Contains(err.Error(), "sluice deadletter list") || len(report.Lost) != 1 {
+		t.Errorf("%+v, %v", report.Lost, err)
+	}
+}
+
+// TestOpenOfManyReservations vets a server without scripts that has many open reservations.
+func TestOpenOfManyReservations(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t)
+	const many = 20_000
+	cell := l.load(many+1, stock.Settings{})
+	for first := int64(0); first < many; first += stock.VectorMax {
+		var requests []stock.Request
+		for i := first; i < min(first+stock.VectorMax, many); i++ {
+			requests = append(requests, take(stock.OpReserve, cell, 1000+i, 1))
+		}
+		if v := l.do(stock.OpReserve, requests...); v.Err != nil {
+			t.Fatal(v.Err)
+		}
+	}
+	p := partition(cell)
+	copied := l.dump(p)
+	l.reserve(cell, 9, 1)
+	known := l.tell(p)
+	l.cfg.Evidence, l.cfg.Tails = known, known
+	l.must("SCRIPT", "", "FLUSH")
+	began := time.Now()
+	if _, err := redisstock.Open(t.Context(), l.client, l.cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("vetted and opened with %d open reservations in %v", many, time.Since(began))
+	l.setBack(p, copied)
+	l.must("SCRIPT", "", "FLUSH")
+	began = time.Now()
+	if report, err := redisstock.Open(t.Context(), l.client, l.cfg); err != nil || report.RebuiltCells != 1 {
+		t.Fatal(report.RebuiltCells, err)
+	}
+	t.Logf("rebuilt a cell with %d open reservations in %v", many, time.Since(began))
+	l.trust()
+	if state := l.state(cell); state.Held != many+1 || state.Avail != 0 {
+		t.Errorf("%+v", state)
+	}
+}

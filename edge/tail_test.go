@@ -1,0 +1,127 @@
+package edge_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"sluice/core/auth"
+	"sluice/core/local"
+	"sluice/core/local/servicetest"
+	"sluice/core/stock"
+)
+
+// sellsAgainWithin is how long a Redis that has lost its tail may be shut, restart and rebuild included.
+const sellsAgainWithin = 10 * time.Second
+
+// roundsEnv says how often Redis is killed in a test. A few times is enough beside other tests.
+const roundsEnv = "SLUICE_TEST_KILLS"
+
+func rounds(t *testing.T) int {
+	t.Helper()
+	if n, err := strconv.Atoi(os.Getenv(roundsEnv)); err == nil {
+		return n
+	}
+	return 2
+}
+
+// appendOnly is the file that a Redis appends to.
+func appendOnly(t *testing.T, server *local.Redis) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(server.Dir, "appendonlydir", "*.incr.aof"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("append-only files %v, %v", files, err)
+	}
+	return files[0]
+}
+
+func size(t *testing.T, file string) int64 {
+	t.Helper()
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// killCutBack kills a Redis, and cuts its append-only file back to a size that it had before, as a machine does that loses
+// power before the file is synced.
+func killCutBack(t *testing.T, server *local.Redis, to int64) {
+	t.Helper()
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	file := appendOnly(t, server)
+	t.Logf("the file loses %d of %d bytes", size(t, file)-to, size(t, file))
+	if err := os.Truncate(file, to); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLostTailsUnderSales kills Redis under sales, again and again, each time with the end of its append-only file lost. It
+// sells again by itself. At the level log every request that was acknowledged has had its effect, once.
+func TestLostTailsUnderSales(t *testing.T) {
+	t.Parallel()
+	redis := servicetest.Redis(t)
+	s := newStack(t, redis.Addr)
+	s.cfg.Stock.Ack = stock.AckLog.String()
+	s.start()
+	skus := []int64{1, 2, 3}
+	for _, sku := range skus {
+		s.load(sku, 1_000_000, "")
+	}
+	b := s.buySteadily(steady, skus...)
+	b.may = append(b.may, "outcome_unknown", "fenced")
+	b.goOn("before", skus...)
+	for range rounds(t) {
+		at := size(t, appendOnly(t, redis))
+		before := b.acknowledged.Load()
+		b.until(promotionWithin, "some more are sold", func() bool { return b.acknowledged.Load() > before+50 })
+		began := time.Now()
+		killCutBack(t, redis, at)
+		sold := b.acknowledged.Load()
+		b.until(promotionWithin, "Redis sells again", func() bool { return b.acknowledged.Load() > sold+8 })
+		took := time.Since(began)
+		t.Logf("sells again after %v", took.Round(time.Millisecond))
+		if took > sellsAgainWithin {
+			t.Errorf("it took %v, want %v at the most", took, sellsAgainWithin)
+		}
+		b.goOn("after a loss", skus...)
+	}
+	b.end(skus...)
+}
+
+// TestFencedCellOpensByItself has an edge know of more effects than Redis, MySQL and Kafka have.
+func TestFencedCellOpensByItself(t *testing.T) {
+	t.Parallel()
+	redis := servicetest.Redis(t)
+	s := newStack(t, redis.Addr)
+	s.start()
+	s.load(1, 100, "")
+	client := s.redis()
+	p := strconv.Itoa(stock.Cell{SKU: 1}.Partition(s.cfg.Stock.Partitions))
+	reserve := func(key string) answer {
+		t.Helper()
+		return s.send("POST", "/v1/reservations", s.token(7, auth.RoleShopper), `{"sku_id":"1","quantity":1}`, "Idempotency-Key", key)
+	}
+	if got := reserve("first"); got.status != http.StatusCreated {
+		t.Fatal(got.body)
+	}
+	const flagsAt, fenced = "50", 2
+	for _, command := range [][]string{
+		{"EVAL", `local v = redis.call("HGET", KEYS[1], ARGV[1])
+			redis.call("HSET", KEYS[1], ARGV[1], string.sub(v, 1, ` + flagsAt + `) .. string.char(` + strconv.Itoa(fenced) + `) .. string.sub(v, 52)) return 1`,
+			"1", "{p" + p + "}:cells", string(stock.Cell{SKU: 1}.Append(nil))},
+	} {
+		if err := client.Do(t.Context(), client.B().Arbitrary(command...).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.until(30*time.Second, "the fenced cell sells", func() bool { return reserve("second").status == http.StatusCreated })
+}

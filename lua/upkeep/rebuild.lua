@@ -1,0 +1,79 @@
+#!lua
+-- rebuild writes again what a cell has lost: a part of its records, or, with the last part, the cell itself.
+--
+-- KEYS[1] mark   string      nonce and effects of the partition
+-- KEYS[2] cells  hash        cell -> counters and settings
+-- KEYS[3] res    hash        reservation id -> record
+-- KEYS[4] due    sorted set  deadline in ms -> pool and reservations
+-- KEYS[5] gone   sorted set  end of retention in ms -> reservations
+-- KEYS[6] outbox stream      events for the persister
+-- KEYS[7] buyers hash        cell and user -> units held or sold, of the cell's pool
+-- ARGV[1] cell    14 bytes
+-- ARGV[2] found   bytes  its value; empty: none
+-- ARGV[3] wanted  bytes  its value to be; empty: more parts follow
+-- ARGV[4] entry   bytes  events of the last part
+-- ARGV[5..] records  three for each: id, score, record. The score is its deadline, or the end of its retention
+-- RETURN {0: written, 1: the partition was vetted and sells, 2: the cell is another one, 3: an id was used again}
+-- RETRY safe            leaves records alone that are as new; the cell is another one once the last part is written
+-- #include lib/base.lua
+
+-- A record: version 1, state 1, seq 6, deadline 6, user 8, quantity 3, fingerprint 4, cell 14, and more.
+local COUNTED, STATE_HELD, STATE_CONFIRMED = 128, 1, 2
+local function state_of(record) return byte(record, 2) % COUNTED end
+
+-- counts is how many units of a record count against its user's limit.
+local function counts(record)
+  local state = state_of(record)
+  local owns = state == STATE_HELD or state == STATE_CONFIRMED
+  return owns and byte(record, 2) > COUNTED and unpacked(">I3", record, 23) or 0
+end
+
+-- Read. ZCARD and XLEN fail here, before anything is written, if their keys have another type.
+if call("EXISTS", KEYS[1]) == 1 then return {1} end
+if (call("HMGET", KEYS[2], ARGV[1])[1] or "") ~= ARGV[2] then return {2} end
+for k = 4, 5 do call("ZCARD", KEYS[k]) end
+call("XLEN", KEYS[6])
+call("HLEN", KEYS[7])
+
+local set, due, gone, moved = {}, {}, {}, {}
+
+-- put notes a record, unless there is one as new. It returns false if its id was used again after a
+-- retention that has ended: then the end of that retention is still listed, and would end the record.
+local function put(id, score, record)
+  local old = call("HMGET", KEYS[3], id)[1]
+  if old and unpacked(">I6", old, 3) >= unpacked(">I6", record, 3) then return true end
+  if old and state_of(old) ~= STATE_HELD then return false end
+  local buyer = sub(record, 30, 43) .. sub(record, 15, 22)
+  moved[buyer] = (moved[buyer] or 0) + counts(record) - (old and counts(old) or 0)
+  set[#set + 1], set[#set + 2] = id, record
+  if state_of(record) == STATE_HELD then
+    due[#due + 1], due[#due + 2] = score, sub(record, 38, 41) .. id
+  else
+    gone[#gone + 1], gone[#gone + 2] = score, id
+  end
+  return true
+end
+for i = 5, #ARGV, 3 do
+  if not put(ARGV[i], ARGV[i + 1], ARGV[i + 2]) then return {3} end
+end
+for buyer, units in pairs(moved) do
+  local owned = call("HMGET", KEYS[7], buyer)[1]
+  moved[buyer] = units + (owned and unpacked(">I3", owned) or 0)
+end
+
+-- Write. Nothing above has changed data: Redis does not roll back.
+write_list("HSET", KEYS[3], set)
+write_list("ZADD", KEYS[4], due)
+write_list("ZADD", KEYS[5], gone)
+for buyer, owned in pairs(moved) do
+  if owned > 0 then
+    call("HSET", KEYS[7], buyer, pack(">I3", owned))
+  else
+    call("HDEL", KEYS[7], buyer)
+  end
+end
+if ARGV[3] ~= "" then
+  call("HSET", KEYS[2], ARGV[1], ARGV[3])
+  call("XADD", KEYS[6], "*", "e", ARGV[4])
+end
+return {0}
