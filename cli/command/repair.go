@@ -161,11 +161,11 @@ func resultsError(results []repair.Result) error {
 // apply carries a plan out.
 func (w *reconcileRun) apply(ctx context.Context, report *reconcile.Report, plan *repair.Plan, who int64) ([]repair.Result, error) {
 	o := w.opened
-	if err := o.Stock.Adopt(ctx, evidence.NewNonces(o.db)); err != nil && !o.Stock.Trusts() {
+	if err := o.Trust(ctx); err != nil {
 		return nil, err
 	}
 	k := w.Kafka
-	kept := evidence.New(o.db, evidence.KafkaTail{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group})
+	kept := evidence.New(o.DB, evidence.KafkaTail{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group})
 	desk := repair.Desk{
 		Store: o.Stock, Books: o.Books(), Sales: o.Sales(w.Stock.Retention), Kept: kept.Kept, Publish: w.publish,
 		Decision: ledger.Decision{By: w.operator(), Reason: w.Reason}, Approved: who, Wait: w.Wait,
