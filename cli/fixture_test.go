@@ -71,6 +71,17 @@ func (d *deployment) run(args ...string) result { return d.runWith("", args...) 
 
 func (d *deployment) runWith(stdin string, args ...string) result {
 	d.t.Helper()
+	return d.runBy(stdin, false, args...)
+}
+
+// answer runs a command for somebody who types an answer at a terminal.
+func (d *deployment) answer(typed string, args ...string) result {
+	d.t.Helper()
+	return d.runBy(typed+"\n", true, args...)
+}
+
+func (d *deployment) runBy(stdin string, atTerminal bool, args ...string) result {
+	d.t.Helper()
 	path := args[:1]
 	for _, leaf := range model().Leaves(false) {
 		words := strings.Fields(leaf.Path())
@@ -85,7 +96,7 @@ func (d *deployment) runWith(stdin string, args ...string) result {
 	}
 	var o output
 	console := o.console()
-	console.In = strings.NewReader(stdin)
+	console.In, console.InIsTerminal, console.ErrIsTerminal = strings.NewReader(stdin), atTerminal, atTerminal
 	r := result{t: d.t, args: path, code: Run(args, console)}
 	r.out, r.err = o.out.String(), o.err.String()
 	return r

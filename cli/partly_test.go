@@ -190,6 +190,10 @@ func TestLoadAndSalesWhilePartOfRedisIsShut(t *testing.T) {
 		}
 	}
 
+	d.run("sale", "close", "6", "--dry-run").want(command.ExitFailed, "stock of these SKUs is shut until it is vetted: ", name)
+	d.answer("no", "sale", "close", "6").want(command.ExitFailed, "About to change sale 6", "except for what is shut", name)
+	d.answer("6", "sale", "close", "6").want(command.ExitFailed, "Repeat the command once nothing keeps back the rest")
+
 	d.exec(fmt.Sprintf("DELETE FROM product_inventories WHERE sku_id = %d", lost)) // as if the data were back
 	d.runWith(strings.ReplaceAll(file, ":00Z", ":00+00:00"), "stock", "load", "--yes").want(command.ExitDone, "loaded", "already loaded")
 	create("7", lost, others[1]).want(command.ExitDone)

@@ -121,7 +121,7 @@ func (c *consumer) consume(ctx context.Context, generation *kafka.Generation) {
 	for _, assigned := range generation.Assignments[c.cfg.Kafka.Topic] {
 		offsets[assigned.ID] = assigned.Offset
 	}
-	c.log.Info("consuming", "generation", generation.ID, "partitions", stock.PartitionsText(slices.Collect(maps.Keys(offsets))))
+	c.log.Info("consuming", "generation", generation.ID, "partitions", stock.PartitionRanges(slices.Collect(maps.Keys(offsets))))
 	at := newProgress(offsets)
 	c.meters.progress.Store(at)
 

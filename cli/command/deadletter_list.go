@@ -36,7 +36,7 @@ func (d *DeadLetterList) Run(ctx context.Context, c *Console) error {
 			return err
 		}
 		header := []any{"DEAD LETTER", "SINCE", "REASON", "SKU", "SALE", "EPOCH.SEQ", "PARTITION", "STATUS"}
-		return showList(c, &d.Listing, list, header, func(l *ledger.Letter) []any {
+		return showList(c, &d.Listing, list, "dead letter matches", header, func(l *ledger.Letter) []any {
 			position, partition := "-", "-"
 			if l.Epoch != 0 {
 				position = fmt.Sprintf("%d.%d", l.Epoch, l.Seq)

@@ -118,7 +118,7 @@ func redisClock(ctx context.Context, e *examination, about string, node rueidis.
 		e.warn(about, fmt.Sprintf("its clock differs from this machine's by %v", skew.Round(time.Millisecond)), "let both follow one time server: sale windows follow Redis, tokens the edges")
 		return
 	}
-	e.ok(about, "its clock agrees with this machine's to %v", clockSkewMax)
+	e.ok(about, "its clock and this machine's are less than %v apart", clockSkewMax)
 }
 
 func redisOutbox(ctx context.Context, e *examination, store *redisstock.Store) {

@@ -115,17 +115,21 @@ func bookError(err error) error {
 	return err
 }
 
-// showList shows a page: as JSON, or as a table with a row for each item.
-func showList[T any](c *Console, l *Listing, list ledger.List[T], header []any, row func(*T) []any) error {
+// showList shows a page: as JSON, or as a table with a row for each item. what names the items.
+func showList[T any](c *Console, l *Listing, list ledger.List[T], what string, header []any, row func(*T) []any) error {
 	if l.json() {
 		return c.JSON(list)
 	}
-	t := c.table()
-	t.row(header...)
-	for i := range list.Data {
-		t.row(row(&list.Data[i])...)
+	if len(list.Data) == 0 {
+		c.Printf("no %s\n", what)
+	} else {
+		t := c.table()
+		t.row(header...)
+		for i := range list.Data {
+			t.row(row(&list.Data[i])...)
+		}
+		t.flush()
 	}
-	t.flush()
 	if list.Behind {
 		c.Notef("as of %s: what happened since then may be missing", momentText(list.AsOf))
 	}

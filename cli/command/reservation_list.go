@@ -40,7 +40,7 @@ func (r *ReservationList) Run(ctx context.Context, c *Console) error {
 			return err
 		}
 		header := []any{"RESERVATION", "SKU", "SALE", "USER", "QUANTITY", "STATE", "RESERVED", "EXPIRES"}
-		return showList(c, &r.Listing, list, header, func(r *ledger.Reservation) []any {
+		return showList(c, &r.Listing, list, "reservation matches", header, func(r *ledger.Reservation) []any {
 			return []any{
 				r.ID, r.SKU, idText(r.Sale), idText(r.User), number(r.Quantity), r.State,
 				momentText(show.Moment(r.ReservedMS)), momentText(r.ExpiresAt),

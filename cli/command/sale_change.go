@@ -75,8 +75,8 @@ func (SaleClose) Help() string {
 	return `Closes a sale, now or at a time. What is held when it closes stays held, and can be confirmed. Its stock stays in the
 sale, which can be opened again: sluice sale empty brings it back to normal stock.
 
-Redis may have lost something of some SKUs, whose stock is then shut. With --yes the command closes all other SKUs. Repeat
-it once these are repaired. All other commands about such a sale change nothing meanwhile.
+Redis may have lost something of some SKUs, whose stock is then shut. The command closes all other SKUs. Repeat it once
+these are repaired. All other commands about such a sale change nothing meanwhile.
 
 Examples:
   sluice sale close 7
@@ -88,7 +88,8 @@ Examples:
 func (s *SaleClose) Run(ctx context.Context, c *Console) error {
 	change := saleChange{
 		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
-		do: func(desk *sale.Desk) (sale.Sale, error) { return desk.Close(ctx, s.ID, sale.Call{}, s.At.Time) },
+		partly: true,
+		do:     func(desk *sale.Desk) (sale.Sale, error) { return desk.Close(ctx, s.ID, sale.Call{}, s.At.Time) },
 	}
 	return change.run(ctx, c)
 }
@@ -183,6 +184,7 @@ type saleChange struct {
 	do      func(*sale.Desk) (sale.Sale, error)
 	ack     stock.Ack // that it sets
 	creates bool      // cells
+	partly  bool      // it is done where stock is open, and the rest may stay shut
 }
 
 func (x *saleChange) run(ctx context.Context, c *Console) error {
@@ -202,6 +204,9 @@ func (x *saleChange) run(ctx context.Context, c *Console) error {
 func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) error {
 	if x.consent.DryRun || !x.consent.Yes {
 		lines, after, err := x.foresee(ctx, desk)
+		if x.partly && !x.consent.DryRun && errors.Is(err, sale.ErrShut) {
+			lines, after.Changed, err = []string{"it is closed now or at the time that is given, except for what is shut: " + err.Error()}, true, nil
+		}
 		if err != nil {
 			return err
 		}

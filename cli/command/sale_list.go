@@ -33,7 +33,7 @@ func (s *SaleList) Run(ctx context.Context, c *Console) error {
 			return err
 		}
 		header := []any{"SALE", "PHASE", "OPENS", "CLOSES", "LIMIT", "HOLD", "ACK", "NAME"}
-		return showList(c, &s.Listing, list, header, func(r *ledger.Sale) []any {
+		return showList(c, &s.Listing, list, "sale matches", header, func(r *ledger.Sale) []any {
 			hold := time.Duration(r.HoldMS) * time.Millisecond
 			return []any{r.ID, r.Phase, momentText(r.OpensAt), momentText(r.ClosesAt), limitText(r.Limit), hold, r.Ack, r.Name}
 		})

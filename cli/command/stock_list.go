@@ -35,7 +35,7 @@ func (s *StockList) Run(ctx context.Context, c *Console) error {
 			return err
 		}
 		header := []any{"SKU", "SALE", "AVAIL", "HELD", "SOLD", "TOTAL", "SAFE", "EPOCH.SEQ", "UPDATED"}
-		return showList(c, &s.Listing, list, header, func(r *ledger.Stock) []any {
+		return showList(c, &s.Listing, list, "stock matches", header, func(r *ledger.Stock) []any {
 			return []any{
 				r.SKU, idText(r.Sale), number(r.Avail), number(r.Held), number(r.Sold), number(r.Total), number(r.SafeStock),
 				fmt.Sprintf("%d.%d", r.Epoch, r.Seq), momentText(r.UpdatedAt),

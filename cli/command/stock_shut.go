@@ -68,8 +68,17 @@ func closedPartitions(closed []int) error {
 	if len(closed) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", stock.PartitionsText(closed), stock.ErrShut)
+	return closedError(stock.PartitionsText(closed) + " cannot be looked at: shut as a whole until vetted")
 }
+
+// closedError is about partitions that are shut. Nothing was to be executed there, so it has a text of its own.
+type closedError string
+
+// Error implements error.
+func (e closedError) Error() string { return string(e) }
+
+// Is makes it a stock.ErrShut, which says what to do.
+func (closedError) Is(target error) bool { return target == stock.ErrShut } //nolint:errorlint // Is compares
 
 // shutText says why a cell is shut, and what that means.
 func shutText(why stock.Verdict) string {

@@ -3,13 +3,13 @@ package command
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"runtime"
 
 	"github.com/alecthomas/kong"
 
 	"sluice/core/build"
 	"sluice/core/event"
-	"sluice/persister"
 )
 
 // Version shows what was built, and from what.
@@ -30,8 +30,9 @@ type versions struct {
 	Modified bool   `json:"modified"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
-	Schema   int64  `json:"schema"` // of MySQL
 	Events   int    `json:"events"` // format version
+
+	Schemas map[string]int64 `json:"schemas"` // of MySQL, by owner of the tables
 }
 
 // VersionFlag is --version, which goes before everything else that is asked for.
@@ -51,7 +52,12 @@ func (v *Version) Run(c *Console) error {
 	built := build.Read()
 	b := versions{
 		Version: built.Version, Commit: built.Commit, Time: built.Time, Modified: built.Modified, Go: built.Go,
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Schema: persister.Schema().Version(), Events: event.Version,
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Events: event.Version, Schemas: map[string]int64{},
+	}
+	schemas := ""
+	for _, owner := range Schemas() {
+		b.Schemas[owner.Name] = owner.Version()
+		schemas += fmt.Sprintf("schema %d of %s, ", owner.Version(), owner.Name)
 	}
 	if v.json() {
 		return c.JSON(b)
@@ -60,6 +66,6 @@ func (v *Version) Run(c *Console) error {
 	if b.Modified {
 		commit += ", modified"
 	}
-	c.Printf("sluice %s (commit %s)\n%s on %s; schema %d, events %d\n", b.Version, commit, b.Go, b.Platform, b.Schema, b.Events)
+	c.Printf("sluice %s (commit %s)\n%s on %s; %sevents %d\n", b.Version, commit, b.Go, b.Platform, schemas, b.Events)
 	return nil
 }

@@ -67,10 +67,15 @@ func (e *PartitionErrors) Err() error { return errors.Join(e.List()...) }
 
 // PartitionsText names partitions, for example "partitions 0-2, 7".
 func PartitionsText(partitions []int) string {
-	partitions = slices.Sorted(slices.Values(partitions))
 	if len(partitions) == 1 {
 		return fmt.Sprintf("partition %d", partitions[0])
 	}
+	return "partitions " + PartitionRanges(partitions)
+}
+
+// PartitionRanges lists partitions, for example "0-2, 7".
+func PartitionRanges(partitions []int) string {
+	partitions = slices.Sorted(slices.Values(partitions))
 	var ranges []string
 	for from := 0; from < len(partitions); {
 		to := from
@@ -84,5 +89,5 @@ func PartitionsText(partitions []int) string {
 		}
 		from = to + 1
 	}
-	return "partitions " + strings.Join(ranges, ", ")
+	return strings.Join(ranges, ", ")
 }
