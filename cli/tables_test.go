@@ -19,10 +19,10 @@ type access struct{ reads, writes []string }
 
 // tables are all tables of the database. core/ledger reads what others want to know of stock.
 var tables = map[string]access{
-	"ledger":              {reads: []string{"core/ledger", "persister.selectLedger"}, writes: []string{"persister"}},
+	"ledger":              {reads: []string{"core/archive.deleteLedger", "core/ledger", "persister.selectLedger"}, writes: []string{"persister"}},
 	"product_inventories": {reads: []string{"core/ledger", "persister.lockStock"}, writes: []string{"persister"}},
-	"reservations":        {reads: []string{"core/ledger", "persister.lockRow"}, writes: []string{"persister"}},
-	"applied_marks":       {reads: []string{"core/ledger"}, writes: []string{"persister"}},
+	"reservations":        {reads: []string{"core/archive.deleteRows", "core/ledger", "persister.lockRow"}, writes: []string{"persister"}},
+	"applied_marks":       {reads: []string{"core/archive.lockMarks", "core/ledger", "persister.lockMarks"}, writes: []string{"persister"}},
 	"dead_letters": {
 		reads:  []string{"core/ledger", "persister.selectLetters", "persister.lockReplay"},
 		writes: []string{"core/ledger", "persister"},
@@ -36,6 +36,9 @@ var tables = map[string]access{
 	"reconcile_findings": {reads: []string{"core/reconcile/journal"}, writes: []string{"core/reconcile/journal"}},
 	"reconcile_lease":    {writes: []string{"core/reconcile/journal"}},
 	"ledger_identity":    {reads: []string{"core/evidence"}},
+	"checkpoints":        {reads: []string{"core/ledger"}, writes: []string{"core/archive"}},
+	"archived_buyers":    {reads: []string{"core/ledger"}, writes: []string{"core/archive"}},
+	"archive_files":      {reads: []string{"core/archive.selectNextFile", "core/ledger"}, writes: []string{"core/archive"}},
 }
 
 // TestTablesHaveOneReader looks for SQL in the strings of all sources but tests, and compares who has it with who may.

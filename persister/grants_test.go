@@ -5,9 +5,11 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
+	"sluice/core/archive"
 	"sluice/core/db"
 	"sluice/core/local/servicetest"
 	"sluice/core/schema"
@@ -59,6 +61,23 @@ func TestGrants(t *testing.T) {
 	m := newMarker(own, newTestMeters(), slog.New(slog.DiscardHandler))
 	if err := m.round(t.Context()); err != nil { // a survey: nothing was touched
 		t.Error(err)
+	}
+	resolve := "UPDATE dead_letters SET resolved_at = NOW(3)"
+	if _, err := root.ExecContext(t.Context(), resolve); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.round(t.Context()); err != nil {
+		t.Error(err)
+	}
+	m.surveyed = time.Time{}
+	if err := m.round(t.Context()); err != nil {
+		t.Error(err)
+	}
+	done, err := archive.Run(t.Context(), archive.Config{
+		DB: openDatabase(t, as(schema.RoleArchive)), Dir: t.TempDir(), Deployment: "d", Before: time.Now(), Share: 1, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil || done.Events != int64(len(rows)) {
+		t.Errorf("an archiver has %+v of %d events (%v)", done, len(rows), err)
 	}
 	mender := &mender{writer: writer{db: own}, log: slog.New(slog.DiscardHandler)}
 	if err := mender.round(t.Context()); err != nil {
@@ -130,6 +149,17 @@ func TestGrants(t *testing.T) {
 				"UPDATE repairs SET act = ''",
 				"DELETE FROM repairs",
 				"DELETE FROM dead_letters",
+			},
+		},
+		{
+			role: schema.RoleArchive,
+			mayNot: []string{
+				"UPDATE ledger SET delta = 1",
+				"INSERT INTO ledger (sku_id) VALUES (1)",
+				"DELETE FROM checkpoints",
+				"DELETE FROM archive_files",
+				"DELETE FROM dead_letters",
+				"UPDATE product_inventories SET sold_stock = 0",
 			},
 		},
 		{

@@ -26,7 +26,8 @@ func Schema() schema.Owner {
 // decide is what it takes to decide about a dead letter.
 const decide = "SELECT, UPDATE (resolved_at, resolved_by, resolution, replay_asked_at, replay_asked_by, replay_reason, replay_refusal)"
 
-// grants let nobody delete stock: what leaves are old runs of comparisons, and what they found. The persister never changes a row of the ledger. It needs UPDATE on the whole table because
+// grants let nobody delete stock but the archiver, and it only what it has put into files. The persister deletes old runs of comparisons,
+// and what they found. It never changes a row of the ledger. It needs UPDATE on the whole table because
 // MariaDB demands it for a statement that leaves existing rows as they are.
 var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE", Table: "ledger"},
@@ -40,6 +41,7 @@ var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, DELETE", Table: "reconcile_runs"},
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "reconcile_findings"},
 	{Role: schema.RolePersister, Privileges: "SELECT, UPDATE (holder, held_until)", Table: "reconcile_lease"},
+	{Role: schema.RolePersister, Privileges: "SELECT", Table: "checkpoints"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "product_inventories"},
@@ -65,7 +67,22 @@ var grants = []schema.Grant{
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "sale_keys"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "reconcile_runs"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "reconcile_findings"},
+	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "checkpoints"},
+	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "archived_buyers"},
+	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "archive_files"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: versionTable},
+
+	// It writes no mark: UPDATE is what MySQL demands for a lock on its row.
+	{Role: schema.RoleArchive, Privileges: "SELECT, DELETE", Table: "ledger"},
+	{Role: schema.RoleArchive, Privileges: "SELECT, DELETE", Table: "reservations"},
+	{Role: schema.RoleArchive, Privileges: "SELECT, UPDATE", Table: "applied_marks"},
+	{Role: schema.RoleArchive, Privileges: "SELECT", Table: "dead_letters"},
+	{Role: schema.RoleArchive, Privileges: "SELECT", Table: "reconcile_findings"},
+	{Role: schema.RoleArchive, Privileges: "SELECT", Table: "ledger_identity"},
+	{Role: schema.RoleArchive, Privileges: "SELECT, INSERT, UPDATE", Table: "checkpoints"},
+	{Role: schema.RoleArchive, Privileges: "SELECT, INSERT, UPDATE", Table: "archived_buyers"},
+	{Role: schema.RoleArchive, Privileges: "SELECT, INSERT", Table: "archive_files"},
+	{Role: schema.RoleArchive, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleShop, Privileges: "SELECT, UPDATE (safe_stock, warehouse_id)", Table: "product_inventories"},
 	{Role: schema.RoleShop, Privileges: "SELECT", Table: "reservations"},

@@ -119,6 +119,7 @@ func TestSchemaRefuses(t *testing.T) {
 			"VALUES (5, '', 10, 20, 0, 1, 'default', FALSE)",
 		"INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (5, 1001, 1)",
 		"INSERT INTO redis_vettings (partition_id, nonce) VALUES (1, 1)",
+		"INSERT INTO checkpoints VALUES (1, 0, 0, 1, 1, 1, 0, 0, REPEAT('x', 20), 0, 1, 1, 1)",
 	} {
 		if _, err := mysql.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -161,6 +162,8 @@ func TestSchemaRefuses(t *testing.T) {
 	f("product_inventories_total", "product_inventories SET total_stock = total_stock - 1")
 	f("product_inventories_safe", "product_inventories SET safe_stock = -1")
 	f("reservations_quantity", "reservations SET quantity = 0")
+	f("checkpoints_balances", "checkpoints SET sold_stock = -1")
+	f("checkpoints_position", "checkpoints SET seq = 0")
 	f("sales_id", "sales SET sale_id = 0")
 	f("sales_times", "sales SET opens_at_ms = -1")
 	f("sales_times", "sales SET closes_at_ms = -1")

@@ -49,6 +49,10 @@ func (w *writer) write(ctx context.Context, rows []*row, letters []letter) (done
 // put is write within a transaction that has begun.
 func (w *writer) put(ctx context.Context, rows []*row, letters []letter) (done written, err error) {
 	rows, rivals := unique(slices.Clone(rows))
+	rows, late, err := w.withoutArchived(ctx, rows)
+	if err != nil {
+		return done, err
+	}
 	inserted, forks, err := w.insertLedger(ctx, rows)
 	if err != nil {
 		return done, err
@@ -57,7 +61,7 @@ func (w *writer) put(ctx context.Context, rows []*row, letters []letter) (done w
 		return done, err
 	}
 	all := slices.Clone(letters)
-	for _, fork := range forks {
+	for _, fork := range append(forks, late...) {
 		all = append(all, forkLetter(fork))
 	}
 	rows = slices.DeleteFunc(rows, func(r *row) bool { return slices.Contains(forks, r) })

@@ -47,9 +47,20 @@ func (r *Reader) ForkPositions(ctx context.Context, yield func(stock.Cell, stock
 	return r.positions(ctx, "forks", yield, selectForkPositions)
 }
 
-// AppliedMarks are the positions up to which the ledger has every event of the cells. A cell without one is left out.
+// AppliedMarks are the positions up to which every event of the cells is in the ledger, or was in it and is in a file now. A cell
+// without one is left out.
 func (r *Reader) AppliedMarks(ctx context.Context, cells []stock.Cell) (map[stock.Cell]stock.Position, error) {
-	return r.positionsOf(ctx, "applied marks", selectAppliedMarks, cells)
+	marks, err := r.positionsOf(ctx, "applied marks", selectAppliedMarks, cells)
+	if err != nil {
+		return nil, err
+	}
+	archived, err := r.Checkpoints(ctx, cells)
+	for c, at := range archived {
+		if marks[c].Less(at.Position) {
+			marks[c] = at.Position
+		}
+	}
+	return marks, err
 }
 
 // positionsOf are the positions that a table has of cells.
@@ -61,7 +72,7 @@ func (r *Reader) positionsOf(ctx context.Context, what, query string, cells []st
 	return found, r.positions(ctx, what, func(c stock.Cell, m stock.Position) error {
 		found[c] = m
 		return nil
-	}, string(appendCells([]byte(query), cells)))
+	}, string(AppendCells([]byte(query), cells)))
 }
 
 // HeldBack are those of the cells of which somebody must resolve a dead letter before their applied mark may move.
@@ -69,7 +80,7 @@ func (r *Reader) HeldBack(ctx context.Context, cells []stock.Cell) ([]stock.Cell
 	if len(cells) == 0 {
 		return nil, nil
 	}
-	return r.cells(ctx, "dead letters", string(append(appendCells([]byte(selectHeldBack), cells), ')')))
+	return r.cells(ctx, "dead letters", string(append(AppendCells([]byte(selectHeldBack), cells), ')')))
 }
 
 // Behind are the first cells after one, in order, whose applied mark is not the position that the stock table has; at most so
@@ -113,9 +124,9 @@ func (r *Reader) cells(ctx context.Context, what, query string, values ...any) (
 	return cells, nil
 }
 
-// appendCells appends the condition that a row is of one of the cells. It names the SKUs of each pool and bucket in one list:
+// AppendCells appends the condition that a row is of one of the cells. It names the SKUs of each pool and bucket in one list:
 // servers look each of them up, and read the whole table where the cells are alternatives one by one.
-func appendCells(to []byte, cells []stock.Cell) []byte {
+func AppendCells(to []byte, cells []stock.Cell) []byte {
 	type place struct {
 		pool   uint32
 		bucket uint16

@@ -57,7 +57,7 @@ func (s *Snapshot) Briefs(ctx context.Context, cells []stock.Cell, yield func(*B
 	if len(cells) == 0 {
 		return nil
 	}
-	return s.briefs(ctx, string(appendCells(nil, cells)), yield)
+	return s.briefs(ctx, string(AppendCells(nil, cells)), yield)
 }
 
 // BriefsAfter reads the cells after one, in their order, at most limit; of a pool alone, or of all (nil).
@@ -90,9 +90,9 @@ func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) 
 		LEFT JOIN applied_marks m ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket`))
 }
 
-// appendAmong appends the condition of appendCells for use among others.
+// appendAmong appends the condition of AppendCells for use among others.
 func appendAmong(query []byte, cells ...stock.Cell) []byte {
-	return append(appendCells(append(query, '('), cells), ')')
+	return append(AppendCells(append(query, '('), cells), ')')
 }
 
 // Recorded is an event as the ledger has it, whole.
@@ -178,8 +178,8 @@ func (s *Snapshot) Adjustments(ctx context.Context, cell stock.Cell, limit int, 
 // endsAtOnce is how many cells' ends one statement reads, each by a part of its own.
 const endsAtOnce = 200
 
-// Ends reads the highest positions that the ledger has of cells, and up to where persisters found it whole. Cells of which the
-// ledger has nothing are left out.
+// Ends reads the highest positions that the ledger has of cells, and up to where persisters found it whole, or have it in files.
+// Cells of which the ledger has nothing are left out.
 func (s *Snapshot) Ends(ctx context.Context, cells []stock.Cell, yield func(cell stock.Cell, highest, applied stock.Position)) error {
 	for some := range slices.Chunk(cells, endsAtOnce) {
 		if err := s.ends(ctx, some, yield); err != nil {
@@ -191,9 +191,18 @@ func (s *Snapshot) Ends(ctx context.Context, cells []stock.Cell, yield func(cell
 
 func (s *Snapshot) ends(ctx context.Context, cells []stock.Cell, yield func(cell stock.Cell, highest, applied stock.Position)) error {
 	applied := map[stock.Cell]stock.Position{}
-	err := s.positions(ctx, "applied marks", func(c stock.Cell, at stock.Position) { applied[c] = at }, appendCells([]byte(selectAppliedMarks), cells))
+	err := s.positions(ctx, "applied marks", func(c stock.Cell, at stock.Position) { applied[c] = at }, AppendCells([]byte(selectAppliedMarks), cells))
 	if err != nil {
 		return err
+	}
+	archived, err := s.Checkpoints(ctx, cells)
+	if err != nil {
+		return err
+	}
+	for c, at := range archived {
+		if applied[c].Less(at.Position) {
+			applied[c] = at.Position
+		}
 	}
 	query := make([]byte, 0, 256*len(cells))
 	for i := range cells {

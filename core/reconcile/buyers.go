@@ -42,7 +42,7 @@ func (j *judge) buyers() {
 		if later[b.User] {
 			continue
 		}
-		least, most, returned := int64(0), int64(0), int64(0)
+		least, most, returned := j.Left[b.User], j.Left[b.User], int64(0)
 		counts := func(id stock.ReservationID, state stock.State, quantity, reservedMS int64) {
 			if state == stock.StateReturned {
 				returned += quantity

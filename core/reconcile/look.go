@@ -255,7 +255,10 @@ func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
 		}
 		return nil
 	})
-	if err != nil || r.whole {
+	if err != nil {
+		return err
+	}
+	if err := r.archived(ctx, s); err != nil || r.whole {
 		return err
 	}
 	return s.Ends(ctx, r.cells, func(c stock.Cell, _, applied stock.Position) {
@@ -272,7 +275,34 @@ func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
 		if v.From.Seq == 0 {
 			v.From = stock.Position{}
 		}
+		if v.From.Less(v.Archived) {
+			v.From = v.Archived
+		}
 	})
+}
+
+// archived reads up to where events have left the ledger for files. Nothing is known of them one by one.
+func (r *reading) archived(ctx context.Context, s *ledger.Snapshot) error {
+	found, err := s.Checkpoints(ctx, r.cells)
+	if err != nil {
+		return err
+	}
+	for c, at := range found {
+		v := r.views[c]
+		v.Archived, v.From = at.Position, at.Position
+		users := make([]int64, len(v.Buyers))
+		for i := range v.Buyers {
+			users[i] = v.Buyers[i].User
+		}
+		if len(users) == 0 {
+			continue
+		}
+		v.Left = map[int64]int64{}
+		if err := s.ArchivedBuyers(ctx, c, users, func(user, units int64) { v.Left[user] = units }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *reading) events(ctx context.Context, s *ledger.Snapshot) error {

@@ -97,6 +97,8 @@ type View struct {
 	Overdue    []stock.ReservationID // held past their deadline, of which no list of deadlines knows
 	Buyers     []Buyer               // those that do not fit the records
 	Limits     []Limit               // in the order of time, where there are buyers
+	Archived   stock.Position        // up to here the events have left the ledger for files, all but this one and some that are still needed
+	Left       map[int64]int64       // what buyers have by reservations that have left
 	Letters    []Letter
 
 	// Unread tells why the cell could not be read whole. Empty: it was.

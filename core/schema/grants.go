@@ -19,11 +19,12 @@ const (
 	RolePersister Role = "persister" // sluice persister
 	RoleEdge      Role = "edge"      // sluice edge
 	RoleOperator  Role = "operator"  // the commands of operators
+	RoleArchive   Role = "archive"   // sluice archive: the only one that deletes
 	RoleShop      Role = "shop"      // the shop's own services: they read, and plan stock
 )
 
 // Roles are all of them.
-var Roles = []Role{RoleMigrate, RolePersister, RoleEdge, RoleOperator, RoleShop}
+var Roles = []Role{RoleMigrate, RolePersister, RoleEdge, RoleOperator, RoleArchive, RoleShop}
 
 // Account is the name by which the documents call the account of a role.
 func (r Role) Account() string { return "sluice_" + string(r) }

@@ -111,6 +111,17 @@ func (j *Journal) Open(ctx context.Context, yield func(*Finding)) error {
 	return j.findings(ctx, yield, "is_open = 1 ORDER BY sku_id, pool, bucket, type, direction")
 }
 
+// OpenCells are the cells of which something is open, at most limit.
+func (j *Journal) OpenCells(ctx context.Context, limit int) (map[stock.Cell]bool, error) {
+	cells := map[stock.Cell]bool{}
+	return cells, j.read(ctx, "findings", func(rows *sql.Rows) error {
+		var c stock.Cell
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket)
+		cells[c] = true
+		return err
+	}, "SELECT DISTINCT sku_id, pool, bucket FROM reconcile_findings WHERE is_open = 1 LIMIT ?", limit)
+}
+
 // Of yields what a run found, and what was known by then and not gone.
 func (j *Journal) Of(ctx context.Context, r *Run, yield func(*Finding)) error {
 	return j.findings(ctx, yield, "sweep = ? AND first_seen <= ? AND last_seen >= ? ORDER BY sku_id, pool, bucket, type, direction LIMIT 10000",

@@ -1,0 +1,51 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"sluice/core/stock"
+)
+
+const selectArchivable = "SELECT m.sku_id, m.pool, m.bucket, m.epoch, m.seq FROM applied_marks m LEFT JOIN checkpoints c " +
+	"ON c.sku_id = m.sku_id AND c.pool = m.pool AND c.bucket = m.bucket WHERE m.seq > 0 AND (c.seq IS NULL OR c.seq <> m.seq OR c.epoch <> m.epoch) " +
+	"AND (m.sku_id > %[1]d OR m.sku_id = %[1]d AND (m.pool > %[2]d OR m.pool = %[2]d AND m.bucket > %[3]d)) " +
+	"ORDER BY m.sku_id, m.pool, m.bucket LIMIT %[4]d"
+
+// Archivable reads the first cells after one, in order, that have events between their checkpoint and their applied mark, each with
+// the mark.
+func (s *Snapshot) Archivable(ctx context.Context, after stock.Cell, most int, yield func(stock.Cell, stock.Position)) error {
+	return s.positions(ctx, "applied marks", yield, fmt.Appendf(nil, selectArchivable, after.SKU, after.Pool, after.Bucket, most))
+}
+
+// FirstTimes reads when the first event of each cell after a position happened, in Redis time. Cells without one are left out.
+func (s *Snapshot) FirstTimes(ctx context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, int64)) error {
+	query := []byte(nil)
+	for c, m := range after {
+		if len(query) > 0 {
+			query = append(query, " UNION ALL "...)
+		}
+		query = append(query, "(SELECT sku_id, pool, bucket, redis_ms FROM ledger WHERE "...)
+		query = fmt.Appendf(appendAmong(query, c), " AND (epoch = %[1]d AND seq > %[2]d OR epoch > %[1]d) ORDER BY epoch, seq LIMIT 1)", m.Epoch, m.Seq)
+	}
+	if len(query) == 0 {
+		return nil
+	}
+	return s.read(ctx, "ledger", func(rows *sql.Rows) error {
+		var c stock.Cell
+		var ms int64
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &ms)
+		if err == nil {
+			yield(c, ms)
+		}
+		return err
+	}, query)
+}
+
+// Between reads the events of a cell after one position up to another one, in order, at most limit.
+func (s *Snapshot) Between(ctx context.Context, cell stock.Cell, after, to stock.Position, limit int, yield func(*Recorded)) error {
+	query := appendAmong([]byte(selectEvents), cell)
+	return s.events(ctx, fmt.Appendf(query, " AND (epoch = %[1]d AND seq > %[2]d OR epoch > %[1]d) AND (epoch < %[3]d OR epoch = %[3]d AND seq <= %[4]d) "+
+		"ORDER BY epoch, seq LIMIT %[5]d", after.Epoch, after.Seq, to.Epoch, to.Seq, limit), yield)
+}

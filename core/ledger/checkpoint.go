@@ -1,0 +1,138 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"sluice/core/event"
+	"sluice/core/show"
+	"sluice/core/stock"
+)
+
+// Checkpoint is what the events of a cell came to up to one of them. All events up to that one are in files of the archive.
+// The ledger still has the event itself, and of those before it only what somebody needs: the events of reservations that
+// were open there, and those that set the limit per user.
+type Checkpoint struct {
+	Cell stock.Cell
+	stock.Position
+	Avail, Held, Sold int64          // after the event
+	Settings          stock.Settings // after the event
+	TimeMS            int64          // Redis time of the event
+	Events            int64          // of the cell that are in files
+	File              int64          // the file that has the event
+}
+
+// Balances are the cell's at the checkpoint.
+func (c *Checkpoint) Balances() stock.Balances {
+	return stock.Balances{Avail: c.Avail, Held: c.Held, Sold: c.Sold, Total: c.Avail + c.Held + c.Sold}
+}
+
+const (
+	checkpointsAtOnce = 1000
+
+	selectCheckpoints = "SELECT sku_id, pool, bucket, epoch, seq, available_stock, reserved_stock, sold_stock, settings, extend_ms, " +
+		"redis_ms, events, file_id FROM checkpoints WHERE "
+	selectArchivedBuyers = "SELECT user_id, units FROM archived_buyers WHERE "
+)
+
+// Checkpoints reads those of some cells. A cell of which nothing was archived has none.
+func (r *Reader) Checkpoints(ctx context.Context, cells []stock.Cell) (map[stock.Cell]Checkpoint, error) {
+	return CheckpointsIn(ctx, r.db, cells, "")
+}
+
+// Checkpoints reads those of some cells, as they were at the snapshot's moment.
+func (s *Snapshot) Checkpoints(ctx context.Context, cells []stock.Cell) (map[stock.Cell]Checkpoint, error) {
+	return CheckpointsIn(ctx, s.tx, cells, "")
+}
+
+// CheckpointsIn reads those of some cells in a transaction, with a clause that locks them.
+func CheckpointsIn(ctx context.Context, from queryer, cells []stock.Cell, lock string) (map[stock.Cell]Checkpoint, error) {
+	found := map[stock.Cell]Checkpoint{}
+	for some := range slices.Chunk(cells, checkpointsAtOnce) {
+		err := queryFrom(ctx, from, func(rows *sql.Rows) error {
+			c, err := scanCheckpoint(rows)
+			found[c.Cell] = c
+			return err
+		}, string(appendAmong([]byte(selectCheckpoints), some...))+lock)
+		if err != nil {
+			return nil, fmt.Errorf("read checkpoints: %w: %w", stock.ErrNotApplied, err)
+		}
+	}
+	return found, nil
+}
+
+func scanCheckpoint(rows *sql.Rows) (c Checkpoint, err error) {
+	var settings sql.RawBytes
+	var extendMS int64
+	err = rows.Scan(&c.Cell.SKU, &c.Cell.Pool, &c.Cell.Bucket, &c.Epoch, &c.Seq, &c.Avail, &c.Held, &c.Sold, &settings, &extendMS,
+		&c.TimeMS, &c.Events, &c.File)
+	if err != nil {
+		return c, err
+	}
+	if len(settings) != event.SettingsBytes {
+		return c, fmt.Errorf("malformed checkpoint of %v", c.Cell)
+	}
+	c.Settings, _ = event.SettingsFrom(settings)
+	c.Settings.ExtendMax = time.Duration(extendMS) * time.Millisecond
+	return c, nil
+}
+
+// ArchivedBuyers are what users have of a cell by reservations whose rows have left: units that count against the limit. All
+// users, if none is named.
+func (s *Snapshot) ArchivedBuyers(ctx context.Context, cell stock.Cell, users []int64, yield func(user, units int64)) error {
+	query := appendAmong([]byte(selectArchivedBuyers), cell)
+	if len(users) > 0 {
+		query = append(query, " AND user_id IN ("...)
+		for _, user := range users {
+			query = fmt.Appendf(query, "%d,", user)
+		}
+		query[len(query)-1] = ')'
+	}
+	return s.read(ctx, "archived buyers", func(rows *sql.Rows) error {
+		var user, units int64
+		err := rows.Scan(&user, &units)
+		if err == nil {
+			yield(user, units)
+		}
+		return err
+	}, query)
+}
+
+// Archived tells of what has left for files.
+type Archived struct {
+	Files, Events int64
+	Before        show.Moment // all of it is older; 0: nothing has left
+}
+
+// Archived reads what has left for files.
+func (r *Reader) Archived(ctx context.Context) (a Archived, err error) {
+	err = r.read(ctx, "archive files", func(rows *sql.Rows) error {
+		return rows.Scan(&a.Files, &a.Events, &a.Before)
+	}, "SELECT COUNT(*), COALESCE(SUM(events), 0), COALESCE(MAX(cut_ms), 0) FROM archive_files")
+	return a, err
+}
+
+// ArchiveFile is a file whose rows have left.
+type ArchiveFile struct {
+	ID     int64
+	Name   string
+	SHA256 [32]byte
+	Events int64
+}
+
+// ArchiveFile reads what is known of a file; nil if it has never been finished.
+func (r *Reader) ArchiveFile(ctx context.Context, id int64) (found *ArchiveFile, err error) {
+	err = r.read(ctx, "archive files", func(rows *sql.Rows) error {
+		var sum []byte
+		found = &ArchiveFile{ID: id}
+		if err := rows.Scan(&found.Name, &sum, &found.Events); err != nil {
+			return err
+		}
+		copy(found.SHA256[:], sum)
+		return nil
+	}, "SELECT name, sha256, events FROM archive_files WHERE file_id = ?", id)
+	return found, err
+}

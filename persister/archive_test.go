@@ -1,0 +1,462 @@
+package persister
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/core/archive"
+	"sluice/core/ledger"
+	"sluice/core/local/servicetest"
+	"sluice/core/stock"
+)
+
+// archiveWorld is a database that a persister has filled, and the directory of its archive.
+type archiveWorld struct {
+	t       *testing.T
+	db      *sql.DB
+	dir     string
+	applier *applier
+	marker  *marker
+	history *history
+	rows    []*row // everything that ever happened
+}
+
+func newArchiveWorld(t *testing.T, db *sql.DB, seed uint64) *archiveWorld {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	return &archiveWorld{
+		t: t, db: db, dir: t.TempDir(), history: newHistory(seed, 8),
+		applier: newApplier(db, newTestMeters(), log), marker: newMarker(db, newTestMeters(), log),
+	}
+}
+
+// sell has things happen, and a persister write them down.
+func (w *archiveWorld) sell(vectors int) {
+	w.t.Helper()
+	var rows []*row
+	for range vectors {
+		rows = append(rows, rowsOf(w.history.batch(1+w.history.rand.IntN(30)))...)
+	}
+	w.rows = append(w.rows, rows...)
+	w.write(rows)
+}
+
+func (w *archiveWorld) write(rows []*row) {
+	w.t.Helper()
+	if err := w.applier.apply(w.t.Context(), rows, nil); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range rows {
+		w.marker.touch(r.Cell)
+	}
+	w.mark()
+}
+
+func (w *archiveWorld) mark() {
+	w.t.Helper()
+	for range 3 {
+		if err := w.marker.round(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *archiveWorld) config() archive.Config {
+	return archive.Config{
+		DB: w.db, Dir: w.dir, Deployment: "d", Share: 1, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)),
+		Before: time.UnixMilli(w.history.nowMS - 40),
+	}
+}
+
+func (w *archiveWorld) archive() archive.Done {
+	w.t.Helper()
+	done, err := archive.Run(w.t.Context(), w.config())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return done
+}
+
+// files are all events of the files, in the form of the ledger, and their names.
+func (w *archiveWorld) files() (events map[string]int, names []string) {
+	w.t.Helper()
+	events = map[string]int{}
+	names, err := filepath.Glob(filepath.Join(w.dir, "*.sluice.gz"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, name := range names {
+		_, err := archive.Check(name, func(_ *archive.Section, found []ledger.Recorded) error {
+			for i := range found {
+				events[eventText(&row{Event: found[i].Event, timeMS: found[i].TimeMS})]++
+			}
+			return nil
+		})
+		if err != nil {
+			w.t.Error(name, err)
+		}
+	}
+	return events, names
+}
+
+func eventText(r *row) string { return fmt.Sprintf("%+v %d", r.Event, r.timeMS) }
+
+// holds compares ledger and files with what happened: everything is there, in files at most once, and the tables that are
+// computed have what is not over.
+func (w *archiveWorld) holds() {
+	w.t.Helper()
+	events, _ := w.files()
+	books := ledger.New(w.db, nil)
+	s, err := books.Snapshot(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer s.Close()
+	for text, n := range events {
+		if n != 1 {
+			w.t.Errorf("files have %d times %s", n, text)
+		}
+	}
+	bases := map[stock.Cell]ledger.Checkpoint{}
+	for _, c := range w.history.cells {
+		found, err := s.Checkpoints(w.t.Context(), []stock.Cell{c.last.Cell})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if base, ok := found[c.last.Cell]; ok {
+			bases[c.last.Cell] = base
+		}
+		err = s.Events(w.t.Context(), c.last.Cell, stock.Position{}, 1<<20, func(e *ledger.Recorded) {
+			text := eventText(&row{Event: e.Event, timeMS: e.TimeMS})
+			if base, ok := bases[e.Cell]; ok && !base.Less(e.Position) {
+				if events[text] != 1 {
+					w.t.Errorf("the ledger still has what no file has: %s", text)
+				}
+				return
+			}
+			events[text] += 2
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for _, r := range w.rows {
+		if n := events[eventText(r)]; n != 1 && n != 2 {
+			w.t.Errorf("%d times in files (1) and ledger (2): %s", n, eventText(r))
+		}
+	}
+	if len(events) != len(w.rows) {
+		w.t.Errorf("%d events, want %d", len(events), len(w.rows))
+	}
+	w.counts(s, bases)
+}
+
+// counts compares users' counts with those of a walk over everything that happened.
+func (w *archiveWorld) counts(s *ledger.Snapshot, bases map[stock.Cell]ledger.Checkpoint) {
+	w.t.Helper()
+	all := map[stock.Cell]map[stock.ReservationID]*row{}
+	want, got := map[string]int64{}, map[string]int64{}
+	key := func(c stock.Cell, user int64) string { return fmt.Sprintf("%v %d", c, user) }
+	for _, r := range w.rows {
+		if r.Kind.Adjusts() {
+			continue
+		}
+		if all[r.Cell] == nil {
+			all[r.Cell] = map[stock.ReservationID]*row{}
+		}
+		all[r.Cell][r.Reservation] = r
+		base, ok := bases[r.Cell]
+		if st := r.Kind.State(); st == stock.StateConfirmed && ok && !base.Less(r.Position) {
+			want[key(r.Cell, r.User)] += r.Quantity // a limit applies from the first event on
+		}
+	}
+	rows := map[stock.ReservationID]bool{}
+	for _, line := range lines(w.t, w.db, "SELECT HEX(reservation_id) FROM reservations") {
+		id, err := stock.ParseReservationID(strings.ToLower(line))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		rows[id] = true
+	}
+	for c, of := range all {
+		base, archived := bases[c]
+		for id, last := range of {
+			gone := archived && !base.Less(last.Position) && last.Kind.State() != stock.StateHeld
+			if rows[id] == gone {
+				w.t.Errorf("reservation %v: row there is %v, its last event is archived: %v", id, rows[id], gone)
+			}
+		}
+		if err := s.ArchivedBuyers(w.t.Context(), c, nil, func(user, units int64) { got[key(c, user)] = units }); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for k, units := range got {
+		if units == 0 {
+			delete(got, k)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		w.t.Error("counts of users:", diff)
+	}
+}
+
+// TestArchive sells, archives, sells on and archives again. At any time each event is in the ledger or in one file.
+func TestArchive(t *testing.T) {
+	t.Parallel()
+	w := newArchiveWorld(t, database(t), uint64(time.Now().UnixNano()))
+	t.Logf("seed %d", w.history.seed)
+	for range 4 {
+		w.sell(60)
+		before := lines(t, w.db, "SELECT COUNT(*) FROM ledger")[0]
+		done := w.archive()
+		if done.Events == 0 || len(done.Files) == 0 || len(done.Faults) > 0 {
+			t.Fatalf("archived %+v of %s", done, before)
+		}
+		w.holds()
+	}
+	if left := len(lines(t, w.db, "SELECT 1 FROM ledger")); left > len(w.rows)/2 {
+		t.Errorf("%d of %d events are still in the ledger", left, len(w.rows))
+	}
+	if letters := lines(t, w.db, allLetters); len(letters) > 0 {
+		t.Errorf("dead letters: %q", letters)
+	}
+	again := w.archive()
+	if again.Events != 0 || len(again.Files) != 0 {
+		t.Errorf("archived again: %+v", again)
+	}
+}
+
+// TestArchiveEndsAnywhere ends a run before each of its steps, as a kill does, and the next one goes on.
+func TestArchiveEndsAnywhere(t *testing.T) {
+	t.Parallel()
+	w := newArchiveWorld(t, database(t), 3)
+	var steps []string
+	w.sell(30)
+	cfg := w.config()
+	cfg.Step = func(step string) error {
+		steps = append(steps, step)
+		return nil
+	}
+	if _, err := archive.Run(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if len(steps) < 11 {
+		t.Fatalf("steps are %q", steps)
+	}
+	for _, stop := range steps {
+		w.sell(20)
+		cfg := w.config()
+		ctx, cancel := context.WithCancel(t.Context())
+		cfg.Step = func(step string) error {
+			if step == stop {
+				cancel() // nor does it get to clean up
+				return context.Canceled
+			}
+			return nil
+		}
+		if done, err := archive.Run(ctx, cfg); err == nil {
+			t.Errorf("a run that is ended before %q passes: %+v", stop, done)
+		}
+		cancel()
+		w.archive()
+		w.holds()
+		if left, err := filepath.Glob(filepath.Join(w.dir, "*.partial")); err != nil || len(left) > 0 {
+			t.Errorf("ended before %q: %q is left (%v)", stop, left, err)
+		}
+	}
+	_, names := w.files()
+	if registered := lines(t, w.db, "SELECT name FROM archive_files"); len(registered) != len(names) {
+		t.Errorf("%d files, and MySQL knows %d", len(names), len(registered))
+	}
+}
+
+// TestArchivedEventsArriveAgain gives a persister everything again, from the first event on: the tables stay as they are. What is
+// later than all that has left, and in the place of something that has, is a fork.
+func TestArchivedEventsArriveAgain(t *testing.T) {
+	t.Parallel()
+	w := newArchiveWorld(t, database(t), 5)
+	w.sell(60)
+	if done := w.archive(); done.Events == 0 {
+		t.Fatal("nothing was archived")
+	}
+	tables := func() [][]string {
+		return [][]string{
+			lines(t, w.db, allLedger), lines(t, w.db, allInventories), lines(t, w.db, allReservations),
+			lines(t, w.db, "SELECT * FROM applied_marks ORDER BY sku_id, pool, bucket"), lines(t, w.db, allLetters),
+		}
+	}
+	before := tables()
+	w.write(w.rows)
+	if diff := cmp.Diff(before, tables()); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := w.db.ExecContext(t.Context(), "DELETE FROM applied_marks"); err != nil {
+		t.Fatal(err)
+	}
+	w.write(w.rows)
+	marks := tables()[3]
+	for _, mark := range marks {
+		if !slices.Contains(before[3], mark) {
+			t.Errorf("mark %s, want one of %q", mark, before[3])
+		}
+	}
+	before[3] = marks
+	if diff := cmp.Diff(before, tables()); diff != "" {
+		t.Errorf("after the marks were lost: %s", diff)
+	}
+	fork := *w.rows[0]
+	fork.timeMS = time.Now().UnixMilli()
+	w.write([]*row{&fork})
+	if letters := lines(t, w.db, allLetters); len(letters) != 1 || !strings.HasPrefix(letters[0], "fork") {
+		t.Errorf("dead letters: %q, want the fork", letters)
+	}
+	before[4] = nil
+	after := tables()
+	after[4] = nil
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("after the fork: %s", diff)
+	}
+}
+
+// TestArchiveRefusesEditedRows edits one thing at a time: its cell stays whole in the ledger, and the run says why.
+func TestArchiveRefusesEditedRows(t *testing.T) {
+	t.Parallel()
+	w := newArchiveWorld(t, database(t), 6)
+	w.sell(40)
+	w.archive()
+	w.sell(40)
+	c := w.history.cells[0].last.Cell
+	of := fmt.Sprintf(" WHERE sku_id = %d AND pool = %d AND bucket = %d", c.SKU, c.Pool, c.Bucket)
+	after := strings.Fields(lines(t, w.db, "SELECT epoch, seq FROM checkpoints"+of)[0])[1]
+	for _, edit := range []struct{ do, undo, says string }{
+		{"UPDATE ledger SET available_stock = available_stock + 1" + of + " AND seq = " + after + " + 3", "UPDATE ledger SET available_stock = available_stock - 1" + of + " AND seq = " + after + " + 3", "were left to it"},
+		{"UPDATE ledger SET sold_stock = sold_stock + 1" + of + " AND seq = " + after, "UPDATE ledger SET sold_stock = sold_stock - 1" + of + " AND seq = " + after, "edited"},
+		{"UPDATE checkpoints SET sold_stock = sold_stock + 1" + of, "UPDATE checkpoints SET sold_stock = sold_stock - 1" + of, "edited"},
+		{"UPDATE ledger SET seq = seq + 1000000" + of + " AND seq = " + after + " + 1", "UPDATE ledger SET seq = seq - 1000000" + of + " AND seq > 1000000", "lacks the event after"},
+		{"UPDATE reservations SET quantity = quantity + 1" + of, "UPDATE reservations SET quantity = quantity - 1" + of, "is not what its last event"},
+		{"UPDATE reservations SET reservation_id = REVERSE(reservation_id)" + of, "UPDATE reservations SET reservation_id = REVERSE(reservation_id)" + of, "have no row"},
+		{
+			"INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, data) SELECT REPEAT('x', 32), 'fork', '', sku_id, pool, bucket, epoch, seq, '' FROM checkpoints" + of,
+			"UPDATE dead_letters SET resolved_at = NOW(3)", "dead letter",
+		},
+		{
+			"INSERT INTO reconcile_findings (sku_id, pool, bucket, type, direction, sweep, findings, units, repair, since_ms, proof) SELECT sku_id, pool, bucket, " +
+				"'gap', 'bookkeeping', 'stock', 1, 1, '', 1, '[]' FROM checkpoints" + of,
+			"UPDATE reconcile_findings SET is_open = NULL", "stores differ",
+		},
+	} {
+		if _, err := w.db.ExecContext(t.Context(), edit.do); err != nil {
+			t.Fatal(edit.do, err)
+		}
+		have := lines(t, w.db, allLedger)
+		cfg := w.config()
+		cfg.Before = time.UnixMilli(w.history.nowMS - 5)
+		done, err := archive.Run(t.Context(), cfg)
+		if err != nil || done.Skipped != 1 || len(done.Faults) != 1 || !strings.Contains(done.Faults[0], edit.says) {
+			t.Errorf("%s: archived %+v, %v, want a fault with %q", edit.do, done, err, edit.says)
+		}
+		left := lines(t, w.db, allLedger)
+		for _, line := range have {
+			if strings.HasPrefix(line, fmt.Sprintf("%d %d %d ", c.SKU, c.Pool, c.Bucket)) && !strings.Contains("\n"+strings.Join(left, "\n")+"\n", "\n"+line+"\n") {
+				t.Errorf("%s: %q has left", edit.do, line)
+				break
+			}
+		}
+		if _, err := w.db.ExecContext(t.Context(), edit.undo); err != nil {
+			t.Fatal(edit.undo, err)
+		}
+	}
+	w.archive()
+	w.holds()
+}
+
+// TestArchiveRefusesWhatChangesMeanwhile edits what was read before it is deleted. The transaction takes everything back.
+func TestArchiveRefusesWhatChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, edit := range []string{
+		"DELETE FROM ledger ORDER BY sku_id, pool, bucket, seq LIMIT 20",
+		"UPDATE reservations SET state = 'held', updated_ms = updated_ms + 1000000",
+		"UPDATE applied_marks SET seq = 1",
+		"INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, data) SELECT REPEAT('x', 32), 'fork', '', sku_id, pool, bucket, 1, 1, '' FROM applied_marks LIMIT 1",
+	} {
+		w := newArchiveWorld(t, database(t), 7)
+		w.sell(40)
+		cfg, after := w.config(), []string(nil)
+		cfg.Step = func(step string) error {
+			if step == "verified" {
+				if _, err := w.db.ExecContext(t.Context(), edit); err != nil {
+					t.Fatal(edit, err)
+				}
+				after = lines(t, w.db, allLedger)
+			}
+			return nil
+		}
+		done, err := archive.Run(t.Context(), cfg)
+		if err != nil || done.Events != 0 || done.Skipped != 1 {
+			t.Errorf("%s: archived %+v, %v, want nothing", edit, done, err)
+		}
+		if diff := cmp.Diff(after, lines(t, w.db, allLedger)); diff != "" {
+			t.Errorf("%s: %s", edit, diff)
+		}
+		if left, err := filepath.Glob(filepath.Join(w.dir, "*")); err != nil || len(left) > 0 {
+			t.Errorf("%s: %q is left (%v)", edit, left, err)
+		}
+	}
+}
+
+// TestOneArchiverAtATime: the second one says so and does nothing.
+func TestOneArchiverAtATime(t *testing.T) {
+	t.Parallel()
+	w := newArchiveWorld(t, database(t), 8)
+	w.sell(30)
+	cfg := w.config()
+	tried := false
+	cfg.Step = func(string) error {
+		if !tried {
+			tried = true
+			if done, err := archive.Run(t.Context(), w.config()); !errors.Is(err, archive.ErrBusy) {
+				t.Errorf("a second archiver has %+v, %v", done, err)
+			}
+		}
+		return nil
+	}
+	if _, err := archive.Run(t.Context(), cfg); err != nil || !tried {
+		t.Fatal(tried, err)
+	}
+	w.holds()
+}
+
+// TestArchiveOnAFullDisk deletes nothing, and goes on once there is room.
+func TestArchiveOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir, here := servicetest.SmallDisk(t, 4<<20)
+	if !here {
+		return
+	}
+	w := newArchiveWorld(t, database(t), 9)
+	w.dir = dir
+	w.sell(40)
+	free := servicetest.Fill(t, dir)
+	before := lines(t, w.db, allLedger)
+	done, err := archive.Run(t.Context(), w.config())
+	if !errors.Is(err, syscall.ENOSPC) || done.Events != 0 {
+		t.Errorf("archived %+v, %v, want that the disk is full", done, err)
+	}
+	if diff := cmp.Diff(before, lines(t, w.db, allLedger)); diff != "" {
+		t.Error(diff)
+	}
+	free()
+	w.archive()
+	w.holds()
+}
