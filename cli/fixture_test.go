@@ -138,8 +138,8 @@ func into[T any](r result) T {
 type shownStock struct {
 	Status string
 	Redis  *struct {
-		Avail, Held, Sold, Total, Limit int64
-		Frozen                          bool
+		Avail, Held, Sold, Total, Limit, Epoch int64
+		Frozen                                 bool
 	}
 	MySQL *struct{ Avail, Total int64 }
 }
