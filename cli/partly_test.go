@@ -138,7 +138,15 @@ func TestLoadAndSalesWhilePartOfRedisIsShut(t *testing.T) {
 	const lost = int64(1001)
 	within, others := skus(2, lost, true), skus(3, lost, false)
 	d.runWith(fmt.Sprintf("sku_id,quantity\n%d,5\n%d,5\n", lost, others[0]), "stock", "load", "--yes").want(command.ExitDone)
-	d.run("sale", "create", "6", "--name", "early", "--item", fmt.Sprintf("%d:1", lost), "--item", fmt.Sprintf("%d:1", others[0]), "--yes").want(command.ExitDone)
+	ownPool := func(sku int64, id uint32) bool { // whether its stock in the sale is shut too
+		return stock.Cell{SKU: sku, Pool: id}.Partition(8) == stock.Cell{SKU: lost}.Partition(8)
+	}
+	early := uint32(100) // the stock of its SKU 1001 is shut too, and that of the other is not
+	for !ownPool(lost, early) || ownPool(others[0], early) {
+		early++
+	}
+	earlyID := fmt.Sprint(early)
+	d.run("sale", "create", earlyID, "--name", "early", "--item", fmt.Sprintf("%d:1", lost), "--item", fmt.Sprintf("%d:1", others[0]), "--yes").want(command.ExitDone)
 	d.lose(lost)
 
 	file := "sku_id,quantity,closes_at\n"
@@ -176,11 +184,8 @@ func TestLoadAndSalesWhilePartOfRedisIsShut(t *testing.T) {
 	}
 	create("7", lost, others[1]).want(command.ExitFailed, "stock of these SKUs is shut until it is vetted: "+name, "sluice doctor")
 	d.run("sale", "show", "7").want(command.ExitNotFound)
-	for _, args := range [][]string{{"sale", "open", "6", "--yes"}, {"sale", "fill", "6", "--yes"}} {
+	for _, args := range [][]string{{"sale", "open", earlyID, "--yes"}, {"sale", "fill", earlyID, "--yes"}} {
 		d.run(args...).want(command.ExitFailed, "stock of these SKUs is shut until it is vetted: ", name)
-	}
-	ownPool := func(sku int64, id uint32) bool { // whether its stock in the sale is shut too
-		return stock.Cell{SKU: sku, Pool: id}.Partition(8) == stock.Cell{SKU: lost}.Partition(8)
 	}
 	for id := uint32(8); ; id++ {
 		if !ownPool(others[1], id) && !ownPool(others[2], id) {
@@ -190,9 +195,9 @@ func TestLoadAndSalesWhilePartOfRedisIsShut(t *testing.T) {
 		}
 	}
 
-	d.run("sale", "close", "6", "--dry-run").want(command.ExitFailed, "stock of these SKUs is shut until it is vetted: ", name)
-	d.answer("no", "sale", "close", "6").want(command.ExitFailed, "About to change sale 6", "except for what is shut", name)
-	d.answer("6", "sale", "close", "6").want(command.ExitFailed, "Repeat the command once nothing keeps back the rest")
+	d.run("sale", "close", earlyID, "--dry-run").want(command.ExitFailed, "stock of these SKUs is shut until it is vetted: ", name)
+	d.answer("no", "sale", "close", earlyID).want(command.ExitFailed, "About to change sale "+earlyID, "except for what is shut", name)
+	d.answer(earlyID, "sale", "close", earlyID).want(command.ExitFailed, "Repeat the command once nothing keeps back the rest")
 
 	d.exec(fmt.Sprintf("DELETE FROM product_inventories WHERE sku_id = %d", lost)) // as if the data were back
 	d.runWith(strings.ReplaceAll(file, ":00Z", ":00+00:00"), "stock", "load", "--yes").want(command.ExitDone, "loaded", "already loaded")

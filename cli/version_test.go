@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/cli/command"
 	"sluice/core/local/servicetest"
+	"sluice/persister"
 )
 
 // A plain clone, built by hand or by make, knows its commit, and whether its sources differ from it.
@@ -29,6 +31,7 @@ func TestVersionOfAPlainClone(t *testing.T) {
 	type version struct {
 		Version, Commit string
 		Modified        bool
+		Schemas         map[string]int64
 	}
 	shown := func(program string) (v version) {
 		t.Helper()
@@ -38,6 +41,9 @@ func TestVersionOfAPlainClone(t *testing.T) {
 		return v
 	}
 	run([]string{"GOFLAGS=-trimpath"}, "go", "build", "-o", "sluice", ".") // -trimpath: so that what is compiled is found again
+	if got := shown("./sluice").Schemas; len(got) != len(command.Schemas()) || got["persister"] != persister.Schema().Version() {
+		t.Errorf("schemas: %v", got)
+	}
 	if v := shown("./sluice"); v.Commit != commit || v.Modified || !strings.Contains(v.Version, commit[:12]) {
 		t.Errorf("go build: %+v, want commit %s", v, commit)
 	}

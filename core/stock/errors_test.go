@@ -23,6 +23,9 @@ func TestPartitionErrorsSaysEqualThingsOnce(t *testing.T) {
 	if want := "partitions 0-2, 5, 62-63: away\npartition 3: odd"; err == nil || err.Error() != want {
 		t.Errorf("it says %q, want %q", err, want)
 	}
+	if got := stock.PartitionRanges([]int{7, 1, 0}); got != "0-1, 7" {
+		t.Errorf("in a list that says already of what: %q", got)
+	}
 	if !errors.Is(err, away) || !errors.Is(err, odd) {
 		t.Error("the causes are gone")
 	}
