@@ -38,6 +38,12 @@ type deployment struct {
 
 func newDeployment(t *testing.T) *deployment {
 	t.Helper()
+	return newDeploymentOn(t, servicetest.Redis(t).Addr)
+}
+
+// newDeploymentOn is one on a Redis server, or on the nodes of a cluster.
+func newDeploymentOn(t *testing.T, addrs ...string) *deployment {
+	t.Helper()
 	dsn := servicetest.MariaDB(t)
 	file := filepath.Join(t.TempDir(), "dsn")
 	if err := os.WriteFile(file, []byte(dsn+"\n"), 0o600); err != nil {
@@ -45,12 +51,12 @@ func newDeployment(t *testing.T) *deployment {
 	}
 	d := &deployment{
 		t:     t,
-		redis: redis.Config{Addrs: []string{servicetest.Redis(t).Addr}, CallTimeout: 10 * time.Second},
+		redis: redis.Config{Addrs: addrs, CallTimeout: 10 * time.Second},
 		mysql: db.Config{DSN: config.Secret(dsn), ConnsMax: 4, Timeout: time.Minute},
 		kafka: kafka.Config{Brokers: servicetest.Broker(t), Topic: "events", Group: "g", Partitions: 4, Replication: 1},
 	}
 	d.flags = map[string]string{
-		"--redis-addr": d.redis.Addrs[0], "--redis-call-timeout": "10s",
+		"--redis-addr": strings.Join(addrs, ","), "--redis-call-timeout": "10s",
 		"--mysql-dsn-file": file, "--mysql-timeout": "1m",
 		"--kafka-brokers": d.kafka.Brokers[0], "--kafka-topic": "events", "--kafka-group": "g", "--kafka-partitions": "4",
 		"--partitions": "8", "--deployment": "test",

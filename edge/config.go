@@ -54,6 +54,7 @@ type Config struct {
 	PublishMax  int64         `name:"publish-buffer-bytes" env:"SLUICE_PUBLISH_BUFFER_BYTES" group:"Batching" default:"67108864"`
 
 	DrainDelay         time.Duration `name:"drain-delay" env:"SLUICE_DRAIN_DELAY" group:"Edge" default:"0s"`
+	Restore            string        `name:"restore" env:"SLUICE_RESTORE" group:"Edge" default:"manual" placeholder:"WHEN"`
 	AllowNoPersistence bool          `name:"allow-no-persistence" env:"SLUICE_ALLOW_NO_PERSISTENCE" group:"Edge"`
 
 	// CheckSchema, if set, fails if the schema of the database is too old. The edge is not ready before CheckSchema has
@@ -91,6 +92,7 @@ func (c Config) Validate() error {
 	config.Between(&f, "cells-max", c.CellsMax, 1, 1<<30)
 	config.Between(&f, "publish-buffer-bytes", c.PublishMax, 1<<20, math.MaxInt64)
 	config.Between(&f, "drain-delay", c.DrainDelay, 0, 10*time.Minute)
+	config.OneOf(&f, "restore", c.Restore, restoreManual, restoreAuto)
 	return f.Err()
 }
 

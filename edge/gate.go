@@ -46,6 +46,7 @@ type gate struct {
 	log    *slog.Logger
 
 	wake             chan struct{}
+	refusals         chan struct{}     // has one element once a vetting has refused something
 	open             *lifecycle.Signal // raised once some of Redis is open
 	opened, failures *metrics.Counter
 	refusal          atomic.Pointer[error] // the objections of the last vetting; nil: none
@@ -66,6 +67,7 @@ func newGate(set *metrics.Set, log *slog.Logger) *gate {
 	return &gate{
 		log:      log,
 		wake:     make(chan struct{}, 1),
+		refusals: make(chan struct{}, 1),
 		open:     lifecycle.NewSignal(),
 		opened:   set.NewCounter("sluice_edge_gate_openings_total"),
 		failures: set.NewCounter("sluice_edge_gate_failures_total"),
@@ -186,6 +188,10 @@ func (g *gate) note(err error) {
 		g.refusal.Store(nil)
 	case errors.Is(err, redisstock.ErrVetting):
 		g.refusal.Store(&err)
+		select {
+		case g.refusals <- struct{}{}:
+		default:
+		}
 	}
 }
 

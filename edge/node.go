@@ -185,12 +185,15 @@ func (n *Node) adopt(ctx context.Context) error {
 	return n.store.Adopt(ctx, evidence.NewNonces(n.db))
 }
 
-func (n *Node) vetRedis(ctx context.Context) error {
-	v := vetting.Vetting{
+func (n *Node) vetting() vetting.Vetting {
+	return vetting.Vetting{
 		Client: n.client, DB: n.db, Kafka: n.cfg.Kafka, Stock: n.cfg.Stock.Agreed,
 		AllowNoPersistence: n.cfg.AllowNoPersistence, Log: n.log,
 	}
-	report, err := v.Open(ctx, n.store)
+}
+
+func (n *Node) vetRedis(ctx context.Context) error {
+	report, err := n.vetting().Open(ctx, n.store)
 	if report.Marks != nil {
 		n.marks.keep()
 	}
@@ -202,6 +205,9 @@ func (n *Node) startBackground(context.Context) error {
 	background, open := lifecycle.NewGroup(n.log), n.gate.open
 	n.parts.Later("end background work", background.Stop)
 	background.Run("gate", n.gate.run)
+	if n.cfg.Restore == restoreAuto {
+		background.Run("restore", n.runRestores)
+	}
 	background.Run("marks", n.marks.run)
 	background.Run("known SKUs", n.known.Run)
 	background.Go("replica warning", open.After(n.warnOfReplicas))

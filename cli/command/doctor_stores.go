@@ -255,9 +255,9 @@ func (d *Doctor) wayOut(lost bool) string {
 	case !lost:
 		return "mend this, or restore the data, and " + open
 	case d.devDir != "":
-		return "what MySQL and Kafka have is safe, and Redis is not rebuilt from them. To begin anew without it, stop sluice dev, remove " + d.devDir + " and start it again"
+		return "what MySQL and Kafka have is safe: sluice restore writes it into Redis. To begin anew without it, stop sluice dev, remove " + d.devDir + " and start it again"
 	}
-	return "look for the missing data on a replica or an old disk, and " + open + ". What MySQL and Kafka have is safe, but no command rebuilds Redis from them yet: docs/backup.md, When Redis has lost events, says how to go on"
+	return "look for the missing data on a replica or an old disk, and " + open + ". What MySQL and Kafka have is safe, and sluice restore writes it into partitions that hold nothing: docs/backup.md, When Redis has lost events, and docs/restore.md say how to go on"
 }
 
 // shutNamed is how many shut cells an examination names.

@@ -157,6 +157,19 @@ func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry)
 	return answer.BaseOffset, nil
 }
 
+// Deliver sends entries of one partition's outbox to Kafka and returns when all in-sync replicas have them. After an error some
+// may have been written; sending them again does no harm.
+func (t *Topic) Deliver(ctx context.Context, entries []stock.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	partitions, err := t.Partitions(ctx)
+	if err == nil {
+		_, err = t.write(ctx, entries[0].Partition%partitions, entries)
+	}
+	return err
+}
+
 // Range is what Kafka keeps of one partition: messages from First to before End.
 type Range struct{ First, End int64 }
 

@@ -50,6 +50,11 @@ func (v Vetting) Inspect(ctx context.Context) (redisstock.OpenReport, []string, 
 	return redisstock.Inspect(ctx, v.Client, v.config())
 }
 
+// Losses is what only a restore brings back, and changes nothing. See redisstock.FindLosses.
+func (v Vetting) Losses(ctx context.Context) (redisstock.Losses, error) {
+	return redisstock.FindLosses(ctx, v.Client, v.config())
+}
+
 func (v Vetting) config() redisstock.OpenConfig {
 	log := v.Log
 	if log == nil {

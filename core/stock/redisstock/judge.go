@@ -8,6 +8,9 @@ import (
 	"sluice/core/stock"
 )
 
+// onRestore says what to do about a partition that lacks data which MySQL and Kafka have.
+const onRestore = "bring the data back, or write them anew from MySQL and Kafka: sluice restore"
+
 // findings has all that a vetting reads from Redis, MySQL and the evidence. judge decides by nothing else.
 type findings struct {
 	partitions []partitionFindings
@@ -26,6 +29,8 @@ type partitionFindings struct {
 	counts counts        // of keys
 	whose  meta
 	stored bool // it has a key with stock
+
+	restoring bool // somebody restores it, and has not finished
 }
 
 func newFindings(cfg OpenConfig) findings {
@@ -57,6 +62,22 @@ func (p *partitionFindings) strange() bool {
 	return p.sign && p.mark.Nonce != 0 && p.mark.Nonce != p.kept.Nonce
 }
 
+// bare reports whether a partition holds no stock, though there is some.
+func (f *findings) bare(partition int) bool {
+	p := &f.partitions[partition]
+	return !p.stored && (p.whose == (meta{}) || f.behindIn[partition])
+}
+
+// torn names what a partition has lost while the rest is there. It is empty if nothing shows.
+func (f *findings) torn(partition int) string {
+	p := &f.partitions[partition]
+	if p.stored && p.counts.cells == 0 && f.behindIn[partition] {
+		return "its cells"
+	}
+	// In an open partition, a reserve may have held units since the counts were read.
+	return p.counts.lacks(f.heldIn[partition] && p.shut())
+}
+
 // judgement has the objections to opening Redis.
 type judgement struct {
 	missing bool     // Redis holds nothing of the deployment
@@ -76,6 +97,7 @@ func judge(f *findings, deployment string) judgement {
 	j.sound = len(j.causes) == 0
 	j.judgeCells(f)
 	j.judgeKeys(f)
+	j.judgeRestoring(f)
 	j.judgeForks(f)
 	j.judgeHistory(f)
 	return j
@@ -118,7 +140,7 @@ func (j *judgement) judgeMeta(f *findings, deployment string) {
 	case orphaned > 0:
 		j.object("%d partitions hold stock but not whose it is", orphaned)
 	case len(empty) > 0 && !j.missing:
-		j.lose(empty, stock.PartitionsText(empty)+": it holds nothing, as after the loss of a server: bring its data back")
+		j.lose(empty, stock.PartitionsText(empty)+": it holds nothing, as after the loss of a server: "+onRestore)
 	}
 }
 
@@ -139,16 +161,27 @@ func (j *judgement) judgeCells(f *findings) {
 		stock.PartitionsText(partitions), f.behind, strings.Join(worst, ", ")))
 }
 
-// judgeKeys objects to the partitions that have lost a key. Only a copy of the data can bring it back.
+// judgeRestoring objects to the partitions that are being restored.
+func (j *judgement) judgeRestoring(f *findings) {
+	var partitions []int
+	for p := range f.partitions {
+		if f.partitions[p].restoring {
+			partitions = append(partitions, p)
+		}
+	}
+	if len(partitions) > 0 {
+		j.lose(partitions, stock.PartitionsText(partitions)+": it is being restored; if nobody does so any more, sluice restore goes on with it")
+	}
+}
+
+// judgeKeys objects to the partitions that have lost a key.
 func (j *judgement) judgeKeys(f *findings) {
 	var torn stock.PartitionErrors
 	var partitions []int
 	for p := range f.partitions {
-		found := &f.partitions[p]
-		// In an open partition, a reserve may have held units since the counts were read.
-		if key := found.counts.lacks(f.heldIn[p] && found.shut()); key != "" {
+		if key := f.torn(p); key != "" && !f.partitions[p].restoring {
 			partitions = append(partitions, p)
-			torn.Add(p, fmt.Errorf("it has lost %s, and the rest is there: bring the data back", key))
+			torn.Add(p, fmt.Errorf("it has lost %s, and the rest is there: %s", key, onRestore))
 		}
 	}
 	j.lose(partitions)
@@ -181,9 +214,9 @@ func (j *judgement) judgeHistory(f *findings) {
 	switch {
 	case j.missing && opened:
 		j.object("it holds nothing, but MySQL knows that the deployment was opened before: its data are lost. " +
-			"Bring them back, or, if it never held stock, empty the table redis_vettings")
+			"Bring them back, or write them anew from MySQL and Kafka: sluice restore")
 	case j.missing && slices.Contains(j.lost, true):
-		j.object("it holds nothing, but others know of its cells: its data are lost")
+		j.object("it holds nothing, but others know of its cells: its data are lost: " + onRestore)
 	case len(strange) > 0:
 		j.object("%s: it has data that were vetted, but not with what this MySQL has of them, and lacks what MySQL or Kafka has: "+
 			"old data were put in their place, or this is another MySQL", stock.PartitionsText(strange))

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/core/stock"
 )
@@ -129,6 +130,18 @@ func TestJudge(t *testing.T) {
 			edit:   func(f *findings) { restarted(f); f.partitions[0].counts.due = 0; f.heldIn[0] = true },
 			partly: []string{"partition 0: it has lost its deadlines"}, open: []int{1}, stop: []int{0},
 		},
+		"its cells are gone": {
+			edit:   func(f *findings) { f.partitions[0].counts.cells = 0; behind(f, 0) },
+			partly: []string{"partition 0: it has lost effects", "partition 0: it has lost its cells"}, stop: []int{0}, sell: []int{1},
+		},
+		"one partition is being restored": {
+			edit: func(f *findings) {
+				restarted(f)
+				f.partitions[1].mark, f.partitions[1].restoring, f.partitions[1].counts = PartitionMark{}, true, counts{res: 1, due: 1}
+				behind(f, 1)
+			},
+			partly: []string{"partition 1: it has lost effects", "partition 1: it is being restored"}, open: []int{0}, stop: []int{1},
+		},
 		"all at once": {
 			edit: func(f *findings) {
 				behind(f, 0)
@@ -199,5 +212,69 @@ func TestComparison(t *testing.T) {
 	}
 	if len(c.forked) != 12 || len(c.forks) != worstMax || !slices.Equal(sortedKeys(c.forkedIn), []int{0, 1}) {
 		t.Errorf("%d cells have forks in %v, %d are named", len(c.forked), c.forkedIn, len(c.forks))
+	}
+}
+
+// TestLosses sorts partitions into those that only a restore brings back, and others.
+func TestLosses(t *testing.T) {
+	t.Parallel()
+	cell := stock.Cell{SKU: 1}
+	behind := func(f *findings, p int) {
+		f.note(p, Behind{Cell: cell, Redis: stock.Position{Epoch: 1, Seq: 4}, Known: stock.Position{Epoch: 1, Seq: 9}}, false, false)
+	}
+	for name, c := range map[string]struct {
+		edit  func(f *findings)
+		which []int
+		other []string
+		new   bool
+	}{
+		"nothing is wrong": {edit: func(*findings) {}},
+		"a new deployment": {edit: func(f *findings) { *f = newFindings(OpenConfig{Partitions: 2}) }, which: []int{0, 1}, new: true},
+		"it holds nothing": {edit: func(f *findings) { f.partitions[1] = partitionFindings{} }, which: []int{1}},
+		"it holds nothing but whose it is": {
+			edit: func(f *findings) { f.partitions[1].stored, f.partitions[1].counts = false, counts{}; behind(f, 1) }, which: []int{1},
+		},
+		"it has no stock": {edit: func(f *findings) { f.partitions[1].stored, f.partitions[1].counts = false, counts{} }},
+		"a key is gone":   {edit: func(f *findings) { f.partitions[0].counts.res = 0 }, which: []int{0}},
+		"cells are gone":  {edit: func(f *findings) { f.partitions[0].counts.cells = 0; behind(f, 0) }, which: []int{0}},
+		"it was begun":    {edit: func(f *findings) { f.partitions[0].restoring = true; behind(f, 0) }, which: []int{0}},
+		"it is behind":    {edit: func(f *findings) { behind(f, 0) }, other: []string{"partition 0: it has lost effects of some cells"}},
+		"it has a fork": {
+			edit: func(f *findings) { f.fork(1, cell, stock.Position{Epoch: 1, Seq: 3}) }, other: []string{"partition 1: forks"},
+		},
+	} {
+		f, j := judged(c.edit)
+		l := losses(f, &j)
+		if got := l.Partitions(2); !slices.Equal(got, c.which) || l.New != c.new {
+			t.Errorf("%s: partitions %v to restore, new %v; want %v, %v", name, got, l.New, c.which, c.new)
+		}
+		wantTexts(t, name, l.Other, c.other)
+	}
+}
+
+// TestValuesAreWrittenAsTheyAreRead holds what a restore writes to what scripts write, which readers know.
+func TestValuesAreWrittenAsTheyAreRead(t *testing.T) {
+	t.Parallel()
+	cell := stock.Cell{SKU: 1 << 40, Pool: 7, Bucket: 3}
+	for _, extend := range []time.Duration{0, time.Hour} {
+		want := stock.CellState{
+			Cell: cell, Position: stock.Position{Epoch: 2, Seq: 1 << 40}, Balances: stock.Balances{Avail: 1 << 35, Held: 2, Sold: 3, Total: 1<<35 + 5},
+			Settings: stock.Settings{Limit: 9, OpensAtMS: 5, ClosesAtMS: 6, Hold: time.Minute, ExtendMax: extend, Ack: stock.AckLog, Frozen: true},
+			Loaded:   true, Fenced: true,
+		}
+		if got, err := cellFrom(cell, string(appendCell(nil, &want))); err != nil || got != want {
+			t.Errorf("%+v (%v), want %+v", got, err, want)
+		}
+	}
+	want := stock.Reservation{
+		ID: stock.ReservationID{1}, State: stock.StateConfirmed, Counted: true, Cell: cell, User: 1 << 60, Quantity: 1_000_000,
+		Fingerprint: 1 << 31, Seq: 1 << 40, DeadlineMS: 1 << 41,
+	}
+	extended := want
+	extended.State, extended.ExtendedMS = stock.StateHeld, 1<<31
+	for _, want := range []stock.Reservation{want, extended} {
+		if got, err := recordFrom(want.ID, string(appendRecord(nil, &want))); err != nil || got != want {
+			t.Errorf("%+v (%v), want %+v", got, err, want)
+		}
 	}
 }

@@ -185,25 +185,27 @@ func uintAt(b []byte, at, bytes int) uint64 {
 
 // keys are the names of a partition's keys. Their common hash tag keeps them in one slot.
 type keys struct {
-	prefix                                                 string
-	mark, cells, res, due, gone, outbox, meta, relay, wait string
-	buyers0                                                string // of pool 0
+	prefix                                                           string
+	mark, cells, res, due, gone, outbox, meta, relay, wait, restorer string
+	buyers0                                                          string // of pool 0
 }
 
 func keysOf(partition int) keys {
 	p := "{p" + strconv.Itoa(partition) + "}:"
 	return keys{
-		prefix:  p,
-		mark:    p + "mark",
-		cells:   p + "cells",
-		res:     p + "res",
-		due:     p + "due",
-		gone:    p + "gone",
-		outbox:  p + "outbox",
-		meta:    p + "meta",
-		relay:   p + "relay",
-		wait:    p + "wait",
-		buyers0: p + "buyers:0",
+		prefix: p,
+		mark:   p + "mark",
+		cells:  p + "cells",
+		res:    p + "res",
+		due:    p + "due",
+		gone:   p + "gone",
+		outbox: p + "outbox",
+		meta:   p + "meta",
+		relay:  p + "relay",
+		wait:   p + "wait",
+
+		restorer: p + "restorer",
+		buyers0:  p + "buyers:0",
 	}
 }
 

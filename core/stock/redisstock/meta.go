@@ -20,6 +20,7 @@ const (
 	metaLedger      = "ledger"       // of partition 0 only: the id of the MySQL that has the deployment's ledger
 	metaRelayed     = "relayed"      // the relay mark: the last outbox entry that a relay has published
 	metaRelayResets = "relay_resets" // how often the relay mark was reset
+	metaRestoring   = "restoring"    // who restores it: it is not whole yet
 
 	metaFormatNow = "1"
 )

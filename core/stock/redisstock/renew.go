@@ -14,12 +14,13 @@ import (
 
 // watch has the servers notice if the cells of shut partitions change during the comparison, for example because
 // somebody empties or exchanges them. Scripts change such cells only for callers that trust a mark which MySQL does not
-// know, and for programs that do not know the sign.
+// know, and for programs that do not know the sign. Partitions that are empty, or being restored, may change: they are not
+// opened if there is stock of them.
 func (v *vetting) watch(ctx context.Context) error {
 	for _, p := range v.primaries {
 		commands := []rueidis.Completed{p.conn.B().Unwatch().Build()} // an earlier vetting may have left a watch
 		for _, partition := range p.partitions {
-			if v.partitions[partition].shut() {
+			if found := &v.partitions[partition]; found.shut() && found.counts.cells > 0 && !found.restoring {
 				commands = append(commands, p.conn.B().Watch().Key(keysOf(partition).cells).Build())
 			}
 		}

@@ -57,7 +57,8 @@ func (v *vetting) mends() (partitions []int) {
 		which[cell.Partition(v.cfg.Partitions)] = true
 	}
 	for _, p := range sortedKeys(which) {
-		if found := &v.partitions[p]; !v.forkedIn[p] && found.whose != (meta{}) && found.counts.lacks(v.heldIn[p]) == "" {
+		found := &v.partitions[p]
+		if !v.forkedIn[p] && found.whose != (meta{}) && !v.bare(p) && !found.restoring && v.torn(p) == "" {
 			partitions = append(partitions, p)
 		}
 	}

@@ -24,14 +24,20 @@ func (c counts) lacks(held bool) string {
 	return ""
 }
 
-// readCounts reads the counts of all partitions. It also ends a watch that an earlier vetting may have left.
+// readCounts reads the counts of all partitions, and which of them are being restored. It also ends a watch that an earlier vetting may have left.
 func (v *vetting) readCounts(ctx context.Context) error {
-	const n = 2
+	const n = 3
 	return v.ask(ctx, "count keys", n, func(k keys, b rueidis.Builder) []rueidis.Completed {
 		return []rueidis.Completed{
-			b.Unwatch().Build(), b.Eval().Script(v.upkeep.counts).Numkeys(5).Key(k.cells, k.res, k.gone, k.due, k.outbox).Build(),
+			b.Unwatch().Build(), b.Hmget().Key(k.meta).Field(metaRestoring).Build(),
+			b.Eval().Script(v.upkeep.counts).Numkeys(5).Key(k.cells, k.res, k.gone, k.due, k.outbox).Build(),
 		}
 	}, func(partition int, answers []rueidis.RedisResult) error {
+		restorer, err := answers[1].AsStrSlice()
+		if err != nil {
+			return err
+		}
+		v.partitions[partition].restoring = restorer[0] != ""
 		found, err := answers[n-1].AsIntSlice()
 		if err != nil {
 			return err

@@ -1,0 +1,480 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/redis/rueidis"
+
+	"sluice/cli/command"
+	"sluice/core/local/servicetest"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// heldInRedis is what Redis holds of a deployment, as far as it must be the same after a restore.
+type heldInRedis struct {
+	Records map[string]string   // bytes of each record, by key and id
+	Buyers  map[string]string   // bytes of each count, by key, cell and user
+	Cells   map[string]string   // bytes of each cell without epoch and seq
+	Places  map[string]string   // epoch and seq of each cell
+	Due     map[string]string   // deadline, by id
+	Gone    map[string]struct{} // ids that are to be forgotten
+}
+
+// inRedis reads all that Redis holds.
+func (h *hand) inRedis() heldInRedis {
+	h.t.Helper()
+	found := heldInRedis{
+		map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]struct{}{},
+	}
+	for _, client := range h.client.Nodes() {
+		keys, err := client.Do(h.ctx, client.B().Keys().Pattern("{p*").Build()).AsStrSlice()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, key := range keys {
+			h.hold(&found, key)
+		}
+	}
+	return found
+}
+
+func (h *hand) hold(found *heldInRedis, key string) {
+	h.t.Helper()
+	_, name, _ := strings.Cut(key, ":")
+	switch {
+	case name == "cells" || name == "res" || strings.HasPrefix(name, "buyers"):
+		fields, err := h.client.Do(h.ctx, h.client.B().Hgetall().Key(key).Build()).AsStrMap()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for field, value := range fields {
+			switch name {
+			case "cells":
+				found.Cells[key+field] = value[:16] + value[22:27] + value[31:]
+				found.Places[key+field] = fmt.Sprintf("%x", value[27:31]+value[16:22])
+			case "res":
+				found.Records[key+field] = value
+			default:
+				found.Buyers[key+field] = value
+			}
+		}
+	case name == "due" || name == "gone":
+		members, err := h.client.Do(h.ctx, h.client.B().Zrange().Key(key).Min("0").Max("-1").Withscores().Build()).AsZScores()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, m := range members {
+			ids := m.Member
+			if name == "due" {
+				ids = ids[4:]
+			}
+			for ; ids != ""; ids = ids[16:] {
+				if name == "gone" {
+					found.Gone[ids[:16]] = struct{}{}
+				} else {
+					found.Due[ids[:16]] = strconv.FormatFloat(m.Score, 'f', 0, 64)
+				}
+			}
+		}
+	}
+}
+
+// openOnly leaves out the deadlines of what has ended: the sweep removes them in its own time.
+func (h *heldInRedis) openOnly() {
+	held := map[string]string{}
+	for key, record := range h.Records {
+		if id := key[len(key)-16:]; record[1]&0x7f == byte(stock.StateHeld) {
+			held[id] = h.Due[id]
+		}
+	}
+	h.Due = held
+}
+
+// lived makes a deployment in which everything has happened that can, and which is at rest. Some of its holds are open.
+func lived(t *testing.T, d *deployment) (open map[stock.Cell]stock.ReservationID) {
+	t.Helper()
+	d.run("migrate").want(command.ExitDone)
+	file := "sku_id,quantity,limit,hold_seconds\n"
+	for sku := range int64(12) {
+		file += fmt.Sprintf("%d,20,%d,%d\n", sku+1, 6*(sku%2), 3600)
+	}
+	d.runWith(file+"13,20,5,1\n", "stock", "load", "--yes").want(command.ExitDone)
+	open = map[stock.Cell]stock.ReservationID{}
+	for sku := range int64(12) {
+		cell := stock.Cell{SKU: sku + 1}
+		first := stock.DoAll(t.Context(), d.store(), stock.OpReserve, []stock.Request{reserving(cell, 1, "open", 1)})[0]
+		if open[cell] = first.Reservation.ID; first.Err != nil || first.Verdict != stock.VerdictOK {
+			t.Fatalf("%+v", first)
+		}
+		d.settle(stock.OpConfirm, cell, d.reserve(cell, 2, "sold"))
+		d.settle(stock.OpRelease, cell, d.reserve(cell, 1, "free"))
+		d.settle(stock.OpConfirm, cell, d.reserve(cell, 1, "sold too"))
+	}
+	d.reserve(stock.Cell{SKU: 13}, 1, "expires")
+	d.run("stock", "adjust", "3", "--delta", "5", "--reason", "found", "--key", "k3", "--yes").want(command.ExitDone)
+	d.run("stock", "adjust", "4", "--limit", "3", "--reason", "less", "--yes").want(command.ExitDone)
+	d.run("sale", "create", "7", "--name", "summer", "--item", "5:4", "--item", "6:3", "--limit", "2", "--yes").want(command.ExitDone)
+	d.run("sale", "open", "7", "--yes").want(command.ExitDone)
+	return open
+}
+
+// comesToRest runs a persister, which also ends what is due, until nothing is under way, and ends it.
+func (d *deployment) comesToRest() {
+	d.t.Helper()
+	defer d.persister()()
+	d.await(func() bool { return d.show(13).Redis.Held == 0 })
+	d.settled()
+}
+
+// restoredAs compares what Redis holds after a restore of some partitions with what it held before.
+func restoredAs(t *testing.T, before, after heldInRedis, partitions ...int) {
+	t.Helper()
+	for cell, place := range before.Places {
+		if p, _ := strconv.Atoi(cell[2:strings.Index(cell, "}")]); !slices.Contains(partitions, p) {
+			continue
+		}
+		epoch, err := strconv.ParseUint(place[:8], 16, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq, err := strconv.ParseUint(place[8:], 16, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before.Places[cell] = fmt.Sprintf("%08x%012x", epoch+1, seq+1) // the rebase
+	}
+	before.openOnly()
+	after.openOnly()
+	if diff := gocmp.Diff(before, after); diff != "" {
+		t.Errorf("what was lost (-) and what is there again (+):\n%s", diff)
+	}
+	if len(before.Records) == 0 || len(before.Buyers) == 0 || len(before.Due) == 0 || len(before.Gone) == 0 {
+		t.Errorf("%d records, %d buyers, %d due, %d gone: nothing was compared", len(before.Records), len(before.Buyers), len(before.Due), len(before.Gone))
+	}
+}
+
+// flush empties Redis whole, as a server without its disk is.
+func (h *hand) flush() {
+	h.t.Helper()
+	for _, client := range h.client.Nodes() {
+		if err := client.Do(h.ctx, client.B().Flushall().Build()).Error(); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// An empty Redis gets everything back: each byte of stock, records and limits, and each deadline. Keys that were used find
+// their answers, limits hold, what is held can be confirmed, and all stores agree.
+func TestRestoreOfAnEmptyRedis(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	open := lived(t, d)
+	d.comesToRest()
+	h := d.hand()
+	before := h.inRedis()
+	h.flush()
+
+	d.run("doctor").want(command.ExitFailed, "sluice restore")
+	d.run("stock", "adjust", "1", "--delta", "1", "--reason", "r", "--yes").want(command.ExitFailed, "sluice restore")
+	d.run("restore", "--dry-run").want(command.ExitDone, "hold nothing: partitions 0-7", "15 SKUs and pools")
+	d.run("restore").want(command.ExitUsage, "nobody is there to confirm")
+	if n, err := h.client.Do(h.ctx, h.client.B().Dbsize().Build()).AsInt64(); err != nil || n != 0 {
+		t.Fatalf("a dry run has left %d keys (%v)", n, err)
+	}
+	d.run("restore", "--yes").want(command.ExitDone, "restored: 8 of 8 partitions, 15 SKUs and pools")
+	restoredAs(t, before, h.inRedis(), 0, 1, 2, 3, 4, 5, 6, 7)
+	d.run("restore", "--yes").want(command.ExitDone, "Nothing is to be restored")
+
+	store := d.store()
+	for cell, id := range open {
+		again := stock.DoAll(t.Context(), store, stock.OpReserve, []stock.Request{reserving(cell, 1, "open", 1)})[0]
+		if again.Err != nil || again.Verdict != stock.VerdictReplayed || again.Reservation.ID != id {
+			t.Fatalf("a key that was used: %+v", again)
+		}
+		if other := stock.DoAll(t.Context(), store, stock.OpReserve, []stock.Request{reserving(cell, 1, "open", 2)})[0]; other.Verdict != stock.VerdictMismatch {
+			t.Errorf("the same key for more: %+v", other)
+		}
+		d.settle(stock.OpConfirm, cell, id)
+	}
+	d.run("stock", "adjust", "3", "--delta", "5", "--reason", "found", "--key", "k3", "--yes").want(command.ExitDone)
+	if shown := d.show(3); shown.Redis.Total != 25 {
+		t.Errorf("an adjustment under a key that was used was done again: %+v", shown.Redis)
+	}
+	for user, verdict := range map[int64]stock.Verdict{1: stock.VerdictLimitReached, 9: stock.VerdictOK} { // 1 has 2 of 6
+		got := stock.DoAll(t.Context(), store, stock.OpReserve, []stock.Request{reserving(stock.Cell{SKU: 2}, user, "more", 5)})[0]
+		if got.Err != nil || got.Verdict != verdict {
+			t.Errorf("user %d: %+v, want %v", user, got, verdict)
+		}
+	}
+	stop := d.persister()
+	d.settled()
+	stop()
+	if r := d.reconcile(command.ExitDone); r.Summary.Verdict != "clean" || r.Summary.InSync != 15 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// reserving is what a shopper asks for; reserve asks for one unit.
+func reserving(cell stock.Cell, user int64, key string, quantity int64) stock.Request {
+	return stock.Request{
+		ID: stock.Identity{User: user, Route: stock.OpReserve, Cell: cell, Key: key}.ID(8), Cell: cell, User: user, Quantity: quantity,
+		Fingerprint: stock.FingerprintOf(quantity),
+	}
+}
+
+// do runs a command on the node that has a key.
+func (h *hand) do(command, key string, args ...string) rueidis.RedisResult {
+	return h.client.Do(h.ctx, h.client.B().Arbitrary(command).Keys(key).Args(args...).Build())
+}
+
+func keyOf(partition int, name string) string { return fmt.Sprintf("{p%d}:%s", partition, name) }
+
+// wipe deletes all keys of a partition.
+func (h *hand) wipe(partition int) {
+	h.t.Helper()
+	for _, name := range []string{"mark", "meta", "cells", "res", "due", "gone", "outbox", "buyers:0", "buyers:7"} {
+		if err := h.do("DEL", keyOf(partition, name)).Error(); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// A partition that holds nothing any more, and one that has lost a key, are restored; nothing else is touched. What only the
+// outbox of the torn one had is brought to MySQL before the partition is emptied.
+func TestRestoreOfSomePartitions(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	lived(t, d)
+	d.comesToRest()
+	h := d.hand()
+	torn := stock.Cell{SKU: 1}
+	wiped := torn
+	for wiped.Partition(8) == torn.Partition(8) {
+		wiped.SKU++
+	}
+	late := d.reserve(torn, 7, "in the outbox alone")
+	before := h.inRedis()
+	p, empty := torn.Partition(8), wiped.Partition(8)
+	if err := h.do("DEL", keyOf(p, "res")).Error(); err != nil {
+		t.Fatal(err)
+	}
+	h.wipe(empty)
+	marks := map[int]string{}
+	for q := range 8 {
+		marks[q], _ = h.do("GET", keyOf(q, "mark")).ToString()
+	}
+	d.run("restore", "--dry-run").want(command.ExitDone, fmt.Sprintf("hold nothing: partition %d\n", empty),
+		fmt.Sprintf("partition %d has lost its reservations", p), "to restore: 2 partitions")
+	stop := d.persister()
+	d.run("restore", "--yes").want(command.ExitDone, "restored: 2 of 2 partitions")
+	stop()
+	restoredAs(t, before, h.inRedis(), p, empty)
+	for q, mark := range marks {
+		if now, _ := h.do("GET", keyOf(q, "mark")).ToString(); q != p && q != empty && now[:8] != mark[:8] {
+			t.Errorf("partition %d was vetted anew", q)
+		}
+	}
+	d.settle(stock.OpConfirm, torn, late)
+}
+
+// What Redis alone knows is never emptied: a partition whose outbox is lost, with events in it that nobody else has.
+func TestRestoreRefusesWhatRedisAloneKnows(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	lived(t, d)
+	d.comesToRest()
+	h, cell := d.hand(), stock.Cell{SKU: 1}
+	d.reserve(cell, 7, "nobody else knows")
+	p := cell.Partition(8)
+	if err := h.do("DEL", keyOf(p, "outbox")).Error(); err != nil {
+		t.Fatal(err)
+	}
+	before := h.inRedis()
+	d.run("restore", "--yes").want(command.ExitFailed, fmt.Sprintf("partition %d is not restored: sku 1 is at epoch 1 seq 9 there", p),
+		"up to epoch 1 seq 8 only", "1 partitions are not restored")
+	if diff := gocmp.Diff(before, h.inRedis()); diff != "" {
+		t.Errorf("something was changed:\n%s", diff)
+	}
+}
+
+// Another deployment's Redis or MySQL is refused by name, and so is another number of partitions, which shows in the ids of
+// reservations. After that the right restore goes on.
+func TestRestoreRefusesOthers(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	lived(t, d)
+	d.comesToRest()
+	h := d.hand()
+	before := h.inRedis()
+	h.wipe(3)
+	with := func(flag, value string) result {
+		t.Helper()
+		old := d.flags[flag]
+		d.flags[flag] = value
+		defer func() { d.flags[flag] = old }()
+		return d.run("restore", "--yes")
+	}
+	with("--deployment", "other").want(command.ExitFailed, `of deployment "test", not "other"`)
+	with("--partitions", "16").want(command.ExitFailed, "of a deployment of 8 partitions, not 16")
+	with("--mysql-dsn-file", newDeployment(t).migrated().flags["--mysql-dsn-file"]).want(command.ExitFailed, "its ledger is in the MySQL database with the id")
+	h.flush()
+	with("--partitions", "16").want(command.ExitFailed, "another number of partitions")
+	h.flush()
+	d.run("restore", "--yes").want(command.ExitDone, "restored: 8 of 8")
+	restoredAs(t, before, h.inRedis(), 0, 1, 2, 3, 4, 5, 6, 7)
+}
+
+func (d *deployment) migrated() *deployment {
+	d.run("migrate").want(command.ExitDone)
+	return d
+}
+
+// A node of a cluster that comes back without its data gets them from MySQL, and the other nodes keep theirs.
+func TestRestoreOfALostNode(t *testing.T) {
+	t.Parallel()
+	d := newDeploymentOn(t, servicetest.RedisCluster(t).Addrs...)
+	lived(t, d)
+	d.comesToRest()
+	h := d.hand()
+	before := h.inRedis()
+	var lost []int
+	for _, node := range h.client.Nodes() {
+		keys, err := node.Do(h.ctx, node.B().Keys().Pattern("{p*}:meta").Build()).AsStrSlice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(lost) > 0 || len(keys) == 0 {
+			continue
+		}
+		for _, key := range keys {
+			p, _ := strconv.Atoi(key[2:strings.Index(key, "}")])
+			lost = append(lost, p)
+		}
+		for _, command := range []rueidis.Completed{node.B().Flushall().Build(), node.B().ScriptFlush().Build()} {
+			if err := node.Do(h.ctx, command).Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	d.run("restore", "--yes").want(command.ExitDone, fmt.Sprintf("restored: %d of %d partitions", len(lost), len(lost)))
+	restoredAs(t, before, h.inRedis(), lost...)
+	if shut, err := d.store().Shut(t.Context()); err != nil || len(shut) > 0 {
+		t.Errorf("partitions %v are shut (%v)", shut, err)
+	}
+}
+
+// A restore that is killed in the middle leaves partitions shut. The next one goes on with them, and does not write what is
+// open again.
+func TestRestoreGoesOn(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	lived(t, d)
+	lines := "sku_id,quantity\n"
+	for sku := 100; sku < 4100; sku++ {
+		lines += fmt.Sprintf("%d,5\n", sku)
+	}
+	d.runWith(lines, "stock", "load", "--yes").want(command.ExitDone)
+	d.comesToRest()
+	h := d.hand()
+	before := h.inRedis()
+	h.flush()
+	args := append([]string{"restore", "--yes", "--parallel=1"}, d.service("restore")[2:]...)
+	for kill := range 3 {
+		p := startProgram(t, "", args...)
+		d.await(func() bool { // it has written a part of a partition
+			n, err := h.do("HLEN", keyOf(2*kill, "res")).AsInt64()
+			return err != nil || n > 0
+		})
+		p.signal(9)
+		p.end()
+		for q := range 8 { // as time does
+			if err := h.do("DEL", keyOf(q, "restorer")).Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	d.run("restore", "--yes").want(command.ExitDone)
+	restoredAs(t, before, h.inRedis(), 0, 1, 2, 3, 4, 5, 6, 7)
+}
+
+// Two who restore at once share the work. One who has lost a partition to another one writes nothing more there, and one who comes
+// late finds it taken.
+func TestRestoresAtOnce(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	lived(t, d)
+	d.comesToRest()
+	h := d.hand()
+	before := h.inRedis()
+	h.flush()
+	slow, err := redisstock.NewRestorer(h.client, 8, "test", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := slow.Clear(t.Context(), 2, false, []uint32{0}); err != nil {
+		t.Fatal(err)
+	}
+	d.run("restore", "--yes").want(command.ExitFailed, "restored by others: partition 2", "restored: 7 of 8")
+	if err := h.do("DEL", keyOf(2, "restorer")).Error(); err != nil { // as time does
+		t.Fatal(err)
+	}
+	results := make(chan result, 2)
+	for range cap(results) {
+		go func() { results <- d.run("restore", "--yes") }()
+	}
+	for range cap(results) {
+		<-results
+	}
+	restoredAs(t, before, h.inRedis(), 0, 1, 2, 3, 4, 5, 6, 7)
+	late := slow.Refill(2, []uint32{0}, 1)
+	wrong := stock.CellState{Cell: stock.Cell{SKU: 1}}
+	if err := late.Cell(t.Context(), &wrong); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.Close(t.Context()); err == nil {
+		t.Error("who was slow could write into a partition that is open")
+	}
+	if shut, err := d.store().Shut(t.Context()); err != nil || len(shut) > 0 {
+		t.Errorf("partitions %v are shut (%v)", shut, err)
+	}
+}
+
+// Edges that are told to restore do so by themselves, both at once, and sell; what was there is there again. An edge that is not
+// told leaves Redis empty.
+func TestEdgesRestoreByThemselves(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	open := lived(t, d)
+	d.comesToRest()
+	h := d.hand()
+	before := h.inRedis()
+	defer d.persister()()
+	h.flush()
+	for range 2 {
+		startProgram(t, "", append(d.service("edge"), "--restore=manual")...).until("redis stays shut")
+	}
+	if n, err := h.do("HLEN", keyOf(0, "cells")).AsInt64(); err != nil || n != 0 {
+		t.Fatalf("an edge has restored %d cells that was not told to (%v)", n, err)
+	}
+	for range 2 {
+		startProgram(t, "", append(d.service("edge"), "--restore=auto")...)
+	}
+	d.await(func() bool {
+		n, err := h.do("EXISTS", keyOf(0, "mark")).AsInt64()
+		if err != nil || n == 0 {
+			return false
+		}
+		shut, err := d.store().Shut(t.Context())
+		return err == nil && len(shut) == 0
+	})
+	restoredAs(t, before, h.inRedis(), 0, 1, 2, 3, 4, 5, 6, 7)
+	for cell, id := range open {
+		d.settle(stock.OpConfirm, cell, id)
+	}
+}

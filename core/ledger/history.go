@@ -1,0 +1,121 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"sluice/core/stock"
+)
+
+// historyCells is of how many cells one statement reads.
+const historyCells = 200
+
+// Histories yields all events of cells, each cell's together and in order. It reads them in pages of so many rows, and keeps none.
+// An event at the border of two pages comes twice. It stops at the first error of yield and returns that as it is.
+func (s *Snapshot) Histories(ctx context.Context, cells []stock.Cell, page int, yield func(*Recorded) error) error {
+	h := histories{s, page, yield}
+	for some := range slices.Chunk(cells, historyCells) {
+		if err := h.of(ctx, slices.SortedFunc(slices.Values(some), compareCells)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// histories is one reading of histories.
+type histories struct {
+	*Snapshot
+
+	rows  int // of a page
+	yield func(*Recorded) error
+}
+
+// compareCells orders cells as the ledger's key does.
+func compareCells(a, b stock.Cell) int {
+	return slices.Compare(a.Append(nil), b.Append(nil))
+}
+
+func (h *histories) of(ctx context.Context, cells []stock.Cell) error {
+	for len(cells) > 0 {
+		query := appendAmong([]byte(selectFromKey), cells...)
+		last, full, err := h.page(ctx, query)
+		if err != nil || !full {
+			return err
+		}
+		for full { // the rest of the cell at which the page ended
+			query := appendAmong([]byte(selectFromKey), last.Cell)
+			query = fmt.Appendf(query, " AND (epoch = %[1]d AND seq >= %[2]d OR epoch > %[1]d)", last.Epoch, last.Seq)
+			if last, full, err = h.page(ctx, query); err != nil {
+				return err
+			}
+		}
+		at, _ := slices.BinarySearchFunc(cells, last.Cell, compareCells)
+		cells = cells[at+1:]
+	}
+	return nil
+}
+
+const (
+	selectFromKey = `SELECT ` + EventColumns + ` FROM ledger FORCE INDEX (PRIMARY) WHERE `
+	inKeyOrder    = " ORDER BY sku_id, pool, bucket, epoch, seq LIMIT "
+)
+
+// page yields what a query finds, and returns the last event and whether there may be more.
+func (h *histories) page(ctx context.Context, query []byte) (last Recorded, full bool, err error) {
+	rows := 0
+	var stopped error
+	err = h.read(ctx, "ledger", func(found *sql.Rows) error {
+		e, err := ScanEvent(found)
+		if err != nil {
+			return err
+		}
+		rows++
+		last = e
+		stopped = h.yield(&last)
+		return stopped
+	}, strconv.AppendInt(append(query, inKeyOrder...), int64(h.rows), 10))
+	if stopped != nil {
+		err = stopped
+	}
+	return last, rows == h.rows, err
+}
+
+// EpochEnds yields the position at which an epoch of a cell ended, for each epoch that a rebase followed. at has the cells and the
+// highest position of each.
+func (s *Snapshot) EpochEnds(ctx context.Context, at map[stock.Cell]stock.Position, yield func(stock.Cell, stock.Position)) error {
+	var parts [][]byte
+	for cell, highest := range at {
+		for epoch := uint32(2); epoch <= highest.Epoch; epoch++ {
+			part := appendAmong([]byte("(SELECT sku_id, pool, bucket, from_epoch, from_seq FROM ledger WHERE "), cell)
+			parts = append(parts, fmt.Appendf(part, " AND epoch = %d ORDER BY seq LIMIT 1)", epoch))
+		}
+	}
+	for some := range slices.Chunk(parts, endsAtOnce) {
+		err := s.read(ctx, "rebases", func(rows *sql.Rows) error {
+			var c stock.Cell
+			var epoch, seq sql.NullInt64
+			err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &epoch, &seq)
+			if err == nil && epoch.Valid {
+				yield(c, stock.Position{Epoch: uint32(epoch.Int64), Seq: uint64(seq.Int64)})
+			}
+			return err
+		}, joinUnion(some))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func joinUnion(parts [][]byte) (query []byte) {
+	for i, part := range parts {
+		if i > 0 {
+			query = append(query, " UNION ALL "...)
+		}
+		query = append(query, part...)
+	}
+	return query
+}

@@ -1,0 +1,142 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"sluice/core/ledger"
+	"sluice/core/rebuild"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+const (
+	// reason is what a rebase says for itself.
+	reason = "restored from MySQL and Kafka"
+	// historyPage is how many rows of the ledger one statement reads at most.
+	historyPage = 20000
+)
+
+// refill reads a partition from the ledger and writes it into Redis, cell by cell.
+func (w *run) refill(ctx context.Context, p int) (err error) {
+	nowMS, err := w.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	snapshot, err := w.books.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer snapshot.Close()
+	f := filler{run: w, partition: p, nowMS: nowMS, ends: map[stock.Cell][]stock.Position{}}
+	var pools []uint32
+	cells, rebased := make([]stock.Cell, 0, len(w.cells[p])), map[stock.Cell]stock.Position{}
+	for _, c := range w.cells[p] {
+		cells = append(cells, c.Cell)
+		if !slices.Contains(pools, c.Pool) {
+			pools = append(pools, c.Pool)
+		}
+		if c.Epoch > 1 {
+			rebased[c.Cell] = c.Position
+		}
+	}
+	err = snapshot.EpochEnds(ctx, rebased, func(c stock.Cell, at stock.Position) { f.ends[c] = append(f.ends[c], at) })
+	if err != nil {
+		return err
+	}
+	_, torn := w.plan.Torn[p]
+	if err := w.restorer.Clear(ctx, p, torn, pools); err != nil {
+		return err
+	}
+	f.to = w.restorer.Refill(p, pools, nowMS)
+	err = snapshot.Histories(ctx, cells, historyPage, func(e *ledger.Recorded) error { return f.add(ctx, e) })
+	if err == nil {
+		err = f.finish(ctx)
+	}
+	if err == nil {
+		err = f.to.Close(ctx)
+	}
+	return err
+}
+
+// filler writes one partition.
+type filler struct {
+	*run
+
+	partition int
+	nowMS     int64 // Redis time
+	ends      map[stock.Cell][]stock.Position
+	to        *redisstock.Refill
+
+	cell   stock.Cell // under way; SKU 0: none
+	fold   *rebuild.Fold
+	failed error // of writing a record
+}
+
+// add folds the next event of the ledger.
+func (f *filler) add(ctx context.Context, e *ledger.Recorded) error {
+	if e.Reservation != (stock.ReservationID{}) && e.Reservation.Partition() != f.partition {
+		return fmt.Errorf("%w, or of one with another number of partitions: the reservation %v is of partition %d there, and of %d here: set --partitions and "+
+			"SLUICE_MYSQL_DSN to those of the deployment", ErrForeign, e.Reservation, e.Reservation.Partition(), f.partition)
+	}
+	if e.Cell != f.cell {
+		if err := f.finish(ctx); err != nil {
+			return err
+		}
+		f.cell, f.fold = e.Cell, rebuild.New(rebuild.Cell{}, func(r rebuild.Record) { f.remember(ctx, &r) })
+		for _, last := range f.ends[e.Cell] {
+			f.fold.EndEpoch(last)
+		}
+	}
+	f.events.Add(1)
+	return errors.Join(f.fold.Add(&e.Event, e.TimeMS), f.failed)
+}
+
+// remember writes the record of a reservation that has ended, unless it is forgotten by now.
+func (f *filler) remember(ctx context.Context, r *rebuild.Record) {
+	if r.EndedMS+f.Vetting.Stock.Retention.Milliseconds() <= f.nowMS || f.failed != nil {
+		return
+	}
+	f.records.Add(1)
+	f.failed = f.to.Record(ctx, &r.Reservation, r.EndedMS)
+}
+
+// finish writes what is left of the cell under way: its holds, its users' counts, and itself in a new epoch.
+func (f *filler) finish(ctx context.Context) error {
+	if f.fold == nil {
+		return nil
+	}
+	c := f.fold.End()
+	f.fold = nil
+	for i := range c.Held {
+		if err := f.to.Record(ctx, &c.Held[i], 0); err != nil {
+			return err
+		}
+	}
+	for user, units := range c.Buyers {
+		if err := f.to.Buyer(ctx, c.Cell, user, units); err != nil {
+			return err
+		}
+	}
+	if c.Lost.Events > 0 {
+		f.mu.Lock()
+		f.report.Lost[f.partition] = append(f.report.Lost[f.partition], &Loss{c.Cell, c.Lost.Events, c.Lost.Units, len(c.Revoked)})
+		f.mu.Unlock()
+	}
+	events := c.Rebase(reason)
+	for i := range events {
+		if err := f.to.Event(ctx, &events[i]); err != nil {
+			return err
+		}
+	}
+	for i := range c.Revoked {
+		if err := f.to.Record(ctx, &c.Revoked[i], f.nowMS); err != nil {
+			return err
+		}
+	}
+	f.records.Add(int64(len(c.Held) + len(c.Revoked)))
+	f.cellsDone.Add(1)
+	return f.to.Cell(ctx, &c.CellState)
+}

@@ -1,0 +1,291 @@
+// Package restore writes partitions of Redis anew from MySQL and Kafka, where Redis holds nothing of them or has lost a key. It
+// changes partitions that are shut, and no others. A vetting then compares the result with MySQL and Kafka before anybody sells
+// from it. Any number of processes may restore at once.
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/core/evidence"
+	"sluice/core/ledger"
+	"sluice/core/outbox"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/core/vetting"
+)
+
+const (
+	parallelDefault = 4
+	progressEvery   = time.Second
+	waitEvery       = 300 * time.Millisecond // between two looks at how far persisters are
+	openEvery       = 5                      // times the time that a vetting takes lie between two, while others are under way
+)
+
+// ErrForeign means that MySQL has the ledger of another deployment.
+var ErrForeign = errors.New("mysql has the ledger of another deployment")
+
+// Restore is how a deployment is restored.
+type Restore struct {
+	Vetting vetting.Vetting
+	Store   *redisstock.Store
+	// Open vets Redis and opens what is sound of it, once some of it is restored.
+	Open func(context.Context) error
+	// Progress is told how far it has come; nil: nobody is.
+	Progress func(Progress)
+	// Parallel is how many partitions are restored at once. Defaults to 4. Each takes a connection to MySQL.
+	Parallel int
+}
+
+// Progress is how far a restore has come.
+type Progress struct {
+	Waiting    int64 // messages of Kafka that persisters have to bring to MySQL first; 0: it restores
+	Done       int   // partitions
+	Partitions int
+	Cells      int64 // restored
+	CellsAll   int64
+	Records    int64 // of reservations, deductions and adjustments, restored
+	Events     int64 // read from the ledger
+}
+
+// Plan says what a restore would do.
+type Plan struct {
+	redisstock.Losses
+
+	Partitions []int // to restore
+	Cells      int64 // that MySQL has of them
+	Waiting    int64 // messages that persisters have to bring to MySQL first
+}
+
+// Report says what a restore has done.
+type Report struct {
+	Progress
+
+	Busy    []int           // partitions that another process restores
+	Refused map[int]string  // why nothing was done about a partition
+	Lost    map[int][]*Loss // what nobody knows any more, by partition
+}
+
+// Loss is what is lost of a cell, because events are missing in the ledger.
+type Loss struct {
+	Cell    stock.Cell
+	Events  uint64 // that nobody has
+	Units   int64  // at most so many have reservations that nobody can name
+	Revoked int    // holds that no longer fit
+}
+
+// Plan finds out what is to be restored, and changes nothing. The error wraps redisstock.ErrVetting if this Redis cannot be
+// restored at all.
+func (r *Restore) Plan(ctx context.Context) (Plan, error) {
+	found, err := r.Vetting.Losses(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Losses: found, Partitions: found.Partitions(r.Vetting.Stock.Partitions)}
+	if len(p.Partitions) == 0 {
+		return p, nil
+	}
+	cells, err := r.cells(ctx, p.Partitions)
+	if err != nil {
+		return Plan{}, err
+	}
+	for _, some := range cells {
+		p.Cells += int64(len(some))
+	}
+	topic := r.topic()
+	defer topic.Close()
+	unread, err := topic.Unread(ctx, r.Vetting.Kafka.Group)
+	if err != nil {
+		return Plan{}, err
+	}
+	p.Waiting = left(unread, ends(unread))
+	return p, nil
+}
+
+func (r *Restore) topic() *outbox.Topic {
+	return outbox.NewTopic(r.Vetting.Kafka.Brokers, r.Vetting.Kafka.Topic)
+}
+
+// cellAt is a cell and the position that the stock table has of it.
+type cellAt struct {
+	stock.Cell
+	stock.Position
+}
+
+// cells reads the cells that MySQL has of some partitions, in the order of the ledger.
+func (r *Restore) cells(ctx context.Context, partitions []int) (map[int][]cellAt, error) {
+	cells := make(map[int][]cellAt, len(partitions))
+	for _, p := range partitions {
+		cells[p] = nil
+	}
+	err := ledger.New(r.Vetting.DB, nil).StockPositions(ctx, func(c stock.Cell, at stock.Position) error {
+		p := c.Partition(r.Vetting.Stock.Partitions)
+		if some, wanted := cells[p]; wanted {
+			cells[p] = append(some, cellAt{c, at})
+		}
+		return nil
+	})
+	return cells, err
+}
+
+// run is one run of a restore.
+type run struct {
+	*Restore
+
+	restorer *redisstock.Restorer
+	books    *ledger.Reader
+	plan     Plan
+	cells    map[int][]cellAt
+
+	waiting, cellsDone, records, events atomic.Int64
+
+	mu     sync.Mutex
+	report Report
+}
+
+// Run restores what a plan says. The error joins all trouble; what is done stays done, and the next run goes on.
+func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
+	w := &run{Restore: r, plan: plan, books: ledger.New(r.Vetting.DB, nil)}
+	w.report = Report{Refused: map[int]string{}, Lost: map[int][]*Loss{}}
+	w.report.Partitions = len(plan.Partitions)
+	database, err := evidence.NewNonces(r.Vetting.DB).Identity(ctx)
+	if err == nil {
+		s := r.Vetting.Stock
+		w.restorer, err = redisstock.NewRestorer(r.Vetting.Client, s.Partitions, s.Deployment, database, s.Retention)
+	}
+	if err != nil {
+		return w.report, err
+	}
+	if len(plan.Torn) > 0 { // nobody may go on with what is left of them
+		if err := r.Open(ctx); err != nil && !errors.Is(err, redisstock.ErrVetting) {
+			return w.report, err
+		}
+	}
+	telling, stop := context.WithCancel(ctx)
+	defer stop()
+	go w.tell(telling)
+	if err := w.prepare(ctx); err != nil {
+		return w.report, err
+	}
+	err = w.all(ctx)
+	w.report.Progress = w.progress()
+	return w.report, err
+}
+
+// tell tells of progress until ctx ends.
+func (w *run) tell(ctx context.Context) {
+	if w.Progress == nil {
+		return
+	}
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			w.Progress(w.progress())
+		}
+	}
+}
+
+func (w *run) progress() Progress {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.report.Progress
+	p.Waiting, p.Cells, p.Records, p.Events = w.waiting.Load(), w.cellsDone.Load(), w.records.Load(), w.events.Load()
+	return p
+}
+
+// all restores the partitions, some at once, and has them opened.
+func (w *run) all(ctx context.Context) error {
+	todo, done := make(chan int), make(chan struct{}, len(w.plan.Partitions))
+	var workers sync.WaitGroup
+	var mu sync.Mutex
+	var troubles stock.PartitionErrors
+	for range max(1, min(len(w.cells), orDefault(w.Parallel))) {
+		workers.Go(func() {
+			for p := range todo {
+				if err := w.partition(ctx, p); err != nil {
+					mu.Lock()
+					troubles.Add(p, err)
+					mu.Unlock()
+					continue
+				}
+				done <- struct{}{}
+			}
+		})
+	}
+	opened := make(chan error, 1)
+	go func() { opened <- w.opener(ctx, done) }()
+	for _, p := range w.plan.Partitions {
+		if _, wanted := w.cells[p]; wanted && ctx.Err() == nil {
+			todo <- p
+		}
+	}
+	close(todo)
+	workers.Wait()
+	close(done)
+	return errors.Join(ctx.Err(), troubles.Err(), <-opened)
+}
+
+func orDefault(parallel int) int {
+	if parallel == 0 {
+		return parallelDefault
+	}
+	return parallel
+}
+
+// opener has Redis opened whenever partitions are done, and at the end. While others are under way it leaves time between two
+// vettings, because each reads the positions of all cells.
+func (w *run) opener(ctx context.Context, done <-chan struct{}) error {
+	var next time.Time
+	restored := false
+	for range done {
+		restored = true
+		began := time.Now()
+		if began.Before(next) {
+			continue
+		}
+		if err := w.Open(ctx); err != nil && !errors.Is(err, redisstock.ErrVetting) {
+			return err
+		}
+		next = time.Now().Add(openEvery * time.Since(began))
+	}
+	if !restored {
+		return nil
+	}
+	return w.Open(ctx)
+}
+
+// partition restores one partition.
+func (w *run) partition(ctx context.Context, p int) error {
+	err := w.refill(ctx, p)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case err == nil:
+		w.report.Done++
+	case errors.Is(err, redisstock.ErrRestoring):
+		w.report.Busy = append(w.report.Busy, p)
+		slices.Sort(w.report.Busy)
+		err = nil
+	case errors.Is(err, redisstock.ErrHoldsStock):
+		w.report.Refused[p] = "it holds stock by now: another process has brought it back"
+		err = nil
+	}
+	return err
+}
+
+// refuse leaves a partition out, for a reason.
+func (w *run) refuse(p int, format string, args ...any) {
+	if _, wanted := w.cells[p]; wanted {
+		delete(w.cells, p)
+		w.report.Refused[p] = fmt.Sprintf(format, args...)
+	}
+}

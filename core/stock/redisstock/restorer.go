@@ -1,0 +1,239 @@
+package redisstock
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/event"
+	"sluice/core/stock"
+)
+
+// Why a partition cannot be restored now.
+var (
+	// ErrRestoring means that another process restores the partition.
+	ErrRestoring = errors.New("another process restores it")
+	// ErrHoldsStock means that the partition has stock, or sells. A restore never overwrites it.
+	ErrHoldsStock = errors.New("it holds stock")
+)
+
+const (
+	// restorerTTL is how long a restorer may be silent before another one takes its partition over.
+	restorerTTL = 15 * time.Second
+	// refillPairs is how many pairs one call writes at most. Lua hands about 8000 values to a command.
+	refillPairs = 1500
+	// refillEvents is how many events one entry has at most.
+	refillEvents = 500
+	// groupIDs is how many reservations share a member of due or gone at most.
+	groupIDs = 128
+	// goneStepMS is by how much the end of a retention may move, so that records share a member.
+	goneStepMS = 1000
+)
+
+// Restorer writes partitions that hold nothing or lack something. They are shut all the time: whoever vets them afterwards
+// proves the result. It is safe for concurrent use, for different partitions.
+type Restorer struct {
+	client  rueidis.Client
+	upkeep  upkeep
+	owner   string
+	meta    []string
+	ledger  string // id of the database
+	retains time.Duration
+}
+
+// NewRestorer makes one for a deployment. ledger identifies the database that has its ledger.
+func NewRestorer(client rueidis.Client, partitions int, deployment, ledger string, retention time.Duration) (*Restorer, error) {
+	upkeep, err := loadUpkeep()
+	if err != nil {
+		return nil, err
+	}
+	return &Restorer{
+		client: client, upkeep: upkeep, owner: rand.Text(), ledger: ledger, retains: retention,
+		meta: []string{metaDeployment, deployment, metaPartitions, strconv.Itoa(partitions), metaFormat, metaFormatNow},
+	}, nil
+}
+
+// Clear empties a partition and begins to restore it. pools are those that any of its cells are in. A partition that holds
+// stock is refused with ErrHoldsStock, unless it is torn, or a restore of it has begun before.
+func (r *Restorer) Clear(ctx context.Context, partition int, torn bool, pools []uint32) error {
+	k := keysOf(partition)
+	all := []string{k.mark, k.meta, k.restorer, k.cells, k.res, k.due, k.gone, k.outbox}
+	args := []string{r.owner, millis(restorerTTL), "0"}
+	if torn {
+		args[2] = "1"
+	}
+	args = append(args, r.meta...)
+	if partition == 0 && r.ledger != "" {
+		args = append(args, metaLedger, r.ledger)
+	}
+	return r.run(ctx, "clear", r.upkeep.clear, append(all, buyersOf(&k, pools)...), args)
+}
+
+func buyersOf(k *keys, pools []uint32) []string {
+	names := make([]string, len(pools))
+	for i, pool := range pools {
+		names[i] = k.buyers(pool)
+	}
+	return names
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// run runs a script that answers whether it did its work.
+func (r *Restorer) run(ctx context.Context, what, script string, keys, args []string) error {
+	answer, err := r.client.Do(ctx, r.client.B().Eval().Script(script).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()).AsIntSlice()
+	if err != nil {
+		return wrap(what, err)
+	}
+	if len(answer) != 1 {
+		return wrapProtocol(what, elementsError(len(answer)))
+	}
+	switch answer[0] {
+	case 0:
+		return nil
+	case 1:
+		return ErrRestoring
+	case 2, 3:
+		return ErrHoldsStock
+	}
+	return wrapProtocol(what, fmt.Errorf("answer %d", answer[0]))
+}
+
+// Refill collects what a partition held and writes it in parts. A cell goes in after all that is about it: so a partition that
+// has all its cells has everything.
+type Refill struct {
+	r         *Restorer
+	partition int
+	k         keys
+	pools     []uint32
+	nowMS     int64
+
+	pairs   int
+	records []string // fields and values
+	cells   []string
+	buyers  map[uint32][]string
+	due     map[dueKey][]byte
+	gone    map[int64][]byte
+	full    [2][]string // members that are full: of due, of gone
+	events  []event.Event
+}
+
+// dueKey is what reservations share that have one member of due.
+type dueKey struct {
+	deadlineMS int64
+	pool       uint32
+}
+
+// Refill begins to write a partition that Clear has emptied. nowMS is Redis' time.
+func (r *Restorer) Refill(partition int, pools []uint32, nowMS int64) *Refill {
+	f := &Refill{r: r, partition: partition, k: keysOf(partition), pools: pools, nowMS: nowMS}
+	f.reset()
+	return f
+}
+
+func (f *Refill) reset() {
+	f.pairs, f.records, f.cells, f.events = 0, f.records[:0], f.cells[:0], f.events[:0]
+	f.buyers, f.due, f.gone, f.full = map[uint32][]string{}, map[dueKey][]byte{}, map[int64][]byte{}, [2][]string{}
+}
+
+// Record writes a record. endedMS is the Redis time at which its reservation ended; 0: it is held.
+func (f *Refill) Record(ctx context.Context, r *stock.Reservation, endedMS int64) error {
+	f.records = append(f.records, string(r.ID[:]), string(appendRecord(nil, r)))
+	f.pairs++
+	if endedMS == 0 {
+		key := dueKey{r.DeadlineMS, r.Cell.Pool}
+		member := f.due[key]
+		if member == nil {
+			member = binary.BigEndian.AppendUint32(nil, key.pool)
+		}
+		f.due[key] = join(member, r.ID, poolBytes, key.deadlineMS, &f.full[0])
+		return f.perhaps(ctx)
+	}
+	at := endedMS + f.r.retains.Milliseconds()
+	at += goneStepMS - 1 - (at+goneStepMS-1)%goneStepMS
+	f.gone[at] = join(f.gone[at], r.ID, 0, at, &f.full[1])
+	return f.perhaps(ctx)
+}
+
+// join adds an id to a member. A member with enough of them is full, and the next one begins.
+func join(member []byte, id stock.ReservationID, head int, score int64, full *[]string) []byte {
+	member = append(member, id[:]...)
+	if len(member) < head+groupIDs*stock.ReservationBytes {
+		return member
+	}
+	*full = append(*full, strconv.FormatInt(score, 10), string(member))
+	return nil
+}
+
+// Buyer writes the units that count against a user's limit.
+func (f *Refill) Buyer(ctx context.Context, cell stock.Cell, user, units int64) error {
+	field := binary.BigEndian.AppendUint64(cell.Append(nil), uint64(user))
+	f.buyers[cell.Pool] = append(f.buyers[cell.Pool], string(field), string(appendUint(nil, uint64(units), 3)))
+	f.pairs++
+	return f.perhaps(ctx)
+}
+
+// Event writes an event into the outbox, in the order in which events come.
+func (f *Refill) Event(ctx context.Context, e *event.Event) error {
+	f.events = append(f.events, *e)
+	return f.perhaps(ctx)
+}
+
+// Cell writes a cell. Its records, buyers and events came before.
+func (f *Refill) Cell(ctx context.Context, c *stock.CellState) error {
+	f.cells = append(f.cells, string(c.Cell.Append(nil)), string(appendCell(nil, c)))
+	f.pairs++
+	return f.perhaps(ctx)
+}
+
+func (f *Refill) perhaps(ctx context.Context) error {
+	if f.pairs < refillPairs && len(f.events) < refillEvents {
+		return nil
+	}
+	return f.write(ctx, false)
+}
+
+// Close writes the last part. The partition is whole then, and waits for a vetting.
+func (f *Refill) Close(ctx context.Context) error { return f.write(ctx, true) }
+
+func (f *Refill) write(ctx context.Context, done bool) error {
+	args := []string{f.r.owner, millis(restorerTTL), "0", "", ""}
+	if done {
+		args[2] = "1"
+	}
+	if len(f.events) > 0 {
+		args[3] = string(event.Append(nil, event.Batch{Partition: f.partition, TimeMS: f.nowMS, Events: f.events}))
+	}
+	due, gone := f.full[0], f.full[1]
+	for key, member := range f.due {
+		if len(member) > poolBytes {
+			due = append(due, strconv.FormatInt(key.deadlineMS, 10), string(member))
+		}
+	}
+	for at, member := range f.gone {
+		if len(member) > 0 {
+			gone = append(gone, strconv.FormatInt(at, 10), string(member))
+		}
+	}
+	lists := [][]string{due, gone, f.records, f.cells}
+	for _, pool := range f.pools {
+		lists = append(lists, f.buyers[pool])
+	}
+	var counts []byte
+	for _, list := range lists {
+		counts = binary.BigEndian.AppendUint16(counts, uint16(len(list)/2))
+	}
+	args[4] = string(counts)
+	args = slices.Concat(append([][]string{args}, lists...)...)
+	k := &f.k
+	all := append([]string{k.mark, k.meta, k.restorer, k.outbox, k.due, k.gone, k.res, k.cells}, buyersOf(k, f.pools)...)
+	f.reset()
+	return f.r.run(ctx, "refill", f.r.upkeep.refill, all, args)
+}

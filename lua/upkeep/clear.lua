@@ -1,0 +1,38 @@
+#!lua flags=allow-oom
+-- clear empties a partition that serves nobody, for the one who restores it from MySQL and Kafka.
+--
+-- KEYS[1] mark     string      nonce and effects of the partition
+-- KEYS[2] meta     hash        of the partition
+-- KEYS[3] restorer string      who restores it
+-- KEYS[4] cells    hash        cell -> counters and settings
+-- KEYS[5] res      hash        reservation id -> record
+-- KEYS[6] due      sorted set  deadline in ms -> pool and reservations
+-- KEYS[7] gone     sorted set  end of retention in ms -> reservations
+-- KEYS[8] outbox   stream      events for the persister
+-- KEYS[9..] buyers hash        cell and user -> units held or sold, a key for each pool of the partition
+-- ARGV[1] owner   string  who restores it from now on
+-- ARGV[2] ttl_ms  int  until somebody else may, where the owner falls silent
+-- ARGV[3] torn    int  1: what it holds may go, because a vetting has found that the rest is lost
+-- ARGV[4..] meta   fields and values
+-- RETURN {0: it is empty, 1: another restores it, 2: it was vetted and sells, 3: it holds stock}
+-- RETRY safe            empties it again
+-- #include lib/base.lua
+
+local function restores() return call("HMGET", KEYS[2], "restoring")[1] end
+
+local function refusal()
+  local other = call("GET", KEYS[3])
+  if other and other ~= ARGV[1] then return 1 end
+  if call("EXISTS", KEYS[1]) == 1 then return 2 end
+  local stored = call("EXISTS", unpack(KEYS, 4))
+  return stored > 0 and ARGV[3] ~= "1" and not restores() and 3 or 0
+end
+
+local code = refusal()
+if code == 0 then
+  call("DEL", unpack(KEYS, 4))
+  call("HDEL", KEYS[2], "relayed")
+  call("HSET", KEYS[2], "restoring", ARGV[1], unpack(ARGV, 4))
+  call("SET", KEYS[3], ARGV[1], "PX", ARGV[2])
+end
+return {code}
