@@ -106,12 +106,20 @@ func (j *judge) limited(atMS int64) (surely, maybe bool) {
 	if atMS == 0 {
 		return false, true
 	}
-	for _, l := range j.Limits {
+	from := func(fromMS int64, applied bool) {
 		switch {
-		case l.FromMS < atMS:
-			surely, maybe = l.Applied, l.Applied
-		case l.FromMS == atMS:
-			surely, maybe = surely && l.Applied, maybe || l.Applied
+		case fromMS < atMS:
+			surely, maybe = applied, applied
+		case fromMS == atMS:
+			surely, maybe = surely && applied, maybe || applied
+		}
+	}
+	for _, l := range j.Limits {
+		from(l.FromMS, l.Applied)
+	}
+	for i := range j.list { // those that the ledger does not have yet
+		if e := &j.list[i]; e.Kind.Adjusts() && e.Store != InLedger {
+			from(e.TimeMS, e.Change.Settings.Limit > 0)
 		}
 	}
 	return surely, maybe
