@@ -38,7 +38,7 @@ type Cell struct {
 // Loss bounds what is missing since the last rebase, where events are missing.
 type Loss struct {
 	Events uint64 // that nobody has
-	Units  int64  // at most so many are held or sold by reservations that nobody can name
+	Units  int64  // at most so many are held or sold by reservations that nobody can name, less what came back since
 }
 
 // Fold makes a Cell of events. It keeps only open holds and the counts of users.
