@@ -59,6 +59,8 @@ func TestServerKeepsToItsDocument(t *testing.T) {
 	c.exerciseStock()
 	c.exerciseSKUs()
 	c.exerciseSales()
+	c.exerciseExtensions()
+	c.exerciseReturns()
 	c.exerciseShutSales()
 	c.exerciseLists()
 	c.exerciseEverywhere()
@@ -150,6 +152,86 @@ func (c *contract) exerciseReservations() {
 	c.shoot(shot{method: "GET", path: "/admin/v1/shut-cells", token: c.admin, want: "ok"})
 	c.shoot(shot{method: "GET", path: "/admin/v1/shut-cells?cursor=1.0", token: c.admin, want: "ok"})
 	c.shoot(shot{method: "GET", path: "/admin/v1/shut-cells?cursor=99999.0", token: c.admin, want: "malformed"})
+}
+
+func (c *contract) exerciseExtensions() {
+	sku, plain := c.fresh(`,"extend_max_ms":3600000`), c.fresh("")
+	until := `{"expires_at":"2100-01-01T00:00:00Z"}`
+	extend := func(path, want string) {
+		c.t.Helper()
+		c.shoot(shot{method: "POST", path: path + "/extend", token: c.service, body: until, want: want})
+	}
+	path := c.held(sku)
+	extend(path, "ok")
+	extend(path, "ok")
+	extend(c.held(plain), "limit_reached")
+	c.shoot(shot{method: "POST", path: path + "/release", token: c.shopper(7), want: "ok"})
+	extend(path, "wrong_state")
+	extend("/v1/reservations/"+strings.Repeat("0", 32), "unknown_reservation")
+	list := func(op, token, want string, ids ...string) answer {
+		c.t.Helper()
+		body := `{"reservation_ids":["` + strings.Join(ids, `","`) + `"]}`
+		if op == "extend" {
+			body = strings.Replace(body, "}", `,"expires_at":"2100-01-01T00:00:00Z"}`, 1)
+		}
+		return c.shoot(shot{method: "POST", path: "/v1/reservations/" + op, token: token, body: body, want: want})
+	}
+	id := func(path string) string { return strings.TrimPrefix(path, "/v1/reservations/") }
+	nobody := strings.Repeat("0", 32)
+	a, b := id(c.held(sku)), id(c.held(sku))
+	for _, step := range []struct {
+		op, token string
+		want      []string
+	}{
+		{"extend", c.service, []string{"held", "held", "unknown_reservation"}},
+		{"confirm", c.service, []string{"confirmed", "confirmed", "unknown_reservation"}},
+		{"release", c.shopper(7), []string{"wrong_state", "wrong_state", "unknown_reservation"}},
+		{"release", c.shopper(8), []string{"unknown_reservation", "unknown_reservation", "unknown_reservation"}},
+	} {
+		got := list(step.op, step.token, "ok", a, b, nobody)
+		for i, line := range got.json["data"].([]any) {
+			said := line.(map[string]any)
+			if r, ok := said["reservation"].(map[string]any); ok {
+				if r["state"] != step.want[i] {
+					c.t.Errorf("%s line %d: %v, want %s", step.op, i, line, step.want[i])
+				}
+			} else if said["problem"].(map[string]any)["code"] != step.want[i] {
+				c.t.Errorf("%s line %d: %v, want %s", step.op, i, line, step.want[i])
+			}
+		}
+	}
+}
+
+func (c *contract) exerciseReturns() {
+	sku := c.fresh(`,"shopper_deducts":true`)
+	c.shoot(shot{method: "POST", path: "/v1/deductions", token: c.shopper(7), body: fmt.Sprintf(`{"sku_id":"%d","quantity":3}`, sku), want: "ok"})
+	back := func(sku, quantity int64, more, want string, header http.Header) answer {
+		c.t.Helper()
+		body := fmt.Sprintf(`{"sku_id":"%d","quantity":%d,"user_id":"7","reason":"did not fit"%s}`, sku, quantity, more)
+		return c.shoot(shot{method: "POST", path: "/v1/returns", token: c.service, body: body, want: want, header: header})
+	}
+	key := http.Header{"Idempotency-Key": {"refund"}}
+	back(sku, 2, "", "ok", key)
+	again := back(sku, 2, `,"sale_id":null`, "ok", key)
+	back(sku, 1, "", "mismatch", key)
+	back(sku, 2, "", "wrong_state", nil)
+	back(sku+1_000_000, 1, "", "not_loaded", nil)
+	path := "/v1/reservations/" + again.json["reservation_id"].(string)
+	c.shoot(shot{method: "GET", path: path, token: c.service, want: "ok"})
+	c.shoot(shot{method: "POST", path: path + "/confirm", token: c.service, want: "wrong_state"})
+
+	fenced, breached := c.fresh(`,"extend_max_ms":1000`), c.fresh(`,"extend_max_ms":1000`)
+	for sku, want := range map[int64]string{fenced: "fenced", breached: "breached"} {
+		path := c.held(sku)
+		if sku == fenced {
+			c.fence(stock.Cell{SKU: sku})
+		} else {
+			c.breach(sku)
+		}
+		c.send("POST", "/v1/reservations", c.shopper(7), fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku)) // finds it out
+		back(sku, 1, "", want, nil)
+		c.shoot(shot{method: "POST", path: path + "/extend", token: c.service, body: `{"expires_at":"2100-01-01T00:00:00Z"}`, want: want})
+	}
 }
 
 func (c *contract) exerciseStock() {
@@ -261,6 +343,11 @@ func (c *contract) everyOperation() []shot {
 		{method: "GET", path: nobody, token: c.service},
 		{method: "POST", path: nobody + "/confirm", token: c.service},
 		{method: "POST", path: nobody + "/release", token: c.service},
+		{method: "POST", path: nobody + "/extend", token: c.service, body: `{"expires_at":"2100-01-01T00:00:00Z"}`},
+		{method: "POST", path: "/v1/reservations/confirm", token: c.service, body: `{"reservation_ids":["` + strings.Repeat("0", 32) + `"]}`},
+		{method: "POST", path: "/v1/reservations/release", token: c.service, body: `{"reservation_ids":["` + strings.Repeat("0", 32) + `"]}`},
+		{method: "POST", path: "/v1/reservations/extend", token: c.service, body: `{"reservation_ids":["` + strings.Repeat("0", 32) + `"],"expires_at":"2100-01-01T00:00:00Z"}`},
+		{method: "POST", path: "/v1/returns", token: c.service, body: strings.Replace(take, "}", `,"user_id":"7","reason":"x"}`, 1)},
 		{method: "GET", path: fmt.Sprintf("/v1/stock/%d", sku)},
 		{method: "GET", path: fmt.Sprintf("/v1/stock?sku_ids=%d", sku)},
 		{method: "PUT", path: item, token: c.admin, body: `{"quantity":1,"reason":"x"}`},
@@ -347,7 +434,9 @@ func (c *contract) exerciseEverywhere() {
 
 // exerciseBackpressure fills an outbox, which no persister empties.
 func (c *contract) exerciseBackpressure() {
-	sku := c.fresh(`,"shopper_deducts":true`)
+	sku := c.fresh(`,"shopper_deducts":true,"extend_max_ms":1000`)
+	held := c.held(sku)
+	c.send("POST", "/v1/deductions", c.shopper(7), fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku))
 	for range c.cfg.Stock.OutboxEntriesMax {
 		c.send("POST", fmt.Sprintf("/admin/v1/skus/%d/adjustments", sku), c.admin, `{"delta":1,"reason":"fill the outbox"}`)
 	}
@@ -357,7 +446,15 @@ func (c *contract) exerciseBackpressure() {
 			body: fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku),
 		})
 	}
+	c.shoot(shot{method: "POST", path: held + "/extend", token: c.service, want: "backpressure", body: `{"expires_at":"2100-01-01T00:00:00Z"}`})
+	c.shoot(shot{
+		method: "POST", path: "/v1/returns", token: c.service, want: "backpressure",
+		body: fmt.Sprintf(`{"sku_id":"%d","quantity":1,"user_id":"7","reason":"x"}`, sku),
+	})
 }
+
+// byLine tells whether the answer to a request is 200, and its lines have the problems.
+func byLine(s *shot) bool { return s.path == "/v1/reservations/confirm" || s.path == "/v1/reservations/extend" }
 
 // exerciseOutages makes Redis hang, and then takes it away for good.
 func (c *contract) exerciseOutages() {
@@ -385,6 +482,9 @@ func (c *contract) exerciseOutages() {
 			c.until(30*time.Second, "the edge has noticed that Redis answers", decides) // so that the next call is sent
 			signal(syscall.SIGSTOP)
 			s.want = "outcome_unknown"
+			if byLine(&s) {
+				s.want = "ok"
+			}
 			c.shoot(s)
 		}
 	}
@@ -398,6 +498,9 @@ func (c *contract) exerciseOutages() {
 	for _, s := range all {
 		s.path = strings.NewReplacer("/v1/stock/", "/v1/stock/9", "sku_ids=", "sku_ids=9").Replace(s.path) // not remembered
 		s.want = "unavailable"
+		if byLine(&s) {
+			s.want = "ok"
+		}
 		c.shoot(s)
 	}
 }

@@ -16,7 +16,7 @@ type ReservationList struct {
 	User  int64  `placeholder:"ID" between:"1-9223372036854775807" help:"Only those of a user."`
 	SKU   int64  `placeholder:"ID" between:"1-9223372036854775807" help:"Only those of a SKU: of its normal stock, or in a sale with --sale."`
 	Sale  uint32 `placeholder:"ID" between:"1-4294967295" help:"Only those of a sale."`
-	State string `enum:",held,confirmed,released,expired" default:"" placeholder:"STATE" help:"Only held, confirmed, released or expired ones. Needs a user, a SKU or a sale."`
+	State string `enum:",held,confirmed,released,expired,revoked,returned" default:"" placeholder:"STATE" help:"Only held, confirmed, released, expired, revoked or returned ones. Needs a user, a SKU or a sale."`
 }
 
 // Help is called by kong.

@@ -25,6 +25,7 @@ type StockAdjust struct {
 
 	Limit          *int64         `placeholder:"UNITS" help:"New limit per user; 0 is none."`
 	Hold           *time.Duration `placeholder:"DURATION" help:"New hold time of reservations."`
+	ExtendMax      *time.Duration `placeholder:"DURATION" help:"How far a service may move the deadline of a hold beyond its first one; 0s is not at all."`
 	OpensAt        *time.Time     `placeholder:"TIME" help:"When it starts to sell, as 2026-01-31T18:00:00Z; 1970-01-01T00:00:00Z is always. Not with --sale: see sale open."`
 	ClosesAt       *time.Time     `placeholder:"TIME" help:"When it stops to sell; 1970-01-01T00:00:00Z is never. Not with --sale: see sale close."`
 	Ack            *string        `placeholder:"LEVEL" help:"New acknowledge level: default, redis, replica or log."`
@@ -55,6 +56,9 @@ func (a *StockAdjust) Validate() error {
 	}
 	if a.Hold != nil && !stock.HoldFits(*a.Hold) {
 		f.Add("hold", *a.Hold, fmt.Sprintf("1ms to %v, in whole ms", stock.HoldMax))
+	}
+	if a.ExtendMax != nil && *a.ExtendMax != 0 && !stock.HoldFits(*a.ExtendMax) {
+		f.Add("extend-max", *a.ExtendMax, fmt.Sprintf("0s to %v, in whole ms", stock.HoldMax))
 	}
 	if a.Ack != nil {
 		config.OneOf(&f, "ack", *a.Ack, "default", "redis", "replica", "log")
@@ -97,6 +101,7 @@ func (a *StockAdjust) settings() (fields stock.Fields, s stock.Settings, err err
 	}
 	set(stock.FieldLimit, a.Limit != nil, func() { s.Limit = *a.Limit })
 	set(stock.FieldHold, a.Hold != nil, func() { s.Hold = *a.Hold })
+	set(stock.FieldExtendMax, a.ExtendMax != nil, func() { s.ExtendMax = *a.ExtendMax })
 	set(stock.FieldOpensAt, a.OpensAt != nil, func() { s.OpensAtMS = a.OpensAt.UnixMilli() })
 	set(stock.FieldClosesAt, a.ClosesAt != nil, func() { s.ClosesAtMS = a.ClosesAt.UnixMilli() })
 	set(stock.FieldAck, a.Ack != nil, func() { s.Ack, err = stock.ParseAck(*a.Ack) })

@@ -154,6 +154,7 @@ func differences(done *operate.Done) []string {
 	line("total", number(b.Total), number(a.Total))
 	line("limit", limitText(b.Limit), limitText(a.Limit))
 	line("hold", b.Hold.String(), a.Hold.String())
+	line("extend max", b.ExtendMax.String(), a.ExtendMax.String())
 	line("window", windowText(b.OpensAtMS, b.ClosesAtMS), windowText(a.OpensAtMS, a.ClosesAtMS))
 	line("acknowledge", b.Ack.String(), a.Ack.String())
 	line("flags", flagsText(b), flagsText(a))

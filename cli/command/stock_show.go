@@ -116,8 +116,8 @@ func printComparison(c *Console, f *reconcile.Comparison) {
 	}
 	t.flush()
 	if now := f.Redis; now != nil {
-		c.Printf("limit %s; hold %v; %s; acknowledge %v; flags: %s\n",
-			limitText(now.Limit), now.Hold, windowText(now.OpensAtMS, now.ClosesAtMS), now.Ack, flagsText(now))
+		c.Printf("limit %s; hold %s; %s; acknowledge %v; flags: %s\n",
+			limitText(now.Limit), holdText(now), windowText(now.OpensAtMS, now.ClosesAtMS), now.Ack, flagsText(now))
 	}
 	if m := f.MySQL; m != nil {
 		c.Printf("in MySQL: safe stock %s, warehouse %d, last updated %s\n", number(m.SafeStock), m.WarehouseID, timeText(int64(m.UpdatedAt)))

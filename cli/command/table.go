@@ -92,6 +92,14 @@ func cellTitle(sku, sale show.ID) string {
 	return fmt.Sprintf("SKU %d in sale %d", sku, sale)
 }
 
+// holdText is how long a cell holds, and by how much more it may.
+func holdText(c *stock.CellState) string {
+	if c.ExtendMax == 0 {
+		return c.Hold.String()
+	}
+	return fmt.Sprintf("%v, to be extended by %v at most", c.Hold, c.ExtendMax)
+}
+
 // flagsText are the marks of a cell that are not always there.
 func flagsText(c *stock.CellState) string {
 	var flags []string

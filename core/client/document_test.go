@@ -60,6 +60,29 @@ var calls = map[string]func(*testing.T, *Client) (any, error){
 	"reservation": func(t *testing.T, c *Client) (any, error) { t.Helper(); return c.Reservation(t.Context(), someID) },
 	"confirm":     func(t *testing.T, c *Client) (any, error) { t.Helper(); return c.Confirm(t.Context(), someID) },
 	"release":     func(t *testing.T, c *Client) (any, error) { t.Helper(); return c.Release(t.Context(), someID) },
+	"extend": func(t *testing.T, c *Client) (any, error) {
+		t.Helper()
+		return c.Extend(t.Context(), someID, someTime)
+	},
+	"confirmAll": func(t *testing.T, c *Client) (any, error) {
+		t.Helper()
+		got, err := c.ConfirmAll(t.Context(), []string{someID})
+		return map[string]any{"data": got}, err
+	},
+	"releaseAll": func(t *testing.T, c *Client) (any, error) {
+		t.Helper()
+		got, err := c.ReleaseAll(t.Context(), []string{someID})
+		return map[string]any{"data": got}, err
+	},
+	"extendAll": func(t *testing.T, c *Client) (any, error) {
+		t.Helper()
+		got, err := c.ExtendAll(t.Context(), []string{someID}, someTime)
+		return map[string]any{"data": got}, err
+	},
+	"return": func(t *testing.T, c *Client) (any, error) {
+		t.Helper()
+		return c.Return(t.Context(), Return{SKU: 1, Quantity: 2, Sale: 7, User: 42, Reason: "did not fit", Key: "refund-1"})
+	},
 	"listHeld": func(t *testing.T, c *Client) (any, error) {
 		t.Helper()
 		return c.ListHeld(t.Context(), 7, Page{500, "abc"})
@@ -124,7 +147,7 @@ const someID = "002a7c0e0d8f1b3c5d7e9f10213243a5"
 var (
 	someTime   = time.Date(2026, 11, 11, 20, 0, 0, 250e6, time.FixedZone("", 8*3600))
 	everything = Settings{
-		Limit: new(int64(0)), Hold: new(10 * time.Minute), OpensAt: new(someTime), ClosesAt: new(time.Time{}),
+		Limit: new(int64(0)), Hold: new(10 * time.Minute), ExtendMax: new(time.Hour), OpensAt: new(someTime), ClosesAt: new(time.Time{}),
 		Ack: AckReplica, ShopperDeducts: new(false), Frozen: new(true),
 	}
 )
@@ -260,6 +283,7 @@ func TestAnswersHaveEveryMember(t *testing.T) {
 	for schema, types := range map[string][]reflect.Type{
 		"Reservation":    {reflect.TypeFor[Reservation]()},
 		"ReservationRow": {reflect.TypeFor[Reservation]()},
+		"Settled":        {reflect.TypeFor[Settled]()},
 		"Stock":          {reflect.TypeFor[Stock]()},
 		"StockList":      {reflect.TypeFor[List[Stock]]()},
 		"Cell":           {reflect.TypeFor[Cell]()},

@@ -19,6 +19,8 @@ const (
 	StateConfirmed State = "confirmed"
 	StateReleased  State = "released"
 	StateExpired   State = "expired"
+	StateRevoked   State = "revoked"  // a declared loss took the hold away
+	StateReturned  State = "returned" // of a return, which is no reservation
 )
 
 // Take says what to reserve or deduct.
@@ -115,6 +117,65 @@ func (c *Client) Confirm(ctx context.Context, id string) (Reservation, error) {
 // released is a success.
 func (c *Client) Release(ctx context.Context, id string) (Reservation, error) {
 	return c.reservation(ctx, id, call{method: http.MethodPost, path: "/release"})
+}
+
+// Extend moves the deadline of a held reservation, at most by the bound of its SKU, and never back. For services. The answer
+// tells where the deadline is.
+func (c *Client) Extend(ctx context.Context, id string, until time.Time) (Reservation, error) {
+	return c.reservation(ctx, id, call{method: http.MethodPost, path: "/extend", body: extension{ExpiresAt: until.UTC()}})
+}
+
+type extension struct {
+	IDs       []string  `json:"reservation_ids,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Settled is what became of one reservation of a list.
+type Settled struct {
+	ID          string       `json:"reservation_id"`
+	Reservation *Reservation `json:"reservation,omitzero"` // nil if there is a problem
+	Problem     *Problem     `json:"problem,omitzero"`     // nil if it is as it was asked for
+}
+
+// ConfirmAll confirms up to 50 reservations, each by itself. For services. The answer has them in their order.
+func (c *Client) ConfirmAll(ctx context.Context, ids []string) ([]Settled, error) {
+	return c.settleAll(ctx, "/confirm", extension{IDs: ids})
+}
+
+// ReleaseAll releases up to 50 reservations, each by itself. For their shopper and for services.
+func (c *Client) ReleaseAll(ctx context.Context, ids []string) ([]Settled, error) {
+	return c.settleAll(ctx, "/release", extension{IDs: ids})
+}
+
+// ExtendAll moves the deadlines of up to 50 reservations, each by itself. For services.
+func (c *Client) ExtendAll(ctx context.Context, ids []string, until time.Time) ([]Settled, error) {
+	return c.settleAll(ctx, "/extend", extension{IDs: ids, ExpiresAt: until.UTC()})
+}
+
+func (c *Client) settleAll(ctx context.Context, path string, body extension) ([]Settled, error) {
+	got, err := send[List[Settled]](ctx, c, call{method: http.MethodPost, path: "/v1/reservations" + path, body: body})
+	return got.Data, err
+}
+
+// Return says what came back.
+type Return struct {
+	SKU      int64
+	Quantity int64
+	Sale     uint32 // whose stock it was sold from; 0: the SKU's normal stock
+	User     int64  // who gives it back
+	Reason   string // it is kept in the ledger
+	Key      string // Idempotency-Key, of the refund or the case; "": the client makes one
+}
+
+// Return makes sold units free again. For services. It needs no live reservation, and the answer has an id of its own.
+func (c *Client) Return(ctx context.Context, r Return) (Reservation, error) {
+	return send[Reservation](ctx, c, call{method: http.MethodPost, path: "/v1/returns", key: r.Key, body: struct {
+		SKU      int64  `json:"sku_id,string"`
+		Quantity int64  `json:"quantity"`
+		Sale     uint32 `json:"sale_id,string,omitzero"`
+		User     int64  `json:"user_id,string"`
+		Reason   string `json:"reason"`
+	}{r.SKU, r.Quantity, r.Sale, r.User, r.Reason}})
 }
 
 // reservation makes a call about one reservation. It refuses an impossible id as unknown, because such an id must not

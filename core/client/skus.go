@@ -23,6 +23,7 @@ const (
 type Settings struct {
 	Limit          *int64         // units that one user may hold and own; 0: no limit
 	Hold           *time.Duration // until a reservation expires, in whole ms
+	ExtendMax      *time.Duration // how far a deadline may be moved beyond the first one, in whole ms; 0: not at all
 	OpensAt        *time.Time     // the zero time takes the bound away
 	ClosesAt       *time.Time     // the zero time takes the bound away
 	Ack            Ack
@@ -34,6 +35,7 @@ type Settings struct {
 type settings struct {
 	Limit          *int64  `json:"limit,omitzero"`
 	HoldMS         *int64  `json:"hold_ms,omitzero"`
+	ExtendMaxMS    *int64  `json:"extend_max_ms,omitzero"`
 	OpensAt        *string `json:"opens_at,omitzero"`
 	ClosesAt       *string `json:"closes_at,omitzero"`
 	Ack            Ack     `json:"ack,omitzero"`
@@ -43,7 +45,7 @@ type settings struct {
 
 func (s Settings) body() settings {
 	return settings{
-		Limit: s.Limit, HoldMS: wholeMS(s.Hold), OpensAt: bound(s.OpensAt), ClosesAt: bound(s.ClosesAt),
+		Limit: s.Limit, HoldMS: wholeMS(s.Hold), ExtendMaxMS: wholeMS(s.ExtendMax), OpensAt: bound(s.OpensAt), ClosesAt: bound(s.ClosesAt),
 		Ack: s.Ack, ShopperDeducts: s.ShopperDeducts, Frozen: s.Frozen,
 	}
 }
@@ -76,8 +78,9 @@ type Cell struct {
 	Sold           int64     `json:"sold"`
 	Limit          int64     `json:"limit,omitzero"` // units per user; 0: no limit
 	HoldMS         int64     `json:"hold_ms"`
-	OpensAt        time.Time `json:"opens_at,omitzero"`  // zero where it is always open, and while it is planned
-	ClosesAt       time.Time `json:"closes_at,omitzero"` // zero where it never closes
+	ExtendMaxMS    int64     `json:"extend_max_ms,omitzero"` // how far a deadline may be moved; 0: not at all
+	OpensAt        time.Time `json:"opens_at,omitzero"`      // zero where it is always open, and while it is planned
+	ClosesAt       time.Time `json:"closes_at,omitzero"`     // zero where it never closes
 	Ack            Ack       `json:"ack"`
 	ShopperDeducts bool      `json:"shopper_deducts"`
 	Planned        bool      `json:"planned"`  // in a sale that nobody has opened yet

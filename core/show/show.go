@@ -58,6 +58,7 @@ type Cell struct {
 	Sold           int64  `json:"sold"`
 	Limit          int64  `json:"limit,omitzero"`
 	HoldMS         int64  `json:"hold_ms"`
+	ExtendMaxMS    int64  `json:"extend_max_ms,omitzero"`
 	OpensAt        Moment `json:"opens_at,omitzero"`
 	ClosesAt       Moment `json:"closes_at,omitzero"`
 	Ack            string `json:"ack"`
@@ -82,7 +83,7 @@ func CellOf(c *stock.CellState) Cell {
 	return Cell{
 		SKU: ID(c.Cell.SKU), Sale: ID(c.Cell.Pool),
 		Total: c.Total, Avail: c.Avail, Held: c.Held, Sold: c.Sold,
-		Limit: c.Limit, HoldMS: c.Hold.Milliseconds(), OpensAt: opening(c.OpensAtMS), ClosesAt: Moment(c.ClosesAtMS),
+		Limit: c.Limit, HoldMS: c.Hold.Milliseconds(), ExtendMaxMS: c.ExtendMax.Milliseconds(), OpensAt: opening(c.OpensAtMS), ClosesAt: Moment(c.ClosesAtMS),
 		Ack: c.Ack.String(), ShopperDeducts: c.ShopperDeducts,
 		Planned: c.OpensAtMS == sale.NotScheduled, Frozen: c.Frozen, Fenced: c.Fenced, Breached: c.Breached,
 		Epoch: c.Epoch, Seq: c.Seq,

@@ -99,6 +99,16 @@ func FingerprintOf(numbers ...int64) uint32 {
 	return h.Sum32()
 }
 
+// ReturnFingerprint condenses what a return says beside its identity.
+func ReturnFingerprint(quantity int64, reason string) uint32 {
+	numbers := make([]int64, 1, 1+len(reason))
+	numbers[0] = quantity
+	for _, b := range []byte(reason) {
+		numbers = append(numbers, int64(b))
+	}
+	return FingerprintOf(numbers...)
+}
+
 // State is the state of a reservation. Held is the only state that is not final.
 type State uint8
 

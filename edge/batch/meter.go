@@ -32,7 +32,9 @@ func newMeter(set *metrics.Set, b *Batcher) *meter {
 		replays:     set.NewCounter(`sluice_edge_batch_second_rounds_total{ack="replica"}`),
 		proofs:      set.NewCounter(`sluice_edge_batch_second_rounds_total{ack="log"}`),
 	}
-	for _, op := range []stock.Op{stock.OpReserve, stock.OpConfirm, stock.OpRelease, stock.OpDeduct, stock.OpAdjust} {
+	for _, op := range []stock.Op{
+		stock.OpReserve, stock.OpConfirm, stock.OpRelease, stock.OpDeduct, stock.OpAdjust, stock.OpReturn, stock.OpExtend,
+	} {
 		m.sizes[op] = telemetry.Sizes(set, fmt.Sprintf("sluice_edge_batch_vector_requests{op=%q}", op), stock.VectorMax)
 	}
 	set.NewGauge("sluice_edge_batch_in_flight_calls", func() float64 { return float64(b.inFlight.Load()) })

@@ -7,7 +7,7 @@ import (
 )
 
 // opCount is one more than the highest operation.
-const opCount = int(stock.OpAdjust) + 1
+const opCount = int(stock.OpExtend) + 1
 
 // callVectors is the number of vectors of one call. If requests are spread over many partitions, the other vectors
 // gather more requests during the call. They become up to twice as large, which saves 15 % of Redis' CPU. The number

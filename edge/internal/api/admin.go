@@ -18,6 +18,11 @@ import (
 // adminBody reads the body of an admin's write, the key, and who it is. The key is copied: it ends up
 // in ids that outlive the request. Where a body needs no member, it may be missing.
 func adminBody[B any](a *API, r *request) (b B, key string, err error) {
+	return keyedBody[B](a, r, admins)
+}
+
+// keyedBody is adminBody for those who may.
+func keyedBody[B any](a *API, r *request, may roles) (b B, key string, err error) {
 	text, err := r.body()
 	if errors.Is(err, errBodyMissing) && mayBeMissing[B]() {
 		text, err = []byte("{}"), nil
@@ -29,7 +34,7 @@ func adminBody[B any](a *API, r *request) (b B, key string, err error) {
 	if err != nil {
 		return b, "", err
 	}
-	if err := a.admit(r, admins); err != nil {
+	if err := a.admit(r, may); err != nil {
 		return b, "", err
 	}
 	b, err = decodeBody[B](text)

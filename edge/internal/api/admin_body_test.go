@@ -70,7 +70,7 @@ func TestAdminBodiesThatAreRefused(t *testing.T) {
 	g("PUT", "/admin/v1/skus/06", `{"quantity":1,"reason":"x"}`, "")
 	g("PATCH", "/admin/v1/skus/5", `{"reason":"x"}`, "")
 	nothing := f.do(call{method: "PATCH", path: "/admin/v1/skus/5", token: admin, body: `{"reason":"x"}`})
-	if nothing.json["detail"] != "want at least one setting: limit, hold_ms, ack, shopper_deducts, opens_at, closes_at, frozen" {
+	if nothing.json["detail"] != "want at least one setting: limit, hold_ms, ack, shopper_deducts, extend_max_ms, opens_at, closes_at, frozen" {
 		t.Errorf("%s", nothing.body)
 	}
 	g("PATCH", "/admin/v1/skus/5", `{"reason":"x","limit":null}`, "")

@@ -136,7 +136,12 @@ func New(parts Parts) *API {
 	on("GET", "/v1/reservations/{id}", "reservation", a.reservation)
 	on("POST", "/v1/reservations/{id}/confirm", "confirm", a.confirm)
 	on("POST", "/v1/reservations/{id}/release", "release", a.release)
+	on("POST", "/v1/reservations/{id}/extend", "extend", a.extend)
+	on("POST", "/v1/reservations/confirm", "confirm_list", a.confirmList)
+	on("POST", "/v1/reservations/release", "release_list", a.releaseList)
+	on("POST", "/v1/reservations/extend", "extend_list", a.extendList)
 	on("POST", "/v1/deductions", "deduct", a.deduct)
+	on("POST", "/v1/returns", "return", a.takeBack)
 	on("GET", "/v1/stock", "stocks", a.stocks, "sku_ids", "sale_id")
 	on("GET", "/v1/stock/{sku_id}", "stock", a.stock, "sale_id")
 	on("GET", "/admin/v1/skus", "sku_list", a.listStock, "sale_id", "avail_max", "limit", "cursor")
@@ -247,15 +252,20 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 	}
 }
 
+// reportBug counts a failure that should not be, and logs it.
+func (a *API) reportBug(err error, r *request) {
+	a.meter.bugs.Inc()
+	a.complaints.Do(func() {
+		a.Log.Error("a request failed for a reason that it should not", "error", err, "request_id", string(r.id[:]))
+	})
+}
+
 // refuse makes the problem document of err the answer. If the request was refused before it was counted against its limits,
 // refuse counts it, so that nobody can send refused requests without end.
 func (a *API) refuse(r *request, err error) *problem.Kind {
 	p, bug := problemOf(err)
 	if bug {
-		a.meter.bugs.Inc()
-		a.complaints.Do(func() {
-			a.Log.Error("a request failed for a reason that it should not", "error", err, "request_id", string(r.id[:]))
-		})
+		a.reportBug(err, r)
 	}
 	if !r.counted {
 		if _, err := a.count(r); err != nil {

@@ -12,7 +12,7 @@ import (
 	"sluice/core/stock"
 )
 
-// The bodies of admin requests. A member that is a pointer may be absent, and null means the same; any other has to be
+// The bodies of requests off the hot path. A member that is a pointer may be absent, and null means the same; any other has to be
 // there, and no value that it accepts is the zero value.
 type (
 	loadBody struct {
@@ -56,6 +56,23 @@ type (
 	letterBody struct {
 		Reason reason `json:"reason"`
 	}
+	extendBody struct {
+		Expires opening `json:"expires_at"`
+	}
+	returnBody struct {
+		SKU      sku      `json:"sku_id"`
+		Quantity quantity `json:"quantity"`
+		User     userID   `json:"user_id"`
+		Reason   reason   `json:"reason"`
+		Sale     *pool    `json:"sale_id"`
+	}
+	settleListBody struct {
+		IDs reservationIDs `json:"reservation_ids"`
+	}
+	extendListBody struct {
+		IDs     reservationIDs `json:"reservation_ids"`
+		Expires opening        `json:"expires_at"`
+	}
 )
 
 // settings are those that a sale has too.
@@ -78,15 +95,18 @@ func (b *settings) values() (stock.Settings, stock.Fields) {
 // cellSettings are all that a cell has.
 type cellSettings struct {
 	settings
-	Opens  *bound `json:"opens_at"`
-	Closes *bound `json:"closes_at"`
-	Frozen *bool  `json:"frozen"`
+	ExtendMax *extendMS `json:"extend_max_ms"`
+	Opens     *bound    `json:"opens_at"`
+	Closes    *bound    `json:"closes_at"`
+	Frozen    *bool     `json:"frozen"`
 }
 
 func (b *cellSettings) values() (stock.Settings, stock.Fields) {
 	s, fields := b.settings.values()
 	s.OpensAtMS, s.ClosesAtMS, s.Frozen = of(b.Opens).ms(), of(b.Closes).ms(), of(b.Frozen)
-	return s, fields | has(b.Opens, stock.FieldOpensAt) | has(b.Closes, stock.FieldClosesAt) | has(b.Frozen, stock.FieldFrozen)
+	s.ExtendMax = time.Duration(of(b.ExtendMax)) * time.Millisecond
+	return s, fields | has(b.ExtendMax, stock.FieldExtendMax) |
+		has(b.Opens, stock.FieldOpensAt) | has(b.Closes, stock.FieldClosesAt) | has(b.Frozen, stock.FieldFrozen)
 }
 
 // of is a member's value, the zero value of one that is absent.

@@ -108,7 +108,7 @@ func (q *listQuery) read(p parameter) (err error) {
 		return err
 	case "state":
 		if q.state = stock.ParseState(value); q.state == stock.StateNone {
-			return malformed("", "state: want held, confirmed, released or expired")
+			return malformed("", "state: want held, confirmed, released, expired, revoked or returned")
 		}
 	case "phase":
 		if q.phase = sale.Phase(value); value == "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -25,19 +26,27 @@ type (
 		units int64
 		sent  bool
 	}
-	delta   int64
-	perUser int64
-	holdMS  int64
-	level   stock.Ack
-	reason  string
-	name    string
-	bound   struct{ time.Time } // sale.Never takes the bound away
-	opening struct{ time.Time }
-	items   []item
+	userID         int64
+	quantity       int64
+	delta          int64
+	perUser        int64
+	holdMS         int64
+	extendMS       int64
+	level          stock.Ack
+	reason         string
+	name           string
+	bound          struct{ time.Time } // sale.Never takes the bound away
+	opening        struct{ time.Time }
+	items          []item
+	reservationIDs []stock.ReservationID
 )
 
-func (m *sku) UnmarshalJSON(value []byte) error   { return readID(m, value, math.MaxInt64) }
-func (m *pool) UnmarshalJSON(value []byte) error  { return readID(m, value, math.MaxUint32) }
+func (m *sku) UnmarshalJSON(value []byte) error    { return readID(m, value, math.MaxInt64) }
+func (m *pool) UnmarshalJSON(value []byte) error   { return readID(m, value, math.MaxUint32) }
+func (m *userID) UnmarshalJSON(value []byte) error { return readID(m, value, math.MaxInt64) }
+func (m *quantity) UnmarshalJSON(value []byte) error {
+	return readInteger(m, value, 1, stock.QuantityMax)
+}
 func (m *units) UnmarshalJSON(value []byte) error { return readInteger(m, value, 1, stock.UnitsMax) }
 
 func (m *perUser) UnmarshalJSON(value []byte) error {
@@ -46,6 +55,10 @@ func (m *perUser) UnmarshalJSON(value []byte) error {
 
 func (m *holdMS) UnmarshalJSON(value []byte) error {
 	return readInteger(m, value, 1, stock.HoldMax.Milliseconds())
+}
+
+func (m *extendMS) UnmarshalJSON(value []byte) error {
+	return readInteger(m, value, 0, stock.HoldMax.Milliseconds())
 }
 func (m *reason) UnmarshalJSON(value []byte) error { return readLine(m, value, stock.ReasonMax) }
 func (m *name) UnmarshalJSON(value []byte) error   { return readLine(m, value, sale.NameMax) }
@@ -143,6 +156,28 @@ func (m *item) UnmarshalJSONFrom(from *jsontext.Decoder) error {
 		return err
 	}
 	return complete(m)
+}
+
+// listMax is the most reservations of a list.
+const listMax = 50
+
+// UnmarshalJSON reads a list of reservation ids, each once.
+func (m *reservationIDs) UnmarshalJSON(value []byte) error {
+	var written []string
+	if err := json.Unmarshal(value, &written); err != nil || len(written) < 1 || len(written) > listMax {
+		return wantError(fmt.Sprintf("want a list of 1 to %d ids of reservations", listMax))
+	}
+	for _, text := range written {
+		id, err := stock.ParseReservationID(text)
+		if err != nil {
+			return wantError(err.Error())
+		}
+		if slices.Contains(*m, id) {
+			return wantError(fmt.Sprintf("want each reservation once: %v is there twice", id))
+		}
+		*m = append(*m, id)
+	}
+	return nil
 }
 
 // readID reads a string of digits between 1 and high.

@@ -6,7 +6,9 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/core/auth"
+	"sluice/core/problem"
 	"sluice/core/stock"
+	"sluice/edge/batch"
 )
 
 // reservation shows a reservation to its shopper and to services.
@@ -54,6 +56,20 @@ func (a *API) release(r *request) error {
 	return a.settle(r, stock.OpRelease, release)
 }
 
+// extend moves the deadline of a held reservation. For it, too, the key decides nothing: a deadline that is late enough
+// stays.
+func (a *API) extend(r *request) error {
+	b, _, err := keyedBody[extendBody](a, r, services)
+	if err != nil {
+		return err
+	}
+	id, err := a.reservationID(r)
+	if err != nil {
+		return err
+	}
+	return a.settle(r, stock.OpExtend, stock.Request{ID: id, DeadlineMS: b.Expires.UnixMilli()})
+}
+
 // admitKeyed checks a write without a body. For confirm and release the key decides nothing: the reservation's state alone
 // says what a repetition means.
 func (a *API) admitKeyed(r *request, may roles) (key []byte, err error) {
@@ -67,19 +83,32 @@ func (a *API) admitKeyed(r *request, may roles) (key []byte, err error) {
 }
 
 func (a *API) settle(r *request, op stock.Op, settlement stock.Request) error {
-	res, err := a.Decider.Do(op, settlement)
+	res, err := a.settled(op, settlement)
 	if err != nil {
-		return err
-	}
-	if res.Reservation.State == stock.StateAdjusted {
-		return errUnknownReservation // the record of an adjustment is nobody's reservation
-	}
-	if err := a.refusalOf(settlement.Cell, &res); err != nil {
 		return err
 	}
 	const replayed = false // the state asked for is what counts, whoever brought it about
 	r.answerReservation(fasthttp.StatusOK, replayed, &res)
 	return nil
+}
+
+var errNoExtension = &problem.Problem{
+	Kind: problem.LimitReached, Detail: "the SKU allows no extension: its extend_max_ms is 0",
+}
+
+// settled has a reservation confirmed, released or extended.
+func (a *API) settled(op stock.Op, settlement stock.Request) (batch.Result, error) {
+	res, err := a.Decider.Do(op, settlement)
+	if err != nil {
+		return res, err
+	}
+	switch {
+	case res.Reservation.State == stock.StateAdjusted:
+		return res, errUnknownReservation // the record of an adjustment is nobody's reservation
+	case res.Verdict == stock.VerdictLimitReached:
+		return res, errNoExtension
+	}
+	return res, a.refusalOf(settlement.Cell, &res)
 }
 
 // reservationID returns the id in the path. An impossible id is as unknown as one that does not exist.

@@ -1,0 +1,148 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/core/auth"
+	"sluice/core/stock"
+)
+
+// reserved is the path of a new reservation of a shopper.
+func (f *fixture) reserved(shopper string, sku int64) string {
+	f.t.Helper()
+	got := f.do(call{method: "POST", path: reservePath, token: shopper, body: taken(sku, 1)})
+	return reservePath + "/" + got.json["reservation_id"].(string)
+}
+
+func TestExtend(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 10, func(s *stock.Settings) { s.ExtendMax = time.Hour })
+	f.load(stock.Cell{SKU: 2}, 10, nil)
+	shopper, service := f.token(7, auth.RoleShopper), f.token(1, auth.RoleService)
+	path := f.reserved(shopper, 1)
+	first, err := time.Parse(time.RFC3339, f.do(call{method: "GET", path: path, token: service}).json["expires_at"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := func(path, token string, until time.Time, status int, code string, want time.Duration) {
+		t.Helper()
+		got := f.do(call{method: "POST", path: path + "/extend", token: token, body: fmt.Sprintf(`{"expires_at":%q}`, until.Format(time.RFC3339Nano))})
+		if got.status != status || got.code() != code {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+		if at := first.Add(want).UTC().Format("2006-01-02T15:04:05.000Z"); status == 200 && got.json["expires_at"] != at {
+			t.Errorf("it expires at %v, want %s", got.json["expires_at"], at)
+		}
+	}
+	g(path, shopper, first.Add(time.Minute), 403, "forbidden", 0)
+	g(path, service, first.Add(time.Minute), 200, "", time.Minute)
+	g(path, service, first.Add(time.Minute), 200, "", time.Minute)
+	g(path, service, first, 200, "", time.Minute)
+	g(path, service, first.Add(9*time.Hour), 200, "", time.Hour)
+	g(path, service, first.Add(9*time.Hour), 200, "", time.Hour)
+	g(f.reserved(shopper, 2), service, first.Add(9*time.Hour), 409, "limit_reached", 0)
+	f.do(call{method: "POST", path: path + "/confirm", token: service})
+	g(path, service, first.Add(time.Minute), 409, "wrong_state", 0)
+	g(reservePath+"/"+strings.Repeat("0", 32), service, first, 404, "unknown_reservation", 0)
+}
+
+func TestReturns(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	sale := stock.Cell{SKU: 1, Pool: 5}
+	f.load(sale, 10, func(s *stock.Settings) { s.Limit = 3 })
+	service := f.token(1, auth.RoleService)
+	body := func(quantity int, reason string) string {
+		return fmt.Sprintf(`{"sku_id":"1","sale_id":"5","quantity":%d,"user_id":"7","reason":%q}`, quantity, reason)
+	}
+	f.do(call{method: "POST", path: "/v1/deductions", token: service, body: `{"sku_id":"1","sale_id":"5","quantity":3,"user_id":"7"}`})
+	back := call{method: "POST", path: "/v1/returns", token: service, key: "refund", body: body(2, "did not fit")}
+	got := f.do(back)
+	if got.status != 201 || got.json["state"] != "returned" || got.json["user_id"] != "7" || got.json["expires_at"] != nil ||
+		got.header.Get("Location") != reservePath+"/"+got.json["reservation_id"].(string) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if again := f.do(back); again.body != got.body || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("again: %d %s", again.status, again.body)
+	}
+	if shown := f.do(call{method: "GET", path: got.header.Get("Location"), token: service}); shown.body != got.body {
+		t.Errorf("shown: %d %s", shown.status, shown.body)
+	}
+	g := func(token, key, body string, status int, code string) {
+		t.Helper()
+		if got := f.do(call{method: "POST", path: "/v1/returns", token: token, key: key, body: body}); got.status != status || got.code() != code {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+	g(service, "refund", body(1, "did not fit"), 422, "mismatch")
+	g(service, "refund", body(2, "other"), 422, "mismatch")
+	g(service, "more", body(2, "did not fit"), 409, "wrong_state")
+	g(f.token(7, auth.RoleShopper), "mine", body(1, "mine"), 403, "forbidden")
+	g(service, "", strings.Replace(body(1, "x"), `"1"`, `"2"`, 1), 404, "not_loaded")
+	g(service, "", strings.Replace(body(1, "x"), `"user_id":"7",`, "", 1), 400, "malformed")
+	if s := f.state(sale); s.Avail != 9 || s.Sold != 1 || s.Total != 10 {
+		t.Errorf("the cell is %+v", s.Balances)
+	}
+	g(service, "", body(1, "the rest"), 201, "")
+	if got := f.do(call{method: "POST", path: "/v1/deductions", token: service, body: `{"sku_id":"1","sale_id":"5","quantity":3,"user_id":"7"}`}); got.status != 201 {
+		t.Errorf("the user may buy again: %d %s", got.status, got.body)
+	}
+}
+
+// TestLists decides reservations of lists, each by itself, and nothing of a list that is malformed.
+func TestLists(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for sku := int64(1); sku <= 3; sku++ {
+		f.load(stock.Cell{SKU: sku}, 10, func(s *stock.Settings) { s.ExtendMax = time.Hour })
+	}
+	shopper, service := f.token(7, auth.RoleShopper), f.token(1, auth.RoleService)
+	var ids []string
+	for n := range int64(6) {
+		ids = append(ids, strings.TrimPrefix(f.reserved(shopper, 1+n%3), reservePath+"/"))
+	}
+	impossible, nobody := strings.Repeat("f", 32), strings.Repeat("0", 32)
+	g := func(op, token string, ids []string, want ...string) {
+		t.Helper()
+		body := `{"reservation_ids":["` + strings.Join(ids, `","`) + `"]}`
+		got := f.do(call{method: "POST", path: reservePath + "/" + op, token: token, body: body})
+		if got.status != 200 {
+			if !slices.Equal(want, []string{got.code()}) || got.status == 400 && op != "extend" && got.json["pointer"] != "/reservation_ids" {
+				t.Errorf("%s: %d %s", op, got.status, got.body)
+			}
+			return
+		}
+		var said []string
+		for i, line := range got.json["data"].([]any) {
+			line := line.(map[string]any)
+			if line["reservation_id"] != ids[i] {
+				t.Errorf("line %d is %v", i, line)
+			}
+			if p, ok := line["problem"].(map[string]any); ok {
+				said = append(said, p["code"].(string))
+			} else {
+				said = append(said, line["reservation"].(map[string]any)["state"].(string))
+			}
+		}
+		if !slices.Equal(said, want) {
+			t.Errorf("%s: %v, want %v: %s", op, said, want, got.body)
+		}
+	}
+	g("confirm", service, []string{ids[0], ids[1], ids[0]}, "malformed")
+	g("confirm", service, make([]string, 51), "malformed")
+	g("confirm", service, nil, "malformed")
+	g("confirm", shopper, ids[:2], "forbidden")
+	g("extend", service, ids[:2], "malformed") // no deadline
+	if s := f.state(stock.Cell{SKU: 1}); s.Held != 2 || s.Sold != 0 {
+		t.Errorf("a refused list did something: %+v", s.Balances)
+	}
+	g("confirm", service, []string{ids[0], nobody, ids[1], impossible}, "confirmed", "unknown_reservation", "confirmed", "unknown_reservation")
+	g("release", shopper, []string{ids[0], ids[2], nobody, impossible, ids[3]}, "wrong_state", "released", "unknown_reservation", "unknown_reservation", "released")
+	g("release", f.token(8, auth.RoleShopper), ids[4:], "unknown_reservation", "unknown_reservation")
+	g("release", service, ids[3:], "released", "released", "released")
+}
