@@ -47,8 +47,8 @@ func TestDefaultsAreThoseOfTheParts(t *testing.T) {
 func TestClientsWaitLongerThanEdges(t *testing.T) {
 	t.Parallel()
 	c := defaults(t)
-	longest := c.ReadTimeout + c.Redis.CallTimeout + 2*c.Stock.ReplicaTimeout
-	atLog := c.Redis.CallTimeout + 2*c.Stock.ReplicaTimeout + c.LogTimeout
+	longest := c.ReadTimeout + c.Redis.CallTimeout + 2*c.Replicas.Timeout
+	atLog := c.Redis.CallTimeout + 2*c.Replicas.Timeout + c.LogTimeout
 	for name, edge := range map[string]time.Duration{"arriving slowly": longest, "at level log": atLog} {
 		if client.TimeoutDefault <= edge {
 			t.Errorf("%s: a client waits %v, an edge takes up to %v", name, client.TimeoutDefault, edge)

@@ -19,11 +19,12 @@ import (
 
 // Config configures an edge.
 type Config struct {
-	Redis redis.Config `embed:""`
-	MySQL db.Config    `embed:""`
-	Kafka kafka.Config `embed:""`
-	Stock config.Stock `embed:""`
-	Ops   config.Ops   `embed:"" set:"ops_listen=127.0.0.1:9180"`
+	Redis    redis.Config   `embed:""`
+	Replicas redis.Replicas `embed:""`
+	MySQL    db.Config      `embed:""`
+	Kafka    kafka.Config   `embed:""`
+	Stock    config.Stock   `embed:""`
+	Ops      config.Ops     `embed:"" set:"ops_listen=127.0.0.1:9180"`
 
 	Listen  string `name:"listen" env:"SLUICE_LISTEN" group:"Edge" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	DataDir string `name:"data-dir" env:"SLUICE_DATA_DIR" group:"Edge" default:".sluice/edge" placeholder:"PATH"`
@@ -66,6 +67,7 @@ type Config struct {
 func (c Config) Validate() error {
 	var f config.Faults
 	f.Include(c.Redis.Validate())
+	f.Include(c.Replicas.Validate())
 	f.Include(c.MySQL.Validate())
 	f.Include(c.Kafka.Validate())
 	f.Include(c.Stock.Validate())

@@ -95,7 +95,7 @@ func (n *Node) connect(ctx context.Context) error {
 		return err
 	}
 	redis, err := deployment.OpenRedis(ctx, n.cfg.Redis, n.cfg.Stock.Agreed, redisstock.Config{
-		Ack: ack, OutboxEntriesMax: n.cfg.Stock.OutboxEntriesMax, ReplicaTimeout: n.cfg.Stock.ReplicaTimeout, Metrics: n.set,
+		Ack: ack, OutboxEntriesMax: n.cfg.Stock.OutboxEntriesMax, ReplicaTimeout: n.cfg.Replicas.Timeout, Metrics: n.set,
 	})
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (n *Node) startEngine(context.Context) error {
 	n.gate.flush, n.gate.vet = n.publisher.Flush, n.vetRedis
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
-		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Stock.ReplicaTimeout, LogTimeout: n.cfg.LogTimeout,
+		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Replicas.Timeout, LogTimeout: n.cfg.LogTimeout,
 		Ack: ack, OnShut: n.gate.suspect, OnFence: n.gate.fence, Log: n.log,
 	}, n.set)
 	n.parts.Later("drain batcher", n.batcher.Drain)

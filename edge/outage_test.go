@@ -32,7 +32,8 @@ type outage struct {
 	name    string
 	options local.RedisOptions
 	strike  func(*struck) (heal func())
-	ready   string   // what /readyz says meanwhile
+	status  int      // of /readyz meanwhile
+	ready   string   // what it says
 	may     []string // codes that requests may meet beside unavailable
 }
 
@@ -63,7 +64,7 @@ func (s *struck) confirms() {
 
 var outages = []outage{
 	{
-		name: "down", ready: `"status":"fail"`, may: []string{"outcome_unknown"},
+		name: "down", status: http.StatusServiceUnavailable, ready: `"status":"fail"`, may: []string{"outcome_unknown"},
 		strike: func(s *struck) func() {
 			if err := s.server.Kill(); err != nil {
 				s.t.Fatal(err)
@@ -76,18 +77,18 @@ var outages = []outage{
 		},
 	},
 	{
-		name: "paused", ready: `"status":"fail"`, may: []string{"outcome_unknown"},
+		name: "paused", status: http.StatusServiceUnavailable, ready: `"status":"fail"`, may: []string{"outcome_unknown"},
 		strike: func(s *struck) func() { return stopped(s.t, s.server.PID()) },
 	},
 	{
-		name: "read-only", ready: "is a slave, want a primary",
+		name: "read-only", status: http.StatusServiceUnavailable, ready: "is a slave, want a primary",
 		strike: func(s *struck) func() {
 			s.run("REPLICAOF", "127.0.0.1", "1")
 			return func() { s.run("REPLICAOF", "NO", "ONE") }
 		},
 	},
 	{
-		name: "loading", ready: `"status":"fail"`, may: []string{"outcome_unknown"},
+		name: "loading", status: http.StatusServiceUnavailable, ready: `"status":"fail"`, may: []string{"outcome_unknown"},
 		options: local.RedisOptions{Extra: []string{"key-load-delay 100"}}, // microseconds for each command of its file
 		strike: func(s *struck) func() {
 			const keys = 20_000
@@ -108,7 +109,7 @@ var outages = []outage{
 		},
 	},
 	{
-		name: "out of memory", ready: "of maxmemory",
+		name: "out of memory", status: http.StatusOK, ready: "of maxmemory",
 		strike: func(s *struck) func() {
 			s.run("CONFIG", "SET", "maxmemory", "1mb")
 			s.confirms()
@@ -116,7 +117,7 @@ var outages = []outage{
 		},
 	},
 	{
-		name: "cannot write its files", ready: "MISCONF",
+		name: "cannot write its files", status: http.StatusOK, ready: "MISCONF",
 		strike: func(s *struck) func() {
 			inTheWay := filepath.Join(s.server.Dir, "dump.rdb")
 			if err := os.MkdirAll(filepath.Join(inTheWay, "full"), 0o700); err != nil {
@@ -124,6 +125,7 @@ var outages = []outage{
 			}
 			s.run("CONFIG", "SET", "save", "3600 1")
 			s.run("BGSAVE")
+			s.t.Cleanup(func() { s.run("CONFIG", "SET", "save", "") }) // so that it can stop
 			return func() {
 				if err := os.RemoveAll(inTheWay); err != nil {
 					s.t.Fatal(err)
@@ -155,9 +157,11 @@ func TestOutagesOfRedis(t *testing.T) {
 			before := b.goodput(2 * time.Second)
 
 			heal := o.strike(s)
+			status, body := 0, ""
+			s.t.Cleanup(func() { s.t.Logf("/readyz said %d %s", status, body) })
 			s.until(20*time.Second, "/readyz says "+o.ready, func() bool {
-				_, body := s.ready()
-				return strings.Contains(body, o.ready)
+				status, body = s.ready()
+				return status == o.status && strings.Contains(body, o.ready)
 			})
 			s.refusesAtOnce(other)
 			heal()

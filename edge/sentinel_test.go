@@ -31,7 +31,7 @@ func newWatchedStack(t *testing.T) (*stack, *local.Redis) {
 	sentinels := servicetest.Sentinels(t, primary, 1, downAfter)
 	s := newStack(t, primary.Addr)
 	s.cfg.Redis = redis.Config{SentinelAddrs: sentinels.Addrs, SentinelMaster: sentinels.Master, CallTimeout: 5 * time.Second}
-	s.cfg.Stock.ReplicaTimeout = 5 * time.Second
+	s.cfg.Replicas.Timeout = 5 * time.Second
 	return s, primary
 }
 

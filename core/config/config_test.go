@@ -25,7 +25,7 @@ func groups() (redis.Config, db.Config, kafka.Config, config.Stock, config.Ops, 
 	return redis.Config{Addrs: []string{"localhost:6379"}, CallTimeout: time.Second},
 		db.Config{DSN: "root:x@tcp(localhost:3306)/sluice", ConnsMax: 8, Timeout: time.Second},
 		kafka.Config{Brokers: []string{"localhost:9092"}, Topic: "t", Group: "g", Partitions: 8, Replication: 1},
-		config.Stock{Agreed: config.Agreed{Partitions: 64, Deployment: "d", Retention: time.Hour}, OutboxEntriesMax: 1000, ReplicaTimeout: time.Second, Ack: "log"},
+		config.Stock{Agreed: config.Agreed{Partitions: 64, Deployment: "d", Retention: time.Hour}, OutboxEntriesMax: 1000, Ack: "log"},
 		config.Ops{Listen: "127.0.0.1:0"},
 		config.Log{Level: "info", Format: "json"}
 }
@@ -52,6 +52,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 			&redis.Config{Addrs: []string{"a:1"}, SentinelAddrs: []string{"b"}, SentinelPasswordFile: "/none"},
 			[]string{"redis-addr: a:1: want none beside redis-sentinel-addrs", `redis-sentinel-addrs: "b": want host:port`, "redis-sentinel-password-file: /none: no such file"},
 		},
+		{redis.Replicas{}, []string{"redis-replica-timeout: 0s: want 1ms to 10s"}},
 		{&redis.Config{SentinelAddrs: []string{"b:1"}}, []string{"redis-sentinel-master: missing"}},
 		{&redis.Config{SentinelMaster: "m"}, []string{"redis-sentinel-addrs: missing"}},
 		{db.Config{}, []string{"mysql-dsn: missing", "SLUICE_MYSQL_DSN", "mysql-conns-max: 0: want 1 to 1000", "mysql-timeout: 0s"}},
@@ -66,7 +67,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		},
 		{db.Config{DSNFile: "config.go"}, []string{"mysql-dsn: malformed"}},
 		{kafka.Config{Brokers: []string{"a:"}}, []string{`kafka-brokers: "a:"`, `kafka-topic: ""`, "kafka-group", "kafka-partitions: 0", "kafka-replication: 0"}},
-		{config.Stock{Agreed: config.Agreed{Deployment: "a b"}, Ack: "never"}, []string{"partitions: 0: want 1 to 4096", `deployment: "a b"`, "retention: 0s", "outbox-entries-max: 0", "redis-replica-timeout: 0s", `ack: "never": want redis, replica, log`}},
+		{config.Stock{Agreed: config.Agreed{Deployment: "a b"}, Ack: "never"}, []string{"partitions: 0: want 1 to 4096", `deployment: "a b"`, "retention: 0s", "outbox-entries-max: 0", `ack: "never": want redis, replica, log`}},
 		{config.Ops{Listen: "80"}, []string{`ops-listen: "80"`}},
 		{config.Log{Level: "loud", Format: "xml"}, []string{`log-level: "loud"`, `log-format: "xml"`}},
 	} {
@@ -131,7 +132,7 @@ func TestDefaultsAreConstants(t *testing.T) {
 	f(config.Agreed{}, "Partitions", stock.PartitionsDefault)
 	f(config.Agreed{}, "Retention", stock.RetentionDefault)
 	f(config.Stock{}, "OutboxEntriesMax", stock.OutboxEntriesDefault)
-	f(config.Stock{}, "ReplicaTimeout", stock.ReplicaTimeoutDefault)
+	f(redis.Replicas{}, "Timeout", stock.ReplicaTimeoutDefault)
 	f(config.Stock{}, "Ack", stock.AckRedis)
 	f(redis.Config{}, "CallTimeout", stock.CallTimeoutDefault)
 }

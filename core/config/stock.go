@@ -27,9 +27,8 @@ func (a Agreed) Validate() error {
 type Stock struct {
 	Agreed
 
-	ReplicaTimeout   time.Duration `name:"redis-replica-timeout" env:"SLUICE_REDIS_REPLICA_TIMEOUT" group:"Redis" default:"100ms"`
-	OutboxEntriesMax int64         `name:"outbox-entries-max" env:"SLUICE_OUTBOX_ENTRIES_MAX" group:"Stock" default:"50000"`
-	Ack              string        `name:"ack" env:"SLUICE_ACK" group:"Stock" default:"redis"`
+	OutboxEntriesMax int64  `name:"outbox-entries-max" env:"SLUICE_OUTBOX_ENTRIES_MAX" group:"Stock" default:"50000"`
+	Ack              string `name:"ack" env:"SLUICE_ACK" group:"Stock" default:"redis"`
 }
 
 // Validate joins all faults of the group.
@@ -37,7 +36,6 @@ func (s Stock) Validate() error {
 	var f Faults
 	f.Include(s.Agreed.Validate())
 	Between(&f, "outbox-entries-max", s.OutboxEntriesMax, 100, 10_000_000)
-	Between(&f, "redis-replica-timeout", s.ReplicaTimeout, time.Millisecond, 10*time.Second)
 	OneOf(&f, "ack", s.Ack, "redis", "replica", "log")
 	return f.Err()
 }

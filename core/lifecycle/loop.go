@@ -30,7 +30,7 @@ func (t *Trouble) Saw(err error) {
 }
 
 // Troubles tells of work that has many parts, each repeated: once when the first part begins to fail, and once when
-// the last one works again. One goroutine at a time tells of a part.
+// the last one works again.
 type Troubles struct {
 	log     *slog.Logger
 	what    string
@@ -46,8 +46,7 @@ func NewTroubles(log *slog.Logger, what, part string, parts int) *Troubles {
 
 // Saw takes the outcome of one try of a part.
 func (t *Troubles) Saw(part int, err error) {
-	if failing := err != nil; t.parts[part].Load() != failing {
-		t.parts[part].Store(failing)
+	if failing := err != nil; t.parts[part].CompareAndSwap(!failing, failing) {
 		switch {
 		case failing && t.failing.Add(1) == 1:
 			t.log.Warn("cannot "+t.what+" yet", t.part, part, "error", err)
@@ -56,6 +55,9 @@ func (t *Troubles) Saw(part int, err error) {
 		}
 	}
 }
+
+// Any reports whether the last try of any part failed.
+func (t *Troubles) Any() bool { return t.failing.Load() > 0 }
 
 // Failing reports whether the last try of a part failed.
 func (t *Troubles) Failing(part int) bool { return t.parts[part].Load() }

@@ -198,7 +198,7 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 		base, err := p.write(ctx, partition, batch)
 		if err == nil {
 			p.published.Add(len(batch))
-			p.trouble.Saw(partition, nil)
+			p.works(partition)
 			if p.remember(partition, base, batch) {
 				p.cfg.Log.Warn("kafka has lost events that it had acknowledged: the relay publishes again the entries that are still in the outbox", "partition", partition)
 			}
@@ -214,6 +214,20 @@ func (p *Publisher) deliver(ctx context.Context, partition int, batch []waiting)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
+		}
+	}
+}
+
+// works notes that Kafka took a request. Partitions whose entries were all given up have nothing left that could show that
+// they work again, so they stop counting as failing.
+func (p *Publisher) works(partition int) {
+	p.trouble.Saw(partition, nil)
+	if !p.trouble.Any() {
+		return
+	}
+	for _, q := range p.queues {
+		if _, waits := q.oldest(); !waits {
+			p.trouble.Saw(q.partition, nil)
 		}
 	}
 }

@@ -240,6 +240,60 @@ func TestPublisherOutlivesAnOutage(t *testing.T) {
 	}
 }
 
+// TestPublisherWorksAgain has entries of two partitions given up during an outage. After it only one of them has entries.
+func TestPublisherWorksAgain(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	log := make(chan string, 100)
+	p, _ := newPublisher(t, PublisherConfig{
+		Brokers: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}, Topic: "events", Partitions: 2,
+		DeliveryTimeout: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(lines(log), nil)),
+	})
+	send := func(partition int) error {
+		done := make(chan error, 1)
+		if !p.PublishWait(stock.Entry{Partition: partition, ID: "1-0", Data: []byte("x")}, func(err error) { done <- err }) {
+			t.Fatal("dropped")
+		}
+		return <-done
+	}
+	for partition := range 2 {
+		if err := send(partition); !errors.Is(err, ErrGivenUp) {
+			t.Fatal(err)
+		}
+	}
+	broker := startBroker(t, port)
+	if err := CreateTopic(t.Context(), broker.Addrs, "events", 2, 1); err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t, time.Minute)
+	for send(0) != nil { // connecting may take longer than an entry waits
+		if ctx.Err() != nil {
+			t.Fatal("nothing is sent any more")
+		}
+	}
+	for {
+		select {
+		case line := <-log:
+			if strings.Contains(line, "works again: publish events") {
+				return
+			}
+		case <-ctx.Done():
+			t.Fatal("nobody says that it works again")
+		}
+	}
+}
+
+// lines takes what is logged.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	select {
+	case l <- string(line):
+	default: // nobody reads any more
+	}
+	return len(line), nil
+}
+
 func TestPublisherBoundsItsBuffer(t *testing.T) {
 	t.Parallel()
 	nobody := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))

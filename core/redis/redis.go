@@ -33,6 +33,18 @@ type Config struct {
 // hangMax is how long a server behind Sentinels may give no sign before its connections are closed.
 const hangMax = 2 * time.Second
 
+// Replicas says how long those who sell wait for replicas.
+type Replicas struct {
+	Timeout time.Duration `name:"redis-replica-timeout" env:"SLUICE_REDIS_REPLICA_TIMEOUT" group:"Redis" default:"100ms"`
+}
+
+// Validate joins all faults of the group.
+func (r Replicas) Validate() error {
+	var f config.Faults
+	config.Between(&f, "redis-replica-timeout", r.Timeout, time.Millisecond, 10*time.Second)
+	return f.Err()
+}
+
 // Validate joins all faults of the group, those of the files that it names included.
 func (r *Config) Validate() error {
 	var f config.Faults

@@ -1,0 +1,200 @@
+package apptest
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sluice/bench/stack"
+	"sluice/core/client"
+	"sluice/core/lifecycle"
+	"sluice/core/stock"
+	"sluice/core/telemetry"
+)
+
+// outageEnv is how long Kafka or MySQL is away, such as 10m. By default it is longer than the publisher keeps an entry.
+const outageEnv = "SLUICE_TEST_OUTAGE"
+
+func outageTime(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv(outageEnv)
+	if text == "" {
+		return 12 * time.Second
+	}
+	return one(time.ParseDuration(text))(t)
+}
+
+// backWithin is how long it may take after an outage until MySQL has everything.
+const backWithin = time.Minute
+
+// shelf is a server that takes what Redis has to give.
+type shelf interface {
+	Kill() error
+	PID() int
+	Restart(ctx context.Context) error
+}
+
+// TestOutagesBehindRedis takes Kafka or MySQL away under sales. Units are taken until the outbox is full, and then refused
+// with backpressure. What is held can be sold, given back, and expires. Afterwards all events reach MySQL exactly once,
+// without anybody's doing, nothing is a dead letter, and units are taken again.
+func TestOutagesBehindRedis(t *testing.T) {
+	t.Parallel()
+	kafka := func(s *stack.Stack) shelf { return s.Kafka }
+	mysql := func(s *stack.Stack) shelf { return s.MariaDB }
+	for _, o := range []struct {
+		name  string
+		of    func(*stack.Stack) shelf
+		hangs bool
+		says  string // what an edge logs afterwards
+	}{
+		{name: "Kafka is down", of: kafka, says: "works again: publish events"},
+		{name: "Kafka hangs", of: kafka, hangs: true, says: "works again: publish events"},
+		{name: "MySQL is down", of: mysql},
+		{name: "MySQL hangs", of: mysql, hangs: true},
+	} {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			d := newDrought(t)
+			server := o.of(d.s)
+			if o.hangs {
+				must(t, syscall.Kill(server.PID(), syscall.SIGSTOP))
+			} else {
+				must(t, server.Kill())
+			}
+			d.endure(outageTime(t))
+			if o.hangs {
+				must(t, syscall.Kill(server.PID(), syscall.SIGCONT))
+			} else {
+				must(t, server.Restart(t.Context()))
+			}
+			d.recover()
+			if o.says != "" {
+				within(t, backWithin, func() bool { return strings.Contains(d.edge.Log(), o.says) })
+			}
+		})
+	}
+}
+
+// drought is a sale whose events do not get on.
+type drought struct {
+	t       *testing.T
+	s       *stack.Stack
+	edge    *stack.Process
+	service *client.Client // for users who take units
+	hasty   *client.Client // the same without repetitions
+	users   int64
+	held    []string
+	states  map[string]string // by reservation, as it was acknowledged
+}
+
+// SKUs of a drought.
+const (
+	lasting  = 1001
+	expiring = 1002
+	budget   = 100 // entries of an outbox
+)
+
+func newDrought(t *testing.T) *drought {
+	t.Helper()
+	s := stack.New(t, fmt.Sprintf("SLUICE_OUTBOX_ENTRIES_MAX=%d", budget), "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_LOG_LEVEL=info")
+	s.LoadCSV("sku_id,quantity,limit,hold_seconds", fmt.Sprintf("%d,100000,,3600", lasting), fmt.Sprintf("%d,10,,2", expiring))
+	d := &drought{t: t, s: s, edge: s.StartEdge(), states: map[string]string{}}
+	s.StartPersister()
+	url, token := "http://"+d.edge.Addr(), s.Token(1, "service")
+	d.service = newClient(t, url).As(token)
+	hasty, err := client.New(client.Config{URL: url, Attempts: 1})
+	must(t, err)
+	t.Cleanup(hasty.Close)
+	d.hasty = hasty.As(token)
+	return d
+}
+
+// take takes one unit for a new user.
+func (d *drought) take(c *client.Client, sku int64) error {
+	d.users++
+	r, err := c.Reserve(d.t.Context(), client.Take{SKU: sku, Quantity: 1, User: d.users})
+	if err == nil {
+		d.states[r.ID] = "held"
+		d.held = append(d.held, r.ID)
+	}
+	return err
+}
+
+// settle ends the oldest reservation that is held.
+func (d *drought) settle(settle func(context.Context, string) (client.Reservation, error), state string) {
+	d.t.Helper()
+	if len(d.held) == 0 {
+		return // the outage is long
+	}
+	id := d.held[0]
+	d.held = d.held[1:]
+	if r, err := settle(d.t.Context(), id); err != nil || string(r.State) != state {
+		d.t.Fatalf("%s: %+v, %v", state, r, err)
+	}
+	d.states[id] = state
+}
+
+// endure sells while nothing gets on.
+func (d *drought) endure(long time.Duration) {
+	t, since := d.t, time.Now()
+	must(t, d.take(d.service, expiring))
+	perish := d.held[len(d.held)-1]
+	d.held = d.held[:len(d.held)-1]
+	d.states[perish] = "expired"
+
+	taken, refusal := 0, error(nil)
+	for ; refusal == nil; taken++ {
+		refusal = d.take(d.hasty, lasting)
+	}
+	p := refused(client.Reservation{}, refusal)(t, client.CodeBackpressure)
+	if p.Status != 503 || p.RetryAfter == 0 || !p.Retryable || taken < budget/2 || taken > 3*budget {
+		t.Errorf("after %d units of a budget of %d: %+v, again after %v", taken, budget, p, p.RetryAfter)
+	}
+	for time.Since(since) < long {
+		d.settle(d.service.Confirm, "confirmed")
+		d.settle(d.service.Release, "released")
+		refused(client.Reservation{}, d.take(d.hasty, lasting))(t, client.CodeBackpressure)
+		must(t, telemetry.AskReady(t.Context(), d.edge.Addrs[1]))
+		lifecycle.Pause(t.Context(), time.Second)
+	}
+	within(t, 20*time.Second, func() bool { // its units are back, although nobody has written that down
+		stock, err := d.service.Stock(t.Context(), expiring, 0)
+		return err == nil && stock.Avail == 10
+	})
+	if r := one(d.service.Reservation(t.Context(), perish))(t); r.State != client.StateExpired {
+		t.Errorf("after its time: %+v", r)
+	}
+}
+
+// recover waits until all is as if nothing had been.
+func (d *drought) recover() {
+	t, since := d.t, time.Now()
+	within(t, backWithin, func() bool { return d.take(d.hasty, lasting) == nil })
+	t.Logf("units are taken again after %v", time.Since(since).Round(100*time.Millisecond))
+	drained(t, d.s, backWithin)
+	t.Logf("MySQL has everything after %v", time.Since(since).Round(100*time.Millisecond))
+	auditStores(t, d.s, []stock.Cell{{SKU: lasting}, {SKU: expiring}})
+
+	rows, err := d.s.DB.QueryContext(t.Context(), `SELECT reservation_id, state FROM reservations`)
+	must(t, err)
+	defer func() { _ = rows.Close() }()
+	found := 0
+	for rows.Next() {
+		var id []byte
+		var state string
+		must(t, rows.Scan(&id, &state))
+		if want := d.states[hex.EncodeToString(id)]; state != want {
+			t.Errorf("reservation %x is %s in MySQL, was acknowledged as %q", id, state, want)
+		}
+		found++
+	}
+	must(t, rows.Err())
+	if found != len(d.states) {
+		t.Errorf("MySQL has %d reservations of %d", found, len(d.states))
+	}
+}
