@@ -117,7 +117,7 @@ var outages = []outage{
 		},
 	},
 	{
-		name: "cannot write its files", status: http.StatusOK, ready: "MISCONF",
+		name: "cannot write its files", status: http.StatusServiceUnavailable, ready: "MISCONF",
 		strike: func(s *struck) func() {
 			inTheWay := filepath.Join(s.server.Dir, "dump.rdb")
 			if err := os.MkdirAll(filepath.Join(inTheWay, "full"), 0o700); err != nil {
@@ -125,7 +125,6 @@ var outages = []outage{
 			}
 			s.run("CONFIG", "SET", "save", "3600 1")
 			s.run("BGSAVE")
-			s.t.Cleanup(func() { s.run("CONFIG", "SET", "save", "") }) // so that it can stop
 			return func() {
 				if err := os.RemoveAll(inTheWay); err != nil {
 					s.t.Fatal(err)
