@@ -17,6 +17,7 @@ import (
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/kafka"
+	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 )
 
@@ -104,24 +105,26 @@ func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err er
 
 // untilUp tries again while a server cannot be reached.
 func (m *Migrate) untilUp(ctx context.Context, c *Console, server string, try func() error) error {
-	deadline := time.NewTimer(m.Wait)
-	defer deadline.Stop()
-	for first := true; ; first = false {
-		err := try()
-		if err == nil || !unreachable(err) {
-			return err
+	bounded, cancel := context.WithTimeout(ctx, m.Wait)
+	defer cancel()
+	told := false
+	err := lifecycle.Poll(bounded, migratePause, try, func(err error) bool {
+		if !unreachable(err) {
+			return true
 		}
-		if first {
+		if !told {
+			told = true
 			c.Notef("waiting up to %v for %s: %v", m.Wait, server, err)
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w", server, context.Cause(ctx))
-		case <-deadline.C:
-			return fmt.Errorf("%s did not come up within %v: %w", server, m.Wait, err)
-		case <-time.After(migratePause):
-		}
+		return false
+	})
+	switch {
+	case err == nil || !unreachable(err):
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("wait for %s: %w", server, context.Cause(ctx))
 	}
+	return fmt.Errorf("%s did not come up within %v: %w", server, m.Wait, err)
 }
 
 // unreachable tells of an error that a server which is starting gives.

@@ -19,7 +19,7 @@ func Await(ctx context.Context, log *slog.Logger, server string, try func() erro
 	wrong := func(err error) bool {
 		return slices.ContainsFunc(never, func(n error) bool { return errors.Is(err, n) })
 	}
-	err := poll(ctx, awaitPause, try, func(err error) bool {
+	err := Poll(ctx, awaitPause, try, func(err error) bool {
 		if !told && !wrong(err) {
 			told = true
 			log.Info("waiting for a server", "server", server, "error", err)
@@ -35,15 +35,15 @@ func Await(ctx context.Context, log *slog.Logger, server string, try func() erro
 // AwaitReady polls a role until ready tells that it is of use, ctx ends, or what is missing is hopeless. The error
 // names the role and says what is missing.
 func AwaitReady(ctx context.Context, role string, pause time.Duration, hopeless func(error) bool, ready func(context.Context) error) error {
-	if err := poll(ctx, pause, func() error { return ready(ctx) }, hopeless); err != nil {
+	if err := Poll(ctx, pause, func() error { return ready(ctx) }, hopeless); err != nil {
 		return fmt.Errorf("%s is not ready: %w", role, err)
 	}
 	return nil
 }
 
-// poll tries until it works, the failure is hopeless, or ctx ends, and returns why it did not work. A try that ctx cut
+// Poll tries until it works, the failure is hopeless, or ctx ends, and returns why it did not work. A try that ctx cut
 // short says less than the one before it.
-func poll(ctx context.Context, pause time.Duration, try func() error, hopeless func(error) bool) error {
+func Poll(ctx context.Context, pause time.Duration, try func() error, hopeless func(error) bool) error {
 	var why error
 	for {
 		err := try()

@@ -215,15 +215,29 @@ func (f *Foreseen) Do(ctx context.Context) (Done, error) {
 		done.After = done.Before
 		return done, nil
 	}
-	r := f.change.Request(f.desk.Reader.Partitions())
-	decided, err := f.desk.Decide(ctx, &r)
+	return f.desk.decide(ctx, &f.change, done)
+}
+
+// Change checks a change, and has it decided. The cell after it is not Loaded where the store did not say.
+func (d *Desk) Change(ctx context.Context, c *Change) (Done, error) {
+	changes, err := d.Check(ctx, c)
+	if err != nil {
+		return Done{}, err
+	}
+	return d.decide(ctx, c, Done{Key: c.Key, Changed: changes})
+}
+
+// decide has a change decided that the rules allow. expected is what it does if nothing else happens meanwhile.
+func (d *Desk) decide(ctx context.Context, c *Change, expected Done) (Done, error) {
+	done, r := expected, c.Request(d.Reader.Partitions())
+	decided, err := d.Decide(ctx, &r)
 	if err != nil {
 		return done, err
 	}
 	if done.Replayed = decided.Verdict == stock.VerdictReplayed; done.Replayed {
 		done.Changed = false
 	} else if decided.Verdict != stock.VerdictOK {
-		return done, &RefusedError{Rule: RuleVerdict, Cell: f.change.Cell, Verdict: decided.Verdict}
+		return done, &RefusedError{Rule: RuleVerdict, Cell: c.Cell, Verdict: decided.Verdict}
 	}
 	if decided.Cell.Loaded {
 		done.After = decided.Cell

@@ -238,3 +238,24 @@ func TestTransferStaysInItsSKU(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// A change without a preview has the same answer as one that was foreseen: what it did, whether it repeats, what refuses it.
+func TestChangeIsCheckedAndDecided(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t)
+	give := operate.Adjust(sku1, 5, 0, stock.Settings{}, "test", by("give"))
+	for _, replayed := range []bool{false, true} {
+		done, err := m.desk.Change(t.Context(), give)
+		if err != nil || done.Replayed != replayed || done.Changed == replayed || m.cell().Avail != 15 {
+			t.Errorf("replayed is %v: %+v, %v", replayed, done, err)
+		}
+	}
+	take := operate.Adjust(sku1, -16, 0, stock.Settings{}, "test", by("take"))
+	if _, err := m.desk.Change(t.Context(), take); ruleOf(err) != operate.RuleVerdict {
+		t.Errorf("more than there is: %v", err)
+	}
+	window := operate.Adjust(sku1, 0, stock.FieldClosesAt, closes(nowMS-1), "test", by("close"))
+	if _, err := m.desk.Change(t.Context(), window); ruleOf(err) != operate.RuleOver {
+		t.Errorf("a closing that has passed: %v", err)
+	}
+}

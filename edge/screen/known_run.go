@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/core/lifecycle"
 	"sluice/core/stock"
 )
 
@@ -33,18 +34,16 @@ func (k *Known) Run(ctx context.Context) {
 	defer rest.Stop()
 	<-rest.C
 	resting, failed, next := false, 0, 0
+	trouble := lifecycle.NewTrouble(k.cfg.Log, "count cells for the screen of known SKUs, which lets all of them pass meanwhile")
 	poll := func() {
-		if err := k.poll(ctx); err != nil {
-			if failed++; failed == stalePolls {
-				k.stale.Store(true)
-				k.cfg.Log.Warn("SKU screen: numbers of cells unknown, letting all SKUs pass", "error", err)
-			}
+		err := k.poll(ctx)
+		if err == nil {
+			failed = 0
+		} else if failed++; failed < stalePolls {
 			return
 		}
-		failed = 0
-		if k.stale.Swap(false) {
-			k.cfg.Log.Info("SKU screen: numbers of cells are known again")
-		}
+		k.stale.Store(err != nil)
+		trouble.Saw(err)
 	}
 	poll()
 	for ctx.Err() == nil {

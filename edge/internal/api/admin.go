@@ -13,6 +13,7 @@ import (
 	"sluice/core/problem"
 	"sluice/core/show"
 	"sluice/core/stock"
+	"sluice/edge/batch"
 )
 
 // adminBody reads the body of an admin's write, the key, and who it is. The key is copied: it ends up
@@ -157,17 +158,19 @@ func byAdmin(r *request, scope stock.Scope, key string) operate.Call {
 func (a *API) change(c *operate.Change) (operate.Done, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
-	desk := operate.Desk{Reader: a.Reader}
-	changes, err := desk.Check(ctx, c)
-	if err != nil {
-		return operate.Done{}, problemOfAct(err)
+	var decided error // kept apart from what refuses before it: after a decision the outcome may be unknown
+	desk := operate.Desk{Reader: a.Reader, Decide: func(_ context.Context, r *stock.Request) (operate.Decision, error) {
+		var res batch.Result
+		if res, decided = a.Decider.Do(stock.OpAdjust, *r); decided == nil {
+			decided = a.refusalOf(r.Cell, &res)
+		}
+		return operate.Decision{Verdict: res.Verdict, Cell: res.Cell}, decided
+	}}
+	done, err := desk.Change(ctx, c)
+	if err != nil && decided == nil {
+		err = problemOfAct(err)
 	}
-	res, err := a.Decider.Do(stock.OpAdjust, c.Request(a.Reader.Partitions()))
-	if err == nil {
-		err = a.refusalOf(c.Cell, &res)
-	}
-	again := replayed(&res)
-	return operate.Done{Replayed: again, Changed: changes && !again, After: res.Cell}, err
+	return done, err
 }
 
 // problemOfAct tells of a rule that refuses an act, in words of members.
