@@ -454,7 +454,9 @@ func (c *contract) exerciseBackpressure() {
 }
 
 // byLine tells whether the answer to a request is 200, and its lines have the problems.
-func byLine(s *shot) bool { return s.path == "/v1/reservations/confirm" || s.path == "/v1/reservations/extend" }
+func byLine(s *shot) bool {
+	return s.path == "/v1/reservations/confirm" || s.path == "/v1/reservations/extend"
+}
 
 // exerciseOutages makes Redis hang, and then takes it away for good.
 func (c *contract) exerciseOutages() {

@@ -103,13 +103,14 @@ func (w *world) happen(kind event.Kind, r stock.Reservation, avail, held, sold i
 				at = i
 			}
 		}
-		if at < 0 && kind == event.KindReturn {
+		switch {
+		case at < 0 && kind == event.KindReturn:
 			records = append(records, r)
 			buyers[r.User] = max(0, buyers[r.User]-r.Quantity)
-		} else if at < 0 {
+		case at < 0:
 			records = append(records, r)
 			buyers[r.User] += r.Quantity
-		} else {
+		default:
 			records[at] = r
 			if kind == event.KindRelease || kind == event.KindExpire {
 				buyers[r.User] = max(0, buyers[r.User]-r.Quantity)

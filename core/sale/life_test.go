@@ -271,6 +271,41 @@ func TestEmptiedAndFilledAgain(t *testing.T) {
 	}
 }
 
+// Units that come back to a sale that is over and emptied go on to normal stock when it is emptied again, as often as they come.
+func TestReturnsGoOnToNormalStock(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
+	m.do("create", "open")
+	m.pass(sale.LeadTime)
+	cell := stock.Cell{SKU: 1, Pool: 7}
+	do := func(op stock.Op, user int64) {
+		t.Helper()
+		d := stock.DoAll(t.Context(), m.store, op, []stock.Request{{
+			ID: stock.Identity{User: user, Route: op, Cell: cell, Key: "k"}.ID(partitions), Cell: cell, User: user, Quantity: 1, Reason: "did not fit",
+		}})[0]
+		if d.Err != nil || d.Verdict != stock.VerdictOK {
+			t.Fatalf("%v: %v, %v", op, d.Verdict, d.Err)
+		}
+	}
+	for user := int64(1); user <= 3; user++ {
+		do(stock.OpDeduct, user)
+	}
+	m.do("close", "empty")
+	for user := int64(1); user <= 3; user++ {
+		do(stock.OpReturn, user)
+		if m.avail(1, 7) != 1 {
+			t.Errorf("%d units are free in the sale after a return", m.avail(1, 7))
+		}
+		s := m.must(m.Empty(t.Context(), 7, sale.Call{User: 1, Key: fmt.Sprint("after return ", user)}))
+		if m.avail(1, 7) != 0 || m.avail(1, 0) != 97+user || s.Stock[0].Moved != 3-user {
+			t.Errorf("emptied again after %d returns: %d and %d units, %+v", user, m.avail(1, 7), m.avail(1, 0), s.Stock[0])
+		}
+	}
+	if s := m.must(m.Empty(t.Context(), 7, sale.Call{})); m.avail(1, 0) != 100 || s.Stock[0].Moved != 0 {
+		t.Errorf("at the end: %d units, %+v", m.avail(1, 0), s.Stock[0])
+	}
+}
+
 // While one desk opens a sale, another one empties it: one of the two stops.
 func TestEmptiedWhileItIsOpened(t *testing.T) {
 	t.Parallel()

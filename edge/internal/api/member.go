@@ -44,10 +44,11 @@ type (
 func (m *sku) UnmarshalJSON(value []byte) error    { return readID(m, value, math.MaxInt64) }
 func (m *pool) UnmarshalJSON(value []byte) error   { return readID(m, value, math.MaxUint32) }
 func (m *userID) UnmarshalJSON(value []byte) error { return readID(m, value, math.MaxInt64) }
+func (m *units) UnmarshalJSON(value []byte) error  { return readInteger(m, value, 1, stock.UnitsMax) }
+
 func (m *quantity) UnmarshalJSON(value []byte) error {
 	return readInteger(m, value, 1, stock.QuantityMax)
 }
-func (m *units) UnmarshalJSON(value []byte) error { return readInteger(m, value, 1, stock.UnitsMax) }
 
 func (m *perUser) UnmarshalJSON(value []byte) error {
 	return readInteger(m, value, 0, stock.QuantityMax)

@@ -108,7 +108,8 @@ func (a *API) settled(op stock.Op, settlement stock.Request) (batch.Result, erro
 	case res.Verdict == stock.VerdictLimitReached:
 		return res, errNoExtension
 	}
-	return res, a.refusalOf(settlement.Cell, &res)
+	err = a.refusalOf(settlement.Cell, &res)
+	return res, err
 }
 
 // reservationID returns the id in the path. An impossible id is as unknown as one that does not exist.

@@ -120,14 +120,14 @@ func (a *API) settleList(r *request, op stock.Op, lines []line) error {
 		}
 	}
 	deciding.Wait()
-	out := append(r.out[:0], `{"data":[`...)
+	r.out = append(r.out[:0], `{"data":[`...)
 	for i := range lines {
 		if i > 0 {
-			out = append(out, ',')
+			r.out = append(r.out, ',')
 		}
-		out = a.appendLine(out, &lines[i], r)
+		r.out = a.appendLine(r.out, &lines[i], r)
 	}
-	r.answer(fasthttp.StatusOK, append(out, "]}"...))
+	r.answer(fasthttp.StatusOK, append(r.out, "]}"...))
 	return nil
 }
 
