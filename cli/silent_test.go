@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,13 +25,15 @@ func TestSilentServersAreToldFromMissingOnes(t *testing.T) {
 	if err := os.WriteFile(dsn, []byte(mariadb.DSN("sluice")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.flags["--mysql-timeout"] = "500ms"
 	with := func(flag, value, server string, code int, args ...string) {
 		t.Helper()
-		before := d.flags[flag]
+		before := maps.Clone(d.flags)
 		d.flags[flag] = value
+		if server == "MySQL" { // only then: on a busy machine the one that works may take longer
+			d.flags["--mysql-timeout"] = "500ms"
+		}
 		d.run(args...).want(code, server+" takes connections and answers nothing in time: see whether it is hung or overloaded").lacks("correct its address")
-		d.flags[flag] = before
+		d.flags = before
 	}
 	silent := silentAddr(t)
 	for _, args := range [][]string{{"stock", "show", "1"}, {"doctor"}} {
