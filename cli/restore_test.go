@@ -2,15 +2,18 @@ package cli
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/redis/rueidis"
 
 	"sluice/cli/command"
+	"sluice/core/archive"
 	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -443,6 +446,58 @@ func TestRestoresAtOnce(t *testing.T) {
 	if shut, err := d.store().Shut(t.Context()); err != nil || len(shut) > 0 {
 		t.Errorf("partitions %v are shut (%v)", shut, err)
 	}
+}
+
+// What has left the ledger for files comes back from the checkpoint: balances, settings, and what users have bought. Open holds have
+// their rows there still, and what has ended is forgotten.
+func TestRestoreFromCheckpoints(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	open := lived(t, d)
+	d.comesToRest()
+	h := d.hand()
+	middle := h.inRedis()
+	const days = 3 * 24 * 3_600_000
+	h.sql(fmt.Sprintf("UPDATE ledger SET redis_ms = redis_ms - %d", days))
+	h.sql(fmt.Sprintf("UPDATE reservations SET updated_ms = updated_ms - %[1]d, reserved_ms = reserved_ms - %[1]d", days))
+	var done archive.Done
+	stop := d.persister() // marks move while it runs
+	d.await(func() bool {
+		one, err := archive.Run(t.Context(), archive.Config{
+			DB: h.db, Dir: t.TempDir(), Deployment: "test", Share: 1, Before: time.Now().Add(-48 * time.Hour), Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil || len(one.Faults) > 0 {
+			t.Fatal(err, one.Faults)
+		}
+		done.Events, done.Kept, done.Cells = done.Events+one.Events, done.Kept+one.Kept, done.Cells+one.Cells
+		return done.Cells >= 15
+	})
+	stop()
+	if done.Events-done.Kept < 40 {
+		t.Fatalf("only %d events have left, and %d are kept", done.Events, done.Kept)
+	}
+	for cell, id := range open {
+		if cell.SKU%3 == 0 {
+			d.settle(stock.OpConfirm, cell, id)
+		}
+		if cell.SKU%4 == 0 {
+			d.reserve(cell, 7, "later")
+		}
+	}
+	for sku := range int64(12) {
+		d.persist(sku + 1)
+	}
+	before := h.inRedis()
+	for key, record := range middle.Records { // they ended long ago by now
+		if record[1]&0x7f != byte(stock.StateHeld) {
+			delete(before.Records, key)
+			delete(before.Gone, key[len(key)-16:])
+		}
+	}
+	h.flush()
+	d.run("restore", "--yes").want(command.ExitDone, "restored: 8 of 8 partitions")
+	after := h.inRedis()
+	restoredAs(t, before, after, 0, 1, 2, 3, 4, 5, 6, 7)
 }
 
 // Edges that are told to restore do so by themselves, both at once, and sell; what was there is there again. An edge that is not

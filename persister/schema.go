@@ -45,6 +45,8 @@ var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "ledger"},
+	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "checkpoints"},
+	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "archived_buyers"},
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "product_inventories"},
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "reservations"},
 	{Role: schema.RoleEdge, Privileges: decide, Table: "dead_letters"},

@@ -10,14 +10,14 @@ import (
 	"sluice/core/stock"
 )
 
-// historyCells is of how many cells one statement reads.
-const historyCells = 200
+// HistoryCells is of how many cells one statement reads.
+const HistoryCells = 200
 
 // Histories yields all events of cells, each cell's together and in order. It reads them in pages of so many rows, and keeps none.
 // An event at the border of two pages comes twice. It stops at the first error of yield and returns that as it is.
 func (s *Snapshot) Histories(ctx context.Context, cells []stock.Cell, page int, yield func(*Recorded) error) error {
 	h := histories{s, page, yield}
-	for some := range slices.Chunk(cells, historyCells) {
+	for some := range slices.Chunk(cells, HistoryCells) {
 		if err := h.of(ctx, slices.SortedFunc(slices.Values(some), compareCells)); err != nil {
 			return err
 		}
@@ -81,6 +81,22 @@ func (h *histories) page(ctx context.Context, query []byte) (last Recorded, full
 		err = stopped
 	}
 	return last, rows == h.rows, err
+}
+
+// BuyersOf yields what users have bought of cells under a limit, by reservations whose rows have left for files.
+func (s *Snapshot) BuyersOf(ctx context.Context, cells []stock.Cell, yield func(c stock.Cell, user, units int64)) error {
+	if len(cells) == 0 {
+		return nil
+	}
+	return s.read(ctx, "archived buyers", func(rows *sql.Rows) error {
+		var c stock.Cell
+		var user, units int64
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &user, &units)
+		if err == nil {
+			yield(c, user, units)
+		}
+		return err
+	}, appendAmong([]byte("SELECT sku_id, pool, bucket, user_id, units FROM archived_buyers WHERE "), cells...))
 }
 
 // EpochEnds yields the position at which an epoch of a cell ended, for each epoch that a rebase followed. at has the cells and the

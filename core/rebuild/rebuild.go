@@ -75,6 +75,18 @@ func New(base Cell, ended func(Record)) *Fold {
 // count. It comes before the events.
 func (f *Fold) EndEpoch(last stock.Position) { f.ends[last.Epoch] = last.Seq }
 
+// Checkpoint begins anew at what is known of the cell at a position, with users' counts of reservations that have ended by
+// then. Holds that were added before stay, and count: of older events only those of open holds and of settings may be
+// known, and what else they seem to say does not matter.
+func (f *Fold) Checkpoint(at stock.CellState, bought map[int64]int64) {
+	f.at, f.missing, f.whole, f.knownSold = at, 0, 0, at.Sold
+	for user, units := range bought {
+		if f.buyers[user] += units; f.buyers[user] <= 0 {
+			delete(f.buyers, user)
+		}
+	}
+}
+
 // Add applies the next event, and the Redis time at which it happened. An event that is there twice counts once.
 func (f *Fold) Add(e *event.Event, timeMS int64) error {
 	if end, ended := f.ends[e.Epoch]; ended && e.Seq > end {

@@ -30,35 +30,23 @@ func (w *run) refill(ctx context.Context, p int) (err error) {
 		return err
 	}
 	defer snapshot.Close()
-	f := filler{run: w, partition: p, nowMS: nowMS, ends: map[stock.Cell][]stock.Position{}}
 	var pools []uint32
-	cells, rebased := make([]stock.Cell, 0, len(w.cells[p])), map[stock.Cell]stock.Position{}
 	for _, c := range w.cells[p] {
-		cells = append(cells, c.Cell)
 		if !slices.Contains(pools, c.Pool) {
 			pools = append(pools, c.Pool)
 		}
-		if c.Epoch > 1 {
-			rebased[c.Cell] = c.Position
-		}
-	}
-	err = snapshot.EpochEnds(ctx, rebased, func(c stock.Cell, at stock.Position) { f.ends[c] = append(f.ends[c], at) })
-	if err != nil {
-		return err
 	}
 	_, torn := w.plan.Torn[p]
 	if err := w.restorer.Clear(ctx, p, torn, pools); err != nil {
 		return err
 	}
-	f.to = w.restorer.Refill(p, pools, nowMS)
-	err = snapshot.Histories(ctx, cells, historyPage, func(e *ledger.Recorded) error { return f.add(ctx, e) })
-	if err == nil {
-		err = f.finish(ctx)
+	f := filler{run: w, partition: p, nowMS: nowMS, from: snapshot, to: w.restorer.Refill(p, pools, nowMS)}
+	for some := range slices.Chunk(w.cells[p], ledger.HistoryCells) {
+		if err := f.fill(ctx, some); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = f.to.Close(ctx)
-	}
-	return err
+	return f.to.Close(ctx)
 }
 
 // filler writes one partition.
@@ -67,12 +55,54 @@ type filler struct {
 
 	partition int
 	nowMS     int64 // Redis time
-	ends      map[stock.Cell][]stock.Position
+	from      *ledger.Snapshot
 	to        *redisstock.Refill
+	begins    map[stock.Cell]*beginning
 
-	cell   stock.Cell // under way; SKU 0: none
+	cell   stock.Cell // under way
 	fold   *rebuild.Fold
 	failed error // of writing a record
+}
+
+// beginning is what must be known of a cell before its events are read.
+type beginning struct {
+	ends       []stock.Position   // of epochs
+	checkpoint *ledger.Checkpoint // nil once it is passed, or if there is none
+	bought     map[int64]int64    // at the checkpoint
+}
+
+// fill writes some cells.
+func (f *filler) fill(ctx context.Context, some []cellAt) error {
+	f.begins = make(map[stock.Cell]*beginning, len(some))
+	cells, rebased := make([]stock.Cell, 0, len(some)), map[stock.Cell]stock.Position{}
+	for _, c := range some {
+		f.begins[c.Cell] = &beginning{}
+		cells = append(cells, c.Cell)
+		if c.Epoch > 1 {
+			rebased[c.Cell] = c.Position
+		}
+	}
+	err := f.from.EpochEnds(ctx, rebased, func(c stock.Cell, at stock.Position) { f.begins[c].ends = append(f.begins[c].ends, at) })
+	if err != nil {
+		return err
+	}
+	checkpoints, err := f.from.Checkpoints(ctx, cells)
+	if err != nil {
+		return err
+	}
+	archived := make([]stock.Cell, 0, len(checkpoints))
+	for cell, c := range checkpoints {
+		archived = append(archived, cell)
+		f.begins[cell].checkpoint, f.begins[cell].bought = &c, map[int64]int64{}
+	}
+	err = f.from.BuyersOf(ctx, archived, func(c stock.Cell, user, units int64) { f.begins[c].bought[user] = units })
+	if err == nil {
+		err = f.from.Histories(ctx, cells, historyPage, func(e *ledger.Recorded) error { return f.add(ctx, e) })
+	}
+	if err == nil {
+		err = f.finish(ctx)
+	}
+	return err
 }
 
 // add folds the next event of the ledger.
@@ -81,17 +111,36 @@ func (f *filler) add(ctx context.Context, e *ledger.Recorded) error {
 		return fmt.Errorf("%w, or of one with another number of partitions: the reservation %v is of partition %d there, and of %d here: set --partitions and "+
 			"SLUICE_MYSQL_DSN to those of the deployment", ErrForeign, e.Reservation, e.Reservation.Partition(), f.partition)
 	}
-	if e.Cell != f.cell {
+	if f.fold == nil || e.Cell != f.cell {
 		if err := f.finish(ctx); err != nil {
 			return err
 		}
 		f.cell, f.fold = e.Cell, rebuild.New(rebuild.Cell{}, func(r rebuild.Record) { f.remember(ctx, &r) })
-		for _, last := range f.ends[e.Cell] {
+		for _, last := range f.begins[e.Cell].ends {
 			f.fold.EndEpoch(last)
 		}
 	}
 	f.events.Add(1)
+	if begin := f.begins[e.Cell]; begin.checkpoint != nil {
+		return f.before(begin, e)
+	}
 	return errors.Join(f.fold.Add(&e.Event, e.TimeMS), f.failed)
+}
+
+// before takes an event up to a checkpoint. The ledger still has those of holds that are open there, those that set limits, and its
+// own. The fold goes on from the checkpoint once its own event has come.
+func (f *filler) before(begin *beginning, e *ledger.Recorded) error {
+	at := begin.checkpoint
+	var err error
+	if !at.Less(e.Position) && (e.Kind.Adjusts() || e.Kind.State() == stock.StateHeld) {
+		err = f.fold.Add(&e.Event, e.TimeMS)
+	}
+	if e.Less(at.Position) {
+		return errors.Join(err, f.failed)
+	}
+	begin.checkpoint = nil
+	f.fold.Checkpoint(stock.CellState{Cell: at.Cell, Position: at.Position, Balances: at.Balances(), Settings: at.Settings, Loaded: true}, begin.bought)
+	return errors.Join(err, f.fold.Add(&e.Event, e.TimeMS), f.failed) // its own event is passed over
 }
 
 // remember writes the record of a reservation that has ended, unless it is forgotten by now.
