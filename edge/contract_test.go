@@ -77,6 +77,7 @@ func newContract(t *testing.T) *contract {
 	c.cfg.Stock.OutboxEntriesMax = 100
 	c.cfg.ReadTimeout, c.cfg.Redis.CallTimeout = 500*time.Millisecond, 300*time.Millisecond // it waits for many
 	c.start()
+	c.node.LeaveFences()
 	c.doc.Servers = openapi3.Servers{{URL: "http://" + c.node.Addr()}}
 	if c.router, err = legacy.NewRouter(c.doc); err != nil {
 		t.Fatal(err)

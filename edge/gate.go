@@ -51,10 +51,9 @@ type gate struct {
 	opened, failures *metrics.Counter
 	refusal          atomic.Pointer[error] // the objections of the last vetting; nil: none
 
-	fenced atomic.Bool // an answer had a fenced cell, which a vetting opens
+	fenced     atomic.Bool  // an answer had a fenced cell, which a vetting opens
+	fenceAfter atomic.Int64 // Unix ms until which fences are left alone: the last vetting has seen them
 
-	// Of run alone: until when fences are left alone: the last vetting has seen them.
-	fencedUntil time.Time
 	// Of run alone: until when a refused Redis is not vetted again, and how many partitions were shut then.
 	refusedUntil time.Time
 	refused      int
@@ -91,10 +90,11 @@ func (g *gate) fence() {
 
 // unfences tells whether fences are to be looked at now.
 func (g *gate) unfences() bool {
-	if time.Now().Before(g.fencedUntil) || !g.fenced.Swap(false) {
+	now := time.Now()
+	if now.UnixMilli() < g.fenceAfter.Load() || !g.fenced.Swap(false) {
 		return false
 	}
-	g.fencedUntil = time.Now().Add(gateFenceEvery)
+	g.fenceAfter.Store(now.Add(gateFenceEvery).UnixMilli())
 	return true
 }
 

@@ -1,6 +1,7 @@
 package edge_test
 
 import (
+	"flag"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,16 +18,8 @@ import (
 // sellsAgainWithin is how long a Redis that has lost its tail may be shut, restart and rebuild included.
 const sellsAgainWithin = 10 * time.Second
 
-// roundsEnv says how often Redis is killed in a test. A few times is enough beside other tests.
-const roundsEnv = "SLUICE_TEST_KILLS"
-
-func rounds(t *testing.T) int {
-	t.Helper()
-	if n, err := strconv.Atoi(os.Getenv(roundsEnv)); err == nil {
-		return n
-	}
-	return 2
-}
+// kills is how often Redis is killed. Twice is enough beside other tests.
+var kills = flag.Int("kills", 2, "how often tests of lost tails kill Redis")
 
 // appendOnly is the file that a Redis appends to.
 func appendOnly(t *testing.T, server *local.Redis) string {
@@ -79,7 +72,7 @@ func TestLostTailsUnderSales(t *testing.T) {
 	b := s.buySteadily(steady, skus...)
 	b.may = append(b.may, "outcome_unknown", "fenced")
 	b.goOn("before", skus...)
-	for range rounds(t) {
+	for range *kills {
 		at := size(t, appendOnly(t, redis))
 		before := b.acknowledged.Load()
 		b.until(promotionWithin, "some more are sold", func() bool { return b.acknowledged.Load() > before+50 })

@@ -246,7 +246,7 @@ func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock
 	if len(cells) == 0 {
 		return nil, nil
 	}
-	at, err := m.books.StockPositionsOf(ctx, cells)
+	begins, err := m.books.NextEpochs(ctx, cells, marks)
 	if err != nil {
 		return nil, err
 	}
@@ -257,9 +257,8 @@ func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock
 		}
 		query = fmt.Appendf(query, "(sku_id = %d AND pool = %d AND bucket = %d AND epoch = %d AND seq BETWEEN %d AND %d)",
 			c.SKU, c.Pool, c.Bucket, marks[c].Epoch, marks[c].Seq, marks[c].Seq+window)
-		if next := uint64(marks[c].Epoch) + 1; uint64(at[c].Epoch) >= next {
-			query = fmt.Appendf(query, " OR (sku_id = %[1]d AND pool = %[2]d AND bucket = %[3]d AND epoch = %[4]d AND seq = (SELECT MIN(seq) "+
-				"FROM ledger WHERE sku_id = %[1]d AND pool = %[2]d AND bucket = %[3]d AND epoch = %[4]d))", c.SKU, c.Pool, c.Bucket, next)
+		if next, begun := begins[c]; begun {
+			query = fmt.Appendf(query, " OR (sku_id = %d AND pool = %d AND bucket = %d AND epoch = %d AND seq = %d)", c.SKU, c.Pool, c.Bucket, next.Epoch, next.Seq)
 		}
 	}
 	query = append(query, " ORDER BY sku_id, pool, bucket, epoch, seq"...)

@@ -30,9 +30,29 @@ func (r *Reader) StockPositions(ctx context.Context, yield func(stock.Cell, stoc
 	return r.positions(ctx, "stock table", yield, selectStockPositions)
 }
 
-// StockPositionsOf are the positions of cells in the stock table. A cell that it does not have is left out.
-func (r *Reader) StockPositionsOf(ctx context.Context, cells []stock.Cell) (map[stock.Cell]stock.Position, error) {
-	return r.positionsOf(ctx, "stock table", selectStockPositions+" WHERE ", cells)
+// NextEpochs are the positions at which the ledger begins the epoch after that of a mark. Cells of which the stock table tells no
+// later epoch are left out.
+func (r *Reader) NextEpochs(ctx context.Context, cells []stock.Cell, marks map[stock.Cell]stock.Position) (map[stock.Cell]stock.Position, error) {
+	at, err := r.positionsOf(ctx, "stock table", selectStockPositions+" WHERE ", cells)
+	if err != nil {
+		return nil, err
+	}
+	begins := map[stock.Cell]stock.Position{}
+	for _, c := range cells {
+		if at[c].Epoch <= marks[c].Epoch {
+			continue
+		}
+		query := fmt.Appendf(nil, " AND epoch = %d ORDER BY seq LIMIT 1", uint64(marks[c].Epoch)+1)
+		query = append(appendAmong([]byte("SELECT sku_id, pool, bucket, epoch, seq FROM ledger WHERE "), c), query...)
+		err := r.positions(ctx, "ledger", func(c stock.Cell, m stock.Position) error {
+			begins[c] = m
+			return nil
+		}, string(query))
+		if err != nil {
+			return nil, err
+		}
+	}
+	return begins, nil
 }
 
 // LetterPositions yields the positions of all events that are unresolved dead letters, except forks: they happened in Redis and
