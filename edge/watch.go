@@ -48,16 +48,12 @@ func (w *outboxWatch) run(ctx context.Context) error {
 }
 
 func (w *outboxWatch) note(stats []redisstock.OutboxStat, now time.Time) {
-	var entries, fullest, oldest int64
-	for _, s := range stats {
-		entries += s.Entries
-		fullest = max(fullest, s.Entries)
-		if s.OldestMS != 0 {
-			oldest = max(oldest, now.Sub(time.UnixMilli(s.OldestMS)).Milliseconds()/1000)
-		}
+	sum, oldest := redisstock.SumOutboxes(stats), int64(0)
+	if sum.OldestMS != 0 {
+		oldest = max(0, now.Sub(time.UnixMilli(sum.OldestMS)).Milliseconds()/1000)
 	}
-	w.entries.Store(entries)
-	w.fullest.Store(fullest)
+	w.entries.Store(sum.Entries)
+	w.fullest.Store(sum.Fullest)
 	w.oldestS.Store(oldest)
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/redis/rueidis"
+
+	"sluice/core/examine"
 )
 
 // sentinels looks at those who name the primary, and at the replicas, one of which takes over one day. It tells
@@ -95,12 +97,10 @@ func (d *Doctor) replica(ctx context.Context, e *examination, addr string) {
 	redisNode(ctx, e, about, client, true)
 }
 
-// isolation tells whether a primary that was cut off from its replicas and the Sentinels goes on taking writes. With
-// one replica it has to: the loss of that one would stop the sale.
+// isolation looks what a primary does that is cut off from its replicas.
 func isolation(ctx context.Context, e *examination, about string, primary rueidis.Client, replicas int) {
 	settings, err := primary.Do(ctx, primary.B().ConfigGet().Parameter("min-replicas-to-write").Build()).AsStrMap()
-	if err == nil && replicas > 1 && settings["min-replicas-to-write"] == "0" {
-		e.warn(about, "min-replicas-to-write 0: cut off from its replicas it goes on selling, beside the one that is promoted",
-			"set min-replicas-to-write 1 and min-replicas-max-lag 10, on the replicas too")
+	if f, wrong := examine.Isolation(settings, replicas); err == nil && wrong {
+		e.warn(about, f.Found, f.Do)
 	}
 }

@@ -15,16 +15,12 @@ import (
 	"sluice/core/deployment"
 	"sluice/core/event"
 	"sluice/core/evidence"
+	"sluice/core/examine"
 	"sluice/core/ledger"
 	"sluice/core/reconcile"
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-)
-
-const (
-	clockSkewMax = 500 * time.Millisecond
-	outboxAgeMax = time.Minute
 )
 
 // redis looks at the servers themselves.
@@ -93,15 +89,11 @@ func redisSettings(ctx context.Context, e *examination, about string, node rueid
 	if err != nil {
 		return // the faults tell what is unverified
 	}
-	switch fsync := settings["appendfsync"]; {
-	case settings["appendonly"] != "yes":
-	case fsync == "always":
-		e.ok(about, "appendfsync always: a crash loses nothing")
-	case fsync == "everysec":
-		e.ok(about, "appendfsync everysec: a crash can lose the last second, which is noticed and fenced; acknowledge level log survives it")
+	if cost := examine.Crash(settings); cost != "" {
+		e.ok(about, "%s", cost)
 	}
-	if settings["maxmemory"] == "0" {
-		e.warn(about, "maxmemory is not set: the system may kill Redis when memory is full", "set maxmemory below what the machine has")
+	if f, wrong := examine.Memory(settings); wrong {
+		e.warn(about, f.Found, f.Do)
 	}
 }
 
@@ -113,12 +105,11 @@ func redisClock(ctx context.Context, e *examination, about string, node rueidis.
 		e.fail(about, fmt.Sprintf("TIME: %v", err), "see whether the server answers")
 		return
 	}
-	skew := time.Unix(parts[0], parts[1]*1000).Sub(before.Add(took / 2))
-	if skew.Abs() > clockSkewMax {
-		e.warn(about, fmt.Sprintf("its clock differs from this machine's by %v", skew.Round(time.Millisecond)), "let both follow one time server: sale windows follow Redis, tokens the edges")
+	if f, wrong := examine.Clock(time.Unix(parts[0], parts[1]*1000), before, took); wrong {
+		e.warn(about, f.Found, f.Do)
 		return
 	}
-	e.ok(about, "its clock and this machine's are less than %v apart", clockSkewMax)
+	e.ok(about, "its clock and this machine's are less than %v apart", examine.ClockSkewMax)
 }
 
 func redisOutbox(ctx context.Context, e *examination, store *redisstock.Store) {
@@ -127,19 +118,12 @@ func redisOutbox(ctx context.Context, e *examination, store *redisstock.Store) {
 		e.fail("outbox", err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
 		return
 	}
-	var entries, oldest int64
-	for _, s := range stats {
-		entries += s.Entries
-		if s.OldestMS != 0 && (oldest == 0 || s.OldestMS < oldest) {
-			oldest = s.OldestMS
-		}
-	}
-	age := time.Since(time.UnixMilli(oldest)).Round(time.Second)
-	if entries > 0 && age > outboxAgeMax {
-		e.warn("outbox", fmt.Sprintf("%s entries wait for MySQL, the oldest for %v", number(entries), age), "see whether persisters run and keep up")
+	sum := redisstock.SumOutboxes(stats)
+	if age, late := examine.OutboxAge(sum, time.Now()); late {
+		e.warn("outbox", fmt.Sprintf("%s entries wait for MySQL, the oldest for %v", number(sum.Entries), age), "see whether persisters run and keep up")
 		return
 	}
-	e.ok("outbox", "%s entries wait for MySQL", number(entries))
+	e.ok("outbox", "%s entries wait for MySQL", number(sum.Entries))
 }
 
 // mysql looks at the database.

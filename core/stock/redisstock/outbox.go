@@ -22,6 +22,24 @@ type OutboxStat struct {
 	OldestMS int64 // Redis time at which the oldest entry was written, 0 if there is none
 }
 
+// OutboxSum is the state of all outboxes.
+type OutboxSum struct {
+	Entries, Fullest int64 // of all, and of the partition that has most
+	OldestMS         int64 // as in OutboxStat
+}
+
+// SumOutboxes sums the states of partitions.
+func SumOutboxes(stats []OutboxStat) (sum OutboxSum) {
+	for _, s := range stats {
+		sum.Entries += s.Entries
+		sum.Fullest = max(sum.Fullest, s.Entries)
+		if s.OldestMS != 0 && (sum.OldestMS == 0 || s.OldestMS < sum.OldestMS) {
+			sum.OldestMS = s.OldestMS
+		}
+	}
+	return sum
+}
+
 // OutboxLast returns the id of the last entry that was appended to a partition's outbox, even if it has been deleted
 // since. It is "0-0" if there never was one.
 func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
