@@ -59,6 +59,11 @@ type root struct {
 		Resolve command.DeadLetterResolve `cmd:"" help:"Say that a dead letter has been dealt with."`
 		Replay  command.DeadLetterReplay  `cmd:"" help:"Apply a dead letter again."`
 	} `cmd:"" help:"Look at what could not be brought to MySQL, and decide about it."`
+	Archive struct {
+		Run    command.ArchiveRun    `cmd:"" default:"withargs" help:"Move old rows out of MySQL into files; archive alone does the same."`
+		Show   command.ArchiveShow   `cmd:"" help:"Show the events in a file."`
+		Verify command.ArchiveVerify `cmd:"" help:"Check files: checksums, counts, and that the events follow from each other."`
+	} `cmd:"" help:"Move old events and reservations out of MySQL into files."`
 	Token struct {
 		Issue  command.Token       `cmd:"" default:"withargs" help:"Make an access token; token alone does the same."`
 		Keygen command.TokenKeygen `cmd:"" help:"Make a key that signs and verifies tokens."`

@@ -43,6 +43,8 @@ type reservationReport struct {
 	Redis     *reservationRecord `json:"redis"`
 	MySQL     *reservationRecord `json:"mysql"`
 	Ledger    []ledger.Event     `json:"ledger"`
+
+	older string // where others may be
 }
 
 // Run is called by kong.
@@ -68,7 +70,7 @@ func (r *ReservationShow) Run(ctx context.Context, c *Console) error {
 		report.print(c)
 	}
 	if report.Redis == nil && report.MySQL == nil {
-		err = errors.Join(err, notFound(fmt.Errorf("no reservation %v", id)))
+		err = errors.Join(err, notFound(fmt.Errorf("no reservation %v%s", id, report.older)))
 	}
 	return err
 }
@@ -92,7 +94,11 @@ func (o *Opened) reservation(ctx context.Context, id stock.ReservationID) (*rese
 		report.Redis = recordOf(res.StateAt(nowMS), &res)
 	}
 	if cell.SKU == 0 {
-		return report, nil
+		archived, err := o.Books().Archived(ctx)
+		if archived.Files > 0 {
+			report.older = fmt.Sprintf("; those that ended before %s may be in files: sluice archive show", momentText(archived.Before))
+		}
+		return report, err
 	}
 	report.Ledger, err = o.Books().Events(ctx, cell, id)
 	return report, err

@@ -39,6 +39,11 @@ func (r *ReservationList) Run(ctx context.Context, c *Console) error {
 		if err != nil {
 			return err
 		}
+		if archived, err := books.Archived(ctx); err != nil {
+			return err
+		} else if archived.Files > 0 {
+			c.Notef("those that ended before %s may be in files: sluice archive show", momentText(archived.Before))
+		}
 		header := []any{"RESERVATION", "SKU", "SALE", "USER", "QUANTITY", "STATE", "RESERVED", "EXPIRES"}
 		return showList(c, &r.Listing, list, "reservation matches", header, func(r *ledger.Reservation) []any {
 			return []any{

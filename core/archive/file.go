@@ -57,6 +57,11 @@ type State struct {
 	Sold  int64  `json:"sold"`
 }
 
+// String is the state for people.
+func (s State) String() string {
+	return fmt.Sprintf("%d.%d with %d available, %d held and %d sold", s.Epoch, s.Seq, s.Avail, s.Held, s.Sold)
+}
+
 func stateOf(c *ledger.Checkpoint) State { return State{c.Epoch, c.Seq, c.Avail, c.Held, c.Sold} }
 
 // Section is the line before the events of one cell.
@@ -334,7 +339,7 @@ func checkSection(s *Section, events []ledger.Recorded) error {
 		at = State{e.Epoch, e.Seq, e.Avail, e.Held, e.Sold}
 	}
 	if at != s.To {
-		return fmt.Errorf("%w: the events of %v end at %+v, and its section says %+v", ErrFile, s.Cell(), at, s.To)
+		return fmt.Errorf("%w: the events of %v end at %v, and its section says %v", ErrFile, s.Cell(), at, s.To)
 	}
 	return nil
 }

@@ -216,7 +216,7 @@ func (f *Fold) Buyers() map[int64]int64 {
 func (f *Fold) same(o *Fold) string {
 	switch {
 	case f.at != o.at:
-		return fmt.Sprintf("it comes to %+v, not %+v", f.at, o.at)
+		return fmt.Sprintf("it comes to %v, not %v, or to other settings or counts", stateOf(&f.at), stateOf(&o.at))
 	case !maps.Equal(f.Buyers(), o.Buyers()):
 		return "it gives users other counts"
 	case !maps.Equal(f.ended, o.ended) || !maps.Equal(f.Kept(), o.Kept()):

@@ -34,7 +34,7 @@ func (j *judge) buyers() {
 		e := &j.list[i]
 		if j.Redis.Less(e.Position) {
 			later[e.User] = true
-		} else if !e.Kind.Adjusts() {
+		} else if !e.Kind.Adjusts() && !j.left(e) {
 			ended[e.Reservation] = e
 		}
 	}

@@ -176,6 +176,7 @@ func (j *judge) checkRow(id stock.ReservationID, row *Row, events []*Event) {
 	}
 	switch {
 	case last == nil || j.forked[last.Position]:
+	case row == nil && j.left(last):
 	case row == nil:
 		j.add(ProjectionStale, last.Quantity, Bookkeeping, last.TimeMS, Proof{Store: InReservations, Says: "no row", Reservation: id.String()}, last.proof("its last event"))
 		j.planRow(id, last.Quantity, stock.Position{}, last)

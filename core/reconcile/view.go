@@ -105,6 +105,11 @@ type View struct {
 	Unread string
 }
 
+// left tells that the row of a reservation has left with its last event, though the ledger still has the event.
+func (v *View) left(e *Event) bool {
+	return !v.Archived.Less(e.Position) && e.Kind.State() != stock.StateHeld
+}
+
 // Judgement is how a cell stands.
 type Judgement struct {
 	Class    Class

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"sluice/cli/command"
+	"sluice/core/stock"
+)
+
+// age makes all that happened so far a hundred days older in MySQL.
+func (h *hand) age() {
+	h.t.Helper()
+	const ms = "100 * 86400000"
+	for _, statement := range []string{
+		"UPDATE ledger SET redis_ms = redis_ms - " + ms, "UPDATE reservations SET updated_ms = updated_ms - " + ms + ", reserved_ms = reserved_ms - " + ms,
+	} {
+		if _, err := h.db.ExecContext(h.t.Context(), statement); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// marked waits until the applied marks have come to the end of the ledger.
+func (h *hand) marked() {
+	h.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		var behind int
+		err := h.db.QueryRowContext(h.t.Context(), "SELECT COUNT(*) FROM product_inventories i LEFT JOIN applied_marks m USING (sku_id, pool, bucket) "+
+			"WHERE m.seq IS NULL OR m.seq <> i.seq").Scan(&behind)
+		if err != nil || time.Now().After(deadline) {
+			h.t.Fatal(behind, err)
+		}
+		if behind == 0 {
+			return
+		}
+	}
+}
+
+// The stores agree after rows have left, also on users whose purchases Redis has forgotten, and they sell on.
+func TestArchiveCommand(t *testing.T) {
+	t.Parallel()
+	d := atRest(t, "1,100\n2,100\n")
+	d.run("stock", "adjust", "1", "--limit", "5", "--reason", "limit", "--yes").want(command.ExitDone)
+	h, cell, dir := d.hand(), stock.Cell{SKU: 1}, t.TempDir()
+	archived := func(args ...string) result {
+		return d.run(append([]string{"archive", "run", "--dir", dir, "--older-than", "1200h", "--yes"}, args...)...)
+	}
+	bought := map[string]stock.ReservationID{}
+	for i, key := range []string{"a", "b", "c"} {
+		bought[key] = d.reserve(cell, int64(1+i/2), key)
+		d.settle(stock.OpConfirm, cell, bought[key])
+	}
+	held := d.reserve(cell, 3, "held")
+	d.settle(stock.OpRelease, cell, d.reserve(cell, 3, "released"))
+	stop := d.persister()
+	d.settled()
+	h.marked()
+	stop()
+	d.run("archive", "run", "--older-than", "1200h", "--dry-run").want(command.ExitDone, "0 events", "would leave")
+	h.age()
+
+	d.run("archive", "run", "--older-than", "1200h", "--yes").want(command.ExitUsage, "dir", "--dry-run")
+	d.run("archive", "run", "--dir", filepath.Join(dir, "nowhere"), "--yes").want(command.ExitUsage, "--dir")
+	d.run("archive", "run", "--dir", dir, "--older-than", "24h", "--yes").want(command.ExitUsage, "older-than", "48h")
+	d.run("archive", "run", "--older-than", "1200h", "--dry-run").want(command.ExitDone, "12 events of 2 cells and 4 reservations", "would leave")
+	archived().want(command.ExitDone, "12 events of 2 cells and 4 reservations", "left the tables", ".sluice.gz")
+	archived().want(command.ExitDone, "0 events")
+	d.settled()
+	d.reconcile(command.ExitDone, "--sku", "1")
+
+	for _, id := range bought {
+		h.del(resOf(cell), string(id[:]))
+	}
+	d.reconcile(command.ExitDone)
+	d.reconcile(command.ExitDone, "--sku", "1")
+	d.run("reservation", "show", bought["a"].String()).want(command.ExitNotFound, "may be in files", "sluice archive show")
+	d.run("reservation", "show", held.String()).want(command.ExitDone, "held", "reserve")
+	d.run("reservation", "list", "--user", "1").want(command.ExitDone, "may be in files")
+
+	stop = d.persister()
+	d.settle(stock.OpConfirm, cell, held)
+	d.settle(stock.OpConfirm, cell, d.reserve(cell, 1, "d"))
+	d.settled()
+	h.marked()
+	stop()
+	h.age()
+	archived().want(command.ExitDone, "3 events of 1 cells and 2 reservations")
+	d.settled()
+
+	files, err := filepath.Glob(filepath.Join(dir, "*.sluice.gz"))
+	if err != nil || len(files) != 2 {
+		t.Fatal(files, err)
+	}
+	d.run(append([]string{"archive", "verify"}, files...)...).want(command.ExitDone, "whole: 12 events of 2 cells", "whole: 3 events of 1 cells")
+	d.run("archive", "show", files[0], "--reservation", bought["a"].String()).want(command.ExitDone, "reserve", "confirm").lacks("release")
+	d.run("archive", "show", files[0], "--sku", "1", "-o", "json").want(command.ExitDone, `"kind": "release"`, `"sku_id": "1"`)
+	d.flags["--deployment"] = "other"
+	d.run("archive", "verify", files[0]).want(command.ExitFailed, `deployment "test"`, "--deployment")
+	d.run("archive", "show", files[0]).want(command.ExitFailed, `deployment "test"`).lacks("reserve")
+	d.flags["--deployment"] = "test"
+	content, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string][]byte{
+		"cut":    content[:len(content)-9],
+		"edited": append(append([]byte{}, content[:len(content)/2]...), append([]byte{content[len(content)/2] ^ 1}, content[len(content)/2+1:]...)...),
+		"longer": append(append([]byte{}, content...), content...),
+		"text":   []byte("sku_id,quantity\n"),
+	} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.run("archive", "verify", files[1], path).want(command.ExitFailed, "whole: 3 events", path, "not a whole file", "1 of 2 files")
+		d.run("archive", "show", path).want(command.ExitFailed, "not a whole file")
+	}
+}

@@ -1,0 +1,265 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"sluice/core/archive"
+	"sluice/core/config"
+	"sluice/core/ledger"
+	"sluice/persister"
+)
+
+// ArchiveRun moves old rows out of MySQL.
+type ArchiveRun struct {
+	Books   `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
+
+	Stock     config.Agreed `embed:""`
+	Dir       string        `name:"dir" placeholder:"PATH" help:"Directory for the files: one that is backed up."`
+	OlderThan time.Duration `name:"older-than" default:"720h" placeholder:"DURATION" help:"What is younger stays. At least a day more than the retention."`
+	Share     float64       `name:"share" default:"0.5" placeholder:"PART" help:"Part of the time in which MySQL works for this; the rest is rest."`
+}
+
+// Validate joins all faults.
+func (a *ArchiveRun) Validate() error {
+	var f config.Faults
+	f.Include(a.Books.Validate())
+	f.Include(a.Stock.Validate())
+	if a.Dir == "" && !a.DryRun {
+		f.Add("dir", `""`, "a directory, or --dry-run")
+	}
+	config.Between(&f, "older-than", a.OlderThan, a.Stock.Retention+archive.AgeMargin, 100*365*24*time.Hour)
+	config.Between(&f, "share", a.Share, 0.01, 1)
+	return f.Err()
+}
+
+// Help is called by kong.
+func (ArchiveRun) Help() string {
+	return `Moves old events of the ledger, and the rows of reservations that ended with them, out of MySQL into files. It writes
+each file, reads it back, and only then deletes what is in it. It can be stopped at any time; the next run goes on. Open
+reservations stay, and so does all of a SKU with a dead letter or a difference that nobody has put right.
+
+The account needs the role archive of sluice grants.
+
+Examples:
+  sluice archive --dry-run --older-than 2160h
+  sluice archive --dir /var/lib/sluice/archive --older-than 2160h --yes
+  sluice archive verify /var/lib/sluice/archive/*.sluice.gz`
+}
+
+type archiveReport struct {
+	DryRun       bool      `json:"dry_run"`
+	Before       time.Time `json:"before"`
+	Cells        int64     `json:"cells"`
+	Events       int64     `json:"events"`
+	Reservations int64     `json:"reservations"`
+	Files        []string  `json:"files"`
+	Skipped      int64     `json:"skipped_cells"`
+	Faults       []string  `json:"faults"`
+}
+
+// Run is called by kong.
+func (a *ArchiveRun) Run(ctx context.Context, c *Console, log *slog.Logger) error {
+	if err := a.check(c); err != nil {
+		return err
+	}
+	if !a.DryRun {
+		info, err := os.Stat(a.Dir)
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is no directory", a.Dir)
+		}
+		if err != nil {
+			return usage(fmt.Errorf("--dir: %w", err))
+		}
+	}
+	db, err := a.MySQL.Open(ctx)
+	if err != nil {
+		return err
+	}
+	before := time.Now().Add(-a.OlderThan).UTC().Truncate(time.Millisecond) //nolint:forbidigo // what is old, by this machine's clock
+	err = persister.Schema().Check(ctx, db)
+	if err == nil && !a.DryRun {
+		err = a.ask(c, fmt.Sprintf("Move what happened before %s to %s, and delete it from MySQL?", before.Format(time.RFC3339), a.Dir), "archive")
+	}
+	var done archive.Done
+	if err == nil {
+		shown := time.Now() //nolint:forbidigo // for people
+		done, err = archive.Run(ctx, archive.Config{
+			DB: db, Dir: a.Dir, Deployment: a.Stock.Deployment, Before: before, Share: a.Share, DryRun: a.DryRun, Log: log,
+			Progress: func(d archive.Done) {
+				if now := time.Now(); now.Sub(shown) >= lineEvery { //nolint:forbidigo // for people
+					shown = now
+					c.Notef("archiving: %s events of %s cells in %d files", number(d.Events), number(d.Cells), len(d.Files))
+				}
+			},
+		})
+	}
+	if err := errors.Join(err, closeBooks(db)); err != nil {
+		if done.Events > 0 {
+			c.Notef("%s events are in %d files; the next run goes on", number(done.Events), len(done.Files))
+		}
+		return err
+	}
+	report := archiveReport{a.DryRun, before, done.Cells, done.Events, done.Reservations, done.Files, done.Skipped, done.Faults}
+	if a.json() {
+		err = c.JSON(report)
+	} else {
+		report.print(c)
+	}
+	if err == nil && done.Skipped > 0 {
+		err = inPart(fmt.Errorf("left as they are: %d cells", done.Skipped))
+	}
+	return err
+}
+
+func (r *archiveReport) print(c *Console) {
+	would := "left"
+	if r.DryRun {
+		would = "would leave"
+	}
+	c.Printf("%s events of %s cells and %s reservations from before %s %s the tables\n", number(r.Events), number(r.Cells),
+		number(r.Reservations), r.Before.Format(time.RFC3339), would)
+	for _, name := range r.Files {
+		c.Printf("%s\n", name)
+	}
+	for _, fault := range r.Faults {
+		c.Notef("%s", fault)
+	}
+}
+
+// ArchiveVerify checks files.
+type ArchiveVerify struct {
+	Stock config.Agreed `embed:""`
+	Files []string      `arg:"" name:"file" help:"Files of the archive."`
+}
+
+// Validate joins all faults.
+func (a *ArchiveVerify) Validate() error { return a.Stock.Validate() }
+
+// Help is called by kong.
+func (ArchiveVerify) Help() string {
+	return `Reads files of the archive whole: their checksums and counts, and that the events of each SKU follow from each
+other. It asks no server. Files of another deployment (--deployment) are refused.
+
+Example:
+  sluice archive verify /var/lib/sluice/archive/*.sluice.gz`
+}
+
+// Run is called by kong.
+func (a *ArchiveVerify) Run(ctx context.Context, c *Console) error {
+	bad := 0
+	for _, path := range a.Files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		checked, err := archive.Check(path, nil)
+		if err == nil {
+			err = foreign(&checked.Header, a.Stock.Deployment)
+		}
+		if err != nil {
+			bad++
+			c.Notef("%s: %s", path, err.Error())
+			continue
+		}
+		c.Printf("%s: whole: %s events of %s cells, SHA-256 %x\n", path, number(checked.Header.Events), number(checked.Header.Cells), checked.SHA256[:])
+	}
+	if bad > 0 {
+		return inPart(fmt.Errorf("%d of %d files are not whole files of this deployment", bad, len(a.Files)))
+	}
+	return nil
+}
+
+// foreign refuses a file of another deployment.
+func foreign(h *archive.Header, deployment string) error {
+	if h.Deployment != deployment {
+		return fmt.Errorf("it is of deployment %.100q, and this is %q (--deployment)", h.Deployment, deployment)
+	}
+	return nil
+}
+
+// ArchiveShow shows the events of a file.
+type ArchiveShow struct {
+	Output `embed:""`
+
+	Stock config.Agreed `embed:""`
+	File  string        `arg:"" help:"File of the archive."`
+	SKU   int64         `placeholder:"ID" between:"1-9223372036854775807" help:"Only the events of a SKU."`
+	ID    string        `name:"reservation" placeholder:"ID" help:"Only the events of a reservation."`
+}
+
+// Validate joins all faults.
+func (a *ArchiveShow) Validate() error { return a.Stock.Validate() }
+
+// Help is called by kong.
+func (ArchiveShow) Help() string {
+	return `Shows the events in a file of the archive, SKU by SKU. It asks no server.
+
+Examples:
+  sluice archive show sluice-000000012-9f2c41aa.sluice.gz --sku 1001
+  sluice archive show sluice-000000012-9f2c41aa.sluice.gz --reservation 002a7c0e0d8f1b3c5d7e9f10213243a5 -o json`
+}
+
+type archivedEvent struct {
+	SKU         int64  `json:"sku_id,string"`
+	Sale        uint32 `json:"sale_id,string,omitzero"`
+	Bucket      uint16 `json:"bucket,omitzero"`
+	Reservation string `json:"reservation_id"`
+	User        int64  `json:"user_id,string"`
+	Quantity    int64  `json:"quantity"`
+	ledger.Event
+}
+
+// Run is called by kong.
+func (a *ArchiveShow) Run(_ context.Context, c *Console) error {
+	shown := []archivedEvent{}
+	checked, err := archive.Check(a.File, func(s *archive.Section, events []ledger.Recorded) error {
+		if a.SKU != 0 && s.SKU != a.SKU {
+			return nil
+		}
+		for i := range events {
+			e := &events[i]
+			if a.ID != "" && e.Reservation.String() != a.ID {
+				continue
+			}
+			x := archivedEvent{
+				SKU: s.SKU, Sale: s.Sale, Bucket: s.Bucket, Reservation: e.Reservation.String(), User: e.User, Quantity: e.Quantity,
+				Event: ledger.Event{Kind: e.Kind.String(), Epoch: e.Epoch, Seq: e.Seq, RedisMS: e.TimeMS, Avail: e.Avail, Held: e.Held, Sold: e.Sold, Reason: e.Change.Reason},
+			}
+			if e.Kind.Adjusts() {
+				x.Delta = &e.Change.Delta
+			}
+			shown = append(shown, x)
+		}
+		return nil
+	})
+	if err == nil {
+		err = foreign(&checked.Header, a.Stock.Deployment)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", a.File, err)
+	}
+	if a.json() {
+		return c.JSON(struct {
+			Header archive.Header  `json:"header"`
+			Events []archivedEvent `json:"events"`
+		}{checked.Header, shown})
+	}
+	h := &checked.Header
+	c.Printf("file %d of ledger %s, made %s: %s events of %s cells, all from before %s\n\n", h.File, h.Ledger, h.MadeAt.Format(time.RFC3339),
+		number(h.Events), number(h.Cells), h.Before.Format(time.RFC3339))
+	t := c.table()
+	t.row("SKU", "SALE", "EPOCH.SEQ", "TIME", "EVENT", "RESERVATION", "USER", "QUANTITY", "AVAIL", "HELD", "SOLD")
+	for i := range shown {
+		e := &shown[i]
+		t.row(e.SKU, e.Sale, fmt.Sprintf("%d.%d", e.Epoch, e.Seq), timeText(e.RedisMS), e.Kind, e.Reservation, e.User, number(e.Quantity),
+			number(e.Avail), number(e.Held), number(e.Sold))
+	}
+	t.flush()
+	return nil
+}
