@@ -17,6 +17,12 @@ import (
 	"sluice/core/stock"
 )
 
+// Where shoppers may hold and buy.
+const (
+	holdEverywhere = "everywhere"
+	holdInSales    = "sales"
+)
+
 // Config configures an edge.
 type Config struct {
 	Redis    redis.Config   `embed:""`
@@ -54,6 +60,7 @@ type Config struct {
 	CellsMax    int           `name:"cells-max" env:"SLUICE_CELLS_MAX" group:"Batching" default:"262144"`
 	PublishMax  int64         `name:"publish-buffer-bytes" env:"SLUICE_PUBLISH_BUFFER_BYTES" group:"Batching" default:"67108864"`
 
+	ShoppersHold       string        `name:"shoppers-hold" env:"SLUICE_SHOPPERS_HOLD" group:"Edge" default:"everywhere" placeholder:"WHERE"`
 	DrainDelay         time.Duration `name:"drain-delay" env:"SLUICE_DRAIN_DELAY" group:"Edge" default:"0s"`
 	Restore            string        `name:"restore" env:"SLUICE_RESTORE" group:"Edge" default:"manual" placeholder:"WHEN"`
 	AllowNoPersistence bool          `name:"allow-no-persistence" env:"SLUICE_ALLOW_NO_PERSISTENCE" group:"Edge"`
@@ -94,6 +101,7 @@ func (c Config) Validate() error {
 	config.Between(&f, "cells-max", c.CellsMax, 1, 1<<30)
 	config.Between(&f, "publish-buffer-bytes", c.PublishMax, 1<<20, math.MaxInt64)
 	config.Between(&f, "drain-delay", c.DrainDelay, 0, 10*time.Minute)
+	config.OneOf(&f, "shoppers-hold", c.ShoppersHold, holdEverywhere, holdInSales)
 	config.OneOf(&f, "restore", c.Restore, restoreManual, restoreAuto)
 	return f.Err()
 }

@@ -23,7 +23,7 @@ func Concurrent(t *testing.T, newFixture func(t *testing.T) Fixture) {
 	h := newHarness(t, newFixture(t))
 	cells := h.neighbours(3)
 	for i, cell := range cells {
-		h.loadCell(cell, int64(100+100*i), stock.Settings{Limit: int64(8 * i), Hold: 25 * time.Millisecond})
+		h.loadCell(cell, int64(100+100*i), stock.Settings{Limit: int64(8 * i), Hold: 25 * time.Millisecond, ExtendMax: 15 * time.Millisecond})
 	}
 	other := newCell() // most likely in another partition
 	h.loadCell(other, 50, stock.Settings{Limit: 5, Hold: 25 * time.Millisecond})
@@ -49,7 +49,7 @@ func Concurrent(t *testing.T, newFixture func(t *testing.T) Fixture) {
 		}
 	}
 
-	h.waitUntil(h.now() + 25)
+	h.waitUntil(h.now() + 25 + 15)
 	once := map[stock.ReservationID]bool{}
 	for _, ids := range granted {
 		for id := range ids {
@@ -141,18 +141,23 @@ func expected(o stock.Outcome, refusals ...stock.Verdict) error {
 	return fmt.Errorf("unexpected verdict %v", o.Verdict)
 }
 
-// settleOne confirms or releases a reservation that others may be settling too.
+// settleOne confirms, releases or extends a reservation that others may be settling too, or returns a unit of its SKU.
 func (c *client) settleOne() error {
 	r := c.seen[c.random.IntN(len(c.seen))]
 	v := &stock.Vector{Op: stock.OpConfirm, Partition: r.ID.Partition(), Requests: []stock.Request{{ID: r.ID, Cell: r.Cell}}}
-	if c.random.IntN(2) == 0 {
+	switch c.random.IntN(5) {
+	case 0, 1:
 		v.Op = stock.OpRelease
+	case 2:
+		v.Op, v.Requests[0].DeadlineMS = stock.OpExtend, r.DeadlineMS+1+c.random.Int64N(30)
+	case 3:
+		v.Op, v.Requests[0] = stock.OpReturn, c.comesBack(r.Cell, r.User, fmt.Sprint(c.random.IntN(9)), 1)
 	}
 	c.store.Do(context.Background(), v)
 	if v.Err != nil {
 		return v.Err
 	}
-	if err := expected(v.Outcomes[0], stock.VerdictWrongState); err != nil {
+	if err := expected(v.Outcomes[0], stock.VerdictWrongState, stock.VerdictLimitReached); err != nil {
 		return err
 	}
 	return checkVector(v)

@@ -86,6 +86,9 @@ type Parts struct {
 	// Proxies are the networks whose X-Forwarded-For the API believes.
 	Proxies []netip.Prefix
 
+	// SalesOnly keeps shoppers from taking normal stock, which is then for services.
+	SalesOnly bool
+
 	ReadTimeout  time.Duration // of one call that reads
 	AdminTimeout time.Duration // of one admin request, which may be many calls
 

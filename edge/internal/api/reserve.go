@@ -20,6 +20,7 @@ const stockMaxAge = time.Second
 var (
 	errUserMissing      = &problem.Problem{Kind: problem.Malformed, Pointer: "/user_id", Detail: "a service says for whom it acts"}
 	errUserUnwanted     = &problem.Problem{Kind: problem.Forbidden, Pointer: "/user_id", Detail: "only a service acts for another user"}
+	errSalesOnly        = &problem.Problem{Kind: problem.Forbidden, Detail: "shoppers hold and buy in sales only: name one, or let a service act for you"}
 	errNoShopperDeducts = &problem.Problem{Kind: problem.Forbidden, Detail: "shoppers may deduct only in a sale that allows it"}
 )
 
@@ -50,6 +51,9 @@ func (a *API) take(r *request, op stock.Op) error {
 		return err
 	}
 	cell := asked.cell()
+	if a.SalesOnly && cell.Pool == 0 && r.who.Role == auth.RoleShopper {
+		return errSalesOnly
+	}
 	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
 	soldOut := a.SoldOut.Certain(cell, id) // costs nothing while nothing is sold out; if the cell is, no other check is needed
 	if !soldOut {

@@ -94,6 +94,28 @@ func TestReturns(t *testing.T) {
 	}
 }
 
+// TestSalesOnly keeps shoppers from normal stock where a deployment says so, and lets services take it for them.
+func TestSalesOnly(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(p *Parts) { p.SalesOnly = true })
+	f.load(stock.Cell{SKU: 1}, 10, func(s *stock.Settings) { s.ShopperDeducts = true })
+	f.load(stock.Cell{SKU: 1, Pool: 5}, 10, func(s *stock.Settings) { s.ShopperDeducts = true })
+	shopper, service := f.token(7, auth.RoleShopper), f.token(1, auth.RoleService)
+	for _, path := range []string{reservePath, "/v1/deductions"} {
+		for body, want := range map[string]int{`{"sku_id":"1","quantity":1}`: 403, `{"sku_id":"1","quantity":1,"sale_id":"5"}`: 201} {
+			if got := f.do(call{method: "POST", path: path, token: shopper, body: body}); got.status != want {
+				t.Errorf("%s %s: %d %s", path, body, got.status, got.body)
+			}
+		}
+		if got := f.do(call{method: "POST", path: path, token: service, body: `{"sku_id":"1","quantity":1,"user_id":"7"}`}); got.status != 201 {
+			t.Errorf("a service: %d %s", got.status, got.body)
+		}
+	}
+	if s := f.state(stock.Cell{SKU: 1}); s.Held+s.Sold != 2 {
+		t.Errorf("the cell is %+v", s.Balances)
+	}
+}
+
 // TestLists decides reservations of lists, each by itself, and nothing of a list that is malformed.
 func TestLists(t *testing.T) {
 	t.Parallel()
