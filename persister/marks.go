@@ -192,9 +192,10 @@ func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []sto
 func walk(rows []row, marks map[stock.Cell]stock.Position, window uint64) (moved map[stock.Cell]stock.Position, broken []letter) {
 	moved = map[stock.Cell]stock.Position{}
 	ends := map[stock.Cell]stock.Position{} // at which a rebase ended the epoch of the mark
+	settled := map[stock.Cell]bool{}        // by that rebase: somebody has put right what does not follow
 	for i := range rows {
 		if r := &rows[i]; r.Kind == event.KindRebase && r.Change.From.Epoch == marks[r.Cell].Epoch {
-			ends[r.Cell] = r.Change.From
+			ends[r.Cell], settled[r.Cell] = r.Change.From, r.Settles()
 		}
 	}
 	stopped := map[stock.Cell]bool{} // at a break
@@ -205,9 +206,9 @@ func walk(rows []row, marks map[stock.Cell]stock.Position, window uint64) (moved
 			mark = m
 		}
 		end, ended := ends[r.Cell]
-		if ended && r.Kind == event.KindRebase && r.Change.From == end && !stopped[r.Cell] && r.fits() {
+		if ended && r.Kind == event.KindRebase && r.Change.From == end && (r.Settles() || !stopped[r.Cell]) && r.fits() {
 			// Between mark and end is nothing, unless the window ended before it.
-			if !mark.Less(end) || mark.Seq < marks[r.Cell].Seq+window {
+			if !mark.Less(end) || mark.Seq < marks[r.Cell].Seq+window || stopped[r.Cell] {
 				moved[r.Cell] = r.Position
 			}
 			continue
@@ -222,6 +223,10 @@ func walk(rows []row, marks map[stock.Cell]stock.Position, window uint64) (moved
 			}
 			avail, held, sold = rows[i-1].Avail, rows[i-1].Held, rows[i-1].Sold
 		}
+		if settled[r.Cell] && (!r.fits() || !r.follows(avail, held, sold)) {
+			stopped[r.Cell] = true
+			continue
+		}
 		if !r.fits() { // nor into a message
 			detail := fmt.Sprintf("%v has values that no event can have, at %d ms: %v of %d units by user %d, delta %d, %d available, %d held, %d sold",
 				r, r.timeMS, r.Kind, r.Quantity, r.User, r.Change.Delta, r.Avail, r.Held, r.Sold)
@@ -229,7 +234,8 @@ func walk(rows []row, marks map[stock.Cell]stock.Position, window uint64) (moved
 			stopped[r.Cell] = true
 			continue
 		}
-		if a, h, s := r.Before(); a != avail || h != held || s != sold {
+		if !r.follows(avail, held, sold) {
+			a, h, s := r.Before()
 			broken = append(broken, rowLetter(reasonBroken,
 				fmt.Sprintf("%v found balances %d, %d, %d, but %d, %d, %d were left to it", r, a, h, s, avail, held, sold), r))
 			stopped[r.Cell] = true

@@ -39,6 +39,12 @@ func (r *row) fits() bool {
 		min(r.DeadlineMS, r.timeMS) >= 0 && max(r.DeadlineMS, r.timeMS) <= stock.TimeMaxMS
 }
 
+// follows tells whether the event found these balances.
+func (r *row) follows(avail, held, sold int64) bool {
+	a, h, s := r.Before()
+	return a == avail && h == held && s == sold
+}
+
 // byPosition orders rows by cell, then by position: the order of the ledger's primary key, in which concurrent
 // transactions take their locks.
 func byPosition(a, b *row) int {

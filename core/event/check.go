@@ -67,6 +67,12 @@ func (e *Event) Follows(last stock.Position) bool {
 	return e.Epoch == last.Epoch && e.Seq == last.Seq+1
 }
 
+// Settles reports whether the event is a rebase by which somebody has put the balances right that did not follow from those
+// before. The rebase of a vetting brings lost events back, and names nobody who asked for it.
+func (e *Event) Settles() bool {
+	return e.Kind == KindRebase && e.Reservation != stock.ReservationID{}
+}
+
 // Before returns the cell's balances before the event, computed from those after it. A rebase states balances, whatever was
 // before it.
 func (e *Event) Before() (avail, held, sold int64) {

@@ -105,6 +105,9 @@ func (c *chain) walk(v *View) {
 		}
 		if e.Kind == event.KindRebase {
 			c.missing = nil
+			if e.Settles() {
+				c.breaches = nil
+			}
 			w = walker{at: e.Position, known: true, left: e.after(), leftMS: e.TimeMS}
 			continue
 		}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -278,7 +279,9 @@ func (j *judge) nameless(known map[stock.ReservationID]*told, leaked *sum) {
 	}
 	if held > 0 {
 		leaked.add(held, e.TimeMS, e.proof("more is held than the reservations that are known"))
-		j.nobodys = held
+		j.untold = true
+		f := finding(LeakedHold, j.Cell, held, Undersell, e.TimeMS)
+		j.steps = append(j.steps, cannot(&f, fmt.Sprintf("older events tell whose they are: sluice reconcile --sku %d --repair reads them all", j.Cell.SKU)))
 	}
 }
 

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 
 	"sluice/core/ledger"
 	"sluice/core/stock"
@@ -43,8 +44,8 @@ type judge struct {
 	findings []Finding
 	steps    []RepairStep
 	amended  map[stock.ReservationID]*stock.Reservation // records as steps leave them
-	nobodys  int64                                      // units that are held, and of no reservation
 	told     map[stock.Position]bool                    // letters that another finding has among its proof
+	untold   bool                                       // held units are of reservations that only older events tell of
 	unsure   bool                                       // of some reservation only later events are known
 }
 
@@ -245,8 +246,15 @@ func (j *judge) letters() {
 		j.add(t, l.Units, way, l.TimeMS, proof...)
 		if t == DeadLetter && ledger.Replays(l.Reason) {
 			j.steps = append(j.steps, replayStep(j.Cell, l.Units, l.ID))
+		} else if t == DeadLetter && l.Reason == ledger.ReasonBroken && j.settled(l.Position) {
+			j.plan(t, l.Units, way, Act{Settled: l.ID}, "a rebase has put right what the letter tells of", "the letter is resolved")
 		}
 	}
+}
+
+// settled tells whether somebody has put the balances right since a position.
+func (j *judge) settled(since stock.Position) bool {
+	return slices.ContainsFunc(j.list, func(e Event) bool { return e.Settles() && since.Less(e.Position) })
 }
 
 // counters looks for counters that no event explains: those of now, and those that later events found.

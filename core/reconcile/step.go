@@ -49,7 +49,8 @@ type Act struct {
 	Count    *CountEdit   `json:"count,omitzero"`
 	Row      *RowEdit     `json:"row,omitzero"`
 	Stock    *StockEdit   `json:"stock,omitzero"`
-	Letter   string       `json:"letter,omitzero"` // its id: it is applied again
+	Letter   string       `json:"letter,omitzero"`  // its id: it is applied again
+	Settled  string       `json:"settled,omitzero"` // id of a dead letter: it is resolved
 	Transfer *TransferEnd `json:"transfer,omitzero"`
 	Events   *EventsAgain `json:"events,omitzero"`
 }
@@ -57,11 +58,10 @@ type Act struct {
 // Shift moves a cell's counters by a difference, and into the next epoch. Events change the counters, and leave the difference
 // as it is. So a shift fits as long as the cell is in its epoch, and is never done twice.
 type Shift struct {
-	Epoch   uint32   `json:"epoch"`
-	Avail   int64    `json:"avail"`
-	Held    int64    `json:"held"`
-	Sold    int64    `json:"sold"`
-	Letters []string `json:"letters,omitzero"` // dead letters that tell of the same, and are resolved then
+	Epoch uint32 `json:"epoch"`
+	Avail int64  `json:"avail"`
+	Held  int64  `json:"held"`
+	Sold  int64  `json:"sold"`
 }
 
 // RecordEdit replaces the record of a reservation in Redis. A state of none is no record.
@@ -80,6 +80,7 @@ type Record struct {
 	Fingerprint uint32  `json:"fingerprint,omitzero"`
 	Seq         uint64  `json:"seq,omitzero"`
 	DeadlineMS  int64   `json:"deadline_ms,omitzero"`
+	ExtendedMS  int64   `json:"extended_ms,omitzero"`
 	SKU         show.ID `json:"sku_id,omitzero"`
 	Pool        uint32  `json:"pool,omitzero"`
 	Bucket      uint16  `json:"bucket,omitzero"`
@@ -90,7 +91,7 @@ func recordOf(r *stock.Reservation) Record {
 		return Record{State: stock.StateNone.String()}
 	}
 	return Record{
-		r.State.String(), r.Counted, show.ID(r.User), r.Quantity, r.Fingerprint, r.Seq, r.DeadlineMS,
+		r.State.String(), r.Counted, show.ID(r.User), r.Quantity, r.Fingerprint, r.Seq, r.DeadlineMS, r.ExtendedMS,
 		show.ID(r.Cell.SKU), r.Cell.Pool, r.Cell.Bucket,
 	}
 }
@@ -99,7 +100,7 @@ func recordOf(r *stock.Reservation) Record {
 func (r *Record) Reservation(id stock.ReservationID) stock.Reservation {
 	return stock.Reservation{
 		ID: id, State: stock.ParseState(r.State), Counted: r.Counted, User: int64(r.User), Quantity: r.Quantity, Fingerprint: r.Fingerprint,
-		Seq: r.Seq, DeadlineMS: r.DeadlineMS, Cell: stock.Cell{SKU: int64(r.SKU), Pool: r.Pool, Bucket: r.Bucket},
+		Seq: r.Seq, DeadlineMS: r.DeadlineMS, ExtendedMS: r.ExtendedMS, Cell: stock.Cell{SKU: int64(r.SKU), Pool: r.Pool, Bucket: r.Bucket},
 	}
 }
 
@@ -239,6 +240,9 @@ func recordText(r *stock.Reservation) string {
 
 // planCount notes a step that replaces a user's count.
 func (j *judge) planCount(b Buyer, wanted, units int64, way Direction) {
+	if j.untold {
+		return // they may count
+	}
 	j.plan(BuyerCount, units, way, Act{Count: &CountEdit{userID(b.User), b.Units, wanted}},
 		fmt.Sprintf("user %d has a count of %d", b.User, b.Units), fmt.Sprintf("the count becomes %d", wanted))
 }
@@ -268,6 +272,9 @@ func (j *judge) heldAgain(id stock.ReservationID, base *stock.Reservation, t *to
 	r := stock.Reservation{
 		ID: id, State: stock.StateHeld, User: e.User, Quantity: e.Quantity, Fingerprint: e.Fingerprint, Cell: j.Cell, Seq: e.Seq, DeadlineMS: e.DeadlineMS,
 	}
+	if base != nil {
+		r.ExtendedMS = base.ExtendedMS
+	}
 	if base != nil && base.Counted {
 		r.Counted = true
 		return &r
@@ -287,7 +294,6 @@ func (j *judge) heldAgain(id stock.ReservationID, base *stock.Reservation, t *to
 // planShift notes the step that takes away what no event explains of a cell's counters, and declares what is left.
 func (j *judge) planShift() {
 	var wrong stock.Balances
-	var letters []string
 	t, way, units, found := CounterEdit, Bookkeeping, int64(0), false
 	take := func(have, want stock.Balances) {
 		wrong.Avail, wrong.Held, wrong.Sold = wrong.Avail+have.Avail-want.Avail, wrong.Held+have.Held-want.Held, wrong.Sold+have.Sold-want.Sold
@@ -301,18 +307,9 @@ func (j *judge) planShift() {
 		} else {
 			take(b.found, b.left)
 		}
-		for _, l := range j.Letters {
-			if l.Position == b.at.Position && !isFork(l.Reason) {
-				letters = append(letters, l.ID)
-			}
-		}
 	}
 	if e := j.at(j.Redis.Position); e != nil && !j.forked[e.Position] && j.afterOf(e) != j.Redis.Balances {
 		take(j.Redis.Balances, j.afterOf(e))
-	}
-	if j.nobodys > 0 {
-		t = LeakedHold
-		take(stock.Balances{Held: j.nobodys}, stock.Balances{Avail: j.nobodys})
 	}
 	if !found && !edited {
 		return
@@ -323,12 +320,9 @@ func (j *judge) planShift() {
 			t, way, units = f.Type, f.Direction, max(units, f.Units)
 		}
 	}
-	if t == LeakedHold {
-		way, units = Undersell, j.nobodys
-	}
 	to := j.Redis.Balances
 	to.Avail, to.Held, to.Sold = to.Avail-wrong.Avail, to.Held-wrong.Held, to.Sold-wrong.Sold
-	j.plan(t, units, way, Act{Shift: &Shift{j.Redis.Epoch, -wrong.Avail, -wrong.Held, -wrong.Sold, letters}},
+	j.plan(t, units, way, Act{Shift: &Shift{j.Redis.Epoch, -wrong.Avail, -wrong.Held, -wrong.Sold}},
 		fmt.Sprintf("the cell is in epoch %d", j.Redis.Epoch),
 		fmt.Sprintf("a rebase moves avail by %+d, held by %+d, sold by %+d: now to %d, %d, %d", -wrong.Avail, -wrong.Held, -wrong.Sold, to.Avail, to.Held, to.Sold))
 	step := &j.steps[len(j.steps)-1]

@@ -185,6 +185,8 @@ func (d *Desk) act(ctx context.Context, step *reconcile.RepairStep) (said string
 		said, err = d.count(ctx, step, a.Count)
 	case a.Letter != "":
 		said, err = d.replay(ctx, a.Letter)
+	case a.Settled != "":
+		said, err = d.resolve(ctx, a.Settled)
 	case a.Transfer != nil:
 		said, err = d.transfer(ctx, step, a.Transfer)
 	case a.Events != nil:
@@ -237,6 +239,18 @@ func (d *Desk) replay(ctx context.Context, text string) (string, error) {
 		return "", pending("no persister has applied the letter yet: is one running?")
 	}
 	return "", refusal("a persister cannot apply it: " + l.ReplayRefusal)
+}
+
+func (d *Desk) resolve(ctx context.Context, text string) (string, error) {
+	id, err := ledger.ParseLetterID(text)
+	if err != nil {
+		return "", refusal(err.Error())
+	}
+	_, _, err = d.Books.Resolve(ctx, id, d.Decision)
+	if errors.Is(err, ledger.ErrNoLetter) {
+		return "", refusal(err.Error())
+	}
+	return "the letter is resolved", err
 }
 
 func (d *Desk) transfer(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) (string, error) {

@@ -2,13 +2,59 @@ package repair
 
 import (
 	"context"
+	"encoding/binary"
+	"fmt"
 
+	"sluice/core/ledger"
 	"sluice/core/reconcile"
 	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
 )
 
-// shift moves a cell's counters by what no event explains, into the next epoch.
+// shift moves a cell's counters by what no event explains, into the next epoch. It resolves the dead letters that tell of the
+// same: the rebase states what there is, whatever was before.
 func (d *Desk) shift(ctx context.Context, step *reconcile.RepairStep, s *reconcile.Shift) (string, stock.Position, error) {
-	_, _, _ = ctx, step, s
-	return "", stock.Position{}, refusal("this version cannot rebase a cell that is open")
+	id := stock.ReservationID(step.ID[:stock.ReservationBytes])
+	binary.BigEndian.PutUint16(id[:], uint16(step.Cell().Partition(d.Store.Partitions())))
+	became, at, err := d.Store.Shift(ctx, &redisstock.Shift{
+		ID: id, Cell: step.Cell(), Epoch: s.Epoch, Avail: s.Avail, Held: s.Held, Sold: s.Sold, Reason: d.Decision.Reason,
+	})
+	if err != nil {
+		return "", at, err
+	}
+	switch became {
+	case redisstock.ShiftDone, redisstock.ShiftReplayed:
+	case redisstock.ShiftNegative:
+		return "", at, refusal("too many units are taken by now: restock the SKU, or release reservations, and plan again")
+	case redisstock.ShiftRefused:
+		return "", at, refusal(fmt.Sprintf("the cell is not in epoch %d any more, or is fenced", s.Epoch))
+	}
+	if err := d.settle(ctx, step.Cell(), at); err != nil {
+		return "", at, err
+	}
+	return fmt.Sprintf("the cell goes on at %d.%d", at.Epoch, at.Seq), at, nil
 }
+
+// settle resolves the dead letters of a cell about events that did not follow, before a rebase that put that right.
+func (d *Desk) settle(ctx context.Context, cell stock.Cell, rebased stock.Position) error {
+	s, err := d.Books.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var told []ledger.LetterID
+	err = s.OpenLetters(ctx, lettersMax, func(l *ledger.OpenLetter) {
+		if l.Cell == cell && l.Reason == ledger.ReasonBroken && l.Less(rebased) {
+			told = append(told, l.ID)
+		}
+	})
+	for _, id := range told {
+		if err == nil {
+			_, _, err = d.Books.Resolve(ctx, id, d.Decision)
+		}
+	}
+	return err
+}
+
+// lettersMax bounds the dead letters that are looked through.
+const lettersMax = 10_000

@@ -60,14 +60,7 @@ func recordValue(r *stock.Reservation) string {
 	if r.State == stock.StateNone {
 		return ""
 	}
-	b := []byte{valueVersion, byte(r.State)}
-	if r.Counted {
-		b[1] |= countedBit
-	}
-	b = appendUint48(b, r.Seq)
-	b = appendUint48(b, uint64(r.DeadlineMS))
-	b = appendAsk(b, &stock.Request{User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint, Cell: r.Cell})
-	return string(b)
+	return string(appendRecord(nil, r))
 }
 
 // countValue is the value of a user's count, empty for none.
@@ -76,8 +69,4 @@ func countValue(units int64) string {
 		return ""
 	}
 	return string([]byte{byte(units >> 16), byte(units >> 8), byte(units)})
-}
-
-func appendUint48(dst []byte, v uint64) []byte {
-	return append(dst, byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
 }

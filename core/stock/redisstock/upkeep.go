@@ -13,12 +13,12 @@ import (
 //
 // The store sends these scripts whole, by EVAL. It must also relay the outbox of a server that is not open, and such a
 // server knows no script. Upkeep scripts do not count when the store asks whether a server is open.
-type upkeep struct{ lease, relayed, unrelayed, counts, may, vetted, amend, rebuild, clear, refill string }
+type upkeep struct{ lease, relayed, unrelayed, counts, may, vetted, amend, rebuild, clear, refill, shift string }
 
 func loadUpkeep() (u upkeep, err error) {
 	for name, source := range map[string]*string{
 		"lease": &u.lease, "relayed": &u.relayed, "unrelayed": &u.unrelayed, "counts": &u.counts, "may": &u.may, "vetted": &u.vetted,
-		"amend": &u.amend, "rebuild": &u.rebuild, "clear": &u.clear, "refill": &u.refill,
+		"amend": &u.amend, "rebuild": &u.rebuild, "clear": &u.clear, "refill": &u.refill, "shift": &u.shift,
 	} {
 		script, err := lua.Upkeep(name)
 		if err != nil {
