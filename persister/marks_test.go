@@ -216,16 +216,18 @@ func TestMarksDoNotEnterAnEpoch(t *testing.T) {
 }
 
 // TestMarksFollowARebase has cells whose second epoch begins with a rebase: from where the first one ended; from before that,
-// because an event came late; with balances that the first one did not leave; after a gap; after a break; and without the rebase.
+// because an event came late; with balances that the first one did not leave; after a gap; after a break; without the rebase;
+// and after a break that somebody has put right by it.
 func TestMarksFollowARebase(t *testing.T) {
 	t.Parallel()
 	m := newMarksTest(t)
-	h := newHistory(9, 6)
+	h := newHistory(9, 7)
 	rebased := func(c *cellHistory, from uint64) []*row {
 		rows := inARow(h, c, 4)
 		last := *rows[3]
 		rebase := row{Event: last.Event, timeMS: last.timeMS + 1}
 		rebase.Kind, rebase.Quantity, rebase.User, rebase.DeadlineMS = event.KindRebase, 0, 0, 0
+		rebase.Reservation = stock.ReservationID{} // nobody asked for it
 		rebase.Position = stock.Position{Epoch: 2, Seq: from + 1}
 		rebase.Change = event.Change{From: stock.Position{Epoch: 1, Seq: from}, Reason: "test"}
 		c.last.Seq = from + 1
@@ -251,7 +253,11 @@ func TestMarksFollowARebase(t *testing.T) {
 	m.write(broken...)
 	alone := rebased(h.cells[5], 4)
 	m.write(slices.Delete(alone, 4, 5)...) // the rebase is not there yet
-	m.want("with second epochs", "1001 0 2 7", "1001 1 2 6", "1002 0 2 7", "1002 1 2 7", "1003 0 1 1", "1003 1 1 4")
+	settled := rebased(h.cells[6], 4)
+	settled[1].Avail++
+	settled[4].Reservation = settled[0].Reservation
+	m.write(settled...)
+	m.want("with second epochs", "1001 0 2 7", "1001 1 2 6", "1002 0 2 7", "1002 1 2 7", "1003 0 1 1", "1003 1 1 4", "1004 0 2 7")
 	letters := lines(t, m.writer.db, "SELECT reason, sku_id, epoch, seq FROM dead_letters")
 	if diff := cmp.Diff([]string{reasonBroken + " 1003 1 2"}, letters); diff != "" {
 		t.Errorf("dead letters:\n%s", diff)

@@ -190,7 +190,7 @@ func saidOf(e *row) string { return fmt.Sprintf("the row is what %v left", e) }
 
 // event reads one event of the ledger, nil if there is none.
 func (m *mender) event(ctx context.Context, where string, values ...any) (found *row, err error) {
-	rows, err := m.writer.tx.QueryContext(ctx, selectLedger+where, values...) //nolint:sqlclosecheck // scanAll closes them
+	rows, err := m.writer.tx.QueryContext(ctx, selectLedger+where, values...)
 	if err != nil {
 		return nil, fmt.Errorf("read ledger: %w", err)
 	}

@@ -185,7 +185,7 @@ func (w *reconcileRun) apply(ctx context.Context, report *reconcile.Report, plan
 
 // publish brings entries to Kafka.
 func (w *reconcileRun) publish(ctx context.Context, entries []stock.Entry) (err error) {
-	publisher, err := outbox.NewPublisher(outbox.PublisherConfig{
+	publisher, err := outbox.NewPublisher(outbox.PublisherConfig{ //nolint:contextcheck // it ends by Close
 		Brokers: w.Kafka.Brokers, Topic: w.Kafka.Topic, Partitions: w.Kafka.Partitions, Log: slog.New(slog.DiscardHandler),
 	}, metrics.NewSet())
 	if err != nil {

@@ -3,6 +3,7 @@ package repair
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"sluice/core/ledger"
@@ -29,7 +30,12 @@ func (d *Desk) shift(ctx context.Context, step *reconcile.RepairStep, s *reconci
 	case redisstock.ShiftRefused:
 		return "", at, refusal(fmt.Sprintf("the cell is not in epoch %d any more, or is fenced", s.Epoch))
 	}
-	if err := d.settle(ctx, step.Cell(), at); err != nil {
+	// Until the rebase is in the ledger, persisters make dead letters of what does not follow.
+	err = d.awaitEvents(ctx, step.Cell(), map[stock.Position]bool{at: true})
+	if late := pending(""); err == nil || errors.As(err, &late) { // the next plan resolves what comes later
+		err = d.settle(ctx, step.Cell(), at)
+	}
+	if err != nil {
 		return "", at, err
 	}
 	return fmt.Sprintf("the cell goes on at %d.%d", at.Epoch, at.Seq), at, nil
