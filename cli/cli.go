@@ -71,8 +71,11 @@ type root struct {
 	Config struct {
 		Print configPrint `cmd:"" help:"Show each setting's value, and where it is from."`
 	} `cmd:"" help:"Look at settings."`
-	Reconcile command.Reconcile `cmd:"" help:"Compare Redis with ledger, projections, outbox and Kafka."`
-	Restore   command.Restore   `cmd:"" help:"Write a lost Redis anew from MySQL and Kafka."`
+	Reconcile struct {
+		Report  command.Reconcile        `cmd:"" default:"withargs" help:"Compare the stores now."`
+		History command.ReconcileHistory `cmd:"" help:"Show what persisters have found."`
+	} `cmd:"" help:"Compare Redis with ledger, projections, outbox and Kafka."`
+	Restore command.Restore `cmd:"" help:"Write a lost Redis anew from MySQL and Kafka."`
 
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`
 	Version command.Version `cmd:"" help:"Show what this program was built from."`

@@ -91,6 +91,9 @@ func (d *deployment) runBy(stdin string, atTerminal bool, args ...string) result
 	path := args[:1]
 	for _, leaf := range model().Leaves(false) {
 		words := strings.Fields(leaf.Path())
+		if leaf.Parent.DefaultCmd == leaf && (len(args) == len(words)-1 || args[len(words)-1][0] == '-') { // its parent does the same
+			words = words[:len(words)-1]
+		}
 		if strings.HasPrefix(strings.Join(args, " ")+" ", strings.Join(words, " ")+" ") {
 			path = words
 			for _, f := range leaf.Flags {

@@ -13,6 +13,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"sluice/cli/command"
 	"sluice/core/reconcile/journal"
 	"sluice/persister"
 )
@@ -145,4 +146,52 @@ func since(h *hand) map[string]string {
 		h.t.Fatal(err)
 	}
 	return all
+}
+
+// What persisters have found is shown, as a table, in JSON and in csv: runs, what one of them found, and what is so still.
+func TestReconcileHistory(t *testing.T) {
+	t.Parallel()
+	d := atRest(t, "1,20\n2,5\n")
+	d.run("reconcile", "history", "--since", "1ms").want(command.ExitDone, "no run since 1ms")
+	h := d.hand()
+	h.sql("DELETE FROM reconcile_runs")
+	h.sql("UPDATE product_inventories SET available_stock = 19, sold_stock = 1 WHERE sku_id = 1")
+	stop := d.persister()
+	type history struct {
+		Runs []struct {
+			ID       string `json:"run_id"`
+			Verdict  string
+			By       string
+			Cells    int64
+			Findings int64
+			ByType   map[string]struct{ Units int64 } `json:"by_type"`
+		}
+		Findings []struct {
+			Type      string
+			SKU       string `json:"sku_id"`
+			Units     int64
+			FirstSeen string `json:"first_seen"`
+			Proof     []struct{ Store, Says string }
+		}
+	}
+	read := func(more ...string) history {
+		return into[history](d.run(append([]string{"reconcile", "history", "-o", "json"}, more...)...).want(command.ExitDone))
+	}
+	d.await(func() bool { return len(read().Runs) > 0 })
+	stop()
+	r := read().Runs[0]
+	if r.Verdict != "drift" || r.Cells != 2 || r.Findings != 1 || r.ByType["projection_stale"].Units != 1 || !strings.Contains(r.By, "127.0.0.1:") {
+		t.Errorf("%+v", r)
+	}
+	for _, which := range [][]string{{"--run", r.ID}, {"--open"}} {
+		found := read(which...).Findings
+		if len(found) != 1 || found[0].Type != "projection_stale" || found[0].SKU != "1" || found[0].Units != 1 || found[0].FirstSeen == "" || len(found[0].Proof) == 0 {
+			t.Errorf("%v: %+v", which, found)
+		}
+		d.run(append([]string{"reconcile", "history"}, which...)...).want(command.ExitDone, "projection_stale  SKU 1", "rewrite_projection")
+	}
+	d.run("reconcile", "history").want(command.ExitDone, "verdict", "drift")
+	d.run("reconcile", "history", "-o", "csv", "--since", "2020-01-01T00:00:00Z").want(command.ExitDone, "run,begun,seconds,sweep,cells,", ",stock,2,0,1,0,1,")
+	d.run("reconcile", "history", "--run", "999999").want(command.ExitNotFound, "there is no run 999999")
+	d.run("reconcile", "history", "--since", "yesterday").want(command.ExitUsage, "RFC 3339")
 }

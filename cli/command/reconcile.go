@@ -90,17 +90,23 @@ func (r *Reconcile) since(now time.Time) (int64, error) {
 	if r.Since == "" {
 		return 0, nil
 	}
-	if d, err := time.ParseDuration(r.Since); err == nil {
+	at, err := timeOrAgo(r.Since, now)
+	return at.UnixMilli(), err
+}
+
+// timeOrAgo reads a time, or a duration as the time that it is ago.
+func timeOrAgo(text string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(text); err == nil {
 		if d <= 0 {
-			return 0, errors.New("want a duration above 0, or a time in RFC 3339")
+			return now, errors.New("want a duration above 0, or a time in RFC 3339")
 		}
-		return now.Add(-d).UnixMilli(), nil
+		return now.Add(-d), nil
 	}
-	at, err := moment.Parse(r.Since)
+	at, err := moment.Parse(text)
 	if err != nil {
-		return 0, errors.New("want a time in RFC 3339, such as 2026-01-31T18:00:00Z, or a duration, such as 1h")
+		return now, errors.New("want a time in RFC 3339, such as 2026-01-31T18:00:00Z, or a duration, such as 1h")
 	}
-	return at.UnixMilli(), nil
+	return at, nil
 }
 
 // Run is called by kong.
