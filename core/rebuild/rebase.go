@@ -19,10 +19,10 @@ func (c *Cell) Rebase(reason string) (events []event.Event) {
 			r.Seq = c.Seq
 			continue // no event can say it
 		}
-		c.Balances.Held, c.Balances.Avail = r.Quantity, free-r.Quantity
+		c.Balances = stock.Balances{Avail: free - r.Quantity, Held: r.Quantity, Sold: keep.Sold, Total: keep.Total}
 		events = append(events, c.next(reason))
 		c.Seq++
-		c.Balances.Held, c.Balances.Avail = 0, free
+		c.Balances = stock.Balances{Avail: free, Sold: keep.Sold, Total: keep.Total}
 		r.Seq = c.Seq
 		events = append(events, event.Event{
 			Kind: event.KindRevoke, Reservation: r.ID, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint, Cell: c.Cell,
