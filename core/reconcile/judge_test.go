@@ -567,7 +567,7 @@ var injections = map[reconcile.Type]map[string]injection{
 			switch {
 			case have.Avail > want.Avail, have.Avail == want.Avail && have.Sold < want.Sold:
 				way = reconcile.Oversell
-			case have.Avail < want.Avail:
+			case have.Avail < want.Avail, have.Sold > want.Sold: // of a return, Redis has more sold
 				way = reconcile.Undersell
 			}
 			return max(more, less), way, true
