@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -194,4 +195,57 @@ func TestReconcileHistory(t *testing.T) {
 	d.run("reconcile", "history", "-o", "csv", "--since", "2020-01-01T00:00:00Z").want(command.ExitDone, "run,begun,seconds,sweep,cells,", ",stock,2,0,1,0,1,")
 	d.run("reconcile", "history", "--run", "999999").want(command.ExitNotFound, "there is no run 999999")
 	d.run("reconcile", "history", "--since", "yesterday").want(command.ExitUsage, "RFC 3339")
+}
+
+// While clients sell and persisters come and go, what is under way is no difference: sweeps and looks at what has changed
+// find nothing. RECONCILE_RUNS says how many sweeps.
+func TestPersistersReportNoDriftUnderLoad(t *testing.T) {
+	t.Parallel()
+	want := 3
+	if text := os.Getenv("RECONCILE_RUNS"); text != "" {
+		var err error
+		if want, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const skus = 20
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	var file strings.Builder
+	file.WriteString("sku_id,quantity,limit,hold_seconds\n")
+	for sku := 1; sku <= skus; sku++ {
+		fmt.Fprintf(&file, "%d,1000000,500,2\n", sku)
+	}
+	d.runWith(file.String(), "stock", "load", "--yes").want(command.ExitDone)
+	often := func(cfg *persister.Config) { cfg.ReconcileWithin = 2 * time.Second }
+	_, stopSelling := d.sellsOn(skus)
+	defer stopSelling()
+	h := d.hand()
+	kept := journal.New(h.db)
+	runs := func() (n int) {
+		err := kept.Runs(t.Context(), time.Now().Add(-time.Hour), 1000, func(r *journal.Run) {
+			n++
+			if r.Drift > 0 || r.Findings > 0 || r.Cells != skus {
+				t.Errorf("%+v: %v", r, h.open())
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for more := 0; runs() < want && !t.Failed(); {
+		stop := d.persisterWith(often)
+		more = min(want, runs()+1)
+		for end := time.Now().Add(time.Minute); runs() < more && time.Now().Before(end); {
+			time.Sleep(50 * time.Millisecond)
+		}
+		stop()
+		if runs() < more {
+			t.Fatal("nobody sweeps")
+		}
+	}
+	if open := h.open(); len(open) > 0 {
+		t.Errorf("found without drift: %v", open)
+	}
 }

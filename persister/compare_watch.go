@@ -66,7 +66,7 @@ func newCompareWatch(kept *journal.Journal, within time.Duration, m *meters, set
 	}
 	set.NewGauge("sluice_persister_reconcile_sweep_seconds", func() float64 { return w.ofLast(func(r *journal.Run) float64 { return r.Seconds }) })
 	set.NewGauge("sluice_persister_reconcile_period_seconds", w.periodSeconds)
-	for _, s := range []journal.Sweep{journal.Stock, journal.Rows} {
+	for _, s := range []journal.Sweep{journal.Stock} {
 		set.NewGauge(fmt.Sprintf("sluice_persister_reconcile_unverified_seconds{sweep=%q}", s), func() float64 { return w.age(s) })
 	}
 	return w
@@ -83,7 +83,7 @@ func (w *compareWatch) read(ctx context.Context) error {
 	found, err := w.journal.Counts(ctx)
 	var last *journal.Run
 	completed := map[journal.Sweep]time.Time{}
-	for _, s := range []journal.Sweep{journal.Stock, journal.Rows} {
+	for _, s := range []journal.Sweep{journal.Stock} {
 		if err != nil {
 			break
 		}

@@ -39,7 +39,7 @@ type Summary struct {
 	Drift          int64               `json:"drift"`
 	Unverified     int64               `json:"unverified"`
 	Reservations   int64               `json:"open_reservations"`    // that were counted in Redis
-	LedgerRows     int64               `json:"ledger_rows,omitzero"` // older ones that were read: --all-rows
+	LedgerRows     int64               `json:"ledger_rows,omitzero"` // older ones that were read
 	EventsInFlight int64               `json:"events_in_flight"`     // of the cells that were looked at closely
 	Findings       int64               `json:"findings"`
 	LeftOut        int64               `json:"findings_left_out"` // of the list: it has no more than it has room for
