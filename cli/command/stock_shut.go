@@ -78,7 +78,7 @@ type closedError string
 func (e closedError) Error() string { return string(e) }
 
 // Is makes it a stock.ErrShut, which says what to do.
-func (closedError) Is(target error) bool { return target == stock.ErrShut } //nolint:errorlint // Is compares
+func (closedError) Is(target error) bool { return target == stock.ErrShut }
 
 // shutText says why a cell is shut, and what that means.
 func shutText(why stock.Verdict) string {
