@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// ErrNotLoopback tells that an address is not on this machine.
+// ErrNotLoopback means that an address is not on this machine.
 var ErrNotLoopback = errors.New("not a loopback address: the driver sends load to this machine only")
 
-// ErrResponse tells that an answer is not the HTTP/1.1 that the driver understands.
+// ErrResponse means that the driver does not understand an answer as HTTP/1.1.
 var ErrResponse = errors.New("unreadable response")
 
 const responseBytesMax = 1 << 20

@@ -26,7 +26,7 @@ type Plan struct {
 	Got func(conn, n int, r Response)
 }
 
-// Report is what a run saw.
+// Report has the figures of a run.
 type Report struct {
 	Elapsed time.Duration
 	Answers map[int]int // by HTTP status

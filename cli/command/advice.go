@@ -16,7 +16,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Explain is what to tell about an error: what it says, and what to do next where that is always the same.
+// Explain returns the text of an error. If every such error has the same remedy, the remedy follows.
 func Explain(err error) string {
 	text := err.Error()
 	for _, advice := range []func(error) string{adviceOnStock, adviceOnMySQL, adviceOnRedis, adviceOnReach} {

@@ -2,7 +2,7 @@ package command
 
 import "errors"
 
-// Consent is how a command is let change something.
+// Consent has the flags by which a user agrees to a change.
 type Consent struct {
 	Yes    bool `short:"y" help:"Do not ask."`
 	DryRun bool `help:"Show what would change, and change nothing."`

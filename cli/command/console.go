@@ -25,7 +25,7 @@ type Console struct {
 
 	// ErrIsTerminal and InIsTerminal tell whether somebody looks and can answer.
 	ErrIsTerminal, InIsTerminal bool
-	// Color is whether Out may be coloured.
+	// Color is true if Out may be coloured.
 	Color bool
 }
 
@@ -151,10 +151,10 @@ func (c *Console) Confirm(question, answer string) error {
 	return nil
 }
 
-// canAsk tells whether somebody sees a question and can answer it.
+// canAsk reports whether somebody sees a question and can answer it.
 func (c *Console) canAsk() bool { return c.InIsTerminal && c.ErrIsTerminal }
 
-// Output is how a command shows its result.
+// Output says how a command shows its result.
 type Output struct {
 	Format string `name:"output" short:"o" enum:"table,json" default:"table" placeholder:"FORMAT" help:"Show the result as a table, or as json."`
 }

@@ -35,7 +35,7 @@ func (d *letterDecision) Validate() error {
 // decidedLetter is the result of a decision.
 type decidedLetter struct {
 	Result string `json:"result"` // ok, replayed (it was decided before), dry_run, refused or pending
-	// Changed tells whether the command changed anything, or in a dry run would do.
+	// Changed is true if the command changed anything. In a dry run it is true if the command would.
 	Changed bool          `json:"changed"`
 	Letter  ledger.Letter `json:"letter"`
 }

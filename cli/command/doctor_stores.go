@@ -69,7 +69,8 @@ func redisNode(ctx context.Context, e *examination, about string, node rueidis.C
 	redisClock(ctx, e, about, node)
 }
 
-// redisReplicas tells how many replicas keep up with a primary. Where no level asks for one, none is no fault.
+// redisReplicas says how many replicas keep up with a primary. It is no fault if none does, because a deployment may need
+// none.
 func redisReplicas(e *examination, about, info string) {
 	if n := redisstock.KeptUp(info); n > 0 {
 		e.ok(about, "replicas that keep up: %d", n)
@@ -160,7 +161,7 @@ func (d *Doctor) mysql(ctx context.Context, e *examination) {
 	deadLetters(ctx, e, mysql)
 }
 
-// deadLetters tells what those that nobody has resolved hold up.
+// deadLetters looks for dead letters that nobody has resolved, and says what they hold up.
 func deadLetters(ctx context.Context, e *examination, mysql *sql.DB) {
 	const about = "dead letters"
 	counts, err := ledger.New(mysql, nil).Unresolved(ctx)
@@ -232,7 +233,7 @@ func (d *Doctor) history(ctx context.Context, e *examination) {
 	}
 }
 
-// wayOut is what to do about a Redis that vetting refuses.
+// wayOut says what to do about a Redis that vetting refuses.
 func (d *Doctor) wayOut(lost bool) string {
 	const open = "start an edge: it opens Redis once nothing speaks against it"
 	switch {

@@ -127,7 +127,7 @@ func (m *Migrate) untilUp(ctx context.Context, c *Console, server string, try fu
 	return fmt.Errorf("%s did not come up within %v: %w", server, m.Wait, err)
 }
 
-// unreachable tells of an error that a server which is starting gives.
+// unreachable reports whether a server gives this error while it starts.
 func unreachable(err error) bool {
 	var network *net.OpError
 	var answer kafkago.Error

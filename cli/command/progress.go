@@ -14,7 +14,7 @@ const (
 	lineEvery = 5 * time.Second // where nobody looks, and a log keeps every line
 )
 
-// progress tells how far a load has come: as a bar on a terminal, else as a line now and then.
+// progress shows how far a load has come: as a bar on a terminal, elsewhere as a line now and then.
 type progress struct {
 	c     *Console
 	total int64        // bytes; 0: not known

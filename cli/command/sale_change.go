@@ -240,7 +240,7 @@ func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) er
 // changedSale is a sale, and what a command has made of it.
 type changedSale struct {
 	Result string `json:"result"` // ok, replayed (an earlier call had done it) or dry_run
-	// Changed tells whether the command changed anything, or in a dry run would do.
+	// Changed is true if the command changed anything. In a dry run it is true if the command would.
 	show.ChangedSale
 }
 

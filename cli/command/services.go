@@ -19,7 +19,7 @@ type Edge struct {
 	Drain  Drain       `embed:""`
 }
 
-// Drain is how a service ends.
+// Drain says how long a service may take to end.
 type Drain struct {
 	Timeout time.Duration `name:"drain-timeout" env:"SLUICE_DRAIN_TIMEOUT" group:"Operations" default:"30s"`
 }

@@ -25,7 +25,7 @@ type changed struct {
 	Sale   show.ID `json:"sale_id,omitzero"`
 	Key    string  `json:"key,omitempty"`
 	Result string  `json:"result"` // ok, replayed (the key was used before; nothing changed now) or dry_run
-	// Changed tells whether the change did anything, or in a dry run would do.
+	// Changed is true if the change did anything. In a dry run it is true if the change would.
 	Changed bool      `json:"changed"`
 	Before  show.Cell `json:"before"`
 	After   show.Cell `json:"after"`

@@ -36,7 +36,7 @@ func (l *StockLoad) reopen(ctx context.Context, c *Console, o *Opened) ([]int, e
 	return o.Stock.Shut(ctx)
 }
 
-// errDryShut tells that a dry run cannot look at cells.
+// errDryShut means that a dry run cannot look at cells.
 var errDryShut = errors.New("a dry run opens nothing, and Redis is shut, with stock in it: start an edge, which opens it, or load without --dry-run")
 
 // inspect fails unless Redis is a new one that a load would open.

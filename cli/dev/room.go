@@ -18,7 +18,7 @@ const (
 	roomToRun   = 16 << 20
 )
 
-// errNoRoom tells of a disk that is full, or so nearly that servers would not start.
+// errNoRoom means that a disk is so full that servers would not start.
 var errNoRoom = errors.New("the disk is too full")
 
 // checkRoom fails if private servers would not find the room to start.

@@ -23,7 +23,7 @@ var deps string
 
 const database = "sluice"
 
-// errPrivate tells of a server of the stack's own that does not start, perhaps because of its data.
+// errPrivate means that a private server of the stack does not start, perhaps because of its data.
 var errPrivate = errors.New("a private server does not start")
 
 // startServers starts each server that the command was given no address of, and puts the addresses of

@@ -2,7 +2,7 @@ package auth
 
 import "fmt"
 
-// Role is what the bearer of a token may do.
+// Role says what the bearer of a token may do.
 type Role uint8
 
 // The roles.
@@ -33,7 +33,7 @@ func ParseRole(word string) (Role, error) {
 	return RoleNone, fmt.Errorf("role %q: want shopper, service or admin", word)
 }
 
-// Identity is who bears a verified token.
+// Identity is the bearer of a verified token.
 type Identity struct {
 	Subject int64 // user id, 1 to 2^63-1
 	Role    Role

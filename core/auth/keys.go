@@ -72,7 +72,7 @@ func EncodeKeys(keys ...Key) ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// ErrNotWritten tells of a key file for which there is no room, or whose disk is broken.
+// ErrNotWritten means that the disk has no room for a key file, or is broken.
 var ErrNotWritten = errors.New("key file not written")
 
 // WriteKeys creates a key file that only its owner can read, or none. An existing file is an error.

@@ -15,11 +15,11 @@ const LifetimeMax = 24 * time.Hour
 // tokenType is the media type of access tokens, in the header "typ".
 const tokenType = "at+jwt"
 
-// ErrToken tells that a text is no token that may be used here and now. The error that wraps it says
+// ErrToken means that nobody may use this text as a token here and now. The error that wraps it says
 // why, without a part of the token.
 var ErrToken = errors.New("token refused")
 
-// Claims are what a token says.
+// Claims is the content of a token.
 type Claims struct {
 	Identity
 	Issuer    string

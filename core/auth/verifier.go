@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// VerifierConfig is what a Verifier expects of tokens.
+// VerifierConfig says which tokens a Verifier accepts.
 type VerifierConfig struct {
 	Issuer   string
 	Audience string

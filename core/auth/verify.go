@@ -92,7 +92,7 @@ func (k *Keys) keyOf(header object) (*loadedKey, error) {
 	return key, nil
 }
 
-// check tells who bears a token with these claims, and the second at which it ends.
+// check returns the bearer of a token with these claims, and the second at which the token ends.
 func (o object) check(issuer, audience string, now time.Time) (Identity, int64, error) {
 	if iss, _ := o.text("iss"); iss != issuer {
 		return Identity{}, 0, errIssuer

@@ -13,7 +13,7 @@ func (o Ops) Validate() error {
 	return f.Err()
 }
 
-// Log is how a process speaks, on stderr. It belongs to the root of the command line.
+// Log says how a process logs, on stderr. It belongs to the root of the command line.
 type Log struct {
 	Level  string `name:"log-level" env:"SLUICE_LOG_LEVEL" group:"Operations" default:"info"`
 	Format string `name:"log-format" env:"SLUICE_LOG_FORMAT" group:"Operations" default:"text"`

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// ServerError is what went wrong with one of the servers that settings name: Redis, MySQL or Kafka.
+// ServerError is an error of one server that the settings name: Redis, MySQL or Kafka.
 type ServerError struct {
 	Server string
 	Err    error

@@ -7,7 +7,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Agreed is what everything that touches a deployment must agree on, commands included.
+// Agreed has the settings that are the same in every process of a deployment, commands included.
 type Agreed struct {
 	Partitions int           `name:"partitions" env:"SLUICE_PARTITIONS" group:"Stock" default:"64"`
 	Deployment string        `name:"deployment" env:"SLUICE_DEPLOYMENT" group:"Stock" default:"sluice"`
@@ -23,7 +23,7 @@ func (a Agreed) Validate() error {
 	return f.Err()
 }
 
-// Stock is how those who sell treat stock.
+// Stock has the settings of processes that sell.
 type Stock struct {
 	Agreed
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Text is what people read about a setting.
+// Text explains a setting to people.
 type Text struct {
 	Help string // what it does
 	Cost string // what raising it, or setting it, costs

@@ -31,7 +31,7 @@ var Failures = []Failure{
 	FailureSetup, FailureConnection, FailureTooLarge, FailureOther, FailureRefused,
 }
 
-// FailureOf says what an error of the database means. After all but FailureRefused and FailureTooLarge the whole
+// FailureOf sorts an error of the database. After all but FailureRefused and FailureTooLarge the whole
 // transaction can be tried again, if it is idempotent.
 func FailureOf(err error) Failure {
 	if errors.Is(err, mysql.ErrPktTooLarge) {

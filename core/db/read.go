@@ -2,7 +2,8 @@ package db
 
 import "fmt"
 
-// ReadError tells of a table that could not be read, and what to do where it is not there or the account may not read it.
+// ReadError names the table that could not be read. If the table is missing, or the account may not read it, the error says
+// what to do.
 // A server answers the same for a table that is not there to an account that would have no right on it, so both are
 // named then.
 func ReadError(what, table string, err error) error {

@@ -96,7 +96,7 @@ func (c connector) connect(ctx context.Context) (session, error) {
 	return s, nil
 }
 
-// session is what a connection of the driver can do.
+// session has the methods of a connection of the driver.
 type session interface {
 	driver.Conn
 	driver.ConnBeginTx

@@ -118,7 +118,7 @@ func (t told) PrepareContext(ctx context.Context, query string) (driver.Stmt, er
 	return toldStatement{s, t}, nil
 }
 
-// statement is what a prepared statement of the driver can do.
+// statement has the methods of a prepared statement of the driver.
 type statement interface {
 	driver.Stmt
 	driver.StmtExecContext

@@ -29,7 +29,7 @@ var (
 	ErrFilter = errors.New("the filters are not in order")
 )
 
-// Persisted tells up to which Redis time everything that happened is in MySQL, and what Redis' time is; 0 where
+// Persisted returns the Redis time up to which MySQL has everything, and Redis' time now; 0 where
 // that cannot be told.
 type Persisted func(ctx context.Context) (untilMS, nowMS int64)
 
@@ -66,7 +66,7 @@ type List[T any] struct {
 	Next string `json:"next_cursor,omitempty"`
 	// AsOf is the Redis time up to which everything that happened is in the list; 0: nobody can tell.
 	AsOf show.Moment `json:"as_of,omitzero"`
-	// Behind tells that Redis has events since AsOf which may be missing here.
+	// Behind is true if Redis has events since AsOf that may be missing here.
 	Behind bool `json:"-"`
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Trouble tells of work that is repeated: once when it begins to fail, and once when it works again. One goroutine
+// Trouble logs about work that is repeated: once when it begins to fail, and once when it works again. One goroutine
 // uses it at a time.
 type Trouble struct {
 	log     *slog.Logger
@@ -15,7 +15,7 @@ type Trouble struct {
 	failing bool
 }
 
-// NewTrouble tells of the work that what names, as in "cannot <what> yet".
+// NewTrouble makes a Trouble. It logs "cannot <what> yet".
 func NewTrouble(log *slog.Logger, what string) *Trouble { return &Trouble{log: log, what: what} }
 
 // Saw takes the outcome of one try.
@@ -29,7 +29,7 @@ func (t *Trouble) Saw(err error) {
 	t.failing = err != nil
 }
 
-// Troubles tells of work that has many parts, each repeated: once when the first part begins to fail, and once when
+// Troubles logs about work that has many parts, each repeated: once when the first part begins to fail, and once when
 // the last one works again.
 type Troubles struct {
 	log     *slog.Logger
@@ -39,7 +39,7 @@ type Troubles struct {
 	failing atomic.Int64  // how many
 }
 
-// NewTroubles tells of the work that what names, as in "cannot <what> yet", of so many parts, such as partitions.
+// NewTroubles makes a Troubles for so many parts, such as partitions. It logs "cannot <what> yet".
 func NewTroubles(log *slog.Logger, what, part string, parts int) *Troubles {
 	return &Troubles{log: log, what: what, part: part, parts: make([]atomic.Bool, parts)}
 }

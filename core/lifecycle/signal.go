@@ -17,7 +17,7 @@ func NewSignal() *Signal { return &Signal{raised: make(chan struct{})} }
 // Raise lets everybody go on who waits, or will. It may be repeated.
 func (s *Signal) Raise() { s.once.Do(func() { close(s.raised) }) }
 
-// Raised tells whether it has happened.
+// Raised reports whether the signal was raised.
 func (s *Signal) Raised() bool {
 	select {
 	case <-s.raised:

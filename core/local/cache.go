@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// errNoCache tells that nothing can be kept for the user, as without a home.
+// errNoCache means that the user has no place to keep files, for example no home.
 var errNoCache = errors.New("there is no cache directory")
 
 // cached returns a directory of the user's cache, which make fills at the first use. Processes that

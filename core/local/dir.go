@@ -12,7 +12,7 @@ import (
 // pathMax is what all servers take: mariadbd has room for 512 bytes of a path, names of its files included.
 const pathMax = 400
 
-// ErrDir tells of a directory that a server cannot use. Another one helps.
+// ErrDir means that a server cannot use a directory. Another directory helps.
 var ErrDir = errors.New("choose another directory")
 
 // makeDir makes the directory of a server, whose absolute path it returns.

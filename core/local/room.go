@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// Room is how many bytes this user can still write below a directory.
+// Room returns the number of bytes that this user can still write below a directory.
 func Room(dir string) (int64, error) {
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(dir, &disk); err != nil {

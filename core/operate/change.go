@@ -10,7 +10,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Call is who asks for a change, and under which key: repeated with the same key, it happens once.
+// Call says who asks for a change, and under which key. A change that is repeated under its key happens once.
 type Call struct {
 	User  int64 // 0: whoever runs a command
 	Scope stock.Scope
@@ -62,7 +62,7 @@ type Reader interface {
 	Partitions() int
 }
 
-// Decision is what a store has decided about a change.
+// Decision is the answer of a store to a change.
 type Decision struct {
 	Verdict stock.Verdict
 	Cell    stock.CellState // as the decision left it; not Loaded where the store did not say
@@ -98,7 +98,7 @@ type Desk struct {
 	Known func(ctx context.Context, cell stock.Cell) (stock.Position, error)
 }
 
-// Done is what a change has done, or in a rehearsal would do.
+// Done is the effect of a change. In a rehearsal it is the effect that the change would have.
 type Done struct {
 	Key           string
 	Replayed      bool // the key was used before for the same change: nothing changed now
@@ -161,8 +161,9 @@ func (d *Desk) read(ctx context.Context, cell stock.Cell) (stock.CellState, int6
 	return states[0], nowMS, nil
 }
 
-// Foresee tells what a change of a cell would do, and refuses what Check refuses. What the stock's own rules forbid, Rehearse
-// tells. MySQL is read before Redis: what it has by then, Redis has too, unless Redis lost it.
+// Foresee returns the effect that a change of a cell would have, and refuses what Check refuses. Rehearse refuses what the
+// stock's own rules forbid. Foresee reads MySQL before Redis. So Redis has every event that Foresee has seen in MySQL, unless
+// Redis has lost it.
 func (d *Desk) Foresee(ctx context.Context, c Change) (*Foreseen, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err

@@ -12,14 +12,15 @@ import (
 // replayPause is between two looks whether a persister has replayed a dead letter.
 const replayPause = 200 * time.Millisecond
 
-// Replay is what a replay of a dead letter would do, as far as this program can tell.
+// Replay is the effect that a replay of a dead letter would have, as far as this program knows.
 type Replay struct {
 	Unread string   // why this program cannot read it; a newer persister may
 	Faults []string // of its events: why this program would not apply them
 	Events int      // that would be applied, those that the ledger lacks
 }
 
-// ForeseeReplay tells what a replay would do. It is ledger.ErrNeverReplay for a letter that is never applied again.
+// ForeseeReplay returns the effect that a replay would have. The error is ledger.ErrNeverReplay if a persister never applies
+// such a letter again.
 func ForeseeReplay(l *ledger.LetterContent) (Replay, error) {
 	if !l.Replays {
 		return Replay{}, fmt.Errorf("dead letter %v is a %s: %w", l.ID, l.Reason, ledger.ErrNeverReplay)

@@ -7,7 +7,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Replicas tells what is wrong with replicas, or nothing; it is part of redisstock.Store.
+// Replicas says what is wrong with replicas. It is a part of redisstock.Store.
 type Replicas interface {
 	ReplicaWarning(ctx context.Context) (string, error)
 }

@@ -21,7 +21,7 @@ const (
 	RuleVerdict                    // what the stock's own rules forbid
 )
 
-// RefusedError tells that an act is refused, and that nothing was done.
+// RefusedError means that a rule refuses an act. Nothing was done.
 type RefusedError struct {
 	Rule    Rule
 	Cell    stock.Cell

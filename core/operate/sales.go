@@ -7,7 +7,7 @@ import (
 	"sluice/core/sale"
 )
 
-// ForeseenSale is what a call would do to a sale.
+// ForeseenSale is the effect that a call would have on a sale.
 type ForeseenSale struct {
 	New           bool // it would be made
 	Before, After sale.Sale
@@ -16,7 +16,7 @@ type ForeseenSale struct {
 	Lacking       int64 // SKUs that lack the sale's window, and get it
 }
 
-// ForeseeSale tells what a call of a desk would do to a sale, and changes nothing.
+// ForeseeSale returns the effect that a call of a desk would have on a sale. It changes nothing.
 func ForeseeSale(ctx context.Context, desk *sale.Desk, id uint32, call func(*sale.Desk) (sale.Sale, error)) (f ForeseenSale, err error) {
 	if f.Before, err = desk.Show(ctx, id); errors.Is(err, sale.ErrNotFound) {
 		f.New = true
@@ -45,7 +45,7 @@ func ForeseeSale(ctx context.Context, desk *sale.Desk, id uint32, call func(*sal
 	return f, nil
 }
 
-// Unsold is how many units a closed sale still has that could go back to normal stock.
+// Unsold counts the units of a closed sale that can go back to normal stock.
 func Unsold(s *sale.Sale) (units int64) {
 	if s.Phase(s.NowMS) != sale.PhaseClosed {
 		return 0

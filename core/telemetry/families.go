@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Kind is how a family of metrics is read: what Prometheus calls its type.
+// Kind is the type that Prometheus gives a family of metrics.
 type Kind string
 
 // The kinds of families.
@@ -30,7 +30,7 @@ func (f Family) Service() string {
 	return strings.Split(f.Name, "_")[1]
 }
 
-// Unit is what is counted or measured.
+// Unit names what a metric counts or measures.
 func (f Family) Unit() string {
 	name := strings.TrimSuffix(f.Name, "_total")
 	return name[strings.LastIndexByte(name, '_')+1:]
