@@ -149,7 +149,7 @@ func (a *archiver) cells(ctx context.Context, cells []target) error {
 		return err
 	}
 	for len(due) > 0 {
-		start := time.Now() //nolint:forbidigo // how long the work takes
+		start := time.Now()
 		var some []*stretch
 		if some, due, err = a.read(ctx, due); err != nil {
 			return err
@@ -165,7 +165,7 @@ func (a *archiver) cells(ctx context.Context, cells []target) error {
 			}
 		}
 		a.Progress(a.done)
-		worked := time.Since(start) //nolint:forbidigo // as above
+		worked := time.Since(start)
 		if a.Share > 0 && a.Share < 1 && !a.DryRun && !lifecycle.Pause(ctx, time.Duration(float64(worked)*(1/a.Share-1))) {
 			return ctx.Err()
 		}
@@ -213,10 +213,10 @@ func (a *archiver) due(ctx context.Context, cells []target) ([]target, error) {
 		case !old[t.cell]:
 			return true
 		case slices.Contains(held, t.cell):
-			a.skip(&Fault{t.cell, "it has a dead letter that nobody has resolved: see sluice deadletter list"})
+			a.skip(&FaultError{t.cell, "it has a dead letter that nobody has resolved: see sluice deadletter list"})
 			return true
 		case differ[t.cell]:
-			a.skip(&Fault{t.cell, "the stores differ, or did when they were compared: see sluice reconcile"})
+			a.skip(&FaultError{t.cell, "the stores differ, or did when they were compared: see sluice reconcile"})
 			return true
 		}
 		return false
@@ -244,7 +244,7 @@ func (a *archiver) read(ctx context.Context, due []target) (some []*stretch, res
 	for room := BatchEvents; len(due) > 0 && room > 0; {
 		t := due[0]
 		one, more, err := a.stretch(ctx, s, t, room)
-		var fault *Fault
+		var fault *FaultError
 		switch {
 		case errors.As(err, &fault):
 			a.skip(fault)
@@ -305,7 +305,7 @@ func (a *archiver) stretch(ctx context.Context, s *ledger.Snapshot, t target, ro
 	one.events = slices.DeleteFunc(one.events, func(e ledger.Recorded) bool { return to.Less(e.Position) })
 	if to == one.base.Position || one.base.Seq == 0 && len(one.events) == 0 {
 		if !young && read > 0 {
-			return nil, false, &Fault{t.cell, fmt.Sprintf("the ledger lacks the event after %d.%d, though its applied mark is %d.%d", one.base.Epoch, one.base.Seq, t.mark.Epoch, t.mark.Seq)}
+			return nil, false, &FaultError{t.cell, fmt.Sprintf("the ledger lacks the event after %d.%d, though its applied mark is %d.%d", one.base.Epoch, one.base.Seq, t.mark.Epoch, t.mark.Seq)}
 		}
 		return nil, false, nil
 	}
@@ -424,7 +424,7 @@ func (a *archiver) file(id int64, path string, some []*stretch) (sum [32]byte, e
 	}
 	content, err := fileOf(Header{
 		File: id, Deployment: a.Deployment, Ledger: a.ledger, Before: a.Before.UTC(),
-		MadeAt: time.Now().UTC().Truncate(time.Second), //nolint:forbidigo // for people
+		MadeAt: time.Now().UTC().Truncate(time.Second),
 	}, some)
 	if err != nil {
 		return sum, err

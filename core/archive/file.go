@@ -7,12 +7,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"sluice/core/event"
 	"sluice/core/ledger"
@@ -101,7 +102,7 @@ func fileOf(h Header, stretches []*stretch) ([]byte, error) {
 			at := len(events)
 			events = append(events, 0, 0, 0, 0)
 			events = event.Append(events, event.Batch{Partition: e.Reservation.Partition(), TimeMS: e.TimeMS, Events: []event.Event{e.Event}})
-			binary.BigEndian.PutUint32(events[at:], uint32(len(events)-at-lengthBytes)) //nolint:gosec // G115: some hundred bytes
+			binary.BigEndian.PutUint32(events[at:], uint32(len(events)-at-lengthBytes))
 		}
 		to := s.fold.Checkpoint()
 		line, err := json.Marshal(Section{

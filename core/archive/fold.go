@@ -29,17 +29,17 @@ type Fold struct {
 	aside   []stock.Position                         // events that do not follow: a rebase may pass them over
 }
 
-// Fault is why a cell's events do not come to anything: somebody has changed or removed rows.
-type Fault struct {
+// FaultError is why a cell's events do not come to anything: somebody has changed or removed rows.
+type FaultError struct {
 	Cell stock.Cell
 	Says string
 }
 
 // Error implements error.
-func (f *Fault) Error() string { return fmt.Sprintf("%v: %s", f.Cell, f.Says) }
+func (f *FaultError) Error() string { return fmt.Sprintf("%v: %s", f.Cell, f.Says) }
 
 func (f *Fold) fault(format string, values ...any) error {
-	return &Fault{Cell: f.at.Cell, Says: fmt.Sprintf(format, values...)}
+	return &FaultError{Cell: f.at.Cell, Says: fmt.Sprintf(format, values...)}
 }
 
 // NewFold begins with a checkpoint, or before the first event of a cell if the checkpoint has no position. kept are the events
