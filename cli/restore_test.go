@@ -500,6 +500,41 @@ func TestRestoreFromCheckpoints(t *testing.T) {
 	restoredAs(t, before, after, 0, 1, 2, 3, 4, 5, 6, 7)
 }
 
+// Where the ledger lacks an event, nothing is sold twice: total and sold are those of the last one, holds that no longer fit are
+// revoked, and the command says what is lost.
+func TestRestoreNamesWhatIsLost(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity,limit\n1,3,9\n13,9,\n", "stock", "load", "--yes").want(command.ExitDone)
+	cell, store := stock.Cell{SKU: 1}, d.store()
+	do := func(op stock.Op, r stock.Request) {
+		t.Helper()
+		if got := stock.DoAll(t.Context(), store, op, []stock.Request{r})[0]; got.Err != nil || got.Verdict != stock.VerdictOK {
+			t.Fatalf("%v: %+v", op, got)
+		}
+	}
+	first, second := reserving(cell, 7, "first", 2), reserving(cell, 8, "second", 1)
+	do(stock.OpReserve, first)
+	do(stock.OpReserve, second)
+	do(stock.OpRelease, stock.Request{ID: first.ID, Cell: cell})
+	do(stock.OpDeduct, reserving(cell, 9, "bought", 2))
+	d.comesToRest()
+	h := d.hand()
+	h.sql("DELETE FROM ledger WHERE sku_id = 1 AND kind = 'release'")
+	h.flush()
+	d.run("restore", "--yes").want(command.ExitDone, "sku 1: the ledger lacks 1 events", "2 holds are revoked")
+	if got := d.show(1).Redis; got.Avail != 1 || got.Held != 0 || got.Sold != 2 || got.Total != 3 {
+		t.Errorf("%+v: what was sold is not to be sold again", got)
+	}
+	d.persist(1)
+	var states string
+	if err := h.db.QueryRowContext(t.Context(), "SELECT GROUP_CONCAT(state ORDER BY user_id) FROM reservations WHERE sku_id = 1").Scan(&states); err != nil ||
+		states != "released,revoked,confirmed" { // no event can say that the first one is revoked: it is larger than what is free
+		t.Errorf("MySQL has the reservations as %s (%v)", states, err)
+	}
+}
+
 // Edges that are told to restore do so by themselves, both at once, and sell; what was there is there again. An edge that is not
 // told leaves Redis empty.
 func TestEdgesRestoreByThemselves(t *testing.T) {
