@@ -444,7 +444,7 @@ var injections = map[reconcile.Type]map[string]injection{
 		"a record is deleted": func(w *world, r *reading) (int64, reconcile.Direction, bool) {
 			still := map[stock.ReservationID]bool{}
 			for _, s := range w.held() {
-				still[s.ID] = true // what is deleted does not end later
+				still[s.ID] = s.Seq <= r.Redis.Seq // what is deleted neither ends nor is extended later
 			}
 			gone := r.record(func(s stock.Reservation) bool { return still[s.ID] && s.Seq <= r.Redis.Seq })
 			if gone == nil {
