@@ -23,7 +23,7 @@ const (
 // checkpoint above it cannot be among those in the file. It is another event in the place of one of them.
 func (w *writer) withoutArchived(ctx context.Context, rows []*row) (left, forks []*row, err error) {
 	var cells, old []stock.Cell
-	until := time.Now().Add(-oldAfter).UnixMilli() //nolint:forbidigo // compared with Redis time, to half a day
+	until := time.Now().Add(-oldAfter).UnixMilli() // compared with Redis time, to half a day
 	for _, r := range rows {                       // sorted
 		if len(cells) == 0 || cells[len(cells)-1] != r.Cell {
 			cells = append(cells, r.Cell)

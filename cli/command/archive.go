@@ -82,18 +82,18 @@ func (a *ArchiveRun) Run(ctx context.Context, c *Console, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	before := time.Now().Add(-a.OlderThan).UTC().Truncate(time.Millisecond) //nolint:forbidigo // what is old, by this machine's clock
+	before := time.Now().Add(-a.OlderThan).UTC().Truncate(time.Millisecond) // what is old, by this machine's clock
 	err = persister.Schema().Check(ctx, db)
 	if err == nil && !a.DryRun {
 		err = a.ask(c, fmt.Sprintf("Move what happened before %s to %s, and delete it from MySQL?", before.Format(time.RFC3339), a.Dir), "archive")
 	}
 	var done archive.Done
 	if err == nil {
-		shown := time.Now() //nolint:forbidigo // for people
+		shown := time.Now()
 		done, err = archive.Run(ctx, archive.Config{
 			DB: db, Dir: a.Dir, Deployment: a.Stock.Deployment, Before: before, Share: a.Share, DryRun: a.DryRun, Log: log,
 			Progress: func(d archive.Done) {
-				if now := time.Now(); now.Sub(shown) >= lineEvery { //nolint:forbidigo // for people
+				if now := time.Now(); now.Sub(shown) >= lineEvery {
 					shown = now
 					c.Notef("archiving: %s events of %s cells in %d files", number(d.Events), number(d.Cells), len(d.Files))
 				}
