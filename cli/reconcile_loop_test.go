@@ -234,9 +234,9 @@ func TestPersistersReportNoDriftUnderLoad(t *testing.T) {
 		}
 		return n
 	}
-	for more := 0; runs() < want && !t.Failed(); {
+	for runs() < want && !t.Failed() {
 		stop := d.persisterWith(often)
-		more = min(want, runs()+1)
+		more := min(want, runs()+1)
 		for end := time.Now().Add(time.Minute); runs() < more && time.Now().Before(end); {
 			time.Sleep(50 * time.Millisecond)
 		}

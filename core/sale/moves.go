@@ -160,8 +160,8 @@ func (d *Desk) transfer(ctx context.Context, e *entry, rows []itemRow, broken *f
 	})
 	var done, refused []itemRow
 	var trouble faults
-	for i, result := range results {
-		switch r := rows[i]; {
+	for i, r := range rows {
+		switch result := results[i]; {
 		case result.Err == nil:
 			done = append(done, r)
 		case errors.Is(result.Err, stock.ErrTransferRefused):

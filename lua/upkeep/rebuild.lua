@@ -12,9 +12,12 @@
 -- ARGV[2] found   bytes  its value; empty: none
 -- ARGV[3] wanted  bytes  its value to be; empty: more parts follow
 -- ARGV[4] entry   bytes  events of the last part
--- ARGV[5..] records  three for each: id, score, record. The score is its deadline, or the end of its retention
--- RETURN {0: written, 1: the partition was vetted and sells, 2: the cell is another one, 3: an id was used again}
--- RETRY safe            leaves records alone that are as new; the cell is another one once the last part is written
+-- ARGV[5..] records  three for each: id, score, record. The score is its deadline, or the end of
+-- its retention.
+-- RETURN {0: written, 1: the partition was vetted and sells, 2: the cell is another one,
+-- 3: an id was used again}
+-- RETRY safe            leaves records alone that are as new; the cell is another one once the last
+-- part is written
 -- #include lib/base.lua
 
 -- A record: version 1, state 1, seq 6, deadline 6, user 8, quantity 3, fingerprint 4, cell 14, and more.
@@ -53,6 +56,16 @@ local function put(id, score, record)
   end
   return true
 end
+
+-- write_buyer writes what a user owns of the cell. One who owns nothing has no field.
+local function write_buyer(buyer, owned)
+  if owned > 0 then
+    call("HSET", KEYS[7], buyer, pack(">I3", owned))
+  else
+    call("HDEL", KEYS[7], buyer)
+  end
+end
+
 for i = 5, #ARGV, 3 do
   if not put(ARGV[i], ARGV[i + 1], ARGV[i + 2]) then return {3} end
 end
@@ -65,13 +78,7 @@ end
 write_list("HSET", KEYS[3], set)
 write_list("ZADD", KEYS[4], due)
 write_list("ZADD", KEYS[5], gone)
-for buyer, owned in pairs(moved) do
-  if owned > 0 then
-    call("HSET", KEYS[7], buyer, pack(">I3", owned))
-  else
-    call("HDEL", KEYS[7], buyer)
-  end
-end
+for buyer, owned in pairs(moved) do write_buyer(buyer, owned) end
 if ARGV[3] ~= "" then
   call("HSET", KEYS[2], ARGV[1], ARGV[3])
   call("XADD", KEYS[6], "*", "e", ARGV[4])

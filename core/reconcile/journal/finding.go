@@ -3,11 +3,12 @@ package journal
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"sluice/core/reconcile"
 	"sluice/core/show"
@@ -96,6 +97,7 @@ func (j *Journal) note(ctx context.Context, sweep Sweep, some []Finding) error {
 		values = append(values, int64(f.SKU), f.Pool, f.Bucket, f.Type, f.Direction, sweep, f.Findings, f.Units, f.Repair, int64(f.Since), string(proof))
 	}
 	// A difference is not older than the first run said, so the first since stays.
+	//nolint:gosec // G202: places for values
 	_, err := j.db.ExecContext(ctx, `INSERT INTO reconcile_findings (sku_id, pool, bucket, type, direction, sweep, findings, units, repair, since_ms, proof)
 		VALUES `+strings.Repeat("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), ", len(some)-1)+`(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON DUPLICATE KEY UPDATE findings = VALUES(findings), units = VALUES(units), repair = VALUES(repair), since_ms = LEAST(since_ms, VALUES(since_ms)),

@@ -5,10 +5,11 @@ package journal
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"sluice/core/reconcile"
 	"sluice/core/show"

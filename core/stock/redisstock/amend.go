@@ -60,7 +60,7 @@ func recordValue(r *stock.Reservation) string {
 	if r.State == stock.StateNone {
 		return ""
 	}
-	return string(appendRecord(nil, r))
+	return string(recordOf(r))
 }
 
 // countValue is the value of a user's count, empty for none.

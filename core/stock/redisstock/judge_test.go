@@ -273,7 +273,7 @@ func TestValuesAreWrittenAsTheyAreRead(t *testing.T) {
 	extended := want
 	extended.State, extended.ExtendedMS = stock.StateHeld, 1<<31
 	for _, want := range []stock.Reservation{want, extended} {
-		if got, err := recordFrom(want.ID, string(appendRecord(nil, &want))); err != nil || got != want {
+		if got, err := recordFrom(want.ID, string(recordOf(&want))); err != nil || got != want {
 			t.Errorf("%+v (%v), want %+v", got, err, want)
 		}
 	}

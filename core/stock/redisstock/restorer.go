@@ -145,7 +145,7 @@ func (f *Refill) reset() {
 
 // Record writes a record. endedMS is the Redis time at which its reservation ended; 0: it is held.
 func (f *Refill) Record(ctx context.Context, r *stock.Reservation, endedMS int64) error {
-	f.records = append(f.records, string(r.ID[:]), string(appendRecord(nil, r)))
+	f.records = append(f.records, string(r.ID[:]), string(recordOf(r)))
 	f.pairs++
 	if endedMS == 0 {
 		key := dueKey{r.DeadlineMS, r.Cell.Pool}

@@ -262,7 +262,7 @@ func (w *part) put(r *stock.Reservation, endedMS int64) error {
 	if endedMS > 0 {
 		score = endedMS + w.cfg.Retention.Milliseconds()
 	}
-	w.records = append(w.records, string(r.ID[:]), strconv.FormatInt(score, 10), string(appendRecord(nil, r)))
+	w.records = append(w.records, string(r.ID[:]), strconv.FormatInt(score, 10), string(recordOf(r)))
 	if len(w.records) < 3*w.cfg.records {
 		return nil
 	}
