@@ -172,9 +172,7 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 	}
 	w := &r.watches[p]
 	if !w.see(now, r.cfg.Age, ends.First, ends.Last) { // the normal case
-		r.stands[p].Store(uint32(moves[nothingOld].to))
-		w.losses = r.cfg.Publisher.Losses() // a loss makes the publisher forget, so the relay will publish the young entries too
-		return nil
+		return r.move(ctx, p, nothingOld, look{losses: r.cfg.Publisher.Losses()})
 	}
 	mark, resets, err := r.cfg.Store.RelayMark(ctx, p)
 	if err != nil {
@@ -192,7 +190,7 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 	return nil
 }
 
-// move makes the move for a cause.
+// move makes the move for a cause. If the move fails before it publishes, the watch stays as it was.
 func (r *Relay) move(ctx context.Context, p int, c cause, seen look) error {
 	w, m := &r.watches[p], moves[c]
 	r.stands[p].Store(uint32(m.to))
@@ -205,48 +203,33 @@ func (r *Relay) move(ctx context.Context, p int, c cause, seen look) error {
 		r.cfg.Log.Warn("publishing outbox entries again: the persisters have read past them in kafka and have not deleted them",
 			"partition", p, "first", w.first)
 	}
+	var resets int64
 	if m.reset {
-		if err := r.reset(ctx, p); err != nil {
+		var err error
+		if resets, err = r.cfg.Store.ResetRelayMark(ctx, p); err != nil {
 			return err
 		}
+		r.again.Inc()
 	}
 	if m.forget {
 		r.cfg.Publisher.Forget()
 	}
-	switch c {
-	case lossFound:
-		w.losses = seen.losses
-	case longPast:
-		w.wait = min(2*w.wait, againMax)
-	case nothingOld, resetByOther, beyondMark, withinMark, readPast:
-	}
+	w.made(m, seen.losses, resets)
 	if m.publish {
-		return r.relay(ctx, p, w.old)
+		return r.relay(ctx, p, w.old, w.resets)
 	}
-	return nil
-}
-
-// reset empties the relay mark of a partition, so that relays publish everything again.
-func (r *Relay) reset(ctx context.Context, p int) error {
-	resets, err := r.cfg.Store.ResetRelayMark(ctx, p)
-	if err != nil {
-		return err
-	}
-	r.again.Inc()
-	r.watches[p].resets = resets
-	r.watches[p].written()
 	return nil
 }
 
 // relay publishes the entries after the mark, up to and with upTo, and moves the mark along. It stops if another
-// process resets the mark.
-func (r *Relay) relay(ctx context.Context, p int, upTo string) error {
+// process resets the mark, which then has more resets than known.
+func (r *Relay) relay(ctx context.Context, p int, upTo string, known int64) error {
 	for round := 0; ; round++ {
 		mark, resets, err := r.cfg.Store.RelayMark(ctx, p)
 		if err != nil {
 			return err
 		}
-		if resets != r.watches[p].resets {
+		if resets != known {
 			return r.cfg.Store.SetRelayMark(ctx, p, "") // the last round may have moved the mark after the reset
 		}
 		if round == relayRounds || !entryLess(mark, upTo) {

@@ -38,24 +38,28 @@ type move struct {
 	publish bool // the old entries after the mark, if the relay gets the lease
 	reset   bool // the mark, so that every entry is after it
 	forget  bool // which entries this process has delivered, so that the relay leaves none of them out
+	settle  bool // the losses found so far: they need no reset of the mark any more
+	slow    bool // the next publication of the same entry: the relay waits twice as long for it
 }
 
 // moves is the whole decision of a relay.
 //
 // A relay resets the mark for a loss without the lease. The holder of the lease may not know of the loss, and keeps
 // the lease for as long as it has work. The publisher that found the loss has already forgotten what it delivered.
+// For that reason a loss needs no reset while no entry is old: the relay publishes the young ones anyway, in their time.
 var moves = map[cause]move{
-	nothingOld:   {to: young},
+	nothingOld:   {to: young, settle: true},
 	resetByOther: {to: owed, forget: true},
-	lossFound:    {to: owed, reset: true},
+	lossFound:    {to: owed, reset: true, settle: true},
 	beyondMark:   {to: owed, publish: true},
 	withinMark:   {to: relayed},
 	readPast:     {to: passed},
-	longPast:     {to: owed, publish: true, reset: true, forget: true},
+	longPast:     {to: owed, publish: true, reset: true, forget: true, slow: true},
 }
 
 // watch is what a relay has seen of one partition's outbox. The age of an entry is the time for which the relay has
-// known it. The entry's id holds Redis time, which does not help because clocks differ.
+// known it. The entry's id holds Redis time, which does not help because clocks differ. A watch changes only in see,
+// step and made.
 type watch struct {
 	seen []sighting // of the last entry of earlier looks, in the order of time; none is old yet
 	old  string     // the newest entry that is old; empty: none is
@@ -121,6 +125,21 @@ func (w *watch) step(l look, again time.Duration) (found []cause) {
 		return append(found, readPast)
 	}
 	return append(found, withinMark)
+}
+
+// made notes that the relay has made a move; the publishing of a move comes after it. losses are those that the look
+// saw. If the move resets the mark, resets counts this reset too.
+func (w *watch) made(m move, losses int, resets int64) {
+	if m.reset {
+		w.resets = resets
+		w.written()
+	}
+	if m.settle {
+		w.losses = losses
+	}
+	if m.slow {
+		w.wait = min(2*w.wait, againMax)
+	}
 }
 
 // past reports whether the persisters must have read the first entry, if Kafka has it. When a look finds an entry

@@ -114,7 +114,7 @@ func TestMoves(t *testing.T) {
 			if stand := standing(r.stands[0].Load()); stand != m.to || r.count(m.to) != 1 {
 				t.Errorf("cause %d: the outbox stands at %d, want %d", c, stand, m.to)
 			}
-			if losses := r.watches[0].losses; (losses == 7) != (c == lossFound) {
+			if losses := r.watches[0].losses; (losses == 7) != (c == lossFound || c == nothingOld) {
 				t.Errorf("cause %d: %d losses are made good", c, losses)
 			}
 			if wait := r.watches[0].wait; (wait == 2*time.Second) != (c == longPast && works) {
@@ -125,6 +125,34 @@ func TestMoves(t *testing.T) {
 	}
 	if len(stands) != len(standings) {
 		t.Errorf("moves lead to %d of %d standings", len(stands), len(standings))
+	}
+}
+
+// TestMade holds the watch to what each move of the table changes in it, and to nothing else.
+func TestMade(t *testing.T) {
+	t.Parallel()
+	read := time.UnixMilli(1_700_000_000_000)
+	for c, m := range moves {
+		before := watch{old: "5-0", first: "3-0", copies: 10, read: read, wait: time.Minute, losses: 1, resets: 3}
+		want := before
+		if c == lossFound || c == longPast {
+			want.resets, want.copies, want.read = 4, unknown, time.Time{}
+		}
+		if c == lossFound || c == nothingOld {
+			want.losses = 7
+		}
+		if c == longPast {
+			want.wait = 2 * time.Minute
+		}
+		got := before
+		got.made(m, 7, 4)
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(watch{}, sighting{})); diff != "" {
+			t.Errorf("cause %d:\n%s", c, diff)
+		}
+	}
+	w := watch{wait: againMax}
+	if w.made(moves[longPast], 0, 1); w.wait != againMax {
+		t.Errorf("waits for %v, want no more than %v", w.wait, againMax)
 	}
 }
 
