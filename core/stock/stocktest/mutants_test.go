@@ -19,8 +19,13 @@ var mutants = []mutant{
 
 	{
 		"no replay check", "step.go",
-		`cell, before, user := s.cell(r.Cell), s.reservation(r.ID),`,
-		`cell, before, user := s.cell(r.Cell), stock.Reservation{},`,
+		"func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {\n\tcell, before, user := s.cell(r.Cell), s.reservation(r.ID),",
+		"func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {\n\tcell, before, user := s.cell(r.Cell), stock.Reservation{},",
+	},
+	{
+		"no replay check of returns", "step.go",
+		"func (s *step) giveBackSold(r *stock.Request) stock.Outcome {\n\tcell, before, user := s.cell(r.Cell), s.reservation(r.ID),",
+		"func (s *step) giveBackSold(r *stock.Request) stock.Outcome {\n\tcell, before, user := s.cell(r.Cell), stock.Reservation{},",
 	},
 	{
 		"no replay check of adjustments", "step.go",
@@ -29,8 +34,13 @@ var mutants = []mutant{
 	},
 	{
 		"no mismatch", "step.go",
-		"before.Repeat(r.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n",
-		"before.Repeat(before.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n",
+		"before.Repeat(r.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n\t}\n\tverdict := cell.Take(",
+		"before.Repeat(before.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n\t}\n\tverdict := cell.Take(",
+	},
+	{
+		"no mismatch of returns", "step.go",
+		"before.Repeat(r.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n\t}\n\tif verdict := cell.Return(",
+		"before.Repeat(before.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n\t}\n\tif verdict := cell.Return(",
 	},
 	{"blind to earlier records", "step.go", `r, ok := s.reservations[id]; ok {`, `r, ok := s.reservations[id]; ok && false {`},
 	{"blind to earlier balances", "step.go", `state, ok := s.cells[c]; ok {`, `state, ok := s.cells[c]; ok && false {`},
