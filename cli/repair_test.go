@@ -13,6 +13,7 @@ import (
 	"sluice/core/event"
 	"sluice/core/ledger"
 	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
 )
 
 // mended is what a repair says to scripts.
@@ -137,6 +138,24 @@ func (h *hands) refusedEvent(sku int64, seq uint64) {
 		VALUES (?, 'refused', 'why', ?, 0, 0, 1, ?, ?)`, fmt.Sprintf("%032d", sku), sku, seq, data)
 }
 
+// halfBack moves three units of SKU 11 back from sale 7, two minutes ago, and is cut off before they arrive.
+func (h *hands) halfBack() stock.TransferRequest {
+	h.hand.t.Helper()
+	back := stock.TransferRequest{From: stock.Cell{SKU: 11, Pool: 7}, To: stock.Cell{SKU: 11}, Units: 3, Scope: stock.ScopeSaleMove, Key: "sale 7 move 1"}
+	out, _ := back.IDs(8)
+	done := stock.DoAll(h.ctx, h.store(), stock.OpAdjust, []stock.Request{{
+		ID: out, Cell: back.From, Fingerprint: stock.FingerprintOf(int64(stock.AdjustTransferOut), -3),
+		Adjustment: &stock.Adjustment{Kind: stock.AdjustTransferOut, Delta: -3, Reason: "half"},
+	}})[0]
+	if done.Err != nil || done.Verdict != stock.VerdictOK {
+		h.hand.t.Fatalf("transfer out: %+v", done)
+	}
+	h.settled()
+	h.sql("UPDATE sale_items SET moving_units = -3, moving_since_ms = (SELECT MAX(redis_ms) FROM ledger) WHERE sale_id = 7")
+	h.sql("UPDATE ledger SET redis_ms = redis_ms - 120000 WHERE reservation_id = ?", out[:])
+	return back
+}
+
 // What somebody has changed by hand is put right by one command. Then all is in sync, and applying again does nothing.
 func TestRepairPutsRightWhatIsChangedByHand(t *testing.T) {
 	t.Parallel()
@@ -144,19 +163,7 @@ func TestRepairPutsRightWhatIsChangedByHand(t *testing.T) {
 	defer h.stop()
 	h.run("sale", "create", "7", "--name", "summer", "--item", "11:4", "--yes").want(command.ExitDone)
 	h.settled()
-	// A move back of three units, of two minutes ago, that was cut off.
-	back := stock.TransferRequest{From: stock.Cell{SKU: 11, Pool: 7}, To: stock.Cell{SKU: 11}, Units: 3, Scope: stock.ScopeSaleMove, Key: "sale 7 move 1"}
-	out, _ := back.IDs(8)
-	done := stock.DoAll(t.Context(), h.store(), stock.OpAdjust, []stock.Request{{
-		ID: out, Cell: back.From, Fingerprint: stock.FingerprintOf(int64(stock.AdjustTransferOut), -3),
-		Adjustment: &stock.Adjustment{Kind: stock.AdjustTransferOut, Delta: -3, Reason: "half"},
-	}})[0]
-	if done.Err != nil || done.Verdict != stock.VerdictOK {
-		t.Fatalf("transfer out: %+v", done)
-	}
-	h.settled()
-	h.sql("UPDATE sale_items SET moving_units = -3, moving_since_ms = (SELECT MAX(redis_ms) FROM ledger) WHERE sale_id = 7")
-	h.sql("UPDATE ledger SET redis_ms = redis_ms - 120000 WHERE reservation_id = ?", out[:])
+	h.halfBack()
 
 	h.del(resOf(stock.Cell{SKU: 1}), string(at(h.held[1])))
 	h.record(2, h.held[2], func(v []byte) { v[1] = 3 }) // released, and its units are still held
@@ -208,5 +215,37 @@ func TestRepairPutsRightWhatIsChangedByHand(t *testing.T) {
 	var rows, by int
 	if err := h.db.QueryRowContext(t.Context(), "SELECT COUNT(*), SUM(operator = 'me' AND reason = 'test' AND outcome = 'done') FROM repairs").Scan(&rows, &by); err != nil || rows != len(want) || by != rows {
 		t.Errorf("%d rows, %d as they should be: %v", rows, by, err)
+	}
+}
+
+// A cut-off transfer is found and finished although its cell has been rebased since, and so is in a later epoch.
+func TestRepairFinishesATransferOfAnEarlierEpoch(t *testing.T) {
+	t.Parallel()
+	h := newHands(t, 11)
+	defer h.stop()
+	h.run("sale", "create", "7", "--name", "summer", "--item", "11:4", "--yes").want(command.ExitDone)
+	h.settled()
+	from := h.halfBack().From
+	store := h.store()
+	for epoch := uint32(1); epoch <= 2; epoch++ {
+		id := stock.Identity{Cell: from, Route: stock.OpAdjust, Key: fmt.Sprint("rebase ", epoch)}.ID(8)
+		became, _, err := store.Shift(t.Context(), &redisstock.Shift{ID: id, Cell: from, Epoch: epoch, Reason: "test"})
+		if err != nil || became != redisstock.ShiftDone {
+			t.Fatalf("rebase of epoch %d: %v, %v", epoch, became, err)
+		}
+	}
+	h.await(func() bool {
+		var epoch int
+		err := h.db.QueryRowContext(t.Context(), "SELECT epoch FROM product_inventories WHERE sku_id = 11 AND pool = 7").Scan(&epoch)
+		return err == nil && epoch == 3
+	})
+
+	m := h.mend(command.ExitDone)
+	if diff := gocmp.Diff([]string{"11: finish_transfer, done"}, m.became()); diff != "" {
+		t.Errorf("%s\n%+v", diff, m.Results)
+	}
+	h.settled()
+	if again := h.mend(command.ExitDone); len(again.Plan.Steps) > 0 {
+		t.Errorf("again: %+v", again)
 	}
 }

@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"sluice/core/event"
 	"sluice/core/ledger"
@@ -22,7 +24,8 @@ func keyOfHalf(id stock.ReservationID) halfKey {
 // transits are records of adjustments whose other half has not been met. Most are no transfers: the ledger tells.
 type transits map[halfKey]half
 
-// half is a record of an adjustment, with the epoch that its cell was in.
+// half is a record of an adjustment. Its epoch is the newest that it may be of: that of its cell when it was read. A cell that
+// was rebased since then is in a later one, and a record does not tell its own.
 type half struct {
 	id   stock.ReservationID
 	cell stock.Cell
@@ -44,23 +47,56 @@ func (p *partition) transit(r *stock.Reservation) {
 	}
 }
 
-// stuck looks for units that left a cell and did not arrive.
-func (w *sweep) stuck(ctx context.Context) {
-	byCell := map[stock.Cell][]stock.Position{}
-	for _, h := range w.transits {
-		if h.id[stock.ReservationBytes-1]&1 == 0 { // the half that takes units out
-			byCell[h.cell] = append(byCell[h.cell], h.Position)
+// transitEpochs is in how many epochs of a cell, the newest first, a sweep looks for the event of a half.
+const transitEpochs = 100
+
+// departed reads which halves took units out of a cell.
+func departed(ctx context.Context, s *ledger.Snapshot, halves []half) (found []Transit, err error) {
+	left := map[stock.ReservationID]stock.Position{}
+	for _, h := range halves {
+		left[h.id] = h.Position
+	}
+	for range transitEpochs {
+		at := slices.Collect(maps.Values(left))
+		if len(at) == 0 {
+			break
+		}
+		err := s.EventsAt(ctx, halves[0].cell, at, func(e *ledger.Recorded) {
+			if _, sought := left[e.Reservation]; !sought { // a lost event may have had the same seq
+				return
+			}
+			delete(left, e.Reservation)
+			if e.Kind == event.KindTransferOut {
+				found = append(found, Transit{Cell: e.Cell, Position: e.Position, ID: e.Reservation, Units: -e.Change.Delta, SinceMS: e.TimeMS})
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		for id, before := range left {
+			if before.Epoch--; before.Epoch == 0 {
+				delete(left, id)
+			} else {
+				left[id] = before
+			}
 		}
 	}
-	for cell, positions := range byCell {
+	return found, nil
+}
+
+// stuck looks for units that left a cell and did not arrive.
+func (w *sweep) stuck(ctx context.Context) {
+	byCell := map[stock.Cell][]half{}
+	for _, h := range w.transits {
+		if h.id[stock.ReservationBytes-1]&1 == 0 { // the half that takes units out
+			byCell[h.cell] = append(byCell[h.cell], h)
+		}
+	}
+	for cell, halves := range byCell {
 		var found []Transit
 		var cells []stock.Cell
-		err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
-			err := s.EventsAt(ctx, cell, positions, func(e *ledger.Recorded) {
-				if e.Kind == event.KindTransferOut {
-					found = append(found, Transit{Cell: cell, Position: e.Position, ID: e.Reservation, Units: -e.Change.Delta, SinceMS: e.TimeMS})
-				}
-			})
+		err := w.snapshot(ctx, func(s *ledger.Snapshot) (err error) {
+			found, err = departed(ctx, s, halves)
 			if err != nil || len(found) == 0 {
 				return err
 			}
