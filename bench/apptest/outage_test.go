@@ -3,8 +3,8 @@ package apptest
 import (
 	"context"
 	"encoding/hex"
+	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,17 +17,8 @@ import (
 	"sluice/core/telemetry"
 )
 
-// outageEnv is how long Kafka or MySQL is away, such as 10m. By default it is longer than the publisher keeps an entry.
-const outageEnv = "SLUICE_TEST_OUTAGE"
-
-func outageTime(t *testing.T) time.Duration {
-	t.Helper()
-	text := os.Getenv(outageEnv)
-	if text == "" {
-		return 12 * time.Second
-	}
-	return one(time.ParseDuration(text))(t)
-}
+// By default it is longer than the publisher keeps an entry.
+var outageTime = flag.Duration("outage", 12*time.Second, "how long Kafka or MySQL is away")
 
 // backWithin is how long it may take after an outage until MySQL has everything.
 const backWithin = time.Minute
@@ -66,7 +57,7 @@ func TestOutagesBehindRedis(t *testing.T) {
 			} else {
 				must(t, server.Kill())
 			}
-			d.endure(outageTime(t))
+			d.endure(*outageTime)
 			if o.hangs {
 				must(t, syscall.Kill(server.PID(), syscall.SIGCONT))
 			} else {
