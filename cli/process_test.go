@@ -116,7 +116,7 @@ func (d *deployment) service(name string) []string {
 	}
 	args := []string{name, "--log-format=text"}
 	for _, leaf := range model().Leaves(false) {
-		if leaf.Path() != name {
+		if leaf.Path() != name && (leaf.Parent.DefaultCmd != leaf || leaf.Parent.Path() != name) {
 			continue
 		}
 		for _, f := range leaf.Flags {
