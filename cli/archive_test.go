@@ -101,6 +101,21 @@ func TestArchiveCommand(t *testing.T) {
 	d.run("archive", "verify", files[0]).want(command.ExitFailed, `deployment "test"`, "--deployment")
 	d.run("archive", "show", files[0]).want(command.ExitFailed, `deployment "test"`).lacks("reserve")
 	d.flags["--deployment"] = "test"
+	own := d.flags["--mysql-dsn-file"]
+	other := newDeployment(t) // of the same name
+	other.run("migrate").want(command.ExitDone)
+	d.flags["--mysql-dsn-file"] = other.flags["--mysql-dsn-file"]
+	d.run("archive", "verify", files[0]).want(command.ExitFailed, files[0], "of the database", "--mysql-dsn-file").lacks("whole: ")
+	d.run("archive", "show", files[0]).want(command.ExitFailed, files[0], "of the database").lacks("reserve")
+	away := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(away, []byte("u:p@tcp(127.0.0.1:1)/d\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.flags["--mysql-dsn-file"] = away
+	d.run("archive", "verify", files[0]).want(command.ExitDone, "whole: 12 events", "is not checked")
+	delete(d.flags, "--mysql-dsn-file")
+	d.run("archive", "verify", files[0]).want(command.ExitDone, "whole: 12 events").lacks("MySQL")
+	d.flags["--mysql-dsn-file"] = own
 	content, err := os.ReadFile(files[0])
 	if err != nil {
 		t.Fatal(err)

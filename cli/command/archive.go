@@ -8,8 +8,12 @@ import (
 	"os"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"sluice/core/archive"
 	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/evidence"
 	"sluice/core/ledger"
 	"sluice/persister"
 )
@@ -133,19 +137,78 @@ func (r *archiveReport) print(c *Console) {
 	}
 }
 
-// ArchiveVerify checks files.
-type ArchiveVerify struct {
+// maybeMySQL are the settings of MySQL for a command that can do without. Kong does not check them by itself.
+type maybeMySQL db.Config
+
+// Texts are those of the group.
+func (m maybeMySQL) Texts() config.Texts { return db.Config(m).Texts() }
+
+func (m maybeMySQL) given() bool { return m.DSN != "" || m.DSNFile != "" }
+
+// Origin says where files of an archive must come from: of this deployment, and of this database if one is given.
+type Origin struct {
+	MySQL maybeMySQL    `embed:""`
 	Stock config.Agreed `embed:""`
-	Files []string      `arg:"" name:"file" help:"Files of the archive."`
+	Dev   DevFile       `embed:""`
 }
 
 // Validate joins all faults.
-func (a *ArchiveVerify) Validate() error { return a.Stock.Validate() }
+func (o *Origin) Validate() error {
+	var f config.Faults
+	if o.MySQL.given() {
+		f.Include(db.Config(o.MySQL).Validate())
+	}
+	f.Include(o.Stock.Validate())
+	return f.Err()
+}
+
+// BeforeApply is called by kong.
+func (o *Origin) BeforeApply(k *kong.Context, c *Console) error {
+	_, err := o.Dev.fill(k, o.MySQL.DSN != "", func(d *DevStack) {
+		c.Notef("using the development stack of %s", d.path)
+		o.MySQL.DSN = config.Secret(d.MySQLDSN)
+	})
+	return err
+}
+
+// ledger is the identity of the database, empty if nobody can tell it.
+func (o *Origin) ledger(ctx context.Context, c *Console) (identity string, err error) {
+	if !o.MySQL.given() {
+		return "", nil
+	}
+	books, err := db.Config(o.MySQL).OpenUnchecked()
+	if err != nil {
+		return "", err
+	}
+	identity, unknown := evidence.NewNonces(books).Identity(ctx)
+	if unknown != nil {
+		c.Notef("MySQL does not tell of which database the files must be, so that is not checked: %s", Explain(unknown))
+	}
+	return identity, closeBooks(books)
+}
+
+// refuse refuses a file of another deployment or database.
+func (o *Origin) refuse(h *archive.Header, ledger string) error {
+	if h.Deployment != o.Stock.Deployment {
+		return fmt.Errorf("it is of deployment %.100q, and this is %q (--deployment)", h.Deployment, o.Stock.Deployment)
+	}
+	if ledger != "" && h.Ledger != ledger {
+		return fmt.Errorf("it is of the database %.100q, and MySQL is %q (--mysql-dsn-file)", h.Ledger, ledger)
+	}
+	return nil
+}
+
+// ArchiveVerify checks files.
+type ArchiveVerify struct {
+	Origin `embed:""`
+
+	Files []string `arg:"" name:"file" help:"Files of the archive."`
+}
 
 // Help is called by kong.
 func (ArchiveVerify) Help() string {
 	return `Reads files of the archive whole: their checksums and counts, and that the events of each SKU follow from each
-other. It asks no server. Files of another deployment (--deployment) are refused.
+other. Files of another deployment (--deployment) are refused. If MySQL is given, files of another database are refused too.
 
 Example:
   sluice archive verify /var/lib/sluice/archive/*.sluice.gz`
@@ -153,6 +216,10 @@ Example:
 
 // Run is called by kong.
 func (a *ArchiveVerify) Run(ctx context.Context, c *Console) error {
+	ledger, err := a.ledger(ctx, c)
+	if err != nil {
+		return err
+	}
 	bad := 0
 	for _, path := range a.Files {
 		if err := ctx.Err(); err != nil {
@@ -160,7 +227,7 @@ func (a *ArchiveVerify) Run(ctx context.Context, c *Console) error {
 		}
 		checked, err := archive.Check(path, nil)
 		if err == nil {
-			err = foreign(&checked.Header, a.Stock.Deployment)
+			err = a.refuse(&checked.Header, ledger)
 		}
 		if err != nil {
 			bad++
@@ -170,35 +237,25 @@ func (a *ArchiveVerify) Run(ctx context.Context, c *Console) error {
 		c.Printf("%s: whole: %s events of %s cells, SHA-256 %x\n", path, number(checked.Header.Events), number(checked.Header.Cells), checked.SHA256[:])
 	}
 	if bad > 0 {
-		return inPart(fmt.Errorf("%d of %d files are not whole files of this deployment", bad, len(a.Files)))
-	}
-	return nil
-}
-
-// foreign refuses a file of another deployment.
-func foreign(h *archive.Header, deployment string) error {
-	if h.Deployment != deployment {
-		return fmt.Errorf("it is of deployment %.100q, and this is %q (--deployment)", h.Deployment, deployment)
+		return inPart(fmt.Errorf("%d of %d files are not whole files of this deployment and database", bad, len(a.Files)))
 	}
 	return nil
 }
 
 // ArchiveShow shows the events of a file.
 type ArchiveShow struct {
+	Origin `embed:""`
 	Output `embed:""`
 
-	Stock config.Agreed `embed:""`
-	File  string        `arg:"" help:"File of the archive."`
-	SKU   int64         `placeholder:"ID" between:"1-9223372036854775807" help:"Only the events of a SKU."`
-	ID    string        `name:"reservation" placeholder:"ID" help:"Only the events of a reservation."`
+	File string `arg:"" help:"File of the archive."`
+	SKU  int64  `placeholder:"ID" between:"1-9223372036854775807" help:"Only the events of a SKU."`
+	ID   string `name:"reservation" placeholder:"ID" help:"Only the events of a reservation."`
 }
-
-// Validate joins all faults.
-func (a *ArchiveShow) Validate() error { return a.Stock.Validate() }
 
 // Help is called by kong.
 func (ArchiveShow) Help() string {
-	return `Shows the events in a file of the archive, SKU by SKU. It asks no server.
+	return `Shows the events in a file of the archive, SKU by SKU. A file of another deployment (--deployment) is refused. If MySQL
+is given, a file of another database is refused too.
 
 Examples:
   sluice archive show sluice-000000012-9f2c41aa.sluice.gz --sku 1001
@@ -216,7 +273,11 @@ type archivedEvent struct {
 }
 
 // Run is called by kong.
-func (a *ArchiveShow) Run(_ context.Context, c *Console) error {
+func (a *ArchiveShow) Run(ctx context.Context, c *Console) error {
+	ledgerID, err := a.ledger(ctx, c)
+	if err != nil {
+		return err
+	}
 	shown := []archivedEvent{}
 	checked, err := archive.Check(a.File, func(s *archive.Section, events []ledger.Recorded) error {
 		if a.SKU != 0 && s.SKU != a.SKU {
@@ -239,7 +300,7 @@ func (a *ArchiveShow) Run(_ context.Context, c *Console) error {
 		return nil
 	})
 	if err == nil {
-		err = foreign(&checked.Header, a.Stock.Deployment)
+		err = a.refuse(&checked.Header, ledgerID)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.File, err)
