@@ -281,6 +281,34 @@ func TestArchiveEndsAnywhere(t *testing.T) {
 	}
 }
 
+// TestArchiveLeavesOthersFiles archives two databases of one name into one directory. A file whose rows have left one of them is
+// not for the other to remove.
+func TestArchiveLeavesOthersFiles(t *testing.T) {
+	t.Parallel()
+	one, other := newArchiveWorld(t, database(t), 3), newArchiveWorld(t, database(t), 4)
+	other.dir = one.dir
+	one.sell(30)
+	other.sell(30)
+	cfg := one.config()
+	cfg.Step = func(step string) error {
+		if step == "committed" {
+			return context.Canceled
+		}
+		return nil
+	}
+	if _, err := archive.Run(t.Context(), cfg); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if done := other.archive(); len(done.Files) == 0 {
+		t.Fatal("the other database archives nothing")
+	}
+	one.archive()
+	registered := slices.Concat(lines(t, one.db, "SELECT name FROM archive_files"), lines(t, other.db, "SELECT name FROM archive_files"))
+	if _, names := one.files(); len(names) != len(registered) {
+		t.Errorf("the directory has %d files, and both databases together know %d", len(names), len(registered))
+	}
+}
+
 // TestArchivedEventsArriveAgain gives a persister everything again, from the first event on: the tables stay as they are. What is
 // later than all that has left, and in the place of something that has, is a fork.
 func TestArchivedEventsArriveAgain(t *testing.T) {

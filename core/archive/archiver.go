@@ -505,9 +505,12 @@ func (a *archiver) tidy(ctx context.Context) error {
 			return err
 		}
 		path = strings.TrimSuffix(path, partial)
-		if file != nil && file.Name == filepath.Base(path) {
+		switch {
+		case file != nil && file.Name == filepath.Base(path):
 			err = finish(path)
-		} else {
+		case a.others(path + partial):
+			a.Log.Warn("this file is of another database: give each a directory of its own", "file", path+partial)
+		default:
 			err = removed(path + partial)
 		}
 		if err != nil {
@@ -515,6 +518,18 @@ func (a *archiver) tidy(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// others tells whether a file is of another database of the same name, which alone knows whether its rows have left. A file
+// without a whole header was never done.
+func (a *archiver) others(path string) bool {
+	file, err := os.Open(path) //nolint:gosec // G304: of the archive's directory
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	r, err := NewReader(file)
+	_ = file.Close() // it was only read
+	return err == nil && r.Header.Ledger != a.ledger
 }
 
 var special = regexp.MustCompile(`[*?\[\\]`)
