@@ -52,7 +52,7 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 	with("--mysql-dsn-file", file("root@tcp(127.0.0.1:1)/x"), func() { show("Start MySQL", "SLUICE_MYSQL_DSN") })
 	with("--mysql-dsn-file", file(strings.Replace(right, "/"+name, "/nowhere", 1)), func() { show("CREATE DATABASE", "GRANT") })
 	denied := &mysql.MySQLError{Number: db.AnswerTableDenied, Message: "SELECT command denied"}
-	if told := command.Explain(denied); !strings.Contains(told, "docs/security.md") {
+	if told := command.Explain(denied); !strings.Contains(told.Error(), "docs/security.md") {
 		t.Errorf("an account that lacks a grant is told %q", told)
 	}
 	at := strings.LastIndexByte(right, '@')

@@ -194,7 +194,7 @@ func misused(err error) error {
 
 func report(console *command.Console, err error, code int) int {
 	if err != nil {
-		for line := range strings.Lines(command.Explain(err)) {
+		for line := range strings.Lines(command.Explain(err).Error()) {
 			console.Notef("sluice: %s", strings.TrimSuffix(line, "\n"))
 		}
 	}

@@ -2,6 +2,7 @@ package command
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -16,15 +17,14 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Explain returns the text of an error. If every such error has the same remedy, the remedy follows.
-func Explain(err error) string {
-	text := err.Error()
+// Explain returns an error with its remedy, which is in a line of its own, if every such error has the same one.
+func Explain(err error) error {
 	for _, advice := range []func(error) string{adviceOnStock, adviceOnMySQL, adviceOnRedis, adviceOnReach} {
 		if next := advice(err); next != "" {
-			return text + "\n" + next
+			return fmt.Errorf("%w\n%s", err, next)
 		}
 	}
-	return text
+	return err
 }
 
 func adviceOnStock(err error) string {

@@ -231,7 +231,7 @@ func (a *ArchiveVerify) Run(ctx context.Context, c *Console) error {
 		}
 		if err != nil {
 			bad++
-			c.Notef("%s: %s", path, err.Error())
+			c.Notef("%s: %v", path, err)
 			continue
 		}
 		c.Printf("%s: whole: %s events of %s cells, SHA-256 %x\n", path, number(checked.Header.Events), number(checked.Header.Cells), checked.SHA256[:])

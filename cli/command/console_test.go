@@ -202,7 +202,13 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%v: %q", v, text)
 		}
 	}
-	if text := Explain(fmt.Errorf("x: %w", stock.ErrShut)); !strings.Contains(text, "start an edge") {
+	if text := Explain(fmt.Errorf("x: %w", stock.ErrShut)).Error(); !strings.Contains(text, "start an edge") {
 		t.Errorf("shut: %q", text)
+	}
+	var out strings.Builder
+	c := &Console{Err: &out}
+	c.Notef("warning: %v", Explain(fmt.Errorf("\x1b: %w", stock.ErrShut)))
+	if lines := strings.Split(out.String(), "\n"); len(lines) != 3 || strings.Contains(out.String(), "\x1b") || strings.Contains(out.String(), `\u000a`) {
+		t.Errorf("the remedy is not in a line of its own: %q", out.String())
 	}
 }

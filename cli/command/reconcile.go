@@ -185,7 +185,7 @@ func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
 			if w.away[store].IsZero() {
 				w.away[store] = time.Now()
 			}
-			return reconcile.Unreadable(store, w.away[store], errors.New(Explain(err))), nil
+			return reconcile.Unreadable(store, w.away[store], Explain(err)), nil
 		}
 		w.opened, w.away = o, nil
 		w.sweeper = o.sweeper(w.Kafka)

@@ -103,7 +103,7 @@ func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (
 func (w *Writer) vet(ctx context.Context, c *Console, o *Opened, creates bool) error {
 	err := w.open(ctx, c, o)
 	if errors.Is(err, redisstock.ErrVetting) && o.Stock.Trusts() && (!creates || o.Stock.Vetted()) {
-		c.Notef("%s", Explain(err))
+		c.Notef("%v", Explain(err))
 		return nil
 	}
 	return err
@@ -127,10 +127,10 @@ func (w *Writer) vetting(o *Opened) vetting.Vetting {
 // warnOfReplicas warns of what is wrong with the replicas for the level that is set.
 func (o *Opened) warnOfReplicas(ctx context.Context, c *Console, level stock.Ack) {
 	warning, err := operate.WarningOf(ctx, level, o.Stock)
-	if err != nil {
-		warning += ": " + Explain(err)
-	}
-	if warning != "" {
+	switch {
+	case err != nil:
+		c.Notef("warning: %s: %v", warning, Explain(err))
+	case warning != "":
 		c.Notef("warning: %s", warning)
 	}
 }
