@@ -38,38 +38,40 @@ var (
 // request is one request on its way through the API. It is pooled, and everything in it belongs to the
 // goroutine that serves it.
 type request struct {
+	serving
+
+	// What is used again, for its memory alone.
+	query  []parameter
+	scan   scanner
+	keyBuf [idempotency.KeyBytesMax]byte
+	out    []byte
+}
+
+// serving is what the API knows of the request that it serves now. It is empty between two requests.
+type serving struct {
 	ctx  *fasthttp.RequestCtx
 	now  time.Time
 	id   [requestIDBytes]byte
 	head head
 	who  auth.Identity
 
-	query []parameter
-
 	counted                         bool // against the limits that it has
 	userAllowance, addressAllowance limit.Allowance
 
-	replayed bool // the answer says that it repeats an earlier one
-
-	// What is used again, for its memory alone.
-	scan   scanner
-	keyBuf [idempotency.KeyBytesMax]byte
-	out    []byte
+	replayed bool // answerWrite sets it: the answer repeats an earlier one, and says so
 }
 
 func (r *request) begin(ctx *fasthttp.RequestCtx, now time.Time, ids *requestIDs) {
-	r.ctx, r.now, r.replayed = ctx, now, false
-	r.who, r.counted = auth.Identity{}, false
-	r.userAllowance, r.addressAllowance = limit.Allowance{}, limit.Allowance{}
+	r.ctx, r.now = ctx, now
 	ids.append(r.id[:0])
 }
 
 // outBytesMax is the largest buffer that a pooled request keeps; few answers are larger.
 const outBytesMax = 64 << 10
 
-// end lets go of what belongs to fasthttp, and of what the next request is not likely to need.
+// end forgets the request, and lets go of what the next one is not likely to need.
 func (r *request) end() {
-	r.ctx, r.head, r.scan.rest = nil, head{}, nil
+	r.serving, r.scan.rest = serving{}, nil
 	if cap(r.out) > outBytesMax {
 		r.out = nil
 	}
