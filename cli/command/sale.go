@@ -109,7 +109,7 @@ func addItems(file io.Reader, items []sale.Allotment) ([]sale.Allotment, error) 
 		if err != nil {
 			return nil, err
 		}
-		if line.Settings != (stock.Settings{Hold: stock.HoldDefault}) {
+		if line.Settings != (stock.Settings{}).WithDefaults() {
 			return nil, fmt.Errorf("line %d: a sale's settings are given once, by flags", line.Number)
 		}
 		if items = append(items, sale.Allotment{SKU: line.SKU, Quantity: line.Quantity}); len(items) > sale.ItemsMax {

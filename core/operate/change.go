@@ -26,11 +26,8 @@ type Change struct {
 
 // Load makes a SKU's normal stock.
 func Load(sku, units int64, settings stock.Settings, reason string, by Call) *Change {
-	if settings.Hold == 0 {
-		settings.Hold = stock.HoldDefault
-	}
 	return &Change{by, stock.Cell{SKU: sku}, stock.Adjustment{
-		Kind: stock.AdjustPlain, Create: true, Delta: units, Settings: settings, Reason: reason,
+		Kind: stock.AdjustPlain, Create: true, Delta: units, Settings: settings.WithDefaults(), Reason: reason,
 	}}
 }
 

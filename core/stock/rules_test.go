@@ -164,6 +164,19 @@ func TestSettingsWith(t *testing.T) {
 	}
 }
 
+func TestSettingsWithDefaults(t *testing.T) {
+	t.Parallel()
+	f := func(s, want Settings) {
+		t.Helper()
+		if got := s.WithDefaults(); got != want {
+			t.Errorf("%+v: %+v, want %+v", s, got, want)
+		}
+	}
+	f(Settings{}, Settings{Hold: HoldDefault})
+	f(Settings{Limit: 2, Frozen: true}, Settings{Limit: 2, Frozen: true, Hold: HoldDefault})
+	f(Settings{Limit: 2, Hold: time.Second}, Settings{Limit: 2, Hold: time.Second})
+}
+
 func TestMarkLess(t *testing.T) {
 	t.Parallel()
 	f := func(a, b Position, want bool) {

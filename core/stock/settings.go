@@ -1,6 +1,7 @@
 package stock
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -54,4 +55,10 @@ type Settings struct {
 	Ack            Ack
 	ShopperDeducts bool // shoppers may deduct, not only services
 	Frozen         bool // sells nothing; confirm, release and expire still work
+}
+
+// WithDefaults returns the settings of a new cell: where nobody chose a hold, it has HoldDefault.
+func (s Settings) WithDefaults() Settings {
+	s.Hold = cmp.Or(s.Hold, HoldDefault)
+	return s
 }

@@ -138,7 +138,7 @@ func (r *Reader) Next() (Line, error) {
 		if r.blank(text) {
 			continue
 		}
-		line := Line{Number: r.number, Quantity: -1, Settings: stock.Settings{Hold: stock.HoldDefault}}
+		line := Line{Number: r.number, Quantity: -1, Settings: stock.Settings{}.WithDefaults()}
 		if err := r.parse(text, &line); err != nil {
 			return Line{}, &LineError{r.number, err}
 		}

@@ -25,7 +25,7 @@ func (a *API) createSale(r *request) error {
 		return err
 	}
 	if fields&stock.FieldHold == 0 {
-		s.Hold = stock.HoldDefault
+		s = s.WithDefaults()
 	}
 	var allotments []sale.Allotment
 	for _, i := range b.Items {
