@@ -256,8 +256,26 @@ func TestSystemdUnits(t *testing.T) {
 		}
 		units = append(units, unit)
 	}
-	if len(units) != 2 {
-		t.Errorf("found the units %v, want those of edge and persister", units)
+	if len(units) != 3 {
+		t.Errorf("found the units %v, want those of edge, persister and archive", units)
+	}
+	timers := 0
+	for page, text := range pages(t) {
+		if !strings.HasSuffix(page, ".timer") {
+			continue
+		}
+		timers++
+		unit := filepath.Join(dir, filepath.Base(page))
+		if service := strings.TrimSuffix(unit, ".timer") + ".service"; !slices.Contains(units, service) {
+			t.Errorf("%s starts nothing: there is no %s", page, service)
+		}
+		if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		units = append(units, unit)
+	}
+	if timers != 1 {
+		t.Errorf("found %d timers, want that of archive", timers)
 	}
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
