@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -197,8 +198,8 @@ func TestReconcileHistory(t *testing.T) {
 	d.run("reconcile", "history", "--since", "yesterday").want(command.ExitUsage, "RFC 3339")
 }
 
-// While clients sell and persisters come and go, what is under way is no difference: sweeps and looks at what has changed
-// find nothing. RECONCILE_RUNS says how many sweeps.
+// While clients sell, and persisters and edges come and go, what is under way is no difference: sweeps and looks at what has
+// changed find nothing. Every other round ends with a kill. RECONCILE_RUNS says how many sweeps.
 func TestPersistersReportNoDriftUnderLoad(t *testing.T) {
 	t.Parallel()
 	want := 3
@@ -234,10 +235,26 @@ func TestPersistersReportNoDriftUnderLoad(t *testing.T) {
 		}
 		return n
 	}
-	for runs() < want && !t.Failed() {
-		stop := d.persisterWith(often)
+	for round := 0; runs() < want && !t.Failed(); round++ {
+		stop := func() {}
+		if round%2 == 0 {
+			edge := startProgram(t, "", d.service("edge")...)
+			edge.until("edge is up")
+			writer := startProgram(t, "", append(d.service("persister"), "--reconcile-within=2s")...)
+			writer.until("persister is up")
+			stop = func() {
+				for _, p := range []*program{edge, writer} {
+					p.signal(syscall.SIGKILL)
+					if code := p.end(); code != -1 {
+						t.Errorf("exit code %d before the kill, and it said\n%s", code, p.said.String())
+					}
+				}
+			}
+		} else {
+			stop = d.persisterWith(often)
+		}
 		more := min(want, runs()+1)
-		for end := time.Now().Add(time.Minute); runs() < more && time.Now().Before(end); {
+		for end := time.Now().Add(programTime - 10*time.Second); runs() < more && time.Now().Before(end); { // a lease outlives who was killed
 			time.Sleep(50 * time.Millisecond)
 		}
 		stop()
