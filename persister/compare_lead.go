@@ -29,6 +29,7 @@ func (c *comparer) whileHeld(ctx context.Context) {
 	working, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	work.Go(func() { c.sweepAll(working) })
+	work.Go(func() { c.passOlder(working) })
 	c.renew(ctx)
 	cancel()
 	work.Wait()

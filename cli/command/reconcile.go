@@ -33,6 +33,7 @@ type Reconcile struct {
 	SKU    int64         `name:"sku" placeholder:"SKU" between:"1-9223372036854775807" help:"Compare this SKU only, from its first event on."`
 	Sale   *uint32       `placeholder:"ID" between:"0-4294967295" help:"Compare the stock of this sale only, or with 0 normal stock."`
 	Since  string        `placeholder:"TIME" help:"Compare only stock to which something has happened since this time (RFC 3339), or within this duration."`
+	Rows   bool          `name:"all-rows" help:"Compare the older rows of the ledger with each other instead: those that persisters have found whole. It reads MySQL only."`
 	Watch  bool          `help:"Compare again and again, until interrupted."`
 	Every  time.Duration `default:"60s" placeholder:"DURATION" between:"1s-24h" help:"With --watch, how long to rest between two comparisons."`
 
@@ -57,6 +58,7 @@ Examples:
   sluice reconcile --sku 1001 -o html > report.html
   sluice reconcile --sale 7 --since 1h -o json
   sluice reconcile --watch --every 60s
+  sluice reconcile --all-rows
   sluice reconcile --repair
   sluice reconcile --repair --apply --reason "ticket 4711"`
 }
@@ -79,6 +81,9 @@ func (r *Reconcile) Validate() error {
 		f.Include(fmt.Errorf("since: %w", err))
 	}
 	r.check(&f, r.Format, r.Watch)
+	if r.Rows && (r.Repair || r.Since != "") {
+		f.Include(errors.New("all-rows: it looks at all times, and plans no repair: leave out --since, and plan with --repair --sku"))
+	}
 	if r.Watch && r.Format == "html" {
 		f.Include(errors.New("watch: an html page is one report: leave out --watch, or choose another --output"))
 	}
@@ -200,7 +205,11 @@ func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
 			return nil, err
 		}
 	}
-	report, err := w.sweeper.Sweep(ctx, reconcile.Scope{SKU: w.SKU, Sale: w.Sale, SinceMS: sinceMS})
+	compare := w.sweeper.Sweep
+	if w.Rows {
+		compare = w.sweeper.Older
+	}
+	report, err := compare(ctx, reconcile.Scope{SKU: w.SKU, Sale: w.Sale, SinceMS: sinceMS})
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +218,7 @@ func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
 
 // missing refuses to call stock clean that no store knows: its number may be mistyped.
 func (w *reconcileRun) missing(report *reconcile.Report) error {
-	if report.Summary.Cells > 0 || report.Summary.Verdict != reconcile.Clean || w.Since != "" {
+	if w.Rows || report.Summary.Cells > 0 || report.Summary.Verdict != reconcile.Clean || w.Since != "" {
 		return nil
 	}
 	switch {

@@ -19,6 +19,19 @@ func (s *Snapshot) Archivable(ctx context.Context, after stock.Cell, most int, y
 	return s.positions(ctx, "applied marks", yield, fmt.Appendf(nil, selectArchivable, after.SKU, after.Pool, after.Bucket, most))
 }
 
+// MarksAfter reads the applied marks of the first cells after one, in order, at most so many; of a SKU (0: any) and a pool (nil: any).
+func (s *Snapshot) MarksAfter(ctx context.Context, after stock.Cell, sku int64, pool *uint32, most int, yield func(stock.Cell, stock.Position)) error {
+	query := fmt.Appendf([]byte(selectAppliedMarks), "seq > 0 AND (sku_id > %[1]d OR sku_id = %[1]d AND (pool > %[2]d OR pool = %[2]d AND bucket > %[3]d))",
+		after.SKU, after.Pool, after.Bucket)
+	if sku != 0 {
+		query = fmt.Appendf(query, " AND sku_id = %d", sku)
+	}
+	if pool != nil {
+		query = fmt.Appendf(query, " AND pool = %d", *pool)
+	}
+	return s.positions(ctx, "applied marks", yield, fmt.Appendf(query, " ORDER BY sku_id, pool, bucket LIMIT %d", most))
+}
+
 // FirstTimes reads when the first event of each cell after a position happened, in Redis time. Cells without one are left out.
 func (s *Snapshot) FirstTimes(ctx context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, int64)) error {
 	query := []byte(nil)

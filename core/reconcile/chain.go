@@ -88,10 +88,10 @@ func comparePositions(a, b stock.Position) int {
 }
 
 // walk finds where the history up to the cut has gaps, and where it does not follow from itself. Beyond the cut an event
-// may be under way that nobody has read. A rebase states what there is: whoever made it knew what was missing by then.
+// may be under way that nobody has read.
 func (c *chain) walk(v *View) {
 	cut := v.Redis.Position
-	w := walker{at: v.From, known: true} // before its first event a cell is empty
+	w := walker{at: v.From, known: true, forked: c.forked} // before its first event a cell is empty
 	if v.From.Seq == 0 {
 		w.at.Epoch = 1
 	} else if c.at(v.From) == nil && !cut.Less(v.From) {
@@ -103,60 +103,85 @@ func (c *chain) walk(v *View) {
 		if cut.Less(e.Position) {
 			break
 		}
-		if e.Kind == event.KindRebase {
-			c.missing = nil
-			if e.Settles() {
-				c.breaches = nil
-			}
-			w = walker{at: e.Position, known: true, left: e.after(), leftMS: e.TimeMS}
-			continue
+		var next *Event
+		if i+1 < len(c.list) {
+			next = &c.list[i+1]
 		}
-		if e.Epoch != w.at.Epoch { // where the old epoch ended nobody knows
-			w.at, w.known = stock.Position{Epoch: e.Epoch}, false
+		w.step(e, next, v.Redis)
+		if w.left != e.after() {
+			c.truth[e.Position] = w.left
 		}
-		if e.Seq > w.at.Seq+1 {
-			c.missing = append(c.missing, w.span(e.Seq-1, e.before()))
-		} else if e.Seq == w.at.Seq+1 && w.known && e.before() != w.left && !c.forked[w.at] && !c.forked[e.Position] {
-			b := breach{at: *e, left: w.left, found: e.before(), sinceMS: w.leftMS, edited: c.isEdited(i, w.left, v.Redis)}
-			c.breaches = append(c.breaches, b)
-			if b.edited {
-				c.truth[e.Position] = e.applied(w.left)
-			}
-		}
-		w = walker{at: e.Position, known: true, left: c.afterOf(e), leftMS: e.TimeMS}
 	}
-	if w.at.Less(cut) {
-		if w.at.Epoch != cut.Epoch {
-			w = walker{at: stock.Position{Epoch: cut.Epoch}}
-		}
-		c.missing = append(c.missing, w.span(cut.Seq, v.Redis.Balances))
-	}
+	w.end(cut, v.Redis.Balances)
+	c.missing, c.breaches = w.missing, w.breaches
 }
 
-// walker is where a walk has come to.
+// walker walks along a cell's events in their order, and finds what is missing and what does not follow.
 type walker struct {
 	at     stock.Position
 	known  bool // what was left there
 	left   stock.Balances
 	leftMS int64
+	forked map[stock.Position]bool // where nobody knows what was left
+
+	missing  []span
+	breaches []breach
 }
 
-// span is all from where the walk is up to a seq.
-func (w *walker) span(last uint64, found stock.Balances) span {
+// step goes on to an event; next is the one after it, nil where there is none. A rebase states what there is: whoever made it
+// knew what was missing by then.
+func (w *walker) step(e, next *Event, redis *stock.CellState) {
+	left := e.after()
+	switch {
+	case e.Kind == event.KindRebase:
+		w.missing = nil
+		if e.Settles() {
+			w.breaches = nil
+		}
+	case e.Epoch != w.at.Epoch: // where the old epoch ended nobody knows
+		w.at, w.known = stock.Position{Epoch: e.Epoch}, false
+		fallthrough
+	case e.Seq > w.at.Seq+1:
+		w.lack(e.Seq-1, e.before())
+	case e.Seq == w.at.Seq+1 && w.known && e.before() != w.left && !w.forked[w.at] && !w.forked[e.Position]:
+		b := breach{at: *e, left: w.left, found: e.before(), sinceMS: w.leftMS, edited: e.edited(w.left, next, redis)}
+		w.breaches = append(w.breaches, b)
+		if b.edited {
+			left = e.applied(w.left)
+		}
+	}
+	w.at, w.known, w.left, w.leftMS = e.Position, true, left, e.TimeMS
+}
+
+// end ends the walk at a position, where these balances are found.
+func (w *walker) end(at stock.Position, found stock.Balances) {
+	if !w.at.Less(at) {
+		return
+	}
+	if w.at.Epoch != at.Epoch {
+		w.at, w.known, w.leftMS = stock.Position{Epoch: at.Epoch}, false, 0
+	}
+	w.lack(at.Seq, found)
+}
+
+// lack notes that all from where the walk is up to a seq is missing.
+func (w *walker) lack(last uint64, found stock.Balances) {
+	if last <= w.at.Seq {
+		return
+	}
 	s := span{w.at.Epoch, w.at.Seq + 1, last, w.left, found, w.leftMS}
 	if !w.known {
 		s.left = found
 	}
-	return s
+	w.missing = append(w.missing, s)
 }
 
-// isEdited tells whether the event at i is wrong itself, as what comes after it shows: the event after it, or Redis where
-// it is the last one.
-func (c *chain) isEdited(i int, left stock.Balances, redis *stock.CellState) bool {
-	e := &c.list[i]
+// edited tells whether the event is wrong itself, as what comes after it shows: the event after it, or Redis where it is the
+// last one.
+func (e *Event) edited(left stock.Balances, next *Event, redis *stock.CellState) bool {
 	should := e.applied(left)
-	if i+1 < len(c.list) && c.list[i+1].Epoch == e.Epoch && c.list[i+1].Seq == e.Seq+1 {
-		return c.list[i+1].before() == should
+	if next != nil && next.Epoch == e.Epoch && next.Seq == e.Seq+1 {
+		return next.before() == should
 	}
 	return redis != nil && redis.Position == e.Position && redis.Balances == should
 }

@@ -259,12 +259,7 @@ func (j *judge) settled(since stock.Position) bool {
 
 // counters looks for counters that no event explains: those of now, and those that later events found.
 func (j *judge) counters() {
-	for _, b := range j.breaches {
-		if !b.edited {
-			j.add(CounterEdit, moved(b.found, b.left), direction(b.found, b.left), b.sinceMS, b.at.proof("it found other counters than were left to it"),
-				Proof{Store: InLedger, Says: "what was left to it", Epoch: b.at.Epoch, Seq: b.at.Seq - 1, Counters: counted(b.left)})
-		}
-	}
+	j.found()
 	e := j.at(j.Redis.Position)
 	if e == nil || j.forked[e.Position] {
 		return
@@ -272,6 +267,16 @@ func (j *judge) counters() {
 	if want := j.afterOf(e); want != j.Redis.Balances {
 		j.add(CounterEdit, moved(j.Redis.Balances, want), direction(j.Redis.Balances, want), e.TimeMS,
 			j.inRedis("the counters"), e.proof("what the last event left"))
+	}
+}
+
+// found tells of counters that later events found, and that no event had left.
+func (j *judge) found() {
+	for _, b := range j.breaches {
+		if !b.edited {
+			j.add(CounterEdit, moved(b.found, b.left), direction(b.found, b.left), b.sinceMS, b.at.proof("it found other counters than were left to it"),
+				Proof{Store: InLedger, Says: "what was left to it", Epoch: b.at.Epoch, Seq: b.at.Seq - 1, Counters: counted(b.left)})
+		}
 	}
 }
 
