@@ -69,7 +69,7 @@ func adviceOnRedis(err error) string {
 	return ""
 }
 
-// settingOf is what names a server.
+// settingOf names the setting that has the address of a server.
 var settingOf = map[string]string{
 	"Redis": "--redis-addr (SLUICE_REDIS_ADDR)",
 	"MySQL": "SLUICE_MYSQL_DSN or --mysql-dsn-file",

@@ -29,7 +29,7 @@ type loading struct {
 	reopen   func(context.Context) (shut []int, err error) // for a server that restarted meanwhile
 	shut     []int                                         // partitions of which nothing is loaded
 	progress *progress
-	fault    func(error) // tells of one line
+	fault    func(error) // reports one line
 	dryRun   bool
 
 	seen   map[int64]uint32 // in a dry run, which creates nothing: SKUs of earlier lines, and their fingerprints
@@ -46,7 +46,7 @@ type batch struct {
 	err      error // that ends the reading
 }
 
-// run loads all lines, and tells what it did also if it comes to an error.
+// run loads all lines. It returns what it did even if it fails.
 func (l *loading) run(ctx context.Context, lines *stockfile.Reader) (*loaded, error) {
 	l.progress.begin()
 	ctx, stop := context.WithCancel(ctx)
@@ -94,7 +94,7 @@ func (l *loading) load(ctx context.Context, b *batch) error {
 	return b.err
 }
 
-// readBatch reads the next lines; more tells that there may be others.
+// readBatch reads the next lines. more reports whether there may be others.
 func readBatch(lines *stockfile.Reader, partitions int) (b batch, more bool) {
 	for len(b.lines)+len(b.faults) < batchLines {
 		line, err := lines.Next()
@@ -120,7 +120,7 @@ func (l *loading) wrong(fault *stockfile.LineError) {
 	l.name(fault)
 }
 
-// name tells of a line that is not loaded.
+// name reports a line that is not loaded.
 func (l *loading) name(fault *stockfile.LineError) {
 	l.result.Lines++
 	if len(l.result.Faults) < faultsMax {
@@ -276,8 +276,7 @@ func (l *loading) look(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// foresee is what would become of a line. With which values an SKU was loaded before, only Redis' own
-// decision tells.
+// foresee returns what would become of a line. Only Redis' own decision shows with which values an SKU was loaded before.
 func (l *loading) foresee(state *stock.CellState, fingerprint uint32) stock.Verdict {
 	earlier, again := l.seen[state.Cell.SKU]
 	switch {

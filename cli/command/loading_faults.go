@@ -13,9 +13,9 @@ const (
 	faultFileBufferMax = 64 << 10
 )
 
-// lineFaults tells of wrong lines: of the first ones at once, of all others in a file.
+// lineFaults reports wrong lines: the first ones at once, all others in a file.
 type lineFaults struct {
-	tell func(error) // tells of one line
+	tell func(error) // reports one line
 	dir  string      // of the file; empty: the system's directory of temporary files
 
 	count   int64

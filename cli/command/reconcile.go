@@ -137,7 +137,7 @@ func (r *Reconcile) Run(ctx context.Context, c *Console) error {
 	}
 }
 
-// verdictError is what a report comes to, for scripts.
+// verdictError returns the error that a report comes to, for scripts.
 func verdictError(report *reconcile.Report) error {
 	if report == nil {
 		return nil
@@ -256,7 +256,7 @@ func (o *Opened) sweeper(k kafka.Config) *reconcile.Sweeper {
 	return &reconcile.Sweeper{Redis: o.Stock, Books: ledger.New(o.DB, nil), Tail: tail.Tail, Now: time.Now}
 }
 
-// progress tells on standard error how far a sweep has come.
+// progress prints on standard error how far a sweep has come.
 func (w *reconcileRun) progress(p reconcile.Progress) {
 	every := lineEvery
 	if w.console.ErrIsTerminal {

@@ -145,7 +145,7 @@ func (w *reconcileRun) mend(ctx context.Context, report *reconcile.Report) error
 	return cmp.Or(err, resultsError(results))
 }
 
-// resultsError is what the results come to, for scripts.
+// resultsError returns the error that the results come to, for scripts.
 func resultsError(results []repair.Result) error {
 	counts := map[repair.Outcome]int{}
 	for i := range results {

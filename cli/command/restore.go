@@ -42,7 +42,7 @@ Examples:
 // Validate joins all faults.
 func (r *Restore) Validate() error { return r.Writer.Validate() }
 
-// restored is what the command prints.
+// restored is the result that the command prints.
 type restored struct {
 	Partitions   int           `json:"partitions"` // that were to be restored
 	Done         int           `json:"done"`
@@ -151,7 +151,7 @@ func (r *Restore) tell(c *Console, plan *restore.Plan) {
 	}
 }
 
-// restoreProgress tells on standard error how far a restore has come.
+// restoreProgress prints on standard error how far a restore has come.
 type restoreProgress struct {
 	c            *Console
 	began, shown time.Time

@@ -80,7 +80,7 @@ func (o *Opened) desk() *operate.Desk {
 	}}
 }
 
-// do tells what the change would do, asks, and has it done.
+// do says what the change would do, asks, and has it done.
 func (x *cellChange) do(ctx context.Context, c *Console, desk *operate.Desk) (*changed, error) {
 	cell := x.change.Cell
 	foreseen, err := desk.Foresee(ctx, x.change)

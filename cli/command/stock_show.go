@@ -124,7 +124,7 @@ func printComparison(c *Console, f *reconcile.Comparison) {
 	}
 }
 
-// verdictText is what a comparison finds, in words.
+// verdictText returns in words what a comparison finds.
 func verdictText(c *Console, f *reconcile.Comparison) painted {
 	switch f.Status {
 	case reconcile.StatusInSync:

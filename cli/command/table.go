@@ -119,7 +119,7 @@ func flagsText(c *stock.CellState) string {
 	return strings.Join(flags, ", ")
 }
 
-// explain is what a verdict means for an operator, and what to do.
+// explain returns what a verdict means for an operator, and what to do.
 func explain(v stock.Verdict) string {
 	switch v {
 	case stock.VerdictSoldOut:

@@ -40,7 +40,7 @@ func (s *stack) issueTokens(context.Context) error {
 	return err
 }
 
-// banner is what the user reads when all is up. The curl lines work as they are: the key is new in each
+// banner returns the text that the user reads when all is up. The curl lines work as they are: the key is new in each
 // run, and the reservation's id follows from it.
 func (s *stack) banner() string {
 	key := "demo-" + rand.Text()

@@ -52,7 +52,7 @@ func withRoom(err, full error) error {
 	return fmt.Errorf("%w\n%w", err, full)
 }
 
-// watchRoom tells of a disk that becomes full under running servers, and once there is room again.
+// watchRoom warns when the disk becomes full under running servers, and says when there is room again.
 func (s *stack) watchRoom() {
 	err := noRoom(s.dir, roomToRun)
 	if full := err != nil; full != s.full {

@@ -31,7 +31,7 @@ const (
 	drainWithin = 30 * time.Second // of a role, with the requests it has accepted
 )
 
-// stack is what runs, and how to stop it.
+// stack holds the running servers, and how to stop them.
 type stack struct {
 	command *Command
 	dir     string
@@ -102,7 +102,7 @@ func (c *Command) complete(cfg *edge.Config) error {
 	return err
 }
 
-// burst is what one second of a rate allows, all at once.
+// burst returns how many requests one second of a rate allows, all at once.
 func burst(rate float64) int { return max(1, int(rate)) }
 
 // complete fills in a configuration from the environment and with defaults, and checks it.
@@ -174,7 +174,7 @@ func (s *stack) startRoles(ctx context.Context) error {
 	return s.tellDegraded(ctx)
 }
 
-// tellDegraded tells of what the stack runs in spite of, as partitions of Redis that have lost something.
+// tellDegraded warns of faults with which the stack runs all the same, as partitions of Redis that have lost something.
 func (s *stack) tellDegraded(ctx context.Context) error {
 	found, err := telemetry.AskDegraded(ctx, s.edge.OpsAddr())
 	for _, what := range found {
@@ -192,7 +192,7 @@ func drain(shutdown func(context.Context) error) func(context.Context) error {
 	}
 }
 
-// refused tells of a Redis that lacks what MySQL and Kafka have: no waiting opens it.
+// refused reports a Redis that lacks what MySQL and Kafka have: waiting does not open it.
 func refused(err error) bool { return strings.Contains(err.Error(), redisstock.ErrVetting.Error()) }
 
 func waitReady(ctx context.Context, role, addr string) error {

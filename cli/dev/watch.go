@@ -24,7 +24,7 @@ type watched struct {
 
 // watch has untilGone look at a server.
 func (s *stack) watch(w watched) {
-	w.there, _ = os.Stat(w.dir) // gone already if that fails, which untilGone tells
+	w.there, _ = os.Stat(w.dir) // if that fails, the directory is gone already, and untilGone says so
 	s.watched = append(s.watched, w)
 }
 

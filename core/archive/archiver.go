@@ -28,7 +28,7 @@ const (
 	BatchEvents = 20_000 // of a file and of the transaction that deletes them, about
 	pageCells   = 500
 	differMax   = 100_000
-	reportMax   = 20 // faults that a run tells one by one
+	reportMax   = 20 // faults that a run reports one by one
 
 	// AgeMargin is how much older than the retention a row must be before it leaves: clocks differ, and what is in Kafka may be
 	// delivered again.
@@ -38,9 +38,9 @@ const (
 )
 
 var (
-	// ErrBusy tells that another archiver is at work on this database.
+	// ErrBusy means that another archiver is at work on this database.
 	ErrBusy = errors.New("another archiver is at work on this database")
-	// ErrMoved tells that rows changed while they were being archived. Nothing was deleted; the next run reads them anew.
+	// ErrMoved means that rows changed while they were being archived. Nothing was deleted; the next run reads them anew.
 	ErrMoved = errors.New("rows changed while they were archived")
 )
 

@@ -32,7 +32,7 @@ const (
 	lengthBytes  = 4
 )
 
-// ErrFile tells of a file that is not what an archiver wrote.
+// ErrFile means that no archiver wrote the file as it is.
 var ErrFile = errors.New("not a whole file of the archive")
 
 // Header is the first line of a file.

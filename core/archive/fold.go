@@ -212,7 +212,7 @@ func (f *Fold) Buyers() map[int64]int64 {
 	return buyers
 }
 
-// same tells how two folds of the same events differ; empty: they do not.
+// same says how two folds of the same events differ. It is empty if they do not differ.
 func (f *Fold) same(o *Fold) string {
 	switch {
 	case f.at != o.at:

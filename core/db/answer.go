@@ -22,7 +22,7 @@ const (
 	AnswerShutdown           uint16 = 1053 // ER_SERVER_SHUTDOWN
 	AnswerNoColumn           uint16 = 1054 // ER_BAD_FIELD_ERROR
 	AnswerDuplicate          uint16 = 1062 // ER_DUP_ENTRY
-	AnswerUnknown            uint16 = 1105 // ER_UNKNOWN_ERROR: only its text tells what it is
+	AnswerUnknown            uint16 = 1105 // ER_UNKNOWN_ERROR: only its text says which error it is
 	AnswerTableFull          uint16 = 1114 // ER_RECORD_FILE_FULL
 	AnswerTableDenied        uint16 = 1142 // ER_TABLEACCESS_DENIED_ERROR
 	AnswerColumnDenied       uint16 = 1143 // ER_COLUMNACCESS_DENIED_ERROR

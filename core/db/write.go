@@ -8,7 +8,7 @@ import (
 	"sluice/core/stock"
 )
 
-// WriteError tells of a statement that failed, in package stock's words. What the server answered that it did not do,
+// WriteError returns the error of a statement that failed, in package stock's words. What the server answered that it did not do,
 // and what the driver did not send, was not executed; a transaction is then rolled back.
 func WriteError(what string, err error) error {
 	switch {

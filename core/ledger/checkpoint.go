@@ -101,7 +101,7 @@ func (s *Snapshot) ArchivedBuyers(ctx context.Context, cell stock.Cell, users []
 	}, query)
 }
 
-// Archived tells of what has left for files.
+// Archived says what has left for files.
 type Archived struct {
 	Files, Events int64
 	Before        show.Moment // all of it is older; 0: nothing has left

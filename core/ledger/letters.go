@@ -112,7 +112,7 @@ func (r *Reader) letter(ctx context.Context, id LetterID) (l Letter, err error) 
 	return l, err
 }
 
-// Decision is what somebody decides about a dead letter.
+// Decision is the decision of somebody about a dead letter.
 type Decision struct {
 	By     string // who; 1 to WhoMax bytes
 	Reason string // why; 1 to ReasonMax bytes

@@ -38,10 +38,10 @@ type Repair struct {
 	mine, wasUnderWay bool
 }
 
-// Mine tells that whoever called ClaimRepair is to do the step.
+// Mine means that the caller of ClaimRepair does the step.
 func (r *Repair) Mine() bool { return r.mine }
 
-// Resumed tells that somebody else had begun the step and not ended it.
+// Resumed means that somebody else began the step and did not end it.
 func (r *Repair) Resumed() bool { return r.mine && r.wasUnderWay }
 
 // saidMax bounds what is said of a repair.

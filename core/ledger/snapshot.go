@@ -36,7 +36,7 @@ func (s *Snapshot) read(ctx context.Context, what string, scan func(*sql.Rows) e
 	return nil
 }
 
-// Brief is what MySQL has of a cell, in brief.
+// Brief sums up what MySQL has of a cell.
 type Brief struct {
 	Cell stock.Cell
 	stock.Position
@@ -47,7 +47,7 @@ type Brief struct {
 	Counted        uint64 // events that the ledger has after that, up to the position
 }
 
-// Whole tells that the ledger has all events of the epoch up to the position, and that the stock table is what the last one left.
+// Whole reports whether the ledger has all events of the epoch up to the position, and the stock table is as the last one left it.
 func (s *Brief) Whole() bool {
 	return s.InLedger && (s.Applied >= s.Seq || s.Applied+s.Counted == s.Seq)
 }

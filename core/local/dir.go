@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// pathMax is what all servers take: mariadbd has room for 512 bytes of a path, names of its files included.
+// pathMax is the length that all servers take: mariadbd has room for 512 bytes of a path, names of its files included.
 const pathMax = 400
 
 // ErrDir means that a server cannot use a directory. Another directory helps.

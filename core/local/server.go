@@ -16,7 +16,7 @@ import (
 
 const host = "127.0.0.1"
 
-// server is what all servers share: one process that can be stopped, killed and
+// server is the part that all servers share: one process that can be stopped, killed and
 // started again at the same address with the data it left.
 type server struct {
 	log     string                                   // path of its log: what it prints

@@ -162,7 +162,7 @@ func (f *Fold) apply(e *event.Event, timeMS int64) {
 	}
 }
 
-// count counts a reservation against its user's limit, if the cell has one now, and tells whether it did.
+// count counts a reservation against its user's limit, if the cell has one now, and reports whether it did.
 func (f *Fold) count(r *stock.Reservation) bool {
 	if f.at.Limit == 0 {
 		return false

@@ -26,7 +26,7 @@ const Lease = 30 * time.Second
 // lookPause is between two looks at a step that others do.
 const lookPause = 200 * time.Millisecond
 
-// Outcome is what became of a step.
+// Outcome says what became of a step.
 type Outcome string
 
 // The outcomes.
@@ -74,7 +74,7 @@ type pending string
 
 func (p pending) Error() string { return string(p) }
 
-// Apply carries a plan out, and tells of each step. It ends early only with ctx, or with an error that would meet every step.
+// Apply carries a plan out, and reports each step. It ends early only with ctx, or with an error that would meet every step.
 func (d *Desk) Apply(ctx context.Context, p *Plan, told func(*Result)) error {
 	for i := range p.Steps {
 		step := &p.Steps[i]

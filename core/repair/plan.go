@@ -13,7 +13,7 @@ import (
 	"sluice/core/show"
 )
 
-// Plan is what puts right what a sweep has found.
+// Plan has the steps that put right what a sweep has found.
 type Plan struct {
 	Digest Digest                 `json:"digest"` // of its steps: the same steps have the same digest, whoever plans them
 	MadeAt show.Moment            `json:"made_at"`

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// reason is what a rebase says for itself.
+	// reason is the reason that a rebase gives.
 	reason = "restored from MySQL and Kafka"
 	// historyPage is how many rows of the ledger one statement reads at most.
 	historyPage = 20000
@@ -64,7 +64,7 @@ type filler struct {
 	failed error // of writing a record
 }
 
-// beginning is what must be known of a cell before its events are read.
+// beginning has what refill must know of a cell before it reads the events.
 type beginning struct {
 	ends       []stock.Position   // of epochs
 	checkpoint *ledger.Checkpoint // nil once it is passed, or if there is none

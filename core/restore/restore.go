@@ -71,7 +71,7 @@ type Report struct {
 	Lost    map[int][]*Loss // what nobody knows any more, by partition
 }
 
-// Loss is what is lost of a cell, because events are missing in the ledger.
+// Loss says what a cell has lost because events are missing in the ledger.
 type Loss struct {
 	Cell    stock.Cell
 	Events  uint64 // that nobody has
@@ -177,7 +177,7 @@ func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
 	return w.report, err
 }
 
-// tell tells of progress until ctx ends.
+// tell reports progress until ctx ends.
 func (w *run) tell(ctx context.Context) {
 	if w.Progress == nil {
 		return

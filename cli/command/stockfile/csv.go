@@ -53,7 +53,7 @@ func parseHeader(line []byte) (table, error) {
 	return t, nil
 }
 
-// unknownColumn tells of a column whose name is none, and of a header that is missing.
+// unknownColumn reports a column with a name that does not exist, or a missing header.
 func unknownColumn(number int, name string) error {
 	switch {
 	case strings.ContainsRune(name, 0):
@@ -99,7 +99,7 @@ var booleans = map[string]string{
 	"false": "false", "0": "false", "no": "false",
 }
 
-// blank tells of a line without values, as spreadsheets write for an empty row.
+// blank reports whether a line has no values, as spreadsheets write an empty row.
 func (t table) blank(line []byte) bool {
 	return len(bytes.Trim(line, " \t\r"+string(t.separator))) == 0
 }

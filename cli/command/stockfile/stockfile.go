@@ -37,7 +37,7 @@ type Line struct {
 	column  int    // of it, from 1; 0 in JSON
 }
 
-// ClosingPassed tells that the line's closing has passed. Only who knows Redis' clock can tell that.
+// ClosingPassed returns the error of a line whose closing has passed. The caller knows by Redis' clock that it has.
 func (l *Line) ClosingPassed() *LineError {
 	err := fmt.Errorf("closes_at %q: it has passed: give a time to come, or none", cut(l.closing))
 	if l.column > 0 {
@@ -46,7 +46,7 @@ func (l *Line) ClosingPassed() *LineError {
 	return &LineError{l.Number, err}
 }
 
-// LineError tells what is wrong with one line.
+// LineError says what is wrong with one line.
 type LineError struct {
 	Number int
 	Err    error
