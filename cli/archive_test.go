@@ -1,10 +1,16 @@
 package cli
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 
 	"sluice/cli/command"
 	"sluice/core/stock"
@@ -133,4 +139,42 @@ func TestArchiveCommand(t *testing.T) {
 		d.run("archive", "verify", files[1], path).want(command.ExitFailed, "whole: 3 events", path, "not a whole file", "1 of 2 files")
 		d.run("archive", "show", path).want(command.ExitFailed, "not a whole file")
 	}
+}
+
+// The unit of systemd archives by an account that has no more than the role's grants.
+func TestArchiveUnitRunsWithItsAccount(t *testing.T) {
+	t.Parallel()
+	d := atRest(t, "1,100\n")
+	h, cell := d.hand(), stock.Cell{SKU: 1}
+	d.settle(stock.OpConfirm, cell, d.reserve(cell, 1, "a"))
+	stop := d.persister()
+	d.settled()
+	h.marked()
+	stop()
+	h.age()
+	c, err := mysql.ParseDSN(d.mysql.DSN.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := fmt.Sprintf("archive%d", rand.Uint32())
+	statements := "CREATE USER '" + user + "'@'%';\n" + grants(t, "--role=archive", "--database="+c.DBName, "--user="+user)
+	for statement := range strings.SplitSeq(strings.TrimSuffix(statements, ";\n"), ";\n") {
+		if _, err := h.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(statement, err)
+		}
+	}
+	c.User, c.Passwd = user, ""
+	file := filepath.Join(t.TempDir(), "archive.dsn")
+	if err := os.WriteFile(file, []byte(c.FormatDSN()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.flags["--mysql-dsn-file"] = file
+	unit := pages(t)["deploy/systemd/sluice-archive.service"]
+	start := regexp.MustCompile(`(?m)^ExecStart=\S+ (.+)$`).FindStringSubmatch(unit)
+	if len(start) != 2 {
+		t.Fatal("the unit starts nothing")
+	}
+	d.flags["--dir"] = t.TempDir()
+	words := strings.Fields(strings.Replace(start[1], "--dir /var/lib/sluice-archive ", "", 1))
+	d.run(words...).want(command.ExitDone, "3 events of 1 cells and 1 reservations")
 }
