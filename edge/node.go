@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/redis/rueidis"
@@ -200,6 +201,9 @@ func (n *Node) vetRedis(ctx context.Context) error {
 	return err
 }
 
+// disarmEvery is the pause between two looks at whether a demoted primary still has scripts.
+const disarmEvery = time.Second
+
 // startBackground starts the node's own goroutines.
 func (n *Node) startBackground(context.Context) error {
 	background, open := lifecycle.NewGroup(n.log), n.gate.open
@@ -210,6 +214,9 @@ func (n *Node) startBackground(context.Context) error {
 	}
 	background.Run("marks", n.marks.run)
 	background.Run("known SKUs", n.known.Run)
+	background.Run("scripts of replicas", func(ctx context.Context) {
+		lifecycle.Repeat(ctx, n.log, "take scripts from replicas", disarmEvery, n.store.DisarmReplicas)
+	})
 	background.Go("replica warning", open.After(n.warnOfReplicas))
 	background.Go("outbox watch", open.After(newOutboxWatch(n.store.OutboxStats, n.cfg.Stock.OutboxEntriesMax, n.set).run))
 	n.watches = n.newWatches()

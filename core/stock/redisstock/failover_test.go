@@ -297,6 +297,71 @@ func TestPromotionWithoutTheTail(t *testing.T) {
 	s.reserve(other, 2, 1)
 }
 
+// TestDemotedPrimaryIsVettedAgain has a primary replaced, and made primary again. It has kept its scripts in between, as
+// nobody restarts it. It serves nobody until it is vetted.
+func TestDemotedPrimaryIsVettedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t)
+	s, cfg := newShop(t, connect(t, f.Addrs...), redisstock.Config{ReplicaTimeout: 20 * time.Second}), openConfig()
+	opened := func() bool {
+		_, _ = s.Shut(t.Context()) // as an edge does, whose client so learns who has what
+		report, err := redisstock.Open(t.Context(), s.client, cfg)
+		if err == nil {
+			s.Trust(report.Marks)
+		}
+		return err == nil
+	}
+	f.until("redis is open", opened)
+	cell := f.on(s, 0, stock.Settings{})
+	replicate(s, cell)
+	moved := func(to int) {
+		t.Helper()
+		f.run(to, "CLUSTER", "FAILOVER", "TAKEOVER")
+		for node := range f.nodes {
+			f.until("the other one is primary", func() bool { return f.sees(node, to) })
+		}
+		f.until("who was primary is a replica", func() bool {
+			return redisstock.About(f.run(3-to, "INFO", "replication")).Role() == "slave"
+		})
+	}
+	disarm := func() {
+		t.Helper()
+		if err := s.DisarmReplicas(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+
+	moved(3)
+	if !f.loaded(0) {
+		t.Fatal("a demoted primary has lost its scripts by itself: the test tests nothing")
+	}
+	disarm()
+	if f.loaded(0) {
+		t.Error("a demoted primary has kept its scripts")
+	}
+	f.until("the new primary is open", opened)
+	disarm()
+	f.until("the new primary sells", func() bool {
+		v := s.do(stock.OpReserve, take(stock.OpReserve, cell, 2, 1))
+		return v.Err == nil
+	})
+	f.until("its replica has all", func() bool { return s.replicateAll(4, cell)[0].Replicated })
+	moved(0)
+	f.until("the primary of before is asked", func() bool {
+		v := s.do(stock.OpReserve, take(stock.OpReserve, cell, 3, 1))
+		if v.Err == nil {
+			t.Fatalf("it has answered %v before it was vetted", v.Outcomes)
+		}
+		return errors.Is(v.Err, stock.ErrShut)
+	})
+	f.until("it is open again", opened)
+	disarm()
+	if !slices.Equal([]bool{f.loaded(0), f.loaded(3)}, []bool{true, false}) {
+		t.Error("scripts are not only on the primary of now")
+	}
+	s.reserve(cell, 3, 1)
+}
+
 // adopter is a shop of another run, which trusts what others have vetted.
 func adopter(t *testing.T, last *shop, nonces stock.Nonces) *shop {
 	t.Helper()

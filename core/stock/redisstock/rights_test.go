@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/rueidis"
 
+	"sluice/core/local"
 	"sluice/core/local/servicetest"
 	"sluice/core/redis"
 	"sluice/core/stock"
@@ -71,6 +72,40 @@ func TestRightsAreEnough(t *testing.T) {
 			}
 			stocktest.Run(t, func(*testing.T) stocktest.Fixture { return whole })
 		})
+	}
+}
+
+// TestRightsAreEnoughToDisarm takes the scripts from a replica as the user of an edge. Without the right it says so, and the
+// scripts stay; so they do on a primary.
+func TestRightsAreEnoughToDisarm(t *testing.T) {
+	t.Parallel()
+	primary := servicetest.Redis(t)
+	replica := servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr})
+	all, err := lua.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disarmed := func(addr, changes string) (bool, error) {
+		t.Helper()
+		admin := newShop(t, connect(t, addr), redisstock.Config{})
+		for _, script := range all {
+			admin.must("SCRIPT", "", "LOAD", script.Source)
+		}
+		failed := newShop(t, userOf(t, "sluice_edge", changes, addr), redisstock.Config{}).DisarmReplicas(t.Context())
+		there, err := admin.client.Do(t.Context(), admin.client.B().ScriptExists().Sha1(all[0].SHA1).Build()).AsIntSlice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return there[0] == 0, failed
+	}
+	if gone, err := disarmed(replica.Addr, "-script|flush"); gone || err == nil || !strings.Contains(err.Error(), "NOPERM") {
+		t.Errorf("without the right: gone is %v, error %v", gone, err)
+	}
+	if gone, err := disarmed(replica.Addr, ""); !gone || err != nil {
+		t.Errorf("a replica: gone is %v, error %v", gone, err)
+	}
+	if gone, err := disarmed(primary.Addr, ""); gone || err != nil {
+		t.Errorf("a primary: gone is %v, error %v", gone, err)
 	}
 }
 

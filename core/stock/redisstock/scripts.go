@@ -101,6 +101,49 @@ func loadBeside(ctx context.Context, client rueidis.Client, scripts []lua.Script
 	return loadScripts(ctx, conn, scripts)
 }
 
+// DisarmReplicas takes the scripts from replicas that were vetted once, as primaries. So one that becomes primary again
+// executes nothing before it is vetted again. A server that does not answer keeps its scripts until the next call. A server
+// that becomes primary just then may lose those that a vetting has loaded, and is vetted once more.
+func (s *Store) DisarmReplicas(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	nodes := s.client.Nodes()
+	ends := make(chan error, len(nodes))
+	for addr, node := range nodes {
+		go func() {
+			if err := disarm(ctx, node, s.texts); err != nil {
+				ends <- wrap("take scripts from the replica "+addr, err)
+				return
+			}
+			ends <- nil
+		}()
+	}
+	var failures []error
+	for range nodes {
+		select {
+		case err := <-ends:
+			failures = append(failures, err)
+		case <-ctx.Done(): // the client may take longer, where it is about to connect
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// disarm takes the scripts from a server that is a replica and has the sign. It fails only if such a server refuses that.
+func disarm(ctx context.Context, client rueidis.Client, scripts []lua.Script) error {
+	conn, release := client.Dedicate()
+	defer release()
+	info, err := conn.Do(ctx, conn.B().Info().Section("replication").Build()).ToString()
+	if role := About(info).Role(); err != nil || role == "" || role == roleMaster {
+		return nil // others tell of servers that do not answer
+	}
+	there, err := findScripts(ctx, conn, scripts)
+	if err != nil || !there.sign {
+		return nil
+	}
+	return conn.Do(ctx, conn.B().ScriptFlush().Build()).Error()
+}
+
 // scriptServer is a server that has partitions, with its answer about the scripts.
 type scriptServer struct {
 	client rueidis.Client
