@@ -145,7 +145,8 @@ func (f *Fold) Apply(e *ledger.Recorded) error {
 	if err := f.reservation(e); err != nil {
 		return err
 	}
-	f.at.Position, f.at.Avail, f.at.Held, f.at.Sold, f.at.TimeMS = e.Position, e.Avail, e.Held, e.Sold, e.TimeMS
+	f.at.Position, f.at.Avail, f.at.Held, f.at.Sold = e.Position, e.Avail, e.Held, e.Sold
+	f.at.TimeMS = max(f.at.TimeMS, e.TimeMS) // the clock of Redis may step back
 	f.at.Events += int64(1 + len(f.aside))
 	f.aside = f.aside[:0]
 	return nil

@@ -27,6 +27,7 @@ type breach struct {
 	left, found stock.Balances
 	sinceMS     int64
 	edited      bool // its own balances are wrong: those after it follow from what it should have left
+	vetted      bool // a vetting has stated balances since
 }
 
 // chain is a cell's history as far as it is known, one event at each position.
@@ -137,6 +138,9 @@ func (w *walker) step(e, next *Event, redis *stock.CellState) {
 		w.missing = nil
 		if e.Settles() {
 			w.breaches = nil
+		}
+		for i := range w.breaches {
+			w.breaches[i].vetted = true
 		}
 	case e.Epoch != w.at.Epoch: // where the old epoch ended nobody knows
 		w.at, w.known = stock.Position{Epoch: e.Epoch}, false

@@ -205,8 +205,13 @@ func cannot(f *Finding, why string) RepairStep {
 
 // plan notes a step of the judgement under way.
 func (j *judge) plan(t Type, units int64, way Direction, act Act, expects, does string) {
+	j.keep(newStep(t, j.Cell, units, way, act, expects, does))
+}
+
+// keep notes a step if there is room for it.
+func (j *judge) keep(s RepairStep) {
 	if len(j.steps) < stepsOfCellMax {
-		j.steps = append(j.steps, newStep(t, j.Cell, units, way, act, expects, does))
+		j.steps = append(j.steps, s)
 	}
 }
 
@@ -274,6 +279,8 @@ func (j *judge) heldAgain(id stock.ReservationID, base *stock.Reservation, t *to
 	}
 	if base != nil {
 		r.ExtendedMS = base.ExtendedMS
+	} else if e.Kind == event.KindExtend {
+		r.ExtendedMS = j.Redis.ExtendMax.Milliseconds() // nobody knows how much of it is used: no more of it is given
 	}
 	if base != nil && base.Counted {
 		r.Counted = true
@@ -299,13 +306,14 @@ func (j *judge) planShift() {
 		wrong.Avail, wrong.Held, wrong.Sold = wrong.Avail+have.Avail-want.Avail, wrong.Held+have.Held-want.Held, wrong.Sold+have.Sold-want.Sold
 		found = true
 	}
-	edited := false
+	edited, undone := false, false // a vetting makes held the sum of the holds, and avail the rest
 	for i := range j.breaches {
 		b := &j.breaches[i]
 		if b.edited {
 			edited = true
 		} else {
 			take(b.found, b.left)
+			undone = undone || b.vetted && b.found.Held != b.left.Held
 		}
 	}
 	if e := j.at(j.Redis.Position); e != nil && !j.forked[e.Position] && j.afterOf(e) != j.Redis.Balances {
@@ -322,18 +330,21 @@ func (j *judge) planShift() {
 	}
 	to := j.Redis.Balances
 	to.Avail, to.Held, to.Sold = to.Avail-wrong.Avail, to.Held-wrong.Held, to.Sold-wrong.Sold
-	j.plan(t, units, way, Act{Shift: &Shift{j.Redis.Epoch, -wrong.Avail, -wrong.Held, -wrong.Sold}},
+	units = max(units, moved(wrong, stock.Balances{}))
+	step := newStep(t, j.Cell, units, way, Act{Shift: &Shift{j.Redis.Epoch, -wrong.Avail, -wrong.Held, -wrong.Sold}},
 		fmt.Sprintf("the cell is in epoch %d", j.Redis.Epoch),
 		fmt.Sprintf("a rebase moves avail by %+d, held by %+d, sold by %+d: now to %d, %d, %d", -wrong.Avail, -wrong.Held, -wrong.Sold, to.Avail, to.Held, to.Sold))
-	step := &j.steps[len(j.steps)-1]
 	switch {
 	case len(j.missing) > 0 || j.has(DeadLetter):
 		step.Refused = "its history is not whole: repair its gap or dead letter first, and plan again"
 	case len(j.forked) > 0 || j.has(LostTail):
 		step.Refused = "its history has two ends: see docs/runbooks/fork.md"
+	case undone:
+		step.Refused = "a vetting has put held units right since, and moved avail with them: count the SKU, and restock it"
 	case min(to.Avail, to.Held, to.Sold) < 0:
 		step.Refused = fmt.Sprintf("%d units too many are taken already: restock the SKU with so many, or release reservations, and plan again", -min(to.Avail, to.Held, to.Sold))
 	}
+	j.keep(step)
 }
 
 // refuse notes for each type of finding without a step why there is none.
