@@ -349,12 +349,38 @@ func TestArchivedEventsArriveAgain(t *testing.T) {
 	if letters := lines(t, w.db, allLetters); len(letters) != 1 || !strings.HasPrefix(letters[0], "fork") {
 		t.Errorf("dead letters: %q, want the fork", letters)
 	}
+	w.forkOfKept()
+	if letters := lines(t, w.db, allLetters); len(letters) != 2 || !strings.HasPrefix(letters[1], "fork") {
+		t.Errorf("dead letters: %q, want a fork of a row that the ledger has kept too", letters)
+	}
 	before[4] = nil
 	after := tables()
 	after[4] = nil
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("after the fork: %s", diff)
 	}
+}
+
+// forkOfKept writes another event at the place of a row below a checkpoint that is still in the ledger, with its time.
+func (w *archiveWorld) forkOfKept() {
+	w.t.Helper()
+	for _, r := range w.rows {
+		var kept bool
+		err := w.db.QueryRowContext(w.t.Context(), `SELECT EXISTS (SELECT * FROM ledger l
+			JOIN checkpoints c USING (sku_id, pool, bucket)
+			WHERE sku_id = ? AND pool = ? AND bucket = ? AND l.epoch = ? AND l.seq = ? AND (l.epoch, l.seq) < (c.epoch, c.seq))`,
+			r.Cell.SKU, r.Cell.Pool, r.Cell.Bucket, r.Epoch, r.Seq).Scan(&kept)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if kept {
+			fork := *r
+			fork.timeMS--
+			w.write([]*row{&fork})
+			return
+		}
+	}
+	w.t.Fatal("no row below a checkpoint is still in the ledger")
 }
 
 // TestArchiveRefusesEditedRows edits one thing at a time: its cell stays whole in the ledger, and the run says why.

@@ -46,17 +46,17 @@ func (w *writer) withoutArchived(ctx context.Context, rows []*row) (left, forks 
 	if len(archived) == 0 {
 		return rows, nil, nil
 	}
-	var last []*row // of checkpoints: the ledger still has them, but the rows of their reservations may have left
+	var again []*row // the ledger may still have them, but the rows of their reservations may have left
 	for _, r := range rows {
 		switch at, ok := archived[r.Cell]; {
 		case !ok || at.Less(r.Position):
 			left = append(left, r)
-		case r.Position == at.Position:
-			last = append(last, r)
-		case r.timeMS > at.TimeMS:
+		case r.Position != at.Position && r.timeMS > at.TimeMS:
 			forks = append(forks, r)
+		default:
+			again = append(again, r)
 		}
 	}
-	forks, err = w.findForks(ctx, last, forks)
+	forks, err = w.findForks(ctx, again, forks)
 	return left, forks, err
 }
