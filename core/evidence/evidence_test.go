@@ -24,6 +24,7 @@ import (
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
 	"sluice/persister"
 )
 
@@ -278,6 +279,40 @@ func TestDeadLettersAreEvidence(t *testing.T) {
 	w.want("all resolved", map[stock.Cell]stock.Position{a: {Epoch: 1, Seq: 9}})
 	if found := forks(); len(found) != 0 {
 		t.Errorf("forks are %v after all were resolved", found)
+	}
+}
+
+// TestTailsThatCannotBeApplied has cells of which an event is a dead letter, or has left MySQL for a file. To apply the others
+// without it would undo what it did.
+func TestTailsThatCannotBeApplied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, statement := range []string{
+		"INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, data) VALUES " +
+			"(REPEAT('a', 32), 'refused', '', 1, 0, 0, 1, 10, ''), (REPEAT('b', 32), 'refused', '', 2, 0, 0, 1, 9, '')",
+		"INSERT INTO checkpoints (sku_id, pool, bucket, epoch, seq, available_stock, reserved_stock, sold_stock, settings, extend_ms, redis_ms, events, file_id) " +
+			"VALUES (3, 0, 0, 1, 10, 1, 0, 0, REPEAT('\\0', 20), 0, 1, 9, 1), (4, 0, 0, 1, 9, 1, 0, 0, REPEAT('\\0', 20), 0, 1, 9, 1)",
+	} {
+		if _, err := w.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, why := map[stock.Cell]stock.Position{}, map[int64]string{}
+	for sku := range int64(5) {
+		after[stock.Cell{SKU: sku + 1}] = stock.Position{Epoch: 1, Seq: 9}
+	}
+	e := evidence.New(w.db, evidence.KafkaTail{Brokers: w.brokers, Topic: topic, Group: group})
+	err := e.After(t.Context(), after, func(c stock.Cell, tail redisstock.Tail) error {
+		why[c.SKU] = tail.Why
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sku, want := range []string{"sluice deadletter list", "", "sluice restore", "", ""} {
+		if got := why[int64(sku)+1]; !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("SKU %d: %q, want %q", sku+1, got, want)
+		}
 	}
 }
 

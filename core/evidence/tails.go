@@ -3,6 +3,7 @@ package evidence
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"sluice/core/event"
@@ -37,16 +38,35 @@ func (e *Evidence) After(ctx context.Context, after map[stock.Cell]stock.Positio
 	if err != nil {
 		return err
 	}
+	why := map[stock.Cell]string{}
+	err = e.books.LetterPositions(ctx, func(cell stock.Cell, position stock.Position) error {
+		if at, wanted := after[cell]; wanted && at.Less(position) {
+			why[cell] = fmt.Sprintf("its event at epoch %d seq %d is a dead letter: sluice deadletter list", position.Epoch, position.Seq)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	snapshot, err := e.books.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
 	defer snapshot.Close()
+	checkpoints, err := snapshot.Checkpoints(ctx, slices.Collect(maps.Keys(after)))
+	if err != nil {
+		return err
+	}
+	for cell, c := range checkpoints {
+		if after[cell].Less(c.Position) {
+			why[cell] = "its copy in Redis is older than what has left MySQL for files: bring a newer one, or empty the partition and run sluice restore"
+		}
+	}
 	for cell, at := range after {
 		t := tail{ctx, snapshot, cell, at, inOrder(unwritten[cell])}
 		ends, err := t.ends()
 		if err == nil {
-			err = yield(cell, redisstock.Tail{Ends: ends, Each: t.each})
+			err = yield(cell, redisstock.Tail{Ends: ends, Each: t.each, Why: why[cell]})
 		}
 		if err != nil {
 			return err

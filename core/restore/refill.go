@@ -121,6 +121,9 @@ func (f *filler) add(ctx context.Context, e *ledger.Recorded) error {
 		}
 	}
 	f.events.Add(1)
+	if err := f.to.Stay(ctx); err != nil {
+		return err
+	}
 	if begin := f.begins[e.Cell]; begin.checkpoint != nil {
 		return f.before(begin, e)
 	}

@@ -21,12 +21,13 @@
 -- #include lib/base.lua
 
 -- A record: version 1, state 1, seq 6, deadline 6, user 8, quantity 3, fingerprint 4, cell 14, and more.
-local COUNTED, STATE_HELD, STATE_CONFIRMED = 128, 1, 2
+local COUNTED, STATE_HELD, STATE_CONFIRMED, STATE_RETURNED = 128, 1, 2, 7
 local function state_of(record) return byte(record, 2) % COUNTED end
 
--- counts is how many units of a record count against its user's limit.
+-- counts is how many units a record adds to what counts against its user's limit. A return takes off.
 local function counts(record)
   local state = state_of(record)
+  if state == STATE_RETURNED then return -unpacked(">I3", record, 23) end
   local owns = state == STATE_HELD or state == STATE_CONFIRMED
   return owns and byte(record, 2) > COUNTED and unpacked(">I3", record, 23) or 0
 end
@@ -38,7 +39,16 @@ for k = 4, 5 do call("ZCARD", KEYS[k]) end
 call("XLEN", KEYS[6])
 call("HLEN", KEYS[7])
 
-local set, due, gone, moved = {}, {}, {}, {}
+local set, due, gone, owned = {}, {}, {}, {}
+
+-- move changes what a user owns of the cell. One who owns less than nothing owns nothing.
+local function move(buyer, units)
+  if not owned[buyer] then
+    local found = call("HMGET", KEYS[7], buyer)[1]
+    owned[buyer] = found and unpacked(">I3", found) or 0
+  end
+  owned[buyer] = math.max(0, owned[buyer] + units)
+end
 
 -- put notes a record, unless there is one as new. It returns false if its id was used again after a
 -- retention that has ended: then the end of that retention is still listed, and would end the record.
@@ -46,8 +56,7 @@ local function put(id, score, record)
   local old = call("HMGET", KEYS[3], id)[1]
   if old and unpacked(">I6", old, 3) >= unpacked(">I6", record, 3) then return true end
   if old and state_of(old) ~= STATE_HELD then return false end
-  local buyer = sub(record, 30, 43) .. sub(record, 15, 22)
-  moved[buyer] = (moved[buyer] or 0) + counts(record) - (old and counts(old) or 0)
+  move(sub(record, 30, 43) .. sub(record, 15, 22), counts(record) - (old and counts(old) or 0))
   set[#set + 1], set[#set + 2] = id, record
   if state_of(record) == STATE_HELD then
     due[#due + 1], due[#due + 2] = score, sub(record, 38, 41) .. id
@@ -58,9 +67,9 @@ local function put(id, score, record)
 end
 
 -- write_buyer writes what a user owns of the cell. One who owns nothing has no field.
-local function write_buyer(buyer, owned)
-  if owned > 0 then
-    call("HSET", KEYS[7], buyer, pack(">I3", owned))
+local function write_buyer(buyer, units)
+  if units > 0 then
+    call("HSET", KEYS[7], buyer, pack(">I3", units))
   else
     call("HDEL", KEYS[7], buyer)
   end
@@ -69,16 +78,12 @@ end
 for i = 5, #ARGV, 3 do
   if not put(ARGV[i], ARGV[i + 1], ARGV[i + 2]) then return {3} end
 end
-for buyer, units in pairs(moved) do
-  local owned = call("HMGET", KEYS[7], buyer)[1]
-  moved[buyer] = units + (owned and unpacked(">I3", owned) or 0)
-end
 
 -- Write. Nothing above has changed data: Redis does not roll back.
 write_list("HSET", KEYS[3], set)
 write_list("ZADD", KEYS[4], due)
 write_list("ZADD", KEYS[5], gone)
-for buyer, owned in pairs(moved) do write_buyer(buyer, owned) end
+for buyer, units in pairs(owned) do write_buyer(buyer, units) end
 if ARGV[3] ~= "" then
   call("HSET", KEYS[2], ARGV[1], ARGV[3])
   call("XADD", KEYS[6], "*", "e", ARGV[4])

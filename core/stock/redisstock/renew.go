@@ -142,17 +142,24 @@ func (v *vetting) load(ctx context.Context) error {
 	return nil
 }
 
-// stop deletes the marks of the partitions that the judgement stops, so that Redis refuses everybody who still calls them.
+// stop deletes the marks of the partitions that the judgement stops, so that Redis refuses everybody who still calls them. It
+// fails with errChanged if somebody has vetted one of them since, because that one may have rebuilt it.
 func (v *vetting) stop(ctx context.Context) error {
 	for _, p := range v.primaries {
 		var commands []rueidis.Completed
 		for _, partition := range p.partitions {
 			if v.stops(&v.findings, partition) {
-				commands = append(commands, p.conn.B().Del().Key(keysOf(partition).mark).Build())
+				commands = append(commands, v.upkeep.deleteMark(p.conn.B(), partition, v.partitions[partition].mark))
 			}
 		}
-		if err := firstError(p.conn.DoMulti(ctx, commands...)); err != nil {
-			return fmt.Errorf("shut partitions on %s: %w", p, err)
+		for _, answer := range p.conn.DoMulti(ctx, commands...) {
+			done, err := answer.AsIntSlice()
+			if err == nil && (len(done) != 1 || done[0] != 1) {
+				err = errChanged
+			}
+			if err != nil {
+				return fmt.Errorf("shut partitions on %s: %w", p, err)
+			}
 		}
 	}
 	return nil

@@ -123,6 +123,7 @@ type Refill struct {
 	gone    map[int64][]byte
 	full    [2][]string // members that are full: of due, of gone
 	events  []event.Event
+	wrote   time.Time
 }
 
 // dueKey is what reservations share that have one member of due.
@@ -133,7 +134,7 @@ type dueKey struct {
 
 // Refill begins to write a partition that Clear has emptied. nowMS is Redis' time.
 func (r *Restorer) Refill(partition int, pools []uint32, nowMS int64) *Refill {
-	f := &Refill{r: r, partition: partition, k: keysOf(partition), pools: pools, nowMS: nowMS}
+	f := &Refill{r: r, partition: partition, k: keysOf(partition), pools: pools, nowMS: nowMS, wrote: time.Now()}
 	f.reset()
 	return f
 }
@@ -200,10 +201,19 @@ func (f *Refill) perhaps(ctx context.Context) error {
 	return f.write(ctx, false)
 }
 
+// Stay says that the restorer is at work, while it finds nothing to write.
+func (f *Refill) Stay(ctx context.Context) error {
+	if time.Since(f.wrote) < restorerTTL/5 {
+		return nil
+	}
+	return f.write(ctx, false)
+}
+
 // Close writes the last part. The partition is whole then, and waits for a vetting.
 func (f *Refill) Close(ctx context.Context) error { return f.write(ctx, true) }
 
 func (f *Refill) write(ctx context.Context, done bool) error {
+	f.wrote = time.Now()
 	args := []string{f.r.owner, millis(restorerTTL), "0", "", ""}
 	if done {
 		args[2] = "1"

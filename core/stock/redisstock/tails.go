@@ -25,6 +25,7 @@ type Tail struct {
 	Ends []stock.Position // of the epochs that rebases in it ended
 	// Each yields the events in their order, with the Redis time of each.
 	Each func(yield func(e *event.Event, timeMS int64) error) error
+	Why  string // it cannot be applied, and what to do; empty: it can
 }
 
 // Rebuilt is a cell of which Redis had lost effects. Open has applied those that MySQL and Kafka know.
@@ -123,6 +124,9 @@ func (m *mending) read(p int) error {
 		if err != nil {
 			return err
 		}
+		if !state.Less(m.lag[cell].Known) && !state.Fenced {
+			return fmt.Errorf("%v: %w", cell, errChanged) // another process has rebuilt it
+		}
 		m.bases[cell] = &base{rebuild.Cell{CellState: state}, values[0]}
 	}
 	for cursor := uint64(0); ; {
@@ -155,6 +159,10 @@ func (m *mending) read(p int) error {
 
 // cell rebuilds one cell.
 func (m *mending) cell(cell stock.Cell, tail Tail) error {
+	if tail.Why != "" {
+		m.why = append(m.why, fmt.Sprintf("%v: %s", cell, tail.Why))
+		return nil
+	}
 	b := m.bases[cell]
 	w := part{mending: m, base: b, partition: cell.Partition(m.cfg.Partitions)}
 	var failed error

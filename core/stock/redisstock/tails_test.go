@@ -108,6 +108,7 @@ func (l *loss) happen() {
 	settle(stock.OpRelease, l.reserve(cell, 4, 1))
 	l.reserve(cell, 5, 2)
 	l.one(stock.OpDeduct, take(stock.OpDeduct, cell, 6, 1))
+	l.one(stock.OpReturn, comesBack(cell, l.held.User, 1))
 	l.one(stock.OpAdjust, adjustment(cell, "restock", stock.Adjustment{Delta: 5}))
 }
 
@@ -416,4 +417,46 @@ func TestOpenOfManyReservations(t *testing.T) {
 	if state := l.state(cell); state.Held != many+1 || state.Avail != 0 {
 		t.Errorf("%+v", state)
 	}
+}
+
+// overtaken lets another vetting come and go after a comparison.
+type overtaken struct {
+	told
+
+	by func()
+}
+
+func (o *overtaken) Forks(context.Context, func(stock.Cell, stock.Position) error) error {
+	if by := o.by; by != nil {
+		o.by = nil
+		by()
+	}
+	return nil
+}
+
+// TestOvertakenVettingShutsNothing has one process rebuild and open a partition that another one has found to be behind.
+func TestOvertakenVettingShutsNothing(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t)
+	cell := l.held.Cell
+	l.happen()
+	last := l.state(cell).Position
+	known := l.lose()
+	first := l.cfg
+	var opened redisstock.OpenReport
+	l.cfg.Evidence = &overtaken{known, func() {
+		var err error
+		if opened, err = redisstock.Open(t.Context(), l.client, first); err != nil {
+			t.Error(err)
+		}
+	}}
+	report, err := redisstock.Open(t.Context(), l.client, l.cfg)
+	if err != nil || report.RebuiltCells != 0 || opened.RebuiltCells != 1 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	l.Trust(opened.Marks)
+	if got, to := l.state(cell).Position, (stock.Position{Epoch: last.Epoch + 1, Seq: last.Seq + 1}); got != to {
+		t.Errorf("it is at %v, want %v", got, to)
+	}
+	l.reserve(cell, 99, 1) // whoever opened it still sells
 }

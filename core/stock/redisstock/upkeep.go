@@ -14,11 +14,12 @@ import (
 //
 // The store sends these scripts whole, by EVAL. It must also relay the outbox of a server that is not open, and such a
 // server knows no script. Upkeep scripts do not count when the store asks whether a server is open.
-type upkeep struct{ lease, relayed, unrelayed, counts, may, vetted, amend, rebuild, clear, refill, shift string }
+type upkeep struct{ lease, relayed, unrelayed, counts, may, vetted, shut, amend, rebuild, clear, refill, shift string }
 
 func loadUpkeep() (u upkeep, err error) {
 	for name, source := range map[string]*string{
 		"lease": &u.lease, "relayed": &u.relayed, "unrelayed": &u.unrelayed, "counts": &u.counts, "may": &u.may, "vetted": &u.vetted,
+		"shut":  &u.shut,
 		"amend": &u.amend, "rebuild": &u.rebuild, "clear": &u.clear, "refill": &u.refill, "shift": &u.shift,
 	} {
 		script, err := lua.Upkeep(name)
@@ -55,4 +56,9 @@ func (s *Store) keep(ctx context.Context, what, script string, partition int, ke
 // writeMark returns the command that gives a partition the mark of a vetting.
 func (u upkeep) writeMark(b rueidis.Builder, partition int, mark PartitionMark) rueidis.Completed {
 	return b.Eval().Script(u.vetted).Numkeys(1).Key(keysOf(partition).mark).Arg(string(mark.append(nil))).Build()
+}
+
+// deleteMark returns the command that deletes the mark of a partition, unless it is of another vetting than the one found.
+func (u upkeep) deleteMark(b rueidis.Builder, partition int, found PartitionMark) rueidis.Completed {
+	return b.Eval().Script(u.shut).Numkeys(1).Key(keysOf(partition).mark).Arg(string(found.append(nil))).Build()
 }
