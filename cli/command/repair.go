@@ -169,7 +169,7 @@ func (w *reconcileRun) apply(ctx context.Context, report *reconcile.Report, plan
 	desk := repair.Desk{
 		Store: o.Stock, Books: o.Books(), Sales: o.Sales(w.Stock.Retention), Kept: kept.Kept, Publish: w.publish,
 		Decision: ledger.Decision{By: w.operator(), Reason: w.Reason}, Approved: who, Wait: w.Wait,
-		Whole: w.SKU == 0 && w.Sale == nil && w.Since == "" && report.Summary.Verdict != reconcile.NotChecked && len(report.Summary.Unread) == 0,
+		Whole: w.SKU == 0 && w.Sale == nil && w.Since == "" && report.Whole(),
 	}
 	results := []repair.Result{}
 	err := desk.Apply(ctx, plan, func(r *repair.Result) {

@@ -63,6 +63,7 @@ type Report struct {
 
 	// Steps are what puts right what was found, as far as they have room, in no order.
 	Steps []RepairStep `json:"-"`
+	cut   bool         // there were more steps
 
 	// Trails are the ways of cells through the stores: those with findings, and those that were asked for by name.
 	Trails []Trail `json:"-"`
@@ -108,7 +109,16 @@ func (r *Report) add(findings ...Finding) {
 
 // plan notes steps, as many as there is room for: the next plan has the rest.
 func (r *Report) plan(steps ...RepairStep) {
-	r.Steps = append(r.Steps, steps[:min(len(steps), stepsPlannedMax-len(r.Steps))]...)
+	room := min(len(steps), stepsPlannedMax-len(r.Steps))
+	r.cut = r.cut || len(steps) > room || len(steps) >= stepsOfCellMax
+	r.Steps = append(r.Steps, steps[:room]...)
+}
+
+// Whole tells whether everything in the scope of the sweep was verified, and its steps are all that there are: what they do not
+// have needs no repair.
+func (r *Report) Whole() bool {
+	s := &r.Summary
+	return !r.cut && s.Unverified == 0 && len(s.Unread) == 0 && s.ByType[Unverifiable] == 0
 }
 
 // Quantity is how much was found.

@@ -61,7 +61,7 @@ type Desk struct {
 	Approved int64         // the admin who approved the plan; 0: nobody had to
 	Wait     time.Duration // for persisters, and for other machines, a step each
 	Lease    time.Duration // 0: Lease
-	Whole    bool          // plans are of everything
+	Whole    bool          // plans are of everything, and have all steps that it needs
 }
 
 // refusal is why a step is not done: what it expects is not there.
