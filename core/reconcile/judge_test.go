@@ -795,13 +795,20 @@ func TestARestoredHoldIsNotExtendedAnew(t *testing.T) {
 // Units in transit are looked at once the transfer must have ended.
 func TestUnitsInTransit(t *testing.T) {
 	t.Parallel()
-	transit := reconcile.Transit{Cell: stock.Cell{SKU: 5}, Units: 3, SinceMS: startMS}
+	transit := reconcile.Transit{Cell: stock.Cell{SKU: 5}, Units: 3, SinceMS: startMS, Retention: time.Hour}
 	if f := reconcile.JudgeTransit(&transit, startMS+59_999); f != nil {
 		t.Errorf("under way: %+v", f)
 	}
 	f := reconcile.JudgeTransit(&transit, startMS+60_000)
 	if f == nil || f.Type != reconcile.TransitStuck || f.Units != 3 || f.Direction != reconcile.Undersell || f.SKU != 5 || f.Since != startMS {
 		t.Errorf("stuck: %+v", f)
+	}
+	if f := reconcile.JudgeTransit(&transit, startMS+55*60_000); f != nil {
+		t.Errorf("Redis may be forgetting both halves: %+v", f)
+	}
+	forgotten := transit
+	if forgotten.Forgotten = true; reconcile.JudgeTransit(&forgotten, startMS+60_000) != nil {
+		t.Error("Redis has forgotten the half that took units out")
 	}
 	if transit.Arrived = true; reconcile.JudgeTransit(&transit, startMS+60_000) != nil {
 		t.Error("arrived")

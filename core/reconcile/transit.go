@@ -9,14 +9,20 @@ import (
 // transitMax is how long the halves of a transfer may be apart. Whoever moves units makes both in one go.
 const transitMax = time.Minute
 
+// forgetMax is how long before the end of their retention halves are no longer judged. Redis forgets both at about the same
+// time, and a sweep reads one partition after the other: it may meet one half and miss the other.
+const forgetMax = 5 * time.Minute
+
 // Transit is the half of a transfer that took units out of a cell.
 type Transit struct {
 	Cell stock.Cell
 	stock.Position
-	ID      stock.ReservationID
-	Units   int64
-	SinceMS int64
-	Arrived bool // the other half has been done
+	ID        stock.ReservationID
+	Units     int64
+	SinceMS   int64
+	Retention time.Duration // of the records of both halves
+	Arrived   bool          // the other half has been done
+	Forgotten bool          // Redis has no record of this half any more: that it has none of the other proves nothing
 }
 
 // Other is the id of the half that brings the units in, but for its partition.
@@ -28,9 +34,10 @@ func otherHalf(id stock.ReservationID) stock.ReservationID {
 	return id
 }
 
-// JudgeTransit tells of units that have left a cell and not arrived, nil if they have or may still.
+// JudgeTransit tells of units that have left a cell and not arrived, nil if they have, or may still, or if Redis may have forgotten that they did.
 func JudgeTransit(t *Transit, nowMS int64) *Finding {
-	if t.Arrived || nowMS-t.SinceMS < transitMax.Milliseconds() {
+	age := nowMS - t.SinceMS
+	if t.Arrived || t.Forgotten || age < transitMax.Milliseconds() || age >= (t.Retention-forgetMax).Milliseconds() {
 		return nil
 	}
 	f := finding(TransitStuck, t.Cell, t.Units, Undersell, t.SinceMS, Proof{

@@ -112,6 +112,22 @@ func (w *sweep) stuck(ctx context.Context) {
 	}
 }
 
+// stillKnown looks, once the other halves were looked for, which transfers out of a cell Redis still has records of.
+func (w *sweep) stillKnown(ctx context.Context, found []Transit) error {
+	ids := make([]stock.ReservationID, len(found))
+	for i := range found {
+		ids[i] = found[i].ID
+	}
+	records, err := w.Redis.RecordsNow(ctx, found[0].Cell.Partition(w.Redis.Partitions()), ids)
+	if err != nil {
+		return fromRedis(err)
+	}
+	for i := range records {
+		found[i].Retention, found[i].Forgotten = w.Redis.Retention(), records[i].State == stock.StateNone
+	}
+	return nil
+}
+
 // arrivals judges transfers out, once it has looked for their other halves wherever they may have gone.
 func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cell) error {
 	asked := map[int]bool{}
@@ -133,6 +149,9 @@ func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cel
 		for i := range records {
 			found[i].Arrived = found[i].Arrived || records[i].State != stock.StateNone
 		}
+	}
+	if err := w.stillKnown(ctx, found); err != nil {
+		return err
 	}
 	_, nowMS, err := w.Redis.CellsNow(ctx, 0, nil)
 	if err != nil {

@@ -109,6 +109,9 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 // Partitions is the number of partitions of the deployment.
 func (s *Store) Partitions() int { return len(s.partitions) }
 
+// Retention is how long the record of a finished reservation is kept.
+func (s *Store) Retention() time.Duration { return s.cfg.Retention }
+
 func (s *Store) checkPartition(partition int) error {
 	if partition < 0 || partition >= len(s.partitions) {
 		return fmt.Errorf("%w: partition %d of %d", stock.ErrProtocol, partition, len(s.partitions))
