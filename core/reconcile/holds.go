@@ -73,8 +73,8 @@ func (v *View) Doubtful() []stock.Position {
 	return slices.SortedFunc(maps.Keys(doubtful), comparePositions)
 }
 
-// epochsMax is in how many epochs the event of a record is looked for.
-const epochsMax = 8
+// epochsMax is in how many epochs the event of a record is looked for. A repair begins one, and so does each loss.
+const epochsMax = 100
 
 // placesOf are the positions that a seq may have, the newest first. A record has no epoch, and the seq goes on over epochs.
 func (v *View) placesOf(seq uint64) (places []stock.Position) {

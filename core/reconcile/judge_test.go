@@ -327,7 +327,7 @@ func TestRebasesAreNoDrift(t *testing.T) {
 	late := 0
 	seeds(t, 3000, func(t *testing.T, seed uint64) {
 		t.Helper()
-		w := newWorldOf(t, seed, 1+int(seed%60), true)
+		w := newWorldOf(t, seed, 1+int(seed%200), true)
 		r := w.read(seed%4 == 0)
 		if found := w.judge(r); len(found.Findings) > 0 {
 			t.Errorf("%s at %d of %d: %+v", found.Class, r.cut, len(w.events), found.Findings)

@@ -47,16 +47,13 @@ func (p *partition) transit(r *stock.Reservation) {
 	}
 }
 
-// transitEpochs is in how many epochs of a cell, the newest first, a sweep looks for the event of a half.
-const transitEpochs = 100
-
 // departed reads which halves took units out of a cell.
 func departed(ctx context.Context, s *ledger.Snapshot, halves []half) (found []Transit, err error) {
 	left := map[stock.ReservationID]stock.Position{}
 	for _, h := range halves {
 		left[h.id] = h.Position
 	}
-	for range transitEpochs {
+	for range epochsMax {
 		at := slices.Collect(maps.Values(left))
 		if len(at) == 0 {
 			break
