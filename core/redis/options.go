@@ -11,6 +11,10 @@ import (
 // too, whatever time they have.
 const dialTimeout = time.Second
 
+// topologyEvery is how often a client asks a cluster for its nodes. Otherwise it learns of a new or a returned replica only when
+// a primary moves.
+const topologyEvery = 5 * time.Second
+
 // Options are the options that every client has: nothing is ever sent twice by the client itself, redirections of a
 // cluster are bounded, and there is no client-side cache. TLS is the caller's.
 func Options(addrs []string, user, password string) rueidis.ClientOption {
@@ -21,7 +25,7 @@ func Options(addrs []string, user, password string) rueidis.ClientOption {
 		Dialer:        net.Dialer{Timeout: dialTimeout},
 		DisableRetry:  true,
 		DisableCache:  true,
-		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: 3},
+		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: 3, ShardsRefreshInterval: topologyEvery},
 	}
 }
 
