@@ -140,9 +140,14 @@ func New(parts Parts) *API {
 	on("POST", "/v1/reservations/{id}/confirm", "confirm", a.confirm)
 	on("POST", "/v1/reservations/{id}/release", "release", a.release)
 	on("POST", "/v1/reservations/{id}/extend", "extend", a.extend)
-	on("POST", "/v1/reservations/confirm", "confirm_list", a.confirmList)
-	on("POST", "/v1/reservations/release", "release_list", a.releaseList)
-	on("POST", "/v1/reservations/extend", "extend_list", a.extendList)
+	on("POST", pathConfirm, "confirm_list", a.confirmList)
+	on("POST", pathRelease, "release_list", a.releaseList)
+	on("POST", pathExtend, "extend_list", a.extendList)
+	for _, path := range [...]string{pathConfirm, pathRelease, pathExtend} { // else GET would take the word for an id
+		for _, method := range [...]string{fasthttp.MethodGet, fasthttp.MethodHead} {
+			r.Handle(method, path, a.route("none", a.methodNotAllowed))
+		}
+	}
 	on("POST", "/v1/deductions", "deduct", a.deduct)
 	on("POST", "/v1/returns", "return", a.takeBack)
 	on("GET", "/v1/stock", "stocks", a.stocks, "sku_ids", "sale_id")
@@ -218,8 +223,20 @@ func (a *API) problem(ctx *fasthttp.RequestCtx, p *problem.Problem) {
 	writeProblem(&ctx.Response, p, nil, id)
 }
 
-// methodNotAllowed drops OPTIONS from the router's list, which has it always.
+// Paths of lists of reservations.
+const (
+	pathConfirm = "/v1/reservations/confirm"
+	pathRelease = "/v1/reservations/release"
+	pathExtend  = "/v1/reservations/extend"
+)
+
+// methodNotAllowed drops OPTIONS from the router's list, which has it always. Of a list of reservations the router also names
+// what it knows of a reservation with that id.
 func (a *API) methodNotAllowed(r *request) error {
+	switch string(r.ctx.Path()) {
+	case pathConfirm, pathRelease, pathExtend:
+		return &problem.Problem{Kind: problem.MethodNotAllowed, Allow: fasthttp.MethodPost}
+	}
 	var allow []string
 	for method := range strings.SplitSeq(string(r.ctx.Response.Header.Peek("Allow")), ", ") {
 		if method != fasthttp.MethodOptions {

@@ -168,3 +168,17 @@ func TestLists(t *testing.T) {
 	g("release", f.token(8, auth.RoleShopper), ids[4:], "unknown_reservation", "unknown_reservation")
 	g("release", service, ids[3:], "released", "released", "released")
 }
+
+// To the router the last word of a list's path may also be the id of a reservation.
+func TestListsArePostedOnly(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, op := range []string{"confirm", "release", "extend"} {
+		for _, method := range []string{"GET", "OPTIONS", "PUT"} {
+			got := f.do(call{method: method, path: reservePath + "/" + op, token: f.token(1, auth.RoleService)})
+			if got.status != 405 || got.header.Get("Allow") != "POST" {
+				t.Errorf("%s of %s: %d, Allow: %q", method, op, got.status, got.header.Get("Allow"))
+			}
+		}
+	}
+}
