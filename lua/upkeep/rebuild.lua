@@ -19,9 +19,9 @@
 -- RETRY safe            leaves records alone that are as new; the cell is another one once the last
 -- part is written
 -- #include lib/base.lua
+-- #include lib/records.lua
+-- #include lib/buyers.lua
 
--- A record: version 1, state 1, seq 6, deadline 6, user 8, quantity 3, fingerprint 4, cell 14, and more.
-local COUNTED, STATE_HELD, STATE_CONFIRMED, STATE_RETURNED = 128, 1, 2, 7
 local function state_of(record) return byte(record, 2) % COUNTED end
 
 -- counts is how many units a record adds to what counts against its user's limit. A return takes off.
@@ -32,32 +32,35 @@ local function counts(record)
   return owns and byte(record, 2) > COUNTED and unpacked(">I3", record, 23) or 0
 end
 
+local function buyer_of(record) return sub(record, 30, 43) .. sub(record, 15, 22) end
+
 -- Read. ZCARD and XLEN fail here, before anything is written, if their keys have another type.
 if call("EXISTS", KEYS[1]) == 1 then return {1} end
 if (call("HMGET", KEYS[2], ARGV[1])[1] or "") ~= ARGV[2] then return {2} end
 for k = 4, 5 do call("ZCARD", KEYS[k]) end
 call("XLEN", KEYS[6])
 call("HLEN", KEYS[7])
-
-local set, due, gone, owned = {}, {}, {}, {}
-
--- move changes what a user owns of the cell. One who owns less than nothing owns nothing.
-local function move(buyer, units)
-  if not owned[buyer] then
-    local found = call("HMGET", KEYS[7], buyer)[1]
-    owned[buyer] = found and unpacked(">I3", found) or 0
-  end
-  owned[buyer] = math.max(0, owned[buyer] + units)
+local ids, buyers, found = {}, {[KEYS[7]] = {}}, {}
+for i = 5, #ARGV, 3 do
+  ids[#ids + 1] = ARGV[i]
+  buyers[KEYS[7]][#ids] = buyer_of(ARGV[i + 2])
 end
+if ids[1] then
+  found = call("HMGET", KEYS[3], unpack(ids))
+  read_buyers(buyers)
+end
+
+local due, gone = {}, {}
 
 -- put notes a record, unless there is one as new. It returns false if its id was used again after a
 -- retention that has ended: then the end of that retention is still listed, and would end the record.
-local function put(id, score, record)
-  local old = call("HMGET", KEYS[3], id)[1]
+local function put(id, score, record, old)
   if old and unpacked(">I6", old, 3) >= unpacked(">I6", record, 3) then return true end
   if old and state_of(old) ~= STATE_HELD then return false end
-  move(sub(record, 30, 43) .. sub(record, 15, 22), counts(record) - (old and counts(old) or 0))
-  set[#set + 1], set[#set + 2] = id, record
+  local buyer = buyer_of(record)
+  owned[buyer] = math.max(0, owned[buyer] + counts(record) - (old and counts(old) or 0))
+  moved[buyer] = true
+  set_records[#set_records + 1], set_records[#set_records + 2] = id, record
   if state_of(record) == STATE_HELD then
     due[#due + 1], due[#due + 2] = score, sub(record, 38, 41) .. id
   else
@@ -65,25 +68,15 @@ local function put(id, score, record)
   end
   return true
 end
-
--- write_buyer writes what a user owns of the cell. One who owns nothing has no field.
-local function write_buyer(buyer, units)
-  if units > 0 then
-    call("HSET", KEYS[7], buyer, pack(">I3", units))
-  else
-    call("HDEL", KEYS[7], buyer)
-  end
-end
-
-for i = 5, #ARGV, 3 do
-  if not put(ARGV[i], ARGV[i + 1], ARGV[i + 2]) then return {3} end
+for i = 1, #ids do
+  if not put(ids[i], ARGV[2 + 3 * i + 1], ARGV[2 + 3 * i + 2], found[i]) then return {3} end
 end
 
 -- Write. Nothing above has changed data: Redis does not roll back.
-write_list("HSET", KEYS[3], set)
+write_list("HSET", KEYS[3], set_records)
 write_list("ZADD", KEYS[4], due)
 write_list("ZADD", KEYS[5], gone)
-for buyer, units in pairs(owned) do write_buyer(buyer, units) end
+if ids[1] then write_buyers(buyers) end
 if ARGV[3] ~= "" then
   call("HSET", KEYS[2], ARGV[1], ARGV[3])
   call("XADD", KEYS[6], "*", "e", ARGV[4])
