@@ -132,7 +132,7 @@ func (m *marker) pick() []stock.Cell {
 		cells = append(cells, c)
 		delete(m.touched, c)
 	}
-	slices.SortFunc(cells, compareCells)
+	slices.SortFunc(cells, stock.Cell.Compare)
 	return cells
 }
 
@@ -287,7 +287,7 @@ func (m *marker) save(ctx context.Context, moved map[stock.Cell]stock.Position, 
 	fresh, err := w.transaction(ctx, func() ([]letter, error) {
 		if len(moved) > 0 {
 			w.values.begin(insertMarks)
-			for _, c := range slices.SortedFunc(maps.Keys(moved), compareCells) {
+			for _, c := range slices.SortedFunc(maps.Keys(moved), stock.Cell.Compare) {
 				w.values.open()
 				w.values.cell(c)
 				w.values.position(moved[c])

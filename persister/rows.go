@@ -48,11 +48,7 @@ func (r *row) follows(avail, held, sold int64) bool {
 // byPosition orders rows by cell, then by position: the order of the ledger's primary key, in which concurrent
 // transactions take their locks.
 func byPosition(a, b *row) int {
-	return cmp.Or(compareCells(a.Cell, b.Cell), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Seq, b.Seq))
-}
-
-func compareCells(a, b stock.Cell) int {
-	return cmp.Or(cmp.Compare(a.SKU, b.SKU), cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Bucket, b.Bucket))
+	return cmp.Or(a.Cell.Compare(b.Cell), a.Position.Compare(b.Position))
 }
 
 // unique sorts rows in place and removes repetitions. It also removes rivals, which have the key of another row and other

@@ -86,15 +86,7 @@ type tail struct {
 
 // inOrder sorts events by their positions, each once.
 func inOrder(events []ledger.Recorded) []ledger.Recorded {
-	slices.SortStableFunc(events, func(a, b ledger.Recorded) int {
-		switch {
-		case a.Less(b.Position):
-			return -1
-		case b.Less(a.Position):
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(events, func(a, b ledger.Recorded) int { return a.Position.Compare(b.Position) })
 	return slices.CompactFunc(events, func(a, b ledger.Recorded) bool { return a.Position == b.Position })
 }
 

@@ -18,7 +18,7 @@ const HistoryCells = 200
 func (s *Snapshot) Histories(ctx context.Context, cells []stock.Cell, page int, yield func(*Recorded) error) error {
 	h := histories{s, page, yield}
 	for some := range slices.Chunk(cells, HistoryCells) {
-		if err := h.of(ctx, slices.SortedFunc(slices.Values(some), compareCells)); err != nil {
+		if err := h.of(ctx, slices.SortedFunc(slices.Values(some), stock.Cell.Compare)); err != nil {
 			return err
 		}
 	}
@@ -31,11 +31,6 @@ type histories struct {
 
 	rows  int // of a page
 	yield func(*Recorded) error
-}
-
-// compareCells orders cells as the ledger's key does.
-func compareCells(a, b stock.Cell) int {
-	return slices.Compare(a.Append(nil), b.Append(nil))
 }
 
 func (h *histories) of(ctx context.Context, cells []stock.Cell) error {
@@ -52,7 +47,7 @@ func (h *histories) of(ctx context.Context, cells []stock.Cell) error {
 				return err
 			}
 		}
-		at, _ := slices.BinarySearchFunc(cells, last.Cell, compareCells)
+		at, _ := slices.BinarySearchFunc(cells, last.Cell, stock.Cell.Compare)
 		cells = cells[at+1:]
 	}
 	return nil

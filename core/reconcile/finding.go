@@ -130,8 +130,7 @@ func finding(t Type, cell stock.Cell, units int64, way Direction, sinceMS int64,
 // order sorts findings as reports have them: by cell, then by type.
 func order(findings []Finding) {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.SKU, b.SKU), cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Bucket, b.Bucket),
-			cmp.Compare(slices.Index(Types, a.Type), slices.Index(Types, b.Type)))
+		return cmp.Or(a.Cell().Compare(b.Cell()), cmp.Compare(slices.Index(Types, a.Type), slices.Index(Types, b.Type)))
 	})
 }
 
@@ -157,8 +156,4 @@ func direction(have, want stock.Balances) Direction {
 		return Undersell
 	}
 	return Bookkeeping
-}
-
-func compareCells(a, b stock.Cell) int {
-	return cmp.Or(cmp.Compare(a.SKU, b.SKU), cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Bucket, b.Bucket))
 }

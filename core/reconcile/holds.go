@@ -70,7 +70,7 @@ func (v *View) Doubtful() []stock.Position {
 		}
 	}
 	maps.DeleteFunc(doubtful, func(m stock.Position, _ bool) bool { return !m.Less(v.From) })
-	return slices.SortedFunc(maps.Keys(doubtful), comparePositions)
+	return slices.SortedFunc(maps.Keys(doubtful), stock.Position.Compare)
 }
 
 // epochsMax is in how many epochs the event of a record is looked for. A repair begins one, and so does each loss.
@@ -125,7 +125,7 @@ func (j *judge) atCut() (known map[stock.ReservationID]*told) {
 		}
 	}
 	for id, events := range about {
-		slices.SortFunc(events, func(a, b *Event) int { return comparePositions(a.Position, b.Position) })
+		slices.SortFunc(events, func(a, b *Event) int { return a.Position.Compare(b.Position) })
 		j.checkRow(id, rows[id], events)
 		if t := j.tellOf(rows[id], events); t != nil {
 			known[id] = t

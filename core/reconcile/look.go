@@ -31,7 +31,7 @@ const (
 // look looks closely at the cells in doubt. One that differs is looked at again, and what two looks in a row have found is
 // reported.
 func (p *partition) look(ctx context.Context) error {
-	cells := slices.SortedFunc(maps.Keys(p.doubts), compareCells)
+	cells := slices.SortedFunc(maps.Keys(p.doubts), stock.Cell.Compare)
 	for some := range slices.Chunk(cells, cellsPerLook) {
 		if err := p.lookAt(ctx, some); err != nil {
 			return err

@@ -55,8 +55,8 @@ func NewPlan(report *reconcile.Report, madeAt show.Moment) *Plan {
 func order(steps []reconcile.RepairStep) {
 	rank := map[reconcile.Direction]int{reconcile.Oversell: 0, reconcile.Bookkeeping: 1, reconcile.Undersell: 2}
 	slices.SortFunc(steps, func(a, b reconcile.RepairStep) int {
-		return cmp.Or(cmp.Compare(rank[a.Direction], rank[b.Direction]), cmp.Compare(a.SKU, b.SKU), cmp.Compare(a.Pool, b.Pool),
-			cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(slices.Index(reconcile.Types, a.Type), slices.Index(reconcile.Types, b.Type)),
+		return cmp.Or(cmp.Compare(rank[a.Direction], rank[b.Direction]), a.Cell().Compare(b.Cell()),
+			cmp.Compare(slices.Index(reconcile.Types, a.Type), slices.Index(reconcile.Types, b.Type)),
 			slices.Compare(a.ID[:], b.ID[:]))
 	})
 }

@@ -1,6 +1,7 @@
 package stock
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 )
@@ -45,6 +46,11 @@ func (c Cell) Partition(partitions int) int {
 	return int((sum ^ sum>>32) & 0xffffffff % uint64(partitions))
 }
 
+// Compare orders cells by SKU, pool and bucket, as the keys of MySQL's tables do.
+func (c Cell) Compare(other Cell) int {
+	return cmp.Or(cmp.Compare(c.SKU, other.SKU), cmp.Compare(c.Pool, other.Pool), cmp.Compare(c.Bucket, other.Bucket))
+}
+
 // String names the cell: SKU, then pool and bucket unless both are 0.
 func (c Cell) String() string {
 	if c.Pool == 0 && c.Bucket == 0 {
@@ -62,6 +68,11 @@ type Position struct {
 // Less reports whether m is before n.
 func (m Position) Less(n Position) bool {
 	return m.Epoch < n.Epoch || m.Epoch == n.Epoch && m.Seq < n.Seq
+}
+
+// Compare orders positions: negative if m is before n.
+func (m Position) Compare(n Position) int {
+	return cmp.Or(cmp.Compare(m.Epoch, n.Epoch), cmp.Compare(m.Seq, n.Seq))
 }
 
 // Text is the position as people read it. It is no String, which cells and events would have as theirs.

@@ -209,18 +209,19 @@ func (s *Store) OutboxStats(ctx context.Context) ([]OutboxStat, error) {
 func (s *Store) Now(ctx context.Context) (nowMS int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	return s.readTime(ctx)
+	return serverTime(ctx, s.client)
 }
 
-func (s *Store) readTime(ctx context.Context) (nowMS int64, err error) {
-	clock, err := s.client.Do(ctx, s.client.B().Time().Build()).AsIntSlice()
+// serverTime is a server's own time in ms.
+func serverTime(ctx context.Context, server rueidis.CoreClient) (nowMS int64, err error) {
+	parts, err := server.Do(ctx, server.B().Time().Build()).AsIntSlice()
 	if err != nil {
 		return 0, wrap("read time", err)
 	}
-	if len(clock) != 2 {
-		return 0, wrapProtocol("time", fmt.Errorf("%d parts", len(clock)))
+	if len(parts) != 2 {
+		return 0, wrapProtocol("time", elementsError(len(parts)))
 	}
-	return clock[0]*1000 + clock[1]/1000, nil
+	return parts[0]*1000 + parts[1]/1000, nil
 }
 
 // Persisted returns the Redis time up to which MySQL has everything that happened, and Redis' present time. It knows this
@@ -228,7 +229,7 @@ func (s *Store) readTime(ctx context.Context) (nowMS int64, err error) {
 func (s *Store) Persisted(ctx context.Context) (untilMS, nowMS int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	if nowMS, err = s.readTime(ctx); err != nil {
+	if nowMS, err = serverTime(ctx, s.client); err != nil {
 		return 0, 0, err
 	}
 	// First the time, then the outboxes: everything that happened before that time is in one of them, or in MySQL.

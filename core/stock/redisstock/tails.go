@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/redis/rueidis"
-
 	"sluice/core/event"
 	"sluice/core/rebuild"
 	"sluice/core/stock"
@@ -228,17 +226,6 @@ func (m *mending) rebase(w *part, c *rebuild.Cell) (entry []byte, err error) {
 		}
 	}
 	return event.Append(nil, event.Batch{Partition: w.partition, TimeMS: nowMS, Events: events}), nil
-}
-
-func serverTime(ctx context.Context, conn rueidis.CoreClient) (int64, error) {
-	parts, err := conn.Do(ctx, conn.B().Time().Build()).AsIntSlice()
-	if err != nil {
-		return 0, err
-	}
-	if len(parts) != 2 {
-		return 0, elementsError(len(parts))
-	}
-	return parts[0]*1000 + parts[1]/1000, nil
 }
 
 // errReused means that an id was used again since its retention ended. Redis' list of retentions would end the new record.

@@ -107,7 +107,7 @@ func (s *Store) view(ctx context.Context, partition int, key string, fieldBytes 
 
 // CellsNow reads cells of a partition, in their order, and Redis' time before that.
 func (s *Store) CellsNow(ctx context.Context, partition int, cells []stock.Cell) (found []CellView, nowMS int64, err error) {
-	if nowMS, err = s.clock(ctx); err != nil {
+	if nowMS, err = again(ctx, func() (int64, error) { return s.Now(ctx) }); err != nil {
 		return nil, 0, err
 	}
 	values, err := s.fields(ctx, partition, s.partitions[partition].cells, len(cells), func(i int) string { return text(cells[i].Append(nil)) })
@@ -275,24 +275,4 @@ func (s *Store) strings(ctx context.Context, what string, command func() rueidis
 		}
 		return found, nil
 	})
-}
-
-// clock is Redis' time in ms. Of clocks that differ, it is the one of any node.
-func (s *Store) clock(ctx context.Context) (int64, error) {
-	parts, err := s.strings(ctx, "read time", func() rueidis.Completed { return s.client.B().Time().Build() })
-	if err != nil {
-		return 0, err
-	}
-	if len(parts) != 2 {
-		return 0, wrapProtocol("time", elementsError(len(parts)))
-	}
-	seconds, err := strconv.ParseInt(parts[0], 10, 64)
-	if err != nil {
-		return 0, wrapProtocol("time", err)
-	}
-	micros, err := strconv.ParseInt(parts[1], 10, 64)
-	if err != nil {
-		return 0, wrapProtocol("time", err)
-	}
-	return seconds*1000 + micros/1000, nil
 }
