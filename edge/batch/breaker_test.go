@@ -99,6 +99,14 @@ func newHalves(t *testing.T) *halves {
 	return h
 }
 
+// fallSilent has a server answer nothing more, and its breaker open.
+func (h *halves) fallSilent() {
+	h.silent.Store(true)
+	for i := range silentMax {
+		h.reserve(take(h.here, 1, fmt.Sprint(i)))
+	}
+}
+
 func (h *halves) page() string {
 	var page bytes.Buffer
 	h.set.WritePrometheus(&page)
@@ -197,10 +205,7 @@ func TestSilentServerThatIsReplaced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHalves(t)
-		h.silent.Store(true)
-		for i := range silentMax {
-			h.reserve(take(h.here, 1, fmt.Sprint(i)))
-		}
+		h.fallSilent()
 		h.moved.Store(true)
 		time.Sleep(2 * time.Second)
 		h.silent.Store(false)
@@ -219,10 +224,7 @@ func TestDrainEndsProbes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHalves(t)
-		h.silent.Store(true)
-		for i := range silentMax {
-			h.reserve(take(h.here, 1, fmt.Sprint(i)))
-		}
+		h.fallSilent()
 		start := time.Now()
 		if err := h.Drain(context.Background()); err != nil || time.Since(start) > stock.CallTimeoutDefault {
 			t.Errorf("drained after %v: %v", time.Since(start), err)
