@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -30,19 +29,17 @@ func (h *hand) age() {
 }
 
 // marked waits until the applied marks have come to the end of the ledger.
-func (h *hand) marked() {
-	h.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+func (d *deployment) marked(h *hand) {
+	d.t.Helper()
+	d.await(func() bool {
 		var behind int
-		err := h.db.QueryRowContext(h.t.Context(), "SELECT COUNT(*) FROM product_inventories i LEFT JOIN applied_marks m USING (sku_id, pool, bucket) "+
+		err := h.db.QueryRowContext(d.t.Context(), "SELECT COUNT(*) FROM product_inventories i LEFT JOIN applied_marks m USING (sku_id, pool, bucket) "+
 			"WHERE m.seq IS NULL OR m.seq <> i.seq").Scan(&behind)
-		if err != nil || time.Now().After(deadline) {
-			h.t.Fatal(behind, err)
+		if err != nil {
+			d.t.Fatal(err)
 		}
-		if behind == 0 {
-			return
-		}
-	}
+		return behind == 0
+	})
 }
 
 // The stores agree after rows have left, also on users whose purchases Redis has forgotten, and they sell on.
@@ -63,7 +60,7 @@ func TestArchiveCommand(t *testing.T) {
 	d.settle(stock.OpRelease, cell, d.reserve(cell, 3, "released"))
 	stop := d.persister()
 	d.settled()
-	h.marked()
+	d.marked(h)
 	stop()
 	d.run("archive", "run", "--older-than", "1200h", "--dry-run").want(command.ExitDone, "0 events", "would leave")
 	h.age()
@@ -90,7 +87,7 @@ func TestArchiveCommand(t *testing.T) {
 	d.settle(stock.OpConfirm, cell, held)
 	d.settle(stock.OpConfirm, cell, d.reserve(cell, 1, "d"))
 	d.settled()
-	h.marked()
+	d.marked(h)
 	stop()
 	h.age()
 	archived().want(command.ExitDone, "3 events of 1 cells and 2 reservations")
@@ -149,7 +146,7 @@ func TestArchiveUnitRunsWithItsAccount(t *testing.T) {
 	d.settle(stock.OpConfirm, cell, d.reserve(cell, 1, "a"))
 	stop := d.persister()
 	d.settled()
-	h.marked()
+	d.marked(h)
 	stop()
 	h.age()
 	c, err := mysql.ParseDSN(d.mysql.DSN.Reveal())

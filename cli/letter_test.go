@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,18 +28,18 @@ func TestUnknownVersionHasAWayOut(t *testing.T) {
 	servicetest.Transact(t, d.kafka.Brokers, d.kafka.Topic, 1, kgo.TryCommit, []byte("\x02 of another program"))
 	letterOf := func(reason string) (id string) {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		d.await(func() bool {
 			list := into[struct {
 				Data []struct {
 					ID string `json:"letter_id"`
 				}
 			}](d.run("deadletter", "list", "--reason", reason, "-o", "json").want(command.ExitDone))
 			if len(list.Data) == 1 {
-				return list.Data[0].ID
+				id = list.Data[0].ID
 			}
-		}
-		t.Fatalf("nothing becomes a dead letter because it is %s", reason)
-		return ""
+			return id != ""
+		})
+		return id
 	}
 	letterOf("malformed")
 	load("1002").want(command.ExitDone)

@@ -26,7 +26,7 @@ func TestOlderRowsAreCompared(t *testing.T) {
 	persist := func() {
 		stop := d.persister()
 		d.settled()
-		h.marked()
+		d.marked(h)
 		d.await(func() bool { return h.passes() == 1 }) // one is enough for a day
 		stop()
 	}
