@@ -155,11 +155,7 @@ type Origin struct {
 // Validate joins all faults.
 func (o *Origin) Validate() error {
 	var f config.Faults
-	mysql := db.Config(o.MySQL)
-	if !o.MySQL.given() { // the other settings must be right all the same
-		mysql.DSN = "sluice@tcp(127.0.0.1)/sluice"
-	}
-	f.Include(mysql.Validate())
+	f.Include(db.Config(o.MySQL).ValidateOptional())
 	f.Include(o.Stock.Validate())
 	return f.Err()
 }

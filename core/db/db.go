@@ -38,6 +38,21 @@ func (m Config) Validate() error {
 		_, err := m.parsed()
 		f.Include(err)
 	}
+	f.Include(m.bounds())
+	return f.Err()
+}
+
+// ValidateOptional is Validate for a program that can do without MySQL: that no server is named is no fault.
+func (m Config) ValidateOptional() error {
+	if m.DSN == "" && m.DSNFile == "" {
+		return m.bounds()
+	}
+	return m.Validate()
+}
+
+// bounds joins the faults of everything but the server's address.
+func (m Config) bounds() error {
+	var f config.Faults
 	if !config.ReadOnce(m.TLSCAFile) {
 		_, err := m.tls()
 		f.Include(err)
