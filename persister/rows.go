@@ -48,7 +48,7 @@ func (r *row) follows(avail, held, sold int64) bool {
 // byPosition orders rows by cell, then by position: the order of the ledger's primary key, in which concurrent
 // transactions take their locks.
 func byPosition(a, b *row) int {
-	return cmp.Or(a.Cell.Compare(b.Cell), a.Position.Compare(b.Position))
+	return cmp.Or(a.Cell.Compare(b.Cell), a.Compare(b.Position))
 }
 
 // unique sorts rows in place and removes repetitions. It also removes rivals, which have the key of another row and other

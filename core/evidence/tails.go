@@ -86,7 +86,7 @@ type tail struct {
 
 // inOrder sorts events by their positions, each once.
 func inOrder(events []ledger.Recorded) []ledger.Recorded {
-	slices.SortStableFunc(events, func(a, b ledger.Recorded) int { return a.Position.Compare(b.Position) })
+	slices.SortStableFunc(events, func(a, b ledger.Recorded) int { return a.Compare(b.Position) })
 	return slices.CompactFunc(events, func(a, b ledger.Recorded) bool { return a.Position == b.Position })
 }
 

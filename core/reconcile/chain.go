@@ -65,7 +65,7 @@ func (c *chain) merge(v *View) {
 	}
 	rank := map[Store]int{InLedger: 0, InOutbox: 1, InKafka: 2}
 	slices.SortStableFunc(all, func(a, b Event) int {
-		return cmp.Or(a.Position.Compare(b.Position), cmp.Compare(rank[a.Store], rank[b.Store]))
+		return cmp.Or(a.Compare(b.Position), cmp.Compare(rank[a.Store], rank[b.Store]))
 	})
 	for i := range all {
 		e := &all[i]
@@ -196,7 +196,7 @@ func (c *chain) afterOf(e *Event) stock.Balances {
 
 // at is the event of a position, nil if it is not known.
 func (c *chain) at(m stock.Position) *Event {
-	i, ok := slices.BinarySearchFunc(c.list, m, func(e Event, m stock.Position) int { return e.Position.Compare(m) })
+	i, ok := slices.BinarySearchFunc(c.list, m, func(e Event, m stock.Position) int { return e.Compare(m) })
 	if !ok {
 		return nil
 	}

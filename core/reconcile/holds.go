@@ -125,7 +125,7 @@ func (j *judge) atCut() (known map[stock.ReservationID]*told) {
 		}
 	}
 	for id, events := range about {
-		slices.SortFunc(events, func(a, b *Event) int { return a.Position.Compare(b.Position) })
+		slices.SortFunc(events, func(a, b *Event) int { return a.Compare(b.Position) })
 		j.checkRow(id, rows[id], events)
 		if t := j.tellOf(rows[id], events); t != nil {
 			known[id] = t

@@ -196,7 +196,7 @@ func trailOf(v *View, j Judgement) Trail {
 		t.Redis = &State{v.Redis.Position, v.Redis.Balances}
 	}
 	events := slices.Clone(v.Events)
-	slices.SortStableFunc(events, func(a, b Event) int { return a.Position.Compare(b.Position) })
+	slices.SortStableFunc(events, func(a, b Event) int { return a.Compare(b.Position) })
 	at := v.From
 	for i := range events {
 		e := &events[i]
