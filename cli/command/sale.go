@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"sluice/cli/command/stockfile"
 	"sluice/core/ids"
+	"sluice/core/operate/stockfile"
 	"sluice/core/sale"
 	"sluice/core/show"
 	"sluice/core/stock"

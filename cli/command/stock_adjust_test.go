@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -16,12 +17,11 @@ import (
 func TestUnknownChangeNamesItsKey(t *testing.T) {
 	t.Parallel()
 	model := sold(t)
-	lost := &failing{Store: model, fail: func(int) (error, bool) { return stock.ErrUnknown, true }}
 	five := func(key string) cellChange {
 		return cellChange{consent: Consent{Yes: true}, change: *operate.Adjust(stock.Cell{SKU: 1}, 5, 0, stock.Settings{}, "test", byCommand(key))}
 	}
 	change := five("")
-	_, err := change.do(t.Context(), &Console{}, deskOf(lost))
+	_, err := change.do(t.Context(), &Console{}, deskOf(silent{model}))
 	if ExitCode(err) != ExitUnknown {
 		t.Fatalf("without an answer: %v", err)
 	}
@@ -31,6 +31,16 @@ func TestUnknownChangeNamesItsKey(t *testing.T) {
 	result, err := again.do(t.Context(), &Console{}, deskOf(model))
 	if err != nil || result.Result != "replayed" || result.After.Avail != 15 {
 		t.Errorf("repeated with the key %q: %+v, %v", key, result, err)
+	}
+}
+
+// silent is a store that decides, and whose answers are lost.
+type silent struct{ stock.Store }
+
+func (s silent) Do(ctx context.Context, vectors ...*stock.Vector) {
+	s.Store.Do(ctx, vectors...)
+	for _, v := range vectors {
+		v.Err = stock.ErrUnknown
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
-	"sluice/cli/command/stockfile"
-	"sluice/core/operate"
+	"sluice/core/operate/load"
+	"sluice/core/operate/stockfile"
 	"sluice/core/stock"
 	"sluice/core/text"
 )
@@ -77,25 +77,26 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	}
 	defer func() { err = errors.Join(err, o.Close()) }()
 
-	faults := &lineFaults{}
 	p := &progress{c: c, total: size, done: counted.count, now: time.Now}
-	load := &loading{
-		store:    store,
-		reopen:   func(ctx context.Context) ([]int, error) { return l.reopen(ctx, c, o) },
-		shut:     shut,
-		progress: p,
-		fault:    faults.add,
-		dryRun:   l.DryRun,
-		result:   loaded{Faults: []lineFault{}},
+	faults := &lineFaults{tell: func(err error) { p.clear(); c.Notef("%s: %v", l.File, err) }}
+	result := loaded{Faults: []lineFault{}}
+	loader := &load.Loader{
+		Store:    store,
+		Shut:     shut,
+		Reopen:   func(ctx context.Context) ([]int, error) { return l.reopen(ctx, c, o) },
+		DryRun:   l.DryRun,
+		Fault:    func(f *load.Fault) { result.name(f); faults.add(lineError(f)) },
+		Progress: p.show,
 	}
-	faults.tell = func(err error) { p.clear(); c.Notef("%s: %v", l.File, err) }
-	result, err := load.run(ctx, lines)
+	p.begin()
+	did, err := loader.Load(ctx, lines)
 	p.clear()
+	result.count(did)
 	result.FaultsFile = faults.close()
 	if rest := faults.summary(result.FaultsFile); rest != "" {
 		c.Notef("%s: %s", l.File, rest)
 	}
-	if load.atReplica {
+	if did.AtReplica {
 		o.warnOfReplicas(ctx, c, stock.AckReplica)
 	}
 	result.Seconds = time.Since(p.start).Seconds()
@@ -133,69 +134,4 @@ func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
 		return file, 0, nil //nolint:nilerr // without a size there is no end to tell, nothing worse
 	}
 	return file, info.Size(), nil
-}
-
-// loaded is what a load did, or in a dry run would do.
-type loaded struct {
-	Lines      int64       `json:"lines"`          // read, wrong ones included
-	Loaded     int64       `json:"loaded"`         // SKUs that were created
-	Already    int64       `json:"already_loaded"` // by an earlier load or line, with the same values
-	Exist      int64       `json:"exist"`          // with values that are not known: a dry run, or an old load, cannot tell
-	Wrong      int64       `json:"wrong"`
-	Shut       int64       `json:"shut"`                  // of SKUs whose partition of Redis is shut
-	Faults     []lineFault `json:"faults"`                // of the first wrong lines, at most faultsMax
-	FaultsFile string      `json:"faults_file,omitempty"` // of those that were not told of
-	Units      int64       `json:"units"`
-	Seconds    float64     `json:"seconds"`
-}
-
-// fault is why not all lines are loaded; nil: they are.
-func (r *loaded) fault() error {
-	var faults []error
-	if r.Wrong > 0 {
-		faults = append(faults, fmt.Errorf("%d lines are wrong, and nothing of them is loaded", r.Wrong))
-	}
-	if r.Shut > 0 {
-		faults = append(faults, fmt.Errorf("%d lines are of SKUs whose partition of Redis is shut, and nothing of them is loaded: "+
-			"sluice doctor says what it lacks. Once it is open, load the same file again", r.Shut))
-	}
-	return errors.Join(faults...)
-}
-
-type lineFault struct {
-	Line  int    `json:"line"`
-	Error string `json:"error"`
-}
-
-func (r *loaded) print(c *Console, dryRun bool) {
-	t := c.table()
-	if dryRun {
-		t.row("would be loaded", number(r.Loaded), "SKUs with "+number(r.Units)+" units")
-		if r.Already > 0 {
-			t.row("repeated", number(r.Already), "with the values of an earlier line")
-		}
-	} else {
-		t.row("loaded", number(r.Loaded), "SKUs with "+number(r.Units)+" units")
-		t.row("already loaded", number(r.Already), "with the same values; nothing was changed")
-	}
-	if r.Exist > 0 {
-		t.row("exist", number(r.Exist), "with whatever values; they are not changed: see stock show, stock adjust")
-	}
-	if r.Wrong > 0 {
-		t.row(c.paint(red, "wrong"), number(r.Wrong), "nothing of these lines is loaded")
-	}
-	if r.Shut > 0 {
-		t.row(c.paint(red, "shut"), number(r.Shut), "not loaded: their partition of Redis is shut")
-	}
-	t.flush()
-	if r.Seconds > 0 {
-		c.Printf("%s lines in %.1f s (%s/s)\n", number(r.Lines), r.Seconds, number(int64(float64(r.Lines)/r.Seconds)))
-	}
-}
-
-// requestOf is the request that loads a line, always under the same id: however often a file is loaded,
-// each of its SKUs is created once.
-func requestOf(line stockfile.Line, partitions int) stock.Request {
-	load := operate.Load(line.SKU, line.Quantity, line.Settings, "load", operate.Call{Scope: stock.ScopeFile})
-	return load.Request(partitions)
 }

@@ -120,7 +120,7 @@ func (d *Desk) Check(ctx context.Context, c *Change) (changes bool, err error) {
 		return false, err
 	}
 	var now stock.CellState
-	if c.needsCell() {
+	if c.NeedsCell() {
 		var nowMS int64
 		if now, nowMS, err = d.read(ctx, c.Cell); err == nil {
 			err = d.check(ctx, c, &now, nowMS)
@@ -134,7 +134,7 @@ func (d *Desk) Check(ctx context.Context, c *Change) (changes bool, err error) {
 
 // check is Check with the cell at hand.
 func (d *Desk) check(ctx context.Context, c *Change, now *stock.CellState, nowMS int64) error {
-	refusal := c.refusedBy(now, nowMS)
+	refusal := c.RefusedBy(now, nowMS)
 	if refusal == nil {
 		return nil
 	}

@@ -54,15 +54,15 @@ func (c *Change) Validate() error {
 	return nil
 }
 
-// needsCell reports whether refusedBy or changes looks at the cell.
-func (c *Change) needsCell() bool {
+// NeedsCell reports whether RefusedBy or changes looks at the cell.
+func (c *Change) NeedsCell() bool {
 	a := &c.Adjustment
 	return a.Create && a.Settings.ClosesAtMS != 0 || !a.Create && (a.Delta > 0 || a.Fields != 0)
 }
 
-// refusedBy refuses what a script takes for granted. A script itself refuses to create a cell that
-// exists, and to change one that does not.
-func (c *Change) refusedBy(now *stock.CellState, nowMS int64) error {
+// RefusedBy refuses what a script takes for granted, for whoever has read the cell at a Redis time. A script itself refuses
+// to create a cell that exists, and to change one that does not.
+func (c *Change) RefusedBy(now *stock.CellState, nowMS int64) error {
 	a := &c.Adjustment
 	if a.Create && now.Loaded {
 		return nil

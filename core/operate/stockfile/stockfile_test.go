@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"sluice/cli/command/stockfile"
+	"sluice/core/operate/stockfile"
 	"sluice/core/stock"
 )
 

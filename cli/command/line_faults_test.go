@@ -6,8 +6,26 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/core/operate/load"
+	"sluice/core/operate/stockfile"
 	"sluice/core/stock"
 )
+
+// Each reason that leaves a line out has words of its own, with what is in its way.
+func TestWordsOfLinesThatAreNotLoaded(t *testing.T) {
+	t.Parallel()
+	for want, f := range map[string]load.Fault{
+		"line 2: quantity is missing":                                                {Number: 2, Why: load.WhyUnreadable, Err: errors.New("quantity is missing")},
+		"line 3: closes_at has passed":                                               {Number: 3, Why: load.WhyOver, Err: errors.New("closes_at has passed")},
+		"line 4: SKU 7 was loaded with other values":                                 {Number: 4, Why: load.WhyOther, SKU: 7},
+		"line 5: SKU 7 is not loaded: partition 3 of Redis":                          {Number: 5, Why: load.WhyShut, SKU: 7, Partition: 3},
+		"line 6: SKU 7: refused: it is breached, because its counters do not add up": {Number: 6, Why: load.WhyRefused, SKU: 7, Verdict: stock.VerdictBreached},
+	} {
+		if got := lineError(&f).Error(); !strings.HasPrefix(got, want) {
+			t.Errorf("%+v: %q, want %q", f, got, want)
+		}
+	}
+}
 
 // Of 200,000 wrong lines 20 are told of; the others are in a file, each with its number and error.
 func TestManyWrongLinesGoToAFile(t *testing.T) {
@@ -18,13 +36,19 @@ func TestManyWrongLinesGoToAFile(t *testing.T) {
 		file.WriteString("x,1\n")
 	}
 	var told []string
-	load := newLoading(nil, nil)
 	faults := &lineFaults{dir: t.TempDir(), tell: func(err error) { told = append(told, err.Error()) }}
-	load.fault = faults.add
-	load.store = partitioned{}
-	result, err := load.run(t.Context(), linesOf(t, file.String()))
-	if err != nil || result.Wrong != 200_000 || len(result.Faults) != faultsMax {
-		t.Fatalf("%d wrong, %d named, %v", result.Wrong, len(result.Faults), err)
+	lines, err := stockfile.NewReader(strings.NewReader(file.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named loaded
+	loader := load.Loader{
+		Store: partitioned{}, Progress: func(int64) {},
+		Fault: func(f *load.Fault) { named.name(f); faults.add(lineError(f)) },
+	}
+	result, err := loader.Load(t.Context(), lines)
+	if err != nil || result.Wrong != 200_000 || len(named.Faults) != faultsMax {
+		t.Fatalf("%d wrong, %d named, %v", result.Wrong, len(named.Faults), err)
 	}
 	path := faults.close()
 	if len(told) != 20 || !strings.HasPrefix(told[19], "line 21: column 1, sku_id") {
@@ -37,9 +61,9 @@ func TestManyWrongLinesGoToAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	if len(lines) != 199_980 || !strings.HasPrefix(lines[0], "line 22: column 1, sku_id") || !strings.HasPrefix(lines[199_979], "line 200001: column 1, sku_id") {
-		t.Errorf("%d lines in the file, from %q to %q", len(lines), lines[0], lines[len(lines)-1])
+	kept := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(kept) != 199_980 || !strings.HasPrefix(kept[0], "line 22: column 1, sku_id") || !strings.HasPrefix(kept[199_979], "line 200001: column 1, sku_id") {
+		t.Errorf("%d lines in the file, from %q to %q", len(kept), kept[0], kept[len(kept)-1])
 	}
 }
 

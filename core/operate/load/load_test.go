@@ -1,4 +1,4 @@
-package command
+package load
 
 import (
 	"context"
@@ -10,12 +10,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"sluice/cli/command/stockfile"
+	"sluice/core/operate/stockfile"
 	"sluice/core/stock"
 	"sluice/core/stock/memstock"
 )
@@ -40,16 +38,15 @@ func (f *failing) Do(ctx context.Context, vectors ...*stock.Vector) {
 	}
 }
 
-func newLoading(store stock.Store, faults *[]string) *loading {
-	return &loading{
-		store:    store,
-		reopen:   func(context.Context) ([]int, error) { return nil, nil },
-		progress: &progress{c: &Console{Err: io.Discard}, done: func() int64 { return 0 }, now: time.Now},
-		fault:    func(err error) { *faults = append(*faults, err.Error()) },
+// newLoader makes a loader that keeps what it tells of in faults.
+func newLoader(store stock.Store, faults *[]Fault) *Loader {
+	return &Loader{
+		Store:    store,
+		Reopen:   func(context.Context) ([]int, error) { return nil, nil },
+		Fault:    func(f *Fault) { *faults = append(*faults, *f) },
+		Progress: func(int64) {},
 	}
 }
-
-var withoutFaults = cmpopts.IgnoreFields(loaded{}, "Faults")
 
 func linesOf(t *testing.T, file string) *stockfile.Reader {
 	t.Helper()
@@ -81,9 +78,9 @@ func TestLoadSurvivesFailures(t *testing.T) {
 		file, right := manyLines()
 		wrong := int64(8)
 		store := memstock.New(64, func() int64 { return 1 })
-		var faults []string
+		var faults []Fault
 		reopened := 0
-		l := newLoading(&failing{Store: store, fail: func(call int) (error, bool) {
+		l := newLoader(&failing{Store: store, fail: func(call int) (error, bool) {
 			switch call {
 			case 1:
 				return stock.ErrUnknown, true // executed, and the answer lost
@@ -94,16 +91,16 @@ func TestLoadSurvivesFailures(t *testing.T) {
 			}
 			return nil, true
 		}}, &faults)
-		l.reopen = func(context.Context) ([]int, error) { reopened++; return nil, nil }
-		got, err := l.run(t.Context(), linesOf(t, file))
-		want := &loaded{Lines: right + wrong, Loaded: right, Wrong: wrong, Units: 2 * right}
-		if diff := cmp.Diff(want, got, withoutFaults); err != nil || diff != "" || int64(len(faults)) != wrong || reopened != 1 {
+		l.Reopen = func(context.Context) ([]int, error) { reopened++; return nil, nil }
+		got, err := l.Load(t.Context(), linesOf(t, file))
+		want := Result{Lines: right + wrong, Loaded: right, Wrong: wrong, Units: 2 * right}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" || int64(len(faults)) != wrong || reopened != 1 {
 			t.Errorf("%v, %d faults, reopened %d times; -want +got\n%s", err, len(faults), reopened, diff)
 		}
 
-		got, err = newLoading(store, &faults).run(t.Context(), linesOf(t, file))
-		want = &loaded{Lines: right + wrong, Already: right, Wrong: wrong}
-		if diff := cmp.Diff(want, got, withoutFaults); err != nil || diff != "" {
+		got, err = newLoader(store, &faults).Load(t.Context(), linesOf(t, file))
+		want = Result{Lines: right + wrong, Already: right, Wrong: wrong}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("loaded again: %v, -want +got\n%s", err, diff)
 		}
 	})
@@ -116,12 +113,12 @@ func TestLoadRefusesAClosingThatHasPassed(t *testing.T) {
 	var nowMS atomic.Int64
 	nowMS.Store(now - 1)
 	store := memstock.New(64, nowMS.Load)
-	load := func(file string, dryRun bool) (*loaded, []string) {
+	load := func(file string, dryRun bool) (Result, []Fault) {
 		t.Helper()
-		var faults []string
-		l := newLoading(store, &faults)
-		l.dryRun = dryRun
-		got, err := l.run(t.Context(), linesOf(t, file))
+		var faults []Fault
+		l := newLoader(store, &faults)
+		l.DryRun = dryRun
+		got, err := l.Load(t.Context(), linesOf(t, file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,22 +127,23 @@ func TestLoadRefusesAClosingThatHasPassed(t *testing.T) {
 	const file = "sku_id,closes_at,quantity\n1,2027-01-15T08:00:00Z,5\n2,,5\n3,2027-01-15T08:00:01Z,5\n"
 	const first = "sku_id,closes_at,quantity\n1,2027-01-15T08:00:00Z,5\n"
 	if got, faults := load(first, false); got.Loaded != 1 || len(faults) > 0 {
-		t.Fatalf("before it closes: %+v, %q", got, faults)
+		t.Fatalf("before it closes: %+v, %+v", got, faults)
 	}
 	nowMS.Store(now)
 	if got, faults := load(first, false); got.Already != 1 || len(faults) > 0 {
-		t.Errorf("again after it closed: %+v, %q", got, faults)
+		t.Errorf("again after it closed: %+v, %+v", got, faults)
 	}
 	nowMS.Store(now + 1000)
-	const want = `line 4: column 2, closes_at "2027-01-15T08:00:01Z": it has passed: give a time to come, or none`
+	const want = `column 2, closes_at "2027-01-15T08:00:01Z": it has passed: give a time to come, or none`
 	for _, dryRun := range []bool{true, false} {
-		if got, faults := load(file, dryRun); got.Wrong != 1 || got.Loaded != 1 || got.Already+got.Exist != 1 || !slices.Equal(faults, []string{want}) {
-			t.Errorf("dry run %v: %+v, %q", dryRun, got, faults)
+		if got, faults := load(file, dryRun); got.Wrong != 1 || got.Loaded != 1 || got.Already+got.Exist != 1 ||
+			len(faults) != 1 || faults[0].Why != WhyOver || faults[0].Number != 4 || faults[0].Err.Error() != want {
+			t.Errorf("dry run %v: %+v, %+v", dryRun, got, faults)
 		}
 	}
 	_, faults := load(`{"sku_id":"4","quantity":5,"closes_at":"2027-01-15T08:00:01Z"}`, false)
-	if len(faults) != 1 || !strings.Contains(faults[0], `line 1: closes_at "2027`) {
-		t.Errorf("JSON: %q", faults)
+	if len(faults) != 1 || faults[0].Number != 1 || !strings.HasPrefix(faults[0].Err.Error(), `closes_at "2027`) {
+		t.Errorf("JSON: %+v", faults)
 	}
 	states, _, err := store.Cells(t.Context(), []stock.Cell{{SKU: 3}, {SKU: 4}})
 	if err != nil || states[0].Loaded || states[1].Loaded {
@@ -176,10 +174,10 @@ func (h *halfAway) Do(ctx context.Context, vectors ...*stock.Vector) {
 func TestLoadTriesAgainWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var faults []string
+		var faults []Fault
 		store := &halfAway{Store: memstock.New(64, func() int64 { return 1 })}
-		got, err := newLoading(store, &faults).run(t.Context(), linesOf(t, "sku_id,quantity\n1,2\n2,2\n3,2\n4,2\n5,2\n6,2\n7,2\n8,2\n"))
-		if diff := cmp.Diff(&loaded{Lines: 8, Loaded: 8, Units: 16}, got); err != nil || diff != "" || store.decided != 8 || store.refused == 0 {
+		got, err := newLoader(store, &faults).Load(t.Context(), linesOf(t, "sku_id,quantity\n1,2\n2,2\n3,2\n4,2\n5,2\n6,2\n7,2\n8,2\n"))
+		if diff := cmp.Diff(Result{Lines: 8, Loaded: 8, Units: 16}, got); err != nil || diff != "" || store.decided != 8 || store.refused == 0 {
 			t.Errorf("%v, %d lines decided, %d refused; -want +got\n%s", err, store.decided, store.refused, diff)
 		}
 	})
@@ -188,15 +186,15 @@ func TestLoadTriesAgainWhatIsLeft(t *testing.T) {
 func TestLoadGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var faults []string
+		var faults []Fault
 		for _, cause := range []error{stock.ErrUnknown, stock.ErrNotApplied, stock.ErrProtocol} {
 			store := &failing{Store: memstock.New(64, func() int64 { return 1 }), fail: func(int) (error, bool) { return cause, false }}
-			got, err := newLoading(store, &faults).run(t.Context(), linesOf(t, "sku_id,quantity\n1,1\n"))
+			got, err := newLoader(store, &faults).Load(t.Context(), linesOf(t, "sku_id,quantity\n1,1\n"))
 			if !errors.Is(err, cause) || !strings.Contains(fmt.Sprint(err), "line 2") || got.Loaded != 0 {
 				t.Errorf("%v: %+v, %v", cause, got, err)
 			}
-			if tries := store.call; (tries == 1) != errors.Is(cause, stock.ErrProtocol) || tries > loadTries {
-				t.Errorf("%v: %d tries", cause, tries)
+			if (store.call == 1) != errors.Is(cause, stock.ErrProtocol) || store.call > tries {
+				t.Errorf("%v: %d tries", cause, store.call)
 			}
 		}
 	})
@@ -207,12 +205,12 @@ func TestLoadIsInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		file, _ := manyLines()
-		var faults []string
+		var faults []Fault
 		store := &failing{Store: memstock.New(64, func() int64 { return 1 }), fail: func(int) (error, bool) {
 			cancel()
 			return stock.ErrNotApplied, false
 		}}
-		if _, err := newLoading(store, &faults).run(ctx, linesOf(t, file)); ExitCode(err) != ExitInterrupted {
+		if _, err := newLoader(store, &faults).Load(ctx, linesOf(t, file)); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -230,8 +228,8 @@ func TestLoadDoesNotWaitForItsInput(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var faults []string
-	if _, err := newLoading(memstock.New(1, func() int64 { return 1 }), &faults).run(ctx, lines); !errors.Is(err, context.Canceled) {
+	var faults []Fault
+	if _, err := newLoader(memstock.New(1, func() int64 { return 1 }), &faults).Load(ctx, lines); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -240,10 +238,10 @@ func TestLoadTellsOfVerdicts(t *testing.T) {
 	t.Parallel()
 	nowMS := int64(1)
 	store := memstock.New(64, func() int64 { return nowMS })
-	var faults []string
-	load := func(file string) *loaded {
+	var faults []Fault
+	load := func(file string) Result {
 		t.Helper()
-		got, err := newLoading(store, &faults).run(t.Context(), linesOf(t, file))
+		got, err := newLoader(store, &faults).Load(t.Context(), linesOf(t, file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,9 +255,9 @@ func TestLoadTellsOfVerdicts(t *testing.T) {
 		}
 	}
 	got := load("sku_id,quantity\n1,2\n3,1\n3,1\n3,2\n")
-	want := &loaded{Lines: 4, Loaded: 1, Already: 1, Exist: 1, Wrong: 1, Units: 1}
-	if diff := cmp.Diff(want, got, withoutFaults); diff != "" || len(faults) != 1 || !strings.HasPrefix(faults[0], "line 5: SKU 3 was loaded with other values") {
-		t.Errorf("faults %q, -want +got\n%s", faults, diff)
+	want := Result{Lines: 4, Loaded: 1, Already: 1, Exist: 1, Wrong: 1, Units: 1}
+	if diff := cmp.Diff(want, got); diff != "" || len(faults) != 1 || faults[0] != (Fault{Number: 5, Why: WhyOther, SKU: 3}) {
+		t.Errorf("faults %+v, -want +got\n%s", faults, diff)
 	}
 }
 
@@ -267,35 +265,61 @@ func TestLoadTellsOfVerdicts(t *testing.T) {
 func TestDryRunForesees(t *testing.T) {
 	t.Parallel()
 	store := memstock.New(64, func() int64 { return 1 })
-	var faults []string
-	if _, err := newLoading(store, &faults).run(t.Context(), linesOf(t, "sku_id,quantity\n1,1\n")); err != nil {
+	var faults []Fault
+	if _, err := newLoader(store, &faults).Load(t.Context(), linesOf(t, "sku_id,quantity\n1,1\n")); err != nil {
 		t.Fatal(err)
 	}
-	l := newLoading(store, &faults)
-	l.dryRun = true
-	got, err := l.run(t.Context(), linesOf(t, "sku_id,quantity\n1,1\n3,1\n3,1\n3,2\n-3,1\n1,2\n"))
+	l := newLoader(store, &faults)
+	l.DryRun = true
+	got, err := l.Load(t.Context(), linesOf(t, "sku_id,quantity\n1,1\n3,1\n3,1\n3,2\n-3,1\n1,2\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &loaded{Lines: 6, Loaded: 1, Already: 1, Exist: 2, Wrong: 2, Units: 1}
-	if diff := cmp.Diff(want, got, withoutFaults); diff != "" {
+	want := Result{Lines: 6, Loaded: 1, Already: 1, Exist: 2, Wrong: 2, Units: 1}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	var numbers []int
-	for _, f := range got.Faults {
-		numbers = append(numbers, f.Line)
-	}
-	if !slices.Contains(numbers, 5) || !slices.Contains(numbers, 6) || len(numbers) != 2 || strings.Contains(got.Faults[0].Error, "line 6") {
-		t.Errorf("faults %+v, want one each of lines 5 and 6", got.Faults)
+	slices.SortFunc(faults, func(a, b Fault) int { return a.Number - b.Number })
+	if len(faults) != 2 || faults[0] != (Fault{Number: 5, Why: WhyOther, SKU: 3}) || faults[1].Number != 6 || faults[1].Why != WhyUnreadable {
+		t.Errorf("faults %+v, want line 5, of another quantity, and line 6, which names no SKU", faults)
 	}
 }
 
-func TestResultNamesSomeFaultsOnly(t *testing.T) {
+// Lines of a partition that is shut are left out, each with its partition, and the others are loaded. A line that the store
+// refuses is told of with its verdict.
+func TestLoadGoesOnBesideWhatIsShut(t *testing.T) {
 	t.Parallel()
-	var faults []string
-	got, err := newLoading(memstock.New(64, func() int64 { return 1 }), &faults).
-		run(t.Context(), linesOf(t, "sku_id,quantity\n"+strings.Repeat("x,1\n", faultsMax+1)))
-	if err != nil || got.Wrong != faultsMax+1 || len(faults) != faultsMax+1 || len(got.Faults) != faultsMax {
-		t.Errorf("%v: %d wrong, %d told of, %d named", err, got.Wrong, len(faults), len(got.Faults))
+	for _, dryRun := range []bool{true, false} {
+		var faults []Fault
+		store := memstock.New(64, func() int64 { return 1 })
+		l := newLoader(store, &faults)
+		partition := stock.Cell{SKU: 2}.Partition(64)
+		l.DryRun, l.Shut = dryRun, []int{partition}
+		got, err := l.Load(t.Context(), linesOf(t, "sku_id,quantity\n1,1\n2,1\n"))
+		want := Result{Lines: 2, Loaded: 1, Shut: 1, Units: 1}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" || len(faults) != 1 || faults[0] != (Fault{Number: 3, Why: WhyShut, SKU: 2, Partition: partition}) {
+			t.Errorf("dry run %v: %v, faults %+v, -want +got\n%s", dryRun, err, faults, diff)
+		}
+	}
+}
+
+func TestLoadTellsOfRefusals(t *testing.T) {
+	t.Parallel()
+	var faults []Fault
+	got, err := newLoader(refusing{memstock.New(1, func() int64 { return 1 })}, &faults).Load(t.Context(), linesOf(t, "sku_id,quantity\n1,1\n"))
+	if err != nil || got.Wrong != 1 || len(faults) != 1 || faults[0] != (Fault{Number: 2, Why: WhyRefused, SKU: 1, Verdict: stock.VerdictBackpressure}) {
+		t.Errorf("%+v, %v, faults %+v", got, err, faults)
+	}
+}
+
+// refusing is a store whose outbox is full.
+type refusing struct{ stock.Store }
+
+func (refusing) Do(_ context.Context, vectors ...*stock.Vector) {
+	for _, v := range vectors {
+		v.Outcomes = make([]stock.Outcome, len(v.Requests))
+		for i := range v.Outcomes {
+			v.Outcomes[i].Verdict = stock.VerdictBackpressure
+		}
 	}
 }
