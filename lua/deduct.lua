@@ -44,5 +44,6 @@
 -- #include lib/answer.lua
 -- #include lib/buyers.lua
 -- #include lib/outbox.lua
-local KIND, STATE, TO, HOLDS = 5, STATE_CONFIRMED, SOLD, false
+local KIND, STATE, TO, HOLDS, BUYERS, EXTRAS = 5, STATE_CONFIRMED, SOLD, false, 5, 0
+-- #include lib/taking.lua
 -- #include lib/take.lua

@@ -44,5 +44,6 @@
 -- #include lib/answer.lua
 -- #include lib/buyers.lua
 -- #include lib/outbox.lua
-local KIND, STATE, TO, HOLDS = 1, STATE_HELD, HELD, true
+local KIND, STATE, TO, HOLDS, BUYERS, EXTRAS = 1, STATE_HELD, HELD, true, 5, 0
+-- #include lib/taking.lua
 -- #include lib/take.lua
