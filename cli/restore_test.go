@@ -30,6 +30,8 @@ func TestRestoreOfAnEmptyRedis(t *testing.T) {
 	h.flush()
 
 	d.run("doctor").want(command.ExitFailed, "sluice restore")
+	d.run("stock", "show", "1").want(command.ExitFailed, "sluice restore")
+	d.run("stock", "shut").want(command.ExitFailed, "sluice restore")
 	d.run("stock", "adjust", "1", "--delta", "1", "--reason", "r", "--yes").want(command.ExitFailed, "sluice restore")
 	d.run("restore", "--dry-run").want(command.ExitDone, "hold nothing: partitions 0-7", "15 SKUs and pools")
 	d.run("restore").want(command.ExitUsage, "nobody is there to confirm")

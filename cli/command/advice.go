@@ -29,10 +29,10 @@ func Explain(err error) error {
 
 func adviceOnStock(err error) string {
 	if errors.Is(err, redisstock.ErrVetting) {
-		return "sluice doctor says what to do. What MySQL and Kafka have is safe"
+		return "What MySQL and Kafka have is safe. sluice doctor says what to do"
 	}
 	if errors.Is(err, stock.ErrShut) {
-		return "Redis does not have the data that were vetted: the log of the edges, or sluice doctor, says why. To have it vetted, start an edge, or change stock"
+		return "Redis does not have the data that were vetted. If it has lost them, sluice restore writes them anew from MySQL and Kafka. If it has them, start an edge: it compares them and opens Redis. sluice doctor says which"
 	}
 	return ""
 }

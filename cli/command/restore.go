@@ -133,7 +133,7 @@ func (r *Restore) tell(c *Console, plan *restore.Plan) {
 		return
 	}
 	if len(plan.Partitions) == 0 {
-		c.Printf("Nothing is to be restored: every partition holds what it must, or its rest\n")
+		c.Printf("Nothing is to be restored: no partition is empty or has lost a key\n")
 		return
 	}
 	if len(plan.Bare) > 0 {

@@ -125,7 +125,7 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 		given := c.redis()
 		lost := refused(err) && given.Places() == ""
 		if lost {
-			err = fmt.Errorf("%w\nWhat MySQL and Kafka have is safe, but nothing rebuilds Redis from them yet", err)
+			err = fmt.Errorf("%w\nsluice dev does not write a lost Redis anew", err)
 		}
 		if lost || errors.Is(err, errPrivate) {
 			err = fmt.Errorf("%w\nRemoving %s starts anew, without its data", err, dir)
