@@ -18,16 +18,16 @@ import (
 
 // Bounds of a run.
 const (
-	BatchEvents = 20_000 // of a file and of the transaction that deletes them, about
+	BatchEvents = 20_000 // events in a file, and in the transaction that deletes them, about
 	pageCells   = 500
 	differMax   = 100_000
-	reportMax   = 20 // faults that a run reports one by one
+	reportMax   = 20 // faults that a run reports one by one; it counts the others
 
-	// AgeMargin is how much older than the retention a row must be before it leaves: clocks differ, and what is in Kafka may be
-	// delivered again.
+	// AgeMargin is how much older than the retention a row must be before it leaves. Clocks differ, and Kafka may
+	// deliver its messages again.
 	AgeMargin = 24 * time.Hour
 
-	partial = ".partial" // the end of a file's name until its rows are deleted
+	partial = ".partial" // a file's name ends so until its rows are deleted
 )
 
 var (
@@ -37,7 +37,7 @@ var (
 	ErrMoved = errors.New("rows changed while they were archived")
 )
 
-// Config says what leaves, and for where.
+// Config says which rows leave, and where the files go.
 type Config struct {
 	DB         *sql.DB // of an account that may delete; the caller closes it
 	Dir        string
@@ -49,7 +49,8 @@ type Config struct {
 
 	// Progress is called after each batch.
 	Progress func(Done)
-	// Step is called before each step that a kill could come between, by its name. An error ends the run as a kill would.
+	// Step is called, with the name of the step, before each step at which a kill would leave something unfinished.
+	// An error ends the run as a kill would.
 	Step func(string) error
 }
 
@@ -57,25 +58,26 @@ type Config struct {
 type Done struct {
 	Cells        int64
 	Events       int64
-	Kept         int64 // of the events that are in files now, still in the ledger
+	Kept         int64 // events that are in files now and that the ledger still keeps
 	Reservations int64
 	Files        []string
-	Skipped      int64    // cells of which somebody must decide something first
-	Faults       []string // why, of the first ones
+	Skipped      int64    // cells that stay, because somebody must decide something about them first
+	Faults       []string // why they stay, for the first of them
 }
 
-// archiver is a run under way.
+// archiver is a run of the archive.
 type archiver struct {
 	Config
 
-	conn   *sql.Conn // holds the lock, and is the one that deletes: if it is lost, nothing more is deleted
+	conn   *sql.Conn // has the lock, and does all deletions: a run that loses it deletes nothing more
 	books  *ledger.Reader
 	ledger string // identity of the database
 	done   Done
 }
 
-// Run moves what is old enough, and returns what it has done, also after an error. One run at a time works on a database: another
-// one gets ErrBusy. Whatever ends it, each event is in the ledger, or in a file that was read back, and the next run goes on.
+// Run moves what is old enough. It returns what it has done, even after an error. One run at a time works on a
+// database; a second one gets ErrBusy. However a run ends, each event is in the ledger or in a file that was read
+// back. The next run goes on from there.
 func Run(ctx context.Context, cfg Config) (Done, error) {
 	if cfg.Step == nil {
 		cfg.Step = func(string) error { return nil }
@@ -118,13 +120,13 @@ func (a *archiver) run(ctx context.Context) (err error) {
 	}
 }
 
-// target is a cell, and up to where its events may leave.
+// target is a cell with the position up to which its events may leave.
 type target struct {
 	cell stock.Cell
 	mark stock.Position
 }
 
-// page finds the next cells that have events to leave.
+// page finds the next cells with events that may leave.
 func (a *archiver) page(ctx context.Context, after stock.Cell) (found []target, err error) {
 	s, err := a.books.Snapshot(ctx)
 	if err != nil {
@@ -166,7 +168,7 @@ func (a *archiver) cells(ctx context.Context, cells []target) error {
 	return ctx.Err()
 }
 
-// due are those of the cells whose first event after the checkpoint is old enough.
+// due returns the cells whose first event after the checkpoint is old enough.
 func (a *archiver) due(ctx context.Context, cells []target) ([]target, error) {
 	s, err := a.books.Snapshot(ctx)
 	if err != nil {

@@ -38,7 +38,7 @@ func (a *archiver) batch(ctx context.Context, some []*stretch) error {
 		return errors.Join(err, removed(path+partial))
 	}
 	if err != nil {
-		return err // the file stays for the next run: whether the commit has happened may not be known
+		return err // the file stays for the next run, because nobody may know whether the commit has happened
 	}
 	if err := a.Step("committed"); err != nil {
 		return err
@@ -68,7 +68,8 @@ func (a *archiver) count(some []*stretch) {
 	}
 }
 
-// file writes a file, and reads it back: it must have the same events, and each cell's must come to the same checkpoint.
+// file writes a file and reads it back. The copy must have the same events, and each cell's events must add up to the
+// same checkpoint.
 func (a *archiver) file(id int64, path string, some []*stretch) (sum [32]byte, err error) {
 	if err := a.Step("write"); err != nil {
 		return sum, err
@@ -81,7 +82,7 @@ func (a *archiver) file(id int64, path string, some []*stretch) (sum [32]byte, e
 		return sum, err
 	}
 	if err := write(path, content); err != nil {
-		return sum, errors.Join(err, removed(path)) // a full disk gets its room back
+		return sum, errors.Join(err, removed(path)) // gives a full disk its room back
 	}
 	if err := syncDir(a.Dir); err != nil {
 		return sum, err
@@ -139,8 +140,8 @@ func removed(path string) error {
 	return nil
 }
 
-// tidy ends what an earlier run has left: a file whose rows were deleted gets its name, and others are removed, because their rows
-// are all in the ledger.
+// tidy finishes what an earlier run left behind. It gives a file its final name if the file's rows were deleted. It
+// removes other unfinished files, because the ledger still has all their rows.
 func (a *archiver) tidy(ctx context.Context) error {
 	left, err := filepath.Glob(filepath.Join(escape(a.Dir), "*"+partial))
 	if err != nil {
@@ -171,8 +172,8 @@ func (a *archiver) tidy(ctx context.Context) error {
 	return nil
 }
 
-// others tells whether a file is of another database of the same name, which alone knows whether its rows have left. A file
-// without a whole header was never done.
+// others reports whether a file was written for another database of the same name. Only that database knows whether
+// the rows have left. A file without a whole header was never finished, and is nobody's.
 func (a *archiver) others(path string) bool {
 	file, err := os.Open(path) //nolint:gosec // G304: of the archive's directory
 	if err != nil {
@@ -185,7 +186,7 @@ func (a *archiver) others(path string) bool {
 
 var special = regexp.MustCompile(`[*?\[\\]`)
 
-// escape has a path stand for itself in a pattern.
+// escape returns a pattern that matches a path literally.
 func escape(path string) string { return special.ReplaceAllString(path, `\$0`) }
 
 // numberOf is the number in the name of a file of this deployment.

@@ -27,12 +27,12 @@ const (
 
 	headBytesMax = 1 << 20 // of a line of JSON
 	cellsMax     = 1 << 20
-	eventsMax    = 1 << 22  // of a cell in one file
-	eventBytes   = 64 << 10 // of an event at most, as a batch
+	eventsMax    = 1 << 22  // events of a cell in one file
+	eventBytes   = 64 << 10 // bytes of an event at most, encoded as a batch
 	lengthBytes  = 4
 )
 
-// ErrFile means that no archiver wrote the file as it is.
+// ErrFile means that the file is not as an archiver writes it.
 var ErrFile = errors.New("not a whole file of the archive")
 
 // Header is the first line of a file.
@@ -70,7 +70,7 @@ type Section struct {
 	SKU    int64  `json:"sku_id,string"`
 	Sale   uint32 `json:"sale_id,string,omitzero"`
 	Bucket uint16 `json:"bucket,omitzero"`
-	From   State  `json:"from"` // what the events before have left; seq 0: there are none
+	From   State  `json:"from"` // the state after the events before these; seq 0: there are none
 	To     State  `json:"to"`
 	Events int64  `json:"events"`
 	Bytes  int64  `json:"bytes"` // of the events
@@ -81,16 +81,16 @@ func (s *Section) Cell() stock.Cell {
 	return stock.Cell{SKU: s.SKU, Pool: s.Sale, Bucket: s.Bucket}
 }
 
-// stretch are the events of a cell that leave together.
+// stretch has the events of a cell that leave together.
 type stretch struct {
 	base   ledger.Checkpoint
 	kept   []ledger.Recorded // before them
-	buyers map[int64]int64   // units of reservations that have left, of the users that the events are about
+	buyers map[int64]int64   // by user of these events: units of reservations that have left
 	events []ledger.Recorded
 	fold   *Fold
 }
 
-// fileOf are the bytes of a file, before they are compressed.
+// fileOf returns the bytes of a file before compression.
 func fileOf(h Header, stretches []*stretch) ([]byte, error) {
 	var body bytes.Buffer
 	var events []byte
@@ -126,7 +126,7 @@ func fileOf(h Header, stretches []*stretch) ([]byte, error) {
 	return append(append(head, '\n'), body.Bytes()...), nil
 }
 
-// write makes a file that was not there, and returns once the disk has it.
+// write makes a new file, and returns once the disk has it. An existing file is an error.
 func write(path string, content []byte) (err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // G304: the caller's user names the directory
 	if err != nil {
@@ -149,7 +149,7 @@ func write(path string, content []byte) (err error) {
 	return nil
 }
 
-// syncDir makes names of a directory last.
+// syncDir brings the names of a directory to the disk.
 func syncDir(dir string) (err error) {
 	d, err := os.Open(dir) //nolint:gosec // G304: the caller's user names the directory
 	if err != nil {
@@ -174,7 +174,7 @@ type Reader struct {
 	events int64
 }
 
-// NewReader reads the header. The errors of what is no such file wrap ErrFile.
+// NewReader reads the header. If the file is no archive file, the error wraps ErrFile.
 func NewReader(file io.Reader) (*Reader, error) {
 	packed, err := gzip.NewReader(file)
 	if err != nil {
@@ -253,7 +253,7 @@ func (r *Reader) Next() (s Section, events []ledger.Recorded, err error) {
 	return s, events, nil
 }
 
-// event reads the bytes of one event, with their length in front.
+// event reads the bytes of one event. Their length stands before them.
 func (r *Reader) event(data []byte) ([]byte, error) {
 	data = append(data[:0], make([]byte, lengthBytes)...)
 	if _, err := io.ReadFull(r.in, data); err != nil {
@@ -285,8 +285,8 @@ type Checked struct {
 	SHA256 [32]byte // of the file as it is on disk
 }
 
-// Check reads a file whole: its checksum, its counts, and that the events of each cell follow from each other and come to what
-// its section says. each is called with every section.
+// Check reads a whole file. It checks the checksum and the counts, and that the events of each cell follow from each
+// other and add up to the state in their section. It calls each with every section.
 func Check(path string, each func(*Section, []ledger.Recorded) error) (c Checked, err error) {
 	file, err := os.Open(path) //nolint:gosec // G304: the caller's user names it
 	if err != nil {
@@ -315,14 +315,15 @@ func Check(path string, each func(*Section, []ledger.Recorded) error) (c Checked
 			return c, err
 		}
 	}
-	if _, err := io.Copy(io.Discard, all); err != nil { // what is behind the end
+	if _, err := io.Copy(io.Discard, all); err != nil { // whatever follows the end
 		return c, fmt.Errorf("read archive: %w", err)
 	}
 	sum.Sum(c.SHA256[:0])
 	return c, nil
 }
 
-// checkSection walks along the events without what came before: only the balances and positions can be told.
+// checkSection checks the events of a section by themselves. Without the events before them it can check only
+// balances and positions.
 func checkSection(s *Section, events []ledger.Recorded) error {
 	at := s.From
 	if at.Seq == 0 {
@@ -331,7 +332,7 @@ func checkSection(s *Section, events []ledger.Recorded) error {
 	for i := range events {
 		e := &events[i]
 		if !e.Follows(stock.Position{Epoch: at.Epoch, Seq: at.Seq}) {
-			continue // a rebase has passed it over, or else the end is another one
+			continue // a rebase has skipped it; if not, the state at the end differs
 		}
 		avail, held, sold := e.Before()
 		if e.Kind != event.KindRebase && (avail != at.Avail || held != at.Held || sold != at.Sold) {

@@ -16,20 +16,20 @@ type open struct {
 	events []stock.Position
 }
 
-// Fold is what the events of a cell come to, one after the other. It is pure, and the one way to a checkpoint: that which is
-// made of the ledger's rows, and that which is made of a file again to see that it has them all.
+// Fold adds up the events of a cell, one after the other. It does no I/O. Every checkpoint comes from a Fold: the one
+// made from the ledger's rows, and the one made from the file afterwards, which shows that the file has all of them.
 type Fold struct {
 	at      ledger.Checkpoint
 	open    map[stock.ReservationID]*open
-	limits  []stock.Position                         // of events that set the limit
-	owned   map[int64]int64                          // units that count against users' limits, as Redis counts them
+	limits  []stock.Position                         // positions of events that set the limit
+	owned   map[int64]int64                          // by user: units that count against the limit, as Redis counts them
 	touched map[int64]bool                           // users whose count has changed
 	ended   map[stock.ReservationID]stock.Position   // the last event of each reservation that ended
 	last    map[stock.ReservationID]*ledger.Recorded // the last event of each reservation
-	aside   []stock.Position                         // events that do not follow: a rebase may pass them over
+	aside   []stock.Position                         // events that do not follow from the one before; a rebase may skip them
 }
 
-// FaultError is why a cell's events do not come to anything: somebody has changed or removed rows.
+// FaultError says why the events of a cell do not add up: somebody has changed or removed rows.
 type FaultError struct {
 	Cell stock.Cell
 	Says string
@@ -42,9 +42,9 @@ func (f *Fold) fault(format string, values ...any) error {
 	return &FaultError{Cell: f.at.Cell, Says: fmt.Sprintf(format, values...)}
 }
 
-// NewFold begins with a checkpoint, or before the first event of a cell if the checkpoint has no position. kept are the events
-// that the ledger still has up to the checkpoint, in order, and buyers the units of reservations that have left, of all users that
-// events to come are about.
+// NewFold begins at a checkpoint. If the checkpoint has no position, it begins before the first event. kept has, in
+// order, the events up to the checkpoint that are still in the ledger. buyers has units of reservations that have
+// left, for every user of the events to come.
 func NewFold(base ledger.Checkpoint, kept []ledger.Recorded, buyers map[int64]int64) (*Fold, error) {
 	f := &Fold{
 		at: base, open: map[stock.ReservationID]*open{}, owned: maps.Clone(buyers), touched: map[int64]bool{},
@@ -112,7 +112,7 @@ func (f *Fold) hold(e *ledger.Recorded) {
 	o.events = append(o.events, e.Position)
 }
 
-// count counts what an event took against its user's limit, if the cell has one.
+// count adds the units of an event to its user's count, if the cell has a limit.
 func (f *Fold) count(e *ledger.Recorded) bool {
 	if f.at.Settings.Limit == 0 {
 		return false
@@ -122,13 +122,14 @@ func (f *Fold) count(e *ledger.Recorded) bool {
 	return true
 }
 
-// takeOff takes units off a user's count, which never falls below 0.
+// takeOff subtracts units from a user's count, which never falls below 0.
 func (f *Fold) takeOff(user, units int64) {
 	f.owned[user] = max(0, f.owned[user]-units)
 	f.touched[user] = true
 }
 
-// Apply takes the next row of the ledger. A row that does not follow waits for a rebase that passes it over.
+// Apply adds the next row of the ledger. A row that does not follow from the one before waits for a rebase that skips
+// it.
 func (f *Fold) Apply(e *ledger.Recorded) error {
 	if !e.Follows(f.at.Position) {
 		f.aside = append(f.aside, e.Position)
@@ -175,17 +176,17 @@ func (f *Fold) reservation(e *ledger.Recorded) error {
 	case e.Kind == event.KindReturn:
 		f.takeOff(e.User, e.Quantity)
 	case e.Kind == event.KindConfirm:
-		f.touched[e.User] = true // from what is held to what has been bought
+		f.touched[e.User] = true // a held unit has become a bought one
 	case o.Counted:
 		f.takeOff(e.User, o.Quantity)
 	}
 	return nil
 }
 
-// Checkpoint is where the fold has come to.
+// Checkpoint returns the checkpoint at which the fold is.
 func (f *Fold) Checkpoint() ledger.Checkpoint { return f.at }
 
-// Kept are the events up to the checkpoint that stay in the ledger.
+// Kept returns the events up to the checkpoint that stay in the ledger.
 func (f *Fold) Kept() map[stock.Position]bool {
 	kept := map[stock.Position]bool{f.at.Position: true}
 	for _, at := range f.limits {
@@ -199,7 +200,7 @@ func (f *Fold) Kept() map[stock.Position]bool {
 	return kept
 }
 
-// Buyers are the units that users have by reservations which ended: of those users whose count has changed.
+// Buyers returns, for each user whose count has changed, the units of reservations that ended.
 func (f *Fold) Buyers() map[int64]int64 {
 	buyers := map[int64]int64{}
 	for user := range f.touched {
@@ -213,7 +214,7 @@ func (f *Fold) Buyers() map[int64]int64 {
 	return buyers
 }
 
-// same says how two folds of the same events differ. It is empty if they do not differ.
+// same says how two folds of the same events differ. It returns an empty text if they do not.
 func (f *Fold) same(o *Fold) string {
 	switch {
 	case f.at != o.at:

@@ -11,7 +11,7 @@ import (
 	"sluice/core/stock"
 )
 
-// read reads the stretches of one batch. It returns the cells that are left for the next ones.
+// read reads the events of one batch, cell by cell. It returns the cells that are left for the next batches.
 func (a *archiver) read(ctx context.Context, due []target) (some []*stretch, rest []target, err error) {
 	if err := a.Step("read"); err != nil {
 		return nil, nil, err
@@ -45,7 +45,8 @@ func (a *archiver) read(ctx context.Context, due []target) (some []*stretch, res
 	return some, due, nil
 }
 
-// stretch reads the old events of a cell, at most room. It returns nil if there are none that follow, and whether there are more.
+// stretch reads the old events of a cell, at most room of them, and reports whether there are more. It returns nil if
+// no event follows from the checkpoint.
 func (a *archiver) stretch(ctx context.Context, s *ledger.Snapshot, t target, room int) (one *stretch, more bool, err error) {
 	one = &stretch{base: ledger.Checkpoint{Cell: t.cell}}
 	bases, err := s.Checkpoints(ctx, []stock.Cell{t.cell})
@@ -95,7 +96,7 @@ func (a *archiver) stretch(ctx context.Context, s *ledger.Snapshot, t target, ro
 	return one, read == room && !young, nil
 }
 
-// readBuyers reads what the users of the events have bought by reservations that have left.
+// readBuyers reads how much the users of the events have bought by reservations that have left.
 func (one *stretch) readBuyers(ctx context.Context, s *ledger.Snapshot) error {
 	if one.base.Seq == 0 {
 		return nil
@@ -115,7 +116,8 @@ func (one *stretch) readBuyers(ctx context.Context, s *ledger.Snapshot) error {
 	return nil
 }
 
-// rows compares the rows of reservations with the last events about them. A reservation whose row is later has got further events.
+// rows compares the rows of reservations with the last event about each. If a row is later than that event, the
+// reservation has got further events.
 func (one *stretch) rows(ctx context.Context, s *ledger.Snapshot) error {
 	ids := make([]stock.ReservationID, 0, len(one.fold.last))
 	for id := range one.fold.last {

@@ -17,7 +17,7 @@ import (
 	"sluice/core/text"
 )
 
-// The algorithms that a key can have.
+// The algorithms of keys.
 const (
 	HS256 = "HS256"
 	EdDSA = "EdDSA"
@@ -28,7 +28,7 @@ const (
 	keyFileBytesMax = 64 << 10
 	keysMax         = 16
 	kidBytesMax     = 64
-	secretBytesMin  = 32 // of an HS256 secret: as long as the hash
+	secretBytesMin  = 32 // bytes of an HS256 secret: as many as the hash has
 )
 
 // Key is one key as its file has it. The members are base64url without padding.
@@ -60,7 +60,7 @@ func GenerateKey(algorithm string) (Key, error) {
 	return k, err
 }
 
-// EncodeKeys is the text of a key file.
+// EncodeKeys returns the text of a key file.
 func EncodeKeys(keys ...Key) ([]byte, error) {
 	if _, err := NewKeys(keys...); err != nil {
 		return nil, err
@@ -75,7 +75,8 @@ func EncodeKeys(keys ...Key) ([]byte, error) {
 // ErrNotWritten means that the disk has no room for a key file, or is broken.
 var ErrNotWritten = errors.New("key file not written")
 
-// WriteKeys creates a key file that only its owner can read, or none. An existing file is an error.
+// WriteKeys creates a key file that only its owner can read. If it fails, it leaves no file. An existing file is an
+// error.
 func WriteKeys(path string, keys ...Key) error {
 	encoded, err := EncodeKeys(keys...)
 	if err != nil {
@@ -94,7 +95,7 @@ func WriteKeys(path string, keys ...Key) error {
 	return nil
 }
 
-// Keys is a set of keys, each under its kid. The first one issues.
+// Keys is a set of keys by kid. The first one issues tokens.
 type Keys struct {
 	issuer *loadedKey
 	byID   map[string]*loadedKey

@@ -9,14 +9,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// LifetimeMax is how far ahead a token may expire.
+// LifetimeMax is the longest time from now until a token expires.
 const LifetimeMax = 24 * time.Hour
 
 // tokenType is the media type of access tokens, in the header "typ".
 const tokenType = "at+jwt"
 
-// ErrToken means that nobody may use this text as a token here and now. The error that wraps it says
-// why, without a part of the token.
+// ErrToken means that a text is not a token that is valid here and now. The error that wraps it says why, and quotes
+// no part of the token.
 var ErrToken = errors.New("token refused")
 
 // Claims is the content of a token.
@@ -26,20 +26,22 @@ type Claims struct {
 	Audience  string
 	NotBefore time.Time
 	Expires   time.Time // at most LifetimeMax ahead of NotBefore
-	Plan      string    // of repairs that an admin approves; empty: none
+	Plan      string    // the plan of repairs that an admin approves; empty: none
 }
 
-// payload is the claims as a token carries them.
+// payload has the claims in the form of a token.
 type payload struct {
 	jwt.RegisteredClaims
 	Role string `json:"role"`
 	Plan string `json:"plan,omitempty"`
 }
 
-// approvalSuffix makes an audience that of approvals. Edges refuse such tokens: who gets an approval gets no access by it.
+// approvalSuffix, behind an audience, makes the audience of approvals. Edges refuse tokens with it, so an approval
+// gives nobody access.
 const approvalSuffix = "/repairs"
 
-// Approval is the admin who approves a plan of repairs by a token, which is good for this plan and nothing else.
+// Approval returns the admin who approves a plan of repairs by a token. The token is valid for this plan and nothing
+// else.
 func (k *Keys) Approval(text, issuer, audience, plan string, now time.Time) (int64, error) {
 	who, _, err := k.verify(text, issuer, audience+approvalSuffix, now)
 	if err != nil {

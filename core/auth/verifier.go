@@ -11,19 +11,19 @@ import (
 type VerifierConfig struct {
 	Issuer   string
 	Audience string
-	// CacheMax bounds the verified tokens that are remembered, each about its own length and 100 bytes.
-	// It is rounded up to a power of two.
+	// CacheMax bounds how many verified tokens are remembered. Each takes its own length and about 100 bytes.
+	// CacheMax is rounded up to a power of two.
 	CacheMax int
 }
 
-// Verifier verifies tokens, each once: a verified token is remembered until it ends, or until newer
-// ones push it out. It is safe for concurrent use.
+// Verifier verifies tokens. It verifies each token once and remembers it until it ends, or until newer tokens take
+// its place. It is safe for concurrent use.
 type Verifier struct {
 	keys *Keys
 	cfg  VerifierConfig
 	seed maphash.Seed
-	// sets are where tokens are remembered: a token only in the set that its hash names. Look-ups take
-	// no lock, and find the places of a set on one cache line.
+	// sets remember the tokens. The hash of a token names the one set in which it may be. Look-ups take no lock, and
+	// find all places of a set on one cache line.
 	sets []set
 }
 
@@ -35,8 +35,8 @@ type cached struct {
 	hash    uint64
 	expires int64
 	Identity
-	used  atomic.Bool // since it was last passed over for replacement
-	token string      // the whole of it: two tokens may share a hash
+	used  atomic.Bool // since the last search for a place passed over it
+	token string      // the whole token, because two tokens may share a hash
 }
 
 // NewVerifier verifies with the given keys.
@@ -45,7 +45,7 @@ func NewVerifier(keys *Keys, cfg VerifierConfig) *Verifier {
 	return &Verifier{keys: keys, cfg: cfg, seed: maphash.MakeSeed(), sets: make([]set, sets)}
 }
 
-// Cached looks a token up among those verified before. It allocates nothing and keeps nothing of token.
+// Cached returns the identity of a token that was verified before. It allocates nothing and keeps nothing of token.
 func (v *Verifier) Cached(token []byte, now time.Time) (Identity, bool) {
 	hash := maphash.Bytes(v.seed, token)
 	s := v.set(hash)
@@ -79,8 +79,9 @@ func (v *Verifier) Verify(token []byte, now time.Time) (Identity, error) {
 
 func (v *Verifier) set(hash uint64) *set { return &v.sets[hash%uint64(len(v.sets))] }
 
-// put remembers a token in a free place, or in that of one which has ended or was not used for longest,
-// about. Two tokens put at once may take the same place: the loser is verified again.
+// put remembers a token in a free place. If there is none, it replaces a token that has ended, or one that nobody
+// used for a long time. If two goroutines choose the same place at once, the token that loses it is verified again
+// later.
 func (s *set) put(c *cached, now time.Time) {
 	for i := range s {
 		if old := s[i].Load(); old == nil || now.Unix() >= old.expires {

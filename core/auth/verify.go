@@ -31,10 +31,10 @@ var (
 	errTooLong   = fmt.Errorf("it expires more than %v ahead", LifetimeMax)
 )
 
-// secondsMax is the last second of the year 9999: no time of a token is later.
+// secondsMax is the last second of the year 9999. No time in a token may be later.
 const secondsMax = 253402300799
 
-// verify checks everything about a token but the cache, and tells the second at which it ends.
+// verify checks a token without the cache. It returns the second at which the token ends.
 func (k *Keys) verify(text, issuer, audience string, now time.Time) (Identity, int64, error) {
 	claims, err := k.open(text)
 	if err != nil {
@@ -47,7 +47,7 @@ func (k *Keys) verify(text, issuer, audience string, now time.Time) (Identity, i
 	return identity, expires, nil
 }
 
-// open returns the claims of a token that one of the keys signed.
+// open returns the claims of a token that one of the keys has signed.
 func (k *Keys) open(text string) (object, error) {
 	signed, signature, ok1 := cutLast(text)
 	header, payload, ok2 := cutLast(signed)
@@ -72,13 +72,13 @@ func (k *Keys) open(text string) (object, error) {
 	return decodeObject(payload)
 }
 
-// keyOf is the key that a header names, if the header is one of ours.
+// keyOf returns the key that a header names, if it is one of the known keys.
 func (k *Keys) keyOf(header object) (*loadedKey, error) {
 	typ, _ := header.text("typ")
 	if typ, _ = strings.CutPrefix(strings.ToLower(typ), "application/"); typ != tokenType {
 		return nil, errType
 	}
-	if header["crit"] != nil { // no extension is known, so any is an unknown one
+	if header["crit"] != nil { // this program knows no extension, so it refuses all
 		return nil, errCritical
 	}
 	id, _ := header.text("kid")
@@ -131,8 +131,8 @@ func (o object) check(issuer, audience string, now time.Time) (Identity, int64, 
 	return Identity{Subject: subject, Role: role}, expires, nil
 }
 
-// object is the members of a JSON object. Each was there once; its name counts as it is written, and
-// members that nobody asks for do no harm.
+// object has the members of a JSON object. It refuses a name that comes twice. Names are compared exactly. Members
+// that nobody asks for do no harm.
 type object map[string]jsontext.Value
 
 func decodeObject(part string) (object, error) {
@@ -147,7 +147,7 @@ func decodeObject(part string) (object, error) {
 	return o, nil
 }
 
-// text is a member that has to be a string.
+// text returns a member that must be a string.
 func (o object) text(name string) (string, bool) { return textOf(o[name]) }
 
 func textOf(value jsontext.Value) (text string, ok bool) {
@@ -155,7 +155,7 @@ func textOf(value jsontext.Value) (text string, ok bool) {
 	return text, ok
 }
 
-// texts is a member that has to be a string or a list of strings.
+// texts returns a member that must be a string or a list of strings.
 func (o object) texts(name string) (texts []string) {
 	if text, ok := o.text(name); ok {
 		return []string{text}
@@ -174,16 +174,16 @@ func (o object) texts(name string) (texts []string) {
 	return texts
 }
 
-// seconds is a member that has to be a moment in seconds since 1970: an integer literal, as fractions
-// and exponents are read differently by different readers.
+// seconds returns a member that must be a moment in seconds since 1970. It accepts integer literals only, because
+// readers differ about fractions and exponents.
 func (o object) seconds(name string) (int64, bool) {
 	v, ok := ids.Parse(o[name])
 	return v, ok && v <= secondsMax
 }
 
-// decodePart decodes base64url without padding, in the one way that it can be written.
+// decodePart decodes base64url without padding. It accepts only the one spelling that an encoder writes.
 func decodePart(part string) ([]byte, error) {
-	if strings.ContainsAny(part, "\r\n") { // which the decoder skips
+	if strings.ContainsAny(part, "\r\n") { // the decoder would skip them
 		return nil, errForm
 	}
 	text, err := base64.RawURLEncoding.Strict().DecodeString(part)
@@ -193,7 +193,7 @@ func decodePart(part string) ([]byte, error) {
 	return text, nil
 }
 
-// cutLast cuts at the last dot.
+// cutLast cuts a text at its last dot.
 func cutLast(text string) (before, after string, ok bool) {
 	i := strings.LastIndexByte(text, '.')
 	if i < 0 {

@@ -12,14 +12,14 @@ var version string
 
 // Info is what a binary was built from.
 type Info struct {
-	Version  string // "unknown" if nobody has told
+	Version  string // "unknown" if the build did not set it
 	Commit   string // empty if the sources were not in a repository
 	Time     string // of the commit
 	Modified bool   // the sources differed from the commit
 	Go       string
 }
 
-// Read tells what this binary was built from.
+// Read returns what this binary was built from.
 func Read() Info {
 	b := Info{Version: cmp.Or(version, "unknown"), Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()

@@ -37,7 +37,7 @@ func (q *call) writes() bool { return q.method != http.MethodGet }
 type Receipt struct {
 	Key      string // the Idempotency-Key: the caller's, or the one that the client made
 	Replayed bool   // an earlier request with this key had done it
-	Warning  string // for people: what the change does not bring about
+	Warning  string // for people: what the change does not do
 }
 
 func (r *Receipt) receive(from Receipt) { *r = from }
@@ -72,7 +72,7 @@ type outcome struct {
 	err     error
 	again   bool // the call may be repeated, and that may help
 	unknown bool // the attempt may have had an effect
-	settles bool // it says what happened to the call, including earlier attempts
+	settles bool // the answer says what happened to the call, including earlier attempts
 	after   time.Duration
 	receipt Receipt
 }
@@ -144,8 +144,8 @@ func (c *Client) attempt(ctx context.Context, q *call, body []byte, decode func(
 	if err != nil {
 		return outcome{err: err}
 	}
-	// If a kept connection is closed, net/http sends a request with a key again by itself. That nobody listens then does
-	// not prove that nothing was sent before.
+	// If a kept connection was closed, net/http sends a request with a key again by itself. So a connection that
+	// nobody accepts does not prove that the first sending did not arrive.
 	var connected atomic.Bool
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
@@ -246,8 +246,9 @@ func refusal(q *call, resp *http.Response, body []byte) outcome {
 	return o
 }
 
-// foreign returns the outcome of an answer that no edge gives, but something in front of it, such as a proxy. The proxy may
-// have passed the request on, so the outcome is unknown unless the answer says that it turned the request away.
+// foreign returns the outcome of an answer that came from something in front of the edge, such as a proxy. The proxy
+// may have passed the request on. So the outcome is unknown, unless the answer says that the proxy turned the request
+// away.
 func foreign(q *call, resp *http.Response, why string) outcome {
 	status := resp.StatusCode
 	o := outcome{err: fmt.Errorf("client: %s %s was answered %d with %q: %s", q.method, q.path, status, resp.Header.Get("Content-Type"), why)}

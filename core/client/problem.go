@@ -28,7 +28,7 @@ const (
 	CodeInternal             Code = "internal"
 	CodeOverloaded           Code = "overloaded"
 	CodeUnavailable          Code = "unavailable"
-	CodeOutcomeUnknown       Code = "outcome_unknown" // a call never ends with it, but with ErrOutcomeUnknown
+	CodeOutcomeUnknown       Code = "outcome_unknown" // no call ends with it: the client returns ErrOutcomeUnknown
 
 	CodeSoldOut            Code = "sold_out"
 	CodeLimitReached       Code = "limit_reached"
@@ -66,7 +66,7 @@ func CodeOf(err error) Code {
 }
 
 // Problem is a refusal by the edge, from its problem document (RFC 9457).
-type Problem struct { //nolint:errname // it is what it is called
+type Problem struct { //nolint:errname // the API calls it a problem
 	Code       Code          `json:"code"`
 	Title      string        `json:"title"`      // what the code means, for people
 	Detail     string        `json:"detail"`     // for people
@@ -75,7 +75,7 @@ type Problem struct { //nolint:errname // it is what it is called
 	Retryable  bool          `json:"retryable"`  // the same request may succeed, repeated with its key
 	RequestID  string        `json:"request_id"` // names the answer in the edge's logs
 	Status     int           `json:"-"`          // of HTTP
-	RetryAfter time.Duration `json:"-"`          // how long to wait before repeating it; 0: nothing was said
+	RetryAfter time.Duration `json:"-"`          // how long to wait before repeating it; 0: the edge did not say
 	Key        string        `json:"-"`          // the Idempotency-Key of the write, to repeat it with
 }
 

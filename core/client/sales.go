@@ -30,7 +30,7 @@ type Sale struct {
 	ClosesAt       time.Time  `json:"closes_at,omitzero"` // zero where it never closes
 	Filled         bool       `json:"filled"`             // it has all its stock; one that has not cannot be opened
 	Items          []SaleItem `json:"items"`
-	Changed        bool       `json:"changed,omitzero"` // by this call, or this attempt of it; never where it only reads
+	Changed        bool       `json:"changed,omitzero"` // this call changed it, or this attempt of it; always false for calls that read
 	Receipt        `json:"-"`
 }
 
@@ -40,18 +40,18 @@ func (s *Sale) complete() bool { return s.ID != 0 && s.Phase != "" }
 type SaleItem struct {
 	SKU       int64 `json:"sku_id,string"`
 	Quantity  int64 `json:"quantity"` // units that the plan gives it
-	Moved     int64 `json:"moved"`    // units that it was given, less those taken back
+	Moved     int64 `json:"moved"`    // units that it got, less those taken back
 	Avail     int64 `json:"avail"`
 	Held      int64 `json:"held"`
 	Sold      int64 `json:"sold"`
-	Settled   bool  `json:"settled"`    // nothing is left to be given or under way
+	Settled   bool  `json:"settled"`    // it has all its units, and none is under way
 	WindowSet bool  `json:"window_set"` // it opens and closes when the sale does
 	Frozen    bool  `json:"frozen"`
 	Fenced    bool  `json:"fenced"`
 	Breached  bool  `json:"breached"`
 }
 
-// Plan is a sale to make.
+// Plan describes a sale to make.
 type Plan struct {
 	Sale           uint32
 	Name           string
@@ -68,8 +68,8 @@ type Allotment struct {
 	Quantity int64 `json:"quantity"`
 }
 
-// CreateSale makes a sale and gives it its stock. The plan, and not a key, says what a repetition means. The same plan goes
-// on where it was cut off; another plan for the sale is refused as CodeMismatch.
+// CreateSale makes a sale and gives it its stock. The plan decides what a repetition means, and no key does. The same
+// plan goes on where it was cut off. Another plan for the same sale is refused as CodeMismatch.
 func (c *Client) CreateSale(ctx context.Context, p Plan) (Sale, error) {
 	return send[Sale](ctx, c, call{admin: true, method: http.MethodPut, path: salePath(p.Sale), body: struct {
 		Name           string      `json:"name"`

@@ -20,7 +20,7 @@ const (
 	StateReleased  State = "released"
 	StateExpired   State = "expired"
 	StateRevoked   State = "revoked"  // a declared loss took the hold away
-	StateReturned  State = "returned" // of a return, which is no reservation
+	StateReturned  State = "returned" // the record of a return, which is not a reservation
 )
 
 // Take says what to reserve or deduct.
@@ -38,7 +38,7 @@ type Reservation struct {
 	SKU        int64     `json:"sku_id,string"`
 	Quantity   int64     `json:"quantity"`
 	Sale       uint32    `json:"sale_id,string,omitzero"` // 0: of the SKU's normal stock
-	User       int64     `json:"user_id,string,omitzero"` // told to services and admins only
+	User       int64     `json:"user_id,string,omitzero"` // for services and admins only
 	State      State     `json:"state"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`  // when it expires, or would have; a deduction has none
 	ReservedMS int64     `json:"reserved_ms,omitzero"` // in lists: when it was made, in ms since 1970 by Redis' clock
@@ -88,7 +88,7 @@ func (c *Client) Reserve(ctx context.Context, t Take) (Reservation, error) {
 	return c.take(ctx, "/v1/reservations", t)
 }
 
-// Deduct reserves and confirms in one step. Shoppers may in a sale that allows it.
+// Deduct reserves and confirms in one step. Shoppers may do so in a sale that allows it.
 func (c *Client) Deduct(ctx context.Context, t Take) (Reservation, error) {
 	return c.take(ctx, "/v1/deductions", t)
 }
@@ -107,20 +107,20 @@ func (c *Client) Reservation(ctx context.Context, id string) (Reservation, error
 	return c.reservation(ctx, id, call{method: http.MethodGet})
 }
 
-// Confirm makes a held reservation sold. For services. The state alone decides what a repetition means: a reservation that
-// is already confirmed is a success, under any key.
+// Confirm makes a held reservation sold. It is for services. Only the state decides what a repetition means: if the
+// reservation is already confirmed, Confirm succeeds under any key.
 func (c *Client) Confirm(ctx context.Context, id string) (Reservation, error) {
 	return c.reservation(ctx, id, call{method: http.MethodPost, path: "/confirm"})
 }
 
-// Release gives the units of a held reservation back. For its shopper and for services. A reservation that is already
-// released is a success.
+// Release gives the units of a held reservation back. It is for its shopper and for services. If the reservation is
+// already released, Release succeeds.
 func (c *Client) Release(ctx context.Context, id string) (Reservation, error) {
 	return c.reservation(ctx, id, call{method: http.MethodPost, path: "/release"})
 }
 
-// Extend moves the deadline of a held reservation, at most by the bound of its SKU, and never back. For services. The answer
-// tells where the deadline is.
+// Extend moves the deadline of a held reservation later, at most by the bound of its SKU. It is for services. The
+// answer has the deadline.
 func (c *Client) Extend(ctx context.Context, id string, until time.Time) (Reservation, error) {
 	return c.reservation(ctx, id, call{method: http.MethodPost, path: "/extend", body: extension{ExpiresAt: until.UTC()}})
 }
@@ -130,24 +130,25 @@ type extension struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
-// Settled is what became of one reservation of a list.
+// Settled says what became of one reservation of a list.
 type Settled struct {
 	ID          string       `json:"reservation_id"`
 	Reservation *Reservation `json:"reservation,omitzero"` // nil if there is a problem
-	Problem     *Problem     `json:"problem,omitzero"`     // nil if it is as it was asked for
+	Problem     *Problem     `json:"problem,omitzero"`     // nil if the reservation is in the state that was asked for
 }
 
-// ConfirmAll confirms up to 50 reservations, each by itself. For services. The answer has them in their order.
+// ConfirmAll confirms up to 50 reservations, each by itself. It is for services. The answers are in the order of the
+// reservations.
 func (c *Client) ConfirmAll(ctx context.Context, ids []string) ([]Settled, error) {
 	return c.settleAll(ctx, "/confirm", extension{IDs: ids})
 }
 
-// ReleaseAll releases up to 50 reservations, each by itself. For their shopper and for services.
+// ReleaseAll releases up to 50 reservations, each by itself. It is for their shopper and for services.
 func (c *Client) ReleaseAll(ctx context.Context, ids []string) ([]Settled, error) {
 	return c.settleAll(ctx, "/release", extension{IDs: ids})
 }
 
-// ExtendAll moves the deadlines of up to 50 reservations, each by itself. For services.
+// ExtendAll moves the deadlines of up to 50 reservations, each by itself. It is for services.
 func (c *Client) ExtendAll(ctx context.Context, ids []string, until time.Time) ([]Settled, error) {
 	return c.settleAll(ctx, "/extend", extension{IDs: ids, ExpiresAt: until.UTC()})
 }
@@ -163,11 +164,12 @@ type Return struct {
 	Quantity int64
 	Sale     uint32 // whose stock it was sold from; 0: the SKU's normal stock
 	User     int64  // who gives it back
-	Reason   string // it is kept in the ledger
+	Reason   string // the ledger keeps it
 	Key      string // Idempotency-Key, of the refund or the case; "": the client makes one
 }
 
-// Return makes sold units free again. For services. It needs no live reservation, and the answer has an id of its own.
+// Return makes sold units free again. It is for services. The reservation of the units may be long forgotten, so the
+// answer has an id of its own.
 func (c *Client) Return(ctx context.Context, r Return) (Reservation, error) {
 	return send[Reservation](ctx, c, call{method: http.MethodPost, path: "/v1/returns", key: r.Key, body: struct {
 		SKU      int64  `json:"sku_id,string"`
@@ -198,12 +200,13 @@ func (c *Client) ListHeld(ctx context.Context, sale uint32, p Page) (List[Reserv
 	return send[List[Reservation]](ctx, c, call{method: http.MethodGet, path: "/v1/reservations", query: q})
 }
 
-// Stock shows what is free of a SKU, of its normal stock or in a sale, at most a second old.
+// Stock shows how many units of a SKU are free, in its normal stock or in a sale. The answer is at most a second old.
 func (c *Client) Stock(ctx context.Context, sku int64, sale uint32) (Stock, error) {
 	return send[Stock](ctx, c, call{method: http.MethodGet, path: "/v1/stock/" + strconv.FormatInt(sku, 10), query: inSale(sale)})
 }
 
-// Stocks shows what is free of up to 100 SKUs, in the order asked for. Those that are not loaded are left out.
+// Stocks shows how many units are free of up to 100 SKUs, in the order asked for. It leaves out SKUs that are not
+// loaded.
 func (c *Client) Stocks(ctx context.Context, skus []int64, sale uint32) ([]Stock, error) {
 	ids := make([]string, len(skus))
 	for i, sku := range skus {

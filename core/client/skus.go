@@ -19,7 +19,8 @@ const (
 	AckLog     Ack = "log"
 )
 
-// Settings are how a SKU is sold. What is nil or empty is not sent: it stays as it is, or gets its default.
+// Settings say how a SKU is sold. The client does not send members that are nil or empty: they stay as they are, or
+// get their default.
 type Settings struct {
 	Limit          *int64         // units that one user may hold and own; 0: no limit
 	Hold           *time.Duration // until a reservation expires, in whole ms
@@ -89,7 +90,7 @@ type Cell struct {
 	Breached       bool      `json:"breached"` // stopped because the counters did not add up
 	Epoch          uint32    `json:"epoch"`
 	Seq            uint64    `json:"seq"`
-	Changed        bool      `json:"changed,omitzero"` // by this call, or this attempt of it; never where it only reads
+	Changed        bool      `json:"changed,omitzero"` // this call changed it, or this attempt of it; always false for calls that read
 	Receipt        `json:"-"`
 }
 
@@ -104,7 +105,7 @@ type Load struct {
 	Key      string // Idempotency-Key; "": the client makes one
 }
 
-// LoadSKU makes a SKU. One that exists is not changed: CodeWrongState.
+// LoadSKU makes a SKU. If the SKU exists, it stays as it is, and the error is CodeWrongState.
 func (c *Client) LoadSKU(ctx context.Context, l Load) (Cell, error) {
 	return send[Cell](ctx, c, call{admin: true, method: http.MethodPut, path: skuPath(l.SKU), key: l.Key, body: struct {
 		Quantity int64  `json:"quantity"`
@@ -145,7 +146,8 @@ type Adjustment struct {
 	Key    string // Idempotency-Key; "": the client makes one
 }
 
-// AdjustSKU changes the stock of a SKU by a delta. A negative one that avail does not cover is CodeSoldOut.
+// AdjustSKU changes the stock of a SKU by a delta. If avail does not cover a negative delta, the error is
+// CodeSoldOut.
 func (c *Client) AdjustSKU(ctx context.Context, a Adjustment) (Cell, error) {
 	return send[Cell](ctx, c, call{
 		admin: true, method: http.MethodPost, path: skuPath(a.SKU) + "/adjustments", key: a.Key,
@@ -211,14 +213,14 @@ type Transfer struct {
 type Transferred struct {
 	From    Cell `json:"from"`
 	To      Cell `json:"to"`
-	Changed bool `json:"changed"` // by this call, or this attempt of it
+	Changed bool `json:"changed"` // this call changed it, or this attempt of it
 	Receipt `json:"-"`
 }
 
 func (t *Transferred) complete() bool { return t.From.complete() && t.To.complete() }
 
-// Transfer moves units. After CodeInTransit they have left and not arrived: the same call with its key brings them to
-// their end.
+// Transfer moves units. After CodeInTransit the units have left the one stock and not arrived in the other. The same
+// call with its key brings them there.
 func (c *Client) Transfer(ctx context.Context, t Transfer) (Transferred, error) {
 	return send[Transferred](ctx, c, call{
 		admin: true, method: http.MethodPost, path: "/admin/v1/transfers", key: t.Key,

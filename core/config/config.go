@@ -1,10 +1,10 @@
-// Package config owns the settings that several services share: their names, defaults and bounds. Packages db, redis and
-// kafka have those of each store, and build its clients. A service embeds a group into its own Config, and kong reads it
-// from flags and environment. The environment variable of --some-flag is SLUICE_SOME_FLAG. A flag that says too little
-// without its command has the command's name in front: --dir of dev is SLUICE_DEV_DIR.
+// Package config owns the settings that several services share: names, defaults and bounds. Packages db, redis and
+// kafka own those of each store, and build its clients. A service embeds a group into its own Config, and kong reads
+// it from flags and environment. The environment variable of --some-flag is SLUICE_SOME_FLAG. A flag whose name says
+// too little by itself gets the name of its command in front: --dir of dev is SLUICE_DEV_DIR.
 //
-// Secrets have no flags, because every process of a machine can read another's arguments: they come
-// from the environment (LoadSecrets) or from files. Nothing in here prints them.
+// Secrets have no flags, because every process of a machine can read the arguments of another. They come from the
+// environment (LoadSecrets) or from files. This package prints no secret.
 package config
 
 import (
@@ -15,10 +15,10 @@ import (
 	"strings"
 )
 
-// Faults collects everything that is wrong with a configuration, so that one run names all of it.
+// Faults collects all faults of a configuration, so that one run names all of them.
 type Faults struct{ faults []error }
 
-// Add notes that a setting's value is not what is wanted.
+// Add notes that the value of a setting is wrong.
 func (f *Faults) Add(setting string, value any, want string) {
 	f.faults = append(f.faults, fmt.Errorf("%s: %v: want %s", setting, value, want))
 }
@@ -35,7 +35,7 @@ func (f *Faults) Include(err error) {
 	}
 }
 
-// Err is all faults joined, nil if there are none.
+// Err returns all faults joined, or nil if there are none.
 func (f *Faults) Err() error { return errors.Join(f.faults...) }
 
 // Between notes a fault unless low <= value <= high.
@@ -55,14 +55,14 @@ func OneOf(f *Faults, setting, value string, words ...string) {
 	f.Add(setting, fmt.Sprintf("%q", value), strings.Join(words, ", "))
 }
 
-// HostPort notes a fault unless addr names a host, or all of them, and a port.
+// HostPort notes a fault unless addr has a host and a port. An empty host stands for all.
 func HostPort(f *Faults, setting, addr string) {
 	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
 		f.Add(setting, fmt.Sprintf("%q", addr), "host:port")
 	}
 }
 
-// Name notes a fault unless value can be a Kafka topic, a consumer group and a file name alike.
+// Name notes a fault unless value can be the name of a Kafka topic, of a consumer group and of a file.
 func Name(f *Faults, setting, value string) {
 	ok := len(value) >= 1 && len(value) <= 200
 	for _, c := range value {

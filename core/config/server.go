@@ -16,11 +16,11 @@ type ServerError struct {
 // Error implements error.
 func (e *ServerError) Error() string { return e.Err.Error() }
 
-// Unwrap is the error itself.
+// Unwrap returns the error itself.
 func (e *ServerError) Unwrap() error { return e.Err }
 
-// Silent reports an error of a server that was reached, or perhaps was, and gave no answer in time. One that refuses
-// connections, or whose name nobody knows, is not silent.
+// Silent reports whether an error means that a server gave no answer in time. The program has reached the server, or
+// may have. A server that refuses connections, or whose name nobody knows, is not silent.
 func Silent(err error) bool {
 	var name *net.DNSError
 	return !errors.As(err, &name) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded))

@@ -40,7 +40,7 @@ func (s Stock) Validate() error {
 	return f.Err()
 }
 
-// AckLevel is Ack as the rules know it.
+// AckLevel returns Ack as the rules of stock know it.
 func (s Stock) AckLevel() (stock.Ack, error) {
 	level, err := stock.ParseAck(s.Ack)
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 // Text explains a setting to people.
 type Text struct {
 	Help string // what it does
-	Cost string // what raising it, or setting it, costs
+	Cost string // what it costs to raise or set it
 }
 
-// Texts are those of a package's settings, by their flags.
+// Texts has the texts of a package's settings by flag.
 type Texts map[string]Text
 
 // ParseTexts reads a package's settings.txt. An entry is the name of a flag and, indented below it, its help and then

@@ -6,11 +6,11 @@ import (
 	"fmt"
 )
 
-// ClientTLS trusts the authorities of the PEM file that a setting names and nothing else; nil if there is
-// no file.
+// ClientTLS returns a configuration that trusts only the authorities in a PEM file, which a setting names. It returns
+// nil if the setting names no file.
 func ClientTLS(setting, caFile string) (*tls.Config, error) {
 	if caFile == "" {
-		return nil, nil // no TLS is a valid choice, and how both clients take it
+		return nil, nil // no TLS is a valid choice, and both clients take nil for it
 	}
 	pem, err := readBounded(setting, caFile)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// Numbers of the errors that MySQL and MariaDB answer with, each beside the name that their manuals have for it. The
-// driver names none of them.
+// The numbers of the errors of MySQL and MariaDB, each with the name that their manuals give it. The driver names
+// none of them.
 const (
 	AnswerCannotWrite        uint16 = 3    // EE_WRITE
 	AnswerNoSpace            uint16 = 28   // ENOSPC, of the server's system
@@ -50,7 +50,7 @@ const (
 	AnswerConstraint         uint16 = 4025 // ER_CONSTRAINT_FAILED, of MariaDB
 )
 
-// Answer is the number of the error that a server answered with, or 0 if err is no answer of a server.
+// Answer returns the number of the error with which a server answered, or 0 if err is not an answer of a server.
 func Answer(err error) uint16 {
 	var answer *mysql.MySQLError
 	if !errors.As(err, &answer) {

@@ -1,5 +1,5 @@
-// Package db owns the settings of MySQL and the one way to connect to it: whoever opens a database by it has
-// sessions that statements can lean on, and a server that keeps what it committed.
+// Package db owns the settings of MySQL and the one way to connect to it. It gives each session the settings that the
+// statements rely on, and refuses a server that may forget what it committed.
 package db
 
 import (
@@ -16,7 +16,7 @@ import (
 	"sluice/core/config"
 )
 
-// Config says where the ledger lives, and bounds what is asked of it.
+// Config says where the ledger is, and bounds what sluice asks of its server.
 type Config struct {
 	DSN       config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Database, as user:password@tcp(host:port)/name or user:password@unix(/socket)/name."`
 	DSNFile   string        `name:"mysql-dsn-file" private:"" env:"SLUICE_MYSQL_DSN_FILE" group:"MySQL" placeholder:"PATH"`
@@ -27,7 +27,7 @@ type Config struct {
 
 const (
 	dialTimeout  = 2 * time.Second
-	connLifetime = 3 * time.Minute // so that connections move to a server that took over
+	connLifetime = 3 * time.Minute // then connections move to a server that has taken over
 	dsnForm      = "user:password@tcp(host:port)/database or user:password@unix(/socket)/database"
 )
 
@@ -42,7 +42,7 @@ func (m Config) Validate() error {
 	return f.Err()
 }
 
-// ValidateOptional is Validate for a program that can do without MySQL: that no server is named is no fault.
+// ValidateOptional is Validate for a program that can work without MySQL. It accepts settings that name no server.
 func (m Config) ValidateOptional() error {
 	if m.DSN == "" && m.DSNFile == "" {
 		return m.bounds()
@@ -50,7 +50,7 @@ func (m Config) ValidateOptional() error {
 	return m.Validate()
 }
 
-// bounds joins the faults of everything but the server's address.
+// bounds joins the faults of all settings except the server's address.
 func (m Config) bounds() error {
 	var f config.Faults
 	if !config.ReadOnce(m.TLSCAFile) {
@@ -62,8 +62,7 @@ func (m Config) bounds() error {
 	return f.Err()
 }
 
-// Open connects, and refuses a server that could forget what it committed. The caller closes the
-// database.
+// Open connects, and refuses a server that may forget what it committed. The caller closes the database.
 func (m Config) Open(ctx context.Context) (*sql.DB, error) {
 	db, err := m.OpenUnchecked()
 	if err != nil {
@@ -79,7 +78,7 @@ func (m Config) Open(ctx context.Context) (*sql.DB, error) {
 	return db, nil
 }
 
-// OpenUnchecked is Open without asking the server anything, for doctor and for tests.
+// OpenUnchecked is Open, but asks the server nothing. It is for doctor and for tests.
 func (m Config) OpenUnchecked() (*sql.DB, error) {
 	connector, err := m.Connector()
 	if err != nil {
@@ -93,7 +92,7 @@ func (m Config) OpenUnchecked() (*sql.DB, error) {
 	return db, nil
 }
 
-// Connector makes connections whose settings are those that sluice needs, whatever the server's are.
+// Connector makes connections with the settings that sluice needs, whatever the settings of the server are.
 func (m Config) Connector() (driver.Connector, error) {
 	options, err := m.options()
 	if err != nil {
@@ -106,7 +105,7 @@ func (m Config) Connector() (driver.Connector, error) {
 	return newConnector(inner, m.Timeout), nil
 }
 
-// options are the DSN's with everything overruled that could lose, leak or misread data.
+// options returns the options of the DSN. It overrides everything that could lose, leak or misread data.
 func (m Config) options() (*mysql.Config, error) {
 	c, err := m.parsed()
 	if err != nil {
@@ -130,8 +129,8 @@ func (m Config) options() (*mysql.Config, error) {
 	c.AllowCleartextPasswords = false
 	c.AllowFallbackToPlaintext = false
 	c.AllowOldPasswords = false
-	c.Logger = &mysql.NopLogger{} // what it would say comes as an error too
-	c.MaxAllowedPacket = 0        // the server's: what it would not take is not sent
+	c.Logger = &mysql.NopLogger{} // the driver also returns as an error what it would log
+	c.MaxAllowedPacket = 0        // the server's own bound: the driver does not send what the server would refuse
 	return c, nil
 }
 

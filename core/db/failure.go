@@ -7,7 +7,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// Failure is why a statement or a transaction failed: a fixed set of words, also of metrics.
+// Failure says why a statement or a transaction failed. The words are a fixed set, also for metrics.
 type Failure string
 
 // The failures.
@@ -22,17 +22,17 @@ const (
 	FailureConnection  Failure = "connection"  // no answer came: the outcome of a commit is unknown
 	FailureTooLarge    Failure = "too_large"   // a statement is above max_allowed_packet
 	FailureOther       Failure = "other"
-	FailureRefused     Failure = "refused" // what is written breaks a constraint: repeating it cannot help
+	FailureRefused     Failure = "refused" // the data break a constraint: repeating the statement cannot help
 )
 
-// Failures are all of them.
+// Failures lists all of them.
 var Failures = []Failure{
 	FailureDeadlock, FailureLockTimeout, FailureBusy, FailureInterrupted, FailureReadOnly, FailureFull,
 	FailureSetup, FailureConnection, FailureTooLarge, FailureOther, FailureRefused,
 }
 
-// FailureOf sorts an error of the database. After all but FailureRefused and FailureTooLarge the whole
-// transaction can be tried again, if it is idempotent.
+// FailureOf returns the kind of an error of the database. After every kind but FailureRefused and FailureTooLarge an
+// idempotent transaction can be repeated as a whole.
 func FailureOf(err error) Failure {
 	if errors.Is(err, mysql.ErrPktTooLarge) {
 		return FailureTooLarge // the driver has not sent it
@@ -68,7 +68,7 @@ func FailureOf(err error) Failure {
 	return FailureOther
 }
 
-// Lasts reports whether the same fails again until somebody changes the server, or what is written.
+// Lasts reports whether a repetition fails again until somebody changes the server or the data.
 func (f Failure) Lasts() bool {
 	return f == FailureRefused || f == FailureTooLarge || f == FailureSetup
 }

@@ -9,20 +9,20 @@ import (
 	"sluice/core/telemetry"
 )
 
-// Words of faults that callers tell apart.
+// The words of the faults that callers distinguish.
 const (
 	FaultDurability = "durability" // the server can forget what it committed
 	FaultReadOnly   = "read_only"
 	FaultBinlog     = "binlog_format"
 )
 
-// FaultWords are the words that Faults can tell.
+// FaultWords are the words of the faults that Faults can return.
 var FaultWords = []string{FaultDurability, FaultReadOnly, "packet", FaultBinlog}
 
-// PacketMin has room for the largest statements: a thousand events, or a dead letter of a megabyte.
+// PacketMin is enough for the largest statements: a thousand events, or a dead letter of a megabyte.
 const PacketMin = 2 << 20
 
-// Faults asks a server for what it is set to, and names what can lose or stop writes.
+// Faults asks a server for its settings, and returns those that may lose or stop writes.
 func Faults(ctx context.Context, db *sql.DB) ([]telemetry.Fault, error) {
 	var flush, syncBinlog, packet int64
 	var binlog, readOnly bool
@@ -55,7 +55,7 @@ func Faults(ctx context.Context, db *sql.DB) ([]telemetry.Fault, error) {
 	return faults, nil
 }
 
-// Durability is an error if commits can be lost.
+// Durability returns an error if the server may lose commits.
 func Durability(faults []telemetry.Fault) error {
 	var all []error
 	for _, f := range faults {

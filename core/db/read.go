@@ -2,10 +2,9 @@ package db
 
 import "fmt"
 
-// ReadError names the table that could not be read. If the table is missing, or the account may not read it, the error says
-// what to do.
-// A server answers the same for a table that is not there to an account that would have no right on it, so both are
-// named then.
+// ReadError adds the name of the table that could not be read. If the table is missing, or the account may not read
+// it, the error says what to do. To an account without rights on a table a server gives the same answer whether or
+// not the table exists. In that case the error names both causes.
 func ReadError(what, table string, err error) error {
 	switch Answer(err) {
 	case AnswerNoTable:

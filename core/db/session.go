@@ -13,17 +13,18 @@ import (
 )
 
 const (
-	// connIdle is how long a connection may wait in the pool. The server is told to keep it for sessionIdle,
-	// so that the pool closes connections, and the server none that are about to be used.
+	// connIdle is how long a connection may wait in the pool. The server keeps it for sessionIdle, which is longer.
+	// So the pool closes idle connections, and the server closes none that is about to be used.
 	connIdle    = time.Minute
 	sessionIdle = 10 * time.Minute
 
-	// sessionTransactions is what MySQL and MariaDB have other names of variables for.
+	// sessionTransactions is a statement of its own, because MySQL and MariaDB have different names for its
+	// variables.
 	sessionTransactions = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
-	// sessionSettings are all settings of a session that could let a statement be lost, refused, cut short or
-	// read differently. A server has defaults of its own for each, and init_connect may set them too. MySQL
-	// alone reads what stands in /*!80000 */, MariaDB alone what stands in /*M! */. The figures are, in
-	// seconds, the longest wait for a lock, twice, and sessionIdle.
+	// sessionSettings sets all settings of a session that could let a statement be lost, refused, cut short or read
+	// differently. Each server has its own defaults, and init_connect may change them. Only MySQL reads what stands
+	// in /*!80000 */, and only MariaDB what stands in /*M! */. The numbers are seconds: twice the longest wait for a
+	// lock, then sessionIdle.
 	sessionSettings = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci" +
 		", SESSION autocommit = 1" + // a statement outside a transaction is committed
 		", SESSION completion_type = 'NO_CHAIN'" + // a commit begins no other transaction
@@ -35,31 +36,31 @@ const (
 		", SESSION sql_select_limit = 18446744073709551615" + // evidence is every row; DEFAULT would be the server's
 		", SESSION sql_big_selects = 1" +
 		", SESSION sql_auto_is_null = 0" +
-		", SESSION default_storage_engine = 'InnoDB'" + // of goose's own table, which names none
+		", SESSION default_storage_engine = 'InnoDB'" + // for the table that goose makes without naming an engine
 		", SESSION innodb_lock_wait_timeout = %[1]d" +
 		", SESSION lock_wait_timeout = %[1]d" +
-		", SESSION net_write_timeout = 60" + // evidence is read as fast as it is compared
+		", SESSION net_write_timeout = 60" + // sluice reads evidence only as fast as it compares it
 		", SESSION wait_timeout = %[2]d" +
 		"/*!80000 , SESSION max_execution_time = 0 */" + // contexts bound statements
 		"/*M! , SESSION max_statement_time = 0, SESSION check_constraint_checks = 1 */"
 )
 
-// connector gives each new connection the settings that sluice leans on, whatever the server's are. So a
-// connection that replaces a lost one has them too.
+// connector gives each new connection the settings that sluice relies on, whatever the settings of the server are. A
+// connection that replaces a lost one gets them too.
 type connector struct {
 	driver.Connector
 	settings string
 	timeout  time.Duration
 }
 
-// newConnector has a wait for a lock end before the connection is given up: an answer says that the statement
-// did nothing.
+// newConnector makes a wait for a lock end before the driver gives up the connection. Then the server's answer says
+// that the statement did nothing.
 func newConnector(inner driver.Connector, timeout time.Duration) connector {
 	lockWait := max(1, int(timeout/time.Second)-1)
 	return connector{inner, fmt.Sprintf(sessionSettings, lockWait, int(sessionIdle/time.Second)), timeout}
 }
 
-// Connect implements driver.Connector. Its error names the server, and tells one that is silent.
+// Connect implements driver.Connector. Its error names the server, and says if the server was silent.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	var w *wire
 	bounded, cancel := context.WithTimeout(context.WithValue(ctx, wireKey{}, &w), c.timeout)
@@ -87,7 +88,7 @@ func (c connector) connect(ctx context.Context) (session, error) {
 	}
 	for _, statement := range []string{sessionTransactions, c.settings} {
 		if _, err := s.ExecContext(ctx, statement, nil); err != nil {
-			if errors.Is(err, mysql.ErrPktTooLarge) { // whose text names a setting of the driver
+			if errors.Is(err, mysql.ErrPktTooLarge) { // the driver's text would name a setting of the driver
 				err = fmt.Errorf("max_allowed_packet is too small to begin with: set it to %d or more: %w", PacketMin, mysql.ErrPktTooLarge)
 			}
 			return nil, errors.Join(err, conn.Close())

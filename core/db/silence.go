@@ -13,14 +13,14 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// wire is a connection of the network that remembers whether an answer did not come in time. The driver says of that,
-// as of all that ends a connection, only that it is invalid.
+// wire is a network connection that remembers whether an answer did not come in time. For every connection that has
+// ended, the driver says only that it is invalid.
 type wire struct {
 	net.Conn
 	timedOut atomic.Bool
 }
 
-// wireKey is under which a context carries to dial where it is to leave the wire.
+// wireKey is the key under which a context tells dial where to leave the wire.
 type wireKey struct{}
 
 // dial implements the driver's DialFunc.
@@ -45,7 +45,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// SyscallConn implements syscall.Conn, by which the driver sees that a server has closed the connection.
+// SyscallConn implements syscall.Conn. By it the driver sees that a server has closed the connection.
 func (w *wire) SyscallConn() (syscall.RawConn, error) {
 	conn, ok := w.Conn.(syscall.Conn)
 	if !ok {
@@ -54,7 +54,7 @@ func (w *wire) SyscallConn() (syscall.RawConn, error) {
 	return conn.SyscallConn()
 }
 
-// told is an error of the driver that says so if the server was silent.
+// told returns an error of the driver, and adds that the server was silent if it was.
 func (w *wire) told(err error) error {
 	if w != nil && w.timedOut.Load() && errors.Is(err, mysql.ErrInvalidConn) {
 		return fmt.Errorf("no answer in time: %w: %w", os.ErrDeadlineExceeded, err)
@@ -62,8 +62,8 @@ func (w *wire) told(err error) error {
 	return err
 }
 
-// told is a connection whose errors say that the server was silent where it was. Closing it tells nothing: a server or a
-// firewall may have dropped it while nobody needed it, and what was done is done.
+// told is a connection whose errors say if the server was silent. Closing it returns no error. A server or a firewall
+// may have dropped it while nobody needed it, and all that was done is done.
 type told struct {
 	session
 	wire *wire

@@ -8,8 +8,8 @@ import (
 	"sluice/core/stock"
 )
 
-// WriteError returns the error of a statement that failed, in package stock's words. What the server answered that it did not do,
-// and what the driver did not send, was not executed; a transaction is then rolled back.
+// WriteError returns the error of a statement that failed, in the words of package stock. A statement that the server
+// refused, or that the driver did not send, was not executed, and its transaction is rolled back.
 func WriteError(what string, err error) error {
 	switch {
 	case errors.Is(err, driver.ErrBadConn): // the driver's word for a server that is read-only, too

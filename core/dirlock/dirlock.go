@@ -1,8 +1,8 @@
-// Package dirlock lets one process at a time use a directory. It knows nothing of what is in there.
+// Package dirlock lets one process at a time use a directory. It knows nothing of its content.
 //
-// The lock is the kernel's (flock) on a file of the directory: it ends with its process, however that ends, and
-// programs that the process starts do not inherit it. Directories that several machines mount, as by NFS, are
-// not supported.
+// The lock is the kernel's (flock) on a file in the directory. It ends with its process, however that ends. Programs
+// that the process starts do not inherit it. Directories that several machines mount, for example by NFS, are not
+// supported.
 package dirlock
 
 import (
@@ -13,17 +13,18 @@ import (
 	"syscall"
 )
 
-// name is the file that is locked. It stays when the lock ends: removed, it could be locked by two at once.
+// name is the file that is locked. It stays when the lock ends: if it were removed, two processes could lock it at
+// once.
 const name = "lock"
 
 var (
-	// ErrTaken tells that somebody else has the directory.
+	// ErrTaken means that another process has the directory.
 	ErrTaken = errors.New("the directory is in use")
-	// ErrGone tells that a directory was removed or replaced while it was locked.
+	// ErrGone means that the directory was removed or replaced while it was locked.
 	ErrGone = errors.New("the directory was removed or replaced while it was in use")
 )
 
-// Lock is a directory that this process has for itself.
+// Lock gives this process a directory for itself.
 type Lock struct {
 	dir  string
 	file *os.File
@@ -40,7 +41,7 @@ func Acquire(dir string) (*Lock, error) {
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	switch {
 	case err == nil:
-		err = l.Check() // the file was perhaps removed before it was locked
+		err = l.Check() // somebody may have removed the file before it was locked
 	case errors.Is(err, syscall.EWOULDBLOCK):
 		err = ErrTaken
 	case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS):
@@ -52,14 +53,14 @@ func Acquire(dir string) (*Lock, error) {
 	return l, nil
 }
 
-// Left reports whether a directory was locked once, and nobody has it now. It is an answer about files that
-// their owner removes when it ends in order.
+// Left reports whether a directory was once locked and is free now. If its owner removes some files whenever it ends
+// in order, those that are still there are leftovers.
 func Left(dir string) bool {
 	file, err := os.Open(filepath.Join(dir, name)) //nolint:gosec // G304: the caller's user names it
 	if err != nil {
 		return false
 	}
-	defer file.Close() // and with it the lock
+	defer file.Close() // this ends the lock too
 	return syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil
 }
 

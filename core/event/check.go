@@ -47,8 +47,9 @@ func (e *Event) fault() string {
 	return ""
 }
 
-// rebaseFault is what is wrong with a rebase, or nothing. It is the first event of its epoch, and its seq goes on from the
-// epoch before. So a record in Redis, which has no epoch, still tells where in its cell's history it is.
+// rebaseFault says what is wrong with a rebase; it is empty if nothing is. A rebase is the first event of its epoch,
+// and its seq goes on from the epoch before. So a record in Redis, which has no epoch, still tells its place in the
+// history of its cell.
 func (e *Event) rebaseFault() string {
 	switch {
 	case e.Change.From.Epoch+1 != e.Epoch || e.Change.From.Seq == 0 || e.Change.From.Seq+1 != e.Seq:
@@ -67,14 +68,14 @@ func (e *Event) Follows(last stock.Position) bool {
 	return e.Epoch == last.Epoch && e.Seq == last.Seq+1
 }
 
-// Settles reports whether the event is a rebase by which somebody has put the balances right that did not follow from those
-// before. The rebase of a vetting brings lost events back, and names nobody who asked for it.
+// Settles reports whether the event is a rebase by which somebody has put balances right that did not follow from
+// those before. A rebase by a vetting is different: it brings lost events back, and nobody has asked for it.
 func (e *Event) Settles() bool {
 	return e.Kind == KindRebase && e.Reservation != stock.ReservationID{}
 }
 
-// Before returns the cell's balances before the event, computed from those after it. A rebase states balances, whatever was
-// before it.
+// Before returns the balances of the cell before the event, computed from those after it. For a rebase it returns
+// those after it, because a rebase states balances, whatever they were before.
 func (e *Event) Before() (avail, held, sold int64) {
 	avail, held, sold = e.Avail, e.Held, e.Sold
 	switch e.Kind {

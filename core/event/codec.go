@@ -9,8 +9,9 @@ import (
 	"sluice/core/stock"
 )
 
-// The first byte of every batch is the version of its format. Version is the newest one that this program reads. A batch
-// has the oldest version that can say it, so it has one form only, and an older program reads all that it can know of.
+// The first byte of every batch is the version of its format. Version is the newest version that this program reads.
+// A batch has the oldest version that can express it. So it has only one form, and an older program reads every batch
+// that it can understand.
 const (
 	Version       = 2
 	VersionOldest = 1
@@ -19,14 +20,14 @@ const (
 // Bytes is the length of an event in a batch, without the change that an adjustment has.
 const Bytes = 1 + 16 + 8 + 3 + 4 + stock.CellBytes + 4 + 6 + 3*5 + 6
 
-// Lengths of the rest of the binary form.
+// The lengths of the other parts of the binary form.
 const (
 	headerBytes = 1 + 2 + 6 + 2
-	lengthBytes = 2 // before what follows an event
+	lengthBytes = 2 // the length of what follows an event
 	fromBytes   = 4 + 6
-	deltaBytes  = 8 + 1 // and which settings were set
+	deltaBytes  = 8 + 1 // the delta, and which settings were set
 
-	// SettingsBytes is the length of settings that allow no extension, ExtendBytes what others have more.
+	// SettingsBytes is the length of settings that allow no extension. Settings that allow one have ExtendBytes more.
 	SettingsBytes = 3 + 4 + 6 + 6 + 1
 	ExtendBytes   = 4
 )
@@ -59,7 +60,7 @@ func Append(dst []byte, b Batch) []byte {
 	return dst
 }
 
-// version is the oldest format version that can say the event.
+// version returns the oldest version of the format that can express the event.
 func (e *Event) version() byte {
 	if e.Change.Settings.ExtendMax != 0 {
 		return 2
@@ -100,7 +101,7 @@ func appendEvent(dst []byte, e *Event, version byte) []byte {
 	return append(dst, c.Reason...)
 }
 
-// changeBytes is the length of what stands between the length of a change and its reason.
+// changeBytes is the length of the part between the length of a change and its reason.
 func (k Kind) changeBytes(version byte) int {
 	n := 0
 	if k == KindRebase {
@@ -130,7 +131,7 @@ func Decode(data []byte) (Batch, error) {
 	return b, d.Close()
 }
 
-// Decoder reads a batch event by event, without memory of its own.
+// Decoder reads a batch event by event, and allocates nothing.
 type Decoder struct {
 	Partition int
 	TimeMS    int64
@@ -262,7 +263,7 @@ const (
 	flagShopperDeducts = 8
 	ackShift           = 4
 
-	// flagsOfEvents are the flags that an event can have: nothing happens to a cell that is shut.
+	// flagsOfEvents are the flags that an event can have. A shut cell has no events, so its flags are not among them.
 	flagsOfEvents = flagFrozen | flagShopperDeducts | 3<<ackShift
 )
 

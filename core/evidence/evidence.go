@@ -1,5 +1,5 @@
-// Package evidence has what MySQL and Kafka know of the stock. With it a vetting finds out that Redis has lost
-// acknowledged effects, before Redis sells.
+// Package evidence says what MySQL and Kafka know of the stock. A vetting uses it to find out, before Redis sells,
+// whether Redis has lost acknowledged effects.
 package evidence
 
 import (
@@ -20,7 +20,7 @@ const (
 	fetchBytes = 4 << 20
 	fetchWait  = time.Second
 	fetchPause = 100 * time.Millisecond // after a fetch that gave nothing
-	fetchMax   = 30 * time.Second       // of fetches that give nothing
+	fetchMax   = 30 * time.Second       // for how long fetches may give nothing
 )
 
 // OnVersion says what to do about dead letters of an unknown version. It is part of the error about them.
@@ -71,8 +71,8 @@ func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Pos
 	return nil
 }
 
-// Forks implements redisstock.Evidence: nobody has said yet what became of them. A fork took the place of another event,
-// which counts as a position, so Highest has none of them.
+// Forks implements redisstock.Evidence. It yields the forks that nobody has dealt with yet. Highest has none of them,
+// because the event that took the other one's place counts as a position.
 func (e *Evidence) Forks(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
 	return e.books.ForkPositions(ctx, yield)
 }
@@ -138,7 +138,7 @@ func (e *Evidence) messages(ctx context.Context, topic *outbox.Topic, partition 
 	return nil
 }
 
-// readOn reads from an offset that is not the end. If Kafka gives nothing for the time of patience, it fails.
+// readOn reads from an offset before the end. It fails if Kafka gives nothing for as long as patience allows.
 func readOn(ctx context.Context, topic *outbox.Topic, partition int, offset int64, patience time.Duration) (outbox.Read, error) {
 	enough := time.After(patience)
 	for {

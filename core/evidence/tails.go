@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// unwrittenMax is how many events of lost tails may be in Kafka alone. Persisters bring down a longer tail first.
+	// unwrittenMax is how many events of lost tails may be in Kafka and not yet in MySQL. If there are more,
+	// persisters have to bring them to MySQL first.
 	unwrittenMax = 200_000
 	// tailPage is how many events of a cell one statement reads.
 	tailPage = 10_000
@@ -75,7 +76,7 @@ func (e *Evidence) After(ctx context.Context, after map[stock.Cell]stock.Positio
 	return nil
 }
 
-// tail is what MySQL and Kafka know of a cell after a position.
+// tail has what MySQL and Kafka know of a cell after a position.
 type tail struct {
 	ctx       context.Context //nolint:containedctx // of one call of After
 	snapshot  *ledger.Snapshot
@@ -90,7 +91,7 @@ func inOrder(events []ledger.Recorded) []ledger.Recorded {
 	return slices.CompactFunc(events, func(a, b ledger.Recorded) bool { return a.Position == b.Position })
 }
 
-// ends are the positions at which rebases in the tail ended an epoch.
+// ends returns the positions at which rebases in the tail have ended an epoch.
 func (t *tail) ends() (ends []stock.Position, err error) {
 	note := func(e *ledger.Recorded) {
 		if e.Kind == event.KindRebase {
@@ -103,7 +104,7 @@ func (t *tail) ends() (ends []stock.Position, err error) {
 	return ends, t.snapshot.Rebases(t.ctx, t.cell, t.after, note)
 }
 
-// each yields the events in order. Where both have one, it is the ledger's.
+// each yields the events in order. If both stores have an event, it yields the ledger's.
 func (t *tail) each(yield func(*event.Event, int64) error) error {
 	from, rest := stock.Position{Epoch: t.after.Epoch, Seq: t.after.Seq + 1}, t.unwritten
 	before := func(at stock.Position) error {

@@ -1,5 +1,5 @@
-// Package examine judges what somebody has read of the servers of a deployment: how far clocks may be apart, how long
-// events may wait, which settings risk something. It asks no server, and prints nothing.
+// Package examine judges what somebody has read from the servers of a deployment: how far their clocks may differ,
+// how long events may wait, which settings are a risk. It asks no server, and prints nothing.
 package examine
 
 import (
@@ -11,13 +11,14 @@ import (
 )
 
 const (
-	// ClockSkewMax is how far the clock of a server may be from that of a machine that asks it.
+	// ClockSkewMax is how far the clock of a server may differ from that of a machine that asks it.
 	ClockSkewMax = 500 * time.Millisecond
-	// OutboxAgeMax is how long an entry of an outbox may wait for MySQL before persisters do not keep up.
+	// OutboxAgeMax is how long an entry of an outbox may wait for MySQL. If one waits longer, the persisters do not
+	// keep up.
 	OutboxAgeMax = time.Minute
 )
 
-// Clock judges the clock of a server. Asked after asked, the server gave its time within took.
+// Clock judges the clock of a server. It was asked at the time asked, gave its time, and answered within took.
 func Clock(server, asked time.Time, took time.Duration) (f telemetry.Fault, wrong bool) {
 	skew := server.Sub(asked.Add(took / 2))
 	if skew.Abs() <= ClockSkewMax {
@@ -29,7 +30,7 @@ func Clock(server, asked time.Time, took time.Duration) (f telemetry.Fault, wron
 	}, true
 }
 
-// OutboxAge is how long the oldest entry of the outboxes has waited for MySQL, and whether that is too long.
+// OutboxAge returns how long the oldest entry of the outboxes has waited for MySQL, and whether that is too long.
 func OutboxAge(sum redisstock.OutboxSum, now time.Time) (age time.Duration, late bool) {
 	if sum.OldestMS == 0 {
 		return 0, false
@@ -38,8 +39,8 @@ func OutboxAge(sum redisstock.OutboxSum, now time.Time) (age time.Duration, late
 	return age, age > OutboxAgeMax
 }
 
-// Crash says what a crash of a Redis costs by its settings. It is empty where the settings are among the faults of the
-// server.
+// Crash says what a crash of a Redis with these settings costs. It is empty if the faults of the server already say
+// so.
 func Crash(settings map[string]string) string {
 	switch {
 	case settings["appendonly"] != "yes":

@@ -26,8 +26,8 @@ const (
 	// cheap one per partition and look.
 	every = 250 * time.Millisecond
 
-	// failingEvery takes its place after two failed looks in a row, because a Redis that nobody has vetted may stay shut
-	// for long.
+	// failingEvery is the time between two looks after two looks in a row have failed. It is longer, because a Redis
+	// that nobody has vetted may stay shut for long.
 	failingEvery = time.Second
 
 	callsAtOnceMax    = 4    // to a node: few, because they delay shoppers; more than one, because calls share a round trip

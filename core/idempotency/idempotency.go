@@ -1,8 +1,8 @@
-// Package idempotency owns what an Idempotency-Key may be, as draft-ietf-httpapi-idempotency-key-header has
-// it: 1 to 128 visible ASCII characters, bare or as a quoted string, which both mean the same key. Edge,
-// client and shop read and write keys by it.
+// Package idempotency owns the form of an Idempotency-Key, as draft-ietf-httpapi-idempotency-key-header describes it:
+// 1 to 128 visible ASCII characters, bare or as a quoted string. Both forms mean the same key. Edge, client and shop
+// read and write keys with this package.
 //
-// It knows no scope of a key and keeps no answers: what a key means is up to the route.
+// It knows no scope of a key and keeps no answers. What a key means depends on the route.
 package idempotency
 
 import (
@@ -17,18 +17,18 @@ import (
 // KeyBytesMax is the length of the longest key.
 const KeyBytesMax = stock.KeyBytesMax
 
-// Rule says what a key may be.
+// Rule describes a valid key, for people.
 var Rule = fmt.Sprintf("want 1 to %d visible ASCII characters", KeyBytesMax)
 
-// Refusals of a write for its key, shared because none of them is ever changed.
+// The refusals of a write because of its key. Requests share them, because nothing ever changes them.
 var (
 	ErrMissing = &problem.Problem{Kind: problem.KeyMissing}
 	ErrInvalid = &problem.Problem{Kind: problem.KeyInvalid, Detail: Rule + ", bare or as a quoted string"}
-	// ErrTwice ends the connection: another reader may have taken the other key.
+	// ErrTwice also ends the connection, because another reader may have taken the other key.
 	ErrTwice = &problem.Problem{Kind: problem.KeyInvalid, Detail: "the header came twice", Close: true}
 )
 
-// Valid reports whether a text is a key, without quotes around it.
+// Valid reports whether a text is a key. The text has no quotes around it.
 func Valid[T ~string | ~[]byte](key T) bool {
 	if len(key) == 0 || len(key) > KeyBytesMax {
 		return false
@@ -41,8 +41,8 @@ func Valid[T ~string | ~[]byte](key T) bool {
 	return true
 }
 
-// Parse reads the value of the header, without blanks around it. The key is a part of value, or of buf,
-// in which its quotes are taken off.
+// Parse reads the value of the header, which has no blanks around it. The key is a part of value, or of buf if it had
+// quotes.
 func Parse(value []byte, buf *[KeyBytesMax]byte) (key []byte, ok bool) {
 	key = value
 	if len(key) > 0 && key[0] == '"' {
@@ -53,7 +53,7 @@ func Parse(value []byte, buf *[KeyBytesMax]byte) (key []byte, ok bool) {
 	return key, Valid(key)
 }
 
-// Of is the key of a request to a server on net/http. Its errors are problems.
+// Of returns the key of a request to a server on net/http. Its errors are problems.
 func Of(h http.Header) (string, error) {
 	values := h["Idempotency-Key"]
 	if len(values) == 0 {
@@ -70,7 +70,7 @@ func Of(h http.Header) (string, error) {
 	return string(key), nil
 }
 
-// Format is the header's value for a valid key. One that begins like a quoted string has to be one.
+// Format returns the header's value for a valid key. A key that begins like a quoted string must be quoted.
 func Format(key string) string {
 	if !strings.HasPrefix(key, `"`) {
 		return key
@@ -78,8 +78,8 @@ func Format(key string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
 }
 
-// unquote reads a string of structured fields (RFC 9651): only quotes and backslashes are escaped, by a
-// backslash.
+// unquote reads a string of structured fields (RFC 9651), in which a backslash escapes quotes and backslashes, and
+// nothing else.
 func unquote(text []byte, buf *[KeyBytesMax]byte) ([]byte, bool) {
 	n := 0
 	for i := 1; i < len(text); i++ {

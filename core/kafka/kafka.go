@@ -1,9 +1,9 @@
-// Package kafka owns the settings that say where events travel. It connects to nothing.
+// Package kafka owns the settings that say through which topic events travel. It connects to nothing.
 package kafka
 
 import "sluice/core/config"
 
-// Config says where events travel.
+// Config says through which topic events travel.
 type Config struct {
 	Brokers     []string `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT"`
 	Topic       string   `name:"kafka-topic" env:"SLUICE_KAFKA_TOPIC" group:"Kafka" default:"sluice.events.v1"`

@@ -13,13 +13,14 @@ const selectArchivable = "SELECT m.sku_id, m.pool, m.bucket, m.epoch, m.seq FROM
 	"AND (m.sku_id > %[1]d OR m.sku_id = %[1]d AND (m.pool > %[2]d OR m.pool = %[2]d AND m.bucket > %[3]d)) " +
 	"ORDER BY m.sku_id, m.pool, m.bucket LIMIT %[4]d"
 
-// Archivable reads the first cells after one, in order, that have events between their checkpoint and their applied mark, each with
-// the mark.
+// Archivable reads cells that have events between their checkpoint and their applied mark, each with its mark. It
+// begins after one cell, in order.
 func (s *Snapshot) Archivable(ctx context.Context, after stock.Cell, most int, yield func(stock.Cell, stock.Position)) error {
 	return s.positions(ctx, "applied marks", yield, fmt.Appendf(nil, selectArchivable, after.SKU, after.Pool, after.Bucket, most))
 }
 
-// MarksAfter reads the applied marks of the first cells after one, in order, at most so many; of a SKU (0: any) and a pool (nil: any).
+// MarksAfter reads the applied marks of at most so many cells, in order, beginning after one cell. SKU 0 means any
+// SKU, a nil pool any pool.
 func (s *Snapshot) MarksAfter(ctx context.Context, after stock.Cell, sku int64, pool *uint32, most int, yield func(stock.Cell, stock.Position)) error {
 	query := fmt.Appendf([]byte(selectAppliedMarks), "seq > 0 AND (sku_id > %[1]d OR sku_id = %[1]d AND (pool > %[2]d OR pool = %[2]d AND bucket > %[3]d))",
 		after.SKU, after.Pool, after.Bucket)
@@ -32,7 +33,8 @@ func (s *Snapshot) MarksAfter(ctx context.Context, after stock.Cell, sku int64, 
 	return s.positions(ctx, "applied marks", yield, fmt.Appendf(query, " ORDER BY sku_id, pool, bucket LIMIT %d", most))
 }
 
-// FirstTimes reads when the first event of each cell after a position happened, in Redis time. Cells without one are left out.
+// FirstTimes reads, for each cell, the Redis time of its first event after a position. It leaves out cells without
+// such an event.
 func (s *Snapshot) FirstTimes(ctx context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, int64)) error {
 	query := []byte(nil)
 	for c, m := range after {
@@ -56,7 +58,7 @@ func (s *Snapshot) FirstTimes(ctx context.Context, after map[stock.Cell]stock.Po
 	}, query)
 }
 
-// Between reads the events of a cell after one position up to another one, in order, at most limit.
+// Between reads the events of a cell after one position up to another, in order, at most limit of them.
 func (s *Snapshot) Between(ctx context.Context, cell stock.Cell, after, to stock.Position, limit int, yield func(*Recorded)) error {
 	query := appendAmong([]byte(selectEvents), cell)
 	return s.events(ctx, fmt.Appendf(query, " AND (epoch = %[1]d AND seq > %[2]d OR epoch > %[1]d) AND (epoch < %[3]d OR epoch = %[3]d AND seq <= %[4]d) "+

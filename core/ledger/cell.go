@@ -7,7 +7,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Cell is the stock of one cell, as the events left it that MySQL has; nil where MySQL has none.
+// Cell is the stock of one cell after the events that MySQL has. A member is nil if MySQL has nothing for it.
 func (r *Reader) Cell(ctx context.Context, cell stock.Cell) (found *Stock, err error) {
 	err = r.read(ctx, "stock", func(rows *sql.Rows) error {
 		found = new(Stock)
@@ -22,5 +22,5 @@ func (r *Reader) Cell(ctx context.Context, cell stock.Cell) (found *Stock, err e
 	return found, err
 }
 
-// Position is the last event that the stock has.
+// Position returns the last event that is in the stock.
 func (s *Stock) Position() stock.Position { return stock.Position{Epoch: s.Epoch, Seq: s.Seq} }

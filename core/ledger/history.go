@@ -10,11 +10,12 @@ import (
 	"sluice/core/stock"
 )
 
-// HistoryCells is of how many cells one statement reads.
+// HistoryCells is the number of cells whose events one statement reads.
 const HistoryCells = 200
 
-// Histories yields all events of cells, each cell's together and in order. It reads them in pages of so many rows, and keeps none.
-// An event at the border of two pages comes twice. It stops at the first error of yield and returns that as it is.
+// Histories yields all events of cells. The events of a cell come together and in order. Histories reads pages of a
+// bounded number of rows and keeps none of them. An event at the border of two pages comes twice. If yield fails,
+// Histories stops and returns that error unchanged.
 func (s *Snapshot) Histories(ctx context.Context, cells []stock.Cell, page int, yield func(*Recorded) error) error {
 	h := histories{s, page, yield}
 	for some := range slices.Chunk(cells, HistoryCells) {
@@ -25,7 +26,7 @@ func (s *Snapshot) Histories(ctx context.Context, cells []stock.Cell, page int, 
 	return nil
 }
 
-// histories is one reading of histories.
+// histories is one run of Histories.
 type histories struct {
 	*Snapshot
 
@@ -58,7 +59,7 @@ const (
 	inKeyOrder    = " ORDER BY sku_id, pool, bucket, epoch, seq LIMIT "
 )
 
-// page yields what a query finds, and returns the last event and whether there may be more.
+// page yields the rows of a query. It returns the last event, and whether there may be more.
 func (h *histories) page(ctx context.Context, query []byte) (last Recorded, full bool, err error) {
 	rows := 0
 	var stopped error
@@ -78,7 +79,8 @@ func (h *histories) page(ctx context.Context, query []byte) (last Recorded, full
 	return last, rows == h.rows, err
 }
 
-// BuyersOf yields what users have bought of cells under a limit, by reservations whose rows have left for files.
+// BuyersOf yields, for cells with a limit, the units that each user has bought by reservations whose rows have left
+// for files.
 func (s *Snapshot) BuyersOf(ctx context.Context, cells []stock.Cell, yield func(c stock.Cell, user, units int64)) error {
 	if len(cells) == 0 {
 		return nil
@@ -94,8 +96,8 @@ func (s *Snapshot) BuyersOf(ctx context.Context, cells []stock.Cell, yield func(
 	}, appendAmong([]byte("SELECT sku_id, pool, bucket, user_id, units FROM archived_buyers WHERE "), cells...))
 }
 
-// EpochEnds yields the position at which an epoch of a cell ended, for each epoch that a rebase followed. at has the cells and the
-// highest position of each.
+// EpochEnds yields the position at which an epoch of a cell ended, for every epoch that a rebase has ended. at has
+// the cells, and the highest position of each.
 func (s *Snapshot) EpochEnds(ctx context.Context, at map[stock.Cell]stock.Position, yield func(stock.Cell, stock.Position)) error {
 	var parts [][]byte
 	for cell, highest := range at {

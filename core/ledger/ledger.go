@@ -1,10 +1,10 @@
-// Package ledger is the one reader of what MySQL has of stock: the ledger and its projections, the applied marks, the
-// sales and the dead letters. It lists them page by page for people, tells the positions that Redis is compared with, and
-// writes down what people decide about dead letters. What decides over stock is in Redis: a list of stock or of
-// reservations tells up to when MySQL has what happened there.
+// Package ledger is the one reader of MySQL's tables of stock: the ledger and the tables computed from it, the
+// applied marks, the sales and the dead letters. It lists them for people, page by page. It reads the positions that
+// Redis is compared with. It also writes what people decide about dead letters. Redis, not MySQL, decides about
+// stock. So a list of stock or of reservations says up to which time MySQL has what happened in Redis.
 //
-// Two others read some of these tables by themselves. The persister reads the rows that it compares with those that it
-// writes, in the transaction that writes them. Package sale reads its own sales.
+// Two other packages read some of these tables themselves. The persister reads the rows that it compares with those
+// that it writes, in the same transaction. Package sale reads its own sales.
 package ledger
 
 import (
@@ -23,14 +23,13 @@ const (
 	PageMax     = 500
 )
 
-// What is wrong with a question.
+// The faults of a question.
 var (
 	ErrCursor = errors.New("the cursor is not one of this list, with these filters: begin without one")
 	ErrFilter = errors.New("the filters are not in order")
 )
 
-// Persisted returns the Redis time up to which MySQL has everything, and Redis' time now; 0 where
-// that cannot be told.
+// Persisted returns the Redis time up to which MySQL has everything, and Redis' time now. Both are 0 if nobody knows.
 type Persisted func(ctx context.Context) (untilMS, nowMS int64)
 
 // Reader reads what MySQL has. It is safe for concurrent use.
@@ -42,9 +41,9 @@ type Reader struct {
 // New makes a reader of a database, which the caller closes.
 func New(db *sql.DB, persisted Persisted) *Reader { return &Reader{db: db, persisted: persisted} }
 
-// Page says which part of a list is wanted.
+// Page says which part of a list the caller wants.
 type Page struct {
-	Limit  int    // items; 0: PageDefault
+	Limit  int    // number of items; 0: PageDefault
 	Cursor string // where the page before ended; empty: the beginning
 }
 
@@ -62,16 +61,17 @@ func (p Page) limit() (int, error) {
 // List is one page of a list.
 type List[T any] struct {
 	Data []T `json:"data"`
-	// Next is the cursor of the next page; empty: there is none. A page that has one may be short or empty.
+	// Next is the cursor of the next page. It is empty on the last page. A page with a next one may be short or
+	// empty.
 	Next string `json:"next_cursor,omitempty"`
-	// AsOf is the Redis time up to which everything that happened is in the list; 0: nobody can tell.
+	// AsOf is the Redis time up to which the list has everything that happened. It is 0 if nobody knows.
 	AsOf show.Moment `json:"as_of,omitzero"`
-	// Behind is true if Redis has events since AsOf that may be missing here.
+	// Behind is true if Redis has had events since AsOf. The list may lack them.
 	Behind bool `json:"-"`
 }
 
-// listOf makes a page out of up to one item more than it has room for. The items come from the rows up to the key
-// end, or from all that are left where end is nil.
+// listOf makes a page from the items that were read, which may be one more than fit. The items come from the rows up
+// to the key end, or from all remaining rows if end is nil.
 func listOf[T, K any](items []T, limit int, in uint64, key func(*T) K, end *K) List[T] {
 	l := List[T]{Data: items}
 	if items == nil {
@@ -87,7 +87,7 @@ func listOf[T, K any](items []T, limit int, in uint64, key func(*T) K, end *K) L
 	return l
 }
 
-// momentOf is a time of the database as a moment.
+// momentOf returns a time of the database as a moment.
 func momentOf(t sql.NullTime) show.Moment {
 	if !t.Valid {
 		return 0
@@ -95,7 +95,7 @@ func momentOf(t sql.NullTime) show.Moment {
 	return show.Moment(t.Time.UnixMilli())
 }
 
-// read runs a query and calls scan for each row. Whatever goes wrong, nothing was changed.
+// read runs a query and calls scan for each row. Its errors say that nothing was changed.
 func (r *Reader) read(ctx context.Context, what string, scan func(*sql.Rows) error, query string, values ...any) error {
 	if err := r.query(ctx, scan, query, values...); err != nil {
 		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)

@@ -19,15 +19,15 @@ const (
 	ReasonVersion      = "unknown_version" // a message of a format that a newer program wrote
 	ReasonMalformed    = "malformed"       // a message that is no batch of events
 	ReasonInconsistent = "inconsistent"    // an event that no script can have made
-	ReasonFork         = "fork"            // an event whose place in the ledger another one has
+	ReasonFork         = "fork"            // an event whose place in the ledger belongs to another event
 	ReasonRefused      = "refused"         // an event that the database refuses
 	ReasonBroken       = "broken_chain"    // an event whose balances do not follow from those before it
 )
 
-// Reasons are all of them.
+// Reasons lists all of them.
 var Reasons = []string{ReasonVersion, ReasonMalformed, ReasonInconsistent, ReasonFork, ReasonRefused, ReasonBroken}
 
-// What keeps something from being done with a dead letter.
+// The errors of decisions about a dead letter.
 var (
 	ErrLetterID    = errors.New("a dead letter's id is 64 lower-case hexadecimal digits")
 	ErrNoLetter    = errors.New("no such dead letter")
@@ -68,28 +68,28 @@ type Letter struct {
 	ID     LetterID `json:"letter_id"`
 	Reason string   `json:"reason"`
 	Detail string   `json:"detail"`
-	Bytes  int64    `json:"bytes"` // of what could not be applied
+	Bytes  int64    `json:"bytes"` // length of the message or event
 
-	// The event that it is about; none where it is about a whole message.
+	// The event in question; empty for a whole message.
 	SKU    show.ID `json:"sku_id,omitzero"`
 	Sale   show.ID `json:"sale_id,omitzero"`
 	Bucket uint16  `json:"bucket,omitzero"`
 	Epoch  uint32  `json:"epoch,omitzero"`
 	Seq    uint64  `json:"seq,omitzero"`
 
-	// Where it was seen first; none where it was not read from Kafka.
+	// Where in Kafka it was first seen; empty if it was not read from Kafka.
 	KafkaPartition *int64 `json:"kafka_partition,omitzero"`
 	KafkaOffset    *int64 `json:"kafka_offset,omitzero"`
 	Entry          string `json:"outbox_entry,omitzero"`
 
 	CreatedAt  show.Moment `json:"created_at"`
-	Evidence   bool        `json:"evidence"` // it may keep Redis shut: a fork does, and others one that lacks what they tell of
-	Replays    bool        `json:"replays"`  // it may be applied again
+	Evidence   bool        `json:"evidence"` // it may keep Redis shut: a fork always does, another letter does if Redis lacks its event
+	Replays    bool        `json:"replays"`  // a persister may apply it again
 	ResolvedAt show.Moment `json:"resolved_at,omitzero"`
 	ResolvedBy string      `json:"resolved_by,omitzero"`
-	Resolution string      `json:"resolution,omitzero"` // why, and what a replay did
+	Resolution string      `json:"resolution,omitzero"` // the reason for the decision, or the result of a replay
 
-	ReplayAskedAt show.Moment `json:"replay_asked_at,omitzero"` // a persister is to apply it again
+	ReplayAskedAt show.Moment `json:"replay_asked_at,omitzero"` // since when persisters are asked to apply it again
 	ReplayAskedBy string      `json:"replay_asked_by,omitzero"`
 	ReplayRefusal string      `json:"replay_refusal,omitzero"` // why its last replay changed nothing
 }
@@ -113,23 +113,23 @@ func scanLetter(rows *sql.Rows) (l Letter, err error) {
 	}
 	l.ID = LetterID(id)
 	l.CreatedAt, l.ResolvedAt, l.ReplayAskedAt = momentOf(created), momentOf(resolved), momentOf(asked)
-	// As core/evidence judges.
+	// core/evidence judges in the same way.
 	l.Evidence = l.ResolvedAt == 0 && (l.SKU != 0 || l.Reason == ReasonVersion)
 	l.Replays = l.ResolvedAt == 0 && Replays(l.Reason)
 	return l, nil
 }
 
-// LetterContent is a dead letter with what could not be applied.
+// LetterContent is a dead letter with the message or event that could not be applied.
 type LetterContent struct {
 	Letter
-	Data      string        `json:"data"` // its bytes in hexadecimal digits, the first of many
+	Data      string        `json:"data"` // its first bytes, in hexadecimal digits
 	Partition int           `json:"partition"`
 	RedisMS   int64         `json:"redis_ms,omitzero"`
 	Events    []LetterEvent `json:"events"`
 	Unread    string        `json:"unread,omitzero"` // why the bytes cannot be read as events
 }
 
-// LetterEvent is an event as a dead letter has it.
+// LetterEvent is an event in a dead letter.
 type LetterEvent struct {
 	Kind        string      `json:"kind"`
 	Reservation string      `json:"reservation_id"`
@@ -177,14 +177,14 @@ func (c *LetterContent) decode(data []byte) {
 	}
 }
 
-// LetterFilter says which dead letters are listed.
+// LetterFilter says which dead letters to list.
 type LetterFilter struct {
 	Reason    string // empty: any
 	Partition *int   // Kafka's; nil: any
 	Resolved  string // "false", "true" or "any"; empty: "false"
 }
 
-// where is the filter as a condition.
+// where returns the filter as a condition.
 func (f *LetterFilter) where() (condition string, err error) {
 	if f.Reason != "" {
 		if !slices.Contains(Reasons, f.Reason) {

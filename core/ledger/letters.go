@@ -12,7 +12,7 @@ import (
 	"sluice/core/text"
 )
 
-// Bounds of what people say about dead letters.
+// Bounds of the texts that people write about dead letters.
 const (
 	WhoMax    = 100 // bytes
 	ReasonMax = stock.ReasonMax
@@ -23,7 +23,7 @@ type letterKey struct {
 	ID LetterID
 }
 
-// Letters lists dead letters, the newest first. MySQL alone keeps them, so the list is complete as of MySQL's time.
+// Letters lists dead letters, the newest first. Only MySQL has them, so the list is complete as of MySQL's time.
 func (r *Reader) Letters(ctx context.Context, f LetterFilter, p Page) (List[Letter], error) {
 	limit, err := p.limit()
 	if err != nil {
@@ -43,7 +43,7 @@ func (r *Reader) Letters(ctx context.Context, f LetterFilter, p Page) (List[Lett
 		return List[Letter]{}, err
 	}
 	if p.Cursor == "" {
-		before.MS = nowMS + time.Hour.Milliseconds() // MySQL's clock may have been set back
+		before.MS = nowMS + time.Hour.Milliseconds() // somebody may have set MySQL's clock back
 	}
 	at := time.UnixMilli(before.MS).UTC()
 	const from = ` FROM dead_letters FORCE INDEX (dead_letters_created) WHERE (created_at < ? OR created_at = ? AND letter_id < ?)`
@@ -112,7 +112,7 @@ func (r *Reader) letter(ctx context.Context, id LetterID) (l Letter, err error) 
 	return l, err
 }
 
-// Decision is the decision of somebody about a dead letter.
+// Decision is a decision about a dead letter.
 type Decision struct {
 	By     string // who; 1 to WhoMax bytes
 	Reason string // why; 1 to ReasonMax bytes
@@ -130,8 +130,8 @@ func (d Decision) check() error {
 	return nil
 }
 
-// Resolve marks a dead letter as dealt with. From then on it is no evidence of what Redis must have, and holds no
-// mark of its cell back. One that is resolved stays as it is, and comes back with already.
+// Resolve marks a dead letter as dealt with. From then on, vettings do not demand its event of Redis, and it holds
+// back no mark of its cell. If the letter is already resolved, Resolve changes nothing and returns already.
 func (r *Reader) Resolve(ctx context.Context, id LetterID, d Decision) (l Letter, already bool, err error) {
 	return r.decide(ctx, id, d, `UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = ?, resolution = ?, replay_asked_at = NULL
 		WHERE letter_id = ? AND resolved_at IS NULL`)
@@ -153,7 +153,7 @@ func (r *Reader) AskReplay(ctx context.Context, id LetterID, d Decision) (l Lett
 		WHERE letter_id = ? AND resolved_at IS NULL AND replay_asked_at IS NULL`)
 }
 
-// decide makes a change unless it was made before.
+// decide makes a change, unless somebody has made it before.
 func (r *Reader) decide(ctx context.Context, id LetterID, d Decision, statement string) (l Letter, already bool, err error) {
 	if err := d.check(); err != nil {
 		return Letter{}, false, err

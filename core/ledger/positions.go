@@ -24,14 +24,14 @@ const (
 		"AND (m.seq IS NULL OR m.seq <> i.seq OR m.epoch <> i.epoch) ORDER BY i.sku_id, i.pool, i.bucket LIMIT ?"
 )
 
-// StockPositions yields the position of each cell in the stock table: the last event that its row has. It stops at the first
-// error of yield and returns that as it is.
+// StockPositions yields the position of each cell in the stock table: the last event that is in the cell's row. If
+// yield fails, StockPositions stops and returns that error unchanged.
 func (r *Reader) StockPositions(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
 	return r.positions(ctx, "stock table", yield, selectStockPositions)
 }
 
-// NextEpochs are the positions at which the ledger begins the epoch after that of a mark. Cells of which the stock table tells no
-// later epoch are left out.
+// NextEpochs returns, for each mark, the position at which the ledger begins the next epoch of the cell. It leaves
+// out cells that the stock table has in no later epoch.
 func (r *Reader) NextEpochs(ctx context.Context, cells []stock.Cell, marks map[stock.Cell]stock.Position) (map[stock.Cell]stock.Position, error) {
 	at, err := r.positionsOf(ctx, "stock table", selectStockPositions+" WHERE ", cells)
 	if err != nil {
@@ -55,20 +55,21 @@ func (r *Reader) NextEpochs(ctx context.Context, cells []stock.Cell, marks map[s
 	return begins, nil
 }
 
-// LetterPositions yields the positions of all events that are unresolved dead letters, except forks: they happened in Redis and
-// are in no other table. It stops at the first error of yield and returns that as it is.
+// LetterPositions yields the positions of all events that are unresolved dead letters, except forks. These events
+// happened in Redis, and no other table has them. If yield fails, LetterPositions stops and returns that error
+// unchanged.
 func (r *Reader) LetterPositions(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
 	return r.positions(ctx, "dead letters", yield, selectLetterPositions)
 }
 
-// ForkPositions yields the positions of all unresolved forks. The ledger has another event at each of them. It stops at the first
-// error of yield and returns that as it is.
+// ForkPositions yields the positions of all unresolved forks. The ledger has another event at each of them. If yield
+// fails, ForkPositions stops and returns that error unchanged.
 func (r *Reader) ForkPositions(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
 	return r.positions(ctx, "forks", yield, selectForkPositions)
 }
 
-// AppliedMarks are the positions up to which every event of the cells is in the ledger, or was in it and is in a file now. A cell
-// without one is left out.
+// AppliedMarks returns, for each cell, the position up to which every event is in the ledger, or has left it for a
+// file. It leaves out cells without a mark.
 func (r *Reader) AppliedMarks(ctx context.Context, cells []stock.Cell) (map[stock.Cell]stock.Position, error) {
 	marks, err := r.positionsOf(ctx, "applied marks", selectAppliedMarks, cells)
 	if err != nil {
@@ -83,7 +84,7 @@ func (r *Reader) AppliedMarks(ctx context.Context, cells []stock.Cell) (map[stoc
 	return marks, err
 }
 
-// positionsOf are the positions that a table has of cells.
+// positionsOf returns the positions that a table has of cells.
 func (r *Reader) positionsOf(ctx context.Context, what, query string, cells []stock.Cell) (map[stock.Cell]stock.Position, error) {
 	found := make(map[stock.Cell]stock.Position, len(cells))
 	if len(cells) == 0 {
@@ -95,7 +96,8 @@ func (r *Reader) positionsOf(ctx context.Context, what, query string, cells []st
 	}, string(AppendCells([]byte(query), cells)))
 }
 
-// HeldBack are those of the cells of which somebody must resolve a dead letter before their applied mark may move.
+// HeldBack returns the cells that have an unresolved dead letter. Somebody must resolve it before the applied mark of
+// the cell may move.
 func (r *Reader) HeldBack(ctx context.Context, cells []stock.Cell) ([]stock.Cell, error) {
 	if len(cells) == 0 {
 		return nil, nil
@@ -103,8 +105,8 @@ func (r *Reader) HeldBack(ctx context.Context, cells []stock.Cell) ([]stock.Cell
 	return r.cells(ctx, "dead letters", string(append(AppendCells([]byte(selectHeldBack), cells), ')')))
 }
 
-// Behind are the first cells after one, in order, whose applied mark is not the position that the stock table has; at most so
-// many.
+// Behind returns cells whose applied mark differs from their position in the stock table: at most so many, in order,
+// beginning after one cell.
 func (r *Reader) Behind(ctx context.Context, after stock.Cell, most int) ([]stock.Cell, error) {
 	return r.cells(ctx, "applied marks", selectBehind, after.SKU, after.SKU, after.Pool, after.Pool, after.Bucket, most)
 }
@@ -130,7 +132,7 @@ func (r *Reader) positions(ctx context.Context, what string, yield func(stock.Ce
 	return nil
 }
 
-// cells are those that a query finds.
+// cells returns the cells that a query finds.
 func (r *Reader) cells(ctx context.Context, what, query string, values ...any) (cells []stock.Cell, _ error) {
 	err := r.query(ctx, func(rows *sql.Rows) error {
 		var c stock.Cell
@@ -144,8 +146,9 @@ func (r *Reader) cells(ctx context.Context, what, query string, values ...any) (
 	return cells, nil
 }
 
-// AppendCells appends the condition that a row is of one of the cells. It names the SKUs of each pool and bucket in one list:
-// servers look each of them up, and read the whole table where the cells are alternatives one by one.
+// AppendCells appends the condition that a row belongs to one of the cells. For each pool and bucket it names the
+// SKUs in one list. Servers look up each SKU of a list, but read the whole table if the condition lists cells one by
+// one.
 func AppendCells(to []byte, cells []stock.Cell) []byte {
 	type place struct {
 		pool   uint32

@@ -18,7 +18,7 @@ import (
 type Repair struct {
 	Step     [sha256.Size]byte
 	Plan     [sha256.Size]byte
-	Approved int64 // the admin who approved the plan; 0: nobody had to
+	Approved int64 // the admin who approved the plan; 0: it needed no approval
 	Decision
 
 	Type, Repair      string
@@ -31,28 +31,29 @@ type Repair struct {
 	Round             int64
 	ClaimedAt         show.Moment // by MySQL's clock, like EndedAt
 	EndedAt           show.Moment // 0: it is under way
-	Done              bool        // it ended, and not by a refusal
+	Done              bool        // the step was done, and not refused
 	Said              string
-	stock.Position    // of the event, where the step was one
+	stock.Position    // of the event, if the step made one
 	claimed           time.Time
 	mine, wasUnderWay bool
 }
 
-// Mine means that the caller of ClaimRepair does the step.
+// Mine means that the caller of ClaimRepair has the step to do.
 func (r *Repair) Mine() bool { return r.mine }
 
-// Resumed means that somebody else began the step and did not end it.
+// Resumed means that somebody else began the step and did not finish it. The caller has it to do now.
 func (r *Repair) Resumed() bool { return r.mine && r.wasUnderWay }
 
-// saidMax bounds what is said of a repair.
+// saidMax bounds the text about a repair.
 const saidMax = 1000
 
-// saidText is a text as its column takes it.
+// saidText shortens a text to the length of its column.
 func saidText(text string) string { return strings.ToValidUTF8(text[:min(len(text), saidMax)], "?") }
 
-// ClaimRepair takes the right to do a step, and tells who has it: Mine, or else whoever the row names. A step that ended before
-// the plan was made, and is in it, was found again: it is done once more. One that somebody began longer than lease ago and did
-// not end is taken over. Who takes a step over must be able to do it again.
+// ClaimRepair takes the right to do a step, and returns who has it: Mine, or whoever the row names. The caller gets
+// the step in three cases: nobody had it; it ended before this plan was made and was found again; or somebody began
+// it longer than lease ago and did not finish it. In the last case parts of the step may be done, so the caller must
+// be able to do them again.
 func (r *Reader) ClaimRepair(ctx context.Context, s *Repair, plannedAt show.Moment, lease time.Duration) (Repair, error) {
 	if err := s.check(); err != nil {
 		return Repair{}, err
@@ -92,10 +93,10 @@ func (r *Reader) ClaimRepair(ctx context.Context, s *Repair, plannedAt show.Mome
 	return claim, nil
 }
 
-// takeOver takes a step that somebody began and did not end.
+// takeOver takes over a step that somebody began and did not finish.
 func (r *Reader) takeOver(ctx context.Context, s, last *Repair, lease time.Duration) (Repair, error) {
 	if last.ByPersister {
-		return *last, nil // persisters go on with it by themselves
+		return *last, nil // persisters finish it by themselves
 	}
 	result, err := r.db.ExecContext(ctx, `UPDATE repairs SET claimed_at = NOW(3), operator = ?, reason = ?
 		WHERE step_id = ? AND round = ? AND ended_at IS NULL AND claimed_at = ? AND claimed_at <= NOW(3) - INTERVAL ? MICROSECOND`,
@@ -110,7 +111,7 @@ func (r *Reader) takeOver(ctx context.Context, s, last *Repair, lease time.Durat
 	return *last, nil
 }
 
-// EndRepair writes what became of a step.
+// EndRepair writes the outcome of a step.
 func (r *Reader) EndRepair(ctx context.Context, s *Repair, done bool, said string, event stock.Position) error {
 	var epoch, seq any
 	if event.Seq > 0 {
@@ -124,8 +125,9 @@ func (r *Reader) EndRepair(ctx context.Context, s *Repair, done bool, said strin
 	return nil
 }
 
-// CloseRepairs ends the steps that somebody began longer than lease before a plan was made, did not end, and that a plan of
-// everything does not have any more: what they were to put right is right.
+// CloseRepairs closes steps that somebody began longer than lease before a plan was made and did not finish. It
+// closes only those that a plan of everything does not contain any more, because what they were to repair is right
+// now.
 func (r *Reader) CloseRepairs(ctx context.Context, plannedAt show.Moment, lease time.Duration, planned map[[sha256.Size]byte]bool) error {
 	var open []Repair
 	err := r.read(ctx, "repairs", func(rows *sql.Rows) error {
@@ -154,7 +156,7 @@ func outcomeWord(done bool) string {
 	return "refused"
 }
 
-// Repair is the last row of a step, nil if there is none.
+// Repair returns the last row of a step, or nil if there is none.
 func (r *Reader) Repair(ctx context.Context, step [sha256.Size]byte) (found *Repair, err error) {
 	err = r.read(ctx, "repairs", func(rows *sql.Rows) error {
 		found = &Repair{Step: step}
@@ -171,13 +173,13 @@ func (r *Reader) Repair(ctx context.Context, step [sha256.Size]byte) (found *Rep
 	return found, err
 }
 
-// AskedRepair names a step that a persister is to do.
+// AskedRepair is a step that a persister has to do.
 type AskedRepair struct {
 	Step  [sha256.Size]byte
 	Round int64
 }
 
-// RepairsAsked are the steps that persisters are to do, at most so many, the oldest first.
+// RepairsAsked returns at most so many steps that persisters have to do, the oldest first.
 func (r *Reader) RepairsAsked(ctx context.Context, most int) (asked []AskedRepair, err error) {
 	err = r.query(ctx, func(rows *sql.Rows) error {
 		var a AskedRepair
@@ -198,7 +200,7 @@ func (r *Reader) RepairsAsked(ctx context.Context, most int) (asked []AskedRepai
 	return asked, nil
 }
 
-// Now is MySQL's time, by which repairs begin and end.
+// Now returns MySQL's time. The times of repairs are MySQL's.
 func (r *Reader) Now(ctx context.Context) (show.Moment, error) {
 	ms, err := r.nowMS(ctx)
 	return show.Moment(ms), err

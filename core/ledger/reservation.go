@@ -7,7 +7,7 @@ import (
 	"sluice/core/stock"
 )
 
-// eventsMax bounds the events of one reservation; it has two in an ordinary life.
+// eventsMax bounds the events of one reservation. Most reservations have two.
 const eventsMax = 20
 
 // Event is an event of a reservation as the ledger has it.
@@ -16,15 +16,15 @@ type Event struct {
 	Epoch   uint32 `json:"epoch"`
 	Seq     uint64 `json:"seq"`
 	RedisMS int64  `json:"redis_ms"`
-	Avail   int64  `json:"avail"` // of the cell, after the event
+	Avail   int64  `json:"avail"` // avail of the cell after the event
 	Held    int64  `json:"held"`
 	Sold    int64  `json:"sold"`
-	Delta   *int64 `json:"delta,omitempty"` // of an adjustment or of half a transfer
+	Delta   *int64 `json:"delta,omitempty"` // for an adjustment, or one half of a transfer
 	Reason  string `json:"reason,omitempty"`
 }
 
-// Reservation is a reservation or deduction as the events left it that MySQL has; nil where MySQL does not know it. A held
-// one whose deadline has passed is held until MySQL has the sweep's event.
+// Reservation is a reservation or deduction after the events that MySQL has. A member is nil if MySQL knows nothing
+// of it. A held one whose deadline has passed shows as held until MySQL has the event of its expiry.
 func (r *Reader) Reservation(ctx context.Context, id stock.ReservationID) (found *stock.Reservation, err error) {
 	err = r.read(ctx, "reservation", func(rows *sql.Rows) error {
 		found = &stock.Reservation{ID: id}
@@ -37,8 +37,8 @@ func (r *Reader) Reservation(ctx context.Context, id stock.ReservationID) (found
 	return found, nil
 }
 
-// Events are the first events of a reservation in the ledger of its cell, in order. No index names reservations there: the
-// ledger is written far more often than anybody asks this, and the events of one cell lie together.
+// Events returns the first events of a reservation, in order, from the ledger of its cell. The ledger has no index of
+// reservations, because writes to it are far more frequent than this question. The events of one cell lie together.
 func (r *Reader) Events(ctx context.Context, cell stock.Cell, id stock.ReservationID) ([]Event, error) {
 	events := []Event{}
 	err := r.read(ctx, "ledger", func(rows *sql.Rows) error {

@@ -26,7 +26,7 @@ type Reservation struct {
 	key reservationKey
 }
 
-// ReservationFilter says which reservations are listed: those of a user, those of a SKU, those of a sale, or all.
+// ReservationFilter says which reservations to list: those of a user, of a SKU, of a sale, or all.
 type ReservationFilter struct {
 	User  int64       // 0: anybody
 	SKU   int64       // in the sale, or in normal stock; 0: any
@@ -41,7 +41,7 @@ type reservationKey struct {
 }
 
 const (
-	// skusPerRead is how many SKUs of a sale are asked for at once.
+	// skusPerRead is how many SKUs of a sale one statement reads.
 	skusPerRead = 200
 
 	selectReservations = `SELECT reservation_id, sku_id, pool, user_id, quantity, state + 0, deadline_ms, reserved_ms FROM reservations `
@@ -52,9 +52,9 @@ var listedStates = []stock.State{
 	stock.StateHeld, stock.StateConfirmed, stock.StateReleased, stock.StateExpired, stock.StateRevoked, stock.StateReturned,
 }
 
-// Reservations lists reservations. Those of a sale come in order of SKU, state and id, all others by state and id,
-// or by id. A held one whose deadline has passed shows as expired, also before the sweep has come to it. A list of
-// held ones leaves it out; a list of expired ones has it once MySQL has the sweep's event.
+// Reservations lists reservations. Those of a sale come by SKU, state and id; all others come by state and id, or by
+// id. A held reservation whose deadline has passed shows as expired even before the sweep has reached it. A list of
+// held reservations leaves it out. A list of expired ones has it once MySQL has the event of its expiry.
 func (r *Reader) Reservations(ctx context.Context, f ReservationFilter, p Page) (List[Reservation], error) {
 	limit, err := p.limit()
 	if err != nil {
@@ -99,7 +99,7 @@ func (r *Reader) Reservations(ctx context.Context, f ReservationFilter, p Page) 
 	return list, nil
 }
 
-// reservationQuery is one page of reservations on its way. Each statement names the index whose order it reads.
+// reservationQuery reads one page of reservations. Each statement names the index whose order it needs.
 type reservationQuery struct {
 	reader  *Reader
 	filter  ReservationFilter
@@ -108,10 +108,10 @@ type reservationQuery struct {
 	limit   int
 	untilMS int64
 	found   []Reservation
-	end     *reservationKey // up to where rows were examined; nil: to the end of the list
+	end     *reservationKey // the last row examined; nil: all rows to the end of the list
 }
 
-// run reads what is left of the page.
+// run reads the rest of the page.
 func (q *reservationQuery) run(ctx context.Context, rest string, values ...any) error {
 	return q.reader.read(ctx, "reservations", func(rows *sql.Rows) error {
 		var r stock.Reservation
@@ -156,8 +156,8 @@ func (q *reservationQuery) ofUser(ctx context.Context) error {
 	return q.run(ctx, where+" AND "+oneOf(q.states)+q.unexpired()+order+" LIMIT ?", append(values, q.limit)...)
 }
 
-// examine finds up to where the rows of an index are examined for the page. Columns are the key's, 0 for what the index
-// lacks.
+// examine finds the last row of an index that the page examines. columns are those of the key; 0 stands for columns
+// that the index lacks.
 func (q *reservationQuery) examine(ctx context.Context, columns, rest string, values ...any) (err error) {
 	q.end, err = examined(ctx, q.reader, "reservations", func(rows *sql.Rows, k *reservationKey) error {
 		var id []byte
@@ -168,7 +168,7 @@ func (q *reservationQuery) examine(ctx context.Context, columns, rest string, va
 	return err
 }
 
-// ofSale reads the reservations of a sale's SKUs, some SKUs at a time. Each that has a reservation has stock.
+// ofSale reads the reservations of a sale, some SKUs at a time. Every SKU with a reservation has a row of stock.
 func (q *reservationQuery) ofSale(ctx context.Context) error {
 	from := q.after.SKU
 	for asked := 0; len(q.found) < q.limit && q.end == nil; asked += skusPerRead {
@@ -232,7 +232,7 @@ func (q *reservationQuery) ofSKUs(ctx context.Context, skus []int64) error {
 	return q.run(ctx, where+order+" LIMIT ?", append(values, q.limit-len(q.found))...)
 }
 
-// lastOf is a key after which a SKU has no reservations.
+// lastOf returns a key that comes after all reservations of a SKU.
 func lastOf(sku int64) *reservationKey {
 	key := reservationKey{SKU: sku, State: uint8(listedStates[len(listedStates)-1])}
 	for i := range key.ID {
@@ -241,7 +241,8 @@ func lastOf(sku int64) *reservationKey {
 	return &key
 }
 
-// unexpired is the condition that leaves out what was held and is expired, if held ones are asked for.
+// unexpired returns the condition that leaves out held reservations whose deadline has passed, if the list is of held
+// ones.
 func (q *reservationQuery) unexpired() string {
 	if q.filter.State != stock.StateHeld || q.untilMS == 0 {
 		return ""
@@ -249,7 +250,7 @@ func (q *reservationQuery) unexpired() string {
 	return fmt.Sprintf(" AND deadline_ms > %d", q.untilMS)
 }
 
-// oneOf is the condition for some states.
+// oneOf returns the condition that a row has one of some states.
 func oneOf(states []stock.State) string {
 	words := make([]string, len(states))
 	for i, s := range states {

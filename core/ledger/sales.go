@@ -23,18 +23,19 @@ type Sale struct {
 	CreatedAt      show.Moment `json:"created_at"`
 }
 
-// SaleFilter says which sales are listed.
+// SaleFilter says which sales to list.
 type SaleFilter struct {
 	Phase sale.Phase // empty: any
 }
 
 type saleKey struct{ ID show.ID }
 
-// salesPerRead is how many sales are read at once when a phase is asked for, which most sales may not be in.
+// salesPerRead is how many sales one statement reads if the list is of one phase, because most sales may have
+// another.
 const salesPerRead = 1000
 
-// Sales lists sales by id. MySQL is where they are kept, so the list is whole; their phase is that of Redis' clock,
-// or of MySQL's where Redis cannot be asked.
+// Sales lists sales by id. MySQL is their home, so the list is complete. Their phase follows Redis' clock, or MySQL's
+// if Redis cannot be asked.
 func (r *Reader) Sales(ctx context.Context, f SaleFilter, p Page) (List[Sale], error) {
 	limit, err := p.limit()
 	if err != nil {
@@ -98,7 +99,7 @@ func scanSale(rows *sql.Rows, nowMS int64) (Sale, error) {
 	return s, err
 }
 
-// nowMS is the time of the database.
+// nowMS returns the time of the database.
 func (r *Reader) nowMS(ctx context.Context) (ms int64, err error) {
 	err = r.read(ctx, "time", func(rows *sql.Rows) error {
 		var now sql.NullTime

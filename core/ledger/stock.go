@@ -9,7 +9,7 @@ import (
 	"sluice/core/show"
 )
 
-// Stock is the stock of one cell, as the events left it that MySQL has.
+// Stock is the stock of one cell after the events that MySQL has.
 type Stock struct {
 	SKU         show.ID     `json:"sku_id"`
 	Sale        show.ID     `json:"sale_id,omitzero"` // 0: normal stock
@@ -25,10 +25,10 @@ type Stock struct {
 	UpdatedAt   show.Moment `json:"updated_at"` // Redis time of that event
 }
 
-// StockFilter says which stock is listed.
+// StockFilter says which stock to list.
 type StockFilter struct {
 	Sale     uint32 // 0: normal stock
-	AvailMax *int64 // no more than so many units are available; nil: any number
+	AvailMax *int64 // only cells with so many units available, or fewer; nil: any number
 }
 
 type stockKey struct {

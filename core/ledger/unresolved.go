@@ -23,8 +23,8 @@ func (r *Reader) Unresolved(ctx context.Context) (map[string]int64, error) {
 	return counts, nil
 }
 
-// ReplaysAsked are the dead letters that somebody has asked persisters to apply again, at most so many. Those that were
-// asked for first come first.
+// ReplaysAsked returns at most so many dead letters that persisters are asked to apply again. The oldest request
+// comes first.
 func (r *Reader) ReplaysAsked(ctx context.Context, most int) (ids []LetterID, err error) {
 	err = r.query(ctx, func(rows *sql.Rows) error {
 		var id []byte

@@ -12,11 +12,11 @@ import (
 // Group is the background work that begins and ends together.
 type Group struct {
 	log    *slog.Logger
-	ctx    context.Context //nolint:containedctx // the life of the group, which no call bounds
+	ctx    context.Context //nolint:containedctx // it ends with the group, not with a call
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
-	running []string // names of what has not ended
+	running []string // names of work that has not ended
 	done    sync.WaitGroup
 }
 

@@ -18,7 +18,7 @@ type Trouble struct {
 // NewTrouble makes a Trouble. It logs "cannot <what> yet".
 func NewTrouble(log *slog.Logger, what string) *Trouble { return &Trouble{log: log, what: what} }
 
-// Saw takes the outcome of one try.
+// Saw notes the outcome of one try.
 func (t *Trouble) Saw(err error) {
 	switch {
 	case err != nil && !t.failing:
@@ -35,7 +35,7 @@ type Troubles struct {
 	log     *slog.Logger
 	what    string
 	part    string
-	parts   []atomic.Bool // those whose last try failed
+	parts   []atomic.Bool // true for a part whose last try failed
 	failing atomic.Int64  // how many
 }
 
@@ -44,7 +44,7 @@ func NewTroubles(log *slog.Logger, what, part string, parts int) *Troubles {
 	return &Troubles{log: log, what: what, part: part, parts: make([]atomic.Bool, parts)}
 }
 
-// Saw takes the outcome of one try of a part.
+// Saw notes the outcome of one try of a part.
 func (t *Troubles) Saw(part int, err error) {
 	if failing := err != nil; t.parts[part].CompareAndSwap(!failing, failing) {
 		switch {
@@ -62,8 +62,7 @@ func (t *Troubles) Any() bool { return t.failing.Load() > 0 }
 // Failing reports whether the last try of a part failed.
 func (t *Troubles) Failing(part int) bool { return t.parts[part].Load() }
 
-// Repeat does work again and again until ctx ends, with a pause after each time, and tells of trouble under the
-// name what.
+// Repeat does work again and again until ctx ends, with a pause after each time. It logs trouble under the name what.
 func Repeat(ctx context.Context, log *slog.Logger, what string, pause time.Duration, work func(context.Context) error) {
 	trouble := NewTrouble(log, what)
 	for {

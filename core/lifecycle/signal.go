@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Signal tells any number of goroutines that something has happened once.
+// Signal tells any number of goroutines, once, that something has happened.
 type Signal struct {
 	once   sync.Once
 	raised chan struct{}
@@ -14,10 +14,10 @@ type Signal struct {
 // NewSignal makes a signal that has not been raised.
 func NewSignal() *Signal { return &Signal{raised: make(chan struct{})} }
 
-// Raise lets everybody go on who waits, or will. It may be repeated.
+// Raise lets everybody go on who waits, now or later. It may be called again.
 func (s *Signal) Raise() { s.once.Do(func() { close(s.raised) }) }
 
-// Raised reports whether the signal was raised.
+// Raised reports whether somebody has raised the signal.
 func (s *Signal) Raised() bool {
 	select {
 	case <-s.raised:
@@ -27,7 +27,7 @@ func (s *Signal) Raised() bool {
 	}
 }
 
-// After has work wait for the signal. It does nothing if its context ends first.
+// After returns work that waits for the signal first. If its context ends before that, it does nothing.
 func (s *Signal) After(work func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		select {

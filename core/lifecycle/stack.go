@@ -1,5 +1,5 @@
-// Package lifecycle starts, keeps going and stops the parts of a role: every service is made of it. It knows no
-// store and no service.
+// Package lifecycle starts the parts of a role, keeps them going, and stops them. Every service is built on it. It
+// knows no store and no service.
 package lifecycle
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// undoWithin bounds what a failed start may take to end what it has begun.
+// undoWithin bounds the time in which a failed start undoes its steps.
 const undoWithin = 10 * time.Second
 
 // Stack remembers how to undo a start, step by step. Its zero value is empty. One goroutine uses it at a time.
@@ -21,12 +21,12 @@ type undo struct {
 	do   func(context.Context) error
 }
 
-// Later has something undone when the stack stops, before what was given to it earlier. what names it in errors.
+// Later adds something to do when the stack stops. What was added last is done first. what names it in errors.
 func (s *Stack) Later(what string, do func(context.Context) error) {
 	s.steps = append(s.steps, undo{what, do})
 }
 
-// Close is Later for what neither fails nor takes long.
+// Close is Later for a step that cannot fail and takes little time.
 func (s *Stack) Close(what string, do func()) {
 	s.Later(what, func(context.Context) error {
 		do()
@@ -34,8 +34,8 @@ func (s *Stack) Close(what string, do func()) {
 	})
 }
 
-// Stop undoes everything, the last step first, also after one that fails. The error joins all failures, each with
-// what it was about. A second Stop does nothing.
+// Stop undoes all steps, the last one first. It goes on after a step that fails. The error joins all failures, each
+// with the name of its step. A second Stop does nothing.
 func (s *Stack) Stop(ctx context.Context) error {
 	var faults []error
 	for _, u := range slices.Backward(s.steps) {
@@ -57,7 +57,7 @@ func (s *Stack) Start(ctx context.Context, steps ...func(context.Context) error)
 	return nil
 }
 
-// undo is Stop within a time of its own: the context of the start may have ended.
+// undo is Stop with a time limit of its own, because the context of the start may have ended.
 func (s *Stack) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
 	defer cancel()
