@@ -215,6 +215,9 @@ func secretsOf(target reflect.Value) []setting {
 		case field.Type == reflect.TypeFor[config.Secret]():
 			env := field.Tag.Get("env")
 			group := map[bool]string{true: "Redis", false: "MySQL"}[strings.HasPrefix(env, "SLUICE_REDIS_")]
+			if of, ok := field.Tag.Lookup("group"); ok {
+				group = of
+			}
 			found = append(found, setting{group: group, flag: "none: a secret", env: env, preset: "none", meaning: field.Tag.Get("help"), cost: "none"})
 		case field.Type.Kind() == reflect.Struct && (field.IsExported() || field.Anonymous):
 			found = append(found, secretsOf(target.Field(i))...)

@@ -3,15 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"sluice/cli/command"
-	"sluice/core/auth"
 	"sluice/core/evidence"
 	"sluice/core/ledger"
 	"sluice/core/reconcile"
@@ -149,65 +146,4 @@ func TestRepairRefusesWhatNoLongerFits(t *testing.T) {
 	if err := desk.Apply(ctx, plan, func(*repair.Result) {}); err == nil {
 		t.Error("it went on after its end")
 	}
-}
-
-// A large plan needs the approval of another admin, who approves that plan and no other.
-func TestRepairNeedsApproval(t *testing.T) {
-	t.Parallel()
-	h := newHands(t, 2)
-	defer h.stop()
-	key, err := auth.GenerateKey(auth.HS256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	h.flags["--token-key-file"] = filepath.Join(dir, "keys.json")
-	if err := auth.WriteKeys(h.flags["--token-key-file"], key); err != nil {
-		t.Fatal(err)
-	}
-	h.buyer(1, 2, 3)
-	plan := h.plan(command.ExitDrift).Plan
-	approval := func(name string, args ...string) (file string) {
-		t.Helper()
-		file = filepath.Join(dir, name)
-		token := h.run(append([]string{"token", "issue"}, args...)...).want(command.ExitDone).out
-		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	apply := func(code int, said string, more ...string) {
-		t.Helper()
-		h.run(append([]string{"reconcile", "--repair", "--apply", "--reason", "test", "--by", "5", "--yes", "--repair-units-max", "1"}, more...)...).want(code, said)
-	}
-	good := approval("good", "--user", "7", "--role", "admin", "--plan", plan.Digest)
-	apply(command.ExitRefused, "sluice token --role admin --user ID --plan "+plan.Digest)
-	apply(command.ExitRefused, "another audience", "--approve-token-file", approval("access", "--user", "7", "--role", "admin"))
-	apply(command.ExitRefused, "approves another plan", "--approve-token-file", approval("other", "--user", "7", "--role", "admin", "--plan", strings.Repeat("0", 64)))
-	apply(command.ExitRefused, "cannot approve it too", "--approve-token-file", approval("own", "--user", "5", "--role", "admin", "--plan", plan.Digest))
-	apply(command.ExitUsage, "no such file", "--approve-token-file", filepath.Join(dir, "none"))
-	h.run("token", "issue", "--user", "7", "--role", "service", "--plan", plan.Digest).want(command.ExitUsage, "only an admin")
-	if n := h.rows("TRUE"); n != 0 {
-		t.Errorf("%d steps were begun", n)
-	}
-	keys, err := auth.ReadKeys(h.flags["--token-key-file"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	verifier := auth.NewVerifier(keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10})
-	if who, err := verifier.Verify([]byte(strings.TrimSpace(string(text))), time.Now()); err == nil {
-		t.Errorf("an edge takes the approval for a token of %+v", who)
-	}
-	h.buyer(2, 2, 2)
-	apply(command.ExitRefused, "approves another plan", "--approve-token-file", good)
-	h.buyer(2, 2, 1)
-	apply(command.ExitDone, "done", "--approve-token-file", good)
-	if n := h.rows("approved_by = 7 AND operator = '5' AND outcome = 'done'"); n != 1 {
-		t.Errorf("%d rows name who approved", n)
-	}
-	h.settled()
 }

@@ -28,6 +28,7 @@ var tables = map[string]access{
 		writes: []string{"core/ledger", "persister"},
 	},
 	"repairs":            {reads: []string{"core/ledger", "persister.lockRepair"}, writes: []string{"core/ledger", "persister"}},
+	"repair_approvals":   {reads: []string{"core/ledger"}, writes: []string{"core/ledger"}},
 	"sales":              {reads: []string{"core/ledger", "core/sale"}, writes: []string{"core/sale"}},
 	"sale_items":         {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
 	"sale_keys":          {reads: []string{"core/sale"}, writes: []string{"core/sale"}},

@@ -141,10 +141,13 @@ func TestGrants(t *testing.T) {
 					"VALUES (REPEAT('x', 32), 1, '', 'me', 'why', '', '', 1, 0, 0, 1, '', '', '', '{}', TRUE)",
 				"UPDATE repairs SET claimed_at = NOW(3), operator = 'me', reason = 'why'",
 				"UPDATE repairs SET ended_at = NOW(3), outcome = 'done', said = '', event_epoch = 1, event_seq = 1",
+				"INSERT INTO repair_approvals (approval_id, plan, operator_id, approver_id) VALUES ('x', REPEAT('x', 32), 1, 2)",
 				"UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = 'me', resolution = 'x', replay_asked_at = NULL",
 			},
 			mayNot: []string{
 				"UPDATE ledger SET delta = 1",
+				"UPDATE repair_approvals SET approval_id = 'y'",
+				"DELETE FROM repair_approvals",
 				"DELETE FROM reconcile_findings",
 				"UPDATE product_inventories SET sold_stock = 0",
 				"UPDATE repairs SET act = ''",

@@ -63,6 +63,7 @@ var grants = []schema.Grant{
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "applied_marks"},
 	{Role: schema.RoleOperator, Privileges: decide, Table: "dead_letters"},
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE (operator, reason, claimed_at, ended_at, outcome, said, event_epoch, event_seq)", Table: "repairs"},
+	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT", Table: "repair_approvals"},
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "redis_vettings"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "ledger_identity"},
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "sales"},

@@ -120,6 +120,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (5, 1001, 1)",
 		"INSERT INTO redis_vettings (partition_id, nonce) VALUES (1, 1)",
 		"INSERT INTO checkpoints VALUES (1, 0, 0, 1, 1, 1, 0, 0, REPEAT('x', 20), 0, 1, 1, 1)",
+		"INSERT INTO repair_approvals (approval_id, plan, operator_id, approver_id) VALUES ('x', REPEAT('x', 32), 1, 2)",
 	} {
 		if _, err := mysql.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -164,6 +165,7 @@ func TestSchemaRefuses(t *testing.T) {
 	f("reservations_quantity", "reservations SET quantity = 0")
 	f("checkpoints_balances", "checkpoints SET sold_stock = -1")
 	f("checkpoints_position", "checkpoints SET seq = 0")
+	f("repair_approvals_admins", "repair_approvals SET approver_id = operator_id")
 	f("sales_id", "sales SET sale_id = 0")
 	f("sales_times", "sales SET opens_at_ms = -1")
 	f("sales_times", "sales SET closes_at_ms = -1")

@@ -6,10 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/user"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -28,11 +24,14 @@ type Repairs struct {
 	Repair       bool          `help:"Show the plan too: the steps that put right what differs."`
 	Apply        bool          `help:"With --repair, carry the plan out."`
 	Reason       string        `placeholder:"TEXT" help:"With --apply, why. It is kept with each step."`
-	By           string        `placeholder:"NAME" help:"With --apply, who does it. Defaults to the name of the user who runs this."`
+	By           string        `placeholder:"NAME" help:"With --apply, who does it. Defaults to the admin of --operator-token-file, or the name of the user who runs this."`
 	Yes          bool          `short:"y" help:"With --apply, do not ask."`
 	UnitsMax     int64         `name:"repair-units-max" default:"1000" placeholder:"UNITS" between:"0-1099511627775" help:"With --apply, how many units a plan may put right that nobody else has approved."`
-	ApprovalFile string        `name:"approve-token-file" placeholder:"PATH" help:"With --apply, the file with a token by which another admin approves the plan: sluice token --plan makes it."`
+	ApprovalFile string        `name:"approve-token-file" private:"" placeholder:"PATH" help:"With --apply, the file with a token by which another admin approves the plan, once: sluice token --plan makes it."`
 	Wait         time.Duration `default:"15s" placeholder:"DURATION" between:"0s-1h" help:"With --apply, how long to wait for persisters, and for others who do the same, at each step."`
+
+	OperatorToken     config.Secret `kong:"-" env:"SLUICE_OPERATOR_TOKEN" group:"Tokens" help:"The access token itself, instead of its file."`
+	OperatorTokenFile string        `name:"operator-token-file" private:"" env:"SLUICE_OPERATOR_TOKEN_FILE" group:"Tokens" placeholder:"PATH"`
 
 	Key      TokenKey `embed:""`
 	Issuer   string   `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT"`
@@ -53,45 +52,6 @@ func (r *Repairs) check(f *config.Faults, format string, watch bool) {
 	case r.ApprovalFile != "":
 		f.Include(errors.New("approve-token-file: it is for --apply"))
 	}
-}
-
-// operator is who does it.
-func (r *Repairs) operator() string {
-	if me, err := user.Current(); r.By == "" && err == nil {
-		return me.Username
-	}
-	return r.By
-}
-
-// approved is the admin who has approved a plan, 0 if nobody has to. It refuses a plan that nobody has approved and that is too
-// large for that.
-func (r *Repairs) approved(p *repair.Plan) (int64, error) {
-	if r.ApprovalFile == "" {
-		if p.Units <= r.UnitsMax {
-			return 0, nil
-		}
-		return 0, refused(fmt.Errorf("the plan puts %s units right, and more than %s need the approval of another admin, who makes it by\n"+
-			"  sluice token --role admin --user ID --plan %v\nGive its file as --approve-token-file", number(p.Units), number(r.UnitsMax), p.Digest))
-	}
-	text, err := os.ReadFile(r.ApprovalFile)
-	if err != nil {
-		return 0, usage(fmt.Errorf("approve-token-file: %w", err))
-	}
-	if r.Key.File == "" {
-		return 0, usage(errors.New("--token-key-file (SLUICE_TOKEN_KEY_FILE) is missing: it verifies the token of --approve-token-file"))
-	}
-	keys, err := r.Key.read()
-	if err != nil {
-		return 0, usage(err)
-	}
-	who, err := keys.Approval(strings.TrimSpace(string(text)), r.Issuer, r.Audience, p.Digest.String(), time.Now())
-	switch {
-	case err != nil:
-		return 0, refused(fmt.Errorf("approve-token-file: %w\nThe plan is %v", err, p.Digest))
-	case r.operator() == strconv.FormatInt(who, 10):
-		return 0, refused(errors.New("approve-token-file: who carries a plan out cannot approve it too: another admin has to"))
-	}
-	return who, nil
 }
 
 // repaired is a report with its plan, and what was done.
@@ -131,7 +91,7 @@ func (w *reconcileRun) mend(ctx context.Context, report *reconcile.Report) error
 		}
 		return nil
 	}
-	who, err := w.approved(plan)
+	who, err := w.authority(plan)
 	if err == nil && !w.Yes && plan.Does > 0 {
 		err = w.console.Confirm(fmt.Sprintf("About to do %d steps, which put %s units right", plan.Does, number(plan.Units)), plan.Digest.String()[:8])
 	}
@@ -159,7 +119,7 @@ func resultsError(results []repair.Result) error {
 }
 
 // apply carries a plan out.
-func (w *reconcileRun) apply(ctx context.Context, report *reconcile.Report, plan *repair.Plan, who int64) ([]repair.Result, error) {
+func (w *reconcileRun) apply(ctx context.Context, report *reconcile.Report, plan *repair.Plan, who authority) ([]repair.Result, error) {
 	o := w.opened
 	if err := o.Trust(ctx); err != nil {
 		return nil, err
@@ -168,7 +128,7 @@ func (w *reconcileRun) apply(ctx context.Context, report *reconcile.Report, plan
 	kept := evidence.New(o.DB, evidence.KafkaTail{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group})
 	desk := repair.Desk{
 		Store: o.Stock, Books: o.Books(), Sales: o.Sales(w.Stock.Retention), Kept: kept.Kept, Publish: w.publish,
-		Decision: ledger.Decision{By: w.operator(), Reason: w.Reason}, Approved: who, Wait: w.Wait,
+		Decision: ledger.Decision{By: who.operator, Reason: w.Reason}, Approval: who.approval, Wait: w.Wait,
 		Whole: w.SKU == 0 && w.Sale == nil && w.Since == "" && report.Whole(),
 	}
 	results := []repair.Result{}
@@ -180,6 +140,9 @@ func (w *reconcileRun) apply(ctx context.Context, report *reconcile.Report, plan
 		}
 		w.console.Printf("%d of %d: %s of %s: %s: %s\n", len(results), len(plan.Steps), r.Repair, stepTitle(&r.RepairStep), r.Outcome, r.Said)
 	})
+	if errors.Is(err, ledger.ErrApprovalUsed) {
+		err = refused(fmt.Errorf("approve-token-file: %w. It is good for one run: look at the plan again, and have that approved", err))
+	}
 	return results, err
 }
 

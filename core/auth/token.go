@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -26,7 +28,7 @@ type Claims struct {
 	Audience  string
 	NotBefore time.Time
 	Expires   time.Time // at most LifetimeMax ahead of NotBefore
-	Plan      string    // the plan of repairs that an admin approves; empty: none
+	Plan      string    // the plan of repairs that an admin approves, once; empty: none
 }
 
 // payload has the claims in the form of a token.
@@ -40,21 +42,34 @@ type payload struct {
 // gives nobody access.
 const approvalSuffix = "/repairs"
 
-// Approval returns the admin who approves a plan of repairs by a token. The token is valid for this plan and nothing
-// else.
-func (k *Keys) Approval(text, issuer, audience, plan string, now time.Time) (int64, error) {
+// approvalIDMax bounds the id of an approval.
+const approvalIDMax = 100
+
+// Approval is a token by which an admin approves a plan of repairs.
+type Approval struct {
+	ID string // 1 to 100 visible ASCII characters; no other approval of the issuer has it
+	By int64  // the admin
+}
+
+// Approval verifies a token by which an admin approves a plan. The token is valid for this plan and nothing else. The
+// caller sees to it that it is used once.
+func (k *Keys) Approval(text, issuer, audience, plan string, now time.Time) (Approval, error) {
 	who, _, err := k.verify(text, issuer, audience+approvalSuffix, now)
 	if err != nil {
-		return 0, err
+		return Approval{}, err
 	}
 	claims, err := k.open(text)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrToken, err)
+		return Approval{}, fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	if of, _ := claims.text("plan"); who.Role != RoleAdmin || of != plan || plan == "" {
-		return 0, fmt.Errorf("%w: it approves another plan, or is no admin's", ErrToken)
+		return Approval{}, fmt.Errorf("%w: it approves another plan, or is no admin's", ErrToken)
 	}
-	return who.Subject, nil
+	id, _ := claims.text("jti")
+	if id == "" || len(id) > approvalIDMax || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return Approval{}, fmt.Errorf("%w: an approval has an id (jti) of 1 to %d visible ASCII characters", ErrToken, approvalIDMax)
+	}
+	return Approval{ID: id, By: who.Subject}, nil
 }
 
 // Issue signs a token with the first key.
@@ -68,11 +83,13 @@ func (k *Keys) Issue(c Claims) (string, error) {
 	if life := c.Expires.Sub(c.NotBefore); life < time.Second || life > LifetimeMax {
 		return "", fmt.Errorf("issue token for %v: want 1s to %v", life, LifetimeMax)
 	}
+	id := ""
 	if c.Plan != "" {
 		if c.Role != RoleAdmin {
 			return "", fmt.Errorf("issue approval as %v: only an admin approves a plan", c.Role)
 		}
 		c.Audience += approvalSuffix
+		id = rand.Text()
 	}
 	token := jwt.NewWithClaims(k.issuer.method, payload{
 		RegisteredClaims: jwt.RegisteredClaims{
@@ -82,6 +99,7 @@ func (k *Keys) Issue(c Claims) (string, error) {
 			IssuedAt:  jwt.NewNumericDate(c.NotBefore),
 			NotBefore: jwt.NewNumericDate(c.NotBefore),
 			ExpiresAt: jwt.NewNumericDate(c.Expires),
+			ID:        id,
 		},
 		Role: c.Role.String(),
 		Plan: c.Plan,

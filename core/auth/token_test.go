@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 var (
@@ -385,6 +387,54 @@ func TestIssueRefusesWhatNobodyWouldAccept(t *testing.T) {
 		edit(&c)
 		if _, err := keys.Issue(c); err == nil {
 			t.Errorf("%s: issued", name)
+		}
+	}
+}
+
+func TestApprovalsAreOfOnePlanAndHaveAnID(t *testing.T) {
+	t.Parallel()
+	keys, err := NewKeys(hsKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := noon
+	issue := func() string {
+		text, err := keys.Issue(Claims{
+			Identity: Identity{Subject: 7, Role: RoleAdmin}, Issuer: "i", Audience: "a", NotBefore: now, Expires: now.Add(time.Hour), Plan: "abc",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	text := issue()
+	first, err := keys.Approval(text, "i", "a", "abc", now)
+	if err != nil || first.By != 7 || first.ID == "" {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if second, err := keys.Approval(issue(), "i", "a", "abc", now); err != nil || second.ID == first.ID {
+		t.Errorf("two approvals have the id %s: %v", first.ID, err)
+	}
+	for plan, why := range map[string]string{"abd": "another plan", "": "another plan"} {
+		if _, err := keys.Approval(text, "i", "a", plan, now); !errors.Is(err, ErrToken) || !strings.Contains(err.Error(), why) {
+			t.Errorf("plan %q: %v", plan, err)
+		}
+	}
+	for _, id := range []string{"", "with space", "ü", strings.Repeat("x", 101)} {
+		token := jwt.NewWithClaims(jwt.SigningMethodHS256, payload{
+			RegisteredClaims: jwt.RegisteredClaims{
+				Issuer: "i", Audience: jwt.ClaimStrings{"a/repairs"}, Subject: "7", ID: id,
+				NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Hour)),
+			},
+			Role: "admin", Plan: "abc",
+		})
+		token.Header["typ"], token.Header["kid"] = tokenType, hsKey.ID
+		text, err := token.SignedString(keys.issuer.sign)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keys.Approval(text, "i", "a", "abc", now); !errors.Is(err, ErrToken) || !strings.Contains(err.Error(), "jti") {
+			t.Errorf("id %q: %v", id, err)
 		}
 	}
 }

@@ -58,10 +58,10 @@ type Desk struct {
 	Publish func(ctx context.Context, entries []stock.Entry) error
 
 	Decision ledger.Decision
-	Approved int64         // the admin who approved the plan; 0: nobody had to
-	Wait     time.Duration // for persisters, and for other machines, a step each
-	Lease    time.Duration // 0: Lease
-	Whole    bool          // plans are of everything, and have all steps that it needs
+	Approval *ledger.Approval // of the plan; nil: nobody had to
+	Wait     time.Duration    // for persisters, and for other machines, a step each
+	Lease    time.Duration    // 0: Lease
+	Whole    bool             // plans are of everything, and have all steps that it needs
 }
 
 // refusal is why a step is not done: what it expects is not there.
@@ -75,7 +75,16 @@ type pending string
 func (p pending) Error() string { return string(p) }
 
 // Apply carries a plan out, and reports each step. It ends early only with ctx, or with an error that would meet every step.
+// It uses the approval of the plan before the first step, and does none if that was used before: see ledger.ErrApprovalUsed.
 func (d *Desk) Apply(ctx context.Context, p *Plan, told func(*Result)) error {
+	if d.Approval != nil {
+		if d.Approval.Plan != p.Digest {
+			return errors.New("the approval is of another plan")
+		}
+		if err := d.Books.UseApproval(ctx, d.Approval); err != nil {
+			return err
+		}
+	}
 	for i := range p.Steps {
 		step := &p.Steps[i]
 		result := Result{RepairStep: *step, Outcome: Refused, Said: step.Refused}
@@ -110,9 +119,12 @@ func (d *Desk) apply(ctx context.Context, p *Plan, step *reconcile.RepairStep, r
 		return err
 	}
 	claim := ledger.Repair{
-		Step: step.ID, Plan: p.Digest, Approved: d.Approved, Decision: d.Decision, Type: string(step.Type), Repair: step.Repair,
+		Step: step.ID, Plan: p.Digest, Decision: d.Decision, Type: string(step.Type), Repair: step.Repair,
 		Cell: step.Cell(), Units: step.Units, Direction: string(step.Direction), Expects: step.Expects, Does: step.Does, Act: act,
 		ByPersister: step.Act.Stock != nil || step.Act.Row != nil,
+	}
+	if d.Approval != nil {
+		claim.Approved = d.Approval.Approver
 	}
 	for end := time.Now().Add(d.Wait); ; {
 		row, err := d.Books.ClaimRepair(ctx, &claim, p.MadeAt, d.lease())
