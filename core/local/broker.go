@@ -7,8 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// Broker is an embedded Kafka-protocol broker: it lives in this process, creates
-// topics on request only, and is no measure for the real one.
+// Broker is an embedded broker that speaks Kafka's protocol. It lives in this process and creates topics on request
+// only. Measurements of it say nothing about a real Kafka.
 type Broker struct {
 	Addrs   []string
 	cluster *kfake.Cluster

@@ -12,8 +12,8 @@ import (
 // errNoCache means that the user has no place to keep files, for example no home.
 var errNoCache = errors.New("there is no cache directory")
 
-// cached returns a directory of the user's cache, which make fills at the first use. Processes that
-// need it at the same time wait for the one that makes it; it gets its name when it is complete.
+// cached returns a directory of the user's cache. The first caller makes it with make. Other processes that need it
+// wait meanwhile. The directory gets its name when it is complete.
 func cached(ctx context.Context, name string, make func(ctx context.Context, dir string) error) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

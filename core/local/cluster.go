@@ -14,18 +14,17 @@ import (
 
 // RedisCluster is a running Redis Cluster.
 type RedisCluster struct {
-	Nodes []*Redis // the primaries; then, if there are any, a replica of each, in the same order
-	Addrs []string // of the nodes, in the same order
+	Nodes []*Redis // the primaries, then their replicas, if there are any, in the same order
+	Addrs []string // addresses of the nodes, in the same order
 
 	primaries int
 }
 
 const clusterSlots = 16384
 
-// StartRedisCluster starts primaries, each with a replica if replicas is set, with
-// their files below dir, joins them to a cluster with the slots shared out evenly,
-// and waits until every node finds the cluster whole. dir must be new: a cluster
-// does not come back at other ports.
+// StartRedisCluster starts primaries with their files below dir, and one replica for each if replicas is set. It
+// joins them to a cluster with the slots shared out evenly, and waits until every node finds the cluster whole. dir
+// must be new, because a cluster does not come back at other ports.
 func StartRedisCluster(ctx context.Context, dir string, primaries int, replicas bool) (*RedisCluster, error) {
 	c := &RedisCluster{primaries: primaries}
 	nodes := primaries
@@ -139,7 +138,7 @@ func (r *Redis) replicate(ctx context.Context, primary *Redis) error {
 	return poll(ctx, nil, func(ctx context.Context) error { return r.ready(ctx, r.PID(), true) })
 }
 
-// do sends commands whose arguments hold no spaces.
+// do sends commands. Their arguments contain no spaces.
 func (r *Redis) do(ctx context.Context, commands ...string) error {
 	client, err := redisClient(r.Addr)
 	if err != nil {

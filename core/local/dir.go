@@ -9,13 +9,14 @@ import (
 	"strings"
 )
 
-// pathMax is the length that all servers take: mariadbd has room for 512 bytes of a path, names of its files included.
+// pathMax is the longest path of a directory that all servers accept. mariadbd has room for 512 bytes, which include
+// the names of its files.
 const pathMax = 400
 
 // ErrDir means that a server cannot use a directory. Another directory helps.
 var ErrDir = errors.New("choose another directory")
 
-// makeDir makes the directory of a server, whose absolute path it returns.
+// makeDir makes the directory of a server and returns its absolute path.
 func makeDir(server, dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -34,8 +35,8 @@ func makeDir(server, dir string) (string, error) {
 	return dir, nil
 }
 
-// makeRedisDir refuses what redis-server would take for a pattern: it would find no configuration, and serve at its
-// default port.
+// makeRedisDir refuses a path that redis-server would take for a pattern. The server would find no configuration, and
+// serve at its default port.
 func makeRedisDir(dir string) (string, error) {
 	dir, err := makeDir("redis", dir)
 	if err == nil && strings.ContainsAny(dir, "*?[") {

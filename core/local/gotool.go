@@ -8,7 +8,7 @@ import (
 )
 
 // GoTool builds a program from the Go module proxy, once per user and version, and returns its path. The package is
-// written as for go install, with its version.
+// given as for go install, with its version.
 func GoTool(ctx context.Context, pkg string) (string, error) {
 	path, version, _ := strings.Cut(pkg, "@")
 	name := filepath.Base(path)

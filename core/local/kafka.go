@@ -12,14 +12,14 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// Kafka is a running Apache Kafka: one process that is broker and controller.
+// Kafka is a running Apache Kafka. One process is both broker and controller.
 type Kafka struct {
 	server
 	Addrs []string
-	Dir   string // holds server.properties, kafka.log and the data
+	Dir   string // has server.properties, kafka.log and the data
 }
 
-// kafkaProperties lies where the broker works, so that no file has to quote a path.
+// kafkaProperties is in the broker's working directory, so that no file has to quote a path.
 const kafkaProperties = "server.properties"
 
 // StartKafka starts an Apache Kafka with its files in dir and waits until topics
@@ -77,7 +77,7 @@ func javaArgs(jars, heap, class string, args ...string) []string {
 
 func (k *Kafka) data() string { return filepath.Join(k.Dir, "data") }
 
-// format makes an empty store unless the directory has one.
+// format makes an empty store, unless the directory has one.
 func (k *Kafka) format(ctx context.Context, java, jars string) error {
 	if _, err := os.Stat(filepath.Join(k.data(), "meta.properties")); err == nil {
 		return nil
@@ -97,7 +97,7 @@ func (k *Kafka) config(broker, controller int) string {
 		"inter.broker.listener.name=BROKER",
 		"log.dirs=data",
 		"auto.create.topics.enable=false",
-		"metadata.max.idle.interval.ms=0", // nobody follows the controller, and needs a sign of life twice a second
+		"metadata.max.idle.interval.ms=0", // no follower of the controller needs a sign of life twice a second
 		"group.initial.rebalance.delay.ms=0",
 		"log.cleaner.backoff.ms=200", // a test of compaction waits for it
 		"offsets.topic.num.partitions=4",
@@ -109,8 +109,8 @@ func (k *Kafka) config(broker, controller int) string {
 	}, "\n") + "\n"
 }
 
-// ready says whether the broker takes part in its cluster. Its process is known
-// by its ports: a Kafka that finds one taken ends.
+// ready reports whether the broker takes part in its cluster. The ports identify its process, because a Kafka that
+// finds one of its ports taken ends.
 func (k *Kafka) ready(ctx context.Context, _ int) error {
 	conn, err := kafka.DialContext(ctx, "tcp", k.Addrs[0])
 	if err != nil {

@@ -32,7 +32,7 @@ const kafkaPOM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 </project>
 `
 
-// kafkaJars returns the directory with Kafka's jars, after having Maven copy them there if need be.
+// kafkaJars returns the directory with Kafka's jars. If it does not exist, Maven copies them there first.
 func kafkaJars(ctx context.Context) (string, error) {
 	return cached(ctx, "kafka_2.13-"+kafkaVersion, func(ctx context.Context, dir string) error {
 		mvn, err := find("mvn", installMavenHint)

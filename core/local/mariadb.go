@@ -20,7 +20,7 @@ import (
 type MariaDB struct {
 	server
 	Addr string // host:port
-	Dir  string // holds my.cnf, mariadb.log and the data
+	Dir  string // has my.cnf, mariadb.log and the data
 }
 
 // StartMariaDB starts a mariadbd with its files in dir, after making its system
@@ -58,9 +58,9 @@ func StartMariaDB(ctx context.Context, dir string, extra ...string) (*MariaDB, e
 	return m, nil
 }
 
-// installMariaDB gives dir an empty set of databases unless it has one. Making it takes a second of
-// work, so each user's first one is kept and copied; without a place to keep it (no HOME, say) each is made
-// anew. It appears under its final name when complete.
+// installMariaDB gives dir an empty set of databases, unless it has one. Making the set takes a second, so each
+// user's first set is kept and copied. If there is no place to keep it, for example without HOME, each set is made
+// anew. dir gets its final name when it is complete.
 func installMariaDB(ctx context.Context, mariadbd, dir string) error {
 	data := filepath.Join(dir, "data")
 	if _, err := os.Stat(data); err == nil {
@@ -110,8 +110,8 @@ func (m *MariaDB) conf() string    { return filepath.Join(m.Dir, "my.cnf") }
 func (m *MariaDB) data() string    { return filepath.Join(m.Dir, "data") }
 func (m *MariaDB) pidFile() string { return filepath.Join(m.Dir, "mariadb.pid") }
 
-// args name all paths: a file of options would need each quoted. The server works in its data, and reads several
-// directories from a tmpdir with colons.
+// args names all paths on the command line, because an options file would have to quote them. The server works in its
+// data directory, because it takes a tmpdir with colons for several directories.
 func (m *MariaDB) args() []string {
 	return []string{"--defaults-file=" + m.conf(), "--datadir=" + m.data(), "--tmpdir=.", "--pid-file=" + m.pidFile()}
 }
@@ -139,7 +139,7 @@ func (m *MariaDB) config(port int, extra []string) string {
 	return strings.Join(append(lines, extra...), "\n") + "\n"
 }
 
-// ready says whether the process with this id answers at the server's address.
+// ready reports whether the process with this id answers at the server's address.
 func (m *MariaDB) ready(ctx context.Context, pid int) error {
 	db, err := sql.Open("mysql", m.DSN(""))
 	if err != nil {

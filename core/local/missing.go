@@ -10,7 +10,7 @@ import (
 
 // MissingError says that a program which a server needs is not installed.
 type MissingError struct {
-	Program string // what was looked for
+	Program string // the program that is missing
 	Install string // what to install, in words for a person
 }
 
@@ -18,7 +18,7 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("%s not found; install %s", e.Program, e.Install)
 }
 
-// What to install, by program.
+// What to install for each program.
 const (
 	installRedisHint    = "Redis 7 (Debian, Ubuntu: redis-server; Fedora: redis; Homebrew: redis)"
 	installMariaDBHint  = "MariaDB 10.11 or newer (Debian, Ubuntu: mariadb-server; Fedora: mariadb-server; Homebrew: mariadb)"
@@ -49,8 +49,8 @@ func find(program, install string) (string, error) {
 // RedisServerEnv names the program to start as Redis instead of redis-server, or one of valkeys.
 const RedisServerEnv = "SLUICE_REDIS_SERVER"
 
-// FindRedis returns the path of redis-server, or of what RedisServerEnv names, or a *MissingError. A Valkey
-// is fetched at the first use.
+// FindRedis returns the path of redis-server, or of the server that RedisServerEnv names, or a *MissingError. It
+// fetches a Valkey at its first use.
 func FindRedis(ctx context.Context) (string, error) {
 	program := os.Getenv(RedisServerEnv)
 	if program == "" {

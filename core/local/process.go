@@ -19,8 +19,8 @@ type process struct {
 	done chan struct{} // closed once the child has ended
 }
 
-// command builds a command that works in a directory, and outlives the context it
-// is built under: ctx bounds the start of a server, not its life.
+// command builds a command that works in a directory and outlives the context that it is built with. ctx bounds the
+// start of a server, not its life.
 func command(ctx context.Context, dir, path string, args ...string) *exec.Cmd {
 	//nolint:gosec // G204: paths come from find, arguments from this package
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, args...)
@@ -28,20 +28,20 @@ func command(ctx context.Context, dir, path string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// environment is this process's, in a locale in which Java finds files whose names are not ASCII.
+// environment returns the environment of this process, with a locale in which Java finds files whose names are not
+// ASCII.
 func environment() []string { return append(os.Environ(), "LC_ALL=C.UTF-8") }
 
-// startProcess starts cmd in a process group of its own, so that a Ctrl-C in
-// the terminal reaches only this process, which then stops its servers in order.
+// startProcess starts cmd in a process group of its own. A Ctrl-C in the terminal then reaches only this process,
+// which stops its servers in order.
 func startProcess(cmd *exec.Cmd) (*process, error) {
 	cmd.SysProcAttr = childAttr()
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// On Linux the child is killed when the *thread* that started it ends.
-		// The goroutine keeps that thread to itself until the child has ended;
-		// on a shared thread the child would die with whatever goroutine
-		// happens to end a locked thread.
+		// On Linux the kernel kills the child when the *thread* that started it ends. So this goroutine keeps its
+		// thread until the child has ended. On a shared thread the child would die as soon as any goroutine ended
+		// that had locked the thread.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -58,7 +58,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// runTool runs a program in a directory to its end. It and what it starts end with ctx and with this process.
+// runTool runs a program in a directory to its end. The program and its children end with ctx, and with this process.
 func runTool(ctx context.Context, dir, path string, args ...string) error {
 	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // G204: as for command
 	cmd.Dir, cmd.Env = dir, environment()
@@ -74,7 +74,7 @@ func runTool(ctx context.Context, dir, path string, args ...string) error {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// stop asks the child to end, once or repeatedly, and kills it after grace.
+// stop asks the child to end, once or repeatedly. After grace it kills the child.
 func (p *process) stop(grace time.Duration, repeatedly bool) error {
 	deadline := time.After(grace)
 	again := time.NewTicker(200 * time.Millisecond)
@@ -121,8 +121,7 @@ const (
 // errEnded says that a server ended instead of becoming ready.
 var errEnded = errors.New("server ended while starting")
 
-// waitReady polls until ready succeeds. When the child ends first or time is up,
-// the child is gone.
+// waitReady polls until ready succeeds. It fails if the child ends first or time runs out. Then the child is gone.
 func (p *process) waitReady(ctx context.Context, ready func(context.Context) error) error {
 	err := poll(ctx, p.done, ready)
 	switch {
@@ -134,14 +133,13 @@ func (p *process) waitReady(ctx context.Context, ready func(context.Context) err
 	return nil
 }
 
-// poll calls ready until it succeeds; the error is errEnded when ended closes
-// first.
+// poll calls ready until it succeeds. If ended closes first, the error is errEnded.
 func poll(ctx context.Context, ended <-chan struct{}, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, readyMax)
 	defer cancel()
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
-	var last error // what ready said while there was time for an answer
+	var last error // the last error of ready that came before time ran out
 	for {
 		attempt, cancel := context.WithTimeout(ctx, answerMax)
 		err := ready(attempt)

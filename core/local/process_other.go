@@ -4,8 +4,8 @@ package local
 
 import "syscall"
 
-// childAttr knows no way here to tie the child's life to this process; a child
-// of a killed process stays and has to be ended by hand.
+// childAttr cannot tie the child's life to this process on this system. If this process is killed, its children stay,
+// and somebody has to end them by hand.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

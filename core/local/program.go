@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ProgramOptions say what StartProgram starts.
+// ProgramOptions say how StartProgram starts a program.
 type ProgramOptions struct {
 	Path string
 	Args []string
@@ -23,14 +23,14 @@ type ProgramOptions struct {
 	Grace time.Duration
 }
 
-// Program is a running program that is none of the servers: a role of sluice, say.
+// Program is a running program other than the servers, for example a role of sluice.
 type Program struct {
 	server
 	Addrs []string // host:port each; the same after a restart
 }
 
-// StartProgram starts a program with its log in dir and waits until it is ready. A program that ends
-// because one of its addresses was taken a moment before is started again with others.
+// StartProgram starts a program with its log in dir and waits until it is ready. If the program ends because somebody
+// has just taken one of its addresses, StartProgram starts it again with other addresses.
 func StartProgram(ctx context.Context, dir string, o ProgramOptions) (*Program, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make directory of program: %w", err)
@@ -75,5 +75,5 @@ func (p *Program) ExitCode() int {
 	}
 }
 
-// Log is the end of what the program printed.
+// Log returns the end of the program's output.
 func (p *Program) Log() string { return logTail(p.log) }

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// PythonTool installs packages of PyPI, once per user and list, and returns the directory that a Python needs
-// as its PYTHONPATH to find them. The requirements are lines as pip takes them, each with its version.
+// PythonTool installs packages of PyPI, once per user and list of packages. It returns the directory that Python
+// needs as PYTHONPATH. The requirements are lines as pip takes them, each with its version.
 func PythonTool(ctx context.Context, name, requirements string) (string, error) {
 	sum := sha256.Sum256([]byte(requirements))
 	return cached(ctx, fmt.Sprintf("%s-%x", name, sum[:4]), func(ctx context.Context, dir string) error {

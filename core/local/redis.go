@@ -23,8 +23,8 @@ type RedisOptions struct {
 	// Appendfsync is Redis's setting of that name: always, everysec or no.
 	// Defaults to everysec.
 	Appendfsync string
-	// ReplicaOf is the address of another server whose replica this one becomes;
-	// the start waits until it has copied it.
+	// ReplicaOf is the address of another server. The new one becomes its replica, and the start waits until it has
+	// copied that server.
 	ReplicaOf string
 	// Extra lines for redis.conf, read after all others.
 	Extra []string
@@ -34,12 +34,12 @@ type RedisOptions struct {
 type Redis struct {
 	server
 	Addr string // host:port
-	Dir  string // holds redis.conf, redis.log and the data
+	Dir  string // has redis.conf, redis.log and the data
 
 	clusterPort int // 0 unless it is a node of a cluster
 }
 
-// redisConf lies where the server works, so that no file has to quote a path.
+// redisConf is in the server's working directory, so that no file has to quote a path.
 const redisConf = "redis.conf"
 
 // StartRedis starts a redis-server with its files in dir and waits until it
@@ -60,7 +60,7 @@ func startRedis(ctx context.Context, dir string, o RedisOptions, clusterNode boo
 	r.server = server{
 		log:     filepath.Join(dir, "redis.log"),
 		grace:   20 * time.Second,
-		nudge:   true, // while it rewrites its append-only file it drops the request
+		nudge:   true, // it drops the request to stop while it rewrites its append-only file
 		command: func(ctx context.Context) *exec.Cmd { return command(ctx, dir, path, redisConf) },
 		ready:   func(ctx context.Context, pid int) error { return r.ready(ctx, pid, o.ReplicaOf != "") },
 	}
@@ -122,8 +122,8 @@ func (r *Redis) config(port int, o RedisOptions) string {
 	return strings.Join(append(lines, o.Extra...), "\n") + "\n"
 }
 
-// ready says whether the process with this id answers at the server's address
-// with its data loaded, and, if it is a replica, with its primary copied.
+// ready reports whether the process with this id answers at the server's address and has loaded its data. A replica
+// must also have copied its primary.
 func (r *Redis) ready(ctx context.Context, pid int, replica bool) error {
 	client, err := redisClient(r.Addr)
 	if err != nil {
@@ -146,7 +146,7 @@ func (r *Redis) ready(ctx context.Context, pid int, replica bool) error {
 	return nil
 }
 
-// redisClient connects to one server, whatever cluster it may belong to.
+// redisClient connects to one server, even if that belongs to a cluster.
 func redisClient(addr string) (rueidis.Client, error) {
 	return rueidis.NewClient(rueidis.ClientOption{
 		InitAddress:       []string{addr},
@@ -159,7 +159,7 @@ func redisClient(addr string) (rueidis.Client, error) {
 	})
 }
 
-// hasLine says whether one of the CRLF-separated lines of an INFO is want.
+// hasLine reports whether one of the CRLF-separated lines of an INFO is want.
 func hasLine(info, want string) bool {
 	for line := range strings.Lines(info) {
 		if strings.TrimRight(line, "\r\n") == want {

@@ -11,5 +11,5 @@ func Room(dir string) (int64, error) {
 	if err := syscall.Statfs(dir, &disk); err != nil {
 		return 0, fmt.Errorf("ask for the room on the disk of %s: %w", dir, err)
 	}
-	return int64(disk.Bavail) * int64(disk.Bsize), nil //nolint:unconvert // its type differs between systems
+	return int64(disk.Bavail) * int64(disk.Bsize), nil //nolint:unconvert // the type differs between systems
 }

@@ -19,8 +19,9 @@ type Sentinels struct {
 	Master string   // the primary's name among them
 }
 
-// StartSentinels starts Sentinels with their files below dir, which take a primary for dead once most of them have
-// not heard from it for downAfter. It waits until each knows the others and so many replicas.
+// StartSentinels starts Sentinels with their files below dir. They take a primary for dead once most of them have not
+// heard from it for downAfter. StartSentinels waits until each Sentinel knows the others and the given number of
+// replicas.
 func StartSentinels(ctx context.Context, dir string, nodes int, primary *Redis, replicas int, downAfter time.Duration) (*Sentinels, error) {
 	s := &Sentinels{Master: "stock"}
 	for i := range nodes {
@@ -84,7 +85,7 @@ func startSentinel(ctx context.Context, dir string, watch []string) (*Redis, err
 	return r, nil
 }
 
-// knows says whether a sentinel has found so many others and so many replicas of a primary.
+// knows reports whether a Sentinel has found the given numbers of other Sentinels and of replicas.
 func (r *Redis) knows(ctx context.Context, master string, others, replicas int) error {
 	client, err := redisClient(r.Addr)
 	if err != nil {

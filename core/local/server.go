@@ -16,14 +16,14 @@ import (
 
 const host = "127.0.0.1"
 
-// server is the part that all servers share: one process that can be stopped, killed and
-// started again at the same address with the data it left.
+// server is what all servers have in common: one process that can be stopped, killed and started again, at the same
+// address and with the data that it left.
 type server struct {
-	log     string                                   // path of its log: what it prints
+	log     string                                   // path of its log, which has its output
 	grace   time.Duration                            // for an orderly stop, before it is killed
 	command func(ctx context.Context) *exec.Cmd      // to start it
-	ready   func(ctx context.Context, pid int) error // nil once it serves, and it is this process that does
-	nudge   bool                                     // ask it to stop until it does
+	ready   func(ctx context.Context, pid int) error // returns nil once this very process serves
+	nudge   bool                                     // ask it to stop again and again until it does
 
 	mu   sync.Mutex
 	proc *process // nil before the first start
@@ -70,7 +70,7 @@ func (s *server) PID() int {
 	return s.proc.pid()
 }
 
-// Ended is closed once the process of the server's last start has ended.
+// Ended returns a channel that closes once the process of the server's last start has ended.
 func (s *server) Ended() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,9 +99,8 @@ func (s *server) start(ctx context.Context) error {
 	return nil
 }
 
-// startOnFreePorts lets choose write a configuration with new ports, and starts
-// the server. Between the choice and the server's bind somebody else may take a
-// port; the server then ends and another choice is made.
+// startOnFreePorts lets choose write a configuration with new ports, and starts the server. If somebody else takes a
+// port in between, the server ends, and startOnFreePorts tries other ports.
 func (s *server) startOnFreePorts(ctx context.Context, choose func() error) error {
 	const triesMax = 10
 	var err error
@@ -117,9 +116,8 @@ func (s *server) startOnFreePorts(ctx context.Context, choose func() error) erro
 	return fmt.Errorf("no free port in %d tries: %w", triesMax, err)
 }
 
-// FreePort returns a port of 127.0.0.1 that was free a moment ago. It lies below
-// the range that kernels give to outgoing connections, so that a killed server
-// finds its port again when it restarts.
+// FreePort returns a port of 127.0.0.1 that was free a moment ago. It is below the range that kernels use for
+// outgoing connections, so a killed server finds its port free when it restarts.
 func FreePort(ctx context.Context) (int, error) {
 	const low, high, triesMax = 15000, 32000, 100
 	var err error

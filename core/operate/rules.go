@@ -6,10 +6,10 @@ import (
 	"sluice/core/stock"
 )
 
-// Rule is why an act is refused.
+// Rule says why an act is refused.
 type Rule uint8
 
-// The rules, each with what it refuses.
+// The rules. Each says which act it refuses.
 const (
 	RuleNothing    Rule = iota + 1 // a change of no unit and no setting
 	RuleSaleWindow                 // a window of one SKU of a sale: that of a sale is of all its SKUs
@@ -21,16 +21,16 @@ const (
 	RuleVerdict                    // what the stock's own rules forbid
 )
 
-// RefusedError means that a rule refuses an act. Nothing was done.
+// RefusedError means that a rule refuses an act, and that nothing was done.
 type RefusedError struct {
 	Rule    Rule
 	Cell    stock.Cell
 	Verdict stock.Verdict // of RuleVerdict
 	Before  stock.CellState
-	After   stock.CellState // as it would have been
+	After   stock.CellState // as the act would have left it
 }
 
-// Error implements error. Who tells an operator says more, in the words of its own flags or members.
+// Error implements error. Commands and the API say more, in the words of their own flags and members.
 func (r *RefusedError) Error() string {
 	if r.Rule == RuleVerdict {
 		return fmt.Sprintf("%v: refused: %v", r.Cell, r.Verdict)
@@ -40,7 +40,7 @@ func (r *RefusedError) Error() string {
 
 const window = stock.FieldOpensAt | stock.FieldClosesAt
 
-// Validate refuses what is wrong whatever the cell is like.
+// Validate refuses acts that are wrong whatever the state of the cell is.
 func (c *Change) Validate() error {
 	a := &c.Adjustment
 	switch {
@@ -60,8 +60,8 @@ func (c *Change) NeedsCell() bool {
 	return a.Create && a.Settings.ClosesAtMS != 0 || !a.Create && (a.Delta > 0 || a.Fields != 0)
 }
 
-// RefusedBy refuses what a script takes for granted, for whoever has read the cell at a Redis time. A script itself refuses
-// to create a cell that exists, and to change one that does not.
+// RefusedBy checks what the scripts rely on, for a caller that has read the cell at a Redis time. The scripts
+// themselves refuse to create a cell that exists, and to change one that does not exist.
 func (c *Change) RefusedBy(now *stock.CellState, nowMS int64) error {
 	a := &c.Adjustment
 	if a.Create && now.Loaded {
@@ -82,7 +82,7 @@ func (c *Change) RefusedBy(now *stock.CellState, nowMS int64) error {
 	return r
 }
 
-// after is the cell as the change leaves it.
+// after returns the cell as the change leaves it.
 func (c *Change) after(before *stock.CellState) stock.CellState {
 	a, after := &c.Adjustment, *before
 	after.Avail += a.Delta

@@ -11,7 +11,7 @@ type Transfer struct {
 	Reason   string
 }
 
-// Request is the transfer as package stock does it.
+// Request returns the transfer in the form of package stock.
 func (t *Transfer) Request() (stock.TransferRequest, error) {
 	r := stock.TransferRequest{
 		From: stock.Cell{SKU: t.SKU, Pool: t.From}, To: stock.Cell{SKU: t.SKU, Pool: t.To},

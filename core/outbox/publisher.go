@@ -19,11 +19,11 @@ import (
 	"sluice/core/telemetry"
 )
 
-// ErrGivenUp tells that Kafka did not acknowledge an entry in time. It may have it nevertheless.
+// ErrGivenUp means that Kafka did not acknowledge an entry in time. Kafka may have the entry nevertheless.
 var ErrGivenUp = errors.New("kafka did not acknowledge in time")
 
-// ErrTooLarge tells that Kafka refuses an entry for its size: trying again cannot help before the topic's
-// max.message.bytes is raised.
+// ErrTooLarge means that Kafka refuses an entry for its size. Trying again cannot help until somebody raises the
+// topic's max.message.bytes.
 var ErrTooLarge = errors.New("kafka refuses the entry's size")
 
 // PublisherConfig configures a Publisher.
@@ -68,7 +68,7 @@ type Publisher struct {
 	queues []*queue
 	now    func() time.Time
 
-	delivered // what the relay asks about
+	delivered // the relay asks about these
 	trouble   *lifecycle.Troubles
 
 	buffered atomic.Int64 // bytes, entryOverhead included

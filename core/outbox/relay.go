@@ -65,10 +65,10 @@ const (
 	relayAgeDefault   = 3 * time.Second
 	relayAgainDefault = 30 * time.Second
 	againMax          = 10 * time.Minute
-	relayEntries      = 200             // that one round publishes
-	relayRounds       = 50              // for one partition, before the others have their turn
-	leaseEvery        = 3               // looks that a lease lasts
-	lookMax           = 5 * time.Second // after which a look ends if something has failed in it
+	relayEntries      = 200             // entries that one round publishes
+	relayRounds       = 50              // rounds for one partition, before the others have their turn
+	leaseEvery        = 3               // number of looks for which a lease lasts
+	lookMax           = 5 * time.Second // a look in which something has failed ends after this time
 )
 
 var errBufferFull = errors.New("the publisher's buffer is full")
@@ -156,16 +156,16 @@ func (r *Relay) look(ctx context.Context) error {
 		}
 		if ctx.Err() != nil || r.now().Sub(start) > lookMax && failed.Err() != nil {
 			r.next = (p + 1) % len(all)
-			break // Redis or Kafka is away: to wait for the timeout of each further partition helps nobody
+			break // Redis or Kafka is away: waiting for the timeout of each further partition would help nobody
 		}
 	}
 	return errors.Join(failed.Err(), kafka.err)
 }
 
-// visit looks at one partition, whose outbox had these ends at the time now, and publishes what it should.
+// visit looks at one partition and publishes its old entries. ends are the ends of its outbox at the time now.
 func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now time.Time, kafka *unread) error {
 	if errors.Is(ends.Err, stock.ErrShut) {
-		return nil // the data were exchanged: their outbox is not ours to publish until somebody has vetted them
+		return nil // somebody has exchanged the data: publish nothing from their outbox until a vetting
 	}
 	if ends.Err != nil {
 		return ends.Err

@@ -22,7 +22,7 @@ const (
 	entryHeader = "entry"
 )
 
-// ErrPartitions tells that the topic has another number of partitions than the settings say.
+// ErrPartitions means that the number of the topic's partitions differs from the number in the settings.
 var ErrPartitions = errors.New("wrong number of partitions")
 
 // Topic is the Kafka topic that events travel through, one outbox entry per message. It is safe for
@@ -55,7 +55,7 @@ func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 	spec := kafka.TopicConfig{Topic: t.name, NumPartitions: partitions, ReplicationFactor: replication}
 	spec.ConfigEntries = []kafka.ConfigEntry{
 		{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(inSyncMin(replication))},
-		{ConfigName: "cleanup.policy", ConfigValue: "delete"}, // compaction keeps one message of a key, which is a partition
+		{ConfigName: "cleanup.policy", ConfigValue: "delete"}, // compaction would keep only one message per partition, because the key is the partition
 	}
 	answer, err := t.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{spec}})
 	if err == nil {
@@ -87,7 +87,7 @@ func (t *Topic) patiently(ctx context.Context, call func() error) error {
 		case <-ctx.Done():
 			return errors.Join(err, ctx.Err())
 		}
-		t.transport.CloseIdleConnections() // it would remember the old answer for a while
+		t.transport.CloseIdleConnections() // an open connection would keep the old answer for a while
 		err = call()
 	}
 	return err

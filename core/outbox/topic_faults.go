@@ -25,15 +25,15 @@ const (
 // TopicFaults are the words that Condition.Faults can have.
 var TopicFaults = []string{"leader", "copies", "min_insync", "retention", "cleanup", "message_bytes", "partitions"}
 
-// Topics are also changed while they are in use.
+// People also change topics that are in use.
 var topicSettings = []string{"min.insync.replicas", "retention.ms", "retention.bytes", "cleanup.policy", "max.message.bytes"}
 
 // Condition is what Kafka says of the topic.
 type Condition struct {
 	Brokers, Partitions int
 	Copies, InSyncMin   int               // InSyncMin 0: Kafka does not tell
-	Lagging             int               // partitions with copies that lag
-	Faults              []telemetry.Fault // with words of TopicFaults: what can lose events, or stop them
+	Lagging             int               // number of partitions with copies that lag
+	Faults              []telemetry.Fault // faults that can lose events or stop them, with words of TopicFaults
 }
 
 // Watch looks at the topic's condition while a process runs. partitions is the number that the settings name.

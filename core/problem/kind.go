@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Kind is what all problems of one code have in common. Repeating a retryable request unchanged, with its
-// key, is safe and may succeed; repeating any other one is safe and pointless.
+// Kind has the parts that all problems of one code share. To repeat a retryable request unchanged, with its key, is
+// safe and may succeed. To repeat any other request is safe, and cannot succeed.
 type Kind struct {
-	Code       string // what a client can rely on: it never changes
+	Code       string // clients can rely on it: it never changes
 	Status     int    // of HTTP
 	Retryable  bool
 	RetryAfter int64 // seconds, for the Retry-After header; 0: none
@@ -18,7 +18,7 @@ type Kind struct {
 	head []byte // the first members of each document
 }
 
-// NewKind makes a kind. A package that has codes of its own declares each once, as this one does.
+// NewKind makes a kind. Each package declares the kinds of its own codes once, as this package does.
 func NewKind(k Kind) *Kind {
 	k.head = fmt.Appendf(nil, `{"type":"urn:sluice:problem:%s","title":%q,"status":%d,"code":%q,"retryable":%t`,
 		k.Code, k.Title, k.Status, k.Code, k.Retryable)
@@ -30,7 +30,7 @@ func Kinds() []*Kind { return slices.Clone(kinds) }
 
 var kinds []*Kind
 
-// shared is a kind that no package has for itself.
+// shared makes a kind that several packages use.
 func shared(code string, status int, retryable bool, retryAfter int64, title string) *Kind {
 	k := NewKind(Kind{Code: code, Status: status, Retryable: retryable, RetryAfter: retryAfter, Title: title})
 	kinds = append(kinds, k)
@@ -57,7 +57,7 @@ var (
 	OutcomeUnknown       = shared("outcome_unknown", http.StatusGatewayTimeout, true, 1, "The outcome is unknown; repeat the request with its key.")
 )
 
-// Kinds that tell of a verdict over stock, by its own word.
+// Kinds for refusals by the rules of stock. The code is the word of the verdict.
 var (
 	SoldOut            = shared("sold_out", http.StatusConflict, false, 0, "Not enough units are free.")
 	LimitReached       = shared("limit_reached", http.StatusConflict, false, 0, "The user would have more units than the limit.")
@@ -75,7 +75,7 @@ var (
 	ReplicaMissing     = shared("replica_missing", http.StatusServiceUnavailable, true, 2, "No replica would have the effect; nothing was done.")
 )
 
-// Kinds of sales, transfers and dead letters, which only admins meet.
+// Kinds about sales, transfers and dead letters. Only admins meet them.
 var (
 	UnknownSale     = shared("unknown_sale", http.StatusNotFound, false, 0, "There is no such sale.")
 	UnknownLetter   = shared("unknown_dead_letter", http.StatusNotFound, false, 0, "There is no such dead letter.")

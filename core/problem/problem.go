@@ -1,8 +1,8 @@
-// Package problem owns how sluice refuses a request over HTTP: the codes that clients rely on, how each is
-// answered, and the problem document (RFC 9457) that carries it. Edge and shop answer alike by it.
+// Package problem owns the refusals of sluice over HTTP: the codes that clients rely on, the status and headers of
+// each, and the problem document (RFC 9457). Edge and shop use it, so they answer alike.
 //
-// It decides nothing, and knows no HTTP server but net/http: whoever has another one writes the document
-// itself, by Append.
+// It decides nothing, and writes answers for net/http only. For another HTTP server the caller writes the document,
+// which Append makes.
 package problem
 
 import (
@@ -19,20 +19,20 @@ const MediaType = "application/problem+json"
 const Challenge = `Bearer realm="sluice"`
 
 // Problem is a refusal on its way to the client.
-type Problem struct { //nolint:errname // it is what it is called
+type Problem struct { //nolint:errname // the API calls it a problem
 	Kind       *Kind
 	Detail     string // for people; may quote the request
 	Pointer    string // JSON pointer to the member at fault
-	State      string // of what is in the wrong state
+	State      string // the state that is the wrong one
 	RetryAfter int64  // seconds; 0: as Kind says
-	Close      bool   // nothing more can be read from the connection in good faith
+	Close      bool   // close the connection, because what follows on it cannot be trusted
 	Allow      string // for the Allow header
 }
 
 // Error implements error.
 func (p *Problem) Error() string { return p.Kind.Code + ": " + p.Detail }
 
-// Wait is the value of the Retry-After header, in seconds; 0: none.
+// Wait returns the value of the Retry-After header, in seconds; 0: none.
 func (p *Problem) Wait() int64 {
 	if p.RetryAfter != 0 {
 		return p.RetryAfter
@@ -40,7 +40,7 @@ func (p *Problem) Wait() int64 {
 	return p.Kind.RetryAfter
 }
 
-// Append appends the problem document. The request's id, which may be missing, names the answer in logs.
+// Append appends the problem document. requestID, which may be empty, is the name of the answer in logs.
 func (p *Problem) Append(dst, requestID []byte) []byte {
 	dst = append(dst, p.Kind.head...)
 	if p.Detail != "" {
@@ -89,5 +89,5 @@ func (p *Problem) Write(w http.ResponseWriter, r *http.Request, requestID string
 		h.Set("Cache-Control", "no-store")
 	}
 	w.WriteHeader(p.Kind.Status)
-	_, _ = w.Write(body) // whom it does not reach has gone
+	_, _ = w.Write(body) // if the client has gone, there is nobody to tell
 }

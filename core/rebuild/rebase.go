@@ -5,9 +5,9 @@ import (
 	"sluice/core/stock"
 )
 
-// Rebase puts the cell into its next epoch, so that late events of the lost data collide with nothing, and opens it where it was
-// shut. It returns the events that say so, in their order. A hold that no longer fits is revoked in an epoch of its own, in which
-// the cell has no other hold: all of them together would not fit.
+// Rebase puts the cell into its next epoch, and opens it if it was shut. So late events of the lost data collide with
+// nothing. Rebase returns its events, in order. A hold that no longer fits is revoked in an epoch of its own, in
+// which the cell has no other hold, because all holds together would not fit.
 func (c *Cell) Rebase(reason string) (events []event.Event) {
 	c.Fenced, c.Breached, c.Loaded = false, false, true
 	keep := c.Balances
@@ -17,7 +17,7 @@ func (c *Cell) Rebase(reason string) (events []event.Event) {
 		free := keep.Avail + keep.Held
 		if r.Quantity > free {
 			r.Seq = c.Seq
-			continue // no event can say it
+			continue // no event can express it
 		}
 		c.Balances = stock.Balances{Avail: free - r.Quantity, Held: r.Quantity, Sold: keep.Sold, Total: keep.Total}
 		events = append(events, c.next(reason))

@@ -1,8 +1,10 @@
-// Package rebuild folds the events of a cell into what Redis held of it: the cell itself, the records of its reservations, and
-// the units that count against its users' limits. So what Redis has lost can be written again. It does no I/O.
+// Package rebuild computes from the events of a cell what Redis held of it: the cell itself, the records of its
+// reservations, and the units that count against its users' limits. With that, somebody can write again what Redis
+// has lost. The package does no I/O.
 //
-// Where events are missing it trusts the last one that is known for total and sold, because balances tell of all events before
-// them. So no unit is sold twice. Held is the sum of the holds that are known, because only these can end; avail is the rest.
+// Where events are missing, it trusts the last known event for total and sold, because balances contain the effect of
+// all events before them. So no unit is sold twice. Held is the sum of the known holds, because only these can end.
+// Avail is the rest.
 package rebuild
 
 import (
@@ -15,48 +17,48 @@ import (
 	"sluice/core/stock"
 )
 
-// ErrOrder means that events of a cell came in another order than that of their positions, or are another cell's.
+// ErrOrder means that an event came out of the order of positions, or belongs to another cell.
 var ErrOrder = errors.New("events are not in the order of their positions")
 
 // Record is what Redis remembers of a reservation, deduction, adjustment or return.
 type Record struct {
 	stock.Reservation
 
-	EndedMS int64 // Redis time from which on its retention counts; 0: it is held
+	EndedMS int64 // Redis time at which its retention began; 0: it is held
 }
 
-// Cell is what Redis held of a cell at a position. The zero value is a cell that is not there yet.
+// Cell is what Redis held of a cell at a position. The zero value means that the cell did not exist yet.
 type Cell struct {
 	stock.CellState
 
 	Held    []stock.Reservation // open, in the order of their last events
-	Revoked []stock.Reservation // open until the loss; they no longer fit. The newest one is the first
+	Revoked []stock.Reservation // holds that were open until the loss and no longer fit, the newest one first
 	Buyers  map[int64]int64     // units that count against a user's limit
 	Lost    Loss
 }
 
-// Loss bounds what is missing since the last rebase, where events are missing.
+// Loss bounds what was lost with the events that are missing since the last rebase.
 type Loss struct {
 	Events uint64 // that nobody has
-	Units  int64  // at most so many are held or sold by reservations that nobody can name, less what came back since
+	Units  int64  // at most so many units are held or sold by reservations that nobody can name, less those that came back since
 }
 
-// Fold makes a Cell of events. It keeps only open holds and the counts of users.
+// Fold makes a Cell from events. Of their reservations it keeps only open holds and the counts of users.
 type Fold struct {
 	ended func(Record)
-	ends  map[uint32]uint64 // by epoch, its last seq, where a rebase says so
+	ends  map[uint32]uint64 // by epoch: its last seq, if a rebase names it
 
 	at     stock.CellState
 	held   map[stock.ReservationID]stock.Reservation
 	buyers map[int64]int64
 
 	missing   uint64
-	whole     uint64 // from this seq on nothing is missing
-	knownSold int64  // units whose sale is known, since a position at which all were
+	whole     uint64 // nothing is missing from this seq on
+	knownSold int64  // units whose sale is known, counted since a position at which all sales were known
 }
 
-// New begins a fold at a base. ended is told of each record when its reservation ends, and of those that are finished from the
-// start; nil: nobody is.
+// New begins a fold at a base. The fold calls ended with each record when its reservation ends, and with each record
+// that is final from the start. ended may be nil.
 func New(base Cell, ended func(Record)) *Fold {
 	f := &Fold{
 		ended: ended, at: base.CellState, knownSold: base.Sold, whole: base.Seq + 1,
@@ -71,13 +73,13 @@ func New(base Cell, ended func(Record)) *Fold {
 	return f
 }
 
-// EndEpoch tells where an epoch ended, by the rebase that follows it. Later events of the epoch were declared lost and do not
-// count. It comes before the events.
+// EndEpoch says at which position an epoch ended; the rebase that follows names it. Later events of that epoch were
+// declared lost and do not count. Call EndEpoch before the events come.
 func (f *Fold) EndEpoch(last stock.Position) { f.ends[last.Epoch] = last.Seq }
 
-// Checkpoint begins anew at what is known of the cell at a position, with users' counts of reservations that have ended by
-// then. Holds that were added before stay, and count: of older events only those of open holds and of settings may be
-// known, and what else they seem to say does not matter.
+// Checkpoint begins anew from what is known of the cell at a position. buyers has users' counts of reservations that
+// have ended by then. Holds that were added before stay and count. Of older events, only those of open holds and of
+// settings may be known; anything else that they seem to say does not matter.
 func (f *Fold) Checkpoint(at stock.CellState, bought map[int64]int64) {
 	f.at, f.missing, f.whole, f.knownSold = at, 0, 0, at.Sold
 	for user, units := range bought {
@@ -87,7 +89,7 @@ func (f *Fold) Checkpoint(at stock.CellState, bought map[int64]int64) {
 	}
 }
 
-// Add applies the next event, and the Redis time at which it happened. An event that is there twice counts once.
+// Add applies the next event, which happened at a Redis time. An event that comes twice counts once.
 func (f *Fold) Add(e *event.Event, timeMS int64) error {
 	if end, ended := f.ends[e.Epoch]; ended && e.Seq > end {
 		return nil
@@ -105,7 +107,7 @@ func (f *Fold) Add(e *event.Event, timeMS int64) error {
 	return nil
 }
 
-// miss counts the events that are missing before one.
+// miss counts the events that are missing before an event.
 func (f *Fold) miss(e *event.Event) {
 	last := e.Seq - 1
 	if e.Kind == event.KindRebase {
@@ -117,7 +119,7 @@ func (f *Fold) miss(e *event.Event) {
 	}
 }
 
-// apply does what an event did.
+// apply applies the effect of an event.
 func (f *Fold) apply(e *event.Event, timeMS int64) {
 	r := stock.Reservation{
 		ID: e.Reservation, State: e.Kind.State(), Cell: e.Cell, User: e.User, Quantity: e.Quantity, Fingerprint: e.Fingerprint,
@@ -131,7 +133,7 @@ func (f *Fold) apply(e *event.Event, timeMS int64) {
 		return
 	case event.KindExtend:
 		r.Counted = before.Counted || !known && f.count(&r)
-		if known { // else it counts from this deadline how far it may be extended
+		if known { // otherwise the bound of extensions counts from this deadline
 			r.ExtendedMS = before.ExtendedMS + r.DeadlineMS - before.DeadlineMS
 		}
 		f.held[r.ID] = r
@@ -149,7 +151,7 @@ func (f *Fold) apply(e *event.Event, timeMS int64) {
 		f.knownSold -= e.Quantity
 	case event.KindAdjust, event.KindTransferOut, event.KindTransferIn:
 		f.at.Settings = e.Change.Settings
-	case event.KindRebase: // whoever made it has told what was missing
+	case event.KindRebase: // whoever made it knew what was missing
 		f.at.Settings = e.Change.Settings
 		f.missing, f.whole, f.knownSold = 0, e.Seq, e.Sold
 		if r.ID == (stock.ReservationID{}) {
@@ -186,7 +188,7 @@ func (f *Fold) takeOff(user, units int64) {
 	}
 }
 
-// End is the cell after the last event. The fold is over.
+// End ends the fold, and returns the cell after the last event.
 func (f *Fold) End() Cell {
 	c := Cell{CellState: f.at, Buyers: f.buyers}
 	var held, certain int64

@@ -7,16 +7,16 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// dialTimeout bounds how long a client takes to connect, greeting included: calls to a server that hangs wait for that
-// too, whatever time they have.
+// dialTimeout bounds how long a client takes to connect, greeting included. A call to a server that hangs waits for
+// the connection too, however short its own timeout is.
 const dialTimeout = time.Second
 
-// topologyEvery is how often a client asks a cluster for its nodes. Otherwise it learns of a new or a returned replica only when
-// a primary moves.
+// topologyEvery is how often a client asks a cluster for its nodes. Without it the client would learn of a new or a
+// returned replica only when a primary moves.
 const topologyEvery = 5 * time.Second
 
-// Options are the options that every client has: nothing is ever sent twice by the client itself, redirections of a
-// cluster are bounded, and there is no client-side cache. TLS is the caller's.
+// Options returns the options of every client. The client sends nothing twice by itself, follows a bounded number of
+// redirections in a cluster, and has no client-side cache. The caller sets TLS.
 func Options(addrs []string, user, password string) rueidis.ClientOption {
 	return rueidis.ClientOption{
 		InitAddress:   addrs,
@@ -29,9 +29,9 @@ func Options(addrs []string, user, password string) rueidis.ClientOption {
 	}
 }
 
-// SentinelOptions are those where Sentinels name the primary: the client asks them again every second, because it
-// would never learn of a switch whose message it has missed, and gives up soon on a Sentinel whose host is away,
-// because it asks one after another. TLS is the caller's.
+// SentinelOptions returns the options for a primary that Sentinels name. The client asks them again every second,
+// because otherwise it would never learn of a switch whose message it missed. It gives up soon on a Sentinel whose
+// host is away, because it asks one after another. The caller sets TLS.
 func SentinelOptions(master, user, password string) rueidis.SentinelOption {
 	return rueidis.SentinelOption{
 		MasterSet:               master,

@@ -1,5 +1,4 @@
-// Package redis owns the settings of a Redis and the clients that are made of them. What the Redis holds is for
-// others.
+// Package redis owns the settings of a Redis, and makes clients from them. It does not know what the Redis contains.
 package redis
 
 import (
@@ -13,7 +12,7 @@ import (
 	"sluice/core/config"
 )
 
-// Config says where the stock lives and how long to wait for it.
+// Config says where the Redis with the stock is, and how long to wait for it.
 type Config struct {
 	Addrs        []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT"`
 	User         string        `name:"redis-user" env:"SLUICE_REDIS_USER" group:"Redis" placeholder:"NAME"`
@@ -30,10 +29,10 @@ type Config struct {
 	CallTimeout time.Duration `name:"redis-call-timeout" env:"SLUICE_REDIS_CALL_TIMEOUT" group:"Redis" default:"300ms"`
 }
 
-// hangMax is how long a server behind Sentinels may give no sign before its connections are closed.
+// hangMax is how long a server behind Sentinels may be silent before its connections are closed.
 const hangMax = 2 * time.Second
 
-// Replicas says how long those who sell wait for replicas.
+// Replicas says how long processes that sell wait for replicas.
 type Replicas struct {
 	Timeout time.Duration `name:"redis-replica-timeout" env:"SLUICE_REDIS_REPLICA_TIMEOUT" group:"Redis" default:"100ms"`
 }
@@ -87,7 +86,7 @@ func (r *Config) validateAddresses(f *config.Faults) {
 // BySentinel reports whether Sentinels name the primary.
 func (r *Config) BySentinel() bool { return len(r.SentinelAddrs) > 0 || r.SentinelMaster != "" }
 
-// Places are the addresses to begin with, as people read them.
+// Places returns the addresses to begin with, for people.
 func (r *Config) Places() string {
 	if r.BySentinel() {
 		return fmt.Sprintf("%s of sentinels %s", r.SentinelMaster, strings.Join(r.SentinelAddrs, ","))
@@ -108,8 +107,7 @@ func (r *Config) Client() (rueidis.Client, error) {
 	return client, nil
 }
 
-// Server connects to one server, whatever role it has, with the credentials of Redis. The caller closes the
-// client.
+// Server connects to one server, whatever its role, with the credentials of Redis. The caller closes the client.
 func (r *Config) Server(addr string) (rueidis.Client, error) {
 	return r.single(addr, func(o *rueidis.ClientOption) {})
 }
@@ -152,7 +150,7 @@ func (r *Config) options() (rueidis.ClientOption, error) {
 		options.InitAddress = r.SentinelAddrs
 		options.Sentinel = SentinelOptions(r.SentinelMaster, r.SentinelUser, password.Reveal())
 		options.Sentinel.TLSConfig = tlsConfig
-		// While it waits for a server that hangs, the client does not move to the one that was promoted.
+		// While the client waits for a server that hangs, it does not move to the one that was promoted.
 		options.ConnWriteTimeout = max(hangMax, r.CallTimeout)
 	}
 	return options, nil

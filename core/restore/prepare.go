@@ -16,7 +16,8 @@ import (
 // entriesAtOnce is how many entries of an outbox one message to Kafka has.
 const entriesAtOnce = 200
 
-// prepare waits until MySQL has everything that is known of the partitions, and leaves those out of which it cannot tell.
+// prepare waits until MySQL has everything that is known of the partitions. It leaves out those of which nobody can
+// tell.
 func (w *run) prepare(ctx context.Context) error {
 	topic := w.topic()
 	defer topic.Close()
@@ -94,7 +95,7 @@ func ends(unread []outbox.Range) []int64 {
 	return until
 }
 
-// left counts the messages before some offsets that nobody has read.
+// left counts the messages before some offsets that persisters have not read.
 func left(unread []outbox.Range, until []int64) (n int64) {
 	for p := range unread {
 		if p < len(until) {
@@ -104,7 +105,7 @@ func left(unread []outbox.Range, until []int64) (n int64) {
 	return n
 }
 
-// judgeLetters leaves out partitions with events that happened and are not in the ledger.
+// judgeLetters leaves out partitions with events that happened in Redis and are not in the ledger.
 func (w *run) judgeLetters(ctx context.Context) error {
 	letters, err := w.books.Unresolved(ctx)
 	if err != nil {
@@ -124,7 +125,8 @@ func (w *run) judgeLetters(ctx context.Context) error {
 	return w.books.ForkPositions(ctx, refuse)
 }
 
-// compare leaves out a partition that knows more of a cell than the ledger: what it has lost is then nowhere.
+// compare leaves out a partition that knows more of a cell than the ledger does. What such a partition has lost is
+// nowhere else.
 func (w *run) compare(ctx context.Context, p int) error {
 	known := make(map[stock.Cell]stock.Position, len(w.cells[p]))
 	for _, c := range w.cells[p] {

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// reason is the reason that a rebase gives.
+	// reason is the reason in the rebases of a restore.
 	reason = "restored from MySQL and Kafka"
 	// historyPage is how many rows of the ledger one statement reads at most.
 	historyPage = 20000
@@ -64,10 +64,10 @@ type filler struct {
 	failed error // of writing a record
 }
 
-// beginning has what refill must know of a cell before it reads the events.
+// beginning has what refill must know of a cell before it reads the cell's events.
 type beginning struct {
 	ends       []stock.Position   // of epochs
-	checkpoint *ledger.Checkpoint // nil once it is passed, or if there is none
+	checkpoint *ledger.Checkpoint // nil if there is none, or once the fold has passed it
 	bought     map[int64]int64    // at the checkpoint
 }
 
@@ -105,7 +105,7 @@ func (f *filler) fill(ctx context.Context, some []cellAt) error {
 	return err
 }
 
-// add folds the next event of the ledger.
+// add adds the next event of the ledger to the fold.
 func (f *filler) add(ctx context.Context, e *ledger.Recorded) error {
 	if e.Reservation != (stock.ReservationID{}) && e.Reservation.Partition() != f.partition {
 		return fmt.Errorf("%w, or of one with another number of partitions: the reservation %v is of partition %d there, and of %d here: set --partitions and "+
@@ -130,8 +130,9 @@ func (f *filler) add(ctx context.Context, e *ledger.Recorded) error {
 	return errors.Join(f.fold.Add(&e.Event, e.TimeMS), f.failed)
 }
 
-// before takes an event up to a checkpoint. The ledger still has those of holds that are open there, those that set limits, and its
-// own. The fold goes on from the checkpoint once its own event has come.
+// before takes an event up to a checkpoint. Of these the ledger still has the events of holds that were open at the
+// checkpoint, the events that set limits, and the checkpoint's own event. Once that one has come, the fold goes on
+// from the checkpoint.
 func (f *filler) before(begin *beginning, e *ledger.Recorded) error {
 	at := begin.checkpoint
 	var err error
@@ -143,10 +144,10 @@ func (f *filler) before(begin *beginning, e *ledger.Recorded) error {
 	}
 	begin.checkpoint = nil
 	f.fold.Checkpoint(stock.CellState{Cell: at.Cell, Position: at.Position, Balances: at.Balances(), Settings: at.Settings, Loaded: true}, begin.bought)
-	return errors.Join(err, f.fold.Add(&e.Event, e.TimeMS), f.failed) // its own event is passed over
+	return errors.Join(err, f.fold.Add(&e.Event, e.TimeMS), f.failed) // the fold skips the checkpoint's own event
 }
 
-// remember writes the record of a reservation that has ended, unless it is forgotten by now.
+// remember writes the record of a reservation that has ended, unless its retention is over.
 func (f *filler) remember(ctx context.Context, r *rebuild.Record) {
 	if r.EndedMS+f.Vetting.Stock.Retention.Milliseconds() <= f.nowMS || f.failed != nil {
 		return
@@ -155,7 +156,7 @@ func (f *filler) remember(ctx context.Context, r *rebuild.Record) {
 	f.failed = f.to.Record(ctx, &r.Reservation, r.EndedMS)
 }
 
-// finish writes what is left of the cell under way: its holds, its users' counts, and itself in a new epoch.
+// finish writes the rest of the current cell: its holds, its users' counts, and the cell itself in a new epoch.
 func (f *filler) finish(ctx context.Context) error {
 	if f.fold == nil {
 		return nil

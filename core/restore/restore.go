@@ -1,6 +1,6 @@
-// Package restore writes partitions of Redis anew from MySQL and Kafka, where Redis holds nothing of them or has lost a key. It
-// changes partitions that are shut, and no others. A vetting then compares the result with MySQL and Kafka before anybody sells
-// from it. Any number of processes may restore at once.
+// Package restore writes partitions of Redis anew from MySQL and Kafka if Redis holds nothing of them, or has lost
+// one of their keys. It changes only partitions that are shut. Before anybody sells from them, a vetting compares the
+// result with MySQL and Kafka. Any number of processes may restore at once.
 package restore
 
 import (
@@ -24,7 +24,7 @@ const (
 	parallelDefault = 4
 	progressEvery   = time.Second
 	waitEvery       = 300 * time.Millisecond // between two looks at how far persisters are
-	openEvery       = 5                      // times the time that a vetting takes lie between two, while others are under way
+	openEvery       = 5                      // while partitions are being restored, the pause between two vettings is so many times as long as a vetting
 )
 
 // ErrForeign means that MySQL has the ledger of another deployment.
@@ -34,9 +34,9 @@ var ErrForeign = errors.New("mysql has the ledger of another deployment")
 type Restore struct {
 	Vetting vetting.Vetting
 	Store   *redisstock.Store
-	// Open vets Redis and opens what is sound of it, once some of it is restored.
+	// Open vets Redis and opens what is sound, each time some partitions are restored.
 	Open func(context.Context) error
-	// Progress is told how far it has come; nil: nobody is.
+	// Progress is called with how far the restore has come; nil: nobody is told.
 	Progress func(Progress)
 	// Parallel is how many partitions are restored at once. Defaults to 4. Each takes a connection to MySQL.
 	Parallel int
@@ -44,13 +44,13 @@ type Restore struct {
 
 // Progress is how far a restore has come.
 type Progress struct {
-	Waiting    int64 // messages of Kafka that persisters have to bring to MySQL first; 0: it restores
+	Waiting    int64 // messages of Kafka that persisters have to bring to MySQL first; 0: the restore has begun
 	Done       int   // partitions
 	Partitions int
 	Cells      int64 // restored
 	CellsAll   int64
-	Records    int64 // of reservations, deductions and adjustments, restored
-	Events     int64 // read from the ledger
+	Records    int64 // records of reservations, deductions and adjustments that were restored
+	Events     int64 // events read from the ledger
 }
 
 // Plan says what a restore would do.
@@ -58,7 +58,7 @@ type Plan struct {
 	redisstock.Losses
 
 	Partitions []int // to restore
-	Cells      int64 // that MySQL has of them
+	Cells      int64 // cells that MySQL has of these partitions
 	Waiting    int64 // messages that persisters have to bring to MySQL first
 }
 
@@ -67,20 +67,20 @@ type Report struct {
 	Progress
 
 	Busy    []int           // partitions that another process restores
-	Refused map[int]string  // why nothing was done about a partition
-	Lost    map[int][]*Loss // what nobody knows any more, by partition
+	Refused map[int]string  // by partition: why nothing was done about it
+	Lost    map[int][]*Loss // by partition: what nobody knows any more
 }
 
 // Loss says what a cell has lost because events are missing in the ledger.
 type Loss struct {
 	Cell    stock.Cell
 	Events  uint64 // that nobody has
-	Units   int64  // at most so many have reservations that nobody can name
-	Revoked int    // holds that no longer fit
+	Units   int64  // at most so many units have reservations that nobody can name
+	Revoked int    // number of holds that no longer fit
 }
 
-// Plan finds out what is to be restored, and changes nothing. The error wraps redisstock.ErrVetting if this Redis cannot be
-// restored at all.
+// Plan finds out what a restore would do, and changes nothing. The error wraps redisstock.ErrVetting if this Redis
+// cannot be restored at all.
 func (r *Restore) Plan(ctx context.Context) (Plan, error) {
 	found, err := r.Vetting.Losses(ctx)
 	if err != nil {
@@ -111,7 +111,7 @@ func (r *Restore) topic() *outbox.Topic {
 	return outbox.NewTopic(r.Vetting.Kafka.Brokers, r.Vetting.Kafka.Topic)
 }
 
-// cellAt is a cell and the position that the stock table has of it.
+// cellAt is a cell with its position in the stock table.
 type cellAt struct {
 	stock.Cell
 	stock.Position
@@ -148,7 +148,7 @@ type run struct {
 	report Report
 }
 
-// Run restores what a plan says. The error joins all trouble; what is done stays done, and the next run goes on.
+// Run carries out a plan. The error joins all trouble. What is done stays done, and the next run goes on.
 func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
 	w := &run{Restore: r, plan: plan, books: ledger.New(r.Vetting.DB, nil)}
 	w.report = Report{Refused: map[int]string{}, Lost: map[int][]*Loss{}}
@@ -161,7 +161,7 @@ func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
 	if err != nil {
 		return w.report, err
 	}
-	if len(plan.Torn) > 0 { // nobody may go on with what is left of them
+	if len(plan.Torn) > 0 { // first stop everybody from going on with the rest of them
 		if err := r.Open(ctx); err != nil && !errors.Is(err, redisstock.ErrVetting) {
 			return w.report, err
 		}
@@ -202,7 +202,7 @@ func (w *run) progress() Progress {
 	return p
 }
 
-// all restores the partitions, some at once, and has them opened.
+// all restores the partitions, several at once, and has them opened.
 func (w *run) all(ctx context.Context) error {
 	todo, done := make(chan int), make(chan struct{}, len(w.plan.Partitions))
 	var workers sync.WaitGroup
@@ -241,8 +241,8 @@ func orDefault(parallel int) int {
 	return parallel
 }
 
-// opener has Redis opened whenever partitions are done, and at the end. While others are under way it leaves time between two
-// vettings, because each reads the positions of all cells.
+// opener has Redis opened whenever partitions are done, and at the end. While others are under way, it pauses between
+// two vettings, because each reads the positions of all cells.
 func (w *run) opener(ctx context.Context, done <-chan struct{}) error {
 	var next time.Time
 	restored := false
@@ -282,7 +282,7 @@ func (w *run) partition(ctx context.Context, p int) error {
 	return err
 }
 
-// refuse leaves a partition out, for a reason.
+// refuse leaves a partition out, and keeps the reason.
 func (w *run) refuse(p int, format string, args ...any) {
 	if _, wanted := w.cells[p]; wanted {
 		delete(w.cells, p)

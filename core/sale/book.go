@@ -16,11 +16,11 @@ import (
 // itemsPerStatement keeps statements well below what a server accepts.
 const itemsPerStatement = 100
 
-// entry is a sale as its rows have it, items in order of their SKUs.
+// entry is a sale as its rows have it, with the items in the order of their SKUs.
 type entry struct {
 	plan Plan
 	Window
-	windows int64 // how often the window was changed
+	windows int64 // number of changes of the window
 	items   []itemRow
 	progress
 }
@@ -34,7 +34,7 @@ type itemRow struct {
 	movingSinceMS int64
 }
 
-// given reports whether the item was given its stock, whatever became of it.
+// given reports whether the item got its stock, whatever became of that stock later.
 func (r itemRow) given() bool { return r.moves > 0 }
 
 // filled reports whether the item has all its stock: none was taken back, and none is under way.
@@ -93,7 +93,7 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 	return nil
 }
 
-// newEntry is a sale of which nothing is done.
+// newEntry makes an entry of a sale that has nothing yet.
 func newEntry(p Plan) *entry {
 	e := &entry{plan: p, Window: Window{OpensAtMS: NotScheduled}}
 	for _, item := range p.Items {
@@ -274,7 +274,7 @@ func checkFilled(ctx context.Context, tx *sql.Tx, id uint32) error {
 	return nil
 }
 
-// keep writes the key of a call down.
+// keep writes down the key of a call.
 func (c keyedCall) keep(ctx context.Context, db execer, id uint32) error {
 	if c.Key == "" {
 		return nil
@@ -288,8 +288,8 @@ type execer interface {
 	ExecContext(ctx context.Context, statement string, values ...any) (sql.Result, error)
 }
 
-// change runs a statement whose condition is what was read before. It returns ErrOverlap unless the statement changes the
-// expected number of rows.
+// change runs a statement that demands values which were read before. It returns ErrOverlap unless the statement
+// changes the expected number of rows.
 func change(ctx context.Context, to execer, rows int, statement string, values ...any) error {
 	result, err := to.ExecContext(ctx, statement, values...)
 	if err != nil {

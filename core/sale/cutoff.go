@@ -8,8 +8,9 @@ import (
 	"sluice/core/stock"
 )
 
-// Finish brings the units in of a transfer of a SKU whose first half is done: out is the id of that half. It reports false if no
-// sale has such a transfer under way. It refuses one that was cut off too long ago, by ErrStaleMove.
+// Finish ends a transfer of a SKU whose first half is done, and brings its units in. out is the id of the first half.
+// Finish returns false if no sale has such a transfer under way. If the transfer was cut off too long ago, the error
+// is ErrStaleMove.
 func (d *Desk) Finish(ctx context.Context, sku int64, out stock.ReservationID) (bool, error) {
 	ids, err := d.moving(ctx, sku)
 	if err != nil {
@@ -32,7 +33,7 @@ func (d *Desk) Finish(ctx context.Context, sku int64, out stock.ReservationID) (
 	return false, nil
 }
 
-// moving are the sales that have a transfer of a SKU under way.
+// moving returns the sales that have a transfer of a SKU under way.
 func (d *Desk) moving(ctx context.Context, sku int64) (ids []uint32, err error) {
 	rows, err := d.db.QueryContext(ctx, "SELECT sale_id FROM sale_items WHERE sku_id = ? AND moving_units <> 0", sku)
 	if err != nil {

@@ -12,8 +12,8 @@ var ErrPartly = errors.New("done in part")
 
 // progress says what a call has changed so far.
 type progress struct {
-	written string // what is written down, if anything
-	cells   int    // that were made or changed
+	written string // what was written into MySQL, if anything
+	cells   int    // cells that were made or changed
 	moved   int    // SKUs whose units have moved
 }
 
@@ -41,12 +41,12 @@ func (p progress) partly(id uint32, err error) error {
 // faultsMax is how many SKUs an error names; it counts the rest.
 const faultsMax = 20
 
-// faults are the troubles of some SKUs of a sale.
+// faults has the errors of some SKUs of a sale.
 type faults []error
 
 func (f *faults) add(sku int64, err error) { *f = append(*f, fmt.Errorf("SKU %d: %w", sku, err)) }
 
-// err is nil where there is no trouble.
+// err returns nil if there is no error.
 func (f faults) err() error {
 	if len(f) == 0 {
 		return nil
@@ -69,5 +69,5 @@ func (f faults) Error() string {
 	return text.String()
 }
 
-// Unwrap gives all of them.
+// Unwrap returns all of them.
 func (f faults) Unwrap() []error { return f }

@@ -1,7 +1,7 @@
-// Package sale runs sales: time-boxed offers of some SKUs, each with its own stock, limit and window. A sale's id is the
-// pool of its stock. MySQL has the plan of a sale and how far it is set up (tables sales and sale_items). The cells in
-// Redis have what decides over requests; every change of a cell has an id of its own. So any process can repeat each
-// step until it is done.
+// Package sale runs sales: offers of some SKUs for a limited time, each with its own stock, limit and window. The id
+// of a sale is the pool of its stock. MySQL has the plan of a sale and how far it is set up (tables sales and
+// sale_items). The cells in Redis have everything that decides over requests. Every change of a cell has an id of its
+// own, so any process can repeat each step until it is done.
 package sale
 
 import (
@@ -97,15 +97,15 @@ type Sale struct {
 	Window
 	Filled   bool        // it has all its stock: none is missing yet, was taken back, or is under way
 	Stock    []ItemStock // as Plan.Items
-	NowMS    int64       // Redis time of all this
+	NowMS    int64       // the Redis time of this state
 	Replayed bool        // an earlier call had done this
 	Changed  bool        // this call has changed something: the sale, its stock, or a cell that lacked the sale's window
 }
 
 // ItemStock is the stock of one SKU in a sale.
 type ItemStock struct {
-	Moved     int64 // units it was given, less those taken back
-	Settled   bool  // it was given its stock, and no transfer is under way
+	Moved     int64 // units that it got, less those taken back
+	Settled   bool  // it got its stock, and no transfer is under way
 	WindowSet bool  // its cell has the sale's window
 	Cell      stock.CellState
 }

@@ -11,9 +11,9 @@ import (
 	"sluice/core/stock"
 )
 
-// Create makes a sale: its rows, a cell per SKU that does not sell yet, and the stock in the cells, which comes from the
-// SKUs' normal stock. The plan is its key: it can be repeated with the same plan until it succeeds, and then changes
-// nothing more. It does not fill what was emptied since.
+// Create makes a sale: its rows, a cell per SKU that does not sell yet, and the stock of the cells, which comes from
+// the SKUs' normal stock. The plan is its key: Create can be repeated with the same plan until it succeeds, and then
+// it changes nothing more. It does not fill what somebody has emptied since.
 func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 	if err := p.Validate(); err != nil {
 		return Sale{}, err
@@ -110,7 +110,7 @@ func (d *Desk) createCells(ctx context.Context, e *entry) error {
 	})
 }
 
-// settings are those of a new cell of the sale.
+// settings returns the settings of a new cell of the sale.
 func (p Plan) settings() stock.Settings {
 	return stock.Settings{
 		Limit: p.Limit, Hold: p.Hold, Ack: p.Ack, ShopperDeducts: p.ShopperDeducts, OpensAtMS: NotScheduled,
@@ -134,7 +134,7 @@ func (d *Desk) adjust(ctx context.Context, e *entry, key string, a *stock.Adjust
 		var decisions []stock.Decision
 		trouble := try(ctx, func() error {
 			decisions = stock.DoAll(ctx, d.store, stock.OpAdjust, requests)
-			// What is shut stays so, and the rest need not wait for it.
+			// A cell that is shut stays as it is. The others need not wait for it.
 			i := slices.IndexFunc(decisions, func(d stock.Decision) bool { return d.Err != nil && !errors.Is(d.Err, stock.ErrShut) })
 			if i < 0 {
 				return nil
@@ -154,7 +154,7 @@ func (d *Desk) adjust(ctx context.Context, e *entry, key string, a *stock.Adjust
 			}
 		}
 		if trouble != nil {
-			break // the rest would fare no better now
+			break // the rest would fail in the same way now
 		}
 	}
 	return broken.err()

@@ -19,8 +19,8 @@ type Window struct {
 // NotScheduled is the opening of a sale that nobody has opened yet.
 const NotScheduled = stock.TimeMaxMS
 
-// LeadTime is the least time between opening a sale and its first reservation: long enough for every
-// edge to learn of its SKUs.
+// LeadTime is the least time between the opening of a sale and its first reservation. It gives every edge time to
+// learn of its SKUs.
 const LeadTime = 2 * time.Second
 
 // Never is a closing that removes the one that was set.
@@ -66,7 +66,7 @@ type Call struct {
 	Key  string
 }
 
-// keyedCall is a call with what it asks for.
+// keyedCall is a call with its request.
 type keyedCall struct {
 	Call
 	operation   string // open, close, fill or empty
@@ -131,9 +131,9 @@ func (w Window) reopen(o Opening, nowMS int64) (Window, error) {
 	return after, nil
 }
 
-// Close ends a sale at a time, by Redis' clock. The zero time means now. Any other time must be in the future and after the
-// sale's opening; Never removes the closing. The opening stays as it is, even if the sale will not reach it. Held units
-// stay held and can be confirmed.
+// Close ends a sale at a time, by Redis' clock. The zero time means now. Any other time must be in the future and
+// after the sale's opening. Never removes the closing. The opening stays as it is, even if the sale will not reach
+// it. Held units stay held and can be confirmed.
 func (d *Desk) Close(ctx context.Context, id uint32, by Call, at time.Time) (Sale, error) {
 	c := keyedCall{by, "close", stock.FingerprintOf(at.UnixMilli())}
 	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, bool, error) {
@@ -172,7 +172,7 @@ func (w Window) closing(at time.Time, nowMS int64) (Window, error) {
 func (d *Desk) changeWindow(
 	ctx context.Context, id uint32, c keyedCall, next func(e *entry, nowMS int64) (w Window, filled bool, err error),
 ) (Sale, error) {
-	done, err := d.done(ctx, id, c) // before the sale is read: should the same call be made meanwhile, setWindow finds out
+	done, err := d.done(ctx, id, c) // first, before the sale is read: if the same call is made meanwhile, setWindow finds out
 	if err != nil {
 		return Sale{}, err
 	}
@@ -238,9 +238,9 @@ func (s *Sale) windowsSet() bool {
 // applyTries bounds how often applyWindow begins again.
 const applyTries = 3
 
-// applyWindow brings the window that is written down to every cell. Where a cell has another one after
-// that, because what was late or not ours has changed it since, the window becomes a new change: the
-// cells remember the old one as made.
+// applyWindow brings the window in MySQL to every cell. If a cell has another window afterwards, a late call or
+// somebody else has changed it since. The window then becomes a new change, because the cells remember the old one as
+// made.
 func (d *Desk) applyWindow(ctx context.Context, e *entry) (Sale, error) {
 	for range applyTries {
 		w := e.inCells()

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Role is what a MySQL account is for.
+// Role is the purpose of a MySQL account.
 type Role string
 
 // The roles. Each may do what it needs and nothing else.
@@ -19,27 +19,27 @@ const (
 	RolePersister Role = "persister" // sluice persister
 	RoleEdge      Role = "edge"      // sluice edge
 	RoleOperator  Role = "operator"  // the commands of operators
-	RoleArchive   Role = "archive"   // sluice archive: the only one that deletes
+	RoleArchive   Role = "archive"   // sluice archive; no other role deletes stock
 	RoleShop      Role = "shop"      // the shop's own services: they read, and plan stock
 )
 
 // Roles are all of them.
 var Roles = []Role{RoleMigrate, RolePersister, RoleEdge, RoleOperator, RoleArchive, RoleShop}
 
-// Account is the name by which the documents call the account of a role.
+// Account returns the name that the documents give the account of a role.
 func (r Role) Account() string { return "sluice_" + string(r) }
 
-// Grant is what accounts of a role may do with a table.
+// Grant says what accounts of a role may do with a table.
 type Grant struct {
 	Role       Role
 	Privileges string // as in GRANT
 	Table      string
 }
 
-// columns is a list of columns in a grant.
+// columns writes a list of columns in the form of a grant.
 var columns = regexp.MustCompile(`\(([^)]*)\)`)
 
-// granted are the tables and the columns (table.column) of the database that the owner's grants name, sorted.
+// granted returns, sorted, the tables of the database and the columns (table.column) that the owner's grants name.
 func (o Owner) granted(ctx context.Context, database *sql.DB) (names []string, err error) {
 	named := map[string]bool{}
 	for _, g := range o.Grants {
@@ -73,7 +73,7 @@ func (o Owner) granted(ctx context.Context, database *sql.DB) (names []string, e
 	return slices.Compact(names), nil
 }
 
-// since are the tables that are new, and the new columns of the others.
+// since returns the new tables, and the new columns of the others.
 func since(before, after []string) (names []string) {
 	for _, name := range after {
 		table, _, _ := strings.Cut(name, ".")
@@ -84,7 +84,8 @@ func since(before, after []string) (names []string) {
 	return names
 }
 
-// Statements are what gives an existing account of MySQL a role in a database whose tables have been migrated.
+// Statements returns the statements that give an existing account of MySQL a role. The tables of the database must
+// have been migrated.
 func (o Owners) Statements(role Role, database, user, host string) ([]string, error) {
 	if !slices.Contains(Roles, role) {
 		names := make([]string, len(Roles))

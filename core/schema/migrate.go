@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	migrationLock        = "sluice_migrate" // of a server, for all owners: the probe has one name for its tables
+	migrationLock        = "sluice_migrate" // one lock per server for all owners, because the tables of the probe have fixed names
 	migrationLockSeconds = 60
-	selectLock           = "SELECT GET_LOCK(?, 1)" // waits for a second, which is less than a read timeout
+	selectLock           = "SELECT GET_LOCK(?, 1)" // waits for a second, less than the timeout of a read
 )
 
-// Migrated is what a migration has done.
+// Migrated says what a migration has done.
 type Migrated struct {
-	Version int64 // that the tables have now; 0 after a failure
+	Version int64 // the version of the tables now; 0 after a failure
 
-	// New are the tables that it made, and the columns (table.column) that it added to others, as far as the owner's
-	// grants name them. Where there are some, accounts need their grants again. After a failure they are those of the
-	// steps before.
+	// New has the tables that the migration made, and the columns (table.column) that it added to others, as far as
+	// the owner's grants name them. If there are any, accounts need their grants again. After a failure it has those
+	// of the steps before.
 	New []string
 }
 
@@ -48,7 +48,7 @@ func (o Owner) Migrate(ctx context.Context, database *sql.DB, log *slog.Logger) 
 		}
 	}
 	defer func() {
-		// The lock also ends with its connection, so a failure here needs no answer.
+		// The lock also ends with its connection, so a failure here does no harm.
 		_, _ = lock.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", migrationLock)
 	}()
 
@@ -75,7 +75,7 @@ func (o Owner) Migrate(ctx context.Context, database *sql.DB, log *slog.Logger) 
 	if err != nil {
 		err = fmt.Errorf("migrate %s: %w", o.Name, err)
 	}
-	after, readErr := o.granted(ctx, database) // also after a failure: the next call finds them there already
+	after, readErr := o.granted(ctx, database) // also after a failure, because the next call finds them already there
 	done.New = since(before, after)
 	if err := errors.Join(err, readErr); err != nil {
 		return done, err
@@ -86,9 +86,9 @@ func (o Owner) Migrate(ctx context.Context, database *sql.DB, log *slog.Logger) 
 	return done, nil
 }
 
-// beginVersions puts the first row into the table of versions, which counts version 0 as applied. Goose makes the table
-// and that row in two steps, and DDL commits by itself. So whoever was killed between them has left an empty table, and
-// goose refuses one ever after.
+// beginVersions puts the first row into the table of versions. It counts version 0 as applied. Goose makes the table
+// and then that row, and each DDL statement commits by itself. A process that is killed in between leaves an empty
+// table, which goose refuses from then on.
 func (o Owner) beginVersions(ctx context.Context, database *sql.DB) error {
 	insert := "INSERT INTO " + o.Table + " (version_id, is_applied) SELECT 0, TRUE FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM " + o.Table + ")" //nolint:gosec // G202: a constant of the program
 	if _, err := database.ExecContext(ctx, insert); err != nil && db.Answer(err) != db.AnswerNoTable {

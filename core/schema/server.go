@@ -9,14 +9,14 @@ import (
 	"sluice/core/db"
 )
 
-// migrationPacket has room for each statement of the migrations.
+// migrationPacket is enough for each statement of the migrations.
 const migrationPacket = 16 << 10
 
-// dropProbe removes what probe makes, or left when it was killed.
+// dropProbe removes the tables that probe makes, or has left when it was killed.
 const dropProbe = "DROP TABLE IF EXISTS sluice_migrate_probe_items, sluice_migrate_probe"
 
-// checkServer fails if a setting of the server, or a right that the user lacks, would stop migrations on
-// their way: DDL commits by itself, so each step that was done would stay.
+// checkServer fails if a setting of the server, or a missing right of the user, would stop migrations halfway. DDL
+// commits by itself, so the steps before would stay.
 func checkServer(ctx context.Context, database *sql.DB) error {
 	err := checkSettings(ctx, database)
 	if err == nil {
@@ -45,7 +45,7 @@ func checkSettings(ctx context.Context, database *sql.DB) error {
 	if packet < migrationPacket {
 		return fmt.Errorf("max_allowed_packet is %d, and migrations need %d: set it to %d or more", packet, migrationPacket, db.PacketMin)
 	}
-	// Only MariaDB has it, and SHOW is no error where it is missing.
+	// Only MariaDB has it. SHOW is no error if a variable does not exist.
 	var name, engine string
 	err = database.QueryRowContext(ctx, "SHOW GLOBAL VARIABLES LIKE 'enforce_storage_engine'").Scan(&name, &engine)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -57,7 +57,8 @@ func checkSettings(ctx context.Context, database *sql.DB) error {
 	return nil
 }
 
-// probe does to tables of its own whatever migrations do to those of their owners, and sees that constraints hold.
+// probe does to tables of its own everything that migrations do to the tables of owners, and checks that constraints
+// hold.
 func probe(ctx context.Context, database *sql.DB) (err error) {
 	if _, err := database.ExecContext(ctx, dropProbe); err != nil {
 		return fmt.Errorf("try what migrations do: %w", err)

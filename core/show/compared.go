@@ -1,17 +1,17 @@
 package show
 
-// Compared is the stock of a SKU in Redis and in MySQL, side by side; null where one does not know it.
+// Compared is the stock of a SKU in Redis and in MySQL, side by side. A side that does not know the SKU is null.
 type Compared struct {
 	SKU    ID          `json:"sku_id"`
 	Sale   ID          `json:"sale_id,omitzero"`
-	Shut   string      `json:"shut,omitempty"` // fenced or breached: nothing happens to it until it is repaired
+	Shut   string      `json:"shut,omitempty"` // fenced or breached: nothing happens to the SKU until somebody repairs it
 	Redis  *Cell       `json:"redis"`
 	MySQL  *Projection `json:"mysql"`
 	Status string      `json:"status"`
 	Behind int64       `json:"events_behind,omitempty"`
 }
 
-// Projection is the stock of a SKU as the events left it that MySQL has.
+// Projection is the stock of a SKU after the events that MySQL has.
 type Projection struct {
 	Total       int64  `json:"total"`
 	Avail       int64  `json:"avail"`
@@ -24,11 +24,11 @@ type Projection struct {
 	Seq         uint64 `json:"seq"`
 }
 
-// Shut is what is shut until it is repaired: all are counted, some are shown.
+// Shut has what is shut until somebody repairs it. It counts everything and shows some.
 type Shut struct {
 	Fenced   int64  `json:"fenced"`
 	Breached int64  `json:"breached"`
 	Data     []Cell `json:"data"`
-	AsOf     Moment `json:"as_of"`                    // what has been shut since then is counted
-	Closed   []int  `json:"shut_partitions,omitzero"` // as a whole: nothing is known of their cells
+	AsOf     Moment `json:"as_of"`                    // everything that was shut by then is counted
+	Closed   []int  `json:"shut_partitions,omitzero"` // partitions that are shut as a whole: nothing is known of their cells
 }

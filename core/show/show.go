@@ -1,5 +1,6 @@
-// Package show is the JSON of cells and sales: the command line and the HTTP API write the same. What has no
-// bound has no member: no limit, no opening or closing. Ids are strings of digits, moments are RFC 3339 in UTC.
+// Package show has the JSON of cells and sales. The command line and the HTTP API both write it. A member is left out
+// if there is no such bound: no limit, no opening, no closing. Ids are strings of digits. Moments are RFC 3339 in
+// UTC.
 package show
 
 import (
@@ -10,7 +11,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Moment is a Redis time in ms. Zero is none, and has no member.
+// Moment is a Redis time in ms. Zero means none, and leaves the member out.
 type Moment int64
 
 // MarshalText implements encoding.TextMarshaler, and with it JSON.
@@ -27,7 +28,7 @@ func (m *Moment) UnmarshalText(text []byte) error {
 	return err
 }
 
-// opening is when something opens that may not be scheduled.
+// opening returns the moment of an opening, which may not be scheduled.
 func opening(ms int64) Moment {
 	if ms == sale.NotScheduled {
 		return 0
@@ -35,7 +36,7 @@ func opening(ms int64) Moment {
 	return Moment(ms)
 }
 
-// ID is a SKU, user or sale: a string of digits. Zero is none.
+// ID is a SKU, user or sale, written as a string of digits. Zero means none.
 type ID int64
 
 // MarshalText implements encoding.TextMarshaler, and with it JSON.
@@ -71,14 +72,14 @@ type Cell struct {
 	Seq            uint64 `json:"seq"`
 }
 
-// ChangedCell is a cell that somebody was to change.
+// ChangedCell is a cell after a call that was to change it.
 type ChangedCell struct {
 	Cell
 
 	Changed bool `json:"changed"` // the call has changed something
 }
 
-// CellOf is a cell as Redis has it.
+// CellOf returns a cell as Redis has it.
 func CellOf(c *stock.CellState) Cell {
 	return Cell{
 		SKU: ID(c.Cell.SKU), Sale: ID(c.Cell.Pool),
@@ -105,29 +106,29 @@ type Sale struct {
 	Items          []Item     `json:"items"`
 }
 
-// ChangedSale is a sale that somebody was to change.
+// ChangedSale is a sale after a call that was to change it.
 type ChangedSale struct {
 	Sale
 
 	Changed bool `json:"changed"` // the call has changed something
 }
 
-// Item is a SKU of a sale. Its units are 0 until it has got some.
+// Item is a SKU of a sale. It has no units until it gets some.
 type Item struct {
 	SKU       ID    `json:"sku_id"`
-	Quantity  int64 `json:"quantity"` // that it was to be given
-	Moved     int64 `json:"moved"`    // that it was given, less those taken back
+	Quantity  int64 `json:"quantity"` // units that the plan gives it
+	Moved     int64 `json:"moved"`    // units that it got, less those taken back
 	Avail     int64 `json:"avail"`
 	Held      int64 `json:"held"`
 	Sold      int64 `json:"sold"`
-	Settled   bool  `json:"settled"`    // nothing is left to be given or under way
-	WindowSet bool  `json:"window_set"` // the sale's window is that of its cell
+	Settled   bool  `json:"settled"`    // it has all its units, and none is under way
+	WindowSet bool  `json:"window_set"` // its cell has the sale's window
 	Frozen    bool  `json:"frozen"`
 	Fenced    bool  `json:"fenced"`
 	Breached  bool  `json:"breached"`
 }
 
-// SaleOf is a sale with its stock as Redis has it.
+// SaleOf returns a sale with its stock as Redis has it.
 func SaleOf(s *sale.Sale) Sale {
 	v := Sale{
 		ID: ID(s.ID), Name: s.Name, Phase: s.Phase(s.NowMS), Limit: s.Limit, HoldMS: s.Hold.Milliseconds(),

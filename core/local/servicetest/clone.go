@@ -9,7 +9,7 @@ import (
 	"sluice/core/local"
 )
 
-// Clone makes a plain clone of the repository that the test is part of, and returns its directory.
+// Clone makes a plain clone of the repository of the test, and returns its directory.
 func Clone(t testing.TB) string {
 	t.Helper()
 	top, err := exec.CommandContext(t.Context(), "git", "rev-parse", "--show-toplevel").Output()

@@ -18,9 +18,9 @@ import (
 // onSmallDisk makes a test binary run one test again, on the disk that it names.
 const onSmallDisk = "SLUICE_TEST_SMALL_DISK"
 
-// SmallDisk runs the test that calls it once more, in a process that has a disk of so many bytes for itself, and
-// returns the directory of the disk there. For the caller it returns nothing, once that process has ended: the
-// test has been run. It takes no rights but those to make namespaces, which Debian gives to everybody.
+// SmallDisk runs the calling test once more, in a process with a disk of the given number of bytes, and returns the
+// disk's directory there. In the first process it returns an empty text once the other one has ended; that run was
+// the test. It needs only the right to make namespaces, which Debian gives to everybody.
 func SmallDisk(t *testing.T, size int64) (dir string, here bool) {
 	t.Helper()
 	if dir := os.Getenv(onSmallDisk); dir != "" {
@@ -51,7 +51,7 @@ func SmallDisk(t *testing.T, size int64) (dir string, here bool) {
 	return "", false
 }
 
-// Fill writes to the disk of a directory until there is no room for a byte more. What it returns makes room again.
+// Fill writes to a disk until it has no room for another byte. The function that it returns makes room again.
 func Fill(t testing.TB, dir string) (free func()) {
 	t.Helper()
 	path := filepath.Join(dir, "ballast")

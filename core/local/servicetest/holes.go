@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Transact writes messages into one Kafka partition in a transaction of their own, and ends it so or so. It leaves
-// a mark behind them, which has an offset and is no message.
+// Transact writes messages into one Kafka partition in a transaction, and commits or aborts it. The transaction
+// leaves a mark behind the messages. The mark has an offset and is not a message.
 func Transact(t testing.TB, brokers []string, topic string, partition int32, end kgo.TransactionEndTry, values ...[]byte) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -44,7 +44,7 @@ func Transact(t testing.TB, brokers []string, topic string, partition int32, end
 	}
 }
 
-// stableEnd is the offset up to which all transactions of a partition have ended.
+// stableEnd returns the offset up to which all transactions of a partition have ended.
 func stableEnd(t testing.TB, client *kgo.Client, topic string, partition int32) int64 {
 	t.Helper()
 	of := kmsg.NewListOffsetsRequestTopicPartition()
@@ -62,7 +62,7 @@ func stableEnd(t testing.TB, client *kgo.Client, topic string, partition int32) 
 	return answer.Topics[0].Partitions[0].Offset
 }
 
-// DeleteRecords has Kafka forget the messages of one partition before an offset.
+// DeleteRecords makes Kafka delete the messages of one partition before an offset.
 func DeleteRecords(t testing.TB, brokers []string, topic string, partition int32, before int64) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
@@ -82,7 +82,7 @@ func DeleteRecords(t testing.TB, brokers []string, topic string, partition int32
 	}
 }
 
-// GrowTopic has a topic have so many partitions, which are more than before.
+// GrowTopic gives a topic more partitions.
 func GrowTopic(t testing.TB, brokers []string, topic string, partitions int32) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Link is a way to a server that can be stalled, so that connections stay up and nothing gets through, or cut.
+// Link is a way to a server that a test can stall or cut. While it is stalled, connections stay up and nothing gets
+// through.
 type Link struct {
 	Addr string // host:port of this end
 
@@ -37,13 +38,13 @@ func NewLink(t testing.TB, to string) *Link {
 	return l
 }
 
-// Stall holds back whatever comes from now on, in both directions.
+// Stall holds back everything from now on, in both directions.
 func (l *Link) Stall() { l.set(true) }
 
-// Resume lets through what was held back, and all that follows.
+// Resume lets through everything that was held back, and everything that follows.
 func (l *Link) Resume() { l.set(false) }
 
-// Cut resets all connections, as a firewall does that has forgotten them. New ones get through.
+// Cut resets all connections, like a firewall that has forgotten them. New connections get through.
 func (l *Link) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,7 +80,7 @@ func (l *Link) accept(ctx context.Context) {
 	}
 }
 
-// keep notes connections that are to be closed with the link. False means that it is closed already.
+// keep notes connections to close with the link. It returns false if the link is closed already.
 func (l *Link) keep(conns ...net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +101,7 @@ func (l *Link) forward(from, to net.Conn) {
 	_, _ = io.Copy(gated{to, l}, from) // however it ends, the connection has ended
 }
 
-// gated is an end that takes nothing while the link is stalled.
+// gated is an end of a link. It takes nothing while the link is stalled.
 type gated struct {
 	net.Conn
 	link *Link

@@ -10,8 +10,8 @@ import (
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 //
-// Without it they are killed when the test binary ends, and the next test binary
-// removes what they left on disk.
+// Without it, the servers are killed when the test binary ends, and the next test binary removes the files that they
+// left.
 func Main(m interface{ Run() int }) interface{ Run() int } { return runner{m} }
 
 type runner struct{ m interface{ Run() int } }

@@ -9,8 +9,8 @@ import (
 	"sluice/core/dirlock"
 )
 
-// tempDir is a directory whose lock is held by a living test binary. One without
-// a holder was left by a test binary that died, and is removed by the next.
+// tempDir is a directory with a lock that its living test binary holds. If nobody holds the lock, the test binary has
+// died, and the next one removes the directory.
 type tempDir struct {
 	path string
 	lock *dirlock.Lock
@@ -24,12 +24,12 @@ func newTempDir() (*tempDir, error) {
 		return nil, err
 	}
 	for _, path := range left {
-		// Held by its owner, or removed by somebody else just now: no concern of ours.
+		// Its owner holds it, or somebody else has just removed it: leave it alone.
 		if lock, err := dirlock.Acquire(path); err == nil {
 			_ = (&tempDir{path, lock}).remove()
 		}
 	}
-	// Locked before it has the name that others look for.
+	// Lock it before it gets the name that others look for.
 	fresh, err := os.MkdirTemp("", "new-"+tempPattern)
 	if err != nil {
 		return nil, fmt.Errorf("make directory of shared servers: %w", err)
@@ -43,7 +43,7 @@ func newTempDir() (*tempDir, error) {
 }
 
 func (d *tempDir) remove() error {
-	// First away from where others look: they would make its lock anew while it is being removed.
+	// First move it away from where others look: they would make its lock anew while it is being removed.
 	gone := filepath.Join(filepath.Dir(d.path), "old-"+filepath.Base(d.path))
 	if err := os.Rename(d.path, gone); err != nil {
 		return errors.Join(fmt.Errorf("remove directory of shared servers: %w", err), d.lock.Release())
