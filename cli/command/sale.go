@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/core/ids"
+	"sluice/core/operate"
 	"sluice/core/operate/stockfile"
 	"sluice/core/sale"
 	"sluice/core/show"
@@ -51,12 +52,7 @@ func (s *SaleCreate) Run(ctx context.Context, c *Console) error {
 	if err != nil {
 		return usage(err)
 	}
-	change := saleChange{
-		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent, ack: plan.Ack,
-		creates: true,
-		do:      func(desk *sale.Desk) (sale.Sale, error) { return desk.Create(ctx, plan) },
-	}
-	return change.run(ctx, c)
+	return changeSale(ctx, c, operate.CreateSale(plan), &s.Writer, s.Output, s.Consent)
 }
 
 func (s *SaleCreate) plan() (sale.Plan, error) {

@@ -12,7 +12,6 @@ import (
 	"sluice/core/operate"
 	"sluice/core/sale"
 	"sluice/core/show"
-	"sluice/core/stock"
 )
 
 // SaleOpen schedules a sale.
@@ -53,11 +52,7 @@ func (s *SaleOpen) Run(ctx context.Context, c *Console) error {
 	if s.For != nil {
 		opening.For = *s.For
 	}
-	change := saleChange{
-		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
-		do: func(desk *sale.Desk) (sale.Sale, error) { return desk.Open(ctx, s.ID, sale.Call{}, opening) },
-	}
-	return change.run(ctx, c)
+	return changeSale(ctx, c, operate.OpenSale(s.ID, opening, sale.Call{}), &s.Writer, s.Output, s.Consent)
 }
 
 // SaleClose ends a sale.
@@ -86,12 +81,7 @@ Examples:
 
 // Run is called by kong.
 func (s *SaleClose) Run(ctx context.Context, c *Console) error {
-	change := saleChange{
-		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
-		partly: true,
-		do:     func(desk *sale.Desk) (sale.Sale, error) { return desk.Close(ctx, s.ID, sale.Call{}, s.At.Time) },
-	}
-	return change.run(ctx, c)
+	return changeSale(ctx, c, operate.CloseSale(s.ID, s.At.Time, sale.Call{}), &s.Writer, s.Output, s.Consent)
 }
 
 // SaleFill gives a sale the stock that it lacks.
@@ -114,12 +104,7 @@ Example:
 
 // Run is called by kong.
 func (s *SaleFill) Run(ctx context.Context, c *Console) error {
-	change := saleChange{
-		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
-		creates: true,
-		do:      func(desk *sale.Desk) (sale.Sale, error) { return desk.Fill(ctx, s.ID, sale.Call{}) },
-	}
-	return change.run(ctx, c)
+	return changeSale(ctx, c, operate.FillSale(s.ID, sale.Call{}), &s.Writer, s.Output, s.Consent)
 }
 
 // SaleEmpty brings the stock of a closed sale back.
@@ -143,11 +128,7 @@ Example:
 
 // Run is called by kong.
 func (s *SaleEmpty) Run(ctx context.Context, c *Console) error {
-	change := saleChange{
-		id: s.ID, writer: &s.Writer, out: s.Output, consent: s.Consent,
-		do: func(desk *sale.Desk) (sale.Sale, error) { return desk.Empty(ctx, s.ID, sale.Call{}) },
-	}
-	return change.run(ctx, c)
+	return changeSale(ctx, c, operate.EmptySale(s.ID, sale.Call{}), &s.Writer, s.Output, s.Consent)
 }
 
 // saleTime is a time for a sale, or a word for one.
@@ -175,52 +156,49 @@ func readSaleTime(word string, into reflect.Value) error {
 
 func (t saleTime) never() bool { return t.Equal(sale.Never) }
 
-// saleChange is a change of one sale.
+// saleChange is a change of one sale that a command asks for.
 type saleChange struct {
-	id      uint32
-	writer  *Writer
+	*operate.SaleChange
+
 	out     Output
 	consent Consent
-	do      func(*sale.Desk) (sale.Sale, error)
-	ack     stock.Ack // that it sets
-	creates bool      // cells
-	partly  bool      // it is done where stock is open, and the rest may stay shut
 }
 
-func (x *saleChange) run(ctx context.Context, c *Console) error {
-	if err := x.consent.check(c); err != nil {
+func changeSale(ctx context.Context, c *Console, change *operate.SaleChange, w *Writer, out Output, consent Consent) error {
+	if err := consent.check(c); err != nil {
 		return err
 	}
-	o, err := x.writer.target(ctx, c, x.consent.DryRun, x.creates)
+	o, err := w.target(ctx, c, consent.DryRun, change.Creates)
 	if err != nil {
 		return err
 	}
-	o.warnOfReplicas(ctx, c, x.ack)
-	desk := o.Sales(x.writer.Stock.Retention)
-	return errors.Join(saleFault(x.decide(ctx, c, desk)), o.Close())
+	o.warnOfReplicas(ctx, c, change.Ack)
+	x := saleChange{change, out, consent}
+	return errors.Join(saleFault(x.decide(ctx, c, o.Sales(w.Stock.Retention))), o.Close())
 }
 
 // decide shows what would change, asks, and changes it.
 func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) error {
 	if x.consent.DryRun || !x.consent.Yes {
-		lines, after, err := x.foresee(ctx, desk)
-		if x.partly && !x.consent.DryRun && errors.Is(err, sale.ErrShut) {
-			lines, after.Changed, err = []string{"it is closed now or at the time that is given, except for what is shut: " + err.Error()}, true, nil
+		f, err := x.Foresee(ctx, desk)
+		if err == nil && x.consent.DryRun {
+			err = f.Shut // nothing is known of the sale after it
 		}
 		if err != nil {
 			return err
 		}
+		lines := foreseenLines(&f)
 		if x.consent.DryRun {
-			return x.show(c, &after, "dry_run", lines...)
+			return x.show(c, &f.After, "dry_run", lines...)
 		}
-		if after.Changed {
-			question := fmt.Sprintf("About to change sale %d: %s", x.id, strings.Join(lines, "; "))
-			if err := x.consent.ask(c, question, strconv.FormatUint(uint64(x.id), 10)); err != nil {
+		if f.After.Changed {
+			question := fmt.Sprintf("About to change sale %d: %s", x.Sale, strings.Join(lines, "; "))
+			if err := x.consent.ask(c, question, strconv.FormatUint(uint64(x.Sale), 10)); err != nil {
 				return err
 			}
 		}
 	}
-	s, err := x.do(desk)
+	s, err := x.Do(ctx, desk)
 	if err != nil {
 		return err
 	}
@@ -232,7 +210,7 @@ func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) er
 		return err
 	}
 	if left := operate.Unsold(&s); left > 0 {
-		c.Notef("%s units are still in the sale: sluice sale empty %d brings them back to normal stock", number(left), x.id)
+		c.Notef("%s units are still in the sale: sluice sale empty %d brings them back to normal stock", number(left), x.Sale)
 	}
 	return nil
 }
@@ -250,11 +228,11 @@ func (x *saleChange) show(c *Console, s *sale.Sale, result string, changes ...st
 	}
 	switch {
 	case !s.Changed && result == "dry_run":
-		c.Printf("sale %d would not change (dry run): it is so already\n", x.id)
+		c.Printf("sale %d would not change (dry run): it is so already\n", x.Sale)
 	case !s.Changed:
-		c.Printf("sale %d: nothing changed: it is so already\n", x.id)
+		c.Printf("sale %d: nothing changed: it is so already\n", x.Sale)
 	case result == "dry_run":
-		c.Printf("sale %d would change (dry run):\n", x.id)
+		c.Printf("sale %d would change (dry run):\n", x.Sale)
 	}
 	for _, line := range changes {
 		c.Printf("  %s\n", line)
@@ -263,18 +241,16 @@ func (x *saleChange) show(c *Console, s *sale.Sale, result string, changes ...st
 	return nil
 }
 
-// foresee is what the change would do, a line each, and the sale after it.
-func (x *saleChange) foresee(ctx context.Context, desk *sale.Desk) (lines []string, after sale.Sale, err error) {
-	f, err := operate.ForeseeSale(ctx, desk, x.id, x.do)
-	if err != nil {
-		return nil, after, err
-	}
-	if f.New {
+// foreseenLines are what a change would do, a line each.
+func foreseenLines(f *operate.ForeseenSale) (lines []string) {
+	switch {
+	case f.Shut != nil:
+		return []string{"it is closed now or at the time that is given, except for what is shut: " + f.Shut.Error()}
+	case f.New:
 		lines = append(lines, fmt.Sprintf("it is made: %s", f.After.Name))
-	} else if f.Before.Window != f.After.Window {
+	case f.Before.Window != f.After.Window:
 		lines = append(lines, fmt.Sprintf("window: %s -> %s", saleWindowText(f.Before.Window), saleWindowText(f.After.Window)))
-	}
-	if f.Lacking > 0 && f.Before.Window == f.After.Window {
+	case f.Lacking > 0:
 		lines = append(lines, fmt.Sprintf("window: %s SKUs that lack it get it", number(f.Lacking)))
 	}
 	if f.Given > 0 {
@@ -283,26 +259,34 @@ func (x *saleChange) foresee(ctx context.Context, desk *sale.Desk) (lines []stri
 	if f.Back > 0 {
 		lines = append(lines, fmt.Sprintf("stock: %s units of %s SKUs go back to normal stock", number(f.Back), number(f.SKUs)))
 	}
-	return lines, f.After, nil
+	return lines
 }
 
 // saleFault gives an error of a sale its exit code, and what to do next.
 func saleFault(err error) error {
-	switch {
-	case errors.Is(err, stock.ErrUnknown), errors.Is(err, stock.ErrInTransit):
+	if err == nil {
+		return nil
+	}
+	switch operate.SaleFaultOf(err) {
+	case operate.SaleFaultUnknown, operate.SaleFaultInTransit:
 		return fmt.Errorf("%w\nRepeat the command: what is done already is not done again", err)
-	case errors.Is(err, sale.ErrPartly):
+	case operate.SaleFaultOverlap:
+		return fmt.Errorf("%w\nRepeat the command", err)
+	case operate.SaleFaultPartly:
 		return inPart(fmt.Errorf("%w\nRepeat the command once nothing keeps back the rest: what is done already is not done again. sluice stock shut lists the SKUs that have to be repaired first", err))
-	case errors.Is(err, sale.ErrNotFound), errors.Is(err, sale.ErrNotLoaded):
+	case operate.SaleFaultNotFound, operate.SaleFaultNotLoaded:
 		return notFound(err)
-	case errors.Is(err, sale.ErrPlan), errors.Is(err, sale.ErrWindow):
+	case operate.SaleFaultValues:
 		return usage(err)
-	case errors.Is(err, sale.ErrNotFilled):
+	case operate.SaleFaultNotFilled:
 		return refused(fmt.Errorf("%w\nFill it by sluice sale fill", err))
-	case errors.Is(err, sale.ErrNotClosed):
+	case operate.SaleFaultNotClosed:
 		return refused(fmt.Errorf("%w\nClose it by sluice sale close", err))
-	case errors.Is(err, sale.ErrShort), errors.Is(err, sale.ErrOtherPlan), errors.Is(err, stock.ErrTransferRefused):
+	case operate.SaleFaultStale:
+		return refused(fmt.Errorf("%w\nRedis may have forgotten whether the units have moved: sluice reconcile report says which half is missing", err))
+	case operate.SaleFaultShort, operate.SaleFaultPlan, operate.SaleFaultCall, operate.SaleFaultTransfer, operate.SaleFaultCell:
 		return refused(err)
+	case operate.SaleFaultShut, operate.SaleFaultOther:
 	}
 	return err
 }

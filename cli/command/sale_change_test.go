@@ -17,6 +17,8 @@ func TestSaleDoneInPartFails(t *testing.T) {
 		fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrTransferRefused): ExitFailed,
 		fmt.Errorf("%w: %w", sale.ErrPartly, sale.ErrCellRefuse):       ExitFailed,
 		stock.ErrTransferRefused:                                       ExitRefused,
+		sale.ErrStaleMove:                                              ExitRefused,
+		sale.ErrCellRefuse:                                             ExitRefused,
 		errors.Join(stock.ErrTransferRefused, stock.ErrUnknown):        ExitUnknown,
 		fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrUnknown):         ExitUnknown,
 	} {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/core/operate"
 	"sluice/core/problem"
 	"sluice/core/sale"
 	"sluice/core/show"
@@ -18,28 +19,17 @@ func (a *API) createSale(r *request) error {
 	if err != nil {
 		return err
 	}
-	s, fields := b.values()
+	s, _ := b.values()
 	a.warnOfReplicas(r, s.Ack)
 	id, err := saleID([]byte(r.param("sale_id")))
 	if err != nil {
 		return err
 	}
-	if fields&stock.FieldHold == 0 {
-		s = s.WithDefaults()
-	}
-	var allotments []sale.Allotment
+	plan := sale.Plan{ID: id, Name: string(b.Name), Limit: s.Limit, Hold: s.Hold, Ack: s.Ack, ShopperDeducts: s.ShopperDeducts}
 	for _, i := range b.Items {
-		allotments = append(allotments, sale.Allotment{SKU: int64(i.SKU), Quantity: int64(i.Quantity)})
+		plan.Items = append(plan.Items, sale.Allotment{SKU: int64(i.SKU), Quantity: int64(i.Quantity)})
 	}
-	return a.answerSale(r, fasthttp.StatusCreated, func(ctx context.Context) (sale.Sale, error) {
-		made, err := a.Sales.Create(ctx, sale.Plan{
-			ID: id, Name: string(b.Name), Limit: s.Limit, Hold: s.Hold, Ack: s.Ack, ShopperDeducts: s.ShopperDeducts, Items: allotments,
-		})
-		for _, item := range made.Items {
-			a.Known.Add(stock.Cell{SKU: item.SKU, Pool: id})
-		}
-		return made, err
-	})
+	return a.changeSale(r, fasthttp.StatusCreated, operate.CreateSale(plan))
 }
 
 func (a *API) showSale(r *request) error {
@@ -58,7 +48,7 @@ func (a *API) showSale(r *request) error {
 	defer cancel()
 	shown, err := a.Sales.Show(ctx, id)
 	if err != nil {
-		return problemOfRead(err)
+		return problemOfSale(problemOfRead(err))
 	}
 	r.answer(fasthttp.StatusOK, appendView(r.out[:0], show.SaleOf(&shown)))
 	return nil
@@ -74,9 +64,8 @@ func (a *API) openSale(r *request) error {
 	if err != nil {
 		return err
 	}
-	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
-		return a.Sales.Open(ctx, id, sale.Call{User: r.who.Subject, Key: key}, sale.Opening{At: of(b.Opens).Time, Closes: of(b.Closes).Time})
-	})
+	opening := sale.Opening{At: of(b.Opens).Time, Closes: of(b.Closes).Time}
+	return a.changeSale(r, fasthttp.StatusOK, operate.OpenSale(id, opening, saleCall(r, key)))
 }
 
 // closeSale ends a sale.
@@ -89,13 +78,11 @@ func (a *API) closeSale(r *request) error {
 	if err != nil {
 		return err
 	}
-	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
-		return a.Sales.Close(ctx, id, sale.Call{User: r.who.Subject, Key: key}, of(b.Closes).Time)
-	})
+	return a.changeSale(r, fasthttp.StatusOK, operate.CloseSale(id, of(b.Closes).Time, saleCall(r, key)))
 }
 
 // moveStock fills a sale, or empties it.
-func (a *API) moveStock(r *request, move func(ctx context.Context, id uint32, by sale.Call) (sale.Sale, error)) error {
+func (a *API) moveStock(r *request, move func(id uint32, by sale.Call) *operate.SaleChange) error {
 	key, err := a.admitKeyed(r, admins)
 	if err != nil {
 		return err
@@ -104,11 +91,11 @@ func (a *API) moveStock(r *request, move func(ctx context.Context, id uint32, by
 	if err != nil {
 		return err
 	}
-	by := sale.Call{User: r.who.Subject, Key: string(key)}
-	return a.answerSale(r, fasthttp.StatusOK, func(ctx context.Context) (sale.Sale, error) {
-		return move(ctx, id, by)
-	})
+	return a.changeSale(r, fasthttp.StatusOK, move(id, saleCall(r, string(key))))
 }
+
+// saleCall is a call of the admin of a request.
+func saleCall(r *request, key string) sale.Call { return sale.Call{User: r.who.Subject, Key: key} }
 
 // knownSaleID is the sale in the path. An id that cannot be is as unknown as one that is not.
 func knownSaleID(r *request) (uint32, error) {
@@ -119,14 +106,44 @@ func knownSaleID(r *request) (uint32, error) {
 	return id, nil
 }
 
-// answerSale has a sale changed, and answers with what it is then.
-func (a *API) answerSale(r *request, status int, do func(context.Context) (sale.Sale, error)) error {
+// changeSale has a sale changed, and answers with what it is then.
+func (a *API) changeSale(r *request, status int, change *operate.SaleChange) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
 	defer cancel()
-	s, err := do(ctx)
+	s, err := change.Do(ctx, a.Sales)
+	if change.Creates {
+		for _, item := range s.Items {
+			a.Known.Add(stock.Cell{SKU: item.SKU, Pool: change.Sale})
+		}
+	}
 	if err != nil {
-		return err
+		return problemOfSale(err)
 	}
 	r.answerNamed(status, s.Replayed, appendView(r.out[:0], show.ChangedSale{Sale: show.SaleOf(&s), Changed: s.Changed}))
 	return nil
+}
+
+// problemOfSale tells why a sale is not changed, or not wholly. It leaves to problemOf what other requests may meet too.
+func problemOfSale(err error) error {
+	told := func(kind *problem.Kind) error { return &problem.Problem{Kind: kind, Detail: err.Error()} }
+	switch operate.SaleFaultOf(err) {
+	case operate.SaleFaultPartly:
+		return told(problem.PartlyDone)
+	case operate.SaleFaultShut, operate.SaleFaultOverlap:
+		return told(problem.Unavailable)
+	case operate.SaleFaultNotFound:
+		return &problem.Problem{Kind: problem.UnknownSale}
+	case operate.SaleFaultValues:
+		return told(problem.Malformed)
+	case operate.SaleFaultNotLoaded:
+		return told(problem.NotLoaded)
+	case operate.SaleFaultShort:
+		return told(problem.SoldOut)
+	case operate.SaleFaultPlan, operate.SaleFaultCall:
+		return told(problem.Mismatch)
+	case operate.SaleFaultNotFilled, operate.SaleFaultNotClosed, operate.SaleFaultStale, operate.SaleFaultCell:
+		return told(problem.SaleRefused)
+	case operate.SaleFaultInTransit, operate.SaleFaultUnknown, operate.SaleFaultTransfer, operate.SaleFaultOther:
+	}
+	return err
 }

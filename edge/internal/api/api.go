@@ -19,8 +19,8 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/limit"
+	"sluice/core/operate"
 	"sluice/core/problem"
-	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/edge/batch"
 )
@@ -59,16 +59,6 @@ type SoldOut interface {
 	Saw(cell stock.Cell) // Redis has no unit free
 }
 
-// Sales runs sales.
-type Sales interface {
-	Create(ctx context.Context, p sale.Plan) (sale.Sale, error)
-	Show(ctx context.Context, id uint32) (sale.Sale, error)
-	Open(ctx context.Context, id uint32, by sale.Call, o sale.Opening) (sale.Sale, error)
-	Close(ctx context.Context, id uint32, by sale.Call, at time.Time) (sale.Sale, error)
-	Fill(ctx context.Context, id uint32, by sale.Call) (sale.Sale, error)
-	Empty(ctx context.Context, id uint32, by sale.Call) (sale.Sale, error)
-}
-
 // Parts are what an API works with.
 type Parts struct {
 	Decider  Decider
@@ -76,7 +66,7 @@ type Parts struct {
 	Cells    Cells
 	Known    Known
 	SoldOut  SoldOut
-	Sales    Sales
+	Sales    operate.SaleDesk
 	Books    Books
 	Transfer func(ctx context.Context, t stock.TransferRequest) (replayed bool, err error)
 	Tokens   *auth.Verifier
@@ -169,8 +159,8 @@ func New(parts Parts) *API {
 	on("GET", "/admin/v1/sales/{sale_id}", "sale", a.showSale)
 	on("POST", "/admin/v1/sales/{sale_id}/open", "sale_open", a.openSale)
 	on("POST", "/admin/v1/sales/{sale_id}/close", "sale_close", a.closeSale)
-	on("POST", "/admin/v1/sales/{sale_id}/fill", "sale_fill", func(r *request) error { return a.moveStock(r, a.Sales.Fill) })
-	on("POST", "/admin/v1/sales/{sale_id}/empty", "sale_empty", func(r *request) error { return a.moveStock(r, a.Sales.Empty) })
+	on("POST", "/admin/v1/sales/{sale_id}/fill", "sale_fill", func(r *request) error { return a.moveStock(r, operate.FillSale) })
+	on("POST", "/admin/v1/sales/{sale_id}/empty", "sale_empty", func(r *request) error { return a.moveStock(r, operate.EmptySale) })
 	r.NotFound = a.route("none", func(*request) error { return errNotFound })
 	r.MethodNotAllowed = a.route("none", a.methodNotAllowed)
 	a.router = r

@@ -11,7 +11,6 @@ import (
 	"sluice/core/config"
 	"sluice/core/ledger"
 	"sluice/core/problem"
-	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/edge/batch"
 	"sluice/edge/cells"
@@ -73,18 +72,14 @@ func problemOf(err error) (p *problem.Problem, bug bool) {
 	switch {
 	case errors.Is(err, stock.ErrInTransit):
 		return &problem.Problem{Kind: problem.InTransit}, false
-	case errors.Is(err, stock.ErrUnknown): // of one SKU of a sale, whatever is known of the others
+	case errors.Is(err, stock.ErrUnknown):
 		return &problem.Problem{Kind: problem.OutcomeUnknown}, false
-	case errors.Is(err, sale.ErrPartly):
-		return &problem.Problem{Kind: problem.PartlyDone, Detail: err.Error()}, false
 	case errors.Is(err, stock.ErrTransferMismatch):
 		return &problem.Problem{Kind: problem.Mismatch}, false
 	case errors.Is(err, stock.ErrTransferRefused):
 		return &problem.Problem{Kind: problem.TransferRefused, Detail: err.Error()}, false
 	case errors.Is(err, batch.ErrFull), errors.Is(err, cells.ErrFull), errors.Is(err, screen.ErrBusy):
 		return &problem.Problem{Kind: problem.Overloaded}, false
-	case errors.Is(err, sale.ErrShut):
-		return &problem.Problem{Kind: problem.Unavailable, Detail: err.Error()}, false
 	case errors.Is(err, stock.ErrNotApplied), errors.Is(err, stock.ErrShut),
 		errors.Is(err, batch.ErrDraining), errors.Is(err, cells.ErrClosed):
 		return &problem.Problem{Kind: problem.Unavailable, Detail: unreached(err)}, false
@@ -94,21 +89,6 @@ func problemOf(err error) (p *problem.Problem, bug bool) {
 		return &problem.Problem{Kind: problem.UnknownLetter}, false
 	case errors.Is(err, ledger.ErrNeverReplay):
 		return &problem.Problem{Kind: problem.WrongState, Detail: err.Error()}, false
-	case errors.Is(err, sale.ErrNotFound):
-		return &problem.Problem{Kind: problem.UnknownSale}, false
-	case errors.Is(err, sale.ErrPlan), errors.Is(err, sale.ErrWindow):
-		return &problem.Problem{Kind: problem.Malformed, Detail: err.Error()}, false
-	case errors.Is(err, sale.ErrNotLoaded):
-		return &problem.Problem{Kind: problem.NotLoaded, Detail: err.Error()}, false
-	case errors.Is(err, sale.ErrShort):
-		return &problem.Problem{Kind: problem.SoldOut, Detail: err.Error()}, false
-	case errors.Is(err, sale.ErrOverlap):
-		return &problem.Problem{Kind: problem.Unavailable, Detail: err.Error()}, false
-	case errors.Is(err, sale.ErrOtherPlan), errors.Is(err, sale.ErrOtherCall):
-		return &problem.Problem{Kind: problem.Mismatch, Detail: err.Error()}, false
-	case errors.Is(err, sale.ErrNotFilled), errors.Is(err, sale.ErrNotClosed), errors.Is(err, sale.ErrStaleMove),
-		errors.Is(err, sale.ErrCellRefuse):
-		return &problem.Problem{Kind: problem.SaleRefused, Detail: err.Error()}, false
 	}
 	return &problem.Problem{Kind: problem.Internal}, true
 }
