@@ -3,8 +3,10 @@ package local
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Broker is an embedded broker that speaks Kafka's protocol. It lives in this process and creates topics on request
@@ -33,6 +35,17 @@ func StartBroker(ctx context.Context, dir string, port int) (*Broker, error) {
 		return nil, fmt.Errorf("start embedded broker: %w", err)
 	}
 	return &Broker{Addrs: cluster.ListenAddrs(), cluster: cluster}, nil
+}
+
+// HoldNextWrite holds back the next write until a channel is closed. Other writes pass it by.
+func (b *Broker) HoldNextWrite(until <-chan struct{}) {
+	var holds atomic.Bool
+	b.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		if !holds.Swap(true) {
+			b.cluster.SleepControl(func() { <-until })
+		}
+		return nil, nil, false
+	})
 }
 
 // Stop ends the broker, after writing its state if it has a directory.

@@ -3,6 +3,7 @@ package stock
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // ErrReplaced means that another process has replaced nonces first.
@@ -13,6 +14,14 @@ type Vetting struct {
 	Nonce   uint64
 	Effects uint64 // since then, the highest count that anybody has reported
 }
+
+// The level log acknowledges what Kafka has. A vetting that reads Kafka too early misses what is on its way there, and opens
+// without it. So who hears from Kafka later than AckLate after its call began asks Redis whether the effect is still
+// there, and a vetting that finds a partition shut waits for AckLateWait before it reads Kafka.
+const (
+	AckLate     = 100 * time.Millisecond
+	AckLateWait = AckLate + 25*time.Millisecond // clocks of two machines differ a little in their pace
+)
 
 // Nonces keeps two things outside of the store: the nonce of the last vetting of each partition's data, and how many
 // effects the data have had since. The data carry both too. So a process that has never seen the data still notices if

@@ -83,5 +83,7 @@ type Vector struct {
 	Replicated bool
 	// NoReplica means that there was no replica to wait for. Only with Replicate.
 	NoReplica bool
-	Err       error
+	// Mark is the mark of the partition as the vector left it. The model of a store has none.
+	Mark Vetting
+	Err  error
 }

@@ -30,6 +30,8 @@ type Store interface {
 	Do(ctx context.Context, vectors ...*stock.Vector)
 	NodeOf(partition int) (string, error)
 	OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
+	// StillHas fails unless a partition has every effect that the mark counts.
+	StillHas(ctx context.Context, partition int, mark stock.Vetting) error
 	Partitions() int
 }
 

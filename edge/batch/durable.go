@@ -43,7 +43,9 @@ func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proo
 	case needEntry:
 		err = p.log.wait()
 	case needProof:
-		err = b.prover.prove(r.ID.Partition())
+		if err = b.prover.prove(r.ID.Partition()); err == nil {
+			err = b.stillHas(r.ID.Partition(), p.mark)
+		}
 	}
 	if err != nil {
 		return unproven(err)
@@ -82,27 +84,51 @@ func (b *Batcher) replay(op stock.Op, r *stock.Request) (proof, error) {
 	return p, nil
 }
 
-// publish hands an entry to the publisher; log is nil if nobody waits for Kafka.
-func (b *Batcher) publish(entry stock.Entry, log *completion) {
-	defer func() {
-		if p := recover(); p != nil {
-			b.meter.panicked(b.cfg.Log, p)
-			if log != nil {
-				log.end(fmt.Errorf("publishing panicked: %v", p))
-			}
-		}
-	}()
-	if log == nil {
-		if !b.pub.Publish(entry) {
-			b.meter.unpublished.Inc()
-		}
-		return
+// stillHas fails unless the effect that mark counts is in Redis. Kafka alone does not prove it: a vetting may have opened the
+// partition without the effect before Kafka had it.
+func (b *Batcher) stillHas(partition int, mark stock.Vetting) error {
+	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.CallTimeout)
+	defer cancel()
+	err := b.store.StillHas(ctx, partition, mark)
+	if errors.Is(err, stock.ErrShut) {
+		b.cfg.OnShut()
 	}
+	return err
+}
+
+// publish hands an entry to the publisher.
+func (b *Batcher) publish(entry stock.Entry) {
+	defer b.publishPanicked(nil)
+	if !b.pub.Publish(entry) {
+		b.meter.unpublished.Inc()
+	}
+}
+
+// publishWait hands the entry of a vector that was sent at a time to the publisher, and ends log once the effects are safe.
+func (b *Batcher) publishWait(entry stock.Entry, log *completion, mark stock.Vetting, sent time.Time) {
+	defer b.publishPanicked(log)
 	b.work.Add(1)
 	log.ended = b.work.Done
 	time.AfterFunc(b.cfg.LogTimeout, func() { log.end(errLogTimeout) }) // one per vector: not worth stopping
-	if !b.pub.PublishWait(entry, log.end) {
+	done := func(err error) {
+		if err != nil || time.Since(sent) < stock.AckLate {
+			log.end(err)
+			return
+		}
+		go func() { log.end(b.stillHas(entry.Partition, mark)) }()
+	}
+	if !b.pub.PublishWait(entry, done) {
 		b.meter.unpublished.Inc()
 		log.end(errBufferFull)
+	}
+}
+
+// publishPanicked goes on after a panic of the publisher. log is nil if nobody waits for Kafka.
+func (b *Batcher) publishPanicked(log *completion) {
+	if p := recover(); p != nil {
+		b.meter.panicked(b.cfg.Log, p)
+		if log != nil {
+			log.end(fmt.Errorf("publishing panicked: %v", p))
+		}
 	}
 }

@@ -54,6 +54,64 @@ func TestLevelLog(t *testing.T) {
 	})
 }
 
+// Kafka's answer proves an effect only if it comes soon. Later a vetting may have opened Redis without the effect.
+func TestLevelLogAsksAgainAfterALateAnswer(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		takes time.Duration // until Kafka answers
+		has   error
+		want  string
+		asked int
+		shut  bool
+	}{
+		{"soon", stock.AckLate - time.Millisecond, stock.ErrShut, "ok", 0, false},
+		{"late and there", stock.AckLate, nil, "ok", 1, false},
+		{"late and lost", stock.AckLate, stock.ErrShut, errorOf(stock.ErrUnknown), 1, true},
+		{"late and Redis is away", stock.AckLate, stock.ErrNotApplied, errorOf(stock.ErrUnknown), 1, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				shut := false
+				st := newStage(t, Config{})
+				st.start(Config{Ack: stock.AckLog, OnShut: func() { shut = true }})
+				st.load(sku(0), 10, stock.Settings{})
+				asked := 0
+				st.store.has = func() error {
+					asked++
+					return test.has
+				}
+				st.pub.answer = func(stock.Entry) error {
+					time.Sleep(test.takes)
+					return nil
+				}
+				if got := st.reserve(take(sku(0), 1, "k")); got.kind() != test.want || asked != test.asked || shut != test.shut {
+					t.Errorf("%v, asked %d times, told that it is shut: %v", got, asked, shut)
+				}
+			})
+		})
+	}
+}
+
+// The outbox of data that were set back lacks the entry of a lost effect, as it does once the entry is in MySQL.
+func TestReplayAtLevelLogAsksWhetherItIsThere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st, cell := newLogStage(t)
+		if got := st.reserve(take(cell, 1, "k")); got.kind() != "ok" {
+			t.Fatal(got)
+		}
+		if got := st.reserve(take(cell, 1, "k")); got.kind() != "replayed" {
+			t.Error(got)
+		}
+		st.store.has = func() error { return stock.ErrShut }
+		if got := st.reserve(take(cell, 1, "k")); got.kind() != errorOf(stock.ErrUnknown) {
+			t.Errorf("the replay of what was lost: %v", got)
+		}
+	})
+}
+
 func TestLevelLogWithoutKafka(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -112,14 +112,17 @@ func (r *runner) finish(g *group, sent time.Time) {
 	}
 	if next.observe {
 		r.cells.Observe(v.Partition, v.Cells, sent)
-		g.proof = proof{replicate: v.Replicate, replicated: v.Replicated, noReplica: v.NoReplica}
+		g.proof = proof{replicate: v.Replicate, replicated: v.Replicated, noReplica: v.NoReplica, mark: v.Mark}
 	}
 	if next.awaited {
 		g.proof.log = newCompletion()
 	}
-	entry, awaited := v.Entry, g.proof.log
+	entry, awaited, mark := v.Entry, g.proof.log, v.Mark
 	g.answer()
-	if next.publish {
-		r.publish(entry, awaited)
+	switch {
+	case next.awaited:
+		r.publishWait(entry, awaited, mark, sent)
+	case next.publish:
+		r.publish(entry)
 	}
 }

@@ -35,6 +35,7 @@ type store struct {
 	after  func(vectors []*stock.Vector)
 	node   func(partition int) (string, error)
 	read   func() error // asked before an outbox is read
+	has    func() error // whether effects are still there; nil: they are
 
 	mu    sync.Mutex
 	calls [][]int // sizes of vectors
@@ -76,6 +77,13 @@ func (s *store) OutboxAfter(ctx context.Context, partition int, after string, li
 		}
 	}
 	return s.Store.OutboxAfter(ctx, partition, after, limit)
+}
+
+func (s *store) StillHas(context.Context, int, stock.Vetting) error {
+	if s.has == nil {
+		return nil
+	}
+	return s.has()
 }
 
 func (s *store) sizes() [][]int {

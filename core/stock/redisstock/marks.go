@@ -217,17 +217,17 @@ func (s *Store) readMarks(ctx context.Context) ([]foundMark, error) {
 	return found, unread.Err()
 }
 
-// checkMark fails with stock.ErrShut if the store does not trust the data of a partition.
-func (s *Store) checkMark(ctx context.Context, partition int) error {
+// StillHas fails with stock.ErrShut unless the data of a partition are those that had this mark, or have grown from them. So they
+// have every effect that the mark counts.
+func (s *Store) StillHas(ctx context.Context, partition int, mark stock.Vetting) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	trusted := s.marks.of(partition)
 	found, err := markOf(s.client.Do(ctx, s.client.B().Get().Key(s.partitions[partition].mark).Build()))
 	if err != nil {
 		return wrap("read mark", err)
 	}
-	if !found.covers(trusted) {
-		return untrusted("read cells")
+	if !found.covers(PartitionMark(mark)) {
+		return untrusted("look for effects")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -59,6 +60,21 @@ func TestOpenNewServer(t *testing.T) {
 	s.load(1, stock.Settings{})
 	if report, err := redisstock.Open(t.Context(), s.client, openConfig()); err != nil || report.New {
 		t.Errorf("opened again: report is %+v (%v), want no error and nothing new", report, err)
+	}
+}
+
+// A shut server has lost something, perhaps an effect whose event is on the way to Kafka.
+func TestOpenGivesKafkaTimeForWhatIsLost(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	s.must("SCRIPT", "", "FLUSH")
+	cfg, began, took := openConfig(), time.Now(), time.Duration(0)
+	cfg.Evidence = evidenceFunc(func() error {
+		took = time.Since(began)
+		return nil
+	})
+	if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil || took < stock.AckLateWait {
+		t.Errorf("the evidence was read after %v (%v)", took, err)
 	}
 }
 

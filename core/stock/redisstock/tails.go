@@ -73,6 +73,9 @@ func (v *vetting) mend(ctx context.Context, partitions []int) (why []string, err
 			return nil, fmt.Errorf("rebuild partition %d: %w", p, err)
 		}
 	}
+	if err := v.waitForAcks(ctx); err != nil {
+		return nil, err
+	}
 	after := make(map[stock.Cell]stock.Position, len(m.bases))
 	for cell, b := range m.bases {
 		after[cell] = b.Position

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/lifecycle"
+	"sluice/core/stock"
 	"sluice/lua"
 )
 
@@ -20,6 +24,7 @@ type vetting struct {
 	primaries []*primary
 	ownerOf   []*primary // by partition
 	report    OpenReport
+	markedAt  time.Time // when the marks were read: what Redis has lost was lost before
 
 	findings
 	judgement
@@ -63,7 +68,7 @@ func (v *vetting) inspect(ctx context.Context) (err error) {
 		}
 	}
 	for _, read := range []func(context.Context) error{
-		v.readMarks, v.readCounts, v.watch, v.readMeta, v.readLedger, v.compareAll,
+		v.readMarks, v.readCounts, v.watch, v.readMeta, v.readLedger, v.awaitAcks, v.compareAll,
 	} {
 		if err := read(ctx); err != nil {
 			return err
@@ -99,8 +104,22 @@ func (v *vetting) readMarks(ctx context.Context) (err error) {
 		return []rueidis.Completed{b.Get().Key(k.mark).Build()}
 	}, func(partition int, answers []rueidis.RedisResult) (err error) {
 		v.partitions[partition].mark, err = markOf(answers[0])
+		v.markedAt = time.Now()
 		return err
 	})
+}
+
+// awaitAcks waits, if a partition is shut, until everybody who still hears from Kafka about a lost effect asks Redis first.
+func (v *vetting) awaitAcks(ctx context.Context) error {
+	if slices.ContainsFunc(v.partitions, func(p partitionFindings) bool { return p.shut() }) {
+		return v.waitForAcks(ctx)
+	}
+	return nil
+}
+
+func (v *vetting) waitForAcks(ctx context.Context) error {
+	lifecycle.Pause(ctx, time.Until(v.markedAt.Add(stock.AckLateWait)))
+	return ctx.Err()
 }
 
 // ask sends n commands about each partition to the server that has it, on the vetting's own connection.
