@@ -10,10 +10,10 @@ import (
 
 func userID(user int64) show.ID { return show.ID(user) }
 
-// buyers compares users' counts with the reservations that count: those that are held or confirmed and were made while a
-// limit applied. A record says whether it counts. Where it has been forgotten, the history of the limit does, to the
-// millisecond; so there may be a range of right counts. A return takes off what the count has of it, so the count may be less
-// by all that the user has returned.
+// buyers compares the count of each user with the user's reservations that count: those that are held or confirmed
+// and were made while a limit applied. A record says whether it counts. If the record is forgotten, the history of
+// the limit says so, to the millisecond. So several counts may be right. A return lowers the count by as much of it
+// as is left, so the count may be lower by all that the user has returned.
 func (j *judge) buyers() {
 	if len(j.forked) > 0 || len(j.missing) > 0 {
 		return
@@ -22,14 +22,14 @@ func (j *judge) buyers() {
 	for i := range j.Records {
 		records[j.Records[i].ID] = &j.Records[i]
 	}
-	maps.Copy(records, j.amended) // a count that fits what is put right is right
-	later := map[int64]bool{}     // the count may have something that is later than the cut
+	maps.Copy(records, j.amended) // a count is right if it fits the records as they will be after the repair
+	later := map[int64]bool{}     // the count may contain effects later than the cut
 	for i := range j.Records {
 		if r := &j.Records[i]; r.Seq > j.Redis.Seq {
 			later[r.User] = true
 		}
 	}
-	ended := map[stock.ReservationID]*Event{} // the last event that MySQL may not have
+	ended := map[stock.ReservationID]*Event{} // by reservation: the last event, which MySQL may lack
 	for i := range j.list {
 		e := &j.list[i]
 		if j.Redis.Less(e.Position) {
@@ -93,7 +93,7 @@ func (j *judge) buyers() {
 	}
 }
 
-// sinceLast is when the cell's last event happened.
+// sinceLast returns when the cell's last event happened.
 func (j *judge) sinceLast() int64 {
 	if e := j.at(j.Redis.Position); e != nil {
 		return e.TimeMS
@@ -101,7 +101,7 @@ func (j *judge) sinceLast() int64 {
 	return j.UpdatedMS
 }
 
-// limited tells whether a limit surely, or perhaps, applied to what was reserved at a Redis time.
+// limited reports whether a limit certainly, or perhaps, applied to a reservation of a Redis time.
 func (j *judge) limited(atMS int64) (surely, maybe bool) {
 	if atMS == 0 {
 		return false, true
@@ -117,7 +117,7 @@ func (j *judge) limited(atMS int64) (surely, maybe bool) {
 	for _, l := range j.Limits {
 		from(l.FromMS, l.Applied)
 	}
-	for i := range j.list { // those that the ledger does not have yet
+	for i := range j.list { // the ones that the ledger lacks so far
 		if e := &j.list[i]; e.Kind.Adjusts() && e.Store != InLedger {
 			from(e.TimeMS, e.Change.Settings.Limit > 0)
 		}

@@ -9,11 +9,11 @@ import (
 	"sluice/core/stock"
 )
 
-// span is a run of events that nobody has.
+// span is a run of consecutive events that no store has.
 type span struct {
 	epoch       uint32
 	first, last uint64
-	left, found stock.Balances // by the event before it, and by what comes after it
+	left, found stock.Balances // the balances after the event before the span, and those that the next event found
 	sinceMS     int64
 }
 
@@ -21,27 +21,27 @@ func (s span) has(m stock.Position) bool {
 	return m.Epoch == s.epoch && m.Seq >= s.first && m.Seq <= s.last
 }
 
-// breach is an event that does not follow from the one before.
+// breach is an event whose balances do not follow from the event before.
 type breach struct {
 	at          Event
 	left, found stock.Balances
 	sinceMS     int64
-	edited      bool // its own balances are wrong: those after it follow from what it should have left
-	vetted      bool // a vetting has stated balances since
+	edited      bool // its own balances are wrong: the event after it follows from the right ones
+	vetted      bool // a vetting has restated the balances since
 }
 
-// chain is a cell's history as far as it is known, one event at each position.
+// chain is the known history of a cell, with one event at each position.
 type chain struct {
 	list     []Event
-	rivals   [][2]Event // two that are at one position
-	late     []Event    // beyond the event that a rebase went on from: their effects were declared lost
-	missing  []span     // except those that a rebase declared lost
+	rivals   [][2]Event // pairs of events at one position
+	late     []Event    // events after the one from which a rebase went on: their effects were declared lost
+	missing  []span     // without those that a rebase declared lost
 	breaches []breach
-	truth    map[stock.Position]stock.Balances // after each event, where its own are wrong
+	truth    map[stock.Position]stock.Balances // the right balances after each event whose own are wrong
 	forked   map[stock.Position]bool
 }
 
-// newChain orders what is known and walks along it up to the cut. Letters tell where forks are known to be.
+// newChain orders the known events and walks along them up to the cut. Dead letters say where forks are known to be.
 func newChain(v *View) *chain {
 	c := &chain{truth: map[stock.Position]stock.Balances{}, forked: map[stock.Position]bool{}}
 	for _, l := range v.Letters {
@@ -54,10 +54,11 @@ func newChain(v *View) *chain {
 	return c
 }
 
-// merge puts events in order. Of those at one position the ledger's is kept, else the outbox'.
+// merge puts events in order. If several stores have the event of a position, it keeps the ledger's, or else the
+// outbox'.
 func (c *chain) merge(v *View) {
 	all := slices.DeleteFunc(slices.Clone(v.Events), func(e Event) bool { return e.Less(v.From) })
-	ends := map[uint32]uint64{} // by epoch: the seq at which a rebase ended it
+	ends := map[uint32]uint64{} // by epoch: the seq at which a rebase has ended it
 	for i := range all {
 		if e := &all[i]; e.Kind == event.KindRebase {
 			ends[e.Change.From.Epoch] = e.Change.From.Seq
@@ -84,15 +85,15 @@ func (c *chain) merge(v *View) {
 	}
 }
 
-// walk finds where the history up to the cut has gaps, and where it does not follow from itself. Beyond the cut an event
-// may be under way that nobody has read.
+// walk finds the places up to the cut where the history has a gap, or does not follow from itself. Beyond the cut, an
+// event may be under way that nobody has read.
 func (c *chain) walk(v *View) {
 	cut := v.Redis.Position
 	w := walker{at: v.From, known: true, forked: c.forked} // before its first event a cell is empty
 	if v.From.Seq == 0 {
 		w.at.Epoch = 1
 	} else if c.at(v.From) == nil && !cut.Less(v.From) {
-		w.at.Seq-- // somebody took the row out of the ledger
+		w.at.Seq-- // somebody has taken the row out of the ledger
 		w.known = false
 	}
 	for i := range c.list {
@@ -113,20 +114,21 @@ func (c *chain) walk(v *View) {
 	c.missing, c.breaches = w.missing, w.breaches
 }
 
-// walker walks along a cell's events in their order, and finds what is missing and what does not follow.
+// walker walks along the events of a cell in order. It finds missing events, and events that do not follow from the
+// one before.
 type walker struct {
 	at     stock.Position
-	known  bool // what was left there
+	known  bool // the balances at this place are known
 	left   stock.Balances
 	leftMS int64
-	forked map[stock.Position]bool // where nobody knows what was left
+	forked map[stock.Position]bool // positions after which nobody knows the balances
 
 	missing  []span
 	breaches []breach
 }
 
-// step goes on to an event; next is the one after it, nil where there is none. A rebase states what there is: whoever made it
-// knew what was missing by then.
+// step goes on to an event. next is the event after it, or nil if there is none. A rebase states the balances,
+// because whoever made it knew what was missing.
 func (w *walker) step(e, next *Event, redis *stock.CellState) {
 	left := e.after()
 	switch {
@@ -138,7 +140,7 @@ func (w *walker) step(e, next *Event, redis *stock.CellState) {
 		for i := range w.breaches {
 			w.breaches[i].vetted = true
 		}
-	case e.Epoch != w.at.Epoch: // where the old epoch ended nobody knows
+	case e.Epoch != w.at.Epoch: // nobody knows where the old epoch ended
 		w.at, w.known = stock.Position{Epoch: e.Epoch}, false
 		fallthrough
 	case e.Seq > w.at.Seq+1:
@@ -153,7 +155,7 @@ func (w *walker) step(e, next *Event, redis *stock.CellState) {
 	w.at, w.known, w.left, w.leftMS = e.Position, true, left, e.TimeMS
 }
 
-// end ends the walk at a position, where these balances are found.
+// end ends the walk at a position at which these balances were found.
 func (w *walker) end(at stock.Position, found stock.Balances) {
 	if !w.at.Less(at) {
 		return
@@ -164,7 +166,7 @@ func (w *walker) end(at stock.Position, found stock.Balances) {
 	w.lack(at.Seq, found)
 }
 
-// lack notes that all from where the walk is up to a seq is missing.
+// lack notes that everything between the walker's place and a seq is missing.
 func (w *walker) lack(last uint64, found stock.Balances) {
 	if last <= w.at.Seq {
 		return
@@ -176,8 +178,8 @@ func (w *walker) lack(last uint64, found stock.Balances) {
 	w.missing = append(w.missing, s)
 }
 
-// edited tells whether the event is wrong itself, as what comes after it shows: the event after it, or Redis where it is the
-// last one.
+// edited reports whether the event itself is wrong. What comes after it shows that: the next event, or Redis if it is
+// the last one.
 func (e *Event) edited(left stock.Balances, next *Event, redis *stock.CellState) bool {
 	should := e.applied(left)
 	if next != nil && next.Epoch == e.Epoch && next.Seq == e.Seq+1 {
@@ -186,7 +188,7 @@ func (e *Event) edited(left stock.Balances, next *Event, redis *stock.CellState)
 	return redis != nil && redis.Position == e.Position && redis.Balances == should
 }
 
-// afterOf are the balances that an event really left.
+// afterOf returns the balances that an event really left.
 func (c *chain) afterOf(e *Event) stock.Balances {
 	if b, ok := c.truth[e.Position]; ok {
 		return b
@@ -194,7 +196,7 @@ func (c *chain) afterOf(e *Event) stock.Balances {
 	return e.after()
 }
 
-// at is the event of a position, nil if it is not known.
+// at returns the event of a position, or nil if it is not known.
 func (c *chain) at(m stock.Position) *Event {
 	i, ok := slices.BinarySearchFunc(c.list, m, func(e Event, m stock.Position) int { return e.Compare(m) })
 	if !ok {
@@ -203,17 +205,17 @@ func (c *chain) at(m stock.Position) *Event {
 	return &c.list[i]
 }
 
-// isMissing tells whether nobody has the event of a position that must have been.
+// isMissing reports whether the event of a position must have existed and no store has it.
 func (c *chain) isMissing(m stock.Position) bool {
 	return slices.ContainsFunc(c.missing, func(s span) bool { return s.has(m) })
 }
 
-// lacks tells whether nobody has the event of a seq that must have been, in whichever epoch.
+// lacks reports whether the event of a seq must have existed, in any epoch, and no store has it.
 func (c *chain) lacks(seq uint64) bool {
 	return slices.ContainsFunc(c.missing, func(s span) bool { return s.first <= seq && seq <= s.last })
 }
 
-// lastInLedger is the newest event that the ledger has, nil if there is none.
+// lastInLedger returns the newest event of the ledger, or nil if there is none.
 func (c *chain) lastInLedger() *Event {
 	for i := len(c.list) - 1; i >= 0; i-- {
 		if c.list[i].Store == InLedger {

@@ -2,33 +2,33 @@ package reconcile
 
 import "sluice/core/stock"
 
-// State is a place in a cell's history, and the balances there.
+// State is a position in a cell's history, with the balances there.
 type State struct {
 	stock.Position
 	stock.Balances
 }
 
-// Status is how MySQL's projection of a cell stands to Redis.
+// Status says how MySQL's projection of a cell compares with Redis.
 type Status string
 
-// What a comparison finds.
+// The results of a comparison.
 const (
-	StatusInSync  Status = "in_sync" // the same place, the same balances
+	StatusInSync  Status = "in_sync" // the same position, the same balances
 	StatusBehind  Status = "behind"  // MySQL has not got the last events yet
-	StatusAhead   Status = "ahead"   // MySQL has events that Redis lacks: Redis has lost them
-	StatusDrift   Status = "drift"   // the same place, other balances
-	StatusMissing Status = "missing" // one of them, or both, do not know the cell
+	StatusAhead   Status = "ahead"   // MySQL has events that Redis has lost
+	StatusDrift   Status = "drift"   // the same position, other balances
+	StatusMissing Status = "missing" // one of them does not know the cell, or neither does
 )
 
-// Standing is how one projection stands to Redis.
+// Standing says how one projection compares with Redis.
 type Standing struct {
 	Status Status
 	Class  Class
 	Behind int64 // events that MySQL lacks; 0: none, or it lacks an epoch
 }
 
-// Compare compares a cell in Redis with MySQL's projection of it; nil where one does not know the cell. MySQL was read
-// first: what it had by then, Redis has too, unless Redis lost it.
+// Compare compares a cell in Redis with MySQL's projection of it. A store that does not know the cell has nil. MySQL
+// was read first, so Redis has everything that MySQL had by then, unless Redis has lost it.
 func Compare(redis, mysql *State) Standing {
 	switch {
 	case redis == nil && mysql == nil:

@@ -1,23 +1,23 @@
-// Package reconcile says whether the stores have the same of the stock, cell by cell, and if not, how they differ.
-// Its rules are pure functions of what was read: Judge is all of them. Its readers read, and change nothing.
+// Package reconcile says whether the stores have the same of each cell of the stock, and how they differ if not.
+// Judge has all the rules. It does no I/O, and decides by what the readers have read. The readers change nothing.
 //
 // # The cut
 //
-// Redis, MySQL and Kafka have no common moment, and a scan of a hash has none of its own. So a cell is compared at
-// a place in its history: the (epoch, seq) that its counters had when they were read. All else is brought to that
-// place:
+// Redis, MySQL and Kafka have no common moment, and even a scan of one hash takes a while. So a cell is compared at
+// one place in its history: the (epoch, seq) of its counters when they were read. This place is the cut. Everything
+// else is brought to it:
 //
-//   - An event up to the cut is in the outbox, or in the ledger, because its entry leaves the outbox only after the
-//     commit. The outbox is read after the counters, and the ledger after the outbox. So one that is in neither is
-//     missing, and no event can hide by moving on.
-//   - What MySQL and Kafka had before the counters were read, Redis had too. One that is beyond the cut nevertheless is
-//     an event that Redis has lost.
-//   - A reservation is read after the counters. Its record carries the seq of the last event about it. Up to the cut
-//     it is as it was there. A later one counts in its earlier state, which the events up to the cut tell; that the
-//     record is there is enough.
-//   - A buyer's count carries no seq. It is compared if no event about the buyer is later than the cut.
+//   - The outbox is read after the counters, and the ledger after the outbox. An entry leaves the outbox only after the
+//     commit. So an event up to the cut is in one of the two. If it is in neither, it is missing. No event can hide by
+//     moving on.
+//   - Redis had everything that MySQL and Kafka had before the counters were read. So an event of theirs that lies
+//     beyond the cut is one that Redis has lost.
+//   - A reservation is read after the counters. Its record has the seq of the last event about it. If that event lies
+//     up to the cut, the record shows the state at the cut. If it is later, the events up to the cut tell the earlier
+//     state, and it is enough that the record exists.
+//   - The count of a user has no seq. It is compared only if no event about the user is later than the cut.
 //   - MySQL's tables are read in one transaction that sees one moment. A projection is compared with the ledger of that
 //     moment.
 //
-// A cell that differs is read again before it is reported: what is under way has arrived by then.
+// A cell that differs is read again before it is reported, because by then everything that was under way has arrived.
 package reconcile

@@ -8,16 +8,16 @@ import (
 	"sluice/core/stock"
 )
 
-// Class is how a cell stands.
+// Class says how a cell compares.
 type Class string
 
 // The classes.
 const (
 	InSync     Class = "in_sync"
-	InFlight   Class = "in_flight"  // events that are under way explain the difference
+	InFlight   Class = "in_flight"  // events under way explain the difference
 	Drift      Class = "drift"      // they do not
 	Unverified Class = "unverified" // nobody could tell
-	Absent     Class = "absent"     // no store knows of the cell: reports do not count it
+	Absent     Class = "absent"     // no store knows the cell; reports do not count it
 )
 
 // Type is the kind of a difference.
@@ -26,16 +26,16 @@ type Type string
 // The types.
 const (
 	Gap               Type = "gap"                // an event is nowhere
-	Fork              Type = "fork"               // one place in the history has two events
+	Fork              Type = "fork"               // one position in the history has two events
 	LostTail          Type = "lost_tail"          // Redis lacks events that others have
-	CounterEdit       Type = "counter_edit"       // counters in Redis that no event explains
-	LeakedHold        Type = "leaked_hold"        // held units that no reservation can give back
-	OrphanReservation Type = "orphan_reservation" // a reservation whose units nobody holds
-	DoubleRelease     Type = "double_release"     // a reservation that ended, and can end again
-	BuyerCount        Type = "buyer_count"        // a user's count is not that of the reservations
-	ProjectionStale   Type = "projection_stale"   // a row of MySQL is not what the ledger says
-	DeadLetter        Type = "dead_letter"        // an event that could not be brought to MySQL
-	TransitStuck      Type = "transit_stuck"      // units have left a cell and not arrived in another
+	CounterEdit       Type = "counter_edit"       // no event explains the counters in Redis
+	LeakedHold        Type = "leaked_hold"        // units are held that no reservation can give back
+	OrphanReservation Type = "orphan_reservation" // a reservation is held whose units nobody took from stock
+	DoubleRelease     Type = "double_release"     // a reservation has ended, and could end again
+	BuyerCount        Type = "buyer_count"        // a user's count differs from the sum of the reservations
+	ProjectionStale   Type = "projection_stale"   // a row of MySQL differs from the ledger
+	DeadLetter        Type = "dead_letter"        // a persister could not apply an event to MySQL
+	TransitStuck      Type = "transit_stuck"      // units have left a cell, and have not arrived in another
 	Unverifiable      Type = "unverifiable"       // the cell cannot be compared
 )
 
@@ -45,27 +45,27 @@ var Types = []Type{
 	TransitStuck, Unverifiable,
 }
 
-// repairs are the names of the steps that put a type right.
+// repairs has, for each type, the name of the step that puts it right.
 var repairs = map[Type]string{
 	Gap: "apply_events", Fork: "rebase_cell", LostTail: "rebase_cell", CounterEdit: "restore_counters", LeakedHold: "return_hold",
 	OrphanReservation: "remove_reservation", DoubleRelease: "end_reservation", BuyerCount: "set_buyer_count",
 	ProjectionStale: "rewrite_projection", DeadLetter: "replay_letter", TransitStuck: "finish_transfer", Unverifiable: "read_again",
 }
 
-// Direction is what a difference can do to a sale.
+// Direction says what a difference can do to a sale.
 type Direction string
 
 // The directions.
 const (
-	Oversell    Direction = "oversell"    // more can be sold, or taken by one user, than there is
+	Oversell    Direction = "oversell"    // more can be sold, or taken by one user, than should be
 	Undersell   Direction = "undersell"   // less can be
-	Bookkeeping Direction = "bookkeeping" // neither: what is wrong is what the books say
+	Bookkeeping Direction = "bookkeeping" // neither: only the books are wrong
 )
 
 // Finding is a difference that nothing under way explains.
 type Finding struct {
 	Type      Type        `json:"type"`
-	SKU       show.ID     `json:"sku_id"` // 0: of no SKU that could be read
+	SKU       show.ID     `json:"sku_id"` // 0: the finding is about a message that cannot be read
 	Pool      uint32      `json:"pool"`   // 0: normal stock, else the sale
 	Bucket    uint16      `json:"bucket"`
 	Units     int64       `json:"units"`
@@ -75,15 +75,16 @@ type Finding struct {
 	Proof     []Proof     `json:"proof"`
 }
 
-// Cell is the cell that the finding is about.
+// Cell returns the cell that the finding is about.
 func (f *Finding) Cell() stock.Cell {
 	return stock.Cell{SKU: int64(f.SKU), Pool: f.Pool, Bucket: f.Bucket}
 }
 
-// proofsMax is how many rows prove a finding at the most; the last one tells of those left out.
+// proofsMax is the largest number of rows that prove a finding. If there are more, the last one counts those left
+// out.
 const proofsMax = 20
 
-// Store is where something was read.
+// Store says where something was read.
 type Store string
 
 // The stores.
@@ -97,7 +98,7 @@ const (
 	InLetters      Store = "dead_letters"
 )
 
-// Proof is a row that proves a finding: what one store says.
+// Proof is a row that proves a finding, with what one store says.
 type Proof struct {
 	Store       Store    `json:"store"`
 	Says        string   `json:"says"`
@@ -109,7 +110,7 @@ type Proof struct {
 	Counters    *Counted `json:"counters,omitzero"`
 }
 
-// Counted are counters as proof.
+// Counted has the counters of a proof.
 type Counted struct {
 	Avail int64 `json:"avail"`
 	Held  int64 `json:"held"`
@@ -119,7 +120,7 @@ type Counted struct {
 
 func counted(b stock.Balances) *Counted { return &Counted{b.Avail, b.Held, b.Sold, b.Total} }
 
-// finding makes one about a cell.
+// finding makes a finding about a cell.
 func finding(t Type, cell stock.Cell, units int64, way Direction, sinceMS int64, proof ...Proof) Finding {
 	return Finding{
 		Type: t, SKU: show.ID(cell.SKU), Pool: cell.Pool, Bucket: cell.Bucket, Units: units, Direction: way,
@@ -127,14 +128,14 @@ func finding(t Type, cell stock.Cell, units int64, way Direction, sinceMS int64,
 	}
 }
 
-// order sorts findings as reports have them: by cell, then by type.
+// order sorts findings in the order of reports: by cell, then by type.
 func order(findings []Finding) {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
 		return cmp.Or(a.Cell().Compare(b.Cell()), cmp.Compare(slices.Index(Types, a.Type), slices.Index(Types, b.Type)))
 	})
 }
 
-// moved is how many units have to move to make one of the other.
+// moved returns how many units have to move to make one of the other.
 func moved(have, want stock.Balances) int64 {
 	var more, less int64
 	for _, d := range []int64{have.Avail - want.Avail, have.Held - want.Held, have.Sold - want.Sold} {
@@ -146,8 +147,8 @@ func moved(have, want stock.Balances) int64 {
 	return max(have.Total-want.Total, want.Total-have.Total)
 }
 
-// direction is what counters can do that are not what they should be. Units that look unsold will be sold: at once if they
-// are available, after the hold if they are held.
+// direction says what wrong counters can do. Units that look unsold will be sold: at once if they are available,
+// after the hold if they are held.
 func direction(have, want stock.Balances) Direction {
 	switch {
 	case have.Avail > want.Avail, have.Avail == want.Avail && have.Sold < want.Sold:

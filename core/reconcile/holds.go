@@ -8,7 +8,7 @@ import (
 	"sluice/core/stock"
 )
 
-// told is what events and MySQL tell of a reservation at the cut.
+// told is what the events and MySQL say of a reservation at the cut.
 type told struct {
 	state    stock.State
 	quantity int64
@@ -16,7 +16,7 @@ type told struct {
 	timeMS   int64
 	user     int64
 	row      *Row
-	event    *Event // the last one up to the cut, nil if only the row is known
+	event    *Event // the last event up to the cut; nil if only the row is known
 }
 
 func recordProof(r *stock.Reservation, says string) Proof {
@@ -41,8 +41,8 @@ func (t *told) proof(id stock.ReservationID, says string) Proof {
 	return rowProof(&r, says)
 }
 
-// Doubtful are the positions of reservations whose rows and records do not tell the same: what the ledger has there decides.
-// Those from View.From on are among the events.
+// Doubtful returns the positions of reservations whose row and record disagree. What the ledger has there decides.
+// Positions from View.From on are left out, because their events are known already.
 func (v *View) Doubtful() []stock.Position {
 	if v.Redis == nil {
 		return nil
@@ -73,10 +73,12 @@ func (v *View) Doubtful() []stock.Position {
 	return slices.SortedFunc(maps.Keys(doubtful), stock.Position.Compare)
 }
 
-// epochsMax is in how many epochs the event of a record is looked for. A repair begins one, and so does each loss.
+// epochsMax is the number of epochs in which sluice looks for the event of a record. Each repair and each loss begins
+// an epoch.
 const epochsMax = 100
 
-// placesOf are the positions that a seq may have, the newest first. A record has no epoch, and the seq goes on over epochs.
+// placesOf returns the positions that a seq may have, the newest first. A record has no epoch, and the seq goes on
+// over epochs.
 func (v *View) placesOf(seq uint64) (places []stock.Position) {
 	for epoch := v.Redis.Epoch; epoch > 0 && len(places) < epochsMax; epoch-- {
 		places = append(places, stock.Position{Epoch: epoch, Seq: seq})
@@ -92,7 +94,7 @@ func (v *View) rows() map[stock.ReservationID]*Row {
 	return rows
 }
 
-// atCut is what is known of each reservation at the cut, and which rows of MySQL are wrong.
+// atCut returns what is known of each reservation at the cut, and finds the rows of MySQL that are wrong.
 func (j *judge) atCut() (known map[stock.ReservationID]*told) {
 	known = map[stock.ReservationID]*told{}
 	spots := map[stock.Position]*Event{}
@@ -141,7 +143,7 @@ func seqOf(r *stock.Reservation) uint64 {
 	return r.Seq
 }
 
-// tellOf is what row and events tell of a reservation at the cut, nil if nothing.
+// tellOf returns what the row and the events say of a reservation at the cut, or nil if they say nothing.
 func (j *judge) tellOf(row *Row, events []*Event) *told {
 	var t *told
 	if row != nil && !j.Redis.Less(row.Position()) {
@@ -149,20 +151,20 @@ func (j *judge) tellOf(row *Row, events []*Event) *told {
 	}
 	for _, e := range events {
 		if j.Redis.Less(e.Position) {
-			j.unsure = j.unsure || t == nil // it may have been held
+			j.unsure = j.unsure || t == nil // the reservation may have been held
 			break
 		}
 		if t == nil || !e.Less(t.position) {
 			t = &told{state: e.Kind.State(), quantity: e.Quantity, position: e.Position, timeMS: e.TimeMS, user: e.User, row: row, event: e}
 		} else if t.event == nil && t.row != nil && j.spotless(t.row, events) {
-			// The row is ahead of what the ledger has of it: somebody edited it.
+			// The row is ahead of the ledger: somebody has edited it.
 			t = &told{state: e.Kind.State(), quantity: e.Quantity, position: e.Position, timeMS: e.TimeMS, user: e.User, row: row, event: e}
 		}
 	}
 	return t
 }
 
-// spotless tells that the ledger was asked for the event of a row, and has another one or none there.
+// spotless reports whether the ledger was asked for the event of a row, and has no event or another one there.
 func (j *judge) spotless(row *Row, events []*Event) bool {
 	return !slices.ContainsFunc(events, func(e *Event) bool { return e.Position == row.Position() }) && !j.isMissing(row.Position())
 }
@@ -190,10 +192,10 @@ func (j *judge) checkRow(id stock.ReservationID, row *Row, events []*Event) {
 	}
 }
 
-// holds counts the reservations that are held one by one, and compares them with what events tell.
+// holds counts the held reservations one by one, and compares them with the events.
 func (j *judge) holds() {
 	if len(j.forked) > 0 {
-		return // of two histories nobody knows which the records are of
+		return // nobody knows to which of the two histories the records belong
 	}
 	known := j.atCut()
 	seen := map[stock.ReservationID]bool{}
@@ -205,7 +207,7 @@ func (j *judge) holds() {
 		}
 		seen[r.ID] = true
 		if r.Seq > j.Redis.Seq || j.lacks(r.Seq) {
-			continue // later than the cut, or told as a gap
+			continue // later than the cut, or already reported as a gap
 		}
 		t := known[r.ID]
 		held := int64(0)
@@ -259,13 +261,13 @@ func (j *judge) holds() {
 	doubled.report(j, DoubleRelease, Oversell)
 }
 
-// mayHaveEnded tells whether an event that is missing may have ended a reservation that was held at a position.
+// mayHaveEnded reports whether a missing event may have ended a reservation that was held at a position.
 func (j *judge) mayHaveEnded(held stock.Position) bool {
 	return slices.ContainsFunc(j.missing, func(s span) bool { return held.Less(stock.Position{Epoch: s.epoch, Seq: s.last}) })
 }
 
-// nameless finds held units of which neither a record nor MySQL tells: where the history is whole, the last event says how many
-// units are held.
+// nameless finds held units that belong to no record and to no row of MySQL. If the history is whole, its last event
+// says how many units are held.
 func (j *judge) nameless(known map[stock.ReservationID]*told, leaked *sum) {
 	e := j.at(j.Redis.Position)
 	if e == nil || j.unsure || len(j.missing) > 0 || len(j.breaches) > 0 || j.has(ProjectionStale) {
@@ -285,7 +287,7 @@ func (j *judge) nameless(known map[stock.ReservationID]*told, leaked *sum) {
 	}
 }
 
-// sum is findings of one type, which a report has as one.
+// sum collects findings of one type, which a report shows as one.
 type sum struct {
 	units, sinceMS int64
 	proof          []Proof

@@ -10,7 +10,7 @@ import (
 
 func isFork(reason string) bool { return reason == ledger.ReasonFork }
 
-// Judge says how a cell stands. It is the whole of the rules, and a pure function of the view.
+// Judge says how a cell compares. It has all the rules, and decides by the view alone.
 func Judge(v *View) Judgement {
 	j := judge{View: v}
 	switch {
@@ -36,17 +36,17 @@ func Judge(v *View) Judgement {
 	return j.result()
 }
 
-// judge is a judgement under way.
+// judge is a judgement that is under way.
 type judge struct {
 	*View
 	*chain
 
 	findings []Finding
 	steps    []RepairStep
-	amended  map[stock.ReservationID]*stock.Reservation // records as steps leave them
-	told     map[stock.Position]bool                    // letters that another finding has among its proof
-	untold   bool                                       // held units are of reservations that only older events tell of
-	unsure   bool                                       // of some reservation only later events are known
+	amended  map[stock.ReservationID]*stock.Reservation // records as the planned steps leave them
+	told     map[stock.Position]bool                    // positions of letters that another finding has as proof
+	untold   bool                                       // held units belong to reservations that only older events know
+	unsure   bool                                       // only later events of some reservation are known
 }
 
 func (j *judge) add(t Type, units int64, way Direction, sinceMS int64, proof ...Proof) {
@@ -85,7 +85,7 @@ func (j *judge) result() Judgement {
 	return out
 }
 
-// inRedis are the counters as proof.
+// inRedis returns the counters as proof.
 func (j *judge) inRedis(says string) Proof {
 	return Proof{Store: InRedis, Says: says, Epoch: j.Redis.Epoch, Seq: j.Redis.Seq, Counters: counted(j.Redis.Balances)}
 }
@@ -158,7 +158,7 @@ func (j *judge) tail() {
 	j.add(LostTail, units, way, sinceMS, proof...)
 }
 
-// forks tells of places that two events have.
+// forks finds positions that two events have.
 func (j *judge) forks() {
 	for _, pair := range j.rivals {
 		a, b := &pair[0], &pair[1]
@@ -178,7 +178,7 @@ func (j *judge) forks() {
 	}
 }
 
-// tell notes that the letters at a position are explained.
+// tell notes that a finding explains the letters at a position.
 func (j *judge) tell(m stock.Position) {
 	if j.told == nil {
 		j.told = map[stock.Position]bool{}
@@ -186,7 +186,7 @@ func (j *judge) tell(m stock.Position) {
 	j.told[m] = true
 }
 
-// gaps tells of events that nobody has. One that is a dead letter is somewhere.
+// gaps finds events that no store has. An event that is a dead letter is not missing.
 func (j *judge) gaps() {
 	in := map[stock.Position]bool{}
 	for _, l := range j.Letters {
@@ -223,10 +223,10 @@ func (j *judge) gaps() {
 	}
 }
 
-// letters tells of dead letters.
+// letters finds dead letters.
 func (j *judge) letters() {
 	for _, b := range j.breaches {
-		j.tell(b.at.Position) // a broken chain is told by what broke it
+		j.tell(b.at.Position) // the finding about what broke the chain explains this letter
 	}
 	for _, l := range j.Letters {
 		if l.Reason == ledger.ReasonBroken && j.told[l.Position] {
@@ -234,7 +234,7 @@ func (j *judge) letters() {
 		}
 		t, way := DeadLetter, Bookkeeping
 		if isFork(l.Reason) {
-			t, way = Fork, Oversell // until the cell is rebuilt nobody knows which of them Redis has
+			t, way = Fork, Oversell // until somebody rebuilds the cell, nobody knows which of the two events Redis has
 			if e := j.at(l.Position); e != nil && !e.Kind.Adjusts() && e.before().Avail < e.after().Avail {
 				way = Undersell
 			}
@@ -252,12 +252,12 @@ func (j *judge) letters() {
 	}
 }
 
-// settled tells whether somebody has put the balances right since a position.
+// settled reports whether somebody has put the balances right since a position.
 func (j *judge) settled(since stock.Position) bool {
 	return slices.ContainsFunc(j.list, func(e Event) bool { return e.Settles() && since.Less(e.Position) })
 }
 
-// counters looks for counters that no event explains: those of now, and those that later events found.
+// counters finds counters that no event explains: those that Redis has now, and those that later events found.
 func (j *judge) counters() {
 	j.found()
 	e := j.at(j.Redis.Position)
@@ -270,7 +270,7 @@ func (j *judge) counters() {
 	}
 }
 
-// found tells of counters that later events found, and that no event had left.
+// found reports counters that later events found, and that no event has left.
 func (j *judge) found() {
 	for _, b := range j.breaches {
 		if !b.edited {
@@ -280,7 +280,7 @@ func (j *judge) found() {
 	}
 }
 
-// projection compares the row of the stock table with the ledger, both of one moment.
+// projection compares the row of the stock table with the ledger. Both are of one moment.
 func (j *judge) projection() {
 	last := j.lastInLedger()
 	if last == nil && j.Projection == nil {

@@ -13,23 +13,23 @@ import (
 	"sluice/core/stock"
 )
 
-// Bounds of a close look.
+// The bounds of a close look.
 const (
-	looksMax     = 4                      // at a cell that differs
-	lookPause    = 400 * time.Millisecond // between two of them: what is under way arrives meanwhile
-	cellsPerLook = 1000                   // each look reads the outbox whole
-	stretchMax   = 20_000                 // events of a cell that are read where more are known to be whole
-	eventsMax    = 100_000                // of the ledger, for one cell
-	heldMax      = 200_000                // reservations, for the cells of one look
-	flightMax    = 200_000                // events of an outbox, for the cells of one look
+	looksMax     = 4                      // how often it looks at a cell that differs
+	lookPause    = 400 * time.Millisecond // pause between two looks, in which events under way arrive
+	cellsPerLook = 1000                   // few enough, because each look reads the whole outbox
+	stretchMax   = 20_000                 // events of a cell that are read if the ones before are known to be whole
+	eventsMax    = 100_000                // events of the ledger for one cell
+	heldMax      = 200_000                // reservations of the cells of one look
+	flightMax    = 200_000                // events of an outbox for the cells of one look
 	dueAtOnce    = 1000
 	dueMax       = 200_000 // members of a list of deadlines
 	overdueAfter = time.Minute
-	dueAhead     = 5 * stock.ExpiryPostponed // covers what a shut cell has put off
+	dueAhead     = 5 * stock.ExpiryPostponed // covers expiries that a shut cell has put off
 )
 
-// look looks closely at the cells in doubt. One that differs is looked at again, and what two looks in a row have found is
-// reported.
+// look looks closely at the cells in doubt. It looks again at a cell that differs, and reports what two looks in a
+// row have found.
 func (p *partition) look(ctx context.Context) error {
 	cells := slices.SortedFunc(maps.Keys(p.doubts), stock.Cell.Compare)
 	for some := range slices.Chunk(cells, cellsPerLook) {
@@ -89,14 +89,14 @@ func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
 	return nil
 }
 
-// rested tells that nothing has happened to a cell since the time that the scope names.
+// rested reports whether nothing has happened to a cell since the time in the scope.
 func (p *partition) rested(v *View) bool {
 	news := func(l Letter) bool { return l.TimeMS >= p.scope.SinceMS }
 	return v.Projection != nil && v.UpdatedMS < p.scope.SinceMS && (v.Redis == nil || v.Redis.Position == v.Projection.Position) &&
 		!slices.ContainsFunc(v.Letters, news)
 }
 
-// withoutKafka takes back what only Kafka could refute.
+// withoutKafka withdraws findings that Kafka could refute.
 func (p *partition) withoutKafka(v *View, j Judgement) Judgement {
 	if p.tailRead || !j.has(Gap) {
 		return j
@@ -110,21 +110,22 @@ func (j *Judgement) has(t Type) bool {
 	return slices.ContainsFunc(j.Findings, func(f Finding) bool { return f.Type == t })
 }
 
-// alike tells that two looks have found the same, in type and size.
+// alike reports whether two looks have found the same, in type and size.
 func alike(a, b Judgement) bool {
 	return slices.EqualFunc(a.Findings, b.Findings, func(x, y Finding) bool { return x.Type == y.Type && x.Units == y.Units })
 }
 
-// reading is a close look under way.
+// reading is a close look that is under way.
 type reading struct {
 	*partition
 
 	cells []stock.Cell
 	views map[stock.Cell]*View
-	about map[stock.ReservationID]stock.Cell // whose records are to be read
+	about map[stock.ReservationID]stock.Cell // reservations whose records have to be read
 }
 
-// views reads cells as the package's comment says: what is known, the counters, the outbox, MySQL at one moment, the records.
+// views reads cells in the order that the package comment demands: what is known, the counters, the outbox, MySQL at
+// one moment, the records.
 func (p *partition) views(ctx context.Context, cells []stock.Cell) ([]*View, error) {
 	r := &reading{partition: p, cells: cells, views: map[stock.Cell]*View{}, about: map[stock.ReservationID]stock.Cell{}}
 	for _, c := range cells {
@@ -153,7 +154,7 @@ func (p *partition) views(ctx context.Context, cells []stock.Cell) ([]*View, err
 	return found, err
 }
 
-// known reads how far the ledger, Kafka and dead letters were before Redis is read.
+// known reads which positions the ledger, Kafka and dead letters have, before Redis is read.
 func (r *reading) known(ctx context.Context) error {
 	for _, v := range r.views {
 		v.Letters = r.lettersOf(v.Cell)
@@ -211,7 +212,7 @@ func (r *reading) buyers(ctx context.Context) error {
 	return nil
 }
 
-// outbox reads the events of the cells that are in the outbox.
+// outbox reads the events of the cells from the outbox.
 func (r *reading) outbox(ctx context.Context) error {
 	kept := 0
 	for after := ""; ; {
@@ -244,9 +245,9 @@ func (r *reading) outbox(ctx context.Context) error {
 	}
 }
 
-// stock reads the projections, and from where on each cell's events are to be read.
+// stock reads the projections, and decides from where on to read each cell's events.
 func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
-	whole := map[stock.Cell]stock.Position{} // up to where the ledger has no gap, though nobody has said so yet
+	whole := map[stock.Cell]stock.Position{} // the position up to which the ledger has no gap, though no mark says so yet
 	err := s.Briefs(ctx, r.cells, func(b *ledger.Brief) error {
 		v := r.views[b.Cell]
 		v.Projection, v.UpdatedMS = &State{b.Position, b.Balances}, b.UpdatedMS
@@ -264,12 +265,12 @@ func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
 	return s.Ends(ctx, r.cells, func(c stock.Cell, _, applied stock.Position) {
 		v := r.views[c]
 		if to, ok := whole[c]; ok && to.Epoch == applied.Epoch && to.Seq > applied.Seq+r.stretch {
-			applied.Seq = to.Seq - r.stretch // persisters walk along the rest, and make a dead letter of what does not follow
+			applied.Seq = to.Seq - r.stretch // persisters walk along the rest, and make a dead letter of an event that does not follow
 		}
 		if v.From = applied; v.Redis != nil && v.Redis.Less(applied) {
 			v.From = v.Redis.Position
 		}
-		if v.From.Seq > 0 { // somebody may have taken that row away: the one before tells what it did
+		if v.From.Seq > 0 { // somebody may have removed that row; the one before it tells what it did
 			v.From.Seq--
 		}
 		if v.From.Seq == 0 {
@@ -281,7 +282,8 @@ func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
 	})
 }
 
-// archived reads up to where events have left the ledger for files. Nothing is known of them one by one.
+// archived reads the position up to which events have left the ledger for files. Nothing is known of each of these
+// events.
 func (r *reading) archived(ctx context.Context, s *ledger.Snapshot) error {
 	found, err := s.Checkpoints(ctx, r.cells)
 	if err != nil {
@@ -322,7 +324,7 @@ func (r *reading) events(ctx context.Context, s *ledger.Snapshot) error {
 	return nil
 }
 
-// rows reads MySQL's rows of the reservations that may be held, and of those that are in doubt.
+// rows reads MySQL's rows of reservations that may be held, and of those in doubt.
 func (r *reading) rows(ctx context.Context, s *ledger.Snapshot) error {
 	have := map[stock.ReservationID]bool{}
 	take := func(row *ledger.Row) {
@@ -330,7 +332,7 @@ func (r *reading) rows(ctx context.Context, s *ledger.Snapshot) error {
 		if have[row.ID] {
 			return
 		}
-		if v == nil { // the row may have been edited: it is of whom the records or events say
+		if v == nil { // somebody may have edited the row: its cell is the one that the record or the events name
 			if v = r.views[r.about[row.ID]]; v == nil {
 				return
 			}
@@ -388,7 +390,7 @@ func (r *reading) rows(ctx context.Context, s *ledger.Snapshot) error {
 	return nil
 }
 
-// records reads what Redis has of these reservations.
+// records reads the records of these reservations from Redis.
 func (r *reading) records(ctx context.Context, _ *ledger.Snapshot) error {
 	ids := slices.Collect(maps.Keys(r.about))
 	for some := range slices.Chunk(ids, rowsAtOnce) {
@@ -406,7 +408,7 @@ func (r *reading) records(ctx context.Context, _ *ledger.Snapshot) error {
 	return nil
 }
 
-// spots reads the ledger where rows and records do not tell the same.
+// spots reads the ledger for reservations whose row and record disagree.
 func (r *reading) spots(ctx context.Context, s *ledger.Snapshot) error {
 	for _, v := range r.views {
 		for some := range slices.Chunk(v.Doubtful(), rowsAtOnce) {
@@ -421,7 +423,8 @@ func (r *reading) spots(ctx context.Context, s *ledger.Snapshot) error {
 	return nil
 }
 
-// overdue finds held reservations whose deadline has passed, and that are in no list of deadlines: nobody will expire them.
+// overdue finds held reservations whose deadline has passed and that no list of deadlines has. Nobody will expire
+// them.
 func (r *reading) overdue(ctx context.Context) error {
 	late := map[stock.ReservationID]stock.Cell{}
 	var nowMS int64
@@ -446,7 +449,7 @@ func (r *reading) overdue(ctx context.Context) error {
 			break
 		}
 		if skip >= dueMax {
-			return nil // many are due: nobody sweeps, and each of them may be among them
+			return nil // many reservations are due, because nobody sweeps: any of these may be among them
 		}
 	}
 	ids := slices.Collect(maps.Keys(late))
@@ -455,7 +458,7 @@ func (r *reading) overdue(ctx context.Context) error {
 		return fromRedis(err)
 	}
 	for i := range found {
-		if found[i].State == stock.StateHeld { // still, after the list was read
+		if found[i].State == stock.StateHeld { // it is still held after the list was read
 			v := r.views[late[ids[i]]]
 			v.Overdue = append(v.Overdue, ids[i])
 		}

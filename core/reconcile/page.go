@@ -21,14 +21,14 @@ type group struct {
 	Findings []Finding
 }
 
-// page is a report with what its page needs beside.
+// page is a report with everything else that its page needs.
 type page struct {
 	*Report
 
 	Groups []group
 }
 
-// WriteHTML writes a report as one page that needs nothing else: no network, no script.
+// WriteHTML writes a report as one page that needs no network and no script.
 func (r *Report) WriteHTML(to io.Writer) error {
 	p := page{Report: r}
 	for _, t := range Types {
@@ -72,7 +72,7 @@ func (r *Report) WriteHTML(to io.Writer) error {
 
 func clockText(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05.000Z") }
 
-// VerdictText is a verdict for people.
+// VerdictText returns a verdict for people.
 func VerdictText(v Verdict) string {
 	switch v {
 	case Clean:
@@ -85,12 +85,12 @@ func VerdictText(v Verdict) string {
 	return string(v)
 }
 
-// String is the counters for people.
+// String returns the counters for people.
 func (c *Counted) String() string {
 	return fmt.Sprintf("avail %d, held %d, sold %d, total %d", c.Avail, c.Held, c.Sold, c.Total)
 }
 
-// String is the proof in one line.
+// String returns the proof in one line.
 func (p Proof) String() string {
 	var b strings.Builder
 	_, _ = fmt.Fprintf(&b, "%s: %s", p.Store, p.Says) // a Builder never fails, here and below
@@ -116,7 +116,7 @@ func (p Proof) String() string {
 	return b.String()
 }
 
-// Unreadable is the report of a sweep that could not begin, because a store could not be reached.
+// Unreadable returns the report of a sweep that could not begin, because a store could not be reached.
 func Unreadable(store Store, since time.Time, err error) *Report {
 	r := newReport()
 	r.Summary.StartedAt, r.Summary.EndedAt = show.Moment(since.UnixMilli()), show.Moment(since.UnixMilli())

@@ -10,32 +10,32 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// partition is one partition of Redis on its way through a sweep. While it is scanned, all that follows is in memory; after that
-// only what is in doubt.
+// partition is one partition of Redis during a sweep. While it is scanned, all its data below are in memory.
+// Afterwards only the cells in doubt are.
 type partition struct {
 	*sweep
 
 	number          int
 	failed          bool // it could not be scanned
-	inRedis, inBoth fold // the cells that Redis has, and those of them that MySQL has too
+	inRedis, inBoth fold // the cells that Redis has, and those that both have
 	doubts          map[stock.Cell]*doubt
 
 	cells  map[stock.Cell]*seen
-	held   map[stock.ReservationID]struct{} // counted already: a scan may come to one twice
-	counts map[buyer]int64                  // of reservations that count
-	gave   map[buyer]int64                  // what users have returned: their counts may be less by so much
-	ids    []stock.Reservation              // held, to be compared with MySQL
-	late   int                              // reservations past their deadline, of those held
+	held   map[stock.ReservationID]struct{} // already counted, because a scan may yield one twice
+	counts map[buyer]int64                  // units of reservations that count
+	gave   map[buyer]int64                  // units that users have returned: their counts may be lower by so much
+	ids    []stock.Reservation              // held ones, to compare with MySQL
+	late   int                              // number of held reservations past their deadline
 }
 
-// fold is a set of cells, condensed: two that are the same were made of the same cells.
+// fold is a condensed set of cells. Two equal folds were made from the same cells.
 type fold uint64
 
 func (f *fold) add(c stock.Cell) { *f += fold(maphash.Comparable(foldSeed, c)) }
 
 var foldSeed = maphash.MakeSeed()
 
-// seen is a cell, and what is held of it.
+// seen is a cell, and the units held of it.
 type seen struct {
 	redisstock.CellView
 
@@ -47,16 +47,17 @@ type buyer struct {
 	user int64
 }
 
-// doubt is why a cell is looked at closely: what of it was odd.
+// doubt says why a cell needs a close look.
 type doubt struct {
 	ids   map[stock.ReservationID]struct{}
 	users map[int64]struct{}
 }
 
-// lateMax bounds the reservations of a partition that are looked at because their deadline has passed: where nobody sweeps, all have.
+// lateMax bounds the reservations of a partition that are looked at because their deadline has passed. If nobody
+// sweeps, all have passed theirs.
 const lateMax = 2000
 
-// doubtMax bounds the odd reservations and users of a cell that are looked at in one sweep.
+// doubtMax bounds the odd reservations and users of a cell that one sweep looks at.
 const doubtMax = 2000
 
 func newPartition(w *sweep, number int) *partition {
@@ -66,7 +67,7 @@ func newPartition(w *sweep, number int) *partition {
 	}
 }
 
-// scan reads all of the partition in Redis, and finds the cells that are to be looked at closely.
+// scan reads the whole partition from Redis, and finds the cells that need a close look.
 func (p *partition) scan(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{p.readCells, p.readRecords, p.readBuyers} {
 		if err := step(ctx); err != nil {
@@ -98,10 +99,10 @@ func (p *partition) scan(ctx context.Context) error {
 	return nil
 }
 
-// has tells that a cell lives in the partition.
+// has reports whether a cell lives in the partition.
 func (p *partition) has(c stock.Cell) bool { return c.Partition(p.Redis.Partitions()) == p.number }
 
-// doubtful has a cell looked at closely.
+// doubtful marks a cell for a close look.
 func (p *partition) doubtful(c stock.Cell) *doubt {
 	if !p.scope.has(c) {
 		return &doubt{ids: map[stock.ReservationID]struct{}{}, users: map[int64]struct{}{}}
@@ -181,7 +182,7 @@ func (p *partition) record(r *stock.Reservation) {
 	}
 	p.held[r.ID] = struct{}{}
 	cell := p.cells[r.Cell]
-	if cell == nil || r.Seq > cell.Seq { // later than the cell was read
+	if cell == nil || r.Seq > cell.Seq { // the record is later than the reading of the cell
 		p.odd(r)
 	}
 	switch {
@@ -192,7 +193,7 @@ func (p *partition) record(r *stock.Reservation) {
 	}
 	if r.State == stock.StateHeld {
 		if r.DeadlineMS < int64(p.report.Summary.StartedAt)-overdueAfter.Milliseconds() && p.late < lateMax {
-			p.late++ // no list of deadlines may have it
+			p.late++ // perhaps no list of deadlines has it
 			p.odd(r)
 		}
 		if cell != nil {
@@ -261,7 +262,7 @@ func (p *partition) readBuyers(ctx context.Context) error {
 			}
 		}
 	}
-	for key, sum := range p.counts { // Redis has none of them
+	for key, sum := range p.counts { // Redis has no count of these users
 		if sum > p.gave[key] {
 			p.oddUser(key.cell, key.user)
 		}

@@ -8,13 +8,13 @@ import (
 	"sluice/core/stock"
 )
 
-// quickStretch is how many events of a cell a quick look reads where more are known to be whole: few, because it is
-// repeated while they happen.
+// quickStretch is how many events of a cell a quick look reads if the ones before are known to be whole. It is small,
+// because a quick look is repeated while events happen.
 const quickStretch = 1000
 
-// Look compares some cells, such as those that have just changed. It reads neither all of Redis nor Kafka. So it finds no
-// reservation of which MySQL knows nothing, and it cannot tell that an event is nowhere: the cell is then unverified,
-// and the next sweep says more.
+// Look compares some cells, such as those that have just changed. It does not read the whole of Redis, and nothing of
+// Kafka. So it finds no reservation that MySQL does not know, and it cannot tell that no store has an event. Such a
+// cell is unverified, and the next sweep says more.
 func (s *Sweeper) Look(ctx context.Context, cells []stock.Cell) (*Report, error) {
 	w := s.begin(Scope{})
 	w.stretch, w.quick = quickStretch, true
@@ -34,7 +34,7 @@ func (s *Sweeper) Look(ctx context.Context, cells []stock.Cell) (*Report, error)
 	return w.end(ctx), nil
 }
 
-// pass passes the cells that are plainly in sync, and leaves the others in doubt.
+// pass passes the cells that are plainly in sync. The others stay in doubt.
 func (w *sweep) pass(ctx context.Context, cells []stock.Cell) error {
 	begun := w.Now()
 	page := make([]ledger.Brief, 0, len(cells))

@@ -12,20 +12,20 @@ import (
 	"sluice/core/stock"
 )
 
-// followPause is between two looks at stock that MySQL has not caught up with.
+// followPause is the pause between two looks at stock that MySQL has not caught up with.
 const followPause = 50 * time.Millisecond
 
-// Redis reads cells; it is part of stock.Store.
+// Redis reads cells. stock.Store implements it.
 type Redis interface {
 	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
 }
 
-// MySQL reads projections of cells: it is part of ledger.Reader.
+// MySQL reads projections of cells. ledger.Reader implements it.
 type MySQL interface {
 	Cell(ctx context.Context, cell stock.Cell) (*ledger.Stock, error)
 }
 
-// Comparison is a cell in both stores; nil where one does not know it.
+// Comparison is a cell in both stores. A store that does not know the cell has nil.
 type Comparison struct {
 	Standing
 
@@ -67,7 +67,7 @@ func Follow(ctx context.Context, redis Redis, mysql MySQL, cells []stock.Cell, w
 			return found, err
 		}
 		if !lifecycle.Pause(ctx, followPause) {
-			return nil, ctx.Err() // the caller's own doing
+			return nil, ctx.Err() // the caller has ended the wait
 		}
 	}
 }
@@ -75,7 +75,7 @@ func Follow(ctx context.Context, redis Redis, mysql MySQL, cells []stock.Cell, w
 // Known reports whether any store knows the cell.
 func (c *Comparison) Known() bool { return c.Redis != nil || c.MySQL != nil }
 
-// Shut is why nothing may happen to the cell, or VerdictOK.
+// Shut says why nothing may happen to the cell, or returns VerdictOK.
 func (c *Comparison) Shut() stock.Verdict {
 	if c.Redis == nil {
 		return stock.VerdictOK
@@ -83,7 +83,7 @@ func (c *Comparison) Shut() stock.Verdict {
 	return c.Redis.Shut()
 }
 
-// InRedis is the cell's place and balances in Redis.
+// InRedis returns the cell's position and balances in Redis.
 func (c *Comparison) InRedis() *State {
 	if c.Redis == nil {
 		return nil
@@ -91,7 +91,7 @@ func (c *Comparison) InRedis() *State {
 	return &State{c.Redis.Position, c.Redis.Balances}
 }
 
-// InMySQL is the cell's place and balances in MySQL.
+// InMySQL returns the cell's position and balances in MySQL.
 func (c *Comparison) InMySQL() *State {
 	if c.MySQL == nil {
 		return nil
@@ -100,7 +100,7 @@ func (c *Comparison) InMySQL() *State {
 	return &State{m.Position(), stock.Balances{Avail: m.Avail, Held: m.Held, Sold: m.Sold, Total: m.Total}}
 }
 
-// Show is the comparison in JSON.
+// Show returns the comparison in the form of its JSON.
 func (c *Comparison) Show() show.Compared {
 	v := show.Compared{
 		SKU: show.ID(c.Cell.SKU), Sale: show.ID(c.Cell.Pool), Status: string(c.Status), Behind: c.Behind,

@@ -9,11 +9,11 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// pageCells is how many cells of MySQL are in memory at once, twice.
+// pageCells is how many cells of MySQL are in memory at once. There are two such pages.
 const pageCells = 4000
 
-// screen passes the cells that are plainly in sync, and finds those that are not: it reads MySQL in the order of its key, as that is
-// ten times faster than to look cells up, and each page's cells in Redis after it.
+// screen passes the cells that are plainly in sync, and finds the others. It reads MySQL in the order of its key,
+// because looking cells up is ten times slower. After each page it reads the same cells from Redis.
 func (w *sweep) screen(ctx context.Context) error {
 	pages, stop := make(chan []ledger.Brief), make(chan struct{})
 	defer close(stop)
@@ -86,7 +86,7 @@ func (w *sweep) compare(ctx context.Context, page []ledger.Brief) {
 	w.report.count(InSync, inSync)
 }
 
-// absent judges a cell that MySQL has and Redis has not. MySQL was read first, so Redis had it.
+// absent judges a cell that MySQL has and Redis has not. MySQL was read first, so Redis must have had it.
 func (w *sweep) absent(ctx context.Context, p *partition, b *ledger.Brief) {
 	if p.doubts[b.Cell] == nil && b.UpdatedMS >= w.scope.SinceMS {
 		v := View{Cell: b.Cell, NowMS: int64(w.clock(ctx)), Projection: &State{b.Position, b.Balances}, UpdatedMS: b.UpdatedMS}
@@ -94,7 +94,8 @@ func (w *sweep) absent(ctx context.Context, p *partition, b *ledger.Brief) {
 	}
 }
 
-// alone finds the cells of a partition that Redis has and MySQL has not. Where both have the same cells it is done at once.
+// alone finds the cells of a partition that Redis has and MySQL has not. If both have the same cells, the comparison
+// of folds shows it at once.
 func (p *partition) alone(ctx context.Context) error {
 	if p.inRedis == p.inBoth {
 		return nil

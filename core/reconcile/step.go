@@ -12,7 +12,8 @@ import (
 	"sluice/core/stock"
 )
 
-// StepID follows from what a step does and what it expects to find: whoever plans the same step gives it the same id.
+// StepID is computed from what a step does and what it expects to find. So everybody who plans the same step gives it
+// the same id.
 type StepID [sha256.Size]byte
 
 // String is the id as 64 lower-case hexadecimal digits.
@@ -21,7 +22,7 @@ func (id StepID) String() string { return hex.EncodeToString(id[:]) }
 // MarshalText implements encoding.TextMarshaler.
 func (id StepID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// RepairStep puts one thing right that a finding tells of, or says why no step can.
+// RepairStep puts one thing right that a finding reports, or says why no step can.
 type RepairStep struct {
 	ID        StepID    `json:"step_id"`
 	Type      Type      `json:"type"`
@@ -30,10 +31,10 @@ type RepairStep struct {
 	Pool      uint32    `json:"pool"`
 	Bucket    uint16    `json:"bucket"`
 	Units     int64     `json:"units"`
-	Direction Direction `json:"direction"` // of the finding: what the step takes away
+	Direction Direction `json:"direction"` // the direction of the finding, which the step ends
 	Expects   string    `json:"expects"`
 	Does      string    `json:"does"`
-	Refused   string    `json:"refused,omitzero"` // why it is not done, and what helps
+	Refused   string    `json:"refused,omitzero"` // why no step is done, and what helps
 	Act       Act       `json:"act"`
 }
 
@@ -42,21 +43,21 @@ func (s *RepairStep) Cell() stock.Cell {
 	return stock.Cell{SKU: int64(s.SKU), Pool: s.Pool, Bucket: s.Bucket}
 }
 
-// Act is what a step does: one of these.
+// Act is what a step does. One member is set.
 type Act struct {
 	Shift    *Shift       `json:"shift,omitzero"`
 	Record   *RecordEdit  `json:"record,omitzero"`
 	Count    *CountEdit   `json:"count,omitzero"`
 	Row      *RowEdit     `json:"row,omitzero"`
 	Stock    *StockEdit   `json:"stock,omitzero"`
-	Letter   string       `json:"letter,omitzero"`  // its id: it is applied again
-	Settled  string       `json:"settled,omitzero"` // id of a dead letter: it is resolved
+	Letter   string       `json:"letter,omitzero"`  // id of a dead letter to apply again
+	Settled  string       `json:"settled,omitzero"` // id of a dead letter to resolve
 	Transfer *TransferEnd `json:"transfer,omitzero"`
 	Events   *EventsAgain `json:"events,omitzero"`
 }
 
-// Shift moves a cell's counters by a difference, and into the next epoch. Events change the counters, and leave the difference
-// as it is. So a shift fits as long as the cell is in its epoch, and is never done twice.
+// Shift moves the counters of a cell by a difference, and the cell into the next epoch. Events change the counters
+// and leave the difference as it is. So a shift fits as long as the cell is in its epoch, and nobody can do it twice.
 type Shift struct {
 	Epoch uint32 `json:"epoch"`
 	Avail int64  `json:"avail"`
@@ -64,7 +65,7 @@ type Shift struct {
 	Sold  int64  `json:"sold"`
 }
 
-// RecordEdit replaces the record of a reservation in Redis. A state of none is no record.
+// RecordEdit replaces the record of a reservation in Redis. A record without a state means that there is none.
 type RecordEdit struct {
 	Reservation string `json:"reservation_id"`
 	Found       Record `json:"found"`
@@ -96,7 +97,7 @@ func recordOf(r *stock.Reservation) Record {
 	}
 }
 
-// Reservation is the record as package stock has it.
+// Reservation returns the record in the form of package stock.
 func (r *Record) Reservation(id stock.ReservationID) stock.Reservation {
 	return stock.Reservation{
 		ID: id, State: stock.ParseState(r.State), Counted: r.Counted, User: int64(r.User), Quantity: r.Quantity, Fingerprint: r.Fingerprint,
@@ -111,41 +112,41 @@ type CountEdit struct {
 	Wanted int64   `json:"wanted"`
 }
 
-// RowEdit makes a row of the table of reservations what an event of the ledger left.
+// RowEdit makes a row of the table of reservations equal to what an event of the ledger left.
 type RowEdit struct {
 	Reservation string `json:"reservation_id"`
 	Epoch       uint32 `json:"epoch"` // of the event
 	Seq         uint64 `json:"seq"`
-	FoundEpoch  uint32 `json:"found_epoch"` // of the row; 0: there is none
+	FoundEpoch  uint32 `json:"found_epoch"` // epoch of the row; 0: there is no row
 	FoundSeq    uint64 `json:"found_seq"`
 }
 
-// StockEdit makes the row of the stock table what the ledger's last event left.
+// StockEdit makes the row of the stock table equal to what the ledger's last event left.
 type StockEdit struct {
-	Epoch uint32 `json:"epoch"` // of the last event when the step was planned: the ledger must still have it
+	Epoch uint32 `json:"epoch"` // epoch of the last event when the step was planned. The ledger must still have that event
 	Seq   uint64 `json:"seq"`
 }
 
-// TransferEnd brings units in that have left.
+// TransferEnd brings in units that have left the other cell.
 type TransferEnd struct {
-	Out   string `json:"out"` // id of the half that is done
+	Out   string `json:"out"` // id of the half that was done
 	Epoch uint32 `json:"epoch"`
 	Seq   uint64 `json:"seq"`
 }
 
-// EventsAgain publishes again what Kafka still has of some events.
+// EventsAgain publishes some events again that Kafka still has.
 type EventsAgain struct {
 	Spans []SeqSpan `json:"spans"`
 }
 
-// SeqSpan are places of a cell's history, the last one included.
+// SeqSpan is a range of seqs of a cell's history, including the last one.
 type SeqSpan struct {
 	Epoch uint32 `json:"epoch"`
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"`
 }
 
-// Has tells whether an event has one of the places.
+// Has reports whether the range contains an event.
 func (e *EventsAgain) Has(m stock.Position) bool {
 	for _, s := range e.Spans {
 		if s.Epoch == m.Epoch && s.First <= m.Seq && m.Seq <= s.Last {
@@ -155,7 +156,7 @@ func (e *EventsAgain) Has(m stock.Position) bool {
 	return false
 }
 
-// text names the places.
+// text names the ranges.
 func (e *EventsAgain) text() string {
 	names := make([]string, len(e.Spans))
 	for i, s := range e.Spans {
@@ -191,34 +192,34 @@ func (s *RepairStep) identify() {
 	s.ID = sha256.Sum256(data)
 }
 
-// replayStep applies a dead letter again.
+// replayStep makes a step that applies a dead letter again.
 func replayStep(cell stock.Cell, units int64, letter string) RepairStep {
 	return newStep(DeadLetter, cell, units, Bookkeeping, Act{Letter: letter}, "the letter is not resolved", "persisters apply it again")
 }
 
-// cannot says why a finding has no step that is done.
+// cannot makes a step that is not done, with the reason.
 func cannot(f *Finding, why string) RepairStep {
 	s := newStep(f.Type, f.Cell(), f.Units, f.Direction, Act{}, "", "")
 	s.Refused = why
 	return s
 }
 
-// plan notes a step of the judgement under way.
+// plan adds a step to the judgement under way.
 func (j *judge) plan(t Type, units int64, way Direction, act Act, expects, does string) {
 	j.keep(newStep(t, j.Cell, units, way, act, expects, does))
 }
 
-// keep notes a step if there is room for it.
+// keep keeps a step if there is room for it.
 func (j *judge) keep(s RepairStep) {
 	if len(j.steps) < stepsOfCellMax {
 		j.steps = append(j.steps, s)
 	}
 }
 
-// stepsOfCellMax bounds the steps of one cell in one plan: the next plan has the rest.
+// stepsOfCellMax bounds the steps of one cell in one plan. The next plan has the rest.
 const stepsOfCellMax = 4000
 
-// planRecord notes a step that replaces a record in Redis.
+// planRecord plans a step that replaces a record in Redis.
 func (j *judge) planRecord(t Type, units int64, way Direction, found, wanted *stock.Reservation) {
 	id := wanted.ID
 	if j.amended == nil {
@@ -243,7 +244,7 @@ func recordText(r *stock.Reservation) string {
 	return fmt.Sprintf("%v, %d units, seq %d", r.State, r.Quantity, r.Seq)
 }
 
-// planCount notes a step that replaces a user's count.
+// planCount plans a step that replaces a user's count.
 func (j *judge) planCount(b Buyer, wanted, units int64, way Direction) {
 	if j.untold {
 		return // they may count
@@ -252,13 +253,13 @@ func (j *judge) planCount(b Buyer, wanted, units int64, way Direction) {
 		fmt.Sprintf("user %d has a count of %d", b.User, b.Units), fmt.Sprintf("the count becomes %d", wanted))
 }
 
-// planStock notes a step that rewrites the row of the stock table.
+// planStock plans a step that rewrites the row of the stock table.
 func (j *judge) planStock(units int64, last *Event) {
 	j.plan(ProjectionStale, units, Bookkeeping, Act{Stock: &StockEdit{last.Epoch, last.Seq}},
 		fmt.Sprintf("the ledger has the event at %d.%d", last.Epoch, last.Seq), "a persister makes the row of product_inventories what the ledger's last event left")
 }
 
-// planRow notes a step that rewrites a row of the table of reservations.
+// planRow plans a step that rewrites a row of the table of reservations.
 func (j *judge) planRow(id stock.ReservationID, units int64, found stock.Position, last *Event) {
 	expects := fmt.Sprintf("the row of %v is not there", id)
 	if found.Seq > 0 {
@@ -268,7 +269,8 @@ func (j *judge) planRow(id stock.ReservationID, units int64, found stock.Positio
 		expects, fmt.Sprintf("a persister makes it what the event at %d.%d left: %v, %d units", last.Epoch, last.Seq, last.Kind.State(), last.Quantity))
 }
 
-// heldAgain is the record of a reservation that events tell to be held. Base is the record that is there, if any.
+// heldAgain returns the record of a reservation that is held according to the events. base is its present record, if
+// there is one.
 func (j *judge) heldAgain(id stock.ReservationID, base *stock.Reservation, t *told) *stock.Reservation {
 	e := t.event
 	if e == nil || e.Reservation != id {
@@ -280,7 +282,7 @@ func (j *judge) heldAgain(id stock.ReservationID, base *stock.Reservation, t *to
 	if base != nil {
 		r.ExtendedMS = base.ExtendedMS
 	} else if e.Kind == event.KindExtend {
-		r.ExtendedMS = j.Redis.ExtendMax.Milliseconds() // nobody knows how much of it is used: no more of it is given
+		r.ExtendedMS = j.Redis.ExtendMax.Milliseconds() // nobody knows how much of the bound is used, so no more of it is given
 	}
 	if base != nil && base.Counted {
 		r.Counted = true
@@ -298,7 +300,8 @@ func (j *judge) heldAgain(id stock.ReservationID, base *stock.Reservation, t *to
 	return &r
 }
 
-// planShift notes the step that takes away what no event explains of a cell's counters, and declares what is left.
+// planShift plans the step that takes away the part of a cell's counters that no event explains. It declares what is
+// left.
 func (j *judge) planShift() {
 	var wrong stock.Balances
 	t, way, units, found := CounterEdit, Bookkeeping, int64(0), false
@@ -306,7 +309,7 @@ func (j *judge) planShift() {
 		wrong.Avail, wrong.Held, wrong.Sold = wrong.Avail+have.Avail-want.Avail, wrong.Held+have.Held-want.Held, wrong.Sold+have.Sold-want.Sold
 		found = true
 	}
-	edited, undone := false, false // a vetting makes held the sum of the holds, and avail the rest
+	edited, undone := false, false // a vetting sets held to the sum of the holds, and avail to the rest
 	for i := range j.breaches {
 		b := &j.breaches[i]
 		if b.edited {
@@ -347,7 +350,7 @@ func (j *judge) planShift() {
 	j.keep(step)
 }
 
-// refuse notes for each type of finding without a step why there is none.
+// refuse notes, for each type of finding without a step, why there is none.
 func (j *judge) refuse() {
 	planned := map[Type]bool{}
 	for i := range j.steps {

@@ -15,21 +15,21 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Bounds of what a sweep has in memory at once, beside one partition of Redis for each worker.
+// The bounds of what a sweep has in memory at once, beside one partition of Redis for each worker.
 const (
 	workers    = 2
-	rowsAtOnce = 1000    // reservations of one statement
-	tailMax    = 200_000 // events of Kafka's tail
+	rowsAtOnce = 1000    // reservations that one statement reads
+	tailMax    = 200_000 // events of the tail of Kafka
 	lettersMax = 10_000
-	closelyMax = 2000    // cells that are asked for by SKU or sale, and looked at from their first event on
+	closelyMax = 2000    // cells of a SKU or a sale that are compared from their first event on
 	skuMax     = 100_000 // cells of one SKU
 )
 
-// Scope is what a sweep looks at. The zero value is everything.
+// Scope says what a sweep compares. The zero value means everything.
 type Scope struct {
 	SKU     int64   // 0: any
 	Sale    *uint32 // 0 is normal stock; nil: any
-	SinceMS int64   // Redis time: only cells to which something has happened since then; 0: all
+	SinceMS int64   // Redis time: only cells that have had an event since then; 0: all
 }
 
 func (s *Scope) has(c stock.Cell) bool {
@@ -42,16 +42,16 @@ type Sweeper struct {
 	Books *ledger.Reader
 	// Tail yields the events that Kafka has and MySQL may not have yet.
 	Tail func(ctx context.Context, yield func(*event.Batch) error) error
-	// Progress is told now and then how far a sweep has come, by one goroutine at a time; nil: nobody is.
+	// Progress is called now and then with how far a sweep has come, by one goroutine at a time. It may be nil.
 	Progress func(Progress)
 	Now      func() time.Time
-	// Rest is called after each piece of work with the time that it took, so that a sweep beside a sale can rest meanwhile;
-	// nil: nobody rests.
+	// Rest is called after each piece of work with the time that it took, so that a sweep beside a sale can rest. It
+	// may be nil.
 	Rest func(ctx context.Context, worked time.Duration)
-	// Workers is how many partitions are compared at once; 0: two.
+	// Workers is how many partitions are compared at once. Defaults to 2.
 	Workers int
 
-	since map[Store]time.Time // since when a store could not be read
+	since map[Store]time.Time // since when a store cannot be read
 }
 
 // Progress is how far a sweep has come. It goes through the partitions twice.
@@ -60,15 +60,15 @@ type Progress struct {
 	Cells, Findings  int64
 }
 
-// sweep is one under way.
+// sweep is a sweep that is under way.
 type sweep struct {
 	*Sweeper
 
 	scope    Scope
-	whole    bool                 // few cells were asked for: each is looked at closely, from its first event on
-	quick    bool                 // only these cells are of interest
-	stretch  uint64               // events of a cell that are read where more are known to be whole
-	asked    map[int][]stock.Cell // cells of a SKU, by partition; nil: no SKU was asked for
+	whole    bool                 // the scope has few cells: each gets a close look from its first event on
+	quick    bool                 // only these cells count
+	stretch  uint64               // events of a cell that are read if the ones before are known to be whole
+	asked    map[int][]stock.Cell // cells of the SKU in the scope, by partition; nil: the scope names no SKU
 	tail     map[stock.Cell][]Event
 	tailRead bool
 	letters  map[stock.Cell][]Letter
@@ -82,7 +82,7 @@ type sweep struct {
 	parts    []*partition
 }
 
-// Sweep compares all cells of a scope. What cannot be read is in the report; the error is that of the context.
+// Sweep compares all cells of a scope. The report says what could not be read. The error is that of the context.
 func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 	w := s.begin(scope)
 	w.report.Summary.StartedAt = w.clock(ctx)
@@ -102,7 +102,7 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 	return w.end(ctx), nil
 }
 
-// begin begins a sweep of the partitions that there are.
+// begin begins a sweep of all partitions.
 func (s *Sweeper) begin(scope Scope) *sweep {
 	w := &sweep{Sweeper: s, scope: scope, stretch: stretchMax, report: newReport(), failed: map[Store]bool{}, transits: transits{}}
 	for number := range s.Redis.Partitions() {
@@ -111,7 +111,7 @@ func (s *Sweeper) begin(scope Scope) *sweep {
 	return w
 }
 
-// end completes the report. A store that could be read is verified again.
+// end completes the report. A store that could be read again counts as verified from now on.
 func (w *sweep) end(ctx context.Context) *Report {
 	for store := range w.since {
 		if !w.failed[store] {
@@ -123,14 +123,14 @@ func (w *sweep) end(ctx context.Context) *Report {
 	return w.report
 }
 
-// rest rests from a piece of work that began at a time.
+// rest rests after a piece of work that began at a time.
 func (w *sweep) rest(ctx context.Context, since time.Time) {
 	if w.Rest != nil {
 		w.Rest(ctx, w.Now().Sub(since))
 	}
 }
 
-// compareAll scans Redis, screens what MySQL has, and looks closely at what is left in doubt.
+// compareAll scans Redis, screens MySQL, and looks closely at the cells that are still in doubt.
 func (w *sweep) compareAll(ctx context.Context) {
 	if w.total = 2 * len(w.parts); w.asked != nil {
 		w.total = 2 * len(w.asked)
@@ -153,7 +153,7 @@ func (w *sweep) compareAll(ctx context.Context) {
 	w.stuck(ctx)
 }
 
-// unreadable notes that a store could not be read, for a partition or (-1) at all.
+// unreadable notes that a store could not be read, for a partition or, with -1, at all.
 func (w *sweep) unreadable(store Store, partition int, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
@@ -170,7 +170,8 @@ func (w *sweep) unreadable(store Store, partition int, err error) {
 	w.report.unread(store, partition, w.since[store], err)
 }
 
-// readTail reads what Kafka has and MySQL may not have. Without it nobody can say that an event is nowhere.
+// readTail reads the events that Kafka has and MySQL may lack. Without them nobody can say that no store has an
+// event.
 func (w *sweep) readTail(ctx context.Context) {
 	w.tail = map[stock.Cell][]Event{}
 	n := 0
@@ -192,7 +193,7 @@ func (w *sweep) readTail(ctx context.Context) {
 	}
 }
 
-// readLetters reads the dead letters that nobody has resolved. Those about whole messages are findings as they are.
+// readLetters reads the unresolved dead letters. Those about whole messages are findings by themselves.
 func (w *sweep) readLetters(ctx context.Context) error {
 	letters := map[stock.Cell][]Letter{}
 	var messages []Finding
@@ -241,7 +242,7 @@ func (w *sweep) snapshot(ctx context.Context, read func(*ledger.Snapshot) error)
 	return read(s)
 }
 
-// choose finds which cells are asked for, where they are few.
+// choose lists the cells of the scope if there are few.
 func (w *sweep) choose(ctx context.Context) error {
 	if w.scope.SKU == 0 && w.scope.Sale == nil {
 		return nil
@@ -261,7 +262,7 @@ func (w *sweep) choose(ctx context.Context) error {
 	for c := range w.tail {
 		cells[c] = true
 	}
-	first := stock.Cell{SKU: w.scope.SKU} // Redis may have it alone
+	first := stock.Cell{SKU: w.scope.SKU} // perhaps only Redis has it
 	if w.scope.Sale != nil {
 		first.Pool = *w.scope.Sale
 	}
@@ -274,7 +275,7 @@ func (w *sweep) choose(ctx context.Context) error {
 	return nil
 }
 
-// partitions does something with those that are asked for, some at a time, and notes what fails.
+// partitions works on the partitions of the scope, several at a time, and notes what fails.
 func (w *sweep) partitions(ctx context.Context, do func(*partition, context.Context) error) {
 	numbers := make(chan *partition)
 	var all sync.WaitGroup
@@ -307,7 +308,7 @@ func (w *sweep) progressed(partitions int) {
 	}
 }
 
-// redisError marks an error of Redis: others are of MySQL.
+// redisError marks an error as one of Redis. All others are of MySQL.
 type redisError struct{ error }
 
 func (e redisError) Unwrap() error { return e.error }

@@ -9,8 +9,9 @@ import (
 // transitMax is how long the halves of a transfer may be apart. Whoever moves units makes both in one go.
 const transitMax = time.Minute
 
-// forgetMax is how long before the end of their retention halves are no longer judged. Redis forgets both at about the same
-// time, and a sweep reads one partition after the other: it may meet one half and miss the other.
+// forgetMax is the margin before the end of the retention of a transfer's halves. Within it they are not judged.
+// Redis forgets both halves at about the same time, and a sweep reads one partition after the other. So it might find
+// one half and miss the other.
 const forgetMax = 5 * time.Minute
 
 // Transit is the half of a transfer that took units out of a cell.
@@ -21,20 +22,21 @@ type Transit struct {
 	Units     int64
 	SinceMS   int64
 	Retention time.Duration // of the records of both halves
-	Arrived   bool          // the other half has been done
-	Forgotten bool          // Redis has no record of this half any more: that it has none of the other proves nothing
+	Arrived   bool          // the other half was found
+	Forgotten bool          // Redis has no record of this half any more, so a missing other half proves nothing
 }
 
-// Other is the id of the half that brings the units in, but for its partition.
+// Other returns the id of the half that brings the units in, except for the partition in it.
 func (t *Transit) Other() stock.ReservationID { return otherHalf(t.ID) }
 
-// otherHalf is the id of the other half of a transfer, but for its partition.
+// otherHalf returns the id of the other half of a transfer, except for the partition in it.
 func otherHalf(id stock.ReservationID) stock.ReservationID {
 	id[stock.ReservationBytes-1] ^= 1
 	return id
 }
 
-// JudgeTransit tells of units that have left a cell and not arrived, nil if they have, or may still, or if Redis may have forgotten that they did.
+// JudgeTransit returns a finding if units have left a cell and not arrived. It returns nil if they have arrived, if
+// they may still arrive, or if Redis may have forgotten that they did.
 func JudgeTransit(t *Transit, nowMS int64) *Finding {
 	age := nowMS - t.SinceMS
 	if t.Arrived || t.Forgotten || age < transitMax.Milliseconds() || age >= (t.Retention-forgetMax).Milliseconds() {
@@ -46,7 +48,7 @@ func JudgeTransit(t *Transit, nowMS int64) *Finding {
 	return &f
 }
 
-// finishStep brings the units of a transfer in.
+// finishStep makes a step that brings in the units of a transfer.
 func finishStep(t *Transit) RepairStep {
 	return newStep(TransitStuck, t.Cell, t.Units, Undersell, Act{Transfer: &TransferEnd{t.ID.String(), t.Epoch, t.Seq}},
 		"the sale that moved the units still has the move under way", "the units arrive where they were to go")

@@ -21,18 +21,20 @@ func keyOfHalf(id stock.ReservationID) halfKey {
 	return halfKey(id[2:])
 }
 
-// transits are records of adjustments whose other half has not been met. Most are no transfers: the ledger tells.
+// transits has the records of adjustments whose other half has not been found. Most of these are not transfers; the
+// ledger knows which are.
 type transits map[halfKey]half
 
-// half is a record of an adjustment. Its epoch is the newest that it may be of: that of its cell when it was read. A cell that
-// was rebased since then is in a later one, and a record does not tell its own.
+// half is the record of an adjustment. A record has no epoch, so Position has the newest epoch that is possible: that
+// of the cell when the record was read. Every rebase since the adjustment has begun a later epoch.
 type half struct {
 	id   stock.ReservationID
 	cell stock.Cell
 	stock.Position
 }
 
-// transit takes the record of an adjustment. The first event of a cell is what made it, and no transfer.
+// transit adds the record of an adjustment. It leaves out the first event of a cell, which has made the cell and is
+// not a transfer.
 func (p *partition) transit(r *stock.Reservation) {
 	if r.Seq <= 1 {
 		return
@@ -47,7 +49,7 @@ func (p *partition) transit(r *stock.Reservation) {
 	}
 }
 
-// departed reads which halves took units out of a cell.
+// departed returns the halves that took units out of a cell.
 func departed(ctx context.Context, s *ledger.Snapshot, halves []half) (found []Transit, err error) {
 	left := map[stock.ReservationID]stock.Position{}
 	for _, h := range halves {
@@ -81,7 +83,7 @@ func departed(ctx context.Context, s *ledger.Snapshot, halves []half) (found []T
 	return found, nil
 }
 
-// stuck looks for units that left a cell and did not arrive.
+// stuck finds units that left a cell and did not arrive.
 func (w *sweep) stuck(ctx context.Context) {
 	byCell := map[stock.Cell][]half{}
 	for _, h := range w.transits {
@@ -109,7 +111,8 @@ func (w *sweep) stuck(ctx context.Context) {
 	}
 }
 
-// stillKnown looks, once the other halves were looked for, which transfers out of a cell Redis still has records of.
+// stillKnown finds out which transfers out of a cell Redis still has records of. It runs after the search for the
+// other halves.
 func (w *sweep) stillKnown(ctx context.Context, found []Transit) error {
 	ids := make([]stock.ReservationID, len(found))
 	for i := range found {
@@ -125,7 +128,8 @@ func (w *sweep) stillKnown(ctx context.Context, found []Transit) error {
 	return nil
 }
 
-// arrivals judges transfers out, once it has looked for their other halves wherever they may have gone.
+// arrivals judges transfers out of a cell, after the search for their other halves in all partitions where these may
+// be.
 func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cell) error {
 	asked := map[int]bool{}
 	for _, c := range cells {

@@ -14,21 +14,21 @@ type Event struct {
 	Store  Store // InLedger, InOutbox or InKafka
 }
 
-// same tells whether two are one event, wherever they were read.
+// same reports whether two are one event, wherever they were read.
 func (e *Event) same(o *Event) bool { return e.Event == o.Event && e.TimeMS == o.TimeMS }
 
-// after are the cell's balances after the event.
+// after returns the cell's balances after the event.
 func (e *Event) after() stock.Balances {
 	return stock.Balances{Avail: e.Avail, Held: e.Held, Sold: e.Sold, Total: e.Total()}
 }
 
-// before are the balances that the event found.
+// before returns the balances that the event found.
 func (e *Event) before() stock.Balances {
 	avail, held, sold := e.Before()
 	return stock.Balances{Avail: avail, Held: held, Sold: sold, Total: avail + held + sold}
 }
 
-// applied are the balances that the event makes of others.
+// applied returns the balances that the event makes from others.
 func (e *Event) applied(to stock.Balances) stock.Balances {
 	found, left := e.before(), e.after()
 	return stock.Balances{
@@ -37,7 +37,7 @@ func (e *Event) applied(to stock.Balances) stock.Balances {
 	}
 }
 
-// units is how many units the event moved.
+// units returns how many units the event moved.
 func (e *Event) units() int64 {
 	if e.Kind.Adjusts() {
 		return max(e.Change.Delta, -e.Change.Delta)
@@ -45,7 +45,7 @@ func (e *Event) units() int64 {
 	return e.Quantity
 }
 
-// proof is the event as proof.
+// proof returns the event as proof.
 func (e *Event) proof(says string) Proof {
 	return Proof{
 		Store: e.Store, Says: says, Epoch: e.Epoch, Seq: e.Seq, Reservation: e.Reservation.String(),
@@ -56,64 +56,65 @@ func (e *Event) proof(says string) Proof {
 // Row is a reservation as MySQL's table of reservations has it.
 type Row = ledger.Row
 
-// Letter is a dead letter that nobody has resolved.
+// Letter is an unresolved dead letter.
 type Letter struct {
 	ID     string
 	Reason string // a word of package ledger
 	stock.Position
 	Units  int64
-	TimeMS int64 // when it was put down
+	TimeMS int64 // when the persister wrote it
 	Event  *Event
 }
 
 // Buyer is a user's count in Redis, and what it is compared with.
 type Buyer struct {
 	User  int64
-	Units int64 // as counted in Redis
+	Units int64 // the count in Redis
 }
 
-// Limit tells whether a limit applied from a Redis time on.
+// Limit says whether a limit applied from a Redis time on.
 type Limit struct {
 	FromMS  int64
 	Applied bool
 }
 
-// View is what the stores have of one cell, read in the order that the package's comment demands. Marks of events are
-// those of the ledger's key.
+// View is what the stores have of one cell, read in the order that the package comment demands. The positions of
+// events are those of the ledger's key.
 type View struct {
 	Cell  stock.Cell
 	NowMS int64 // Redis time
 
-	Redis *stock.CellState // the counters at the cut; nil: Redis has no such cell
+	Redis *stock.CellState // the counters at the cut; nil: Redis does not have the cell
 	Known stock.Position   // the highest position that MySQL, Kafka or a dead letter had before Redis was read
 
-	Projection *State         // nil: MySQL has none
+	Projection *State         // nil: MySQL does not have the cell
 	UpdatedMS  int64          // Redis time of the projection
-	From       stock.Position // Events has all that is known from here on, the event of this position included; seq 0: the first event
-	Events     []Event        // in any order, as often as they are known
-	Spots      []Event        // of the ledger, at the positions that Doubtful asks for
-	Rows       []Row          // all that are held, and those that records, events and buyers name
+	From       stock.Position // Events begin here, with the event of this position; seq 0: with the first event
+	Events     []Event        // in any order, some several times
+	Spots      []Event        // events of the ledger at the positions that Doubtful returns
+	Rows       []Row          // all held ones, and those that records, events and buyers name
 	Records    []stock.Reservation
-	Overdue    []stock.ReservationID // held past their deadline, of which no list of deadlines knows
-	Buyers     []Buyer               // those that do not fit the records
-	Limits     []Limit               // in the order of time, where there are buyers
-	Archived   stock.Position        // up to here the events have left the ledger for files, all but this one and some that are still needed
-	Left       map[int64]int64       // what buyers have by reservations that have left
+	Overdue    []stock.ReservationID // held past their deadline, and in no list of deadlines
+	Buyers     []Buyer               // users whose count does not fit the records
+	Limits     []Limit               // in the order of time, if there are buyers
+	Archived   stock.Position        // events up to here have left the ledger for files, except this one and some that are still needed
+	Left       map[int64]int64       // units that users have by reservations that have left
 	Letters    []Letter
 
-	// Unread tells why the cell could not be read whole. Empty: it was.
+	// Unread says why the cell could not be read as a whole. It is empty if it was.
 	Unread string
 }
 
-// left tells that the row of a reservation has left with its last event, though the ledger still has the event.
+// left reports whether the row of a reservation has left with its last event, although the ledger still has the
+// event.
 func (v *View) left(e *Event) bool {
 	return !v.Archived.Less(e.Position) && e.Kind.State() != stock.StateHeld
 }
 
-// Judgement is how a cell stands.
+// Judgement says how a cell compares.
 type Judgement struct {
 	Class    Class
 	Findings []Finding
-	Steps    []RepairStep // that put them right, at least one for each type
-	Behind   int64        // events up to the cut that MySQL has not got yet
+	Steps    []RepairStep // the steps that put the findings right, at least one for each type
+	Behind   int64        // events up to the cut that MySQL lacks so far
 }

@@ -21,17 +21,17 @@ const notedAtOnce = 200
 // proofMax is how many rows prove a kept finding at the most.
 const proofMax = 20
 
-// Finding is what was found of one type and direction in a cell, over all runs that found it.
+// Finding is a difference of one type and direction in a cell, over all runs that found it.
 type Finding struct {
 	reconcile.Finding
 
 	Findings  int64       `json:"findings"`
-	FirstSeen show.Moment `json:"first_seen"` // by MySQL's clock, like the other times but since
+	FirstSeen show.Moment `json:"first_seen"` // by MySQL's clock, as all times but since
 	LastSeen  show.Moment `json:"last_seen"`
 	GoneAt    show.Moment `json:"gone_at,omitzero"`
 }
 
-// kind is what the findings of one row have in common.
+// kind is what the findings of one row of the table have in common.
 type kind struct {
 	cell      stock.Cell
 	of        reconcile.Type
@@ -40,7 +40,7 @@ type kind struct {
 
 func kindOf(f *reconcile.Finding) kind { return kind{f.Cell(), f.Type, f.Direction} }
 
-// gather makes one finding of those that one row has.
+// gather joins the findings of each row into one.
 func gather(found []reconcile.Finding) (all []Finding) {
 	at := map[kind]int{}
 	for i := range found {
@@ -62,7 +62,7 @@ func gather(found []reconcile.Finding) (all []Finding) {
 	return all
 }
 
-// Note writes down what was found, and returns what was not known to be so. It ends nothing.
+// Note writes findings down, and returns those that were not known. It ends no finding.
 func (j *Journal) Note(ctx context.Context, sweep Sweep, found []reconcile.Finding) (fresh []reconcile.Finding, err error) {
 	if len(found) == 0 {
 		return nil, nil
@@ -108,12 +108,12 @@ func (j *Journal) note(ctx context.Context, sweep Sweep, some []Finding) error {
 	return nil
 }
 
-// Open yields what is not gone, by cell.
+// Open yields the findings that are not gone, by cell.
 func (j *Journal) Open(ctx context.Context, yield func(*Finding)) error {
 	return j.findings(ctx, yield, "is_open = 1 ORDER BY sku_id, pool, bucket, type, direction")
 }
 
-// OpenCells are the cells of which something is open, at most limit.
+// OpenCells returns at most limit cells that have a finding which is not gone.
 func (j *Journal) OpenCells(ctx context.Context, limit int) (map[stock.Cell]bool, error) {
 	cells := map[stock.Cell]bool{}
 	return cells, j.read(ctx, "findings", func(rows *sql.Rows) error {
@@ -130,14 +130,14 @@ func (j *Journal) Of(ctx context.Context, r *Run, yield func(*Finding)) error {
 		r.Sweep, time.UnixMilli(int64(r.EndedAt)), time.UnixMilli(int64(r.BegunAt)))
 }
 
-// Count is how much is found of one type and direction.
+// Count is how many findings there are of one type and direction.
 type Count struct {
 	Type      reconcile.Type
 	Direction reconcile.Direction
 	reconcile.Quantity
 }
 
-// Counts counts what is not gone.
+// Counts counts the findings that are not gone.
 func (j *Journal) Counts(ctx context.Context) (counts []Count, err error) {
 	err = j.read(ctx, "findings", func(rows *sql.Rows) error {
 		var c Count

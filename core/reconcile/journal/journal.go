@@ -1,5 +1,5 @@
-// Package journal keeps in MySQL what comparisons of the stores came to: each run, and each difference from when it was
-// first seen until it is gone.
+// Package journal keeps the results of comparisons in MySQL: each run, and each difference from when it was first
+// seen until it is gone.
 package journal
 
 import (
@@ -24,11 +24,11 @@ const (
 	Rows  Sweep = "rows"  // older ledger rows
 )
 
-// Bounds of what is kept.
+// How long results are kept.
 const (
 	runsFor     = 7 * 24 * time.Hour
-	findingsFor = 90 * 24 * time.Hour // after they are gone
-	forgetMax   = 5000                // rows that one call deletes
+	findingsFor = 90 * 24 * time.Hour // for so long after they are gone
+	forgetMax   = 5000                // rows that one call deletes at most
 	unreadBytes = 2000
 )
 
@@ -71,8 +71,8 @@ type Run struct {
 	Unread       string                                `json:"unread,omitzero"`
 }
 
-// Keep writes down what a sweep found that began at a time, and deletes some old rows. What the sweep did not find again
-// is gone, if it could read everything. Keep returns the findings that are new.
+// Keep writes down the findings of a sweep that began at a time, and deletes some old rows. If the sweep could read
+// everything, findings that it did not see again are gone. Keep returns the new findings.
 func (j *Journal) Keep(ctx context.Context, sweep Sweep, by string, begun Moment, report *reconcile.Report) (fresh []reconcile.Finding, err error) {
 	if fresh, err = j.Note(ctx, sweep, report.Findings); err != nil {
 		return nil, err
@@ -113,8 +113,8 @@ func unreadText(unread []reconcile.Unread) (text string) {
 	return text
 }
 
-// gone ends the findings of a sweep that have not been seen since a time. It keeps those of a cell that could not be
-// compared meanwhile.
+// gone ends findings that no sweep has seen since a time. It keeps those of a cell that could not be compared
+// meanwhile.
 func (j *Journal) gone(ctx context.Context, sweep Sweep, since Moment) error {
 	_, err := j.db.ExecContext(ctx, `UPDATE reconcile_findings SET is_open = NULL, gone_at = NOW(3)
 		WHERE is_open = 1 AND sweep = ? AND last_seen < ? AND (sku_id, pool, bucket) NOT IN (SELECT * FROM (SELECT sku_id, pool, bucket
@@ -150,13 +150,14 @@ func (j *Journal) Runs(ctx context.Context, since time.Time, limit int, yield fu
 	return j.runs(ctx, yield, selectRuns+"WHERE ended_at >= ? ORDER BY run_id DESC LIMIT ?", since, limit)
 }
 
-// Run reads one run, nil if there is none.
+// Run reads one run; nil if there is none.
 func (j *Journal) Run(ctx context.Context, id uint64) (found *Run, err error) {
 	err = j.runs(ctx, func(r *Run) { found = r }, selectRuns+"WHERE run_id = ?", id)
 	return found, err
 }
 
-// Last reads the last run of a sweep that could read everything, nil if there is none, and how long ago it began.
+// Last reads the last run of a sweep that could read everything, and how long ago it began. The run is nil if there
+// is none.
 func (j *Journal) Last(ctx context.Context, sweep Sweep) (last *Run, ago time.Duration, err error) {
 	err = j.runs(ctx, func(r *Run) { last = r }, selectRuns+"WHERE sweep = ? AND complete ORDER BY ended_at DESC LIMIT 1", sweep)
 	if last == nil || err != nil {
@@ -166,7 +167,7 @@ func (j *Journal) Last(ctx context.Context, sweep Sweep) (last *Run, ago time.Du
 	return last, now.Sub(time.UnixMilli(int64(last.BegunAt))), err
 }
 
-// Newest reads the last run of a sweep, nil if there is none.
+// Newest reads the last run of a sweep; nil if there is none.
 func (j *Journal) Newest(ctx context.Context, sweep Sweep) (newest *Run, err error) {
 	err = j.runs(ctx, func(r *Run) { newest = r }, selectRuns+"WHERE sweep = ? ORDER BY run_id DESC LIMIT 1", sweep)
 	return newest, err

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Lease asks to be the one that compares, for some time from now on. It reports false while another one is. Who holds
-// the lease asks again before the time is over.
+// Lease asks for the right to compare, for some time from now on. It returns false while another one has it. The
+// holder asks again before the time is over.
 func (j *Journal) Lease(ctx context.Context, holder string, length time.Duration) (bool, error) {
 	result, err := j.db.ExecContext(ctx, `UPDATE reconcile_lease SET holder = ?, held_until = NOW(3) + INTERVAL ? SECOND
 		WHERE one = 1 AND (holder = ? OR held_until <= NOW(3))`, holder, int64(length.Seconds()), holder)
@@ -20,7 +20,7 @@ func (j *Journal) Lease(ctx context.Context, holder string, length time.Duration
 	return false, fmt.Errorf("ask for the lease of comparisons: %w", err)
 }
 
-// Release lets another one begin at once.
+// Release gives the right back, so that another one can begin at once.
 func (j *Journal) Release(ctx context.Context, holder string) error {
 	_, err := j.db.ExecContext(ctx, "UPDATE reconcile_lease SET held_until = NOW(3) WHERE one = 1 AND holder = ?", holder)
 	if err != nil {
