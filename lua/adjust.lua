@@ -52,8 +52,9 @@ local found = call("HMGET", KEYS[3], unpack(ARGV, ids_at + 1, asks_at))
 
 -- merge is the settings of cell c after a change: those among fields from new, the others as they
 -- are. They have the form that they have at the end of a cell: the bound of extensions is left out
--- where it is 0.
+-- where it is 0 and version 1 can say the rest.
 local NO_DEADLINE, NO_BOUND = "\0\0\0\0\0\0", "\0\0\0\0"
+local CREATED = 256 -- beside fields: what only a new cell gets
 local function merge(c, fields, new)
   local old, mask = sub(cell_values[c], 32), 0
   local function pick(field, from, to)
@@ -62,10 +63,11 @@ local function merge(c, fields, new)
   if band(fields, 16) ~= 0 then mask = mask + 48 end -- acknowledge level
   if band(fields, 32) ~= 0 then mask = mask + 8 end -- shoppers may deduct
   if band(fields, 64) ~= 0 then mask = mask + FLAG_FROZEN end
+  if band(fields, CREATED) ~= 0 then mask = mask + FLAG_REGISTERED_ONLY end
   cells[c][FLAGS] = bit.bor(band(byte(old, 20), bit.bnot(mask)), band(byte(new, 20), mask))
-  local bound = pick(128, 21, 24)
+  local bound, demands = pick(128, 21, 24), band(cells[c][FLAGS], FLAG_REGISTERED_ONLY) ~= 0
   return pick(1, 1, 3) .. pick(8, 4, 7) .. pick(2, 8, 13) .. pick(4, 14, 19) .. char(cells[c][FLAGS])
-    .. (bound == NO_BOUND and "" or bound)
+    .. (bound == NO_BOUND and not demands and "" or bound)
 end
 
 -- refusal is why cell c cannot be changed, or false.
@@ -76,7 +78,7 @@ local function refusal(c, create, delta)
 end
 
 -- What the call does, in order: arguments of append_event, delta and fields, settings, reason. With
--- the bound of extensions in any of them, all their events have the form of version 2.
+-- long settings in any of them, all their events have the form of version 2.
 local made, version = {}, 1
 
 -- Decide, each request in sight of those before it.
@@ -89,7 +91,7 @@ local function adjust(i)
   if why then return why end
 
   if create == 1 then
-    cells[c], cell_values[c], fields = {0, 0, 0, 0, 0, 1}, string.rep("\0", CELL_BYTES), 255
+    cells[c], cell_values[c], fields = {0, 0, 0, 0, 0, 1}, string.rep("\0", CELL_BYTES), 255 + CREATED
   end
   local cell = cells[c]
   cell[AVAIL], cell[TOTAL], cell[SEQ] = cell[AVAIL] + delta, cell[TOTAL] + delta, cell[SEQ] + 1

@@ -7,6 +7,7 @@
 -- KEYS[4] due      sorted set  deadline in ms -> pool and reservations
 -- KEYS[5] outbox   stream      events for the persister
 -- KEYS[6..] buyers hash        cell and user -> units held or sold, a key for each pool of the vector
+-- KEYS[..] registered set      users, a key for each pool of the vector, where any is a sale's
 -- ARGV[1] mark          14 bytes: as the caller last saw it
 -- ARGV[2] head          3 bytes: version of the events, partition
 -- ARGV[3] outbox_max    int  entries of the outbox from which on nothing is taken
@@ -31,6 +32,7 @@
 -- CODE 9 MISMATCH       the id is another request's; nothing changed
 -- CODE 13 BACKPRESSURE  the outbox is full; nothing changed
 -- CODE 14 BREACHED      the cell's counters do not add up, which shuts it; nothing else changed
+-- CODE 15 NOT_REGISTERED  the cell is for registered users, and the user is none; nothing changed
 -- CODE 16 REPLICA_MISSING  no replica would have it, and the cell's level asks for one; nothing changed
 -- ERR BADARG            caller bug, never a business outcome
 -- ERR SHUT              the data are not those that were vetted
@@ -45,5 +47,6 @@
 -- #include lib/buyers.lua
 -- #include lib/outbox.lua
 local KIND, STATE, TO, HOLDS, BUYERS, EXTRAS = 1, STATE_HELD, HELD, true, 5, 0
+-- #include lib/registered.lua
 -- #include lib/taking.lua
 -- #include lib/take.lua

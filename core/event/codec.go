@@ -27,7 +27,7 @@ const (
 	fromBytes   = 4 + 6
 	deltaBytes  = 8 + 1 // the delta, and which settings were set
 
-	// SettingsBytes is the length of settings that allow no extension. Settings that allow one have ExtendBytes more.
+	// SettingsBytes is the length of settings as version 1 has them. Long settings have ExtendBytes more.
 	SettingsBytes = 3 + 4 + 6 + 6 + 1
 	ExtendBytes   = 4
 )
@@ -62,7 +62,7 @@ func Append(dst []byte, b Batch) []byte {
 
 // version returns the oldest version of the format that can express the event.
 func (e *Event) version() byte {
-	if e.Change.Settings.ExtendMax != 0 {
+	if LongSettings(e.Change.Settings) {
 		return 2
 	}
 	return e.Kind.version()
@@ -231,7 +231,11 @@ func (d *Decoder) nextChange(kind Kind, c *Change) error {
 	if d.version >= 2 {
 		settings = b[deltaBytes : deltaBytes+SettingsBytes+ExtendBytes]
 	}
-	if unknown := settings[SettingsBytes-1] &^ flagsOfEvents; unknown != 0 {
+	known := byte(flagsOfEvents)
+	if d.version >= 2 {
+		known |= flagRegisteredOnly
+	}
+	if unknown := settings[SettingsBytes-1] &^ known; unknown != 0 {
 		return fmt.Errorf("%w: change of event %d of %d has the unknown flags %#x", ErrMalformed, d.read, d.Count, unknown)
 	}
 	c.Settings, _ = SettingsFrom(settings)
@@ -262,8 +266,9 @@ const (
 	flagFrozen         = 1
 	flagShopperDeducts = 8
 	ackShift           = 4
+	flagRegisteredOnly = 64 // of version 2
 
-	// flagsOfEvents are the flags that an event can have. A shut cell has no events, so its flags are not among them.
+	// flagsOfEvents are the flags that an event of version 1 can have. A shut cell has no events, so its flags are not among them.
 	flagsOfEvents = flagFrozen | flagShopperDeducts | 3<<ackShift
 )
 
@@ -271,11 +276,14 @@ const (
 // and, where the cell allows extensions, their bound in ms (4). Events and the packed cells of Redis share them.
 func AppendSettings(dst []byte, s stock.Settings, shut Shut) []byte {
 	dst = appendSettings(dst, s, shut)
-	if s.ExtendMax != 0 {
+	if LongSettings(s) {
 		dst = appendUint(dst, uint64(s.ExtendMax.Milliseconds()), ExtendBytes)
 	}
 	return dst
 }
+
+// LongSettings reports whether only version 2 can express the settings: the cell allows extensions, or it demands a registration.
+func LongSettings(s stock.Settings) bool { return s.ExtendMax != 0 || s.RegisteredOnly }
 
 // appendSettings appends all but the bound of extensions.
 func appendSettings(dst []byte, s stock.Settings, shut Shut) []byte {
@@ -285,6 +293,9 @@ func appendSettings(dst []byte, s stock.Settings, shut Shut) []byte {
 	}
 	if s.ShopperDeducts {
 		flags |= flagShopperDeducts
+	}
+	if s.RegisteredOnly {
+		flags |= flagRegisteredOnly
 	}
 	dst = appendUint(dst, uint64(s.Limit), 3)
 	dst = appendUint(dst, uint64(s.Hold.Milliseconds()), 4)
@@ -303,6 +314,7 @@ func SettingsFrom(b []byte) (stock.Settings, Shut) {
 		ClosesAtMS:     int64(uintBefore(b, 19, 6)),
 		Ack:            stock.Ack(flags >> ackShift & 3),
 		ShopperDeducts: flags&flagShopperDeducts != 0,
+		RegisteredOnly: flags&flagRegisteredOnly != 0,
 		Frozen:         flags&flagFrozen != 0,
 	}
 	if len(b) > SettingsBytes {

@@ -237,7 +237,7 @@ func TestMalformedIsRefused(t *testing.T) {
 	f("a reason that ends early", changed(adjust, change, 0, byte(changeBytes-2)))
 	f("a reason that is too long", changed(adjust, change, 0, byte(changeBytes-2+stock.ReasonMax+1)))
 	for bit := range 8 {
-		if flag := byte(1) << bit; flag&^flagsOfEvents != 0 {
+		if flag := byte(1) << bit; flag&^(flagsOfEvents|flagRegisteredOnly) != 0 {
 			f("an unknown flag", changed(adjust, change+changeBytes-1, flag))
 		}
 	}
@@ -305,10 +305,11 @@ func TestSettingsRoundTrip(t *testing.T) {
 		{Hold: time.Millisecond, ShopperDeducts: true},
 		{Frozen: true},
 		{Hold: time.Minute, ExtendMax: stock.HoldMax},
+		{Hold: time.Minute, RegisteredOnly: true},
 	} {
 		for _, shut := range []Shut{0, ShutFenced, ShutBreached, ShutFenced | ShutBreached} {
 			data := AppendSettings(nil, s, shut)
-			if got, gotShut := SettingsFrom(data); got != s || gotShut != shut || len(data) != SettingsBytes && s.ExtendMax == 0 {
+			if got, gotShut := SettingsFrom(data); got != s || gotShut != shut || len(data) != SettingsBytes && !LongSettings(s) {
 				t.Errorf("%+v, %d is read as %+v, %d from %d bytes", s, shut, got, gotShut, len(data))
 			}
 		}

@@ -48,6 +48,9 @@ func (a *Adjustment) Fingerprint() uint32 {
 	if s.ExtendMax != 0 { // adjustments that knew no bound of extensions keep their fingerprints
 		numbers = append(numbers, s.ExtendMax.Milliseconds())
 	}
+	if s.RegisteredOnly { // as above; no other number is negative here but the delta, which has its place
+		numbers = append(numbers, -1)
+	}
 	for _, b := range []byte(a.Reason) {
 		numbers = append(numbers, int64(b))
 	}

@@ -37,19 +37,24 @@ type Taking struct {
 	Owned      int64    // counted units that the user holds and owns already
 	Fence      Position // the highest position of the cell that the caller has seen
 	NowMS      int64
+	Registered bool // the user is registered for the sale of the cell
 	OutboxFull bool
 	NoReplica  bool // no replica will have the effect: the caller waits for none, or there is none
 	Default    Ack  // the deployment's level
 }
 
-// Take decides a reserve or deduct whose id is new. The order of the refusals is part of the contract: first faults of the
-// cell, then faults of the moment, then faults of the request.
+// Take decides a reserve or deduct whose id is new. The order of the refusals is part of the contract: first who may ask at
+// all, because an edge says so without looking at the cell; then faults of the cell, of the moment, and of the request.
 func (c CellState) Take(t Taking) Verdict {
 	switch {
-	case !c.Loaded && t.Fence != Position{}, c.Loaded && c.Less(t.Fence):
+	case !c.Loaded && t.Fence != Position{}:
 		return VerdictFenced
 	case !c.Loaded:
 		return VerdictNotLoaded
+	case c.RegisteredOnly && !t.Registered:
+		return VerdictNotRegistered
+	case c.Less(t.Fence):
+		return VerdictFenced
 	case c.Shut() != VerdictOK:
 		return c.Shut()
 	case c.Frozen:

@@ -54,6 +54,7 @@ type Settings struct {
 	ExtendMax      time.Duration // how far a deadline may be moved beyond the first one, in whole ms, to HoldMax; 0: not at all
 	Ack            Ack
 	ShopperDeducts bool // shoppers may deduct, not only services
+	RegisteredOnly bool // only users who are registered for the sale may take; chosen when the cell is made
 	Frozen         bool // sells nothing; confirm, release and expire still work
 }
 

@@ -2,12 +2,12 @@
 -- NEEDS base: call, byte, sub, concat, pack, unpacked, band, write_list
 -- NEEDS verdicts: FENCED, BREACHED
 -- GIVES AVAIL, HELD, SOLD, SEQ, TOTAL, EPOCH, LIMIT, HOLD_MS, OPENS, CLOSES, FLAGS, CELL_BYTES
--- GIVES FLAG_FROZEN, FLAG_FENCED, FLAG_BREACHED
+-- GIVES FLAG_FROZEN, FLAG_FENCED, FLAG_BREACHED, FLAG_REGISTERED_ONLY
 -- GIVES cell_ids, cell_values, cells, changed, read_cells, flag, level_bit, shut, behind
 -- GIVES write_cells, cells_reply
 
--- A cell has version 1, or, where its settings have a bound of extensions, version 2: 4 bytes more at
--- the end. So scripts that know version 1 only go on with all other cells.
+-- A cell has version 1, or, where its settings have a bound of extensions or demand a registration,
+-- version 2: 4 bytes more at the end. So scripts that know version 1 only go on with all other cells.
 
 -- A cell that is there is a list of its counters and settings, in the order of its packed value:
 -- version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, limit 3, hold_ms 4, opens 6,
@@ -16,7 +16,7 @@ local AVAIL, HELD, SOLD, SEQ, TOTAL, EPOCH = 1, 2, 3, 4, 5, 6
 local LIMIT, HOLD_MS, OPENS, CLOSES, FLAGS = 7, 8, 9, 10, 11
 local CELL_FORMAT, CELL_BYTES = ">I5I5I5I6I5I4I3I4I6I6B", 51
 local VERSION_OF = {[CELL_BYTES] = 1, [CELL_BYTES + 4] = 2} -- by the bytes of a value
-local FLAG_FROZEN, FLAG_FENCED, FLAG_BREACHED = 1, 2, 4
+local FLAG_FROZEN, FLAG_FENCED, FLAG_BREACHED, FLAG_REGISTERED_ONLY = 1, 2, 4, 64
 
 -- The cells of the call, by their place c among them, and which of them have changed.
 local cell_ids, cell_values, cells, changed = {}, {}, {}, {}

@@ -6,11 +6,11 @@
 
 -- Decide, each request in sight of those before it.
 local function decide(i)
-  local c, id, ask, buyer = place[i], ARGV[ids_at + i], ARGV[asks_at + i], buyers[i]
+  local id, ask = ARGV[ids_at + i], ARGV[asks_at + i]
   local record = found[i] or fresh[id]
   if record then return answer_again(record, ask) end
   local qty = unpacked(">I3", ask, 9)
-  return why_refused(c, qty, buyer) or accept(c, id, ask, qty, buyer)
+  return why_refused(i, qty) or accept(place[i], id, ask, qty, buyers[i])
 end
 read_takers()
 for i = 1, n do verdicts[i] = decide(i) end

@@ -3,11 +3,12 @@
 -- NEEDS script: BUYERS keys before those of the buyers, EXTRAS arguments before the last one
 -- NEEDS base: call, byte, sub, concat, pack, unpacked, band, clock, write_list
 -- NEEDS verdicts: OK, SOLD_OUT, LIMIT_REACHED, NOT_LOADED, NOT_OPEN, CLOSED, FROZEN, FENCED, BACKPRESSURE
--- NEEDS verdicts: REPLICA_MISSING, OK_COUNTED
+-- NEEDS verdicts: NOT_REGISTERED, REPLICA_MISSING, OK_COUNTED
 -- NEEDS cells: AVAIL, SEQ, LIMIT, HOLD_MS, OPENS, CLOSES, FLAGS, FLAG_FROZEN, FLAG_FENCED
 -- NEEDS cells: cell_ids, cell_values, cells, changed, read_cells, flag, level_bit, shut, behind, write_cells
 -- NEEDS records: COUNTED, set_records, set_record
 -- NEEDS buyers: owned, moved, read_buyers, write_buyers
+-- NEEDS registered: unregistered, read_registered
 -- NEEDS outbox: append_event, write_outbox
 -- GIVES n, ids_at, asks_at, now, found, place, buyers, read_takers, why_refused, accept, write_taken
 
@@ -40,6 +41,7 @@ local function read_takers()
     end
   end
   read_buyers(takers)
+  read_registered(place, pools, found, asks_at)
 end
 
 -- refusal is why no request to cell c passes, or false. A position that a caller has seen and that is ahead
@@ -57,9 +59,11 @@ local function refusal(c)
   return band(unproven, level_bit(cell)) ~= 0 and REPLICA_MISSING
 end
 
--- why_refused is why a new request for units of cell c does not pass, or false. refusals has what was found.
+-- why_refused is why request i, which is new, does not pass, or false. refusals has what was found of cells.
 local refusals = {}
-local function why_refused(c, qty, buyer)
+local function why_refused(i, qty)
+  if unregistered[i] then return NOT_REGISTERED end
+  local c, buyer = place[i], buyers[i]
   local why = refusals[c]
   if why == nil then
     why = refusal(c)

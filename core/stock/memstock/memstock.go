@@ -86,6 +86,23 @@ func (s *Store) do(v *stock.Vector) {
 	}
 }
 
+// Register adds users to those who may take from a sale's cells of a partition, and returns how many are new.
+func (s *Store) Register(_ context.Context, partition int, sale uint32, users []int64) (added int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.partition(partition)
+	if err != nil {
+		return 0, err
+	}
+	for _, user := range users {
+		if r := (registration{sale, user}); !p.registered[r] {
+			p.registered[r] = true
+			added++
+		}
+	}
+	return added, nil
+}
+
 // Cells reads cells.
 func (s *Store) Cells(_ context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
 	s.mu.Lock()

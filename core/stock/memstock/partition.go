@@ -16,8 +16,9 @@ type partition struct {
 	cells        map[stock.Cell]stock.CellState
 	reservations map[stock.ReservationID]stock.Reservation
 	buyers       map[buyer]int64 // counted units that are held or sold
-	due          []member        // of deadlines, in order
-	gone         []member        // of ends of retention, in order
+	registered   map[registration]bool
+	due          []member // of deadlines, in order
+	gone         []member // of ends of retention, in order
 	outbox       []stock.Entry
 	lastMS       int64 // of the outbox' last entry
 	lastN        int
@@ -28,12 +29,19 @@ type buyer struct {
 	user int64
 }
 
+// registration is a user who may take from the sale's cells.
+type registration struct {
+	sale uint32
+	user int64
+}
+
 func newPartition(number int) *partition {
 	return &partition{
 		number:       number,
 		cells:        map[stock.Cell]stock.CellState{},
 		reservations: map[stock.ReservationID]stock.Reservation{},
 		buyers:       map[buyer]int64{},
+		registered:   map[registration]bool{},
 	}
 }
 

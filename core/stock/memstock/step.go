@@ -111,6 +111,7 @@ func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {
 		Owned:      s.owned(user),
 		Fence:      s.seen[r.Cell],
 		NowMS:      s.nowMS,
+		Registered: s.registered[registration{r.Cell.Pool, r.User}],
 		OutboxFull: s.outboxFull,
 		NoReplica:  s.noReplica,
 		Default:    s.ack,

@@ -132,6 +132,7 @@ func (c *call) take(s *Store, p *partition, requests []stock.Request) {
 	c.findCells(requests)
 	c.args = append(c.args, p.head, s.outboxMax, s.retentionMS)
 	c.addPoolOfCells(p)
+	c.addRegistered(p)
 	c.addFences(requests)
 	c.addPlaces()
 	c.addCells()
@@ -147,6 +148,16 @@ func (c *call) addPoolOfCells(p *partition) {
 		c.buf = append(c.buf, c.pool(p, cell.Pool))
 	}
 	c.args = append(c.args, c.since(start))
+}
+
+// addRegistered adds the keys of the users who are registered, one for each pool, if a pool is a sale's.
+func (c *call) addRegistered(p *partition) {
+	if len(c.pools) == 1 && c.pools[0] == 0 {
+		return
+	}
+	for _, pool := range c.pools {
+		c.keys = append(c.keys, p.registered(pool))
+	}
 }
 
 // addAsks adds what each request asks for.
@@ -294,7 +305,7 @@ func appendAdjustment(dst []byte, a *stock.Adjustment) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(a.Delta))
 	dst = append(dst, byte(a.Fields))
 	dst = event.AppendSettings(dst, settings, 0)
-	if settings.ExtendMax == 0 {
+	if !event.LongSettings(settings) {
 		dst = append(dst, make([]byte, event.ExtendBytes)...)
 	}
 	return append(dst, a.Reason...)

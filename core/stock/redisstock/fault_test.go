@@ -196,6 +196,9 @@ func TestFullMemory(t *testing.T) {
 			t.Errorf("%v: error %v does not tell that memory is full", op, v.Err)
 		}
 	}
+	if _, err := s.Register(t.Context(), partition(cell), 7, []int64{1}); !errors.Is(err, stock.ErrFull) {
+		t.Errorf("registered: error %v does not tell that memory is full", err)
+	}
 	for op, id := range map[stock.Op]stock.ReservationID{stock.OpConfirm: confirmed.ID, stock.OpRelease: released.ID} {
 		if got := s.one(op, stock.Request{ID: id, Cell: cell}).Verdict; got != stock.VerdictOK {
 			t.Errorf("%v: verdict is %v, want ok", op, got)

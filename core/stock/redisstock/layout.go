@@ -12,11 +12,11 @@ import (
 // The sizes of packed values, as the scripts write them. Each value begins with the version of its format.
 const (
 	valueVersion = 1
-	// extendVersion is the version of cells that allow extensions. All others have valueVersion.
-	extendVersion = 2
+	// longVersion is the version of cells whose settings are long: event.LongSettings. All others have valueVersion.
+	longVersion = 2
 
-	// cellBytes: version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, settings and flags 20. A cell that
-	// allows extensions has their bound behind it: event.ExtendBytes.
+	// cellBytes: version 1, avail 5, held 5, sold 5, seq 6, total 5, epoch 4, settings and flags 20. A long cell
+	// has the bound of extensions behind it: event.ExtendBytes.
 	cellBytes = 1 + 5 + 5 + 5 + 6 + 5 + 4 + event.SettingsBytes
 	// extendedVersion is the version of held records whose deadline was moved. All others have valueVersion.
 	extendedVersion = 2
@@ -40,7 +40,7 @@ func cellFrom(cell stock.Cell, value string) (stock.CellState, error) {
 	}
 	if len(value) != cellBytesOf(value[0]) {
 		return state, fmt.Errorf("%w: value of %v has %d bytes and version %d, want %d of version %d, or %d of version %d",
-			stock.ErrProtocol, cell, len(value), value[0], cellBytes, valueVersion, cellBytes+event.ExtendBytes, extendVersion)
+			stock.ErrProtocol, cell, len(value), value[0], cellBytes, valueVersion, cellBytes+event.ExtendBytes, longVersion)
 	}
 	b := bytesOf(value)
 	settings, shut := event.SettingsFrom(b[31:])
@@ -65,7 +65,7 @@ func cellBytesOf(version byte) int {
 	switch version {
 	case valueVersion:
 		return cellBytes
-	case extendVersion:
+	case longVersion:
 		return cellBytes + event.ExtendBytes
 	}
 	return 0
@@ -112,8 +112,8 @@ func recordBytesOf(version byte) int {
 // appendCell appends the value of a cell, as the scripts write it.
 func appendCell(dst []byte, c *stock.CellState) []byte {
 	version := byte(valueVersion)
-	if c.ExtendMax != 0 {
-		version = extendVersion
+	if event.LongSettings(c.Settings) {
+		version = longVersion
 	}
 	var shut event.Shut
 	if c.Fenced {
@@ -215,4 +215,9 @@ func (k *keys) buyers(pool uint32) string {
 		return k.buyers0
 	}
 	return k.prefix + "buyers:" + strconv.FormatUint(uint64(pool), 10)
+}
+
+// registered returns the key of the users who are registered for a sale.
+func (k *keys) registered(sale uint32) string {
+	return k.prefix + "registered:" + strconv.FormatUint(uint64(sale), 10)
 }

@@ -55,12 +55,14 @@ func (h *harness) with(o Options) *harness {
 
 func newCell() stock.Cell { return stock.Cell{SKU: nextSKU.Add(1)} }
 
-// neighbours are n cells of one partition, of pools 0 and up.
+// neighbours are n cells of one partition: one of normal stock, the others of sales that no other case has.
 func (h *harness) neighbours(n int) []stock.Cell {
 	var cells []stock.Cell
 	for len(cells) < n {
 		c := newCell()
-		c.Pool = uint32(len(cells))
+		if len(cells) > 0 {
+			c.Pool = uint32(c.SKU)
+		}
 		if len(cells) == 0 || c.Partition(h.store.Partitions()) == cells[0].Partition(h.store.Partitions()) {
 			cells = append(cells, c)
 		}
@@ -168,6 +170,16 @@ const admin = 7
 func (h *harness) adjust(cell stock.Cell, key string, a stock.Adjustment) stock.Outcome {
 	h.Helper()
 	return h.one(stock.OpAdjust, h.adjustment(cell, key, a))
+}
+
+// register registers users for the sale of a cell, in the cell's partition.
+func (h *harness) register(cell stock.Cell, users ...int64) (added int) {
+	h.Helper()
+	added, err := h.store.Register(context.Background(), cell.Partition(h.store.Partitions()), cell.Pool, users)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return added
 }
 
 // set changes settings of a cell.

@@ -14,6 +14,9 @@ var mutants = []mutant{
 	{"released record still counts", "step.go", `r.Counted = false`, ``},
 	{"oversell by one", "step.go", `Quantity:   r.Quantity,`, `Quantity: r.Quantity - 1,`},
 	{"ignore a full outbox", "step.go", `OutboxFull: s.outboxFull,`, ``},
+	{"ask nobody for a registration", "step.go", `Registered: s.registered[registration{r.Cell.Pool, r.User}],`, `Registered: true,`},
+	{"a registration is for all sales", "step.go", `s.registered[registration{r.Cell.Pool, r.User}]`, `len(s.registered) > 0`},
+	{"count every registration", "memstock.go", `!p.registered[r] {`, `true {`},
 	{"take without a replica", "step.go", `NoReplica:  s.noReplica,`, ``},
 	{"ignore the deployment's level", "step.go", `Default:    s.ack,`, ``},
 

@@ -28,19 +28,20 @@ func Simulate(t *testing.T, newFixture func(t *testing.T) Fixture) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := newSimulation(t, rt, fixture)
 		rt.Repeat(map[string]func(*rapid.T){
-			"":        s.compareState,
-			"reserve": func(rt *rapid.T) { s.take(rt, stock.OpReserve) },
-			"more":    func(rt *rapid.T) { s.take(rt, stock.OpReserve) }, // twice as likely
-			"deduct":  func(rt *rapid.T) { s.take(rt, stock.OpDeduct) },
-			"confirm": func(rt *rapid.T) { s.settle(rt, stock.OpConfirm) },
-			"release": func(rt *rapid.T) { s.settle(rt, stock.OpRelease) },
-			"extend":  s.extend,
-			"return":  s.giveBack,
-			"adjust":  s.adjust,
-			"expire":  s.expire,
-			"forget":  s.forget,
-			"pass":    s.pass,
-			"corrupt": s.corrupt,
+			"":         s.compareState,
+			"reserve":  func(rt *rapid.T) { s.take(rt, stock.OpReserve) },
+			"more":     func(rt *rapid.T) { s.take(rt, stock.OpReserve) }, // twice as likely
+			"deduct":   func(rt *rapid.T) { s.take(rt, stock.OpDeduct) },
+			"confirm":  func(rt *rapid.T) { s.settle(rt, stock.OpConfirm) },
+			"release":  func(rt *rapid.T) { s.settle(rt, stock.OpRelease) },
+			"extend":   s.extend,
+			"return":   s.giveBack,
+			"adjust":   s.adjust,
+			"register": s.register,
+			"expire":   s.expire,
+			"forget":   s.forget,
+			"pass":     s.pass,
+			"corrupt":  s.corrupt,
 		})
 	})
 }
@@ -66,12 +67,13 @@ func newSimulation(t *testing.T, rt *rapid.T, f Fixture) *simulation {
 	s.cells = s.neighbours(4)
 	s.clockMS = s.now()
 	for i, settings := range []stock.Settings{ // the last cell is left to be created
-		{Hold: hold, ExtendMax: hold}, {Limit: 4, Hold: hold}, {Limit: 8, Hold: 2 * time.Millisecond, ExtendMax: 4 * time.Millisecond},
+		{Hold: hold, ExtendMax: hold}, {Limit: 4, Hold: hold}, {Limit: 8, Hold: 2 * time.Millisecond, ExtendMax: 4 * time.Millisecond, RegisteredOnly: true},
 	} {
 		s.run(stock.OpAdjust, s.adjustment(s.cells[i], "load", stock.Adjustment{
 			Create: true, Delta: int64(10 + 20*i), Settings: settings,
 		}))
 	}
+	s.registerIn(s.cells[2], 1, 2)
 	return s
 }
 
@@ -192,6 +194,20 @@ func (s *simulation) extend(rt *rapid.T) {
 	s.run(stock.OpExtend, requests...)
 }
 
+// register registers a user for the sale of a cell, whether that demands it or not.
+func (s *simulation) register(rt *rapid.T) {
+	s.registerIn(rapid.SampledFrom(s.cells[1:]).Draw(rt, "cell"), rapid.Int64Range(1, 3).Draw(rt, "user"))
+}
+
+// registerIn registers users in both stores.
+func (s *simulation) registerIn(cell stock.Cell, users ...int64) {
+	got := s.harness.register(cell, users...)
+	want, err := s.model.Register(context.Background(), cell.Partition(s.store.Partitions()), cell.Pool, users)
+	if err != nil || got != want {
+		s.Fatalf("%d users are new, in the model %d, error %v", got, want, err)
+	}
+}
+
 // giveBack returns units, whether the user has bought them or not.
 func (s *simulation) giveBack(rt *rapid.T) {
 	var requests []stock.Request
@@ -231,6 +247,7 @@ func (s *simulation) drawAdjustment(rt *rapid.T) stock.Adjustment {
 			Hold:           rapid.SampledFrom([]time.Duration{time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, hold}).Draw(rt, "hold"),
 			Ack:            stock.Ack(rapid.IntRange(0, 3).Draw(rt, "ack")),
 			ShopperDeducts: rapid.Bool().Draw(rt, "shopper deducts"),
+			RegisteredOnly: rapid.IntRange(0, 3).Draw(rt, "registered only") == 0,
 			ExtendMax:      rapid.SampledFrom([]time.Duration{0, 0, time.Millisecond, stock.HoldMax}).Draw(rt, "bound of extensions"),
 			Frozen:         rapid.IntRange(0, 4).Draw(rt, "frozen") == 0,
 		},

@@ -11,10 +11,11 @@ import (
 	"sluice/core/stock"
 )
 
-// Store is a store whose outbox can be read.
+// Store is a store whose outbox can be read, and that users can be registered in.
 type Store interface {
 	stock.Store
 	OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
+	Register(ctx context.Context, partition int, sale uint32, users []int64) (added int, err error)
 }
 
 // Options are settings of a store that cases choose. The zero value means the store's defaults.
@@ -43,15 +44,16 @@ type group map[string]func(h *harness)
 func Run(t *testing.T, newFixture func(t *testing.T) Fixture) {
 	t.Helper()
 	groups := map[string]group{
-		"take":   takeCases,
-		"settle": settleCases,
-		"extend": extendCases,
-		"return": returnCases,
-		"adjust": adjustCases,
-		"shut":   shutCases,
-		"vector": vectorCases,
-		"time":   timeCases,
-		"forget": forgetCases,
+		"take":     takeCases,
+		"settle":   settleCases,
+		"extend":   extendCases,
+		"return":   returnCases,
+		"adjust":   adjustCases,
+		"register": registerCases,
+		"shut":     shutCases,
+		"vector":   vectorCases,
+		"time":     timeCases,
+		"forget":   forgetCases,
 	}
 	for subject, cases := range groups {
 		t.Run(subject, func(t *testing.T) {
