@@ -29,7 +29,7 @@ func (n *Node) openBooks() (*ledger.Reader, error) {
 	}
 	n.parts.Later("close mysql for lists", func(context.Context) error { return db.Close() })
 	persisted := &persisted{now: time.Now, ask: func(ctx context.Context) (untilMS, nowMS int64, err error) {
-		if state, err := n.redisState(ctx); state != redisstock.StateOpen || err != nil {
+		if state, err := n.redis.State(ctx); state != redisstock.StateOpen || err != nil {
 			return 0, 0, err // it may have lost what it would tell
 		}
 		return n.store.Persisted(ctx)

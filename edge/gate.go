@@ -32,18 +32,23 @@ const (
 	gateTimeout = 2 * time.Minute // of one vetting
 )
 
+// gatedRedis is what a gate opens: a *guarded.
+type gatedRedis interface {
+	State(ctx context.Context) (redisstock.State, error)
+	SeenShut() int                         // partitions that State found shut the last time
+	Vetted() bool                          // whether this edge has vetted Redis since its start
+	Adopt(ctx context.Context) error       // trusts the data that another edge has vetted
+	LoadScripts(ctx context.Context) error // loads this version's scripts where those of another version are loaded
+	Flush(ctx context.Context) error       // brings the edge's own events to Kafka, before a vetting reads them there
+	Vet(ctx context.Context) error         // vets Redis, opens shut partitions, and trusts the open ones
+}
+
 // gate opens Redis whenever it is shut: at the start of a deployment, after a server was restarted or replaced, and
 // after data were lost or set back. Any number of edges may do so at once. An edge that knows the data from its last
 // run sells at once, and vets them meanwhile.
 type gate struct {
-	ask    func(context.Context) (redisstock.State, error)
-	shut   func() int                  // partitions that ask found shut the last time
-	vetted func() bool                 // whether this edge has vetted Redis since its start
-	adopt  func(context.Context) error // trusts the data that another edge has vetted
-	load   func(context.Context) error // loads this version's scripts where those of another version are loaded
-	flush  func(context.Context) error
-	vet    func(context.Context) error // vets Redis, opens shut partitions, and trusts the open ones
-	log    *slog.Logger
+	redis gatedRedis
+	log   *slog.Logger
 
 	wake             chan struct{}
 	refusals         chan struct{}     // has one element once a vetting has refused something
@@ -62,8 +67,9 @@ type gate struct {
 // errRefused means that Redis is as it was when a vetting refused it. The gate vets it again later.
 var errRefused = errors.New("refused before")
 
-func newGate(set *metrics.Set, log *slog.Logger) *gate {
+func newGate(redis gatedRedis, set *metrics.Set, log *slog.Logger) *gate {
 	return &gate{
+		redis:    redis,
 		log:      log,
 		wake:     make(chan struct{}, 1),
 		refusals: make(chan struct{}, 1),
@@ -123,7 +129,7 @@ func (g *gate) run(ctx context.Context) {
 			g.tell(err, retry)
 			longest := gateRetryMax
 			if next = retry; errors.Is(err, redisstock.ErrVetting) {
-				g.refused, g.refusedUntil = g.shut(), time.Now().Add(retry)
+				g.refused, g.refusedUntil = g.redis.SeenShut(), time.Now().Add(retry)
 				next, longest = min(retry, gateEvery), gateRefusedMax
 			}
 			retry = min(2*retry, longest)
@@ -143,10 +149,10 @@ func (g *gate) look(ctx context.Context) error {
 		return err
 	case g.unfences():
 		g.log.InfoContext(ctx, "redis has lost effects that somebody has seen: comparing it with MySQL and Kafka, and opening the fenced cells anew")
-	case state == redisstock.StateOpen && g.vetted():
+	case state == redisstock.StateOpen && g.redis.Vetted():
 		g.refusal.Store(nil) // it may be another edge that has opened what was refused
 		return nil
-	case g.shut() <= g.refused && time.Now().Before(g.refusedUntil):
+	case g.redis.SeenShut() <= g.refused && time.Now().Before(g.refusedUntil):
 		return errRefused
 	case state != redisstock.StateOpen:
 		g.log.InfoContext(ctx, "redis is shut: comparing it with MySQL and Kafka before it sells", "state", state.String())
@@ -156,12 +162,12 @@ func (g *gate) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
 	flushing, stop := context.WithTimeout(ctx, gateFlush)
-	err = g.flush(flushing)
+	err = g.redis.Flush(flushing)
 	stop()
 	if err != nil {
 		g.log.WarnContext(ctx, "events are still on their way to Kafka: if Redis has lost some of them, their positions show it later", "error", err)
 	}
-	err = g.vet(ctx)
+	err = g.redis.Vet(ctx)
 	g.note(err)
 	if _, unseen := g.see(ctx); err == nil {
 		err = unseen
@@ -175,10 +181,10 @@ func (g *gate) look(ctx context.Context) error {
 // join joins others that have opened Redis. An edge that has vetted Redis itself adopts what they have vetted. Before
 // that it trusts no more than its last run did, and only loads the scripts that it lacks, as after an upgrade.
 func (g *gate) join(ctx context.Context) error {
-	if g.vetted() {
-		return g.adopt(ctx)
+	if g.redis.Vetted() {
+		return g.redis.Adopt(ctx)
 	}
-	return g.load(ctx)
+	return g.redis.LoadScripts(ctx)
 }
 
 // note keeps the objections to Redis for /readyz.
@@ -205,7 +211,7 @@ func (g *gate) why(shut error) error {
 
 // see asks for the state of Redis, and raises open if some of Redis is open.
 func (g *gate) see(ctx context.Context) (redisstock.State, error) {
-	state, err := g.ask(ctx)
+	state, err := g.redis.State(ctx)
 	if state == redisstock.StateOpen || state == redisstock.StatePartly {
 		g.open.Raise()
 	}

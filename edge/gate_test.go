@@ -14,36 +14,74 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
+// shutRedis is a Redis of some partitions, some of them shut, that keeps count of what a gate does to it.
+type shutRedis struct {
+	shut     atomic.Int64 // partitions
+	of       int64        // partitions that there are; 0: one
+	vetted   atomic.Bool
+	looks    atomic.Int64
+	flushes  atomic.Int64
+	vettings atomic.Int64
+
+	adoptions atomic.Int64
+	loads     atomic.Int64
+
+	adopt, load, flush, vet func(context.Context) error // nil: each works, and changes nothing
+}
+
+func (r *shutRedis) State(context.Context) (redisstock.State, error) {
+	r.looks.Add(1)
+	switch r.shut.Load() {
+	case 0:
+		return redisstock.StateOpen, nil
+	case max(r.of, 1):
+		return redisstock.StateShut, nil
+	}
+	return redisstock.StatePartly, nil
+}
+
+func (r *shutRedis) SeenShut() int { return int(r.shut.Load()) }
+func (r *shutRedis) Vetted() bool  { return r.vetted.Load() }
+
+func (r *shutRedis) Adopt(ctx context.Context) error       { return done(ctx, &r.adoptions, r.adopt) }
+func (r *shutRedis) LoadScripts(ctx context.Context) error { return done(ctx, &r.loads, r.load) }
+func (r *shutRedis) Flush(ctx context.Context) error       { return done(ctx, &r.flushes, r.flush) }
+func (r *shutRedis) Vet(ctx context.Context) error         { return done(ctx, &r.vettings, r.vet) }
+
+func done(ctx context.Context, count *atomic.Int64, do func(context.Context) error) error {
+	count.Add(1)
+	if do == nil {
+		return nil
+	}
+	return do(ctx)
+}
+
+// opens has every partition opened, and vetted by this edge.
+func (r *shutRedis) opens(context.Context) error {
+	r.shut.Store(0)
+	r.vetted.Store(true)
+	return nil
+}
+
+func newTestGate(r *shutRedis) *gate {
+	return newGate(r, metrics.NewSet(), slog.New(slog.DiscardHandler))
+}
+
 // TestGate drives the gate through a shut Redis, one that does not pass, and one that restarts.
 func TestGate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var shut, vetted atomic.Bool
-		var looks, flushes, opens atomic.Int64
 		var obstacle atomic.Pointer[error]
-		shut.Store(true)
-		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
-		g.ask = func(context.Context) (redisstock.State, error) {
-			looks.Add(1)
-			if shut.Load() {
-				return redisstock.StateShut, nil
-			}
-			return redisstock.StateOpen, nil
-		}
-		g.shut = func() int { return 1 }
-		g.vetted = vetted.Load
-		g.flush = func(context.Context) error { flushes.Add(1); return nil }
-		g.adopt = func(context.Context) error { return errors.New("nobody else has vetted it") }
-		g.load = func(context.Context) error { return nil } // restarted: there is nothing to load them beside
-		g.vet = func(context.Context) error {
-			opens.Add(1)
+		var r shutRedis
+		r.shut.Store(1)
+		r.adopt = func(context.Context) error { return errors.New("nobody else has vetted it") }
+		r.vet = func(ctx context.Context) error {
 			if err := obstacle.Load(); err != nil {
 				return *err
 			}
-			shut.Store(false)
-			vetted.Store(true)
-			return nil
+			return r.opens(ctx)
 		}
+		g := newTestGate(&r)
 		notYet := errors.New("not yet")
 		obstacle.Store(&notYet)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -51,19 +89,19 @@ func TestGate(t *testing.T) {
 		go g.run(ctx)
 
 		synctest.Wait()
-		if opens.Load() != 1 || flushes.Load() != 1 {
-			t.Fatalf("at the start: %d openings, %d flushes", opens.Load(), flushes.Load())
+		if r.vettings.Load() != 1 || r.flushes.Load() != 1 {
+			t.Fatalf("at the start: %d openings, %d flushes", r.vettings.Load(), r.flushes.Load())
 		}
 		for range 1000 { // refused requests come in by the thousand
 			g.suspect()
 			synctest.Wait()
 		}
-		if opens.Load() > 2 {
-			t.Errorf("%d openings because of knocking", opens.Load())
+		if r.vettings.Load() > 2 {
+			t.Errorf("%d openings because of knocking", r.vettings.Load())
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n := opens.Load(); n < 8 || n > 25 {
+		if n := r.vettings.Load(); n < 8 || n > 25 {
 			t.Errorf("%d openings in a minute of failures", n)
 		}
 		if g.open.Raised() {
@@ -76,18 +114,18 @@ func TestGate(t *testing.T) {
 		if !g.open.Raised() {
 			t.Error("work has not begun though Redis is open")
 		}
-		before, beforeLooks := opens.Load(), looks.Load()
+		before, beforeLooks := r.vettings.Load(), r.looks.Load()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if opens.Load() != before || looks.Load() < beforeLooks+9 {
-			t.Errorf("open: %d more openings, %d more looks in 10 s", opens.Load()-before, looks.Load()-beforeLooks)
+		if r.vettings.Load() != before || r.looks.Load() < beforeLooks+9 {
+			t.Errorf("open: %d more openings, %d more looks in 10 s", r.vettings.Load()-before, r.looks.Load()-beforeLooks)
 		}
 
-		shut.Store(true) // restarted
+		r.shut.Store(1) // restarted
 		g.suspect()
 		synctest.Wait()
-		if opens.Load() != before+1 || shut.Load() {
-			t.Errorf("knocking at a restarted Redis: %d openings", opens.Load()-before)
+		if r.vettings.Load() != before+1 || r.shut.Load() != 0 {
+			t.Errorf("knocking at a restarted Redis: %d openings", r.vettings.Load()-before)
 		}
 	})
 }
@@ -97,37 +135,20 @@ func TestGate(t *testing.T) {
 func TestGateTrustsOthersOnlyAfterAVetting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var shut atomic.Bool
-		var adoptions, vettings atomic.Int64
-		open := func(count *atomic.Int64) func(context.Context) error {
-			return func(context.Context) error {
-				count.Add(1)
-				shut.Store(false)
-				return nil
-			}
-		}
-		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
-		g.ask = func(context.Context) (redisstock.State, error) {
-			if shut.Load() {
-				return redisstock.StateShut, nil
-			}
-			return redisstock.StateOpen, nil
-		}
-		g.shut = func() int { return 0 }
-		g.vetted = func() bool { return vettings.Load() > 0 }
-		g.flush = func(context.Context) error { return errors.New("Kafka is away") }
-		g.load = func(context.Context) error { return nil }
-		g.adopt, g.vet = open(&adoptions), open(&vettings)
+		var r shutRedis
+		r.flush = func(context.Context) error { return errors.New("Kafka is away") }
+		r.adopt, r.vet = r.opens, r.opens
+		g := newTestGate(&r)
 		go g.run(t.Context())
 		for _, step := range []struct {
 			name                string
 			vettings, adoptions int64
 		}{{"the first look", 1, 0}, {"opened by another edge", 1, 1}} {
-			shut.Store(true)
+			r.shut.Store(1)
 			g.suspect()
 			synctest.Wait()
-			if vettings.Load() != step.vettings || adoptions.Load() != step.adoptions || shut.Load() {
-				t.Errorf("%s: %d vettings, %d adoptions, shut: %v", step.name, vettings.Load(), adoptions.Load(), shut.Load())
+			if r.vettings.Load() != step.vettings || r.adoptions.Load() != step.adoptions || r.shut.Load() != 0 {
+				t.Errorf("%s: %d vettings, %d adoptions, shut: %d", step.name, r.vettings.Load(), r.adoptions.Load(), r.shut.Load())
 			}
 		}
 	})
@@ -138,26 +159,21 @@ func TestGateTrustsOthersOnlyAfterAVetting(t *testing.T) {
 func TestGateOfDataOfTheLastRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var vettings atomic.Int64
-		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
-		g.ask = func(context.Context) (redisstock.State, error) { return redisstock.StateOpen, nil }
-		g.shut = func() int { return 0 }
-		g.vetted = func() bool { return false }
-		g.flush = func(context.Context) error { return nil }
-		g.vet = func(ctx context.Context) error {
-			vettings.Add(1)
+		var r shutRedis
+		r.vet = func(ctx context.Context) error {
 			<-ctx.Done() // MySQL hangs
 			return ctx.Err()
 		}
+		g := newTestGate(&r)
 		go g.run(t.Context())
 		synctest.Wait()
-		if worked := g.open.Raised(); !worked || vettings.Load() != 1 {
-			t.Errorf("worked: %v, %d vettings", worked, vettings.Load())
+		if worked := g.open.Raised(); !worked || r.vettings.Load() != 1 {
+			t.Errorf("worked: %v, %d vettings", worked, r.vettings.Load())
 		}
 		time.Sleep(gateTimeout + gateRetryMax)
 		synctest.Wait()
-		if vettings.Load() != 2 {
-			t.Errorf("%d vettings, though the first took longer than it may", vettings.Load())
+		if r.vettings.Load() != 2 {
+			t.Errorf("%d vettings, though the first took longer than it may", r.vettings.Load())
 		}
 	})
 }
@@ -167,27 +183,18 @@ func TestGateOfDataOfTheLastRun(t *testing.T) {
 func TestGateBesideAnotherVersion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var loaded, vetting atomic.Bool
-		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
-		g.ask = func(context.Context) (redisstock.State, error) {
-			if loaded.Load() {
-				return redisstock.StateOpen, nil
-			}
-			return redisstock.StateShut, nil
-		}
-		g.shut = func() int { return 0 }
-		g.vetted = func() bool { return false }
-		g.flush = func(context.Context) error { return nil }
-		g.load = func(context.Context) error { loaded.Store(true); return nil }
-		g.vet = func(ctx context.Context) error {
-			vetting.Store(true)
+		var r shutRedis
+		r.shut.Store(1)
+		r.load = func(context.Context) error { r.shut.Store(0); return nil }
+		r.vet = func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}
+		g := newTestGate(&r)
 		go g.run(t.Context())
 		synctest.Wait()
-		if worked := g.open.Raised(); !worked || !vetting.Load() {
-			t.Errorf("worked: %v, vetted beside that: %v", worked, vetting.Load())
+		if worked := g.open.Raised(); !worked || r.loads.Load() != 1 || r.vettings.Load() != 1 {
+			t.Errorf("worked: %v, %d vettings beside that", worked, r.vettings.Load())
 		}
 	})
 }
@@ -198,29 +205,18 @@ func TestGateOpensOthersBesideWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const partitions = 64
-		var shut, vettings atomic.Int64
-		shut.Store(partitions)
-		g := newGate(metrics.NewSet(), slog.New(slog.DiscardHandler))
-		g.ask = func(context.Context) (redisstock.State, error) {
-			if shut.Load() == partitions {
-				return redisstock.StateShut, nil
-			}
-			return redisstock.StatePartly, nil
-		}
-		g.shut = func() int { return int(shut.Load()) }
-		g.vetted = func() bool { return vettings.Load() > 0 }
-		g.flush = func(context.Context) error { return nil }
-		g.load = func(context.Context) error { return nil }
-		g.adopt = g.load
-		g.vet = func(context.Context) error {
-			vettings.Add(1)
-			shut.Store(1)
+		r := shutRedis{of: partitions}
+		r.shut.Store(partitions)
+		r.vet = func(context.Context) error {
+			r.vetted.Store(true)
+			r.shut.Store(1)
 			return redisstock.ErrVetting
 		}
+		g := newTestGate(&r)
 		go g.run(t.Context())
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		before := vettings.Load()
+		before := r.vettings.Load()
 		if before < 20 || before > 40 {
 			t.Errorf("%d vettings in ten minutes of one partition that is refused", before)
 		}
@@ -228,12 +224,12 @@ func TestGateOpensOthersBesideWhatIsRefused(t *testing.T) {
 			t.Errorf("it does not say why: %v", err)
 		}
 		for restart := int64(1); restart <= 3; restart++ {
-			shut.Store(partitions)
+			r.shut.Store(partitions)
 			g.suspect()
 			time.Sleep(gateEvery)
 			synctest.Wait()
-			if shut.Load() != 1 || vettings.Load() > before+2*restart {
-				t.Errorf("%v after restart %d: %d partitions are shut, %d vettings", gateEvery, restart, shut.Load(), vettings.Load()-before)
+			if r.shut.Load() != 1 || r.vettings.Load() > before+2*restart {
+				t.Errorf("%v after restart %d: %d partitions are shut, %d vettings", gateEvery, restart, r.shut.Load(), r.vettings.Load()-before)
 			}
 		}
 	})

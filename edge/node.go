@@ -5,11 +5,9 @@ package edge
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -47,7 +45,7 @@ type Node struct {
 	gate      *gate
 	local     *localstore.Store
 	marks     *markKeeper
-	ours      atomic.Bool // Redis was open, and belongs to this deployment
+	redis     *guarded
 	batcher   *batch.Batcher
 	known     *screen.Known
 	soldOut   *screen.SoldOut
@@ -147,10 +145,14 @@ func (n *Node) startEngine(context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.gate = newGate(n.set, n.log)
-	n.gate.ask, n.gate.shut, n.gate.vetted = n.redisState, n.store.SeenShut, n.store.Vetted
-	n.gate.adopt, n.gate.load = n.adopt, n.store.LoadScripts
-	n.gate.flush, n.gate.vet = n.publisher.Flush, n.vetRedis
+	n.redis = &guarded{
+		Store: n.store, publisher: n.publisher, marks: n.marks, nonces: evidence.NewNonces(n.db), deployment: n.cfg.Stock.Deployment,
+		vetter: vetting.Vetting{
+			Client: n.client, DB: n.db, Kafka: n.cfg.Kafka, Stock: n.cfg.Stock.Agreed,
+			AllowNoPersistence: n.cfg.AllowNoPersistence, Log: n.log,
+		},
+	}
+	n.gate = newGate(n.redis, n.set, n.log)
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
 		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Replicas.Timeout, LogTimeout: n.cfg.LogTimeout,
@@ -158,47 +160,6 @@ func (n *Node) startEngine(context.Context) error {
 	}, n.set)
 	n.parts.Later("drain batcher", n.batcher.Drain)
 	return nil
-}
-
-// redisState asks how much of Redis is open. It also checks that Redis belongs to this deployment. A new Redis does not
-// say so before somebody has opened it, so redisState checks again until it has seen Redis open.
-func (n *Node) redisState(ctx context.Context) (redisstock.State, error) {
-	if !n.ours.Load() {
-		if err := n.store.CheckDeployment(ctx, n.cfg.Stock.Deployment); err != nil {
-			return redisstock.StateUnknown, err
-		}
-	}
-	state, err := n.store.State(ctx)
-	if state == redisstock.StateOpen || state == redisstock.StatePartly {
-		n.ours.Store(true)
-	}
-	if state == redisstock.StateShut && !n.ours.Load() {
-		// If MySQL does not answer, nothing speaks against Redis: the edge waits to vet it.
-		if err := n.store.CheckLedger(ctx, evidence.NewNonces(n.db)); errors.Is(err, redisstock.ErrForeign) {
-			return redisstock.StateUnknown, err
-		}
-	}
-	return state, err
-}
-
-func (n *Node) adopt(ctx context.Context) error {
-	defer n.marks.keep()
-	return n.store.Adopt(ctx, evidence.NewNonces(n.db))
-}
-
-func (n *Node) vetting() vetting.Vetting {
-	return vetting.Vetting{
-		Client: n.client, DB: n.db, Kafka: n.cfg.Kafka, Stock: n.cfg.Stock.Agreed,
-		AllowNoPersistence: n.cfg.AllowNoPersistence, Log: n.log,
-	}
-}
-
-func (n *Node) vetRedis(ctx context.Context) error {
-	report, err := n.vetting().Open(ctx, n.store)
-	if report.Marks != nil {
-		n.marks.keep()
-	}
-	return err
 }
 
 // disarmEvery is the pause between two looks at whether a demoted primary still has scripts.

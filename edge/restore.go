@@ -34,7 +34,7 @@ func (n *Node) runRestores(ctx context.Context) {
 
 func (n *Node) restoreLost(ctx context.Context) error {
 	waiting := false
-	work := restore.Restore{Vetting: n.vetting(), Store: n.store, Open: n.vetRedis, Parallel: restoreParallel}
+	work := restore.Restore{Vetting: n.redis.vetter, Store: n.store, Open: n.redis.Vet, Parallel: restoreParallel}
 	work.Progress = func(p restore.Progress) {
 		if p.Waiting > 0 && !waiting {
 			waiting = true

@@ -96,7 +96,7 @@ func (n *Node) checkOpen(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	why := n.gate.why(errShut) // first: a vetting that ends meanwhile may have opened the rest
-	switch state, err := n.redisState(ctx); {
+	switch state, err := n.redis.State(ctx); {
 	case state == redisstock.StateOpen || state == redisstock.StatePartly:
 		return nil
 	case err != nil:
