@@ -20,30 +20,30 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Lease is how long a step may take that is not in the hands of a persister. After it another machine goes on with the step.
+// Lease is how long somebody may take for a step that no persister does. After that, another machine takes it over.
 const Lease = 30 * time.Second
 
-// lookPause is between two looks at a step that others do.
+// lookPause is the pause between two looks at a step that others do.
 const lookPause = 200 * time.Millisecond
 
-// Outcome says what became of a step.
+// Outcome is the outcome of a step.
 type Outcome string
 
 // The outcomes.
 const (
 	Done    Outcome = "done"
 	Refused Outcome = "refused" // nothing was changed
-	Pending Outcome = "pending" // somebody is at it; see the table of repairs
+	Pending Outcome = "pending" // somebody is doing it; see the table of repairs
 )
 
-// Result is a step, and what became of it.
+// Result is a step with its outcome.
 type Result struct {
 	reconcile.RepairStep
 
 	Outcome Outcome `json:"outcome"`
 	Said    string  `json:"said"`
 	By      string  `json:"by,omitzero"`
-	Epoch   uint32  `json:"event_epoch,omitzero"` // of the event, where the step was one
+	Epoch   uint32  `json:"event_epoch,omitzero"` // of the event, if the step made one
 	Seq     uint64  `json:"event_seq,omitzero"`
 }
 
@@ -52,30 +52,30 @@ type Desk struct {
 	Store *redisstock.Store
 	Books *ledger.Reader
 	Sales *sale.Desk
-	// Kept yields what Kafka keeps of a partition of the stock.
+	// Kept yields the messages that Kafka still has of a partition of the stock.
 	Kept func(ctx context.Context, partition int, yield func(*outbox.Message, *event.Batch) error) error
 	// Publish brings entries to Kafka, and waits until Kafka has them.
 	Publish func(ctx context.Context, entries []stock.Entry) error
 
 	Decision ledger.Decision
 	Approval *ledger.Approval // of the plan; nil: nobody had to
-	Wait     time.Duration    // for persisters, and for other machines, a step each
+	Wait     time.Duration    // how long to wait, per step, for persisters and for other machines
 	Lease    time.Duration    // 0: Lease
-	Whole    bool             // plans are of everything, and have all steps that it needs
+	Whole    bool             // the plans are of all stock, and contain every step that it needs
 }
 
-// refusal is why a step is not done: what it expects is not there.
+// refusal says why a step is not done: Redis or MySQL is not as the step expects.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// pending is why a step has not ended yet.
+// pending says why a step has not ended yet.
 type pending string
 
 func (p pending) Error() string { return string(p) }
 
-// Apply carries a plan out, and reports each step. It ends early only with ctx, or with an error that would meet every step.
-// It uses the approval of the plan before the first step, and does none if that was used before: see ledger.ErrApprovalUsed.
+// Apply carries a plan out, and reports each step. It stops early only when ctx ends, or after an error that every
+// other step would meet too.
 func (d *Desk) Apply(ctx context.Context, p *Plan, told func(*Result)) error {
 	if d.Approval != nil {
 		if d.Approval.Plan != p.Digest {
@@ -112,7 +112,7 @@ func (d *Desk) lease() time.Duration {
 	return Lease
 }
 
-// apply does one step, unless somebody else does or did.
+// apply does one step, unless somebody else is doing it or has done it.
 func (d *Desk) apply(ctx context.Context, p *Plan, step *reconcile.RepairStep, result *Result) error {
 	act, err := json.Marshal(step.Act)
 	if err != nil {
@@ -156,7 +156,7 @@ func clock(m show.Moment) string {
 	return string(text)
 }
 
-// tell takes over what a row says.
+// tell takes the result of a step from its row.
 func (r *Result) tell(row *ledger.Repair) {
 	r.Outcome, r.Said, r.Epoch, r.Seq = Refused, row.Said, row.Epoch, row.Seq
 	if row.Done {
@@ -164,7 +164,7 @@ func (r *Result) tell(row *ledger.Repair) {
 	}
 }
 
-// do does a step that was claimed. What it did once it does again without harm.
+// do does a step that was claimed. What the step did before, it does again without harm.
 func (d *Desk) do(ctx context.Context, step *reconcile.RepairStep, row *ledger.Repair, result *Result) error {
 	said, at, err := d.act(ctx, step)
 	var refused refusal
@@ -186,7 +186,7 @@ func (d *Desk) do(ctx context.Context, step *reconcile.RepairStep, row *ledger.R
 	return d.Books.EndRepair(ctx, row, row.Done, row.Said, row.Position)
 }
 
-// act does what a step says. It returns the position of its event, if it is one.
+// act does the work of a step. If that made an event, act returns its position.
 func (d *Desk) act(ctx context.Context, step *reconcile.RepairStep) (said string, at stock.Position, err error) {
 	switch a := &step.Act; {
 	case a.Shift != nil:

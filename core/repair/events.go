@@ -19,8 +19,8 @@ const publishedMax = 10_000
 
 var errEnough = errors.New("all that is looked for was found")
 
-// events publishes again what Kafka still has of events that the ledger lacks. Persisters apply them as they apply any other
-// message: the ledger takes each once.
+// events publishes messages again that have events which the ledger lacks. Persisters apply them like any other
+// message, and the ledger takes each event once.
 func (d *Desk) events(ctx context.Context, step *reconcile.RepairStep, e *reconcile.EventsAgain) (string, error) {
 	cell := step.Cell()
 	partition := cell.Partition(d.Store.Partitions())
@@ -64,7 +64,7 @@ func (d *Desk) events(ctx context.Context, step *reconcile.RepairStep, e *reconc
 	return said, nil
 }
 
-// awaitEvents waits until the ledger has events.
+// awaitEvents waits until the ledger has the events.
 func (d *Desk) awaitEvents(ctx context.Context, cell stock.Cell, events map[stock.Position]bool) error {
 	left := make([]stock.Position, 0, len(events))
 	for at := range events {
@@ -94,5 +94,5 @@ func (d *Desk) awaitEvents(ctx context.Context, cell stock.Cell, events map[stoc
 	}
 }
 
-// positionsAtOnce is how many events one statement asks for.
+// positionsAtOnce is how many events one statement looks up.
 const positionsAtOnce = 1000

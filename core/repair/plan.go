@@ -1,6 +1,6 @@
-// Package repair puts right what a reconciliation has found. A plan is made of the steps that go with the findings; it says
-// what each step expects and does. The desk carries a plan out, step by step: one that no longer fits what is there is
-// refused, and the others go on. The table of repairs has a row for each step, which whoever does it inserts first.
+// Package repair puts right what a reconciliation has found. A plan has the steps of the findings. Each step says
+// what it expects and what it does. The desk carries a plan out step by step. A step that no longer fits is refused,
+// and the others go on. The table of repairs has a row for each step. Whoever inserts it first does the step.
 package repair
 
 import (
@@ -15,10 +15,10 @@ import (
 
 // Plan has the steps that put right what a sweep has found.
 type Plan struct {
-	Digest Digest                 `json:"digest"` // of its steps: the same steps have the same digest, whoever plans them
+	Digest Digest                 `json:"digest"` // the same steps have the same digest, whoever plans them
 	MadeAt show.Moment            `json:"made_at"`
-	Units  int64                  `json:"units"` // of the steps that are done
-	Does   int                    `json:"does"`  // steps that are done; the others are refused
+	Units  int64                  `json:"units"` // units of the steps that are done
+	Does   int                    `json:"does"`  // number of steps that are done; the others are refused
 	Steps  []reconcile.RepairStep `json:"steps"`
 }
 
@@ -31,7 +31,7 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 // MarshalText implements encoding.TextMarshaler.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// NewPlan makes a plan of what a sweep has found. The sweep began after madeAt, by MySQL's clock.
+// NewPlan makes a plan from the findings of a sweep. The sweep began after madeAt, by MySQL's clock.
 func NewPlan(report *reconcile.Report, madeAt show.Moment) *Plan {
 	p := &Plan{MadeAt: madeAt, Steps: slices.Clone(report.Steps)}
 	if p.Steps == nil {
@@ -50,8 +50,8 @@ func NewPlan(report *reconcile.Report, madeAt show.Moment) *Plan {
 	return p
 }
 
-// order has the steps that keep units from being sold twice come first, then those about the books, and last those that give
-// units back.
+// order sorts the steps. First come those that keep units from being sold twice, then those about the books, and last
+// those that give units back.
 func order(steps []reconcile.RepairStep) {
 	rank := map[reconcile.Direction]int{reconcile.Oversell: 0, reconcile.Bookkeeping: 1, reconcile.Undersell: 2}
 	slices.SortFunc(steps, func(a, b reconcile.RepairStep) int {

@@ -15,8 +15,8 @@ const (
 	Histogram Kind = "histogram"
 )
 
-// Family declares one family of metrics. Whoever makes a metric names a declared family: /metrics and
-// docs/metrics.md have what it means from here.
+// Family declares one family of metrics. Every metric of a program belongs to a declared family. /metrics and
+// docs/metrics.md take its meaning from here.
 type Family struct {
 	Name   string // sluice_<service>_<thing>_<unit>[_total]
 	Kind   Kind
@@ -24,8 +24,7 @@ type Family struct {
 	Help   string
 }
 
-// Service is the directory of the package that has the metric. Every service that sells shows what
-// belongs to core.
+// Service is the directory of the package that has the metric. Every service that sells shows the metrics of core.
 func (f Family) Service() string {
 	return strings.Split(f.Name, "_")[1]
 }
@@ -36,8 +35,7 @@ func (f Family) Unit() string {
 	return name[strings.LastIndexByte(name, '_')+1:]
 }
 
-// Families are all that a service declares, in the order of their names; of every service, if none is
-// named.
+// Families returns all families of a service, by name. Without a service it returns those of all.
 func Families(services ...string) []Family {
 	var found []Family
 	for _, f := range slices.Concat(coreFamilies, edgeFamilies, persisterFamilies) {

@@ -1,5 +1,5 @@
-// Package telemetry owns how a process is watched: its log, and the ops HTTP server with health,
-// metrics and profiles. It knows nothing of what it reports.
+// Package telemetry owns what one needs to watch a process: its log, and the ops HTTP server with health, metrics and
+// profiles. It does not know what the process does.
 package telemetry
 
 import (
@@ -26,7 +26,7 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("log format %q: want text or json", format)
 }
 
-// plainJSON escapes what would act on a terminal, as the text format does by itself.
+// plainJSON escapes characters that would act on a terminal. The text format does so by itself.
 type plainJSON struct{ w io.Writer }
 
 // Write implements io.Writer.

@@ -10,8 +10,8 @@ import (
 	"sluice/core/build"
 )
 
-// writePage writes what /metrics answers. The library writes HELP lines without a text: those of declared
-// families get theirs, the others are left out. readiness is what /readyz answers now.
+// writePage writes the answer of /metrics. The library writes HELP lines without a text. writePage fills in those of
+// declared families and leaves out the others. readiness is the present answer of /readyz.
 func writePage(w io.Writer, set *metrics.Set, readiness string) {
 	var page bytes.Buffer
 	built := build.Read()
@@ -34,7 +34,7 @@ func writePage(w io.Writer, set *metrics.Set, readiness string) {
 		if name, ok := bytes.CutPrefix(line, []byte("# HELP ")); ok {
 			name = bytes.TrimSpace(name)
 			if text := help[string(name)]; text != "" {
-				_, _ = fmt.Fprintf(w, "# HELP %s %s\n", name, text) // the client has gone: nobody to tell
+				_, _ = fmt.Fprintf(w, "# HELP %s %s\n", name, text) // if the client has gone, there is nobody to tell
 			}
 			continue
 		}

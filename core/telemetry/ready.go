@@ -20,11 +20,12 @@ import (
 // ProbeTimeout bounds one check, so that an orchestrator always gets an answer in time.
 const ProbeTimeout = time.Second
 
-// Check is one thing that must hold before a process may be sent work, or one that should, if it only degrades.
+// Check is one condition that must hold before a process may get work. If it only degrades, the process gets work
+// without it.
 type Check struct {
 	Name     string
-	Probe    func(ctx context.Context) error // nil error: it holds
-	Degrades bool                            // without it the process still is of use: it stays ready, and says so
+	Probe    func(ctx context.Context) error // returns nil if the condition holds
+	Degrades bool                            // without it the process is still of use: it stays ready, and says that it is degraded
 }
 
 // readiness answers /readyz. At most one probe of each check runs at a time, and requests share it, so
@@ -119,7 +120,7 @@ func (r *readiness) probe(ctx context.Context, check Check) error {
 	}
 }
 
-// tell says of a server that gives no answer what an error of it would not: that the address may well be right.
+// tell adds, for a server that gives no answer, what its error does not say: the address may well be right.
 func tell(err error) string {
 	if config.Silent(err) {
 		return fmt.Sprintf("answers nothing within %v: is the server hung or overloaded? (%v)", ProbeTimeout, err)
@@ -127,16 +128,17 @@ func tell(err error) string {
 	return err.Error()
 }
 
-// answerMax bounds what is read of an answer of /readyz.
+// answerMax bounds how much of an answer of /readyz is read.
 const answerMax = 64 << 10
 
-// AskReady asks the ops server at an address whether its process is ready. The error says what is not.
+// AskReady asks the ops server at an address whether its process is ready. The error says which conditions do not
+// hold.
 func AskReady(ctx context.Context, addr string) error {
 	_, err := askReady(ctx, addr)
 	return err
 }
 
-// AskDegraded asks for what degrades a process that is ready, in words for people.
+// AskDegraded asks what degrades a process that is ready. The answers are for people.
 func AskDegraded(ctx context.Context, addr string) ([]string, error) {
 	text, err := askReady(ctx, addr)
 	if err != nil {

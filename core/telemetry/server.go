@@ -14,7 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// Server is the ops server of one process. The zero value serves nothing yet, and can be drained and shut down.
+// Server is the ops server of one process. A zero Server serves nothing, and can still be drained and shut down.
 type Server struct {
 	http  http.Server
 	addr  string
@@ -55,7 +55,7 @@ func (s *Server) Addr() string { return s.addr }
 // Drain makes /readyz fail from now on, so that no new work is sent here.
 func (s *Server) Drain() { s.ready.draining.Store(true) }
 
-// Shutdown ends the server: after the requests under way, or at the end of ctx in their middle.
+// Shutdown ends the server after the requests under way. When ctx ends, it cuts these off.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if s.done == nil {
 		return nil

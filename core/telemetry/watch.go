@@ -20,16 +20,16 @@ const (
 
 // Fault is one thing that is wrong with a server.
 type Fault struct {
-	Word  string // of a fixed set, for metrics
-	Found string // what is wrong, and what comes of it
+	Word  string // a word of a fixed set, for metrics
+	Found string // what is wrong, and its effect
 	Do    string // what to do about it
 }
 
 // String is the fault as people read it.
 func (f Fault) String() string { return f.Found + ": " + f.Do }
 
-// Watch looks at the settings and the condition of a server now and then: both are changed under a running
-// process, and health, metrics and log must tell.
+// Watch looks now and then at the settings and the condition of a server. People change both under a running process,
+// and health, metrics and log must show it.
 type Watch struct {
 	server string
 	look   func(context.Context) ([]Fault, error)
@@ -37,7 +37,7 @@ type Watch struct {
 	faults atomic.Pointer[[]Fault] // nil: nobody has looked yet
 }
 
-// NewWatch makes the gauges of a server: one for each word that look can find.
+// NewWatch makes the gauges of a server, one for each word that look can return.
 func NewWatch(set *metrics.Set, server string, words []string, look func(context.Context) ([]Fault, error), log *slog.Logger) *Watch {
 	w := &Watch{server: server, look: look, log: log}
 	for _, word := range append([]string{faultUnknown}, words...) {
@@ -97,7 +97,8 @@ func (w *Watch) found() []Fault {
 	return nil
 }
 
-// Check degrades readiness while something is wrong: it still works, and may lose something or stop one day.
+// Check returns a check that degrades readiness while something is wrong. The process still works then, but may lose
+// something, or stop one day.
 func (w *Watch) Check() Check {
 	return Check{Name: w.server + "_settings", Degrades: true, Probe: func(context.Context) error {
 		var all []error

@@ -1,5 +1,6 @@
-// Package upkeep is the work that every process of a deployment does beside its own, edges and persisters alike: it
-// relays what an outbox still keeps, and gives expired reservations back. Any number of processes may do it at once.
+// Package upkeep does the work that every process of a deployment does beside its own, edges and persisters alike. It
+// relays entries that are still in an outbox, and gives expired reservations back. Any number of processes may do it
+// at once.
 package upkeep
 
 import (
@@ -22,14 +23,15 @@ type Config struct {
 	}
 	Publisher *outbox.Publisher
 	Topic     *outbox.Topic
-	Group     string // of the persisters, whose progress tells what Kafka has lost
-	// Expired is handed the events of what expired. What it does not publish, the relay will.
+	Group     string // the group of the persisters; its progress shows what Kafka has lost
+	// Expired is called with the events of expired reservations. The relay publishes those that Expired does not.
 	Expired func(stock.Entry)
 	Metrics *metrics.Set
 	Log     *slog.Logger
 }
 
-// Start begins the work in a group, once open tells that Redis was seen open: before that it could only fail.
+// Start begins the work in a group, once the signal open says that Redis was seen open. Before that the work could
+// only fail.
 func Start(g *lifecycle.Group, open *lifecycle.Signal, cfg Config) {
 	relay := outbox.NewRelay(outbox.RelayConfig{
 		Store: cfg.Store, Publisher: cfg.Publisher, Metrics: cfg.Metrics, Log: cfg.Log,

@@ -1,5 +1,5 @@
 // Package vetting compares the Redis of a deployment with its MySQL and its Kafka, and opens it. Every process that
-// may open Redis does so by this package, so that all compare it with the same things.
+// may open Redis uses this package, so that all compare it with the same things.
 package vetting
 
 import (
@@ -15,7 +15,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Vetting says what is compared with what. The caller closes the client and the database.
+// Vetting says what to compare with what. The caller closes the client and the database.
 type Vetting struct {
 	Client rueidis.Client
 	DB     *sql.DB
@@ -24,7 +24,7 @@ type Vetting struct {
 
 	// AllowNoPersistence accepts a Redis without an append-only file.
 	AllowNoPersistence bool
-	// Log is told what was opened; nil: nobody is.
+	// Log gets what was opened; nil: nothing is logged.
 	Log *slog.Logger
 }
 
@@ -45,12 +45,12 @@ func (v Vetting) Open(ctx context.Context, store *redisstock.Store) (redisstock.
 	return report, err
 }
 
-// Inspect is what Open would object to, and changes nothing. See redisstock.Inspect.
+// Inspect returns what Open would object to, and changes nothing. See redisstock.Inspect.
 func (v Vetting) Inspect(ctx context.Context) (redisstock.OpenReport, []string, error) {
 	return redisstock.Inspect(ctx, v.Client, v.config())
 }
 
-// Losses is what only a restore brings back, and changes nothing. See redisstock.FindLosses.
+// Losses returns what only a restore can bring back, and changes nothing. See redisstock.FindLosses.
 func (v Vetting) Losses(ctx context.Context) (redisstock.Losses, error) {
 	return redisstock.FindLosses(ctx, v.Client, v.config())
 }

@@ -8,7 +8,7 @@ import (
 // VersionMin is the first version of Redis whose scripts have flags. A Valkey names the Redis that it stands in for.
 const VersionMin = 7
 
-// About is what a server tells of itself: its answer to INFO.
+// About is what a server says about itself: its answer to INFO.
 type About string
 
 // Field is the value of a line, or empty.
@@ -21,7 +21,7 @@ func (a About) Field(name string) string {
 	return ""
 }
 
-// Name is what the server calls itself, and its own version.
+// Name returns what the server calls itself, and its own version.
 func (a About) Name() string {
 	if version := a.Field("valkey_version"); version != "" {
 		return "Valkey " + version
@@ -38,7 +38,7 @@ func (a About) Recent() bool {
 	return err == nil && n >= VersionMin
 }
 
-// Role is master for a primary.
+// Role returns master for a primary.
 func (a About) Role() string { return a.Field("role") }
 
 // roleMaster is how Redis calls the role of a primary.

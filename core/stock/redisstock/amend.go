@@ -8,9 +8,10 @@ import (
 	"sluice/core/stock"
 )
 
-// AmendRecord replaces the record of a reservation that no event has left so. A state of none is no record. It reports false,
-// and changes nothing, if the record is neither what was found nor what is wanted. A held one is listed by its deadline, so
-// that whoever sweeps ends it; any other is remembered for the retention.
+// AmendRecord replaces the record of a reservation that differs from what the last event has left. A record with the
+// state none means that there is none. If the record is neither what the caller found nor what it wants, AmendRecord
+// changes nothing and returns false. It lists a held record by its deadline, so that a sweep ends it. It lists any
+// other by the end of its retention.
 func (s *Store) AmendRecord(ctx context.Context, found, wanted *stock.Reservation) (bool, error) {
 	id := wanted.ID
 	k := &s.partitions[id.Partition()%len(s.partitions)]
@@ -26,8 +27,8 @@ func (s *Store) AmendRecord(ctx context.Context, found, wanted *stock.Reservatio
 	return s.amend(ctx, id.Partition(), k.res, list, string(id[:]), recordValue(found), recordValue(wanted), member, score)
 }
 
-// AmendCount replaces a user's count in a cell. It reports false, and changes nothing, if the count is neither what was found nor
-// what is wanted.
+// AmendCount replaces a user's count in a cell. If the count is neither what the caller found nor what it wants,
+// AmendCount changes nothing and returns false.
 func (s *Store) AmendCount(ctx context.Context, cell stock.Cell, user, found, wanted int64) (bool, error) {
 	partition := cell.Partition(len(s.partitions))
 	k := &s.partitions[partition]
@@ -55,7 +56,7 @@ func (s *Store) amend(ctx context.Context, partition int, hash, list string, arg
 	return done, err
 }
 
-// recordValue is the value of a record, empty for none.
+// recordValue returns the value of a record; empty for none.
 func recordValue(r *stock.Reservation) string {
 	if r.State == stock.StateNone {
 		return ""
@@ -63,7 +64,7 @@ func recordValue(r *stock.Reservation) string {
 	return string(recordOf(r))
 }
 
-// countValue is the value of a user's count, empty for none.
+// countValue returns the value of a user's count; empty for none.
 func countValue(units int64) string {
 	if units <= 0 {
 		return ""

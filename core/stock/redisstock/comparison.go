@@ -19,9 +19,9 @@ type comparison struct {
 	worst     []Behind     // those of them that lack the most, at most worstMax
 	behindIn  map[int]bool // partitions with a cell that is behind
 	heldIn    map[int]bool // partitions with a cell that has units held
-	fencedIn  map[int]bool // partitions with a cell that is fenced and not behind, where those are mended
+	fencedIn  map[int]bool // partitions with a cell that is fenced and not behind, if mends is set
 
-	mends   bool                  // cells that are fenced are lost too, because somebody mends them
+	mends   bool                  // fenced cells count as lost too, because this vetting rebuilds them
 	lag     map[stock.Cell]Behind // cells that are behind or fenced, at most lagMax
 	lagging bool                  // there are more
 
@@ -67,7 +67,7 @@ func (c *comparison) note(partition int, b Behind, held, fenced bool) {
 	c.worst = c.worst[:min(len(c.worst), worstMax)]
 }
 
-// lags keeps a cell for those who mend it, with the highest position that is known.
+// lags keeps a cell that is to be rebuilt, with the highest position that anybody knows.
 func (c *comparison) lags(b Behind) {
 	if known, kept := c.lag[b.Cell]; kept && !known.Known.Less(b.Known) {
 		return

@@ -10,12 +10,12 @@ import (
 	"sluice/core/stock"
 )
 
-// Losses says which partitions can be restored only as a whole: they hold nothing, or have lost a key.
+// Losses says which partitions can only be restored as a whole, because they hold nothing or have lost a key.
 type Losses struct {
 	Bare  []int          // they hold no stock
-	Torn  map[int]string // they have lost this, and hold the rest
-	Begun []int          // somebody has begun to restore them, and has not finished
-	Other []string       // objections to other partitions, which no restore helps
+	Torn  map[int]string // by partition: the key that it has lost, while the rest is there
+	Begun []int          // partitions that somebody has begun to restore, and not finished
+	Other []string       // objections that no restore removes, to other partitions
 	New   bool           // nobody knows of any stock: the deployment is new
 }
 

@@ -12,7 +12,7 @@ import (
 // ErrDenied means that the user of Redis may not run all commands of the scripts.
 var ErrDenied = errors.New("the user of redis has too few rights")
 
-// scriptCommands are the commands of the scripts, with what they have after their key; and TIME.
+// scriptCommands has the commands that the scripts use, each with its arguments after the key, and TIME.
 var scriptCommands = []string{
 	"DEL", "EXISTS", "GET", "HDEL f", "HINCRBY f 1", "HLEN", "HMGET f", "HSET f v", "SET v", "XADD * f v", "XLEN",
 	"SADD m", "SMISMEMBER m", "ZADD 1 m", "ZCARD", "ZCOUNT 0 1", "ZRANGE 0 1", "ZREM m",

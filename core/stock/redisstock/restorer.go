@@ -16,7 +16,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Why a partition cannot be restored now.
+// The reasons why a partition cannot be restored now.
 var (
 	// ErrRestoring means that another process restores the partition.
 	ErrRestoring = errors.New("another process restores it")
@@ -25,7 +25,7 @@ var (
 )
 
 const (
-	// restorerTTL is how long a restorer may be silent before another one takes its partition over.
+	// restorerTTL is how long a restorer may be silent. After that, another one takes its partition over.
 	restorerTTL = 15 * time.Second
 	// refillPairs is how many pairs one call writes at most. Lua hands about 8000 values to a command.
 	refillPairs = 1500
@@ -33,12 +33,13 @@ const (
 	refillEvents = 500
 	// groupIDs is how many reservations share a member of due or gone at most.
 	groupIDs = 128
-	// goneStepMS is by how much the end of a retention may move, so that records share a member.
+	// goneStepMS is by how much the end of a retention may be later than exact, so that several records share a
+	// member.
 	goneStepMS = 1000
 )
 
-// Restorer writes partitions that hold nothing or lack something. They are shut all the time: whoever vets them afterwards
-// proves the result. It is safe for concurrent use, for different partitions.
+// Restorer writes partitions that hold nothing or have lost a key. They are shut all the time. Whoever vets them
+// afterwards proves the result. It is safe for concurrent use, for different partitions.
 type Restorer struct {
 	client  rueidis.Client
 	upkeep  upkeep
@@ -48,7 +49,7 @@ type Restorer struct {
 	retains time.Duration
 }
 
-// NewRestorer makes one for a deployment. ledger identifies the database that has its ledger.
+// NewRestorer makes a restorer for a deployment. ledger is the id of the database that has its ledger.
 func NewRestorer(client rueidis.Client, partitions int, deployment, ledger string, retention time.Duration) (*Restorer, error) {
 	upkeep, err := loadUpkeep()
 	if err != nil {
@@ -60,8 +61,8 @@ func NewRestorer(client rueidis.Client, partitions int, deployment, ledger strin
 	}, nil
 }
 
-// Clear empties a partition and begins to restore it. pools are those that any of its cells are in. A partition that holds
-// stock is refused with ErrHoldsStock, unless it is torn, or a restore of it has begun before.
+// Clear empties a partition and begins to restore it. pools are the pools of its cells. If the partition holds stock,
+// the error is ErrHoldsStock, unless the partition has lost a key or a restore of it has begun before.
 func (r *Restorer) Clear(ctx context.Context, partition int, torn bool, pools []uint32) error {
 	k := keysOf(partition)
 	all := []string{k.mark, k.meta, k.restorer, k.cells, k.res, k.due, k.gone, k.outbox}
@@ -86,7 +87,7 @@ func buyersOf(k *keys, pools []uint32) []string {
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// run runs a script that answers whether it did its work.
+// run runs a script, and returns whether the script did its work.
 func (r *Restorer) run(ctx context.Context, what, script string, keys, args []string) error {
 	answer, err := r.client.Do(ctx, r.client.B().Eval().Script(script).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()).AsIntSlice()
 	if err != nil {
@@ -106,8 +107,8 @@ func (r *Restorer) run(ctx context.Context, what, script string, keys, args []st
 	return wrapProtocol(what, fmt.Errorf("answer %d", answer[0]))
 }
 
-// Refill collects what a partition held and writes it in parts. A cell goes in after all that is about it: so a partition that
-// has all its cells has everything.
+// Refill collects the content of a partition and writes it in parts. It writes a cell after everything about the
+// cell. So a partition that has all its cells has everything.
 type Refill struct {
 	r         *Restorer
 	partition int
@@ -121,12 +122,12 @@ type Refill struct {
 	buyers  map[uint32][]string
 	due     map[dueKey][]byte
 	gone    map[int64][]byte
-	full    [2][]string // members that are full: of due, of gone
+	full    [2][]string // full members: those of due, and those of gone
 	events  []event.Event
 	wrote   time.Time
 }
 
-// dueKey is what reservations share that have one member of due.
+// dueKey has what the reservations of one member of due share.
 type dueKey struct {
 	deadlineMS int64
 	pool       uint32
@@ -163,7 +164,7 @@ func (f *Refill) Record(ctx context.Context, r *stock.Reservation, endedMS int64
 	return f.perhaps(ctx)
 }
 
-// join adds an id to a member. A member with enough of them is full, and the next one begins.
+// join adds an id to a member. When a member is full, join begins the next one.
 func join(member []byte, id stock.ReservationID, head int, score int64, full *[]string) []byte {
 	member = append(member, id[:]...)
 	if len(member) < head+groupIDs*stock.ReservationBytes {
@@ -181,13 +182,13 @@ func (f *Refill) Buyer(ctx context.Context, cell stock.Cell, user, units int64) 
 	return f.perhaps(ctx)
 }
 
-// Event writes an event into the outbox, in the order in which events come.
+// Event writes an event into the outbox. Events must come in order.
 func (f *Refill) Event(ctx context.Context, e *event.Event) error {
 	f.events = append(f.events, *e)
 	return f.perhaps(ctx)
 }
 
-// Cell writes a cell. Its records, buyers and events came before.
+// Cell writes a cell. Its records, users' counts and events must come before it.
 func (f *Refill) Cell(ctx context.Context, c *stock.CellState) error {
 	f.cells = append(f.cells, string(c.Cell.Append(nil)), string(appendCell(nil, c)))
 	f.pairs++
@@ -201,7 +202,7 @@ func (f *Refill) perhaps(ctx context.Context) error {
 	return f.write(ctx, false)
 }
 
-// Stay says that the restorer is at work, while it finds nothing to write.
+// Stay renews the restorer's claim while it has nothing to write.
 func (f *Refill) Stay(ctx context.Context) error {
 	if time.Since(f.wrote) < restorerTTL/5 {
 		return nil
@@ -209,7 +210,7 @@ func (f *Refill) Stay(ctx context.Context) error {
 	return f.write(ctx, false)
 }
 
-// Close writes the last part. The partition is whole then, and waits for a vetting.
+// Close writes the last part. The partition is whole then, and needs a vetting.
 func (f *Refill) Close(ctx context.Context) error { return f.write(ctx, true) }
 
 func (f *Refill) write(ctx context.Context, done bool) error {

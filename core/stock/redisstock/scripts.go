@@ -17,11 +17,11 @@ import (
 // script is loaded, the server has not restarted since it was vetted. The marks say which data it may serve.
 const signScript = "open"
 
-// scriptsThere says which scripts of a version a server has.
+// scriptsThere says which scripts a server has.
 type scriptsThere struct {
 	all     bool // it has all of them
 	sign    bool // the server was vetted since it started, by this version or by another one
-	replica bool // it executes none that change stock
+	replica bool // the server is a replica, and executes no script that changes stock
 }
 
 // findScripts asks a server which scripts it has.
@@ -41,8 +41,8 @@ func findScripts(ctx context.Context, client rueidis.CoreClient, scripts []lua.S
 	return scriptsThere{all: !slices.Contains(there, 0), sign: sign >= 0 && there[sign] != 0}, nil
 }
 
-// lookAt is findScripts, and asks for the role of a server that no cluster tells. A user that may not ask for it takes the
-// server for a primary: scripts are refused where it is none.
+// lookAt is findScripts, and also asks for the role of a server that is not in a cluster. If the user may not ask for
+// the role, lookAt takes the server for a primary, because a replica refuses the scripts anyway.
 func (s *Store) lookAt(ctx context.Context, client rueidis.Client) (there scriptsThere, err error) {
 	if s.client.Mode() == rueidis.ClientModeCluster {
 		return findScripts(ctx, client, s.texts)
@@ -101,9 +101,10 @@ func loadBeside(ctx context.Context, client rueidis.Client, scripts []lua.Script
 	return loadScripts(ctx, conn, scripts)
 }
 
-// DisarmReplicas takes the scripts from replicas that were vetted once, as primaries. So one that becomes primary again
-// executes nothing before it is vetted again. A server that does not answer keeps its scripts until the next call. A server
-// that becomes primary just then may lose those that a vetting has loaded, and is vetted once more.
+// DisarmReplicas removes the scripts from replicas that were vetted before, when they were primaries. If such a
+// replica becomes primary again, it executes nothing until somebody vets it. A server that does not answer keeps its
+// scripts until the next call. A server that becomes primary at that very moment may lose scripts that a vetting has
+// just loaded; then it is vetted once more.
 func (s *Store) DisarmReplicas(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
@@ -129,13 +130,14 @@ func (s *Store) DisarmReplicas(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// disarm takes the scripts from a server that is a replica and has the sign. It fails only if such a server refuses that.
+// disarm removes the scripts from a server that is a replica and has the sign. It fails only if such a server refuses
+// that.
 func disarm(ctx context.Context, client rueidis.Client, scripts []lua.Script) error {
 	conn, release := client.Dedicate()
 	defer release()
 	info, err := conn.Do(ctx, conn.B().Info().Section("replication").Build()).ToString()
 	if role := About(info).Role(); err != nil || role == "" || role == roleMaster {
-		return nil // others tell of servers that do not answer
+		return nil // other looks report servers that do not answer
 	}
 	there, err := findScripts(ctx, conn, scripts)
 	if err != nil || !there.sign {

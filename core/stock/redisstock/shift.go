@@ -7,21 +7,21 @@ import (
 	"sluice/core/stock"
 )
 
-// Shift moves the counters of a cell by a difference that no event explains, and the cell from an epoch into the next one. That
-// is an event, a rebase. Other events do not change the difference, so the cell may be at work. A cell that is shut because its
-// counters do not add up is open afterwards.
+// Shift moves the counters of a cell by a difference that no event explains, and moves the cell from an epoch into
+// the next one. That is an event, a rebase. Other events do not change the difference, so the cell may sell
+// meanwhile. If the cell was shut because its counters do not add up, it is open afterwards.
 type Shift struct {
-	ID                stock.ReservationID // the same shift, with the same id, happens once
+	ID                stock.ReservationID // a shift with the same id happens once
 	Cell              stock.Cell
 	Epoch             uint32
 	Avail, Held, Sold int64
 	Reason            string
 }
 
-// Shifted is what became of a shift.
+// Shifted is the outcome of a shift.
 type Shifted int64
 
-// What becomes of a shift.
+// The outcomes of a shift.
 const (
 	ShiftRefused  Shifted = 0 // the cell is not there, or fenced, or in another epoch
 	ShiftDone     Shifted = 1
@@ -29,7 +29,7 @@ const (
 	ShiftNegative Shifted = 3 // it was not done, because a counter would be negative
 )
 
-// Shift does one, and tells the position of its event.
+// Shift does a shift, and returns the position of its event.
 func (s *Store) Shift(ctx context.Context, r *Shift) (became Shifted, at stock.Position, err error) {
 	partition := r.Cell.Partition(len(s.partitions))
 	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {

@@ -12,7 +12,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Tails has the events of cells that Redis may have lost.
+// Tails knows the events of cells that Redis may have lost.
 type Tails interface {
 	// After yields a tail for each of the cells: what is known of it after a position.
 	After(ctx context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, Tail) error) error
@@ -20,33 +20,33 @@ type Tails interface {
 
 // Tail is what is known of a cell after a position.
 type Tail struct {
-	Ends []stock.Position // of the epochs that rebases in it ended
+	Ends []stock.Position // the ends of the epochs that rebases in the tail have ended
 	// Each yields the events in their order, with the Redis time of each.
 	Each func(yield func(e *event.Event, timeMS int64) error) error
-	Why  string // it cannot be applied, and what to do; empty: it can
+	Why  string // why the tail cannot be applied, and what to do; empty: it can be applied
 }
 
-// Rebuilt is a cell of which Redis had lost effects. Open has applied those that MySQL and Kafka know.
+// Rebuilt is a cell that had lost effects. Open has applied those that MySQL and Kafka know.
 type Rebuilt struct {
 	Cell     stock.Cell
-	From, To stock.Position // where Redis was, and is now
-	Lost     rebuild.Loss   // among the known events: those that nobody has
-	Revoked  int            // holds that no longer fit
-	Avail    int64          // units. Of events that nobody has seen at all, at most so many units are lost
+	From, To stock.Position // the positions of Redis before and after
+	Lost     rebuild.Loss   // what is missing among the known events
+	Revoked  int            // number of holds that no longer fit
+	Avail    int64          // the units then free. Events that nobody has seen at all may have had at most so many units
 }
 
 const (
 	tailReason = "Redis had lost effects: applied again what MySQL and Kafka know"
 	// tailRecords is how many records one call writes.
 	tailRecords = 500
-	// lagMax is how many cells that lack effects are rebuilt.
+	// lagMax is how many cells that lack effects one Open rebuilds.
 	lagMax = 100_000
 )
 
-// errRebuilt means that cells were rebuilt. A new vetting proves them.
+// errRebuilt means that cells were rebuilt. A new vetting has to prove them.
 var errRebuilt = errors.New("cells were rebuilt")
 
-// mends lists the partitions that have lost the tails of cells, or have fenced cells, and nothing else.
+// mends lists the partitions that have lost the tails of cells, or have fenced cells, and have lost nothing else.
 func (v *vetting) mends() (partitions []int) {
 	if v.cfg.Tails == nil || len(v.causes) > 0 || v.lagging {
 		return nil
@@ -64,8 +64,9 @@ func (v *vetting) mends() (partitions []int) {
 	return partitions
 }
 
-// mend rebuilds the cells of partitions that are shut. It fails with errRebuilt if any cell was rebuilt; why says what keeps
-// others from it. A kill leaves a cell where it was, with some records that are newer: the next attempt finds them done.
+// mend rebuilds the cells of partitions that are shut. If it has rebuilt any cell, the error is errRebuilt; why says
+// what prevents the others. If the process is killed, a cell stays where it was, with some newer records. The next
+// attempt finds these done.
 func (v *vetting) mend(ctx context.Context, partitions []int) (why []string, err error) {
 	m := mending{vetting: v, ctx: ctx, bases: map[stock.Cell]*base{}}
 	for _, p := range partitions {
@@ -110,7 +111,7 @@ type base struct {
 	value string
 }
 
-// read reads what Redis has of the cells of a partition that lag, with their holds.
+// read reads from Redis the cells of a partition that lag, with their holds.
 func (m *mending) read(p int) error {
 	conn, k := m.ownerOf[p].conn, keysOf(p)
 	for cell := range m.lag {
@@ -143,7 +144,7 @@ func (m *mending) read(p int) error {
 			if err != nil {
 				return err
 			}
-			if b := m.bases[r.Cell]; b != nil && r.State == stock.StateHeld && r.Seq <= b.Seq { // later ones are in the events
+			if b := m.bases[r.Cell]; b != nil && r.State == stock.StateHeld && r.Seq <= b.Seq { // later ones are among the events
 				b.Held = append(b.Held, r)
 			}
 		}
@@ -209,7 +210,7 @@ func (m *mending) cell(cell stock.Cell, tail Tail) error {
 	return nil
 }
 
-// rebase puts holds that are new into the part, and the cell into its next epoch.
+// rebase adds the new holds to the part, and puts the cell into its next epoch.
 func (m *mending) rebase(w *part, c *rebuild.Cell) (entry []byte, err error) {
 	for i := range c.Held {
 		if r := &c.Held[i]; r.Seq > w.base.Seq {
@@ -231,10 +232,11 @@ func (m *mending) rebase(w *part, c *rebuild.Cell) (entry []byte, err error) {
 	return event.Append(nil, event.Batch{Partition: w.partition, TimeMS: nowMS, Events: events}), nil
 }
 
-// errReused means that an id was used again since its retention ended. Redis' list of retentions would end the new record.
+// errReused means that somebody used an id again after its retention had ended. Redis' list of retentions would end
+// the new record.
 var errReused = errors.New("a key of a reservation was used again since: bring the data back, or sluice restore once they are gone")
 
-// refuse notes why a cell stays as it is, where others may go on.
+// refuse notes why a cell stays as it is. Others may go on.
 func (m *mending) refuse(cell stock.Cell, err error) error {
 	if errors.Is(err, errReused) || errors.Is(err, rebuild.ErrOrder) {
 		m.why = append(m.why, fmt.Sprintf("%v: %v", cell, err))
@@ -267,7 +269,7 @@ func (w *part) put(r *stock.Reservation, endedMS int64) error {
 	return w.write(nil, nil)
 }
 
-// write writes what was collected, with the last part the cell and its events.
+// write writes the collected records, and with the last part the cell and its events.
 func (w *part) write(wanted, entry []byte) error {
 	k, conn, cell := keysOf(w.partition), w.owner().conn, w.base.CellState.Cell
 	answer, err := conn.Do(w.ctx, conn.B().Eval().Script(w.upkeep.rebuild).Numkeys(7).
@@ -287,7 +289,7 @@ func (w *part) write(wanted, entry []byte) error {
 	return nil
 }
 
-// note keeps some of what was rebuilt for the report.
+// note keeps some of the rebuilt cells for the report.
 func (r *OpenReport) note(done Rebuilt) {
 	r.RebuiltCells++
 	if len(r.Rebuilt) < worstMax || done.Lost.Events > 0 && len(r.Rebuilt) < 10*worstMax {

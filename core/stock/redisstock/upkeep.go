@@ -8,12 +8,12 @@ import (
 	"sluice/lua"
 )
 
-// upkeep has the scripts that are no sign of an open server. Most must run on a full server, because otherwise the server
-// could not free itself. When its memory is full, Redis refuses plain writes and transactions, but runs scripts with the
-// flag allow-oom or no-writes.
+// upkeep has the scripts that are not part of the sign of an open server. Most must run on a full server, because
+// otherwise the server could not free itself. When its memory is full, Redis refuses plain writes and transactions,
+// but runs scripts with the flag allow-oom or no-writes.
 //
-// The store sends these scripts whole, by EVAL. It must also relay the outbox of a server that is not open, and such a
-// server knows no script. Upkeep scripts do not count when the store asks whether a server is open.
+// The store sends these scripts whole, by EVAL. It must also relay the outbox of a server that is not open, and such
+// a server knows no script. Upkeep scripts do not count when the store asks whether a server is open.
 type upkeep struct{ lease, relayed, unrelayed, counts, may, vetted, shut, amend, rebuild, clear, refill, shift string }
 
 func loadUpkeep() (u upkeep, err error) {

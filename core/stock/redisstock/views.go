@@ -13,13 +13,13 @@ import (
 	"sluice/core/stock"
 )
 
-// What reconciliation reads. It reads what is there, whether the store trusts it or not: data that were lost are what
-// it looks for. No script has to be loaded, and each call has its own deadline.
+// Reconciliation reads by the functions of this file. They read what is there, whether the store trusts it or not,
+// because reconciliation looks for lost data. They need no loaded script, and each call has its own deadline.
 
-// viewTries is how often a call is made that does not come through. It changes nothing, so it can be repeated.
+// viewTries is how often a call is tried. The calls change nothing, so they can be repeated.
 const viewTries = 3
 
-// again makes a call, and makes it again where that may help.
+// again makes a call, and repeats it if that may help.
 func again[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	for left := viewTries; ; left-- {
 		found, err := call()
@@ -29,11 +29,11 @@ func again[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	}
 }
 
-// CellView is a cell as it is read.
+// CellView is a cell as Redis has it.
 type CellView struct {
 	stock.CellState
 
-	Unreadable bool // its value has another form than this program knows
+	Unreadable bool // this program does not know the form of its value
 }
 
 func cellView(cell stock.Cell, value string) CellView {
@@ -61,7 +61,7 @@ func (s *Store) ViewRecords(ctx context.Context, partition int, cursor uint64) (
 	return found, next, err
 }
 
-// buyerBytes are those of a buyer's field: cell and user.
+// buyerBytes is the length of a user's field: cell and user.
 const buyerBytes = stock.CellBytes + 8
 
 // ViewBuyers scans the counts of users in a pool of a partition as ViewCells does.
@@ -105,7 +105,7 @@ func (s *Store) view(ctx context.Context, partition int, key string, fieldBytes 
 	return step.Cursor, nil
 }
 
-// CellsNow reads cells of a partition, in their order, and Redis' time before that.
+// CellsNow reads cells of a partition, in the order asked for. It also returns Redis' time before the reading.
 func (s *Store) CellsNow(ctx context.Context, partition int, cells []stock.Cell) (found []CellView, nowMS int64, err error) {
 	if nowMS, err = again(ctx, func() (int64, error) { return s.Now(ctx) }); err != nil {
 		return nil, 0, err
@@ -120,7 +120,8 @@ func (s *Store) CellsNow(ctx context.Context, partition int, cells []stock.Cell)
 	return found, nowMS, nil
 }
 
-// ManyCellsNow reads cells of any partitions, in their order. Where a partition cannot be read its cells have the error.
+// ManyCellsNow reads cells of any partitions, in the order asked for. If a partition cannot be read, its cells have
+// the error.
 func (s *Store) ManyCellsNow(ctx context.Context, cells []stock.Cell) ([]CellView, []error) {
 	all := make([]int, len(cells))
 	for i := range all {
@@ -139,7 +140,7 @@ func (s *Store) ManyCellsNow(ctx context.Context, cells []stock.Cell) ([]CellVie
 	return found, errs
 }
 
-// manyCells reads the cells at some places.
+// manyCells reads the cells at some places of the list.
 func (s *Store) manyCells(ctx context.Context, cells []stock.Cell, which []int, found []CellView, errs []error) {
 	places := map[int][]int{}
 	for _, i := range which {
@@ -175,7 +176,7 @@ func (s *Store) manyCells(ctx context.Context, cells []stock.Cell, which []int, 
 	}
 }
 
-// RecordsNow reads reservations of a partition, in their order.
+// RecordsNow reads reservations of a partition, in the order asked for.
 func (s *Store) RecordsNow(ctx context.Context, partition int, ids []stock.ReservationID) ([]stock.Reservation, error) {
 	values, err := s.fields(ctx, partition, s.partitions[partition].res, len(ids), func(i int) string { return string(ids[i][:]) })
 	if err != nil {
@@ -190,7 +191,7 @@ func (s *Store) RecordsNow(ctx context.Context, partition int, ids []stock.Reser
 	return found, nil
 }
 
-// BuyersNow reads users' counts in a cell, in their order.
+// BuyersNow reads users' counts in a cell, in the order asked for.
 func (s *Store) BuyersNow(ctx context.Context, cell stock.Cell, users []int64) ([]int64, error) {
 	partition := cell.Partition(len(s.partitions))
 	values, err := s.fields(ctx, partition, s.partitions[partition].buyers(cell.Pool), len(users), func(i int) string {
@@ -211,7 +212,7 @@ func (s *Store) BuyersNow(ctx context.Context, cell stock.Cell, users []int64) (
 // fieldsAtOnce is how many fields of a hash one command reads.
 const fieldsAtOnce = 512
 
-// fields reads n fields of a hash, in their order. One that is not there is empty.
+// fields reads n fields of a hash, in order. A missing field is empty.
 func (s *Store) fields(ctx context.Context, partition int, key string, n int, field func(i int) string) ([]string, error) {
 	if err := s.checkPartition(partition); err != nil {
 		return nil, err
@@ -234,8 +235,8 @@ func (s *Store) fields(ctx context.Context, partition int, key string, n int, fi
 	return values, nil
 }
 
-// DueBy reads the reservations of a partition that are to be looked at by a Redis time, which may have ended since. It skips so
-// many members of the list, and tells how many it has read.
+// DueBy reads the reservations of a partition that a sweep has to look at by a Redis time. They may have ended since.
+// It skips so many members of the list, and returns how many it has read.
 func (s *Store) DueBy(ctx context.Context, partition int, untilMS int64, skip, limit int) (ids []stock.ReservationID, members int, err error) {
 	if err := s.checkPartition(partition); err != nil {
 		return nil, 0, err
@@ -259,12 +260,12 @@ func (s *Store) DueBy(ctx context.Context, partition int, untilMS int64, skip, l
 	return ids, len(found), nil
 }
 
-// ViewOutbox is OutboxAfter, made again where that may help.
+// ViewOutbox is OutboxAfter, repeated if that may help.
 func (s *Store) ViewOutbox(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error) {
 	return again(ctx, func() ([]stock.Entry, error) { return s.OutboxAfter(ctx, partition, after, limit) })
 }
 
-// strings is the answer to a command, which is made anew for each try.
+// strings returns the answer to a command. It makes the command anew for each try.
 func (s *Store) strings(ctx context.Context, what string, command func() rueidis.Completed) ([]string, error) {
 	return again(ctx, func() ([]string, error) {
 		ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
