@@ -16,8 +16,11 @@
 -- ARGV[8] sold          int
 -- ARGV[9] id            16 bytes: of the shift
 -- ARGV[10] reason       bytes
--- RETURN {what, seq, effects}: 1 done, 2 done before, 0 refused: the cell is not there, fenced, or in another
--- epoch, 3 refused: a counter would be negative
+-- RETURN {code, seq, effects}
+-- CODE 0 REFUSED   the cell is not there, fenced, or in another epoch; nothing changed
+-- CODE 1 DONE      the cell is in its next epoch
+-- CODE 2 REPLAYED  done before; nothing changed
+-- CODE 3 NEGATIVE  a counter would be below 0; nothing changed
 -- ERR SHUT              the data are not those that were vetted
 -- RETRY safe            idempotent by the id
 -- #include lib/base.lua

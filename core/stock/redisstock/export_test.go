@@ -12,6 +12,16 @@ func UseScripts(scripts []lua.Script) {
 	allScripts = of(scripts)
 }
 
+// UseUpkeep has all that is made from now on send another upkeep script in the place of the one of its name.
+func UseUpkeep(other lua.Script) {
+	upkeepScript = func(name string) (lua.Script, error) {
+		if "upkeep/"+name == other.Name {
+			return other, nil
+		}
+		return lua.Upkeep(name)
+	}
+}
+
 // SetVersion has a store call other scripts than this program's, and load those.
 func (c *Config) SetVersion(scripts []lua.Script) { c.scripts = of(scripts) }
 
@@ -65,3 +75,6 @@ func (s *Store) ExpireMembers(ctx context.Context, partition int, members ...str
 
 // ScriptCommands are the commands whose rights are asked for.
 var ScriptCommands = scriptCommands
+
+// WritePart writes what a refill has collected, before it is full.
+func WritePart(ctx context.Context, f *Refill) error { return f.write(ctx, false) }

@@ -3,11 +3,13 @@ package redisstock
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/rueidis"
@@ -224,6 +226,74 @@ func TestHeaders(t *testing.T) {
 				t.Errorf("%d arguments, the header has at least %d", len(args), h.args)
 			}
 		})
+	}
+}
+
+// upkeepCalls are the commands by which repairs and restores call their scripts.
+func upkeepCalls(t *testing.T) map[string][]string {
+	t.Helper()
+	client := newSpy(t)
+	s, err := New(client, Config{Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Trust([]PartitionMark{{Nonce: 1}})
+	r, err := NewRestorer(client, 1, "test", "", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cell := stock.Cell{SKU: 1}
+	_, _ = s.AmendCount(t.Context(), cell, 1, 1, 2)
+	_, _, _ = s.Shift(t.Context(), &Shift{Cell: cell, Epoch: 1})
+	_ = r.Clear(t.Context(), 0, false, []uint32{0})
+	_ = r.Refill(0, []uint32{0}, 1).Close(t.Context())
+	byName := map[string][]string{}
+	for _, name := range []string{"amend", "shift", "clear", "refill"} {
+		script, err := lua.Upkeep(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(client.sent, func(command []string) bool { return command[0] == "EVAL" && command[1] == script.Source })
+		if at < 0 {
+			t.Fatalf("nobody sends %s", name)
+		}
+		byName[name] = client.sent[at]
+	}
+	return byName
+}
+
+// TestUpkeepHeaders holds the headers of the scripts that repair and restore to what is sent.
+func TestUpkeepHeaders(t *testing.T) {
+	t.Parallel()
+	flags := map[string]string{"clear": "allow-oom"} // the others grow data, and stop on a full server before they write
+	keys := map[string]string{"hash": "buyers:0", "list": "due", "buyers": "buyers:0"}
+	for name, command := range upkeepCalls(t) {
+		script, err := lua.Upkeep(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script.Name = name
+		h := readHeader(t, script)
+		if h.flags != flags[name] || !h.hasReply || h.retry != "safe" {
+			t.Errorf("%s has the flags %q, want %q; RETURN given: %v; RETRY %q, want safe", name, h.flags, flags[name], h.hasReply, h.retry)
+		}
+		if want := map[string]int{
+			"REFUSED": int(ShiftRefused), "DONE": int(ShiftDone), "REPLAYED": int(ShiftReplayed), "NEGATIVE": int(ShiftNegative),
+		}; name == "shift" && !maps.Equal(h.codes, want) {
+			t.Errorf("shift has the codes %v, want %v", h.codes, want)
+		}
+		n, _ := strconv.Atoi(command[2])
+		for i, key := range command[3 : 3+n] {
+			if key, want := strings.TrimPrefix(key, "{p0}:"), h.keys[min(i, len(h.keys)-1)]; key != want && key != keys[want] {
+				t.Errorf("key %d of %s is %s, the header has %s", i+1, name, key, want)
+			}
+		}
+		if n != len(h.keys) {
+			t.Errorf("%s is sent with %d keys, the header has %d", name, n, len(h.keys))
+		}
+		if args := len(command) - 3 - n; args < h.args {
+			t.Errorf("%s is sent with %d arguments, the header has at least %d", name, args, h.args)
+		}
 	}
 }
 

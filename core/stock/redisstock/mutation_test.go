@@ -36,7 +36,7 @@ func TestMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, upkeepMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			if _, err := m.seed(); err != nil {
@@ -64,24 +64,42 @@ func useMutant(name string) error {
 	if name == "" {
 		return nil
 	}
-	i := slices.IndexFunc(mutants, func(m mutant) bool { return m.name == name })
+	all := slices.Concat(mutants, upkeepMutants)
+	i := slices.IndexFunc(all, func(m mutant) bool { return m.name == name })
 	if i < 0 {
 		return fmt.Errorf("no bug has the name %q", name)
 	}
-	scripts, err := mutants[i].seed()
-	if err == nil {
+	scripts, err := all[i].seed()
+	switch {
+	case err != nil:
+		return err
+	case all[i].upkeep():
+		redisstock.UseUpkeep(scripts[0])
+	default:
 		redisstock.UseScripts(scripts)
 	}
-	return err
+	return nil
 }
 
-// seed puts the bug into all scripts that its file is part of.
+// upkeep tells whether the bug is in an upkeep script.
+func (m mutant) upkeep() bool { return strings.HasPrefix(m.file, "upkeep/") }
+
+// scripts are those that may have the file of the bug.
+func (m mutant) scripts() ([]lua.Script, error) {
+	if !m.upkeep() {
+		return lua.All()
+	}
+	script, err := lua.Load(strings.TrimSuffix(m.file, ".lua"))
+	return []lua.Script{script}, err
+}
+
+// seed puts the bug into all scripts that its file is part of. An upkeep script with a bug is the only one.
 func (m mutant) seed() ([]lua.Script, error) {
 	part, err := os.ReadFile(filepath.Join("..", "..", "..", "lua", m.file))
 	if err != nil {
 		return nil, err
 	}
-	scripts, err := lua.All()
+	scripts, err := m.scripts()
 	if err != nil {
 		return nil, err
 	}
