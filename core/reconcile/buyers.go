@@ -15,7 +15,7 @@ func userID(user int64) show.ID { return show.ID(user) }
 // the limit says so, to the millisecond. So several counts may be right. A return lowers the count by as much of it
 // as is left, so the count may be lower by all that the user has returned.
 func (j *judge) buyers() {
-	if len(j.forked) > 0 || len(j.missing) > 0 {
+	if len(j.forked) > 0 || len(j.missing) > 0 || j.cropped {
 		return
 	}
 	records := map[stock.ReservationID]*stock.Reservation{}

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"sluice/core/event"
@@ -41,24 +42,47 @@ type chain struct {
 	forked   map[stock.Position]bool
 }
 
-// newChain orders the known events and walks along them up to the cut. Dead letters say where forks are known to be.
+// newChain orders the known events and walks along them up to the cut.
 func newChain(v *View) *chain {
+	c, w := history(v)
+	c.walk(&w, v, func(e *Event) bool { return !v.Redis.Less(e.Position) })
+	w.end(v.Redis.Position, v.Redis.Balances)
+	c.missing, c.breaches = w.missing, w.breaches
+	return c
+}
+
+// history orders the known events, and returns a walker at where they begin. Dead letters say where forks are known to be.
+func history(v *View) (*chain, walker) {
 	c := &chain{truth: map[stock.Position]stock.Balances{}, forked: map[stock.Position]bool{}}
+	if v.past != nil {
+		c.rivals, c.late, c.forked = slices.Clone(v.past.rivals), slices.Clone(v.past.late), maps.Clone(v.past.forked)
+	}
 	for _, l := range v.Letters {
 		if isFork(l.Reason) {
 			c.forked[l.Position] = true
 		}
 	}
 	c.merge(v)
-	c.walk(v)
-	return c
+	if v.past != nil {
+		return c, v.past.goOn(c.forked)
+	}
+	w := walker{at: v.From, known: true, forked: c.forked} // before its first event a cell is empty
+	if v.From.Seq == 0 {
+		w.at.Epoch = 1
+	} else if c.at(v.From) == nil && !v.Redis.Less(v.From) {
+		w.at.Seq-- // somebody has taken the row out of the ledger
+		w.known = false
+	}
+	return c, w
 }
 
 // merge puts events in order. If several stores have the event of a position, it keeps the ledger's, or else the
 // outbox'.
 func (c *chain) merge(v *View) {
-	all := slices.DeleteFunc(slices.Clone(v.Events), func(e Event) bool { return e.Less(v.From) })
+	from := v.began()
+	all := slices.DeleteFunc(slices.Clone(v.Events), func(e Event) bool { return e.Less(from) })
 	ends := map[uint32]uint64{} // by epoch: the seq at which a rebase has ended it
+	maps.Copy(ends, v.ends)
 	for i := range all {
 		if e := &all[i]; e.Kind == event.KindRebase {
 			ends[e.Change.From.Epoch] = e.Change.From.Seq
@@ -85,21 +109,16 @@ func (c *chain) merge(v *View) {
 	}
 }
 
-// walk finds the places up to the cut where the history has a gap, or does not follow from itself. Beyond the cut, an
-// event may be under way that nobody has read.
-func (c *chain) walk(v *View) {
-	cut := v.Redis.Position
-	w := walker{at: v.From, known: true, forked: c.forked} // before its first event a cell is empty
-	if v.From.Seq == 0 {
-		w.at.Epoch = 1
-	} else if c.at(v.From) == nil && !cut.Less(v.From) {
-		w.at.Seq-- // somebody has taken the row out of the ledger
-		w.known = false
-	}
+// walk goes along the events from View.From on, as far as more says. It finds the places where the history has a gap, or
+// does not follow from itself.
+func (c *chain) walk(w *walker, v *View, more func(*Event) bool) {
 	for i := range c.list {
 		e := &c.list[i]
-		if cut.Less(e.Position) {
-			break
+		if v.past != nil && e.Less(v.From) {
+			continue
+		}
+		if !more(e) {
+			return
 		}
 		var next *Event
 		if i+1 < len(c.list) {
@@ -110,72 +129,6 @@ func (c *chain) walk(v *View) {
 			c.truth[e.Position] = w.left
 		}
 	}
-	w.end(cut, v.Redis.Balances)
-	c.missing, c.breaches = w.missing, w.breaches
-}
-
-// walker walks along the events of a cell in order. It finds missing events, and events that do not follow from the
-// one before.
-type walker struct {
-	at     stock.Position
-	known  bool // the balances at this place are known
-	left   stock.Balances
-	leftMS int64
-	forked map[stock.Position]bool // positions after which nobody knows the balances
-
-	missing  []span
-	breaches []breach
-}
-
-// step goes on to an event. next is the event after it, or nil if there is none. A rebase states the balances,
-// because whoever made it knew what was missing.
-func (w *walker) step(e, next *Event, redis *stock.CellState) {
-	left := e.after()
-	switch {
-	case e.Kind == event.KindRebase:
-		w.missing = nil
-		if e.Settles() {
-			w.breaches = nil
-		}
-		for i := range w.breaches {
-			w.breaches[i].vetted = true
-		}
-	case e.Epoch != w.at.Epoch: // nobody knows where the old epoch ended
-		w.at, w.known = stock.Position{Epoch: e.Epoch}, false
-		fallthrough
-	case e.Seq > w.at.Seq+1:
-		w.lack(e.Seq-1, e.before())
-	case e.Seq == w.at.Seq+1 && w.known && e.before() != w.left && !w.forked[w.at] && !w.forked[e.Position]:
-		b := breach{at: *e, left: w.left, found: e.before(), sinceMS: w.leftMS, edited: e.edited(w.left, next, redis)}
-		w.breaches = append(w.breaches, b)
-		if b.edited {
-			left = e.applied(w.left)
-		}
-	}
-	w.at, w.known, w.left, w.leftMS = e.Position, true, left, e.TimeMS
-}
-
-// end ends the walk at a position at which these balances were found.
-func (w *walker) end(at stock.Position, found stock.Balances) {
-	if !w.at.Less(at) {
-		return
-	}
-	if w.at.Epoch != at.Epoch {
-		w.at, w.known, w.leftMS = stock.Position{Epoch: at.Epoch}, false, 0
-	}
-	w.lack(at.Seq, found)
-}
-
-// lack notes that everything between the walker's place and a seq is missing.
-func (w *walker) lack(last uint64, found stock.Balances) {
-	if last <= w.at.Seq {
-		return
-	}
-	s := span{w.at.Epoch, w.at.Seq + 1, last, w.left, found, w.leftMS}
-	if !w.known {
-		s.left = found
-	}
-	w.missing = append(w.missing, s)
 }
 
 // edited reports whether the event itself is wrong. What comes after it shows that: the next event, or Redis if it is

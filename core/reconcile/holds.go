@@ -69,7 +69,18 @@ func (v *View) Doubtful() []stock.Position {
 			doubtful[row.Position()] = true
 		}
 	}
-	maps.DeleteFunc(doubtful, func(m stock.Position, _ bool) bool { return !m.Less(v.From) })
+	for i := range v.Events { // under way, while the ledger may have later ones that a walk went along
+		if e := &v.Events[i]; e.Less(v.From) && rows[e.Reservation] != nil {
+			doubtful[rows[e.Reservation].Position()] = true
+		}
+	}
+	open := v.open()
+	for id, row := range rows {
+		if e, ok := open[id]; ok && row.Position() != e.Position || v.cropped && v.Redis.Less(row.Position()) {
+			doubtful[row.Position()] = true
+		}
+	}
+	maps.DeleteFunc(doubtful, func(m stock.Position, _ bool) bool { return !m.Less(v.From) && !(v.cropped && v.Redis.Less(m)) })
 	return slices.SortedFunc(maps.Keys(doubtful), stock.Position.Compare)
 }
 
@@ -270,7 +281,7 @@ func (j *judge) mayHaveEnded(held stock.Position) bool {
 // says how many units are held.
 func (j *judge) nameless(known map[stock.ReservationID]*told, leaked *sum) {
 	e := j.at(j.Redis.Position)
-	if e == nil || j.unsure || len(j.missing) > 0 || len(j.breaches) > 0 || j.has(ProjectionStale) {
+	if e == nil || j.unsure || j.cropped || len(j.missing) > 0 || len(j.breaches) > 0 || j.has(ProjectionStale) {
 		return
 	}
 	held := j.afterOf(e).Held

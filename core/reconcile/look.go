@@ -19,7 +19,13 @@ const (
 	lookPause    = 400 * time.Millisecond // pause between two looks, in which events under way arrive
 	cellsPerLook = 1000                   // few enough, because each look reads the whole outbox
 	stretchMax   = 20_000                 // events of a cell that are read if the ones before are known to be whole
-	eventsMax    = 100_000                // events of the ledger for one cell
+	eventsMax    = 400_000                // events of the ledger that the cells of one look have in memory
+	eventsMost   = 50_000                 // events of one cell in memory, at the most
+	eventsLeast  = 400                    // events of one cell in memory, however many cells there are
+	walkMax      = 5_000_000              // events of one cell that are read
+	walkPage     = 10_000                 // events that one statement reads
+	foundMax     = 10_000                 // gaps and breaks of one cell
+	adjustedMax  = 100_000                // changes of the settings of one cell
 	heldMax      = 200_000                // reservations of the cells of one look
 	flightMax    = 200_000                // events of an outbox for the cells of one look
 	dueAtOnce    = 1000
@@ -307,21 +313,61 @@ func (r *reading) archived(ctx context.Context, s *ledger.Snapshot) error {
 	return nil
 }
 
+// events reads the ledger. Where a cell has many events, it walks along the older ones, and keeps what that finds.
 func (r *reading) events(ctx context.Context, s *ledger.Snapshot) error {
+	keep := min(eventsMost, max(eventsLeast, eventsMax/len(r.cells)/2))
 	for _, v := range r.views {
-		n := 0
-		err := s.Events(ctx, v.Cell, v.From, eventsMax, func(e *ledger.Recorded) {
+		if err := r.read(ctx, s, v, keep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read reads the events of one cell, and leaves about so many in memory.
+func (r *reading) read(ctx context.Context, s *ledger.Snapshot, v *View, keep int) error {
+	next, all := v.From, 0
+	for kept, n := 0, walkPage; n == walkPage && v.Unread == ""; {
+		n = 0
+		var last stock.Position
+		err := s.Events(ctx, v.Cell, next, walkPage, func(e *ledger.Recorded) {
 			v.Events = append(v.Events, Event{e.Event, e.TimeMS, InLedger})
-			n++
+			n, last = n+1, e.Position
 		})
 		if err != nil {
 			return err
 		}
-		if n == eventsMax {
-			v.Unread = fmt.Sprintf("the ledger has more than %d events of it from %d.%d on: look again once persisters have moved its applied mark", eventsMax, v.From.Epoch, v.From.Seq)
+		next, all, kept = stock.Position{Epoch: last.Epoch, Seq: last.Seq + 1}, all+n, kept+n
+		switch {
+		case kept <= 2*keep:
+			continue
+		case r.quick:
+			v.Unread = fmt.Sprintf("the ledger has more than %d events of it from %d.%d on: the next sweep walks along them", all, v.began().Epoch, v.began().Seq)
+			return nil
+		case v.ends == nil:
+			if err := r.ends(ctx, s, v); err != nil {
+				return err
+			}
+		}
+		v.shorten(last, keep)
+		kept = v.inLedger()
+		switch {
+		case all >= walkMax:
+			v.Unread = fmt.Sprintf("the ledger has more than %d events of it from %d.%d on: look again once persisters have moved its applied mark",
+				walkMax, v.began().Epoch, v.began().Seq)
+		case v.past != nil && v.past.found() > foundMax:
+			v.Unread = fmt.Sprintf("more than %d places of its history do not follow from each other: sluice reconcile --all-rows --sku %d has the first ones", foundMax, v.Cell.SKU)
+		case v.past != nil && len(v.past.open) > heldMax:
+			v.Unread = fmt.Sprintf("more than %d reservations of it are held", heldMax)
 		}
 	}
 	return nil
+}
+
+// ends reads where rebases have ended the epochs of a cell.
+func (r *reading) ends(ctx context.Context, s *ledger.Snapshot, v *View) error {
+	v.ends = map[uint32]uint64{}
+	return s.Rebases(ctx, v.Cell, stock.Position{}, func(e *ledger.Recorded) { v.ends[e.Change.From.Epoch] = e.Change.From.Seq })
 }
 
 // rows reads MySQL's rows of reservations that may be held, and of those in doubt.
@@ -359,6 +405,9 @@ func (r *reading) rows(ctx context.Context, s *ledger.Snapshot) error {
 		for id := range r.doubts[v.Cell].ids {
 			r.about[id] = v.Cell
 		}
+		for id := range v.open() {
+			r.about[id] = v.Cell
+		}
 		users := make([]int64, len(v.Buyers))
 		for i := range v.Buyers {
 			users[i] = v.Buyers[i].User
@@ -369,7 +418,7 @@ func (r *reading) rows(ctx context.Context, s *ledger.Snapshot) error {
 		if len(users) == 0 {
 			continue
 		}
-		err := s.Adjustments(ctx, v.Cell, eventsMax, func(e *ledger.Recorded) {
+		err := s.Adjustments(ctx, v.Cell, adjustedMax, func(e *ledger.Recorded) {
 			v.Limits = append(v.Limits, Limit{e.TimeMS, e.Change.Settings.Limit > 0})
 		})
 		if err != nil {
@@ -411,6 +460,7 @@ func (r *reading) records(ctx context.Context, _ *ledger.Snapshot) error {
 // spots reads the ledger for reservations whose row and record disagree.
 func (r *reading) spots(ctx context.Context, s *ledger.Snapshot) error {
 	for _, v := range r.views {
+		v.Spots = v.unlisted()
 		for some := range slices.Chunk(v.Doubtful(), rowsAtOnce) {
 			err := s.EventsAt(ctx, v.Cell, some, func(e *ledger.Recorded) {
 				v.Spots = append(v.Spots, Event{e.Event, e.TimeMS, InLedger})

@@ -195,7 +195,7 @@ func trailOf(v *View, j Judgement) Trail {
 	if v.Redis != nil {
 		t.Redis = &State{v.Redis.Position, v.Redis.Balances}
 	}
-	events := slices.Clone(v.Events)
+	events := slices.DeleteFunc(slices.Clone(v.Events), func(e Event) bool { return v.past != nil && e.Less(v.From) })
 	slices.SortStableFunc(events, func(a, b Event) int { return a.Compare(b.Position) })
 	at := v.From
 	for i := range events {
@@ -204,7 +204,7 @@ func trailOf(v *View, j Judgement) Trail {
 			if n > 0 && e.Epoch == at.Epoch && e.Seq > at.Seq+1 {
 				t.Steps = append(t.Steps, missingStep(at, e.Seq-1))
 			}
-			t.Steps = append(t.Steps, Step{Event: *e, Applied: !v.From.Less(e.Position)})
+			t.Steps = append(t.Steps, Step{Event: *e, Applied: v.past == nil && !v.From.Less(e.Position)})
 			at = e.Position
 		}
 		s := &t.Steps[len(t.Steps)-1]
@@ -226,6 +226,9 @@ func trailOf(v *View, j Judgement) Trail {
 	}
 	if t.LeftOut = max(0, len(t.Steps)-stepsMax); t.LeftOut > 0 {
 		t.Steps = slices.Clone(t.Steps[t.LeftOut:])
+	}
+	if v.past != nil {
+		t.LeftOut += v.past.events
 	}
 	return t
 }

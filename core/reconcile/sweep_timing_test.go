@@ -1,10 +1,8 @@
 package reconcile_test
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime"
 	"strconv"
@@ -13,19 +11,10 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"sluice/core/config"
-	"sluice/core/db"
 	"sluice/core/event"
-	"sluice/core/ledger"
-	"sluice/core/local/servicetest"
 	"sluice/core/reconcile"
 	"sluice/core/stock"
-	"sluice/core/stock/redisstock"
-	"sluice/persister"
 )
-
-// sweepPartitions are those of the benchmark's deployment.
-const sweepPartitions = 64
 
 // BenchmarkSweep compares cells at rest, of which every tenth has an open reservation. SWEEP_CELLS says how many.
 //
@@ -38,17 +27,10 @@ func BenchmarkSweep(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	mysql, err := db.Config{DSN: config.Secret(servicetest.MariaDB(b)), ConnsMax: 4, Timeout: 5 * time.Minute}.OpenUnchecked()
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { mysql.Close() })
-	if _, err := persister.Schema().Migrate(b.Context(), mysql, slog.New(slog.DiscardHandler)); err != nil {
-		b.Fatal(err)
-	}
+	w := newServers(b)
 	for _, statement := range []string{
-		`INSERT INTO ledger SELECT seq, 0, 0, 1, 1, 'adjust', REPEAT('x', 16), 0, 0, 0, 10, 0, 0, 0, 1700000000000, 10, 127, REPEAT('x', 20), 'load' FROM seq_1_to_%d`,
-		`INSERT INTO ledger SELECT seq, 0, 0, 1, 2, 'reserve', UNHEX(CONCAT(REPEAT('0', 16), LPAD(HEX(seq), 16, '0'))), 5, 1, 0, 9, 1, 0, 4102444800000, 1700000001000, NULL, NULL, NULL, NULL
+		`INSERT INTO ledger SELECT seq, 0, 0, 1, 1, 'adjust', REPEAT('x', 16), 0, 0, 0, 10, 0, 0, 0, 1700000000000, 10, 127, REPEAT('x', 20), 'load', NULL, NULL, NULL FROM seq_1_to_%d`,
+		`INSERT INTO ledger SELECT seq, 0, 0, 1, 2, 'reserve', UNHEX(CONCAT(REPEAT('0', 16), LPAD(HEX(seq), 16, '0'))), 5, 1, 0, 9, 1, 0, 4102444800000, 1700000001000, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 			FROM seq_1_to_%d WHERE seq %% 10 = 0`,
 		`INSERT INTO product_inventories (sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated)
 			SELECT seq, 10, IF(seq %% 10 = 0, 9, 10), IF(seq %% 10 = 0, 1, 0), 0, 1, IF(seq %% 10 = 0, 2, 1), NOW(3) FROM seq_1_to_%d`,
@@ -57,24 +39,12 @@ func BenchmarkSweep(b *testing.B) {
 			FROM seq_1_to_%d WHERE seq %% 10 = 0`,
 		`INSERT INTO applied_marks SELECT seq, 0, 0, 1, IF(seq %% 10 = 0, 2, 1) FROM seq_1_to_%d`,
 	} {
-		if _, err := mysql.ExecContext(b.Context(), fmt.Sprintf(statement, n)); err != nil {
+		if _, err := w.mysql.ExecContext(b.Context(), fmt.Sprintf(statement, n)); err != nil {
 			b.Fatal(err)
 		}
 	}
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{servicetest.Redis(b).Addr}, DisableCache: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(client.Close)
-	fill(b, client, n)
-	store, err := redisstock.New(client, redisstock.Config{Partitions: sweepPartitions, CallTimeout: 10 * time.Second})
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := reconcile.Sweeper{
-		Redis: store, Books: ledger.New(mysql, nil), Now: time.Now,
-		Tail: func(context.Context, func(*event.Batch) error) error { return nil },
-	}
+	fill(b, w.client, n)
+	s := w.sweeper(func(func(*event.Batch) error) error { return nil })
 	runtime.GC()
 	var before, now runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -113,7 +83,7 @@ func fill(b *testing.B, client rueidis.Client, n int) {
 	}
 	for sku := 1; sku <= n; sku++ {
 		cell := stock.Cell{SKU: int64(sku)}
-		p := cell.Partition(sweepPartitions)
+		p := cell.Partition(partitions)
 		held := uint64(0)
 		if sku%10 == 0 {
 			held = 1

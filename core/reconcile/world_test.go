@@ -275,6 +275,7 @@ func (w *world) read(atRest bool) *reading {
 // judge gives the rules what they ask for.
 func (w *world) judge(r *reading) reconcile.Judgement {
 	v := r.View
+	v.Spots = v.Unlisted()
 	for _, m := range v.Doubtful() {
 		for i, e := range w.events {
 			if e.Position == m && r.persisted[i] {

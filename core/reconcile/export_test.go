@@ -1,0 +1,12 @@
+package reconcile
+
+import "sluice/core/stock"
+
+// Shorten has the view walk along its older events, as a reader does that has read the ledger up to a position.
+func (v *View) Shorten(read stock.Position, keep int) { v.shorten(read, keep) }
+
+// Unlisted are the events that a reader then takes along.
+func (v *View) Unlisted() []Event { return v.unlisted() }
+
+// Cropped tells that not all events beyond the cut are there.
+func (v *View) Cropped() bool { return v.cropped }
