@@ -1,11 +1,17 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	"sluice/cli/command"
+	"sluice/core/reconcile/journal"
+	"sluice/core/show"
 	"sluice/core/stock"
+	"sluice/persister"
 )
 
 // Rows of the ledger below the applied mark follow from each other, also behind a checkpoint and over a rebase. One that
@@ -73,6 +79,87 @@ func TestOlderRowsAreCompared(t *testing.T) {
 	if !slices.Equal(h.open(), want) {
 		t.Errorf("persisters: %q, want %q", h.open(), want)
 	}
+}
+
+// A pass through older rows goes on where its persister was killed: what was compared before that is not read again. MySQL
+// and the metrics have since when nobody has come through.
+func TestPassThroughOlderRowsGoesOn(t *testing.T) {
+	t.Parallel()
+	const skus = 600
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	var file strings.Builder
+	file.WriteString("sku_id,quantity\n")
+	for sku := 1; sku <= skus; sku++ {
+		fmt.Fprintf(&file, "%d,10\n", sku)
+	}
+	d.runWith(file.String(), "stock", "load", "--yes").want(command.ExitDone)
+	h := d.hand()
+	h.passed("NOW(3)") // none is due
+	stop := d.persister()
+	d.settled()
+	d.marked(h)
+	stop()
+	h.sql("DELETE FROM reconcile_runs")
+	first := startProgram(t, "", d.service("persister")...)
+	first.until("persister is up")
+	begun, at := "", int64(0)
+	d.await(func() bool { begun, at = h.pass(); return at > 0 })
+	first.signal(syscall.SIGKILL)
+	if code := first.end(); code != -1 {
+		t.Errorf("exit code %d before the kill, and it said\n%s", code, first.said.String())
+	}
+	if begun, at = h.pass(); at == 0 || at == skus {
+		t.Fatalf("killed at SKU %d, which is not in the middle", at)
+	}
+	h.sql("UPDATE ledger SET available_stock = available_stock + 3 WHERE sku_id IN (?, ?)", at, at+1)
+	h.sql("UPDATE reconcile_lease SET held_until = NOW(3)")
+
+	address := d.ops()
+	defer d.persisterWith(func(cfg *persister.Config) { cfg.Ops.Listen = address })()
+	d.await(func() bool { return strings.Contains(d.metrics(address), `reconcile_unverified_seconds{sweep="rows"} `) })
+	d.await(func() bool { return h.passes() == 1 })
+	r := into[struct {
+		Runs []struct {
+			Verdict string
+			Sweep   string
+			BegunAt string `json:"begun_at"`
+			Cells   int64
+			ByType  map[string]struct{ Units int64 } `json:"by_type"`
+		}
+	}](d.run("reconcile", "history", "-o", "json").want(command.ExitDone))
+	for _, run := range r.Runs {
+		if run.Sweep == "rows" && (run.Verdict != "drift" || run.Cells != skus || run.BegunAt != begun || len(run.ByType) != 1 || run.ByType["fork"].Units+run.ByType["counter_edit"].Units != 3) {
+			t.Errorf("%+v, want %d cells since %s, and one difference", run, skus, begun)
+		}
+	}
+	if _, at := h.pass(); at != 0 {
+		t.Errorf("a pass is under way at SKU %d", at)
+	}
+}
+
+// pass is when the pass under way began, and the last SKU that it has compared; 0: none is.
+func (h *hand) pass() (begun string, sku int64) {
+	h.t.Helper()
+	p, err := journal.New(h.db).Pass(h.ctx)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if p == nil {
+		return "", 0
+	}
+	text, err := show.Moment(p.Begun.UnixMilli()).MarshalText()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return string(text), p.After.SKU
+}
+
+// passed has a pass through older rows be over.
+func (h *hand) passed(when string) {
+	h.t.Helper()
+	h.sql("INSERT INTO reconcile_runs (sweep, verdict, complete, done_by, begun_at, ended_at, cells, in_sync, in_flight, drift, unverified, reservations, ledger_rows, findings, " +
+		"by_type, unread) VALUES ('rows', 'clean', 1, 'me', " + when + ", " + when + ", 0, 0, 0, 0, 0, 0, 0, 0, '{}', '')")
 }
 
 // passes is how many passes of persisters through the older rows are over.

@@ -36,6 +36,7 @@ var tables = map[string]access{
 	"reconcile_runs":     {reads: []string{"core/reconcile/journal"}, writes: []string{"core/reconcile/journal"}},
 	"reconcile_findings": {reads: []string{"core/reconcile/journal"}, writes: []string{"core/reconcile/journal"}},
 	"reconcile_lease":    {writes: []string{"core/reconcile/journal"}},
+	"reconcile_pass":     {reads: []string{"core/reconcile/journal"}, writes: []string{"core/reconcile/journal"}},
 	"ledger_identity":    {reads: []string{"core/evidence"}},
 	"checkpoints":        {reads: []string{"core/ledger"}, writes: []string{"core/archive"}},
 	"archived_buyers":    {reads: []string{"core/ledger"}, writes: []string{"core/archive"}},

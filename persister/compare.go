@@ -23,9 +23,7 @@ const (
 	changesEvery   = time.Second
 	changesAtOnce  = 500
 	changesMax     = 20_000 // cells remembered; the next sweep has the others
-	olderEvery     = 24 * time.Hour
-	olderAsk       = time.Minute // whether that is over
-	findingsNamed  = 5           // by one line of the log
+	findingsNamed  = 5      // by one line of the log
 	journalTimeout = 30 * time.Second
 )
 
@@ -135,7 +133,7 @@ func (c *comparer) sweepAll(ctx context.Context) {
 		begun := c.now()
 		p := newPacer(c.within/3, worked)
 		s.Rest = p.rest
-		err := c.compareBy(ctx, journal.Stock, s.Sweep)
+		err := c.compareAll(ctx, s)
 		if ctx.Err() != nil {
 			return
 		}
@@ -143,19 +141,6 @@ func (c *comparer) sweepAll(ctx context.Context) {
 		worked = p.worked
 		pause, _ = schedule(c.within, c.now().Sub(begun))
 	}
-}
-
-// passOlder compares the older rows of the ledger once a day until ctx ends, and rests as long as it may.
-func (c *comparer) passOlder(ctx context.Context) {
-	s := c.sweeper()
-	lifecycle.Repeat(ctx, c.log, "compare older rows of the ledger", olderAsk, func(ctx context.Context) error {
-		last, ago, err := c.journal.Last(ctx, journal.Rows)
-		if err != nil || last != nil && ago < olderEvery {
-			return err
-		}
-		s.Rest = newPacer(0, 0).rest
-		return c.compareBy(ctx, journal.Rows, s.Older)
-	})
 }
 
 // untilNext is how long the last sweep, of whichever persister, is enough.
@@ -170,26 +155,20 @@ func (c *comparer) untilNext(ctx context.Context) time.Duration {
 	return max(0, pause-ago)
 }
 
-// compareBy compares everything in one way, and keeps what is found.
-func (c *comparer) compareBy(ctx context.Context, sweep journal.Sweep, compare func(context.Context, reconcile.Scope) (*reconcile.Report, error)) error {
+// compareAll compares everything, and keeps what is found.
+func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) error {
 	begun, err := c.journal.Now(ctx)
 	if err != nil {
 		return err
 	}
-	report, err := compare(ctx, reconcile.Scope{})
+	report, err := s.Sweep(ctx, reconcile.Scope{})
 	if err != nil {
 		return err
 	}
-	if sweep == journal.Stock {
-		c.watch.verdict(report.Summary.Verdict)
-	}
-	return c.keep(ctx, sweep, begun, report)
-}
-
-func (c *comparer) keep(ctx context.Context, sweep journal.Sweep, begun journal.Moment, report *reconcile.Report) error {
+	c.watch.verdict(report.Summary.Verdict)
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
-	fresh, err := c.journal.Keep(ctx, sweep, c.by, begun, report)
+	fresh, err := c.journal.Keep(ctx, journal.Stock, c.by, begun, report)
 	c.tell(fresh)
 	return err
 }

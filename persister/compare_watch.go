@@ -19,6 +19,9 @@ import (
 // from the metrics when another one goes on comparing.
 const readEvery = 5 * time.Second
 
+// sweeps are those that metrics tell of.
+var sweeps = []journal.Sweep{journal.Stock, journal.Rows}
+
 // compareWatch shows what comparisons have found, as MySQL has it.
 type compareWatch struct {
 	journal *journal.Journal
@@ -66,7 +69,7 @@ func newCompareWatch(kept *journal.Journal, within time.Duration, m *meters, set
 	}
 	set.NewGauge("sluice_persister_reconcile_sweep_seconds", func() float64 { return w.ofLast(func(r *journal.Run) float64 { return r.Seconds }) })
 	set.NewGauge("sluice_persister_reconcile_period_seconds", w.periodSeconds)
-	for _, s := range []journal.Sweep{journal.Stock} {
+	for _, s := range sweeps {
 		set.NewGauge(fmt.Sprintf("sluice_persister_reconcile_unverified_seconds{sweep=%q}", s), func() float64 { return w.age(s) })
 	}
 	return w
@@ -83,7 +86,7 @@ func (w *compareWatch) read(ctx context.Context) error {
 	found, err := w.journal.Counts(ctx)
 	var last *journal.Run
 	completed := map[journal.Sweep]time.Time{}
-	for _, s := range []journal.Sweep{journal.Stock} {
+	for _, s := range sweeps {
 		if err != nil {
 			break
 		}
@@ -91,6 +94,12 @@ func (w *compareWatch) read(ctx context.Context) error {
 		var ago time.Duration
 		if complete, ago, err = w.journal.Last(ctx, s); complete != nil {
 			completed[s] = w.now().Add(-ago)
+		}
+	}
+	if _, known := completed[journal.Rows]; err == nil && !known { // the first pass takes long
+		var pass *journal.Pass
+		if pass, err = w.journal.Pass(ctx); pass != nil {
+			completed[journal.Rows] = w.now().Add(-pass.Ago)
 		}
 	}
 	if err == nil {
@@ -142,8 +151,8 @@ func (w *compareWatch) periodSeconds() float64 {
 	return w.period.Seconds()
 }
 
-// age is how long ago the last sweep began that could read everything. Where there has been none, it counts from the
-// start of this persister.
+// age is how long ago the last sweep began that could read everything. Where there has been none, it counts from when the first
+// one began, or from the start of this persister.
 func (w *compareWatch) age(s journal.Sweep) float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

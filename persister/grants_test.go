@@ -102,6 +102,7 @@ func TestGrants(t *testing.T) {
 				"UPDATE sales SET name = ''",
 				"ALTER TABLE ledger DROP COLUMN delta",
 				"UPDATE reconcile_runs SET verdict = 'clean'",
+				"UPDATE reconcile_pass SET begun_at = NOW(3)",
 			},
 		},
 		{

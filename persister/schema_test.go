@@ -119,6 +119,7 @@ func TestSchemaRefuses(t *testing.T) {
 			"VALUES (5, '', 10, 20, 0, 1, 'default', FALSE)",
 		"INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (5, 1001, 1)",
 		"INSERT INTO redis_vettings (partition_id, nonce) VALUES (1, 1)",
+		"INSERT INTO reconcile_pass (one, sku_id, pool, bucket, so_far) VALUES (1, 0, 0, 0, '')",
 		"INSERT INTO checkpoints VALUES (1, 0, 0, 1, 1, 1, 0, 0, REPEAT('x', 20), 0, 1, 1, 1)",
 		"INSERT INTO repair_approvals (approval_id, plan, operator_id, approver_id) VALUES ('x', REPEAT('x', 32), 1, 2)",
 	} {
@@ -174,6 +175,7 @@ func TestSchemaRefuses(t *testing.T) {
 	f("redis_vettings_nonce", "redis_vettings SET nonce = 0")
 	f("ledger_identity_one", "ledger_identity SET one = 2")
 	f("reconcile_lease_one", "reconcile_lease SET one = 2")
+	f("reconcile_pass_one", "reconcile_pass SET one = 2")
 	f("sale_items_sku", "sale_items SET sku_id = 0")
 	f("sale_items_quantity", "sale_items SET quantity = 0")
 	if len(untried) > 0 {

@@ -27,6 +27,24 @@ func (s *Sweeper) Older(ctx context.Context, scope Scope) (*Report, error) {
 		after, more, err = w.olderAfter(ctx, after)
 		w.progressed(0)
 	}
+	return w.endOlder(ctx, err)
+}
+
+// OlderAfter is a piece of Older: it compares the rows of some cells after one, in their order, and returns the last of them, and
+// whether there may be more. It tells nothing of dead letters that are about whole messages.
+func (s *Sweeper) OlderAfter(ctx context.Context, after stock.Cell) (report *Report, last stock.Cell, more bool, err error) {
+	w := s.begin(Scope{})
+	w.quick = true
+	w.report.Summary.StartedAt = show.Moment(s.Now().UnixMilli())
+	if err = w.readLetters(ctx); err == nil {
+		last, more, err = w.olderAfter(ctx, after)
+	}
+	report, ended := w.endOlder(ctx, err)
+	return report, last, more, ended
+}
+
+// endOlder completes the report, which names a MySQL that could not be read.
+func (w *sweep) endOlder(ctx context.Context, err error) (*Report, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -38,7 +56,7 @@ func (s *Sweeper) Older(ctx context.Context, scope Scope) (*Report, error) {
 			delete(w.since, store)
 		}
 	}
-	w.report.Summary.EndedAt = show.Moment(s.Now().UnixMilli())
+	w.report.Summary.EndedAt = show.Moment(w.Now().UnixMilli())
 	w.report.close()
 	return w.report, nil
 }

@@ -155,7 +155,7 @@ var persisterFamilies = []Family{
 	{"sluice_persister_reconcile_findings", Gauge, "type direction", "Differences between the stores that nothing under way explains, by type and by what they can do to a sale: docs/reconcile.md. Every persister shows the same. NaN while MySQL does not tell."},
 	{"sluice_persister_reconcile_finding_units", Gauge, "type direction", "Units of these differences. Every persister shows the same."},
 	{"sluice_persister_reconcile_cells", Gauge, "class", "Cells in the last sweep: in_sync, in_flight (events under way explain the difference), drift, unverified. Every persister shows the same. NaN before the first sweep."},
-	{"sluice_persister_reconcile_unverified_seconds", Gauge, "sweep", "How long ago the last sweep began that could read every store; before the first, how long the persister has run. The sweep stock compares all stock as it is."},
+	{"sluice_persister_reconcile_unverified_seconds", Gauge, "sweep", "How long ago the last sweep began that could read every store; before the first, how long the persister has run. The sweep stock compares all stock as it is, rows the older rows of the ledger once a day."},
 	{"sluice_persister_reconcile_period_seconds", Gauge, "", "Within which time a difference is found: --reconcile-within, or more where sweeps take longer."},
 	{"sluice_persister_reconcile_sweep_seconds", Gauge, "", "How long the last sweep took, rests included. Every persister shows the same."},
 	{"sluice_persister_reconcile_sweeps_total", Counter, "verdict", "Sweeps of this process, by what they came to. One persister of all sweeps at a time."},

@@ -84,18 +84,34 @@ func (j *Journal) Keep(ctx context.Context, sweep Sweep, by string, begun Moment
 			return nil, err
 		}
 	}
-	byType, err := json.Marshal(report.Quantities())
-	if err != nil {
-		return nil, err
+	run := Run{
+		Sweep: sweep, Verdict: s.Verdict, Complete: complete, By: by, Cells: s.Cells, InSync: s.InSync, InFlight: s.InFlight, Drift: s.Drift,
+		Unverified: s.Unverified, Reservations: s.Reservations, LedgerRows: s.LedgerRows, Findings: s.Findings, ByType: report.Quantities(),
+		Unread: unreadText(s.Unread),
 	}
-	_, err = j.db.ExecContext(ctx, `INSERT INTO reconcile_runs (sweep, verdict, complete, done_by, begun_at, cells, in_sync, in_flight, drift,
-		unverified, reservations, ledger_rows, findings, by_type, unread) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		sweep, s.Verdict, complete, by, begun.Time, s.Cells, s.InSync, s.InFlight, s.Drift, s.Unverified, s.Reservations, s.LedgerRows,
-		s.Findings, string(byType), unreadText(s.Unread))
-	if err != nil {
-		return nil, fmt.Errorf("keep a run: %w", err)
+	if err := insertRun(ctx, j.db, begun, &run); err != nil {
+		return fresh, err
 	}
 	return fresh, j.forget(ctx)
+}
+
+// insertRun keeps a run that began at a time and has just ended.
+func insertRun(ctx context.Context, db interface {
+	ExecContext(ctx context.Context, query string, values ...any) (sql.Result, error)
+}, begun Moment, r *Run,
+) error {
+	byType, err := json.Marshal(r.ByType)
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, `INSERT INTO reconcile_runs (sweep, verdict, complete, done_by, begun_at, cells, in_sync, in_flight, drift,
+		unverified, reservations, ledger_rows, findings, by_type, unread) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Sweep, r.Verdict, r.Complete, r.By, begun.Time, r.Cells, r.InSync, r.InFlight, r.Drift, r.Unverified, r.Reservations, r.LedgerRows,
+		r.Findings, string(byType), r.Unread)
+	if err != nil {
+		return fmt.Errorf("keep a run: %w", err)
+	}
+	return nil
 }
 
 func unreadText(unread []reconcile.Unread) (text string) {
