@@ -1,4 +1,4 @@
-// Package cli is the command line: which commands there are, and how a run of the program begins and ends.
+// Package cli is the command line: its commands, and how a run of the program begins and ends.
 package cli
 
 import (
@@ -97,12 +97,12 @@ func Run(args []string, console *command.Console) int {
 
 	var cli root
 	config.LoadSecrets(&cli, os.LookupEnv)
-	parser, err := newParser(&cli, console, os.Exit) //nolint:forbidigo // how --help ends a program
+	parser, err := newParser(&cli, console, os.Exit) //nolint:forbidigo // --help ends the program by it
 	if err != nil {
 		return report(console, err, command.ExitFailed)
 	}
 	k, err := parser.Parse(asFlag(args))
-	if console.Written() != nil { // of --help and --version
+	if console.Written() != nil { // an error of writing what --help and --version print
 		return report(console, err, command.ExitFailed)
 	}
 	if err != nil {
@@ -112,7 +112,7 @@ func Run(args []string, console *command.Console) int {
 	if err != nil {
 		return report(console, err, command.ExitUsage)
 	}
-	if target := k.Selected().Target; target.Type() != reflect.TypeFor[command.Doctor]() { // which tells it with all else
+	if target := k.Selected().Target; target.Type() != reflect.TypeFor[command.Doctor]() { // the command reports it with all other faults
 		for _, file := range config.Exposed(target) {
 			console.Notef("warning: %v: %s", file, file.Do())
 		}
@@ -122,9 +122,9 @@ func Run(args []string, console *command.Console) int {
 	return report(console, err, command.ExitCode(err))
 }
 
-// untilSignal is a context that ends with the signal that ends the program in order: SIGINT, SIGTERM, or SIGHUP where
-// it was not ignored, as nohup does. A second SIGINT or SIGTERM ends the process at once. SIGHUP does not: who closes a
-// terminal sends it twice.
+// untilSignal returns a context that ends with the signal that ends the program in order: SIGINT, SIGTERM, or SIGHUP
+// unless it was ignored, as under nohup. A second SIGINT or SIGTERM ends the process at once. A second SIGHUP does
+// not, because closing a terminal sends it twice.
 func untilSignal() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the next one has its usual effect
@@ -160,7 +160,7 @@ func newParser(cli *root, console *command.Console, exit func(int)) (*kong.Kong,
 	return parser, nil
 }
 
-// asFlag takes help in front of a command for --help behind it.
+// asFlag accepts help in front of a command for --help behind it.
 func asFlag(args []string) []string {
 	if len(args) == 0 || args[0] != "help" {
 		return args
@@ -168,7 +168,7 @@ func asFlag(args []string) []string {
 	return append(slices.Clone(args[1:]), "--help")
 }
 
-// misused is an error of the command line, and where to read how it is right.
+// misused returns an error of the command line that says where to read the right form.
 func misused(err error) error {
 	parse := new(kong.ParseError)
 	if !errors.As(err, &parse) || parse.Context == nil {

@@ -10,12 +10,13 @@ import (
 	"sluice/cli/command"
 )
 
-// shells are the scripts that make a shell ask completeWords.
+// shells has the scripts that make a shell ask completeWords.
 //
+//go:embed completion
 //go:embed completion
 var shells embed.FS
 
-// completion prints what a shell needs to complete command lines.
+// completion prints the script that completes command lines in a shell.
 type completion struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
@@ -40,7 +41,8 @@ func (s completion) Run(c *command.Console) error {
 	return nil
 }
 
-// completeWords prints what may stand in the place of the last word, a line each; nothing where a file name may.
+// completeWords prints the words that may stand in the place of the last word, one per line. It prints nothing if
+// that may be the name of a file.
 type completeWords struct {
 	Words []string `arg:"" optional:"" passthrough:""`
 }
@@ -63,7 +65,7 @@ func (w *completeWords) Run(app *kong.Kong, c *command.Console) error {
 	return nil
 }
 
-// candidates are what the last of some words may be.
+// candidates returns what the last of some words may be.
 func candidates(node *kong.Node, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
@@ -73,7 +75,7 @@ func candidates(node *kong.Node, words []string) []string {
 	var waiting *kong.Flag // for its value
 	for _, word := range words[:len(words)-1] {
 		switch {
-		case word == "=": // bash makes it a word of its own
+		case word == "=": // bash treats it as a word of its own
 		case waiting != nil:
 			waiting = nil
 		case strings.HasPrefix(word, "-"):

@@ -15,7 +15,7 @@ import (
 	"sluice/core/config"
 )
 
-// configPrint shows what settings a command would run with.
+// configPrint shows the settings with which a command would run.
 type configPrint struct {
 	command.Output `embed:""`
 
@@ -43,7 +43,7 @@ const (
 	fromNowhere = "not set"
 )
 
-// printed is a setting as some commands have it.
+// printed is a setting with the value that some commands have.
 type printed struct {
 	Setting  string   `json:"setting"` // the flag; of a secret, the environment variable
 	Env      string   `json:"env"`
@@ -65,7 +65,7 @@ func (p *configPrint) Run(c *command.Console) error {
 	for _, s := range settings {
 		times[s.Setting]++
 	}
-	rows := [][]any{{"SETTING", "FROM", "VALUE"}} // the longest last: it widens its own line only
+	rows := [][]any{{"SETTING", "FROM", "VALUE"}} // the longest row comes last, so that it widens only its own line
 	for _, s := range settings {
 		value := ""
 		if s.Value != nil {
@@ -82,10 +82,10 @@ func (p *configPrint) Run(c *command.Console) error {
 	return nil
 }
 
-// namesWidth is how wide a line of commands may be: with most values, a row fits into 120 columns.
+// namesWidth is the width of a line of commands. With most values, a row then fits into 120 columns.
 const namesWidth = 52
 
-// grouped names commands, those of one group together: stock load/list, edge.
+// grouped names commands. Those of one group stand together: stock load/list, edge.
 func grouped(commands []string) []string {
 	var names []string
 	last := ""
@@ -101,7 +101,7 @@ func grouped(commands []string) []string {
 	return names
 }
 
-// wrapped lists names in lines that are no wider than width, if the names are not.
+// wrapped lists names in lines that are no wider than width, unless a single name is.
 func wrapped(names []string, width int) (lines []string) {
 	line := "of " + names[0]
 	for _, name := range names[1:] {
@@ -141,7 +141,7 @@ func (p *configPrint) settings(c *command.Console) ([]printed, error) {
 	return found, nil
 }
 
-// addSettings adds the settings of the command that args begin with to those of others.
+// addSettings adds the settings of one more command, with which args begin, to those of others.
 func addSettings(found []printed, c *command.Console, args []string) ([]printed, error) {
 	cli := new(root)
 	config.LoadSecrets(cli, os.LookupEnv)
@@ -207,7 +207,7 @@ func flagSetting(k *kong.Context, f *kong.Flag, given bool) printed {
 	return s
 }
 
-// secretSetting never holds the secret itself.
+// secretSetting stands for a secret, and never has its value.
 func secretSetting(env string, secret config.Secret, flags map[string]printed) printed {
 	s := printed{Setting: env, Env: env, Origin: fromNowhere}
 	masked := "******"
@@ -220,7 +220,7 @@ func secretSetting(env string, secret config.Secret, flags map[string]printed) p
 	return s
 }
 
-// secrets finds what config.LoadSecrets has filled in.
+// secrets finds the secrets that config.LoadSecrets has filled in.
 func secrets(target reflect.Value, yield func(env string, secret config.Secret)) {
 	for i := range target.NumField() {
 		field := target.Type().Field(i)
@@ -234,7 +234,7 @@ func secrets(target reflect.Value, yield func(env string, secret config.Secret))
 	}
 }
 
-// fromDevStack puts in what a command takes from a running sluice dev.
+// fromDevStack fills in what a command takes from a running sluice dev.
 func fromDevStack(k *kong.Context, values map[string]printed) error {
 	if _, finds := values["SLUICE_DEV_FILE"]; !finds {
 		return nil

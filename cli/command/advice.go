@@ -17,7 +17,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Explain returns an error with its remedy, which is in a line of its own, if every such error has the same one.
+// Explain adds the remedy to an error, in a line of its own, if every such error has the same one.
 func Explain(err error) error {
 	for _, advice := range []func(error) string{adviceOnStock, adviceOnMySQL, adviceOnRedis, adviceOnReach} {
 		if next := advice(err); next != "" {
@@ -76,7 +76,7 @@ var settingOf = map[string]string{
 	"Kafka": "--kafka-brokers (SLUICE_KAFKA_BROKERS)",
 }
 
-// adviceOnReach is about servers that are not there.
+// adviceOnReach has the advice for servers that do not answer.
 func adviceOnReach(err error) string {
 	if !unanswered(err) {
 		return ""
@@ -87,8 +87,8 @@ func adviceOnReach(err error) string {
 	return "A server does not answer: sluice doctor says which"
 }
 
-// adviceOn is what to do about a server that gave no answer, or none that helps. A wrong address is suspected only where
-// nobody takes connections.
+// adviceOn says what to do about a server that gave no answer, or none that helps. It suspects a wrong address only
+// if nobody accepts connections there.
 func adviceOn(server string, err error) string {
 	var name *net.DNSError
 	var network *net.OpError
@@ -110,7 +110,7 @@ func unanswered(err error) bool {
 		errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, kafka.BrokerNotAvailable)
 }
 
-// inKafka names the server of an error, unless another is named already.
+// inKafka names Kafka as the server of an error, unless the error names another one.
 func inKafka(err error) error {
 	if named := new(config.ServerError); err == nil || errors.As(err, &named) {
 		return err

@@ -86,7 +86,7 @@ func (a *ArchiveRun) Run(ctx context.Context, c *Console, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	before := time.Now().Add(-a.OlderThan).UTC().Truncate(time.Millisecond) // what is old, by this machine's clock
+	before := time.Now().Add(-a.OlderThan).UTC().Truncate(time.Millisecond) // rows before it are old, by this machine's clock
 	err = persister.Schema().Check(ctx, db)
 	if err == nil && !a.DryRun {
 		err = a.ask(c, fmt.Sprintf("Move what happened before %s to %s, and delete it from MySQL?", before.Format(time.RFC3339), a.Dir), "archive")
@@ -137,7 +137,7 @@ func (r *archiveReport) print(c *Console) {
 	}
 }
 
-// maybeMySQL are the settings of MySQL for a command that can do without. Kong does not check them by itself.
+// maybeMySQL has the settings of MySQL for a command that can work without it. Kong does not check them by itself.
 type maybeMySQL db.Config
 
 // Texts are those of the group.
@@ -145,7 +145,8 @@ func (m maybeMySQL) Texts() config.Texts { return db.Config(m).Texts() }
 
 func (m maybeMySQL) given() bool { return m.DSN != "" || m.DSNFile != "" }
 
-// Origin says where files of an archive must come from: of this deployment, and of this database if one is given.
+// Origin says where the files of an archive must come from: from this deployment, and from this database if one is
+// given.
 type Origin struct {
 	MySQL maybeMySQL    `embed:""`
 	Stock config.Agreed `embed:""`
@@ -169,7 +170,7 @@ func (o *Origin) BeforeApply(k *kong.Context, c *Console) error {
 	return err
 }
 
-// ledger is the identity of the database, empty if nobody can tell it.
+// ledger returns the identity of the database; empty if nobody can tell it.
 func (o *Origin) ledger(ctx context.Context, c *Console) (identity string, err error) {
 	if !o.MySQL.given() {
 		return "", nil

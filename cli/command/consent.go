@@ -8,7 +8,7 @@ type Consent struct {
 	DryRun bool `help:"Show what would change, and change nothing."`
 }
 
-// check refuses a command that would have to ask where nobody can answer, before it does anything.
+// check refuses a command, before it does anything, if it would have to ask and nobody can answer.
 func (g Consent) check(c *Console) error {
 	if g.Yes || g.DryRun || c.canAsk() {
 		return nil
@@ -16,8 +16,8 @@ func (g Consent) check(c *Console) error {
 	return errNobody
 }
 
-// ask asks whether to go on, unless that was said already. The answer is what the question is about: a Yes
-// would come too fast.
+// ask asks whether to go on, unless the user has said so already. The answer to type is the subject of the question,
+// because a yes would come too fast.
 func (g Consent) ask(c *Console, question, answer string) error {
 	if g.Yes {
 		return nil

@@ -1,5 +1,5 @@
-// Package command is what an operator does from a shell: look at stock, change it, run sales, make
-// tokens, check a deployment. It is a thin shell over core, and holds no rules of its own.
+// Package command has what an operator does from a shell: look at stock, change it, run sales, make tokens, check a
+// deployment. It is a thin shell over core, and holds no rules of its own.
 package command
 
 import (
@@ -23,14 +23,14 @@ type Console struct {
 	Out io.Writer
 	Err io.Writer
 
-	// ErrIsTerminal and InIsTerminal tell whether somebody looks and can answer.
+	// ErrIsTerminal and InIsTerminal say whether a person reads Err, and can answer on In.
 	ErrIsTerminal, InIsTerminal bool
-	// Color is true if Out may be coloured.
+	// Color is true if Out may have colors.
 	Color bool
 }
 
-// NewConsole is the process' own console. It is coloured on a terminal, unless the environment says
-// NO_COLOR or TERM=dumb.
+// NewConsole returns the process' own console. It has colors on a terminal, unless the environment says NO_COLOR or
+// TERM=dumb.
 func NewConsole(in, out, errs *os.File, lookup func(string) (string, bool)) *Console {
 	noColor, _ := lookup("NO_COLOR")
 	kind, _ := lookup("TERM")
@@ -42,10 +42,10 @@ func NewConsole(in, out, errs *os.File, lookup func(string) (string, bool)) *Con
 	}
 }
 
-// isTerminal does not take /dev/null for one, which is a character device too.
+// isTerminal reports whether a file is a terminal. /dev/null is a character device too, and is none.
 func isTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
 
-// results remembers the first error of writing, so that nobody has to look at each one.
+// results remembers the first error of writing, so that its callers need not look at each one.
 type results struct {
 	w   io.Writer
 	err error
@@ -60,7 +60,7 @@ func (r *results) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Written is an error if a result could not be written, as on a full disk.
+// Written returns an error if a result could not be written, for example on a full disk.
 func (c *Console) Written() error {
 	if r, ok := c.Out.(*results); ok && r.err != nil {
 		return fmt.Errorf("write result: %w", r.err)
@@ -68,17 +68,17 @@ func (c *Console) Written() error {
 	return nil
 }
 
-// Printf writes a result; see Written. Its values may be texts of anybody's: see shown.
+// Printf writes a result; see Written. Anybody may have written the texts in its values; see shown.
 func (c *Console) Printf(format string, values ...any) {
 	_, _ = fmt.Fprintf(c.Out, format, shown(values)...)
 }
 
-// Notef writes a line that is no result. Its values may be texts of anybody's: see shown.
+// Notef writes a line that is not a result. Anybody may have written the texts in its values; see shown.
 func (c *Console) Notef(format string, values ...any) {
 	_, _ = fmt.Fprintf(c.Err, format+"\n", shown(values)...)
 }
 
-// painted is a text with codes for the terminal around it, and none of its own inside.
+// painted is a text with terminal codes around it, and none of its own inside.
 type painted string
 
 // shown escapes what would act on the terminal in texts and errors. Only errors may have several lines.
@@ -108,7 +108,7 @@ func (c *Console) Write(document []byte) {
 	_, _ = c.Out.Write(document) // see Written
 }
 
-// JSON writes a result as indented JSON, in which every text shows itself.
+// JSON writes a result as indented JSON, and escapes what would hide in a text.
 func (c *Console) JSON(value any) error {
 	document, err := json.MarshalIndent(value, "", "  ")
 	if err == nil {
@@ -135,7 +135,7 @@ func (c *Console) paint(code, s string) painted {
 	return painted(s)
 }
 
-// Confirm asks for the answer to be typed. Where nobody can be asked, it is an error that names --yes.
+// Confirm asks the user to type the answer. If nobody can be asked, the error names --yes.
 func (c *Console) Confirm(question, answer string) error {
 	if !c.canAsk() {
 		return errNobody

@@ -13,7 +13,7 @@ import (
 	"sluice/core/operate"
 )
 
-// letterDecision is what the commands that decide about a dead letter have in common.
+// letterDecision has the flags of all commands that decide about a dead letter.
 type letterDecision struct {
 	Books   `embed:""`
 	Output  `embed:""`
@@ -48,7 +48,8 @@ func (d *letterDecision) show(c *Console, l ledger.Letter, result string, change
 	return nil
 }
 
-// decide asks, and does what was decided. Question says what that is and whether it changes anything; do is not called for a dry run.
+// decide asks, and carries the decision out. question says what that does, and whether it changes anything. A dry run
+// does not call do.
 func (d *letterDecision) decide(ctx context.Context, c *Console, question func(*ledger.LetterContent) (what string, changes bool, err error),
 	do func(*ledger.Reader, ledger.LetterID, ledger.Decision) error,
 ) error {
@@ -124,7 +125,7 @@ func (d *DeadLetterResolve) Run(ctx context.Context, c *Console) error {
 	})
 }
 
-// DeadLetterReplay has a dead letter applied again.
+// DeadLetterReplay has persisters apply a dead letter again.
 type DeadLetterReplay struct {
 	letterDecision `embed:""`
 
@@ -165,7 +166,8 @@ func (d *DeadLetterReplay) Run(ctx context.Context, c *Console) error {
 	})
 }
 
-// foreseeReplay is what a replay would do, as far as this program can tell, and whether it is asked for the first time.
+// foreseeReplay says what a replay would do, as far as this program can tell, and whether this is the first request
+// for it.
 func foreseeReplay(l *ledger.LetterContent) (what string, changes bool, err error) {
 	replay, err := operate.ForeseeReplay(l)
 	first := l.ReplayAskedAt == 0

@@ -22,23 +22,23 @@ type DevFile struct {
 	Path string `name:"dev-file" private:"" env:"SLUICE_DEV_FILE" group:"Operations" default:".sluice/dev.json" placeholder:"PATH"`
 }
 
-// DevStack is dev.json: where everything of a running sluice dev is. Scripts and tests read it too.
+// DevStack is dev.json. It has the addresses of a running sluice dev. Scripts and tests read it too.
 type DevStack struct {
 	EdgeURL         string `json:"edge_url"`
 	OpsURL          string `json:"ops_url"` // of the edge
 	PersisterOpsURL string `json:"persister_ops_url"`
 	DevURL          string `json:"dev_url"`
-	RedisAddr       string `json:"redis_addr"`                     // several, of a cluster, are separated by commas
-	RedisSentinels  string `json:"redis_sentinel_addrs,omitempty"` // instead of it, separated by commas
+	RedisAddr       string `json:"redis_addr"`                     // for a cluster several, separated by commas
+	RedisSentinels  string `json:"redis_sentinel_addrs,omitempty"` // instead of redis_addr, separated by commas
 	RedisMaster     string `json:"redis_sentinel_master,omitempty"`
-	MySQLDSN        string `json:"mysql_dsn"`     // the reason why only its owner may read the file
+	MySQLDSN        string `json:"mysql_dsn"`     // because of this, only its owner may read the file
 	KafkaBrokers    string `json:"kafka_brokers"` // separated by commas
 	TokenKeyFile    string `json:"token_key_file"`
 
-	path string // of the file that it was read from
+	path string // path of the file that it was read from
 }
 
-// Write puts the file in place whole, or not at all.
+// Write puts the whole file in place, or nothing.
 func (d DevStack) Write(path string) error {
 	text, err := json.Marshal(d, jsontext.WithIndent("  "))
 	if err != nil {
@@ -49,17 +49,17 @@ func (d DevStack) Write(path string) error {
 		err = os.Rename(fresh, path)
 	}
 	if err != nil {
-		_ = os.Remove(fresh) // as much of it as there is
+		_ = os.Remove(fresh) // remove whatever was written of it
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }
 
-// read gives nil if there is no such file.
+// read returns nil if there is no such file.
 func (d DevFile) read() (*DevStack, error) {
 	text, err := os.ReadFile(d.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // no stack runs here: an ordinary answer
+		return nil, nil // no stack runs here, which is not an error
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read addresses of the development stack: %w", err)
@@ -74,9 +74,9 @@ func (d DevFile) read() (*DevStack, error) {
 	return &stack, nil
 }
 
-// fill lets use take addresses from the development stack, if there is one and no address is given: to
-// mix its addresses with others would be to compare two deployments. Found is false where that leaves
-// none. It runs before the values of the command line are set, so it asks kong for them.
+// fill passes the addresses of the development stack to use, if there is a stack and the user has given no address.
+// It never mixes addresses of both, because a command would then compare two deployments. found is false if no
+// addresses are left. fill runs before kong sets the values of the command line, so it asks kong for them.
 func (d DevFile) fill(k *kong.Context, given bool, use func(*DevStack)) (found bool, err error) {
 	for _, flag := range k.Flags() {
 		value := reflect.ValueOf(k.FlagValue(flag))
@@ -98,14 +98,14 @@ func (d DevFile) fill(k *kong.Context, given bool, use func(*DevStack)) (found b
 	return true, nil
 }
 
-// FindDevStack is the development stack that a command would use, nil if it would use none. Given tells that a
-// secret is given, which kong does not see.
+// FindDevStack returns the development stack that a command would use, or nil. given says whether a secret is given,
+// because kong does not see secrets.
 func FindDevStack(k *kong.Context, given bool) (found *DevStack, err error) {
 	_, err = DevFile{}.fill(k, given, func(d *DevStack) { found = d })
 	return found, err
 }
 
-// Settings are the values that commands take from the stack, by environment variable.
+// Settings returns the values that commands take from the stack, by environment variable.
 func (d *DevStack) Settings() map[string]string {
 	s := map[string]string{
 		"SLUICE_MYSQL_DSN": d.MySQLDSN, "SLUICE_KAFKA_BROKERS": d.KafkaBrokers, "SLUICE_TOKEN_KEY_FILE": d.TokenKeyFile,
@@ -136,7 +136,7 @@ func (s *Stores) use(c *Console, d *DevStack) {
 	s.MySQL.DSN = config.Secret(d.MySQLDSN)
 }
 
-// BeforeApply is called by kong, before that of Stores, which then finds its addresses given.
+// BeforeApply is called by kong. It runs before that of Stores, which then finds its addresses given.
 func (w *Writer) BeforeApply(k *kong.Context, c *Console) error {
 	_, err := w.Dev.fill(k, w.MySQL.DSN != "", func(d *DevStack) { w.use(c, d) })
 	return err

@@ -16,7 +16,7 @@ import (
 	"sluice/core/telemetry"
 )
 
-// Bounds of the parts of an examination.
+// The time for each part of an examination.
 const (
 	doctorTimeout  = 5 * time.Second
 	historyTimeout = 5 * time.Minute // it reads the position of every SKU
@@ -29,7 +29,7 @@ type Doctor struct {
 
 	Key TokenKey `embed:""`
 
-	devDir string // of the development stack that is looked at, if it is one
+	devDir string // directory of the development stack, if the command looks at one
 }
 
 // Help is called by kong.
@@ -42,7 +42,7 @@ Examples:
   sluice doctor -o json`
 }
 
-// BeforeApply is called by kong, before that of Writer, which then finds its addresses given.
+// BeforeApply is called by kong. It runs before that of Writer, which then finds its addresses given.
 func (d *Doctor) BeforeApply(k *kong.Context, c *Console) error {
 	_, err := d.Dev.fill(k, d.MySQL.DSN != "", func(stack *DevStack) {
 		d.use(c, stack)
@@ -55,7 +55,7 @@ func (d *Doctor) BeforeApply(k *kong.Context, c *Console) error {
 // The results of a check.
 const (
 	checkOK   = "ok"
-	checkWarn = "warn" // it works, and may not for long, or not for everything
+	checkWarn = "warn" // it works, but perhaps not for long, or not for everything
 	checkFail = "fail"
 )
 
@@ -138,14 +138,14 @@ func (e *examination) print(c *Console) {
 	}
 }
 
-// secrets looks whether others can read the files that have any.
+// secrets checks whether others can read the files with secrets.
 func (d *Doctor) secrets(_ context.Context, e *examination) {
 	for _, file := range config.Exposed(reflect.ValueOf(d)) {
 		e.fail("secrets", file.String(), file.Do()+": it may be known")
 	}
 }
 
-// tokens looks at the file of token keys.
+// tokens checks the file of token keys.
 func (d *Doctor) tokens(_ context.Context, e *examination) {
 	const about = "token keys"
 	if d.Key.File == "" {
@@ -162,7 +162,7 @@ func (d *Doctor) tokens(_ context.Context, e *examination) {
 		return
 	}
 	switch mode := info.Mode().Perm(); {
-	case mode&0o007 != 0: // told with the other secrets
+	case mode&0o007 != 0: // secrets reports it with the other files
 	case mode&0o070 != 0:
 		e.warn(about, fmt.Sprintf("%s is open to its group (%v)", d.Key.File, mode), "chmod 600 "+d.Key.File)
 	default:

@@ -11,7 +11,7 @@ import (
 // driftNamed is how many findings an examination names.
 const driftNamed = 10
 
-// drift compares all stores, as reconcile does. What hampers no sale is a warning.
+// drift compares all stores, as reconcile does. A finding that does not hamper a sale is a warning.
 func (d *Doctor) drift(ctx context.Context, e *examination) {
 	const about = "reconciliation"
 	o, _, err := d.openToCompare(ctx)
@@ -32,7 +32,7 @@ func (d *Doctor) drift(ctx context.Context, e *examination) {
 	named := 0
 	for i := range report.Findings {
 		f := &report.Findings[i]
-		if f.Type == reconcile.DeadLetter { // told with the dead letters
+		if f.Type == reconcile.DeadLetter { // deadLetters reports it
 			continue
 		}
 		if named++; named > driftNamed {

@@ -10,7 +10,7 @@ import (
 	"sluice/core/outbox"
 )
 
-// kafka looks at the topic.
+// kafka checks the topic.
 func (d *Doctor) kafka(ctx context.Context, e *examination) {
 	topic := outbox.NewTopic(d.Kafka.Brokers, d.Kafka.Topic)
 	defer topic.Close()
@@ -25,7 +25,7 @@ func (d *Doctor) kafka(ctx context.Context, e *examination) {
 		return
 	}
 	e.ok("Kafka", "%d brokers", c.Brokers)
-	if c.Partitions == d.Kafka.Partitions { // else it is among the faults
+	if c.Partitions == d.Kafka.Partitions { // otherwise it is among the faults
 		e.ok(about, "%d partitions", c.Partitions)
 	}
 	e.faults(about, c.Faults)

@@ -12,10 +12,10 @@ import (
 	"sluice/core/examine"
 )
 
-// sentinels looks at those who name the primary, and at the replicas, one of which takes over one day. It tells
-// how many of these are up.
+// sentinels checks the Sentinels, which name the primary, and the replicas, one of which may take over one day. It
+// returns how many replicas are up.
 func (d *Doctor) sentinels(ctx context.Context, e *examination) (up int) {
-	var primaries []string          // each that one of them names
+	var primaries []string          // each primary that a Sentinel names
 	replicas := map[string]string{} // flags by address
 	for _, addr := range d.Redis.SentinelAddrs {
 		about := "Sentinel " + addr
@@ -50,7 +50,7 @@ func (d *Doctor) sentinels(ctx context.Context, e *examination) (up int) {
 	return up
 }
 
-// sentinel looks at one of them, and is the address of the primary that it names.
+// sentinel checks one Sentinel, and returns the address of the primary that it names.
 func (d *Doctor) sentinel(ctx context.Context, e *examination, about string, client rueidis.Client, replicas map[string]string) string {
 	ask := func(word string) rueidis.RedisResult {
 		return client.Do(ctx, client.B().Arbitrary("SENTINEL", word, d.Redis.SentinelMaster).Build())
@@ -97,7 +97,7 @@ func (d *Doctor) replica(ctx context.Context, e *examination, addr string) {
 	redisNode(ctx, e, about, client, true)
 }
 
-// isolation looks what a primary does that is cut off from its replicas.
+// isolation checks what a primary does when it is cut off from its replicas.
 func isolation(ctx context.Context, e *examination, about string, primary rueidis.Client, replicas int) {
 	settings, err := primary.Do(ctx, primary.B().ConfigGet().Parameter("min-replicas-to-write").Build()).AsStrMap()
 	if f, wrong := examine.Isolation(settings, replicas); err == nil && wrong {

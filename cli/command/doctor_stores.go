@@ -23,7 +23,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// redis looks at the servers themselves.
+// redis checks the servers themselves.
 func (d *Doctor) redis(ctx context.Context, e *examination) {
 	replicas := 0
 	if d.Redis.BySentinel() {
@@ -47,7 +47,7 @@ func (d *Doctor) redis(ctx context.Context, e *examination) {
 	redisOutbox(ctx, e, store)
 }
 
-// redisNode looks at one server, which may be a replica where those take over one day.
+// redisNode checks one server. It may be a replica if replicas take over one day.
 func redisNode(ctx context.Context, e *examination, about string, node rueidis.Client, mayBeReplica bool) {
 	info, err := node.Do(ctx, node.B().Info().Build()).ToString()
 	if err != nil {
@@ -88,7 +88,7 @@ func redisSettings(ctx context.Context, e *examination, about string, node rueid
 	e.faults(about, faults)
 	settings, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendonly", "appendfsync", "maxmemory").Build()).AsStrMap()
 	if err != nil {
-		return // the faults tell what is unverified
+		return // the faults say what is unverified
 	}
 	if cost := examine.Crash(settings); cost != "" {
 		e.ok(about, "%s", cost)
@@ -127,7 +127,7 @@ func redisOutbox(ctx context.Context, e *examination, store *redisstock.Store) {
 	e.ok("outbox", "%s entries wait for MySQL", number(sum.Entries))
 }
 
-// mysql looks at the database.
+// mysql checks the database.
 func (d *Doctor) mysql(ctx context.Context, e *examination) {
 	mysql, err := d.MySQL.OpenUnchecked()
 	if err != nil {
@@ -161,7 +161,7 @@ func (d *Doctor) mysql(ctx context.Context, e *examination) {
 	deadLetters(ctx, e, mysql)
 }
 
-// deadLetters looks for dead letters that nobody has resolved, and says what they hold up.
+// deadLetters looks for unresolved dead letters, and says what they hold up.
 func deadLetters(ctx context.Context, e *examination, mysql *sql.DB) {
 	const about = "dead letters"
 	counts, err := ledger.New(mysql, nil).Unresolved(ctx)
@@ -188,7 +188,7 @@ func deadLetters(ctx context.Context, e *examination, mysql *sql.DB) {
 	}
 }
 
-// history compares Redis with all that is known, as opening it would.
+// history compares Redis with everything that MySQL and Kafka know, as a vetting does.
 func (d *Doctor) history(ctx context.Context, e *examination) {
 	const about = "Redis vetting"
 	if e.Status == checkFail {
@@ -248,7 +248,7 @@ func (d *Doctor) wayOut(lost bool) string {
 // shutNamed is how many shut cells an examination names.
 const shutNamed = 10
 
-// shut looks for cells to which nothing may happen.
+// shut looks for shut cells.
 func (d *Doctor) shut(ctx context.Context, e *examination) {
 	const about = "shut SKUs"
 	o, err := d.Open(ctx)

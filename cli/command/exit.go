@@ -7,13 +7,13 @@ import (
 	"sluice/core/stock"
 )
 
-// Exit codes. They are part of the command line's contract.
+// The exit codes. They are part of the command line's contract.
 const (
 	ExitDone        = 0
 	ExitFailed      = 1   // it could not be done, or only in part; for doctor, a check failed
 	ExitUsage       = 2   // the command line or a setting is wrong; nothing was done
-	ExitNotFound    = 3   // what was to be shown or changed does not exist
-	ExitRefused     = 4   // the stock's rules forbid it; nothing was changed
+	ExitNotFound    = 3   // the thing to show or change does not exist
+	ExitRefused     = 4   // the rules of stock forbid it; nothing was changed
 	ExitUnknown     = 5   // it may or may not have been done: repeat the command as its message says
 	ExitDrift       = 6   // reconcile found differences
 	ExitUnverified  = 7   // reconcile found none, and could not read everything
@@ -41,7 +41,7 @@ func notFound(err error) error { return codedError{err, ExitNotFound} }
 func refused(err error) error  { return codedError{err, ExitRefused} }
 func inPart(err error) error   { return codedError{err, ExitFailed} }
 
-// ExitCode is the exit code of what a command returned.
+// ExitCode returns the exit code for the error of a command.
 func ExitCode(err error) int {
 	var coded interface{ ExitCode() int }
 	switch {

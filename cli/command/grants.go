@@ -7,7 +7,7 @@ import (
 	"sluice/core/schema"
 )
 
-// Grants prints what gives accounts of MySQL their roles.
+// Grants prints the statements that give accounts of MySQL their roles.
 type Grants struct {
 	Role     string `placeholder:"ROLE" help:"Print the statements of one role: migrate, persister, edge, operator or shop. All roles where it is not set."`
 	Database string `default:"sluice" placeholder:"NAME" help:"Database that has the tables."`

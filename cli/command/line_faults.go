@@ -8,21 +8,21 @@ import (
 )
 
 const (
-	faultsShown        = 20       // wrong lines that are told of as they come
-	faultFileBytesMax  = 64 << 20 // of the file of all others
+	faultsShown        = 20       // wrong lines that are reported as they come
+	faultFileBytesMax  = 64 << 20 // bytes of the file with all others
 	faultFileBufferMax = 64 << 10
 )
 
 // lineFaults reports wrong lines: the first ones at once, all others in a file.
 type lineFaults struct {
 	tell func(error) // reports one line
-	dir  string      // of the file; empty: the system's directory of temporary files
+	dir  string      // directory of the file; empty: the system's directory of temporary files
 
 	count   int64
 	file    *os.File // nil until it is needed
 	buffer  *bufio.Writer
 	written int64
-	err     error // why the file is not whole
+	err     error // the reason why the file is not complete
 }
 
 func (f *lineFaults) add(fault error) {
@@ -46,7 +46,8 @@ func (f *lineFaults) add(fault error) {
 	}
 }
 
-// close ends the file, and returns its name; empty if none was needed, or could be made.
+// close ends the file, and returns its name. The name is empty if there was no need for a file, or none could be
+// made.
 func (f *lineFaults) close() (path string) {
 	if f.file == nil {
 		return ""
@@ -55,7 +56,7 @@ func (f *lineFaults) close() (path string) {
 	return f.file.Name()
 }
 
-// summary says what became of the lines that were not told of; empty if there are none.
+// summary says where to find the lines that were not reported; empty if there are none.
 func (f *lineFaults) summary(path string) string {
 	rest := number(f.count - faultsShown)
 	switch {

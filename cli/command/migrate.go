@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	migrateTimeout = 10 * time.Minute // for the work itself: a change of a large table takes its time
+	migrateTimeout = 10 * time.Minute // time for the work itself, because changing a large table takes long
 	migratePause   = 300 * time.Millisecond
 )
 
@@ -70,7 +70,7 @@ func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err er
 		return err
 	}
 	patient := m.MySQL
-	patient.Timeout = max(patient.Timeout, migrateTimeout) // a server says nothing while it changes a table
+	patient.Timeout = max(patient.Timeout, migrateTimeout) // a server sends nothing while it changes a table
 	db, err := patient.Open(ctx)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err er
 	return nil
 }
 
-// untilUp tries again while a server cannot be reached.
+// untilUp tries again while it cannot reach the server.
 func (m *Migrate) untilUp(ctx context.Context, c *Console, server string, try func() error) error {
 	bounded, cancel := context.WithTimeout(ctx, m.Wait)
 	defer cancel()
@@ -127,7 +127,7 @@ func (m *Migrate) untilUp(ctx context.Context, c *Console, server string, try fu
 	return fmt.Errorf("%s did not come up within %v: %w", server, m.Wait, err)
 }
 
-// unreachable reports whether a server gives this error while it starts.
+// unreachable reports whether an error may come from a server that is starting.
 func unreachable(err error) bool {
 	var network *net.OpError
 	var answer kafkago.Error

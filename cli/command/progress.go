@@ -11,10 +11,10 @@ import (
 const (
 	barWidth  = 24
 	barEvery  = 100 * time.Millisecond
-	lineEvery = 5 * time.Second // where nobody looks, and a log keeps every line
+	lineEvery = 5 * time.Second // if nobody watches, because a log keeps every line
 )
 
-// progress shows how far a load has come: as a bar on a terminal, elsewhere as a line now and then.
+// progress shows how far a load has come. On a terminal it draws a bar, elsewhere it writes a line now and then.
 type progress struct {
 	c     *Console
 	total int64        // bytes; 0: not known
@@ -30,7 +30,7 @@ func (p *progress) begin() {
 	p.shown = p.start
 }
 
-// show shows progress if it is time to.
+// show shows the progress, if enough time has passed.
 func (p *progress) show(lines int64) {
 	now, every := p.now(), lineEvery
 	if p.c.ErrIsTerminal {
@@ -45,14 +45,14 @@ func (p *progress) show(lines int64) {
 		return
 	}
 	p.clear()
-	_, _ = fmt.Fprintf(p.c.Err, "loading %s", p.text(lines, now)) // nothing can be said where nothing can be written
+	_, _ = fmt.Fprintf(p.c.Err, "loading %s", p.text(lines, now)) // if it cannot be written, there is nobody to tell
 	p.drawn = true
 }
 
-// clear takes the bar away.
+// clear removes the bar.
 func (p *progress) clear() {
 	if p.drawn {
-		_, _ = io.WriteString(p.c.Err, "\r\x1b[K") // nothing can be said where nothing can be written
+		_, _ = io.WriteString(p.c.Err, "\r\x1b[K") // if it cannot be written, there is nobody to tell
 		p.drawn = false
 	}
 }
@@ -75,7 +75,7 @@ func (p *progress) text(lines int64, now time.Time) string {
 	return fmt.Sprintf("[%s%s] %s", strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), text)
 }
 
-// countingReader counts the bytes that were read through it.
+// countingReader counts the bytes that are read through it.
 type countingReader struct {
 	r io.Reader
 	n atomic.Int64

@@ -63,7 +63,7 @@ Examples:
   sluice reconcile --repair --apply --reason "ticket 4711"`
 }
 
-// BeforeApply is called by kong, before that of Stores, which then finds its addresses given.
+// BeforeApply is called by kong. It runs before that of Stores, which then finds its addresses given.
 func (r *Reconcile) BeforeApply(k *kong.Context, c *Console) error {
 	_, err := r.Dev.fill(k, r.MySQL.DSN != "", func(d *DevStack) {
 		r.use(c, d)
@@ -90,7 +90,7 @@ func (r *Reconcile) Validate() error {
 	return f.Err()
 }
 
-// since is the earliest time of what is compared, in ms; 0: any.
+// since returns the earliest time of what is compared, in ms; 0: any.
 func (r *Reconcile) since(now time.Time) (int64, error) {
 	if r.Since == "" {
 		return 0, nil
@@ -99,7 +99,7 @@ func (r *Reconcile) since(now time.Time) (int64, error) {
 	return at.UnixMilli(), err
 }
 
-// timeOrAgo reads a time, or a duration as the time that it is ago.
+// timeOrAgo reads a time, or a duration that says how long ago the time is.
 func timeOrAgo(text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil {
 		if d <= 0 {
@@ -137,7 +137,7 @@ func (r *Reconcile) Run(ctx context.Context, c *Console) error {
 	}
 }
 
-// verdictError returns the error that a report comes to, for scripts.
+// verdictError returns the error for the verdict of a report, so that scripts see it as an exit code.
 func verdictError(report *reconcile.Report) error {
 	if report == nil {
 		return nil
@@ -162,7 +162,7 @@ type reconcileRun struct {
 	sweeper *reconcile.Sweeper
 	away    map[reconcile.Store]time.Time // since when a store could not be reached
 	printed bool
-	sweptAt show.Moment // by MySQL's clock, before the sweep began
+	sweptAt show.Moment // MySQL's time before the sweep began
 	shown   time.Time
 }
 
@@ -173,7 +173,7 @@ func (w *reconcileRun) close() error {
 	return w.opened.Close()
 }
 
-// sweep connects, unless that is done, and compares.
+// sweep connects, unless it has connected before, and compares.
 func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
 	if w.opened == nil {
 		o, store, err := w.openToCompare(ctx)
@@ -216,7 +216,8 @@ func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
 	return report, w.missing(report)
 }
 
-// missing refuses to call stock clean that no store knows: its number may be mistyped.
+// missing returns an error if no store knows the stock that was named, because its number may be mistyped. Such stock
+// must not pass for clean.
 func (w *reconcileRun) missing(report *reconcile.Report) error {
 	if w.Rows || report.Summary.Cells > 0 || report.Summary.Verdict != reconcile.Clean || w.Since != "" {
 		return nil
@@ -232,7 +233,7 @@ func (w *reconcileRun) missing(report *reconcile.Report) error {
 	return nil
 }
 
-// openToCompare connects, also to a Redis that is shut, because the command looks for what that Redis has lost. If it
+// openToCompare connects, even to a Redis that is shut, because the command looks for what that Redis has lost. If it
 // fails, it names the store that it could not read.
 func (s *Stores) openToCompare(ctx context.Context) (*Opened, reconcile.Store, error) {
 	redis, err := s.openRedis(ctx)
@@ -250,7 +251,7 @@ func (s *Stores) openToCompare(ctx context.Context) (*Opened, reconcile.Store, e
 	return &Opened{stores}, "", nil
 }
 
-// sweeper compares what is opened.
+// sweeper returns a sweeper for the opened stores.
 func (o *Opened) sweeper(k kafka.Config) *reconcile.Sweeper {
 	tail := evidence.New(o.DB, evidence.KafkaTail{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group})
 	return &reconcile.Sweeper{Redis: o.Stock, Books: ledger.New(o.DB, nil), Tail: tail.Tail, Now: time.Now}
@@ -289,7 +290,7 @@ func (w *reconcileRun) print(report *reconcile.Report) error {
 	return nil
 }
 
-// csv writes a line per finding. What cannot be read has no finding, so it is told on standard error.
+// csv writes a line per finding. A store that could not be read has no finding, so csv reports it on standard error.
 func (w *reconcileRun) csv(report *reconcile.Report) error {
 	for _, u := range report.Summary.Unread {
 		w.console.Notef("%s", unreadText(u))
@@ -312,7 +313,7 @@ func (w *reconcileRun) csv(report *reconcile.Report) error {
 	return errors.Join(err, to.Error())
 }
 
-// findingTitle names what a finding is about to a person.
+// findingTitle names the subject of a finding for people.
 func findingTitle(f *reconcile.Finding) string {
 	if f.SKU == 0 {
 		return "a whole message"

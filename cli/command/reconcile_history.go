@@ -13,10 +13,10 @@ import (
 	"sluice/core/reconcile/journal"
 )
 
-// historyMax is how many runs a listing has at the most.
+// historyMax is the largest number of runs in a list.
 const historyMax = 2000
 
-// ReconcileHistory shows what comparisons of persisters came to.
+// ReconcileHistory shows the results of the comparisons of persisters.
 type ReconcileHistory struct {
 	Books `embed:""`
 

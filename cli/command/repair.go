@@ -19,7 +19,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Repairs is how reconcile puts right what it finds.
+// Repairs has the flags by which reconcile puts right what it finds.
 type Repairs struct {
 	Repair       bool          `help:"Show the plan too: the steps that put right what differs."`
 	Apply        bool          `help:"With --repair, carry the plan out."`
@@ -38,7 +38,7 @@ type Repairs struct {
 	Audience string   `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT"`
 }
 
-// check reports what does not go together.
+// check reports flags that do not go together.
 func (r *Repairs) check(f *config.Faults, format string, watch bool) {
 	switch {
 	case r.Apply && !r.Repair:
@@ -54,7 +54,7 @@ func (r *Repairs) check(f *config.Faults, format string, watch bool) {
 	}
 }
 
-// repaired is a report with its plan, and what was done.
+// repaired is a report with its plan and the results of the steps.
 type repaired struct {
 	*reconcile.Report
 
@@ -62,7 +62,7 @@ type repaired struct {
 	Results []repair.Result `json:"results,omitzero"`
 }
 
-// repair compares once, shows the plan, and carries it out if that is asked for.
+// repair compares once, shows the plan, and carries it out if the user asks for that.
 func (w *reconcileRun) repair(ctx context.Context) error {
 	if w.Apply && !w.Yes && !w.console.canAsk() {
 		return usage(errors.New("nobody is there to confirm: repeat with --yes, or look first without --apply"))
@@ -78,7 +78,7 @@ func (w *reconcileRun) repair(ctx context.Context) error {
 	return verdictError(report)
 }
 
-// mend shows the plan of a report, and carries it out if that is asked for.
+// mend shows the plan of a report, and carries it out if the user asks for that.
 func (w *reconcileRun) mend(ctx context.Context, report *reconcile.Report) error {
 	plan := repair.NewPlan(report, w.sweptAt)
 	if w.Format != "json" {
@@ -105,7 +105,7 @@ func (w *reconcileRun) mend(ctx context.Context, report *reconcile.Report) error
 	return cmp.Or(err, resultsError(results))
 }
 
-// resultsError returns the error that the results come to, for scripts.
+// resultsError returns the error for the results, so that scripts see it as an exit code.
 func resultsError(results []repair.Result) error {
 	counts := map[repair.Outcome]int{}
 	for i := range results {
@@ -176,7 +176,7 @@ func stepTitle(s *reconcile.RepairStep) string {
 	return findingTitle(&reconcile.Finding{SKU: s.SKU, Pool: s.Pool, Bucket: s.Bucket})
 }
 
-// planTable shows a plan to a person.
+// planTable shows a plan for people.
 func (w *reconcileRun) planTable(p *repair.Plan) {
 	c := w.console
 	if len(p.Steps) == 0 {

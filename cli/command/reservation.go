@@ -10,7 +10,7 @@ import (
 	"sluice/core/stock"
 )
 
-// ReservationShow shows all that is known of one reservation.
+// ReservationShow shows everything that is known of one reservation.
 type ReservationShow struct {
 	Stores `embed:""`
 	Output `embed:""`
@@ -44,7 +44,7 @@ type reservationReport struct {
 	MySQL     *reservationRecord `json:"mysql"`
 	Ledger    []ledger.Event     `json:"ledger"`
 
-	older string // where others may be
+	older string // where further events may be
 }
 
 // Run is called by kong.

@@ -44,7 +44,7 @@ func (r *Restore) Validate() error { return r.Writer.Validate() }
 
 // restored is the result that the command prints.
 type restored struct {
-	Partitions   int           `json:"partitions"` // that were to be restored
+	Partitions   int           `json:"partitions"` // partitions that had to be restored
 	Done         int           `json:"done"`
 	Cells        int64         `json:"cells"`
 	Reservations int64         `json:"reservations"`
@@ -120,7 +120,7 @@ func (r *Restore) Run(ctx context.Context, c *Console) (err error) {
 	return nil
 }
 
-// tell says what is to be done, and what no restore helps.
+// tell says what the restore has to do, and what no restore can help.
 func (r *Restore) tell(c *Console, plan *restore.Plan) {
 	for _, other := range plan.Other {
 		c.Notef("left as it is: %s", other)
@@ -155,7 +155,7 @@ func (r *Restore) tell(c *Console, plan *restore.Plan) {
 type restoreProgress struct {
 	c            *Console
 	began, shown time.Time
-	start        time.Time // of the restoring itself, after the waiting
+	start        time.Time // of the restore itself, after the wait for persisters
 }
 
 func (s *restoreProgress) tell(p restore.Progress) {
@@ -174,7 +174,7 @@ func (s *restoreProgress) tell(p restore.Progress) {
 	s.c.Notef("restoring: %d of %d partitions, %s", p.Done, p.Partitions, restoreText(&p, now.Sub(s.start)))
 }
 
-// restoreText is how fast a restore is, and how long it will take.
+// restoreText says how fast a restore is, and how long it will take.
 func restoreText(p *restore.Progress, taken time.Duration) string {
 	seconds := taken.Seconds()
 	text := fmt.Sprintf("%s cells, %s reservations, %s events", number(p.Cells), number(p.Records), number(p.Events))

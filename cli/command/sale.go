@@ -78,8 +78,8 @@ func (s *SaleCreate) plan() (sale.Plan, error) {
 	return plan, plan.Validate()
 }
 
-// readItems reads a file of stock, of which only SKUs and quantities count here. Any wrong line is an
-// error: half a sale is none.
+// readItems reads a file of stock, of which only SKUs and quantities count here. Any wrong line is an error, because
+// half a sale is of no use.
 func readItems(path string, items []sale.Allotment) (_ []sale.Allotment, err error) {
 	file, err := os.Open(path) //nolint:gosec // G304: the operator names the file
 	if err != nil {

@@ -107,7 +107,7 @@ func (s *SaleFill) Run(ctx context.Context, c *Console) error {
 	return changeSale(ctx, c, operate.FillSale(s.ID, sale.Call{}), &s.Writer, s.Output, s.Consent)
 }
 
-// SaleEmpty brings the stock of a closed sale back.
+// SaleEmpty moves the stock of a closed sale back.
 type SaleEmpty struct {
 	Writer  `embed:""`
 	Output  `embed:""`
@@ -177,7 +177,7 @@ func changeSale(ctx context.Context, c *Console, change *operate.SaleChange, w *
 	return errors.Join(saleFault(x.decide(ctx, c, o.Sales(w.Stock.Retention))), o.Close())
 }
 
-// decide shows what would change, asks, and changes it.
+// decide shows what would change, asks, and makes the change.
 func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) error {
 	if x.consent.DryRun || !x.consent.Yes {
 		f, err := x.Foresee(ctx, desk)
@@ -215,7 +215,7 @@ func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) er
 	return nil
 }
 
-// changedSale is a sale, and what a command has made of it.
+// changedSale is a sale after the change, with what the command did.
 type changedSale struct {
 	Result string `json:"result"` // ok, replayed (an earlier call had done it) or dry_run
 	// Changed is true if the command changed anything. In a dry run it is true if the command would.
@@ -262,7 +262,7 @@ func foreseenLines(f *operate.ForeseenSale) (lines []string) {
 	return lines
 }
 
-// saleFault gives an error of a sale its exit code, and what to do next.
+// saleFault gives an error of a sale its exit code, and says what to do next.
 func saleFault(err error) error {
 	if err == nil {
 		return nil

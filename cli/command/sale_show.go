@@ -36,7 +36,7 @@ func printSale(c *Console, s *sale.Sale) {
 	t.flush()
 }
 
-// saleWindowText is a sale's window, which may have ended before it began.
+// saleWindowText describes a sale's window, which may have ended before it began.
 func saleWindowText(w sale.Window) string {
 	if w.ClosesAtMS == 0 || w.ClosesAtMS > w.OpensAtMS {
 		return windowText(w.OpensAtMS, w.ClosesAtMS)

@@ -5,5 +5,5 @@ import (
 	"sluice/persister"
 )
 
-// Schemas are all who own tables in the database of a deployment.
+// Schemas are all owners of tables in the database of a deployment.
 func Schemas() schema.Owners { return schema.Owners{persister.Schema()} }

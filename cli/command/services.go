@@ -31,7 +31,7 @@ func (d Drain) Validate() error {
 	return f.Err()
 }
 
-// Validate joins all faults: kong would stop at the first part that has some.
+// Validate joins all faults. Kong would stop at the first part with a fault.
 func (e *Edge) Validate() error {
 	var f config.Faults
 	f.Include(e.Config.Validate())
@@ -52,7 +52,7 @@ Example:
 // Run is called by kong.
 func (e *Edge) Run(ctx context.Context, log *slog.Logger) error {
 	OutliveReaders()
-	e.Config.CheckSchema = persister.Schema().Check // services do not know each other
+	e.Config.CheckSchema = persister.Schema().Check // services do not import each other
 	node, err := edge.Start(ctx, e.Config, log)
 	if err != nil {
 		return err
@@ -95,8 +95,8 @@ func (p *Persister) Run(ctx context.Context, log *slog.Logger) error {
 	return serve(ctx, log, p.Drain.Timeout, node)
 }
 
-// OutliveReaders keeps a service alive when whoever reads its log goes away: at the next line it would be killed, in
-// the middle of its work.
+// OutliveReaders keeps a service alive when nobody reads its log any more. Without it, the next line of the log would
+// kill the service in the middle of its work.
 func OutliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // serve waits for the signal, then lets the node finish what it has begun.

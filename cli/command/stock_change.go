@@ -30,7 +30,7 @@ type changed struct {
 	Before  show.Cell `json:"before"`
 	After   show.Cell `json:"after"`
 
-	done operate.Done // what the views are made from
+	done operate.Done // the views are made from it
 }
 
 func changedBy(cell stock.Cell, done operate.Done, result string) *changed {
@@ -66,7 +66,7 @@ func (x *cellChange) run(ctx context.Context, c *Console, w *Writer, out Output)
 	return nil
 }
 
-// desk changes cells, unless Redis lacks what MySQL has of them.
+// desk changes cells, unless Redis lacks events of them that MySQL has.
 func (o *Opened) desk() *operate.Desk {
 	return &operate.Desk{Reader: o.Stock, Decide: operate.ByStore(o.Stock), Known: func(ctx context.Context, cell stock.Cell) (stock.Position, error) {
 		row, err := o.Books().Cell(ctx, cell)
@@ -80,7 +80,7 @@ func (o *Opened) desk() *operate.Desk {
 	}}
 }
 
-// do says what the change would do, asks, and has it done.
+// do says what the change would do, asks, and makes it.
 func (x *cellChange) do(ctx context.Context, c *Console, desk *operate.Desk) (*changed, error) {
 	cell := x.change.Cell
 	foreseen, err := desk.Foresee(ctx, x.change)
@@ -109,7 +109,7 @@ func (x *cellChange) do(ctx context.Context, c *Console, desk *operate.Desk) (*c
 	return changedBy(cell, done, "ok"), nil
 }
 
-// actFault gives a refusal its exit code, in the words of flags.
+// actFault gives a refusal its exit code, and a text with the names of flags.
 func actFault(err error) error {
 	if errors.Is(err, stock.ErrProtocol) {
 		return usage(err)
@@ -141,7 +141,7 @@ func actFault(err error) error {
 	return refused(err)
 }
 
-// differences are what a change does, a line each.
+// differences lists what a change does, one line each.
 func differences(done *operate.Done) []string {
 	var lines []string
 	line := func(name, before, after string) {

@@ -14,7 +14,7 @@ import (
 	"sluice/core/text"
 )
 
-// loadCallTimeout is how long a load waits for Redis: nobody's purchase waits behind it.
+// loadCallTimeout is how long a load waits for Redis. It is long, because no shopper waits for a load.
 const loadCallTimeout = 5 * time.Second
 
 // StockLoad loads SKUs from a file.
@@ -117,7 +117,7 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	return result.fault()
 }
 
-// source opens the file. Its size is 0 where it is not known.
+// source opens the file. Its size is 0 if nobody knows it.
 func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
 	if l.File == "-" {
 		if c.InIsTerminal {
@@ -131,7 +131,7 @@ func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
 	}
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return file, 0, nil //nolint:nilerr // without a size there is no end to tell, nothing worse
+		return file, 0, nil //nolint:nilerr // without a size only the progress lacks its end
 	}
 	return file, info.Size(), nil
 }

@@ -10,8 +10,9 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// open connects, and lists the partitions that are shut, of which nothing can be loaded. A dry run opens nothing. If nobody
-// has opened this Redis yet and nothing speaks against it, a dry run takes all SKUs as not loaded.
+// open connects, and returns the partitions that are shut, because nothing can be loaded there. A dry run opens
+// nothing. If nobody has opened this Redis yet and nothing speaks against it, a dry run treats all SKUs as not
+// loaded.
 func (l *StockLoad) open(ctx context.Context, c *Console) (o *Opened, store stock.Store, shut []int, err error) {
 	o, err = l.target(ctx, c, l.DryRun, true)
 	if err != nil {
@@ -28,7 +29,7 @@ func (l *StockLoad) open(ctx context.Context, c *Console) (o *Opened, store stoc
 	return o, store, shut, nil
 }
 
-// reopen vets a server that was shut meanwhile, and lists what stays shut.
+// reopen vets a server that was shut meanwhile, and returns the partitions that stay shut.
 func (l *StockLoad) reopen(ctx context.Context, c *Console, o *Opened) ([]int, error) {
 	if err := l.vet(ctx, c, o, true); err != nil {
 		return nil, err
@@ -39,7 +40,7 @@ func (l *StockLoad) reopen(ctx context.Context, c *Console, o *Opened) ([]int, e
 // errDryShut means that a dry run cannot look at cells.
 var errDryShut = errors.New("a dry run opens nothing, and Redis is shut, with stock in it: start an edge, which opens it, or load without --dry-run")
 
-// inspect fails unless Redis is a new one that a load would open.
+// inspect fails, unless Redis is a new one that a load would open.
 func (l *StockLoad) inspect(ctx context.Context, o *Opened) error {
 	report, causes, err := l.vetting(o).Inspect(ctx)
 	switch {
@@ -53,7 +54,7 @@ func (l *StockLoad) inspect(ctx context.Context, o *Opened) error {
 	return nil
 }
 
-// unopened is a new Redis that nobody has opened: it has no cells.
+// unopened is a new Redis that nobody has opened. It has no cells.
 type unopened struct{ *redisstock.Store }
 
 // Cells implements stock.Store.

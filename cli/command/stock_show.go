@@ -124,7 +124,7 @@ func printComparison(c *Console, f *reconcile.Comparison) {
 	}
 }
 
-// verdictText returns in words what a comparison finds.
+// verdictText describes the result of a comparison.
 func verdictText(c *Console, f *reconcile.Comparison) painted {
 	switch f.Status {
 	case reconcile.StatusInSync:

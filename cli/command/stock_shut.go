@@ -10,10 +10,10 @@ import (
 	"sluice/core/stock"
 )
 
-// ShutShown is how many shut cells are shown one by one; all are counted.
+// ShutShown is how many shut cells are shown one by one. All are counted.
 const ShutShown = 1000
 
-// StockShut lists what is shut until it is repaired.
+// StockShut lists what is shut until somebody repairs it.
 type StockShut struct {
 	Stores `embed:""`
 	Output `embed:""`
@@ -63,7 +63,7 @@ func (s *StockShut) Run(ctx context.Context, c *Console) error {
 	return closedPartitions(found.Closed)
 }
 
-// closedPartitions is the error of partitions that are shut as a whole; nil if there are none.
+// closedPartitions returns the error of partitions that are shut as a whole; nil if there are none.
 func closedPartitions(closed []int) error {
 	if len(closed) == 0 {
 		return nil
@@ -71,13 +71,14 @@ func closedPartitions(closed []int) error {
 	return closedError(stock.PartitionsText(closed) + " cannot be looked at: shut as a whole until vetted")
 }
 
-// closedError is about partitions that are shut. Nothing was to be executed there, so it has a text of its own.
+// closedError is about partitions that are shut. The command did not try to execute anything there, so the error has
+// a text of its own.
 type closedError string
 
 // Error implements error.
 func (e closedError) Error() string { return string(e) }
 
-// Is makes it a stock.ErrShut, which says what to do.
+// Is makes errors.Is compare it with stock.ErrShut, whose advice says what to do.
 func (closedError) Is(target error) bool { return target == stock.ErrShut }
 
 // shutText says why a cell is shut, and what that means.

@@ -18,7 +18,7 @@ import (
 	"sluice/core/vetting"
 )
 
-// Stores are the settings of a command that looks at stock.
+// Stores has the settings of a command that looks at stock.
 type Stores struct {
 	Redis redis.Config  `embed:""`
 	MySQL db.Config     `embed:""`
@@ -35,7 +35,7 @@ func (s *Stores) Validate() error {
 	return f.Err()
 }
 
-// Opened are the stores of a deployment, connected.
+// Opened has the stores of a deployment, connected.
 type Opened struct{ *deployment.Stores }
 
 // Sales runs sales.
@@ -43,10 +43,10 @@ func (o *Opened) Sales(retention time.Duration) *sale.Desk {
 	return sale.NewDesk(o.Stock, o.DB, retention)
 }
 
-// Books reads what MySQL has of single cells.
+// Books returns a reader of what MySQL has of single cells.
 func (o *Opened) Books() *ledger.Reader { return ledger.New(o.DB, nil) }
 
-// Open connects, and refuses a Redis of another deployment. The caller closes what is opened.
+// Open connects, and refuses a Redis of another deployment. The caller closes the result.
 func (s *Stores) Open(ctx context.Context) (*Opened, error) {
 	stores, err := deployment.Open(ctx, s.Redis, s.MySQL, s.Stock)
 	if err != nil {
@@ -55,13 +55,13 @@ func (s *Stores) Open(ctx context.Context) (*Opened, error) {
 	return &Opened{stores}, nil
 }
 
-// openRedis connects to Redis alone. The caller closes what is opened.
+// openRedis connects to Redis alone. The caller closes the result.
 func (s *Stores) openRedis(ctx context.Context) (*deployment.Redis, error) {
 	return deployment.OpenRedis(ctx, s.Redis, s.Stock, redisstock.Config{})
 }
 
-// Writer are the settings of a command that changes stock. It needs Kafka too: a server that is shut is
-// opened only after it was compared with everything that was ever acknowledged.
+// Writer has the settings of a command that changes stock. It needs Kafka too, because it opens a shut server only
+// after a comparison with everything that was ever acknowledged.
 type Writer struct {
 	Stores `embed:""`
 
@@ -76,13 +76,13 @@ func (w *Writer) Validate() error {
 	return f.Err()
 }
 
-// OpenToCreate connects, and vets Redis, so that cells may be created. The caller closes what is opened.
+// OpenToCreate connects and vets Redis, so that cells may be created. The caller closes the result.
 func (w *Writer) OpenToCreate(ctx context.Context, c *Console) (*Opened, error) {
 	return w.target(ctx, c, false, true)
 }
 
-// target connects, and vets Redis if it is shut, or if cells are to be created: data that were set back lack
-// some, and only who has compared them knows. A dry run vets nothing.
+// target connects, and vets Redis if it is shut or if cells are to be created. Data that were set back lack some
+// cells, and only a process that has compared them knows which. A dry run vets nothing.
 func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (*Opened, error) {
 	o, err := w.Open(ctx)
 	if err != nil || dryRun {
@@ -98,8 +98,8 @@ func (w *Writer) target(ctx context.Context, c *Console, dryRun, creates bool) (
 	return o, nil
 }
 
-// vet compares Redis with MySQL and Kafka, and opens what is shut of it. Where only some partitions stay shut, it says so,
-// and the command goes on with the others.
+// vet compares Redis with MySQL and Kafka, and opens what is shut of it. If only some partitions stay shut, it says
+// so, and the command goes on with the others.
 func (w *Writer) vet(ctx context.Context, c *Console, o *Opened, creates bool) error {
 	err := w.open(ctx, c, o)
 	if errors.Is(err, redisstock.ErrVetting) && o.Stock.Trusts() && (!creates || o.Stock.Vetted()) {
@@ -119,12 +119,12 @@ func (w *Writer) open(ctx context.Context, c *Console, o *Opened) error {
 	return nil
 }
 
-// vetting compares what is opened with all that these settings name.
+// vetting returns the comparison of the opened stores with everything that these settings name.
 func (w *Writer) vetting(o *Opened) vetting.Vetting {
 	return vetting.Vetting{Client: o.Client, DB: o.DB, Kafka: w.Kafka, Stock: w.Stock}
 }
 
-// warnOfReplicas warns of what is wrong with the replicas for the level that is set.
+// warnOfReplicas warns if something is wrong with the replicas for the level in the settings.
 func (o *Opened) warnOfReplicas(ctx context.Context, c *Console, level stock.Ack) {
 	warning, err := operate.WarningOf(ctx, level, o.Stock)
 	switch {
@@ -135,5 +135,5 @@ func (o *Opened) warnOfReplicas(ctx context.Context, c *Console, level stock.Ack
 	}
 }
 
-// cellOf is the cell of a SKU in a sale, or in normal stock if the sale is 0.
+// cellOf returns the cell of a SKU in a sale, or in normal stock if the sale is 0.
 func cellOf(sku int64, sale uint32) stock.Cell { return stock.Cell{SKU: sku, Pool: sale} }

@@ -12,7 +12,7 @@ import (
 	"sluice/core/stock"
 )
 
-// table writes rows in aligned columns. Its cells may be texts of anybody's: see shown.
+// table writes rows in aligned columns. Anybody may have written the texts in its cells; see shown.
 type table struct {
 	w *tabwriter.Writer
 }
@@ -42,7 +42,7 @@ func (t table) row(cells ...any) {
 
 func (t table) flush() { _ = t.w.Flush() }
 
-// number is n with commas, as people read large ones.
+// number returns n with commas.
 func number(n int64) string {
 	digits := strconv.FormatInt(n, 10)
 	sign := ""
@@ -59,7 +59,7 @@ func number(n int64) string {
 	return sign + b.String()
 }
 
-// timeText is a Redis time as people read it: UTC, to the millisecond.
+// timeText returns a Redis time for people: UTC, to the millisecond.
 func timeText(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func limitText(limit int64) string {
@@ -84,7 +84,7 @@ func windowText(opensAtMS, closesAtMS int64) string {
 	return opens + ", " + closes
 }
 
-// cellTitle names a cell to a person.
+// cellTitle names a cell for people.
 func cellTitle(sku, sale show.ID) string {
 	if sale == 0 {
 		return fmt.Sprintf("SKU %d", sku)
@@ -92,7 +92,7 @@ func cellTitle(sku, sale show.ID) string {
 	return fmt.Sprintf("SKU %d in sale %d", sku, sale)
 }
 
-// holdText is how long a cell holds, and by how much more it may.
+// holdText says how long a cell holds, and by how much more it may.
 func holdText(c *stock.CellState) string {
 	if c.ExtendMax == 0 {
 		return c.Hold.String()
@@ -100,7 +100,7 @@ func holdText(c *stock.CellState) string {
 	return fmt.Sprintf("%v, to be extended by %v at most", c.Hold, c.ExtendMax)
 }
 
-// flagsText are the marks of a cell that are not always there.
+// flagsText lists the marks that a cell has only at times.
 func flagsText(c *stock.CellState) string {
 	var flags []string
 	for _, f := range []struct {

@@ -16,8 +16,7 @@ type TokenKey struct {
 	File string `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH"`
 }
 
-// Check reports a file, if one is given, that holds no keys. Doctor must not be stopped by one, so it is no
-// Validate.
+// Check reports a given file that has no keys. It is no Validate, because such a file must not stop doctor.
 func (k TokenKey) Check() error {
 	if k.File == "" {
 		return nil
@@ -61,7 +60,8 @@ Examples:
   sluice token --user 2 --role admin --plan 5f0c...91aa > approval`
 }
 
-// BeforeApply is called by kong. It does not tell where the key comes from: a token is all there is to print.
+// BeforeApply is called by kong. It does not print where the key comes from, because the command prints the token and
+// nothing else.
 func (t *Token) BeforeApply(k *kong.Context) error {
 	_, err := t.Dev.fill(k, false, func(d *DevStack) { t.Key.File = d.TokenKeyFile })
 	return err

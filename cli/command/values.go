@@ -16,15 +16,15 @@ import (
 	"sluice/core/moment"
 )
 
-// Values is how flags, arguments and environment variables are read. What is wrong with one is said in the
-// words of whoever wrote it: kong itself would show Go's errors, and take 010 for 8.
+// Values says how flags, arguments and environment variables are read. Errors speak of the user's own words. Kong
+// itself would show errors of Go, and take 010 for 8.
 func Values() kong.Option {
 	return kong.OptionFunc(func(k *kong.Kong) error {
 		var faults []error
 		for _, option := range []kong.Option{
 			kong.TypeMapper(reflect.TypeFor[time.Duration](), oneWord(readDuration)),
 			kong.TypeMapper(reflect.TypeFor[time.Time](), oneWord(readTime)),
-			kong.TypeMapper(reflect.TypeFor[*time.Time](), oneWord(readTime)), // else a time would read itself
+			kong.TypeMapper(reflect.TypeFor[*time.Time](), oneWord(readTime)), // otherwise a time would read itself
 			kong.TypeMapper(reflect.TypeFor[saleTime](), oneWord(readSaleTime)),
 			kong.KindMapper(reflect.Int, oneWord(readInteger)),
 			kong.KindMapper(reflect.Int64, oneWord(readInteger)),
@@ -54,7 +54,7 @@ func Texts() kong.Option {
 	})
 }
 
-// oneWord is the mapper of a value that is one word.
+// oneWord returns the mapper of a value that is one word.
 func oneWord(read func(word string, into reflect.Value) error) kong.MapperFunc {
 	return func(d *kong.DecodeContext, into reflect.Value) error {
 		token := d.Scan.Pop()
@@ -76,8 +76,9 @@ func oneWord(read func(word string, into reflect.Value) error) kong.MapperFunc {
 	}
 }
 
-// within holds a value to its words, or to the bounds of its tag between:"LOW-HIGH". The settings of services have
-// their bounds from Validate. Ids, limits and the like have the tag: only here can a 0 be told from nothing.
+// within checks a value against its words, or against the bounds in its tag between:"LOW-HIGH". The settings of
+// services have their bounds in Validate. Ids, limits and the like have the tag, because only a mapper can
+// distinguish a 0 from nothing.
 func within(v *kong.Value, word string) error {
 	if v.Enum != "" && !slices.Contains(v.EnumSlice(), word) {
 		return fmt.Errorf("want %s", strings.Join(slices.DeleteFunc(v.EnumSlice(), func(w string) bool { return w == "" }), ", "))
@@ -153,7 +154,7 @@ func wantInteger(err error, low, high int64) error {
 	return errors.New("want a whole number in digits, such as 500")
 }
 
-// readNumber leaves what is no finite number to the bounds of the setting.
+// readNumber reads a number. The bounds of the setting refuse one that is not finite.
 func readNumber(word string, into reflect.Value) error {
 	n, err := strconv.ParseFloat(word, into.Type().Bits())
 	if err != nil {

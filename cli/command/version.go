@@ -12,7 +12,7 @@ import (
 	"sluice/core/event"
 )
 
-// Version shows what was built, and from what.
+// Version shows what the program was built from.
 type Version struct {
 	Output `embed:""`
 }
@@ -32,13 +32,13 @@ type versions struct {
 	Platform string `json:"platform"`
 	Events   int    `json:"events"` // format version
 
-	Schemas map[string]int64 `json:"schemas"` // of MySQL, by owner of the tables
+	Schemas map[string]int64 `json:"schemas"` // versions of MySQL's tables, by owner
 }
 
-// VersionFlag is --version, which goes before everything else that is asked for.
+// VersionFlag is --version. It comes before everything else on the command line.
 type VersionFlag bool
 
-// BeforeReset is called by kong, before it looks at anything else.
+// BeforeReset is called by kong before it looks at anything else.
 func (VersionFlag) BeforeReset(app *kong.Kong, c *Console) error {
 	if err := errors.Join((&Version{}).Run(c), c.Written()); err != nil {
 		return err

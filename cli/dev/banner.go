@@ -11,14 +11,14 @@ import (
 	"sluice/core/stock"
 )
 
-// Who the demo tokens are for.
+// The users of the demo tokens.
 const (
 	demoShopper = 42
 	demoService = 1
 	demoSKU     = 1001
 )
 
-// tokens are those of the demo.
+// tokens has the tokens of the demo.
 type tokens struct{ shopper, service string }
 
 func (s *stack) issueTokens(context.Context) error {
@@ -40,8 +40,8 @@ func (s *stack) issueTokens(context.Context) error {
 	return err
 }
 
-// banner returns the text that the user reads when all is up. The curl lines work as they are: the key is new in each
-// run, and the reservation's id follows from it.
+// banner returns the text that the user reads when everything is up. The curl lines work as they are: the key is new
+// in each run, and the id of the reservation follows from it.
 func (s *stack) banner() string {
 	key := "demo-" + rand.Text()
 	id := stock.Identity{

@@ -19,7 +19,7 @@ import (
 	"sluice/edge"
 )
 
-// Command is `sluice dev`. Every other setting of edge and persister is read from the environment.
+// Command is `sluice dev`. All other settings of edge and persister come from the environment.
 type Command struct {
 	Dir                 string        `name:"dir" env:"SLUICE_DEV_DIR" group:"Development" default:".sluice" placeholder:"PATH"`
 	Install             bool          `name:"install" env:"SLUICE_DEV_INSTALL" group:"Development" default:"true" negatable:""`
@@ -54,8 +54,8 @@ Examples:
   SLUICE_REDIS_ADDR=127.0.0.1:6379 sluice dev`
 }
 
-// Validate reports wrong settings before anything is started, those of the edge and the persister included.
-// The addresses of private servers are not known yet; any do for that.
+// Validate reports wrong settings before anything starts, including those of the edge and the persister. It checks
+// them with made-up addresses, because those of private servers are not known yet.
 func (c *Command) Validate() error {
 	var f config.Faults
 	if _, port, err := net.SplitHostPort(c.DevListen); err != nil || port == "" {
@@ -79,14 +79,14 @@ func (c *Command) Validate() error {
 		e.TokenKeyFile = "made at the start"
 	}
 	f.Include(c.complete(&e))
-	if f.Err() == nil { // else it would repeat what they share
+	if f.Err() == nil { // otherwise it would repeat the faults that they share
 		_, err := persisterConfig(&e)
 		f.Include(err)
 	}
 	return f.Err()
 }
 
-// redis is the external Redis, without a place if there is none.
+// redis returns the settings of the external Redis. They have no address if there is none.
 func (c *Command) redis() redis.Config {
 	return redis.Config{Addrs: c.RedisAddr, SentinelAddrs: c.RedisSentinelAddrs, SentinelMaster: c.RedisSentinelMaster}
 }

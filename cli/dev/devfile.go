@@ -31,7 +31,7 @@ func (s *stack) writeDevFile(context.Context) error {
 		return err
 	}
 	s.parts.Later("remove dev.json", func(context.Context) error {
-		if s.lost { // it may be another stack's
+		if s.lost { // the file may belong to another stack
 			return nil
 		}
 		return removeDevFile(s.dir)
@@ -39,7 +39,7 @@ func (s *stack) writeDevFile(context.Context) error {
 	return nil
 }
 
-// removeDevFile also removes what a run left that was killed.
+// removeDevFile removes the file, and what a killed run has left of it.
 func removeDevFile(dir string) error {
 	if err := os.Remove(devFilePath(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove dev.json: %w", err)

@@ -16,12 +16,12 @@ import (
 	"sluice/core/stock"
 )
 
-// catchUp is how long the page waits for MySQL: whoever asks has often just reserved something.
+// catchUp is how long the page waits for MySQL, because the user has often just reserved something.
 const catchUp = 10 * time.Second
 
 var errNotLoaded = errors.New("the SKU is not loaded")
 
-// startPage serves, for a curl, what `sluice stock show --wait 10s -o json` and `sluice stock shut -o json` say.
+// startPage serves the output of `sluice stock show --wait 10s -o json` and of `sluice stock shut -o json`, for curl.
 func (s *stack) startPage(ctx context.Context) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.pageAddr)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *stack) showShut(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// answer answers with what read finds.
+// answer answers with the result of read.
 func (s *stack) answer(w http.ResponseWriter, r *http.Request, read func(context.Context, *command.Opened) (any, error)) {
 	found, err := s.read(r.Context(), read)
 	switch {
@@ -86,11 +86,11 @@ func (s *stack) answer(w http.ResponseWriter, r *http.Request, read func(context
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	default:
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(found) // the client has gone: nobody to tell
+		_, _ = w.Write(found) // if the client has gone, there is nobody to tell
 	}
 }
 
-// read connects anew for each answer: what Redis has may have been vetted anew since the last one.
+// read connects anew for each answer, because somebody may have vetted the data in Redis anew since the last one.
 func (s *stack) read(ctx context.Context, read func(context.Context, *command.Opened) (any, error)) ([]byte, error) {
 	stores := s.stores()
 	o, err := stores.Open(ctx)

@@ -15,20 +15,21 @@ import (
 	"sluice/core/stock"
 )
 
-// sample is a small catalog: 1001 has plenty, 1002 one per user, 1006 a single unit, 1007 none left.
+// sample is a small catalog: 1001 has plenty, 1002 allows one per user, 1006 has a single unit, 1007 has none left.
 //
+//go:embed sample.csv
 //go:embed sample.csv
 var sample string
 
-// The sale of the sample, in SKU 1003.
+// The sale of the sample, with SKU 1003.
 const (
 	sampleSale     = 1
 	sampleSaleSKU  = 1003
 	sampleSaleHold = 5 * time.Minute
 )
 
-// loadSample loads the sample unless there is any stock, by the same command as an operator would use,
-// which also opens a Redis that is shut.
+// loadSample loads the sample unless there is stock. It uses the command that operators use, which also opens a Redis
+// that is shut.
 func (s *stack) loadSample(ctx context.Context) error {
 	stores := s.stores()
 	o, err := stores.Open(ctx)
@@ -75,7 +76,7 @@ func (s *stack) writer() command.Writer {
 	return command.Writer{Stores: s.stores(), Kafka: s.cfg.Kafka}
 }
 
-// stores are the stack's, as the commands want them.
+// stores returns the stack's stores in the form that commands take.
 func (s *stack) stores() command.Stores {
 	return command.Stores{Redis: s.cfg.Redis, MySQL: s.cfg.MySQL, Stock: s.cfg.Stock.Agreed}
 }

@@ -16,8 +16,9 @@ import (
 	"sluice/core/local"
 )
 
-// deps installs what is missing; make deps and CI run it as a file.
+// deps installs missing programs. make deps and CI run it as a file.
 //
+//go:embed deps.sh
 //go:embed deps.sh
 var deps string
 
@@ -26,8 +27,7 @@ const database = "sluice"
 // errPrivate means that a private server of the stack does not start, perhaps because of its data.
 var errPrivate = errors.New("a private server does not start")
 
-// startServers starts each server that the command was given no address of, and puts the addresses of
-// all into the configuration.
+// startServers starts every server that the user gave no address of, and puts all addresses into the configuration.
 func (s *stack) startServers(ctx context.Context) error {
 	if err := s.install(ctx); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (s *stack) startKafka(ctx context.Context) error {
 		return fmt.Errorf("%w: broker: %w", errPrivate, err)
 	}
 	s.parts.Close("stop broker", func() {
-		if !s.lost { // else it would write its data into what is there now
+		if !s.lost { // otherwise it would write its data into the directory that is there now
 			b.Stop()
 		}
 	})
@@ -118,7 +118,7 @@ func (s *stack) startKafka(ctx context.Context) error {
 	return nil
 }
 
-// makeKeys makes the key file unless there is one.
+// makeKeys makes the key file, unless there is one.
 func (s *stack) makeKeys() error {
 	s.cfg.TokenKeyFile = s.command.TokenKeyFile
 	if s.cfg.TokenKeyFile != "" {
@@ -135,7 +135,7 @@ func (s *stack) makeKeys() error {
 	return auth.WriteKeys(s.cfg.TokenKeyFile, key)
 }
 
-// server notes where a server is, for the banner.
+// server notes the address of a server for the banner.
 func (s *stack) server(name, where string) {
 	s.servers = append(s.servers, [2]string{name, where})
 }

@@ -24,35 +24,35 @@ import (
 	"sluice/persister"
 )
 
-// Bounds of a start and of a stop.
+// The bounds of a start and of a stop.
 const (
 	readyWithin = time.Minute
 	readyPoll   = 50 * time.Millisecond
-	drainWithin = 30 * time.Second // of a role, with the requests it has accepted
+	drainWithin = 30 * time.Second // for a role to end, with the requests that it has accepted
 )
 
-// stack holds the running servers, and how to stop them.
+// stack has the running servers, and knows how to stop them.
 type stack struct {
 	command *Command
 	dir     string
 	console *command.Console
 	log     *slog.Logger
 
-	cfg       edge.Config // what the parts share, too
-	servers   [][2]string // names and places, for the banner
+	cfg       edge.Config // also what all parts share
+	servers   [][2]string // names and addresses, for the banner
 	edge      *edge.Node
 	persister *persister.Node
 	pageAddr  string
 	tokens    tokens
 
 	watched []watched
-	lost    bool // its data: what is in their place may be somebody else's
+	lost    bool // its data are gone; what is in their place may belong to somebody else
 	full    bool // its disk
 
 	parts lifecycle.Stack
 }
 
-// start starts everything, or nothing if it fails.
+// start starts everything, or nothing if a step fails.
 func (s *stack) start(ctx context.Context) error {
 	if err := removeDevFile(s.dir); err != nil {
 		return err
@@ -61,7 +61,8 @@ func (s *stack) start(ctx context.Context) error {
 		s.startPage, s.issueTokens, s.writeDevFile)
 }
 
-// chooseAddresses comes before the servers, so that one that cannot be listened at costs no start of them.
+// chooseAddresses chooses the addresses of the stack. It comes first, so that an address that cannot be used costs no
+// start of servers.
 func (s *stack) chooseAddresses(ctx context.Context) error {
 	for _, a := range []struct {
 		name, wanted string
@@ -79,8 +80,8 @@ func (s *stack) chooseAddresses(ctx context.Context) error {
 	return nil
 }
 
-// configure completes the edge's configuration: what is not set yet comes from the environment, or is
-// the default.
+// configure completes the edge's configuration. Settings that are missing come from the environment, or get their
+// default.
 func (s *stack) configure(context.Context) error {
 	if err := s.makeKeys(); err != nil {
 		return err
@@ -98,11 +99,11 @@ func (c *Command) complete(cfg *edge.Config) error {
 	}
 	rates()
 	err := complete(cfg)
-	rates() // again, because a rate of 0 is a rate, and no missing value
+	rates() // again, because complete takes a rate of 0 for a missing value, and it means no limit
 	return err
 }
 
-// burst returns how many requests one second of a rate allows, all at once.
+// burst returns how many requests a rate allows at once: those of one second.
 func burst(rate float64) int { return max(1, int(rate)) }
 
 // complete fills in a configuration from the environment and with defaults, and checks it.
@@ -114,7 +115,7 @@ func complete(cfg any) error {
 	return nil
 }
 
-// persisterConfig is the persister's configuration beside an edge.
+// persisterConfig returns the persister's configuration beside an edge.
 func persisterConfig(e *edge.Config) (persister.Config, error) {
 	p := persister.Config{
 		Redis: e.Redis, MySQL: e.MySQL, Kafka: e.Kafka, Stock: e.Stock.Agreed,
@@ -124,7 +125,7 @@ func persisterConfig(e *edge.Config) (persister.Config, error) {
 	return p, err
 }
 
-// freeAddress is the wanted address, or one with a free port if its port is taken.
+// freeAddress returns the wanted address, or one with a free port if its port is taken.
 func (s *stack) freeAddress(ctx context.Context, name, wanted string) (string, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", wanted)
 	if err == nil {
@@ -174,7 +175,8 @@ func (s *stack) startRoles(ctx context.Context) error {
 	return s.tellDegraded(ctx)
 }
 
-// tellDegraded warns of faults with which the stack runs all the same, as partitions of Redis that have lost something.
+// tellDegraded warns of faults with which the stack runs nevertheless, such as partitions of Redis that have lost
+// something.
 func (s *stack) tellDegraded(ctx context.Context) error {
 	found, err := telemetry.AskDegraded(ctx, s.edge.OpsAddr())
 	for _, what := range found {
@@ -183,7 +185,7 @@ func (s *stack) tellDegraded(ctx context.Context) error {
 	return err
 }
 
-// drain gives each role's shutdown a time of its own.
+// drain gives the shutdown of each role its own time limit.
 func drain(shutdown func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
@@ -192,7 +194,7 @@ func drain(shutdown func(context.Context) error) func(context.Context) error {
 	}
 }
 
-// refused reports a Redis that lacks what MySQL and Kafka have: waiting does not open it.
+// refused reports whether Redis lacks what MySQL and Kafka have. Then waiting does not open it.
 func refused(err error) bool { return strings.Contains(err.Error(), redisstock.ErrVetting.Error()) }
 
 func waitReady(ctx context.Context, role, addr string) error {

@@ -14,31 +14,31 @@ import (
 // watchEvery bounds how long a stack sells from data that are gone.
 const watchEvery = 250 * time.Millisecond
 
-// watched is a server of the stack's own, and the directory without which its data end with it.
+// watched is a server of the stack with the directory of its data. If the directory is gone, so are the data.
 type watched struct {
 	name  string
 	dir   string
 	there os.FileInfo
-	ended <-chan struct{} // nil: it lives in this process
+	ended <-chan struct{} // nil: the server lives in this process
 }
 
-// watch has untilGone look at a server.
+// watch makes untilGone watch a server.
 func (s *stack) watch(w watched) {
-	w.there, _ = os.Stat(w.dir) // if that fails, the directory is gone already, and untilGone says so
+	w.there, _ = os.Stat(w.dir) // if that fails, the directory is gone already, and untilGone reports it
 	s.watched = append(s.watched, w)
 }
 
-// private is a server of the stack's own, in a process of its own.
+// private is a server of the stack in a process of its own.
 type private interface {
 	Ended() <-chan struct{}
 	Kill() error
 	Stop() error
 }
 
-// keep has a server stopped with the stack, and watched until then.
+// keep makes the stack stop a server with itself, and watch it until then.
 func (s *stack) keep(name, dir string, server private) {
 	s.parts.Later("stop "+name, func(context.Context) error {
-		if s.lost { // an orderly end would be for its data
+		if s.lost { // an orderly end would write its data
 			return server.Kill()
 		}
 		return server.Stop()
@@ -46,7 +46,8 @@ func (s *stack) keep(name, dir string, server private) {
 	s.watch(watched{name: name, dir: dir, ended: server.Ended()})
 }
 
-// untilGone waits until ctx ends, or data of the stack are gone, or a server of its own has ended, and says which.
+// untilGone waits until ctx ends, until data of the stack are gone, or until a server of the stack ends. It says
+// which.
 func (s *stack) untilGone(ctx context.Context, lock *dirlock.Lock) error {
 	for {
 		if err := lock.Check(); errors.Is(err, dirlock.ErrGone) {
