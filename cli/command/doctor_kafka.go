@@ -3,10 +3,10 @@ package command
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/segmentio/kafka-go"
 
+	"sluice/core/examine"
 	"sluice/core/outbox"
 )
 
@@ -29,19 +29,10 @@ func (d *Doctor) kafka(ctx context.Context, e *examination) {
 		e.ok(about, "%d partitions", c.Partitions)
 	}
 	e.faults(about, c.Faults)
-	if c.Lagging > 0 {
-		e.warn(about, fmt.Sprintf("%d partitions have copies that lag", c.Lagging), "see whether all brokers run")
+	for _, f := range examine.Copies(&c) {
+		e.warn(about, f.Found, f.Do)
 	}
-	const more = "on three brokers or more, run it with 3 copies (--kafka-replication)"
-	switch {
-	case c.InSyncMin == 0:
-		e.warn(about, "cannot tell min.insync.replicas", "let the user describe the topic")
-	case len(c.Faults) > 0:
-	case c.Copies < 2:
-		e.warn(about, "one copy only: a lost disk loses what MySQL does not have yet", more)
-	case c.InSyncMin < 2:
-		e.warn(about, fmt.Sprintf("one of %d copies is enough for an event to count: while the other lags, a lost disk loses what MySQL does not have yet", c.Copies), more)
-	default:
+	if examine.CopiesSafe(&c) {
 		e.ok(about, "%d of %d copies must have an event before it counts", c.InSyncMin, c.Copies)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
-	"strings"
 
 	"github.com/redis/rueidis"
 
@@ -15,8 +13,7 @@ import (
 // sentinels checks the Sentinels, which name the primary, and the replicas, one of which may take over one day. It
 // returns how many replicas are up.
 func (d *Doctor) sentinels(ctx context.Context, e *examination) (up int) {
-	var primaries []string          // each primary that a Sentinel names
-	replicas := map[string]string{} // flags by address
+	said := examine.Sentinels{Given: len(d.Redis.SentinelAddrs)}
 	for _, addr := range d.Redis.SentinelAddrs {
 		about := "Sentinel " + addr
 		client, err := d.Redis.Sentinel(addr)
@@ -24,47 +21,38 @@ func (d *Doctor) sentinels(ctx context.Context, e *examination) (up int) {
 			e.fail(about, err.Error(), "start it, or correct --redis-sentinel-addrs and its password")
 			continue
 		}
-		if primary := d.sentinel(ctx, e, about, client, replicas); primary != "" && !slices.Contains(primaries, primary) {
-			primaries = append(primaries, primary)
-		}
+		d.sentinel(ctx, e, about, client, &said)
 		client.Close()
 	}
-	if len(d.Redis.SentinelAddrs) < 3 {
-		e.warn("Sentinels", fmt.Sprintf("only %d are given: while they are away nobody names the primary", len(d.Redis.SentinelAddrs)),
-			"run three or more on different machines, and give all in --redis-sentinel-addrs")
-	}
-	if len(primaries) > 1 {
-		e.fail("Sentinels", "they name different primaries: "+strings.Join(primaries, ", "), "see whether a failover is under way, or a Sentinel cut off")
-	}
-	for addr, flags := range replicas {
-		if strings.Contains(flags, "down") || strings.Contains(flags, "disconnected") {
-			e.warn("Redis replica "+addr, "the Sentinels find it "+flags, "start it, or let the Sentinels forget it by SENTINEL RESET")
-			continue
+	for _, r := range said.Risks() {
+		if r.Failure {
+			e.fail(r.About, r.Found, r.Do)
+		} else {
+			e.warn(r.About, r.Found, r.Do)
 		}
-		up++
+	}
+	for _, addr := range said.Up() {
 		d.replica(ctx, e, addr)
 	}
-	if up == 0 && len(primaries) > 0 {
-		e.warn("Sentinels", "the primary has no replica that is up: nothing can take over", "start a replica")
-	}
-	return up
+	return len(said.Up())
 }
 
-// sentinel checks one Sentinel, and returns the address of the primary that it names.
-func (d *Doctor) sentinel(ctx context.Context, e *examination, about string, client rueidis.Client, replicas map[string]string) string {
+// sentinel checks one Sentinel, and notes what it says.
+func (d *Doctor) sentinel(ctx context.Context, e *examination, about string, client rueidis.Client, said *examine.Sentinels) {
 	ask := func(word string) rueidis.RedisResult {
 		return client.Do(ctx, client.B().Arbitrary("SENTINEL", word, d.Redis.SentinelMaster).Build())
 	}
 	named, err := ask("GET-MASTER-ADDR-BY-NAME").AsStrSlice()
 	if rueidis.IsRedisNil(err) || err == nil && len(named) != 2 {
 		e.fail(about, fmt.Sprintf("it watches no %q", d.Redis.SentinelMaster), "correct --redis-sentinel-master, or let it monitor the primary")
-		return ""
+		return
 	}
 	if err != nil {
 		e.fail(about, err.Error(), "see whether it answers, and --redis-sentinel-user may use SENTINEL")
-		return ""
+		return
 	}
 	primary := net.JoinHostPort(named[0], named[1])
+	said.Names(primary)
 	if quorum, err := ask("CKQUORUM").ToString(); err != nil {
 		e.fail(about, err.Error(), "start the other Sentinels: without most of them nothing takes over")
 	} else {
@@ -73,17 +61,13 @@ func (d *Doctor) sentinel(ctx context.Context, e *examination, about string, cli
 	known, err := ask("REPLICAS").ToArray()
 	if err != nil {
 		e.fail(about, err.Error(), "let the user run SENTINEL REPLICAS")
-		return primary
+		return
 	}
 	for _, replica := range known {
 		if fields, err := replica.AsStrMap(); err == nil {
-			addr := net.JoinHostPort(fields["ip"], fields["port"])
-			if replicas[addr] == "" || strings.Contains(fields["flags"], "down") {
-				replicas[addr] = fields["flags"]
-			}
+			said.Knows(net.JoinHostPort(fields["ip"], fields["port"]), fields["flags"])
 		}
 	}
-	return primary
 }
 
 func (d *Doctor) replica(ctx context.Context, e *examination, addr string) {

@@ -1,5 +1,6 @@
 // Package examine judges what somebody has read from the servers of a deployment: how far their clocks may differ,
-// how long events may wait, which settings are a risk. It asks no server, and prints nothing.
+// how long events may wait, how many copies there are, who takes over, which settings are a risk. It asks no server, and
+// prints nothing.
 package examine
 
 import (
