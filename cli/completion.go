@@ -13,7 +13,6 @@ import (
 // shells has the scripts that make a shell ask completeWords.
 //
 //go:embed completion
-//go:embed completion
 var shells embed.FS
 
 // completion prints the script that completes command lines in a shell.

@@ -18,7 +18,6 @@ import (
 // sample is a small catalog: 1001 has plenty, 1002 allows one per user, 1006 has a single unit, 1007 has none left.
 //
 //go:embed sample.csv
-//go:embed sample.csv
 var sample string
 
 // The sale of the sample, with SKU 1003.

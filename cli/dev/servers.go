@@ -19,7 +19,6 @@ import (
 // deps installs missing programs. make deps and CI run it as a file.
 //
 //go:embed deps.sh
-//go:embed deps.sh
 var deps string
 
 const database = "sluice"
