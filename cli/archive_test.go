@@ -68,8 +68,8 @@ func TestArchiveCommand(t *testing.T) {
 	d.run("archive", "run", "--older-than", "1200h", "--yes").want(command.ExitUsage, "dir", "--dry-run")
 	d.run("archive", "run", "--dir", filepath.Join(dir, "nowhere"), "--yes").want(command.ExitUsage, "--dir")
 	d.run("archive", "run", "--dir", dir, "--older-than", "24h", "--yes").want(command.ExitUsage, "older-than", "48h")
-	d.run("archive", "run", "--older-than", "1200h", "--dry-run").want(command.ExitDone, "12 events of 2 cells and 4 reservations", "would leave")
-	archived().want(command.ExitDone, "12 events of 2 cells and 4 reservations", "left the tables", ".sluice.gz")
+	d.run("archive", "run", "--older-than", "1200h", "--dry-run").want(command.ExitDone, "12 events of 2 cells, 4 reservations and 0 repairs", "would leave")
+	archived().want(command.ExitDone, "12 events of 2 cells, 4 reservations and 0 repairs", "left the tables", ".sluice.gz")
 	archived().want(command.ExitDone, "0 events")
 	d.settled()
 	d.reconcile(command.ExitDone, "--sku", "1")
@@ -90,7 +90,7 @@ func TestArchiveCommand(t *testing.T) {
 	d.marked(h)
 	stop()
 	h.age()
-	archived().want(command.ExitDone, "3 events of 1 cells and 2 reservations")
+	archived().want(command.ExitDone, "3 events of 1 cells, 2 reservations and 0 repairs")
 	d.settled()
 
 	files, err := filepath.Glob(filepath.Join(dir, "*.sluice.gz"))
@@ -138,7 +138,44 @@ func TestArchiveCommand(t *testing.T) {
 	}
 }
 
-// The unit of systemd archives by an account that has no more than the role's grants.
+// everyFileIsVerified has the files looked at that MySQL knows, while something is wrong with one of them.
+func (d *deployment) everyFileIsVerified(h *hand, dir string, verify func() result) {
+	t := d.t
+	files, err := filepath.Glob(filepath.Join(dir, "*.sluice.gz"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	noted := func() (note string) {
+		t.Helper()
+		err := h.db.QueryRowContext(t.Context(), "SELECT CONCAT(outcome, ' ', files, ' ', bad_files) FROM archive_runs WHERE act = 'verify' ORDER BY run_id DESC LIMIT 1").Scan(&note)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return note
+	}
+	verify().want(command.ExitDone, files[0]+": whole")
+	if got := noted(); got != "done 1 0" {
+		t.Errorf("noted: %s", got)
+	}
+	aside := files[0] + ".aside"
+	if err := os.Rename(files[0], aside); err != nil {
+		t.Fatal(err)
+	}
+	verify().want(command.ExitFailed, files[0], "no such file", "1 of 1 files")
+	if got := noted(); got != "failed 1 1" {
+		t.Errorf("noted of a file that is missing: %s", got)
+	}
+	if err := os.Rename(aside, files[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.db.ExecContext(t.Context(), "UPDATE archive_files SET sha256 = REVERSE(sha256)"); err != nil {
+		t.Fatal(err)
+	}
+	verify().want(command.ExitFailed, files[0], "SHA-256", "1 of 1 files").lacks("whole:")
+	d.run("archive", "verify", files[0]).want(command.ExitUsage, "--dir") // both
+}
+
+// The units of systemd archive and verify by an account that has no more than the role's grants.
 func TestArchiveUnitRunsWithItsAccount(t *testing.T) {
 	t.Parallel()
 	d := atRest(t, "1,100\n")
@@ -166,12 +203,14 @@ func TestArchiveUnitRunsWithItsAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.flags["--mysql-dsn-file"] = file
-	unit := pages(t)["deploy/systemd/sluice-archive.service"]
-	start := regexp.MustCompile(`(?m)^ExecStart=\S+ (.+)$`).FindStringSubmatch(unit)
-	if len(start) != 2 {
-		t.Fatal("the unit starts nothing")
-	}
 	d.flags["--dir"] = t.TempDir()
-	words := strings.Fields(strings.Replace(start[1], "--dir /var/lib/sluice-archive ", "", 1))
-	d.run(words...).want(command.ExitDone, "3 events of 1 cells and 1 reservations")
+	start := func(unit string) result {
+		found := regexp.MustCompile(`(?m)^ExecStart=\S+ (.+)$`).FindStringSubmatch(pages(t)["deploy/systemd/"+unit])
+		if len(found) != 2 || !strings.Contains(found[1], "--dir /var/lib/sluice-archive") {
+			t.Fatalf("%s starts %q", unit, found)
+		}
+		return d.run(strings.Fields(strings.Replace(found[1], "--dir /var/lib/sluice-archive", "", 1))...)
+	}
+	start("sluice-archive.service").want(command.ExitDone, "3 events of 1 cells, 1 reservations and 0 repairs")
+	d.everyFileIsVerified(h, d.flags["--dir"], func() result { return start("sluice-archive-verify.service") })
 }

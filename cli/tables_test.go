@@ -27,7 +27,10 @@ var tables = map[string]access{
 		reads:  []string{"core/ledger", "persister.selectLetters", "persister.lockReplay"},
 		writes: []string{"core/ledger", "persister"},
 	},
-	"repairs":            {reads: []string{"core/ledger", "persister.lockRepair"}, writes: []string{"core/ledger", "persister"}},
+	"repairs": {
+		reads:  []string{"core/archive.countRepairs", "core/archive.deleteRepairs", "core/archive.selectRepairs", "core/ledger", "persister.lockRepair"},
+		writes: []string{"core/ledger", "persister"},
+	},
 	"repair_approvals":   {reads: []string{"core/ledger"}, writes: []string{"core/ledger"}},
 	"sales":              {reads: []string{"core/ledger", "core/sale"}, writes: []string{"core/sale"}},
 	"sale_items":         {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
@@ -41,6 +44,7 @@ var tables = map[string]access{
 	"checkpoints":        {reads: []string{"core/ledger"}, writes: []string{"core/archive"}},
 	"archived_buyers":    {reads: []string{"core/ledger"}, writes: []string{"core/archive"}},
 	"archive_files":      {reads: []string{"core/archive.selectNextFile", "core/ledger"}, writes: []string{"core/archive"}},
+	"archive_runs":       {reads: []string{"core/archive"}, writes: []string{"core/archive"}},
 }
 
 // TestTablesHaveOneReader looks for SQL in the strings of all sources but tests, and compares who has it with who may.
@@ -102,6 +106,22 @@ func TestTablesAreAllThere(t *testing.T) {
 	slices.Sort(made)
 	if listed := slices.Sorted(maps.Keys(tables)); !slices.Equal(slices.Compact(made), listed) {
 		t.Errorf("migrations make %q, and the test knows %q", made, listed)
+	}
+}
+
+// TestTablesHaveARetention: the page says of each table how long it keeps its rows.
+func TestTablesHaveARetention(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/archive.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "## How long each table keeps its rows")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for name := range tables {
+		if !strings.Contains(section, "`"+name+"`") {
+			t.Errorf("docs/archive.md does not say how long the table %s keeps its rows", name)
+		}
 	}
 }
 

@@ -205,3 +205,11 @@ func (w *archiveWorld) counts(s *ledger.Snapshot, bases map[stock.Cell]ledger.Ch
 		w.t.Error("counts of users:", diff)
 	}
 }
+
+// exec changes tables by hand.
+func (w *archiveWorld) exec(statement string) {
+	w.t.Helper()
+	if _, err := w.db.ExecContext(w.t.Context(), statement); err != nil {
+		w.t.Fatal(statement, err)
+	}
+}

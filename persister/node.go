@@ -226,6 +226,7 @@ func (n *Node) run(context.Context) error {
 	reading.Run("mender", mender.run)
 	reading.Run("shut watch", newShutWatch(n.store, n.cfg.Kafka.Partitions, n.meters, n.set, n.log).run)
 	reading.Run("letter watch", newLetterWatch(n.mysql, n.meters, n.set, n.log).run)
+	reading.Run("archive watch", newArchiveWatch(n.mysql, n.meters, n.set, n.log).run)
 
 	reading.Run("comparer of changes", comparer.followChanges)
 	reading.Run("comparer of all", comparer.lead)

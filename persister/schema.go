@@ -43,6 +43,7 @@ var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, UPDATE (holder, held_until)", Table: "reconcile_lease"},
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE (sku_id, pool, bucket, so_far), DELETE", Table: "reconcile_pass"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "checkpoints"},
+	{Role: schema.RolePersister, Privileges: "SELECT", Table: "archive_runs"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "ledger"},
@@ -87,6 +88,8 @@ var grants = []schema.Grant{
 	{Role: schema.RoleArchive, Privileges: "SELECT, INSERT, UPDATE", Table: "checkpoints"},
 	{Role: schema.RoleArchive, Privileges: "SELECT, INSERT, UPDATE", Table: "archived_buyers"},
 	{Role: schema.RoleArchive, Privileges: "SELECT, INSERT", Table: "archive_files"},
+	{Role: schema.RoleArchive, Privileges: "SELECT, DELETE", Table: "repairs"},
+	{Role: schema.RoleArchive, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "archive_runs"},
 	{Role: schema.RoleArchive, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleShop, Privileges: "SELECT, UPDATE (safe_stock, warehouse_id)", Table: "product_inventories"},

@@ -3,6 +3,7 @@ package apptest
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -19,6 +20,9 @@ import (
 
 // By default it is longer than the publisher keeps an entry.
 var outageTime = flag.Duration("outage", 12*time.Second, "how long Kafka or MySQL is away")
+
+// grownMax is how many bytes more a process may use at the end of an outage than when the outbox was full.
+const grownMax = 64 << 20
 
 // backWithin is how long it may take after an outage until MySQL has everything.
 const backWithin = time.Minute
@@ -73,14 +77,15 @@ func TestOutagesBehindRedis(t *testing.T) {
 
 // drought is a sale whose events do not get on.
 type drought struct {
-	t       *testing.T
-	s       *stack.Stack
-	edge    *stack.Process
-	service *client.Client // for users who take units
-	hasty   *client.Client // the same without repetitions
-	users   int64
-	held    []string
-	states  map[string]string // by reservation, as it was acknowledged
+	t         *testing.T
+	s         *stack.Stack
+	edge      *stack.Process
+	persister *stack.Process
+	service   *client.Client // for users who take units
+	hasty     *client.Client // the same without repetitions
+	users     int64
+	held      []string
+	states    map[string]string // by reservation, as it was acknowledged
 }
 
 // SKUs of a drought.
@@ -95,7 +100,7 @@ func newDrought(t *testing.T) *drought {
 	s := stack.New(t, fmt.Sprintf("SLUICE_OUTBOX_ENTRIES_MAX=%d", budget), "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_LOG_LEVEL=info")
 	s.LoadCSV("sku_id,quantity,limit,hold_seconds", fmt.Sprintf("%d,100000,,3600", lasting), fmt.Sprintf("%d,10,,2", expiring))
 	d := &drought{t: t, s: s, edge: s.StartEdge(), states: map[string]string{}}
-	s.StartPersister()
+	d.persister = s.StartPersister()
 	url, token := "http://"+d.edge.Addr(), s.Token(1, "service")
 	d.service = newClient(t, url).As(token)
 	hasty, err := client.New(client.Config{URL: url, Attempts: 1})
@@ -108,7 +113,11 @@ func newDrought(t *testing.T) *drought {
 // take takes one unit for a new user.
 func (d *drought) take(c *client.Client, sku int64) error {
 	d.users++
-	r, err := c.Reserve(d.t.Context(), client.Take{SKU: sku, Quantity: 1, User: d.users})
+	take := client.Take{SKU: sku, Quantity: 1, User: d.users, Key: fmt.Sprintf("user-%d", d.users)}
+	r, err := c.Reserve(d.t.Context(), take)
+	for errors.Is(err, client.ErrOutcomeUnknown) && d.t.Context().Err() == nil { // the machine stood still for a moment
+		r, err = c.Reserve(d.t.Context(), take)
+	}
 	if err == nil {
 		d.states[r.ID] = "held"
 		d.held = append(d.held, r.ID)
@@ -146,12 +155,26 @@ func (d *drought) endure(long time.Duration) {
 	if p.Status != 503 || p.RetryAfter == 0 || !p.Retryable || taken < budget/2 || taken > 3*budget {
 		t.Errorf("after %d units of a budget of %d: %+v, again after %v", taken, budget, p, p.RetryAfter)
 	}
+	processes := []*stack.Process{d.edge, d.persister}
+	var before []int64
+	for _, p := range processes {
+		before = append(before, one(p.Memory())(t))
+	}
 	for time.Since(since) < long {
 		d.settle(d.service.Confirm, "confirmed")
 		d.settle(d.service.Release, "released")
-		refused(client.Reservation{}, d.take(d.hasty, lasting))(t, client.CodeBackpressure)
 		must(t, telemetry.AskReady(t.Context(), d.edge.Addrs[1]))
-		lifecycle.Pause(t.Context(), time.Second)
+		for range 50 {
+			refused(client.Reservation{}, d.take(d.hasty, lasting))(t, client.CodeBackpressure)
+			lifecycle.Pause(t.Context(), 20*time.Millisecond)
+		}
+	}
+	for i, p := range processes {
+		now := one(p.Memory())(t)
+		t.Logf("%s used %d MiB of memory when the outbox was full, and %d MiB at the end", p.Addrs[len(p.Addrs)-1], before[i]>>20, now>>20)
+		if now > before[i]+grownMax {
+			t.Errorf("memory of a process grew from %d to %d bytes", before[i], now)
+		}
 	}
 	within(t, 20*time.Second, func() bool { // its units are back, although nobody has written that down
 		stock, err := d.service.Stock(t.Context(), expiring, 0)

@@ -64,6 +64,19 @@ func (p *Process) running() bool {
 // CPU is the processor time that the process has used so far.
 func (p *Process) CPU() (time.Duration, error) { return CPU(p.PID()) }
 
+// Memory is how many bytes of memory the process uses, from /proc.
+func (p *Process) Memory() (int64, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/statm")
+	if err != nil {
+		return 0, err
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+		return 0, fmt.Errorf("/proc/%d/statm: %q: %w", p.PID(), text, err)
+	}
+	return resident * int64(os.Getpagesize()), nil
+}
+
 // CPU is the processor time that a process of this machine has used so far, from /proc.
 func CPU(pid int) (time.Duration, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")

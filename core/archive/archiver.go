@@ -60,6 +60,7 @@ type Done struct {
 	Events       int64
 	Kept         int64 // events that are in files now and that the ledger still keeps
 	Reservations int64
+	Repairs      int64
 	Files        []string
 	Skipped      int64    // cells that stay, because somebody must decide something about them first
 	Faults       []string // why they stay, for the first of them
@@ -90,34 +91,62 @@ func Run(ctx context.Context, cfg Config) (Done, error) {
 	return a.done, err
 }
 
-func (a *archiver) run(ctx context.Context) (err error) {
+func (a *archiver) run(ctx context.Context) (failed error) {
+	var err error
 	if a.ledger, err = evidence.NewNonces(a.DB).Identity(ctx); err != nil {
 		return err
 	}
 	if a.conn, err = a.DB.Conn(ctx); err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
-	defer func() { err = errors.Join(err, a.conn.Close()) }()
+	defer func() { failed = errors.Join(failed, a.conn.Close()) }()
 	if !a.DryRun {
 		unlock, err := a.lock(ctx)
 		if err != nil {
 			return err
 		}
 		defer unlock()
+		runs := NewRuns(a.DB)
+		run, err := runs.Begin(ctx, ActArchive)
+		if err != nil {
+			return err
+		}
+		defer func() { failed = errors.Join(failed, runs.End(ctx, run, a.result(failed))) }()
 		if err := a.tidy(ctx); err != nil {
 			return err
 		}
 	}
 	for after := (stock.Cell{}); ; {
 		cells, err := a.page(ctx, after)
-		if err != nil || len(cells) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(cells) == 0 {
+			return a.repairs(ctx)
 		}
 		after = cells[len(cells)-1].cell
 		if err := a.cells(ctx, cells); err != nil {
 			return err
 		}
 	}
+}
+
+// result is what is written down of a run that ended with an error, or without.
+func (a *archiver) result(failed error) Result {
+	got := Result{
+		Outcome: OutcomeDone, Events: a.done.Events, Reservations: a.done.Reservations, Repairs: a.done.Repairs,
+		Files: int64(len(a.done.Files)), LeftCells: a.done.Skipped,
+	}
+	switch {
+	case failed != nil:
+		got.Outcome, got.Said = OutcomeFailed, failed.Error()
+		if errors.Is(failed, ErrFile) {
+			got.BadFiles = 1
+		}
+	case a.done.Skipped > 0:
+		got.Outcome, got.Said = OutcomeLeft, a.done.Faults[0]
+	}
+	return got
 }
 
 // target is a cell with the position up to which its events may leave.
@@ -150,7 +179,7 @@ func (a *archiver) cells(ctx context.Context, cells []target) error {
 			return err
 		}
 		if len(some) > 0 {
-			err := a.batch(ctx, some)
+			err := a.batch(ctx, load{cells: some})
 			if errors.Is(err, ErrMoved) {
 				a.skip(err)
 				continue
@@ -159,11 +188,19 @@ func (a *archiver) cells(ctx context.Context, cells []target) error {
 				return err
 			}
 		}
-		a.Progress(a.done)
-		worked := time.Since(start)
-		if a.Share > 0 && a.Share < 1 && !a.DryRun && !lifecycle.Pause(ctx, time.Duration(float64(worked)*(1/a.Share-1))) {
-			return ctx.Err()
+		if err := a.rest(ctx, start); err != nil {
+			return err
 		}
+	}
+	return ctx.Err()
+}
+
+// rest tells of the progress, and rests after what was begun at a time.
+func (a *archiver) rest(ctx context.Context, begun time.Time) error {
+	a.Progress(a.done)
+	worked := time.Since(begun)
+	if a.Share > 0 && a.Share < 1 && !a.DryRun {
+		lifecycle.Pause(ctx, time.Duration(float64(worked)*(1/a.Share-1)))
 	}
 	return ctx.Err()
 }

@@ -16,8 +16,14 @@ import (
 	"sluice/core/ledger"
 )
 
+// load is what leaves with one file.
+type load struct {
+	cells   []*stretch
+	repairs []repair
+}
+
 // batch writes a file, reads it back, and deletes what is in it.
-func (a *archiver) batch(ctx context.Context, some []*stretch) error {
+func (a *archiver) batch(ctx context.Context, some load) error {
 	if a.DryRun {
 		a.count(some)
 		return nil
@@ -59,9 +65,10 @@ func finish(path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-func (a *archiver) count(some []*stretch) {
-	a.done.Cells += int64(len(some))
-	for _, s := range some {
+func (a *archiver) count(some load) {
+	a.done.Cells += int64(len(some.cells))
+	a.done.Repairs += int64(len(some.repairs))
+	for _, s := range some.cells {
 		a.done.Events += int64(len(s.events))
 		a.done.Kept += int64(len(s.fold.Kept()))
 		a.done.Reservations += int64(len(s.fold.ended))
@@ -70,7 +77,7 @@ func (a *archiver) count(some []*stretch) {
 
 // file writes a file and reads it back. The copy must have the same events, and each cell's events must add up to the
 // same checkpoint.
-func (a *archiver) file(id int64, path string, some []*stretch) (sum [32]byte, err error) {
+func (a *archiver) file(id int64, path string, some load) (sum [32]byte, err error) {
 	if err := a.Step("write"); err != nil {
 		return sum, err
 	}
@@ -92,15 +99,18 @@ func (a *archiver) file(id int64, path string, some []*stretch) (sum [32]byte, e
 	}
 	i := 0
 	checked, err := Check(path, func(s *Section, events []ledger.Recorded) error {
-		if i == len(some) {
+		if i == len(some.cells) {
 			return fmt.Errorf("%w: %v was not written", ErrFile, s.Cell())
 		}
-		want := some[i]
+		want := some.cells[i]
 		i++
 		return want.readBack(s, events)
 	})
-	if err == nil && i != len(some) {
-		err = fmt.Errorf("%w: %d of %d cells", ErrFile, i, len(some))
+	if err == nil && i != len(some.cells) {
+		err = fmt.Errorf("%w: %d of %d cells", ErrFile, i, len(some.cells))
+	}
+	if err == nil {
+		err = sameRepairs(some.repairs, checked.Repairs)
 	}
 	if err != nil {
 		return sum, fmt.Errorf("read %s back: %w", path, err)

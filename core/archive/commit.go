@@ -22,7 +22,7 @@ const (
 	freeLock   = "DO RELEASE_LOCK(CONCAT(?, ' ', MD5(DATABASE())))"
 
 	selectNextFile = "SELECT COALESCE(MAX(file_id), 0) + 1 FROM archive_files"
-	insertFile     = "INSERT INTO archive_files (file_id, name, sha256, cells, events, reservations, cut_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
+	insertFile     = "INSERT INTO archive_files (file_id, name, sha256, cells, events, reservations, repairs, cut_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 	// A persister that gets an old event again holds the same rows while it looks whether the event has left.
 	lockMarks    = "SELECT sku_id, pool, bucket, epoch, seq FROM applied_marks WHERE sku_id = %d AND pool = %d AND bucket = %d FOR UPDATE"
@@ -61,7 +61,7 @@ func (a *archiver) nextFile(ctx context.Context) (id int64, err error) {
 
 // commit deletes what is in a file, and writes the checkpoints, in one transaction. It takes back everything if a row is not as
 // it was read.
-func (a *archiver) commit(ctx context.Context, file ledger.ArchiveFile, some []*stretch) (err error) {
+func (a *archiver) commit(ctx context.Context, file ledger.ArchiveFile, some load) (err error) {
 	tx, err := a.conn.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
@@ -75,11 +75,12 @@ func (a *archiver) commit(ctx context.Context, file ledger.ArchiveFile, some []*
 		name string
 		do   func() error
 	}{
-		{"lock", func() error { return a.unchanged(ctx, tx, some) }},
-		{"delete ledger", func() error { return deleteEvents(ctx, tx, some) }},
-		{"delete reservations", func() error { return a.deleteReservations(ctx, tx, some) }},
-		{"checkpoint", func() error { return saveCheckpoints(ctx, tx, file.ID, some) }},
-		{"count buyers", func() error { return saveBuyers(ctx, tx, some) }},
+		{"lock", func() error { return a.unchanged(ctx, tx, some.cells) }},
+		{"delete ledger", func() error { return deleteEvents(ctx, tx, some.cells) }},
+		{"delete reservations", func() error { return a.deleteReservations(ctx, tx, some.cells) }},
+		{"delete repairs", func() error { return deleteOldRepairs(ctx, tx, some.repairs, a.Before) }},
+		{"checkpoint", func() error { return saveCheckpoints(ctx, tx, file.ID, some.cells) }},
+		{"count buyers", func() error { return saveBuyers(ctx, tx, some.cells) }},
 		{"name file", func() error { return a.nameFile(ctx, tx, file, some) }},
 	} {
 		if err := a.Step(step.name); err != nil {
@@ -260,12 +261,12 @@ func saveBuyers(ctx context.Context, tx *sql.Tx, some []*stretch) error {
 	return nil
 }
 
-func (a *archiver) nameFile(ctx context.Context, tx *sql.Tx, file ledger.ArchiveFile, some []*stretch) error {
+func (a *archiver) nameFile(ctx context.Context, tx *sql.Tx, file ledger.ArchiveFile, some load) error {
 	events, reservations := 0, 0
-	for _, s := range some {
+	for _, s := range some.cells {
 		events += len(s.events)
 		reservations += len(s.fold.ended)
 	}
-	_, err := tx.ExecContext(ctx, insertFile, file.ID, file.Name, file.SHA256[:], len(some), events, reservations, a.Before.UnixMilli())
+	_, err := tx.ExecContext(ctx, insertFile, file.ID, file.Name, file.SHA256[:], len(some.cells), events, reservations, len(some.repairs), a.Before.UnixMilli())
 	return err
 }

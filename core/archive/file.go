@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"sluice/core/event"
 	"sluice/core/ledger"
@@ -46,6 +48,7 @@ type Header struct {
 	Before     time.Time `json:"before"` // all events are older, in Redis time
 	Cells      int64     `json:"cells"`
 	Events     int64     `json:"events"`
+	Repairs    int64     `json:"repairs,omitzero"`
 	SHA256     string    `json:"sha256"` // of all that follows this line
 }
 
@@ -91,11 +94,11 @@ type stretch struct {
 }
 
 // fileOf returns the bytes of a file before compression.
-func fileOf(h Header, stretches []*stretch) ([]byte, error) {
+func fileOf(h Header, some load) ([]byte, error) {
 	var body bytes.Buffer
 	var events []byte
-	h.Format, h.Version, h.Cells, h.Events = Format, Version, int64(len(stretches)), 0
-	for _, s := range stretches {
+	h.Format, h.Version, h.Cells, h.Events, h.Repairs = Format, Version, int64(len(some.cells)), 0, int64(len(some.repairs))
+	for _, s := range some.cells {
 		events = events[:0]
 		for i := range s.events {
 			e := &s.events[i]
@@ -116,6 +119,10 @@ func fileOf(h Header, stretches []*stretch) ([]byte, error) {
 		body.Write(line)
 		body.WriteByte('\n')
 		body.Write(events)
+	}
+	for i := range some.repairs {
+		body.Write(some.repairs[i].line)
+		body.WriteByte('\n')
 	}
 	sum := sha256.Sum256(body.Bytes())
 	h.SHA256 = hex.EncodeToString(sum[:])
@@ -164,7 +171,8 @@ func syncDir(dir string) (err error) {
 
 // Reader reads a file. It yields its sections one by one, each with its events, and fails at the end unless the file is whole.
 type Reader struct {
-	Header Header
+	Header  Header
+	Repairs []jsontext.Value // once Next has come to the end
 
 	packed *gzip.Reader
 	in     *bufio.Reader
@@ -215,6 +223,11 @@ func (r *Reader) line() ([]byte, error) {
 
 // Next reads the next section. It returns io.EOF at the end of a whole file.
 func (r *Reader) Next() (s Section, events []ledger.Recorded, err error) {
+	if r.cells == r.Header.Cells && int64(len(r.Repairs)) < r.Header.Repairs {
+		if err := r.repairs(); err != nil {
+			return s, nil, err
+		}
+	}
 	line, err := r.line()
 	if errors.Is(err, io.EOF) && len(line) == 0 {
 		return s, nil, r.end()
@@ -269,10 +282,29 @@ func (r *Reader) event(data []byte) ([]byte, error) {
 	return data, err
 }
 
+// repairs reads the rows after the last section.
+func (r *Reader) repairs() error {
+	for range min(r.Header.Repairs, repairsAtOnce) {
+		line, err := r.line()
+		_, _ = r.body.Write(line) // a hash's Write never fails
+		row := jsontext.Value(bytes.TrimSuffix(line, []byte{'\n'}))
+		if err == nil && !row.IsValid() {
+			err = errors.New("no row")
+		}
+		if err != nil {
+			return fmt.Errorf("%w: repair %d: %w", ErrFile, len(r.Repairs)+1, err)
+		}
+		r.Repairs = append(r.Repairs, slices.Clone(row))
+	}
+	return nil
+}
+
 func (r *Reader) end() error {
 	switch sum := r.sum(); {
 	case sum != r.Header.SHA256:
 		return fmt.Errorf("%w: its content has the SHA-256 %s, and its header says %.64s: it was changed", ErrFile, sum, r.Header.SHA256)
+	case int64(len(r.Repairs)) != r.Header.Repairs:
+		return fmt.Errorf("%w: it has %d repairs, and its header says %d", ErrFile, len(r.Repairs), r.Header.Repairs)
 	case r.cells != r.Header.Cells || r.events != r.Header.Events:
 		return fmt.Errorf("%w: it has %d events of %d cells, and its header says %d of %d", ErrFile, r.events, r.cells, r.Header.Events, r.Header.Cells)
 	}
@@ -281,8 +313,9 @@ func (r *Reader) end() error {
 
 // Checked is a file that was read whole.
 type Checked struct {
-	Header Header
-	SHA256 [32]byte // of the file as it is on disk
+	Header  Header
+	Repairs []jsontext.Value // rows of the table of repairs
+	SHA256  [32]byte         // of the file as it is on disk
 }
 
 // Check reads a whole file. It checks the checksum and the counts, and that the events of each cell follow from each
@@ -318,6 +351,7 @@ func Check(path string, each func(*Section, []ledger.Recorded) error) (c Checked
 	if _, err := io.Copy(io.Discard, all); err != nil { // whatever follows the end
 		return c, fmt.Errorf("read archive: %w", err)
 	}
+	c.Repairs = r.Repairs
 	sum.Sum(c.SHA256[:0])
 	return c, nil
 }

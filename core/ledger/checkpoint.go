@@ -111,7 +111,7 @@ type Archived struct {
 func (r *Reader) Archived(ctx context.Context) (a Archived, err error) {
 	err = r.read(ctx, "archive files", func(rows *sql.Rows) error {
 		return rows.Scan(&a.Files, &a.Events, &a.Before)
-	}, "SELECT COUNT(*), COALESCE(SUM(events), 0), COALESCE(MAX(cut_ms), 0) FROM archive_files")
+	}, "SELECT COUNT(*), COALESCE(SUM(events), 0), COALESCE(MAX(cut_ms), 0) FROM archive_files WHERE events > 0")
 	return a, err
 }
 
@@ -135,4 +135,28 @@ func (r *Reader) ArchiveFile(ctx context.Context, id int64) (found *ArchiveFile,
 		return nil
 	}, "SELECT name, sha256, events FROM archive_files WHERE file_id = ?", id)
 	return found, err
+}
+
+// ArchiveFiles reads what is known of all files, the oldest first, until yield fails.
+func (r *Reader) ArchiveFiles(ctx context.Context, yield func(*ArchiveFile) error) error {
+	for after := int64(0); ; {
+		var some []ArchiveFile
+		err := r.read(ctx, "archive files", func(rows *sql.Rows) error {
+			var f ArchiveFile
+			var sum []byte
+			err := rows.Scan(&f.ID, &f.Name, &sum, &f.Events)
+			copy(f.SHA256[:], sum)
+			some = append(some, f)
+			return err
+		}, "SELECT file_id, name, sha256, events FROM archive_files WHERE file_id > ? ORDER BY file_id LIMIT 1000", after)
+		if err != nil || len(some) == 0 {
+			return err
+		}
+		for i := range some {
+			if err := yield(&some[i]); err != nil {
+				return err
+			}
+		}
+		after = some[len(some)-1].ID
+	}
 }

@@ -152,6 +152,12 @@ var persisterFamilies = []Family{
 	{"sluice_persister_unresolved_dead_letters", Gauge, "reason", "Dead letters that nobody has resolved, by reason. Every persister shows the same. NaN while MySQL does not tell."},
 	{"sluice_persister_shut_cells", Gauge, "kind", "Cells that are shut until somebody repairs them: fenced (Redis lost acknowledged effects), breached (the counters do not add up). Each persister counts those of its Kafka partitions: add them up. NaN until it has seen all of them."},
 	{"sluice_persister_shut_cells_age_seconds", Gauge, "", "Age of the count of shut cells: how long ago the persister looked at the partition that it has left alone for longest."},
+	{"sluice_persister_archive_unsucceeded_seconds", Gauge, "", "How long ago the last run of sluice archive ended that did all there was to do; before the first, how long ago the first run began. Every persister shows the same, like all about the archive. NaN while there has been none."},
+	{"sluice_persister_archive_moved_rows", Gauge, "table", "Rows that the last run of sluice archive moved into files: of ledger, reservations, repairs. NaN while there has been none."},
+	{"sluice_persister_archive_run_seconds", Gauge, "", "How long the last run of sluice archive took, rests included. NaN while there has been none."},
+	{"sluice_persister_archive_left_cells", Gauge, "", "Cells that the last run of sluice archive left as they are, because somebody must decide something first. NaN while there has been none."},
+	{"sluice_persister_archive_bad_files", Gauge, "act", "Files that are missing, or not as they were written: archive: the last run of sluice archive read one back so, and deleted nothing of it; verify: the last sluice archive verify --dir found so many. NaN while there has been none."},
+
 	{"sluice_persister_reconcile_findings", Gauge, "type direction", "Differences between the stores that nothing under way explains, by type and by what they can do to a sale: docs/reconcile.md. Every persister shows the same. NaN while MySQL does not tell."},
 	{"sluice_persister_reconcile_finding_units", Gauge, "type direction", "Units of these differences. Every persister shows the same."},
 	{"sluice_persister_reconcile_cells", Gauge, "class", "Cells in the last sweep: in_sync, in_flight (events under way explain the difference), drift, unverified. Every persister shows the same. NaN before the first sweep."},
