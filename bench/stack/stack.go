@@ -53,13 +53,19 @@ type tokenOf struct {
 // to every process.
 func New(t testing.TB, extra ...string) *Stack {
 	t.Helper()
+	return NewOf(t, Build(t), extra...)
+}
+
+// NewOf is New with a program that is built already.
+func NewOf(t testing.TB, program string, extra ...string) *Stack {
+	t.Helper()
 	dir := t.TempDir()
 	s := &Stack{
 		Redis:   servicetest.Redis(t),
 		MariaDB: servicetest.PrivateMariaDB(t),
 		Kafka:   servicetest.PrivateKafka(t),
 		t:       t,
-		binary:  build(t, dir),
+		binary:  program,
 		tokens:  map[tokenOf]string{},
 	}
 	const database = "sluice"
@@ -148,9 +154,13 @@ func (s *Stack) LoadCSV(lines ...string) {
 	s.Run(strings.Join(lines, "\n")+"\n", "stock", "load", "--yes", "-")
 }
 
-func build(t testing.TB, dir string) string {
+// Use has processes and commands from now on run another program.
+func (s *Stack) Use(program string) { s.binary = program }
+
+// Build builds the program.
+func Build(t testing.TB) string {
 	t.Helper()
-	binary := filepath.Join(dir, "sluice")
+	binary := filepath.Join(t.TempDir(), "sluice")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "sluice")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build sluice: %v\n%s", err, out)
@@ -168,7 +178,12 @@ func must(t testing.TB, err error) {
 // StartEdge starts an edge and waits until it is ready.
 func (s *Stack) StartEdge(extra ...string) *Process {
 	s.t.Helper()
-	data := s.t.TempDir()
+	return s.StartEdgeIn(s.t.TempDir(), extra...)
+}
+
+// StartEdgeIn starts an edge with a data directory that another one may have left.
+func (s *Stack) StartEdgeIn(data string, extra ...string) *Process {
+	s.t.Helper()
 	return s.start("edge", 2, func(addrs []string) []string {
 		return append([]string{"SLUICE_LISTEN=" + addrs[0], "SLUICE_DATA_DIR=" + data}, extra...)
 	})

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -99,7 +100,7 @@ func (r *Runs) Last(ctx context.Context, act Act) (*Result, error) {
 	var ago float64
 	err := r.db.QueryRowContext(ctx, selectLast, act).Scan(&got.Outcome, &got.Events, &got.Reservations, &got.Repairs, &got.Files, &got.LeftCells,
 		&got.BadFiles, &got.Said, &got.Seconds, &ago)
-	if err == sql.ErrNoRows { //nolint:errorlint // Scan returns it as it is
+	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
