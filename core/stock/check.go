@@ -2,6 +2,8 @@ package stock
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 
 	"sluice/core/text"
 )
@@ -20,7 +22,42 @@ func (v *Vector) Check(partitions int) error {
 			return fmt.Errorf("%w: request %d of %s: %s", ErrProtocol, i, v.Op, fault)
 		}
 	}
+	if v.Op == OpGather || v.Op == OpVoid {
+		return v.checkParts()
+	}
 	return nil
+}
+
+// checkParts checks that each part has each cell once, and is at home where its first line is the smallest of the basket.
+func (v *Vector) checkParts() error {
+	for part := range Parts(v.Requests) {
+		home := part[0].Part.Home
+		if home != nil && (len(home.Lines) < len(part) || home.ID() != part[0].ID) {
+			return fmt.Errorf("%w: part of a basket that is not its own", ErrProtocol)
+		}
+		for i := range part {
+			if slices.ContainsFunc(part[:i], func(r Request) bool { return r.Cell == part[i].Cell }) {
+				return fmt.Errorf("%w: two lines of one cell", ErrProtocol)
+			}
+		}
+	}
+	return nil
+}
+
+// Parts yields the requests of each part of a vector of gather or void.
+func Parts(requests []Request) iter.Seq[[]Request] {
+	return func(yield func([]Request) bool) {
+		for from := 0; from < len(requests); {
+			to := from + 1
+			for to < len(requests) && requests[to].Part == requests[from].Part {
+				to++
+			}
+			if !yield(requests[from:to:to]) {
+				return
+			}
+			from = to
+		}
+	}
 }
 
 // Check fails for a request that Vector.Check would refuse its vector for.
@@ -49,7 +86,9 @@ func (r *Request) fault(op Op, partition, partitions int) string {
 			return "deadline out of range"
 		}
 		return ""
-	case OpReserve, OpRelease, OpDeduct, OpAdjust, OpReturn:
+	case OpDecide:
+		return r.decideFault()
+	case OpReserve, OpRelease, OpDeduct, OpAdjust, OpReturn, OpGather, OpVoid:
 	}
 	if r.Cell.SKU < 1 {
 		return "no SKU"
@@ -59,6 +98,11 @@ func (r *Request) fault(op Op, partition, partitions int) string {
 	}
 	switch op {
 	case OpReserve, OpDeduct:
+		return r.takeFault()
+	case OpGather, OpVoid:
+		if r.Part == nil {
+			return "no basket"
+		}
 		return r.takeFault()
 	case OpRelease:
 		return ""
@@ -72,9 +116,19 @@ func (r *Request) fault(op Op, partition, partitions int) string {
 			return "reason missing, too long or not plain text"
 		}
 		return r.takeFault()
-	case OpConfirm, OpExtend: // above
+	case OpConfirm, OpExtend, OpDecide: // above
 	}
 	return "unknown operation"
+}
+
+func (r *Request) decideFault() string {
+	switch p := r.Part; {
+	case p == nil || p.Home == nil || p.Home.ID() != r.ID:
+		return "no basket"
+	case p.To != BasketHeld && (p.To != BasketRefusing || !p.Refusal.Refused()):
+		return "no decision on a basket"
+	}
+	return ""
 }
 
 func (r *Request) takeFault() string {

@@ -197,14 +197,14 @@ func TestWordsNeverChange(t *testing.T) {
 	words := []string{
 		"ok", "replayed", "sold_out", "limit_reached", "not_loaded", "not_open", "closed", "frozen", "fenced",
 		"mismatch", "unknown_reservation", "wrong_state", "wrong_user", "backpressure",
-		"breached", "not_registered", "replica_missing",
+		"breached", "not_registered", "replica_missing", "refused",
 	}
 	for code, word := range words {
 		if got := Verdict(code).String(); got != word {
 			t.Errorf("verdict %d is %q, want %q", code, got, word)
 		}
 	}
-	if Verdicts != len(words) || Verdict(Verdicts).String() != "verdict(17)" {
+	if Verdicts != len(words) || Verdict(Verdicts).String() != "verdict(18)" {
 		t.Errorf("%d verdicts, the next is %v", Verdicts, Verdict(Verdicts))
 	}
 	for code, word := range []string{"none", "held", "confirmed", "released", "expired", "adjusted", "revoked", "returned", "state(8)"} {
@@ -212,7 +212,7 @@ func TestWordsNeverChange(t *testing.T) {
 			t.Errorf("state %d is %q, want %q", code, got, word)
 		}
 	}
-	for op, word := range map[Op]string{1: "reserve", 2: "confirm", 3: "release", 5: "deduct", 6: "adjust", 4: "op(4)"} {
+	for op, word := range map[Op]string{1: "reserve", 2: "confirm", 3: "release", 5: "deduct", 6: "adjust", 4: "op(4)", 13: "gather", 14: "decide", 15: "void"} {
 		if got := op.String(); got != word {
 			t.Errorf("operation %d is %q, want %q", op, got, word)
 		}

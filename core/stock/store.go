@@ -1,6 +1,9 @@
 package stock
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Store keeps the stock of a deployment. The memory model and redisstock implement it, and package stocktest holds both to
 // the same behaviour. It is safe for concurrent use.
@@ -20,6 +23,12 @@ type Store interface {
 	Forget(ctx context.Context, partition, limit int) (int, error)
 	// Partitions is the number of partitions of the deployment.
 	Partitions() int
+
+	// Baskets returns the records of baskets in the order asked for.
+	Baskets(ctx context.Context, ids []ReservationID) ([]BasketRecord, error)
+	// Undecided returns baskets of a partition that were begun at least so long ago and are not decided, oldest first, and at
+	// most so many.
+	Undecided(ctx context.Context, partition int, age time.Duration, limit int) ([]Undecided, error)
 }
 
 // Sweep is what one call of Expire did.

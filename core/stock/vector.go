@@ -14,6 +14,9 @@ const (
 	OpAdjust  Op = 6  // a change of total and avail, or of settings
 	OpReturn  Op = 11 // sold -> avail
 	OpExtend  Op = 12 // the deadline of a hold moves
+	OpGather  Op = 13 // avail -> held: the lines of a basket in a partition, all or none
+	OpDecide  Op = 14 // the record of a basket moves
+	OpVoid    Op = 15 // held -> avail, and nothing -> spent: the lines of a refused basket
 )
 
 // String is the operation's word, which is also its script's name.
@@ -33,6 +36,12 @@ func (o Op) String() string {
 		return "return"
 	case OpExtend:
 		return "extend"
+	case OpGather:
+		return "gather"
+	case OpDecide:
+		return "decide"
+	case OpVoid:
+		return "void"
 	}
 	return fmt.Sprintf("op(%d)", uint8(o))
 }
@@ -54,6 +63,7 @@ type Request struct {
 	Adjustment *Adjustment // adjust only
 	DeadlineMS int64       // extend only: the deadline asked for, in Redis time
 	Reason     string      // return only: plain text, 1 to ReasonMax bytes
+	Part       *Part       // of a basket: gather, decide and void only. Decide has one request for the basket, with its id
 }
 
 // Outcome is the decision about one request.
@@ -62,6 +72,8 @@ type Outcome struct {
 	// Reservation is the record after the decision. It is filled in for VerdictOK, VerdictReplayed, and the
 	// VerdictWrongState of a reservation.
 	Reservation Reservation
+	// Basket is the record of a basket after the decision: of a decide, and of the first request of a part at its home.
+	Basket BasketRecord
 }
 
 // Vector has the requests that one script call decides. All have one operation and one partition. Each request sees the

@@ -4,12 +4,14 @@
 -- KEYS[1] mark     string      nonce and effects of the partition
 -- KEYS[2] meta     hash        of the partition
 -- KEYS[3] restorer string      who restores it
--- KEYS[4] cells    hash        cell -> counters and settings
--- KEYS[5] res      hash        reservation id -> record
--- KEYS[6] due      sorted set  deadline in ms -> pool and reservations
--- KEYS[7] gone     sorted set  end of retention in ms -> reservations
--- KEYS[8] outbox   stream      events for the persister
--- KEYS[9..] buyers hash        cell and user -> units held or sold, a key for each pool of the partition
+-- KEYS[4] baskets  hash        basket -> record
+-- KEYS[5] undecided sorted set begin in ms -> basket in full
+-- KEYS[6] cells    hash        cell -> counters and settings
+-- KEYS[7] res      hash        reservation id -> record
+-- KEYS[8] due      sorted set  deadline in ms -> pool and reservations
+-- KEYS[9] gone     sorted set  end of retention in ms -> reservations
+-- KEYS[10] outbox  stream      events for the persister
+-- KEYS[11..] buyers hash       cell and user -> units held or sold, a key for each pool of the partition
 -- ARGV[1] owner   string  who restores it from now on
 -- ARGV[2] ttl_ms  int  until somebody else may, where the owner falls silent
 -- ARGV[3] torn    int  1: what it holds may go, because a vetting has found that the rest is lost
@@ -24,7 +26,7 @@ local function refusal()
   local other = call("GET", KEYS[3])
   if other and other ~= ARGV[1] then return 1 end
   if call("EXISTS", KEYS[1]) == 1 then return 2 end
-  local stored = call("EXISTS", unpack(KEYS, 4))
+  local stored = call("EXISTS", unpack(KEYS, 6))
   return stored > 0 and ARGV[3] ~= "1" and not restores() and 3 or 0
 end
 

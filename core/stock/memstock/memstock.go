@@ -72,13 +72,9 @@ func (s *Store) do(v *stock.Vector) {
 	step := p.begin(v.TimeMS, s.OutboxEntriesMax)
 	step.noReplica, step.ack = !v.Replicated, s.Ack
 	step.see(v.Requests)
-	for i := range v.Requests {
-		outcome, err := step.decide(v.Op, &v.Requests[i])
-		if err != nil {
-			v.Outcomes, v.Err = v.Outcomes[:0], err
-			return
-		}
-		v.Outcomes = append(v.Outcomes, outcome)
+	if v.Err = step.decideAll(v); v.Err != nil {
+		v.Outcomes = v.Outcomes[:0]
+		return
 	}
 	v.Entry = step.commit(s.Retention.Milliseconds())
 	for cell := range step.looked {
@@ -176,6 +172,9 @@ func (s *Store) Forget(_ context.Context, partition, limit int) (int, error) {
 	for len(p.gone) > 0 && p.gone[0].atMS <= s.now() && forgotten < limit {
 		for _, id := range p.gone[0].ids {
 			delete(p.reservations, id)
+			if p.baskets[id].State.Decided() { // the reservation was the smallest line of one
+				delete(p.baskets, id)
+			}
 			forgotten++
 		}
 		p.gone = p.gone[1:]
@@ -234,6 +233,13 @@ func (s *Store) Edit(cell stock.Cell, edit func(*stock.CellState)) {
 	state := p.cell(cell)
 	edit(&state)
 	p.cells[cell] = state
+}
+
+// LoseBasket removes the record of a basket without regard to the rules.
+func (s *Store) LoseBasket(id stock.ReservationID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.partitions[id.Partition()].baskets, id)
 }
 
 func (s *shared) partition(i int) (*partition, error) {

@@ -44,6 +44,7 @@ func fixture(now func() int64) stocktest.Fixture {
 		Lose: func(_ testing.TB, cell stock.Cell) {
 			model.Edit(cell, func(s *stock.CellState) { *s = stock.CellState{Cell: cell} })
 		},
+		LoseBasket: func(_ testing.TB, id stock.ReservationID) { model.LoseBasket(id) },
 	}
 }
 

@@ -19,6 +19,8 @@ type partition struct {
 	registered   map[registration]bool
 	due          []member // of deadlines, in order
 	gone         []member // of ends of retention, in order
+	baskets      map[stock.ReservationID]stock.BasketRecord
+	undecided    []stock.Undecided // baskets that are begun or refusing, oldest first
 	outbox       []stock.Entry
 	lastMS       int64 // of the outbox' last entry
 	lastN        int
@@ -42,6 +44,7 @@ func newPartition(number int) *partition {
 		reservations: map[stock.ReservationID]stock.Reservation{},
 		buyers:       map[buyer]int64{},
 		registered:   map[registration]bool{},
+		baskets:      map[stock.ReservationID]stock.BasketRecord{},
 	}
 }
 

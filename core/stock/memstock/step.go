@@ -26,6 +26,9 @@ type step struct {
 	buyers       map[buyer]int64
 	held         map[hold][]stock.ReservationID
 	finished     []stock.ReservationID
+	baskets      map[stock.ReservationID]stock.BasketRecord
+	begun        []stock.Undecided
+	decided      []stock.ReservationID // baskets
 	events       []event.Event
 }
 
@@ -46,6 +49,7 @@ func (p *partition) begin(nowMS int64, outboxEntriesMax int64) *step {
 		reservations: map[stock.ReservationID]stock.Reservation{},
 		buyers:       map[buyer]int64{},
 		held:         map[hold][]stock.ReservationID{},
+		baskets:      map[stock.ReservationID]stock.BasketRecord{},
 	}
 }
 
@@ -81,6 +85,28 @@ func (s *step) see(requests []stock.Request) {
 	}
 }
 
+// decideAll decides the requests of a vector, those of one basket together.
+func (s *step) decideAll(v *stock.Vector) error {
+	if v.Op == stock.OpGather || v.Op == stock.OpVoid {
+		for part := range stock.Parts(v.Requests) {
+			if v.Op == stock.OpGather {
+				v.Outcomes = append(v.Outcomes, s.gather(part)...)
+			} else {
+				v.Outcomes = append(v.Outcomes, s.void(part)...)
+			}
+		}
+		return nil
+	}
+	for i := range v.Requests {
+		outcome, err := s.decide(v.Op, &v.Requests[i])
+		if err != nil {
+			return err
+		}
+		v.Outcomes = append(v.Outcomes, outcome)
+	}
+	return nil
+}
+
 // decide decides one request, which sees the effects of those before it. An error refuses the whole vector.
 func (s *step) decide(op stock.Op, r *stock.Request) (stock.Outcome, error) {
 	switch op {
@@ -96,19 +122,37 @@ func (s *step) decide(op stock.Op, r *stock.Request) (stock.Outcome, error) {
 		return s.giveBackSold(r), nil
 	case stock.OpAdjust:
 		return s.adjust(r)
+	case stock.OpDecide:
+		return s.decideBasket(r), nil
+	case stock.OpGather, stock.OpVoid: // together
 	}
 	return stock.Outcome{}, fmt.Errorf("%w: %v", stock.ErrProtocol, op)
 }
 
 // take reserves or deducts.
 func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {
-	cell, before, user := s.cell(r.Cell), s.reservation(r.ID), buyer{r.Cell, r.User}
+	before := s.reservation(r.ID)
+	s.looked[r.Cell] = true
 	if verdict := before.Repeat(r.Fingerprint); verdict != stock.VerdictOK {
 		return answer(verdict, before)
 	}
+	if verdict := s.judgeTake(r); verdict != stock.VerdictOK {
+		return answer(verdict, before)
+	}
+	if op == stock.OpReserve {
+		return s.hold(r)
+	}
+	cell, taken := s.taken(r)
+	cell.Sold += r.Quantity
+	return s.effect(event.KindDeduct, cell, taken, event.Change{})
+}
+
+// judgeTake decides whether the units of a new request can be taken, and shuts its cell where that tells of a loss.
+func (s *step) judgeTake(r *stock.Request) stock.Verdict {
+	cell := s.cell(r.Cell)
 	verdict := cell.Take(stock.Taking{
 		Quantity:   r.Quantity,
-		Owned:      s.owned(user),
+		Owned:      s.owned(buyer{r.Cell, r.User}),
 		Fence:      s.seen[r.Cell],
 		NowMS:      s.nowMS,
 		Registered: s.registered[registration{r.Cell.Pool, r.User}],
@@ -118,9 +162,21 @@ func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {
 	})
 	if verdict != stock.VerdictOK {
 		s.shut(cell, verdict)
-		return answer(verdict, before)
 	}
+	return verdict
+}
 
+// hold carries out a reserve.
+func (s *step) hold(r *stock.Request) stock.Outcome {
+	cell, taken := s.taken(r)
+	cell.Held += r.Quantity
+	taken.DeadlineMS = s.nowMS + cell.Hold.Milliseconds()
+	return s.effect(event.KindReserve, cell, taken, event.Change{})
+}
+
+// taken takes units off avail, and counts them.
+func (s *step) taken(r *stock.Request) (stock.CellState, stock.Reservation) {
+	cell, user := s.cell(r.Cell), buyer{r.Cell, r.User}
 	taken := stock.Reservation{
 		ID: r.ID, Cell: r.Cell, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint,
 		Counted: cell.Limit != 0,
@@ -129,13 +185,7 @@ func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {
 		s.buyers[user] = s.owned(user) + r.Quantity
 	}
 	cell.Avail -= r.Quantity
-	if op == stock.OpDeduct {
-		cell.Sold += r.Quantity
-		return s.effect(event.KindDeduct, cell, taken, event.Change{})
-	}
-	cell.Held += r.Quantity
-	taken.DeadlineMS = s.nowMS + cell.Hold.Milliseconds()
-	return s.effect(event.KindReserve, cell, taken, event.Change{})
+	return cell, taken
 }
 
 // settle confirms or releases.
@@ -283,6 +333,7 @@ func (s *step) shut(cell stock.CellState, verdict stock.Verdict) {
 func (s *step) commit(retentionMS int64) stock.Entry {
 	maps.Copy(s.partition.cells, s.cells)
 	maps.Copy(s.partition.reservations, s.reservations)
+	s.commitBaskets()
 	for b, units := range s.buyers {
 		if units == 0 {
 			delete(s.partition.buyers, b)

@@ -96,7 +96,14 @@ func readOutcomes(v *stock.Vector, verdicts, records string) error {
 		if int(outcome.Verdict) >= stock.Verdicts {
 			return fmt.Errorf("unknown %v", outcome.Verdict)
 		}
+		if v.Requests[i].Part != nil && tellsBasket(v, i) {
+			var err error
+			if outcome.Basket, records, err = nextBasket(records); err != nil {
+				return err
+			}
+		}
 		switch {
+		case v.Op == stock.OpDecide:
 		case outcome.Verdict == stock.VerdictOK:
 			if err := events.Next(&e); err != nil {
 				return err
@@ -110,7 +117,7 @@ func readOutcomes(v *stock.Vector, verdicts, records string) error {
 			}
 			fallthrough // only the record has the first deadline
 		case outcome.Verdict == stock.VerdictReplayed,
-			outcome.Verdict == stock.VerdictWrongState && v.Op != stock.OpAdjust && v.Op != stock.OpReturn:
+			outcome.Verdict == stock.VerdictWrongState && hasRecord(v.Op):
 			var err error
 			if outcome.Reservation, records, err = nextRecord(v.Requests[i].ID, records); err != nil {
 				return err
@@ -125,6 +132,11 @@ func readOutcomes(v *stock.Vector, verdicts, records string) error {
 		return nil
 	}
 	return events.Close()
+}
+
+// hasRecord tells whether the wrong state that a request of an operation meets is that of a reservation.
+func hasRecord(op stock.Op) bool {
+	return op != stock.OpAdjust && op != stock.OpReturn && op != stock.OpVoid
 }
 
 // nextRecord reads the first of some records, and returns the others.

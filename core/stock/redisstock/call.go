@@ -55,6 +55,12 @@ func (c *call) add(s *Store, v *stock.Vector) {
 		c.extend(s, p, v.Requests)
 	case stock.OpReturn:
 		c.giveBack(s, p, v.Requests)
+	case stock.OpGather:
+		c.gather(s, p, v.Requests)
+	case stock.OpVoid:
+		c.void(s, p, v.Requests)
+	case stock.OpDecide:
+		c.decide(p, v.Requests)
 	}
 	trusted, start := s.marks.of(v.Partition), len(c.buf)
 	c.buf = trusted.append(c.buf)
@@ -125,9 +131,10 @@ func (c *call) pool(p *partition, pool uint32) byte {
 func (c *call) reserve(s *Store, p *partition, requests []stock.Request) {
 	c.keys = append(c.keys, p.cells, p.res, p.due, p.outbox)
 	c.take(s, p, requests)
+	c.args = append(c.args, c.unproven)
 }
 
-// take adds the arguments of reserve and deduct, which are the same, and the buyers keys.
+// take adds the arguments that reserve, deduct and gather have in common, and the buyers keys.
 func (c *call) take(s *Store, p *partition, requests []stock.Request) {
 	c.findCells(requests)
 	c.args = append(c.args, p.head, s.outboxMax, s.retentionMS)
@@ -138,7 +145,6 @@ func (c *call) take(s *Store, p *partition, requests []stock.Request) {
 	c.addCells()
 	c.addIDs(requests)
 	c.addAsks(requests)
-	c.args = append(c.args, c.unproven)
 }
 
 // addPoolOfCells adds one argument: for each cell, the place of its pool.
@@ -202,6 +208,7 @@ func (c *call) addFences(requests []stock.Request) {
 func (c *call) deduct(s *Store, p *partition, requests []stock.Request) {
 	c.keys = append(c.keys, p.cells, p.res, p.gone, p.outbox)
 	c.take(s, p, requests)
+	c.args = append(c.args, c.unproven)
 }
 
 // confirm makes the call of confirm.lua.

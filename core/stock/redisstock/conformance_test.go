@@ -51,6 +51,12 @@ func fixture(client rueidis.Client) func(t *testing.T) stocktest.Fixture {
 					t.Fatal(err)
 				}
 			},
+			LoseBasket: func(t testing.TB, id stock.ReservationID) {
+				key := redisstock.BasketsKey(id.Partition())
+				if err := client.Do(t.Context(), client.B().Hdel().Key(key).Field(string(id[:])).Build()).Error(); err != nil {
+					t.Fatal(err)
+				}
+			},
 		}
 	}
 }

@@ -132,7 +132,7 @@ func (s *Store) due(ctx context.Context, partition, limit int) (dueMembers, erro
 func (s *Store) Forget(ctx context.Context, partition, limit int) (int, error) {
 	var forgotten int64
 	err := s.within(ctx, partition, func(ctx context.Context, k *keys) error {
-		reply, err := s.eval(ctx, "forget", partition, s.marks.of(partition), []string{k.res, k.gone}, []string{strconv.Itoa(limit)}, 1)
+		reply, err := s.eval(ctx, "forget", partition, s.marks.of(partition), []string{k.res, k.gone, k.baskets}, []string{strconv.Itoa(limit)}, 1)
 		if err != nil {
 			return err
 		}

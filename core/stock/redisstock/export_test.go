@@ -37,15 +37,17 @@ func of(scripts []lua.Script) version {
 
 // Keys of a partition, for tests that look at them or spoil them.
 
-func MarkKey(partition int) string   { return keysOf(partition).mark }
-func CellsKey(partition int) string  { return keysOf(partition).cells }
-func ResKey(partition int) string    { return keysOf(partition).res }
-func DueKey(partition int) string    { return keysOf(partition).due }
-func GoneKey(partition int) string   { return keysOf(partition).gone }
-func OutboxKey(partition int) string { return keysOf(partition).outbox }
-func MetaKey(partition int) string   { return keysOf(partition).meta }
-func WaitKey(partition int) string   { return keysOf(partition).wait }
-func RelayKey(partition int) string  { return keysOf(partition).relay }
+func MarkKey(partition int) string      { return keysOf(partition).mark }
+func CellsKey(partition int) string     { return keysOf(partition).cells }
+func ResKey(partition int) string       { return keysOf(partition).res }
+func DueKey(partition int) string       { return keysOf(partition).due }
+func GoneKey(partition int) string      { return keysOf(partition).gone }
+func OutboxKey(partition int) string    { return keysOf(partition).outbox }
+func BasketsKey(partition int) string   { return keysOf(partition).baskets }
+func UndecidedKey(partition int) string { return keysOf(partition).undecided }
+func MetaKey(partition int) string      { return keysOf(partition).meta }
+func WaitKey(partition int) string      { return keysOf(partition).wait }
+func RelayKey(partition int) string     { return keysOf(partition).relay }
 
 // PackMark is a mark as Redis has it.
 func PackMark(m PartitionMark) string { return string(m.append(nil)) }

@@ -181,6 +181,7 @@ func TestFullMemory(t *testing.T) {
 	cell := s.load(10, stock.Settings{Limit: 5, ExtendMax: time.Hour})
 	confirmed, released, overdueOne := s.reserve(cell, 1, 1), s.reserve(cell, 2, 1), s.reserve(cell, 3, 1)
 	overdue(s, overdueOne)
+	s.refuse(cell)
 
 	s.must("CONFIG", "", "SET", "maxmemory", "1mb")
 	for op, request := range map[stock.Op]stock.Request{
@@ -189,6 +190,7 @@ func TestFullMemory(t *testing.T) {
 		stock.OpReturn:  comesBack(cell, 4, 1),
 		stock.OpExtend:  {ID: confirmed.ID, DeadlineMS: confirmed.DeadlineMS + 1},
 		stock.OpAdjust:  adjustment(cell, "more", stock.Adjustment{Delta: 1}),
+		stock.OpGather:  basketOf(cell, 4, 1),
 	} {
 		if v := s.do(op, request); !errors.Is(v.Err, stock.ErrNotApplied) {
 			t.Errorf("%v: error is %v, want not executed", op, v.Err)
@@ -203,6 +205,12 @@ func TestFullMemory(t *testing.T) {
 		if got := s.one(op, stock.Request{ID: id, Cell: cell}).Verdict; got != stock.VerdictOK {
 			t.Errorf("%v: verdict is %v, want ok", op, got)
 		}
+	}
+	if got := s.one(stock.OpDecide, s.refusing).Verdict; got != stock.VerdictReplayed {
+		t.Errorf("decide: verdict is %v, want replayed", got)
+	}
+	if got := s.one(stock.OpVoid, s.refusing); got.Verdict != stock.VerdictOK || got.Basket.State != stock.BasketRefused {
+		t.Errorf("void: %+v, want it given back", got)
 	}
 	if sweep, err := s.Expire(t.Context(), partition(cell), 10); err != nil || sweep.Expired != 1 {
 		t.Errorf("expired %d (%v), want 1", sweep.Expired, err)

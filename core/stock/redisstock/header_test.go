@@ -145,6 +145,16 @@ func calls(t *testing.T) map[string][]string {
 		}}}
 		s.Do(t.Context(), v)
 	}
+	basket, err := stock.NewBasket(1, "k", []stock.Line{{Cell: cell, Quantity: 1}}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range []stock.Op{stock.OpGather, stock.OpVoid, stock.OpDecide} {
+		s.Do(t.Context(), &stock.Vector{Op: op, Requests: []stock.Request{{
+			ID: basket.ID(), Cell: cell, User: 1, Quantity: 1, Part: &stock.Part{Home: &basket, To: stock.BasketHeld},
+		}}})
+	}
+	_, _ = s.Undecided(t.Context(), 0, 0, 1)
 	_, _, _ = s.Cells(t.Context(), []stock.Cell{cell})
 	_, _ = s.due(t.Context(), 0, 1)
 	_ = s.expire(t.Context(), 0, []string{string(make([]byte, poolBytes+stock.ReservationBytes))}, &stock.Sweep{})
@@ -173,6 +183,7 @@ func TestHeaders(t *testing.T) {
 		"reserve": "", "deduct": "", "adjust": "", "extend": "", "return": "", "register": "",
 		// What only gives back or settles runs also when memory is full.
 		"confirm": "allow-oom", "release": "allow-oom", "expire": "allow-oom", "forget": "allow-oom",
+		"gather": "", "void": "allow-oom", "decide": "allow-oom", "undecided": "no-writes",
 		"due": "no-writes", "read": "no-writes", signScript: "no-writes",
 	}
 	verdicts := map[string]int{}

@@ -187,6 +187,7 @@ func uintAt(b []byte, at, bytes int) uint64 {
 type keys struct {
 	prefix                                                           string
 	mark, cells, res, due, gone, outbox, meta, relay, wait, restorer string
+	baskets, undecided                                               string
 	buyers0                                                          string // of pool 0
 }
 
@@ -206,6 +207,9 @@ func keysOf(partition int) keys {
 
 		restorer: p + "restorer",
 		buyers0:  p + "buyers:0",
+
+		baskets:   p + "baskets",
+		undecided: p + "undecided",
 	}
 }
 

@@ -386,3 +386,32 @@ func TestExpireComesTooEarly(t *testing.T) {
 	}
 	want(map[string]int64{})
 }
+
+// TestUnreadableBasket has a record of a basket in another form: it is left as it is, and nothing happens to its lines.
+func TestUnreadableBasket(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	cell := s.load(10, stock.Settings{})
+	s.refuse(cell)
+	id := s.refusing.ID
+	key, field := redisstock.BasketsKey(id.Partition()), string(id[:])
+	record, err := s.run("HGET", key, field).ToString()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, unreadable := range []string{record + "and more", "\x02" + record[1:]} {
+		s.must("HSET", key, field, unreadable)
+		before := s.dump(id.Partition())
+		for _, op := range []stock.Op{stock.OpGather, stock.OpDecide, stock.OpVoid} {
+			if got := s.one(op, s.refusing); got.Verdict != stock.VerdictMismatch || got.Basket.State != stock.BasketNone {
+				t.Errorf("%x, %v: %+v", unreadable, op, got)
+			}
+		}
+		if diff := cmp.Diff(before, s.dump(id.Partition())); diff != "" {
+			t.Errorf("it changed something (-before +after):\n%s", diff)
+		}
+		if _, err := s.Baskets(t.Context(), []stock.ReservationID{id}); !errors.Is(err, stock.ErrProtocol) {
+			t.Errorf("read it: error %v", err)
+		}
+	}
+}

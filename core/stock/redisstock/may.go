@@ -23,7 +23,7 @@ var scriptCommands = []string{
 // before.
 func checkRights(ctx context.Context, client rueidis.CoreClient, u upkeep, partition int) error {
 	k := keysOf(partition)
-	all := []string{k.mark, k.cells, k.res, k.due, k.gone, k.outbox, k.meta, k.relay, k.wait, k.restorer, k.buyers(0), k.registered(0)}
+	all := []string{k.mark, k.cells, k.res, k.due, k.gone, k.outbox, k.meta, k.relay, k.wait, k.restorer, k.baskets, k.undecided, k.buyers(0), k.registered(0)}
 	denied, err := client.Do(ctx, client.B().Eval().Script(u.may).Numkeys(int64(len(all))).Key(all...).
 		Arg(scriptCommands...).Build()).AsStrSlice()
 	refusal, refused := rueidis.IsRedisErr(err)

@@ -65,7 +65,7 @@ func NewRestorer(client rueidis.Client, partitions int, deployment, ledger strin
 // the error is ErrHoldsStock, unless the partition has lost a key or a restore of it has begun before.
 func (r *Restorer) Clear(ctx context.Context, partition int, torn bool, pools []uint32) error {
 	k := keysOf(partition)
-	all := []string{k.mark, k.meta, k.restorer, k.cells, k.res, k.due, k.gone, k.outbox}
+	all := []string{k.mark, k.meta, k.restorer, k.baskets, k.undecided, k.cells, k.res, k.due, k.gone, k.outbox}
 	args := []string{r.owner, millis(restorerTTL), "0"}
 	if torn {
 		args[2] = "1"

@@ -119,6 +119,8 @@ type shop struct {
 	testing.TB
 	client rueidis.Client
 	*redisstock.Store
+
+	refusing stock.Request // of a basket, where a test has begun one
 }
 
 func newShop(t testing.TB, client rueidis.Client, cfg redisstock.Config) *shop {
@@ -209,6 +211,17 @@ func comesBack(cell stock.Cell, user, quantity int64) stock.Request {
 }
 
 // do decides requests as one vector, whose error it returns in the vector.
+// basketOf is a basket of one line.
+func basketOf(cell stock.Cell, user, quantity int64) stock.Request {
+	b, err := stock.NewBasket(user, "key", []stock.Line{{Cell: cell, Quantity: quantity}}, stock.PartitionsDefault)
+	if err != nil {
+		panic(err)
+	}
+	return stock.Request{
+		ID: b.ID(), Cell: cell, User: user, Quantity: quantity, Fingerprint: b.Fingerprint, Part: &stock.Part{Home: &b, To: stock.BasketHeld},
+	}
+}
+
 func (s *shop) do(op stock.Op, requests ...stock.Request) *stock.Vector {
 	s.Helper()
 	v := &stock.Vector{Op: op, Partition: requests[0].ID.Partition(), Requests: requests}

@@ -21,7 +21,7 @@ func TestForeignKeyStopsScriptsBeforeTheyWrite(t *testing.T) {
 	keys := map[string]func(partition int) string{
 		"cells": redisstock.CellsKey, "res": redisstock.ResKey, "due": redisstock.DueKey,
 		"gone": redisstock.GoneKey, "outbox": redisstock.OutboxKey,
-		"buyers": func(p int) string { return redisstock.BuyersKey(p, 0) },
+		"buyers": func(p int) string { return redisstock.BuyersKey(p, 0) }, "baskets": redisstock.BasketsKey, "undecided": redisstock.UndecidedKey,
 	}
 	calls := map[string]struct {
 		keys []string
@@ -56,7 +56,16 @@ func TestForeignKeyStopsScriptsBeforeTheyWrite(t *testing.T) {
 			_, err := s.ExpireMembers(s.Context(), partition(held.Cell), member(held))
 			return err
 		}},
-		"forget": {[]string{"res"}, func(s *shop, held stock.Reservation) error {
+		"gather": {[]string{"cells", "res", "due", "outbox", "buyers", "baskets", "undecided"}, func(s *shop, held stock.Reservation) error {
+			return s.do(stock.OpGather, basketOf(held.Cell, 7, 1)).Err
+		}},
+		"void": {[]string{"cells", "res", "gone", "outbox", "buyers", "baskets", "undecided"}, func(s *shop, held stock.Reservation) error {
+			return s.do(stock.OpVoid, s.refusing).Err
+		}},
+		"decide": {[]string{"baskets", "undecided"}, func(s *shop, _ stock.Reservation) error {
+			return s.do(stock.OpDecide, s.refusing).Err
+		}},
+		"forget": {[]string{"res", "baskets"}, func(s *shop, held stock.Reservation) error {
 			_, err := s.Forget(s.Context(), partition(held.Cell), 10)
 			return err
 		}},
@@ -68,6 +77,7 @@ func TestForeignKeyStopsScriptsBeforeTheyWrite(t *testing.T) {
 				cell := s.load(10, stock.Settings{Limit: 5, ExtendMax: time.Hour})
 				s.one(stock.OpDeduct, take(stock.OpDeduct, cell, 1, 1))
 				held := s.reserve(cell, 1, 2)
+				s.refuse(cell)
 				if strings.HasPrefix(name, "expire") { // as if its deadline had passed
 					overdue(s, held)
 				}
@@ -106,4 +116,17 @@ func overdue(s *shop, r stock.Reservation) {
 	for _, member := range members {
 		s.must("ZADD", due, "1", member)
 	}
+}
+
+// refuse begins a basket that is being refused, and holds a unit.
+func (s *shop) refuse(cell stock.Cell) {
+	s.Helper()
+	s.refusing = basketOf(cell, 1, 1)
+	away := *s.refusing.Part.Home
+	away.Lines = append(away.Lines[:1:1], stock.Line{ID: away.Lines[0].ID, Cell: newCell(), Quantity: 1})
+	s.refusing.Part = &stock.Part{Home: &away, To: stock.BasketRefusing, Refusal: stock.VerdictSoldOut}
+	if got := s.one(stock.OpGather, s.refusing); got.Verdict != stock.VerdictOK || got.Basket.State != stock.BasketBegun {
+		s.Fatalf("basket %+v", got)
+	}
+	s.one(stock.OpDecide, s.refusing)
 }

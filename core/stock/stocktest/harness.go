@@ -230,7 +230,7 @@ func checkVector(v *stock.Vector) error {
 	}
 	last := map[stock.Cell]event.Event{}
 	for i, outcome := range v.Outcomes {
-		if outcome.Verdict != stock.VerdictOK {
+		if outcome.Verdict != stock.VerdictOK || v.Op == stock.OpDecide {
 			continue
 		}
 		if len(events) == 0 {
@@ -260,11 +260,11 @@ func checkVector(v *stock.Vector) error {
 
 func kindOf(op stock.Op, a *stock.Adjustment) event.Kind {
 	switch op {
-	case stock.OpReserve:
+	case stock.OpReserve, stock.OpGather:
 		return event.KindReserve
 	case stock.OpConfirm:
 		return event.KindConfirm
-	case stock.OpRelease:
+	case stock.OpRelease, stock.OpVoid:
 		return event.KindRelease
 	case stock.OpDeduct:
 		return event.KindDeduct
@@ -274,6 +274,7 @@ func kindOf(op stock.Op, a *stock.Adjustment) event.Kind {
 		return event.KindReturn
 	case stock.OpExtend:
 		return event.KindExtend
+	case stock.OpDecide: // has none
 	}
 	return 0
 }

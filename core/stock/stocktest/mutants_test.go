@@ -22,8 +22,8 @@ var mutants = []mutant{
 
 	{
 		"no replay check", "step.go",
-		"func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {\n\tcell, before, user := s.cell(r.Cell), s.reservation(r.ID),",
-		"func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {\n\tcell, before, user := s.cell(r.Cell), stock.Reservation{},",
+		"func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {\n\tbefore := s.reservation(r.ID)",
+		"func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {\n\tbefore := stock.Reservation{}",
 	},
 	{
 		"no replay check of returns", "step.go",
@@ -37,8 +37,8 @@ var mutants = []mutant{
 	},
 	{
 		"no mismatch", "step.go",
-		"before.Repeat(r.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n\t}\n\tverdict := cell.Take(",
-		"before.Repeat(before.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n\t}\n\tverdict := cell.Take(",
+		"before.Repeat(r.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n\t}\n\tif verdict := s.judgeTake(",
+		"before.Repeat(before.Fingerprint); verdict != stock.VerdictOK {\n\t\treturn answer(verdict, before)\n\t}\n\tif verdict := s.judgeTake(",
 	},
 	{
 		"no mismatch of returns", "step.go",
@@ -129,24 +129,50 @@ var mutants = []mutant{
 	{
 		"a refusal is written down", "step.go", `return answer(verdict, before)
 	}
-
-	taken`, `s.reservations[r.ID] = stock.Reservation{ID: r.ID, State: stock.StateReleased}
+	if op == stock.OpReserve`, `s.reservations[r.ID] = stock.Reservation{ID: r.ID, State: stock.StateReleased}
 		return answer(verdict, before)
 	}
-
-	taken`,
+	if op == stock.OpReserve`,
 	},
 
 	{"a delta beside the total", "step.go", `cell.Total += a.Delta`, `cell.Total += max(a.Delta, 0)`},
 	{"settings lost by a delta", "step.go", `cell.With(a.Fields, a.Settings)`, `a.Settings`},
 	{
 		"half a vector before an error", "memstock.go",
-		`v.Outcomes, v.Err = v.Outcomes[:0], err`,
-		"step.commit(0)\n\t\t\tv.Outcomes, v.Err = v.Outcomes[:0], err",
+		`v.Outcomes = v.Outcomes[:0]
+		return`,
+		"step.commit(0)\n\t\tv.Outcomes = v.Outcomes[:0]\n\t\treturn",
 	},
 	{"forget before its time", "memstock.go", `p.gone[0].atMS <= s.now()`, `p.gone[0].atMS <= s.now()+s.Retention.Milliseconds()`},
 	{"never forget", "memstock.go", `delete(p.reservations, id)`, `_ = id`},
 	{"forget more than the limit", "memstock.go", ` && forgotten < limit`, ``},
+
+	{"half a basket", "basket.go", `outcomes[i].Verdict = stock.VerdictRefused
+		default`, `outcomes[i] = s.hold(&requests[i])
+		default`},
+	{"take lines of a refused basket", "basket.go", `if verdict := before.Gather(print); verdict != stock.VerdictOK {`, `if verdict := before.Gather(print); verdict == stock.VerdictMismatch {`},
+	{"a key for any lines", "basket.go", `if verdict := before.Gather(print); verdict != stock.VerdictOK {`, `if verdict := before.Gather(before.Fingerprint); verdict != stock.VerdictOK {`},
+	{"tell of another basket", "basket.go", `if verdict != stock.VerdictMismatch {
+		outcomes[0].Basket = b`, `if true {
+		outcomes[0].Basket = b`},
+	{"a held basket takes lines again", "basket.go", `held := part.Held || before.State == stock.BasketHeld`, `held := false`},
+	{"name the last refused line", "basket.go", `if why == stock.VerdictOK && outcomes[i].Verdict.Refused() {`, `if outcomes[i].Verdict.Refused() {`},
+	{"held before all lines are", "basket.go", `len(part.Home.Lines) == len(requests), why`, `true, why`},
+	{"a line that has expired is as good", "basket.go", `before.Gather(r.Fingerprint, basketHeld, s.nowMS)`, `before.Gather(r.Fingerprint, basketHeld, 0)`},
+	{"nobody knows of begun baskets", "basket.go", `s.begun = append(s.begun, stock.Undecided{Basket: *b, SinceMS: s.nowMS})`, ``},
+	{"decided baskets stay undecided", "basket.go", `s.decided = append(s.decided, id)`, ``},
+	{"decide again", "basket.go", `verdict := before.Decide(part.Home.Fingerprint, part.To)`, `verdict := stock.BasketRecord{State: min(before.State, stock.BasketBegun), Fingerprint: before.Fingerprint}.Decide(part.Home.Fingerprint, part.To)`},
+	{"forget which line is refused", "basket.go", `after.Refusal, after.Line = part.Refusal, part.Line`, `after.Refusal = part.Refusal`},
+	{"give a held basket back", "basket.go", `if verdict := before.Void(print); verdict != stock.VerdictOK {`, `if verdict := before.Void(print); verdict == stock.VerdictRefused {`},
+	{"leave absent lines free", "basket.go", `s.reservations[r.ID] = r.Spent()`, ``},
+	{"spent for ever", "basket.go", `s.finished = append(s.finished, r.ID)`, ``},
+	{"give due lines back", "basket.go", `before.Void(r.Fingerprint, s.nowMS)`, `before.Void(r.Fingerprint, 0)`},
+	{"give back from a shut cell", "basket.go", `verdict := cell.Settle(before.Quantity);`, `verdict := stock.VerdictOK;`},
+	{"refused while a line is held", "basket.go", `if !stuck {`, `if true {`},
+	{"forget undecided baskets", "memstock.go", `if p.baskets[id].State.Decided() {`, `if true {`},
+	{"remember baskets for ever", "memstock.go", `if p.baskets[id].State.Decided() {`, `if false {`},
+	{"decide young baskets", "basket.go", `u.SinceMS <= s.now()-age.Milliseconds()`, `u.SinceMS <= s.now()`},
+	{"decide all baskets at once", "basket.go", `len(found) < limit && `, ``},
 }
 
 // unsimulated are mutants that differ from the model where the simulation does not look, or too
@@ -156,6 +182,7 @@ var unsimulated = []string{
 	"ignore the deployment's level", "give back what never counted", "half a vector before an error", "ignore a full outbox",
 	"extend on a full outbox", "return on a full outbox",
 	"never more to expire", "no next deadline", "settle in a cell that is not there",
+	"forget undecided baskets", "decide young baskets", "decide all baskets at once", "give back from a shut cell", "refused while a line is held",
 }
 
 // raced are mutants that an audit after concurrent clients must find: those that sell too much, or

@@ -36,6 +36,9 @@ func Simulate(t *testing.T, newFixture func(t *testing.T) Fixture) {
 			"release":  func(rt *rapid.T) { s.settle(rt, stock.OpRelease) },
 			"extend":   s.extend,
 			"return":   s.giveBack,
+			"gather":   s.gatherSome,
+			"decide":   s.decideSome,
+			"void":     s.voidSome,
 			"adjust":   s.adjust,
 			"register": s.register,
 			"expire":   s.expire,
@@ -53,10 +56,12 @@ type simulation struct {
 	model   *memstock.Store
 	clockMS int64
 	cells   []stock.Cell
+	away    stock.Cell // in another partition, and larger
 
 	asked    []stock.Request     // reserves and deducts so far, whatever became of them
 	adjusted []stock.Request     // adjustments so far, whatever became of them
 	granted  []stock.Reservation // as they were when they were granted
+	baskets  []*stock.Basket     // begun or refused so far
 }
 
 func newSimulation(t *testing.T, rt *rapid.T, f Fixture) *simulation {
@@ -65,6 +70,9 @@ func newSimulation(t *testing.T, rt *rapid.T, f Fixture) *simulation {
 	s.model = memstock.New(s.store.Partitions(), func() int64 { return s.clockMS })
 	s.model.Retention = simRetention
 	s.cells = s.neighbours(4)
+	for s.away = s.cells[0]; s.away.Partition(s.store.Partitions()) == s.cells[0].Partition(s.store.Partitions()); {
+		s.away = newCell()
+	}
 	s.clockMS = s.now()
 	for i, settings := range []stock.Settings{ // the last cell is left to be created
 		{Hold: hold, ExtendMax: hold}, {Limit: 4, Hold: hold}, {Limit: 8, Hold: 2 * time.Millisecond, ExtendMax: 4 * time.Millisecond, RegisteredOnly: true},
@@ -354,6 +362,7 @@ func (s *simulation) compareState(*rapid.T) {
 	for _, r := range s.asked {
 		ids = append(ids, r.ID)
 	}
+	s.compareBaskets()
 	if len(ids) == 0 {
 		return
 	}

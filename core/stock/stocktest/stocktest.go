@@ -33,6 +33,8 @@ type Fixture struct {
 	Corrupt func(t testing.TB, cell stock.Cell, avail, held int64)
 	// Lose removes a cell, and nothing else, behind the store's back.
 	Lose func(t testing.TB, cell stock.Cell)
+	// LoseBasket removes the record of a basket, and nothing else, behind the store's back.
+	LoseBasket func(t testing.TB, id stock.ReservationID)
 	// Advance moves the store's clock to a time. Without it the cases wait.
 	Advance func(toMS int64)
 }
@@ -48,6 +50,7 @@ func Run(t *testing.T, newFixture func(t *testing.T) Fixture) {
 		"settle":   settleCases,
 		"extend":   extendCases,
 		"return":   returnCases,
+		"basket":   basketCases,
 		"adjust":   adjustCases,
 		"register": registerCases,
 		"shut":     shutCases,

@@ -1,0 +1,250 @@
+package stock
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// BasketLinesMax is the most lines of a basket.
+const BasketLinesMax = 50
+
+// Line is one line of a basket: units of one cell, and the id of the reservation that holds them.
+type Line struct {
+	ID       ReservationID
+	Cell     Cell
+	Quantity int64
+}
+
+// Basket is a request to hold units of several cells, all or none.
+type Basket struct {
+	User        int64
+	Fingerprint uint32 // of all lines; the records of its lines have it too
+	// Lines has each cell once: first those in the partition of the smallest cell, which is the basket's home, then those of
+	// the other partitions, one after the other.
+	Lines []Line
+}
+
+// ItemError is what is wrong with an item of a basket. Item is its place, or -1 if it is about all of them.
+type ItemError struct {
+	Item int
+	Err  error
+}
+
+// Why a list of items is no basket.
+var (
+	ErrBasketLines = fmt.Errorf("want 1 to %d items", BasketLinesMax)
+	ErrBasketSum   = fmt.Errorf("the items of this SKU are more than %d units together", QuantityMax)
+	ErrBasketItem  = errors.New("want a SKU and a quantity within the bounds of one reservation")
+)
+
+// Error implements error.
+func (e *ItemError) Error() string { return e.Err.Error() }
+
+// Unwrap makes errors.Is find what is wrong.
+func (e *ItemError) Unwrap() error { return e.Err }
+
+// NewBasket makes the basket of a user's request, in a deployment of so many partitions. Items need no ids. Those of one
+// cell are summed. Its lines' ids follow from user, cell and key, so that everybody knows them before.
+func NewBasket(user int64, key string, items []Line, partitions int) (Basket, error) {
+	if len(items) == 0 || len(items) > BasketLinesMax {
+		return Basket{}, &ItemError{-1, ErrBasketLines}
+	}
+	b := Basket{User: user}
+	for i, item := range items {
+		if item.Cell.SKU < 1 || item.Quantity < 1 || item.Quantity > QuantityMax {
+			return Basket{}, &ItemError{i, ErrBasketItem}
+		}
+		at := slices.IndexFunc(b.Lines, func(l Line) bool { return l.Cell == item.Cell })
+		if at < 0 {
+			item.ID = Identity{User: user, Route: OpGather, Cell: item.Cell, Key: key}.ID(partitions)
+			b.Lines = append(b.Lines, item)
+			continue
+		}
+		if b.Lines[at].Quantity += item.Quantity; b.Lines[at].Quantity > QuantityMax {
+			return Basket{}, &ItemError{i, ErrBasketSum}
+		}
+	}
+	slices.SortFunc(b.Lines, func(x, y Line) int { return x.Cell.Compare(y.Cell) })
+	numbers := make([]int64, 0, 3*len(b.Lines))
+	for _, l := range b.Lines {
+		numbers = append(numbers, l.Cell.SKU, int64(l.Cell.Pool), l.Quantity)
+	}
+	b.Fingerprint = FingerprintOf(numbers...)
+	home := b.Lines[0].ID.Partition()
+	place := func(l Line) int {
+		if l.ID.Partition() == home {
+			return -1
+		}
+		return l.ID.Partition()
+	}
+	slices.SortStableFunc(b.Lines, func(x, y Line) int { return cmp.Compare(place(x), place(y)) })
+	return b, nil
+}
+
+// ID names a basket: it is the id of its smallest line, with whose record the basket's own is kept and forgotten.
+func (b *Basket) ID() ReservationID { return b.Lines[0].ID }
+
+// Parts are the lines of each partition, those at home first.
+func (b *Basket) Parts() [][]Line {
+	var parts [][]Line
+	for from := 0; from < len(b.Lines); {
+		to := from + 1
+		for to < len(b.Lines) && b.Lines[to].ID.Partition() == b.Lines[from].ID.Partition() {
+			to++
+		}
+		parts = append(parts, b.Lines[from:to])
+		from = to
+	}
+	return parts
+}
+
+// BasketState is how far a basket has come. Held and refused are final.
+type BasketState uint8
+
+// The states, as Redis stores them.
+const (
+	BasketNone     BasketState = 0 // no such basket
+	BasketBegun    BasketState = 1 // its lines at home are held, others may be
+	BasketHeld     BasketState = 2
+	BasketRefusing BasketState = 3 // it will be refused, and lines may be held still
+	BasketRefused  BasketState = 4 // none of its lines is held, nor ever will be
+)
+
+var basketNames = [...]string{"none", "begun", "held", "refusing", "refused"}
+
+// String is the state's word.
+func (s BasketState) String() string {
+	if int(s) < len(basketNames) {
+		return basketNames[s]
+	}
+	return fmt.Sprintf("basket(%d)", uint8(s))
+}
+
+// Decided reports whether a state is final. The scripts know by the last bit.
+func (s BasketState) Decided() bool { return s == BasketHeld || s == BasketRefused }
+
+// BasketRecord is what is remembered of a basket, at its home.
+type BasketRecord struct {
+	State       BasketState
+	Refusal     Verdict // on a line, from BasketRefusing on
+	Line        uint8   // which line is refused
+	Fingerprint uint32
+}
+
+// Undecided is a basket that is begun or refusing.
+type Undecided struct {
+	Basket
+	SinceMS int64 // Redis time at which it was begun
+}
+
+// Part is what the requests of one vector that are of one basket have in common. They follow each other, and are all of the
+// basket's lines in that partition.
+type Part struct {
+	// Home is the basket, where the partition is its home. Else it is nil.
+	Home *Basket
+	// Held, of OpGather, says that the basket is held: nothing is taken then, and lines are told in any state.
+	Held bool
+	// To, of OpDecide, is BasketHeld, or BasketRefusing for a refusal of a line.
+	To      BasketState
+	Refusal Verdict
+	Line    uint8
+}
+
+// Gather decides by the record of a line's id whether the line is to be taken: VerdictOK if so. A line that its basket has
+// taken before must still be held, or sold.
+func (r Reservation) Gather(fingerprint uint32, basketHeld bool, nowMS int64) Verdict {
+	state := r.StateAt(nowMS)
+	switch {
+	case state == StateNone && basketHeld:
+		return VerdictUnknownReservation
+	case state == StateNone:
+		return VerdictOK
+	case r.Fingerprint != fingerprint:
+		return VerdictMismatch
+	case basketHeld, state == StateHeld, state == StateConfirmed:
+		return VerdictReplayed
+	}
+	return VerdictWrongState
+}
+
+// Gather returns the verdict on all lines at home, VerdictOK if each is to be looked at.
+func (b BasketRecord) Gather(fingerprint uint32) Verdict {
+	switch {
+	case b.State == BasketNone:
+		return VerdictOK
+	case b.Fingerprint != fingerprint:
+		return VerdictMismatch
+	case b.State >= BasketRefusing:
+		return VerdictRefused
+	}
+	return VerdictOK
+}
+
+// Gathered is the record of a basket whose lines at home got a verdict: VerdictOK, or that on the first refused line. all
+// says that it has no other lines. A missing replica and the id of another basket leave it as it was.
+func (b BasketRecord) Gathered(fingerprint uint32, all bool, verdict Verdict, line int) BasketRecord {
+	switch {
+	case b.State == BasketHeld, verdict == VerdictReplicaMissing, verdict == VerdictMismatch:
+		return b
+	case verdict != VerdictOK:
+		return BasketRecord{BasketRefusing, verdict, uint8(min(line, math.MaxUint8)), fingerprint}
+	case all:
+		return BasketRecord{State: BasketHeld, Fingerprint: fingerprint}
+	}
+	return BasketRecord{State: BasketBegun, Fingerprint: fingerprint}
+}
+
+// Decide says whether a basket's record moves to a state: VerdictOK if so.
+func (b BasketRecord) Decide(fingerprint uint32, to BasketState) Verdict {
+	switch {
+	case b.State == BasketNone:
+		return VerdictUnknownReservation
+	case b.Fingerprint != fingerprint:
+		return VerdictMismatch
+	case b.State == to:
+		return VerdictReplayed
+	case b.State != BasketBegun:
+		return VerdictWrongState
+	}
+	return VerdictOK
+}
+
+// Void says whether the lines of a basket may be given back: VerdictOK if so.
+func (b BasketRecord) Void(fingerprint uint32) Verdict {
+	switch {
+	case b.State == BasketNone:
+		return VerdictUnknownReservation
+	case b.Fingerprint != fingerprint:
+		return VerdictMismatch
+	case b.State == BasketRefused:
+		return VerdictRefused
+	case b.State != BasketRefusing:
+		return VerdictWrongState
+	}
+	return VerdictOK
+}
+
+// Void decides what becomes of a line of a refused basket: VerdictOK if its units go back, VerdictUnknownReservation if its
+// id is to be spent. One whose deadline has passed is left to the sweep.
+func (r Reservation) Void(fingerprint uint32, nowMS int64) Verdict {
+	switch {
+	case r.State == StateNone:
+		return VerdictUnknownReservation
+	case r.Fingerprint != fingerprint:
+		return VerdictMismatch
+	case r.StateAt(nowMS) != StateHeld:
+		return VerdictReplayed
+	}
+	return VerdictOK
+}
+
+// Spent is the record of a line whose id nobody may use any more. It had no event, and so has no seq.
+func (r *Request) Spent() Reservation {
+	return Reservation{ID: r.ID, State: StateReleased, Cell: r.Cell, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint}
+}
+
+// Refused reports whether a verdict on a line refuses its basket.
+func (v Verdict) Refused() bool { return v != VerdictOK && v != VerdictReplayed }

@@ -1,0 +1,61 @@
+#!lua
+-- gather holds the lines of baskets until their deadlines: avail to held, of each basket all or none.
+--
+-- KEYS[1] mark      string      nonce and effects of the partition
+-- KEYS[2] cells     hash        cell -> counters and settings
+-- KEYS[3] res       hash        reservation id -> record
+-- KEYS[4] due       sorted set  deadline in ms -> pool and reservations
+-- KEYS[5] outbox    stream      events for the persister
+-- KEYS[6] baskets   hash        basket -> record
+-- KEYS[7] undecided sorted set  begin in ms -> basket in full
+-- KEYS[8..] buyers  hash        cell and user -> units held or sold, a key for each pool of the vector
+-- KEYS[..] registered set       users, a key for each pool of the vector, where any is a sale's
+-- ARGV[1] mark          14 bytes: as the caller last saw it
+-- ARGV[2] head          3 bytes: version of the events, partition
+-- ARGV[3] outbox_max    int  entries of the outbox from which on nothing is taken
+-- ARGV[4] retention_ms  int  how long a finished reservation is remembered
+-- ARGV[5] pools         a byte per cell: which of KEYS[8..] has its buyers, from 1
+-- ARGV[6] fences        10 bytes per cell: highest epoch and seq that a caller has seen
+-- ARGV[7] places        a byte per line: which of the cells it takes from, from 1
+-- ARGV[8..] cells       14 bytes each
+-- ARGV[..] ids          16 bytes per line: its reservation
+-- ARGV[..] asks         29 bytes per line: user 8, quantity 3, fingerprint 4, cell 14
+-- ARGV[..] parts        which lines are of one basket
+-- ARGV[..] unproven      int  levels that no replica would prove: a bit for each, from that of the default
+-- RETURN {time_ms, verdicts, records, cells, entry_id, entry, effects}
+-- CODE 0 OK             written; bit 7 is set if it counts against the user's limit
+-- CODE 1 REPLAYED       taken before; its record is the answer; nothing changed
+-- CODE 2 SOLD_OUT       avail < quantity; nothing is taken for the basket
+-- CODE 3 LIMIT_REACHED  the user would have more units than the limit; nothing is taken for the basket
+-- CODE 4 NOT_LOADED     no such cell; nothing is taken for the basket
+-- CODE 5 NOT_OPEN       the window has not opened; nothing is taken for the basket
+-- CODE 6 CLOSED         the window has closed; nothing is taken for the basket
+-- CODE 7 FROZEN         frozen by an admin; nothing is taken for the basket
+-- CODE 8 FENCED         Redis has lost effects of the cell, which shuts it
+-- CODE 9 MISMATCH       the id is another basket's; nothing changed
+-- CODE 10 UNKNOWN_RESERVATION  the basket is held, and this line is not remembered; nothing changed
+-- CODE 11 WRONG_STATE   taken before, no longer held; its record is in the answer; nothing is taken
+-- CODE 13 BACKPRESSURE  the outbox is full; nothing is taken for the basket
+-- CODE 14 BREACHED      the cell's counters do not add up, which shuts it; nothing is taken for the basket
+-- CODE 15 NOT_REGISTERED  the cell is for registered users, and the user is none; nothing is taken
+-- CODE 16 REPLICA_MISSING  no replica would have it, and the cell's level asks for one; nothing changed
+-- CODE 17 REFUSED       another line is refused, or the basket was before; nothing is taken for it
+-- ERR BADARG            caller bug, never a business outcome
+-- ERR SHUT              the data are not those that were vetted
+-- RETRY safe            idempotent by the reservation ids
+-- #include lib/base.lua
+-- #include lib/mark.lua
+-- #include lib/effects.lua
+-- #include lib/verdicts.lua
+-- #include lib/cells.lua
+-- #include lib/records.lua
+-- #include lib/answer.lua
+-- #include lib/buyers.lua
+-- #include lib/outbox.lua
+local KIND, STATE, TO, HOLDS, BUYERS, EXTRAS = 1, STATE_HELD, HELD, true, 7, 1
+-- #include lib/registered.lua
+-- #include lib/taking.lua
+local BASKETS, PARTS = 6, ARGV[#ARGV - 1]
+-- #include lib/baskets.lua
+-- #include lib/parts.lua
+-- #include lib/gathering.lua
