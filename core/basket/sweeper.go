@@ -1,0 +1,158 @@
+package basket
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/lifecycle"
+	"sluice/core/stock"
+)
+
+const (
+	// every is the pause between two looks at a partition.
+	every = time.Second
+	// UndecidedMax is how long whoever has begun a basket may take. Then any sweeper decides it.
+	UndecidedMax = 5 * time.Second
+	// basketsMax is how many baskets of a partition one look decides.
+	basketsMax = 64
+	// atOnceMax is how many baskets a process decides at once.
+	atOnceMax = 16
+)
+
+// unknown says that a basket is begun, perhaps, and not decided.
+func unknown(err error) error {
+	//nolint:errorlint // the cause may say that nothing was executed, which is not so of the basket
+	return fmt.Errorf("%w: a basket was begun, and is decided within seconds: %v", stock.ErrUnknown, err)
+}
+
+// Store is what a Sweeper needs of a stock.Store.
+type Store interface {
+	Partitions() int
+	Do(ctx context.Context, vectors ...*stock.Vector)
+	Undecided(ctx context.Context, partition int, age time.Duration, limit int) ([]stock.Undecided, error)
+}
+
+// Sweeper decides the baskets that whoever has begun them has left undecided. Any number of processes may sweep at once.
+type Sweeper struct {
+	Store Store
+	// Publish gets the events, from several goroutines at once. The relay publishes what Publish does not.
+	Publish func(stock.Entry)
+	Metrics *metrics.Set
+	Log     *slog.Logger // Defaults to slog.Default.
+}
+
+// Run sweeps until ctx ends, a goroutine for each partition.
+func (s *Sweeper) Run(ctx context.Context) error {
+	partitions := s.Store.Partitions()
+	set := cmp.Or(s.Metrics, metrics.NewSet())
+	r := run{
+		Sweeper: *s, places: make(chan struct{}, atOnceMax),
+		failures: set.GetOrCreateCounter("sluice_core_basket_sweep_failures_total"),
+		decided:  map[stock.BasketState]*metrics.Counter{},
+	}
+	r.trouble = lifecycle.NewTroubles(cmp.Or(r.Log, slog.Default()), "decide baskets", "partition", partitions)
+	for _, state := range []stock.BasketState{stock.BasketNone, stock.BasketHeld, stock.BasketRefusing, stock.BasketRefused} {
+		r.decided[state] = set.GetOrCreateCounter(fmt.Sprintf("sluice_core_basket_swept_baskets_total{state=%q}", state))
+	}
+	var wg sync.WaitGroup
+	for p := range partitions {
+		wg.Go(func() { r.watch(ctx, p) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// run is a Sweeper at work.
+type run struct {
+	Sweeper
+	trouble  *lifecycle.Troubles
+	places   chan struct{} // one for each basket that is being decided
+	decided  map[stock.BasketState]*metrics.Counter
+	failures *metrics.Counter
+}
+
+// watch looks at a partition again and again.
+func (r *run) watch(ctx context.Context, partition int) {
+	for {
+		lifecycle.Pause(ctx, every+rand.N(every/4)) //nolint:gosec // nothing secret about it
+		if ctx.Err() != nil {
+			return
+		}
+		err := r.look(ctx, partition)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			r.failures.Inc()
+		}
+		r.trouble.Saw(partition, err)
+	}
+}
+
+// look decides what is undecided in a partition. It fails if one basket cannot be decided, after it has tried all.
+func (r *run) look(ctx context.Context, partition int) error {
+	found, err := r.Store.Undecided(ctx, partition, UndecidedMax, basketsMax)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(found))
+	var wg sync.WaitGroup
+	for i := range found {
+		select {
+		case r.places <- struct{}{}:
+		case <-ctx.Done():
+			wg.Wait()
+			return ctx.Err()
+		}
+		wg.Go(func() {
+			defer func() { <-r.places }()
+			var result Result
+			if result, errs[i] = Decide(&found[i].Basket, Direct(ctx, r.Store, r.Publish)); errs[i] == nil {
+				r.decided[result.State].Inc()
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
+// Direct returns how a saga asks a store, each step in one call. publish gets the events.
+func Direct(ctx context.Context, store Store, publish func(stock.Entry)) func(string, []Call) []Answer {
+	return func(_ string, calls []Call) []Answer {
+		answers := make([]Answer, len(calls))
+		var asked []int
+		for i := range calls {
+			asked = append(asked, i)
+		}
+		for _, replicate := range []bool{false, true} {
+			var again []int
+			vectors := make([]*stock.Vector, len(asked))
+			for k, i := range asked {
+				c := &calls[i]
+				vectors[k] = &stock.Vector{Op: c.Op, Partition: c.Requests[0].ID.Partition(), Requests: c.Requests, Replicate: replicate}
+			}
+			if len(vectors) > 0 {
+				store.Do(ctx, vectors...)
+			}
+			for k, i := range asked {
+				v := vectors[k]
+				answers[i] = Answer{v.Outcomes, v.TimeMS, v.Err}
+				if v.Err == nil && v.Entry.ID != "" {
+					publish(v.Entry)
+				}
+				if refusal, _ := refusalOf(v.Outcomes); v.Err == nil && refusal == stock.VerdictReplicaMissing {
+					again = append(again, i) // the level of a cell was not known
+				}
+			}
+			asked = again
+		}
+		return answers
+	}
+}
