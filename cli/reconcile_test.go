@@ -54,12 +54,15 @@ func (r *reported) brief() []string {
 	for _, f := range r.Findings {
 		lines = append(lines, fmt.Sprintf("%s: %s, %d, %s", f.SKU, f.Type, f.Units, f.Direction))
 	}
-	slices.SortFunc(lines, func(a, b string) int {
-		skuA, _, _ := strings.Cut(a, ":")
-		skuB, _, _ := strings.Cut(b, ":")
-		return cmp.Or(cmp.Compare(len(skuA), len(skuB)), cmp.Compare(a, b))
-	})
+	slices.SortFunc(lines, bySKU)
 	return lines
+}
+
+// bySKU orders lines that begin with a SKU.
+func bySKU(a, b string) int {
+	skuA, _, _ := strings.Cut(a, ":")
+	skuB, _, _ := strings.Cut(b, ":")
+	return cmp.Or(cmp.Compare(len(skuA), len(skuB)), cmp.Compare(a, b))
 }
 
 func (d *deployment) reconcile(code int, more ...string) reported {

@@ -3,7 +3,6 @@ package cli
 import (
 	"strings"
 	"testing"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -94,64 +93,5 @@ func TestRepairOfCounters(t *testing.T) {
 	}
 	if again := h.mend(command.ExitDone); len(again.Results) > 0 {
 		t.Errorf("again: %+v", again.Results)
-	}
-}
-
-// While a sale runs, what differs is put right, each once, and no event is lost over it.
-func TestRepairUnderLoad(t *testing.T) {
-	t.Parallel()
-	d := newDeployment(t)
-	d.run("migrate").want(command.ExitDone)
-	d.runWith("sku_id,quantity,limit,hold_seconds\n1,1000000,500,2\n2,1000000,500,2\n3,1000000,500,2\n4,1000000,500,2\n", "stock", "load", "--yes").want(command.ExitDone)
-	defer d.persister()()
-	accepted, stop := d.sellsOn(4)
-	stopped := false
-	defer func() {
-		if !stopped {
-			stop()
-		}
-	}()
-	d.await(func() bool { return accepted.Load() > 200 })
-	h := d.hand()
-	h.raise(stock.Cell{SKU: 1}, "7") // the hot one
-	d.await(func() bool {
-		var n int
-		err := h.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM reservations WHERE sku_id = 3 AND state <> 'held'").Scan(&n)
-		return err == nil && n > 0
-	})
-	id := d.reserve(stock.Cell{SKU: 2}, 9000, "mine")
-	h.del(resOf(stock.Cell{SKU: 2}), string(id[:]))
-	h.sql("UPDATE reservations SET quantity = quantity + 1 WHERE sku_id = 3 AND state <> 'held' LIMIT 1")
-	end := time.Now().Add(time.Minute)
-	for done := false; !done; {
-		if time.Now().After(end) {
-			t.Fatal("a minute of repairs does not put it right")
-		}
-		r := d.run("reconcile", "-o", "json", "--repair", "--apply", "--reason", "test", "--by", "me", "--yes", "--sku", "3")
-		done = r.code == command.ExitDone
-	}
-	for done := false; !done; {
-		if time.Now().After(end) {
-			t.Fatal("a minute of repairs does not put it right")
-		}
-		d.run("reconcile", "-o", "json", "--repair", "--apply", "--reason", "test", "--by", "me", "--yes")
-		done = d.run("reconcile").code == command.ExitDone
-	}
-	stop()
-	stopped = true
-	// A persister that was at it may have made a dead letter of what did not follow before the rebase reached MySQL.
-	d.await(func() bool {
-		d.run("reconcile", "--repair", "--apply", "--reason", "test", "--by", "me", "--yes")
-		var epoch int
-		err := h.db.QueryRowContext(t.Context(), "SELECT epoch FROM applied_marks WHERE sku_id = 1").Scan(&epoch)
-		return err == nil && epoch == 2 && d.run("reconcile").code == command.ExitDone
-	})
-	d.settled()
-	if s := d.show(1); s.Redis.Total != 1_000_000 {
-		t.Errorf("units from nowhere are still there: %+v", s.Redis)
-	}
-	var twice int
-	if err := h.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM ledger WHERE kind = 'rebase'").Scan(&twice); err != nil || twice != 1 {
-		t.Errorf("%d rebases, want one: %v", twice, err)
 	}
 }

@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -47,11 +45,7 @@ func (m *mended) became() []string {
 	for _, s := range m.Results {
 		lines = append(lines, fmt.Sprintf("%s: %s, %s", s.SKU, s.Repair, s.Outcome))
 	}
-	slices.SortFunc(lines, func(a, b string) int {
-		skuA, _, _ := strings.Cut(a, ":")
-		skuB, _, _ := strings.Cut(b, ":")
-		return cmp.Or(cmp.Compare(len(skuA), len(skuB)), cmp.Compare(a, b))
-	})
+	slices.SortFunc(lines, bySKU)
 	return lines
 }
 
