@@ -5,32 +5,44 @@ import (
 	"sluice/core/stock"
 )
 
-// Rebase puts the cell into its next epoch, and opens it if it was shut. So late events of the lost data collide with
-// nothing. Rebase returns its events, in order. A hold that no longer fits is revoked in an epoch of its own, in
-// which the cell has no other hold, because all holds together would not fit.
-func (c *Cell) Rebase(reason string) (events []event.Event) {
+// Rebase revokes the holds that are left to revoke, and puts the cell into its next epoch, so that late events of the lost data
+// collide with nothing. It opens a cell that was shut. It returns the events that say so, in their order.
+func (c *Cell) Rebase(reason string) []event.Event {
+	_, events := c.Revoke(len(c.Revoked), reason)
 	c.Fenced, c.Breached, c.Loaded = false, false, true
-	keep := c.Balances
-	for i := range c.Revoked {
-		r := &c.Revoked[i]
+	held := int64(0)
+	for i := range c.Held {
+		held += c.Held[i].Quantity
+	}
+	c.Avail, c.Balances.Held = c.Total-c.Sold-held, held
+	return append(events, c.next(reason))
+}
+
+// Revoke revokes the next holds that no longer fit, at most so many. It returns them, none once all are revoked, and the events
+// that say so. Each is revoked in an epoch of its own, in which the cell has no other hold: all of them together would not fit.
+// So the cell must stay fenced until Rebase gives it the holds that it keeps.
+func (c *Cell) Revoke(most int, reason string) (revoked []stock.Reservation, events []event.Event) {
+	revoked = c.Revoked[c.revoked:min(c.revoked+most, len(c.Revoked))]
+	c.revoked += len(revoked)
+	free := c.Total - c.Sold
+	for i := range revoked {
+		r := &revoked[i]
 		r.State, r.Counted, r.ExtendedMS = stock.StateRevoked, false, 0
-		free := keep.Avail + keep.Held
 		if r.Quantity > free {
 			r.Seq = c.Seq
-			continue // no event can express it
+			continue // no event can say it
 		}
-		c.Balances = stock.Balances{Avail: free - r.Quantity, Held: r.Quantity, Sold: keep.Sold, Total: keep.Total}
+		c.Avail, c.Balances.Held = free-r.Quantity, r.Quantity
 		events = append(events, c.next(reason))
 		c.Seq++
-		c.Balances = stock.Balances{Avail: free, Sold: keep.Sold, Total: keep.Total}
+		c.Avail, c.Balances.Held = free, 0
 		r.Seq = c.Seq
 		events = append(events, event.Event{
 			Kind: event.KindRevoke, Reservation: r.ID, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint, Cell: c.Cell,
 			Position: c.Position, Avail: c.Avail, Sold: c.Sold, DeadlineMS: r.DeadlineMS,
 		})
 	}
-	c.Balances = keep
-	return append(events, c.next(reason))
+	return revoked, events
 }
 
 // next begins the next epoch.

@@ -35,6 +35,8 @@ type Cell struct {
 	Revoked []stock.Reservation // holds that were open until the loss and no longer fit, the newest one first
 	Buyers  map[int64]int64     // units that count against a user's limit
 	Lost    Loss
+
+	revoked int // how many of Revoked are revoked
 }
 
 // Loss bounds what was lost with the events that are missing since the last rebase.

@@ -31,6 +31,16 @@ func (c *OpenConfig) SetVersion(scripts []lua.Script) { c.scripts = of(scripts) 
 // WriteRecordsOneByOne has a rebuilt cell's records be written each by a call of its own.
 func (c *OpenConfig) WriteRecordsOneByOne() { c.records = 1 }
 
+// KillAfterParts has a rebuild end with an error after so many parts.
+func (c *OpenConfig) KillAfterParts(n int, err error) {
+	c.wrote = func() error {
+		if n--; n == 0 {
+			return err
+		}
+		return nil
+	}
+}
+
 func of(scripts []lua.Script) version {
 	return func() ([]lua.Script, error) { return scripts, nil }
 }

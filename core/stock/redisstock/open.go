@@ -51,7 +51,8 @@ type OpenConfig struct {
 	Log *slog.Logger
 
 	scripts version
-	records int // of a rebuilt cell that one call writes
+	records int          // of a rebuilt cell that one call writes
+	wrote   func() error // is called after each part of a rebuilt cell, by tests
 }
 
 // Validate reports all faults at once.

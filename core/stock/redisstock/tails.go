@@ -195,11 +195,7 @@ func (m *mending) cell(cell stock.Cell, tail Tail) error {
 		return nil
 	}
 	done := Rebuilt{Cell: cell, From: b.Position, Lost: c.Lost, Revoked: len(c.Revoked), Avail: c.Avail}
-	entry, err := m.rebase(&w, &c)
-	if err != nil {
-		return m.refuse(cell, err)
-	}
-	if err := w.write(appendCell(nil, &c.CellState), entry); err != nil {
+	if err := m.rebase(&w, &c); err != nil {
 		return m.refuse(cell, err)
 	}
 	done.To = c.Position
@@ -210,26 +206,32 @@ func (m *mending) cell(cell stock.Cell, tail Tail) error {
 	return nil
 }
 
-// rebase adds the new holds to the part, and puts the cell into its next epoch.
-func (m *mending) rebase(w *part, c *rebuild.Cell) (entry []byte, err error) {
+// rebase writes the new holds, and puts the cell into its next epoch. A hold that no longer fits is written together with
+// the event that revokes it. If not all of these fit into one part, the cell stays fenced until the last part, and whoever
+// goes on after a kill revokes the rest.
+func (m *mending) rebase(w *part, c *rebuild.Cell) error {
 	for i := range c.Held {
 		if r := &c.Held[i]; r.Seq > w.base.Seq {
 			if err := w.put(r, 0); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
 	nowMS, err := serverTime(m.ctx, w.owner().conn)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	events := c.Rebase(tailReason)
-	for i := range c.Revoked {
-		if err := w.put(&c.Revoked[i], nowMS); err != nil {
-			return nil, err
+	left := c.Revoked
+	for ; len(left) > m.cfg.records; left = left[m.cfg.records:] {
+		revoked, events := c.Revoke(m.cfg.records, tailReason)
+		fenced := c.CellState
+		fenced.Fenced, fenced.Loaded = true, true
+		if err := w.end(&fenced, revoked, events, nowMS); err != nil {
+			return err
 		}
 	}
-	return event.Append(nil, event.Batch{Partition: w.partition, TimeMS: nowMS, Events: events}), nil
+	events := c.Rebase(tailReason)
+	return w.end(&c.CellState, left, events, nowMS)
 }
 
 // errReused means that somebody used an id again after its retention had ended. Redis' list of retentions would end
@@ -256,20 +258,39 @@ type part struct {
 
 func (w *part) owner() *primary { return w.ownerOf[w.partition] }
 
-// put adds a record. endedMS is when its reservation ended; 0: it is held.
+// put adds a record, and writes a part that is full.
 func (w *part) put(r *stock.Reservation, endedMS int64) error {
-	score := r.DeadlineMS
-	if endedMS > 0 {
-		score = endedMS + w.cfg.Retention.Milliseconds()
-	}
-	w.records = append(w.records, string(r.ID[:]), strconv.FormatInt(score, 10), string(recordOf(r)))
+	w.add(r, endedMS)
 	if len(w.records) < 3*w.cfg.records {
 		return nil
 	}
 	return w.write(nil, nil)
 }
 
-// write writes the collected records, and with the last part the cell and its events.
+// add adds a record. endedMS is when its reservation ended; 0: it is held.
+func (w *part) add(r *stock.Reservation, endedMS int64) {
+	score := r.DeadlineMS
+	if endedMS > 0 {
+		score = endedMS + w.cfg.Retention.Milliseconds()
+	}
+	w.records = append(w.records, string(r.ID[:]), strconv.FormatInt(score, 10), string(recordOf(r)))
+}
+
+// end writes the collected records, those of revoked holds, and the cell with its events.
+func (w *part) end(c *stock.CellState, revoked []stock.Reservation, events []event.Event, nowMS int64) error {
+	for i := range revoked {
+		w.add(&revoked[i], nowMS)
+	}
+	if len(events) == 0 { // the holds are larger than the cell, so no event can tell of them
+		return w.write(nil, nil)
+	}
+	value := appendCell(nil, c)
+	err := w.write(value, event.Append(nil, event.Batch{Partition: w.partition, TimeMS: nowMS, Events: events}))
+	w.base.value = string(value)
+	return err
+}
+
+// write writes the collected records, and the cell and its events where these are given.
 func (w *part) write(wanted, entry []byte) error {
 	k, conn, cell := keysOf(w.partition), w.owner().conn, w.base.CellState.Cell
 	answer, err := conn.Do(w.ctx, conn.B().Eval().Script(w.upkeep.rebuild).Numkeys(7).
@@ -285,6 +306,8 @@ func (w *part) write(wanted, entry []byte) error {
 		return errReused
 	case answer[0] != 0: // another process has done it meanwhile
 		return fmt.Errorf("write %v: %w", cell, errChanged)
+	case w.cfg.wrote != nil:
+		return w.cfg.wrote()
 	}
 	return nil
 }
