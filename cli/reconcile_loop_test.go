@@ -154,13 +154,6 @@ func since(h *hand) map[string]string {
 // What persisters have found is shown, as a table, in JSON and in csv: runs, what one of them found, and what is so still.
 func TestReconcileHistory(t *testing.T) {
 	t.Parallel()
-	d := atRest(t, "1,20\n2,5\n")
-	d.run("reconcile", "history", "--since", "1ms").want(command.ExitDone, "no run since 1ms")
-	h := d.hand()
-	h.sql("DELETE FROM reconcile_runs")
-	h.sql("UPDATE product_inventories SET available_stock = 19, sold_stock = 1 WHERE sku_id = 1")
-	h.passed("NOW(3) - INTERVAL 23 HOUR") // no pass is due
-	stop := d.persister()
 	type history struct {
 		Runs []struct {
 			ID       string `json:"run_id"`
@@ -178,6 +171,19 @@ func TestReconcileHistory(t *testing.T) {
 			Proof     []struct{ Store, Says string }
 		}
 	}
+	d := atRest(t, "1,20\n2,5\n")
+	d.run("reconcile", "history", "--since", "1ms").want(command.ExitDone, "no run since 1ms")
+	h := d.hand()
+	h.sql("DELETE FROM reconcile_runs")
+	h.sql("UPDATE product_inventories SET available_stock = 19, sold_stock = 1 WHERE sku_id = 1")
+	h.passed("NOW(3) - INTERVAL 23 HOUR") // no pass is due
+	stop := d.persisterWith(func(cfg *persister.Config) { cfg.ReconcileWithin = 0 })
+	d.marked(h)
+	stop()
+	if runs := into[history](d.run("reconcile", "history", "-o", "json").want(command.ExitDone)).Runs; len(runs) != 1 || len(h.open()) > 0 {
+		t.Errorf("a persister that is to compare nothing has: %+v, %q", runs, h.open())
+	}
+	stop = d.persister()
 	read := func(more ...string) history {
 		return into[history](d.run(append([]string{"reconcile", "history", "-o", "json"}, more...)...).want(command.ExitDone))
 	}

@@ -39,7 +39,9 @@ func (c Config) Validate() error {
 	config.Between(&f, "batch-events", c.BatchEvents, 1, 100_000)
 	config.Between(&f, "fetch-bytes", c.FetchBytes, 1<<10, 16<<20)
 	config.Between(&f, "batch-wait", c.BatchWait, 0, 10*time.Second)
-	config.Between(&f, "reconcile-within", c.ReconcileWithin, time.Second, 24*time.Hour)
+	if c.ReconcileWithin != 0 {
+		config.Between(&f, "reconcile-within", c.ReconcileWithin, time.Second, 24*time.Hour)
+	}
 	if c.MySQL.ConnsMax < c.Workers+2 {
 		f.Add("mysql-conns-max", c.MySQL.ConnsMax, "two more than workers, for marks and checks")
 	}

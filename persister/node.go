@@ -202,8 +202,10 @@ func (n *Node) run(context.Context) error {
 	cleaner := newCleaner(n.store, n.meters, n.log)
 	marker := newMarker(n.mysql, n.meters, n.log)
 	comparer := n.newComparer()
-	marker.moved = comparer.touch
 	serving.Run("cleaner", cleaner.run)
+	if n.cfg.ReconcileWithin > 0 {
+		marker.moved = comparer.touch
+	}
 	serving.Run("marker", marker.run)
 	for _, w := range n.watches {
 		serving.Run("watch", w.Run)
@@ -228,8 +230,10 @@ func (n *Node) run(context.Context) error {
 	reading.Run("letter watch", newLetterWatch(n.mysql, n.meters, n.set, n.log).run)
 	reading.Run("archive watch", newArchiveWatch(n.mysql, n.meters, n.set, n.log).run)
 
-	reading.Run("comparer of changes", comparer.followChanges)
-	reading.Run("comparer of all", comparer.lead)
+	if n.cfg.ReconcileWithin > 0 {
+		reading.Run("comparer of changes", comparer.followChanges)
+		reading.Run("comparer of all", comparer.lead)
+	}
 	reading.Run("reconciliation watch", comparer.watch.run)
 
 	open := lifecycle.NewSignal()
