@@ -2,23 +2,32 @@ package evidence
 
 import (
 	"context"
+	"time"
 
 	"sluice/core/config"
 	"sluice/core/event"
 	"sluice/core/outbox"
 )
 
-// Kept yields all batches that Kafka keeps of the topic's partition that has a partition of the stock, persisted or not, each with
-// its message. It leaves out messages that are no batch of events, or of a version that this program does not know.
-func (e *Evidence) Kept(ctx context.Context, stockPartition int, yield func(*outbox.Message, *event.Batch) error) error {
+// keptEarlier is how much earlier than a moment of Redis Kept begins to read: who writes messages has a clock of its own.
+const keptEarlier = 10 * time.Minute
+
+// Kept yields the batches that Kafka keeps of the topic's partition that has a partition of the stock, persisted or not, each with
+// its message. It begins with those that were written at about a time of Redis, and leaves out messages that are no batch of
+// events, or of a version that this program does not know.
+func (e *Evidence) Kept(ctx context.Context, stockPartition int, sinceMS int64, yield func(*outbox.Message, *event.Batch) error) error {
 	topic := outbox.NewTopic(e.tail.Brokers, e.tail.Topic)
 	defer topic.Close()
-	ranges, err := topic.Ranges(ctx)
+	partitions, err := topic.Partitions(ctx)
 	if err != nil {
 		return &config.ServerError{Server: "Kafka", Err: err}
 	}
-	partition := stockPartition % len(ranges)
-	return e.messages(ctx, topic, partition, ranges[partition], func(m *outbox.Message) error {
+	partition := stockPartition % partitions
+	kept, err := topic.Since(ctx, partition, time.UnixMilli(max(1, sinceMS-keptEarlier.Milliseconds())))
+	if err != nil {
+		return &config.ServerError{Server: "Kafka", Err: err}
+	}
+	return e.messages(ctx, topic, partition, kept, func(m *outbox.Message) error {
 		b, err := event.Decode(m.Value)
 		if err != nil || !m.FromOutbox() {
 			return nil //nolint:nilerr // a dead letter

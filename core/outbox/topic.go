@@ -197,6 +197,35 @@ func (t *Topic) Ranges(ctx context.Context) ([]Range, error) {
 	return ranges, nil
 }
 
+// Since returns what Kafka keeps of one partition from the first message on that was written at or after a time. The writer of a
+// message gives it its time.
+func (t *Topic) Since(ctx context.Context, partition int, at time.Time) (Range, error) {
+	ranges, err := t.Ranges(ctx)
+	if err != nil {
+		return Range{}, err
+	}
+	r := ranges[partition]
+	asked := map[string][]kafka.OffsetRequest{t.name: {kafka.TimeOffsetOf(partition, at)}}
+	answer, err := t.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: asked})
+	if err == nil && len(answer.Topics[t.name]) != 1 {
+		err = fmt.Errorf("%d partitions in the answer", len(answer.Topics[t.name]))
+	}
+	if err == nil {
+		err = answer.Topics[t.name][0].Error
+	}
+	if err != nil {
+		return Range{}, fmt.Errorf("look up a time in partition %d of topic %s: %w", partition, t.name, InWords(err))
+	}
+	first := r.End // all messages are older
+	for offset := range answer.Topics[t.name][0].Offsets {
+		if offset >= 0 {
+			first = offset
+		}
+	}
+	r.First = max(r.First, first)
+	return r, nil
+}
+
 // Unread returns, for each partition, the messages that a consumer group has not committed. These are all messages of
 // the partition if the group has committed nothing, or an offset that Kafka does not have.
 func (t *Topic) Unread(ctx context.Context, group string) ([]Range, error) {

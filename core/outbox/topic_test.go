@@ -86,6 +86,11 @@ func TestTopicReadsWhatWasWritten(t *testing.T) {
 		if diff := cmp.Diff([]Range{{0, 0}, {0, 2}, {0, 0}}, ranges); diff != "" || err != nil {
 			t.Errorf("ranges: %v\n%s", err, diff)
 		}
+		for at, want := range map[time.Time]Range{time.UnixMilli(1): {0, 2}, time.Now().Add(-time.Hour): {0, 2}, time.Now().Add(time.Hour): {2, 2}} {
+			if r, err := topic.Since(ctx, 1, at); err != nil || r != want {
+				t.Errorf("since %v: %v, %v, want %v", at, r, err, want)
+			}
+		}
 		unread, err := unreadAtLast(t, topic, "nobody")
 		if diff := cmp.Diff([]Range{{0, 0}, {0, 2}, {0, 0}}, unread); diff != "" || err != nil {
 			t.Errorf("unread by a group without offsets: %v\n%s", err, diff)

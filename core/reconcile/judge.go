@@ -206,8 +206,9 @@ func (j *judge) gaps() {
 			continue
 		}
 		if len(proof) == 0 {
-			sinceMS = s.sinceMS
+			sinceMS, again.SinceMS = s.sinceMS, s.sinceMS
 		}
+		again.SinceMS = min(again.SinceMS, s.sinceMS)
 		units += moved(s.left, s.found)
 		again.Spans = append(again.Spans, SeqSpan{s.epoch, s.first, s.last})
 		proof = append(proof, Proof{Store: InLedger, Says: s.says(), Epoch: s.epoch, Seq: s.first, Units: moved(s.left, s.found)})

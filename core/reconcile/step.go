@@ -136,7 +136,8 @@ type TransferEnd struct {
 
 // EventsAgain publishes some events again that Kafka still has.
 type EventsAgain struct {
-	Spans []SeqSpan `json:"spans"`
+	Spans   []SeqSpan `json:"spans"`
+	SinceMS int64     `json:"since_ms"` // Redis time: they happened later; 0: not known
 }
 
 // SeqSpan is a range of seqs of a cell's history, including the last one.

@@ -1,11 +1,14 @@
 package reconcile_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +56,7 @@ func BenchmarkSweep(b *testing.B) {
 		runtime.ReadMemStats(&now)
 		peak = max(peak, now.HeapInuse)
 	}
+	used := cpuOfAll(b)
 	for b.Loop() {
 		report, err := s.Sweep(b.Context(), reconcile.Scope{})
 		if err != nil || report.Summary.Verdict != reconcile.Clean || report.Summary.InSync != int64(n) || report.Summary.Reservations != int64(n/10) {
@@ -61,6 +65,37 @@ func BenchmarkSweep(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "cells/s")
 	b.ReportMetric(float64(peak-before.HeapInuse)/(1<<20), "MiB")
+	b.ReportMetric((cpuOfAll(b)-used).Seconds()/float64(b.N), "cpu-s/op")
+}
+
+// cpuOfAll reads the processor time that this process and the servers that it has started have used.
+func cpuOfAll(b *testing.B) (all time.Duration) {
+	b.Helper()
+	threads, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		b.Fatal(err)
+	}
+	pids := []string{"self"}
+	for _, path := range threads {
+		if text, err := os.ReadFile(path); err == nil { // a thread may have ended
+			pids = append(pids, strings.Fields(string(text))...)
+		}
+	}
+	for _, pid := range pids {
+		text, err := os.ReadFile("/proc/" + pid + "/stat")
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		for _, ticks := range fields[11:13] { // utime and stime
+			n, err := strconv.Atoi(ticks)
+			if err != nil {
+				b.Fatal(err)
+			}
+			all += time.Duration(n) * time.Second / 100
+		}
+	}
+	return all
 }
 
 // fill writes the same cells and reservations into Redis, as scripts would.

@@ -52,8 +52,8 @@ type Desk struct {
 	Store *redisstock.Store
 	Books *ledger.Reader
 	Sales *sale.Desk
-	// Kept yields the messages that Kafka still has of a partition of the stock.
-	Kept func(ctx context.Context, partition int, yield func(*outbox.Message, *event.Batch) error) error
+	// Kept yields what Kafka keeps of a partition of the stock, from about a time of Redis on.
+	Kept func(ctx context.Context, partition int, sinceMS int64, yield func(*outbox.Message, *event.Batch) error) error
 	// Publish brings entries to Kafka, and waits until Kafka has them.
 	Publish func(ctx context.Context, entries []stock.Entry) error
 

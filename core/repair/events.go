@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sluice/core/event"
@@ -11,13 +12,20 @@ import (
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 	"sluice/core/reconcile"
+	"sluice/core/show"
 	"sluice/core/stock"
 )
 
-// publishedMax bounds the messages that one step publishes again.
-const publishedMax = 10_000
+// The bounds of one step.
+const (
+	publishedMax = 10_000    // messages that it publishes again
+	searchedMax  = 1_000_000 // messages that it reads
+)
 
-var errEnough = errors.New("all that is looked for was found")
+var (
+	errEnough   = errors.New("all that is looked for was found")
+	errSearched = errors.New("enough was searched")
+)
 
 // events publishes messages again that have events which the ledger lacks. Persisters apply them like any other
 // message, and the ledger takes each event once.
@@ -29,7 +37,11 @@ func (d *Desk) events(ctx context.Context, step *reconcile.RepairStep, e *reconc
 	for _, s := range e.Spans {
 		total += s.Last - s.First + 1
 	}
-	err := d.Kept(ctx, partition, func(m *outbox.Message, b *event.Batch) error {
+	searched := 0
+	err := d.Kept(ctx, partition, e.SinceMS, func(m *outbox.Message, b *event.Batch) error {
+		if searched++; searched > searchedMax {
+			return errSearched
+		}
 		wanted := false
 		for i := range b.Events {
 			x := &b.Events[i]
@@ -45,11 +57,15 @@ func (d *Desk) events(ctx context.Context, step *reconcile.RepairStep, e *reconc
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errEnough) {
+	more := "Kafka has no more of them"
+	switch {
+	case errors.Is(err, errSearched):
+		more = fmt.Sprintf("no more of them are among the %d messages that Kafka has since %s", searchedMax, clock(show.Moment(e.SinceMS)))
+	case err != nil && !errors.Is(err, errEnough):
 		return "", err
 	}
 	if len(found) == 0 {
-		return "", refusal("Kafka has none of them any more: bring the rows back from a backup of MySQL, or the messages from a copy of the topic")
+		return "", refusal(strings.Replace(more, "no more of them", "none of them", 1) + ": bring the rows back from a backup of MySQL, or the messages from a copy of the topic")
 	}
 	if err := d.Publish(ctx, entries); err != nil {
 		return "", err
@@ -59,7 +75,7 @@ func (d *Desk) events(ctx context.Context, step *reconcile.RepairStep, e *reconc
 	}
 	said := fmt.Sprintf("%d of %d events are in the ledger", len(found), total)
 	if uint64(len(found)) < total {
-		said += "; Kafka has no more of them: bring the others back from a backup"
+		said += "; " + more + ": bring the others back from a backup"
 	}
 	return said, nil
 }
