@@ -18,7 +18,7 @@ const (
 	looksMax     = 4                      // how often it looks at a cell that differs
 	lookPause    = 400 * time.Millisecond // pause between two looks, in which events under way arrive
 	cellsPerLook = 1000                   // few enough, because each look reads the whole outbox
-	stretchMax   = 20_000                 // events of a cell that are read if the ones before are known to be whole
+	stretchMax   = 200                    // events of a cell that are read if the ones before are known to be whole, and no dead letter is about it
 	eventsMax    = 400_000                // events of the ledger that the cells of one look have in memory
 	eventsMost   = 50_000                 // events of one cell in memory, at the most
 	eventsLeast  = 400                    // events of one cell in memory, however many cells there are
@@ -270,8 +270,8 @@ func (r *reading) stock(ctx context.Context, s *ledger.Snapshot) error {
 	}
 	return s.Ends(ctx, r.cells, func(c stock.Cell, _, applied stock.Position) {
 		v := r.views[c]
-		if to, ok := whole[c]; ok && to.Epoch == applied.Epoch && to.Seq > applied.Seq+r.stretch {
-			applied.Seq = to.Seq - r.stretch // persisters walk along the rest, and make a dead letter of an event that does not follow
+		if to, ok := whole[c]; ok && len(v.Letters) == 0 && to.Epoch == applied.Epoch && to.Seq > applied.Seq+stretchMax {
+			applied.Seq = to.Seq - stretchMax // persisters walk along the rest, and make a dead letter of an event that does not follow
 		}
 		if v.From = applied; v.Redis != nil && v.Redis.Less(applied) {
 			v.From = v.Redis.Position

@@ -8,16 +8,12 @@ import (
 	"sluice/core/stock"
 )
 
-// quickStretch is how many events of a cell a quick look reads if the ones before are known to be whole. It is small,
-// because a quick look is repeated while events happen.
-const quickStretch = 1000
-
 // Look compares some cells, such as those that have just changed. It does not read the whole of Redis, and nothing of
 // Kafka. So it finds no reservation that MySQL does not know, and it cannot tell that no store has an event. Such a
 // cell is unverified, and the next sweep says more.
 func (s *Sweeper) Look(ctx context.Context, cells []stock.Cell) (*Report, error) {
 	w := s.begin(Scope{})
-	w.stretch, w.quick = quickStretch, true
+	w.quick = true
 	w.report.Summary.StartedAt = show.Moment(s.Now().UnixMilli())
 	err := w.readLetters(ctx)
 	if err == nil {

@@ -67,7 +67,6 @@ type sweep struct {
 	scope    Scope
 	whole    bool                 // the scope has few cells: each gets a close look from its first event on
 	quick    bool                 // only these cells count
-	stretch  uint64               // events of a cell that are read if the ones before are known to be whole
 	asked    map[int][]stock.Cell // cells of the SKU in the scope, by partition; nil: the scope names no SKU
 	tail     map[stock.Cell][]Event
 	tailRead bool
@@ -104,7 +103,7 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 
 // begin begins a sweep of all partitions.
 func (s *Sweeper) begin(scope Scope) *sweep {
-	w := &sweep{Sweeper: s, scope: scope, stretch: stretchMax, report: newReport(), failed: map[Store]bool{}, transits: transits{}}
+	w := &sweep{Sweeper: s, scope: scope, report: newReport(), failed: map[Store]bool{}, transits: transits{}}
 	for number := range s.Redis.Partitions() {
 		w.parts = append(w.parts, newPartition(w, number))
 	}
