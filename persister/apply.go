@@ -42,7 +42,7 @@ func newApplier(db *sql.DB, m *meters, log *slog.Logger) *applier {
 func (a *applier) apply(ctx context.Context, rows []*row, letters []letter) error {
 	defer a.meters.blocked.remove(a)
 	d := newDelivery(rows, letters, &a.rows, &a.letters)
-	var complained time.Time
+	trouble := lifecycle.NewTrouble(a.log, "write into mysql").Again(complainEvery, a.meters.now)
 	for pause := retryFirst; ; {
 		next, more := d.next()
 		if !more {
@@ -52,10 +52,8 @@ func (a *applier) apply(ctx context.Context, rows []*row, letters []letter) erro
 		if err == nil {
 			d.wrote(next)
 			a.meters.blocked.remove(a)
-			if !complained.IsZero() {
-				a.log.Info("works again: write into mysql")
-			}
-			pause, complained = retryFirst, time.Time{}
+			trouble.Saw(nil)
+			pause = retryFirst
 			continue
 		}
 		why, err := a.explain(ctx, err)
@@ -64,9 +62,8 @@ func (a *applier) apply(ctx context.Context, rows []*row, letters []letter) erro
 			continue
 		}
 		a.meters.blocked.add(a, why, err)
-		if now := a.meters.now(); now.Sub(complained) >= complainEvery && (why != db.FailureDeadlock || pause > retryFirst) {
-			complained = now
-			a.log.Warn("cannot write into mysql yet", "reason", why, "events", len(next.rows), "dead_letters", len(next.letters), "error", err)
+		if why != db.FailureDeadlock || pause > retryFirst { // a deadlock is gone with the next try, mostly
+			trouble.Saw(err, "reason", why, "events", len(next.rows), "dead_letters", len(next.letters))
 		}
 		if !lifecycle.Pause(ctx, pause/2+rand.N(pause)) { //nolint:gosec // G404: jitter
 			return ctx.Err()

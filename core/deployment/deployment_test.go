@@ -2,7 +2,6 @@ package deployment_test
 
 import (
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 	"sluice/core/redis"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
-	"sluice/persister"
+	"sluice/persister/persistertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
@@ -25,14 +24,7 @@ func TestOpen(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	books := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: 5 * time.Second}
-	tables, err := books.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = tables.Close() })
-	if _, err := persister.Schema().Migrate(ctx, tables, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	persistertest.Migrated(t, string(books.DSN))
 	where := redis.Config{Addrs: []string{servicetest.Redis(t).Addr}, CallTimeout: 10 * time.Second}
 	agreed := config.Agreed{Partitions: 4, Deployment: "test", Retention: time.Hour}
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -18,14 +17,13 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/core/config"
-	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/evidence"
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/persister"
+	"sluice/persister/persistertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
@@ -46,22 +44,15 @@ const (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: 5 * time.Second}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	if _, err := persister.Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, db: db, brokers: servicetest.Broker(t)}
+	w := &world{t: t, db: persistertest.Database(t), brokers: servicetest.Broker(t)}
 	if err := outbox.CreateTopic(t.Context(), w.brokers, topic, 2, 1); err != nil {
 		t.Fatal(err)
 	}
-	w.pub, err = outbox.NewPublisher(outbox.PublisherConfig{Brokers: w.brokers, Topic: topic, Partitions: 2}, metrics.NewSet())
+	pub, err := outbox.NewPublisher(outbox.PublisherConfig{Brokers: w.brokers, Topic: topic, Partitions: 2}, metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.pub = pub
 	t.Cleanup(func() { _ = w.pub.Close(context.WithoutCancel(t.Context())) })
 	return w
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -15,15 +14,13 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sluice/core/config"
-	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/ledger"
 	"sluice/core/local/servicetest"
 	"sluice/core/sale"
 	"sluice/core/show"
 	"sluice/core/stock"
-	"sluice/persister"
+	"sluice/persister/persistertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
@@ -39,14 +36,7 @@ type books struct {
 
 func newBooks(t *testing.T) *books {
 	t.Helper()
-	db, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	if _, err := persister.Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	db := persistertest.Database(t)
 	persisted := func(context.Context) (int64, int64) { return untilMS, untilMS + 1000 }
 	return &books{t: t, db: db, Reader: ledger.New(db, persisted)}
 }

@@ -135,6 +135,25 @@ func TestRepeatTellsOfTroubleOnce(t *testing.T) {
 }
 
 // Many parts that fail together are told of once, and so is that all of them work again.
+// What fails for long is told again now and then, with what the try was about.
+func TestTroubleIsToldAgain(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	now := time.Unix(1000, 0)
+	trouble := NewTrouble(slog.New(slog.NewTextHandler(&log, nil)), "write").Again(time.Minute, func() time.Time { return now })
+	for range 4 { // at 0, 40, 80 and 120 s
+		trouble.Saw(errAway, "rows", 3)
+		now = now.Add(40 * time.Second)
+	}
+	trouble.Saw(nil)
+	trouble.Saw(nil)
+	trouble.Saw(errAway)
+	said := log.String()
+	if strings.Count(said, "cannot write yet") != 3 || strings.Count(said, "works again: write") != 1 || strings.Count(said, "rows=3") != 2 {
+		t.Error(said)
+	}
+}
+
 func TestTroublesAreToldOnce(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

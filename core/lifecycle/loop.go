@@ -13,16 +13,29 @@ type Trouble struct {
 	log     *slog.Logger
 	what    string
 	failing bool
+
+	every time.Duration    // how long it fails before that is logged again; 0: it is not
+	now   func() time.Time // of every
+	told  time.Time
 }
 
 // NewTrouble makes a Trouble. It logs "cannot <what> yet".
-func NewTrouble(log *slog.Logger, what string) *Trouble { return &Trouble{log: log, what: what} }
+func NewTrouble(log *slog.Logger, what string) *Trouble {
+	return &Trouble{log: log, what: what, now: time.Now}
+}
 
-// Saw notes the outcome of one try.
-func (t *Trouble) Saw(err error) {
+// Again makes the Trouble log again, now and then, while the work goes on to fail.
+func (t *Trouble) Again(every time.Duration, now func() time.Time) *Trouble {
+	t.every, t.now = every, now
+	return t
+}
+
+// Saw takes the outcome of one try. The attributes say more about an error.
+func (t *Trouble) Saw(err error, attributes ...any) {
 	switch {
-	case err != nil && !t.failing:
-		t.log.Warn("cannot "+t.what+" yet", "error", err)
+	case err != nil && (!t.failing || t.every > 0 && t.now().Sub(t.told) >= t.every):
+		t.told = t.now()
+		t.log.Warn("cannot "+t.what+" yet", append([]any{"error", err}, attributes...)...)
 	case err == nil && t.failing:
 		t.log.Info("works again: " + t.what)
 	}

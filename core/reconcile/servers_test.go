@@ -3,20 +3,17 @@ package reconcile_test
 import (
 	"context"
 	"database/sql"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/redis/rueidis"
 
-	"sluice/core/config"
-	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/ledger"
 	"sluice/core/local/servicetest"
 	"sluice/core/reconcile"
 	"sluice/core/stock/redisstock"
-	"sluice/persister"
+	"sluice/persister/persistertest"
 )
 
 // partitions are those of the servers' deployment.
@@ -31,14 +28,7 @@ type servers struct {
 
 func newServers(t testing.TB) *servers {
 	t.Helper()
-	mysql, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: 5 * time.Minute}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { mysql.Close() })
-	if _, err := persister.Schema().Migrate(t.Context(), mysql, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	mysql := persistertest.Database(t)
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{servicetest.Redis(t).Addr}, DisableCache: true})
 	if err != nil {
 		t.Fatal(err)

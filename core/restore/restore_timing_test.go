@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime"
 	"strconv"
@@ -15,7 +14,6 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/config"
-	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/kafka"
 	"sluice/core/local/servicetest"
@@ -25,7 +23,7 @@ import (
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/vetting"
-	"sluice/persister"
+	"sluice/persister/persistertest"
 )
 
 // restorePartitions are those of the benchmark's deployment.
@@ -43,14 +41,7 @@ func BenchmarkRestore(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	mysql, err := db.Config{DSN: config.Secret(servicetest.MariaDB(b)), ConnsMax: 8, Timeout: 5 * time.Minute}.OpenUnchecked()
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { mysql.Close() })
-	if _, err := persister.Schema().Migrate(b.Context(), mysql, slog.New(slog.DiscardHandler)); err != nil {
-		b.Fatal(err)
-	}
+	mysql := persistertest.Database(b)
 	fill(b, mysql, n)
 	server := servicetest.Redis(b)
 	client, err := rueidis.NewClient(redis.Options([]string{server.Addr}, "", ""))

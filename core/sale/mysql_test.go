@@ -10,6 +10,7 @@ import (
 	"sluice/core/local/servicetest"
 	"sluice/core/sale"
 	"sluice/core/stock"
+	"sluice/persister/persistertest"
 )
 
 // TestRefusedByMySQLIsNotApplied changes sales while MySQL takes no writes: nothing was done, and the caller is told
@@ -17,7 +18,7 @@ import (
 func TestRefusedByMySQLIsNotApplied(t *testing.T) {
 	t.Parallel()
 	_, dsn := servicetest.PrivateDatabase(t)
-	root := openDatabase(t, dsn)
+	root := persistertest.Migrated(t, dsn)
 	m := newMarketOn(t, root, map[int64]int64{1: 100, 2: 100})
 	if _, err := root.ExecContext(t.Context(), "CREATE USER edge"); err != nil {
 		t.Fatal(err)
@@ -31,7 +32,7 @@ func TestRefusedByMySQLIsNotApplied(t *testing.T) {
 	for _, table := range []string{"sales", "sale_items", "sale_keys"} {
 		exec("GRANT SELECT, INSERT, UPDATE ON sluice." + table + " TO edge")
 	}
-	desk := sale.NewDesk(m.store, openDatabase(t, strings.Replace(dsn, "root@", "edge@", 1)), retention)
+	desk := sale.NewDesk(m.store, persistertest.Open(t, strings.Replace(dsn, "root@", "edge@", 1)), retention)
 	for _, c := range []struct{ spoil, mend string }{
 		{"SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"},
 		{"REVOKE INSERT ON sluice.sale_items FROM edge", "GRANT INSERT ON sluice.sale_items TO edge"},

@@ -3,19 +3,16 @@ package sale_test
 import (
 	"database/sql"
 	"errors"
-	"log/slog"
 	"os"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"sluice/core/config"
-	"sluice/core/db"
 	"sluice/core/local/servicetest"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/memstock"
-	"sluice/persister"
+	"sluice/persister/persistertest"
 )
 
 func TestMain(m *testing.M) { os.Exit(servicetest.Main(m).Run()) }
@@ -36,25 +33,12 @@ type market struct {
 
 func newMarket(t *testing.T, units map[int64]int64) *market {
 	t.Helper()
-	return newMarketOn(t, openDatabase(t, servicetest.MariaDB(t)), units)
-}
-
-func openDatabase(t *testing.T, dsn string) *sql.DB {
-	t.Helper()
-	db, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return db
+	return newMarketOn(t, persistertest.Database(t), units)
 }
 
 func newMarketOn(t *testing.T, db *sql.DB, units map[int64]int64) *market {
 	t.Helper()
 	m := &market{t: t, nowMS: new(atomic.Int64)}
-	if _, err := persister.Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
 	m.db = db
 	m.reset(units)
 	return m

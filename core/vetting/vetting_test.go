@@ -2,21 +2,19 @@ package vetting_test
 
 import (
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"sluice/core/config"
-	"sluice/core/db"
 	"sluice/core/kafka"
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/redis"
 	"sluice/core/stock/redisstock"
 	"sluice/core/vetting"
-	"sluice/persister"
+	"sluice/persister/persistertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
@@ -25,14 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	db, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: 5 * time.Second}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	if _, err := persister.Schema().Migrate(ctx, db, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	db := persistertest.Database(t)
 	servers := redis.Config{Addrs: []string{servicetest.Redis(t).Addr}, CallTimeout: 10 * time.Second}
 	client, err := servers.Client()
 	if err != nil {

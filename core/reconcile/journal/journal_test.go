@@ -4,20 +4,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"sluice/core/config"
-	"sluice/core/db"
 	"sluice/core/local/servicetest"
 	"sluice/core/reconcile"
 	"sluice/core/reconcile/journal"
 	"sluice/core/show"
-	"sluice/persister"
+	"sluice/persister/persistertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
@@ -31,14 +28,7 @@ type kept struct {
 
 func open(t *testing.T) *kept {
 	t.Helper()
-	db, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	if _, err := persister.Schema().Migrate(t.Context(), db, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	db := persistertest.Database(t)
 	return &kept{journal.New(db), t, db}
 }
 

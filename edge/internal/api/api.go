@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,6 +90,7 @@ type Parts struct {
 type API struct {
 	Parts
 	router   *router.Router
+	routes   routes
 	requests sync.Pool
 	ids      requestIDs
 	meter    *meter
@@ -109,6 +109,7 @@ func New(parts Parts) *API {
 	a.requests.New = func() any { return &request{out: make([]byte, 0, 1024)} }
 
 	r := router.New()
+	a.router, a.routes = r, routes{}
 	r.RedirectTrailingSlash = false // paths are matched as sent
 	r.RedirectFixedPath = false
 	r.HandleOPTIONS = false
@@ -119,9 +120,13 @@ func New(parts Parts) *API {
 			}
 			return handle(req)
 		})
-		r.Handle(method, path, handler)
+		methods := []string{method}
 		if method == fasthttp.MethodGet {
-			r.Handle(fasthttp.MethodHead, path, handler) // fasthttp leaves the body of its answer out
+			methods = append(methods, fasthttp.MethodHead) // fasthttp leaves the body of its answer out
+		}
+		for _, method := range methods {
+			a.routes.add(method, path)
+			r.Handle(method, path, handler)
 		}
 	}
 	on("POST", "/v1/reservations", "reserve", a.reserve)
@@ -130,14 +135,9 @@ func New(parts Parts) *API {
 	on("POST", "/v1/reservations/{id}/confirm", "confirm", a.confirm)
 	on("POST", "/v1/reservations/{id}/release", "release", a.release)
 	on("POST", "/v1/reservations/{id}/extend", "extend", a.extend)
-	on("POST", pathConfirm, "confirm_list", a.confirmList)
-	on("POST", pathRelease, "release_list", a.releaseList)
-	on("POST", pathExtend, "extend_list", a.extendList)
-	for _, path := range [...]string{pathConfirm, pathRelease, pathExtend} { // else GET would take the word for an id
-		for _, method := range [...]string{fasthttp.MethodGet, fasthttp.MethodHead} {
-			r.Handle(method, path, a.route("none", a.methodNotAllowed))
-		}
-	}
+	on("POST", "/v1/reservations/confirm", "confirm_list", a.confirmList)
+	on("POST", "/v1/reservations/release", "release_list", a.releaseList)
+	on("POST", "/v1/reservations/extend", "extend_list", a.extendList)
 	on("POST", "/v1/deductions", "deduct", a.deduct)
 	on("POST", "/v1/returns", "return", a.takeBack)
 	on("GET", "/v1/stock", "stocks", a.stocks, "sku_ids", "sale_id")
@@ -163,7 +163,7 @@ func New(parts Parts) *API {
 	on("POST", "/admin/v1/sales/{sale_id}/empty", "sale_empty", func(r *request) error { return a.moveStock(r, operate.EmptySale) })
 	r.NotFound = a.route("none", func(*request) error { return errNotFound })
 	r.MethodNotAllowed = a.route("none", a.methodNotAllowed)
-	a.router = r
+	a.refuseBeside()
 	return a
 }
 
@@ -211,29 +211,6 @@ func (a *API) problem(ctx *fasthttp.RequestCtx, p *problem.Problem) {
 	id := a.ids.append(buf[:0])
 	ctx.Response.Header.SetCanonical(headerRequestID, id)
 	writeProblem(&ctx.Response, p, nil, id)
-}
-
-// Paths of lists of reservations.
-const (
-	pathConfirm = "/v1/reservations/confirm"
-	pathRelease = "/v1/reservations/release"
-	pathExtend  = "/v1/reservations/extend"
-)
-
-// methodNotAllowed drops OPTIONS from the router's list, which has it always. Of a list of reservations the router also names
-// what it knows of a reservation with that id.
-func (a *API) methodNotAllowed(r *request) error {
-	switch string(r.ctx.Path()) {
-	case pathConfirm, pathRelease, pathExtend:
-		return &problem.Problem{Kind: problem.MethodNotAllowed, Allow: fasthttp.MethodPost}
-	}
-	var allow []string
-	for method := range strings.SplitSeq(string(r.ctx.Response.Header.Peek("Allow")), ", ") {
-		if method != fasthttp.MethodOptions {
-			allow = append(allow, method)
-		}
-	}
-	return &problem.Problem{Kind: problem.MethodNotAllowed, Allow: strings.Join(allow, ", ")}
 }
 
 // route makes a fasthttp handler of one of ours: everything that all of them have in common.
