@@ -89,3 +89,21 @@ func TestDoctorJudgesMySQL(t *testing.T) {
 	d.run("doctor").want(command.ExitFailed, "warn dead letters: 1 events", "fail MySQL durability: innodb_flush_log_at_trx_commit is 2",
 		"fail MySQL packet: max_allowed_packet is 65536", "fail MySQL read only: read_only is on", "-> set it off")
 }
+
+// TestDoctorOfACluster warns while the loss of one node would stop the others.
+func TestDoctorOfACluster(t *testing.T) {
+	t.Parallel()
+	d := newDeploymentOn(t, servicetest.RedisCluster(t).Addrs...).migrated()
+	const warning = "cluster-require-full-coverage yes: when one node is lost"
+	if r := d.run("doctor"); !strings.Contains(r.out, warning) {
+		t.Errorf("no warning in\n%s", r.out)
+	}
+	for _, node := range d.hand().client.Nodes() {
+		if err := node.Do(t.Context(), node.B().ConfigSet().ParameterValue().ParameterValue("cluster-require-full-coverage", "no").Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := d.run("doctor"); strings.Contains(r.out, warning) {
+		t.Errorf("a warning without a reason in\n%s", r.out)
+	}
+}

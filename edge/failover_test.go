@@ -53,13 +53,18 @@ func (s *stack) buyAll(skus ...int64) *buyers { return s.buySteadily(0, skus...)
 
 // buySteadily has shoppers buy single units of some SKUs until end. Each makes a pause after every answer.
 func (s *stack) buySteadily(pace time.Duration, skus ...int64) *buyers {
+	return s.buyAtOnce(8, pace, skus...)
+}
+
+// buyAtOnce is buySteadily with so many shoppers. Each makes a longer pause after a refusal.
+func (s *stack) buyAtOnce(shoppers int, pace time.Duration, skus ...int64) *buyers {
 	b := &buyers{stack: s, pace: pace, may: []string{"unavailable"}, stop: make(chan struct{}), refusals: map[string]int{}, ids: map[string]bool{}, took: map[int64][]time.Duration{}}
 	failed := make(chan struct{})
 	s.t.Cleanup(func() { // before the edge ends
 		close(failed)
 		b.shoppers.Wait()
 	})
-	for i := range 8 {
+	for i := range shoppers {
 		token, sku := s.token(int64(i+1), auth.RoleShopper), skus[i%len(skus)]
 		b.shoppers.Go(func() {
 			for n := 0; ; {
@@ -79,7 +84,11 @@ func (s *stack) buySteadily(pace time.Duration, skus ...int64) *buyers {
 					b.refusals[got.code()]++
 				}
 				b.mu.Unlock()
-				time.Sleep(b.pace)
+				pace := b.pace
+				if got.status != http.StatusCreated {
+					pace = max(pace, steady)
+				}
+				time.Sleep(pace)
 				stop := b.stop
 				if got.status != http.StatusCreated { // the last request of each is settled too, unless the test has failed
 					stop = failed

@@ -239,10 +239,7 @@ func TestOutageOfANode(t *testing.T) {
 
 	resume := stopped(t, cluster.Nodes[0].PID())
 	struck := b.speed(2*time.Second, skus[1:]...)
-	s.until(20*time.Second, "the breaker of the node is open", func() bool {
-		_, page := s.ops("/metrics")
-		return strings.Contains(page, fmt.Sprintf(`sluice_edge_breaker_state_info{node=%q,state="open"} 1`, cluster.Addrs[0]))
-	})
+	s.until(20*time.Second, "the breaker of the node is open", func() bool { return s.breakerOpen(cluster.Addrs[0]) })
 	var during speed
 	s.until(backWithin, "the other nodes are as fast as before", func() bool { // whatever else the machine does for a while
 		during = b.speed(2*time.Second, skus[1:]...)
@@ -253,6 +250,42 @@ func TestOutageOfANode(t *testing.T) {
 	b.end(skus...)
 	s.waitReady()
 	t.Logf("the others: before %v, from the start of the outage %v, later %v", before, struck, during)
+}
+
+// TestOutageOfANodeThatIsGivenUp hangs one primary of a cluster for so long that the others give it up. They sell on if the cluster
+// need not be whole for that.
+func TestOutageOfANodeThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	cluster := servicetest.RedisCluster(t)
+	s, skus := overCluster(t, cluster)
+	for _, addr := range cluster.Addrs {
+		c := node(t, addr)
+		for name, value := range map[string]string{"cluster-node-timeout": "1000", "cluster-require-full-coverage": "no"} {
+			if err := c.Do(t.Context(), c.B().ConfigSet().ParameterValue().ParameterValue(name, value).Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b := s.buySteadily(steady, skus...)
+	b.may = append(b.may, "outcome_unknown")
+	all := b.goodput(time.Second)
+	before := b.speed(2*time.Second, skus[1:]...)
+	resume := stopped(t, cluster.Nodes[0].PID())
+	other := node(t, cluster.Addrs[1])
+	s.until(20*time.Second, "the others give the node up", func() bool {
+		info, err := other.Do(t.Context(), other.B().ClusterInfo().Build()).ToString()
+		return err == nil && !strings.Contains(info, "cluster_slots_fail:0\r")
+	})
+	var during speed
+	s.until(backWithin, "the other nodes are as fast as before", func() bool {
+		during = b.speed(2*time.Second, skus[1:]...)
+		return during.rate >= 0.9*before.rate && during.p99 <= before.p99*11/10+steady
+	})
+	resume()
+	b.comesBack(all)
+	b.end(skus...)
+	s.waitReady()
+	t.Logf("the others: before %v, after the node was given up %v", before, during)
 }
 
 // TestOutageOfASlot moves a slot of a cluster under sales, a key at a time. What is in it may have to be asked for again.

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"sluice/bench/load"
 	"sluice/bench/stack"
 	"sluice/core/client"
 	"sluice/core/lifecycle"
@@ -36,7 +38,7 @@ type shelf interface {
 
 // TestOutagesBehindRedis takes Kafka or MySQL away under sales. Units are taken until the outbox is full, and then refused
 // with backpressure. What is held can be sold, given back, and expires. Afterwards all events reach MySQL exactly once,
-// without anybody's doing, nothing is a dead letter, and units are taken again.
+// without anybody's doing, nothing is a dead letter, and units are taken as fast as before.
 func TestOutagesBehindRedis(t *testing.T) {
 	t.Parallel()
 	kafka := func(s *stack.Stack) shelf { return s.Kafka }
@@ -56,6 +58,8 @@ func TestOutagesBehindRedis(t *testing.T) {
 			t.Parallel()
 			d := newDrought(t)
 			server := o.of(d.s)
+			before := d.goodput(2 * time.Second)
+			drained(t, d.s, backWithin) // what is deleted later would make room
 			if o.hangs {
 				must(t, syscall.Kill(server.PID(), syscall.SIGSTOP))
 			} else {
@@ -67,7 +71,7 @@ func TestOutagesBehindRedis(t *testing.T) {
 			} else {
 				must(t, server.Restart(t.Context()))
 			}
-			d.recover()
+			d.recover(before)
 			if o.says != "" {
 				within(t, backWithin, func() bool { return strings.Contains(d.edge.Log(), o.says) })
 			}
@@ -185,11 +189,25 @@ func (d *drought) endure(long time.Duration) {
 	}
 }
 
+// goodput is how many units a second a shopper takes who rests after each.
+func (d *drought) goodput(window time.Duration) float64 {
+	taken := 0
+	for end := time.Now().Add(window); time.Now().Before(end); lifecycle.Pause(d.t.Context(), 20*time.Millisecond) {
+		if d.take(d.hasty, lasting) == nil {
+			taken++
+		}
+	}
+	return float64(taken) / window.Seconds()
+}
+
 // recover waits until all is as if nothing had been.
-func (d *drought) recover() {
-	t, since := d.t, time.Now()
-	within(t, backWithin, func() bool { return d.take(d.hasty, lasting) == nil })
-	t.Logf("units are taken again after %v", time.Since(since).Round(100*time.Millisecond))
+func (d *drought) recover(before float64) {
+	t, since, now := d.t, time.Now(), 0.0
+	within(t, backWithin, func() bool {
+		now = d.goodput(500 * time.Millisecond)
+		return now >= 0.95*before
+	})
+	t.Logf("%.0f units a second are taken again after %v, %.0f were before", now, time.Since(since).Round(100*time.Millisecond), before)
 	drained(t, d.s, backWithin)
 	t.Logf("MySQL has everything after %v", time.Since(since).Round(100*time.Millisecond))
 	auditStores(t, d.s, []stock.Cell{{SKU: lasting}, {SKU: expiring}})
@@ -211,4 +229,43 @@ func (d *drought) recover() {
 	if found != len(d.states) {
 		t.Errorf("MySQL has %d reservations of %d", found, len(d.states))
 	}
+}
+
+// TestHungRedisTakesNoMemory hangs Redis for a while under more shoppers than an edge can serve. The edge's memory stays what it is.
+func TestHungRedisTakesNoMemory(t *testing.T) {
+	t.Parallel()
+	const hung = 8 * time.Second
+	s := stack.New(t, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0")
+	s.LoadCSV("sku_id,quantity,limit", fmt.Sprintf("%d,100000000,", lasting))
+	edge := s.StartEdge()
+	s.StartPersister()
+	tokens := make([]string, 200)
+	for i := range tokens {
+		tokens[i] = s.Token(int64(i+1), "shopper")
+	}
+	round := 0
+	press := func(long time.Duration) load.Report {
+		round++
+		ctx, cancel := context.WithTimeout(t.Context(), long)
+		defer cancel()
+		return one(load.Run(ctx, load.Plan{
+			Addr: edge.Addr(), Connections: len(tokens), Timeout: 10 * time.Second,
+			Next: func(conn, n int, buf []byte) []byte {
+				return load.AppendPost(buf, "/v1/reservations", tokens[conn], fmt.Sprintf("%d-%d-%d", round, conn, n), load.ReserveBody(lasting, 1))
+			},
+		}))(t)
+	}
+	if calm := press(4 * time.Second); calm.Answers[http.StatusCreated] == 0 {
+		t.Fatalf("nothing is sold: %v", calm)
+	}
+	before := one(edge.Memory())(t)
+	must(t, syscall.Kill(s.Redis.PID(), syscall.SIGSTOP))
+	hang := press(hung)
+	after := one(edge.Memory())(t)
+	must(t, syscall.Kill(s.Redis.PID(), syscall.SIGCONT))
+	t.Logf("%v while Redis hung; %d MiB before, %d MiB after it", hang, before>>20, after>>20)
+	if hang.Answers[http.StatusServiceUnavailable] == 0 || after > before+grownMax {
+		t.Errorf("answers %v, and memory grew from %d to %d bytes", hang.Answers, before, after)
+	}
+	within(t, backWithin, func() bool { return press(time.Second / 2).Answers[http.StatusCreated] > 0 })
 }

@@ -21,6 +21,7 @@ import (
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/telemetry"
 )
 
 // redis checks the servers themselves.
@@ -86,15 +87,17 @@ func redisSettings(ctx context.Context, e *examination, about string, node rueid
 		return
 	}
 	e.faults(about, faults)
-	settings, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendonly", "appendfsync", "maxmemory").Build()).AsStrMap()
+	settings, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendonly", "appendfsync", "maxmemory", "cluster-enabled", "cluster-require-full-coverage").Build()).AsStrMap()
 	if err != nil {
 		return // the faults say what is unverified
 	}
 	if cost := examine.Crash(settings); cost != "" {
 		e.ok(about, "%s", cost)
 	}
-	if f, wrong := examine.Memory(settings); wrong {
-		e.warn(about, f.Found, f.Do)
+	for _, judge := range []func(map[string]string) (telemetry.Fault, bool){examine.Memory, examine.Coverage} {
+		if f, wrong := judge(settings); wrong {
+			e.warn(about, f.Found, f.Do)
+		}
 	}
 }
 

@@ -61,6 +61,14 @@ func Memory(settings map[string]string) (f telemetry.Fault, wrong bool) {
 	}, settings["maxmemory"] == "0"
 }
 
+// Coverage judges whether the nodes of a cluster go on when one of them is given up that nobody replaces.
+func Coverage(settings map[string]string) (f telemetry.Fault, wrong bool) {
+	return telemetry.Fault{
+		Word: "coverage", Found: "cluster-require-full-coverage yes: when one node is lost, all of the cluster sells nothing",
+		Do: "set cluster-require-full-coverage no on each node",
+	}, settings["cluster-enabled"] == "yes" && settings["cluster-require-full-coverage"] == "yes"
+}
+
 // Isolation judges whether a primary that is cut off from its replicas and from the Sentinels goes on taking writes. With
 // one replica it has to, because the loss of that replica would stop the sale.
 func Isolation(settings map[string]string, replicas int) (f telemetry.Fault, wrong bool) {

@@ -51,6 +51,14 @@ func TestSettings(t *testing.T) {
 			t.Errorf("maxmemory %q: %v", limit, wrong)
 		}
 	}
+	for _, c := range []struct {
+		cluster, whole string
+		wrong          bool
+	}{{"yes", "yes", true}, {"yes", "no", false}, {"no", "yes", false}, {"", "", false}} {
+		if _, wrong := examine.Coverage(map[string]string{"cluster-enabled": c.cluster, "cluster-require-full-coverage": c.whole}); wrong != c.wrong {
+			t.Errorf("%+v: %v", c, wrong)
+		}
+	}
 	for replicas, want := range map[int]bool{0: false, 1: false, 2: true} {
 		if _, wrong := examine.Isolation(map[string]string{"min-replicas-to-write": "0"}, replicas); wrong != want {
 			t.Errorf("%d replicas: %v", replicas, wrong)
