@@ -23,7 +23,7 @@ func TestOthersSellOnAtSaturation(t *testing.T) {
 	untroubled, theirs := overCluster(t, servicetest.RedisCluster(t))
 	control := untroubled.buyAtOnce(atOnce*len(theirs), 0, theirs...)
 	control.may = append(control.may, "outcome_unknown") // where the machine stands still for a moment
-	share := func(b *buyers, others []int64) float64 { // of all that is sold
+	share := func(b *buyers, others []int64) float64 {   // of all that is sold
 		before := control.acknowledged.Load()
 		rate := b.speed(window, others...).rate
 		return rate * window.Seconds() / float64(control.acknowledged.Load()-before)
