@@ -18,7 +18,7 @@ type guarded struct {
 	publisher  *outbox.Publisher
 	marks      *markKeeper
 	nonces     stock.Nonces
-	vetter     vetting.Vetting
+	vetter     vetting.Vetter
 	deployment string
 	ours       atomic.Bool // it was open, and belongs to this deployment
 }

@@ -37,8 +37,8 @@ type markKeeper struct {
 
 // keptMarks are the record.
 type keptMarks struct {
-	Deployment string                     `json:"deployment"`
-	Marks      []redisstock.PartitionMark `json:"marks"` // by partition
+	Deployment string       `json:"deployment"`
+	Marks      []stock.Mark `json:"marks"` // by partition
 }
 
 // newMarkKeeper makes a keeper, and has the store trust what the last run of this edge trusted.

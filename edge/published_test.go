@@ -113,11 +113,11 @@ func TestMarksOfOthersAreIgnored(t *testing.T) {
 type listener struct {
 	redistest.Nonces
 
-	heard [][]stock.Vetting
+	heard [][]stock.Mark
 	deaf  error
 }
 
-func (l *listener) Saw(_ context.Context, seen []stock.Vetting) error {
+func (l *listener) Saw(_ context.Context, seen []stock.Mark) error {
 	if l.deaf == nil {
 		l.heard = append(l.heard, seen)
 	}
@@ -146,7 +146,7 @@ func TestMarksAreTold(t *testing.T) {
 		t.Errorf("said: %s", said.String())
 	}
 	marks := store.Marks()
-	want := [][]stock.Vetting{{stock.Vetting(marks[0]), stock.Vetting(marks[1])}}
+	want := [][]stock.Mark{{stock.Mark(marks[0]), stock.Mark(marks[1])}}
 	if diff := cmp.Diff(want, mysql.heard); diff != "" || marks[0].Nonce == 0 {
 		t.Errorf("heard (-want +got):\n%s", diff)
 	}

@@ -179,7 +179,7 @@ func (c *consumer) commitOnce(generation *kafka.Generation, at *progress) error 
 
 // read fetches one partition into a worker's input until ctx ends, or fetching has failed for long.
 func (c *consumer) read(ctx context.Context, partition int, offset int64, at *progress, input chan<- chunk) {
-	r := reading{offset: offset, healthy: c.meters.now()}
+	r := fetching{offset: offset, healthy: c.meters.now()}
 	for {
 		from := r.offset
 		got, err := c.topic.Read(ctx, partition, from, c.cfg.FetchBytes, fetchWait)

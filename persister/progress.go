@@ -5,10 +5,11 @@ import "sync"
 // progress says how far one generation of the consumer group has come in each of its Kafka partitions.
 type progress struct {
 	mu         sync.Mutex
-	partitions map[int]*position
+	partitions map[int]*offsets
 }
 
-type position struct {
+// offsets are those of one Kafka partition.
+type offsets struct {
 	next      int64 // MySQL has everything before this offset; negative: unknown yet
 	end       int64 // the offset that Kafka will write next, as of the last fetch
 	committed int64
@@ -16,9 +17,9 @@ type position struct {
 
 // newProgress starts from the offsets that the group has committed.
 func newProgress(committed map[int]int64) *progress {
-	p := &progress{partitions: map[int]*position{}}
+	p := &progress{partitions: map[int]*offsets{}}
 	for partition, offset := range committed {
-		p.partitions[partition] = &position{next: offset, committed: offset}
+		p.partitions[partition] = &offsets{next: offset, committed: offset}
 	}
 	return p
 }

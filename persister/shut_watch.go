@@ -78,7 +78,7 @@ func (w *shutWatch) look(ctx context.Context, partition int) error {
 	found := reconcile.NewShut(shutNamed)
 	start := w.now()
 	for step, err := range reconcile.ShutSteps(ctx, w.store, reconcile.Place{Partition: partition}) {
-		if err := errors.Join(err, step.Closed); err != nil {
+		if err := errors.Join(err, step.Shut); err != nil {
 			return err
 		}
 		found.Add(step.Found)

@@ -269,11 +269,11 @@ func (d *Doctor) shut(ctx context.Context, e *examination) {
 		e.fail(about, err.Error(), "see whether Redis answers in time (--redis-call-timeout)")
 		return
 	}
-	if len(found.Closed) > 0 {
-		e.warn(about, "not known of "+stock.PartitionsText(found.Closed)+", without the data that were vetted", "see Redis vetting")
+	if len(found.Partitions) > 0 {
+		e.warn(about, "not known of "+stock.PartitionsText(found.Partitions)+", without the data that were vetted", "see Redis vetting")
 	}
 	if found.Total() == 0 {
-		if len(found.Closed) == 0 {
+		if len(found.Partitions) == 0 {
 			e.ok(about, "none is fenced or breached")
 		}
 		return

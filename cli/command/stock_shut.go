@@ -43,13 +43,13 @@ func (s *StockShut) Run(ctx context.Context, c *Console) error {
 		return err
 	}
 	if s.json() {
-		return errors.Join(c.JSON(found.Show()), closedPartitions(found.Closed))
+		return errors.Join(c.JSON(found.Show()), shutPartitions(found.Partitions))
 	}
 	if found.Total() == 0 {
-		if len(found.Closed) == 0 {
+		if len(found.Partitions) == 0 {
 			c.Printf("no SKU is shut as of %s\n", timeText(found.AsOfMS))
 		}
-		return closedPartitions(found.Closed)
+		return shutPartitions(found.Partitions)
 	}
 	t := c.table()
 	t.row("STOCK OF", "IS", "AVAIL", "HELD", "SOLD", "TOTAL", "EPOCH.SEQ")
@@ -60,11 +60,11 @@ func (s *StockShut) Run(ctx context.Context, c *Console) error {
 	}
 	t.flush()
 	c.Printf("%s fenced, %s breached as of %s\n", number(found.Fenced), number(found.Breached), timeText(found.AsOfMS))
-	return closedPartitions(found.Closed)
+	return shutPartitions(found.Partitions)
 }
 
-// closedPartitions returns the error of partitions that are shut as a whole; nil if there are none.
-func closedPartitions(closed []int) error {
+// shutPartitions returns the error of partitions that are shut as a whole; nil if there are none.
+func shutPartitions(closed []int) error {
 	if len(closed) == 0 {
 		return nil
 	}

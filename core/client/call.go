@@ -72,12 +72,12 @@ type outcome struct {
 	err     error
 	again   bool // the call may be repeated, and that may help
 	unknown bool // the attempt may have had an effect
-	settles bool // the answer says what happened to the call, including earlier attempts
+	certain bool // the answer says what happened to the call, including earlier attempts
 	after   time.Duration
 	receipt Receipt
 }
 
-// do sends a call until it is settled, until repeating cannot help, or until attempts or time have run out.
+// do sends a call until its outcome is certain, until repeating cannot help, or until attempts or time have run out.
 func (c *Client) do(ctx context.Context, q *call, decode func([]byte) error) (Receipt, error) {
 	if q.writes() {
 		if q.key == "" {
@@ -102,7 +102,7 @@ func (c *Client) do(ctx context.Context, q *call, decode func([]byte) error) (Re
 		if o.err == nil {
 			return o.receipt, nil
 		}
-		unknown = (unknown && !o.settles || o.unknown) && q.writes()
+		unknown = (unknown && !o.certain || o.unknown) && q.writes()
 		if !o.again || attempt == c.attempts || !c.wait(ctx, attempt, o.after) {
 			if unknown {
 				return Receipt{}, &UnknownError{Key: q.key, Cause: o.err}
@@ -231,15 +231,15 @@ func refusal(q *call, resp *http.Response, body []byte) outcome {
 	o := outcome{err: p, after: p.RetryAfter}
 	switch p.Status {
 	case http.StatusConflict, http.StatusGone, http.StatusUnprocessableEntity:
-		o.settles = true
+		o.certain = true
 	case http.StatusNotFound:
-		o.settles = p.Code != CodeNotFound
+		o.certain = p.Code != CodeNotFound
 	case http.StatusForbidden:
-		o.settles = p.Code != CodeForbidden
+		o.certain = p.Code != CodeForbidden
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		o.again = p.Retryable
 	case http.StatusServiceUnavailable:
-		o.again, o.settles = p.Retryable, p.Code == CodeInTransit
+		o.again, o.certain = p.Retryable, p.Code == CodeInTransit
 	case http.StatusInternalServerError, http.StatusGatewayTimeout:
 		o.again, o.unknown = p.Retryable, true
 	}

@@ -68,9 +68,9 @@ func (e *Event) Follows(last stock.Position) bool {
 	return e.Epoch == last.Epoch && e.Seq == last.Seq+1
 }
 
-// Settles reports whether the event is a rebase by which somebody has put balances right that did not follow from
+// Corrects reports whether the event is a rebase by which somebody has put balances right that did not follow from
 // those before. A rebase by a vetting is different: it brings lost events back, and nobody has asked for it.
-func (e *Event) Settles() bool {
+func (e *Event) Corrects() bool {
 	return e.Kind == KindRebase && e.Reservation != stock.ReservationID{}
 }
 

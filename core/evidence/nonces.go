@@ -43,7 +43,7 @@ func (n *Nonces) Identity(ctx context.Context) (id string, err error) {
 }
 
 // Read implements stock.Nonces.
-func (n *Nonces) Read(ctx context.Context, partitions int) ([]stock.Vetting, error) {
+func (n *Nonces) Read(ctx context.Context, partitions int) ([]stock.Mark, error) {
 	return read(ctx, n.db, partitions, selectNonces)
 }
 
@@ -94,7 +94,7 @@ func (n *Nonces) Replace(ctx context.Context, changes []stock.NonceChange, durin
 }
 
 // Saw implements stock.Nonces.
-func (n *Nonces) Saw(ctx context.Context, seen []stock.Vetting) error {
+func (n *Nonces) Saw(ctx context.Context, seen []stock.Mark) error {
 	var known []int
 	for p := range seen {
 		if seen[p].Nonce != 0 && seen[p].Effects != 0 {
@@ -126,16 +126,16 @@ func ignoreDone(err error) error {
 func read(ctx context.Context, from interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }, partitions int, statement string,
-) (vettings []stock.Vetting, err error) {
+) (vettings []stock.Mark, err error) {
 	rows, err := from.QueryContext(ctx, statement)
 	if err != nil {
 		return nil, fmt.Errorf("read nonces: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	vettings = make([]stock.Vetting, partitions)
+	vettings = make([]stock.Mark, partitions)
 	for rows.Next() {
 		var partition int
-		var v stock.Vetting
+		var v stock.Mark
 		if err := rows.Scan(&partition, &v.Nonce, &v.Effects); err != nil {
 			return nil, fmt.Errorf("read nonces: %w", err)
 		}

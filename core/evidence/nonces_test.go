@@ -25,7 +25,7 @@ func TestNonces(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := make(t)
-			wantEffects := func(vettings ...stock.Vetting) {
+			wantEffects := func(vettings ...stock.Mark) {
 				t.Helper()
 				got, err := n.Read(t.Context(), len(vettings))
 				if err != nil {
@@ -37,9 +37,9 @@ func TestNonces(t *testing.T) {
 			}
 			want := func(nonces ...uint64) {
 				t.Helper()
-				var vettings []stock.Vetting
+				var vettings []stock.Mark
 				for _, nonce := range nonces {
-					vettings = append(vettings, stock.Vetting{Nonce: nonce})
+					vettings = append(vettings, stock.Mark{Nonce: nonce})
 				}
 				wantEffects(vettings...)
 			}
@@ -76,7 +76,7 @@ func TestNonces(t *testing.T) {
 			}
 			want(1<<63-1, 8, 7)
 
-			for _, seen := range [][]stock.Vetting{
+			for _, seen := range [][]stock.Mark{
 				{{Nonce: 1<<63 - 1, Effects: 1<<48 - 1}, {}, {Nonce: 7, Effects: 5}},
 				{{}, {Nonce: 9, Effects: 6}, {Nonce: 7, Effects: 4}, {Nonce: 3, Effects: 1}}, // other data, fewer, and unknown ones
 				{{}, {}, {Nonce: 7}},
@@ -85,11 +85,11 @@ func TestNonces(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			wantEffects(stock.Vetting{Nonce: 1<<63 - 1, Effects: 1<<48 - 1}, stock.Vetting{Nonce: 8}, stock.Vetting{Nonce: 7, Effects: 5}, stock.Vetting{})
+			wantEffects(stock.Mark{Nonce: 1<<63 - 1, Effects: 1<<48 - 1}, stock.Mark{Nonce: 8}, stock.Mark{Nonce: 7, Effects: 5}, stock.Mark{})
 			if err := replace(nothing, stock.NonceChange{Partition: 2, Old: 7, New: 9}); err != nil {
 				t.Error(err)
 			}
-			wantEffects(stock.Vetting{Nonce: 1<<63 - 1, Effects: 1<<48 - 1}, stock.Vetting{Nonce: 8}, stock.Vetting{Nonce: 9})
+			wantEffects(stock.Mark{Nonce: 1<<63 - 1, Effects: 1<<48 - 1}, stock.Mark{Nonce: 8}, stock.Mark{Nonce: 9})
 		})
 	}
 }

@@ -57,8 +57,8 @@ type Sweeper struct {
 func (s *Sweeper) Run(ctx context.Context) error {
 	r := s.newRun()
 	var wg sync.WaitGroup
-	for i := range r.watches {
-		wg.Go(func() { r.watch(ctx, i) })
+	for i := range r.agendas {
+		wg.Go(func() { r.attend(ctx, i) })
 	}
 	wg.Wait()
 	return nil
@@ -67,7 +67,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 // run is a Sweeper at work.
 type run struct {
 	Sweeper
-	watches []watch
+	agendas []agenda
 	phase   time.Time // the sweeper looks at all partitions together at phase + n·every
 	trouble *lifecycle.Troubles
 
@@ -78,8 +78,8 @@ type run struct {
 	late                         *metrics.PrometheusHistogram
 }
 
-// watch is what a sweeper knows of a partition.
-type watch struct {
+// agenda is what a sweeper knows of a partition.
+type agenda struct {
 	// dueMS is the local time, in Unix milliseconds, at which the oldest known reservation becomes or became due; 0 if none
 	// is known.
 	dueMS atomic.Int64
@@ -90,12 +90,12 @@ type watch struct {
 func (s *Sweeper) newRun() *run {
 	r := &run{
 		Sweeper: *s,
-		watches: make([]watch, s.Store.Partitions()),
+		agendas: make([]agenda, s.Store.Partitions()),
 		phase:   time.Now().Add(-rand.N(every)), //nolint:gosec // nothing secret about it
 		places:  map[string]chan struct{}{},
 	}
 	r.Log = cmp.Or(r.Log, slog.Default())
-	r.trouble = lifecycle.NewTroubles(r.Log, "sweep reservations", "partition", len(r.watches))
+	r.trouble = lifecycle.NewTroubles(r.Log, "sweep reservations", "partition", len(r.agendas))
 	set := cmp.Or(r.Metrics, metrics.NewSet())
 	r.expired = set.GetOrCreateCounter("sluice_core_expiry_expired_reservations_total")
 	r.forgotten = set.GetOrCreateCounter("sluice_core_expiry_forgotten_reservations_total")
@@ -105,8 +105,8 @@ func (s *Sweeper) newRun() *run {
 	return r
 }
 
-// watch looks at a partition again and again.
-func (r *run) watch(ctx context.Context, partition int) {
+// attend looks at a partition again and again.
+func (r *run) attend(ctx context.Context, partition int) {
 	timer := time.NewTimer(r.untilNext())
 	defer timer.Stop()
 	for {
@@ -161,7 +161,7 @@ func (r *run) look(ctx context.Context, partition int) (time.Duration, error) {
 	if err != nil {
 		return r.untilNext(), err
 	}
-	w := &r.watches[partition]
+	w := &r.agendas[partition]
 	r.measure(w, sweep)
 	if sweep.More {
 		return 0, nil
@@ -198,7 +198,7 @@ func (r *run) untilNext() time.Duration {
 }
 
 // measure notes how late the oldest reservation of a sweep was, and when the oldest one that it left becomes or became due.
-func (r *run) measure(w *watch, sweep stock.Sweep) {
+func (r *run) measure(w *agenda, sweep stock.Sweep) {
 	local := time.Now().UnixMilli() - sweep.TimeMS
 	if !sweep.More && sweep.NextMS == 0 {
 		w.dueMS.Store(0)
@@ -232,8 +232,8 @@ func firstEvent(entry stock.Entry) (event.Event, error) {
 // lag returns for how many seconds the oldest known reservation has been due.
 func (r *run) lag() float64 {
 	now, longest := time.Now().UnixMilli(), int64(0)
-	for i := range r.watches {
-		if due := r.watches[i].dueMS.Load(); due != 0 {
+	for i := range r.agendas {
+		if due := r.agendas[i].dueMS.Load(); due != 0 {
 			longest = max(longest, now-due)
 		}
 	}

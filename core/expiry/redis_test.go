@@ -32,7 +32,7 @@ func connect(t testing.TB, addr string) (*redisstock.Store, rueidis.Client) {
 		t.Fatal(err)
 	}
 	if marks, ok := opened.Load(addr); ok {
-		store.Trust(marks.([]redisstock.PartitionMark))
+		store.Trust(marks.([]stock.Mark))
 	}
 	return store, client
 }

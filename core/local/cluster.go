@@ -91,7 +91,7 @@ func (c *RedisCluster) whole(ctx context.Context, client rueidis.Client) error {
 // join gives each primary its slots, introduces all nodes to the first one, and makes replicas of the rest.
 func (c *RedisCluster) join(ctx context.Context) error {
 	for i, node := range c.Nodes {
-		// Distinct epochs, else the nodes settle who is who one collision at a time.
+		// Distinct epochs, else the nodes agree on who is who one collision at a time.
 		commands := []string{"CLUSTER SET-CONFIG-EPOCH " + strconv.Itoa(i+1)}
 		if i < c.primaries {
 			first, last := i*clusterSlots/c.primaries, (i+1)*clusterSlots/c.primaries-1

@@ -85,12 +85,12 @@ var errBufferFull = errors.New("the publisher's buffer is full")
 // an offset that it acknowledged. Or the persisters have read past the entry and it is still there; a failed
 // deletion looks the same.
 type Relay struct {
-	cfg     RelayConfig
-	owner   string
-	watches []watch
-	stands  []atomic.Uint32 // the standing of each partition, for metrics
-	next    int             // the partition that the next look visits first
-	now     func() time.Time
+	cfg      RelayConfig
+	owner    string
+	outlooks []outlook
+	stands   []atomic.Uint32 // the standing of each partition, for metrics
+	next     int             // the partition that the next look visits first
+	now      func() time.Time
 
 	published, again, failures *metrics.Counter
 }
@@ -102,11 +102,11 @@ func NewRelay(cfg RelayConfig) *Relay {
 	cfg.Again = cmp.Or(cfg.Again, relayAgainDefault)
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	r := &Relay{
-		cfg:     cfg,
-		owner:   rand.Text(),
-		watches: make([]watch, cfg.Store.Partitions()),
-		stands:  make([]atomic.Uint32, cfg.Store.Partitions()),
-		now:     time.Now,
+		cfg:      cfg,
+		owner:    rand.Text(),
+		outlooks: make([]outlook, cfg.Store.Partitions()),
+		stands:   make([]atomic.Uint32, cfg.Store.Partitions()),
+		now:      time.Now,
 
 		published: cfg.Metrics.NewCounter("sluice_core_relay_published_entries_total"),
 		again:     cfg.Metrics.NewCounter("sluice_core_relay_resets_total"),
@@ -170,7 +170,7 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 	if ends.Err != nil {
 		return ends.Err
 	}
-	w := &r.watches[p]
+	w := &r.outlooks[p]
 	if !w.see(now, r.cfg.Age, ends.First, ends.Last) { // the normal case
 		return r.move(ctx, p, nothingOld, look{losses: r.cfg.Publisher.Losses()})
 	}
@@ -190,9 +190,9 @@ func (r *Relay) visit(ctx context.Context, p int, ends stock.OutboxEnds, now tim
 	return nil
 }
 
-// move makes the move for a cause. If the move fails before it publishes, the watch stays as it was.
+// move makes the move for a cause. If the move fails before it publishes, the outlook stays as it was.
 func (r *Relay) move(ctx context.Context, p int, c cause, seen look) error {
-	w, m := &r.watches[p], moves[c]
+	w, m := &r.outlooks[p], moves[c]
 	r.stands[p].Store(uint32(m.to))
 	if m.publish {
 		if ok, err := r.cfg.Store.RelayLease(ctx, p, r.owner, leaseEvery*r.cfg.Every); !ok || err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"sluice/core/local/servicetest"
 	"sluice/core/redis"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
 )
@@ -121,7 +122,7 @@ func TestRelayLeavesOtherDataAlone(t *testing.T) {
 		}
 	}
 	look(0)
-	store.Resume([]redisstock.PartitionMark{{Nonce: 7}})
+	store.Resume([]stock.Mark{{Nonce: 7}})
 	look(1)
 }
 

@@ -307,7 +307,7 @@ func TestRelayResumesALookThatWasBrokenOff(t *testing.T) {
 	w := newWorld(1)
 	r := w.relays[0]
 	many := &manyOutboxes{fakeRedis: w.redis}
-	r.cfg.Store, r.watches, r.stands = many, make([]watch, many.Partitions()), make([]atomic.Uint32, many.Partitions())
+	r.cfg.Store, r.outlooks, r.stands = many, make([]outlook, many.Partitions()), make([]atomic.Uint32, many.Partitions())
 	for range 4 { // the first sees them, and knows nothing of their age
 		_ = r.look(t.Context())
 	}

@@ -38,7 +38,7 @@ type move struct {
 	publish bool // the old entries after the mark, if the relay gets the lease
 	reset   bool // the mark, so that every entry is after it
 	forget  bool // which entries this process has delivered, so that the relay leaves none of them out
-	settle  bool // the losses found so far: they need no reset of the mark any more
+	forgive bool // the losses found so far: they need no reset of the mark any more
 	slow    bool // the next publication of the same entry: the relay waits twice as long for it
 }
 
@@ -48,19 +48,19 @@ type move struct {
 // the lease for as long as it has work. The publisher that found the loss has already forgotten what it delivered.
 // For that reason a loss needs no reset while no entry is old: the relay publishes the young ones anyway, in their time.
 var moves = map[cause]move{
-	nothingOld:   {to: young, settle: true},
+	nothingOld:   {to: young, forgive: true},
 	resetByOther: {to: owed, forget: true},
-	lossFound:    {to: owed, reset: true, settle: true},
+	lossFound:    {to: owed, reset: true, forgive: true},
 	beyondMark:   {to: owed, publish: true},
 	withinMark:   {to: relayed},
 	readPast:     {to: passed},
 	longPast:     {to: owed, publish: true, reset: true, forget: true, slow: true},
 }
 
-// watch is what a relay has seen of one partition's outbox. The age of an entry is the time for which the relay has
-// known it. The entry's id holds Redis time, which does not help because clocks differ. A watch changes only in see,
+// outlook is what a relay has seen of one partition's outbox. The age of an entry is the time for which the relay has
+// known it. The entry's id holds Redis time, which does not help because clocks differ. It changes only in see,
 // step and made.
-type watch struct {
+type outlook struct {
 	seen []sighting // of the last entry of earlier looks, in the order of time; none is old yet
 	old  string     // the newest entry that is old; empty: none is
 
@@ -93,7 +93,7 @@ const unknown = -1
 
 // see notes the ends of the outbox, and reports whether it has an old entry. Looks are far enough apart to keep seen
 // short.
-func (w *watch) see(now time.Time, age time.Duration, first, last string) bool {
+func (w *outlook) see(now time.Time, age time.Duration, first, last string) bool {
 	w.seen = append(w.seen, sighting{now, last})
 	for len(w.seen) > 0 && now.Sub(w.seen[0].at) >= age {
 		w.old = w.seen[0].id
@@ -104,7 +104,7 @@ func (w *watch) see(now time.Time, age time.Duration, first, last string) bool {
 
 // step returns the causes that a look finds, in order. again is the first wait for the persisters to delete an entry
 // that they have read past.
-func (w *watch) step(l look, again time.Duration) (found []cause) {
+func (w *outlook) step(l look, again time.Duration) (found []cause) {
 	if l.resets != w.resets {
 		found = append(found, resetByOther)
 		w.resets = l.resets
@@ -129,12 +129,12 @@ func (w *watch) step(l look, again time.Duration) (found []cause) {
 
 // made notes that the relay has made a move; the publishing of a move comes after it. losses are those that the look
 // saw. If the move resets the mark, resets counts this reset too.
-func (w *watch) made(m move, losses int, resets int64) {
+func (w *outlook) made(m move, losses int, resets int64) {
 	if m.reset {
 		w.resets = resets
 		w.written()
 	}
-	if m.settle {
+	if m.forgive {
 		w.losses = losses
 	}
 	if m.slow {
@@ -145,7 +145,7 @@ func (w *watch) made(m move, losses int, resets int64) {
 // past reports whether the persisters must have read the first entry, if Kafka has it. When a look finds an entry
 // that was published and is still there, past notes where Kafka ends. The persisters are past the entry once they
 // have read up to there. If nobody knows how far they have read, nothing counts as lost.
-func (w *watch) past(l look, again time.Duration) bool {
+func (w *outlook) past(l look, again time.Duration) bool {
 	if l.kept == nil || entryLess(l.mark, l.first) {
 		return false
 	}
@@ -163,7 +163,7 @@ func (w *watch) past(l look, again time.Duration) bool {
 }
 
 // written notes that the entries are published again, now or soon: past has to find out anew where Kafka ends.
-func (w *watch) written() { w.copies, w.read = unknown, time.Time{} }
+func (w *outlook) written() { w.copies, w.read = unknown, time.Time{} }
 
 // entryLess orders the ids of outbox entries, which are two numbers each. The empty id comes before all others.
 func entryLess(a, b string) bool {

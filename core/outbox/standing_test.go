@@ -16,38 +16,38 @@ func TestStep(t *testing.T) {
 	now := time.UnixMilli(1_700_000_000_000)
 	found := map[cause]bool{nothingOld: true} // which is for see
 	for name, c := range map[string]struct {
-		watch watch
-		look  look
-		want  []cause
+		outlook outlook
+		look    look
+		want    []cause
 	}{
-		"beyond the mark":    {watch{old: "5-0"}, look{first: "3-0", mark: "4-0"}, []cause{beyondMark}},
-		"nothing was marked": {watch{old: "5-0"}, look{first: "3-0"}, []cause{beyondMark}},
-		"within the mark":    {watch{old: "5-0"}, look{first: "3-0", mark: "5-0"}, []cause{withinMark}},
+		"beyond the mark":    {outlook{old: "5-0"}, look{first: "3-0", mark: "4-0"}, []cause{beyondMark}},
+		"nothing was marked": {outlook{old: "5-0"}, look{first: "3-0"}, []cause{beyondMark}},
+		"within the mark":    {outlook{old: "5-0"}, look{first: "3-0", mark: "5-0"}, []cause{withinMark}},
 		"read on, but nobody knows how far": {
-			watch{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0"}, []cause{withinMark},
+			outlook{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0"}, []cause{withinMark},
 		},
-		"not read so far":     {watch{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{9, 20}}, []cause{withinMark}},
-		"read past":           {watch{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{readPast}},
-		"another is first":    {watch{old: "5-0", first: "2-0", copies: 10, read: now.Add(-time.Hour), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{withinMark}},
-		"read past, not long": {watch{old: "5-0", first: "3-0", copies: 10, read: now.Add(1 - again), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{readPast}},
-		"read past long ago":  {watch{old: "5-0", first: "3-0", copies: 10, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{longPast}},
+		"not read so far":     {outlook{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{9, 20}}, []cause{withinMark}},
+		"read past":           {outlook{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{readPast}},
+		"another is first":    {outlook{old: "5-0", first: "2-0", copies: 10, read: now.Add(-time.Hour), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{withinMark}},
+		"read past, not long": {outlook{old: "5-0", first: "3-0", copies: 10, read: now.Add(1 - again), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{readPast}},
+		"read past long ago":  {outlook{old: "5-0", first: "3-0", copies: 10, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{longPast}},
 		"read past long ago, and more is owed": {
-			watch{old: "7-0", first: "3-0", copies: 10, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{longPast},
+			outlook{old: "7-0", first: "3-0", copies: 10, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{longPast},
 		},
 		"it waits longer after each time": {
-			watch{old: "5-0", first: "3-0", copies: 10, read: now.Add(-again), wait: 2 * again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{readPast},
+			outlook{old: "5-0", first: "3-0", copies: 10, read: now.Add(-again), wait: 2 * again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{readPast},
 		},
-		"kafka ends before what it had": {watch{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{4, 4}}, []cause{readPast}},
-		"reset by another":              {watch{old: "5-0", resets: 1}, look{first: "3-0", resets: 2}, []cause{resetByOther, beyondMark}},
-		"reset, and relayed by another": {watch{old: "5-0", resets: 1}, look{first: "3-0", mark: "5-0", resets: 2}, []cause{resetByOther, withinMark}},
-		"a loss":                        {watch{old: "5-0"}, look{first: "3-0", mark: "5-0", losses: 1}, []cause{lossFound, beyondMark}},
-		"a loss that both found":        {watch{old: "5-0"}, look{first: "3-0", resets: 1, losses: 1}, []cause{resetByOther, lossFound, beyondMark}},
+		"kafka ends before what it had": {outlook{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{4, 4}}, []cause{readPast}},
+		"reset by another":              {outlook{old: "5-0", resets: 1}, look{first: "3-0", resets: 2}, []cause{resetByOther, beyondMark}},
+		"reset, and relayed by another": {outlook{old: "5-0", resets: 1}, look{first: "3-0", mark: "5-0", resets: 2}, []cause{resetByOther, withinMark}},
+		"a loss":                        {outlook{old: "5-0"}, look{first: "3-0", mark: "5-0", losses: 1}, []cause{lossFound, beyondMark}},
+		"a loss that both found":        {outlook{old: "5-0"}, look{first: "3-0", resets: 1, losses: 1}, []cause{resetByOther, lossFound, beyondMark}},
 		"a loss of what had been read past": {
-			watch{old: "5-0", first: "3-0", copies: 10, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", losses: 1, kept: &Range{10, 20}}, []cause{lossFound, beyondMark},
+			outlook{old: "5-0", first: "3-0", copies: 10, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", losses: 1, kept: &Range{10, 20}}, []cause{lossFound, beyondMark},
 		},
 	} {
 		c.look.now = now
-		got := c.watch.step(c.look, again)
+		got := c.outlook.step(c.look, again)
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
 		}
@@ -79,8 +79,8 @@ func TestMoves(t *testing.T) {
 				w.redis.leaseOwner, w.redis.leaseEnds = "another", w.redis.now.Add(time.Minute)
 			}
 			r := w.relays[0]
-			r.watches[0].old = last
-			r.watches[0].wait = time.Second
+			r.outlooks[0].old = last
+			r.outlooks[0].wait = time.Second
 			if err := r.move(t.Context(), 0, c, look{losses: 7}); err != nil {
 				t.Fatal(err)
 			}
@@ -114,10 +114,10 @@ func TestMoves(t *testing.T) {
 			if stand := standing(r.stands[0].Load()); stand != m.to || r.count(m.to) != 1 {
 				t.Errorf("cause %d: the outbox stands at %d, want %d", c, stand, m.to)
 			}
-			if losses := r.watches[0].losses; (losses == 7) != (c == lossFound || c == nothingOld) {
+			if losses := r.outlooks[0].losses; (losses == 7) != (c == lossFound || c == nothingOld) {
 				t.Errorf("cause %d: %d losses are made good", c, losses)
 			}
-			if wait := r.watches[0].wait; (wait == 2*time.Second) != (c == longPast && works) {
+			if wait := r.outlooks[0].wait; (wait == 2*time.Second) != (c == longPast && works) {
 				t.Errorf("cause %d, leased %v: waits for %v", c, leased, wait)
 			}
 			stands[m.to] = true
@@ -128,12 +128,12 @@ func TestMoves(t *testing.T) {
 	}
 }
 
-// TestMade holds the watch to what each move of the table changes in it, and to nothing else.
+// TestMade holds the outlook to what each move of the table changes in it, and to nothing else.
 func TestMade(t *testing.T) {
 	t.Parallel()
 	read := time.UnixMilli(1_700_000_000_000)
 	for c, m := range moves {
-		before := watch{old: "5-0", first: "3-0", copies: 10, read: read, wait: time.Minute, losses: 1, resets: 3}
+		before := outlook{old: "5-0", first: "3-0", copies: 10, read: read, wait: time.Minute, losses: 1, resets: 3}
 		want := before
 		if c == lossFound || c == longPast {
 			want.resets, want.copies, want.read = 4, unknown, time.Time{}
@@ -146,11 +146,11 @@ func TestMade(t *testing.T) {
 		}
 		got := before
 		got.made(m, 7, 4)
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(watch{}, sighting{})); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(outlook{}, sighting{})); diff != "" {
 			t.Errorf("cause %d:\n%s", c, diff)
 		}
 	}
-	w := watch{wait: againMax}
+	w := outlook{wait: againMax}
 	if w.made(moves[longPast], 0, 1); w.wait != againMax {
 		t.Errorf("waits for %v, want no more than %v", w.wait, againMax)
 	}
@@ -177,7 +177,7 @@ func TestLossIsMadeGoodInTheEnd(t *testing.T) {
 // TestSeeTellsOldFromYoung ages entries by the relay's own clock.
 func TestSeeTellsOldFromYoung(t *testing.T) {
 	t.Parallel()
-	w := &watch{}
+	w := &outlook{}
 	start := time.UnixMilli(1_700_000_000_000)
 	var old []bool
 	for s := range 8 { // an entry in the first second, and one more in the fourth; the first is deleted in the sixth

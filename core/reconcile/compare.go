@@ -20,8 +20,8 @@ const (
 	StatusMissing Status = "missing" // one of them does not know the cell, or neither does
 )
 
-// Standing says how one projection compares with Redis.
-type Standing struct {
+// Difference says how one projection compares with Redis.
+type Difference struct {
 	Status Status
 	Class  Class
 	Behind int64 // events that MySQL lacks; 0: none, or it lacks an epoch
@@ -29,22 +29,22 @@ type Standing struct {
 
 // Compare compares a cell in Redis with MySQL's projection of it. A store that does not know the cell has nil. MySQL
 // was read first, so Redis has everything that MySQL had by then, unless Redis has lost it.
-func Compare(redis, mysql *State) Standing {
+func Compare(redis, mysql *State) Difference {
 	switch {
 	case redis == nil && mysql == nil:
-		return Standing{Status: StatusMissing, Class: InSync}
+		return Difference{Status: StatusMissing, Class: InSync}
 	case mysql == nil:
-		return Standing{Status: StatusMissing, Class: InFlight}
+		return Difference{Status: StatusMissing, Class: InFlight}
 	case redis == nil:
-		return Standing{Status: StatusMissing, Class: Drift}
+		return Difference{Status: StatusMissing, Class: Drift}
 	case *redis == *mysql:
-		return Standing{Status: StatusInSync, Class: InSync}
+		return Difference{Status: StatusInSync, Class: InSync}
 	case redis.Position == mysql.Position:
-		return Standing{Status: StatusDrift, Class: Drift}
+		return Difference{Status: StatusDrift, Class: Drift}
 	case redis.Less(mysql.Position):
-		return Standing{Status: StatusAhead, Class: Drift}
+		return Difference{Status: StatusAhead, Class: Drift}
 	}
-	f := Standing{Status: StatusBehind, Class: InFlight}
+	f := Difference{Status: StatusBehind, Class: InFlight}
 	if redis.Epoch == mysql.Epoch {
 		f.Behind = int64(redis.Seq - mysql.Seq)
 	}

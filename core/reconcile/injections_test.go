@@ -10,9 +10,9 @@ import (
 )
 
 // injection is a difference that somebody makes by hand. It returns what must be found, or no type where it cannot be made.
-type injection func(w *world, r *reading) (units int64, way reconcile.Direction, ok bool)
+type injection func(w *world, r *closeLook) (units int64, way reconcile.Direction, ok bool)
 
-func (r *reading) record(ok func(stock.Reservation) bool) *stock.Reservation {
+func (r *closeLook) record(ok func(stock.Reservation) bool) *stock.Reservation {
 	for i := range r.Records {
 		if ok(r.Records[i]) {
 			return &r.Records[i]
@@ -22,12 +22,12 @@ func (r *reading) record(ok func(stock.Reservation) bool) *stock.Reservation {
 }
 
 // held is a record that was held at the cut and still is.
-func (r *reading) held() *stock.Reservation {
+func (r *closeLook) held() *stock.Reservation {
 	return r.record(func(s stock.Reservation) bool { return s.State == stock.StateHeld && s.Seq <= r.Redis.Seq })
 }
 
 // without takes the event at a place out of all stores.
-func (w *world) without(r *reading, at int) {
+func (w *world) without(r *closeLook, at int) {
 	var left []reconcile.Event
 	for _, e := range r.Events {
 		if e.Seq != uint64(at)+1 {
@@ -40,23 +40,23 @@ func (w *world) without(r *reading, at int) {
 
 var injections = map[reconcile.Type]map[string]injection{
 	reconcile.CounterEdit: {
-		"avail is raised": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"avail is raised": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			r.Redis.Avail += 2
 			return 2, reconcile.Oversell, true
 		},
-		"avail and total are lowered": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"avail and total are lowered": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			r.Redis.Avail, r.Redis.Total = r.Redis.Avail-3, r.Redis.Total-3
 			return 3, reconcile.Undersell, true
 		},
-		"held is raised": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"held is raised": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			r.Redis.Held++
 			return 1, reconcile.Bookkeeping, true
 		},
-		"sold becomes held": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"sold becomes held": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			r.Redis.Held, r.Redis.Sold = r.Redis.Held+1, r.Redis.Sold-1
 			return 1, reconcile.Oversell, true
 		},
-		"later events build on it": func(w *world, r *reading) (int64, reconcile.Direction, bool) {
+		"later events build on it": func(w *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			from := r.From.Seq + 1 + uint64(w.IntN(5))
 			if from >= r.Redis.Seq || from == 1 {
 				return 0, "", false
@@ -74,7 +74,7 @@ var injections = map[reconcile.Type]map[string]injection{
 		},
 	},
 	reconcile.LeakedHold: {
-		"a record is deleted": func(w *world, r *reading) (int64, reconcile.Direction, bool) {
+		"a record is deleted": func(w *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			still := map[stock.ReservationID]bool{}
 			for _, s := range w.held() {
 				still[s.ID] = s.Seq <= r.Redis.Seq // what is deleted neither ends nor is extended later
@@ -89,7 +89,7 @@ var injections = map[reconcile.Type]map[string]injection{
 			r.Buyers = nil
 			return units, reconcile.Undersell, true
 		},
-		"a record says released": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"a record says released": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			edited := r.held()
 			if edited == nil {
 				return 0, "", false
@@ -98,7 +98,7 @@ var injections = map[reconcile.Type]map[string]injection{
 			r.Buyers = nil
 			return edited.Quantity, reconcile.Undersell, true
 		},
-		"no list of deadlines has it": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"no list of deadlines has it": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			late := r.held()
 			if late == nil {
 				return 0, "", false
@@ -108,11 +108,11 @@ var injections = map[reconcile.Type]map[string]injection{
 		},
 	},
 	reconcile.OrphanReservation: {
-		"a record is made": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"a record is made": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			r.Records = append(r.Records, stock.Reservation{ID: stock.ReservationID{9, 9, 9}, State: stock.StateHeld, Cell: r.Cell, User: 77, Quantity: 2, Seq: 1})
 			return 2, reconcile.Oversell, true
 		},
-		"a record holds more": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"a record holds more": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			more := r.held()
 			if more == nil {
 				return 0, "", false
@@ -123,7 +123,7 @@ var injections = map[reconcile.Type]map[string]injection{
 		},
 	},
 	reconcile.DoubleRelease: {
-		"an ended reservation is held again": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"an ended reservation is held again": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			again := r.record(func(s stock.Reservation) bool {
 				return s.Seq <= r.Redis.Seq && (s.State == stock.StateReleased || s.State == stock.StateExpired)
 			})
@@ -135,7 +135,7 @@ var injections = map[reconcile.Type]map[string]injection{
 		},
 	},
 	reconcile.BuyerCount: {
-		"too low": func(w *world, r *reading) (int64, reconcile.Direction, bool) {
+		"too low": func(w *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			at := slices.IndexFunc(r.Buyers, func(b reconcile.Buyer) bool { return b.User != returner && b.Units > 0 })
 			if at < 0 || r.cut < len(w.events) {
 				return 0, "", false
@@ -143,13 +143,13 @@ var injections = map[reconcile.Type]map[string]injection{
 			r.Buyers[at].Units--
 			return 1, reconcile.Oversell, true
 		},
-		"too high": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"too high": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			r.Buyers = append(r.Buyers, reconcile.Buyer{User: 777, Units: 2})
 			return 2, reconcile.Undersell, true
 		},
 	},
 	reconcile.Gap: {
-		"an event is nowhere": func(w *world, r *reading) (int64, reconcile.Direction, bool) {
+		"an event is nowhere": func(w *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			at := int(r.From.Seq) + w.IntN(r.cut)
 			if at >= r.cut || at < int(r.From.Seq) {
 				return 0, "", false
@@ -173,7 +173,7 @@ var injections = map[reconcile.Type]map[string]injection{
 		},
 	},
 	reconcile.LostTail: {
-		"Redis is set back": func(w *world, r *reading) (int64, reconcile.Direction, bool) {
+		"Redis is set back": func(w *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			// Everything up to the end was known before, and Redis stands at the cut.
 			if r.cut == len(w.events) {
 				return 0, "", false
@@ -205,7 +205,7 @@ var injections = map[reconcile.Type]map[string]injection{
 			}
 			return max(more, less), way, true
 		},
-		"Redis has no such cell": func(w *world, r *reading) (int64, reconcile.Direction, bool) {
+		"Redis has no such cell": func(w *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			r.Redis, r.Records = nil, nil
 			var last *reconcile.Event
 			for i := range r.Events {
@@ -217,14 +217,14 @@ var injections = map[reconcile.Type]map[string]injection{
 		},
 	},
 	reconcile.ProjectionStale: {
-		"a row of stock is edited": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"a row of stock is edited": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			if r.Projection == nil {
 				return 0, "", false
 			}
 			r.Projection.Sold, r.Projection.Avail = r.Projection.Sold+2, r.Projection.Avail-2
 			return 2, reconcile.Bookkeeping, true
 		},
-		"a row of a reservation is edited": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"a row of a reservation is edited": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			late := r.held()
 			if late == nil {
 				return 0, "", false
@@ -238,7 +238,7 @@ var injections = map[reconcile.Type]map[string]injection{
 			}
 			return 0, "", false
 		},
-		"a row of a reservation is deleted": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"a row of a reservation is deleted": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			late := r.held()
 			if late == nil {
 				return 0, "", false
@@ -254,7 +254,7 @@ var injections = map[reconcile.Type]map[string]injection{
 		},
 	},
 	reconcile.Fork: {
-		"two events are at one place": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"two events are at one place": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			for _, e := range r.Events {
 				if e.Kind == event.KindReserve && e.Seq <= r.Redis.Seq && e.Store == reconcile.InLedger && e.Seq > r.From.Seq {
 					other := e
@@ -270,7 +270,7 @@ var injections = map[reconcile.Type]map[string]injection{
 			}
 			return 0, "", false
 		},
-		"a row of the ledger is edited": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"a row of the ledger is edited": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			for i := range r.Events {
 				e := &r.Events[i]
 				if e.Seq <= r.From.Seq || e.Seq >= r.Redis.Seq || e.Store != reconcile.InLedger {
@@ -288,7 +288,7 @@ var injections = map[reconcile.Type]map[string]injection{
 		},
 	},
 	reconcile.DeadLetter: {
-		"an event was refused": func(w *world, r *reading) (int64, reconcile.Direction, bool) {
+		"an event was refused": func(w *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			at := int(r.From.Seq) + w.IntN(r.cut)
 			if at >= r.cut || r.persisted[at] {
 				return 0, "", false
@@ -300,7 +300,7 @@ var injections = map[reconcile.Type]map[string]injection{
 		},
 	},
 	reconcile.Unverifiable: {
-		"it could not be read": func(_ *world, r *reading) (int64, reconcile.Direction, bool) {
+		"it could not be read": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			r.Unread = "the value of the cell is of an unknown version"
 			return 0, reconcile.Bookkeeping, true
 		},

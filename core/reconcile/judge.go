@@ -247,15 +247,15 @@ func (j *judge) letters() {
 		j.add(t, l.Units, way, l.TimeMS, proof...)
 		if t == DeadLetter && ledger.Replays(l.Reason) {
 			j.steps = append(j.steps, replayStep(j.Cell, l.Units, l.ID))
-		} else if t == DeadLetter && l.Reason == ledger.ReasonBroken && j.settled(l.Position) {
+		} else if t == DeadLetter && l.Reason == ledger.ReasonBroken && j.corrected(l.Position) {
 			j.plan(t, l.Units, way, Act{Settled: l.ID}, "a rebase has put right what the letter tells of", "the letter is resolved")
 		}
 	}
 }
 
-// settled reports whether somebody has put the balances right since a position.
-func (j *judge) settled(since stock.Position) bool {
-	return slices.ContainsFunc(j.list, func(e Event) bool { return e.Settles() && since.Less(e.Position) })
+// corrected reports whether somebody has put the balances right since a position.
+func (j *judge) corrected(since stock.Position) bool {
+	return slices.ContainsFunc(j.list, func(e Event) bool { return e.Corrects() && since.Less(e.Position) })
 }
 
 // counters finds counters that no event explains: those that Redis has now, and those that later events found.

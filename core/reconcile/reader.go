@@ -27,7 +27,7 @@ type MySQL interface {
 
 // Comparison is a cell in both stores. A store that does not know the cell has nil.
 type Comparison struct {
-	Standing
+	Difference
 
 	Cell  stock.Cell
 	Redis *stock.CellState
@@ -53,7 +53,7 @@ func Read(ctx context.Context, redis Redis, mysql MySQL, cells []stock.Cell) ([]
 		if states[i].Loaded {
 			f.Redis = &states[i]
 		}
-		f.Standing = Compare(f.InRedis(), f.InMySQL())
+		f.Difference = Compare(f.InRedis(), f.InMySQL())
 	}
 	return found, nil
 }

@@ -103,7 +103,7 @@ func TestFollow(t *testing.T) {
 			s.catchesUp = c.catchesUp
 			found, err := reconcile.Follow(t.Context(), s, s, []stock.Cell{{SKU: 1}}, c.wait)
 			if err != nil || found[0].Status != c.want || len(s.asked) != 2*c.looks {
-				t.Errorf("%s: %+v after %d looks, %v", c.name, found[0].Standing, len(s.asked)/2, err)
+				t.Errorf("%s: %+v after %d looks, %v", c.name, found[0].Difference, len(s.asked)/2, err)
 			}
 		})
 	}

@@ -29,9 +29,9 @@ type Place struct {
 
 // ShutStep is what one call of Redis has found. A cell may be in several steps.
 type ShutStep struct {
-	Found  []stock.CellState
-	Next   Place // of the partition after the last: that was all
-	Closed error // why nothing is told of the partition: it is shut as a whole; nil: it is not
+	Found []stock.CellState
+	Next  Place // of the partition after the last: that was all
+	Shut  error // why nothing is told of the partition: it is shut as a whole; nil: it is not
 }
 
 // ShutSteps looks at all cells from a place on, one call of Redis a step, and ends at the first error. A partition that is
@@ -64,7 +64,7 @@ type Shut struct {
 	Fenced, Breached int64
 	Some             []stock.CellState
 	AsOfMS           int64 // Redis time: all is there that has been shut since then
-	Closed           []int // partitions that are shut as a whole: nothing is known of their cells
+	Partitions       []int // partitions that are shut as a whole: nothing is known of their cells
 
 	keep int
 	seen map[stock.Cell]bool
@@ -96,7 +96,7 @@ func (s *Shut) Total() int64 { return s.Fenced + s.Breached }
 
 // Show is what was found in JSON.
 func (s *Shut) Show() show.Shut {
-	v := show.Shut{AsOf: show.Moment(s.AsOfMS), Fenced: s.Fenced, Breached: s.Breached, Data: make([]show.Cell, len(s.Some)), Closed: s.Closed}
+	v := show.Shut{AsOf: show.Moment(s.AsOfMS), Fenced: s.Fenced, Breached: s.Breached, Data: make([]show.Cell, len(s.Some)), Partitions: s.Partitions}
 	for i := range s.Some {
 		v.Data[i] = show.CellOf(&s.Some[i])
 	}
@@ -119,11 +119,11 @@ func FindShut(ctx context.Context, store interface {
 			return nil, err
 		}
 		all.Add(step.Found)
-		if step.Closed == nil {
+		if step.Shut == nil {
 			continue
 		}
-		if all.Closed = append(all.Closed, step.Next.Partition-1); len(all.Closed) == store.Partitions() {
-			return nil, step.Closed
+		if all.Partitions = append(all.Partitions, step.Next.Partition-1); len(all.Partitions) == store.Partitions() {
+			return nil, step.Shut
 		}
 	}
 	return all, nil

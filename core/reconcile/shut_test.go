@@ -80,7 +80,7 @@ func TestFindShut(t *testing.T) {
 		}
 	}
 	found, err = reconcile.FindShut(t.Context(), pages{closed, {{fenced(5)}}, closed}, 3)
-	if err != nil || found.Fenced != 1 || !slices.Equal(found.Closed, []int{0, 2}) {
+	if err != nil || found.Fenced != 1 || !slices.Equal(found.Partitions, []int{0, 2}) {
 		t.Errorf("partitions 0 and 2 are shut as a whole: %+v, %v", found, err)
 	}
 	if _, err := reconcile.FindShut(t.Context(), pages{closed, closed}, 3); !errors.Is(err, stock.ErrShut) {

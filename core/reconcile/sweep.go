@@ -129,14 +129,14 @@ func (w *sweep) rest(ctx context.Context, since time.Time) {
 	}
 }
 
-// compareAll scans Redis, screens MySQL, and looks closely at the cells that are still in doubt.
+// compareAll scans Redis, sifts MySQL, and looks closely at the cells that are still in doubt.
 func (w *sweep) compareAll(ctx context.Context) {
 	if w.total = 2 * len(w.parts); w.asked != nil {
 		w.total = 2 * len(w.asked)
 	}
 	w.partitions(ctx, (*partition).scan)
 	if w.asked == nil {
-		if err := w.screen(ctx); err != nil {
+		if err := w.sift(ctx); err != nil {
 			w.unreadable(InLedger, -1, err)
 			return
 		}

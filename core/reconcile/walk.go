@@ -27,7 +27,7 @@ func (w *walker) step(e, next *Event, redis *stock.CellState) {
 	switch {
 	case e.Kind == event.KindRebase:
 		w.missing = nil
-		if e.Settles() {
+		if e.Corrects() {
 			w.breaches = nil
 		}
 		for i := range w.breaches {

@@ -11,7 +11,7 @@ import (
 )
 
 // shorten has a view walk along its older events page by page, as a reader does, and leaves so many.
-func (w *world) shorten(r *reading, page, keep int) (walked bool) {
+func (w *world) shorten(r *closeLook, page, keep int) (walked bool) {
 	v := &r.View
 	ledger := slices.DeleteFunc(slices.Clone(v.Events), func(e reconcile.Event) bool { return e.Store != reconcile.InLedger })
 	slices.SortFunc(ledger, func(a, b reconcile.Event) int { return a.Compare(b.Position) })
@@ -38,7 +38,7 @@ func brief(j reconcile.Judgement) (lines []string) {
 // along the older ones finds is taken along.
 func TestLongHistoriesAreJudgedAlike(t *testing.T) {
 	t.Parallel()
-	all := map[string]injection{"": func(*world, *reading) (int64, reconcile.Direction, bool) { return 0, "", true }}
+	all := map[string]injection{"": func(*world, *closeLook) (int64, reconcile.Direction, bool) { return 0, "", true }}
 	for kind, ways := range injections {
 		for name, inject := range ways {
 			all[string(kind)+" "+name] = inject

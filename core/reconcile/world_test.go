@@ -184,7 +184,7 @@ func balances(e *reconcile.Event) stock.Balances {
 }
 
 // reading is a view, with what of it a test may need to change.
-type reading struct {
+type closeLook struct {
 	reconcile.View
 
 	cut       int          // events before it have happened when the counters are read
@@ -193,8 +193,8 @@ type reading struct {
 
 // read reads the world as a reader may find it: counters at a cut, records later, and any events in MySQL, the others in the
 // outbox or in Kafka.
-func (w *world) read(atRest bool) *reading {
-	r := &reading{cut: len(w.events), persisted: map[int]bool{}}
+func (w *world) read(atRest bool) *closeLook {
+	r := &closeLook{cut: len(w.events), persisted: map[int]bool{}}
 	if !atRest {
 		r.cut = 1 + w.IntN(len(w.events))
 	}
@@ -273,7 +273,7 @@ func (w *world) read(atRest bool) *reading {
 }
 
 // judge gives the rules what they ask for.
-func (w *world) judge(r *reading) reconcile.Judgement {
+func (w *world) judge(r *closeLook) reconcile.Judgement {
 	v := r.View
 	v.Spots = v.Unlisted()
 	for _, m := range v.Doubtful() {

@@ -33,7 +33,7 @@ func (d *Desk) shift(ctx context.Context, step *reconcile.RepairStep, s *reconci
 	// Until the rebase is in the ledger, persisters make dead letters of what does not follow.
 	err = d.awaitEvents(ctx, step.Cell(), map[stock.Position]bool{at: true})
 	if late := pending(""); err == nil || errors.As(err, &late) { // the next plan resolves what comes later
-		err = d.settle(ctx, step.Cell(), at)
+		err = d.resolveCorrected(ctx, step.Cell(), at)
 	}
 	if err != nil {
 		return "", at, err
@@ -41,8 +41,8 @@ func (d *Desk) shift(ctx context.Context, step *reconcile.RepairStep, s *reconci
 	return fmt.Sprintf("the cell goes on at %d.%d", at.Epoch, at.Seq), at, nil
 }
 
-// settle resolves the dead letters of a cell about events that did not follow, before a rebase that put that right.
-func (d *Desk) settle(ctx context.Context, cell stock.Cell, rebased stock.Position) error {
+// resolveCorrected resolves the dead letters of a cell about events that did not follow, before a rebase that put that right.
+func (d *Desk) resolveCorrected(ctx context.Context, cell stock.Cell, rebased stock.Position) error {
 	s, err := d.Books.Snapshot(ctx)
 	if err != nil {
 		return err

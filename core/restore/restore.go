@@ -32,7 +32,7 @@ var ErrForeign = errors.New("mysql has the ledger of another deployment")
 
 // Restore is how a deployment is restored.
 type Restore struct {
-	Vetting vetting.Vetting
+	Vetting vetting.Vetter
 	Store   *redisstock.Store
 	// Open vets Redis and opens what is sound, each time some partitions are restored.
 	Open func(context.Context) error

@@ -59,7 +59,7 @@ func BenchmarkRestore(b *testing.B) {
 	}
 	var first time.Duration
 	var began time.Time
-	r := restore.Restore{Store: store, Vetting: vetting.Vetting{
+	r := restore.Restore{Store: store, Vetting: vetting.Vetter{
 		Client: client, DB: mysql, Kafka: kafka.Config{Brokers: brokers, Topic: "events", Group: "g"},
 		Stock: config.Agreed{Partitions: restorePartitions, Deployment: "test", Retention: 24 * time.Hour},
 	}}

@@ -26,9 +26,9 @@ type Projection struct {
 
 // Shut has what is shut until somebody repairs it. It counts everything and shows some.
 type Shut struct {
-	Fenced   int64  `json:"fenced"`
-	Breached int64  `json:"breached"`
-	Data     []Cell `json:"data"`
-	AsOf     Moment `json:"as_of"`                    // everything that was shut by then is counted
-	Closed   []int  `json:"shut_partitions,omitzero"` // partitions that are shut as a whole: nothing is known of their cells
+	Fenced     int64  `json:"fenced"`
+	Breached   int64  `json:"breached"`
+	Data       []Cell `json:"data"`
+	AsOf       Moment `json:"as_of"`                    // everything that was shut by then is counted
+	Partitions []int  `json:"shut_partitions,omitzero"` // partitions that are shut as a whole: nothing is known of their cells
 }

@@ -9,10 +9,18 @@ import (
 // ErrReplaced means that another process has replaced nonces first.
 var ErrReplaced = errors.New("another process is opening redis at this moment")
 
-// Vetting is the record of the last vetting of a partition's data. The zero value means that there was none.
-type Vetting struct {
-	Nonce   uint64
-	Effects uint64 // since then, the highest count that anybody has reported
+// Mark tells vetted data of a partition: by which vetting, and how far the data have grown since. The data carry a mark,
+// MySQL keeps one, and every caller has one of the data that it trusts: each script compares its caller's with that of the
+// data. So data that were lost, exchanged or set back serve nobody until somebody vets them. The zero value means that
+// nobody has vetted the data.
+type Mark struct {
+	Nonce   uint64 `json:"nonce,string"` // of the last vetting; 0: there was none
+	Effects uint64 `json:"effects"`      // since that vetting: the highest count that whoever has the mark knows of
+}
+
+// Covers reports whether data with mark m are the data that a caller has seen, or have grown from them.
+func (m Mark) Covers(seen Mark) bool {
+	return m.Nonce != 0 && m.Nonce == seen.Nonce && m.Effects >= seen.Effects
 }
 
 // The level log acknowledges what Kafka has. A vetting that reads Kafka too early misses what is on its way there, and opens
@@ -29,11 +37,11 @@ const (
 type Nonces interface {
 	// Identity identifies the database that keeps the nonces. It is empty if the database has no id.
 	Identity(ctx context.Context) (string, error)
-	// Read returns the vettings by partition.
-	Read(ctx context.Context, partitions int) ([]Vetting, error)
+	// Read returns the marks by partition.
+	Read(ctx context.Context, partitions int) ([]Mark, error)
 	// Saw records, by partition, how many effects somebody has seen. It ignores a lower count than the known one, and a
 	// count under another nonce.
-	Saw(ctx context.Context, seen []Vetting) error
+	Saw(ctx context.Context, seen []Mark) error
 	// Replace replaces old nonces by new ones, all or none. It fails with ErrReplaced if somebody else has replaced an old
 	// one. The new ones begin without effects. Before anybody sees them, Replace calls during; if during fails, nothing
 	// is replaced. Nobody else replaces a nonce of the same partitions meanwhile.

@@ -96,6 +96,6 @@ type Vector struct {
 	// NoReplica means that there was no replica to wait for. Only with Replicate.
 	NoReplica bool
 	// Mark is the mark of the partition as the vector left it. The model of a store has none.
-	Mark Vetting
+	Mark Mark
 	Err  error
 }

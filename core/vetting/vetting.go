@@ -16,7 +16,7 @@ import (
 )
 
 // Vetting says what to compare with what. The caller closes the client and the database.
-type Vetting struct {
+type Vetter struct {
 	Client rueidis.Client
 	DB     *sql.DB
 	Kafka  kafka.Config
@@ -30,7 +30,7 @@ type Vetting struct {
 
 // Open opens every sound partition and makes the store trust it. The error names the others, and the store stops trusting
 // those that lost something. See redisstock.Open.
-func (v Vetting) Open(ctx context.Context, store *redisstock.Store) (redisstock.OpenReport, error) {
+func (v Vetter) Open(ctx context.Context, store *redisstock.Store) (redisstock.OpenReport, error) {
 	cfg := v.config()
 	cfg.Seen = store.Marks()
 	cfg.Proven = func(proven redisstock.OpenReport) {
@@ -46,16 +46,16 @@ func (v Vetting) Open(ctx context.Context, store *redisstock.Store) (redisstock.
 }
 
 // Inspect returns what Open would object to, and changes nothing. See redisstock.Inspect.
-func (v Vetting) Inspect(ctx context.Context) (redisstock.OpenReport, []string, error) {
+func (v Vetter) Inspect(ctx context.Context) (redisstock.OpenReport, []string, error) {
 	return redisstock.Inspect(ctx, v.Client, v.config())
 }
 
 // Losses returns what only a restore can bring back, and changes nothing. See redisstock.FindLosses.
-func (v Vetting) Losses(ctx context.Context) (redisstock.Losses, error) {
+func (v Vetter) Losses(ctx context.Context) (redisstock.Losses, error) {
 	return redisstock.FindLosses(ctx, v.Client, v.config())
 }
 
-func (v Vetting) config() redisstock.OpenConfig {
+func (v Vetter) config() redisstock.OpenConfig {
 	log := v.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

@@ -38,7 +38,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := vetting.Vetting{Client: client, DB: db, Kafka: topic, Stock: config.Agreed{Partitions: 4, Deployment: "test"}}
+	v := vetting.Vetter{Client: client, DB: db, Kafka: topic, Stock: config.Agreed{Partitions: 4, Deployment: "test"}}
 
 	if report, causes, err := v.Inspect(ctx); err != nil || len(causes) > 0 || !report.New || store.Trusts() {
 		t.Fatalf("before: %+v, %q, %v", report, causes, err)

@@ -31,7 +31,7 @@ type Store interface {
 	NodeOf(partition int) (string, error)
 	OutboxAfter(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error)
 	// StillHas fails unless a partition has every effect that the mark counts.
-	StillHas(ctx context.Context, partition int, mark stock.Vetting) error
+	StillHas(ctx context.Context, partition int, mark stock.Mark) error
 	Partitions() int
 }
 

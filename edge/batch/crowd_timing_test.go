@@ -65,7 +65,7 @@ func (i *instant) Do(_ context.Context, vectors ...*stock.Vector) {
 func (i *instant) NodeOf(int) (string, error) { return "", nil }
 func (i *instant) Partitions() int            { return i.partitions }
 
-func (i *instant) StillHas(context.Context, int, stock.Vetting) error { return nil }
+func (i *instant) StillHas(context.Context, int, stock.Mark) error { return nil }
 
 func (i *instant) OutboxAfter(context.Context, int, string, int) ([]stock.Entry, error) {
 	return nil, nil

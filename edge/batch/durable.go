@@ -86,7 +86,7 @@ func (b *Batcher) replay(op stock.Op, r *stock.Request) (proof, error) {
 
 // stillHas fails unless the effect that mark counts is in Redis. Kafka alone does not prove it: a vetting may have opened the
 // partition without the effect before Kafka had it.
-func (b *Batcher) stillHas(partition int, mark stock.Vetting) error {
+func (b *Batcher) stillHas(partition int, mark stock.Mark) error {
 	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.CallTimeout)
 	defer cancel()
 	err := b.store.StillHas(ctx, partition, mark)
@@ -105,7 +105,7 @@ func (b *Batcher) publish(entry stock.Entry) {
 }
 
 // publishWait hands the entry of a vector that was sent at a time to the publisher, and ends log once the effects are safe.
-func (b *Batcher) publishWait(entry stock.Entry, log *completion, mark stock.Vetting, sent time.Time) {
+func (b *Batcher) publishWait(entry stock.Entry, log *completion, mark stock.Mark, sent time.Time) {
 	defer b.publishPanicked(log)
 	b.work.Add(1)
 	log.ended = b.work.Done

@@ -25,7 +25,7 @@ type proof struct {
 	replicated bool        // a replica has the effects
 	noReplica  bool        // there was no replica to wait for
 	log        *completion // the delivery of the entry to Kafka; nil if nobody waits for it
-	mark       stock.Vetting
+	mark       stock.Mark
 }
 
 func newGroup(vectorMax int) *group {

@@ -79,7 +79,7 @@ func (s *store) OutboxAfter(ctx context.Context, partition int, after string, li
 	return s.Store.OutboxAfter(ctx, partition, after, limit)
 }
 
-func (s *store) StillHas(context.Context, int, stock.Vetting) error {
+func (s *store) StillHas(context.Context, int, stock.Mark) error {
 	if s.has == nil {
 		return nil
 	}

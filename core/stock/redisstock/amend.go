@@ -43,7 +43,7 @@ func (s *Store) amend(ctx context.Context, partition int, hash, list string, arg
 			return untrusted("amend")
 		}
 		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(s.upkeep.amend).Numkeys(3).Key(k.mark, hash, list).
-			Arg(string(trusted.append(nil))).Arg(args...).Build()).AsIntSlice()
+			Arg(string(appendMark(nil, trusted))).Arg(args...).Build()).AsIntSlice()
 		if err != nil {
 			return wrap("amend", err)
 		}

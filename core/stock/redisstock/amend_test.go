@@ -140,7 +140,7 @@ func TestRepairsOfOtherDataAreShut(t *testing.T) {
 	t.Parallel()
 	s, held := amends(t)
 	p := partition(held.Cell)
-	s.must("SET", redisstock.MarkKey(p), redisstock.PackMark(redisstock.PartitionMark{Nonce: 7, Effects: 1 << 30}))
+	s.must("SET", redisstock.MarkKey(p), redisstock.PackMark(stock.Mark{Nonce: 7, Effects: 1 << 30}))
 	s.unchanged(p, "it wrote to other data", func() {
 		released := held
 		released.State = stock.StateReleased

@@ -14,9 +14,9 @@ import (
 // call is the memory of one pipeline. The store uses it again for later pipelines.
 type call struct {
 	commands []rueidis.Completed
-	unproven string          // argument: the levels that this pipeline does not prove
-	trusted  []PartitionMark // for each vector, the mark that its command carries
-	buf      []byte          // the bytes of all arguments; each argument is a string that points into it
+	unproven string       // argument: the levels that this pipeline does not prove
+	trusted  []stock.Mark // for each vector, the mark that its command carries
+	buf      []byte       // the bytes of all arguments; each argument is a string that points into it
 
 	// The rest is about the vector that add is adding.
 	keys, args []string
@@ -63,7 +63,7 @@ func (c *call) add(s *Store, v *stock.Vector) {
 		c.decide(p, v.Requests)
 	}
 	trusted, start := s.marks.of(v.Partition), len(c.buf)
-	c.buf = trusted.append(c.buf)
+	c.buf = appendMark(c.buf, trusted)
 	c.trusted = append(c.trusted, trusted)
 	c.commands = append(c.commands, s.evalsha(s.scripts[v.Op.String()], v.Partition, c.since(start), c.keys, c.args))
 }

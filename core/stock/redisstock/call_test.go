@@ -18,7 +18,7 @@ func TestGivenUpCallKeepsItsBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Trust([]PartitionMark{{Nonce: 1}})
+	s.Trust([]stock.Mark{{Nonce: 1}})
 	var sent [][]string
 	requests := make([]stock.Request, 3)
 	for round := range int64(4) {

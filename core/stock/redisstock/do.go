@@ -18,7 +18,7 @@ func (s *Store) Do(ctx context.Context, vectors ...*stock.Vector) {
 	var waiting map[node][]*stock.Vector // for a replica
 	for _, v := range vectors {
 		v.Outcomes, v.Cells, v.Entry, v.TimeMS = v.Outcomes[:0], v.Cells[:0], stock.Entry{}, 0
-		v.Replicated, v.NoReplica, v.Mark = false, false, stock.Vetting{}
+		v.Replicated, v.NoReplica, v.Mark = false, false, stock.Mark{}
 		if v.Err = v.Check(len(s.partitions)); v.Err != nil {
 			continue
 		}
@@ -120,8 +120,8 @@ func (s *Store) send(ctx context.Context, to node, vectors []*stock.Vector, repl
 		} else if effects, err := readVector(v, answers[i]); err != nil {
 			v.Err = err
 		} else {
-			v.Mark = stock.Vetting{Nonce: c.trusted[i].Nonce, Effects: effects}
-			s.marks.saw(v.Partition, PartitionMark(v.Mark))
+			v.Mark = stock.Mark{Nonce: c.trusted[i].Nonce, Effects: effects}
+			s.marks.saw(v.Partition, stock.Mark(v.Mark))
 			v.Replicated = waited.replicas > 0 && (waited.wrote == nil || v.Entry.ID != "")
 			sc.decided(v.Outcomes)
 		}

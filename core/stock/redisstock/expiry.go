@@ -86,7 +86,7 @@ func (s *Store) expire(ctx context.Context, partition int, members []string, swe
 	if err != nil {
 		return wrapProtocol("expire", err)
 	}
-	s.marks.saw(partition, PartitionMark{trusted.Nonce, uint64(effects)})
+	s.marks.saw(partition, stock.Mark{Nonce: trusted.Nonce, Effects: uint64(effects)})
 	sweep.Expired += int(expired)
 	if id != "" {
 		sweep.Entries = append(sweep.Entries, stock.Entry{Partition: partition, ID: id, Data: bytesOf(entry)})

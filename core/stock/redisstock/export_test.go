@@ -60,7 +60,7 @@ func WaitKey(partition int) string      { return keysOf(partition).wait }
 func RelayKey(partition int) string     { return keysOf(partition).relay }
 
 // PackMark is a mark as Redis has it.
-func PackMark(m PartitionMark) string { return string(m.append(nil)) }
+func PackMark(m stock.Mark) string { return string(appendMark(nil, m)) }
 
 func BuyersKey(partition int, pool uint32) string {
 	k := keysOf(partition)
@@ -70,9 +70,9 @@ func BuyersKey(partition int, pool uint32) string {
 // TrustAll trusts whatever marks Redis has.
 func (s *Store) TrustAll(ctx context.Context) error {
 	found, err := s.readMarks(ctx)
-	marks := make([]PartitionMark, len(found))
+	marks := make([]stock.Mark, len(found))
 	for p := range found {
-		marks[p] = found[p].PartitionMark
+		marks[p] = found[p].Mark
 	}
 	s.Trust(marks)
 	return err

@@ -135,7 +135,7 @@ func calls(t *testing.T) map[string][]string {
 		t.Fatal(err)
 	}
 
-	s.Trust([]PartitionMark{{Nonce: 1}})
+	s.Trust([]stock.Mark{{Nonce: 1}})
 	cell := stock.Cell{SKU: 1}
 	for _, op := range []stock.Op{
 		stock.OpReserve, stock.OpDeduct, stock.OpConfirm, stock.OpRelease, stock.OpAdjust, stock.OpReturn, stock.OpExtend,
@@ -248,7 +248,7 @@ func upkeepCalls(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Trust([]PartitionMark{{Nonce: 1}})
+	s.Trust([]stock.Mark{{Nonce: 1}})
 	r, err := NewRestorer(client, 1, "test", "", time.Hour)
 	if err != nil {
 		t.Fatal(err)

@@ -22,11 +22,11 @@ type findings struct {
 
 // partitionFindings has what a vetting reads about one partition.
 type partitionFindings struct {
-	mark   PartitionMark // in Redis
-	kept   PartitionMark // in MySQL
-	seen   PartitionMark // the caller trusts it; zero if the caller trusts none
-	sign   bool          // somebody has vetted its server since the server started
-	counts counts        // of keys
+	mark   stock.Mark // in Redis
+	kept   stock.Mark // in MySQL
+	seen   stock.Mark // the caller trusts it; zero if the caller trusts none
+	sign   bool       // somebody has vetted its server since the server started
+	counts counts     // of keys
 	whose  meta
 	stored bool // it has a key with stock
 
@@ -51,10 +51,10 @@ func (f *findings) fault(format string, args ...any) {
 // its server since it started; its data are not the vetted ones; or they have fewer effects than MySQL knows of, or
 // than this process has seen. A partition that serves callers of another version is open.
 func (p *partitionFindings) shut() bool {
-	if !p.sign || !p.mark.covers(p.kept) {
+	if !p.sign || !p.mark.Covers(p.kept) {
 		return true
 	}
-	return p.seen.Nonce == p.mark.Nonce && !p.mark.covers(p.seen)
+	return p.seen.Nonce == p.mark.Nonce && !p.mark.Covers(p.seen)
 }
 
 // strange reports whether a partition has a mark that MySQL does not know, so that others may sell from it.
@@ -237,11 +237,11 @@ func (j *judgement) lostPartitions() (partitions []int) {
 
 // proven returns the marks of the open partitions that have lost nothing. They need not wait for the others. It returns
 // nil if Redis may not be the deployment's.
-func (j *judgement) proven(f *findings) []PartitionMark {
+func (j *judgement) proven(f *findings) []stock.Mark {
 	if !j.sound {
 		return nil
 	}
-	marks := make([]PartitionMark, len(f.partitions))
+	marks := make([]stock.Mark, len(f.partitions))
 	for p := range marks {
 		if found := &f.partitions[p]; !j.lost[p] && !found.shut() {
 			marks[p] = found.mark

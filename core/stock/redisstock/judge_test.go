@@ -15,7 +15,7 @@ func judged(edit func(f *findings)) (*findings, judgement) {
 	f := newFindings(OpenConfig{Partitions: 2})
 	f.ledger, f.database = "db", "db"
 	for p := range f.partitions {
-		mark := PartitionMark{Nonce: 7, Effects: 100}
+		mark := stock.Mark{Nonce: 7, Effects: 100}
 		f.partitions[p] = partitionFindings{
 			mark: mark, kept: mark, sign: true, stored: true, whose: meta{metaFormatNow, "2", deployment},
 			counts: counts{cells: 1, res: 2, gone: 1, due: 1, outbox: 1},
@@ -49,11 +49,11 @@ func TestJudge(t *testing.T) {
 		"the servers restarted":  {edit: restarted, open: []int{0, 1}},
 		"one server restarted":   {edit: func(f *findings) { f.partitions[1].sign = false }, open: []int{1}, sell: []int{0}},
 		"it has another nonce":   {edit: func(f *findings) { f.partitions[1].mark.Nonce = 8 }, open: []int{1}, sell: []int{0}},
-		"it has no mark":         {edit: func(f *findings) { f.partitions[1].mark = PartitionMark{} }, open: []int{1}, sell: []int{0}},
+		"it has no mark":         {edit: func(f *findings) { f.partitions[1].mark = stock.Mark{} }, open: []int{1}, sell: []int{0}},
 		"it has grown":           {edit: func(f *findings) { f.partitions[1].mark.Effects++ }, sell: []int{0, 1}},
 		"it was set back":        {edit: func(f *findings) { f.partitions[1].mark.Effects-- }, open: []int{1}, sell: []int{0}},
-		"the caller saw more":    {edit: func(f *findings) { f.partitions[1].seen = PartitionMark{7, 101} }, open: []int{1}, sell: []int{0}},
-		"the caller saw another": {edit: func(f *findings) { f.partitions[1].seen = PartitionMark{6, 999} }, sell: []int{0, 1}},
+		"the caller saw more":    {edit: func(f *findings) { f.partitions[1].seen = stock.Mark{Nonce: 7, Effects: 101} }, open: []int{1}, sell: []int{0}},
+		"the caller saw another": {edit: func(f *findings) { f.partitions[1].seen = stock.Mark{Nonce: 6, Effects: 999} }, sell: []int{0, 1}},
 		"a server has a fault": {
 			edit: func(f *findings) { f.fault("%s is too old", "a:1") }, causes: []string{"a:1 is too old"},
 		},
@@ -137,7 +137,7 @@ func TestJudge(t *testing.T) {
 		"one partition is being restored": {
 			edit: func(f *findings) {
 				restarted(f)
-				f.partitions[1].mark, f.partitions[1].restoring, f.partitions[1].counts = PartitionMark{}, true, counts{res: 1, due: 1}
+				f.partitions[1].mark, f.partitions[1].restoring, f.partitions[1].counts = stock.Mark{}, true, counts{res: 1, due: 1}
 				behind(f, 1)
 			},
 			partly: []string{"partition 1: it has lost effects", "partition 1: it is being restored"}, open: []int{0}, stop: []int{1},

@@ -13,62 +13,49 @@ import (
 	"sluice/core/stock"
 )
 
-// partitionMarkBytes: nonce 8, effects 6.
-const partitionMarkBytes = 8 + 6
+// markBytes: nonce 8, effects 6.
+const markBytes = 8 + 6
 
-// PartitionMark says which data of a partition a caller trusts, and how far it has seen them grow. Redis keeps the same
-// mark beside the data, and every script compares the two. So data that were lost, exchanged or set back serve nobody
-// until somebody vets them.
-type PartitionMark struct {
-	Nonce   uint64 `json:"nonce,string"` // of the last vetting; 0: there was none
-	Effects uint64 `json:"effects"`      // since that vetting: the highest count that the caller has seen
-}
-
-// append appends the mark in the form that it has in Redis.
-func (m PartitionMark) append(dst []byte) []byte {
+// appendMark appends a mark in the form that it has in Redis.
+func appendMark(dst []byte, m stock.Mark) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, m.Nonce)
 	dst = append(dst, byte(m.Effects>>40), byte(m.Effects>>32))
 	return binary.BigEndian.AppendUint32(dst, uint32(m.Effects))
 }
 
-// partitionMarkFrom reads a mark from Redis. Anything that is not a mark counts as none.
-func partitionMarkFrom(value string) PartitionMark {
-	if len(value) != partitionMarkBytes {
-		return PartitionMark{}
+// markFrom reads a mark from Redis. Anything that is not a mark counts as none.
+func markFrom(value string) stock.Mark {
+	if len(value) != markBytes {
+		return stock.Mark{}
 	}
 	b := bytesOf(value)
-	return PartitionMark{Nonce: binary.BigEndian.Uint64(b), Effects: uintAt(b, 8, 6)}
-}
-
-// covers reports whether data with mark m are the data that a caller has seen, or have grown from them.
-func (m PartitionMark) covers(seen PartitionMark) bool {
-	return m.Nonce != 0 && m.Nonce == seen.Nonce && m.Effects >= seen.Effects
+	return stock.Mark{Nonce: binary.BigEndian.Uint64(b), Effects: uintAt(b, 8, 6)}
 }
 
 // marks has the mark of each partition that this process trusts.
 type marks struct {
 	mu     sync.RWMutex
-	list   []PartitionMark
+	list   []stock.Mark
 	vetted []bool // by this process
 
 	keeping sync.Mutex
-	kept    []PartitionMark // the part of list that KeepMarks has reported
+	kept    []stock.Mark // the part of list that KeepMarks has reported
 }
 
 func newMarks(partitions int) marks {
 	return marks{
-		list: make([]PartitionMark, partitions), vetted: make([]bool, partitions), kept: make([]PartitionMark, partitions),
+		list: make([]stock.Mark, partitions), vetted: make([]bool, partitions), kept: make([]stock.Mark, partitions),
 	}
 }
 
-func (m *marks) of(partition int) PartitionMark {
+func (m *marks) of(partition int) stock.Mark {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.list[partition]
 }
 
 // saw notes the mark from the answer to a call.
-func (m *marks) saw(partition int, told PartitionMark) {
+func (m *marks) saw(partition int, told stock.Mark) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if mine := &m.list[partition]; mine.Nonce == told.Nonce {
@@ -76,14 +63,14 @@ func (m *marks) saw(partition int, told PartitionMark) {
 	}
 }
 
-func (m *marks) all() []PartitionMark {
+func (m *marks) all() []stock.Mark {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return append([]PartitionMark(nil), m.list...)
+	return slices.Clone(m.list)
 }
 
 // trust takes marks over. It leaves out marks without a nonce.
-func (m *marks) trust(marks []PartitionMark, vetted bool) {
+func (m *marks) trust(marks []stock.Mark, vetted bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for p := range min(len(marks), len(m.list)) {
@@ -104,7 +91,7 @@ func (m *marks) distrust(partitions []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range partitions {
-		m.list[p], m.vetted[p] = PartitionMark{}, false
+		m.list[p], m.vetted[p] = stock.Mark{}, false
 	}
 }
 
@@ -133,22 +120,22 @@ func (s *Store) Vetted() bool {
 }
 
 // Marks returns the marks that the store trusts, by partition, for Resume in a later run of the same caller.
-func (s *Store) Marks() []PartitionMark { return s.marks.all() }
+func (s *Store) Marks() []stock.Mark { return s.marks.all() }
 
 // Trust has the store trust the partitions that a vetting of this process has found to be right; marks are those of its
 // report. Before Trust, Resume or Adopt all calls to a partition fail with stock.ErrShut. Calls that create cells fail
 // until Trust.
-func (s *Store) Trust(marks []PartitionMark) { s.marks.trust(marks, true) }
+func (s *Store) Trust(marks []stock.Mark) { s.marks.trust(marks, true) }
 
 // Distrust has the store stop calling partitions, because a vetting has found that they lost something.
 func (s *Store) Distrust(partitions []int) { s.marks.distrust(partitions) }
 
 // Resume has the store trust the marks that an earlier run of this caller trusted.
-func (s *Store) Resume(marks []PartitionMark) { s.marks.trust(marks, false) }
+func (s *Store) Resume(marks []stock.Mark) { s.marks.trust(marks, false) }
 
 // Trusts reports whether the store trusts the data of any partition.
 func (s *Store) Trusts() bool {
-	return slices.ContainsFunc(s.Marks(), func(m PartitionMark) bool { return m.Nonce != 0 })
+	return slices.ContainsFunc(s.Marks(), func(m stock.Mark) bool { return m.Nonce != 0 })
 }
 
 // Adopt has the store trust data that others have vetted: data with the nonce that MySQL keeps, and with all the effects
@@ -166,10 +153,10 @@ func (s *Store) Adopt(ctx context.Context, nonces stock.Nonces) error {
 	reading, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	found, err := s.readMarks(reading)
-	marks := make([]PartitionMark, len(found))
+	marks := make([]stock.Mark, len(found))
 	for p := range found {
-		if found[p].covers(PartitionMark(vetted[p])) {
-			marks[p] = found[p].PartitionMark
+		if found[p].Covers(vetted[p]) {
+			marks[p] = found[p].Mark
 		}
 	}
 	s.marks.trust(marks, false)
@@ -184,11 +171,11 @@ func (s *Store) KeepMarks(ctx context.Context, nonces stock.Nonces) error {
 	s.marks.keeping.Lock()
 	defer s.marks.keeping.Unlock()
 	marks := s.Marks()
-	seen := make([]stock.Vetting, len(marks))
+	seen := make([]stock.Mark, len(marks))
 	news := false
 	for p, m := range marks {
 		if s.marks.kept[p] != m {
-			seen[p], news = stock.Vetting(m), true
+			seen[p], news = m, true
 		}
 	}
 	if !news {
@@ -208,7 +195,7 @@ func (s *Store) readMarks(ctx context.Context) ([]foundMark, error) {
 	for p, a := range s.askAll(ctx, func(k keys) rueidis.Completed { return s.client.B().Get().Key(k.mark).Build() }) {
 		f := &found[p]
 		if f.err = a.err; f.err == nil {
-			f.PartitionMark, f.err = markOf(a.RedisResult)
+			f.Mark, f.err = markOf(a.RedisResult)
 		}
 		if f.err != nil {
 			unread.Add(p, wrap("read marks", f.err))
@@ -219,14 +206,14 @@ func (s *Store) readMarks(ctx context.Context) ([]foundMark, error) {
 
 // StillHas fails with stock.ErrShut unless the data of a partition are those that had this mark, or have grown from them. So they
 // have every effect that the mark counts.
-func (s *Store) StillHas(ctx context.Context, partition int, mark stock.Vetting) error {
+func (s *Store) StillHas(ctx context.Context, partition int, mark stock.Mark) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	found, err := markOf(s.client.Do(ctx, s.client.B().Get().Key(s.partitions[partition].mark).Build()))
 	if err != nil {
 		return wrap("read mark", err)
 	}
-	if !found.covers(PartitionMark(mark)) {
+	if !found.Covers(mark) {
 		return untrusted("look for effects")
 	}
 	return nil
@@ -267,17 +254,17 @@ func (s *Store) checkTrust(ctx context.Context, what string, partition int) erro
 
 // foundMark is the mark of a partition in Redis, or why it could not be read.
 type foundMark struct {
-	PartitionMark
+	stock.Mark
 
 	err error
 }
 
-func markOf(answer rueidis.RedisResult) (PartitionMark, error) {
+func markOf(answer rueidis.RedisResult) (stock.Mark, error) {
 	value, err := answer.ToString()
 	if err != nil && !rueidis.IsRedisNil(err) {
-		return PartitionMark{}, err
+		return stock.Mark{}, err
 	}
-	return partitionMarkFrom(value), nil
+	return markFrom(value), nil
 }
 
 // untrusted is the error of a call that the store does not send, because it does not trust the data.

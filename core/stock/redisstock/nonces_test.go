@@ -39,7 +39,7 @@ func TestProcessesOpenAtOnce(t *testing.T) {
 	client := connect(t, servicetest.Redis(t).Addr)
 	nonces := &redistest.Nonces{}
 	const processes = 8
-	reports := make(chan []redisstock.PartitionMark, processes)
+	reports := make(chan []stock.Mark, processes)
 	for range processes {
 		go func() {
 			cfg := openConfig()

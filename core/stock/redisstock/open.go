@@ -37,7 +37,7 @@ type OpenConfig struct {
 	Nonces stock.Nonces
 	// Seen has the marks that the caller trusts, if any. Open takes a partition with fewer effects for shut, and gives it a
 	// new nonce.
-	Seen []PartitionMark
+	Seen []stock.Mark
 	// Tails has the events that Redis may have lost. With it Open rebuilds cells that are behind or fenced, in partitions that
 	// lost nothing else. Defaults to nil: such partitions stay shut.
 	Tails Tails
@@ -83,9 +83,9 @@ type OpenReport struct {
 	Forked    int      // cells with a fork that nobody has dealt with
 	Lost      []int    // partitions that have lost something: nobody may call them
 
-	Shut    int             // partitions that Inspect has found shut
-	Renewed int             // partitions that Open has opened
-	Marks   []PartitionMark // by partition, for Store.Trust; zero if the partition is shut
+	Shut    int          // partitions that Inspect has found shut
+	Renewed int          // partitions that Open has opened
+	Marks   []stock.Mark // by partition, for Store.Trust; zero if the partition is shut
 
 	RebuiltCells int       // cells whose lost effects Open has applied again
 	Rebuilt      []Rebuilt // some of them

@@ -29,11 +29,11 @@ func (s *Store) look(ctx context.Context) (shut []int, open int, err error) {
 		scripts, answered := loaded[p]
 		switch {
 		case !answered || found[p].err != nil:
-		case !scripts || !found[p].covers(trusted[p]):
+		case !scripts || !found[p].Covers(trusted[p]):
 			shut = append(shut, p)
 		default:
 			open++
-			s.marks.saw(p, found[p].PartitionMark)
+			s.marks.saw(p, found[p].Mark)
 		}
 	}
 	err = errors.Join(err, unread)

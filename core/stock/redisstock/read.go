@@ -16,7 +16,7 @@ const readMax = 128
 // takes.
 func (s *Store) Cells(ctx context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
 	states := make([]stock.CellState, len(cells))
-	nowMS, err := s.read(ctx, reading{
+	nowMS, err := s.read(ctx, lookup{
 		n:         len(cells),
 		cells:     true,
 		partition: func(i int) int { return cells[i].Partition(len(s.partitions)) },
@@ -33,7 +33,7 @@ func (s *Store) Cells(ctx context.Context, cells []stock.Cell) ([]stock.CellStat
 // calls that it takes.
 func (s *Store) Reservations(ctx context.Context, ids []stock.ReservationID) ([]stock.Reservation, int64, error) {
 	found := make([]stock.Reservation, len(ids))
-	nowMS, err := s.read(ctx, reading{
+	nowMS, err := s.read(ctx, lookup{
 		n:         len(ids),
 		partition: func(i int) int { return ids[i].Partition() },
 		field:     func(i int) string { return string(ids[i][:]) },
@@ -45,8 +45,8 @@ func (s *Store) Reservations(ctx context.Context, ids []stock.ReservationID) ([]
 	return found, nowMS, err
 }
 
-// reading is a list of n values to read, of cells or of reservations.
-type reading struct {
+// lookup is a list of n values to read, of cells or of reservations.
+type lookup struct {
 	n         int
 	cells     bool
 	partition func(i int) int
@@ -55,7 +55,7 @@ type reading struct {
 }
 
 // read reads values in one pipeline, with as few calls as their partitions allow.
-func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
+func (s *Store) read(ctx context.Context, r lookup) (nowMS int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	if ctx.Err() != nil {
@@ -77,7 +77,7 @@ func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 		if trusted.Nonce == 0 {
 			return 0, untrusted("read")
 		}
-		mark := string(trusted.append(nil))
+		mark := string(appendMark(nil, trusted))
 		for len(all) > 0 {
 			some := all[:min(len(all), readMax)]
 			all = all[len(some):]
@@ -108,7 +108,7 @@ func (s *Store) read(ctx context.Context, r reading) (nowMS int64, err error) {
 }
 
 // fill passes on the values of one call, which has read some places.
-func (r *reading) fill(places []int, answer rueidis.RedisResult) (nowMS int64, err error) {
+func (r *lookup) fill(places []int, answer rueidis.RedisResult) (nowMS int64, err error) {
 	elements, err := answer.ToArray()
 	if err != nil {
 		return 0, wrap("read", err)

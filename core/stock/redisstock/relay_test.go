@@ -66,7 +66,7 @@ func TestOutboxOfOtherDataIsLeftAlone(t *testing.T) {
 			entry := s.do(stock.OpAdjust, creation(cell, 10, stock.Settings{})).Entry
 
 			other := connect(t, servicetest.Redis(t).Addr)
-			foreign := redisstock.PartitionMark{Nonce: s.Marks()[p].Nonce + 1, Effects: 1 << 20}
+			foreign := stock.Mark{Nonce: s.Marks()[p].Nonce + 1, Effects: 1 << 20}
 			command(t, other, "SET", redisstock.MarkKey(p), redisstock.PackMark(foreign))
 			command(t, other, "XADD", redisstock.OutboxKey(p), entry.ID, "e", "of another deployment")
 			command(t, other, "HSET", redisstock.MetaKey(p), "deployment", "another")
@@ -97,7 +97,7 @@ func TestOutboxOfOtherDataIsLeftAlone(t *testing.T) {
 				t.Error("the data of another deployment were changed")
 			}
 			trusted := s.Marks()
-			trusted[p] = redisstock.PartitionMark{Nonce: foreign.Nonce, Effects: 1 << 30} // set back, and of this history all the same
+			trusted[p] = stock.Mark{Nonce: foreign.Nonce, Effects: 1 << 30} // set back, and of this history all the same
 			s.Resume(trusted)
 			for name, call := range calls {
 				if err := call(); err != nil {

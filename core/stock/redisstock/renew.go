@@ -60,7 +60,7 @@ func (v *vetting) renew(ctx context.Context) error {
 			return err
 		}
 		changes = append(changes, stock.NonceChange{Partition: p, Old: v.partitions[p].kept.Nonce, New: nonce})
-		v.report.Marks[p] = PartitionMark{Nonce: nonce}
+		v.report.Marks[p] = stock.Mark{Nonce: nonce}
 	}
 	v.report.Renewed = len(changes)
 	if len(changes) == 0 {

@@ -83,7 +83,7 @@ func TestOpenThatCannotWrite(t *testing.T) {
 func TestSeenEffectsAreVettedAnew(t *testing.T) {
 	t.Parallel()
 	s, cfg, marks := opened(t)
-	cfg.Seen = append([]redisstock.PartitionMark(nil), marks...)
+	cfg.Seen = append([]stock.Mark(nil), marks...)
 	if again, err := redisstock.Open(t.Context(), s.client, cfg); err != nil || again.Renewed != 0 {
 		t.Errorf("%d partitions renewed (%v), want none", again.Renewed, err)
 	}

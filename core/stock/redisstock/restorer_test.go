@@ -200,7 +200,7 @@ func TestRefillAfterAVetting(t *testing.T) {
 	r := newRestores(t)
 	r.must("DEL", redisstock.MarkKey(r.partition))
 	r.clears(r.a, true, nil)
-	r.must("SET", redisstock.MarkKey(r.partition), redisstock.PackMark(redisstock.PartitionMark{Nonce: 7}))
+	r.must("SET", redisstock.MarkKey(r.partition), redisstock.PackMark(stock.Mark{Nonce: 7}))
 	r.unchanged(r.partition, "it was vetted", func() {
 		if err := r.refill(r.a, true); !errors.Is(err, redisstock.ErrHoldsStock) {
 			t.Errorf("it was vetted: %v", err)

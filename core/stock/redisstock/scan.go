@@ -105,7 +105,7 @@ func (s *Store) ShutCells(ctx context.Context, partition int, cursor uint64) (fo
 	if err := s.checkPartition(partition); err != nil {
 		return nil, 0, err
 	}
-	if err := s.StillHas(ctx, partition, stock.Vetting(s.marks.of(partition))); err != nil {
+	if err := s.StillHas(ctx, partition, s.marks.of(partition)); err != nil {
 		return nil, 0, err
 	}
 	key := s.partitions[partition].cells

@@ -104,7 +104,7 @@ func onCluster(t *testing.T) rueidis.Client {
 }
 
 // opened is a shop on a server of its own, the settings of the vetting that has opened it, and the marks that this gave.
-func opened(t *testing.T) (s *shop, cfg redisstock.OpenConfig, marks []redisstock.PartitionMark) {
+func opened(t *testing.T) (s *shop, cfg redisstock.OpenConfig, marks []stock.Mark) {
 	t.Helper()
 	client, cfg := connect(t, servicetest.Redis(t).Addr), openConfig()
 	report, err := redisstock.Open(t.Context(), client, cfg)

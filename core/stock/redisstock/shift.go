@@ -40,7 +40,7 @@ func (s *Store) Shift(ctx context.Context, r *Shift) (became Shifted, at stock.P
 		number := func(n int64) string { return strconv.FormatInt(n, 10) }
 		head := string([]byte{2, byte(partition >> 8), byte(partition)})
 		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(s.upkeep.shift).Numkeys(5).Key(k.mark, k.cells, k.res, k.gone, k.outbox).
-			Arg(string(trusted.append(nil)), head, number(s.cfg.Retention.Milliseconds()), text(r.Cell.Append(nil)), number(int64(r.Epoch)),
+			Arg(string(appendMark(nil, trusted)), head, number(s.cfg.Retention.Milliseconds()), text(r.Cell.Append(nil)), number(int64(r.Epoch)),
 				number(r.Avail), number(r.Held), number(r.Sold), string(r.ID[:]), r.Reason).Build()).AsIntSlice()
 		if err != nil {
 			return wrap("shift", err)
@@ -48,7 +48,7 @@ func (s *Store) Shift(ctx context.Context, r *Shift) (became Shifted, at stock.P
 		if len(answer) != 3 {
 			return wrapProtocol("shift", elementsError(len(answer)))
 		}
-		s.marks.saw(partition, PartitionMark{trusted.Nonce, uint64(answer[2])})
+		s.marks.saw(partition, stock.Mark{Nonce: trusted.Nonce, Effects: uint64(answer[2])})
 		became, at = Shifted(answer[0]), stock.Position{Epoch: r.Epoch + 1, Seq: uint64(answer[1])}
 		return nil
 	})

@@ -156,7 +156,7 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // eval calls one script about a partition, and returns the elements of its answer. It fails if there are too few.
-func (s *Store) eval(ctx context.Context, name string, partition int, trusted PartitionMark, keys, args []string, elements int) ([]rueidis.RedisMessage, error) {
+func (s *Store) eval(ctx context.Context, name string, partition int, trusted stock.Mark, keys, args []string, elements int) ([]rueidis.RedisMessage, error) {
 	if ctx.Err() != nil {
 		return nil, notSent(ctx, name)
 	}
@@ -165,7 +165,7 @@ func (s *Store) eval(ctx context.Context, name string, partition int, trusted Pa
 	}
 	sc := s.scripts[name]
 	started := s.now()
-	reply, err := s.client.Do(ctx, s.evalsha(sc, partition, string(trusted.append(nil)), keys, args)).ToArray()
+	reply, err := s.client.Do(ctx, s.evalsha(sc, partition, string(appendMark(nil, trusted)), keys, args)).ToArray()
 	if err != nil {
 		err = wrap(name, err)
 	} else if len(reply) < elements {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"sluice/core/stock"
 	"sluice/lua"
 )
 
@@ -43,7 +44,7 @@ func (s *Store) keep(ctx context.Context, what, script string, partition int, ke
 			return untrusted(what)
 		}
 		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(script).Numkeys(2).Key(k.mark, key).
-			Arg(string(trusted.append(nil))).Arg(args...).Build()).AsIntSlice()
+			Arg(string(appendMark(nil, trusted))).Arg(args...).Build()).AsIntSlice()
 		if err != nil {
 			return wrap(what, err)
 		}
@@ -57,11 +58,11 @@ func (s *Store) keep(ctx context.Context, what, script string, partition int, ke
 }
 
 // writeMark returns the command that gives a partition the mark of a vetting.
-func (u upkeep) writeMark(b rueidis.Builder, partition int, mark PartitionMark) rueidis.Completed {
-	return b.Eval().Script(u.vetted).Numkeys(1).Key(keysOf(partition).mark).Arg(string(mark.append(nil))).Build()
+func (u upkeep) writeMark(b rueidis.Builder, partition int, mark stock.Mark) rueidis.Completed {
+	return b.Eval().Script(u.vetted).Numkeys(1).Key(keysOf(partition).mark).Arg(string(appendMark(nil, mark))).Build()
 }
 
 // deleteMark returns the command that deletes the mark of a partition, unless it is of another vetting than the one found.
-func (u upkeep) deleteMark(b rueidis.Builder, partition int, found PartitionMark) rueidis.Completed {
-	return b.Eval().Script(u.shut).Numkeys(1).Key(keysOf(partition).mark).Arg(string(found.append(nil))).Build()
+func (u upkeep) deleteMark(b rueidis.Builder, partition int, found stock.Mark) rueidis.Completed {
+	return b.Eval().Script(u.shut).Numkeys(1).Key(keysOf(partition).mark).Arg(string(appendMark(nil, found))).Build()
 }

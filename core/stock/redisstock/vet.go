@@ -97,7 +97,7 @@ func (v *vetting) readMarks(ctx context.Context) (err error) {
 			return fmt.Errorf("look for scripts on %s: %w", p, err)
 		}
 		for _, partition := range p.partitions {
-			v.partitions[partition].sign, v.partitions[partition].kept = p.scripts.sign, PartitionMark(kept[partition])
+			v.partitions[partition].sign, v.partitions[partition].kept = p.scripts.sign, kept[partition]
 		}
 	}
 	return v.ask(ctx, "read marks", 1, func(k keys, b rueidis.Builder) []rueidis.Completed {

@@ -19,10 +19,10 @@ const (
 )
 
 type shutPage struct {
-	Data   []show.Cell `json:"data"`
-	Next   string      `json:"next_cursor,omitzero"`     // for the next request; none: that was all
-	Closed []int       `json:"shut_partitions,omitzero"` // as a whole: nothing is known of their cells
-	AsOf   show.Moment `json:"as_of"`
+	Data []show.Cell `json:"data"`
+	Next string      `json:"next_cursor,omitzero"`     // for the next request; none: that was all
+	Shut []int       `json:"shut_partitions,omitzero"` // as a whole: nothing is known of their cells
+	AsOf show.Moment `json:"as_of"`
 }
 
 // showShut lists the cells that are shut until they are repaired, fenced or breached.
@@ -58,9 +58,9 @@ func (a *API) answerShut(ctx context.Context, r *request, at reconcile.Place) er
 		for i := range step.Found {
 			page.Data = append(page.Data, show.CellOf(&step.Found[i]))
 		}
-		if at = step.Next; step.Closed != nil {
-			if page.Closed = append(page.Closed, at.Partition-1); len(page.Closed) == a.Reader.Partitions() {
-				return step.Closed
+		if at = step.Next; step.Shut != nil {
+			if page.Shut = append(page.Shut, at.Partition-1); len(page.Shut) == a.Reader.Partitions() {
+				return step.Shut
 			}
 		}
 		if steps++; steps == shutSteps || len(page.Data) >= shutCells {

@@ -24,7 +24,7 @@ type Server struct {
 	Client rueidis.Client
 	Redis  *local.Redis // nil where it is a cluster
 	addrs  []string
-	marks  []redisstock.PartitionMark
+	marks  []stock.Mark
 }
 
 // Start starts a private Redis and opens it. It ends with the test.

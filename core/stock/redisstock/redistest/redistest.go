@@ -17,17 +17,17 @@ type Nonces struct {
 	ID string // of the database that they stand for
 
 	mu   sync.Mutex
-	list map[int]stock.Vetting
+	list map[int]stock.Mark
 }
 
 // Identity implements stock.Nonces.
 func (n *Nonces) Identity(context.Context) (string, error) { return n.ID, nil }
 
 // Read implements stock.Nonces.
-func (n *Nonces) Read(_ context.Context, partitions int) ([]stock.Vetting, error) {
+func (n *Nonces) Read(_ context.Context, partitions int) ([]stock.Mark, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	vettings := make([]stock.Vetting, partitions)
+	vettings := make([]stock.Mark, partitions)
 	for p := range vettings {
 		vettings[p] = n.list[p]
 	}
@@ -35,7 +35,7 @@ func (n *Nonces) Read(_ context.Context, partitions int) ([]stock.Vetting, error
 }
 
 // Saw implements stock.Nonces.
-func (n *Nonces) Saw(_ context.Context, seen []stock.Vetting) error {
+func (n *Nonces) Saw(_ context.Context, seen []stock.Mark) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for p, v := range seen {
@@ -59,10 +59,10 @@ func (n *Nonces) Replace(ctx context.Context, changes []stock.NonceChange, durin
 		return err
 	}
 	if n.list == nil {
-		n.list = map[int]stock.Vetting{}
+		n.list = map[int]stock.Mark{}
 	}
 	for _, c := range changes {
-		n.list[c.Partition] = stock.Vetting{Nonce: c.New}
+		n.list[c.Partition] = stock.Mark{Nonce: c.New}
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ func (NoEvidence) Forks(context.Context, func(stock.Cell, stock.Position) error)
 
 // Open opens Redis for a deployment "test" of so many partitions of which nobody else knows anything, and
 // returns the marks that its stores are to trust.
-func Open(t testing.TB, client rueidis.Client, partitions int, stores ...*redisstock.Store) []redisstock.PartitionMark {
+func Open(t testing.TB, client rueidis.Client, partitions int, stores ...*redisstock.Store) []stock.Mark {
 	t.Helper()
 	report, err := redisstock.Open(t.Context(), client, redisstock.OpenConfig{
 		Partitions: partitions, Deployment: "test", Evidence: NoEvidence{}, Nonces: &Nonces{},

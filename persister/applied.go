@@ -192,10 +192,10 @@ func (m *marker) move(ctx context.Context, cells []stock.Cell) (unfinished []sto
 func walk(rows []row, marks map[stock.Cell]stock.Position, window uint64) (moved map[stock.Cell]stock.Position, broken []letter) {
 	moved = map[stock.Cell]stock.Position{}
 	ends := map[stock.Cell]stock.Position{} // at which a rebase ended the epoch of the mark
-	settled := map[stock.Cell]bool{}        // by that rebase: somebody has put right what does not follow
+	corrected := map[stock.Cell]bool{}      // by that rebase: somebody has put right what does not follow
 	for i := range rows {
 		if r := &rows[i]; r.Kind == event.KindRebase && r.Change.From.Epoch == marks[r.Cell].Epoch {
-			ends[r.Cell], settled[r.Cell] = r.Change.From, r.Settles()
+			ends[r.Cell], corrected[r.Cell] = r.Change.From, r.Corrects()
 		}
 	}
 	stopped := map[stock.Cell]bool{} // at a break
@@ -206,7 +206,7 @@ func walk(rows []row, marks map[stock.Cell]stock.Position, window uint64) (moved
 			mark = m
 		}
 		end, ended := ends[r.Cell]
-		if ended && r.Kind == event.KindRebase && r.Change.From == end && (r.Settles() || !stopped[r.Cell]) && r.fits() {
+		if ended && r.Kind == event.KindRebase && r.Change.From == end && (r.Corrects() || !stopped[r.Cell]) && r.fits() {
 			// Between mark and end is nothing, unless the window ended before it.
 			if !mark.Less(end) || mark.Seq < marks[r.Cell].Seq+window || stopped[r.Cell] {
 				moved[r.Cell] = r.Position
@@ -223,7 +223,7 @@ func walk(rows []row, marks map[stock.Cell]stock.Position, window uint64) (moved
 			}
 			avail, held, sold = rows[i-1].Avail, rows[i-1].Held, rows[i-1].Sold
 		}
-		if settled[r.Cell] && (!r.fits() || !r.follows(avail, held, sold)) {
+		if corrected[r.Cell] && (!r.fits() || !r.follows(avail, held, sold)) {
 			stopped[r.Cell] = true
 			continue
 		}

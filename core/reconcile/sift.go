@@ -12,9 +12,9 @@ import (
 // pageCells is how many cells of MySQL are in memory at once. There are two such pages.
 const pageCells = 4000
 
-// screen passes the cells that are plainly in sync, and finds the others. It reads MySQL in the order of its key,
+// sift passes the cells that are plainly in sync, and finds the others. It reads MySQL in the order of its key,
 // because looking cells up is ten times slower. After each page it reads the same cells from Redis.
-func (w *sweep) screen(ctx context.Context) error {
+func (w *sweep) sift(ctx context.Context) error {
 	pages, stop := make(chan []ledger.Brief), make(chan struct{})
 	defer close(stop)
 	var failed error

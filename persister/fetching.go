@@ -9,8 +9,8 @@ import (
 	"sluice/core/outbox"
 )
 
-// reading says how far one Kafka partition was read. It decides what follows from each fetch, and the consumer does that.
-type reading struct {
+// fetching says how far one Kafka partition was read. It decides what follows from each fetch, and the consumer does that.
+type fetching struct {
 	offset  int64
 	healthy time.Time // when Kafka last gave what it has
 }
@@ -32,7 +32,7 @@ const (
 func (f fetched) ends() bool { return f == fetchedNoneLong || f == fetchFailedLong }
 
 // step notes the outcome of a fetch from the offset, and returns how it ended.
-func (r *reading) step(now time.Time, got outbox.Read, err error) fetched {
+func (r *fetching) step(now time.Time, got outbox.Read, err error) fetched {
 	long := now.Sub(r.healthy) > stuckAfter
 	switch {
 	case errors.Is(err, kafka.OffsetOutOfRange):

@@ -37,7 +37,7 @@ func TestReading(t *testing.T) {
 		"Kafka is away for long":   {stuckAfter + 1, outbox.Read{}, errAway, fetchFailedLong, 10, fetchPause},
 		"Kafka begins later again": {0, outbox.Read{Next: 12, End: 12}, nil, fetchedSome, 12, batchWait},
 	} {
-		r := reading{offset: 10, healthy: start}
+		r := fetching{offset: 10, healthy: start}
 		now := start.Add(c.after)
 		how := r.step(now, c.got, c.err)
 		if how != c.want || r.offset != c.offset || how.pause(c.got, batchWait) != c.pause {

@@ -1,0 +1,214 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"sluice/core/ledger"
+	"sluice/core/stock"
+)
+
+// stock reads the projections, and decides from where on to read each cell's events.
+func (r *closeLook) stock(ctx context.Context, s *ledger.Snapshot) error {
+	whole := map[stock.Cell]stock.Position{} // the position up to which the ledger has no gap, though no mark says so yet
+	err := s.Briefs(ctx, r.cells, func(b *ledger.Brief) error {
+		v := r.views[b.Cell]
+		v.Projection, v.UpdatedMS = &State{b.Position, b.Balances}, b.UpdatedMS
+		if b.Whole() {
+			whole[b.Cell] = b.Position
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.archived(ctx, s); err != nil || r.whole {
+		return err
+	}
+	return s.Ends(ctx, r.cells, func(c stock.Cell, _, applied stock.Position) {
+		v := r.views[c]
+		if to, ok := whole[c]; ok && len(v.Letters) == 0 && to.Epoch == applied.Epoch && to.Seq > applied.Seq+stretchMax {
+			applied.Seq = to.Seq - stretchMax // persisters walk along the rest, and make a dead letter of an event that does not follow
+		}
+		if v.From = applied; v.Redis != nil && v.Redis.Less(applied) {
+			v.From = v.Redis.Position
+		}
+		if v.From.Seq > 0 { // somebody may have removed that row; the one before it tells what it did
+			v.From.Seq--
+		}
+		if v.From.Seq == 0 {
+			v.From = stock.Position{}
+		}
+		if v.From.Less(v.Archived) {
+			v.From = v.Archived
+		}
+	})
+}
+
+// archived reads the position up to which events have left the ledger for files. Nothing is known of each of these
+// events.
+func (r *closeLook) archived(ctx context.Context, s *ledger.Snapshot) error {
+	found, err := s.Checkpoints(ctx, r.cells)
+	if err != nil {
+		return err
+	}
+	for c, at := range found {
+		v := r.views[c]
+		v.Archived, v.From = at.Position, at.Position
+		users := make([]int64, len(v.Buyers))
+		for i := range v.Buyers {
+			users[i] = v.Buyers[i].User
+		}
+		if len(users) == 0 {
+			continue
+		}
+		v.Left = map[int64]int64{}
+		if err := s.ArchivedBuyers(ctx, c, users, func(user, units int64) { v.Left[user] = units }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// events reads the ledger. Where a cell has many events, it walks along the older ones, and keeps what that finds.
+func (r *closeLook) events(ctx context.Context, s *ledger.Snapshot) error {
+	keep := min(eventsMost, max(eventsLeast, eventsMax/len(r.cells)/2))
+	for _, v := range r.views {
+		if err := r.read(ctx, s, v, keep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read reads the events of one cell, and leaves about so many in memory.
+func (r *closeLook) read(ctx context.Context, s *ledger.Snapshot, v *View, keep int) error {
+	next, all := v.From, 0
+	for kept, n := 0, walkPage; n == walkPage && v.Unread == ""; {
+		n = 0
+		var last stock.Position
+		err := s.Events(ctx, v.Cell, next, walkPage, func(e *ledger.Recorded) {
+			v.Events = append(v.Events, Event{e.Event, e.TimeMS, InLedger})
+			n, last = n+1, e.Position
+		})
+		if err != nil {
+			return err
+		}
+		next, all, kept = stock.Position{Epoch: last.Epoch, Seq: last.Seq + 1}, all+n, kept+n
+		switch {
+		case kept <= 2*keep:
+			continue
+		case r.quick:
+			v.Unread = fmt.Sprintf("the ledger has more than %d events of it from %d.%d on: the next sweep walks along them", all, v.began().Epoch, v.began().Seq)
+			return nil
+		case v.ends == nil:
+			if err := r.ends(ctx, s, v); err != nil {
+				return err
+			}
+		}
+		v.shorten(last, keep)
+		kept = v.inLedger()
+		switch {
+		case all >= walkMax:
+			v.Unread = fmt.Sprintf("the ledger has more than %d events of it from %d.%d on: look again once persisters have moved its applied mark",
+				walkMax, v.began().Epoch, v.began().Seq)
+		case v.past != nil && v.past.found() > foundMax:
+			v.Unread = fmt.Sprintf("more than %d places of its history do not follow from each other: sluice reconcile --all-rows --sku %d has the first ones", foundMax, v.Cell.SKU)
+		case v.past != nil && len(v.past.open) > heldMax:
+			v.Unread = fmt.Sprintf("more than %d reservations of it are held", heldMax)
+		}
+	}
+	return nil
+}
+
+// ends reads where rebases have ended the epochs of a cell.
+func (r *closeLook) ends(ctx context.Context, s *ledger.Snapshot, v *View) error {
+	v.ends = map[uint32]uint64{}
+	return s.Rebases(ctx, v.Cell, stock.Position{}, func(e *ledger.Recorded) { v.ends[e.Change.From.Epoch] = e.Change.From.Seq })
+}
+
+// rows reads MySQL's rows of reservations that may be held, and of those in doubt.
+func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
+	have := map[stock.ReservationID]bool{}
+	take := func(row *ledger.Row) {
+		v := r.views[row.Cell]
+		if have[row.ID] {
+			return
+		}
+		if v == nil { // somebody may have edited the row: its cell is the one that the record or the events name
+			if v = r.views[r.about[row.ID]]; v == nil {
+				return
+			}
+		}
+		have[row.ID] = true
+		v.Rows = append(v.Rows, *row)
+		r.about[row.ID] = v.Cell
+	}
+	if err := s.Held(ctx, r.cells, heldMax, take); err != nil {
+		return err
+	}
+	if len(have) >= heldMax {
+		for _, v := range r.views {
+			v.Unread = fmt.Sprintf("more than %d reservations of cells like it are held", heldMax)
+		}
+		return nil
+	}
+	for _, v := range r.views {
+		for i := range v.Events {
+			if e := &v.Events[i]; !e.Kind.Adjusts() {
+				r.about[e.Reservation] = v.Cell
+			}
+		}
+		for id := range r.doubts[v.Cell].ids {
+			r.about[id] = v.Cell
+		}
+		for id := range v.open() {
+			r.about[id] = v.Cell
+		}
+		users := make([]int64, len(v.Buyers))
+		for i := range v.Buyers {
+			users[i] = v.Buyers[i].User
+		}
+		if err := s.Owned(ctx, v.Cell, users, heldMax, take); err != nil {
+			return err
+		}
+		if len(users) == 0 {
+			continue
+		}
+		err := s.Adjustments(ctx, v.Cell, adjustedMax, func(e *ledger.Recorded) {
+			v.Limits = append(v.Limits, Limit{e.TimeMS, e.Change.Settings.Limit > 0})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var ids []stock.ReservationID
+	for id := range r.about {
+		if !have[id] {
+			ids = append(ids, id)
+		}
+	}
+	for some := range slices.Chunk(ids, rowsAtOnce) {
+		if err := s.Reservations(ctx, some, take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spots reads the ledger for reservations whose row and record disagree.
+func (r *closeLook) spots(ctx context.Context, s *ledger.Snapshot) error {
+	for _, v := range r.views {
+		v.Spots = v.unlisted()
+		for some := range slices.Chunk(v.Doubtful(), rowsAtOnce) {
+			err := s.EventsAt(ctx, v.Cell, some, func(e *ledger.Recorded) {
+				v.Spots = append(v.Spots, Event{e.Event, e.TimeMS, InLedger})
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
