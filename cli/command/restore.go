@@ -143,7 +143,7 @@ func (r *Restore) tell(c *Console, plan *restore.Plan) {
 		c.Printf("begun before, and not finished: %s\n", stock.PartitionsText(plan.Begun))
 	}
 	for _, p := range slices.Sorted(maps.Keys(plan.Torn)) {
-		c.Printf("partition %d has lost %s: the rest of it is emptied first\n", p, plan.Torn[p])
+		c.Printf("partition %d has lost %s: the rest of it is emptied first\n", p, plan.Torn[p].Lost)
 	}
 	c.Printf("to restore: %d partitions with %s SKUs and pools\n", len(plan.Partitions), number(plan.Cells))
 	if plan.Waiting > 0 {

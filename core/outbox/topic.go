@@ -164,8 +164,14 @@ func (t *Topic) Deliver(ctx context.Context, entries []stock.Entry) error {
 		return nil
 	}
 	partitions, err := t.Partitions(ctx)
-	if err == nil {
-		_, err = t.write(ctx, entries[0].Partition%partitions, entries)
+	for len(entries) > 0 && err == nil {
+		n, bytes := 0, 0
+		for n < len(entries) && (n == 0 || bytes+len(entries[n].Data)+entryOverhead <= writeBytesMax) {
+			bytes += len(entries[n].Data) + entryOverhead
+			n++
+		}
+		_, err = t.write(ctx, entries[0].Partition%partitions, entries[:n])
+		entries = entries[n:]
 	}
 	return err
 }

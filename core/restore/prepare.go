@@ -19,14 +19,12 @@ const entriesAtOnce = 200
 // prepare waits until MySQL has everything that is known of the partitions. It leaves out those of which nobody can
 // tell.
 func (w *run) prepare(ctx context.Context) error {
-	topic := w.topic()
-	defer topic.Close()
 	for p := range w.plan.Torn {
-		if err := w.deliver(ctx, topic, p); err != nil {
+		if err := w.deliver(ctx, p); err != nil {
 			return err
 		}
 	}
-	if err := w.wait(ctx, topic); err != nil {
+	if err := w.wait(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -47,12 +45,12 @@ func (w *run) prepare(ctx context.Context) error {
 	return nil
 }
 
-// deliver sends the outbox of a partition to Kafka, before it is emptied.
-func (w *run) deliver(ctx context.Context, topic *outbox.Topic, p int) error {
+// deliver sends the outbox of a partition to Kafka.
+func (w *run) deliver(ctx context.Context, p int) error {
 	for after := ""; ; {
 		entries, err := w.Store.OutboxAfter(ctx, p, after, entriesAtOnce)
 		if err == nil {
-			err = topic.Deliver(ctx, entries)
+			err = w.topic.Deliver(ctx, entries)
 		}
 		if err != nil {
 			return fmt.Errorf("bring the outbox of partition %d to kafka: %w", p, err)
@@ -65,10 +63,10 @@ func (w *run) deliver(ctx context.Context, topic *outbox.Topic, p int) error {
 }
 
 // wait waits until persisters have brought everything to MySQL that Kafka has now. Partitions that are open go on meanwhile.
-func (w *run) wait(ctx context.Context, topic *outbox.Topic) error {
+func (w *run) wait(ctx context.Context) error {
 	var until []int64
 	for {
-		unread, err := topic.Unread(ctx, w.Vetting.Kafka.Group)
+		unread, err := w.topic.Unread(ctx, w.Vetting.Kafka.Group)
 		if err != nil {
 			return &config.ServerError{Server: "Kafka", Err: err}
 		}

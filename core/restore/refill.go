@@ -25,28 +25,53 @@ func (w *run) refill(ctx context.Context, p int) (err error) {
 	if err != nil {
 		return err
 	}
+	cells := w.cells[p]
+	var pools []uint32
+	for _, c := range cells {
+		if !slices.Contains(pools, c.Pool) {
+			pools = append(pools, c.Pool)
+		}
+	}
+	var torn *redisstock.Torn
+	if t, is := w.plan.Torn[p]; is {
+		torn = &t
+	}
+	begun, err := w.restorer.Clear(ctx, p, torn, pools)
+	if err == nil && begun { // its rebases may be in Kafka
+		cells, err = w.catchUp(ctx, p)
+	}
+	if err != nil {
+		return err
+	}
 	snapshot, err := w.books.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
 	defer snapshot.Close()
-	var pools []uint32
-	for _, c := range w.cells[p] {
-		if !slices.Contains(pools, c.Pool) {
-			pools = append(pools, c.Pool)
-		}
-	}
-	_, torn := w.plan.Torn[p]
-	if err := w.restorer.Clear(ctx, p, torn, pools); err != nil {
-		return err
-	}
 	f := filler{run: w, partition: p, nowMS: nowMS, from: snapshot, to: w.restorer.Refill(p, pools, nowMS)}
-	for some := range slices.Chunk(w.cells[p], ledger.HistoryCells) {
+	for some := range slices.Chunk(cells, ledger.HistoryCells) {
 		if err := f.fill(ctx, some); err != nil {
 			return err
 		}
 	}
+	// Nobody sells in an epoch that Kafka does not know of. Otherwise, if Redis were lost again, the next restore would begin
+	// the same epoch, and late events of this one would collide with those of the next.
+	if err := f.to.Flush(ctx); err != nil {
+		return err
+	}
+	if err := w.deliver(ctx, p); err != nil {
+		return err
+	}
 	return f.to.Close(ctx)
+}
+
+// catchUp waits until MySQL has what another restorer of a partition has published, and reads the partition's cells.
+func (w *run) catchUp(ctx context.Context, p int) ([]cellAt, error) {
+	if err := w.wait(ctx); err != nil {
+		return nil, err
+	}
+	cells, err := w.Restore.cells(ctx, []int{p})
+	return cells[p], err
 }
 
 // filler writes one partition.

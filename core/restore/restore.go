@@ -139,6 +139,7 @@ type run struct {
 
 	restorer *redisstock.Restorer
 	books    *ledger.Reader
+	topic    *outbox.Topic
 	plan     Plan
 	cells    map[int][]cellAt
 
@@ -150,7 +151,8 @@ type run struct {
 
 // Run carries out a plan. The error joins all trouble. What is done stays done, and the next run goes on.
 func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
-	w := &run{Restore: r, plan: plan, books: ledger.New(r.Vetting.DB, nil)}
+	w := &run{Restore: r, plan: plan, books: ledger.New(r.Vetting.DB, nil), topic: r.topic()}
+	defer w.topic.Close()
 	w.report = Report{Refused: map[int]string{}, Lost: map[int][]*Loss{}}
 	w.report.Partitions = len(plan.Partitions)
 	database, err := evidence.NewNonces(r.Vetting.DB).Identity(ctx)

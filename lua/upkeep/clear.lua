@@ -15,26 +15,34 @@
 -- ARGV[1] owner   string  who restores it from now on
 -- ARGV[2] ttl_ms  int  until somebody else may, where the owner falls silent
 -- ARGV[3] torn    int  1: what it holds may go, because a vetting has found that the rest is lost
--- ARGV[4..] meta   fields and values
--- RETURN {0: it is empty, 1: another restores it, 2: it was vetted and sells, 3: it holds stock}
+-- ARGV[4] restored string  who had restored it last when that was found; another has put it right since
+-- ARGV[5..] meta   fields and values
+-- RETURN {code}
+-- CODE 0 CLEARED    it is empty
+-- CODE 1 RESTORING  another one restores it; nothing changed
+-- CODE 2 OPEN       it was vetted and sells; nothing changed
+-- CODE 3 HOLDS      it holds stock; nothing changed
+-- CODE 4 TAKEN      it is empty, and another one had begun to restore it
 -- RETRY safe            empties it again
 -- #include lib/base.lua
 
-local function restores() return call("HMGET", KEYS[2], "restoring")[1] end
+local about = call("HMGET", KEYS[2], "restoring", "restored")
+local begun = about[1]
 
 local function refusal()
   local other = call("GET", KEYS[3])
   if other and other ~= ARGV[1] then return 1 end
   if call("EXISTS", KEYS[1]) == 1 then return 2 end
   local stored = call("EXISTS", unpack(KEYS, 6))
-  return stored > 0 and ARGV[3] ~= "1" and not restores() and 3 or 0
+  local torn = ARGV[3] == "1" and (about[2] or "") == ARGV[4]
+  return stored > 0 and not torn and not begun and 3 or 0
 end
 
 local code = refusal()
 if code == 0 then
   call("DEL", unpack(KEYS, 4))
   call("HDEL", KEYS[2], "relayed")
-  call("HSET", KEYS[2], "restoring", ARGV[1], unpack(ARGV, 4))
+  call("HSET", KEYS[2], "restoring", ARGV[1], unpack(ARGV, 5))
   call("SET", KEYS[3], ARGV[1], "PX", ARGV[2])
 end
-return {code}
+return {code == 0 and begun and 4 or code}

@@ -41,5 +41,8 @@ write("ZADD", 5)
 write("ZADD", 6)
 for k = 7, #KEYS do write("HSET", k) end
 if ARGV[4] ~= "" then call("XADD", KEYS[4], "*", "e", ARGV[4]) end
-if ARGV[3] == "1" then call("HDEL", KEYS[2], "restoring") end
+if ARGV[3] == "1" then
+  call("HDEL", KEYS[2], "restoring")
+  call("HSET", KEYS[2], "restored", ARGV[1])
+end
 return {0}

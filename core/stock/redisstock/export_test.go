@@ -87,6 +87,3 @@ func (s *Store) ExpireMembers(ctx context.Context, partition int, members ...str
 
 // ScriptCommands are the commands whose rights are asked for.
 var ScriptCommands = scriptCommands
-
-// WritePart writes what a refill has collected, before it is full.
-func WritePart(ctx context.Context, f *Refill) error { return f.write(ctx, false) }

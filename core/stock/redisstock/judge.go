@@ -30,7 +30,8 @@ type partitionFindings struct {
 	whose  meta
 	stored bool // it has a key with stock
 
-	restoring bool // somebody restores it, and has not finished
+	restoring bool   // somebody restores it, and has not finished
+	restored  string // who has restored it last
 }
 
 func newFindings(cfg OpenConfig) findings {

@@ -12,11 +12,18 @@ import (
 
 // Losses says which partitions can only be restored as a whole, because they hold nothing or have lost a key.
 type Losses struct {
-	Bare  []int          // they hold no stock
-	Torn  map[int]string // by partition: the key that it has lost, while the rest is there
-	Begun []int          // partitions that somebody has begun to restore, and not finished
-	Other []string       // objections that no restore removes, to other partitions
-	New   bool           // nobody knows of any stock: the deployment is new
+	Bare  []int        // they hold no stock
+	Torn  map[int]Torn // by partition
+	Begun []int        // partitions that somebody has begun to restore, and not finished
+	Other []string     // objections that no restore removes, to other partitions
+	New   bool         // nobody knows of any stock: the deployment is new
+}
+
+// Torn says that a partition has lost a key, while the rest is there. It allows to empty the partition, until somebody has
+// restored it.
+type Torn struct {
+	Lost     string // the key, in words
+	Restored string // who had restored the partition last
 }
 
 // Partitions lists the partitions to restore, in their order.
@@ -57,7 +64,7 @@ func FindLosses(ctx context.Context, client rueidis.Client, cfg OpenConfig) (Los
 
 // losses sorts what a vetting has found.
 func losses(f *findings, j *judgement) Losses {
-	l := Losses{Torn: map[int]string{}, New: j.missing && len(j.lostPartitions()) == 0}
+	l := Losses{Torn: map[int]Torn{}, New: j.missing && len(j.lostPartitions()) == 0}
 	var behind []int
 	for p := range f.partitions {
 		found, torn := &f.partitions[p], f.torn(p)
@@ -67,7 +74,7 @@ func losses(f *findings, j *judgement) Losses {
 		case f.bare(p):
 			l.Bare = append(l.Bare, p)
 		case torn != "":
-			l.Torn[p] = torn
+			l.Torn[p] = Torn{Lost: torn, Restored: found.restored}
 		case f.behindIn[p]:
 			behind = append(behind, p)
 		}

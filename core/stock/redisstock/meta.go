@@ -21,6 +21,7 @@ const (
 	metaRelayed     = "relayed"      // the relay mark: the last outbox entry that a relay has published
 	metaRelayResets = "relay_resets" // how often the relay mark was reset
 	metaRestoring   = "restoring"    // who restores it: it is not whole yet
+	metaRestored    = "restored"     // who has restored it last
 
 	metaFormatNow = "1"
 )

@@ -62,19 +62,21 @@ func NewRestorer(client rueidis.Client, partitions int, deployment, ledger strin
 }
 
 // Clear empties a partition and begins to restore it. pools are the pools of its cells. If the partition holds stock,
-// the error is ErrHoldsStock, unless the partition has lost a key or a restore of it has begun before.
-func (r *Restorer) Clear(ctx context.Context, partition int, torn bool, pools []uint32) error {
+// the error is ErrHoldsStock, unless torn says that the partition has lost a key, or a restore of it has begun before.
+// begun reports the latter: the other restorer may have published events.
+func (r *Restorer) Clear(ctx context.Context, partition int, torn *Torn, pools []uint32) (begun bool, err error) {
 	k := keysOf(partition)
 	all := []string{k.mark, k.meta, k.restorer, k.baskets, k.undecided, k.cells, k.res, k.due, k.gone, k.outbox}
-	args := []string{r.owner, millis(restorerTTL), "0"}
-	if torn {
-		args[2] = "1"
+	args := []string{r.owner, millis(restorerTTL), "0", ""}
+	if torn != nil {
+		args[2], args[3] = "1", torn.Restored
 	}
 	args = append(args, r.meta...)
 	if partition == 0 && r.ledger != "" {
 		args = append(args, metaLedger, r.ledger)
 	}
-	return r.run(ctx, "clear", r.upkeep.clear, append(all, buyersOf(&k, pools)...), args)
+	answer, err := r.run(ctx, "clear", r.upkeep.clear, append(all, buyersOf(&k, pools)...), args)
+	return answer == tookOver, err
 }
 
 func buyersOf(k *keys, pools []uint32) []string {
@@ -87,24 +89,27 @@ func buyersOf(k *keys, pools []uint32) []string {
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// run runs a script, and returns whether the script did its work.
-func (r *Restorer) run(ctx context.Context, what, script string, keys, args []string) error {
+// tookOver is the answer of clear about a partition that another one had begun to restore.
+const tookOver = 4
+
+// run runs a script, and returns its answer if the script did its work.
+func (r *Restorer) run(ctx context.Context, what, script string, keys, args []string) (int64, error) {
 	answer, err := r.client.Do(ctx, r.client.B().Eval().Script(script).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()).AsIntSlice()
 	if err != nil {
-		return wrap(what, err)
+		return 0, wrap(what, err)
 	}
 	if len(answer) != 1 {
-		return wrapProtocol(what, elementsError(len(answer)))
+		return 0, wrapProtocol(what, elementsError(len(answer)))
 	}
 	switch answer[0] {
-	case 0:
-		return nil
+	case 0, tookOver:
+		return answer[0], nil
 	case 1:
-		return ErrRestoring
+		return 0, ErrRestoring
 	case 2, 3:
-		return ErrHoldsStock
+		return 0, ErrHoldsStock
 	}
-	return wrapProtocol(what, fmt.Errorf("answer %d", answer[0]))
+	return 0, wrapProtocol(what, fmt.Errorf("answer %d", answer[0]))
 }
 
 // Refill collects the content of a partition and writes it in parts. It writes a cell after everything about the
@@ -210,6 +215,9 @@ func (f *Refill) Stay(ctx context.Context) error {
 	return f.write(ctx, false)
 }
 
+// Flush writes everything that Refill has collected.
+func (f *Refill) Flush(ctx context.Context) error { return f.write(ctx, false) }
+
 // Close writes the last part. The partition is whole then, and needs a vetting.
 func (f *Refill) Close(ctx context.Context) error { return f.write(ctx, true) }
 
@@ -246,5 +254,6 @@ func (f *Refill) write(ctx context.Context, done bool) error {
 	k := &f.k
 	all := append([]string{k.mark, k.meta, k.restorer, k.outbox, k.due, k.gone, k.res, k.cells}, buyersOf(k, f.pools)...)
 	f.reset()
-	return f.r.run(ctx, "refill", f.r.upkeep.refill, all, args)
+	_, err := f.r.run(ctx, "refill", f.r.upkeep.refill, all, args)
+	return err
 }

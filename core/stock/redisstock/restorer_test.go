@@ -53,7 +53,11 @@ func (r *restores) key(name string) string { return "{p" + strconv.Itoa(r.partit
 // clears has a restorer clear the partition, and wants an answer.
 func (r *restores) clears(by *redisstock.Restorer, torn bool, want error) {
 	r.Helper()
-	if err := by.Clear(r.Context(), r.partition, torn, []uint32{0, 7}); !errors.Is(err, want) {
+	var plan *redisstock.Torn
+	if torn {
+		plan = &redisstock.Torn{}
+	}
+	if _, err := by.Clear(r.Context(), r.partition, plan, []uint32{0, 7}); !errors.Is(err, want) {
 		r.Errorf("cleared (torn is %v): %v, want %v", torn, err, want)
 	}
 }
@@ -128,7 +132,7 @@ func (r *restores) refill(by *redisstock.Restorer, close bool) error {
 	if err == nil && close {
 		err = f.Close(ctx)
 	} else if err == nil {
-		err = redisstock.WritePart(ctx, f)
+		err = f.Flush(ctx)
 	}
 	return err
 }
@@ -206,4 +210,27 @@ func TestRefillAfterAVetting(t *testing.T) {
 			t.Errorf("it was vetted: %v", err)
 		}
 	})
+}
+
+// TestClearByAStalePlan: that a partition may be emptied ends when somebody has restored it, also before it is vetted again.
+func TestClearByAStalePlan(t *testing.T) {
+	t.Parallel()
+	r := newRestores(t)
+	r.must("DEL", redisstock.MarkKey(r.partition))
+	r.clears(r.a, true, nil)
+	if err := r.refill(r.a, true); err != nil {
+		t.Fatal(err)
+	}
+	r.must("DEL", r.key("restorer"))
+	r.unchanged(r.partition, "another has restored it", func() { r.clears(r.b, true, redisstock.ErrHoldsStock) })
+
+	// A plan from now on knows of that.
+	plan := &redisstock.Torn{Restored: r.hash("meta")["restored"]}
+	if begun, err := r.b.Clear(r.Context(), r.partition, plan, []uint32{0, 7}); begun || err != nil {
+		t.Errorf("by a new plan: %v, %v", begun, err)
+	}
+	r.must("DEL", r.key("restorer"))
+	if begun, err := r.a.Clear(r.Context(), r.partition, nil, []uint32{0, 7}); !begun || err != nil {
+		t.Errorf("after another has fallen silent: %v, %v", begun, err)
+	}
 }

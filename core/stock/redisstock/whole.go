@@ -29,7 +29,7 @@ func (v *vetting) readCounts(ctx context.Context) error {
 	const n = 3
 	return v.ask(ctx, "count keys", n, func(k keys, b rueidis.Builder) []rueidis.Completed {
 		return []rueidis.Completed{
-			b.Unwatch().Build(), b.Hmget().Key(k.meta).Field(metaRestoring).Build(),
+			b.Unwatch().Build(), b.Hmget().Key(k.meta).Field(metaRestoring, metaRestored).Build(),
 			b.Eval().Script(v.upkeep.counts).Numkeys(5).Key(k.cells, k.res, k.gone, k.due, k.outbox).Build(),
 		}
 	}, func(partition int, answers []rueidis.RedisResult) error {
@@ -37,7 +37,7 @@ func (v *vetting) readCounts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v.partitions[partition].restoring = restorer[0] != ""
+		v.partitions[partition].restoring, v.partitions[partition].restored = restorer[0] != "", restorer[1]
 		found, err := answers[n-1].AsIntSlice()
 		if err != nil {
 			return err
