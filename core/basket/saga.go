@@ -277,10 +277,14 @@ func (s *Saga) part(op stock.Op, n int, part stock.Part) Call {
 	return call
 }
 
+// Between, if a test program has set it, is called before each step of a saga with what that asks for, so that the program can
+// end there.
+var Between func(stage string)
+
 // Decide decides a basket. ask makes all calls of a step at once, and returns their answers in order. After an error the
 // basket may be begun: deciding it again, here or elsewhere, settles it. The error is then a stock.ErrUnknown, except
 // where the first call has failed: then it is that call's.
-func Decide(b *stock.Basket, ask func(stage string, calls []Call) []Answer) (Result, error) {
+func Decide(b *stock.Basket, ask func(calls []Call) []Answer) (Result, error) {
 	s := New(b)
 	var answers []Answer
 	for {
@@ -294,6 +298,9 @@ func Decide(b *stock.Basket, ask func(stage string, calls []Call) []Answer) (Res
 		if len(calls) == 0 {
 			return s.Result(), nil
 		}
-		answers = ask(s.Stage(), calls)
+		if Between != nil {
+			Between(s.Stage())
+		}
+		answers = ask(calls)
 	}
 }

@@ -74,8 +74,8 @@ func (w *world) basket(key string, cells ...stock.Cell) *stock.Basket {
 	return &b
 }
 
-func (w *world) ask(_ string, calls []Call) []Answer {
-	return Direct(context.Background(), w.store, func(stock.Entry) {})("", calls)
+func (w *world) ask(calls []Call) []Answer {
+	return Direct(context.Background(), w.store, func(stock.Entry) {})(calls)
 }
 
 func (w *world) decide(b *stock.Basket) Result {
@@ -177,11 +177,11 @@ func TestFailedCalls(t *testing.T) {
 				w := newWorld(t, units...)
 				b, n := w.basket("a", w.cells...), 0
 				failed := errors.New("failed")
-				result, err := Decide(b, func(_ string, calls []Call) []Answer {
+				result, err := Decide(b, func(calls []Call) []Answer {
 					answers := make([]Answer, len(calls))
 					for i := range calls {
 						if fails := n == failing; !fails || executed {
-							answers[i] = w.ask("", calls[i : i+1])[0]
+							answers[i] = w.ask(calls[i : i+1])[0]
 							if fails {
 								answers[i] = Answer{Err: failed}
 							}
@@ -219,12 +219,12 @@ func TestLostRecord(t *testing.T) {
 		for lost := range 5 {
 			w := newWorld(t, units...)
 			b, n := w.basket("a", w.cells...), 0
-			result, err := Decide(b, func(_ string, calls []Call) []Answer {
+			result, err := Decide(b, func(calls []Call) []Answer {
 				if n == lost {
 					w.store.LoseBasket(b.ID())
 				}
 				n++
-				return w.ask("", calls)
+				return w.ask(calls)
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -295,7 +295,7 @@ func TestAnyOrder(t *testing.T) {
 			}
 			a := rapid.SampledFrom(actors).Draw(rt, "actor")
 			if len(a.answers) < len(a.calls) {
-				a.answers = append(a.answers, w.ask("", a.calls[len(a.answers):][:1])...)
+				a.answers = append(a.answers, w.ask(a.calls[len(a.answers):][:1])...)
 				continue
 			}
 			calls, err := a.Step(a.answers)

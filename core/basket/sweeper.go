@@ -124,8 +124,8 @@ func (r *run) look(ctx context.Context, partition int) error {
 }
 
 // Direct returns how a saga asks a store, each step in one call. publish gets the events.
-func Direct(ctx context.Context, store Store, publish func(stock.Entry)) func(string, []Call) []Answer {
-	return func(_ string, calls []Call) []Answer {
+func Direct(ctx context.Context, store Store, publish func(stock.Entry)) func([]Call) []Answer {
+	return func(calls []Call) []Answer {
 		answers := make([]Answer, len(calls))
 		var asked []int
 		for i := range calls {

@@ -53,6 +53,10 @@ var calls = map[string]func(*testing.T, *Client) (any, error){
 		t.Helper()
 		return c.Reserve(t.Context(), Take{SKU: 1, Quantity: 2, Sale: 7, User: 42, Key: `"quoted"`})
 	},
+	"holdBasket": func(t *testing.T, c *Client) (any, error) {
+		t.Helper()
+		return c.HoldBasket(t.Context(), Basket{Items: []Item{{SKU: 1, Quantity: 2}, {SKU: 2, Quantity: 1, Sale: 7}}, User: 42, Key: "k"})
+	},
 	"deduct": func(t *testing.T, c *Client) (any, error) {
 		t.Helper()
 		return c.Deduct(t.Context(), Take{SKU: 1, Quantity: 2})

@@ -15,14 +15,19 @@ type Kind struct {
 	RetryAfter int64 // seconds, for the Retry-After header; 0: none
 	Title      string
 
-	head []byte // the first members of each document
+	head  []byte // the first members of each document
+	spent []byte // the same where the key is spent
 }
 
 // NewKind makes a kind. Each package declares the kinds of its own codes once, as this package does.
 func NewKind(k Kind) *Kind {
-	k.head = fmt.Appendf(nil, `{"type":"urn:sluice:problem:%s","title":%q,"status":%d,"code":%q,"retryable":%t`,
-		k.Code, k.Title, k.Status, k.Code, k.Retryable)
+	k.head, k.spent = k.members(k.Retryable), k.members(false)
 	return &k
+}
+
+func (k *Kind) members(retryable bool) []byte {
+	return fmt.Appendf(nil, `{"type":"urn:sluice:problem:%s","title":%q,"status":%d,"code":%q,"retryable":%t`,
+		k.Code, k.Title, k.Status, k.Code, retryable)
 }
 
 // Kinds lists the kinds of this package.

@@ -27,6 +27,7 @@ type Problem struct { //nolint:errname // the API calls it a problem
 	RetryAfter int64  // seconds; 0: as Kind says
 	Close      bool   // close the connection, because what follows on it cannot be trusted
 	Allow      string // for the Allow header
+	Spent      bool   // the key is spent: the same request never succeeds, whatever Kind says
 }
 
 // Error implements error.
@@ -42,7 +43,11 @@ func (p *Problem) Wait() int64 {
 
 // Append appends the problem document. requestID, which may be empty, is the name of the answer in logs.
 func (p *Problem) Append(dst, requestID []byte) []byte {
-	dst = append(dst, p.Kind.head...)
+	if p.Spent {
+		dst = append(dst, p.Kind.spent...)
+	} else {
+		dst = append(dst, p.Kind.head...)
+	}
 	if p.Detail != "" {
 		dst = append(dst, `,"detail":`...)
 		dst = text.AppendJSON(dst, p.Detail)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/core/basket"
 	"sluice/core/expiry"
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
@@ -20,6 +21,7 @@ type Config struct {
 	Store interface {
 		outbox.RelayStore
 		expiry.Store
+		basket.Store
 	}
 	Publisher *outbox.Publisher
 	Topic     *outbox.Topic
@@ -40,4 +42,6 @@ func Start(g *lifecycle.Group, open *lifecycle.Signal, cfg Config) {
 	sweeper := expiry.Sweeper{Store: cfg.Store, Publish: cfg.Expired, Metrics: cfg.Metrics, Log: cfg.Log}
 	g.Go("relay", open.After(relay.Run))
 	g.Go("sweeper", open.After(sweeper.Run))
+	baskets := basket.Sweeper{Store: cfg.Store, Publish: cfg.Expired, Metrics: cfg.Metrics, Log: cfg.Log}
+	g.Go("basket sweeper", open.After(baskets.Run))
 }

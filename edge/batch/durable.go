@@ -35,6 +35,11 @@ func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proo
 		}
 		missing = needOf(level, op, res.Verdict, p)
 	}
+	return b.meet(missing, r.ID.Partition(), p)
+}
+
+// meet waits for what an effect still lacks, after all replays.
+func (b *Batcher) meet(missing need, partition int, p proof) (err error) {
 	switch missing {
 	case needNothing:
 		return nil
@@ -43,8 +48,8 @@ func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proo
 	case needEntry:
 		err = p.log.wait()
 	case needProof:
-		if err = b.prover.prove(r.ID.Partition()); err == nil {
-			err = b.stillHas(r.ID.Partition(), p.mark)
+		if err = b.prover.prove(partition); err == nil {
+			err = b.stillHas(partition, p.mark)
 		}
 	}
 	if err != nil {

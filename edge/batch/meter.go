@@ -34,6 +34,7 @@ func newMeter(set *metrics.Set, b *Batcher) *meter {
 	}
 	for _, op := range []stock.Op{
 		stock.OpReserve, stock.OpConfirm, stock.OpRelease, stock.OpDeduct, stock.OpAdjust, stock.OpReturn, stock.OpExtend,
+		stock.OpGather, stock.OpDecide, stock.OpVoid,
 	} {
 		m.sizes[op] = telemetry.Sizes(set, fmt.Sprintf("sluice_edge_batch_vector_requests{op=%q}", op), stock.VectorMax)
 	}

@@ -24,9 +24,11 @@ import (
 	"sluice/edge/batch"
 )
 
-// Decider decides one request, and returns when it is decided and acknowledged.
+// Decider decides one request, or some of one partition that belong together, and returns when they are decided and
+// acknowledged.
 type Decider interface {
 	Do(op stock.Op, r stock.Request) (batch.Result, error)
+	DoPart(op stock.Op, requests []stock.Request) ([]batch.Result, error)
 }
 
 // Reader reads what is decided already.
@@ -139,6 +141,7 @@ func New(parts Parts) *API {
 	on("POST", "/v1/reservations/release", "release_list", a.releaseList)
 	on("POST", "/v1/reservations/extend", "extend_list", a.extendList)
 	on("POST", "/v1/deductions", "deduct", a.deduct)
+	on("POST", "/v1/baskets", "basket", a.holdBasket)
 	on("POST", "/v1/returns", "return", a.takeBack)
 	on("GET", "/v1/stock", "stocks", a.stocks, "sku_ids", "sale_id")
 	on("GET", "/v1/stock/{sku_id}", "stock", a.stock, "sale_id")

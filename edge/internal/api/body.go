@@ -66,6 +66,15 @@ type (
 		Reason   reason   `json:"reason"`
 		Sale     *pool    `json:"sale_id"`
 	}
+	basketBody struct {
+		Items basketItems `json:"items"`
+		User  *userID     `json:"user_id"`
+	}
+	basketItem struct {
+		SKU      sku      `json:"sku_id"`
+		Quantity quantity `json:"quantity"`
+		Sale     *pool    `json:"sale_id"`
+	}
 	settleListBody struct {
 		IDs reservationIDs `json:"reservation_ids"`
 	}

@@ -60,6 +60,7 @@ func kindOf(v stock.Verdict) *problem.Kind {
 		return problem.NotRegistered
 	case stock.VerdictReplicaMissing:
 		return problem.ReplicaMissing
+	case stock.VerdictRefused: // another line of the basket is to blame, and named
 	}
 	return problem.Internal
 }

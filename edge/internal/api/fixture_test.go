@@ -55,6 +55,8 @@ type fixture struct {
 	nowMS atomic.Int64
 	// decide, if set, stands in for the model.
 	decide atomic.Pointer[func(op stock.Op, r stock.Request) (batch.Result, error)]
+	// part, if set, stands in for the model that decides parts.
+	part func(op stock.Op, requests []stock.Request) ([]batch.Result, error)
 	// readErr, if set, is what reading gives.
 	readErr atomic.Pointer[error]
 
@@ -135,6 +137,31 @@ func (f *fixture) serve(a *API) {
 			f.t.Error(err)
 		}
 	})
+}
+
+func (f *fixture) DoPart(op stock.Op, requests []stock.Request) ([]batch.Result, error) {
+	if f.part != nil {
+		return f.part(op, requests)
+	}
+	return f.parts(op, requests)
+}
+
+// parts has the model decide a part.
+func (f *fixture) parts(op stock.Op, requests []stock.Request) ([]batch.Result, error) {
+	v := &stock.Vector{Op: op, Partition: requests[0].ID.Partition(), Requests: requests}
+	if f.store.Do(context.Background(), v); v.Err != nil {
+		return nil, v.Err
+	}
+	results := make([]batch.Result, len(requests))
+	for i := range results {
+		results[i] = batch.Result{Outcome: v.Outcomes[i], TimeMS: v.TimeMS}
+		for _, c := range v.Cells {
+			if c.Cell == requests[i].Cell {
+				results[i].Cell = c
+			}
+		}
+	}
+	return results, nil
 }
 
 func (f *fixture) Do(op stock.Op, r stock.Request) (batch.Result, error) {
@@ -418,7 +445,8 @@ func (f *fixture) checkProblem(got answer) {
 		if k.Code != word {
 			continue
 		}
-		if got.status != k.Status || got.json["status"] != float64(k.Status) || got.json["retryable"] != k.Retryable ||
+		retryable := k.Retryable && got.json["detail"] != detailSpent
+		if got.status != k.Status || got.json["status"] != float64(k.Status) || got.json["retryable"] != retryable ||
 			got.json["title"] != k.Title || got.json["type"] != "urn:sluice:problem:"+word ||
 			got.header.Get("Content-Type") != "application/problem+json" ||
 			got.json["request_id"] != got.header.Get("X-Request-Id") ||

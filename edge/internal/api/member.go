@@ -39,6 +39,7 @@ type (
 	opening        struct{ time.Time }
 	items          []item
 	reservationIDs []stock.ReservationID
+	basketItems    []basketItem
 )
 
 func (m *sku) UnmarshalJSON(value []byte) error    { return readID(m, value, math.MaxInt64) }
@@ -158,6 +159,47 @@ func (m *item) UnmarshalJSONFrom(from *jsontext.Decoder) error {
 	}
 	return complete(m)
 }
+
+func (m *basketItems) UnmarshalJSONFrom(from *jsontext.Decoder) error {
+	want := wantError(fmt.Sprintf("want a list of 1 to %d items", stock.BasketLinesMax))
+	if from.PeekKind() != jsontext.KindBeginArray {
+		return want
+	}
+	err := json.UnmarshalDecode(from, (*[]basketItem)(m))
+	if err == nil && (len(*m) == 0 || len(*m) > stock.BasketLinesMax) {
+		return want
+	}
+	return err
+}
+
+func (m *basketItem) UnmarshalJSONFrom(from *jsontext.Decoder) error {
+	type plain basketItem
+	if err := json.UnmarshalDecode(from, (*plain)(m)); err != nil {
+		return err
+	}
+	return complete(m)
+}
+
+func (m *basketItem) cell() stock.Cell {
+	return stock.Cell{SKU: int64(m.SKU), Pool: uint32(of(m.Sale))}
+}
+
+// lines are the items as those of a basket.
+func (m basketItems) lines() []stock.Line {
+	lines := make([]stock.Line, len(m))
+	for i := range m {
+		lines[i] = stock.Line{Cell: m[i].cell(), Quantity: int64(m[i].Quantity)}
+	}
+	return lines
+}
+
+// first is the place of the first item of a cell.
+func (m basketItems) first(cell stock.Cell) int {
+	return slices.IndexFunc(m, func(i basketItem) bool { return i.cell() == cell })
+}
+
+// pointer names the first item of a cell.
+func (m basketItems) pointer(cell stock.Cell) string { return fmt.Sprintf("/items/%d", m.first(cell)) }
 
 // listMax is the most reservations of a list.
 const listMax = 50

@@ -36,9 +36,12 @@ func (instant) Now(context.Context) (int64, error) { return noon.UnixMilli(), ni
 func (instant) MayExist(context.Context, stock.Cell, bool) (bool, error) { return true, nil }
 func (instant) Missed(stock.Cell)                                        {}
 func (instant) Add(stock.Cell)                                           {}
-func (i instant) Certain(stock.Cell, stock.ReservationID) bool           { return i.soldOut }
-func (instant) Saw(stock.Cell)                                           {}
-func (instant) Partitions() int                                          { return 64 }
+func (instant) DoPart(stock.Op, []stock.Request) ([]batch.Result, error) {
+	return nil, stock.ErrNotApplied
+}
+func (i instant) Certain(stock.Cell, stock.ReservationID) bool { return i.soldOut }
+func (instant) Saw(stock.Cell)                                 {}
+func (instant) Partitions() int                                { return 64 }
 func (instant) Cells(context.Context, []stock.Cell) ([]stock.CellState, int64, error) {
 	return nil, 0, nil
 }

@@ -1,0 +1,155 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/core/auth"
+	"sluice/core/basket"
+	"sluice/core/problem"
+	"sluice/core/stock"
+)
+
+// detailSpent is what a caller does who still wants the basket.
+const detailSpent = "The basket is refused, and its key is spent: only a request with a new key may succeed."
+
+// holdBasket holds the lines of a basket, all or none.
+func (a *API) holdBasket(r *request) error {
+	body, key, err := keyedBody[basketBody](a, r, shoppersOrServices)
+	if err != nil {
+		return err
+	}
+	if a.SalesOnly && r.who.Role == auth.RoleShopper {
+		return errSalesOnly
+	}
+	user, err := r.actsFor(int64(of(body.User)))
+	if err != nil {
+		return err
+	}
+	b, err := stock.NewBasket(user, key, body.Items.lines(), a.Reader.Partitions())
+	if wrong := new(stock.ItemError); errors.As(err, &wrong) {
+		return malformed(fmt.Sprintf("/items/%d/quantity", wrong.Item), "%s", wrong)
+	}
+	if err := a.screenBasket(&b, body.Items); err != nil {
+		return err
+	}
+	result, err := basket.Decide(&b, a.askParts)
+	if err != nil {
+		return err
+	}
+	if result.State != stock.BasketHeld {
+		return refusalOfBasket(&b, body.Items, &result)
+	}
+	r.answerWrite(fasthttp.StatusCreated, !result.First, a.appendBasket(r.out[:0], &b, body.Items, &result, r.who.Role))
+	id := b.ID()
+	r.out = hex.AppendEncode(append(r.out[:0], "/v1/reservations/"...), id[:])
+	r.ctx.Response.Header.SetCanonical(headerLocation, r.out)
+	return nil
+}
+
+// screenBasket refuses a basket with a SKU that does not exist. It also refuses one whose home has no unit of a line and
+// surely has not taken that line: then no such basket was begun.
+func (a *API) screenBasket(b *stock.Basket, items basketItems) error {
+	for i := range b.Lines {
+		l := &b.Lines[i]
+		if l.ID.Partition() == b.ID().Partition() && a.SoldOut.Certain(l.Cell, l.ID) {
+			return &problem.Problem{Kind: problem.SoldOut, Pointer: items.pointer(l.Cell)}
+		}
+		mayExist, err := a.Known.MayExist(context.Background(), l.Cell, false) // bounds its own time
+		if err != nil {
+			return err
+		}
+		if !mayExist {
+			return &problem.Problem{Kind: problem.NotLoaded, Pointer: items.pointer(l.Cell)}
+		}
+	}
+	return nil
+}
+
+// askParts has the calls of a step decided at once.
+func (a *API) askParts(calls []basket.Call) []basket.Answer {
+	answers := make([]basket.Answer, len(calls))
+	var asking sync.WaitGroup
+	for i := range calls[1:] {
+		asking.Go(func() { answers[i+1] = a.askPart(&calls[i+1]) })
+	}
+	answers[0] = a.askPart(&calls[0])
+	asking.Wait()
+	return answers
+}
+
+func (a *API) askPart(c *basket.Call) (answer basket.Answer) {
+	defer func() { // Serve recovers on its own goroutine only
+		if p := recover(); p != nil {
+			answer.Err = fmt.Errorf("deciding a part of a basket panicked: %v", p)
+		}
+	}()
+	results, err := a.Decider.DoPart(c.Op, c.Requests)
+	if err != nil {
+		return basket.Answer{Err: err}
+	}
+	answer = basket.Answer{TimeMS: results[0].TimeMS, Outcomes: make([]stock.Outcome, len(results))}
+	for i := range results {
+		answer.Outcomes[i] = results[i].Outcome
+		switch cell := c.Requests[i].Cell; {
+		case results[i].Verdict == stock.VerdictNotLoaded:
+			a.Known.Missed(cell)
+		case results[i].Verdict == stock.VerdictSoldOut && results[i].Cell.Loaded && results[i].Cell.Avail == 0:
+			a.SoldOut.Saw(cell)
+		}
+	}
+	return answer
+}
+
+// refusalOfBasket is the problem of the line that is refused. A basket that was not begun may be asked for again.
+func refusalOfBasket(b *stock.Basket, items basketItems, result *basket.Result) error {
+	p := &problem.Problem{Kind: kindOf(result.Refusal)}
+	if result.Line < len(b.Lines) {
+		p.Pointer = items.pointer(b.Lines[result.Line].Cell)
+	}
+	if result.State == stock.BasketNone {
+		return p
+	}
+	p.Spent, p.Detail = true, detailSpent
+	if p.Kind == problem.NotOpen {
+		p.RetryAfter = opensUnknown
+	}
+	return p
+}
+
+// appendBasket appends a held basket, its reservations in the order of the items. It ends when the first of them expires.
+func (a *API) appendBasket(dst []byte, b *stock.Basket, items basketItems, result *basket.Result, role auth.Role) []byte {
+	id := b.ID()
+	dst = append(dst, `{"basket_id":"`...)
+	dst = hex.AppendEncode(dst, id[:])
+	dst = append(dst, `","state":"held"`...)
+	expiresMS := int64(0)
+	for i := range result.Lines {
+		r := &result.Lines[i].Reservation
+		if r.State == stock.StateHeld && (expiresMS == 0 || r.DeadlineMS < expiresMS) {
+			expiresMS = r.DeadlineMS
+		}
+	}
+	dst = appendMoment(dst, `,"expires_at":"`, expiresMS)
+	dst = append(dst, `,"reservations":[`...)
+	first := true
+	for i := range items {
+		for k := range b.Lines {
+			res := &result.Lines[k].Reservation
+			if b.Lines[k].Cell != items[i].cell() || items.first(b.Lines[k].Cell) != i || res.State == stock.StateNone {
+				continue
+			}
+			if !first {
+				dst = append(dst, ',')
+			}
+			first = false
+			dst = appendReservation(dst, res, result.TimeMS, role == auth.RoleService)
+		}
+	}
+	return append(dst, "]}"...)
+}

@@ -1,0 +1,191 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"sluice/core/auth"
+	"sluice/core/stock"
+	"sluice/edge/batch"
+)
+
+// basketOf is the body of a basket of a unit of each SKU.
+func basketOf(skus ...int64) string {
+	var items []string
+	for _, sku := range skus {
+		items = append(items, fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku))
+	}
+	return `{"items":[` + strings.Join(items, ",") + `]}`
+}
+
+func TestBaskets(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const skus = 6 // in all partitions
+	for sku := int64(1); sku <= skus; sku++ {
+		f.load(stock.Cell{SKU: sku}, 3, nil)
+	}
+	f.load(stock.Cell{SKU: 1, Pool: 5}, 3, nil)
+	shopper, service := f.token(7, auth.RoleShopper), f.token(1, auth.RoleService)
+	const mixed = `{"items":[{"sku_id":"6","quantity":1},{"sku_id":"1","quantity":1},{"sku_id":"6","quantity":1},{"sku_id":"1","sale_id":"5","quantity":2}]%s}`
+	ask := call{method: "POST", path: "/v1/baskets", token: shopper, key: "k", body: fmt.Sprintf(mixed, "")}
+	got := f.do(ask)
+	list, _ := got.json["reservations"].([]any)
+	if got.status != 201 || got.json["state"] != "held" || got.json["expires_at"] == nil || len(list) != 3 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	for i, want := range []string{"6 2 <nil>", "1 1 <nil>", "1 2 5"} {
+		r := list[i].(map[string]any)
+		if line := fmt.Sprint(r["sku_id"], " ", r["quantity"], " ", r["sale_id"]); line != want || r["state"] != "held" || r["user_id"] != nil {
+			t.Errorf("reservation %d is %v, want %s", i, r, want)
+		}
+	}
+	if again := f.do(ask); again.body != got.body || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("again: %d %s", again.status, again.body)
+	}
+	other := call{method: "POST", path: "/v1/baskets", token: service, key: "k", body: fmt.Sprintf(mixed, `,"user_id":"8"`)}
+	if got := f.do(other); got.status != 409 || got.code() != "sold_out" || got.json["pointer"] != "/items/0" || got.json["detail"] != detailSpent {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if s := f.state(stock.Cell{SKU: 1}); s.Held != 1 {
+		t.Errorf("a refused basket holds %+v", s.Balances)
+	}
+	f.load(stock.Cell{SKU: 9}, 9, nil)
+	first := list[0].(map[string]any)["reservation_id"].(string)
+	if got := f.do(call{method: "POST", path: "/v1/reservations/" + first + "/release", token: shopper}); got.status != 200 {
+		t.Errorf("release a line: %d %s", got.status, got.body)
+	}
+	if got := f.do(other); got.status != 409 || got.code() != "sold_out" {
+		t.Errorf("a refused basket with units: %d %s", got.status, got.body)
+	}
+	if again := f.do(ask); again.status != 201 || !strings.Contains(again.body, `"state":"released"`) {
+		t.Errorf("a held basket of which a line has ended: %d %s", again.status, again.body)
+	}
+	other.key = "new"
+	if got := f.do(other); got.status != 409 || got.json["pointer"] != "/items/3" { // 1 of 3 of the sale is left
+		t.Errorf("with a new key: %d %s", got.status, got.body)
+	}
+}
+
+// TestRefusedBaskets has what is no basket, or cannot be held: each is told where, and holds nothing.
+func TestRefusedBaskets(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const skus = 50
+	for sku := int64(1); sku <= skus; sku++ {
+		f.load(stock.Cell{SKU: sku}, 3, func(s *stock.Settings) {
+			s.Frozen, s.Limit = sku == 48, 2
+			if sku == 49 {
+				s.ClosesAtMS = 1
+			}
+		})
+	}
+	f.unknown[stock.Cell{SKU: 77}] = true
+	shopper, service := f.token(7, auth.RoleShopper), f.token(1, auth.RoleService)
+	var most []int64
+	for sku := int64(1); sku <= 47; sku++ {
+		most = append(most, sku)
+	}
+	try := func(token, body string, status int, code, pointer string) {
+		t.Helper()
+		got := f.do(call{method: "POST", path: "/v1/baskets", token: token, body: body})
+		at, _ := got.json["pointer"].(string)
+		if got.status != status || got.code() != code || at != pointer {
+			t.Errorf("%s: %d %s", body, got.status, got.body)
+		}
+	}
+	try(shopper, `{"items":[]}`, 400, "malformed", "/items")
+	try(shopper, `{}`, 400, "malformed", "/items")
+	try(shopper, `{"items":null}`, 400, "malformed", "/items")
+	try(shopper, `{"items":{}}`, 400, "malformed", "/items")
+	try(shopper, `{"items":[7]}`, 400, "malformed", "")
+	try(shopper, `{"items":[{"sku_id":"1"}]}`, 400, "malformed", "/items/0/quantity")
+	try(shopper, `{"items":[{"sku_id":1,"quantity":1}]}`, 400, "malformed", "/items/0/sku_id")
+	try(shopper, `{"items":[{"sku_id":"1","quantity":1},{"sku_id":"2","quantity":0}]}`, 400, "malformed", "/items/1/quantity")
+	try(shopper, `{"items":[{"sku_id":"1","quantity":1,"price":1}]}`, 400, "malformed", "/items/0/price")
+	try(shopper, `{"items":[{"sku_id":"1","quantity":600000},{"sku_id":"1","quantity":600000}]}`, 400, "malformed", "/items/1/quantity")
+	try(shopper, basketOf(append(most, 1, 2, 3, 4)...), 400, "malformed", "/items")
+	try(shopper, basketOf(append(most, 77)...), 404, "not_loaded", "/items/47")
+	try(shopper, basketOf(append(most, 48)...), 503, "frozen", "/items/47")
+	try(shopper, basketOf(append(most, 49)...), 410, "closed", "/items/47")
+	try(shopper, `{"items":[{"sku_id":"1","quantity":1},{"sku_id":"2","quantity":3}]}`, 409, "limit_reached", "/items/1")
+	try(shopper, `{"items":[{"sku_id":"1","quantity":1},{"sku_id":"1","sale_id":"5","quantity":1}]}`, 404, "not_loaded", "/items/1")
+	try(shopper, strings.Replace(basketOf(1), "}]", `}],"user_id":"7"`, 1), 403, "forbidden", "/user_id")
+	try(service, basketOf(1), 400, "malformed", "/user_id")
+	try(f.token(1, auth.RoleAdmin), basketOf(1), 403, "forbidden", "")
+	f.soldOut[stock.Cell{SKU: 1}] = true
+	try(shopper, basketOf(2, 1), 409, "sold_out", "/items/1") // by the screen of the home
+	delete(f.soldOut, stock.Cell{SKU: 1})
+	f.soldOut[stock.Cell{SKU: 2}], f.soldOut[stock.Cell{SKU: 3}], f.soldOut[stock.Cell{SKU: 4}] = true, true, true
+	if got := f.do(call{method: "POST", path: "/v1/baskets", token: shopper, key: "one", body: basketOf(1, 2, 3, 4, 5)}); got.status == 201 {
+		// the screens of other partitions prove nothing; that of the home refuses
+		for _, sku := range []int64{2, 3, 4} {
+			if (stock.Cell{SKU: sku}).Partition(partitions) == (stock.Cell{SKU: 1}).Partition(partitions) {
+				t.Errorf("the home's screen let SKU %d pass: %s", sku, got.body)
+			}
+		}
+	}
+	clear(f.soldOut)
+	if got := f.do(call{method: "POST", path: "/v1/baskets", token: shopper, key: "one", body: basketOf(1, 6)}); got.status == 201 {
+		if got := f.do(call{method: "POST", path: "/v1/baskets", token: shopper, key: "one", body: basketOf(1, 7)}); got.status != 422 || got.code() != "mismatch" {
+			t.Errorf("a key with other lines: %d %s", got.status, got.body)
+		}
+	}
+	only := newFixture(t, func(p *Parts) { p.SalesOnly = true })
+	only.load(stock.Cell{SKU: 1, Pool: 5}, 3, nil)
+	const inSale = `{"items":[{"sku_id":"1","sale_id":"5","quantity":1}]%s}`
+	for token, want := range map[string]int{only.token(7, auth.RoleShopper): 403, only.token(1, auth.RoleService): 201} {
+		body := fmt.Sprintf(inSale, "")
+		if want == 201 {
+			body = fmt.Sprintf(inSale, `,"user_id":"7"`)
+		}
+		if got := only.do(call{method: "POST", path: "/v1/baskets", token: token, body: body}); got.status != want {
+			t.Errorf("in sales only: %d %s", got.status, got.body)
+		}
+	}
+}
+
+// TestBasketInTrouble has calls fail: only where the first one was not executed may the basket be asked for again as new.
+func TestBasketInTrouble(t *testing.T) {
+	t.Parallel()
+	for failing, want := range []int{503, 504} {
+		f := newFixture(t)
+		for sku := int64(1); sku <= 6; sku++ {
+			f.load(stock.Cell{SKU: sku}, 3, nil)
+		}
+		n := 0
+		f.part = func(op stock.Op, requests []stock.Request) ([]batch.Result, error) {
+			if n++; n > failing {
+				return nil, stock.ErrNotApplied
+			}
+			return f.parts(op, requests)
+		}
+		ask := call{method: "POST", path: "/v1/baskets", token: f.token(7, auth.RoleShopper), key: "k", body: basketOf(1, 2, 3, 4, 5, 6)}
+		if failing == 1 {
+			ask.body = basketOf(f.twoPartitions()...)
+		}
+		if got := f.do(ask); got.status != want {
+			t.Errorf("call %d fails: %d %s", failing, got.status, got.body)
+		}
+		f.part = nil
+		if got := f.do(ask); got.status != 201 {
+			t.Errorf("later: %d %s", got.status, got.body)
+		}
+		for p := range partitions {
+			if left, err := f.store.Undecided(context.Background(), p, 0, 10); err != nil || len(left) > 0 {
+				t.Errorf("undecided: %v, %v", left, err)
+			}
+		}
+	}
+}
+
+// twoPartitions are two SKUs of different partitions.
+func (f *fixture) twoPartitions() []int64 {
+	for sku := int64(2); ; sku++ {
+		if (stock.Cell{SKU: sku}).Partition(partitions) != (stock.Cell{SKU: 1}).Partition(partitions) {
+			return []int64{1, sku}
+		}
+	}
+}
