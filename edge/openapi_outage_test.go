@@ -23,6 +23,10 @@ func (c *contract) exerciseBackpressure() {
 			body: fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku),
 		})
 	}
+	c.shoot(shot{
+		method: "POST", path: "/v1/baskets", token: c.shopper(7), want: "backpressure",
+		body: fmt.Sprintf(`{"items":[{"sku_id":"%d","quantity":1}]}`, sku),
+	})
 	c.shoot(shot{method: "POST", path: held + "/extend", token: c.service, want: "backpressure", body: `{"expires_at":"2100-01-01T00:00:00Z"}`})
 	c.shoot(shot{
 		method: "POST", path: "/v1/returns", token: c.service, want: "backpressure",

@@ -58,6 +58,7 @@ func TestServerKeepsToItsDocument(t *testing.T) {
 	c.exerciseSales()
 	c.exerciseExtensions()
 	c.exerciseReturns()
+	c.exerciseBaskets()
 	c.exerciseShutSales()
 	c.exerciseLists()
 	c.exerciseEverywhere()
@@ -89,6 +90,7 @@ func (c *contract) everyOperation() []shot {
 		{method: "POST", path: "/v1/reservations/release", token: c.service, body: `{"reservation_ids":["` + strings.Repeat("0", 32) + `"]}`},
 		{method: "POST", path: "/v1/reservations/extend", token: c.service, body: `{"reservation_ids":["` + strings.Repeat("0", 32) + `"],"expires_at":"2100-01-01T00:00:00Z"}`},
 		{method: "POST", path: "/v1/returns", token: c.service, body: strings.Replace(take, "}", `,"user_id":"7","reason":"x"}`, 1)},
+		{method: "POST", path: "/v1/baskets", token: c.service, body: `{"items":[` + take + `],"user_id":"7"}`},
 		{method: "GET", path: fmt.Sprintf("/v1/stock/%d", sku)},
 		{method: "GET", path: fmt.Sprintf("/v1/stock?sku_ids=%d", sku)},
 		{method: "PUT", path: item, token: c.admin, body: `{"quantity":1,"reason":"x"}`},

@@ -75,5 +75,12 @@ func (p *Program) ExitCode() int {
 	}
 }
 
+// Done is closed once the program has ended.
+func (p *Program) Done() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.proc.done
+}
+
 // Log returns the end of the program's output.
 func (p *Program) Log() string { return logTail(p.log) }
