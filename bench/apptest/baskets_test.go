@@ -161,8 +161,8 @@ func (m *market) until(ctx context.Context, o *order) {
 func (o *order) note(m *market, held bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if single := len(o.items) == 1; single && !o.held {
-		o.answered, o.held = true, held // one that is refused may come later, under the same key
+	if len(o.items) == 1 { // one that was refused may come later, under the same key
+		o.answered, o.held = true, o.held || held
 		return
 	}
 	if o.answered && held != o.held {
