@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +62,44 @@ func TestRepairIsDoneOnce(t *testing.T) {
 		t.Errorf("%d steps were done again, want the one that was found again", n)
 	}
 	h.settled()
+}
+
+// Several processes that repair at once do each step once, and make one event of it.
+func TestRepairIsDoneOnceByProcesses(t *testing.T) {
+	t.Parallel()
+	h := newHands(t, 4)
+	defer h.stop()
+	h.del(resOf(stock.Cell{SKU: 1}), string(at(h.held[1])))
+	h.buyer(2, 2, 3)
+	h.sql("UPDATE product_inventories SET available_stock = available_stock - 4, sold_stock = sold_stock + 4 WHERE sku_id = 3")
+	h.raise(stock.Cell{SKU: 4}, "7")
+	processes := make([]*exec.Cmd, 3)
+	said := make([]bytes.Buffer, len(processes))
+	for i := range processes {
+		args := append(h.service("reconcile"), "-o", "json", "--repair", "--apply", "--reason", "test", "--by", fmt.Sprintf("machine %d", i), "--yes", "--wait", "1m")
+		processes[i] = exec.CommandContext(t.Context(), os.Args[0], args...)
+		processes[i].Env = append(os.Environ(), programEnv+"=1")
+		processes[i].Stdout, processes[i].Stderr = &said[i], &said[i]
+		if err := processes[i].Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, p := range processes {
+		if err := p.Wait(); err != nil {
+			t.Errorf("machine %d: %v\n%s", i, err, &said[i])
+		}
+	}
+	if all, done := h.rows("TRUE"), h.rows("round = 1 AND outcome = 'done'"); all != 4 || done != 4 {
+		t.Errorf("%d rows, of which %d are done the first time, want 4", all, done)
+	}
+	h.settled()
+	var rebases int
+	if err := h.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM ledger WHERE kind = 'rebase'").Scan(&rebases); err != nil || rebases != 1 {
+		t.Errorf("%d rebases, want one: %v", rebases, err)
+	}
+	if s := h.show(4).Redis; s.Total != 20 {
+		t.Errorf("%+v", s)
+	}
 }
 
 // A step that a machine has begun is left to it for a while, and then taken over. What nobody needs any more is closed.

@@ -362,15 +362,46 @@ func (j *judge) refuse() {
 		if planned[f.Type] || len(j.steps) >= stepsOfCellMax {
 			continue
 		}
-		j.steps = append(j.steps, cannot(f, whyNot(f.Type)))
+		why := whyNot(f.Type)
+		if f.Type == Fork {
+			planned[Fork] = true // one decision for all of them
+			why = j.decision()
+		}
+		j.steps = append(j.steps, cannot(f, why))
 	}
 }
+
+// decision says what a person types once two histories have sold units, and what it costs.
+func (j *judge) decision() string {
+	var ids []string
+	units := int64(0)
+	for _, l := range j.Letters {
+		if isFork(l.Reason) {
+			ids, units = append(ids, l.ID), units+l.Units
+		}
+	}
+	if len(ids) == 0 {
+		return "two histories have sold units: wait until a persister keeps one of the two events as a dead letter, and plan again"
+	}
+	each := strings.Join(ids[:min(len(ids), lettersShown)], ", ")
+	if len(ids) > lettersShown {
+		each += fmt.Sprintf(" and the other %d of sluice deadletter list --reason fork", len(ids)-lettersShown)
+	}
+	sale := ""
+	if j.Cell.Pool != 0 {
+		sale = fmt.Sprintf(" --sale %d", j.Cell.Pool)
+	}
+	return fmt.Sprintf("two histories have sold units, and only a person can decide. The ledger's stands after these commands: sluice stock freeze %d%s --reason fork; "+
+		"sluice stock adjust %d%s --delta=-%d --reason fork; sluice deadletter resolve ID --reason fork, for each of %s; sluice reconcile --sku %d --repair --apply --reason fork, until nothing differs. "+
+		"The events of these letters are void then, %d units: docs/runbooks/fork.md says what that costs", j.Cell.SKU, sale, j.Cell.SKU, sale, units, each, j.Cell.SKU, units)
+}
+
+// lettersShown is how many letters a step names.
+const lettersShown = 5
 
 // whyNot says why a finding of a type has no step of its own.
 func whyNot(t Type) string {
 	switch t {
-	case Fork:
-		return "nobody can prove which of two events Redis has: see docs/runbooks/fork.md"
 	case LostTail:
 		return "what Redis has lost is brought back when its partition is vetted: see docs/runbooks/redis-shut.md"
 	case DeadLetter:
@@ -379,7 +410,7 @@ func whyNot(t Type) string {
 		return "repeat the call that moved the units, with its Idempotency-Key"
 	case Unverifiable:
 		return "nothing is proven: see what keeps it from being read, and plan again"
-	case Gap, CounterEdit, LeakedHold, OrphanReservation, DoubleRelease, BuyerCount, ProjectionStale:
+	case Fork, Gap, CounterEdit, LeakedHold, OrphanReservation, DoubleRelease, BuyerCount, ProjectionStale:
 	}
 	return "its proof is not complete: another finding of the same cell comes first; repair that, and plan again"
 }
