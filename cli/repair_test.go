@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -241,5 +242,32 @@ func TestRepairFinishesATransferOfAnEarlierEpoch(t *testing.T) {
 	h.settled()
 	if again := h.mend(command.ExitDone); len(again.Plan.Steps) > 0 {
 		t.Errorf("again: %+v", again)
+	}
+}
+
+// A transfer that an admin's call began is left to the admin, by name: only he knows where the units were to go.
+func TestRepairNamesWhoseTransferWasCutOff(t *testing.T) {
+	t.Parallel()
+	h := newHands(t, 1)
+	defer h.stop()
+	move := stock.TransferRequest{From: stock.Cell{SKU: 1}, To: stock.Cell{SKU: 1, Pool: 7}, Units: 3, User: 5, Scope: stock.ScopeTransfer, Key: "k"}
+	out, _ := move.IDs(8)
+	done := stock.DoAll(t.Context(), h.store(), stock.OpAdjust, []stock.Request{{
+		ID: out, Cell: move.From, User: 5, Fingerprint: stock.FingerprintOf(int64(stock.AdjustTransferOut), -3),
+		Adjustment: &stock.Adjustment{Kind: stock.AdjustTransferOut, Delta: -3, Reason: "for the fair"},
+	}})[0]
+	if done.Err != nil || done.Verdict != stock.VerdictOK {
+		t.Fatalf("transfer out: %+v", done)
+	}
+	h.settled()
+	h.sql("UPDATE ledger SET redis_ms = redis_ms - 120000 WHERE reservation_id = ?", out[:])
+	m := h.mend(command.ExitFailed)
+	if len(m.Results) != 1 || m.Results[0].Outcome != "refused" {
+		t.Fatalf("%+v", m.Results)
+	}
+	for _, text := range []string{"admin 5 (for the fair)", "Idempotency-Key", "sluice stock adjust 1 --delta=3 --reason lost"} {
+		if !strings.Contains(m.Results[0].Said, text) {
+			t.Errorf("%q is missing in %q", text, m.Results[0].Said)
+		}
 	}
 }

@@ -277,7 +277,27 @@ func (d *Desk) transfer(ctx context.Context, step *reconcile.RepairStep, e *reco
 	case errors.Is(err, stock.ErrTransferRefused), errors.Is(err, sale.ErrOverlap):
 		return "", refusal(err.Error())
 	case err == nil && !known:
-		return "", refusal("no sale has this transfer under way: repeat the call that began it, with its Idempotency-Key")
+		return "", d.whoMoved(ctx, step, e)
 	}
 	return "the units have arrived", err
+}
+
+// whoMoved says who can finish a transfer that no sale has under way. The half that is done does not tell where the units were to
+// go, and nobody but the one who called has the key.
+func (d *Desk) whoMoved(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) error {
+	s, err := d.Books.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	who := "somebody"
+	err = s.EventsAt(ctx, step.Cell(), []stock.Position{{Epoch: e.Epoch, Seq: e.Seq}}, func(r *ledger.Recorded) {
+		who = fmt.Sprintf("admin %d (%s)", r.User, r.Change.Reason)
+	})
+	if err != nil {
+		return err
+	}
+	return refusal(fmt.Sprintf("no sale has this transfer under way: %s has to repeat the call of POST /admin/v1/transfers that began it, with its Idempotency-Key; "+
+		"without the key nobody knows where the units were to go: then sluice stock adjust %d --delta=%d --reason lost, and never repeat the call",
+		who, step.SKU, step.Units))
 }
