@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -203,6 +204,7 @@ type driver struct {
 	sku    int64
 	tokens []string
 	runs   int
+	length time.Duration // of what is measured at once; defaults to roundTime
 }
 
 // one sends a single request and returns its answer with a body of its own.
@@ -262,7 +264,7 @@ func (d *driver) measure(addr string, status int, cpu ...func() (time.Duration, 
 		return all
 	}
 	before := read()
-	report := d.run(addr, roundTime, status)
+	report := d.run(addr, cmp.Or(d.length, roundTime), status)
 	for i, used := range read() {
 		us = append(us, float64((used-before[i]).Nanoseconds())/1e3/float64(report.Answers[status]))
 	}

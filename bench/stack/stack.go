@@ -125,6 +125,14 @@ func (s *Stack) Run(stdin string, args ...string) string {
 	return string(out)
 }
 
+// Program is a command of sluice that goes on beside a test.
+func (s *Stack) Program(args ...string) local.ProgramOptions {
+	return local.ProgramOptions{
+		Path: s.binary, Args: args, Env: func([]string) []string { return s.env }, Grace: stopWithin,
+		Ready: func(context.Context, []string) error { return nil },
+	}
+}
+
 // Token is a bearer token for the user in a role, issued once. It is safe for concurrent use.
 func (s *Stack) Token(user int64, role string) string {
 	s.mu.Lock()

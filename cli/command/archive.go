@@ -22,7 +22,7 @@ type ArchiveRun struct {
 	Stock     config.Agreed `embed:""`
 	Dir       string        `name:"dir" placeholder:"PATH" help:"Directory for the files: one that is backed up."`
 	OlderThan time.Duration `name:"older-than" default:"720h" placeholder:"DURATION" help:"What is younger stays. At least a day more than the retention."`
-	Share     float64       `name:"share" default:"0.5" placeholder:"PART" help:"Part of the time in which MySQL works for this; the rest is rest."`
+	Share     float64       `name:"share" default:"0.1" placeholder:"PART" help:"Part of the time in which MySQL works for this; the rest is rest."`
 }
 
 // Validate joins all faults.
