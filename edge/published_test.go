@@ -146,7 +146,7 @@ func TestMarksAreTold(t *testing.T) {
 		t.Errorf("said: %s", said.String())
 	}
 	marks := store.Marks()
-	want := [][]stock.Mark{{stock.Mark(marks[0]), stock.Mark(marks[1])}}
+	want := [][]stock.Mark{{marks[0], marks[1]}}
 	if diff := cmp.Diff(want, mysql.heard); diff != "" || marks[0].Nonce == 0 {
 		t.Errorf("heard (-want +got):\n%s", diff)
 	}

@@ -15,7 +15,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Vetting says what to compare with what. The caller closes the client and the database.
+// Vetter compares a Redis with what its fields name, and opens it. The caller closes the client and the database.
 type Vetter struct {
 	Client rueidis.Client
 	DB     *sql.DB

@@ -121,7 +121,7 @@ func (s *Store) send(ctx context.Context, to node, vectors []*stock.Vector, repl
 			v.Err = err
 		} else {
 			v.Mark = stock.Mark{Nonce: c.trusted[i].Nonce, Effects: effects}
-			s.marks.saw(v.Partition, stock.Mark(v.Mark))
+			s.marks.saw(v.Partition, v.Mark)
 			v.Replicated = waited.replicas > 0 && (waited.wrote == nil || v.Entry.ID != "")
 			sc.decided(v.Outcomes)
 		}
