@@ -73,6 +73,8 @@ var coreFamilies = []Family{
 	{"sluice_core_relay_resets_total", Counter, "", "How often the relay began anew with all that a partition's outbox has, because Kafka lost it or its deletion failed."},
 	{"sluice_core_relay_failures_total", Counter, "", "Rounds of the relay over all outboxes in which something failed."},
 
+	{"sluice_core_basket_sweep_failures_total", Counter, "", "Looks at a partition's undecided baskets that failed, or left one undecided."},
+	{"sluice_core_basket_swept_baskets_total", Counter, "state", "Baskets that this process took up, because whoever had begun them left them undecided for 5 s, by the state that they came to."},
 	{"sluice_core_expiry_expired_reservations_total", Counter, "", "Reservations that this process expired."},
 	{"sluice_core_expiry_forgotten_reservations_total", Counter, "", "Records of finished reservations that this process removed after their retention."},
 	{"sluice_core_expiry_failures_total", Counter, "", "Sweeps of a partition that failed."},

@@ -52,14 +52,11 @@ func (a *API) holdBasket(r *request) error {
 	return nil
 }
 
-// screenBasket refuses a basket with a SKU that does not exist. It also refuses one whose home has no unit of a line and
-// surely has not taken that line: then no such basket was begun.
+// screenBasket refuses a basket with a SKU that does not exist. The screen of sold-out SKUs does not answer baskets: nobody
+// would write its refusal down, and the same request at another edge could get another answer.
 func (a *API) screenBasket(b *stock.Basket, items basketItems) error {
 	for i := range b.Lines {
 		l := &b.Lines[i]
-		if l.ID.Partition() == b.ID().Partition() && a.SoldOut.Certain(l.Cell, l.ID) {
-			return &problem.Problem{Kind: problem.SoldOut, Pointer: items.pointer(l.Cell)}
-		}
 		mayExist, err := a.Known.MayExist(context.Background(), l.Cell, false) // bounds its own time
 		if err != nil {
 			return err

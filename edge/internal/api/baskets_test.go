@@ -115,19 +115,6 @@ func TestRefusedBaskets(t *testing.T) {
 	try(shopper, strings.Replace(basketOf(1), "}]", `}],"user_id":"7"`, 1), 403, "forbidden", "/user_id")
 	try(service, basketOf(1), 400, "malformed", "/user_id")
 	try(f.token(1, auth.RoleAdmin), basketOf(1), 403, "forbidden", "")
-	f.soldOut[stock.Cell{SKU: 1}] = true
-	try(shopper, basketOf(2, 1), 409, "sold_out", "/items/1") // by the screen of the home
-	delete(f.soldOut, stock.Cell{SKU: 1})
-	f.soldOut[stock.Cell{SKU: 2}], f.soldOut[stock.Cell{SKU: 3}], f.soldOut[stock.Cell{SKU: 4}] = true, true, true
-	if got := f.do(call{method: "POST", path: "/v1/baskets", token: shopper, key: "one", body: basketOf(1, 2, 3, 4, 5)}); got.status == 201 {
-		// the screens of other partitions prove nothing; that of the home refuses
-		for _, sku := range []int64{2, 3, 4} {
-			if (stock.Cell{SKU: sku}).Partition(partitions) == (stock.Cell{SKU: 1}).Partition(partitions) {
-				t.Errorf("the home's screen let SKU %d pass: %s", sku, got.body)
-			}
-		}
-	}
-	clear(f.soldOut)
 	if got := f.do(call{method: "POST", path: "/v1/baskets", token: shopper, key: "one", body: basketOf(1, 6)}); got.status == 201 {
 		if got := f.do(call{method: "POST", path: "/v1/baskets", token: shopper, key: "one", body: basketOf(1, 7)}); got.status != 422 || got.code() != "mismatch" {
 			t.Errorf("a key with other lines: %d %s", got.status, got.body)
