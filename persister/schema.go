@@ -44,6 +44,8 @@ var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE (sku_id, pool, bucket, so_far), DELETE", Table: "reconcile_pass"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "checkpoints"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "archive_runs"},
+	{Role: schema.RolePersister, Privileges: "SELECT", Table: "sales"},
+	{Role: schema.RolePersister, Privileges: "SELECT", Table: "sale_items"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "ledger"},
@@ -57,6 +59,8 @@ var grants = []schema.Grant{
 	{Role: schema.RoleEdge, Privileges: "SELECT, INSERT, UPDATE", Table: "sales"},
 	{Role: schema.RoleEdge, Privileges: "SELECT, INSERT, UPDATE", Table: "sale_items"},
 	{Role: schema.RoleEdge, Privileges: "SELECT, INSERT, UPDATE", Table: "sale_keys"},
+	{Role: schema.RoleEdge, Privileges: "SELECT, INSERT, UPDATE", Table: "registrations"},
+	{Role: schema.RoleEdge, Privileges: "SELECT, INSERT, UPDATE", Table: "pools"},
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "ledger"},
@@ -71,6 +75,8 @@ var grants = []schema.Grant{
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "sales"},
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "sale_items"},
 	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "sale_keys"},
+	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "registrations"},
+	{Role: schema.RoleOperator, Privileges: "SELECT, INSERT, UPDATE", Table: "pools"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "reconcile_runs"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "reconcile_findings"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "checkpoints"},
@@ -96,4 +102,5 @@ var grants = []schema.Grant{
 	{Role: schema.RoleShop, Privileges: "SELECT", Table: "reservations"},
 	{Role: schema.RoleShop, Privileges: "SELECT", Table: "sales"},
 	{Role: schema.RoleShop, Privileges: "SELECT", Table: "sale_items"},
+	{Role: schema.RoleShop, Privileges: "SELECT", Table: "pools"},
 }

@@ -118,6 +118,8 @@ func TestSchemaRefuses(t *testing.T) {
 		"INSERT INTO sales (sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts) " +
 			"VALUES (5, '', 10, 20, 0, 1, 'default', FALSE)",
 		"INSERT INTO sale_items (sale_id, sku_id, quantity) VALUES (5, 1001, 1)",
+		"INSERT INTO registrations VALUES (5, 1)",
+		"INSERT INTO pools (pool, warehouse_id) VALUES (6, 2)",
 		"INSERT INTO redis_vettings (partition_id, nonce) VALUES (1, 1)",
 		"INSERT INTO reconcile_pass (one, sku_id, pool, bucket, so_far) VALUES (1, 0, 0, 0, '')",
 		"INSERT INTO checkpoints VALUES (1, 0, 0, 1, 1, 1, 0, 0, REPEAT('x', 20), 0, 1, 1, 1)",
@@ -170,6 +172,14 @@ func TestSchemaRefuses(t *testing.T) {
 	f("sales_id", "sales SET sale_id = 0")
 	f("sales_times", "sales SET opens_at_ms = -1")
 	f("sales_times", "sales SET closes_at_ms = -1")
+	f("sales_extend", "sales SET extend_ms = -1")
+	f("sales_extend", "sales SET extend_ms = 2592000001")
+	f("sales_registered", "sales SET registered = 1")
+	f("sales_registered", "sales SET registered_only = TRUE, registered = -1")
+	f("registrations_user", "registrations SET user_id = 0")
+	f("pools_normal", "pools SET warehouse_id = 1 WHERE pool = 0")
+	f("pools_normal", "pools SET pool = 0, warehouse_id = 1 WHERE pool = 6")
+	f("pools_number", "pools SET sale_id = 5 WHERE pool = 6")
 	f("sales_hold", "sales SET hold_ms = 0")
 	f("sales_hold", "sales SET hold_ms = 2592000001")
 	f("redis_vettings_nonce", "redis_vettings SET nonce = 0")

@@ -33,6 +33,8 @@ type SaleCreate struct {
 	Hold           time.Duration `default:"15m" help:"Hold time of reservations."`
 	Ack            string        `default:"default" placeholder:"LEVEL" help:"Acknowledge level: default, redis, replica or log."`
 	ShopperDeducts bool          `help:"Shoppers may deduct, without a reservation."`
+	RegisteredOnly bool          `help:"Only users who are registered for the sale may take: see sluice sale register."`
+	ExtendMax      time.Duration `placeholder:"DURATION" help:"How far a service may move the deadline of a hold beyond its first one; 0s, the default, is not at all."`
 }
 
 // Help is called by kong.
@@ -61,6 +63,7 @@ func (s *SaleCreate) plan() (sale.Plan, error) {
 		return sale.Plan{}, err
 	}
 	plan := sale.Plan{ID: s.ID, Name: s.Name, Limit: s.Limit, Hold: s.Hold, Ack: ack, ShopperDeducts: s.ShopperDeducts}
+	plan.RegisteredOnly, plan.ExtendMax = s.RegisteredOnly, s.ExtendMax
 	for _, item := range s.Item {
 		sku, units, _ := strings.Cut(item, ":")
 		id, ok := ids.Parse(sku)

@@ -13,6 +13,12 @@ func printSale(c *Console, s *sale.Sale) {
 		deducts = "; shoppers may deduct"
 	}
 	c.Printf("limit %s; hold %v; acknowledge %v%s\n", limitText(s.Limit), s.Hold, s.Ack, deducts)
+	if s.ExtendMax != 0 {
+		c.Printf("A hold may be extended by %v at most.\n", s.ExtendMax)
+	}
+	if s.RegisteredOnly {
+		c.Printf("Only registered users may take: sluice sale register %d registers some.\n", s.ID)
+	}
 	if !s.Filled {
 		c.Printf("It has not got all its stock: it can be opened after sluice sale fill %d\n", s.ID)
 	}

@@ -12,6 +12,7 @@ import (
 	"sluice/core/ledger"
 	"sluice/core/operate"
 	"sluice/core/redis"
+	"sluice/core/registry"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -40,7 +41,7 @@ type Opened struct{ *deployment.Stores }
 
 // Sales runs sales.
 func (o *Opened) Sales(retention time.Duration) *sale.Desk {
-	return sale.NewDesk(o.Stock, o.DB, retention)
+	return sale.NewDesk(o.Stock, o.DB, retention).Bringing(registry.New(o.DB, o.Stock).BringSale)
 }
 
 // Books returns a reader of what MySQL has of single cells.

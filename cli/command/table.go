@@ -107,7 +107,7 @@ func flagsText(c *stock.CellState) string {
 		set  bool
 		name string
 	}{
-		{c.Frozen, "frozen"}, {c.Fenced, "fenced"}, {c.Breached, "breached"}, {c.ShopperDeducts, "shopper deducts"},
+		{c.Frozen, "frozen"}, {c.Fenced, "fenced"}, {c.Breached, "breached"}, {c.ShopperDeducts, "shopper deducts"}, {c.RegisteredOnly, "registered only"},
 	} {
 		if f.set {
 			flags = append(flags, f.name)

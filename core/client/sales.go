@@ -26,9 +26,11 @@ type Sale struct {
 	HoldMS         int64      `json:"hold_ms"`
 	Ack            Ack        `json:"ack"`
 	ShopperDeducts bool       `json:"shopper_deducts"`
-	OpensAt        time.Time  `json:"opens_at,omitzero"`  // zero where nobody has set it
-	ClosesAt       time.Time  `json:"closes_at,omitzero"` // zero where it never closes
-	Filled         bool       `json:"filled"`             // it has all its stock; one that has not cannot be opened
+	RegisteredOnly bool       `json:"registered_only"`
+	ExtendMaxMS    int64      `json:"extend_max_ms,omitzero"` // how far a deadline may be moved; 0: not at all
+	OpensAt        time.Time  `json:"opens_at,omitzero"`      // zero where nobody has set it
+	ClosesAt       time.Time  `json:"closes_at,omitzero"`     // zero where it never closes
+	Filled         bool       `json:"filled"`                 // it has all its stock; one that has not cannot be opened
 	Items          []SaleItem `json:"items"`
 	Changed        bool       `json:"changed,omitzero"` // this call changed it, or this attempt of it; always false for calls that read
 	Receipt        `json:"-"`
@@ -60,6 +62,8 @@ type Plan struct {
 	Hold           *time.Duration
 	Ack            Ack
 	ShopperDeducts *bool
+	RegisteredOnly *bool          // only registered users may take: see Register
+	ExtendMax      *time.Duration // how far a deadline may be moved beyond the first one, in whole ms; nil, 0: not at all
 }
 
 // Allotment is the units of a SKU that a sale gets of its normal stock.
@@ -78,7 +82,9 @@ func (c *Client) CreateSale(ctx context.Context, p Plan) (Sale, error) {
 		HoldMS         *int64      `json:"hold_ms,omitzero"`
 		Ack            Ack         `json:"ack,omitzero"`
 		ShopperDeducts *bool       `json:"shopper_deducts,omitzero"`
-	}{p.Name, p.Items, p.Limit, wholeMS(p.Hold), p.Ack, p.ShopperDeducts}})
+		RegisteredOnly *bool       `json:"registered_only,omitzero"`
+		ExtendMaxMS    *int64      `json:"extend_max_ms,omitzero"`
+	}{p.Name, p.Items, p.Limit, wholeMS(p.Hold), p.Ack, p.ShopperDeducts, p.RegisteredOnly, wholeMS(p.ExtendMax)}})
 }
 
 // ShowSale shows a sale.
@@ -143,6 +149,8 @@ type SaleRow struct {
 	HoldMS         int64     `json:"hold_ms"`
 	Ack            Ack       `json:"ack"`
 	ShopperDeducts bool      `json:"shopper_deducts"`
+	RegisteredOnly bool      `json:"registered_only"`
+	ExtendMaxMS    int64     `json:"extend_max_ms,omitzero"`
 	CreatedAt      time.Time `json:"created_at"`
 }
 

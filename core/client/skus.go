@@ -84,10 +84,11 @@ type Cell struct {
 	ClosesAt       time.Time `json:"closes_at,omitzero"`     // zero where it never closes
 	Ack            Ack       `json:"ack"`
 	ShopperDeducts bool      `json:"shopper_deducts"`
-	Planned        bool      `json:"planned"`  // in a sale that nobody has opened yet
-	Frozen         bool      `json:"frozen"`   // stopped by an admin
-	Fenced         bool      `json:"fenced"`   // stopped because Redis lost acknowledged effects
-	Breached       bool      `json:"breached"` // stopped because the counters did not add up
+	RegisteredOnly bool      `json:"registered_only,omitzero"` // of a sale's stock: only registered users may take
+	Planned        bool      `json:"planned"`                  // in a sale that nobody has opened yet
+	Frozen         bool      `json:"frozen"`                   // stopped by an admin
+	Fenced         bool      `json:"fenced"`                   // stopped because Redis lost acknowledged effects
+	Breached       bool      `json:"breached"`                 // stopped because the counters did not add up
 	Epoch          uint32    `json:"epoch"`
 	Seq            uint64    `json:"seq"`
 	Changed        bool      `json:"changed,omitzero"` // this call changed it, or this attempt of it; always false for calls that read

@@ -20,6 +20,8 @@ type Sale struct {
 	HoldMS         int64       `json:"hold_ms"`
 	Ack            string      `json:"ack"`
 	ShopperDeducts bool        `json:"shopper_deducts"`
+	RegisteredOnly bool        `json:"registered_only"`
+	ExtendMaxMS    int64       `json:"extend_max_ms,omitzero"`
 	CreatedAt      show.Moment `json:"created_at"`
 }
 
@@ -73,7 +75,8 @@ func (r *Reader) Sales(ctx context.Context, f SaleFilter, p Page) (List[Sale], e
 				found = append(found, s)
 			}
 			return err
-		}, `SELECT sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts, created_at
+		}, `SELECT sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts,
+			registered_only, extend_ms, created_at
 			FROM sales WHERE sale_id > ? ORDER BY sale_id LIMIT ?`, after.ID, salesPerRead)
 		if err != nil {
 			return List[Sale]{}, err
@@ -91,7 +94,8 @@ func scanSale(rows *sql.Rows, nowMS int64) (Sale, error) {
 	var s Sale
 	var w sale.Window
 	var created sql.NullTime
-	err := rows.Scan(&s.ID, &s.Name, &w.OpensAtMS, &w.ClosesAtMS, &s.Limit, &s.HoldMS, &s.Ack, &s.ShopperDeducts, &created)
+	err := rows.Scan(&s.ID, &s.Name, &w.OpensAtMS, &w.ClosesAtMS, &s.Limit, &s.HoldMS, &s.Ack, &s.ShopperDeducts,
+		&s.RegisteredOnly, &s.ExtendMaxMS, &created)
 	s.Phase, s.ClosesAt, s.CreatedAt = w.Phase(nowMS), show.Moment(w.ClosesAtMS), momentOf(created)
 	if w.OpensAtMS != sale.NotScheduled {
 		s.OpensAt = show.Moment(w.OpensAtMS)

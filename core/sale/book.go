@@ -68,9 +68,10 @@ func (d *Desk) register(ctx context.Context, p Plan) error {
 
 func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 	created, err := tx.ExecContext(ctx, `INSERT INTO sales
-		(sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts)
-		VALUES (?, ?, ?, 0, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`,
-		p.ID, p.Name, NotScheduled, p.Limit, p.Hold.Milliseconds(), p.Ack.String(), p.ShopperDeducts)
+		(sale_id, name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge, shopper_deducts, registered_only, extend_ms)
+		VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE sale_id = sale_id`,
+		p.ID, p.Name, NotScheduled, p.Limit, p.Hold.Milliseconds(), p.Ack.String(), p.ShopperDeducts,
+		p.RegisteredOnly, p.ExtendMax.Milliseconds())
 	if err != nil {
 		return db.WriteError("insert sale", err)
 	}
@@ -78,6 +79,9 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		return fmt.Errorf("insert sale: %w: %w", stock.ErrUnknown, err)
 	} else if n == 0 {
 		return nil
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO pools (pool, sale_id) VALUES (?, ?)", p.ID, p.ID); err != nil {
+		return db.WriteError("insert pool", err)
 	}
 	for items := range slices.Chunk(p.Items, itemsPerStatement) {
 		values := make([]any, 0, 3*len(items))
@@ -105,18 +109,19 @@ func newEntry(p Plan) *entry {
 // load reads a sale, or returns ErrNotFound.
 func (d *Desk) load(ctx context.Context, id uint32) (*entry, error) {
 	e := &entry{plan: Plan{ID: id}}
-	var holdMS int64
+	var holdMS, extendMS int64
 	var ack string
 	err := d.db.QueryRowContext(ctx, `SELECT name, opens_at_ms, closes_at_ms, limit_per_user, hold_ms, acknowledge,
-		shopper_deducts, windows FROM sales WHERE sale_id = ?`, id).
-		Scan(&e.plan.Name, &e.OpensAtMS, &e.ClosesAtMS, &e.plan.Limit, &holdMS, &ack, &e.plan.ShopperDeducts, &e.windows)
+		shopper_deducts, registered_only, extend_ms, windows FROM sales WHERE sale_id = ?`, id).
+		Scan(&e.plan.Name, &e.OpensAtMS, &e.ClosesAtMS, &e.plan.Limit, &holdMS, &ack, &e.plan.ShopperDeducts,
+			&e.plan.RegisteredOnly, &extendMS, &e.windows)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("sale %d: %w", id, ErrNotFound)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read sale: %w: %w", stock.ErrNotApplied, err)
 	}
-	e.plan.Hold = time.Duration(holdMS) * time.Millisecond
+	e.plan.Hold, e.plan.ExtendMax = time.Duration(holdMS)*time.Millisecond, time.Duration(extendMS)*time.Millisecond
 	if e.plan.Ack, err = stock.ParseAck(ack); err != nil {
 		return nil, fmt.Errorf("read sale: %w", err)
 	}
@@ -241,7 +246,7 @@ func (d *Desk) done(ctx context.Context, id uint32, c keyedCall) (bool, error) {
 // be filled for it and is not any more, setWindow returns ErrOverlap.
 func (d *Desk) setWindow(ctx context.Context, e *entry, w Window, filled bool, c keyedCall) error {
 	err := d.write(ctx, func(tx *sql.Tx) error {
-		err := change(ctx, tx, 1, `UPDATE sales SET opens_at_ms = ?, closes_at_ms = ?, windows = windows + 1
+		err := change(ctx, tx, 1, `UPDATE sales SET opens_at_ms = ?, closes_at_ms = ?, windows = windows + 1, registered_kept = TRUE
 			WHERE sale_id = ? AND windows = ?`, w.OpensAtMS, w.ClosesAtMS, e.plan.ID, e.windows)
 		if err != nil {
 			return err

@@ -29,7 +29,7 @@ func TestRefusedByMySQLIsNotApplied(t *testing.T) {
 			t.Fatal(statement, err)
 		}
 	}
-	for _, table := range []string{"sales", "sale_items", "sale_keys"} {
+	for _, table := range []string{"sales", "sale_items", "pools", "sale_keys"} {
 		exec("GRANT SELECT, INSERT, UPDATE ON sluice." + table + " TO edge")
 	}
 	desk := sale.NewDesk(m.store, persistertest.Open(t, strings.Replace(dsn, "root@", "edge@", 1)), retention)

@@ -45,7 +45,9 @@ type Plan struct {
 	Hold           time.Duration // until a reservation expires, in whole ms
 	Ack            stock.Ack
 	ShopperDeducts bool
-	Items          []Allotment // 1 to ItemsMax, each SKU once
+	RegisteredOnly bool          // only registered users may take
+	ExtendMax      time.Duration // how far a deadline may be moved beyond the first one, in whole ms; 0: not at all
+	Items          []Allotment   // 1 to ItemsMax, each SKU once
 }
 
 // Allotment is the stock of one SKU that a sale gets.
@@ -71,6 +73,9 @@ func (p Plan) Validate() error {
 	}
 	if !stock.HoldFits(p.Hold) {
 		fault("hold time %v: want 1ms to %v, in whole ms", p.Hold, stock.HoldMax)
+	}
+	if p.ExtendMax != 0 && !stock.HoldFits(p.ExtendMax) {
+		fault("bound of extensions %v: want 0 to %v, in whole ms", p.ExtendMax, stock.HoldMax)
 	}
 	if p.Ack > stock.AckLog {
 		fault("unknown acknowledge level %v", p.Ack)
@@ -116,6 +121,7 @@ type Desk struct {
 	db         *sql.DB
 	resumable  time.Duration
 	rehearsing bool
+	bring      func(ctx context.Context, sale uint32) error
 }
 
 // NewDesk makes a desk for a store and a database. Retention is how long the store remembers an adjustment. The desk does
@@ -123,6 +129,13 @@ type Desk struct {
 // halves and would repeat it.
 func NewDesk(store stock.Store, db *sql.DB, retention time.Duration) *Desk {
 	return &Desk{store: store, db: db, resumable: retention / 2}
+}
+
+// Bringing has the desk bring the registered users of a sale to where its scripts ask for them, before it opens. A sale that was
+// closed for long has lost them there.
+func (d *Desk) Bringing(bring func(ctx context.Context, sale uint32) error) *Desk {
+	d.bring = bring
+	return d
 }
 
 // Rehearsal returns a desk that decides as this one does and changes nothing. Its calls return a sale as they would leave

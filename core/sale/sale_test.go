@@ -47,7 +47,7 @@ func newMarketOn(t *testing.T, db *sql.DB, units map[int64]int64) *market {
 // reset begins anew, without any sale.
 func (m *market) reset(units map[int64]int64) {
 	m.t.Helper()
-	for _, table := range []string{"sale_keys", "sale_items", "sales"} {
+	for _, table := range []string{"sale_keys", "sale_items", "pools", "sales"} {
 		if _, err := m.db.ExecContext(m.t.Context(), "DELETE FROM "+table); err != nil {
 			m.t.Fatal(err)
 		}

@@ -113,7 +113,8 @@ func (d *Desk) createCells(ctx context.Context, e *entry) error {
 // settings returns the settings of a new cell of the sale.
 func (p Plan) settings() stock.Settings {
 	return stock.Settings{
-		Limit: p.Limit, Hold: p.Hold, Ack: p.Ack, ShopperDeducts: p.ShopperDeducts, OpensAtMS: NotScheduled,
+		Limit: p.Limit, Hold: p.Hold, Ack: p.Ack, ShopperDeducts: p.ShopperDeducts, RegisteredOnly: p.RegisteredOnly,
+		ExtendMax: p.ExtendMax, OpensAtMS: NotScheduled,
 	}
 }
 

@@ -86,6 +86,11 @@ type Opening struct {
 // scheduled sale gets another opening, and an open one keeps its own.
 func (d *Desk) Open(ctx context.Context, id uint32, by Call, o Opening) (Sale, error) {
 	c := keyedCall{by, opOpen, stock.FingerprintOf(o.At.UnixMilli(), o.Closes.UnixMilli(), o.For.Milliseconds())}
+	if d.bring != nil && !d.rehearsing {
+		if err := d.bring(ctx, id); err != nil {
+			return Sale{}, err
+		}
+	}
 	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, bool, error) {
 		phase := e.Phase(nowMS)
 		begins := phase == PhasePlanned || phase == PhaseClosed

@@ -64,6 +64,7 @@ type Cell struct {
 	ClosesAt       Moment `json:"closes_at,omitzero"`
 	Ack            string `json:"ack"`
 	ShopperDeducts bool   `json:"shopper_deducts"`
+	RegisteredOnly bool   `json:"registered_only,omitzero"`
 	Planned        bool   `json:"planned"` // in a sale that nobody has opened yet
 	Frozen         bool   `json:"frozen"`
 	Fenced         bool   `json:"fenced"`
@@ -85,7 +86,7 @@ func CellOf(c *stock.CellState) Cell {
 		SKU: ID(c.Cell.SKU), Sale: ID(c.Cell.Pool),
 		Total: c.Total, Avail: c.Avail, Held: c.Held, Sold: c.Sold,
 		Limit: c.Limit, HoldMS: c.Hold.Milliseconds(), ExtendMaxMS: c.ExtendMax.Milliseconds(), OpensAt: opening(c.OpensAtMS), ClosesAt: Moment(c.ClosesAtMS),
-		Ack: c.Ack.String(), ShopperDeducts: c.ShopperDeducts,
+		Ack: c.Ack.String(), ShopperDeducts: c.ShopperDeducts, RegisteredOnly: c.RegisteredOnly,
 		Planned: c.OpensAtMS == sale.NotScheduled, Frozen: c.Frozen, Fenced: c.Fenced, Breached: c.Breached,
 		Epoch: c.Epoch, Seq: c.Seq,
 	}
@@ -100,6 +101,8 @@ type Sale struct {
 	HoldMS         int64      `json:"hold_ms"`
 	Ack            string     `json:"ack"`
 	ShopperDeducts bool       `json:"shopper_deducts"`
+	RegisteredOnly bool       `json:"registered_only"`
+	ExtendMaxMS    int64      `json:"extend_max_ms,omitzero"`
 	OpensAt        Moment     `json:"opens_at,omitzero"`
 	ClosesAt       Moment     `json:"closes_at,omitzero"`
 	Filled         bool       `json:"filled"` // it has all its stock
@@ -132,7 +135,7 @@ type Item struct {
 func SaleOf(s *sale.Sale) Sale {
 	v := Sale{
 		ID: ID(s.ID), Name: s.Name, Phase: s.Phase(s.NowMS), Limit: s.Limit, HoldMS: s.Hold.Milliseconds(),
-		Ack: s.Ack.String(), ShopperDeducts: s.ShopperDeducts,
+		Ack: s.Ack.String(), ShopperDeducts: s.ShopperDeducts, RegisteredOnly: s.RegisteredOnly, ExtendMaxMS: s.ExtendMax.Milliseconds(),
 		OpensAt: opening(s.OpensAtMS), ClosesAt: Moment(s.ClosesAtMS), Filled: s.Filled,
 		Items: make([]Item, len(s.Items)),
 	}

@@ -48,7 +48,7 @@ func TestWhatHasNoBoundHasNoMember(t *testing.T) {
 		Plan:   sale.Plan{ID: 7, Name: "a \"sale\"", Hold: time.Minute, Items: []sale.Allotment{{SKU: 1001, Quantity: 5}, {SKU: 1002, Quantity: 1}}},
 		Window: sale.Window{OpensAtMS: sale.NotScheduled}, Stock: []sale.ItemStock{{Moved: 5, Settled: true, WindowSet: true, Cell: cell}, {}},
 	}
-	const sold = `{"sale_id":"7","name":"a \"sale\"","phase":"planned","hold_ms":60000,"ack":"default","shopper_deducts":false,"filled":false,"items":[` +
+	const sold = `{"sale_id":"7","name":"a \"sale\"","phase":"planned","hold_ms":60000,"ack":"default","shopper_deducts":false,"registered_only":false,"filled":false,"items":[` +
 		`{"sku_id":"1001","quantity":5,"moved":5,"avail":5,"held":0,"sold":0,"settled":true,"window_set":true,"frozen":false,"fenced":false,"breached":false},` +
 		`{"sku_id":"1002","quantity":1,"moved":0,"avail":0,"held":0,"sold":0,"settled":false,"window_set":false,"frozen":false,"fenced":false,"breached":false}]}`
 	if diff := cmp.Diff(sold, encoded(t, show.SaleOf(&s))); diff != "" {

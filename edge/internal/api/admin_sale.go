@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -26,6 +27,7 @@ func (a *API) createSale(r *request) error {
 		return err
 	}
 	plan := sale.Plan{ID: id, Name: string(b.Name), Limit: s.Limit, Hold: s.Hold, Ack: s.Ack, ShopperDeducts: s.ShopperDeducts}
+	plan.RegisteredOnly, plan.ExtendMax = of(b.RegisteredOnly), time.Duration(of(b.ExtendMax))*time.Millisecond
 	for _, i := range b.Items {
 		plan.Items = append(plan.Items, sale.Allotment{SKU: int64(i.SKU), Quantity: int64(i.Quantity)})
 	}

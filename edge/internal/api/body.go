@@ -41,6 +41,8 @@ type (
 		Name  name  `json:"name"`
 		Items items `json:"items"`
 		settings
+		RegisteredOnly *bool     `json:"registered_only"`
+		ExtendMax      *extendMS `json:"extend_max_ms"`
 	}
 	item struct {
 		SKU      sku   `json:"sku_id"`

@@ -1,0 +1,211 @@
+// Package registry keeps the users who are registered for sales. MySQL has a row of each before Redis has the user, and no row is
+// ever deleted. Redis has them in a set per sale and partition, which the scripts ask. So Redis never has a user that MySQL lacks,
+// and where it has as many, it has the same.
+package registry
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"sluice/core/sale"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// UsersMax is how many users one call registers.
+const UsersMax = 10_000
+
+// Spread is how old a count of users may be by which an edge refuses others without Redis. So a user who is in Redis is known
+// to every edge after this time.
+const Spread = 500 * time.Millisecond
+
+// Reasons why nobody is registered. They wrap sale.ErrPlan, because the plan of the sale or the list is not in order.
+var (
+	ErrOpenToAll = fmt.Errorf("%w: anybody may take from this sale: a sale demands registrations from its creation on, or never", sale.ErrPlan)
+	ErrUsers     = fmt.Errorf("%w: want 1 to %d positive user ids", sale.ErrPlan, UsersMax)
+)
+
+// Store has the sets of users. *redisstock.Store implements it.
+type Store interface {
+	Register(ctx context.Context, partition int, sale uint32, users []int64) (added int, err error)
+	RestoreUsers(ctx context.Context, of redisstock.UserSet, users []int64) error
+	MissingUsers(ctx context.Context, of redisstock.UserSet, users []int64) (missing []int64, err error)
+	CountUsers(ctx context.Context, sets []redisstock.UserSet) ([]int64, error)
+	ForgetUsers(ctx context.Context, of redisstock.UserSet) (there bool, err error)
+	Partitions() int
+}
+
+// Registry registers users for the sales of a deployment.
+type Registry struct {
+	db    *sql.DB
+	store Store
+}
+
+// New makes a registry of a database and a store, which the caller closes.
+func New(db *sql.DB, store Store) *Registry { return &Registry{db: db, store: store} }
+
+// Result is what a registration did.
+type Result struct {
+	Added      int64 // users who were not registered before
+	Registered int64 // users who are registered for the sale now
+}
+
+// Register registers users for a sale, in any order. It can be repeated: who is registered stays so. When it returns, every
+// script knows them, and every edge does after Spread. If it fails, MySQL may have them already; then Bring adds them to Redis.
+func (r *Registry) Register(ctx context.Context, id uint32, users []int64) (Result, error) {
+	if len(users) == 0 || len(users) > UsersMax || slices.Min(users) < 1 {
+		return Result{}, ErrUsers
+	}
+	s, err := r.sale(ctx, id)
+	if err != nil {
+		return Result{}, err
+	}
+	users = slices.Compact(slices.Sorted(slices.Values(users))) // one order for all, so that no two calls wait for each other
+	done, err := r.write(ctx, id, users)
+	if err != nil || !s.Kept {
+		return done, err // a sale that was over for long has no sets: it gets them when it opens again
+	}
+	return done, r.eachSet(s.Sets, func(of redisstock.UserSet) error {
+		for some := range slices.Chunk(users, redisstock.RegisterMax) {
+			if _, err := r.store.Register(ctx, of.Partition, of.Sale, some); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// setsAtOnce is how many sets of a sale are written at the same time.
+const setsAtOnce = 8
+
+// eachSet does the same with each set, some at a time, and names the partitions where it fails.
+func (r *Registry) eachSet(sets []redisstock.UserSet, do func(redisstock.UserSet) error) error {
+	var mu sync.Mutex
+	var failed stock.PartitionErrors
+	var work sync.WaitGroup
+	places := make(chan struct{}, setsAtOnce)
+	for _, of := range sets {
+		places <- struct{}{}
+		work.Go(func() {
+			defer func() { <-places }()
+			if err := do(of); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed.Add(of.Partition, err)
+			}
+		})
+	}
+	work.Wait()
+	return failed.Err()
+}
+
+// restoreAtOnce is how many users of a set come back in one step of Redis. What a restarted server may lack, the last second
+// of it, comes back in one: an edge that knew as many users never takes a part of others for them.
+const restoreAtOnce = 50_000
+
+// Bring adds to Redis what it lacks of the users in MySQL, also on servers that are shut. It returns how many of them it added,
+// in all sets. It fails where it cannot; everything else is brought.
+func (r *Registry) Bring(ctx context.Context) (brought int64, err error) {
+	sales, err := r.Sales(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var failures []error
+	for _, s := range sales {
+		n, err := r.bring(ctx, s)
+		brought += n
+		failures = append(failures, err)
+	}
+	return brought, errors.Join(failures...)
+}
+
+// BringSale is Bring for one sale, also if Redis has forgotten it. A sale that demands no registrations needs none.
+func (r *Registry) BringSale(ctx context.Context, id uint32) error {
+	s, err := r.sale(ctx, id)
+	if errors.Is(err, ErrOpenToAll) {
+		return nil
+	}
+	if err == nil {
+		_, err = r.bring(ctx, s)
+	}
+	return err
+}
+
+func (r *Registry) bring(ctx context.Context, s Sale) (brought int64, err error) {
+	counts, err := r.store.CountUsers(ctx, s.Sets)
+	if counts == nil {
+		return 0, fmt.Errorf("count users of sale %d: %w", s.ID, err)
+	}
+	failures := []error{err}
+	for i, of := range s.Sets {
+		if counts[i] < 0 || counts[i] >= s.Registered {
+			continue
+		}
+		n, err := r.fill(ctx, of)
+		brought += n
+		if err != nil {
+			failures = append(failures, fmt.Errorf("bring back users of sale %d: %w", s.ID, err))
+		}
+	}
+	return brought, errors.Join(failures...)
+}
+
+// fill adds to a set who is missing in it.
+func (r *Registry) fill(ctx context.Context, of redisstock.UserSet) (added int64, err error) {
+	var missing []int64
+	flush := func() error {
+		if len(missing) == 0 {
+			return nil
+		}
+		if err := r.store.RestoreUsers(ctx, of, missing); err != nil {
+			return err
+		}
+		added += int64(len(missing))
+		missing = missing[:0]
+		return nil
+	}
+	err = r.users(ctx, of.Sale, func(page []int64) error {
+		lacks, err := r.store.MissingUsers(ctx, of, page)
+		if err != nil {
+			return err
+		}
+		if missing = append(missing, lacks...); len(missing) >= restoreAtOnce {
+			return flush()
+		}
+		return nil
+	})
+	return added, errors.Join(err, flush())
+}
+
+// Forget removes the sets of sales that closed before a Redis time. Their users stay in MySQL, and come back if a sale opens
+// again. It returns how many sales it has forgotten.
+func (r *Registry) Forget(ctx context.Context, closedBeforeMS int64) (forgotten int, err error) {
+	sales, err := r.Sales(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var failures []error
+	for _, s := range sales {
+		if s.ClosesAtMS == 0 || s.ClosesAtMS >= closedBeforeMS {
+			continue
+		}
+		err := r.eachSet(s.Sets, func(of redisstock.UserSet) error {
+			_, err := r.store.ForgetUsers(ctx, of)
+			return err
+		})
+		if err == nil {
+			err = r.noteForgotten(ctx, s)
+		}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("forget users of sale %d: %w", s.ID, err))
+			continue
+		}
+		forgotten++
+	}
+	return forgotten, errors.Join(failures...)
+}

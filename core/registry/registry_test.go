@@ -1,0 +1,270 @@
+package registry_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"go.uber.org/goleak"
+
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/ledger"
+	"sluice/core/local/servicetest"
+	"sluice/core/redis"
+	"sluice/core/registry"
+	"sluice/core/sale"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+	"sluice/core/stock/redisstock/redistest"
+	"sluice/persister"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
+
+const partitions = 8
+
+// shop is a MySQL and a Redis with some SKUs, and a desk of sales.
+type shop struct {
+	*registry.Registry
+
+	t      *testing.T
+	db     *sql.DB
+	client rueidis.Client
+	store  *redisstock.Store
+	desk   *sale.Desk
+}
+
+func newShop(t *testing.T) *shop {
+	t.Helper()
+	books, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: time.Minute}.OpenUnchecked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = books.Close() })
+	if _, err := persister.Schema().Migrate(t.Context(), books, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	client, err := rueidis.NewClient(redis.Options([]string{servicetest.Redis(t).Addr}, "", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	store, err := redisstock.New(client, redisstock.Config{Partitions: partitions, CallTimeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	redistest.Open(t, client, partitions, store)
+	users := registry.New(books, store)
+	s := &shop{
+		Registry: users, t: t, db: books, client: client, store: store,
+		desk: sale.NewDesk(store, books, time.Hour).Bringing(users.BringSale),
+	}
+	for sku := range int64(20) {
+		cell := stock.Cell{SKU: sku + 1}
+		a := &stock.Adjustment{Kind: stock.AdjustPlain, Create: true, Delta: 100, Settings: stock.Settings{}.WithDefaults(), Reason: "load"}
+		v := &stock.Vector{Op: stock.OpAdjust, Partition: cell.Partition(partitions), Requests: []stock.Request{{
+			ID: stock.Identity{Route: stock.OpAdjust, Cell: cell, Key: "load"}.ID(partitions), Cell: cell, Adjustment: a,
+		}}}
+		if store.Do(t.Context(), v); v.Err != nil {
+			t.Fatal(v.Err)
+		}
+	}
+	return s
+}
+
+// makes makes a sale of all SKUs, which are in several partitions.
+func (s *shop) makes(id uint32, registeredOnly bool) {
+	s.t.Helper()
+	p := sale.Plan{ID: id, Name: "test", Hold: time.Minute, RegisteredOnly: registeredOnly, ExtendMax: time.Second}
+	for sku := range int64(20) {
+		p.Items = append(p.Items, sale.Allotment{SKU: sku + 1, Quantity: 10})
+	}
+	if _, err := s.desk.Create(s.t.Context(), p); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// sale is what is known of a sale whose users Redis has, the zero Sale of any other.
+func (s *shop) sale(id uint32) registry.Sale {
+	s.t.Helper()
+	sales, err := s.Sales(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, found := range sales {
+		if found.ID == id {
+			return found
+		}
+	}
+	return registry.Sale{}
+}
+
+// wantEverywhere checks how many users each set of a sale has, and that there are several sets.
+func (s *shop) wantEverywhere(sets []redisstock.UserSet, want int64) {
+	s.t.Helper()
+	counts, err := s.store.CountUsers(s.t.Context(), sets)
+	if err != nil || len(counts) < 2 || slices.Min(counts) != want || slices.Max(counts) != want {
+		s.t.Fatalf("sets have %v users, want %d in each; error %v", counts, want, err)
+	}
+}
+
+func users(from, n int64) []int64 {
+	list := make([]int64, n)
+	for i := range list {
+		list[i] = from + int64(i)
+	}
+	return list
+}
+
+// Whoever is registered, by any number of calls at once, is in MySQL once and in every set of the sale.
+func TestRegister(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	s.makes(8, false)
+	if got, err := s.Register(t.Context(), 7, []int64{5, 3, 5}); err != nil || got != (registry.Result{Added: 2, Registered: 2}) {
+		t.Fatalf("%+v, error %v", got, err)
+	}
+	if got, err := s.Register(t.Context(), 7, []int64{3, 9}); err != nil || got != (registry.Result{Added: 1, Registered: 3}) {
+		t.Fatalf("again: %+v, error %v", got, err)
+	}
+	var calls sync.WaitGroup
+	for range 4 {
+		calls.Go(func() {
+			if _, err := s.Register(t.Context(), 7, users(1, 2500)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	s.wantEverywhere(s.sale(7).Sets, 2500)
+	if got := s.sale(7).Registered; got != 2500 {
+		t.Errorf("MySQL has %d users", got)
+	}
+	for want, call := range map[error]func() (registry.Result, error){
+		sale.ErrNotFound:      func() (registry.Result, error) { return s.Register(t.Context(), 9, users(1, 1)) },
+		registry.ErrOpenToAll: func() (registry.Result, error) { return s.Register(t.Context(), 8, users(1, 1)) },
+		registry.ErrUsers:     func() (registry.Result, error) { return s.Register(t.Context(), 7, []int64{1, 0}) },
+	} {
+		if _, err := call(); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	if _, err := s.Register(t.Context(), 7, users(1, registry.UsersMax+1)); !errors.Is(err, registry.ErrUsers) {
+		t.Errorf("too many: %v", err)
+	}
+}
+
+// What Redis has lost of the users comes back from MySQL, also on a server that is shut.
+func TestBring(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	if _, err := s.Register(t.Context(), 7, users(1, 3000)); err != nil {
+		t.Fatal(err)
+	}
+	sets := s.sale(7).Sets
+	lose := func(lost ...string) {
+		t.Helper()
+		for _, command := range lost {
+			if err := s.client.Do(t.Context(), s.client.B().Arbitrary("SCRIPT", command).Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n, err := s.Bring(t.Context()); n != 0 || err != nil {
+		t.Fatalf("brought %d users although none is missing, error %v", n, err)
+	}
+	if _, err := s.store.ForgetUsers(t.Context(), sets[0]); err != nil {
+		t.Fatal(err)
+	}
+	key := "{p" + string(rune('0'+sets[1].Partition)) + "}:registered:7"
+	if n, err := s.client.Do(t.Context(), s.client.B().Arbitrary("SPOP").Keys(key).Args("40").Build()).AsStrSlice(); len(n) != 40 || err != nil {
+		t.Fatal(len(n), err)
+	}
+	lose("FLUSH") // as a restart does
+	if n, err := s.Bring(t.Context()); n != 3040 || err != nil {
+		t.Fatalf("brought %d users, error %v", n, err)
+	}
+	s.wantEverywhere(sets, 3000)
+	// A call that dies between MySQL and Redis leaves its users to the next Bring.
+	if _, err := s.Register(t.Context(), 7, users(5001, 2)); !errors.Is(err, stock.ErrShut) {
+		t.Fatalf("on a shut server: %v", err)
+	}
+	if n, err := s.Bring(t.Context()); n != 2*int64(len(sets)) || err != nil {
+		t.Fatalf("brought %d users, error %v", n, err)
+	}
+	s.wantEverywhere(sets, 3002)
+}
+
+// The users of a sale leave Redis after its retention, and come back before it opens again.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	if _, err := s.Register(t.Context(), 7, users(1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	sets := s.sale(7).Sets
+	forget := func(after time.Duration, want int) {
+		t.Helper()
+		nowMS, err := s.store.Now(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.Forget(t.Context(), nowMS+after.Milliseconds()); n != want || err != nil {
+			t.Fatalf("forgot %d sales, want %d, error %v", n, want, err)
+		}
+	}
+	forget(time.Hour, 0) // it never closes
+	if _, err := s.desk.Close(t.Context(), 7, sale.Call{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	forget(-time.Minute, 0)
+	s.wantEverywhere(sets, 10)
+	forget(time.Minute, 1)
+	s.wantEverywhere(sets, 0)
+	if n, err := s.Bring(t.Context()); n != 0 || err != nil {
+		t.Fatalf("brought %d users of a forgotten sale, error %v", n, err)
+	}
+	forget(time.Minute, 0)
+	if got, err := s.Register(t.Context(), 7, users(11, 1)); err != nil || got.Registered != 11 {
+		t.Fatalf("%+v, error %v", got, err)
+	}
+	s.wantEverywhere(sets, 0)
+	if _, err := s.desk.Open(t.Context(), 7, sale.Call{}, sale.Opening{}); err != nil {
+		t.Fatal(err)
+	}
+	s.wantEverywhere(sets, 11)
+	if s.sale(7).ID != 7 {
+		t.Error("the sale that opened again is still forgotten")
+	}
+}
+
+// A plan keeps its demand and its bound of extensions, in MySQL and in every cell, and its pool is in the list of pools.
+func TestPlanReachesCellsAndPools(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	shown, err := s.desk.Show(t.Context(), 7)
+	if err != nil || !shown.RegisteredOnly || shown.ExtendMax != time.Second {
+		t.Fatalf("%+v, error %v", shown.Plan, err)
+	}
+	for _, item := range shown.Stock {
+		if c := item.Cell; !c.RegisteredOnly || c.ExtendMax != time.Second {
+			t.Errorf("cell %+v", c)
+		}
+	}
+	books := ledger.New(s.db, func(context.Context) (int64, int64) { return 0, 0 })
+	pools, err := books.Pools(t.Context(), 0, 10)
+	if want := []ledger.Pool{{}, {ID: 7, Sale: 7}}; err != nil || !slices.Equal(pools, want) {
+		t.Errorf("pools are %+v, want %+v, error %v", pools, want, err)
+	}
+}
