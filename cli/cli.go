@@ -45,13 +45,14 @@ type root struct {
 		Show command.ReservationShow `cmd:"" help:"Show a reservation in Redis, in MySQL and in the ledger."`
 	} `cmd:"" help:"Look at reservations."`
 	Sale struct {
-		Create command.SaleCreate `cmd:"" help:"Make a sale and give it its stock."`
-		List   command.SaleList   `cmd:"" help:"List sales."`
-		Show   command.SaleShow   `cmd:"" help:"Show a sale and its stock."`
-		Open   command.SaleOpen   `cmd:"" help:"Open a sale, now or at a time."`
-		Close  command.SaleClose  `cmd:"" help:"Close a sale, now or at a time."`
-		Empty  command.SaleEmpty  `cmd:"" help:"Bring the unsold stock of a closed sale back."`
-		Fill   command.SaleFill   `cmd:"" help:"Give a sale the stock that it lacks."`
+		Create   command.SaleCreate   `cmd:"" help:"Make a sale and give it its stock."`
+		List     command.SaleList     `cmd:"" help:"List sales."`
+		Show     command.SaleShow     `cmd:"" help:"Show a sale and its stock."`
+		Open     command.SaleOpen     `cmd:"" help:"Open a sale, now or at a time."`
+		Close    command.SaleClose    `cmd:"" help:"Close a sale, now or at a time."`
+		Register command.SaleRegister `cmd:"" help:"Register users for a sale that is for registered users only."`
+		Empty    command.SaleEmpty    `cmd:"" help:"Bring the unsold stock of a closed sale back."`
+		Fill     command.SaleFill     `cmd:"" help:"Give a sale the stock that it lacks."`
 	} `cmd:"" help:"Run sales."`
 	Deadletter struct {
 		List    command.DeadLetterList    `cmd:"" help:"List dead letters."`

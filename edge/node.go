@@ -18,6 +18,7 @@ import (
 	"sluice/core/lifecycle"
 	"sluice/core/operate"
 	"sluice/core/outbox"
+	"sluice/core/registry"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 	"sluice/core/upkeep"
@@ -49,6 +50,8 @@ type Node struct {
 	batcher   *batch.Batcher
 	known     *screen.Known
 	soldOut   *screen.SoldOut
+	users     *registry.Registry
+	screened  *screen.Registered
 
 	api      *api.API
 	listener *conns.Listener
@@ -141,6 +144,9 @@ func (n *Node) startEngine(context.Context) error {
 		Deployment: n.cfg.Stock.Deployment, Snapshots: local, Log: n.log,
 	}, n.set)
 
+	n.users = registry.New(n.db, n.store)
+	n.screened = screen.NewRegistered(n.store, n.users.Sales, n.log, n.set)
+
 	ack, err := n.cfg.Stock.AckLevel()
 	if err != nil {
 		return err
@@ -175,6 +181,8 @@ func (n *Node) startBackground(context.Context) error {
 	}
 	background.Run("marks", n.marks.run)
 	background.Run("known SKUs", n.known.Run)
+	background.Go("registered users", open.After(n.runScreenOfUsers))
+	background.Go("registrations", open.After(n.keepUsers))
 	background.Run("scripts of replicas", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "take scripts from replicas", disarmEvery, n.store.DisarmReplicas)
 	})

@@ -56,6 +56,7 @@ func TestServerKeepsToItsDocument(t *testing.T) {
 	c.exerciseStock()
 	c.exerciseSKUs()
 	c.exerciseSales()
+	c.exerciseRegistrations()
 	c.exerciseExtensions()
 	c.exerciseReturns()
 	c.exerciseBaskets()
@@ -102,6 +103,7 @@ func (c *contract) everyOperation() []shot {
 		{method: "PUT", path: "/admin/v1/sales/9", token: c.admin, body: fmt.Sprintf(`{"name":"x","items":[{"sku_id":"%d","quantity":1}]}`, sku)},
 		{method: "GET", path: "/admin/v1/sales/5", token: c.admin},
 		{method: "POST", path: "/admin/v1/sales/5/open", token: c.admin, body: `{}`},
+		{method: "POST", path: "/admin/v1/sales/51/registrations", token: c.admin, body: `{"user_ids":["7"]}`},
 		{method: "POST", path: "/admin/v1/sales/5/close", token: c.admin, body: `{}`},
 		{method: "POST", path: "/admin/v1/sales/5/fill", token: c.admin},
 		{method: "POST", path: "/admin/v1/sales/5/empty", token: c.admin},

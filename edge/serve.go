@@ -11,7 +11,6 @@ import (
 
 	"sluice/core/auth"
 	"sluice/core/limit"
-	"sluice/core/registry"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -45,8 +44,9 @@ func (n *Node) serve(ctx context.Context) error {
 	store := n.published()
 	parts := api.Parts{
 		Decider: n.batcher, Reader: n.heard(), Cells: n.cells, Known: n.known, SoldOut: n.soldOut,
-		Books:    books,
-		Sales:    sale.NewDesk(store, n.db, n.cfg.Stock.Retention).Bringing(registry.New(n.db, n.store).BringSale),
+		Books:         books,
+		Sales:         sale.NewDesk(store, n.db, n.cfg.Stock.Retention).Bringing(n.users.BringSale),
+		Registrations: n.users, Registered: n.screened,
 		Transfer: func(ctx context.Context, t stock.TransferRequest) (bool, error) { return stock.Transfer(ctx, store, t) },
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax,

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -85,6 +86,28 @@ func (c *Client) CreateSale(ctx context.Context, p Plan) (Sale, error) {
 		RegisteredOnly *bool       `json:"registered_only,omitzero"`
 		ExtendMaxMS    *int64      `json:"extend_max_ms,omitzero"`
 	}{p.Name, p.Items, p.Limit, wholeMS(p.Hold), p.Ack, p.ShopperDeducts, p.RegisteredOnly, wholeMS(p.ExtendMax)}})
+}
+
+// Registered is what a registration did.
+type Registered struct {
+	Sale       uint32 `json:"sale_id,string"`
+	Added      int64  `json:"added"`      // users who were not registered before
+	Registered int64  `json:"registered"` // users who are registered for the sale
+	Receipt    `json:"-"`
+}
+
+func (r *Registered) complete() bool { return r.Sale != 0 }
+
+// Register registers users, up to 10,000, for a sale that is for registered users only. For admins and services. It can be
+// repeated. When it returns, every edge lets them take.
+func (c *Client) Register(ctx context.Context, sale uint32, users []int64) (Registered, error) {
+	ids := make([]string, len(users))
+	for i, user := range users {
+		ids[i] = strconv.FormatInt(user, 10)
+	}
+	return send[Registered](ctx, c, call{admin: true, method: http.MethodPost, path: salePath(sale) + "/registrations", body: struct {
+		Users []string `json:"user_ids"`
+	}{ids}})
 }
 
 // ShowSale shows a sale.

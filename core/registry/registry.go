@@ -61,7 +61,7 @@ func (r *Registry) Register(ctx context.Context, id uint32, users []int64) (Resu
 	if len(users) == 0 || len(users) > UsersMax || slices.Min(users) < 1 {
 		return Result{}, ErrUsers
 	}
-	s, err := r.sale(ctx, id)
+	s, err := r.Find(ctx, id)
 	if err != nil {
 		return Result{}, err
 	}
@@ -126,7 +126,7 @@ func (r *Registry) Bring(ctx context.Context) (brought int64, err error) {
 
 // BringSale is Bring for one sale, also if Redis has forgotten it. A sale that demands no registrations needs none.
 func (r *Registry) BringSale(ctx context.Context, id uint32) error {
-	s, err := r.sale(ctx, id)
+	s, err := r.Find(ctx, id)
 	if errors.Is(err, ErrOpenToAll) {
 		return nil
 	}

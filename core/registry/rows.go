@@ -51,8 +51,8 @@ func (r *Registry) Sales(ctx context.Context) (sales []Sale, err error) {
 	return sales, err
 }
 
-// sale reads a sale that is for registered users only.
-func (r *Registry) sale(ctx context.Context, id uint32) (Sale, error) {
+// Find reads a sale that is for registered users only.
+func (r *Registry) Find(ctx context.Context, id uint32) (Sale, error) {
 	s, only := Sale{ID: id}, false
 	err := r.db.QueryRowContext(ctx, selectSale, id).Scan(&only, &s.Registered, &s.ClosesAtMS, &s.Kept)
 	switch {

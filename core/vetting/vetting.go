@@ -12,6 +12,7 @@ import (
 	"sluice/core/config"
 	"sluice/core/evidence"
 	"sluice/core/kafka"
+	"sluice/core/registry"
 	"sluice/core/stock/redisstock"
 )
 
@@ -28,8 +29,8 @@ type Vetter struct {
 	Log *slog.Logger
 }
 
-// Open opens every sound partition and makes the store trust it. The error names the others, and the store stops trusting
-// those that lost something. See redisstock.Open.
+// Open brings registered users back that Redis lacks. Then it opens every sound partition and makes the store trust it. The error
+// names the others, and the store stops trusting those that lost something. See redisstock.Open.
 func (v Vetter) Open(ctx context.Context, store *redisstock.Store) (redisstock.OpenReport, error) {
 	cfg := v.config()
 	cfg.Seen = store.Marks()
@@ -37,10 +38,17 @@ func (v Vetter) Open(ctx context.Context, store *redisstock.Store) (redisstock.O
 		store.Distrust(proven.Lost)
 		store.Trust(proven.Marks)
 	}
+	users := registry.New(v.DB, store)
+	_, unbrought := users.Bring(ctx)
 	report, err := redisstock.Open(ctx, v.Client, cfg)
 	store.Distrust(report.Lost)
 	if report.Marks != nil {
 		store.Trust(report.Marks)
+	}
+	if unbrought != nil { // of a server that did not answer, and may do so by now
+		if _, unbrought = users.Bring(ctx); unbrought != nil {
+			v.log().WarnContext(ctx, "some registered users may be missing in redis: edges bring them back as soon as they can", "error", unbrought)
+		}
 	}
 	return report, err
 }
@@ -55,16 +63,19 @@ func (v Vetter) Losses(ctx context.Context) (redisstock.Losses, error) {
 	return redisstock.FindLosses(ctx, v.Client, v.config())
 }
 
-func (v Vetter) config() redisstock.OpenConfig {
-	log := v.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+func (v Vetter) log() *slog.Logger {
+	if v.Log == nil {
+		return slog.New(slog.DiscardHandler)
 	}
+	return v.Log
+}
+
+func (v Vetter) config() redisstock.OpenConfig {
 	tail := evidence.KafkaTail{Brokers: v.Kafka.Brokers, Topic: v.Kafka.Topic, Group: v.Kafka.Group}
 	known := evidence.New(v.DB, tail)
 	return redisstock.OpenConfig{
 		Partitions: v.Stock.Partitions, Deployment: v.Stock.Deployment,
 		Evidence: known, Tails: known, Retention: v.Stock.Retention, Nonces: evidence.NewNonces(v.DB),
-		AllowNoPersistence: v.AllowNoPersistence, Log: log,
+		AllowNoPersistence: v.AllowNoPersistence, Log: v.log(),
 	}
 }

@@ -62,15 +62,17 @@ type SoldOut interface {
 
 // Parts are what an API works with.
 type Parts struct {
-	Decider  Decider
-	Reader   Reader
-	Cells    Cells
-	Known    Known
-	SoldOut  SoldOut
-	Sales    operate.SaleDesk
-	Books    Books
-	Transfer func(ctx context.Context, t stock.TransferRequest) (replayed bool, err error)
-	Tokens   *auth.Verifier
+	Decider       Decider
+	Reader        Reader
+	Cells         Cells
+	Known         Known
+	SoldOut       SoldOut
+	Sales         operate.SaleDesk
+	Books         Books
+	Registrations Registrations
+	Registered    Registered
+	Transfer      func(ctx context.Context, t stock.TransferRequest) (replayed bool, err error)
+	Tokens        *auth.Verifier
 
 	Users     *limit.Limiter[int64]      // nil: no limit
 	Addresses *limit.Limiter[netip.Addr] // nil: no limit
@@ -164,6 +166,7 @@ func New(parts Parts) *API {
 	on("POST", "/admin/v1/sales/{sale_id}/close", "sale_close", a.closeSale)
 	on("POST", "/admin/v1/sales/{sale_id}/fill", "sale_fill", func(r *request) error { return a.moveStock(r, operate.FillSale) })
 	on("POST", "/admin/v1/sales/{sale_id}/empty", "sale_empty", func(r *request) error { return a.moveStock(r, operate.EmptySale) })
+	on("POST", "/admin/v1/sales/{sale_id}/registrations", "sale_register", a.register)
 	r.NotFound = a.route("none", func(*request) error { return errNotFound })
 	r.MethodNotAllowed = a.route("none", a.methodNotAllowed)
 	a.refuseBeside()

@@ -58,6 +58,9 @@ type (
 	letterBody struct {
 		Reason reason `json:"reason"`
 	}
+	registerBody struct {
+		Users userIDs `json:"user_ids"`
+	}
 	extendBody struct {
 		Expires opening `json:"expires_at"`
 	}

@@ -173,6 +173,7 @@ func TestDocumentTakesTheBodiesThatTheServerTakes(t *testing.T) {
 		"closes_at":       {`"2026-11-12T20:00:00Z"`, `""`, `null`, `"2026-11-12"`},
 		"ack":             {`"log"`, `null`, `"none"`, `1`},
 		"shopper_deducts": {`true`, `null`, `"true"`},
+		"user_ids":        {`["5","6"]`, `["5","5"]`, `[]`, `["x"]`, `[5]`, `null`, `{}`, `["0"]`},
 		"registered_only": {`true`, `false`, `null`, `1`},
 		"frozen":          {`false`, `null`, `0`},
 		"items":           {`[{"sku_id":"5","quantity":1}]`, `[]`, `[{"sku_id":"5"}]`, `[{"sku_id":"5","quantity":0}]`, `[{"sku_id":"5","quantity":1,"x":1}]`, `null`, `{}`},

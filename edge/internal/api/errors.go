@@ -20,6 +20,7 @@ import (
 // Refusals without further members. Requests share them, because nothing ever changes them.
 var (
 	errSoldOut            = &problem.Problem{Kind: problem.SoldOut}
+	errNotRegistered      = &problem.Problem{Kind: problem.NotRegistered}
 	errNotLoaded          = &problem.Problem{Kind: problem.NotLoaded}
 	errUnknownReservation = &problem.Problem{Kind: problem.UnknownReservation}
 	errNotFound           = &problem.Problem{Kind: problem.NotFound}

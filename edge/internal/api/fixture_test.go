@@ -24,6 +24,7 @@ import (
 	"sluice/core/auth"
 	"sluice/core/ledger"
 	"sluice/core/problem"
+	"sluice/core/registry"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/memstock"
@@ -70,8 +71,37 @@ type fixture struct {
 	replicaWarning string
 	// doubtful are cells of which MayExist gives an error.
 	doubtful map[stock.Cell]error
+	// strangers are users whom the screen knows not to be registered.
+	strangers map[int64]bool
+	mistaken  []int64 // who passed, though not registered
 	// ages are how old the states may be that were asked for.
 	ages []time.Duration
+}
+
+// Register answers as if every user were new.
+func (f *fixture) Register(_ context.Context, id uint32, users []int64) (registry.Result, error) {
+	if _, ok := f.sales.sales[id]; !ok {
+		return registry.Result{}, sale.ErrNotFound
+	}
+	for p := range partitions {
+		if _, err := f.store.Register(context.Background(), p, id, users); err != nil {
+			return registry.Result{}, err
+		}
+	}
+	return registry.Result{Added: int64(len(users)), Registered: int64(len(users))}, nil
+}
+
+// registeredUsers implements Registered.
+type registeredUsers struct{ *fixture }
+
+// May knows strangers.
+func (f registeredUsers) May(_ uint32, user int64) bool { return !f.strangers[user] }
+
+// Missed notes a user.
+func (f registeredUsers) Missed(_ uint32, user int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mistaken = append(f.mistaken, user)
 }
 
 func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
@@ -89,6 +119,7 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 	}
 	parts := Parts{
 		Decider: f, Reader: f, Cells: f, Known: f, SoldOut: f, Sales: f.sales, Books: emptyBooks{},
+		Registrations: f, Registered: registeredUsers{f},
 		Transfer: func(ctx context.Context, r stock.TransferRequest) (bool, error) {
 			return stock.Transfer(ctx, f.store, r)
 		},

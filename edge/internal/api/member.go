@@ -12,6 +12,7 @@ import (
 
 	"sluice/core/ids"
 	"sluice/core/moment"
+	"sluice/core/registry"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/text"
@@ -40,6 +41,7 @@ type (
 	items          []item
 	reservationIDs []stock.ReservationID
 	basketItems    []basketItem
+	userIDs        []int64
 )
 
 func (m *sku) UnmarshalJSON(value []byte) error    { return readID(m, value, math.MaxInt64) }
@@ -200,6 +202,22 @@ func (m basketItems) first(cell stock.Cell) int {
 
 // pointer names the first item of a cell.
 func (m basketItems) pointer(cell stock.Cell) string { return fmt.Sprintf("/items/%d", m.first(cell)) }
+
+// UnmarshalJSON reads a list of user ids. One that is there twice counts once.
+func (m *userIDs) UnmarshalJSON(value []byte) error {
+	var written []string
+	if err := json.Unmarshal(value, &written); err != nil || len(written) < 1 || len(written) > registry.UsersMax {
+		return wantError(fmt.Sprintf("want a list of 1 to %d ids of users", registry.UsersMax))
+	}
+	for _, text := range written {
+		id, ok := ids.Parse(text)
+		if !ok {
+			return wantError("want ids of users: strings of digits without leading zeros")
+		}
+		*m = append(*m, id)
+	}
+	return nil
+}
 
 // listMax is the most reservations of a list.
 const listMax = 50

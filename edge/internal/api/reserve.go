@@ -65,6 +65,9 @@ func (a *API) take(r *request, op stock.Op) error {
 			return errNotLoaded
 		}
 	}
+	if cell.Pool != 0 && !a.Registered.May(cell.Pool, user) { // Redis says so too, whatever else is to be said of the cell
+		return errNotRegistered
+	}
 	if op == stock.OpDeduct && r.who.Role == auth.RoleShopper {
 		if err := a.mayDeduct(cell, id); err != nil {
 			return err
@@ -79,6 +82,9 @@ func (a *API) take(r *request, op stock.Op) error {
 	})
 	if err != nil {
 		return err
+	}
+	if res.Verdict == stock.VerdictNotRegistered {
+		a.Registered.Missed(cell.Pool, user)
 	}
 	if err := a.refusalOf(cell, &res); err != nil {
 		return err

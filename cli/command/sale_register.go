@@ -1,0 +1,196 @@
+package command
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"sluice/core/ids"
+	"sluice/core/lifecycle"
+	"sluice/core/registry"
+	"sluice/core/text"
+)
+
+// SaleRegister registers users for a sale.
+type SaleRegister struct {
+	Writer  `embed:""`
+	Output  `embed:""`
+	Consent `embed:""`
+
+	ID   uint32  `arg:"" name:"sale" between:"1-4294967295" help:"Sale to register users for."`
+	User []int64 `placeholder:"ID" xor:"users" help:"A user; can be repeated."`
+	File string  `placeholder:"PATH" xor:"users" help:"A user id in each line, under the header user_id; - is the standard input. Instead of --user."`
+}
+
+// Help is called by kong.
+func (SaleRegister) Help() string {
+	return `Registers users for a sale that was made with --registered-only. Whoever is registered stays so: the same file can be
+loaded again after an interruption. A wrong line is reported with its number and registers nobody. The other lines are
+registered, and the exit code is 1. When the command ends, every edge lets these users take.
+
+Examples:
+  sluice sale register 7 --user 1001 --user 1002
+  sluice sale register 7 --file users.csv`
+}
+
+// registered is what a command has registered, or in a dry run would look at.
+type registered struct {
+	Sale       uint32  `json:"sale_id,string"`
+	Result     string  `json:"result"` // ok or dry_run
+	Lines      int64   `json:"lines"`  // read, wrong ones included
+	Wrong      int64   `json:"wrong"`
+	Added      int64   `json:"added"`      // users who were not registered before
+	Registered int64   `json:"registered"` // users of the sale afterwards; 0 in a dry run
+	Changed    bool    `json:"changed"`
+	Seconds    float64 `json:"seconds"`
+}
+
+// Run is called by kong.
+func (s *SaleRegister) Run(ctx context.Context, c *Console) (err error) {
+	if len(s.User) == 0 && s.File == "" {
+		return usage(errors.New("want users: --user, or --file"))
+	}
+	source, size, err := s.source(c)
+	if err != nil {
+		return usage(err)
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	if err := s.check(c); err != nil {
+		return err
+	}
+	if !s.DryRun {
+		if err := s.ask(c, fmt.Sprintf("About to register users for sale %d in deployment %s", s.ID, s.Stock.Deployment), "register"); err != nil {
+			return err
+		}
+	}
+	o, err := s.target(ctx, c, s.DryRun, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.Close()) }()
+	users := registry.New(o.DB, o.Stock)
+	counted := &countingReader{r: source}
+	load := userLoad{c: c, file: s.File, progress: &progress{c: c, total: size, done: counted.count, now: time.Now}}
+	if load.done = (registered{Sale: s.ID, Result: "ok"}); s.DryRun {
+		load.done.Result = "dry_run"
+		if _, err := users.Find(ctx, s.ID); err != nil {
+			return saleFault(err)
+		}
+	} else {
+		load.register = func(some []int64) (registry.Result, error) { return users.Register(ctx, s.ID, some) }
+	}
+	err = load.run(counted)
+	load.progress.clear()
+	if load.done.Changed {
+		lifecycle.Pause(ctx, registry.Spread)
+	}
+	if s.json() {
+		err = errors.Join(err, c.JSON(load.done))
+	} else {
+		load.print()
+	}
+	switch {
+	case err != nil:
+		return saleFault(fmt.Errorf("%w\nWhoever was registered stays so. To go on, give the same users again", err))
+	case load.done.Wrong > 0:
+		return fmt.Errorf("%d lines are wrong, and register nobody", load.done.Wrong)
+	}
+	return nil
+}
+
+// source is where the users come from, as lines. Its size is 0 where it is not known.
+func (s *SaleRegister) source(c *Console) (io.ReadCloser, int64, error) {
+	switch s.File {
+	case "":
+		var lines strings.Builder
+		for _, user := range s.User {
+			fmt.Fprintln(&lines, user)
+		}
+		return io.NopCloser(strings.NewReader(lines.String())), 0, nil
+	case "-":
+		return io.NopCloser(c.In), 0, nil
+	}
+	file, err := os.Open(s.File)
+	if err != nil {
+		return nil, 0, fmt.Errorf("file of users %w", text.OfFile(err))
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return file, 0, nil //nolint:nilerr // without a size there is no end to tell, nothing worse
+	}
+	return file, info.Size(), nil
+}
+
+// userLoad is one run of sale register.
+type userLoad struct {
+	c        *Console
+	file     string
+	progress *progress
+	register func([]int64) (registry.Result, error) // nil in a dry run
+	done     registered
+}
+
+// wrongToldMax is how many wrong lines are named; the others are counted.
+const wrongToldMax = 20
+
+func (l *userLoad) run(from io.Reader) error {
+	l.progress.begin()
+	defer func() { l.done.Seconds = time.Since(l.progress.start).Seconds() }()
+	lines, batch := bufio.NewScanner(from), make([]int64, 0, registry.UsersMax)
+	flush := func() error {
+		if len(batch) == 0 || l.register == nil {
+			batch = batch[:0]
+			return nil
+		}
+		result, err := l.register(batch)
+		if err != nil {
+			return fmt.Errorf("register up to line %d: %w", l.done.Lines, err)
+		}
+		l.done.Added, l.done.Registered = l.done.Added+result.Added, result.Registered
+		l.done.Changed = l.done.Changed || result.Added > 0
+		l.progress.show(l.done.Lines)
+		batch = batch[:0]
+		return nil
+	}
+	for number := 1; lines.Scan(); number++ {
+		line := strings.Trim(strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff")), `"`)
+		if line == "" || number == 1 && line == "user_id" {
+			continue
+		}
+		l.done.Lines++
+		user, ok := ids.Parse(line)
+		if !ok {
+			if l.done.Wrong++; l.done.Wrong <= wrongToldMax {
+				l.progress.clear()
+				l.c.Notef("%s: line %d: %.40q is no user id: want digits without leading zeros", l.file, number, line)
+			}
+			continue
+		}
+		if batch = append(batch, user); len(batch) == cap(batch) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read %s: %w", l.file, err)
+	}
+	return flush()
+}
+
+func (l *userLoad) print() {
+	d := &l.done
+	if d.Result == "dry_run" {
+		l.c.Printf("sale %d: %s users would be registered, or are already (dry run); %s lines are wrong\n", d.Sale, number(d.Lines-d.Wrong), number(d.Wrong))
+		return
+	}
+	l.c.Printf("sale %d: %s users registered now, %s lines are wrong; it has %s users\n", d.Sale, number(d.Added), number(d.Wrong), number(d.Registered))
+	if d.Seconds > 0 {
+		l.c.Printf("%s lines in %.1f s (%s/s)\n", number(d.Lines), d.Seconds, number(int64(float64(d.Lines)/d.Seconds)))
+	}
+}

@@ -1,0 +1,148 @@
+package screen
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/registry"
+	"sluice/core/stock/redisstock"
+)
+
+// roll has the users of one sale, as Redis and MySQL have them.
+type roll struct {
+	mu    sync.Mutex
+	users map[int64]bool
+	down  bool
+	over  bool // Redis has forgotten them
+}
+
+var errRoll = errors.New("no answer")
+
+func (l *roll) add(from, to int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for user := from; user <= to; user++ {
+		l.users[user] = true
+	}
+}
+
+func (l *roll) set(change func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change()
+}
+
+func (l *roll) CountUsers(_ context.Context, sets []redisstock.UserSet) ([]int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		return []int64{-1}, errRoll
+	}
+	return []int64{int64(len(l.users))}, nil
+}
+
+func (l *roll) ScanUsers(_ context.Context, _ redisstock.UserSet, yield func(int64) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for user := range l.users {
+		if err := yield(user); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *roll) sales(context.Context) ([]registry.Sale, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return nil, nil
+	}
+	return []registry.Sale{{ID: 7, Sets: []redisstock.UserSet{{Partition: 3, Sale: 7}}}}, nil
+}
+
+func startRegistered(t *testing.T, l *roll) *Registered {
+	t.Helper()
+	r := NewRegistered(l, l.sales, slog.New(slog.DiscardHandler), metrics.NewSet())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return r
+}
+
+// Once it knows all users, a screen refuses others; who is registered passes from the moment that a registration ends.
+func TestRegisteredRefusesStrangers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &roll{users: map[int64]bool{}}
+		l.add(1, 1000)
+		r := startRegistered(t, l)
+		if !r.May(7, 5000) {
+			t.Error("refused a user before it knew any")
+		}
+		time.Sleep(registry.Spread)
+		synctest.Wait()
+		refused := 0
+		for user := int64(2000); user < 3000; user++ {
+			if !r.May(7, user) {
+				refused++
+			} else {
+				r.Missed(7, user)
+			}
+		}
+		if rate := r.falsePositives(); refused < 980 || rate > 0.02 || r.completeness() != 1 || r.users() != 1000 {
+			t.Errorf("refused %d of 1000 strangers, rate %v, complete %v, %v users", refused, rate, r.completeness(), r.users())
+		}
+		for added := int64(1001); added < 1100; added++ { // single additions, while people ask
+			l.add(added, added)
+			time.Sleep(registry.Spread)
+			synctest.Wait()
+			for user := int64(1); user <= added; user++ {
+				if !r.May(7, user) {
+					t.Fatalf("refused user %d after %d was added", user, added)
+				}
+			}
+		}
+		if !r.May(8, 1) {
+			t.Error("refused a user of another sale")
+		}
+	})
+}
+
+// A screen that cannot count lets everybody pass, and so does one whose sale is over.
+func TestRegisteredInDoubt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &roll{users: map[int64]bool{}}
+		l.add(1, 10)
+		r := startRegistered(t, l)
+		wait := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+		wait(time.Second)
+		if r.May(7, 99) {
+			t.Fatal("a stranger passed")
+		}
+		l.set(func() { l.down = true })
+		wait(registry.Spread)
+		if !r.May(7, 99) {
+			t.Error("refused by a count that is old")
+		}
+		l.set(func() { l.down = false })
+		wait(time.Second)
+		if r.May(7, 99) {
+			t.Error("the screen does not recover")
+		}
+		l.set(func() { l.over = true })
+		wait(2 * time.Second)
+		if !r.May(7, 99) {
+			t.Error("refused for a sale that Redis has forgotten")
+		}
+	})
+}
