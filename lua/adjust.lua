@@ -50,9 +50,9 @@ call("XLEN", KEYS[5])
 read_cells({unpack(ARGV, 6, ids_at)})
 local found = call("HMGET", KEYS[3], unpack(ARGV, ids_at + 1, asks_at))
 
--- merge is the settings of cell c after a change: those among fields from new, the others as they
--- are. They have the form that they have at the end of a cell: the bound of extensions is left out
--- where it is 0 and version 1 can say the rest.
+-- merge returns the settings of cell c after a change: new ones for the fields of the change, old
+-- ones for the rest. They have the form of the end of a cell. The bound of extensions is left out
+-- if it is 0 and version 1 can express the rest.
 local NO_DEADLINE, NO_BOUND = "\0\0\0\0\0\0", "\0\0\0\0"
 local CREATED = 256 -- beside fields: what only a new cell gets
 local function merge(c, fields, new)
@@ -70,15 +70,15 @@ local function merge(c, fields, new)
     .. (bound == NO_BOUND and not demands and "" or bound)
 end
 
--- refusal is why cell c cannot be changed, or false.
+-- refusal says why cell c cannot be changed, or returns false.
 local function refusal(c, create, delta)
   if create then return cell_values[c] and WRONG_STATE end
   if not cell_values[c] then return NOT_LOADED end
   return shut(c) or cells[c][AVAIL] + delta < 0 and SOLD_OUT
 end
 
--- What the call does, in order: arguments of append_event, delta and fields, settings, reason. With
--- long settings in any of them, all their events have the form of version 2.
+-- The effects of the call, in order: arguments of append_event, delta and fields, settings,
+-- reason. If any of them has long settings, all their events have the form of version 2.
 local made, version = {}, 1
 
 -- Decide, each request in sight of those before it.

@@ -51,9 +51,10 @@ read_held(held, ARGV[4], 7)
 
 local NEVER = math.huge
 
--- expire_one expires the reservation at place i, and returns when to look at it again. One that is held
--- and not due has been made again under its old id since due read it, or the clock has been set back;
--- others wait for their cell, or for somebody who can read their record. It may be at two places.
+-- expire_one expires the reservation at place i, and returns when to look at it again. If it is
+-- held and not due, somebody has made it again under its old id since due read it, or the clock
+-- was set back. Others wait for their cell, or for a program that can read their record. A
+-- reservation may be at two places.
 local function expire_one(i)
   if fresh[ids[i]] then return NEVER end
   if deadlines[i] and now < deadlines[i] then return deadlines[i] end
@@ -62,8 +63,8 @@ local function expire_one(i)
   return NEVER
 end
 
--- expire_all expires the reservations of all members, and sorts these into those that are done and those
--- to look at again, with the time.
+-- expire_all expires the reservations of all members. It sorts the members into those that are
+-- done and those to look at again, with the time.
 local function expire_all()
   local done, wait, i = {}, {}, 1
   for m = 6, #ARGV do

@@ -54,7 +54,7 @@ read_cells_of_held()
 
 local NOBODY = "\0\0\0\0\0\0\0\0" -- a service, which may extend anyone's
 
--- judge is what the record of a reservation says to a request, OK if its deadline may move.
+-- judge says what the record of a reservation allows: OK if its deadline may move.
 local function judge(record, user, deadline)
   if not record or not readable(record) then return UNKNOWN_RESERVATION end
   if user ~= NOBODY and user ~= sub(record, 15, 22) then return WRONG_USER end
@@ -62,7 +62,7 @@ local function judge(record, user, deadline)
   return deadline <= deadline_of(record) and REPLAYED or OK
 end
 
--- bound_of is by how many ms the cell of a record allows its deadline to be moved, all in all.
+-- bound_of returns by how many ms in all the cell of a record allows its deadline to be moved.
 local function bound_of(record)
   local value = cell_values[place_of[cell_of(record)]]
   return #value > CELL_BYTES and unpacked(">I4", value, CELL_BYTES + 1) or 0

@@ -62,7 +62,7 @@ for i = 1, n do
 end
 read_buyers(givers)
 
--- refusal is why no units come back to cell c, or false.
+-- refusal says why cell c takes no units back, or returns false.
 local function refusal(c, qty)
   if not cell_values[c] then return NOT_LOADED end
   return shut(c) or outbox_full and BACKPRESSURE or cells[c][SOLD] < qty and WRONG_STATE

@@ -2,11 +2,11 @@
 -- NEEDS base: call, pack, unpacked, write_list
 -- GIVES owned, moved, read_buyers, write_buyers
 
--- A buyer is a cell and a user, as in the hash of its pool, which has 3 bytes of units for each: what they
--- own, and for whom that has changed.
+-- A buyer is a cell and a user, as in the hash of its pool, which has 3 bytes of units for each.
+-- owned has the units of each buyer, and moved those for whom they have changed.
 local owned, moved = {}, {}
 
--- read_buyers reads what buyers own: a list of them by their hash's key.
+-- read_buyers reads the units of some buyers: lists of them, by the key of their hash.
 local function read_buyers(lists)
   for key, buyers in pairs(lists) do
     local units = call("HMGET", key, unpack(buyers))
@@ -14,7 +14,8 @@ local function read_buyers(lists)
   end
 end
 
--- write_buyers writes what has changed of what read_buyers has read. One who owns nothing has no field.
+-- write_buyers writes the units that have changed since read_buyers. A buyer without units has no
+-- field.
 local function write_buyers(lists)
   for key, buyers in pairs(lists) do
     local set, del = {}, {}

@@ -40,7 +40,8 @@ end
 -- level_bit is 1, 2, 4 or 8 for a cell's acknowledge level, from default to log.
 local function level_bit(cell) return 2 ^ (bit.rshift(cell[FLAGS], 4) % 4) end
 
--- shut is why nothing may happen to a cell that is there, or false. It flags a breach of conservation.
+-- shut says why nothing may happen to a cell that is there, or returns false. It flags a cell
+-- whose counters do not add up.
 local function shut(c)
   local cell = cells[c]
   if not cell then return BREACHED end
@@ -51,7 +52,7 @@ local function shut(c)
   return BREACHED
 end
 
--- behind tells whether a cell is behind a position that somebody has seen.
+-- behind reports whether a cell is behind a position that somebody has seen.
 local function behind(cell, epoch, seq)
   return cell and (cell[EPOCH] < epoch or cell[EPOCH] == epoch and cell[SEQ] < seq)
 end
@@ -70,8 +71,8 @@ local function write_cells()
   write_list("HSET", KEYS[2], set)
 end
 
--- cells_reply is id and value of each cell. A value of another version is left out, and one
--- that is not there is a single zero.
+-- cells_reply returns id and value of each cell. It leaves out a value of another version, and a
+-- single zero stands for a cell that is not there.
 local function cells_reply()
   local reply = {}
   for c = 1, #cell_ids do

@@ -3,8 +3,9 @@
 -- NEEDS mark: mark
 -- GIVES effects, count_effects
 
--- The effects that the mark counts. A caller who has seen more of them proves that data were set back.
--- The mark then goes, which stops all callers, also those who have seen less.
+-- The effects that the mark counts. A caller who has seen more of them proves that the data were
+-- set back. The script then deletes the mark, which stops all callers, even those who have seen
+-- less.
 local effects = unpacked(">I6", mark, 9)
 if effects < unpacked(">I6", ARGV[1], 9) then
   call("DEL", KEYS[1])

@@ -2,9 +2,9 @@
 -- NEEDS base: call, sub
 -- GIVES mark
 
--- The mark of the partition: nonce 8, effects 6. The nonce is that of the last vetting, and effects counts
--- what happened since. Data that were lost, exchanged or set back have no mark or another one: nobody is
--- served until they are vetted.
+-- The mark of the partition: nonce 8, effects 6. The nonce is that of the last vetting, and
+-- effects counts what happened since. Data that were lost, exchanged or set back have another
+-- mark or none. They serve nobody until a vetting.
 local MARK_BYTES = 14
 local mark = call("GET", KEYS[1]) or ""
 

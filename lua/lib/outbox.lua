@@ -11,7 +11,7 @@
 -- held 5, sold 5, and the tail: deadline 6, and for adjustments the change
 local events = {""} -- the first is the head of the entry
 
--- append_event appends the event of an effect, after which the cell is as it is.
+-- append_event appends the event of an effect. The cell is already as the effect leaves it.
 local function append_event(kind, id, ask, cell, tail)
   events[#events + 1] = pack(">Bc0c0I4I6I5I5I5c0", kind, id, ask, cell[EPOCH], cell[SEQ],
     cell[AVAIL], cell[HELD], cell[SOLD], tail)

@@ -20,6 +20,6 @@ local function set_record(id, state, seq, deadline, ask)
   fresh[id], set_records[n + 1], set_records[n + 2] = record, id, record
 end
 
--- readable tells whether a record is of a known version. One that is not is left as it is, and spoils
--- only the requests about itself.
+-- readable reports whether a record has a known version. A script leaves any other record as it
+-- is, and refuses only the requests about it.
 local function readable(record) return #record == RECORD_BYTES[byte(record)] end

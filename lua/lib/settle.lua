@@ -21,8 +21,8 @@ local function is_held(record) return byte(record, 2) % COUNTED == STATE_HELD en
 local function deadline_of(record) return (unpacked(">I6", record, 9)) end
 local function is_due(record, now) return now >= deadline_of(record) end
 
--- read_givers reads what the users of the reservations own that give units back. pools are those of
--- the buyers keys, which begin at KEYS[first].
+-- read_givers reads how many units the users own whose reservations give units back. pools has
+-- the pools of the buyers keys, which begin at KEYS[first].
 local function read_givers(held, pools, first)
   local keys = {} -- by pool
   for k = 0, #pools / 4 - 1 do keys[sub(pools, 4 * k + 1, 4 * k + 4)] = KEYS[first + k] end
@@ -37,8 +37,8 @@ local function read_givers(held, pools, first)
   read_buyers(givers)
 end
 
--- read_held reads what the end of the held reservations changes. ZCARD and XLEN fail here, before
--- anything is written, if their keys have another type.
+-- read_held reads everything that the end of the held reservations changes. ZCARD and XLEN fail
+-- here, before anything is written, if their keys have another type.
 local function read_held(held, pools, first)
   call("ZCARD", KEYS[4])
   call("XLEN", KEYS[5])
@@ -54,8 +54,9 @@ local function read_held(held, pools, first)
   read_givers(held, pools, first)
 end
 
--- why_not is why the reservation of a record cannot end, because of its cell, or false. Fewer units
--- held than reserved is a breach, even if the counters add up.
+-- why_not says why the cell of a record does not let its reservation end, or returns false. If
+-- fewer units are held than the reservation has, the cell is breached, even if its counters add
+-- up.
 local function why_not(record)
   local c = place_of[cell_of(record)]
   if not cell_values[c] then return FENCED end
