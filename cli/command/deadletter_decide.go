@@ -93,9 +93,9 @@ type DeadLetterResolve struct {
 
 // Help is called by kong.
 func (DeadLetterResolve) Help() string {
-	return `Says that a dead letter has been dealt with, whatever was done. From then on a Redis that lacks what it tells of may
-be opened, and the marks of its SKU move past it. A fork keeps the partition of its SKU shut until then: Redis had lost
-an event and went on, so count the SKU first. Edges open what is shut within half a minute. The letter stays in the table.
+	return `Marks a dead letter as dealt with, whatever was done. From then on edges open a Redis that lacks the event of the letter,
+and the marks of its SKU move past it. A fork keeps the partition of its SKU shut until then: Redis had lost an event and
+went on, so count the SKU first. Edges open a partition within half a minute. The letter stays in the table.
 
 Examples:
   sluice deadletter resolve 3b0c...8550 --reason "counted by hand, see ticket 4711" --dry-run
@@ -109,7 +109,7 @@ func (d *DeadLetterResolve) Run(ctx context.Context, c *Console) error {
 			return "would be resolved; its SKU may then be sold again, by the counters that Redis has", true, nil
 		}
 		if l.Evidence {
-			return "would be resolved; a Redis that lacks what it tells of may then be opened, and sell those units again", true, nil
+			return "would be resolved; a Redis that lacks its event may then open, and sell those units again", true, nil
 		}
 		return "would be resolved", true, nil
 	}, func(books *ledger.Reader, id ledger.LetterID, decision ledger.Decision) error {

@@ -34,8 +34,8 @@ type Doctor struct {
 
 // Help is called by kong.
 func (Doctor) Help() string {
-	return `Looks at Redis, MySQL, Kafka and the token keys, and changes nothing. Each line is ok, warn or fail, and says what to
-do. The exit code is 1 if anything fails.
+	return `Checks Redis, MySQL, Kafka and the token keys, compares the stores as sluice reconcile does, and changes nothing. Each line
+is ok, warn or fail, and says what to do. The exit code is 1 if anything fails.
 
 Examples:
   sluice doctor

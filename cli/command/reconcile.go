@@ -42,16 +42,17 @@ type Reconcile struct {
 
 // Help is called by kong.
 func (Reconcile) Help() string {
-	return `Compares Redis with the ledger, the projections, the outbox and Kafka, cell by cell, and changes nothing. What is under
-way is no difference. A cell that differs is read again before it is reported. Each finding has its type, its size in
-units, whether it can oversell or undersell, and the rows that prove it: docs/reconcile.md says what to do.
+	return `Compares Redis with the ledger, the projections, the outbox and Kafka, cell by cell, and changes nothing. Events under way
+are no difference. A cell that differs is read again before it is reported. Each finding has its type, its size in
+units, whether it can oversell or undersell, and the rows that prove it. docs/reconcile.md says what to do.
 
-With --repair it shows a plan too: the steps that put right what differs, what each expects and does. With --apply it
-carries the plan out. Before each step it looks whether the step still fits; one that does not is refused, and the others
-go on. A step that another machine does, or has done, is not done again. A table of MySQL keeps who did what, and why.
+With --repair it also shows a plan: the steps that put the differences right, and what each expects and does. With --apply
+it carries the plan out. Before each step it checks whether the step still fits. It refuses a step that does not, and goes
+on with the others. If another machine does a step or has done it, it is not done again. A table of MySQL keeps who did
+what, and why.
 
-The exit code is 0 if all agree, 6 if something differs, 7 if nothing does as far as could be read, but not all could be.
-With --apply it is 0 if all that differs was put right, 1 if only a part was.
+The exit code is 0 if all stores agree, 6 if something differs, and 7 if nothing differs in what could be read, but not
+everything could be read. With --apply it is 0 if all differences were put right, and 1 if only some were.
 
 Examples:
   sluice reconcile

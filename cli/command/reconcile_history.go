@@ -28,7 +28,7 @@ type ReconcileHistory struct {
 
 // Help is called by kong.
 func (ReconcileHistory) Help() string {
-	return `Persisters compare all stores again and again, and keep for seven days what each run came to. A finding is kept from
+	return `Persisters compare all stores again and again. They keep the result of each run for seven days. They keep a finding from
 when it was first seen until it is gone, and 90 days longer.
 
 Examples:

@@ -23,14 +23,15 @@ type Restore struct {
 
 // Help is called by kong.
 func (Restore) Help() string {
-	return `Writes partitions of Redis anew from MySQL and Kafka, where Redis holds nothing of them or has lost a key: stock, open and
-remembered reservations, limits of users, deadlines. Partitions that hold stock are left as they are.
+	return `Writes partitions of Redis anew from MySQL and Kafka if Redis holds nothing of them, or has lost one of their keys. It
+writes stock, open and remembered reservations, limits of users and deadlines. It leaves partitions that hold stock as they
+are.
 
-It waits until persisters have brought everything from Kafka to MySQL, so keep one running. Each partition is compared with
-MySQL and Kafka when it is done, and sells from then on. The command can be interrupted and run again, also from several
-machines: what is done stays done.
+The command waits until persisters have brought everything from Kafka to MySQL, so keep one running. When a partition is
+done, it is compared with MySQL and Kafka, and sells from then on. You can interrupt the command and run it again, also on
+several machines at once: what is done stays done.
 
-If Redis is there and only lost its last effects, no restore is needed. Look for a copy of the data first: a replica and the
+If Redis has only lost its last effects, no restore is needed. Look for a copy of the data first, because a replica and the
 disk of the lost machine have what MySQL and Kafka may lack. See docs/restore.md.
 
 Examples:

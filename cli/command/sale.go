@@ -40,8 +40,8 @@ type SaleCreate struct {
 // Help is called by kong.
 func (SaleCreate) Help() string {
 	return `Makes a sale that is not open yet, and moves its stock from the SKUs' normal stock. The command can be
-repeated, with the same values, until it succeeds: what is done already is not done again. A sale that was
-emptied is filled again by sluice sale fill.
+repeated with the same values until it succeeds; it does no step twice. sluice sale fill fills a sale again that
+was emptied.
 
 Examples:
   sluice sale create 7 --name "summer" --item 1001:5000 --item 1002:300 --limit 1

@@ -30,8 +30,8 @@ type StockLoad struct {
 func (StockLoad) Help() string {
 	return `Each line is one SKU. It needs sku_id and quantity, and may have limit (units per user), hold_seconds, opens_at,
 closes_at, ack, shopper_deducts and frozen. Loading creates SKUs and never changes one that exists. So you can load
-the same file again after an interruption. A wrong line is reported with its number and loads nothing, and so is a line
-whose SKU is in a partition of Redis that is shut, because it has lost something. The other lines are loaded, and the
+the same file again after an interruption. A wrong line is reported with its number and loads nothing. So is a line whose
+SKU is in a partition of Redis that is shut because it has lost something. The other lines are loaded, and the
 exit code is 1. A closes_at that has passed is wrong, unless its SKU is loaded already.
 
 CSV may come from a spreadsheet: with commas, semicolons or tabs, in UTF-8 or UTF-16, and with TRUE, yes or 1 for true.

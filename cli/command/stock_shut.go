@@ -21,11 +21,11 @@ type StockShut struct {
 
 // Help is called by kong.
 func (StockShut) Help() string {
-	return `Looks at all stock in Redis, normal and of sales, and lists the SKUs to which nothing may happen until they are repaired:
+	return `Looks at all stock in Redis, normal and of sales, and lists the SKUs that are shut until somebody repairs them:
   fenced    Redis has lost effects of the SKU that were acknowledged
   breached  its counters do not add up
-What an admin has frozen is not among them. At most 1,000 are listed; all are counted. A partition that has lost something
-is shut as a whole, and nothing is known of its SKUs: it is named, and the exit code is 1.
+SKUs that an admin has frozen are not among them. At most 1,000 are listed; all are counted. A partition that has lost
+something is shut as a whole, and nothing is known of its SKUs. Then the command names it, and the exit code is 1.
 
 Examples:
   sluice stock shut
