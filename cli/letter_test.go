@@ -56,7 +56,7 @@ func TestUnknownVersionHasAWayOut(t *testing.T) {
 	id := letterOf("unknown_version")
 	load("1003").want(command.ExitFailed, "sluice deadletter list --reason unknown_version", "sluice deadletter replay", "sluice deadletter resolve")
 	d.run("doctor").want(command.ExitFailed, "fail dead letters: 1 are of a version", "what is shut stays shut", "sluice deadletter resolve")
-	d.run("deadletter", "show", id).want(command.ExitDone, "is not opened until")
+	d.run("deadletter", "show", id).want(command.ExitDone, "stays shut until")
 	d.run("deadletter", "resolve", id, "--reason", "no program of ours", "--yes").want(command.ExitDone)
 	load("1003").want(command.ExitDone)
 	d.run("doctor").want(command.ExitDone, "warn dead letters: 1 events").lacks("of a version")

@@ -71,7 +71,7 @@ func TestDeadLettersOnRealServers(t *testing.T) {
 	d.run("deadletter", "list", "--reason", "fork").want(command.ExitDone, fork).lacks(bad)
 	d.run("deadletter", "list", "--partition", "2").want(command.ExitDone).lacks(fork)
 	d.run("deadletter", "list", "--reason", "x").want(command.ExitUsage, "want unknown_version, malformed, inconsistent, ")
-	d.run("deadletter", "show", good).want(command.ExitDone, "adjust", "77", "1.1", "offset 9", "is not opened until")
+	d.run("deadletter", "show", good).want(command.ExitDone, "adjust", "77", "1.1", "offset 9", "stays shut until")
 	d.run("deadletter", "show", bad, "-o", "json").want(command.ExitDone, `"unread"`, `"data": "0102"`)
 	d.run("deadletter", "show", good[1:]).want(command.ExitUsage, "64")
 	d.run("deadletter", "show", strings.Repeat("0", 64)).want(command.ExitNotFound, "no such dead letter")

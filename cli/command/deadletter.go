@@ -56,7 +56,7 @@ func printLetter(c *Console, l *ledger.LetterContent) {
 	case l.Evidence && l.Reason == ledger.ReasonFork:
 		c.Printf("The partition of its SKU stays shut until it is resolved.\n")
 	case l.Evidence:
-		c.Printf("A Redis that lacks what it tells of is not opened until it is resolved.\n")
+		c.Printf("A Redis that lacks its event stays shut until it is resolved.\n")
 	}
 	if l.ResolvedAt != 0 {
 		c.Printf("resolved %s by %s: %s\n", momentText(l.ResolvedAt), l.ResolvedBy, l.Resolution)
