@@ -167,7 +167,7 @@ func TestLoadAndSalesWhilePartOfRedisIsShut(t *testing.T) {
 	}
 	load("--yes", loadResult{Lines: 4, Loaded: 2, Shut: 2})
 	load("--dry-run", loadResult{Lines: 4, Exist: 2, Shut: 2})
-	d.run("stock", "adjust", fmt.Sprint(others[0]), "--delta", "1", "--reason", "test", "--yes").want(command.ExitDone, "lost effects of 1 cells", "\nsluice doctor says what to do")
+	d.run("stock", "adjust", fmt.Sprint(others[0]), "--delta", "1", "--reason", "test", "--yes").want(command.ExitDone, "lost effects of 1 cells", "\nWhat MySQL and Kafka have is safe. sluice doctor says what to do")
 	for _, sku := range others {
 		if s := d.show(sku); s.Redis == nil || s.Redis.Avail < 4 {
 			t.Errorf("SKU %d: %+v", sku, s)
