@@ -411,7 +411,7 @@ func TestLostRedisDataSayTheWayOut(t *testing.T) {
 	if err == nil {
 		t.Fatal("it sells from data that lack what MySQL has")
 	}
-	for _, want := range []string{"its data are lost", "What MySQL and Kafka have is safe", "Removing " + c.Dir + " starts anew"} {
+	for _, want := range []string{"its data are lost", "sluice dev does not write a lost Redis anew", "Removing " + c.Dir + " starts anew"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("it ends with %v, want %q", err, want)
 		}
