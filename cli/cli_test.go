@@ -392,7 +392,7 @@ func TestDevelopmentStackIsCheckedBeforeItStarts(t *testing.T) {
 	}
 }
 
-// What a flag of a change may be is told in the flag's own words, whatever else is wrong.
+// The error about a flag of a change is in the flag's own words, whatever else is wrong.
 func TestChangesNameFlagAndBound(t *testing.T) {
 	t.Chdir(t.TempDir())
 	adjust := []string{"stock", "adjust", "1", "--reason", "x"}

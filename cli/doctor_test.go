@@ -12,7 +12,7 @@ import (
 	"sluice/core/local/servicetest"
 )
 
-// What is wrong with Redis is told also where Redis cannot be vetted, because another server is down.
+// Doctor reports faults of Redis even if Redis cannot be vetted because another server is down.
 func TestDoctorJudgesRedisByItself(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
@@ -62,7 +62,7 @@ func TestDoctorKnowsSentinels(t *testing.T) {
 	d.run("doctor").want(command.ExitFailed, `it watches no "other"`, "fail Redis: connect to redis other of sentinels")
 }
 
-// What works and may not for long is told too, and so is a database that loses commits in a crash.
+// Doctor warns of what works but perhaps not for long, and of a database that loses commits in a crash.
 func TestDoctorJudgesMySQL(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)

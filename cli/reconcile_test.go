@@ -165,7 +165,8 @@ func (d *deployment) settled() {
 	}
 }
 
-// What somebody changes by hand, in whatever store, is reported as what it is: its SKU, type, size and direction.
+// Everything that somebody changes by hand, in any store, is reported as what it is: its SKU, type, size and
+// direction.
 func TestReconcileFindsWhatIsChangedByHand(t *testing.T) {
 	t.Parallel()
 	d, stop, inject, want := everyDrift(t, func(*persister.Config) {})
@@ -291,7 +292,8 @@ func withUser(record []byte, user byte) []byte {
 	return record
 }
 
-// What cannot be read is unverified, never in sync; and what Redis has lost is told, though it is shut.
+// A store that cannot be read is unverified, never in sync. Effects that Redis has lost are reported, though it is
+// shut.
 func TestReconcileSaysWhatItCannotRead(t *testing.T) {
 	t.Parallel()
 	d := atRest(t, "1,20\n2,7\n")

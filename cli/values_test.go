@@ -32,8 +32,7 @@ func wants(of reflect.Type) string {
 	return "want a whole number"
 }
 
-// Whatever a value is to be, its writer is told in his own words what is wrong with it, on the command line
-// and in the environment.
+// An error about a value speaks of the value as its writer knows it, on the command line and in the environment.
 func TestBadValuesAreToldInTheUsersWords(t *testing.T) { // it sets the environment
 	t.Chdir(t.TempDir())
 	tried := map[string]bool{}
@@ -172,7 +171,7 @@ func TestNumbersOutOfRangeAreRefused(t *testing.T) {
 	}
 }
 
-// Who gives no reason is told to give one, and not how long nothing is.
+// A missing reason is refused by saying that one is needed, and not by a length.
 func TestAReasonIsRequired(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, line := range []string{"stock adjust 1 --delta 1", "stock freeze 1", "stock unfreeze 1", "deadletter resolve x", "deadletter replay x"} {

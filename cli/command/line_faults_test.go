@@ -27,7 +27,7 @@ func TestWordsOfLinesThatAreNotLoaded(t *testing.T) {
 	}
 }
 
-// Of 200,000 wrong lines 20 are told of; the others are in a file, each with its number and error.
+// Of 200,000 wrong lines 20 are reported. The others are in a file, each with its number and error.
 func TestManyWrongLinesGoToAFile(t *testing.T) {
 	t.Parallel()
 	var file strings.Builder

@@ -10,7 +10,7 @@ import (
 	"sluice/core/stock"
 )
 
-// What was done in part is neither refused, since something has changed, nor unknown.
+// A change that was done in part is neither refused, since something has changed, nor unknown.
 func TestSaleDoneInPartFails(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]int{
@@ -29,7 +29,7 @@ func TestSaleDoneInPartFails(t *testing.T) {
 	}
 }
 
-// What may be under way is told with what to do about it.
+// The error about a change that may be under way says what to do about it.
 func TestUnitsInTransitAreNoPlainFailure(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{stock.ErrInTransit, stock.ErrUnknown} {

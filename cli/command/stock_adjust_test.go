@@ -13,7 +13,7 @@ import (
 	"sluice/core/stock/memstock"
 )
 
-// Whoever does not know whether a change was made is told the key under which to repeat it.
+// If nobody knows whether a change was made, the error has the key under which to repeat it.
 func TestUnknownChangeNamesItsKey(t *testing.T) {
 	t.Parallel()
 	model := sold(t)
@@ -78,7 +78,7 @@ func sold(t *testing.T) *memstock.Store {
 	return model
 }
 
-// Who freezes what is frozen is told that nothing changed, and nothing is written down for it.
+// Freezing a frozen SKU says that nothing changed, and writes nothing down.
 func TestAChangeOfNothingSaysSo(t *testing.T) {
 	t.Parallel()
 	model := sold(t)

@@ -12,7 +12,7 @@ import (
 	"sluice/persister/persistertest"
 )
 
-// A server that takes no writes has decided nothing about a dead letter, and whoever asked is told so.
+// A server that takes no writes has decided nothing about a dead letter, and the error says so.
 func TestDecisionOnReadOnlyMySQLIsNotApplied(t *testing.T) {
 	t.Parallel()
 	_, dsn := servicetest.PrivateDatabase(t)

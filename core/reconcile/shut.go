@@ -31,7 +31,7 @@ type Place struct {
 type ShutStep struct {
 	Found []stock.CellState
 	Next  Place // of the partition after the last: that was all
-	Shut  error // why nothing is told of the partition: it is shut as a whole; nil: it is not
+	Shut  error // why nothing is known of the partition's cells: it is shut as a whole; nil: it is not
 }
 
 // ShutSteps looks at all cells from a place on, one call of Redis a step, and ends at the first error. A partition that is

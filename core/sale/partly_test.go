@@ -59,7 +59,7 @@ func TestDoneInPart(t *testing.T) {
 	}
 }
 
-// What is refused for all SKUs has changed nothing, and is told so.
+// A call that is refused for all SKUs has changed nothing, and its error says so.
 func TestRefusedForAllIsNotInPart(t *testing.T) {
 	t.Parallel()
 	m := newMarket(t, map[int64]int64{1: 100, 2: 100})

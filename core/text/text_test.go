@@ -87,7 +87,7 @@ func FuzzEscape(f *testing.F) {
 	})
 }
 
-// People are told of a file once, and the cause stays to be asked for.
+// An error names a file once, and its cause can still be asked for.
 func TestOfFile(t *testing.T) {
 	t.Parallel()
 	_, err := os.Open("nowhere")

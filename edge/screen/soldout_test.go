@@ -109,7 +109,7 @@ func TestSoldOutLearnsOfReturnedStock(t *testing.T) {
 	})
 }
 
-// What this edge was told by Redis is newer than what the follower knows.
+// An answer of Redis to this edge is newer than the follower's knowledge.
 func TestSoldOutYieldsToWhatTheEdgeSaw(t *testing.T) {
 	t.Parallel()
 	onModel(t, 1, stock.Settings{}, SoldOutConfig{}, func(s *sale, m *model) {

@@ -26,8 +26,8 @@ type Loader struct {
 	Shut     []int                                         // partitions of which nothing is loaded
 	Reopen   func(context.Context) (shut []int, err error) // vets a server that restarted meanwhile
 	DryRun   bool                                          // nothing is created
-	Fault    func(*Fault)                                  // is told of each line that is not loaded
-	Progress func(lines int64)                             // is told after each batch how many lines are done
+	Fault    func(*Fault)                                  // called with each line that is not loaded
+	Progress func(lines int64)                             // called after each batch with the number of lines done
 	seen     map[int64]uint32                              // of a dry run: SKUs of earlier lines, and their fingerprints
 	result   Result
 }

@@ -43,7 +43,7 @@ type OpenConfig struct {
 	Tails Tails
 	// Retention is how long finished reservations are remembered. Defaults to stock.RetentionDefault.
 	Retention time.Duration
-	// Proven is told of the partitions that sell while Open rebuilds cells of others. Defaults to nil: nobody is.
+	// Proven is called with the partitions that sell while Open rebuilds cells of others. It may be nil.
 	Proven func(OpenReport)
 	// AllowNoPersistence accepts a server without append-only file, for development. Defaults to false.
 	AllowNoPersistence bool

@@ -92,7 +92,7 @@ func TestAdminBodiesThatAreRefused(t *testing.T) {
 	}
 }
 
-// A body that needs no member may be missing, whatever type it is said to have; one that needs some is told to be.
+// A body may be missing if no member is needed, whatever type the request names. A body that needs members may not.
 func TestBodiesThatMayBeMissing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

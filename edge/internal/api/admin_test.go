@@ -31,7 +31,7 @@ func TestLoadingMakesAndNeverSets(t *testing.T) {
 	}
 }
 
-// Whoever sets the level replica while there is none is told, and nobody else.
+// An admin who sets the level replica while there is no replica gets a warning. Nobody else gets one.
 func TestLevelReplicaWarns(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
