@@ -277,8 +277,8 @@ func (s *Saga) part(op stock.Op, n int, part stock.Part) Call {
 	return call
 }
 
-// Between, if a test program has set it, is called before each step of a saga with what that asks for, so that the program can
-// end there.
+// Between is nil, or set by a program of tests: it is called before each step with what the saga asks for, so that the program
+// can end there.
 var Between func(stage string)
 
 // Decide decides a basket. ask makes all calls of a step at once, and returns their answers in order. After an error the

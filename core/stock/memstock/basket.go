@@ -137,13 +137,12 @@ func (s *step) void(requests []stock.Request) []stock.Outcome {
 
 func (s *step) voidLine(r *stock.Request) stock.Outcome {
 	before := s.reservation(r.ID)
-	switch verdict := before.Void(r.Fingerprint, s.nowMS); verdict {
-	case stock.VerdictUnknownReservation:
+	verdict := before.Void(r.Fingerprint, s.nowMS)
+	if verdict == stock.VerdictUnknownReservation {
 		s.reservations[r.ID] = r.Spent()
 		s.finished = append(s.finished, r.ID)
-		return stock.Outcome{Verdict: verdict}
-	case stock.VerdictOK:
-	default:
+	}
+	if verdict != stock.VerdictOK {
 		return answer(verdict, before)
 	}
 	cell := s.cell(before.Cell)
