@@ -117,7 +117,9 @@ func TestPassThroughOlderRowsGoesOn(t *testing.T) {
 
 	address := d.ops()
 	defer d.persisterWith(func(cfg *persister.Config) { cfg.Ops.Listen = address })()
-	d.await(func() bool { return strings.Contains(d.metrics(address), `reconcile_unverified_seconds{sweep="rows"} `) })
+	d.await(func() bool {
+		return strings.Contains(d.metrics(address), `reconcile_unverified_seconds{sweep="rows"} `)
+	})
 	d.await(func() bool { return h.passes() == 1 })
 	r := into[struct {
 		Runs []struct {

@@ -89,7 +89,7 @@ func (c *comparer) followChanges(ctx context.Context) {
 	trouble := lifecycle.NewTrouble(c.log, "compare what has changed")
 	s := c.sweeper()
 	for {
-		p := newPacer(0, 0)
+		p := newPacer()
 		s.Rest = p.note
 		err := c.lookAt(ctx, s, c.pick())
 		if ctx.Err() != nil {
@@ -129,16 +129,17 @@ func (c *comparer) sweepAll(ctx context.Context) {
 	s := c.sweeper()
 	pause := c.untilNext(ctx)
 	var worked time.Duration
+	var cells int64
 	for lifecycle.Pause(ctx, pause) {
 		begun := c.now()
-		p := newPacer(c.within/3, worked)
+		p := sweepPacer(c.within/3, worked, cells)
 		s.Rest = p.rest
-		err := c.compareAll(ctx, s)
+		compared, err := c.compareAll(ctx, s)
 		if ctx.Err() != nil {
 			return
 		}
 		trouble.Saw(err)
-		worked = p.worked
+		worked, cells = p.worked, compared
 		pause, _ = schedule(c.within, c.now().Sub(begun))
 	}
 }
@@ -155,22 +156,22 @@ func (c *comparer) untilNext(ctx context.Context) time.Duration {
 	return max(0, pause-ago)
 }
 
-// compareAll compares everything, and keeps what is found.
-func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) error {
+// compareAll compares everything, and keeps what is found. It returns how many cells that were.
+func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) (cells int64, err error) {
 	begun, err := c.journal.Now(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	report, err := s.Sweep(ctx, reconcile.Scope{})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	c.watch.verdict(report.Summary.Verdict)
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
 	fresh, err := c.journal.Keep(ctx, journal.Stock, c.by, begun, report)
 	c.tell(fresh)
-	return err
+	return report.Summary.Cells, err
 }
 
 // tell logs what was found for the first time.

@@ -150,6 +150,18 @@ func (s *Snapshot) events(ctx context.Context, query []byte, yield func(*Recorde
 
 // EventsAt reads the events of a cell at some positions.
 func (s *Snapshot) EventsAt(ctx context.Context, cell stock.Cell, at []stock.Position, yield func(*Recorded)) error {
+	for some := range slices.Chunk(at, positionsAtOnce) {
+		if err := s.eventsAt(ctx, cell, some, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// positionsAtOnce is the number of positions that one statement asks for.
+const positionsAtOnce = 1000
+
+func (s *Snapshot) eventsAt(ctx context.Context, cell stock.Cell, at []stock.Position, yield func(*Recorded)) error {
 	seqs := map[uint32][]byte{} // by epoch, as a list
 	for _, p := range at {
 		seqs[p.Epoch] = append(strconv.AppendUint(seqs[p.Epoch], p.Seq, 10), ',')

@@ -10,3 +10,6 @@ func (v *View) Unlisted() []Event { return v.unlisted() }
 
 // Cropped tells that not all events beyond the cut are there.
 func (v *View) Cropped() bool { return v.cropped }
+
+// SetTransitsMost sets how many halves of transfers a sweep has in memory.
+func (s *Sweeper) SetTransitsMost(n int) { s.transitsMost = n }

@@ -299,7 +299,7 @@ func (r *closeLook) overdue(ctx context.Context) error {
 		}
 	}
 	ids := slices.Collect(maps.Keys(late))
-	found, err := r.Redis.RecordsNow(ctx, r.number, ids)
+	found, err := r.recordsNow(ctx, r.number, ids)
 	if err != nil {
 		return fromRedis(err)
 	}

@@ -201,13 +201,11 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 func (r *closeLook) spots(ctx context.Context, s *ledger.Snapshot) error {
 	for _, v := range r.views {
 		v.Spots = v.unlisted()
-		for some := range slices.Chunk(v.Doubtful(), rowsAtOnce) {
-			err := s.EventsAt(ctx, v.Cell, some, func(e *ledger.Recorded) {
-				v.Spots = append(v.Spots, Event{e.Event, e.TimeMS, InLedger})
-			})
-			if err != nil {
-				return err
-			}
+		err := s.EventsAt(ctx, v.Cell, v.Doubtful(), func(e *ledger.Recorded) {
+			v.Spots = append(v.Spots, Event{e.Event, e.TimeMS, InLedger})
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -51,6 +51,8 @@ type Sweeper struct {
 	// Workers is how many partitions are compared at once. Defaults to 2.
 	Workers int
 
+	transitsMost int // 0: transitsMax
+
 	since map[Store]time.Time // since when a store cannot be read
 }
 
@@ -72,13 +74,15 @@ type sweep struct {
 	tailRead bool
 	letters  map[stock.Cell][]Letter
 
-	mu       sync.Mutex
-	report   *Report
-	done     int
-	total    int
-	failed   map[Store]bool
-	transits transits
-	parts    []*partition
+	mu           sync.Mutex
+	report       *Report
+	done         int
+	total        int
+	failed       map[Store]bool
+	transits     transits
+	transitsMax  int
+	transitsLeft bool // there were more
+	parts        []*partition
 }
 
 // Sweep compares all cells of a scope. The report says what could not be read. The error is that of the context.
@@ -103,7 +107,7 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 
 // begin begins a sweep of all partitions.
 func (s *Sweeper) begin(scope Scope) *sweep {
-	w := &sweep{Sweeper: s, scope: scope, report: newReport(), failed: map[Store]bool{}, transits: transits{}}
+	w := &sweep{Sweeper: s, scope: scope, report: newReport(), failed: map[Store]bool{}, transits: transits{}, transitsMax: cmp.Or(s.transitsMost, transitsMax)}
 	for number := range s.Redis.Partitions() {
 		w.parts = append(w.parts, newPartition(w, number))
 	}
@@ -197,8 +201,10 @@ func (w *sweep) readLetters(ctx context.Context) error {
 	letters := map[stock.Cell][]Letter{}
 	var messages []Finding
 	var again []RepairStep
+	read := 0
 	err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
 		return s.OpenLetters(ctx, lettersMax, func(l *ledger.OpenLetter) {
+			read++
 			if l.Cell.SKU != 0 {
 				letters[l.Cell] = append(letters[l.Cell], Letter{ID: l.ID.String(), Reason: l.Reason, Position: l.Position, Units: l.Units, TimeMS: l.TimeMS})
 				return
@@ -214,6 +220,9 @@ func (w *sweep) readLetters(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if read == lettersMax {
+		w.unreadable(InLetters, -1, fmt.Errorf("there are more than %d dead letters: resolve or replay some, and compare again", lettersMax))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

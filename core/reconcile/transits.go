@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -44,7 +45,9 @@ func (p *partition) transit(r *stock.Reservation) {
 	key := keyOfHalf(r.ID)
 	if other, met := p.transits[key]; met && other.id != r.ID {
 		delete(p.transits, key)
-	} else if cell := p.cells[r.Cell]; cell != nil && len(p.transits) < transitsMax {
+	} else if cell := p.cells[r.Cell]; cell != nil && len(p.transits) >= p.transitsMax {
+		p.transitsLeft = true
+	} else if cell != nil {
 		p.transits[key] = half{r.ID, r.Cell, stock.Position{Epoch: cell.Epoch, Seq: r.Seq}}
 	}
 }
@@ -85,6 +88,9 @@ func departed(ctx context.Context, s *ledger.Snapshot, halves []half) (found []T
 
 // stuck finds units that left a cell and did not arrive.
 func (w *sweep) stuck(ctx context.Context) {
+	if w.transitsLeft {
+		w.unreadable(InRedis, -1, fmt.Errorf("more than %d records may be halves of transfers: the others are not compared", w.transitsMax))
+	}
 	byCell := map[stock.Cell][]half{}
 	for _, h := range w.transits {
 		if h.id[stock.ReservationBytes-1]&1 == 0 { // the half that takes units out
@@ -118,7 +124,7 @@ func (w *sweep) stillKnown(ctx context.Context, found []Transit) error {
 	for i := range found {
 		ids[i] = found[i].ID
 	}
-	records, err := w.Redis.RecordsNow(ctx, found[0].Cell.Partition(w.Redis.Partitions()), ids)
+	records, err := w.recordsNow(ctx, found[0].Cell.Partition(w.Redis.Partitions()), ids)
 	if err != nil {
 		return fromRedis(err)
 	}
@@ -143,7 +149,7 @@ func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cel
 			ids[i] = found[i].Other()
 			ids[i][0], ids[i][1] = byte(p>>8), byte(p)
 		}
-		records, err := w.Redis.RecordsNow(ctx, p, ids)
+		records, err := w.recordsNow(ctx, p, ids)
 		if err != nil {
 			return fromRedis(err)
 		}
@@ -168,4 +174,16 @@ func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cel
 		}
 	}
 	return nil
+}
+
+// recordsNow reads records, in the order of their ids, some at a time.
+func (w *sweep) recordsNow(ctx context.Context, partition int, ids []stock.ReservationID) (found []stock.Reservation, err error) {
+	for some := range slices.Chunk(ids, rowsAtOnce) {
+		records, err := w.Redis.RecordsNow(ctx, partition, some)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, records...)
+	}
+	return found, nil
 }

@@ -92,9 +92,7 @@ func (d *Desk) awaitEvents(ctx context.Context, cell stock.Cell, events map[stoc
 		if err != nil {
 			return err
 		}
-		for from := 0; from < len(left) && err == nil; from += positionsAtOnce {
-			err = s.EventsAt(ctx, cell, left[from:min(from+positionsAtOnce, len(left))], func(*ledger.Recorded) { have++ })
-		}
+		err = s.EventsAt(ctx, cell, left, func(*ledger.Recorded) { have++ })
 		s.Close()
 		switch {
 		case err != nil:
@@ -109,6 +107,3 @@ func (d *Desk) awaitEvents(ctx context.Context, cell stock.Cell, events map[stoc
 		}
 	}
 }
-
-// positionsAtOnce is how many events one statement looks up.
-const positionsAtOnce = 1000
