@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"sluice/cli/command"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// Users are registered from a file as often as somebody loads it, wrong lines register nobody, and what Redis loses of them comes
+// back with the next vetting.
+func TestUsersAreRegistered(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	d.run("migrate").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1001,9\n", "stock", "load", "--yes").want(command.ExitDone)
+	d.run("sale", "create", "7", "--name", "summer", "--item", "1001:3", "--registered-only", "--extend-max", "5m", "--yes").want(command.ExitDone)
+	d.run("sale", "create", "8", "--name", "for all", "--item", "1001:3", "--yes").want(command.ExitDone)
+	register := func(stdin string, code int, more ...string) string {
+		t.Helper()
+		got := d.runWith(stdin, append([]string{"sale", "register", "7", "--yes", "-o", "json"}, more...)...)
+		got.want(code)
+		return got.out
+	}
+	has := func(out, want string) {
+		t.Helper()
+		if !strings.Contains(strings.NewReplacer(" ", "", "\n", "").Replace(out), want) {
+			t.Errorf("%s: want %s", out, want)
+		}
+	}
+	has(register("user_id\n5\n6\n", command.ExitDone, "--file", "-", "--dry-run"), `"result":"dry_run"`)
+	has(register("user_id\n5\n\"6\"\nx\n07\n", command.ExitFailed, "--file", "-"), `"wrong":2,"added":2,"registered":2`)
+	has(register("user_id\n5\n6\n7\n", command.ExitDone, "--file", "-"), `"added":1,"registered":3`)
+	has(register("", command.ExitDone, "--user", "7", "--user", "8"), `"added":1,"registered":4`)
+	register("", command.ExitUsage)
+	d.run("sale", "register", "8", "--user", "7", "--yes").want(command.ExitUsage)
+	d.run("sale", "register", "9", "--user", "7", "--yes").want(command.ExitNotFound)
+
+	client, err := d.redis.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	of := redisstock.UserSet{Partition: stock.Cell{SKU: 1001, Pool: 7}.Partition(8), Sale: 7}
+	count := func() int64 {
+		counts, err := d.store().CountUsers(t.Context(), []redisstock.UserSet{of})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return counts[0]
+	}
+	if n := count(); n != 4 {
+		t.Fatalf("Redis has %d users", n)
+	}
+	if _, err := d.store().ForgetUsers(t.Context(), of); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Do(t.Context(), client.B().ScriptFlush().Build()).Error(); err != nil { // as a restart does
+		t.Fatal(err)
+	}
+	d.run("stock", "adjust", "1001", "--delta", "1", "--reason", "vets", "--yes").want(command.ExitDone)
+	if n := count(); n != 4 {
+		t.Errorf("Redis has %d users after a vetting", n)
+	}
+}
