@@ -95,7 +95,7 @@ var mutants = []mutant{
 	{"fences of another cell", "lib/taking.lua", `fences, 10 * c - 9)`, `fences, 1)`, "shut"},
 	{"take a lost cell for one that was never there", "lib/taking.lua", `epoch + seq > 0 and FENCED or NOT_LOADED`, `NOT_LOADED`, "shut"},
 	{"refuse replays of a shut cell", "lib/take.lua", `  if record then return answer_again(record, ask) end
-`, `  if record and not why_refused(c, 0) then return answer_again(record, ask) end
+`, `  if record and not why_refused(i, 0) then return answer_again(record, ask) end
 `, "vector"},
 	{"hold a moment longer", "lib/taking.lua", `HOLDS and now + hold_ms or 0`, `HOLDS and now + hold_ms + 1 or 0`, "take"},
 	{"due after the retention", "lib/taking.lua", `(HOLDS and hold_ms or retention_ms)`, `retention_ms`, "time"},
