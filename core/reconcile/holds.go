@@ -80,7 +80,7 @@ func (v *View) Doubtful() []stock.Position {
 			doubtful[row.Position()] = true
 		}
 	}
-	maps.DeleteFunc(doubtful, func(m stock.Position, _ bool) bool { return !m.Less(v.From) && !(v.cropped && v.Redis.Less(m)) })
+	maps.DeleteFunc(doubtful, func(m stock.Position, _ bool) bool { return !m.Less(v.From) && (!v.cropped || !v.Redis.Less(m)) })
 	return slices.SortedFunc(maps.Keys(doubtful), stock.Position.Compare)
 }
 

@@ -42,9 +42,9 @@ func newServers(t testing.TB) *servers {
 }
 
 // sweeper compares the stores, with what Kafka has.
-func (s *servers) sweeper(tail func(yield func(*event.Batch) error) error) reconcile.Sweeper {
+func (w *servers) sweeper(tail func(yield func(*event.Batch) error) error) reconcile.Sweeper {
 	return reconcile.Sweeper{
-		Redis: s.redis, Books: ledger.New(s.mysql, nil), Now: time.Now,
+		Redis: w.redis, Books: ledger.New(w.mysql, nil), Now: time.Now,
 		Tail: func(_ context.Context, yield func(*event.Batch) error) error { return tail(yield) },
 	}
 }
