@@ -132,11 +132,12 @@ func (c *contract) exerciseForm(s shot) {
 		with("unauthorized", false, func(s *shot) { s.token = "" })
 		with("unauthorized", false, func(s *shot) { s.token += "x" })
 		with("forbidden", false, func(s *shot) {
-			if strings.HasSuffix(s.path, "/registrations") { // admins and services may
+			switch {
+			case strings.HasSuffix(s.path, "/registrations"): // admins and services may
 				s.token = c.shopper(7)
-			} else if s.token == c.admin {
+			case s.token == c.admin:
 				s.token = c.service
-			} else {
+			default:
 				s.token = c.admin
 			}
 		})

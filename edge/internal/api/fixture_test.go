@@ -78,12 +78,12 @@ type fixture struct {
 }
 
 // Register answers as if every user were new.
-func (f *fixture) Register(_ context.Context, id uint32, users []int64) (registry.Result, error) {
+func (f *fixture) Register(ctx context.Context, id uint32, users []int64) (registry.Result, error) {
 	if _, ok := f.sales.sales[id]; !ok {
 		return registry.Result{}, sale.ErrNotFound
 	}
 	for p := range partitions {
-		if _, err := f.store.Register(context.Background(), p, id, users); err != nil {
+		if _, err := f.store.Register(ctx, p, id, users); err != nil {
 			return registry.Result{}, err
 		}
 	}
