@@ -5,6 +5,7 @@ package edge
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"sluice/core/lifecycle"
 	"sluice/core/operate"
 	"sluice/core/outbox"
+	"sluice/core/redis"
 	"sluice/core/registry"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
@@ -96,14 +98,14 @@ func (n *Node) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	redis, err := deployment.OpenRedis(ctx, n.cfg.Redis, n.cfg.Stock.Agreed, redisstock.Config{
+	opened, err := deployment.OpenRedis(ctx, n.cfg.Redis, n.cfg.Stock.Agreed, redisstock.Config{
 		Ack: ack, OutboxEntriesMax: n.cfg.Stock.OutboxEntriesMax, ReplicaTimeout: n.cfg.Replicas.Timeout, Metrics: n.set,
 	})
 	if err != nil {
 		return err
 	}
-	n.parts.Close("close redis", redis.Close)
-	n.client, n.store = redis.Client, redis.Stock
+	n.parts.Close("close redis", opened.Close)
+	n.client, n.store = opened.Client, opened.Stock
 	if n.db, err = n.cfg.MySQL.OpenUnchecked(); err != nil {
 		return err
 	}
@@ -183,9 +185,7 @@ func (n *Node) startBackground(context.Context) error {
 	background.Run("known SKUs", n.known.Run)
 	background.Go("registered users", open.After(n.runScreenOfUsers))
 	background.Go("registrations", open.After(n.keepUsers))
-	background.Run("scripts of replicas", func(ctx context.Context) {
-		lifecycle.Repeat(ctx, n.log, "take scripts from replicas", disarmEvery, n.store.DisarmReplicas)
-	})
+	background.Run("scripts of replicas", n.disarmReplicas)
 	background.Go("replica warning", open.After(n.warnOfReplicas))
 	background.Go("outbox watch", open.After(newOutboxWatch(n.store.OutboxStats, n.cfg.Stock.OutboxEntriesMax, n.set).run))
 	n.watches = n.newWatches()
@@ -197,6 +197,19 @@ func (n *Node) startBackground(context.Context) error {
 		Expired: n.published().publish, Metrics: n.set, Log: n.log,
 	})
 	return nil
+}
+
+// disarmReplicas takes the scripts from demoted primaries. Sentinels are asked for those, as the client knows the primary only.
+func (n *Node) disarmReplicas(ctx context.Context) {
+	followers := redis.NewFollowers(n.cfg.Redis)
+	defer followers.Close()
+	lifecycle.Repeat(ctx, n.log, "take scripts from replicas", disarmEvery, func(ctx context.Context) error {
+		if !n.cfg.Redis.BySentinel() {
+			return n.store.DisarmReplicas(ctx, n.client.Nodes())
+		}
+		replicas, err := followers.Clients(ctx)
+		return errors.Join(err, n.store.DisarmReplicas(ctx, replicas))
+	})
 }
 
 // warnOfReplicas logs what is wrong with the replicas for the deployment's acknowledge level.

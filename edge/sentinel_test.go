@@ -1,13 +1,18 @@
 package edge_test
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis/rueidis"
 
 	"sluice/core/auth"
 	"sluice/core/local"
@@ -163,4 +168,79 @@ func TestPromotionWhilePrimaryHangs(t *testing.T) {
 	if got := buy("1", 3); got.code() != "sold_out" {
 		t.Errorf("beside a primary that has a unit left: %d %s", got.status, got.body)
 	}
+}
+
+// TestDemotedPrimaryLosesItsScripts has Sentinels replace a primary that nobody restarts, and promote it again without what
+// was sold meanwhile. It has no scripts by then, so that it is vetted before it sells.
+func TestDemotedPrimaryLosesItsScripts(t *testing.T) {
+	t.Parallel()
+	s, primary := newWatchedStack(t)
+	s.start()
+	s.load(1, 1, "")
+	connect := func(addr string) rueidis.Client {
+		t.Helper()
+		client, err := s.cfg.Redis.Server(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.Close)
+		return client
+	}
+	first, sentinel := connect(primary.Addr), connect(s.cfg.Redis.SentinelAddrs[0])
+	ask := func(client rueidis.Client, words ...string) rueidis.RedisResult {
+		return client.Do(t.Context(), client.B().Arbitrary(words...).Build())
+	}
+	says := func(line string) func() bool {
+		return func() bool {
+			info, err := ask(first, "INFO", "replication").ToString()
+			return err == nil && strings.Contains(info, line)
+		}
+	}
+	armed := func() bool {
+		info, err := ask(first, "INFO", "memory").ToString()
+		return err != nil || !strings.Contains(info, "number_of_cached_scripts:0\r")
+	}
+	promoteOther := func() {
+		t.Helper()
+		s.until(promotionWithin, "the Sentinels promote the other one", func() bool {
+			return ask(sentinel, "SENTINEL", "FAILOVER", s.cfg.Redis.SentinelMaster).Error() == nil
+		})
+	}
+	buy := func(user int64) answer {
+		t.Helper()
+		return s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"1","quantity":1}`, "Idempotency-Key", "k")
+	}
+	if !armed() {
+		t.Fatal("an open primary has no scripts")
+	}
+
+	promoteOther()
+	s.until(promotionWithin, "the primary is a replica", says("role:slave"))
+	s.until(promotionWithin, "it loses its scripts", func() bool { return !armed() })
+	named, err := ask(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", s.cfg.Redis.SentinelMaster).AsStrSlice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := connect(net.JoinHostPort(named[0], named[1]))
+	s.waitReady()
+	s.until(promotionWithin, "it follows the new primary", says("master_link_status:up"))
+
+	// Nothing reaches it any more, and the unit is sold.
+	if err := errors.Join(ask(second, "ACL", "SETUSER", "default", "-psync", "-sync").Error(), ask(second, "CLIENT", "KILL", "TYPE", "replica").Error()); err != nil {
+		t.Fatal(err)
+	}
+	s.until(promotionWithin, "the unit is sold", func() bool { return buy(1).status == http.StatusCreated })
+	if armed() {
+		t.Fatal("a replica has scripts")
+	}
+	promoteOther()
+	s.until(promotionWithin, "it is primary again", says("role:master"))
+	s.until(promotionWithin, "it is vetted", armed)
+	s.until(promotionWithin, "it answers", func() bool {
+		got := buy(2)
+		if got.status == http.StatusCreated {
+			t.Fatal("it has sold the unit a second time")
+		}
+		return got.code() == "sold_out"
+	})
 }

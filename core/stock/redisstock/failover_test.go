@@ -327,7 +327,7 @@ func TestDemotedPrimaryIsVettedAgain(t *testing.T) {
 	// A server that does not answer in time keeps its scripts until the next call.
 	disarmed := func(node int) func() bool {
 		return func() bool {
-			if err := s.DisarmReplicas(t.Context()); err != nil {
+			if err := s.DisarmReplicas(t.Context(), s.client.Nodes()); err != nil {
 				t.Error(err)
 			}
 			return !f.loaded(node)

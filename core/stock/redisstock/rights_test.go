@@ -91,7 +91,8 @@ func TestRightsAreEnoughToDisarm(t *testing.T) {
 		for _, script := range all {
 			admin.must("SCRIPT", "", "LOAD", script.Source)
 		}
-		failed := newShop(t, userOf(t, "sluice_edge", changes, addr), redisstock.Config{}).DisarmReplicas(t.Context())
+		edge := userOf(t, "sluice_edge", changes, addr)
+		failed := newShop(t, edge, redisstock.Config{}).DisarmReplicas(t.Context(), edge.Nodes())
 		there, err := admin.client.Do(t.Context(), admin.client.B().ScriptExists().Sha1(all[0].SHA1).Build()).AsIntSlice()
 		if err != nil {
 			t.Fatal(err)

@@ -101,14 +101,13 @@ func loadBeside(ctx context.Context, client rueidis.Client, scripts []lua.Script
 	return loadScripts(ctx, conn, scripts)
 }
 
-// DisarmReplicas removes the scripts from replicas that were vetted before, when they were primaries. If such a
-// replica becomes primary again, it executes nothing until somebody vets it. A server that does not answer keeps its
+// DisarmReplicas removes the scripts from those of the servers that are replicas, and were vetted before, when they were
+// primaries. If such a replica becomes primary again, it executes nothing until somebody vets it. A server that does not answer keeps its
 // scripts until the next call. A server that becomes primary at that very moment may lose scripts that a vetting has
 // just loaded; then it is vetted once more.
-func (s *Store) DisarmReplicas(ctx context.Context) error {
+func (s *Store) DisarmReplicas(ctx context.Context, nodes map[string]rueidis.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	nodes := s.client.Nodes()
 	ends := make(chan error, len(nodes))
 	for addr, node := range nodes {
 		go func() {
