@@ -70,7 +70,7 @@ func (j *judge) has(t Type) bool {
 }
 
 func (j *judge) result() Judgement {
-	out := Judgement{Class: InSync, Findings: j.findings, Steps: j.steps}
+	out := Judgement{Class: InSync, Findings: j.findings, Steps: j.steps, nameless: j.untold}
 	for i := range j.list {
 		if e := &j.list[i]; e.Store != InLedger && !j.Redis.Less(e.Position) {
 			out.Behind++

@@ -35,7 +35,7 @@ const (
 )
 
 // look looks closely at the cells in doubt. It looks again at a cell that differs, and reports what two looks in a
-// row have found.
+// row have found. Where held units seem to be nobody's, it first searches the partition for their records.
 func (p *partition) look(ctx context.Context) error {
 	cells := slices.SortedFunc(maps.Keys(p.doubts), stock.Cell.Compare)
 	for some := range slices.Chunk(cells, cellsPerLook) {
@@ -48,7 +48,7 @@ func (p *partition) look(ctx context.Context) error {
 }
 
 func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
-	before := map[stock.Cell]Judgement{}
+	before, searched := map[stock.Cell]Judgement{}, map[stock.Cell]bool{}
 	for n := 1; len(cells) > 0; n++ {
 		begun := p.Now()
 		views, err := p.views(ctx, cells)
@@ -56,16 +56,24 @@ func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
 			return err
 		}
 		cells = nil
+		nameless := map[stock.Cell]*View{}
 		for _, v := range views {
 			if p.rested(v) {
 				continue
 			}
 			j := Judge(v)
 			j = p.withoutKafka(v, j)
+			if j.nameless && !searched[v.Cell] && (p.quick || n == looksMax) {
+				j = unverified(v, InRedis, "more is held than the reservations that were read: only a search of the whole partition tells whose it is")
+			}
 			last, seen := before[v.Cell]
 			before[v.Cell] = j
 			switch {
 			case j.Class == InSync, j.Class == InFlight, j.Class == Absent:
+			case j.nameless && !searched[v.Cell]:
+				nameless[v.Cell] = v
+				cells = append(cells, v.Cell)
+				continue
 			case !seen, !alike(last, j) && n < looksMax:
 				cells = append(cells, v.Cell)
 				continue
@@ -73,15 +81,18 @@ func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
 				j.Findings = slices.DeleteFunc(j.Findings, func(f Finding) bool { return !last.has(f.Type) })
 				j.Steps = slices.DeleteFunc(j.Steps, func(s RepairStep) bool { return !last.has(s.Type) })
 				if len(j.Findings) == 0 {
-					j.Class = Unverified
-					j.Findings = []Finding{finding(Unverifiable, v.Cell, 0, Bookkeeping, v.NowMS,
-						Proof{Store: InRedis, Says: fmt.Sprintf("each of %d looks found something else: it changes faster than it is read", n)})}
-					j.Steps = []RepairStep{cannot(&j.Findings[0], whyNot(Unverifiable))}
+					j = unverified(v, InRedis, fmt.Sprintf("each of %d looks found something else: it changes faster than it is read", n))
 				}
 			}
 			p.keep(v, j)
 		}
 		p.rest(ctx, begun)
+		if err := p.search(ctx, nameless); err != nil {
+			return err
+		}
+		for c := range nameless {
+			searched[c] = true
+		}
 		if len(cells) == 0 {
 			return nil
 		}
@@ -107,9 +118,43 @@ func (p *partition) withoutKafka(v *View, j Judgement) Judgement {
 	if p.tailRead || !j.has(Gap) {
 		return j
 	}
-	f := finding(Unverifiable, v.Cell, 0, Bookkeeping, v.NowMS,
-		Proof{Store: InKafka, Says: "neither ledger nor outbox has an event that must have been, and Kafka cannot be read"})
+	return unverified(v, InKafka, "neither ledger nor outbox has an event that must have been, and Kafka cannot be read")
+}
+
+// unverified judges a cell about which nobody can tell, and says why.
+func unverified(v *View, store Store, why string) Judgement {
+	f := finding(Unverifiable, v.Cell, 0, Bookkeeping, v.NowMS, Proof{Store: store, Says: why})
 	return Judgement{Class: Unverified, Findings: []Finding{f}, Steps: []RepairStep{cannot(&f, whyNot(Unverifiable))}}
+}
+
+// search scans the partition for held reservations of cells that a look has not read, and has the next look read them.
+// MySQL does not have them as held, for example because somebody has edited their rows.
+func (p *partition) search(ctx context.Context, cells map[stock.Cell]*View) error {
+	if len(cells) == 0 {
+		return nil
+	}
+	read := map[stock.ReservationID]bool{}
+	for _, v := range cells {
+		for i := range v.Records {
+			read[v.Records[i].ID] = true
+		}
+	}
+	for cursor := uint64(0); ; {
+		begun := p.Now()
+		found, next, err := p.Redis.ViewRecords(ctx, p.number, cursor)
+		if err != nil {
+			return fromRedis(err)
+		}
+		for i := range found {
+			if r := &found[i]; r.State == stock.StateHeld && cells[r.Cell] != nil && !read[r.ID] {
+				p.odd(r)
+			}
+		}
+		p.rest(ctx, begun)
+		if cursor = next; next == 0 {
+			return nil
+		}
+	}
 }
 
 func (j *Judgement) has(t Type) bool {

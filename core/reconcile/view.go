@@ -121,4 +121,6 @@ type Judgement struct {
 	Findings []Finding
 	Steps    []RepairStep // the steps that put the findings right, at least one for each type
 	Behind   int64        // events up to the cut that MySQL lacks so far
+
+	nameless bool // held units belong to no reservation that was read
 }
