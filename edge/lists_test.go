@@ -174,6 +174,9 @@ func (c *contract) exerciseLists() {
 		s.path, s.undocumented = path+"limit=501", true
 		c.shoot(s)
 	}
+	forgotten := c.persisted(db, 20, 1, 7, 42, "returned", 0) // by Redis
+	c.shoot(shot{method: "GET", path: "/v1/returns/" + forgotten, token: c.service, want: "ok"})
+	c.shoot(shot{method: "GET", path: "/v1/returns/" + strings.Repeat("0", 31) + "f", token: c.service, want: "unknown_reservation"})
 	list := func(path, want string, undocumented bool) {
 		c.t.Helper()
 		c.shoot(shot{method: "GET", path: "/admin/v1/" + path, token: c.admin, want: want, undocumented: undocumented})

@@ -151,6 +151,8 @@ func (c *contract) exerciseReturns() {
 	back(sku+1_000_000, 1, "", "not_loaded", nil)
 	path := "/v1/reservations/" + again.json["reservation_id"].(string)
 	c.shoot(shot{method: "GET", path: path, token: c.service, want: "ok"})
+	c.shoot(shot{method: "GET", path: "/v1/returns/" + again.json["reservation_id"].(string), token: c.service, want: "ok"})
+	c.shoot(shot{method: "GET", path: "/v1/returns/" + again.json["reservation_id"].(string), token: c.shopper(7), want: "forbidden"})
 	c.shoot(shot{method: "POST", path: path + "/confirm", token: c.service, want: "wrong_state"})
 
 	fenced, breached := c.fresh(`,"extend_max_ms":1000`), c.fresh(`,"extend_max_ms":1000`)

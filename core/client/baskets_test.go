@@ -1,8 +1,12 @@
 package client
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"sluice/core/stock"
 )
@@ -42,5 +46,48 @@ func TestIDsFollowFromRequests(t *testing.T) {
 	}
 	if id, err := (Take{SKU: 1, User: 1, Key: "k"}).ReservationID(false, 0); err == nil {
 		t.Errorf("id %s without partitions", id)
+	}
+}
+
+// A return whose key may be forgotten is looked up, and never sent again.
+func TestOldReturnsAreLookedUp(t *testing.T) {
+	t.Parallel()
+	const partitions = 64
+	var asked []string
+	edge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.Path)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(strings.Replace(held, `"held"`, `"returned"`, 1)))
+	}))
+	defer edge.Close()
+	back := Return{SKU: 1001, Quantity: 1, User: 42, Reason: "did not fit", Key: "refund"}
+	id, err := back.ReservationID(partitions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		age, retention time.Duration
+		partitions     int
+		want           string // "": an error, and nothing is asked
+	}{
+		{0, 0, 0, "POST /v1/returns"},
+		{11 * time.Hour, 0, 0, "POST /v1/returns"},
+		{13 * time.Hour, 0, partitions, "GET /v1/returns/" + id},
+		{13 * time.Hour, 48 * time.Hour, partitions, "POST /v1/returns"},
+		{13 * time.Hour, 0, 0, ""},
+	} {
+		c, err := New(Config{URL: edge.URL, Partitions: step.partitions, Retention: step.retention})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back.Asked = (time.Time{}); step.age > 0 {
+			back.Asked = time.Now().Add(-step.age)
+		}
+		asked = nil
+		got, err := c.Return(t.Context(), back)
+		c.Close()
+		if sent := strings.Join(asked, ", "); sent != step.want || (err != nil) != (step.want == "") || err == nil && got.State != StateReturned {
+			t.Errorf("%+v: asked %q, got %+v, error %v", step, sent, got, err)
+		}
 	}
 }

@@ -87,6 +87,7 @@ var calls = map[string]func(*testing.T, *Client) (any, error){
 		t.Helper()
 		return c.Return(t.Context(), Return{SKU: 1, Quantity: 2, Sale: 7, User: 42, Reason: "did not fit", Key: "refund-1"})
 	},
+	"showReturn": func(t *testing.T, c *Client) (any, error) { t.Helper(); return c.ShowReturn(t.Context(), someID) },
 	"listHeld": func(t *testing.T, c *Client) (any, error) {
 		t.Helper()
 		return c.ListHeld(t.Context(), 7, Page{500, "abc"})
@@ -132,6 +133,10 @@ var calls = map[string]func(*testing.T, *Client) (any, error){
 			Sale: 7, Name: "day", Items: []Allotment{{1001, 100}},
 			Limit: new(int64(1)), Hold: new(time.Minute), Ack: AckLog, ShopperDeducts: new(true),
 		})
+	},
+	"registerUsers": func(t *testing.T, c *Client) (any, error) {
+		t.Helper()
+		return c.RegisterUsers(t.Context(), 7, []int64{1001, 1002})
 	},
 	"showSale": func(t *testing.T, c *Client) (any, error) { t.Helper(); return c.ShowSale(t.Context(), 7) },
 	"openSale": func(t *testing.T, c *Client) (any, error) {

@@ -98,9 +98,9 @@ type Registered struct {
 
 func (r *Registered) complete() bool { return r.Sale != 0 }
 
-// Register registers users, up to 10,000, for a sale that is for registered users only. For admins and services. It can be
+// RegisterUsers registers users, up to 10,000, for a sale that is for registered users only. For admins and services. It can be
 // repeated. When it returns, every edge lets them take.
-func (c *Client) Register(ctx context.Context, sale uint32, users []int64) (Registered, error) {
+func (c *Client) RegisterUsers(ctx context.Context, sale uint32, users []int64) (Registered, error) {
 	ids := make([]string, len(users))
 	for i, user := range users {
 		ids[i] = strconv.FormatInt(user, 10)

@@ -166,11 +166,24 @@ type Return struct {
 	User     int64  // who gives it back
 	Reason   string // the ledger keeps it
 	Key      string // Idempotency-Key, of the refund or the case; "": the client makes one
+	// Asked is when the shop first sent this return with this key; zero: it sends it now. An old one is looked up instead.
+	Asked time.Time
 }
 
 // Return makes sold units free again. It is for services. The reservation of the units may be long forgotten, so the
 // answer has an id of its own.
+//
+// If the return was asked for longer ago than half the retention, its key may be forgotten, and sending it again could give
+// the units back twice. So Return looks it up and sends nothing; its units are back, or the problem is
+// CodeUnknownReservation: it never arrived, and may be sent with a new key.
 func (c *Client) Return(ctx context.Context, r Return) (Reservation, error) {
+	if !r.Asked.IsZero() && time.Since(r.Asked) > c.retention/2 {
+		id, err := r.ReservationID(c.partitions)
+		if err != nil {
+			return Reservation{}, fmt.Errorf("%w: an old return is looked up by its id: set Config.Partitions", err)
+		}
+		return c.ShowReturn(ctx, id)
+	}
 	return send[Reservation](ctx, c, call{method: http.MethodPost, path: "/v1/returns", key: r.Key, body: struct {
 		SKU      int64  `json:"sku_id,string"`
 		Quantity int64  `json:"quantity"`
@@ -180,16 +193,25 @@ func (c *Client) Return(ctx context.Context, r Return) (Reservation, error) {
 	}{r.SKU, r.Quantity, r.Sale, r.User, r.Reason}})
 }
 
-// reservation makes a call about one reservation. It refuses an impossible id as unknown, because such an id must not
-// become part of a path.
+// ShowReturn looks up a return by its id, also one that is older than the retention. It is for services.
+func (c *Client) ShowReturn(ctx context.Context, id string) (Reservation, error) {
+	return c.about(ctx, "/v1/returns/", id, call{method: http.MethodGet})
+}
+
 func (c *Client) reservation(ctx context.Context, id string, q call) (Reservation, error) {
+	return c.about(ctx, "/v1/reservations/", id, q)
+}
+
+// about makes a call about one reservation. It refuses an impossible id as unknown, because such an id must not become
+// part of a path.
+func (c *Client) about(ctx context.Context, under, id string, q call) (Reservation, error) {
 	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
 		return Reservation{}, &Problem{
 			Code: CodeUnknownReservation, Status: http.StatusNotFound, Title: "There is no such reservation.",
 			Detail: fmt.Sprintf("%q is no id of one", id),
 		}
 	}
-	q.path = "/v1/reservations/" + id + q.path
+	q.path = under + id + q.path
 	return send[Reservation](ctx, c, q)
 }
 

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"sluice/core/stock"
 )
@@ -35,6 +36,21 @@ func (r *Reader) Reservation(ctx context.Context, id stock.ReservationID) (found
 		return nil, err
 	}
 	return found, nil
+}
+
+// Return is a return after the events that MySQL has, nil if it has none of that id. behind is how old the oldest event is that
+// MySQL may lack, negative if nobody knows.
+func (r *Reader) Return(ctx context.Context, id stock.ReservationID) (found *stock.Reservation, behind time.Duration, err error) {
+	untilMS, nowMS := r.persisted(ctx) // before the row is read, so that what MySQL has by then is in it
+	behind = time.Duration(nowMS-untilMS) * time.Millisecond
+	if nowMS == 0 {
+		behind = -1
+	}
+	found, err = r.Reservation(ctx, id)
+	if found != nil && found.State != stock.StateReturned {
+		found = nil
+	}
+	return found, behind, err
 }
 
 // Events returns the first events of a reservation, in order, from the ledger of its cell. The ledger has no index of

@@ -37,6 +37,13 @@ func TestReservationAndItsEvents(t *testing.T) {
 	if none, err := b.Reservation(t.Context(), other); err != nil || none != nil {
 		t.Errorf("one that MySQL does not know: %+v, %v", none, err)
 	}
+	if none, _, err := b.Return(t.Context(), id); err != nil || none != nil {
+		t.Errorf("a reservation is no return: %+v, %v", none, err)
+	}
+	b.exec("UPDATE reservations SET state = 'returned' WHERE reservation_id = ?", id[:])
+	if back, _, err := b.Return(t.Context(), id); err != nil || back == nil || back.State != stock.StateReturned || back.Cell != cell {
+		t.Errorf("a return: %+v, %v", back, err)
+	}
 	events, err := b.Events(t.Context(), cell, id)
 	if diff := cmp.Diff(want, events); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)

@@ -124,7 +124,7 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 		},
 		Tokens: auth.NewVerifier(f.keys, auth.VerifierConfig{Issuer: "iss", Audience: "aud", CacheMax: 1000}),
 
-		ReadTimeout: time.Second, AdminTimeout: time.Second,
+		Retention: stock.RetentionDefault, ReadTimeout: time.Second, AdminTimeout: time.Second,
 		Metrics: f.set, Log: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.UnixMilli(f.nowMS.Load()) },
 	}

@@ -21,6 +21,7 @@ type Books interface {
 	Stock(ctx context.Context, f ledger.StockFilter, p ledger.Page) (ledger.List[ledger.Stock], error)
 	Sales(ctx context.Context, f ledger.SaleFilter, p ledger.Page) (ledger.List[ledger.Sale], error)
 	Reservations(ctx context.Context, f ledger.ReservationFilter, p ledger.Page) (ledger.List[ledger.Reservation], error)
+	Return(ctx context.Context, id stock.ReservationID) (found *stock.Reservation, behind time.Duration, err error)
 	Letters(ctx context.Context, f ledger.LetterFilter, p ledger.Page) (ledger.List[ledger.Letter], error)
 	Letter(ctx context.Context, id ledger.LetterID) (ledger.LetterContent, error)
 	Resolve(ctx context.Context, id ledger.LetterID, d ledger.Decision) (l ledger.Letter, already bool, err error)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,6 +74,9 @@ func TestReturns(t *testing.T) {
 	if shown := f.do(call{method: "GET", path: got.header.Get("Location"), token: service}); shown.body != got.body {
 		t.Errorf("shown: %d %s", shown.status, shown.body)
 	}
+	if shown := f.do(call{method: "GET", path: "/v1/returns/" + got.json["reservation_id"].(string), token: service}); shown.body != got.body {
+		t.Errorf("looked up: %d %s", shown.status, shown.body)
+	}
 	g := func(token, key, body string, status int, code string) {
 		t.Helper()
 		if got := f.do(call{method: "POST", path: "/v1/returns", token: token, key: key, body: body}); got.status != status || got.code() != code {
@@ -92,6 +96,50 @@ func TestReturns(t *testing.T) {
 	if got := f.do(call{method: "POST", path: "/v1/deductions", token: service, body: `{"sku_id":"1","sale_id":"5","quantity":3,"user_id":"7"}`}); got.status != 201 {
 		t.Errorf("the user may buy again: %d %s", got.status, got.body)
 	}
+}
+
+// books have one return, which Redis has forgotten, and are behind.
+type books struct {
+	emptyBooks
+
+	has    stock.Reservation
+	behind time.Duration
+}
+
+func (b *books) Return(_ context.Context, id stock.ReservationID) (*stock.Reservation, time.Duration, error) {
+	if id != b.has.ID {
+		return nil, b.behind, nil
+	}
+	return &b.has, b.behind, nil
+}
+
+// TestReturnsAreLookedUp finds a return in MySQL that Redis has forgotten, and says that there is none only if that is certain.
+func TestReturnsAreLookedUp(t *testing.T) {
+	t.Parallel()
+	kept := &books{has: stock.Reservation{
+		ID: stock.ReservationID{15: 9}, Cell: stock.Cell{SKU: 1, Pool: 5}, User: 7, Quantity: 2, State: stock.StateReturned,
+	}}
+	f := newFixture(t, func(p *Parts) { p.Books = kept })
+	cell := stock.Cell{SKU: 1}
+	f.load(cell, 10, nil)
+	service := f.token(1, auth.RoleService)
+	look := func(id, token string, status int, want string) {
+		t.Helper()
+		if got := f.do(call{method: "GET", path: "/v1/returns/" + id, token: token}); got.status != status || !strings.Contains(got.body, want) {
+			t.Errorf("%d %s, want %d and %s", got.status, got.body, status, want)
+		}
+	}
+	look(kept.has.ID.String(), service, 200, `"sale_id":"5","user_id":"7","state":"returned"}`)
+	look(kept.has.ID.String(), f.token(7, auth.RoleShopper), 403, "forbidden")
+	nobody := stock.ReservationID{15: 8}.String()
+	for behind, want := range map[time.Duration]int{0: 404, 11 * time.Hour: 404, 13 * time.Hour: 503, -1: 503} {
+		kept.behind = behind
+		look(nobody, service, want, "")
+		look(kept.has.ID.String(), service, 200, "returned")
+	}
+	look("x", service, 404, "unknown_reservation")
+	held := f.do(call{method: "POST", path: reservePath, token: service, body: `{"sku_id":"1","quantity":1,"user_id":"7"}`})
+	look(held.json["reservation_id"].(string), service, 404, "nothing was returned under this id")
 }
 
 // TestSalesOnly keeps shoppers from normal stock where a deployment says so, and lets services take it for them.
