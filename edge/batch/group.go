@@ -12,6 +12,7 @@ import (
 // The last reader gives the group back to the pool.
 type group struct {
 	vector  stock.Vector
+	max     int // so many requests fit; only a part that has more travels alone
 	full    bool
 	since   time.Time // when the first request came
 	left    atomic.Int32
@@ -29,7 +30,7 @@ type proof struct {
 }
 
 func newGroup(vectorMax int) *group {
-	return &group{vector: stock.Vector{Requests: make([]stock.Request, 0, vectorMax)}}
+	return &group{max: vectorMax, vector: stock.Vector{Requests: make([]stock.Request, 0, vectorMax)}}
 }
 
 // open readies a new or used group for its first request.
@@ -37,7 +38,7 @@ func (g *group) open(op stock.Op, partition int) {
 	g.vector = stock.Vector{
 		Op:        op,
 		Partition: partition,
-		Requests:  g.vector.Requests[:0],
+		Requests:  g.vector.Requests[:0:g.max],
 		Outcomes:  g.vector.Outcomes[:0],
 		Cells:     g.vector.Cells[:0],
 	}

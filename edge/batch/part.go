@@ -55,6 +55,7 @@ func (b *Batcher) decidePart(op stock.Op, requests []stock.Request, replicate bo
 
 // acknowledgePart returns once each line is as safe as its cell's level demands.
 func (b *Batcher) acknowledgePart(requests []stock.Request, results []Result, p proof) error {
+	var replayed proof // of a replay, which proves replicas only: its entry, if it has one, is of other requests
 	for i := range results {
 		res := &results[i]
 		if res.Verdict.Refused() {
@@ -66,10 +67,12 @@ func (b *Batcher) acknowledgePart(requests []stock.Request, results []Result, p 
 		}
 		missing := needOf(level, stock.OpGather, res.Verdict, p)
 		if missing == needReplay {
-			if p, err = b.replayPart(requests); err != nil {
-				return unproven(err)
+			if !replayed.replicate {
+				if replayed, err = b.replayPart(requests); err != nil {
+					return unproven(err)
+				}
 			}
-			missing = needOf(level, stock.OpGather, res.Verdict, p)
+			missing = needOf(level, stock.OpGather, res.Verdict, replayed)
 		}
 		if err := b.meet(missing, requests[0].ID.Partition(), p); err != nil {
 			return err

@@ -115,10 +115,13 @@ func TestRefusedBaskets(t *testing.T) {
 	try(shopper, strings.Replace(basketOf(1), "}]", `}],"user_id":"7"`, 1), 403, "forbidden", "/user_id")
 	try(service, basketOf(1), 400, "malformed", "/user_id")
 	try(f.token(1, auth.RoleAdmin), basketOf(1), 403, "forbidden", "")
-	if got := f.do(call{method: "POST", path: "/v1/baskets", token: shopper, key: "one", body: basketOf(1, 6)}); got.status == 201 {
-		if got := f.do(call{method: "POST", path: "/v1/baskets", token: shopper, key: "one", body: basketOf(1, 7)}); got.status != 422 || got.code() != "mismatch" {
-			t.Errorf("a key with other lines: %d %s", got.status, got.body)
-		}
+	one := call{method: "POST", path: "/v1/baskets", token: shopper, key: "one", body: basketOf(1, 6)}
+	if got := f.do(one); got.status != 201 {
+		t.Fatalf("the first basket of a key: %d %s", got.status, got.body)
+	}
+	one.body = basketOf(1, 7)
+	if got := f.do(one); got.status != 422 || got.code() != "mismatch" {
+		t.Errorf("a key with other lines: %d %s", got.status, got.body)
 	}
 	only := newFixture(t, func(p *Parts) { p.SalesOnly = true })
 	only.load(stock.Cell{SKU: 1, Pool: 5}, 3, nil)
