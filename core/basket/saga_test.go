@@ -29,6 +29,13 @@ func newWorld(t rapid.TB, units ...int64) *world {
 	t.Helper()
 	w := &world{TB: t, nowMS: 1_700_000_000_000}
 	w.store = memstock.New(partitions, func() int64 { return w.nowMS })
+	w.load(units...)
+	return w
+}
+
+// load makes a cell with so many units for each number, in different partitions.
+func (w *world) load(units ...int64) {
+	w.Helper()
 	seen := map[int]bool{}
 	for sku := int64(1); len(w.cells) < len(units); sku++ {
 		cell := stock.Cell{SKU: sku}
@@ -38,7 +45,6 @@ func newWorld(t rapid.TB, units ...int64) *world {
 			w.cells = append(w.cells, cell)
 		}
 	}
-	return w
 }
 
 func (w *world) adjust(cell stock.Cell, key string, a stock.Adjustment) {
@@ -140,6 +146,35 @@ func TestHeldBasket(t *testing.T) {
 	again := w.decide(b)
 	if again.State != stock.BasketHeld || again.First || again.Lines[1].Reservation.State != stock.StateConfirmed {
 		t.Fatalf("again: %+v", again)
+	}
+}
+
+// TestHeldBasketTakesNothingAgain has a line end and be forgotten, while the basket is remembered: whoever repeats the request
+// is told of the other lines.
+func TestHeldBasketTakesNothingAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, 2, 2)
+	w.store.Retention = time.Minute
+	b := w.basket("a", w.cells...)
+	w.decide(b)
+	for _, l := range b.Lines[1:] {
+		w.one(stock.OpRelease, stock.Request{ID: l.ID, Cell: l.Cell})
+	}
+	w.nowMS += w.store.Retention.Milliseconds() + 1
+	for p := range partitions {
+		if _, err := w.store.Forget(context.Background(), p, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := w.held()
+	again := w.decide(b)
+	if held := w.held(); !slices.Equal(held, before) || again.State != stock.BasketHeld || again.First {
+		t.Errorf("held %v, before %v: %+v", held, before, again)
+	}
+	for i, l := range again.Lines {
+		if want := i == 0; (l.Reservation.State == stock.StateHeld) != want {
+			t.Errorf("line %d is told as %+v", i, l.Reservation)
+		}
 	}
 }
 
