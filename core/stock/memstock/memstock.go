@@ -125,7 +125,8 @@ func (s *Store) Reservations(_ context.Context, ids []stock.ReservationID) ([]st
 	return found, s.now(), nil
 }
 
-// Expire gives the units of due reservations back, earliest deadline first. Reservations of a shut cell stay due.
+// Expire gives the units of due reservations back, earliest deadline first. It looks again later at those of a
+// shut cell.
 func (s *Store) Expire(_ context.Context, partition, limit int) (stock.Sweep, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +136,7 @@ func (s *Store) Expire(_ context.Context, partition, limit int) (stock.Sweep, er
 	}
 	sweep := stock.Sweep{TimeMS: s.now()}
 	step := p.begin(sweep.TimeMS, s.OutboxEntriesMax)
-	var waiting []member
+	var waiting, later []member
 	for i, m := range p.due {
 		if m.atMS > sweep.TimeMS {
 			sweep.NextMS = m.atMS
@@ -147,13 +148,17 @@ func (s *Store) Expire(_ context.Context, partition, limit int) (stock.Sweep, er
 			waiting = append(waiting, m)
 			continue
 		}
-		expired, stuck := step.expire(m)
+		expired, againMS := step.expire(m)
 		sweep.Expired += expired
-		if len(stuck) > 0 {
-			waiting = append(waiting, newMember(m.atMS, m.pool, stuck))
+		if againMS > 0 {
+			m.atMS = againMS
+			later = append(later, m)
 		}
 	}
 	p.due = waiting
+	for _, m := range later {
+		p.due = add(p.due, m)
+	}
 	if entry := step.commit(s.Retention.Milliseconds()); entry.ID != "" {
 		sweep.Entries = []stock.Entry{entry}
 	}

@@ -241,24 +241,33 @@ func (s *step) giveBackSold(r *stock.Request) stock.Outcome {
 	return s.effect(event.KindReturn, cell, record, event.Change{Reason: r.Reason})
 }
 
-// expire expires the reservations of a member that are still held and due. It leaves those of a cell that is shut, and those
-// whose deadline has moved.
-func (s *step) expire(m member) (expired int, stuck []stock.ReservationID) {
+// expire expires the reservations of a member that are still held and due. againMS is when to look at the member again, 0 if
+// none of them waits: for its own deadline, or for its cell, which is shut.
+func (s *step) expire(m member) (expired int, againMS int64) {
+	wait := func(untilMS int64) {
+		if againMS == 0 || untilMS < againMS {
+			againMS = untilMS
+		}
+	}
 	for _, id := range m.ids {
 		r := s.reservation(id)
-		if r.State != stock.StateHeld || r.StateAt(s.nowMS) != stock.StateExpired {
-			continue // settled in time; extended, or forgotten and reserved again: then another member has it
+		switch {
+		case r.State != stock.StateHeld:
+			continue // settled in time
+		case r.DeadlineMS > s.nowMS:
+			wait(r.DeadlineMS) // extended, or forgotten and reserved again
+			continue
 		}
 		cell := s.cell(r.Cell)
 		if verdict := cell.Settle(r.Quantity); verdict != stock.VerdictOK {
 			s.shut(cell, verdict)
-			stuck = append(stuck, id)
+			wait(s.nowMS + stock.ExpiryPostponed.Milliseconds())
 			continue
 		}
 		s.giveBack(event.KindExpire, cell, r)
 		expired++
 	}
-	return expired, stuck
+	return expired, againMS
 }
 
 // giveBack moves the units of a held reservation to avail, and off its user's limit. A return may have taken some off already.

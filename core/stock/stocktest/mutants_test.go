@@ -4,7 +4,7 @@ package stocktest_test
 type mutant struct{ name, file, old, new string }
 
 var mutants = []mutant{
-	{"drop the limit check", "step.go", `Owned:      s.owned(user)`, `Owned: -1 << 40`},
+	{"drop the limit check", "step.go", `Owned:      s.owned(buyer{r.Cell, r.User})`, `Owned: -1 << 40`},
 	{"do not count units of the limit", "step.go", `s.owned(user) + r.Quantity`, `s.owned(user)`},
 	{"keep released units in the limit", "step.go", `max(0, s.owned(user)-r.Quantity)
 		r.Counted`, `s.owned(user)
@@ -80,8 +80,8 @@ var mutants = []mutant{
 	},
 	{"expire more than is held", "step.go", `verdict := cell.Settle(r.Quantity);`, `verdict := cell.Settle(0);`},
 	{
-		"shut cells hold others up", "memstock.go", `if len(stuck) > 0 {`,
-		"if len(stuck) > 0 {\n\t\t\twaiting = append(waiting, p.due[i+1:]...)\n\t\t\tp.due = p.due[:0]\n\t\t\tbreak",
+		"shut cells hold others up", "memstock.go", `if againMS > 0 {`,
+		"if againMS > 0 {\n\t\t\twaiting = append(waiting, p.due[i+1:]...)\n\t\t\tp.due = p.due[:0]\n\t\t\tbreak",
 	},
 
 	{"settle anyone's", "step.go", `before.Settle(wanted, r.User,`, `before.Settle(wanted, 0,`},
@@ -113,10 +113,9 @@ var mutants = []mutant{
 }`},
 	{
 		"expire what is confirmed", "step.go",
-		`r.State != stock.StateHeld || r.StateAt(s.nowMS) != stock.StateExpired`,
-		`r.State == stock.StateReleased || r.DeadlineMS > s.nowMS`,
+		`case r.State != stock.StateHeld:`, `case r.State == stock.StateReleased:`,
 	},
-	{"expire too early", "memstock.go", `if m.atMS > sweep.TimeMS {`, `if m.atMS > sweep.TimeMS+3_600_000 {`},
+	{"look at what is not due", "memstock.go", `if m.atMS > sweep.TimeMS {`, `if m.atMS > sweep.TimeMS+3_600_000 {`},
 	{"expire a moment late", "memstock.go", `if m.atMS > sweep.TimeMS {`, `if m.atMS >= sweep.TimeMS {`},
 	{"never more to expire", "memstock.go", `sweep.More = true`, ``},
 	{"expire more than the limit", "memstock.go", `sweep.Expired >= limit`, `sweep.Expired >= limit && false`},
@@ -181,7 +180,7 @@ var unsimulated = []string{
 	"expire more than the limit", "forget before its time", "forget more than the limit",
 	"ignore the deployment's level", "give back what never counted", "half a vector before an error", "ignore a full outbox",
 	"extend on a full outbox", "return on a full outbox",
-	"never more to expire", "no next deadline", "settle in a cell that is not there",
+	"look at what is not due", "never more to expire", "no next deadline", "settle in a cell that is not there",
 	"forget undecided baskets", "decide young baskets", "decide all baskets at once", "give back from a shut cell", "refused while a line is held",
 }
 
