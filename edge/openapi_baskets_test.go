@@ -16,10 +16,9 @@ func (c *contract) exerciseBaskets() {
 		for _, sku := range skus {
 			items = append(items, fmt.Sprintf(`{"sku_id":"%d","quantity":2}`, sku))
 		}
-		body, more := `{"items":[`+strings.Join(items, ",")+`]}`, ""
+		body := `{"items":[` + strings.Join(items, ",") + `]}`
 		if token == c.service {
-			more = `,"user_id":"9"}`
-			body = strings.TrimSuffix(body, "}") + more
+			body = strings.TrimSuffix(body, "}") + `,"user_id":"9"}`
 		}
 		c.shoot(shot{method: "POST", path: "/v1/baskets", token: token, body: body, want: want, header: header, undocumented: len(skus) == 0})
 	}

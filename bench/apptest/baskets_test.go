@@ -197,10 +197,10 @@ func (m *market) ask(addr string, o *order) (held bool, err error) {
 	c := m.client(addr, o.user)
 	defer c.Close()
 	if len(o.items) == 1 {
-		_, err = c.Reserve(context.Background(), client.Take{SKU: o.items[0].SKU, Quantity: 1, Key: o.key})
+		_, err = c.Reserve(m.Context(), client.Take{SKU: o.items[0].SKU, Quantity: 1, Key: o.key})
 	} else {
 		var b client.HeldBasket
-		if b, err = c.HoldBasket(context.Background(), client.Basket{Items: o.items, Key: o.key}); err == nil && len(b.Reservations) != len(o.items) {
+		if b, err = c.HoldBasket(m.Context(), client.Basket{Items: o.items, Key: o.key}); err == nil && len(b.Reservations) != len(o.items) {
 			m.Errorf("basket %s has %d of %d reservations", o.key, len(b.Reservations), len(o.items))
 		}
 	}
@@ -240,7 +240,7 @@ func (m *market) giveBack(o *order) {
 	}
 	c := m.client(m.edges[0].Addr(), o.user)
 	defer c.Close()
-	if _, err := c.ReleaseAll(context.Background(), texts); err != nil {
+	if _, err := c.ReleaseAll(m.Context(), texts); err != nil {
 		m.Logf("release: %v", err) // it stays held
 	}
 }

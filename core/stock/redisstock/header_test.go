@@ -64,10 +64,10 @@ func readHeader(t *testing.T, script lua.Script) header {
 		switch word {
 		case "KEYS":
 			m := keyLine.FindStringSubmatch(line)
-			if m != nil && m[1] == "" && h.repeated {
+			if len(m) > 0 && m[1] == "" && h.repeated {
 				break // more of them, behind those that there may be any number of
 			}
-			if m == nil || h.repeated || m[1] != strconv.Itoa(len(h.keys)+1) {
+			if len(m) == 0 || h.repeated || m[1] != strconv.Itoa(len(h.keys)+1) {
 				t.Fatalf("%s: key %q", script.Name, line)
 			}
 			h.keys, h.repeated = append(h.keys, m[3]), m[2] != ""
