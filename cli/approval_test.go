@@ -80,6 +80,9 @@ func TestRepairNeedsApproval(t *testing.T) {
 		s.apply(c.args...).want(c.code, c.said)
 	}
 	s.run("token", "issue", "--user", "7", "--role", "service", "--plan", plan.Digest).want(command.ExitUsage, "only an admin")
+	for _, short := range []string{plan.Digest[:8], plan.Digest[:4] + "..." + plan.Digest[60:], strings.ToUpper(plan.Digest) + "A"} {
+		s.run("token", "issue", "--user", "7", "--role", "admin", "--plan", short).want(command.ExitUsage, "--plan", "64 lower-case hexadecimal digits")
+	}
 	if n := s.rows("TRUE"); n != 0 {
 		t.Errorf("%d steps were begun", n)
 	}

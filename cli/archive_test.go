@@ -48,6 +48,11 @@ func TestArchiveCommand(t *testing.T) {
 	d := atRest(t, "1,100\n2,100\n")
 	d.run("stock", "adjust", "1", "--limit", "5", "--reason", "limit", "--yes").want(command.ExitDone)
 	h, cell, dir := d.hand(), stock.Cell{SKU: 1}, t.TempDir()
+	none := filepath.Join(dir, "none")
+	d.run("archive", "verify", "--dir", none).want(command.ExitDone, "nothing to check: no file has left this MySQL yet")
+	d.run("archive", "show", none).want(command.ExitNotFound, "archive file "+none+": no such file or directory")
+	d.run("archive", "verify", none).want(command.ExitFailed, "archive file "+none+": no such file or directory")
+	d.run("archive", "run", "--dir", none, "--yes").want(command.ExitUsage, "--dir: "+none+": no such file or directory")
 	archived := func(args ...string) result {
 		return d.run(append([]string{"archive", "run", "--dir", dir, "--older-than", "1200h", "--yes"}, args...)...)
 	}

@@ -35,6 +35,32 @@ func TestUsersAreRegistered(t *testing.T) {
 	has(register("user_id\n5\n6\n7\n", command.ExitDone, "--file", "-"), `"added":1,"registered":3`)
 	has(register("", command.ExitDone, "--user", "7", "--user", "8"), `"added":1,"registered":4`)
 	register("", command.ExitUsage)
+	for _, c := range []struct {
+		file string
+		code int
+		want []string
+	}{
+		{"\xef\xbb\xbfUSER_ID\r\n\"5\"\r\n\r\n6\r\n", command.ExitDone, []string{"0 users registered now, 0 lines are wrong; it has 4 users"}},
+		{"\xff\xfe5\x00\r\x00\n\x006\x00\r\x00\n\x00", command.ExitDone, []string{"0 users registered now, 0 lines are wrong; it has 4 users"}},
+		{"user_id\n5.0\n-6\n", command.ExitFailed, []string{"line 2", "line 3", "0 users registered now, 2 lines are wrong\n"}}, // MySQL was not asked how many it has
+		{"5.0\n6\n", command.ExitFailed, []string{`line 1: "5.0" is no user id`, "it has 4 users"}},
+		{"user_id;name\n5;max\n", command.ExitUsage, []string{`line 1, header row: "user_id;name"`, "one column"}},
+		{"\x7fELF\n\n", command.ExitUsage, []string{"header row", "one column"}},
+		{"user_id\n" + strings.Repeat("5", 1<<17), command.ExitUsage, []string{"line 2 is too long"}},
+		{"", command.ExitUsage, []string{"no line with a user"}},
+		{"user_id\n", command.ExitUsage, []string{"no line with a user"}},
+	} {
+		got := d.runWith(c.file, "sale", "register", "7", "--yes", "--file", "-")
+		got.want(c.code, c.want...)
+		if c.code == command.ExitUsage && strings.Contains(got.out+got.err, "registered") {
+			t.Errorf("%.40q: %s%s: speaks of users where it registered none", c.file, got.out, got.err)
+		}
+	}
+	d.run("sale", "register", "7", "--yes", "--file", t.TempDir()).want(command.ExitFailed, "file of users /")
+	if got := d.run("sale", "register", "9", "--user", "7", "--yes"); strings.Contains(got.out+got.err, "it has") || strings.Contains(got.err, "To go on") {
+		t.Errorf("a sale that is not there: %s%s", got.out, got.err)
+	}
+	d.run("sale", "create", "10", "--name", "nothing", "--yes").want(command.ExitUsage, "--item or --items-file")
 	d.run("sale", "register", "8", "--user", "7", "--yes").want(command.ExitUsage)
 	d.run("sale", "register", "9", "--user", "7", "--yes").want(command.ExitNotFound)
 

@@ -10,6 +10,7 @@ import (
 
 	"sluice/core/archive"
 	"sluice/core/config"
+	"sluice/core/text"
 	"sluice/persister"
 )
 
@@ -75,7 +76,7 @@ func (a *ArchiveRun) Run(ctx context.Context, c *Console, log *slog.Logger) erro
 			err = fmt.Errorf("%s is no directory", a.Dir)
 		}
 		if err != nil {
-			return usage(fmt.Errorf("--dir: %w", err))
+			return usage(fmt.Errorf("--dir: %w", text.OfFile(err)))
 		}
 	}
 	db, err := a.MySQL.Open(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"sluice/core/db"
 	"sluice/core/evidence"
 	"sluice/core/ledger"
+	"sluice/core/text"
 	"sluice/persister"
 )
 
@@ -139,7 +141,11 @@ func (a *ArchiveVerify) one(c *Console, path, ledger string, sum *[32]byte) erro
 	if err == nil && sum != nil && checked.SHA256 != *sum {
 		err = fmt.Errorf("%w: its SHA-256 is %x, and MySQL has %x", archive.ErrFile, checked.SHA256[:], sum[:])
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.Notef("archive file %v", text.OfFile(err))
+		return err
+	case err != nil:
 		c.Notef("%s: %v", path, err)
 		return err
 	}
@@ -183,6 +189,8 @@ func (a *ArchiveVerify) all(ctx context.Context, c *Console) (err error) {
 	})
 	if err != nil {
 		got.Said = err.Error()
+	} else if got.Files == 0 {
+		c.Printf("nothing to check: no file has left this MySQL yet\n")
 	}
 	if err != nil || got.BadFiles > 0 {
 		got.Outcome = archive.OutcomeFailed
@@ -257,7 +265,10 @@ func (a *ArchiveShow) Run(ctx context.Context, c *Console) error {
 	if err == nil {
 		err = a.refuse(&checked.Header, ledgerID)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return notFound(fmt.Errorf("archive file %w", text.OfFile(err)))
+	case err != nil:
 		return fmt.Errorf("%s: %w", a.File, err)
 	}
 	if a.json() {

@@ -64,6 +64,9 @@ func (s *SaleCreate) plan() (sale.Plan, error) {
 	}
 	plan := sale.Plan{ID: s.ID, Name: s.Name, Limit: s.Limit, Hold: s.Hold, Ack: ack, ShopperDeducts: s.ShopperDeducts}
 	plan.RegisteredOnly, plan.ExtendMax = s.RegisteredOnly, s.ExtendMax
+	if len(s.Item) == 0 && s.ItemsFile == "" {
+		return sale.Plan{}, errors.New("want what the sale sells: --item or --items-file")
+	}
 	for _, item := range s.Item {
 		sku, units, _ := strings.Cut(item, ":")
 		id, ok := ids.Parse(sku)

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
 	"sluice/core/ids"
 	"sluice/core/lifecycle"
 	"sluice/core/registry"
@@ -30,7 +33,7 @@ type SaleRegister struct {
 // Help is called by kong.
 func (SaleRegister) Help() string {
 	return `Registers users for a sale that was made with --registered-only. Whoever is registered stays so: the same file can be
-loaded again after an interruption. A wrong line is reported with its number and registers nobody. The other lines are
+loaded again after an interruption. It may come from a spreadsheet, in UTF-8 or UTF-16, with one column. A wrong line is reported with its number and registers nobody. The other lines are
 registered, and the exit code is 1. When the command ends, every edge lets these users take.
 
 Examples:
@@ -45,7 +48,7 @@ type registered struct {
 	Lines      int64   `json:"lines"`  // read, wrong ones included
 	Wrong      int64   `json:"wrong"`
 	Added      int64   `json:"added"`      // users who were not registered before
-	Registered int64   `json:"registered"` // users of the sale afterwards; 0 in a dry run
+	Registered int64   `json:"registered"` // users of the sale afterwards; 0 in a dry run, and where all lines are wrong
 	Changed    bool    `json:"changed"`
 	Seconds    float64 `json:"seconds"`
 }
@@ -86,15 +89,20 @@ func (s *SaleRegister) Run(ctx context.Context, c *Console) (err error) {
 	}
 	err = load.run(counted)
 	load.progress.clear()
+	if errors.Is(err, errNoUsers) {
+		return usage(err)
+	}
 	if load.done.Changed {
 		lifecycle.Pause(ctx, registry.Spread)
 	}
 	if s.json() {
 		err = errors.Join(err, c.JSON(load.done))
-	} else {
+	} else if err == nil || load.asked {
 		load.print()
 	}
 	switch {
+	case err != nil && !load.asked:
+		return saleFault(err)
 	case err != nil:
 		return saleFault(fmt.Errorf("%w\nWhoever was registered stays so. To go on, give the same users again", err))
 	case load.done.Wrong > 0:
@@ -132,8 +140,12 @@ type userLoad struct {
 	file     string
 	progress *progress
 	register func([]int64) (registry.Result, error) // nil in a dry run
+	asked    bool                                   // it has answered, so that registered.Registered is known
 	done     registered
 }
+
+// errNoUsers tells that a file is none of users.
+var errNoUsers = errors.New("want one column of user ids, under the header user_id or without one")
 
 // wrongToldMax is how many wrong lines are named; the others are counted.
 const wrongToldMax = 20
@@ -141,7 +153,8 @@ const wrongToldMax = 20
 func (l *userLoad) run(from io.Reader) error {
 	l.progress.begin()
 	defer func() { l.done.Seconds = time.Since(l.progress.start).Seconds() }()
-	lines, batch := bufio.NewScanner(from), make([]int64, 0, registry.UsersMax)
+	lines := bufio.NewScanner(transform.NewReader(from, unicode.BOMOverride(transform.Nop))) // from UTF-16, if its mark says so
+	batch := make([]int64, 0, registry.UsersMax)
 	flush := func() error {
 		if len(batch) == 0 || l.register == nil {
 			batch = batch[:0]
@@ -151,15 +164,24 @@ func (l *userLoad) run(from io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("register up to line %d: %w", l.done.Lines, err)
 		}
+		l.asked = true
 		l.done.Added, l.done.Registered = l.done.Added+result.Added, result.Registered
 		l.done.Changed = l.done.Changed || result.Added > 0
 		l.progress.show(l.done.Lines)
 		batch = batch[:0]
 		return nil
 	}
-	for number := 1; lines.Scan(); number++ {
-		line := strings.Trim(strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff")), `"`)
-		if line == "" || number == 1 && line == "user_id" {
+	number := 0
+	for lines.Scan() {
+		number++
+		line := strings.Trim(strings.TrimSpace(lines.Text()), `"`)
+		switch {
+		case number == 1 && strings.Trim(line, "0123456789,.+-") != "":
+			if !strings.EqualFold(line, "user_id") {
+				return fmt.Errorf("%s: line 1, header row: %.40q: %w", l.file, line, errNoUsers)
+			}
+			continue
+		case line == "":
 			continue
 		}
 		l.done.Lines++
@@ -177,8 +199,13 @@ func (l *userLoad) run(from io.Reader) error {
 			}
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read %s: %w", l.file, err)
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return fmt.Errorf("%s: line %d is too long: %w", l.file, number+1, errNoUsers)
+	case err != nil:
+		return fmt.Errorf("file of users %w", text.OfFile(err))
+	case l.done.Lines == 0:
+		return fmt.Errorf("%s has no line with a user: %w", l.file, errNoUsers)
 	}
 	return flush()
 }
@@ -189,7 +216,11 @@ func (l *userLoad) print() {
 		l.c.Printf("sale %d: %s users would be registered, or are already (dry run); %s lines are wrong\n", d.Sale, number(d.Lines-d.Wrong), number(d.Wrong))
 		return
 	}
-	l.c.Printf("sale %d: %s users registered now, %s lines are wrong; it has %s users\n", d.Sale, number(d.Added), number(d.Wrong), number(d.Registered))
+	has := ""
+	if l.asked {
+		has = fmt.Sprintf("; it has %s users", number(d.Registered))
+	}
+	l.c.Printf("sale %d: %s users registered now, %s lines are wrong%s\n", d.Sale, number(d.Added), number(d.Wrong), has)
 	if d.Seconds > 0 {
 		l.c.Printf("%s lines in %.1f s (%s/s)\n", number(d.Lines), d.Seconds, number(int64(float64(d.Lines)/d.Seconds)))
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -50,6 +51,9 @@ type Token struct {
 	Plan     string        `placeholder:"DIGEST" help:"Approve this plan of sluice reconcile --repair, and nothing else. The role must be admin; edges refuse the token."`
 }
 
+// planDigest is how a plan is named.
+var planDigest = regexp.MustCompile("^[0-9a-f]{64}$")
+
 // Help is called by kong.
 func (Token) Help() string {
 	return `Prints the token and nothing else. It is signed with the first key of the file.
@@ -75,6 +79,9 @@ func (t *Token) Run(c *Console) error {
 	role, err := auth.ParseRole(t.Role)
 	if err != nil {
 		return usage(err)
+	}
+	if t.Plan != "" && !planDigest.MatchString(t.Plan) {
+		return usage(fmt.Errorf("--plan: %.100q: want 64 lower-case hexadecimal digits, which sluice reconcile --repair prints behind the word plan", t.Plan))
 	}
 	keys, err := t.Key.read()
 	if err != nil {
