@@ -20,7 +20,13 @@ type roll struct {
 	mu    sync.Mutex
 	users map[int64]bool
 	down  bool
-	over  bool // Redis has forgotten them
+	hangs bool // a count gets no answer
+	cut   bool // a scan ends with an error in its middle
+	scans int
+
+	slow    time.Duration // from the count of users to the answer
+	counted int           // counts whose answer is slow
+	over    bool          // Redis has forgotten them
 }
 
 var errRoll = errors.New("no answer")
@@ -39,19 +45,49 @@ func (l *roll) set(change func()) {
 	change()
 }
 
-func (l *roll) CountUsers(_ context.Context, sets []redisstock.UserSet) ([]int64, error) {
+func (l *roll) CountUsers(ctx context.Context, sets []redisstock.UserSet) ([]int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.hangs {
+		l.mu.Unlock()
+		<-ctx.Done()
+		l.mu.Lock()
+		return []int64{-1}, ctx.Err()
+	}
 	if l.down {
 		return []int64{-1}, errRoll
 	}
-	return []int64{int64(len(l.users))}, nil
+	n := len(l.users)
+	if l.slow > 0 {
+		l.counted++
+		l.mu.Unlock()
+		time.Sleep(l.slow)
+		l.mu.Lock()
+	}
+	return []int64{int64(n)}, nil
+}
+
+func (l *roll) scanned() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.scans
+}
+
+// slowly is how many counts were made whose answer is slow.
+func (l *roll) slowly() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counted
 }
 
 func (l *roll) ScanUsers(_ context.Context, _ redisstock.UserSet, yield func(int64) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.scans++
 	for user := range l.users {
+		if l.cut && user > 1 {
+			return errRoll
+		}
 		if err := yield(user); err != nil {
 			return err
 		}
@@ -65,7 +101,7 @@ func (l *roll) sales(context.Context) ([]registry.Sale, error) {
 	if l.over {
 		return nil, nil
 	}
-	return []registry.Sale{{ID: 7, Sets: []redisstock.UserSet{{Partition: 3, Sale: 7}}}}, nil
+	return []registry.Sale{{ID: 6}, {ID: 7, Sets: []redisstock.UserSet{{Partition: 3, Sale: 7}}}}, nil
 }
 
 func startRegistered(t *testing.T, l *roll) *Registered {
@@ -84,10 +120,10 @@ func TestRegisteredRefusesStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &roll{users: map[int64]bool{}}
 		l.add(1, 1000)
-		r := startRegistered(t, l)
-		if !r.May(7, 5000) {
+		if !NewRegistered(l, l.sales, slog.New(slog.DiscardHandler), metrics.NewSet()).May(7, 5000) {
 			t.Error("refused a user before it knew any")
 		}
+		r := startRegistered(t, l)
 		time.Sleep(registry.Spread)
 		synctest.Wait()
 		refused := 0
@@ -143,6 +179,55 @@ func TestRegisteredInDoubt(t *testing.T) {
 		wait(2 * time.Second)
 		if !r.May(7, 99) {
 			t.Error("refused for a sale that Redis has forgotten")
+		}
+	})
+}
+
+// A screen that could not read all users, or gets no new count of them, refuses nobody who may be among them.
+func TestRegisteredBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &roll{users: map[int64]bool{}}
+		l.add(1, 10)
+		r := startRegistered(t, l)
+		wait := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+		wait(5 * time.Second)
+		r.Missed(7, 99) // it passed a filter that was not complete
+		if scans := l.scanned(); r.May(7, 99) || scans != 1 || r.missed.Get() != 0 {
+			t.Fatalf("after %d scans of users who stay the same; false positives %d", scans, r.missed.Get())
+		}
+		if !r.May(6, 99) {
+			t.Error("refused in a sale without stock")
+		}
+		l.set(func() { l.cut = true })
+		l.add(11, 20)
+		wait(registry.Spread)
+		for user := int64(1); user <= 20; user++ {
+			if !r.May(7, user) {
+				t.Errorf("refused user %d, who is counted and was not read", user)
+			}
+		}
+		l.set(func() { l.cut = false })
+		wait(registry.Spread)
+		if r.May(7, 99) {
+			t.Error("the screen does not recover")
+		}
+		l.set(func() { l.hangs = true })
+		l.add(21, 21)
+		wait(registry.Spread - time.Millisecond)
+		wait(pollRegisteredEvery)
+		if !r.May(7, 21) {
+			t.Error("refused by a count without a successor")
+		}
+		l.set(func() { l.hangs, l.slow = false, registry.Spread*4/5 })
+		wait(2 * registry.Spread)
+		for seen := l.slowly(); l.slowly() == seen; {
+			wait(time.Millisecond)
+		}
+		l.add(22, 22) // after the count, and before its answer
+		wait(registry.Spread)
+		if !r.May(7, 22) {
+			t.Error("refused by a count that was asked for before the user was there")
 		}
 	})
 }

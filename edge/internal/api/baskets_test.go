@@ -3,8 +3,11 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/core/auth"
 	"sluice/core/stock"
@@ -171,11 +174,102 @@ func TestBasketInTrouble(t *testing.T) {
 	}
 }
 
+// TestPanicOfAPart has the decision of a part elsewhere panic: the edge goes on, and the basket is decided later.
+func TestPanicOfAPart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for sku := int64(1); sku <= 6; sku++ {
+		f.load(stock.Cell{SKU: sku}, 3, nil)
+	}
+	f.part = func(op stock.Op, requests []stock.Request) ([]batch.Result, error) {
+		if requests[0].Part.Home == nil {
+			panic("a part")
+		}
+		return f.parts(op, requests)
+	}
+	ask := call{method: "POST", path: "/v1/baskets", token: f.token(7, auth.RoleShopper), key: "k", body: basketOf(1, 2, 3, 4, 5, 6)}
+	if got := f.do(ask); got.code() != "outcome_unknown" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	f.part = nil
+	if got := f.do(ask); got.status != 201 {
+		t.Errorf("later: %d %s", got.status, got.body)
+	}
+}
+
 // twoPartitions are two SKUs of different partitions.
 func (f *fixture) twoPartitions() []int64 {
 	for sku := int64(2); ; sku++ {
 		if (stock.Cell{SKU: sku}).Partition(partitions) != (stock.Cell{SKU: 1}).Partition(partitions) {
 			return []int64{1, sku}
 		}
+	}
+}
+
+// TestBasketTellsScreens has baskets refused: the screens hear of a SKU that Redis lacks, and of one that is sold out, but not of
+// one with too few units.
+func TestBasketTellsScreens(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 1, nil)
+	try := func(body, code string) {
+		t.Helper()
+		if got := f.do(call{method: "POST", path: "/v1/baskets", token: f.token(7, auth.RoleShopper), body: body}); got.code() != code {
+			t.Errorf("%s: %d %s", body, got.status, got.body)
+		}
+	}
+	try(`{"items":[{"sku_id":"1","quantity":2}]}`, "sold_out")
+	if seen := f.noted(&f.sawSold); len(seen) > 0 {
+		t.Errorf("with a unit left, sold out are %v", seen)
+	}
+	try(basketOf(1), "")
+	try(basketOf(1), "sold_out")
+	if seen := f.noted(&f.sawSold); !slices.Equal(seen, []stock.Cell{{SKU: 1}}) {
+		t.Errorf("sold out are %v", seen)
+	}
+	f.load(stock.Cell{SKU: 3}, 1, nil)
+	f.unknown[stock.Cell{SKU: 3}] = true
+	try(basketOf(3), "not_loaded") // the screen answers, and Redis is not asked
+	try(basketOf(2), "not_loaded")
+	if missed := f.noted(&f.missed); !slices.Equal(missed, []stock.Cell{{SKU: 2}}) {
+		t.Errorf("missed are %v", missed)
+	}
+}
+
+// TestBasketExpiresWithItsFirstLine has lines with holds of different lengths, in both orders.
+func TestBasketExpiresWithItsFirstLine(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for sku, hold := range map[int64]time.Duration{1: 20 * time.Minute, 2: 10 * time.Minute, 3: 30 * time.Minute} {
+		f.load(stock.Cell{SKU: sku}, 9, func(s *stock.Settings) { s.Hold = hold })
+	}
+	for _, skus := range [][]int64{{1, 2, 3}, {3, 2, 1}, {2, 1}} {
+		got := f.do(call{method: "POST", path: "/v1/baskets", token: f.token(7, auth.RoleShopper), body: basketOf(skus...)})
+		if got.json["expires_at"] != "2026-03-01T12:10:00.000Z" {
+			t.Errorf("%v: %s", skus, got.body)
+		}
+	}
+}
+
+// TestSpentKeysAreTold has baskets that were refused, and one that never began: only the key of the first is spent.
+func TestSpentKeysAreTold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 9, nil)
+	f.load(stock.Cell{SKU: 2}, 9, func(s *stock.Settings) { s.OpensAtMS = noon.Add(time.Hour).UnixMilli() })
+	ask := call{method: "POST", path: "/v1/baskets", token: f.token(7, auth.RoleShopper), key: "k", body: basketOf(2)}
+	for range 2 {
+		got := f.do(ask)
+		if got.code() != "not_open" || got.json["detail"] != detailSpent || got.header.Get("Retry-After") != strconv.Itoa(opensUnknown) {
+			t.Errorf("before the sale: %d %s, Retry-After %s", got.status, got.body, got.header.Get("Retry-After"))
+		}
+	}
+	ask.key, ask.body = "l", basketOf(1)
+	if got := f.do(ask); got.status != 201 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	ask.body = `{"items":[{"sku_id":"1","quantity":2}]}`
+	if got := f.do(ask); got.code() != "mismatch" || got.json["detail"] == detailSpent {
+		t.Errorf("another basket with the key: %d %s", got.status, got.body)
 	}
 }

@@ -77,6 +77,9 @@ type fixture struct {
 	ages []time.Duration
 }
 
+// registeredBefore is how many users a sale has without those who are registered in a test.
+const registeredBefore = 10
+
 // Register answers as if every user were new.
 func (f *fixture) Register(ctx context.Context, id uint32, users []int64) (registry.Result, error) {
 	if _, ok := f.sales.sales[id]; !ok {
@@ -87,7 +90,7 @@ func (f *fixture) Register(ctx context.Context, id uint32, users []int64) (regis
 			return registry.Result{}, err
 		}
 	}
-	return registry.Result{Added: int64(len(users)), Registered: int64(len(users))}, nil
+	return registry.Result{Added: int64(len(users)), Registered: registeredBefore + int64(len(users))}, nil
 }
 
 // registeredUsers implements Registered.

@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"sluice/core/auth"
 	"sluice/core/problem"
+	"sluice/core/registry"
 	"sluice/core/sale"
 	"sluice/core/stock"
 )
@@ -37,7 +39,7 @@ func TestRegistrations(t *testing.T) {
 		t.Errorf("asked Redis about %v, want %v", f.mistaken, want)
 	}
 	for _, role := range []auth.Role{auth.RoleAdmin, auth.RoleService} {
-		if got := register(role, path, `{"user_ids":["1","2"]}`); got.status != http.StatusOK || got.body != `{"sale_id":"7","added":2,"registered":2}` {
+		if got := register(role, path, `{"user_ids":["1","2"]}`); got.status != http.StatusOK || got.body != `{"sale_id":"7","added":2,"registered":12}` {
 			t.Errorf("%v: %d %s", role, got.status, got.body)
 		}
 	}
@@ -59,6 +61,20 @@ func TestRegistrations(t *testing.T) {
 	} {
 		if got := register(c.role, c.path, c.body); got.code() != c.want.Code {
 			t.Errorf("%v %s %s: %d %s, want %s", c.role, c.path, c.body, got.status, got.body, c.want.Code)
+		}
+	}
+}
+
+// A registration is answered once every edge knows the users, and not as done where that takes too long.
+func TestRegistrationWaitsForEdges(t *testing.T) {
+	t.Parallel()
+	for timeout, want := range map[time.Duration]string{10 * registry.Spread: "", registry.Spread / 10: "outcome_unknown"} {
+		f := newFixture(t, func(p *Parts) { p.AdminTimeout = timeout })
+		f.sales.sales[7] = sale.Sale{}
+		begun := time.Now()
+		got := f.do(call{method: "POST", path: "/admin/v1/sales/7/registrations", token: f.token(9, auth.RoleAdmin), body: `{"user_ids":["1"]}`})
+		if took := time.Since(begun); got.code() != want || want == "" && took < registry.Spread {
+			t.Errorf("within %v: %d %s after %v", timeout, got.status, got.body, took)
 		}
 	}
 }

@@ -86,8 +86,14 @@ func TestReturns(t *testing.T) {
 	g(service, "refund", body(1, "did not fit"), 422, "mismatch")
 	g(service, "refund", body(2, "other"), 422, "mismatch")
 	g(service, "more", body(2, "did not fit"), 409, "wrong_state")
+	if got := f.do(call{method: "POST", path: "/v1/returns", token: service, body: body(2, "did not fit")}); got.json["detail"] != errNotSold.Detail {
+		t.Errorf("more than was sold: %s", got.body)
+	}
 	g(f.token(7, auth.RoleShopper), "mine", body(1, "mine"), 403, "forbidden")
 	g(service, "", strings.Replace(body(1, "x"), `"1"`, `"2"`, 1), 404, "not_loaded")
+	f.unknown[sale] = true // the screen answers, and Redis is not asked
+	g(service, "", body(1, "x"), 404, "not_loaded")
+	delete(f.unknown, sale)
 	g(service, "", strings.Replace(body(1, "x"), `"user_id":"7",`, "", 1), 400, "malformed")
 	if s := f.state(sale); s.Avail != 9 || s.Sold != 1 || s.Total != 10 {
 		t.Errorf("the cell is %+v", s.Balances)
