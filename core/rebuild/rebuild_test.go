@@ -356,3 +356,72 @@ func TestFoldRevokesWhatNoLongerFits(t *testing.T) {
 		t.Errorf("an event of before: error %v", err)
 	}
 }
+
+// TestFoldAddsUpExtensions has a hold extended twice: the bound counts from its first deadline.
+func TestFoldAddsUpExtensions(t *testing.T) {
+	t.Parallel()
+	events := []event.Event{
+		{Kind: event.KindAdjust, Reservation: reservation(1), Position: at(1, 1), Avail: 3, Change: event.Change{Delta: 3}},
+		{Kind: event.KindReserve, Reservation: reservation(2), User: 7, Quantity: 2, Position: at(1, 2), Avail: 1, Held: 2, DeadlineMS: 100},
+		{Kind: event.KindExtend, Reservation: reservation(2), User: 7, Quantity: 2, Position: at(1, 3), Avail: 1, Held: 2, DeadlineMS: 130},
+		{Kind: event.KindExtend, Reservation: reservation(2), User: 7, Quantity: 2, Position: at(1, 4), Avail: 1, Held: 2, DeadlineMS: 170},
+	}
+	f := rebuild.New(rebuild.Cell{}, nil)
+	for i := range events {
+		events[i].Cell = stock.Cell{SKU: 1001}
+		if err := f.Add(&events[i], startMS); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := f.End(); len(c.Held) != 1 || c.Held[0].ExtendedMS != 70 || c.Held[0].DeadlineMS != 170 {
+		t.Errorf("held %+v, want it extended by 70 ms", c.Held)
+	}
+}
+
+// TestRebaseOpensAndRevokes has a shut cell with holds that no longer fit: one takes all units that are free, and gets an event;
+// one takes more, and no event can say it. The cell is open afterwards.
+func TestRebaseOpensAndRevokes(t *testing.T) {
+	t.Parallel()
+	cell := stock.Cell{SKU: 1001}
+	c := rebuild.Cell{
+		CellState: stock.CellState{
+			Cell: cell, Position: at(1, 9), Balances: stock.Balances{Avail: 3, Sold: 2, Total: 5}, Loaded: true, Fenced: true, Breached: true,
+		},
+		Revoked: []stock.Reservation{{ID: reservation(2), Cell: cell, Quantity: 3}, {ID: reservation(3), Cell: cell, Quantity: 4}},
+	}
+	events := c.Rebase("test")
+	var revoked []stock.ReservationID
+	for i := range events {
+		if events[i].Kind == event.KindRevoke {
+			revoked = append(revoked, events[i].Reservation)
+		}
+	}
+	if !slices.Equal(revoked, []stock.ReservationID{reservation(2)}) {
+		t.Errorf("events say that %v are revoked, want the one that fits", revoked)
+	}
+	if c.Fenced || c.Breached || !c.Loaded || c.Balances != (stock.Balances{Avail: 3, Sold: 2, Total: 5}) {
+		t.Errorf("afterwards %+v", c.CellState)
+	}
+}
+
+// TestLossIsBoundAfterAReturn has the event of a sale missing, and a return of other units known: what was sold to somebody
+// unknown is not what was given back.
+func TestLossIsBoundAfterAReturn(t *testing.T) {
+	t.Parallel()
+	events := []event.Event{
+		{Kind: event.KindAdjust, Reservation: reservation(1), Position: at(1, 1), Avail: 9, Change: event.Change{Delta: 9}},
+		{Kind: event.KindDeduct, Reservation: reservation(2), User: 7, Quantity: 3, Position: at(1, 2), Avail: 6, Sold: 3},
+		// a deduction of 4 units is missing
+		{Kind: event.KindReturn, Reservation: reservation(4), User: 7, Quantity: 3, Position: at(1, 4), Avail: 5, Sold: 4},
+	}
+	f := rebuild.New(rebuild.Cell{}, nil)
+	for i := range events {
+		events[i].Cell = stock.Cell{SKU: 1001}
+		if err := f.Add(&events[i], startMS); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := f.End(); c.Lost != (rebuild.Loss{Events: 1, Units: 4}) {
+		t.Errorf("lost %+v, want 4 units of one event", c.Lost)
+	}
+}
