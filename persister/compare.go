@@ -89,7 +89,7 @@ func (c *comparer) followChanges(ctx context.Context) {
 	trouble := lifecycle.NewTrouble(c.log, "compare what has changed")
 	s := c.sweeper()
 	for {
-		p := newPacer()
+		p := newPacer(c.now)
 		s.Rest = p.note
 		err := c.lookAt(ctx, s, c.pick())
 		if ctx.Err() != nil {
@@ -128,18 +128,16 @@ func (c *comparer) sweepAll(ctx context.Context) {
 	trouble := lifecycle.NewTrouble(c.log, "compare the stores")
 	s := c.sweeper()
 	pause := c.untilNext(ctx)
-	var worked time.Duration
-	var cells int64
+	var compared int64
 	for lifecycle.Pause(ctx, pause) {
 		begun := c.now()
-		p := sweepPacer(c.within/3, worked, cells)
-		s.Rest = p.rest
-		compared, err := c.compareAll(ctx, s)
+		s.Rest = sweepPacer(c.within, compared, c.now).rest
+		var err error
+		compared, err = c.compareAll(ctx, s)
 		if ctx.Err() != nil {
 			return
 		}
 		trouble.Saw(err)
-		worked, cells = p.worked, compared
 		pause, _ = schedule(c.within, c.now().Sub(begun))
 	}
 }
@@ -156,8 +154,8 @@ func (c *comparer) untilNext(ctx context.Context) time.Duration {
 	return max(0, pause-ago)
 }
 
-// compareAll compares everything, and keeps what is found. It returns how many cells that were.
-func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) (cells int64, err error) {
+// compareAll compares everything, and keeps what is found. It returns how many cells and reservations it has compared.
+func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) (compared int64, err error) {
 	begun, err := c.journal.Now(ctx)
 	if err != nil {
 		return 0, err
@@ -171,7 +169,7 @@ func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) (cells 
 	defer cancel()
 	fresh, err := c.journal.Keep(ctx, journal.Stock, c.by, begun, report)
 	c.tell(fresh)
-	return report.Summary.Cells, err
+	return report.Summary.Cells + report.Summary.Reservations, err
 }
 
 // tell logs what was found for the first time.

@@ -19,7 +19,7 @@ const (
 // passOlder compares the older rows of the ledger once a day until ctx ends, and rests as long as it may.
 func (c *comparer) passOlder(ctx context.Context) {
 	s := c.sweeper()
-	s.Rest = newPacer().rest
+	s.Rest = newPacer(c.now).rest
 	lifecycle.Repeat(ctx, c.log, "compare older rows of the ledger", olderAsk, func(ctx context.Context) error {
 		pass, err := c.journal.Pass(ctx)
 		if err == nil && pass == nil {

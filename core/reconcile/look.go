@@ -17,6 +17,7 @@ import (
 const (
 	looksMax     = 4                      // how often it looks at a cell that differs
 	lookPause    = 400 * time.Millisecond // pause between two looks, in which events under way arrive
+	lookers      = 16                     // partitions whose pauses overlap
 	cellsPerLook = 1000                   // few enough, because each look reads the whole outbox
 	stretchMax   = 200                    // events of a cell that are read if the ones before are known to be whole, and no dead letter is about it
 	eventsMax    = 400_000                // events of the ledger that the cells of one look have in memory
@@ -47,63 +48,81 @@ func (p *partition) look(ctx context.Context) error {
 	return nil
 }
 
-func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) error {
-	before, searched := map[stock.Cell]Judgement{}, map[stock.Cell]bool{}
-	for n := 1; len(cells) > 0; n++ {
-		begun := p.Now()
-		views, err := p.views(ctx, cells)
-		if err != nil {
-			return err
-		}
-		cells = nil
-		nameless := map[stock.Cell]*View{}
-		for _, v := range views {
-			if p.rested(v) {
-				continue
-			}
-			j := Judge(v)
-			j = p.withoutKafka(v, j)
-			if j.nameless && !searched[v.Cell] && (p.quick || n == looksMax) {
-				j = unverified(v, InRedis, "more is held than the reservations that were read: only a search of the whole partition tells whose it is")
-			}
-			last, seen := before[v.Cell]
-			before[v.Cell] = j
-			switch {
-			case j.Class == InSync, j.Class == InFlight, j.Class == Absent:
-			case j.nameless && !searched[v.Cell]:
-				nameless[v.Cell] = v
-				cells = append(cells, v.Cell)
-				continue
-			case !seen, !alike(last, j) && n < looksMax:
-				cells = append(cells, v.Cell)
-				continue
-			default:
-				j.Findings = slices.DeleteFunc(j.Findings, func(f Finding) bool { return !last.has(f.Type) })
-				j.Steps = slices.DeleteFunc(j.Steps, func(s RepairStep) bool { return !last.has(s.Type) })
-				if len(j.Findings) == 0 {
-					j = unverified(v, InRedis, fmt.Sprintf("each of %d looks found something else: it changes faster than it is read", n))
-				}
-			}
-			p.keep(v, j)
-		}
-		p.rest(ctx, begun)
-		if err := p.search(ctx, nameless); err != nil {
-			return err
-		}
-		for c := range nameless {
-			searched[c] = true
-		}
-		if len(cells) == 0 {
-			return nil
-		}
-		if !lifecycle.Pause(ctx, lookPause) {
+func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) (err error) {
+	l := looks{partition: p, before: map[stock.Cell]Judgement{}, searched: map[stock.Cell]bool{}}
+	for len(cells) > 0 && err == nil {
+		if l.n++; l.n > 1 && !lifecycle.Pause(ctx, lookPause) {
 			return ctx.Err()
 		}
-		if err := p.readLetters(ctx); err != nil {
-			return err
+		p.turns <- struct{}{}
+		cells, err = l.look(ctx, cells)
+		<-p.turns
+	}
+	return err
+}
+
+// looks are the looks at some cells.
+type looks struct {
+	*partition
+
+	n        int // which look it is
+	before   map[stock.Cell]Judgement
+	searched map[stock.Cell]bool
+}
+
+// look looks at cells once, keeps what is certain, and returns the cells that need another look.
+func (l *looks) look(ctx context.Context, cells []stock.Cell) (again []stock.Cell, err error) {
+	if l.n > 1 {
+		if err := l.readLetters(ctx); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	begun := l.Now()
+	views, err := l.views(ctx, cells)
+	if err != nil {
+		return nil, err
+	}
+	nameless := map[stock.Cell]*View{}
+	for _, v := range views {
+		if l.rested(v) {
+			continue
+		}
+		j := l.judge(v)
+		last, seen := l.before[v.Cell]
+		l.before[v.Cell] = j
+		switch {
+		case j.Class == InSync, j.Class == InFlight, j.Class == Absent:
+		case j.nameless && !l.searched[v.Cell]:
+			nameless[v.Cell] = v
+			again = append(again, v.Cell)
+			continue
+		case !seen, !alike(last, j) && l.n < looksMax:
+			again = append(again, v.Cell)
+			continue
+		default:
+			j.Findings = slices.DeleteFunc(j.Findings, func(f Finding) bool { return !last.has(f.Type) })
+			j.Steps = slices.DeleteFunc(j.Steps, func(s RepairStep) bool { return !last.has(s.Type) })
+			if len(j.Findings) == 0 {
+				j = unverified(v, InRedis, fmt.Sprintf("each of %d looks found something else: it changes faster than it is read", l.n))
+			}
+		}
+		l.keep(v, j)
+	}
+	l.rest(ctx, begun)
+	err = l.search(ctx, nameless)
+	for c := range nameless {
+		l.searched[c] = true
+	}
+	return again, err
+}
+
+// judge judges a cell, but concludes nothing from what was not read.
+func (l *looks) judge(v *View) Judgement {
+	j := l.withoutKafka(v, Judge(v))
+	if j.nameless && !l.searched[v.Cell] && (l.quick || l.n == looksMax) {
+		return unverified(v, InRedis, "more is held than the reservations that were read: only a search of the whole partition tells whose it is")
+	}
+	return j
 }
 
 // rested reports whether nothing has happened to a cell since the time in the scope.

@@ -22,7 +22,7 @@ func (s *Sweeper) Look(ctx context.Context, cells []stock.Cell) (*Report, error)
 	if err != nil {
 		w.unreadable(InLedger, -1, err)
 	} else {
-		w.partitions(ctx, func(p *partition, ctx context.Context) error { return p.look(ctx) })
+		w.partitions(ctx, lookers, func(p *partition, ctx context.Context) error { return p.look(ctx) })
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()

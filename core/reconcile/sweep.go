@@ -83,6 +83,7 @@ type sweep struct {
 	transitsMax  int
 	transitsLeft bool // there were more
 	parts        []*partition
+	turns        chan struct{} // those who look closely take one while they work, and none while they pause
 }
 
 // Sweep compares all cells of a scope. The report says what could not be read. The error is that of the context.
@@ -108,6 +109,7 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 // begin begins a sweep of all partitions.
 func (s *Sweeper) begin(scope Scope) *sweep {
 	w := &sweep{Sweeper: s, scope: scope, report: newReport(), failed: map[Store]bool{}, transits: transits{}, transitsMax: cmp.Or(s.transitsMost, transitsMax)}
+	w.turns = make(chan struct{}, cmp.Or(s.Workers, workers))
 	for number := range s.Redis.Partitions() {
 		w.parts = append(w.parts, newPartition(w, number))
 	}
@@ -138,16 +140,19 @@ func (w *sweep) compareAll(ctx context.Context) {
 	if w.total = 2 * len(w.parts); w.asked != nil {
 		w.total = 2 * len(w.asked)
 	}
-	w.partitions(ctx, (*partition).scan)
+	w.partitions(ctx, cap(w.turns), (*partition).scan)
 	if w.asked == nil {
 		if err := w.sift(ctx); err != nil {
 			w.unreadable(InLedger, -1, err)
 			return
 		}
 	}
-	w.partitions(ctx, func(p *partition, ctx context.Context) error {
+	w.partitions(ctx, lookers, func(p *partition, ctx context.Context) error {
 		if w.asked == nil {
-			if err := p.alone(ctx); err != nil {
+			w.turns <- struct{}{}
+			err := p.alone(ctx)
+			<-w.turns
+			if err != nil {
 				return err
 			}
 		}
@@ -283,11 +288,11 @@ func (w *sweep) choose(ctx context.Context) error {
 	return nil
 }
 
-// partitions works on the partitions of the scope, several at a time, and notes what fails.
-func (w *sweep) partitions(ctx context.Context, do func(*partition, context.Context) error) {
+// partitions works on the partitions of the scope, some at a time, and notes what fails.
+func (w *sweep) partitions(ctx context.Context, some int, do func(*partition, context.Context) error) {
 	numbers := make(chan *partition)
 	var all sync.WaitGroup
-	for range cmp.Or(w.Workers, workers) {
+	for range some {
 		all.Go(func() {
 			for p := range numbers {
 				if err := do(p, ctx); err != nil {
