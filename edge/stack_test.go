@@ -10,8 +10,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -47,6 +49,7 @@ type stack struct {
 	node *edge.Node
 	keys *auth.Keys
 	http *http.Client
+	logs lines
 }
 
 // newStack makes the servers and a configuration, and starts nothing.
@@ -112,7 +115,7 @@ func (s *stack) start() {
 func (s *stack) startUnready() {
 	s.t.Helper()
 	var err error
-	s.node, err = edge.Start(s.t.Context(), s.cfg, slog.New(slog.NewTextHandler(testLog{s.t}, nil)))
+	s.node, err = edge.Start(s.t.Context(), s.cfg, slog.New(slog.NewTextHandler(io.MultiWriter(testLog{s.t}, &s.logs), nil)))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -141,6 +144,26 @@ type testLog struct{ t *testing.T }
 func (l testLog) Write(p []byte) (int, error) {
 	l.t.Logf("%s", bytes.TrimRight(p, "\n"))
 	return len(p), nil
+}
+
+// lines are what an edge has logged.
+type lines struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	return len(p), nil
+}
+
+// find finds what a pattern matches, as regexp does.
+func (l *lines) find(pattern *regexp.Regexp) [][]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return pattern.FindAllStringSubmatch(string(l.text), -1)
 }
 
 // redis is a client that is closed with the test.
