@@ -20,4 +20,13 @@ func (c *contract) exerciseRegistrations() {
 		c.shoot(shot{method: "POST", path: path, token: c.shopper(9), body: fmt.Sprintf(`{"sku_id":"%d","quantity":1,"sale_id":"51"}`, sku), want: "not_registered"})
 	}
 	c.shoot(shot{method: "POST", path: "/v1/reservations", token: c.shopper(7), body: fmt.Sprintf(`{"sku_id":"%d","quantity":1,"sale_id":"51"}`, sku), want: "not_open"})
+	other := c.fresh("") // a basket holds nothing for whom one of its lines refuses
+	basket := shot{
+		method: "POST", path: "/v1/baskets", token: c.shopper(9), want: "not_registered",
+		body: fmt.Sprintf(`{"items":[{"sku_id":"%d","quantity":1},{"sku_id":"%d","quantity":1,"sale_id":"51"}]}`, other, sku),
+	}
+	if got := c.shoot(basket); got.json["pointer"] != "/items/1" {
+		c.t.Errorf("a basket of a stranger: %s", got.body)
+	}
+	c.shoot(shot{method: "POST", path: "/v1/reservations", token: c.shopper(9), body: fmt.Sprintf(`{"sku_id":"%d","quantity":100}`, other), want: "ok"})
 }
