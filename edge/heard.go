@@ -18,6 +18,14 @@ func (n *Node) heard() heard {
 	return heard{n.store, func(partition int) error { return n.batcher.Reachable(partition) }}
 }
 
+// serves fails while nobody can take from a partition through this edge: its server is silent, or its data wait to be vetted.
+func (n *Node) serves(partition int) error {
+	if err := n.batcher.Reachable(partition); err != nil {
+		return err
+	}
+	return n.store.Trusted(partition)
+}
+
 // Cells reads cells.
 func (h heard) Cells(ctx context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
 	for _, c := range cells {

@@ -43,7 +43,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	store := n.published()
 	parts := api.Parts{
-		Decider: n.batcher, Reader: n.heard(), Cells: n.cells, Known: n.known, SoldOut: n.soldOut,
+		Decider: n.batcher, Reader: n.heard(), Cells: n.cells, Known: n.known, SoldOut: n.soldOut, Serves: n.serves,
 		Books:         books,
 		Sales:         sale.NewDesk(store, n.db, n.cfg.Stock.Retention).Bringing(n.users.BringSale),
 		Registrations: n.users, Registered: n.screened,

@@ -288,7 +288,7 @@ func Decide(b *stock.Basket, ask func(calls []Call) []Answer) (Result, error) {
 	s := New(b)
 	var answers []Answer
 	for {
-		begun := s.at > home
+		begun := s.at > home || s.tries > 0
 		calls, err := s.Step(answers)
 		if err != nil && begun {
 			return Result{}, unknown(err)

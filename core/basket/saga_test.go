@@ -277,6 +277,26 @@ func TestLostRecord(t *testing.T) {
 	}
 }
 
+// TestSecondBeginningFails has the record lost before the decision, and the call that begins the basket again fail. Its
+// lines elsewhere are held by then, so its failure must not say that nothing was executed.
+func TestSecondBeginningFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, 1)
+	b, n := w.basket("a", w.cells...), 0
+	_, err := Decide(b, func(calls []Call) []Answer {
+		switch n++; n {
+		case 3:
+			w.store.LoseBasket(b.ID())
+		case 4:
+			return []Answer{{Err: stock.ErrNotApplied}}
+		}
+		return w.ask(calls)
+	})
+	if n != 4 || !errors.Is(err, stock.ErrUnknown) || errors.Is(err, stock.ErrNotApplied) {
+		t.Errorf("after %d calls: %v", n, err)
+	}
+}
+
 // actor is a process on a basket.
 type actor struct {
 	*Saga

@@ -133,6 +133,14 @@ func (s *Store) Distrust(partitions []int) { s.marks.distrust(partitions) }
 // Resume has the store trust the marks that an earlier run of this caller trusted.
 func (s *Store) Resume(marks []stock.Mark) { s.marks.trust(marks, false) }
 
+// Trusted returns stock.ErrShut unless this process trusts the data of a partition.
+func (s *Store) Trusted(partition int) error {
+	if s.marks.of(partition).Nonce == 0 {
+		return untrusted("take")
+	}
+	return nil
+}
+
 // Trusts reports whether the store trusts the data of any partition.
 func (s *Store) Trusts() bool {
 	return slices.ContainsFunc(s.Marks(), func(m stock.Mark) bool { return m.Nonce != 0 })

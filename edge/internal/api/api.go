@@ -67,6 +67,7 @@ type Parts struct {
 	Cells         Cells
 	Known         Known
 	SoldOut       SoldOut
+	Serves        func(partition int) error // fails while nobody can take from a partition
 	Sales         operate.SaleDesk
 	Books         Books
 	Registrations Registrations

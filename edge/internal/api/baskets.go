@@ -38,6 +38,9 @@ func (a *API) holdBasket(r *request) error {
 	if err := a.screenBasket(&b, body.Items); err != nil {
 		return err
 	}
+	if err := a.allServe(&b); err != nil {
+		return err
+	}
 	result, err := basket.Decide(&b, a.askParts)
 	if err != nil {
 		return err
@@ -63,6 +66,17 @@ func (a *API) screenBasket(b *stock.Basket, items basketItems) error {
 		}
 		if !mayExist {
 			return &problem.Problem{Kind: problem.NotLoaded, Pointer: items.pointer(l.Cell)}
+		}
+	}
+	return nil
+}
+
+// allServe fails while the lines of a partition cannot be taken. Such a basket is not begun: nobody could decide it, and its
+// other lines would hold their units until their deadlines.
+func (a *API) allServe(b *stock.Basket) error {
+	for _, part := range b.Parts() {
+		if err := a.Serves(part[0].ID.Partition()); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -197,6 +197,36 @@ func TestPanicOfAPart(t *testing.T) {
 	}
 }
 
+// TestBasketsWithoutAPartition have a line in a partition from which nobody can take. They are not begun, so their other line
+// holds nothing, and their key is good once the partition is back.
+func TestBasketsWithoutAPartition(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{batch.ErrSilent, stock.ErrShut} {
+		f := newFixture(t)
+		skus, baskets := f.twoPartitions(), int64(0)
+		for _, sku := range skus {
+			f.load(stock.Cell{SKU: sku}, 3, nil)
+		}
+		for _, sku := range skus {
+			f.silent = map[int]error{(stock.Cell{SKU: sku}).Partition(partitions): cause}
+			ask := call{method: "POST", path: "/v1/baskets", token: f.token(7, auth.RoleShopper), key: fmt.Sprint(sku), body: basketOf(skus...)}
+			if got := f.do(ask); got.status != 503 || got.code() != "unavailable" || got.json["retryable"] != true || got.json["detail"] == detailSpent {
+				t.Errorf("%v: %d %s", cause, got.status, got.body)
+			}
+			for _, sku := range skus {
+				if held := f.state(stock.Cell{SKU: sku}).Held; held != baskets {
+					t.Errorf("%v: %d units of SKU %d are held, want those of %d baskets", cause, held, sku, baskets)
+				}
+			}
+			f.silent = nil
+			baskets++
+			if got := f.do(ask); got.status != 201 {
+				t.Errorf("later: %d %s", got.status, got.body)
+			}
+		}
+	}
+}
+
 // twoPartitions are two SKUs of different partitions.
 func (f *fixture) twoPartitions() []int64 {
 	for sku := int64(2); ; sku++ {

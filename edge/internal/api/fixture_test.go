@@ -57,6 +57,8 @@ type fixture struct {
 	decide atomic.Pointer[func(op stock.Op, r stock.Request) (batch.Result, error)]
 	// part, if set, stands in for the model that decides parts.
 	part func(op stock.Op, requests []stock.Request) ([]batch.Result, error)
+
+	silent map[int]error // partitions from which nobody can take
 	// readErr, if set, is what reading gives.
 	readErr atomic.Pointer[error]
 
@@ -120,7 +122,7 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 		t.Fatal(err)
 	}
 	parts := Parts{
-		Decider: f, Reader: f, Cells: f, Known: f, SoldOut: f, Sales: f.sales, Books: emptyBooks{},
+		Decider: f, Reader: f, Cells: f, Known: f, SoldOut: f, Serves: f.serving, Sales: f.sales, Books: emptyBooks{},
 		Registrations: f, Registered: registeredUsers{f},
 		Transfer: func(ctx context.Context, r stock.TransferRequest) (bool, error) {
 			return stock.Transfer(ctx, f.store, r)
@@ -171,6 +173,8 @@ func (f *fixture) serve(a *API) {
 		}
 	})
 }
+
+func (f *fixture) serving(partition int) error { return f.silent[partition] }
 
 func (f *fixture) DoPart(op stock.Op, requests []stock.Request) ([]batch.Result, error) {
 	if f.part != nil {
