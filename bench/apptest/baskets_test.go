@@ -264,7 +264,7 @@ func (m *market) settle(killed time.Time) {
 	for {
 		left := 0
 		for p := range m.s.Store.Partitions() {
-			found, err := m.s.Store.Undecided(m.Context(), p, 0, 1000)
+			found, err := m.s.Store.Undecided(m.Context(), p, 0, 0, 1000)
 			if err != nil {
 				m.Fatal(err)
 			}

@@ -119,7 +119,7 @@ func (w *world) state(b *stock.Basket) stock.BasketState {
 // sweep decides all that is undecided.
 func (w *world) sweep() {
 	for p := range partitions {
-		all, err := w.store.Undecided(context.Background(), p, 0, 1000)
+		all, err := w.store.Undecided(context.Background(), p, 0, 0, 1000)
 		if err != nil {
 			w.Fatal(err)
 		}

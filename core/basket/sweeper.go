@@ -36,7 +36,7 @@ func unknown(err error) error {
 type Store interface {
 	Partitions() int
 	Do(ctx context.Context, vectors ...*stock.Vector)
-	Undecided(ctx context.Context, partition int, age time.Duration, limit int) ([]stock.Undecided, error)
+	Undecided(ctx context.Context, partition int, age time.Duration, skip, limit int) ([]stock.Undecided, error)
 }
 
 // Sweeper decides the baskets that whoever has begun them has left undecided. Any number of processes may sweep at once.
@@ -78,49 +78,59 @@ type run struct {
 	failures *metrics.Counter
 }
 
-// watch looks at a partition again and again.
+// watch looks at a partition again and again. Baskets that cannot be decided now, because a server or a cell of theirs is shut,
+// do not keep it from those behind them: it skips them until it has come to the end of the list.
 func (r *run) watch(ctx context.Context, partition int) {
+	skip := 0
 	for {
 		lifecycle.Pause(ctx, every+rand.N(every/4)) //nolint:gosec // nothing secret about it
 		if ctx.Err() != nil {
 			return
 		}
-		err := r.look(ctx, partition)
+		left, more, err := r.look(ctx, partition, skip)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
 			r.failures.Inc()
 		}
+		if skip += left; !more {
+			skip = 0
+		}
 		r.trouble.Saw(partition, err)
 	}
 }
 
-// look decides what is undecided in a partition. It fails if one basket cannot be decided, after it has tried all.
-func (r *run) look(ctx context.Context, partition int) error {
-	found, err := r.Store.Undecided(ctx, partition, UndecidedMax, basketsMax)
+// look decides what is undecided in a partition, except for so many that it skips. It fails if one basket cannot be decided,
+// after it has tried all. left is how many are undecided still, and more says that others may be behind them.
+func (r *run) look(ctx context.Context, partition, skip int) (left int, more bool, err error) {
+	found, err := r.Store.Undecided(ctx, partition, UndecidedMax, skip, basketsMax)
 	if err != nil {
-		return err
+		return 0, false, err
 	}
-	errs := make([]error, len(found))
+	errs, results := make([]error, len(found)), make([]Result, len(found))
 	var wg sync.WaitGroup
 	for i := range found {
 		select {
 		case r.places <- struct{}{}:
 		case <-ctx.Done():
 			wg.Wait()
-			return ctx.Err()
+			return 0, false, ctx.Err()
 		}
 		wg.Go(func() {
 			defer func() { <-r.places }()
-			var result Result
-			if result, errs[i] = Decide(&found[i].Basket, Direct(ctx, r.Store, r.Publish)); errs[i] == nil {
-				r.decided[result.State].Inc()
+			if results[i], errs[i] = Decide(&found[i].Basket, Direct(ctx, r.Store, r.Publish)); errs[i] == nil {
+				r.decided[results[i].State].Inc()
 			}
 		})
 	}
 	wg.Wait()
-	return cmp.Or(errs...)
+	for i := range found {
+		if !results[i].State.Decided() {
+			left++
+		}
+	}
+	return left, len(found) == basketsMax, cmp.Or(errs...)
 }
 
 // Direct returns how a saga asks a store, each step in one call. publish gets the events.

@@ -49,13 +49,13 @@ func (w *swept) Do(ctx context.Context, vectors ...*stock.Vector) {
 	w.note(func() { w.asking-- })
 }
 
-func (w *swept) Undecided(ctx context.Context, partition int, age time.Duration, limit int) ([]stock.Undecided, error) {
+func (w *swept) Undecided(ctx context.Context, partition int, age time.Duration, skip, limit int) ([]stock.Undecided, error) {
 	var broken bool
 	w.note(func() { w.age, w.limit, broken = age, limit, partition == w.broken })
 	if broken {
 		return nil, errors.New("the partition is broken")
 	}
-	return w.store.Undecided(ctx, partition, age, limit)
+	return w.store.Undecided(ctx, partition, age, skip, limit)
 }
 
 func (w *swept) note(change func()) {

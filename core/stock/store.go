@@ -26,9 +26,9 @@ type Store interface {
 
 	// Baskets returns the records of baskets in the order asked for.
 	Baskets(ctx context.Context, ids []ReservationID) ([]BasketRecord, error)
-	// Undecided returns baskets of a partition that were begun at least so long ago and are not decided, oldest first, and at
-	// most so many.
-	Undecided(ctx context.Context, partition int, age time.Duration, limit int) ([]Undecided, error)
+	// Undecided returns baskets of a partition that were begun at least so long ago and are not decided, oldest first. It skips
+	// so many, and returns at most so many.
+	Undecided(ctx context.Context, partition int, age time.Duration, skip, limit int) ([]Undecided, error)
 }
 
 // Sweep is what one call of Expire did.

@@ -176,7 +176,7 @@ func (s *Store) Baskets(_ context.Context, ids []stock.ReservationID) ([]stock.B
 }
 
 // Undecided reads baskets that are not decided.
-func (s *Store) Undecided(_ context.Context, partition int, age time.Duration, limit int) ([]stock.Undecided, error) {
+func (s *Store) Undecided(_ context.Context, partition int, age time.Duration, skip, limit int) ([]stock.Undecided, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, err := s.partition(partition)
@@ -185,7 +185,10 @@ func (s *Store) Undecided(_ context.Context, partition int, age time.Duration, l
 	}
 	var found []stock.Undecided
 	for _, u := range p.undecided {
-		if len(found) < limit && u.SinceMS <= s.now()-age.Milliseconds() {
+		if u.SinceMS > s.now()-age.Milliseconds() {
+			continue
+		}
+		if skip--; skip < 0 && len(found) < limit {
 			found = append(found, u)
 		}
 	}

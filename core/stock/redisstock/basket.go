@@ -173,10 +173,11 @@ func (s *Store) Baskets(ctx context.Context, ids []stock.ReservationID) ([]stock
 	return found, nil
 }
 
-// Undecided reads baskets of a partition that were begun at least so long ago and are not decided, oldest first.
-func (s *Store) Undecided(ctx context.Context, partition int, age time.Duration, limit int) (found []stock.Undecided, err error) {
+// Undecided reads baskets of a partition that were begun at least so long ago and are not decided, oldest first. It skips so
+// many.
+func (s *Store) Undecided(ctx context.Context, partition int, age time.Duration, skip, limit int) (found []stock.Undecided, err error) {
 	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
-		args := []string{millis(age), strconv.Itoa(limit)}
+		args := []string{millis(age), strconv.Itoa(skip), strconv.Itoa(limit)}
 		reply, err := s.eval(ctx, "undecided", partition, s.marks.of(partition), []string{k.undecided}, args, 1)
 		if err != nil {
 			return err

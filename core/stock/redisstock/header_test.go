@@ -154,7 +154,7 @@ func calls(t *testing.T) map[string][]string {
 			ID: basket.ID(), Cell: cell, User: 1, Quantity: 1, Part: &stock.Part{Home: &basket, To: stock.BasketHeld},
 		}}})
 	}
-	_, _ = s.Undecided(t.Context(), 0, 0, 1)
+	_, _ = s.Undecided(t.Context(), 0, 0, 0, 1)
 	_, _, _ = s.Cells(t.Context(), []stock.Cell{cell})
 	_, _ = s.due(t.Context(), 0, 1)
 	_ = s.expire(t.Context(), 0, []string{string(make([]byte, poolBytes+stock.ReservationBytes))}, &stock.Sweep{})

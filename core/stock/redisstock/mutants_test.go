@@ -320,7 +320,8 @@ local function extended_of`, "extend"},
 	{"no giving back on a full server", "void.lua", ` flags=allow-oom`, ``, "TestFullMemory"},
 
 	{"decide young baskets", "undecided.lua", `local until_ms = now - tonumber(ARGV[2])`, `local until_ms = now`, "basket"},
-	{"decide all baskets at once", "undecided.lua", `"LIMIT", 0, ARGV[3], `, ``, "basket"},
+	{"decide all baskets at once", "undecided.lua", `"LIMIT", ARGV[3], ARGV[4], `, ``, "basket"},
+	{"decide the oldest baskets only", "undecided.lua", `"LIMIT", ARGV[3], `, `"LIMIT", 0, `, "basket"},
 	{"forget undecided baskets", "forget.lua", `if record and byte(record, 2) % 2 == 0 then`, `if record then`, "basket"},
 	{"remember baskets for ever", "forget.lua", `if has_baskets then forget_baskets(ids) end`, ``, "basket"},
 }

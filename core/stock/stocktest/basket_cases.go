@@ -347,7 +347,7 @@ var basketCases = group{
 		second := h.basket(1, "b", item(cells[0], 1), item(cells[1], 1))
 		since := h.gather(second, 0).TimeMS
 		h.waitUntil(since + moments.Milliseconds())
-		all, err := h.store.Undecided(context.Background(), first.ID().Partition(), moments, 1000)
+		all, err := h.store.Undecided(context.Background(), first.ID().Partition(), moments, 0, 1000)
 		if err != nil {
 			h.Fatal(err)
 		}
@@ -360,10 +360,13 @@ var basketCases = group{
 		if len(found) != 2 || found[0] != first.ID() {
 			h.Fatalf("found %v, want %v and %v", found, first.ID(), second.ID())
 		}
-		if all, err := h.store.Undecided(context.Background(), first.ID().Partition(), 0, 1); err != nil || len(all) != 1 {
+		if all, err := h.store.Undecided(context.Background(), first.ID().Partition(), 0, 0, 1); err != nil || len(all) != 1 {
 			h.Fatalf("%d with limit 1, %v", len(all), err)
 		}
-		if all, err := h.store.Undecided(context.Background(), first.ID().Partition(), time.Hour, 1000); err != nil || len(all) != 0 {
+		if rest, err := h.store.Undecided(context.Background(), first.ID().Partition(), 0, 1_000_000, 1); err != nil || len(rest) != 0 {
+			h.Fatalf("%d after all others, %v", len(rest), err)
+		}
+		if all, err := h.store.Undecided(context.Background(), first.ID().Partition(), time.Hour, 0, 1000); err != nil || len(all) != 0 {
 			h.Fatalf("%d are an hour old, %v", len(all), err)
 		}
 	},

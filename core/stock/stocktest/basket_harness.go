@@ -85,7 +85,7 @@ func (h *harness) wantBasket(told stock.BasketRecord, b *stock.Basket, state sto
 // undecided is a basket as one has it who is to decide it.
 func (h *harness) undecided(b *stock.Basket) *stock.Undecided {
 	h.Helper()
-	all, err := h.store.Undecided(context.Background(), b.ID().Partition(), 0, 1_000_000)
+	all, err := h.store.Undecided(context.Background(), b.ID().Partition(), 0, 0, 1_000_000)
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -170,8 +170,8 @@ var mutants = []mutant{
 	{"refused while a line is held", "basket.go", `if !stuck {`, `if true {`},
 	{"forget undecided baskets", "memstock.go", `if p.baskets[id].State.Decided() {`, `if true {`},
 	{"remember baskets for ever", "memstock.go", `if p.baskets[id].State.Decided() {`, `if false {`},
-	{"decide young baskets", "basket.go", `u.SinceMS <= s.now()-age.Milliseconds()`, `u.SinceMS <= s.now()`},
-	{"decide all baskets at once", "basket.go", `len(found) < limit && `, ``},
+	{"decide young baskets", "basket.go", `u.SinceMS > s.now()-age.Milliseconds()`, `u.SinceMS > s.now()`},
+	{"decide all baskets at once", "basket.go", `skip < 0 && len(found) < limit`, `skip < 0`},
 }
 
 // unsimulated are mutants that differ from the model where the simulation does not look, or too

@@ -92,7 +92,7 @@ func (s *simulation) compareBaskets() {
 		if records[i], err = store.Baskets(context.Background(), ids); err != nil {
 			s.Fatal(err)
 		}
-		all, err := store.Undecided(context.Background(), ids[0].Partition(), 0, 1_000_000)
+		all, err := store.Undecided(context.Background(), ids[0].Partition(), 0, 0, 1_000_000)
 		if err != nil {
 			s.Fatal(err)
 		}

@@ -167,7 +167,7 @@ func TestBasketInTrouble(t *testing.T) {
 			t.Errorf("later: %d %s", got.status, got.body)
 		}
 		for p := range partitions {
-			if left, err := f.store.Undecided(context.Background(), p, 0, 10); err != nil || len(left) > 0 {
+			if left, err := f.store.Undecided(context.Background(), p, 0, 0, 10); err != nil || len(left) > 0 {
 				t.Errorf("undecided: %v, %v", left, err)
 			}
 		}
