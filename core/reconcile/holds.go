@@ -266,7 +266,7 @@ func (j *judge) holds() {
 			j.planRecord(LeakedHold, t.quantity, Undersell, &j.Records[i], &j.Records[i])
 		}
 	}
-	j.nameless(known, &leaked)
+	j.compareHeld(known, &leaked, len(leaked.proof)+len(orphaned.proof)+len(doubled.proof) == 0)
 	leaked.report(j, LeakedHold, Undersell)
 	orphaned.report(j, OrphanReservation, Oversell)
 	doubled.report(j, DoubleRelease, Oversell)
@@ -277,24 +277,32 @@ func (j *judge) mayHaveEnded(held stock.Position) bool {
 	return slices.ContainsFunc(j.missing, func(s span) bool { return held.Less(stock.Position{Epoch: s.epoch, Seq: s.last}) })
 }
 
-// nameless finds held units that belong to no record and to no row of MySQL. If the history is whole, its last event
-// says how many units are held.
-func (j *judge) nameless(known map[stock.ReservationID]*told, leaked *sum) {
+// compareHeld compares the held units, which the last event tells if the history is whole, with the sum of the reservations. More
+// are held: they belong to no record and to no row of MySQL. Fewer are held: reservations whose taking of units the history
+// does not have were settled. That is told only if each reservation is as its events say (agree), because else its own
+// finding explains it.
+func (j *judge) compareHeld(known map[stock.ReservationID]*told, leaked *sum, agree bool) {
 	e := j.at(j.Redis.Position)
 	if e == nil || j.unsure || j.cropped || len(j.missing) > 0 || len(j.breaches) > 0 || j.has(ProjectionStale) {
 		return
 	}
-	held := j.afterOf(e).Held
+	open := int64(0)
 	for _, t := range known {
 		if t.state == stock.StateHeld {
-			held -= t.quantity
+			open += t.quantity
 		}
 	}
-	if held > 0 {
-		leaked.add(held, e.TimeMS, e.proof("more is held than the reservations that are known"))
+	held := j.afterOf(e).Held
+	switch {
+	case held > open:
+		leaked.add(held-open, e.TimeMS, e.proof("more is held than the reservations that are known"))
 		j.untold = true
-		f := finding(LeakedHold, j.Cell, held, Undersell, e.TimeMS)
+		f := finding(LeakedHold, j.Cell, held-open, Undersell, e.TimeMS)
 		j.steps = append(j.steps, cannot(&f, fmt.Sprintf("older events tell whose they are: sluice reconcile --sku %d --repair reads them all", j.Cell.SKU)))
+	case held < open && agree:
+		j.short = open - held
+		j.add(CounterEdit, j.short, Oversell, e.TimeMS, e.proof("less is held than its reservations hold"),
+			Proof{Store: InReservations, Says: "the sum of the held reservations", Units: open})
 	}
 }
 

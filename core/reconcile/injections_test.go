@@ -52,6 +52,19 @@ var injections = map[reconcile.Type]map[string]injection{
 			r.Redis.Held++
 			return 1, reconcile.Bookkeeping, true
 		},
+		"held is below its reservations, all along": func(w *world, r *closeLook) (int64, reconcile.Direction, bool) {
+			if r.From.Seq == 0 || r.cut < len(w.events) || r.Redis.Held == 0 {
+				return 0, "", false
+			}
+			for i := range r.Events {
+				r.Events[i].Held, r.Events[i].Avail = r.Events[i].Held-1, r.Events[i].Avail+1
+			}
+			r.Redis.Held, r.Redis.Avail = r.Redis.Held-1, r.Redis.Avail+1
+			if p := r.Projection; p != nil {
+				p.Held, p.Avail = p.Held-1, p.Avail+1
+			}
+			return 1, reconcile.Oversell, true
+		},
 		"sold becomes held": func(_ *world, r *closeLook) (int64, reconcile.Direction, bool) {
 			r.Redis.Held, r.Redis.Sold = r.Redis.Held+1, r.Redis.Sold-1
 			return 1, reconcile.Oversell, true

@@ -46,6 +46,7 @@ type judge struct {
 	amended  map[stock.ReservationID]*stock.Reservation // records as the planned steps leave them
 	told     map[stock.Position]bool                    // positions of letters that another finding has as proof
 	untold   bool                                       // held units belong to reservations that only older events know
+	short    int64                                      // units of held reservations that the counters do not have as held
 	unsure   bool                                       // only later events of some reservation are known
 }
 
@@ -192,7 +193,7 @@ func (j *judge) gaps() {
 	for _, l := range j.Letters {
 		in[l.Position] = true
 	}
-	var units, sinceMS int64
+	var units, planned, sinceMS int64
 	var proof []Proof
 	var again EventsAgain
 	for _, s := range j.missing {
@@ -208,9 +209,12 @@ func (j *judge) gaps() {
 		if len(proof) == 0 {
 			sinceMS, again.SinceMS = s.sinceMS, s.sinceMS
 		}
-		again.SinceMS = min(again.SinceMS, s.sinceMS)
 		units += moved(s.left, s.found)
-		again.Spans = append(again.Spans, SeqSpan{s.epoch, s.first, s.last})
+		if len(again.Spans) < spansMax {
+			again.SinceMS = min(again.SinceMS, s.sinceMS)
+			again.Spans = append(again.Spans, SeqSpan{s.epoch, s.first, s.last})
+			planned += moved(s.left, s.found)
+		}
 		proof = append(proof, Proof{Store: InLedger, Says: s.says(), Epoch: s.epoch, Seq: s.first, Units: moved(s.left, s.found)})
 		for i := range j.Records {
 			if r := &j.Records[i]; s.first <= r.Seq && r.Seq <= s.last {
@@ -220,7 +224,7 @@ func (j *judge) gaps() {
 	}
 	if len(proof) > 0 {
 		j.add(Gap, units, Bookkeeping, sinceMS, append(proof, j.inRedis("as far as Redis has come"))...)
-		j.plan(Gap, units, Bookkeeping, Act{Events: &again}, "Kafka still has "+again.text(), "they are published again, and persisters apply them")
+		j.plan(Gap, planned, Bookkeeping, Act{Events: &again}, "Kafka still has "+again.text(), "they are published again, and persisters apply them")
 	}
 }
 

@@ -220,6 +220,9 @@ func (j *judge) keep(s RepairStep) {
 // stepsOfCellMax bounds the steps of one cell in one plan. The next plan has the rest.
 const stepsOfCellMax = 4000
 
+// spansMax bounds the gaps of one step, so that it fits into a row of the table of repairs. The next plan has the rest.
+const spansMax = 500
+
 // planRecord plans a step that replaces a record in Redis.
 func (j *judge) planRecord(t Type, units int64, way Direction, found, wanted *stock.Reservation) {
 	id := wanted.ID
@@ -322,6 +325,9 @@ func (j *judge) planShift() {
 	}
 	if e := j.at(j.Redis.Position); e != nil && !j.forked[e.Position] && j.afterOf(e) != j.Redis.Balances {
 		take(j.Redis.Balances, j.afterOf(e))
+	}
+	if j.short > 0 { // they are among the free ones
+		take(stock.Balances{Avail: j.short}, stock.Balances{Held: j.short})
 	}
 	if !found && !edited {
 		return

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -88,4 +89,24 @@ func TestARestoredHoldIsNotExtendedAnew(t *testing.T) {
 	if at < 0 || found.Steps[at].Act.Record.Wanted.ExtendedMS != 9000 {
 		t.Errorf("want a hold with 9 s used: %+v", found.Steps)
 	}
+}
+
+// However many gaps a cell has, a step about them fits into its row of the table of repairs, which has room for 64 KiB.
+func TestStepOfManyGapsFitsItsRow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 8000)
+	r := w.read(true)
+	r.From = stock.Position{}
+	r.Events = nil
+	for i := 0; i < len(w.events); i += 2 {
+		r.Events = append(r.Events, w.events[i])
+	}
+	for _, s := range w.judge(r).Steps {
+		if act, err := json.Marshal(s.Act); err != nil || len(act) > 1<<16-1 {
+			t.Errorf("%s of %d bytes, %v", s.Type, len(act), err)
+		} else if s.Act.Events != nil {
+			return
+		}
+	}
+	t.Error("no step is about the gaps")
 }
