@@ -1,8 +1,10 @@
 package redisstock_test
 
 import (
+	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"sluice/core/basket"
 	"sluice/core/stock"
@@ -18,10 +20,7 @@ func BenchmarkBasket(b *testing.B) {
 		f := newBench(b, 32*benchPartitions, 0) // several cells in each partition
 		f.measure(b, b.N, func() {
 			for round := range b.N {
-				v := f.vector(round, 1)
-				if f.store.Do(b.Context(), v); v.Err != nil || v.Outcomes[0].Verdict != stock.VerdictOK {
-					b.Fatal(v.Outcomes, v.Err)
-				}
+				f.reserveOne(b, round)
 			}
 		})
 	})
@@ -30,19 +29,7 @@ func BenchmarkBasket(b *testing.B) {
 			f := newBench(b, 32*benchPartitions, 0) // several cells in each partition
 			f.measure(b, b.N, func() {
 				for round := range b.N {
-					var items []stock.Line
-					for i := range 3 {
-						cells := f.cells[(round+i%partitions)%benchPartitions]
-						items = append(items, stock.Line{Cell: cells[i%len(cells)], Quantity: 1})
-					}
-					basketOf, err := stock.NewBasket(1, strconv.Itoa(round), items, benchPartitions)
-					if err != nil {
-						b.Fatal(err)
-					}
-					r, err := basket.Decide(&basketOf, basket.Direct(b.Context(), f.store, func(stock.Entry) {}))
-					if err != nil || r.State != stock.BasketHeld {
-						b.Fatal(r, err)
-					}
+					f.holdBasket(b, round, partitions)
 				}
 			})
 			total := int64(0)
@@ -52,5 +39,70 @@ func BenchmarkBasket(b *testing.B) {
 			}
 			b.ReportMetric(float64(total)/float64(b.N), "bytes/basket")
 		})
+	}
+}
+
+// reserveOne reserves a unit in a call of its own.
+func (f *bench) reserveOne(b *testing.B, round int) {
+	b.Helper()
+	v := f.vector(round, 1)
+	if f.store.Do(b.Context(), v); v.Err != nil || v.Outcomes[0].Verdict != stock.VerdictOK {
+		b.Fatal(v.Outcomes, v.Err)
+	}
+}
+
+// holdBasket holds a basket of three lines in so many partitions.
+func (f *bench) holdBasket(b *testing.B, round, partitions int) {
+	b.Helper()
+	var items []stock.Line
+	for i := range 3 {
+		cells := f.cells[(round+i%partitions)%benchPartitions]
+		items = append(items, stock.Line{Cell: cells[i%len(cells)], Quantity: 1})
+	}
+	wanted, err := stock.NewBasket(int64(partitions), strconv.Itoa(round), items, benchPartitions)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := basket.Decide(&wanted, basket.Direct(b.Context(), f.store, func(stock.Entry) {}))
+	if err != nil || r.State != stock.BasketHeld {
+		b.Fatal(r, err)
+	}
+}
+
+// BenchmarkBasketPairs has a reserve and baskets of three lines take turns on one server, so that a busy machine slows all of
+// them alike. It reports the medians, over the turns, of what a basket costs Redis and of how long its slowest hundredth takes,
+// both as multiples of a reserve's.
+//
+//	go test -run '^$' -bench BenchmarkBasketPairs -benchtime 30x ./core/stock/redisstock
+func BenchmarkBasketPairs(b *testing.B) {
+	const turn = 1000 // operations
+	f := newBench(b, 32*benchPartitions, 0)
+	works := []func(round int){
+		func(round int) { f.reserveOne(b, round) },
+		func(round int) { f.holdBasket(b, round, 1) },
+		func(round int) { f.holdBasket(b, round, 3) },
+	}
+	ratios := map[string][]float64{}
+	for n := range b.N {
+		var cpu, slow [3]float64
+		for k := range works {
+			kind := (n + k) % len(works) // nobody is always the first
+			before, took := f.cpuMicroseconds(b), make([]time.Duration, turn)
+			for i := range took {
+				began := time.Now()
+				works[kind](n*turn + i)
+				took[i] = time.Since(began)
+			}
+			slices.Sort(took)
+			cpu[kind], slow[kind] = f.cpuMicroseconds(b)-before, float64(took[turn*99/100])
+		}
+		for kind, name := range map[int]string{1: "one-partition", 2: "three-partitions"} {
+			ratios["cpu-"+name] = append(ratios["cpu-"+name], cpu[kind]/cpu[0])
+			ratios["p99-"+name] = append(ratios["p99-"+name], slow[kind]/slow[0])
+		}
+	}
+	for name, all := range ratios {
+		slices.Sort(all)
+		b.ReportMetric(all[len(all)/2], name+"/reserve")
 	}
 }
