@@ -44,8 +44,6 @@ var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE (sku_id, pool, bucket, so_far), DELETE", Table: "reconcile_pass"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "checkpoints"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "archive_runs"},
-	{Role: schema.RolePersister, Privileges: "SELECT", Table: "sales"},
-	{Role: schema.RolePersister, Privileges: "SELECT", Table: "sale_items"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "ledger"},
