@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"sluice/core/archive"
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
+	"sluice/core/rebuild"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
@@ -271,6 +273,57 @@ func TestRestoresAtOnce(t *testing.T) {
 	}
 	if shut, err := d.store().Shut(t.Context()); err != nil || len(shut) > 0 {
 		t.Errorf("partitions %v are shut (%v)", shut, err)
+	}
+}
+
+// A restorer falls silent just before it publishes its rebase, another one restores the partition, and then the first one goes on:
+// its rebase collides with nothing.
+func TestRestoreAfterOneThatPublishesLate(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	lived(t, d)
+	cell := stock.Cell{SKU: 100}
+	d.runWith("sku_id,quantity\n100,5\n", "stock", "load", "--yes").want(command.ExitDone)
+	d.comesToRest()
+	h, p := d.hand(), cell.Partition(8)
+	states, _, err := d.store().Cells(t.Context(), []stock.Cell{cell})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.flush()
+	defer d.persister()()
+	slow, err := redisstock.NewRestorer(h.client, 8, "test", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.Clear(t.Context(), p, nil, []uint32{0}); err != nil {
+		t.Fatal(err)
+	}
+	part, c := slow.Refill(p, []uint32{0}, 1), rebuild.Cell{CellState: states[0]}
+	for _, e := range c.Rebase("restored by the slow one") {
+		if err := errors.Join(part.Event(t.Context(), &e), part.Flush(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late, err := d.store().OutboxAfter(t.Context(), p, "", 1000)
+	if err != nil || len(late) != 1 {
+		t.Fatalf("%d entries (%v)", len(late), err)
+	}
+	if err := h.do("DEL", keyOf(p, "restorer")).Error(); err != nil { // as time does
+		t.Fatal(err)
+	}
+	d.run("restore", "--yes").want(command.ExitDone, "restored: 8 of 8")
+	topic := outbox.NewTopic(d.persisterConfig().Kafka.Brokers, d.persisterConfig().Kafka.Topic)
+	defer topic.Close()
+	if err := topic.Deliver(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	d.settled()
+	if letters := d.run("deadletter", "list"); strings.Contains(letters.out, "fork") {
+		t.Errorf("the rebase of the slow one collides with that of the other:\n%s", letters.out)
+	}
+	if shown := d.show(100).Redis; uint32(shown.Epoch) != states[0].Epoch+2 || shown.Total != 5 {
+		t.Errorf("it is %+v, and was %+v", shown, states[0])
 	}
 }
 

@@ -36,8 +36,13 @@ func (w *run) refill(ctx context.Context, p int) (err error) {
 	if t, is := w.plan.Torn[p]; is {
 		torn = &t
 	}
+	// Another restorer who has fallen silent may still be about to publish its rebases. If Kafka has all of them before they are
+	// cleared, this restore begins no epoch of theirs again. One who writes more of them meanwhile keeps the partition.
+	if err := w.deliver(ctx, p); err != nil {
+		return err
+	}
 	begun, err := w.restorer.Clear(ctx, p, torn, pools)
-	if err == nil && begun { // its rebases may be in Kafka
+	if err == nil && begun {
 		cells, err = w.catchUp(ctx, p)
 	}
 	if err != nil {
