@@ -156,6 +156,10 @@ func TestRestoreRefusesOthers(t *testing.T) {
 	h.flush()
 	with("--partitions", "16").want(command.ExitFailed, "another number of partitions")
 	h.flush()
+	with("--deployment", "other").want(command.ExitFailed, `the MySQL database is of deployment "test", not "other"`, "set --deployment")
+	if n, err := h.client.Do(h.ctx, h.client.B().Dbsize().Build()).AsInt64(); err != nil || n != 0 {
+		t.Errorf("a refused restore has written %d keys (%v)", n, err)
+	}
 	d.run("restore", "--yes").want(command.ExitDone, "restored: 8 of 8")
 	restoredAs(t, before, h.inRedis(), 0, 1, 2, 3, 4, 5, 6, 7)
 }

@@ -42,7 +42,7 @@ var tables = map[string]access{
 	"reconcile_findings": {reads: []string{"core/reconcile/journal"}, writes: []string{"core/reconcile/journal"}},
 	"reconcile_lease":    {writes: []string{"core/reconcile/journal"}},
 	"reconcile_pass":     {reads: []string{"core/reconcile/journal"}, writes: []string{"core/reconcile/journal"}},
-	"ledger_identity":    {reads: []string{"core/evidence"}},
+	"ledger_identity":    {reads: []string{"core/evidence"}, writes: []string{"core/evidence"}},
 	"checkpoints":        {reads: []string{"core/ledger"}, writes: []string{"core/archive"}},
 	"archived_buyers":    {reads: []string{"core/ledger"}, writes: []string{"core/archive"}},
 	"archive_files":      {reads: []string{"core/archive.selectNextFile", "core/ledger"}, writes: []string{"core/archive"}},

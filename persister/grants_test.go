@@ -96,6 +96,7 @@ func TestGrants(t *testing.T) {
 			may:  []string{"DO (SELECT identity FROM ledger_identity)", "UPDATE redis_vettings SET effects = GREATEST(effects, 7) WHERE partition_id = 0 AND nonce = 1"},
 			mayNot: []string{
 				"UPDATE redis_vettings SET nonce = 1",
+				"UPDATE ledger_identity SET deployment = 'x'",
 				"UPDATE repairs SET operator = 'me'",
 				"DELETE FROM ledger",
 				"DELETE FROM dead_letters",
@@ -119,11 +120,13 @@ func TestGrants(t *testing.T) {
 				"DO (SELECT COUNT(*) FROM product_inventories)",
 				"DO (SELECT COUNT(*) FROM reservations)",
 				"DO (SELECT identity FROM ledger_identity)",
+				"UPDATE ledger_identity SET deployment = 'x'",
 				"DO (SELECT COUNT(*) FROM dead_letters)",
 				"UPDATE dead_letters SET resolved_at = NOW(3), resolved_by = 'me', resolution = 'x', replay_asked_at = NULL",
 				"UPDATE dead_letters SET replay_asked_at = NOW(3), replay_asked_by = 'me', replay_reason = 'x', replay_refusal = NULL",
 			},
 			mayNot: []string{
+				"UPDATE ledger_identity SET identity = 'x'",
 				"UPDATE product_inventories SET safe_stock = 1",
 				"UPDATE ledger SET delta = 1",
 				"DELETE FROM sales",

@@ -62,11 +62,11 @@ func (o *Origin) ledger(ctx context.Context, c *Console) (identity string, err e
 	if err != nil {
 		return "", err
 	}
-	identity, unknown := evidence.NewNonces(books).Identity(ctx)
+	known, unknown := evidence.NewNonces(books).Identity(ctx)
 	if unknown != nil {
 		c.Notef("MySQL does not tell of which database the files must be, so that is not checked: %s", Explain(unknown))
 	}
-	return identity, closeBooks(books)
+	return known.ID, closeBooks(books)
 }
 
 // refuse refuses a file of another deployment or database.
@@ -179,7 +179,7 @@ func (a *ArchiveVerify) all(ctx context.Context, c *Console) (err error) {
 	got := archive.Result{Outcome: archive.OutcomeDone}
 	err = ledger.New(mysql, nil).ArchiveFiles(ctx, func(f *ledger.ArchiveFile) error {
 		got.Files++
-		if bad := a.one(c, filepath.Join(a.Dir, f.Name), identity, &f.SHA256); bad != nil {
+		if bad := a.one(c, filepath.Join(a.Dir, f.Name), identity.ID, &f.SHA256); bad != nil {
 			got.BadFiles++
 			if got.Said == "" {
 				got.Said = f.Name + ": " + bad.Error()

@@ -92,10 +92,14 @@ func Run(ctx context.Context, cfg Config) (Done, error) {
 }
 
 func (a *archiver) run(ctx context.Context) (failed error) {
-	var err error
-	if a.ledger, err = evidence.NewNonces(a.DB).Identity(ctx); err != nil {
+	database, err := evidence.NewNonces(a.DB).Identity(ctx)
+	if err == nil {
+		err = database.Refuses(a.Deployment)
+	}
+	if err != nil {
 		return err
 	}
+	a.ledger = database.ID
 	if a.conn, err = a.DB.Conn(ctx); err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}

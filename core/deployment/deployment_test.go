@@ -2,6 +2,7 @@ package deployment_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/deployment"
+	"sluice/core/evidence"
 	"sluice/core/local/servicetest"
 	"sluice/core/redis"
 	"sluice/core/stock/redisstock"
@@ -57,6 +59,19 @@ func TestOpen(t *testing.T) {
 	}
 	if err := errors.Join(stores.Match(ctx), stores.Stock.Ping(ctx), stores.DB.PingContext(ctx)); err != nil {
 		t.Errorf("its own stores: %v", err)
+	}
+	// A database that has the name of another deployment is refused, whatever Redis says of databases.
+	nonces := evidence.NewNonces(stores.DB)
+	for range 2 { // the first name stays
+		if err := nonces.Name(ctx, "theirs"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stores.Match(ctx); !errors.Is(err, redisstock.ErrForeign) || !strings.Contains(err.Error(), `the MySQL database is of deployment "theirs", not "test"`) {
+		t.Errorf("the database of another deployment: %v", err)
+	}
+	if other, err := deployment.Open(ctx, where, books, agreed); !errors.Is(err, redisstock.ErrForeign) {
+		t.Errorf("opened the database of another deployment: %v, %v", other, err)
 	}
 	if err := stores.Close(); err != nil {
 		t.Error(err)

@@ -18,7 +18,8 @@ const (
 	noncesAtOnce = 1000
 
 	selectNonces   = "SELECT partition_id, nonce, effects FROM redis_vettings"
-	selectIdentity = "SELECT identity FROM ledger_identity"
+	selectIdentity = "SELECT identity, COALESCE(deployment, '') FROM ledger_identity"
+	nameLedger     = "UPDATE ledger_identity SET deployment = ? WHERE deployment IS NULL"
 	insertNonces   = "INSERT INTO redis_vettings (partition_id, nonce) VALUES "
 	onDuplicate    = " ON DUPLICATE KEY UPDATE nonce = VALUES(nonce), effects = 0, vetted_at = CURRENT_TIMESTAMP(3)"
 	nonceRow       = "(?, ?)"
@@ -34,10 +35,18 @@ var _ stock.Nonces = (*Nonces)(nil)
 // NewNonces makes nonces from a database, which the caller closes.
 func NewNonces(db *sql.DB) *Nonces { return &Nonces{db: db} }
 
-// Identity implements stock.Nonces. It returns the id of the database.
-func (n *Nonces) Identity(ctx context.Context) (id string, err error) {
-	if err := n.db.QueryRowContext(ctx, selectIdentity).Scan(&id); err != nil {
-		return "", db.ReadError("which database this is", "ledger_identity", err)
+// Name implements stock.Nonces.
+func (n *Nonces) Name(ctx context.Context, deployment string) error {
+	if _, err := n.db.ExecContext(ctx, nameLedger, deployment); err != nil {
+		return db.WriteError("name the deployment in table ledger_identity", err)
+	}
+	return nil
+}
+
+// Identity implements stock.Nonces.
+func (n *Nonces) Identity(ctx context.Context) (id stock.LedgerIdentity, err error) {
+	if err := n.db.QueryRowContext(ctx, selectIdentity).Scan(&id.ID, &id.Deployment); err != nil {
+		return stock.LedgerIdentity{}, db.ReadError("which database this is", "ledger_identity", err)
 	}
 	return id, nil
 }

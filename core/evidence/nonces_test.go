@@ -102,10 +102,10 @@ func TestIdentity(t *testing.T) {
 		w := newWorld(t)
 		for range 2 {
 			id, err := evidence.NewNonces(w.db).Identity(t.Context())
-			if err != nil || len(id) != 32 {
-				t.Fatalf("identity is %q (%v), want 32 digits", id, err)
+			if err != nil || len(id.ID) != 32 {
+				t.Fatalf("identity is %+v (%v), want 32 digits", id, err)
 			}
-			seen[id] = true
+			seen[id.ID] = true
 			if _, err := persister.Schema().Migrate(t.Context(), w.db, slog.New(slog.DiscardHandler)); err != nil {
 				t.Fatal(err)
 			}

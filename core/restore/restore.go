@@ -157,8 +157,11 @@ func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
 	w.report.Partitions = len(plan.Partitions)
 	database, err := evidence.NewNonces(r.Vetting.DB).Identity(ctx)
 	if err == nil {
+		err = database.Refuses(r.Vetting.Stock.Deployment)
+	}
+	if err == nil {
 		s := r.Vetting.Stock
-		w.restorer, err = redisstock.NewRestorer(r.Vetting.Client, s.Partitions, s.Deployment, database, s.Retention)
+		w.restorer, err = redisstock.NewRestorer(r.Vetting.Client, s.Partitions, s.Deployment, database.ID, s.Retention)
 	}
 	if err != nil {
 		return w.report, err

@@ -3,6 +3,7 @@ package stock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -35,8 +36,10 @@ const (
 // effects the data have had since. The data carry both too. So a process that has never seen the data still notices if
 // they were lost, exchanged or set back.
 type Nonces interface {
-	// Identity identifies the database that keeps the nonces. It is empty if the database has no id.
-	Identity(ctx context.Context) (string, error)
+	// Identity identifies the database that keeps the nonces.
+	Identity(ctx context.Context) (LedgerIdentity, error)
+	// Name gives the database the name of its deployment, if it has none yet.
+	Name(ctx context.Context, deployment string) error
 	// Read returns the marks by partition.
 	Read(ctx context.Context, partitions int) ([]Mark, error)
 	// Saw records, by partition, how many effects somebody has seen. It ignores a lower count than the known one, and a
@@ -46,6 +49,21 @@ type Nonces interface {
 	// one. The new ones begin without effects. Before anybody sees them, Replace calls during; if during fails, nothing
 	// is replaced. Nobody else replaces a nonce of the same partitions meanwhile.
 	Replace(ctx context.Context, changes []NonceChange, during func(context.Context) error) error
+}
+
+// LedgerIdentity tells the databases of deployments from each other.
+type LedgerIdentity struct {
+	ID         string // empty: the database has none
+	Deployment string // empty: nobody has vetted a Redis with the database yet
+}
+
+// Refuses returns an error if the database belongs to another deployment than the named one.
+func (i LedgerIdentity) Refuses(deployment string) error {
+	if i.Deployment == "" || deployment == "" || i.Deployment == deployment {
+		return nil
+	}
+	return fmt.Errorf("the MySQL database is of deployment %q, not %q (table ledger_identity): set --deployment to its name, "+
+		"or SLUICE_MYSQL_DSN (or --mysql-dsn-file) to another database", i.Deployment, deployment)
 }
 
 // NonceChange is a new nonce for a partition. Old is 0 if there was none.

@@ -14,9 +14,9 @@ const onRestore = "bring the data back, or write them anew from MySQL and Kafka:
 // findings has all that a vetting reads from Redis, MySQL and the evidence. judge decides by nothing else.
 type findings struct {
 	partitions []partitionFindings
-	servers    []string // faults of servers
-	ledger     string   // id of the MySQL database that has the ledger, as Redis says; empty if nobody has claimed it
-	database   string   // id of this MySQL database
+	servers    []string             // faults of servers
+	ledger     string               // id of the MySQL database that has the ledger, as Redis says; empty if nobody has claimed it
+	database   stock.LedgerIdentity // this MySQL database
 	comparison
 }
 
@@ -92,7 +92,10 @@ type judgement struct {
 func judge(f *findings, deployment string) judgement {
 	j := judgement{causes: slices.Clone(f.servers), lost: make([]bool, len(f.partitions))}
 	j.judgeMeta(f, deployment)
-	if err := otherLedger(f.ledger, f.database); err != nil {
+	if err := otherLedger(f.ledger, f.database.ID); err != nil {
+		j.object("%v", err)
+	}
+	if err := f.database.Refuses(deployment); err != nil {
 		j.object("%v", err)
 	}
 	j.sound = len(j.causes) == 0

@@ -13,7 +13,7 @@ import (
 func judged(edit func(f *findings)) (*findings, judgement) {
 	const deployment = "d"
 	f := newFindings(OpenConfig{Partitions: 2})
-	f.ledger, f.database = "db", "db"
+	f.ledger, f.database.ID = "db", "db"
 	for p := range f.partitions {
 		mark := stock.Mark{Nonce: 7, Effects: 100}
 		f.partitions[p] = partitionFindings{
@@ -65,15 +65,16 @@ func TestJudge(t *testing.T) {
 			edit:   func(f *findings) { f.partitions[0].whose.partitions, f.partitions[1].whose.partitions = "4", "4" },
 			causes: []string{"partitions 0-1: of a deployment of 4 partitions, not 2"},
 		},
-		"its ledger is elsewhere":       {edit: func(f *findings) { f.ledger = "other" }, causes: []string{"its ledger is in the MySQL database with the id other"}},
-		"nobody has claimed the ledger": {edit: func(f *findings) { f.ledger = "" }, sell: []int{0, 1}},
+		"the database is of another deployment": {edit: func(f *findings) { f.database.Deployment = "theirs" }, causes: []string{`the MySQL database is of deployment "theirs", not`}},
+		"its ledger is elsewhere":               {edit: func(f *findings) { f.ledger = "other" }, causes: []string{"its ledger is in the MySQL database with the id other"}},
+		"nobody has claimed the ledger":         {edit: func(f *findings) { f.ledger = "" }, sell: []int{0, 1}},
 		"stock of nobody": {
 			edit: func(f *findings) { f.partitions[1].whose = meta{} }, causes: []string{"1 partitions hold stock but not whose it is"},
 		},
 		"a new deployment": {
 			edit: func(f *findings) {
 				*f = newFindings(OpenConfig{Partitions: 2})
-				f.database = "db"
+				f.database.ID = "db"
 			}, missing: true, open: []int{0, 1},
 		},
 		"all is gone that was opened before": {

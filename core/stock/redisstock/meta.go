@@ -85,7 +85,7 @@ func otherLedger(ledger, database string) error {
 
 // CheckLedger checks that the MySQL that keeps nonces is the one that has the ledger of the stock in Redis. The error
 // wraps ErrForeign if it is another one: each would take the data that the other has vetted for lost or exchanged. A
-// Redis that nobody has vetted yet names no MySQL, and passes.
+// Redis that nobody has vetted yet names no MySQL, and passes. So does a MySQL that has the name of no deployment yet.
 func (s *Store) CheckLedger(ctx context.Context, nonces stock.Nonces) error {
 	database, err := nonces.Identity(ctx)
 	if err != nil {
@@ -93,11 +93,17 @@ func (s *Store) CheckLedger(ctx context.Context, nonces stock.Nonces) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
-	ledger, err := ledgerFrom(s.client.Do(ctx, readLedger(s.client.B())))
+	b := s.client.B()
+	answers := s.client.DoMulti(ctx, readLedger(b), readMeta(b, keysOf(0)))
+	ledger, err := ledgerFrom(answers[0])
 	if err != nil {
 		return wrap("read whose ledger it is", err)
 	}
-	if err := otherLedger(ledger, database); err != nil {
+	whose, err := metaFrom(answers[1])
+	if err != nil {
+		return wrap("read whose ledger it is", err)
+	}
+	if err := errors.Join(otherLedger(ledger, database.ID), database.Refuses(whose.deployment)); err != nil {
 		return fmt.Errorf("%w: %w", ErrForeign, err)
 	}
 	return nil

@@ -207,13 +207,19 @@ func (v *vetting) readLedger(ctx context.Context) (err error) {
 	return nil
 }
 
-// claim writes into Redis that this MySQL has the ledger, if no MySQL has claimed it. The first to write has it.
+// claim writes into Redis that this MySQL has the ledger, if no MySQL has claimed it, and into MySQL the name of the
+// deployment. The first to write has it.
 func (v *vetting) claim(ctx context.Context) error {
-	if v.ledger != "" || v.database == "" {
+	if v.database.Deployment == "" {
+		if err := v.cfg.Nonces.Name(ctx, v.cfg.Deployment); err != nil {
+			v.cfg.Log.Warn("cannot write the name of the deployment into MySQL: a restore does not notice a wrong --deployment", "error", err)
+		}
+	}
+	if v.ledger != "" || v.database.ID == "" {
 		return nil
 	}
 	p := v.ownerOf[0]
-	if err := p.conn.Do(ctx, p.conn.B().Hsetnx().Key(keysOf(0).meta).Field(metaLedger).Value(v.database).Build()).Error(); err != nil {
+	if err := p.conn.Do(ctx, p.conn.B().Hsetnx().Key(keysOf(0).meta).Field(metaLedger).Value(v.database.ID).Build()).Error(); err != nil {
 		return fmt.Errorf("write whose ledger %s has: %w", p, err)
 	}
 	if err := v.readLedger(ctx); err != nil {

@@ -16,12 +16,27 @@ import (
 type Nonces struct {
 	ID string // of the database that they stand for
 
-	mu   sync.Mutex
-	list map[int]stock.Mark
+	mu         sync.Mutex
+	deployment string
+	list       map[int]stock.Mark
 }
 
 // Identity implements stock.Nonces.
-func (n *Nonces) Identity(context.Context) (string, error) { return n.ID, nil }
+func (n *Nonces) Identity(context.Context) (stock.LedgerIdentity, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return stock.LedgerIdentity{ID: n.ID, Deployment: n.deployment}, nil
+}
+
+// Name implements stock.Nonces.
+func (n *Nonces) Name(_ context.Context, deployment string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.deployment == "" {
+		n.deployment = deployment
+	}
+	return nil
+}
 
 // Read implements stock.Nonces.
 func (n *Nonces) Read(_ context.Context, partitions int) ([]stock.Mark, error) {
