@@ -136,7 +136,7 @@ func (m *market) shop(ctx context.Context, user int64) {
 		}
 		asking.Wait()
 		if o.held && ctx.Err() == nil { // what is held at the end stays held
-			m.giveBack(o)
+			m.giveBack(context.WithoutCancel(ctx), o)
 		}
 	}
 }
@@ -144,7 +144,7 @@ func (m *market) shop(ctx context.Context, user int64) {
 // until repeats a request at any edge until it is answered. After the end it asks the living ones only.
 func (m *market) until(ctx context.Context, o *order) {
 	for range 600 {
-		held, err := m.ask(m.anyEdge(ctx), o)
+		held, err := m.ask(context.WithoutCancel(ctx), m.anyEdge(ctx), o)
 		if err == nil {
 			o.note(m, held)
 			return
@@ -193,14 +193,14 @@ func (m *market) client(addr string, user int64) *client.Client {
 }
 
 // ask asks one edge. An error is no answer.
-func (m *market) ask(addr string, o *order) (held bool, err error) {
+func (m *market) ask(ctx context.Context, addr string, o *order) (held bool, err error) {
 	c := m.client(addr, o.user)
 	defer c.Close()
 	if len(o.items) == 1 {
-		_, err = c.Reserve(m.Context(), client.Take{SKU: o.items[0].SKU, Quantity: 1, Key: o.key})
+		_, err = c.Reserve(ctx, client.Take{SKU: o.items[0].SKU, Quantity: 1, Key: o.key})
 	} else {
 		var b client.HeldBasket
-		if b, err = c.HoldBasket(m.Context(), client.Basket{Items: o.items, Key: o.key}); err == nil && len(b.Reservations) != len(o.items) {
+		if b, err = c.HoldBasket(ctx, client.Basket{Items: o.items, Key: o.key}); err == nil && len(b.Reservations) != len(o.items) {
 			m.Errorf("basket %s has %d of %d reservations", o.key, len(b.Reservations), len(o.items))
 		}
 	}
@@ -233,14 +233,14 @@ func (m *market) ids(o *order) []stock.ReservationID {
 }
 
 // giveBack releases all that an order holds. It may be told again later, with its lines released.
-func (m *market) giveBack(o *order) {
+func (m *market) giveBack(ctx context.Context, o *order) {
 	var texts []string
 	for _, id := range m.ids(o) {
 		texts = append(texts, id.String())
 	}
 	c := m.client(m.edges[0].Addr(), o.user)
 	defer c.Close()
-	if _, err := c.ReleaseAll(m.Context(), texts); err != nil {
+	if _, err := c.ReleaseAll(ctx, texts); err != nil {
 		m.Logf("release: %v", err) // it stays held
 	}
 }
@@ -288,7 +288,7 @@ func (m *market) compare() {
 	baskets, refused := 0, 0
 	for _, o := range m.asked {
 		for range 2 { // at each edge that lives
-			if held, err := m.ask(m.edges[rand.IntN(len(m.edges))].Addr(), o); err != nil {
+			if held, err := m.ask(m.Context(), m.edges[rand.IntN(len(m.edges))].Addr(), o); err != nil {
 				m.Errorf("request %s again: %v", o.key, err)
 			} else {
 				o.note(m, held)

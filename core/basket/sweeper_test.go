@@ -126,7 +126,7 @@ func TestSweeperTakesUpWhatStaysUndecided(t *testing.T) {
 		if states := []stock.BasketState{w.state(begun), w.state(refusing)}; !slices.Equal(states, []stock.BasketState{stock.BasketHeld, stock.BasketRefused}) {
 			t.Errorf("after %v: %v", UndecidedMax+lookMax, states)
 		}
-		if held := w.world.held(); !slices.Equal(held, []int64{1, 1, 1}) || w.entries == 0 {
+		if held := w.held(); !slices.Equal(held, []int64{1, 1, 1}) || w.entries == 0 {
 			t.Errorf("held %v, %d entries published", held, w.entries)
 		}
 		for _, state := range []stock.BasketState{stock.BasketHeld, stock.BasketRefused} {
@@ -187,7 +187,7 @@ func TestSeveralSweepers(t *testing.T) {
 				t.Errorf("basket %d is %v", i, state)
 			}
 		}
-		if got := w.world.held(); !slices.Equal(got, []int64{held, held, held}) || held != 20 {
+		if got := w.held(); !slices.Equal(got, []int64{held, held, held}) || held != 20 {
 			t.Errorf("%d baskets are held, units %v", held, got)
 		}
 	})
