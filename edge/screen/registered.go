@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,9 +36,10 @@ const (
 // Registered distinguishes users who are registered for a sale from others, with a bloom filter per sale. It is safe for
 // concurrent use.
 //
-// Nobody takes a user out of a set. So a filter is complete if it holds as many users as Redis counts. Whoever registers a user
-// waits for registry.Spread before it says so. So a negative of a filter is certain if it was complete by a count that is
-// younger. Otherwise the user passes, and the script decides.
+// Nobody takes a user out of a set. So a filter is complete if it holds as many users as Redis counts, and no fewer than MySQL
+// has or Redis had: a Redis that lost users is no proof. Whoever registers a user waits for registry.Spread before it says so.
+// So a negative of a filter is certain if it was complete by a count that is younger. Otherwise the user passes, and the script
+// decides.
 type Registered struct {
 	store RegisteredStore
 	sales func(context.Context) ([]registry.Sale, error)
@@ -55,7 +57,8 @@ type userFilter struct {
 
 	mu        sync.RWMutex
 	bits      *bloom.BloomFilter
-	holds     int64     // users that bits holds at least; -1: unknown
+	holds     int64     // users in bits; -1: unknown
+	known     int64     // users that there are at least: what MySQL has, and the highest count of Redis
 	counted   int64     // users in Redis at the last count; -1: unknown
 	countedAt time.Time // before that count was asked for
 }
@@ -112,7 +115,7 @@ func (r *Registered) Missed(sale uint32, user int64) {
 
 // complete reports whether a negative of the filter is certain.
 func (f *userFilter) complete(now time.Time) bool {
-	return f.holds >= 0 && f.holds == f.counted && now.Sub(f.countedAt) < registry.Spread
+	return f.holds >= f.known && f.holds == f.counted && now.Sub(f.countedAt) < registry.Spread
 }
 
 // Run keeps the filters in step with the sales and their users, until ctx ends.
@@ -149,13 +152,17 @@ func (r *Registered) readSales(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known, next := *r.filters.Load(), make(map[uint32]*userFilter, len(sales))
+	filters, next := *r.filters.Load(), make(map[uint32]*userFilter, len(sales))
 	for _, s := range sales {
-		switch f := known[s.ID]; {
-		case f != nil:
+		f := filters[s.ID]
+		if f == nil && len(s.Sets) > 0 {
+			f = &userFilter{of: s.Sets[0], bits: usersSized(0), holds: -1, counted: -1}
+		}
+		if f != nil {
+			f.mu.Lock()
+			f.known = max(f.known, s.Registered)
+			f.mu.Unlock()
 			next[s.ID] = f
-		case len(s.Sets) > 0:
-			next[s.ID] = &userFilter{of: s.Sets[0], bits: usersSized(0), holds: -1, counted: -1}
 		}
 	}
 	r.filters.Store(&next)
@@ -180,7 +187,7 @@ func (r *Registered) count(ctx context.Context) error {
 		f := filters[i]
 		f.mu.Lock()
 		if f.counted = n; n >= 0 {
-			f.countedAt = asked
+			f.countedAt, f.known = asked, max(f.known, n)
 		}
 		f.mu.Unlock()
 	}
@@ -200,23 +207,29 @@ func (r *Registered) behind() *userFilter {
 	return nil
 }
 
-// scan fills a new filter with the users of a sale, and replaces the old one by it.
+// scan fills a new filter with the users of a sale, and replaces the old one by it. It counts whom it reads: a cursor means
+// other users at a server that takes over in the middle of a scan, and the scan then misses some.
 func (r *Registered) scan(ctx context.Context, f *userFilter) error {
 	f.mu.RLock()
-	holds := f.counted // a scan yields at least the users who were there when it began
+	users := make([]int64, 0, f.counted)
 	f.mu.RUnlock()
-	bits := usersSized(holds)
-	var buf [8]byte
 	err := r.store.ScanUsers(ctx, f.of, func(user int64) error {
-		bits.Add(binary.BigEndian.AppendUint64(buf[:0], uint64(user)))
+		users = append(users, user)
 		return ctx.Err()
 	})
 	if err != nil {
 		return err
 	}
+	slices.Sort(users)
+	users = slices.Compact(users)
+	bits := usersSized(int64(len(users)))
+	var buf [8]byte
+	for _, user := range users {
+		bits.Add(binary.BigEndian.AppendUint64(buf[:0], uint64(user)))
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.bits, f.holds = bits, holds
+	f.bits, f.holds = bits, int64(len(users))
 	return nil
 }
 

@@ -27,6 +27,9 @@ type roll struct {
 	slow    time.Duration // from the count of users to the answer
 	counted int           // counts whose answer is slow
 	over    bool          // Redis has forgotten them
+
+	registered int64 // users in MySQL
+	half       bool  // a scan misses every second user, and reads the others twice
 }
 
 var errRoll = errors.New("no answer")
@@ -88,8 +91,13 @@ func (l *roll) ScanUsers(_ context.Context, _ redisstock.UserSet, yield func(int
 		if l.cut && user > 1 {
 			return errRoll
 		}
-		if err := yield(user); err != nil {
-			return err
+		if l.half && user%2 == 0 {
+			continue
+		}
+		for range 2 { // SSCAN may yield a user more than once
+			if err := yield(user); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -101,7 +109,7 @@ func (l *roll) sales(context.Context) ([]registry.Sale, error) {
 	if l.over {
 		return nil, nil
 	}
-	return []registry.Sale{{ID: 6}, {ID: 7, Sets: []redisstock.UserSet{{Partition: 3, Sale: 7}}}}, nil
+	return []registry.Sale{{ID: 6}, {ID: 7, Registered: l.registered, Sets: []redisstock.UserSet{{Partition: 3, Sale: 7}}}}, nil
 }
 
 func startRegistered(t *testing.T, l *roll) *Registered {
@@ -228,6 +236,62 @@ func TestRegisteredBehind(t *testing.T) {
 		wait(registry.Spread)
 		if !r.May(7, 22) {
 			t.Error("refused by a count that was asked for before the user was there")
+		}
+	})
+}
+
+// A screen refuses nobody by what a Redis says that has lost users, whether it has seen them there or MySQL has them.
+func TestRegisteredOfLostUsers(t *testing.T) {
+	t.Parallel()
+	for name, registered := range map[string]int64{"seen before": 0, "in MySQL": 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := &roll{users: map[int64]bool{}, registered: registered}
+				if registered == 0 {
+					l.add(1, 10)
+				}
+				r := startRegistered(t, l)
+				wait := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+				wait(5 * time.Second)
+				for _, left := range []int64{0, 5} { // and while they are brought back
+					l.set(func() { clear(l.users) })
+					l.add(1, left)
+					wait(5 * time.Second)
+					for user := int64(1); user <= 10; user++ {
+						if !r.May(7, user) {
+							t.Fatalf("refused user %d while Redis has %d of 10", user, left)
+						}
+					}
+				}
+				l.add(6, 10)
+				wait(5 * time.Second)
+				if r.May(7, 99) || !r.May(7, 10) {
+					t.Error("the screen does not recover")
+				}
+			})
+		})
+	}
+}
+
+// A scan that misses users makes no filter that is complete.
+func TestRegisteredAfterAScanInPart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &roll{users: map[int64]bool{}, half: true}
+		l.add(1, 10)
+		r := startRegistered(t, l)
+		wait := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+		wait(time.Second)
+		for user := int64(1); user <= 10; user++ {
+			if !r.May(7, user) {
+				t.Errorf("refused user %d, whom the scan missed", user)
+			}
+		}
+		l.set(func() { l.half = false })
+		wait(time.Second)
+		if r.May(7, 99) || !r.May(7, 2) {
+			t.Error("the screen does not recover")
 		}
 	})
 }
