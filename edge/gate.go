@@ -55,6 +55,7 @@ type gate struct {
 	open             *lifecycle.Signal // raised once some of Redis is open
 	opened, failures *metrics.Counter
 	refusal          atomic.Pointer[error] // the objections of the last vetting; nil: none
+	vetting          atomic.Bool           // a vetting is under way
 
 	fenced     atomic.Bool  // an answer had a fenced cell, which a vetting opens
 	fenceAfter atomic.Int64 // Unix ms until which fences are left alone: the last vetting has seen them
@@ -63,6 +64,9 @@ type gate struct {
 	refusedUntil time.Time
 	refused      int
 }
+
+// ErrVettingUnderWay means that a vetting is about to open what is shut, or to say why it does not.
+var ErrVettingUnderWay = errors.New("a vetting is under way")
 
 // errRefused means that Redis is as it was when a vetting refused it. The gate vets it again later.
 var errRefused = errors.New("refused before")
@@ -159,6 +163,8 @@ func (g *gate) look(ctx context.Context) error {
 	default:
 		g.log.InfoContext(ctx, "redis is as the last run of this edge left it: comparing it with MySQL and Kafka beside selling")
 	}
+	g.vetting.Store(true)
+	defer g.vetting.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
 	flushing, stop := context.WithTimeout(ctx, gateFlush)
@@ -203,8 +209,12 @@ func (g *gate) note(err error) {
 
 // why says what keeps Redis or some of it shut, and what to do.
 func (g *gate) why(shut error) error {
+	vetting := g.vetting.Load() // first: a vetting that ends meanwhile may leave a refusal
 	if refusal := g.refusal.Load(); refusal != nil {
 		return fmt.Errorf("%w: %w: what MySQL and Kafka have is safe; see sluice doctor, and docs/backup.md on a Redis that has lost events", shut, *refusal)
+	}
+	if vetting {
+		return fmt.Errorf("%w: %w", shut, ErrVettingUnderWay)
 	}
 	return shut
 }

@@ -210,10 +210,15 @@ func TestGateOpensOthersBesideWhatIsRefused(t *testing.T) {
 		r.vet = func(context.Context) error {
 			r.vetted.Store(true)
 			r.shut.Store(1)
+			time.Sleep(time.Millisecond) // while it tries to put the last one right
 			return redisstock.ErrVetting
 		}
 		g := newTestGate(&r)
 		go g.run(t.Context())
+		synctest.Wait()
+		if err := g.why(errPartlyShut); !errors.Is(err, ErrVettingUnderWay) {
+			t.Errorf("it does not say that a vetting is under way: %v", err)
+		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		before := r.vettings.Load()

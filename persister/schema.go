@@ -43,6 +43,7 @@ var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, UPDATE (holder, held_until)", Table: "reconcile_lease"},
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE (sku_id, pool, bucket, so_far), DELETE", Table: "reconcile_pass"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "checkpoints"},
+	{Role: schema.RolePersister, Privileges: "SELECT", Table: "archived_buyers"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "archive_runs"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: versionTable},
 

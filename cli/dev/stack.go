@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -177,8 +178,16 @@ func (s *stack) startRoles(ctx context.Context) error {
 
 // tellDegraded warns of faults with which the stack runs nevertheless, such as partitions of Redis that have lost
 // something.
+//
+// A vetting that is under way may put them right, or it says what is wrong with them.
 func (s *stack) tellDegraded(ctx context.Context) error {
+	vetted, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	underWay := func(what string) bool { return strings.Contains(what, edge.ErrVettingUnderWay.Error()) }
 	found, err := telemetry.AskDegraded(ctx, s.edge.OpsAddr())
+	for err == nil && slices.ContainsFunc(found, underWay) && lifecycle.Pause(vetted, readyPoll) {
+		found, err = telemetry.AskDegraded(ctx, s.edge.OpsAddr())
+	}
 	for _, what := range found {
 		s.console.Notef("warning: the edge is degraded: %s", what)
 	}
