@@ -180,7 +180,7 @@ func TestReconcileHistory(t *testing.T) {
 	stop := d.persisterWith(func(cfg *persister.Config) { cfg.ReconcileWithin = 0 })
 	d.marked(h)
 	stop()
-	if runs := into[history](d.run("reconcile", "history", "-o", "json").want(command.ExitDone)).Runs; len(runs) != 1 || len(h.open()) > 0 {
+	if runs := into[history](d.run("reconcile", "history", "--since", "24h", "-o", "json").want(command.ExitDone)).Runs; len(runs) != 1 || len(h.open()) > 0 {
 		t.Errorf("a persister that is to compare nothing has: %+v, %q", runs, h.open())
 	}
 	stop = d.persister()

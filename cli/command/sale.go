@@ -34,7 +34,7 @@ type SaleCreate struct {
 	Ack            string        `default:"default" placeholder:"LEVEL" help:"Acknowledge level: default, redis, replica or log."`
 	ShopperDeducts bool          `help:"Shoppers may deduct, without a reservation."`
 	RegisteredOnly bool          `help:"Only users who are registered for the sale may take: see sluice sale register."`
-	ExtendMax      time.Duration `placeholder:"DURATION" help:"How far a service may move the deadline of a hold beyond its first one; 0s, the default, is not at all."`
+	ExtendMax      time.Duration `placeholder:"DURATION" between:"0s-720h" help:"How far a service may move the deadline of a hold beyond its first one; 0s, the default, is not at all."`
 }
 
 // Help is called by kong.
