@@ -256,8 +256,8 @@ func TestSystemdUnits(t *testing.T) {
 		}
 		units = append(units, unit)
 	}
-	if len(units) != 3 {
-		t.Errorf("found the units %v, want those of edge, persister and archive", units)
+	if len(units) != 4 {
+		t.Errorf("found the units %v, want those of edge, persister, archive and archive-verify", units)
 	}
 	timers := 0
 	for page, text := range pages(t) {
@@ -274,8 +274,8 @@ func TestSystemdUnits(t *testing.T) {
 		}
 		units = append(units, unit)
 	}
-	if timers != 1 {
-		t.Errorf("found %d timers, want that of archive", timers)
+	if timers != 2 {
+		t.Errorf("found %d timers, want those of archive and archive-verify", timers)
 	}
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
