@@ -15,12 +15,12 @@ import (
 // units are the words that a name may end with: what Prometheus calls base units, and things that are counted.
 var units = strings.Fields(`seconds bytes ratio info
 	calls cells connections entries events failures lookups messages partitions requests reservations rows
-	batches bases errors faults findings false_positives gaps generations letters moves openings panics reads resets retries rounds sweeps units verdicts workers`)
+	baskets batches bases errors faults files findings false_positives gaps generations letters moves openings panics reads resets retries rounds sales sweeps units users verdicts workers`)
 
 func TestFamiliesFollowTheirRule(t *testing.T) {
 	t.Parallel()
 	// None of a SKU, or of a user: their values are words of fixed sets, or addresses of servers.
-	labels := strings.Fields("op script verdict kind route outcome reason from ack state node server fault class type direction sweep version commit go")
+	labels := strings.Fields("op script verdict kind route outcome reason from ack state node server fault class type direction sweep table version commit go")
 	name := regexp.MustCompile(`^sluice_(core|edge|persister)_[a-z_]+$`)
 	var before string
 	for _, f := range telemetry.Families() {
