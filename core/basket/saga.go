@@ -31,8 +31,8 @@ const (
 	home           // take the lines at home, or tell how far the basket is
 	away           // take the other lines
 	verdict        // decide by what became of all lines
-	giveBack       // void the lines elsewhere: from now on the basket is refused
-	last           // void the lines at home, after which the basket is refused
+	giveBack       // void the lines elsewhere: the record is refusing
+	last           // void the lines at home: the record becomes refused
 	told           // tell of the other lines of a held basket
 	done
 )
@@ -42,7 +42,8 @@ func (s stage) String() string {
 	return [...]string{"nothing", "home", "away", "verdict", "give back", "last", "told", "done"}[s]
 }
 
-// triesMax bounds how often a saga begins again because its record was lost, or others have decided otherwise.
+// triesMax is the number of attempts of a saga, the first included. It begins again if its record was lost, or others have
+// decided otherwise.
 const triesMax = 3
 
 // Call is what a saga asks for: something about all lines of the basket in one partition, or about its record. All calls of a
