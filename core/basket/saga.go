@@ -83,8 +83,8 @@ func New(b *stock.Basket) *Saga {
 // Stage names what the saga has asked for last.
 func (s *Saga) Stage() string { return s.at.String() }
 
-// Step takes the answers to the calls of the step before, in their order, and returns the next calls. Without calls the saga
-// has ended.
+// Step takes the answers to the calls of the step before, in their order, and returns the next calls. If it returns none, the
+// saga has ended.
 func (s *Saga) Step(answers []Answer) ([]Call, error) {
 	for _, a := range answers {
 		if a.Err != nil {
@@ -175,7 +175,8 @@ func (s *Saga) refuse(b stock.BasketRecord) []Call {
 	return s.ask(giveBack)
 }
 
-// failed ends a saga whose call has failed. It hides no decision: a basket that is being refused will be.
+// failed ends a saga whose call has failed. If the basket is refusing already, that is the
+// result instead of the error: somebody else finishes it.
 func (s *Saga) failed(err error) ([]Call, error) {
 	if s.ends.State == stock.BasketRefusing {
 		return s.end(stock.BasketRefusing), nil
@@ -210,7 +211,8 @@ func (s *Saga) keepAway(answers []Answer) {
 	}
 }
 
-// refusalOf is the verdict on the first line that is refused, VerdictOK if none is.
+// refusalOf is the verdict on the first line that is refused, VerdictOK if none is. Lines that are refused only
+// because their basket is (VerdictRefused) do not count.
 func refusalOf(lines []stock.Outcome) (stock.Verdict, int) {
 	for i := range lines {
 		if v := lines[i].Verdict; v.Refused() && v != stock.VerdictRefused {

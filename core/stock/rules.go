@@ -75,7 +75,7 @@ func (c CellState) Take(t Taking) Verdict {
 	return VerdictOK
 }
 
-// Settle decides by the reservation alone whether a user may have it confirmed or released. User 0 is a service.
+// Settle decides by the reservation alone whether a user may confirm or release it. User 0 is a service.
 func (r Reservation) Settle(wanted State, user, nowMS int64) Verdict {
 	switch {
 	case r.State == StateNone:
