@@ -15,6 +15,8 @@ UNTOLD = {
     "want another stock than the one": "two members that must differ",
     "the SKU would have more than": "depends on the stock that there is",
     "a state is looked for among the reservations of": "OpenAPI cannot tell which query parameters go together",
+    "the items of this SKU are more than": "a bound of a sum over the items of one SKU",
+    "anybody may take from this sale": "depends on the plan of the sale",
     "the cursor is not one of this list": "a cursor is taken from an answer, and never made",
     "cursor: want the one of the answer before": "likewise, of shut cells",
 }
