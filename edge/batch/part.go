@@ -55,7 +55,8 @@ func (b *Batcher) decidePart(op stock.Op, requests []stock.Request, replicate bo
 
 // acknowledgePart returns once each line is as safe as its cell's level demands.
 func (b *Batcher) acknowledgePart(requests []stock.Request, results []Result, p proof) error {
-	var replayed proof // of a replay, which proves replicas only: its entry, if it has one, is of other requests
+	var replayed proof          // of a replay, which proves replicas only: its entry, if it has one, is of other requests
+	var met [needProof + 1]bool // what a line waits for is its vector's or its partition's: once is enough for all lines
 	for i := range results {
 		res := &results[i]
 		if res.Verdict.Refused() {
@@ -74,9 +75,13 @@ func (b *Batcher) acknowledgePart(requests []stock.Request, results []Result, p 
 			}
 			missing = needOf(level, stock.OpGather, res.Verdict, replayed)
 		}
+		if met[missing] {
+			continue
+		}
 		if err := b.meet(missing, requests[0].ID.Partition(), p); err != nil {
 			return err
 		}
+		met[missing] = true
 	}
 	return nil
 }

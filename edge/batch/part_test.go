@@ -81,6 +81,30 @@ func TestPartWaitsForItsSafestLine(t *testing.T) {
 	}
 }
 
+// TestRepeatedPartIsProvenOnce has a basket of many lines at the level log come again: one proof covers all of them.
+func TestRepeatedPartIsProvenOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st, cells := newStage(t, Config{Ack: stock.AckLog}), skus(0, 20)
+		for _, cell := range cells {
+			st.load(cell, 10, stock.Settings{})
+		}
+		read, asked := 0, 0
+		st.store.read = func() error { read++; return nil }
+		st.store.has = func() error { asked++; return nil }
+		_, requests := basketOf(t, "k", cells...)
+		for _, answer := range []string{"ok", "replayed"} {
+			want := strings.TrimSuffix(strings.Repeat(answer+" ", len(cells)), " ")
+			if got := st.gather(requests); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+		if proofs := st.meter.proofs.Get(); proofs != 1 || read != 1 || asked != 1 {
+			t.Errorf("%d proofs; the outbox was read %d times, and the store asked for the effects %d times", proofs, read, asked)
+		}
+	})
+}
+
 // TestPartWithoutKafka: what is taken is not known to be safe, and never said to have failed. A refusal needs no Kafka.
 func TestPartWithoutKafka(t *testing.T) {
 	t.Parallel()
