@@ -91,10 +91,16 @@ func (b *Batcher) replay(op stock.Op, r *stock.Request) (proof, error) {
 
 // stillHas fails unless the effect that mark counts is in Redis. Kafka alone does not prove it: a vetting may have opened the
 // partition without the effect before Kafka had it.
-func (b *Batcher) stillHas(partition int, mark stock.Mark) error {
+func (b *Batcher) stillHas(partition int, mark stock.Mark) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.meter.panicked(b.cfg.Log, p)
+			err = fmt.Errorf("looking for effects panicked: %v", p)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.CallTimeout)
 	defer cancel()
-	err := b.store.StillHas(ctx, partition, mark)
+	err = b.store.StillHas(ctx, partition, mark)
 	if errors.Is(err, stock.ErrShut) {
 		b.cfg.OnShut()
 	}

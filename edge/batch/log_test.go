@@ -94,6 +94,31 @@ func TestLevelLogAsksAgainAfterALateAnswer(t *testing.T) {
 	}
 }
 
+// A panic of the store ends neither the edge nor the caller's wait, whoever looks for the effects.
+func TestPanicWhileLookingForEffects(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st, cell := newLogStage(t)
+		st.store.has = func() error { panic("boom") }
+		st.pub.answer = func(stock.Entry) error {
+			time.Sleep(stock.AckLate)
+			return nil
+		}
+		for _, who := range []string{"Kafka's late answer", "a replay"} {
+			if got := st.reserve(take(cell, 1, "k")); got.kind() != errorOf(stock.ErrUnknown) {
+				t.Errorf("%s: %v, want unknown", who, got)
+			}
+		}
+		if n := st.meter.panics.Get(); n != 2 {
+			t.Errorf("%d panics are counted, want 2", n)
+		}
+		st.store.has = nil
+		if got := st.reserve(take(cell, 1, "k")); got.kind() != "replayed" {
+			t.Errorf("later: %v", got)
+		}
+	})
+}
+
 // The outbox of data that were set back lacks the entry of a lost effect, as it does once the entry is in MySQL.
 func TestReplayAtLevelLogAsksWhetherItIsThere(t *testing.T) {
 	t.Parallel()
