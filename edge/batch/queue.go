@@ -83,9 +83,7 @@ func (q *queue) admit() error {
 func (q *queue) groupFor(op stock.Op, partition, requests int) *group {
 	slot := slotOf(partition, op)
 	if g := q.open[slot]; g != nil && len(g.vector.Requests)+requests > cap(g.vector.Requests) {
-		g.full = true
-		q.open[slot] = nil
-		q.full++
+		q.close(g)
 	}
 	if q.open[slot] == nil {
 		g := q.fresh()
@@ -96,13 +94,19 @@ func (q *queue) groupFor(op stock.Op, partition, requests int) *group {
 	return q.open[slot]
 }
 
+// close makes a group full: nobody joins it any more.
+func (q *queue) close(g *group) {
+	g.full = true
+	q.open[slotOf(g.vector.Partition, g.vector.Op)] = nil
+	q.full++
+}
+
 // joined counts requests that have joined a group, and says which runner has to start.
 func (q *queue) joined(g *group, requests int) role {
 	q.requests += requests
 	// Adjustments travel alone, because a store may refuse a whole vector for one of them.
-	if g.full = len(g.vector.Requests) >= cap(g.vector.Requests) || g.vector.Op == stock.OpAdjust; g.full {
-		q.open[slotOf(g.vector.Partition, g.vector.Op)] = nil
-		q.full++
+	if len(g.vector.Requests) >= cap(g.vector.Requests) || g.vector.Op == stock.OpAdjust {
+		q.close(g)
 	}
 	switch {
 	case !q.base:
