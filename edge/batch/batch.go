@@ -168,7 +168,7 @@ func (b *Batcher) Do(op stock.Op, r stock.Request) (res Result, err error) {
 		b.meter.replays.Inc() // its cell's level was not known
 		p, err = b.decide(op, &r, &res, true)
 	}
-	if err == nil && (res.Verdict == stock.VerdictOK || res.Verdict == stock.VerdictReplayed) {
+	if err == nil && !res.Verdict.Refused() {
 		err = b.acknowledge(op, &r, &res, p)
 	}
 	return res, err

@@ -83,7 +83,7 @@ func (b *Batcher) replay(op stock.Op, r *stock.Request) (proof, error) {
 	if err != nil {
 		return proof{}, err
 	}
-	if again.Verdict != stock.VerdictOK && again.Verdict != stock.VerdictReplayed {
+	if again.Verdict.Refused() {
 		return proof{}, fmt.Errorf("its replay was answered %v", again.Verdict)
 	}
 	return p, nil

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"fmt"
+	"slices"
 
 	"sluice/core/stock"
 )
@@ -14,7 +15,8 @@ func (b *Batcher) DoPart(op stock.Op, requests []stock.Request) ([]Result, error
 		replicate = replicate || op == stock.OpGather && b.replicating(&requests[i])
 	}
 	results, p, err := b.decidePart(op, requests, replicate)
-	if err == nil && !replicate && has(results, stock.VerdictReplicaMissing) {
+	missing := func(r Result) bool { return r.Verdict == stock.VerdictReplicaMissing }
+	if err == nil && !replicate && slices.ContainsFunc(results, missing) {
 		b.meter.replays.Inc() // the level of a cell was not known
 		results, p, err = b.decidePart(op, requests, true)
 	}
@@ -22,15 +24,6 @@ func (b *Batcher) DoPart(op stock.Op, requests []stock.Request) ([]Result, error
 		err = b.acknowledgePart(requests, results, p)
 	}
 	return results, err
-}
-
-func has(results []Result, verdict stock.Verdict) bool {
-	for i := range results {
-		if results[i].Verdict == verdict {
-			return true
-		}
-	}
-	return false
 }
 
 // decidePart queues the requests and waits for their verdicts.
