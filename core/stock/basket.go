@@ -197,13 +197,23 @@ func (b BasketRecord) Gathered(fingerprint uint32, all bool, verdict Verdict, li
 	return BasketRecord{State: BasketBegun, Fingerprint: fingerprint}
 }
 
-// Decide says whether a basket's record moves to a state: VerdictOK if so.
-func (b BasketRecord) Decide(fingerprint uint32, to BasketState) Verdict {
+// belongs says whether a record is that of the basket with a fingerprint: VerdictOK if so.
+func (b BasketRecord) belongs(fingerprint uint32) Verdict {
 	switch {
 	case b.State == BasketNone:
 		return VerdictUnknownReservation
 	case b.Fingerprint != fingerprint:
 		return VerdictMismatch
+	}
+	return VerdictOK
+}
+
+// Decide says whether a basket's record moves to a state: VerdictOK if so.
+func (b BasketRecord) Decide(fingerprint uint32, to BasketState) Verdict {
+	if verdict := b.belongs(fingerprint); verdict != VerdictOK {
+		return verdict
+	}
+	switch {
 	case b.State == to:
 		return VerdictReplayed
 	case b.State != BasketBegun:
@@ -214,11 +224,10 @@ func (b BasketRecord) Decide(fingerprint uint32, to BasketState) Verdict {
 
 // Void says whether the lines of a basket may be given back: VerdictOK if so.
 func (b BasketRecord) Void(fingerprint uint32) Verdict {
+	if verdict := b.belongs(fingerprint); verdict != VerdictOK {
+		return verdict
+	}
 	switch {
-	case b.State == BasketNone:
-		return VerdictUnknownReservation
-	case b.Fingerprint != fingerprint:
-		return VerdictMismatch
 	case b.State == BasketRefused:
 		return VerdictRefused
 	case b.State != BasketRefusing:
