@@ -8,6 +8,7 @@ package basket
 
 import (
 	"errors"
+	"slices"
 
 	"sluice/core/stock"
 )
@@ -224,12 +225,7 @@ func refusalOf(lines []stock.Outcome) (stock.Verdict, int) {
 
 // stuck reports whether a line could not be given back, because its cell is shut.
 func stuck(lines []stock.Outcome) bool {
-	for i := range lines {
-		if v := lines[i].Verdict; v == stock.VerdictFenced || v == stock.VerdictBreached {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(lines, func(o stock.Outcome) bool { return o.Verdict.Stuck() })
 }
 
 // ask returns the calls of a stage.

@@ -257,3 +257,6 @@ func (r *Request) Spent() Reservation {
 
 // Refused reports whether a verdict on a line refuses its basket.
 func (v Verdict) Refused() bool { return v != VerdictOK && v != VerdictReplayed }
+
+// Stuck reports whether a verdict on a line keeps its units where they are: the cell is shut until somebody opens it.
+func (v Verdict) Stuck() bool { return v == VerdictFenced || v == VerdictBreached }

@@ -122,7 +122,7 @@ func (s *step) void(requests []stock.Request) []stock.Outcome {
 	stuck := false
 	for i := range requests {
 		outcomes[i] = s.voidLine(&requests[i])
-		stuck = stuck || outcomes[i].Verdict == stock.VerdictFenced || outcomes[i].Verdict == stock.VerdictBreached
+		stuck = stuck || outcomes[i].Verdict.Stuck()
 	}
 	if home != nil {
 		after := before
