@@ -136,11 +136,8 @@ func (s *Saga) fromHome(a Answer) []Call {
 			return s.end(stock.BasketHeld)
 		}
 		return s.ask(told)
-	case stock.BasketRefusing:
+	case stock.BasketRefusing, stock.BasketRefused:
 		return s.refuse(b)
-	case stock.BasketRefused:
-		s.ends.Refusal, s.ends.Line = b.Refusal, int(b.Line)
-		return s.end(stock.BasketRefused)
 	case stock.BasketNone:
 	}
 	s.ends.Refusal, s.ends.Line = refusal, line
@@ -157,20 +154,20 @@ func (s *Saga) decided(o stock.Outcome) ([]Call, error) {
 			return s.end(stock.BasketHeld), nil
 		}
 		return s.again() // somebody else has taken what was refused here
-	case stock.BasketRefusing:
+	case stock.BasketRefusing, stock.BasketRefused:
 		return s.refuse(o.Basket), nil
-	case stock.BasketRefused:
-		s.ends.Refusal, s.ends.Line = o.Basket.Refusal, int(o.Basket.Line)
-		return s.end(stock.BasketRefused), nil
 	case stock.BasketNone, stock.BasketBegun:
 	}
 	return s.again() // the record was lost
 }
 
-// refuse gives the lines back. The basket is refused from now on, whatever becomes of them.
+// refuse gives the lines back, unless somebody has. The basket is refused from now on, whatever becomes of them.
 func (s *Saga) refuse(b stock.BasketRecord) []Call {
-	s.ends.State, s.ends.Refusal, s.ends.Line = stock.BasketRefusing, b.Refusal, int(b.Line)
-	if len(s.parts) == 1 {
+	s.ends.State, s.ends.Refusal, s.ends.Line = b.State, b.Refusal, int(b.Line)
+	switch {
+	case b.State == stock.BasketRefused:
+		return s.end(b.State)
+	case len(s.parts) == 1:
 		return s.ask(last)
 	}
 	return s.ask(giveBack)
