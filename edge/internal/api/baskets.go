@@ -107,12 +107,7 @@ func (a *API) askPart(c *basket.Call) (answer basket.Answer) {
 	answer = basket.Answer{TimeMS: results[0].TimeMS, Outcomes: make([]stock.Outcome, len(results))}
 	for i := range results {
 		answer.Outcomes[i] = results[i].Outcome
-		switch cell := c.Requests[i].Cell; {
-		case results[i].Verdict == stock.VerdictNotLoaded:
-			a.Known.Missed(cell)
-		case results[i].Verdict == stock.VerdictSoldOut && results[i].Cell.Loaded && results[i].Cell.Avail == 0:
-			a.SoldOut.Saw(cell)
-		}
+		a.tellScreens(c.Requests[i].Cell, &results[i])
 	}
 	return answer
 }

@@ -133,20 +133,27 @@ func (a *API) mayDeduct(cell stock.Cell, id stock.ReservationID) error {
 
 func replayed(res *batch.Result) bool { return res.Verdict == stock.VerdictReplayed }
 
+// tellScreens tells the screens what Redis says of a cell.
+func (a *API) tellScreens(cell stock.Cell, res *batch.Result) {
+	switch {
+	case res.Verdict == stock.VerdictNotLoaded:
+		a.Known.Missed(cell)
+	case res.Verdict == stock.VerdictSoldOut && res.Cell.Loaded && res.Cell.Avail == 0:
+		a.SoldOut.Saw(cell)
+	}
+}
+
 // refusalOf tells the screens and the client of a refusal by Redis, if the result is one.
 func (a *API) refusalOf(cell stock.Cell, res *batch.Result) error {
 	kind := kindOf(res.Verdict)
 	if kind == nil {
 		return nil
 	}
+	a.tellScreens(cell, res)
 	if kind == problem.SoldOut {
-		if res.Cell.Loaded && res.Cell.Avail == 0 {
-			a.SoldOut.Saw(cell)
-		}
 		return errSoldOut
 	}
 	if kind == problem.NotLoaded {
-		a.Known.Missed(cell)
 		return errNotLoaded
 	}
 	p := &problem.Problem{Kind: kind}
