@@ -85,9 +85,9 @@ func (r *Registered) May(sale uint32, user int64) bool {
 	if f == nil {
 		return true
 	}
-	var buf [8]byte
 	f.mu.RLock()
-	found, complete := f.bits.Test(binary.BigEndian.AppendUint64(buf[:0], uint64(user))), f.complete(r.now())
+	found := f.has(user)
+	complete := !found && f.complete(r.now()) // a look at the clock, which the registered do not need
 	f.mu.RUnlock()
 	switch {
 	case found:
@@ -108,9 +108,15 @@ func (r *Registered) Missed(sale uint32, user int64) {
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if f.bits.Test(binary.BigEndian.AppendUint64(nil, uint64(user))) { // otherwise the filter was not complete
+	if f.has(user) { // otherwise the filter was not complete
 		r.missed.Inc()
 	}
+}
+
+// has reports whether the filter may hold a user. The caller has the lock.
+func (f *userFilter) has(user int64) bool {
+	var buf [8]byte
+	return f.bits.Test(binary.BigEndian.AppendUint64(buf[:0], uint64(user)))
 }
 
 // complete reports whether a negative of the filter is certain.
