@@ -267,11 +267,15 @@ func (k *Known) fill() float64 {
 
 // falsePositives returns the measured share of unknown cells that passed.
 func (k *Known) falsePositives() float64 {
-	missed, negatives := float64(k.missed.Get()), float64(k.refused.Get()+k.shed.Get())
-	if missed+negatives == 0 {
+	return shareOf(k.missed.Get(), k.refused.Get()+k.shed.Get())
+}
+
+// shareOf returns the share of some among them and all others; NaN if there are none at all.
+func shareOf(some, others uint64) float64 {
+	if some+others == 0 {
 		return math.NaN()
 	}
-	return missed / (missed + negatives)
+	return float64(some) / float64(some+others)
 }
 
 func (k *Known) filter(cell stock.Cell) *filter {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"log/slog"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -272,10 +271,4 @@ func (r *Registered) completeness() float64 {
 }
 
 // falsePositives returns the measured share of users who passed although they are not registered.
-func (r *Registered) falsePositives() float64 {
-	missed, refused := float64(r.missed.Get()), float64(r.refused.Get())
-	if missed+refused == 0 {
-		return math.NaN()
-	}
-	return missed / (missed + refused)
-}
+func (r *Registered) falsePositives() float64 { return shareOf(r.missed.Get(), r.refused.Get()) }
