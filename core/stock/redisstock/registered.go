@@ -68,11 +68,11 @@ func (s *Store) MissingUsers(ctx context.Context, of UserSet, users []int64) (mi
 			ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 			defer cancel()
 			there, err := s.client.Do(ctx, s.client.B().Smismember().Key(key).Member(members(some)...).Build()).AsIntSlice()
-			if err == nil && len(there) != len(some) {
-				err = elementsError(len(there))
-			}
 			if err != nil {
 				return nil, wrap("look for users", err)
+			}
+			if len(there) != len(some) {
+				return nil, wrapProtocol("look for users", elementsError(len(there)))
 			}
 			return there, nil
 		})
