@@ -22,7 +22,8 @@ const (
 	UndecidedMax = 5 * time.Second
 	// basketsMax is how many baskets of a partition one look decides.
 	basketsMax = 64
-	// atOnceMax is how many baskets a process decides at once.
+	// atOnceMax is how many baskets a process decides at once, whatever their partitions. Those whose server does not answer
+	// keep their places, and so others waiting, until their calls time out.
 	atOnceMax = 16
 )
 
@@ -83,8 +84,7 @@ type run struct {
 func (r *run) watch(ctx context.Context, partition int) {
 	skip := 0
 	for {
-		lifecycle.Pause(ctx, every+rand.N(every/4)) //nolint:gosec // nothing secret about it
-		if ctx.Err() != nil {
+		if !lifecycle.Pause(ctx, every+rand.N(every/4)) { //nolint:gosec // nothing secret about it
 			return
 		}
 		left, more, err := r.look(ctx, partition, skip)
@@ -137,20 +137,21 @@ func (r *run) look(ctx context.Context, partition, skip int) (left int, more boo
 func Direct(ctx context.Context, store Store, publish func(stock.Entry)) func([]Call) []Answer {
 	return func(calls []Call) []Answer {
 		answers := make([]Answer, len(calls))
-		var asked []int
-		for i := range calls {
-			asked = append(asked, i)
+		asked := make([]int, len(calls))
+		for i := range asked {
+			asked[i] = i
 		}
 		for _, replicate := range []bool{false, true} {
+			if len(asked) == 0 {
+				break
+			}
 			var again []int
 			vectors := make([]*stock.Vector, len(asked))
 			for k, i := range asked {
 				c := &calls[i]
 				vectors[k] = &stock.Vector{Op: c.Op, Partition: c.Requests[0].ID.Partition(), Requests: c.Requests, Replicate: replicate}
 			}
-			if len(vectors) > 0 {
-				store.Do(ctx, vectors...)
-			}
+			store.Do(ctx, vectors...)
 			for k, i := range asked {
 				v := vectors[k]
 				answers[i] = Answer{v.Outcomes, v.TimeMS, v.Err}
