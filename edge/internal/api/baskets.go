@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/valyala/fasthttp"
@@ -34,6 +35,9 @@ func (a *API) holdBasket(r *request) error {
 	b, err := stock.NewBasket(user, key, body.Items.lines(), a.Reader.Partitions())
 	if wrong := new(stock.ItemError); errors.As(err, &wrong) {
 		return malformed(fmt.Sprintf("/items/%d/quantity", wrong.Item), "%s", wrong)
+	}
+	if err != nil {
+		return err
 	}
 	if err := a.screenBasket(&b, body.Items); err != nil {
 		return err
@@ -143,19 +147,17 @@ func (a *API) appendBasket(dst []byte, b *stock.Basket, items basketItems, resul
 	}
 	dst = appendMoment(dst, `,"expires_at":"`, expiresMS)
 	dst = append(dst, `,"reservations":[`...)
-	first := true
 	for i := range items {
-		for k := range b.Lines {
-			res := &result.Lines[k].Reservation
-			if b.Lines[k].Cell != items[i].cell() || items.first(b.Lines[k].Cell) != i || res.State == stock.StateNone {
-				continue
-			}
-			if !first {
-				dst = append(dst, ',')
-			}
-			first = false
-			dst = appendReservation(dst, res, result.TimeMS, role == auth.RoleService)
+		cell := items[i].cell()
+		k := slices.IndexFunc(b.Lines, func(l stock.Line) bool { return l.Cell == cell }) // the cell of an item has a line
+		res := &result.Lines[k].Reservation
+		if items.first(cell) != i || res.State == stock.StateNone {
+			continue
 		}
+		if dst[len(dst)-1] != '[' {
+			dst = append(dst, ',')
+		}
+		dst = appendReservation(dst, res, result.TimeMS, role == auth.RoleService)
 	}
 	return append(dst, "]}"...)
 }
