@@ -69,14 +69,14 @@ local function put(id, score, record, old)
   return true
 end
 for i = 1, #ids do
-  if not put(ids[i], ARGV[2 + 3 * i + 1], ARGV[2 + 3 * i + 2], found[i]) then return {3} end
+  if not put(ids[i], ARGV[3 * i + 3], ARGV[3 * i + 4], found[i]) then return {3} end
 end
 
 -- Write. Nothing above has changed data: Redis does not roll back.
 write_list("HSET", KEYS[3], set_records)
 write_list("ZADD", KEYS[4], due)
 write_list("ZADD", KEYS[5], gone)
-if ids[1] then write_buyers(buyers) end
+write_buyers(buyers)
 if ARGV[3] ~= "" then
   call("HSET", KEYS[2], ARGV[1], ARGV[3])
   call("XADD", KEYS[6], "*", "e", ARGV[4])
