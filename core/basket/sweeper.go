@@ -22,8 +22,8 @@ const (
 	UndecidedMax = 5 * time.Second
 	// basketsMax is how many baskets of a partition one look decides.
 	basketsMax = 64
-	// atOnceMax is how many baskets a process decides at once, whatever their partitions. Those whose server does not answer
-	// keep their places, and so others waiting, until their calls time out.
+	// atOnceMax is how many baskets a process decides at once, whatever their partitions. Those whose server does not
+	// answer keep their places until their calls time out, and others wait.
 	atOnceMax = 16
 )
 

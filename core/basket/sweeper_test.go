@@ -23,8 +23,10 @@ const lookMax = every + every/4 + time.Millisecond
 // swept is a world whose store a Sweeper looks at, in a bubble: its clock is the bubble's.
 type swept struct {
 	*world
-	broken int           // the partition whose undecided baskets cannot be read, or -1
-	takes  time.Duration // how long a call takes
+	broken int                 // the partition whose undecided baskets cannot be read, or -1
+	silent int                 // the partition that answers no call, or -1
+	stuck  stock.ReservationID // the basket whose record no call reaches, or none
+	takes  time.Duration       // how long a call takes
 
 	mu             sync.Mutex
 	asking, atOnce int // calls, now and at most
@@ -34,7 +36,7 @@ type swept struct {
 
 func newSwept(t *testing.T, units ...int64) *swept {
 	t.Helper()
-	w := &swept{world: &world{TB: t}, broken: -1}
+	w := &swept{world: &world{TB: t}, broken: -1, silent: -1}
 	w.store = memstock.New(partitions, func() int64 { return time.Now().UnixMilli() })
 	w.load(units...)
 	return w
@@ -45,8 +47,18 @@ func (w *swept) Partitions() int { return partitions }
 func (w *swept) Do(ctx context.Context, vectors ...*stock.Vector) {
 	w.note(func() { w.asking++; w.atOnce = max(w.atOnce, w.asking) })
 	time.Sleep(w.takes)
-	w.store.Do(ctx, vectors...)
+	for _, v := range vectors {
+		if v.Partition == w.silent || slices.ContainsFunc(v.Requests, w.isStuck) {
+			v.Err = stock.ErrNotApplied
+			continue
+		}
+		w.store.Do(ctx, v)
+	}
 	w.note(func() { w.asking-- })
+}
+
+func (w *swept) isStuck(r stock.Request) bool {
+	return r.Part.Home != nil && r.Part.Home.ID() == w.stuck
 }
 
 func (w *swept) Undecided(ctx context.Context, partition int, age time.Duration, skip, limit int) ([]stock.Undecided, error) {
@@ -64,19 +76,33 @@ func (w *swept) note(change func()) {
 	change()
 }
 
-// sweepers starts so many sweepers, which end with the test, and returns their metrics.
-func (w *swept) sweepers(t *testing.T, n int) []*metrics.Set {
+// counts are the metrics of sweepers.
+type counts struct{ *metrics.Set }
+
+func (c counts) swept(state stock.BasketState) uint64 {
+	return c.GetOrCreateCounter(fmt.Sprintf("sluice_core_basket_swept_baskets_total{state=%q}", state)).Get()
+}
+
+func (c counts) failures() uint64 {
+	return c.GetOrCreateCounter("sluice_core_basket_sweep_failures_total").Get()
+}
+
+// sweepers starts so many sweepers, which end with the test, and returns what they count together.
+func (w *swept) sweepers(t *testing.T, n int) counts {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	var sets []*metrics.Set
+	set := metrics.NewSet()
 	for range n {
-		set := metrics.NewSet()
-		sets = append(sets, set)
 		running.Go(func() {
 			s := &Sweeper{
 				Store: w, Metrics: set, Log: slog.New(slog.DiscardHandler),
-				Publish: func(stock.Entry) { w.note(func() { w.entries++ }) },
+				Publish: func(e stock.Entry) {
+					if e.ID == "" {
+						t.Error("published what is in no outbox")
+					}
+					w.note(func() { w.entries++ })
+				},
 			}
 			if err := s.Run(ctx); err != nil {
 				t.Error(err)
@@ -87,7 +113,7 @@ func (w *swept) sweepers(t *testing.T, n int) []*metrics.Set {
 		cancel()
 		running.Wait()
 	})
-	return sets
+	return counts{set}
 }
 
 // begin has somebody end after so many steps of a basket.
@@ -104,35 +130,56 @@ func (w *swept) begin(b *stock.Basket, steps int) {
 	}
 }
 
+// leave has somebody end after the lines at home, and returns the basket.
+func (w *swept) leave(b *stock.Basket) *stock.Basket {
+	w.Helper()
+	w.begin(b, 1)
+	if state := w.state(b); state != stock.BasketBegun {
+		w.Fatalf("a basket is %v", state)
+	}
+	return b
+}
+
+// states are those of some baskets.
+func (w *swept) states(baskets ...*stock.Basket) (states []stock.BasketState) {
+	for _, b := range baskets {
+		states = append(states, w.state(b))
+	}
+	return states
+}
+
 func TestSweeperTakesUpWhatStaysUndecided(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newSwept(t, 2, 2, 1)
-		set := w.sweepers(t, 1)[0]
-		begun, refusing := w.basket("begun", w.cells[:2]...), w.basket("refusing", w.cells...)
+		w := newSwept(t, 3, 3, 1)
+		counted := w.sweepers(t, 1)
 		w.begin(w.basket("takes the last", w.cells[2]), 1)
-		w.begin(begun, 1)
+		begun, poor := w.leave(w.basket("begun", w.cells[:2]...)), w.leave(w.basket("poor", w.cells...))
+		refusing := w.basket("refusing", w.cells...)
 		w.begin(refusing, 3)
-		if states := []stock.BasketState{w.state(begun), w.state(refusing)}; !slices.Equal(states, []stock.BasketState{stock.BasketBegun, stock.BasketRefusing}) {
+		before := []stock.BasketState{stock.BasketBegun, stock.BasketBegun, stock.BasketRefusing}
+		if states := w.states(begun, poor, refusing); !slices.Equal(states, before) {
 			t.Fatalf("before: %v", states)
 		}
 		time.Sleep(UndecidedMax - time.Millisecond)
 		synctest.Wait()
-		if states := []stock.BasketState{w.state(begun), w.state(refusing)}; !slices.Equal(states, []stock.BasketState{stock.BasketBegun, stock.BasketRefusing}) {
+		if states := w.states(begun, poor, refusing); !slices.Equal(states, before) {
 			t.Errorf("whoever began them may still be at work, and they are %v", states)
 		}
 		time.Sleep(lookMax)
 		synctest.Wait()
-		if states := []stock.BasketState{w.state(begun), w.state(refusing)}; !slices.Equal(states, []stock.BasketState{stock.BasketHeld, stock.BasketRefused}) {
+		after := []stock.BasketState{stock.BasketHeld, stock.BasketRefused, stock.BasketRefused}
+		if states := w.states(begun, poor, refusing); !slices.Equal(states, after) {
 			t.Errorf("after %v: %v", UndecidedMax+lookMax, states)
 		}
 		if held := w.held(); !slices.Equal(held, []int64{1, 1, 1}) || w.entries == 0 {
 			t.Errorf("held %v, %d entries published", held, w.entries)
 		}
-		for _, state := range []stock.BasketState{stock.BasketHeld, stock.BasketRefused} {
-			if n := set.GetOrCreateCounter(fmt.Sprintf("sluice_core_basket_swept_baskets_total{state=%q}", state)).Get(); n != 1 {
-				t.Errorf("%d baskets are counted as %v", n, state)
-			}
+		if held, refused := counted.swept(stock.BasketHeld), counted.swept(stock.BasketRefused); held != 1 || refused != 2 {
+			t.Errorf("%d baskets are counted as held, %d as refused", held, refused)
+		}
+		if n := counted.failures(); n != 0 {
+			t.Errorf("%d failures", n)
 		}
 	})
 }
@@ -141,15 +188,13 @@ func TestSweeperIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const many = 3 * basketsMax
-		w := newSwept(t, many, many)
+		w := newSwept(t, many, many, many)
 		w.takes = time.Millisecond
 		var baskets []*stock.Basket
 		for i := range many {
-			b := w.basket(fmt.Sprint(i), w.cells...)
-			baskets = append(baskets, b)
-			w.begin(b, 1)
+			baskets = append(baskets, w.leave(w.basket(fmt.Sprint(i), w.cells...)))
 		}
-		w.sweepers(t, 1)
+		counted := w.sweepers(t, 1)
 		time.Sleep(UndecidedMax + 4*lookMax)
 		synctest.Wait()
 		for i, b := range baskets {
@@ -159,6 +204,54 @@ func TestSweeperIsBounded(t *testing.T) {
 		}
 		if w.atOnce != atOnceMax || w.limit != basketsMax || w.age != UndecidedMax {
 			t.Errorf("%d baskets at once, at most %d of an age of %v in a look", w.atOnce, w.limit, w.age)
+		}
+		if held := w.held(); !slices.Equal(held, []int64{many, many, many}) || w.entries < 2*many {
+			t.Errorf("held %v, %d entries published, want those of the %d lines elsewhere at least", held, w.entries, 2*many)
+		}
+		if held, failures := counted.swept(stock.BasketHeld), counted.failures(); held != many || failures != 0 {
+			t.Errorf("%d baskets are counted as held, and %d failures", held, failures)
+		}
+	})
+}
+
+// TestSweeperTriesAll has a basket that cannot be decided. It keeps no other one waiting, and is counted as a failure.
+func TestSweeperTriesAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newSwept(t, 9, 9)
+		stuck, other := w.leave(w.basket("a", w.cells...)), w.leave(w.basket("b", w.cells...))
+		w.stuck = stuck.ID()
+		counted := w.sweepers(t, 1)
+		time.Sleep(UndecidedMax + lookMax)
+		synctest.Wait()
+		if w.state(stuck) != stock.BasketBegun || w.state(other) != stock.BasketHeld {
+			t.Errorf("the baskets are %v and %v", w.state(stuck), w.state(other))
+		}
+		if held, failures := counted.swept(stock.BasketHeld), counted.failures(); held != 1 || failures == 0 {
+			t.Errorf("%d baskets are counted as held, and %d failures", held, failures)
+		}
+	})
+}
+
+// TestStuckBaskets has more baskets than one look decides wait for a partition that does not answer. A sweeper decides the one
+// behind them.
+func TestStuckBaskets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const stuck = 2*basketsMax + 1
+		w := newSwept(t, stuck+1, stuck, 1)
+		home, silent, other := w.cells[0], w.cells[1], w.cells[2]
+		for i := range stuck {
+			w.leave(w.basket(fmt.Sprint(i), home, silent))
+			time.Sleep(time.Millisecond)
+		}
+		behind := w.leave(w.basket("behind", home, other))
+		w.silent = silent.Partition(partitions)
+		time.Sleep(UndecidedMax)
+		w.sweepers(t, 1)
+		time.Sleep(4 * (every + every/4))
+		if state := w.state(behind); state != stock.BasketHeld {
+			t.Errorf("the basket behind the others is %v", state)
 		}
 	})
 }
@@ -198,23 +291,20 @@ func TestSweeperGoesOnBesideABrokenPartition(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newSwept(t, 2, 2, 2)
-		one, other := w.basket("a", w.cells[0], w.cells[2]), w.basket("b", w.cells[1], w.cells[2])
-		w.begin(one, 1)
-		w.begin(other, 1)
+		one, other := w.leave(w.basket("a", w.cells[0], w.cells[2])), w.leave(w.basket("b", w.cells[1], w.cells[2]))
 		w.broken = one.ID().Partition()
-		set := w.sweepers(t, 1)[0]
-		failures := set.GetOrCreateCounter("sluice_core_basket_sweep_failures_total")
+		counted := w.sweepers(t, 1)
 		time.Sleep(UndecidedMax + lookMax)
 		synctest.Wait()
-		if w.state(one) != stock.BasketBegun || w.state(other) != stock.BasketHeld || failures.Get() == 0 {
-			t.Errorf("in the broken partition %v, beside it %v, %d failures", w.state(one), w.state(other), failures.Get())
+		if w.state(one) != stock.BasketBegun || w.state(other) != stock.BasketHeld || counted.failures() == 0 {
+			t.Errorf("in the broken partition %v, beside it %v, %d failures", w.state(one), w.state(other), counted.failures())
 		}
 		w.note(func() { w.broken = -1 })
-		before := failures.Get()
+		before := counted.failures()
 		time.Sleep(2 * lookMax)
 		synctest.Wait()
-		if w.state(one) != stock.BasketHeld || failures.Get() != before {
-			t.Errorf("later %v, %d failures more", w.state(one), failures.Get()-before)
+		if w.state(one) != stock.BasketHeld || counted.failures() != before {
+			t.Errorf("later %v, %d failures more", w.state(one), counted.failures()-before)
 		}
 	})
 }

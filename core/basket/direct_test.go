@@ -1,0 +1,36 @@
+package basket
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"sluice/core/stock"
+)
+
+// replicated is a store whose cells are of the level replica.
+type replicated struct {
+	Store
+	asked []bool
+}
+
+func (r *replicated) Do(_ context.Context, vectors ...*stock.Vector) {
+	for _, v := range vectors {
+		r.asked = append(r.asked, v.Replicate)
+		v.Outcomes = []stock.Outcome{{Verdict: stock.VerdictReplicaMissing}}
+		if v.Replicate {
+			v.Outcomes[0].Verdict = stock.VerdictOK
+		}
+	}
+}
+
+// Whoever asks a store directly does not know the levels of cells. A line that needs a replica is asked for again with one.
+func TestDirectAsksForAReplica(t *testing.T) {
+	t.Parallel()
+	s := &replicated{}
+	ask := Direct(t.Context(), s, func(stock.Entry) {})
+	answers := ask([]Call{{Op: stock.OpGather, Requests: make([]stock.Request, 1)}})
+	if answers[0].Outcomes[0].Verdict != stock.VerdictOK || !slices.Equal(s.asked, []bool{false, true}) {
+		t.Errorf("%+v after calls with a replica: %v", answers[0], s.asked)
+	}
+}
