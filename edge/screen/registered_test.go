@@ -32,6 +32,13 @@ type roll struct {
 	half       bool  // a scan misses every second user, and reads the others twice
 }
 
+// rollOf has so many users in Redis.
+func rollOf(users int64) *roll {
+	l := &roll{users: map[int64]bool{}}
+	l.add(1, users)
+	return l
+}
+
 var errRoll = errors.New("no answer")
 
 func (l *roll) add(from, to int64) {
@@ -112,28 +119,32 @@ func (l *roll) sales(context.Context) ([]registry.Sale, error) {
 	return []registry.Sale{{ID: 6}, {ID: 7, Registered: l.registered, Sets: []redisstock.UserSet{{Partition: 3, Sale: 7}}}}, nil
 }
 
-func startRegistered(t *testing.T, l *roll) *Registered {
+func newRegistered(l *roll) *Registered {
+	return NewRegistered(l, l.sales, slog.New(slog.DiscardHandler), metrics.NewSet())
+}
+
+// withRegistered runs a test with a screen that follows a roll, in a bubble. wait lets time pass and the screen come to rest.
+func withRegistered(t *testing.T, l *roll, test func(t *testing.T, r *Registered, wait func(time.Duration))) {
 	t.Helper()
-	r := NewRegistered(l, l.sales, slog.New(slog.DiscardHandler), metrics.NewSet())
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); r.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
-	return r
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistered(l)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); r.Run(ctx) }()
+		t.Cleanup(func() { cancel(); <-done })
+		test(t, r, func(d time.Duration) { time.Sleep(d); synctest.Wait() })
+	})
 }
 
 // Once it knows all users, a screen refuses others; who is registered passes from the moment that a registration ends.
 func TestRegisteredRefusesStrangers(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := &roll{users: map[int64]bool{}}
-		l.add(1, 1000)
-		if !NewRegistered(l, l.sales, slog.New(slog.DiscardHandler), metrics.NewSet()).May(7, 5000) {
-			t.Error("refused a user before it knew any")
-		}
-		r := startRegistered(t, l)
-		time.Sleep(registry.Spread)
-		synctest.Wait()
+	l := rollOf(1000)
+	if !newRegistered(l).May(7, 5000) {
+		t.Error("refused a user before it knew any")
+	}
+	withRegistered(t, l, func(t *testing.T, r *Registered, wait func(time.Duration)) {
+		wait(registry.Spread)
 		refused := 0
 		for user := int64(2000); user < 3000; user++ {
 			if !r.May(7, user) {
@@ -147,8 +158,7 @@ func TestRegisteredRefusesStrangers(t *testing.T) {
 		}
 		for added := int64(1001); added < 1100; added++ { // single additions, while people ask
 			l.add(added, added)
-			time.Sleep(registry.Spread)
-			synctest.Wait()
+			wait(registry.Spread)
 			for user := int64(1); user <= added; user++ {
 				if !r.May(7, user) {
 					t.Fatalf("refused user %d after %d was added", user, added)
@@ -164,11 +174,8 @@ func TestRegisteredRefusesStrangers(t *testing.T) {
 // A screen that cannot count lets everybody pass, and so does one whose sale is over.
 func TestRegisteredInDoubt(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := &roll{users: map[int64]bool{}}
-		l.add(1, 10)
-		r := startRegistered(t, l)
-		wait := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+	l := rollOf(10)
+	withRegistered(t, l, func(t *testing.T, r *Registered, wait func(time.Duration)) {
 		wait(time.Second)
 		if r.May(7, 99) {
 			t.Fatal("a stranger passed")
@@ -194,11 +201,8 @@ func TestRegisteredInDoubt(t *testing.T) {
 // A screen that could not read all users, or gets no new count of them, refuses nobody who may be among them.
 func TestRegisteredBehind(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := &roll{users: map[int64]bool{}}
-		l.add(1, 10)
-		r := startRegistered(t, l)
-		wait := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+	l := rollOf(10)
+	withRegistered(t, l, func(t *testing.T, r *Registered, wait func(time.Duration)) {
 		wait(5 * time.Second)
 		r.Missed(7, 99) // it passed a filter that was not complete
 		if scans := l.scanned(); r.May(7, 99) || scans != 1 || r.missed.Get() != 0 {
@@ -246,13 +250,9 @@ func TestRegisteredOfLostUsers(t *testing.T) {
 	for name, registered := range map[string]int64{"seen before": 0, "in MySQL": 10} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				l := &roll{users: map[int64]bool{}, registered: registered}
-				if registered == 0 {
-					l.add(1, 10)
-				}
-				r := startRegistered(t, l)
-				wait := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+			l := rollOf(10 - registered)
+			l.registered = registered
+			withRegistered(t, l, func(t *testing.T, r *Registered, wait func(time.Duration)) {
 				wait(5 * time.Second)
 				for _, left := range []int64{0, 5} { // and while they are brought back
 					l.set(func() { clear(l.users) })
@@ -277,11 +277,9 @@ func TestRegisteredOfLostUsers(t *testing.T) {
 // A scan that misses users makes no filter that is complete.
 func TestRegisteredAfterAScanInPart(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := &roll{users: map[int64]bool{}, half: true}
-		l.add(1, 10)
-		r := startRegistered(t, l)
-		wait := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+	l := rollOf(10)
+	l.half = true
+	withRegistered(t, l, func(t *testing.T, r *Registered, wait func(time.Duration)) {
 		wait(time.Second)
 		for user := int64(1); user <= 10; user++ {
 			if !r.May(7, user) {
