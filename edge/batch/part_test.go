@@ -147,13 +147,7 @@ func TestPartWithoutKafka(t *testing.T) {
 // TestPartAtLevelReplica has a basket with one line of the level replica, which the edge meets for the first time.
 func TestPartAtLevelReplica(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name       string
-		there, has bool  // a replica is there, and has the effects in time
-		second     error // of the second call
-		want       string
-		held       int64
-	}{
+	for _, test := range []foundOut{
 		{"a replica has it", true, true, nil, "ok ok ok", 1},
 		{"no replica has it in time", true, false, nil, errorOf(stock.ErrUnknown), 1},
 		{"no replica is there", false, false, nil, "refused replica_missing refused", 0},
@@ -163,10 +157,8 @@ func TestPartAtLevelReplica(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			st, cells := newStage(t, Config{}), skus(0, 3)
-			var asked []bool
-			st.replicas(&test.has, &asked)
-			st.store.HasReplica = test.there
+			st, asked := test.stage(t)
+			cells := skus(0, 3)
 			for i, cell := range cells {
 				level := stock.AckRedis
 				if i == 1 {
@@ -174,16 +166,11 @@ func TestPartAtLevelReplica(t *testing.T) {
 				}
 				st.load(cell, 10, stock.Settings{Ack: level})
 			}
-			st.store.before = func(call int, vectors []*stock.Vector) {
-				if call == 1 {
-					vectors[0].Err = test.second
-				}
-			}
 			b, requests := basketOf(t, "k", cells...)
 			if got := st.gather(requests); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)
 			}
-			if diff := cmp.Diff([]bool{false, true}, asked); diff != "" {
+			if diff := cmp.Diff([]bool{false, true}, *asked); diff != "" {
 				t.Error(diff)
 			}
 			for _, cell := range cells {
@@ -194,7 +181,7 @@ func TestPartAtLevelReplica(t *testing.T) {
 			if records, err := st.store.Baskets(t.Context(), []stock.ReservationID{b.ID()}); err != nil || (records[0].State == stock.BasketHeld) != (test.held == 1) {
 				t.Errorf("the basket is %v, error %v", records, err)
 			}
-			test.has, st.store.HasReplica, asked = true, true, nil
+			test.has, st.store.HasReplica, *asked = true, true, nil
 			want := "ok ok ok"
 			if test.held == 1 {
 				want = "replayed replayed replayed"
@@ -202,7 +189,7 @@ func TestPartAtLevelReplica(t *testing.T) {
 			if got := st.gather(requests); got != want {
 				t.Errorf("again, with a replica: %s, want %s", got, want)
 			}
-			if diff := cmp.Diff([]bool{true}, asked); diff != "" {
+			if diff := cmp.Diff([]bool{true}, *asked); diff != "" {
 				t.Errorf("the level is known now: %s", diff)
 			}
 		})

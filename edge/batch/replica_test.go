@@ -22,6 +22,29 @@ func (st *stage) replicas(has *bool, asked *[]bool) {
 	}
 }
 
+// foundOut is a way to find out, by a first call, that a cell has the level replica. A second call repeats the requests.
+type foundOut struct {
+	name       string
+	there, has bool  // a replica is there, and has the effects in time
+	second     error // of the second call
+	want       string
+	held       int64
+}
+
+// stage returns a stage that it happens on, and a list of whether each call asked for a replica.
+func (test *foundOut) stage(t *testing.T) (st *stage, asked *[]bool) {
+	t.Helper()
+	st, asked = newStage(t, Config{}), new([]bool)
+	st.replicas(&test.has, asked)
+	st.store.HasReplica = test.there
+	st.store.before = func(call int, vectors []*stock.Vector) {
+		if call == 1 {
+			vectors[0].Err = test.second
+		}
+	}
+	return st, asked
+}
+
 func TestLevelReplicaByDefault(t *testing.T) {
 	t.Parallel()
 	st := newStage(t, Config{Ack: stock.AckReplica})
@@ -63,13 +86,7 @@ func TestLevelReplicaByDefault(t *testing.T) {
 func TestLevelReplicaFoundOutByTaking(t *testing.T) {
 	t.Parallel()
 	cell := sku(0)
-	for _, test := range []struct {
-		name       string
-		there, has bool  // a replica is there, and has the effect in time
-		second     error // of the second call
-		want       string
-		held       int64
-	}{
+	for _, test := range []foundOut{
 		{"a replica has it", true, true, nil, "ok", 1},
 		{"no replica has it in time", true, false, nil, errorOf(stock.ErrUnknown), 1},
 		{"no replica is there", false, false, nil, "replica_missing", 0},
@@ -78,28 +95,20 @@ func TestLevelReplicaFoundOutByTaking(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			st := newStage(t, Config{})
-			var asked []bool
-			st.replicas(&test.has, &asked)
-			st.store.HasReplica = test.there
+			st, asked := test.stage(t)
 			st.load(cell, 10, stock.Settings{Ack: stock.AckReplica})
-			st.store.before = func(call int, vectors []*stock.Vector) {
-				if call == 1 {
-					vectors[0].Err = test.second
-				}
-			}
 			if got := st.reserve(take(cell, 1, "k")); got.kind() != test.want {
 				t.Errorf("answer is %v, want %v", got, test.want)
 			}
-			if diff := cmp.Diff([]bool{false, true}, asked); diff != "" {
+			if diff := cmp.Diff([]bool{false, true}, *asked); diff != "" {
 				t.Error(diff)
 			}
 			if got := st.cell(cell).Held; got != test.held {
 				t.Errorf("%d units held, want %d", got, test.held)
 			}
-			asked = nil
+			*asked = nil
 			_ = st.reserve(take(cell, 2, "k"))
-			if diff := cmp.Diff([]bool{true}, asked); diff != "" {
+			if diff := cmp.Diff([]bool{true}, *asked); diff != "" {
 				t.Errorf("the next request of the cell: %s", diff)
 			}
 		})
