@@ -63,15 +63,7 @@ func (c *contract) exerciseReservations() {
 	c.shoot(shot{method: "POST", path: nobody + "/confirm", token: c.service, want: "unknown_reservation"})
 	c.shoot(shot{method: "POST", path: nobody + "/release", token: c.service, want: "unknown_reservation"})
 
-	fenced, breached := c.fresh(""), c.fresh("")
-	for sku, want := range map[int64]string{fenced: "fenced", breached: "breached"} {
-		path := c.held(sku)
-		if sku == fenced {
-			c.fence(stock.Cell{SKU: sku})
-		} else {
-			c.breach(sku)
-		}
-		c.send("POST", "/v1/reservations", c.shopper(7), fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku)) // finds it out
+	c.eachShut("", func(sku int64, path, want string) {
 		c.shoot(shot{method: "POST", path: path + "/confirm", token: c.service, want: want})
 		c.shoot(shot{method: "POST", path: path + "/release", token: c.shopper(7), want: want})
 		admin := fmt.Sprintf("/admin/v1/skus/%d", sku)
@@ -81,10 +73,26 @@ func (c *contract) exerciseReservations() {
 		if cells := fmt.Sprintf(`{"sku_id":"%d",`, sku); !strings.Contains(listed.body, cells) || !strings.Contains(listed.body, `"`+want+`":true`) {
 			c.t.Errorf("SKU %d, %s, is not among the shut cells: %s", sku, want, listed.body)
 		}
-	}
+	})
 	c.shoot(shot{method: "GET", path: "/admin/v1/shut-cells", token: c.admin, want: "ok"})
 	c.shoot(shot{method: "GET", path: "/admin/v1/shut-cells?cursor=1.0", token: c.admin, want: "ok"})
 	c.shoot(shot{method: "GET", path: "/admin/v1/shut-cells?cursor=99999.0", token: c.admin, want: "malformed"})
+}
+
+// eachShut shoots at a SKU that is fenced and at one that is breached. path is that of a reservation in it, and want what is
+// said of it.
+func (c *contract) eachShut(settings string, shoot func(sku int64, path, want string)) {
+	fenced, breached := c.fresh(settings), c.fresh(settings)
+	for sku, want := range map[int64]string{fenced: "fenced", breached: "breached"} {
+		path := c.held(sku)
+		if sku == fenced {
+			c.fence(stock.Cell{SKU: sku})
+		} else {
+			c.breach(sku)
+		}
+		c.send("POST", "/v1/reservations", c.shopper(7), fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku)) // finds it out
+		shoot(sku, path, want)
+	}
 }
 
 func (c *contract) exerciseExtensions() {
@@ -155,18 +163,10 @@ func (c *contract) exerciseReturns() {
 	c.shoot(shot{method: "GET", path: "/v1/returns/" + again.json["reservation_id"].(string), token: c.shopper(7), want: "forbidden"})
 	c.shoot(shot{method: "POST", path: path + "/confirm", token: c.service, want: "wrong_state"})
 
-	fenced, breached := c.fresh(`,"extend_max_ms":1000`), c.fresh(`,"extend_max_ms":1000`)
-	for sku, want := range map[int64]string{fenced: "fenced", breached: "breached"} {
-		path := c.held(sku)
-		if sku == fenced {
-			c.fence(stock.Cell{SKU: sku})
-		} else {
-			c.breach(sku)
-		}
-		c.send("POST", "/v1/reservations", c.shopper(7), fmt.Sprintf(`{"sku_id":"%d","quantity":1}`, sku)) // finds it out
+	c.eachShut(`,"extend_max_ms":1000`, func(sku int64, path, want string) {
 		back(sku, 1, "", want, nil)
 		c.shoot(shot{method: "POST", path: path + "/extend", token: c.service, body: `{"expires_at":"2100-01-01T00:00:00Z"}`, want: want})
-	}
+	})
 }
 
 func (c *contract) exerciseStock() {

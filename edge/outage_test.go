@@ -240,11 +240,7 @@ func TestOutageOfANode(t *testing.T) {
 	resume := stopped(t, cluster.Nodes[0].PID())
 	struck := b.speed(2*time.Second, skus[1:]...)
 	s.until(20*time.Second, "the breaker of the node is open", func() bool { return s.breakerOpen(cluster.Addrs[0]) })
-	var during speed
-	s.until(backWithin, "the other nodes are as fast as before", func() bool { // whatever else the machine does for a while
-		during = b.speed(2*time.Second, skus[1:]...)
-		return during.rate >= 0.9*before.rate && during.p99 <= before.p99*11/10+steady
-	})
+	during := b.asFastAs(before, skus[1:]...)
 	resume()
 	b.comesBack(all)
 	b.end(skus...)
@@ -276,11 +272,7 @@ func TestOutageOfANodeThatIsGivenUp(t *testing.T) {
 		info, err := other.Do(t.Context(), other.B().ClusterInfo().Build()).ToString()
 		return err == nil && !strings.Contains(info, "cluster_slots_fail:0\r")
 	})
-	var during speed
-	s.until(backWithin, "the other nodes are as fast as before", func() bool {
-		during = b.speed(2*time.Second, skus[1:]...)
-		return during.rate >= 0.9*before.rate && during.p99 <= before.p99*11/10+steady
-	})
+	during := b.asFastAs(before, skus[1:]...)
 	resume()
 	b.comesBack(all)
 	b.end(skus...)
@@ -334,6 +326,16 @@ func (b *buyers) speed(window time.Duration, skus ...int64) speed {
 	}
 	slices.Sort(took)
 	return speed{float64(len(took)) / window.Seconds(), took[len(took)*99/100]}
+}
+
+// asFastAs waits until the SKUs of other nodes sell as fast as before, whatever else the machine does for a while.
+func (b *buyers) asFastAs(before speed, others ...int64) (during speed) {
+	b.t.Helper()
+	b.until(backWithin, "the other nodes are as fast as before", func() bool {
+		during = b.speed(2*time.Second, others...)
+		return during.rate >= 0.9*before.rate && during.p99 <= before.p99*11/10+steady
+	})
+	return during
 }
 
 // move is the way of a slot from one node of a cluster to another.
