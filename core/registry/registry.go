@@ -66,8 +66,8 @@ func (r *Registry) Register(ctx context.Context, id uint32, users []int64) (Resu
 		return Result{}, err
 	}
 	users = slices.Compact(slices.Sorted(slices.Values(users))) // one order for all, so that no two calls wait for each other
-	done, err := r.write(ctx, id, users)
-	if err != nil || !s.Kept {
+	done, kept, err := r.add(ctx, id, users)
+	if err != nil || !kept {
 		return done, err // a sale that was over for long has no sets: it gets them when it opens again
 	}
 	return done, r.eachSet(s.Sets, func(of redisstock.UserSet) error {
@@ -124,13 +124,13 @@ func (r *Registry) Bring(ctx context.Context) (brought int64, err error) {
 	return brought, errors.Join(failures...)
 }
 
-// BringSale is Bring for one sale, also if Redis has forgotten it. A sale that demands no registrations needs none.
+// BringSale is Bring for one sale. It brings nobody to a sale whose users Redis does not keep, or that anybody may take from.
 func (r *Registry) BringSale(ctx context.Context, id uint32) error {
 	s, err := r.Find(ctx, id)
 	if errors.Is(err, ErrOpenToAll) {
 		return nil
 	}
-	if err == nil {
+	if err == nil && s.Kept {
 		_, err = r.bring(ctx, s)
 	}
 	return err
@@ -141,16 +141,20 @@ func (r *Registry) bring(ctx context.Context, s Sale) (brought int64, err error)
 	if counts == nil {
 		return 0, fmt.Errorf("count users of sale %d: %w", s.ID, err)
 	}
-	failures := []error{err}
+	failures, added := []error{err}, false
 	for i, of := range s.Sets {
 		if counts[i] < 0 || counts[i] >= s.Registered {
 			continue
 		}
+		added = true
 		n, err := r.fill(ctx, of)
 		brought += n
 		if err != nil {
 			failures = append(failures, fmt.Errorf("bring back users of sale %d: %w", s.ID, err))
 		}
+	}
+	if added {
+		failures = append(failures, r.dropForgotten(ctx, s))
 	}
 	return brought, errors.Join(failures...)
 }
@@ -179,7 +183,8 @@ func (r *Registry) fill(ctx context.Context, of redisstock.UserSet) (added int64
 		}
 		return nil
 	})
-	return added, errors.Join(err, flush())
+	err = errors.Join(err, flush())
+	return added, err
 }
 
 // Forget removes the sets of sales that closed before a Redis time. Their users stay in MySQL, and come back if a sale opens
@@ -194,18 +199,38 @@ func (r *Registry) Forget(ctx context.Context, closedBeforeMS int64) (forgotten 
 		if s.ClosesAtMS == 0 || s.ClosesAtMS >= closedBeforeMS {
 			continue
 		}
-		err := r.eachSet(s.Sets, func(of redisstock.UserSet) error {
+		gone, err := r.drop(ctx, s, claimForgotten)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("forget users of sale %d: %w", s.ID, err))
+		}
+		if gone {
+			forgotten++
+		}
+	}
+	return forgotten, errors.Join(failures...)
+}
+
+// dropForgotten removes what was added to the sets of a sale while another process forgot it: no other would remove that.
+func (r *Registry) dropForgotten(ctx context.Context, s Sale) error {
+	if _, err := r.drop(ctx, s, findForgotten); err != nil {
+		return fmt.Errorf("remove users of sale %d if it is forgotten: %w", s.ID, err)
+	}
+	return nil
+}
+
+// drop removes the sets of a sale if a look at its row permits it. It holds the row meanwhile. So whoever opens the sale does it
+// before, and there is nothing to drop, or afterwards, and brings all users.
+func (r *Registry) drop(
+	ctx context.Context, s Sale, permits func(context.Context, *sql.Tx, Sale) (bool, error),
+) (dropped bool, err error) {
+	err = r.write(ctx, "the sale", func(tx *sql.Tx) error {
+		if dropped, err = permits(ctx, tx, s); err != nil || !dropped {
+			return err
+		}
+		return r.eachSet(s.Sets, func(of redisstock.UserSet) error {
 			_, err := r.store.ForgetUsers(ctx, of)
 			return err
 		})
-		if err == nil {
-			err = r.noteForgotten(ctx, s)
-		}
-		if err != nil {
-			failures = append(failures, fmt.Errorf("forget users of sale %d: %w", s.ID, err))
-			continue
-		}
-		forgotten++
-	}
-	return forgotten, errors.Join(failures...)
+	})
+	return dropped && err == nil, err
 }

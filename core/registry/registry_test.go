@@ -4,17 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/rueidis"
 	"go.uber.org/goleak"
 
-	"sluice/core/config"
-	"sluice/core/db"
 	"sluice/core/ledger"
 	"sluice/core/local/servicetest"
 	"sluice/core/redis"
@@ -23,7 +21,7 @@ import (
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
-	"sluice/persister"
+	"sluice/persister/persistertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
@@ -43,14 +41,7 @@ type shop struct {
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	books, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: time.Minute}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = books.Close() })
-	if _, err := persister.Schema().Migrate(t.Context(), books, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	books := persistertest.Database(t)
 	client, err := rueidis.NewClient(redis.Options([]string{servicetest.Redis(t).Addr}, "", ""))
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +103,25 @@ func (s *shop) wantEverywhere(sets []redisstock.UserSet, want int64) {
 	counts, err := s.store.CountUsers(s.t.Context(), sets)
 	if err != nil || len(counts) < 2 || slices.Min(counts) != want || slices.Max(counts) != want {
 		s.t.Fatalf("sets have %v users, want %d in each; error %v", counts, want, err)
+	}
+}
+
+func (s *shop) close(id uint32) {
+	s.t.Helper()
+	if _, err := s.desk.Close(s.t.Context(), id, sale.Call{}, time.Time{}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// forget has a registry forget sales, as if it were later, and checks how many.
+func (s *shop) forget(by *registry.Registry, later time.Duration, want int) {
+	s.t.Helper()
+	nowMS, err := s.store.Now(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if n, err := by.Forget(s.t.Context(), nowMS+later.Milliseconds()); n != want || err != nil {
+		s.t.Fatalf("forgot %d sales, want %d, error %v", n, want, err)
 	}
 }
 
@@ -213,28 +223,16 @@ func TestForget(t *testing.T) {
 		t.Fatal(err)
 	}
 	sets := s.sale(7).Sets
-	forget := func(after time.Duration, want int) {
-		t.Helper()
-		nowMS, err := s.store.Now(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, err := s.Forget(t.Context(), nowMS+after.Milliseconds()); n != want || err != nil {
-			t.Fatalf("forgot %d sales, want %d, error %v", n, want, err)
-		}
-	}
-	forget(time.Hour, 0) // it never closes
-	if _, err := s.desk.Close(t.Context(), 7, sale.Call{}, time.Time{}); err != nil {
-		t.Fatal(err)
-	}
-	forget(-time.Minute, 0)
+	s.forget(s.Registry, time.Hour, 0) // it never closes
+	s.close(7)
+	s.forget(s.Registry, -time.Minute, 0)
 	s.wantEverywhere(sets, 10)
-	forget(time.Minute, 1)
+	s.forget(s.Registry, time.Minute, 1)
 	s.wantEverywhere(sets, 0)
 	if n, err := s.Bring(t.Context()); n != 0 || err != nil {
 		t.Fatalf("brought %d users of a forgotten sale, error %v", n, err)
 	}
-	forget(time.Minute, 0)
+	s.forget(s.Registry, time.Minute, 0)
 	if got, err := s.Register(t.Context(), 7, users(11, 1)); err != nil || got.Registered != 11 {
 		t.Fatalf("%+v, error %v", got, err)
 	}
@@ -246,6 +244,172 @@ func TestForget(t *testing.T) {
 	if s.sale(7).ID != 7 {
 		t.Error("the sale that opened again is still forgotten")
 	}
+}
+
+// The users of a forgotten sale stay out of Redis if an opening is refused, or is an old one that is repeated: nobody would
+// remove them again.
+func TestRefusedOpeningBringsNobody(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	if _, err := s.Register(t.Context(), 7, users(1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	sets := s.sale(7).Sets
+	old := sale.Call{User: 1, Key: "opens"}
+	if _, err := s.desk.Open(t.Context(), 7, old, sale.Opening{}); err != nil {
+		t.Fatal(err)
+	}
+	s.close(7)
+	s.forget(s.Registry, time.Minute, 1)
+	if _, err := s.desk.Open(t.Context(), 7, old, sale.Opening{}); err != nil {
+		t.Fatal(err)
+	}
+	s.wantEverywhere(sets, 0)
+	if _, err := s.desk.Empty(t.Context(), 7, sale.Call{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.desk.Open(t.Context(), 7, sale.Call{}, sale.Opening{}); !errors.Is(err, sale.ErrNotFilled) {
+		t.Fatalf("opened without its stock: %v", err)
+	}
+	s.wantEverywhere(sets, 0)
+}
+
+// hooked is a store that calls functions at some steps.
+type hooked struct {
+	registry.Store
+
+	partitions, forgets, forgot, restored func()
+}
+
+func (h *hooked) Partitions() int {
+	if h.partitions != nil {
+		h.partitions()
+	}
+	return h.Store.Partitions()
+}
+
+func (h *hooked) ForgetUsers(ctx context.Context, of redisstock.UserSet) (bool, error) {
+	if h.forgets != nil {
+		h.forgets()
+	}
+	there, err := h.Store.ForgetUsers(ctx, of)
+	if h.forgot != nil {
+		h.forgot()
+	}
+	return there, err
+}
+
+func (h *hooked) RestoreUsers(ctx context.Context, of redisstock.UserSet, users []int64) error {
+	err := h.Store.RestoreUsers(ctx, of, users)
+	if h.restored != nil {
+		h.restored()
+	}
+	return err
+}
+
+// What an edge brings while another one forgets the sale does not stay in Redis.
+func TestBringWhileForgetting(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	if _, err := s.Register(t.Context(), 7, users(1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	sets := s.sale(7).Sets
+	s.close(7)
+	brought, done := make(chan struct{}, len(sets)), make(chan error, 1)
+	other := registry.New(s.db, &hooked{Store: s.store, restored: func() { brought <- struct{}{} }})
+	var gone atomic.Int64
+	s.forget(registry.New(s.db, &hooked{Store: s.store, forgot: func() {
+		if gone.Add(1) != int64(len(sets)) {
+			return
+		}
+		go func() {
+			_, err := other.Bring(t.Context())
+			done <- err
+		}()
+		for range sets {
+			<-brought
+		}
+	}}), time.Minute, 1)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	s.wantEverywhere(sets, 0)
+	if got := s.sale(7); got.ID != 0 {
+		t.Errorf("%+v: MySQL says that Redis keeps its users", got)
+	}
+}
+
+// A sale that opens while its users are forgotten has them when it is open.
+func TestOpenWhileForgetting(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	if _, err := s.Register(t.Context(), 7, users(1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	sets := s.sale(7).Sets
+	s.close(7)
+	opened := make(chan struct{})
+	var once sync.Once
+	s.forget(registry.New(s.db, &hooked{Store: s.store, forgets: func() {
+		once.Do(func() {
+			go func() {
+				defer close(opened)
+				if _, err := s.desk.Open(t.Context(), 7, sale.Call{}, sale.Opening{}); err != nil {
+					t.Error(err)
+				}
+			}()
+			s.opensOrWaits(opened)
+		})
+	}}), time.Minute, 1)
+	<-opened
+	s.wantEverywhere(sets, 10)
+}
+
+// opensOrWaits returns when a sale is open, or its opening waits for another transaction.
+func (s *shop) opensOrWaits(opened <-chan struct{}) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for waiting := 0; waiting == 0; {
+		select {
+		case <-opened:
+			return
+		case <-tick.C:
+		}
+		err := s.db.QueryRowContext(s.t.Context(), "SELECT COUNT(*) FROM information_schema.innodb_lock_waits").Scan(&waiting)
+		if err != nil {
+			s.t.Error(err)
+			return
+		}
+	}
+}
+
+// A user who is registered while the sale opens again is in Redis too.
+func TestRegisterWhileOpening(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	if _, err := s.Register(t.Context(), 7, users(1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	sets := s.sale(7).Sets
+	s.close(7)
+	s.forget(s.Registry, time.Minute, 1)
+	var once sync.Once
+	opening := registry.New(s.db, &hooked{Store: s.store, partitions: func() { // the sale's row is read by then
+		once.Do(func() {
+			if _, err := s.desk.Open(t.Context(), 7, sale.Call{}, sale.Opening{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}})
+	if got, err := opening.Register(t.Context(), 7, users(11, 1)); err != nil || got.Registered != 11 {
+		t.Fatalf("%+v, error %v", got, err)
+	}
+	s.wantEverywhere(sets, 11)
 }
 
 // A plan keeps its demand and its bound of extensions, in MySQL and in every cell, and its pool is in the list of pools.

@@ -19,12 +19,12 @@ type Sale struct {
 	ID         uint32
 	Registered int64 // users in MySQL
 	ClosesAtMS int64 // Redis time; 0: never
-	Kept       bool  // Redis has its users
+	Kept       bool  // Redis has its users, or gets them from Bring
 	Sets       []redisstock.UserSet
 }
 
 const (
-	selectSales = `SELECT sale_id, registered, closes_at_ms, registered_kept FROM sales
+	selectSales = `SELECT sale_id, registered, closes_at_ms FROM sales
 		WHERE registered_only AND registered_kept ORDER BY sale_id`
 	selectSale  = "SELECT registered_only, registered, closes_at_ms, registered_kept FROM sales WHERE sale_id = ?"
 	selectItems = "SELECT sku_id FROM sale_items WHERE sale_id = ?"
@@ -32,14 +32,16 @@ const (
 	insertUsers = "INSERT INTO registrations (sale_id, user_id) VALUES "
 	keepUsers   = " ON DUPLICATE KEY UPDATE user_id = user_id"
 	countUsers  = "UPDATE sales SET registered = registered + ? WHERE sale_id = ?"
-	noteGone    = "UPDATE sales SET registered_kept = FALSE WHERE sale_id = ? AND closes_at_ms = ?"
+	selectCount = "SELECT registered, registered_kept FROM sales WHERE sale_id = ?"
+	forgetSale  = "UPDATE sales SET registered_kept = FALSE WHERE sale_id = ? AND closes_at_ms = ? AND registered_kept"
+	lockSale    = "SELECT registered_kept FROM sales WHERE sale_id = ? FOR UPDATE"
 )
 
 // Sales are the sales whose users Redis has.
 func (r *Registry) Sales(ctx context.Context) (sales []Sale, err error) {
 	err = r.query(ctx, "sales", func(rows *sql.Rows) error {
-		var s Sale
-		err := rows.Scan(&s.ID, &s.Registered, &s.ClosesAtMS, &s.Kept)
+		s := Sale{Kept: true}
+		err := rows.Scan(&s.ID, &s.Registered, &s.ClosesAtMS)
 		sales = append(sales, s)
 		return err
 	}, selectSales)
@@ -76,12 +78,15 @@ func (r *Registry) sets(ctx context.Context, id uint32) ([]redisstock.UserSet, e
 		partitions = append(partitions, cell.Partition(r.store.Partitions()))
 		return err
 	}, selectItems, id)
+	if err != nil {
+		return nil, err
+	}
 	slices.Sort(partitions)
 	var sets []redisstock.UserSet
 	for _, p := range slices.Compact(partitions) {
 		sets = append(sets, redisstock.UserSet{Partition: p, Sale: id})
 	}
-	return sets, err
+	return sets, nil
 }
 
 // usersPerRead is how many users are read at once.
@@ -115,23 +120,35 @@ func (r *Registry) users(ctx context.Context, id uint32, yield func([]int64) err
 // usersPerStatement keeps statements well below what a server accepts.
 const usersPerStatement = 1000
 
-// write writes users, who are sorted, and how many the sale has with them. The row of the sale comes last, because all calls of
-// a sale change it.
-func (r *Registry) write(ctx context.Context, id uint32, users []int64) (done Result, err error) {
+// write runs a transaction that changes what.
+func (r *Registry) write(ctx context.Context, what string, do func(*sql.Tx) error) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
-		return done, fmt.Errorf("begin: %w: %w", stock.ErrNotApplied, err)
+		return fmt.Errorf("begin: %w: %w", stock.ErrNotApplied, err)
 	}
-	if done, err = insert(ctx, tx, id, users); err != nil {
-		return Result{}, errors.Join(err, tx.Rollback())
+	if err := do(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
-		return Result{}, fmt.Errorf("commit registrations: %w: %w", stock.ErrUnknown, err)
+		return fmt.Errorf("commit %s: %w: %w", what, stock.ErrUnknown, err)
 	}
-	return done, nil
+	return nil
 }
 
-func insert(ctx context.Context, tx *sql.Tx, id uint32, users []int64) (done Result, err error) {
+// add writes users, who are sorted, and how many the sale has with them. It also returns whether Redis keeps the sale's users.
+func (r *Registry) add(ctx context.Context, id uint32, users []int64) (done Result, kept bool, err error) {
+	err = r.write(ctx, "registrations", func(tx *sql.Tx) error {
+		done, kept, err = insert(ctx, tx, id, users)
+		return err
+	})
+	if err != nil {
+		return Result{}, false, err
+	}
+	return done, kept, nil
+}
+
+// insert is the transaction of add. The row of the sale comes last, because all calls of a sale change it.
+func insert(ctx context.Context, tx *sql.Tx, id uint32, users []int64) (done Result, kept bool, err error) {
 	for some := range slices.Chunk(users, usersPerStatement) {
 		values := make([]any, 0, 2*len(some))
 		for _, user := range some {
@@ -139,31 +156,44 @@ func insert(ctx context.Context, tx *sql.Tx, id uint32, users []int64) (done Res
 		}
 		result, err := tx.ExecContext(ctx, insertUsers+strings.Repeat("(?, ?), ", len(some)-1)+"(?, ?)"+keepUsers, values...)
 		if err != nil {
-			return done, db.WriteError("insert registrations", err)
+			return done, false, db.WriteError("insert registrations", err)
 		}
 		n, err := result.RowsAffected()
 		if err != nil {
-			return done, fmt.Errorf("insert registrations: %w: %w", stock.ErrUnknown, err)
+			return done, false, fmt.Errorf("insert registrations: %w: %w", stock.ErrUnknown, err)
 		}
 		done.Added += n
 	}
 	if _, err := tx.ExecContext(ctx, countUsers, done.Added, id); err != nil {
-		return done, db.WriteError("count registrations", err)
+		return done, false, db.WriteError("count registrations", err)
 	}
-	var only, kept bool
-	var closes int64
-	if err := tx.QueryRowContext(ctx, selectSale, id).Scan(&only, &done.Registered, &closes, &kept); err != nil {
-		return done, fmt.Errorf("read sale %d: %w: %w", id, stock.ErrNotApplied, err)
+	if err := tx.QueryRowContext(ctx, selectCount, id).Scan(&done.Registered, &kept); err != nil {
+		return done, false, fmt.Errorf("read sale %d: %w: %w", id, stock.ErrNotApplied, err)
 	}
-	return done, nil
+	return done, kept, nil
 }
 
-// noteForgotten writes that Redis has no users of a sale any more, unless its window has changed since it was read.
-func (r *Registry) noteForgotten(ctx context.Context, s Sale) error {
-	if _, err := r.db.ExecContext(ctx, noteGone, s.ID, s.ClosesAtMS); err != nil {
-		return db.WriteError("update sale", err)
+// claimForgotten writes that Redis has no users of a sale any more. It returns false if somebody else has written that, or has
+// changed the sale's window since the sale was read.
+func claimForgotten(ctx context.Context, tx *sql.Tx, s Sale) (bool, error) {
+	result, err := tx.ExecContext(ctx, forgetSale, s.ID, s.ClosesAtMS)
+	if err != nil {
+		return false, db.WriteError("update sale", err)
 	}
-	return nil
+	n, err := result.RowsAffected()
+	if err != nil {
+		return false, fmt.Errorf("update sale: %w: %w", stock.ErrUnknown, err)
+	}
+	return n == 1, nil
+}
+
+// findForgotten reports whether somebody has forgotten a sale. Until the transaction ends, nobody opens it.
+func findForgotten(ctx context.Context, tx *sql.Tx, s Sale) (bool, error) {
+	var kept bool
+	if err := tx.QueryRowContext(ctx, lockSale, s.ID).Scan(&kept); err != nil {
+		return false, fmt.Errorf("lock sale: %w: %w", stock.ErrNotApplied, err)
+	}
+	return !kept, nil
 }
 
 func (r *Registry) query(ctx context.Context, what string, scan func(*sql.Rows) error, query string, values ...any) (err error) {

@@ -86,11 +86,6 @@ type Opening struct {
 // scheduled sale gets another opening, and an open one keeps its own.
 func (d *Desk) Open(ctx context.Context, id uint32, by Call, o Opening) (Sale, error) {
 	c := keyedCall{by, opOpen, stock.FingerprintOf(o.At.UnixMilli(), o.Closes.UnixMilli(), o.For.Milliseconds())}
-	if d.bring != nil && !d.rehearsing {
-		if err := d.bring(ctx, id); err != nil {
-			return Sale{}, err
-		}
-	}
 	return d.changeWindow(ctx, id, c, func(e *entry, nowMS int64) (Window, bool, error) {
 		phase := e.Phase(nowMS)
 		begins := phase == PhasePlanned || phase == PhaseClosed
@@ -219,7 +214,13 @@ func (d *Desk) changeWindow(
 		return s, err
 	}
 	e.written = "the window"
-	s, err := d.bringWindow(ctx, e, changed)
+	if d.bring != nil && c.operation == opOpen { // no sooner: where nothing opens, nobody removes them again
+		err = d.bring(ctx, id)
+	}
+	var s Sale
+	if err == nil {
+		s, err = d.bringWindow(ctx, e, changed)
+	}
 	s.Replayed, s.Changed = done, changed || e.cells > 0
 	return s, e.partly(id, err)
 }
