@@ -44,6 +44,7 @@ type Store interface {
 type Registry struct {
 	db    *sql.DB
 	store Store
+	known sync.Map // []redisstock.UserSet by sale: a sale has the same SKUs for ever
 }
 
 // New makes a registry of a database and a store, which the caller closes.

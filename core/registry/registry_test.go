@@ -412,6 +412,20 @@ func TestRegisterWhileOpening(t *testing.T) {
 	s.wantEverywhere(sets, 11)
 }
 
+// The SKUs of a sale are read once: they never change.
+func TestSetsAreReadOnce(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	sets := s.sale(7).Sets
+	if _, err := s.db.ExecContext(t.Context(), "DELETE FROM sale_items"); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.sale(7).Sets; len(got) < 2 || !slices.Equal(got, sets) {
+		t.Errorf("sets %v, before %v", got, sets)
+	}
+}
+
 // A plan keeps its demand and its bound of extensions, in MySQL and in every cell, and its pool is in the list of pools.
 func TestPlanReachesCellsAndPools(t *testing.T) {
 	t.Parallel()

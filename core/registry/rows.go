@@ -71,6 +71,9 @@ func (r *Registry) Find(ctx context.Context, id uint32) (Sale, error) {
 
 // sets are those of a sale, one in each partition that has a cell of it, in their order.
 func (r *Registry) sets(ctx context.Context, id uint32) ([]redisstock.UserSet, error) {
+	if known, ok := r.known.Load(id); ok {
+		return known.([]redisstock.UserSet), nil
+	}
 	var partitions []int
 	err := r.query(ctx, "items", func(rows *sql.Rows) error {
 		cell := stock.Cell{Pool: id}
@@ -86,6 +89,7 @@ func (r *Registry) sets(ctx context.Context, id uint32) ([]redisstock.UserSet, e
 	for _, p := range slices.Compact(partitions) {
 		sets = append(sets, redisstock.UserSet{Partition: p, Sale: id})
 	}
+	r.known.Store(id, sets)
 	return sets, nil
 }
 
