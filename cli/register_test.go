@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"sluice/cli/command"
+	"sluice/core/registry"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
@@ -56,6 +58,14 @@ func TestUsersAreRegistered(t *testing.T) {
 			t.Errorf("%.40q: %s%s: speaks of users where it registered none", c.file, got.out, got.err)
 		}
 	}
+	d.run("sale", "create", "11", "--name", "many", "--item", "1001:3", "--registered-only", "--yes").want(command.ExitDone)
+	var many strings.Builder
+	for user := 1; user <= registry.UsersMax; user++ {
+		fmt.Fprintln(&many, user)
+	}
+	got := d.runWith(many.String()+strings.Repeat("5", 1<<17), "sale", "register", "11", "--yes", "--file", "-", "-o", "json")
+	got.want(command.ExitFailed, "line 10001 is too long", "Whoever was registered stays so")
+	has(got.out, `"added":10000,"registered":10000`)
 	d.run("sale", "register", "7", "--yes", "--file", t.TempDir()).want(command.ExitFailed, "file of users /")
 	if got := d.run("sale", "register", "9", "--user", "7", "--yes"); strings.Contains(got.out+got.err, "it has") || strings.Contains(got.err, "To go on") {
 		t.Errorf("a sale that is not there: %s%s", got.out, got.err)

@@ -89,12 +89,10 @@ func (s *SaleRegister) Run(ctx context.Context, c *Console) (err error) {
 	}
 	err = load.run(counted)
 	load.progress.clear()
-	if errors.Is(err, errNoUsers) {
+	if errors.Is(err, errNoUsers) && !load.asked {
 		return usage(err)
 	}
-	if load.done.Changed {
-		lifecycle.Pause(ctx, registry.Spread)
-	}
+	load.settle(ctx)
 	if s.json() {
 		err = errors.Join(err, c.JSON(load.done))
 	} else if err == nil || load.asked {
@@ -155,6 +153,7 @@ func (l *userLoad) run(from io.Reader) error {
 	defer func() { l.done.Seconds = time.Since(l.progress.start).Seconds() }()
 	lines := bufio.NewScanner(transform.NewReader(from, unicode.BOMOverride(transform.Nop))) // from UTF-16, if its mark says so
 	batch := make([]int64, 0, registry.UsersMax)
+	number := 0
 	flush := func() error {
 		if len(batch) == 0 || l.register == nil {
 			batch = batch[:0]
@@ -162,7 +161,7 @@ func (l *userLoad) run(from io.Reader) error {
 		}
 		result, err := l.register(batch)
 		if err != nil {
-			return fmt.Errorf("register up to line %d: %w", l.done.Lines, err)
+			return fmt.Errorf("register up to line %d: %w", number, err)
 		}
 		l.asked = true
 		l.done.Added, l.done.Registered = l.done.Added+result.Added, result.Registered
@@ -171,7 +170,6 @@ func (l *userLoad) run(from io.Reader) error {
 		batch = batch[:0]
 		return nil
 	}
-	number := 0
 	for lines.Scan() {
 		number++
 		line := strings.Trim(strings.TrimSpace(lines.Text()), `"`)
@@ -208,6 +206,14 @@ func (l *userLoad) run(from io.Reader) error {
 		return fmt.Errorf("%s has no line with a user: %w", l.file, errNoUsers)
 	}
 	return flush()
+}
+
+// settle waits until every edge knows whoever was registered. Redis may have got users just now whom an earlier run had written
+// into MySQL before it ended.
+func (l *userLoad) settle(ctx context.Context) {
+	if l.asked {
+		lifecycle.Pause(ctx, registry.Spread)
+	}
 }
 
 func (l *userLoad) print() {
