@@ -66,6 +66,7 @@ func TestUsersAreRegistered(t *testing.T) {
 	got := d.runWith(many.String()+strings.Repeat("5", 1<<17), "sale", "register", "11", "--yes", "--file", "-", "-o", "json")
 	got.want(command.ExitFailed, "line 10001 is too long", "Whoever was registered stays so")
 	has(got.out, `"added":10000,"registered":10000`)
+	d.answer("5", "sale", "register", "7", "--yes", "--file", "-").want(command.ExitDone, "reading from the terminal, up to Ctrl-D")
 	d.run("sale", "register", "7", "--yes", "--file", t.TempDir()).want(command.ExitFailed, "file of users /")
 	if got := d.run("sale", "register", "9", "--user", "7", "--yes"); strings.Contains(got.out+got.err, "it has") || strings.Contains(got.err, "To go on") {
 		t.Errorf("a sale that is not there: %s%s", got.out, got.err)

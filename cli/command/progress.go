@@ -3,9 +3,12 @@ package command
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"sluice/core/text"
 )
 
 const (
@@ -73,6 +76,32 @@ func (p *progress) text(lines int64, now time.Time) string {
 	}
 	filled := int(part * barWidth)
 	return fmt.Sprintf("[%s%s] %s", strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), text)
+}
+
+// rate says how fast a load was.
+func (c *Console) rate(lines int64, seconds float64) {
+	if seconds > 0 {
+		c.Printf("%s lines in %.1f s (%s/s)\n", number(lines), seconds, number(int64(float64(lines)/seconds)))
+	}
+}
+
+// input opens a file to load, or the standard input for -. Its size is 0 if nobody knows it. what names the file in an error.
+func (c *Console) input(path, what string) (io.ReadCloser, int64, error) {
+	if path == "-" {
+		if c.InIsTerminal {
+			c.Notef("reading from the terminal, up to Ctrl-D")
+		}
+		return io.NopCloser(c.In), 0, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s %w", what, text.OfFile(err))
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return file, 0, nil //nolint:nilerr // without a size only the progress lacks its end
+	}
+	return file, info.Size(), nil
 }
 
 // countingReader counts the bytes that are read through it.

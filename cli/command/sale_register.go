@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -33,8 +32,8 @@ type SaleRegister struct {
 // Help is called by kong.
 func (SaleRegister) Help() string {
 	return `Registers users for a sale that was made with --registered-only. Whoever is registered stays so: the same file can be
-loaded again after an interruption. It may come from a spreadsheet, in UTF-8 or UTF-16, with one column. A wrong line is reported with its number and registers nobody. The other lines are
-registered, and the exit code is 1. When the command ends, every edge lets these users take.
+loaded again after an interruption. It may come from a spreadsheet, in UTF-8 or UTF-16, with one column. A wrong line is
+reported with its number and registers nobody. The other lines are registered, and the exit code is 1. When the command ends, every edge lets these users take.
 
 Examples:
   sluice sale register 7 --user 1001 --user 1002
@@ -109,27 +108,16 @@ func (s *SaleRegister) Run(ctx context.Context, c *Console) (err error) {
 	return nil
 }
 
-// source is where the users come from, as lines. Its size is 0 where it is not known.
+// source is where the users come from, as lines. Its size is 0 if nobody knows it.
 func (s *SaleRegister) source(c *Console) (io.ReadCloser, int64, error) {
-	switch s.File {
-	case "":
-		var lines strings.Builder
-		for _, user := range s.User {
-			fmt.Fprintln(&lines, user)
-		}
-		return io.NopCloser(strings.NewReader(lines.String())), 0, nil
-	case "-":
-		return io.NopCloser(c.In), 0, nil
+	if s.File != "" {
+		return c.input(s.File, "file of users")
 	}
-	file, err := os.Open(s.File)
-	if err != nil {
-		return nil, 0, fmt.Errorf("file of users %w", text.OfFile(err))
+	var lines strings.Builder
+	for _, user := range s.User {
+		fmt.Fprintln(&lines, user)
 	}
-	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return file, 0, nil //nolint:nilerr // without a size there is no end to tell, nothing worse
-	}
-	return file, info.Size(), nil
+	return io.NopCloser(strings.NewReader(lines.String())), 0, nil
 }
 
 // userLoad is one run of sale register.
@@ -144,9 +132,6 @@ type userLoad struct {
 
 // errNoUsers tells that a file is none of users.
 var errNoUsers = errors.New("want one column of user ids, under the header user_id or without one")
-
-// wrongToldMax is how many wrong lines are named; the others are counted.
-const wrongToldMax = 20
 
 func (l *userLoad) run(from io.Reader) error {
 	l.progress.begin()
@@ -185,7 +170,7 @@ func (l *userLoad) run(from io.Reader) error {
 		l.done.Lines++
 		user, ok := ids.Parse(line)
 		if !ok {
-			if l.done.Wrong++; l.done.Wrong <= wrongToldMax {
+			if l.done.Wrong++; l.done.Wrong <= faultsShown {
 				l.progress.clear()
 				l.c.Notef("%s: line %d: %.40q is no user id: want digits without leading zeros", l.file, number, line)
 			}
@@ -227,7 +212,5 @@ func (l *userLoad) print() {
 		has = fmt.Sprintf("; it has %s users", number(d.Registered))
 	}
 	l.c.Printf("sale %d: %s users registered now, %s lines are wrong%s\n", d.Sale, number(d.Added), number(d.Wrong), has)
-	if d.Seconds > 0 {
-		l.c.Printf("%s lines in %.1f s (%s/s)\n", number(d.Lines), d.Seconds, number(int64(float64(d.Lines)/d.Seconds)))
-	}
+	l.c.rate(d.Lines, d.Seconds)
 }

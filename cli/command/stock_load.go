@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"sluice/core/operate/load"
 	"sluice/core/operate/stockfile"
 	"sluice/core/stock"
-	"sluice/core/text"
 )
 
 // loadCallTimeout is how long a load waits for Redis. It is long, because no shopper waits for a load.
@@ -52,7 +49,7 @@ In JSON lines, ids and times are strings, everything else is not:
 
 // Run is called by kong.
 func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
-	file, size, err := l.source(c)
+	file, size, err := c.input(l.File, "stock file")
 	if err != nil {
 		return usage(err)
 	}
@@ -115,23 +112,4 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 		return usage(fmt.Errorf("%s has a header and no lines: want a line for each SKU", l.File))
 	}
 	return result.fault()
-}
-
-// source opens the file. Its size is 0 if nobody knows it.
-func (l *StockLoad) source(c *Console) (io.ReadCloser, int64, error) {
-	if l.File == "-" {
-		if c.InIsTerminal {
-			c.Notef("reading from the terminal, up to Ctrl-D")
-		}
-		return io.NopCloser(c.In), 0, nil
-	}
-	file, err := os.Open(l.File)
-	if err != nil {
-		return nil, 0, fmt.Errorf("stock file %w", text.OfFile(err))
-	}
-	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return file, 0, nil //nolint:nilerr // without a size only the progress lacks its end
-	}
-	return file, info.Size(), nil
 }

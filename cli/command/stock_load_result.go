@@ -92,7 +92,5 @@ func (r *loaded) print(c *Console, dryRun bool) {
 		t.row(c.paint(red, "shut"), number(r.Shut), "not loaded: their partition of Redis is shut")
 	}
 	t.flush()
-	if r.Seconds > 0 {
-		c.Printf("%s lines in %.1f s (%s/s)\n", number(r.Lines), r.Seconds, number(int64(float64(r.Lines)/r.Seconds)))
-	}
+	c.rate(r.Lines, r.Seconds)
 }
