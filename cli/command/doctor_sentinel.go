@@ -31,10 +31,11 @@ func (d *Doctor) sentinels(ctx context.Context, e *examination) (up int) {
 			e.warn(r.About, r.Found, r.Do)
 		}
 	}
-	for _, addr := range said.Up() {
+	replicas := said.Up()
+	for _, addr := range replicas {
 		d.replica(ctx, e, addr)
 	}
-	return len(said.Up())
+	return len(replicas)
 }
 
 // sentinel checks one Sentinel, and notes what it says.
@@ -58,15 +59,13 @@ func (d *Doctor) sentinel(ctx context.Context, e *examination, about string, cli
 	} else {
 		e.ok(about, "it names %s: %s", primary, quorum)
 	}
-	known, err := ask("REPLICAS").ToArray()
+	known, err := d.Redis.Replicas(ctx, client)
 	if err != nil {
 		e.fail(about, err.Error(), "let the user run SENTINEL REPLICAS")
 		return
 	}
-	for _, replica := range known {
-		if fields, err := replica.AsStrMap(); err == nil {
-			said.Knows(net.JoinHostPort(fields["ip"], fields["port"]), fields["flags"])
-		}
+	for _, r := range known {
+		said.Knows(r.Addr, r.Flags)
 	}
 }
 

@@ -31,7 +31,7 @@ func (s *Sentinels) Knows(replica, flags string) {
 	if s.replicas == nil {
 		s.replicas = map[string]string{}
 	}
-	if s.replicas[replica] == "" || strings.Contains(flags, "down") {
+	if s.replicas[replica] == "" || down(flags) {
 		s.replicas[replica] = flags
 	}
 }

@@ -33,6 +33,11 @@ func TestSentinels(t *testing.T) {
 			[]string{"Redis replica b:1: the Sentinels find it s_down,slave", "Sentinels: the primary has no replica"},
 			false,
 		},
+		"one of them finds the replica cut off": {
+			func(s *examine.Sentinels) { three(s); s.Knows("b:1", "slave,disconnected"); s.Knows("b:1", "slave") }, 0,
+			[]string{"Redis replica b:1: the Sentinels find it slave,disconnected", "Sentinels: the primary has no replica"},
+			false,
+		},
 		"a replica that is cut off beside another": {
 			func(s *examine.Sentinels) { three(s); s.Knows("c:1", "slave,disconnected") }, 1,
 			[]string{"Redis replica c:1: the Sentinels find it slave,disconnected"},

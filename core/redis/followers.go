@@ -85,8 +85,8 @@ func (f *Followers) addrs(ctx context.Context) (map[string]bool, error) {
 				return
 			}
 			answered = true
-			for _, addr := range known {
-				addrs[addr] = true
+			for _, r := range known {
+				addrs[r.Addr] = true
 			}
 		})
 	}
@@ -97,24 +97,32 @@ func (f *Followers) addrs(ctx context.Context) (map[string]bool, error) {
 	return addrs, nil
 }
 
-// ask returns the addresses of the replicas that one Sentinel knows.
-func (f *Followers) ask(ctx context.Context, sentinel string) ([]string, error) {
+// ask returns the replicas that one Sentinel knows.
+func (f *Followers) ask(ctx context.Context, sentinel string) ([]Replica, error) {
 	client, err := f.cfg.Sentinel(sentinel)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	known, err := client.Do(ctx, client.B().Arbitrary("SENTINEL", "REPLICAS", f.cfg.SentinelMaster).Build()).ToArray()
+	return f.cfg.Replicas(ctx, client)
+}
+
+// Replica is a replica as a Sentinel knows it.
+type Replica struct{ Addr, Flags string }
+
+// Replicas returns the replicas that a Sentinel knows.
+func (r *Config) Replicas(ctx context.Context, sentinel rueidis.Client) ([]Replica, error) {
+	known, err := sentinel.Do(ctx, sentinel.B().Arbitrary("SENTINEL", "REPLICAS", r.SentinelMaster).Build()).ToArray()
 	if err != nil {
 		return nil, err
 	}
-	var addrs []string
+	var replicas []Replica
 	for _, replica := range known {
 		fields, err := replica.AsStrMap()
 		if err != nil {
 			return nil, err
 		}
-		addrs = append(addrs, net.JoinHostPort(fields["ip"], fields["port"]))
+		replicas = append(replicas, Replica{net.JoinHostPort(fields["ip"], fields["port"]), fields["flags"]})
 	}
-	return addrs, nil
+	return replicas, nil
 }
