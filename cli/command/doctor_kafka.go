@@ -29,10 +29,11 @@ func (d *Doctor) kafka(ctx context.Context, e *examination) {
 		e.ok(about, "%d partitions", c.Partitions)
 	}
 	e.faults(about, c.Faults)
-	for _, f := range examine.Copies(&c) {
+	faults, safe := examine.Copies(&c)
+	for _, f := range faults {
 		e.warn(about, f.Found, f.Do)
 	}
-	if examine.CopiesSafe(&c) {
+	if safe {
 		e.ok(about, "%d of %d copies must have an event before it counts", c.InSyncMin, c.Copies)
 	}
 }

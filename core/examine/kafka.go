@@ -8,8 +8,8 @@ import (
 )
 
 // Copies judges how many copies of an event there are, and how many of them must have it before it counts. It leaves the
-// faults of the topic alone: they are in its condition.
-func Copies(c *outbox.Condition) (faults []telemetry.Fault) {
+// faults of the topic alone: they are in its condition. safe reports whether the loss of one disk loses no event that counts.
+func Copies(c *outbox.Condition) (faults []telemetry.Fault, safe bool) {
 	fault := func(found, do string) {
 		faults = append(faults, telemetry.Fault{Word: "copies", Found: found, Do: do})
 	}
@@ -25,11 +25,8 @@ func Copies(c *outbox.Condition) (faults []telemetry.Fault) {
 		fault("one copy only: a lost disk loses what MySQL does not have yet", more)
 	case c.InSyncMin < 2:
 		fault(fmt.Sprintf("one of %d copies is enough for an event to count: while the other lags, a lost disk loses what MySQL does not have yet", c.Copies), more)
+	default:
+		safe = true
 	}
-	return faults
-}
-
-// CopiesSafe reports whether the loss of one disk loses no event that counts.
-func CopiesSafe(c *outbox.Condition) bool {
-	return len(c.Faults) == 0 && c.InSyncMin >= 2 && c.Copies >= 2
+	return faults, safe
 }

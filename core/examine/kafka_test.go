@@ -23,8 +23,8 @@ func TestCopies(t *testing.T) {
 		{outbox.Condition{Copies: 2, InSyncMin: 1, Lagging: 1}, false, []string{"1 partitions", "one of 2 copies is enough"}},
 		{outbox.Condition{Copies: 3, InSyncMin: 3, Faults: []telemetry.Fault{{Word: "min_insync"}}}, false, nil},
 	} {
-		faults := examine.Copies(&c.condition)
-		if examine.CopiesSafe(&c.condition) != c.safe || len(faults) != len(c.want) {
+		faults, safe := examine.Copies(&c.condition)
+		if safe != c.safe || len(faults) != len(c.want) {
 			t.Errorf("%+v: %v", c.condition, faults)
 			continue
 		}
