@@ -69,7 +69,7 @@ func EmptySale(id uint32, by sale.Call) *SaleChange {
 	}}
 }
 
-// Do makes the change. FaultOf says what an error means.
+// Do makes the change. SaleFaultOf says what an error means.
 func (c *SaleChange) Do(ctx context.Context, d SaleDesk) (sale.Sale, error) { return c.do(ctx, d) }
 
 // ForeseenSale is the effect that a change would have on a sale.
