@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/show"
 	"sluice/core/stock"
@@ -49,10 +50,10 @@ func (s *Snapshot) Checkpoints(ctx context.Context, cells []stock.Cell) (map[sto
 }
 
 // CheckpointsIn reads those of some cells in a transaction, with a clause that locks them.
-func CheckpointsIn(ctx context.Context, from queryer, cells []stock.Cell, lock string) (map[stock.Cell]Checkpoint, error) {
+func CheckpointsIn(ctx context.Context, from db.Queryer, cells []stock.Cell, lock string) (map[stock.Cell]Checkpoint, error) {
 	found := map[stock.Cell]Checkpoint{}
 	for some := range slices.Chunk(cells, checkpointsAtOnce) {
-		err := queryFrom(ctx, from, func(rows *sql.Rows) error {
+		err := db.Rows(ctx, from, func(rows *sql.Rows) error {
 			c, err := scanCheckpoint(rows)
 			found[c.Cell] = c
 			return err

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 
+	"sluice/core/db"
 	"sluice/core/show"
 	"sluice/core/stock"
 )
@@ -105,25 +106,5 @@ func (r *Reader) read(ctx context.Context, what string, scan func(*sql.Rows) err
 
 // query runs a query and calls scan for each row, up to the first error.
 func (r *Reader) query(ctx context.Context, scan func(*sql.Rows) error, query string, values ...any) error {
-	return queryFrom(ctx, r.db, scan, query, values...)
-}
-
-// queryer is a database, or a transaction in it.
-type queryer interface {
-	QueryContext(ctx context.Context, query string, values ...any) (*sql.Rows, error)
-}
-
-// queryFrom is query, from a database or in a transaction.
-func queryFrom(ctx context.Context, from queryer, scan func(*sql.Rows) error, query string, values ...any) (err error) {
-	rows, err := from.QueryContext(ctx, query, values...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return db.Rows(ctx, r.db, scan, query, values...)
 }

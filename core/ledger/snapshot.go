@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/stock"
 )
@@ -30,7 +31,7 @@ func (r *Reader) Snapshot(ctx context.Context) (*Snapshot, error) {
 func (s *Snapshot) Close() { _ = s.tx.Rollback() }
 
 func (s *Snapshot) read(ctx context.Context, what string, scan func(*sql.Rows) error, query []byte) error {
-	if err := queryFrom(ctx, s.tx, scan, string(query)); err != nil {
+	if err := db.Rows(ctx, s.tx, scan, string(query)); err != nil {
 		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
 	}
 	return nil

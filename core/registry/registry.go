@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/core/db"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -224,7 +225,7 @@ func (r *Registry) dropForgotten(ctx context.Context, s Sale) error {
 func (r *Registry) drop(
 	ctx context.Context, s Sale, permits func(context.Context, *sql.Tx, Sale) (bool, error),
 ) (dropped bool, err error) {
-	err = r.write(ctx, "the sale", func(tx *sql.Tx) error {
+	err = db.Write(ctx, r.db, "sale", func(tx *sql.Tx) error {
 		if dropped, err = permits(ctx, tx, s); err != nil || !dropped {
 			return err
 		}

@@ -124,24 +124,9 @@ func (r *Registry) users(ctx context.Context, id uint32, yield func([]int64) err
 // usersPerStatement keeps statements well below what a server accepts.
 const usersPerStatement = 1000
 
-// write runs a transaction that changes what.
-func (r *Registry) write(ctx context.Context, what string, do func(*sql.Tx) error) error {
-	tx, err := r.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w: %w", stock.ErrNotApplied, err)
-	}
-	if err := do(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit %s: %w: %w", what, stock.ErrUnknown, err)
-	}
-	return nil
-}
-
 // add writes users, who are sorted, and how many the sale has with them. It also returns whether Redis keeps the sale's users.
 func (r *Registry) add(ctx context.Context, id uint32, users []int64) (done Result, kept bool, err error) {
-	err = r.write(ctx, "registrations", func(tx *sql.Tx) error {
+	err = db.Write(ctx, r.db, "registrations", func(tx *sql.Tx) error {
 		done, kept, err = insert(ctx, tx, id, users)
 		return err
 	})
@@ -200,18 +185,9 @@ func findForgotten(ctx context.Context, tx *sql.Tx, s Sale) (bool, error) {
 	return !kept, nil
 }
 
-func (r *Registry) query(ctx context.Context, what string, scan func(*sql.Rows) error, query string, values ...any) (err error) {
-	rows, err := r.db.QueryContext(ctx, query, values...)
-	if err != nil {
-		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
-		}
-	}
-	if err := rows.Err(); err != nil {
+// query runs a query and calls scan for each row. Its errors say that nothing was changed.
+func (r *Registry) query(ctx context.Context, what string, scan func(*sql.Rows) error, query string, values ...any) error {
+	if err := db.Rows(ctx, r.db, scan, query, values...); err != nil {
 		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
 	}
 	return nil

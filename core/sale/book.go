@@ -45,25 +45,9 @@ func (e *entry) filled() bool {
 	return !slices.ContainsFunc(e.items, func(r itemRow) bool { return !r.filled() })
 }
 
-// write runs a transaction. Its errors are those of package stock. If the transaction only read, could not begin, or was
-// refused, it was not executed. From the first write to the commit the outcome is unknown.
-func (d *Desk) write(ctx context.Context, do func(tx *sql.Tx) error) error {
-	tx, err := d.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w: %w", stock.ErrNotApplied, err)
-	}
-	if err := do(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit sale: %w: %w", stock.ErrUnknown, err)
-	}
-	return nil
-}
-
 // register writes a new sale into MySQL. If its id exists already, it does nothing.
 func (d *Desk) register(ctx context.Context, p Plan) error {
-	return d.write(ctx, func(tx *sql.Tx) error { return insertSale(ctx, tx, p) })
+	return db.Write(ctx, d.db, "sale", func(tx *sql.Tx) error { return insertSale(ctx, tx, p) })
 }
 
 func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
@@ -145,25 +129,23 @@ func (d *Desk) reload(ctx context.Context, e *entry) error {
 	return nil
 }
 
-func (d *Desk) loadItems(ctx context.Context, id uint32) ([]itemRow, error) {
-	rows, err := d.db.QueryContext(ctx, `SELECT sku_id, quantity, moved_units, moves, moving_units, moving_since_ms
-		FROM sale_items WHERE sale_id = ? ORDER BY sku_id`, id)
-	if err != nil {
-		return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
-	}
-	defer rows.Close()
-	var items []itemRow
-	for rows.Next() {
+func (d *Desk) loadItems(ctx context.Context, id uint32) (items []itemRow, err error) {
+	err = d.readItems(ctx, func(rows *sql.Rows) error {
 		var r itemRow
-		if err := rows.Scan(&r.SKU, &r.Quantity, &r.moved, &r.moves, &r.moving, &r.movingSinceMS); err != nil {
-			return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
-		}
+		err := rows.Scan(&r.SKU, &r.Quantity, &r.moved, &r.moves, &r.moving, &r.movingSinceMS)
 		items = append(items, r)
+		return err
+	}, `SELECT sku_id, quantity, moved_units, moves, moving_units, moving_since_ms
+		FROM sale_items WHERE sale_id = ? ORDER BY sku_id`, id)
+	return items, err
+}
+
+// readItems runs a query about items of sales and calls scan for each row.
+func (d *Desk) readItems(ctx context.Context, scan func(*sql.Rows) error, query string, values ...any) error {
+	if err := db.Rows(ctx, d.db, scan, query, values...); err != nil {
+		return fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
-	}
-	return items, nil
+	return nil
 }
 
 // beginMoves writes that units are about to move, if nobody has changed the window meanwhile.
@@ -171,7 +153,7 @@ func (d *Desk) beginMoves(ctx context.Context, e *entry, rows []itemRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return d.write(ctx, func(tx *sql.Tx) error {
+	return db.Write(ctx, d.db, "sale", func(tx *sql.Tx) error {
 		var windows int64
 		err := tx.QueryRowContext(ctx, "SELECT windows FROM sales WHERE sale_id = ? FOR UPDATE", e.plan.ID).Scan(&windows)
 		if err != nil {
@@ -205,7 +187,7 @@ func (d *Desk) closeMoves(ctx context.Context, id uint32, rows []itemRow, set st
 	if len(rows) == 0 {
 		return nil
 	}
-	return d.write(ctx, func(tx *sql.Tx) error {
+	return db.Write(ctx, d.db, "sale", func(tx *sql.Tx) error {
 		return changeItems(ctx, tx, id, rows, func(r itemRow) int64 { return r.moving }, set)
 	})
 }
@@ -245,7 +227,7 @@ func (d *Desk) done(ctx context.Context, id uint32, c keyedCall) (bool, error) {
 // setWindow writes a new window into MySQL and into the entry, and the key of the call that asked for it. If the sale must
 // be filled for it and is not any more, setWindow returns ErrOverlap.
 func (d *Desk) setWindow(ctx context.Context, e *entry, w Window, filled bool, c keyedCall) error {
-	err := d.write(ctx, func(tx *sql.Tx) error {
+	err := db.Write(ctx, d.db, "sale", func(tx *sql.Tx) error {
 		err := change(ctx, tx, 1, `UPDATE sales SET opens_at_ms = ?, closes_at_ms = ?, windows = windows + 1, registered_kept = TRUE
 			WHERE sale_id = ? AND windows = ?`, w.OpensAtMS, w.ClosesAtMS, e.plan.ID, e.windows)
 		if err != nil {

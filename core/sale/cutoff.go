@@ -2,6 +2,7 @@ package sale
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -35,22 +36,13 @@ func (d *Desk) Finish(ctx context.Context, sku int64, out stock.ReservationID) (
 
 // moving returns the sales that have a transfer of a SKU under way.
 func (d *Desk) moving(ctx context.Context, sku int64) (ids []uint32, err error) {
-	rows, err := d.db.QueryContext(ctx, "SELECT sale_id FROM sale_items WHERE sku_id = ? AND moving_units <> 0", sku)
-	if err != nil {
-		return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err = d.readItems(ctx, func(rows *sql.Rows) error {
 		var id uint32
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
-		}
+		err := rows.Scan(&id)
 		ids = append(ids, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read items: %w: %w", stock.ErrNotApplied, err)
-	}
-	return ids, nil
+		return err
+	}, "SELECT sale_id FROM sale_items WHERE sku_id = ? AND moving_units <> 0", sku)
+	return ids, err
 }
 
 // finish ends one transfer that was cut off.

@@ -5,12 +5,12 @@ package journal
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"sluice/core/db"
 	"sluice/core/reconcile"
 	"sluice/core/show"
 )
@@ -208,16 +208,10 @@ func (j *Journal) runs(ctx context.Context, yield func(*Run), query string, valu
 	}, query, values...)
 }
 
-func (j *Journal) read(ctx context.Context, what string, scan func(*sql.Rows) error, query string, values ...any) (err error) {
-	rows, err := j.db.QueryContext(ctx, query, values...)
-	if err != nil {
+// read runs a query and calls scan for each row.
+func (j *Journal) read(ctx context.Context, what string, scan func(*sql.Rows) error, query string, values ...any) error {
+	if err := db.Rows(ctx, j.db, scan, query, values...); err != nil {
 		return fmt.Errorf("read %s: %w", what, err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return fmt.Errorf("read %s: %w", what, err)
-		}
-	}
-	return rows.Err()
+	return nil
 }
