@@ -272,10 +272,11 @@ func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock
 	if err != nil {
 		return nil, fmt.Errorf("read ledger: %w", err)
 	}
-	return found, scanAll(rows, func() error {
+	err = scanAll(rows, func() error {
 		found = append(found, row{})
 		return scanLedger(rows, &found[len(found)-1])
 	})
+	return found, err
 }
 
 // save writes marks, and dead letters that explain why others do not move.
