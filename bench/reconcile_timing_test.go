@@ -13,7 +13,6 @@ import (
 
 	"sluice/bench/load"
 	"sluice/bench/stack"
-	"sluice/core/lifecycle"
 )
 
 const (
@@ -125,7 +124,7 @@ func (c *compared) round(within string, length time.Duration) (rate, us float64)
 	if accepted < all-all/20 { // a busy machine takes its time for some
 		c.b.Fatalf("not nearly every answer was a %d: %v", http.StatusCreated, report)
 	}
-	c.drain()
+	c.stack.Drained(c.b, 10*time.Minute)
 	said := ""
 	for i, used := range read() {
 		one := float64((used - before[i]).Nanoseconds()) / 1e3 / float64(accepted)
@@ -134,25 +133,4 @@ func (c *compared) round(within string, length time.Duration) (rate, us float64)
 	}
 	c.b.Logf("within %s: %.0f/s, %.1f us each: edge, Redis, MySQL, persister%s", within, report.PerSecond(http.StatusCreated), us, said)
 	return report.PerSecond(http.StatusCreated), us
-}
-
-// drain waits until MySQL has everything.
-func (c *compared) drain() {
-	c.b.Helper()
-	for {
-		stats, err := c.stack.Store.OutboxStats(c.b.Context())
-		if err != nil {
-			c.b.Fatal(err)
-		}
-		entries := int64(0)
-		for _, s := range stats {
-			entries += s.Entries
-		}
-		if entries == 0 {
-			return
-		}
-		if !lifecycle.Pause(c.b.Context(), 100*time.Millisecond) {
-			c.b.Fatal("the outbox does not empty")
-		}
-	}
 }

@@ -1,43 +1,14 @@
 package apptest
 
 import (
-	"context"
 	"encoding/hex"
 	"fmt"
 	"testing"
-	"time"
 
 	"sluice/bench/stack"
 	"sluice/core/evidence"
 	"sluice/core/stock"
 )
-
-// drained waits until every outbox is empty: then MySQL has everything that Redis did.
-func drained(t *testing.T, s *stack.Stack, within time.Duration) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		stats, err := s.Store.OutboxStats(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		entries := int64(0)
-		for _, stat := range stats {
-			entries += stat.Entries
-		}
-		if entries == 0 {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%d outbox entries are left after %v", entries, within)
-		case <-tick.C:
-		}
-	}
-}
 
 // count is the one number that a query answers.
 func count(t *testing.T, s *stack.Stack, query string, args ...any) int64 {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -28,11 +26,7 @@ const (
 // TestBasketsWhileEdgesAreKilled sells the last units to baskets and single reservations at once, while edges die before each
 // step of a basket. Every request is repeated under its key until it is answered, often at several edges at once.
 func TestBasketsWhileEdgesAreKilled(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "stepkill")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "sluice/bench/stepkill").CombinedOutput(); err != nil {
-		t.Fatalf("build stepkill: %v\n%s", err, out)
-	}
-	s := stack.NewOf(t, program, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0")
+	s := stack.NewOf(t, stack.Build(t, "sluice/bench/stepkill"), "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0")
 	m := newMarket(t, s)
 	m.edges = []*stack.Process{s.StartEdge(), s.StartEdge()}
 	s.StartPersister()
@@ -52,7 +46,7 @@ func TestBasketsWhileEdgesAreKilled(t *testing.T) {
 	users.Wait()
 	m.settle(killed)
 	m.compare()
-	drained(t, s, 30*time.Second)
+	s.Drained(t, 30*time.Second)
 	s.Run("", "reconcile")
 }
 
@@ -102,22 +96,14 @@ func (m *market) killAt(s *stack.Stack, at string) {
 	m.mu.Lock()
 	m.dying = edge
 	m.mu.Unlock()
-	giveUp := time.NewTimer(time.Minute)
-	defer giveUp.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-edge.Done():
-			m.mu.Lock()
-			m.dying = nil
-			m.mu.Unlock()
-			return
-		case <-giveUp.C:
-			m.Fatalf("no basket came to %s", at)
-		case <-tick.C:
-		}
+	select {
+	case <-edge.Done():
+	case <-time.After(time.Minute):
+		m.Fatalf("no basket came to %s", at)
 	}
+	m.mu.Lock()
+	m.dying = nil
+	m.mu.Unlock()
 }
 
 // shop asks for one thing after the other, and gives it back.

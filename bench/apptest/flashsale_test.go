@@ -93,7 +93,7 @@ func flashSale(t *testing.T, disturb func(*stack.Stack, sale)) *crowd {
 		return c
 	}
 
-	drained(t, s, 2*time.Minute)
+	s.Drained(t, 2*time.Minute)
 	t.Logf("all of it in MySQL %v after the start", time.Since(start).Round(time.Millisecond))
 	expect(t, s, "units of the hot SKU held or sold", hotUnits,
 		`SELECT reserved_stock + sold_stock FROM product_inventories WHERE sku_id = ? AND pool = 0`, hotSKU)

@@ -59,7 +59,7 @@ func TestOutagesBehindRedis(t *testing.T) {
 			d := newDrought(t)
 			server := o.of(d.s)
 			before := d.goodput(2 * time.Second)
-			drained(t, d.s, backWithin) // what is deleted later would make room
+			d.s.Drained(t, backWithin) // what is deleted later would make room
 			if o.hangs {
 				must(t, syscall.Kill(server.PID(), syscall.SIGSTOP))
 			} else {
@@ -208,7 +208,7 @@ func (d *drought) recover(before float64) {
 		return now >= 0.95*before
 	})
 	t.Logf("%.0f units a second are taken again after %v, %.0f were before", now, time.Since(since).Round(100*time.Millisecond), before)
-	drained(t, d.s, backWithin)
+	d.s.Drained(t, backWithin)
 	t.Logf("MySQL has everything after %v", time.Since(since).Round(100*time.Millisecond))
 	auditStores(t, d.s, []stock.Cell{{SKU: lasting}, {SKU: expiring}})
 

@@ -26,7 +26,7 @@ const format2 = "persister/migrations/00009_event_format_2.sql"
 func TestRollingUpgrade(t *testing.T) {
 	t.Parallel()
 	older := servicetest.Earlier(t, format2)
-	newer := stack.Build(t)
+	newer := stack.Build(t, "sluice")
 	s := stack.NewOf(t, older, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_DRAIN_DELAY=100ms")
 	s.LoadCSV("sku_id,quantity,limit,hold_seconds", "1001,1000000,,3600", "1002,1000000,2,3600", "1003,1000000,,1")
 	skus := []int64{1001, 1002, 1003}
@@ -57,7 +57,7 @@ func TestRollingUpgrade(t *testing.T) {
 	within(t, time.Minute, func() bool {
 		return count(t, s, `SELECT COUNT(*) FROM reservations WHERE sku_id = 1003 AND state = 'held'`) == 0
 	})
-	drained(t, s, time.Minute)
+	s.Drained(t, time.Minute)
 	cells := make([]stock.Cell, len(skus))
 	for i, sku := range skus {
 		cells[i] = stock.Cell{SKU: sku}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ type tokenOf struct {
 // to every process.
 func New(t testing.TB, extra ...string) *Stack {
 	t.Helper()
-	return NewOf(t, Build(t), extra...)
+	return NewOf(t, Build(t, "sluice"), extra...)
 }
 
 // NewOf is New with a program that is built already.
@@ -165,15 +166,40 @@ func (s *Stack) LoadCSV(lines ...string) {
 // Use has processes and commands from now on run another program.
 func (s *Stack) Use(program string) { s.binary = program }
 
-// Build builds the program.
-func Build(t testing.TB) string {
+// Build builds a program, that of a package.
+func Build(t testing.TB, of string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "sluice")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "sluice")
+	binary := filepath.Join(t.TempDir(), path.Base(of))
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, of)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build sluice: %v\n%s", err, out)
+		t.Fatalf("build %s: %v\n%s", of, err, out)
 	}
 	return binary
+}
+
+// Drained waits until every outbox is empty: then MySQL has everything that Redis did.
+func (s *Stack) Drained(t testing.TB, within time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		stats, err := s.Store.OutboxStats(ctx)
+		must(t, err)
+		entries := int64(0)
+		for _, stat := range stats {
+			entries += stat.Entries
+		}
+		if entries == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%d outbox entries are left after %v", entries, within)
+		case <-tick.C:
+		}
+	}
 }
 
 func must(t testing.TB, err error) {
