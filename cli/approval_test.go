@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -117,12 +116,7 @@ func TestApprovalIsUsedOnce(t *testing.T) {
 	s.buyer(1, 2, 3)
 	digest := s.plan(command.ExitDrift).Plan.Digest
 	approval := s.token("approval", "7", "admin", "--plan", digest)
-	var both sync.WaitGroup
-	answers := make([]result, 2)
-	for i := range answers {
-		both.Go(func() { answers[i] = s.apply("--approve-token-file", approval, "--operator-token-file", me) })
-	}
-	both.Wait()
+	answers := atOnce(2, func(int) result { return s.apply("--approve-token-file", approval, "--operator-token-file", me) })
 	did := 0
 	for _, a := range answers {
 		if a.code == command.ExitDone {

@@ -19,12 +19,8 @@ func everyDrift(t *testing.T, cfg func(*persister.Config)) (d *deployment, stop,
 	t.Helper()
 	d = newDeployment(t)
 	d.run("migrate").want(command.ExitDone)
-	file := "sku_id,quantity,limit\n"
 	const skus = driftSKUs
-	for sku := 1; sku <= skus; sku++ {
-		file += fmt.Sprintf("%d,20,5\n", sku)
-	}
-	d.runWith(file, "stock", "load", "--yes").want(command.ExitDone)
+	d.runWith(stockFile("sku_id,quantity,limit", skus, "20,5"), "stock", "load", "--yes").want(command.ExitDone)
 	held, sold, free := map[int64]stock.ReservationID{}, map[int64]stock.ReservationID{}, map[int64]stock.ReservationID{}
 	early := map[int64][]byte{}
 	h := d.hand()

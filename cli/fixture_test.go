@@ -3,11 +3,13 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,6 +72,27 @@ type result struct {
 	args     []string
 	code     int
 	out, err string
+}
+
+// stockFile has SKUs 1 to skus, all with the same values.
+func stockFile(columns string, skus int, values string) string {
+	var file strings.Builder
+	fmt.Fprintln(&file, columns)
+	for sku := range skus {
+		fmt.Fprintf(&file, "%d,%s\n", sku+1, values)
+	}
+	return file.String()
+}
+
+// atOnce runs commands at the same time.
+func atOnce(n int, run func(i int) result) []result {
+	results := make([]result, n)
+	var all sync.WaitGroup
+	for i := range results {
+		all.Go(func() { results[i] = run(i) })
+	}
+	all.Wait()
+	return results
 }
 
 // run runs a command with the flags that it knows of the deployment's.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -82,12 +81,7 @@ func TestReconcileUnderLoad(t *testing.T) {
 	d := newDeployment(t)
 	d.run("migrate").want(command.ExitDone)
 	const skus = 30
-	var file strings.Builder
-	file.WriteString("sku_id,quantity,limit,hold_seconds\n")
-	for sku := 1; sku <= skus; sku++ {
-		fmt.Fprintf(&file, "%d,1000000,500,2\n", sku)
-	}
-	d.runWith(file.String(), "stock", "load", "--yes").want(command.ExitDone)
+	d.runWith(stockFile("sku_id,quantity,limit,hold_seconds", skus, "1000000,500,2"), "stock", "load", "--yes").want(command.ExitDone)
 	defer d.persister()()
 	accepted, stop := d.sellsOn(skus)
 	defer func() {

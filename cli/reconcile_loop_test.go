@@ -220,12 +220,7 @@ func TestPersistersReportNoDriftUnderLoad(t *testing.T) {
 	const skus = 20
 	d := newDeployment(t)
 	d.run("migrate").want(command.ExitDone)
-	var file strings.Builder
-	file.WriteString("sku_id,quantity,limit,hold_seconds\n")
-	for sku := 1; sku <= skus; sku++ {
-		fmt.Fprintf(&file, "%d,1000000,500,2\n", sku)
-	}
-	d.runWith(file.String(), "stock", "load", "--yes").want(command.ExitDone)
+	d.runWith(stockFile("sku_id,quantity,limit,hold_seconds", skus, "1000000,500,2"), "stock", "load", "--yes").want(command.ExitDone)
 	often := func(cfg *persister.Config) { cfg.ReconcileWithin = 2 * time.Second }
 	_, stopSelling := d.sellsOn(skus)
 	defer stopSelling()

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -88,12 +87,7 @@ func TestPassThroughOlderRowsGoesOn(t *testing.T) {
 	const skus = 600
 	d := newDeployment(t)
 	d.run("migrate").want(command.ExitDone)
-	var file strings.Builder
-	file.WriteString("sku_id,quantity\n")
-	for sku := 1; sku <= skus; sku++ {
-		fmt.Fprintf(&file, "%d,10\n", sku)
-	}
-	d.runWith(file.String(), "stock", "load", "--yes").want(command.ExitDone)
+	d.runWith(stockFile("sku_id,quantity", skus, "10"), "stock", "load", "--yes").want(command.ExitDone)
 	h := d.hand()
 	h.passed("NOW(3)") // none is due
 	stop := d.persister()

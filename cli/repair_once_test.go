@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,14 +35,9 @@ func TestRepairIsDoneOnce(t *testing.T) {
 	h.del(resOf(stock.Cell{SKU: 1}), string(at(h.held[1])))
 	h.buyer(2, 2, 3)
 	h.sql("UPDATE product_inventories SET available_stock = available_stock - 4, sold_stock = sold_stock + 4 WHERE sku_id = 3")
-	var both sync.WaitGroup
-	answers := make([]result, 2)
-	for i := range answers {
-		both.Go(func() {
-			answers[i] = h.run("reconcile", "-o", "json", "--repair", "--apply", "--reason", "test", "--by", fmt.Sprintf("machine %d", i), "--yes")
-		})
-	}
-	both.Wait()
+	answers := atOnce(2, func(i int) result {
+		return h.run("reconcile", "-o", "json", "--repair", "--apply", "--reason", "test", "--by", fmt.Sprintf("machine %d", i), "--yes")
+	})
 	for _, a := range answers {
 		for _, s := range into[mended](a.want(command.ExitDone)).Results {
 			if s.Outcome != "done" || !strings.HasPrefix(s.By, "machine") {

@@ -75,11 +75,7 @@ func newHands(t *testing.T, skus int64) *hands {
 	t.Helper()
 	d := newDeployment(t)
 	d.run("migrate").want(command.ExitDone)
-	file := "sku_id,quantity,limit\n"
-	for sku := int64(1); sku <= skus; sku++ {
-		file += fmt.Sprintf("%d,20,5\n", sku)
-	}
-	d.runWith(file, "stock", "load", "--yes").want(command.ExitDone)
+	d.runWith(stockFile("sku_id,quantity,limit", int(skus), "20,5"), "stock", "load", "--yes").want(command.ExitDone)
 	h := &hands{d, d.hand(), map[int64]stock.ReservationID{}, map[int64]stock.ReservationID{}, map[int64]stock.ReservationID{}, nil}
 	for sku := int64(1); sku <= skus; sku++ {
 		cell := stock.Cell{SKU: sku}

@@ -13,11 +13,7 @@ func TestShutStockIsNamed(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
 	d.run("migrate").want(command.ExitDone)
-	file := "sku_id,quantity\n1,5\n"
-	for sku := 2; sku <= 14; sku++ {
-		file += fmt.Sprintf("%d,5\n", sku)
-	}
-	d.runWith(file, "stock", "load", "--yes").want(command.ExitDone)
+	d.runWith(stockFile("sku_id,quantity", 14, "5"), "stock", "load", "--yes").want(command.ExitDone)
 	d.run("stock", "freeze", "1", "--reason", "test", "--yes").want(command.ExitDone)
 	d.run("stock", "shut").want(command.ExitDone, "no SKU is shut as of 20")
 	d.run("doctor").want(command.ExitDone, "ok   shut SKUs: none is fenced or breached")
