@@ -178,6 +178,9 @@ func (m *mending) cell(cell stock.Cell, tail Tail) error {
 	}
 	events := 0
 	err := tail.Each(func(e *event.Event, timeMS int64) error {
+		if e.Epoch > b.Epoch && e.Seq <= b.Seq { // seqs go on over epochs, so the later epoch began before what Redis has
+			return errDeclaredLost
+		}
 		events++
 		return errors.Join(fold.Add(e, timeMS), failed)
 	})
@@ -238,9 +241,14 @@ func (m *mending) rebase(w *part, c *rebuild.Cell) error {
 // the new record.
 var errReused = errors.New("a key of a reservation was used again since: bring the data back, or sluice restore once they are gone")
 
+// errDeclaredLost means that Redis has effects after the position from which the cell went on in a later epoch. Their units
+// may have been sold again since.
+var errDeclaredLost = errors.New("it has effects that were declared lost when the cell went on without them: " +
+	"bring a newer copy, or empty the partition and run sluice restore")
+
 // refuse notes why a cell stays as it is. Others may go on.
 func (m *mending) refuse(cell stock.Cell, err error) error {
-	if errors.Is(err, errReused) || errors.Is(err, rebuild.ErrOrder) {
+	if errors.Is(err, errReused) || errors.Is(err, errDeclaredLost) || errors.Is(err, rebuild.ErrOrder) {
 		m.why = append(m.why, fmt.Sprintf("%v: %v", cell, err))
 		return nil
 	}

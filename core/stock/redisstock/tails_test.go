@@ -37,7 +37,13 @@ func (k told) Forks(context.Context, func(stock.Cell, stock.Position) error) err
 
 func (k told) After(_ context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, redisstock.Tail) error) error {
 	for cell, at := range after {
-		err := yield(cell, redisstock.Tail{Each: func(yield func(*event.Event, int64) error) error {
+		var ends []stock.Position
+		for i := range k[cell] {
+			if e := &k[cell][i]; e.Kind == event.KindRebase && at.Less(e.Position) {
+				ends = append(ends, e.Change.From)
+			}
+		}
+		err := yield(cell, redisstock.Tail{Ends: ends, Each: func(yield func(*event.Event, int64) error) error {
 			for i := range k[cell] {
 				if e := &k[cell][i]; at.Less(e.Position) {
 					if err := yield(&e.Event, e.timeMS); err != nil {
@@ -263,7 +269,7 @@ type cutOff struct {
 
 func (c cutOff) After(ctx context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, redisstock.Tail) error) error {
 	return c.told.After(ctx, after, func(cell stock.Cell, tail redisstock.Tail) error {
-		return yield(cell, redisstock.Tail{Each: func(yield func(*event.Event, int64) error) error {
+		return yield(cell, redisstock.Tail{Ends: tail.Ends, Each: func(yield func(*event.Event, int64) error) error {
 			n := 0
 			return tail.Each(func(e *event.Event, timeMS int64) error {
 				if n++; n > c.after {
@@ -377,6 +383,55 @@ func TestTailThatCannotBeProven(t *testing.T) {
 	report, err := redisstock.Open(t.Context(), l.client, l.cfg)
 	if !errors.Is(err, redisstock.ErrVetting) || !strings.Contains(err.Error(), "sluice deadletter list") || len(report.Lost) != 1 {
 		t.Errorf("%+v, %v", report.Lost, err)
+	}
+}
+
+// TestCopyWithEffectsThatWereDeclaredLost has the first Redis come back after another one has gone on without its last effects.
+// Its holds are of units that were sold again, so it stays as it is.
+func TestCopyWithEffectsThatWereDeclaredLost(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t)
+	cell, p := l.held.Cell, partition(l.held.Cell)
+	l.happen()
+	known := l.tell(p)
+	l.cfg.Evidence, l.cfg.Tails = known, known
+	for user := range int64(3) { // nobody hears of these
+		l.reserve(cell, 70+user, 1)
+	}
+	first := l.dump(p)
+
+	l.setBack(p, l.copied)
+	l.opens()
+	genuine := l.reserve(cell, 99, 1)
+	for _, e := range l.tell(p)[cell] {
+		if e.Epoch > 1 {
+			known[cell] = append(known[cell], e)
+		}
+	}
+	second := l.dump(p)
+
+	l.setBack(p, first)
+	l.must("SCRIPT", "", "FLUSH")
+	report, err := redisstock.Open(t.Context(), l.client, l.cfg)
+	if !errors.Is(err, redisstock.ErrVetting) || !strings.Contains(err.Error(), "declared lost") || report.RebuiltCells != 0 || len(report.Lost) != 1 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	after := l.dump(p)
+	for _, key := range []string{redisstock.CellsKey(p), redisstock.ResKey(p), redisstock.DueKey(p)} {
+		if after[key] != first[key] {
+			t.Errorf("%s was changed", key)
+		}
+	}
+
+	l.setBack(p, second) // the newer copy has everything
+	l.must("SCRIPT", "", "FLUSH")
+	if report, err = redisstock.Open(t.Context(), l.client, l.cfg); err != nil || report.RebuiltCells != 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	l.Distrust([]int{p})
+	l.Trust(report.Marks)
+	if got := l.content(cell).Records[genuine.ID]; got.State != stock.StateHeld {
+		t.Errorf("the hold of the second one: %+v", got)
 	}
 }
 
