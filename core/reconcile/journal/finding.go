@@ -96,12 +96,13 @@ func (j *Journal) note(ctx context.Context, sweep Sweep, some []Finding) error {
 		}
 		values = append(values, int64(f.SKU), f.Pool, f.Bucket, f.Type, f.Direction, sweep, f.Findings, f.Units, f.Repair, int64(f.Since), string(proof))
 	}
-	// A difference is not older than the first run said, so the first since stays.
+	// A difference is not older than the first run said, so the first since stays. Once the pass through older rows has seen it, only
+	// that pass can tell that it is gone: the other sweep does not read these rows.
 	//nolint:gosec // G202: places for values
 	_, err := j.db.ExecContext(ctx, `INSERT INTO reconcile_findings (sku_id, pool, bucket, type, direction, sweep, findings, units, repair, since_ms, proof)
 		VALUES `+strings.Repeat("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), ", len(some)-1)+`(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON DUPLICATE KEY UPDATE findings = VALUES(findings), units = VALUES(units), repair = VALUES(repair), since_ms = LEAST(since_ms, VALUES(since_ms)),
-		proof = VALUES(proof), last_seen = NOW(3)`, values...)
+		proof = VALUES(proof), last_seen = NOW(3), sweep = IF(VALUES(sweep) = 'rows', 'rows', sweep)`, values...)
 	if err != nil {
 		return fmt.Errorf("keep findings: %w", err)
 	}

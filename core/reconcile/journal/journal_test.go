@@ -132,6 +132,25 @@ func TestFindingsOutliveRuns(t *testing.T) {
 	}
 }
 
+// A finding of both sweeps is gone only when the pass through older rows no longer sees it.
+func TestFindingOfBothSweeps(t *testing.T) {
+	t.Parallel()
+	for _, order := range [][]journal.Sweep{{journal.Stock, journal.Rows}, {journal.Rows, journal.Stock}} {
+		k := open(t)
+		for _, sweep := range order {
+			k.keep(sweep, k.now(), nil, found(1, reconcile.Gap, 1, 50))
+		}
+		k.keep(journal.Stock, k.now(), nil)
+		if got := k.open(); len(got) != 1 {
+			t.Errorf("%v: a sweep that cannot see it ended it: %q", order, got)
+		}
+		k.keep(journal.Rows, k.now(), nil)
+		if got := k.open(); len(got) != 0 {
+			t.Errorf("%v: still open: %q", order, got)
+		}
+	}
+}
+
 // Old runs leave, and findings that have been gone for long, so the tables do not grow for ever.
 func TestOldRunsLeave(t *testing.T) {
 	t.Parallel()
