@@ -68,7 +68,12 @@ func (j *Journal) Note(ctx context.Context, sweep Sweep, found []reconcile.Findi
 		return nil, nil
 	}
 	known := map[kind]bool{}
-	err = j.findings(ctx, func(f *Finding) { known[kindOf(&f.Finding)] = true }, "is_open = 1")
+	err = j.read(ctx, "findings", func(rows *sql.Rows) error {
+		var k kind
+		err := rows.Scan(&k.cell.SKU, &k.cell.Pool, &k.cell.Bucket, &k.of, &k.direction)
+		known[k] = true
+		return err
+	}, "SELECT sku_id, pool, bucket, type, direction FROM reconcile_findings WHERE is_open = 1")
 	if err != nil {
 		return nil, err
 	}

@@ -151,6 +151,20 @@ func TestFindingOfBothSweeps(t *testing.T) {
 	}
 }
 
+// Which findings are known is in the rows' key. Their proofs, which may be long, are not read for it.
+func TestNoteReadsNoProofs(t *testing.T) {
+	t.Parallel()
+	k := open(t)
+	k.keep(journal.Stock, k.now(), nil, found(1, reconcile.CounterEdit, 5, 100))
+	if _, err := k.db.ExecContext(t.Context(), "UPDATE reconcile_findings SET proof = 'not JSON'"); err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := k.Note(t.Context(), journal.Stock, []reconcile.Finding{found(1, reconcile.CounterEdit, 5, 100), found(2, reconcile.CounterEdit, 5, 100)})
+	if err != nil || len(fresh) != 1 || fresh[0].SKU != 2 {
+		t.Errorf("%+v, %v", fresh, err)
+	}
+}
+
 // Old runs leave, and findings that have been gone for long, so the tables do not grow for ever.
 func TestOldRunsLeave(t *testing.T) {
 	t.Parallel()
