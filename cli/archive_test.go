@@ -1,17 +1,20 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
 
 	"sluice/cli/command"
+	"sluice/core/ledger"
 	"sluice/core/stock"
 )
 
@@ -140,6 +143,45 @@ func TestArchiveCommand(t *testing.T) {
 		}
 		d.run("archive", "verify", files[1], path).want(command.ExitFailed, "whole: 3 events", path, "not a whole file", "1 of 2 files")
 		d.run("archive", "show", path).want(command.ExitFailed, "not a whole file")
+	}
+}
+
+// A return is found after its events have left, so nobody sends it again. What its user has is compared to the unit.
+func TestArchivedReturnIsFound(t *testing.T) {
+	t.Parallel()
+	d := atRest(t, "1,100\n")
+	d.run("stock", "adjust", "1", "--limit", "5", "--reason", "limit", "--yes").want(command.ExitDone)
+	h, cell, dir := d.hand(), stock.Cell{SKU: 1}, t.TempDir()
+	books := ledger.New(h.db, func(context.Context) (int64, int64) { return 1, 1 })
+	for round, events := range []int{9, 7} {
+		var ids []stock.ReservationID
+		for i := range 3 {
+			ids = append(ids, d.reserve(cell, 1, fmt.Sprint(round, i)))
+			d.settle(stock.OpConfirm, cell, ids[i])
+		}
+		back := stock.Identity{User: 1, Route: stock.OpReturn, Cell: cell, Key: fmt.Sprint("refund ", round)}.ID(8)
+		returned := stock.DoAll(t.Context(), d.store(), stock.OpReturn, []stock.Request{{ID: back, Cell: cell, User: 1, Quantity: 1, Reason: "did not fit"}})[0]
+		if returned.Err != nil || returned.Verdict != stock.VerdictOK {
+			t.Fatal(returned.Verdict, returned.Err)
+		}
+		stop := d.persister()
+		d.settled()
+		d.marked(h)
+		stop()
+		h.age()
+		d.run("archive", "run", "--dir", dir, "--older-than", "1200h", "--yes").want(command.ExitDone, fmt.Sprintf("%d events of 1 cells, 3 reservations and 0 repairs", events))
+		for _, id := range append(ids, back) { // their retention is over
+			h.del(resOf(cell), string(id[:]))
+		}
+		if found, _, err := books.Return(t.Context(), back); err != nil || found == nil || found.Quantity != 1 {
+			t.Errorf("a look-up finds %+v, %v", found, err)
+		}
+		d.reconcile(command.ExitDone)
+		d.reconcile(command.ExitDone, "--sku", "1")
+	}
+	h.set(fmt.Sprintf("{p%d}:buyers:0", cell.Partition(8)), string(cell.Append(nil))+"\x00\x00\x00\x00\x00\x00\x00\x01", []byte{0, 0, 3})
+	if got := d.reconcile(command.ExitDrift); !slices.Equal(got.brief(), []string{"1: buyer_count, 1, oversell"}) {
+		t.Errorf("the user has bought 6 and returned 2: %q", got.brief())
 	}
 }
 

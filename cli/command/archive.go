@@ -43,7 +43,7 @@ func (a *ArchiveRun) Validate() error {
 func (ArchiveRun) Help() string {
 	return `Moves old events of the ledger, the rows of reservations that ended with them, and old repairs out of MySQL into files. It writes
 each file, reads it back, and only then deletes what is in it. It can be stopped at any time; the next run goes on. Open
-reservations stay, and so does all of a SKU with a dead letter or a difference that nobody has put right.
+reservations and returns stay, and so does all of a SKU with a dead letter or a difference that nobody has put right.
 
 The account needs the role archive of sluice grants.
 

@@ -24,7 +24,7 @@ type Fold struct {
 	limits  []stock.Position                         // positions of events that set the limit
 	owned   map[int64]int64                          // by user: units that count against the limit, as Redis counts them
 	touched map[int64]bool                           // users whose count has changed
-	ended   map[stock.ReservationID]stock.Position   // the last event of each reservation that ended
+	ended   map[stock.ReservationID]stock.Position   // the last event of each reservation that ended, and whose row leaves
 	last    map[stock.ReservationID]*ledger.Recorded // the last event of each reservation
 	aside   []stock.Position                         // events that do not follow from the one before; a rebase may skip them
 }
@@ -164,17 +164,19 @@ func (f *Fold) reservation(e *ledger.Recorded) error {
 		f.hold(e)
 		return nil
 	}
+	if e.Kind == event.KindReturn { // its row stays, so that nobody takes it for one that never arrived
+		f.takeOff(e.User, e.Quantity)
+		return nil
+	}
 	o := f.open[e.Reservation]
 	delete(f.open, e.Reservation)
-	if o == nil && e.Kind != event.KindDeduct && e.Kind != event.KindReturn {
+	if o == nil && e.Kind != event.KindDeduct {
 		return f.fault("%v at %d.%d is about a reservation that is not held", e.Kind, e.Epoch, e.Seq)
 	}
 	f.ended[e.Reservation] = e.Position
 	switch {
 	case e.Kind == event.KindDeduct:
 		f.count(e)
-	case e.Kind == event.KindReturn:
-		f.takeOff(e.User, e.Quantity)
 	case e.Kind == event.KindConfirm:
 		f.touched[e.User] = true // a held unit has become a bought one
 	case o.Counted:

@@ -65,7 +65,7 @@ func (j *judge) buyers() {
 		for i := range j.Rows {
 			r := &j.Rows[i]
 			made[r.ID] = r.ReservedMS
-			if r.User == b.User && ended[r.ID] == nil {
+			if r.User == b.User && ended[r.ID] == nil && !j.summedUp(r) {
 				counts(r.ID, r.State, r.Quantity, r.ReservedMS)
 			}
 		}

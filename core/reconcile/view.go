@@ -115,6 +115,11 @@ func (v *View) left(e *Event) bool {
 	return !v.Archived.Less(e.Position) && e.Kind.State() != stock.StateHeld
 }
 
+// summedUp reports whether Left contains a row: that of a return stays when its event leaves.
+func (v *View) summedUp(r *Row) bool {
+	return r.State == stock.StateReturned && !v.Archived.Less(r.Position())
+}
+
 // Judgement says how a cell compares.
 type Judgement struct {
 	Class    Class
