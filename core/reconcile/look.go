@@ -318,16 +318,14 @@ func (r *closeLook) outbox(ctx context.Context) error {
 // records reads the records of these reservations from Redis.
 func (r *closeLook) records(ctx context.Context, _ *ledger.Snapshot) error {
 	ids := slices.Collect(maps.Keys(r.about))
-	for some := range slices.Chunk(ids, rowsAtOnce) {
-		found, err := r.Redis.RecordsNow(ctx, r.number, some)
-		if err != nil {
-			return fromRedis(err)
-		}
-		for i := range found {
-			if found[i].State != stock.StateNone {
-				v := r.views[r.about[some[i]]]
-				v.Records = append(v.Records, found[i])
-			}
+	found, err := r.Redis.RecordsNow(ctx, r.number, ids)
+	if err != nil {
+		return fromRedis(err)
+	}
+	for i := range found {
+		if found[i].State != stock.StateNone {
+			v := r.views[r.about[ids[i]]]
+			v.Records = append(v.Records, found[i])
 		}
 	}
 	return nil
@@ -363,7 +361,7 @@ func (r *closeLook) overdue(ctx context.Context) error {
 		}
 	}
 	ids := slices.Collect(maps.Keys(late))
-	found, err := r.recordsNow(ctx, r.number, ids)
+	found, err := r.Redis.RecordsNow(ctx, r.number, ids)
 	if err != nil {
 		return fromRedis(err)
 	}

@@ -124,7 +124,7 @@ func (w *sweep) stillKnown(ctx context.Context, found []Transit) error {
 	for i := range found {
 		ids[i] = found[i].ID
 	}
-	records, err := w.recordsNow(ctx, found[0].Cell.Partition(w.Redis.Partitions()), ids)
+	records, err := w.Redis.RecordsNow(ctx, found[0].Cell.Partition(w.Redis.Partitions()), ids)
 	if err != nil {
 		return fromRedis(err)
 	}
@@ -149,7 +149,7 @@ func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cel
 			ids[i] = found[i].Other()
 			ids[i][0], ids[i][1] = byte(p>>8), byte(p)
 		}
-		records, err := w.recordsNow(ctx, p, ids)
+		records, err := w.Redis.RecordsNow(ctx, p, ids)
 		if err != nil {
 			return fromRedis(err)
 		}
@@ -174,16 +174,4 @@ func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cel
 		}
 	}
 	return nil
-}
-
-// recordsNow reads records, in the order of their ids, some at a time.
-func (w *sweep) recordsNow(ctx context.Context, partition int, ids []stock.ReservationID) (found []stock.Reservation, err error) {
-	for some := range slices.Chunk(ids, rowsAtOnce) {
-		records, err := w.Redis.RecordsNow(ctx, partition, some)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, records...)
-	}
-	return found, nil
 }

@@ -176,7 +176,7 @@ func (s *Store) manyCells(ctx context.Context, cells []stock.Cell, which []int, 
 	}
 }
 
-// RecordsNow reads reservations of a partition, in the order asked for.
+// RecordsNow reads reservations of a partition, any number of them, in the order asked for.
 func (s *Store) RecordsNow(ctx context.Context, partition int, ids []stock.ReservationID) ([]stock.Reservation, error) {
 	values, err := s.fields(ctx, partition, s.partitions[partition].res, len(ids), func(i int) string { return string(ids[i][:]) })
 	if err != nil {
