@@ -15,9 +15,7 @@ func Judge(v *View) Judgement {
 	j := judge{View: v}
 	switch {
 	case v.Unread != "":
-		j.add(Unverifiable, 0, Bookkeeping, v.NowMS, Proof{Store: InRedis, Says: v.Unread})
-		j.refuse()
-		return Judgement{Class: Unverified, Findings: j.findings, Steps: j.steps}
+		return unverified(v, InRedis, v.Unread)
 	case v.Redis == nil:
 		return j.lost()
 	}
@@ -34,6 +32,12 @@ func Judge(v *View) Judgement {
 	j.refuse()
 	order(j.findings)
 	return j.result()
+}
+
+// unverified judges a cell about which nobody can tell, and says why.
+func unverified(v *View, store Store, why string) Judgement {
+	f := finding(Unverifiable, v.Cell, 0, Bookkeeping, v.NowMS, Proof{Store: store, Says: why})
+	return Judgement{Class: Unverified, Findings: []Finding{f}, Steps: []RepairStep{cannot(&f, whyNot(Unverifiable))}}
 }
 
 // judge is a judgement that is under way.

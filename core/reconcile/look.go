@@ -140,12 +140,6 @@ func (p *partition) withoutKafka(v *View, j Judgement) Judgement {
 	return unverified(v, InKafka, "neither ledger nor outbox has an event that must have been, and Kafka cannot be read")
 }
 
-// unverified judges a cell about which nobody can tell, and says why.
-func unverified(v *View, store Store, why string) Judgement {
-	f := finding(Unverifiable, v.Cell, 0, Bookkeeping, v.NowMS, Proof{Store: store, Says: why})
-	return Judgement{Class: Unverified, Findings: []Finding{f}, Steps: []RepairStep{cannot(&f, whyNot(Unverifiable))}}
-}
-
 // search scans the partition for held reservations of cells that a look has not read, and has the next look read them.
 // MySQL does not have them as held, for example because somebody has edited their rows.
 func (p *partition) search(ctx context.Context, cells map[stock.Cell]*View) error {
