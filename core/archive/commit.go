@@ -171,7 +171,7 @@ func (a *archiver) deleteReservations(ctx context.Context, tx *sql.Tx, some []*s
 			ids = append(ids, id)
 		}
 	}
-	slices.SortFunc(ids, func(a, b stock.ReservationID) int { return slices.Compare(a[:], b[:]) }) // the order in which persisters lock
+	slices.SortFunc(ids, stock.ReservationID.Compare) // the order in which persisters lock
 	d := deletion{ctx: ctx, tx: tx, what: "reservations"}
 	begin := fmt.Sprintf(deleteRows, a.Before.UnixMilli())
 	for _, id := range ids {

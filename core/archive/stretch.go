@@ -119,11 +119,7 @@ func (one *stretch) readBuyers(ctx context.Context, s *ledger.Snapshot) error {
 // rows compares the rows of reservations with the last event about each. If a row is later than that event, the
 // reservation has got further events.
 func (one *stretch) rows(ctx context.Context, s *ledger.Snapshot) error {
-	ids := make([]stock.ReservationID, 0, len(one.fold.last))
-	for id := range one.fold.last {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b stock.ReservationID) int { return slices.Compare(a[:], b[:]) })
+	ids := slices.SortedFunc(maps.Keys(one.fold.last), stock.ReservationID.Compare)
 	seen := 0
 	var fault error
 	for some := range slices.Chunk(ids, rowsAtOnce) {

@@ -251,7 +251,7 @@ func (j *judge) holds() {
 			j.planRecord(OrphanReservation, has, Oversell, r, &stock.Reservation{ID: r.ID})
 		}
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(known), func(a, b stock.ReservationID) int { return slices.Compare(a[:], b[:]) }) {
+	for _, id := range slices.SortedFunc(maps.Keys(known), stock.ReservationID.Compare) {
 		if t := known[id]; t.state == stock.StateHeld && !seen[id] && !j.mayHaveEnded(t.position) {
 			leaked.add(t.quantity, t.timeMS, t.proof(id, "Redis has no record of it"))
 			if again := j.heldAgain(id, nil, t); again != nil {

@@ -1,6 +1,7 @@
 package stock
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -20,6 +21,9 @@ var ErrReservationID = errors.New("a reservation id is 32 lower-case hexadecimal
 // for what, under which Idempotency-Key. So the same request always finds the same record. Adjustments and the halves of
 // a transfer have ids of the same form.
 type ReservationID [ReservationBytes]byte
+
+// Compare orders ids as the keys of MySQL's tables do.
+func (id ReservationID) Compare(other ReservationID) int { return bytes.Compare(id[:], other[:]) }
 
 // Scope says whose an Idempotency-Key is and what it is for. The same text in two scopes is two keys. So a key that a
 // person chooses never meets one that the program makes, or one for another part of the program.

@@ -153,7 +153,7 @@ func (m *mending) read(p int) error {
 		}
 	}
 	for _, b := range m.bases { // a scan may yield a record twice
-		slices.SortFunc(b.Held, func(a, c stock.Reservation) int { return slices.Compare(a.ID[:], c.ID[:]) })
+		slices.SortFunc(b.Held, func(a, c stock.Reservation) int { return a.ID.Compare(c.ID) })
 		b.Held = slices.CompactFunc(b.Held, func(a, c stock.Reservation) bool { return a.ID == c.ID })
 	}
 	return nil
