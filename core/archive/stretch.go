@@ -122,20 +122,18 @@ func (one *stretch) rows(ctx context.Context, s *ledger.Snapshot) error {
 	ids := slices.SortedFunc(maps.Keys(one.fold.last), stock.ReservationID.Compare)
 	seen := 0
 	var fault error
-	for some := range slices.Chunk(ids, rowsAtOnce) {
-		err := s.Reservations(ctx, some, func(r *ledger.Row) {
-			seen++
-			last := one.fold.last[r.ID]
-			switch {
-			case last.Less(r.Position()):
-				delete(one.fold.ended, r.ID) // its row stays
-			case r.Position() != last.Position || r.State != last.Kind.State() || r.Quantity != last.Quantity || r.Cell != last.Cell:
-				fault = one.fold.fault("the row of reservation %v is not what its last event at %d.%d says: see sluice reconcile", r.ID, last.Epoch, last.Seq)
-			}
-		})
-		if err != nil {
-			return err
+	err := s.Reservations(ctx, ids, func(r *ledger.Row) {
+		seen++
+		last := one.fold.last[r.ID]
+		switch {
+		case last.Less(r.Position()):
+			delete(one.fold.ended, r.ID) // its row stays
+		case r.Position() != last.Position || r.State != last.Kind.State() || r.Quantity != last.Quantity || r.Cell != last.Cell:
+			fault = one.fold.fault("the row of reservation %v is not what its last event at %d.%d says: see sluice reconcile", r.ID, last.Epoch, last.Seq)
 		}
+	})
+	if err != nil {
+		return err
 	}
 	if fault == nil && seen != len(ids) {
 		fault = one.fold.fault("%d reservations have no row: see sluice reconcile", len(ids)-seen)

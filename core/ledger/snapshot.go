@@ -151,7 +151,7 @@ func (s *Snapshot) events(ctx context.Context, query []byte, yield func(*Recorde
 
 // EventsAt reads the events of a cell at some positions.
 func (s *Snapshot) EventsAt(ctx context.Context, cell stock.Cell, at []stock.Position, yield func(*Recorded)) error {
-	for some := range slices.Chunk(at, positionsAtOnce) {
+	for some := range slices.Chunk(at, keysAtOnce) {
 		if err := s.eventsAt(ctx, cell, some, yield); err != nil {
 			return err
 		}
@@ -159,8 +159,8 @@ func (s *Snapshot) EventsAt(ctx context.Context, cell stock.Cell, at []stock.Pos
 	return nil
 }
 
-// positionsAtOnce is the number of positions that one statement asks for.
-const positionsAtOnce = 1000
+// keysAtOnce is the number of keys that one statement asks for.
+const keysAtOnce = 1000
 
 func (s *Snapshot) eventsAt(ctx context.Context, cell stock.Cell, at []stock.Position, yield func(*Recorded)) error {
 	seqs := map[uint32][]byte{} // by epoch, as a list
@@ -281,17 +281,19 @@ func (s *Snapshot) Held(ctx context.Context, cells []stock.Cell, limit int, yiel
 
 // Reservations reads reservations by their ids; those that MySQL does not know are left out.
 func (s *Snapshot) Reservations(ctx context.Context, ids []stock.ReservationID, yield func(*Row)) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	query := []byte(selectRows + "WHERE reservation_id IN (")
-	for i, id := range ids {
-		if i > 0 {
-			query = append(query, ',')
+	for some := range slices.Chunk(ids, keysAtOnce) {
+		query := []byte(selectRows + "WHERE reservation_id IN (")
+		for i, id := range some {
+			if i > 0 {
+				query = append(query, ',')
+			}
+			query = fmt.Appendf(query, "x'%x'", id[:])
 		}
-		query = fmt.Appendf(query, "x'%x'", id[:])
+		if err := s.rows(ctx, append(query, ')'), yield); err != nil {
+			return err
+		}
 	}
-	return s.rows(ctx, append(query, ')'), yield)
+	return nil
 }
 
 // Owned reads the reservations of users in a cell that are held or confirmed, and what they have returned, at most limit.

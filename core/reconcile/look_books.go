@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"sluice/core/ledger"
 	"sluice/core/stock"
@@ -189,12 +188,7 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 			ids = append(ids, id)
 		}
 	}
-	for some := range slices.Chunk(ids, rowsAtOnce) {
-		if err := s.Reservations(ctx, some, take); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.Reservations(ctx, ids, take)
 }
 
 // spots reads the ledger for reservations whose row and record disagree.
