@@ -55,15 +55,11 @@ func (r *closeLook) archived(ctx context.Context, s *ledger.Snapshot) error {
 	for c, at := range found {
 		v := r.views[c]
 		v.Archived, v.From = at.Position, at.Position
-		users := make([]int64, len(v.Buyers))
-		for i := range v.Buyers {
-			users[i] = v.Buyers[i].User
-		}
-		if len(users) == 0 {
+		if len(v.Buyers) == 0 {
 			continue
 		}
 		v.Left = map[int64]int64{}
-		if err := s.ArchivedBuyers(ctx, c, users, func(user, units int64) { v.Left[user] = units }); err != nil {
+		if err := s.ArchivedBuyers(ctx, c, v.users(), func(user, units int64) { v.Left[user] = units }); err != nil {
 			return err
 		}
 	}
@@ -165,15 +161,11 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 		for id := range v.open() {
 			r.about[id] = v.Cell
 		}
-		users := make([]int64, len(v.Buyers))
-		for i := range v.Buyers {
-			users[i] = v.Buyers[i].User
-		}
-		if err := s.Owned(ctx, v.Cell, users, heldMax, take); err != nil {
-			return err
-		}
-		if len(users) == 0 {
+		if len(v.Buyers) == 0 {
 			continue
+		}
+		if err := s.Owned(ctx, v.Cell, v.users(), heldMax, take); err != nil {
+			return err
 		}
 		err := s.Adjustments(ctx, v.Cell, adjustedMax, func(e *ledger.Recorded) {
 			v.Limits = append(v.Limits, Limit{e.TimeMS, e.Change.Settings.Limit > 0})

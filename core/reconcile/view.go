@@ -109,6 +109,15 @@ type View struct {
 	Unread string
 }
 
+// users returns the users whose counts are in doubt.
+func (v *View) users() []int64 {
+	users := make([]int64, len(v.Buyers))
+	for i := range v.Buyers {
+		users[i] = v.Buyers[i].User
+	}
+	return users
+}
+
 // left reports whether the row of a reservation has left with its last event, although the ledger still has the
 // event.
 func (v *View) left(e *Event) bool {
