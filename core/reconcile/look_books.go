@@ -98,7 +98,7 @@ func (r *closeLook) read(ctx context.Context, s *ledger.Snapshot, v *View, keep 
 			v.Unread = fmt.Sprintf("the ledger has more than %d events of it from %d.%d on: the next sweep walks along them", all, v.began().Epoch, v.began().Seq)
 			return nil
 		case v.ends == nil:
-			if err := r.ends(ctx, s, v); err != nil {
+			if v.ends, err = epochEnds(ctx, s, v.Cell); err != nil {
 				return err
 			}
 		}
@@ -117,10 +117,10 @@ func (r *closeLook) read(ctx context.Context, s *ledger.Snapshot, v *View, keep 
 	return nil
 }
 
-// ends reads where rebases have ended the epochs of a cell.
-func (r *closeLook) ends(ctx context.Context, s *ledger.Snapshot, v *View) error {
-	v.ends = map[uint32]uint64{}
-	return s.Rebases(ctx, v.Cell, stock.Position{}, func(e *ledger.Recorded) { v.ends[e.Change.From.Epoch] = e.Change.From.Seq })
+// epochEnds reads where rebases have ended the epochs of a cell: the last seq of each.
+func epochEnds(ctx context.Context, s *ledger.Snapshot, c stock.Cell) (map[uint32]uint64, error) {
+	ends := map[uint32]uint64{}
+	return ends, s.Rebases(ctx, c, stock.Position{}, func(e *ledger.Recorded) { ends[e.Change.From.Epoch] = e.Change.From.Seq })
 }
 
 // rows reads MySQL's rows of reservations that may be held, and of those in doubt.

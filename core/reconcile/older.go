@@ -85,11 +85,11 @@ type older struct {
 
 	cell       stock.Cell
 	mark       stock.Position
-	checkpoint *ledger.Checkpoint        // nil: no row has left
-	kept       bool                      // the row of the checkpoint is there
-	ends       map[uint32]stock.Position // of epochs that a rebase ended
-	seen       stock.Position            // the last row that was read
-	last       *Event                    // not stepped to yet: the row after it tells more
+	checkpoint *ledger.Checkpoint // nil: no row has left
+	kept       bool               // the row of the checkpoint is there
+	ends       map[uint32]uint64  // by epoch: the seq at which a rebase has ended it
+	seen       stock.Position     // the last row that was read
+	last       *Event             // not stepped to yet: the row after it tells more
 	rows       int64
 	done       bool
 }
@@ -158,8 +158,8 @@ func (o *older) begin(ctx context.Context, s *ledger.Snapshot) error {
 		o.checkpoint = &c
 		o.at, o.left, o.leftMS = c.Position, c.Balances(), c.TimeMS
 	}
-	o.ends = map[uint32]stock.Position{}
-	return s.Rebases(ctx, o.cell, stock.Position{}, func(e *ledger.Recorded) { o.ends[e.Change.From.Epoch] = e.Change.From })
+	o.ends, err = epochEnds(ctx, s, o.cell)
+	return err
 }
 
 // page reads some rows.
@@ -182,7 +182,7 @@ func (o *older) page(ctx context.Context, s *ledger.Snapshot) error {
 
 // take takes the next row. One beyond the end of its epoch was declared lost.
 func (o *older) take(e *Event) {
-	if end, ended := o.ends[e.Epoch]; ended && end.Less(e.Position) {
+	if end, ended := o.ends[e.Epoch]; ended && e.Seq > end {
 		return
 	}
 	if c := o.checkpoint; c != nil && e.Position == c.Position {
