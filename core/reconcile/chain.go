@@ -114,7 +114,7 @@ func (c *chain) merge(v *View) {
 func (c *chain) walk(w *walker, v *View, more func(*Event) bool) {
 	for i := range c.list {
 		e := &c.list[i]
-		if v.past != nil && e.Less(v.From) {
+		if v.walked(e) {
 			continue
 		}
 		if !more(e) {

@@ -195,7 +195,7 @@ func trailOf(v *View, j Judgement) Trail {
 	if v.Redis != nil {
 		t.Redis = &State{v.Redis.Position, v.Redis.Balances}
 	}
-	events := slices.DeleteFunc(slices.Clone(v.Events), func(e Event) bool { return v.past != nil && e.Less(v.From) })
+	events := slices.DeleteFunc(slices.Clone(v.Events), func(e Event) bool { return v.walked(&e) })
 	slices.SortStableFunc(events, func(a, b Event) int { return a.Compare(b.Position) })
 	at := v.From
 	for i := range events {

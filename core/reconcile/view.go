@@ -109,6 +109,9 @@ type View struct {
 	Unread string
 }
 
+// walked reports whether the walk has gone along an event.
+func (v *View) walked(e *Event) bool { return v.past != nil && e.Less(v.From) }
+
 // users returns the users whose counts are in doubt.
 func (v *View) users() []int64 {
 	users := make([]int64, len(v.Buyers))

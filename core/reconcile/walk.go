@@ -135,7 +135,7 @@ func (v *View) shorten(read stock.Position, keep int) {
 	p.late = slices.DeleteFunc(c.late, func(e Event) bool { return !e.Less(to) })
 	var left []Event
 	for _, e := range c.list[:n] {
-		if v.past == nil || !e.Less(v.From) {
+		if !v.walked(&e) {
 			p.step(&e)
 		}
 		if e.Store != InLedger {
