@@ -38,7 +38,7 @@ func TestBasketsWhileEdgesAreKilled(t *testing.T) {
 		users.Go(func() { m.shop(ctx, 1+user) })
 	}
 	// Few baskets come to the later steps, so these edges die at the first chance.
-	for _, at := range []string{"home:2", "away:1", "away:3", "verdict:1", "verdict:3", "give back:1", "last:1", "told:1"} {
+	for _, at := range []string{"home:2", "away:1", "away:3", "decide:1", "decide:3", "void away:1", "void home:1", "read held:1"} {
 		m.killAt(s, at)
 	}
 	killed := time.Now()

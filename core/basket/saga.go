@@ -1,9 +1,10 @@
-// Package basket decides baskets whose lines are in several partitions: all lines are held, or none. Any process may decide
-// any basket, several at once the same one, and each may end at any moment. It does no I/O of its own.
-//
-// A basket has a record in its home, the partition of its smallest line: begun, then held, or refusing and then refused. The
-// script that takes the lines at home writes the record, so a basket is begun before any line elsewhere is held. Only begun
-// baskets are decided, once. Nobody is told that a basket is held before its record says so.
+// Package basket decides baskets whose lines are in several partitions: all lines are held, or none. Any process may
+// decide a basket. Several may decide the same basket at once. Each may be killed at any time. The package does no I/O
+// of its own. The smallest line of a basket is the one with the lowest cell. Its partition is the basket's home and has
+// the basket's record. The script gather takes the lines at home and writes the record: begun if there are lines
+// elsewhere, held if there are none, refusing if it refuses a line. So no line elsewhere is held before the basket is
+// begun. The script decide changes begun to held or refusing, once. The script void gives the lines of a refusing
+// basket back, and makes it refused at the end. No caller hears that a basket is held before its record says so.
 package basket
 
 import (
@@ -13,42 +14,42 @@ import (
 	"sluice/core/stock"
 )
 
-// Saga is a basket on its way. It decides nothing about stock: the scripts do.
+// Saga decides one basket. Scripts decide about stock, not the saga.
 type Saga struct {
 	basket *stock.Basket
 	parts  [][]stock.Line
 	at     stage
 	tries  int
-	lines  []stock.Outcome // of the lines, as they were told last
+	lines  []stock.Outcome // the last answer about each line
 	timeMS int64           // Redis time of the earliest answer about them
-	ends   Result
+	result Result
 }
 
-// stage is what a saga has asked for.
+// stage names the calls that a saga has asked for.
 type stage uint8
 
 const (
-	nothing  stage = iota
-	home           // take the lines at home, or tell how far the basket is
-	away           // take the other lines
-	verdict        // decide by what became of all lines
-	giveBack       // void the lines elsewhere: the record is refusing
-	last           // void the lines at home: the record becomes refused
-	told           // tell of the other lines of a held basket
+	start         stage = iota
+	askHome             // gather the lines at home, and read the record
+	askAway             // gather the other lines
+	writeDecision       // write the decision into the record
+	voidAway            // void the lines elsewhere; the record is refusing
+	voidHome            // void the lines at home; the record becomes refused
+	readHeld            // read the other lines of a held basket
 	done
 )
 
 // String names the stage, for tests that stop a saga there.
 func (s stage) String() string {
-	return [...]string{"nothing", "home", "away", "verdict", "give back", "last", "told", "done"}[s]
+	return [...]string{"start", "home", "away", "decide", "void away", "void home", "read held", "done"}[s]
 }
 
-// triesMax is the number of attempts of a saga, the first included. It begins again if its record was lost, or others have
-// decided otherwise.
+// triesMax is the number of attempts of a saga, the first included. A saga begins again if its record was lost, or if
+// others have decided otherwise.
 const triesMax = 3
 
-// Call is what a saga asks for: something about all lines of the basket in one partition, or about its record. All calls of a
-// step may be made at once.
+// Call is one script call, about all lines of the basket in one partition, or about its record. All calls of a step may
+// be made at once.
 type Call struct {
 	Op       stock.Op
 	Requests []stock.Request
@@ -61,27 +62,27 @@ type Answer struct {
 	Err      error
 }
 
-// Result is what became of a basket.
+// Result says how a basket has ended.
 type Result struct {
-	// State is BasketHeld; or BasketRefusing or BasketRefused, which to a caller are one; or BasketNone: the basket was not
-	// begun, and nothing has happened.
+	// State is BasketHeld, BasketRefusing, BasketRefused or BasketNone. To a caller, refusing and refused mean the
+	// same. BasketNone means that the basket was not begun, and nothing has happened.
 	State   stock.BasketState
-	Refusal stock.Verdict   // on a line, unless the basket is held
-	Line    int             // which line
-	Lines   []stock.Outcome // of a held basket: its reservations. One that is no longer remembered has StateNone
-	TimeMS  int64           // Redis time at which the reservations are so
-	First   bool            // this saga has made the basket held, and does not repeat an answer
+	Refusal stock.Verdict   // of a line, unless the basket is held
+	Line    int             // the line that is refused
+	Lines   []stock.Outcome // the reservations of a held basket. If Redis has forgotten one, its state is StateNone
+	TimeMS  int64           // Redis time of the earliest answer about the lines
+	First   bool            // this saga made the basket held; false if it was held before
 }
 
 // ErrLost means that the record of a basket was lost again and again. The same basket may be decided later.
 var ErrLost = errors.New("the record of the basket was lost")
 
-// New is the saga of a basket, from its beginning or from wherever others have left it.
+// New returns the saga of a basket. Others may have begun the basket already: the first answer tells how far it is.
 func New(b *stock.Basket) *Saga {
 	return &Saga{basket: b, parts: b.Parts(), lines: make([]stock.Outcome, len(b.Lines))}
 }
 
-// Stage names what the saga has asked for last.
+// Stage names the calls that the saga has asked for last.
 func (s *Saga) Stage() string { return s.at.String() }
 
 // Step takes the answers to the calls of the step before, in their order, and returns the next calls. If it returns none, the
@@ -93,25 +94,25 @@ func (s *Saga) Step(answers []Answer) ([]Call, error) {
 		}
 	}
 	switch s.at {
-	case nothing:
-		return s.ask(home), nil
-	case home:
+	case start:
+		return s.ask(askHome), nil
+	case askHome:
 		return s.fromHome(answers[0]), nil
-	case away:
+	case askAway:
 		s.keepAway(answers)
-		return s.ask(verdict), nil
-	case verdict:
+		return s.ask(writeDecision), nil
+	case writeDecision:
 		return s.decided(answers[0].Outcomes[0])
-	case giveBack:
+	case voidAway:
 		for _, a := range answers {
 			if stuck(a.Outcomes) {
-				return s.end(stock.BasketRefusing), nil // until the cell opens again
+				return s.end(stock.BasketRefusing), nil // a sweeper goes on when the cell is open again
 			}
 		}
-		return s.ask(last), nil
-	case last:
+		return s.ask(voidHome), nil
+	case voidHome:
 		return s.end(stock.BasketRefused), nil
-	case told:
+	case readHeld:
 		s.keepAway(answers)
 		return s.end(stock.BasketHeld), nil
 	case done:
@@ -119,7 +120,7 @@ func (s *Saga) Step(answers []Answer) ([]Call, error) {
 	return nil, nil
 }
 
-// fromHome goes on from the record of the basket, and what became of the lines at home.
+// fromHome goes on after the answer of gather at home, which has the record and the lines at home.
 func (s *Saga) fromHome(a Answer) []Call {
 	s.timeMS = a.TimeMS
 	copy(s.lines, a.Outcomes)
@@ -127,33 +128,33 @@ func (s *Saga) fromHome(a Answer) []Call {
 	switch b := a.Outcomes[0].Basket; b.State {
 	case stock.BasketBegun:
 		if refusal != stock.VerdictOK || len(s.parts) == 1 {
-			return s.ask(verdict)
+			return s.ask(writeDecision)
 		}
-		return s.ask(away)
+		return s.ask(askAway)
 	case stock.BasketHeld:
-		s.ends.First = a.Outcomes[0].Verdict == stock.VerdictOK
+		s.result.First = a.Outcomes[0].Verdict == stock.VerdictOK
 		if len(s.parts) == 1 {
 			return s.end(stock.BasketHeld)
 		}
-		return s.ask(told)
+		return s.ask(readHeld)
 	case stock.BasketRefusing, stock.BasketRefused:
 		return s.refuse(b)
 	case stock.BasketNone:
 	}
-	s.ends.Refusal, s.ends.Line = refusal, line
+	s.result.Refusal, s.result.Line = refusal, line
 	return s.end(stock.BasketNone)
 }
 
-// decided goes on from the record after the decision.
+// decided goes on after the answer of decide, which has the record.
 func (s *Saga) decided(o stock.Outcome) ([]Call, error) {
 	refusal, _ := refusalOf(s.lines)
 	switch o.Basket.State {
 	case stock.BasketHeld:
 		if refusal == stock.VerdictOK {
-			s.ends.First = o.Verdict == stock.VerdictOK
+			s.result.First = o.Verdict == stock.VerdictOK
 			return s.end(stock.BasketHeld), nil
 		}
-		return s.again() // somebody else has taken what was refused here
+		return s.again() // another process holds the line that was refused here
 	case stock.BasketRefusing, stock.BasketRefused:
 		return s.refuse(o.Basket), nil
 	case stock.BasketNone, stock.BasketBegun:
@@ -161,22 +162,22 @@ func (s *Saga) decided(o stock.Outcome) ([]Call, error) {
 	return s.again() // the record was lost
 }
 
-// refuse gives the lines back, unless somebody has. The basket is refused from now on, whatever becomes of them.
+// refuse gives the lines of a refusing basket back. If the basket is refused, others have done so.
 func (s *Saga) refuse(b stock.BasketRecord) []Call {
-	s.ends.State, s.ends.Refusal, s.ends.Line = b.State, b.Refusal, int(b.Line)
+	s.result.State, s.result.Refusal, s.result.Line = b.State, b.Refusal, int(b.Line)
 	switch {
 	case b.State == stock.BasketRefused:
 		return s.end(b.State)
 	case len(s.parts) == 1:
-		return s.ask(last)
+		return s.ask(voidHome)
 	}
-	return s.ask(giveBack)
+	return s.ask(voidAway)
 }
 
-// failed ends a saga whose call has failed. If the basket is refusing already, that is the
-// result instead of the error: somebody else finishes it.
+// failed ends a saga whose call has failed. If the basket is refusing already, the saga returns this instead of the
+// error, because the refusal is certain. A sweeper gives the lines back.
 func (s *Saga) failed(err error) ([]Call, error) {
-	if s.ends.State == stock.BasketRefusing {
+	if s.result.State == stock.BasketRefusing {
 		return s.end(stock.BasketRefusing), nil
 	}
 	return nil, err
@@ -186,21 +187,21 @@ func (s *Saga) again() ([]Call, error) {
 	if s.tries++; s.tries == triesMax {
 		return nil, ErrLost
 	}
-	return s.ask(home), nil
+	return s.ask(askHome), nil
 }
 
 func (s *Saga) end(state stock.BasketState) []Call {
-	s.at, s.ends.State = done, state
+	s.at, s.result.State = done, state
 	if state == stock.BasketHeld {
-		s.ends.Lines, s.ends.TimeMS = s.lines, s.timeMS
+		s.result.Lines, s.result.TimeMS = s.lines, s.timeMS
 	}
 	return nil
 }
 
-// Result is what became of the basket, once the saga has ended.
-func (s *Saga) Result() Result { return s.ends }
+// Result returns the result of a saga that has ended.
+func (s *Saga) Result() Result { return s.result }
 
-// keepAway keeps what became of the lines elsewhere.
+// keepAway keeps the answers about the lines elsewhere.
 func (s *Saga) keepAway(answers []Answer) {
 	at := len(s.parts[0])
 	for _, a := range answers {
@@ -209,8 +210,8 @@ func (s *Saga) keepAway(answers []Answer) {
 	}
 }
 
-// refusalOf is the verdict on the first line that is refused, VerdictOK if none is. Lines that are refused only
-// because their basket is (VerdictRefused) do not count.
+// refusalOf returns the verdict on the first line that is refused, and the line. If none is, the verdict is VerdictOK.
+// Lines that are refused only because their basket is (VerdictRefused) do not count.
 func refusalOf(lines []stock.Outcome) (stock.Verdict, int) {
 	for i := range lines {
 		if v := lines[i].Verdict; v.Refused() && v != stock.VerdictRefused {
@@ -229,28 +230,28 @@ func stuck(lines []stock.Outcome) bool {
 func (s *Saga) ask(next stage) []Call {
 	s.at = next
 	switch next {
-	case home:
+	case askHome:
 		return []Call{s.part(stock.OpGather, 0, stock.Part{})}
-	case away:
+	case askAway:
 		return s.elsewhere(stock.OpGather, stock.Part{})
-	case told:
+	case readHeld:
 		return s.elsewhere(stock.OpGather, stock.Part{Held: true})
-	case giveBack:
+	case voidAway:
 		return s.elsewhere(stock.OpVoid, stock.Part{})
-	case last:
+	case voidHome:
 		return []Call{s.part(stock.OpVoid, 0, stock.Part{})}
-	case verdict:
+	case writeDecision:
 		part := stock.Part{Home: s.basket, To: stock.BasketHeld}
 		if refusal, line := refusalOf(s.lines); refusal != stock.VerdictOK {
 			part.To, part.Refusal, part.Line = stock.BasketRefusing, refusal, uint8(line)
 		}
 		return []Call{{stock.OpDecide, []stock.Request{{ID: s.basket.ID(), Cell: s.basket.Lines[0].Cell, Part: &part}}}}
-	case nothing, done:
+	case start, done:
 	}
 	return nil
 }
 
-// elsewhere asks for the same about all lines that are not at home.
+// elsewhere returns a call for each partition that is not the home.
 func (s *Saga) elsewhere(op stock.Op, part stock.Part) []Call {
 	var calls []Call
 	for n := 1; n < len(s.parts); n++ {
@@ -259,7 +260,7 @@ func (s *Saga) elsewhere(op stock.Op, part stock.Part) []Call {
 	return calls
 }
 
-// part asks for something about the lines of one partition.
+// part returns a call about the lines of one partition.
 func (s *Saga) part(op stock.Op, n int, part stock.Part) Call {
 	if n == 0 {
 		part.Home = s.basket
@@ -284,7 +285,7 @@ func Decide(b *stock.Basket, ask func(calls []Call) []Answer) (Result, error) {
 	s := New(b)
 	var answers []Answer
 	for {
-		begun := s.at > home || s.tries > 0
+		begun := s.at > askHome || s.tries > 0
 		calls, err := s.Step(answers)
 		if err != nil && begun {
 			return Result{}, unknown(err)

@@ -47,7 +47,7 @@ func TestShutCellKeepsABasketRefusing(t *testing.T) {
 			}
 			return Answer{Outcomes: []stock.Outcome{{}}}
 		})
-		if err != nil || result.State != stock.BasketRefusing || result.Refusal != stock.VerdictSoldOut || !slices.Equal(seen, []string{"home", "give back"}) {
+		if err != nil || result.State != stock.BasketRefusing || result.Refusal != stock.VerdictSoldOut || !slices.Equal(seen, []string{"home", "void away"}) {
 			t.Errorf("%v: %+v after %v, error %v", shut, result, seen, err)
 		}
 	}
@@ -57,7 +57,7 @@ func TestShutCellKeepsABasketRefusing(t *testing.T) {
 func TestRefusalOutlivesAFailure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, 0)
-	for _, failing := range []string{"give back", "last"} {
+	for _, failing := range []string{"void away", "void home"} {
 		_, result, err := w.stages(w.basket("a", w.cells...), func(stage string, _, _ int) Answer {
 			switch stage {
 			case "home":
@@ -84,7 +84,7 @@ func TestRecordLostAgainAndAgain(t *testing.T) {
 			case "home":
 				homes++
 				return with(stock.BasketBegun, stock.VerdictOK)
-			case "verdict":
+			case "decide":
 				if homes <= lost {
 					return with(stock.BasketNone, stock.VerdictWrongState)
 				}
@@ -116,12 +116,12 @@ func TestBasketHeldByOthersIsTold(t *testing.T) {
 			homes++
 		case "away":
 			answer.Outcomes[0] = stock.Outcome{Verdict: stock.VerdictSoldOut}
-		case "verdict":
+		case "decide":
 			return with(stock.BasketHeld, stock.VerdictReplayed)
 		}
 		return answer
 	})
-	if err != nil || !slices.Equal(seen, []string{"home", "away", "verdict", "home", "told"}) || result.State != stock.BasketHeld || result.First || result.TimeMS != 20 {
+	if err != nil || !slices.Equal(seen, []string{"home", "away", "decide", "home", "read held"}) || result.State != stock.BasketHeld || result.First || result.TimeMS != 20 {
 		t.Fatalf("%+v after %v, error %v", result, seen, err)
 	}
 	for i := range result.Lines {

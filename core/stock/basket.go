@@ -27,7 +27,7 @@ type Basket struct {
 	Lines []Line
 }
 
-// ItemError is what is wrong with an item of a basket. Item is its place, or -1 if it is about all of them.
+// ItemError says that an item of a basket is wrong. Item is its index, or -1 if all items together are wrong.
 type ItemError struct {
 	Item int
 	Err  error
@@ -126,10 +126,10 @@ func (s BasketState) String() string {
 // Decided reports whether a state is final. The scripts know by the last bit.
 func (s BasketState) Decided() bool { return s == BasketHeld || s == BasketRefused }
 
-// BasketRecord is what is remembered of a basket, at its home.
+// BasketRecord is the record of a basket, at its home.
 type BasketRecord struct {
 	State       BasketState
-	Refusal     Verdict // on a line, from BasketRefusing on
+	Refusal Verdict // of a line, if the state is BasketRefusing or BasketRefused
 	Line        uint8   // which line is refused
 	Fingerprint uint32
 }
@@ -140,12 +140,13 @@ type Undecided struct {
 	SinceMS int64 // Redis time at which it was begun
 }
 
-// Part is what the requests of one vector that are of one basket have in common. They follow each other, and are all of the
-// basket's lines in that partition.
+// Part is shared by the requests of one basket in a vector. These requests follow each other, and have all lines of the
+// basket in the vector's partition.
 type Part struct {
-	// Home is the basket, where the partition is its home. Else it is nil.
+	// Home is the basket if the partition is its home, and nil otherwise.
 	Home *Basket
-	// Held, of OpGather, says that the basket is held: nothing is taken then, and lines are told in any state.
+	// Held, of OpGather, says that the basket is held. Then the script takes no line, and returns each line in its
+	// state.
 	Held bool
 	// To, of OpDecide, is BasketHeld, or BasketRefusing for a refusal of a line.
 	To      BasketState
@@ -153,8 +154,8 @@ type Part struct {
 	Line    uint8
 }
 
-// Gather decides by the record of a line's id whether the line is to be taken: VerdictOK if so. A line that its basket has
-// taken before must still be held, or sold.
+// Gather decides by the record of a line's id whether the script takes the line: VerdictOK if it does. If the basket
+// has taken the line before, the line must still be held or confirmed.
 func (r Reservation) Gather(fingerprint uint32, basketHeld bool, nowMS int64) Verdict {
 	state := r.StateAt(nowMS)
 	switch {
@@ -170,7 +171,7 @@ func (r Reservation) Gather(fingerprint uint32, basketHeld bool, nowMS int64) Ve
 	return VerdictWrongState
 }
 
-// Gather returns the verdict on all lines at home, VerdictOK if each is to be looked at.
+// Gather returns the verdict on all lines at home. VerdictOK means that the script decides line by line.
 func (b BasketRecord) Gather(fingerprint uint32) Verdict {
 	switch {
 	case b.State == BasketNone:
@@ -183,8 +184,9 @@ func (b BasketRecord) Gather(fingerprint uint32) Verdict {
 	return VerdictOK
 }
 
-// Gathered is the record of a basket whose lines at home got a verdict: VerdictOK, or that on the first refused line. all
-// says that it has no other lines. A missing replica and the id of another basket leave it as it was.
+// Gathered returns the record of a basket after a gather at home. verdict is that of the first refused line, VerdictOK
+// if there is none. all says that the basket has no lines elsewhere. VerdictReplicaMissing and VerdictMismatch are not
+// recorded.
 func (b BasketRecord) Gathered(fingerprint uint32, all bool, verdict Verdict, line int) BasketRecord {
 	switch {
 	case b.State == BasketHeld, verdict == VerdictReplicaMissing, verdict == VerdictMismatch:
@@ -197,7 +199,7 @@ func (b BasketRecord) Gathered(fingerprint uint32, all bool, verdict Verdict, li
 	return BasketRecord{State: BasketBegun, Fingerprint: fingerprint}
 }
 
-// belongs says whether a record is that of the basket with a fingerprint: VerdictOK if so.
+// belongs returns VerdictOK if the record is that of the basket with this fingerprint.
 func (b BasketRecord) belongs(fingerprint uint32) Verdict {
 	switch {
 	case b.State == BasketNone:
@@ -208,7 +210,7 @@ func (b BasketRecord) belongs(fingerprint uint32) Verdict {
 	return VerdictOK
 }
 
-// Decide says whether a basket's record moves to a state: VerdictOK if so.
+// Decide returns VerdictOK if the record may change to this state.
 func (b BasketRecord) Decide(fingerprint uint32, to BasketState) Verdict {
 	if verdict := b.belongs(fingerprint); verdict != VerdictOK {
 		return verdict
@@ -222,7 +224,7 @@ func (b BasketRecord) Decide(fingerprint uint32, to BasketState) Verdict {
 	return VerdictOK
 }
 
-// Void says whether the lines of a basket may be given back: VerdictOK if so.
+// Void returns VerdictOK if the lines of the basket may be given back.
 func (b BasketRecord) Void(fingerprint uint32) Verdict {
 	if verdict := b.belongs(fingerprint); verdict != VerdictOK {
 		return verdict
@@ -236,8 +238,9 @@ func (b BasketRecord) Void(fingerprint uint32) Verdict {
 	return VerdictOK
 }
 
-// Void decides what becomes of a line of a refused basket: VerdictOK if its units go back, VerdictUnknownReservation if its
-// id is to be spent. One whose deadline has passed is left to the sweep.
+// Void decides about a line of a refused basket. VerdictOK: its units go back. VerdictUnknownReservation: nobody has
+// taken it, and a released record has to keep others from it. If its deadline has passed, the sweep gives the units
+// back.
 func (r Reservation) Void(fingerprint uint32, nowMS int64) Verdict {
 	switch {
 	case r.State == StateNone:
@@ -250,7 +253,8 @@ func (r Reservation) Void(fingerprint uint32, nowMS int64) Verdict {
 	return VerdictOK
 }
 
-// Spent is the record of a line whose id nobody may use any more. It had no event, and so has no seq.
+// Spent returns a released record for a line that nobody has taken and nobody may take any more. It had no event, so
+// its seq is 0.
 func (r *Request) Spent() Reservation {
 	return Reservation{ID: r.ID, State: StateReleased, Cell: r.Cell, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint}
 }

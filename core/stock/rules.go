@@ -1,16 +1,16 @@
 package stock
 
-// Sound reports whether the counters add up and none is negative. Scripts shut a cell that is not sound, because selling
-// from wrong counters would be guessing.
+// Sound reports whether the counters add up and none is negative. Scripts shut a cell that is not sound, because nobody
+// knows how many units of it are free.
 func (b Balances) Sound() bool {
 	return b.Avail >= 0 && b.Held >= 0 && b.Sold >= 0 && b.Avail+b.Held+b.Sold == b.Total
 }
 
-// Breach reports whether the counters must be wrong, given that a reservation of held units is open: they are not sound,
-// or fewer units are held.
+// Breach reports whether the counters are wrong: they are not sound, or Held is less than the units of one held
+// reservation.
 func (b Balances) Breach(held int64) bool { return !b.Sound() || b.Held < held }
 
-// HasRoom reports whether a cell can take units more. Scripts do not check this.
+// HasRoom reports whether units can be added to a cell without passing UnitsMax. Callers check this, scripts do not.
 func (b Balances) HasRoom(units int64) bool { return units <= UnitsMax-b.Total }
 
 // NeverSells reports whether a cell closes before it opens.
@@ -19,8 +19,8 @@ func (s Settings) NeverSells() bool { return s.ClosesAtMS != 0 && s.ClosesAtMS <
 // OverAt reports whether a cell has closed at a Redis time.
 func (s Settings) OverAt(nowMS int64) bool { return s.ClosesAtMS != 0 && s.ClosesAtMS <= nowMS }
 
-// Shut returns the reason why nothing at all may happen to a loaded cell, or VerdictOK. An admin's freeze is no such
-// reason, because it stops selling only.
+// Shut returns the reason why nothing may happen to a loaded cell, or VerdictOK. A frozen cell is not shut: it does not
+// sell, but confirm, release and expiry go on.
 func (c CellState) Shut() Verdict {
 	switch {
 	case c.Fenced:
@@ -31,7 +31,7 @@ func (c CellState) Shut() Verdict {
 	return VerdictOK
 }
 
-// Taking has everything besides the cell that decides whether a reserve or deduct may pass.
+// Taking is the input of Take that is not in the cell.
 type Taking struct {
 	Quantity   int64
 	Owned      int64    // counted units that the user holds and owns already
@@ -39,12 +39,14 @@ type Taking struct {
 	NowMS      int64
 	Registered bool // the user is registered for the sale of the cell
 	OutboxFull bool
-	NoReplica  bool // no replica will have the effect: the caller waits for none, or there is none
+	NoReplica  bool // no replica will prove that it has the effect: the caller does not wait for one, or there is none
 	Default    Ack  // the deployment's level
 }
 
-// Take decides a reserve or deduct whose id is new. The order of the refusals is part of the contract: first who may ask at
-// all, because an edge says so without looking at the cell; then faults of the cell, of the moment, and of the request.
+// Take decides a reserve or deduct whose id is new. The order of the refusals is part of the contract: the cell is
+// missing; the user is not registered; the cell is shut; it is frozen or outside its window; the outbox is full or no
+// replica keeps up; the limit and the units. Registration comes before shut, because edges answer it from a filter and
+// do not know whether the cell is shut.
 func (c CellState) Take(t Taking) Verdict {
 	switch {
 	case !c.Loaded && t.Fence != Position{}:
@@ -75,7 +77,8 @@ func (c CellState) Take(t Taking) Verdict {
 	return VerdictOK
 }
 
-// Settle decides by the reservation alone whether a user may confirm or release it. User 0 is a service.
+// Settle decides whether a user may confirm or release the reservation. It looks at the reservation only. User 0 stands
+// for a service, which may settle the reservations of all users.
 func (r Reservation) Settle(wanted State, user, nowMS int64) Verdict {
 	switch {
 	case r.State == StateNone:
@@ -90,8 +93,8 @@ func (r Reservation) Settle(wanted State, user, nowMS int64) Verdict {
 	return VerdictOK
 }
 
-// Extend decides by the reservation alone whether a user may have its deadline moved to another one. User 0 is a service. A
-// deadline never moves back: one that is late enough is replayed.
+// Extend decides whether a user may move the deadline of the reservation. It looks at the reservation only. User 0
+// stands for a service. A deadline never moves back: if the present one is late enough, the verdict is VerdictReplayed.
 func (r Reservation) Extend(deadlineMS, user, nowMS int64) Verdict {
 	if verdict := r.Settle(StateNone, user, nowMS); verdict != VerdictOK {
 		return verdict
@@ -102,8 +105,9 @@ func (r Reservation) Extend(deadlineMS, user, nowMS int64) Verdict {
 	return VerdictOK
 }
 
-// Extend decides by the cell whether the deadline of an open reservation moves to another one, and returns where it moves:
-// the bound counts from the first deadline, and a deadline beyond it moves there only. If it is there, it is replayed.
+// Extend decides whether the deadline of a held reservation of the cell moves, and returns the new deadline. That is at
+// most ExtendMax after the first deadline, even if deadlineMS is later. If the present deadline is as late already, the
+// verdict is VerdictReplayed.
 func (c CellState) Extend(r *Reservation, deadlineMS int64, outboxFull bool) (int64, Verdict) {
 	if verdict := c.Settle(r.Quantity); verdict != VerdictOK {
 		return 0, verdict
@@ -135,8 +139,8 @@ func (c CellState) Return(quantity int64, outboxFull bool) Verdict {
 	return VerdictOK
 }
 
-// Settle decides by the cell alone whether an open reservation of held units may be settled or expire. If the cell does not
-// exist, Redis has lost it, because it existed when the units were reserved.
+// Settle decides whether a held reservation of so many units may be confirmed, released or expired. It looks at the
+// cell only. A missing cell is a loss, because the cell existed when the units were reserved.
 func (c CellState) Settle(held int64) Verdict {
 	switch {
 	case !c.Loaded:
@@ -147,7 +151,7 @@ func (c CellState) Settle(held int64) Verdict {
 	return c.Shut()
 }
 
-// Repeat decides a request whose id may be taken. It returns VerdictOK if the id is free.
+// Repeat decides whether a request was made before, by the record of its id. If there is none, it returns VerdictOK.
 func (r Reservation) Repeat(fingerprint uint32) Verdict {
 	switch {
 	case r.State == StateNone:
@@ -175,7 +179,7 @@ func (c CellState) Adjust(a *Adjustment) Verdict {
 	return VerdictOK
 }
 
-// With returns s with some settings replaced by those of another.
+// With returns s with the settings that fields names taken from another one.
 func (s Settings) With(fields Fields, from Settings) Settings {
 	if fields&FieldLimit != 0 {
 		s.Limit = from.Limit

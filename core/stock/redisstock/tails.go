@@ -237,8 +237,8 @@ func (m *mending) rebase(w *part, c *rebuild.Cell) error {
 	return w.end(&c.CellState, left, events, nowMS)
 }
 
-// errReused means that somebody used an id again after its retention had ended. Redis' list of retentions would end
-// the new record.
+// errReused means that somebody used an id again among the lost events, after its retention had ended. Redis' list of
+// retentions would remove the new record too early.
 var errReused = errors.New("a key of a reservation was used again since: bring the data back, or sluice restore once they are gone")
 
 // errDeclaredLost means that Redis has effects after the position from which the cell went on in a later epoch. Their units
