@@ -118,7 +118,7 @@ func BenchmarkReservationsPersisted(b *testing.B) {
 // BenchmarkSoldOut does the same for a SKU of which nothing is left.
 func BenchmarkSoldOut(b *testing.B) { compare(b, soldOutSKU, http.StatusConflict, setup{}) }
 
-// setup is what benchmarks differ in.
+// setup has the parameters of a benchmark.
 type setup struct {
 	persister     bool
 	clientThreads int // that run Go code; defaults to 1

@@ -26,7 +26,7 @@ func TestRootHasItsFolders(t *testing.T) {
 	}
 }
 
-// What deploys is no program.
+// deploy/ has no programs.
 func TestDeployHasNoGo(t *testing.T) {
 	t.Parallel()
 	files := 0

@@ -146,7 +146,7 @@ func TestArchiveCommand(t *testing.T) {
 	}
 }
 
-// A return is found after its events have left, so nobody sends it again. What its user has is compared to the unit.
+// A return is found after its events have left MySQL, so nobody sends it again. The test compares its user's units.
 func TestArchivedReturnIsFound(t *testing.T) {
 	t.Parallel()
 	d := atRest(t, "1,100\n")

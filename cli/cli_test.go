@@ -59,7 +59,7 @@ var model = sync.OnceValue(func() *kong.Application {
 	return parser.Model
 })
 
-// helpOf is what a command prints for --help.
+// helpOf returns the output of a command's --help.
 func helpOf(t *testing.T, args ...string) string {
 	t.Helper()
 	var o output

@@ -19,10 +19,10 @@ import (
 	"sluice/core/schema"
 )
 
-// further is what stands for flags that a command line needs and a document leaves out.
+// further stands for flags that a command line needs and a document leaves out.
 const further = "..."
 
-// placeholders are what command lines in documents and help have instead of a word that a reader puts there.
+// placeholders returns a value for each word that a reader has to replace in command lines of documents and help.
 func placeholders(t *testing.T) map[string]string {
 	t.Helper()
 	keys := filepath.Join(t.TempDir(), "keys.json")

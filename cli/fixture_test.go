@@ -66,7 +66,7 @@ func newDeploymentOn(t *testing.T, addrs ...string) *deployment {
 	return d
 }
 
-// result is what a command did.
+// result is the result of a command.
 type result struct {
 	t        *testing.T
 	args     []string

@@ -18,8 +18,8 @@ import (
 	"testing"
 )
 
-// printsGo is what a value looks like that only Go knows how to write: [a b], map[a:b], {a b}. Whoever has to read it
-// is no programmer.
+// printsGo reports whether values of a type are printed in Go's own notation: [a b], map[a:b], {a b}. Operators do not
+// read Go.
 func printsGo(t types.Type) bool {
 	for _, method := range []string{"Error", "String", "Format"} {
 		if m, _, _ := types.LookupFieldOrMethod(t, true, nil, method); m != nil {
@@ -49,7 +49,7 @@ var shows = map[string]bool{
 	"log/slog.Logger.InfoContext": true, "log/slog.Logger.WarnContext": true, "log/slog.Logger.ErrorContext": true,
 }
 
-// nameOf is what shows calls a function.
+// nameOf returns the name by which shows lists a function.
 func nameOf(info *types.Info, fun ast.Expr) string {
 	selector, ok := fun.(*ast.SelectorExpr)
 	if !ok {

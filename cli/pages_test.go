@@ -25,7 +25,7 @@ import (
 // top is the directory of the repository.
 const top = ".."
 
-// pages are what people read, by path within the repository.
+// pages returns the texts that people read, by path within the repository.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -104,7 +104,7 @@ func TestSecurityPageHasTheGrants(t *testing.T) {
 	}
 }
 
-// grants is what sluice grants prints.
+// grants returns the output of sluice grants.
 func grants(t *testing.T, flags ...string) string {
 	t.Helper()
 	var o output
@@ -307,7 +307,7 @@ func members(t *testing.T, document string) (names []string) {
 	}
 }
 
-// What the README shows of the stock in both stores has the members of the answer, in its order.
+// The README shows the stock in both stores with the members of the answer, in its order.
 func TestReadmeShowsTheAnswerOfTheStockPage(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../README.md")

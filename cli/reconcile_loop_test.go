@@ -45,7 +45,7 @@ func (d *deployment) ops() (address string) {
 	return l.Addr().String()
 }
 
-// metrics are what a persister at an address shows.
+// metrics returns the metrics of the persister at an address.
 func (d *deployment) metrics(address string) string {
 	d.t.Helper()
 	request, err := http.NewRequestWithContext(d.t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
@@ -64,7 +64,7 @@ func (d *deployment) metrics(address string) string {
 	return string(body)
 }
 
-// open is what persisters have found and is not gone, a line each, as a report has it.
+// open returns the open findings of persisters, one a line, as a report has them.
 func (h *hand) open() (lines []string) {
 	h.t.Helper()
 	var r reported
@@ -81,8 +81,8 @@ func (h *hand) open() (lines []string) {
 	return r.brief()
 }
 
-// What somebody changes by hand is in MySQL and in the metrics of persisters within the time that is set, keeps since when
-// it is so, and is gone once it is put right.
+// Persisters report a change by hand within the time that is set, in MySQL and in their metrics. The finding keeps its
+// first time, and is gone when the change is put right.
 func TestPersistersReportWhatIsChangedByHand(t *testing.T) {
 	t.Parallel()
 	within := reconcileWithin(t)
@@ -151,7 +151,7 @@ func since(h *hand) map[string]string {
 	return all
 }
 
-// What persisters have found is shown, as a table, in JSON and in csv: runs, what one of them found, and what is so still.
+// The history is shown as a table, in JSON and in csv: runs, the findings of one run, and open findings.
 func TestReconcileHistory(t *testing.T) {
 	t.Parallel()
 	type history struct {

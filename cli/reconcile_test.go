@@ -48,7 +48,7 @@ type reportedFinding struct {
 	Proof     []struct{ Store, Says string }
 }
 
-// brief is what was found, a line each.
+// brief returns the findings, one a line.
 func (r *reported) brief() []string {
 	lines := []string{}
 	for _, f := range r.Findings {

@@ -68,7 +68,7 @@ func TestRepairOfCounters(t *testing.T) {
 			t.Errorf("which event it was is not told: %+v", s)
 		}
 	}
-	// What only the whole history of a SKU tells.
+	// Only the whole history of a SKU shows this.
 	h.mend(command.ExitDone, "--sku", "7")
 	h.run("stock", "adjust", "6", "--delta", "10", "--reason", "delivered", "--yes").want(command.ExitDone)
 	h.mend(command.ExitDone, "--sku", "6")

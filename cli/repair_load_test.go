@@ -96,7 +96,7 @@ func (h *busy) inject() {
 	h.refusedEvent(9, h.inLedger(h.held[9], "reserve"))
 }
 
-// injected is what a report then says.
+// injected lists the findings of a report after it.
 var injected = []string{
 	"1: counter_edit, 7, oversell",
 	"2: leaked_hold, 1, undersell",

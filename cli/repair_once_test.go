@@ -27,7 +27,7 @@ func (h *hands) rows(where string) (n int) {
 	return n
 }
 
-// Two machines that repair at once do each step once. What is found again later is put right again.
+// Two machines that repair at once do each step once. If a difference comes back later, it is put right again.
 func TestRepairIsDoneOnce(t *testing.T) {
 	t.Parallel()
 	h := newHands(t, 3)
@@ -96,7 +96,8 @@ func TestRepairIsDoneOnceByProcesses(t *testing.T) {
 	}
 }
 
-// A step that a machine has begun is left to it for a while, and then taken over. What nobody needs any more is closed.
+// A machine that has begun a step keeps it for a while; then another one takes it over. A step that is no longer needed
+// is closed.
 func TestRepairGoesOnAfterAKill(t *testing.T) {
 	t.Parallel()
 	h := newHands(t, 2)

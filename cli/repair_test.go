@@ -15,7 +15,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// mended is what a repair says to scripts.
+// mended is the JSON of a repair.
 type mended struct {
 	reported
 	Plan struct {
@@ -40,7 +40,7 @@ type step struct {
 	Seq     uint64 `json:"event_seq"`
 }
 
-// became is what became of the steps, a line each.
+// became returns the results of the steps, one a line.
 func (m *mended) became() []string {
 	lines := []string{}
 	for _, s := range m.Results {
@@ -147,7 +147,7 @@ func (h *hands) halfBack() stock.TransferRequest {
 	return back
 }
 
-// What somebody has changed by hand is put right by one command. Then all is in sync, and applying again does nothing.
+// One command puts right all changes by hand. Then everything is in sync, and applying again does nothing.
 func TestRepairPutsRightWhatIsChangedByHand(t *testing.T) {
 	t.Parallel()
 	h := newHands(t, 12)

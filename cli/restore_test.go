@@ -74,8 +74,8 @@ func TestRestoreOfAnEmptyRedis(t *testing.T) {
 	}
 }
 
-// A partition that holds nothing any more, and one that has lost a key, are restored; nothing else is touched. What only the
-// outbox of the torn one had is brought to MySQL before the partition is emptied.
+// A partition that holds nothing any more, and one that has lost a key, are restored; nothing else is touched. The
+// events that only the outbox of the second one had reach MySQL before the partition is emptied.
 func TestRestoreOfSomePartitions(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
@@ -375,8 +375,8 @@ func TestRestoreOfWhatWasJustRestored(t *testing.T) {
 	}
 }
 
-// What has left the ledger for files comes back from the checkpoint: balances, settings, and what users have bought. Open holds have
-// their rows there still, and what has ended is forgotten.
+// If a cell's events have left the ledger for files, the checkpoint brings back its balances, its settings and the
+// units that users have bought. Open holds still have their rows in the ledger. Ended reservations are forgotten.
 func TestRestoreFromCheckpoints(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)

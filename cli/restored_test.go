@@ -14,7 +14,7 @@ import (
 	"sluice/core/stock"
 )
 
-// heldInRedis is what Redis holds of a deployment, as far as it must be the same after a restore.
+// heldInRedis has the data of a deployment in Redis that must be the same after a restore.
 type heldInRedis struct {
 	Records map[string]string   // bytes of each record, by key and id
 	Buyers  map[string]string   // bytes of each count, by key, cell and user
@@ -170,7 +170,7 @@ func (h *hand) flush() {
 	}
 }
 
-// reserving is what a shopper asks for; reserve asks for one unit.
+// reserving returns a shopper's request; reserve asks for one unit.
 func reserving(cell stock.Cell, user int64, key string, quantity int64) stock.Request {
 	return stock.Request{
 		ID: stock.Identity{User: user, Route: stock.OpReserve, Cell: cell, Key: key}.ID(8), Cell: cell, User: user, Quantity: quantity,

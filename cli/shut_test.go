@@ -8,7 +8,7 @@ import (
 	"sluice/core/stock"
 )
 
-// What is shut until it is repaired is named by whatever command an operator looks at it with.
+// Every command with which an operator looks at stock names the cells that are shut until they are repaired.
 func TestShutStockIsNamed(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)

@@ -12,7 +12,7 @@ import (
 	"sluice/cli/command"
 )
 
-// wants is what the reader of a flag's type says that it wants; empty where any text does.
+// wants returns the error that the reader of a flag's type gives for a wrong text. It is empty if any text is right.
 func wants(of reflect.Type) string {
 	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
 		of = of.Elem()

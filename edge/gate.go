@@ -32,7 +32,7 @@ const (
 	gateTimeout = 2 * time.Minute // of one vetting
 )
 
-// gatedRedis is what a gate opens: a *guarded.
+// gatedRedis is the Redis that a gate opens: a *guarded.
 type gatedRedis interface {
 	State(ctx context.Context) (redisstock.State, error)
 	SeenShut() int                         // partitions that State found shut the last time

@@ -26,9 +26,8 @@ import (
 	"sluice/edge"
 )
 
-// TestShutdownUnderLoad shuts an edge down while shoppers press buy, and holds what Redis has to what
-// they were told: an effect without its answer would be a request cut after it was read. What happened
-// is in Kafka, too.
+// TestShutdownUnderLoad shuts an edge down while shoppers press buy, and compares Redis with the answers: an effect
+// without an answer would be a request that was cut off after it was read. Kafka has all effects, too.
 func TestShutdownUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

@@ -118,7 +118,7 @@ func TestServicesListWhatIsHeld(t *testing.T) {
 	if got := s.send("GET", "/v1/reservations?sale_id=7", s.token(42, auth.RoleShopper), ""); got.code() != "forbidden" {
 		t.Errorf("a shopper: %s", got.body)
 	}
-	// What waits in the outbox is not in MySQL, and the list says so.
+	// An event that waits in the outbox is not in MySQL, and the list says so.
 	s.load(1001, 5, "")
 	before := time.Now().Add(-time.Second)
 	s.until(10*time.Second, "the list knows that MySQL lacks an event", func() bool {

@@ -18,7 +18,7 @@ import (
 	"sluice/core/local/servicetest"
 )
 
-// What an outage of Redis may cost.
+// Bounds of an outage of Redis.
 const (
 	hangMax       = time.Second      // a call, where the server hangs
 	refusedWithin = hangMax / 2      // half of the refusals, once the edge knows of it
@@ -226,8 +226,8 @@ func overCluster(t *testing.T, cluster *local.RedisCluster) (s *stack, skus []in
 	return s, skus
 }
 
-// TestOutageOfANode hangs one primary of a cluster under sales. What it has is refused, and after it sells again by itself.
-// The SKUs of the other nodes sell on as before.
+// TestOutageOfANode hangs one primary of a cluster under sales. Requests for its SKUs are refused, and it sells again
+// by itself afterwards. The SKUs of the other nodes sell on as before.
 func TestOutageOfANode(t *testing.T) {
 	t.Parallel()
 	cluster := servicetest.RedisCluster(t)
@@ -280,7 +280,8 @@ func TestOutageOfANodeThatIsGivenUp(t *testing.T) {
 	t.Logf("the others: before %v, after the node was given up %v", before, during)
 }
 
-// TestOutageOfASlot moves a slot of a cluster under sales, a key at a time. What is in it may have to be asked for again.
+// TestOutageOfASlot moves a slot of a cluster under sales, a key at a time. Requests for its SKUs may have to be
+// repeated.
 func TestOutageOfASlot(t *testing.T) {
 	t.Parallel()
 	cluster := servicetest.RedisCluster(t)

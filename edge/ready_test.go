@@ -17,7 +17,7 @@ import (
 	"sluice/core/stock"
 )
 
-// readyWithin is what /readyz may take on a busy machine: each check has a second.
+// readyWithin is the time that /readyz may take on a busy machine: each check has a second.
 const readyWithin = 3 * time.Second
 
 // untilReady asks /readyz, each time in vain for so long at the most, until it answers 200 with a status and names a reason.

@@ -146,7 +146,7 @@ func (l testLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lines are what an edge has logged.
+// lines collects the log of an edge.
 type lines struct {
 	mu   sync.Mutex
 	text []byte
@@ -180,10 +180,10 @@ func (s *stack) redis() rueidis.Client {
 // loseMySQL makes the next start find no MySQL.
 func (s *stack) loseMySQL() { s.cfg.MySQL.DSN = "nobody:x@tcp(127.0.0.1:1)/nothing" }
 
-// ready is what /readyz says.
+// ready returns the answer of /readyz.
 func (s *stack) ready() (status int, body string) { return s.ops("/readyz") }
 
-// ops is what the ops port says.
+// ops returns an answer of the ops port.
 func (s *stack) ops(path string) (status int, body string) {
 	s.t.Helper()
 	resp, err := s.http.Get("http://" + s.node.OpsAddr() + path)
@@ -234,7 +234,7 @@ func (s *stack) token(user int64, role auth.Role) string {
 	return token
 }
 
-// answer is what came back.
+// answer is the answer to a request.
 type answer struct {
 	status int
 	header http.Header

@@ -117,8 +117,8 @@ func TestFencedCellOpensByItself(t *testing.T) {
 	s.until(30*time.Second, "the fenced cell sells", func() bool { return reserve("second").status == http.StatusCreated })
 }
 
-// rebuilt is what the log says of a cell that was rebuilt: how many units are lost at the most, of which nobody can tell whose
-// they are, and how many that nobody else ever saw.
+// rebuilt matches the log line of a rebuilt cell: how many units unknown reservations had at most, and how many units
+// moved at most that nobody else ever saw.
 var rebuilt = regexp.MustCompile(`msg="rebuilt a cell".* units_lost_at_most=(\d+) unseen_units_lost_at_most=(\d+)`)
 
 // TestLostTailAtLevelRedis: what was acknowledged and nobody else has seen is lost, and nothing else. The log of the vetting names

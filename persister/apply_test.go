@@ -271,7 +271,7 @@ type forgetfulTx struct {
 	lose *atomic.Int32
 }
 
-// mysqlConn is what the driver's connections can do that is needed here.
+// mysqlConn is the part of the driver's connections that is needed here.
 type mysqlConn interface {
 	driver.Conn
 	driver.ConnBeginTx

@@ -115,8 +115,8 @@ func TestArchiveLeavesOthersFiles(t *testing.T) {
 	}
 }
 
-// TestArchivedEventsArriveAgain gives a persister everything again, from the first event on: the tables stay as they are. What is
-// later than all that has left, and in the place of something that has, is a fork.
+// TestArchivedEventsArriveAgain gives a persister everything again, from the first event on: the tables stay as they
+// are. A later event at the position of an event that has left is a fork.
 func TestArchivedEventsArriveAgain(t *testing.T) {
 	t.Parallel()
 	w := newArchiveWorld(t, database(t), 5)

@@ -21,7 +21,7 @@ const (
 	cleanMax     = 200_000 // ids that wait; the relay publishes further entries again, and they come back
 )
 
-// outboxDeleter is what the cleaner needs of the store that keeps the outboxes.
+// outboxDeleter is the part of the store that the cleaner needs.
 type outboxDeleter interface {
 	Partitions() int
 	OutboxDelete(ctx context.Context, partition int, ids []string) (int64, error)

@@ -111,7 +111,7 @@ func (c *comparer) lookAt(ctx context.Context, s *reconcile.Sweeper, cells []sto
 		return err
 	}
 	c.watch.changed.Add(len(cells))
-	// What nobody could tell now, the next sweep tells.
+	// The next sweep looks again at cells that could not be read now.
 	found := slices.DeleteFunc(report.Findings, func(f reconcile.Finding) bool { return f.Type == reconcile.Unverifiable })
 	if len(found) == 0 {
 		return nil

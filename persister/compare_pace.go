@@ -63,7 +63,7 @@ func (p *pacer) rest(ctx context.Context, worked time.Duration) {
 // sweepBudget is for how long a sweep rests at the most.
 func sweepBudget(within time.Duration) time.Duration { return within / 3 }
 
-// sweepMargin is what a sweep may take beyond its budget.
+// sweepMargin is the time that a sweep may take beyond its budget.
 func sweepMargin(within time.Duration) time.Duration { return within / 12 }
 
 // schedule is how long to pause after a sweep that took some time, and within which time a difference is reported then. In the

@@ -248,7 +248,7 @@ func (n *Node) run(context.Context) error {
 	return nil
 }
 
-// vetted is what a persister needs to know of the stock in Redis.
+// vetted tells a persister whether Redis was vetted.
 type vetted interface {
 	Shut(ctx context.Context) (partitions []int, err error)
 	Partitions() int

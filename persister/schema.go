@@ -10,7 +10,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// versionTable is what goose calls it where nobody says otherwise. Programs of all versions look there, so it stays.
+// versionTable has goose's default name. Programs of all versions look there, so it stays.
 const versionTable = "goose_db_version"
 
 // Schema is the persister as an owner of tables: those that it writes, and those of sales and vettings, which are as
@@ -23,7 +23,7 @@ func Schema() schema.Owner {
 	return schema.Owner{Name: "persister", Files: files, Table: versionTable, Grants: grants}
 }
 
-// decide is what it takes to decide about a dead letter.
+// decide has the privileges for a decision about a dead letter.
 const decide = "SELECT, UPDATE (resolved_at, resolved_by, resolution, replay_asked_at, replay_asked_by, replay_reason, replay_refusal)"
 
 // grants let nobody delete stock but the archiver, and it only what it has put into files. The persister deletes old runs of comparisons,
@@ -83,7 +83,7 @@ var grants = []schema.Grant{
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "archive_files"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: versionTable},
 
-	// It writes no mark: UPDATE is what MySQL demands for a lock on its row.
+	// It writes no mark, but MySQL demands UPDATE for a lock on its row.
 	{Role: schema.RoleArchive, Privileges: "SELECT, DELETE", Table: "ledger"},
 	{Role: schema.RoleArchive, Privileges: "SELECT, DELETE", Table: "reservations"},
 	{Role: schema.RoleArchive, Privileges: "SELECT, UPDATE", Table: "applied_marks"},

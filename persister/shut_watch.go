@@ -35,7 +35,7 @@ type shutWatch struct {
 	seen []shutCells // by partition
 }
 
-// shutCells is what was found in a partition.
+// shutCells counts the shut cells of a partition.
 type shutCells struct {
 	fenced, breached int64
 	at               time.Time // when; zero: never

@@ -17,7 +17,7 @@ const (
 	bytesPerStatement = 1 << 20 // of dead letters, if there are several
 )
 
-// written is what one transaction did.
+// written is the result of one transaction.
 type written struct {
 	events  int      // rows that were new to the ledger
 	letters []letter // new dead letters, including those of an earlier commit whose answer was lost

@@ -65,7 +65,7 @@ func openDatabase(t testing.TB, dsn string) *sql.DB {
 	return db
 }
 
-// fail is what testing.T and rapid.T share.
+// fail is the part that testing.T and rapid.T share.
 type fail interface {
 	Helper()
 	Fatal(args ...any)
@@ -119,7 +119,7 @@ const (
 	allLetters = "SELECT reason, sku_id, pool, bucket, epoch, seq FROM dead_letters ORDER BY reason, sku_id, bucket, seq"
 )
 
-// tables are what the events of a history come to, computed without SQL.
+// tables has the rows that the events of a history give, computed without SQL.
 type tables struct{ ledger, inventories, reservations []string }
 
 func tablesOf(rows []*row) tables {

@@ -16,8 +16,8 @@ import (
 	"sluice/core/stock"
 )
 
-// TestFullRedisEmptiesItself fills Redis with events that nobody has written down, restarts it, and lets an edge and a
-// persister begin that have made none of them. What is held can be settled at once, and units are taken again as soon as
+// TestFullRedisEmptiesItself fills Redis with events that nobody has written down, restarts it, and starts an edge and
+// a persister that have made none of them. Held units can be settled at once, and units are reserved again as soon as
 // the events are in MySQL. Nobody gives Redis memory.
 func TestFullRedisEmptiesItself(t *testing.T) {
 	t.Parallel()

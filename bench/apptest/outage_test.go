@@ -36,9 +36,9 @@ type shelf interface {
 	Restart(ctx context.Context) error
 }
 
-// TestOutagesBehindRedis takes Kafka or MySQL away under sales. Units are taken until the outbox is full, and then refused
-// with backpressure. What is held can be sold, given back, and expires. Afterwards all events reach MySQL exactly once,
-// without anybody's doing, nothing is a dead letter, and units are taken as fast as before.
+// TestOutagesBehindRedis takes Kafka or MySQL away under sales. Units are reserved until the outbox is full; then the
+// answer is backpressure. Held units can be confirmed and released, and expire. Afterwards all events reach MySQL
+// exactly once by themselves, there is no dead letter, and units are reserved as fast as before.
 func TestOutagesBehindRedis(t *testing.T) {
 	t.Parallel()
 	kafka := func(s *stack.Stack) shelf { return s.Kafka }

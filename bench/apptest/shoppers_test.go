@@ -125,8 +125,8 @@ func (c *crowd) buy(edge int, user, sku, quantity int64, key string) (client.Res
 	return r, nil
 }
 
-// tryTwice is what each shopper of the hot SKU does: two tries at two edges, the second one under
-// the same key for every other shopper. One key must have one answer.
+// tryTwice lets a shopper of the hot SKU ask two edges. Every other shopper asks both with the same key. One key must
+// have one answer.
 func (c *crowd) tryTwice(user, sku int64) {
 	edge := int(user) % len(c.edges)
 	key := fmt.Sprintf("buy-%d", user)

@@ -1,7 +1,6 @@
-// Fuzzapi holds a running sluice to its API document with Schemathesis, which makes requests of the document,
-// right ones and wrong ones, in the role of a shopper, a service and an admin. It starts a sluice dev of its
-// own on loopback. What may be reported and is not an error stands in exceptions.py and schemathesis.toml,
-// each with its reason.
+// Fuzzapi compares a running sluice with its API document. Schemathesis makes right and wrong requests from the
+// document, in the roles of a shopper, a service and an admin. Fuzzapi starts a sluice dev of its own on loopback.
+// exceptions.py and schemathesis.toml list the reports that are no errors, each with its reason.
 package main
 
 import (

@@ -17,7 +17,7 @@ import (
 	"sluice/core/local/servicetest"
 )
 
-// dashboard is what the tests look at.
+// dashboard has the parts of a dashboard that the tests read.
 type dashboard struct {
 	UID, Title, Description string
 	SchemaVersion           int

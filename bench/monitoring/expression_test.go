@@ -13,7 +13,7 @@ import (
 	"sluice/core/telemetry"
 )
 
-// series is what can be said of all series of one name.
+// series describes all series of one name.
 type series struct {
 	kind   telemetry.Kind
 	labels []string

@@ -34,7 +34,7 @@ func TestConfirmWantsTheAnswer(t *testing.T) {
 	}
 }
 
-// What rows of earlier days, or servers, may say must not act on the terminal that shows it.
+// Texts of old rows or of servers must not act on the terminal that shows them.
 func TestTextsOfAnybodyShowThemselves(t *testing.T) {
 	t.Parallel()
 	const hostile = "a\x1b[2Jb\u009b2Kc\u202ed\u2028e\U000E0041f\ng\xff"

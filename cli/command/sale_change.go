@@ -241,7 +241,7 @@ func (x *saleChange) show(c *Console, s *sale.Sale, result string, changes ...st
 	return nil
 }
 
-// foreseenLines are what a change would do, a line each.
+// foreseenLines lists the effects that a change would have, one a line.
 func foreseenLines(f *operate.ForeseenSale) (lines []string) {
 	switch {
 	case f.Shut != nil:

@@ -40,7 +40,7 @@ Examples:
   sluice sale register 7 --file users.csv`
 }
 
-// registered is what a command has registered, or in a dry run would look at.
+// registered is the result of a command: the users that it registered, or in a dry run those that it read.
 type registered struct {
 	Sale       uint32  `json:"sale_id,string"`
 	Result     string  `json:"result"` // ok or dry_run

@@ -49,7 +49,7 @@ type running struct {
 	ended  chan error
 }
 
-// notes is what the stack said beside its results.
+// notes collects the messages of the stack.
 type notes struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -121,7 +121,7 @@ type stock struct {
 	Status       string
 }
 
-// shown is what the third line shows, which waits until MySQL has all.
+// shown runs the third command, which waits until MySQL has all events, and returns its output.
 func shown(t *testing.T, line string) stock {
 	t.Helper()
 	var found []stock

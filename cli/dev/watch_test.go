@@ -26,8 +26,8 @@ const stackEnv = "SLUICE_TEST_STACK_IN"
 // goneWithin is much less than a request or a server may take to end by itself.
 const goneWithin = 15 * time.Second
 
-// TestStackEndsWithItsData takes from a running stack what it cannot sell without: it says so, and ends. What is put
-// in the place of its data stays as it is.
+// TestStackEndsWithItsData removes the data of a running stack: it says so, and ends. It does not touch other files
+// that are put in their place.
 func TestStackEndsWithItsData(t *testing.T) {
 	if dir := os.Getenv(stackEnv); dir != "" {
 		console := &command.Console{Out: os.Stdout, Err: os.Stderr}

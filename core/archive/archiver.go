@@ -54,7 +54,7 @@ type Config struct {
 	Step func(string) error
 }
 
-// Done is what a run has done so far.
+// Done counts the work of a run so far.
 type Done struct {
 	Cells        int64
 	Events       int64
@@ -135,7 +135,7 @@ func (a *archiver) run(ctx context.Context) (failed error) {
 	}
 }
 
-// result is what is written down of a run that ended with an error, or without.
+// result returns the row of a run that has ended, with an error or without.
 func (a *archiver) result(failed error) Result {
 	got := Result{
 		Outcome: OutcomeDone, Events: a.done.Events, Reservations: a.done.Reservations, Repairs: a.done.Repairs,

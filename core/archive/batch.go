@@ -16,7 +16,7 @@ import (
 	"sluice/core/ledger"
 )
 
-// load is what leaves with one file.
+// load has the events and repairs that leave MySQL with one file.
 type load struct {
 	cells   []*stretch
 	repairs []repair

@@ -12,7 +12,7 @@ import (
 	"sluice/core/db"
 )
 
-// Act is what is written down in archive_runs.
+// Act names a kind of run in archive_runs.
 type Act string
 
 // The acts.
@@ -21,7 +21,7 @@ const (
 	ActVerify  Act = "verify"
 )
 
-// Outcome is what came of an act.
+// Outcome says how an act ended.
 type Outcome string
 
 // The outcomes.
@@ -46,13 +46,13 @@ const (
 	selectUnsucceeded = "SELECT TIMESTAMPDIFF(MICROSECOND, COALESCE(MAX(IF(outcome = 'done', ended_at, NULL)), MIN(begun_at)), NOW(6)) / 1e6 FROM archive_runs WHERE act = ?"
 )
 
-// Runs is what became of runs, as MySQL has it.
+// Runs reads and writes archive_runs.
 type Runs struct{ db *sql.DB }
 
 // NewRuns reads and writes runs of a database, which the caller closes.
 func NewRuns(db *sql.DB) *Runs { return &Runs{db: db} }
 
-// Result is what became of a run.
+// Result says how a run ended.
 type Result struct {
 	Outcome                       Outcome
 	Events, Reservations, Repairs int64

@@ -33,7 +33,7 @@ func unknown(err error) error {
 	return fmt.Errorf("%w: a basket was begun, and is decided within seconds: %v", stock.ErrUnknown, err)
 }
 
-// Store is what a Sweeper needs of a stock.Store.
+// Store is the part of stock.Store that a Sweeper needs.
 type Store interface {
 	Partitions() int
 	Do(ctx context.Context, vectors ...*stock.Vector)

@@ -10,7 +10,7 @@ import (
 // version is set by the Makefile, through the linker.
 var version string
 
-// Info is what a binary was built from.
+// Info identifies the sources of a binary.
 type Info struct {
 	Version  string // "unknown" if the build did not set it
 	Commit   string // empty if the sources were not in a repository

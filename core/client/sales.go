@@ -88,7 +88,7 @@ func (c *Client) CreateSale(ctx context.Context, p Plan) (Sale, error) {
 	}{p.Name, p.Items, p.Limit, wholeMS(p.Hold), p.Ack, p.ShopperDeducts, p.RegisteredOnly, wholeMS(p.ExtendMax)}})
 }
 
-// Registered is what a registration did.
+// Registered is the result of a registration.
 type Registered struct {
 	Sale       uint32 `json:"sale_id,string"`
 	Added      int64  `json:"added"`      // users who were not registered before
@@ -135,7 +135,7 @@ type Closing struct {
 	Key      string     // Idempotency-Key; "": the client makes one
 }
 
-// CloseSale ends a sale. What is held stays held and can be confirmed.
+// CloseSale ends a sale. Held units stay held and can be confirmed.
 func (c *Client) CloseSale(ctx context.Context, cl Closing) (Sale, error) {
 	return c.moveSale(ctx, cl.Sale, "/close", cl.Key, window{ClosesAt: bound(cl.ClosesAt)})
 }

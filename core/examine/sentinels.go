@@ -12,7 +12,7 @@ import (
 // sentinelsMin is how many Sentinels there must be: with fewer, the loss of one leaves nobody who names the primary.
 const sentinelsMin = 3
 
-// Sentinels are what the Sentinels of a deployment say.
+// Sentinels has the answers of the Sentinels of a deployment.
 type Sentinels struct {
 	Given     int               // how many of them the settings name
 	primaries []string          // each that one of them names, once

@@ -35,7 +35,7 @@ const (
 	betweenForgetting = time.Second
 )
 
-// Store is what a Sweeper needs of a stock.Store.
+// Store is the part of stock.Store that a Sweeper needs.
 type Store interface {
 	Partitions() int
 	NodeOf(partition int) (string, error)
@@ -78,7 +78,7 @@ type run struct {
 	late                         *metrics.PrometheusHistogram
 }
 
-// agenda is what a sweeper knows of a partition.
+// agenda has the times at which a sweeper looks at a partition.
 type agenda struct {
 	// dueMS is the local time, in Unix milliseconds, at which the oldest known reservation becomes or became due; 0 if none
 	// is known.

@@ -2,7 +2,7 @@
 // 1 to 128 visible ASCII characters, bare or as a quoted string. Both forms mean the same key. Edge, client and shop
 // read and write keys with this package.
 //
-// It knows no scope of a key and keeps no answers. What a key means depends on the route.
+// It knows no scope of a key and keeps no answers. Each route gives its keys a meaning.
 package idempotency
 
 import (

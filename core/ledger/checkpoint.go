@@ -13,9 +13,9 @@ import (
 	"sluice/core/stock"
 )
 
-// Checkpoint is what the events of a cell came to up to one of them. All events up to that one are in files of the archive.
-// The ledger still has the event itself, and of those before it only what somebody needs: the events of reservations that
-// were open there, and those that set the limit per user.
+// Checkpoint is the state of a cell after one of its events. All events up to this one are in files of the archive. The
+// ledger still has the event itself. Of those before it, it has only two kinds: events of reservations that were open
+// there, and events that set the limit per user.
 type Checkpoint struct {
 	Cell stock.Cell
 	stock.Position
@@ -81,8 +81,8 @@ func scanCheckpoint(rows *sql.Rows) (c Checkpoint, err error) {
 	return c, nil
 }
 
-// ArchivedBuyers are what users have of a cell by reservations whose rows have left: units that count against the limit. All
-// users, if none is named.
+// ArchivedBuyers returns the units that count against users' limits in a cell, of reservations whose rows have left
+// MySQL. If users is empty, it returns all users.
 func (s *Snapshot) ArchivedBuyers(ctx context.Context, cell stock.Cell, users []int64, yield func(user, units int64)) error {
 	query := appendAmong([]byte(selectArchivedBuyers), cell)
 	if len(users) > 0 {

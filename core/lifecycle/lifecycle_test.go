@@ -134,8 +134,8 @@ func TestRepeatTellsOfTroubleOnce(t *testing.T) {
 	})
 }
 
-// Many parts that fail together are told of once, and so is that all of them work again.
-// What fails for long is told again now and then, with what the try was about.
+// If many parts fail together, one line tells of it, and one line tells that all of them work again. If a part fails
+// for long, a line tells of it again now and then, and names the try.
 func TestTroubleIsToldAgain(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder

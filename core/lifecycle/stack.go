@@ -21,7 +21,7 @@ type undo struct {
 	do   func(context.Context) error
 }
 
-// Later adds something to do when the stack stops. What was added last is done first. what names it in errors.
+// Later adds something to do when the stack stops. The last addition is done first. what names it in errors.
 func (s *Stack) Later(what string, do func(context.Context) error) {
 	s.steps = append(s.steps, undo{what, do})
 }

@@ -1,6 +1,5 @@
-// Package limit owns the token buckets that shed load before it costs anything: one bucket per user or
-// per address, in bounded memory. What it refuses was not looked at, and the answer says when to come
-// back.
+// Package limit owns the token buckets that shed load before it costs anything: one bucket per user or per address, in
+// bounded memory. A refused request was not looked at, and its answer says when to come back.
 //
 // The buckets are those of golang.org/x/time/rate. A full bucket is the same as none, so two generations
 // of plain maps bound them: forgetting a whole generation costs one assignment, where a cache would move

@@ -18,7 +18,7 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("%s not found; install %s", e.Program, e.Install)
 }
 
-// What to install for each program.
+// The packages that have each program.
 const (
 	installRedisHint    = "Redis 7 (Debian, Ubuntu: redis-server; Fedora: redis; Homebrew: redis)"
 	installMariaDBHint  = "MariaDB 10.11 or newer (Debian, Ubuntu: mariadb-server; Fedora: mariadb-server; Homebrew: mariadb)"

@@ -15,8 +15,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// RedisOptions change what StartRedis does. The zero value is what sluice wants
-// of a Redis: an append-only file synced every second, no eviction.
+// RedisOptions change what StartRedis does. The zero value gives a Redis as sluice needs it: an append-only file synced
+// every second, no eviction.
 type RedisOptions struct {
 	// Port to listen on. Defaults to a free one.
 	Port int

@@ -16,8 +16,8 @@ import (
 
 const host = "127.0.0.1"
 
-// server is what all servers have in common: one process that can be stopped, killed and started again, at the same
-// address and with the data that it left.
+// server is one process that can be stopped, killed and started again, at the same address and with its data. All kinds
+// of servers embed it.
 type server struct {
 	log     string                                   // path of its log, which has its output
 	grace   time.Duration                            // for an orderly stop, before it is killed

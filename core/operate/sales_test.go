@@ -68,7 +68,7 @@ func (d *saleDesk) Empty(_ context.Context, id uint32, by sale.Call) (sale.Sale,
 	return d.note("empty %d by %v", id, by)
 }
 
-// What may have happened is told before what certainly has not.
+// If something may have happened, the error tells it first. Then it tells what certainly has not happened.
 func TestSaleFaultOf(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -16,7 +16,7 @@ import (
 	"sluice/core/stock"
 )
 
-// RelayStore is what the relay needs of the store that keeps the outboxes.
+// RelayStore is the part of the store that the relay needs.
 type RelayStore interface {
 	Partitions() int
 	// OutboxEnds returns the first and last entry of every partition's outbox. Errors of this and of all other
@@ -34,7 +34,7 @@ type RelayStore interface {
 	ResetRelayMark(ctx context.Context, partition int) (resets int64, err error)
 }
 
-// RelayPublisher is what the relay needs of its process's Publisher.
+// RelayPublisher is the part of its process's Publisher that the relay needs.
 type RelayPublisher interface {
 	PublishWait(e stock.Entry, done func(error)) bool
 	Delivered(e stock.Entry) bool

@@ -32,7 +32,7 @@ const (
 	longPast           // they did so long ago: a deletion that is still under way cannot explain it
 )
 
-// move is what the relay does about a cause.
+// move says how the relay acts on a cause.
 type move struct {
 	to      standing
 	publish bool // the old entries after the mark, if the relay gets the lease
@@ -57,9 +57,9 @@ var moves = map[cause]move{
 	longPast:     {to: owed, publish: true, reset: true, forget: true, slow: true},
 }
 
-// outlook is what a relay has seen of one partition's outbox. The age of an entry is the time for which the relay has
-// known it. The entry's id holds Redis time, which does not help because clocks differ. It changes only in see,
-// step and made.
+// outlook is a relay's memory of one partition's outbox. The age of an entry is the time for which the relay has known
+// it. The entry's id holds Redis time, which does not help because clocks differ. It changes only in see, step and
+// made.
 type outlook struct {
 	seen []sighting // of the last entry of earlier looks, in the order of time; none is old yet
 	old  string     // the newest entry that is old; empty: none is
@@ -78,7 +78,7 @@ type sighting struct {
 	id string
 }
 
-// look is what a relay sees of an outbox that has an old entry.
+// look has the state of an outbox with an old entry, as a relay has just read it.
 type look struct {
 	now    time.Time
 	first  string // the first entry

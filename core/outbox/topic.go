@@ -116,7 +116,7 @@ func (t *Topic) Partitions(ctx context.Context) (int, error) {
 	return len(answer.Topics[0].Partitions), nil
 }
 
-// metadata is what Kafka tells of its brokers and of the topic, which is the only one in the answer.
+// metadata asks Kafka for its brokers and for the topic, which is the only one in the answer.
 func (t *Topic) metadata(ctx context.Context) (*kafka.MetadataResponse, error) {
 	answer, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.name}})
 	if err == nil && len(answer.Topics) != 1 {
@@ -176,7 +176,7 @@ func (t *Topic) Deliver(ctx context.Context, entries []stock.Entry) error {
 	return err
 }
 
-// Range is what Kafka keeps of one partition: messages from First to before End.
+// Range says which messages of a partition Kafka keeps: from First to before End.
 type Range struct{ First, End int64 }
 
 // Ranges returns what Kafka keeps of each partition.

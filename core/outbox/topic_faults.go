@@ -28,7 +28,7 @@ var TopicFaults = []string{"leader", "copies", "min_insync", "retention", "clean
 // People also change topics that are in use.
 var topicSettings = []string{"min.insync.replicas", "retention.ms", "retention.bytes", "cleanup.policy", "max.message.bytes"}
 
-// Condition is what Kafka says of the topic.
+// Condition is the state of the topic, as Kafka tells it.
 type Condition struct {
 	Brokers, Partitions int
 	Copies, InSyncMin   int               // InSyncMin 0: Kafka does not tell

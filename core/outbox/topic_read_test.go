@@ -36,7 +36,7 @@ func readAll(t *testing.T, topic *Topic, offset int64, bytesMax int) (messages [
 }
 
 // TestReadPassesMarksOfTransactions has marks between messages and at the end. They are no messages, and none is
-// missing. What an aborted transaction wrote is a message like any other: no edge writes it, and nobody hides it.
+// missing. A message of an aborted transaction is a message like any other: edges write none, and nobody hides it.
 func TestReadPassesMarksOfTransactions(t *testing.T) {
 	t.Parallel()
 	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {

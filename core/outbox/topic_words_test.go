@@ -14,7 +14,7 @@ import (
 	"sluice/core/local/servicetest"
 )
 
-// TestInWords has every way to Kafka fail as it does in practice. What is told says what to do, and nothing of it is the
+// TestInWords has every way to Kafka fail as it does in practice. The error says what to do, and has none of the
 // library's text.
 func TestInWords(t *testing.T) {
 	t.Parallel()

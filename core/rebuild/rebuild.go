@@ -1,9 +1,7 @@
-// Package rebuild computes from the events of a cell what Redis held of it: the cell itself, the records of its
-// reservations, and the units that count against its users' limits. With that, somebody can write again what Redis
-// has lost. The package does no I/O.
-//
-// Where events are missing, it trusts the last known event for total and sold, because balances contain the effect of
-// all events before them. So no unit is sold twice. Held is the sum of the known holds, because only these can end.
+// Package rebuild computes the state of a cell in Redis from its events: the counters, the records of its reservations,
+// and the units that count against its users' limits. Callers write it into a Redis that has lost it. The package does
+// no I/O. If events are missing, it trusts the last known event for total and sold, because balances contain the effect
+// of all events before them. So no unit is sold twice. Held is the sum of the known holds, because only these can end.
 // Avail is the rest.
 package rebuild
 
@@ -20,19 +18,19 @@ import (
 // ErrOrder means that an event came out of the order of positions, or belongs to another cell.
 var ErrOrder = errors.New("events are not in the order of their positions")
 
-// Record is what Redis remembers of a reservation, deduction, adjustment or return.
+// Record is the record in Redis of a reservation, deduction, adjustment or return.
 type Record struct {
 	stock.Reservation
 
 	EndedMS int64 // Redis time at which its retention began; 0: it is held
 }
 
-// Cell is what Redis held of a cell at a position. The zero value means that the cell did not exist yet.
+// Cell is the state of a cell in Redis at a position. The zero value means that the cell did not exist yet.
 type Cell struct {
 	stock.CellState
 
 	Held    []stock.Reservation // open, in the order of their last events
-	Revoked []stock.Reservation // holds that were open until the loss and no longer fit, the newest one first
+	Revoked []stock.Reservation // holds that were open until the loss, for which the counters have no units any more; the newest is first
 	Buyers  map[int64]int64     // units that count against a user's limit
 	Lost    Loss
 
@@ -42,7 +40,7 @@ type Cell struct {
 // Loss bounds what was lost with the events that are missing since the last rebase.
 type Loss struct {
 	Events uint64 // that nobody has
-	Units  int64  // at most so many units are held or sold by reservations that nobody can name, less those that came back since
+	Units  int64  // at most so many units belong to unknown reservations, less the units that came back since
 }
 
 // Fold makes a Cell from events. Of their reservations it keeps only open holds and the counts of users.
@@ -75,13 +73,13 @@ func New(base Cell, ended func(Record)) *Fold {
 	return f
 }
 
-// EndEpoch says at which position an epoch ended; the rebase that follows names it. Later events of that epoch were
-// declared lost and do not count. Call EndEpoch before the events come.
+// EndEpoch says at which position an epoch ended, as the rebase after it tells. Later events of that epoch were
+// declared lost and do not count. Call EndEpoch before you add events.
 func (f *Fold) EndEpoch(last stock.Position) { f.ends[last.Epoch] = last.Seq }
 
-// Checkpoint begins anew from what is known of the cell at a position. buyers has users' counts of reservations that
-// have ended by then. Holds that were added before stay and count. Of older events, only those of open holds and of
-// settings may be known; anything else that they seem to say does not matter.
+// Checkpoint begins anew from a known state of the cell. bought has the units of each user by reservations that had
+// ended by then. Holds that were added before stay and count. Older events may be missing, except those of open holds
+// and of settings: only these were used.
 func (f *Fold) Checkpoint(at stock.CellState, bought map[int64]int64) {
 	f.at, f.missing, f.whole, f.knownSold = at, 0, 0, at.Sold
 	for user, units := range bought {

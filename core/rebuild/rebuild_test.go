@@ -165,7 +165,7 @@ func (h *history) records(cell stock.Cell) map[stock.ReservationID]stock.Reserva
 	return records
 }
 
-// folded is what a fold made of events.
+// folded is the result of a fold.
 type folded struct {
 	rebuild.Cell
 
@@ -239,8 +239,7 @@ func TestFoldIsWhatTheModelHas(t *testing.T) {
 	})
 }
 
-// TestFoldOverHoles leaves random events out. What nobody knows may be lost, but no unit is free that is sold, and the bounds
-// hold.
+// TestFoldOverHoles leaves random events out. Their effects may be lost, but no sold unit is free, and the bounds hold.
 func TestFoldOverHoles(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {

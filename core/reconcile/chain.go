@@ -131,8 +131,7 @@ func (c *chain) walk(w *walker, v *View, more func(*Event) bool) {
 	}
 }
 
-// edited reports whether the event itself is wrong. What comes after it shows that: the next event, or Redis if it is
-// the last one.
+// edited reports whether the event itself is wrong. The next event shows that, or Redis if it is the last one.
 func (e *Event) edited(left stock.Balances, next *Event, redis *stock.CellState) bool {
 	should := e.applied(left)
 	if next != nil && next.Epoch == e.Epoch && next.Seq == e.Seq+1 {

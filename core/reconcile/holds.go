@@ -8,7 +8,7 @@ import (
 	"sluice/core/stock"
 )
 
-// told is what the events and MySQL say of a reservation at the cut.
+// told is a reservation at the cut, as the events and MySQL have it.
 type told struct {
 	state    stock.State
 	quantity int64
@@ -41,8 +41,8 @@ func (t *told) proof(id stock.ReservationID, says string) Proof {
 	return rowProof(&r, says)
 }
 
-// Doubtful returns the positions of reservations whose row and record disagree. What the ledger has there decides.
-// Positions from View.From on are left out, because their events are known already.
+// Doubtful returns the positions of reservations whose row and record disagree. The events of the ledger at these
+// positions decide. Positions from View.From on are left out, because their events are known already.
 func (v *View) Doubtful() []stock.Position {
 	if v.Redis == nil {
 		return nil

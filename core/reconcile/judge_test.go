@@ -9,7 +9,7 @@ import (
 	"sluice/core/stock"
 )
 
-// What is under way is no drift, at whatever place the counters were read.
+// Events under way are no drift, wherever in the history the counters were read.
 func TestWhatIsUnderWayIsNoDrift(t *testing.T) {
 	t.Parallel()
 	flying := 0
@@ -31,8 +31,8 @@ func TestWhatIsUnderWayIsNoDrift(t *testing.T) {
 	}
 }
 
-// What was before a rebase was dealt with: it is no drift, wherever the counters and the ledger stand. What of it comes to light
-// later is.
+// Differences before a rebase were dealt with: they are no drift, wherever the counters and the ledger stand.
+// Differences that show up later are.
 func TestRebasesAreNoDrift(t *testing.T) {
 	t.Parallel()
 	late := 0

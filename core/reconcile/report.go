@@ -18,7 +18,7 @@ const (
 	stepsMax        = 200 // of the history of a cell
 )
 
-// Verdict is what a sweep comes to.
+// Verdict is the result of a sweep in one word.
 type Verdict string
 
 // The verdicts.
@@ -28,7 +28,7 @@ const (
 	NotChecked Verdict = "unverified" // no drift was found, and not everything could be read
 )
 
-// Summary is what a sweep came to, in numbers.
+// Summary is the result of a sweep in numbers.
 type Summary struct {
 	Verdict        Verdict             `json:"verdict"`
 	StartedAt      show.Moment         `json:"started_at"` // by Redis' clock, like all times here
@@ -56,12 +56,12 @@ type Unread struct {
 	Error      string      `json:"error"`
 }
 
-// Report is what a sweep found.
+// Report has the findings of a sweep.
 type Report struct {
 	Summary  Summary   `json:"summary"`
 	Findings []Finding `json:"findings"`
 
-	// Steps are what puts right what was found, as far as they have room, in no order.
+	// Steps are the repairs of the findings, in no order. If there are too many, some are left out.
 	Steps []RepairStep `json:"-"`
 	cut   bool         // there were more steps
 

@@ -27,7 +27,7 @@ type Place struct {
 	Cursor    uint64
 }
 
-// ShutStep is what one call of Redis has found. A cell may be in several steps.
+// ShutStep has the shut cells that one call of Redis has found. A cell may be in several steps.
 type ShutStep struct {
 	Found []stock.CellState
 	Next  Place // of the partition after the last: that was all
@@ -94,7 +94,7 @@ func (s *Shut) Add(cells []stock.CellState) {
 // Total is how many cells are shut.
 func (s *Shut) Total() int64 { return s.Fenced + s.Breached }
 
-// Show is what was found in JSON.
+// Show returns the findings in their JSON form.
 func (s *Shut) Show() show.Shut {
 	v := show.Shut{AsOf: show.Moment(s.AsOfMS), Fenced: s.Fenced, Breached: s.Breached, Data: make([]show.Cell, len(s.Some)), Partitions: s.Partitions}
 	for i := range s.Some {

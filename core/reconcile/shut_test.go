@@ -20,7 +20,7 @@ var closed = [][]stock.CellState{}
 // pages are the cells of partitions, a page a call; nil: the server is away.
 type pages [][][]stock.CellState
 
-// asOfMS is what the clock of pages shows.
+// asOfMS is the time on the clock of pages.
 const asOfMS = 1_800_000_000_000
 
 func (p pages) Now(context.Context) (int64, error) {

@@ -43,7 +43,7 @@ func (s *RepairStep) Cell() stock.Cell {
 	return stock.Cell{SKU: int64(s.SKU), Pool: s.Pool, Bucket: s.Bucket}
 }
 
-// Act is what a step does. One member is set.
+// Act is the action of a step. One member is set.
 type Act struct {
 	Shift    *Shift       `json:"shift,omitzero"`
 	Record   *RecordEdit  `json:"record,omitzero"`

@@ -14,7 +14,7 @@ import (
 // transitsMax bounds the halves of transfers, and the adjustments that look like them, that a sweep has in memory.
 const transitsMax = 1_000_000
 
-// halfKey is what the ids of both halves of a transfer have in common.
+// halfKey is the part of the id that both halves of a transfer share.
 type halfKey [stock.ReservationBytes - 2]byte
 
 func keyOfHalf(id stock.ReservationID) halfKey {

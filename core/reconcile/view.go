@@ -78,8 +78,8 @@ type Limit struct {
 	Applied bool
 }
 
-// View is what the stores have of one cell, read in the order that the package comment demands. The positions of
-// events are those of the ledger's key.
+// View has the data of all stores about one cell, read in the order that the package comment demands. Events are at the
+// positions of the ledger's key.
 type View struct {
 	Cell  stock.Cell
 	NowMS int64 // Redis time

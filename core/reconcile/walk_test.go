@@ -24,7 +24,7 @@ func (w *world) shorten(r *closeLook, page, keep int) (walked bool) {
 	return v.From != from
 }
 
-// brief is what a judgement says, without what proves it.
+// brief returns a judgement without its proofs.
 func brief(j reconcile.Judgement) (lines []string) {
 	lines = append(lines, string(j.Class))
 	for i := range j.Findings {

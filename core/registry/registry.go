@@ -51,7 +51,7 @@ type Registry struct {
 // New makes a registry of a database and a store, which the caller closes.
 func New(db *sql.DB, store Store) *Registry { return &Registry{db: db, store: store} }
 
-// Result is what a registration did.
+// Result is the result of a registration.
 type Result struct {
 	Added      int64 // users who were not registered before
 	Registered int64 // users who are registered for the sale now
@@ -106,8 +106,9 @@ func (r *Registry) eachSet(sets []redisstock.UserSet, do func(redisstock.UserSet
 	return failed.Err()
 }
 
-// restoreAtOnce is how many users of a set come back in one step of Redis. What a restarted server may lack, the last second
-// of it, comes back in one: an edge that knew as many users never takes a part of others for them.
+// restoreAtOnce is how many users of a set come back in one step of Redis. It covers the last second, which a restarted
+// server may lack. So the set never has the old number of users while it lacks some of them, and no edge is misled by
+// the count.
 const restoreAtOnce = 50_000
 
 // Bring adds to Redis what it lacks of the users in MySQL, also on servers that are shut. It returns how many of them it added,

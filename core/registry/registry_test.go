@@ -82,7 +82,7 @@ func (s *shop) makes(id uint32, registeredOnly bool) {
 	}
 }
 
-// sale is what is known of a sale whose users Redis has, the zero Sale of any other.
+// sale returns a sale whose users Redis has, and the zero Sale for any other.
 func (s *shop) sale(id uint32) registry.Sale {
 	s.t.Helper()
 	sales, err := s.Sales(s.t.Context())
@@ -308,7 +308,7 @@ func (h *hooked) RestoreUsers(ctx context.Context, of redisstock.UserSet, users 
 	return err
 }
 
-// What an edge brings while another one forgets the sale does not stay in Redis.
+// If an edge brings users while another one forgets the sale, the users do not stay in Redis.
 func TestBringWhileForgetting(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -164,7 +164,7 @@ func (r *Result) tell(row *ledger.Repair) {
 	}
 }
 
-// do does a step that was claimed. What the step did before, it does again without harm.
+// do does a step that was claimed. Doing it again does no harm.
 func (d *Desk) do(ctx context.Context, step *reconcile.RepairStep, row *ledger.Repair, result *Result) error {
 	said, at, err := d.act(ctx, step)
 	var refused refusal

@@ -123,8 +123,7 @@ func (w *run) judgeLetters(ctx context.Context) error {
 	return w.books.ForkPositions(ctx, refuse)
 }
 
-// compare leaves out a partition that knows more of a cell than the ledger does. What such a partition has lost is
-// nowhere else.
+// compare leaves out a partition that knows more of a cell than the ledger does. Nobody else has these events.
 func (w *run) compare(ctx context.Context, p int) error {
 	known := make(map[stock.Cell]stock.Position, len(w.cells[p]))
 	for _, c := range w.cells[p] {

@@ -149,7 +149,7 @@ type run struct {
 	report Report
 }
 
-// Run carries out a plan. The error joins all trouble. What is done stays done, and the next run goes on.
+// Run carries out a plan. The error joins all trouble. Finished partitions stay finished, and the next run goes on.
 func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
 	w := &run{Restore: r, plan: plan, books: ledger.New(r.Vetting.DB, nil), topic: r.topic()}
 	defer w.topic.Close()

@@ -15,7 +15,7 @@ import (
 	"sluice/core/stock"
 )
 
-// moves are what an operator can do to a sale.
+// moves has the acts of an operator on a sale.
 var moves = map[string]func(ctx context.Context, m *market, by sale.Call) (sale.Sale, error){
 	"create": func(ctx context.Context, m *market, _ sale.Call) (sale.Sale, error) { return m.Create(ctx, plan()) },
 	"open": func(ctx context.Context, m *market, by sale.Call) (sale.Sale, error) {
@@ -236,7 +236,7 @@ func TestWindowBounds(t *testing.T) {
 	check("the closing taken away", m.do("close never"), soon, 0)
 }
 
-// What was sold and what is held stay out of emptying and filling, and come to the same in the end.
+// Emptying and filling a sale leave sold and held units alone.
 func TestEmptiedAndFilledAgain(t *testing.T) {
 	t.Parallel()
 	m := newMarket(t, map[int64]int64{1: 100, 2: 100})

@@ -21,7 +21,7 @@ func encoded(t *testing.T, v any) string {
 	return string(text)
 }
 
-// What has no bound has no member, and no number stands for it.
+// A setting without a bound has no member; no number stands for it.
 func TestWhatHasNoBoundHasNoMember(t *testing.T) {
 	t.Parallel()
 	cell := stock.CellState{Cell: stock.Cell{SKU: 1001}, Loaded: true, Position: stock.Position{Epoch: 1, Seq: 2}}

@@ -129,7 +129,7 @@ func (s BasketState) Decided() bool { return s == BasketHeld || s == BasketRefus
 // BasketRecord is the record of a basket, at its home.
 type BasketRecord struct {
 	State       BasketState
-	Refusal Verdict // of a line, if the state is BasketRefusing or BasketRefused
+	Refusal     Verdict // of a line, if the state is BasketRefusing or BasketRefused
 	Line        uint8   // which line is refused
 	Fingerprint uint32
 }

@@ -9,7 +9,7 @@ import (
 // Ack is an acknowledge level: it says when an accepted request is acknowledged.
 type Ack uint8
 
-// The acknowledge levels, in order of what they survive.
+// The acknowledge levels. Each survives more faults than the one before.
 const (
 	AckDefault Ack = 0 // as the deployment has chosen
 	AckRedis   Ack = 1 // after the script: survives the edge, not the loss of Redis' last second
@@ -45,7 +45,7 @@ func ParseAck(word string) (Ack, error) {
 	return 0, fmt.Errorf("acknowledge level %q: want default, redis, replica or log", word)
 }
 
-// Settings are what an admin decides about a cell.
+// Settings has the settings of a cell. Admins change them.
 type Settings struct {
 	Limit          int64         // units that one user may hold and own; 0: no limit
 	OpensAtMS      int64         // Redis time from which the cell sells; 0: always open

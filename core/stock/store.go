@@ -31,7 +31,7 @@ type Store interface {
 	Undecided(ctx context.Context, partition int, age time.Duration, skip, limit int) ([]Undecided, error)
 }
 
-// Sweep is what one call of Expire did.
+// Sweep is the result of one call of Expire.
 type Sweep struct {
 	Expired int     // reservations that expired
 	Entries []Entry // their events

@@ -72,8 +72,8 @@ func AppendEscaped(dst []byte, r rune) []byte {
 	return fmt.Appendf(dst, `\u%04x`, r)
 }
 
-// AppendJSON appends a text as a JSON string, which shows itself on a terminal too. What is not UTF-8
-// becomes the replacement character.
+// AppendJSON appends a text as a JSON string, which shows itself on a terminal too. Bytes that are not UTF-8 become the
+// replacement character.
 func AppendJSON(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	for _, r := range s {

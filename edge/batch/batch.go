@@ -25,7 +25,7 @@ var ErrFull = errors.New("queue full")
 // ErrDraining means that the edge is shutting down. Nothing was executed.
 var ErrDraining = errors.New("draining")
 
-// Store is what the batcher needs of the store of stock.
+// Store is the part of stock.Store that the batcher needs.
 type Store interface {
 	Do(ctx context.Context, vectors ...*stock.Vector)
 	NodeOf(partition int) (string, error)
@@ -104,7 +104,7 @@ func setDefault[T int | time.Duration](field *T, value T) {
 	}
 }
 
-// Result is what was decided about one request.
+// Result is the decision about one request.
 type Result struct {
 	stock.Outcome
 	Cell   stock.CellState // after the vector; not Loaded if the store did not return it

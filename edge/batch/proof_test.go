@@ -161,7 +161,7 @@ func TestReplayAtLevelLogPublishesAllPages(t *testing.T) {
 	}
 }
 
-// What has left the outbox has come through Kafka.
+// An event that has left the outbox has come through Kafka.
 func TestReplayAtLevelLogAfterPersisting(t *testing.T) {
 	t.Parallel()
 	st, cell := newLogStage(t)

@@ -158,7 +158,7 @@ func TestQueueSteps(t *testing.T) {
 	}
 }
 
-// tell has a queue do a step, and is what it says.
+// tell does a step of a queue, and returns the queue's answer.
 func tell(q *queue, input string) string {
 	word, rest, _ := strings.Cut(input, " ")
 	var partition int

@@ -178,8 +178,8 @@ func TestServerThatIsShut(t *testing.T) {
 	}
 }
 
-// What no replica has is not acknowledged, and its replay is once a replica has it. As soon as the replica is
-// known to be gone nothing more is taken.
+// An effect that no replica has is not acknowledged. Its replay is acknowledged as soon as a replica has it. When the
+// replica is known to be gone, no more units are reserved.
 func TestLevelReplicaOnRedis(t *testing.T) {
 	t.Parallel()
 	server := storetest.Start(t, stock.PartitionsDefault)

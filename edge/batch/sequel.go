@@ -36,7 +36,7 @@ func sequelOf(v *stock.Vector, standard stock.Ack) sequel {
 	return s
 }
 
-// need is what an effect still lacks to be as safe as its cell's level demands.
+// need names the proof that an effect still lacks at the level of its cell.
 type need uint8
 
 const (

@@ -218,7 +218,7 @@ func take(cell stock.Cell, user int64, key string) *stock.Request {
 	}
 }
 
-// answer is what became of one request.
+// answer is the answer to one request.
 type answer struct {
 	Result
 	err error

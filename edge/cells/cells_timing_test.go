@@ -8,7 +8,7 @@ import (
 	"sluice/core/stock"
 )
 
-// BenchmarkVector is what the cache costs a vector of 64 requests: its fences, and its cells.
+// BenchmarkVector measures the cost of the cache for a vector of 64 requests: its fences, and its cells.
 func BenchmarkVector(b *testing.B) {
 	for _, distinct := range []int{1, 64} {
 		b.Run(fmt.Sprint(distinct, "_cells"), func(b *testing.B) {

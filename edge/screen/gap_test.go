@@ -101,7 +101,7 @@ func TestSoldOutWaitsForTheOutboxAfterAReading(t *testing.T) {
 	})
 }
 
-// What is read once a second may be ahead of the events.
+// The counters that are read once a second may be ahead of the events.
 func TestSoldOutYieldsToItsOwnReading(t *testing.T) {
 	t.Parallel()
 	onModel(t, 1, stock.Settings{}, SoldOutConfig{}, func(s *sale, m *model) {

@@ -23,7 +23,7 @@ import (
 // ErrBusy means that clients ask for more unknown SKUs than the screen may check in Redis.
 var ErrBusy = errors.New("too many unknown SKUs are asked for")
 
-// KnownStore is what Known reads.
+// KnownStore is the part of the store that Known reads.
 type KnownStore interface {
 	// CellCounts returns the number of cells of each partition. It is -1 for partitions that the error is about.
 	CellCounts(ctx context.Context) ([]int64, error)

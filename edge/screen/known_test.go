@@ -67,7 +67,7 @@ func scanAll() {
 	synctest.Wait()
 }
 
-// mayExist is what a screen says of a cell to who is not public, and that is not busy.
+// mayExist asks a screen about a cell, for a caller who is not public, and fails if the screen is busy.
 func mayExist(t testing.TB, k *Known, cell stock.Cell) bool {
 	t.Helper()
 	may, err := k.MayExist(t.Context(), cell, false)

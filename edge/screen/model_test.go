@@ -15,7 +15,7 @@ import (
 	"sluice/edge/internal/storetest"
 )
 
-// server is what the tests of SoldOut need of a store.
+// server is the part of a store that the tests of SoldOut need.
 type server interface {
 	stock.Store
 	SoldOutStore

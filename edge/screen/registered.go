@@ -17,7 +17,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// RegisteredStore is what Registered reads.
+// RegisteredStore is the part of the store that Registered reads.
 type RegisteredStore interface {
 	CountUsers(ctx context.Context, sets []redisstock.UserSet) ([]int64, error)
 	ScanUsers(ctx context.Context, of redisstock.UserSet, yield func(user int64) error) error

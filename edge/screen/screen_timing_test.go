@@ -7,8 +7,8 @@ import (
 	"sluice/core/stock"
 )
 
-// BenchmarkScreens is what the screens cost a request: one for a SKU that is known, one for a SKU of
-// whose partition nothing is sold out, and one that is answered sold_out.
+// BenchmarkScreens measures the cost of the screens for three requests: for a known SKU, for a SKU in a partition where
+// nothing is sold out, and for a SKU that is sold out.
 func BenchmarkScreens(b *testing.B) {
 	b.Run("known", func(b *testing.B) {
 		k, _ := startKnown(b, newCatalog(skusFrom(1, 10_000)...), KnownConfig{})

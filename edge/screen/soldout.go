@@ -13,7 +13,7 @@ import (
 	"sluice/edge/cells"
 )
 
-// SoldOutStore is what SoldOut reads.
+// SoldOutStore is the part of the store that SoldOut reads.
 type SoldOutStore interface {
 	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
 	ReservationCount(ctx context.Context, partition int) (int64, error)

@@ -11,7 +11,7 @@ local BASKET_BEGUN, BASKET_HELD, BASKET_REFUSING, BASKET_REFUSED = 1, 2, 3, 4
 local BASKET_VERSION, BASKET_BYTES = 1, 8
 local NO_BASKET = "\0\0\0\0\0\0\0\0" -- in an answer
 
--- The records by id, as they are and as the call leaves them, and what it writes.
+-- The records by id, as they are and as the call leaves them, and the writes of the call.
 local baskets, set_baskets, begun_baskets, decided_baskets = {}, {}, {}, {}
 
 -- read_baskets reads records into the list that it returns, by id. ZCARD fails here, before anything is

@@ -59,7 +59,7 @@ local function refusal(c)
   return band(unproven, level_bit(cell)) ~= 0 and REPLICA_MISSING
 end
 
--- why_refused is why request i, which is new, does not pass, or false. refusals has what was found of cells.
+-- why_refused returns the verdict that refuses request i, which is new, or false. refusals keeps the verdicts of cells.
 local refusals = {}
 local function why_refused(i, qty)
   if unregistered[i] then return NOT_REGISTERED end

@@ -1,5 +1,5 @@
 #!lua
--- amend replaces a record or a user's count that no event has left so, if it still is what was found.
+-- amend replaces a record or a user's count that differs from the events, if nobody has changed it since it was read.
 --
 -- KEYS[1] mark  string      nonce and effects of the partition
 -- KEYS[2] hash  hash        of records, or of users' counts

@@ -170,7 +170,7 @@ func (h *halfAway) Do(ctx context.Context, vectors ...*stock.Vector) {
 	}
 }
 
-// What was decided is neither decided nor counted again with what was not.
+// A second try repeats only the undecided lines, and does not count the others again.
 func TestLoadTriesAgainWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ type table struct {
 	columns   []string // their names, in their order; empty where a spreadsheet has written a column of nothing
 }
 
-// separators are what spreadsheets write between columns, by the customs of their country.
+// separators lists the characters that spreadsheets write between columns. They differ by country.
 var separators = []byte{',', ';', '\t'}
 
 // parseHeader reads the names of the columns. Blanks around them and the case of their letters do not matter.
@@ -93,7 +93,7 @@ func (t table) parse(text []byte, line *Line) error {
 	return line.complete()
 }
 
-// booleans are what people and spreadsheets write for true and false. JSON has words of its own.
+// booleans lists the words that people and spreadsheets write for true and false. JSON has words of its own.
 var booleans = map[string]string{
 	"true": "true", "1": "true", "yes": "true",
 	"false": "false", "0": "false", "no": "false",

@@ -1,8 +1,7 @@
 // Package stockfile reads files of stock: CSV with a header row, as spreadsheets write it too, or JSON lines. A line
-// means one SKU. What can mean one thing only is read: UTF-16 with its mark, semicolons or tabs between columns, any
-// line ends, TRUE and yes.
-// What is wrong with a line is said with its number, and costs that line only; memory is bounded,
-// however long the file or a line.
+// means one SKU. The package reads every form with only one meaning: UTF-16 with its byte order mark, semicolons or
+// tabs between columns, any line ends, TRUE and yes. An error of a line has the number of the line, and costs that line
+// only. Memory is bounded, however long the file or a line is.
 package stockfile
 
 import (

@@ -31,7 +31,7 @@ type Finding struct {
 	GoneAt    show.Moment `json:"gone_at,omitzero"`
 }
 
-// kind is what the findings of one row of the table have in common.
+// kind is shared by the findings of one row of the table.
 type kind struct {
 	cell      stock.Cell
 	of        reconcile.Type

@@ -10,7 +10,7 @@ import (
 	"sluice/core/stock"
 )
 
-// basket is what is remembered of a basket at its home.
+// basket returns the record of a basket, from its home.
 func (s *step) basket(id stock.ReservationID) stock.BasketRecord {
 	if b, ok := s.baskets[id]; ok {
 		return b
@@ -107,8 +107,8 @@ func (s *step) decideBasket(r *stock.Request) stock.Outcome {
 	return stock.Outcome{Verdict: verdict, Basket: after}
 }
 
-// void gives the lines of a refused basket back, and spends the ids of those that nobody has taken. At home the basket is
-// refused then, unless a line is in a cell that is shut.
+// void gives the lines of a refusing basket back, and writes a released record for each line that nobody has taken. At
+// home it then makes the basket refused, unless the cell of a line is shut.
 func (s *step) void(requests []stock.Request) []stock.Outcome {
 	outcomes := make([]stock.Outcome, len(requests))
 	home, print, id := requests[0].Part.Home, requests[0].Fingerprint, requests[0].ID

@@ -10,7 +10,7 @@ import (
 	"sluice/core/stock"
 )
 
-// partition is what Redis keeps under one hash tag.
+// partition models the keys of Redis with one hash tag.
 type partition struct {
 	number       int
 	cells        map[stock.Cell]stock.CellState

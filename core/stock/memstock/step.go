@@ -10,7 +10,7 @@ import (
 	"sluice/core/stock"
 )
 
-// step is one call of a script. It decides by what is stored and what it has changed itself so far, and writes only when
+// step models one call of a script. It decides by the stored data and by its own changes so far, and writes only when
 // everything is decided. Its maps have the changes; they take precedence over the partition's.
 type step struct {
 	*partition

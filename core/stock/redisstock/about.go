@@ -8,7 +8,7 @@ import (
 // VersionMin is the first version of Redis whose scripts have flags. A Valkey names the Redis that it stands in for.
 const VersionMin = 7
 
-// About is what a server says about itself: its answer to INFO.
+// About is a server's answer to INFO.
 type About string
 
 // Field is the value of a line, or empty.

@@ -54,9 +54,9 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
-// TestAdoptKnowsWhatOthersHaveSeen has a process that has never seen the data adopt them after they were set back,
-// with the nonce that MySQL has. What one that is gone has told of their effects speaks against them, and a vetting,
-// which has not seen them either, opens them anew only if they lack nothing.
+// TestAdoptKnowsWhatOthersHaveSeen sets data back that keep the nonce of MySQL. Then a process adopts them that has
+// never seen them. An earlier process has told MySQL how many effects there were, so the new one refuses them. A
+// vetting by a process that has not seen them either opens them only if they lack nothing.
 func TestAdoptKnowsWhatOthersHaveSeen(t *testing.T) {
 	t.Parallel()
 	s, cfg, first := opened(t)

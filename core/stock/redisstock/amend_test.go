@@ -47,7 +47,8 @@ func (s *shop) record(id stock.ReservationID) stock.Reservation {
 	return found[0]
 }
 
-// TestAmendRecord replaces records that are what was found, and no others. Whoever does it again changes nothing.
+// TestAmendRecord replaces records that nobody has changed since they were found, and no others. Doing it again changes
+// nothing.
 func TestAmendRecord(t *testing.T) {
 	t.Parallel()
 	s, held := amends(t)
@@ -96,7 +97,7 @@ func TestAmendRecord(t *testing.T) {
 	s.unchanged(p, "it was removed again", func() { s.amend(&released, &none, true) })
 }
 
-// TestAmendCount replaces counts of users that are what was found, and no others.
+// TestAmendCount replaces users' counts that nobody has changed since they were found, and no others.
 func TestAmendCount(t *testing.T) {
 	t.Parallel()
 	s, held := amends(t)

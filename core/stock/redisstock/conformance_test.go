@@ -63,7 +63,7 @@ func fixture(client rueidis.Client) func(t *testing.T) stocktest.Fixture {
 
 // addUnits adds to the counter that ends a part of a packed value, and that stays above 0.
 func addUnits(value []byte, units int64) {
-	for i := len(value) - 1; units != 0; i-- { // units are what is left to carry
+	for i := len(value) - 1; units != 0; i-- { // units counts down to 0
 		units += int64(value[i])
 		value[i] = byte(units)
 		units >>= 8

@@ -218,7 +218,7 @@ func TestFullMemory(t *testing.T) {
 	if n, err := s.Forget(t.Context(), partition(cell), 10); err != nil || n == 0 {
 		t.Errorf("forgot %d (%v), want some", n, err)
 	}
-	// What brings the outbox to MySQL, after which it is emptied, and what opens a server that has restarted.
+	// The calls that bring the outbox to MySQL and empty it, and those that open a restarted server.
 	p := partition(cell)
 	entries, err := s.RelayAfter(t.Context(), p, "", 10)
 	if err != nil || len(entries) == 0 {

@@ -20,7 +20,7 @@ import (
 	"sluice/lua"
 )
 
-// header is what the header of a script promises.
+// header has the promises of a script's header.
 type header struct {
 	flags    string
 	keys     []string // names, in order; the last may be repeated
@@ -181,7 +181,7 @@ func TestHeaders(t *testing.T) {
 	t.Parallel()
 	flags := map[string]string{
 		"reserve": "", "deduct": "", "adjust": "", "extend": "", "return": "", "register": "",
-		// What only gives back or settles runs also when memory is full.
+		// Scripts that only give units back or settle run even if memory is full.
 		"confirm": "allow-oom", "release": "allow-oom", "expire": "allow-oom", "forget": "allow-oom",
 		"gather": "", "void": "allow-oom", "decide": "allow-oom", "undecided": "no-writes",
 		"due": "no-writes", "read": "no-writes", signScript: "no-writes",

@@ -63,7 +63,7 @@ func (f *bench) forget(b *testing.B) {
 	}
 }
 
-// memory is what Redis has allocated for data.
+// memory returns how many bytes Redis has allocated for data.
 func (f *bench) memory(b *testing.B) float64 {
 	b.Helper()
 	fields := f.info(b, "memory")

@@ -21,7 +21,8 @@ import (
 
 var mutantName = flag.String("mutant", "", "run the tests on scripts with this bug of mutants_test.go")
 
-// noLua is what Redis says of a script that it cannot load or run. A bug that is found by this is none.
+// noLua matches the error of Redis for a script that it cannot load or run. A mutant that fails like this proves
+// nothing.
 var noLua = regexp.MustCompile(`Error compiling script|attempt to |Script attempted to access|bad argument|got nil|too short`)
 
 // TestMutants runs tests of this package again, in a process and on servers of their own, on scripts with a bug

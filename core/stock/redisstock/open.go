@@ -16,7 +16,7 @@ import (
 // ErrVetting means that a vetting has found objections: Redis, or a part of it, must not sell.
 var ErrVetting = errors.New("redis stays shut")
 
-// Evidence is what MySQL and Kafka know about the stock.
+// Evidence reads the knowledge of MySQL and Kafka about the stock.
 type Evidence interface {
 	// Highest yields the highest known position of each cell. Cells come in any order and any number of times.
 	Highest(ctx context.Context, yield func(stock.Cell, stock.Position) error) error

@@ -131,7 +131,7 @@ func missingText(addrs []string) string {
 // slotsTimeout bounds how long a node may take to name its slots. A node that hangs counts as away.
 const slotsTimeout = 2 * time.Second
 
-// nodeAnswer is what one node of a cluster says about all primaries.
+// nodeAnswer is the view of one node of a cluster of all primaries.
 type nodeAnswer struct {
 	addr   string
 	client rueidis.Client
@@ -189,7 +189,7 @@ func (v *slotView) add(addr string, nodes []clusterNode) error {
 	return nil
 }
 
-// clusterNode is what one node of a cluster says about a primary, perhaps about itself.
+// clusterNode is the view of one node of a cluster of a primary, perhaps of itself.
 type clusterNode struct {
 	id     string
 	addr   string // where clients reach it

@@ -176,8 +176,8 @@ func TestReplicateOnCluster(t *testing.T) {
 	}
 }
 
-// TestReplicaMissing takes from a cell of the level replica while there is none, once there is one, and
-// while the link to it is stalled. What is refused has taken nothing.
+// TestReplicaMissing reserves from a cell of the level replica while there is no replica, when there is one, and while
+// the link to it is stalled. A refusal takes no units.
 func TestReplicaMissing(t *testing.T) {
 	t.Parallel()
 	primary := servicetest.Redis(t)

@@ -62,7 +62,7 @@ func (r *restores) clears(by *redisstock.Restorer, torn bool, want error) {
 	}
 }
 
-// hash is what a hash of the partition has.
+// hash returns a hash of the partition.
 func (r *restores) hash(name string) map[string]string {
 	r.Helper()
 	all, err := r.run("HGETALL", r.key(name)).AsStrMap()

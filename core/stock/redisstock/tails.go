@@ -14,11 +14,11 @@ import (
 
 // Tails knows the events of cells that Redis may have lost.
 type Tails interface {
-	// After yields a tail for each of the cells: what is known of it after a position.
+	// After yields a tail for each of the cells: its known events after a position.
 	After(ctx context.Context, after map[stock.Cell]stock.Position, yield func(stock.Cell, Tail) error) error
 }
 
-// Tail is what is known of a cell after a position.
+// Tail has the known events of a cell after a position.
 type Tail struct {
 	Ends []stock.Position // the ends of the epochs that rebases in the tail have ended
 	// Each yields the events in their order, with the Redis time of each.
@@ -30,9 +30,9 @@ type Tail struct {
 type Rebuilt struct {
 	Cell     stock.Cell
 	From, To stock.Position // the positions of Redis before and after
-	Lost     rebuild.Loss   // what is missing among the known events
-	Revoked  int            // number of holds that no longer fit
-	Avail    int64          // the units then free. Events that nobody has seen at all may have had at most so many units
+	Lost     rebuild.Loss   // the events that are missing between the known ones
+	Revoked  int            // number of holds for which the counters had no units any more
+	Avail    int64          // the free units afterwards. Events that nobody has seen moved at most so many
 }
 
 const (

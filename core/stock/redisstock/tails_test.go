@@ -118,7 +118,7 @@ func (l *loss) happen() {
 	l.one(stock.OpAdjust, adjustment(cell, "restock", stock.Adjustment{Delta: 5}))
 }
 
-// content is what a partition holds of a cell.
+// content has the data of a cell in its partition.
 type content struct {
 	Balances stock.Balances
 	Settings stock.Settings

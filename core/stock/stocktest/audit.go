@@ -60,7 +60,7 @@ func Audit(ctx context.Context, s Store, cell stock.Cell) error {
 	return b.compare(ctx, s)
 }
 
-// books are what the events of one cell add up to.
+// books has the sums of the events of one cell.
 type books struct {
 	state   stock.CellState
 	records map[stock.ReservationID]stock.Reservation

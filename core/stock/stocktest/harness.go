@@ -35,7 +35,7 @@ type harness struct {
 	store Store
 }
 
-// tb is what a test and a run of rapid have in common.
+// tb is the part that a test and a run of rapid share.
 type tb interface {
 	rapid.TB
 	Cleanup(func())
@@ -287,7 +287,7 @@ func recordOf(e event.Event) stock.Reservation {
 	}
 }
 
-// told is what an event tells of a record.
+// told returns the members of a record that an event has too.
 func told(r stock.Reservation) stock.Reservation {
 	r.Counted, r.ExtendedMS = false, 0
 	return r

@@ -193,8 +193,8 @@ var shutCases = group{
 	},
 }
 
-// loadUnaudited makes a new cell of 9 units: the fault that a case plants in it is what an audit is there
-// to find.
+// loadUnaudited makes a new cell of 9 units that is not audited. A case plants a fault in it, which an audit would
+// find.
 func (h *harness) loadUnaudited(hold time.Duration) stock.Cell {
 	h.Helper()
 	cell := newCell()

@@ -146,8 +146,8 @@ func (s *simulation) take(rt *rapid.T, op stock.Op) {
 	s.asked = append(s.asked, requests...)
 }
 
-// fence is what an edge may have seen of a cell: nothing, or its position. Rarely it is more than the
-// store knows, which shuts the cell for the rest of the run.
+// fence returns a position that an edge may have seen of a cell: none, or the present one. Rarely it is beyond that,
+// which shuts the cell for the rest of the run.
 func (s *simulation) fence(rt *rapid.T, cell stock.Cell) stock.Position {
 	position := s.modelState(cell).Position
 	switch n := rapid.IntRange(0, 999).Draw(rt, "fence"); { // rapid prefers small numbers

@@ -60,7 +60,7 @@ func adminSKU(r *request) (int64, error) {
 	return sku, nil
 }
 
-// loadSKU makes a SKU's normal stock. What is there already is changed by deltas only.
+// loadSKU makes a SKU's normal stock. Existing stock is changed by deltas only.
 func (a *API) loadSKU(r *request) error {
 	b, key, err := adminBody[loadBody](a, r)
 	if err != nil {

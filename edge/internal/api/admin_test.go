@@ -199,7 +199,7 @@ func TestAKeyBelongsToItsAdmin(t *testing.T) {
 	}
 }
 
-// What fills a cell finds its first answer when it is repeated, though there is no more room by then.
+// An adjustment that fills a cell gets its first answer when it is repeated, though there is no more room by then.
 func TestAdjustmentThatFillsIsReplayed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -60,7 +60,7 @@ type SoldOut interface {
 	Saw(cell stock.Cell) // Redis has no unit free
 }
 
-// Parts are what an API works with.
+// Parts has the other parts of an edge that an API calls.
 type Parts struct {
 	Decider       Decider
 	Reader        Reader

@@ -16,7 +16,7 @@ import (
 	"sluice/core/stock"
 )
 
-// detailSpent is what a caller does who still wants the basket.
+// detailSpent tells a caller how to ask for the basket again.
 const detailSpent = "The basket is refused, and its key is spent: only a request with a new key may succeed."
 
 // holdBasket holds the lines of a basket, all or none.

@@ -186,7 +186,7 @@ type missingError string
 
 func (e missingError) Error() string { return string(e) + " is missing" }
 
-// wantError is what a member has to be.
+// wantError says which values a member may have.
 type wantError string
 
 func (e wantError) Error() string { return string(e) }

@@ -32,7 +32,7 @@ func document(t *testing.T) *openapi3.T {
 	return doc
 }
 
-// pattern is what the schema of a string takes.
+// pattern returns a function that reports whether the schema of a string takes a text.
 func pattern(schema *openapi3.SchemaRef) func(string) bool {
 	s := schema.Value
 	expression := regexp.MustCompile(s.Pattern)

@@ -59,7 +59,7 @@ type fixture struct {
 	part func(op stock.Op, requests []stock.Request) ([]batch.Result, error)
 
 	silent map[int]error // partitions from which nobody can take
-	// readErr, if set, is what reading gives.
+	// readErr, if set, is the error of all reads.
 	readErr atomic.Pointer[error]
 
 	mu             sync.Mutex
@@ -140,7 +140,7 @@ func newFixture(t *testing.T, edit ...func(*Parts)) *fixture {
 	return f
 }
 
-// count is what a counter has counted.
+// count returns the value of a counter.
 func (f *fixture) count(name string) uint64 { return f.set.GetOrCreateCounter(name).Get() }
 
 func (f *fixture) serve(a *API) {
@@ -350,7 +350,7 @@ type call struct {
 	header       http.Header
 }
 
-// answer is what came back.
+// answer is the answer to a request.
 type answer struct {
 	status int
 	last   bool // the server closes the connection after it

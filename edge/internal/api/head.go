@@ -10,7 +10,7 @@ import (
 
 // head has the parts of a request's header that the handlers need, as slices of it. It reads the raw bytes, because
 // fasthttp's own reading hides the signs of a smuggled request: a Content-Length beside a Transfer-Encoding, a second
-// Content-Type, folded lines, and lines that end with LF. What head accepts, it and fasthttp read alike.
+// Content-Type, folded lines, and lines that end with LF. If head accepts a request, fasthttp reads it in the same way.
 type head struct {
 	authorization   []byte
 	idempotencyKey  []byte

@@ -51,7 +51,7 @@ func (a *API) withBooks(do func(ctx context.Context) error) error {
 	return do(ctx)
 }
 
-// listQuery is what the query of a list says.
+// listQuery is the decoded query of a list.
 type listQuery struct {
 	page     ledger.Page
 	sale     uint32

@@ -40,14 +40,14 @@ var (
 type request struct {
 	serving
 
-	// What is used again, for its memory alone.
+	// Buffers that are used again.
 	query  []parameter
 	scan   scanner
 	keyBuf [idempotency.KeyBytesMax]byte
 	out    []byte
 }
 
-// serving is what the API knows of the request that it serves now. It is empty between two requests.
+// serving describes the request that the API serves now. It is empty between two requests.
 type serving struct {
 	ctx  *fasthttp.RequestCtx
 	now  time.Time

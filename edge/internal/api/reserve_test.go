@@ -330,7 +330,7 @@ func TestScreensAreAskedAndTold(t *testing.T) {
 	}
 }
 
-// What is shown or used without Redis is a second old at most, and is kept no longer by others.
+// Stock that is shown or used without Redis is a second old at most, and no cache keeps it longer.
 func TestStockIsOfThisSecond(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -351,8 +351,8 @@ func TestStockIsOfThisSecond(t *testing.T) {
 	}
 }
 
-// What the screen cannot tell is refused as overload, never as not_loaded: it may have been loaded just
-// now.
+// If the screen is in doubt about a SKU, the edge answers overloaded, never not_loaded: the SKU may have been loaded
+// just now.
 func TestDoubtfulSKUsAreShed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -21,7 +21,7 @@ type scanner struct {
 	scratch []byte // decoded strings; each is valid until the next is read
 }
 
-// What is wrong with a member, whatever it is.
+// Faults that any member may have.
 const (
 	detailMissing = "the member is missing"
 	detailTwice   = "the member is there twice"

@@ -87,7 +87,7 @@ func (a *API) settle(r *request, op stock.Op, settlement stock.Request) error {
 	if err != nil {
 		return err
 	}
-	const replayed = false // the state asked for is what counts, whoever brought it about
+	const replayed = false // only the state counts, whoever brought it about
 	r.answerReservation(fasthttp.StatusOK, replayed, &res)
 	return nil
 }

@@ -349,7 +349,7 @@ func TestAdminsMaySendMore(t *testing.T) {
 	g("a forged token", put(admin+"x", sale, large, length(large), ""), 401, "unauthorized")
 	g("no token", strings.Replace(put(admin, sale, large, length(large), ""), "Authorization: ", "X: ", 1), 401, "unauthorized")
 
-	// What an admin may is not what comes after it on its connection.
+	// The rights of an admin's request do not pass to the next request on its connection.
 	got := f.raw(put(admin, sale, large, length(large), body(large)) + put(shopper, "/v1/reservations", small+1, length(small+1), body(small+1)))
 	if len(got) != 2 || got[0].status != 201 || got[1].code() != "payload_too_large" {
 		t.Errorf("a shopper behind an admin: %v", got)

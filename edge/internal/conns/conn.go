@@ -15,7 +15,7 @@ const LingerBytes = 2 << 20
 
 const lingerTime = 500 * time.Millisecond // of that
 
-// What a connection is doing.
+// The states of a connection.
 const (
 	idle   int32 = iota // waiting for the first byte of a request
 	busy                // between the first byte of a request and the end of its answer

@@ -6,7 +6,7 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// Copy is what a single Redis has, by key.
+// Copy returns the data of a single Redis, by key.
 func Copy(t testing.TB, client rueidis.Client) map[string]string {
 	t.Helper()
 	keys, err := client.Do(t.Context(), client.B().Keys().Pattern("*").Build()).AsStrSlice()
