@@ -64,7 +64,7 @@ func (w *completeWords) Run(app *kong.Kong, c *command.Console) error {
 	return nil
 }
 
-// candidates returns what the last of some words may be.
+// candidates returns the words that may stand in the place of the last one.
 func candidates(node *kong.Node, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}

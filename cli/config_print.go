@@ -234,7 +234,7 @@ func secrets(target reflect.Value, yield func(env string, secret config.Secret))
 	}
 }
 
-// fromDevStack fills in what a command takes from a running sluice dev.
+// fromDevStack fills in the values that a command takes from a running sluice dev.
 func fromDevStack(k *kong.Context, values map[string]printed) error {
 	if _, finds := values["SLUICE_DEV_FILE"]; !finds {
 		return nil

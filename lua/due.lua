@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- due reads what expire is due for.
+-- due reads the reservations that expire has to end.
 --
 -- KEYS[1] mark  string      nonce and effects of the partition
 -- KEYS[2] due   sorted set  deadline in ms -> pool and reservations

@@ -54,7 +54,7 @@ read_cells_of_held()
 
 local NOBODY = "\0\0\0\0\0\0\0\0" -- a service, which may extend anyone's
 
--- judge says what the record of a reservation allows: OK if its deadline may move.
+-- judge returns the verdict by the record of a reservation: OK if its deadline may move.
 local function judge(record, user, deadline)
   if not record or not readable(record) then return UNKNOWN_RESERVATION end
   if user ~= NOBODY and user ~= sub(record, 15, 22) then return WRONG_USER end

@@ -20,8 +20,8 @@ const (
 	archiveTimeout = 5 * time.Second
 )
 
-// archiveWatch shows what became of the runs of sluice archive, which is a command that nobody can ask. Every persister shows the
-// same, as MySQL has it.
+// archiveWatch shows the results of sluice archive, because a command has no metrics of its own. Every persister shows
+// the same, as MySQL has it.
 type archiveWatch struct {
 	runs *archive.Runs
 	log  *slog.Logger

@@ -27,9 +27,9 @@ const (
 	journalTimeout = 30 * time.Second
 )
 
-// comparer compares Redis, MySQL and Kafka as long as the persister runs, and writes what it finds into MySQL. It looks
-// at a cell as soon as its applied mark has moved. One persister of all compares everything, again and again. A comparer
-// changes nothing in Redis.
+// comparer compares Redis, MySQL and Kafka as long as the persister runs, and writes its findings into MySQL. It looks
+// at a cell as soon as its applied mark has moved. One persister of all compares everything, again and again. A
+// comparer changes nothing in Redis.
 type comparer struct {
 	journal *journal.Journal
 	sweeper func() *reconcile.Sweeper // a new one: one goroutine uses it
@@ -154,7 +154,7 @@ func (c *comparer) untilNext(ctx context.Context) time.Duration {
 	return max(0, pause-ago)
 }
 
-// compareAll compares everything, and keeps what is found. It returns how many cells and reservations it has compared.
+// compareAll compares everything, and keeps the findings. It returns how many cells and reservations it has compared.
 func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) (compared int64, err error) {
 	begun, err := c.journal.Now(ctx)
 	if err != nil {

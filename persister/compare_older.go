@@ -44,7 +44,8 @@ func (c *comparer) beginPass(ctx context.Context) (*journal.Pass, error) {
 	return c.journal.BeginPass(ctx)
 }
 
-// passOn compares the rows of some cells, and keeps what is found and how far the pass has come. It ends a pass that is through.
+// passOn compares the rows of some cells, and keeps the findings and the progress of the pass. It ends a pass that has
+// read all rows.
 func (c *comparer) passOn(ctx context.Context, s *reconcile.Sweeper, pass *journal.Pass) (more bool, err error) {
 	report, last, more, err := s.OlderAfter(ctx, pass.After)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"sluice/core/lifecycle"
 )
 
-// How much a comparison rests, in times of its work. Looks at what has changed, and the pass through older rows, take a fortieth
-// of one worker's time each. A sweep begins with a thirteenth. If it compares up to sweptMany cells and held reservations, it rests
-// less the longer it takes, because its result is due and so few cost little: its work takes long if the machine is busy with
-// others. A larger sweep keeps to a thirteenth and takes longer.
+// How much a comparison rests, in times of its work. Looks at changed cells, and the pass through older rows, take a
+// fortieth of one worker's time each. A sweep begins with a thirteenth. If it compares up to sweptMany cells and held
+// reservations, it rests less the longer it takes: so few cost little, so the machine is busy with others, and the
+// result is due. A larger sweep keeps to a thirteenth and takes longer.
 const (
 	restMost  = 39
 	restSweep = 12

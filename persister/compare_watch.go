@@ -15,14 +15,14 @@ import (
 	"sluice/core/reconcile/journal"
 )
 
-// readEvery is how often a persister reads what comparisons have found. Every persister shows the same, so nothing is missing
-// from the metrics when another one goes on comparing.
+// readEvery is how often a persister reads the findings of comparisons. Every persister shows the same, so nothing is
+// missing from the metrics when another one goes on comparing.
 const readEvery = 5 * time.Second
 
 // sweeps are those that metrics tell of.
 var sweeps = []journal.Sweep{journal.Stock, journal.Rows}
 
-// compareWatch shows what comparisons have found, as MySQL has it.
+// compareWatch shows the findings of comparisons, as MySQL has them.
 type compareWatch struct {
 	journal *journal.Journal
 	log     *slog.Logger

@@ -35,7 +35,7 @@ func (b *batch) reset() {
 	b.events, b.letters = b.events[:0], nil
 }
 
-// add decodes messages. It makes a dead letter of what cannot be applied.
+// add decodes messages. It makes a dead letter of a message that cannot be applied.
 func (b *batch) add(c chunk) {
 	for i := range c.messages {
 		b.addMessage(c.partition, &c.messages[i])

@@ -19,7 +19,7 @@ type delivery struct {
 	rowsAtOnce, lettersAtOnce *portion
 }
 
-// attempt has what one transaction writes: rows or letters, never both.
+// attempt has the content of one transaction: rows or letters, never both.
 type attempt struct {
 	rows    []*row
 	letters []letter
@@ -35,7 +35,7 @@ func newDelivery(rows []*row, letters []letter, rowsAtOnce, lettersAtOnce *porti
 	return d
 }
 
-// next returns what the next transaction writes, and false once everything is written.
+// next returns the content of the next transaction, and false once everything is written.
 func (d *delivery) next() (attempt, bool) {
 	if len(d.rows) > 0 {
 		return attempt{rows: d.rows[0][:min(len(d.rows[0]), d.rowsAtOnce.size)]}, true

@@ -41,7 +41,7 @@ type Node struct {
 	set *metrics.Set
 
 	mysql     *sql.DB
-	reading   *sql.DB // for comparisons, so that they take no connection from what is written
+	reading   *sql.DB // for comparisons, so that they take no connection from writers
 	store     *redisstock.Store
 	topic     *outbox.Topic
 	publisher *outbox.Publisher
@@ -70,9 +70,9 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 // OpsAddr is the address of the ops port.
 func (n *Node) OpsAddr() string { return n.ops.Addr() }
 
-// Shutdown ends the node. The node stops reading, writes what it has read into MySQL, commits the offsets, leaves the
-// group, deletes the outbox entries of what it applied, and publishes what it was about to publish. When ctx ends,
-// Shutdown waits no longer: another persister repeats the rest, which is harmless.
+// Shutdown ends the node. The node stops reading, writes the messages that it has into MySQL, commits the offsets,
+// leaves the group, deletes the outbox entries of applied events, and publishes the events that wait in its buffer.
+// When ctx ends, Shutdown waits no longer: another persister repeats the rest, which is harmless.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.ops.Drain()
 	return n.parts.Stop(ctx)

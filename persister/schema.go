@@ -26,8 +26,8 @@ func Schema() schema.Owner {
 // decide has the privileges for a decision about a dead letter.
 const decide = "SELECT, UPDATE (resolved_at, resolved_by, resolution, replay_asked_at, replay_asked_by, replay_reason, replay_refusal)"
 
-// grants let nobody delete stock but the archiver, and it only what it has put into files. The persister deletes old runs of comparisons,
-// and what they found. It never changes a row of the ledger. It needs UPDATE on the whole table because
+// grants let only the archiver delete stock, and only rows that it has put into files. The persister deletes old runs
+// of comparisons and their findings. It never changes a row of the ledger. It needs UPDATE on the whole table because
 // MariaDB demands it for a statement that leaves existing rows as they are.
 var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT, INSERT, UPDATE", Table: "ledger"},

@@ -154,7 +154,7 @@ func (a *ArchiveVerify) one(c *Console, path, ledger string, sum *[32]byte) erro
 	return nil
 }
 
-// all checks what MySQL knows, and writes down what came of it.
+// all checks all files that MySQL knows, and records the result.
 func (a *ArchiveVerify) all(ctx context.Context, c *Console) (err error) {
 	if !a.MySQL.given() {
 		return usage(errors.New("--dir: MySQL knows which files there are: give it (--mysql-dsn-file)"))

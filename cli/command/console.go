@@ -1,4 +1,4 @@
-// Package command has what an operator does from a shell: look at stock, change it, run sales, make tokens, check a
+// Package command has the commands of an operator: look at stock, change it, run sales, make tokens, check a
 // deployment. It is a thin shell over core, and holds no rules of its own.
 package command
 

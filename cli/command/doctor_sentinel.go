@@ -38,7 +38,7 @@ func (d *Doctor) sentinels(ctx context.Context, e *examination) (up int) {
 	return len(replicas)
 }
 
-// sentinel checks one Sentinel, and notes what it says.
+// sentinel checks one Sentinel, and notes its answers.
 func (d *Doctor) sentinel(ctx context.Context, e *examination, about string, client rueidis.Client, said *examine.Sentinels) {
 	ask := func(word string) rueidis.RedisResult {
 		return client.Do(ctx, client.B().Arbitrary("SENTINEL", word, d.Redis.SentinelMaster).Build())

@@ -26,7 +26,7 @@ const (
 	migratePause   = 300 * time.Millisecond
 )
 
-// Migrate brings MySQL and Kafka up to what this program needs.
+// Migrate makes the tables and the topic that this program needs.
 type Migrate struct {
 	MySQL db.Config     `embed:""`
 	Kafka kafka.Config  `embed:""`

@@ -215,7 +215,7 @@ func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) er
 	return nil
 }
 
-// changedSale is a sale after the change, with what the command did.
+// changedSale is a sale after the change, with the result of the command.
 type changedSale struct {
 	Result string `json:"result"` // ok, replayed (an earlier call had done it) or dry_run
 	// Changed is true if the command changed anything. In a dry run it is true if the command would.

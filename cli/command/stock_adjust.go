@@ -68,7 +68,7 @@ func (a *StockAdjust) Validate() error {
 
 var errReason = errors.New("--reason is required: say why in a sentence")
 
-// checkReason holds a reason to what the ledger and its readers can take.
+// checkReason checks that the ledger can store a reason and that its readers can show it.
 func checkReason(f *config.Faults, reason string) {
 	switch {
 	case reason == "":

@@ -44,7 +44,7 @@ func (o *Opened) Sales(retention time.Duration) *sale.Desk {
 	return sale.NewDesk(o.Stock, o.DB, retention).Bringing(registry.New(o.DB, o.Stock).BringSale)
 }
 
-// Books returns a reader of what MySQL has of single cells.
+// Books returns a reader of single cells in MySQL.
 func (o *Opened) Books() *ledger.Reader { return ledger.New(o.DB, nil) }
 
 // Open connects, and refuses a Redis of another deployment. The caller closes the result.

@@ -12,7 +12,7 @@ import (
 	"sluice/core/event"
 )
 
-// Version shows what the program was built from.
+// Version shows the version of the program and its sources.
 type Version struct {
 	Output `embed:""`
 }

@@ -39,7 +39,7 @@ func (s *stack) writeDevFile(context.Context) error {
 	return nil
 }
 
-// removeDevFile removes the file, and what a killed run has left of it.
+// removeDevFile removes the file, and the temporary files of killed runs.
 func removeDevFile(dir string) error {
 	if err := os.Remove(devFilePath(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove dev.json: %w", err)

@@ -76,9 +76,9 @@ type archiver struct {
 	done   Done
 }
 
-// Run moves what is old enough. It returns what it has done, even after an error. One run at a time works on a
-// database; a second one gets ErrBusy. However a run ends, each event is in the ledger or in a file that was read
-// back. The next run goes on from there.
+// Run moves the rows that are old enough. It returns its counts even after an error. One run at a time works on a
+// database; a second one gets ErrBusy. However a run ends, each event is in the ledger or in a file that was read back.
+// The next run goes on from there.
 func Run(ctx context.Context, cfg Config) (Done, error) {
 	if cfg.Step == nil {
 		cfg.Step = func(string) error { return nil }

@@ -118,7 +118,7 @@ func (a *archiver) file(id int64, path string, some load) (sum [32]byte, err err
 	return checked.SHA256, a.Step("verified")
 }
 
-// readBack compares what was read of a file with what was written.
+// readBack compares a section of a file with the events that were written to it.
 func (one *stretch) readBack(s *Section, events []ledger.Recorded) error {
 	to := one.fold.Checkpoint()
 	if s.Cell() != to.Cell || s.From != stateOf(&one.base) || s.To != stateOf(&to) || !slices.Equal(events, one.events) {

@@ -125,7 +125,7 @@ func deleteOldRepairs(ctx context.Context, tx *sql.Tx, some []repair, before tim
 	return d.run(")")
 }
 
-// sameRepairs compares what was read of a file with what was written.
+// sameRepairs compares the repairs of a file with those that were written to it.
 func sameRepairs(some []repair, lines []jsontext.Value) error {
 	if !slices.EqualFunc(some, lines, func(r repair, line jsontext.Value) bool { return bytes.Equal(r.line, line) }) {
 		return fmt.Errorf("%w: it has other repairs than were written", ErrFile)

@@ -1,4 +1,4 @@
-// Package build knows what the running binary was built from.
+// Package build identifies the running binary.
 package build
 
 import (
@@ -19,7 +19,7 @@ type Info struct {
 	Go       string
 }
 
-// Read returns what this binary was built from.
+// Read returns the Info of this binary.
 func Read() Info {
 	b := Info{Version: cmp.Or(version, "unknown"), Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()

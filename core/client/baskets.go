@@ -92,7 +92,7 @@ func idOf(route stock.Op, user, sku int64, sale uint32, key string, partitions i
 	return id.String(), nil
 }
 
-// identified checks what each id follows from.
+// identified checks the values from which every id is computed.
 func identified(user int64, key string, partitions int) error {
 	if user < 1 || key == "" || partitions < 1 {
 		return fmt.Errorf("client: an id follows from a user, a key and the number of partitions: got %d, %q and %d", user, key, partitions)

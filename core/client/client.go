@@ -62,7 +62,7 @@ const (
 	IdleTimeout         = 10 * time.Second // shorter than an edge keeps an idle connection
 )
 
-// Bounds of what is not a setting.
+// Bounds that are no settings.
 const (
 	answerBytesMax = 8 << 20 // a sale of 10,000 SKUs takes about 2 MB
 	headerBytesMax = 64 << 10
@@ -111,7 +111,7 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// or is value, or what stands for zero.
+// or returns value, or otherwise if value is zero.
 func or[T int | time.Duration](value, otherwise T) T {
 	if value == 0 {
 		return otherwise

@@ -22,9 +22,9 @@ const (
 	// variables.
 	sessionTransactions = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
 	// sessionSettings sets all settings of a session that could let a statement be lost, refused, cut short or read
-	// differently. Each server has its own defaults, and init_connect may change them. Only MySQL reads what stands
-	// in /*!80000 */, and only MariaDB what stands in /*M! */. The numbers are seconds: twice the longest wait for a
-	// lock, then sessionIdle.
+	// differently. Each server has its own defaults, and init_connect may change them. Only MySQL reads text in
+	// /*!80000 */, and only MariaDB reads text in /*M! */. The numbers are seconds: twice the longest wait for a lock,
+	// then sessionIdle.
 	sessionSettings = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci" +
 		", SESSION autocommit = 1" + // a statement outside a transaction is committed
 		", SESSION completion_type = 'NO_CHAIN'" + // a commit begins no other transaction

@@ -304,7 +304,7 @@ func appendSettings(dst []byte, s stock.Settings, shut Shut) []byte {
 	return append(dst, flags)
 }
 
-// SettingsFrom reads what AppendSettings wrote: all of b. It panics if b has another length.
+// SettingsFrom decodes the output of AppendSettings. It panics if b is longer or shorter.
 func SettingsFrom(b []byte) (stock.Settings, Shut) {
 	flags := b[SettingsBytes-1]
 	s := stock.Settings{

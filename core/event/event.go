@@ -96,7 +96,7 @@ type Event struct {
 // Total is the cell's total after the event.
 func (e *Event) Total() int64 { return e.Avail + e.Held + e.Sold }
 
-// Change says what an adjustment did. A return has a reason and nothing else of it. It is the zero value for other kinds.
+// Change says what an adjustment did. A return has only a reason. Other kinds have the zero value.
 type Change struct {
 	From     stock.Position // of a rebase only: the last event that the cell goes on from, in the epoch before
 	Delta    int64

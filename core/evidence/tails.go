@@ -76,7 +76,7 @@ func (e *Evidence) After(ctx context.Context, after map[stock.Cell]stock.Positio
 	return nil
 }
 
-// tail has what MySQL and Kafka know of a cell after a position.
+// tail has the events that MySQL and Kafka know of a cell after a position.
 type tail struct {
 	ctx       context.Context //nolint:containedctx // of one call of After
 	snapshot  *ledger.Snapshot

@@ -102,13 +102,13 @@ func (s *Snapshot) ArchivedBuyers(ctx context.Context, cell stock.Cell, users []
 	}, query)
 }
 
-// Archived says what has left for files.
+// Archived counts the events that have left MySQL for files.
 type Archived struct {
 	Files, Events int64
 	Before        show.Moment // all of it is older; 0: nothing has left
 }
 
-// Archived reads what has left for files.
+// Archived reads how many events have left MySQL for files.
 func (r *Reader) Archived(ctx context.Context) (a Archived, err error) {
 	err = r.read(ctx, "archive files", func(rows *sql.Rows) error {
 		return rows.Scan(&a.Files, &a.Events, &a.Before)
@@ -124,7 +124,7 @@ type ArchiveFile struct {
 	Events int64
 }
 
-// ArchiveFile reads what is known of a file; nil if it has never been finished.
+// ArchiveFile reads the row of a file. It returns nil if the file was never finished.
 func (r *Reader) ArchiveFile(ctx context.Context, id int64) (found *ArchiveFile, err error) {
 	err = r.read(ctx, "archive files", func(rows *sql.Rows) error {
 		var sum []byte
@@ -138,7 +138,7 @@ func (r *Reader) ArchiveFile(ctx context.Context, id int64) (found *ArchiveFile,
 	return found, err
 }
 
-// ArchiveFiles reads what is known of all files, the oldest first, until yield fails.
+// ArchiveFiles yields the rows of all files, the oldest first, until yield fails.
 func (r *Reader) ArchiveFiles(ctx context.Context, yield func(*ArchiveFile) error) error {
 	for after := int64(0); ; {
 		var some []ArchiveFile

@@ -1,10 +1,10 @@
-// Package ledger is the one reader of MySQL's tables of stock: the ledger and the tables computed from it, the
-// applied marks, the sales and the dead letters. It lists them for people, page by page. It reads the positions that
-// Redis is compared with. It also writes what people decide about dead letters. Redis, not MySQL, decides about
-// stock. So a list of stock or of reservations says up to which time MySQL has what happened in Redis.
+// Package ledger is the one reader of MySQL's tables of stock: the ledger and the tables computed from it, the applied
+// marks, the sales and the dead letters. It lists them for people, page by page. It reads the positions that Redis is
+// compared with. It also writes people's decisions about dead letters. Redis, not MySQL, decides about stock. So a list
+// of stock or of reservations says up to which time it has all events of Redis.
 //
-// Two other packages read some of these tables themselves. The persister reads the rows that it compares with those
-// that it writes, in the same transaction. Package sale reads its own sales.
+// Two other packages read some of these tables themselves. The persister reads rows in the transaction in which it
+// writes. Package sale reads its own sales.
 package ledger
 
 import (
@@ -33,7 +33,7 @@ var (
 // Persisted returns the Redis time up to which MySQL has everything, and Redis' time now. Both are 0 if nobody knows.
 type Persisted func(ctx context.Context) (untilMS, nowMS int64)
 
-// Reader reads what MySQL has. It is safe for concurrent use.
+// Reader reads MySQL's tables of stock. It is safe for concurrent use.
 type Reader struct {
 	db        *sql.DB
 	persisted Persisted

@@ -182,7 +182,7 @@ func (s *Snapshot) Rebases(ctx context.Context, cell stock.Cell, after stock.Pos
 	return s.events(ctx, fmt.Appendf(query, " AND epoch > %d AND from_epoch IS NOT NULL ORDER BY epoch, seq", after.Epoch), yield)
 }
 
-// Adjustments reads what has changed the settings of a cell, in order, at most limit rows.
+// Adjustments reads the events that have changed the settings of a cell, in order, at most limit.
 func (s *Snapshot) Adjustments(ctx context.Context, cell stock.Cell, limit int, yield func(*Recorded)) error {
 	query := appendAmong([]byte(selectEvents), cell)
 	return s.events(ctx, fmt.Appendf(query, " AND delta IS NOT NULL ORDER BY epoch, seq LIMIT %d", limit), yield)
@@ -296,7 +296,7 @@ func (s *Snapshot) Reservations(ctx context.Context, ids []stock.ReservationID, 
 	return nil
 }
 
-// Owned reads the reservations of users in a cell that are held or confirmed, and what they have returned, at most limit.
+// Owned reads the held and confirmed reservations of users in a cell, and their returns, at most limit.
 func (s *Snapshot) Owned(ctx context.Context, cell stock.Cell, users []int64, limit int, yield func(*Row)) error {
 	if len(users) == 0 {
 		return nil

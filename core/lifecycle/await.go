@@ -32,8 +32,8 @@ func Await(ctx context.Context, log *slog.Logger, server string, try func() erro
 	return err
 }
 
-// AwaitReady polls a role until ready tells that it is of use, ctx ends, or what is missing is hopeless. The error
-// names the role and says what is missing.
+// AwaitReady polls a role until ready reports that it works, ctx ends, or waiting cannot help. The error names the role
+// and says what is missing.
 func AwaitReady(ctx context.Context, role string, pause time.Duration, hopeless func(error) bool, ready func(context.Context) error) error {
 	if err := Poll(ctx, pause, func() error { return ready(ctx) }, hopeless); err != nil {
 		return fmt.Errorf("%s is not ready: %w", role, err)

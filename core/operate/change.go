@@ -53,7 +53,7 @@ func (c *Change) Request(partitions int) stock.Request {
 	}
 }
 
-// Reader reads cells, and what was decided about them. stock.Store implements it.
+// Reader reads cells and earlier changes. stock.Store implements it.
 type Reader interface {
 	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
 	Reservations(ctx context.Context, ids []stock.ReservationID) (found []stock.Reservation, nowMS int64, err error)

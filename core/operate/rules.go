@@ -60,8 +60,8 @@ func (c *Change) NeedsCell() bool {
 	return a.Create && a.Settings.ClosesAtMS != 0 || !a.Create && (a.Delta > 0 || a.Fields != 0)
 }
 
-// RefusedBy checks what the scripts rely on, for a caller that has read the cell at a Redis time. The scripts
-// themselves refuse to create a cell that exists, and to change one that does not exist.
+// RefusedBy checks the conditions on which the scripts rely, for a caller that has read the cell at a Redis time. The
+// scripts themselves refuse to create a cell that exists, and to change one that does not exist.
 func (c *Change) RefusedBy(now *stock.CellState, nowMS int64) error {
 	a := &c.Adjustment
 	if a.Create && now.Loaded {

@@ -7,14 +7,14 @@ import (
 	"sluice/core/stock"
 )
 
-// SaleFault says what has become of a change of a sale that failed.
+// SaleFault says how far a failed change of a sale has come.
 type SaleFault uint8
 
 // The faults, each with what it leaves behind.
 const (
 	SaleFaultOther     SaleFault = iota // trouble that has nothing to do with sales
 	SaleFaultInTransit                  // units have left and not arrived: the repeated call brings them in
-	SaleFaultUnknown                    // nobody knows what is done: the repeated call does the rest
+	SaleFaultUnknown                    // it may be done in part: the repeated call does the rest
 	SaleFaultPartly                     // some is done, and the repeated call does the rest once nothing is in its way
 	SaleFaultTransfer                   // nothing is done, and of all faults below neither: the stock refuses to move units
 	SaleFaultShut                       // stock of the sale is shut
@@ -56,7 +56,7 @@ var saleFaults = []struct {
 	{sale.ErrCellRefuse, SaleFaultCell},
 }
 
-// SaleFaultOf tells what the error of a change of a sale means.
+// SaleFaultOf sorts the error of a change of a sale.
 func SaleFaultOf(err error) SaleFault {
 	for _, f := range saleFaults {
 		if errors.Is(err, f.err) {

@@ -120,8 +120,8 @@ func NewPublisher(cfg PublisherConfig, set *metrics.Set) (*Publisher, error) {
 // was dropped because the buffer is full or closed.
 func (p *Publisher) Publish(e stock.Entry) bool { return p.PublishWait(e, nil) }
 
-// PublishWait is Publish that also reports what became of the entry. It calls done once, from another goroutine. A nil
-// error means that all in-sync replicas of Kafka have the entry. After ErrTooLarge they do not have it, after any
+// PublishWait is Publish that also reports whether Kafka has the entry. It calls done once, from another goroutine. A
+// nil error means that all in-sync replicas of Kafka have the entry. After ErrTooLarge they do not have it, after any
 // other error they may. If PublishWait returns false, it does not call done.
 func (p *Publisher) PublishWait(e stock.Entry, done func(error)) bool {
 	w := waiting{Entry: e, since: p.now(), done: done}

@@ -320,15 +320,16 @@ func (r *Relay) publish(ctx context.Context, entries []stock.Entry) (sent int, e
 	return failed, err
 }
 
-// unread holds what the persisters have left to read. A look asks for it at most once, and only if it needs it.
+// unread has the offsets that the persisters have yet to read. A look asks for them at most once, and only if it needs
+// them.
 type unread struct {
 	asked  bool
 	ranges []Range
 	err    error
 }
 
-// of returns what is left to read in the Kafka partition that has the entries of a stock partition, or nil if that
-// is unknown.
+// of returns the messages that the persisters have yet to read in the Kafka partition of a stock partition, or nil if
+// nobody knows.
 func (u *unread) of(p int) *Range {
 	if u.err != nil || len(u.ranges) == 0 {
 		return nil

@@ -179,7 +179,7 @@ func (t *Topic) Deliver(ctx context.Context, entries []stock.Entry) error {
 // Range says which messages of a partition Kafka keeps: from First to before End.
 type Range struct{ First, End int64 }
 
-// Ranges returns what Kafka keeps of each partition.
+// Ranges returns the range of messages that Kafka keeps of each partition.
 func (t *Topic) Ranges(ctx context.Context) ([]Range, error) {
 	n, err := t.Partitions(ctx)
 	if err != nil {
@@ -203,8 +203,8 @@ func (t *Topic) Ranges(ctx context.Context) ([]Range, error) {
 	return ranges, nil
 }
 
-// Since returns what Kafka keeps of one partition from the first message on that was written at or after a time. The writer of a
-// message gives it its time.
+// Since returns the range of one partition from the first message with at least this time. The writer of a message
+// gives it its time.
 func (t *Topic) Since(ctx context.Context, partition int, at time.Time) (Range, error) {
 	ranges, err := t.Ranges(ctx)
 	if err != nil {

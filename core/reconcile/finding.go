@@ -98,7 +98,7 @@ const (
 	InLetters      Store = "dead_letters"
 )
 
-// Proof is a row that proves a finding, with what one store says.
+// Proof is one row of a store that proves a finding.
 type Proof struct {
 	Store       Store    `json:"store"`
 	Says        string   `json:"says"`

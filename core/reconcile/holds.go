@@ -105,7 +105,7 @@ func (v *View) rows() map[stock.ReservationID]*Row {
 	return rows
 }
 
-// atCut returns what is known of each reservation at the cut, and finds the rows of MySQL that are wrong.
+// atCut returns each reservation at the cut, and finds the wrong rows of MySQL.
 func (j *judge) atCut() (known map[stock.ReservationID]*told) {
 	known = map[stock.ReservationID]*told{}
 	spots := map[stock.Position]*Event{}
@@ -154,7 +154,7 @@ func seqOf(r *stock.Reservation) uint64 {
 	return r.Seq
 }
 
-// tellOf returns what the row and the events say of a reservation at the cut, or nil if they say nothing.
+// tellOf returns a reservation at the cut from its row and its events, or nil if both lack it.
 func (j *judge) tellOf(row *Row, events []*Event) *told {
 	var t *told
 	if row != nil && !j.Redis.Less(row.Position()) {

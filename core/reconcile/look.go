@@ -35,8 +35,8 @@ const (
 	dueAhead     = 5 * stock.ExpiryPostponed // covers expiries that a shut cell has put off
 )
 
-// look looks closely at the cells in doubt. It looks again at a cell that differs, and reports what two looks in a
-// row have found. Where held units seem to be nobody's, it first searches the partition for their records.
+// look looks closely at the cells in doubt. If a cell differs, it looks again, and reports only findings of two looks
+// in a row. If held units seem to have no reservation, it first searches the partition for their records.
 func (p *partition) look(ctx context.Context) error {
 	cells := slices.SortedFunc(maps.Keys(p.doubts), stock.Cell.Compare)
 	for some := range slices.Chunk(cells, cellsPerLook) {
@@ -70,7 +70,7 @@ type looks struct {
 	searched map[stock.Cell]bool
 }
 
-// look looks at cells once, keeps what is certain, and returns the cells that need another look.
+// look looks at cells once, keeps the certain judgements, and returns the cells that need another look.
 func (l *looks) look(ctx context.Context, cells []stock.Cell) (again []stock.Cell, err error) {
 	if l.n > 1 {
 		if err := l.readLetters(ctx); err != nil {
@@ -116,7 +116,7 @@ func (l *looks) look(ctx context.Context, cells []stock.Cell) (again []stock.Cel
 	return again, err
 }
 
-// judge judges a cell, but concludes nothing from what was not read.
+// judge judges a cell. It concludes nothing from parts that could not be read.
 func (l *looks) judge(v *View) Judgement {
 	j := l.withoutKafka(v, Judge(v))
 	if j.nameless && !l.searched[v.Cell] && (l.quick || l.n == looksMax) {

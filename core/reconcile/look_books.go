@@ -33,7 +33,7 @@ func (r *closeLook) stock(ctx context.Context, s *ledger.Snapshot) error {
 		if v.From = applied; v.Redis != nil && v.Redis.Less(applied) {
 			v.From = v.Redis.Position
 		}
-		if v.From.Seq > 0 { // somebody may have removed that row; the one before it tells what it did
+		if v.From.Seq > 0 { // somebody may have removed that row; the row before it shows its effect
 			v.From.Seq--
 		}
 		if v.From.Seq == 0 {
@@ -66,7 +66,7 @@ func (r *closeLook) archived(ctx context.Context, s *ledger.Snapshot) error {
 	return nil
 }
 
-// events reads the ledger. Where a cell has many events, it walks along the older ones, and keeps what that finds.
+// events reads the ledger. If a cell has many events, it reads the older ones one by one, and keeps only its findings.
 func (r *closeLook) events(ctx context.Context, s *ledger.Snapshot) error {
 	keep := min(eventsMost, max(eventsLeast, eventsMax/len(r.cells)/2))
 	for _, v := range r.views {

@@ -10,7 +10,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Bounds of what a report keeps. The summary counts all.
+// Bounds of a report. The summary counts all findings.
 const (
 	findingsMax     = 10_000
 	stepsPlannedMax = 10_000

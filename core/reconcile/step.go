@@ -12,7 +12,7 @@ import (
 	"sluice/core/stock"
 )
 
-// StepID is computed from what a step does and what it expects to find. So everybody who plans the same step gives it
+// StepID is a hash of a step's action and of the state that it expects. So everybody who plans the same step gives it
 // the same id.
 type StepID [sha256.Size]byte
 
@@ -34,7 +34,7 @@ type RepairStep struct {
 	Direction Direction `json:"direction"` // the direction of the finding, which the step ends
 	Expects   string    `json:"expects"`
 	Does      string    `json:"does"`
-	Refused   string    `json:"refused,omitzero"` // why no step is done, and what helps
+	Refused   string    `json:"refused,omitzero"` // why there is no step, and what helps
 	Act       Act       `json:"act"`
 }
 
@@ -112,7 +112,7 @@ type CountEdit struct {
 	Wanted int64   `json:"wanted"`
 }
 
-// RowEdit makes a row of the table of reservations equal to what an event of the ledger left.
+// RowEdit makes a row of the table of reservations agree with an event of the ledger.
 type RowEdit struct {
 	Reservation string `json:"reservation_id"`
 	Epoch       uint32 `json:"epoch"` // of the event
@@ -121,7 +121,7 @@ type RowEdit struct {
 	FoundSeq    uint64 `json:"found_seq"`
 }
 
-// StockEdit makes the row of the stock table equal to what the ledger's last event left.
+// StockEdit makes the row of the stock table agree with the last event of the ledger.
 type StockEdit struct {
 	Epoch uint32 `json:"epoch"` // epoch of the last event when the step was planned. The ledger must still have that event
 	Seq   uint64 `json:"seq"`
@@ -377,7 +377,7 @@ func (j *judge) refuse() {
 	}
 }
 
-// decision says what a person types once two histories have sold units, and what it costs.
+// decision says what a person types if two histories have sold units, and what it costs.
 func (j *judge) decision() string {
 	var ids []string
 	units := int64(0)

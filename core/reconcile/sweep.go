@@ -15,7 +15,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// The bounds of what a sweep has in memory at once, beside one partition of Redis for each worker.
+// The bounds of a sweep's memory, beside one partition of Redis for each worker.
 const (
 	workers    = 2
 	rowsAtOnce = 1000    // reservations that one statement reads
@@ -288,7 +288,7 @@ func (w *sweep) choose(ctx context.Context) error {
 	return nil
 }
 
-// partitions works on the partitions of the scope, some at a time, and notes what fails.
+// partitions works on the partitions of the scope, some at a time, and notes failures.
 func (w *sweep) partitions(ctx context.Context, some int, do func(*partition, context.Context) error) {
 	numbers := make(chan *partition)
 	var all sync.WaitGroup

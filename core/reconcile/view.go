@@ -66,7 +66,7 @@ type Letter struct {
 	Event  *Event
 }
 
-// Buyer is a user's count in Redis, and what it is compared with.
+// Buyer is a user's count in Redis, and the count by the user's reservations.
 type Buyer struct {
 	User  int64
 	Units int64 // the count in Redis

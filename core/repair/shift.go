@@ -12,8 +12,8 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// shift moves a cell's counters by what no event explains, into the next epoch. It resolves the dead letters that tell of the
-// same: the rebase states what there is, whatever was before.
+// shift takes the difference that no event explains away from a cell's counters, and moves the cell into its next
+// epoch. It resolves the dead letters about this difference, because the rebase declares the counters.
 func (d *Desk) shift(ctx context.Context, step *reconcile.RepairStep, s *reconcile.Shift) (string, stock.Position, error) {
 	id := stock.ReservationID(step.ID[:stock.ReservationBytes])
 	binary.BigEndian.PutUint16(id[:], uint16(step.Cell().Partition(d.Store.Partitions())))
@@ -30,7 +30,7 @@ func (d *Desk) shift(ctx context.Context, step *reconcile.RepairStep, s *reconci
 	case redisstock.ShiftRefused:
 		return "", at, refusal(fmt.Sprintf("the cell is not in epoch %d any more, or is fenced", s.Epoch))
 	}
-	// Until the rebase is in the ledger, persisters make dead letters of what does not follow.
+	// Until the rebase is in the ledger, persisters make dead letters of events that do not follow.
 	err = d.awaitEvents(ctx, step.Cell(), map[stock.Position]bool{at: true})
 	if late := pending(""); err == nil || errors.As(err, &late) { // the next plan resolves what comes later
 		err = d.resolveCorrected(ctx, step.Cell(), at)

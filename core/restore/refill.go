@@ -70,7 +70,8 @@ func (w *run) refill(ctx context.Context, p int) (err error) {
 	return f.to.Close(ctx)
 }
 
-// catchUp waits until MySQL has what another restorer of a partition has published, and reads the partition's cells.
+// catchUp waits until MySQL has the events that another restorer of a partition has published, and reads the
+// partition's cells.
 func (w *run) catchUp(ctx context.Context, p int) ([]cellAt, error) {
 	if err := w.wait(ctx); err != nil {
 		return nil, err
@@ -94,7 +95,7 @@ type filler struct {
 	failed error // of writing a record
 }
 
-// beginning has what refill must know of a cell before it reads the cell's events.
+// beginning has the data of a cell that refill needs before it reads the cell's events.
 type beginning struct {
 	ends       []stock.Position   // of epochs
 	checkpoint *ledger.Checkpoint // nil if there is none, or once the fold has passed it

@@ -1,6 +1,6 @@
-// Package schema brings a database up to what its programs need, and says who may do what there. Each table belongs
-// to an owner: the persister, or a package of the shop. An owner has its own migrations and counts them itself, so
-// that one owner moves on without the others.
+// Package schema makes the tables that programs need in a database, and grants roles their rights on them. Each table
+// belongs to an owner: the persister, or a package of the shop. An owner has its own migrations and counts them itself,
+// so that one owner moves on without the others.
 package schema
 
 import (

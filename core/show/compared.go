@@ -24,7 +24,7 @@ type Projection struct {
 	Seq         uint64 `json:"seq"`
 }
 
-// Shut has what is shut until somebody repairs it. It counts everything and shows some.
+// Shut has the cells that are shut until somebody repairs them. It counts all and shows some.
 type Shut struct {
 	Fenced     int64  `json:"fenced"`
 	Breached   int64  `json:"breached"`

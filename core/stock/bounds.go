@@ -2,7 +2,7 @@ package stock
 
 import "time"
 
-// Bounds. Those of what a cell can hold follow from the widths of the packed values.
+// Bounds. Those of a cell follow from the widths of the packed values.
 const (
 	UnitsMax    = int64(1)<<40 - 1 // units of one counter of a cell
 	QuantityMax = int64(1_000_000) // units of one reservation; also the highest limit per user

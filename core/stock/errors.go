@@ -29,7 +29,7 @@ var (
 // partitions. The zero value is empty.
 type PartitionErrors struct {
 	alike []*alike
-	by    map[string]*alike // by what they say
+	by    map[string]*alike // by their texts
 }
 
 type alike struct {

@@ -10,10 +10,10 @@ import (
 // ErrReplaced means that another process has replaced nonces first.
 var ErrReplaced = errors.New("another process is opening redis at this moment")
 
-// Mark tells vetted data of a partition: by which vetting, and how far the data have grown since. The data carry a mark,
-// MySQL keeps one, and every caller has one of the data that it trusts: each script compares its caller's with that of the
-// data. So data that were lost, exchanged or set back serve nobody until somebody vets them. The zero value means that
-// nobody has vetted the data.
+// Mark identifies the vetted data of a partition: the vetting, and the number of effects since. The data have a mark,
+// MySQL keeps one, and every caller has one of the data that it trusts. Each script compares the caller's mark with
+// that of the data. So data that were lost, exchanged or set back refuse all calls until somebody vets them. The zero
+// value means that nobody has vetted the data.
 type Mark struct {
 	Nonce   uint64 `json:"nonce,string"` // of the last vetting; 0: there was none
 	Effects uint64 `json:"effects"`      // since that vetting: the highest count that whoever has the mark knows of
@@ -24,9 +24,9 @@ func (m Mark) Covers(seen Mark) bool {
 	return m.Nonce != 0 && m.Nonce == seen.Nonce && m.Effects >= seen.Effects
 }
 
-// The level log acknowledges what Kafka has. A vetting that reads Kafka too early misses what is on its way there, and opens
-// without it. So who hears from Kafka later than AckLate after its call began asks Redis whether the effect is still
-// there, and a vetting that finds a partition shut waits for AckLateWait before it reads Kafka.
+// The level log acknowledges effects that Kafka has. A vetting that reads Kafka too early misses events on their way
+// there, and opens without it. So who hears from Kafka later than AckLate after its call began asks Redis whether the
+// effect is still there, and a vetting that finds a partition shut waits for AckLateWait before it reads Kafka.
 const (
 	AckLate     = 100 * time.Millisecond
 	AckLateWait = AckLate + 25*time.Millisecond // clocks of two machines differ a little in their pace

@@ -25,8 +25,8 @@ type ReservationID [ReservationBytes]byte
 // Compare orders ids as the keys of MySQL's tables do.
 func (id ReservationID) Compare(other ReservationID) int { return bytes.Compare(id[:], other[:]) }
 
-// Scope says whose an Idempotency-Key is and what it is for. The same text in two scopes is two keys. So a key that a
-// person chooses never meets one that the program makes, or one for another part of the program.
+// Scope says who made an Idempotency-Key, and for what. The same text in two scopes is two keys. So a person's key
+// never equals one that the program makes, or one for another part of the program.
 type Scope uint8
 
 // The scopes. The numbers are part of reservation ids, 0 to 15.
@@ -73,8 +73,7 @@ func (id ReservationID) Partition() int { return int(binary.BigEndian.Uint16(id[
 // String is the id as 32 lower-case hexadecimal digits.
 func (id ReservationID) String() string { return hex.EncodeToString(id[:]) }
 
-// ParseReservationID reads what String wrote, and nothing else. It refuses upper-case digits, so that a reservation has
-// one name only.
+// ParseReservationID reads the output of String only. It refuses upper-case digits, so that a reservation has one name.
 func ParseReservationID(text string) (ReservationID, error) {
 	var id ReservationID
 	if len(text) != 2*ReservationBytes {
@@ -103,7 +102,7 @@ func FingerprintOf(numbers ...int64) uint32 {
 	return h.Sum32()
 }
 
-// ReturnFingerprint condenses what a return says beside its identity.
+// ReturnFingerprint condenses the parts of a return that are not in its identity.
 func ReturnFingerprint(quantity int64, reason string) uint32 {
 	numbers := make([]int64, 1, 1+len(reason))
 	numbers[0] = quantity
@@ -138,7 +137,7 @@ func (s State) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
-// ParseState reads what String wrote, and gives StateNone for any other word.
+// ParseState reads the output of String, and returns StateNone for any other word.
 func ParseState(word string) State { return State(max(0, slices.Index(stateNames[:], word))) }
 
 // Reservation is the record of one reservation, deduction or adjustment.

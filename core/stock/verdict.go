@@ -17,7 +17,7 @@ const (
 	VerdictNotOpen            Verdict = 5  // the window has not opened
 	VerdictClosed             Verdict = 6  // the window has closed
 	VerdictFrozen             Verdict = 7  // selling was stopped by an admin
-	VerdictFenced             Verdict = 8  // the cell's Redis state is older than what was acknowledged
+	VerdictFenced             Verdict = 8  // the cell in Redis lacks acknowledged effects
 	VerdictMismatch           Verdict = 9  // the id is taken by another request
 	VerdictUnknownReservation Verdict = 10 // no such reservation
 	VerdictWrongState         Verdict = 11 // the reservation, the cell to create, or the units to return are in a state that forbids it

@@ -138,7 +138,7 @@ func AskReady(ctx context.Context, addr string) error {
 	return err
 }
 
-// AskDegraded asks what degrades a process that is ready. The answers are for people.
+// AskDegraded asks a ready process why it is degraded. The answers are for people.
 func AskDegraded(ctx context.Context, addr string) ([]string, error) {
 	text, err := askReady(ctx, addr)
 	if err != nil {

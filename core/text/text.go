@@ -1,6 +1,6 @@
-// Package text owns which characters there may be in what people write for others to read, such as the reason
-// of a change or the name of a sale, and how any text is shown. A text that moves the cursor, runs
-// backwards or hides a part of itself tells its reader something else than it says.
+// Package text says which characters people may use in texts for others, such as the reason of a change or the name of
+// a sale, and how any text is shown. A text that moves the cursor, runs backwards or hides a part of itself misleads
+// its reader.
 package text
 
 import (
@@ -94,8 +94,7 @@ func broken(s string, r rune) bool {
 	return r == utf8.RuneError && !strings.HasPrefix(s, string(utf8.RuneError))
 }
 
-// OfFile is an error of the file system as people are told it: the file and what is wrong with it, without the call that
-// found it.
+// OfFile returns an error of the file system for people: the file and its fault, without the name of the system call.
 func OfFile(err error) error {
 	if at := new(fs.PathError); errors.As(err, &at) {
 		return fmt.Errorf("%s: %w", at.Path, at.Err)

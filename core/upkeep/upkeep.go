@@ -16,7 +16,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Config says on what to work.
+// Config has the stores on which to work.
 type Config struct {
 	Store interface {
 		outbox.RelayStore

@@ -16,7 +16,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Vetter compares a Redis with what its fields name, and opens it. The caller closes the client and the database.
+// Vetter compares a Redis with the stores in its fields, and opens it. The caller closes the client and the database.
 type Vetter struct {
 	Client rueidis.Client
 	DB     *sql.DB
@@ -53,12 +53,12 @@ func (v Vetter) Open(ctx context.Context, store *redisstock.Store) (redisstock.O
 	return report, err
 }
 
-// Inspect returns what Open would object to, and changes nothing. See redisstock.Inspect.
+// Inspect returns the objections that Open would have, and changes nothing. See redisstock.Inspect.
 func (v Vetter) Inspect(ctx context.Context) (redisstock.OpenReport, []string, error) {
 	return redisstock.Inspect(ctx, v.Client, v.config())
 }
 
-// Losses returns what only a restore can bring back, and changes nothing. See redisstock.FindLosses.
+// Losses returns the losses that only a restore can bring back, and changes nothing. See redisstock.FindLosses.
 func (v Vetter) Losses(ctx context.Context) (redisstock.Losses, error) {
 	return redisstock.FindLosses(ctx, v.Client, v.config())
 }

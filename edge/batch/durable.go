@@ -38,7 +38,7 @@ func (b *Batcher) acknowledge(op stock.Op, r *stock.Request, res *Result, p proo
 	return b.meet(missing, r.ID.Partition(), p)
 }
 
-// meet waits for what an effect still lacks, after all replays.
+// meet waits for the proof that an effect still lacks, after all replays.
 func (b *Batcher) meet(missing need, partition int, p proof) (err error) {
 	switch missing {
 	case needNothing:

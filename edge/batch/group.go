@@ -20,7 +20,7 @@ type group struct {
 	proof   proof
 }
 
-// proof says what a vector's call has shown about the durability of its effects.
+// proof says how far a vector's call has proven that its effects are safe.
 type proof struct {
 	replicate  bool        // the call waited for a replica
 	replicated bool        // a replica has the effects

@@ -79,7 +79,7 @@ func (r *runner) refuse(breaker *breaker) {
 	clear(r.groups)
 }
 
-// do calls the store. After a panic nobody knows what was executed.
+// do calls the store. After a panic it is unknown whether the call was executed.
 func (r *runner) do() {
 	defer func() {
 		if p := recover(); p != nil {

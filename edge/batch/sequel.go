@@ -6,7 +6,7 @@ import (
 	"sluice/core/stock"
 )
 
-// sequel says what follows from the answer to a vector, beside waking its callers.
+// sequel has the consequences of the answer to a vector, beside waking its callers.
 type sequel struct {
 	forget  bool // how far Kafka has the partition's entries: another server may have taken the place of this one
 	shut    bool // the server refuses because nobody has vetted it
@@ -47,7 +47,7 @@ const (
 	needProof        // Kafka's answer for the entries of earlier vectors
 )
 
-// needOf decides by the level of the cell, and by what the call has shown. For a replay it demands a proof of the earlier
+// needOf decides by the level of the cell and by the proofs of the call. For a replay it demands a proof of the earlier
 // request's effect, because that request may have failed at this very point.
 func needOf(level stock.Ack, op stock.Op, verdict stock.Verdict, p proof) need {
 	switch level {

@@ -29,7 +29,7 @@ type Snapshots interface {
 	Load(key string, version uint32) ([]byte, bool)
 }
 
-// warm is the record of what an edge knew when it ended: fences, and settings such as the acknowledge level.
+// warm keeps an edge's knowledge of cells over a restart: fences, and settings such as the acknowledge level.
 type warm struct {
 	Deployment string            `json:"deployment"`
 	States     []stock.CellState `json:"states"` // with the fence for their position

@@ -90,7 +90,7 @@ type Known struct {
 	cfg     KnownConfig
 	filters []filter
 	exact   *rate.Limiter
-	public  *rate.Limiter // exact, for what anyone may ask
+	public  *rate.Limiter // exact, for requests without a token
 	stale   atomic.Bool   // the last polls failed: nobody knows the numbers of cells
 	changed chan struct{} // wakes Run for a poll, because a filter lacks a cell
 

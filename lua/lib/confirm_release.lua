@@ -8,7 +8,7 @@
 
 local NOBODY = "\0\0\0\0\0\0\0\0" -- a service, which may settle anyone's
 
--- judge says what the record of a reservation allows: OK if it may end so.
+-- judge returns the verdict by the record of a reservation: OK if it may end so.
 local function judge(record, user, now)
   if not record or not readable(record) then return UNKNOWN_RESERVATION end
   if user ~= NOBODY and user ~= sub(record, 15, 22) then return WRONG_USER end

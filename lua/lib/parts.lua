@@ -10,7 +10,8 @@
 local HOME_PART, HELD_PART = 1, 2
 local parts = {}
 
--- read_parts reads what the argument says, and the records of those at home. ids come after argument before.
+-- read_parts reads the parts from the arguments, and the records of those at home. ids come after
+-- argument before.
 local function read_parts(before)
   local at, line, homes = 1, 1, {}
   while at <= #PARTS do

@@ -84,7 +84,8 @@ local function settle(id, record)
   return counted
 end
 
--- write_settled writes what settle has decided, and returns the outbox entry's id and bytes.
+-- write_settled writes the effects that settle has accepted, and returns the outbox entry's id and
+-- bytes.
 local function write_settled(now, head, retention_ms)
   write_cells()
   if not ended[1] then return "", "" end

@@ -1,4 +1,4 @@
--- take: the body of reserve and deduct, which differ only in what becomes of the units.
+-- take: the body of reserve and deduct. Reserve moves units to held, deduct to sold.
 -- NEEDS base: unpacked
 -- NEEDS records: fresh
 -- NEEDS answer: verdicts, answer_again, answer

@@ -59,7 +59,8 @@ local function refusal(c)
   return band(unproven, level_bit(cell)) ~= 0 and REPLICA_MISSING
 end
 
--- why_refused returns the verdict that refuses request i, which is new, or false. refusals keeps the verdicts of cells.
+-- why_refused returns the verdict that refuses request i, which is new, or false. refusals keeps
+-- the verdicts of cells.
 local refusals = {}
 local function why_refused(i, qty)
   if unregistered[i] then return NOT_REGISTERED end
@@ -102,7 +103,7 @@ local function accept(c, id, ask, qty, buyer)
   return OK_COUNTED
 end
 
--- write_taken writes what was accepted, and returns the outbox entry's id and bytes.
+-- write_taken writes the accepted effects, and returns the outbox entry's id and bytes.
 local function write_taken()
   write_cells()
   write_list("HSET", KEYS[3], set_records)

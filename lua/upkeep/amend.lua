@@ -1,5 +1,5 @@
 #!lua
--- amend replaces a record or a user's count that differs from the events, if nobody has changed it since it was read.
+-- amend replaces a record or a user's count that differs from the events, unless it has changed since.
 --
 -- KEYS[1] mark  string      nonce and effects of the partition
 -- KEYS[2] hash  hash        of records, or of users' counts

@@ -24,7 +24,8 @@
 
 local function state_of(record) return byte(record, 2) % COUNTED end
 
--- counts returns how many units of a record count against its user's limit. It is negative for a return.
+-- counts returns how many units of a record count against its user's limit. It is negative for a
+-- return.
 local function counts(record)
   local state = state_of(record)
   if state == STATE_RETURNED then return -unpacked(">I3", record, 23) end

@@ -35,8 +35,8 @@ local id, now = ARGV[9], clock()
 read_cells({ARGV[4]})
 local cell, done = cells[1], call("HMGET", KEYS[3], id)[1]
 if done then return {2, (unpacked(">I6", done, 3)), effects} end
--- A cell whose counters do not add up is shut. A shift opens it again. It does not open a fenced cell, which lacks
--- events.
+-- A cell whose counters do not add up is shut. A shift opens it again. It does not open a fenced
+-- cell, which lacks events.
 if not cell or cell[EPOCH] ~= tonumber(ARGV[5]) or band(cell[FLAGS], FLAG_FENCED) ~= 0 then
   return {0, 0, effects}
 end

@@ -146,8 +146,8 @@ func (l *Loader) foresee(ctx context.Context, items []item) error {
 	return nil
 }
 
-// foreseen returns what would become of a line. Only the store's own decision shows with which values an SKU was loaded
-// before.
+// foreseen returns the result that a line would have. Only the store's own decision shows with which values an SKU was
+// loaded before.
 func (l *Loader) foreseen(state *stock.CellState, fingerprint uint32) stock.Verdict {
 	earlier, again := l.seen[state.Cell.SKU]
 	switch {

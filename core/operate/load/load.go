@@ -1,5 +1,5 @@
-// Package load creates the SKUs of a file, each once, however often the file is loaded. It says what became of each line
-// in typed values; who calls it puts them into words.
+// Package load creates the SKUs of a file, each once, however often the file is loaded. It returns a typed result for
+// each line, and its caller puts the results into words.
 package load
 
 import (
@@ -82,7 +82,7 @@ type batch struct {
 	err    error // that ends the reading
 }
 
-// Load loads all lines. It returns what it did even if it fails. It does not wait for a read that does not end.
+// Load loads all lines. It returns the result even if it fails. It does not wait for a read that does not end.
 func (l *Loader) Load(ctx context.Context, lines *stockfile.Reader) (Result, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -199,7 +199,7 @@ func (l *Line) set(name, value string) error {
 	return nil
 }
 
-// complete checks what only the whole line can say.
+// complete checks the rules about several columns of a line.
 func (l *Line) complete() error {
 	switch {
 	case l.SKU == 0:

@@ -130,7 +130,7 @@ func (j *Journal) OpenCells(ctx context.Context, limit int) (map[stock.Cell]bool
 	}, "SELECT DISTINCT sku_id, pool, bucket FROM reconcile_findings WHERE is_open = 1 LIMIT ?", limit)
 }
 
-// Of yields what a run found, and what was known by then and not gone.
+// Of yields the findings of a run, and older ones that were open at the time.
 func (j *Journal) Of(ctx context.Context, r *Run, yield func(*Finding)) error {
 	return j.findings(ctx, yield, "sweep = ? AND first_seen <= ? AND last_seen >= ? ORDER BY sku_id, pool, bucket, type, direction LIMIT 10000",
 		r.Sweep, time.UnixMilli(int64(r.EndedAt)), time.UnixMilli(int64(r.BegunAt)))

@@ -87,7 +87,8 @@ func (r *Run) add(report *reconcile.Report) {
 	}
 }
 
-// EndPass ends a pass that is through: it is a run, and what it did not find again is gone.
+// EndPass ends a pass that has read all rows. It records the pass as a run, and closes the findings that the pass did
+// not find again.
 func (j *Journal) EndPass(ctx context.Context, p *Pass, by string) (err error) {
 	if err := j.gone(ctx, Rows, p.Begun); err != nil {
 		return err

@@ -153,7 +153,7 @@ func (s *step) voidLine(r *stock.Request) stock.Outcome {
 	return s.giveBack(event.KindRelease, cell, before)
 }
 
-// commitBaskets writes what was decided about baskets.
+// commitBaskets writes the changed records of baskets.
 func (s *step) commitBaskets() {
 	maps.Copy(s.partition.baskets, s.baskets)
 	s.undecided = append(s.undecided, s.begun...)

@@ -21,7 +21,7 @@ func (a About) Field(name string) string {
 	return ""
 }
 
-// Name returns what the server calls itself, and its own version.
+// Name returns the server's name for itself, and its version.
 func (a About) Name() string {
 	if version := a.Field("valkey_version"); version != "" {
 		return "Valkey " + version

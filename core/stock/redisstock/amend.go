@@ -8,8 +8,8 @@ import (
 	"sluice/core/stock"
 )
 
-// AmendRecord replaces the record of a reservation that differs from what the last event has left. A record with the
-// state none means that there is none. If the record is neither what the caller found nor what it wants, AmendRecord
+// AmendRecord replaces the record of a reservation that differs from its last event. A record with the state none
+// stands for no record. If the record is neither the one that the caller found nor the one that it wants, AmendRecord
 // changes nothing and returns false. It lists a held record by its deadline, so that a sweep ends it. It lists any
 // other by the end of its retention.
 func (s *Store) AmendRecord(ctx context.Context, found, wanted *stock.Reservation) (bool, error) {
@@ -27,8 +27,8 @@ func (s *Store) AmendRecord(ctx context.Context, found, wanted *stock.Reservatio
 	return s.amend(ctx, id.Partition(), k.res, list, string(id[:]), recordValue(found), recordValue(wanted), member, score)
 }
 
-// AmendCount replaces a user's count in a cell. If the count is neither what the caller found nor what it wants,
-// AmendCount changes nothing and returns false.
+// AmendCount replaces a user's count in a cell. If the count is neither the one that the caller found nor the one that
+// it wants, AmendCount changes nothing and returns false.
 func (s *Store) AmendCount(ctx context.Context, cell stock.Cell, user, found, wanted int64) (bool, error) {
 	partition := cell.Partition(len(s.partitions))
 	k := &s.partitions[partition]

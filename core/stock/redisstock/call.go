@@ -166,7 +166,7 @@ func (c *call) addRegistered(p *partition) {
 	}
 }
 
-// addAsks adds what each request asks for.
+// addAsks adds the members of each request.
 func (c *call) addAsks(requests []stock.Request) {
 	for i := range requests {
 		start := len(c.buf)

@@ -12,7 +12,7 @@ import (
 // worstMax is how many cells that are behind, and how many with a fork, a report names.
 const worstMax = 10
 
-// comparison has what the comparison of cells with the evidence has found so far.
+// comparison collects the differences between cells and the evidence.
 type comparison struct {
 	positions int64        // compared
 	behind    int64        // cells that are behind MySQL or Kafka

@@ -12,7 +12,7 @@ import (
 // evidenceChunk is how many positions a vetting compares at once, and keeps in memory.
 const evidenceChunk = 4096
 
-// compareAll compares Redis with what MySQL and Kafka know of cells.
+// compareAll compares the cells of Redis with MySQL and Kafka.
 func (v *vetting) compareAll(ctx context.Context) error {
 	chunk := make([]Behind, 0, evidenceChunk)
 	err := v.cfg.Evidence.Highest(ctx, func(cell stock.Cell, known stock.Position) error {

@@ -22,9 +22,9 @@ const (
 
 var errMember = errors.New("member of an unknown form")
 
-// Expire gives back the units of due reservations of a partition, at most about limit of them. Reservations of shut cells
-// stay due. Expire looks at them again a second later, so that they do not stand in the way of others. If it fails, the
-// sweep has what was done before the error.
+// Expire gives back the units of due reservations of a partition, at most about limit of them. Reservations of shut
+// cells stay due. Expire looks at them again a second later, so that they do not stand in the way of others. If it
+// fails, the sweep has the result up to the error.
 func (s *Store) Expire(ctx context.Context, partition, limit int) (sweep stock.Sweep, err error) {
 	err = s.within(ctx, partition, func(ctx context.Context, _ *keys) error {
 		due, err := s.due(ctx, partition, min(limit, sweepMax))

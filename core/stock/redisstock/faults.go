@@ -28,7 +28,8 @@ var FaultWords = []string{FaultPersistence, FaultEviction, "fsync", "write_error
 // memoryMax is the share of maxmemory from which a server counts as full. At maxmemory it refuses reserves.
 const memoryMax = 0.95
 
-// Faults asks every primary for its settings and its condition. It returns what can lose stock or stop selling.
+// Faults asks every primary for its settings and its condition. It returns the faults that can lose stock or stop
+// selling.
 func (s *Store) Faults(ctx context.Context) ([]telemetry.Fault, error) {
 	primaries, err := primariesOf(ctx, s.client, len(s.partitions))
 	if err != nil {

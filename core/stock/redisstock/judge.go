@@ -20,7 +20,7 @@ type findings struct {
 	comparison
 }
 
-// partitionFindings has what a vetting reads about one partition.
+// partitionFindings has the findings about one partition.
 type partitionFindings struct {
 	mark   stock.Mark // in Redis
 	kept   stock.Mark // in MySQL
@@ -69,7 +69,7 @@ func (f *findings) bare(partition int) bool {
 	return !p.stored && (p.whose == (meta{}) || f.behindIn[partition])
 }
 
-// torn names what a partition has lost while the rest is there. It is empty if nothing shows.
+// torn names a key that a partition has lost while others are there. It is empty if no loss shows.
 func (f *findings) torn(partition int) string {
 	p := &f.partitions[partition]
 	if p.stored && p.counts.cells == 0 && f.behindIn[partition] {
@@ -194,8 +194,8 @@ func (j *judgement) judgeKeys(f *findings) {
 	}
 }
 
-// judgeForks objects to the partitions of cells with an unresolved fork, and to no others, because the loss is an old one.
-// Such a cell went on from data that lacked an event; its later events hide what is missing.
+// judgeForks objects to the partitions of cells with an unresolved fork, and to no others, because the loss is an old
+// one. Such a cell went on from data that lacked an event; its later events hide the loss.
 func (j *judgement) judgeForks(f *findings) {
 	if len(f.forked) == 0 {
 		return

@@ -160,7 +160,7 @@ func appendUint(dst []byte, n uint64, bytes int) []byte {
 	return dst
 }
 
-// appendAsk appends what a request asks for, in the form that its record and its event have.
+// appendAsk appends the members of a request, in the form that its record and its event have.
 func appendAsk(dst []byte, r *stock.Request) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.User))
 	dst = append(dst, byte(r.Quantity>>16), byte(r.Quantity>>8), byte(r.Quantity))

@@ -132,7 +132,7 @@ type Refill struct {
 	wrote   time.Time
 }
 
-// dueKey has what the reservations of one member of due share.
+// dueKey is shared by the reservations of one member of due.
 type dueKey struct {
 	deadlineMS int64
 	pool       uint32

@@ -38,7 +38,7 @@ type Store struct {
 	outboxMax, retentionMS, unproven string // as arguments
 }
 
-// partition has what all calls of one partition need.
+// partition has the data that all calls of one partition need.
 type partition struct {
 	keys
 	head string // of its events: version and partition

@@ -24,7 +24,7 @@ type vetting struct {
 	primaries []*primary
 	ownerOf   []*primary // by partition
 	report    OpenReport
-	markedAt  time.Time // when the marks were read: what Redis has lost was lost before
+	markedAt  time.Time // when the marks were read: any loss of Redis happened before
 
 	findings
 	judgement

@@ -13,8 +13,8 @@ import (
 	"sluice/core/stock"
 )
 
-// Reconciliation reads by the functions of this file. They read what is there, whether the store trusts it or not,
-// because reconciliation looks for lost data. They need no loaded script, and each call has its own deadline.
+// Reconciliation reads by the functions of this file. They also read data that the store does not trust, because
+// reconciliation looks for lost data. They need no loaded script, and each call has its own deadline.
 
 // viewTries is how often a call is tried. The calls change nothing, so they can be repeated.
 const viewTries = 3

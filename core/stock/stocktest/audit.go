@@ -187,7 +187,7 @@ func (b *books) enterSettle(m moment) error {
 	return nil
 }
 
-// compare compares the books with what the store has. Records may have been forgotten.
+// compare compares the books with the store. Records may have been forgotten.
 func (b *books) compare(ctx context.Context, s Store) error {
 	states, _, err := s.Cells(ctx, []stock.Cell{b.state.Cell})
 	if err != nil {

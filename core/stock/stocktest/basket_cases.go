@@ -198,7 +198,7 @@ var basketCases = group{
 		h.wantRecord(v.Outcomes[1], stock.VerdictWrongState, stock.StateReleased)
 		h.wantBasket(v.Outcomes[0].Basket, b, stock.BasketRefusing, stock.VerdictWrongState, 1)
 		h.wantAll(h.void(b, 0), stock.VerdictReplayed, stock.VerdictReplayed)
-		h.wantUnits(cells[0], 4, 0, 1) // what is sold stays sold
+		h.wantUnits(cells[0], 4, 0, 1) // sold units stay sold
 	},
 	"a key that is used with other lines": func(h *harness) {
 		cells := h.neighbours(3)

@@ -12,9 +12,9 @@ import (
 	"sluice/core/stock"
 )
 
-// Concurrent has several clients do random things to a few hot cells at once, sweepers among them,
-// and audits the cells afterwards: sums, limits, seq without gaps, ways of reservations, and one
-// effect for what several clients asked for under one key.
+// Concurrent runs several clients and sweepers that do random things to a few hot cells at once. It audits the cells
+// afterwards: sums, limits, seqs without gaps, ways of reservations, and one effect for each key, even if several
+// clients used it.
 func Concurrent(t *testing.T, newFixture func(t *testing.T) Fixture) {
 	t.Helper()
 	const clients, rounds = 8, 60

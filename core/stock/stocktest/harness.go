@@ -26,8 +26,8 @@ var nextSKU = func() *atomic.Int64 {
 // hold is a hold time that does not end during a test.
 const hold = time.Hour
 
-// harness is a store and short words for what cases do with it. Whatever a case does through it is
-// checked against the parts of the contract that hold for every call.
+// harness is a store with short words for the calls of cases. It checks every call against the parts of the contract
+// that hold for all calls.
 type harness struct {
 	tb
 	Fixture
@@ -193,7 +193,7 @@ func (h *harness) one(op stock.Op, r stock.Request) stock.Outcome {
 	return h.do(op, r).Outcomes[0]
 }
 
-// do executes a vector and checks what holds for every vector.
+// do executes a vector and checks the rules for all vectors.
 func (h *harness) do(op stock.Op, requests ...stock.Request) *stock.Vector {
 	h.Helper()
 	v := &stock.Vector{Op: op, Partition: requests[0].ID.Partition(), Requests: requests}
@@ -207,8 +207,8 @@ func (h *harness) do(op stock.Op, requests ...stock.Request) *stock.Vector {
 	return v
 }
 
-// checkVector checks that the results of a vector agree with each other: one outcome per request, and
-// one event per effect, in order, that says what record and cell say.
+// checkVector checks that the results of a vector agree with each other: one outcome per request, and one event per
+// effect, in order, which agrees with record and cell.
 func checkVector(v *stock.Vector) error {
 	if len(v.Outcomes) != len(v.Requests) {
 		return fmt.Errorf("%d outcomes for %d requests", len(v.Outcomes), len(v.Requests))

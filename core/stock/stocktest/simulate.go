@@ -49,8 +49,8 @@ func Simulate(t *testing.T, newFixture func(t *testing.T) Fixture) {
 	})
 }
 
-// simulation is a few cells of one partition in both stores. Time is the real store's: the model's
-// clock is set to what the real store said.
+// simulation is a few cells of one partition in both stores. The model's clock follows the time that the real store
+// returns.
 type simulation struct {
 	*harness
 	model   *memstock.Store
@@ -85,7 +85,7 @@ func newSimulation(t *testing.T, rt *rapid.T, f Fixture) *simulation {
 	return s
 }
 
-// run executes a vector on both stores and compares what they say.
+// run executes a vector on both stores and compares their answers.
 func (s *simulation) run(op stock.Op, requests ...stock.Request) []stock.Outcome {
 	s.Helper()
 	got := s.do(op, requests...)
@@ -169,7 +169,7 @@ func (s *simulation) modelState(cell stock.Cell) stock.CellState {
 	return states[0]
 }
 
-// settle confirms or releases what was granted before, or refused.
+// settle confirms or releases earlier requests, granted or refused.
 func (s *simulation) settle(rt *rapid.T, op stock.Op) {
 	if len(s.granted) == 0 {
 		rt.Skip("nothing to settle")
@@ -187,7 +187,7 @@ func (s *simulation) settle(rt *rapid.T, op stock.Op) {
 	s.run(op, requests...)
 }
 
-// extend asks for later deadlines of what was granted before, or refused.
+// extend asks for later deadlines of earlier requests, granted or refused.
 func (s *simulation) extend(rt *rapid.T) {
 	if len(s.granted) == 0 {
 		rt.Skip("nothing to extend")

@@ -349,7 +349,7 @@ func (h *harness) onTime(try func() bool) {
 	h.Skip("too slow: no call came in its ms")
 }
 
-// forget removes what may be removed from the partition of a cell.
+// forget removes the records from a cell's partition whose retention has ended.
 func (h *harness) forget(cell stock.Cell) {
 	h.Helper()
 	for range 1000 {

@@ -1,4 +1,4 @@
-// Package telemetrytest holds /metrics to what core/telemetry declares. It is for tests.
+// Package telemetrytest compares /metrics with the metrics that core/telemetry declares. It is for tests.
 package telemetrytest
 
 import (

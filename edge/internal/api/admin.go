@@ -158,7 +158,7 @@ func byAdmin(r *request, scope stock.Scope, key string) operate.Call {
 func (a *API) change(c *operate.Change) (operate.Done, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
-	var decided error // kept apart from what refuses before it: after a decision the outcome may be unknown
+	var decided error // apart from earlier refusals: after a decision the outcome may be unknown
 	desk := operate.Desk{Reader: a.Reader, Decide: func(_ context.Context, r *stock.Request) (operate.Decision, error) {
 		var res batch.Result
 		if res, decided = a.Decider.Do(stock.OpAdjust, *r); decided == nil {

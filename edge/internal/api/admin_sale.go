@@ -108,7 +108,7 @@ func knownSaleID(r *request) (uint32, error) {
 	return id, nil
 }
 
-// changeSale has a sale changed, and answers with what it is then.
+// changeSale changes a sale, and answers with the sale after the change.
 func (a *API) changeSale(r *request, status int, change *operate.SaleChange) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.AdminTimeout)
 	defer cancel()

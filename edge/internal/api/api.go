@@ -31,7 +31,7 @@ type Decider interface {
 	DoPart(op stock.Op, requests []stock.Request) ([]batch.Result, error)
 }
 
-// Reader reads what is decided already.
+// Reader reads cells and reservations.
 type Reader interface {
 	Cells(ctx context.Context, cells []stock.Cell) (states []stock.CellState, nowMS int64, err error)
 	Reservations(ctx context.Context, ids []stock.ReservationID) (found []stock.Reservation, nowMS int64, err error)

@@ -16,7 +16,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Books reads what MySQL has, and writes down what is decided about dead letters.
+// Books reads MySQL, and writes decisions about dead letters.
 type Books interface {
 	Stock(ctx context.Context, f ledger.StockFilter, p ledger.Page) (ledger.List[ledger.Stock], error)
 	Sales(ctx context.Context, f ledger.SaleFilter, p ledger.Page) (ledger.List[ledger.Sale], error)

@@ -69,7 +69,7 @@ func (r *request) begin(ctx *fasthttp.RequestCtx, now time.Time, ids *requestIDs
 // outBytesMax is the largest buffer that a pooled request keeps; few answers are larger.
 const outBytesMax = 64 << 10
 
-// end forgets the request, and lets go of what the next one is not likely to need.
+// end forgets the request, and frees buffers that are larger than most requests need.
 func (r *request) end() {
 	r.serving, r.scan.rest = serving{}, nil
 	if cap(r.out) > outBytesMax {
@@ -126,7 +126,7 @@ func (r *request) answerWrite(status int, replayed bool, body []byte) {
 	}
 }
 
-// answerNamed answers a write with what the path names or belongs to.
+// answerNamed answers a write with a document about the object in the path.
 func (r *request) answerNamed(status int, replayed bool, body []byte) {
 	r.answerWrite(status, replayed, body)
 	if status == fasthttp.StatusCreated {

@@ -295,7 +295,7 @@ func isNumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E'
 }
 
-// parseInteger reads what JSON calls an integer, but for -0.
+// parseInteger reads an integer of JSON. It refuses -0.
 func parseInteger(text []byte) (int64, bool) {
 	digits, sign := text, int64(1)
 	if digits[0] == '-' {

@@ -14,7 +14,7 @@ import (
 	"sluice/edge/internal/conns"
 )
 
-// Bounds of what is read of a request.
+// Bounds of reading a request.
 const (
 	headerBytesMax    = 8 << 10
 	bodyBytesMax      = 16 << 10
@@ -22,7 +22,7 @@ const (
 	adminBodyTime     = 30 * time.Second
 )
 
-// adminPath begins the path of what only admins do.
+// adminPath begins the paths that only admins may use.
 var adminPath = []byte("/admin/v1/")
 
 // Server makes the HTTP server for the connections of a listener. The listener limits their number and time, and drains

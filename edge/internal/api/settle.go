@@ -70,8 +70,8 @@ func (a *API) extend(r *request) error {
 	return a.settle(r, stock.OpExtend, stock.Request{ID: id, DeadlineMS: b.Expires.UnixMilli()})
 }
 
-// admitKeyed checks a write without a body. For confirm and release the key decides nothing: the reservation's state alone
-// says what a repetition means.
+// admitKeyed checks a write without a body. For confirm and release the key decides nothing: the answer to a repetition
+// depends on the reservation's state only.
 func (a *API) admitKeyed(r *request, may roles) (key []byte, err error) {
 	if err := r.noBody(); err != nil {
 		return nil, err

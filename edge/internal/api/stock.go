@@ -20,7 +20,7 @@ import (
 // skusMax is the number of SKUs that one request may ask for.
 const skusMax = 100
 
-// stock shows what is free of one SKU, to anyone.
+// stock shows the free units of one SKU, to anyone.
 func (a *API) stock(r *request) error {
 	if err := r.noBody(); err != nil {
 		return err
@@ -50,8 +50,8 @@ func (a *API) stock(r *request) error {
 	return nil
 }
 
-// stocks shows what is free of several SKUs, in the order asked for. It leaves out SKUs that are not loaded, SKUs that the
-// screen has no budget to check, and SKUs whose partition is shut, unless all partitions asked for are shut.
+// stocks shows the free units of several SKUs, in the order asked for. It leaves out SKUs that are not loaded, SKUs
+// that the screen has no budget to check, and SKUs whose partition is shut, unless all partitions asked for are shut.
 func (a *API) stocks(r *request) error {
 	if err := r.noBody(); err != nil {
 		return err

@@ -76,8 +76,8 @@ func (c *conn) Close() error {
 	return err
 }
 
-// linger ends our side and reads what the peer still sends, until the peer has seen the end. If a connection is closed with
-// unread bytes, the kernel resets it, and the peer loses our last answer.
+// linger ends our side and reads on until the peer has seen the end. If a connection is closed with unread bytes, the
+// kernel resets it, and the peer loses our last answer.
 func linger(tcp *net.TCPConn) {
 	if tcp.CloseWrite() != nil {
 		return
