@@ -80,7 +80,7 @@ func (j *Journal) Keep(ctx context.Context, sweep Sweep, by string, begun Moment
 	s := &report.Summary
 	complete := len(s.Unread) == 0
 	if complete && s.LeftOut == 0 {
-		if err := j.gone(ctx, sweep, begun); err != nil {
+		if err := gone(ctx, j.db, sweep, begun); err != nil {
 			return nil, err
 		}
 	}
@@ -95,11 +95,13 @@ func (j *Journal) Keep(ctx context.Context, sweep Sweep, by string, begun Moment
 	return fresh, j.forget(ctx)
 }
 
-// insertRun keeps a run that began at a time and has just ended.
-func insertRun(ctx context.Context, db interface {
+// execer is the database, or a transaction.
+type execer interface {
 	ExecContext(ctx context.Context, query string, values ...any) (sql.Result, error)
-}, begun Moment, r *Run,
-) error {
+}
+
+// insertRun keeps a run that began at a time and has just ended.
+func insertRun(ctx context.Context, db execer, begun Moment, r *Run) error {
 	byType, err := json.Marshal(r.ByType)
 	if err != nil {
 		return err
@@ -131,8 +133,8 @@ func unreadText(unread []reconcile.Unread) (text string) {
 
 // gone ends findings that no sweep has seen since a time. It keeps those of a cell that could not be compared
 // meanwhile.
-func (j *Journal) gone(ctx context.Context, sweep Sweep, since Moment) error {
-	_, err := j.db.ExecContext(ctx, `UPDATE reconcile_findings SET is_open = NULL, gone_at = NOW(3)
+func gone(ctx context.Context, db execer, sweep Sweep, since Moment) error {
+	_, err := db.ExecContext(ctx, `UPDATE reconcile_findings SET is_open = NULL, gone_at = NOW(3)
 		WHERE is_open = 1 AND sweep = ? AND last_seen < ? AND (sku_id, pool, bucket) NOT IN (SELECT * FROM (SELECT sku_id, pool, bucket
 			FROM reconcile_findings WHERE is_open = 1 AND type = ? AND last_seen >= ?) AS unsure)`,
 		sweep, since.Time, reconcile.Unverifiable, since.Time)

@@ -77,7 +77,8 @@ func (j *Journal) GoOn(ctx context.Context, p *Pass, to stock.Cell, report *reco
 // add adds what a piece came to.
 func (r *Run) add(report *reconcile.Report) {
 	s := &report.Summary
-	r.Cells, r.InSync, r.Drift, r.LedgerRows, r.Findings = r.Cells+s.Cells, r.InSync+s.InSync, r.Drift+s.Drift, r.LedgerRows+s.LedgerRows, r.Findings+s.Findings
+	r.Cells, r.InSync, r.Drift, r.Unverified = r.Cells+s.Cells, r.InSync+s.InSync, r.Drift+s.Drift, r.Unverified+s.Unverified
+	r.LedgerRows, r.Findings = r.LedgerRows+s.LedgerRows, r.Findings+s.Findings
 	if r.ByType == nil {
 		r.ByType = map[reconcile.Type]reconcile.Quantity{}
 	}
@@ -90,9 +91,6 @@ func (r *Run) add(report *reconcile.Report) {
 // EndPass ends a pass that has read all rows. It records the pass as a run, and closes the findings that the pass did
 // not find again.
 func (j *Journal) EndPass(ctx context.Context, p *Pass, by string) (err error) {
-	if err := j.gone(ctx, Rows, p.Begun); err != nil {
-		return err
-	}
 	tx, err := j.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("end a pass through older rows: %w", err)
@@ -105,8 +103,14 @@ func (j *Journal) EndPass(ctx context.Context, p *Pass, by string) (err error) {
 	}
 	run := p.SoFar
 	run.Sweep, run.By, run.Complete, run.Verdict = Rows, by, true, reconcile.Clean
-	if run.Findings > 0 {
+	switch unsure := run.ByType[reconcile.Unverifiable].Findings; {
+	case run.Findings > unsure:
 		run.Verdict = reconcile.HasDrift
+	case unsure > 0:
+		run.Verdict = reconcile.NotChecked
+	}
+	if err := gone(ctx, tx, Rows, p.Begun); err != nil {
+		return err
 	}
 	if err := insertRun(ctx, tx, p.Begun, &run); err != nil {
 		return err
