@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ const (
 type comparer struct {
 	journal *journal.Journal
 	sweeper func() *reconcile.Sweeper // a new one: one goroutine uses it
-	by      string                    // this persister's name
+	by      string                    // this persister's name: that of the machine is not enough, because some are copies
 	within  time.Duration             // a difference is found within this time
 	watch   *compareWatch
 	log     *slog.Logger
@@ -55,7 +56,7 @@ func (n *Node) newComparer() *comparer {
 		sweeper: func() *reconcile.Sweeper {
 			return &reconcile.Sweeper{Redis: n.store, Books: ledger.New(n.reading, nil), Tail: tail.Tail, Now: n.meters.now, Workers: 1}
 		},
-		by: fmt.Sprintf("%.60s %s", host, n.ops.Addr()), within: n.cfg.ReconcileWithin,
+		by: fmt.Sprintf("%.60s %s %08x", host, n.ops.Addr(), rand.Uint32()), within: n.cfg.ReconcileWithin,
 		watch: newCompareWatch(kept, n.cfg.ReconcileWithin, n.meters, n.set, n.log), log: n.log, now: n.meters.now,
 		touched: map[stock.Cell]struct{}{},
 	}
