@@ -46,6 +46,7 @@ type Brief struct {
 	InLedger       bool   // the ledger has the event of the position, and it left these balances
 	Applied        uint64 // up to which seq of the position's epoch a persister has found the ledger whole
 	Counted        uint64 // events that the ledger has after that, up to the position
+	HeldRows       int64  // units of the rows of reservations that are held
 }
 
 // Whole reports whether the ledger has all events of the epoch up to the position, and the stock table is as the last one left it.
@@ -71,6 +72,10 @@ func (s *Snapshot) BriefsAfter(ctx context.Context, after stock.Cell, pool *uint
 }
 
 func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) error) error {
+	held, err := s.heldRows(ctx, where)
+	if err != nil {
+		return err
+	}
 	var at Brief
 	return s.read(ctx, "stock", func(rows *sql.Rows) error {
 		var updated sql.NullTime
@@ -79,7 +84,7 @@ func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) 
 		if err != nil {
 			return err
 		}
-		at.UpdatedMS = int64(momentOf(updated))
+		at.UpdatedMS, at.HeldRows = int64(momentOf(updated)), held[at.Cell]
 		return yield(&at)
 	}, []byte(`SELECT i.sku_id, i.pool, i.bucket, i.epoch, i.seq, i.available_stock, i.reserved_stock, i.sold_stock, i.total_stock,
 		i.last_updated, COALESCE(l.available_stock = i.available_stock AND l.reserved_stock = i.reserved_stock AND l.sold_stock = i.sold_stock, FALSE),
@@ -89,6 +94,21 @@ func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) 
 		FROM (SELECT * FROM product_inventories WHERE `+where+`) AS i
 		LEFT JOIN ledger l ON l.sku_id = i.sku_id AND l.pool = i.pool AND l.bucket = i.bucket AND l.epoch = i.epoch AND l.seq = i.seq
 		LEFT JOIN applied_marks m ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket`))
+}
+
+// heldRows sums up the rows of reservations that are held, for the cells of a condition and others of the same SKUs.
+func (s *Snapshot) heldRows(ctx context.Context, where string) (map[stock.Cell]int64, error) {
+	held := map[stock.Cell]int64{}
+	return held, s.read(ctx, "reservations", func(rows *sql.Rows) error {
+		var c stock.Cell
+		var units int64
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &units)
+		held[c] = units
+		return err
+	}, []byte(`SELECT r.sku_id, r.pool, r.bucket, SUM(r.quantity)
+		FROM (SELECT DISTINCT sku_id, pool FROM (SELECT sku_id, pool FROM product_inventories WHERE `+where+`) AS picked) AS i
+		STRAIGHT_JOIN reservations r FORCE INDEX (reservations_cell) ON r.sku_id = i.sku_id AND r.pool = i.pool AND r.state = 'held'
+		GROUP BY r.sku_id, r.pool, r.bucket`))
 }
 
 // appendAmong appends the condition of AppendCells for use among others.
@@ -310,42 +330,6 @@ func (s *Snapshot) Owned(ctx context.Context, cell stock.Cell, users []int64, li
 	}
 	query = appendAmong(append(query, ") AND "...), cell)
 	return s.rows(ctx, fmt.Appendf(query, " AND state IN ('held', 'confirmed', 'returned') LIMIT %d", limit), yield)
-}
-
-// OpenLetter is a dead letter that nobody has resolved, with the event in it that it is about.
-type OpenLetter struct {
-	ID     LetterID
-	Reason string
-	Cell   stock.Cell // SKU 0: it is about a whole message
-	stock.Position
-	TimeMS int64 // at which it was put down
-	Units  int64 // that its event moved; 0: not known
-	Detail string
-}
-
-// OpenLetters reads dead letters, at most limit.
-func (s *Snapshot) OpenLetters(ctx context.Context, limit int, yield func(*OpenLetter)) error {
-	query := fmt.Appendf(nil, `SELECT letter_id, reason, detail, COALESCE(sku_id, 0), COALESCE(pool, 0), COALESCE(bucket, 0), COALESCE(epoch, 0),
-		COALESCE(seq, 0), created_at, IF(sku_id IS NULL, NULL, data) FROM dead_letters WHERE resolved_at IS NULL LIMIT %d`, limit)
-	return s.read(ctx, "dead letters", func(rows *sql.Rows) error {
-		var l OpenLetter
-		var id, data sql.RawBytes
-		var created sql.NullTime
-		err := rows.Scan(&id, &l.Reason, &l.Detail, &l.Cell.SKU, &l.Cell.Pool, &l.Cell.Bucket, &l.Epoch, &l.Seq, &created, &data)
-		if err == nil && len(id) != len(l.ID) {
-			err = fmt.Errorf("id %x: want %d bytes", id, len(l.ID))
-		}
-		if err != nil {
-			return err
-		}
-		l.ID, l.TimeMS = LetterID(id), int64(momentOf(created))
-		if b, err := event.Decode(data); err == nil && len(b.Events) == 1 {
-			e := &b.Events[0]
-			l.Units = max(e.Quantity, e.Change.Delta, -e.Change.Delta)
-		}
-		yield(&l)
-		return nil
-	}, query)
 }
 
 // CellsOf reads the cells that MySQL has of a SKU (0: any) in a sale (nil: in any pool), at most limit.

@@ -194,7 +194,7 @@ func (j *judge) checkRow(id stock.ReservationID, row *Row, events []*Event) {
 	case row == nil:
 		j.add(ProjectionStale, last.Quantity, Bookkeeping, last.TimeMS, Proof{Store: InReservations, Says: "no row", Reservation: id.String()}, last.proof("its last event"))
 		j.planRow(id, last.Quantity, stock.Position{}, last)
-	case row.State != last.Kind.State() || row.Quantity != last.Quantity || row.Position() != last.Position:
+	case differs(row, j.Cell, last):
 		if last.Less(row.Position()) && !j.spotless(row, events) {
 			return
 		}
@@ -246,6 +246,8 @@ func (j *judge) holds() {
 			if again := j.heldAgain(r.ID, r, t); again != nil {
 				j.planRecord(OrphanReservation, has-held, Oversell, r, again)
 			}
+		case j.tooOld(r):
+			j.add(Unverifiable, 0, Bookkeeping, j.NowMS, recordProof(r, fmt.Sprintf("its last event is not of the last %d epochs of the cell: sluice reconcile --sku %d reads them all", epochsMax, j.Cell.SKU)))
 		default:
 			orphaned.add(has, j.NowMS, recordProof(r, "no event tells of it"))
 			j.planRecord(OrphanReservation, has, Oversell, r, &stock.Reservation{ID: r.ID})
@@ -270,6 +272,11 @@ func (j *judge) holds() {
 	leaked.report(j, LeakedHold, Undersell)
 	orphaned.report(j, OrphanReservation, Oversell)
 	doubled.report(j, DoubleRelease, Oversell)
+}
+
+// tooOld reports whether the event of a record may be of an epoch in which nobody has looked for it.
+func (j *judge) tooOld(r *stock.Reservation) bool {
+	return j.Redis.Epoch > epochsMax && j.began().Seq > 0 && r.Seq < j.began().Seq
 }
 
 // mayHaveEnded reports whether a missing event may have ended a reservation that was held at a position.

@@ -82,8 +82,10 @@ func (j *judge) result() Judgement {
 		}
 	}
 	switch {
-	case len(j.findings) > 0:
+	case slices.ContainsFunc(j.findings, func(f Finding) bool { return f.Type != Unverifiable }):
 		out.Class = Drift
+	case len(j.findings) > 0:
+		out.Class = Unverified
 	case out.Behind > 0:
 		out.Class = InFlight
 	}

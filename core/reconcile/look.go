@@ -72,11 +72,6 @@ type looks struct {
 
 // look looks at cells once, keeps the certain judgements, and returns the cells that need another look.
 func (l *looks) look(ctx context.Context, cells []stock.Cell) (again []stock.Cell, err error) {
-	if l.n > 1 {
-		if err := l.readLetters(ctx); err != nil {
-			return nil, err
-		}
-	}
 	begun := l.Now()
 	views, err := l.views(ctx, cells)
 	if err != nil {
@@ -221,12 +216,6 @@ func (p *partition) views(ctx context.Context, cells []stock.Cell) ([]*View, err
 // known reads which positions the ledger, Kafka and dead letters have, before Redis is read.
 func (r *closeLook) known(ctx context.Context) error {
 	for _, v := range r.views {
-		v.Letters = r.lettersOf(v.Cell)
-		for _, l := range v.Letters {
-			if !isFork(l.Reason) && v.Known.Less(l.Position) {
-				v.Known = l.Position
-			}
-		}
 		for _, e := range r.tail[v.Cell] {
 			v.Events = append(v.Events, e)
 			if v.Known.Less(e.Position) {
@@ -235,12 +224,34 @@ func (r *closeLook) known(ctx context.Context) error {
 		}
 	}
 	return r.snapshot(ctx, func(s *ledger.Snapshot) error {
+		if err := r.letters(ctx, s); err != nil {
+			return err
+		}
 		return s.Ends(ctx, r.cells, func(c stock.Cell, highest, _ stock.Position) {
 			if v := r.views[c]; v.Known.Less(highest) {
 				v.Known = highest
 			}
 		})
 	})
+}
+
+// letters reads the dead letters about the cells.
+func (r *closeLook) letters(ctx context.Context, s *ledger.Snapshot) error {
+	read := 0
+	err := s.OpenLetters(ctx, r.cells, lettersMax, func(l *ledger.OpenLetter) {
+		read++
+		v := r.views[l.Cell]
+		v.Letters = append(v.Letters, Letter{ID: l.ID.String(), Reason: l.Reason, Position: l.Position, Units: l.Units, TimeMS: l.TimeMS})
+		if !isFork(l.Reason) && v.Known.Less(l.Position) {
+			v.Known = l.Position
+		}
+	})
+	if read == lettersMax {
+		for _, v := range r.views {
+			v.Unread = fmt.Sprintf("more than %d dead letters are about cells like it: resolve or replay some, and look again then", lettersMax)
+		}
+	}
+	return err
 }
 
 func (r *closeLook) counters(ctx context.Context) error {
@@ -339,20 +350,26 @@ func (r *closeLook) overdue(ctx context.Context) error {
 			}
 		}
 	}
-	for skip := 0; len(late) > 0; {
-		ids, members, err := r.Redis.DueBy(ctx, r.number, nowMS+dueAhead.Milliseconds(), skip, dueAtOnce)
+	// A sweeper takes members away meanwhile, from the front. So each page begins with the last deadline of the one before.
+	fromMS, read := int64(0), 0
+	for limit := dueAtOnce; len(late) > 0; {
+		page, err := r.Redis.DueBetween(ctx, r.number, fromMS, nowMS+dueAhead.Milliseconds(), limit)
 		if err != nil {
 			return fromRedis(err)
 		}
-		for _, id := range ids {
+		for _, id := range page.IDs {
 			delete(late, id)
 		}
-		if skip += members; members < dueAtOnce {
+		if page.Members < limit {
 			break
 		}
-		if skip >= dueMax {
+		if read += limit; read >= dueMax {
 			return nil // many reservations are due, because nobody sweeps: any of these may be among them
 		}
+		if page.LastMS == fromMS { // all of them have this deadline
+			limit *= 2
+		}
+		fromMS = page.LastMS
 	}
 	ids := slices.Collect(maps.Keys(late))
 	found, err := r.Redis.RecordsNow(ctx, r.number, ids)

@@ -164,13 +164,7 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 		if len(v.Buyers) == 0 {
 			continue
 		}
-		if err := s.Owned(ctx, v.Cell, v.users(), heldMax, take); err != nil {
-			return err
-		}
-		err := s.Adjustments(ctx, v.Cell, adjustedMax, func(e *ledger.Recorded) {
-			v.Limits = append(v.Limits, Limit{e.TimeMS, e.Change.Settings.Limit > 0})
-		})
-		if err != nil {
+		if err := r.ofUsers(ctx, s, v, take); err != nil {
 			return err
 		}
 	}
@@ -181,6 +175,29 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 		}
 	}
 	return s.Reservations(ctx, ids, take)
+}
+
+// ofUsers reads what the users in doubt have of a cell, and since when a limit applies to it.
+func (r *closeLook) ofUsers(ctx context.Context, s *ledger.Snapshot, v *View, take func(*ledger.Row)) error {
+	owned := 0
+	err := s.Owned(ctx, v.Cell, v.users(), heldMax, func(row *ledger.Row) {
+		owned++
+		take(row)
+	})
+	if err != nil {
+		return err
+	}
+	if owned == heldMax {
+		v.Unread = fmt.Sprintf("its %d users in doubt have more than %d reservations", len(v.Buyers), heldMax)
+		return nil
+	}
+	err = s.Adjustments(ctx, v.Cell, adjustedMax, func(e *ledger.Recorded) {
+		v.Limits = append(v.Limits, Limit{e.TimeMS, e.Change.Settings.Limit > 0})
+	})
+	if len(v.Limits) == adjustedMax {
+		v.Unread = fmt.Sprintf("its settings were changed more than %d times: nobody can tell when a limit applied", adjustedMax)
+	}
+	return err
 }
 
 // spots reads the ledger for reservations whose row and record disagree.

@@ -13,16 +13,16 @@ import (
 const (
 	olderCells = 200
 	olderRows  = 5000 // of a cell, that are in memory at once
-	olderFound = 1000 // gaps and breaks of a cell: the next pass has the others
+	olderFound = 1000 // of a cell, that are wrong: the next pass has the others
 )
 
 // Older compares the rows of the ledger up to the applied marks with each other, cell by cell, from the first event or the
-// checkpoint on: nobody may have changed them since persisters found them whole. It reads neither Redis nor Kafka. Of the
-// scope it regards SKU and sale.
+// checkpoint on, and the rows of reservations with the last events about them: nobody may have changed them since persisters
+// found them whole. It reads neither Redis nor Kafka. Of the scope it regards SKU and sale.
 func (s *Sweeper) Older(ctx context.Context, scope Scope) (*Report, error) {
 	w := s.begin(scope)
 	w.report.Summary.StartedAt = show.Moment(s.Now().UnixMilli())
-	err := w.readLetters(ctx)
+	err := w.readMessages(ctx)
 	for after, more := (stock.Cell{}), true; more && err == nil; {
 		after, more, err = w.olderAfter(ctx, after)
 		w.progressed(0)
@@ -36,9 +36,7 @@ func (s *Sweeper) OlderAfter(ctx context.Context, after stock.Cell) (report *Rep
 	w := s.begin(Scope{})
 	w.quick = true
 	w.report.Summary.StartedAt = show.Moment(s.Now().UnixMilli())
-	if err = w.readLetters(ctx); err == nil {
-		last, more, err = w.olderAfter(ctx, after)
-	}
+	last, more, err = w.olderAfter(ctx, after)
 	report, ended := w.endOlder(ctx, err)
 	return report, last, more, ended
 }
@@ -85,13 +83,16 @@ type older struct {
 
 	cell       stock.Cell
 	mark       stock.Position
-	checkpoint *ledger.Checkpoint // nil: no row has left
-	kept       bool               // the row of the checkpoint is there
-	ends       map[uint32]uint64  // by epoch: the seq at which a rebase has ended it
-	seen       stock.Position     // the last row that was read
-	last       *Event             // not stepped to yet: the row after it tells more
+	checkpoint *ledger.Checkpoint            // nil: no row has left
+	kept       bool                          // the row of the checkpoint is there
+	ends       map[uint32]uint64             // by epoch: the seq at which a rebase has ended it
+	seen       stock.Position                // the last row that was read
+	last       *Event                        // not stepped to yet: the row after it tells more
+	lasts      map[stock.ReservationID]Event // the last events of a page about reservations
+	stale      map[stock.ReservationID]staleRow
 	rows       int64
 	done       bool
+	unread     string // why the cell cannot be compared
 }
 
 // compare walks, and a second time if something is found: rows may have left for a file meanwhile. The second time all rows
@@ -104,18 +105,21 @@ func (o *older) compare(ctx context.Context) error {
 		return o.snapshot(ctx, read)
 	})
 	o.report.Summary.LedgerRows += o.rows
-	if err == nil && len(o.missing)+len(o.breaches) > 0 {
+	if err == nil && o.found() > 0 {
 		err = o.snapshot(ctx, func(s *ledger.Snapshot) error {
 			return again.walk(ctx, func(read func(*ledger.Snapshot) error) error { return read(s) })
 		})
-		o.walker = again.walker
+		o.walker, o.stale, o.unread = again.walker, again.stale, again.unread
 	}
 	if err == nil {
 		v := &View{Cell: o.cell, NowMS: o.Now().UnixMilli()}
-		o.keep(v, judgeOlder(v, &o.walker))
+		o.keep(v, o.judge(v))
 	}
 	return err
 }
+
+// found returns how much is wrong.
+func (o *older) found() int { return len(o.missing) + len(o.breaches) + len(o.stale) }
 
 func (o *older) walk(ctx context.Context, in func(func(*ledger.Snapshot) error) error) error {
 	err := in(func(s *ledger.Snapshot) error { return o.begin(ctx, s) })
@@ -124,6 +128,9 @@ func (o *older) walk(ctx context.Context, in func(func(*ledger.Snapshot) error) 
 	}
 	if err != nil {
 		return err
+	}
+	if o.unread != "" || o.found() >= olderFound { // it has not come to the mark
+		return nil
 	}
 	found := o.left
 	if o.last != nil {
@@ -145,10 +152,19 @@ func (o *older) walk(ctx context.Context, in func(func(*ledger.Snapshot) error) 
 // begin reads where the walk begins.
 func (o *older) begin(ctx context.Context, s *ledger.Snapshot) error {
 	o.walker = walker{at: stock.Position{Epoch: 1}, known: true, forked: map[stock.Position]bool{}} // before its first event a cell is empty
-	for _, l := range o.lettersOf(o.cell) {
-		if isFork(l.Reason) {
+	o.stale = map[stock.ReservationID]staleRow{}
+	letters := 0
+	err := s.OpenLetters(ctx, []stock.Cell{o.cell}, lettersMax, func(l *ledger.OpenLetter) {
+		if letters++; isFork(l.Reason) {
 			o.forked[l.Position] = true
 		}
+	})
+	if err != nil {
+		return err
+	}
+	if letters == lettersMax {
+		o.unread = fmt.Sprintf("more than %d dead letters are about it: resolve or replay some, and compare again", lettersMax)
+		o.done = true
 	}
 	found, err := s.Checkpoints(ctx, []stock.Cell{o.cell})
 	if err != nil {
@@ -169,6 +185,7 @@ func (o *older) page(ctx context.Context, s *ledger.Snapshot) error {
 		from = o.checkpoint.Position
 	}
 	n := 0
+	o.lasts = map[stock.ReservationID]Event{}
 	err := s.Events(ctx, o.cell, from, olderRows, func(e *ledger.Recorded) {
 		n++
 		if e.Position != o.seen && !o.done {
@@ -176,7 +193,10 @@ func (o *older) page(ctx context.Context, s *ledger.Snapshot) error {
 			o.take(&Event{e.Event, e.TimeMS, InLedger})
 		}
 	})
-	o.done = o.done || n < olderRows || len(o.missing)+len(o.breaches) >= olderFound
+	if err == nil {
+		err = o.compareRows(ctx, s)
+	}
+	o.done = o.done || n < olderRows || o.found() >= olderFound
 	return err
 }
 
@@ -199,18 +219,25 @@ func (o *older) take(e *Event) {
 		o.step(o.last, e, nil)
 		o.rows++
 	}
+	if !e.Kind.Adjusts() && !o.mark.Less(e.Position) && !o.forked[e.Position] {
+		o.lasts[e.Reservation] = *e
+	}
 	o.last = e
 	o.done = o.mark.Less(e.Position)
 }
 
-// judgeOlder says what a walk along older rows has found.
-func judgeOlder(v *View, w *walker) Judgement {
-	j := judge{View: v, chain: &chain{breaches: w.breaches}}
+// judge says what the walk has found.
+func (o *older) judge(v *View) Judgement {
+	if o.unread != "" {
+		return unverified(v, InLetters, o.unread)
+	}
+	j := judge{View: v, chain: &chain{breaches: o.breaches}}
 	j.forks()
 	j.found()
+	j.staleRows(o.stale)
 	var units int64
 	var proof []Proof
-	for _, s := range w.missing {
+	for _, s := range o.missing {
 		says := fmt.Sprintf("no row at %d.%d any more", s.epoch, s.first)
 		if s.first < s.last {
 			says = fmt.Sprintf("no rows from %d.%d to %d.%d any more", s.epoch, s.first, s.epoch, s.last)
@@ -219,7 +246,7 @@ func judgeOlder(v *View, w *walker) Judgement {
 		proof = append(proof, Proof{Store: InLedger, Says: says, Epoch: s.epoch, Seq: s.first, Units: moved(s.left, s.found)})
 	}
 	if len(proof) > 0 {
-		j.add(Gap, units, Bookkeeping, w.missing[0].sinceMS, proof...)
+		j.add(Gap, units, Bookkeeping, o.missing[0].sinceMS, proof...)
 	}
 	order(j.findings)
 	if len(j.findings) > 0 {

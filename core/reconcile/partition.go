@@ -87,7 +87,7 @@ func (p *partition) scan(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for c := range p.letters {
+	for _, c := range p.lettered {
 		if p.has(c) {
 			p.doubtful(c)
 		}
@@ -219,7 +219,7 @@ func (p *partition) compareRows(ctx context.Context) error {
 		}
 		for i := range some {
 			r := &some[i]
-			if row, ok := rows[r.ID]; !ok || row.State != r.State || row.Seq != r.Seq || row.Quantity != r.Quantity || row.Cell != r.Cell {
+			if row, ok := rows[r.ID]; !ok || row.State != r.State || row.Seq != r.Seq || row.Quantity != r.Quantity || row.User != r.User || row.Cell != r.Cell {
 				p.odd(r)
 			}
 		}
@@ -238,6 +238,7 @@ func (p *partition) readBuyers(ctx context.Context) error {
 		pools[c.Pool] = true
 	}
 	again := map[buyer]bool{}
+	var odd []stock.BuyerCount
 	for pool := range pools {
 		for cursor := uint64(0); ; {
 			begun := p.Now()
@@ -252,9 +253,15 @@ func (p *partition) readBuyers(ctx context.Context) error {
 				}
 				again[key] = true
 				if sum := p.counts[key]; b.Units > sum || b.Units < sum-p.gave[key] {
-					p.oddUser(b.Cell, b.User)
+					odd = append(odd, b)
 				}
 				delete(p.counts, key)
+			}
+			if len(odd) >= rowsAtOnce {
+				if err := p.settle(ctx, odd); err != nil {
+					return err
+				}
+				odd = odd[:0]
 			}
 			p.rest(ctx, begun)
 			if cursor = next; next == 0 {
@@ -264,7 +271,30 @@ func (p *partition) readBuyers(ctx context.Context) error {
 	}
 	for key, sum := range p.counts { // Redis has no count of these users
 		if sum > p.gave[key] {
-			p.oddUser(key.cell, key.user)
+			odd = append(odd, stock.BuyerCount{Cell: key.cell, User: key.user})
+		}
+	}
+	begun := p.Now()
+	err := p.settle(ctx, odd)
+	p.rest(ctx, begun)
+	return err
+}
+
+// settle compares counts that do not fit the records with MySQL. Redis forgets the records of old purchases, and keeps their
+// counts. A user whose count is not what MySQL's reservations come to is in doubt: a limit may not have applied to all of them.
+func (p *partition) settle(ctx context.Context, counts []stock.BuyerCount) error {
+	for some := range slices.Chunk(counts, rowsAtOnce) {
+		err := p.snapshot(ctx, func(s *ledger.Snapshot) error {
+			taken, err := s.Taken(ctx, some)
+			for i, t := range taken {
+				if b := &some[i]; b.Units > t.Units || b.Units < max(0, t.Units-t.Returned) {
+					p.oddUser(b.Cell, b.User)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -15,11 +15,7 @@ func (s *Sweeper) Look(ctx context.Context, cells []stock.Cell) (*Report, error)
 	w := s.begin(Scope{})
 	w.quick = true
 	w.report.Summary.StartedAt = show.Moment(s.Now().UnixMilli())
-	err := w.readLetters(ctx)
-	if err == nil {
-		err = w.pass(ctx, cells)
-	}
-	if err != nil {
+	if err := w.pass(ctx, cells); err != nil {
 		w.unreadable(InLedger, -1, err)
 	} else {
 		w.partitions(ctx, lookers, func(p *partition, ctx context.Context) error { return p.look(ctx) })

@@ -17,12 +17,13 @@ import (
 
 // The bounds of a sweep's memory, beside one partition of Redis for each worker.
 const (
-	workers    = 2
-	rowsAtOnce = 1000    // reservations that one statement reads
-	tailMax    = 200_000 // events of the tail of Kafka
-	lettersMax = 10_000
-	closelyMax = 2000    // cells of a SKU or a sale that are compared from their first event on
-	skuMax     = 100_000 // cells of one SKU
+	workers     = 2
+	rowsAtOnce  = 1000    // reservations that one statement reads
+	tailMax     = 200_000 // events of the tail of Kafka
+	lettersMax  = 10_000  // dead letters about whole messages, or about the cells of one look
+	letteredMax = 100_000 // cells with dead letters
+	closelyMax  = 2000    // cells of a SKU or a sale that are compared from their first event on
+	skuMax      = 100_000 // cells of one SKU
 )
 
 // Scope says what a sweep compares. The zero value means everything.
@@ -72,7 +73,7 @@ type sweep struct {
 	asked    map[int][]stock.Cell // cells of the SKU in the scope, by partition; nil: the scope names no SKU
 	tail     map[stock.Cell][]Event
 	tailRead bool
-	letters  map[stock.Cell][]Letter
+	lettered []stock.Cell // cells that have dead letters
 
 	mu           sync.Mutex
 	report       *Report
@@ -91,7 +92,10 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 	w := s.begin(scope)
 	w.report.Summary.StartedAt = w.clock(ctx)
 	w.readTail(ctx)
-	err := w.readLetters(ctx)
+	err := w.readMessages(ctx)
+	if err == nil {
+		err = w.readLettered(ctx)
+	}
 	if err == nil {
 		err = w.choose(ctx)
 	}
@@ -163,9 +167,6 @@ func (w *sweep) compareAll(ctx context.Context) {
 
 // unreadable notes that a store could not be read, for a partition or, with -1, at all.
 func (w *sweep) unreadable(store Store, partition int, err error) {
-	if errors.Is(err, context.Canceled) {
-		return
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.since == nil {
@@ -201,48 +202,40 @@ func (w *sweep) readTail(ctx context.Context) {
 	}
 }
 
-// readLetters reads the unresolved dead letters. Those about whole messages are findings by themselves.
-func (w *sweep) readLetters(ctx context.Context) error {
-	letters := map[stock.Cell][]Letter{}
-	var messages []Finding
-	var again []RepairStep
+// readMessages reads the unresolved dead letters about whole messages. They are findings by themselves, of no cell.
+func (w *sweep) readMessages(ctx context.Context) error {
+	if w.scope.SKU != 0 || w.scope.Sale != nil {
+		return nil
+	}
 	read := 0
 	err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
-		return s.OpenLetters(ctx, lettersMax, func(l *ledger.OpenLetter) {
+		return s.OpenMessages(ctx, lettersMax, func(l *ledger.OpenLetter) {
 			read++
-			if l.Cell.SKU != 0 {
-				letters[l.Cell] = append(letters[l.Cell], Letter{ID: l.ID.String(), Reason: l.Reason, Position: l.Position, Units: l.Units, TimeMS: l.TimeMS})
-				return
-			}
 			f := finding(DeadLetter, stock.Cell{}, 0, Bookkeeping, l.TimeMS,
 				Proof{Store: InLetters, Says: l.Reason + " " + l.ID.String() + ": " + l.Detail})
 			step := cannot(&f, whyNot(DeadLetter))
 			if ledger.Replays(l.Reason) {
 				step = replayStep(stock.Cell{}, 0, l.ID.String())
 			}
-			messages, again = append(messages, f), append(again, step)
+			w.report.add(f)
+			w.report.plan(step)
 		})
 	})
-	if err != nil {
-		return err
-	}
 	if read == lettersMax {
-		w.unreadable(InLetters, -1, fmt.Errorf("there are more than %d dead letters: resolve or replay some, and compare again", lettersMax))
+		w.unreadable(InLetters, -1, fmt.Errorf("more than %d dead letters are about whole messages: resolve or replay some, and compare again", lettersMax))
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.letters == nil && !w.quick && w.scope.SKU == 0 && w.scope.Sale == nil {
-		w.report.add(messages...)
-		w.report.plan(again...)
-	}
-	w.letters = letters
-	return nil
+	return err
 }
 
-func (w *sweep) lettersOf(c stock.Cell) []Letter {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.letters[c]
+// readLettered reads which cells have unresolved dead letters.
+func (w *sweep) readLettered(ctx context.Context) error {
+	err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
+		return s.LetterCells(ctx, letteredMax, func(c stock.Cell) { w.lettered = append(w.lettered, c) })
+	})
+	if len(w.lettered) == letteredMax {
+		w.unreadable(InLetters, -1, fmt.Errorf("more than %d cells have dead letters: resolve or replay some, and compare again", letteredMax))
+	}
+	return err
 }
 
 // snapshot reads MySQL as it is at one moment.

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"sluice/core/event"
@@ -52,29 +51,69 @@ func (p *partition) transit(r *stock.Reservation) {
 	}
 }
 
-// departed returns the halves that took units out of a cell.
-func departed(ctx context.Context, s *ledger.Snapshot, halves []half) (found []Transit, err error) {
-	left := map[stock.ReservationID]stock.Position{}
+// halvesAtOnce is how many adjustments one statement looks up in the ledger.
+const halvesAtOnce = 1000
+
+// stuck finds units that left a cell and did not arrive.
+func (w *sweep) stuck(ctx context.Context) {
+	if w.transitsLeft {
+		w.unreadable(InRedis, -1, fmt.Errorf("more than %d records may be halves of transfers: the others are not compared", w.transitsMax))
+	}
+	halves := make([]half, 0, len(w.transits))
+	for _, h := range w.transits {
+		if h.id[stock.ReservationBytes-1]&1 == 0 { // the half that takes units out
+			halves = append(halves, h)
+		}
+	}
+	slices.SortFunc(halves, func(a, b half) int { return a.cell.Compare(b.cell) })
+	tooOld := 0
+	for some := range slices.Chunk(halves, halvesAtOnce) {
+		found, left, err := w.departed(ctx, some)
+		if err == nil {
+			err = w.judgeTransits(ctx, found)
+		}
+		if err != nil {
+			w.unreadable(storeOf(err), -1, err)
+			return
+		}
+		tooOld += left
+	}
+	if tooOld > 0 {
+		w.unreadable(InLedger, -1, fmt.Errorf("%d records may be halves of transfers from more than %d epochs ago: nobody knows whether the units arrived", tooOld, epochsMax))
+	}
+}
+
+// departed returns the halves that took units out of a cell, and how many it could not find because too many epochs have begun
+// since.
+func (w *sweep) departed(ctx context.Context, halves []half) (found []Transit, tooOld int, err error) {
+	left := map[stock.ReservationID]half{}
 	for _, h := range halves {
-		left[h.id] = h.Position
+		left[h.id] = h
 	}
 	for range epochsMax {
-		at := slices.Collect(maps.Values(left))
-		if len(at) == 0 {
+		if len(left) == 0 {
 			break
 		}
-		err := s.EventsAt(ctx, halves[0].cell, at, func(e *ledger.Recorded) {
-			if _, sought := left[e.Reservation]; !sought { // a lost event may have had the same seq
-				return
-			}
-			delete(left, e.Reservation)
-			if e.Kind == event.KindTransferOut {
-				found = append(found, Transit{Cell: e.Cell, Position: e.Position, ID: e.Reservation, Units: -e.Change.Delta, SinceMS: e.TimeMS})
-			}
+		begun := w.Now()
+		at := make([]ledger.Place, 0, len(left))
+		for _, h := range left {
+			at = append(at, ledger.Place{Cell: h.cell, At: h.Position})
+		}
+		err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
+			return s.EventsOf(ctx, at, func(e *ledger.Recorded) {
+				if _, sought := left[e.Reservation]; !sought { // a lost event may have had the same seq
+					return
+				}
+				delete(left, e.Reservation)
+				if e.Kind == event.KindTransferOut {
+					found = append(found, Transit{Cell: e.Cell, Position: e.Position, ID: e.Reservation, Units: -e.Change.Delta, SinceMS: e.TimeMS})
+				}
+			})
 		})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
+		w.rest(ctx, begun)
 		for id, before := range left {
 			if before.Epoch--; before.Epoch == 0 {
 				delete(left, id)
@@ -83,38 +122,30 @@ func departed(ctx context.Context, s *ledger.Snapshot, halves []half) (found []T
 			}
 		}
 	}
-	return found, nil
+	return found, len(left), nil
 }
 
-// stuck finds units that left a cell and did not arrive.
-func (w *sweep) stuck(ctx context.Context) {
-	if w.transitsLeft {
-		w.unreadable(InRedis, -1, fmt.Errorf("more than %d records may be halves of transfers: the others are not compared", w.transitsMax))
+// judgeTransits judges transfers, cell by cell.
+func (w *sweep) judgeTransits(ctx context.Context, found []Transit) error {
+	byCell := map[stock.Cell][]Transit{}
+	for _, t := range found {
+		byCell[t.Cell] = append(byCell[t.Cell], t)
 	}
-	byCell := map[stock.Cell][]half{}
-	for _, h := range w.transits {
-		if h.id[stock.ReservationBytes-1]&1 == 0 { // the half that takes units out
-			byCell[h.cell] = append(byCell[h.cell], h)
-		}
-	}
-	for cell, halves := range byCell {
-		var found []Transit
+	for cell, some := range byCell {
+		begun := w.Now()
 		var cells []stock.Cell
-		err := w.snapshot(ctx, func(s *ledger.Snapshot) (err error) {
-			found, err = departed(ctx, s, halves)
-			if err != nil || len(found) == 0 {
-				return err
-			}
+		err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
 			return s.CellsOf(ctx, cell.SKU, nil, skuMax, func(c stock.Cell) { cells = append(cells, c) })
 		})
-		if err == nil && len(found) > 0 {
-			err = w.arrivals(ctx, found, cells)
+		if err == nil {
+			err = w.arrivals(ctx, some, cells)
 		}
 		if err != nil {
-			w.unreadable(storeOf(err), -1, err)
-			return
+			return err
 		}
+		w.rest(ctx, begun)
 	}
+	return nil
 }
 
 // stillKnown finds out which transfers out of a cell Redis still has records of. It runs after the search for the

@@ -49,8 +49,8 @@ func (d *Desk) resolveCorrected(ctx context.Context, cell stock.Cell, rebased st
 	}
 	defer s.Close()
 	var told []ledger.LetterID
-	err = s.OpenLetters(ctx, lettersMax, func(l *ledger.OpenLetter) {
-		if l.Cell == cell && l.Reason == ledger.ReasonBroken && l.Less(rebased) {
+	err = s.OpenLetters(ctx, []stock.Cell{cell}, lettersMax, func(l *ledger.OpenLetter) {
+		if l.Reason == ledger.ReasonBroken && l.Less(rebased) {
 			told = append(told, l.ID)
 		}
 	})
@@ -62,5 +62,5 @@ func (d *Desk) resolveCorrected(ctx context.Context, cell stock.Cell, rebased st
 	return err
 }
 
-// lettersMax bounds the dead letters that are looked through.
+// lettersMax bounds the dead letters of a cell that are looked through.
 const lettersMax = 10_000

@@ -235,29 +235,44 @@ func (s *Store) fields(ctx context.Context, partition int, key string, n int, fi
 	return values, nil
 }
 
-// DueBy reads the reservations of a partition that a sweep has to look at by a Redis time. They may have ended since.
-// It skips so many members of the list, and returns how many it has read.
-func (s *Store) DueBy(ctx context.Context, partition int, untilMS int64, skip, limit int) (ids []stock.ReservationID, members int, err error) {
+// DuePage is a part of a partition's list of deadlines.
+type DuePage struct {
+	IDs     []stock.ReservationID // which may have ended since
+	Members int                   // of the list, each with one reservation or more
+	LastMS  int64                 // the last deadline
+}
+
+// DueBetween reads the reservations of a partition with the first deadlines between two Redis times, including both: at most
+// limit members of the list.
+func (s *Store) DueBetween(ctx context.Context, partition int, fromMS, toMS int64, limit int) (page DuePage, err error) {
 	if err := s.checkPartition(partition); err != nil {
-		return nil, 0, err
+		return page, err
 	}
-	found, err := s.strings(ctx, "read deadlines", func() rueidis.Completed {
-		return s.client.B().Zrange().Key(s.partitions[partition].due).Min("-inf").Max(strconv.FormatInt(untilMS, 10)).Byscore().
-			Limit(int64(skip), int64(limit)).Build()
+	found, err := again(ctx, func() ([]rueidis.ZScore, error) {
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+		defer cancel()
+		found, err := s.client.Do(ctx, s.client.B().Zrange().Key(s.partitions[partition].due).Min(strconv.FormatInt(fromMS, 10)).
+			Max(strconv.FormatInt(toMS, 10)).Byscore().Limit(0, int64(limit)).Withscores().Build()).AsZScores()
+		if err != nil {
+			return nil, wrap("read deadlines", err)
+		}
+		return found, nil
 	})
 	if err != nil {
-		return nil, 0, err
+		return page, err
 	}
 	for _, member := range found {
-		b := bytesOf(member)
+		b := bytesOf(member.Member)
 		if len(b) < poolBytes || (len(b)-poolBytes)%stock.ReservationBytes != 0 {
-			return nil, 0, wrapProtocol("deadlines", errMember)
+			return page, wrapProtocol("deadlines", errMember)
 		}
 		for b = b[poolBytes:]; len(b) > 0; b = b[stock.ReservationBytes:] {
-			ids = append(ids, stock.ReservationID(b))
+			page.IDs = append(page.IDs, stock.ReservationID(b))
 		}
+		page.LastMS = int64(member.Score)
 	}
-	return ids, len(found), nil
+	page.Members = len(found)
+	return page, nil
 }
 
 // ViewOutbox is OutboxAfter, repeated if that may help.
