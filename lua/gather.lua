@@ -53,9 +53,11 @@
 -- #include lib/buyers.lua
 -- #include lib/outbox.lua
 local KIND, STATE, TO, HOLDS, BUYERS, EXTRAS = 1, STATE_HELD, HELD, true, 7, 1
+-- #include lib/asked.lua
 -- #include lib/registered.lua
 -- #include lib/taking.lua
 local BASKETS, PARTS = 6, ARGV[#ARGV - 1]
 -- #include lib/baskets.lua
 -- #include lib/parts.lua
 -- #include lib/gathering.lua
+-- #include lib/taken.lua

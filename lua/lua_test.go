@@ -90,7 +90,7 @@ func TestFilesAreShort(t *testing.T) {
 }
 
 // TestNamesAreKnown checks the scripts as Redis loads them: a name that no part defines is found at
-// run time only, and perhaps not before it matters.
+// run time only, and perhaps not before it matters. How complicated a script is, its parts tell.
 func TestNamesAreKnown(t *testing.T) {
 	t.Parallel()
 	luacheck, err := exec.LookPath("luacheck")
@@ -101,7 +101,7 @@ func TestNamesAreKnown(t *testing.T) {
 		t.Skip("luacheck is not installed")
 	}
 	dir := t.TempDir()
-	args := []string{"--config", ".luacheckrc", "--enable", "112", "113", "--", dir}
+	args := []string{"--config", ".luacheckrc", "--enable", "112", "113", "--no-max-cyclomatic-complexity", "--", dir}
 	for _, script := range allScripts(t) {
 		if err := os.WriteFile(filepath.Join(dir, script.Name+".lua"), []byte(script.Source), 0o600); err != nil {
 			t.Fatal(err)

@@ -47,6 +47,8 @@
 -- #include lib/buyers.lua
 -- #include lib/outbox.lua
 local KIND, STATE, TO, HOLDS, BUYERS, EXTRAS = 1, STATE_HELD, HELD, true, 5, 0
+-- #include lib/asked.lua
 -- #include lib/registered.lua
 -- #include lib/taking.lua
 -- #include lib/take.lua
+-- #include lib/taken.lua

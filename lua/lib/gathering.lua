@@ -2,14 +2,14 @@
 -- NEEDS base: byte, unpacked
 -- NEEDS verdicts: OK, REPLAYED, MISMATCH, UNKNOWN_RESERVATION, WRONG_STATE, REPLICA_MISSING, REFUSED
 -- NEEDS records: COUNTED, STATE_HELD, STATE_CONFIRMED, fresh
--- NEEDS answer: verdicts, records, answer_again, answer
--- NEEDS taking: n, ids_at, asks_at, now, found, place, buyers, read_takers, why_refused, accept, write_taken
+-- NEEDS answer: verdicts, records, answer_again
+-- NEEDS asked: n, ids_at, asks_at, now, found, place, buyers
+-- NEEDS taking: why_refused, accept
 -- NEEDS baskets: BASKET_BEGUN, BASKET_HELD, BASKET_REFUSING, NO_BASKET, is_basket, move_basket, write_baskets
 -- NEEDS parts: parts, HELD_PART, read_parts
 
 local baskets_of, lines = read_parts(ids_at)
 if lines ~= n then return redis.error_reply("BADARG gather: counts do not match") end
-read_takers()
 
 -- is_live tells whether the record of a line still has its units.
 local function is_live(record)
@@ -76,7 +76,4 @@ local function gather(part)
   if not all and not held then records[at] = note(part, record, why, line) end
 end
 for _, part in ipairs(parts) do gather(part) end
-
--- Write. Nothing above has changed data: Redis does not roll back.
 write_baskets()
-return answer(now, write_taken())

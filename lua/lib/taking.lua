@@ -1,48 +1,16 @@
--- taking: what reserve, deduct and gather have in common: what they read, and how they take units of cells.
+-- taking: how reserve, deduct and gather take units of cells.
 -- NEEDS script: KIND of event, STATE after it, TO the counter that the units move to, HOLDS until a deadline?
--- NEEDS script: BUYERS keys before those of the buyers, EXTRAS arguments before the last one
--- NEEDS base: call, byte, sub, concat, pack, unpacked, band, clock, write_list
+-- NEEDS base: byte, sub, pack, unpacked, band
 -- NEEDS verdicts: OK, SOLD_OUT, LIMIT_REACHED, NOT_LOADED, NOT_OPEN, CLOSED, FROZEN, FENCED, BACKPRESSURE
 -- NEEDS verdicts: NOT_REGISTERED, REPLICA_MISSING, OK_COUNTED
 -- NEEDS cells: AVAIL, SEQ, LIMIT, HOLD_MS, OPENS, CLOSES, FLAGS, FLAG_FROZEN, FLAG_FENCED
--- NEEDS cells: cell_ids, cell_values, cells, changed, read_cells, flag, level_bit, shut, behind, write_cells
--- NEEDS records: COUNTED, set_records, set_record
--- NEEDS buyers: owned, moved, read_buyers, write_buyers
--- NEEDS registered: unregistered, read_registered
--- NEEDS outbox: append_event, write_outbox
--- GIVES n, ids_at, asks_at, now, found, place, buyers, read_takers, why_refused, accept, write_taken
-
-local ends, outbox = KEYS[4], KEYS[5]
-local head, outbox_max, retention_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local pools, fences, places, unproven = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[#ARGV])
-local cells_n, n = #pools, #places
-local ids_at, asks_at = 7 + cells_n, 7 + cells_n + n
-if #ARGV ~= asks_at + n + EXTRAS + 1 or #fences ~= 10 * cells_n then
-  return redis.error_reply("BADARG take: counts do not match")
-end
-
--- Read. ZCARD and XLEN fail here, before anything is written, if their keys have another type.
-local now = clock()
-local outbox_full = call("XLEN", outbox) >= outbox_max
-call("ZCARD", ends)
-read_cells({unpack(ARGV, 8, ids_at)})
-local found = call("HMGET", KEYS[3], unpack(ARGV, ids_at + 1, asks_at))
-local place = {byte(places, 1, n)}
-
--- Where a limit applies: who takes, by request and by the key of their hash.
-local buyers, takers = {}, {}
-local function read_takers()
-  for i = 1, n do
-    local c = place[i]
-    if not found[i] and cells[c] and cells[c][LIMIT] > 0 then
-      local key, buyer = KEYS[BUYERS + byte(pools, c)], pack("c0c8", cell_ids[c], ARGV[asks_at + i])
-      local list = takers[key] or {}
-      buyers[i], takers[key], list[#list + 1] = buyer, list, buyer
-    end
-  end
-  read_buyers(takers)
-  read_registered(place, pools, found, asks_at)
-end
+-- NEEDS cells: cell_ids, cell_values, cells, changed, flag, level_bit, shut, behind
+-- NEEDS records: COUNTED, set_record
+-- NEEDS buyers: owned, moved
+-- NEEDS outbox: append_event
+-- NEEDS asked: retention_ms, pools, fences, unproven, now, outbox_full, place, buyers
+-- NEEDS registered: unregistered
+-- GIVES groups, why_refused, accept
 
 -- refusal is why no request to cell c passes, or false. A position that a caller has seen and that is ahead
 -- of the cell tells that Redis has lost effects.
@@ -101,13 +69,4 @@ local function accept(c, id, ask, qty, buyer)
   if not buyer then return OK end
   owned[buyer], moved[buyer] = owned[buyer] + qty, true
   return OK_COUNTED
-end
-
--- write_taken writes the accepted effects, and returns the outbox entry's id and bytes.
-local function write_taken()
-  write_cells()
-  write_list("HSET", KEYS[3], set_records)
-  write_buyers(takers)
-  for _, group in pairs(groups) do call("ZADD", ends, group.at_ms, concat(group)) end
-  return write_outbox(outbox, head, now)
 end
