@@ -23,19 +23,19 @@ import (
 // root is the command line.
 type root struct {
 	Log         config.Log          `embed:""`
-	ShowVersion command.VersionFlag `name:"version" help:"Show what this program was built from, and do nothing else."`
+	ShowVersion command.VersionFlag `name:"version" help:"Show the version and the sources of this program, and do nothing else."`
 
-	Edge      command.Edge      `cmd:"" help:"Serve shoppers: decide their requests in Redis, publish what happened."`
-	Persister command.Persister `cmd:"" help:"Bring what happened from Kafka to MySQL."`
+	Edge      command.Edge      `cmd:"" help:"Serve shoppers: decide their requests in Redis, publish the events."`
+	Persister command.Persister `cmd:"" help:"Bring events from Kafka to MySQL."`
 	Migrate   command.Migrate   `cmd:"" help:"Bring MySQL's schema and Kafka's topic up to date."`
-	Grants    command.Grants    `cmd:"" help:"Print the SQL that gives MySQL accounts what their roles need."`
+	Grants    command.Grants    `cmd:"" help:"Print the SQL that gives MySQL accounts the rights of their roles."`
 	Dev       dev.Command       `cmd:"" help:"Run everything on this machine, with sample data."`
 
 	Stock struct {
 		Load     command.StockLoad     `cmd:"" help:"Load SKUs from CSV or JSON lines."`
 		List     command.StockList     `cmd:"" help:"List stock as MySQL has it."`
 		Show     command.StockShow     `cmd:"" help:"Show stock in Redis and in MySQL."`
-		Shut     command.StockShut     `cmd:"" help:"List what is shut until it is repaired."`
+		Shut     command.StockShut     `cmd:"" help:"List the SKUs that are shut until somebody repairs them."`
 		Adjust   command.StockAdjust   `cmd:"" help:"Change stock by a delta, or a SKU's settings."`
 		Freeze   command.StockFreeze   `cmd:"" help:"Stop selling a SKU."`
 		Unfreeze command.StockUnfreeze `cmd:"" help:"Sell a frozen SKU again."`
@@ -57,9 +57,9 @@ type root struct {
 	Deadletter struct {
 		List    command.DeadLetterList    `cmd:"" help:"List dead letters."`
 		Show    command.DeadLetterShow    `cmd:"" help:"Show a dead letter and the events in it."`
-		Resolve command.DeadLetterResolve `cmd:"" help:"Say that a dead letter has been dealt with."`
+		Resolve command.DeadLetterResolve `cmd:"" help:"Mark a dead letter as dealt with."`
 		Replay  command.DeadLetterReplay  `cmd:"" help:"Apply a dead letter again."`
-	} `cmd:"" help:"Look at what could not be brought to MySQL, and decide about it."`
+	} `cmd:"" help:"Look at events that could not be brought to MySQL, and decide about them."`
 	Archive struct {
 		Run    command.ArchiveRun    `cmd:"" default:"withargs" help:"Move old rows out of MySQL into files; archive alone does the same."`
 		Show   command.ArchiveShow   `cmd:"" help:"Show the events in a file."`
@@ -74,12 +74,12 @@ type root struct {
 	} `cmd:"" help:"Look at settings."`
 	Reconcile struct {
 		Report  command.Reconcile        `cmd:"" default:"withargs" help:"Compare the stores now."`
-		History command.ReconcileHistory `cmd:"" help:"Show what persisters have found."`
+		History command.ReconcileHistory `cmd:"" help:"Show the findings of persisters."`
 	} `cmd:"" help:"Compare Redis with ledger, projections, outbox and Kafka."`
 	Restore command.Restore `cmd:"" help:"Write a lost Redis anew from MySQL and Kafka."`
 
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`
-	Version command.Version `cmd:"" help:"Show what this program was built from."`
+	Version command.Version `cmd:"" help:"Show the version and the sources of this program."`
 
 	Completion    completion    `cmd:"" help:"Print a script that completes command lines, for bash, zsh or fish."`
 	CompleteWords completeWords `cmd:"" hidden:"" help:"Complete the last of some words."`

@@ -33,7 +33,7 @@ Examples:
   sluice config print -o json persister`
 }
 
-// Where a value is from.
+// The sources of a value.
 const (
 	fromFlag    = "flag"
 	fromEnv     = "environment"

@@ -27,7 +27,7 @@ const (
 type markKeeper struct {
 	store      *redisstock.Store
 	local      *localstore.Store
-	nonces     stock.Nonces // get the marks too, for processes that adopt data which they have not seen
+	nonces     stock.Nonces // gets the marks too, for processes that adopt data which they have not seen
 	deployment string
 	log        *slog.Logger
 
@@ -41,7 +41,7 @@ type keptMarks struct {
 	Marks      []stock.Mark `json:"marks"` // by partition
 }
 
-// newMarkKeeper makes a keeper, and has the store trust what the last run of this edge trusted.
+// newMarkKeeper makes a keeper, and makes the store trust the marks that the last run of this edge trusted.
 func newMarkKeeper(store *redisstock.Store, local *localstore.Store, nonces stock.Nonces, deployment string, log *slog.Logger) *markKeeper {
 	k := &markKeeper{
 		store: store, local: local, nonces: nonces, deployment: deployment, log: log,

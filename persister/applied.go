@@ -246,8 +246,8 @@ func walk(rows []row, marks map[stock.Cell]stock.Position, window uint64) (moved
 	return moved, broken
 }
 
-// ledger reads rows of cells: those of their marks, of a window after them, and the first one of the next epoch, where there is
-// one.
+// ledger reads rows of cells: the rows of their marks, of a window after them, and the first row of the next epoch if
+// there is one.
 func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock.Cell]stock.Position, window uint64) (found []row, err error) {
 	if len(cells) == 0 {
 		return nil, nil

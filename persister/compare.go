@@ -62,7 +62,7 @@ func (n *Node) newComparer() *comparer {
 	}
 }
 
-// touch has a cell compared soon.
+// touch notes a cell for a comparison soon.
 func (c *comparer) touch(cell stock.Cell) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

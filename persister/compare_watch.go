@@ -151,8 +151,8 @@ func (w *compareWatch) periodSeconds() float64 {
 	return w.period.Seconds()
 }
 
-// age is how long ago the last sweep began that could read everything. Where there has been none, it counts from when the first
-// one began, or from the start of this persister.
+// age returns how long ago the last sweep began that could read everything. If there was none, it counts from the begin
+// of the first one, or from the start of this persister.
 func (w *compareWatch) age(s journal.Sweep) float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

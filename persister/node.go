@@ -256,9 +256,9 @@ type vetted interface {
 	KeepMarks(ctx context.Context, nonces stock.Nonces) error
 }
 
-// followVettings has the store trust what edges have vetted, until ctx ends. A persister vets nothing itself. It raises
-// open unless all of Redis is known to be shut, because a sweep could only fail then. It also reports to MySQL how far
-// the data have grown, so that a process that trusts them later knows it too.
+// followVettings makes the store trust the data that edges have vetted, until ctx ends. A persister vets nothing
+// itself. It raises open unless all of Redis is known to be shut, because a sweep could only fail then. It also reports
+// to MySQL how far the data have grown, so that a process that trusts them later knows it too.
 func (n *Node) followVettings(ctx context.Context, store vetted, nonces stock.Nonces, open *lifecycle.Signal) {
 	told := false
 	trusting := lifecycle.NewTrouble(n.log, "trust what edges have vetted")

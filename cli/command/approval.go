@@ -53,7 +53,7 @@ func (r *Repairs) authority(p *repair.Plan) (authority, error) {
 	return a, err
 }
 
-// operator is who does it by name, which nobody has proved.
+// operator returns the name of the operator, which nobody has proved.
 func (r *Repairs) operator() string {
 	if me, err := user.Current(); r.By == "" && err == nil {
 		return me.Username

@@ -22,8 +22,8 @@ type ArchiveRun struct {
 
 	Stock     config.Agreed `embed:""`
 	Dir       string        `name:"dir" placeholder:"PATH" help:"Directory for the files: one that is backed up."`
-	OlderThan time.Duration `name:"older-than" default:"720h" placeholder:"DURATION" help:"What is younger stays. At least a day more than the retention."`
-	Share     float64       `name:"share" default:"0.1" placeholder:"PART" help:"Part of the time in which MySQL works for this; the rest is rest."`
+	OlderThan time.Duration `name:"older-than" default:"720h" placeholder:"DURATION" help:"Rows that are younger stay. At least a day more than the retention."`
+	Share     float64       `name:"share" default:"0.1" placeholder:"PART" help:"Share of the time in which MySQL works for this. The command rests otherwise."`
 }
 
 // Validate joins all faults.

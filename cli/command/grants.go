@@ -9,9 +9,9 @@ import (
 
 // Grants prints the statements that give accounts of MySQL their roles.
 type Grants struct {
-	Role     string `placeholder:"ROLE" help:"Print the statements of one role: migrate, persister, edge, operator or shop. All roles where it is not set."`
+	Role     string `placeholder:"ROLE" help:"Print the statements of one role: migrate, persister, edge, operator, archive or shop. Defaults to all roles."`
 	Database string `default:"sluice" placeholder:"NAME" help:"Database that has the tables."`
-	User     string `placeholder:"NAME" help:"Account to give the role, which --role names. Where it is not set, the account is sluice_ and the role."`
+	User     string `placeholder:"NAME" help:"Account that gets the role that --role names. Defaults to sluice_ and the name of the role."`
 	Host     string `default:"%" placeholder:"HOST" help:"Where the account connects from, as CREATE USER had it."`
 }
 

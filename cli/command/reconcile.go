@@ -33,7 +33,7 @@ type Reconcile struct {
 	SKU    int64         `name:"sku" placeholder:"SKU" between:"1-9223372036854775807" help:"Compare this SKU only, from its first event on."`
 	Sale   *uint32       `placeholder:"ID" between:"0-4294967295" help:"Compare the stock of this sale only, or with 0 normal stock."`
 	Since  string        `placeholder:"TIME" help:"Compare only stock to which something has happened since this time (RFC 3339), or within this duration."`
-	Rows   bool          `name:"all-rows" help:"Compare the older rows of the ledger with each other instead: those that persisters have found whole. It reads MySQL only."`
+	Rows   bool          `name:"all-rows" help:"Compare the older rows of the ledger with each other instead, which persisters have found whole once. Reads MySQL only."`
 	Watch  bool          `help:"Compare again and again, until interrupted."`
 	Every  time.Duration `default:"60s" placeholder:"DURATION" between:"1s-24h" help:"With --watch, how long to rest between two comparisons."`
 

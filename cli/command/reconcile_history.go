@@ -22,8 +22,8 @@ type ReconcileHistory struct {
 
 	Format string `name:"output" short:"o" enum:"table,json,csv" default:"table" placeholder:"FORMAT" help:"Show a table, json or csv."`
 	Since  string `default:"1h" placeholder:"TIME" help:"Show runs that ended after this time (RFC 3339), or within this duration."`
-	RunID  int64  `name:"run" placeholder:"ID" between:"1-9223372036854775807" help:"Show what this run found, and since when that has been so."`
-	Open   bool   `help:"Show what was found and is not gone."`
+	RunID  int64  `name:"run" placeholder:"ID" between:"1-9223372036854775807" help:"Show the findings of this run, and since when each has been so."`
+	Open   bool   `help:"Show open findings."`
 }
 
 // Help is called by kong.

@@ -26,7 +26,7 @@ type Repairs struct {
 	Reason       string        `placeholder:"TEXT" help:"With --apply, why. It is kept with each step."`
 	By           string        `placeholder:"NAME" help:"With --apply, who does it. Defaults to the admin of --operator-token-file, or the name of the user who runs this."`
 	Yes          bool          `short:"y" help:"With --apply, do not ask."`
-	UnitsMax     int64         `name:"repair-units-max" default:"1000" placeholder:"UNITS" between:"0-1099511627775" help:"With --apply, how many units a plan may put right that nobody else has approved."`
+	UnitsMax     int64         `name:"repair-units-max" default:"1000" placeholder:"UNITS" between:"0-1099511627775" help:"With --apply, how many units a plan may put right without the approval of another admin."`
 	ApprovalFile string        `name:"approve-token-file" private:"" placeholder:"PATH" help:"With --apply, the file with a token by which another admin approves the plan, once: sluice token --plan makes it."`
 	Wait         time.Duration `default:"15s" placeholder:"DURATION" between:"0s-1h" help:"With --apply, how long to wait for persisters, and for others who do the same, at each step."`
 

@@ -21,7 +21,7 @@ type SaleOpen struct {
 	Consent `embed:""`
 
 	ID  uint32         `arg:"" name:"sale" between:"1-4294967295" help:"Sale to open."`
-	At  saleTime       `placeholder:"TIME" help:"When it opens, as 2026-01-31T18:00:00Z, or now. That is in two seconds, because edges need so long to learn of its SKUs. Defaults to now."`
+	At  saleTime       `placeholder:"TIME" help:"When it opens, as 2026-01-31T18:00:00Z, or now. Now means in two seconds, because edges need so long to learn of its SKUs. Defaults to now."`
 	To  saleTime       `xor:"end" placeholder:"TIME" help:"When it closes, or never. Defaults to the closing that a scheduled or open sale has, otherwise to never."`
 	For *time.Duration `xor:"end" placeholder:"DURATION" help:"How long it is open, instead of --to."`
 }
@@ -62,7 +62,7 @@ type SaleClose struct {
 	Consent `embed:""`
 
 	ID uint32   `arg:"" name:"sale" between:"1-4294967295" help:"Sale to close."`
-	At saleTime `placeholder:"TIME" help:"When it closes, as 2026-01-31T18:00:00Z, after it opens and still to come, or now, or never. Never removes a closing that was set. Defaults to now."`
+	At saleTime `placeholder:"TIME" help:"When it closes: a future time after it opens, as 2026-01-31T18:00:00Z, or now, or never. Never removes a closing that was set. Defaults to now."`
 }
 
 // Help is called by kong.

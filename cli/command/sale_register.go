@@ -193,8 +193,8 @@ func (l *userLoad) run(from io.Reader) error {
 	return flush()
 }
 
-// settle waits until every edge knows whoever was registered. Redis may have got users just now whom an earlier run had written
-// into MySQL before it ended.
+// settle waits until every edge knows all registered users. Redis may have just got users that an earlier run had
+// written into MySQL before it ended.
 func (l *userLoad) settle(ctx context.Context) {
 	if l.asked {
 		lifecycle.Pause(ctx, registry.Spread)

@@ -109,7 +109,7 @@ func (a *StockAdjust) settings() (fields stock.Fields, s stock.Settings, err err
 	return fields, s, err
 }
 
-// byCommand is a call of whoever runs a command.
+// byCommand returns a call of the user who runs a command.
 func byCommand(key string) operate.Call { return operate.Call{Scope: stock.ScopeCommand, Key: key} }
 
 // StockFreeze stops or resumes selling a SKU.

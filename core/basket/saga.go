@@ -1,10 +1,12 @@
 // Package basket decides baskets whose lines are in several partitions: all lines are held, or none. Any process may
 // decide a basket. Several may decide the same basket at once. Each may be killed at any time. The package does no I/O
-// of its own. The smallest line of a basket is the one with the lowest cell. Its partition is the basket's home and has
-// the basket's record. The script gather takes the lines at home and writes the record: begun if there are lines
-// elsewhere, held if there are none, refusing if it refuses a line. So no line elsewhere is held before the basket is
-// begun. The script decide changes begun to held or refusing, once. The script void gives the lines of a refusing
-// basket back, and makes it refused at the end. No caller hears that a basket is held before its record says so.
+// of its own.
+//
+// The smallest line of a basket is the one with the lowest cell. Its partition is the basket's home and has the
+// basket's record. The script gather takes the lines at home and writes the record: begun if there are lines elsewhere,
+// held if there are none, refusing if it refuses a line. So no line elsewhere is held before the basket is begun. The
+// script decide changes begun to held or refusing, once. The script void gives the lines of a refusing basket back, and
+// makes it refused at the end. No caller hears that a basket is held before its record says so.
 package basket
 
 import (

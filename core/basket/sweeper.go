@@ -18,16 +18,16 @@ import (
 const (
 	// every is the pause between two looks at a partition.
 	every = time.Second
-	// UndecidedMax is how long whoever has begun a basket may take. Then any sweeper decides it.
+	// UndecidedMax is how long an edge may take to decide a basket that it has begun. Then any sweeper decides it.
 	UndecidedMax = 5 * time.Second
 	// basketsMax is how many baskets of a partition one look decides.
 	basketsMax = 64
-	// atOnceMax is how many baskets a process decides at once, whatever their partitions. Those whose server does not
-	// answer keep their places until their calls time out, and others wait.
+	// atOnceMax is how many baskets a process decides at once, of all partitions. If a server does not answer, its
+	// baskets keep their places until their calls time out, and others wait.
 	atOnceMax = 16
 )
 
-// unknown says that a basket is begun, perhaps, and not decided.
+// unknown returns the error of a basket that is perhaps begun, and not decided.
 func unknown(err error) error {
 	//nolint:errorlint // the cause may say that nothing was executed, which is not so of the basket
 	return fmt.Errorf("%w: a basket was begun, and is decided within seconds: %v", stock.ErrUnknown, err)
@@ -40,7 +40,7 @@ type Store interface {
 	Undecided(ctx context.Context, partition int, age time.Duration, skip, limit int) ([]stock.Undecided, error)
 }
 
-// Sweeper decides the baskets that whoever has begun them has left undecided. Any number of processes may sweep at once.
+// Sweeper decides baskets that an edge has begun and left undecided. Any number of processes may sweep at once.
 type Sweeper struct {
 	Store Store
 	// Publish gets the events, from several goroutines at once. The relay publishes what Publish does not.

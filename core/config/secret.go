@@ -125,8 +125,8 @@ func Exposed(target reflect.Value) (files []OpenFile) {
 	return files
 }
 
-// ReadOnce tells of a pipe, as of a shell's <(...), and the like: read by Validate, it would be empty for
-// whoever needs it.
+// ReadOnce reports whether a file can be read only once, such as a pipe or a shell's <(...). If Validate read it, it
+// would be empty for the caller who needs it.
 func ReadOnce(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && !info.Mode().IsRegular() && !info.IsDir()

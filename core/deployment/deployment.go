@@ -73,8 +73,8 @@ type Stores struct {
 	DB *sql.DB
 }
 
-// Trust has the store trust the partitions that others have vetted. It succeeds where it can trust some: those whose
-// server does not answer matter to whoever asks for them.
+// Trust makes the store trust the partitions that others have vetted. It succeeds if the store can trust some of them.
+// Calls to the others fail later, for example if their server does not answer.
 func (s *Stores) Trust(ctx context.Context) error {
 	if err := s.Stock.Adopt(ctx, evidence.NewNonces(s.DB)); err != nil && !s.Stock.Trusts() {
 		return err

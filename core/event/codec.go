@@ -273,7 +273,7 @@ const (
 )
 
 // AppendSettings appends a cell's settings and flags: limit (3), hold in ms (4), opens and closes (6 each), flags (1)
-// and, where the cell allows extensions, their bound in ms (4). Events and the packed cells of Redis share them.
+// and, if the cell allows extensions, their bound in ms (4). Events and the packed cells of Redis share them.
 func AppendSettings(dst []byte, s stock.Settings, shut Shut) []byte {
 	dst = appendSettings(dst, s, shut)
 	if LongSettings(s) {

@@ -23,7 +23,7 @@ type Approval struct {
 // ErrApprovalUsed means that an approval was used before. The error that wraps it says by whom, when and for which plan.
 var ErrApprovalUsed = errors.New("the approval has been used")
 
-// UseApproval takes an approval, for the run that is about to begin. Whoever comes second gets ErrApprovalUsed, also if the
+// UseApproval uses an approval up, for the run that is about to begin. A second run gets ErrApprovalUsed, even if the
 // first run ended early.
 func (r *Reader) UseApproval(ctx context.Context, a *Approval) error {
 	_, err := r.db.ExecContext(ctx, "INSERT INTO repair_approvals (approval_id, plan, operator_id, approver_id) VALUES (?, ?, ?, ?)",

@@ -50,10 +50,10 @@ const saidMax = 1000
 // saidText shortens a text to the length of its column.
 func saidText(text string) string { return strings.ToValidUTF8(text[:min(len(text), saidMax)], "?") }
 
-// ClaimRepair takes the right to do a step, and returns who has it: Mine, or whoever the row names. The caller gets
-// the step in three cases: nobody had it; it ended before this plan was made and was found again; or somebody began
-// it longer than lease ago and did not finish it. In the last case parts of the step may be done, so the caller must
-// be able to do them again.
+// ClaimRepair claims the right to do a step, and returns who has it: Mine, or the owner that the row names. The caller
+// gets the step in three cases: nobody had it; it ended before this plan was made and was found again; or somebody
+// began it longer than lease ago and did not finish it. In the last case parts of the step may be done, so the caller
+// must be able to do them again.
 func (r *Reader) ClaimRepair(ctx context.Context, s *Repair, plannedAt show.Moment, lease time.Duration) (Repair, error) {
 	if err := s.check(); err != nil {
 		return Repair{}, err

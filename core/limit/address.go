@@ -6,7 +6,7 @@ import "net/netip"
 // 6052).
 var v4InV6 = netip.MustParsePrefix("64:ff9b::/96")
 
-// Address returns the part of an address that counts as one client. For IPv6 it is the whole /64, because whoever has
+// Address returns the part of an address that counts as one client. For IPv6 it is the whole /64, because a client with
 // one address of it has all of them. The exception is an IPv4 address in the form of IPv6.
 func Address(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")

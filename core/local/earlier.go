@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Earlier builds the program as it was before a file came into the checkout at top, once per user, and returns its path. Where the
-// checkout has no history that goes back so far, the error is a *MissingError.
+// Earlier builds the program as it was before a file came into the checkout at top, once per user, and returns its
+// path. If the checkout's history does not go back so far, the error is a *MissingError.
 func Earlier(ctx context.Context, top, file string) (string, error) {
 	const program = "sluice"
 	git, err := find("git", "git")

@@ -13,7 +13,7 @@ import (
 // Call says who asks for a change, and under which key. A change with a key happens once, however often it is
 // repeated.
 type Call struct {
-	User  int64 // 0: whoever runs a command
+	User  int64 // 0: the user who runs a command
 	Scope stock.Scope
 	Key   string // empty: a new one, or for ScopeFile none
 }

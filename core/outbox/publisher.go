@@ -60,8 +60,8 @@ const (
 )
 
 // Publisher sends outbox entries to Kafka from memory, so that normally nobody has to read them from Redis. It may drop
-// an entry or give it up, because the entry is still in the outbox, where a relay finds it. Kafka gets each entry at
-// least once, and the entries of a partition in any order.
+// an entry or give it up, because a relay finds it in the outbox. Kafka gets each entry at least once, and the entries
+// of a partition in any order.
 type Publisher struct {
 	cfg    PublisherConfig
 	topic  *Topic

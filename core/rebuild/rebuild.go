@@ -1,8 +1,10 @@
 // Package rebuild computes the state of a cell in Redis from its events: the counters, the records of its reservations,
 // and the units that count against its users' limits. Callers write it into a Redis that has lost it. The package does
-// no I/O. If events are missing, it trusts the last known event for total and sold, because balances contain the effect
-// of all events before them. So no unit is sold twice. Held is the sum of the known holds, because only these can end.
-// Avail is the rest.
+// no I/O.
+//
+// If events are missing, it trusts the last known event for total and sold, because balances contain the effect of all
+// events before them. So no unit is sold twice. Held is the sum of the known holds, because only these can end. Avail
+// is the rest.
 package rebuild
 
 import (
@@ -151,7 +153,7 @@ func (f *Fold) apply(e *event.Event, timeMS int64) {
 		f.knownSold -= e.Quantity
 	case event.KindAdjust, event.KindTransferOut, event.KindTransferIn:
 		f.at.Settings = e.Change.Settings
-	case event.KindRebase: // whoever made it knew what was missing
+	case event.KindRebase: // its author knew which events were missing
 		f.at.Settings = e.Change.Settings
 		f.missing, f.whole, f.knownSold = 0, e.Seq, e.Sold
 		if r.ID == (stock.ReservationID{}) {

@@ -135,8 +135,8 @@ func (p *partition) withoutKafka(v *View, j Judgement) Judgement {
 	return unverified(v, InKafka, "neither ledger nor outbox has an event that must have been, and Kafka cannot be read")
 }
 
-// search scans the partition for held reservations of cells that a look has not read, and has the next look read them.
-// MySQL does not have them as held, for example because somebody has edited their rows.
+// search scans the partition for held reservations that a look has not read, and adds them to the next look. MySQL does
+// not have them as held, for example because somebody has edited their rows.
 func (p *partition) search(ctx context.Context, cells map[stock.Cell]*View) error {
 	if len(cells) == 0 {
 		return nil

@@ -16,9 +16,9 @@ const (
 	olderFound = 1000 // of a cell, that are wrong: the next pass has the others
 )
 
-// Older compares the rows of the ledger up to the applied marks with each other, cell by cell, from the first event or the
-// checkpoint on, and the rows of reservations with the last events about them: nobody may have changed them since persisters
-// found them whole. It reads neither Redis nor Kafka. Of the scope it regards SKU and sale.
+// Older compares the rows of the ledger up to the applied marks with each other, cell by cell, from the first event or
+// the checkpoint on, and the rows of reservations with the last events about them. Persisters have found these rows
+// whole, so a difference is a later change. It reads neither Redis nor Kafka. It uses only SKU and sale of the scope.
 func (s *Sweeper) Older(ctx context.Context, scope Scope) (*Report, error) {
 	w := s.begin(scope)
 	w.report.Summary.StartedAt = show.Moment(s.Now().UnixMilli())

@@ -6,7 +6,8 @@ import (
 	"sluice/core/stock"
 )
 
-// transitMax is how long the halves of a transfer may be apart. Whoever moves units makes both in one go.
+// transitMax is how long the halves of a transfer may be apart. A mover of units makes the second half right after the
+// first.
 const transitMax = time.Minute
 
 // forgetMax is the margin before the end of the retention of a transfer's halves. Within it they are not judged.

@@ -20,8 +20,8 @@ type walker struct {
 	breaches []breach
 }
 
-// step goes on to an event. next is the event after it, or nil if there is none. A rebase states the balances,
-// because whoever made it knew what was missing.
+// step goes on to an event. next is the event after it, or nil if there is none. A rebase declares the balances,
+// because its author knew which events were missing.
 func (w *walker) step(e, next *Event, redis *stock.CellState) {
 	left := e.after()
 	switch {

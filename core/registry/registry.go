@@ -221,8 +221,8 @@ func (r *Registry) dropForgotten(ctx context.Context, s Sale) error {
 	return nil
 }
 
-// drop removes the sets of a sale if a look at its row permits it. It holds the row meanwhile. So whoever opens the sale does it
-// before, and there is nothing to drop, or afterwards, and brings all users.
+// drop removes the sets of a sale if its row permits it, and locks the row meanwhile. A process that opens the sale
+// comes before, and then nothing is dropped; or it comes afterwards, and brings all users.
 func (r *Registry) drop(
 	ctx context.Context, s Sale, permits func(context.Context, *sql.Tx, Sale) (bool, error),
 ) (dropped bool, err error) {

@@ -1,6 +1,6 @@
-// Package repair puts right what a reconciliation has found. A plan has the steps of the findings. Each step says
-// what it expects and what it does. The desk carries a plan out step by step. A step that no longer fits is refused,
-// and the others go on. The table of repairs has a row for each step. Whoever inserts it first does the step.
+// Package repair puts right what a reconciliation has found. A plan has the steps of the findings. Each step says what
+// it expects and what it does. The desk carries a plan out step by step. A step that no longer fits is refused, and the
+// others go on. The table of repairs has a row for each step. The first process that inserts it does the step.
 package repair
 
 import (
@@ -15,7 +15,7 @@ import (
 
 // Plan has the steps that put right what a sweep has found.
 type Plan struct {
-	Digest Digest                 `json:"digest"` // the same steps have the same digest, whoever plans them
+	Digest Digest                 `json:"digest"` // of the steps: equal plans have equal digests
 	MadeAt show.Moment            `json:"made_at"`
 	Units  int64                  `json:"units"` // units of the steps that are done
 	Does   int                    `json:"does"`  // number of steps that are done; the others are refused

@@ -16,7 +16,7 @@ var ErrReplaced = errors.New("another process is opening redis at this moment")
 // value means that nobody has vetted the data.
 type Mark struct {
 	Nonce   uint64 `json:"nonce,string"` // of the last vetting; 0: there was none
-	Effects uint64 `json:"effects"`      // since that vetting: the highest count that whoever has the mark knows of
+	Effects uint64 `json:"effects"`      // since that vetting, as far as the holder of the mark knows
 }
 
 // Covers reports whether data with mark m are the data that a caller has seen, or have grown from them.

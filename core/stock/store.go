@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Store keeps the stock of a deployment. The memory model and redisstock implement it, and package stocktest holds both to
-// the same behaviour. It is safe for concurrent use.
+// Store keeps the stock of a deployment. The memory model and redisstock implement it, and package stocktest tests both
+// for the same behaviour. It is safe for concurrent use.
 type Store interface {
 	// Do decides the vectors, in one pipeline if the store has pipelines, and fills in the results of each. Vector.Err is
 	// the trouble with that vector.

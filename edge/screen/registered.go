@@ -35,10 +35,10 @@ const (
 // Registered distinguishes users who are registered for a sale from others, with a bloom filter per sale. It is safe for
 // concurrent use.
 //
-// Nobody takes a user out of a set. So a filter is complete if it holds as many users as Redis counts, and no fewer than MySQL
-// has or Redis had: a Redis that lost users is no proof. Whoever registers a user waits for registry.Spread before it says so.
-// So a negative of a filter is certain if it was complete by a count that is younger. Otherwise the user passes, and the script
-// decides.
+// Nobody takes a user out of a set. So a filter is complete if it has as many users as Redis counts, and no fewer than
+// MySQL has or Redis had: a Redis that lost users proves nothing. A registration is answered only after
+// registry.Spread. So a negative of a filter is certain if a count that is younger than that shows it complete.
+// Otherwise the user passes, and the script decides.
 type Registered struct {
 	store RegisteredStore
 	sales func(context.Context) ([]registry.Sale, error)
@@ -50,7 +50,7 @@ type Registered struct {
 	refused, unsure, missed *metrics.Counter
 }
 
-// userFilter holds the users of one sale, as the first of its sets has them: whoever is registered is in all of them.
+// userFilter has the users of one sale, from the first of its sets: all sets have all registered users.
 type userFilter struct {
 	of redisstock.UserSet
 

@@ -4,9 +4,9 @@
 -- GIVES BASKET_BEGUN, BASKET_HELD, BASKET_REFUSING, BASKET_REFUSED, NO_BASKET
 -- GIVES read_baskets, is_basket, move_basket, write_baskets
 
--- basket: version 1, state 1, refusal 1, line 1, fingerprint 4
--- Its id is that of its smallest line. Whoever has to decide a basket finds it in full:
--- user 8, fingerprint 4, and for each line id 16, cell 14, quantity 3
+-- basket: version 1, state 1, refusal 1, line 1, fingerprint 4 Its id is that of its smallest line.
+-- An undecided basket is kept in full: user 8, fingerprint 4, and for each line id 16, cell 14,
+-- quantity 3
 local BASKET_BEGUN, BASKET_HELD, BASKET_REFUSING, BASKET_REFUSED = 1, 2, 3, 4
 local BASKET_VERSION, BASKET_BYTES = 1, 8
 local NO_BASKET = "\0\0\0\0\0\0\0\0" -- in an answer

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- clear empties a partition that serves nobody, for the one who restores it from MySQL and Kafka.
+-- clear empties a partition that is shut, for its restorer.
 --
 -- KEYS[1] mark     string      nonce and effects of the partition
 -- KEYS[2] meta     hash        of the partition

@@ -102,7 +102,7 @@ func NewReader(file io.Reader) (*Reader, error) {
 	return r, nil
 }
 
-// header is the first line of a CSV file. Where it ends in a carriage return alone, all lines do.
+// header reads the first line of a CSV file. If it ends in a carriage return alone, all lines do.
 func (r *Reader) header() ([]byte, error) {
 	var line []byte
 	for len(line) < lineBytesMax {
@@ -188,7 +188,7 @@ var fields = map[string]struct {
 
 const fieldNames = "sku_id, quantity, limit, hold_seconds, opens_at, closes_at, ack, shopper_deducts, frozen"
 
-// set reads one value into the line. An empty one means the default, where there is one.
+// set reads one value into the line. An empty value means the default, if there is one.
 func (l *Line) set(name, value string) error {
 	if value == "" && name != "sku_id" && name != "quantity" {
 		return nil

@@ -16,7 +16,7 @@ import (
 // ErrOvertaken tells that another one has gone on with the pass.
 var ErrOvertaken = errors.New("another persister goes on with the pass through older rows")
 
-// Pass is a way through the older rows of the ledger, which is made in pieces. Whoever holds the lease goes on with it.
+// Pass is one reading of the older rows of the ledger, in pieces. The holder of the lease continues it.
 type Pass struct {
 	Begun Moment
 	Ago   time.Duration // since then, when the pass was read

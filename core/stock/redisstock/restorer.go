@@ -38,8 +38,8 @@ const (
 	goneStepMS = 1000
 )
 
-// Restorer writes partitions that hold nothing or have lost a key. They are shut all the time. Whoever vets them
-// afterwards proves the result. It is safe for concurrent use, for different partitions.
+// Restorer writes partitions that hold nothing or have lost a key. They are shut all the time. A vetting proves the
+// result afterwards. A Restorer is safe for concurrent use, for different partitions.
 type Restorer struct {
 	client  rueidis.Client
 	upkeep  upkeep

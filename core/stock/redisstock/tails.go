@@ -209,9 +209,9 @@ func (m *mending) cell(cell stock.Cell, tail Tail) error {
 	return nil
 }
 
-// rebase writes the new holds, and puts the cell into its next epoch. A hold that no longer fits is written together with
-// the event that revokes it. If not all of these fit into one part, the cell stays fenced until the last part, and whoever
-// goes on after a kill revokes the rest.
+// rebase writes the new holds, and puts the cell into its next epoch. It writes a revoked hold together with the event
+// that revokes it. If they do not fit into one part, the cell stays fenced until the last part. After a kill, another
+// process revokes the rest.
 func (m *mending) rebase(w *part, c *rebuild.Cell) error {
 	for i := range c.Held {
 		if r := &c.Held[i]; r.Seq > w.base.Seq {

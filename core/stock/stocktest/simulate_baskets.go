@@ -9,8 +9,8 @@ import (
 	"sluice/core/stock"
 )
 
-// gatherSome takes baskets of few cells, users and keys, so that they repeat, share lines, and are refused. Half of them have
-// a line in another partition, which nobody takes.
+// gatherSome gathers baskets of few cells, users and keys, so that they repeat, share lines, and are refused. Half of
+// them have a line in another partition that is never gathered.
 func (s *simulation) gatherSome(rt *rapid.T) {
 	var requests []stock.Request
 	for range rapid.IntRange(1, 3).Draw(rt, "baskets") {

@@ -16,8 +16,8 @@ import (
 	"sluice/edge/batch"
 )
 
-// adminBody reads the body of an admin's write, the key, and who it is. The key is copied: it ends up
-// in ids that outlive the request. Where a body needs no member, it may be missing.
+// adminBody reads the body of an admin's write, the key, and the admin. It copies the key, because ids that outlive the
+// request contain it. If no member of a body is needed, the body may be missing.
 func adminBody[B any](a *API, r *request) (b B, key string, err error) {
 	return keyedBody[B](a, r, admins)
 }
@@ -154,7 +154,7 @@ func byAdmin(r *request, scope stock.Scope, key string) operate.Call {
 	return operate.Call{User: r.who.Subject, Scope: scope, Key: key}
 }
 
-// change has a cell changed. Its state after that is not always told.
+// change changes a cell. Its answer may lack the state of the cell after that.
 func (a *API) change(c *operate.Change) (operate.Done, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()

@@ -233,7 +233,7 @@ func (a *API) route(name string, handle func(*request) error) fasthttp.RequestHa
 		if err == nil {
 			err = handle(r)
 		} else {
-			r.head = head{} // a head read in part says neither who sent it nor from where
+			r.head = head{} // a head that was read in part does not tell its sender
 		}
 		if err != nil {
 			refused = a.refuse(r, err)
