@@ -70,6 +70,7 @@ func (s *SaleRegister) Run(ctx context.Context, c *Console) (err error) {
 			return err
 		}
 	}
+	s.Redis.CallTimeout = max(s.Redis.CallTimeout, loadCallTimeout)
 	o, err := s.target(ctx, c, s.DryRun, false)
 	if err != nil {
 		return err
@@ -77,14 +78,14 @@ func (s *SaleRegister) Run(ctx context.Context, c *Console) (err error) {
 	defer func() { err = errors.Join(err, o.Close()) }()
 	users := registry.New(o.DB, o.Stock)
 	counted := &countingReader{r: source}
-	load := userLoad{c: c, file: s.File, progress: &progress{c: c, total: size, done: counted.count, now: time.Now}}
+	load := &userLoad{c: c, file: s.File, progress: &progress{c: c, total: size, done: counted.count, now: time.Now}}
 	if load.done = (registered{Sale: s.ID, Result: "ok"}); s.DryRun {
 		load.done.Result = "dry_run"
 		if _, err := users.Find(ctx, s.ID); err != nil {
 			return saleFault(err)
 		}
 	} else {
-		load.register = func(some []int64) (registry.Result, error) { return users.Register(ctx, s.ID, some) }
+		load.load = users.Load(ctx, s.ID)
 	}
 	err = load.run(counted)
 	load.progress.clear()
@@ -125,9 +126,15 @@ type userLoad struct {
 	c        *Console
 	file     string
 	progress *progress
-	register func([]int64) (registry.Result, error) // nil in a dry run
-	asked    bool                                   // it has answered, so that registered.Registered is known
+	load     batches // nil in a dry run
+	asked    bool    // it has answered, so that registered.Registered is known
 	done     registered
+}
+
+// batches registers users, several batches at a time. *registry.Load implements it.
+type batches interface {
+	Add(users []int64) bool
+	Wait() (registry.Result, error)
 }
 
 // errNoUsers tells that a file is none of users.
@@ -136,32 +143,31 @@ var errNoUsers = errors.New("want one column of user ids, under the header user_
 func (l *userLoad) run(from io.Reader) error {
 	l.progress.begin()
 	defer func() { l.done.Seconds = time.Since(l.progress.start).Seconds() }()
-	lines := bufio.NewScanner(transform.NewReader(from, unicode.BOMOverride(transform.Nop))) // from UTF-16, if its mark says so
-	batch := make([]int64, 0, registry.UsersMax)
-	number := 0
-	flush := func() error {
-		if len(batch) == 0 || l.register == nil {
-			batch = batch[:0]
-			return nil
-		}
-		result, err := l.register(batch)
-		if err != nil {
-			return fmt.Errorf("register up to line %d: %w", number, err)
-		}
-		l.asked = true
-		l.done.Added, l.done.Registered = l.done.Added+result.Added, result.Registered
-		l.done.Changed = l.done.Changed || result.Added > 0
-		l.progress.show(l.done.Lines)
-		batch = batch[:0]
-		return nil
+	through, err := l.read(from)
+	if l.load == nil {
+		return err
 	}
+	result, failed := l.load.Wait()
+	l.asked = result.Registered > 0
+	l.done.Added, l.done.Registered, l.done.Changed = result.Added, result.Registered, result.Added > 0
+	if failed != nil {
+		failed = fmt.Errorf("register up to line %d: %w", through, failed)
+	}
+	return errors.Join(failed, err)
+}
+
+// read gives the users of all lines to the load. It returns the last line that it read.
+func (l *userLoad) read(from io.Reader) (line int, err error) {
+	lines := bufio.NewScanner(transform.NewReader(from, unicode.BOMOverride(transform.Nop))) // from UTF-16, if its mark says so
+	var batch []int64
+	number := 0
 	for lines.Scan() {
 		number++
 		line := strings.Trim(strings.TrimSpace(lines.Text()), `"`)
 		switch {
 		case number == 1 && strings.Trim(line, "0123456789,.+-") != "":
 			if !strings.EqualFold(line, "user_id") {
-				return fmt.Errorf("%s: line 1, header row: %.40q: %w", l.file, line, errNoUsers)
+				return number, fmt.Errorf("%s: line 1, header row: %.40q: %w", l.file, line, errNoUsers)
 			}
 			continue
 		case line == "":
@@ -176,21 +182,32 @@ func (l *userLoad) run(from io.Reader) error {
 			}
 			continue
 		}
-		if batch = append(batch, user); len(batch) == cap(batch) {
-			if err := flush(); err != nil {
-				return err
+		if batch = append(batch, user); len(batch) == registry.UsersMax {
+			if !l.add(batch) {
+				return number, nil
 			}
+			batch = make([]int64, 0, registry.UsersMax)
 		}
 	}
 	switch err := lines.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
-		return fmt.Errorf("%s: line %d is too long: %w", l.file, number+1, errNoUsers)
+		return number, fmt.Errorf("%s: line %d is too long: %w", l.file, number+1, errNoUsers)
 	case err != nil:
-		return fmt.Errorf("file of users %w", text.OfFile(err))
+		return number, fmt.Errorf("file of users %w", text.OfFile(err))
 	case l.done.Lines == 0:
-		return fmt.Errorf("%s has no line with a user: %w", l.file, errNoUsers)
+		return number, fmt.Errorf("%s has no line with a user: %w", l.file, errNoUsers)
 	}
-	return flush()
+	if len(batch) > 0 {
+		l.add(batch)
+	}
+	return number, nil
+}
+
+// add gives a batch to the load. It returns false if the load has failed.
+func (l *userLoad) add(batch []int64) bool {
+	goesOn := l.load == nil || l.load.Add(batch)
+	l.progress.show(l.done.Lines)
+	return goesOn
 }
 
 // settle waits until every edge knows all registered users. Redis may have just got users that an earlier run had

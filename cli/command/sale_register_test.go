@@ -11,6 +11,12 @@ import (
 	"sluice/core/registry"
 )
 
+// failing registers nobody.
+type failing struct{ err error }
+
+func (f failing) Add([]int64) bool               { return false }
+func (f failing) Wait() (registry.Result, error) { return registry.Result{}, f.err }
+
 // A load that fails names the line of the file up to which it came, with the header and blank lines counted.
 func TestFailedRegistrationNamesItsLine(t *testing.T) {
 	t.Parallel()
@@ -18,7 +24,7 @@ func TestFailedRegistrationNamesItsLine(t *testing.T) {
 	c := &Console{Err: io.Discard}
 	load := userLoad{
 		c: c, progress: &progress{c: c, now: time.Now},
-		register: func([]int64) (registry.Result, error) { return registry.Result{}, away },
+		load: failing{away},
 	}
 	err := load.run(strings.NewReader("user_id\n\n5\n\n6\n"))
 	if !errors.Is(err, away) || !strings.Contains(err.Error(), "up to line 5:") {

@@ -34,9 +34,11 @@ var (
 // Store has the sets of users. *redisstock.Store implements it.
 type Store interface {
 	Register(ctx context.Context, partition int, sale uint32, users []int64) (added int, err error)
+	RegisterAll(ctx context.Context, sets []redisstock.UserSet, users []int64) error
 	RestoreUsers(ctx context.Context, of redisstock.UserSet, users []int64) error
 	MissingUsers(ctx context.Context, of redisstock.UserSet, users []int64) (missing []int64, err error)
 	CountUsers(ctx context.Context, sets []redisstock.UserSet) ([]int64, error)
+	ScanUsers(ctx context.Context, of redisstock.UserSet, yield func(user int64) error) error
 	ForgetUsers(ctx context.Context, of redisstock.UserSet) (there bool, err error)
 	Partitions() int
 }
@@ -45,11 +47,14 @@ type Store interface {
 type Registry struct {
 	db    *sql.DB
 	store Store
-	known sync.Map // []redisstock.UserSet by sale: a sale has the same SKUs for ever
+	known sync.Map      // []redisstock.UserSet by sale: a sale has the same SKUs for ever
+	turn  chan struct{} // is full while users go to Redis
 }
 
 // New makes a registry of a database and a store, which the caller closes.
-func New(db *sql.DB, store Store) *Registry { return &Registry{db: db, store: store} }
+func New(db *sql.DB, store Store) *Registry {
+	return &Registry{db: db, store: store, turn: make(chan struct{}, 1)}
+}
 
 // Result is the result of a registration.
 type Result struct {
@@ -72,14 +77,7 @@ func (r *Registry) Register(ctx context.Context, id uint32, users []int64) (Resu
 	if err != nil || !kept {
 		return done, err // a sale that was over for long has no sets: it gets them when it opens again
 	}
-	return done, r.eachSet(s.Sets, func(of redisstock.UserSet) error {
-		for some := range slices.Chunk(users, redisstock.RegisterMax) {
-			if _, err := r.store.Register(ctx, of.Partition, of.Sale, some); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return done, r.toRedis(ctx, s.Sets, users)
 }
 
 // setsAtOnce is how many sets of a sale are written at the same time.

@@ -1,0 +1,82 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"sluice/core/registry"
+	"sluice/core/stock/redisstock"
+)
+
+// taking is a store that calls a function before it takes users.
+type taking struct {
+	registry.Store
+
+	takes func() error
+}
+
+func (t *taking) RegisterAll(ctx context.Context, sets []redisstock.UserSet, users []int64) error {
+	if err := t.takes(); err != nil {
+		return err
+	}
+	return t.Store.RegisterAll(ctx, sets, users)
+}
+
+// While Redis takes a batch of a load, MySQL gets others.
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	if _, err := s.Register(t.Context(), 7, users(1, 50)); err != nil {
+		t.Fatal(err)
+	}
+	const batches, batch = 10, 100
+	load := registry.New(s.db, &taking{s.store, func() error {
+		for s.sale(7).Registered < 2*batch && t.Context().Err() == nil { // until MySQL has another batch too
+			continue
+		}
+		return nil
+	}}).Load(t.Context(), 7)
+	for i := range int64(batches) {
+		if !load.Add(users(1+i*batch, batch)) {
+			t.Error("it failed")
+		}
+	}
+	got, err := load.Wait()
+	if want := (registry.Result{Added: batches*batch - 50, Registered: batches * batch}); got != want || err != nil {
+		t.Errorf("%+v, want %+v, error %v", got, want, err)
+	}
+	s.wantEverywhere(s.sale(7).Sets, batches*batch)
+}
+
+// A load ends with the first batch that fails. The same users can be loaded once more.
+func TestLoadFails(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	away := errors.New("away")
+	var calls atomic.Int64
+	load := registry.New(s.db, &taking{s.store, func() error {
+		if calls.Add(1) > 100 {
+			return away
+		}
+		return nil
+	}}).Load(t.Context(), 7)
+	n := int64(0)
+	for load.Add(users(1+n*10, 10)) {
+		n++
+	}
+	if got, err := load.Wait(); !errors.Is(err, away) || got.Registered < 10 {
+		t.Errorf("%+v, error %v", got, err)
+	}
+	again := s.Load(t.Context(), 7)
+	for i := range n {
+		again.Add(users(1+i*10, 10))
+	}
+	if got, err := again.Wait(); got.Registered != 10*n || err != nil {
+		t.Errorf("again: %+v, want %d users, error %v", got, 10*n, err)
+	}
+	s.wantEverywhere(s.sale(7).Sets, 10*n)
+}
