@@ -102,3 +102,56 @@ func TestUsersAreRegistered(t *testing.T) {
 		t.Errorf("Redis has %d users after a vetting", n)
 	}
 }
+
+// Whoever edits the users of a sale in Redis or MySQL is found out by reconcile and doctor, which say what to do.
+func TestRegisteredUsersAreCompared(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t).migrated()
+	d.runWith("sku_id,quantity\n1001,9\n", "stock", "load", "--yes").want(command.ExitDone)
+	d.run("sale", "create", "7", "--name", "club", "--item", "1001:3", "--registered-only", "--yes").want(command.ExitDone)
+	d.run("sale", "register", "7", "--yes", "--user", "5", "--user", "6").want(command.ExitDone)
+	d.persist(1001)
+	d.persist(1001, "--sale", "7")
+	d.run("reconcile").want(command.ExitDone, "in sync")
+	h := d.hand()
+	redis := func(command, key string, values ...string) {
+		t.Helper()
+		if n, err := h.client.Do(t.Context(), h.client.B().Arbitrary(command).Keys(key).Args(values...).Build()).AsInt64(); n != 1 || err != nil {
+			t.Fatal(command, n, err)
+		}
+	}
+	key := fmt.Sprintf("{p%d}:registered:7", stock.Cell{SKU: 1001, Pool: 7}.Partition(8))
+	redis("SADD", key, "\x00\x00\x00\x00\x00\x00\x00\x09")
+	const says = "has 3, and MySQL has 2. MySQL has no row of user 9"
+	do := "sluice sale register 7 --user 9. If not, UNLINK " + key
+	d.run("reconcile").want(command.ExitDrift, "registered users of sale 7: partition", says, do, "the stores differ: registered users")
+	d.run("reconcile", "--sale", "7").want(command.ExitDrift, says)
+	d.run("reconcile", "--sale", "0").want(command.ExitDone).lacks("registered users")
+	d.run("reconcile", "--sku", "1001").want(command.ExitDone).lacks("registered users")
+	d.run("reconcile", "-o", "csv").want(command.ExitDrift, says)
+	d.run("reconcile", "-o", "html").want(command.ExitDrift, says)
+	got := into[struct {
+		Users []struct {
+			Sale      string `json:"sale_id"`
+			Partition *int   `json:"partition"`
+			Has, Rows int64
+			Strangers []string `json:"not_in_mysql"`
+		} `json:"registered_users"`
+	}](d.run("reconcile", "-o", "json").want(command.ExitDrift))
+	if len(got.Users) != 1 || got.Users[0].Sale != "7" || got.Users[0].Partition == nil || got.Users[0].Has != 3 || got.Users[0].Rows != 2 ||
+		strings.Join(got.Users[0].Strangers, " ") != "9" {
+		t.Errorf("%+v", got)
+	}
+	d.run("doctor").want(command.ExitFailed, "fail registered users of sale 7: partition", says, do)
+
+	redis("UNLINK", key)
+	d.run("reconcile").want(command.ExitDrift, "has 0, and MySQL has 2: start an edge")
+	d.run("sale", "register", "7", "--yes", "--user", "5", "--user", "6").want(command.ExitDone) // does what it says
+	d.run("reconcile").want(command.ExitDone)
+
+	h.sql("UPDATE sales SET registered = 9 WHERE sale_id = 7")
+	const row = "the row of the sale counts 9, and MySQL has 2: UPDATE sales SET registered = 2 WHERE sale_id = 7"
+	d.run("reconcile").want(command.ExitDrift, row)
+	h.sql("UPDATE sales SET registered = 2 WHERE sale_id = 7")
+	d.run("reconcile").want(command.ExitDone)
+}

@@ -47,6 +47,10 @@ func (d *Doctor) drift(ctx context.Context, e *examination) {
 			e.fail(findingTitle(f), found, do)
 		}
 	}
+	for i := range report.Users[:min(len(report.Users), driftNamed)] {
+		u := &report.Users[i]
+		e.fail(fmt.Sprintf("registered users of sale %d", int64(u.Sale)), u.Says(), u.Do())
+	}
 	if s.Verdict == reconcile.Clean {
 		e.ok(about, "Redis, MySQL and Kafka have the same of %s cells; events under way explain what differs in %s of them", number(s.Cells), number(s.InFlight))
 	}

@@ -19,6 +19,7 @@ import (
 	"sluice/core/lifecycle"
 	"sluice/core/moment"
 	"sluice/core/reconcile"
+	"sluice/core/registry"
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -147,7 +148,11 @@ func verdictError(report *reconcile.Report) error {
 	switch s.Verdict {
 	case reconcile.Clean:
 	case reconcile.HasDrift:
-		return codedError{fmt.Errorf("the stores differ: %s findings in %s cells: docs/reconcile.md says what to do about each type", number(s.Findings), number(s.Cells)), ExitDrift}
+		err := errors.New("the stores differ: registered users; each line says what to do")
+		if s.Findings > 0 {
+			err = fmt.Errorf("the stores differ: %s findings in %s cells: docs/reconcile.md says what to do about each type", number(s.Findings), number(s.Cells))
+		}
+		return codedError{err, ExitDrift}
 	case reconcile.NotChecked:
 		return codedError{errors.New("not everything could be compared: see what is unverified"), ExitUnverified}
 	}
@@ -255,7 +260,9 @@ func (s *Stores) openToCompare(ctx context.Context) (*Opened, reconcile.Store, e
 // sweeper returns a sweeper for the opened stores.
 func (o *Opened) sweeper(k kafka.Config) *reconcile.Sweeper {
 	tail := evidence.New(o.DB, evidence.KafkaTail{Brokers: k.Brokers, Topic: k.Topic, Group: k.Group})
-	return &reconcile.Sweeper{Redis: o.Stock, Books: ledger.New(o.DB, nil), Tail: tail.Tail, Now: time.Now}
+	return &reconcile.Sweeper{
+		Redis: o.Stock, Books: ledger.New(o.DB, nil), Tail: tail.Tail, Users: registry.New(o.DB, o.Stock).Compare, Now: time.Now,
+	}
 }
 
 // progress prints on standard error how far a sweep has come.
@@ -291,10 +298,13 @@ func (w *reconcileRun) print(report *reconcile.Report) error {
 	return nil
 }
 
-// csv writes a line per finding. A store that could not be read has no finding, so csv reports it on standard error.
+// csv writes a line per finding. What is no finding goes to standard error: a store that could not be read, and registered users.
 func (w *reconcileRun) csv(report *reconcile.Report) error {
 	for _, u := range report.Summary.Unread {
 		w.console.Notef("%s", unreadText(u))
+	}
+	for i := range report.Users {
+		w.console.Notef("%s", usersText(&report.Users[i]))
 	}
 	var text bytes.Buffer
 	to := csv.NewWriter(&text)
@@ -342,6 +352,10 @@ func unreadText(u reconcile.Unread) string {
 	return fmt.Sprintf("unverified since %s: %s%s: %s", timeText(int64(u.Since)), u.Store, part, u.Error)
 }
 
+func usersText(u *reconcile.Users) string {
+	return fmt.Sprintf("registered users of sale %d: %s: %s", int64(u.Sale), u.Says(), u.Do())
+}
+
 func (w *reconcileRun) table(report *reconcile.Report) {
 	c, s := w.console, &report.Summary
 	colors := map[reconcile.Verdict]string{reconcile.Clean: green, reconcile.HasDrift: red, reconcile.NotChecked: yellow}
@@ -350,6 +364,9 @@ func (w *reconcileRun) table(report *reconcile.Report) {
 		number(s.Unverified), number(s.Reservations))
 	for _, u := range s.Unread {
 		c.Printf("%s\n", c.paint(yellow, unreadText(u)))
+	}
+	for i := range report.Users {
+		c.Printf("%s\n", c.paint(red, usersText(&report.Users[i])))
 	}
 	if len(report.Findings) == 0 {
 		return

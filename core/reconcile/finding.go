@@ -96,6 +96,8 @@ const (
 	InStock        Store = "product_inventories"
 	InReservations Store = "reservations"
 	InLetters      Store = "dead_letters"
+
+	InRegistrations Store = "registrations" // registered users, in MySQL and Redis
 )
 
 // Proof is one row of a store that proves a finding.

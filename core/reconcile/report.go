@@ -60,6 +60,7 @@ type Unread struct {
 type Report struct {
 	Summary  Summary   `json:"summary"`
 	Findings []Finding `json:"findings"`
+	Users    []Users   `json:"registered_users"`
 
 	// Steps are the repairs of the findings, in no order. If there are too many, some are left out.
 	Steps []RepairStep `json:"-"`
@@ -90,7 +91,7 @@ type Step struct {
 }
 
 func newReport() *Report {
-	return &Report{Findings: []Finding{}, Summary: Summary{ByType: map[Type]int64{}, Units: map[Direction]int64{}, Unread: []Unread{}}}
+	return &Report{Findings: []Finding{}, Users: []Users{}, Summary: Summary{ByType: map[Type]int64{}, Units: map[Direction]int64{}, Unread: []Unread{}}}
 }
 
 func (r *Report) add(findings ...Finding) {
@@ -180,7 +181,7 @@ func (r *Report) close() {
 		return cmp.Or(cmp.Compare(a.Cell.SKU, b.Cell.SKU), cmp.Compare(a.Cell.Pool, b.Cell.Pool), cmp.Compare(a.Cell.Bucket, b.Cell.Bucket))
 	})
 	switch {
-	case r.Summary.Findings > r.Summary.ByType[Unverifiable]:
+	case r.Summary.Findings > r.Summary.ByType[Unverifiable], len(r.Users) > 0:
 		r.Summary.Verdict = HasDrift
 	case r.Summary.Unverified > 0 || len(r.Summary.Unread) > 0 || r.Summary.Findings > 0:
 		r.Summary.Verdict = NotChecked
@@ -215,7 +216,7 @@ func trailOf(v *View, j Judgement) Trail {
 			s.Outbox = true
 		case InKafka:
 			s.Kafka = true
-		case InRedis, InStock, InReservations, InLetters:
+		case InRedis, InStock, InReservations, InLetters, InRegistrations:
 		}
 		if v.Redis != nil && e.Position == v.Redis.Position {
 			s.Note = "Redis' counters are here"

@@ -10,6 +10,7 @@ import (
 
 	"sluice/core/event"
 	"sluice/core/ledger"
+	"sluice/core/registry"
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -43,6 +44,8 @@ type Sweeper struct {
 	Books *ledger.Reader
 	// Tail yields the events that Kafka has and MySQL may not have yet.
 	Tail func(ctx context.Context, yield func(*event.Batch) error) error
+	// Users yields where registered users differ, of a sale or with 0 of all. If it is nil, they are not compared.
+	Users func(ctx context.Context, sale uint32) ([]registry.Difference, error)
 	// Progress is called now and then with how far a sweep has come, by one goroutine at a time. It may be nil.
 	Progress func(Progress)
 	Now      func() time.Time
@@ -104,6 +107,7 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 	} else {
 		w.compareAll(ctx)
 	}
+	w.compareUsers(ctx)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
