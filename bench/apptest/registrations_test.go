@@ -1,0 +1,468 @@
+package apptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sluice/bench/stack"
+	"sluice/core/client"
+	"sluice/core/evidence"
+	"sluice/core/registry"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+const (
+	clubSale  = 7
+	clubSKUs  = 3 // each in a partition of its own
+	clubUnits = 2000
+	buyers    = 10 // at once
+
+	// Users, by how they are registered.
+	fromFile  = 1             // before the sale opens
+	oneByOne  = 1_000_000     // by a service
+	late      = 2_000_000     // by files, while the sale is open
+	strangers = 1_000_000_000 // nobody registers them
+
+	fileUsers = 2_000
+	lateUsers = 40_000
+)
+
+// TestRegisteredUsersUnderFaults sells a sale for registered users only at two edges, while users are registered from files and
+// one by one. A load and edges are killed, Redis loses its tail twice, and then everything. Whoever was told to be registered is
+// never called not registered, nobody else ever holds a unit, and every request keeps its answer.
+func TestRegisteredUsersUnderFaults(t *testing.T) {
+	t.Parallel()
+	c := newClub(t)
+	for range 3 { // whoever was registered is known everywhere at once, before the sale can open
+		user := c.registerOne(t.Context(), 0)
+		for edge := range c.edges {
+			refused(c.as(edge, user).Reserve(t.Context(), client.Take{SKU: c.skus[0], Sale: clubSale, Quantity: 1}))(t, client.CodeNotOpen)
+			refused(c.as(edge, strangers).Reserve(t.Context(), client.Take{SKU: c.skus[0], Sale: clubSale, Quantity: 1}))(t, client.CodeNotRegistered)
+		}
+	}
+	c.s.Run("", "sale", "open", "7", "--yes")
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var all sync.WaitGroup
+	for n := range buyers {
+		all.Go(func() { c.shop(ctx, n) })
+	}
+	for n := range 3 {
+		all.Go(func() {
+			for i := n; ctx.Err() == nil; i++ {
+				edge := i % len(c.edges)
+				c.visit(ctx, &visit{user: c.registerOne(ctx, edge), member: true, key: "first", items: c.someItems(), first: 2 - edge})
+			}
+		})
+	}
+	c.goOn("at the opening", 0, 1)
+
+	load := c.startLoad(late)
+	within(t, time.Minute, func() bool { return c.rows(late) > 0 })
+	must(t, load.Kill())
+	must(t, c.edges[0].Kill())
+	c.goOn("while one edge and a load are dead", 1)
+	must(t, c.edges[0].Restart(t.Context()))
+	c.load(late)
+	c.goOn("after that", 0, 1)
+
+	load = c.startLoad(late + lateUsers)
+	c.loseTail()
+	<-load.Done()
+	c.load(late + lateUsers)
+	c.goOn("after Redis lost its tail", 0, 1)
+
+	must(t, c.edges[1].Kill())
+	c.loseTail()
+	c.goOn("after another loss, with one edge", 0)
+	must(t, c.edges[1].Restart(t.Context()))
+	c.goOn("with both", 0, 1)
+
+	must(t, c.s.Redis.Kill())
+	must(t, os.RemoveAll(filepath.Join(c.s.Redis.Dir, "appendonlydir")))
+	must(t, c.s.Redis.Restart(t.Context()))
+	c.goOn("after Redis was emptied and restored", 0, 1)
+
+	stop()
+	all.Wait()
+	c.s.Drained(t, 30*time.Second)
+	c.compare()
+	c.s.Run("", "reconcile")
+}
+
+// club is a sale for registered users only.
+type club struct {
+	*testing.T
+
+	s       *stack.Stack
+	edges   []*stack.Process
+	clients []*client.Client
+	skus    []int64
+	dir     string
+
+	next          atomic.Int64 // of those who are registered one by one
+	held, refused [2]atomic.Int64
+
+	mu      sync.Mutex
+	members []int64 // whose registration was acknowledged
+	visits  []*visit
+}
+
+// visit is a request for units, and what became of it.
+type visit struct {
+	user   int64
+	member bool
+	key    string
+	items  []client.Item // one: a single reservation
+	first  int           // the edge that is asked first, plus 1; 0: any
+
+	held  bool
+	state stock.State // of what it held
+}
+
+func newClub(t *testing.T) *club {
+	t.Helper()
+	s := stack.New(t, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_ACK=log", "SLUICE_RESTORE=auto")
+	c := &club{T: t, s: s, dir: t.TempDir()}
+	seen := map[int]bool{}
+	lines, create := []string{"sku_id,quantity"}, []string{"sale", "create", "7", "--name", "club", "--registered-only", "--yes"}
+	for sku := int64(1000); len(c.skus) < clubSKUs; sku++ {
+		if p := (stock.Cell{SKU: sku, Pool: clubSale}).Partition(s.Store.Partitions()); !seen[p] {
+			seen[p] = true
+			c.skus = append(c.skus, sku)
+			lines = append(lines, fmt.Sprintf("%d,%d", sku, 2*clubUnits))
+			create = append(create, "--item", fmt.Sprintf("%d:%d", sku, clubUnits))
+		}
+	}
+	s.LoadCSV(lines...)
+	s.Run("", create...)
+	s.Run(c.file(fromFile, fileUsers), "sale", "register", "7", "--yes", "--file", "-")
+	c.join(fromFile, fileUsers)
+	c.edges = []*stack.Process{s.StartEdge(), s.StartEdge()}
+	s.StartPersister()
+	for _, edge := range c.edges {
+		cl, err := client.New(client.Config{URL: "http://" + edge.Addr(), Attempts: 1})
+		must(t, err)
+		t.Cleanup(cl.Close)
+		c.clients = append(c.clients, cl)
+	}
+	return c
+}
+
+func (c *club) as(edge int, user int64) *client.Client {
+	return c.clients[edge].As(c.s.Token(user, "shopper"))
+}
+
+func (c *club) file(from, users int64) string {
+	var b strings.Builder
+	for user := range users {
+		fmt.Fprintln(&b, from+user)
+	}
+	return b.String()
+}
+
+// join notes that users are registered.
+func (c *club) join(from, users int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for user := range users {
+		c.members = append(c.members, from+user)
+	}
+}
+
+func (c *club) anyMember() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.members[rand.IntN(len(c.members))]
+}
+
+// registerOne registers a user at an edge, or at the other one if that is down. It returns when an edge has said that it is done.
+func (c *club) registerOne(ctx context.Context, edge int) int64 {
+	user := oneByOne + c.next.Add(1)
+	for ; ; edge = (edge + 1) % len(c.edges) {
+		_, err := c.clients[edge].As(c.s.Token(1, "service")).RegisterUsers(context.WithoutCancel(ctx), clubSale, []int64{user})
+		if p := new(client.Problem); errors.As(err, &p) && !p.Retryable {
+			c.Errorf("user %d: %v", user, p)
+			return user
+		}
+		if err == nil {
+			c.join(user, 1)
+			return user
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// startLoad begins to register users from a file.
+func (c *club) startLoad(from int64) *stack.Process {
+	c.Helper()
+	path := filepath.Join(c.dir, fmt.Sprint(from))
+	must(c.T, os.WriteFile(path, []byte(c.file(from, lateUsers)), 0o600))
+	return stack.StartProcess(c.T, "load", c.s.Program("sale", "register", "7", "--yes", "--file", path))
+}
+
+// load registers users from a file, as often as it takes until all of them are.
+func (c *club) load(from int64) {
+	c.Helper()
+	within(c.T, time.Minute, func() bool {
+		load := c.startLoad(from)
+		<-load.Done()
+		return load.ExitCode() == 0
+	})
+	c.join(from, lateUsers)
+}
+
+// rows is how many users of a file MySQL has.
+func (c *club) rows(from int64) int64 {
+	c.Helper()
+	return count(c.T, c.s, "SELECT COUNT(*) FROM registrations WHERE user_id BETWEEN ? AND ?", from, from+lateUsers-1)
+}
+
+func (c *club) someItems() (items []client.Item) {
+	for _, i := range rand.Perm(clubSKUs)[:1+rand.IntN(2)] {
+		items = append(items, client.Item{SKU: c.skus[i], Quantity: 1, Sale: clubSale})
+	}
+	if len(items) > 1 { // a basket, also with an item that anybody may take
+		items = append(items, client.Item{SKU: c.skus[0], Quantity: 1})
+	}
+	return items
+}
+
+// shop asks for one thing after the other.
+func (c *club) shop(ctx context.Context, n int) {
+	for i := 0; ctx.Err() == nil; i++ {
+		v := &visit{key: fmt.Sprintf("%d.%d", n, i), items: c.someItems()}
+		if rand.IntN(3) == 0 {
+			v.user = strangers + rand.Int64N(1000)
+		} else {
+			v.user, v.member = c.anyMember(), true
+		}
+		c.visit(ctx, v)
+	}
+}
+
+// visit repeats a request at any edge until it is answered. Most of what it holds is then given back or sold.
+func (c *club) visit(ctx context.Context, v *visit) {
+	c.mu.Lock()
+	c.visits = append(c.visits, v)
+	c.mu.Unlock()
+	began := time.Now()
+	for time.Since(began) < time.Minute {
+		edge := rand.IntN(len(c.edges))
+		if v.first > 0 {
+			edge, v.first = v.first-1, 0
+		}
+		code, answered := c.ask(ctx, edge, v)
+		if !answered {
+			time.Sleep(20 * time.Millisecond)
+			continue
+		}
+		switch {
+		case v.held:
+			c.held[edge].Add(1)
+			c.settle(ctx, v, []stock.State{stock.StateHeld, stock.StateConfirmed, stock.StateReleased, stock.StateReleased}[rand.IntN(4)])
+		case code == client.CodeNotRegistered:
+			c.refused[edge].Add(1)
+		}
+		return
+	}
+	c.Errorf("request %s of user %d got no answer", v.key, v.user)
+}
+
+// ask asks an edge. It returns false if the request has to be repeated.
+func (c *club) ask(ctx context.Context, edge int, v *visit) (code client.Code, answered bool) {
+	ctx, cl := context.WithoutCancel(ctx), c.as(edge, v.user)
+	var err error
+	if one := v.items[0]; len(v.items) == 1 {
+		_, err = cl.Reserve(ctx, client.Take{SKU: one.SKU, Sale: one.Sale, Quantity: 1, Key: v.key})
+	} else {
+		_, err = cl.HoldBasket(ctx, client.Basket{Items: v.items, Key: v.key})
+	}
+	code = client.CodeOf(err)
+	p := new(client.Problem)
+	switch {
+	case err == nil && !v.member:
+		c.Errorf("user %d is not registered, and holds %+v", v.user, v.items)
+	case code == client.CodeNotRegistered && v.member:
+		c.Errorf("user %d is registered, and refused: %v", v.user, err)
+	case err != nil && (!errors.As(err, &p) || p.Retryable):
+		return code, false
+	case v.held && err != nil:
+		c.Errorf("request %s of user %d was held, and now gets %v", v.key, v.user, err)
+	case !v.member && len(v.items) == 1 && code != client.CodeNotRegistered:
+		c.Errorf("user %d is not registered, and gets %v", v.user, err)
+	}
+	v.held = v.held || err == nil
+	return code, true
+}
+
+// settle sells what a visit holds, or gives it back, and repeats that until it is done.
+func (c *club) settle(ctx context.Context, v *visit, to stock.State) {
+	v.state = to
+	var ids []string
+	for _, id := range c.ids(v) {
+		ids = append(ids, id.String())
+	}
+	service := c.s.Token(1, "service")
+	for attempt := 0; to != stock.StateHeld; attempt++ {
+		cl := c.clients[attempt%len(c.edges)].As(service)
+		do := cl.ReleaseAll
+		if to == stock.StateConfirmed {
+			do = cl.ConfirmAll
+		}
+		done, err := do(context.WithoutCancel(ctx), ids)
+		for _, one := range done {
+			if one.Problem != nil && err == nil {
+				err = one.Problem
+			}
+		}
+		if err == nil {
+			return
+		}
+		if p := new(client.Problem); errors.As(err, &p) && !p.Retryable {
+			c.Errorf("request %s of user %d: %v", v.key, v.user, err)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// ids are those of a visit's reservations, as a shop computes them.
+func (c *club) ids(v *visit) (ids []stock.ReservationID) {
+	partitions := c.s.Store.Partitions()
+	texts, err := client.Basket{Items: v.items, User: v.user, Key: v.key}.ReservationIDs(partitions)
+	if one := v.items[0]; len(v.items) == 1 {
+		texts = make([]string, 1)
+		texts[0], err = client.Take{SKU: one.SKU, Sale: one.Sale, User: v.user, Key: v.key}.ReservationID(false, partitions)
+	}
+	if err != nil {
+		c.Error(err)
+	}
+	for _, text := range texts {
+		id, err := stock.ParseReservationID(text)
+		if err != nil {
+			c.Error(err)
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// goOn waits until members have got units, and others were refused, at each of some edges.
+func (c *club) goOn(when string, edges ...int) {
+	c.Helper()
+	began := time.Now()
+	var held, refused [2]int64
+	for _, edge := range edges {
+		held[edge], refused[edge] = c.held[edge].Load()+15, c.refused[edge].Load()+5
+	}
+	within(c.T, time.Minute, func() bool {
+		for _, edge := range edges {
+			if c.held[edge].Load() < held[edge] || c.refused[edge].Load() < refused[edge] {
+				return false
+			}
+		}
+		return true
+	})
+	c.Logf("%s: goes on after %v", when, time.Since(began).Round(time.Millisecond))
+}
+
+// loseTail kills Redis after somebody was registered and units were taken, and cuts the end of its append-only file off.
+func (c *club) loseTail() {
+	c.Helper()
+	files, err := filepath.Glob(filepath.Join(c.s.Redis.Dir, "appendonlydir", "*.incr.aof"))
+	if err != nil || len(files) != 1 {
+		c.Fatal(files, err)
+	}
+	info, err := os.Stat(files[0])
+	must(c.T, err)
+	registered, held := c.next.Load(), c.held[0].Load()+c.held[1].Load()
+	within(c.T, time.Minute, func() bool { return c.next.Load() > registered+3 && c.held[0].Load()+c.held[1].Load() > held+20 })
+	must(c.T, c.s.Redis.Kill())
+	must(c.T, os.Truncate(files[0], info.Size()))
+	must(c.T, c.s.Redis.Restart(c.Context()))
+}
+
+// keepsItsAnswer tells whether a request has the same answer at the end. A member who got no unit may get one by then. A basket
+// that lost its record with Redis is decided anew: it is not held any more if its lines were released.
+func (c *club) keepsItsAnswer(v *visit) bool {
+	if !v.held {
+		return !v.member
+	}
+	return len(v.items) == 1 || v.state != stock.StateReleased
+}
+
+// compare holds what all were told against Redis and MySQL.
+func (c *club) compare() {
+	c.Helper()
+	must(c.T, c.s.Store.Adopt(c.Context(), evidence.NewNonces(c.s.DB)))
+	want := map[stock.Cell]stock.Balances{}
+	held := 0
+	for _, v := range c.visits {
+		for edge := range c.edges {
+			if !c.keepsItsAnswer(v) {
+				continue
+			}
+			if _, answered := c.ask(c.Context(), edge, v); !answered {
+				c.Errorf("request %s of user %d is not settled", v.key, v.user)
+			}
+		}
+		if v.held {
+			held++
+		}
+		records, _, err := c.s.Store.Reservations(c.Context(), c.ids(v))
+		must(c.T, err)
+		for _, r := range records {
+			b := want[r.Cell]
+			switch r.State {
+			case stock.StateHeld:
+				b.Held += r.Quantity
+			case stock.StateConfirmed:
+				b.Sold += r.Quantity
+			}
+			want[r.Cell] = b
+			if v.held && r.State != v.state || !v.held && (r.State == stock.StateHeld || r.State == stock.StateConfirmed) {
+				c.Errorf("request %s of user %d: held %v, to be %v, and is %+v", v.key, v.user, v.held, v.state, r)
+			}
+		}
+	}
+	var cells []stock.Cell
+	var sets []redisstock.UserSet
+	for _, sku := range c.skus {
+		cell := stock.Cell{SKU: sku, Pool: clubSale}
+		cells = append(cells, stock.Cell{SKU: sku}, cell)
+		sets = append(sets, redisstock.UserSet{Partition: cell.Partition(c.s.Store.Partitions()), Sale: clubSale})
+	}
+	states, _, err := c.s.Store.Cells(c.Context(), cells)
+	must(c.T, err)
+	for _, s := range states {
+		if b := want[s.Cell]; s.Held != b.Held || s.Sold != b.Sold || s.Total != clubUnits {
+			c.Errorf("%v: %+v, and the requests have %d held and %d sold", s.Cell, s.Balances, b.Held, b.Sold)
+		}
+	}
+	expect(c.T, c.s, "reservations of users who are not registered", 0, "SELECT COUNT(*) FROM reservations WHERE user_id >= ? AND pool = ?", strangers, clubSale)
+	members := int64(len(c.members))
+	expect(c.T, c.s, "registered users", members, "SELECT COUNT(*) FROM registrations WHERE sale_id = ?", clubSale)
+	counts, err := c.s.Store.CountUsers(c.Context(), sets)
+	must(c.T, err)
+	for i, n := range counts {
+		if n != members {
+			c.Errorf("%+v has %d users of %d", sets[i], n, members)
+		}
+	}
+	if found, err := registry.New(c.s.DB, c.s.Store).Compare(c.Context(), 0); len(found) > 0 || err != nil {
+		c.Errorf("registered users differ: %+v, error %v", found, err)
+	}
+	c.Logf("%d requests, %d of them held; %d registered users, %d of them one by one", len(c.visits), held, members, c.next.Load())
+}
