@@ -49,6 +49,15 @@ func (s *Snapshot) Checkpoints(ctx context.Context, cells []stock.Cell) (map[sto
 	return CheckpointsIn(ctx, s.tx, cells, "")
 }
 
+// HasCheckpoints reports whether any cell has one.
+func (s *Snapshot) HasCheckpoints(ctx context.Context) (has bool, err error) {
+	err = s.read(ctx, "checkpoints", func(*sql.Rows) error {
+		has = true
+		return nil
+	}, []byte("SELECT 1 FROM checkpoints LIMIT 1"))
+	return has, err
+}
+
 // CheckpointsIn reads those of some cells in a transaction, with a clause that locks them.
 func CheckpointsIn(ctx context.Context, from db.Queryer, cells []stock.Cell, lock string) (map[stock.Cell]Checkpoint, error) {
 	found := map[stock.Cell]Checkpoint{}

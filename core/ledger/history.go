@@ -11,11 +11,12 @@ import (
 )
 
 // HistoryCells is the number of cells whose events one statement reads.
-const HistoryCells = 200
+const HistoryCells = 1000
 
 // Histories yields all events of cells. The events of a cell come together and in order. Histories reads pages of a
-// bounded number of rows and keeps none of them. An event at the border of two pages comes twice. If yield fails,
-// Histories stops and returns that error unchanged.
+// bounded number of rows and keeps none of them: an event is good until yield returns. It has no delta, fields and reason, which
+// no fold needs. An event at the border of two pages comes twice. If yield fails, Histories stops and returns that error
+// unchanged.
 func (s *Snapshot) Histories(ctx context.Context, cells []stock.Cell, page int, yield func(*Recorded) error) error {
 	h := histories{s, page, yield}
 	for some := range slices.Chunk(cells, HistoryCells) {
@@ -55,35 +56,32 @@ func (h *histories) of(ctx context.Context, cells []stock.Cell) error {
 }
 
 const (
-	selectFromKey = `SELECT ` + EventColumns + ` FROM ledger FORCE INDEX (PRIMARY) WHERE `
+	selectFromKey = `SELECT ` + foldColumns + ` FROM ledger FORCE INDEX (PRIMARY) WHERE `
 	inKeyOrder    = " ORDER BY sku_id, pool, bucket, epoch, seq LIMIT "
 )
 
 // page yields the rows of a query. It returns the last event, and whether there may be more.
 func (h *histories) page(ctx context.Context, query []byte) (last Recorded, full bool, err error) {
 	rows := 0
-	var stopped error
-	err = h.read(ctx, "ledger", func(found *sql.Rows) error {
-		e, err := ScanEvent(found)
-		if err != nil {
+	err = h.values(ctx, "ledger", strconv.AppendInt(append(query, inKeyOrder...), int64(h.rows), 10), func(v *values) error {
+		rows++
+		if err := v.event(&last); err != nil {
 			return err
 		}
-		rows++
-		last = e
-		stopped = h.yield(&last)
-		return stopped
-	}, strconv.AppendInt(append(query, inKeyOrder...), int64(h.rows), 10))
-	if stopped != nil {
-		err = stopped
-	}
+		return h.yield(&last)
+	})
 	return last, rows == h.rows, err
 }
 
 // BuyersOf yields, for cells with a limit, the units that each user has bought by reservations whose rows have left
-// for files.
-func (s *Snapshot) BuyersOf(ctx context.Context, cells []stock.Cell, yield func(c stock.Cell, user, units int64)) error {
+// for files: at most so many users, or all of them if most is 0.
+func (s *Snapshot) BuyersOf(ctx context.Context, cells []stock.Cell, most int, yield func(c stock.Cell, user, units int64)) error {
 	if len(cells) == 0 {
 		return nil
+	}
+	query := appendAmong([]byte("SELECT sku_id, pool, bucket, user_id, units FROM archived_buyers WHERE "), cells...)
+	if most > 0 {
+		query = fmt.Appendf(query, " LIMIT %d", most)
 	}
 	return s.read(ctx, "archived buyers", func(rows *sql.Rows) error {
 		var c stock.Cell
@@ -93,7 +91,7 @@ func (s *Snapshot) BuyersOf(ctx context.Context, cells []stock.Cell, yield func(
 			yield(c, user, units)
 		}
 		return err
-	}, appendAmong([]byte("SELECT sku_id, pool, bucket, user_id, units FROM archived_buyers WHERE "), cells...))
+	}, query)
 }
 
 // EpochEnds yields the position at which an epoch of a cell ended, for every epoch that a rebase has ended. at has

@@ -30,6 +30,12 @@ func (r *Reader) StockPositions(ctx context.Context, yield func(stock.Cell, stoc
 	return r.positions(ctx, "stock table", yield, selectStockPositions)
 }
 
+// CountCells counts the cells of the stock table.
+func (r *Reader) CountCells(ctx context.Context) (n int64, err error) {
+	err = r.read(ctx, "stock table", func(rows *sql.Rows) error { return rows.Scan(&n) }, "SELECT COUNT(*) FROM product_inventories")
+	return n, err
+}
+
 // NextEpochs returns, for each mark, the position at which the ledger begins the next epoch of the cell. It leaves
 // out cells that the stock table has in no later epoch.
 func (r *Reader) NextEpochs(ctx context.Context, cells []stock.Cell, marks map[stock.Cell]stock.Position) (map[stock.Cell]stock.Position, error) {
@@ -113,23 +119,18 @@ func (r *Reader) Behind(ctx context.Context, after stock.Cell, most int) ([]stoc
 
 // positions yields the cells and positions that a query finds.
 func (r *Reader) positions(ctx context.Context, what string, yield func(stock.Cell, stock.Position) error, query string) error {
-	var stopped error
-	err := r.query(ctx, func(rows *sql.Rows) error {
-		var c stock.Cell
-		var m stock.Position
-		if err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &m.Epoch, &m.Seq); err != nil {
-			return err
-		}
-		stopped = yield(c, m)
-		return stopped
-	}, query)
-	if stopped != nil {
-		return stopped
-	}
+	conn, err := r.db.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", what, err)
+		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
 	}
-	return nil
+	defer conn.Close() //nolint:errcheck // back to the pool
+	return valuesFrom(ctx, conn, what, query, func(v *values) error {
+		cell, at := v.cell(), v.position()
+		if v.wrong != nil {
+			return v.wrong
+		}
+		return yield(cell, at)
+	})
 }
 
 // cells returns the cells that a query finds.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,20 +16,28 @@ import (
 
 // Snapshot reads MySQL as it was at one moment, that of its first read. The caller closes it.
 type Snapshot struct {
-	tx *sql.Tx
+	conn *sql.Conn
+	tx   *sql.Tx
 }
 
 // Snapshot begins one.
 func (r *Reader) Snapshot(ctx context.Context) (*Snapshot, error) {
-	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	conn, err := r.db.Conn(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("begin to read mysql: %w: %w", stock.ErrNotApplied, err)
+		return nil, fmt.Errorf("connect to read mysql: %w: %w", stock.ErrNotApplied, err)
 	}
-	return &Snapshot{tx: tx}, nil
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("begin to read mysql: %w: %w", stock.ErrNotApplied, err), conn.Close())
+	}
+	return &Snapshot{conn: conn, tx: tx}, nil
 }
 
 // Close ends it. Nothing was changed, so nothing can fail.
-func (s *Snapshot) Close() { _ = s.tx.Rollback() }
+func (s *Snapshot) Close() {
+	_ = s.tx.Rollback()
+	_ = s.conn.Close()
+}
 
 func (s *Snapshot) read(ctx context.Context, what string, scan func(*sql.Rows) error, query []byte) error {
 	if err := db.Rows(ctx, s.tx, scan, string(query)); err != nil {
@@ -249,15 +258,13 @@ func (s *Snapshot) ends(ctx context.Context, cells []stock.Cell, yield func(cell
 }
 
 func (s *Snapshot) positions(ctx context.Context, what string, yield func(stock.Cell, stock.Position), query []byte) error {
-	return s.read(ctx, what, func(rows *sql.Rows) error {
-		var c stock.Cell
-		var at stock.Position
-		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &at.Epoch, &at.Seq)
-		if err == nil {
-			yield(c, at)
+	return s.values(ctx, what, query, func(v *values) error {
+		cell, at := v.cell(), v.position()
+		if v.wrong == nil {
+			yield(cell, at)
 		}
-		return err
-	}, query)
+		return v.wrong
+	})
 }
 
 // Row is a reservation as the table of reservations has it.

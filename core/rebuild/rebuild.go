@@ -53,6 +53,7 @@ type Fold struct {
 	at     stock.CellState
 	held   map[stock.ReservationID]stock.Reservation
 	buyers map[int64]int64
+	large  bool // held or buyers
 
 	missing   uint64
 	whole     uint64 // nothing is missing from this seq on
@@ -62,28 +63,46 @@ type Fold struct {
 // New begins a fold at a base. The fold calls ended with each record when its reservation ends, and with each record
 // that is final from the start. ended may be nil.
 func New(base Cell, ended func(Record)) *Fold {
-	f := &Fold{
-		ended: ended, at: base.CellState, knownSold: base.Sold, whole: base.Seq + 1,
-		ends: map[uint32]uint64{}, held: map[stock.ReservationID]stock.Reservation{}, buyers: map[int64]int64{},
+	f := &Fold{ended: ended}
+	f.Begin(base)
+	return f
+}
+
+// largeFrom is how many holds and users make a fold large. Then Begin makes new maps, because clearing large ones takes longer.
+const largeFrom = 64
+
+// Begin begins the fold anew at a base. What End has returned is no longer good.
+func (f *Fold) Begin(base Cell) {
+	f.at, f.knownSold, f.whole, f.missing = base.CellState, base.Sold, base.Seq+1, 0
+	if f.large || f.held == nil {
+		f.large, f.held, f.buyers = false, map[stock.ReservationID]stock.Reservation{}, map[int64]int64{}
 	}
+	clear(f.ends)
+	clear(f.held)
+	clear(f.buyers)
 	for _, r := range base.Held {
 		f.held[r.ID] = r
 	}
 	for user, units := range base.Buyers {
 		f.buyers[user] = units
 	}
-	return f
 }
 
 // EndEpoch says at which position an epoch ended, as the rebase after it tells. Later events of that epoch were
 // declared lost and do not count. Call EndEpoch before you add events.
-func (f *Fold) EndEpoch(last stock.Position) { f.ends[last.Epoch] = last.Seq }
+func (f *Fold) EndEpoch(last stock.Position) {
+	if f.ends == nil {
+		f.ends = map[uint32]uint64{}
+	}
+	f.ends[last.Epoch] = last.Seq
+}
 
 // Checkpoint begins anew from a known state of the cell. bought has the units of each user by reservations that had
 // ended by then. Holds that were added before stay and count. Older events may be missing, except those of open holds
 // and of settings: only these were used.
 func (f *Fold) Checkpoint(at stock.CellState, bought map[int64]int64) {
 	f.at, f.missing, f.whole, f.knownSold = at, 0, 0, at.Sold
+	f.large = f.large || len(bought) > largeFrom
 	for user, units := range bought {
 		if f.buyers[user] += units; f.buyers[user] <= 0 {
 			delete(f.buyers, user)
@@ -103,6 +122,7 @@ func (f *Fold) Add(e *event.Event, timeMS int64) error {
 		return fmt.Errorf("%w: %d.%d of %v after %d.%d of %v", ErrOrder, e.Epoch, e.Seq, e.Cell, f.at.Epoch, f.at.Seq, f.at.Cell)
 	}
 	f.miss(e)
+	f.large = f.large || len(f.held)+len(f.buyers) > largeFrom
 	f.at.Cell, f.at.Position, f.at.Loaded = e.Cell, e.Position, true
 	f.at.Balances = stock.Balances{Avail: e.Avail, Held: e.Held, Sold: e.Sold, Total: e.Total()}
 	f.apply(e, timeMS)

@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"sluice/core/config"
@@ -13,8 +14,14 @@ import (
 	"sluice/core/stock"
 )
 
-// entriesAtOnce is how many entries of an outbox one message to Kafka has.
-const entriesAtOnce = 200
+const (
+	// entriesFirst is how many entries of an outbox the first reading takes.
+	entriesFirst = 16
+	// entriesBytes is how many bytes the next readings take, by the size of the entries before. A reading must end within
+	// the timeout of a call, also on a busy machine. Entries of a restore have up to 75 KB, those of a sale a few hundred bytes.
+	entriesBytes = 1 << 20
+	entriesMax   = 1000
+)
 
 // prepare waits until MySQL has everything that is known of the partitions. It leaves out those of which nobody can
 // tell.
@@ -23,6 +30,9 @@ func (w *run) prepare(ctx context.Context) error {
 		if err := w.deliver(ctx, p); err != nil {
 			return err
 		}
+	}
+	if err := w.takeOver(ctx); err != nil {
+		return err
 	}
 	if err := w.wait(ctx); err != nil {
 		return err
@@ -45,21 +55,49 @@ func (w *run) prepare(ctx context.Context) error {
 	return nil
 }
 
+// takeOver claims the partitions that somebody has begun to restore and not finished. So one wait for persisters, and one reading
+// of all cells, serves all of them.
+func (w *run) takeOver(ctx context.Context) error {
+	for _, p := range w.plan.Begun {
+		err := w.deliver(ctx, p)
+		if err == nil {
+			_, err = w.clear(ctx, p)
+		}
+		if err != nil {
+			if err = w.outcome(p, err); err != nil {
+				return err
+			}
+			w.plan.Partitions = slices.DeleteFunc(slices.Clone(w.plan.Partitions), func(q int) bool { return q == p })
+		}
+	}
+	return nil
+}
+
 // deliver sends the outbox of a partition to Kafka.
 func (w *run) deliver(ctx context.Context, p int) error {
-	for after := ""; ; {
-		entries, err := w.Store.OutboxAfter(ctx, p, after, entriesAtOnce)
+	after, most := "", entriesFirst
+	for {
+		entries, err := w.Store.OutboxAfter(ctx, p, after, most)
 		if err == nil {
 			err = w.topic.Deliver(ctx, entries)
 		}
 		if err != nil {
 			return fmt.Errorf("bring the outbox of partition %d to kafka: %w", p, err)
 		}
-		if len(entries) < entriesAtOnce {
+		if len(entries) < most {
 			return nil
 		}
-		after = entries[len(entries)-1].ID
+		after, most = entries[len(entries)-1].ID, nextEntries(entries)
 	}
+}
+
+// nextEntries is how many entries to read next.
+func nextEntries(entries []stock.Entry) int {
+	bytes := 1
+	for i := range entries {
+		bytes = max(bytes, len(entries[i].Data))
+	}
+	return min(max(1, entriesBytes/bytes), entriesMax)
 }
 
 // wait waits until persisters have brought everything to MySQL that Kafka has now. Partitions that are open go on meanwhile.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"sluice/core/evidence"
 	"sluice/core/ledger"
+	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -23,8 +25,10 @@ import (
 const (
 	parallelDefault = 4
 	progressEvery   = time.Second
+	keepEvery       = redisstock.RestorerTTL / 5
 	waitEvery       = 300 * time.Millisecond // between two looks at how far persisters are
 	openEvery       = 5                      // while partitions are being restored, the pause between two vettings is so many times as long as a vetting
+	openParts       = 8                      // and at least this part of the partitions is new
 )
 
 // ErrForeign means that MySQL has the ledger of another deployment.
@@ -90,12 +94,8 @@ func (r *Restore) Plan(ctx context.Context) (Plan, error) {
 	if len(p.Partitions) == 0 {
 		return p, nil
 	}
-	cells, err := r.cells(ctx, p.Partitions)
-	if err != nil {
+	if p.Cells, err = r.count(ctx, p.Partitions); err != nil {
 		return Plan{}, err
-	}
-	for _, some := range cells {
-		p.Cells += int64(len(some))
 	}
 	topic := r.topic()
 	defer topic.Close()
@@ -105,6 +105,18 @@ func (r *Restore) Plan(ctx context.Context) (Plan, error) {
 	}
 	p.Waiting = left(unread, ends(unread))
 	return p, nil
+}
+
+// count counts the cells that MySQL has of some partitions.
+func (r *Restore) count(ctx context.Context, partitions []int) (n int64, err error) {
+	if len(partitions) == r.Vetting.Stock.Partitions {
+		return ledger.New(r.Vetting.DB, nil).CountCells(ctx)
+	}
+	cells, err := r.cells(ctx, partitions)
+	for _, some := range cells {
+		n += int64(len(some))
+	}
+	return n, err
 }
 
 func (r *Restore) topic() *outbox.Topic {
@@ -143,16 +155,18 @@ type run struct {
 	plan     Plan
 	cells    map[int][]cellAt
 
+	buyersMax int
+
 	waiting, cellsDone, records, events atomic.Int64
 
-	mu     sync.Mutex
-	report Report
+	mu      sync.Mutex
+	report  Report
+	claimed map[int]bool // partitions whose claim keep renews
 }
 
-// Run carries out a plan. The error joins all trouble. Finished partitions stay finished, and the next run goes on.
-func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
-	w := &run{Restore: r, plan: plan, books: ledger.New(r.Vetting.DB, nil), topic: r.topic()}
-	defer w.topic.Close()
+// newRun begins to carry out a plan. The caller closes the topic.
+func (r *Restore) newRun(ctx context.Context, plan Plan) (*run, error) {
+	w := &run{Restore: r, plan: plan, buyersMax: buyersMax, claimed: map[int]bool{}, books: ledger.New(r.Vetting.DB, nil), topic: r.topic()}
 	w.report = Report{Refused: map[int]string{}, Lost: map[int][]*Loss{}}
 	w.report.Partitions = len(plan.Partitions)
 	database, err := evidence.NewNonces(r.Vetting.DB).Identity(ctx)
@@ -163,6 +177,13 @@ func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
 		s := r.Vetting.Stock
 		w.restorer, err = redisstock.NewRestorer(r.Vetting.Client, s.Partitions, s.Deployment, database.ID, s.Retention)
 	}
+	return w, err
+}
+
+// Run carries out a plan. The error joins all trouble. Finished partitions stay finished, and the next run goes on.
+func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
+	w, err := r.newRun(ctx, plan)
+	defer w.topic.Close()
 	if err != nil {
 		return w.report, err
 	}
@@ -174,6 +195,7 @@ func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
 	telling, stop := context.WithCancel(ctx)
 	defer stop()
 	go w.tell(telling)
+	go w.keep(telling)
 	if err := w.prepare(ctx); err != nil {
 		return w.report, err
 	}
@@ -207,6 +229,40 @@ func (w *run) progress() Progress {
 	return p
 }
 
+// keep renews the claims on partitions until ctx ends, whatever the run waits for. A partition that another one has nevertheless taken
+// over refuses the next write.
+func (w *run) keep(ctx context.Context) {
+	for lifecycle.Pause(ctx, keepEvery) {
+		var asked sync.WaitGroup
+		for _, p := range w.claims() {
+			asked.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, keepEvery)
+				defer cancel()
+				_ = w.restorer.Stay(ctx, p)
+			})
+		}
+		asked.Wait()
+	}
+}
+
+func (w *run) claim(p int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.claimed[p] = true
+}
+
+func (w *run) release(p int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.claimed, p)
+}
+
+func (w *run) claims() []int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.claimed))
+}
+
 // all restores the partitions, several at once, and has them opened.
 func (w *run) all(ctx context.Context) error {
 	todo, done := make(chan int), make(chan struct{}, len(w.plan.Partitions))
@@ -229,7 +285,7 @@ func (w *run) all(ctx context.Context) error {
 	opened := make(chan error, 1)
 	go func() { opened <- w.opener(ctx, done) }()
 	for _, p := range w.plan.Partitions {
-		if _, wanted := w.cells[p]; wanted && ctx.Err() == nil {
+		if w.wants(p) && ctx.Err() == nil {
 			todo <- p
 		}
 	}
@@ -246,19 +302,21 @@ func orDefault(parallel int) int {
 	return parallel
 }
 
-// opener has Redis opened whenever partitions are done, and at the end. While others are under way, it pauses between
-// two vettings, because each reads the positions of all cells. Only the last one counts: a server may be away for a moment.
+// opener has Redis opened when partitions are done: the first one, then whenever another part of all is done, and at the end. Between
+// two vettings it pauses while others are under way, because each reads the positions of all cells. Only the last one counts: a
+// server may be away for a moment.
 func (w *run) opener(ctx context.Context, done <-chan struct{}) error {
 	var next time.Time
-	restored := false
+	left, restored := 1, false
 	for range done {
 		restored = true
+		left--
 		began := time.Now()
-		if began.Before(next) {
+		if left > 0 || began.Before(next) {
 			continue
 		}
 		_ = w.Open(ctx)
-		next = time.Now().Add(openEvery * time.Since(began))
+		next, left = time.Now().Add(openEvery*time.Since(began)), len(w.plan.Partitions)/openParts
 	}
 	if !restored {
 		return nil
@@ -266,9 +324,18 @@ func (w *run) opener(ctx context.Context, done <-chan struct{}) error {
 	return w.Open(ctx)
 }
 
+func (w *run) wants(p int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, wanted := w.cells[p]
+	return wanted
+}
+
 // partition restores one partition.
-func (w *run) partition(ctx context.Context, p int) error {
-	err := w.refill(ctx, p)
+func (w *run) partition(ctx context.Context, p int) error { return w.outcome(p, w.refill(ctx, p)) }
+
+// outcome reports what became of a partition. It returns the error if there is trouble.
+func (w *run) outcome(p int, err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {

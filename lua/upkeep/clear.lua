@@ -45,4 +45,4 @@ if code == 0 then
   call("HSET", KEYS[2], "restoring", ARGV[1], unpack(ARGV, 5))
   call("SET", KEYS[3], ARGV[1], "PX", ARGV[2])
 end
-return {code == 0 and begun and 4 or code}
+return {code == 0 and begun and begun ~= ARGV[1] and 4 or code}

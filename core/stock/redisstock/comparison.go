@@ -48,12 +48,22 @@ func (c *comparison) note(partition int, b Behind, held, fenced bool) {
 	if behind || fenced && c.mends {
 		c.lags(b)
 	}
-	if !behind {
-		if fenced && c.mends {
-			c.fencedIn[partition] = true
-		}
-		return
+	if behind {
+		c.fallsBehind(partition, b)
+	} else if fenced && c.mends {
+		c.fencedIn[partition] = true
 	}
+}
+
+// noteBare counts a position of a cell whose partition holds no stock. Only a restore can bring the cell back.
+func (c *comparison) noteBare(partition int, b Behind) {
+	c.positions++
+	if b.Redis.Less(b.Known) {
+		c.fallsBehind(partition, b)
+	}
+}
+
+func (c *comparison) fallsBehind(partition int, b Behind) {
 	c.behindIn[partition] = true
 	if at := slices.IndexFunc(c.worst, func(w Behind) bool { return w.Cell == b.Cell }); at >= 0 {
 		if c.worst[at].Known.Less(b.Known) {
@@ -61,6 +71,9 @@ func (c *comparison) note(partition int, b Behind, held, fenced bool) {
 		}
 	} else {
 		c.behind++
+		if len(c.worst) == worstMax && b.lost() <= c.worst[worstMax-1].lost() {
+			return
+		}
 		c.worst = append(c.worst, b)
 	}
 	slices.SortFunc(c.worst, func(a, b Behind) int { return cmp.Compare(b.lost(), a.lost()) })

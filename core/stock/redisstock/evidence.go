@@ -45,7 +45,13 @@ func (v *vetting) compare(ctx context.Context, chunk []Behind) error {
 	byPartition := map[int][]int{}
 	for i := range chunk {
 		p := chunk[i].Cell.Partition(v.cfg.Partitions)
-		byPartition[p] = append(byPartition[p], i)
+		switch found := &v.partitions[p]; {
+		case found.restoring: // it does not open, whatever it has by now
+		case !found.stored:
+			v.noteBare(p, chunk[i])
+		default:
+			byPartition[p] = append(byPartition[p], i)
+		}
 	}
 	for _, server := range v.primaries {
 		var places [][]int

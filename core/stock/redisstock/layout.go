@@ -133,7 +133,10 @@ func appendCell(dst []byte, c *stock.CellState) []byte {
 }
 
 // recordOf is the record of a reservation, as the scripts write it.
-func recordOf(r *stock.Reservation) []byte {
+func recordOf(r *stock.Reservation) []byte { return appendRecord(nil, r) }
+
+// appendRecord appends the record of a reservation.
+func appendRecord(dst []byte, r *stock.Reservation) []byte {
 	state := byte(r.State)
 	if r.Counted {
 		state |= countedBit
@@ -142,7 +145,7 @@ func recordOf(r *stock.Reservation) []byte {
 	if r.ExtendedMS != 0 {
 		version = extendedVersion
 	}
-	dst := []byte{version, state}
+	dst = append(dst, version, state)
 	dst = appendUint(dst, r.Seq, 6)
 	dst = appendUint(dst, uint64(r.DeadlineMS), 6)
 	dst = appendAsk(dst, &stock.Request{User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint, Cell: r.Cell})

@@ -25,8 +25,6 @@ var (
 )
 
 const (
-	// restorerTTL is how long a restorer may be silent. After that, another one takes its partition over.
-	restorerTTL = 15 * time.Second
 	// refillPairs is how many pairs one call writes at most. Lua hands about 8000 values to a command.
 	refillPairs = 1500
 	// refillEvents is how many events one entry has at most.
@@ -67,7 +65,7 @@ func NewRestorer(client rueidis.Client, partitions int, deployment, ledger strin
 func (r *Restorer) Clear(ctx context.Context, partition int, torn *Torn, pools []uint32) (begun bool, err error) {
 	k := keysOf(partition)
 	all := []string{k.mark, k.meta, k.restorer, k.baskets, k.undecided, k.cells, k.res, k.due, k.gone, k.outbox}
-	args := []string{r.owner, millis(restorerTTL), "0", ""}
+	args := []string{r.owner, millis(RestorerTTL), "0", ""}
 	if torn != nil {
 		args[2], args[3] = "1", torn.Restored
 	}
@@ -88,6 +86,14 @@ func buyersOf(k *keys, pools []uint32) []string {
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// Stay renews the restorer's claim on a partition.
+func (r *Restorer) Stay(ctx context.Context, partition int) error {
+	return r.Refill(partition, nil, 0).write(ctx, false)
+}
+
+// RestorerTTL is how long a restorer may be silent. After that, another one takes its partition over.
+const RestorerTTL = 15 * time.Second
 
 // tookOver is the answer of clear about a partition that another one had begun to restore.
 const tookOver = 4
@@ -122,14 +128,14 @@ type Refill struct {
 	nowMS     int64
 
 	pairs   int
+	piece   []byte   // of memory, for the bytes of fields and values
 	records []string // fields and values
 	cells   []string
-	buyers  map[uint32][]string
+	buyers  [][]string // by pool, as in pools
 	due     map[dueKey][]byte
 	gone    map[int64][]byte
 	full    [2][]string // full members: those of due, and those of gone
 	events  []event.Event
-	wrote   time.Time
 }
 
 // dueKey is shared by the reservations of one member of due.
@@ -140,19 +146,43 @@ type dueKey struct {
 
 // Refill begins to write a partition that Clear has emptied. nowMS is Redis' time.
 func (r *Restorer) Refill(partition int, pools []uint32, nowMS int64) *Refill {
-	f := &Refill{r: r, partition: partition, k: keysOf(partition), pools: pools, nowMS: nowMS, wrote: time.Now()}
+	f := &Refill{r: r, partition: partition, k: keysOf(partition), pools: pools, nowMS: nowMS, buyers: make([][]string, len(pools))}
 	f.reset()
 	return f
 }
 
 func (f *Refill) reset() {
 	f.pairs, f.records, f.cells, f.events = 0, f.records[:0], f.cells[:0], f.events[:0]
-	f.buyers, f.due, f.gone, f.full = map[uint32][]string{}, map[dueKey][]byte{}, map[int64][]byte{}, [2][]string{}
+	for pool := range f.buyers {
+		f.buyers[pool] = f.buyers[pool][:0]
+	}
+	f.due, f.gone, f.full = map[dueKey][]byte{}, map[int64][]byte{}, [2][]string{}
+}
+
+const (
+	// pieceBytes is how much memory many short strings share.
+	pieceBytes = 64 << 10
+	// valueBytesMax is more than a field or a value has.
+	valueBytesMax = 128
+)
+
+// room returns memory for a field or a value, to append to. keep makes a string of it.
+func (f *Refill) room() []byte {
+	if cap(f.piece)-len(f.piece) < valueBytesMax {
+		f.piece = make([]byte, 0, pieceBytes)
+	}
+	return f.piece[len(f.piece):]
+}
+
+// keep returns bytes in the memory of room as a string. Nobody changes them any more.
+func (f *Refill) keep(b []byte) string {
+	f.piece = f.piece[:len(f.piece)+len(b)]
+	return text(b)
 }
 
 // Record writes a record. endedMS is the Redis time at which its reservation ended; 0: it is held.
 func (f *Refill) Record(ctx context.Context, r *stock.Reservation, endedMS int64) error {
-	f.records = append(f.records, string(r.ID[:]), string(recordOf(r)))
+	f.records = append(f.records, f.keep(append(f.room(), r.ID[:]...)), f.keep(appendRecord(f.room(), r)))
 	f.pairs++
 	if endedMS == 0 {
 		key := dueKey{r.DeadlineMS, r.Cell.Pool}
@@ -179,10 +209,15 @@ func join(member []byte, id stock.ReservationID, head int, score int64, full *[]
 	return nil
 }
 
-// Buyer writes the units that count against a user's limit.
+// Buyer writes the units that count against a user's limit. It fails if Clear was not told of the cell's pool: what was there may
+// be there still.
 func (f *Refill) Buyer(ctx context.Context, cell stock.Cell, user, units int64) error {
-	field := binary.BigEndian.AppendUint64(cell.Append(nil), uint64(user))
-	f.buyers[cell.Pool] = append(f.buyers[cell.Pool], string(field), string(appendUint(nil, uint64(units), 3)))
+	pool := slices.Index(f.pools, cell.Pool)
+	if pool < 0 {
+		return fmt.Errorf("restore the users of %v: nobody has emptied pool %d of partition %d", cell, cell.Pool, f.partition)
+	}
+	field := f.keep(binary.BigEndian.AppendUint64(cell.Append(f.room()), uint64(user)))
+	f.buyers[pool] = append(f.buyers[pool], field, f.keep(appendUint(f.room(), uint64(units), 3)))
 	f.pairs++
 	return f.perhaps(ctx)
 }
@@ -195,21 +230,13 @@ func (f *Refill) Event(ctx context.Context, e *event.Event) error {
 
 // Cell writes a cell. Its records, users' counts and events must come before it.
 func (f *Refill) Cell(ctx context.Context, c *stock.CellState) error {
-	f.cells = append(f.cells, string(c.Cell.Append(nil)), string(appendCell(nil, c)))
+	f.cells = append(f.cells, f.keep(c.Cell.Append(f.room())), f.keep(appendCell(f.room(), c)))
 	f.pairs++
 	return f.perhaps(ctx)
 }
 
 func (f *Refill) perhaps(ctx context.Context) error {
 	if f.pairs < refillPairs && len(f.events) < refillEvents {
-		return nil
-	}
-	return f.write(ctx, false)
-}
-
-// Stay renews the restorer's claim while it has nothing to write.
-func (f *Refill) Stay(ctx context.Context) error {
-	if time.Since(f.wrote) < restorerTTL/5 {
 		return nil
 	}
 	return f.write(ctx, false)
@@ -222,8 +249,7 @@ func (f *Refill) Flush(ctx context.Context) error { return f.write(ctx, false) }
 func (f *Refill) Close(ctx context.Context) error { return f.write(ctx, true) }
 
 func (f *Refill) write(ctx context.Context, done bool) error {
-	f.wrote = time.Now()
-	args := []string{f.r.owner, millis(restorerTTL), "0", "", ""}
+	args := []string{f.r.owner, millis(RestorerTTL), "0", "", ""}
 	if done {
 		args[2] = "1"
 	}
@@ -242,9 +268,7 @@ func (f *Refill) write(ctx context.Context, done bool) error {
 		}
 	}
 	lists := [][]string{due, gone, f.records, f.cells}
-	for _, pool := range f.pools {
-		lists = append(lists, f.buyers[pool])
-	}
+	lists = append(lists, f.buyers...)
 	var counts []byte
 	for _, list := range lists {
 		counts = binary.BigEndian.AppendUint16(counts, uint16(len(list)/2))

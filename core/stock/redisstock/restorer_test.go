@@ -230,7 +230,41 @@ func TestClearByAStalePlan(t *testing.T) {
 		t.Errorf("by a new plan: %v, %v", begun, err)
 	}
 	r.must("DEL", r.key("restorer"))
-	if begun, err := r.a.Clear(r.Context(), r.partition, nil, []uint32{0, 7}); !begun || err != nil {
-		t.Errorf("after another has fallen silent: %v, %v", begun, err)
+	for _, others := range []bool{true, false} {
+		if begun, err := r.a.Clear(r.Context(), r.partition, nil, []uint32{0, 7}); begun != others || err != nil {
+			t.Errorf("after another has fallen silent (the last one was another's: %v): %v, %v", others, begun, err)
+		}
+	}
+}
+
+// TestStay keeps a partition for a restorer that has nothing to write, and for no other one.
+func TestStay(t *testing.T) {
+	t.Parallel()
+	r := newRestores(t)
+	r.must("DEL", redisstock.MarkKey(r.partition))
+	r.clears(r.a, true, nil)
+	r.must("PEXPIRE", r.key("restorer"), "1000")
+	r.unchanged(r.partition, "another asks", func() {
+		if err := r.b.Stay(t.Context(), r.partition); !errors.Is(err, redisstock.ErrRestoring) {
+			t.Errorf("another may stay: %v", err)
+		}
+	})
+	if err := r.a.Stay(t.Context(), r.partition); err != nil {
+		t.Fatal(err)
+	}
+	if ttl, err := r.run("PTTL", r.key("restorer")).AsInt64(); err != nil || ttl <= 1000 {
+		t.Errorf("it is somebody else's in %d ms (%v)", ttl, err)
+	}
+	if r.hash("meta")["restoring"] == "" {
+		t.Error("it is whole")
+	}
+}
+
+// TestRefillOfUnknownPool refuses users of a pool that was not emptied.
+func TestRefillOfUnknownPool(t *testing.T) {
+	t.Parallel()
+	r := newRestores(t)
+	if err := r.a.Refill(r.partition, []uint32{0}, 1).Buyer(t.Context(), r.sale, 1, 1); err == nil {
+		t.Error("the count of a user of pool 7 is dropped")
 	}
 }

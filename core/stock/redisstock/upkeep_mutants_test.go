@@ -46,6 +46,7 @@ write_cells()
 	{"clear stock", "upkeep/clear.lua", `stored > 0 and`, `false and`, "TestClear"},
 	{"clear nothing", "upkeep/clear.lua", `call("DEL", unpack(KEYS, 4))`, ``, "TestClear"},
 	{"keep the counts of users", "upkeep/clear.lua", `call("DEL", unpack(KEYS, 4))`, `call("DEL", unpack(KEYS, 4, 8))`, "TestClear"},
+	{"take over from oneself", "upkeep/clear.lua", ` and begun ~= ARGV[1]`, ``, "TestClearByAStalePlan"},
 	{"nothing is relayed after a restore", "upkeep/clear.lua", `call("HDEL", KEYS[2], "relayed")`, ``, "TestClear"},
 	{"a restorer for ever", "upkeep/clear.lua", `call("SET", KEYS[3], ARGV[1], "PX", ARGV[2])`, `call("SET", KEYS[3], ARGV[1])`, "TestClear"},
 
