@@ -14,6 +14,7 @@ import (
 	"sluice/core/reconcile"
 	"sluice/core/reconcile/journal"
 	"sluice/core/show"
+	"sluice/core/stock"
 	"sluice/persister/persistertest"
 )
 
@@ -147,6 +148,66 @@ func TestFindingOfBothSweeps(t *testing.T) {
 		k.keep(journal.Rows, k.now(), nil)
 		if got := k.open(); len(got) != 0 {
 			t.Errorf("%v: still open: %q", order, got)
+		}
+	}
+}
+
+// A pass that another persister has gone on with ends nothing: what it has not seen again, the other one may have.
+func TestOvertakenPassEndsNothing(t *testing.T) {
+	t.Parallel()
+	k := open(t)
+	k.keep(journal.Rows, k.now(), nil, found(1, reconcile.Gap, 1, 50))
+	mine, err := k.BeginPass(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.now()
+	others, err := k.Pass(t.Context())
+	if err == nil {
+		_, err = k.GoOn(t.Context(), others, stock.Cell{SKU: 5}, &reconcile.Report{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.EndPass(t.Context(), mine, "me"); !errors.Is(err, journal.ErrOvertaken) {
+		t.Errorf("ended a pass of another one: %v", err)
+	}
+	if got := k.open(); len(got) != 1 {
+		t.Errorf("open: %q, want the gap", got)
+	}
+	if err := k.EndPass(t.Context(), others, "the other one"); err != nil {
+		t.Error(err)
+	}
+	if got := k.open(); len(got) != 0 {
+		t.Errorf("open: %q, want nothing", got)
+	}
+}
+
+// A pass that could not compare a cell is not clean.
+func TestPassWithUnverifiableCells(t *testing.T) {
+	t.Parallel()
+	for want, of := range map[reconcile.Verdict][]reconcile.Type{
+		reconcile.Clean: nil, reconcile.NotChecked: {reconcile.Unverifiable}, reconcile.HasDrift: {reconcile.Unverifiable, reconcile.Gap},
+	} {
+		k := open(t)
+		pass, err := k.BeginPass(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := reconcile.Report{Summary: reconcile.Summary{Cells: 2, Unverified: 1, ByType: map[reconcile.Type]int64{}}}
+		for _, what := range of {
+			r.Findings = append(r.Findings, found(1, what, 0, 50))
+			r.Summary.ByType[what]++
+			r.Summary.Findings++
+		}
+		if _, err := k.GoOn(t.Context(), pass, stock.Cell{SKU: 5}, &r); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.EndPass(t.Context(), pass, "me"); err != nil {
+			t.Fatal(err)
+		}
+		if run, err := k.Newest(t.Context(), journal.Rows); err != nil || run.Verdict != want || run.Unverified != 1 {
+			t.Errorf("%v: %+v, %v", of, run, err)
 		}
 	}
 }
