@@ -34,7 +34,7 @@ const (
 type comparer struct {
 	journal *journal.Journal
 	sweeper func() *reconcile.Sweeper // a new one: one goroutine uses it
-	by      string                    // this persister's name: that of the machine is not enough, because some are copies
+	by      string                    // this persister's name
 	within  time.Duration             // a difference is found within this time
 	watch   *compareWatch
 	log     *slog.Logger
@@ -46,20 +46,26 @@ type comparer struct {
 
 func (n *Node) newComparer() *comparer {
 	tail := evidence.New(n.reading, evidence.KafkaTail{Brokers: n.cfg.Kafka.Brokers, Topic: n.cfg.Kafka.Topic, Group: n.cfg.Kafka.Group})
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
 	kept := journal.New(n.reading)
 	return &comparer{
 		journal: kept,
 		sweeper: func() *reconcile.Sweeper {
 			return &reconcile.Sweeper{Redis: n.store, Books: ledger.New(n.reading, nil), Tail: tail.Tail, Now: n.meters.now, Workers: 1}
 		},
-		by: fmt.Sprintf("%.60s %s %08x", host, n.ops.Addr(), rand.Uint32()), within: n.cfg.ReconcileWithin,
+		by: comparerName(n.ops.Addr()), within: n.cfg.ReconcileWithin,
 		watch: newCompareWatch(kept, n.cfg.ReconcileWithin, n.meters, n.set, n.log), log: n.log, now: n.meters.now,
 		touched: map[stock.Cell]struct{}{},
 	}
+}
+
+// comparerName makes a name for a persister that listens on an address. Copies of one machine have the same host name, so a
+// random part tells them apart.
+func comparerName(addr string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%.60s %s %08x", host, addr, rand.Uint32())
 }
 
 // touch notes a cell for a comparison soon.
