@@ -8,7 +8,7 @@ import (
 	"sluice/core/telemetry"
 )
 
-// TestMetricsPage holds docs/metrics.md to the metrics that are declared.
+// TestMetricsPage compares docs/metrics.md with the declared metrics.
 func TestMetricsPage(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder

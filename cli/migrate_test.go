@@ -24,8 +24,8 @@ func TestMigrateOneOwner(t *testing.T) {
 	d.run("migrate", "--owner=nobody").want(command.ExitUsage, `owner "nobody"`, "want persister")
 }
 
-// TestMissingGrantIsNoMissingMigration has an account of an operator that lacks one right, as after an upgrade whose
-// grants nobody gave.
+// TestMissingGrantIsNoMissingMigration uses an operator's account that lacks one right, as after an upgrade without new
+// grants.
 func TestMissingGrantIsNoMissingMigration(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)

@@ -222,8 +222,7 @@ func anchors(text string) (names []string) {
 	return names
 }
 
-// TestSystemdUnits has systemd judge the units, where it is installed. They leave a service the time that it may take to
-// stop.
+// TestSystemdUnits checks the units with systemd, if it is installed. They leave a service enough time to stop.
 func TestSystemdUnits(t *testing.T) {
 	t.Parallel()
 	var drain command.Drain

@@ -151,7 +151,7 @@ func (h *hand) pass() (begun string, sku int64) {
 	return string(text), p.After.SKU
 }
 
-// passed has a pass through older rows be over.
+// passed waits until a pass through older rows has ended.
 func (h *hand) passed(when string) {
 	h.t.Helper()
 	h.sql("INSERT INTO reconcile_runs (sweep, verdict, complete, done_by, begun_at, ended_at, cells, in_sync, in_flight, drift, unverified, reservations, ledger_rows, findings, " +

@@ -56,7 +56,7 @@ func (d *deployment) mend(code int, more ...string) mended {
 	return into[mended](d.run(append([]string{"reconcile", "-o", "json", "--repair", "--apply", "--reason", "test", "--by", "me", "--yes"}, more...)...).want(code))
 }
 
-// plan has a plan made, and nothing changed.
+// plan makes a plan, which changes nothing.
 func (d *deployment) plan(code int, more ...string) mended {
 	d.t.Helper()
 	return into[mended](d.run(append([]string{"reconcile", "-o", "json", "--repair"}, more...)...).want(code))

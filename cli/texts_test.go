@@ -16,7 +16,7 @@ import (
 	"sluice/persister"
 )
 
-// TestTextsAreOfSettings holds every setting to an entry of a settings.txt, and every entry to a setting.
+// TestTextsAreOfSettings checks that every setting has an entry in a settings.txt, and every entry a setting.
 func TestTextsAreOfSettings(t *testing.T) {
 	t.Parallel()
 	app := model()

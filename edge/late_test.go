@@ -11,8 +11,8 @@ import (
 	"sluice/core/stock"
 )
 
-// TestLateAcknowledgementOfALostEffect has Redis lose an effect while its event is on the way to Kafka, and another edge open
-// Redis without it. Then Kafka takes the event. Nobody may be told that the effect is safe.
+// TestLateAcknowledgementOfALostEffect takes an effect from Redis while its event is on the way to Kafka, and lets
+// another edge open Redis without it. Then Kafka takes the event. No answer may say that the effect is safe.
 func TestLateAcknowledgementOfALostEffect(t *testing.T) {
 	t.Parallel()
 	broker, err := local.StartBroker(t.Context(), "", 0)

@@ -134,7 +134,7 @@ func TestAcknowledgedAtLevelLogIsInKafka(t *testing.T) {
 	}
 }
 
-// TestAcknowledgesAsTheDeploymentSays has a SKU without a level of its own, and Kafka away.
+// TestAcknowledgesAsTheDeploymentSays has a SKU without a level of its own, while Kafka is away.
 func TestAcknowledgesAsTheDeploymentSays(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

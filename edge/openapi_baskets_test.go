@@ -49,7 +49,7 @@ func (c *contract) exerciseBaskets() {
 	c.exerciseLostBasket()
 }
 
-// exerciseLostBasket has the record of a basket lost of which a line has ended: it cannot be held again.
+// exerciseLostBasket loses the record of a basket with an ended line: it cannot be held again.
 func (c *contract) exerciseLostBasket() {
 	key := http.Header{"Idempotency-Key": {"lost"}}
 	sku := c.fresh("")

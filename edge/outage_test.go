@@ -136,9 +136,9 @@ var outages = []outage{
 	},
 }
 
-// TestOutagesOfRedis has Redis get into each kind of trouble under sales. Requests are refused at once and for certain, with
-// a time after which to repeat them. /readyz says what is wrong. Afterwards sales go on by themselves, as fast as before, and
-// each request that was acknowledged has had one effect.
+// TestOutagesOfRedis brings Redis into each kind of trouble under sales. Requests are refused at once and for certain,
+// with a time after which to repeat them. /readyz says what is wrong. Afterwards sales go on by themselves, as fast as
+// before, and each request that was acknowledged has had one effect.
 func TestOutagesOfRedis(t *testing.T) {
 	t.Parallel()
 	for _, o := range outages {

@@ -14,9 +14,9 @@ import (
 // atOnce is how many shoppers buy one after the other without a rest, for each SKU: more than an edge can serve at once here.
 const atOnce = 24
 
-// TestOthersSellOnAtSaturation has more shoppers than an edge can serve buy without a rest, and gets one node of a cluster into
-// trouble, again and again. The SKUs of the other nodes sell as fast in trouble as before and after it. How fast that is depends on
-// what else the machine does, so it is compared with a second edge that sells from a cluster without trouble at the same time.
+// TestOthersSellOnAtSaturation runs more shoppers than an edge can serve, and brings one node of a cluster into trouble
+// again and again. The SKUs of the other nodes sell as fast in the trouble as before and after it. The rate depends on
+// the load of the machine, so it is compared with a second edge that sells from a healthy cluster at the same time.
 func TestOthersSellOnAtSaturation(t *testing.T) {
 	t.Parallel()
 	const rounds, roundsMax, window = 5, 20, 700 * time.Millisecond

@@ -170,8 +170,8 @@ func TestPromotionWhilePrimaryHangs(t *testing.T) {
 	}
 }
 
-// TestDemotedPrimaryLosesItsScripts has Sentinels replace a primary that nobody restarts, and promote it again without what
-// was sold meanwhile. It has no scripts by then, so that it is vetted before it sells.
+// TestDemotedPrimaryLosesItsScripts lets Sentinels replace a primary that nobody restarts, and promote it again without
+// the sales in between. It has no scripts by then, so it is vetted before it sells.
 func TestDemotedPrimaryLosesItsScripts(t *testing.T) {
 	t.Parallel()
 	s, primary := newWatchedStack(t)

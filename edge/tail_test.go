@@ -91,7 +91,7 @@ func TestLostTailsUnderSales(t *testing.T) {
 	b.end(skus...)
 }
 
-// TestFencedCellOpensByItself has an edge know of more effects than Redis, MySQL and Kafka have.
+// TestFencedCellOpensByItself has an edge that has seen more effects than Redis, MySQL and Kafka have.
 func TestFencedCellOpensByItself(t *testing.T) {
 	t.Parallel()
 	redis := servicetest.Redis(t)

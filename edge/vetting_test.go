@@ -54,8 +54,9 @@ func TestRestartedRedisIsVettedAndSellsAgain(t *testing.T) {
 	s.waitReady()
 }
 
-// TestPartitionThatLostEffectsStaysShut has MySQL know more of a SKU than Redis has. Its partition serves nobody, whether Redis
-// has restarted or not, and whether the edge is new or not. The others sell, and the edge is ready and says what is wrong.
+// TestPartitionThatLostEffectsStaysShut gives MySQL an event of a SKU that Redis lacks. The partition of the SKU
+// refuses all calls, whether Redis has restarted or not, and whether the edge is new or not. The others sell, and the
+// edge is ready and says what is wrong.
 func TestPartitionThatLostEffectsStaysShut(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

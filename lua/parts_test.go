@@ -97,8 +97,8 @@ func foreign(t *testing.T) map[string][]string {
 	return found
 }
 
-// TestPartsSayWhatTheyNeedAndGive holds the head of each part to its code: what it uses of others is in NEEDS, with
-// the part that gives it, and others use nothing of it but what is in GIVES.
+// TestPartsSayWhatTheyNeedAndGive compares the head of each part with its code. NEEDS lists the names of other parts
+// that it uses, with the part that gives each. Others use only names that are in its GIVES.
 func TestPartsSayWhatTheyNeedAndGive(t *testing.T) {
 	t.Parallel()
 	parts, uses := readParts(t), foreign(t)
@@ -140,8 +140,8 @@ func TestPartsSayWhatTheyNeedAndGive(t *testing.T) {
 	}
 }
 
-// TestScriptsIncludeWhatIsNeeded holds the includes of each script to the heads of the parts: each part comes after
-// those that it needs, and none is there that nobody needs.
+// TestScriptsIncludeWhatIsNeeded compares the includes of each script with the heads of the parts. Each part comes
+// after those that it needs, and each is needed.
 func TestScriptsIncludeWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	parts, uses := readParts(t), foreign(t)

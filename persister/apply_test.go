@@ -23,7 +23,7 @@ import (
 	"sluice/core/stock"
 )
 
-// TestRefusedEventsAreIsolated lets the database refuse events of which the checks before know nothing.
+// TestRefusedEventsAreIsolated lets the database refuse events that the earlier checks accept.
 func TestRefusedEventsAreIsolated(t *testing.T) {
 	t.Parallel()
 	db := database(t)

@@ -87,7 +87,7 @@ func TestHealthSeesMySQL(t *testing.T) {
 	}
 }
 
-// TestSmallPackets has a server take statements of some ten events only, before the persister starts.
+// TestSmallPackets uses a server that takes statements of some ten events only, from before the persister starts.
 func TestSmallPackets(t *testing.T) {
 	t.Parallel()
 	mariadb, dsn := servicetest.PrivateDatabase(t)

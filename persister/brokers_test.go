@@ -11,9 +11,9 @@ import (
 	"sluice/core/local/servicetest"
 )
 
-// TestBrokersChangeRoles has other brokers lead the partitions, and another one coordinate the group, as when one of them
-// restarts; and a group that has put its member out, as after a long pause. Whoever writes and reads finds its way,
-// and long before the relay would publish again.
+// TestBrokersChangeRoles moves the leaders of the partitions and the coordinator of the group to other brokers, as when
+// one of them restarts. Then the group puts its member out, as after a long pause. Writers and readers find the new
+// brokers long before the relay would publish again.
 func TestBrokersChangeRoles(t *testing.T) {
 	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))

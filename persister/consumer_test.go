@@ -35,8 +35,8 @@ func (n noMySQL) Connect(context.Context) (driver.Conn, error) {
 	return nil, errors.New("away")
 }
 
-// TestNothingGoesBeforeTheCommit has a worker with a message for a database that is away: until it is there
-// the outbox entry stays and the offset is not committed, and also if the worker ends first.
+// TestNothingGoesBeforeTheCommit has a worker with a message for a database that is away. Until the database is back,
+// the outbox entry stays and the offset is not committed, even if the worker ends first.
 func TestNothingGoesBeforeTheCommit(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -67,9 +67,9 @@ func TestNothingGoesBeforeTheCommit(t *testing.T) {
 	}
 }
 
-// TestMissingTopicIsNotJoinedInALoop has a topic that is gone and that Kafka does not let anybody make. The library ends a
-// generation as soon as it misses the topic: each persister joined its group fifty times a second, and told of nothing
-// but that it was consuming.
+// TestMissingTopicIsNotJoinedInALoop has a topic that is gone and that Kafka does not let anybody make. The library
+// ends a generation as soon as it misses the topic. Without a pause each persister would join its group fifty times a
+// second, and log only that it is consuming.
 func TestMissingTopicIsNotJoinedInALoop(t *testing.T) {
 	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))

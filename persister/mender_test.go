@@ -21,7 +21,7 @@ type mends struct {
 	t *testing.T
 }
 
-// ask asks for a step, has it done, twice, and tells what became of it.
+// ask asks for a step, lets it be done twice, and returns its row.
 func (m *mends) ask(cell stock.Cell, act reconcile.Act) *ledger.Repair {
 	m.t.Helper()
 	data, err := json.Marshal(act)

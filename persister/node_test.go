@@ -87,8 +87,8 @@ func TestPartitionsEndWithoutMessages(t *testing.T) {
 	})
 }
 
-// TestRebalance lets persisters come and go while events flow: every message is applied by somebody, and
-// what two of them apply counts once.
+// TestRebalance lets persisters come and go while events flow. Some persister applies every message, and a message that
+// two of them apply counts once.
 func TestRebalance(t *testing.T) {
 	t.Parallel()
 	servicetest.OnBrokers(t, func(t *testing.T, brokers []string) {

@@ -57,7 +57,7 @@ func (r *replays) keep(letters ...letter) {
 	}
 }
 
-// TestReplayAppliesWhatIsMended lets the database refuse an event until somebody has mended that.
+// TestReplayAppliesWhatIsMended lets the database refuse an event until somebody mends the cause.
 func TestReplayAppliesWhatIsMended(t *testing.T) {
 	t.Parallel()
 	r := newReplays(t)
@@ -91,8 +91,8 @@ func TestReplayAppliesWhatIsMended(t *testing.T) {
 	}
 }
 
-// TestReplayReadsWhatItCanNow has messages that an older program could not read: whole ones, some of whose events are
-// there already, or have their places taken.
+// TestReplayReadsWhatItCanNow has messages that an older program could not read: whole ones, ones with events that the
+// ledger has already, and ones with events whose positions others have taken.
 func TestReplayReadsWhatItCanNow(t *testing.T) {
 	t.Parallel()
 	r := newReplays(t)

@@ -11,7 +11,7 @@ import (
 	"sluice/core/client"
 )
 
-// TestIntegration has the clients that a shop may use ask a real edge.
+// TestIntegration runs the clients of docs/integration.md against a real edge.
 func TestIntegration(t *testing.T) {
 	t.Parallel()
 	s := stack.New(t)

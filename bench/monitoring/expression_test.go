@@ -188,7 +188,7 @@ type expression struct {
 	shown       []string
 }
 
-// TestExpressionsNameWhatThereIs holds every expression of rules and dashboards to the metrics that are declared.
+// TestExpressionsNameWhatThereIs compares every expression of rules and dashboards with the declared metrics.
 func TestExpressionsNameWhatThereIs(t *testing.T) {
 	t.Parallel()
 	all := known(t)

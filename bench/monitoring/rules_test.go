@@ -105,7 +105,7 @@ func TestRulesFollowTheirForm(t *testing.T) {
 	}
 }
 
-// TestRulesFire has Prometheus' own tool judge the rules and run their tests, of which each rule has one in which it
+// TestRulesFire checks the rules with Prometheus' own tool, and runs their tests. Each rule has a test in which it
 // fires and one in which it is silent.
 func TestRulesFire(t *testing.T) {
 	t.Parallel()
@@ -141,7 +141,7 @@ func TestRulesFire(t *testing.T) {
 	run(t, promtool, "test", "rules", "rules_test.yml")
 }
 
-// TestRoutes has Alertmanager's own tool judge the file and tell who gets what.
+// TestRoutes checks the file with Alertmanager's own tool, and asks it which receiver gets which alert.
 func TestRoutes(t *testing.T) {
 	t.Parallel()
 	tool := servicetest.Program(t, func() (string, error) { return local.GoTool(t.Context(), amtool) })

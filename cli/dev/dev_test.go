@@ -213,8 +213,8 @@ func TestPrintedLinesWorkAndDataStays(t *testing.T) {
 	again.stop(t)
 }
 
-// TestEdgeAndDevMeet holds the defaults to each other: a plain edge beside a stack has the directory of the
-// stack's own edge, so that the lock tells the second one.
+// TestEdgeAndDevMeet compares the defaults: a plain edge beside a stack has the directory of the stack's own edge, so
+// the lock stops the second one.
 func TestEdgeAndDevMeet(t *testing.T) {
 	t.Parallel()
 	var stack dev.Command
@@ -421,8 +421,8 @@ func TestLostRedisDataSayTheWayOut(t *testing.T) {
 	}
 }
 
-// TestStackStartsWithoutAPartitionThatIsLost has MySQL know more of one SKU than Redis has: the stack starts, says what is
-// wrong, and sells the others.
+// TestStackStartsWithoutAPartitionThatIsLost gives MySQL an event of one SKU that Redis lacks: the stack starts, says
+// what is wrong, and sells the others.
 func TestStackStartsWithoutAPartitionThatIsLost(t *testing.T) {
 	t.Parallel()
 	c := newCommand(t.TempDir())

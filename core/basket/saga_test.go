@@ -149,8 +149,7 @@ func TestHeldBasket(t *testing.T) {
 	}
 }
 
-// TestHeldBasketTakesNothingAgain has a line end and be forgotten, while the basket is remembered: whoever repeats the request
-// is told of the other lines.
+// TestHeldBasketTakesNothingAgain ends and forgets a line of a held basket. A repeated request gets the other lines.
 func TestHeldBasketTakesNothingAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, 2, 2)
@@ -202,8 +201,8 @@ func TestRefusedBasket(t *testing.T) {
 	}
 }
 
-// TestFailedCalls has every call of a saga fail in turn, before or after it was executed. Whoever decides the basket later
-// comes to one end, and only the first call's own failure says that nothing was begun.
+// TestFailedCalls lets every call of a saga fail in turn, before or after it was executed. Later decisions of the
+// basket have the same result. Only a failure of the first call says that nothing was begun.
 func TestFailedCalls(t *testing.T) {
 	t.Parallel()
 	for _, units := range [][]int64{{1, 1, 1}, {1, 1, 0}, {0, 1, 1}} {
@@ -247,7 +246,7 @@ func TestFailedCalls(t *testing.T) {
 	}
 }
 
-// TestLostRecord has the record of a basket lost between any two steps.
+// TestLostRecord loses the record of a basket between any two steps.
 func TestLostRecord(t *testing.T) {
 	t.Parallel()
 	for _, units := range [][]int64{{1, 1, 1}, {1, 1, 0}} {
@@ -277,8 +276,8 @@ func TestLostRecord(t *testing.T) {
 	}
 }
 
-// TestSecondBeginningFails has the record lost before the decision, and the call that begins the basket again fail. Its
-// lines elsewhere are held by then, so its failure must not say that nothing was executed.
+// TestSecondBeginningFails loses the record before the decision. Then the call that begins the basket again fails.
+// Lines elsewhere are held by then, so the error must not say that nothing was executed.
 func TestSecondBeginningFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, 1)
@@ -306,9 +305,9 @@ type actor struct {
 	ended   bool
 }
 
-// TestAnyOrder lets processes decide baskets of few units, call by call in any order, some of them the same basket, while
-// units come and go. Some end at any moment. After a sweep every basket is held or refused, as all were told who were told
-// anything, and only held baskets hold units.
+// TestAnyOrder lets processes decide baskets of few units, call by call in any order, some of them the same basket,
+// while units come and go. Some end at any moment. After a sweep every basket is held or refused, as all earlier
+// answers said, and only held baskets hold units.
 func TestAnyOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {

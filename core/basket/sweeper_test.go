@@ -116,7 +116,7 @@ func (w *swept) sweepers(t *testing.T, n int) counts {
 	return counts{set}
 }
 
-// begin has somebody end after so many steps of a basket.
+// begin begins a basket and stops after so many steps.
 func (w *swept) begin(b *stock.Basket, steps int) {
 	w.Helper()
 	s := New(b)
@@ -130,7 +130,7 @@ func (w *swept) begin(b *stock.Basket, steps int) {
 	}
 }
 
-// leave has somebody end after the lines at home, and returns the basket.
+// leave begins a basket, stops after the lines at home, and returns it.
 func (w *swept) leave(b *stock.Basket) *stock.Basket {
 	w.Helper()
 	w.begin(b, 1)
@@ -233,8 +233,8 @@ func TestSweeperTriesAll(t *testing.T) {
 	})
 }
 
-// TestStuckBaskets has more baskets than one look decides wait for a partition that does not answer. A sweeper decides the one
-// behind them.
+// TestStuckBaskets puts more baskets than one look decides in front of another one, all of which wait for a partition
+// that does not answer. A sweeper decides the one behind them.
 func TestStuckBaskets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestSeveralSweepers(t *testing.T) {
 	})
 }
 
-// TestSweeperGoesOnBesideABrokenPartition has one partition fail, whose own baskets wait until it works again.
+// TestSweeperGoesOnBesideABrokenPartition breaks one partition. Its own baskets wait until it works again.
 func TestSweeperGoesOnBesideABrokenPartition(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -121,7 +121,7 @@ func TestFollows(t *testing.T) {
 	}
 }
 
-// TestBefore holds what each kind moves to the table of docs/events.md.
+// TestBefore compares the moves of each kind with the table of docs/events.md.
 func TestBefore(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[Kind][3]int64{
@@ -139,7 +139,7 @@ func TestBefore(t *testing.T) {
 	}
 }
 
-// TestVersionIsTheOldest has a batch of each kind say which version it needs, and that one with a newer one is refused.
+// TestVersionIsTheOldest checks the version that a batch of each kind needs, and that readers refuse a newer version.
 func TestVersionIsTheOldest(t *testing.T) {
 	t.Parallel()
 	for name, b := range goldens() {

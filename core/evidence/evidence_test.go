@@ -167,8 +167,8 @@ func TestHighest(t *testing.T) {
 	}
 }
 
-// TestPersistedMeanwhile has an event go from Kafka to MySQL while both are read, so that MySQL's answer lacks
-// it, and Kafka's tail would if it were laid down afterwards.
+// TestPersistedMeanwhile moves an event from Kafka to MySQL while both are read. MySQL's answer lacks it, and Kafka's
+// tail would lack it too if its bounds were read afterwards.
 func TestPersistedMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -198,7 +198,7 @@ func TestTailWithoutMessages(t *testing.T) {
 	w.want("only the mark is not committed", map[stock.Cell]stock.Position{})
 }
 
-// TestKafkaThatGivesNothing has a broker that says what it has, and does not give it.
+// TestKafkaThatGivesNothing has a broker that tells its offsets and gives no messages.
 func TestKafkaThatGivesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -226,7 +226,7 @@ func TestKafkaThatGivesNothing(t *testing.T) {
 	}
 }
 
-// TestDeadLettersAreEvidence has events that happened and that no table has but dead_letters.
+// TestDeadLettersAreEvidence has events that happened and that only dead_letters has.
 func TestDeadLettersAreEvidence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -273,8 +273,8 @@ func TestDeadLettersAreEvidence(t *testing.T) {
 	}
 }
 
-// TestTailsThatCannotBeApplied has cells of which an event is a dead letter, or has left MySQL for a file. To apply the others
-// without it would undo what it did.
+// TestTailsThatCannotBeApplied has cells with an event that is a dead letter or has left MySQL for a file. To apply the
+// other events without it would undo its effect.
 func TestTailsThatCannotBeApplied(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -15,7 +15,7 @@ import (
 	"sluice/persister"
 )
 
-// TestNonces holds the nonces in MySQL, and those of tests, to what vetting builds on.
+// TestNonces checks that the nonces in MySQL, and those of tests, keep the promises on which vetting relies.
 func TestNonces(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(t *testing.T) stock.Nonces{
@@ -116,7 +116,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestNoncesAreReplacedOnce has many processes replace the same nonces at once, born and renewed.
+// TestNoncesAreReplacedOnce lets many processes replace the same nonces at once, born and renewed.
 func TestNoncesAreReplacedOnce(t *testing.T) {
 	t.Parallel()
 	n := evidence.NewNonces(newWorld(t).db)

@@ -176,7 +176,7 @@ func TestFinishedRecordsAreForgotten(t *testing.T) {
 	})
 }
 
-// TestPartitionsAreLookedAtTogether has a reservation become due between two common looks.
+// TestPartitionsAreLookedAtTogether lets a reservation become due between two common looks.
 func TestPartitionsAreLookedAtTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

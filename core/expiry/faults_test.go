@@ -15,7 +15,7 @@ import (
 	"sluice/core/stock"
 )
 
-// TestHungNodeDelaysNoOther has one of three nodes answer nothing until its calls are given up.
+// TestHungNodeDelaysNoOther silences one of three nodes until its calls are given up.
 func TestHungNodeDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -80,7 +80,7 @@ func TestForgettingDoesNotRefill(t *testing.T) {
 	}
 }
 
-// TestSlowestBucketIsRemembered has the longest time to fill that there may be.
+// TestSlowestBucketIsRemembered uses the longest possible time to fill.
 func TestSlowestBucketIsRemembered(t *testing.T) {
 	t.Parallel()
 	l := New("user", Config{Rate: RateMin, Burst: BurstMax, KeysMax: KeysMaxMax}, hash)

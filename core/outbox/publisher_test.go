@@ -240,7 +240,7 @@ func TestPublisherOutlivesAnOutage(t *testing.T) {
 	}
 }
 
-// TestPublisherWorksAgain has entries of two partitions given up during an outage. After it only one of them has entries.
+// TestPublisherWorksAgain gives up entries of two partitions during an outage. After it only one of them has entries.
 func TestPublisherWorksAgain(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)

@@ -301,7 +301,7 @@ func TestRelayOfALossThatCostNothing(t *testing.T) {
 	w.want(t, "after the loss", map[int]int{1: 10})
 }
 
-// TestRelayResumesALookThatWasBrokenOff has one partition fail for so long that a look ends with it.
+// TestRelayResumesALookThatWasBrokenOff lets one partition fail for so long that a look ends with it.
 func TestRelayResumesALookThatWasBrokenOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1)
@@ -353,8 +353,8 @@ func TestRelayPublishesAgainWhatKafkaLost(t *testing.T) {
 	}
 }
 
-// TestRelayFindsALossUnderTraffic has Kafka lose what it acknowledged while something is always unread, and
-// the persisters read on.
+// TestRelayFindsALossUnderTraffic lets Kafka lose acknowledged messages while others are always unread, and the
+// persisters read on.
 func TestRelayFindsALossUnderTraffic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(2)

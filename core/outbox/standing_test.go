@@ -128,7 +128,7 @@ func TestMoves(t *testing.T) {
 	}
 }
 
-// TestMade holds the outlook to what each move of the table changes in it, and to nothing else.
+// TestMade checks that each move of the table makes its own changes in the outlook, and no others.
 func TestMade(t *testing.T) {
 	t.Parallel()
 	read := time.UnixMilli(1_700_000_000_000)

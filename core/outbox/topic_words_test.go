@@ -14,7 +14,7 @@ import (
 	"sluice/core/local/servicetest"
 )
 
-// TestInWords has every way to Kafka fail as it does in practice. The error says what to do, and has none of the
+// TestInWords breaks every way to Kafka as it breaks in practice. The error says what to do, and has none of the
 // library's text.
 func TestInWords(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 	"sluice/core/problem"
 )
 
-// TestCodesAreThoseOfTheDocument holds the kinds to the API document: clients rely on the words.
+// TestCodesAreThoseOfTheDocument compares the kinds with the API document: clients rely on the words.
 func TestCodesAreThoseOfTheDocument(t *testing.T) {
 	t.Parallel()
 	doc, err := openapi3.NewLoader().LoadFromFile("../../docs/api/openapi.yaml")

@@ -326,7 +326,7 @@ func TestFoldAcrossARebase(t *testing.T) {
 	}
 }
 
-// TestFoldRevokesWhatNoLongerFits has a hold end in an event that nobody has, and its units taken again.
+// TestFoldRevokesWhatNoLongerFits ends a hold by an event that nobody has, and holds its units again.
 func TestFoldRevokesWhatNoLongerFits(t *testing.T) {
 	t.Parallel()
 	events := []event.Event{
@@ -356,7 +356,7 @@ func TestFoldRevokesWhatNoLongerFits(t *testing.T) {
 	}
 }
 
-// TestFoldAddsUpExtensions has a hold extended twice: the bound counts from its first deadline.
+// TestFoldAddsUpExtensions extends a hold twice: the bound counts from its first deadline.
 func TestFoldAddsUpExtensions(t *testing.T) {
 	t.Parallel()
 	events := []event.Event{
@@ -403,8 +403,8 @@ func TestRebaseOpensAndRevokes(t *testing.T) {
 	}
 }
 
-// TestLossIsBoundAfterAReturn has the event of a sale missing, and a return of other units known: what was sold to somebody
-// unknown is not what was given back.
+// TestLossIsBoundAfterAReturn lacks the event of one purchase and has the return of another: the returned units are not
+// those of the unknown buyer.
 func TestLossIsBoundAfterAReturn(t *testing.T) {
 	t.Parallel()
 	events := []event.Event{

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestSentinelOptions holds the options for Sentinels to their own credentials, and to bounds without which a
-// client waits long for who is away.
+// TestSentinelOptions checks that the options for Sentinels have their own credentials, and timeouts for Sentinels that
+// are away.
 func TestSentinelOptions(t *testing.T) {
 	t.Parallel()
 	r := Config{

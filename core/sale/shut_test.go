@@ -35,8 +35,8 @@ func (p *partlyShut) Do(ctx context.Context, vectors ...*stock.Vector) {
 	}
 }
 
-// TestPartitionIsShut has a partition shut that one SKU of a sale is in. All calls but one are refused whole, name the SKU
-// and change nothing; close ends the others, and repeated it ends this one too, once the partition is open.
+// TestPartitionIsShut shuts the partition of one SKU of a sale. All calls but close are refused as a whole, name the
+// SKU and change nothing. Close ends the other SKUs; repeated after the partition is open, it ends this one too.
 func TestPartitionIsShut(t *testing.T) {
 	t.Parallel()
 	m := newMarket(t, nil)

@@ -44,7 +44,7 @@ func open(t *testing.T, dsn string, timeout time.Duration) *sql.DB {
 	return pool
 }
 
-// TestOwnersInOneDatabase has two owners move on without each other, and three processes migrate each at once.
+// TestOwnersInOneDatabase migrates two owners without each other, each by three processes at once.
 func TestOwnersInOneDatabase(t *testing.T) {
 	t.Parallel()
 	dsn := servicetest.MariaDB(t)

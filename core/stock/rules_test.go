@@ -191,7 +191,7 @@ func TestMarkLess(t *testing.T) {
 	f(Position{2, 1}, Position{1, 9}, false)
 }
 
-// TestWordsNeverChange holds codes and words together: both are stored and sent.
+// TestWordsNeverChange lists codes with their words: both are stored and sent.
 func TestWordsNeverChange(t *testing.T) {
 	t.Parallel()
 	words := []string{

@@ -15,7 +15,7 @@ import (
 	"sluice/core/telemetry"
 )
 
-// TestWatch has a server become faulty, silent, and well again.
+// TestWatch makes a server faulty, silent, and well again.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -123,9 +123,9 @@ func (h *halves) shows(lines ...string) {
 	}
 }
 
-// TestSilentServer has a server fall silent. After some calls its requests are refused at once and for certain, probes
-// come one at a time, the other server notices nothing, and all sell again once it answers, without a request of theirs
-// having been lost on the way.
+// TestSilentServer silences a server. After some calls its requests are refused at once and for certain, and it gets
+// one probe at a time. The other server sells on. As soon as the silent one answers, it sells again. No request is
+// lost.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestSilentServer(t *testing.T) {
 	})
 }
 
-// TestRequestsThatWaitForASilentServer has requests wait in the queue while the breaker opens.
+// TestRequestsThatWaitForASilentServer keeps requests in the queue while the breaker opens.
 func TestRequestsThatWaitForASilentServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -81,7 +81,7 @@ func TestPartWaitsForItsSafestLine(t *testing.T) {
 	}
 }
 
-// TestRepeatedPartIsProvenOnce has a basket of many lines at the level log come again: one proof covers all of them.
+// TestRepeatedPartIsProvenOnce repeats a basket of many lines at the level log: one proof covers all of them.
 func TestRepeatedPartIsProvenOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestLostAnswerOfAPart(t *testing.T) {
 	}
 }
 
-// TestPartStaysTogether has parts come to groups with too little room, and be larger than a vector may be.
+// TestPartStaysTogether adds parts to groups with too little room, and parts that are larger than a vector may be.
 func TestPartStaysTogether(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -183,8 +183,8 @@ func tell(q *queue, input string) string {
 	return roleNames[start]
 }
 
-// TestQueueLosesNothing has runners that end at any time of requests that come at any time: each request is sent once, in the
-// order of its partition and operation, and never waits without a runner.
+// TestQueueLosesNothing lets requests come and runners end at any time. Each request is sent once, in the order of its
+// partition and operation, and never waits without a runner.
 func TestQueueLosesNothing(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {

@@ -81,8 +81,8 @@ func TestFullDisk(t *testing.T) {
 	holds("small", small)
 }
 
-// TestFullDiskKeepsNothingOld has no room at all: not even an emptied file takes a record. Nothing that was there may be
-// taken for what is.
+// TestFullDiskKeepsNothingOld has no room at all: not even an emptied file takes a record. No reader may get an old
+// record.
 func TestFullDiskKeepsNothingOld(t *testing.T) {
 	disk, here := servicetest.SmallDisk(t, 1<<20)
 	if !here {

@@ -7,7 +7,7 @@ import (
 	"sluice/core/stock"
 )
 
-// TestBoundsHoldEachOther holds what the screens lean on: bounds of other services, which know nothing of screens.
+// TestBoundsHoldEachOther checks bounds of other packages on which the screens rely.
 func TestBoundsHoldEachOther(t *testing.T) {
 	t.Parallel()
 	if ageMax >= stock.EntryLifeMin {

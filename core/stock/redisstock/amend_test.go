@@ -136,7 +136,7 @@ func TestAmendCount(t *testing.T) {
 	}
 }
 
-// TestRepairsOfOtherDataAreShut has repairs refused by data that the store does not trust.
+// TestRepairsOfOtherDataAreShut tries repairs on data that the store does not trust: they are refused.
 func TestRepairsOfOtherDataAreShut(t *testing.T) {
 	t.Parallel()
 	s, held := amends(t)

@@ -8,9 +8,8 @@ import (
 	"sluice/core/stock"
 )
 
-// TestGivenUpCallKeepsItsBytes lets calls fail as if they had been given up while they were in the
-// client's queue. They may still be sent, so neither later calls nor what the caller does with his
-// requests may change them.
+// TestGivenUpCallKeepsItsBytes lets calls fail as if they had been given up while they were in the client's queue. They
+// may still be sent, so neither later calls nor changes of the requests may change their bytes.
 func TestGivenUpCallKeepsItsBytes(t *testing.T) {
 	t.Parallel()
 	client := newSpy(t)

@@ -70,8 +70,8 @@ func addUnits(value []byte, units int64) {
 	}
 }
 
-// TestStore holds the store to the contract of all stores and to the model, on one server and on a
-// cluster, where undeclared keys and keys of other slots are refused.
+// TestStore tests the contract of all stores and compares the store with the model, on one server and on a cluster. A
+// cluster refuses undeclared keys and keys of other slots.
 func TestStore(t *testing.T) {
 	t.Parallel()
 	for name, connected := range map[string]func(*testing.T) rueidis.Client{"server": onServer, "cluster": onCluster} {

@@ -9,8 +9,8 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// TestLaterEpoch has a cell whose epoch has begun anew, as after a repair. All that happens to it is of
-// that epoch, and a position of an earlier one says nothing about it, however high its seq is.
+// TestLaterEpoch has a cell in a later epoch, as after a repair. All its events are of that epoch. A position of an
+// earlier epoch is behind it, however high its seq is.
 func TestLaterEpoch(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})

@@ -297,8 +297,8 @@ func TestPromotionWithoutTheTail(t *testing.T) {
 	s.reserve(other, 2, 1)
 }
 
-// TestDemotedPrimaryIsVettedAgain has a primary replaced, and made primary again. It has kept its scripts in between, as
-// nobody restarts it. It serves nobody until it is vetted.
+// TestDemotedPrimaryIsVettedAgain replaces a primary and makes it primary again. It keeps its scripts in between,
+// because nobody restarts it. It refuses all calls until it is vetted.
 func TestDemotedPrimaryIsVettedAgain(t *testing.T) {
 	t.Parallel()
 	f := newFailing(t)

@@ -175,8 +175,8 @@ func calls(t *testing.T) map[string][]string {
 	return byName
 }
 
-// TestHeaders holds the headers of the scripts, what the scripts use, and what the store sends and
-// understands, to each other.
+// TestHeaders compares three things: the headers of the scripts, the code of the scripts, and the calls and answers of
+// the store.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	flags := map[string]string{
@@ -273,7 +273,7 @@ func upkeepCalls(t *testing.T) map[string][]string {
 	return byName
 }
 
-// TestUpkeepHeaders holds the headers of the scripts that repair and restore to what is sent.
+// TestUpkeepHeaders compares the headers of the scripts that repair and restore with the calls of the store.
 func TestUpkeepHeaders(t *testing.T) {
 	t.Parallel()
 	flags := map[string]string{"clear": "allow-oom"} // the others grow data, and stop on a full server before they write
@@ -334,7 +334,7 @@ func constants(source string) map[string]int {
 	return found
 }
 
-// TestConstants holds the numbers in the scripts to those in Go.
+// TestConstants compares the numbers in the scripts with those in Go.
 func TestConstants(t *testing.T) {
 	t.Parallel()
 	want := map[string]int{
@@ -381,7 +381,7 @@ func TestConstants(t *testing.T) {
 	}
 }
 
-// TestDescribedLayouts holds the lists of fields in the scripts' comments to the lengths in Go.
+// TestDescribedLayouts compares the lists of fields in the scripts' comments with the lengths in Go.
 func TestDescribedLayouts(t *testing.T) {
 	t.Parallel()
 	script, err := lua.Load("reserve")

@@ -253,7 +253,8 @@ func TestLosses(t *testing.T) {
 	}
 }
 
-// TestValuesAreWrittenAsTheyAreRead holds what a restore writes to what scripts write, which readers know.
+// TestValuesAreWrittenAsTheyAreRead compares the values that a restore writes with those that scripts write. Readers
+// know the latter.
 func TestValuesAreWrittenAsTheyAreRead(t *testing.T) {
 	t.Parallel()
 	cell := stock.Cell{SKU: 1 << 40, Pool: 7, Bucket: 3}

@@ -182,8 +182,8 @@ func TestShutCellDoesNotHoldUpOthers(t *testing.T) {
 	}
 }
 
-// TestExpireTellsWhatItDidBeforeAnError has a foreign key in the way of the second call of a sweep: the
-// entries of the first one must be in what comes with the error, or nobody would publish them.
+// TestExpireTellsWhatItDidBeforeAnError has a foreign key in the way of the second call of a sweep. The result beside
+// the error must have the entries of the first call, or nobody would publish them.
 func TestExpireTellsWhatItDidBeforeAnError(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})
@@ -243,7 +243,7 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// TestRedisTime holds that times are ms, as Redis has them.
+// TestRedisTime checks that times are in ms, by Redis' clock.
 func TestRedisTime(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})
@@ -387,7 +387,7 @@ func TestExpireComesTooEarly(t *testing.T) {
 	want(map[string]int64{})
 }
 
-// TestUnreadableBasket has a record of a basket in another form: it is left as it is, and nothing happens to its lines.
+// TestUnreadableBasket has a record of a basket in another form. Neither the record nor its lines change.
 func TestUnreadableBasket(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})

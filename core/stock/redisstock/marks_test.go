@@ -160,8 +160,8 @@ func TestDataSetBackAreShut(t *testing.T) {
 	}
 }
 
-// TestEffectsAreCounted holds that a mark has grown by the effects of each call, not by its requests, and that
-// the caller knows it after the answer.
+// TestEffectsAreCounted checks that a mark grows by the effects of each call, not by its requests, and that the caller
+// knows the new mark after the answer.
 func TestEffectsAreCounted(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})

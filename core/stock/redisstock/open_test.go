@@ -96,8 +96,8 @@ func TestOpenRefusesAnothersServer(t *testing.T) {
 	wantShut(t, s, openConfig(), "in part: partition 5: it holds nothing")
 }
 
-// TestOpenRefusesAnotherLedger has two deployments of one name, each with a MySQL of its own, meet at one Redis. The
-// second one is refused, also while the first one's server is shut, and neither renews what the other has vetted.
+// TestOpenRefusesAnotherLedger gives one Redis to two deployments of one name, each with a MySQL of its own. The second
+// one is refused, even while the server is shut, and neither renews the vetting of the other.
 func TestOpenRefusesAnotherLedger(t *testing.T) {
 	t.Parallel()
 	client, first := connect(t, servicetest.Redis(t).Addr), openConfig()
@@ -171,8 +171,8 @@ func TestCheckDeployment(t *testing.T) {
 	}
 }
 
-// TestCheckDeploymentOfPartOfACluster lets one server do for what it has, and notices when none answers.
-// Nobody opens a part, but what has been vetted of it can be adopted.
+// TestCheckDeploymentOfPartOfACluster checks the servers that answer, and fails if none does. Nobody opens a part of a
+// cluster, but vetted partitions can be adopted.
 func TestCheckDeploymentOfPartOfACluster(t *testing.T) {
 	t.Parallel()
 	cluster := servicetest.RedisCluster(t)

@@ -40,8 +40,9 @@ func wantLost(t *testing.T, held stock.Reservation, other stock.Cell, shops map[
 	}
 }
 
-// TestLostPartitionServesNobody has a partition lose effects. Neither who trusted it, nor who resumes or adopts what others
-// have vetted, nor who has vetted it himself does anything there; the others sell, while Redis is open and after a restart.
+// TestLostPartitionServesNobody takes effects from a partition. It refuses every process: one that trusted it, one that
+// resumes or adopts marks, and one that has vetted it. The other partitions sell, while Redis is open and after a
+// restart.
 func TestLostPartitionServesNobody(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {

@@ -32,8 +32,8 @@ func TestClusterNodes(t *testing.T) {
 	}
 }
 
-// TestSlotViewIsAgreed holds that a primary of before, which still thinks that it is one, is noticed by what
-// the others say, whoever is asked first.
+// TestSlotViewIsAgreed checks that an old primary, which still believes that it is one, is noticed by the answers of
+// the others, whoever is asked first.
 func TestSlotViewIsAgreed(t *testing.T) {
 	t.Parallel()
 	const (

@@ -79,7 +79,7 @@ func TestOpenThatCannotWrite(t *testing.T) {
 	}
 }
 
-// TestSeenEffectsAreVettedAnew lets Open know what its caller has seen, of data with the right nonce.
+// TestSeenEffectsAreVettedAnew tells Open how many effects its caller has seen, of data with the right nonce.
 func TestSeenEffectsAreVettedAnew(t *testing.T) {
 	t.Parallel()
 	s, cfg, marks := opened(t)

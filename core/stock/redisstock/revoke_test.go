@@ -32,8 +32,8 @@ func overbooked(t *testing.T) (l *loss, cell stock.Cell, held []stock.Reservatio
 	return l, cell, held
 }
 
-// TestRevocationsGoOn has a rebuild killed after each of its parts. Whoever goes on revokes the rest, and each hold that was
-// revoked has its event.
+// TestRevocationsGoOn kills a rebuild after each of its parts. The next process revokes the rest, and each revoked hold
+// has its event.
 func TestRevocationsGoOn(t *testing.T) {
 	t.Parallel()
 	killed := errors.New("killed")

@@ -219,7 +219,7 @@ func (l *loss) listed(key, id string) bool {
 	return false
 }
 
-// TestLostCellIsRebuilt has a partition lose a cell with all that ever happened to it.
+// TestLostCellIsRebuilt removes a cell from a partition, with all its records.
 func TestLostCellIsRebuilt(t *testing.T) {
 	t.Parallel()
 	l := newLoss(t)
@@ -237,7 +237,7 @@ func TestLostCellIsRebuilt(t *testing.T) {
 	}
 }
 
-// TestRebuildGoesOn has an attempt end after each of its parts, as a kill does: the next one makes the same of it.
+// TestRebuildGoesOn ends an attempt after each of its parts, as a kill does. The next attempt has the same result.
 func TestRebuildGoesOn(t *testing.T) {
 	t.Parallel()
 	l := newLoss(t)
@@ -281,7 +281,7 @@ func (c cutOff) After(ctx context.Context, after map[stock.Cell]stock.Position, 
 	})
 }
 
-// TestRebuildByMany has several processes rebuild at once: one of them does it.
+// TestRebuildByMany lets several processes rebuild at once: one of them does it.
 func TestRebuildByMany(t *testing.T) {
 	t.Parallel()
 	l := newLoss(t)
@@ -316,7 +316,8 @@ func TestRebuildByMany(t *testing.T) {
 	}
 }
 
-// TestUnseenEventsAreNamed has the middle of a lost tail be nowhere. Holds that no longer fit are revoked, the newest first.
+// TestUnseenEventsAreNamed loses the middle of a lost tail everywhere. Holds that have no units any more are revoked,
+// the newest first.
 func TestUnseenEventsAreNamed(t *testing.T) {
 	t.Parallel()
 	l := newLoss(t)
@@ -352,7 +353,7 @@ func TestUnseenEventsAreNamed(t *testing.T) {
 	}
 }
 
-// TestFencedCellIsReopened has a caller who has seen more fence a cell. The next vetting opens it in a new epoch.
+// TestFencedCellIsReopened lets a caller who has seen more fence a cell. The next vetting opens it in a new epoch.
 func TestFencedCellIsReopened(t *testing.T) {
 	t.Parallel()
 	l := newLoss(t)
@@ -386,8 +387,8 @@ func TestTailThatCannotBeProven(t *testing.T) {
 	}
 }
 
-// TestCopyWithEffectsThatWereDeclaredLost has the first Redis come back after another one has gone on without its last effects.
-// Its holds are of units that were sold again, so it stays as it is.
+// TestCopyWithEffectsThatWereDeclaredLost brings the first Redis back after another one has gone on without its last
+// effects. Its holds are of units that were sold again, so it stays as it is.
 func TestCopyWithEffectsThatWereDeclaredLost(t *testing.T) {
 	t.Parallel()
 	l := newLoss(t)
@@ -489,7 +490,8 @@ func (o *overtaken) Forks(context.Context, func(stock.Cell, stock.Position) erro
 	return nil
 }
 
-// TestOvertakenVettingShutsNothing has one process rebuild and open a partition that another one has found to be behind.
+// TestOvertakenVettingShutsNothing lets one process rebuild and open a partition that another one has found to be
+// behind.
 func TestOvertakenVettingShutsNothing(t *testing.T) {
 	t.Parallel()
 	l := newLoss(t)

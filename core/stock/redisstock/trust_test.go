@@ -8,8 +8,8 @@ import (
 	"sluice/core/stock"
 )
 
-// TestTrust holds what becomes of a mark that is trusted: effects only grow, those of other data are not mixed in,
-// and whoever has vetted a partition may create cells in it from then on, until a vetting refuses it.
+// TestTrust follows a trusted mark: its effects only grow, effects of other data do not count, and a process that has
+// vetted a partition may create cells in it until a vetting refuses the partition.
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	s, err := New(newSpy(t), Config{Partitions: 2})
@@ -54,7 +54,7 @@ func TestTrust(t *testing.T) {
 	creates(true, true)
 }
 
-// TestMark holds marks to what the scripts pack and compare.
+// TestMark compares marks with those that the scripts pack and compare.
 func TestMark(t *testing.T) {
 	t.Parallel()
 	const packed = "\x01\x02\x03\x04\x05\x06\x07\x08\xa1\xa2\xa3\xa4\xa5\xa6"

@@ -72,7 +72,8 @@ func TestBaskets(t *testing.T) {
 	}
 }
 
-// TestRefusedBaskets has what is no basket, or cannot be held: each is told where, and holds nothing.
+// TestRefusedBaskets sends wrong baskets and baskets that cannot be held: each refusal points to its place, and holds
+// nothing.
 func TestRefusedBaskets(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -140,7 +141,8 @@ func TestRefusedBaskets(t *testing.T) {
 	}
 }
 
-// TestBasketInTrouble has calls fail: only where the first one was not executed may the basket be asked for again as new.
+// TestBasketInTrouble lets calls fail. Only if the first one was not executed does the answer say that nothing was
+// begun.
 func TestBasketInTrouble(t *testing.T) {
 	t.Parallel()
 	for failing, want := range []int{503, 504} {
@@ -174,7 +176,7 @@ func TestBasketInTrouble(t *testing.T) {
 	}
 }
 
-// TestPanicOfAPart has the decision of a part elsewhere panic: the edge goes on, and the basket is decided later.
+// TestPanicOfAPart panics in the decision of a part elsewhere: the edge goes on, and the basket is decided later.
 func TestPanicOfAPart(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -236,8 +238,8 @@ func (f *fixture) twoPartitions() []int64 {
 	}
 }
 
-// TestBasketTellsScreens has baskets refused: the screens hear of a SKU that Redis lacks, and of one that is sold out, but not of
-// one with too few units.
+// TestBasketTellsScreens refuses baskets: the screens hear of a SKU that Redis lacks, and of one that is sold out, but
+// not of one with too few units.
 func TestBasketTellsScreens(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -65,7 +65,7 @@ func TestAddressBehindProxies(t *testing.T) {
 	}
 }
 
-// TestProxyThatNamesNobody has requests that count against their proxy, which is counted and said.
+// TestProxyThatNamesNobody sends requests that count against their proxy. A counter and a log line tell of it.
 func TestProxyThatNamesNobody(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder

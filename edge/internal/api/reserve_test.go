@@ -189,8 +189,7 @@ func TestConfirmAndRelease(t *testing.T) {
 	g(reserve()+"/release", service, 200, "", "released")
 }
 
-// TestUnknownReservations has ids that cannot be, that are not, and that are something else. All are
-// answered alike.
+// TestUnknownReservations asks for impossible ids, missing ones, and ids of other things. All answers are alike.
 func TestUnknownReservations(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -109,7 +109,7 @@ func TestRequestsThatTwoReadersCouldReadInTwoWays(t *testing.T) {
 	}
 }
 
-// TestHonestRequests has what is unusual and means one thing only.
+// TestHonestRequests sends unusual requests that have only one meaning.
 func TestHonestRequests(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -285,7 +285,7 @@ func TestOversizedInput(t *testing.T) {
 	g("body of the largest size", post(token, blanks, "Idempotency-Key: k", jsonLine, fmt.Sprintf("Content-Length: %d", len(blanks))), "not_loaded")
 }
 
-// TestTooLargeABodyIsNotAskedFor has clients that wait for a word before they send the body.
+// TestTooLargeABodyIsNotAskedFor has clients that wait for 100 Continue before they send the body.
 func TestTooLargeABodyIsNotAskedFor(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -315,8 +315,8 @@ func TestTooLargeABodyIsNotAskedFor(t *testing.T) {
 	g("/admin/v1/transfers", f.token(1, auth.RoleAdmin), 1<<20+1, "HTTP/1.1 413 ")
 }
 
-// TestAdminsMaySendMore has bodies above what others may send: with an admin's token they are read, and without one
-// they are refused for that, before they are.
+// TestAdminsMaySendMore sends bodies that are larger than others may send. With an admin's token they are read. Without
+// one they are refused before they are read.
 func TestAdminsMaySendMore(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -33,8 +33,8 @@ func (l *told) String() string {
 	return l.text.String()
 }
 
-// TestOutOfFiles lets a connection come while the process has no file left for it. It is told and counted, and
-// the connection is served once there is one. It runs alone: the limit is the process's.
+// TestOutOfFiles opens a connection while the process has no file left for it. The listener logs and counts this, and
+// serves the connection as soon as there is a file. The test runs alone, because the limit is the process's.
 func TestOutOfFiles(t *testing.T) {
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
