@@ -92,7 +92,7 @@ func (s *SaleRegister) Run(ctx context.Context, c *Console) (err error) {
 	if errors.Is(err, errNoUsers) && !load.asked {
 		return usage(err)
 	}
-	load.settle(ctx)
+	load.awaitEdges(ctx)
 	if s.json() {
 		err = errors.Join(err, c.JSON(load.done))
 	} else if err == nil || load.asked {
@@ -210,9 +210,9 @@ func (l *userLoad) add(batch []int64) bool {
 	return goesOn
 }
 
-// settle waits until every edge knows all registered users. Redis may have just got users that an earlier run had
+// awaitEdges waits until every edge knows all registered users. Redis may have just got users that an earlier run had
 // written into MySQL before it ended.
-func (l *userLoad) settle(ctx context.Context) {
+func (l *userLoad) awaitEdges(ctx context.Context) {
 	if l.asked {
 		lifecycle.Pause(ctx, registry.Spread)
 	}

@@ -39,7 +39,7 @@ func TestRegistrationWaitsForEdges(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now()
 			load := userLoad{asked: asked}
-			if load.settle(t.Context()); time.Since(begin) != want {
+			if load.awaitEdges(t.Context()); time.Since(begin) != want {
 				t.Errorf("asked %v: it took %v, want %v", asked, time.Since(begin), want)
 			}
 		})

@@ -98,12 +98,12 @@ func (p *Problem) Error() string {
 	return b.String()
 }
 
-// ErrOutcomeUnknown means that a write may have had its effect, or may have it later. The error is an *UnknownError, which
-// has the key. The same call with that key settles what happened.
+// ErrOutcomeUnknown means that a write may have had its effect, or may have it later. The error is an *UnknownError,
+// which has the key. The same call with that key tells the outcome.
 var ErrOutcomeUnknown = errors.New("client: the outcome is unknown")
 
-// UnknownError is ErrOutcomeUnknown with the key that settles it. It does not unwrap to its cause, because the cause is
-// about the last attempt only, and an earlier one may have had the effect.
+// UnknownError is ErrOutcomeUnknown with the key for a repetition. It does not unwrap to its cause, because the cause
+// is about the last attempt only, and an earlier one may have had the effect.
 type UnknownError struct {
 	Key   string // the Idempotency-Key of the write
 	Cause error  // what the last attempt ended with

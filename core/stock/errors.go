@@ -19,7 +19,7 @@ var (
 	// ErrShut means that nothing was executed, because the server does not have the vetted data, or the caller does not
 	// trust them yet. See redisstock.Open.
 	ErrShut = errors.New("not executed: the server is shut until it is vetted")
-	// ErrUnknown means that nobody knows whether the call was executed. Repeating it with the same ids settles it.
+	// ErrUnknown means that nobody knows whether the call was executed. Repeating it with the same ids tells.
 	ErrUnknown = errors.New("outcome unknown")
 	// ErrProtocol means a bug: a malformed call, or an answer that cannot be read. The call may have had an effect.
 	ErrProtocol = errors.New("protocol error")

@@ -46,7 +46,7 @@ func (b *Batcher) meet(missing need, partition int, p proof) (err error) {
 	case needReplay, needReplica: // a replay has waited for one
 		err = errNotReplicated
 	case needEntry:
-		err = p.log.wait()
+		err = p.delivery.wait()
 	case needProof:
 		if err = b.prover.prove(partition); err == nil {
 			err = b.stillHas(partition, p.mark)
@@ -115,31 +115,31 @@ func (b *Batcher) publish(entry stock.Entry) {
 	}
 }
 
-// publishWait hands the entry of a vector that was sent at a time to the publisher, and ends log once the effects are safe.
-func (b *Batcher) publishWait(entry stock.Entry, log *completion, mark stock.Mark, sent time.Time) {
-	defer b.publishPanicked(log)
+// publishWait hands the entry of a vector that was sent at a time to the publisher, and ends delivery once the effects are safe.
+func (b *Batcher) publishWait(entry stock.Entry, delivery *completion, mark stock.Mark, sent time.Time) {
+	defer b.publishPanicked(delivery)
 	b.work.Add(1)
-	log.ended = b.work.Done
-	time.AfterFunc(b.cfg.LogTimeout, func() { log.end(errLogTimeout) }) // one per vector: not worth stopping
+	delivery.ended = b.work.Done
+	time.AfterFunc(b.cfg.LogTimeout, func() { delivery.end(errLogTimeout) }) // one per vector: not worth stopping
 	done := func(err error) {
 		if err != nil || time.Since(sent) < stock.AckLate {
-			log.end(err)
+			delivery.end(err)
 			return
 		}
-		go func() { log.end(b.stillHas(entry.Partition, mark)) }()
+		go func() { delivery.end(b.stillHas(entry.Partition, mark)) }()
 	}
 	if !b.pub.PublishWait(entry, done) {
 		b.meter.unpublished.Inc()
-		log.end(errBufferFull)
+		delivery.end(errBufferFull)
 	}
 }
 
-// publishPanicked goes on after a panic of the publisher. log is nil if nobody waits for Kafka.
-func (b *Batcher) publishPanicked(log *completion) {
+// publishPanicked goes on after a panic of the publisher. delivery is nil if nobody waits for Kafka.
+func (b *Batcher) publishPanicked(delivery *completion) {
 	if p := recover(); p != nil {
 		b.meter.panicked(b.cfg.Log, p)
-		if log != nil {
-			log.end(fmt.Errorf("publishing panicked: %v", p))
+		if delivery != nil {
+			delivery.end(fmt.Errorf("publishing panicked: %v", p))
 		}
 	}
 }

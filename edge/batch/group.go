@@ -25,7 +25,7 @@ type proof struct {
 	replicate  bool        // the call waited for a replica
 	replicated bool        // a replica has the effects
 	noReplica  bool        // there was no replica to wait for
-	log        *completion // the delivery of the entry to Kafka; nil if nobody waits for it
+	delivery   *completion // the delivery of the entry to Kafka; nil if nobody waits for it
 	mark       stock.Mark
 }
 

@@ -115,9 +115,9 @@ func (r *runner) finish(g *group, sent time.Time) {
 		g.proof = proof{replicate: v.Replicate, replicated: v.Replicated, noReplica: v.NoReplica, mark: v.Mark}
 	}
 	if next.awaited {
-		g.proof.log = newCompletion()
+		g.proof.delivery = newCompletion()
 	}
-	entry, awaited, mark := v.Entry, g.proof.log, v.Mark
+	entry, awaited, mark := v.Entry, g.proof.delivery, v.Mark
 	g.answer()
 	switch {
 	case next.awaited:

@@ -62,7 +62,7 @@ func needOf(level stock.Ack, op stock.Op, verdict stock.Verdict, p proof) need {
 		}
 		return needReplica
 	case stock.AckLog:
-		if verdict == stock.VerdictOK && p.log != nil {
+		if verdict == stock.VerdictOK && p.delivery != nil {
 			return needEntry
 		}
 		return needProof

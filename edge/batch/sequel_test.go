@@ -41,7 +41,7 @@ func TestSequel(t *testing.T) {
 
 func TestNeed(t *testing.T) {
 	t.Parallel()
-	log := newCompletion()
+	delivery := newCompletion()
 	all := map[need]bool{}
 	for name, c := range map[string]struct {
 		level   stock.Ack
@@ -50,7 +50,7 @@ func TestNeed(t *testing.T) {
 		proof   proof
 		want    need
 	}{
-		"redis":                                    {stock.AckRedis, stock.OpReserve, stock.VerdictOK, proof{log: log}, needNothing},
+		"redis":                                    {stock.AckRedis, stock.OpReserve, stock.VerdictOK, proof{delivery: delivery}, needNothing},
 		"replica, which was not waited for":        {stock.AckReplica, stock.OpReserve, stock.VerdictOK, proof{}, needReplay},
 		"replica, which has it":                    {stock.AckReplica, stock.OpReserve, stock.VerdictOK, proof{replicate: true, replicated: true}, needNothing},
 		"replica, which has it, of a replay":       {stock.AckReplica, stock.OpReserve, stock.VerdictReplayed, proof{replicate: true, replicated: true}, needNothing},
@@ -59,8 +59,8 @@ func TestNeed(t *testing.T) {
 		"set before there is a replica":            {stock.AckReplica, stock.OpAdjust, stock.VerdictOK, proof{replicate: true, noReplica: true}, needNothing},
 		"set while the replica is behind":          {stock.AckReplica, stock.OpAdjust, stock.VerdictOK, proof{replicate: true}, needReplica},
 		"set, and it is not known if there is one": {stock.AckReplica, stock.OpAdjust, stock.VerdictOK, proof{noReplica: true}, needReplay},
-		"log": {stock.AckLog, stock.OpReserve, stock.VerdictOK, proof{log: log}, needEntry},
-		"log, of a replay beside a first request":   {stock.AckLog, stock.OpReserve, stock.VerdictReplayed, proof{log: log}, needProof},
+		"log": {stock.AckLog, stock.OpReserve, stock.VerdictOK, proof{delivery: delivery}, needEntry},
+		"log, of a replay beside a first request":   {stock.AckLog, stock.OpReserve, stock.VerdictReplayed, proof{delivery: delivery}, needProof},
 		"log, of a replay":                          {stock.AckLog, stock.OpReserve, stock.VerdictReplayed, proof{}, needProof},
 		"log, which the cell was not known to have": {stock.AckLog, stock.OpReserve, stock.VerdictOK, proof{}, needProof},
 	} {

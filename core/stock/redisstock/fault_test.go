@@ -158,7 +158,7 @@ func TestTimeoutIsUnknown(t *testing.T) {
 			t.Errorf("reservation of user %d is %+v", user, r)
 		}
 	}
-	// Asking again with the same ids settles every one of them.
+	// Asking again with the same ids tells the outcome of each.
 	for user := range int64(8) {
 		got := s.one(stock.OpReserve, take(stock.OpReserve, cell, 1+user, 1+user)).Verdict
 		if !slices.Contains([]stock.Verdict{stock.VerdictOK, stock.VerdictReplayed}, got) {

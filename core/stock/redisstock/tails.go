@@ -239,7 +239,7 @@ func (m *mending) rebase(w *part, c *rebuild.Cell) error {
 
 // errReused means that somebody used an id again among the lost events, after its retention had ended. Redis' list of
 // retentions would remove the new record too early.
-var errReused = errors.New("a key of a reservation was used again since: bring the data back, or sluice restore once they are gone")
+var errReused = errors.New("an Idempotency-Key was used again among the lost events, after its retention: bring the data back, or empty the partition and run sluice restore")
 
 // errDeclaredLost means that Redis has effects after the position from which the cell went on in a later epoch. Their units
 // may have been sold again since.

@@ -13,8 +13,8 @@ import (
 	"sluice/edge/batch"
 )
 
-// line is one reservation of a list: what became of it, or why not.
-type line struct {
+// element is one reservation of a list: the decision about it, or an error.
+type element struct {
 	stock.Request
 	res batch.Result
 	err error
@@ -26,7 +26,7 @@ func (a *API) confirmList(r *request) error {
 	if err != nil {
 		return err
 	}
-	return a.settleList(r, stock.OpConfirm, linesOf(b.IDs))
+	return a.settleList(r, stock.OpConfirm, elementsOf(b.IDs))
 }
 
 // extendList moves the deadlines of held reservations, each by itself.
@@ -35,11 +35,11 @@ func (a *API) extendList(r *request) error {
 	if err != nil {
 		return err
 	}
-	lines := linesOf(b.IDs)
-	for i := range lines {
-		lines[i].DeadlineMS = b.Expires.UnixMilli()
+	elements := elementsOf(b.IDs)
+	for i := range elements {
+		elements[i].DeadlineMS = b.Expires.UnixMilli()
 	}
-	return a.settleList(r, stock.OpExtend, lines)
+	return a.settleList(r, stock.OpExtend, elements)
 }
 
 // releaseList gives the units of held reservations back, each by itself.
@@ -48,32 +48,32 @@ func (a *API) releaseList(r *request) error {
 	if err != nil {
 		return err
 	}
-	lines := linesOf(b.IDs)
-	if err := a.findCells(lines); err != nil {
+	elements := elementsOf(b.IDs)
+	if err := a.findCells(elements); err != nil {
 		return err
 	}
 	if r.who.Role == auth.RoleShopper {
-		for i := range lines {
-			lines[i].User = r.who.Subject
+		for i := range elements {
+			elements[i].User = r.who.Subject
 		}
 	}
-	return a.settleList(r, stock.OpRelease, lines)
+	return a.settleList(r, stock.OpRelease, elements)
 }
 
-func linesOf(ids []stock.ReservationID) []line {
-	lines := make([]line, len(ids))
+func elementsOf(ids []stock.ReservationID) []element {
+	elements := make([]element, len(ids))
 	for i, id := range ids {
-		lines[i].ID = id
+		elements[i].ID = id
 	}
-	return lines
+	return elements
 }
 
-// findCells reads of which cells the reservations are.
-func (a *API) findCells(lines []line) error {
+// findCells reads the cells of the reservations.
+func (a *API) findCells(elements []element) error {
 	var ids []stock.ReservationID
-	for i := range lines {
-		if a.possible(lines[i].ID) {
-			ids = append(ids, lines[i].ID)
+	for i := range elements {
+		if a.possible(elements[i].ID) {
+			ids = append(ids, elements[i].ID)
 		}
 	}
 	if len(ids) == 0 {
@@ -85,11 +85,11 @@ func (a *API) findCells(lines []line) error {
 	if err != nil {
 		return problemOfRead(err)
 	}
-	for i := range lines {
-		if a.possible(lines[i].ID) {
-			lines[i].Cell, found = found[0].Cell, found[1:]
-			if lines[i].Cell == (stock.Cell{}) {
-				lines[i].err = errUnknownReservation
+	for i := range elements {
+		if a.possible(elements[i].ID) {
+			elements[i].Cell, found = found[0].Cell, found[1:]
+			if elements[i].Cell == (stock.Cell{}) {
+				elements[i].err = errUnknownReservation
 			}
 		}
 	}
@@ -99,11 +99,11 @@ func (a *API) findCells(lines []line) error {
 // possible tells whether a reservation can have an id.
 func (a *API) possible(id stock.ReservationID) bool { return id.Partition() < a.Reader.Partitions() }
 
-// settleList decides all lines at once, so that they share their calls of Redis, and answers line by line.
-func (a *API) settleList(r *request, op stock.Op, lines []line) error {
+// settleList decides all elements at once, so that they share their calls of Redis.
+func (a *API) settleList(r *request, op stock.Op, elements []element) error {
 	var deciding sync.WaitGroup
-	for i := range lines {
-		l := &lines[i]
+	for i := range elements {
+		l := &elements[i]
 		switch {
 		case l.err != nil:
 		case !a.possible(l.ID):
@@ -112,7 +112,7 @@ func (a *API) settleList(r *request, op stock.Op, lines []line) error {
 			deciding.Go(func() {
 				defer func() { // Serve recovers on its own goroutine only
 					if p := recover(); p != nil {
-						l.err = fmt.Errorf("deciding a line panicked: %v", p)
+						l.err = fmt.Errorf("deciding a reservation panicked: %v", p)
 					}
 				}()
 				l.res, l.err = a.settled(op, l.Request)
@@ -121,18 +121,18 @@ func (a *API) settleList(r *request, op stock.Op, lines []line) error {
 	}
 	deciding.Wait()
 	r.out = append(r.out[:0], `{"data":[`...)
-	for i := range lines {
+	for i := range elements {
 		if i > 0 {
 			r.out = append(r.out, ',')
 		}
-		r.out = a.appendLine(r.out, &lines[i], r)
+		r.out = a.appendElement(r.out, &elements[i], r)
 	}
 	r.answer(fasthttp.StatusOK, append(r.out, "]}"...))
 	return nil
 }
 
-// appendLine appends a line: its reservation, or the problem that it has.
-func (a *API) appendLine(dst []byte, l *line, r *request) []byte {
+// appendElement appends an element: its reservation, or its problem.
+func (a *API) appendElement(dst []byte, l *element, r *request) []byte {
 	dst = append(dst, `{"reservation_id":"`...)
 	dst = hex.AppendEncode(dst, l.ID[:])
 	if l.err == nil {
