@@ -130,6 +130,30 @@ func TestRepairGoesOnAfterAKill(t *testing.T) {
 	h.settled()
 }
 
+// sweeper compares the stores as they are.
+func (h *hands) sweeper() *reconcile.Sweeper {
+	tail := evidence.KafkaTail{Brokers: h.kafka.Brokers, Topic: h.kafka.Topic, Group: h.kafka.Group}
+	return &reconcile.Sweeper{Redis: h.store(), Books: ledger.New(h.db, nil), Tail: evidence.New(h.db, tail).Tail, Now: time.Now}
+}
+
+// planned is a plan of what differs, and a desk that carries it out.
+func (h *hands) planned() (*repair.Desk, *repair.Plan) {
+	h.hand.t.Helper()
+	sweeper := h.sweeper()
+	madeAt, err := sweeper.Books.Now(h.ctx)
+	if err != nil {
+		h.hand.t.Fatal(err)
+	}
+	report, err := sweeper.Sweep(h.ctx, reconcile.Scope{})
+	if err != nil {
+		h.hand.t.Fatal(err)
+	}
+	desk := &repair.Desk{
+		Store: sweeper.Redis, Books: sweeper.Books, Decision: ledger.Decision{By: "me", Reason: "test"}, Wait: 15 * time.Second,
+	}
+	return desk, repair.NewPlan("test", report, madeAt)
+}
+
 // A step that no longer fits what is there is refused, and the others go on.
 func TestRepairRefusesWhatNoLongerFits(t *testing.T) {
 	t.Parallel()
@@ -141,28 +165,15 @@ func TestRepairRefusesWhatNoLongerFits(t *testing.T) {
 	h.sql("UPDATE reservations SET state = 'released' WHERE reservation_id = ?", at(h.held[4]))
 	h.refusedEvent(5, 6)
 
-	books, store := ledger.New(h.db, nil), h.store()
-	tail := evidence.KafkaTail{Brokers: h.kafka.Brokers, Topic: h.kafka.Topic, Group: h.kafka.Group}
-	sweeper := &reconcile.Sweeper{Redis: store, Books: books, Tail: evidence.New(h.db, tail).Tail, Now: time.Now}
-	madeAt, err := books.Now(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	report, err := sweeper.Sweep(t.Context(), reconcile.Scope{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan := repair.NewPlan(report, madeAt)
-
+	desk, plan := h.planned()
 	value := h.get(resOf(stock.Cell{SKU: 2}), string(at(h.sold[2])))
 	h.set(resOf(stock.Cell{SKU: 2}), string(at(h.held[2])), value) // somebody else has written something there
 	h.buyer(3, 2, 4)
 	h.sql("UPDATE reservations SET seq = seq + 1 WHERE reservation_id = ?", at(h.held[4]))
 	h.sql("UPDATE dead_letters SET reason = 'fork'")
 
-	desk := repair.Desk{Store: store, Books: books, Decision: ledger.Decision{By: "me", Reason: "test"}, Wait: 15 * time.Second}
 	got := map[int64]string{}
-	err = desk.Apply(t.Context(), plan, func(r *repair.Result) { got[int64(r.SKU)] = string(r.Outcome) + ": " + r.Said })
+	err := desk.Apply(t.Context(), plan, func(r *repair.Result) { got[int64(r.SKU)] = string(r.Outcome) + ": " + r.Said })
 	if err != nil {
 		t.Fatal(err)
 	}

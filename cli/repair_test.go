@@ -73,7 +73,11 @@ type hands struct {
 
 func newHands(t *testing.T, skus int64) *hands {
 	t.Helper()
-	d := newDeployment(t)
+	return newHandsOn(t, newDeployment(t), skus)
+}
+
+func newHandsOn(t *testing.T, d *deployment, skus int64) *hands {
+	t.Helper()
 	d.run("migrate").want(command.ExitDone)
 	d.runWith(stockFile("sku_id,quantity,limit", int(skus), "20,5"), "stock", "load", "--yes").want(command.ExitDone)
 	h := &hands{d, d.hand(), map[int64]stock.ReservationID{}, map[int64]stock.ReservationID{}, map[int64]stock.ReservationID{}, nil}
@@ -241,7 +245,8 @@ func TestRepairFinishesATransferOfAnEarlierEpoch(t *testing.T) {
 	}
 }
 
-// A transfer that an admin's call began is left to the admin, by name: only he knows where the units were to go.
+// A transfer that an admin's call began, at an edge of an earlier version, is left to the admin, by name: only he knows where the
+// units were to go.
 func TestRepairNamesWhoseTransferWasCutOff(t *testing.T) {
 	t.Parallel()
 	h := newHands(t, 1)

@@ -80,7 +80,7 @@ func (w *reconcileRun) repair(ctx context.Context) error {
 
 // mend shows the plan of a report, and carries it out if the user asks for that.
 func (w *reconcileRun) mend(ctx context.Context, report *reconcile.Report) error {
-	plan := repair.NewPlan(report, w.sweptAt)
+	plan := repair.NewPlan(w.Stock.Deployment, report, w.sweptAt)
 	if w.Format != "json" {
 		w.table(report)
 		w.planTable(plan)

@@ -132,6 +132,13 @@ type Recorded struct {
 	TimeMS int64 // Redis time
 }
 
+// Departure returns the half of a transfer that the event is of. It is one that took units out.
+func (e *Recorded) Departure() stock.Departure {
+	return stock.Departure{
+		ID: e.Reservation, From: e.Cell, Units: -e.Change.Delta, User: e.User, Fingerprint: e.Fingerprint, Reason: e.Change.Reason,
+	}
+}
+
 // EventColumns are those that ScanEvent reads.
 const EventColumns = `sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, available_stock,
 	reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason, extend_ms, from_epoch, from_seq`

@@ -128,7 +128,7 @@ func TestInjectedDriftIsFoundAsWhatItIs(t *testing.T) {
 // Units in transit are looked at once the transfer must have ended.
 func TestUnitsInTransit(t *testing.T) {
 	t.Parallel()
-	transit := reconcile.Transit{Cell: stock.Cell{SKU: 5}, Units: 3, SinceMS: startMS, Retention: time.Hour}
+	transit := reconcile.Transit{Departure: stock.Departure{From: stock.Cell{SKU: 5}, Units: 3}, SinceMS: startMS, Retention: time.Hour}
 	if f := reconcile.JudgeTransit(&transit, startMS+59_999); f != nil {
 		t.Errorf("under way: %+v", f)
 	}

@@ -129,9 +129,16 @@ type StockEdit struct {
 
 // TransferEnd brings in units that have left the other cell.
 type TransferEnd struct {
-	Out   string `json:"out"` // id of the half that was done
-	Epoch uint32 `json:"epoch"`
-	Seq   uint64 `json:"seq"`
+	Out   string       `json:"out"` // id of the half that was done
+	Epoch uint32       `json:"epoch"`
+	Seq   uint64       `json:"seq"`
+	To    *Destination `json:"to,omitzero"` // nil: only a sale that has moved the units knows
+}
+
+// Destination is a cell of the step's SKU where units were to go.
+type Destination struct {
+	Pool   uint32 `json:"pool"`
+	Bucket uint16 `json:"bucket"`
 }
 
 // EventsAgain publishes some events again that Kafka still has.

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"time"
 
 	"sluice/core/stock"
@@ -17,10 +18,9 @@ const forgetMax = 5 * time.Minute
 
 // Transit is the half of a transfer that took units out of a cell.
 type Transit struct {
-	Cell stock.Cell
+	stock.Departure
 	stock.Position
-	ID        stock.ReservationID
-	Units     int64
+	To        stock.Cell // where the units were to go; without a SKU: nobody can tell but a sale that has moved them
 	SinceMS   int64
 	Retention time.Duration // of the records of both halves
 	Arrived   bool          // the other half was found
@@ -36,21 +36,34 @@ func otherHalf(id stock.ReservationID) stock.ReservationID {
 	return id
 }
 
+// Remembered reports whether Redis has a record of each half that is done, and will have it for a while.
+func (t *Transit) Remembered(nowMS int64) bool {
+	return !t.Forgotten && nowMS-t.SinceMS < (t.Retention-forgetMax).Milliseconds()
+}
+
 // JudgeTransit returns a finding if units have left a cell and not arrived. It returns nil if they have arrived, if
 // they may still arrive, or if Redis may have forgotten that they did.
 func JudgeTransit(t *Transit, nowMS int64) *Finding {
-	age := nowMS - t.SinceMS
-	if t.Arrived || t.Forgotten || age < transitMax.Milliseconds() || age >= (t.Retention-forgetMax).Milliseconds() {
+	if t.Arrived || nowMS-t.SinceMS < transitMax.Milliseconds() || !t.Remembered(nowMS) {
 		return nil
 	}
-	f := finding(TransitStuck, t.Cell, t.Units, Undersell, t.SinceMS, Proof{
-		Store: InLedger, Says: "they left the cell", Epoch: t.Epoch, Seq: t.Seq, Reservation: t.ID.String(), Units: t.Units,
+	left := "they left the cell"
+	if t.To.SKU != 0 {
+		left += " for " + t.To.String()
+	}
+	f := finding(TransitStuck, t.From, t.Units, Undersell, t.SinceMS, Proof{
+		Store: InLedger, Says: left, Epoch: t.Epoch, Seq: t.Seq, Reservation: t.ID.String(), Units: t.Units,
 	}, Proof{Store: InRedis, Says: "no record of their arrival", Reservation: t.Other().String()})
 	return &f
 }
 
 // finishStep makes a step that brings in the units of a transfer.
 func finishStep(t *Transit) RepairStep {
-	return newStep(TransitStuck, t.Cell, t.Units, Undersell, Act{Transfer: &TransferEnd{t.ID.String(), t.Epoch, t.Seq}},
-		"the sale that moved the units still has the move under way", "the units arrive where they were to go")
+	end := TransferEnd{Out: t.ID.String(), Epoch: t.Epoch, Seq: t.Seq}
+	expects, does := "the sale that moved the units still has the move under way", "the units arrive where they were to go"
+	if t.To.SKU != 0 {
+		end.To = &Destination{t.To.Pool, t.To.Bucket}
+		expects, does = "Redis still remembers that they left", fmt.Sprintf("%d units arrive in %v", t.Units, t.To)
+	}
+	return newStep(TransitStuck, t.From, t.Units, Undersell, Act{Transfer: &end}, expects, does)
 }

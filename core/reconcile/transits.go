@@ -106,7 +106,7 @@ func (w *sweep) departed(ctx context.Context, halves []half) (found []Transit, t
 				}
 				delete(left, e.Reservation)
 				if e.Kind == event.KindTransferOut {
-					found = append(found, Transit{Cell: e.Cell, Position: e.Position, ID: e.Reservation, Units: -e.Change.Delta, SinceMS: e.TimeMS})
+					found = append(found, Transit{Departure: e.Departure(), Position: e.Position, SinceMS: e.TimeMS})
 				}
 			})
 		})
@@ -129,7 +129,7 @@ func (w *sweep) departed(ctx context.Context, halves []half) (found []Transit, t
 func (w *sweep) judgeTransits(ctx context.Context, found []Transit) error {
 	byCell := map[stock.Cell][]Transit{}
 	for _, t := range found {
-		byCell[t.Cell] = append(byCell[t.Cell], t)
+		byCell[t.From] = append(byCell[t.From], t)
 	}
 	for cell, some := range byCell {
 		begun := w.Now()
@@ -155,7 +155,7 @@ func (w *sweep) stillKnown(ctx context.Context, found []Transit) error {
 	for i := range found {
 		ids[i] = found[i].ID
 	}
-	records, err := w.Redis.RecordsNow(ctx, found[0].Cell.Partition(w.Redis.Partitions()), ids)
+	records, err := w.Redis.RecordsNow(ctx, found[0].From.Partition(w.Redis.Partitions()), ids)
 	if err != nil {
 		return fromRedis(err)
 	}
@@ -197,7 +197,8 @@ func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cel
 	}
 	for i := range found {
 		t := &found[i]
-		if f := JudgeTransit(t, nowMS); f != nil && w.scope.has(t.Cell) && t.SinceMS >= w.scope.SinceMS {
+		t.To, _ = t.Destination(cells)
+		if f := JudgeTransit(t, nowMS); f != nil && w.scope.has(t.From) && t.SinceMS >= w.scope.SinceMS {
 			w.mu.Lock()
 			w.report.add(*f)
 			w.report.plan(finishStep(t))

@@ -74,8 +74,9 @@ type pending string
 
 func (p pending) Error() string { return string(p) }
 
-// Apply carries a plan out, and reports each step. It stops early only when ctx ends, or after an error that every
-// other step would meet too.
+// Apply carries a plan out, and reports each step. It stops early only when ctx ends, or if it cannot read or write the table
+// of repairs, which every other step would meet too. A step that fails otherwise stays pending, and so do later steps that
+// need the same partition of Redis, or Kafka too.
 func (d *Desk) Apply(ctx context.Context, p *Plan, told func(*Result)) error {
 	if d.Approval != nil {
 		if d.Approval.Plan != p.Digest {
@@ -85,11 +86,12 @@ func (d *Desk) Apply(ctx context.Context, p *Plan, told func(*Result)) error {
 			return err
 		}
 	}
+	away := map[server]error{}
 	for i := range p.Steps {
 		step := &p.Steps[i]
 		result := Result{RepairStep: *step, Outcome: Refused, Said: step.Refused}
 		if step.Refused == "" {
-			if err := d.apply(ctx, p, step, &result); err != nil {
+			if err := d.applyUnless(ctx, away, p, step, &result); err != nil {
 				return fmt.Errorf("step %v: %w", step.ID, err)
 			}
 		}
@@ -110,6 +112,48 @@ func (d *Desk) lease() time.Duration {
 		return d.Lease
 	}
 	return Lease
+}
+
+// server is what the work of a step needs beside MySQL: a partition of Redis, or Kafka.
+type server int
+
+const (
+	onlyMySQL server = -2
+	kafka     server = -1
+)
+
+func (d *Desk) server(step *reconcile.RepairStep) server {
+	switch a := &step.Act; {
+	case a.Shift != nil, a.Record != nil, a.Count != nil, a.Transfer != nil:
+		return server(step.Cell().Partition(d.Store.Partitions()))
+	case a.Events != nil:
+		return kafka
+	}
+	return onlyMySQL
+}
+
+// failedError is the error of the work of a step. Parts of the step may be done.
+type failedError struct{ error }
+
+func (e failedError) Unwrap() error { return e.error }
+
+// applyUnless does one step, unless an earlier one has failed with what this one needs. It notes if this one fails.
+func (d *Desk) applyUnless(ctx context.Context, away map[server]error, p *Plan, step *reconcile.RepairStep, result *Result) error {
+	needs := d.server(step)
+	if err := away[needs]; err != nil {
+		result.Outcome, result.Said = Pending, fmt.Sprintf("not begun, because an earlier step failed: %v", err)
+		return nil
+	}
+	err := d.apply(ctx, p, step, result)
+	var failed failedError
+	if !errors.As(err, &failed) || ctx.Err() != nil {
+		return err
+	}
+	result.Outcome, result.Said = Pending, failed.Error()
+	if needs != onlyMySQL {
+		away[needs] = failed
+	}
+	return nil
 }
 
 // apply does one step, unless somebody else is doing it or has done it.
@@ -178,7 +222,7 @@ func (d *Desk) do(ctx context.Context, step *reconcile.RepairStep, row *ledger.R
 		result.Outcome, result.Said = Pending, later.Error()
 		return nil
 	default:
-		return err
+		return failedError{err}
 	}
 	result.tell(row)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Lease)
@@ -263,41 +307,4 @@ func (d *Desk) resolve(ctx context.Context, text string) (string, error) {
 		return "", refusal(err.Error())
 	}
 	return "the letter is resolved", err
-}
-
-func (d *Desk) transfer(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) (string, error) {
-	out, err := stock.ParseReservationID(e.Out)
-	if err != nil {
-		return "", refusal(err.Error())
-	}
-	known, err := d.Sales.Finish(ctx, int64(step.SKU), out)
-	switch {
-	case errors.Is(err, sale.ErrStaleMove):
-		return "", refusal(err.Error() + ": Redis may have forgotten that the units arrived; count the SKU, and restock it")
-	case errors.Is(err, stock.ErrTransferRefused), errors.Is(err, sale.ErrOverlap):
-		return "", refusal(err.Error())
-	case err == nil && !known:
-		return "", d.whoMoved(ctx, step, e)
-	}
-	return "the units have arrived", err
-}
-
-// whoMoved says who can finish a transfer that no sale has under way. The half that is done does not tell where the units were to
-// go, and nobody but the one who called has the key.
-func (d *Desk) whoMoved(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) error {
-	s, err := d.Books.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	who := "somebody"
-	err = s.EventsAt(ctx, step.Cell(), []stock.Position{{Epoch: e.Epoch, Seq: e.Seq}}, func(r *ledger.Recorded) {
-		who = fmt.Sprintf("admin %d (%s)", r.User, r.Change.Reason)
-	})
-	if err != nil {
-		return err
-	}
-	return refusal(fmt.Sprintf("no sale has this transfer under way: %s has to repeat the call of POST /admin/v1/transfers that began it, with its Idempotency-Key; "+
-		"without the key nobody knows where the units were to go: then sluice stock adjust %d --delta=%d --reason lost, and never repeat the call",
-		who, step.SKU, step.Units))
 }

@@ -15,7 +15,7 @@ import (
 
 // Plan has the steps that put right what a sweep has found.
 type Plan struct {
-	Digest Digest                 `json:"digest"` // of the steps: equal plans have equal digests
+	Digest Digest                 `json:"digest"` // of the deployment and the steps: equal plans have equal digests
 	MadeAt show.Moment            `json:"made_at"`
 	Units  int64                  `json:"units"` // units of the steps that are done
 	Does   int                    `json:"does"`  // number of steps that are done; the others are refused
@@ -31,19 +31,22 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 // MarshalText implements encoding.TextMarshaler.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// NewPlan makes a plan from the findings of a sweep. The sweep began after madeAt, by MySQL's clock.
-func NewPlan(report *reconcile.Report, madeAt show.Moment) *Plan {
+// NewPlan makes a plan from the findings of a sweep of a deployment. The sweep began after madeAt, by MySQL's clock. The digest
+// contains the deployment's name, so that nobody carries out what was approved for another one.
+func NewPlan(deployment string, report *reconcile.Report, madeAt show.Moment) *Plan {
 	p := &Plan{MadeAt: madeAt, Steps: slices.Clone(report.Steps)}
 	if p.Steps == nil {
 		p.Steps = []reconcile.RepairStep{}
 	}
 	order(p.Steps)
 	sum := sha256.New()
+	name := sha256.Sum256([]byte(deployment))
+	_, _ = sum.Write(name[:]) // a hash's Write never fails
 	for i := range p.Steps {
 		if s := &p.Steps[i]; s.Refused == "" {
 			p.Units += s.Units
 			p.Does++
-			_, _ = sum.Write(s.ID[:]) // a hash's Write never fails
+			_, _ = sum.Write(s.ID[:])
 		}
 	}
 	p.Digest = Digest(sum.Sum(nil))

@@ -2,7 +2,6 @@ package stock
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,6 +16,8 @@ var (
 	// ErrInTransit means that units have left one cell and not arrived in the other. The caller must repeat the same
 	// transfer until they have.
 	ErrInTransit = errors.New("units in transit")
+	// ErrArrivalRefused is an ErrInTransit: the cell that the units were to arrive in takes none. The error gives the reason.
+	ErrArrivalRefused = fmt.Errorf("%w, because they cannot arrive", ErrInTransit)
 )
 
 // TransferRequest is a transfer of units of avail between two cells of one SKU.
@@ -36,10 +37,7 @@ func (t TransferRequest) IDs(partitions int) (out, in ReservationID) {
 	way := fmt.Sprintf("transfer from %v to %v %s", t.From, t.To, t.Key)
 	out = Identity{User: t.User, Route: OpAdjust, Cell: t.From, Scope: t.Scope, Key: way}.ID(partitions)
 	out[ReservationBytes-1] &^= 1
-	in = out
-	binary.BigEndian.PutUint16(in[:], uint16(t.To.Partition(partitions)))
-	in[ReservationBytes-1] |= 1
-	return out, in
+	return out, arrivalID(out, t.To, partitions)
 }
 
 // Transfer takes units out of one cell and then brings them into the other, which must exist. A crash or an error between
@@ -67,7 +65,7 @@ func Transfers(ctx context.Context, s Store, requests []TransferRequest) []Trans
 			results[i].Err = fmt.Errorf("%w: transfer of %d units from %v to %v", ErrProtocol, r.Units, r.From, r.To)
 			continue
 		}
-		t := &transfer{TransferRequest: r, result: &results[i]}
+		t := &transfer{TransferRequest: r, departure: r.departureFingerprint(), result: &results[i]}
 		t.out, t.in = r.IDs(s.Partitions())
 		going = append(going, t)
 	}
@@ -84,11 +82,13 @@ func Transfers(ctx context.Context, s Store, requests []TransferRequest) []Trans
 // transfer is a transfer under way.
 type transfer struct {
 	TransferRequest
-	out, in ReservationID // its halves
-	result  *Transferred
+	out, in   ReservationID // its halves
+	departure uint32        // fingerprint of the half that takes the units out
+	result    *Transferred
 }
 
-// mayLeave refuses transfers whose units could not arrive. It lets pass those whose units have left already.
+// mayLeave refuses transfers whose units could not arrive. It lets pass those whose units have left already, also if an earlier
+// version of the program has made them leave.
 func mayLeave(ctx context.Context, s Store, going []*transfer) {
 	ids := make([]ReservationID, len(going))
 	for i, t := range going {
@@ -104,6 +104,8 @@ func mayLeave(ctx context.Context, s Store, going []*transfer) {
 	for i, t := range going {
 		if found[i].State == StateNone {
 			fresh, cells = append(fresh, t), append(cells, t.To)
+		} else if plain := plainFingerprint(t.Units); found[i].Fingerprint == plain {
+			t.departure = plain
 		}
 	}
 	if len(fresh) == 0 {
@@ -132,7 +134,9 @@ func fail(going []*transfer, err error) {
 
 // leave takes units out of the cells that they are to leave.
 func leave(ctx context.Context, s Store, going []*transfer) {
-	decisions := halves(ctx, s, going, func(t *transfer) Request { return t.half(t.out, t.From, AdjustTransferOut, -t.Units) })
+	decisions := halves(ctx, s, going, func(t *transfer) Request {
+		return t.half(t.out, t.From, t.departure, AdjustTransferOut, -t.Units)
+	})
 	for i, t := range going {
 		switch d := decisions[i]; {
 		case d.Err != nil:
@@ -147,13 +151,15 @@ func leave(ctx context.Context, s Store, going []*transfer) {
 
 // arrive brings units that have left into the cells that they are to arrive in.
 func arrive(ctx context.Context, s Store, going []*transfer) {
-	decisions := halves(ctx, s, going, func(t *transfer) Request { return t.half(t.in, t.To, AdjustTransferIn, t.Units) })
+	decisions := halves(ctx, s, going, func(t *transfer) Request {
+		return t.half(t.in, t.To, FingerprintOf(int64(AdjustTransferIn), t.Units), AdjustTransferIn, t.Units)
+	})
 	for i, t := range going {
 		switch d := decisions[i]; {
 		case d.Err != nil:
 			t.result.Err = fmt.Errorf("%w: bring %d units into %v: %w", ErrInTransit, t.Units, t.To, d.Err)
 		case d.Verdict != VerdictOK && d.Verdict != VerdictReplayed:
-			t.result.Err = fmt.Errorf("%w: %d units into %v: %v", ErrInTransit, t.Units, t.To, d.Verdict)
+			t.result.Err = fmt.Errorf("%w: %d units into %v: %v", ErrArrivalRefused, t.Units, t.To, d.Verdict)
 		default:
 			t.result.Replayed = d.Verdict == VerdictReplayed
 		}
@@ -169,12 +175,12 @@ func halves(ctx context.Context, s Store, going []*transfer, half func(*transfer
 	return DoAll(ctx, s, OpAdjust, requests)
 }
 
-func (t *transfer) half(id ReservationID, cell Cell, kind AdjustKind, delta int64) Request {
+func (t *transfer) half(id ReservationID, cell Cell, fingerprint uint32, kind AdjustKind, delta int64) Request {
 	return Request{
 		ID:          id,
 		Cell:        cell,
 		User:        t.User,
-		Fingerprint: FingerprintOf(int64(kind), delta),
+		Fingerprint: fingerprint,
 		Adjustment:  &Adjustment{Kind: kind, Delta: delta, Reason: t.Reason},
 	}
 }

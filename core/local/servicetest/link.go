@@ -1,6 +1,7 @@
 package servicetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -22,6 +23,8 @@ type Link struct {
 	open  sync.Cond // the link is not stalled, or closed
 	stall bool
 	conns []net.Conn // nil once it is closed
+	sign  []byte     // bytes that do not get through; nil: all do
+	first func()     // called before their connection ends
 }
 
 // NewLink opens a link to a server's address. It closes with the test.
@@ -55,6 +58,14 @@ func (l *Link) Cut() {
 		_ = c.Close()
 	}
 	l.conns = l.conns[:0]
+}
+
+// CutBefore ends the connection that is about to carry some bytes in one write, once. They do not get through. It calls first
+// before that.
+func (l *Link) CutBefore(sign []byte, first func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sign, l.first = sign, first
 }
 
 func (l *Link) set(stall bool) {
@@ -113,7 +124,15 @@ func (g gated) Write(data []byte) (int, error) {
 		g.link.open.Wait()
 	}
 	closed := g.link.conns == nil
+	cut := g.link.sign != nil && bytes.Contains(data, g.link.sign)
+	if cut {
+		g.link.sign = nil
+		g.link.first()
+	}
 	g.link.mu.Unlock()
+	if cut {
+		return 0, errors.New("the connection is cut")
+	}
 	if closed {
 		return 0, errors.New("the link is closed")
 	}

@@ -3,6 +3,7 @@ package stocktest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -231,4 +232,52 @@ var adjustCases = group{
 			h.Fatalf("other units under the same key: error %v", err)
 		}
 	},
+	"the event by which units left tells where to, and brings them there once": func(h *harness) {
+		from := h.load(9, stock.Settings{})
+		cells := []stock.Cell{from, {SKU: from.SKU, Pool: 9}, {SKU: from.SKU, Pool: 10}, {SKU: from.SKU, Pool: 9, Bucket: 1}}
+		for _, to := range cells[1:] {
+			h.loadCell(to, 0, stock.Settings{})
+		}
+		move := stock.TransferRequest{From: from, To: cells[1], Units: 4, User: admin, Key: "a", Reason: "test"}
+		if _, err := stock.Transfer(context.Background(), &cutOff{Store: h.store}, move); !errors.Is(err, stock.ErrInTransit) {
+			h.Fatalf("error %v", err)
+		}
+		e := h.events(from)[1]
+		half := stock.Departure{
+			ID: e.Reservation, From: from, Units: -e.Change.Delta, User: e.User, Fingerprint: e.Fingerprint, Reason: e.Change.Reason,
+		}
+		to, known := half.Destination(cells)
+		if !known || to != move.To {
+			h.Fatalf("to %v, %v", to, known)
+		}
+		for range 2 {
+			if err := half.Arrive(context.Background(), h.store, to); err != nil {
+				h.Fatal(err)
+			}
+			h.wantUnits(from, 5, 0, 0)
+			h.wantUnits(to, 4, 0, 0)
+		}
+		if replayed, err := stock.Transfer(context.Background(), h.store, move); err != nil || !replayed {
+			h.Fatalf("repeated: %v, error %v", replayed, err)
+		}
+		h.wantUnits(to, 4, 0, 0)
+	},
+}
+
+// cutOff is a store that takes one call of Do.
+type cutOff struct {
+	stock.Store
+
+	done bool
+}
+
+func (c *cutOff) Do(ctx context.Context, vectors ...*stock.Vector) {
+	if !c.done {
+		c.done = true
+		c.Store.Do(ctx, vectors...)
+		return
+	}
+	for _, v := range vectors {
+		v.Err = fmt.Errorf("%w: cut off", stock.ErrNotApplied)
+	}
 }

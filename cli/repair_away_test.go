@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"sluice/core/local/servicetest"
+	"sluice/core/repair"
+	"sluice/core/stock"
+)
+
+// A node of Redis is away. What it has stays pending, and everything else is put right. Of each of its partitions one step is
+// tried, and the others are not begun.
+func TestRepairGoesOnWithoutANode(t *testing.T) {
+	t.Parallel()
+	cluster := servicetest.RedisCluster(t)
+	const skus = 12
+	h := newHandsOn(t, newDeploymentOn(t, cluster.Addrs...), skus)
+	defer h.stop()
+	lost := h.hand.client.Nodes()[cluster.Addrs[0]]
+	away := map[string]bool{}
+	for _, addr := range cluster.Addrs {
+		node := h.hand.client.Nodes()[addr]
+		if err := node.Do(h.ctx, node.B().ConfigSet().ParameterValue().ParameterValue("cluster-require-full-coverage", "no").Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	partitions := map[int]bool{}
+	for sku := int64(1); sku <= skus; sku++ {
+		cell := stock.Cell{SKU: sku}
+		h.del(resOf(cell), string(at(h.held[sku])))
+		h.buyer(sku, 2, 4)
+		if lost.Do(h.ctx, lost.B().Exists().Key(cellsOf(cell)).Build()).Error() == nil { // else it says who has it
+			away[fmt.Sprint(sku)], partitions[cell.Partition(8)] = true, true
+		}
+	}
+	if len(away) == 0 || len(away) == skus {
+		t.Fatalf("the node has %d of %d SKUs", len(away), skus)
+	}
+	desk, plan := h.planned()
+	if plan.Does != 2*skus {
+		t.Fatalf("%d steps: %+v", plan.Does, plan.Steps)
+	}
+	if err := cluster.Nodes[0].Kill(); err != nil {
+		t.Fatal(err)
+	}
+
+	tried := 0
+	err := desk.Apply(t.Context(), plan, func(r *repair.Result) {
+		want := repair.Done
+		if away[fmt.Sprint(int64(r.SKU))] {
+			want = repair.Pending
+			if !strings.HasPrefix(r.Said, "not begun, because an earlier step failed: ") {
+				tried++
+			}
+		}
+		if r.Outcome != want {
+			t.Errorf("%s of SKU %d: %s, want %s: %s", r.Repair, int64(r.SKU), r.Outcome, want, r.Said)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if tried != len(partitions) {
+		t.Errorf("%d steps of %d partitions were tried", tried, len(partitions))
+	}
+	if done, open := h.rows("outcome = 'done'"), h.rows("ended_at IS NULL"); done != 2*(skus-len(away)) || open != tried {
+		t.Errorf("%d rows are done, and %d open", done, open)
+	}
+}

@@ -1,0 +1,92 @@
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sluice/core/ledger"
+	"sluice/core/reconcile"
+	"sluice/core/sale"
+	"sluice/core/stock"
+)
+
+// transfer ends a transfer that was cut off: of a sale as its row says, any other as its first half says.
+func (d *Desk) transfer(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) (string, error) {
+	out, err := stock.ParseReservationID(e.Out)
+	if err != nil {
+		return "", refusal(err.Error())
+	}
+	if e.To != nil {
+		return d.arrive(ctx, step, out, e)
+	}
+	known, err := d.Sales.Finish(ctx, int64(step.SKU), out)
+	switch {
+	case errors.Is(err, sale.ErrStaleMove):
+		return "", refusal(err.Error() + ": Redis may have forgotten that the units arrived; count the SKU, and restock it")
+	case errors.Is(err, stock.ErrTransferRefused), errors.Is(err, sale.ErrOverlap):
+		return "", refusal(err.Error())
+	case err == nil && !known:
+		return "", d.whoMoved(ctx, step, e)
+	}
+	return "the units have arrived", err
+}
+
+// arrive brings in the units of a transfer whose first half tells where they were to go.
+func (d *Desk) arrive(ctx context.Context, step *reconcile.RepairStep, out stock.ReservationID, e *reconcile.TransferEnd) (string, error) {
+	left, err := d.left(ctx, step, e)
+	if err != nil {
+		return "", err
+	}
+	to := stock.Cell{SKU: int64(step.SKU), Pool: e.To.Pool, Bucket: e.To.Bucket}
+	if left == nil || left.Reservation != out {
+		return "", refusal("the ledger does not have the event by which they left any more")
+	}
+	records, nowMS, err := d.Store.Reservations(ctx, []stock.ReservationID{out})
+	if err != nil {
+		return "", err
+	}
+	half := reconcile.Transit{
+		Departure: left.Departure(), SinceMS: left.TimeMS, Retention: d.Store.Retention(), Forgotten: records[0].State == stock.StateNone,
+	}
+	if !half.Remembered(nowMS) {
+		return "", refusal("Redis may have forgotten that the units arrived; count the SKU, and restock it")
+	}
+	if err := half.Arrive(ctx, d.Store, to); err != nil {
+		if errors.Is(err, stock.ErrArrivalRefused) {
+			return "", refusal(err.Error())
+		}
+		return "", err
+	}
+	return fmt.Sprintf("the units have arrived in %v", to), nil
+}
+
+// left returns the event by which the units of a transfer left a cell; nil if the ledger does not have it.
+func (d *Desk) left(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) (left *ledger.Recorded, err error) {
+	s, err := d.Books.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	err = s.EventsAt(ctx, step.Cell(), []stock.Position{{Epoch: e.Epoch, Seq: e.Seq}}, func(r *ledger.Recorded) {
+		found := *r
+		left = &found
+	})
+	return left, err
+}
+
+// whoMoved says who can finish a transfer that no sale has under way, and that an earlier version of the program has begun. The
+// half that is done does not tell where the units were to go, and nobody but the one who called has the key.
+func (d *Desk) whoMoved(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) error {
+	left, err := d.left(ctx, step, e)
+	if err != nil {
+		return err
+	}
+	who := "somebody"
+	if left != nil {
+		who = fmt.Sprintf("admin %d (%s)", left.User, left.Change.Reason)
+	}
+	return refusal(fmt.Sprintf("no sale has this transfer under way: %s has to repeat the call of POST /admin/v1/transfers that began it, with its Idempotency-Key; "+
+		"without the key nobody knows where the units were to go: then sluice stock adjust %d --delta=%d --reason lost, and never repeat the call",
+		who, step.SKU, step.Units))
+}
