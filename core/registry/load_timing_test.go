@@ -121,6 +121,18 @@ func loadInto(b *testing.B, partitions int) {
 		}
 		b.ReportMetric((used-cpu[i]).Seconds()/million, unit)
 	}
+	of := fmt.Sprintf("{p%d}:registered:7", stock.Cell{SKU: plan.Items[0].SKU, Pool: 7}.Partition(partitions))
+	memory, err := client.Do(b.Context(), client.B().MemoryUsage().Key(of).Samples(1000).Build()).AsInt64()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(memory)/float64(*loadUsers), "redis-B/user")
+	var disk float64
+	const file = "SELECT SUM(file_size) FROM information_schema.innodb_sys_tablespaces WHERE name LIKE '%/registrations'"
+	if err := books.QueryRowContext(b.Context(), file).Scan(&disk); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(disk/float64(*loadUsers), "mysql-B/user")
 	for _, phase := range []struct {
 		name string
 		took []time.Duration
