@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/cli/command"
+	"sluice/core/basket"
 	"sluice/core/stock"
 )
 
@@ -278,6 +279,16 @@ func (d *deployment) keepsReservations() {
 	}
 	if s := into[shown](d.run("reservation", "show", id.String(), "-o", "json").want(command.ExitDone)); s.Redis.State != "expired" {
 		d.t.Errorf("past the deadline: %+v", s.Redis)
+	}
+	for quantity, want := range map[int64]string{1: "basket that is held", 900_000: "basket that is refused: limit_reached"} {
+		b, err := stock.NewBasket(43, want, []stock.Line{{Cell: cell, Quantity: quantity}}, 8)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if _, err := basket.Decide(&b, basket.Direct(d.t.Context(), store, func(stock.Entry) {}), nil); err != nil {
+			d.t.Fatal(err)
+		}
+		d.run("reservation", "show", b.ID().String()).want(command.ExitDone, want)
 	}
 	d.run("reservation", "show", strings.Repeat("0", 32)).want(command.ExitNotFound, "no reservation")
 	d.run("reservation", "show", "x").want(command.ExitUsage, "32")

@@ -68,6 +68,8 @@ type Config struct {
 	// CheckSchema, if set, fails if the schema of the database is too old. The edge is not ready before CheckSchema has
 	// succeeded once.
 	CheckSchema func(ctx context.Context, db *sql.DB) error `kong:"-"`
+	// Between, which programs of tests set, is called before each step of a basket.
+	Between func(stage string) `kong:"-"`
 }
 
 // Validate joins all faults of the configuration.

@@ -149,6 +149,7 @@ func (c *contract) everyList(db *sql.DB) []shot {
 
 func (c *contract) exerciseLists() {
 	db := c.database()
+	c.lookUpReturns("unknown_reservation")
 	all := c.everyList(db)
 	for n := range 3 {
 		c.persisted(db, n, int64(n+1), 7, 42, "held", time.Now().Add(time.Hour).UnixMilli())
@@ -176,7 +177,7 @@ func (c *contract) exerciseLists() {
 	}
 	forgotten := c.persisted(db, 20, 1, 7, 42, "returned", 0) // by Redis
 	c.shoot(shot{method: "GET", path: "/v1/returns/" + forgotten, token: c.service, want: "ok"})
-	c.shoot(shot{method: "GET", path: "/v1/returns/" + strings.Repeat("0", 31) + "f", token: c.service, want: "unknown_reservation"})
+	c.lookUpReturns("unavailable") // a dead letter may have them
 	list := func(path, want string, undocumented bool) {
 		c.t.Helper()
 		c.shoot(shot{method: "GET", path: "/admin/v1/" + path, token: c.admin, want: want, undocumented: undocumented})
@@ -224,6 +225,16 @@ func (c *contract) exerciseLists() {
 		c.exerciseForm(s)
 	}
 	c.exerciseMySQLOutage(db, all)
+}
+
+// lookUpReturns looks for a return that there is not.
+func (c *contract) lookUpReturns(want string) {
+	c.t.Helper()
+	c.shoot(shot{method: "GET", path: "/v1/returns/" + strings.Repeat("0", 31) + "f", token: c.service, want: want})
+	c.shoot(shot{
+		method: "POST", path: "/v1/returns", token: c.service, want: want,
+		body: `{"sku_id":"1","quantity":1,"user_id":"7","reason":"x","asked_at":"2026-01-01T00:00:00Z"}`,
+	})
 }
 
 // exerciseMySQLOutage lets MySQL hang: lists are refused, and more of them at once, and selling goes on.

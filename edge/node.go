@@ -194,7 +194,7 @@ func (n *Node) startBackground(context.Context) error {
 	}
 	upkeep.Start(background, open, upkeep.Config{
 		Store: n.store, Publisher: n.publisher, Topic: n.topic, Group: n.cfg.Kafka.Group,
-		Expired: n.published().publish, Metrics: n.set, Log: n.log,
+		Expired: n.published().publish, Between: n.cfg.Between, Metrics: n.set, Log: n.log,
 	})
 	return nil
 }

@@ -154,6 +154,8 @@ func (c *contract) exerciseReturns() {
 	key := http.Header{"Idempotency-Key": {"refund"}}
 	back(sku, 2, "", "ok", key)
 	again := back(sku, 2, `,"sale_id":null`, "ok", key)
+	back(sku, 2, `,"asked_at":"2026-01-01T00:00:00Z"`, "ok", key)
+	back(sku, 1, `,"asked_at":"2026-01-01T00:00:00Z"`, "mismatch", key)
 	back(sku, 1, "", "mismatch", key)
 	back(sku, 2, "", "wrong_state", nil)
 	back(sku+1_000_000, 1, "", "not_loaded", nil)
@@ -162,6 +164,7 @@ func (c *contract) exerciseReturns() {
 	c.shoot(shot{method: "GET", path: "/v1/returns/" + again.json["reservation_id"].(string), token: c.service, want: "ok"})
 	c.shoot(shot{method: "GET", path: "/v1/returns/" + again.json["reservation_id"].(string), token: c.shopper(7), want: "forbidden"})
 	c.shoot(shot{method: "POST", path: path + "/confirm", token: c.service, want: "wrong_state"})
+	c.shoot(shot{method: "GET", path: "/v1/deployment", token: c.service, want: "ok"})
 
 	c.eachShut(`,"extend_max_ms":1000`, func(sku int64, path, want string) {
 		back(sku, 1, "", want, nil)

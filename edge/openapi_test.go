@@ -85,6 +85,7 @@ func (c *contract) everyOperation() []shot {
 		{method: "POST", path: "/v1/deductions", token: c.service, body: strings.Replace(take, "}", `,"user_id":"7"}`, 1)},
 		{method: "GET", path: nobody, token: c.service},
 		{method: "GET", path: "/v1/returns/" + strings.Repeat("0", 32), token: c.service},
+		{method: "GET", path: "/v1/deployment", token: c.service},
 		{method: "POST", path: nobody + "/confirm", token: c.service},
 		{method: "POST", path: nobody + "/release", token: c.service},
 		{method: "POST", path: nobody + "/extend", token: c.service, body: `{"expires_at":"2100-01-01T00:00:00Z"}`},

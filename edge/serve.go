@@ -54,6 +54,7 @@ func (n *Node) serve(ctx context.Context) error {
 		Users:       newLimiter[int64]("user", n.cfg.RatePerUser, n.cfg.BurstPerUser, n.cfg.LimitedMax),
 		Addresses:   newLimiter[netip.Addr]("address", n.cfg.RatePerAddress, n.cfg.BurstPerAddress, n.cfg.LimitedMax),
 		SalesOnly:   n.cfg.ShoppersHold == holdInSales,
+		Between:     n.cfg.Between,
 		Retention:   n.cfg.Stock.Retention,
 		ReadTimeout: n.cfg.Redis.CallTimeout, AdminTimeout: adminTimeout,
 		Metrics: n.set, Log: n.log, Now: time.Now,

@@ -201,10 +201,10 @@ func (m *market) ask(ctx context.Context, addr string, o *order) (held bool, err
 
 // ids are those of an order's reservations, computed as a shop does.
 func (m *market) ids(o *order) []stock.ReservationID {
-	texts, err := client.Basket{Items: o.items, User: o.user, Key: o.key}.ReservationIDs(m.s.Store.Partitions())
+	texts, err := client.Basket{Items: o.items, User: o.user, Key: o.key}.ReservationIDs(client.Deployment{Partitions: m.s.Store.Partitions()})
 	if len(o.items) == 1 {
 		texts = make([]string, 1)
-		texts[0], err = client.Take{SKU: o.items[0].SKU, User: o.user, Key: o.key}.ReservationID(false, m.s.Store.Partitions())
+		texts[0], err = client.Take{SKU: o.items[0].SKU, User: o.user, Key: o.key}.ReservationID(false, client.Deployment{Partitions: m.s.Store.Partitions()})
 	}
 	if err != nil {
 		m.Fatal(err)

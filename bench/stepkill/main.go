@@ -12,10 +12,10 @@ import (
 
 	"sluice/cli"
 	"sluice/cli/command"
-	"sluice/core/basket"
 )
 
 func main() {
+	console := command.NewConsole(os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)
 	if at, asked := os.LookupEnv("STEPKILL"); asked {
 		stage, text, _ := strings.Cut(at, ":")
 		count, err := strconv.ParseInt(text, 10, 64)
@@ -24,13 +24,12 @@ func main() {
 			os.Exit(2)
 		}
 		var seen atomic.Int64
-		basket.Between = func(now string) {
+		console.Between = func(now string) {
 			if now == stage && seen.Add(1) == count {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {} // until it has come
 			}
 		}
 	}
-	console := command.NewConsole(os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)
 	os.Exit(cli.Run(os.Args[1:], console))
 }

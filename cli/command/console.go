@@ -27,6 +27,9 @@ type Console struct {
 	ErrIsTerminal, InIsTerminal bool
 	// Color is true if Out may have colors.
 	Color bool
+
+	// Between is called by an edge before each step of a basket. Only programs of tests set it.
+	Between func(stage string)
 }
 
 // NewConsole returns the process' own console. It has colors on a terminal, unless the environment says NO_COLOR or

@@ -21,7 +21,8 @@ type ReservationShow struct {
 // Help is called by kong.
 func (ReservationShow) Help() string {
 	return `Shows the record in Redis, which decides, the row in MySQL, and the events of the ledger. Ids of adjustments
-and of the halves of a transfer are understood too, as long as Redis remembers them.
+and of the halves of a transfer are understood too, as long as Redis remembers them. A basket has the id of its
+smallest line, so that line also shows what became of its basket.
 
 Example:
   sluice reservation show 002a7c0e0d8f1b3c5d7e9f10213243a5`
@@ -37,11 +38,18 @@ type reservationRecord struct {
 	DeadlineMS int64  `json:"deadline_ms,omitempty"`
 }
 
+// basketReport is a basket as Redis has it. Its id is that of its smallest line, so only that line leads to it.
+type basketReport struct {
+	State   string `json:"state"`
+	Refusal string `json:"refusal,omitempty"` // of one of its lines
+}
+
 type reservationReport struct {
 	ID        string             `json:"reservation_id"`
 	Partition int                `json:"partition"`
 	Redis     *reservationRecord `json:"redis"`
 	MySQL     *reservationRecord `json:"mysql"`
+	Basket    *basketReport      `json:"basket,omitempty"`
 	Ledger    []ledger.Event     `json:"ledger"`
 
 	older string // where further events may be
@@ -93,6 +101,11 @@ func (o *Opened) reservation(ctx context.Context, id stock.ReservationID) (*rese
 		cell = res.Cell
 		report.Redis = recordOf(res.StateAt(nowMS), &res)
 	}
+	baskets, err := o.Stock.Baskets(ctx, []stock.ReservationID{id})
+	if err != nil {
+		return nil, fmt.Errorf("read Redis: %w", err)
+	}
+	report.Basket = basketOf(baskets[0])
 	if cell.SKU == 0 {
 		archived, err := o.Books().Archived(ctx)
 		if archived.Files > 0 {
@@ -102,6 +115,18 @@ func (o *Opened) reservation(ctx context.Context, id stock.ReservationID) (*rese
 	}
 	report.Ledger, err = o.Books().Events(ctx, cell, id)
 	return report, err
+}
+
+// basketOf is nil for a reservation that names no basket.
+func basketOf(b stock.BasketRecord) *basketReport {
+	switch b.State {
+	case stock.BasketNone:
+		return nil
+	case stock.BasketRefusing, stock.BasketRefused:
+		return &basketReport{b.State.String(), b.Refusal.String()}
+	case stock.BasketBegun, stock.BasketHeld:
+	}
+	return &basketReport{State: b.State.String()}
 }
 
 func recordOf(state stock.State, r *stock.Reservation) *reservationRecord {
@@ -123,6 +148,13 @@ func (r *reservationReport) print(c *Console) {
 		r.Redis.row(t, "Redis")
 		r.MySQL.row(t, "MySQL")
 		t.flush()
+	}
+	switch b := r.Basket; {
+	case b == nil:
+	case b.Refusal == "":
+		c.Printf("smallest line of a basket that is %s\n", b.State)
+	default:
+		c.Printf("smallest line of a basket that is %s: %s\n", b.State, b.Refusal)
 	}
 	if len(r.Ledger) > 0 {
 		c.Printf("\n")

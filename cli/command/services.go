@@ -50,9 +50,10 @@ Example:
 }
 
 // Run is called by kong.
-func (e *Edge) Run(ctx context.Context, log *slog.Logger) error {
+func (e *Edge) Run(ctx context.Context, log *slog.Logger, c *Console) error {
 	OutliveReaders()
 	e.Config.CheckSchema = persister.Schema().Check // services do not import each other
+	e.Config.Between = c.Between
 	node, err := edge.Start(ctx, e.Config, log)
 	if err != nil {
 		return err

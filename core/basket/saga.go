@@ -276,14 +276,13 @@ func (s *Saga) part(op stock.Op, n int, part stock.Part) Call {
 	return call
 }
 
-// Between is nil, or set by a program of tests: it is called before each step with what the saga asks for, so that the program
-// can end there.
-var Between func(stage string)
-
 // Decide decides a basket. ask makes all calls of a step at once, and returns their answers in order. After an error the
 // basket may be begun: deciding it again, here or elsewhere, settles it. The error is then a stock.ErrUnknown, except
 // where the first call has failed: then it is that call's.
-func Decide(b *stock.Basket, ask func(calls []Call) []Answer) (Result, error) {
+//
+// between is nil, except in programs of tests: it is called before each step with what the saga asks for, so that the program
+// can end there.
+func Decide(b *stock.Basket, ask func(calls []Call) []Answer, between func(stage string)) (Result, error) {
 	s := New(b)
 	var answers []Answer
 	for {
@@ -297,8 +296,8 @@ func Decide(b *stock.Basket, ask func(calls []Call) []Answer) (Result, error) {
 		if len(calls) == 0 {
 			return s.Result(), nil
 		}
-		if Between != nil {
-			Between(s.Stage())
+		if between != nil {
+			between(s.Stage())
 		}
 		answers = ask(calls)
 	}

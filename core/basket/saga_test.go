@@ -86,7 +86,7 @@ func (w *world) ask(calls []Call) []Answer {
 
 func (w *world) decide(b *stock.Basket) Result {
 	w.Helper()
-	r, err := Decide(b, w.ask)
+	r, err := Decide(b, w.ask, nil)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestFailedCalls(t *testing.T) {
 						n++
 					}
 					return answers
-				})
+				}, nil)
 				name := fmt.Sprintf("units %v, call %d fails, executed %v", units, failing, executed)
 				switch {
 				case failing >= n && err != nil, failing == 0 && !errors.Is(err, failed),
@@ -259,7 +259,7 @@ func TestLostRecord(t *testing.T) {
 				}
 				n++
 				return w.ask(calls)
-			})
+			}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -290,7 +290,7 @@ func TestSecondBeginningFails(t *testing.T) {
 			return []Answer{{Err: stock.ErrNotApplied}}
 		}
 		return w.ask(calls)
-	})
+	}, nil)
 	if n != 4 || !errors.Is(err, stock.ErrUnknown) || errors.Is(err, stock.ErrNotApplied) {
 		t.Errorf("after %d calls: %v", n, err)
 	}

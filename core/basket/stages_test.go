@@ -130,3 +130,21 @@ func TestBasketHeldByOthersIsTold(t *testing.T) {
 		}
 	}
 }
+
+// Two programs of tests in one process have each their own hook, which is told of the steps of its baskets only.
+func TestBetweenSteps(t *testing.T) {
+	t.Parallel()
+	for range 2 {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, 1, 1)
+			var seen []string
+			if _, err := Decide(w.basket("a", w.cells...), w.ask, func(stage string) { seen = append(seen, stage) }); err != nil {
+				t.Fatal(err)
+			}
+			if want := []string{"home", "away", "decide"}; !slices.Equal(seen, want) {
+				t.Errorf("told of %v, want %v", seen, want)
+			}
+		})
+	}
+}

@@ -45,6 +45,7 @@ type Sweeper struct {
 	Store Store
 	// Publish gets the events, from several goroutines at once. The relay publishes what Publish does not.
 	Publish func(stock.Entry)
+	Between func(stage string) // see Decide
 	Metrics *metrics.Set
 	Log     *slog.Logger // Defaults to slog.Default.
 }
@@ -119,7 +120,7 @@ func (r *run) look(ctx context.Context, partition, skip int) (left int, more boo
 		}
 		wg.Go(func() {
 			defer func() { <-r.places }()
-			if results[i], errs[i] = Decide(&found[i].Basket, Direct(ctx, r.Store, r.Publish)); errs[i] == nil {
+			if results[i], errs[i] = Decide(&found[i].Basket, Direct(ctx, r.Store, r.Publish), r.Between); errs[i] == nil {
 				r.decided[results[i].State].Inc()
 			}
 		})

@@ -43,18 +43,31 @@ func (c *Client) HoldBasket(ctx context.Context, b Basket) (HeldBasket, error) {
 	}{b.Items, b.User}})
 }
 
+// Deployment is what the ids of requests follow from, and how long edges remember requests.
+type Deployment struct {
+	Partitions  int   `json:"partitions"`   // never changes
+	RetentionMS int64 `json:"retention_ms"` // after a reservation has ended
+}
+
+func (d *Deployment) complete() bool { return d.Partitions > 0 && d.RetentionMS > 0 }
+
+// Deployment asks for the deployment that the edge belongs to.
+func (c *Client) Deployment(ctx context.Context) (Deployment, error) {
+	return send[Deployment](ctx, c, call{method: http.MethodGet, path: "/v1/deployment"})
+}
+
 // ReservationIDs returns the ids that the reservations of a basket will have, in the order of its items, so that a shop can
 // write them down before it asks. Items of one SKU and sale share one. The basket needs its key, and its user also for a
-// shopper. partitions is the number of partitions of the deployment.
-func (b Basket) ReservationIDs(partitions int) ([]string, error) {
+// shopper.
+func (b Basket) ReservationIDs(in Deployment) ([]string, error) {
 	items := make([]stock.Line, len(b.Items))
 	for i, item := range b.Items {
 		items[i] = stock.Line{Cell: stock.Cell{SKU: item.SKU, Pool: item.Sale}, Quantity: item.Quantity}
 	}
-	if err := identified(b.User, b.Key, partitions); err != nil {
+	if err := identified(b.User, b.Key, in); err != nil {
 		return nil, err
 	}
-	basket, err := stock.NewBasket(b.User, b.Key, items, partitions)
+	basket, err := stock.NewBasket(b.User, b.Key, items, in.Partitions)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
@@ -70,32 +83,32 @@ func (b Basket) ReservationIDs(partitions int) ([]string, error) {
 }
 
 // ReservationID returns the id that the reservation will have, of a deduction if deducts. The take needs its key, and its user
-// also for a shopper. partitions is the number of partitions of the deployment.
-func (t Take) ReservationID(deducts bool, partitions int) (string, error) {
+// also for a shopper.
+func (t Take) ReservationID(deducts bool, in Deployment) (string, error) {
 	route := stock.OpReserve
 	if deducts {
 		route = stock.OpDeduct
 	}
-	return idOf(route, t.User, t.SKU, t.Sale, t.Key, partitions)
+	return idOf(route, t.User, t.SKU, t.Sale, t.Key, in)
 }
 
 // ReservationID returns the id that the return will have. It needs its key.
-func (r Return) ReservationID(partitions int) (string, error) {
-	return idOf(stock.OpReturn, r.User, r.SKU, r.Sale, r.Key, partitions)
+func (r Return) ReservationID(in Deployment) (string, error) {
+	return idOf(stock.OpReturn, r.User, r.SKU, r.Sale, r.Key, in)
 }
 
-func idOf(route stock.Op, user, sku int64, sale uint32, key string, partitions int) (string, error) {
-	if err := identified(user, key, partitions); err != nil {
+func idOf(route stock.Op, user, sku int64, sale uint32, key string, in Deployment) (string, error) {
+	if err := identified(user, key, in); err != nil {
 		return "", err
 	}
-	id := stock.Identity{User: user, Route: route, Cell: stock.Cell{SKU: sku, Pool: sale}, Key: key}.ID(partitions)
+	id := stock.Identity{User: user, Route: route, Cell: stock.Cell{SKU: sku, Pool: sale}, Key: key}.ID(in.Partitions)
 	return id.String(), nil
 }
 
 // identified checks the values from which every id is computed.
-func identified(user int64, key string, partitions int) error {
-	if user < 1 || key == "" || partitions < 1 {
-		return fmt.Errorf("client: an id follows from a user, a key and the number of partitions: got %d, %q and %d", user, key, partitions)
+func identified(user int64, key string, in Deployment) error {
+	if user < 1 || key == "" || in.Partitions < 1 {
+		return fmt.Errorf("client: an id follows from a user, a key and the number of partitions: got %d, %q and %d", user, key, in.Partitions)
 	}
 	return nil
 }

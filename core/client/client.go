@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"sluice/core/lifecycle"
-	"sluice/core/stock"
 )
 
 // Config says how to reach an edge.
@@ -49,10 +48,6 @@ type Config struct {
 	// AtOnce bounds the requests that are under way at the same time, and so the connections. Defaults to 64. Others wait
 	// for their turn.
 	AtOnce int
-	// Partitions is the number of partitions of the deployment. Ids follow from it, so only the look-up of old returns needs it.
-	Partitions int
-	// Retention is how long the deployment remembers requests. Defaults to 24 hours, as there.
-	Retention time.Duration
 }
 
 // Bounds that must fit those of an edge. A test in package edge checks that.
@@ -80,8 +75,6 @@ type Client struct {
 	attempts     int
 	timeout      time.Duration
 	adminTimeout time.Duration
-	partitions   int
-	retention    time.Duration
 	places       chan struct{} // one for each request that may be under way
 	pause        func(ctx context.Context, d time.Duration) bool
 }
@@ -97,8 +90,6 @@ func New(cfg Config) (*Client, error) {
 		attempts:     or(cfg.Attempts, 4),
 		timeout:      or(cfg.Timeout, TimeoutDefault),
 		adminTimeout: or(cfg.AdminTimeout, AdminTimeoutDefault),
-		partitions:   cfg.Partitions,
-		retention:    or(cfg.Retention, stock.RetentionDefault),
 		places:       make(chan struct{}, or(cfg.AtOnce, 64)),
 		pause:        lifecycle.Pause,
 	}
@@ -134,8 +125,6 @@ func (cfg Config) check() error {
 		{"Timeout", int64(cfg.Timeout)},
 		{"AdminTimeout", int64(cfg.AdminTimeout)},
 		{"AtOnce", int64(cfg.AtOnce)},
-		{"Partitions", int64(cfg.Partitions)},
-		{"Retention", int64(cfg.Retention)},
 	} {
 		if field.value < 0 {
 			faults = append(faults, fmt.Errorf("client: %s is negative: want more than 0, or 0 for the default", field.name))

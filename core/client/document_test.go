@@ -85,8 +85,9 @@ var calls = map[string]func(*testing.T, *Client) (any, error){
 	},
 	"return": func(t *testing.T, c *Client) (any, error) {
 		t.Helper()
-		return c.Return(t.Context(), Return{SKU: 1, Quantity: 2, Sale: 7, User: 42, Reason: "did not fit", Key: "refund-1"})
+		return c.Return(t.Context(), Return{SKU: 1, Quantity: 2, Sale: 7, User: 42, Reason: "did not fit", Key: "refund-1", Asked: someTime})
 	},
+	"deployment": func(t *testing.T, c *Client) (any, error) { t.Helper(); return c.Deployment(t.Context()) },
 	"showReturn": func(t *testing.T, c *Client) (any, error) { t.Helper(); return c.ShowReturn(t.Context(), someID) },
 	"listHeld": func(t *testing.T, c *Client) (any, error) {
 		t.Helper()

@@ -166,31 +166,26 @@ type Return struct {
 	User     int64  // who gives it back
 	Reason   string // the ledger keeps it
 	Key      string // Idempotency-Key, of the refund or the case; "": the client makes one
-	// Asked is when the shop first sent this return with this key; zero: it sends it now. An old one is looked up instead.
+	// Asked is when the shop first sent this return with this key; zero: it sends it now.
 	Asked time.Time
 }
 
 // Return makes sold units free again. It is for services. The reservation of the units may be long forgotten, so the
 // answer has an id of its own.
 //
-// If the return was asked for longer ago than half the retention, its key may be forgotten, and sending it again could give
-// the units back twice. So Return looks it up and sends nothing; its units are back, or the problem is
-// CodeUnknownReservation: it never arrived, and may be sent with a new key.
+// If the return was asked for longer ago than half the retention, edges may have forgotten its key, and the units could
+// come back twice. So an edge looks such a return up and makes nothing free. Its units are back, or the problem is
+// CodeUnknownReservation: it never arrived, and may be sent with a new key and without Asked.
 func (c *Client) Return(ctx context.Context, r Return) (Reservation, error) {
-	if !r.Asked.IsZero() && time.Since(r.Asked) > c.retention/2 {
-		id, err := r.ReservationID(c.partitions)
-		if err != nil {
-			return Reservation{}, fmt.Errorf("%w: an old return is looked up by its id: set Config.Partitions", err)
-		}
-		return c.ShowReturn(ctx, id)
-	}
 	return send[Reservation](ctx, c, call{method: http.MethodPost, path: "/v1/returns", key: r.Key, body: struct {
 		SKU      int64  `json:"sku_id,string"`
 		Quantity int64  `json:"quantity"`
 		Sale     uint32 `json:"sale_id,string,omitzero"`
 		User     int64  `json:"user_id,string"`
 		Reason   string `json:"reason"`
-	}{r.SKU, r.Quantity, r.Sale, r.User, r.Reason}})
+
+		Asked time.Time `json:"asked_at,omitzero"`
+	}{r.SKU, r.Quantity, r.Sale, r.User, r.Reason, r.Asked.UTC()}})
 }
 
 // ShowReturn looks up a return by its id, also one that is older than the retention. It is for services.

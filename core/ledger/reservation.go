@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"sluice/core/stock"
@@ -38,19 +39,42 @@ func (r *Reader) Reservation(ctx context.Context, id stock.ReservationID) (found
 	return found, nil
 }
 
+// ErrMayBeLetter means that a dead letter may have the return that MySQL has no row of.
+var ErrMayBeLetter = errors.New("the return may be in a dead letter: replay the letter, or resolve it (sluice deadletter list)")
+
 // Return is a return after the events that MySQL has, nil if it has none of that id. behind is how old the oldest event is that
-// MySQL may lack, negative if nobody knows.
+// MySQL may lack, negative if nobody knows. Return fails with ErrMayBeLetter while a letter that may have the return is
+// unresolved.
 func (r *Reader) Return(ctx context.Context, id stock.ReservationID) (found *stock.Reservation, behind time.Duration, err error) {
-	untilMS, nowMS := r.persisted(ctx) // before the row is read, so that what MySQL has by then is in it
+	// Before the row is read, so that what MySQL has by then is in it, and a letter that is replayed meanwhile.
+	untilMS, nowMS := r.persisted(ctx)
 	behind = time.Duration(nowMS-untilMS) * time.Millisecond
 	if nowMS == 0 {
 		behind = -1
 	}
-	found, err = r.Reservation(ctx, id)
-	if found != nil && found.State != stock.StateReturned {
-		found = nil
+	letter, err := r.inLetter(ctx, id)
+	if err != nil {
+		return nil, 0, err
 	}
-	return found, behind, err
+	found, err = r.Reservation(ctx, id)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case found != nil && found.State == stock.StateReturned:
+		return found, behind, nil
+	case letter:
+		return nil, 0, ErrMayBeLetter
+	}
+	return nil, behind, nil
+}
+
+// inLetter reports whether an unresolved dead letter may have the event of an id: it has the id, or nobody can read it.
+func (r *Reader) inLetter(ctx context.Context, id stock.ReservationID) (may bool, err error) {
+	err = r.read(ctx, "dead letters", func(*sql.Rows) error {
+		may = true
+		return nil
+	}, "SELECT 1 FROM dead_letters WHERE resolved_at IS NULL AND (sku_id IS NULL OR LOCATE(?, data) > 0) LIMIT 1", id[:])
+	return may, err
 }
 
 // Events returns the first events of a reservation, in order, from the ledger of its cell. The ledger has no index of

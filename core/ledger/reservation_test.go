@@ -1,11 +1,13 @@
 package ledger_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/core/event"
 	"sluice/core/ledger"
 	"sluice/core/stock"
 )
@@ -66,4 +68,39 @@ func TestReservationAndItsEvents(t *testing.T) {
 		!slices.IsSortedFunc(events, func(a, b ledger.Event) int { return int(a.Seq) - int(b.Seq) }) {
 		t.Errorf("of many: %d, %v, want the first 20", len(events), err)
 	}
+}
+
+// A dead letter may be all that MySQL has of a return. Until somebody deals with it, nobody is told that the return never
+// arrived.
+func TestReturnInADeadLetter(t *testing.T) {
+	t.Parallel()
+	b := newBooks(t)
+	id, other := stock.ReservationID{0, 3, 0xff, 0xc3, 0x28, 15: 7}, stock.ReservationID{0, 3, 0xff, 15: 8}
+	letter := func(n byte, of stock.ReservationID) {
+		data := event.Append(nil, event.Batch{Partition: 3, TimeMS: 5, Events: []event.Event{{
+			Kind: event.KindReturn, Reservation: of, Cell: stock.Cell{SKU: 5}, User: 3, Quantity: 1, Position: stock.Position{Epoch: 1, Seq: 9},
+			Change: event.Change{Reason: "did not fit"},
+		}}})
+		b.exec("INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, data) VALUES (?, 'refused', '', 5, 0, 0, 1, 9, ?)",
+			append(make([]byte, 31), n), data)
+	}
+	want := func(what string, id stock.ReservationID, is error) {
+		t.Helper()
+		if found, _, err := b.Return(t.Context(), id); found != nil || !errors.Is(err, is) {
+			t.Errorf("%s: %+v, error %v, want %v", what, found, err, is)
+		}
+	}
+	letter(1, other)
+	want("a letter of another return", id, nil)
+	letter(2, id)
+	want("its letter", id, ledger.ErrMayBeLetter)
+	b.exec(`INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, deadline_ms, reserved_ms, epoch, seq, updated_ms)
+		VALUES (?, 5, 0, 0, 3, 1, 'returned', 0, 5, 1, 9, 6)`, other[:])
+	if found, _, err := b.Return(t.Context(), other); err != nil || found == nil {
+		t.Errorf("one that has a row too: %+v, %v", found, err)
+	}
+	b.exec("UPDATE dead_letters SET resolved_at = NOW(3)")
+	want("resolved", id, nil)
+	b.exec("INSERT INTO dead_letters (letter_id, reason, detail, data) VALUES (?, 'unknown_version', '', 'what nobody can read')", make([]byte, 32))
+	want("a message that nobody can read", id, ledger.ErrMayBeLetter)
 }

@@ -65,7 +65,7 @@ var (
 // Kinds for refusals by the rules of stock. The code is the word of the verdict.
 var (
 	SoldOut            = shared("sold_out", http.StatusConflict, false, 0, "Not enough units are free.")
-	LimitReached       = shared("limit_reached", http.StatusConflict, false, 0, "The user would have more units than the limit.")
+	LimitReached       = shared("limit_reached", http.StatusConflict, false, 0, "A limit of this SKU does not allow this.")
 	NotLoaded          = shared("not_loaded", http.StatusNotFound, false, 0, "There is no such SKU here.")
 	NotOpen            = shared("not_open", http.StatusConflict, true, 1, "The sale has not opened.")
 	Closed             = shared("closed", http.StatusGone, false, 0, "The sale has closed.")

@@ -28,6 +28,7 @@ type Config struct {
 	Group     string // the group of the persisters; its progress shows what Kafka has lost
 	// Expired is called with the events of expired reservations. The relay publishes those that Expired does not.
 	Expired func(stock.Entry)
+	Between func(stage string) // before each step of a basket; nil, except in programs of tests
 	Metrics *metrics.Set
 	Log     *slog.Logger
 }
@@ -42,6 +43,6 @@ func Start(g *lifecycle.Group, open *lifecycle.Signal, cfg Config) {
 	sweeper := expiry.Sweeper{Store: cfg.Store, Publish: cfg.Expired, Metrics: cfg.Metrics, Log: cfg.Log}
 	g.Go("relay", open.After(relay.Run))
 	g.Go("sweeper", open.After(sweeper.Run))
-	baskets := basket.Sweeper{Store: cfg.Store, Publish: cfg.Expired, Metrics: cfg.Metrics, Log: cfg.Log}
+	baskets := basket.Sweeper{Store: cfg.Store, Publish: cfg.Expired, Between: cfg.Between, Metrics: cfg.Metrics, Log: cfg.Log}
 	g.Go("basket sweeper", open.After(baskets.Run))
 }

@@ -2,7 +2,7 @@
 -- NEEDS script: BASKETS place of their key; that of the undecided ones follows
 -- NEEDS base: call, byte, sub, pack, write_list
 -- GIVES BASKET_BEGUN, BASKET_HELD, BASKET_REFUSING, BASKET_REFUSED, NO_BASKET
--- GIVES read_baskets, is_basket, move_basket, write_baskets
+-- GIVES read_baskets, is_basket, move_basket, write_baskets, decided_baskets
 
 -- basket: version 1, state 1, refusal 1, line 1, fingerprint 4 Its id is that of its smallest line.
 -- An undecided basket is kept in full: user 8, fingerprint 4, and for each line id 16, cell 14,

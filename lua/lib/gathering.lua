@@ -5,7 +5,8 @@
 -- NEEDS answer: verdicts, records, answer_again
 -- NEEDS asked: n, ids_at, asks_at, now, found, place, buyers
 -- NEEDS taking: why_refused, accept
--- NEEDS baskets: BASKET_BEGUN, BASKET_HELD, BASKET_REFUSING, NO_BASKET, is_basket, move_basket, write_baskets
+-- NEEDS baskets: BASKET_BEGUN, BASKET_HELD, BASKET_REFUSING, BASKET_REFUSED, NO_BASKET
+-- NEEDS baskets: is_basket, move_basket, write_baskets, decided_baskets
 -- NEEDS parts: parts, HELD_PART, read_parts
 
 local baskets_of, lines = read_parts(ids_at)
@@ -36,11 +37,15 @@ local function note(part, record, why, line)
   return move_basket(part.id, part.whole, all and BASKET_HELD or BASKET_BEGUN, OK, 0, now)
 end
 
--- known is the verdict on all lines of a basket by its record, false if each is to be looked at.
+-- known is the verdict on all lines of a basket by its record, false if each is to be looked at. A basket
+-- that is decided leaves the undecided ones: another one of its id and fingerprint may have been decided in
+-- its place.
 local function known(record, whole)
   if not record then return false end
   if not is_basket(record, whole) then return MISMATCH end
-  return byte(record, 2) >= BASKET_REFUSING and REFUSED
+  local state = byte(record, 2)
+  if state == BASKET_HELD or state == BASKET_REFUSED then decided_baskets[#decided_baskets + 1] = whole end
+  return state >= BASKET_REFUSING and REFUSED
 end
 
 -- judge_all gives each line of a part its verdict, and returns the first refusal and its line.

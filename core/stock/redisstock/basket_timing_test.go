@@ -63,7 +63,7 @@ func (f *bench) holdBasket(b *testing.B, round, partitions int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r, err := basket.Decide(&wanted, basket.Direct(b.Context(), f.store, func(stock.Entry) {}))
+	r, err := basket.Decide(&wanted, basket.Direct(b.Context(), f.store, func(stock.Entry) {}), nil)
 	if err != nil || r.State != stock.BasketHeld {
 		b.Fatal(r, err)
 	}

@@ -222,6 +222,28 @@ var basketCases = group{
 		h.wantUnits(cells[2], 4, 1, 0)
 		h.wantAll(h.gather(h.basket(2, "a", item(cells[0], 1), item(cells[1], 1)), 0), stock.VerdictOK, stock.VerdictOK) // another user's
 	},
+	"one that was decided by another's fingerprint does not stay undecided": func(h *harness) {
+		cells := h.apart(3)
+		for _, c := range cells {
+			h.loadCell(c, 5, stock.Settings{})
+		}
+		for i, why := range []stock.Verdict{stock.VerdictOK, stock.VerdictSoldOut} {
+			key := string(rune('a' + i))
+			first := h.basket(1, key, item(cells[0], 1), item(cells[1], 1))
+			other := h.basket(1, key, item(cells[0], 1), item(cells[2], 1))
+			other.Fingerprint = first.Fingerprint // one in 4 billion has it
+			h.wantAll(h.gather(first, 0), stock.VerdictOK)
+			h.wantAll(h.gather(other, 0), stock.VerdictReplayed)
+			h.want(h.decide(other, why, 0), stock.VerdictOK)
+			state := stock.BasketHeld
+			if why != stock.VerdictOK {
+				h.wantAll(h.void(other, 0), stock.VerdictOK)
+				state = stock.BasketRefused
+			}
+			v := h.gather(first, 0) // as a sweeper asks first
+			h.wantBasket(v.Outcomes[0].Basket, first, state, why, 0)
+		}
+	},
 	"a held basket takes nothing again": func(h *harness) {
 		cells := h.apart(2)
 		h.loadCell(cells[0], 5, stock.Settings{})

@@ -162,7 +162,7 @@ func (a *API) change(c *operate.Change) (operate.Done, error) {
 	desk := operate.Desk{Reader: a.Reader, Decide: func(_ context.Context, r *stock.Request) (operate.Decision, error) {
 		var res batch.Result
 		if res, decided = a.Decider.Do(stock.OpAdjust, *r); decided == nil {
-			decided = a.refusalOf(r.Cell, &res)
+			decided = a.refusalOf(r, &res)
 		}
 		return operate.Decision{Verdict: res.Verdict, Cell: res.Cell}, decided
 	}}

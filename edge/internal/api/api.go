@@ -83,6 +83,9 @@ type Parts struct {
 	// SalesOnly keeps shoppers from taking normal stock, which is then for services.
 	SalesOnly bool
 
+	// Between is called before each step of a basket. It is nil, except in programs of tests.
+	Between func(stage string)
+
 	Retention    time.Duration // how long Redis remembers what has ended
 	ReadTimeout  time.Duration // of one call that reads
 	AdminTimeout time.Duration // of one admin request, which may be many calls
@@ -148,6 +151,7 @@ func New(parts Parts) *API {
 	on("POST", "/v1/baskets", "basket", a.holdBasket)
 	on("POST", "/v1/returns", "return", a.takeBack)
 	on("GET", "/v1/returns/{id}", "show_return", a.showReturn)
+	on("GET", "/v1/deployment", "deployment", a.showDeployment)
 	on("GET", "/v1/stock", "stocks", a.stocks, "sku_ids", "sale_id")
 	on("GET", "/v1/stock/{sku_id}", "stock", a.stock, "sale_id")
 	on("GET", "/admin/v1/skus", "sku_list", a.listStock, "sale_id", "avail_max", "limit", "cursor")

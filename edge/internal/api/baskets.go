@@ -45,7 +45,7 @@ func (a *API) holdBasket(r *request) error {
 	if err := a.allServe(&b); err != nil {
 		return err
 	}
-	result, err := basket.Decide(&b, a.askParts)
+	result, err := basket.Decide(&b, a.askParts, a.Between)
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,9 @@ func (a *API) holdBasket(r *request) error {
 	return nil
 }
 
-// screenBasket refuses a basket with a SKU that does not exist. The screen of sold-out SKUs does not answer baskets: nobody
-// would write its refusal down, and the same request at another edge could get another answer.
+// screenBasket refuses a basket with a SKU that does not exist, or of a user who is not registered for a sale. Nobody writes that
+// down, and the same basket may be held once the SKU is loaded, or the user is registered. The screen of sold-out SKUs does not
+// answer baskets: Redis would write its refusal down, so that the same request at another edge could get another answer.
 func (a *API) screenBasket(b *stock.Basket, items basketItems) error {
 	for i := range b.Lines {
 		l := &b.Lines[i]
@@ -70,6 +71,9 @@ func (a *API) screenBasket(b *stock.Basket, items basketItems) error {
 		}
 		if !mayExist {
 			return &problem.Problem{Kind: problem.NotLoaded, Pointer: items.pointer(l.Cell)}
+		}
+		if l.Cell.Pool != 0 && !a.Registered.May(l.Cell.Pool, b.User) {
+			return &problem.Problem{Kind: problem.NotRegistered, Pointer: items.pointer(l.Cell)}
 		}
 	}
 	return nil
@@ -111,7 +115,7 @@ func (a *API) askPart(c *basket.Call) (answer basket.Answer) {
 	answer = basket.Answer{TimeMS: results[0].TimeMS, Outcomes: make([]stock.Outcome, len(results))}
 	for i := range results {
 		answer.Outcomes[i] = results[i].Outcome
-		a.tellScreens(c.Requests[i].Cell, &results[i])
+		a.tellScreens(&c.Requests[i], &results[i])
 	}
 	return answer
 }

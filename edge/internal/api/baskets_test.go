@@ -176,6 +176,27 @@ func TestBasketInTrouble(t *testing.T) {
 	}
 }
 
+// TestBetweenSteps has each API tell its own hook of the steps of its baskets.
+func TestBetweenSteps(t *testing.T) {
+	t.Parallel()
+	var seen [2][]string
+	for i := range seen {
+		f := newFixture(t, func(p *Parts) { p.Between = func(stage string) { seen[i] = append(seen[i], stage) } })
+		skus := f.twoPartitions()
+		for _, sku := range skus {
+			f.load(stock.Cell{SKU: sku}, 3, nil)
+		}
+		if got := f.do(call{method: "POST", path: "/v1/baskets", token: f.token(7, auth.RoleShopper), body: basketOf(skus...)}); got.status != 201 {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+	for _, stages := range seen {
+		if want := []string{"home", "away", "decide"}; !slices.Equal(stages, want) {
+			t.Errorf("told of %v, want %v", stages, want)
+		}
+	}
+}
+
 // TestPanicOfAPart panics in the decision of a part elsewhere: the edge goes on, and the basket is decided later.
 func TestPanicOfAPart(t *testing.T) {
 	t.Parallel()
@@ -265,6 +286,47 @@ func TestBasketTellsScreens(t *testing.T) {
 	try(basketOf(2), "not_loaded")
 	if missed := f.noted(&f.missed); !slices.Equal(missed, []stock.Cell{{SKU: 2}}) {
 		t.Errorf("missed are %v", missed)
+	}
+}
+
+// TestBasketsOfTheUnregistered has the screen refuse strangers without Redis, and Redis everybody else, which the screen hears of.
+// A refusal by the screen spends nothing: once the user is registered, the same key holds the basket.
+func TestBasketsOfTheUnregistered(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 9, nil)
+	f.load(stock.Cell{SKU: 5, Pool: 7}, 9, func(s *stock.Settings) { s.RegisteredOnly = true })
+	f.strangers = map[int64]bool{3: true}
+	f.part = func(op stock.Op, requests []stock.Request) ([]batch.Result, error) {
+		if requests[0].User == 3 {
+			t.Error("Redis is asked about a stranger")
+		}
+		return f.parts(op, requests)
+	}
+	ask := func(user int64) answer {
+		return f.do(call{
+			method: "POST", path: "/v1/baskets", token: f.token(9, auth.RoleService), key: "k",
+			body: fmt.Sprintf(`{"items":[{"sku_id":"1","quantity":1},{"sku_id":"5","quantity":1,"sale_id":"7"}],"user_id":"%d"}`, user),
+		})
+	}
+	for user, detail := range map[int64]any{3: nil, 4: detailSpent} {
+		if got := ask(user); got.status != 403 || got.code() != "not_registered" || got.json["pointer"] != "/items/1" || got.json["detail"] != detail {
+			t.Errorf("user %d: %d %s", user, got.status, got.body)
+		}
+	}
+	if want := []int64{4}; !slices.Equal(f.mistaken, want) {
+		t.Errorf("the screen hears of %v, want %v", f.mistaken, want)
+	}
+	f.strangers, f.part = nil, nil
+	for p := range partitions {
+		if _, err := f.store.Register(t.Context(), p, 7, []int64{3, 4}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for user, want := range map[int64]int{3: 201, 4: 403} {
+		if got := ask(user); got.status != want {
+			t.Errorf("user %d, registered by now: %d %s", user, got.status, got.body)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -70,6 +71,7 @@ type (
 		User     userID   `json:"user_id"`
 		Reason   reason   `json:"reason"`
 		Sale     *pool    `json:"sale_id"`
+		Asked    *opening `json:"asked_at"` // when it was sent first
 	}
 	basketBody struct {
 		Items basketItems `json:"items"`
@@ -191,6 +193,14 @@ type wantError string
 
 func (e wantError) Error() string { return string(e) }
 
+// itemError is what an item of a list has to be.
+type itemError struct {
+	item int
+	want string
+}
+
+func (e itemError) Error() string { return e.want }
+
 // faultOf tells what is wrong with a body in words of the API.
 func faultOf(err error) *problem.Problem {
 	grammar, meaning := new(jsontext.SyntacticError), new(json.SemanticError)
@@ -212,11 +222,14 @@ func faultOf(err error) *problem.Problem {
 	}
 	var missing missingError
 	var want wantError
+	var item itemError
 	switch {
 	case errors.As(err, &missing):
 		return malformed(pointer+"/"+string(missing), "%s", detailMissing)
 	case errors.As(err, &want):
 		return malformed(pointer, "%s", want)
+	case errors.As(err, &item):
+		return malformed(fmt.Sprintf("%s/%d", pointer, item.item), "%s", item)
 	case meaning.GoType == reflect.TypeFor[bool]():
 		return malformed(pointer, "want true or false")
 	}

@@ -170,6 +170,7 @@ func TestDocumentTakesTheBodiesThatTheServerTakes(t *testing.T) {
 			`["00000000000000000000000000000000","00000000000000000000000000000000"]`, `[]`, `null`, `["x"]`, `[1]`, `{}`,
 		},
 		"opens_at":        {`"2026-11-11T20:00:00Z"`, `""`, `null`, `"x"`, `1`},
+		"asked_at":        {`"2026-11-11T20:00:00Z"`, `""`, `null`, `"x"`, `1`},
 		"closes_at":       {`"2026-11-12T20:00:00Z"`, `""`, `null`, `"2026-11-12"`},
 		"ack":             {`"log"`, `null`, `"none"`, `1`},
 		"shopper_deducts": {`true`, `null`, `"true"`},

@@ -20,6 +20,7 @@ import (
 // Refusals without further members. Requests share them, because nothing ever changes them.
 var (
 	errSoldOut            = &problem.Problem{Kind: problem.SoldOut}
+	errLimitReached       = &problem.Problem{Kind: problem.LimitReached, Detail: "the user would have more units than the limit"}
 	errNotRegistered      = &problem.Problem{Kind: problem.NotRegistered}
 	errNotLoaded          = &problem.Problem{Kind: problem.NotLoaded}
 	errUnknownReservation = &problem.Problem{Kind: problem.UnknownReservation}
@@ -85,6 +86,8 @@ func problemOf(err error) (p *problem.Problem, bug bool) {
 	case errors.Is(err, stock.ErrNotApplied), errors.Is(err, stock.ErrShut),
 		errors.Is(err, batch.ErrDraining), errors.Is(err, cells.ErrClosed):
 		return &problem.Problem{Kind: problem.Unavailable, Detail: unreached(err)}, false
+	case errors.Is(err, ledger.ErrMayBeLetter):
+		return &problem.Problem{Kind: problem.Unavailable, Detail: err.Error()}, false
 	case errors.Is(err, ledger.ErrCursor), errors.Is(err, ledger.ErrFilter):
 		return &problem.Problem{Kind: problem.Malformed, Detail: err.Error()}, false
 	case errors.Is(err, ledger.ErrNoLetter):

@@ -205,14 +205,14 @@ func (m basketItems) pointer(cell stock.Cell) string { return fmt.Sprintf("/item
 
 // UnmarshalJSON reads a list of user ids. One that is there twice counts once.
 func (m *userIDs) UnmarshalJSON(value []byte) error {
-	var written []string
-	if err := json.Unmarshal(value, &written); err != nil || len(written) < 1 || len(written) > registry.UsersMax {
-		return wantError(fmt.Sprintf("want a list of 1 to %d ids of users", registry.UsersMax))
+	written, err := textsOf(value, registry.UsersMax, "users")
+	if err != nil {
+		return err
 	}
-	for _, text := range written {
+	for i, text := range written {
 		id, ok := ids.Parse(text)
 		if !ok {
-			return wantError("want ids of users: strings of digits without leading zeros")
+			return itemError{i, "want the id of a user: a string of digits without leading zeros"}
 		}
 		*m = append(*m, id)
 	}
@@ -224,17 +224,17 @@ const listMax = 50
 
 // UnmarshalJSON reads a list of reservation ids, each once.
 func (m *reservationIDs) UnmarshalJSON(value []byte) error {
-	var written []string
-	if err := json.Unmarshal(value, &written); err != nil || len(written) < 1 || len(written) > listMax {
-		return wantError(fmt.Sprintf("want a list of 1 to %d ids of reservations", listMax))
+	written, err := textsOf(value, listMax, "reservations")
+	if err != nil {
+		return err
 	}
-	for _, text := range written {
+	for i, text := range written {
 		id, err := stock.ParseReservationID(text)
 		if err != nil {
-			return wantError(err.Error())
+			return itemError{i, err.Error()}
 		}
 		if slices.Contains(*m, id) {
-			return wantError(fmt.Sprintf("want each reservation once: %v is there twice", id))
+			return itemError{i, fmt.Sprintf("want each reservation once: %v is there twice", id)}
 		}
 		*m = append(*m, id)
 	}
@@ -279,6 +279,23 @@ func readLine[T ~string](to *T, value jsontext.Value, most int) error {
 	}
 	*to = T(written)
 	return nil
+}
+
+// textsOf reads a list of 1 to most ids, as they are written.
+func textsOf(value jsontext.Value, most int, of string) ([]string, error) {
+	var items []jsontext.Value
+	if err := json.Unmarshal(value, &items); err != nil || len(items) < 1 || len(items) > most {
+		return nil, wantError(fmt.Sprintf("want a list of 1 to %d ids of %s", most, of))
+	}
+	written := make([]string, len(items))
+	for i, item := range items {
+		text, ok := textOf(item)
+		if !ok {
+			return nil, itemError{i, "want a string"}
+		}
+		written[i] = text
+	}
+	return written, nil
 }
 
 // textOf is a string's text, false for any other value.

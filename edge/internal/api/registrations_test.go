@@ -63,6 +63,9 @@ func TestRegistrations(t *testing.T) {
 			t.Errorf("%v %s %s: %d %s, want %s", c.role, c.path, c.body, got.status, got.body, c.want.Code)
 		}
 	}
+	if got := register(auth.RoleAdmin, path, `{"user_ids":["1","02"]}`); got.json["pointer"] != "/user_ids/1" {
+		t.Errorf("a wrong id: %d %s", got.status, got.body)
+	}
 }
 
 // A registration is answered once every edge knows the users, and not as done where that takes too long.

@@ -76,17 +76,15 @@ func (a *API) take(r *request, op stock.Op) error {
 	if soldOut {
 		return errSoldOut
 	}
-	res, err := a.Decider.Do(op, stock.Request{
+	wanted := stock.Request{
 		ID: id, Cell: cell, User: user, Quantity: asked.quantity,
 		Fingerprint: stock.FingerprintOf(asked.quantity),
-	})
+	}
+	res, err := a.Decider.Do(op, wanted)
 	if err != nil {
 		return err
 	}
-	if res.Verdict == stock.VerdictNotRegistered {
-		a.Registered.Missed(cell.Pool, user)
-	}
-	if err := a.refusalOf(cell, &res); err != nil {
+	if err := a.refusalOf(&wanted, &res); err != nil {
 		return err
 	}
 	r.answerReservation(fasthttp.StatusCreated, replayed(&res), &res)
@@ -133,28 +131,33 @@ func (a *API) mayDeduct(cell stock.Cell, id stock.ReservationID) error {
 
 func replayed(res *batch.Result) bool { return res.Verdict == stock.VerdictReplayed }
 
-// tellScreens tells the screens what Redis says of a cell.
-func (a *API) tellScreens(cell stock.Cell, res *batch.Result) {
-	switch {
+// tellScreens tells the screens what Redis says to a request.
+func (a *API) tellScreens(asked *stock.Request, res *batch.Result) {
+	switch cell := asked.Cell; {
 	case res.Verdict == stock.VerdictNotLoaded:
 		a.Known.Missed(cell)
+	case res.Verdict == stock.VerdictNotRegistered:
+		a.Registered.Missed(cell.Pool, asked.User)
 	case res.Verdict == stock.VerdictSoldOut && res.Cell.Loaded && res.Cell.Avail == 0:
 		a.SoldOut.Saw(cell)
 	}
 }
 
 // refusalOf tells the screens and the client of a refusal by Redis, if the result is one.
-func (a *API) refusalOf(cell stock.Cell, res *batch.Result) error {
+func (a *API) refusalOf(asked *stock.Request, res *batch.Result) error {
 	kind := kindOf(res.Verdict)
 	if kind == nil {
 		return nil
 	}
-	a.tellScreens(cell, res)
+	a.tellScreens(asked, res)
 	if kind == problem.SoldOut {
 		return errSoldOut
 	}
 	if kind == problem.NotLoaded {
 		return errNotLoaded
+	}
+	if kind == problem.LimitReached {
+		return errLimitReached
 	}
 	p := &problem.Problem{Kind: kind}
 	if kind == problem.NotOpen {

@@ -23,6 +23,14 @@ func (a *API) takeBack(r *request) error {
 		return err
 	}
 	cell := stock.Cell{SKU: int64(b.SKU), Pool: uint32(of(b.Sale))}
+	asked := stock.Request{
+		ID:   stock.Identity{User: int64(b.User), Route: stock.OpReturn, Cell: cell, Key: key}.ID(a.Reader.Partitions()),
+		Cell: cell, User: int64(b.User), Quantity: int64(b.Quantity), Reason: string(b.Reason),
+		Fingerprint: stock.ReturnFingerprint(int64(b.Quantity), string(b.Reason)),
+	}
+	if b.Asked != nil && r.now.Sub(b.Asked.Time) > a.Retention/2 {
+		return a.repeatReturn(r, &asked)
+	}
 	mayExist, err := a.Known.MayExist(context.Background(), cell, false) // bounds its own time
 	if err != nil {
 		return err
@@ -30,24 +38,37 @@ func (a *API) takeBack(r *request) error {
 	if !mayExist {
 		return errNotLoaded
 	}
-	id := stock.Identity{User: int64(b.User), Route: stock.OpReturn, Cell: cell, Key: key}.ID(a.Reader.Partitions())
-	res, err := a.Decider.Do(stock.OpReturn, stock.Request{
-		ID: id, Cell: cell, User: int64(b.User), Quantity: int64(b.Quantity), Reason: string(b.Reason),
-		Fingerprint: stock.ReturnFingerprint(int64(b.Quantity), string(b.Reason)),
-	})
+	res, err := a.Decider.Do(stock.OpReturn, asked)
 	if err != nil {
 		return err
 	}
 	if res.Verdict == stock.VerdictWrongState {
 		return errNotSold
 	}
-	if err := a.refusalOf(cell, &res); err != nil {
+	if err := a.refusalOf(&asked, &res); err != nil {
 		return err
 	}
-	r.answerReservation(fasthttp.StatusCreated, replayed(&res), &res)
-	r.out = hex.AppendEncode(append(r.out[:0], "/v1/reservations/"...), id[:])
-	r.ctx.Response.Header.SetCanonical(headerLocation, r.out)
+	a.answerReturn(r, replayed(&res), &res.Reservation, res.TimeMS)
 	return nil
+}
+
+// repeatReturn answers a return that was sent long ago. Redis may have forgotten it, so it is looked up, and makes nothing free.
+func (a *API) repeatReturn(r *request, asked *stock.Request) error {
+	found, nowMS, err := a.findReturn(asked.ID)
+	switch {
+	case err != nil:
+		return err
+	case found.Quantity != asked.Quantity, found.Fingerprint != 0 && found.Fingerprint != asked.Fingerprint: // MySQL has no fingerprints
+		return &problem.Problem{Kind: problem.Mismatch}
+	}
+	a.answerReturn(r, true, &found, nowMS)
+	return nil
+}
+
+func (a *API) answerReturn(r *request, replayed bool, found *stock.Reservation, nowMS int64) {
+	r.answerWrite(fasthttp.StatusCreated, replayed, appendReservation(r.out[:0], found, nowMS, true))
+	r.out = hex.AppendEncode(append(r.out[:0], "/v1/reservations/"...), found.ID[:])
+	r.ctx.Response.Header.SetCanonical(headerLocation, r.out)
 }
 
 // showReturn shows a return, also one that Redis has forgotten.
@@ -63,29 +84,39 @@ func (a *API) showReturn(r *request) error {
 		return err
 	}
 	r.ctx.Response.Header.SetCanonical(headerCacheControl, noStore)
+	found, nowMS, err := a.findReturn(id)
+	if err != nil {
+		return err
+	}
+	r.answer(fasthttp.StatusOK, appendReservation(r.out[:0], &found, nowMS, true))
+	return nil
+}
+
+// findReturn finds a return in Redis or in MySQL. It fails with errNoReturn only if it is certain that there is none.
+func (a *API) findReturn(id stock.ReservationID) (found stock.Reservation, nowMS int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.ReadTimeout)
 	defer cancel()
-	found, nowMS, err := a.Reader.Reservations(ctx, []stock.ReservationID{id})
+	remembered, nowMS, err := a.Reader.Reservations(ctx, []stock.ReservationID{id})
 	switch {
 	case err != nil:
-		return problemOfRead(err)
-	case found[0].State == stock.StateReturned:
-		r.answer(fasthttp.StatusOK, appendReservation(r.out[:0], &found[0], nowMS, true))
-		return nil
-	case found[0].State != stock.StateNone:
-		return errNoReturn
+		return found, 0, problemOfRead(err)
+	case remembered[0].State == stock.StateReturned:
+		return remembered[0], nowMS, nil
+	case remembered[0].State != stock.StateNone:
+		return found, 0, errNoReturn
 	}
-	return a.withBooks(func(ctx context.Context) error {
+	err = a.withBooks(func(ctx context.Context) error {
 		kept, behind, err := a.Books.Return(ctx, id)
 		switch {
 		case err != nil:
 			return problemOfRead(err)
 		case kept != nil:
-			r.answer(fasthttp.StatusOK, appendReservation(r.out[:0], kept, nowMS, true))
+			found = *kept
 			return nil
 		case behind < 0 || behind > a.Retention/2:
 			return &problem.Problem{Kind: problem.Unavailable, Detail: "MySQL does not have all returns yet that Redis has forgotten."}
 		}
 		return errNoReturn
 	})
+	return found, nowMS, err
 }

@@ -108,7 +108,7 @@ func (a *API) settled(op stock.Op, settlement stock.Request) (batch.Result, erro
 	case res.Verdict == stock.VerdictLimitReached:
 		return res, errNoExtension
 	}
-	err = a.refusalOf(settlement.Cell, &res)
+	err = a.refusalOf(&settlement, &res)
 	return res, err
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"sluice/core/auth"
+	"sluice/core/ledger"
 	"sluice/core/stock"
 )
 
@@ -110,10 +112,14 @@ type books struct {
 
 	has    stock.Reservation
 	behind time.Duration
+	err    error
 }
 
 func (b *books) Return(_ context.Context, id stock.ReservationID) (*stock.Reservation, time.Duration, error) {
-	if id != b.has.ID {
+	switch {
+	case b.err != nil:
+		return nil, 0, b.err
+	case id != b.has.ID:
 		return nil, b.behind, nil
 	}
 	return &b.has, b.behind, nil
@@ -143,9 +149,70 @@ func TestReturnsAreLookedUp(t *testing.T) {
 		look(nobody, service, want, "")
 		look(kept.has.ID.String(), service, 200, "returned")
 	}
+	kept.behind, kept.err = 0, ledger.ErrMayBeLetter
+	look(nobody, service, 503, `"retryable":true,"detail":"the return may be in a dead letter`)
+	kept.err = nil
 	look("x", service, 404, "unknown_reservation")
 	held := f.do(call{method: "POST", path: reservePath, token: service, body: `{"sku_id":"1","quantity":1,"user_id":"7"}`})
 	look(held.json["reservation_id"].(string), service, 404, "nothing was returned under this id")
+}
+
+// TestOldReturnsAreLookedUp sends returns again that were first sent so long ago that Redis may have forgotten them. They make
+// nothing free, whatever the shop believes of the deployment.
+func TestOldReturnsAreLookedUp(t *testing.T) {
+	t.Parallel()
+	kept := &books{}
+	f := newFixture(t, func(p *Parts) { p.Books, p.Retention = kept, 2*time.Hour })
+	cell := stock.Cell{SKU: 1}
+	f.load(cell, 10, nil)
+	service := f.token(1, auth.RoleService)
+	f.do(call{method: "POST", path: "/v1/deductions", token: service, body: `{"sku_id":"1","quantity":5,"user_id":"7"}`})
+	kept.has = stock.Reservation{
+		ID:   stock.Identity{User: 7, Route: stock.OpReturn, Cell: cell, Key: "forgotten"}.ID(partitions),
+		Cell: cell, User: 7, Quantity: 2, State: stock.StateReturned,
+	}
+	back := func(key string, quantity int, age time.Duration, status int, want string) {
+		t.Helper()
+		body := fmt.Sprintf(`{"sku_id":"1","quantity":%d,"user_id":"7","reason":"x","asked_at":%q}`, quantity, noon.Add(-age).Format(time.RFC3339))
+		got := f.do(call{method: "POST", path: "/v1/returns", token: service, key: key, body: body})
+		if got.status != status || !strings.Contains(got.body, want) {
+			t.Errorf("%q of %v ago: %d %s, want %d and %s", key, age, got.status, got.body, status, want)
+		}
+		if replayed := got.header.Get("Idempotent-Replayed") == "true"; status == 201 && replayed != (age > time.Hour) ||
+			status == 201 && got.header.Get("Location") != reservePath+"/"+got.json["reservation_id"].(string) {
+			t.Errorf("%q of %v ago: %v", key, age, got.header)
+		}
+	}
+	back("forgotten", 2, time.Hour+time.Second, 201, `"quantity":2,"user_id":"7","state":"returned"}`)
+	back("forgotten", 1, time.Hour+time.Second, 422, "mismatch")
+	back("never-sent", 1, 30*24*time.Hour, 404, "nothing was returned under this id")
+	for _, behind := range []time.Duration{-1, time.Hour + time.Second} {
+		kept.behind = behind
+		back("never-sent", 1, 2*time.Hour, 503, "unavailable")
+	}
+	if s := f.state(cell); s.Sold != 5 {
+		t.Errorf("an old return made units free: %+v", s.Balances)
+	}
+	back("young", 1, time.Hour, 201, "returned")
+	back("future", 1, -time.Hour, 201, "returned")
+	kept.behind = 0
+	back("young", 1, 3*time.Hour, 201, "returned") // in Redis still
+	back("young", 2, 3*time.Hour, 422, "mismatch")
+	if s := f.state(cell); s.Sold != 3 || s.Avail != 7 {
+		t.Errorf("two young returns left %+v", s.Balances)
+	}
+}
+
+func TestDeploymentIsTold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(p *Parts) { p.Retention = 90 * time.Minute })
+	want := fmt.Sprintf(`{"partitions":%d,"retention_ms":5400000}`, partitions)
+	for role, status := range map[auth.Role]int{auth.RoleService: 200, auth.RoleShopper: 200, auth.RoleAdmin: 403} {
+		got := f.do(call{method: "GET", path: "/v1/deployment", token: f.token(7, role)})
+		if got.status != status || status == 200 && got.body != want {
+			t.Errorf("%v: %d %s", role, got.status, got.body)
+		}
+	}
 }
 
 // TestSalesOnly keeps shoppers from normal stock where a deployment says so, and lets services take it for them.
@@ -185,10 +252,11 @@ func TestLists(t *testing.T) {
 	impossible, nobody := strings.Repeat("f", 32), strings.Repeat("0", 32)
 	g := func(op, token string, ids []string, want ...string) {
 		t.Helper()
-		body := `{"reservation_ids":["` + strings.Join(ids, `","`) + `"]}`
+		list, _ := json.Marshal(ids)
+		body := `{"reservation_ids":` + string(list) + `}`
 		got := f.do(call{method: "POST", path: reservePath + "/" + op, token: token, body: body})
 		if got.status != 200 {
-			if !slices.Equal(want, []string{got.code()}) || got.status == 400 && op != "extend" && got.json["pointer"] != "/reservation_ids" {
+			if !slices.Equal(want, []string{got.code()}) || got.status == 400 && op != "extend" && !strings.HasPrefix(got.json["pointer"].(string), "/reservation_ids") {
 				t.Errorf("%s: %d %s", op, got.status, got.body)
 			}
 			return
@@ -209,9 +277,21 @@ func TestLists(t *testing.T) {
 			t.Errorf("%s: %v, want %v: %s", op, said, want, got.body)
 		}
 	}
-	g("confirm", service, []string{ids[0], ids[1], ids[0]}, "malformed")
+	for wrong, want := range map[string]string{
+		ids[0]: "want each reservation once: " + ids[0] + " is there twice", strings.ToUpper(ids[2]): stock.ErrReservationID.Error(), "": stock.ErrReservationID.Error(),
+	} {
+		body := fmt.Sprintf(`{"reservation_ids":[%q,%q,%q]}`, ids[0], ids[1], wrong)
+		got := f.do(call{method: "POST", path: reservePath + "/release", token: service, body: body})
+		if got.status != 400 || got.json["pointer"] != "/reservation_ids/2" || got.json["detail"] != want {
+			t.Errorf("%s: %d %s", body, got.status, got.body)
+		}
+	}
+	got := f.do(call{method: "POST", path: reservePath + "/release", token: service, body: fmt.Sprintf(`{"reservation_ids":[%q,7]}`, ids[0])})
+	if got.status != 400 || got.json["pointer"] != "/reservation_ids/1" {
+		t.Errorf("a number: %d %s", got.status, got.body)
+	}
 	g("confirm", service, make([]string, 51), "malformed")
-	g("confirm", service, nil, "malformed")
+	g("confirm", service, []string{}, "malformed")
 	g("confirm", shopper, ids[:2], "forbidden")
 	g("extend", service, ids[:2], "malformed") // no deadline
 	if s := f.state(stock.Cell{SKU: 1}); s.Held != 2 || s.Sold != 0 {
