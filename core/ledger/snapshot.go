@@ -55,7 +55,7 @@ type Brief struct {
 	InLedger       bool   // the ledger has the event of the position, and it left these balances
 	Applied        uint64 // up to which seq of the position's epoch a persister has found the ledger whole
 	Counted        uint64 // events that the ledger has after that, up to the position
-	HeldRows       int64  // units of the rows of reservations that are held
+	RowsDiffer     bool   // the held rows of reservations do not come to what is held; only BriefsAfter reads them
 }
 
 // Whole reports whether the ledger has all events of the epoch up to the position, and the stock table is as the last one left it.
@@ -77,14 +77,18 @@ func (s *Snapshot) BriefsAfter(ctx context.Context, after stock.Cell, pool *uint
 	if pool != nil {
 		where += fmt.Sprintf(" AND pool = %d", *pool)
 	}
-	return s.briefs(ctx, where+fmt.Sprintf(" ORDER BY sku_id, pool, bucket LIMIT %d", limit), yield)
-}
-
-func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) error) error {
+	where += fmt.Sprintf(" ORDER BY sku_id, pool, bucket LIMIT %d", limit)
 	held, err := s.heldRows(ctx, where)
 	if err != nil {
 		return err
 	}
+	return s.briefs(ctx, where, func(b *Brief) error {
+		b.RowsDiffer = held[b.Cell] != b.Held
+		return yield(b)
+	})
+}
+
+func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) error) error {
 	var at Brief
 	return s.read(ctx, "stock", func(rows *sql.Rows) error {
 		var updated sql.NullTime
@@ -93,7 +97,7 @@ func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) 
 		if err != nil {
 			return err
 		}
-		at.UpdatedMS, at.HeldRows = int64(momentOf(updated)), held[at.Cell]
+		at.UpdatedMS = int64(momentOf(updated))
 		return yield(&at)
 	}, []byte(`SELECT i.sku_id, i.pool, i.bucket, i.epoch, i.seq, i.available_stock, i.reserved_stock, i.sold_stock, i.total_stock,
 		i.last_updated, COALESCE(l.available_stock = i.available_stock AND l.reserved_stock = i.reserved_stock AND l.sold_stock = i.sold_stock, FALSE),

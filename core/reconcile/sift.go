@@ -75,7 +75,7 @@ func (w *sweep) compare(ctx context.Context, page []ledger.Brief) {
 		switch {
 		case p.doubts[b.Cell] != nil:
 		case w.scope.SinceMS > b.UpdatedMS && c.Position == b.Position: // nothing has happened since then
-		case c.Position != b.Position || c.Balances != b.Balances || !b.Whole() || b.HeldRows != b.Held:
+		case c.Position != b.Position || c.Balances != b.Balances || !b.Whole() || b.RowsDiffer:
 			p.doubtful(b.Cell)
 		default:
 			inSync++
