@@ -2,9 +2,9 @@ package persister
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -65,7 +65,7 @@ func comparerName(addr string) string {
 	if err != nil {
 		host = "unknown"
 	}
-	return fmt.Sprintf("%.60s %s %08x", host, addr, rand.Uint32())
+	return fmt.Sprintf("%.60s %s %.8s", host, addr, rand.Text())
 }
 
 // touch notes a cell for a comparison soon.
