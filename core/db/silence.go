@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/go-sql-driver/mysql"
+
+	"sluice/core/tally"
 )
 
 // wire is a network connection that remembers whether an answer did not come in time. For every connection that has
@@ -76,17 +79,30 @@ func (t told) Close() error {
 }
 
 // Ping implements driver.Pinger.
-func (t told) Ping(ctx context.Context) error { return t.wire.told(t.session.Ping(ctx)) }
+func (t told) Ping(ctx context.Context) error {
+	tally.Add(ctx, 1)
+	return t.wire.told(t.session.Ping(ctx))
+}
 
 // ExecContext implements driver.ExecerContext.
 func (t told) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	result, err := t.session.ExecContext(ctx, query, args)
+	count(ctx, err)
 	return result, t.wire.told(err)
 }
 
 // QueryContext implements driver.QueryerContext.
 func (t told) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	return t.rows(t.session.QueryContext(ctx, query, args))
+	rows, err := t.session.QueryContext(ctx, query, args)
+	count(ctx, err)
+	return t.rows(rows, err)
+}
+
+// count counts a call, unless the driver leaves it to a prepared statement.
+func count(ctx context.Context, err error) {
+	if !errors.Is(err, driver.ErrSkip) {
+		tally.Add(ctx, 1)
+	}
 }
 
 func (t told) rows(rows driver.Rows, err error) (driver.Rows, error) {
@@ -98,15 +114,20 @@ func (t told) rows(rows driver.Rows, err error) (driver.Rows, error) {
 
 // BeginTx implements driver.ConnBeginTx.
 func (t told) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	tally.Add(ctx, 1)
+	if opts.Isolation != driver.IsolationLevel(sql.LevelDefault) {
+		tally.Add(ctx, 1) // the driver sets it by a statement of its own
+	}
 	tx, err := t.session.BeginTx(ctx, opts)
 	if err != nil {
 		return nil, t.wire.told(err)
 	}
-	return toldTx{tx, t.wire}, nil
+	return toldTx{tx, ctx, t.wire}, nil
 }
 
 // PrepareContext implements driver.ConnPrepareContext.
 func (t told) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	tally.Add(ctx, 1)
 	prepared, err := t.session.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, t.wire.told(err)
@@ -133,12 +154,14 @@ type toldStatement struct {
 
 // ExecContext implements driver.StmtExecContext.
 func (s toldStatement) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	tally.Add(ctx, 1)
 	result, err := s.statement.ExecContext(ctx, args)
 	return result, s.conn.wire.told(err)
 }
 
 // QueryContext implements driver.StmtQueryContext.
 func (s toldStatement) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	tally.Add(ctx, 1)
 	return s.conn.rows(s.statement.QueryContext(ctx, args))
 }
 
@@ -152,11 +175,18 @@ func (r toldRows) Next(dest []driver.Value) error { return r.wire.told(r.Rows.Ne
 
 type toldTx struct {
 	driver.Tx
+	ctx  context.Context // says only who counts the calls
 	wire *wire
 }
 
 // Commit implements driver.Tx.
-func (t toldTx) Commit() error { return t.wire.told(t.Tx.Commit()) }
+func (t toldTx) Commit() error {
+	tally.Add(t.ctx, 1)
+	return t.wire.told(t.Tx.Commit())
+}
 
 // Rollback implements driver.Tx.
-func (t toldTx) Rollback() error { return t.wire.told(t.Tx.Rollback()) }
+func (t toldTx) Rollback() error {
+	tally.Add(t.ctx, 1)
+	return t.wire.told(t.Tx.Rollback())
+}

@@ -46,7 +46,7 @@ func (r *Reader) Checkpoints(ctx context.Context, cells []stock.Cell) (map[stock
 
 // Checkpoints reads those of some cells, as they were at the snapshot's moment.
 func (s *Snapshot) Checkpoints(ctx context.Context, cells []stock.Cell) (map[stock.Cell]Checkpoint, error) {
-	return CheckpointsIn(ctx, s.tx, cells, "")
+	return CheckpointsIn(ctx, s.from, cells, "")
 }
 
 // HasCheckpoints reports whether any cell has one.

@@ -104,7 +104,7 @@ func (s *Snapshot) EpochEnds(ctx context.Context, at map[stock.Cell]stock.Positi
 			parts = append(parts, fmt.Appendf(part, " AND epoch = %d ORDER BY seq LIMIT 1)", epoch))
 		}
 	}
-	for some := range slices.Chunk(parts, endsAtOnce) {
+	for some := range slices.Chunk(parts, partsAtOnce) {
 		err := s.read(ctx, "rebases", func(rows *sql.Rows) error {
 			var c stock.Cell
 			var epoch, seq sql.NullInt64

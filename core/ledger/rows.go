@@ -90,7 +90,15 @@ func (v *values) event(e *Recorded) error {
 // values runs a query and yields its rows. If yield fails, values stops, and returns that error unchanged. Until values returns,
 // the snapshot serves nobody else.
 func (s *Snapshot) values(ctx context.Context, what string, query []byte, yield func(*values) error) error {
-	return valuesFrom(ctx, s.conn, what, string(query), yield)
+	if s.conn != nil {
+		return valuesFrom(ctx, s.conn, what, string(query), yield)
+	}
+	conn, err := s.pool.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to read mysql: %w: %w", stock.ErrNotApplied, err)
+	}
+	defer func() { _ = conn.Close() }() // back to the pool
+	return valuesFrom(ctx, conn, what, string(query), yield)
 }
 
 func valuesFrom(ctx context.Context, conn *sql.Conn, what, query string, yield func(*values) error) error {

@@ -16,9 +16,14 @@ import (
 
 // Snapshot reads MySQL as it was at one moment, that of its first read. The caller closes it.
 type Snapshot struct {
+	from db.Queryer
+	pool *sql.DB // of Moments; nil: the snapshot has a connection
 	conn *sql.Conn
 	tx   *sql.Tx
 }
+
+// Moments reads by statements each of which sees a moment of its own. It costs no calls but theirs, and needs no closing.
+func (r *Reader) Moments() *Snapshot { return &Snapshot{from: r.db, pool: r.db} }
 
 // Snapshot begins one.
 func (r *Reader) Snapshot(ctx context.Context) (*Snapshot, error) {
@@ -30,7 +35,7 @@ func (r *Reader) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("begin to read mysql: %w: %w", stock.ErrNotApplied, err), conn.Close())
 	}
-	return &Snapshot{conn: conn, tx: tx}, nil
+	return &Snapshot{from: tx, conn: conn, tx: tx}, nil
 }
 
 // Close ends it. Nothing was changed, so nothing can fail.
@@ -40,7 +45,7 @@ func (s *Snapshot) Close() {
 }
 
 func (s *Snapshot) read(ctx context.Context, what string, scan func(*sql.Rows) error, query []byte) error {
-	if err := db.Rows(ctx, s.tx, scan, string(query)); err != nil {
+	if err := db.Rows(ctx, s.from, scan, string(query)); err != nil {
 		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
 	}
 	return nil
@@ -175,8 +180,12 @@ func ScanEvent(rows *sql.Rows) (e Recorded, err error) {
 
 // Events reads the events of a cell from a position on, in order, at most limit.
 func (s *Snapshot) Events(ctx context.Context, cell stock.Cell, from stock.Position, limit int, yield func(*Recorded)) error {
-	query := appendAmong([]byte(selectEvents), cell)
-	return s.events(ctx, fmt.Appendf(query, " AND (epoch = %[1]d AND seq >= %[2]d OR epoch > %[1]d) ORDER BY epoch, seq LIMIT %[3]d", from.Epoch, from.Seq, limit), yield)
+	return s.events(ctx, appendEvents(nil, cell, from, limit), yield)
+}
+
+func appendEvents(query []byte, cell stock.Cell, from stock.Position, limit int) []byte {
+	query = appendAmong(append(query, selectEvents...), cell)
+	return fmt.Appendf(query, " AND (epoch = %[1]d AND seq >= %[2]d OR epoch > %[1]d) ORDER BY epoch, seq LIMIT %[3]d", from.Epoch, from.Seq, limit)
 }
 
 func (s *Snapshot) events(ctx context.Context, query []byte, yield func(*Recorded)) error {
@@ -228,44 +237,48 @@ func (s *Snapshot) Adjustments(ctx context.Context, cell stock.Cell, limit int, 
 	return s.events(ctx, fmt.Appendf(query, " AND delta IS NOT NULL ORDER BY epoch, seq LIMIT %d", limit), yield)
 }
 
-// endsAtOnce is how many cells' ends one statement reads, each by a part of its own.
-const endsAtOnce = 200
+// partsAtOnce is of how many cells one statement reads, each by a part of its own.
+const partsAtOnce = 200
 
-// Ends reads the highest positions that the ledger has of cells, and up to where persisters found it whole, or have it in files.
-// Cells of which the ledger has nothing are left out.
-func (s *Snapshot) Ends(ctx context.Context, cells []stock.Cell, yield func(cell stock.Cell, highest, applied stock.Position)) error {
-	for some := range slices.Chunk(cells, endsAtOnce) {
-		if err := s.ends(ctx, some, yield); err != nil {
+// Highest reads the highest positions that the ledger has of cells. Cells of which it has nothing are left out.
+func (s *Snapshot) Highest(ctx context.Context, cells []stock.Cell, yield func(stock.Cell, stock.Position)) error {
+	for some := range slices.Chunk(cells, partsAtOnce) {
+		parts := make([][]byte, len(some))
+		for i, cell := range some {
+			part := appendAmong([]byte("(SELECT sku_id, pool, bucket, epoch, seq FROM ledger WHERE "), cell)
+			parts[i] = append(part, " ORDER BY epoch DESC, seq DESC LIMIT 1)"...)
+		}
+		if err := s.positions(ctx, "ledger", yield, joinUnion(parts)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Snapshot) ends(ctx context.Context, cells []stock.Cell, yield func(cell stock.Cell, highest, applied stock.Position)) error {
-	applied := map[stock.Cell]stock.Position{}
-	err := s.positions(ctx, "applied marks", func(c stock.Cell, at stock.Position) { applied[c] = at }, AppendCells([]byte(selectAppliedMarks), cells))
-	if err != nil {
-		return err
+// EventsFrom reads the events of cells, each from a position on, in the order of the cells and of the events, at most limit of
+// each.
+func (s *Snapshot) EventsFrom(ctx context.Context, cells []stock.Cell, from []stock.Position, limit int, yield func(*Recorded)) error {
+	for len(cells) > 0 {
+		parts := make([][]byte, min(len(cells), partsAtOnce))
+		for i := range parts {
+			parts[i] = append(appendEvents([]byte("("), cells[i], from[i], limit), ')')
+		}
+		if err := s.events(ctx, joinUnion(parts), yield); err != nil {
+			return err
+		}
+		cells, from = cells[len(parts):], from[len(parts):]
 	}
-	archived, err := s.Checkpoints(ctx, cells)
-	if err != nil {
-		return err
-	}
-	for c, at := range archived {
-		if applied[c].Less(at.Position) {
-			applied[c] = at.Position
+	return nil
+}
+
+// Marks reads up to where persisters found the ledger whole, of the cells that have such a mark.
+func (s *Snapshot) Marks(ctx context.Context, cells []stock.Cell, yield func(stock.Cell, stock.Position)) error {
+	for some := range slices.Chunk(cells, keysAtOnce) {
+		if err := s.positions(ctx, "applied marks", yield, AppendCells([]byte(selectAppliedMarks), some)); err != nil {
+			return err
 		}
 	}
-	query := make([]byte, 0, 256*len(cells))
-	for i := range cells {
-		if i > 0 {
-			query = append(query, " UNION ALL "...)
-		}
-		query = append(query, "(SELECT sku_id, pool, bucket, epoch, seq FROM ledger WHERE "...)
-		query = append(appendAmong(query, cells[i]), " ORDER BY epoch DESC, seq DESC LIMIT 1)"...)
-	}
-	return s.positions(ctx, "ledger", func(c stock.Cell, at stock.Position) { yield(c, at, applied[c]) }, query)
+	return nil
 }
 
 func (s *Snapshot) positions(ctx context.Context, what string, yield func(stock.Cell, stock.Position), query []byte) error {

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -85,11 +86,18 @@ func TestBriefsTellWhatIsWhole(t *testing.T) {
 		t.Errorf("of some cells: %v, %v", order, err)
 	}
 	ends := map[int64]string{}
-	err = s.Ends(t.Context(), []stock.Cell{{SKU: 3, Pool: 1}, {SKU: 4, Bucket: 1}, {SKU: 99}}, func(c stock.Cell, highest, applied stock.Position) {
-		ends[c.SKU] = fmt.Sprintf("%d.%d, %d.%d", highest.Epoch, highest.Seq, applied.Epoch, applied.Seq)
-	})
-	if diff := cmp.Diff(map[int64]string{3: "1.7, 1.3", 4: "1.6, 0.0"}, ends); diff != "" || err != nil {
+	some := []stock.Cell{{SKU: 3, Pool: 1}, {SKU: 4, Bucket: 1}, {SKU: 99}}
+	note := func(c stock.Cell, at stock.Position) { ends[c.SKU] += fmt.Sprintf("%d.%d ", at.Epoch, at.Seq) }
+	err = errors.Join(s.Highest(t.Context(), some, note), s.Marks(t.Context(), some, note))
+	if diff := cmp.Diff(map[int64]string{3: "1.7 1.3 ", 4: "1.6 "}, ends); diff != "" || err != nil {
 		t.Errorf("%s, %v", diff, err)
+	}
+	var many []string
+	from := []stock.Position{{Epoch: 1, Seq: 4}, {Epoch: 1, Seq: 2}, {}}
+	if err := s.EventsFrom(t.Context(), some, from, 3, func(e *ledger.Recorded) {
+		many = append(many, fmt.Sprintf("%d: %d", e.Cell.SKU, e.Seq))
+	}); err != nil || !cmp.Equal(many, []string{"3: 4", "3: 5", "3: 6", "4: 2", "4: 3", "4: 4"}) {
+		t.Errorf("events of some cells: %q, %v", many, err)
 	}
 	var seqs []uint64
 	if err := s.Events(t.Context(), stock.Cell{SKU: 2, Bucket: 2}, stock.Position{Epoch: 1, Seq: 2}, 3, func(e *ledger.Recorded) {

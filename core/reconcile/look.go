@@ -7,18 +7,18 @@ import (
 	"slices"
 	"time"
 
-	"sluice/core/event"
 	"sluice/core/ledger"
 	"sluice/core/lifecycle"
 	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
 )
 
 // The bounds of a close look.
 const (
 	looksMax     = 4                      // how often it looks at a cell that differs
 	lookPause    = 400 * time.Millisecond // pause between two looks, in which events under way arrive
-	lookers      = 16                     // partitions whose pauses overlap
-	cellsPerLook = 1000                   // few enough, because each look reads the whole outbox
+	lookers      = 16                     // portions whose pauses overlap
+	cellsPerLook = 1000                   // that are read from MySQL at once
 	stretchMax   = 200                    // events of a cell that are read if the ones before are known to be whole, and no dead letter is about it
 	eventsMax    = 400_000                // events of the ledger that the cells of one look have in memory
 	eventsMost   = 50_000                 // events of one cell in memory, at the most
@@ -28,42 +28,62 @@ const (
 	foundMax     = 10_000                 // gaps and breaks of one cell
 	adjustedMax  = 100_000                // changes of the settings of one cell
 	heldMax      = 200_000                // reservations of the cells of one look
-	flightMax    = 200_000                // events of an outbox for the cells of one look
 	dueAtOnce    = 1000
 	dueMax       = 200_000 // members of a list of deadlines
 	overdueAfter = time.Minute
 	dueAhead     = 5 * stock.ExpiryPostponed // covers expiries that a shut cell has put off
 )
 
-// look looks closely at the cells in doubt. If a cell differs, it looks again, and reports only findings of two looks
-// in a row. If held units seem to have no reservation, it first searches the partition for their records.
-func (p *partition) look(ctx context.Context) error {
-	cells := slices.SortedFunc(maps.Keys(p.doubts), stock.Cell.Compare)
-	for some := range slices.Chunk(cells, cellsPerLook) {
-		if err := p.lookAt(ctx, some); err != nil {
-			return err
+// portions divides the cells in doubt for close looks. One portion has all cells of its partitions, because each look reads the
+// whole outboxes of these. So it has those of several partitions if they are few.
+func (w *sweep) portions() (all [][]stock.Cell) {
+	for _, p := range w.inScope() {
+		for c, d := range p.doubts {
+			if home := w.of(c); home != p { // somebody has edited the record that names the cell
+				home.doubtful(c).take(d)
+				delete(p.doubts, c)
+			}
 		}
-		p.progressed(0)
 	}
-	return nil
+	var portion []stock.Cell
+	for _, p := range w.inScope() {
+		if len(portion) > 0 && len(portion)+len(p.doubts) > cellsPerLook {
+			all, portion = append(all, portion), nil
+		}
+		portion = slices.AppendSeq(portion, maps.Keys(p.doubts))
+	}
+	if len(portion) > 0 {
+		all = append(all, portion)
+	}
+	for _, cells := range all {
+		slices.SortFunc(cells, stock.Cell.Compare)
+	}
+	return all
 }
 
-func (p *partition) lookAt(ctx context.Context, cells []stock.Cell) (err error) {
-	l := looks{partition: p, before: map[stock.Cell]Judgement{}, searched: map[stock.Cell]bool{}}
-	for len(cells) > 0 && err == nil {
+// lookAt looks closely at cells. It looks again at a cell that differs, and reports what two looks in a row have found. Where held
+// units seem to be nobody's, it first searches the partition for their records.
+func (w *sweep) lookAt(ctx context.Context, cells []stock.Cell) {
+	l := looks{sweep: w, before: map[stock.Cell]Judgement{}, searched: map[stock.Cell]bool{}}
+	for len(cells) > 0 {
 		if l.n++; l.n > 1 && !lifecycle.Pause(ctx, lookPause) {
-			return ctx.Err()
+			return
 		}
-		p.turns <- struct{}{}
-		cells, err = l.look(ctx, cells)
-		<-p.turns
+		w.turns <- struct{}{}
+		again, err := l.look(ctx, cells)
+		<-w.turns
+		for _, c := range cells {
+			if p := w.of(c); err != nil && !p.failed {
+				p.fail(err)
+			}
+		}
+		cells = again
 	}
-	return err
 }
 
 // looks are the looks at some cells.
 type looks struct {
-	*partition
+	*sweep
 
 	n        int // which look it is
 	before   map[stock.Cell]Judgement
@@ -73,42 +93,59 @@ type looks struct {
 // look looks at cells once, keeps the certain judgements, and returns the cells that need another look.
 func (l *looks) look(ctx context.Context, cells []stock.Cell) (again []stock.Cell, err error) {
 	begun := l.Now()
-	views, err := l.views(ctx, cells)
+	r, err := l.begin(ctx, cells)
 	if err != nil {
 		return nil, err
 	}
-	nameless := map[stock.Cell]*View{}
-	for _, v := range views {
-		if l.rested(v) {
-			continue
-		}
-		j := l.judge(v)
-		last, seen := l.before[v.Cell]
-		l.before[v.Cell] = j
-		switch {
-		case j.Class == InSync, j.Class == InFlight, j.Class == Absent:
-		case j.nameless && !l.searched[v.Cell]:
-			nameless[v.Cell] = v
-			again = append(again, v.Cell)
-			continue
-		case !seen, !alike(last, j) && l.n < looksMax:
-			again = append(again, v.Cell)
-			continue
-		default:
-			j.Findings = slices.DeleteFunc(j.Findings, func(f Finding) bool { return !last.has(f.Type) })
-			j.Steps = slices.DeleteFunc(j.Steps, func(s RepairStep) bool { return !last.has(s.Type) })
-			if len(j.Findings) == 0 {
-				j = unverified(v, InRedis, fmt.Sprintf("each of %d looks found something else: it changes faster than it is read", l.n))
-			}
-		}
-		l.keep(v, j)
-	}
 	l.rest(ctx, begun)
-	err = l.search(ctx, nameless)
-	for c := range nameless {
-		l.searched[c] = true
+	nameless := map[stock.Cell]*View{}
+	for some := range slices.Chunk(r.cells, cellsPerLook) {
+		begun := l.Now()
+		part := r.part(some)
+		if err := part.read(ctx); err != nil {
+			return nil, err
+		}
+		for _, c := range part.cells {
+			v := part.views[c]
+			another, search := l.take(v)
+			if another {
+				again = append(again, c)
+			}
+			if search {
+				nameless[c] = v
+			}
+			delete(r.views, c)
+		}
+		l.rest(ctx, begun)
 	}
-	return again, err
+	l.search(ctx, nameless)
+	return again, nil
+}
+
+// take judges a cell, and keeps what is certain. If not, it says that another look is needed, and whether a search is.
+func (l *looks) take(v *View) (another, search bool) {
+	if l.rested(v) {
+		return false, false
+	}
+	j := l.judge(v)
+	last, seen := l.before[v.Cell]
+	l.before[v.Cell] = j
+	switch {
+	case j.Class == InSync, j.Class == InFlight, j.Class == Absent:
+	case j.nameless && !l.searched[v.Cell]:
+		l.searched[v.Cell] = true
+		return true, true
+	case !seen, !alike(last, j) && l.n < looksMax:
+		return true, false
+	default:
+		j.Findings = slices.DeleteFunc(j.Findings, func(f Finding) bool { return !last.has(f.Type) })
+		j.Steps = slices.DeleteFunc(j.Steps, func(s RepairStep) bool { return !last.has(s.Type) })
+		if len(j.Findings) == 0 {
+			j = unverified(v, InRedis, fmt.Sprintf("each of %d looks found something else: it changes faster than it is read", l.n))
+		}
+	}
+	l.keep(v, j)
+	return false, false
 }
 
 // judge judges a cell. It concludes nothing from parts that could not be read.
@@ -121,47 +158,46 @@ func (l *looks) judge(v *View) Judgement {
 }
 
 // rested reports whether nothing has happened to a cell since the time in the scope.
-func (p *partition) rested(v *View) bool {
-	news := func(l Letter) bool { return l.TimeMS >= p.scope.SinceMS }
-	return v.Projection != nil && v.UpdatedMS < p.scope.SinceMS && (v.Redis == nil || v.Redis.Position == v.Projection.Position) &&
+func (w *sweep) rested(v *View) bool {
+	news := func(l Letter) bool { return l.TimeMS >= w.scope.SinceMS }
+	return v.Projection != nil && v.UpdatedMS < w.scope.SinceMS && (v.Redis == nil || v.Redis.Position == v.Projection.Position) &&
 		!slices.ContainsFunc(v.Letters, news)
 }
 
 // withoutKafka withdraws findings that Kafka could refute.
-func (p *partition) withoutKafka(v *View, j Judgement) Judgement {
-	if p.tailRead || !j.has(Gap) {
+func (w *sweep) withoutKafka(v *View, j Judgement) Judgement {
+	if w.tailRead || !j.has(Gap) {
 		return j
 	}
 	return unverified(v, InKafka, "neither ledger nor outbox has an event that must have been, and Kafka cannot be read")
 }
 
-// search scans the partition for held reservations that a look has not read, and adds them to the next look. MySQL does
-// not have them as held, for example because somebody has edited their rows.
-func (p *partition) search(ctx context.Context, cells map[stock.Cell]*View) error {
-	if len(cells) == 0 {
-		return nil
-	}
-	read := map[stock.ReservationID]bool{}
-	for _, v := range cells {
+// search scans the partitions of cells for held reservations that a look has not read, and adds them to the next look.
+// MySQL does not have them as held, for example because somebody has edited their rows.
+func (w *sweep) search(ctx context.Context, cells map[stock.Cell]*View) {
+	read := map[*partition]map[stock.ReservationID]bool{}
+	for c, v := range cells {
+		p := w.of(c)
+		if read[p] == nil {
+			read[p] = map[stock.ReservationID]bool{}
+		}
 		for i := range v.Records {
-			read[v.Records[i].ID] = true
+			read[p][v.Records[i].ID] = true
 		}
 	}
-	for cursor := uint64(0); ; {
-		begun := p.Now()
-		found, next, err := p.Redis.ViewRecords(ctx, p.number, cursor)
-		if err != nil {
-			return fromRedis(err)
+	for p, read := range read {
+		step := func(cursor uint64) ([]stock.Reservation, uint64, error) {
+			return p.Redis.ViewRecords(ctx, p.number, cursor)
 		}
-		for i := range found {
-			if r := &found[i]; r.State == stock.StateHeld && cells[r.Cell] != nil && !read[r.ID] {
-				p.odd(r)
+		found, next, err := step(0)
+		through(ctx, p, redisstock.Viewed[stock.Reservation]{Found: found, Next: next, Err: err}, step, func(found []stock.Reservation) error {
+			for i := range found {
+				if r := &found[i]; r.State == stock.StateHeld && cells[r.Cell] != nil && !read[r.ID] {
+					p.odd(r)
+				}
 			}
-		}
-		p.rest(ctx, begun)
-		if cursor = next; next == 0 {
 			return nil
-		}
+		})
 	}
 }
 
@@ -176,26 +212,39 @@ func alike(a, b Judgement) bool {
 
 // closeLook is a close look that is under way.
 type closeLook struct {
-	*partition
+	*sweep
 
 	cells []stock.Cell
 	views map[stock.Cell]*View
 	about map[stock.ReservationID]stock.Cell // reservations whose records have to be read
 }
 
-// views reads cells in the order that the package comment demands: what is known, the counters, the outbox, MySQL at
-// one moment, the records.
-func (p *partition) views(ctx context.Context, cells []stock.Cell) ([]*View, error) {
-	r := &closeLook{partition: p, cells: cells, views: map[stock.Cell]*View{}, about: map[stock.ReservationID]stock.Cell{}}
+// begin reads of cells, in the order that the package comment demands, what is known, the counters and the outboxes.
+func (w *sweep) begin(ctx context.Context, cells []stock.Cell) (*closeLook, error) {
+	r := &closeLook{sweep: w, cells: cells, views: map[stock.Cell]*View{}}
 	for _, c := range cells {
 		r.views[c] = &View{Cell: c}
 	}
-	for _, step := range []func(context.Context) error{r.known, r.counters, r.buyers, r.outbox} {
+	for _, step := range []func(context.Context) error{r.known, r.counters, r.buyers, r.outboxes} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
 	}
-	err := p.snapshot(ctx, func(s *ledger.Snapshot) error {
+	return r, nil
+}
+
+// part returns the look at some of the cells.
+func (r *closeLook) part(cells []stock.Cell) *closeLook {
+	part := &closeLook{sweep: r.sweep, cells: cells, views: map[stock.Cell]*View{}, about: map[stock.ReservationID]stock.Cell{}}
+	for _, c := range cells {
+		part.views[c] = r.views[c]
+	}
+	return part
+}
+
+// read reads the rest: MySQL at one moment, and the records.
+func (r *closeLook) read(ctx context.Context) error {
+	err := r.snapshot(ctx, func(s *ledger.Snapshot) error {
 		for _, step := range []func(context.Context, *ledger.Snapshot) error{r.stock, r.events, r.rows, r.records, r.spots} {
 			if err := step(ctx, s); err != nil {
 				return err
@@ -206,11 +255,22 @@ func (p *partition) views(ctx context.Context, cells []stock.Cell) ([]*View, err
 	if err == nil {
 		err = r.overdue(ctx)
 	}
-	found := make([]*View, len(cells))
-	for i, c := range cells {
-		found[i] = r.views[c]
+	return err
+}
+
+// leaveOut leaves out the cells of partitions that could not be read. errs has an error or nil for each of the cells.
+func (r *closeLook) leaveOut(cells []stock.Cell, errs []error) {
+	for i, err := range errs {
+		if p := r.of(cells[i]); err != nil && !p.failed {
+			p.fail(fromRedis(err))
+		}
 	}
-	return found, err
+	r.cells = slices.DeleteFunc(slices.Clone(r.cells), func(c stock.Cell) bool {
+		if r.of(c).failed {
+			delete(r.views, c)
+		}
+		return r.of(c).failed
+	})
 }
 
 // known reads which positions the ledger, Kafka and dead letters have, before Redis is read.
@@ -223,45 +283,62 @@ func (r *closeLook) known(ctx context.Context) error {
 			}
 		}
 	}
-	return r.snapshot(ctx, func(s *ledger.Snapshot) error {
-		if err := r.letters(ctx, s); err != nil {
-			return err
+	if err := r.letters(ctx, r.cells); err != nil {
+		return err
+	}
+	return r.Books.Moments().Highest(ctx, r.cells, func(c stock.Cell, highest stock.Position) {
+		v := r.views[c]
+		v.recorded = true
+		if v.Known.Less(highest) {
+			v.Known = highest
 		}
-		return s.Ends(ctx, r.cells, func(c stock.Cell, highest, _ stock.Position) {
-			if v := r.views[c]; v.Known.Less(highest) {
-				v.Known = highest
-			}
-		})
 	})
 }
 
-// letters reads the dead letters about the cells.
-func (r *closeLook) letters(ctx context.Context, s *ledger.Snapshot) error {
-	read := 0
-	err := s.OpenLetters(ctx, r.cells, lettersMax, func(l *ledger.OpenLetter) {
-		read++
+// letters reads the dead letters about cells. If there are too many, it asks for fewer cells at a time, so that those about one
+// cell keep nobody from comparing the others.
+func (r *closeLook) letters(ctx context.Context, cells []stock.Cell) error {
+	var found []ledger.OpenLetter
+	err := r.Books.Moments().OpenLetters(ctx, cells, lettersMax, func(l *ledger.OpenLetter) { found = append(found, *l) })
+	switch {
+	case err != nil:
+		return err
+	case len(found) < lettersMax:
+	case len(cells) == 1:
+		r.views[cells[0]].Unread = fmt.Sprintf("more than %d dead letters are about it: resolve or replay some, and look again then", lettersMax)
+		return nil
+	default:
+		half := len(cells) / 2
+		if err := r.letters(ctx, cells[:half]); err != nil {
+			return err
+		}
+		return r.letters(ctx, cells[half:])
+	}
+	for i := range found {
+		l := &found[i]
 		v := r.views[l.Cell]
 		v.Letters = append(v.Letters, Letter{ID: l.ID.String(), Reason: l.Reason, Position: l.Position, Units: l.Units, TimeMS: l.TimeMS})
 		if !isFork(l.Reason) && v.Known.Less(l.Position) {
 			v.Known = l.Position
 		}
-	})
-	if read == lettersMax {
-		for _, v := range r.views {
-			v.Unread = fmt.Sprintf("more than %d dead letters are about cells like it: resolve or replay some, and look again then", lettersMax)
-		}
 	}
-	return err
+	return nil
 }
 
 func (r *closeLook) counters(ctx context.Context) error {
-	found, nowMS, err := r.Redis.CellsNow(ctx, r.number, r.cells)
+	nowMS, err := r.Redis.NowAgain(ctx)
 	if err != nil {
-		return fromRedis(err)
+		errs := make([]error, len(r.cells))
+		for i := range errs {
+			errs[i] = err
+		}
+		r.leaveOut(r.cells, errs)
+		return nil
 	}
+	found, errs := r.Redis.ManyCellsNow(ctx, r.cells)
 	for i := range found {
 		c := &found[i]
-		v := r.views[c.Cell]
+		v := r.views[r.cells[i]]
 		v.NowMS = nowMS
 		switch {
 		case c.Unreadable:
@@ -270,92 +347,88 @@ func (r *closeLook) counters(ctx context.Context) error {
 			v.Redis = &c.CellState
 		}
 	}
+	r.leaveOut(r.cells, errs)
 	return nil
 }
 
 func (r *closeLook) buyers(ctx context.Context) error {
-	for _, v := range r.views {
-		users := slices.Sorted(maps.Keys(r.doubts[v.Cell].users))
-		counts, err := r.Redis.BuyersNow(ctx, v.Cell, users)
-		if err != nil {
-			return fromRedis(err)
-		}
-		for i, user := range users {
-			v.Buyers = append(v.Buyers, Buyer{user, counts[i]})
+	var cells []stock.Cell
+	var users []int64
+	for _, c := range r.cells {
+		for _, user := range slices.Sorted(maps.Keys(r.of(c).doubts[c].users)) {
+			cells, users = append(cells, c), append(users, user)
 		}
 	}
+	counts, errs := r.Redis.ManyBuyersNow(ctx, cells, users)
+	for i, c := range cells {
+		r.views[c].Buyers = append(r.views[c].Buyers, Buyer{users[i], counts[i]})
+	}
+	r.leaveOut(cells, errs)
 	return nil
-}
-
-// outbox reads the events of the cells from the outbox.
-func (r *closeLook) outbox(ctx context.Context) error {
-	kept := 0
-	for after := ""; ; {
-		entries, err := r.Redis.ViewOutbox(ctx, r.number, after, 64)
-		if err != nil {
-			return fromRedis(err)
-		}
-		if len(entries) == 0 {
-			return nil
-		}
-		for i := range entries {
-			after = entries[i].ID
-			b, err := event.Decode(entries[i].Data)
-			if err != nil {
-				return fromRedis(fmt.Errorf("outbox entry %s: %w", after, err))
-			}
-			for k := range b.Events {
-				if v := r.views[b.Events[k].Cell]; v != nil {
-					v.Events = append(v.Events, Event{b.Events[k], b.TimeMS, InOutbox})
-					kept++
-				}
-			}
-		}
-		if kept > flightMax {
-			for _, v := range r.views {
-				v.Unread = fmt.Sprintf("the outbox has more than %d events of cells like it: see whether persisters keep up, and look again then", flightMax)
-			}
-			return nil
-		}
-	}
 }
 
 // records reads the records of these reservations from Redis.
 func (r *closeLook) records(ctx context.Context, _ *ledger.Snapshot) error {
 	ids := slices.Collect(maps.Keys(r.about))
-	found, err := r.Redis.RecordsNow(ctx, r.number, ids)
-	if err != nil {
-		return fromRedis(err)
-	}
+	found, errs := r.recordsNow(ctx, ids, r.about)
 	for i := range found {
-		if found[i].State != stock.StateNone {
-			v := r.views[r.about[ids[i]]]
+		if v := r.views[r.about[ids[i]]]; v != nil && errs[i] == nil && found[i].State != stock.StateNone {
 			v.Records = append(v.Records, found[i])
 		}
 	}
 	return nil
 }
 
+// recordsNow reads the records of reservations, each in the partition of a cell, and leaves out the partitions that cannot be read.
+func (r *closeLook) recordsNow(ctx context.Context, ids []stock.ReservationID, of map[stock.ReservationID]stock.Cell) ([]stock.Reservation, []error) {
+	cells, partitions := make([]stock.Cell, len(ids)), make([]int, len(ids))
+	for i, id := range ids {
+		cells[i] = of[id]
+		partitions[i] = r.of(cells[i]).number
+	}
+	found, errs := r.Redis.ManyRecordsNow(ctx, partitions, ids)
+	r.leaveOut(cells, errs)
+	return found, errs
+}
+
 // overdue finds held reservations whose deadline has passed and that no list of deadlines has. Nobody will expire
 // them.
 func (r *closeLook) overdue(ctx context.Context) error {
-	late := map[stock.ReservationID]stock.Cell{}
-	var nowMS int64
-	for _, v := range r.views {
-		nowMS = max(nowMS, v.NowMS)
+	late := map[*partition]map[stock.ReservationID]stock.Cell{}
+	for _, c := range r.cells {
+		v := r.views[c]
 		for i := range v.Records {
 			x := &v.Records[i]
 			if x.State == stock.StateHeld && x.Cell == v.Cell && x.DeadlineMS < v.NowMS-overdueAfter.Milliseconds() {
-				late[x.ID] = v.Cell
+				p := r.of(c)
+				if late[p] == nil {
+					late[p] = map[stock.ReservationID]stock.Cell{}
+				}
+				late[p][x.ID] = v.Cell
 			}
 		}
+	}
+	for p, late := range late {
+		if err := r.unlistedIn(ctx, p, late); err != nil {
+			p.fail(fromRedis(err))
+			r.leaveOut(nil, nil)
+		}
+	}
+	return nil
+}
+
+// unlistedIn finds those of a partition's late reservations that no list of deadlines has.
+func (r *closeLook) unlistedIn(ctx context.Context, p *partition, late map[stock.ReservationID]stock.Cell) error {
+	var nowMS int64
+	for _, c := range late {
+		nowMS = max(nowMS, r.views[c].NowMS)
 	}
 	// A sweeper takes members away meanwhile, from the front. So each page begins with the last deadline of the one before.
 	fromMS, read := int64(0), 0
 	for limit := dueAtOnce; len(late) > 0; {
-		page, err := r.Redis.DueBetween(ctx, r.number, fromMS, nowMS+dueAhead.Milliseconds(), limit)
+		page, err := r.Redis.DueBetween(ctx, p.number, fromMS, nowMS+dueAhead.Milliseconds(), limit)
 		if err != nil {
-			return fromRedis(err)
+			return err
 		}
 		for _, id := range page.IDs {
 			delete(late, id)
@@ -372,9 +445,9 @@ func (r *closeLook) overdue(ctx context.Context) error {
 		fromMS = page.LastMS
 	}
 	ids := slices.Collect(maps.Keys(late))
-	found, err := r.Redis.RecordsNow(ctx, r.number, ids)
+	found, err := r.Redis.RecordsNow(ctx, p.number, ids)
 	if err != nil {
-		return fromRedis(err)
+		return err
 	}
 	for i := range found {
 		if found[i].State == stock.StateHeld { // it is still held after the list was read

@@ -25,24 +25,37 @@ func (r *closeLook) stock(ctx context.Context, s *ledger.Snapshot) error {
 	if err := r.archived(ctx, s); err != nil || r.whole {
 		return err
 	}
-	return s.Ends(ctx, r.cells, func(c stock.Cell, _, applied stock.Position) {
-		v := r.views[c]
-		if to, ok := whole[c]; ok && len(v.Letters) == 0 && to.Epoch == applied.Epoch && to.Seq > applied.Seq+stretchMax {
-			applied.Seq = to.Seq - stretchMax // persisters walk along the rest, and make a dead letter of an event that does not follow
+	marks := map[stock.Cell]stock.Position{}
+	err = s.Marks(ctx, r.cells, func(c stock.Cell, mark stock.Position) { marks[c] = mark })
+	for _, v := range r.views {
+		if v.recorded {
+			v.begins(marks[v.Cell], whole[v.Cell])
 		}
-		if v.From = applied; v.Redis != nil && v.Redis.Less(applied) {
-			v.From = v.Redis.Position
-		}
-		if v.From.Seq > 0 { // somebody may have removed that row; the row before it shows its effect
-			v.From.Seq--
-		}
-		if v.From.Seq == 0 {
-			v.From = stock.Position{}
-		}
-		if v.From.Less(v.Archived) {
-			v.From = v.Archived
-		}
-	})
+	}
+	return err
+}
+
+// begins decides from where on to read the events: from the applied mark. If the ledger has no gap up to a higher position, the
+// last events before it are enough.
+func (v *View) begins(mark, whole stock.Position) {
+	if mark.Less(v.Archived) {
+		mark = v.Archived
+	}
+	if len(v.Letters) == 0 && whole.Epoch == mark.Epoch && whole.Seq > mark.Seq+stretchMax {
+		mark.Seq = whole.Seq - stretchMax // persisters walk along the rest, and make a dead letter of an event that does not follow
+	}
+	if v.From = mark; v.Redis != nil && v.Redis.Less(mark) {
+		v.From = v.Redis.Position
+	}
+	if v.From.Seq > 0 { // somebody may have removed that row; the row before it shows its effect
+		v.From.Seq--
+	}
+	if v.From.Seq == 0 {
+		v.From = stock.Position{}
+	}
+	if v.From.Less(v.Archived) {
+		v.From = v.Archived
+	}
 }
 
 // archived reads the position up to which events have left the ledger for files. Nothing is known of each of these
@@ -69,28 +82,42 @@ func (r *closeLook) archived(ctx context.Context, s *ledger.Snapshot) error {
 // events reads the ledger. If a cell has many events, it reads the older ones one by one, and keeps only its findings.
 func (r *closeLook) events(ctx context.Context, s *ledger.Snapshot) error {
 	keep := min(eventsMost, max(eventsLeast, eventsMax/len(r.cells)/2))
-	for _, v := range r.views {
-		if err := r.read(ctx, s, v, keep); err != nil {
-			return err
+	page := min(walkPage, keep)
+	var cells []stock.Cell
+	var from []stock.Position
+	for _, c := range r.cells {
+		if v := r.views[c]; v.Unread == "" {
+			cells, from = append(cells, c), append(from, v.From)
 		}
 	}
-	return nil
+	n, last := map[stock.Cell]int{}, map[stock.Cell]stock.Position{}
+	err := s.EventsFrom(ctx, cells, from, page, func(e *ledger.Recorded) {
+		v := r.views[e.Cell]
+		v.Events = append(v.Events, Event{e.Event, e.TimeMS, InLedger})
+		n[e.Cell]++
+		last[e.Cell] = e.Position
+	})
+	for _, c := range cells {
+		if err == nil && n[c] == page {
+			err = r.readOn(ctx, s, r.views[c], last[c], keep, page)
+		}
+	}
+	return err
 }
 
-// read reads the events of one cell, and leaves about so many in memory.
-func (r *closeLook) read(ctx context.Context, s *ledger.Snapshot, v *View, keep int) error {
-	next, all := v.From, 0
-	for kept, n := 0, walkPage; n == walkPage && v.Unread == ""; {
+// readOn reads the events of one cell after a position, up to which so many are read, and leaves about so many in memory.
+func (r *closeLook) readOn(ctx context.Context, s *ledger.Snapshot, v *View, last stock.Position, keep, read int) (err error) {
+	all := read
+	for kept, n := read, walkPage; n == walkPage && v.Unread == ""; {
 		n = 0
-		var last stock.Position
-		err := s.Events(ctx, v.Cell, next, walkPage, func(e *ledger.Recorded) {
+		err = s.Events(ctx, v.Cell, stock.Position{Epoch: last.Epoch, Seq: last.Seq + 1}, walkPage, func(e *ledger.Recorded) {
 			v.Events = append(v.Events, Event{e.Event, e.TimeMS, InLedger})
 			n, last = n+1, e.Position
 		})
 		if err != nil {
 			return err
 		}
-		next, all, kept = stock.Position{Epoch: last.Epoch, Seq: last.Seq + 1}, all+n, kept+n
+		all, kept = all+n, kept+n
 		switch {
 		case kept <= 2*keep:
 			continue
@@ -155,7 +182,7 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 				r.about[e.Reservation] = v.Cell
 			}
 		}
-		for id := range r.doubts[v.Cell].ids {
+		for id := range r.of(v.Cell).doubts[v.Cell].ids {
 			r.about[id] = v.Cell
 		}
 		for id := range v.open() {
@@ -202,14 +229,15 @@ func (r *closeLook) ofUsers(ctx context.Context, s *ledger.Snapshot, v *View, ta
 
 // spots reads the ledger for reservations whose row and record disagree.
 func (r *closeLook) spots(ctx context.Context, s *ledger.Snapshot) error {
+	var at []ledger.Place
 	for _, v := range r.views {
 		v.Spots = v.unlisted()
-		err := s.EventsAt(ctx, v.Cell, v.Doubtful(), func(e *ledger.Recorded) {
-			v.Spots = append(v.Spots, Event{e.Event, e.TimeMS, InLedger})
-		})
-		if err != nil {
-			return err
+		for _, position := range v.Doubtful() {
+			at = append(at, ledger.Place{Cell: v.Cell, At: position})
 		}
 	}
-	return nil
+	return s.EventsOf(ctx, at, func(e *ledger.Recorded) {
+		v := r.views[e.Cell]
+		v.Spots = append(v.Spots, Event{e.Event, e.TimeMS, InLedger})
+	})
 }

@@ -1,11 +1,10 @@
 package reconcile
 
 import (
-	"context"
 	"hash/maphash"
+	"maps"
 	"slices"
 
-	"sluice/core/ledger"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
@@ -20,12 +19,14 @@ type partition struct {
 	inRedis, inBoth fold // the cells that Redis has, and those that both have
 	doubts          map[stock.Cell]*doubt
 
-	cells  map[stock.Cell]*seen
-	held   map[stock.ReservationID]struct{} // already counted, because a scan may yield one twice
-	counts map[buyer]int64                  // units of reservations that count
-	gave   map[buyer]int64                  // units that users have returned: their counts may be lower by so much
-	ids    []stock.Reservation              // held ones, to compare with MySQL
-	late   int                              // number of held reservations past their deadline
+	cells   map[stock.Cell]*seen
+	held    map[stock.ReservationID]struct{} // already counted, because a scan may yield one twice
+	counts  map[buyer]int64                  // units of reservations that count
+	unfit   []stock.BuyerCount               // counts that the records do not explain
+	counted map[buyer]struct{}               // already compared
+	gave    map[buyer]int64                  // units that users have returned: their counts may be lower by so much
+	ids     []stock.Reservation              // held ones, to compare with MySQL
+	late    int                              // number of held reservations past their deadline
 }
 
 // fold is a condensed set of cells. Two equal folds were made from the same cells.
@@ -53,6 +54,12 @@ type doubt struct {
 	users map[int64]struct{}
 }
 
+// take adds what another doubt has.
+func (d *doubt) take(o *doubt) {
+	maps.Copy(d.ids, o.ids)
+	maps.Copy(d.users, o.users)
+}
+
 // lateMax bounds the reservations of a partition that are looked at because their deadline has passed. If nobody
 // sweeps, all have passed theirs.
 const lateMax = 2000
@@ -63,17 +70,12 @@ const doubtMax = 2000
 func newPartition(w *sweep, number int) *partition {
 	return &partition{
 		sweep: w, number: number, cells: map[stock.Cell]*seen{}, held: map[stock.ReservationID]struct{}{},
-		counts: map[buyer]int64{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{},
+		counts: map[buyer]int64{}, counted: map[buyer]struct{}{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{},
 	}
 }
 
-// scan reads the whole partition from Redis, and finds the cells that need a close look.
-func (p *partition) scan(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{p.readCells, p.readRecords, p.readBuyers} {
-		if err := step(ctx); err != nil {
-			return err
-		}
-	}
+// conclude finds the cells that need a close look, and forgets what was scanned.
+func (p *partition) conclude() {
 	for c, s := range p.cells {
 		p.inRedis.add(c)
 		if p.whole || s.Unreadable || s.held != s.Held {
@@ -95,8 +97,15 @@ func (p *partition) scan(ctx context.Context) error {
 	for _, c := range p.asked[p.number] {
 		p.doubtful(c)
 	}
-	p.cells, p.held, p.counts, p.gave, p.ids = nil, nil, nil, nil, nil
-	return nil
+	p.cells, p.held, p.counts, p.counted, p.unfit, p.gave, p.ids = nil, nil, nil, nil, nil, nil, nil
+}
+
+// fail notes that the partition could not be read, if there is an error.
+func (p *partition) fail(err error) {
+	if err != nil {
+		p.failed = true
+		p.unreadable(storeOf(err), p.number, err)
+	}
 }
 
 // has reports whether a cell lives in the partition.
@@ -124,48 +133,6 @@ func (p *partition) odd(r *stock.Reservation) {
 func (p *partition) oddUser(c stock.Cell, user int64) {
 	if d := p.doubtful(c); len(d.users) < doubtMax {
 		d.users[user] = struct{}{}
-	}
-}
-
-func (p *partition) readCells(ctx context.Context) error {
-	for cursor := uint64(0); ; {
-		begun := p.Now()
-		found, next, err := p.Redis.ViewCells(ctx, p.number, cursor)
-		if err != nil {
-			return fromRedis(err)
-		}
-		for i := range found {
-			if c := &found[i]; p.scope.has(c.Cell) && p.cells[c.Cell] == nil {
-				p.cells[c.Cell] = &seen{CellView: *c}
-			}
-		}
-		p.rest(ctx, begun)
-		if cursor = next; next == 0 {
-			return nil
-		}
-	}
-}
-
-// readRecords counts the held reservations one by one, and compares each with MySQL.
-func (p *partition) readRecords(ctx context.Context) error {
-	for cursor := uint64(0); ; {
-		begun := p.Now()
-		found, next, err := p.Redis.ViewRecords(ctx, p.number, cursor)
-		if err != nil {
-			return fromRedis(err)
-		}
-		for i := range found {
-			p.record(&found[i])
-		}
-		if len(p.ids) >= rowsAtOnce || next == 0 {
-			if err := p.compareRows(ctx); err != nil {
-				return err
-			}
-		}
-		p.rest(ctx, begun)
-		if cursor = next; next == 0 {
-			return nil
-		}
 	}
 }
 
@@ -203,99 +170,36 @@ func (p *partition) record(r *stock.Reservation) {
 	}
 }
 
-// compareRows compares held reservations with MySQL's rows.
-func (p *partition) compareRows(ctx context.Context) error {
-	for some := range slices.Chunk(p.ids, rowsAtOnce) {
-		rows := make(map[stock.ReservationID]ledger.Row, len(some))
-		ids := make([]stock.ReservationID, len(some))
-		for i := range some {
-			ids[i] = some[i].ID
-		}
-		err := p.snapshot(ctx, func(s *ledger.Snapshot) error {
-			return s.Reservations(ctx, ids, func(r *ledger.Row) { rows[r.ID] = *r })
-		})
-		if err != nil {
-			return err
-		}
-		for i := range some {
-			r := &some[i]
-			if row, ok := rows[r.ID]; !ok || row.State != r.State || row.Seq != r.Seq || row.Quantity != r.Quantity || row.User != r.User || row.Cell != r.Cell {
-				p.odd(r)
-			}
-		}
-	}
-	p.mu.Lock()
-	p.report.Summary.Reservations += int64(len(p.ids))
-	p.mu.Unlock()
-	p.ids = p.ids[:0]
-	return nil
-}
-
-// readBuyers compares users' counts with the reservations that count.
-func (p *partition) readBuyers(ctx context.Context) error {
-	pools := map[uint32]bool{}
+// pools are those of the cells.
+func (p *partition) pools() (pools []uint32) {
 	for c := range p.cells {
-		pools[c.Pool] = true
-	}
-	again := map[buyer]bool{}
-	var odd []stock.BuyerCount
-	for pool := range pools {
-		for cursor := uint64(0); ; {
-			begun := p.Now()
-			found, next, err := p.Redis.ViewBuyers(ctx, p.number, pool, cursor)
-			if err != nil {
-				return fromRedis(err)
-			}
-			for _, b := range found {
-				key := buyer{b.Cell, b.User}
-				if again[key] || !p.scope.has(b.Cell) {
-					continue
-				}
-				again[key] = true
-				if sum := p.counts[key]; b.Units > sum || b.Units < sum-p.gave[key] {
-					odd = append(odd, b)
-				}
-				delete(p.counts, key)
-			}
-			if len(odd) >= rowsAtOnce {
-				if err := p.settle(ctx, odd); err != nil {
-					return err
-				}
-				odd = odd[:0]
-			}
-			p.rest(ctx, begun)
-			if cursor = next; next == 0 {
-				break
-			}
+		if !slices.Contains(pools, c.Pool) {
+			pools = append(pools, c.Pool)
 		}
 	}
-	for key, sum := range p.counts { // Redis has no count of these users
-		if sum > p.gave[key] {
-			odd = append(odd, stock.BuyerCount{Cell: key.cell, User: key.user})
-		}
-	}
-	begun := p.Now()
-	err := p.settle(ctx, odd)
-	p.rest(ctx, begun)
-	return err
+	return pools
 }
 
-// settle compares counts that do not fit the records with MySQL. Redis forgets the records of old purchases, and keeps their
-// counts. A user whose count is not what MySQL's reservations come to is in doubt: a limit may not have applied to all of them.
-func (p *partition) settle(ctx context.Context, counts []stock.BuyerCount) error {
-	for some := range slices.Chunk(counts, rowsAtOnce) {
-		err := p.snapshot(ctx, func(s *ledger.Snapshot) error {
-			taken, err := s.Taken(ctx, some)
-			for i, t := range taken {
-				if b := &some[i]; b.Units > t.Units || b.Units < max(0, t.Units-t.Returned) {
-					p.oddUser(b.Cell, b.User)
-				}
-			}
-			return err
-		})
-		if err != nil {
-			return err
+// count compares users' counts with the reservations that count, and notes those that do not fit.
+func (p *partition) count(found []stock.BuyerCount) {
+	for _, b := range found {
+		key := buyer{b.Cell, b.User}
+		if _, again := p.counted[key]; again || !p.scope.has(b.Cell) {
+			continue
+		}
+		p.counted[key] = struct{}{}
+		if sum := p.counts[key]; b.Units > sum || b.Units < sum-p.gave[key] {
+			p.unfit = append(p.unfit, b)
+		}
+		delete(p.counts, key)
+	}
+}
+
+// uncounted notes the users of whom Redis has no count.
+func (p *partition) uncounted() {
+	for key, sum := range p.counts {
+		if sum > p.gave[key] {
+			p.unfit = append(p.unfit, stock.BuyerCount{Cell: key.cell, User: key.user})
 		}
 	}
-	return nil
 }

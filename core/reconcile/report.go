@@ -41,6 +41,7 @@ type Summary struct {
 	Reservations   int64               `json:"open_reservations"`    // that were counted in Redis
 	LedgerRows     int64               `json:"ledger_rows,omitzero"` // older ones that were read
 	EventsInFlight int64               `json:"events_in_flight"`     // of the cells that were looked at closely
+	Calls          int64               `json:"calls"`                // of Redis and MySQL that the sweep made
 	Findings       int64               `json:"findings"`
 	LeftOut        int64               `json:"findings_left_out"` // of the list: it has no more than it has room for
 	ByType         map[Type]int64      `json:"by_type"`

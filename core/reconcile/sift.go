@@ -37,6 +37,9 @@ func (w *sweep) sift(ctx context.Context) error {
 			case <-stop:
 				return
 			}
+			if len(page) < pageCells {
+				return
+			}
 		}
 	}()
 	begun := w.Now()

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/core/event"
@@ -14,6 +16,7 @@ import (
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/tally"
 )
 
 // The bounds of a sweep's memory, beside one partition of Redis for each worker.
@@ -21,7 +24,7 @@ const (
 	workers     = 2
 	rowsAtOnce  = 1000    // reservations that one statement reads
 	tailMax     = 200_000 // events of the tail of Kafka
-	lettersMax  = 10_000  // dead letters about whole messages, or about the cells of one look
+	lettersMax  = 10_000  // dead letters about whole messages, or about one cell
 	letteredMax = 100_000 // cells with dead letters
 	closelyMax  = 2000    // cells of a SKU or a sale that are compared from their first event on
 	skuMax      = 100_000 // cells of one SKU
@@ -92,6 +95,7 @@ type sweep struct {
 
 // Sweep compares all cells of a scope. The report says what could not be read. The error is that of the context.
 func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
+	ctx, calls := tally.Count(ctx)
 	w := s.begin(scope)
 	w.report.Summary.StartedAt = w.clock(ctx)
 	w.readTail(ctx)
@@ -111,7 +115,7 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return w.end(ctx), nil
+	return w.end(ctx, calls), nil
 }
 
 // begin begins a sweep of all partitions.
@@ -125,13 +129,14 @@ func (s *Sweeper) begin(scope Scope) *sweep {
 }
 
 // end completes the report. A store that could be read again counts as verified from now on.
-func (w *sweep) end(ctx context.Context) *Report {
+func (w *sweep) end(ctx context.Context, calls *atomic.Int64) *Report {
 	for store := range w.since {
 		if !w.failed[store] {
 			delete(w.since, store)
 		}
 	}
 	w.report.Summary.EndedAt = w.clock(ctx)
+	w.report.Summary.Calls = calls.Load()
 	w.report.close()
 	return w.report
 }
@@ -148,25 +153,33 @@ func (w *sweep) compareAll(ctx context.Context) {
 	if w.total = 2 * len(w.parts); w.asked != nil {
 		w.total = 2 * len(w.asked)
 	}
-	w.partitions(ctx, cap(w.turns), (*partition).scan)
+	side(w.divide(ctx), cap(w.turns), func(j *joint) {
+		n := len(j.parts)
+		j.scan(ctx)
+		w.progressed(n)
+	})
 	if w.asked == nil {
 		if err := w.sift(ctx); err != nil {
 			w.unreadable(InLedger, -1, err)
 			return
 		}
 	}
-	w.partitions(ctx, lookers, func(p *partition, ctx context.Context) error {
+	side(w.inScope(), cap(w.turns), func(p *partition) {
 		if w.asked == nil {
-			w.turns <- struct{}{}
-			err := p.alone(ctx)
-			<-w.turns
-			if err != nil {
-				return err
-			}
+			p.fail(p.alone(ctx))
 		}
-		return p.look(ctx)
+		w.progressed(1)
 	})
+	w.look(ctx)
 	w.stuck(ctx)
+}
+
+// look looks closely at the cells that are in doubt.
+func (w *sweep) look(ctx context.Context) {
+	side(w.portions(), lookers, func(cells []stock.Cell) {
+		w.lookAt(ctx, cells)
+		w.progressed(0)
+	})
 }
 
 // unreadable notes that a store could not be read, for a partition or, with -1, at all.
@@ -212,18 +225,16 @@ func (w *sweep) readMessages(ctx context.Context) error {
 		return nil
 	}
 	read := 0
-	err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
-		return s.OpenMessages(ctx, lettersMax, func(l *ledger.OpenLetter) {
-			read++
-			f := finding(DeadLetter, stock.Cell{}, 0, Bookkeeping, l.TimeMS,
-				Proof{Store: InLetters, Says: l.Reason + " " + l.ID.String() + ": " + l.Detail})
-			step := cannot(&f, whyNot(DeadLetter))
-			if ledger.Replays(l.Reason) {
-				step = replayStep(stock.Cell{}, 0, l.ID.String())
-			}
-			w.report.add(f)
-			w.report.plan(step)
-		})
+	err := w.Books.Moments().OpenMessages(ctx, lettersMax, func(l *ledger.OpenLetter) {
+		read++
+		f := finding(DeadLetter, stock.Cell{}, 0, Bookkeeping, l.TimeMS,
+			Proof{Store: InLetters, Says: l.Reason + " " + l.ID.String() + ": " + l.Detail})
+		step := cannot(&f, whyNot(DeadLetter))
+		if ledger.Replays(l.Reason) {
+			step = replayStep(stock.Cell{}, 0, l.ID.String())
+		}
+		w.report.add(f)
+		w.report.plan(step)
 	})
 	if read == lettersMax {
 		w.unreadable(InLetters, -1, fmt.Errorf("more than %d dead letters are about whole messages: resolve or replay some, and compare again", lettersMax))
@@ -233,9 +244,7 @@ func (w *sweep) readMessages(ctx context.Context) error {
 
 // readLettered reads which cells have unresolved dead letters.
 func (w *sweep) readLettered(ctx context.Context) error {
-	err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
-		return s.LetterCells(ctx, letteredMax, func(c stock.Cell) { w.lettered = append(w.lettered, c) })
-	})
+	err := w.Books.Moments().LetterCells(ctx, letteredMax, func(c stock.Cell) { w.lettered = append(w.lettered, c) })
 	if len(w.lettered) == letteredMax {
 		w.unreadable(InLetters, -1, fmt.Errorf("more than %d cells have dead letters: resolve or replay some, and compare again", letteredMax))
 	}
@@ -262,9 +271,7 @@ func (w *sweep) choose(ctx context.Context) error {
 	if w.scope.SKU != 0 {
 		most = skuMax
 	}
-	err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
-		return s.CellsOf(ctx, w.scope.SKU, w.scope.Sale, most, func(c stock.Cell) { cells[c] = true })
-	})
+	err := w.Books.Moments().CellsOf(ctx, w.scope.SKU, w.scope.Sale, most, func(c stock.Cell) { cells[c] = true })
 	w.whole = len(cells) <= closelyMax
 	if err != nil || w.scope.SKU == 0 {
 		return err
@@ -285,27 +292,31 @@ func (w *sweep) choose(ctx context.Context) error {
 	return nil
 }
 
-// partitions works on the partitions of the scope, some at a time, and notes failures.
-func (w *sweep) partitions(ctx context.Context, some int, do func(*partition, context.Context) error) {
-	numbers := make(chan *partition)
+// inScope returns the partitions of the scope, except those that could not be read.
+func (w *sweep) inScope() []*partition {
+	return slices.DeleteFunc(slices.Clone(w.parts), func(p *partition) bool {
+		return p.failed || w.asked != nil && len(w.asked[p.number]) == 0
+	})
+}
+
+// of returns the partition of a cell.
+func (w *sweep) of(c stock.Cell) *partition { return w.parts[c.Partition(len(w.parts))] }
+
+// side does some pieces of work side by side, so many at a time.
+func side[T any](work []T, some int, do func(T)) {
+	pieces := make(chan T)
 	var all sync.WaitGroup
-	for range some {
+	for range min(some, len(work)) {
 		all.Go(func() {
-			for p := range numbers {
-				if err := do(p, ctx); err != nil {
-					p.failed = true
-					w.unreadable(storeOf(err), p.number, err)
-				}
-				w.progressed(1)
+			for piece := range pieces {
+				do(piece)
 			}
 		})
 	}
-	for _, p := range w.parts {
-		if !p.failed && (w.asked == nil || len(w.asked[p.number]) > 0) {
-			numbers <- p
-		}
+	for _, piece := range work {
+		pieces <- piece
 	}
-	close(numbers)
+	close(pieces)
 	all.Wait()
 }
 
@@ -351,7 +362,7 @@ func (w *sweep) keep(v *View, j Judgement) {
 }
 
 func (w *sweep) clock(ctx context.Context) show.Moment {
-	_, nowMS, err := w.Redis.CellsNow(ctx, 0, nil)
+	nowMS, err := w.Redis.NowAgain(ctx)
 	if err != nil {
 		nowMS = w.Now().UnixMilli()
 	}

@@ -99,16 +99,14 @@ func (w *sweep) departed(ctx context.Context, halves []half) (found []Transit, t
 		for _, h := range left {
 			at = append(at, ledger.Place{Cell: h.cell, At: h.Position})
 		}
-		err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
-			return s.EventsOf(ctx, at, func(e *ledger.Recorded) {
-				if _, sought := left[e.Reservation]; !sought { // a lost event may have had the same seq
-					return
-				}
-				delete(left, e.Reservation)
-				if e.Kind == event.KindTransferOut {
-					found = append(found, Transit{Departure: e.Departure(), Position: e.Position, SinceMS: e.TimeMS})
-				}
-			})
+		err := w.Books.Moments().EventsOf(ctx, at, func(e *ledger.Recorded) {
+			if _, sought := left[e.Reservation]; !sought { // a lost event may have had the same seq
+				return
+			}
+			delete(left, e.Reservation)
+			if e.Kind == event.KindTransferOut {
+				found = append(found, Transit{Departure: e.Departure(), Position: e.Position, SinceMS: e.TimeMS})
+			}
 		})
 		if err != nil {
 			return nil, 0, err
@@ -191,7 +189,7 @@ func (w *sweep) arrivals(ctx context.Context, found []Transit, cells []stock.Cel
 	if err := w.stillKnown(ctx, found); err != nil {
 		return err
 	}
-	_, nowMS, err := w.Redis.CellsNow(ctx, 0, nil)
+	nowMS, err := w.Redis.NowAgain(ctx)
 	if err != nil {
 		return fromRedis(err)
 	}

@@ -101,9 +101,10 @@ type View struct {
 	Left       map[int64]int64       // units that users have by reservations that have left
 	Letters    []Letter
 
-	past    *past             // the walk along the events before From; nil: there was none
-	ends    map[uint32]uint64 // by epoch: the seq at which a rebase of the ledger has ended it; nil: such a rebase is among Events
-	cropped bool              // the ledger has more events beyond the cut than Events
+	past     *past             // the walk along the events before From; nil: there was none
+	ends     map[uint32]uint64 // by epoch: the seq at which a rebase of the ledger has ended it; nil: such a rebase is among Events
+	recorded bool              // the ledger has events of the cell, or had when Known was read
+	cropped  bool              // the ledger has more events beyond the cut than Events
 
 	// Unread says why the cell could not be read as a whole. It is empty if it was.
 	Unread string

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/stock"
+	"sluice/core/tally"
 )
 
 // How long the store believes its picture of the cluster, and how long if something speaks against it.
@@ -176,39 +177,49 @@ type answer struct {
 	err error // the server has not answered in time, and there is no result
 }
 
-// askAll sends a command about every partition. It asks the nodes of a cluster separately, so that one that hangs, perhaps
-// while the client connects to it, does not delay the others.
+// askAll sends a command about every partition.
 func (s *Store) askAll(ctx context.Context, command func(k keys) rueidis.Completed) []answer {
+	of := make([]int, len(s.partitions))
+	for p := range of {
+		of[p] = p
+	}
+	return s.askEach(ctx, of, func(i int) rueidis.Completed { return command(s.partitions[i].keys) })
+}
+
+// askEach sends commands; of names the partition that each of them is about. It asks the nodes of a cluster separately, so that
+// one that hangs, perhaps while the client connects to it, does not delay the others.
+func (s *Store) askEach(ctx context.Context, of []int, command func(i int) rueidis.Completed) []answer {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
 	byNode := map[string][]int{}
-	answers := make([]answer, len(s.partitions))
-	for p := range s.partitions {
+	answers := make([]answer, len(of))
+	for i, p := range of {
 		addr, err := s.nodes.addr(ctx, s, p)
 		if err != nil {
-			answers[p].err = err
+			answers[i].err = err
 			continue
 		}
-		byNode[addr] = append(byNode[addr], p)
-		answers[p].err = fmt.Errorf("ask redis %s: %w", addr, context.DeadlineExceeded)
+		byNode[addr] = append(byNode[addr], i)
+		answers[i].err = fmt.Errorf("ask redis %s: %w", addr, context.DeadlineExceeded)
 	}
 	type part struct {
-		partitions []int
-		answers    []rueidis.RedisResult
+		which   []int
+		answers []rueidis.RedisResult
 	}
 	parts := make(chan part, len(byNode))
-	for _, partitions := range byNode {
-		commands := make([]rueidis.Completed, len(partitions))
-		for i, p := range partitions {
-			commands[i] = command(s.partitions[p].keys)
+	for _, which := range byNode {
+		commands := make([]rueidis.Completed, len(which))
+		for k, i := range which {
+			commands[k] = command(i)
 		}
-		go func() { parts <- part{partitions, s.client.DoMulti(ctx, commands...)} }()
+		tally.Add(ctx, 1)
+		go func() { parts <- part{which, s.client.DoMulti(ctx, commands...)} }()
 	}
 	for range byNode {
 		select {
 		case got := <-parts:
-			for i, p := range got.partitions {
-				answers[p] = answer{RedisResult: got.answers[i]}
+			for k, i := range got.which {
+				answers[i] = answer{RedisResult: got.answers[k]}
 			}
 		case <-ctx.Done():
 			return answers

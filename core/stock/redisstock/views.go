@@ -11,6 +11,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"sluice/core/stock"
+	"sluice/core/tally"
 )
 
 // Reconciliation reads by the functions of this file. They also read data that the store does not trust, because
@@ -22,11 +23,17 @@ const viewTries = 3
 // again makes a call, and repeats it if that may help.
 func again[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	for left := viewTries; ; left-- {
+		tally.Add(ctx, 1)
 		found, err := call()
-		if err == nil || left == 1 || ctx.Err() != nil || !errors.Is(err, stock.ErrUnknown) && !errors.Is(err, stock.ErrNotApplied) {
+		if left == 1 || ctx.Err() != nil || !mayPass(err) {
 			return found, err
 		}
 	}
+}
+
+// mayPass reports whether a call that failed may succeed if it is repeated.
+func mayPass(err error) bool {
+	return errors.Is(err, stock.ErrUnknown) || errors.Is(err, stock.ErrNotApplied)
 }
 
 // CellView is a cell as Redis has it.
@@ -41,38 +48,43 @@ func cellView(cell stock.Cell, value string) CellView {
 	return CellView{state, err != nil}
 }
 
-// ViewCells scans cells of a partition from a cursor on, which is 0 at the beginning and after the end. A cell may come more
-// than once.
-func (s *Store) ViewCells(ctx context.Context, partition int, cursor uint64) (found []CellView, next uint64, err error) {
-	next, err = s.view(ctx, partition, s.partitions[partition].cells, stock.CellBytes, cursor, func(field, value string) error {
-		found = append(found, cellView(stock.CellFrom(bytesOf(field)), value))
-		return nil
-	})
-	return found, next, err
+// hash says how the fields of a hash are read.
+type hash[T any] struct {
+	fieldBytes int
+	read       func(field, value string) (T, error)
 }
 
-// ViewRecords scans reservations of a partition as ViewCells does.
-func (s *Store) ViewRecords(ctx context.Context, partition int, cursor uint64) (found []stock.Reservation, next uint64, err error) {
-	next, err = s.view(ctx, partition, s.partitions[partition].res, stock.ReservationBytes, cursor, func(field, value string) error {
-		r, err := recordFrom(stock.ReservationID(bytesOf(field)), value)
-		found = append(found, r)
-		return err
-	})
-	return found, next, err
-}
+var (
+	cellHash = hash[CellView]{stock.CellBytes, func(field, value string) (CellView, error) {
+		return cellView(stock.CellFrom(bytesOf(field)), value), nil
+	}}
+	recordHash = hash[stock.Reservation]{stock.ReservationBytes, func(field, value string) (stock.Reservation, error) {
+		return recordFrom(stock.ReservationID(bytesOf(field)), value)
+	}}
+	buyerHash = hash[stock.BuyerCount]{buyerBytes, func(field, value string) (stock.BuyerCount, error) {
+		b := bytesOf(field)
+		units, err := unitsFrom(value)
+		return stock.BuyerCount{Cell: stock.CellFrom(b), User: int64(binary.BigEndian.Uint64(b[stock.CellBytes:])), Units: units}, err
+	}}
+)
 
 // buyerBytes is the length of a user's field: cell and user.
 const buyerBytes = stock.CellBytes + 8
 
+// ViewCells scans cells of a partition from a cursor on, which is 0 at the beginning and after the end. A cell may come more
+// than once.
+func (s *Store) ViewCells(ctx context.Context, partition int, cursor uint64) (found []CellView, next uint64, err error) {
+	return view(ctx, s, partition, s.partitions[partition].cells, cursor, &cellHash)
+}
+
+// ViewRecords scans reservations of a partition as ViewCells does.
+func (s *Store) ViewRecords(ctx context.Context, partition int, cursor uint64) (found []stock.Reservation, next uint64, err error) {
+	return view(ctx, s, partition, s.partitions[partition].res, cursor, &recordHash)
+}
+
 // ViewBuyers scans the counts of users in a pool of a partition as ViewCells does.
 func (s *Store) ViewBuyers(ctx context.Context, partition int, pool uint32, cursor uint64) (found []stock.BuyerCount, next uint64, err error) {
-	next, err = s.view(ctx, partition, s.partitions[partition].buyers(pool), buyerBytes, cursor, func(field, value string) error {
-		b := bytesOf(field)
-		units, err := unitsFrom(value)
-		found = append(found, stock.BuyerCount{Cell: stock.CellFrom(b), User: int64(binary.BigEndian.Uint64(b[stock.CellBytes:])), Units: units})
-		return err
-	})
-	return found, next, err
+	return view(ctx, s, partition, s.partitions[partition].buyers(pool), cursor, &buyerHash)
 }
 
 func unitsFrom(value string) (int64, error) {
@@ -86,94 +98,37 @@ func unitsFrom(value string) (int64, error) {
 }
 
 // view is one step of a scan.
-func (s *Store) view(ctx context.Context, partition int, key string, fieldBytes int, cursor uint64, yield func(field, value string) error) (next uint64, err error) {
+func view[T any](ctx context.Context, s *Store, partition int, key string, cursor uint64, h *hash[T]) (found []T, next uint64, err error) {
 	if err := s.checkPartition(partition); err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	step, err := again(ctx, func() (rueidis.ScanEntry, error) { return s.scanStep(ctx, key, cursor) })
 	if err != nil {
-		return 0, err
-	}
-	for i := 0; i+1 < len(step.Elements); i += 2 {
-		if len(step.Elements[i]) != fieldBytes {
-			return 0, fieldError(key, step.Elements[i])
-		}
-		if err := yield(step.Elements[i], step.Elements[i+1]); err != nil {
-			return 0, err
-		}
-	}
-	return step.Cursor, nil
-}
-
-// CellsNow reads cells of a partition, in the order asked for. It also returns Redis' time before the reading.
-func (s *Store) CellsNow(ctx context.Context, partition int, cells []stock.Cell) (found []CellView, nowMS int64, err error) {
-	if nowMS, err = again(ctx, func() (int64, error) { return s.Now(ctx) }); err != nil {
 		return nil, 0, err
 	}
-	values, err := s.fields(ctx, partition, s.partitions[partition].cells, len(cells), func(i int) string { return text(cells[i].Append(nil)) })
-	if err != nil {
-		return nil, 0, err
-	}
-	for i, value := range values {
-		found = append(found, cellView(cells[i], value))
-	}
-	return found, nowMS, nil
+	found, err = h.fields(key, step.Elements)
+	return found, step.Cursor, err
 }
 
-// ManyCellsNow reads cells of any partitions, in the order asked for. If a partition cannot be read, its cells have
-// the error.
-func (s *Store) ManyCellsNow(ctx context.Context, cells []stock.Cell) ([]CellView, []error) {
-	all := make([]int, len(cells))
-	for i := range all {
-		all[i] = i
-	}
-	found, errs := make([]CellView, len(cells)), make([]error, len(cells))
-	for range viewTries {
-		s.manyCells(ctx, cells, all, found, errs)
-		all = slices.DeleteFunc(all, func(i int) bool {
-			return !errors.Is(errs[i], stock.ErrUnknown) && !errors.Is(errs[i], stock.ErrNotApplied)
-		})
-		if len(all) == 0 || ctx.Err() != nil {
-			break
+// fields reads what a step of a scan has found.
+func (h *hash[T]) fields(key string, elements []string) ([]T, error) {
+	found := make([]T, 0, len(elements)/2)
+	for i := 0; i+1 < len(elements); i += 2 {
+		if len(elements[i]) != h.fieldBytes {
+			return nil, fieldError(key, elements[i])
 		}
+		one, err := h.read(elements[i], elements[i+1])
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, one)
 	}
-	return found, errs
+	return found, nil
 }
 
-// manyCells reads the cells at some places of the list.
-func (s *Store) manyCells(ctx context.Context, cells []stock.Cell, which []int, found []CellView, errs []error) {
-	places := map[int][]int{}
-	for _, i := range which {
-		p := cells[i].Partition(len(s.partitions))
-		places[p] = append(places[p], i)
-	}
-	var commands []rueidis.Completed
-	var of [][]int
-	for p, all := range places {
-		for some := range slices.Chunk(all, fieldsAtOnce) {
-			names := make([]string, len(some))
-			for k, i := range some {
-				names[k] = text(cells[i].Append(nil))
-			}
-			commands, of = append(commands, s.client.B().Hmget().Key(s.partitions[p].cells).Field(names...).Build()), append(of, some)
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	for k, answer := range s.client.DoMulti(ctx, commands...) {
-		values, err := answer.AsStrSlice()
-		switch {
-		case err != nil:
-			err = wrap("read cells", err)
-		case len(values) != len(of[k]):
-			err = wrapProtocol("hmget", elementsError(len(values)))
-		}
-		for n, i := range of[k] {
-			if errs[i] = err; err == nil {
-				found[i] = cellView(cells[i], values[n])
-			}
-		}
-	}
+// NowAgain is Now, repeated if that may help.
+func (s *Store) NowAgain(ctx context.Context) (nowMS int64, err error) {
+	return again(ctx, func() (int64, error) { return s.Now(ctx) })
 }
 
 // RecordsNow reads reservations of a partition, any number of them, in the order asked for.
@@ -273,11 +228,6 @@ func (s *Store) DueBetween(ctx context.Context, partition int, fromMS, toMS int6
 	}
 	page.Members = len(found)
 	return page, nil
-}
-
-// ViewOutbox is OutboxAfter, repeated if that may help.
-func (s *Store) ViewOutbox(ctx context.Context, partition int, after string, limit int) ([]stock.Entry, error) {
-	return again(ctx, func() ([]stock.Entry, error) { return s.OutboxAfter(ctx, partition, after, limit) })
 }
 
 // strings returns the answer to a command. It makes the command anew for each try.

@@ -1,0 +1,243 @@
+package redisstock
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+
+	"github.com/redis/rueidis"
+
+	"sluice/core/stock"
+)
+
+// The functions of this file read many partitions by one call to each server. What cannot be read has an error of its own: the
+// rest is read even so.
+
+// many sends commands and takes the answers. of names the partition of each command. Commands that failed are sent again if that
+// may help.
+func (s *Store) many(ctx context.Context, what string, of []int, command func(i int) rueidis.Completed, take func(i int, answer rueidis.RedisResult) error) []error {
+	errs, which := make([]error, len(of)), make([]int, 0, len(of))
+	for i, p := range of {
+		if errs[i] = s.checkPartition(p); errs[i] == nil {
+			which = append(which, i)
+		}
+	}
+	for range viewTries {
+		if len(which) == 0 || ctx.Err() != nil {
+			break
+		}
+		partitions := make([]int, len(which))
+		for k, i := range which {
+			partitions[k] = of[i]
+		}
+		answers := s.askEach(ctx, partitions, func(k int) rueidis.Completed { return command(which[k]) })
+		for k, i := range which {
+			if errs[i] = answers[k].err; errs[i] == nil {
+				errs[i] = answers[k].Error()
+			}
+			if errs[i] != nil {
+				errs[i] = wrap(what, errs[i])
+			} else {
+				errs[i] = take(i, answers[k].RedisResult)
+			}
+		}
+		which = slices.DeleteFunc(which, func(i int) bool { return !mayPass(errs[i]) })
+	}
+	return errs
+}
+
+// Size is the number of fields that a partition has of cells and of reservations in any state.
+type Size struct {
+	Cells, Records int64
+	Err            error
+}
+
+// Sizes reads those of every partition.
+func (s *Store) Sizes(ctx context.Context) []Size {
+	of := make([]int, 2*len(s.partitions))
+	for i := range of {
+		of[i] = i / 2
+	}
+	counts := make([]int64, len(of))
+	errs := s.many(ctx, "count cells and reservations", of, func(i int) rueidis.Completed {
+		key := s.partitions[i/2].cells
+		if i%2 == 1 {
+			key = s.partitions[i/2].res
+		}
+		return s.client.B().Hlen().Key(key).Build()
+	}, func(i int, answer rueidis.RedisResult) (err error) {
+		counts[i], err = answer.AsInt64()
+		return err
+	})
+	sizes := make([]Size, len(s.partitions))
+	for p := range sizes {
+		sizes[p] = Size{counts[2*p], counts[2*p+1], errs[2*p]}
+		if sizes[p].Err == nil {
+			sizes[p].Err = errs[2*p+1]
+		}
+	}
+	return sizes
+}
+
+// Viewed is a step of a scan: what it has found, and the cursor of the next step, which is 0 after the end.
+type Viewed[T any] struct {
+	Found []T
+	Next  uint64
+	Err   error
+}
+
+// ViewManyCells is the first step of ViewCells in each of some partitions.
+func (s *Store) ViewManyCells(ctx context.Context, partitions []int) []Viewed[CellView] {
+	return viewMany(ctx, s, partitions, func(i int) string { return s.partitions[partitions[i]].cells }, &cellHash)
+}
+
+// ViewManyRecords is the first step of ViewRecords in each of some partitions.
+func (s *Store) ViewManyRecords(ctx context.Context, partitions []int) []Viewed[stock.Reservation] {
+	return viewMany(ctx, s, partitions, func(i int) string { return s.partitions[partitions[i]].res }, &recordHash)
+}
+
+// ViewManyBuyers is the first step of ViewBuyers in each of some partitions; each has a pool.
+func (s *Store) ViewManyBuyers(ctx context.Context, partitions []int, pools []uint32) []Viewed[stock.BuyerCount] {
+	return viewMany(ctx, s, partitions, func(i int) string { return s.partitions[partitions[i]].buyers(pools[i]) }, &buyerHash)
+}
+
+func viewMany[T any](ctx context.Context, s *Store, partitions []int, key func(i int) string, h *hash[T]) []Viewed[T] {
+	steps := make([]Viewed[T], len(partitions))
+	errs := s.many(ctx, "scan", partitions, func(i int) rueidis.Completed {
+		return s.client.B().Hscan().Key(key(i)).Cursor(0).Count(scanCount).Build()
+	}, func(i int, answer rueidis.RedisResult) error {
+		step, err := answer.AsScanEntry()
+		if err != nil {
+			return wrapProtocol("scan "+key(i), err)
+		}
+		steps[i].Next = step.Cursor
+		steps[i].Found, err = h.fields(key(i), step.Elements)
+		return err
+	})
+	for i, err := range errs {
+		steps[i].Err = err
+	}
+	return steps
+}
+
+// ManyCellsNow reads cells of any partitions, in the order asked for.
+func (s *Store) ManyCellsNow(ctx context.Context, cells []stock.Cell) ([]CellView, []error) {
+	found := make([]CellView, len(cells))
+	errs := s.manyFields(ctx, len(cells), func(i int) (int, string, string) {
+		p := cells[i].Partition(len(s.partitions))
+		return p, s.partitions[p].cells, text(cells[i].Append(nil))
+	}, func(i int, value string) error {
+		found[i] = cellView(cells[i], value)
+		return nil
+	})
+	return found, errs
+}
+
+// ManyRecordsNow reads reservations, each in a partition, in the order asked for.
+func (s *Store) ManyRecordsNow(ctx context.Context, partitions []int, ids []stock.ReservationID) ([]stock.Reservation, []error) {
+	found := make([]stock.Reservation, len(ids))
+	errs := s.manyFields(ctx, len(ids), func(i int) (int, string, string) {
+		return partitions[i], s.partitions[partitions[i]].res, string(ids[i][:])
+	}, func(i int, value string) (err error) {
+		found[i], err = recordFrom(ids[i], value)
+		return err
+	})
+	return found, errs
+}
+
+// ManyBuyersNow reads users' counts, each in a cell, in the order asked for.
+func (s *Store) ManyBuyersNow(ctx context.Context, cells []stock.Cell, users []int64) ([]int64, []error) {
+	counts := make([]int64, len(cells))
+	errs := s.manyFields(ctx, len(cells), func(i int) (int, string, string) {
+		p := cells[i].Partition(len(s.partitions))
+		return p, s.partitions[p].buyers(cells[i].Pool), text(binary.BigEndian.AppendUint64(cells[i].Append(nil), uint64(users[i])))
+	}, func(i int, value string) (err error) {
+		counts[i], err = unitsFrom(value)
+		return err
+	})
+	return counts, errs
+}
+
+// manyAtOnce is about how many fields one call reads: while Redis answers it, others wait.
+const manyAtOnce = 4096
+
+// manyFields reads n fields of hashes. of says which: the partition, the key and the field. A missing field is empty. A command
+// that fails gives its error to all its fields.
+func (s *Store) manyFields(ctx context.Context, n int, of func(i int) (partition int, key, field string), take func(i int, value string) error) []error {
+	type command struct {
+		partition int
+		key       string
+		fields    []string
+		which     []int
+	}
+	var commands []*command
+	filling := map[string]*command{}
+	for i := range n {
+		partition, key, field := of(i)
+		c := filling[key]
+		if c == nil || len(c.fields) == fieldsAtOnce {
+			c = &command{partition: partition, key: key}
+			commands, filling[key] = append(commands, c), c
+		}
+		c.fields, c.which = append(c.fields, field), append(c.which, i)
+	}
+	errs := make([]error, n)
+	for len(commands) > 0 {
+		some, fields := 0, 0
+		for some < len(commands) && (some == 0 || fields+len(commands[some].fields) <= manyAtOnce) {
+			fields += len(commands[some].fields)
+			some++
+		}
+		now := commands[:some]
+		commands = commands[some:]
+		partitions := make([]int, some)
+		for k, c := range now {
+			partitions[k] = c.partition
+		}
+		failed := s.many(ctx, "read fields", partitions, func(k int) rueidis.Completed {
+			return s.client.B().Hmget().Key(now[k].key).Field(now[k].fields...).Build()
+		}, func(k int, answer rueidis.RedisResult) error {
+			values, err := answer.AsStrSlice()
+			if err == nil && len(values) != len(now[k].fields) {
+				err = elementsError(len(values))
+			}
+			if err != nil {
+				return wrapProtocol("hmget", err)
+			}
+			for v, i := range now[k].which {
+				errs[i] = take(i, values[v])
+			}
+			return nil
+		})
+		for k, err := range failed {
+			for _, i := range now[k].which {
+				if err != nil {
+					errs[i] = err
+				}
+			}
+		}
+	}
+	return errs
+}
+
+// OutboxPage asks for entries of a partition's outbox, as OutboxAfter does.
+type OutboxPage struct {
+	Partition int
+	After     string
+	Limit     int
+}
+
+// ViewManyOutboxes reads a page of each of some outboxes.
+func (s *Store) ViewManyOutboxes(ctx context.Context, pages []OutboxPage) ([][]stock.Entry, []error) {
+	found, of := make([][]stock.Entry, len(pages)), make([]int, len(pages))
+	for i := range pages {
+		of[i] = pages[i].Partition
+	}
+	errs := s.many(ctx, "read outbox", of, func(i int) rueidis.Completed {
+		return s.readOutbox(of[i], pages[i].After, pages[i].Limit)
+	}, func(i int, answer rueidis.RedisResult) (err error) {
+		found[i], err = entriesOf(of[i], answer)
+		return err
+	})
+	return found, errs
+}
