@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -141,7 +142,6 @@ func TestRestoreRefusesOthers(t *testing.T) {
 	d.comesToRest()
 	h := d.hand()
 	before := h.inRedis()
-	defer d.persister()() // the restore with 16 partitions publishes the rebases of those that it can fill
 	h.wipe(3)
 	with := func(flag, value string) result {
 		t.Helper()
@@ -154,14 +154,33 @@ func TestRestoreRefusesOthers(t *testing.T) {
 	with("--partitions", "16").want(command.ExitFailed, "of a deployment of 8 partitions, not 16")
 	with("--mysql-dsn-file", newDeployment(t).migrated().flags["--mysql-dsn-file"]).want(command.ExitFailed, "its ledger is in the MySQL database with the id")
 	h.flush()
-	with("--partitions", "16").want(command.ExitFailed, "another number of partitions")
-	h.flush()
+	published := d.published()
+	with("--partitions", "16").want(command.ExitFailed, "the MySQL database is of a deployment of 8 partitions, not 16", "set --partitions to 8")
+	h.sql("UPDATE ledger_identity SET partitions = NULL") // as in a database from before it had the column
+	for _, partitions := range []string{"16", "4"} {
+		with("--partitions", partitions).want(command.ExitFailed, "another number of partitions")
+	}
 	with("--deployment", "other").want(command.ExitFailed, `the MySQL database is of deployment "test", not "other"`, "set --deployment")
+	if now := d.published(); !slices.Equal(now, published) {
+		t.Errorf("a refused restore has published something: %v, and %v before", now, published)
+	}
 	if n, err := h.client.Do(h.ctx, h.client.B().Dbsize().Build()).AsInt64(); err != nil || n != 0 {
 		t.Errorf("a refused restore has written %d keys (%v)", n, err)
 	}
 	d.run("restore", "--yes").want(command.ExitDone, "restored: 8 of 8")
 	restoredAs(t, before, h.inRedis(), 0, 1, 2, 3, 4, 5, 6, 7)
+}
+
+// published is how far Kafka has come.
+func (d *deployment) published() []outbox.Range {
+	d.t.Helper()
+	topic := outbox.NewTopic(d.persisterConfig().Kafka.Brokers, d.persisterConfig().Kafka.Topic)
+	defer topic.Close()
+	ranges, err := topic.Ranges(d.t.Context())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return ranges
 }
 
 func (d *deployment) migrated() *deployment {

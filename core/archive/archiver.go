@@ -94,7 +94,7 @@ func Run(ctx context.Context, cfg Config) (Done, error) {
 func (a *archiver) run(ctx context.Context) (failed error) {
 	database, err := evidence.NewNonces(a.DB).Identity(ctx)
 	if err == nil {
-		err = database.Refuses(a.Deployment)
+		err = database.Refuses(a.Deployment, 0)
 	}
 	if err != nil {
 		return err

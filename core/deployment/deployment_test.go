@@ -63,7 +63,7 @@ func TestOpen(t *testing.T) {
 	// A database that has the name of another deployment is refused, whatever Redis says of databases.
 	nonces := evidence.NewNonces(stores.DB)
 	for range 2 { // the first name stays
-		if err := nonces.Name(ctx, "theirs"); err != nil {
+		if err := nonces.Name(ctx, "theirs", agreed.Partitions); err != nil {
 			t.Fatal(err)
 		}
 	}

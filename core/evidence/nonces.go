@@ -18,8 +18,8 @@ const (
 	noncesAtOnce = 1000
 
 	selectNonces   = "SELECT partition_id, nonce, effects FROM redis_vettings"
-	selectIdentity = "SELECT identity, COALESCE(deployment, '') FROM ledger_identity"
-	nameLedger     = "UPDATE ledger_identity SET deployment = ? WHERE deployment IS NULL"
+	selectIdentity = "SELECT identity, COALESCE(deployment, ''), COALESCE(partitions, 0) FROM ledger_identity"
+	nameLedger     = "UPDATE ledger_identity SET deployment = ?, partitions = ? WHERE deployment IS NULL OR deployment = ? AND partitions IS NULL"
 	insertNonces   = "INSERT INTO redis_vettings (partition_id, nonce) VALUES "
 	onDuplicate    = " ON DUPLICATE KEY UPDATE nonce = VALUES(nonce), effects = 0, vetted_at = CURRENT_TIMESTAMP(3)"
 	nonceRow       = "(?, ?)"
@@ -36,8 +36,8 @@ var _ stock.Nonces = (*Nonces)(nil)
 func NewNonces(db *sql.DB) *Nonces { return &Nonces{db: db} }
 
 // Name implements stock.Nonces.
-func (n *Nonces) Name(ctx context.Context, deployment string) error {
-	if _, err := n.db.ExecContext(ctx, nameLedger, deployment); err != nil {
+func (n *Nonces) Name(ctx context.Context, deployment string, partitions int) error {
+	if _, err := n.db.ExecContext(ctx, nameLedger, deployment, partitions, deployment); err != nil {
 		return db.WriteError("name the deployment in table ledger_identity", err)
 	}
 	return nil
@@ -45,7 +45,7 @@ func (n *Nonces) Name(ctx context.Context, deployment string) error {
 
 // Identity implements stock.Nonces.
 func (n *Nonces) Identity(ctx context.Context) (id stock.LedgerIdentity, err error) {
-	if err := n.db.QueryRowContext(ctx, selectIdentity).Scan(&id.ID, &id.Deployment); err != nil {
+	if err := n.db.QueryRowContext(ctx, selectIdentity).Scan(&id.ID, &id.Deployment, &id.Partitions); err != nil {
 		return stock.LedgerIdentity{}, db.ReadError("which database this is", "ledger_identity", err)
 	}
 	return id, nil

@@ -116,6 +116,30 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// TestName keeps the first name, and adds the number of partitions where only the name is known.
+func TestName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := evidence.NewNonces(w.db)
+	want := func(partitions int, names ...any) {
+		t.Helper()
+		for i := 0; i < len(names); i += 2 {
+			if err := n.Name(t.Context(), names[i].(string), names[i+1].(int)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if id, err := n.Identity(t.Context()); err != nil || id.Deployment != "mine" || id.Partitions != partitions {
+			t.Errorf("after %v: %+v, %v", names, id, err)
+		}
+	}
+	want(8, "mine", 8, "mine", 9, "theirs", 7)
+	if _, err := w.db.ExecContext(t.Context(), "UPDATE ledger_identity SET partitions = NULL"); err != nil {
+		t.Fatal(err)
+	}
+	want(0, "theirs", 7)
+	want(16, "mine", 16)
+}
+
 // TestNoncesAreReplacedOnce lets many processes replace the same nonces at once, born and renewed.
 func TestNoncesAreReplacedOnce(t *testing.T) {
 	t.Parallel()

@@ -30,6 +30,37 @@ func (r *Reader) StockPositions(ctx context.Context, yield func(stock.Cell, stoc
 	return r.positions(ctx, "stock table", yield, selectStockPositions)
 }
 
+// foreignSample is how many reservations, and how many events, ForeignID looks at.
+const foreignSample = 1000
+
+// ForeignID looks at some reservations and adjustments, and returns the id of one that is not of its cell's partition, out of so many
+// partitions; nil if all are. It looks at those of the highest partition, because they alone show that there are more partitions.
+func (r *Reader) ForeignID(ctx context.Context, partitions int) (foreign *stock.ReservationID, err error) {
+	for _, query := range []string{
+		"SELECT sku_id, pool, bucket, reservation_id FROM reservations ORDER BY reservation_id DESC LIMIT ?",
+		"SELECT sku_id, pool, bucket, reservation_id FROM ledger LIMIT ?",
+	} {
+		err := r.read(ctx, "ids of reservations", func(rows *sql.Rows) error {
+			var c stock.Cell
+			var text sql.RawBytes
+			if err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &text); err != nil {
+				return err
+			}
+			if len(text) != stock.ReservationBytes {
+				return fmt.Errorf("id %x: want %d bytes", text, stock.ReservationBytes)
+			}
+			if id := stock.ReservationID(text); id != (stock.ReservationID{}) && id.Partition() != c.Partition(partitions) {
+				foreign = &id
+			}
+			return nil
+		}, query, foreignSample)
+		if err != nil || foreign != nil {
+			return foreign, err
+		}
+	}
+	return nil, nil
+}
+
 // CountCells counts the cells of the stock table.
 func (r *Reader) CountCells(ctx context.Context) (n int64, err error) {
 	err = r.read(ctx, "stock table", func(rows *sql.Rows) error { return rows.Scan(&n) }, "SELECT COUNT(*) FROM product_inventories")

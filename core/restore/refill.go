@@ -3,7 +3,6 @@ package restore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"sluice/core/event"
@@ -254,8 +253,7 @@ func (f *filler) checkpoints(ctx context.Context, cells []stock.Cell) (fits bool
 // add adds the next event of the ledger to the fold.
 func (f *filler) add(ctx context.Context, e *ledger.Recorded) error {
 	if e.Reservation != (stock.ReservationID{}) && e.Reservation.Partition() != f.partition {
-		return fmt.Errorf("%w, or of one with another number of partitions: the reservation %v is of partition %d there, and of %d here: set --partitions and "+
-			"SLUICE_MYSQL_DSN to those of the deployment", ErrForeign, e.Reservation, e.Reservation.Partition(), f.partition)
+		return foreign(e.Reservation, f.Vetting.Stock.Partitions)
 	}
 	if e.Cell != f.cell {
 		if err := f.finish(ctx); err != nil {

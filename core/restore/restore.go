@@ -34,6 +34,12 @@ const (
 // ErrForeign means that MySQL has the ledger of another deployment.
 var ErrForeign = errors.New("mysql has the ledger of another deployment")
 
+// foreign is the error about a reservation of another partition than its cell has.
+func foreign(id stock.ReservationID, partitions int) error {
+	return fmt.Errorf("%w, or of one with another number of partitions: the reservation %v is of partition %d there, and its stock is in another one of %d "+
+		"here: set --partitions and SLUICE_MYSQL_DSN to those of the deployment", ErrForeign, id, id.Partition(), partitions)
+}
+
 // Restore is how a deployment is restored.
 type Restore struct {
 	Vetting vetting.Vetter
@@ -93,6 +99,14 @@ func (r *Restore) Plan(ctx context.Context) (Plan, error) {
 	p := Plan{Losses: found, Partitions: found.Partitions(r.Vetting.Stock.Partitions)}
 	if len(p.Partitions) == 0 {
 		return p, nil
+	}
+	// A database may not know the number of partitions yet. Its ids do.
+	id, err := ledger.New(r.Vetting.DB, nil).ForeignID(ctx, r.Vetting.Stock.Partitions)
+	if err != nil {
+		return Plan{}, err
+	}
+	if id != nil {
+		return Plan{}, foreign(*id, r.Vetting.Stock.Partitions)
 	}
 	if p.Cells, err = r.count(ctx, p.Partitions); err != nil {
 		return Plan{}, err
@@ -171,7 +185,7 @@ func (r *Restore) newRun(ctx context.Context, plan Plan) (*run, error) {
 	w.report.Partitions = len(plan.Partitions)
 	database, err := evidence.NewNonces(r.Vetting.DB).Identity(ctx)
 	if err == nil {
-		err = database.Refuses(r.Vetting.Stock.Deployment)
+		err = database.Refuses(r.Vetting.Stock.Deployment, r.Vetting.Stock.Partitions)
 	}
 	if err == nil {
 		s := r.Vetting.Stock

@@ -38,8 +38,8 @@ const (
 type Nonces interface {
 	// Identity identifies the database that keeps the nonces.
 	Identity(ctx context.Context) (LedgerIdentity, error)
-	// Name gives the database the name of its deployment, if it has none yet.
-	Name(ctx context.Context, deployment string) error
+	// Name gives the database the name of its deployment and the number of its partitions, if it has none yet.
+	Name(ctx context.Context, deployment string, partitions int) error
 	// Read returns the marks by partition.
 	Read(ctx context.Context, partitions int) ([]Mark, error)
 	// Saw records, by partition, how many effects somebody has seen. It ignores a lower count than the known one, and a
@@ -55,15 +55,21 @@ type Nonces interface {
 type LedgerIdentity struct {
 	ID         string // empty: the database has none
 	Deployment string // empty: nobody has vetted a Redis with the database yet
+	Partitions int    // of the deployment; 0: as above, or nobody has vetted one since the database has the column
 }
 
-// Refuses returns an error if the database belongs to another deployment than the named one.
-func (i LedgerIdentity) Refuses(deployment string) error {
-	if i.Deployment == "" || deployment == "" || i.Deployment == deployment {
-		return nil
+// Refuses returns an error if the database belongs to another deployment than the named one, or to one with another number of
+// partitions. An empty name and 0 partitions are not known.
+func (i LedgerIdentity) Refuses(deployment string, partitions int) error {
+	switch {
+	case i.Deployment != "" && deployment != "" && i.Deployment != deployment:
+		return fmt.Errorf("the MySQL database is of deployment %q, not %q (table ledger_identity): set --deployment to its name, "+
+			"or SLUICE_MYSQL_DSN (or --mysql-dsn-file) to another database", i.Deployment, deployment)
+	case i.Partitions != 0 && partitions != 0 && i.Partitions != partitions:
+		return fmt.Errorf("the MySQL database is of a deployment of %d partitions, not %d (table ledger_identity): set --partitions to %[1]d, "+
+			"or SLUICE_MYSQL_DSN (or --mysql-dsn-file) to another database", i.Partitions, partitions)
 	}
-	return fmt.Errorf("the MySQL database is of deployment %q, not %q (table ledger_identity): set --deployment to its name, "+
-		"or SLUICE_MYSQL_DSN (or --mysql-dsn-file) to another database", i.Deployment, deployment)
+	return nil
 }
 
 // NonceChange is a new nonce for a partition. Old is 0 if there was none.

@@ -95,7 +95,7 @@ func judge(f *findings, deployment string) judgement {
 	if err := otherLedger(f.ledger, f.database.ID); err != nil {
 		j.object("%v", err)
 	}
-	if err := f.database.Refuses(deployment); err != nil {
+	if err := f.database.Refuses(deployment, len(f.partitions)); err != nil {
 		j.object("%v", err)
 	}
 	j.sound = len(j.causes) == 0

@@ -103,7 +103,7 @@ func (s *Store) CheckLedger(ctx context.Context, nonces stock.Nonces) error {
 	if err != nil {
 		return wrap("read whose ledger it is", err)
 	}
-	if err := errors.Join(otherLedger(ledger, database.ID), database.Refuses(whose.deployment)); err != nil {
+	if err := errors.Join(otherLedger(ledger, database.ID), database.Refuses(whose.deployment, len(s.partitions))); err != nil {
 		return fmt.Errorf("%w: %w", ErrForeign, err)
 	}
 	return nil

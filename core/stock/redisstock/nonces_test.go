@@ -3,6 +3,7 @@ package redisstock_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -95,4 +96,40 @@ func (n *hookedNonces) Replace(ctx context.Context, changes []stock.NonceChange,
 		}
 		return n.after()
 	})
+}
+
+// rivalNonces get the name of another deployment just before they are to get one.
+type rivalNonces struct {
+	redistest.Nonces
+
+	deployment string
+	partitions int
+}
+
+func (n *rivalNonces) Name(ctx context.Context, deployment string, partitions int) error {
+	return errors.Join(n.Nonces.Name(ctx, n.deployment, n.partitions), n.Nonces.Name(ctx, deployment, partitions))
+}
+
+// Two deployments vet at the same time with a MySQL that has no name yet. The second one does not open.
+func TestOpenBesideAnotherNewDeployment(t *testing.T) {
+	t.Parallel()
+	for _, rival := range []*rivalNonces{
+		{deployment: "other", partitions: stock.PartitionsDefault}, {deployment: "test", partitions: stock.PartitionsDefault + 1},
+	} {
+		s, _, _ := opened(t)
+		cfg := redisstock.OpenConfig{
+			Partitions: stock.PartitionsDefault, Deployment: "test", Evidence: redistest.NoEvidence{}, Nonces: rival, AllowNoPersistence: true,
+		}
+		s.must("FLUSHALL", "SYNC")
+		if _, err := redisstock.Open(t.Context(), s.client, cfg); !errors.Is(err, redisstock.ErrVetting) || !strings.Contains(err.Error(), "the MySQL database is of") {
+			t.Errorf("%q with %d partitions was first: %v", rival.deployment, rival.partitions, err)
+		}
+		cfg.Deployment = rival.deployment
+		if rival.deployment == "other" {
+			s.must("FLUSHALL", "SYNC")
+			if _, err := redisstock.Open(t.Context(), s.client, cfg); err != nil {
+				t.Errorf("the first one: %v", err)
+			}
+		}
+	}
 }

@@ -208,11 +208,18 @@ func (v *vetting) readLedger(ctx context.Context) (err error) {
 }
 
 // claim writes into Redis that this MySQL has the ledger, if no MySQL has claimed it, and into MySQL the name of the
-// deployment. The first to write has it.
+// deployment and the number of its partitions. The first to write has it, and claim judges again by what is there.
 func (v *vetting) claim(ctx context.Context) error {
-	if v.database.Deployment == "" {
-		if err := v.cfg.Nonces.Name(ctx, v.cfg.Deployment); err != nil {
-			v.cfg.Log.Warn("cannot write the name of the deployment into MySQL: a restore does not notice a wrong --deployment", "error", err)
+	if v.database.Deployment == "" || v.database.Partitions == 0 {
+		err := v.cfg.Nonces.Name(ctx, v.cfg.Deployment, v.cfg.Partitions)
+		if err != nil {
+			v.cfg.Log.Warn("cannot write the name of the deployment and the number of its partitions into MySQL: "+
+				"a restore may not notice a wrong --deployment or --partitions", "error", err)
+		} else if err := v.readLedger(ctx); err != nil { // another deployment may have been first
+			return err
+		}
+		if v.judge(); len(v.causes) > 0 {
+			return nil
 		}
 	}
 	if v.ledger != "" || v.database.ID == "" {

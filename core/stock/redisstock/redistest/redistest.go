@@ -16,24 +16,26 @@ import (
 type Nonces struct {
 	ID string // of the database that they stand for
 
-	mu         sync.Mutex
-	deployment string
-	list       map[int]stock.Mark
+	mu    sync.Mutex
+	named stock.LedgerIdentity
+	list  map[int]stock.Mark
 }
 
 // Identity implements stock.Nonces.
 func (n *Nonces) Identity(context.Context) (stock.LedgerIdentity, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return stock.LedgerIdentity{ID: n.ID, Deployment: n.deployment}, nil
+	id := n.named
+	id.ID = n.ID
+	return id, nil
 }
 
 // Name implements stock.Nonces.
-func (n *Nonces) Name(_ context.Context, deployment string) error {
+func (n *Nonces) Name(_ context.Context, deployment string, partitions int) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.deployment == "" {
-		n.deployment = deployment
+	if n.named.Deployment == "" {
+		n.named = stock.LedgerIdentity{Deployment: deployment, Partitions: partitions}
 	}
 	return nil
 }
