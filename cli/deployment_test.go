@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/redis/rueidis"
@@ -33,11 +34,14 @@ func TestCommandsRefuseAnothersRedis(t *testing.T) {
 			{"stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes"},
 			{"sale", "show", "7"},
 			{"doctor"},
+			{"reconcile"},
+			{"reconcile", "--repair", "--apply", "--reason", "test", "--yes"},
 		} {
 			d.runWith(file, args...).want(command.ExitFailed, "another deployment", "set "+flag)
 		}
 		d.flags[flag] = right
 	}
+	d.run("reservation", "show", "0008"+strings.Repeat("0", 28)).want(command.ExitUsage, "partition 8 of the id: this deployment has 8 (--partitions)")
 	if s := d.show(1001); s.Redis.Avail != 5 {
 		t.Errorf("after what must change nothing: %+v", s.Redis)
 	}
@@ -266,6 +270,8 @@ func TestCommandsRefuseAnothersLedger(t *testing.T) {
 		{"stock", "adjust", "1001", "--delta", "1", "--reason", "test", "--yes"},
 		{"sale", "show", "7"},
 		{"doctor"},
+		{"reconcile"},
+		{"reconcile", "--repair", "--apply", "--reason", "test", "--yes"},
 	} {
 		second.runWith("sku_id,quantity\n1002,5\n", args...).want(command.ExitFailed, "another deployment", "set SLUICE_MYSQL_DSN")
 	}
