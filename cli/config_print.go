@@ -141,7 +141,7 @@ func (p *configPrint) settings(c *command.Console) ([]printed, error) {
 	return found, nil
 }
 
-// addSettings adds the settings of one more command, with which args begin, to those of others.
+// addSettings adds the settings of the command at the beginning of args to those of others.
 func addSettings(found []printed, c *command.Console, args []string) ([]printed, error) {
 	cli := new(root)
 	config.LoadSecrets(cli, os.LookupEnv)

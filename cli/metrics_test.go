@@ -14,9 +14,9 @@ func TestMetricsPage(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(metricsIntro)
 	for _, service := range []struct{ name, about string }{
-		{"core", "What edges and persisters both have. `job` and `instance`, which Prometheus adds, tell whose a figure is."},
-		{"edge", "What edges have."},
-		{"persister", "What persisters have."},
+		{"core", "Metrics of edges and persisters. `job` and `instance`, which Prometheus adds, tell whose a figure is."},
+		{"edge", "Metrics of edges."},
+		{"persister", "Metrics of persisters."},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n", service.name, service.about)
 		for _, f := range telemetry.Families(service.name) {
@@ -32,12 +32,12 @@ func TestMetricsPage(t *testing.T) {
 
 const metricsIntro = `# Metrics
 
-Every service answers ` + "`/metrics`" + ` on its ops port (` + "`--ops-listen`" + `) in the text format of Prometheus, with HELP and TYPE.
+Every edge and persister answers ` + "`/metrics`" + ` on its ops port (` + "`--ops-listen`" + `) in the text format of Prometheus, with HELP and TYPE.
 
 A name is ` + "`sluice_<service>_<thing>_<unit>[_total]`" + `. The service is the directory of the package that has the metric:
-` + "`edge`, `persister`" + `, or ` + "`core`" + ` for what several services run, such as the relay and the sweeper. Counters, and nothing
-else, end with ` + "`_total`" + `. Values of labels are words of fixed sets or addresses of servers, never a SKU or a user. What begins with ` + "`go_`" + ` and
-` + "`process_`" + ` comes from the runtime and the system.
+` + "`edge`, `persister`" + `, or ` + "`core`" + ` for work of both, such as the relay and the sweeper. Counters, and nothing
+else, end with ` + "`_total`" + `. Values of labels are words of fixed sets or addresses of servers, never a SKU or a user. Metrics that begin with ` + "`go_`" + ` and
+` + "`process_`" + ` come from the runtime and the system.
 
-This page is written by ` + "`go test ./cli -update`" + ` from what the program declares in ` + "`core/telemetry`" + `.
+This page is written by ` + "`go test ./cli -update`" + ` from the declarations in ` + "`core/telemetry`" + `.
 `

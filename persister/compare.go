@@ -149,7 +149,7 @@ func (c *comparer) sweepAll(ctx context.Context) {
 	}
 }
 
-// untilNext is how long the last sweep, of whichever persister, is enough.
+// untilNext returns how long the last sweep is enough, whichever persister made it.
 func (c *comparer) untilNext(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()

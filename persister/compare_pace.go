@@ -66,9 +66,9 @@ func sweepBudget(within time.Duration) time.Duration { return within / 3 }
 // sweepMargin is the time that a sweep may take beyond its budget.
 func sweepMargin(within time.Duration) time.Duration { return within / 12 }
 
-// schedule is how long to pause after a sweep that took some time, and within which time a difference is reported then. In the
-// worst case it appears just after the sweep has read its cell, and is reported when the next sweep ends. So this sweep, the
-// pause, and the budget and the margin of the next sweep fit into the time that was asked for.
+// schedule returns the pause after a sweep that took some time, and the time within which a difference is then
+// reported. In the worst case it appears just after the sweep has read its cell, and is reported when the next sweep
+// ends. So this sweep, the pause, and the budget and the margin of the next sweep fit into the time that was asked for.
 func schedule(within, took time.Duration) (pause, period time.Duration) {
 	pause = max(0, within-sweepBudget(within)-sweepMargin(within)-took)
 	return pause, max(within, took+pause+took)

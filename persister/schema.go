@@ -13,8 +13,7 @@ var migrations embed.FS
 // versionTable has goose's default name. Programs of all versions look there, so it stays.
 const versionTable = "goose_db_version"
 
-// Schema is the persister as an owner of tables: those that it writes, and those of sales and vettings, which are as
-// old as they are.
+// Schema is the persister as an owner of tables: those that it writes, and those of sales and vettings.
 func Schema() schema.Owner {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {

@@ -128,7 +128,7 @@ func (f *Fold) takeOff(user, units int64) {
 	f.touched[user] = true
 }
 
-// Apply adds the next row of the ledger. A row that does not follow from the one before waits for a rebase that skips
+// Apply adds the next row of the ledger. If a row does not follow from the row before, it waits for a rebase that skips
 // it.
 func (f *Fold) Apply(e *ledger.Recorded) error {
 	if !e.Follows(f.at.Position) {

@@ -68,8 +68,8 @@ func (e *Event) Follows(last stock.Position) bool {
 	return e.Epoch == last.Epoch && e.Seq == last.Seq+1
 }
 
-// Corrects reports whether the event is a rebase by which somebody has put balances right that did not follow from
-// those before. A rebase by a vetting is different: it brings lost events back, and nobody has asked for it.
+// Corrects reports whether the event is the rebase of a repair: it corrects balances that did not follow from the event
+// before. A rebase by a vetting is different: it brings lost events back, and nobody has asked for it.
 func (e *Event) Corrects() bool {
 	return e.Kind == KindRebase && e.Reservation != stock.ReservationID{}
 }

@@ -27,7 +27,7 @@ const (
 const OnVersion = "sluice deadletter list --reason unknown_version names them: run persisters of the version that wrote them, " +
 	"and sluice deadletter replay for each, or, if no program of yours wrote one, sluice deadletter resolve"
 
-// errNothing means that Kafka does not return messages that it says it has.
+// errNothing means that Kafka does not return messages although its offsets say that it has them.
 var errNothing = errors.New("kafka gives nothing though it has more")
 
 // KafkaTail names the messages that MySQL may not have yet: the messages of a topic that the persisters' group has not

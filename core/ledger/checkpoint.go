@@ -39,7 +39,7 @@ const (
 	selectArchivedBuyers = "SELECT user_id, units FROM archived_buyers WHERE "
 )
 
-// Checkpoints reads those of some cells. A cell of which nothing was archived has none.
+// Checkpoints reads the checkpoints of some cells. A cell without archived events has none.
 func (r *Reader) Checkpoints(ctx context.Context, cells []stock.Cell) (map[stock.Cell]Checkpoint, error) {
 	return CheckpointsIn(ctx, r.db, cells, "")
 }

@@ -9,7 +9,7 @@ import (
 	"sluice/core/stock"
 )
 
-// OpenLetter is a dead letter that nobody has resolved, with the event in it that it is about.
+// OpenLetter is an unresolved dead letter with its event.
 type OpenLetter struct {
 	ID     LetterID
 	Reason string

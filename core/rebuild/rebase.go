@@ -5,8 +5,8 @@ import (
 	"sluice/core/stock"
 )
 
-// Rebase revokes the holds that are left to revoke, and puts the cell into its next epoch, so that late events of the lost data
-// collide with nothing. It opens a cell that was shut. It returns the events that say so, in their order.
+// Rebase revokes the holds that are left to revoke, and puts the cell into its next epoch, so that late events of the
+// lost data collide with nothing. It opens a cell that was shut. It returns the events of all this, in their order.
 func (c *Cell) Rebase(reason string) []event.Event {
 	_, events := c.Revoke(len(c.Revoked), reason)
 	c.Fenced, c.Breached, c.Loaded = false, false, true
@@ -18,9 +18,10 @@ func (c *Cell) Rebase(reason string) []event.Event {
 	return append(events, c.next(reason))
 }
 
-// Revoke revokes the next holds that no longer fit, at most so many. It returns them, none once all are revoked, and the events
-// that say so. Each is revoked in an epoch of its own, in which the cell has no other hold: all of them together would not fit.
-// So the cell must stay fenced until Rebase gives it the holds that it keeps.
+// Revoke revokes the next holds for which the counters have no units, at most so many. It returns them and their
+// events; if all are revoked, it returns none. Each hold is revoked in an epoch of its own, in which the cell has no
+// other hold, because all of them together do not fit into the counters. So the cell must stay fenced until Rebase
+// gives it the holds that it keeps.
 func (c *Cell) Revoke(most int, reason string) (revoked []stock.Reservation, events []event.Event) {
 	revoked = c.Revoked[c.revoked:min(c.revoked+most, len(c.Revoked))]
 	c.revoked += len(revoked)

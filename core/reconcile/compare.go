@@ -27,8 +27,8 @@ type Difference struct {
 	Behind int64 // events that MySQL lacks; 0: none, or it lacks an epoch
 }
 
-// Compare compares a cell in Redis with MySQL's projection of it. A store that does not know the cell has nil. MySQL
-// was read first, so Redis has everything that MySQL had by then, unless Redis has lost it.
+// Compare compares a cell in Redis with MySQL's projection of it. If a store does not know the cell, its state is nil.
+// MySQL must be read first: then Redis has everything that MySQL had, unless Redis has lost it.
 func Compare(redis, mysql *State) Difference {
 	switch {
 	case redis == nil && mysql == nil:

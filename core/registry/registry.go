@@ -21,8 +21,8 @@ import (
 // UsersMax is how many users one call registers.
 const UsersMax = 10_000
 
-// Spread is how old a count of users may be by which an edge refuses others without Redis. So a user who is in Redis is known
-// to every edge after this time.
+// Spread is the greatest age of a count of users by which an edge may refuse others without Redis. So after this time
+// no edge refuses a user who is in Redis.
 const Spread = 500 * time.Millisecond
 
 // Reasons why nobody is registered. They wrap sale.ErrPlan, because the plan of the sale or the list is not in order.

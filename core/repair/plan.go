@@ -53,8 +53,8 @@ func NewPlan(deployment string, report *reconcile.Report, madeAt show.Moment) *P
 	return p
 }
 
-// order sorts the steps. First come those that keep units from being sold twice, then those about the books, and last
-// those that give units back.
+// order sorts the steps. First come those that keep units from being sold twice, then those about MySQL, and last those
+// that give units back.
 func order(steps []reconcile.RepairStep) {
 	rank := map[reconcile.Direction]int{reconcile.Oversell: 0, reconcile.Bookkeeping: 1, reconcile.Undersell: 2}
 	slices.SortFunc(steps, func(a, b reconcile.RepairStep) int {

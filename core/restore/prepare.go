@@ -23,8 +23,7 @@ const (
 	entriesMax   = 1000
 )
 
-// prepare waits until MySQL has everything that is known of the partitions. It leaves out those of which nobody can
-// tell.
+// prepare waits until MySQL has all known events of the partitions. It leaves out partitions for which nobody can tell.
 func (w *run) prepare(ctx context.Context) error {
 	for p := range w.plan.Torn {
 		if err := w.deliver(ctx, p); err != nil {

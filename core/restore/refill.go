@@ -227,7 +227,8 @@ func (f *filler) fill(ctx context.Context, some []cellAt) error {
 	return err
 }
 
-// checkpoints reads those of some cells, with what users had bought by then. It reports whether the users fit into memory.
+// checkpoints reads the checkpoints of some cells, with the units that users had bought by then. It reports whether the
+// users fit into memory.
 func (f *filler) checkpoints(ctx context.Context, cells []stock.Cell) (fits bool, err error) {
 	checkpoints, err := f.from.Checkpoints(ctx, cells)
 	if err != nil {

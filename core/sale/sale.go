@@ -131,8 +131,9 @@ func NewDesk(store stock.Store, db *sql.DB, retention time.Duration) *Desk {
 	return &Desk{store: store, db: db, resumable: retention / 2}
 }
 
-// Bringing has the desk bring the registered users of a sale to where its scripts ask for them, after it has written a window
-// and before any cell has it. A sale that was closed for long has lost them there.
+// Bringing gives the desk a function that brings the registered users of a sale to Redis. The desk calls it after it
+// has written a window into MySQL and before any cell has the window. Redis has forgotten the users of a sale that was
+// closed for long.
 func (d *Desk) Bringing(bring func(ctx context.Context, sale uint32) error) *Desk {
 	d.bring = bring
 	return d

@@ -75,7 +75,7 @@ func (m Position) Compare(n Position) int {
 	return cmp.Or(cmp.Compare(m.Epoch, n.Epoch), cmp.Compare(m.Seq, n.Seq))
 }
 
-// Text is the position as people read it. It is no String, which cells and events would have as theirs.
+// Text returns the position for people. It is not called String, because cells and events would inherit that.
 func (m Position) Text() string { return fmt.Sprintf("%d.%d", m.Epoch, m.Seq) }
 
 // Balances are a cell's counters. Total = Avail + Held + Sold, always.

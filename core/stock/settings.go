@@ -58,7 +58,7 @@ type Settings struct {
 	Frozen         bool // sells nothing; confirm, release and expire still work
 }
 
-// WithDefaults returns the settings of a new cell: where nobody chose a hold, it has HoldDefault.
+// WithDefaults returns the settings of a new cell. If nobody chose a hold, it has HoldDefault.
 func (s Settings) WithDefaults() Settings {
 	s.Hold = cmp.Or(s.Hold, HoldDefault)
 	return s

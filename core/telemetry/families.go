@@ -48,12 +48,12 @@ func Families(services ...string) []Family {
 }
 
 var coreFamilies = []Family{
-	{"sluice_core_build_info", Gauge, "version commit go", "Always 1; the labels say what the process was built from."},
+	{"sluice_core_build_info", Gauge, "version commit go", "Always 1; the labels identify the build of the process."},
 
 	{"sluice_core_readiness_info", Gauge, "state", "1 for what /readyz answers, 0 for the others: ok, degraded (it works, and something puts stock at risk), fail (it must get no work), draining (it stops)."},
 	{"sluice_core_server_faults", Gauge, "server fault", "Faults in the settings or the condition of a server, looked for every 5 s; 0 if there is none. The fault unknown: the server did not tell. /readyz?verbose says what to do."},
 
-	{"sluice_core_redis_shut_partitions", Gauge, "", "Partitions of Redis that answered at the last look and serve nobody until an edge has vetted them: it logs what speaks against those that stay so."},
+	{"sluice_core_redis_shut_partitions", Gauge, "", "Partitions of Redis that answered at the last look and serve nobody until an edge has vetted them. It logs its objections to those that stay shut."},
 	{"sluice_core_redis_state_info", Gauge, "state", "1 for the state in which Redis was last seen, 0 for the others: open, shut (nothing is sold until an edge has vetted it), partly_shut (some partitions are shut or do not answer), unknown (Redis does not answer)."},
 
 	{"sluice_core_script_seconds", Histogram, "script", "How long a call of a script took for this process, network and queueing included."},
@@ -70,11 +70,11 @@ var coreFamilies = []Family{
 
 	{"sluice_core_relay_published_entries_total", Counter, "", "Outbox entries that the relay published, because it saw nobody else do so."},
 	{"sluice_core_relay_partitions", Gauge, "state", "Partitions by where their outboxes stand for this process's relay: young (the edge that made the entries still publishes them), owed (an old entry is to be published), relayed (Kafka should have the old entries, MySQL does not have them yet), passed (the persisters have read past an entry that they should have deleted)."},
-	{"sluice_core_relay_resets_total", Counter, "", "How often the relay began anew with all that a partition's outbox has, because Kafka lost it or its deletion failed."},
+	{"sluice_core_relay_resets_total", Counter, "", "How often the relay published a partition's whole outbox again, because Kafka lost entries or their deletion failed."},
 	{"sluice_core_relay_failures_total", Counter, "", "Rounds of the relay over all outboxes in which something failed."},
 
 	{"sluice_core_basket_sweep_failures_total", Counter, "", "Looks at a partition's undecided baskets that failed, or left one undecided."},
-	{"sluice_core_basket_swept_baskets_total", Counter, "state", "Baskets that this process took up, because whoever had begun them left them undecided for 5 s, by the state that they came to."},
+	{"sluice_core_basket_swept_baskets_total", Counter, "state", "Baskets that this process took up, because an edge left them undecided for 5 s, by the state in which they ended."},
 	{"sluice_core_expiry_expired_reservations_total", Counter, "", "Reservations that this process expired."},
 	{"sluice_core_expiry_forgotten_reservations_total", Counter, "", "Records of finished reservations that this process removed after their retention."},
 	{"sluice_core_expiry_failures_total", Counter, "", "Sweeps of a partition that failed."},
@@ -148,7 +148,7 @@ var persisterFamilies = []Family{
 	{"sluice_persister_transaction_seconds", Histogram, "", "How long one attempt at a batch's transaction took."},
 	{"sluice_persister_transaction_retries_total", Counter, "reason", "Transactions that failed and were repeated or taken apart, by reason."},
 	{"sluice_persister_blocked_workers", Gauge, "reason", "Workers whose batch MySQL has refused and not taken since, by reason."},
-	{"sluice_persister_dead_letters_total", Counter, "reason", "Dead letters that this process wrote, by reason. Each holds what could not be applied."},
+	{"sluice_persister_dead_letters_total", Counter, "reason", "Dead letters that this process wrote, by reason. Each has a message or an event that could not be applied."},
 	{"sluice_persister_unread_messages", Gauge, "", "Messages of the assigned Kafka partitions that are not applied yet."},
 	{"sluice_persister_lag_seconds", Gauge, "", "How old the newest applied event is; 0 if no message is unread."},
 	{"sluice_persister_fetch_failures_total", Counter, "", "Fetches from Kafka that failed."},
@@ -161,19 +161,19 @@ var persisterFamilies = []Family{
 	{"sluice_persister_unresolved_dead_letters", Gauge, "reason", "Dead letters that nobody has resolved, by reason. Every persister shows the same. NaN while MySQL does not tell."},
 	{"sluice_persister_shut_cells", Gauge, "kind", "Cells that are shut until somebody repairs them: fenced (Redis lost acknowledged effects), breached (the counters do not add up). Each persister counts those of its Kafka partitions: add them up. NaN until it has seen all of them."},
 	{"sluice_persister_shut_cells_age_seconds", Gauge, "", "Age of the count of shut cells: how long ago the persister looked at the partition that it has left alone for longest."},
-	{"sluice_persister_archive_unsucceeded_seconds", Gauge, "", "How long ago the last run of sluice archive ended that did all there was to do; before the first, how long ago the first run began. Every persister shows the same, like all about the archive. NaN while there has been none."},
+	{"sluice_persister_archive_unsucceeded_seconds", Gauge, "", "How long ago the last run of sluice archive ended that moved everything that was due; before the first, how long ago the first run began. Every persister shows the same, like all about the archive. NaN while there has been none."},
 	{"sluice_persister_archive_moved_rows", Gauge, "table", "Rows that the last run of sluice archive moved into files: of ledger, reservations, repairs. NaN while there has been none."},
 	{"sluice_persister_archive_run_seconds", Gauge, "", "How long the last run of sluice archive took, rests included. NaN while there has been none."},
 	{"sluice_persister_archive_left_cells", Gauge, "", "Cells that the last run of sluice archive left as they are, because somebody must decide something first. NaN while there has been none."},
 	{"sluice_persister_archive_bad_files", Gauge, "act", "Files that are missing, or not as they were written: archive: the last run of sluice archive read one back so, and deleted nothing of it; verify: the last sluice archive verify --dir found so many. NaN while there has been none."},
 
-	{"sluice_persister_reconcile_findings", Gauge, "type direction", "Differences between the stores that nothing under way explains, by type and by what they can do to a sale: docs/reconcile.md. Every persister shows the same. NaN while MySQL does not tell."},
+	{"sluice_persister_reconcile_findings", Gauge, "type direction", "Differences between the stores that nothing under way explains, by type and by their danger to a sale: docs/reconcile.md. Every persister shows the same. NaN while MySQL does not tell."},
 	{"sluice_persister_reconcile_finding_units", Gauge, "type direction", "Units of these differences. Every persister shows the same."},
 	{"sluice_persister_reconcile_cells", Gauge, "class", "Cells in the last sweep: in_sync, in_flight (events under way explain the difference), drift, unverified. Every persister shows the same. NaN before the first sweep."},
 	{"sluice_persister_reconcile_unverified_seconds", Gauge, "sweep", "How long ago the last sweep began that could read every store; before the first, how long the persister has run. The sweep stock compares all stock as it is, rows the older rows of the ledger once a day."},
-	{"sluice_persister_reconcile_period_seconds", Gauge, "", "Within which time a difference is found: --reconcile-within, or more where sweeps take longer."},
+	{"sluice_persister_reconcile_period_seconds", Gauge, "", "Time within which a difference is found: --reconcile-within, or more if sweeps take longer."},
 	{"sluice_persister_reconcile_sweep_seconds", Gauge, "", "How long the last sweep took, rests included. Every persister shows the same."},
-	{"sluice_persister_reconcile_sweeps_total", Counter, "verdict", "Sweeps of this process, by what they came to. One persister of all sweeps at a time."},
+	{"sluice_persister_reconcile_sweeps_total", Counter, "verdict", "Sweeps of this process, by result. One persister of all sweeps at a time."},
 	{"sluice_persister_reconcile_changed_cells_total", Counter, "", "Cells that this process compared because their applied mark had moved."},
 	{"sluice_persister_applied_mark_moves_total", Counter, "", "Times that a cell's mark moved on. The ledger has all events of a cell up to its mark."},
 }

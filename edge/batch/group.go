@@ -89,7 +89,7 @@ func (g *group) result(i int, res *Result) error {
 }
 
 // findCell finds the state of the cell of request i. Stores mostly list cells in the order in which requests first name
-// them, so it starts at the place that follows from this order. For one hot cell, or if all cells differ, that takes
+// them, so it starts at the place that the cell has in this order. For one hot cell, or if all cells differ, that takes
 // one step.
 func findCell(states []stock.CellState, cell stock.Cell, i int) stock.CellState {
 	start := min(i, len(states)-1)

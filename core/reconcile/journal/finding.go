@@ -101,8 +101,8 @@ func (j *Journal) note(ctx context.Context, sweep Sweep, some []Finding) error {
 		}
 		values = append(values, int64(f.SKU), f.Pool, f.Bucket, f.Type, f.Direction, sweep, f.Findings, f.Units, f.Repair, int64(f.Since), string(proof))
 	}
-	// A difference is not older than the first run said, so the first since stays. Once the pass through older rows has seen it, only
-	// that pass can tell that it is gone: the other sweep does not read these rows.
+	// The since of a finding never moves to a later time. If the pass through older rows has seen a finding, only that
+	// pass can close it: the other sweep does not read these rows.
 	//nolint:gosec // G202: places for values
 	_, err := j.db.ExecContext(ctx, `INSERT INTO reconcile_findings (sku_id, pool, bucket, type, direction, sweep, findings, units, repair, since_ms, proof)
 		VALUES `+strings.Repeat("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), ", len(some)-1)+`(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

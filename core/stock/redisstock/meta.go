@@ -83,9 +83,9 @@ func otherLedger(ledger, database string) error {
 		"set SLUICE_MYSQL_DSN (or --mysql-dsn-file) to that database, or --redis-addr to another Redis", ledger, database)
 }
 
-// CheckLedger checks that the MySQL that keeps nonces is the one that has the ledger of the stock in Redis. The error
-// wraps ErrForeign if it is another one: each would take the data that the other has vetted for lost or exchanged. A
-// Redis that nobody has vetted yet names no MySQL, and passes. So does a MySQL that has the name of no deployment yet.
+// CheckLedger checks that the ledger of the stock in Redis is in the MySQL of nonces. The error wraps ErrForeign if it
+// is in another MySQL: each would believe that the data which the other has vetted are lost or exchanged. A Redis that
+// nobody has vetted yet names no MySQL, and passes. So does a MySQL that has the name of no deployment yet.
 func (s *Store) CheckLedger(ctx context.Context, nonces stock.Nonces) error {
 	database, err := nonces.Identity(ctx)
 	if err != nil {

@@ -142,8 +142,9 @@ func (v *vetting) load(ctx context.Context) error {
 	return nil
 }
 
-// stop deletes the marks of the partitions that the judgement stops, so that Redis refuses everybody who still calls them. It
-// fails with errChanged if somebody has vetted one of them since, because that one may have rebuilt it.
+// stop deletes the marks of the partitions that the judgement stops, so that Redis refuses everybody who still calls
+// them. It fails with errChanged if another process has vetted one of them since, because that process may have rebuilt
+// the partition.
 func (v *vetting) stop(ctx context.Context) error {
 	for _, p := range v.primaries {
 		var commands []rueidis.Completed

@@ -69,7 +69,7 @@ func (s *Store) ReplicaWarning(ctx context.Context) (string, error) {
 		strings.Join(alone, ", ")), nil
 }
 
-// How long the store believes that a node has a replica that keeps up, and that it has none.
+// How long the store believes that a node has a replica that keeps up, and how long that it has none.
 const (
 	replicaMaxAge     = time.Second
 	replicaMissingFor = 200 * time.Millisecond

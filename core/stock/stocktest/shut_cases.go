@@ -204,7 +204,7 @@ func (h *harness) loadUnaudited(hold time.Duration) stock.Cell {
 	return cell
 }
 
-// breaches are the ways in which counters can be wrong that the end of a reservation finds.
+// breaches returns ways to spoil counters that the end of a reservation finds.
 func (h *harness) breaches() []func(cell stock.Cell) {
 	return []func(stock.Cell){
 		func(cell stock.Cell) { h.Corrupt(h.test, cell, 1, 0) },

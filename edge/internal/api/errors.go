@@ -106,8 +106,8 @@ func problemOfRead(err error) error {
 	return err
 }
 
-// unreached names the server that an error is about where it is not that of the stock, which is the usual one, or is
-// there and full.
+// unreached names the server of an error, unless it is the Redis of the stock, as usual. It also tells if that Redis is
+// full.
 func unreached(err error) string {
 	server := new(config.ServerError)
 	switch {

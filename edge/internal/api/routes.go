@@ -18,8 +18,8 @@ func (r routes) add(method, path string) {
 	slices.Sort(r[path])
 }
 
-// beside lists the methods that a literal path lacks and a pattern has that matches it. The router would take the path for
-// one of the pattern's: GET of a list of reservations for GET of the reservation with that id.
+// beside lists the methods that a literal path lacks, of patterns that match it. With such a method the router would
+// take the path for one of the pattern's: GET of a list of reservations for GET of the reservation with that id.
 func (r routes) beside(path string) (methods []string) {
 	if strings.Contains(path, "{") {
 		return nil

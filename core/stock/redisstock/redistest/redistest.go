@@ -93,8 +93,8 @@ func (NoEvidence) Highest(context.Context, func(stock.Cell, stock.Position) erro
 // Forks implements redisstock.Evidence.
 func (NoEvidence) Forks(context.Context, func(stock.Cell, stock.Position) error) error { return nil }
 
-// Open opens Redis for a deployment "test" of so many partitions of which nobody else knows anything, and
-// returns the marks that its stores are to trust.
+// Open opens a new Redis for a deployment "test" with so many partitions, and returns the marks for its stores to
+// trust.
 func Open(t testing.TB, client rueidis.Client, partitions int, stores ...*redisstock.Store) []stock.Mark {
 	t.Helper()
 	report, err := redisstock.Open(t.Context(), client, redisstock.OpenConfig{
