@@ -66,7 +66,7 @@ type mix struct {
 	conns  [connections]offered
 }
 
-// offered is what one connection has been offered.
+// offered counts the requests that one connection was offered.
 type offered struct {
 	begun   time.Time // when the present request was due, or could be sent if that was later
 	latency [kinds]*hdrhistogram.Histogram

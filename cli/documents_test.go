@@ -231,8 +231,8 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 	}
 }
 
-// TestInstallMakesEveryAccount: whoever follows the page has each account before it gets its grants. MySQL stops at the
-// first one that is missing.
+// TestInstallMakesEveryAccount checks that the page makes each account before its grants. MySQL stops at the first one
+// that is missing.
 func TestInstallMakesEveryAccount(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(filepath.Join(top, "docs", "install.md"))

@@ -76,8 +76,8 @@ func TestMissingGrantIsNoMissingMigration(t *testing.T) {
 	}
 }
 
-// TestMigrateWarnsOfTwoCopies: with two copies one must be enough, or the loss of a broker stops all writing; whoever
-// has more brokers is told.
+// TestMigrateWarnsOfTwoCopies: with two copies one must be enough, or the loss of a broker stops all writing. A
+// deployment with more brokers gets a warning.
 func TestMigrateWarnsOfTwoCopies(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)

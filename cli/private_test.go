@@ -9,7 +9,7 @@ import (
 	"sluice/core/auth"
 )
 
-// A token is still made with keys that everybody can read, and whoever makes it is told.
+// If everybody can read the keys, the command still makes a token, and warns.
 func TestOpenSecretFilesAreWarnedOf(t *testing.T) {
 	t.Chdir(t.TempDir())
 	key, err := auth.GenerateKey(auth.HS256)

@@ -103,7 +103,7 @@ func TestUsersAreRegistered(t *testing.T) {
 	}
 }
 
-// Whoever edits the users of a sale in Redis or MySQL is found out by reconcile and doctor, which say what to do.
+// Reconcile and doctor find edits of a sale's users in Redis or MySQL, and say what to do.
 func TestRegisteredUsersAreCompared(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t).migrated()

@@ -10,8 +10,8 @@ import (
 	"sluice/core/stock"
 )
 
-// A node of Redis is away. What it has stays pending, and everything else is put right. Of each of its partitions one step is
-// tried, and the others are not begun.
+// A node of Redis is away. Steps about its partitions stay pending, and everything else is put right. Of each of its
+// partitions one step is tried, and the others are not begun.
 func TestRepairGoesOnWithoutANode(t *testing.T) {
 	t.Parallel()
 	cluster := servicetest.RedisCluster(t)

@@ -106,7 +106,7 @@ func TestRepairFinishesAnAdminsTransfer(t *testing.T) {
 	})
 	for _, a := range answers {
 		m := into[mended](a.want(command.ExitDone))
-		for _, s := range m.Results { // whoever comes late finds nothing
+		for _, s := range m.Results { // a repair that comes late finds nothing
 			if s.Outcome != "done" || !strings.Contains(s.Said, "sale 7") {
 				t.Errorf("%+v", s)
 			}

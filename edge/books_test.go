@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Whoever asks first with no time left spoils the answer for nobody: neither for those who wait, nor for a second.
+// If the first caller has no time left, it spoils the answer neither for those who wait nor for later callers.
 func TestPersistedOutlivesItsFirstAsker(t *testing.T) {
 	t.Parallel()
 	asked, answer := make(chan struct{}), make(chan struct{})

@@ -15,13 +15,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// part is what the head of a file of lua/lib says.
+// part is the head of a file of lua/lib.
 type part struct {
 	needs map[string][]string // names, by the part that gives them; by "script" what its script defines
 	gives []string
 }
 
-// wanted is what a part may need that no part gives.
+// wanted may be needed by a part although no part gives it.
 const wanted = "script"
 
 var (

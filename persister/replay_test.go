@@ -183,7 +183,7 @@ func TestReplayLeavesWhatIsAsItWas(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 	}
-	// Whoever writes into the table past ledger.Reader gets no fork applied either.
+	// A request that was written into the table past ledger.Reader does not apply a fork either.
 	fork := forkLetter(inARow(h, h.cells[0], 1)[0])
 	r.keep(fork)
 	if _, err := r.writer.db.ExecContext(t.Context(), "UPDATE dead_letters SET replay_asked_at = NOW(3) WHERE reason = 'fork'"); err != nil {

@@ -124,7 +124,7 @@ func TestStartRefusesAnothersRedis(t *testing.T) {
 	}
 }
 
-// TestShutdownClosesThePublisherOnce relies on a publisher that tells whoever closes it again.
+// TestShutdownClosesThePublisherOnce relies on a publisher that fails if it is closed again.
 func TestShutdownClosesThePublisherOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, servicetest.Broker(t), servicetest.MariaDB(t))

@@ -13,9 +13,9 @@ import (
 	"sluice/core/telemetry"
 )
 
-// TestLevelLogWithoutKafka takes Kafka away from sales that wait for it. Whoever asks for units is told that the outcome is unknown,
-// also if he asks again. Refusals, and SKUs of the level redis, need no Kafka. Afterwards each request of which the outcome was
-// unknown is found to have had its effect, once.
+// TestLevelLogWithoutKafka takes Kafka away from sales that wait for it. Requests for units get an unknown outcome,
+// even if they are repeated. Refusals, and SKUs of the level redis, need no Kafka. Afterwards each request with an
+// unknown outcome has had one effect.
 func TestLevelLogWithoutKafka(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]func(*stack.Stack) (back func()){

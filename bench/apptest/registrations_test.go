@@ -37,13 +37,14 @@ const (
 	lateUsers = 40_000
 )
 
-// TestRegisteredUsersUnderFaults sells a sale for registered users only at two edges, while users are registered from files and
-// one by one. A load and edges are killed, Redis loses its tail twice, and then everything. Whoever was told to be registered is
-// never called not registered, nobody else ever holds a unit, and every request keeps its answer.
+// TestRegisteredUsersUnderFaults sells a sale for registered users only at two edges, while users are registered from
+// files and one by one. A load and edges are killed, Redis loses its tail twice, and then everything. A user whose
+// registration was answered never gets not_registered, nobody else ever holds a unit, and every request keeps its
+// answer.
 func TestRegisteredUsersUnderFaults(t *testing.T) {
 	t.Parallel()
 	c := newClub(t)
-	for range 3 { // whoever was registered is known everywhere at once, before the sale can open
+	for range 3 { // every edge knows all registered users at once, before the sale can open
 		user := c.registerOne(t.Context(), 0)
 		for edge := range c.edges {
 			refused(c.as(edge, user).Reserve(t.Context(), client.Take{SKU: c.skus[0], Sale: clubSale, Quantity: 1}))(t, client.CodeNotOpen)

@@ -298,7 +298,8 @@ func (w *reconcileRun) print(report *reconcile.Report) error {
 	return nil
 }
 
-// csv writes a line per finding. What is no finding goes to standard error: a store that could not be read, and registered users.
+// csv writes a line per finding. Everything else goes to standard error: stores that could not be read, and registered
+// users.
 func (w *reconcileRun) csv(report *reconcile.Report) error {
 	for _, u := range report.Summary.Unread {
 		w.console.Notef("%s", unreadText(u))

@@ -24,7 +24,8 @@ func (r *replicated) Do(_ context.Context, vectors ...*stock.Vector) {
 	}
 }
 
-// Whoever asks a store directly does not know the levels of cells. A line that needs a replica is asked for again with one.
+// Callers that ask a store directly do not know the levels of cells. They ask again with a replica for a line that
+// needs one.
 func TestDirectAsksForAReplica(t *testing.T) {
 	t.Parallel()
 	s := &replicated{}

@@ -53,7 +53,7 @@ func TestShutCellKeepsABasketRefusing(t *testing.T) {
 	}
 }
 
-// Whoever has refused a basket tells so, also where its lines cannot be given back yet.
+// A process that has refused a basket says so, even if it cannot give the lines back yet.
 func TestRefusalOutlivesAFailure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, 0)

@@ -43,7 +43,7 @@ func (c *Client) HoldBasket(ctx context.Context, b Basket) (HeldBasket, error) {
 	}{b.Items, b.User}})
 }
 
-// Deployment is what the ids of requests follow from, and how long edges remember requests.
+// Deployment has the numbers from which ids of requests are computed, and how long edges remember requests.
 type Deployment struct {
 	Partitions  int   `json:"partitions"`   // never changes
 	RetentionMS int64 `json:"retention_ms"` // after a reservation has ended

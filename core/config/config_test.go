@@ -216,7 +216,7 @@ func TestLoadSecrets(t *testing.T) {
 	}
 }
 
-// A file that can be read only once is left to whoever needs it.
+// A file that can be read only once is left to the caller who needs it.
 func TestValidateLeavesPipesAlone(t *testing.T) {
 	t.Parallel()
 	out, in, err := os.Pipe()

@@ -164,8 +164,8 @@ func overLink(t *testing.T) (pool *sql.DB, link *servicetest.Link) {
 	return pool, link
 }
 
-// TestCloseAfterLoss closes a database whose idle connections the server has dropped: nothing went wrong for whoever
-// is done with it.
+// TestCloseAfterLoss closes a database whose idle connections the server has dropped: the caller is done with it, so
+// this is no error.
 func TestCloseAfterLoss(t *testing.T) {
 	t.Parallel()
 	pool, link := overLink(t)

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 
-// Whoever opens a deployment gets its own stores or none: a refused Redis leaves no connection open.
+// A caller that opens a deployment gets its own stores or none: a refused Redis leaves no connection open.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

@@ -38,7 +38,7 @@ func TestKeysOfRequests(t *testing.T) {
 	}
 }
 
-// FuzzParse holds every key to the way in which it is written: whoever writes it so is understood.
+// FuzzParse writes every parsed key again, and checks that it is parsed to the same key.
 func FuzzParse(f *testing.F) {
 	for _, value := range []string{"k", `"k"`, `"\"\\"`, `\"`, `"`, strings.Repeat("k", 129)} {
 		f.Add(value)

@@ -44,7 +44,7 @@ func (s *Snapshot) EventsOf(ctx context.Context, at []Place, yield func(*Recorde
 	return nil
 }
 
-// Taken is what a user has of a cell.
+// Taken has the units of a user in a cell.
 type Taken struct {
 	Units    int64 // held or bought, also by reservations whose rows have left for files
 	Returned int64 // brought back, which Units still contain

@@ -9,7 +9,7 @@ import (
 	"sluice/core/local/servicetest"
 )
 
-// TestEarlierNeedsHistory: a checkout of the newest commit alone has no earlier program, and whoever asks for one is told what to do.
+// TestEarlierNeedsHistory: a checkout of the newest commit alone has no earlier program, and the error says what to do.
 func TestEarlierNeedsHistory(t *testing.T) {
 	t.Parallel()
 	whole, shallow := servicetest.Clone(t), t.TempDir()

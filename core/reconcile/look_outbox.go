@@ -10,7 +10,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// The bounds of how a look reads outboxes. What lies above them makes the cells of these outboxes unverified.
+// The bounds of how a look reads outboxes. If an outbox exceeds them, its cells are unverified.
 const (
 	outboxesAtOnce = 16      // partitions that one call reads
 	entriesFirst   = 64      // of each partition, before it is known how long they are

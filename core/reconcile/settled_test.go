@@ -38,7 +38,7 @@ func TestCountsOfForgottenPurchasesNeedNoLook(t *testing.T) {
 	}
 }
 
-// What a user has brought back may have lowered the count, and what has left for files counts.
+// Units that a user has brought back may have lowered the count, and units of archived reservations count.
 func TestSettledCountsRegardReturnsAndFiles(t *testing.T) {
 	t.Parallel()
 	b := purchases(t, 7)

@@ -16,7 +16,8 @@ func (w *world) seen() *reconcile.View {
 	return v
 }
 
-// Redis is in an epoch of which no store has an event. What is missing is of that epoch, and nobody knows where the one before ended.
+// Redis is in an epoch of which no store has an event. All missing events are of that epoch, and nobody knows where the
+// epoch before ended.
 func TestEpochWithoutEventsIsMissingFromItsBeginning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 6)

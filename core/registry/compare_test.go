@@ -31,7 +31,7 @@ func (s *shop) edit(command string, of redisstock.UserSet, user int64) {
 	}
 }
 
-// Whoever edits Redis or MySQL by hand is found out, with the users whom only Redis has.
+// The comparison finds edits of Redis or MySQL by hand, with the users whom only Redis has.
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

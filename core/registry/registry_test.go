@@ -133,7 +133,7 @@ func users(from, n int64) []int64 {
 	return list
 }
 
-// Whoever is registered, by any number of calls at once, is in MySQL once and in every set of the sale.
+// A user who is registered by any number of calls at once is in MySQL once, and in every set of the sale.
 func TestRegister(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -114,7 +114,7 @@ func (d *Desk) lease() time.Duration {
 	return Lease
 }
 
-// server is what the work of a step needs beside MySQL: a partition of Redis, or Kafka.
+// server names the server that a step needs beside MySQL: a partition of Redis, or Kafka.
 type server int
 
 const (

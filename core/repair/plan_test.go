@@ -7,7 +7,7 @@ import (
 	"sluice/core/reconcile"
 )
 
-// A digest names the steps that are done, of one deployment: whoever approves them approves nothing else.
+// A digest names the steps that are done, of one deployment: an approval approves nothing else.
 func TestDigestNamesWhatIsDone(t *testing.T) {
 	t.Parallel()
 	step := func(id byte, way reconcile.Direction) reconcile.RepairStep {

@@ -10,8 +10,8 @@ import (
 
 func at(epoch uint32, seq uint64) stock.Position { return stock.Position{Epoch: epoch, Seq: seq} }
 
-// A cell is rebased after somebody has read its position, and before the ledger is read. What the rebase declares lost does not
-// come back, and nothing of it stays from the first attempt.
+// A cell is rebased after somebody has read its position, and before the ledger is read. Events that the rebase
+// declares lost do not come back, and nothing of them stays from the first attempt.
 func TestRebaseSincePositionsWereRead(t *testing.T) {
 	t.Parallel()
 	w, cell := newWorld(t), stock.Cell{SKU: 1}
@@ -71,7 +71,7 @@ func TestPoolThatComesLate(t *testing.T) {
 	}
 }
 
-// Whoever has taken a partition over keeps it, however long persisters take to bring everything to MySQL.
+// A restorer that has taken a partition over keeps it, however long persisters take to bring everything to MySQL.
 func TestClaimLastsWhileARestoreWaits(t *testing.T) {
 	t.Parallel()
 	w, cell := newWorld(t), stock.Cell{SKU: 1}

@@ -11,8 +11,8 @@ import (
 	"sluice/core/stock"
 )
 
-// TestDoneInPart makes each move while one SKU is shut: what was done and what was not is told apart, and the same
-// call does the rest once the SKU is repaired.
+// TestDoneInPart makes each move while one SKU is shut. The answer says which SKUs are done and which are not, and the
+// same call does the rest when the SKU is repaired.
 func TestDoneInPart(t *testing.T) {
 	t.Parallel()
 	m := newMarket(t, nil)

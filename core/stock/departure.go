@@ -46,9 +46,9 @@ func (d *Departure) Destination(cells []Cell) (to Cell, known bool) {
 	return to, known
 }
 
-// Arrive brings the units of a transfer that was cut off into the cell that they were on their way to. It does what a repetition
-// of the transfer would do, so they arrive once, whoever brings them. The caller makes sure that the store still remembers
-// both halves. After ErrInTransit they have not arrived, or nobody knows whether they have.
+// Arrive brings the units of a cut-off transfer into their destination. It makes the same call as a repetition of the
+// transfer, so the units arrive once, whoever brings them. The caller makes sure that the store still remembers both
+// halves. After ErrInTransit they have not arrived, or nobody knows whether they have.
 func (d *Departure) Arrive(ctx context.Context, s Store, to Cell) error {
 	t := transfer{
 		TransferRequest: TransferRequest{From: d.From, To: to, Units: d.Units, User: d.User, Reason: d.Reason},

@@ -29,8 +29,8 @@ func departed(t *testing.T, store *memstock.Store, move stock.TransferRequest) s
 	}
 }
 
-// Whoever knows the event of the first half of a transfer can finish it: the units arrive once, by him, by whoever asked for the
-// transfer, or by both.
+// A process that knows the event of the first half of a transfer can finish it. The units arrive once, even if the
+// transfer's own caller finishes it too.
 func TestTransferIsFinishedByItsDeparture(t *testing.T) {
 	t.Parallel()
 	store, move := transferable(t)

@@ -12,7 +12,7 @@ import (
 	"sluice/edge/cells"
 )
 
-// BenchmarkCrowd has what the batcher itself costs a request: the store answers at once. Runs are told apart by the
+// BenchmarkCrowd measures the cost of the batcher itself for a request: the store answers at once. Compare runs by the
 // CPU time of the whole process, with so many iterations that nothing else counts.
 //
 //	go test -run '^$' -bench BenchmarkCrowd -benchtime 1000000x ./edge/batch

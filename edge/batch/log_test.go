@@ -94,7 +94,7 @@ func TestLevelLogAsksAgainAfterALateAnswer(t *testing.T) {
 	}
 }
 
-// A panic of the store ends neither the edge nor the caller's wait, whoever looks for the effects.
+// A panic of the store while somebody looks for effects ends neither the edge nor a caller's wait.
 func TestPanicWhileLookingForEffects(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -237,7 +237,7 @@ func TestPartOfMixedLevels(t *testing.T) {
 	})
 }
 
-// TestLostAnswerOfAPart: whoever does not hear the answer does not know, and the same request tells.
+// TestLostAnswerOfAPart loses an answer: the outcome is unknown, and the same request tells it.
 func TestLostAnswerOfAPart(t *testing.T) {
 	t.Parallel()
 	st, cells := newStage(t, Config{}), skus(0, 3)

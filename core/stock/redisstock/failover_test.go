@@ -148,8 +148,8 @@ func (f *failing) on(s *shop, node int, settings stock.Settings) stock.Cell {
 	}
 }
 
-// TestOpenInAFailover opens a cluster of which a primary was replaced and does not know it. Whoever sees both
-// opens neither; the replaced one gets no script from anybody. Once all agree, the new one sells.
+// TestOpenInAFailover opens a cluster with a replaced primary that does not know it. A process that sees both primaries
+// opens neither. The replaced one gets no script from anybody. When all nodes agree, the new one sells.
 func TestOpenInAFailover(t *testing.T) {
 	t.Parallel()
 	f := newFailing(t)

@@ -50,8 +50,8 @@ func (s *shop) mark(partition int) string {
 // member is a member of due with one reservation.
 func member(r stock.Reservation) string { return "\x00\x00\x00\x00" + string(r.ID[:]) }
 
-// TestLostDataAreShut loses, exchanges and damages the data of an open server without a restart: nothing is
-// executed on what is there then, by whoever trusted the data of before.
+// TestLostDataAreShut loses, exchanges and damages the data of an open server without a restart: the server executes no
+// call of a process that trusted the earlier data.
 func TestLostDataAreShut(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(s *shop, partition int){
@@ -109,8 +109,8 @@ func TestLostDataAreShut(t *testing.T) {
 	}
 }
 
-// TestDataSetBackAreShut sets the data of an open server back to what they were a moment ago, as a restored
-// copy does: the nonce is right. Whoever has seen an effect that is missing stops all, also those who have not.
+// TestDataSetBackAreShut sets the data of an open server back to what they were a moment ago, as a restored copy does:
+// the nonce is right. A caller that has seen a missing effect stops all callers, even those that have not.
 func TestDataSetBackAreShut(t *testing.T) {
 	t.Parallel()
 	for _, finder := range []string{"reserve", "deduct", "confirm", "release", "adjust", "expire", "forget"} {

@@ -19,7 +19,7 @@ func (s *shop) guarded(units int64) stock.Cell {
 	return cell
 }
 
-// A set goes some time after its sale has closed. Whoever took before is answered as before.
+// A set is removed some time after its sale has closed. Repeated requests from before get their first answers.
 func TestReplayOutlivesARegistration(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})
@@ -47,7 +47,7 @@ func TestReplayOutlivesARegistration(t *testing.T) {
 	}
 }
 
-// Users are counted, looked for and read by whoever brings sets up to date.
+// The calls that count, look for and read users, for a process that brings sets up to date.
 func TestSetsOfUsers(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})

@@ -75,7 +75,7 @@ func (r *restores) hash(name string) map[string]string {
 // keys are the names of all keys of the partition.
 func (r *restores) keys() []string { return slices.Sorted(maps.Keys(r.dump(r.partition))) }
 
-// TestClear empties a partition for whoever restores it, and never one that sells or holds stock.
+// TestClear empties a partition for its restorer, and never one that sells or has stock.
 func TestClear(t *testing.T) {
 	t.Parallel()
 	r := newRestores(t)
@@ -103,7 +103,7 @@ func TestClear(t *testing.T) {
 	}
 	r.unchanged(r.partition, "another restores it", func() { r.clears(r.b, true, redisstock.ErrRestoring) })
 
-	// A restore that has begun may begin again, whoever does it, and although a part is there.
+	// A restore may begin again in any process, even if a part is there.
 	r.must("HSET", r.key("cells"), string(r.cell.Append(nil)), "a part")
 	r.clears(r.a, false, nil)
 	r.must("HSET", r.key("cells"), string(r.cell.Append(nil)), "a part")

@@ -515,5 +515,5 @@ func TestOvertakenVettingShutsNothing(t *testing.T) {
 	if got, to := l.state(cell).Position, (stock.Position{Epoch: last.Epoch + 1, Seq: last.Seq + 1}); got != to {
 		t.Errorf("it is at %v, want %v", got, to)
 	}
-	l.reserve(cell, 99, 1) // whoever opened it still sells
+	l.reserve(cell, 99, 1) // the process that opened it still sells
 }

@@ -10,8 +10,8 @@ import (
 	"sluice/core/stock"
 )
 
-// The functions of this file read many partitions by one call to each server. What cannot be read has an error of its own: the
-// rest is read even so.
+// The functions of this file read many partitions by one call to each server. If a partition cannot be read, it has an
+// error of its own, and the others are read.
 
 // many sends commands and takes the answers. of names the partition of each command. Commands that failed are sent again if that
 // may help.

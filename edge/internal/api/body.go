@@ -193,7 +193,7 @@ type wantError string
 
 func (e wantError) Error() string { return string(e) }
 
-// itemError is what an item of a list has to be.
+// itemError says that an item of a list is wrong, and which values it may have.
 type itemError struct {
 	item int
 	want string

@@ -12,8 +12,8 @@ import (
 	"sluice/core/stock"
 )
 
-// TestUnreachableMySQLIsNamed asks a MySQL that is silent, and one that is not there: whoever only reads its lists is
-// not told of the stock.
+// TestUnreachableMySQLIsNamed asks a MySQL that is silent, and one that is not there: the answer names MySQL, and not
+// the Redis of the stock.
 func TestUnreachableMySQLIsNamed(t *testing.T) {
 	t.Parallel()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

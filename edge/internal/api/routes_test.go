@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Of a literal path beside a pattern, only its own methods are allowed, whoever comes first.
+// A literal path beside a pattern allows only its own methods, in whichever order they are registered.
 func TestRoutesBeside(t *testing.T) {
 	t.Parallel()
 	r := routes{}
