@@ -54,7 +54,7 @@ func finding(sku int64, of reconcile.Type, units int64, way reconcile.Direction)
 	return fmt.Sprintf("%d: %s, %d, %s", sku, of, units, way)
 }
 
-// found sweeps, and returns the findings, a line each.
+// found sweeps, and returns the findings, one a line.
 func found(h *hands, sweeper *reconcile.Sweeper) []string {
 	h.hand.t.Helper()
 	report, err := sweeper.Sweep(h.ctx, reconcile.Scope{})

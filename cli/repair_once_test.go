@@ -136,7 +136,7 @@ func (h *hands) sweeper() *reconcile.Sweeper {
 	return &reconcile.Sweeper{Redis: h.store(), Books: ledger.New(h.db, nil), Tail: evidence.New(h.db, tail).Tail, Now: time.Now}
 }
 
-// planned is a plan of what differs, and a desk that carries it out.
+// planned returns a plan for all differences, and a desk that carries it out.
 func (h *hands) planned() (*repair.Desk, *repair.Plan) {
 	h.hand.t.Helper()
 	sweeper := h.sweeper()

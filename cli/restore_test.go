@@ -171,7 +171,7 @@ func TestRestoreRefusesOthers(t *testing.T) {
 	restoredAs(t, before, h.inRedis(), 0, 1, 2, 3, 4, 5, 6, 7)
 }
 
-// published is how far Kafka has come.
+// published returns the ends of Kafka's partitions.
 func (d *deployment) published() []outbox.Range {
 	d.t.Helper()
 	topic := outbox.NewTopic(d.persisterConfig().Kafka.Brokers, d.persisterConfig().Kafka.Topic)

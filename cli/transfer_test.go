@@ -13,7 +13,8 @@ import (
 	"sluice/core/stock"
 )
 
-// transferCut has an edge that was killed in the middle of an admin's transfer of three units of SKU 1 to sale 7, two minutes ago.
+// transferCut is a deployment whose edge was killed in the middle of an admin's transfer of three units of SKU 1 to
+// sale 7, two minutes ago.
 type transferCut struct {
 	*hands
 
@@ -53,7 +54,7 @@ func newTransferCut(t *testing.T) *transferCut {
 	return c
 }
 
-// addressIn is the address that a line of a log names.
+// addressIn returns the address in a log line.
 func addressIn(line string) string {
 	_, addr, _ := strings.Cut(line, " addr=")
 	addr, _, _ = strings.Cut(addr, " ")

@@ -17,7 +17,7 @@ import (
 // restless matches keys that change without any request.
 var restless = regexp.MustCompile(`:(relay|restorer|wait|meta)$`)
 
-// newShop is a shop with an edge, whose SKUs a test puts into any state.
+// newShop starts a shop with an edge. Tests put its SKUs into any state.
 func newShop(t *testing.T) *contract {
 	t.Helper()
 	c := &contract{stack: newStack(t), sku: 1000}
@@ -27,7 +27,7 @@ func newShop(t *testing.T) *contract {
 	return c
 }
 
-// stored is all that Redis has of stock, by key.
+// stored returns the stock in Redis, by key.
 func (c *contract) stored() map[string]string {
 	c.t.Helper()
 	client, all := c.stack.redis(), map[string]string{}
@@ -46,8 +46,8 @@ func (c *contract) stored() map[string]string {
 	return all
 }
 
-// TestBadInputLeavesNothing sends what is no request, or none that can be fulfilled. Each is told so, and leaves nothing in Redis
-// or in MySQL.
+// TestBadInputLeavesNothing sends malformed requests and requests that cannot be fulfilled. Each is refused, and leaves
+// nothing in Redis or in MySQL.
 func TestBadInputLeavesNothing(t *testing.T) {
 	t.Parallel()
 	c := newShop(t)
@@ -155,7 +155,7 @@ func TestBadInputLeavesNothing(t *testing.T) {
 	}
 }
 
-// changed are the keys that differ.
+// changed returns the keys that differ.
 func changed(before, after map[string]string) (keys []string) {
 	for key := range after {
 		if before[key] != after[key] {
@@ -170,8 +170,8 @@ func changed(before, after map[string]string) (keys []string) {
 	return keys
 }
 
-// TestRefusedBasketsGiveAllBack has baskets refused for one of their lines, while others in other partitions are held meanwhile.
-// All units are back at once, the user's count too, nobody has to decide anything any more, and the key is spent.
+// TestRefusedBasketsGiveAllBack refuses baskets for one of their lines, after lines in other partitions were held. All
+// units and the user's count are back at once, nothing is undecided, and the key is spent.
 func TestRefusedBasketsGiveAllBack(t *testing.T) {
 	t.Parallel()
 	c := newShop(t)

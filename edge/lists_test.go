@@ -227,7 +227,7 @@ func (c *contract) exerciseLists() {
 	c.exerciseMySQLOutage(db, all)
 }
 
-// lookUpReturns looks for a return that there is not.
+// lookUpReturns looks up a return that does not exist.
 func (c *contract) lookUpReturns(want string) {
 	c.t.Helper()
 	c.shoot(shot{method: "GET", path: "/v1/returns/" + strings.Repeat("0", 31) + "f", token: c.service, want: want})

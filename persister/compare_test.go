@@ -9,7 +9,7 @@ import (
 	"sluice/core/reconcile/journal"
 )
 
-// Two persisters on copies of a machine, which listen on the same address, do not hold the lease of comparisons both.
+// Two persisters on copies of a machine listen on the same address. Only one of them holds the lease of comparisons.
 func TestCopiesOfAMachineDoNotShareTheLease(t *testing.T) {
 	t.Parallel()
 	database := openDatabase(t, servicetest.MariaDB(t))

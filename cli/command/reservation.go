@@ -117,7 +117,7 @@ func (o *Opened) reservation(ctx context.Context, id stock.ReservationID) (*rese
 	return report, err
 }
 
-// basketOf is nil for a reservation that names no basket.
+// basketOf returns nil for a reservation that names no basket.
 func basketOf(b stock.BasketRecord) *basketReport {
 	switch b.State {
 	case stock.BasketNone:

@@ -280,8 +280,8 @@ func (s *Saga) part(op stock.Op, n int, part stock.Part) Call {
 // basket may be begun: deciding it again, here or elsewhere, settles it. The error is then a stock.ErrUnknown, except
 // where the first call has failed: then it is that call's.
 //
-// between is nil, except in programs of tests: it is called before each step with what the saga asks for, so that the program
-// can end there.
+// between is nil, except in programs of tests: it is called with the stage before each step, so that the program can
+// end there.
 func Decide(b *stock.Basket, ask func(calls []Call) []Answer, between func(stage string)) (Result, error) {
 	s := New(b)
 	var answers []Answer

@@ -131,7 +131,7 @@ func TestBasketHeldByOthersIsTold(t *testing.T) {
 	}
 }
 
-// Two programs of tests in one process have each their own hook, which is told of the steps of its baskets only.
+// Two users of the saga in one process have a hook each, which hears only of the steps of its own baskets.
 func TestBetweenSteps(t *testing.T) {
 	t.Parallel()
 	for range 2 {

@@ -51,7 +51,8 @@ func TestIDsFollowFromRequests(t *testing.T) {
 	}
 }
 
-// A shop says when it first sent a return, so that an edge looks up one whose key may be forgotten. It says nothing of a new one.
+// A shop says when it first sent a return, so that an edge looks up a return whose key may be forgotten. For a new
+// return it says nothing.
 func TestReturnsSayWhenTheyWereAsked(t *testing.T) {
 	t.Parallel()
 	var sent string

@@ -98,7 +98,7 @@ func (t told) QueryContext(ctx context.Context, query string, args []driver.Name
 	return t.rows(rows, err)
 }
 
-// count counts a call, unless the driver leaves it to a prepared statement.
+// count counts a call, unless the driver makes it by a prepared statement, which counts by itself.
 func count(ctx context.Context, err error) {
 	if !errors.Is(err, driver.ErrSkip) {
 		tally.Add(ctx, 1)

@@ -116,7 +116,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestName keeps the first name, and adds the number of partitions where only the name is known.
+// TestName keeps the first name, and adds the number of partitions if only the name is known.
 func TestName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

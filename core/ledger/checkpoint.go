@@ -49,7 +49,7 @@ func (s *Snapshot) Checkpoints(ctx context.Context, cells []stock.Cell) (map[sto
 	return CheckpointsIn(ctx, s.from, cells, "")
 }
 
-// HasCheckpoints reports whether any cell has one.
+// HasCheckpoints reports whether any cell has a checkpoint.
 func (s *Snapshot) HasCheckpoints(ctx context.Context) (has bool, err error) {
 	err = s.read(ctx, "checkpoints", func(*sql.Rows) error {
 		has = true

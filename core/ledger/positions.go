@@ -33,8 +33,9 @@ func (r *Reader) StockPositions(ctx context.Context, yield func(stock.Cell, stoc
 // foreignSample is how many reservations, and how many events, ForeignID looks at.
 const foreignSample = 1000
 
-// ForeignID looks at some reservations and adjustments, and returns the id of one that is not of its cell's partition, out of so many
-// partitions; nil if all are. It looks at those of the highest partition, because they alone show that there are more partitions.
+// ForeignID looks at some reservations and adjustments, and returns an id with another partition than its cell has
+// among so many partitions. It returns nil if there is none. It looks at ids of the highest partition, because only
+// these show that there are more partitions.
 func (r *Reader) ForeignID(ctx context.Context, partitions int) (foreign *stock.ReservationID, err error) {
 	for _, query := range []string{
 		"SELECT sku_id, pool, bucket, reservation_id FROM reservations ORDER BY reservation_id DESC LIMIT ?",

@@ -39,14 +39,15 @@ func (r *Reader) Reservation(ctx context.Context, id stock.ReservationID) (found
 	return found, nil
 }
 
-// ErrMayBeLetter means that a dead letter may have the return that MySQL has no row of.
+// ErrMayBeLetter means that MySQL has no row of the return, and a dead letter may have its event.
 var ErrMayBeLetter = errors.New("the return may be in a dead letter: replay the letter, or resolve it (sluice deadletter list)")
 
 // Return is a return after the events that MySQL has, nil if it has none of that id. behind is how old the oldest event is that
 // MySQL may lack, negative if nobody knows. Return fails with ErrMayBeLetter while a letter that may have the return is
 // unresolved.
 func (r *Reader) Return(ctx context.Context, id stock.ReservationID) (found *stock.Reservation, behind time.Duration, err error) {
-	// Before the row is read, so that what MySQL has by then is in it, and a letter that is replayed meanwhile.
+	// Read before the row, so that the row has every event up to this time, and also those of a letter that is replayed
+	// meanwhile.
 	untilMS, nowMS := r.persisted(ctx)
 	behind = time.Duration(nowMS-untilMS) * time.Millisecond
 	if nowMS == 0 {

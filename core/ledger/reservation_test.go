@@ -70,8 +70,8 @@ func TestReservationAndItsEvents(t *testing.T) {
 	}
 }
 
-// A dead letter may be all that MySQL has of a return. Until somebody deals with it, nobody is told that the return never
-// arrived.
+// A dead letter may be the only trace of a return in MySQL. Until somebody deals with it, no answer says that the
+// return never arrived.
 func TestReturnInADeadLetter(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)

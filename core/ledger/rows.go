@@ -13,12 +13,12 @@ import (
 	"sluice/core/stock"
 )
 
-// foldColumns are those that a fold of events needs, for a row of values.
+// foldColumns has the columns that a fold of events needs, for a row of values.
 const foldColumns = `sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, available_stock,
 	reserved_stock, sold_stock, deadline_ms, redis_ms, settings, extend_ms`
 
-// values is a row as the driver gives it. Package database/sql takes longer to convert a row than everybody else to read it,
-// because it does so by reflection.
+// values is a row as the driver gives it. Package database/sql converts rows by reflection, which takes longer than
+// reading them.
 type values struct {
 	row   []driver.Value
 	next  int

@@ -22,7 +22,8 @@ type Snapshot struct {
 	tx   *sql.Tx
 }
 
-// Moments reads by statements each of which sees a moment of its own. It costs no calls but theirs, and needs no closing.
+// Moments returns a snapshot without a transaction: each statement sees a moment of its own. It makes no further calls,
+// and needs no closing.
 func (r *Reader) Moments() *Snapshot { return &Snapshot{from: r.db, pool: r.db} }
 
 // Snapshot begins one.
@@ -60,7 +61,7 @@ type Brief struct {
 	InLedger       bool   // the ledger has the event of the position, and it left these balances
 	Applied        uint64 // up to which seq of the position's epoch a persister has found the ledger whole
 	Counted        uint64 // events that the ledger has after that, up to the position
-	RowsDiffer     bool   // the held rows of reservations do not come to what is held; only BriefsAfter reads them
+	RowsDiffer     bool   // the sum of the held rows of reservations differs from Held; only BriefsAfter reads them
 }
 
 // Whole reports whether the ledger has all events of the epoch up to the position, and the stock table is as the last one left it.
@@ -141,7 +142,7 @@ type Recorded struct {
 	TimeMS int64 // Redis time
 }
 
-// Departure returns the half of a transfer that the event is of. It is one that took units out.
+// Departure returns the half of a transfer that the event tells of. The half took units out of the cell.
 func (e *Recorded) Departure() stock.Departure {
 	return stock.Departure{
 		ID: e.Reservation, From: e.Cell, Units: -e.Change.Delta, User: e.User, Fingerprint: e.Fingerprint, Reason: e.Change.Reason,
@@ -237,10 +238,10 @@ func (s *Snapshot) Adjustments(ctx context.Context, cell stock.Cell, limit int, 
 	return s.events(ctx, fmt.Appendf(query, " AND delta IS NOT NULL ORDER BY epoch, seq LIMIT %d", limit), yield)
 }
 
-// partsAtOnce is of how many cells one statement reads, each by a part of its own.
+// partsAtOnce is the number of cells that one statement reads, each by a part of its own.
 const partsAtOnce = 200
 
-// Highest reads the highest positions that the ledger has of cells. Cells of which it has nothing are left out.
+// Highest reads the highest positions of cells in the ledger. It leaves out cells without rows.
 func (s *Snapshot) Highest(ctx context.Context, cells []stock.Cell, yield func(stock.Cell, stock.Position)) error {
 	for some := range slices.Chunk(cells, partsAtOnce) {
 		parts := make([][]byte, len(some))
@@ -255,8 +256,7 @@ func (s *Snapshot) Highest(ctx context.Context, cells []stock.Cell, yield func(s
 	return nil
 }
 
-// EventsFrom reads the events of cells, each from a position on, in the order of the cells and of the events, at most limit of
-// each.
+// EventsFrom reads the events of cells from a position of each on, in order, at most limit for each cell.
 func (s *Snapshot) EventsFrom(ctx context.Context, cells []stock.Cell, from []stock.Position, limit int, yield func(*Recorded)) error {
 	for len(cells) > 0 {
 		parts := make([][]byte, min(len(cells), partsAtOnce))
@@ -271,7 +271,7 @@ func (s *Snapshot) EventsFrom(ctx context.Context, cells []stock.Cell, from []st
 	return nil
 }
 
-// Marks reads up to where persisters found the ledger whole, of the cells that have such a mark.
+// Marks reads the applied marks of cells. It leaves out cells without one.
 func (s *Snapshot) Marks(ctx context.Context, cells []stock.Cell, yield func(stock.Cell, stock.Position)) error {
 	for some := range slices.Chunk(cells, keysAtOnce) {
 		if err := s.positions(ctx, "applied marks", yield, AppendCells([]byte(selectAppliedMarks), some)); err != nil {

@@ -71,7 +71,7 @@ func New(base Cell, ended func(Record)) *Fold {
 // largeFrom is how many holds and users make a fold large. Then Begin makes new maps, because clearing large ones takes longer.
 const largeFrom = 64
 
-// Begin begins the fold anew at a base. What End has returned is no longer good.
+// Begin begins the fold anew at a base. The result of End is not valid any more.
 func (f *Fold) Begin(base Cell) {
 	f.at, f.knownSold, f.whole, f.missing = base.CellState, base.Sold, base.Seq+1, 0
 	if f.large || f.held == nil {

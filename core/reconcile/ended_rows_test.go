@@ -10,8 +10,9 @@ import (
 	"sluice/core/stock"
 )
 
-// Redis remembers none of these reservations. A sweep finds a row that claims to be held, because the held rows of a cell come to
-// what the stock table has as held. The pass through older rows finds any other that is not what its last event left.
+// Redis remembers none of these reservations. A sweep finds a row that claims to be held, because the sum of a cell's
+// held rows must be the held units of the stock table. The pass through older rows finds every other row that differs
+// from its last event.
 func TestEndedRowsAreCompared(t *testing.T) {
 	t.Parallel()
 	b := purchases(t, 20)
@@ -59,7 +60,8 @@ func TestEndedRowsAreCompared(t *testing.T) {
 	}
 }
 
-// A cell of which more is wrong than one pass reports is not said to lack the rows that the pass did not come to.
+// If a cell has more faults than one pass reports, the pass does not report the rows as missing that it did not come
+// to.
 func TestPassThatStopsEarlyReportsNoGap(t *testing.T) {
 	t.Parallel()
 	b := purchases(t, 1)

@@ -34,8 +34,9 @@ const (
 	dueAhead     = 5 * stock.ExpiryPostponed // covers expiries that a shut cell has put off
 )
 
-// portions divides the cells in doubt for close looks. One portion has all cells of its partitions, because each look reads the
-// whole outboxes of these. So it has those of several partitions if they are few.
+// portions divides the cells in doubt for close looks. A portion has all cells in doubt of its partitions, because each
+// look reads the whole outboxes of these partitions. If a partition has few such cells, its portion has several
+// partitions.
 func (w *sweep) portions() (all [][]stock.Cell) {
 	for _, p := range w.inScope() {
 		for c, d := range p.doubts {
@@ -61,8 +62,8 @@ func (w *sweep) portions() (all [][]stock.Cell) {
 	return all
 }
 
-// lookAt looks closely at cells. It looks again at a cell that differs, and reports what two looks in a row have found. Where held
-// units seem to be nobody's, it first searches the partition for their records.
+// lookAt looks closely at cells. If a cell differs, it looks again, and reports only findings of two looks in a row. If
+// held units seem to have no reservation, it first searches the partition for their records.
 func (w *sweep) lookAt(ctx context.Context, cells []stock.Cell) {
 	l := looks{sweep: w, before: map[stock.Cell]Judgement{}, searched: map[stock.Cell]bool{}}
 	for len(cells) > 0 {
@@ -122,7 +123,8 @@ func (l *looks) look(ctx context.Context, cells []stock.Cell) (again []stock.Cel
 	return again, nil
 }
 
-// take judges a cell, and keeps what is certain. If not, it says that another look is needed, and whether a search is.
+// take judges a cell, and keeps a certain judgement. Otherwise it says that another look is needed, and whether a
+// search is.
 func (l *looks) take(v *View) (another, search bool) {
 	if l.rested(v) {
 		return false, false
@@ -219,7 +221,8 @@ type closeLook struct {
 	about map[stock.ReservationID]stock.Cell // reservations whose records have to be read
 }
 
-// begin reads of cells, in the order that the package comment demands, what is known, the counters and the outboxes.
+// begin reads the known positions, the counters and the outboxes of cells, in the order that the package comment
+// demands.
 func (w *sweep) begin(ctx context.Context, cells []stock.Cell) (*closeLook, error) {
 	r := &closeLook{sweep: w, cells: cells, views: map[stock.Cell]*View{}}
 	for _, c := range cells {
@@ -295,8 +298,8 @@ func (r *closeLook) known(ctx context.Context) error {
 	})
 }
 
-// letters reads the dead letters about cells. If there are too many, it asks for fewer cells at a time, so that those about one
-// cell keep nobody from comparing the others.
+// letters reads the dead letters about cells. If there are too many, it asks for fewer cells at a time. So the many
+// letters about one cell do not prevent the comparison of the others.
 func (r *closeLook) letters(ctx context.Context, cells []stock.Cell) error {
 	var found []ledger.OpenLetter
 	err := r.Books.Moments().OpenLetters(ctx, cells, lettersMax, func(l *ledger.OpenLetter) { found = append(found, *l) })
@@ -417,7 +420,7 @@ func (r *closeLook) overdue(ctx context.Context) error {
 	return nil
 }
 
-// unlistedIn finds those of a partition's late reservations that no list of deadlines has.
+// unlistedIn finds late reservations of a partition that no list of deadlines has.
 func (r *closeLook) unlistedIn(ctx context.Context, p *partition, late map[stock.ReservationID]stock.Cell) error {
 	var nowMS int64
 	for _, c := range late {

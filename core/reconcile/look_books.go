@@ -35,8 +35,8 @@ func (r *closeLook) stock(ctx context.Context, s *ledger.Snapshot) error {
 	return err
 }
 
-// begins decides from where on to read the events: from the applied mark. If the ledger has no gap up to a higher position, the
-// last events before it are enough.
+// begins decides where to begin reading the events: at the applied mark. If the ledger has no gap up to a higher
+// position, the last events before that are enough.
 func (v *View) begins(mark, whole stock.Position) {
 	if mark.Less(v.Archived) {
 		mark = v.Archived
@@ -105,7 +105,8 @@ func (r *closeLook) events(ctx context.Context, s *ledger.Snapshot) error {
 	return err
 }
 
-// readOn reads the events of one cell after a position, up to which so many are read, and leaves about so many in memory.
+// readOn reads the events of one cell after a position, and keeps about so many in memory. read is the number of events
+// up to the position.
 func (r *closeLook) readOn(ctx context.Context, s *ledger.Snapshot, v *View, last stock.Position, keep, read int) (err error) {
 	all := read
 	for kept, n := read, walkPage; n == walkPage && v.Unread == ""; {

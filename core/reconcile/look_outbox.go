@@ -30,8 +30,8 @@ type outbox struct {
 	bytes int
 }
 
-// outboxes reads the events of the cells from the outboxes of their partitions. All outboxes are read side by side, so that a long
-// one does not keep the others from being read to their ends.
+// outboxes reads the events of the cells from the outboxes of their partitions. It reads all outboxes side by side, so
+// that a long one does not delay the others.
 func (r *closeLook) outboxes(ctx context.Context) error {
 	of := map[*partition]*outbox{}
 	for _, c := range r.cells {

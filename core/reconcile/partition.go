@@ -54,7 +54,7 @@ type doubt struct {
 	users map[int64]struct{}
 }
 
-// take adds what another doubt has.
+// take adds the reasons of another doubt.
 func (d *doubt) take(o *doubt) {
 	maps.Copy(d.ids, o.ids)
 	maps.Copy(d.users, o.users)
@@ -74,7 +74,7 @@ func newPartition(w *sweep, number int) *partition {
 	}
 }
 
-// conclude finds the cells that need a close look, and forgets what was scanned.
+// conclude finds the cells that need a close look, and frees the memory of the scan.
 func (p *partition) conclude() {
 	for c, s := range p.cells {
 		p.inRedis.add(c)
@@ -195,7 +195,7 @@ func (p *partition) count(found []stock.BuyerCount) {
 	}
 }
 
-// uncounted notes the users of whom Redis has no count.
+// uncounted notes the users without a count in Redis.
 func (p *partition) uncounted() {
 	for key, sum := range p.counts {
 		if sum > p.gave[key] {

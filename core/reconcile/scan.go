@@ -15,8 +15,8 @@ const (
 	buyersTogether  = 8    // lists of users' counts that one call begins to read
 )
 
-// joint is partitions that are scanned together: the first step of all of them is one call, so that those which have little or
-// nothing cost no calls of their own.
+// joint has partitions that are scanned together. The first step of all of them is one call, so partitions with little
+// data cost no calls of their own.
 type joint struct {
 	*sweep
 
@@ -63,7 +63,7 @@ func (j *joint) numbers() []int {
 	return numbers
 }
 
-// through goes through a scan of a partition whose first step has been made.
+// through finishes the scan of a partition after its first step.
 func through[T any](ctx context.Context, p *partition, at redisstock.Viewed[T], step func(cursor uint64) ([]T, uint64, error), take func([]T) error) {
 	for {
 		begun := p.Now()
@@ -126,7 +126,7 @@ func (j *joint) readRecords(ctx context.Context) error {
 	return nil
 }
 
-// compareRows compares the held reservations that were noted with MySQL's rows.
+// compareRows compares the noted held reservations with MySQL's rows.
 func (j *joint) compareRows(ctx context.Context) error {
 	type noted struct {
 		*stock.Reservation
@@ -204,8 +204,9 @@ func (j *joint) readBuyers(ctx context.Context) error {
 	return j.settle(ctx)
 }
 
-// settle compares the counts that do not fit the records with MySQL. Redis forgets the records of old purchases, and keeps their
-// counts. A user whose count is not what MySQL's reservations come to is in doubt: a limit may not have applied to all of them.
+// settle compares the counts that do not fit the records with MySQL. Redis forgets the records of old purchases, and
+// keeps their counts. If a user's count differs from the sum of MySQL's reservations, the cell is in doubt: a limit may
+// not have applied to all of them.
 func (j *joint) settle(ctx context.Context) error {
 	type noted struct {
 		stock.BuyerCount

@@ -34,8 +34,8 @@ func (c *counting) DoMulti(ctx context.Context, commands ...rueidis.Completed) [
 	return c.Client.DoMulti(ctx, commands...)
 }
 
-// sold puts a cell into the stores as it is during a sale: seq 1 has made it, seq 2 holds a unit, and seq 3 holds another one
-// that MySQL does not have yet. One user has both, and a limit applies.
+// sold puts a cell into the stores as it is during a sale: seq 1 made it, seq 2 holds a unit, and seq 3 holds another
+// one that MySQL does not have yet. One user has both, and a limit applies.
 func (w *servers) sold(t *testing.T, cell stock.Cell) {
 	t.Helper()
 	const user, deadline = 5, 4102444800000

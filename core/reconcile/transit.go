@@ -36,7 +36,7 @@ func otherHalf(id stock.ReservationID) stock.ReservationID {
 	return id
 }
 
-// Remembered reports whether Redis has a record of each half that is done, and will have it for a while.
+// Remembered reports whether Redis has a record of each finished half, and will keep it for a while.
 func (t *Transit) Remembered(nowMS int64) bool {
 	return !t.Forgotten && nowMS-t.SinceMS < (t.Retention-forgetMax).Milliseconds()
 }

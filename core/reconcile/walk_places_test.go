@@ -37,7 +37,8 @@ func TestEpochWithoutEventsIsMissingFromItsBeginning(t *testing.T) {
 	}
 }
 
-// Nobody knows which of two events at one place was real. So neither that place nor the one after it tells of edited counters.
+// Nobody knows which of two events at one position was real. So neither that position nor the next one proves edited
+// counters.
 func TestForkedPlacesTellNothingOfCounters(t *testing.T) {
 	t.Parallel()
 	for _, at := range []uint64{3, 4} {

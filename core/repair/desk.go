@@ -74,9 +74,9 @@ type pending string
 
 func (p pending) Error() string { return string(p) }
 
-// Apply carries a plan out, and reports each step. It stops early only when ctx ends, or if it cannot read or write the table
-// of repairs, which every other step would meet too. A step that fails otherwise stays pending, and so do later steps that
-// need the same partition of Redis, or Kafka too.
+// Apply carries a plan out, and reports each step. It stops early only when ctx ends, or if it cannot read or write the
+// table of repairs, because then all other steps would fail too. If a step fails otherwise, it stays pending. Later
+// steps that need the same partition of Redis, or Kafka too, also stay pending.
 func (d *Desk) Apply(ctx context.Context, p *Plan, told func(*Result)) error {
 	if d.Approval != nil {
 		if d.Approval.Plan != p.Digest {
@@ -137,7 +137,8 @@ type failedError struct{ error }
 
 func (e failedError) Unwrap() error { return e.error }
 
-// applyUnless does one step, unless an earlier one has failed with what this one needs. It notes if this one fails.
+// applyUnless does one step, unless an earlier step has failed at a server that this one needs. It notes if this one
+// fails.
 func (d *Desk) applyUnless(ctx context.Context, away map[server]error, p *Plan, step *reconcile.RepairStep, result *Result) error {
 	needs := d.server(step)
 	if err := away[needs]; err != nil {

@@ -61,7 +61,7 @@ func (d *Desk) arrive(ctx context.Context, step *reconcile.RepairStep, out stock
 	return fmt.Sprintf("the units have arrived in %v", to), nil
 }
 
-// left returns the event by which the units of a transfer left a cell; nil if the ledger does not have it.
+// left returns the event of a transfer's units leaving a cell, or nil if the ledger does not have it.
 func (d *Desk) left(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) (left *ledger.Recorded, err error) {
 	s, err := d.Books.Snapshot(ctx)
 	if err != nil {
@@ -75,8 +75,8 @@ func (d *Desk) left(ctx context.Context, step *reconcile.RepairStep, e *reconcil
 	return left, err
 }
 
-// whoMoved says who can finish a transfer that no sale has under way, and that an earlier version of the program has begun. The
-// half that is done does not tell where the units were to go, and nobody but the one who called has the key.
+// whoMoved says who can finish a transfer that an earlier version of the program has begun for no sale. Its first half
+// does not tell the destination, and only the caller has the key.
 func (d *Desk) whoMoved(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) error {
 	left, err := d.left(ctx, step, e)
 	if err != nil {

@@ -15,8 +15,9 @@ type Departure struct {
 	Reason      string
 }
 
-// departureFingerprint condenses the half of a transfer that takes units out. It tells their destination, unless a sale moves
-// them: the sale's row tells that, and an earlier version of the program that finishes the move must know the fingerprint.
+// departureFingerprint condenses the half of a transfer that takes units out. It contains the destination, unless a
+// sale moves the units. For a sale the row has the destination, and an earlier version of the program that finishes the
+// move must find the fingerprint that it knows.
 func (t *TransferRequest) departureFingerprint() uint32 {
 	if t.Scope == ScopeSaleMove {
 		return plainFingerprint(t.Units)
@@ -24,11 +25,12 @@ func (t *TransferRequest) departureFingerprint() uint32 {
 	return FingerprintOf(int64(AdjustTransferOut), -t.Units, int64(t.To.Pool), int64(t.To.Bucket))
 }
 
-// plainFingerprint is the fingerprint of a half that takes units out, and does not tell their destination.
+// plainFingerprint returns a fingerprint of a half that takes units out, without their destination.
 func plainFingerprint(units int64) uint32 { return FingerprintOf(int64(AdjustTransferOut), -units) }
 
-// Destination returns the cell among those of the SKU that the units were on their way to. It returns false if the
-// fingerprint does not tell: a sale has moved the units, or an earlier version of the program, or two cells have the same.
+// Destination returns the one of the SKU's cells that was the destination of the units. It returns false if the
+// fingerprint does not tell: a sale or an earlier version of the program has moved the units, or two cells give the
+// same fingerprint.
 func (d *Departure) Destination(cells []Cell) (to Cell, known bool) {
 	if d.Fingerprint == plainFingerprint(d.Units) {
 		return Cell{}, false

@@ -8,7 +8,7 @@ import (
 	"sluice/core/stock/memstock"
 )
 
-// cutOff does the first half of a transfer, and returns what its event tells.
+// cutOff does the first half of a transfer, and returns its departure.
 func cutOff(t *testing.T, store *memstock.Store, move stock.TransferRequest) stock.Departure {
 	t.Helper()
 	if _, err := stock.Transfer(t.Context(), &flaky{Store: store, failing: 4}, move); !errors.Is(err, stock.ErrInTransit) {

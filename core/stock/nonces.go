@@ -38,7 +38,7 @@ const (
 type Nonces interface {
 	// Identity identifies the database that keeps the nonces.
 	Identity(ctx context.Context) (LedgerIdentity, error)
-	// Name gives the database the name of its deployment and the number of its partitions, if it has none yet.
+	// Name writes the name of the deployment and the number of its partitions into the database, if it has none yet.
 	Name(ctx context.Context, deployment string, partitions int) error
 	// Read returns the marks by partition.
 	Read(ctx context.Context, partitions int) ([]Mark, error)

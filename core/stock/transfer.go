@@ -16,7 +16,7 @@ var (
 	// ErrInTransit means that units have left one cell and not arrived in the other. The caller must repeat the same
 	// transfer until they have.
 	ErrInTransit = errors.New("units in transit")
-	// ErrArrivalRefused is an ErrInTransit: the cell that the units were to arrive in takes none. The error gives the reason.
+	// ErrArrivalRefused is an ErrInTransit: the destination takes no units. The error gives the reason.
 	ErrArrivalRefused = fmt.Errorf("%w, because they cannot arrive", ErrInTransit)
 )
 
@@ -87,8 +87,8 @@ type transfer struct {
 	result    *Transferred
 }
 
-// mayLeave refuses transfers whose units could not arrive. It lets pass those whose units have left already, also if an earlier
-// version of the program has made them leave.
+// mayLeave refuses transfers whose units could not arrive. It lets a transfer pass if its units have left already, even
+// by an earlier version of the program.
 func mayLeave(ctx context.Context, s Store, going []*transfer) {
 	ids := make([]ReservationID, len(going))
 	for i, t := range going {

@@ -1,4 +1,4 @@
-// Package tally counts the calls of servers that a piece of work makes. A call is one trip there and back, however many commands
+// Package tally counts the calls to servers that a piece of work makes. A call is one round trip, however many commands
 // it carries.
 package tally
 
@@ -9,7 +9,7 @@ import (
 
 type key struct{}
 
-// Count returns a context, and the number of calls that are made with it or with a context made of it.
+// Count returns a context, and a counter of the calls that are made with it or with a context derived from it.
 func Count(ctx context.Context) (context.Context, *atomic.Int64) {
 	n := new(atomic.Int64)
 	return context.WithValue(ctx, key{}, n), n

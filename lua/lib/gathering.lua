@@ -37,9 +37,9 @@ local function note(part, record, why, line)
   return move_basket(part.id, part.whole, all and BASKET_HELD or BASKET_BEGUN, OK, 0, now)
 end
 
--- known is the verdict on all lines of a basket by its record, false if each is to be looked at. A basket
--- that is decided leaves the undecided ones: another one of its id and fingerprint may have been decided in
--- its place.
+-- known returns the verdict on all lines of a basket by its record, or false if each line is
+-- decided by itself. A basket that is decided leaves the undecided ones: another one of its id and
+-- fingerprint may have been decided in its place.
 local function known(record, whole)
   if not record then return false end
   if not is_basket(record, whole) then return MISMATCH end

@@ -60,8 +60,8 @@ func (l *Link) Cut() {
 	l.conns = l.conns[:0]
 }
 
-// CutBefore ends the connection that is about to carry some bytes in one write, once. They do not get through. It calls first
-// before that.
+// CutBefore ends the next connection that is about to carry some bytes in one write. They do not get through. It calls
+// first before that.
 func (l *Link) CutBefore(sign []byte, first func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

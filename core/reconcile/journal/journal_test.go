@@ -152,7 +152,8 @@ func TestFindingOfBothSweeps(t *testing.T) {
 	}
 }
 
-// A pass that another persister has gone on with ends nothing: what it has not seen again, the other one may have.
+// If another persister has gone on with a pass, the first one closes no findings: the other one may have seen them
+// again.
 func TestOvertakenPassEndsNothing(t *testing.T) {
 	t.Parallel()
 	k := open(t)

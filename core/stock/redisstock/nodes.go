@@ -186,8 +186,8 @@ func (s *Store) askAll(ctx context.Context, command func(k keys) rueidis.Complet
 	return s.askEach(ctx, of, func(i int) rueidis.Completed { return command(s.partitions[i].keys) })
 }
 
-// askEach sends commands; of names the partition that each of them is about. It asks the nodes of a cluster separately, so that
-// one that hangs, perhaps while the client connects to it, does not delay the others.
+// askEach sends commands; of names the partition of each. It asks the nodes of a cluster separately, so that one that
+// hangs, perhaps while the client connects to it, does not delay the others.
 func (s *Store) askEach(ctx context.Context, of []int, command func(i int) rueidis.Completed) []answer {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()

@@ -208,7 +208,8 @@ func (v *vetting) readLedger(ctx context.Context) (err error) {
 }
 
 // claim writes into Redis that this MySQL has the ledger, if no MySQL has claimed it, and into MySQL the name of the
-// deployment and the number of its partitions. The first to write has it, and claim judges again by what is there.
+// deployment and the number of its partitions. The first process writes them, and claim judges again by the written
+// ones.
 func (v *vetting) claim(ctx context.Context) error {
 	if v.database.Deployment == "" || v.database.Partitions == 0 {
 		err := v.cfg.Nonces.Name(ctx, v.cfg.Deployment, v.cfg.Partitions)

@@ -48,7 +48,7 @@ func cellView(cell stock.Cell, value string) CellView {
 	return CellView{state, err != nil}
 }
 
-// hash says how the fields of a hash are read.
+// hash says how to read the fields of a hash.
 type hash[T any] struct {
 	fieldBytes int
 	read       func(field, value string) (T, error)
@@ -110,7 +110,7 @@ func view[T any](ctx context.Context, s *Store, partition int, key string, curso
 	return found, step.Cursor, err
 }
 
-// fields reads what a step of a scan has found.
+// fields decodes the result of a step of a scan.
 func (h *hash[T]) fields(key string, elements []string) ([]T, error) {
 	found := make([]T, 0, len(elements)/2)
 	for i := 0; i+1 < len(elements); i += 2 {
@@ -126,7 +126,7 @@ func (h *hash[T]) fields(key string, elements []string) ([]T, error) {
 	return found, nil
 }
 
-// NowAgain is Now, repeated if that may help.
+// NowAgain is Now, repeated if the failure may pass.
 func (s *Store) NowAgain(ctx context.Context) (nowMS int64, err error) {
 	return again(ctx, func() (int64, error) { return s.Now(ctx) })
 }

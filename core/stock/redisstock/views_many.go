@@ -13,8 +13,8 @@ import (
 // The functions of this file read many partitions by one call to each server. If a partition cannot be read, it has an
 // error of its own, and the others are read.
 
-// many sends commands and takes the answers. of names the partition of each command. Commands that failed are sent again if that
-// may help.
+// many sends commands and takes the answers. of names the partition of each command. It sends failed commands again if
+// the failure may pass.
 func (s *Store) many(ctx context.Context, what string, of []int, command func(i int) rueidis.Completed, take func(i int, answer rueidis.RedisResult) error) []error {
 	errs, which := make([]error, len(of)), make([]int, 0, len(of))
 	for i, p := range of {
@@ -46,13 +46,13 @@ func (s *Store) many(ctx context.Context, what string, of []int, command func(i 
 	return errs
 }
 
-// Size is the number of fields that a partition has of cells and of reservations in any state.
+// Size is the number of cells and of reservations, in any state, of a partition.
 type Size struct {
 	Cells, Records int64
 	Err            error
 }
 
-// Sizes reads those of every partition.
+// Sizes reads the sizes of all partitions.
 func (s *Store) Sizes(ctx context.Context) []Size {
 	of := make([]int, 2*len(s.partitions))
 	for i := range of {
@@ -79,7 +79,7 @@ func (s *Store) Sizes(ctx context.Context) []Size {
 	return sizes
 }
 
-// Viewed is a step of a scan: what it has found, and the cursor of the next step, which is 0 after the end.
+// Viewed is the result of a step of a scan, with the cursor of the next step, which is 0 after the end.
 type Viewed[T any] struct {
 	Found []T
 	Next  uint64

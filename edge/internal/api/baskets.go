@@ -59,9 +59,10 @@ func (a *API) holdBasket(r *request) error {
 	return nil
 }
 
-// screenBasket refuses a basket with a SKU that does not exist, or of a user who is not registered for a sale. Nobody writes that
-// down, and the same basket may be held once the SKU is loaded, or the user is registered. The screen of sold-out SKUs does not
-// answer baskets: Redis would write its refusal down, so that the same request at another edge could get another answer.
+// screenBasket refuses a basket with a SKU that does not exist, or of a user who is not registered for a sale. Such a
+// refusal is not recorded, so the same basket may be held when the SKU is loaded or the user is registered. The
+// sold-out screen does not answer baskets: Redis records that refusal, so without a record another edge could give the
+// same request another answer.
 func (a *API) screenBasket(b *stock.Basket, items basketItems) error {
 	for i := range b.Lines {
 		l := &b.Lines[i]

@@ -176,7 +176,7 @@ func TestBasketInTrouble(t *testing.T) {
 	}
 }
 
-// TestBetweenSteps has each API tell its own hook of the steps of its baskets.
+// TestBetweenSteps checks that each API calls its own hook for the steps of its baskets.
 func TestBetweenSteps(t *testing.T) {
 	t.Parallel()
 	var seen [2][]string
@@ -289,8 +289,9 @@ func TestBasketTellsScreens(t *testing.T) {
 	}
 }
 
-// TestBasketsOfTheUnregistered has the screen refuse strangers without Redis, and Redis everybody else, which the screen hears of.
-// A refusal by the screen spends nothing: once the user is registered, the same key holds the basket.
+// TestBasketsOfTheUnregistered lets the screen refuse strangers without Redis, and Redis refuse the others, of which
+// the screen hears. A refusal by the screen does not spend the key: when the user is registered, the same key holds the
+// basket.
 func TestBasketsOfTheUnregistered(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

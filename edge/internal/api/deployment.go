@@ -2,13 +2,14 @@ package api
 
 import "github.com/valyala/fasthttp"
 
-// deployment says what the ids of requests follow from, and how long requests are remembered.
+// deployment has the numbers from which ids of requests are computed, and how long requests are remembered.
 type deployment struct {
 	Partitions  int   `json:"partitions"`
 	RetentionMS int64 `json:"retention_ms"`
 }
 
-// showDeployment shows what a shop has to know of the deployment to compute ids, and to tell old requests.
+// showDeployment shows a shop the numbers of the deployment from which it computes ids and finds out which requests are
+// old.
 func (a *API) showDeployment(r *request) error {
 	if err := r.noBody(); err != nil {
 		return err

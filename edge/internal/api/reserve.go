@@ -131,7 +131,7 @@ func (a *API) mayDeduct(cell stock.Cell, id stock.ReservationID) error {
 
 func replayed(res *batch.Result) bool { return res.Verdict == stock.VerdictReplayed }
 
-// tellScreens tells the screens what Redis says to a request.
+// tellScreens tells the screens the answer of Redis to a request.
 func (a *API) tellScreens(asked *stock.Request, res *batch.Result) {
 	switch cell := asked.Cell; {
 	case res.Verdict == stock.VerdictNotLoaded:

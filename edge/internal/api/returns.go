@@ -52,7 +52,8 @@ func (a *API) takeBack(r *request) error {
 	return nil
 }
 
-// repeatReturn answers a return that was sent long ago. Redis may have forgotten it, so it is looked up, and makes nothing free.
+// repeatReturn answers a return that was first sent long ago. Redis may have forgotten it, so the edge only looks it
+// up, and makes no units free.
 func (a *API) repeatReturn(r *request, asked *stock.Request) error {
 	found, nowMS, err := a.findReturn(asked.ID)
 	switch {

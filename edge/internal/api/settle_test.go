@@ -157,8 +157,8 @@ func TestReturnsAreLookedUp(t *testing.T) {
 	look(held.json["reservation_id"].(string), service, 404, "nothing was returned under this id")
 }
 
-// TestOldReturnsAreLookedUp sends returns again that were first sent so long ago that Redis may have forgotten them. They make
-// nothing free, whatever the shop believes of the deployment.
+// TestOldReturnsAreLookedUp sends returns again that were first sent so long ago that Redis may have forgotten them.
+// They make no units free, even if the shop has wrong numbers of the deployment.
 func TestOldReturnsAreLookedUp(t *testing.T) {
 	t.Parallel()
 	kept := &books{}
