@@ -12,7 +12,9 @@ import (
 	"sluice/core/config"
 	"sluice/core/evidence"
 	"sluice/core/kafka"
+	"sluice/core/outbox"
 	"sluice/core/registry"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
 
@@ -76,6 +78,11 @@ func (v Vetter) config() redisstock.OpenConfig {
 	return redisstock.OpenConfig{
 		Partitions: v.Stock.Partitions, Deployment: v.Stock.Deployment,
 		Evidence: known, Tails: known, Retention: v.Stock.Retention, Nonces: evidence.NewNonces(v.DB),
+		Publish: func(ctx context.Context, entries []stock.Entry) error {
+			topic := outbox.NewTopic(v.Kafka.Brokers, v.Kafka.Topic)
+			defer topic.Close()
+			return topic.Deliver(ctx, entries)
+		},
 		AllowNoPersistence: v.AllowNoPersistence, Log: v.log(),
 	}
 }

@@ -8,6 +8,7 @@
 -- KEYS[5] gone   sorted set  end of retention in ms -> reservations
 -- KEYS[6] outbox stream      events for the persister
 -- KEYS[7] buyers hash        cell and user -> units held or sold, of the cell's pool
+-- KEYS[8] meta   hash        of the partition
 -- ARGV[1] cell    14 bytes
 -- ARGV[2] found   bytes  its value; empty: none
 -- ARGV[3] wanted  bytes  its value to be; empty: more parts follow
@@ -40,7 +41,7 @@ if call("EXISTS", KEYS[1]) == 1 then return {1} end
 if (call("HMGET", KEYS[2], ARGV[1])[1] or "") ~= ARGV[2] then return {2} end
 for k = 4, 5 do call("ZCARD", KEYS[k]) end
 call("XLEN", KEYS[6])
-call("HLEN", KEYS[7])
+for k = 7, 8 do call("HLEN", KEYS[k]) end
 local ids, buyers, found = {}, {[KEYS[7]] = {}}, {}
 for i = 5, #ARGV, 3 do
   ids[#ids + 1] = ARGV[i]
@@ -81,5 +82,6 @@ write_buyers(buyers)
 if ARGV[3] ~= "" then
   call("HSET", KEYS[2], ARGV[1], ARGV[3])
   call("XADD", KEYS[6], "*", "e", ARGV[4])
+  call("HINCRBY", KEYS[8], "rebuilt", 1)
 end
 return {0}

@@ -32,6 +32,8 @@ type partitionFindings struct {
 
 	restoring bool   // somebody restores it, and has not finished
 	restored  string // who has restored it last
+	rebuilt   string // how many rebases vettings have written into its outbox
+	announced string // how many of these Kafka has
 }
 
 func newFindings(cfg OpenConfig) findings {

@@ -22,6 +22,8 @@ const (
 	metaRelayResets = "relay_resets" // how often the relay mark was reset
 	metaRestoring   = "restoring"    // who restores it: it is not whole yet
 	metaRestored    = "restored"     // who has restored it last
+	metaRebuilt     = "rebuilt"      // how many rebases vettings have written
+	metaAnnounced   = "announced"    // how many of these Kafka has
 
 	metaFormatNow = "1"
 )

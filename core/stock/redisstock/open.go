@@ -43,6 +43,9 @@ type OpenConfig struct {
 	Tails Tails
 	// Retention is how long finished reservations are remembered. Defaults to stock.RetentionDefault.
 	Retention time.Duration
+	// Publish brings entries of outboxes to Kafka, and returns when Kafka has them. Open needs it for the rebases of the cells that it
+	// rebuilds. Defaults to nil: the relay publishes them, once the partition sells.
+	Publish func(ctx context.Context, entries []stock.Entry) error
 	// Proven is called with the partitions that sell while Open rebuilds cells of others. It may be nil.
 	Proven func(OpenReport)
 	// AllowNoPersistence accepts a server without append-only file, for development. Defaults to false.
@@ -169,6 +172,9 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 		return v.report, errors.Join(err, v.stop(ctx))
 	}
 	err = v.stop(ctx) // before renew loads the scripts, because Redis sells from then on
+	if err == nil {
+		err = v.announce(ctx)
+	}
 	if err == nil {
 		err = v.renew(ctx)
 	}

@@ -301,8 +301,8 @@ func (w *part) end(c *stock.CellState, revoked []stock.Reservation, events []eve
 // write writes the collected records, and the cell and its events where these are given.
 func (w *part) write(wanted, entry []byte) error {
 	k, conn, cell := keysOf(w.partition), w.owner().conn, w.base.CellState.Cell
-	answer, err := conn.Do(w.ctx, conn.B().Eval().Script(w.upkeep.rebuild).Numkeys(7).
-		Key(k.mark, k.cells, k.res, k.due, k.gone, k.outbox, k.buyers(cell.Pool)).
+	answer, err := conn.Do(w.ctx, conn.B().Eval().Script(w.upkeep.rebuild).Numkeys(8).
+		Key(k.mark, k.cells, k.res, k.due, k.gone, k.outbox, k.buyers(cell.Pool), k.meta).
 		Arg(string(cell.Append(nil)), w.base.value, string(wanted), string(entry)).Arg(w.records...).Build()).AsIntSlice()
 	w.records = nil
 	switch {

@@ -281,6 +281,67 @@ func (c cutOff) After(ctx context.Context, after map[stock.Cell]stock.Position, 
 	})
 }
 
+// TestLostTwice loses the tail twice, the second time with the rebase of the first: nobody has sold in an epoch that the next one begins
+// again. A partition whose rebase is not in Kafka does not open.
+func TestLostTwice(t *testing.T) {
+	t.Parallel()
+	l := newLoss(t)
+	cell, p := l.held.Cell, partition(l.held.Cell)
+	l.happen()
+	last := l.state(cell).Position
+	known := l.lose()
+	away := errors.New("kafka is away")
+	l.cfg.Publish = func(context.Context, []stock.Entry) error { return away }
+	if _, err := redisstock.Open(t.Context(), l.client, l.cfg); !errors.Is(err, away) {
+		t.Fatalf("opened without kafka: %v", err)
+	}
+	if n, err := l.run("EXISTS", redisstock.MarkKey(p)).AsInt64(); err != nil || n != 0 {
+		t.Fatalf("it sells in an epoch that nobody else knows of (%v)", err)
+	}
+	published := 0
+	l.cfg.Publish = func(_ context.Context, entries []stock.Entry) error {
+		for _, entry := range entries {
+			b, err := event.Decode(entry.Data)
+			if err != nil {
+				return err
+			}
+			for _, e := range b.Events {
+				known[e.Cell] = append(known[e.Cell], heard{e, b.TimeMS})
+				published++
+			}
+		}
+		return nil
+	}
+	l.opened()
+	if published != 1 {
+		t.Errorf("%d events were published, want the rebase", published)
+	}
+	l.must("SCRIPT", "", "FLUSH") // as a restart does
+	l.opened()
+	if published != 1 {
+		t.Errorf("published again: %d events", published)
+	}
+	l.reserve(cell, 77, 1) // nobody is told of it
+	l.setBack(p, l.copied)
+	l.must("SCRIPT", "", "FLUSH")
+	l.opened()
+	want := stock.Position{Epoch: last.Epoch + 2, Seq: last.Seq + 2}
+	if got := l.state(cell).Position; got != want {
+		t.Errorf("it went on at %v, want %v: the event of what was lost is in the epoch before", got, want)
+	}
+}
+
+// opened opens what there is.
+func (l *loss) opened() {
+	l.Helper()
+	report, err := redisstock.Open(l.Context(), l.client, l.cfg)
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.Distrust([]int{partition(l.held.Cell)})
+	l.Trust(report.Marks)
+}
+
 // TestRebuildByMany lets several processes rebuild at once: one of them does it.
 func TestRebuildByMany(t *testing.T) {
 	t.Parallel()

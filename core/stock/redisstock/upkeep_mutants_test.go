@@ -41,6 +41,7 @@ write_cells()
 	{"never forget shifts", "upkeep/shift.lua", `call("ZADD", KEYS[4], now + tonumber(ARGV[3]), id)`, ``, "TestShift"},
 	{"shift before all types are known", "upkeep/shift.lua", `call("XLEN", KEYS[5])`, ``, "TestShiftRefuses"},
 
+	{"nobody knows of a rebase", "upkeep/rebuild.lua", `call("HINCRBY", KEYS[8], "rebuilt", 1)`, ``, "TestLostTwice"},
 	{"clear what another restores", "upkeep/clear.lua", `if other and other ~= ARGV[1] then return 1 end`, ``, "TestClear"},
 	{"clear what sells", "upkeep/clear.lua", `if call("EXISTS", KEYS[1]) == 1 then return 2 end`, ``, "TestClear"},
 	{"clear stock", "upkeep/clear.lua", `stored > 0 and`, `false and`, "TestClear"},

@@ -29,7 +29,7 @@ func (v *vetting) readCounts(ctx context.Context) error {
 	const n = 3
 	return v.ask(ctx, "count keys", n, func(k keys, b rueidis.Builder) []rueidis.Completed {
 		return []rueidis.Completed{
-			b.Unwatch().Build(), b.Hmget().Key(k.meta).Field(metaRestoring, metaRestored).Build(),
+			b.Unwatch().Build(), b.Hmget().Key(k.meta).Field(metaRestoring, metaRestored, metaRebuilt, metaAnnounced).Build(),
 			b.Eval().Script(v.upkeep.counts).Numkeys(5).Key(k.cells, k.res, k.gone, k.due, k.outbox).Build(),
 		}
 	}, func(partition int, answers []rueidis.RedisResult) error {
@@ -37,7 +37,8 @@ func (v *vetting) readCounts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v.partitions[partition].restoring, v.partitions[partition].restored = restorer[0] != "", restorer[1]
+		whole := &v.partitions[partition]
+		whole.restoring, whole.restored, whole.rebuilt, whole.announced = restorer[0] != "", restorer[1], restorer[2], restorer[3]
 		found, err := answers[n-1].AsIntSlice()
 		if err != nil {
 			return err
