@@ -16,7 +16,10 @@ const (
 	// unwrittenMax is how many events of lost tails may be in Kafka and not yet in MySQL. If there are more,
 	// persisters have to bring them to MySQL first.
 	unwrittenMax = 200_000
-	// tailPage is how many events of a cell one statement reads.
+	// tailCells is how many cells' tails one statement reads, and tailFirst how many events of each. Most tails have fewer.
+	tailCells = 200
+	tailFirst = 100
+	// tailPage is how many events of a longer tail one further statement reads.
 	tailPage = 10_000
 )
 
@@ -63,14 +66,24 @@ func (e *Evidence) After(ctx context.Context, after map[stock.Cell]stock.Positio
 			why[cell] = "its copy in Redis is older than what has left MySQL for files: bring a newer one, or empty the partition and run sluice restore"
 		}
 	}
-	for cell, at := range after {
-		t := tail{ctx, snapshot, cell, at, inOrder(unwritten[cell])}
-		ends, err := t.ends()
-		if err == nil {
-			err = yield(cell, redisstock.Tail{Ends: ends, Each: t.each, Why: why[cell]})
+	for some := range slices.Chunk(slices.Collect(maps.Keys(after)), tailCells) {
+		begin, first := map[stock.Cell]stock.Position{}, map[stock.Cell][]ledger.Recorded{}
+		for _, cell := range some {
+			begin[cell] = after[cell]
 		}
+		err := snapshot.EventsAfter(ctx, begin, tailFirst, func(e *ledger.Recorded) { first[e.Cell] = append(first[e.Cell], *e) })
 		if err != nil {
 			return err
+		}
+		for _, cell := range some {
+			t := tail{ctx, snapshot, cell, after[cell], inOrder(first[cell]), inOrder(unwritten[cell])}
+			ends, err := t.ends()
+			if err == nil {
+				err = yield(cell, redisstock.Tail{Ends: ends, Each: t.each, Why: why[cell]})
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -82,8 +95,12 @@ type tail struct {
 	snapshot  *ledger.Snapshot
 	cell      stock.Cell
 	after     stock.Position
+	first     []ledger.Recorded // the first ones of the ledger, in order
 	unwritten []ledger.Recorded // in order
 }
+
+// whole reports whether the ledger has no more events than the first ones.
+func (t *tail) whole() bool { return len(t.first) < tailFirst }
 
 // inOrder sorts events by their positions, each once.
 func inOrder(events []ledger.Recorded) []ledger.Recorded {
@@ -101,7 +118,14 @@ func (t *tail) ends() (ends []stock.Position, err error) {
 	for i := range t.unwritten {
 		note(&t.unwritten[i])
 	}
-	return ends, t.snapshot.Rebases(t.ctx, t.cell, t.after, note)
+	for i := range t.first {
+		note(&t.first[i])
+	}
+	if t.whole() {
+		return ends, nil
+	}
+	err = t.snapshot.Rebases(t.ctx, t.cell, t.first[len(t.first)-1].Position, note)
+	return ends, err
 }
 
 // each yields the events in order. If both stores have an event, it yields the ledger's.
@@ -120,17 +144,27 @@ func (t *tail) each(yield func(*event.Event, int64) error) error {
 		}
 		return nil
 	}
-	for {
-		n := 0
+	take := func(e *ledger.Recorded) error {
+		from = stock.Position{Epoch: e.Epoch, Seq: e.Seq + 1}
+		if err := before(e.Position); err != nil {
+			return err
+		}
+		return yield(&e.Event, e.TimeMS)
+	}
+	for i := range t.first {
+		if err := take(&t.first[i]); err != nil {
+			return err
+		}
+	}
+	for n := tailPage; ; {
+		if n < tailPage || t.whole() {
+			return before(stock.Position{Epoch: 1<<32 - 1, Seq: stock.SeqMax + 1})
+		}
+		n = 0
 		var failed error
 		err := t.snapshot.Events(t.ctx, t.cell, from, tailPage, func(e *ledger.Recorded) {
-			n++
-			from = stock.Position{Epoch: e.Epoch, Seq: e.Seq + 1}
-			if failed == nil {
-				failed = before(e.Position)
-			}
-			if failed == nil {
-				failed = yield(&e.Event, e.TimeMS)
+			if n++; failed == nil {
+				failed = take(e)
 			}
 		})
 		if err == nil {
@@ -138,9 +172,6 @@ func (t *tail) each(yield func(*event.Event, int64) error) error {
 		}
 		if err != nil {
 			return err
-		}
-		if n < tailPage {
-			return before(stock.Position{Epoch: 1<<32 - 1, Seq: stock.SeqMax + 1})
 		}
 	}
 }

@@ -94,6 +94,30 @@ func (s *Snapshot) BuyersOf(ctx context.Context, cells []stock.Cell, most int, y
 	}, query)
 }
 
+// EventsAfter yields, for each of some cells, the events after a position, at most limit of each cell. It yields those of one cell
+// together and in order, without delta, fields and reason.
+func (s *Snapshot) EventsAfter(ctx context.Context, after map[stock.Cell]stock.Position, limit int, yield func(*Recorded)) error {
+	parts := make([][]byte, 0, len(after))
+	for cell, at := range after {
+		part := appendAmong([]byte("(SELECT "+foldColumns+" FROM ledger WHERE "), cell)
+		parts = append(parts, fmt.Appendf(part, " AND (epoch = %[1]d AND seq > %[2]d OR epoch > %[1]d) ORDER BY epoch, seq LIMIT %[3]d)", at.Epoch, at.Seq, limit))
+	}
+	for some := range slices.Chunk(parts, partsAtOnce) {
+		err := s.values(ctx, "ledger", joinUnion(some), func(v *values) error {
+			var e Recorded
+			err := v.event(&e)
+			if err == nil {
+				yield(&e)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // EpochEnds yields the position at which an epoch of a cell ended, for every epoch that a rebase has ended. at has
 // the cells, and the highest position of each.
 func (s *Snapshot) EpochEnds(ctx context.Context, at map[stock.Cell]stock.Position, yield func(stock.Cell, stock.Position)) error {

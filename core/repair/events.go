@@ -19,6 +19,7 @@ import (
 // The bounds of one step.
 const (
 	publishedMax = 10_000    // messages that it publishes again
+	publishBytes = 16 << 20  // of messages that it publishes at once, and has in memory
 	searchedMax  = 1_000_000 // messages that it reads
 )
 
@@ -37,7 +38,12 @@ func (d *Desk) events(ctx context.Context, step *reconcile.RepairStep, e *reconc
 	for _, s := range e.Spans {
 		total += s.Last - s.First + 1
 	}
-	searched := 0
+	searched, published, bytes := 0, 0, 0
+	publish := func() error {
+		err := d.Publish(ctx, entries)
+		entries, bytes = nil, 0
+		return err
+	}
 	err := d.Kept(ctx, partition, e.SinceMS, func(m *outbox.Message, b *event.Batch) error {
 		if searched++; searched > searchedMax {
 			return errSearched
@@ -51,11 +57,15 @@ func (d *Desk) events(ctx context.Context, step *reconcile.RepairStep, e *reconc
 		}
 		if wanted {
 			entries = append(entries, stock.Entry{ID: m.Entry, Partition: b.Partition, Data: m.Value})
+			published, bytes = published+1, bytes+len(m.Value)
 		}
-		if uint64(len(found)) == total || len(entries) == publishedMax {
+		if uint64(len(found)) == total || published == publishedMax {
 			return errEnough
 		}
-		return nil
+		if bytes < publishBytes {
+			return nil
+		}
+		return publish()
 	})
 	more := "Kafka has no more of them"
 	switch {
@@ -67,7 +77,7 @@ func (d *Desk) events(ctx context.Context, step *reconcile.RepairStep, e *reconc
 	if len(found) == 0 {
 		return "", refusal(strings.Replace(more, "no more of them", "none of them", 1) + ": bring the rows back from a backup of MySQL, or the messages from a copy of the topic")
 	}
-	if err := d.Publish(ctx, entries); err != nil {
+	if err := publish(); err != nil {
 		return "", err
 	}
 	if err := d.awaitEvents(ctx, cell, found); err != nil {

@@ -13,6 +13,7 @@ import (
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
 	"sluice/core/reconcile"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
 
@@ -51,5 +52,43 @@ func TestSearchForEventsEnds(t *testing.T) {
 	}
 	if read != searchedMax {
 		t.Errorf("it has read %d messages", read)
+	}
+}
+
+// A step publishes messages before they fill the memory.
+func TestEventsArePublishedByBytes(t *testing.T) {
+	t.Parallel()
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{servicetest.Redis(t).Addr}, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	store, err := redisstock.New(client, redisstock.Config{Partitions: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const messages, each = 40, 1 << 20
+	all, most := 0, 0
+	enough := errors.New("enough")
+	d := Desk{Store: store, Publish: func(_ context.Context, entries []stock.Entry) error {
+		most = max(most, len(entries))
+		if all += len(entries); all == messages {
+			return enough // rather than wait for persisters
+		}
+		return nil
+	}}
+	d.Kept = func(_ context.Context, _ int, _ int64, yield func(*outbox.Message, *event.Batch) error) error {
+		for seq := range uint64(messages) {
+			b := event.Batch{Events: []event.Event{{Cell: stock.Cell{SKU: 1}, Position: stock.Position{Epoch: 1, Seq: seq + 1}}}}
+			if err := yield(&outbox.Message{Value: make([]byte, each)}, &b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	step := reconcile.RepairStep{SKU: 1}
+	_, err = d.events(t.Context(), &step, &reconcile.EventsAgain{Spans: []reconcile.SeqSpan{{Epoch: 1, First: 1, Last: messages}}})
+	if !errors.Is(err, enough) || all != messages || most > publishBytes/each {
+		t.Errorf("%d messages, at most %d at once: %v", all, most, err)
 	}
 }

@@ -41,6 +41,8 @@ const (
 	tailRecords = 500
 	// lagMax is how many cells that lack effects one Open rebuilds.
 	lagMax = 100_000
+	// lagAtOnce is how many of them one call reads.
+	lagAtOnce = 512
 )
 
 // errRebuilt means that cells were rebuilt. A new vetting has to prove them.
@@ -69,8 +71,13 @@ func (v *vetting) mends() (partitions []int) {
 // attempt finds these done.
 func (v *vetting) mend(ctx context.Context, partitions []int) (why []string, err error) {
 	m := mending{vetting: v, ctx: ctx, bases: map[stock.Cell]*base{}}
+	cells := map[int][]stock.Cell{}
+	for cell := range v.lag {
+		p := cell.Partition(v.cfg.Partitions)
+		cells[p] = append(cells[p], cell)
+	}
 	for _, p := range partitions {
-		if err := m.read(p); err != nil {
+		if err := m.read(p, cells[p]); err != nil {
 			return nil, fmt.Errorf("rebuild partition %d: %w", p, err)
 		}
 	}
@@ -112,24 +119,27 @@ type base struct {
 }
 
 // read reads from Redis the cells of a partition that lag, with their holds.
-func (m *mending) read(p int) error {
+func (m *mending) read(p int, cells []stock.Cell) error {
 	conn, k := m.ownerOf[p].conn, keysOf(p)
-	for cell := range m.lag {
-		if cell.Partition(m.cfg.Partitions) != p {
-			continue
+	for some := range slices.Chunk(cells, lagAtOnce) {
+		fields := make([]string, len(some))
+		for i, cell := range some {
+			fields[i] = string(cell.Append(nil))
 		}
-		values, err := conn.Do(m.ctx, conn.B().Hmget().Key(k.cells).Field(string(cell.Append(nil))).Build()).AsStrSlice()
+		values, err := conn.Do(m.ctx, conn.B().Hmget().Key(k.cells).Field(fields...).Build()).AsStrSlice()
 		if err != nil {
 			return err
 		}
-		state, err := cellFrom(cell, values[0])
-		if err != nil {
-			return err
+		for i, cell := range some {
+			state, err := cellFrom(cell, values[i])
+			if err != nil {
+				return err
+			}
+			if !state.Less(m.lag[cell].Known) && !state.Fenced {
+				return fmt.Errorf("%v: %w", cell, errChanged) // another process has rebuilt it
+			}
+			m.bases[cell] = &base{rebuild.Cell{CellState: state}, values[i]}
 		}
-		if !state.Less(m.lag[cell].Known) && !state.Fenced {
-			return fmt.Errorf("%v: %w", cell, errChanged) // another process has rebuilt it
-		}
-		m.bases[cell] = &base{rebuild.Cell{CellState: state}, values[0]}
 	}
 	for cursor := uint64(0); ; {
 		step, err := conn.Do(m.ctx, conn.B().Hscan().Key(k.res).Cursor(cursor).Count(scanCount).Build()).AsScanEntry()
@@ -152,7 +162,8 @@ func (m *mending) read(p int) error {
 			break
 		}
 	}
-	for _, b := range m.bases { // a scan may yield a record twice
+	for _, cell := range cells { // a scan may yield a record twice
+		b := m.bases[cell]
 		slices.SortFunc(b.Held, func(a, c stock.Reservation) int { return a.ID.Compare(c.ID) })
 		b.Held = slices.CompactFunc(b.Held, func(a, c stock.Reservation) bool { return a.ID == c.ID })
 	}
