@@ -11,9 +11,9 @@ import (
 	"sluice/core/local"
 )
 
-// BenchmarkArchiveBesideSale tells what the archiver takes from a sale on the same machine: accepted reservations a second, and the
-// processor time of each process per accepted one, without an archiver and with one that works as --share says by default. The two take
-// turns, each long enough for an archiver to work and to rest. Run it with -benchtime 1x.
+// BenchmarkArchiveBesideSale measures the cost of the archiver for a sale on the same machine: accepted reservations a
+// second, and the processor time of each process per accepted one, without an archiver and with one of the default
+// --share. The two take turns, each long enough for an archiver to work and to rest. Run it with -benchtime 1x.
 func BenchmarkArchiveBesideSale(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const oldSKU = 1004 // whose holds expire, are a hundred days old then, and leave

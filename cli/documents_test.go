@@ -39,7 +39,7 @@ var assumed = map[string]string{
 	"SLUICE_REDIS_ADDR": "redis:6379", "SLUICE_KAFKA_BROKERS": "kafka:9092",
 }
 
-// commandLine is one that a document tells somebody to type.
+// commandLine is a command line in a document, for its reader to type.
 type commandLine struct {
 	words []string
 	part  bool // it needs further flags

@@ -65,7 +65,7 @@ type gate struct {
 	refused      int
 }
 
-// ErrVettingUnderWay means that a vetting is about to open what is shut, or to say why it does not.
+// ErrVettingUnderWay means that a vetting is under way. It opens the shut partitions, or says why it does not.
 var ErrVettingUnderWay = errors.New("a vetting is under way")
 
 // errRefused means that Redis is as it was when a vetting refused it. The gate vets it again later.

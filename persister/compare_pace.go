@@ -31,7 +31,7 @@ type pacer struct {
 // newPacer spreads work that nobody waits for.
 func newPacer(now func() time.Time) *pacer { return &pacer{times: restMost, now: now, begun: now()} }
 
-// sweepPacer spreads a sweep. compared is how many cells and reservations the last one has compared.
+// sweepPacer spreads a sweep. compared is the number of cells and reservations that the last sweep has compared.
 func sweepPacer(within time.Duration, compared int64, now func() time.Time) *pacer {
 	p := &pacer{times: restSweep, now: now, begun: now()}
 	if compared <= sweptMany {
@@ -60,7 +60,7 @@ func (p *pacer) rest(ctx context.Context, worked time.Duration) {
 	}
 }
 
-// sweepBudget is for how long a sweep rests at the most.
+// sweepBudget is the time of a sweep in which it rests between pieces of work.
 func sweepBudget(within time.Duration) time.Duration { return within / 3 }
 
 // sweepMargin is the time that a sweep may take beyond its budget.

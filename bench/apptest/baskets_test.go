@@ -50,7 +50,7 @@ func TestBasketsWhileEdgesAreKilled(t *testing.T) {
 	s.Run("", "reconcile")
 }
 
-// market is SKUs, and what became of each request.
+// market has SKUs, and the answer to each request.
 type market struct {
 	*testing.T
 	s     *stack.Stack
@@ -143,7 +143,7 @@ func (m *market) until(ctx context.Context, o *order) {
 	m.Errorf("request %s got no answer", o.key)
 }
 
-// note keeps an answer, which must be that of before, except that a reservation that was refused may be asked for again.
+// note keeps an answer. It must be the same as before, except that a refused single reservation may succeed later.
 func (o *order) note(m *market, held bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -157,7 +157,7 @@ func (o *order) note(m *market, held bool) {
 	o.answered, o.held = true, held
 }
 
-// anyEdge is an edge, mostly the dying one if there is one.
+// anyEdge returns an edge, mostly the dying one if there is one.
 func (m *market) anyEdge(ctx context.Context) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -199,7 +199,7 @@ func (m *market) ask(ctx context.Context, addr string, o *order) (held bool, err
 	return err == nil, err
 }
 
-// ids are those of an order's reservations, computed as a shop does.
+// ids returns the ids of an order's reservations, computed as a shop does.
 func (m *market) ids(o *order) []stock.ReservationID {
 	texts, err := client.Basket{Items: o.items, User: o.user, Key: o.key}.ReservationIDs(client.Deployment{Partitions: m.s.Store.Partitions()})
 	if len(o.items) == 1 {
@@ -218,7 +218,7 @@ func (m *market) ids(o *order) []stock.ReservationID {
 	return ids
 }
 
-// giveBack releases all that an order holds. It may be told again later, with its lines released.
+// giveBack releases the reservations of an order. A later answer to the order shows its lines released.
 func (m *market) giveBack(ctx context.Context, o *order) {
 	var texts []string
 	for _, id := range m.ids(o) {
@@ -231,7 +231,7 @@ func (m *market) giveBack(ctx context.Context, o *order) {
 	}
 }
 
-// records are those of an order's reservations.
+// records returns the records of an order's reservations.
 func (m *market) records(o *order) []stock.Reservation {
 	m.Helper()
 	found, _, err := m.s.Store.Reservations(m.Context(), m.ids(o))
@@ -267,7 +267,7 @@ func (m *market) settle(killed time.Time) {
 	}
 }
 
-// compare holds what all were told, and what Redis holds, against each other.
+// compare compares all answers with Redis.
 func (m *market) compare() {
 	m.Helper()
 	want := map[int64]int64{}

@@ -121,7 +121,7 @@ type club struct {
 	visits  []*visit
 }
 
-// visit is a request for units, and what became of it.
+// visit is a request for units, with its answer.
 type visit struct {
 	user   int64
 	member bool
@@ -130,7 +130,7 @@ type visit struct {
 	first  int           // the edge that is asked first, plus 1; 0: any
 
 	held  bool
-	state stock.State // of what it held
+	state stock.State // of its reservations
 }
 
 func newClub(t *testing.T) *club {
@@ -214,7 +214,7 @@ func (c *club) startLoad(from int64) *stack.Process {
 	return stack.StartProcess(c.T, "load", c.s.Program("sale", "register", "7", "--yes", "--file", path))
 }
 
-// load registers users from a file, as often as it takes until all of them are.
+// load registers users from a file, and repeats it until all of them are registered.
 func (c *club) load(from int64) {
 	c.Helper()
 	within(c.T, time.Minute, func() bool {
@@ -225,7 +225,7 @@ func (c *club) load(from int64) {
 	c.join(from, lateUsers)
 }
 
-// rows is how many users of a file MySQL has.
+// rows returns how many users of a file MySQL has.
 func (c *club) rows(from int64) int64 {
 	c.Helper()
 	return count(c.T, c.s, "SELECT COUNT(*) FROM registrations WHERE user_id BETWEEN ? AND ?", from, from+lateUsers-1)
@@ -254,7 +254,7 @@ func (c *club) shop(ctx context.Context, n int) {
 	}
 }
 
-// visit repeats a request at any edge until it is answered. Most of what it holds is then given back or sold.
+// visit repeats a request at any edge until it is answered. Then it releases or confirms most of the reservations.
 func (c *club) visit(ctx context.Context, v *visit) {
 	c.mu.Lock()
 	c.visits = append(c.visits, v)
@@ -309,7 +309,7 @@ func (c *club) ask(ctx context.Context, edge int, v *visit) (code client.Code, a
 	return code, true
 }
 
-// settle sells what a visit holds, or gives it back, and repeats that until it is done.
+// settle confirms or releases the reservations of a visit, and repeats that until it is done.
 func (c *club) settle(ctx context.Context, v *visit, to stock.State) {
 	v.state = to
 	var ids []string
@@ -340,7 +340,7 @@ func (c *club) settle(ctx context.Context, v *visit, to stock.State) {
 	}
 }
 
-// ids are those of a visit's reservations, as a shop computes them.
+// ids returns the ids of a visit's reservations, as a shop computes them.
 func (c *club) ids(v *visit) (ids []stock.ReservationID) {
 	in := client.Deployment{Partitions: c.s.Store.Partitions()}
 	texts, err := client.Basket{Items: v.items, User: v.user, Key: v.key}.ReservationIDs(in)
@@ -429,7 +429,7 @@ func keepsItsAnswer(v *visit) bool {
 	return len(v.items) == 1 || v.state != stock.StateReleased
 }
 
-// compare holds what all were told against Redis and MySQL.
+// compare compares all answers with Redis and MySQL.
 func (c *club) compare() {
 	c.Helper()
 	must(c.T, c.s.Store.Adopt(c.Context(), evidence.NewNonces(c.s.DB)))

@@ -166,7 +166,7 @@ func (s *Stack) LoadCSV(lines ...string) {
 // Use has processes and commands from now on run another program.
 func (s *Stack) Use(program string) { s.binary = program }
 
-// Build builds a program, that of a package.
+// Build builds the program of a package.
 func Build(t testing.TB, of string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), path.Base(of))
@@ -177,7 +177,7 @@ func Build(t testing.TB, of string) string {
 	return binary
 }
 
-// Drained waits until every outbox is empty: then MySQL has everything that Redis did.
+// Drained waits until every outbox is empty: then MySQL has all events of Redis.
 func (s *Stack) Drained(t testing.TB, within time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)

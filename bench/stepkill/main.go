@@ -1,5 +1,5 @@
-// Stepkill is sluice for a test: a process of it ends in the middle of a basket, as kill -9 would end it. STEPKILL says before
-// which step, and the how manieth such step of the process: away:3.
+// Stepkill is sluice for a test: a process of it ends in the middle of a basket, as kill -9 would end it. STEPKILL
+// names the step before which it ends, and a count: away:3 is the third step away of the process.
 package main
 
 import (

@@ -137,7 +137,7 @@ type batches interface {
 	Wait() (registry.Result, error)
 }
 
-// errNoUsers tells that a file is none of users.
+// errNoUsers means that a file does not list users.
 var errNoUsers = errors.New("want one column of user ids, under the header user_id or without one")
 
 func (l *userLoad) run(from io.Reader) error {

@@ -51,7 +51,7 @@ type Token struct {
 	Plan     string        `placeholder:"DIGEST" help:"Approve this plan of sluice reconcile --repair, and nothing else. The role must be admin; edges refuse the token."`
 }
 
-// planDigest is how a plan is named.
+// planDigest is the form of a plan's digest.
 var planDigest = regexp.MustCompile("^[0-9a-f]{64}$")
 
 // Help is called by kong.

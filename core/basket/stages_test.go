@@ -28,12 +28,13 @@ func (w *world) stages(b *stock.Basket, answer func(stage string, call, n int) A
 	}
 }
 
-// with is an answer with the record of a basket.
+// with returns an answer with the record of a basket.
 func with(state stock.BasketState, verdict stock.Verdict) Answer {
 	return Answer{Outcomes: []stock.Outcome{{Verdict: verdict, Basket: stock.BasketRecord{State: state, Refusal: stock.VerdictSoldOut}}}}
 }
 
-// A line in a shut cell cannot be given back. Its basket stays in the sight of sweepers until it can, however the cell is shut.
+// A line in a shut cell cannot be given back. Its basket stays undecided until it can, so that sweepers find it,
+// however the cell is shut.
 func TestShutCellKeepsABasketRefusing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, 1)
@@ -99,8 +100,8 @@ func TestRecordLostAgainAndAgain(t *testing.T) {
 	}
 }
 
-// Others may have held a basket of which this saga was refused a line. It then asks for the reservations before it tells of them,
-// and tells of them as of the earliest answer.
+// Others may have held a basket although a line was refused to this saga. The saga then reads the reservations, and
+// returns them with the time of the earliest answer.
 func TestBasketHeldByOthersIsTold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, 1)

@@ -102,8 +102,8 @@ func (r *run) watch(ctx context.Context, partition int) {
 	}
 }
 
-// look decides what is undecided in a partition, except for so many that it skips. It fails if one basket cannot be decided,
-// after it has tried all. left is how many are undecided still, and more says that others may be behind them.
+// look decides the undecided baskets of a partition, after skipping so many. It tries all of them, and fails if one
+// cannot be decided. left is the number that is still undecided, and more says that others may be behind them.
 func (r *run) look(ctx context.Context, partition, skip int) (left int, more bool, err error) {
 	found, err := r.Store.Undecided(ctx, partition, UndecidedMax, skip, basketsMax)
 	if err != nil {

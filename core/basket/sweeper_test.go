@@ -140,7 +140,7 @@ func (w *swept) leave(b *stock.Basket) *stock.Basket {
 	return b
 }
 
-// states are those of some baskets.
+// states returns the states of some baskets.
 func (w *swept) states(baskets ...*stock.Basket) (states []stock.BasketState) {
 	for _, b := range baskets {
 		states = append(states, w.state(b))

@@ -8,8 +8,8 @@ import (
 	"sluice/core/stock"
 )
 
-// The statements of this file ask for things of many cells at once. They join a list of keys, which the server looks up one by
-// one. With the keys as a condition it would read whole tables.
+// The statements of this file read rows of many cells at once. They join a list of keys, which the server looks up one
+// by one. With the keys as a condition it would read whole tables.
 
 // list appends a table of n rows to a query. row appends the columns of one of them.
 func list(query []byte, n int, row func(query []byte, i int) []byte) []byte {
@@ -50,7 +50,7 @@ type Taken struct {
 	Returned int64 // brought back, which Units still contain
 }
 
-// Taken reads what users have of cells, in the order asked for.
+// Taken reads the units of users in cells, in the order asked for.
 func (s *Snapshot) Taken(ctx context.Context, of []stock.BuyerCount) ([]Taken, error) {
 	found := make([]Taken, len(of))
 	for from := 0; from < len(of); from += keysAtOnce {

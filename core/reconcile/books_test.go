@@ -62,7 +62,7 @@ func bigEndian(dst []byte, v uint64, bytes int) []byte {
 	return dst
 }
 
-// inRedis is the command that writes a cell's counters.
+// inRedis returns the command that writes a cell's counters.
 func inRedis(cell stock.Cell, at stock.Position, avail, held, sold int64, s stock.Settings) []string {
 	value := []byte{1}
 	for _, n := range []int64{avail, held, sold} {
@@ -72,14 +72,14 @@ func inRedis(cell stock.Cell, at stock.Position, avail, held, sold int64, s stoc
 	return []string{"HSET", keyOf(cell, "cells"), string(cell.Append(nil)), string(event.AppendSettings(value, s, 0))}
 }
 
-// record is the command that writes the record of a reservation.
+// record returns the command that writes the record of a reservation.
 func record(cell stock.Cell, id stock.ReservationID, state stock.State, seq uint64, user, quantity, deadlineMS int64) []string {
 	value := bigEndian(bigEndian([]byte{1, byte(state)}, seq, 6), uint64(deadlineMS), 6)
 	value = bigEndian(bigEndian(bigEndian(value, uint64(user), 8), uint64(quantity), 3), 0, 4)
 	return []string{"HSET", keyOf(cell, "res"), string(id[:]), string(cell.Append(value))}
 }
 
-// count is the command that writes a user's count.
+// count returns the command that writes a user's count.
 func count(cell stock.Cell, user, units int64) []string {
 	field := binary.BigEndian.AppendUint64(cell.Append(nil), uint64(user))
 	return []string{"HSET", keyOf(cell, fmt.Sprintf("buyers:%d", cell.Pool)), string(field), string(bigEndian(nil, uint64(units), 3))}
@@ -94,7 +94,8 @@ func (b books) projections() {
 	b.exec("INSERT INTO applied_marks SELECT sku_id, pool, bucket, epoch, seq FROM product_inventories")
 }
 
-// purchases are so many cells, each with a limit, of which a user has bought 2 of 10 units. Redis has forgotten the record.
+// purchases makes so many cells with a limit. In each a user has bought 2 of 10 units, and Redis has forgotten the
+// record.
 func purchases(t *testing.T, n int) books {
 	t.Helper()
 	b := newBooks(t)
@@ -181,7 +182,7 @@ func (b books) statements(s *reconcile.Sweeper, do func()) int {
 	return read() - before
 }
 
-// sweep sweeps, and returns what was found in short.
+// sweep sweeps, and returns the findings in short.
 func (b books) sweep(s *reconcile.Sweeper, scope reconcile.Scope) (*reconcile.Report, []string) {
 	b.t.Helper()
 	report, err := s.Sweep(b.t.Context(), scope)

@@ -15,8 +15,8 @@ import (
 	"sluice/core/stock"
 )
 
-// adjusted are so many cells, each adjusted once more by a call whose record Redis still has. Two of them are halves of transfers
-// of two minutes ago whose units never arrived: of cell 3, and of cell 5 before two epochs began.
+// adjusted makes so many cells, each adjusted once more by a call whose record Redis still has. Two of them are halves
+// of transfers of two minutes ago whose units never arrived: of cell 3, and of cell 5 before two epochs began.
 func adjusted(t *testing.T, n int) books {
 	t.Helper()
 	b := newBooks(t)
@@ -43,7 +43,7 @@ func adjusted(t *testing.T, n int) books {
 	return b
 }
 
-// Whether adjustments are halves of transfers is asked for many cells at once, with a rest after each statement.
+// One statement finds out for many cells whether adjustments are halves of transfers, and the sweep rests after each.
 func TestAdjustmentsAreLookedUpTogether(t *testing.T) {
 	t.Parallel()
 	const cells = 3000
@@ -72,7 +72,8 @@ func TestAdjustmentsAreLookedUpTogether(t *testing.T) {
 	t.Logf("%d statements, %d rests", selects, rests-before)
 }
 
-// A half of a transfer from more epochs ago than sluice looks back is named: nobody knows whether its units arrived.
+// A report names a half of a transfer that is more epochs old than sluice looks back: nobody knows whether its units
+// arrived.
 func TestTransfersOfOldEpochsAreUnverified(t *testing.T) {
 	t.Parallel()
 	b := adjusted(t, 6)
@@ -173,7 +174,7 @@ func TestWhatIsCutIsUnverified(t *testing.T) {
 	}
 }
 
-// A store that ends a call by itself is one that could not be read.
+// If a store ends a call by itself, it counts as not read.
 func TestCanceledCallsAreUnread(t *testing.T) {
 	t.Parallel()
 	w := newServers(t)

@@ -284,10 +284,10 @@ func (j *judge) mayHaveEnded(held stock.Position) bool {
 	return slices.ContainsFunc(j.missing, func(s span) bool { return held.Less(stock.Position{Epoch: s.epoch, Seq: s.last}) })
 }
 
-// compareHeld compares the held units, which the last event tells if the history is whole, with the sum of the reservations. More
-// are held: they belong to no record and to no row of MySQL. Fewer are held: reservations whose taking of units the history
-// does not have were settled. That is told only if each reservation is as its events say (agree), because else its own
-// finding explains it.
+// compareHeld compares the held units with the sum of the reservations. If the history is whole, the last event has the
+// held units. If more units are held, they belong to no record and to no row of MySQL. If fewer are held, reservations
+// were settled that the history does not have. This is reported only if each reservation agrees with its events
+// (agree); otherwise the reservation's own finding explains it.
 func (j *judge) compareHeld(known map[stock.ReservationID]*told, leaked *sum, agree bool) {
 	e := j.at(j.Redis.Position)
 	if e == nil || j.unsure || j.cropped || len(j.missing) > 0 || len(j.breaches) > 0 || j.has(ProjectionStale) {

@@ -145,7 +145,7 @@ func (r *closeLook) readOn(ctx context.Context, s *ledger.Snapshot, v *View, las
 	return nil
 }
 
-// epochEnds reads where rebases have ended the epochs of a cell: the last seq of each.
+// epochEnds reads the last seq of each epoch of a cell that a rebase has ended.
 func epochEnds(ctx context.Context, s *ledger.Snapshot, c stock.Cell) (map[uint32]uint64, error) {
 	ends := map[uint32]uint64{}
 	return ends, s.Rebases(ctx, c, stock.Position{}, func(e *ledger.Recorded) { ends[e.Change.From.Epoch] = e.Change.From.Seq })
@@ -205,7 +205,7 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 	return s.Reservations(ctx, ids, take)
 }
 
-// ofUsers reads what the users in doubt have of a cell, and since when a limit applies to it.
+// ofUsers reads the units of the users in doubt in a cell, and the time since which a limit applies to it.
 func (r *closeLook) ofUsers(ctx context.Context, s *ledger.Snapshot, v *View, take func(*ledger.Row)) error {
 	owned := 0
 	err := s.Owned(ctx, v.Cell, v.users(), heldMax, func(row *ledger.Row) {

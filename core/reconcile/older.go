@@ -118,7 +118,7 @@ func (o *older) compare(ctx context.Context) error {
 	return err
 }
 
-// found returns how much is wrong.
+// found returns the number of faults.
 func (o *older) found() int { return len(o.missing) + len(o.breaches) + len(o.stale) }
 
 func (o *older) walk(ctx context.Context, in func(func(*ledger.Snapshot) error) error) error {
@@ -226,7 +226,7 @@ func (o *older) take(e *Event) {
 	o.done = o.mark.Less(e.Position)
 }
 
-// judge says what the walk has found.
+// judge reports the findings of the walk.
 func (o *older) judge(v *View) Judgement {
 	if o.unread != "" {
 		return unverified(v, InLetters, o.unread)

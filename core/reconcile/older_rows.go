@@ -9,14 +9,14 @@ import (
 	"sluice/core/stock"
 )
 
-// staleRow is a row of the table of reservations that is not what an event left. The event was the last one about the
+// staleRow is a row of the table of reservations that differs from an event. The event was the last one about the
 // reservation when the row was read.
 type staleRow struct {
 	row *Row // nil: there is none
 	is  Event
 }
 
-// differs reports whether a row is not what the last event about its reservation left.
+// differs reports whether a row differs from the last event about its reservation.
 func differs(r *Row, cell stock.Cell, last *Event) bool {
 	return r.State != last.Kind.State() || r.Quantity != last.Quantity || r.User != last.User || r.Cell != cell || r.Position() != last.Position
 }
@@ -65,7 +65,7 @@ func (o *older) note(id stock.ReservationID, r *Row, e Event) {
 	o.stale[id] = staleRow{r, e}
 }
 
-// staleRows reports rows of reservations that are not what their events left.
+// staleRows reports rows of reservations that differ from their events.
 func (j *judge) staleRows(rows map[stock.ReservationID]staleRow) {
 	var all sum
 	for _, id := range slices.SortedFunc(maps.Keys(rows), stock.ReservationID.Compare) {
@@ -82,7 +82,7 @@ func (j *judge) staleRows(rows map[stock.ReservationID]staleRow) {
 	all.report(j, ProjectionStale, Bookkeeping)
 }
 
-// units are those of a row, which may not be there.
+// units returns the units of a row, or 0 if there is none.
 func units(r *Row) int64 {
 	if r == nil {
 		return 0

@@ -47,7 +47,8 @@ type Sweeper struct {
 	Books *ledger.Reader
 	// Tail yields the events that Kafka has and MySQL may not have yet.
 	Tail func(ctx context.Context, yield func(*event.Batch) error) error
-	// Users yields where registered users differ, of a sale or with 0 of all. If it is nil, they are not compared.
+	// Users yields the differences of the registered users of a sale, or with 0 of all sales. If it is nil, they are
+	// not compared.
 	Users func(ctx context.Context, sale uint32) ([]registry.Difference, error)
 	// Progress is called now and then with how far a sweep has come, by one goroutine at a time. It may be nil.
 	Progress func(Progress)
@@ -242,7 +243,7 @@ func (w *sweep) readMessages(ctx context.Context) error {
 	return err
 }
 
-// readLettered reads which cells have unresolved dead letters.
+// readLettered reads the cells that have unresolved dead letters.
 func (w *sweep) readLettered(ctx context.Context) error {
 	err := w.Books.Moments().LetterCells(ctx, letteredMax, func(c stock.Cell) { w.lettered = append(w.lettered, c) })
 	if len(w.lettered) == letteredMax {

@@ -83,8 +83,8 @@ func (w *sweep) stuck(ctx context.Context) {
 	}
 }
 
-// departed returns the halves that took units out of a cell, and how many it could not find because too many epochs have begun
-// since.
+// departed returns the halves that took units out of a cell, and the number of halves that it could not find because
+// too many epochs have begun since.
 func (w *sweep) departed(ctx context.Context, halves []half) (found []Transit, tooOld int, err error) {
 	left := map[stock.ReservationID]half{}
 	for _, h := range halves {

@@ -12,8 +12,8 @@ import (
 // usersMax is how many differences of registered users a report lists.
 const usersMax = 1000
 
-// Users is a number of registered users that is not the number of their rows in MySQL. It is about a sale, and not about one of
-// its cells, so it is no Finding.
+// Users is a number of registered users that differs from the number of their rows in MySQL. It is about a sale, and
+// not about one of its cells, so it is no Finding.
 type Users struct {
 	Sale      show.ID   `json:"sale_id"`
 	Partition *int      `json:"partition,omitzero"` // of the set in Redis; nil: the row of the sale, which counts its users, is wrong
@@ -53,7 +53,7 @@ func usersFrom(d *registry.Difference) Users {
 	return u
 }
 
-// Says returns what differs.
+// Says returns the difference in words.
 func (u *Users) Says() string {
 	if u.Partition == nil {
 		return fmt.Sprintf("the row of the sale counts %d, and MySQL has %d", u.Has, u.Rows)
@@ -68,7 +68,7 @@ func (u *Users) Says() string {
 	return text
 }
 
-// Do returns what puts it right.
+// Do returns how to put it right.
 func (u *Users) Do() string {
 	switch {
 	case u.Partition == nil:

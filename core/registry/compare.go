@@ -13,7 +13,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Difference is a number of registered users that is not the number of rows in MySQL.
+// Difference is a number of registered users that differs from the number of rows in MySQL.
 type Difference struct {
 	Sale      uint32
 	Partition int     // of the set in Redis; -1: the row of the sale, which counts the users, is wrong
@@ -23,7 +23,7 @@ type Difference struct {
 }
 
 const (
-	// compareEvery is the time between two looks at what differs. A load in progress adds users meanwhile.
+	// compareEvery is the time between two looks at a difference. A load in progress adds users meanwhile.
 	compareEvery = time.Second
 	// looksMax is how often Compare looks at most. Sets that grow all the time are being loaded.
 	looksMax = 4

@@ -62,5 +62,5 @@ func (d *Desk) resolveCorrected(ctx context.Context, cell stock.Cell, rebased st
 	return err
 }
 
-// lettersMax bounds the dead letters of a cell that are looked through.
+// lettersMax bounds the dead letters of a cell that are read.
 const lettersMax = 10_000

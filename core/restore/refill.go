@@ -20,7 +20,7 @@ const (
 	// buyersMax is how many users with archived purchases may be in memory, for all cells that are read together. One cell may have
 	// more.
 	buyersMax = 100_000
-	// refillTries is how often a partition is begun again whose cells were rebased meanwhile.
+	// refillTries is how often the restore begins a partition again, if cells of it were rebased meanwhile.
 	refillTries = 3
 )
 
@@ -30,8 +30,9 @@ var errRebased = errors.New("a cell was rebased since its position was read")
 
 // refill reads a partition from the ledger and writes it into Redis, cell by cell.
 func (w *run) refill(ctx context.Context, p int) error {
-	// Another restorer who has fallen silent may still be about to publish its rebases. If Kafka has all of them before they are
-	// cleared, this restore begins no epoch of theirs again. One who writes more of them meanwhile keeps the partition.
+	// Another restorer that has fallen silent may still be about to publish its rebases. If Kafka has all of them
+	// before they are cleared, this restore does not use their epochs again. If the other restorer writes more of them
+	// meanwhile, it keeps the partition.
 	if err := w.deliver(ctx, p); err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func poolsOf(cells []cellAt) (pools []uint32) {
 	return pools
 }
 
-// readAgain reads the cells of a partition that MySQL has now.
+// readAgain reads the cells that MySQL now has of a partition.
 func (w *run) readAgain(ctx context.Context, p int) error {
 	cells, err := w.Restore.cells(ctx, []int{p})
 	if err == nil {

@@ -46,8 +46,8 @@ func TestRebaseSincePositionsWereRead(t *testing.T) {
 	}
 }
 
-// A partition that another one had begun to restore gets a cell of another pool while it waits. Its users have what they had, and
-// what the other one had written of them is gone.
+// Another restorer had begun a partition, which gets a cell of another pool while this one waits. The users keep their
+// counts, and the counts that the other restorer had written are gone.
 func TestPoolThatComesLate(t *testing.T) {
 	t.Parallel()
 	w, cell, late := newWorld(t), stock.Cell{SKU: 1}, stock.Cell{SKU: 1, Pool: 7}

@@ -243,8 +243,8 @@ func (w *run) progress() Progress {
 	return p
 }
 
-// keep renews the claims on partitions until ctx ends, whatever the run waits for. A partition that another one has nevertheless taken
-// over refuses the next write.
+// keep renews the claims on partitions until ctx ends, whatever the run waits for. If another restorer has taken a
+// partition over nevertheless, the partition refuses the next write.
 func (w *run) keep(ctx context.Context) {
 	for lifecycle.Pause(ctx, keepEvery) {
 		var asked sync.WaitGroup
@@ -316,8 +316,8 @@ func orDefault(parallel int) int {
 	return parallel
 }
 
-// opener has Redis opened when partitions are done: the first one, then whenever another part of all is done, and at the end. Between
-// two vettings it pauses while others are under way, because each reads the positions of all cells. Only the last one counts: a
+// opener opens Redis when partitions are done: after the first one, whenever another part of all is done, and at the
+// end. It pauses between two vettings, because each reads the positions of all cells. Only the last one counts: a
 // server may be away for a moment.
 func (w *run) opener(ctx context.Context, done <-chan struct{}) error {
 	var next time.Time
@@ -348,7 +348,7 @@ func (w *run) wants(p int) bool {
 // partition restores one partition.
 func (w *run) partition(ctx context.Context, p int) error { return w.outcome(p, w.refill(ctx, p)) }
 
-// outcome reports what became of a partition. It returns the error if there is trouble.
+// outcome reports the result of a partition. It returns the error if there is trouble.
 func (w *run) outcome(p int, err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

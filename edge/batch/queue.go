@@ -79,7 +79,7 @@ func (q *queue) admit() error {
 	return nil
 }
 
-// groupFor returns a group with room for some requests. An open one that has too little is full.
+// groupFor returns a group with room for some requests. If the open group has too little room, it is full from now on.
 func (q *queue) groupFor(op stock.Op, partition, requests int) *group {
 	slot := slotOf(partition, op)
 	if g := q.open[slot]; g != nil && len(g.vector.Requests)+requests > cap(g.vector.Requests) {

@@ -199,7 +199,7 @@ func (r *Registered) count(ctx context.Context) error {
 	return err
 }
 
-// behind is a filter that holds another number of users than Redis counts, nil if there is none.
+// behind returns a filter with another number of users than Redis counts, or nil if there is none.
 func (r *Registered) behind() *userFilter {
 	for _, f := range *r.filters.Load() {
 		f.mu.RLock()
@@ -212,8 +212,9 @@ func (r *Registered) behind() *userFilter {
 	return nil
 }
 
-// scan fills a new filter with the users of a sale, and replaces the old one by it. It counts whom it reads: a cursor means
-// other users at a server that takes over in the middle of a scan, and the scan then misses some.
+// scan fills a new filter with the users of a sale, and replaces the old one by it. It counts the users that it reads.
+// If another server takes over in the middle of a scan, the cursor stands for other users there, and the scan misses
+// some.
 func (r *Registered) scan(ctx context.Context, f *userFilter) error {
 	f.mu.RLock()
 	users := make([]int64, 0, f.counted)

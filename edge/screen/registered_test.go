@@ -32,7 +32,7 @@ type roll struct {
 	half       bool  // a scan misses every second user, and reads the others twice
 }
 
-// rollOf has so many users in Redis.
+// rollOf returns a roll with so many users in Redis.
 func rollOf(users int64) *roll {
 	l := &roll{users: map[int64]bool{}}
 	l.add(1, users)
@@ -83,7 +83,7 @@ func (l *roll) scanned() int {
 	return l.scans
 }
 
-// slowly is how many counts were made whose answer is slow.
+// slowly is the number of counts with a slow answer.
 func (l *roll) slowly() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -244,7 +244,7 @@ func TestRegisteredBehind(t *testing.T) {
 	})
 }
 
-// A screen refuses nobody by what a Redis says that has lost users, whether it has seen them there or MySQL has them.
+// If Redis has lost users, a screen refuses nobody, whether it has seen the users in Redis or only MySQL has them.
 func TestRegisteredOfLostUsers(t *testing.T) {
 	t.Parallel()
 	for name, registered := range map[string]int64{"seen before": 0, "in MySQL": 10} {

@@ -1,4 +1,5 @@
--- asked: what a caller of reserve, deduct or gather asks for, and what there is of it.
+-- asked: the requests of reserve, deduct or gather, and the cells, records and counts that they are
+-- about.
 -- NEEDS script: BUYERS keys before those of the buyers, EXTRAS arguments before the last one
 -- NEEDS base: call, byte, pack, clock
 -- NEEDS cells: LIMIT, cell_ids, cells, read_cells

@@ -14,8 +14,8 @@ for c = 1, #pools do
   end
 end
 
--- Of each request to these cells, whether its user is not registered. The buyers keys are one for each pool,
--- and behind them are as many sets of users.
+-- For each request to these cells: true if its user is not registered. There is a buyers key for
+-- each pool, and behind them are as many sets of users.
 local unregistered = {}
 if guarded then
   local first, askers = BUYERS + (#KEYS - BUYERS) / 2, {} -- requests and their users, by the key of their set

@@ -1,4 +1,5 @@
--- taken: writes what was taken, and answers. Nothing before it has changed data: Redis does not roll back.
+-- taken: writes the accepted effects, and answers. Nothing before it has changed data: Redis does
+-- not roll back.
 -- NEEDS base: call, concat, write_list
 -- NEEDS cells: write_cells
 -- NEEDS records: set_records

@@ -213,7 +213,7 @@ func TestPassWithUnverifiableCells(t *testing.T) {
 	}
 }
 
-// Which findings are known is in the rows' key. Their proofs, which may be long, are not read for it.
+// The key of a row tells which findings are known. So proofs, which may be long, are not read.
 func TestNoteReadsNoProofs(t *testing.T) {
 	t.Parallel()
 	k := open(t)

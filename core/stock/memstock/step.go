@@ -241,8 +241,8 @@ func (s *step) giveBackSold(r *stock.Request) stock.Outcome {
 	return s.effect(event.KindReturn, cell, record, event.Change{Reason: r.Reason})
 }
 
-// expire expires the reservations of a member that are still held and due. againMS is when to look at the member again, 0 if
-// none of them waits: for its own deadline, or for its cell, which is shut.
+// expire expires the reservations of a member that are still held and due. againMS is the time to look at the member
+// again, because a reservation waits for its deadline or for its shut cell. It is 0 if none waits.
 func (s *step) expire(m member) (expired int, againMS int64) {
 	wait := func(untilMS int64) {
 		if againMS == 0 || untilMS < againMS {

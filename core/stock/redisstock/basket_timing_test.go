@@ -69,9 +69,9 @@ func (f *bench) holdBasket(b *testing.B, round, partitions int) {
 	}
 }
 
-// BenchmarkBasketPairs has a reserve and baskets of three lines take turns on one server, so that a busy machine slows all of
-// them alike. It reports the medians, over the turns, of what a basket costs Redis and of how long its slowest hundredth takes,
-// both as multiples of a reserve's.
+// BenchmarkBasketPairs lets a reserve and baskets of three lines take turns on one server, so that a busy machine slows
+// all of them alike. It reports two medians over the turns, both as multiples of a reserve's: a basket's CPU of Redis,
+// and the time of its slowest hundredth.
 //
 //	go test -run '^$' -bench BenchmarkBasketPairs -benchtime 30x ./core/stock/redisstock
 func BenchmarkBasketPairs(b *testing.B) {

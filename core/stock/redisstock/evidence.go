@@ -46,7 +46,7 @@ func (v *vetting) compare(ctx context.Context, chunk []Behind) error {
 	for i := range chunk {
 		p := chunk[i].Cell.Partition(v.cfg.Partitions)
 		switch found := &v.partitions[p]; {
-		case found.restoring: // it does not open, whatever it has by now
+		case found.restoring: // it does not open, even if it is complete
 		case !found.stored:
 			v.noteBare(p, chunk[i])
 		default:

@@ -9,7 +9,7 @@ import (
 	"sluice/core/stock"
 )
 
-// RegisterAll does what Register does with several sets, in one pipeline. The error names the partitions where it failed.
+// RegisterAll is Register for several sets, in one pipeline. The error names the partitions where it failed.
 func (s *Store) RegisterAll(ctx context.Context, sets []UserSet, users []int64) error {
 	if len(users) == 0 || len(users) > RegisterMax {
 		return fmt.Errorf("%w: %d users to register, want 1 to %d", stock.ErrProtocol, len(users), RegisterMax)

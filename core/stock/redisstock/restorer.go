@@ -166,7 +166,7 @@ const (
 	valueBytesMax = 128
 )
 
-// room returns memory for a field or a value, to append to. keep makes a string of it.
+// room returns memory for a field or a value. Append to it, and make a string of it by keep.
 func (f *Refill) room() []byte {
 	if cap(f.piece)-len(f.piece) < valueBytesMax {
 		f.piece = make([]byte, 0, pieceBytes)
@@ -209,8 +209,8 @@ func join(member []byte, id stock.ReservationID, head int, score int64, full *[]
 	return nil
 }
 
-// Buyer writes the units that count against a user's limit. It fails if Clear was not told of the cell's pool: what was there may
-// be there still.
+// Buyer writes the units that count against a user's limit. It fails if Clear did not get the cell's pool, because old
+// counts may still be there.
 func (f *Refill) Buyer(ctx context.Context, cell stock.Cell, user, units int64) error {
 	pool := slices.Index(f.pools, cell.Pool)
 	if pool < 0 {

@@ -252,8 +252,8 @@ func (m *mending) rebase(w *part, c *rebuild.Cell) error {
 // retentions would remove the new record too early.
 var errReused = errors.New("an Idempotency-Key was used again among the lost events, after its retention: bring the data back, or empty the partition and run sluice restore")
 
-// errDeclaredLost means that Redis has effects after the position from which the cell went on in a later epoch. Their units
-// may have been sold again since.
+// errDeclaredLost means that Redis has effects that a rebase declared lost, because the cell went on without them.
+// Their units may have been sold again since.
 var errDeclaredLost = errors.New("it has effects that were declared lost when the cell went on without them: " +
 	"bring a newer copy, or empty the partition and run sluice restore")
 

@@ -91,7 +91,7 @@ func (a *API) allServe(b *stock.Basket) error {
 	return nil
 }
 
-// askParts has the calls of a step decided at once.
+// askParts decides the calls of a step at once.
 func (a *API) askParts(calls []basket.Call) []basket.Answer {
 	answers := make([]basket.Answer, len(calls))
 	var asking sync.WaitGroup
@@ -121,7 +121,8 @@ func (a *API) askPart(c *basket.Call) (answer basket.Answer) {
 	return answer
 }
 
-// refusalOfBasket is the problem of the line that is refused. A basket that was not begun may be asked for again.
+// refusalOfBasket returns the problem of the line that is refused. If the basket was not begun, the caller may ask for
+// it again.
 func refusalOfBasket(b *stock.Basket, items basketItems, result *basket.Result) error {
 	p := &problem.Problem{Kind: kindOf(result.Refusal)}
 	if result.Line < len(b.Lines) {

@@ -183,7 +183,7 @@ func (f *fixture) DoPart(op stock.Op, requests []stock.Request) ([]batch.Result,
 	return f.parts(op, requests)
 }
 
-// parts has the model decide a part.
+// parts lets the model decide a part.
 func (f *fixture) parts(op stock.Op, requests []stock.Request) ([]batch.Result, error) {
 	v := &stock.Vector{Op: op, Partition: requests[0].ID.Partition(), Requests: requests}
 	if f.store.Do(context.Background(), v); v.Err != nil {

@@ -186,7 +186,7 @@ func (m *basketItem) cell() stock.Cell {
 	return stock.Cell{SKU: int64(m.SKU), Pool: uint32(of(m.Sale))}
 }
 
-// lines are the items as those of a basket.
+// lines returns the items as lines of a basket.
 func (m basketItems) lines() []stock.Line {
 	lines := make([]stock.Line, len(m))
 	for i := range m {
@@ -195,7 +195,7 @@ func (m basketItems) lines() []stock.Line {
 	return lines
 }
 
-// first is the place of the first item of a cell.
+// first returns the index of the first item of a cell.
 func (m basketItems) first(cell stock.Cell) int {
 	return slices.IndexFunc(m, func(i basketItem) bool { return i.cell() == cell })
 }

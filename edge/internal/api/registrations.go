@@ -17,7 +17,7 @@ type Registrations interface {
 	Register(ctx context.Context, sale uint32, users []int64) (registry.Result, error)
 }
 
-// Registered knows who cannot be registered for a sale. A false of May is certain.
+// Registered knows users who are not registered for a sale. A false of May is certain.
 type Registered interface {
 	May(sale uint32, user int64) bool
 	Missed(sale uint32, user int64) // Redis does not know a user who may be registered
@@ -32,8 +32,8 @@ type registered struct {
 	Registered int64   `json:"registered"`
 }
 
-// register registers users for a sale. It answers when every edge knows them. The users say what a repetition means, not the
-// key.
+// register registers users for a sale. It answers when every edge knows them. It knows a repetition by the users, not
+// by the key.
 func (a *API) register(r *request) error {
 	b, _, err := keyedBody[registerBody](a, r, adminsOrServices)
 	if err != nil {

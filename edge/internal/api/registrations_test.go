@@ -68,7 +68,8 @@ func TestRegistrations(t *testing.T) {
 	}
 }
 
-// A registration is answered once every edge knows the users, and not as done where that takes too long.
+// A registration is answered when every edge knows the users. If that takes too long, the answer does not say that it
+// is done.
 func TestRegistrationWaitsForEdges(t *testing.T) {
 	t.Parallel()
 	for timeout, want := range map[time.Duration]string{10 * registry.Spread: "", registry.Spread / 10: "outcome_unknown"} {
