@@ -108,3 +108,30 @@ func TestMissingRowAtTheMark(t *testing.T) {
 		t.Errorf("%v, %q", err, found)
 	}
 }
+
+// A pass begins at a cell's checkpoint, whose row the ledger keeps, and regards where rebases have ended epochs and where forks are
+// known to be.
+func TestWhereAPassBegins(t *testing.T) {
+	t.Parallel()
+	b := purchases(t, 6)
+	b.exec("INSERT INTO checkpoints SELECT sku_id, 0, 0, 1, 2, 8, 0, 2, REPEAT('x', 20), 0, 1700000001000, 2, 1 FROM ledger WHERE seq = 2 AND sku_id < 4")
+	b.exec("DELETE FROM ledger WHERE seq = 1 AND sku_id < 4")
+	b.exec("DELETE FROM ledger WHERE sku_id = 2")
+	b.exec("UPDATE checkpoints SET sold_stock = 1 WHERE sku_id = 3")
+	// The two events at 4.2 are in a dead letter and in the ledger. 5 has the same without a letter.
+	b.exec("UPDATE ledger SET available_stock = 6, sold_stock = 4 WHERE sku_id IN (4, 5) AND seq = 2")
+	b.exec("INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, data) VALUES (LPAD(1, 32, '0'), 'fork', 'why', 4, 0, 0, 1, 2, 'x')")
+	// 6 was rebased from 1.1: what its other event took is for sale again.
+	b.exec(`INSERT INTO ledger SELECT 6, 0, 0, 2, 2, 'rebase', REPEAT('y', 16), 0, 0, 0, 10, 0, 0, 0, redis_ms, 0, 127, REPEAT('x', 20), 'lost', 0, 1, 1
+		FROM ledger WHERE sku_id = 6 AND seq = 1`)
+	b.exec("UPDATE applied_marks SET epoch = 2 WHERE sku_id = 6")
+	s, _ := b.watch("HMGET")
+	report, _, _, err := s.OlderAfter(t.Context(), stock.Cell{})
+	want := []string{"2: gap, 0, bookkeeping", "3: fork, 1, bookkeeping", "5: counter_edit, 2, undersell"}
+	if found := inShort(report); err != nil || !slices.Equal(found, want) {
+		t.Errorf("%v, %q, want %q", err, found, want)
+	}
+	if report.Summary.LedgerRows != 1+0+1+2+2+2 {
+		t.Errorf("%d rows were read", report.Summary.LedgerRows)
+	}
+}
