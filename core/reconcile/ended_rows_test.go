@@ -113,7 +113,7 @@ func TestMissingRowAtTheMark(t *testing.T) {
 // known to be.
 func TestWhereAPassBegins(t *testing.T) {
 	t.Parallel()
-	b := purchases(t, 6)
+	b := purchases(t, 7)
 	b.exec("INSERT INTO checkpoints SELECT sku_id, 0, 0, 1, 2, 8, 0, 2, REPEAT('x', 20), 0, 1700000001000, 2, 1 FROM ledger WHERE seq = 2 AND sku_id < 4")
 	b.exec("DELETE FROM ledger WHERE seq = 1 AND sku_id < 4")
 	b.exec("DELETE FROM ledger WHERE sku_id = 2")
@@ -125,13 +125,35 @@ func TestWhereAPassBegins(t *testing.T) {
 	b.exec(`INSERT INTO ledger SELECT 6, 0, 0, 2, 2, 'rebase', REPEAT('y', 16), 0, 0, 0, 10, 0, 0, 0, redis_ms, 0, 127, REPEAT('x', 20), 'lost', 0, 1, 1
 		FROM ledger WHERE sku_id = 6 AND seq = 1`)
 	b.exec("UPDATE applied_marks SET epoch = 2 WHERE sku_id = 6")
+	// The event after the mark shows that the row at the mark was edited.
+	b.exec("UPDATE ledger SET available_stock = 6 WHERE sku_id = 7 AND seq = 2")
+	b.exec(`INSERT INTO ledger SELECT sku_id, 0, 0, 1, 3, 'deduct', REPEAT('7', 16), user_id, 1, 0, 7, 0, 3, 0, redis_ms + 1,
+		NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM ledger WHERE sku_id = 7 AND seq = 2`)
 	s, _ := b.watch("HMGET")
 	report, _, _, err := s.OlderAfter(t.Context(), stock.Cell{})
-	want := []string{"2: gap, 0, bookkeeping", "3: fork, 1, bookkeeping", "5: counter_edit, 2, undersell"}
+	want := []string{"2: gap, 0, bookkeeping", "3: fork, 1, bookkeeping", "5: counter_edit, 2, undersell", "7: fork, 2, bookkeeping"}
 	if found := inShort(report); err != nil || !slices.Equal(found, want) {
 		t.Errorf("%v, %q, want %q", err, found, want)
 	}
-	if report.Summary.LedgerRows != 1+0+1+2+2+2 {
+	if report.Summary.LedgerRows != 1+0+1+2+2+2+2 {
 		t.Errorf("%d rows were read", report.Summary.LedgerRows)
+	}
+}
+
+// Each piece of a pass goes on after the last cell of the one before, until there are no more.
+func TestPiecesOfAPass(t *testing.T) {
+	t.Parallel()
+	b := purchases(t, 450)
+	s, _ := b.watch("HMGET")
+	cells, pieces := int64(0), 0
+	for after, more := (stock.Cell{}), true; more; pieces++ {
+		report, last, left, err := s.OlderAfter(t.Context(), after)
+		if err != nil || after.Compare(last) >= 0 {
+			t.Fatalf("after %v comes %v, %v", after, last, err)
+		}
+		cells, after, more = cells+report.Summary.InSync, last, left
+	}
+	if cells != 450 || pieces != 3 {
+		t.Errorf("%d cells in %d pieces", cells, pieces)
 	}
 }
