@@ -10,6 +10,7 @@ import (
 
 	"sluice/cli/command"
 	"sluice/core/local/servicetest"
+	"sluice/core/repair"
 	"sluice/core/stock"
 )
 
@@ -187,5 +188,52 @@ func TestRepairOfATransferIsRefused(t *testing.T) {
 	c.set(key, field, value)
 	c.mend(command.ExitDone)
 	c.settled()
+	c.has(13, 7)
+}
+
+// Once Redis may have forgotten that the units arrived, a step that was planned before brings none.
+func TestRepairOfATransferThatRedisMayForget(t *testing.T) {
+	t.Parallel()
+	c := newTransferCut(t)
+	defer c.stop()
+	desk, plan := c.planned()
+	if plan.Does != 1 || plan.Steps[0].Act.Transfer == nil {
+		t.Fatalf("%+v", plan.Steps)
+	}
+	apply := func(want repair.Outcome, said string) {
+		t.Helper()
+		now, err := desk.Books.Now(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan.MadeAt = now + 1 // what was refused may be tried again
+		err = desk.Apply(t.Context(), plan, func(r *repair.Result) {
+			if r.Outcome != want || !strings.Contains(r.Said, said) {
+				t.Errorf("%s: %s, want %s: %s", r.Outcome, r.Said, want, said)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, _ := c.move.IDs(8)
+	key := resOf(c.move.From)
+	record := c.get(key, string(out[:]))
+	c.del(key, string(out[:]))
+	apply(repair.Refused, "Redis may have forgotten")
+	c.set(key, string(out[:]), record)
+
+	const nearly = 24*60*60_000 - 5*60_000 // of the retention
+	c.sql("UPDATE ledger SET redis_ms = redis_ms - ? WHERE reservation_id = ?", nearly, out[:])
+	apply(repair.Refused, "Redis may have forgotten")
+	c.sql("UPDATE ledger SET redis_ms = redis_ms + ? WHERE reservation_id = ?", nearly, out[:])
+
+	act := plan.Steps[0].Act.Transfer
+	was := act.Out
+	act.Out = c.held[1].String()
+	apply(repair.Refused, "the ledger does not have the event by which they left")
+	act.Out = was
+	c.has(13, 4)
+	apply(repair.Done, "arrived in sku 1, sale 7")
 	c.has(13, 7)
 }

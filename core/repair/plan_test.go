@@ -2,8 +2,10 @@ package repair
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
+	"sluice/core/ledger"
 	"sluice/core/reconcile"
 )
 
@@ -44,5 +46,17 @@ func TestDigestNamesWhatIsDone(t *testing.T) {
 	}
 	if none := NewPlan("a", &reconcile.Report{}, 7); none.Steps == nil {
 		t.Error("a plan without steps has no list of them")
+	}
+}
+
+// An approval of another plan is not used, and nothing is done.
+func TestApprovalOfAnotherPlan(t *testing.T) {
+	t.Parallel()
+	plan := NewPlan("a", &reconcile.Report{Steps: []reconcile.RepairStep{{ID: [32]byte{1}, SKU: 1, Units: 1}}}, 7)
+	other := NewPlan("b", &reconcile.Report{Steps: plan.Steps}, 7)
+	d := Desk{Approval: &ledger.Approval{Plan: other.Digest}} // without stores: it must ask none
+	err := d.Apply(t.Context(), plan, func(r *Result) { t.Errorf("told of %+v", r) })
+	if err == nil || !strings.Contains(err.Error(), "of another plan") {
+		t.Errorf("error %v", err)
 	}
 }
