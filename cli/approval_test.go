@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,6 +105,10 @@ func TestRepairNeedsApproval(t *testing.T) {
 	if n := s.rows("approved_by = 7 AND operator = '5' AND outcome = 'done'"); n != 1 {
 		t.Errorf("%d rows name who approved", n)
 	}
+	s.settled()
+
+	s.buyer(1, 2, 3) // two units, which is no more than the limit
+	s.run("reconcile", "--repair", "--apply", "--reason", "test", "--yes", "--repair-units-max", fmt.Sprint(plan.Units)).want(command.ExitDone, "done")
 	s.settled()
 }
 
