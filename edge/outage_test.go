@@ -281,7 +281,7 @@ func TestOutageOfANodeThatIsGivenUp(t *testing.T) {
 }
 
 // TestOutageOfASlot moves a slot of a cluster under sales, a key at a time. Requests for its SKUs may have to be
-// repeated.
+// repeated. The edge stays ready.
 func TestOutageOfASlot(t *testing.T) {
 	t.Parallel()
 	cluster := servicetest.RedisCluster(t)
@@ -292,6 +292,9 @@ func TestOutageOfASlot(t *testing.T) {
 	before := b.goodput(time.Second)
 	m.begin(0, 1)
 	for m.key(0, 1) {
+		if status, body := s.ready(); status != http.StatusOK {
+			t.Errorf("while the slot moves: /readyz answers %d: %s", status, body)
+		}
 		time.Sleep(100 * time.Millisecond) // for requests to meet each state of it
 	}
 	m.end(1)
