@@ -64,11 +64,11 @@ func addressIn(line string) string {
 
 // post asks an edge for the transfer.
 func (c *transferCut) post(addr string) (status int, replayed bool, err error) {
-	c.hands.hand.t.Helper()
+	c.hand.t.Helper()
 	body := fmt.Sprintf(`{"sku_id":"1","to_sale_id":"7","quantity":%d,"reason":%q}`, c.move.Units, c.move.Reason)
 	r, err := http.NewRequestWithContext(c.ctx, http.MethodPost, "http://"+addr+"/admin/v1/transfers", strings.NewReader(body))
 	if err != nil {
-		c.hands.hand.t.Fatal(err)
+		c.hand.t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+c.token)
 	r.Header.Set("Content-Type", "application/json")
@@ -86,12 +86,12 @@ func (c *transferCut) post(addr string) (status int, replayed bool, err error) {
 
 // has checks how many units there are in normal stock and in the sale.
 func (c *transferCut) has(normal, sale int64) {
-	c.hands.hand.t.Helper()
+	c.hand.t.Helper()
 	if got := c.show(1).Redis.Total; got != normal {
-		c.hands.hand.t.Errorf("%d units in normal stock, want %d", got, normal)
+		c.hand.t.Errorf("%d units in normal stock, want %d", got, normal)
 	}
 	if got := c.show(1, "--sale", "7").Redis.Total; got != sale {
-		c.hands.hand.t.Errorf("%d units in the sale, want %d", got, sale)
+		c.hand.t.Errorf("%d units in the sale, want %d", got, sale)
 	}
 }
 

@@ -36,6 +36,7 @@ func TestLevelLogWithoutKafka(t *testing.T) {
 }
 
 func levelLogWithoutKafka(t *testing.T, away func(*stack.Stack) (back func())) {
+	t.Helper()
 	const safe, quick, users = 1001, 1002, 12
 	s := stack.New(t, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_LOG_TIMEOUT=300ms")
 	s.LoadCSV("sku_id,quantity,ack", fmt.Sprintf("%d,%d,log", safe, users+2), fmt.Sprintf("%d,100,redis", quick))
