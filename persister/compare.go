@@ -171,7 +171,9 @@ func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) (compar
 	if err != nil {
 		return 0, err
 	}
-	c.watch.verdict(report.Summary.Verdict)
+	c.watch.swept(&report.Summary)
+	c.log.Debug("compared the stores", "cells", report.Summary.Cells, "verdict", report.Summary.Verdict, "calls", report.Summary.Calls,
+		"seconds", (time.Duration(report.Summary.EndedAt-report.Summary.StartedAt) * time.Millisecond).Seconds())
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
 	fresh, err := c.journal.Keep(ctx, journal.Stock, c.by, begun, report)

@@ -31,6 +31,7 @@ type compareWatch struct {
 	within  time.Duration
 
 	sweeps  map[reconcile.Verdict]*metrics.Counter
+	calls   *metrics.Counter
 	changed *metrics.Counter
 
 	mu        sync.Mutex
@@ -44,6 +45,7 @@ func newCompareWatch(kept *journal.Journal, within time.Duration, m *meters, set
 	w := &compareWatch{
 		journal: kept, log: log, now: m.now, begun: m.now(), within: within, period: within,
 		sweeps: map[reconcile.Verdict]*metrics.Counter{}, completed: map[journal.Sweep]time.Time{},
+		calls:   set.NewCounter("sluice_persister_reconcile_sweep_calls_total"),
 		changed: set.NewCounter("sluice_persister_reconcile_changed_cells_total"),
 	}
 	for _, v := range []reconcile.Verdict{reconcile.Clean, reconcile.HasDrift, reconcile.NotChecked} {
@@ -122,8 +124,11 @@ func (w *compareWatch) read(ctx context.Context) error {
 	return nil
 }
 
-// verdict counts a sweep of this persister.
-func (w *compareWatch) verdict(v reconcile.Verdict) { w.sweeps[v].Inc() }
+// swept counts a sweep of this persister.
+func (w *compareWatch) swept(s *reconcile.Summary) {
+	w.sweeps[s.Verdict].Inc()
+	w.calls.AddInt64(s.Calls)
+}
 
 // count is how much is found of a type and direction. It is NaN while nobody knows: an unknown number must not look like 0.
 func (w *compareWatch) count(key [2]string, of func(reconcile.Quantity) int64) float64 {

@@ -60,9 +60,13 @@ type Brief struct {
 	UpdatedMS      int64  // Redis time of its last event
 	InLedger       bool   // the ledger has the event of the position, and it left these balances
 	Applied        uint64 // up to which seq of the position's epoch a persister has found the ledger whole
-	Counted        uint64 // events that the ledger has after that, up to the position
+	Counted        uint64 // events that the ledger has after that, up to the position; 0 if these may be more than countedMax
 	RowsDiffer     bool   // the sum of the held rows of reservations differs from Held; only BriefsAfter reads them
 }
+
+// countedMax bounds the events of a cell that are counted. A dead letter or a gap keeps a mark from moving for as long as nobody
+// does anything about it, and counting the events above the mark would take longer and longer.
+const countedMax = 200_000
 
 // Whole reports whether the ledger has all events of the epoch up to the position, and the stock table is as the last one left it.
 func (s *Brief) Whole() bool {
@@ -108,7 +112,7 @@ func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) 
 	}, []byte(`SELECT i.sku_id, i.pool, i.bucket, i.epoch, i.seq, i.available_stock, i.reserved_stock, i.sold_stock, i.total_stock,
 		i.last_updated, COALESCE(l.available_stock = i.available_stock AND l.reserved_stock = i.reserved_stock AND l.sold_stock = i.sold_stock, FALSE),
 		COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0),
-		IF(m.epoch = i.epoch AND m.seq >= i.seq, 0, (SELECT COUNT(*) FROM ledger c WHERE c.sku_id = i.sku_id AND c.pool = i.pool
+		IF(m.epoch = i.epoch AND m.seq >= i.seq OR i.seq > COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0) + `+strconv.Itoa(countedMax)+`, 0, (SELECT COUNT(*) FROM ledger c WHERE c.sku_id = i.sku_id AND c.pool = i.pool
 			AND c.bucket = i.bucket AND c.epoch = i.epoch AND c.seq > COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0) AND c.seq <= i.seq))
 		FROM (SELECT * FROM product_inventories WHERE `+where+`) AS i
 		LEFT JOIN ledger l ON l.sku_id = i.sku_id AND l.pool = i.pool AND l.bucket = i.bucket AND l.epoch = i.epoch AND l.seq = i.seq

@@ -107,6 +107,29 @@ func TestBriefsTellWhatIsWhole(t *testing.T) {
 	}
 }
 
+// TestBriefsCountFewEvents: what lies far above an applied mark is not counted, and nobody takes it for whole.
+func TestBriefsCountFewEvents(t *testing.T) {
+	t.Parallel()
+	b := newBooks(t)
+	for sku, seq := range map[int64]uint64{1: 200_001, 2: 200_002} {
+		cell := stock.Cell{SKU: sku}
+		b.cell(sku, 0, 0, 5)
+		b.exec("UPDATE product_inventories SET seq = ? WHERE sku_id = ?", seq, sku)
+		b.exec("INSERT INTO applied_marks VALUES (?, 0, 0, 1, 1)", sku)
+		for n := range uint64(3) {
+			b.event(cell, seq-n, 5)
+		}
+	}
+	counted := map[int64]uint64{}
+	err := b.Moments().Briefs(t.Context(), []stock.Cell{{SKU: 1}, {SKU: 2}}, func(brief *ledger.Brief) error {
+		counted[brief.Cell.SKU] = brief.Counted
+		return nil
+	})
+	if diff := cmp.Diff(map[int64]uint64{1: 3, 2: 0}, counted); diff != "" || err != nil {
+		t.Errorf("%s, %v", diff, err)
+	}
+}
+
 // TestSnapshotIsOfOneMoment reads twice, and sees nothing of what happens in between.
 func TestSnapshotIsOfOneMoment(t *testing.T) {
 	t.Parallel()

@@ -11,5 +11,8 @@ func (v *View) Unlisted() []Event { return v.unlisted() }
 // Cropped tells that not all events beyond the cut are there.
 func (v *View) Cropped() bool { return v.cropped }
 
+// SetWalkOften sets how many events above a cell's mark each sweep reads.
+func (s *Sweeper) SetWalkOften(n uint64) { s.walkOften = n }
+
 // SetTransitsMost sets how many halves of transfers a sweep has in memory.
 func (s *Sweeper) SetTransitsMost(n int) { s.transitsMost = n }

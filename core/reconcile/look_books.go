@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -30,9 +31,25 @@ func (r *closeLook) stock(ctx context.Context, s *ledger.Snapshot) error {
 	for _, v := range r.views {
 		if v.recorded {
 			v.begins(marks[v.Cell], whole[v.Cell])
+			r.often(v)
 		}
 	}
 	return err
+}
+
+// often leaves out a cell with too many events to read in each sweep, if they were all read a short while ago.
+func (r *closeLook) often(v *View) {
+	if v.Projection == nil || v.Projection.Seq <= v.From.Seq+cmp.Or(r.walkOften, walkOften) { // the seq goes on over epochs
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at, walked := r.walked[v.Cell]; walked && r.Now().Sub(at) < walkEvery {
+		v.Unread = fmt.Sprintf("the ledger has %d events of it from %d.%d on, which are compared once an hour: see what keeps its applied mark from moving",
+			v.Projection.Seq-v.From.Seq, v.From.Epoch, v.From.Seq)
+		return
+	}
+	r.walking = append(r.walking, v.Cell)
 }
 
 // begins decides where to begin reading the events: at the applied mark. If the ledger has no gap up to a higher

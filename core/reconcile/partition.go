@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"hash/maphash"
 	"maps"
 	"slices"
@@ -52,20 +53,23 @@ type buyer struct {
 type doubt struct {
 	ids   map[stock.ReservationID]struct{}
 	users map[int64]struct{}
+
+	moreIDs, moreUsers bool // there was no room for
 }
 
 // take adds the reasons of another doubt.
 func (d *doubt) take(o *doubt) {
 	maps.Copy(d.ids, o.ids)
 	maps.Copy(d.users, o.users)
+	d.moreIDs, d.moreUsers = d.moreIDs || o.moreIDs, d.moreUsers || o.moreUsers
 }
 
-// lateMax bounds the reservations of a partition that are looked at because their deadline has passed. If nobody
-// sweeps, all have passed theirs.
-const lateMax = 2000
-
-// doubtMax bounds the odd reservations and users of a cell that one sweep looks at.
-const doubtMax = 2000
+// The bounds of what one sweep looks at. It names what it leaves out.
+const (
+	lateMax     = 2000   // reservations of a partition whose deadline has passed; if nobody sweeps, all have passed theirs
+	oddMax      = 2000   // odd reservations of a cell
+	oddUsersMax = 10_000 // odd users of a cell
+)
 
 func newPartition(w *sweep, number int) *partition {
 	return &partition{
@@ -76,6 +80,10 @@ func newPartition(w *sweep, number int) *partition {
 
 // conclude finds the cells that need a close look, and frees the memory of the scan.
 func (p *partition) conclude() {
+	if p.late > lateMax {
+		p.unreadable(InRedis, p.number, fmt.Errorf("more than %d held reservations of a partition have passed their deadline: "+
+			"whether lists of deadlines have the others is not compared", lateMax))
+	}
 	for c, s := range p.cells {
 		p.inRedis.add(c)
 		if p.whole || s.Unreadable || s.held != s.Held {
@@ -125,14 +133,18 @@ func (p *partition) doubtful(c stock.Cell) *doubt {
 }
 
 func (p *partition) odd(r *stock.Reservation) {
-	if d := p.doubtful(r.Cell); len(d.ids) < doubtMax {
+	if d := p.doubtful(r.Cell); len(d.ids) < oddMax {
 		d.ids[r.ID] = struct{}{}
+	} else if _, known := d.ids[r.ID]; !known {
+		d.moreIDs = true
 	}
 }
 
 func (p *partition) oddUser(c stock.Cell, user int64) {
-	if d := p.doubtful(c); len(d.users) < doubtMax {
+	if d := p.doubtful(c); len(d.users) < oddUsersMax {
 		d.users[user] = struct{}{}
+	} else if _, known := d.users[user]; !known {
+		d.moreUsers = true
 	}
 }
 
@@ -149,8 +161,8 @@ func (p *partition) record(r *stock.Reservation) {
 	}
 	p.held[r.ID] = struct{}{}
 	cell := p.cells[r.Cell]
-	if cell == nil || r.Seq > cell.Seq { // the record is later than the reading of the cell
-		p.odd(r)
+	if cell == nil || r.Seq > cell.Seq { // the record is later than the reading of the cell, which has another sum
+		p.doubtful(r.Cell)
 	}
 	switch {
 	case r.State == stock.StateReturned:
@@ -159,9 +171,10 @@ func (p *partition) record(r *stock.Reservation) {
 		p.counts[buyer{r.Cell, r.User}] += r.Quantity
 	}
 	if r.State == stock.StateHeld {
-		if r.DeadlineMS < int64(p.report.Summary.StartedAt)-overdueAfter.Milliseconds() && p.late < lateMax {
-			p.late++ // perhaps no list of deadlines has it
-			p.odd(r)
+		if r.DeadlineMS < int64(p.report.Summary.StartedAt)-overdueAfter.Milliseconds() {
+			if p.late++; p.late <= lateMax { // perhaps no list of deadlines has it
+				p.odd(r)
+			}
 		}
 		if cell != nil {
 			cell.held += r.Quantity

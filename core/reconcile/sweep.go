@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -59,7 +60,10 @@ type Sweeper struct {
 	// Workers is how many partitions are compared at once. Defaults to 2.
 	Workers int
 
-	transitsMost int // 0: transitsMax
+	transitsMost int    // 0: transitsMax
+	walkOften    uint64 // 0: walkOften
+
+	walked map[stock.Cell]time.Time // when a sweep read the many events above a cell's mark
 
 	since map[Store]time.Time // since when a store cannot be read
 }
@@ -89,7 +93,8 @@ type sweep struct {
 	failed       map[Store]bool
 	transits     transits
 	transitsMax  int
-	transitsLeft bool // there were more
+	transitsLeft bool         // there were more
+	walking      []stock.Cell // whose many events it reads
 	parts        []*partition
 	turns        chan struct{} // those who look closely take one while they work, and none while they pause
 }
@@ -135,6 +140,13 @@ func (w *sweep) end(ctx context.Context, calls *atomic.Int64) *Report {
 		if !w.failed[store] {
 			delete(w.since, store)
 		}
+	}
+	if w.walked == nil {
+		w.Sweeper.walked = map[stock.Cell]time.Time{}
+	}
+	maps.DeleteFunc(w.walked, func(_ stock.Cell, at time.Time) bool { return w.Now().Sub(at) >= walkEvery })
+	for _, c := range w.walking {
+		w.walked[c] = w.Now()
 	}
 	w.report.Summary.EndedAt = w.clock(ctx)
 	w.report.Summary.Calls = calls.Load()

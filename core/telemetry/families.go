@@ -174,6 +174,7 @@ var persisterFamilies = []Family{
 	{"sluice_persister_reconcile_period_seconds", Gauge, "", "Time within which a difference is found: --reconcile-within, or more if sweeps take longer."},
 	{"sluice_persister_reconcile_sweep_seconds", Gauge, "", "How long the last sweep took, rests included. Every persister shows the same."},
 	{"sluice_persister_reconcile_sweeps_total", Counter, "verdict", "Sweeps of this process, by result. One persister of all sweeps at a time."},
+	{"sluice_persister_reconcile_sweep_calls_total", Counter, "", "Calls of Redis and MySQL that sweeps of this process made, most of them one after the other."},
 	{"sluice_persister_reconcile_changed_cells_total", Counter, "", "Cells that this process compared because their applied mark had moved."},
 	{"sluice_persister_applied_mark_moves_total", Counter, "", "Times that a cell's mark moved on. The ledger has all events of a cell up to its mark."},
 }
