@@ -60,7 +60,7 @@ type gate struct {
 	fenced     atomic.Bool  // an answer had a fenced cell, which a vetting opens
 	fenceAfter atomic.Int64 // Unix ms until which fences are left alone: the last vetting has seen them
 
-	// Of run alone: until when a refused Redis is not vetted again, and how many partitions were shut then.
+	// Only run uses these: when a refused Redis may be vetted again, and how many partitions were shut at the refusal.
 	refusedUntil time.Time
 	refused      int
 }

@@ -8,7 +8,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// Whether an edge restores a Redis that has lost everything of a partition.
+// What an edge does if Redis has lost everything of a partition: nothing, or restore it.
 const (
 	restoreManual = "manual"
 	restoreAuto   = "auto"

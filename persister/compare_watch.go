@@ -19,7 +19,7 @@ import (
 // missing from the metrics when another one goes on comparing.
 const readEvery = 5 * time.Second
 
-// sweeps are those that metrics tell of.
+// sweeps has the sweeps that have metrics.
 var sweeps = []journal.Sweep{journal.Stock, journal.Rows}
 
 // compareWatch shows the findings of comparisons, as MySQL has them.

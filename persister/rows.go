@@ -51,8 +51,8 @@ func byPosition(a, b *row) int {
 	return cmp.Or(a.Cell.Compare(b.Cell), a.Compare(b.Position))
 }
 
-// unique sorts rows in place and removes repetitions. It also removes rivals, which have the key of another row and other
-// content, and returns them. Of several rivals the row that arrived first stays.
+// unique sorts rows in place and removes repetitions. It also removes rivals, which have the key of another row and
+// other content, and returns them. If several rows are rivals, the one that arrived first stays.
 func unique(rows []*row) (kept, rivals []*row) {
 	slices.SortStableFunc(rows, byPosition)
 	kept = rows[:0]

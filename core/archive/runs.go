@@ -83,7 +83,7 @@ func (r *Runs) Begin(ctx context.Context, act Act) (id int64, err error) {
 	return id, nil
 }
 
-// End writes down what became of a run, also where ctx has ended.
+// End records the result of a run, even if ctx has ended.
 func (r *Runs) End(ctx context.Context, id int64, got Result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -25,8 +25,8 @@ type Redis struct {
 }
 
 // OpenRedis connects to a Redis. It fails if the Redis has the stock of another deployment, or has it in another number
-// of partitions: the error wraps redisstock.ErrForeign. Where rest leaves out what the other settings say, OpenRedis fills
-// it in. The caller closes what is opened.
+// of partitions: the error wraps redisstock.ErrForeign. OpenRedis sets the fields of rest that the other settings have.
+// The caller closes the Redis.
 func OpenRedis(ctx context.Context, where redis.Config, agreed config.Agreed, rest redisstock.Config) (*Redis, error) {
 	client, err := where.Client()
 	if err != nil {

@@ -30,8 +30,7 @@ const (
 	installMavenHint    = "Apache Maven (Debian, Ubuntu: maven)"
 )
 
-// find returns the path of a program, also where PATH lacks the directories of
-// servers, as it does for ordinary users on Debian.
+// find returns the path of a program, even if PATH lacks the directories of servers, as for ordinary users on Debian.
 func find(program, install string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil

@@ -287,9 +287,9 @@ func (f *filler) start(cell stock.Cell) {
 	}
 }
 
-// before takes an event up to a checkpoint. Of these the ledger still has the events of holds that were open at the
-// checkpoint, the events that set limits, and the checkpoint's own event. Once that one has come, the fold goes on
-// from the checkpoint.
+// before takes an event up to a checkpoint. The ledger still has three kinds of them: the events of holds that were
+// open at the checkpoint, the events that set limits, and the checkpoint's own event. Once that one has come, the fold
+// goes on from the checkpoint.
 func (f *filler) before(e *ledger.Recorded) error {
 	at := f.begin.checkpoint
 	var err error

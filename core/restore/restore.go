@@ -46,7 +46,7 @@ type Restore struct {
 	Store   *redisstock.Store
 	// Open vets Redis and opens what is sound, each time some partitions are restored.
 	Open func(context.Context) error
-	// Progress is called with how far the restore has come; nil: nobody is told.
+	// Progress is called with the progress of the restore. It may be nil.
 	Progress func(Progress)
 	// Parallel is how many partitions are restored at once. Defaults to 4. Each takes a connection to MySQL.
 	Parallel int

@@ -25,8 +25,9 @@ func (m Mark) Covers(seen Mark) bool {
 }
 
 // The level log acknowledges effects that Kafka has. A vetting that reads Kafka too early misses events on their way
-// there, and opens without it. So who hears from Kafka later than AckLate after its call began asks Redis whether the
-// effect is still there, and a vetting that finds a partition shut waits for AckLateWait before it reads Kafka.
+// there, and opens Redis without their effects. So a vetting that finds a partition shut waits for AckLateWait before
+// it reads Kafka. A caller that hears from Kafka later than AckLate after its call began asks Redis whether the effect
+// is still there.
 const (
 	AckLate     = 100 * time.Millisecond
 	AckLateWait = AckLate + 25*time.Millisecond // clocks of two machines differ a little in their pace

@@ -52,13 +52,13 @@ type Request struct {
 	// Cell is the stock to take from, to adjust or to return to. A release needs the cell of its reservation too,
 	// from Reservations; confirm and extend ignore it.
 	Cell Cell
-	// User is who asks. Confirm, release and extend refuse other people's reservations with
-	// VerdictWrongUser; 0 is a service, which may settle anyone's. Of a return it is who gives the units back.
+	// User is the user who asks; of a return, the user who gives the units back. Confirm, release and extend refuse
+	// other users' reservations with VerdictWrongUser. 0 is a service, which may settle the reservations of all users.
 	User        int64
 	Quantity    int64 // reserve, deduct and return: 1 to QuantityMax
 	Fingerprint uint32
-	// Fence, of a reserve or deduct, is the highest position of the cell that the caller has seen. Of all fences for one
-	// cell in a vector, the highest counts.
+	// Fence, of a reserve or deduct, is the highest position of the cell that the caller has seen. The highest fence
+	// for a cell in a vector counts.
 	Fence      Position
 	Adjustment *Adjustment // adjust only
 	DeadlineMS int64       // extend only: the deadline asked for, in Redis time

@@ -50,8 +50,8 @@ func (t *table) observe(state *stock.CellState, asOf time.Duration) {
 	if e.fence.Less(state.Position) {
 		e.fence = state.Position
 	}
-	// Of two calls in flight at once, the first one made may be the last one decided. It then has the higher position, and
-	// is at least as young as the other.
+	// If two calls are in flight at once, the one that was made first may be decided last. It then has the higher
+	// position, and is at least as young as the other.
 	if asOf > e.asOf {
 		e.state, e.asOf = *state, asOf
 	} else if e.state.Less(state.Position) {

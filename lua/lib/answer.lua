@@ -1,4 +1,4 @@
--- answer: what the caller of a vector is told.
+-- answer: the answer to the caller of a vector.
 -- NEEDS base: sub, concat
 -- NEEDS effects: effects
 -- NEEDS verdicts: REPLAYED, MISMATCH

@@ -24,7 +24,7 @@ read_cells({unpack(ARGV, 8, ids_at)})
 local found = call("HMGET", KEYS[3], unpack(ARGV, ids_at + 1, asks_at))
 local place = {byte(places, 1, n)}
 
--- Where a limit applies: who takes, by request and by the key of their hash.
+-- If a limit applies: the users who take, by request and by the key of their hash.
 local buyers, takers = {}, {}
 for i = 1, n do
   local c = place[i]

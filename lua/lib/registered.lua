@@ -5,7 +5,7 @@
 -- NEEDS asked: pools, asks_at, place
 -- GIVES unregistered
 
--- Which cells are. Each other cell costs a look at its length.
+-- The cells for registered users only. Other cells cost a look at their length.
 local guarded
 for c = 1, #pools do
   if cells[c] and #cell_values[c] > CELL_BYTES and band(cells[c][FLAGS], FLAG_REGISTERED_ONLY) ~= 0 then

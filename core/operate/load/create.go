@@ -110,9 +110,8 @@ func (l *Loader) allowed(ctx context.Context, items []item) ([]item, error) {
 	return kept, nil
 }
 
-// refused reports whether the rules refuse a line, and tells of it. Of what a line says, only a closing can be refused
-// after it was read. The rules leave a SKU that is loaded to the store, so that the same file can be loaded again at any
-// time.
+// refused reports whether the rules refuse a line, and reports the refusal. After a line was read, only its closing can
+// be refused. The rules leave loaded SKUs to the store, so that the same file can be loaded again at any time.
 func (l *Loader) refused(i *item, now *stock.CellState, nowMS int64) bool {
 	if i.change.RefusedBy(now, nowMS) == nil {
 		return false

@@ -147,7 +147,7 @@ func (s *step) take(op stock.Op, r *stock.Request) stock.Outcome {
 	return s.effect(event.KindDeduct, cell, taken, event.Change{})
 }
 
-// judgeTake decides whether the units of a new request can be taken, and shuts its cell where that tells of a loss.
+// judgeTake decides whether the units of a new request can be taken, and shuts the cell if the verdict shows a loss.
 func (s *step) judgeTake(r *stock.Request) stock.Verdict {
 	cell := s.cell(r.Cell)
 	verdict := cell.Take(stock.Taking{

@@ -114,12 +114,12 @@ const (
 	mendsMax = 3
 )
 
-// Open vets every primary. If nothing speaks against the whole, it gives shut partitions a new nonce and loads the scripts;
-// then they sell. A loss shuts only its own partition, also one that sold: lost effects, a fork, or a key that is gone. The
-// report has the marks of all others. Lost effects that MySQL or Kafka know are applied again where cfg has them, and the
-// partition opens after all. The error wraps ErrVetting if something was refused, and names each cause; other
-// errors mean that the vetting could not be finished. Anybody may repeat Open at any time, also on servers that sell, and
-// several processes at once.
+// Open vets every primary. If nothing speaks against the whole, it gives shut partitions a new nonce and loads the
+// scripts; then they sell. A loss shuts only its own partition, even if that sold: lost effects, a fork, or a key that
+// is gone. The report has the marks of all others. Lost effects that MySQL or Kafka know are applied again where cfg
+// has them, and the partition opens after all. The error wraps ErrVetting if something was refused, and names each
+// cause; other errors mean that the vetting could not be finished. Anybody may repeat Open at any time, also on servers
+// that sell, and several processes at once.
 func Open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenReport, error) {
 	if err := cfg.Validate(); err != nil {
 		return OpenReport{}, fmt.Errorf("configure opening of redis: %w", err)

@@ -129,7 +129,7 @@ func (s *Store) within(ctx context.Context, partition int, call func(ctx context
 	return call(ctx, &s.partitions[partition].keys)
 }
 
-// Ping asks whether Redis answers. Of a cluster any node may answer, because one that hangs does not stop the others.
+// Ping asks whether Redis answers. Any node of a cluster may answer, because one that hangs does not stop the others.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()

@@ -13,8 +13,8 @@ import (
 	"sluice/core/telemetry"
 )
 
-// Check reads a page of /metrics as Prometheus does, and reports every family that is not declared, or not as it
-// is declared, and every family that services declare and the page does not have.
+// Check reads a page of /metrics as Prometheus does. It reports every family that is not declared, that differs from
+// its declaration, or that the services declare and the page lacks.
 func Check(t testing.TB, page string, services ...string) {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
