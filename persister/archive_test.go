@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/core/archive"
+	"sluice/core/event"
 	"sluice/core/local/servicetest"
+	"sluice/core/stock"
 )
 
 // TestArchive sells, archives, sells on and archives again. At any time each event is in the ledger or in one file.
@@ -319,4 +322,91 @@ func TestArchiveOnAFullDisk(t *testing.T) {
 	free()
 	w.archive()
 	w.holds()
+}
+
+// TestArchiveLeavesCellsThatDiffer: the rows of a cell stay as long as a comparison says that the stores differ, because they prove it.
+func TestArchiveLeavesCellsThatDiffer(t *testing.T) {
+	t.Parallel()
+	w := newArchiveWorld(t, database(t), 11)
+	w.sell(60)
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := w.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`INSERT INTO reconcile_findings (sku_id, pool, bucket, type, direction, sweep, findings, units, repair, since_ms, proof)
+		SELECT sku_id, pool, bucket, 'gap', 'bookkeeping', 'stock', 1, 1, 'apply_events', 1, '[]' FROM ledger ORDER BY redis_ms LIMIT 1`)
+	const named = "SELECT COUNT(*) FROM checkpoints JOIN reconcile_findings USING (sku_id, pool, bucket)"
+	if done := w.archive(); done.Skipped != 1 || done.Events == 0 || lines(t, w.db, named)[0] != "0" {
+		t.Errorf("a cell that differs: %+v", done)
+	}
+	w.holds()
+	exec("UPDATE reconcile_findings SET is_open = NULL, gone_at = NOW(3)")
+	if done := w.archive(); done.Skipped != 0 || lines(t, w.db, named)[0] != "1" {
+		t.Errorf("it no longer differs: %+v", done)
+	}
+	w.holds()
+}
+
+// TestArchiveRemovesWhatWasNeverCommitted: an unfinished file has the number of one whose rows have left, but not its name. So its
+// rows have not left, or have left with the other one.
+func TestArchiveRemovesWhatWasNeverCommitted(t *testing.T) {
+	t.Parallel()
+	w := newArchiveWorld(t, database(t), 12)
+	w.sell(40)
+	done := w.archive()
+	if len(done.Files) == 0 {
+		t.Fatal("nothing was archived")
+	}
+	content, err := os.ReadFile(filepath.Join(w.dir, done.Files[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(w.dir, "d-000000001-00c0ffee.sluice.gz")
+	if err := os.WriteFile(name+".partial", content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.archive()
+	for _, path := range []string{name, name + ".partial"} {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is there: %v", path, err)
+		}
+	}
+	w.holds()
+}
+
+// TestArchiveTakesReturnsOffCounts: a purchase has left, and later its return leaves. The user then has nothing.
+func TestArchiveTakesReturnsOffCounts(t *testing.T) {
+	t.Parallel()
+	w := newArchiveWorld(t, database(t), 13)
+	cell, seq := stock.Cell{SKU: 77}, uint64(0)
+	happen := func(kind event.Kind, user, quantity, avail, sold int64, change event.Change) {
+		t.Helper()
+		seq++
+		r := &row{timeMS: 1_700_000_000_000 + int64(seq)}
+		r.Kind, r.Cell, r.Position, r.User, r.Quantity = kind, cell, stock.Position{Epoch: 1, Seq: seq}, user, quantity
+		r.Avail, r.Sold, r.Change = avail, sold, change
+		r.Reservation[15] = byte(seq)
+		w.write([]*row{r})
+	}
+	archived := func() string {
+		t.Helper()
+		cfg := w.config()
+		cfg.Before = time.Now()
+		if _, err := archive.Run(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		return lines(t, w.db, "SELECT GROUP_CONCAT(user_id, ':', units ORDER BY user_id) FROM archived_buyers")[0]
+	}
+	happen(event.KindAdjust, 0, 0, 10, 0, event.Change{Delta: 10, Settings: stock.Settings{Hold: time.Minute, Limit: 5}, Reason: "load"})
+	happen(event.KindDeduct, 8, 2, 8, 2, event.Change{})
+	happen(event.KindDeduct, 9, 3, 5, 5, event.Change{})
+	if got := archived(); got != "8:2,9:3" {
+		t.Errorf("users have %s", got)
+	}
+	happen(event.KindReturn, 8, 2, 7, 3, event.Change{Reason: "damaged"})
+	if got := archived(); got != "8:0,9:3" {
+		t.Errorf("after the return users have %s", got)
+	}
 }

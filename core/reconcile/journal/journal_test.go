@@ -286,3 +286,44 @@ func TestOneHoldsTheLease(t *testing.T) {
 	}
 	ask("a", time.Minute, true)
 }
+
+// A pass that is under way goes on where it is, whoever asks for one. What it came to adds up, and who was overtaken is told so.
+func TestPassAddsUp(t *testing.T) {
+	t.Parallel()
+	k := open(t)
+	pass, err := k.BeginPass(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale, err := k.Pass(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sku := int64(5); sku <= 6; sku++ {
+		r := reconcile.Report{
+			Findings: []reconcile.Finding{found(sku, reconcile.Gap, 3, 50)},
+			Summary:  reconcile.Summary{Cells: 2, InSync: 1, Drift: 1, LedgerRows: 10, Findings: 1, ByType: map[reconcile.Type]int64{reconcile.Gap: 1}},
+		}
+		if fresh, err := k.GoOn(t.Context(), pass, stock.Cell{SKU: sku}, &r); err != nil || len(fresh) != 1 {
+			t.Fatal(fresh, err)
+		}
+	}
+	if _, err := k.GoOn(t.Context(), stale, stock.Cell{SKU: 9}, &reconcile.Report{}); !errors.Is(err, journal.ErrOvertaken) {
+		t.Errorf("one who was overtaken goes on: %v", err)
+	}
+	again, err := k.BeginPass(t.Context())
+	if err != nil || again.After.SKU != 6 || again.Begun != pass.Begun {
+		t.Fatalf("%+v, %v: want the one that is under way", again, err)
+	}
+	if err := k.EndPass(t.Context(), again, "me"); err != nil {
+		t.Fatal(err)
+	}
+	run, err := k.Newest(t.Context(), journal.Rows)
+	if err != nil || run.Cells != 4 || run.InSync != 2 || run.Drift != 2 || run.LedgerRows != 20 || run.Findings != 2 ||
+		run.ByType[reconcile.Gap] != (reconcile.Quantity{Findings: 2, Units: 6}) || run.Verdict != reconcile.HasDrift {
+		t.Errorf("%+v, %v", run, err)
+	}
+	if under, err := k.Pass(t.Context()); err != nil || under != nil {
+		t.Errorf("%+v is under way, %v", under, err)
+	}
+}
