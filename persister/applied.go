@@ -257,7 +257,7 @@ func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock
 		return nil, err
 	}
 	query := []byte(selectLedger)
-	for i, c := range cells {
+	for i, c := range cells { // a range of the key each: one statement for each cell, or a join with a list of cells, takes twice as long
 		if i > 0 {
 			query = append(query, " OR "...)
 		}

@@ -64,7 +64,7 @@ func (p *pacer) rest(ctx context.Context, worked time.Duration) {
 func sweepBudget(within time.Duration) time.Duration { return within / 3 }
 
 // sweepMargin is the time that a sweep may take beyond its budget.
-func sweepMargin(within time.Duration) time.Duration { return within / 12 }
+func sweepMargin(within time.Duration) time.Duration { return within / 6 }
 
 // schedule returns the pause after a sweep that took some time, and the time within which a difference is then
 // reported. In the worst case it appears just after the sweep has read its cell, and is reported when the next sweep
