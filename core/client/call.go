@@ -239,7 +239,7 @@ func refusal(q *call, resp *http.Response, body []byte) outcome {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		o.again = p.Retryable
 	case http.StatusServiceUnavailable:
-		o.again, o.certain = p.Retryable, p.Code == CodeInTransit
+		o.again, o.certain = p.Retryable, p.Code == CodeInTransit || !p.Retryable // the refusal of a basket is recorded
 	case http.StatusInternalServerError, http.StatusGatewayTimeout:
 		o.again, o.unknown = p.Retryable, true
 	}

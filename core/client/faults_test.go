@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -21,6 +22,7 @@ type script struct {
 	mu     sync.Mutex
 	steps  []http.HandlerFunc
 	keys   []string        // of the requests, in order
+	sent   []string        // the requests without their keys
 	pauses []time.Duration // of the client, between them
 }
 
@@ -28,8 +30,10 @@ func newScript(t *testing.T, steps ...http.HandlerFunc) *script {
 	t.Helper()
 	s := &script{steps: steps}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
 		s.mu.Lock()
 		s.keys = append(s.keys, r.Header.Get("Idempotency-Key"))
+		s.sent = append(s.sent, r.Method+" "+r.URL.Path+" "+string(body))
 		step := s.steps[0]
 		if len(s.steps) > 1 {
 			s.steps = s.steps[1:]
@@ -146,6 +150,8 @@ func TestWritesEndAsTheirAttemptsTell(t *testing.T) {
 		{"cut, then not registered", []http.HandlerFunc{cutOff, refused(403, CodeNotRegistered, false, "")}, CodeNotRegistered, 2},
 		{"cut, then no such reservation", []http.HandlerFunc{cutOff, refused(404, CodeUnknownReservation, false, "")}, CodeUnknownReservation, 2},
 
+		{"cut, then a basket that is refused for good", []http.HandlerFunc{cutOff, refused(503, CodeFrozen, false, "5")}, CodeFrozen, 2},
+
 		{"504 throughout", []http.HandlerFunc{outcomeUnknown}, unknown, 4},
 		{"cut throughout", []http.HandlerFunc{cutOff}, unknown, 4},
 		{"garbage throughout", []http.HandlerFunc{garbage}, unknown, 4},
@@ -188,6 +194,58 @@ func TestWritesEndAsTheirAttemptsTell(t *testing.T) {
 				if !errors.As(err, &p) || p.Code != c.want || p.Key != key || p.Pointer != "/x" || p.RequestID != "9f" {
 					t.Errorf("%+v: want a problem with all that it says, and the key %q", err, key)
 				}
+			}
+		})
+	}
+}
+
+// Each write of a shop is repeated as it was, with its key, until the outcome is known. If it stays unknown, the error has the key.
+func TestEachWriteIsRepeatedAsItWas(t *testing.T) {
+	t.Parallel()
+	one := `{"data":[{"reservation_id":"002a7c0e0d8f1b3c5d7e9f10213243a5","reservation":` + held + `}]}`
+	ids, until := []string{"002a7c0e0d8f1b3c5d7e9f10213243a5"}, time.Date(2026, 11, 11, 20, 0, 0, 0, time.UTC)
+	for name, w := range map[string]struct {
+		answer string
+		call   func(ctx context.Context, c *Client) error
+	}{
+		"deduct": {held, func(ctx context.Context, c *Client) error {
+			_, err := c.Deduct(ctx, Take{SKU: 1001, Quantity: 1})
+			return err
+		}},
+		"basket": {`{"basket_id":"002a7c0e0d8f1b3c5d7e9f10213243a5","state":"held","reservations":[` + held + `]}`, func(ctx context.Context, c *Client) error {
+			_, err := c.HoldBasket(ctx, Basket{Items: []Item{{SKU: 1001, Quantity: 1}}})
+			return err
+		}},
+		"confirm": {held, func(ctx context.Context, c *Client) error { _, err := c.Confirm(ctx, ids[0]); return err }},
+		"release": {held, func(ctx context.Context, c *Client) error { _, err := c.Release(ctx, ids[0]); return err }},
+		"extend":  {held, func(ctx context.Context, c *Client) error { _, err := c.Extend(ctx, ids[0], until); return err }},
+		"return": {held, func(ctx context.Context, c *Client) error {
+			_, err := c.Return(ctx, Return{SKU: 1001, Quantity: 1, User: 7, Reason: "x", Asked: until})
+			return err
+		}},
+		"confirm a list": {one, func(ctx context.Context, c *Client) error { _, err := c.ConfirmAll(ctx, ids); return err }},
+		"release a list": {one, func(ctx context.Context, c *Client) error { _, err := c.ReleaseAll(ctx, ids); return err }},
+		"extend a list":  {one, func(ctx context.Context, c *Client) error { _, err := c.ExtendAll(ctx, ids, until); return err }},
+		"register": {`{"sale_id":"7","added":1,"registered":1}`, func(ctx context.Context, c *Client) error {
+			_, err := c.RegisterUsers(ctx, 7, []int64{42})
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t, cutOff, outcomeUnknown, garbage, answer(200, w.answer))
+			if err := w.call(t.Context(), s.client(t, nil)); err != nil {
+				t.Errorf("after three attempts in vain: %v", err)
+			}
+			for i := range s.sent {
+				if len(s.sent) != 4 || s.sent[i] != s.sent[0] || s.keys[i] != s.keys[0] || s.keys[0] == "" {
+					t.Fatalf("sent %q with keys %q, want the same four times", s.sent, s.keys)
+				}
+			}
+			s = newScript(t, cutOff)
+			u := new(UnknownError)
+			if err := w.call(t.Context(), s.client(t, nil)); !errors.As(err, &u) || u.Key != s.keys[0] {
+				t.Errorf("cut throughout: %v, want an unknown outcome with the key %q", err, s.keys[0])
 			}
 		})
 	}
