@@ -19,7 +19,7 @@ func (r *replicated) Do(_ context.Context, vectors ...*stock.Vector) {
 		r.asked = append(r.asked, v.Replicate)
 		v.Outcomes = []stock.Outcome{{Verdict: stock.VerdictReplicaMissing}}
 		if v.Replicate {
-			v.Outcomes[0].Verdict = stock.VerdictOK
+			v.Outcomes[0].Verdict, v.Entry.ID = stock.VerdictOK, "1-0"
 		}
 	}
 }
@@ -29,9 +29,10 @@ func (r *replicated) Do(_ context.Context, vectors ...*stock.Vector) {
 func TestDirectAsksForAReplica(t *testing.T) {
 	t.Parallel()
 	s := &replicated{}
-	ask := Direct(t.Context(), s, func(stock.Entry) {})
+	published := 0
+	ask := Direct(t.Context(), s, func(stock.Entry) { published++ })
 	answers := ask([]Call{{Op: stock.OpGather, Requests: make([]stock.Request, 1)}})
-	if answers[0].Outcomes[0].Verdict != stock.VerdictOK || !slices.Equal(s.asked, []bool{false, true}) {
-		t.Errorf("%+v after calls with a replica: %v", answers[0], s.asked)
+	if answers[0].Outcomes[0].Verdict != stock.VerdictOK || !slices.Equal(s.asked, []bool{false, true}) || published != 1 {
+		t.Errorf("%+v after calls with a replica: %v, and %d entries", answers[0], s.asked, published)
 	}
 }

@@ -149,3 +149,33 @@ func TestBetweenSteps(t *testing.T) {
 		})
 	}
 }
+
+// Who makes a basket held is told so, and who comes later that it was held before, however far each has come.
+func TestFirstIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, 1)
+	b := w.basket("a", w.cells...)
+	late, first := New(b), New(b)
+	step := func(s *Saga, answers []Answer) []Answer {
+		calls, err := s.Step(answers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(calls) == 0 {
+			return nil
+		}
+		return w.ask(calls)
+	}
+	var before, answers []Answer
+	for range 2 { // it has asked for all lines
+		before = step(late, before)
+	}
+	for answers = step(first, nil); answers != nil; answers = step(first, answers) {
+	}
+	for before != nil {
+		before = step(late, before)
+	}
+	if f, l := first.Result(), late.Result(); !f.First || l.First || f.State != stock.BasketHeld || l.State != stock.BasketHeld {
+		t.Errorf("the first is told %v, %v; the late one %v, %v", f.State, f.First, l.State, l.First)
+	}
+}

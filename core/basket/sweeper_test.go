@@ -25,6 +25,7 @@ type swept struct {
 	*world
 	broken int                 // the partition whose undecided baskets cannot be read, or -1
 	silent int                 // the partition that answers no call, or -1
+	shut   map[int]bool        // partitions whose cells give nothing back
 	stuck  stock.ReservationID // the basket whose record no call reaches, or none
 	takes  time.Duration       // how long a call takes
 
@@ -52,13 +53,18 @@ func (w *swept) Do(ctx context.Context, vectors ...*stock.Vector) {
 			v.Err = stock.ErrNotApplied
 			continue
 		}
+		if v.Op == stock.OpVoid && w.shut[v.Partition] {
+			v.Outcomes = slices.Repeat([]stock.Outcome{{Verdict: stock.VerdictFenced}}, len(v.Requests))
+			continue
+		}
 		w.store.Do(ctx, v)
 	}
 	w.note(func() { w.asking-- })
 }
 
-func (w *swept) isStuck(r stock.Request) bool {
-	return r.Part.Home != nil && r.Part.Home.ID() == w.stuck
+func (w *swept) isStuck(r stock.Request) (stuck bool) {
+	w.note(func() { stuck = r.Part.Home != nil && r.Part.Home.ID() == w.stuck })
+	return stuck
 }
 
 func (w *swept) Undecided(ctx context.Context, partition int, age time.Duration, skip, limit int) ([]stock.Undecided, error) {
@@ -230,6 +236,12 @@ func TestSweeperTriesAll(t *testing.T) {
 		if held, failures := counted.swept(stock.BasketHeld), counted.failures(); held != 1 || failures == 0 {
 			t.Errorf("%d baskets are counted as held, and %d failures", held, failures)
 		}
+		w.note(func() { w.stuck = stock.ReservationID{} })
+		time.Sleep(2 * lookMax)
+		synctest.Wait()
+		if w.state(stuck) != stock.BasketHeld {
+			t.Errorf("once it can be decided, the basket is %v", w.state(stuck))
+		}
 	})
 }
 
@@ -252,6 +264,32 @@ func TestStuckBaskets(t *testing.T) {
 		time.Sleep(4 * (every + every/4))
 		if state := w.state(behind); state != stock.BasketHeld {
 			t.Errorf("the basket behind the others is %v", state)
+		}
+	})
+}
+
+// TestBasketsOfShutCells has more baskets than one look decides wait for a shut cell, which is no failure. A sweeper decides the one
+// behind them.
+func TestBasketsOfShutCells(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const stuck = 2*basketsMax + 1
+		w := newSwept(t, stuck+1, stuck+1, 0)
+		home, shut, soldOut := w.cells[0], w.cells[1], w.cells[2]
+		for i := range stuck {
+			w.begin(w.basket(fmt.Sprint(i), home, shut, soldOut), 3)
+			time.Sleep(time.Millisecond)
+		}
+		behind := w.leave(w.basket("behind", home, shut))
+		w.shut = map[int]bool{shut.Partition(partitions): true}
+		time.Sleep(UndecidedMax)
+		counted := w.sweepers(t, 1)
+		time.Sleep(4 * (every + every/4))
+		if state := w.state(behind); state != stock.BasketHeld || counted.failures() > 0 {
+			t.Errorf("the basket behind the others is %v, after %d failures", state, counted.failures())
+		}
+		if n := counted.swept(stock.BasketRefusing); n < stuck {
+			t.Errorf("%d baskets waited for the cell, want %d", n, stuck)
 		}
 	})
 }

@@ -307,6 +307,7 @@ local function extended_of`, "extend"},
 
 	{"give a held basket back", "void.lua", `return state == BASKET_REFUSED and REFUSED or WRONG_STATE`, `return state == BASKET_REFUSED and REFUSED`, "basket"},
 	{"give a refused basket back again", "void.lua", `return state == BASKET_REFUSED and REFUSED or WRONG_STATE`, `return state ~= BASKET_REFUSED and WRONG_STATE`, "basket"},
+	{"give lines of other baskets back", "void.lua", `readable(record) and sub(record, 26, 29) == sub(ask, 12, 15)`, `readable(record)`, "basket"},
 	{"give other lines back", "void.lua", `if not is_basket(record, whole) then return MISMATCH end`, ``, "basket"},
 	{"leave absent lines free", "void.lua", `set_record(id, STATE_RELEASED, 0, "\0\0\0\0\0\0", ask)`, ``, "basket"},
 	{"spent for ever", "void.lua", `0, "\0\0\0\0\0\0", ask)

@@ -244,6 +244,25 @@ var basketCases = group{
 			h.wantBasket(v.Outcomes[0].Basket, first, state, why, 0)
 		}
 	},
+	"a refused basket gives no line of another one back": func(h *harness) {
+		cells := h.apart(3)
+		for _, c := range cells {
+			h.loadCell(c, 5, stock.Settings{})
+		}
+		held := h.basket(1, "a", item(cells[0], 1), item(cells[2], 1))
+		h.gather(held, 0)
+		h.gather(held, 1)
+		h.want(h.decide(held, stock.VerdictOK, 0), stock.VerdictOK)
+		other := h.basket(1, "a", item(cells[1], 1), item(cells[2], 1))
+		h.wantAll(h.gather(other, 0), stock.VerdictOK)
+		h.wantAll(h.gather(other, 1), stock.VerdictMismatch)
+		h.want(h.decide(other, stock.VerdictMismatch, 1), stock.VerdictOK)
+		h.wantAll(h.void(other, 1), stock.VerdictMismatch)
+		h.wantAll(h.void(other, 0), stock.VerdictOK)
+		for i, units := range []int64{1, 0, 1} {
+			h.wantUnits(cells[i], 5-units, units, 0)
+		}
+	},
 	"a held basket takes nothing again": func(h *harness) {
 		cells := h.apart(2)
 		h.loadCell(cells[0], 5, stock.Settings{})

@@ -165,6 +165,7 @@ var mutants = []mutant{
 	{"give a held basket back", "basket.go", `if verdict := before.Void(print); verdict != stock.VerdictOK {`, `if verdict := before.Void(print); verdict == stock.VerdictRefused {`},
 	{"leave absent lines free", "basket.go", `s.reservations[r.ID] = r.Spent()`, ``},
 	{"spent for ever", "basket.go", `s.finished = append(s.finished, r.ID)`, ``},
+	{"give lines of other baskets back", "basket.go", `before.Void(r.Fingerprint, s.nowMS)`, `before.Void(before.Fingerprint, s.nowMS)`},
 	{"give due lines back", "basket.go", `before.Void(r.Fingerprint, s.nowMS)`, `before.Void(r.Fingerprint, 0)`},
 	{"give back from a shut cell", "basket.go", `verdict := cell.Settle(before.Quantity);`, `verdict := stock.VerdictOK;`},
 	{"refused while a line is held", "basket.go", `if !stuck {`, `if true {`},
@@ -182,6 +183,7 @@ var unsimulated = []string{
 	"extend on a full outbox", "return on a full outbox",
 	"look at what is not due", "never more to expire", "no next deadline", "settle in a cell that is not there",
 	"forget undecided baskets", "decide young baskets", "decide all baskets at once", "give back from a shut cell", "refused while a line is held",
+	"give lines of other baskets back",
 }
 
 // raced are mutants that an audit after concurrent clients must find: those that sell too much, or

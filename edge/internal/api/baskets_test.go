@@ -344,6 +344,36 @@ func TestBasketExpiresWithItsFirstLine(t *testing.T) {
 			t.Errorf("%v: %s", skus, got.body)
 		}
 	}
+	ask := call{method: "POST", path: "/v1/baskets", token: f.token(7, auth.RoleShopper), key: "k", body: basketOf(1, 2, 3)}
+	list, _ := f.do(ask).json["reservations"].([]any)
+	second := list[1].(map[string]any)["reservation_id"].(string) // which ends first
+	f.do(call{method: "POST", path: reservePath + "/" + second + "/release", token: f.token(7, auth.RoleShopper)})
+	if got := f.do(ask); got.json["expires_at"] != "2026-03-01T12:20:00.000Z" {
+		t.Errorf("without its second line: %s", got.body)
+	}
+}
+
+// TestForgottenLinesAreNotTold repeats a basket of which Redis has forgotten a line: it is held, and has the others.
+func TestForgottenLinesAreNotTold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	skus := f.twoPartitions()
+	for _, sku := range skus {
+		f.load(stock.Cell{SKU: sku}, 3, nil)
+	}
+	ask := call{method: "POST", path: "/v1/baskets", token: f.token(7, auth.RoleShopper), key: "k", body: basketOf(skus...)}
+	f.do(ask)
+	f.part = func(op stock.Op, requests []stock.Request) ([]batch.Result, error) {
+		if requests[0].Part.Held {
+			return []batch.Result{{Outcome: stock.Outcome{Verdict: stock.VerdictUnknownReservation}, TimeMS: f.nowMS.Load()}}, nil
+		}
+		return f.parts(op, requests)
+	}
+	got := f.do(ask)
+	list, _ := got.json["reservations"].([]any)
+	if got.status != 201 || len(list) != 1 || list[0].(map[string]any)["sku_id"] != "1" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
 }
 
 // TestSpentKeysAreTold has baskets that were refused, and one that never began: only the key of the first is spent.

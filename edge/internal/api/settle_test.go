@@ -12,6 +12,7 @@ import (
 	"sluice/core/auth"
 	"sluice/core/ledger"
 	"sluice/core/stock"
+	"sluice/edge/batch"
 )
 
 // reserved is the path of a new reservation of a shopper.
@@ -154,6 +155,7 @@ func TestReturnsAreLookedUp(t *testing.T) {
 	kept.err = nil
 	look("x", service, 404, "unknown_reservation")
 	held := f.do(call{method: "POST", path: reservePath, token: service, body: `{"sku_id":"1","quantity":1,"user_id":"7"}`})
+	kept.behind = -1 // which does not matter: it is the id of something else
 	look(held.json["reservation_id"].(string), service, 404, "nothing was returned under this id")
 }
 
@@ -301,6 +303,28 @@ func TestLists(t *testing.T) {
 	g("release", shopper, []string{ids[0], ids[2], nobody, impossible, ids[3]}, "wrong_state", "released", "unknown_reservation", "unknown_reservation", "released")
 	g("release", f.token(8, auth.RoleShopper), ids[4:], "unknown_reservation", "unknown_reservation")
 	g("release", service, ids[3:], "released", "released", "released")
+}
+
+// TestPanicOfAnElement panics in the decision of one element of a list: the edge goes on, and the others are decided.
+func TestPanicOfAnElement(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 10, nil)
+	shopper, service := f.token(7, auth.RoleShopper), f.token(1, auth.RoleService)
+	first, second := f.reserved(shopper, 1), f.reserved(shopper, 1)
+	bad, _ := stock.ParseReservationID(strings.TrimPrefix(first, reservePath+"/"))
+	decide := func(op stock.Op, r stock.Request) (batch.Result, error) {
+		if r.ID == bad {
+			panic("an element")
+		}
+		return batch.Result{Outcome: stock.Outcome{Reservation: stock.Reservation{ID: r.ID, State: stock.StateConfirmed}}}, nil
+	}
+	f.decide.Store(&decide)
+	body := strings.ReplaceAll(fmt.Sprintf(`{"reservation_ids":[%q,%q]}`, first, second), reservePath+"/", "")
+	got := f.do(call{method: "POST", path: reservePath + "/confirm", token: service, body: body})
+	if got.status != 200 || !strings.Contains(got.body, `"code":"internal"`) || !strings.Contains(got.body, `"state":"confirmed"`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
 }
 
 // To the router the last word of a list's path may also be the id of a reservation.
