@@ -259,3 +259,53 @@ func TestChangeIsCheckedAndDecided(t *testing.T) {
 		t.Errorf("a closing that has passed: %v", err)
 	}
 }
+
+// A key belongs to one change: another one under it is refused, and changes nothing.
+func TestKeyBelongsToOneChange(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t)
+	if _, err := m.desk.Change(t.Context(), operate.Adjust(sku1, 5, 0, stock.Settings{}, "test", by("give"))); err != nil {
+		t.Fatal(err)
+	}
+	for name, other := range map[string]*operate.Change{
+		"units":   operate.Adjust(sku1, 6, 0, stock.Settings{}, "test", by("give")),
+		"reason":  operate.Adjust(sku1, 5, 0, stock.Settings{}, "another", by("give")),
+		"setting": operate.Adjust(sku1, 5, stock.FieldLimit, stock.Settings{Limit: 1}, "test", by("give")),
+	} {
+		_, err := m.desk.Change(t.Context(), other)
+		if r := new(operate.RefusedError); !errors.As(err, &r) || r.Verdict != stock.VerdictMismatch || m.cell().Avail != 15 {
+			t.Errorf("other %s under the same key: %v, %d units", name, err, m.cell().Avail)
+		}
+	}
+}
+
+// Where a store does not tell of the cell, the effect is the one that was foreseen.
+func TestEffectOfAStoreThatTellsOfNoCell(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t)
+	m.desk.Decide = func(context.Context, *stock.Request) (operate.Decision, error) {
+		return operate.Decision{Verdict: stock.VerdictOK}, nil
+	}
+	f, err := m.desk.Foresee(t.Context(), *operate.Adjust(sku1, 5, 0, stock.Settings{}, "test", by("")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := f.Do(t.Context()); err != nil || !done.Changed || done.After.Avail != 15 {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// A change of nothing is sent to a cell that is shut, so that its caller hears of that.
+func TestAChangeOfNothingTellsThatTheCellIsShut(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t)
+	m.store.Edit(sku1, func(c *stock.CellState) { c.Fenced = true })
+	f, err := m.desk.Foresee(t.Context(), *operate.Freeze(sku1, false, "test", by("")))
+	if err != nil || f.Idle() {
+		t.Fatalf("idle %v, error %v", f.Idle(), err)
+	}
+	_, err = f.Do(t.Context())
+	if r := new(operate.RefusedError); !errors.As(err, &r) || r.Verdict != stock.VerdictFenced {
+		t.Errorf("error %v", err)
+	}
+}
