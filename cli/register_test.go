@@ -12,7 +12,7 @@ import (
 )
 
 // Users are registered from a file as often as somebody loads it, wrong lines register nobody, and what Redis loses of them comes
-// back with the next vetting.
+// back before the sale opens. A vetting opens everything without them.
 func TestUsersAreRegistered(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
@@ -98,8 +98,13 @@ func TestUsersAreRegistered(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.run("stock", "adjust", "1001", "--delta", "1", "--reason", "vets", "--yes").want(command.ExitDone)
-	if n := count(); n != 4 {
+	if n := count(); n != 0 {
 		t.Errorf("Redis has %d users after a vetting", n)
+	}
+	d.run("sale", "fill", "7", "--yes").want(command.ExitDone)
+	d.run("sale", "open", "7", "--yes").want(command.ExitDone)
+	if n := count(); n != 4 {
+		t.Errorf("Redis has %d users after an opening", n)
 	}
 }
 

@@ -10,6 +10,7 @@
 -- KEYS[7] undecided sorted set  begin in ms -> basket in full
 -- KEYS[8..] buyers  hash        cell and user -> units held or sold, a key for each pool of the vector
 -- KEYS[..] registered set       users, a key for each pool of the vector, where any is a sale's
+-- KEYS[..] whole    hash        sale -> nonce and users with which its set was found whole; there, too
 -- ARGV[1] mark          14 bytes: as the caller last saw it
 -- ARGV[2] head          3 bytes: version of the events, partition
 -- ARGV[3] outbox_max    int  entries of the outbox from which on nothing is taken
@@ -40,6 +41,7 @@
 -- CODE 15 NOT_REGISTERED  the cell is for registered users, and the user is none; nothing is taken
 -- CODE 16 REPLICA_MISSING  no replica would have it, and the cell's level asks for one; nothing changed
 -- CODE 17 REFUSED       another line is refused, or the basket was before; nothing is taken for it
+-- CODE 18 USERS_MISSING  so would NOT_REGISTERED be, but Redis may have lost the user; nothing changed
 -- ERR BADARG            caller bug, never a business outcome
 -- ERR SHUT              the data are not those that were vetted
 -- RETRY safe            idempotent by the reservation ids

@@ -8,6 +8,7 @@
 -- KEYS[5] outbox   stream      events for the persister
 -- KEYS[6..] buyers hash        cell and user -> units held or sold, a key for each pool of the vector
 -- KEYS[..] registered set      users, a key for each pool of the vector, where any is a sale's
+-- KEYS[..] whole    hash        sale -> nonce and users with which its set was found whole; there, too
 -- ARGV[1] mark          14 bytes: as the caller last saw it
 -- ARGV[2] head          3 bytes: version of the events, partition
 -- ARGV[3] outbox_max    int  entries of the outbox from which on nothing is taken
@@ -34,6 +35,7 @@
 -- CODE 14 BREACHED      the cell's counters do not add up, which shuts it; nothing else changed
 -- CODE 15 NOT_REGISTERED  the cell is for registered users, and the user is none; nothing changed
 -- CODE 16 REPLICA_MISSING  no replica would have it, and the cell's level asks for one; nothing changed
+-- CODE 18 USERS_MISSING  so would NOT_REGISTERED be, but Redis may have lost the user; nothing changed
 -- ERR BADARG            caller bug, never a business outcome
 -- ERR SHUT              the data are not those that were vetted
 -- RETRY safe            idempotent by the reservation ids

@@ -136,7 +136,7 @@ func explain(v stock.Verdict) string {
 		return "refused: it is breached, because its counters do not add up"
 	case stock.VerdictOK, stock.VerdictReplayed, stock.VerdictLimitReached, stock.VerdictNotOpen, stock.VerdictClosed,
 		stock.VerdictUnknownReservation, stock.VerdictWrongUser, stock.VerdictBackpressure, stock.VerdictFrozen,
-		stock.VerdictNotRegistered, stock.VerdictReplicaMissing, stock.VerdictRefused:
+		stock.VerdictNotRegistered, stock.VerdictReplicaMissing, stock.VerdictRefused, stock.VerdictUsersMissing:
 	}
 	return "refused: " + v.String()
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/ledger"
 	"sluice/core/stock"
@@ -17,9 +18,7 @@ import (
 const (
 	rowsAtOnce = 1000 // of one statement
 
-	lockName   = "sluice archive"
-	selectLock = "SELECT GET_LOCK(CONCAT(?, ' ', MD5(DATABASE())), 0)"
-	freeLock   = "DO RELEASE_LOCK(CONCAT(?, ' ', MD5(DATABASE())))"
+	lockName = "sluice archive"
 
 	selectNextFile = "SELECT COALESCE(MAX(file_id), 0) + 1 FROM archive_files"
 	insertFile     = "INSERT INTO archive_files (file_id, name, sha256, cells, events, reservations, repairs, cut_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -40,16 +39,11 @@ const (
 
 // lock has one archiver at a time. The lock ends with its connection, and only that connection deletes.
 func (a *archiver) lock(ctx context.Context) (unlock func(), err error) {
-	var got sql.NullBool
-	if err := a.conn.QueryRowContext(ctx, selectLock, lockName).Scan(&got); err != nil {
-		return nil, fmt.Errorf("lock the archive: %w", err)
+	unlock, taken, err := db.TryLock(ctx, a.conn, lockName)
+	if err == nil && !taken {
+		err = ErrBusy
 	}
-	if !got.Bool {
-		return nil, ErrBusy
-	}
-	return func() {
-		_, _ = a.conn.ExecContext(context.WithoutCancel(ctx), freeLock, lockName) // else it ends with the connection
-	}, nil
+	return unlock, err
 }
 
 func (a *archiver) nextFile(ctx context.Context) (id int64, err error) {

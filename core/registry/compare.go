@@ -104,7 +104,7 @@ func (r *Registry) differences(ctx context.Context, sale uint32) (found []Differ
 }
 
 func (r *Registry) counted(ctx context.Context, sale uint32) (sales []counted, err error) {
-	err = r.query(ctx, "registrations", func(rows *sql.Rows) error {
+	err = query(ctx, r.db, "registrations", func(rows *sql.Rows) error {
 		var s counted
 		err := rows.Scan(&s.sale, &s.row, &s.rows)
 		sales = append(sales, s)
@@ -156,7 +156,7 @@ func (r *Registry) registered(ctx context.Context, sale uint32, users []int64) (
 	for _, user := range users {
 		values = append(values, user)
 	}
-	err := r.query(ctx, "registrations", func(rows *sql.Rows) error {
+	err := query(ctx, r.db, "registrations", func(rows *sql.Rows) error {
 		var user int64
 		err := rows.Scan(&user)
 		there[user] = true

@@ -23,19 +23,23 @@ const (
 func (r *Registry) toRedis(ctx context.Context, sets []redisstock.UserSet, users []int64) error {
 	for some := range slices.Chunk(users, usersPerScript) {
 		for of := range slices.Chunk(sets, scriptsPerPipeline) {
-			select {
-			case r.turn <- struct{}{}:
-			case <-ctx.Done():
-				return fmt.Errorf("register: %w: %w", stock.ErrUnknown, ctx.Err())
-			}
-			err := r.store.RegisterAll(ctx, of, some)
-			<-r.turn
-			if err != nil {
+			if _, err := r.pipeline(ctx, of, some); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// pipeline adds users to sets as RegisterAll does, when it is its turn.
+func (r *Registry) pipeline(ctx context.Context, sets []redisstock.UserSet, users []int64) (added []int, err error) {
+	select {
+	case r.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("register: %w: %w", stock.ErrUnknown, ctx.Err())
+	}
+	defer func() { <-r.turn }()
+	return r.store.RegisterAll(ctx, sets, users)
 }
 
 // loadsAtOnce is how many batches of a load are under way at the same time. MySQL writes one while Redis takes others.

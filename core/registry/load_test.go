@@ -17,9 +17,9 @@ type taking struct {
 	takes func() error
 }
 
-func (t *taking) RegisterAll(ctx context.Context, sets []redisstock.UserSet, users []int64) error {
+func (t *taking) RegisterAll(ctx context.Context, sets []redisstock.UserSet, users []int64) ([]int, error) {
 	if err := t.takes(); err != nil {
-		return err
+		return nil, err
 	}
 	return t.Store.RegisterAll(ctx, sets, users)
 }

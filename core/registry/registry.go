@@ -1,6 +1,7 @@
 // Package registry keeps the users who are registered for sales. MySQL has a row of each before Redis has the user, and no row is
 // ever deleted. Redis has them in a set per sale and partition, which the scripts ask. So Redis never has a user that MySQL lacks,
-// and where it has as many, it has the same.
+// and where it has as many, it has the same. Somebody who knows that vouches for the set; before that, no script refuses a user
+// for good.
 package registry
 
 import (
@@ -33,11 +34,11 @@ var (
 
 // Store has the sets of users. *redisstock.Store implements it.
 type Store interface {
-	Register(ctx context.Context, partition int, sale uint32, users []int64) (added int, err error)
-	RegisterAll(ctx context.Context, sets []redisstock.UserSet, users []int64) error
-	RestoreUsers(ctx context.Context, of redisstock.UserSet, users []int64) error
-	MissingUsers(ctx context.Context, of redisstock.UserSet, users []int64) (missing []int64, err error)
+	RegisterAll(ctx context.Context, sets []redisstock.UserSet, users []int64) (added []int, err error)
 	CountUsers(ctx context.Context, sets []redisstock.UserSet) ([]int64, error)
+	Marks() []stock.Mark
+	LookAtUsers(ctx context.Context, sets []redisstock.UserSet, trusted []stock.Mark) ([]redisstock.SetState, error)
+	Vouch(ctx context.Context, of redisstock.UserSet, trusted stock.Mark, users int64) (there int64, err error)
 	ScanUsers(ctx context.Context, of redisstock.UserSet, yield func(user int64) error) error
 	ForgetUsers(ctx context.Context, of redisstock.UserSet) (there bool, err error)
 	Partitions() int
@@ -49,11 +50,14 @@ type Registry struct {
 	store Store
 	known sync.Map      // []redisstock.UserSet by sale: a sale has the same SKUs for ever
 	turn  chan struct{} // is full while users go to Redis
+
+	bringing sync.Mutex
+	before   map[redisstock.UserSet]counts // when Bring looked last
 }
 
 // New makes a registry of a database and a store, which the caller closes.
 func New(db *sql.DB, store Store) *Registry {
-	return &Registry{db: db, store: store, turn: make(chan struct{}, 1)}
+	return &Registry{db: db, store: store, turn: make(chan struct{}, 1), before: map[redisstock.UserSet]counts{}}
 }
 
 // Result is the result of a registration.
@@ -102,90 +106,6 @@ func (r *Registry) eachSet(sets []redisstock.UserSet, do func(redisstock.UserSet
 	}
 	work.Wait()
 	return failed.Err()
-}
-
-// restoreAtOnce is how many users of a set come back in one step of Redis. It covers the last second, which a restarted
-// server may lack. So the set never has the old number of users while it lacks some of them, and no edge is misled by
-// the count.
-const restoreAtOnce = 50_000
-
-// Bring adds to Redis what it lacks of the users in MySQL, also on servers that are shut. It returns how many of them it added,
-// in all sets. It fails where it cannot; everything else is brought.
-func (r *Registry) Bring(ctx context.Context) (brought int64, err error) {
-	sales, err := r.Sales(ctx)
-	if err != nil {
-		return 0, err
-	}
-	var failures []error
-	for _, s := range sales {
-		n, err := r.bring(ctx, s)
-		brought += n
-		failures = append(failures, err)
-	}
-	return brought, errors.Join(failures...)
-}
-
-// BringSale is Bring for one sale. It brings nobody to a sale whose users Redis does not keep, or that anybody may take from.
-func (r *Registry) BringSale(ctx context.Context, id uint32) error {
-	s, err := r.Find(ctx, id)
-	if errors.Is(err, ErrOpenToAll) {
-		return nil
-	}
-	if err == nil && s.Kept {
-		_, err = r.bring(ctx, s)
-	}
-	return err
-}
-
-func (r *Registry) bring(ctx context.Context, s Sale) (brought int64, err error) {
-	counts, err := r.store.CountUsers(ctx, s.Sets)
-	if counts == nil {
-		return 0, fmt.Errorf("count users of sale %d: %w", s.ID, err)
-	}
-	failures, added := []error{err}, false
-	for i, of := range s.Sets {
-		if counts[i] < 0 || counts[i] >= s.Registered {
-			continue
-		}
-		added = true
-		n, err := r.fill(ctx, of)
-		brought += n
-		if err != nil {
-			failures = append(failures, fmt.Errorf("bring back users of sale %d: %w", s.ID, err))
-		}
-	}
-	if added {
-		failures = append(failures, r.dropForgotten(ctx, s))
-	}
-	return brought, errors.Join(failures...)
-}
-
-// fill adds to a set who is missing in it.
-func (r *Registry) fill(ctx context.Context, of redisstock.UserSet) (added int64, err error) {
-	var missing []int64
-	flush := func() error {
-		if len(missing) == 0 {
-			return nil
-		}
-		if err := r.store.RestoreUsers(ctx, of, missing); err != nil {
-			return err
-		}
-		added += int64(len(missing))
-		missing = missing[:0]
-		return nil
-	}
-	err = r.users(ctx, of.Sale, func(page []int64) error {
-		lacks, err := r.store.MissingUsers(ctx, of, page)
-		if err != nil {
-			return err
-		}
-		if missing = append(missing, lacks...); len(missing) >= restoreAtOnce {
-			return flush()
-		}
-		return nil
-	})
-	err = errors.Join(err, flush())
-	return added, err
 }
 
 // Forget removes the sets of sales that closed before a Redis time. Their users stay in MySQL, and come back if a sale opens

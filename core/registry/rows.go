@@ -34,12 +34,15 @@ const (
 	countUsers  = "UPDATE sales SET registered = registered + ? WHERE sale_id = ?"
 	selectCount = "SELECT registered, registered_kept FROM sales WHERE sale_id = ?"
 	forgetSale  = "UPDATE sales SET registered_kept = FALSE WHERE sale_id = ? AND closes_at_ms = ? AND registered_kept"
+	lockCount   = "SELECT registered FROM sales WHERE sale_id = ? FOR UPDATE"
+	countRows   = "SELECT COUNT(*) FROM registrations WHERE sale_id = ?"
+	setCount    = "UPDATE sales SET registered = ? WHERE sale_id = ?"
 	lockSale    = "SELECT registered_kept FROM sales WHERE sale_id = ? FOR UPDATE"
 )
 
 // Sales are the sales whose users Redis has.
 func (r *Registry) Sales(ctx context.Context) (sales []Sale, err error) {
-	err = r.query(ctx, "sales", func(rows *sql.Rows) error {
+	err = query(ctx, r.db, "sales", func(rows *sql.Rows) error {
 		s := Sale{Kept: true}
 		err := rows.Scan(&s.ID, &s.Registered, &s.ClosesAtMS)
 		sales = append(sales, s)
@@ -75,7 +78,7 @@ func (r *Registry) sets(ctx context.Context, id uint32) ([]redisstock.UserSet, e
 		return known.([]redisstock.UserSet), nil
 	}
 	var partitions []int
-	err := r.query(ctx, "items", func(rows *sql.Rows) error {
+	err := query(ctx, r.db, "items", func(rows *sql.Rows) error {
 		cell := stock.Cell{Pool: id}
 		err := rows.Scan(&cell.SKU)
 		partitions = append(partitions, cell.Partition(r.store.Partitions()))
@@ -97,10 +100,10 @@ func (r *Registry) sets(ctx context.Context, id uint32) ([]redisstock.UserSet, e
 const usersPerRead = 10_000
 
 // users yields the users of a sale, some at a time, in their order.
-func (r *Registry) users(ctx context.Context, id uint32, yield func([]int64) error) error {
+func (r *Registry) users(ctx context.Context, from db.Queryer, id uint32, yield func([]int64) error) error {
 	for after := int64(0); ; {
 		page := make([]int64, 0, usersPerRead)
-		err := r.query(ctx, "registrations", func(rows *sql.Rows) error {
+		err := query(ctx, from, "registrations", func(rows *sql.Rows) error {
 			var user int64
 			err := rows.Scan(&user)
 			page = append(page, user)
@@ -186,8 +189,8 @@ func findForgotten(ctx context.Context, tx *sql.Tx, s Sale) (bool, error) {
 }
 
 // query runs a query and calls scan for each row. Its errors say that nothing was changed.
-func (r *Registry) query(ctx context.Context, what string, scan func(*sql.Rows) error, query string, values ...any) error {
-	if err := db.Rows(ctx, r.db, scan, query, values...); err != nil {
+func query(ctx context.Context, from db.Queryer, what string, scan func(*sql.Rows) error, query string, values ...any) error {
+	if err := db.Rows(ctx, from, scan, query, values...); err != nil {
 		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
 	}
 	return nil

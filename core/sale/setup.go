@@ -40,6 +40,9 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 		}
 		return r.Quantity
 	})
+	if err == nil && !done && p.RegisteredOnly && d.bring != nil && !d.rehearsing { // who is not registered is told so at once
+		err = d.bring(ctx, p.ID)
+	}
 	s.Replayed, s.Changed = done, e.changed()
 	return s, e.partly(p.ID, err)
 }

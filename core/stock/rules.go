@@ -38,6 +38,7 @@ type Taking struct {
 	Fence      Position // the highest position of the cell that the caller has seen
 	NowMS      int64
 	Registered bool // the user is registered for the sale of the cell
+	Whole      bool // all users are known who are registered for it
 	OutboxFull bool
 	NoReplica  bool // no replica will prove that it has the effect: the caller does not wait for one, or there is none
 	Default    Ack  // the deployment's level
@@ -45,15 +46,15 @@ type Taking struct {
 
 // Take decides a reserve or deduct whose id is new. The order of the refusals is part of the contract: the cell is
 // missing; the user is not registered; the cell is shut; it is frozen or outside its window; the outbox is full or no
-// replica keeps up; the limit and the units. Registration comes before shut, because edges answer it from a filter and
-// do not know whether the cell is shut.
+// replica keeps up; the user may be registered; the limit and the units. Registration comes before shut, because edges
+// answer it from a filter and do not know whether the cell is shut.
 func (c CellState) Take(t Taking) Verdict {
 	switch {
 	case !c.Loaded && t.Fence != Position{}:
 		return VerdictFenced
 	case !c.Loaded:
 		return VerdictNotLoaded
-	case c.RegisteredOnly && !t.Registered:
+	case c.RegisteredOnly && !t.Registered && t.Whole:
 		return VerdictNotRegistered
 	case c.Less(t.Fence):
 		return VerdictFenced
@@ -69,6 +70,8 @@ func (c CellState) Take(t Taking) Verdict {
 		return VerdictBackpressure
 	case t.NoReplica && c.Ack.Or(t.Default) == AckReplica:
 		return VerdictReplicaMissing
+	case c.RegisteredOnly && !t.Registered:
+		return VerdictUsersMissing
 	case c.Limit != 0 && t.Owned+t.Quantity > c.Limit:
 		return VerdictLimitReached
 	case c.Avail < t.Quantity:

@@ -37,6 +37,12 @@ func TestTake(t *testing.T) {
 	f("without a replica, at another level of its own", VerdictLimitReached)
 	cell.Ack, taking.Default = AckReplica, AckRedis
 	f("without a replica, at its own level", VerdictReplicaMissing)
+	cell.Ack, taking.Default, cell.RegisteredOnly, taking.Whole = AckRedis, AckRedis, true, false
+	f("perhaps not registered", VerdictUsersMissing)
+	taking.Registered = true
+	f("registered", VerdictLimitReached)
+	taking.Registered, cell.Ack = false, AckReplica
+	f("perhaps not registered, and without a replica", VerdictReplicaMissing)
 	taking.OutboxFull = true
 	f("full outbox", VerdictBackpressure)
 	taking.NowMS = 200
@@ -55,6 +61,8 @@ func TestTake(t *testing.T) {
 	f("seq ahead", VerdictFenced)
 	taking.Fence = Position{Epoch: 3}
 	f("epoch ahead", VerdictFenced)
+	taking.Whole = true
+	f("certainly not registered", VerdictNotRegistered)
 	cell.Loaded = false
 	f("seen, but gone", VerdictFenced)
 	taking.Fence = Position{}
@@ -197,14 +205,14 @@ func TestWordsNeverChange(t *testing.T) {
 	words := []string{
 		"ok", "replayed", "sold_out", "limit_reached", "not_loaded", "not_open", "closed", "frozen", "fenced",
 		"mismatch", "unknown_reservation", "wrong_state", "wrong_user", "backpressure",
-		"breached", "not_registered", "replica_missing", "refused",
+		"breached", "not_registered", "replica_missing", "refused", "users_missing",
 	}
 	for code, word := range words {
 		if got := Verdict(code).String(); got != word {
 			t.Errorf("verdict %d is %q, want %q", code, got, word)
 		}
 	}
-	if Verdicts != len(words) || Verdict(Verdicts).String() != "verdict(18)" {
+	if Verdicts != len(words) || Verdict(Verdicts).String() != "verdict(19)" {
 		t.Errorf("%d verdicts, the next is %v", Verdicts, Verdict(Verdicts))
 	}
 	for code, word := range []string{"none", "held", "confirmed", "released", "expired", "adjusted", "revoked", "returned", "state(8)"} {

@@ -27,12 +27,13 @@ const (
 	VerdictNotRegistered      Verdict = 15 // the sale demands a registration that the user does not have
 	VerdictReplicaMissing     Verdict = 16 // the cell's level is replica, and no replica would have the effect
 	VerdictRefused            Verdict = 17 // nothing speaks against this line, but its basket is refused
+	VerdictUsersMissing       Verdict = 18 // the sale demands a registration, and Redis may have lost that of the user
 )
 
 var verdictNames = [...]string{
 	"ok", "replayed", "sold_out", "limit_reached", "not_loaded", "not_open", "closed", "frozen", "fenced",
 	"mismatch", "unknown_reservation", "wrong_state", "wrong_user", "backpressure",
-	"breached", "not_registered", "replica_missing", "refused",
+	"breached", "not_registered", "replica_missing", "refused", "users_missing",
 }
 
 // Verdicts is the number of verdicts.

@@ -13,7 +13,6 @@ import (
 	"sluice/core/evidence"
 	"sluice/core/kafka"
 	"sluice/core/outbox"
-	"sluice/core/registry"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
@@ -31,8 +30,9 @@ type Vetter struct {
 	Log *slog.Logger
 }
 
-// Open brings registered users back that Redis lacks. Then it opens every sound partition and makes the store trust it. The error
-// names the others, and the store stops trusting those that lost something. See redisstock.Open.
+// Open opens every sound partition and makes the store trust it. The error names the others, and the store stops trusting those
+// that lost something. See redisstock.Open. Registered users may be missing in Redis then; edges bring them back, and no script
+// refuses one of them for good before.
 func (v Vetter) Open(ctx context.Context, store *redisstock.Store) (redisstock.OpenReport, error) {
 	cfg := v.config()
 	cfg.Seen = store.Marks()
@@ -40,17 +40,10 @@ func (v Vetter) Open(ctx context.Context, store *redisstock.Store) (redisstock.O
 		store.Distrust(proven.Lost)
 		store.Trust(proven.Marks)
 	}
-	users := registry.New(v.DB, store)
-	_, unbrought := users.Bring(ctx)
 	report, err := redisstock.Open(ctx, v.Client, cfg)
 	store.Distrust(report.Lost)
 	if report.Marks != nil {
 		store.Trust(report.Marks)
-	}
-	if unbrought != nil { // of a server that did not answer, and may do so by now
-		if _, unbrought = users.Bring(ctx); unbrought != nil {
-			v.log().WarnContext(ctx, "some registered users may be missing in redis: edges bring them back as soon as they can", "error", unbrought)
-		}
 	}
 	return report, err
 }

@@ -1,7 +1,9 @@
 -- registered: who may take from cells that are for registered users only.
 -- NEEDS script: BUYERS keys before those of the buyers
--- NEEDS base: call, byte, sub, band
--- NEEDS cells: FLAGS, FLAG_REGISTERED_ONLY, CELL_BYTES, cell_values, cells
+-- NEEDS base: call, byte, sub, unpacked, band
+-- NEEDS mark: mark
+-- NEEDS verdicts: NOT_REGISTERED, USERS_MISSING
+-- NEEDS cells: FLAGS, FLAG_REGISTERED_ONLY, CELL_BYTES, cell_ids, cell_values, cells
 -- NEEDS asked: pools, asks_at, place
 -- GIVES unregistered
 
@@ -14,11 +16,13 @@ for c = 1, #pools do
   end
 end
 
--- For each request to these cells: true if its user is not registered. There is a buyers key for
--- each pool, and behind them are as many sets of users.
+-- Of each request to these cells: false if its user is registered, else NOT_REGISTERED, or USERS_MISSING if
+-- the set is not known to be whole. The buyers keys are one for each pool. Behind them are as many sets of
+-- users, and the key that has the nonce and the number of users with which somebody found a set whole.
 local unregistered = {}
 if guarded then
-  local first, askers = BUYERS + (#KEYS - BUYERS) / 2, {} -- requests and their users, by the key of their set
+  local first = BUYERS + (#KEYS - 1 - BUYERS) / 2
+  local askers = {} -- requests and their users, by the key of their set
   for i = 1, #place do
     if guarded[place[i]] then
       local key = KEYS[first + byte(pools, place[i])]
@@ -27,7 +31,15 @@ if guarded then
     end
   end
   for key, asker in pairs(askers) do
-    local there = call("SMISMEMBER", key, unpack(asker.users))
-    for k, i in ipairs(asker) do unregistered[i] = there[k] == 0 end
+    local there, why = call("SMISMEMBER", key, unpack(asker.users)), nil
+    for k, i in ipairs(asker) do
+      if there[k] == 0 and not why then
+        local known = call("HMGET", KEYS[#KEYS], sub(cell_ids[place[i]], 9, 12))[1]
+        local whole = known and #known == #mark and sub(known, 1, 8) == sub(mark, 1, 8)
+          and call("SCARD", key) >= unpacked(">I6", known, 9)
+        why = whole and NOT_REGISTERED or USERS_MISSING
+      end
+      unregistered[i] = there[k] == 0 and why
+    end
   end
 end

@@ -31,13 +31,15 @@ end
 -- the verdicts of cells.
 local refusals = {}
 local function why_refused(i, qty)
-  if unregistered[i] then return NOT_REGISTERED end
+  local absent = unregistered[i]
+  if absent == NOT_REGISTERED then return absent end
   local c, buyer = place[i], buyers[i]
   local why = refusals[c]
   if why == nil then
     why = refusal(c)
     refusals[c] = why
   end
+  why = why or absent
   if why then return why end
   if buyer and owned[buyer] + qty > cells[c][LIMIT] then return LIMIT_REACHED end
   return cells[c][AVAIL] < qty and SOLD_OUT

@@ -99,6 +99,24 @@ func (s *Store) Register(_ context.Context, partition int, sale uint32, users []
 	return added, nil
 }
 
+// Vouch notes that a partition has all users of a sale, unless it has fewer than there are. It returns how many it has.
+func (s *Store) Vouch(partition int, sale uint32, users int64) (there int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.partitions[partition]
+	if there = p.users(sale); there >= users {
+		p.whole[sale] = there
+	}
+	return there
+}
+
+// LoseUser forgets a registration without regard to the rules.
+func (s *Store) LoseUser(partition int, sale uint32, user int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.partitions[partition].registered, registration{sale, user})
+}
+
 // Cells reads cells.
 func (s *Store) Cells(_ context.Context, cells []stock.Cell) ([]stock.CellState, int64, error) {
 	s.mu.Lock()

@@ -44,6 +44,12 @@ func fixture(now func() int64) stocktest.Fixture {
 		Lose: func(_ testing.TB, cell stock.Cell) {
 			model.Edit(cell, func(s *stock.CellState) { *s = stock.CellState{Cell: cell} })
 		},
+		Vouch: func(_ testing.TB, cell stock.Cell, users int64) int64 {
+			return model.Vouch(cell.Partition(model.Partitions()), cell.Pool, users)
+		},
+		LoseUser: func(_ testing.TB, cell stock.Cell, user int64) {
+			model.LoseUser(cell.Partition(model.Partitions()), cell.Pool, user)
+		},
 		LoseBasket: func(_ testing.TB, id stock.ReservationID) { model.LoseBasket(id) },
 	}
 }

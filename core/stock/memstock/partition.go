@@ -17,8 +17,9 @@ type partition struct {
 	reservations map[stock.ReservationID]stock.Reservation
 	buyers       map[buyer]int64 // counted units that are held or sold
 	registered   map[registration]bool
-	due          []member // of deadlines, in order
-	gone         []member // of ends of retention, in order
+	whole        map[uint32]int64 // how many users of a sale there were when somebody found that they were all
+	due          []member         // of deadlines, in order
+	gone         []member         // of ends of retention, in order
 	baskets      map[stock.ReservationID]stock.BasketRecord
 	undecided    []stock.Undecided // baskets that are begun or refusing, oldest first
 	outbox       []stock.Entry
@@ -44,8 +45,25 @@ func newPartition(number int) *partition {
 		reservations: map[stock.ReservationID]stock.Reservation{},
 		buyers:       map[buyer]int64{},
 		registered:   map[registration]bool{},
+		whole:        map[uint32]int64{},
 		baskets:      map[stock.ReservationID]stock.BasketRecord{},
 	}
+}
+
+// users is how many users are registered for a sale.
+func (p *partition) users(sale uint32) (n int64) {
+	for r := range p.registered {
+		if r.sale == sale {
+			n++
+		}
+	}
+	return n
+}
+
+// isWhole reports whether all users are known who are registered for a sale.
+func (p *partition) isWhole(sale uint32) bool {
+	found, known := p.whole[sale]
+	return known && p.users(sale) >= found
 }
 
 func (p *partition) cell(c stock.Cell) stock.CellState {

@@ -156,6 +156,7 @@ func (s *step) judgeTake(r *stock.Request) stock.Verdict {
 		Fence:      s.seen[r.Cell],
 		NowMS:      s.nowMS,
 		Registered: s.registered[registration{r.Cell.Pool, r.User}],
+		Whole:      s.isWhole(r.Cell.Pool),
 		OutboxFull: s.outboxFull,
 		NoReplica:  s.noReplica,
 		Default:    s.ack,

@@ -156,7 +156,8 @@ func (c *call) addPoolOfCells(p *partition) {
 	c.args = append(c.args, c.since(start))
 }
 
-// addRegistered adds the keys of the users who are registered, one for each pool, if a pool is a sale's.
+// addRegistered adds the keys of the users who are registered, one for each pool, if a pool is a sale's. Behind them is the key
+// that tells which of them are whole.
 func (c *call) addRegistered(p *partition) {
 	if len(c.pools) == 1 && c.pools[0] == 0 {
 		return
@@ -164,6 +165,7 @@ func (c *call) addRegistered(p *partition) {
 	for _, pool := range c.pools {
 		c.keys = append(c.keys, p.registered(pool))
 	}
+	c.keys = append(c.keys, p.whole)
 }
 
 // addAsks adds the members of each request.

@@ -1,6 +1,7 @@
 package redisstock_test
 
 import (
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"os"
@@ -48,6 +49,21 @@ func fixture(client rueidis.Client) func(t *testing.T) stocktest.Fixture {
 			Lose: func(t testing.TB, cell stock.Cell) {
 				key, field := redisstock.CellsKey(partition(cell)), string(cell.Append(nil))
 				if err := client.Do(t.Context(), client.B().Hdel().Key(key).Field(field).Build()).Error(); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Vouch: func(t testing.TB, cell stock.Cell, users int64) int64 {
+				s := newStore(t, client, redisstock.Config{})
+				of := redisstock.UserSet{Partition: partition(cell), Sale: cell.Pool}
+				there, err := s.Vouch(t.Context(), of, s.Marks()[of.Partition], users)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return there
+			},
+			LoseUser: func(t testing.TB, cell stock.Cell, user int64) {
+				key, member := redisstock.RegisteredKey(partition(cell), cell.Pool), string(binary.BigEndian.AppendUint64(nil, uint64(user)))
+				if err := client.Do(t.Context(), client.B().Srem().Key(key).Member(member).Build()).Error(); err != nil {
 					t.Fatal(err)
 				}
 			},

@@ -67,6 +67,11 @@ func BuyersKey(partition int, pool uint32) string {
 	return k.buyers(pool)
 }
 
+func RegisteredKey(partition int, sale uint32) string {
+	k := keysOf(partition)
+	return k.registered(sale)
+}
+
 // TrustAll trusts whatever marks Redis has.
 func (s *Store) TrustAll(ctx context.Context) error {
 	found, err := s.readMarks(ctx)

@@ -201,6 +201,9 @@ func TestFullMemory(t *testing.T) {
 	if _, err := s.Register(t.Context(), partition(cell), 7, []int64{1}); !errors.Is(err, stock.ErrFull) {
 		t.Errorf("registered: error %v does not tell that memory is full", err)
 	}
+	if n, err := s.Vouch(t.Context(), redisstock.UserSet{Partition: partition(cell), Sale: 7}, s.Marks()[partition(cell)], 0); n != 0 || err != nil {
+		t.Errorf("vouch: %d users, error %v", n, err)
+	}
 	for op, id := range map[stock.Op]stock.ReservationID{stock.OpConfirm: confirmed.ID, stock.OpRelease: released.ID} {
 		if got := s.one(op, stock.Request{ID: id, Cell: cell}).Verdict; got != stock.VerdictOK {
 			t.Errorf("%v: verdict is %v, want ok", op, got)

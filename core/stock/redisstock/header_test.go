@@ -258,8 +258,9 @@ func upkeepCalls(t *testing.T) map[string][]string {
 	_, _, _ = s.Shift(t.Context(), &Shift{Cell: cell, Epoch: 1})
 	_, _ = r.Clear(t.Context(), 0, nil, []uint32{0})
 	_ = r.Refill(0, []uint32{0}, 1).Close(t.Context())
+	_, _ = s.Vouch(t.Context(), UserSet{}, stock.Mark{Nonce: 1}, 1)
 	byName := map[string][]string{}
-	for _, name := range []string{"amend", "shift", "clear", "refill"} {
+	for _, name := range []string{"amend", "shift", "clear", "refill", "vouch"} {
 		script, err := lua.Upkeep(name)
 		if err != nil {
 			t.Fatal(err)
@@ -276,8 +277,8 @@ func upkeepCalls(t *testing.T) map[string][]string {
 // TestUpkeepHeaders compares the headers of the scripts that repair and restore with the calls of the store.
 func TestUpkeepHeaders(t *testing.T) {
 	t.Parallel()
-	flags := map[string]string{"clear": "allow-oom"} // the others grow data, and stop on a full server before they write
-	keys := map[string]string{"hash": "buyers:0", "list": "due", "buyers": "buyers:0"}
+	flags := map[string]string{"clear": "allow-oom", "vouch": "allow-oom"} // the others grow data, and stop on a full server before they write
+	keys := map[string]string{"hash": "buyers:0", "list": "due", "buyers": "buyers:0", "registered": "registered:0"}
 	for name, command := range upkeepCalls(t) {
 		script, err := lua.Upkeep(name)
 		if err != nil {

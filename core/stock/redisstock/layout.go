@@ -190,7 +190,7 @@ func uintAt(b []byte, at, bytes int) uint64 {
 type keys struct {
 	prefix                                                           string
 	mark, cells, res, due, gone, outbox, meta, relay, wait, restorer string
-	baskets, undecided                                               string
+	baskets, undecided, whole                                        string
 	buyers0                                                          string // of pool 0
 }
 
@@ -213,6 +213,7 @@ func keysOf(partition int) keys {
 
 		baskets:   p + "baskets",
 		undecided: p + "undecided",
+		whole:     p + "whole",
 	}
 }
 

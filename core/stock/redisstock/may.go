@@ -15,7 +15,7 @@ var ErrDenied = errors.New("the user of redis has too few rights")
 // scriptCommands has the commands that the scripts use, each with its arguments after the key, and TIME.
 var scriptCommands = []string{
 	"DEL", "EXISTS", "GET", "HDEL f", "HINCRBY f 1", "HLEN", "HMGET f", "HSET f v", "SET v", "XADD * f v", "XLEN",
-	"SADD m", "SMISMEMBER m", "ZADD 1 m", "ZCARD", "ZCOUNT 0 1", "ZRANGE 0 1", "ZREM m",
+	"SADD m", "SCARD", "SMISMEMBER m", "ZADD 1 m", "ZCARD", "ZCOUNT 0 1", "ZRANGE 0 1", "ZREM m",
 }
 
 // checkRights fails with ErrDenied if the user may not run the commands of the scripts on the keys of a partition. Callers
@@ -23,7 +23,7 @@ var scriptCommands = []string{
 // before.
 func checkRights(ctx context.Context, client rueidis.CoreClient, u upkeep, partition int) error {
 	k := keysOf(partition)
-	all := []string{k.mark, k.cells, k.res, k.due, k.gone, k.outbox, k.meta, k.relay, k.wait, k.restorer, k.baskets, k.undecided, k.buyers(0), k.registered(0)}
+	all := []string{k.mark, k.cells, k.res, k.due, k.gone, k.outbox, k.meta, k.relay, k.wait, k.restorer, k.baskets, k.undecided, k.buyers(0), k.registered(0), k.whole}
 	denied, err := client.Do(ctx, client.B().Eval().Script(u.may).Numkeys(int64(len(all))).Key(all...).
 		Arg(scriptCommands...).Build()).AsStrSlice()
 	refusal, refused := rueidis.IsRedisErr(err)

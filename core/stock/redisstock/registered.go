@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"slices"
+	"strconv"
 
 	"github.com/redis/rueidis"
 
@@ -25,7 +25,7 @@ type UserSet struct {
 }
 
 // Register adds users, at most RegisterMax, to those who may take from a sale's cells of a partition, and returns how many
-// are new. It writes only to data that were vetted, so that nobody adds users to a server that has lost others.
+// are new. It writes only to data that were vetted, so to no Redis of another deployment.
 func (s *Store) Register(ctx context.Context, partition int, sale uint32, users []int64) (added int, err error) {
 	if len(users) == 0 || len(users) > RegisterMax {
 		return 0, fmt.Errorf("%w: %d users to register, want 1 to %d", stock.ErrProtocol, len(users), RegisterMax)
@@ -45,48 +45,76 @@ func (s *Store) Register(ctx context.Context, partition int, sale uint32, users 
 	return added, err
 }
 
-// RestoreUsers adds users as Register does, also on a server that is shut: a vetting brings them back before it opens one. One
-// call is one step of Redis, so nobody sees a part of it.
-func (s *Store) RestoreUsers(ctx context.Context, of UserSet, users []int64) error {
-	return s.within(ctx, of.Partition, func(ctx context.Context, k *keys) error {
-		err := s.client.Do(ctx, s.client.B().Sadd().Key(k.registered(of.Sale)).Member(members(users)...).Build()).Error()
-		if err != nil {
-			return wrap("bring users back", err)
-		}
-		return nil
-	})
+// SetState is what a partition knows of a set of users.
+type SetState struct {
+	Users int64
+	Whole bool  // somebody has found that it has all of them, and it has lost none since
+	Noted int64 // how many it had then
 }
 
-// MissingUsers returns those of some users who are not in a set, in their order.
-func (s *Store) MissingUsers(ctx context.Context, of UserSet, users []int64) (missing []int64, err error) {
-	if err := s.checkPartition(of.Partition); err != nil {
-		return nil, err
-	}
-	key := s.partitions[of.Partition].registered(of.Sale)
-	for some := range slices.Chunk(users, fieldsAtOnce) {
-		there, err := again(ctx, func() ([]int64, error) {
-			ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-			defer cancel()
-			there, err := s.client.Do(ctx, s.client.B().Smismember().Key(key).Member(members(some)...).Build()).AsIntSlice()
-			if err != nil {
-				return nil, wrap("look for users", err)
-			}
-			if len(there) != len(some) {
-				return nil, wrapProtocol("look for users", elementsError(len(there)))
-			}
-			return there, nil
-		})
-		if err != nil {
+// LookAtUsers returns the state of each set. A set is whole by the marks that the caller trusts, by partition. Users is -1 for
+// those that the error is about.
+func (s *Store) LookAtUsers(ctx context.Context, sets []UserSet, trusted []stock.Mark) ([]SetState, error) {
+	states, commands := make([]SetState, len(sets)), make([]rueidis.Completed, 0, 2*len(sets))
+	for _, of := range sets {
+		if err := s.checkPartition(of.Partition); err != nil {
 			return nil, err
 		}
-		for i, user := range some {
-			if there[i] == 0 {
-				missing = append(missing, user)
-			}
+		k := &s.partitions[of.Partition]
+		commands = append(commands, s.client.B().Scard().Key(k.registered(of.Sale)).Build(),
+			s.client.B().Hget().Key(k.whole).Field(saleField(of.Sale)).Build())
+	}
+	if len(sets) == 0 {
+		return states, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
+	defer cancel()
+	var failed stock.PartitionErrors
+	answers := s.client.DoMulti(ctx, commands...)
+	for i, of := range sets {
+		users, err := answers[2*i].AsInt64()
+		var found stock.Mark // its effects are the users that the set had when it was found whole
+		if err == nil {
+			found, err = markOf(answers[2*i+1])
+		}
+		if err != nil {
+			states[i].Users = -1
+			failed.Add(of.Partition, wrap("look at users", err))
+			continue
+		}
+		if states[i].Users = users; found.Nonce != 0 && found.Nonce == trusted[of.Partition].Nonce {
+			states[i].Noted = int64(found.Effects)
+			states[i].Whole = users >= states[i].Noted
 		}
 	}
-	return missing, nil
+	return states, failed.Err()
 }
+
+// Vouch notes that a set has all users, unless it has fewer than these. From then on the scripts refuse others with certainty,
+// until a vetting gives the partition another nonce. trusted is the mark that the caller trusted before it asked MySQL how many
+// users there are: if a vetting comes in between, others may have been registered before it, and lost with it. Vouch returns how
+// many users the set has.
+func (s *Store) Vouch(ctx context.Context, of UserSet, trusted stock.Mark, users int64) (there int64, err error) {
+	err = s.within(ctx, of.Partition, func(ctx context.Context, k *keys) error {
+		if trusted.Nonce == 0 {
+			return untrusted("vouch for users")
+		}
+		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(s.upkeep.vouch).Numkeys(3).Key(k.mark, k.registered(of.Sale), k.whole).
+			Arg(string(appendMark(nil, trusted)), saleField(of.Sale), strconv.FormatInt(users, 10)).Build()).AsIntSlice()
+		if err != nil {
+			return wrap("vouch for users", err)
+		}
+		if len(answer) != 1 {
+			return wrapProtocol("vouch for users", elementsError(len(answer)))
+		}
+		there = answer[0]
+		return nil
+	})
+	return there, err
+}
+
+// saleField is the field of a sale in the hash of whole sets.
+func saleField(sale uint32) string { return string(binary.BigEndian.AppendUint32(nil, sale)) }
 
 // CountUsers returns the number of users of each set. It is -1 for those that the error is about.
 func (s *Store) CountUsers(ctx context.Context, sets []UserSet) ([]int64, error) {
@@ -147,15 +175,17 @@ func (s *Store) ScanUsers(ctx context.Context, of UserSet, yield func(user int64
 	}
 }
 
-// ForgetUsers removes a set, and reports whether there was one.
+// ForgetUsers removes a set, and what is known of it. It reports whether there was one.
 func (s *Store) ForgetUsers(ctx context.Context, of UserSet) (there bool, err error) {
 	err = s.within(ctx, of.Partition, func(ctx context.Context, k *keys) error {
-		n, err := s.client.Do(ctx, s.client.B().Unlink().Key(k.registered(of.Sale)).Build()).AsInt64()
-		if err != nil {
+		answers := s.client.DoMulti(ctx, s.client.B().Hdel().Key(k.whole).Field(saleField(of.Sale)).Build(),
+			s.client.B().Unlink().Key(k.registered(of.Sale)).Build())
+		if err := firstError(answers); err != nil {
 			return wrap("remove users", err)
 		}
+		n, err := answers[1].AsInt64()
 		there = n > 0
-		return nil
+		return err
 	})
 	return there, err
 }

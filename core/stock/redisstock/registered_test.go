@@ -42,12 +42,74 @@ func TestReplayOutlivesARegistration(t *testing.T) {
 		t.Errorf("the same request: %v", got)
 	}
 	request.ID[9]++
-	if got := s.one(stock.OpReserve, request).Verdict; got != stock.VerdictNotRegistered {
+	if got := s.one(stock.OpReserve, request).Verdict; got != stock.VerdictUsersMissing {
 		t.Errorf("another request: %v", got)
 	}
 }
 
-// The calls that count, look for and read users, for a process that brings sets up to date.
+// setOf is the set of a sale's cell.
+func setOf(cell stock.Cell) redisstock.UserSet {
+	return redisstock.UserSet{Partition: partition(cell), Sale: cell.Pool}
+}
+
+// wantWhole checks what the store says of a set, and what the scripts say of a user who is not in it.
+func (s *shop) wantWhole(cell stock.Cell, users int64, whole bool) {
+	s.Helper()
+	states, err := s.LookAtUsers(s.Context(), []redisstock.UserSet{setOf(cell)}, s.Marks())
+	if err != nil || states[0].Users != users || states[0].Whole != whole {
+		s.Errorf("%+v, want %d users, whole: %v, error %v", states, users, whole, err)
+	}
+	want := stock.VerdictUsersMissing
+	if whole {
+		want = stock.VerdictNotRegistered
+	}
+	if got := s.one(stock.OpReserve, take(stock.OpReserve, cell, 99, 1)).Verdict; got != want {
+		s.Errorf("a stranger: %v, want %v", got, want)
+	}
+}
+
+// A set is whole once somebody has vouched for it, until a vetting gives the partition another nonce: before that, users may have
+// been lost. Who has asked MySQL before that vetting vouches for nothing.
+func TestSetIsWholeUntilTheNextVetting(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	cell := s.guarded(9)
+	of, before := setOf(cell), s.Marks()[partition(cell)]
+	s.wantWhole(cell, 0, false)
+	if _, err := s.Register(t.Context(), of.Partition, of.Sale, []int64{1, 2}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Vouch(t.Context(), of, before, 3); n != 2 || err != nil {
+		t.Errorf("%d users, error %v", n, err)
+	}
+	s.wantWhole(cell, 2, false)
+	if n, err := s.Vouch(t.Context(), of, before, 2); n != 2 || err != nil {
+		t.Errorf("%d users, error %v", n, err)
+	}
+	s.wantWhole(cell, 2, true)
+
+	s.must("SCRIPT", "", "FLUSH")
+	s.open()
+	s.wantWhole(cell, 2, false)
+	if _, err := s.Vouch(t.Context(), of, before, 2); !errors.Is(err, stock.ErrShut) {
+		t.Errorf("by an earlier vetting: %v", err)
+	}
+	if _, err := s.Vouch(t.Context(), of, stock.Mark{}, 2); !errors.Is(err, stock.ErrShut) {
+		t.Errorf("by no vetting: %v", err)
+	}
+	s.wantWhole(cell, 2, false)
+	if _, err := s.Vouch(t.Context(), of, s.Marks()[of.Partition], 2); err != nil {
+		t.Error(err)
+	}
+	s.wantWhole(cell, 2, true)
+
+	if there, err := s.ForgetUsers(t.Context(), of); !there || err != nil {
+		t.Errorf("there was a set: %v, error %v", there, err)
+	}
+	s.wantWhole(cell, 0, false)
+}
+
+// The calls that count and read users, for a process that brings sets up to date.
 func TestSetsOfUsers(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, onServer(t), redisstock.Config{})
@@ -57,11 +119,8 @@ func TestSetsOfUsers(t *testing.T) {
 	for i := range users {
 		users[i] = int64(i+1) << 40
 	}
-	if err := s.RestoreUsers(t.Context(), of, users[:600]); err != nil {
-		t.Fatal(err)
-	}
-	if missing, err := s.MissingUsers(t.Context(), of, users); !slices.Equal(missing, users[600:]) || err != nil {
-		t.Errorf("missing are %v, error %v", missing, err)
+	if added, err := s.Register(t.Context(), of.Partition, of.Sale, users[:600]); added != 600 || err != nil {
+		t.Fatalf("%d users are new, error %v", added, err)
 	}
 	if added, err := s.Register(t.Context(), of.Partition, of.Sale, users[500:]); added != 100 || err != nil {
 		t.Errorf("%d users are new, error %v", added, err)
@@ -93,8 +152,5 @@ func TestShutServerRegistersNobody(t *testing.T) {
 	s.must("SCRIPT", "", "FLUSH")
 	if _, err := s.Register(t.Context(), 1, 7, []int64{1}); !errors.Is(err, stock.ErrShut) {
 		t.Errorf("without scripts: %v", err)
-	}
-	if err := s.RestoreUsers(t.Context(), redisstock.UserSet{Partition: 1, Sale: 7}, []int64{1}); err != nil {
-		t.Errorf("bring back: %v", err)
 	}
 }

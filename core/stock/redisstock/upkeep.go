@@ -15,7 +15,7 @@ import (
 //
 // The store sends these scripts whole, by EVAL. It must also relay the outbox of a server that is not open, and such
 // a server knows no script. Upkeep scripts do not count when the store asks whether a server is open.
-type upkeep struct{ lease, relayed, unrelayed, counts, may, vetted, shut, amend, rebuild, clear, refill, shift string }
+type upkeep struct{ lease, relayed, unrelayed, counts, may, vetted, shut, amend, rebuild, clear, refill, shift, vouch string }
 
 // upkeepScript reads a script of package lua, unless a test has seeded a bug in it.
 var upkeepScript = lua.Upkeep
@@ -24,7 +24,7 @@ func loadUpkeep() (u upkeep, err error) {
 	for name, source := range map[string]*string{
 		"lease": &u.lease, "relayed": &u.relayed, "unrelayed": &u.unrelayed, "counts": &u.counts, "may": &u.may, "vetted": &u.vetted,
 		"shut":  &u.shut,
-		"amend": &u.amend, "rebuild": &u.rebuild, "clear": &u.clear, "refill": &u.refill, "shift": &u.shift,
+		"amend": &u.amend, "rebuild": &u.rebuild, "clear": &u.clear, "refill": &u.refill, "shift": &u.shift, "vouch": &u.vouch,
 	} {
 		script, err := upkeepScript(name)
 		if err != nil {

@@ -1,6 +1,6 @@
 package redisstock_test
 
-// upkeepMutants are bugs to seed in the scripts that repair and restore.
+// upkeepMutants are bugs to seed in upkeep scripts: those that repair and restore, and the one that vouches for users.
 var upkeepMutants = []mutant{
 	{"amend whatever is there", "upkeep/amend.lua", `if is ~= ARGV[3] and is ~= ARGV[4] then return {0} end`, ``, "TestAmend.*"},
 	{"amend what is there for what was not", "upkeep/amend.lua", `if is ~= ARGV[3] and`, `if ARGV[3] ~= "" and is ~= ARGV[3] and`, "TestAmend.*"},
@@ -42,6 +42,13 @@ write_cells()
 	{"shift before all types are known", "upkeep/shift.lua", `call("XLEN", KEYS[5])`, ``, "TestShiftRefuses"},
 
 	{"nobody knows of a rebase", "upkeep/rebuild.lua", `call("HINCRBY", KEYS[8], "rebuilt", 1)`, ``, "TestLostTwice"},
+
+	{"vouch for a set that lacks users", "upkeep/vouch.lua", `if users >= tonumber(ARGV[3]) then`, `if true then`, "register"},
+	{"vouch for nothing", "upkeep/vouch.lua", `call("HSET", KEYS[3], ARGV[2], pack(">c8I6", mark, users))`, ``, "register"},
+	{"vouch without a nonce", "upkeep/vouch.lua", `pack(">c8I6", mark, users)`, `pack(">c8I6", "\0\0\0\0\0\0\0\0", users)`, "register"},
+	{"vouch for no users", "upkeep/vouch.lua", `pack(">c8I6", mark, users)`, `pack(">c8I6", mark, 0)`, "register"},
+	{"vouch on a full server only", "upkeep/vouch.lua", ` flags=allow-oom`, ``, "TestFullMemory"},
+
 	{"clear what another restores", "upkeep/clear.lua", `if other and other ~= ARGV[1] then return 1 end`, ``, "TestClear"},
 	{"clear what sells", "upkeep/clear.lua", `if call("EXISTS", KEYS[1]) == 1 then return 2 end`, ``, "TestClear"},
 	{"clear stock", "upkeep/clear.lua", `stored > 0 and`, `false and`, "TestClear"},

@@ -75,6 +75,7 @@ var basketCases = group{
 			cells := h.neighbours(2)
 			h.loadCell(cells[0], 5, stock.Settings{})
 			h.loadCell(cells[1], 5, s)
+			h.vouch(cells[1], 0)
 			b := h.basket(1, "a", item(cells[0], 1), item(cells[1], 2))
 			v := h.gather(b, 0)
 			h.wantAll(v, stock.VerdictRefused, verdict)
@@ -112,6 +113,17 @@ var basketCases = group{
 		h.wantAll(v, stock.VerdictRefused, stock.VerdictReplicaMissing)
 		h.wantBasket(v.Outcomes[0].Basket, b, stock.BasketNone, 0, 0)
 		h.set(cells[1], "level", stock.FieldAck, stock.Settings{Ack: stock.AckRedis})
+		h.wantAll(h.gather(b, 0), stock.VerdictOK, stock.VerdictOK)
+	},
+	"a basket of a user who may have been lost is not begun": func(h *harness) {
+		cells := h.neighbours(2)
+		h.loadCell(cells[0], 5, stock.Settings{})
+		h.loadCell(cells[1], 5, stock.Settings{RegisteredOnly: true})
+		b := h.basket(1, "a", item(cells[0], 1), item(cells[1], 1))
+		v := h.gather(b, 0)
+		h.wantAll(v, stock.VerdictRefused, stock.VerdictUsersMissing)
+		h.wantBasket(v.Outcomes[0].Basket, b, stock.BasketNone, 0, 0)
+		h.register(cells[1], 1)
 		h.wantAll(h.gather(b, 0), stock.VerdictOK, stock.VerdictOK)
 	},
 	"over partitions it is begun, then held": func(h *harness) {

@@ -182,6 +182,14 @@ func (h *harness) register(cell stock.Cell, users ...int64) (added int) {
 	return added
 }
 
+// vouch has the store know all users of the sale of a cell, who are no more than these.
+func (h *harness) vouch(cell stock.Cell, users int64) {
+	h.Helper()
+	if there := h.Vouch(h.test, cell, users); there < users {
+		h.Fatalf("%d users, want %d", there, users)
+	}
+}
+
 // set changes settings of a cell.
 func (h *harness) set(cell stock.Cell, key string, fields stock.Fields, s stock.Settings) {
 	h.Helper()

@@ -10,6 +10,7 @@ func (h *harness) forUsers(units int64, s stock.Settings) stock.Cell {
 	cell.Pool = uint32(cell.SKU)
 	s.RegisteredOnly = true
 	h.loadCell(cell, units, s)
+	h.vouch(cell, 0)
 	return cell
 }
 
@@ -40,6 +41,7 @@ var registerCases = group{
 		cells := h.neighbours(4)[1:] // of three sales, in one partition
 		for i := range cells {
 			h.loadCell(cells[i], 9, stock.Settings{RegisteredOnly: i != 1})
+			h.vouch(cells[i], 0)
 			h.register(cells[i], int64(i+1))
 		}
 		var requests []stock.Request
@@ -90,6 +92,50 @@ var registerCases = group{
 		if h.state(plain).RegisteredOnly {
 			h.Fatal("a change made a cell demand registrations")
 		}
+	},
+	"who may have been lost is not refused for good": func(h *harness) {
+		cell := newCell()
+		cell.Pool = uint32(cell.SKU)
+		h.loadCell(cell, 9, stock.Settings{RegisteredOnly: true})
+		h.register(cell, 1, 2)
+		r := []stock.Request{h.take(stock.OpReserve, cell, 1, "a", 1), h.take(stock.OpReserve, cell, 3, "a", 1)}
+		h.wantAll(h.do(stock.OpReserve, r...), stock.VerdictOK, stock.VerdictUsersMissing)
+		h.want(h.deduct(cell, 3, "a", 1), stock.VerdictUsersMissing)
+		if n := h.Vouch(h.test, cell, 3); n != 2 {
+			h.Fatalf("%d users, want 2", n)
+		}
+		h.want(h.reserve(cell, 3, "a", 1), stock.VerdictUsersMissing)
+		h.vouch(cell, 2)
+		h.wantAll(h.do(stock.OpReserve, r...), stock.VerdictReplayed, stock.VerdictNotRegistered)
+		h.LoseUser(h.test, cell, 2)
+		h.want(h.reserve(cell, 2, "a", 1), stock.VerdictUsersMissing)
+		h.register(cell, 2)
+		h.want(h.reserve(cell, 2, "a", 1), stock.VerdictOK)
+		h.want(h.reserve(cell, 3, "a", 1), stock.VerdictNotRegistered)
+	},
+	"another sale's set is another": func(h *harness) {
+		cells := h.neighbours(3)[1:]
+		for i := range cells {
+			h.loadCell(cells[i], 9, stock.Settings{RegisteredOnly: true})
+			h.register(cells[i], 1)
+		}
+		h.vouch(cells[1], 1)
+		r := []stock.Request{h.take(stock.OpReserve, cells[0], 2, "a", 1), h.take(stock.OpReserve, cells[1], 2, "a", 1)}
+		h.wantAll(h.do(stock.OpReserve, r...), stock.VerdictUsersMissing, stock.VerdictNotRegistered)
+	},
+	"what would refuse anybody is said of those who may have been lost": func(h *harness) {
+		for verdict, s := range map[stock.Verdict]stock.Settings{
+			stock.VerdictFrozen: {Frozen: true}, stock.VerdictNotOpen: {OpensAtMS: stock.TimeMaxMS}, stock.VerdictClosed: {ClosesAtMS: 1},
+		} {
+			cell := newCell()
+			cell.Pool, s.RegisteredOnly = uint32(cell.SKU), true
+			h.loadCell(cell, 9, s)
+			h.want(h.reserve(cell, 1, "a", 1), verdict)
+		}
+		cell := newCell()
+		cell.Pool = uint32(cell.SKU)
+		h.loadCell(cell, 1, stock.Settings{RegisteredOnly: true, Limit: 1})
+		h.want(h.reserve(cell, 1, "a", 2), stock.VerdictUsersMissing)
 	},
 	"what is held is settled by anybody whose it is": func(h *harness) {
 		cell := h.forUsers(9, stock.Settings{ExtendMax: hold})

@@ -41,6 +41,8 @@ func Simulate(t *testing.T, newFixture func(t *testing.T) Fixture) {
 			"void":     s.voidSome,
 			"adjust":   s.adjust,
 			"register": s.register,
+			"vouch":    s.vouchFor,
+			"lose":     s.loseUser,
 			"expire":   s.expire,
 			"forget":   s.forget,
 			"pass":     s.pass,
@@ -205,6 +207,25 @@ func (s *simulation) extend(rt *rapid.T) {
 // register registers a user for the sale of a cell, whether that demands it or not.
 func (s *simulation) register(rt *rapid.T) {
 	s.registerIn(rapid.SampledFrom(s.cells[1:]).Draw(rt, "cell"), rapid.Int64Range(1, 3).Draw(rt, "user"))
+}
+
+// vouchFor has both stores know all users of the sale of a cell, unless they have too few.
+func (s *simulation) vouchFor(rt *rapid.T) {
+	cell, users := rapid.SampledFrom(s.cells[1:]).Draw(rt, "cell"), rapid.Int64Range(0, 3).Draw(rt, "users")
+	got, want := s.Vouch(s.test, cell, users), s.model.Vouch(cell.Partition(s.store.Partitions()), cell.Pool, users)
+	if got != want {
+		s.Fatalf("%d users, in the model %d", got, want)
+	}
+}
+
+// loseUser takes a registration away, rarely.
+func (s *simulation) loseUser(rt *rapid.T) {
+	cell, user := rapid.SampledFrom(s.cells[1:]).Draw(rt, "cell"), rapid.Int64Range(1, 3).Draw(rt, "user")
+	if rapid.IntRange(0, 3).Draw(rt, "chance") > 0 {
+		rt.Skip("not this time")
+	}
+	s.LoseUser(s.test, cell, user)
+	s.model.LoseUser(cell.Partition(s.store.Partitions()), cell.Pool, user)
 }
 
 // registerIn registers users in both stores.

@@ -35,6 +35,10 @@ type Fixture struct {
 	Lose func(t testing.TB, cell stock.Cell)
 	// LoseBasket removes the record of a basket, and nothing else, behind the store's back.
 	LoseBasket func(t testing.TB, id stock.ReservationID)
+	// Vouch has the partition of a cell know all users of its sale, unless it has fewer than these. It returns how many it has.
+	Vouch func(t testing.TB, cell stock.Cell, users int64) (there int64)
+	// LoseUser removes a registration for the sale of a cell, and nothing else, behind the store's back.
+	LoseUser func(t testing.TB, cell stock.Cell, user int64)
 	// Advance moves the store's clock to a time. Without it the cases wait.
 	Advance func(toMS int64)
 }

@@ -62,6 +62,8 @@ func kindOf(v stock.Verdict) *problem.Kind {
 		return problem.NotRegistered
 	case stock.VerdictReplicaMissing:
 		return problem.ReplicaMissing
+	case stock.VerdictUsersMissing: // an edge brings them back
+		return problem.Unavailable
 	case stock.VerdictRefused: // another line of the basket is to blame, and named
 	}
 	return problem.Internal

@@ -28,6 +28,10 @@ func TestRegistrations(t *testing.T) {
 		return f.do(call{method: "POST", path: path, token: f.token(9, role), body: body})
 	}
 	const path = "/admin/v1/sales/7/registrations"
+	if got := take("/v1/reservations", 1); got.status != http.StatusServiceUnavailable || got.code() != "unavailable" || got.json["retryable"] != true {
+		t.Errorf("while users may be missing: %d %s", got.status, got.body)
+	}
+	f.store.Vouch(cell.Partition(partitions), 7, 0)
 	for _, at := range []string{"/v1/reservations", "/v1/deductions"} {
 		for user := range int64(4) {
 			if got := take(at, user+1); got.status != http.StatusForbidden || got.code() != "not_registered" {

@@ -238,6 +238,8 @@ func TestEveryVerdictAndErrorHasItsAnswer(t *testing.T) {
 			want = "unknown_reservation"
 		case stock.VerdictRefused:
 			want = "internal" // only lines of baskets get it, beside one that is named
+		case stock.VerdictUsersMissing:
+			want = "unavailable"
 		default:
 		}
 		if got.code() != want {
