@@ -33,6 +33,7 @@ func TestRestoreOfAnEmptyRedis(t *testing.T) {
 	before := h.inRedis()
 	h.flush()
 
+	d.run("reconcile").want(command.ExitDrift, "partitions 0-7: it holds nothing", "sluice restore")
 	d.run("doctor").want(command.ExitFailed, "sluice restore")
 	d.run("stock", "show", "1").want(command.ExitFailed, "sluice restore")
 	d.run("stock", "shut").want(command.ExitFailed, "sluice restore")

@@ -104,7 +104,7 @@ func (c Config) Validate() error {
 	config.Between(&f, "publish-buffer-bytes", c.PublishMax, 1<<20, math.MaxInt64)
 	config.Between(&f, "drain-delay", c.DrainDelay, 0, 10*time.Minute)
 	config.OneOf(&f, "shoppers-hold", c.ShoppersHold, holdEverywhere, holdInSales)
-	config.OneOf(&f, "restore", c.Restore, restoreManual, restoreAuto)
+	config.OneOf(&f, "restore", c.Restore, RestoreManual, RestoreAuto)
 	return f.Err()
 }
 

@@ -216,7 +216,7 @@ func TestGateOpensOthersBesideWhatIsRefused(t *testing.T) {
 		g := newTestGate(&r)
 		go g.run(t.Context())
 		synctest.Wait()
-		if err := g.why(errPartlyShut); !errors.Is(err, ErrVettingUnderWay) {
+		if err := g.why(ErrPartlyShut); !errors.Is(err, ErrVettingUnderWay) {
 			t.Errorf("it does not say that a vetting is under way: %v", err)
 		}
 		time.Sleep(10 * time.Minute)
@@ -225,7 +225,7 @@ func TestGateOpensOthersBesideWhatIsRefused(t *testing.T) {
 		if before < 20 || before > 40 {
 			t.Errorf("%d vettings in ten minutes of one partition that is refused", before)
 		}
-		if err := g.why(errPartlyShut); !errors.Is(err, redisstock.ErrVetting) {
+		if err := g.why(ErrPartlyShut); !errors.Is(err, redisstock.ErrVetting) {
 			t.Errorf("it does not say why: %v", err)
 		}
 		for restart := int64(1); restart <= 3; restart++ {

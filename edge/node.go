@@ -178,7 +178,7 @@ func (n *Node) startBackground(context.Context) error {
 	background, open := lifecycle.NewGroup(n.log), n.gate.open
 	n.parts.Later("end background work", background.Stop)
 	background.Run("gate", n.gate.run)
-	if n.cfg.Restore == restoreAuto {
+	if n.cfg.Restore == RestoreAuto {
 		background.Run("restore", n.runRestores)
 	}
 	background.Run("marks", n.marks.run)

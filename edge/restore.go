@@ -8,10 +8,10 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// What an edge does if Redis has lost everything of a partition: nothing, or restore it.
+// The values of Config.Restore: whether an edge restores a Redis that has lost everything of a partition.
 const (
-	restoreManual = "manual"
-	restoreAuto   = "auto"
+	RestoreManual = "manual"
+	RestoreAuto   = "auto"
 )
 
 // restoreParallel is how many partitions an edge restores at once. Others may restore too, and all of them sell meanwhile.

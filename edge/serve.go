@@ -27,8 +27,9 @@ const adminTimeout = 30 * time.Second
 const openTimeout = 500 * time.Millisecond
 
 var (
-	errShut       = errors.New("redis is shut until it is vetted")
-	errPartlyShut = errors.New("some partitions of redis are shut until they are vetted")
+	errShut = errors.New("redis is shut until it is vetted")
+	// ErrPartlyShut means that an edge sells from some partitions of Redis only.
+	ErrPartlyShut = errors.New("some partitions of redis are shut until they are vetted")
 )
 
 // serve serves the HTTP API.
@@ -121,7 +122,7 @@ func (n *Node) serveOps(context.Context) error {
 			case err != nil:
 				return fmt.Errorf("some partitions of redis do not answer: %w", err)
 			}
-			return n.gate.why(errPartlyShut)
+			return n.gate.why(ErrPartlyShut)
 		}},
 		{Name: "sku_screen", Probe: func(context.Context) error {
 			if !n.known.Ready() {

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
+	"sluice/core/vetting"
 )
 
 // Reconcile compares the stores of a deployment, and puts right what differs.
@@ -128,6 +130,7 @@ func (r *Reconcile) Run(ctx context.Context, c *Console) error {
 		if err == nil {
 			last = report
 			err = errors.Join(w.print(report), c.Written())
+			w.tellLosses(ctx, report)
 		}
 		switch {
 		case r.Watch && ctx.Err() != nil:
@@ -136,6 +139,22 @@ func (r *Reconcile) Run(ctx context.Context, c *Console) error {
 			return errors.Join(err, verdictError(last), w.close())
 		}
 		lifecycle.Pause(ctx, r.Every)
+	}
+}
+
+// tellLosses names the partitions that only a restore can bring back. Each of their cells is a finding otherwise.
+func (w *reconcileRun) tellLosses(ctx context.Context, report *reconcile.Report) {
+	if !slices.ContainsFunc(report.Findings, func(f reconcile.Finding) bool { return f.Type == reconcile.LostTail }) {
+		return
+	}
+	vetter := vetting.Vetter{Client: w.opened.Client, DB: w.opened.DB, Kafka: w.Kafka, Stock: w.Stock}
+	losses, err := vetter.Losses(ctx)
+	if err != nil {
+		return // the findings stand without it
+	}
+	if lost := losses.Partitions(w.Stock.Partitions); len(lost) > 0 {
+		w.console.Notef("%s: it holds nothing, or has lost a key: bring the data back, or write them anew from MySQL and Kafka: sluice restore",
+			stock.PartitionsText(lost))
 	}
 }
 

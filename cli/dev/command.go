@@ -32,6 +32,7 @@ type Command struct {
 	MySQLDSN            config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Use this database instead of a private one."`
 	KafkaBrokers        []string      `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT"`
 	TokenKeyFile        string        `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH"`
+	Restore             string        `name:"restore" env:"SLUICE_RESTORE" group:"Development" default:"manual" placeholder:"WHEN"`
 
 	RatePerUser    float64 `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"1000000"`
 	RatePerAddress float64 `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000000"`
@@ -51,6 +52,7 @@ meet them. The private servers have no passwords: they listen on 127.0.0.1 only.
 Examples:
   sluice dev
   sluice dev --listen 127.0.0.1:9000
+  sluice dev --restore auto
   SLUICE_REDIS_ADDR=127.0.0.1:6379 sluice dev`
 }
 
@@ -64,7 +66,7 @@ func (c *Command) Validate() error {
 	f.Include(command.TokenKey{File: c.TokenKeyFile}.Check())
 	e := edge.Config{
 		Redis: c.redis(), MySQL: db.Config{DSN: c.MySQLDSN}, Kafka: kafka.Config{Brokers: c.KafkaBrokers},
-		Listen: c.Listen, Ops: config.Ops{Listen: c.OpsListen}, TokenKeyFile: c.TokenKeyFile,
+		Listen: c.Listen, Ops: config.Ops{Listen: c.OpsListen}, TokenKeyFile: c.TokenKeyFile, Restore: c.Restore,
 	}
 	if e.Redis.Places() == "" {
 		e.Redis.Addrs = []string{"private:1"}
@@ -125,7 +127,7 @@ func (c *Command) Run(ctx context.Context, console *command.Console, log *slog.L
 		given := c.redis()
 		lost := refused(err) && given.Places() == ""
 		if lost {
-			err = fmt.Errorf("%w\nsluice dev does not write a lost Redis anew", err)
+			err = fmt.Errorf("%w\nsluice dev --restore auto writes a lost Redis anew from MySQL and Kafka", err)
 		}
 		if lost || errors.Is(err, errPrivate) {
 			err = fmt.Errorf("%w\nRemoving %s starts anew, without its data", err, dir)

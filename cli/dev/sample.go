@@ -45,6 +45,9 @@ func (s *stack) loadSample(ctx context.Context) error {
 	nobody := &command.Console{In: strings.NewReader(sample), Out: io.Discard, Err: io.Discard}
 	load := command.StockLoad{Writer: s.writer(), Consent: command.Consent{Yes: true}, File: "-"}
 	if err := load.Run(ctx, nobody); err != nil {
+		if s.restores(err) {
+			return nil
+		}
 		return fmt.Errorf("load sample catalog: %w", err)
 	}
 	if err := s.openSampleSale(ctx, nobody); err != nil {

@@ -27,9 +27,10 @@ import (
 
 // The bounds of a start and of a stop.
 const (
-	readyWithin = time.Minute
-	readyPoll   = 50 * time.Millisecond
-	drainWithin = 30 * time.Second // for a role to end, with the requests that it has accepted
+	readyWithin   = time.Minute
+	restoreWithin = 10 * time.Minute // for an edge to be ready that restores Redis first
+	readyPoll     = 50 * time.Millisecond
+	drainWithin   = 30 * time.Second // for a role to end, with the requests that it has accepted
 )
 
 // stack has the running servers, and knows how to stop them.
@@ -49,6 +50,8 @@ type stack struct {
 	watched []watched
 	lost    bool // its data are gone; what is in their place may belong to somebody else
 	full    bool // its disk
+
+	restoring bool // the edge writes a lost Redis anew
 
 	parts lifecycle.Stack
 }
@@ -88,6 +91,7 @@ func (s *stack) configure(context.Context) error {
 		return err
 	}
 	s.cfg.DataDir = filepath.Join(s.dir, "edge")
+	s.cfg.Restore = s.command.Restore
 	s.cfg.CheckSchema = persister.Schema().Check
 	return s.command.complete(&s.cfg)
 }
@@ -169,21 +173,45 @@ func (s *stack) startRoles(ctx context.Context) error {
 		return fmt.Errorf("start edge: %w", err)
 	}
 	s.parts.Later("stop edge", drain(s.edge.Shutdown))
-	err = errors.Join(waitReady(ctx, "persister", s.persister.OpsAddr()), waitReady(ctx, "edge", s.edge.OpsAddr()))
+	err = waitReady(ctx, "persister", s.persister.OpsAddr(), readyWithin, refused)
+	if err == nil {
+		err = waitReady(ctx, "edge", s.edge.OpsAddr(), readyWithin, refused)
+	}
+	if err != nil && s.restores(err) {
+		err = waitReady(ctx, "edge", s.edge.OpsAddr(), restoreWithin, func(error) bool { return false })
+	}
 	if err != nil {
 		return err
 	}
 	return s.tellDegraded(ctx)
 }
 
+// restores reports whether the edge puts right what an error is about, because it restores what Redis has lost. It says so.
+func (s *stack) restores(err error) bool {
+	if s.cfg.Restore != edge.RestoreAuto || !refused(err) {
+		return false
+	}
+	if !s.restoring {
+		s.restoring = true
+		s.console.Notef("redis has lost its data: the edge writes them anew from MySQL and Kafka")
+	}
+	return true
+}
+
 // tellDegraded warns of faults with which the stack runs nevertheless, such as partitions of Redis that have lost
 // something.
 //
-// A vetting that is under way may put them right, or it says what is wrong with them.
+// A vetting that is under way may put them right, or it says what is wrong with them. So may a restore.
 func (s *stack) tellDegraded(ctx context.Context) error {
-	vetted, cancel := context.WithTimeout(ctx, readyWithin)
+	within := readyWithin
+	if s.restoring {
+		within = restoreWithin
+	}
+	vetted, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	underWay := func(what string) bool { return strings.Contains(what, edge.ErrVettingUnderWay.Error()) }
+	underWay := func(what string) bool {
+		return strings.Contains(what, edge.ErrVettingUnderWay.Error()) || s.restoring && strings.Contains(what, edge.ErrPartlyShut.Error())
+	}
 	found, err := telemetry.AskDegraded(ctx, s.edge.OpsAddr())
 	for err == nil && slices.ContainsFunc(found, underWay) && lifecycle.Pause(vetted, readyPoll) {
 		found, err = telemetry.AskDegraded(ctx, s.edge.OpsAddr())
@@ -206,8 +234,8 @@ func drain(shutdown func(context.Context) error) func(context.Context) error {
 // refused reports whether Redis lacks what MySQL and Kafka have. Then waiting does not open it.
 func refused(err error) bool { return strings.Contains(err.Error(), redisstock.ErrVetting.Error()) }
 
-func waitReady(ctx context.Context, role, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+func waitReady(ctx context.Context, role, addr string, within time.Duration, hopeless func(error) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	return lifecycle.AwaitReady(ctx, role, readyPoll, refused, func(ctx context.Context) error { return telemetry.AskReady(ctx, addr) })
+	return lifecycle.AwaitReady(ctx, role, readyPoll, hopeless, func(ctx context.Context) error { return telemetry.AskReady(ctx, addr) })
 }
