@@ -98,7 +98,7 @@ func newMix(b *testing.B, s *stack.Stack, partitions int) *mix {
 
 func kindOf(conn, n int) int { return (conn + n) % kinds }
 
-// run offers so many requests per second, or, if rate is 0, as many as are answered.
+// run offers so many requests per second. If rate is 0, it offers the next request as soon as one is answered.
 func (m *mix) run(addr string, length time.Duration, rate float64) load.Report {
 	m.b.Helper()
 	m.runs++
@@ -152,7 +152,7 @@ func (m *mix) request(buf []byte, conn, n int) []byte {
 	return load.AppendPost(buf, "/v1/baskets", token, key, m.basket)
 }
 
-// p99 is that of the last run, in ms.
+// p99 returns the 99th percentile of the last run, in ms.
 func (m *mix) p99(kind int) float64 {
 	all := hdrhistogram.New(1, 60_000_000, 3)
 	for i := range m.conns {

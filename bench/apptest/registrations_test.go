@@ -396,7 +396,7 @@ func (c *club) loseTail() {
 	must(c.T, c.s.Redis.Restart(c.Context()))
 }
 
-// askAgain asks for everything once more, each at one of the edges. The answers must be those of before.
+// askAgain repeats every request, each at one of the edges. The answers must be the same as before.
 func (c *club) askAgain() {
 	began := time.Now()
 	visits := make(chan *visit)

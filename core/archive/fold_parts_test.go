@@ -80,7 +80,7 @@ func (s *sale) rebase() {
 	s.happen(e, -1, 0, 0) // from the balances that the lost event left
 }
 
-// adjust changes the stock. Whether the limit was set again is told by the fields, even if it stays.
+// adjust changes the stock. The fields say whether the limit was set again, even to the same number.
 func (s *sale) adjust(delta int64) {
 	var e ledger.Recorded
 	e.Kind, e.Change = event.KindAdjust, event.Change{Delta: delta, Settings: stock.Settings{Hold: time.Minute, Limit: s.limit}, Reason: "test"}
@@ -145,8 +145,9 @@ func (s *sale) settle(kind event.Kind) {
 	delete(s.held, e.Reservation)
 }
 
-// A history that leaves in parts, each from the checkpoint of the one before and the rows that it kept, comes to the same as one
-// that leaves at once. What users have is what Redis counts: by reservations that have left, and by those that are open.
+// A history that leaves in parts has the same result as one that leaves at once. Each part begins at the checkpoint of
+// the one before and the rows that it kept. The users' units agree with the counts in Redis: those of reservations that
+// have left, and of open ones.
 func TestPartsOfAHistoryComeToTheWhole(t *testing.T) {
 	t.Parallel()
 	first := uint64(time.Now().UnixNano()) % 1_000_000

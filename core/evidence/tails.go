@@ -16,7 +16,8 @@ const (
 	// unwrittenMax is how many events of lost tails may be in Kafka and not yet in MySQL. If there are more,
 	// persisters have to bring them to MySQL first.
 	unwrittenMax = 200_000
-	// tailCells is how many cells' tails one statement reads, and tailFirst how many events of each. Most tails have fewer.
+	// tailCells is the number of cells whose tails one statement reads, and tailFirst the number of events of each.
+	// Most tails have fewer.
 	tailCells = 200
 	tailFirst = 100
 	// tailPage is how many events of a longer tail one further statement reads.

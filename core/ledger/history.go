@@ -94,8 +94,8 @@ func (s *Snapshot) BuyersOf(ctx context.Context, cells []stock.Cell, most int, y
 	}, query)
 }
 
-// EventsAfter yields, for each of some cells, the events after a position, at most limit of each cell. It yields those of one cell
-// together and in order, without delta, fields and reason.
+// EventsAfter yields the events of cells after a position of each, at most limit of each cell. It yields the events of
+// one cell together and in order, without delta, fields and reason.
 func (s *Snapshot) EventsAfter(ctx context.Context, after map[stock.Cell]stock.Position, limit int, yield func(*Recorded)) error {
 	parts := make([][]byte, 0, len(after))
 	for cell, at := range after {

@@ -9,7 +9,7 @@ import (
 	"sluice/core/stock"
 )
 
-// Letters that somebody has resolved stay. Whoever asks for the open ones reads none of them.
+// Resolved letters stay in the table. A reading of the open ones reads none of them.
 func TestOpenLettersAreReadWithoutTheResolved(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)

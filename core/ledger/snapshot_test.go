@@ -107,7 +107,7 @@ func TestBriefsTellWhatIsWhole(t *testing.T) {
 	}
 }
 
-// TestBriefsCountFewEvents: what lies far above an applied mark is not counted, and nobody takes it for whole.
+// TestBriefsCountFewEvents: events far above an applied mark are not counted, and their cells do not pass as whole.
 func TestBriefsCountFewEvents(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)

@@ -109,8 +109,8 @@ func TestMissingRowAtTheMark(t *testing.T) {
 	}
 }
 
-// A pass begins at a cell's checkpoint, whose row the ledger keeps, and regards where rebases have ended epochs and where forks are
-// known to be.
+// A pass begins at a cell's checkpoint, whose row the ledger keeps. It knows the ends of epochs that rebases have
+// ended, and the known forks.
 func TestWhereAPassBegins(t *testing.T) {
 	t.Parallel()
 	b := purchases(t, 7)
@@ -121,7 +121,7 @@ func TestWhereAPassBegins(t *testing.T) {
 	// The two events at 4.2 are in a dead letter and in the ledger. 5 has the same without a letter.
 	b.exec("UPDATE ledger SET available_stock = 6, sold_stock = 4 WHERE sku_id IN (4, 5) AND seq = 2")
 	b.exec("INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, data) VALUES (LPAD(1, 32, '0'), 'fork', 'why', 4, 0, 0, 1, 2, 'x')")
-	// 6 was rebased from 1.1: what its other event took is for sale again.
+	// 6 was rebased from 1.1: the units of its other event are for sale again.
 	b.exec(`INSERT INTO ledger SELECT 6, 0, 0, 2, 2, 'rebase', REPEAT('y', 16), 0, 0, 0, 10, 0, 0, 0, redis_ms, 0, 127, REPEAT('x', 20), 'lost', 0, 1, 1
 		FROM ledger WHERE sku_id = 6 AND seq = 1`)
 	b.exec("UPDATE applied_marks SET epoch = 2 WHERE sku_id = 6")

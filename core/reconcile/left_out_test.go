@@ -36,7 +36,8 @@ func TestManyEventsAboveAMarkAreReadOnceAnHour(t *testing.T) {
 	}
 }
 
-// hold is a cell with holds, one unit each, from seq 2 on. The first ones are in the outbox, and nobody knows the others.
+// hold makes a cell with holds of one unit each, from seq 2 on. The events of the first ones are in the outbox, and no
+// store has the others.
 func (b books) hold(cell stock.Cell, underWay, orphans int, deadlineMS int64) {
 	b.t.Helper()
 	all, batch := 5000, event.Batch{TimeMS: 1_700_000_002_000}
@@ -63,8 +64,8 @@ func (b books) hold(cell stock.Cell, underWay, orphans int, deadlineMS int64) {
 	b.do(commands...)
 }
 
-// A sweep that has no room for all odd reservations of a cell looks at those that nothing explains. Where these are too many as
-// well, it says so.
+// A sweep that has no room for all odd reservations of a cell looks at those that nothing explains. If these are too
+// many as well, it says so.
 func TestOddReservationsBeyondTheRoomAreSearched(t *testing.T) {
 	t.Parallel()
 	const never = 4102444800000

@@ -64,7 +64,7 @@ func (d *doubt) take(o *doubt) {
 	d.moreIDs, d.moreUsers = d.moreIDs || o.moreIDs, d.moreUsers || o.moreUsers
 }
 
-// The bounds of what one sweep looks at. It names what it leaves out.
+// The bounds of one sweep. Its report names everything that it leaves out.
 const (
 	lateMax     = 2000   // reservations of a partition whose deadline has passed; if nobody sweeps, all have passed theirs
 	oddMax      = 2000   // odd reservations of a cell

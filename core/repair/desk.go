@@ -132,7 +132,7 @@ func (d *Desk) server(step *reconcile.RepairStep) server {
 	return onlyMySQL
 }
 
-// failedError is the error of the work of a step. Parts of the step may be done.
+// failedError is the error of a step that may be done in part.
 type failedError struct{ error }
 
 func (e failedError) Unwrap() error { return e.error }

@@ -11,7 +11,8 @@ import (
 	"sluice/core/stock"
 )
 
-// transfer ends a transfer that was cut off: of a sale as its row says, any other as its first half says.
+// transfer ends a cut-off transfer. The row of a sale has the destination of its units; of any other transfer the first
+// half has it.
 func (d *Desk) transfer(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) (string, error) {
 	out, err := stock.ParseReservationID(e.Out)
 	if err != nil {

@@ -34,7 +34,7 @@ const (
 // ErrForeign means that MySQL has the ledger of another deployment.
 var ErrForeign = errors.New("mysql has the ledger of another deployment")
 
-// foreign is the error about a reservation of another partition than its cell has.
+// foreign returns the error about a reservation whose id has another partition than its cell.
 func foreign(id stock.ReservationID, partitions int) error {
 	return fmt.Errorf("%w, or of one with another number of partitions: the reservation %v is of partition %d there, and its stock is in another one of %d "+
 		"here: set --partitions and SLUICE_MYSQL_DSN to those of the deployment", ErrForeign, id, id.Partition(), partitions)

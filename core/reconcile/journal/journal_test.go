@@ -287,7 +287,8 @@ func TestOneHoldsTheLease(t *testing.T) {
 	ask("a", time.Minute, true)
 }
 
-// A pass that is under way goes on where it is, whoever asks for one. What it came to adds up, and who was overtaken is told so.
+// A pass under way goes on at its place, whichever persister asks for one. Its results add up, and a persister that was
+// overtaken gets an error.
 func TestPassAddsUp(t *testing.T) {
 	t.Parallel()
 	k := open(t)

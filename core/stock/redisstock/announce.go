@@ -28,7 +28,7 @@ func (v *vetting) announce(ctx context.Context) error {
 			return fmt.Errorf("bring the rebases of partition %d to kafka: %w", p, err)
 		}
 		conn := v.ownerOf[p].conn
-		// A vetting that has rebuilt more of the partition meanwhile has counted on.
+		// If another vetting has rebuilt more of the partition meanwhile, the count is higher.
 		if err := conn.Do(ctx, conn.B().Hset().Key(keysOf(p).meta).FieldValue().FieldValue(metaAnnounced, found.rebuilt).Build()).Error(); err != nil {
 			return fmt.Errorf("note that the rebases of partition %d are in kafka: %w", p, err)
 		}

@@ -281,8 +281,8 @@ func (c cutOff) After(ctx context.Context, after map[stock.Cell]stock.Position, 
 	})
 }
 
-// TestLostTwice loses the tail twice, the second time with the rebase of the first: nobody has sold in an epoch that the next one begins
-// again. A partition whose rebase is not in Kafka does not open.
+// TestLostTwice loses the tail twice, the second time with the rebase of the first. The second vetting may begin the
+// same epoch again, because nobody has sold in it: a partition whose rebase is not in Kafka does not open.
 func TestLostTwice(t *testing.T) {
 	t.Parallel()
 	l := newLoss(t)
@@ -331,7 +331,7 @@ func TestLostTwice(t *testing.T) {
 	}
 }
 
-// opened opens what there is.
+// opened opens Redis.
 func (l *loss) opened() {
 	l.Helper()
 	report, err := redisstock.Open(l.Context(), l.client, l.cfg)
