@@ -276,9 +276,9 @@ func (s *Saga) part(op stock.Op, n int, part stock.Part) Call {
 	return call
 }
 
-// Decide decides a basket. ask makes all calls of a step at once, and returns their answers in order. After an error the
-// basket may be begun: deciding it again, here or elsewhere, settles it. The error is then a stock.ErrUnknown, except
-// where the first call has failed: then it is that call's.
+// Decide decides a basket. ask makes all calls of a step at once, and returns their answers in order. If the first call
+// fails, Decide returns its error, which says whether the basket may be begun. If a later call fails, the basket is
+// begun, and the error is a stock.ErrUnknown. Deciding the basket again, here or elsewhere, tells the outcome.
 //
 // between is nil, except in programs of tests: it is called with the stage before each step, so that the program can
 // end there.
