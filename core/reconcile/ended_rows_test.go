@@ -82,11 +82,14 @@ func TestRowsThatLeaveDuringAPass(t *testing.T) {
 	b := purchases(t, 2)
 	s, _ := b.watch("HMGET")
 	rests := 0
+	leave := func() {
+		b.exec("INSERT INTO checkpoints VALUES (1, 0, 0, 1, 2, 8, 0, 2, REPEAT('x', 20), 0, 1700000001000, 2, 1)")
+		b.exec("DELETE FROM ledger WHERE sku_id = 1 AND seq = 1")
+		b.exec("DELETE FROM reservations WHERE sku_id = 1")
+	}
 	s.Rest = func(context.Context, time.Duration) {
 		if rests++; rests == 1 {
-			b.exec("INSERT INTO checkpoints VALUES (1, 0, 0, 1, 2, 8, 0, 2, REPEAT('x', 20), 0, 1700000001000, 2, 1)")
-			b.exec("DELETE FROM ledger WHERE sku_id = 1 AND seq = 1")
-			b.exec("DELETE FROM reservations WHERE sku_id = 1")
+			leave()
 		}
 	}
 	report, _, _, err := s.OlderAfter(t.Context(), stock.Cell{})
