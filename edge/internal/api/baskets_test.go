@@ -297,6 +297,7 @@ func TestBasketsOfTheUnregistered(t *testing.T) {
 	f := newFixture(t)
 	f.load(stock.Cell{SKU: 1}, 9, nil)
 	f.load(stock.Cell{SKU: 5, Pool: 7}, 9, func(s *stock.Settings) { s.RegisteredOnly = true })
+	f.store.Vouch((stock.Cell{SKU: 5, Pool: 7}).Partition(partitions), 7, 0)
 	f.strangers = map[int64]bool{3: true}
 	f.part = func(op stock.Op, requests []stock.Request) ([]batch.Result, error) {
 		if requests[0].User == 3 {
