@@ -247,6 +247,7 @@ func (j *judge) holds() {
 				j.planRecord(OrphanReservation, has-held, Oversell, r, again)
 			}
 		case j.tooOld(r):
+			j.unsure = true
 			j.add(Unverifiable, 0, Bookkeeping, j.NowMS, recordProof(r, fmt.Sprintf("its last event is not of the last %d epochs of the cell: sluice reconcile --sku %d reads them all", epochsMax, j.Cell.SKU)))
 		default:
 			orphaned.add(has, j.NowMS, recordProof(r, "no event tells of it"))

@@ -3,7 +3,9 @@ package reconcile_test
 import (
 	"slices"
 	"testing"
+	"time"
 
+	"sluice/core/event"
 	"sluice/core/reconcile"
 	"sluice/core/stock"
 )
@@ -96,5 +98,28 @@ func TestWalkKeepsOpenReservationsOnly(t *testing.T) {
 	})
 	if walked == 0 {
 		t.Error("no walk")
+	}
+}
+
+// A record has no epoch, and its event is looked for in the last 100. Of one from before, nobody says that no event tells of it.
+func TestRecordsOfOldEpochsAreUnverified(t *testing.T) {
+	t.Parallel()
+	for epoch, want := range map[uint32][]string{
+		150: {"unverified", "unverifiable, 0, bookkeeping"},
+		50:  {"drift", "leaked_hold, 2, undersell", "orphan_reservation, 2, oversell"},
+	} {
+		w := newWorld(t, 1, 1)
+		e := w.events[0]
+		e.Kind, e.Position, e.Avail, e.Held = event.KindRebase, stock.Position{Epoch: epoch, Seq: 10}, 8, 2
+		e.Change = event.Change{From: stock.Position{Epoch: epoch - 1, Seq: 9}, Settings: stock.Settings{Hold: time.Minute}, Reason: "test"}
+		state := stock.CellState{Cell: w.cell, Loaded: true, Position: e.Position, Balances: balances(&e)}
+		r := stock.Reservation{ID: stock.ReservationID{15: 1}, State: stock.StateHeld, Cell: w.cell, User: 1, Quantity: 2, Seq: 3}
+		j := reconcile.Judge(&reconcile.View{
+			Cell: w.cell, NowMS: startMS, Redis: &state, Known: e.Position, From: e.Position, Events: []reconcile.Event{e},
+			Projection: &reconcile.State{Position: e.Position, Balances: state.Balances}, Records: []stock.Reservation{r},
+		})
+		if got := brief(j); !slices.Equal(got, want) {
+			t.Errorf("in epoch %d: %q, want %q", epoch, got, want)
+		}
 	}
 }
