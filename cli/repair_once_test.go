@@ -16,6 +16,7 @@ import (
 	"sluice/core/reconcile"
 	"sluice/core/repair"
 	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
 )
 
 // rows counts rows of the table of repairs.
@@ -161,13 +162,15 @@ func (h *hands) planned() (*repair.Desk, *repair.Plan) {
 // A step that no longer fits what is there is refused, and the others go on.
 func TestRepairRefusesWhatNoLongerFits(t *testing.T) {
 	t.Parallel()
-	h := newHands(t, 5)
+	h := newHands(t, 7)
 	defer h.stop()
 	h.del(resOf(stock.Cell{SKU: 1}), string(at(h.held[1])))
 	h.del(resOf(stock.Cell{SKU: 2}), string(at(h.held[2])))
 	h.buyer(3, 2, 3)
 	h.sql("UPDATE reservations SET state = 'released' WHERE reservation_id = ?", at(h.held[4]))
 	h.refusedEvent(5, 6)
+	h.raise(stock.Cell{SKU: 6}, "10")
+	h.raise(stock.Cell{SKU: 7}, "10")
 
 	desk, plan := h.planned()
 	value := h.get(resOf(stock.Cell{SKU: 2}), string(at(h.sold[2])))
@@ -175,6 +178,10 @@ func TestRepairRefusesWhatNoLongerFits(t *testing.T) {
 	h.buyer(3, 2, 4)
 	h.sql("UPDATE reservations SET seq = seq + 1 WHERE reservation_id = ?", at(h.held[4]))
 	h.sql("UPDATE dead_letters SET reason = 'fork'")
+	h.run("stock", "adjust", "6", "--delta=-20", "--reason", "sold elsewhere", "--yes").want(command.ExitDone)
+	if became, _, err := desk.Store.Shift(h.ctx, &redisstock.Shift{ID: stock.Identity{Cell: stock.Cell{SKU: 7}, Route: stock.OpAdjust}.ID(8), Cell: stock.Cell{SKU: 7}, Epoch: 1, Reason: "test"}); err != nil || became != redisstock.ShiftDone {
+		t.Fatal(became, err)
+	}
 
 	got := map[int64]string{}
 	err := desk.Apply(t.Context(), plan, func(r *repair.Result) { got[int64(r.SKU)] = string(r.Outcome) + ": " + r.Said })
@@ -183,12 +190,13 @@ func TestRepairRefusesWhatNoLongerFits(t *testing.T) {
 	}
 	for sku, want := range map[int64]string{
 		1: "done", 2: "refused: the record is not what it was", 3: "refused: the count is not what it was", 4: "refused: the row was at", 5: "refused: dead letter",
+		6: "refused: too many units are taken by now", 7: "refused: the cell is not in epoch 1 any more",
 	} {
 		if !strings.HasPrefix(got[sku], want) {
 			t.Errorf("SKU %d: %s, want %s", sku, got[sku], want)
 		}
 	}
-	if n := h.rows("outcome = 'refused'"); n != 4 {
+	if n := h.rows("outcome = 'refused'"); n != 6 {
 		t.Errorf("%d rows of refusals", n)
 	}
 	// Another process may be stopped at any step.
