@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -60,4 +61,20 @@ func TestUnknownVersionHasAWayOut(t *testing.T) {
 	d.run("deadletter", "resolve", id, "--reason", "no program of ours", "--yes").want(command.ExitDone)
 	load("1003").want(command.ExitDone)
 	d.run("doctor").want(command.ExitDone, "warn dead letters: 1 events").lacks("of a version")
+}
+
+// A repair waits for a persister to apply a letter. Without one the step stays pending, and the next run goes on with it.
+func TestRepairOfALetter(t *testing.T) {
+	t.Parallel()
+	h := newHands(t, 1)
+	h.refusedEvent(1, 6)
+	h.stop()
+	m := h.mend(command.ExitFailed, "--wait", "1s")
+	if len(m.Results) != 1 || m.Results[0].Outcome != "pending" || !strings.Contains(m.Results[0].Said, "no persister has applied the letter yet") {
+		t.Errorf("%+v", m.Results)
+	}
+	h.sql("UPDATE repairs SET claimed_at = NOW(3) - INTERVAL 1 MINUTE")
+	defer h.persister()()
+	h.mend(command.ExitDone)
+	h.settled()
 }
