@@ -16,6 +16,7 @@ import (
 	"sluice/bench/stack"
 	"sluice/core/client"
 	"sluice/core/evidence"
+	"sluice/core/redis"
 	"sluice/core/registry"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -94,6 +95,9 @@ func TestRegisteredUsersUnderFaults(t *testing.T) {
 	must(t, os.RemoveAll(filepath.Join(c.s.Redis.Dir, "appendonlydir")))
 	must(t, c.s.Redis.Restart(t.Context()))
 	c.goOn("after Redis was emptied and restored", 0, 1)
+
+	c.deleteUsers()
+	c.goOn("after somebody deleted all users from Redis", 0, 1)
 
 	stop()
 	all.Wait()
@@ -396,6 +400,30 @@ func (c *club) loseTail() {
 	must(c.T, c.s.Redis.Restart(c.Context()))
 }
 
+// deleteUsers deletes the users of all partitions from Redis, as a wrong hand does.
+func (c *club) deleteUsers() {
+	c.Helper()
+	cfg := redis.Config{Addrs: []string{c.s.Redis.Addr}, CallTimeout: time.Second}
+	server, err := cfg.Client()
+	must(c.T, err)
+	defer server.Close()
+	for _, of := range c.sets() {
+		key := fmt.Sprintf("{p%d}:registered:%d", of.Partition, of.Sale)
+		if n := one(server.Do(c.Context(), server.B().Unlink().Key(key).Build()).AsInt64())(c.T); n != 1 {
+			c.Errorf("there is no %s", key)
+		}
+	}
+}
+
+// sets are those of the sale's users.
+func (c *club) sets() (sets []redisstock.UserSet) {
+	for _, sku := range c.skus {
+		p := stock.Cell{SKU: sku, Pool: clubSale}.Partition(c.s.Store.Partitions())
+		sets = append(sets, redisstock.UserSet{Partition: p, Sale: clubSale})
+	}
+	return sets
+}
+
 // askAgain repeats every request, each at one of the edges. The answers must be the same as before.
 func (c *club) askAgain() {
 	began := time.Now()
@@ -456,11 +484,8 @@ func (c *club) compare() {
 		}
 	}
 	var cells []stock.Cell
-	var sets []redisstock.UserSet
 	for _, sku := range c.skus {
-		cell := stock.Cell{SKU: sku, Pool: clubSale}
-		cells = append(cells, stock.Cell{SKU: sku}, cell)
-		sets = append(sets, redisstock.UserSet{Partition: cell.Partition(c.s.Store.Partitions()), Sale: clubSale})
+		cells = append(cells, stock.Cell{SKU: sku}, stock.Cell{SKU: sku, Pool: clubSale})
 	}
 	states, _, err := c.s.Store.Cells(c.Context(), cells)
 	must(c.T, err)
@@ -472,11 +497,11 @@ func (c *club) compare() {
 	expect(c.T, c.s, "reservations of users who are not registered", 0, "SELECT COUNT(*) FROM reservations WHERE user_id >= ? AND pool = ?", strangers, clubSale)
 	members := int64(len(c.members))
 	expect(c.T, c.s, "registered users", members, "SELECT COUNT(*) FROM registrations WHERE sale_id = ?", clubSale)
-	counts, err := c.s.Store.CountUsers(c.Context(), sets)
+	counts, err := c.s.Store.CountUsers(c.Context(), c.sets())
 	must(c.T, err)
 	for i, n := range counts {
 		if n != members {
-			c.Errorf("%+v has %d users of %d", sets[i], n, members)
+			c.Errorf("%+v has %d users of %d", c.sets()[i], n, members)
 		}
 	}
 	if found, err := registry.New(c.s.DB, c.s.Store).Compare(c.Context(), 0); len(found) > 0 || err != nil {
