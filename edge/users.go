@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/core/lifecycle"
+	"sluice/core/registry"
 )
 
 const (
@@ -28,11 +29,18 @@ func (n *Node) runScreenOfUsers(ctx context.Context) error {
 func (n *Node) keepUsers(ctx context.Context) error {
 	bringing := lifecycle.NewTrouble(n.log, "bring registered users to redis")
 	forgetting := lifecycle.NewTrouble(n.log, "remove the users of sales that closed long ago from redis")
+	brought := n.set.NewCounter("sluice_edge_registered_brought_users_total")
+	gone := n.set.NewCounter("sluice_edge_registered_gone_users_total")
+	strangers := n.set.NewCounter("sluice_edge_registered_stranger_users_total")
 	var broughtAt, forgotAt time.Time
 	var vetted []uint64
 	for ctx.Err() == nil {
 		if nonces := n.vettings(); !slices.Equal(nonces, vetted) || time.Since(broughtAt) >= bringUsersEvery {
-			bringing.Saw(n.bringUsers(ctx))
+			done, err := n.bringUsers(ctx)
+			brought.AddInt64(done.Users)
+			gone.AddInt64(done.Gone)
+			strangers.AddInt64(done.Strangers)
+			bringing.Saw(err)
 			vetted, broughtAt = nonces, time.Now()
 		}
 		if time.Since(forgotAt) >= forgetUsersEvery {
@@ -54,7 +62,7 @@ func (n *Node) vettings() []uint64 {
 	return nonces
 }
 
-func (n *Node) bringUsers(ctx context.Context) error {
+func (n *Node) bringUsers(ctx context.Context) (registry.Brought, error) {
 	done, err := n.users.Bring(ctx)
 	if done.Users > 0 {
 		n.log.WarnContext(ctx, "brought registered users back that redis lacked", "users", done.Users)
@@ -65,7 +73,7 @@ func (n *Node) bringUsers(ctx context.Context) error {
 	if done.Strangers > 0 {
 		n.log.ErrorContext(ctx, "redis has registered users whom mysql lacks: see sluice reconcile report", "users", done.Strangers)
 	}
-	return err
+	return done, err
 }
 
 func (n *Node) forgetUsers(ctx context.Context) error {

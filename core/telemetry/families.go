@@ -109,6 +109,10 @@ var edgeFamilies = []Family{
 	{"sluice_edge_cache_cells", Gauge, "", "Cells whose state this edge remembers."},
 	{"sluice_edge_cache_reads_total", Counter, "from", "Reads of a cell's state, by where it was found: memory or store (Redis)."},
 
+	{"sluice_edge_registered_brought_users_total", Counter, "", "Registered users whom Redis lacked and the edge brought back, counted in each partition. After Redis was vetted or restored this is normal."},
+	{"sluice_edge_registered_gone_users_total", Counter, "", "Registered users whose rows are gone from MySQL, because somebody has deleted them."},
+	{"sluice_edge_registered_stranger_users_total", Counter, "", "Users among those registered in Redis whom MySQL lacks, each time an edge finds such: MySQL was set back, or somebody added them by hand."},
+
 	{"sluice_edge_screen_known_cells", Gauge, "", "Cells that the filters of known SKUs hold."},
 	{"sluice_edge_screen_known_complete_ratio", Gauge, "", "Share of partitions whose filter is complete. Only a complete filter knows for certain that a SKU is unknown."},
 	{"sluice_edge_screen_known_fill_ratio", Gauge, "", "Share of set bits in the fullest filter. Above 0.5 it lets too many unknown SKUs pass until its next scan."},
