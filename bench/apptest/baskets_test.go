@@ -44,7 +44,7 @@ func TestBasketsWhileEdgesAreKilled(t *testing.T) {
 	killed := time.Now()
 	stop()
 	users.Wait()
-	m.settle(killed)
+	settle(t, s, killed)
 	m.compare()
 	s.Drained(t, 30*time.Second)
 	s.Run("", "reconcile")
@@ -241,30 +241,19 @@ func (m *market) records(o *order) []stock.Reservation {
 	return found
 }
 
-// settle waits until no basket is undecided.
-func (m *market) settle(killed time.Time) {
-	m.Helper()
-	if err := m.s.Store.Adopt(m.Context(), evidence.NewNonces(m.s.DB)); err != nil {
-		m.Fatal(err)
-	}
-	for {
-		left := 0
-		for p := range m.s.Store.Partitions() {
-			found, err := m.s.Store.Undecided(m.Context(), p, 0, 0, 1000)
-			if err != nil {
-				m.Fatal(err)
+// settle waits until no basket is undecided, at most settledWithin after the last kill.
+func settle(t *testing.T, s *stack.Stack, killed time.Time) {
+	t.Helper()
+	must(t, s.Store.Adopt(t.Context(), evidence.NewNonces(s.DB)))
+	within(t, time.Until(killed.Add(settledWithin)), func() bool {
+		for p := range s.Store.Partitions() {
+			if len(one(s.Store.Undecided(t.Context(), p, 0, 0, 1))(t)) > 0 {
+				return false
 			}
-			left += len(found)
 		}
-		if left == 0 {
-			m.Logf("settled %v after the last kill", time.Since(killed).Round(time.Millisecond))
-			return
-		}
-		if time.Since(killed) > settledWithin {
-			m.Fatalf("%d baskets are undecided %v after the last kill", left, settledWithin)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		return true
+	})
+	t.Logf("settled %v after the last kill", time.Since(killed).Round(time.Millisecond))
 }
 
 // compare compares all answers with Redis.
