@@ -63,15 +63,23 @@ func TestUnknownVersionHasAWayOut(t *testing.T) {
 	d.run("doctor").want(command.ExitDone, "warn dead letters: 1 events").lacks("of a version")
 }
 
-// A repair waits for a persister to apply a letter. Without one the step stays pending, and the next run goes on with it.
-func TestRepairOfALetter(t *testing.T) {
+// A repair waits for a persister to apply a letter, and events that were published again. Without one the steps stay pending, and
+// the next run goes on with them.
+func TestRepairWithoutAPersister(t *testing.T) {
 	t.Parallel()
-	h := newHands(t, 1)
+	h := newHands(t, 2)
 	h.refusedEvent(1, 6)
+	h.sql("DELETE FROM ledger WHERE sku_id = 2 AND seq = 5")
 	h.stop()
 	m := h.mend(command.ExitFailed, "--wait", "1s")
-	if len(m.Results) != 1 || m.Results[0].Outcome != "pending" || !strings.Contains(m.Results[0].Said, "no persister has applied the letter yet") {
+	if len(m.Results) != 2 {
 		t.Errorf("%+v", m.Results)
+	}
+	for _, s := range m.Results {
+		want := map[string]string{"replay_letter": "no persister has applied the letter yet", "apply_events": "no persister has applied all of them yet"}[s.Repair]
+		if s.Outcome != "pending" || want == "" || !strings.Contains(s.Said, want) {
+			t.Errorf("%+v", s)
+		}
 	}
 	h.sql("UPDATE repairs SET claimed_at = NOW(3) - INTERVAL 1 MINUTE")
 	defer h.persister()()
