@@ -155,7 +155,7 @@ func (r *Reader) positions(ctx context.Context, what string, yield func(stock.Ce
 	if err != nil {
 		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
 	}
-	defer conn.Close() //nolint:errcheck // back to the pool
+	defer conn.Close()
 	return valuesFrom(ctx, conn, what, query, func(v *values) error {
 		cell, at := v.cell(), v.position()
 		if v.wrong != nil {

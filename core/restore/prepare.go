@@ -63,7 +63,7 @@ func (w *run) takeOver(ctx context.Context) error {
 			_, err = w.clear(ctx, p)
 		}
 		if err != nil {
-			if err = w.outcome(p, err); err != nil {
+			if err := w.outcome(p, err); err != nil {
 				return err
 			}
 			w.plan.Partitions = slices.DeleteFunc(slices.Clone(w.plan.Partitions), func(q int) bool { return q == p })

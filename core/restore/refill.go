@@ -170,8 +170,8 @@ type filler struct {
 // count counts what is done.
 func (f *filler) count(more Progress) {
 	f.counted.Cells, f.counted.Records, f.counted.Events = f.counted.Cells+more.Cells, f.counted.Records+more.Records, f.counted.Events+more.Events
-	f.run.cellsDone.Add(more.Cells)
-	f.run.records.Add(more.Records)
+	f.cellsDone.Add(more.Cells)
+	f.records.Add(more.Records)
 	f.run.events.Add(more.Events)
 }
 

@@ -191,16 +191,20 @@ func (r *Restore) newRun(ctx context.Context, plan Plan) (*run, error) {
 		s := r.Vetting.Stock
 		w.restorer, err = redisstock.NewRestorer(r.Vetting.Client, s.Partitions, s.Deployment, database.ID, s.Retention)
 	}
-	return w, err
+	if err != nil {
+		w.topic.Close()
+		return nil, err
+	}
+	return w, nil
 }
 
 // Run carries out a plan. The error joins all trouble. Finished partitions stay finished, and the next run goes on.
 func (r *Restore) Run(ctx context.Context, plan Plan) (Report, error) {
 	w, err := r.newRun(ctx, plan)
-	defer w.topic.Close()
 	if err != nil {
-		return w.report, err
+		return Report{}, err
 	}
+	defer w.topic.Close()
 	if len(plan.Torn) > 0 { // first stop everybody from going on with the rest of them
 		if err := r.Open(ctx); err != nil && !errors.Is(err, redisstock.ErrVetting) {
 			return w.report, err
