@@ -681,9 +681,27 @@ func TestPlanReachesCellsAndPools(t *testing.T) {
 			t.Errorf("cell %+v", c)
 		}
 	}
+	s.wantPool()
+}
+
+// wantPool checks the list of pools: normal stock, and that of sale 7.
+func (s *shop) wantPool() {
+	s.t.Helper()
 	books := ledger.New(s.db, func(context.Context) (int64, int64) { return 0, 0 })
-	pools, err := books.Pools(t.Context(), 0, 10)
+	pools, err := books.Pools(s.t.Context(), 0, 10)
 	if want := []ledger.Pool{{}, {ID: 7, Sale: 7}}; err != nil || !slices.Equal(pools, want) {
-		t.Errorf("pools are %+v, want %+v, error %v", pools, want, err)
+		s.t.Errorf("pools are %+v, want %+v, error %v", pools, want, err)
 	}
+}
+
+// A sale that an edge has made which is older than the list of pools is in the list once it opens.
+func TestOpeningListsThePool(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, false)
+	s.changes("DELETE FROM pools WHERE pool = 7")
+	if _, err := s.desk.Open(t.Context(), 7, sale.Call{}, sale.Opening{}); err != nil {
+		t.Fatal(err)
+	}
+	s.wantPool()
 }

@@ -64,8 +64,8 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 	} else if n == 0 {
 		return nil
 	}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO pools (pool, sale_id) VALUES (?, ?)", p.ID, p.ID); err != nil {
-		return db.WriteError("insert pool", err)
+	if err := insertPool(ctx, tx, p.ID); err != nil {
+		return err
 	}
 	for items := range slices.Chunk(p.Items, itemsPerStatement) {
 		values := make([]any, 0, 3*len(items))
@@ -77,6 +77,14 @@ func insertSale(ctx context.Context, tx *sql.Tx, p Plan) error {
 		if _, err := tx.ExecContext(ctx, statement, values...); err != nil {
 			return db.WriteError("insert items", err)
 		}
+	}
+	return nil
+}
+
+// insertPool writes the pool of a sale, unless it is there. An edge that is older than the table writes none.
+func insertPool(ctx context.Context, tx *sql.Tx, id uint32) error {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO pools (pool, sale_id) VALUES (?, ?) ON DUPLICATE KEY UPDATE pool = pool", id, id); err != nil {
+		return db.WriteError("insert pool", err)
 	}
 	return nil
 }
@@ -230,6 +238,9 @@ func (d *Desk) setWindow(ctx context.Context, e *entry, w Window, filled bool, c
 	err := db.Write(ctx, d.db, "sale", func(tx *sql.Tx) error {
 		err := change(ctx, tx, 1, `UPDATE sales SET opens_at_ms = ?, closes_at_ms = ?, windows = windows + 1, registered_kept = TRUE
 			WHERE sale_id = ? AND windows = ?`, w.OpensAtMS, w.ClosesAtMS, e.plan.ID, e.windows)
+		if err == nil {
+			err = insertPool(ctx, tx, e.plan.ID)
+		}
 		if err != nil {
 			return err
 		}
