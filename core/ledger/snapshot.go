@@ -351,12 +351,29 @@ func (s *Snapshot) Reservations(ctx context.Context, ids []stock.ReservationID, 
 	return nil
 }
 
-// Owned reads the held and confirmed reservations of users in a cell, and their returns, at most limit.
-func (s *Snapshot) Owned(ctx context.Context, cell stock.Cell, users []int64, limit int, yield func(*Row)) error {
-	if len(users) == 0 {
-		return nil
+// usersAtOnce is how many users one statement asks for.
+const usersAtOnce = 5000
+
+// OwnedBy reads the reservations of users in cells that are held or confirmed, and what they have returned, at most limit of each
+// cell. users are those of each cell, one or more.
+func (s *Snapshot) OwnedBy(ctx context.Context, cells []stock.Cell, users [][]int64, limit int, yield func(*Row)) error {
+	for len(cells) > 0 {
+		var parts [][]byte
+		for n := 0; len(parts) < min(len(cells), partsAtOnce) && (n == 0 || n+len(users[len(parts)]) <= usersAtOnce); {
+			i := len(parts)
+			n += len(users[i])
+			parts = append(parts, append(appendOwned([]byte("("), cells[i], users[i], limit), ')'))
+		}
+		if err := s.rows(ctx, joinUnion(parts), yield); err != nil {
+			return err
+		}
+		cells, users = cells[len(parts):], users[len(parts):]
 	}
-	query := []byte(selectRows + "FORCE INDEX (reservations_user) WHERE user_id IN (")
+	return nil
+}
+
+func appendOwned(query []byte, cell stock.Cell, users []int64, limit int) []byte {
+	query = append(query, selectRows+"FORCE INDEX (reservations_user) WHERE user_id IN ("...)
 	for i, user := range users {
 		if i > 0 {
 			query = append(query, ',')
@@ -364,7 +381,7 @@ func (s *Snapshot) Owned(ctx context.Context, cell stock.Cell, users []int64, li
 		query = strconv.AppendInt(query, user, 10)
 	}
 	query = appendAmong(append(query, ") AND "...), cell)
-	return s.rows(ctx, fmt.Appendf(query, " AND state IN ('held', 'confirmed', 'returned') LIMIT %d", limit), yield)
+	return fmt.Appendf(query, " AND state IN ('held', 'confirmed', 'returned') LIMIT %d", limit)
 }
 
 // CellsOf reads the cells that MySQL has of a SKU (0: any) in a sale (nil: in any pool), at most limit.

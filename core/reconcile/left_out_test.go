@@ -101,3 +101,34 @@ func TestLateReservationsBeyondTheRoomAreNamed(t *testing.T) {
 		t.Errorf("%+v", unread)
 	}
 }
+
+// A look reads an outbox up to a bound. Beyond that the cells of its partition are unverified, and those of others are compared.
+func TestLongOutboxesAreUnverified(t *testing.T) {
+	t.Parallel()
+	const never = 4102444800000
+	b := newBooks(t)
+	long, other := stock.Cell{SKU: 1}, stock.Cell{SKU: 2}
+	for other.Partition(partitions) == long.Partition(partitions) {
+		other.SKU++
+	}
+	entry := string(event.Append(nil, event.Batch{TimeMS: 1_700_000_002_000, Events: []event.Event{b.reserved(stock.Cell{SKU: 99}, 3, 8, 2)}}))
+	for range 11 {
+		commands := make([][]string, 10_000)
+		for i := range commands {
+			commands[i] = []string{"XADD", keyOf(long, "outbox"), "*", "e", entry}
+		}
+		b.do(commands...)
+	}
+	b.hold(long, 5, 0, never)
+	b.exec("DELETE FROM product_inventories")
+	b.exec("DELETE FROM applied_marks")
+	b.hold(other, 5, 0, never)
+	s := b.sweeper(func(func(*event.Batch) error) error { return nil })
+	report, found := b.sweep(&s, reconcile.Scope{})
+	if !slices.Equal(found, []string{"1: unverifiable, 0, bookkeeping"}) || report.Summary.InFlight != 1 || report.Summary.Unverified != 1 {
+		t.Errorf("%q: %+v", found, report.Summary)
+	}
+	if len(found) > 0 && !strings.Contains(report.Findings[0].Proof[0].Says, "more than 100000 entries") {
+		t.Errorf("%+v", report.Findings[0].Proof)
+	}
+}

@@ -49,9 +49,13 @@ func (w *sweep) portions() (all [][]stock.Cell) {
 		}
 	}
 	var portion []stock.Cell
+	entries := int64(0)
 	for _, p := range w.inScope() {
-		if len(portion) > 0 && len(portion)+len(p.doubts) > cellsPerLook {
-			all, portion = append(all, portion), nil
+		if len(p.doubts) == 0 {
+			continue
+		}
+		if entries += p.entries; len(portion) > 0 && (len(portion)+len(p.doubts) > cellsPerLook || entries > entriesTogether) {
+			all, portion, entries = append(all, portion), nil, p.entries
 		}
 		portion = slices.AppendSeq(portion, maps.Keys(p.doubts))
 	}
@@ -102,7 +106,9 @@ func (l *looks) look(ctx context.Context, cells []stock.Cell) (again []stock.Cel
 	}
 	l.rest(ctx, begun)
 	nameless := map[stock.Cell]*View{}
-	for some := range slices.Chunk(r.cells, cellsPerLook) {
+	for left := r.cells; len(left) > 0; {
+		some := r.readTogether(left)
+		left = left[len(some):]
 		begun := l.Now()
 		part := r.part(some)
 		if err := part.read(ctx); err != nil {
@@ -253,6 +259,20 @@ func (w *sweep) begin(ctx context.Context, cells []stock.Cell) (*closeLook, erro
 	return r, nil
 }
 
+// readTogether returns the first cells, as many as are read from MySQL at once.
+func (r *closeLook) readTogether(cells []stock.Cell) []stock.Cell {
+	held := int64(0)
+	for i, c := range cells[:min(len(cells), cellsPerLook)] {
+		if at := r.views[c].Redis; at != nil {
+			held += at.Held
+		}
+		if i > 0 && held > heldMax/2 {
+			return cells[:i]
+		}
+	}
+	return cells[:min(len(cells), cellsPerLook)]
+}
+
 // part returns the look at some of the cells.
 func (r *closeLook) part(cells []stock.Cell) *closeLook {
 	part := &closeLook{sweep: r.sweep, cells: cells, views: map[stock.Cell]*View{}, about: map[stock.ReservationID]stock.Cell{}}
@@ -265,7 +285,7 @@ func (r *closeLook) part(cells []stock.Cell) *closeLook {
 // read reads the rest: MySQL at one moment, and the records.
 func (r *closeLook) read(ctx context.Context) error {
 	err := r.snapshot(ctx, func(s *ledger.Snapshot) error {
-		for _, step := range []func(context.Context, *ledger.Snapshot) error{r.stock, r.events, r.rows, r.records, r.spots} {
+		for _, step := range []func(context.Context, *ledger.Snapshot) error{r.stock, r.events, r.rows, r.records, r.limits, r.spots} {
 			if err := step(ctx, s); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"sluice/core/ledger"
 	"sluice/core/stock"
@@ -206,12 +207,9 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 		for id := range v.open() {
 			r.about[id] = v.Cell
 		}
-		if len(v.Buyers) == 0 {
-			continue
-		}
-		if err := r.ofUsers(ctx, s, v, take); err != nil {
-			return err
-		}
+	}
+	if err := r.owned(ctx, s, take); err != nil {
+		return err
 	}
 	var ids []stock.ReservationID
 	for id := range r.about {
@@ -222,27 +220,59 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 	return s.Reservations(ctx, ids, take)
 }
 
-// ofUsers reads the units of the users in doubt in a cell, and the time since which a limit applies to it.
-func (r *closeLook) ofUsers(ctx context.Context, s *ledger.Snapshot, v *View, take func(*ledger.Row)) error {
-	owned := 0
-	err := s.Owned(ctx, v.Cell, v.users(), heldMax, func(row *ledger.Row) {
-		owned++
+// owned reads the reservations of the users in doubt.
+func (r *closeLook) owned(ctx context.Context, s *ledger.Snapshot, take func(*ledger.Row)) error {
+	var cells []stock.Cell
+	var users [][]int64
+	for _, c := range r.cells {
+		if v := r.views[c]; len(v.Buyers) > 0 {
+			cells, users = append(cells, c), append(users, v.users())
+		}
+	}
+	read := map[stock.Cell]int{}
+	err := s.OwnedBy(ctx, cells, users, heldMax, func(row *ledger.Row) {
+		read[row.Cell]++
 		take(row)
 	})
-	if err != nil {
-		return err
-	}
-	if owned == heldMax {
-		v.Unread = fmt.Sprintf("its %d users in doubt have more than %d reservations", len(v.Buyers), heldMax)
-		return nil
-	}
-	err = s.Adjustments(ctx, v.Cell, adjustedMax, func(e *ledger.Recorded) {
-		v.Limits = append(v.Limits, Limit{e.TimeMS, e.Change.Settings.Limit > 0})
-	})
-	if len(v.Limits) == adjustedMax {
-		v.Unread = fmt.Sprintf("its settings were changed more than %d times: nobody can tell when a limit applied", adjustedMax)
+	for c, n := range read {
+		if v := r.views[c]; n == heldMax {
+			v.Unread = fmt.Sprintf("its %d users in doubt have more than %d reservations", len(v.Buyers), heldMax)
+		}
 	}
 	return err
+}
+
+// limits reads since when a limit applies to cells, if a user in doubt has a reservation whose record does not say whether it counts:
+// it reads all events of the cell for that.
+func (r *closeLook) limits(ctx context.Context, s *ledger.Snapshot) error {
+	for _, v := range r.views {
+		if !v.forgotten() {
+			continue
+		}
+		err := s.Adjustments(ctx, v.Cell, adjustedMax, func(e *ledger.Recorded) {
+			v.Limits = append(v.Limits, Limit{e.TimeMS, e.Change.Settings.Limit > 0})
+		})
+		if err != nil {
+			return err
+		}
+		if len(v.Limits) == adjustedMax {
+			v.Unread = fmt.Sprintf("its settings were changed more than %d times: nobody can tell when a limit applied", adjustedMax)
+		}
+	}
+	return nil
+}
+
+// forgotten reports whether a user in doubt has a reservation of which Redis has no record.
+func (v *View) forgotten() bool {
+	users, known := map[int64]bool{}, map[stock.ReservationID]bool{}
+	for i := range v.Buyers {
+		users[v.Buyers[i].User] = true
+	}
+	for i := range v.Records {
+		known[v.Records[i].ID] = true
+	}
+	return slices.ContainsFunc(v.Rows, func(r Row) bool { return users[r.User] && !known[r.ID] }) ||
+		slices.ContainsFunc(v.Events, func(e Event) bool { return !e.Kind.Adjusts() && users[e.User] && !known[e.Reservation] })
 }
 
 // spots reads the ledger for reservations whose row and record disagree.

@@ -12,12 +12,13 @@ import (
 
 // The bounds of how a look reads outboxes. If an outbox exceeds them, its cells are unverified.
 const (
-	outboxesAtOnce = 16      // partitions that one call reads
-	entriesFirst   = 64      // of each partition, before it is known how long they are
-	entriesAtOnce  = 1000    // of a partition
-	entryBytesMax  = 1 << 20 // of one call, about
-	entriesMax     = 100_000 // that one look reads
-	flightMax      = 200_000 // events of them, of the cells of one look
+	entriesTogether = 10_000  // of several outboxes that one look reads; a longer one has a look of its own
+	outboxesAtOnce  = 16      // partitions that one call reads
+	entriesFirst    = 64      // of each partition, before it is known how long they are
+	entriesAtOnce   = 1000    // of a partition
+	entryBytesMax   = 1 << 20 // of one call, about
+	entriesMax      = 100_000 // that one look reads
+	flightMax       = 200_000 // events of them, of the cells of one look
 )
 
 // outbox is one partition's outbox, which is read page by page.

@@ -16,8 +16,9 @@ type partition struct {
 	*sweep
 
 	number          int
-	failed          bool // it could not be scanned
-	inRedis, inBoth fold // the cells that Redis has, and those that both have
+	failed          bool  // it could not be scanned
+	entries         int64 // of its outbox, when the sweep began
+	inRedis, inBoth fold  // the cells that Redis has, and those that both have
 	doubts          map[stock.Cell]*doubt
 
 	cells   map[stock.Cell]*seen

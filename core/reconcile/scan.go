@@ -31,6 +31,7 @@ func (w *sweep) divide(ctx context.Context) (joints []*joint) {
 	w.rest(ctx, begun)
 	for _, p := range w.inScope() {
 		size := sizes[p.number].Cells + sizes[p.number].Records
+		p.entries = sizes[p.number].Entries
 		if together += size; len(joints) == 0 || together > scannedTogether || sizes[p.number].Err != nil {
 			joints, together = append(joints, &joint{sweep: w}), size
 		}

@@ -115,9 +115,15 @@ func TestSweepOfFewCellsMakesFewCalls(t *testing.T) {
 	}{
 		{"DO 1", cells, 0},
 		{"UPDATE product_inventories SET available_stock = 8, reserved_stock = 2 WHERE sku_id = 3", cells - 1, 1},
+		{"UPDATE product_inventories SET available_stock = 9, reserved_stock = 1 WHERE sku_id = 3", 0, cells},
 	} {
 		if _, err := w.mysql.ExecContext(t.Context(), c.change); err != nil {
 			t.Fatal(err)
+		}
+		if c.differ == cells { // users have other counts
+			for sku := range int64(cells) {
+				books{servers: w, t: t}.do(count(stock.Cell{SKU: 1 + sku}, 5, 3))
+			}
 		}
 		client.calls.Store(0)
 		before := questions()

@@ -3,6 +3,7 @@ package redisstock
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/redis/rueidis"
@@ -46,35 +47,37 @@ func (s *Store) many(ctx context.Context, what string, of []int, command func(i 
 	return errs
 }
 
-// Size is the number of cells and of reservations, in any state, of a partition.
+// Size is the number of cells, of reservations in any state, and of entries of the outbox that a partition has.
 type Size struct {
-	Cells, Records int64
-	Err            error
+	Cells, Records, Entries int64
+	Err                     error
 }
 
 // Sizes reads the sizes of all partitions.
 func (s *Store) Sizes(ctx context.Context) []Size {
-	of := make([]int, 2*len(s.partitions))
+	const counted = 3 // of each partition
+	of := make([]int, counted*len(s.partitions))
 	for i := range of {
-		of[i] = i / 2
+		of[i] = i / counted
 	}
 	counts := make([]int64, len(of))
-	errs := s.many(ctx, "count cells and reservations", of, func(i int) rueidis.Completed {
-		key := s.partitions[i/2].cells
-		if i%2 == 1 {
-			key = s.partitions[i/2].res
+	errs := s.many(ctx, "count cells, reservations and entries", of, func(i int) rueidis.Completed {
+		switch k := &s.partitions[of[i]].keys; i % counted {
+		case 0:
+			return s.client.B().Hlen().Key(k.cells).Build()
+		case 1:
+			return s.client.B().Hlen().Key(k.res).Build()
+		default:
+			return s.client.B().Xlen().Key(k.outbox).Build()
 		}
-		return s.client.B().Hlen().Key(key).Build()
 	}, func(i int, answer rueidis.RedisResult) (err error) {
 		counts[i], err = answer.AsInt64()
 		return err
 	})
 	sizes := make([]Size, len(s.partitions))
 	for p := range sizes {
-		sizes[p] = Size{counts[2*p], counts[2*p+1], errs[2*p]}
-		if sizes[p].Err == nil {
-			sizes[p].Err = errs[2*p+1]
-		}
+		n := counts[counted*p:]
+		sizes[p] = Size{n[0], n[1], n[2], errors.Join(errs[counted*p : counted*(p+1)]...)}
 	}
 	return sizes
 }
