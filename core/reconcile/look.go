@@ -293,7 +293,7 @@ func (r *closeLook) read(ctx context.Context) error {
 		return nil
 	})
 	if err == nil {
-		err = r.overdue(ctx)
+		r.overdue(ctx)
 	}
 	return err
 }
@@ -433,7 +433,7 @@ func (r *closeLook) recordsNow(ctx context.Context, ids []stock.ReservationID, o
 
 // overdue finds held reservations whose deadline has passed and that no list of deadlines has. Nobody will expire
 // them.
-func (r *closeLook) overdue(ctx context.Context) error {
+func (r *closeLook) overdue(ctx context.Context) {
 	late := map[*partition]map[stock.ReservationID]stock.Cell{}
 	for _, c := range r.cells {
 		v := r.views[c]
@@ -454,7 +454,6 @@ func (r *closeLook) overdue(ctx context.Context) error {
 			r.leaveOut(nil, nil)
 		}
 	}
-	return nil
 }
 
 // unlistedIn finds late reservations of a partition that no list of deadlines has.

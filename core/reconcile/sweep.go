@@ -142,7 +142,7 @@ func (w *sweep) end(ctx context.Context, calls *atomic.Int64) *Report {
 		}
 	}
 	if w.walked == nil {
-		w.Sweeper.walked = map[stock.Cell]time.Time{}
+		w.walked = map[stock.Cell]time.Time{}
 	}
 	maps.DeleteFunc(w.walked, func(_ stock.Cell, at time.Time) bool { return w.Now().Sub(at) >= walkEvery })
 	for _, c := range w.walking {
