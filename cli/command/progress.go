@@ -93,7 +93,7 @@ func (c *Console) input(path, what string) (io.ReadCloser, int64, error) {
 		}
 		return io.NopCloser(c.In), 0, nil
 	}
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // G304: the operator names the file
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s %w", what, text.OfFile(err))
 	}
