@@ -32,7 +32,7 @@ func (r *Reader) Reservation(ctx context.Context, id stock.ReservationID) (found
 		found = &stock.Reservation{ID: id}
 		return rows.Scan(&found.State, &found.Cell.SKU, &found.Cell.Pool, &found.Cell.Bucket, &found.User, &found.Quantity,
 			&found.Seq, &found.DeadlineMS)
-	}, `SELECT state + 0, sku_id, pool, bucket, user_id, quantity, seq, deadline_ms FROM reservations WHERE reservation_id = ?`, id[:])
+	}, `SELECT CAST(state AS UNSIGNED), sku_id, pool, bucket, user_id, quantity, seq, deadline_ms FROM reservations WHERE reservation_id = ?`, id[:])
 	if err != nil {
 		return nil, err
 	}

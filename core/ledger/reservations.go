@@ -44,7 +44,7 @@ const (
 	// skusPerRead is how many SKUs of a sale one statement reads.
 	skusPerRead = 200
 
-	selectReservations = `SELECT reservation_id, sku_id, pool, user_id, quantity, state + 0, deadline_ms, reserved_ms FROM reservations `
+	selectReservations = `SELECT reservation_id, sku_id, pool, user_id, quantity, CAST(state AS UNSIGNED), deadline_ms, reserved_ms FROM reservations `
 )
 
 // listedStates are the states of rows, in the order of the index.
@@ -220,7 +220,7 @@ func (q *reservationQuery) ofSKUs(ctx context.Context, skus []int64) error {
 	where := "FORCE INDEX (reservations_cell) WHERE (" + strings.Join(ranges, " OR ") + ")"
 	const order = " ORDER BY sku_id, pool, state, reservation_id"
 	if unexpired := q.unexpired(); unexpired != "" { // all of them are held
-		if err := q.examine(ctx, "sku_id, state + 0, reservation_id", where+order, values...); err != nil {
+		if err := q.examine(ctx, "sku_id, CAST(state AS UNSIGNED), reservation_id", where+order, values...); err != nil {
 			return err
 		}
 		where += unexpired

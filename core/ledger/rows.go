@@ -13,8 +13,9 @@ import (
 	"sluice/core/stock"
 )
 
-// foldColumns has the columns that a fold of events needs, for a row of values.
-const foldColumns = `sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, available_stock,
+// foldColumns has the columns that a fold of events needs, for a row of values. It casts an ENUM, because on MySQL 8 its sum with 0
+// is a DOUBLE.
+const foldColumns = `sku_id, pool, bucket, epoch, seq, CAST(kind AS UNSIGNED), reservation_id, user_id, quantity, fingerprint, available_stock,
 	reserved_stock, sold_stock, deadline_ms, redis_ms, settings, extend_ms`
 
 // values is a row as the driver gives it. Package database/sql converts rows by reflection, which takes longer than

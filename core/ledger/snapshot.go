@@ -154,7 +154,7 @@ func (e *Recorded) Departure() stock.Departure {
 }
 
 // EventColumns are those that ScanEvent reads.
-const EventColumns = `sku_id, pool, bucket, epoch, seq, kind + 0, reservation_id, user_id, quantity, fingerprint, available_stock,
+const EventColumns = `sku_id, pool, bucket, epoch, seq, CAST(kind AS UNSIGNED), reservation_id, user_id, quantity, fingerprint, available_stock,
 	reserved_stock, sold_stock, deadline_ms, redis_ms, delta, fields, settings, reason, extend_ms, from_epoch, from_seq`
 
 const selectEvents = `SELECT ` + EventColumns + ` FROM ledger WHERE `
@@ -307,7 +307,7 @@ type Row struct {
 // Position is that of the last event about the reservation.
 func (r *Row) Position() stock.Position { return stock.Position{Epoch: r.Epoch, Seq: r.Seq} }
 
-const selectRows = `SELECT reservation_id, sku_id, pool, bucket, user_id, quantity, state + 0, deadline_ms, reserved_ms, epoch, seq, updated_ms
+const selectRows = `SELECT reservation_id, sku_id, pool, bucket, user_id, quantity, CAST(state AS UNSIGNED), deadline_ms, reserved_ms, epoch, seq, updated_ms
 	FROM reservations `
 
 func (s *Snapshot) rows(ctx context.Context, query []byte, yield func(*Row)) error {
