@@ -120,7 +120,7 @@ func (r *Registry) Forget(ctx context.Context, closedBeforeMS int64) (forgotten 
 		if s.ClosesAtMS == 0 || s.ClosesAtMS >= closedBeforeMS {
 			continue
 		}
-		gone, err := r.drop(ctx, s, claimForgotten)
+		gone, err := r.forget(ctx, s)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("forget users of sale %d: %w", s.ID, err))
 		}
@@ -129,6 +129,15 @@ func (r *Registry) Forget(ctx context.Context, closedBeforeMS int64) (forgotten 
 		}
 	}
 	return forgotten, errors.Join(failures...)
+}
+
+// forget removes the sets of one sale if all its partitions answer. Otherwise the sale would stay kept: Bring would fill again what
+// was removed from the others, and the next call would remove it again.
+func (r *Registry) forget(ctx context.Context, s Sale) (forgotten bool, err error) {
+	if _, err := r.store.CountUsers(ctx, s.Sets); err != nil {
+		return false, err
+	}
+	return r.drop(ctx, s, claimForgotten)
 }
 
 // dropForgotten removes what was added to the sets of a sale while another process forgot it: no other would remove that.

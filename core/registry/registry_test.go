@@ -399,6 +399,20 @@ func (s *awayStore) RegisterAll(ctx context.Context, sets []redisstock.UserSet, 
 	return added, err
 }
 
+func (s *awayStore) CountUsers(ctx context.Context, sets []redisstock.UserSet) ([]int64, error) {
+	if slices.ContainsFunc(sets, s.isAway) {
+		return nil, stock.ErrUnreached
+	}
+	return s.Store.CountUsers(ctx, sets)
+}
+
+func (s *awayStore) ForgetUsers(ctx context.Context, of redisstock.UserSet) (bool, error) {
+	if s.isAway(of) {
+		return false, stock.ErrUnreached
+	}
+	return s.Store.ForgetUsers(ctx, of)
+}
+
 func (s *awayStore) isAway(of redisstock.UserSet) bool { return of.Partition == s.partition }
 
 // changes changes rows of MySQL.
@@ -487,6 +501,30 @@ func TestForget(t *testing.T) {
 	if s.sale(7).ID != 7 {
 		t.Error("the sale that opened again is still forgotten")
 	}
+}
+
+// While a server is away, no set of the sale is removed from the other ones: everything would be filled again.
+func TestForgetWaitsForAllSets(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	if _, err := s.Register(t.Context(), 7, users(1, 10)); err != nil {
+		t.Fatal(err)
+	}
+	sets := s.sale(7).Sets
+	s.close(7)
+	nowMS, err := s.store.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	some := registry.New(s.db, &awayStore{s.store, sets[1].Partition})
+	if n, err := some.Forget(t.Context(), nowMS+time.Minute.Milliseconds()); n != 0 || !errors.Is(err, stock.ErrUnreached) {
+		t.Errorf("forgot %d sales, error %v", n, err)
+	}
+	s.wantEverywhere(sets, 10)
+	s.bring(registry.Brought{})
+	s.forget(s.Registry, time.Minute, 1)
+	s.wantEverywhere(sets, 0)
 }
 
 // The users of a forgotten sale stay out of Redis if an opening is refused, or is an old one that is repeated: nobody would
