@@ -11,6 +11,7 @@ package basket
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"sluice/core/stock"
@@ -99,10 +100,10 @@ func (s *Saga) Step(answers []Answer) ([]Call, error) {
 	case start:
 		return s.ask(askHome), nil
 	case askHome:
-		return s.fromHome(answers[0]), nil
+		return s.fromHome(answers[0])
 	case askAway:
 		s.keepAway(answers)
-		return s.ask(writeDecision), nil
+		return s.decide()
 	case writeDecision:
 		return s.decided(answers[0].Outcomes[0])
 	case voidAway:
@@ -113,6 +114,9 @@ func (s *Saga) Step(answers []Answer) ([]Call, error) {
 		}
 		return s.ask(voidHome), nil
 	case voidHome:
+		if stuck(answers[0].Outcomes) {
+			return s.end(stock.BasketRefusing), nil
+		}
 		return s.end(stock.BasketRefused), nil
 	case readHeld:
 		s.keepAway(answers)
@@ -123,28 +127,37 @@ func (s *Saga) Step(answers []Answer) ([]Call, error) {
 }
 
 // fromHome goes on after the answer of gather at home, which has the record and the lines at home.
-func (s *Saga) fromHome(a Answer) []Call {
+func (s *Saga) fromHome(a Answer) ([]Call, error) {
 	s.timeMS = a.TimeMS
 	copy(s.lines, a.Outcomes)
-	refusal, line := refusalOf(s.lines[:len(a.Outcomes)])
+	home := s.lines[:len(a.Outcomes)]
 	switch b := a.Outcomes[0].Basket; b.State {
 	case stock.BasketBegun:
-		if refusal != stock.VerdictOK || len(s.parts) == 1 {
-			return s.ask(writeDecision)
+		if refusal, _ := refusalOf(home); refusal != stock.VerdictOK || len(s.parts) == 1 {
+			return s.decide()
 		}
-		return s.ask(askAway)
+		return s.ask(askAway), nil
 	case stock.BasketHeld:
 		s.result.First = a.Outcomes[0].Verdict == stock.VerdictOK
 		if len(s.parts) == 1 {
-			return s.end(stock.BasketHeld)
+			return s.end(stock.BasketHeld), nil
 		}
-		return s.ask(readHeld)
+		return s.ask(readHeld), nil
 	case stock.BasketRefusing, stock.BasketRefused:
-		return s.refuse(b)
+		return s.refuse(b), nil
 	case stock.BasketNone:
 	}
-	s.result.Refusal, s.result.Line = refusal, line
-	return s.end(stock.BasketNone)
+	s.result.Refusal, s.result.Line = first(home, refuses) // the one for which the script wrote no record
+	return s.end(stock.BasketNone), nil
+}
+
+// decide goes on when all lines of a begun basket are known. If only passing verdicts refuse lines, the saga ends, and the
+// basket stays begun. A later saga decides it: when the verdicts have passed, or when the hold of a line has ended.
+func (s *Saga) decide() ([]Call, error) {
+	if refusal, line := refusalOf(s.lines); refusal.Passing() {
+		return nil, fmt.Errorf("line %d of it is %v", line, refusal)
+	}
+	return s.ask(writeDecision), nil
 }
 
 // decided goes on after the answer of decide, which has the record.
@@ -212,12 +225,23 @@ func (s *Saga) keepAway(answers []Answer) {
 	}
 }
 
-// refusalOf returns the verdict on the first line that is refused, and the line. If none is, the verdict is VerdictOK.
-// Lines that are refused only because their basket is (VerdictRefused) do not count.
+// refusalOf returns the verdict that refuses the basket, and its line: the first that does not pass by itself, or else the
+// first one. If no line is refused, the verdict is VerdictOK.
 func refusalOf(lines []stock.Outcome) (stock.Verdict, int) {
+	if v, line := first(lines, func(v stock.Verdict) bool { return refuses(v) && !v.Passing() }); v != stock.VerdictOK {
+		return v, line
+	}
+	return first(lines, refuses)
+}
+
+// refuses reports whether a line is refused, and not only because its basket is.
+func refuses(v stock.Verdict) bool { return v.Refused() && v != stock.VerdictRefused }
+
+// first returns the first such verdict and its line, or VerdictOK.
+func first(lines []stock.Outcome, such func(stock.Verdict) bool) (stock.Verdict, int) {
 	for i := range lines {
-		if v := lines[i].Verdict; v.Refused() && v != stock.VerdictRefused {
-			return v, i
+		if such(lines[i].Verdict) {
+			return lines[i].Verdict, i
 		}
 	}
 	return stock.VerdictOK, 0

@@ -51,6 +51,18 @@ func TestShutCellKeepsABasketRefusing(t *testing.T) {
 		if err != nil || result.State != stock.BasketRefusing || result.Refusal != stock.VerdictSoldOut || !slices.Equal(seen, []string{"home", "void away"}) {
 			t.Errorf("%v: %+v after %v, error %v", shut, result, seen, err)
 		}
+		_, result, err = w.stages(w.basket("a", w.cells...), func(stage string, _, _ int) Answer {
+			switch stage {
+			case "home":
+				return with(stock.BasketRefusing, stock.VerdictRefused)
+			case "void home":
+				return Answer{Outcomes: []stock.Outcome{{Verdict: shut}}}
+			}
+			return Answer{Outcomes: []stock.Outcome{{}}}
+		})
+		if err != nil || result.State != stock.BasketRefusing || result.Refusal != stock.VerdictSoldOut {
+			t.Errorf("%v at home: %+v, error %v", shut, result, err)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 // unknown returns the error of a basket that is perhaps begun, and not decided.
 func unknown(err error) error {
 	//nolint:errorlint // the cause may say that nothing was executed, which is not so of the basket
-	return fmt.Errorf("%w: a basket was begun, and is decided within seconds: %v", stock.ErrUnknown, err)
+	return fmt.Errorf("%w: a basket was begun, and is not decided yet: %v", stock.ErrUnknown, err)
 }
 
 // Store is the part of stock.Store that a Sweeper needs.
@@ -159,7 +159,7 @@ func Direct(ctx context.Context, store Store, publish func(stock.Entry)) func([]
 				if v.Err == nil && v.Entry.ID != "" {
 					publish(v.Entry)
 				}
-				if refusal, _ := refusalOf(v.Outcomes); v.Err == nil && refusal == stock.VerdictReplicaMissing {
+				if refusal, _ := first(v.Outcomes, refuses); v.Err == nil && refusal == stock.VerdictReplicaMissing {
 					again = append(again, i) // the level of a cell was not known
 				}
 			}

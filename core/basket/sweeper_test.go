@@ -269,29 +269,31 @@ func TestStuckBaskets(t *testing.T) {
 }
 
 // TestBasketsOfShutCells has more baskets than one look decides wait for a shut cell, which is no failure. A sweeper decides the one
-// behind them.
+// behind them, wherever the shut cell is.
 func TestBasketsOfShutCells(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const stuck = 2*basketsMax + 1
-		w := newSwept(t, stuck+1, stuck+1, 0)
-		home, shut, soldOut := w.cells[0], w.cells[1], w.cells[2]
-		for i := range stuck {
-			w.begin(w.basket(fmt.Sprint(i), home, shut, soldOut), 3)
-			time.Sleep(time.Millisecond)
-		}
-		behind := w.leave(w.basket("behind", home, shut))
-		w.shut = map[int]bool{shut.Partition(partitions): true}
-		time.Sleep(UndecidedMax)
-		counted := w.sweepers(t, 1)
-		time.Sleep(4 * (every + every/4))
-		if state := w.state(behind); state != stock.BasketHeld || counted.failures() > 0 {
-			t.Errorf("the basket behind the others is %v, after %d failures", state, counted.failures())
-		}
-		if n := counted.swept(stock.BasketRefusing); n < stuck {
-			t.Errorf("%d baskets waited for the cell, want %d", n, stuck)
-		}
-	})
+	for _, atHome := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const stuck = 2*basketsMax + 1
+			w := newSwept(t, stuck+1, stuck+1, 0)
+			home, away, soldOut := w.cells[0], w.cells[1], w.cells[2]
+			for i := range stuck {
+				w.begin(w.basket(fmt.Sprint(i), home, away, soldOut), 3)
+				time.Sleep(time.Millisecond)
+			}
+			behind := w.leave(w.basket("behind", home, away))
+			w.shut = map[int]bool{away.Partition(partitions): !atHome, home.Partition(partitions): atHome}
+			time.Sleep(UndecidedMax)
+			counted := w.sweepers(t, 1)
+			time.Sleep(4 * (every + every/4))
+			if state := w.state(behind); state != stock.BasketHeld || counted.failures() > 0 {
+				t.Errorf("shut at home %v: the basket behind the others is %v, after %d failures", atHome, state, counted.failures())
+			}
+			if n := counted.swept(stock.BasketRefusing); n < stuck {
+				t.Errorf("shut at home %v: %d baskets waited for the cell, want %d", atHome, n, stuck)
+			}
+		})
+	}
 }
 
 func TestSeveralSweepers(t *testing.T) {

@@ -185,11 +185,10 @@ func (b BasketRecord) Gather(fingerprint uint32) Verdict {
 }
 
 // Gathered returns the record of a basket after a gather at home. verdict is that of the first refused line, VerdictOK
-// if there is none. all says that the basket has no lines elsewhere. VerdictReplicaMissing, VerdictUsersMissing and
-// VerdictMismatch are not recorded.
+// if there is none. all says that the basket has no lines elsewhere. Passing verdicts and VerdictMismatch are not recorded.
 func (b BasketRecord) Gathered(fingerprint uint32, all bool, verdict Verdict, line int) BasketRecord {
 	switch {
-	case b.State == BasketHeld, verdict == VerdictReplicaMissing, verdict == VerdictUsersMissing, verdict == VerdictMismatch:
+	case b.State == BasketHeld, verdict.Passing(), verdict == VerdictMismatch:
 		return b
 	case verdict != VerdictOK:
 		return BasketRecord{BasketRefusing, verdict, uint8(min(line, math.MaxUint8)), fingerprint}
@@ -261,6 +260,10 @@ func (r *Request) Spent() Reservation {
 
 // Refused reports whether a verdict on a line refuses its basket.
 func (v Verdict) Refused() bool { return v != VerdictOK && v != VerdictReplayed }
+
+// Passing reports whether a verdict on a line passes by itself: a replica or the registered users come back. It does not
+// decide the line's basket.
+func (v Verdict) Passing() bool { return v == VerdictReplicaMissing || v == VerdictUsersMissing }
 
 // Stuck reports whether a verdict on a line keeps its units where they are: the cell is shut until somebody opens it.
 func (v Verdict) Stuck() bool { return v == VerdictFenced || v == VerdictBreached }
