@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -160,6 +161,8 @@ func TestRepairPutsRightWhatIsChangedByHand(t *testing.T) {
 	h.settled()
 	h.halfBack()
 
+	heldBy := func(sku int64) []byte { return h.get(resOf(stock.Cell{SKU: sku}), string(at(h.held[sku])))[:2] } // the form, the state, and whether it counts
+	counts := heldBy(1)
 	h.del(resOf(stock.Cell{SKU: 1}), string(at(h.held[1])))
 	h.record(2, h.held[2], func(v []byte) { v[1] = 3 }) // released, and its units are still held
 	another := h.held[3]
@@ -206,6 +209,11 @@ func TestRepairPutsRightWhatIsChangedByHand(t *testing.T) {
 	h.settled()
 	if again := h.mend(command.ExitDone); len(again.Plan.Steps) > 0 || len(again.Results) > 0 {
 		t.Errorf("again: %+v", again)
+	}
+	for _, sku := range []int64{1, 2} {
+		if again := heldBy(sku); !bytes.Equal(again, counts) {
+			t.Errorf("the record of SKU %d is %x, was %x: its end does not lower the user's count", sku, again, counts)
+		}
 	}
 	var rows, by int
 	if err := h.db.QueryRowContext(t.Context(), "SELECT COUNT(*), SUM(operator = 'me' AND reason = 'test' AND outcome = 'done') FROM repairs").Scan(&rows, &by); err != nil || rows != len(want) || by != rows {

@@ -52,6 +52,8 @@ type judge struct {
 	untold   bool                                       // held units belong to reservations that only older events know
 	short    int64                                      // units of held reservations that the counters do not have as held
 	unsure   bool                                       // only later events of some reservation are known
+
+	limitless bool // a step needs Limits
 }
 
 func (j *judge) add(t Type, units int64, way Direction, sinceMS int64, proof ...Proof) {
@@ -75,7 +77,7 @@ func (j *judge) has(t Type) bool {
 }
 
 func (j *judge) result() Judgement {
-	out := Judgement{Class: InSync, Findings: j.findings, Steps: j.steps, nameless: j.untold}
+	out := Judgement{Class: InSync, Findings: j.findings, Steps: j.steps, nameless: j.untold, limitless: j.limitless}
 	for i := range j.list {
 		if e := &j.list[i]; e.Store != InLedger && !j.Redis.Less(e.Position) {
 			out.Behind++

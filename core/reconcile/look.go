@@ -71,7 +71,7 @@ func (w *sweep) portions() (all [][]stock.Cell) {
 // lookAt looks closely at cells. If a cell differs, it looks again, and reports only findings of two looks in a row. If
 // held units seem to have no reservation, it first searches the partition for their records.
 func (w *sweep) lookAt(ctx context.Context, cells []stock.Cell) {
-	l := looks{sweep: w, before: map[stock.Cell]Judgement{}, searched: map[stock.Cell]bool{}}
+	l := looks{sweep: w, before: map[stock.Cell]Judgement{}, searched: map[stock.Cell]bool{}, returns: map[stock.Cell]bool{}}
 	for len(cells) > 0 {
 		if l.n++; l.n > 1 && !lifecycle.Pause(ctx, lookPause) {
 			return
@@ -95,6 +95,7 @@ type looks struct {
 	n        int // which look it is
 	before   map[stock.Cell]Judgement
 	searched map[stock.Cell]bool
+	returns  map[stock.Cell]bool // cells of which a step returns a hold
 }
 
 // look looks at cells once, keeps the certain judgements, and returns the cells that need another look.
@@ -105,6 +106,9 @@ func (l *looks) look(ctx context.Context, cells []stock.Cell) (again []stock.Cel
 		return nil, err
 	}
 	l.rest(ctx, begun)
+	for c, v := range r.views {
+		v.returns = l.returns[c]
+	}
 	nameless := map[stock.Cell]*View{}
 	for left := r.cells; len(left) > 0; {
 		some := r.readTogether(left)
@@ -151,6 +155,9 @@ func (l *looks) take(v *View) (another, search bool) {
 	case j.nameless && !l.searched[v.Cell]:
 		l.searched[v.Cell] = true
 		return true, true
+	case j.limitless && !l.returns[v.Cell]:
+		l.returns[v.Cell] = true
+		return true, false
 	case !seen, !alike(last, j) && l.n < looksMax:
 		return true, false
 	default:

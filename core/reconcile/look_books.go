@@ -242,11 +242,11 @@ func (r *closeLook) owned(ctx context.Context, s *ledger.Snapshot, take func(*le
 	return err
 }
 
-// limits reads since when a limit applies to cells, if a user in doubt has a reservation whose record does not say whether it counts:
-// it reads all events of the cell for that.
+// limits reads since when a limit applies to cells, if a user in doubt has a reservation whose record does not say whether it counts,
+// or if a step returns a hold: it reads all events of the cell for that.
 func (r *closeLook) limits(ctx context.Context, s *ledger.Snapshot) error {
 	for _, v := range r.views {
-		if !v.forgotten() {
+		if !v.returns && !v.forgotten() {
 			continue
 		}
 		err := s.Adjustments(ctx, v.Cell, adjustedMax, func(e *ledger.Recorded) {

@@ -306,6 +306,7 @@ func (j *judge) heldAgain(id stock.ReservationID, base *stock.Reservation, t *to
 	if t.row != nil {
 		reservedMS = t.row.ReservedMS
 	}
+	j.limitless = j.limitless || reservedMS != 0 && len(j.Limits) == 0
 	surely, maybe := j.limited(reservedMS)
 	r.Counted = surely || maybe
 	return &r

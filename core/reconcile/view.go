@@ -96,7 +96,7 @@ type View struct {
 	Records    []stock.Reservation
 	Overdue    []stock.ReservationID // held past their deadline, and in no list of deadlines
 	Buyers     []Buyer               // users whose count does not fit the records
-	Limits     []Limit               // in the order of time, if there are buyers
+	Limits     []Limit               // in the order of time, if they are needed
 	Archived   stock.Position        // events up to here have left the ledger for files, except this one and some that are still needed
 	Left       map[int64]int64       // units that users have by reservations that have left
 	Letters    []Letter
@@ -105,6 +105,7 @@ type View struct {
 	ends     map[uint32]uint64 // by epoch: the seq at which a rebase of the ledger has ended it; nil: such a rebase is among Events
 	recorded bool              // the ledger has events of the cell, or had when Known was read
 	cropped  bool              // the ledger has more events beyond the cut than Events
+	returns  bool              // a step of an earlier look returns a hold
 
 	// Unread says why the cell could not be read as a whole. It is empty if it was.
 	Unread string
@@ -140,5 +141,6 @@ type Judgement struct {
 	Steps    []RepairStep // the steps that put the findings right, at least one for each type
 	Behind   int64        // events up to the cut that MySQL lacks so far
 
-	nameless bool // held units belong to no reservation that was read
+	nameless  bool // held units belong to no reservation that was read
+	limitless bool // a step returns a hold, and Limits, which say whether it counts, were not read
 }
