@@ -31,6 +31,9 @@ type Brought struct {
 // that has as many has the same, and one that has more has strangers.
 type counts struct{ redis, mysql int64 }
 
+// surplus is how many more users Redis has. A registration that has reached Redis leaves it as it was.
+func (c counts) surplus() int64 { return c.redis - c.mysql }
+
 // Bring brings every set up to date in the partitions that the store trusts, and vouches for it. It adds whom Redis lacks, but
 // leaves alone what a registration is about to add. Of all processes one adds users at a time. Bring fails where it cannot;
 // everything else is brought.
@@ -128,10 +131,10 @@ func (b *bring) all(ctx context.Context, before map[redisstock.UserSet]counts) e
 		switch {
 		case now.redis == now.mysql:
 		case !state.Whole,
-			now.redis < now.mysql && before[of] == now, // what was missing is not on its way
-			now.redis > now.mysql && before[of] != now: // others may be missing among as many strangers
+			now.redis < now.mysql && before[of] == now,                 // what was missing is not on its way
+			now.surplus() > 0 && now.surplus() != before[of].surplus(): // others may be missing among as many strangers
 			todo = append(todo, of)
-			strangers += max(0, now.redis-now.mysql)
+			strangers += max(0, now.surplus())
 		}
 	}
 	added, vouched := b.done.Users, b.vouchForEqual(ctx)

@@ -67,7 +67,8 @@ type Result struct {
 }
 
 // Register registers users for a sale, in any order. It can be repeated: who is registered stays so. When it returns, every
-// script knows them, and every edge does after Spread. If it fails, MySQL may have them already; then Bring adds them to Redis.
+// script knows them, and every edge does after Spread. If its error is stock.ErrUnknown, MySQL may have them already; then Bring adds
+// them to Redis.
 func (r *Registry) Register(ctx context.Context, id uint32, users []int64) (Result, error) {
 	if len(users) == 0 || len(users) > UsersMax || slices.Min(users) < 1 {
 		return Result{}, ErrUsers
@@ -81,7 +82,20 @@ func (r *Registry) Register(ctx context.Context, id uint32, users []int64) (Resu
 	if err != nil || !kept {
 		return done, err // a sale that was over for long has no sets: it gets them when it opens again
 	}
-	return done, r.toRedis(ctx, s.Sets, users)
+	if err := r.toRedis(ctx, s.Sets, users); err != nil {
+		return done, unknown(err)
+	}
+	return done, nil
+}
+
+// unknown returns the error of a registration that MySQL has. What tells that Redis has executed nothing becomes an unknown
+// outcome: the users are registered, and come to Redis.
+func unknown(err error) error {
+	if !errors.Is(err, stock.ErrNotApplied) && !errors.Is(err, stock.ErrShut) {
+		return err
+	}
+	//nolint:errorlint // the cause says that nothing was executed
+	return fmt.Errorf("%w: the users are in mysql, and redis gets them within seconds once it can: %v", stock.ErrUnknown, err)
 }
 
 // setsAtOnce is how many sets of a sale are written at the same time.

@@ -244,7 +244,7 @@ func TestBring(t *testing.T) {
 	s.wantEverywhere(sets, 3000)
 	// A call that dies between MySQL and Redis leaves its users to the next vetting, or to two looks.
 	s.restart()
-	if _, err := s.Register(t.Context(), 7, users(5001, 2)); !errors.Is(err, stock.ErrShut) {
+	if _, err := s.Register(t.Context(), 7, users(5001, 2)); !errors.Is(err, stock.ErrUnknown) || errors.Is(err, stock.ErrShut) {
 		t.Fatalf("on a shut server: %v", err)
 	}
 	redistest.Open(t, s.client, partitions, s.store)
@@ -385,6 +385,22 @@ func TestBringGoesOnWithoutSomeSets(t *testing.T) {
 	s.wantEverywhere(sets, 10)
 }
 
+// Where a server is away, MySQL has the users of a registration already. So its error does not say that nothing was done.
+func TestRegistrationWithoutSomeSetsIsUnknown(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	sets := s.sale(7).Sets
+	some := registry.New(s.db, &awayStore{s.store, sets[1].Partition})
+	_, err := some.Register(t.Context(), 7, users(1, 10))
+	if !errors.Is(err, stock.ErrUnknown) || errors.Is(err, stock.ErrNotApplied) {
+		t.Errorf("%v, want %v", err, stock.ErrUnknown)
+	}
+	if got := s.sale(7).Registered; got != 10 {
+		t.Errorf("MySQL has %d users", got)
+	}
+}
+
 // awayStore is a store that reaches all servers but that of a partition.
 type awayStore struct {
 	registry.Store
@@ -465,12 +481,16 @@ func TestStrangersHideNobody(t *testing.T) {
 	s.changes("DELETE FROM registrations WHERE user_id > 6", "UPDATE sales SET registered = 6")
 	s.bring(registry.Brought{Strangers: 4 * n})
 	s.bring(registry.Brought{})
+	if _, err := s.Register(t.Context(), 7, users(100, 1)); err != nil {
+		t.Fatal(err)
+	}
+	s.bring(registry.Brought{}) // there are as many strangers as before
 	late := registry.New(s.db, lateStore{s.store})
 	if _, err := late.Register(t.Context(), 7, users(101, 2)); !errors.Is(err, stock.ErrUnknown) {
 		t.Fatal(err)
 	}
 	s.bring(registry.Brought{Users: 2 * n, Strangers: 2 * n})
-	s.wantEverywhere(sets, 12)
+	s.wantEverywhere(sets, 13)
 }
 
 // The users of a sale leave Redis after its retention, and come back before it opens again.
