@@ -36,8 +36,8 @@ const (
 // concurrent use.
 //
 // Nobody takes a user out of a set. So a filter is complete if it has as many users as Redis counts, and no fewer than
-// MySQL has or Redis had: a Redis that lost users proves nothing. A registration is answered only after
-// registry.Spread. So a negative of a filter is certain if a count that is younger than that shows it complete.
+// MySQL has or Redis had: a Redis that lost users proves nothing. If a count is that of MySQL, which was asked afterwards, there are
+// no others. A registration is answered only after registry.Spread. So a negative of a filter is certain if a count that is younger than that shows it complete.
 // Otherwise the user passes, and the script decides.
 type Registered struct {
 	store RegisteredStore
@@ -57,7 +57,7 @@ type userFilter struct {
 	mu        sync.RWMutex
 	bits      *bloom.BloomFilter
 	holds     int64     // users in bits; -1: unknown
-	known     int64     // users that there are at least: what MySQL has, and the highest count of Redis
+	known     int64     // users that there are at least: what MySQL has, and the highest count of Redis since both were equal
 	counted   int64     // users in Redis at the last count; -1: unknown
 	countedAt time.Time // before that count was asked for
 }
@@ -165,7 +165,9 @@ func (r *Registered) readSales(ctx context.Context) error {
 		}
 		if f != nil {
 			f.mu.Lock()
-			f.known = max(f.known, s.Registered)
+			if f.known = max(f.known, s.Registered); f.counted == s.Registered { // before MySQL, which has users first
+				f.known = s.Registered
+			}
 			f.mu.Unlock()
 			next[s.ID] = f
 		}

@@ -29,6 +29,7 @@ type roll struct {
 	over    bool          // Redis has forgotten them
 
 	registered int64 // users in MySQL
+	silent     bool  // MySQL gives no answer
 	half       bool  // a scan misses every second user, and reads the others twice
 }
 
@@ -113,6 +114,9 @@ func (l *roll) ScanUsers(_ context.Context, _ redisstock.UserSet, yield func(int
 func (l *roll) sales(context.Context) ([]registry.Sale, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.silent {
+		return nil, errRoll
+	}
 	if l.over {
 		return nil, nil
 	}
@@ -254,6 +258,7 @@ func TestRegisteredOfLostUsers(t *testing.T) {
 			l.registered = registered
 			withRegistered(t, l, func(t *testing.T, r *Registered, wait func(time.Duration)) {
 				wait(5 * time.Second)
+				l.set(func() { l.silent = registered == 0 })
 				for _, left := range []int64{0, 5} { // and while they are brought back
 					l.set(func() { clear(l.users) })
 					l.add(1, left)
@@ -272,6 +277,26 @@ func TestRegisteredOfLostUsers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// If both Redis and MySQL have fewer users, because somebody has removed them, a screen refuses strangers as before.
+func TestRegisteredOfRemovedUsers(t *testing.T) {
+	t.Parallel()
+	l := rollOf(10)
+	l.registered = 10
+	withRegistered(t, l, func(t *testing.T, r *Registered, wait func(time.Duration)) {
+		wait(5 * time.Second)
+		l.set(func() { delete(l.users, 10) })
+		wait(5 * time.Second)
+		if !r.May(7, 10) || !r.May(7, 99) {
+			t.Error("refused while Redis lacks a user")
+		}
+		l.set(func() { l.registered = 9 })
+		wait(5 * time.Second)
+		if r.May(7, 99) || !r.May(7, 9) {
+			t.Error("the screen does not recover")
+		}
+	})
 }
 
 // A scan that misses users makes no filter that is complete.
