@@ -103,6 +103,7 @@ type bring struct {
 	trusted []stock.Mark // by partition, before MySQL was asked: see Store.Vouch
 	states  map[redisstock.UserSet]redisstock.SetState
 	done    *Brought
+	empty   bool // it has vouched for sets without users
 }
 
 // look reads the states of the sets in the partitions that the store trusts.
@@ -146,7 +147,7 @@ func (b *bring) all(ctx context.Context, before map[redisstock.UserSet]counts) e
 		})
 	}
 	var dropped error
-	if b.done.Users > added {
+	if b.done.Users > added || b.empty { // the note of an empty set would outlive the set, and vouch for the next one
 		dropped = b.dropForgotten(ctx, b.sale)
 	}
 	return errors.Join(vouched, filled, dropped)
@@ -183,6 +184,7 @@ func (b *bring) vouchForEqual(ctx context.Context) error {
 
 // vouch vouches for sets that have so many users.
 func (b *bring) vouch(ctx context.Context, sets []redisstock.UserSet, users int64) error {
+	b.empty = b.empty || users == 0 && len(sets) > 0
 	return b.eachSet(sets, func(of redisstock.UserSet) error {
 		_, err := b.store.Vouch(ctx, of, b.trusted[of.Partition], users)
 		return err

@@ -154,7 +154,8 @@ func (r *Registry) forget(ctx context.Context, s Sale) (forgotten bool, err erro
 	return r.drop(ctx, s, claimForgotten)
 }
 
-// dropForgotten removes what was added to the sets of a sale while another process forgot it: no other would remove that.
+// dropForgotten removes what was added to the sets of a sale, or noted of them, while another process forgot it: no other would
+// remove that.
 func (r *Registry) dropForgotten(ctx context.Context, s Sale) error {
 	if _, err := r.drop(ctx, s, findForgotten); err != nil {
 		return fmt.Errorf("remove users of sale %d if it is forgotten: %w", s.ID, err)

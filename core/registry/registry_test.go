@@ -580,7 +580,15 @@ func TestRefusedOpeningBringsNobody(t *testing.T) {
 type hooked struct {
 	registry.Store
 
-	partitions, forgets, forgot, registered func()
+	partitions, forgets, forgot, registered, vouched func()
+}
+
+func (h *hooked) Vouch(ctx context.Context, of redisstock.UserSet, trusted stock.Mark, users int64) (int64, error) {
+	there, err := h.Store.Vouch(ctx, of, trusted, users)
+	if h.vouched != nil {
+		h.vouched()
+	}
+	return there, err
 }
 
 func (h *hooked) Partitions() int {
@@ -638,6 +646,39 @@ func TestBringWhileForgetting(t *testing.T) {
 	s.wantEverywhere(sets, 0)
 	if got := s.sale(7); got.ID != 0 {
 		t.Errorf("%+v: MySQL says that Redis keeps its users", got)
+	}
+}
+
+// If an edge vouches for the empty sets of a sale while another one forgets the sale, no note of them stays: it would say later that
+// a set which is being filled has all users.
+func TestVouchWhileForgetting(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.makes(7, true)
+	sets := s.sale(7).Sets
+	s.bring(registry.Brought{})
+	s.close(7)
+	vouched, done := make(chan struct{}, len(sets)), make(chan error, 1)
+	other := registry.New(s.db, &hooked{Store: s.store, vouched: func() { vouched <- struct{}{} }})
+	var gone atomic.Int64
+	s.forget(registry.New(s.db, &hooked{Store: s.store, forgot: func() {
+		if gone.Add(1) != int64(len(sets)) {
+			return
+		}
+		go func() {
+			_, err := other.Bring(t.Context())
+			done <- err
+		}()
+		for range sets {
+			<-vouched
+		}
+	}}), time.Minute, 1)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	states, err := s.store.LookAtUsers(t.Context(), sets, s.store.Marks())
+	if err != nil || slices.ContainsFunc(states, func(state redisstock.SetState) bool { return state.Whole }) {
+		t.Errorf("%+v, error %v", states, err)
 	}
 }
 
