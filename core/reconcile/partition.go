@@ -21,14 +21,13 @@ type partition struct {
 	inRedis, inBoth fold  // the cells that Redis has, and those that both have
 	doubts          map[stock.Cell]*doubt
 
-	cells   map[stock.Cell]*seen
-	held    map[stock.ReservationID]struct{} // already counted, because a scan may yield one twice
-	counts  map[buyer]int64                  // units of reservations that count
-	unfit   []stock.BuyerCount               // counts that the records do not explain
-	counted map[buyer]struct{}               // already compared
-	gave    map[buyer]int64                  // units that users have returned: their counts may be lower by so much
-	ids     []stock.Reservation              // held ones, to compare with MySQL
-	late    int                              // number of held reservations past their deadline
+	cells  map[stock.Cell]*seen
+	held   map[stock.ReservationID]struct{} // already counted, because a scan may yield one twice
+	counts map[buyer]int64                  // units of reservations that count
+	unfit  []stock.BuyerCount               // counts that the records do not explain
+	gave   map[buyer]int64                  // units that users have returned: their counts may be lower by so much
+	ids    []stock.Reservation              // held ones, to compare with MySQL
+	late   int                              // number of held reservations past their deadline
 }
 
 // fold is a condensed set of cells. Two equal folds were made from the same cells.
@@ -75,7 +74,7 @@ const (
 func newPartition(w *sweep, number int) *partition {
 	return &partition{
 		sweep: w, number: number, cells: map[stock.Cell]*seen{}, held: map[stock.ReservationID]struct{}{},
-		counts: map[buyer]int64{}, counted: map[buyer]struct{}{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{},
+		counts: map[buyer]int64{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{},
 	}
 }
 
@@ -106,7 +105,7 @@ func (p *partition) conclude() {
 	for _, c := range p.asked[p.number] {
 		p.doubtful(c)
 	}
-	p.cells, p.held, p.counts, p.counted, p.unfit, p.gave, p.ids = nil, nil, nil, nil, nil, nil, nil
+	p.cells, p.held, p.counts, p.unfit, p.gave, p.ids = nil, nil, nil, nil, nil, nil
 }
 
 // fail notes that the partition could not be read, if there is an error.
@@ -194,14 +193,15 @@ func (p *partition) pools() (pools []uint32) {
 	return pools
 }
 
-// count compares users' counts with the reservations that count, and notes those that do not fit.
-func (p *partition) count(found []stock.BuyerCount) {
+// count compares users' counts with the reservations that count, and notes those that do not fit. counted has the counts that were
+// already compared, because a scan may yield one twice.
+func (p *partition) count(found []stock.BuyerCount, counted map[buyer]struct{}) {
 	for _, b := range found {
 		key := buyer{b.Cell, b.User}
-		if _, again := p.counted[key]; again || !p.scope.has(b.Cell) {
+		if _, again := counted[key]; again || !p.scope.has(b.Cell) {
 			continue
 		}
-		p.counted[key] = struct{}{}
+		counted[key] = struct{}{}
 		if sum := p.counts[key]; b.Units > sum || b.Units < sum-p.gave[key] {
 			p.unfit = append(p.unfit, b)
 		}

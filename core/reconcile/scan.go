@@ -43,7 +43,7 @@ func (w *sweep) divide(ctx context.Context) (joints []*joint) {
 
 // scan reads the partitions from Redis, and finds the cells that need a close look.
 func (j *joint) scan(ctx context.Context) {
-	for _, step := range []func(context.Context) error{j.readCells, j.readRecords, j.compareRows, j.readBuyers} {
+	for _, step := range []func(context.Context) error{j.readCells, j.readRecords, j.compareRows, j.readBuyers, j.uncounted} {
 		if err := step(ctx); err != nil { // of MySQL
 			for _, p := range j.parts {
 				p.fail(err)
@@ -64,10 +64,10 @@ func (j *joint) numbers() []int {
 	return numbers
 }
 
-// through finishes the scan of a partition after its first step.
+// through finishes the scan of a partition after its first step. It rests after each other step. If take has more to do than to note
+// what was found, it rests for itself.
 func through[T any](ctx context.Context, p *partition, at redisstock.Viewed[T], step func(cursor uint64) ([]T, uint64, error), take func([]T) error) {
 	for {
-		begun := p.Now()
 		err := fromRedis(at.Err)
 		if err == nil {
 			err = take(at.Found)
@@ -79,6 +79,7 @@ func through[T any](ctx context.Context, p *partition, at redisstock.Viewed[T], 
 		if at.Next == 0 {
 			return
 		}
+		begun := p.Now()
 		at.Found, at.Next, at.Err = step(at.Next)
 		p.rest(ctx, begun)
 	}
@@ -179,7 +180,9 @@ func (j *joint) readBuyers(ctx context.Context) error {
 			lists = append(lists, list{p, pool})
 		}
 	}
-	for some := range slices.Chunk(lists, buyersTogether) {
+	for len(lists) > 0 {
+		some := lists[:min(len(lists), buyersTogether)]
+		lists = lists[len(some):]
 		numbers, pools := make([]int, len(some)), make([]uint32, len(some))
 		for i, l := range some {
 			numbers[i], pools[i] = l.number, l.pool
@@ -188,17 +191,27 @@ func (j *joint) readBuyers(ctx context.Context) error {
 		first := j.Redis.ViewManyBuyers(ctx, numbers, pools)
 		j.rest(ctx, begun)
 		for i, l := range some {
+			if l.failed { // by another of its lists
+				continue
+			}
+			counted := map[buyer]struct{}{}
 			through(ctx, l.partition, first[i], func(cursor uint64) ([]stock.BuyerCount, uint64, error) {
 				return l.Redis.ViewBuyers(ctx, l.number, l.pool, cursor)
 			}, func(found []stock.BuyerCount) error {
-				l.count(found)
+				l.count(found, counted)
 				if len(l.unfit) < rowsAtOnce {
 					return nil
 				}
 				return (&joint{j.sweep, []*partition{l.partition}}).settle(ctx)
 			})
 		}
+		lists = slices.DeleteFunc(lists, func(l list) bool { return l.failed })
 	}
+	return nil
+}
+
+// uncounted compares what is left: users without a count, and the last counts that do not fit.
+func (j *joint) uncounted(ctx context.Context) error {
 	for _, p := range j.parts {
 		p.uncounted()
 	}
