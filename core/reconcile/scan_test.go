@@ -138,3 +138,16 @@ func TestSweepHasFewCountsInMemory(t *testing.T) {
 	}
 	t.Logf("%d KiB more", (int64(peak)-int64(before))>>10)
 }
+
+// The cells that Redis has lost cost no calls of their own.
+func TestLostCellsCostNoCalls(t *testing.T) {
+	t.Parallel()
+	const cells, most = 3000, 100
+	b := purchases(t, cells)
+	b.do([]string{"FLUSHALL"})
+	s, _ := b.watch("TIME")
+	report, _ := b.sweep(s, reconcile.Scope{})
+	if report.Summary.Drift != cells || report.Summary.Calls > most {
+		t.Errorf("%d calls: %+v", report.Summary.Calls, report.Summary)
+	}
+}

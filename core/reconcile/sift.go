@@ -3,8 +3,10 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"sluice/core/ledger"
+	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
@@ -60,6 +62,7 @@ func (w *sweep) compare(ctx context.Context, page []ledger.Brief) {
 	}
 	found, errs := w.Redis.ManyCellsNow(ctx, cells)
 	inSync := int64(0)
+	now := sync.OnceValue(func() show.Moment { return w.clock(ctx) })
 	for i := range page {
 		b, c := &page[i], &found[i]
 		p := w.parts[b.Cell.Partition(len(w.parts))]
@@ -71,7 +74,7 @@ func (w *sweep) compare(ctx context.Context, page []ledger.Brief) {
 			w.unreadable(InRedis, p.number, errs[i])
 			continue
 		case !c.Loaded && !c.Unreadable:
-			w.absent(ctx, p, b)
+			w.absent(p, b, now)
 			continue
 		}
 		p.inBoth.add(b.Cell)
@@ -90,9 +93,9 @@ func (w *sweep) compare(ctx context.Context, page []ledger.Brief) {
 }
 
 // absent judges a cell that MySQL has and Redis has not. MySQL was read first, so Redis must have had it.
-func (w *sweep) absent(ctx context.Context, p *partition, b *ledger.Brief) {
+func (w *sweep) absent(p *partition, b *ledger.Brief, now func() show.Moment) {
 	if p.doubts[b.Cell] == nil && b.UpdatedMS >= w.scope.SinceMS {
-		v := View{Cell: b.Cell, NowMS: int64(w.clock(ctx)), Projection: &State{b.Position, b.Balances}, UpdatedMS: b.UpdatedMS}
+		v := View{Cell: b.Cell, NowMS: int64(now()), Projection: &State{b.Position, b.Balances}, UpdatedMS: b.UpdatedMS}
 		w.keep(&v, Judge(&v))
 	}
 }
