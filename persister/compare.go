@@ -40,6 +40,8 @@ type comparer struct {
 	log     *slog.Logger
 	now     func() time.Time
 
+	compared int64 // cells and reservations of the last sweep that could read everything, whichever persister made it
+
 	mu      sync.Mutex
 	touched map[stock.Cell]struct{}
 }
@@ -135,12 +137,10 @@ func (c *comparer) sweepAll(ctx context.Context) {
 	trouble := lifecycle.NewTrouble(c.log, "compare the stores")
 	s := c.sweeper()
 	pause := c.untilNext(ctx)
-	var compared int64
 	for lifecycle.Pause(ctx, pause) {
 		begun := c.now()
-		s.Rest = sweepPacer(c.within, compared, c.now).rest
-		var err error
-		compared, err = c.compareAll(ctx, s)
+		s.Rest = sweepPacer(c.within, c.compared, c.now).rest
+		err := c.compareAll(ctx, s)
 		if ctx.Err() != nil {
 			return
 		}
@@ -149,7 +149,7 @@ func (c *comparer) sweepAll(ctx context.Context) {
 	}
 }
 
-// untilNext returns how long the last sweep is enough, whichever persister made it.
+// untilNext returns how long the last sweep is enough, and notes how much it has compared.
 func (c *comparer) untilNext(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
@@ -157,19 +157,23 @@ func (c *comparer) untilNext(ctx context.Context) time.Duration {
 	if err != nil || last == nil {
 		return 0
 	}
+	c.compared = last.Cells + last.Reservations
 	pause, _ := schedule(c.within, time.Duration(last.Seconds*float64(time.Second)))
 	return max(0, pause-ago)
 }
 
-// compareAll compares everything, and keeps the findings. It returns how many cells and reservations it has compared.
-func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) (compared int64, err error) {
+// compareAll compares everything, and keeps the findings.
+func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) error {
 	begun, err := c.journal.Now(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	report, err := s.Sweep(ctx, reconcile.Scope{})
 	if err != nil {
-		return 0, err
+		return err
+	}
+	if len(report.Summary.Unread) == 0 {
+		c.compared = report.Summary.Cells + report.Summary.Reservations
 	}
 	c.watch.swept(&report.Summary)
 	c.log.Debug("compared the stores", "cells", report.Summary.Cells, "verdict", report.Summary.Verdict, "calls", report.Summary.Calls,
@@ -178,7 +182,7 @@ func (c *comparer) compareAll(ctx context.Context, s *reconcile.Sweeper) (compar
 	defer cancel()
 	fresh, err := c.journal.Keep(ctx, journal.Stock, c.by, begun, report)
 	c.tell(fresh)
-	return report.Summary.Cells + report.Summary.Reservations, err
+	return err
 }
 
 // tell logs what was found for the first time.

@@ -31,7 +31,8 @@ type pacer struct {
 // newPacer spreads work that nobody waits for.
 func newPacer(now func() time.Time) *pacer { return &pacer{times: restMost, now: now, begun: now()} }
 
-// sweepPacer spreads a sweep. compared is the number of cells and reservations that the last sweep has compared.
+// sweepPacer spreads a sweep. compared is the number of cells and reservations that the last sweep that could read everything has
+// compared.
 func sweepPacer(within time.Duration, compared int64, now func() time.Time) *pacer {
 	p := &pacer{times: restSweep, now: now, begun: now()}
 	if compared <= sweptMany {

@@ -1,6 +1,7 @@
 package persister
 
 import (
+	"context"
 	"database/sql"
 	"log/slog"
 	"testing"
@@ -87,5 +88,29 @@ func TestPassIsDueOnceADay(t *testing.T) {
 		if pass, err := c.beginPass(t.Context()); err != nil || (pass != nil) != last.due {
 			t.Errorf("the last one began %q: %+v, %v, want one: %v", last.begun, pass, err, last.due)
 		}
+	}
+}
+
+// The first sweep of a persister is paced by the last one that could read everything, whichever persister made that. A sweep that
+// fails changes nothing.
+func TestFirstSweepIsPacedByTheLastOne(t *testing.T) {
+	t.Parallel()
+	database := migrated(t)
+	_, err := database.ExecContext(t.Context(), `INSERT INTO reconcile_runs (sweep, verdict, complete, done_by, begun_at, ended_at, cells, reservations, in_sync,
+		in_flight, drift, unverified, ledger_rows, findings, by_type, unread) VALUES
+		('stock', 'clean', 1, 'another', NOW(3) - INTERVAL 2 MINUTE, NOW(3) - INTERVAL 1 MINUTE, 150000, 50001, 0, 0, 0, 0, 0, 0, '{}', ''),
+		('stock', 'unverified', 0, 'another', NOW(3), NOW(3), 0, 0, 0, 0, 0, 0, 0, 0, '{}', 'mysql: away')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := comparer{journal: journal.New(database), within: time.Minute, now: time.Now}
+	c.untilNext(t.Context())
+	if c.compared != sweptMany+1 || sweepPacer(c.within, c.compared, c.now).budget != 0 {
+		t.Fatalf("the first sweep expects %d cells and reservations, want %d", c.compared, sweptMany+1)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.compareAll(ended, nil); err == nil || c.compared != sweptMany+1 {
+		t.Errorf("after a sweep that failed with %v, the next expects %d", err, c.compared)
 	}
 }
