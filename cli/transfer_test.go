@@ -3,13 +3,17 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/redis/rueidis"
+
 	"sluice/cli/command"
 	"sluice/core/local/servicetest"
+	"sluice/core/reconcile"
 	"sluice/core/repair"
 	"sluice/core/stock"
 )
@@ -236,4 +240,40 @@ func TestRepairOfATransferThatRedisMayForget(t *testing.T) {
 	c.has(13, 4)
 	apply(repair.Done, "arrived in sku 1, sale 7")
 	c.has(13, 7)
+}
+
+// Units cannot arrive because their partition fails. What else is wrong with the partition that they left is put right all the same.
+func TestRepairGoesOnWhereATransferLeft(t *testing.T) {
+	t.Parallel()
+	c := newTransferCut(t)
+	defer c.stop()
+	from, to := c.move.From, c.move.To
+	if from.Partition(8) == to.Partition(8) {
+		t.Fatal("the cells share a partition")
+	}
+	c.buyer(from.SKU, 2, 4)
+	desk, plan := c.planned()
+	slices.SortFunc(plan.Steps, func(a, b reconcile.RepairStep) int { return strings.Compare(string(b.Type), string(a.Type)) })
+	if len(plan.Steps) != 2 || plan.Steps[0].Act.Transfer == nil || plan.Steps[1].Act.Count == nil {
+		t.Fatalf("%+v", plan.Steps)
+	}
+	redis := c.hand.client
+	key := cellsOf(to)
+	for _, command := range []rueidis.Completed{
+		redis.B().Rename().Key(key).Newkey(key + ":aside").Build(), redis.B().Set().Key(key).Value("not a hash").Build(),
+	} {
+		if err := redis.Do(t.Context(), command).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outcomes := map[string]repair.Outcome{}
+	if err := desk.Apply(t.Context(), plan, func(r *repair.Result) { outcomes[r.Repair] = r.Outcome }); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]repair.Outcome{"finish_transfer": repair.Pending, "set_buyer_count": repair.Done}; !maps.Equal(outcomes, want) {
+		t.Errorf("%v, want %v", outcomes, want)
+	}
+	if err := redis.Do(t.Context(), redis.B().Rename().Key(key+":aside").Newkey(key).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
 }

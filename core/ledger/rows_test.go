@@ -18,8 +18,15 @@ func TestNumbersOfARow(t *testing.T) {
 		want  int64
 		wrong bool
 	}{
-		{int64(-5), -5, false}, {uint64(1 << 40), 1 << 40, false}, {nil, 0, false},
-		{float64(4), 0, true}, {float32(4), 0, true}, {[]byte("4"), 0, true}, {"4", 0, true}, {true, 0, true}, {time.Unix(4, 0), 0, true},
+		{int64(-5), -5, false},
+		{uint64(1 << 40), 1 << 40, false},
+		{nil, 0, false},
+		{float64(4), 0, true},
+		{float32(4), 0, true},
+		{[]byte("4"), 0, true},
+		{"4", 0, true},
+		{true, 0, true},
+		{time.Unix(4, 0), 0, true},
 	} {
 		t.Run(fmt.Sprintf("%T", test.value), func(t *testing.T) {
 			t.Parallel()

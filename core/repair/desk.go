@@ -117,19 +117,36 @@ func (d *Desk) lease() time.Duration {
 // server names the server that a step needs beside MySQL: a partition of Redis, or Kafka.
 type server int
 
-const (
-	onlyMySQL server = -2
-	kafka     server = -1
-)
+const kafka server = -1
 
-func (d *Desk) server(step *reconcile.RepairStep) server {
+// servers returns those that a step needs. A transfer needs the partition that the units left, and the one where they arrive.
+func servers(step *reconcile.RepairStep, partitions int) []server {
+	own := server(step.Cell().Partition(partitions))
 	switch a := &step.Act; {
+	case a.Transfer != nil && a.Transfer.To != nil:
+		return []server{own, server(destination(step).Partition(partitions))}
 	case a.Shift != nil, a.Record != nil, a.Count != nil, a.Transfer != nil:
-		return server(step.Cell().Partition(d.Store.Partitions()))
+		return []server{own}
 	case a.Events != nil:
-		return kafka
+		return []server{kafka}
 	}
-	return onlyMySQL
+	return nil
+}
+
+// arrivalError is an error where the units of a transfer arrive. The partition that they left may be well.
+type arrivalError struct{ error }
+
+func (e arrivalError) Unwrap() error { return e.error }
+
+// failed notes which server a step has failed at. If nobody can tell, later steps try each by itself.
+func failed(away map[server]error, step *reconcile.RepairStep, needs []server, err error) {
+	switch a := step.Act.Transfer; {
+	case len(needs) == 0, a != nil && a.To == nil: // only the sale knows where the units of a move arrive
+	case errors.As(err, new(arrivalError)):
+		away[needs[1]] = err
+	default:
+		away[needs[0]] = err
+	}
 }
 
 // failedError is the error of a step that may be done in part.
@@ -140,20 +157,19 @@ func (e failedError) Unwrap() error { return e.error }
 // applyUnless does one step, unless an earlier step has failed at a server that this one needs. It notes if this one
 // fails.
 func (d *Desk) applyUnless(ctx context.Context, away map[server]error, p *Plan, step *reconcile.RepairStep, result *Result) error {
-	needs := d.server(step)
-	if err := away[needs]; err != nil {
-		result.Outcome, result.Said = Pending, fmt.Sprintf("not begun, because an earlier step failed: %v", err)
-		return nil
+	needs := servers(step, d.Store.Partitions())
+	for _, s := range needs {
+		if err := away[s]; err != nil {
+			result.Outcome, result.Said = Pending, fmt.Sprintf("not begun, because an earlier step failed: %v", err)
+			return nil
+		}
 	}
 	err := d.apply(ctx, p, step, result)
-	var failed failedError
-	if !errors.As(err, &failed) || ctx.Err() != nil {
+	if !errors.As(err, new(failedError)) || ctx.Err() != nil {
 		return err
 	}
-	result.Outcome, result.Said = Pending, failed.Error()
-	if needs != onlyMySQL {
-		away[needs] = failed
-	}
+	result.Outcome, result.Said = Pending, err.Error()
+	failed(away, step, needs, err)
 	return nil
 }
 

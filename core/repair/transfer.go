@@ -39,7 +39,7 @@ func (d *Desk) arrive(ctx context.Context, step *reconcile.RepairStep, out stock
 	if err != nil {
 		return "", err
 	}
-	to := stock.Cell{SKU: int64(step.SKU), Pool: e.To.Pool, Bucket: e.To.Bucket}
+	to := destination(step)
 	if left == nil || left.Reservation != out {
 		return "", refusal("the ledger does not have the event by which they left any more")
 	}
@@ -57,9 +57,15 @@ func (d *Desk) arrive(ctx context.Context, step *reconcile.RepairStep, out stock
 		if errors.Is(err, stock.ErrArrivalRefused) {
 			return "", refusal(err.Error())
 		}
-		return "", err
+		return "", arrivalError{err}
 	}
 	return fmt.Sprintf("the units have arrived in %v", to), nil
+}
+
+// destination is the cell where the units of a transfer arrive, if its first half tells.
+func destination(step *reconcile.RepairStep) stock.Cell {
+	to := step.Act.Transfer.To
+	return stock.Cell{SKU: int64(step.SKU), Pool: to.Pool, Bucket: to.Bucket}
 }
 
 // left returns the event of a transfer's units leaving a cell, or nil if the ledger does not have it.
