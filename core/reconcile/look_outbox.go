@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"sluice/core/event"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
 
@@ -14,8 +15,8 @@ import (
 const (
 	entriesTogether = 10_000  // of several outboxes that one look reads; a longer one has a look of its own
 	outboxesAtOnce  = 16      // partitions that one call reads
-	entriesFirst    = 64      // of each partition, before it is known how long they are
-	entriesAtOnce   = 1000    // of a partition
+	entriesFirst    = 64      // of one call, before it is known how long they are
+	entriesFirstOf  = 16      // of them, of one partition
 	entryBytesMax   = 1 << 20 // of one call, about
 	entriesMax      = 100_000 // that one look reads
 	flightMax       = 200_000 // events of them, of the cells of one look
@@ -25,10 +26,8 @@ const (
 type outbox struct {
 	*partition
 
-	after string // the last entry that was read
-	done  bool
-	read  int
-	bytes int
+	last []stock.Entry // the page that was read last
+	done bool
 }
 
 // outboxes reads the events of the cells from the outboxes of their partitions. It reads all outboxes side by side, so
@@ -63,7 +62,7 @@ func (r *closeLook) outboxes(ctx context.Context) error {
 func (r *closeLook) pages(ctx context.Context, of []*outbox) (entries, kept int) {
 	asked := make([]redisstock.OutboxPage, len(of))
 	for i, o := range of {
-		asked[i] = redisstock.OutboxPage{Partition: o.number, After: o.after, Limit: o.limit(len(of))}
+		asked[i] = redisstock.OutboxPage{Partition: o.number, After: o.after(), Limit: o.limit(len(of))}
 	}
 	found, errs := r.Redis.ViewManyOutboxes(ctx, asked)
 	for i, o := range of {
@@ -72,10 +71,9 @@ func (r *closeLook) pages(ctx context.Context, of []*outbox) (entries, kept int)
 			continue
 		}
 		entries += len(found[i])
-		o.done = len(found[i]) < asked[i].Limit
+		o.done, o.last = len(found[i]) < asked[i].Limit, found[i]
 		for k := range found[i] {
 			e := &found[i][k]
-			o.after, o.read, o.bytes = e.ID, o.read+1, o.bytes+len(e.Data)
 			b, err := event.Decode(e.Data)
 			if err != nil {
 				o.fail(fromRedis(fmt.Errorf("outbox entry %s: %w", e.ID, err)))
@@ -89,10 +87,18 @@ func (r *closeLook) pages(ctx context.Context, of []*outbox) (entries, kept int)
 
 // limit is how many entries the next page has, if so many outboxes are read at once.
 func (o *outbox) limit(outboxes int) int {
-	if o.read == 0 {
-		return entriesFirst
+	if len(o.last) == 0 {
+		return min(entriesFirst/outboxes, entriesFirstOf)
 	}
-	return max(entriesFirst, min(entriesAtOnce, entryBytesMax/outboxes*o.read/max(1, o.bytes)))
+	return stock.NextEntries(o.last, entryBytesMax/outboxes)
+}
+
+// after is the last entry that was read.
+func (o *outbox) after() string {
+	if len(o.last) == 0 {
+		return ""
+	}
+	return o.last[len(o.last)-1].ID
 }
 
 // underWay takes the events of the cells from a batch, and returns how many there are.

@@ -17,10 +17,9 @@ import (
 const (
 	// entriesFirst is how many entries of an outbox the first reading takes.
 	entriesFirst = 16
-	// entriesBytes is how many bytes the next readings take, by the size of the entries before. A reading must end within
-	// the timeout of a call, also on a busy machine. Entries of a restore have up to 75 KB, those of a sale a few hundred bytes.
+	// entriesBytes is how many bytes the next readings take, about. A reading must end within the timeout of a call, also on
+	// a busy machine.
 	entriesBytes = 1 << 20
-	entriesMax   = 1000
 )
 
 // prepare waits until MySQL has all known events of the partitions. It leaves out partitions for which nobody can tell.
@@ -86,17 +85,8 @@ func (w *run) deliver(ctx context.Context, p int) error {
 		if len(entries) < most {
 			return nil
 		}
-		after, most = entries[len(entries)-1].ID, nextEntries(entries)
+		after, most = entries[len(entries)-1].ID, stock.NextEntries(entries, entriesBytes)
 	}
-}
-
-// nextEntries is how many entries to read next.
-func nextEntries(entries []stock.Entry) int {
-	bytes := 1
-	for i := range entries {
-		bytes = max(bytes, len(entries[i].Data))
-	}
-	return min(max(1, entriesBytes/bytes), entriesMax)
 }
 
 // wait waits until persisters have brought everything to MySQL that Kafka has now. Partitions that are open go on meanwhile.

@@ -47,6 +47,19 @@ type Entry struct {
 	Data      []byte
 }
 
+// entriesMost is how many entries of an outbox one reading takes at most.
+const entriesMost = 1000
+
+// NextEntries returns how many entries the next reading of an outbox takes, so that it has about so many bytes if they are like
+// these. Entries of a restore have up to 75 KB, those of a sale a few hundred bytes.
+func NextEntries(like []Entry, bytes int) int {
+	each := 1
+	for i := range like {
+		each = max(each, len(like[i].Data))
+	}
+	return min(max(1, bytes/each), entriesMost)
+}
+
 // OutboxEnds has the ends of a partition's outbox, or why they are unknown.
 type OutboxEnds struct {
 	First string // id of the oldest entry; empty if there is none
