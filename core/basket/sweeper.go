@@ -112,6 +112,9 @@ func (r *run) look(ctx context.Context, partition, skip int) (left int, more boo
 	errs, results := make([]error, len(found)), make([]Result, len(found))
 	var wg sync.WaitGroup
 	for i := range found {
+		if errs[i] = found[i].Err; errs[i] != nil {
+			continue
+		}
 		select {
 		case r.places <- struct{}{}:
 		case <-ctx.Done():

@@ -24,6 +24,7 @@ const lookMax = every + every/4 + time.Millisecond
 type swept struct {
 	*world
 	broken int                 // the partition whose undecided baskets cannot be read, or -1
+	spoilt int                 // so many entries of each partition cannot be read, the oldest
 	silent int                 // the partition that answers no call, or -1
 	shut   map[int]bool        // partitions whose cells give nothing back
 	stuck  stock.ReservationID // the basket whose record no call reaches, or none
@@ -73,7 +74,9 @@ func (w *swept) Undecided(ctx context.Context, partition int, age time.Duration,
 	if broken {
 		return nil, errors.New("the partition is broken")
 	}
-	return w.store.Undecided(ctx, partition, age, skip, limit)
+	found := slices.Repeat([]stock.Undecided{{Err: errors.New("the entry is spoilt")}}, min(limit, max(0, w.spoilt-skip)))
+	rest, err := w.store.Undecided(ctx, partition, age, max(0, skip-w.spoilt), limit-len(found))
+	return append(found, rest...), err
 }
 
 func (w *swept) note(change func()) {
@@ -294,6 +297,23 @@ func TestBasketsOfShutCells(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSpoiltEntries has more entries that cannot be read than one look reads. A sweeper decides the baskets behind them,
+// and counts failures.
+func TestSpoiltEntries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newSwept(t, 1, 1)
+		w.spoilt = basketsMax + 1
+		behind := w.leave(w.basket("behind", w.cells...))
+		time.Sleep(UndecidedMax)
+		counted := w.sweepers(t, 1)
+		time.Sleep(3 * lookMax)
+		if state := w.state(behind); state != stock.BasketHeld || counted.failures() == 0 {
+			t.Errorf("the basket behind the entries is %v, after %d failures", state, counted.failures())
+		}
+	})
 }
 
 func TestSeveralSweepers(t *testing.T) {

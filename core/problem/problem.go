@@ -33,9 +33,10 @@ type Problem struct { //nolint:errname // the API calls it a problem
 // Error implements error.
 func (p *Problem) Error() string { return p.Kind.Code + ": " + p.Detail }
 
-// Wait returns the value of the Retry-After header, in seconds; 0: none.
+// Wait returns the value of the Retry-After header, in seconds; 0: none. A request whose key is spent has none unless
+// RetryAfter says so, because whoever repeats by the header alone would repeat it in vain.
 func (p *Problem) Wait() int64 {
-	if p.RetryAfter != 0 {
+	if p.RetryAfter != 0 || p.Spent {
 		return p.RetryAfter
 	}
 	return p.Kind.RetryAfter

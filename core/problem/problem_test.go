@@ -98,6 +98,11 @@ func TestProblemIsWrittenWhole(t *testing.T) {
 			http.Header{"Retry-After": {"1"}, "Cache-Control": {"no-store"}},
 		},
 		{
+			&problem.Problem{Kind: problem.Frozen, Spent: true}, http.MethodPost, "",
+			map[string]any{},
+			http.Header{},
+		},
+		{
 			&problem.Problem{Kind: problem.Unauthorized}, http.MethodPost, "",
 			map[string]any{},
 			http.Header{"Www-Authenticate": {problem.Challenge}},
@@ -111,7 +116,7 @@ func TestProblemIsWrittenWhole(t *testing.T) {
 		}
 		for name, value := range map[string]any{
 			"type": "urn:sluice:problem:" + c.p.Kind.Code, "code": c.p.Kind.Code, "title": c.p.Kind.Title,
-			"status": float64(c.p.Kind.Status), "retryable": c.p.Kind.Retryable,
+			"status": float64(c.p.Kind.Status), "retryable": c.p.Kind.Retryable && !c.p.Spent,
 		} {
 			c.document[name] = value
 		}

@@ -138,6 +138,7 @@ type BasketRecord struct {
 type Undecided struct {
 	Basket
 	SinceMS int64 // Redis time at which it was begun
+	Err     error // why the basket cannot be read; then Basket is empty
 }
 
 // Part is shared by the requests of one basket in a vector. These requests follow each other, and have all lines of the

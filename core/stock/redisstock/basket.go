@@ -174,7 +174,7 @@ func (s *Store) Baskets(ctx context.Context, ids []stock.ReservationID) ([]stock
 }
 
 // Undecided reads baskets of a partition that were begun at least so long ago and are not decided, oldest first. It skips so
-// many.
+// many. An entry that cannot be read has an error, and those behind it are read.
 func (s *Store) Undecided(ctx context.Context, partition int, age time.Duration, skip, limit int) (found []stock.Undecided, err error) {
 	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
 		args := []string{millis(age), strconv.Itoa(skip), strconv.Itoa(limit)}
@@ -186,13 +186,13 @@ func (s *Store) Undecided(ctx context.Context, partition int, age time.Duration,
 			u := stock.Undecided{}
 			whole, err := reply[i].ToString()
 			if err == nil {
-				u.Basket, err = basketFrom(whole)
-			}
-			if err == nil {
 				u.SinceMS, err = reply[i+1].AsInt64()
 			}
 			if err != nil {
 				return wrapProtocol("undecided", err)
+			}
+			if u.Basket, err = basketFrom(whole); err != nil {
+				u.Err = fmt.Errorf("read the entry %.64q of %s: %w", whole, k.undecided, err)
 			}
 			found = append(found, u)
 		}

@@ -390,6 +390,11 @@ func TestSpentKeysAreTold(t *testing.T) {
 			t.Errorf("before the sale: %d %s, Retry-After %s", got.status, got.body, got.header.Get("Retry-After"))
 		}
 	}
+	f.load(stock.Cell{SKU: 3}, 9, func(s *stock.Settings) { s.Frozen = true })
+	ask.body = basketOf(3)
+	if got := f.do(ask); got.status != 503 || got.json["detail"] != detailSpent || got.header.Get("Retry-After") != "" {
+		t.Errorf("frozen: %d %s, Retry-After %q", got.status, got.body, got.header.Get("Retry-After"))
+	}
 	ask.key, ask.body = "l", basketOf(1)
 	if got := f.do(ask); got.status != 201 {
 		t.Errorf("%d %s", got.status, got.body)
