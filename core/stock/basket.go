@@ -186,10 +186,11 @@ func (b BasketRecord) Gather(fingerprint uint32) Verdict {
 }
 
 // Gathered returns the record of a basket after a gather at home. verdict is that of the first refused line, VerdictOK
-// if there is none. all says that the basket has no lines elsewhere. Passing verdicts and VerdictMismatch are not recorded.
+// if there is none. all says that the basket has no lines elsewhere. Passing verdicts,
+// VerdictBackpressure and VerdictMismatch are not recorded.
 func (b BasketRecord) Gathered(fingerprint uint32, all bool, verdict Verdict, line int) BasketRecord {
 	switch {
-	case b.State == BasketHeld, verdict.Passing(), verdict == VerdictMismatch:
+	case b.State == BasketHeld, verdict.Passing(), verdict == VerdictBackpressure, verdict == VerdictMismatch:
 		return b
 	case verdict != VerdictOK:
 		return BasketRecord{BasketRefusing, verdict, uint8(min(line, math.MaxUint8)), fingerprint}

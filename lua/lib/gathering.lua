@@ -1,7 +1,7 @@
 -- gathering: the body of gather.
 -- NEEDS base: byte, unpacked
 -- NEEDS verdicts: OK, REPLAYED, MISMATCH, UNKNOWN_RESERVATION, WRONG_STATE, REPLICA_MISSING, REFUSED
--- NEEDS verdicts: USERS_MISSING
+-- NEEDS verdicts: USERS_MISSING, BACKPRESSURE
 -- NEEDS records: COUNTED, STATE_HELD, STATE_CONFIRMED, fresh
 -- NEEDS answer: verdicts, records, answer_again
 -- NEEDS asked: n, ids_at, asks_at, now, found, place, buyers
@@ -31,7 +31,9 @@ end
 
 -- note is the record of a basket, whose lines here got a verdict.
 local function note(part, record, why, line)
-  if why == REPLICA_MISSING or why == USERS_MISSING or why == MISMATCH then return record or NO_BASKET end
+  if why == REPLICA_MISSING or why == USERS_MISSING or why == BACKPRESSURE or why == MISMATCH then
+    return record or NO_BASKET
+  end
   if why then return move_basket(part.id, part.whole, BASKET_REFUSING, why, line, now) end
   if record then return record end
   local all = #part.whole == 12 + 33 * (part.last - part.first + 1)

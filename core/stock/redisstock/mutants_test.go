@@ -293,6 +293,7 @@ local function extended_of`, "extend"},
 	{"spend a basket that no replica would have", "lib/gathering.lua", `if why == REPLICA_MISSING or`, `if`, "basket"},
 	{"spend a basket for another's line", "lib/gathering.lua", ` or why == MISMATCH then`, ` then`, "basket"},
 	{"spend a basket of a user who may have been lost", "lib/gathering.lua", ` or why == USERS_MISSING or`, ` or`, "basket"},
+	{"spend a basket for a full outbox", "lib/gathering.lua", ` or why == BACKPRESSURE or`, ` or`, "basket"},
 	{"held before all lines are", "lib/gathering.lua", `all and BASKET_HELD or BASKET_BEGUN`, `BASKET_HELD`, "basket"},
 	{"never held at once", "lib/gathering.lua", `all and BASKET_HELD or BASKET_BEGUN`, `BASKET_BEGUN`, "basket"},
 	{"write what was gathered before its basket's type is known", "lib/baskets.lua", `  call("ZCARD", KEYS[BASKETS + 1])

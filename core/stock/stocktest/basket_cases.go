@@ -86,9 +86,16 @@ var basketCases = group{
 		h.loadCell(cells[0], 5, stock.Settings{})
 		b := h.basket(1, "a", item(cells[0], 1), item(cells[1], 2))
 		h.wantAll(h.gather(b, 0), stock.VerdictRefused, stock.VerdictNotLoaded)
+	},
+	"a basket is not begun while the outbox is full": func(h *harness) {
+		cell := h.neighbours(1)[0]
+		h.loadCell(cell, 5, stock.Settings{})
 		full := h.with(Options{OutboxEntriesMax: 1})
-		b = h.basket(1, "b", item(cells[0], 1))
-		full.wantAll(full.gather(b, 0), stock.VerdictBackpressure)
+		b := h.basket(1, "a", item(cell, 1))
+		v := full.gather(b, 0)
+		full.wantAll(v, stock.VerdictBackpressure)
+		full.wantBasket(v.Outcomes[0].Basket, b, stock.BasketNone, 0, 0)
+		h.wantAll(h.gather(b, 0), stock.VerdictOK)
 	},
 	"a line that is ahead of its cell fences it": func(h *harness) {
 		cells := h.neighbours(2)
