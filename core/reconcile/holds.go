@@ -248,7 +248,7 @@ func (j *judge) holds() {
 			}
 		case j.tooOld(r):
 			j.unsure = true
-			j.add(Unverifiable, 0, Bookkeeping, j.NowMS, recordProof(r, fmt.Sprintf("its last event is not of the last %d epochs of the cell: sluice reconcile --sku %d reads them all", epochsMax, j.Cell.SKU)))
+			j.add(Unverifiable, 0, Bookkeeping, j.NowMS, recordProof(r, fmt.Sprintf("its last event is not of the last %d epochs of the cell: sluice reconcile --sku %d --sale %d reads them all", epochsMax, j.Cell.SKU, j.Cell.Pool)))
 		default:
 			orphaned.add(has, j.NowMS, recordProof(r, "no event tells of it"))
 			j.planRecord(OrphanReservation, has, Oversell, r, &stock.Reservation{ID: r.ID})
@@ -306,7 +306,7 @@ func (j *judge) compareHeld(known map[stock.ReservationID]*told, leaked *sum, ag
 		leaked.add(held-open, e.TimeMS, e.proof("more is held than the reservations that are known"))
 		j.untold = true
 		f := finding(LeakedHold, j.Cell, held-open, Undersell, e.TimeMS)
-		j.steps = append(j.steps, cannot(&f, fmt.Sprintf("older events tell whose they are: sluice reconcile --sku %d --repair reads them all", j.Cell.SKU)))
+		j.steps = append(j.steps, cannot(&f, fmt.Sprintf("older events tell whose they are: sluice reconcile --sku %d --sale %d --repair reads them all", j.Cell.SKU, j.Cell.Pool)))
 	case held < open && agree:
 		j.short = open - held
 		j.add(CounterEdit, j.short, Oversell, e.TimeMS, e.proof("less is held than its reservations hold"),

@@ -174,6 +174,7 @@ func (w *sweep) compareAll(ctx context.Context) {
 	if w.asked == nil {
 		if err := w.sift(ctx); err != nil {
 			w.unreadable(InLedger, -1, err)
+			w.look(ctx) // at what the scan has found
 			return
 		}
 	}
@@ -288,6 +289,10 @@ func (w *sweep) choose(ctx context.Context) error {
 	w.whole = len(cells) <= closelyMax
 	if err != nil || w.scope.SKU == 0 {
 		return err
+	}
+	if !w.whole {
+		w.unreadable(InLedger, -1, fmt.Errorf("the SKU has more than %d cells, so their older events are not read, and no cell beyond %d is: name a sale with --sale too, which is 0 for normal stock",
+			closelyMax, skuMax))
 	}
 	for c := range w.tail {
 		cells[c] = true

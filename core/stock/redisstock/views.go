@@ -146,24 +146,6 @@ func (s *Store) RecordsNow(ctx context.Context, partition int, ids []stock.Reser
 	return found, nil
 }
 
-// BuyersNow reads users' counts in a cell, in the order asked for.
-func (s *Store) BuyersNow(ctx context.Context, cell stock.Cell, users []int64) ([]int64, error) {
-	partition := cell.Partition(len(s.partitions))
-	values, err := s.fields(ctx, partition, s.partitions[partition].buyers(cell.Pool), len(users), func(i int) string {
-		return text(binary.BigEndian.AppendUint64(cell.Append(nil), uint64(users[i])))
-	})
-	if err != nil {
-		return nil, err
-	}
-	counts := make([]int64, len(users))
-	for i, value := range values {
-		if counts[i], err = unitsFrom(value); err != nil {
-			return nil, err
-		}
-	}
-	return counts, nil
-}
-
 // fieldsAtOnce is how many fields of a hash one command reads.
 const fieldsAtOnce = 512
 
