@@ -92,3 +92,12 @@ func (s *Store) ExpireMembers(ctx context.Context, partition int, members ...str
 
 // ScriptCommands are the commands whose rights are asked for.
 var ScriptCommands = scriptCommands
+
+// Register adds users to a set, and returns how many are new.
+func (s *Store) Register(ctx context.Context, partition int, sale uint32, users []int64) (added int, err error) {
+	all, err := s.RegisterAll(ctx, []UserSet{{Partition: partition, Sale: sale}}, users)
+	if err != nil {
+		return 0, err
+	}
+	return all[0], nil
+}

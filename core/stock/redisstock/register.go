@@ -9,8 +9,9 @@ import (
 	"sluice/core/stock"
 )
 
-// RegisterAll is Register for several sets, in one pipeline. It returns how many users were new to each set, -1 for
-// those that the error is about. The error names their partitions.
+// RegisterAll adds users, at most RegisterMax, to sets, in one pipeline. It returns how many were new to each set, -1 for those that
+// the error is about. The error names their partitions. It writes only to data that were vetted, so to no Redis of another
+// deployment.
 func (s *Store) RegisterAll(ctx context.Context, sets []UserSet, users []int64) (added []int, err error) {
 	if len(users) == 0 || len(users) > RegisterMax {
 		return nil, fmt.Errorf("%w: %d users to register, want 1 to %d", stock.ErrProtocol, len(users), RegisterMax)

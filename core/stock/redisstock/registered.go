@@ -3,7 +3,6 @@ package redisstock
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"strconv"
 
 	"github.com/redis/rueidis"
@@ -22,27 +21,6 @@ const userBytes = 8
 type UserSet struct {
 	Partition int
 	Sale      uint32
-}
-
-// Register adds users, at most RegisterMax, to those who may take from a sale's cells of a partition, and returns how many
-// are new. It writes only to data that were vetted, so to no Redis of another deployment.
-func (s *Store) Register(ctx context.Context, partition int, sale uint32, users []int64) (added int, err error) {
-	if len(users) == 0 || len(users) > RegisterMax {
-		return 0, fmt.Errorf("%w: %d users to register, want 1 to %d", stock.ErrProtocol, len(users), RegisterMax)
-	}
-	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
-		reply, err := s.eval(ctx, "register", partition, s.marks.of(partition), []string{k.registered(sale)}, members(users), 1)
-		if err != nil {
-			return err
-		}
-		n, err := reply[0].ToInt64()
-		if err != nil {
-			return wrapProtocol("register", err)
-		}
-		added = int(n)
-		return nil
-	})
-	return added, err
 }
 
 // SetState is what a partition knows of a set of users.
