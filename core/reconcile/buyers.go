@@ -25,7 +25,7 @@ func (j *judge) buyers() {
 	maps.Copy(records, j.amended) // a count is right if it fits the records as they will be after the repair
 	later := map[int64]bool{}     // the count may contain effects later than the cut
 	for i := range j.Records {
-		if r := &j.Records[i]; r.Seq > j.Redis.Seq {
+		if r := &j.Records[i]; j.later(r) {
 			later[r.User] = true
 		}
 	}

@@ -217,7 +217,7 @@ func (j *judge) holds() {
 			continue
 		}
 		seen[r.ID] = true
-		if r.Seq > j.Redis.Seq || j.lacks(r.Seq) {
+		if j.later(r) || j.lacks(r.Seq) {
 			continue // later than the cut, or already reported as a gap
 		}
 		t := known[r.ID]

@@ -224,7 +224,7 @@ func (w *sweep) search(ctx context.Context, cells map[stock.Cell]*View) {
 		through(ctx, p, redisstock.Viewed[stock.Reservation]{Found: found, Next: next, Err: err}, step, func(found []stock.Reservation) error {
 			for i := range found {
 				r := &found[i]
-				if v := cells[r.Cell]; r.State == stock.StateHeld && v != nil && v.Redis != nil && r.Seq <= v.Redis.Seq && explained[r.ID] != r.Seq {
+				if v := cells[r.Cell]; r.State == stock.StateHeld && v != nil && v.Redis != nil && !v.later(r) && explained[r.ID] != r.Seq {
 					p.odd(r)
 				}
 			}
@@ -423,7 +423,28 @@ func (r *closeLook) records(ctx context.Context, _ *ledger.Snapshot) error {
 			v.Records = append(v.Records, found[i])
 		}
 	}
+	r.reached(ctx)
 	return nil
+}
+
+// reached reads where the cells are now that have records beyond their cut. A record beyond even that is no later one.
+func (r *closeLook) reached(ctx context.Context) {
+	var cells []stock.Cell
+	for _, c := range r.cells {
+		if v := r.views[c]; v.Redis != nil && slices.ContainsFunc(v.Records, func(x stock.Reservation) bool { return x.Seq > v.Redis.Seq }) {
+			cells = append(cells, c)
+		}
+	}
+	if len(cells) == 0 {
+		return
+	}
+	found, errs := r.Redis.ManyCellsNow(ctx, cells)
+	for i := range found {
+		if errs[i] == nil && found[i].Loaded {
+			r.views[cells[i]].Reached = found[i].Seq
+		}
+	}
+	r.leaveOut(cells, errs)
 }
 
 // recordsNow reads the records of reservations, each in the partition of a cell, and leaves out the partitions that cannot be read.

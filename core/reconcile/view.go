@@ -84,8 +84,9 @@ type View struct {
 	Cell  stock.Cell
 	NowMS int64 // Redis time
 
-	Redis *stock.CellState // the counters at the cut; nil: Redis does not have the cell
-	Known stock.Position   // the highest position that MySQL, Kafka or a dead letter had before Redis was read
+	Redis   *stock.CellState // the counters at the cut; nil: Redis does not have the cell
+	Reached uint64           // the cell's seq after its records were read, if some were beyond the cut; 0: nobody has asked, or it is gone
+	Known   stock.Position   // the highest position that MySQL, Kafka or a dead letter had before Redis was read
 
 	Projection *State         // nil: MySQL does not have the cell
 	UpdatedMS  int64          // Redis time of the projection
@@ -109,6 +110,12 @@ type View struct {
 
 	// Unread says why the cell could not be read as a whole. It is empty if it was.
 	Unread string
+}
+
+// later reports whether a record is of an event later than the cut. One beyond the seq that its cell had reached when the
+// record had been read is of no event at all: the record is judged as it is.
+func (v *View) later(r *stock.Reservation) bool {
+	return r.Seq > v.Redis.Seq && (v.Reached == 0 || r.Seq <= v.Reached)
 }
 
 // walked reports whether the walk has gone along an event.
