@@ -16,12 +16,31 @@ for c = 1, #pools do
   end
 end
 
--- Of each request to these cells: false if its user is registered, else NOT_REGISTERED, or USERS_MISSING if
+-- Of each request to these cells: nothing if its user is registered, else NOT_REGISTERED, or USERS_MISSING if
 -- the set is not known to be whole. The buyers keys are one for each pool. Behind them are as many sets of
 -- users, and the key that has the nonce and the number of users with which somebody found a set whole.
 local unregistered = {}
 if guarded then
   local first = BUYERS + (#KEYS - 1 - BUYERS) / 2
+
+  -- is_whole reports whether a set, of the pool of a cell, has all users.
+  local function is_whole(key, c)
+    local known = call("HMGET", KEYS[#KEYS], sub(cell_ids[c], 9, 12))[1]
+    return known and #known == #mark and sub(known, 1, 8) == sub(mark, 1, 8)
+      and call("SCARD", key) >= unpacked(">I6", known, 9)
+  end
+
+  -- ask asks a set for the users of requests.
+  local function ask(key, requests, users)
+    local there, why = call("SMISMEMBER", key, unpack(users)), nil
+    for k, i in ipairs(requests) do
+      if there[k] == 0 then
+        why = why or (is_whole(key, place[i]) and NOT_REGISTERED or USERS_MISSING)
+        unregistered[i] = why
+      end
+    end
+  end
+
   local askers = {} -- requests and their users, by the key of their set
   for i = 1, #place do
     if guarded[place[i]] then
@@ -30,16 +49,5 @@ if guarded then
       askers[key], asker[#asker + 1], asker.users[#asker + 1] = asker, i, sub(ARGV[asks_at + i], 1, 8)
     end
   end
-  for key, asker in pairs(askers) do
-    local there, why = call("SMISMEMBER", key, unpack(asker.users)), nil
-    for k, i in ipairs(asker) do
-      if there[k] == 0 and not why then
-        local known = call("HMGET", KEYS[#KEYS], sub(cell_ids[place[i]], 9, 12))[1]
-        local whole = known and #known == #mark and sub(known, 1, 8) == sub(mark, 1, 8)
-          and call("SCARD", key) >= unpacked(">I6", known, 9)
-        why = whole and NOT_REGISTERED or USERS_MISSING
-      end
-      unregistered[i] = there[k] == 0 and why
-    end
-  end
+  for key, asker in pairs(askers) do ask(key, asker, asker.users) end
 end
