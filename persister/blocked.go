@@ -83,7 +83,7 @@ func (b *blocked) err() error {
 func explain(ctx context.Context, mysql *sql.DB, err error) (db.Failure, error) {
 	var readOnly bool
 	if errors.Is(err, driver.ErrBadConn) &&
-		mysql.QueryRowContext(ctx, "SELECT @@global.read_only OR @@global.innodb_read_only").Scan(&readOnly) == nil && readOnly {
+		mysql.QueryRowContext(ctx, "SELECT "+db.ReadOnly).Scan(&readOnly) == nil && readOnly {
 		return db.FailureReadOnly, errors.New("the server is read-only")
 	}
 	return db.FailureOf(err), err

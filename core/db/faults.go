@@ -22,13 +22,16 @@ var FaultWords = []string{FaultDurability, FaultReadOnly, "packet", FaultBinlog}
 // PacketMin is enough for the largest statements: a thousand events, or a dead letter of a megabyte.
 const PacketMin = 2 << 20
 
+// ReadOnly asks whether a server takes no writes. In MariaDB 12, read_only is a word and no number.
+const ReadOnly = "(UPPER(CAST(@@global.read_only AS CHAR)) NOT IN ('0', 'OFF') OR @@global.innodb_read_only)"
+
 // Faults asks a server for its settings, and returns those that may lose or stop writes.
 func Faults(ctx context.Context, db *sql.DB) ([]telemetry.Fault, error) {
 	var flush, syncBinlog, packet int64
 	var binlog, readOnly bool
 	var format string
 	row := db.QueryRowContext(ctx, `SELECT @@global.innodb_flush_log_at_trx_commit, @@global.sync_binlog, @@global.log_bin,
-		@@global.binlog_format, @@global.read_only OR @@global.innodb_read_only, @@global.max_allowed_packet`)
+		@@global.binlog_format, `+ReadOnly+`, @@global.max_allowed_packet`)
 	if err := row.Scan(&flush, &syncBinlog, &binlog, &format, &readOnly, &packet); err != nil {
 		return nil, fmt.Errorf("read server settings: %w", err)
 	}
