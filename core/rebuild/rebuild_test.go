@@ -424,3 +424,19 @@ func TestLossIsBoundAfterAReturn(t *testing.T) {
 		t.Errorf("lost %+v, want 4 units of one event", c.Lost)
 	}
 }
+
+// Without its first event nobody knows a cell's settings: with a hold of 0, each reservation would expire at once.
+func TestUnknownSettingsFreeze(t *testing.T) {
+	t.Parallel()
+	reserve := event.Event{
+		Kind: event.KindReserve, Reservation: stock.ReservationID{1}, User: 1, Quantity: 1, Cell: stock.Cell{SKU: 1},
+		Position: stock.Position{Epoch: 1, Seq: 2}, Avail: 9, Held: 1, DeadlineMS: startMS + 1,
+	}
+	f := rebuild.New(rebuild.Cell{}, nil)
+	if err := f.Add(&reserve, startMS); err != nil {
+		t.Fatal(err)
+	}
+	if c := f.End(); !c.Frozen || c.Hold != stock.HoldDefault || c.Avail != 9 || len(c.Held) != 1 {
+		t.Errorf("got %+v", c)
+	}
+}
