@@ -19,6 +19,7 @@ type partition struct {
 	failed          bool  // it could not be scanned
 	entries         int64 // of its outbox, when the sweep began
 	inRedis, inBoth fold  // the cells that Redis has, and those that both have
+	passed          int64 // number of cells that were found plainly in sync page by page
 	doubts          map[stock.Cell]*doubt
 
 	cells  map[stock.Cell]*seen

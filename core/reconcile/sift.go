@@ -78,15 +78,31 @@ func (w *sweep) compare(ctx context.Context, page []ledger.Brief) {
 			continue
 		}
 		p.inBoth.add(b.Cell)
-		switch {
-		case p.doubts[b.Cell] != nil:
-		case w.scope.SinceMS > b.UpdatedMS && c.Position == b.Position: // nothing has happened since then
-		case c.Position != b.Position || c.Balances != b.Balances || !b.Whole() || b.RowsDiffer:
-			p.doubtful(b.Cell)
-		default:
+		if p.passes(b, &c.CellState) {
+			p.passed++
 			inSync++
 		}
 	}
+	w.addInSync(inSync)
+}
+
+// passes reports whether a cell is plainly in sync, and notes a doubt otherwise. A cell to which nothing has happened in
+// the time of the scope is neither.
+func (p *partition) passes(b *ledger.Brief, c *stock.CellState) bool {
+	switch {
+	case p.doubts[b.Cell] != nil:
+		return false
+	case p.scope.SinceMS > b.UpdatedMS && c.Position == b.Position:
+		return false
+	case c.Position != b.Position || c.Balances != b.Balances || !b.Whole() || b.RowsDiffer:
+		p.doubtful(b.Cell)
+		return false
+	}
+	return true
+}
+
+// addInSync counts cells that are plainly in sync.
+func (w *sweep) addInSync(inSync int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.report.count(InSync, inSync)
@@ -101,11 +117,13 @@ func (w *sweep) absent(p *partition, b *ledger.Brief, now func() show.Moment) {
 }
 
 // alone finds the cells of a partition that Redis has and MySQL has not. If both have the same cells, the comparison
-// of folds shows it at once.
+// of folds shows it at once. Otherwise alone compares all cells of the partition again, because MySQL may have got some
+// of them behind the page that was just read.
 func (p *partition) alone(ctx context.Context) error {
 	if p.inRedis == p.inBoth {
 		return nil
 	}
+	p.addInSync(-p.passed)
 	seen := map[stock.Cell]bool{}
 	for cursor := uint64(0); ; {
 		begun := p.Now()
@@ -125,26 +143,29 @@ func (p *partition) alone(ctx context.Context) error {
 
 func (p *partition) lookUp(ctx context.Context, found []redisstock.CellView, seen map[stock.Cell]bool) error {
 	var cells []stock.Cell
+	at := map[stock.Cell]*stock.CellState{}
 	for i := range found {
 		if c := found[i].Cell; p.scope.has(c) && p.doubts[c] == nil && !seen[c] {
 			seen[c] = true
-			cells = append(cells, c)
+			cells, at[c] = append(cells, c), &found[i].CellState
 		}
 	}
-	known := map[stock.Cell]bool{}
+	inSync := int64(0)
 	err := p.snapshot(ctx, func(s *ledger.Snapshot) error {
 		return s.Briefs(ctx, cells, func(b *ledger.Brief) error {
-			known[b.Cell] = true
+			if p.passes(b, at[b.Cell]) {
+				inSync++
+			}
+			delete(at, b.Cell)
 			return nil
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("look cells up: %w", err)
 	}
-	for _, c := range cells {
-		if !known[c] {
-			p.doubtful(c)
-		}
+	for c := range at { // MySQL lacks it
+		p.doubtful(c)
 	}
+	p.addInSync(inSync)
 	return nil
 }
