@@ -190,6 +190,9 @@ func misused(err error) error {
 		}
 		err = fmt.Errorf("want a command: %s", strings.Join(names, ", "))
 	}
+	if at.DefaultCmd != nil { // it has the flags
+		at = at.DefaultCmd
+	}
 	return fmt.Errorf("%w\nsee %s --help", err, at.FullPath())
 }
 

@@ -296,7 +296,7 @@ func (w *reconcileRun) progress(p reconcile.Progress) {
 	}
 	if now.Sub(w.shown) >= every {
 		w.shown = now
-		w.console.Notef("comparing: %d of %d partitions, %s cells, %s findings", p.Done, p.Partitions, number(p.Cells), number(p.Findings))
+		w.console.Notef("comparing: %d %%, %s cells, %s findings", 100*p.Done/max(1, p.Partitions), number(p.Cells), number(p.Findings))
 	}
 }
 

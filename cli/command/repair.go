@@ -191,4 +191,7 @@ func (w *reconcileRun) planTable(p *repair.Plan) {
 		}
 		c.Printf("  %s of %s, %s units: if %s: %s\n", s.Repair, stepTitle(s), number(s.Units), s.Expects, s.Does)
 	}
+	if !w.Apply && p.Does > 0 {
+		c.Printf("carry it out with sluice reconcile --repair --apply --reason \"why\"\n")
+	}
 }

@@ -26,7 +26,7 @@ type SaleRegister struct {
 
 	ID   uint32  `arg:"" name:"sale" between:"1-4294967295" help:"Sale to register users for."`
 	User []int64 `placeholder:"ID" xor:"users" between:"1-9223372036854775807" help:"A user; can be repeated."`
-	File string  `placeholder:"PATH" xor:"users" help:"A user id in each line, under the header user_id; - is the standard input. Instead of --user."`
+	File string  `placeholder:"PATH" xor:"users" help:"A user id in each line; the first may be the header user_id. - is the standard input. Instead of --user."`
 }
 
 // Help is called by kong.
