@@ -202,10 +202,7 @@ func (s *Store) readMarks(ctx context.Context) ([]foundMark, error) {
 	var unread stock.PartitionErrors
 	for p, a := range s.askAll(ctx, func(k keys) rueidis.Completed { return s.client.B().Get().Key(k.mark).Build() }) {
 		f := &found[p]
-		if f.err = a.err; f.err == nil {
-			f.Mark, f.err = markOf(a.RedisResult)
-		}
-		if f.err != nil {
+		if f.Mark, f.err = markOf(a); f.err != nil {
 			unread.Add(p, wrap("read marks", f.err))
 		}
 	}

@@ -118,13 +118,9 @@ func (s *Store) CheckLedger(ctx context.Context, nonces stock.Nonces) error {
 func (s *Store) CheckDeployment(ctx context.Context, deployment string) error {
 	ctx, cancel := context.WithTimeout(ctx, metaTimeout)
 	defer cancel()
-	commands := make([]rueidis.Completed, len(s.partitions))
-	for p := range s.partitions {
-		commands[p] = readMeta(s.client.B(), s.partitions[p].keys)
-	}
 	var foreign, unread stock.PartitionErrors
 	answered := false
-	for p, answer := range s.client.DoMulti(ctx, commands...) {
+	for p, answer := range s.askWithin(ctx, s.all(), func(p int) rueidis.Completed { return readMeta(s.client.B(), s.partitions[p].keys) }) {
 		found, err := metaFrom(answer)
 		if err != nil {
 			unread.Add(p, wrap("read meta", err))

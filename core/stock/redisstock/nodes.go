@@ -170,37 +170,40 @@ func (s *Store) readTopology(ctx context.Context, before *topology) *topology {
 	return t
 }
 
-// answer is the answer to a command about a partition.
-type answer struct {
-	rueidis.RedisResult
-
-	err error // the server has not answered in time, and there is no result
-}
-
 // askAll sends a command about every partition.
-func (s *Store) askAll(ctx context.Context, command func(k keys) rueidis.Completed) []answer {
-	of := make([]int, len(s.partitions))
-	for p := range of {
-		of[p] = p
-	}
-	return s.askEach(ctx, of, func(i int) rueidis.Completed { return command(s.partitions[i].keys) })
+func (s *Store) askAll(ctx context.Context, command func(k keys) rueidis.Completed) []rueidis.RedisResult {
+	return s.askEach(ctx, s.all(), func(i int) rueidis.Completed { return command(s.partitions[i].keys) })
 }
 
-// askEach sends commands; of names the partition of each. It asks the nodes of a cluster separately, so that one that
-// hangs, perhaps while the client connects to it, does not delay the others.
-func (s *Store) askEach(ctx context.Context, of []int, command func(i int) rueidis.Completed) []answer {
+// all lists the partitions.
+func (s *Store) all() []int {
+	all := make([]int, len(s.partitions))
+	for p := range all {
+		all[p] = p
+	}
+	return all
+}
+
+// askEach sends commands; of names the partition of each. The answers come within the time of a call.
+func (s *Store) askEach(ctx context.Context, of []int, command func(i int) rueidis.Completed) []rueidis.RedisResult {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
 	defer cancel()
+	return s.askWithin(ctx, of, command)
+}
+
+// askWithin is askEach with the time that ctx gives. It asks the nodes of a cluster separately, so that one that hangs,
+// perhaps while the client connects to it, does not delay the others. Nor does one that the cluster has given up make them
+// fail: the client refuses all commands that it is given at once if it knows no node for one of them.
+func (s *Store) askWithin(ctx context.Context, of []int, command func(i int) rueidis.Completed) []rueidis.RedisResult {
 	byNode := map[string][]int{}
-	answers := make([]answer, len(of))
+	answers := make([]rueidis.RedisResult, len(of))
 	for i, p := range of {
 		addr, err := s.nodes.addr(ctx, s, p)
-		if err != nil {
-			answers[i].err = err
-			continue
+		if err == nil {
+			byNode[addr] = append(byNode[addr], i)
+			err = fmt.Errorf("ask redis %s: %w", addr, context.DeadlineExceeded)
 		}
-		byNode[addr] = append(byNode[addr], i)
-		answers[i].err = fmt.Errorf("ask redis %s: %w", addr, context.DeadlineExceeded)
+		answers[i] = rueidis.NewErrorResult(err)
 	}
 	type part struct {
 		which   []int
@@ -219,7 +222,7 @@ func (s *Store) askEach(ctx context.Context, of []int, command func(i int) rueid
 		select {
 		case got := <-parts:
 			for k, i := range got.which {
-				answers[i] = answer{RedisResult: got.answers[k]}
+				answers[i] = got.answers[k]
 			}
 		case <-ctx.Done():
 			return answers

@@ -46,7 +46,7 @@ func (s *Store) OutboxLast(ctx context.Context, partition int) (string, error) {
 	if err := s.checkPartition(partition); err != nil {
 		return "", err
 	}
-	ends := s.outboxEnds(ctx, s.partitions[partition:partition+1])[0]
+	ends := s.outboxEnds(ctx, []int{partition})[0]
 	return ends.Last, ends.Err
 }
 
@@ -58,16 +58,10 @@ const endsAtOnce = 64
 // the store does not trust its data.
 func (s *Store) OutboxEnds(ctx context.Context) []stock.OutboxEnds {
 	ends := make([]stock.OutboxEnds, 0, len(s.partitions))
-	for some := range slices.Chunk(s.partitions, endsAtOnce) {
+	for some := range slices.Chunk(s.all(), endsAtOnce) {
 		ends = append(ends, s.outboxEnds(ctx, some)...)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	commands := make([]rueidis.Completed, len(ends))
-	for p := range ends {
-		commands[p] = s.client.B().Get().Key(s.partitions[p].mark).Build()
-	}
-	for p, answer := range s.client.DoMulti(ctx, commands...) {
+	for p, answer := range s.askAll(ctx, func(k keys) rueidis.Completed { return s.client.B().Get().Key(k.mark).Build() }) {
 		if ends[p].Err == nil {
 			ends[p].Err = s.checkNonce("read ends of outbox", p, answer)
 		}
@@ -75,15 +69,11 @@ func (s *Store) OutboxEnds(ctx context.Context) []stock.OutboxEnds {
 	return ends
 }
 
-func (s *Store) outboxEnds(ctx context.Context, partitions []partition) []stock.OutboxEnds {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
-	commands := make([]rueidis.Completed, len(partitions))
-	for i := range partitions {
-		commands[i] = s.client.B().XinfoStream().Key(partitions[i].outbox).Build()
-	}
+func (s *Store) outboxEnds(ctx context.Context, partitions []int) []stock.OutboxEnds {
 	ends := make([]stock.OutboxEnds, len(partitions))
-	for i, answer := range s.client.DoMulti(ctx, commands...) {
+	for i, answer := range s.askEach(ctx, partitions, func(i int) rueidis.Completed {
+		return s.client.B().XinfoStream().Key(s.partitions[partitions[i]].outbox).Build()
+	}) {
 		ends[i] = endsOf(answer)
 	}
 	return ends

@@ -9,18 +9,16 @@ import (
 	"sluice/core/stock"
 )
 
-// RegisterAll adds users, at most RegisterMax, to sets, in one pipeline. It returns how many were new to each set, -1 for those that
-// the error is about. The error names their partitions. It writes only to data that were vetted, so to no Redis of another
-// deployment.
+// RegisterAll adds users, at most RegisterMax, to sets, by one call to each server. It returns how many were new to each set, -1
+// for those that the error is about. The error names their partitions. It writes only to data that were vetted, so to no Redis of
+// another deployment.
 func (s *Store) RegisterAll(ctx context.Context, sets []UserSet, users []int64) (added []int, err error) {
 	if len(users) == 0 || len(users) > RegisterMax {
 		return nil, fmt.Errorf("%w: %d users to register, want 1 to %d", stock.ErrProtocol, len(users), RegisterMax)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
 	var failed stock.PartitionErrors
 	sc, args := s.scripts["register"], members(users)
-	commands, asked := make([]rueidis.Completed, 0, len(sets)), make([]int, 0, len(sets))
+	commands, asked, partitions := make([]rueidis.Completed, 0, len(sets)), make([]int, 0, len(sets)), make([]int, 0, len(sets))
 	added = make([]int, len(sets))
 	for i, of := range sets {
 		if err := s.checkPartition(of.Partition); err != nil {
@@ -34,13 +32,10 @@ func (s *Store) RegisterAll(ctx context.Context, sets []UserSet, users []int64) 
 		}
 		key := s.partitions[of.Partition].registered(of.Sale)
 		commands = append(commands, s.evalsha(sc, of.Partition, string(appendMark(nil, trusted)), []string{key}, args))
-		asked = append(asked, i)
-	}
-	if len(commands) == 0 {
-		return added, failed.Err()
+		asked, partitions = append(asked, i), append(partitions, of.Partition)
 	}
 	started := s.now()
-	for i, answer := range s.client.DoMulti(ctx, commands...) {
+	for i, answer := range s.askEach(ctx, partitions, func(i int) rueidis.Completed { return commands[i] }) {
 		n, err := answer.AsIntSlice()
 		switch {
 		case err != nil:

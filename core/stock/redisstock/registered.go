@@ -33,22 +33,21 @@ type SetState struct {
 // LookAtUsers returns the state of each set. A set is whole by the marks that the caller trusts, by partition. Users is -1 for
 // those that the error is about.
 func (s *Store) LookAtUsers(ctx context.Context, sets []UserSet, trusted []stock.Mark) ([]SetState, error) {
-	states, commands := make([]SetState, len(sets)), make([]rueidis.Completed, 0, 2*len(sets))
+	states, partitions := make([]SetState, len(sets)), make([]int, 0, 2*len(sets))
 	for _, of := range sets {
 		if err := s.checkPartition(of.Partition); err != nil {
 			return nil, err
 		}
-		k := &s.partitions[of.Partition]
-		commands = append(commands, s.client.B().Scard().Key(k.registered(of.Sale)).Build(),
-			s.client.B().Hget().Key(k.whole).Field(saleField(of.Sale)).Build())
+		partitions = append(partitions, of.Partition, of.Partition)
 	}
-	if len(sets) == 0 {
-		return states, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
 	var failed stock.PartitionErrors
-	answers := s.client.DoMulti(ctx, commands...)
+	answers := s.askEach(ctx, partitions, func(i int) rueidis.Completed {
+		of, k := sets[i/2], &s.partitions[partitions[i]]
+		if i%2 == 0 {
+			return s.client.B().Scard().Key(k.registered(of.Sale)).Build()
+		}
+		return s.client.B().Hget().Key(k.whole).Field(saleField(of.Sale)).Build()
+	})
 	for i, of := range sets {
 		users, err := answers[2*i].AsInt64()
 		var found stock.Mark // its effects are the users that the set had when it was found whole
@@ -96,20 +95,17 @@ func saleField(sale uint32) string { return string(binary.BigEndian.AppendUint32
 
 // CountUsers returns the number of users of each set. It is -1 for those that the error is about.
 func (s *Store) CountUsers(ctx context.Context, sets []UserSet) ([]int64, error) {
-	counts, commands := make([]int64, len(sets)), make([]rueidis.Completed, len(sets))
+	counts, partitions := make([]int64, len(sets)), make([]int, len(sets))
 	for i, of := range sets {
 		if err := s.checkPartition(of.Partition); err != nil {
 			return nil, err
 		}
-		commands[i] = s.client.B().Scard().Key(s.partitions[of.Partition].registered(of.Sale)).Build()
+		partitions[i] = of.Partition
 	}
-	if len(sets) == 0 {
-		return counts, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-	defer cancel()
 	var failed stock.PartitionErrors
-	for i, answer := range s.client.DoMulti(ctx, commands...) {
+	for i, answer := range s.askEach(ctx, partitions, func(i int) rueidis.Completed {
+		return s.client.B().Scard().Key(s.partitions[partitions[i]].registered(sets[i].Sale)).Build()
+	}) {
 		n, err := answer.AsInt64()
 		if err != nil {
 			n = -1

@@ -17,10 +17,7 @@ func (s *Store) CellCounts(ctx context.Context) ([]int64, error) {
 	counts := make([]int64, len(s.partitions))
 	var failed stock.PartitionErrors
 	for p, a := range s.askAll(ctx, func(k keys) rueidis.Completed { return s.client.B().Hlen().Key(k.cells).Build() }) {
-		n, err := int64(-1), a.err
-		if err == nil {
-			n, err = a.AsInt64()
-		}
+		n, err := a.AsInt64()
 		if err != nil {
 			n = -1
 			failed.Add(p, wrap("count cells", err))

@@ -33,13 +33,10 @@ func (s *Store) many(ctx context.Context, what string, of []int, command func(i 
 		}
 		answers := s.askEach(ctx, partitions, func(k int) rueidis.Completed { return command(which[k]) })
 		for k, i := range which {
-			if errs[i] = answers[k].err; errs[i] == nil {
-				errs[i] = answers[k].Error()
-			}
-			if errs[i] != nil {
-				errs[i] = wrap(what, errs[i])
+			if err := answers[k].Error(); err != nil {
+				errs[i] = wrap(what, err)
 			} else {
-				errs[i] = take(i, answers[k].RedisResult)
+				errs[i] = take(i, answers[k])
 			}
 		}
 		which = slices.DeleteFunc(which, func(i int) bool { return !mayPass(errs[i]) })
