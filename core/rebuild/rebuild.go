@@ -229,7 +229,7 @@ func (f *Fold) End() Cell {
 			c.Lost.Units = min(c.Lost.Units, int64(f.missing)*stock.QuantityMax)
 		}
 		if c.Hold == 0 { // the event with the settings is missing: nobody buys until an operator has set them
-			c.Settings.Hold, c.Frozen = stock.HoldDefault, true
+			c.Hold, c.Frozen = stock.HoldDefault, true
 		}
 	}
 	for free := c.Total - c.Sold; held > free; {
