@@ -14,7 +14,7 @@ import (
 // one reports all of them.
 func TestEditDuringASweepIsSeenByTheNext(t *testing.T) {
 	t.Parallel()
-	const skus = 16 // a sweep goes through the 8 partitions twice
+	const skus = 8 // a sweep tells its progress for each of the 8 partitions, and before
 	h := newHands(t, skus)
 	h.stop()
 	want := make([]string, 0, skus)

@@ -113,9 +113,10 @@ type View struct {
 }
 
 // later reports whether a record is of an event later than the cut. One beyond the seq that its cell had reached when the
-// record had been read is of no event at all: the record is judged as it is.
+// record had been read is of no event at all, and is judged as it is; unless the cell has lost its tail, which the records
+// may still have.
 func (v *View) later(r *stock.Reservation) bool {
-	return r.Seq > v.Redis.Seq && (v.Reached == 0 || r.Seq <= v.Reached)
+	return r.Seq > v.Redis.Seq && (v.Reached == 0 || r.Seq <= v.Reached || v.Redis.Less(v.Known))
 }
 
 // walked reports whether the walk has gone along an event.
