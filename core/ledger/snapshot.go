@@ -66,7 +66,7 @@ type Brief struct {
 
 // countedMax bounds the events of a cell that are counted. A dead letter or a gap keeps a mark from moving for as long as nobody
 // does anything about it, and counting the events above the mark would take longer and longer.
-const countedMax = 200_000
+const countedMax = 2_000_000
 
 // Whole reports whether the ledger has all events of the epoch up to the position, and the stock table is as the last one left it.
 func (s *Brief) Whole() bool {

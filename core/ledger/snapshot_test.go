@@ -111,7 +111,7 @@ func TestBriefsTellWhatIsWhole(t *testing.T) {
 func TestBriefsCountFewEvents(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)
-	for sku, seq := range map[int64]uint64{1: 200_001, 2: 200_002} {
+	for sku, seq := range map[int64]uint64{1: 2_000_001, 2: 2_000_002} {
 		cell := stock.Cell{SKU: sku}
 		b.cell(sku, 0, 0, 5)
 		b.exec("UPDATE product_inventories SET seq = ? WHERE sku_id = ?", seq, sku)

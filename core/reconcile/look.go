@@ -19,7 +19,7 @@ const (
 	lookPause    = 400 * time.Millisecond // pause between two looks, in which events under way arrive
 	lookers      = 16                     // portions whose pauses overlap
 	cellsPerLook = 1000                   // that are read from MySQL at once
-	walkOften    = 200_000                // events above a cell's mark that each sweep reads
+	walkOften    = 2_000_000              // events above a cell's mark that each sweep reads
 	walkEvery    = time.Hour              // in which a sweep reads more than that
 	stretchMax   = 200                    // events of a cell that are read if the ones before are known to be whole, and no dead letter is about it
 	eventsMax    = 400_000                // events of the ledger that the cells of one look have in memory
