@@ -72,7 +72,7 @@ func (u *Users) Says() string {
 func (u *Users) Do() string {
 	switch {
 	case u.Partition == nil:
-		return fmt.Sprintf("UPDATE sales SET registered = %d WHERE sale_id = %d", u.Rows, int64(u.Sale))
+		return registry.Recount(int64(u.Sale), u.Rows)
 	case u.Has < u.Rows:
 		return "start an edge, or see what the edges log: they bring users back to Redis every 5 seconds"
 	}

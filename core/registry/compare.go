@@ -164,3 +164,8 @@ func (r *Registry) registered(ctx context.Context, sale uint32, users []int64) (
 	}, selectThese+strings.Repeat(", ?", len(users)-1)+")", values...)
 	return there, err
 }
+
+// Recount returns the statement by which an operator sets the number of users in a sale's row right.
+func Recount(sale, rows int64) string {
+	return fmt.Sprintf("UPDATE sales SET registered = %d WHERE sale_id = %d", rows, sale)
+}
