@@ -85,6 +85,11 @@ func count(cell stock.Cell, user, units int64) []string {
 	return []string{"HSET", keyOf(cell, fmt.Sprintf("buyers:%d", cell.Pool)), string(field), string(bigEndian(nil, uint64(units), 3))}
 }
 
+// entry returns the command that appends events to the outbox.
+func entry(cell stock.Cell, timeMS int64, events ...event.Event) []string {
+	return []string{"XADD", keyOf(cell, "outbox"), "*", "e", string(event.Append(nil, event.Batch{TimeMS: timeMS, Events: events}))}
+}
+
 // projections fill the stock table and the applied marks from the ledger, as persisters do.
 func (b books) projections() {
 	b.t.Helper()

@@ -17,10 +17,10 @@ import (
 // unverified.
 func TestManyEventsAboveAMarkAreReadOnceAnHour(t *testing.T) {
 	t.Parallel()
-	w, _, exec := heldLongAgo(t)
-	exec("UPDATE applied_marks SET seq = 10")
-	exec("DELETE FROM ledger WHERE seq = 20")
-	s := w.sweeper(func(func(*event.Batch) error) error { return nil })
+	b, _ := heldLongAgo(t)
+	b.exec("UPDATE applied_marks SET seq = 10")
+	b.exec("DELETE FROM ledger WHERE seq = 20")
+	s := b.sweeper(func(func(*event.Batch) error) error { return nil })
 	s.SetWalkOften(500)
 	var later time.Duration
 	s.Now = func() time.Time { return time.Now().Add(later) }

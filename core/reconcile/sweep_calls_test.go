@@ -3,7 +3,6 @@ package reconcile_test
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,8 +35,8 @@ func (c *counting) DoMulti(ctx context.Context, commands ...rueidis.Completed) [
 
 // sold puts a cell into the stores as it is during a sale: seq 1 made it, seq 2 holds a unit, and seq 3 holds another
 // one that MySQL does not have yet. One user has both, and a limit applies.
-func (w *servers) sold(t *testing.T, cell stock.Cell) {
-	t.Helper()
+func (b books) sold(cell stock.Cell) {
+	b.t.Helper()
 	const user, deadline = 5, 4102444800000
 	id := func(seq uint64) (id stock.ReservationID) {
 		binary.BigEndian.PutUint16(id[:], uint16(cell.Partition(partitions)))
@@ -46,42 +45,18 @@ func (w *servers) sold(t *testing.T, cell stock.Cell) {
 		return id
 	}
 	first, last := id(2), id(3)
-	for _, statement := range []string{
-		fmt.Sprintf(`INSERT INTO ledger VALUES (%[1]d, 0, 0, 1, 1, 'adjust', REPEAT('x', 16), 0, 0, 0, 10, 0, 0, 0, 1700000000000, 10, 127, REPEAT('x', 20), 'load', NULL, NULL, NULL),
-			(%[1]d, 0, 0, 1, 2, 'reserve', x'%[2]x', %[3]d, 1, 0, 9, 1, 0, %[4]d, 1700000001000, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`, cell.SKU, first[:], user, deadline),
-		fmt.Sprintf(`INSERT INTO product_inventories (sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated)
-			VALUES (%d, 10, 9, 1, 0, 1, 2, NOW(3))`, cell.SKU),
-		fmt.Sprintf(`INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, deadline_ms, reserved_ms, epoch, seq, updated_ms)
-			VALUES (x'%x', %d, 0, 0, %d, 1, 'held', %d, 1700000001000, 1, 2, 1700000001000)`, first[:], cell.SKU, user, deadline),
-		fmt.Sprintf(`INSERT INTO applied_marks VALUES (%d, 0, 0, 1, 2)`, cell.SKU),
-	} {
-		if _, err := w.mysql.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	key := func(name string) string { return fmt.Sprintf("{p%d}:%s", cell.Partition(partitions), name) }
-	do := func(command ...string) {
-		t.Helper()
-		if err := w.client.Do(t.Context(), w.client.B().Arbitrary(command...).Build()).Error(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	big := func(dst []byte, v uint64, bytes int) []byte {
-		for i := bytes - 1; i >= 0; i-- {
-			dst = append(dst, byte(v>>(8*i)))
-		}
-		return dst
-	}
-	value := big(big(big(big(big(big([]byte{1}, 8, 5), 2, 5), 0, 5), 3, 6), 10, 5), 1, 4)
-	do("HSET", key("cells"), string(cell.Append(nil)), string(event.AppendSettings(value, stock.Settings{Hold: time.Minute, Limit: 5}, 0)))
-	for seq := uint64(2); seq <= 3; seq++ {
-		record := big(big([]byte{1, byte(stock.StateHeld) | 0x80}, seq, 6), deadline, 6)
-		at := id(seq)
-		do("HSET", key("res"), string(at[:]), string(cell.Append(big(big(big(record, user, 8), 1, 3), 0, 4))))
-	}
-	do("HSET", key("buyers:0"), string(binary.BigEndian.AppendUint64(cell.Append(nil), user)), string(big(nil, 2, 3)))
+	b.exec(`INSERT INTO ledger VALUES (?, 0, 0, 1, 1, 'adjust', REPEAT('x', 16), 0, 0, 0, 10, 0, 0, 0, 1700000000000, 10, 127, REPEAT('x', 20), 'load', NULL, NULL, NULL),
+		(?, 0, 0, 1, 2, 'reserve', ?, ?, 1, 0, 9, 1, 0, ?, 1700000001000, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`, cell.SKU, cell.SKU, first[:], user, deadline)
+	b.exec(`INSERT INTO product_inventories (sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated)
+		VALUES (?, 10, 9, 1, 0, 1, 2, NOW(3))`, cell.SKU)
+	b.exec(`INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, deadline_ms, reserved_ms, epoch, seq, updated_ms)
+		VALUES (?, ?, 0, 0, ?, 1, 'held', ?, 1700000001000, 1, 2, 1700000001000)`, first[:], cell.SKU, user, deadline)
+	b.exec("INSERT INTO applied_marks VALUES (?, 0, 0, 1, 2)", cell.SKU)
+	const counted = stock.StateHeld | 0x80
 	e := event.Event{Cell: cell, Position: stock.Position{Epoch: 1, Seq: 3}, Kind: event.KindReserve, Reservation: last, User: user, Quantity: 1, Avail: 8, Held: 2, DeadlineMS: deadline}
-	do("XADD", key("outbox"), "*", "e", string(event.Append(nil, event.Batch{TimeMS: 1_700_000_002_000, Events: []event.Event{e}})))
+	b.do(inRedis(cell, e.Position, 8, 2, 0, stock.Settings{Hold: time.Minute, Limit: 5}),
+		record(cell, first, counted, 2, user, 1, deadline), record(cell, last, counted, 3, user, 1, deadline), count(cell, user, 2),
+		entry(cell, 1_700_000_002_000, e))
 }
 
 // A sweep of few cells makes few calls, one after the other, however many partitions there are: also while a sale moves all of its
@@ -89,22 +64,22 @@ func (w *servers) sold(t *testing.T, cell stock.Cell) {
 func TestSweepOfFewCellsMakesFewCalls(t *testing.T) {
 	t.Parallel()
 	const cells, most = 14, 60
-	w := newServers(t)
-	w.mysql.SetMaxOpenConns(1) // whose session counts
-	client := &counting{Client: w.client}
+	b := newBooks(t)
+	b.mysql.SetMaxOpenConns(1) // whose session counts
+	client := &counting{Client: b.client}
 	redis, err := redisstock.New(client, redisstock.Config{Partitions: partitions, CallTimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for sku := range int64(cells) {
-		w.sold(t, stock.Cell{SKU: 1 + sku})
+		b.sold(stock.Cell{SKU: 1 + sku})
 	}
-	s := w.sweeper(func(func(*event.Batch) error) error { return nil })
-	s.Redis, s.Books, s.Workers = redis, ledger.New(w.mysql, nil), 1
+	s := b.sweeper(func(func(*event.Batch) error) error { return nil })
+	s.Redis, s.Books, s.Workers = redis, ledger.New(b.mysql, nil), 1
 	questions := func() (n int64) {
 		t.Helper()
 		var name string
-		if err := w.mysql.QueryRowContext(t.Context(), "SHOW SESSION STATUS LIKE 'Questions'").Scan(&name, &n); err != nil {
+		if err := b.mysql.QueryRowContext(t.Context(), "SHOW SESSION STATUS LIKE 'Questions'").Scan(&name, &n); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -117,12 +92,10 @@ func TestSweepOfFewCellsMakesFewCalls(t *testing.T) {
 		{"UPDATE product_inventories SET available_stock = 8, reserved_stock = 2 WHERE sku_id = 3", cells - 1, 1},
 		{"UPDATE product_inventories SET available_stock = 9, reserved_stock = 1 WHERE sku_id = 3", 0, cells},
 	} {
-		if _, err := w.mysql.ExecContext(t.Context(), c.change); err != nil {
-			t.Fatal(err)
-		}
+		b.exec(c.change)
 		if c.differ == cells { // users have other counts
 			for sku := range int64(cells) {
-				books{servers: w, t: t}.do(count(stock.Cell{SKU: 1 + sku}, 5, 3))
+				b.do(count(stock.Cell{SKU: 1 + sku}, 5, 3))
 			}
 		}
 		client.calls.Store(0)

@@ -27,11 +27,7 @@ func (t *taking) RegisterAll(ctx context.Context, sets []redisstock.UserSet, use
 // While Redis takes a batch of a load, MySQL gets others.
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
-	s.makes(7, true)
-	if _, err := s.Register(t.Context(), 7, users(1, 50)); err != nil {
-		t.Fatal(err)
-	}
+	s, _ := newSale(t, 50)
 	const batches, batch = 10, 100
 	load := registry.New(s.db, &taking{s.store, func() error {
 		for s.sale(7).Registered < 2*batch && t.Context().Err() == nil { // until MySQL has another batch too

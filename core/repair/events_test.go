@@ -19,10 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 
-// A search for events reads so many messages and no more. It then says that it has not read all of them, and nothing is put
-// right.
-func TestSearchForEventsEnds(t *testing.T) {
-	t.Parallel()
+func emptyStore(t *testing.T) *redisstock.Store {
+	t.Helper()
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{servicetest.Redis(t).Addr}, DisableCache: true})
 	if err != nil {
 		t.Fatal(err)
@@ -32,6 +30,14 @@ func TestSearchForEventsEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return store
+}
+
+// A search for events reads so many messages and no more. It then says that it has not read all of them, and nothing is put
+// right.
+func TestSearchForEventsEnds(t *testing.T) {
+	t.Parallel()
+	store := emptyStore(t)
 	wanted := reconcile.EventsAgain{Spans: []reconcile.SeqSpan{{Epoch: 1, First: 5, Last: 6}}, SinceMS: 1_700_000_000_000}
 	read := 0
 	d := Desk{Store: store, Kept: func(_ context.Context, _ int, sinceMS int64, yield func(*outbox.Message, *event.Batch) error) error {
@@ -58,15 +64,7 @@ func TestSearchForEventsEnds(t *testing.T) {
 // A step publishes messages before they fill the memory.
 func TestEventsArePublishedByBytes(t *testing.T) {
 	t.Parallel()
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{servicetest.Redis(t).Addr}, DisableCache: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	store, err := redisstock.New(client, redisstock.Config{Partitions: 8})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := emptyStore(t)
 	const messages, each = 40, 1 << 20
 	all, most := 0, 0
 	enough := errors.New("enough")
@@ -87,7 +85,7 @@ func TestEventsArePublishedByBytes(t *testing.T) {
 		return nil
 	}
 	step := reconcile.RepairStep{SKU: 1}
-	_, err = d.events(t.Context(), &step, &reconcile.EventsAgain{Spans: []reconcile.SeqSpan{{Epoch: 1, First: 1, Last: messages}}})
+	_, err := d.events(t.Context(), &step, &reconcile.EventsAgain{Spans: []reconcile.SeqSpan{{Epoch: 1, First: 1, Last: messages}}})
 	if !errors.Is(err, enough) || all != messages || most > publishBytes/each {
 		t.Errorf("%d messages, at most %d at once: %v", all, most, err)
 	}
