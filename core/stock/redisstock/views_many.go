@@ -23,10 +23,7 @@ func (s *Store) many(ctx context.Context, what string, of []int, command func(i 
 			which = append(which, i)
 		}
 	}
-	for range viewTries {
-		if len(which) == 0 || ctx.Err() != nil {
-			break
-		}
+	for left := viewTries; left > 0 && len(which) > 0; left-- {
 		partitions := make([]int, len(which))
 		for k, i := range which {
 			partitions[k] = of[i]
@@ -40,6 +37,9 @@ func (s *Store) many(ctx context.Context, what string, of []int, command func(i 
 			}
 		}
 		which = slices.DeleteFunc(which, func(i int) bool { return !mayPass(errs[i]) })
+		if ctx.Err() != nil { // not before the first try: without errors, nobody would know that nothing was read
+			break
+		}
 	}
 	return errs
 }
