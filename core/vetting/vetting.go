@@ -13,7 +13,6 @@ import (
 	"sluice/core/evidence"
 	"sluice/core/kafka"
 	"sluice/core/outbox"
-	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
 
@@ -34,7 +33,10 @@ type Vetter struct {
 // that lost something. See redisstock.Open. Registered users may be missing in Redis then; edges bring them back, and no script
 // refuses one of them for good before.
 func (v Vetter) Open(ctx context.Context, store *redisstock.Store) (redisstock.OpenReport, error) {
+	topic := outbox.NewTopic(v.Kafka.Brokers, v.Kafka.Topic)
+	defer topic.Close()
 	cfg := v.config()
+	cfg.Publish = topic.Deliver
 	cfg.Seen = store.Marks()
 	cfg.Proven = func(proven redisstock.OpenReport) {
 		store.Distrust(proven.Lost)
@@ -71,11 +73,6 @@ func (v Vetter) config() redisstock.OpenConfig {
 	return redisstock.OpenConfig{
 		Partitions: v.Stock.Partitions, Deployment: v.Stock.Deployment,
 		Evidence: known, Tails: known, Retention: v.Stock.Retention, Nonces: evidence.NewNonces(v.DB),
-		Publish: func(ctx context.Context, entries []stock.Entry) error {
-			topic := outbox.NewTopic(v.Kafka.Brokers, v.Kafka.Topic)
-			defer topic.Close()
-			return topic.Deliver(ctx, entries)
-		},
 		AllowNoPersistence: v.AllowNoPersistence, Log: v.log(),
 	}
 }
