@@ -1,6 +1,7 @@
 package redisstock
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -133,43 +134,11 @@ func (s *Store) NowAgain(ctx context.Context) (nowMS int64, err error) {
 
 // RecordsNow reads reservations of a partition, any number of them, in the order asked for.
 func (s *Store) RecordsNow(ctx context.Context, partition int, ids []stock.ReservationID) ([]stock.Reservation, error) {
-	values, err := s.fields(ctx, partition, s.partitions[partition].res, len(ids), func(i int) string { return string(ids[i][:]) })
-	if err != nil {
+	found, errs := s.ManyRecordsNow(ctx, slices.Repeat([]int{partition}, len(ids)), ids)
+	if err := cmp.Or(errs...); err != nil {
 		return nil, err
-	}
-	found := make([]stock.Reservation, len(ids))
-	for i, value := range values {
-		if found[i], err = recordFrom(ids[i], value); err != nil {
-			return nil, err
-		}
 	}
 	return found, nil
-}
-
-// fieldsAtOnce is how many fields of a hash one command reads.
-const fieldsAtOnce = 512
-
-// fields reads n fields of a hash, in order. A missing field is empty.
-func (s *Store) fields(ctx context.Context, partition int, key string, n int, field func(i int) string) ([]string, error) {
-	if err := s.checkPartition(partition); err != nil {
-		return nil, err
-	}
-	names := make([]string, n)
-	for i := range names {
-		names[i] = field(i)
-	}
-	values := make([]string, 0, n)
-	for some := range slices.Chunk(names, fieldsAtOnce) {
-		found, err := s.strings(ctx, "read "+key, func() rueidis.Completed { return s.client.B().Hmget().Key(key).Field(some...).Build() })
-		if err != nil {
-			return nil, err
-		}
-		if len(found) != len(some) {
-			return nil, wrapProtocol("hmget", elementsError(len(found)))
-		}
-		values = append(values, found...)
-	}
-	return values, nil
 }
 
 // DuePage is a part of a partition's list of deadlines.
@@ -210,17 +179,4 @@ func (s *Store) DueBetween(ctx context.Context, partition int, fromMS, toMS int6
 	}
 	page.Members = len(found)
 	return page, nil
-}
-
-// strings returns the answer to a command. It makes the command anew for each try.
-func (s *Store) strings(ctx context.Context, what string, command func() rueidis.Completed) ([]string, error) {
-	return again(ctx, func() ([]string, error) {
-		ctx, cancel := context.WithTimeout(ctx, s.cfg.CallTimeout)
-		defer cancel()
-		found, err := s.client.Do(ctx, command()).AsStrSlice()
-		if err != nil {
-			return nil, wrap(what, err)
-		}
-		return found, nil
-	})
 }

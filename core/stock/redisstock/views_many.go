@@ -158,8 +158,12 @@ func (s *Store) ManyBuyersNow(ctx context.Context, cells []stock.Cell, users []i
 	return counts, errs
 }
 
-// manyAtOnce is about how many fields one call reads: while Redis answers it, others wait.
-const manyAtOnce = 4096
+const (
+	// fieldsAtOnce is how many fields of a hash one command reads.
+	fieldsAtOnce = 512
+	// manyAtOnce is about how many fields one call reads: while Redis answers it, others wait.
+	manyAtOnce = 4096
+)
 
 // manyFields reads n fields of hashes. of says which: the partition, the key and the field. A missing field is empty. A command
 // that fails gives its error to all its fields.
