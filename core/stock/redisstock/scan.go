@@ -110,14 +110,14 @@ func (s *Store) ShutCells(ctx context.Context, partition int, cursor uint64) (fo
 	if err != nil {
 		return nil, 0, err
 	}
-	for i := 0; i+1 < len(step.Elements); i += 2 {
-		if len(step.Elements[i]) != stock.CellBytes {
-			return nil, 0, fieldError(key, step.Elements[i])
-		}
-		cell := stock.CellFrom(bytesOf(step.Elements[i]))
-		state, err := cellFrom(cell, step.Elements[i+1])
-		if err != nil || !state.Loaded {
-			state = stock.CellState{Cell: cell, Loaded: true, Breached: true}
+	cells, err := cellHash.fields(key, step.Elements)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range cells {
+		state := cells[i].CellState
+		if cells[i].Unreadable || !state.Loaded {
+			state = stock.CellState{Cell: state.Cell, Loaded: true, Breached: true}
 		}
 		if why := state.Shut(); why != stock.VerdictOK {
 			state.Breached = state.Breached || why == stock.VerdictBreached // even if no script has met the cell yet

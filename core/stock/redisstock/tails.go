@@ -146,14 +146,11 @@ func (m *mending) read(p int, cells []stock.Cell) error {
 		if err != nil {
 			return err
 		}
-		for i := 0; i+1 < len(step.Elements); i += 2 {
-			if len(step.Elements[i]) != stock.ReservationBytes {
-				return fieldError(k.res, step.Elements[i])
-			}
-			r, err := recordFrom(stock.ReservationID(bytesOf(step.Elements[i])), step.Elements[i+1])
-			if err != nil {
-				return err
-			}
+		records, err := recordHash.fields(k.res, step.Elements)
+		if err != nil {
+			return err
+		}
+		for _, r := range records {
 			if b := m.bases[r.Cell]; b != nil && r.State == stock.StateHeld && r.Seq <= b.Seq { // later ones are among the events
 				b.Held = append(b.Held, r)
 			}
