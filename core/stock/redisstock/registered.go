@@ -72,22 +72,9 @@ func (s *Store) LookAtUsers(ctx context.Context, sets []UserSet, trusted []stock
 // users there are: if a vetting comes in between, others may have been registered before it, and lost with it. Vouch returns how
 // many users the set has.
 func (s *Store) Vouch(ctx context.Context, of UserSet, trusted stock.Mark, users int64) (there int64, err error) {
-	err = s.within(ctx, of.Partition, func(ctx context.Context, k *keys) error {
-		if trusted.Nonce == 0 {
-			return untrusted("vouch for users")
-		}
-		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(s.upkeep.vouch).Numkeys(3).Key(k.mark, k.registered(of.Sale), k.whole).
-			Arg(string(appendMark(nil, trusted)), saleField(of.Sale), strconv.FormatInt(users, 10)).Build()).AsIntSlice()
-		if err != nil {
-			return wrap("vouch for users", err)
-		}
-		if len(answer) != 1 {
-			return wrapProtocol("vouch for users", elementsError(len(answer)))
-		}
-		there = answer[0]
-		return nil
-	})
-	return there, err
+	k := keysOf(of.Partition)
+	return s.keepBy(ctx, trusted, "vouch for users", s.upkeep.vouch, of.Partition, []string{k.registered(of.Sale), k.whole},
+		saleField(of.Sale), strconv.FormatInt(users, 10))
 }
 
 // saleField is the field of a sale in the hash of whole sets.

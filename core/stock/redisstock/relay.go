@@ -24,7 +24,7 @@ func (s *Store) RelayAfter(ctx context.Context, partition int, after string, lim
 // RelayLease takes or renews the right to relay a partition's outbox for a while. It returns false while another owner has
 // the right. A lease saves work and is no lock: relaying twice is harmless.
 func (s *Store) RelayLease(ctx context.Context, partition int, owner string, ttl time.Duration) (bool, error) {
-	taken, err := s.keep(ctx, "take relay lease", s.upkeep.lease, partition, keysOf(partition).relay,
+	taken, err := s.keep(ctx, "take relay lease", s.upkeep.lease, partition, []string{keysOf(partition).relay},
 		owner, strconv.FormatInt(ttl.Milliseconds(), 10))
 	return taken == 1, err
 }
@@ -58,12 +58,12 @@ func (s *Store) RelayMark(ctx context.Context, partition int) (id string, resets
 
 // SetRelayMark notes the last entry of a partition that a relay has published.
 func (s *Store) SetRelayMark(ctx context.Context, partition int, id string) error {
-	_, err := s.keep(ctx, "set relay mark", s.upkeep.relayed, partition, keysOf(partition).meta, id)
+	_, err := s.keep(ctx, "set relay mark", s.upkeep.relayed, partition, []string{keysOf(partition).meta}, id)
 	return err
 }
 
 // ResetRelayMark empties a partition's relay mark, so that relays publish everything again. It returns how often the mark
 // was reset.
 func (s *Store) ResetRelayMark(ctx context.Context, partition int) (resets int64, err error) {
-	return s.keep(ctx, "reset relay mark", s.upkeep.unrelayed, partition, keysOf(partition).meta)
+	return s.keep(ctx, "reset relay mark", s.upkeep.unrelayed, partition, []string{keysOf(partition).meta})
 }

@@ -36,24 +36,9 @@ func (s *Store) AmendCount(ctx context.Context, cell stock.Cell, user, found, wa
 	return s.amend(ctx, partition, k.buyers(cell.Pool), k.due, field, countValue(found), countValue(wanted), "", "0")
 }
 
-func (s *Store) amend(ctx context.Context, partition int, hash, list string, args ...string) (done bool, err error) {
-	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
-		trusted := s.marks.of(partition)
-		if trusted.Nonce == 0 {
-			return untrusted("amend")
-		}
-		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(s.upkeep.amend).Numkeys(3).Key(k.mark, hash, list).
-			Arg(string(appendMark(nil, trusted))).Arg(args...).Build()).AsIntSlice()
-		if err != nil {
-			return wrap("amend", err)
-		}
-		if len(answer) != 1 {
-			return wrapProtocol("amend", elementsError(len(answer)))
-		}
-		done = answer[0] == 1
-		return nil
-	})
-	return done, err
+func (s *Store) amend(ctx context.Context, partition int, hash, list string, args ...string) (bool, error) {
+	done, err := s.keep(ctx, "amend", s.upkeep.amend, partition, []string{hash, list}, args...)
+	return done == 1, err
 }
 
 // recordValue returns the value of a record; empty for none.

@@ -35,15 +35,22 @@ func loadUpkeep() (u upkeep, err error) {
 	return u, nil
 }
 
-// keep runs an upkeep script about one more key of a partition, and returns the number that it answers. It fails with
+// keep runs an upkeep script about keys of a partition beside its mark, and returns the number that it answers. It fails with
 // stock.ErrShut if the store does not trust the data. It does not compare the effects, as checkNonce does not.
-func (s *Store) keep(ctx context.Context, what, script string, partition int, key string, args ...string) (n int64, err error) {
+func (s *Store) keep(ctx context.Context, what, script string, partition int, about []string, args ...string) (int64, error) {
+	if err := s.checkPartition(partition); err != nil {
+		return 0, err
+	}
+	return s.keepBy(ctx, s.marks.of(partition), what, script, partition, about, args...)
+}
+
+// keepBy is keep by a mark that the caller trusts.
+func (s *Store) keepBy(ctx context.Context, trusted stock.Mark, what, script string, partition int, about []string, args ...string) (n int64, err error) {
 	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
-		trusted := s.marks.of(partition)
 		if trusted.Nonce == 0 {
 			return untrusted(what)
 		}
-		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(script).Numkeys(2).Key(k.mark, key).
+		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(script).Numkeys(int64(1+len(about))).Key(k.mark).Key(about...).
 			Arg(string(appendMark(nil, trusted))).Arg(args...).Build()).AsIntSlice()
 		if err != nil {
 			return wrap(what, err)
