@@ -260,7 +260,7 @@ func (r *Request) Spent() Reservation {
 	return Reservation{ID: r.ID, State: StateReleased, Cell: r.Cell, User: r.User, Quantity: r.Quantity, Fingerprint: r.Fingerprint}
 }
 
-// Refused reports whether a verdict on a line refuses its basket.
+// Refused reports whether a verdict refuses its request. A line that is refused refuses its basket.
 func (v Verdict) Refused() bool { return v != VerdictOK && v != VerdictReplayed }
 
 // Passing reports whether a verdict on a line passes by itself: a replica or the registered users come back. It does not

@@ -143,7 +143,7 @@ func leave(ctx context.Context, s Store, going []*transfer) {
 			t.result.Err = fmt.Errorf("take %d units out of %v: %w", t.Units, t.From, d.Err)
 		case d.Verdict == VerdictMismatch:
 			t.result.Err = fmt.Errorf("%d units out of %v: %w", t.Units, t.From, ErrTransferMismatch)
-		case d.Verdict != VerdictOK && d.Verdict != VerdictReplayed:
+		case d.Verdict.Refused():
 			t.result.Err = fmt.Errorf("%w: %d units out of %v: %v", ErrTransferRefused, t.Units, t.From, d.Verdict)
 		}
 	}
@@ -158,7 +158,7 @@ func arrive(ctx context.Context, s Store, going []*transfer) {
 		switch d := decisions[i]; {
 		case d.Err != nil:
 			t.result.Err = fmt.Errorf("%w: bring %d units into %v: %w", ErrInTransit, t.Units, t.To, d.Err)
-		case d.Verdict != VerdictOK && d.Verdict != VerdictReplayed:
+		case d.Verdict.Refused():
 			t.result.Err = fmt.Errorf("%w: %d units into %v: %v", ErrArrivalRefused, t.Units, t.To, d.Verdict)
 		default:
 			t.result.Replayed = d.Verdict == VerdictReplayed
