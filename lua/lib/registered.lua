@@ -4,7 +4,7 @@
 -- NEEDS mark: mark
 -- NEEDS verdicts: NOT_REGISTERED, USERS_MISSING
 -- NEEDS cells: FLAGS, FLAG_REGISTERED_ONLY, CELL_BYTES, cell_ids, cell_values, cells
--- NEEDS asked: pools, asks_at, place
+-- NEEDS asked: pools, asks_at, found, place
 -- GIVES unregistered
 
 -- The cells for registered users only. Other cells cost a look at their length.
@@ -16,9 +16,10 @@ for c = 1, #pools do
   end
 end
 
--- Of each request to these cells: nothing if its user is registered, else NOT_REGISTERED, or USERS_MISSING if
--- the set is not known to be whole. The buyers keys are one for each pool. Behind them are as many sets of
--- users, and the key that has the nonce and the number of users with which somebody found a set whole.
+-- Of each new request to these cells: nothing if its user is registered, else NOT_REGISTERED, or
+-- USERS_MISSING if the set is not known to be whole. A repetition is answered by its record. The buyers keys
+-- are one for each pool. Behind them are as many sets of users, and the key that has the nonce and the number
+-- of users with which somebody found a set whole.
 local unregistered = {}
 if guarded then
   local first = BUYERS + (#KEYS - 1 - BUYERS) / 2
@@ -43,7 +44,7 @@ if guarded then
 
   local askers = {} -- requests and their users, by the key of their set
   for i = 1, #place do
-    if guarded[place[i]] then
+    if guarded[place[i]] and not found[i] then
       local key = KEYS[first + byte(pools, place[i])]
       local asker = askers[key] or {users = {}}
       askers[key], asker[#asker + 1], asker.users[#asker + 1] = asker, i, sub(ARGV[asks_at + i], 1, 8)

@@ -1,5 +1,5 @@
--- taken: writes the accepted effects, and answers. Nothing before it has changed data: Redis does
--- not roll back.
+-- taken: writes the accepted effects, and answers. Before it, only gather has changed data, the records of
+-- its baskets. From the first write on nothing may fail: Redis does not roll back.
 -- NEEDS base: call, concat, write_list
 -- NEEDS cells: write_cells
 -- NEEDS records: set_records

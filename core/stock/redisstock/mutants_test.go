@@ -83,6 +83,7 @@ var mutants = []mutant{
 	{"ask everybody for a registration", "lib/registered.lua", `band(cells[c][FLAGS], FLAG_REGISTERED_ONLY) ~= 0 then`, `true then`, "register"},
 	{"users of another sale", "lib/registered.lua", `KEYS[first + byte(pools, place[i])]`, `KEYS[first + 1]`, "register"},
 	{"refuse a user for another", "lib/registered.lua", `sub(ARGV[asks_at + i], 1, 8)`, `sub(ARGV[asks_at + 1], 1, 8)`, "register"},
+	{"ask for users who took before", "lib/registered.lua", ` and not found[i] then`, ` then`, "TestRepetitionAsksForNoUser"},
 	{"fence before asking for a registration", "lib/taking.lua", `if absent == NOT_REGISTERED then return absent end`, `if absent == NOT_REGISTERED then return refusal(place[i]) or absent end`, "register"},
 	{"take a lost user for a stranger", "lib/registered.lua", `(is_whole(key, place[i]) and NOT_REGISTERED or USERS_MISSING)`, `NOT_REGISTERED`, "register"},
 	{"take a stranger for a lost user", "lib/registered.lua", `(is_whole(key, place[i]) and NOT_REGISTERED or USERS_MISSING)`, `USERS_MISSING`, "register"},

@@ -47,6 +47,25 @@ func TestReplayOutlivesARegistration(t *testing.T) {
 	}
 }
 
+// A repetition is answered by its record. Its script asks no set of users: it would fail to ask this one.
+func TestRepetitionAsksForNoUser(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, onServer(t), redisstock.Config{})
+	cell := s.guarded(9)
+	of := setOf(cell)
+	if n, err := s.Register(t.Context(), of.Partition, of.Sale, []int64{1}); n != 1 || err != nil {
+		t.Fatalf("%d users are new, error %v", n, err)
+	}
+	request := take(stock.OpReserve, cell, 1, 1)
+	if got := s.one(stock.OpReserve, request).Verdict; got != stock.VerdictOK {
+		t.Fatal(got)
+	}
+	s.must("SET", redisstock.RegisteredKey(of.Partition, of.Sale), "no set")
+	if got := s.one(stock.OpReserve, request).Verdict; got != stock.VerdictReplayed {
+		t.Errorf("the same request: %v", got)
+	}
+}
+
 // setOf is the set of a sale's cell.
 func setOf(cell stock.Cell) redisstock.UserSet {
 	return redisstock.UserSet{Partition: partition(cell), Sale: cell.Pool}
