@@ -40,7 +40,6 @@ func (w *run) refill(ctx context.Context, p int) error {
 	if err != nil {
 		return err
 	}
-	defer w.release(p)
 	if begun {
 		if err := w.wait(ctx); err != nil {
 			return err

@@ -1,6 +1,8 @@
 package restore
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,47 @@ func TestPartitionsWithLettersAreLeft(t *testing.T) {
 			}
 			if why := r.report.Refused[0]; !strings.Contains(why, want) {
 				t.Errorf("refused because %q, want %q", why, want)
+			}
+		})
+	}
+}
+
+// Whoever restores keeps no partition that it leaves, or of which it has failed: another one may take it over.
+func TestClaimEndsWithItsPartition(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(w *world, r *run){
+		"left": func(w *world, r *run) {
+			w.exec("INSERT INTO dead_letters (letter_id, reason, detail, sku_id, pool, bucket, epoch, seq, data) VALUES (LPAD(1, 32, '0'), 'refused', 'why', 1, 0, 0, 1, 2, 'x')")
+			if err := r.judgeLetters(w.Context()); err != nil || r.report.Refused[0] == "" {
+				w.Fatalf("%+v, %v, want partition 0 to be refused", r.report, err)
+			}
+		},
+		"failed before it began": func(w *world, r *run) {
+			ended, cancel := context.WithCancel(w.Context())
+			cancel()
+			if err := r.partition(ended, 0); err == nil {
+				w.Fatal("it has restored a partition without time")
+			}
+		},
+		"restored": func(w *world, r *run) {
+			if err := r.partition(w.Context(), 0); err != nil {
+				w.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, cell := newWorld(t), stock.Cell{SKU: 1}
+			w.made(cell)
+			r := w.run(w.stocked(cell, at(1, 1)))
+			w.other()
+			r.plan.Partitions, r.plan.Begun = []int{0}, []int{0}
+			if err := r.takeOver(t.Context()); err != nil || !slices.Equal(r.claims(), []int{0}) {
+				t.Fatalf("it has claimed %v, %v, want partition 0", r.claims(), err)
+			}
+			end(w, r)
+			if kept := r.claims(); len(kept) > 0 {
+				t.Errorf("it keeps %v", kept)
 			}
 		})
 	}

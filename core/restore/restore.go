@@ -269,12 +269,6 @@ func (w *run) claim(p int) {
 	w.claimed[p] = true
 }
 
-func (w *run) release(p int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.claimed, p)
-}
-
 func (w *run) claims() []int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -352,10 +346,11 @@ func (w *run) wants(p int) bool {
 // partition restores one partition.
 func (w *run) partition(ctx context.Context, p int) error { return w.outcome(p, w.refill(ctx, p)) }
 
-// outcome reports the result of a partition. It returns the error if there is trouble.
+// outcome reports the result of a partition, and renews the claim on it no longer. It returns the error if there is trouble.
 func (w *run) outcome(p int, err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	delete(w.claimed, p)
 	switch {
 	case err == nil:
 		w.report.Done++
@@ -370,10 +365,13 @@ func (w *run) outcome(p int, err error) error {
 	return err
 }
 
-// refuse leaves a partition out, and keeps the reason.
+// refuse leaves a partition out, keeps the reason, and renews the claim on it no longer.
 func (w *run) refuse(p int, format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if _, wanted := w.cells[p]; wanted {
 		delete(w.cells, p)
+		delete(w.claimed, p)
 		w.report.Refused[p] = fmt.Sprintf(format, args...)
 	}
 }
