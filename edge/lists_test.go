@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -177,6 +178,13 @@ func (c *contract) exerciseLists() {
 	}
 	forgotten := c.persisted(db, 20, 1, 7, 42, "returned", 0) // by Redis
 	c.shoot(shot{method: "GET", path: "/v1/returns/" + forgotten, token: c.service, want: "ok"})
+	id := stock.Identity{User: 42, Route: stock.OpReturn, Cell: stock.Cell{SKU: 1, Pool: 7}, Key: "refund"}.ID(c.cfg.Stock.Partitions)
+	c.exec(db, "UPDATE reservations SET reservation_id = ? WHERE state = 'returned'", id[:])
+	again := c.shoot(shot{
+		method: "POST", path: "/v1/returns", token: c.service, want: "ok", header: http.Header{"Idempotency-Key": {"refund"}},
+		body: `{"sku_id":"1","sale_id":"7","quantity":1,"user_id":"42","reason":"x","asked_at":"2026-01-01T00:00:00Z"}`,
+	})
+	c.shoot(shot{method: "GET", path: again.header.Get("Location"), token: c.service, want: "ok"})
 	c.lookUpReturns("unavailable") // a dead letter may have them
 	list := func(path, want string, undocumented bool) {
 		c.t.Helper()

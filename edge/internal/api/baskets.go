@@ -53,9 +53,7 @@ func (a *API) holdBasket(r *request) error {
 		return refusalOfBasket(&b, body.Items, &result)
 	}
 	r.answerWrite(fasthttp.StatusCreated, !result.First, a.appendBasket(r.out[:0], &b, body.Items, &result, r.who.Role))
-	id := b.ID()
-	r.out = hex.AppendEncode(append(r.out[:0], "/v1/reservations/"...), id[:])
-	r.ctx.Response.Header.SetCanonical(headerLocation, r.out)
+	r.locate("/v1/reservations/", b.ID())
 	return nil
 }
 

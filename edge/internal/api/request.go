@@ -13,6 +13,7 @@ import (
 	"sluice/core/idempotency"
 	"sluice/core/limit"
 	"sluice/core/problem"
+	"sluice/core/stock"
 )
 
 // Header names and values that answers are made of.
@@ -132,6 +133,12 @@ func (r *request) answerNamed(status int, replayed bool, body []byte) {
 	if status == fasthttp.StatusCreated {
 		r.ctx.Response.Header.SetCanonical(headerLocation, r.ctx.Path())
 	}
+}
+
+// locate says under which path GET shows the reservation that was made.
+func (r *request) locate(path string, id stock.ReservationID) {
+	r.out = hex.AppendEncode(append(r.out[:0], path...), id[:])
+	r.ctx.Response.Header.SetCanonical(headerLocation, r.out)
 }
 
 // param is a part of the path.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/hex"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -88,8 +87,7 @@ func (a *API) take(r *request, op stock.Op) error {
 		return err
 	}
 	r.answerReservation(fasthttp.StatusCreated, replayed(&res), &res)
-	r.out = hex.AppendEncode(append(r.out[:0], "/v1/reservations/"...), id[:])
-	r.ctx.Response.Header.SetCanonical(headerLocation, r.out)
+	r.locate("/v1/reservations/", id)
 	return nil
 }
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/hex"
 
 	"github.com/valyala/fasthttp"
 
@@ -68,8 +67,11 @@ func (a *API) repeatReturn(r *request, asked *stock.Request) error {
 
 func (a *API) answerReturn(r *request, replayed bool, found *stock.Reservation, nowMS int64) {
 	r.answerWrite(fasthttp.StatusCreated, replayed, appendReservation(r.out[:0], found, nowMS, true))
-	r.out = hex.AppendEncode(append(r.out[:0], "/v1/reservations/"...), found.ID[:])
-	r.ctx.Response.Header.SetCanonical(headerLocation, r.out)
+	path := "/v1/reservations/"
+	if found.Fingerprint == 0 { // from MySQL, because Redis has forgotten it, and shows it there no more
+		path = "/v1/returns/"
+	}
+	r.locate(path, found.ID)
 }
 
 // showReturn shows a return, also one that Redis has forgotten.

@@ -180,9 +180,19 @@ func TestOldReturnsAreLookedUp(t *testing.T) {
 		if got.status != status || !strings.Contains(got.body, want) {
 			t.Errorf("%q of %v ago: %d %s, want %d and %s", key, age, got.status, got.body, status, want)
 		}
-		if replayed := got.header.Get("Idempotent-Replayed") == "true"; status == 201 && replayed != (age > time.Hour) ||
-			status == 201 && got.header.Get("Location") != reservePath+"/"+got.json["reservation_id"].(string) {
+		if status != 201 {
+			return
+		}
+		path := reservePath
+		if key == "forgotten" {
+			path = "/v1/returns"
+		}
+		at := got.header.Get("Location")
+		if replayed := got.header.Get("Idempotent-Replayed") == "true"; replayed != (age > time.Hour) || at != path+"/"+got.json["reservation_id"].(string) {
 			t.Errorf("%q of %v ago: %v", key, age, got.header)
+		}
+		if shown := f.do(call{method: "GET", path: at, token: service}); shown.status != 200 || shown.body != got.body {
+			t.Errorf("%q of %v ago is not at %s: %d %s", key, age, at, shown.status, shown.body)
 		}
 	}
 	back("forgotten", 2, time.Hour+time.Second, 201, `"quantity":2,"user_id":"7","state":"returned"}`)
