@@ -274,6 +274,22 @@ func TestReconcileWatches(t *testing.T) {
 	}
 }
 
+// A watch looks once for what only a restore can bring back.
+func TestReconcileWatchTellsLossesOnce(t *testing.T) {
+	t.Parallel()
+	d := atRest(t, "1,20\n")
+	d.hand().flush()
+	p := startProgram(t, "exec 1>&2", append(d.service("reconcile"), "--watch", "--every=1s")...)
+	const lost = "it holds nothing, or has lost a key"
+	p.until(lost)
+	p.until("the stores differ")
+	p.until("the stores differ")
+	p.signal(syscall.SIGINT)
+	if code := p.end(); code != command.ExitDrift || strings.Count(p.said.String(), lost) != 1 {
+		t.Errorf("ended with exit code %d:\n%s", code, p.said.String())
+	}
+}
+
 // await waits until something is so.
 func (d *deployment) await(so func() bool) {
 	d.t.Helper()

@@ -6,7 +6,6 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,14 +23,12 @@ import (
 	"sluice/core/show"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
-	"sluice/core/vetting"
 )
 
 // Reconcile compares the stores of a deployment, and puts right what differs.
 type Reconcile struct {
-	Stores `embed:""`
+	Writer `embed:""`
 
-	Kafka  kafka.Config  `embed:""`
 	Format string        `name:"output" short:"o" enum:"table,json,csv,html" default:"table" placeholder:"FORMAT" help:"Show the report as a table, json, csv, or an html page."`
 	SKU    int64         `name:"sku" placeholder:"SKU" between:"1-9223372036854775807" help:"Compare this SKU only, from its first event on."`
 	Sale   *uint32       `placeholder:"ID" between:"0-4294967295" help:"Compare the stock of this sale only, or with 0 normal stock."`
@@ -67,11 +64,11 @@ Examples:
   sluice reconcile --repair --apply --reason "ticket 4711"`
 }
 
-// BeforeApply is called by kong. It runs before that of Stores, which then finds its addresses given.
+// BeforeApply is called by kong. It runs before that of Writer, which then finds its addresses given.
 func (r *Reconcile) BeforeApply(k *kong.Context, c *Console) error {
 	_, err := r.Dev.fill(k, r.MySQL.DSN != "", func(d *DevStack) {
 		r.use(c, d)
-		r.Kafka.Brokers, r.Key.File = strings.Split(d.KafkaBrokers, ","), d.TokenKeyFile
+		r.Key.File = d.TokenKeyFile
 	})
 	return err
 }
@@ -79,8 +76,7 @@ func (r *Reconcile) BeforeApply(k *kong.Context, c *Console) error {
 // Validate joins all faults.
 func (r *Reconcile) Validate() error {
 	var f config.Faults
-	f.Include(r.Stores.Validate())
-	f.Include(r.Kafka.Validate())
+	f.Include(r.Writer.Validate())
 	if _, err := r.since(time.Unix(0, 0)); err != nil {
 		f.Include(fmt.Errorf("since: %w", err))
 	}
@@ -120,7 +116,7 @@ func timeOrAgo(text string, now time.Time) (time.Time, error) {
 
 // Run is called by kong.
 func (r *Reconcile) Run(ctx context.Context, c *Console) error {
-	w := reconcileRun{Reconcile: r, console: c}
+	w := reconcileRun{Reconcile: r, console: c, behind: map[int]bool{}}
 	if r.Repair {
 		return errors.Join(w.repair(ctx), w.close())
 	}
@@ -142,14 +138,24 @@ func (r *Reconcile) Run(ctx context.Context, c *Console) error {
 	}
 }
 
-// tellLosses names the partitions that only a restore can bring back. Each of their cells is a finding otherwise.
+// tellLosses names the partitions that only a restore can bring back. Each of their cells is a finding otherwise. A watch
+// looks again only if more partitions have a lost tail, because that takes a whole vetting.
 func (w *reconcileRun) tellLosses(ctx context.Context, report *reconcile.Report) {
-	if !slices.ContainsFunc(report.Findings, func(f reconcile.Finding) bool { return f.Type == reconcile.LostTail }) {
+	before := len(w.behind)
+	if report.Summary.ByType[reconcile.LostTail] == 0 {
+		clear(w.behind)
+	}
+	for i := range report.Findings {
+		if f := &report.Findings[i]; f.Type == reconcile.LostTail {
+			w.behind[f.Cell().Partition(w.Stock.Partitions)] = true
+		}
+	}
+	if len(w.behind) <= before {
 		return
 	}
-	vetter := vetting.Vetter{Client: w.opened.Client, DB: w.opened.DB, Kafka: w.Kafka, Stock: w.Stock}
-	losses, err := vetter.Losses(ctx)
+	losses, err := w.vetting(w.opened).Losses(ctx)
 	if err != nil {
+		clear(w.behind)
 		return // the findings stand without it
 	}
 	if lost := losses.Partitions(w.Stock.Partitions); len(lost) > 0 {
@@ -187,7 +193,8 @@ type reconcileRun struct {
 	sweeper *reconcile.Sweeper
 	away    map[reconcile.Store]time.Time // since when a store could not be reached
 	printed bool
-	sweptAt show.Moment // MySQL's time before the sweep began
+	behind  map[int]bool // partitions whose lost tails tellLosses has looked into
+	sweptAt show.Moment  // MySQL's time before the sweep began
 	shown   time.Time
 }
 
