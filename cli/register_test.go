@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -112,7 +113,7 @@ func TestUsersAreRegistered(t *testing.T) {
 func TestRegisteredUsersAreCompared(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t).migrated()
-	d.runWith("sku_id,quantity\n1001,9\n", "stock", "load", "--yes").want(command.ExitDone)
+	d.runWith("sku_id,quantity\n1001,19\n", "stock", "load", "--yes").want(command.ExitDone)
 	d.run("sale", "create", "7", "--name", "club", "--item", "1001:3", "--registered-only", "--yes").want(command.ExitDone)
 	d.run("sale", "register", "7", "--yes", "--user", "5", "--user", "6").want(command.ExitDone)
 	d.persist(1001)
@@ -159,4 +160,10 @@ func TestRegisteredUsersAreCompared(t *testing.T) {
 	d.run("reconcile").want(command.ExitDrift, row)
 	h.sql("UPDATE sales SET registered = 2 WHERE sale_id = 7")
 	d.run("reconcile").want(command.ExitDone)
+
+	for sale := 8; sale < 18; sale++ {
+		d.run("sale", "create", strconv.Itoa(sale), "--name", "more", "--item", "1001:1", "--registered-only", "--yes").want(command.ExitDone)
+	}
+	h.sql("UPDATE sales SET registered = 9")
+	d.run("doctor").want(command.ExitFailed, "fail registered users of sale 16: ", "lists 11 differences of registered users").lacks("users of sale 17: ")
 }

@@ -47,7 +47,11 @@ func (d *Doctor) drift(ctx context.Context, e *examination) {
 			e.fail(findingTitle(f), found, do)
 		}
 	}
-	for i := range report.Users[:min(len(report.Users), driftNamed)] {
+	for i := range report.Users {
+		if i == driftNamed {
+			e.warn(about, "sluice reconcile lists "+number(int64(len(report.Users)))+" differences of registered users", "see sluice reconcile")
+			break
+		}
 		u := &report.Users[i]
 		e.fail(fmt.Sprintf("registered users of sale %d", int64(u.Sale)), u.Says(), u.Do())
 	}
