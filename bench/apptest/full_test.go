@@ -61,16 +61,7 @@ func TestFullRedisEmptiesItself(t *testing.T) {
 	if now := used(t, server); now >= full {
 		t.Errorf("Redis uses %d bytes of %d", now, full)
 	}
-	within(t, time.Minute, func() bool {
-		stats, err := s.Store.OutboxStats(t.Context())
-		must(t, err)
-		for _, partition := range stats {
-			if partition.Entries > 0 {
-				return false
-			}
-		}
-		return true
-	})
+	s.Drained(t, time.Minute)
 }
 
 // fill takes units until Redis uses so much more memory. Nobody publishes their events.

@@ -42,15 +42,7 @@ func TestRightsOfTheDocument(t *testing.T) {
 			one(service.Release(t.Context(), r.ID))(t)
 		}
 	}
-	within(t, time.Minute, func() bool {
-		stats := one(s.Store.OutboxStats(t.Context()))(t)
-		for _, partition := range stats {
-			if partition.Entries > 0 {
-				return false
-			}
-		}
-		return true
-	})
+	s.Drained(t, time.Minute)
 	if shown := s.Run("", "stock", "show", "1001"); !strings.Contains(shown, "98") {
 		t.Errorf("the stock is %s", shown)
 	}

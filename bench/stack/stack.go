@@ -20,6 +20,7 @@ import (
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
+	"sluice/core/lifecycle"
 	"sluice/core/local"
 	"sluice/core/local/servicetest"
 	"sluice/core/redis"
@@ -182,24 +183,18 @@ func (s *Stack) Drained(t testing.TB, within time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	must(t, lifecycle.Poll(ctx, 100*time.Millisecond, func() error {
 		stats, err := s.Store.OutboxStats(ctx)
 		must(t, err)
 		entries := int64(0)
 		for _, stat := range stats {
 			entries += stat.Entries
 		}
-		if entries == 0 {
-			return
+		if entries > 0 {
+			return fmt.Errorf("%d outbox entries are left after %v", entries, within)
 		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%d outbox entries are left after %v", entries, within)
-		case <-tick.C:
-		}
-	}
+		return nil
+	}, func(error) bool { return false }))
 }
 
 func must(t testing.TB, err error) {
