@@ -199,20 +199,28 @@ func (m *market) ask(ctx context.Context, addr string, o *order) (held bool, err
 	return err == nil, err
 }
 
-// ids returns the ids of an order's reservations, computed as a shop does.
+// ids returns the ids of an order's reservations.
 func (m *market) ids(o *order) []stock.ReservationID {
-	texts, err := client.Basket{Items: o.items, User: o.user, Key: o.key}.ReservationIDs(client.Deployment{Partitions: m.s.Store.Partitions()})
-	if len(o.items) == 1 {
+	return idsOf(m.T, m.s, client.Basket{Items: o.items, User: o.user, Key: o.key})
+}
+
+// idsOf returns the ids of the reservations of a basket, or of the single reservation if it has one item, computed as a
+// shop does. Goroutines call it: a fault is an Error.
+func idsOf(t *testing.T, s *stack.Stack, b client.Basket) []stock.ReservationID {
+	t.Helper()
+	in := client.Deployment{Partitions: s.Store.Partitions()}
+	texts, err := b.ReservationIDs(in)
+	if len(b.Items) == 1 {
 		texts = make([]string, 1)
-		texts[0], err = client.Take{SKU: o.items[0].SKU, User: o.user, Key: o.key}.ReservationID(false, client.Deployment{Partitions: m.s.Store.Partitions()})
+		texts[0], err = client.Take{SKU: b.Items[0].SKU, Sale: b.Items[0].Sale, User: b.User, Key: b.Key}.ReservationID(false, in)
 	}
 	if err != nil {
-		m.Fatal(err)
+		t.Error(err)
 	}
 	ids := make([]stock.ReservationID, len(texts))
 	for i := range texts {
 		if ids[i], err = stock.ParseReservationID(texts[i]); err != nil {
-			m.Fatal(err)
+			t.Error(err)
 		}
 	}
 	return ids

@@ -110,23 +110,7 @@ func (c *club) settle(ctx context.Context, v *visit, to stock.State) {
 	}
 }
 
-// ids returns the ids of a visit's reservations, as a shop computes them.
-func (c *club) ids(v *visit) (ids []stock.ReservationID) {
-	in := client.Deployment{Partitions: c.s.Store.Partitions()}
-	texts, err := client.Basket{Items: v.items, User: v.user, Key: v.key}.ReservationIDs(in)
-	if one := v.items[0]; len(v.items) == 1 {
-		texts = make([]string, 1)
-		texts[0], err = client.Take{SKU: one.SKU, Sale: one.Sale, User: v.user, Key: v.key}.ReservationID(false, in)
-	}
-	if err != nil {
-		c.Error(err)
-	}
-	for _, text := range texts {
-		id, err := stock.ParseReservationID(text)
-		if err != nil {
-			c.Error(err)
-		}
-		ids = append(ids, id)
-	}
-	return ids
+// ids returns the ids of a visit's reservations.
+func (c *club) ids(v *visit) []stock.ReservationID {
+	return idsOf(c.T, c.s, client.Basket{Items: v.items, User: v.user, Key: v.key})
 }
