@@ -21,10 +21,8 @@ func BenchmarkArchiveBesideSale(b *testing.B) {
 	s.LoadCSV("sku_id,quantity,limit,hold_seconds", fmt.Sprintf("%d,1000000000,1000000,3600", hotSKU), fmt.Sprintf("%d,1000000000,,1", oldSKU))
 	edge, persister := s.StartEdge(), s.StartPersister()
 	const turns, turn = 4, 15 * time.Second
-	d := &driver{b: b, sku: oldSKU, length: turn, tokens: make([]string, shoppers)}
-	for i := range d.tokens {
-		d.tokens[i] = s.Token(int64(i+1), "shopper")
-	}
+	d := newDriver(b, s, oldSKU)
+	d.length = turn
 	ask := func(query string) (n int64) {
 		if err := s.DB.QueryRowContext(b.Context(), query).Scan(&n); err != nil {
 			b.Fatal(query, err)

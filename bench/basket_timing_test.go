@@ -75,10 +75,7 @@ type offered struct {
 // newMix loads a SKU to reserve, and three others to put into baskets.
 func newMix(b *testing.B, s *stack.Stack, partitions int) *mix {
 	b.Helper()
-	m := &mix{driver: &driver{b: b, sku: hotSKU, tokens: make([]string, shoppers)}}
-	for i := range m.tokens {
-		m.tokens[i] = s.Token(int64(i+1), "shopper")
-	}
+	m := &mix{driver: newDriver(b, s, hotSKU)}
 	csv := []string{"sku_id,quantity", fmt.Sprintf("%d,1000000000", hotSKU)}
 	var items []string
 	seen := map[int]bool{}

@@ -134,10 +134,7 @@ func compare(b *testing.B, sku int64, status int, with setup) {
 	if with.persister {
 		s.StartPersister()
 	}
-	d := &driver{b: b, sku: sku, tokens: make([]string, shoppers)}
-	for i := range d.tokens {
-		d.tokens[i] = s.Token(int64(i+1), "shopper")
-	}
+	d := newDriver(b, s, sku)
 	d.one(edge.Addr(), soldOutSKU) // takes the only unit
 	sample := d.one(edge.Addr(), sku)
 	if sample.Status != status {
@@ -205,6 +202,16 @@ type driver struct {
 	tokens []string
 	runs   int
 	length time.Duration // of what is measured at once; defaults to roundTime
+}
+
+// newDriver makes a driver with a token per shopper.
+func newDriver(b *testing.B, s *stack.Stack, sku int64) *driver {
+	b.Helper()
+	d := &driver{b: b, sku: sku, tokens: make([]string, shoppers)}
+	for i := range d.tokens {
+		d.tokens[i] = s.Token(int64(i+1), "shopper")
+	}
+	return d
 }
 
 // one sends a single request and returns its answer with a body of its own.

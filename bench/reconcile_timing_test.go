@@ -43,11 +43,7 @@ func BenchmarkReconcile(b *testing.B) {
 	}
 	s.LoadCSV(lines...)
 	edge := s.StartEdge()
-	d := &driver{b: b, tokens: make([]string, shoppers)}
-	for i := range d.tokens {
-		d.tokens[i] = s.Token(int64(i+1), "shopper")
-	}
-	c := &compared{driver: d, stack: s, edge: edge}
+	c := &compared{driver: newDriver(b, s, 0), stack: s, edge: edge}
 	for b.Loop() {
 		c.round("60s", 10*time.Second) // the first sweep, and a warm-up
 		var rate, cpu [2][]float64
