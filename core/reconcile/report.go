@@ -162,17 +162,14 @@ func (r *Report) count(c Class, cells int64) {
 }
 
 func (r *Report) unread(s Store, partition int, since time.Time, err error) {
-	for i := range r.Summary.Unread {
-		if u := &r.Summary.Unread[i]; u.Store == s && u.Error == err.Error() {
-			u.Partitions = append(u.Partitions, partition)
-			return
-		}
+	i := slices.IndexFunc(r.Summary.Unread, func(u Unread) bool { return u.Store == s && u.Error == err.Error() })
+	if i < 0 {
+		i = len(r.Summary.Unread)
+		r.Summary.Unread = append(r.Summary.Unread, Unread{Store: s, Since: show.Moment(since.UnixMilli()), Error: err.Error()})
 	}
-	u := Unread{Store: s, Since: show.Moment(since.UnixMilli()), Error: err.Error()}
-	if partition >= 0 {
-		u.Partitions = []int{partition}
+	if u := &r.Summary.Unread[i]; partition >= 0 {
+		u.Partitions = append(u.Partitions, partition)
 	}
-	r.Summary.Unread = append(r.Summary.Unread, u)
 }
 
 // close sorts the report and says what it comes to.

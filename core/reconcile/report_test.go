@@ -1,6 +1,11 @@
 package reconcile
 
-import "testing"
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+)
 
 // A report is whole only if everything was verified and no step was left out: only then has what it lacks been put right.
 func TestReportsAreWhole(t *testing.T) {
@@ -22,5 +27,20 @@ func TestReportsAreWhole(t *testing.T) {
 		if change(r); r.Whole() {
 			t.Errorf("whole, though %s", name)
 		}
+	}
+}
+
+// What could not be read for the same reason is one entry with its partitions. An error of a whole store names none.
+func TestUnreadHasPartitions(t *testing.T) {
+	t.Parallel()
+	r := newReport()
+	for _, partition := range []int{-1, 3, -1, 5} {
+		r.unread(InRedis, partition, time.UnixMilli(int64(7+partition)), errors.New("no answer"))
+	}
+	r.unread(InLedger, -1, time.UnixMilli(9), errors.New("no answer"))
+	r.unread(InLedger, -1, time.UnixMilli(10), errors.New("no answer"))
+	got := r.Summary.Unread
+	if len(got) != 2 || !slices.Equal(got[0].Partitions, []int{3, 5}) || got[0].Since != 6 || got[1].Partitions != nil || got[1].Since != 9 {
+		t.Errorf("%+v", got)
 	}
 }
