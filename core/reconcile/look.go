@@ -80,9 +80,7 @@ func (w *sweep) lookAt(ctx context.Context, cells []stock.Cell) {
 		again, err := l.look(ctx, cells)
 		<-w.turns
 		for _, c := range cells {
-			if p := w.of(c); err != nil && !p.failed {
-				p.fail(err)
-			}
+			w.of(c).fail(err)
 		}
 		cells = again
 	}
@@ -308,9 +306,7 @@ func (r *closeLook) read(ctx context.Context) error {
 // leaveOut leaves out the cells of partitions that could not be read. errs has an error or nil for each of the cells.
 func (r *closeLook) leaveOut(cells []stock.Cell, errs []error) {
 	for i, err := range errs {
-		if p := r.of(cells[i]); err != nil && !p.failed {
-			p.fail(fromRedis(err))
-		}
+		r.of(cells[i]).fail(fromRedis(err))
 	}
 	r.cells = slices.DeleteFunc(slices.Clone(r.cells), func(c stock.Cell) bool {
 		if r.of(c).failed {

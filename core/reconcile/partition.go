@@ -109,9 +109,9 @@ func (p *partition) conclude() {
 	p.cells, p.held, p.counts, p.unfit, p.gave, p.ids = nil, nil, nil, nil, nil, nil
 }
 
-// fail notes that the partition could not be read, if there is an error.
+// fail notes that the partition could not be read, if there is an error and it is the first.
 func (p *partition) fail(err error) {
-	if err != nil {
+	if err != nil && !p.failed {
 		p.failed = true
 		p.unreadable(storeOf(err), p.number, err)
 	}

@@ -44,3 +44,15 @@ func TestUnreadHasPartitions(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// The first failure of a partition gives it up. The report does not name it again for a later one.
+func TestPartitionFailsOnce(t *testing.T) {
+	t.Parallel()
+	p := newPartition(&sweep{Sweeper: &Sweeper{Now: time.Now}, report: newReport(), failed: map[Store]bool{}}, 3)
+	for _, err := range []error{nil, fromRedis(errors.New("no answer")), errors.New("gone away"), fromRedis(errors.New("no answer"))} {
+		p.fail(err)
+	}
+	if got := p.report.Summary.Unread; !p.failed || len(got) != 1 || got[0].Store != InRedis || !slices.Equal(got[0].Partitions, []int{3}) {
+		t.Errorf("%+v", got)
+	}
+}

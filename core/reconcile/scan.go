@@ -110,9 +110,6 @@ func (j *joint) readRecords(ctx context.Context) error {
 	first := j.Redis.ViewManyRecords(ctx, j.numbers())
 	j.rest(ctx, begun)
 	for i, p := range j.parts {
-		if p.failed {
-			continue
-		}
 		through(ctx, p, first[i], func(cursor uint64) ([]stock.Reservation, uint64, error) {
 			return p.Redis.ViewRecords(ctx, p.number, cursor)
 		}, func(found []stock.Reservation) error {

@@ -70,8 +70,7 @@ func (w *sweep) compare(ctx context.Context, page []ledger.Brief) {
 		case p.failed:
 			continue
 		case errs[i] != nil:
-			p.failed = true
-			w.unreadable(InRedis, p.number, errs[i])
+			p.fail(fromRedis(errs[i]))
 			continue
 		case !c.Loaded && !c.Unreadable:
 			w.absent(p, b, now)
