@@ -62,10 +62,8 @@ func (w *sweep) endOlder(ctx context.Context, err error) (*Report, error) {
 // olderAfter compares the rows of some cells after one, and tells which was the last, and whether there may be more.
 func (w *sweep) olderAfter(ctx context.Context, after stock.Cell) (last stock.Cell, more bool, err error) {
 	var cells []older
-	err = w.snapshot(ctx, func(s *ledger.Snapshot) error {
-		return s.MarksAfter(ctx, after, w.scope.SKU, w.scope.Sale, olderCells, func(c stock.Cell, mark stock.Position) {
-			cells = append(cells, older{sweep: w, cell: c, mark: mark})
-		})
+	err = w.Books.Moments().MarksAfter(ctx, after, w.scope.SKU, w.scope.Sale, olderCells, func(c stock.Cell, mark stock.Position) {
+		cells = append(cells, older{sweep: w, cell: c, mark: mark})
 	})
 	for i := range cells {
 		if err == nil {

@@ -32,11 +32,9 @@ func (s *Sweeper) Look(ctx context.Context, cells []stock.Cell) (*Report, error)
 func (w *sweep) pass(ctx context.Context, cells []stock.Cell) error {
 	begun := w.Now()
 	page := make([]ledger.Brief, 0, len(cells))
-	err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
-		return s.Briefs(ctx, cells, func(b *ledger.Brief) error {
-			page = append(page, *b)
-			return nil
-		})
+	err := w.Books.Moments().Briefs(ctx, cells, func(b *ledger.Brief) error {
+		page = append(page, *b)
+		return nil
 	})
 	if err == nil {
 		w.compare(ctx, page)

@@ -150,14 +150,12 @@ func (p *partition) lookUp(ctx context.Context, found []redisstock.CellView, see
 		}
 	}
 	inSync := int64(0)
-	err := p.snapshot(ctx, func(s *ledger.Snapshot) error {
-		return s.Briefs(ctx, cells, func(b *ledger.Brief) error {
-			if p.passes(b, at[b.Cell]) {
-				inSync++
-			}
-			delete(at, b.Cell)
-			return nil
-		})
+	err := p.Books.Moments().Briefs(ctx, cells, func(b *ledger.Brief) error {
+		if p.passes(b, at[b.Cell]) {
+			inSync++
+		}
+		delete(at, b.Cell)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("look cells up: %w", err)

@@ -115,3 +115,19 @@ func TestSweepOfFewCellsMakesFewCalls(t *testing.T) {
 		}
 	}
 }
+
+// A look at cells that are in sync asks MySQL once, and Redis for its counters and its time.
+func TestLookOfCellsInSyncMakesThreeCalls(t *testing.T) {
+	t.Parallel()
+	const cells, want = 5, 3
+	b := purchases(t, cells)
+	s := b.sweeper(func(func(*event.Batch) error) error { return nil })
+	var all []stock.Cell
+	for sku := range int64(cells) {
+		all = append(all, stock.Cell{SKU: 1 + sku})
+	}
+	report, err := s.Look(t.Context(), all)
+	if err != nil || report.Summary.InSync != cells || report.Summary.Calls != want {
+		t.Errorf("%+v, %v: want %d calls", report.Summary, err, want)
+	}
+}

@@ -132,9 +132,7 @@ func (w *sweep) judgeTransits(ctx context.Context, found []Transit) error {
 	for cell, some := range byCell {
 		begun := w.Now()
 		var cells []stock.Cell
-		err := w.snapshot(ctx, func(s *ledger.Snapshot) error {
-			return s.CellsOf(ctx, cell.SKU, nil, skuMax, func(c stock.Cell) { cells = append(cells, c) })
-		})
+		err := w.Books.Moments().CellsOf(ctx, cell.SKU, nil, skuMax, func(c stock.Cell) { cells = append(cells, c) })
 		if err == nil {
 			err = w.arrivals(ctx, some, cells)
 		}

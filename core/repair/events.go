@@ -98,12 +98,7 @@ func (d *Desk) awaitEvents(ctx context.Context, cell stock.Cell, events map[stoc
 	}
 	for end := time.Now().Add(d.Wait); ; {
 		have := 0
-		s, err := d.Books.Snapshot(ctx)
-		if err != nil {
-			return err
-		}
-		err = s.EventsAt(ctx, cell, left, func(*ledger.Recorded) { have++ })
-		s.Close()
+		err := d.Books.Moments().EventsAt(ctx, cell, left, func(*ledger.Recorded) { have++ })
 		switch {
 		case err != nil:
 			return err

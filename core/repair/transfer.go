@@ -70,12 +70,7 @@ func destination(step *reconcile.RepairStep) stock.Cell {
 
 // left returns the event of a transfer's units leaving a cell, or nil if the ledger does not have it.
 func (d *Desk) left(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) (left *ledger.Recorded, err error) {
-	s, err := d.Books.Snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	err = s.EventsAt(ctx, step.Cell(), []stock.Position{{Epoch: e.Epoch, Seq: e.Seq}}, func(r *ledger.Recorded) {
+	err = d.Books.Moments().EventsAt(ctx, step.Cell(), []stock.Position{{Epoch: e.Epoch, Seq: e.Seq}}, func(r *ledger.Recorded) {
 		found := *r
 		left = &found
 	})
