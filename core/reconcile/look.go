@@ -319,7 +319,7 @@ func (r *closeLook) leaveOut(cells []stock.Cell, errs []error) {
 // known reads which positions the ledger, Kafka and dead letters have, before Redis is read.
 func (r *closeLook) known(ctx context.Context) error {
 	for _, v := range r.views {
-		for _, e := range r.tail[v.Cell] {
+		for _, e := range r.of(v.Cell).tail[v.Cell] {
 			v.Events = append(v.Events, e)
 			if v.Known.Less(e.Position) {
 				v.Known = e.Position

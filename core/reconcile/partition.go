@@ -11,7 +11,7 @@ import (
 )
 
 // partition is one partition of Redis during a sweep. While it is scanned, all its data below are in memory.
-// Afterwards only the cells in doubt are.
+// Afterwards only the cells in doubt and the tail of Kafka are.
 type partition struct {
 	*sweep
 
@@ -21,6 +21,7 @@ type partition struct {
 	inRedis, inBoth fold  // the cells that Redis has, and those that both have
 	passed          int64 // number of cells that were found plainly in sync page by page
 	doubts          map[stock.Cell]*doubt
+	tail            map[stock.Cell][]Event // events that Kafka has and MySQL may lack
 
 	cells  map[stock.Cell]*seen
 	held   map[stock.ReservationID]struct{} // already counted, because a scan may yield one twice
@@ -75,7 +76,7 @@ const (
 func newPartition(w *sweep, number int) *partition {
 	return &partition{
 		sweep: w, number: number, cells: map[stock.Cell]*seen{}, held: map[stock.ReservationID]struct{}{},
-		counts: map[buyer]int64{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{},
+		counts: map[buyer]int64{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{}, tail: map[stock.Cell][]Event{},
 	}
 }
 
@@ -92,14 +93,7 @@ func (p *partition) conclude() {
 		}
 	}
 	for c, events := range p.tail {
-		if s := p.cells[c]; p.has(c) && (s == nil || slices.ContainsFunc(events, func(e Event) bool { return s.Less(e.Position) })) {
-			p.doubtful(c)
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.lettered {
-		if p.has(c) {
+		if s := p.cells[c]; s == nil || slices.ContainsFunc(events, func(e Event) bool { return s.Less(e.Position) }) {
 			p.doubtful(c)
 		}
 	}
@@ -116,9 +110,6 @@ func (p *partition) fail(err error) {
 		p.unreadable(storeOf(err), p.number, err)
 	}
 }
-
-// has reports whether a cell lives in the partition.
-func (p *partition) has(c stock.Cell) bool { return c.Partition(p.Redis.Partitions()) == p.number }
 
 // doubtful marks a cell for a close look.
 func (p *partition) doubtful(c stock.Cell) *doubt {

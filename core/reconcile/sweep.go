@@ -82,9 +82,7 @@ type sweep struct {
 	whole    bool                 // the scope has few cells: each gets a close look from its first event on
 	quick    bool                 // only these cells count
 	asked    map[int][]stock.Cell // cells of the SKU in the scope, by partition; nil: the scope names no SKU
-	tail     map[stock.Cell][]Event
 	tailRead bool
-	lettered []stock.Cell // cells that have dead letters
 
 	mu           sync.Mutex
 	report       *Report
@@ -213,7 +211,6 @@ func (w *sweep) unreadable(store Store, partition int, err error) {
 // readTail reads the events that Kafka has and MySQL may lack. Without them nobody can say that no store has an
 // event.
 func (w *sweep) readTail(ctx context.Context) {
-	w.tail = map[stock.Cell][]Event{}
 	n := 0
 	err := w.Tail(ctx, func(b *event.Batch) error {
 		for i := range b.Events {
@@ -224,7 +221,8 @@ func (w *sweep) readTail(ctx context.Context) {
 			if n++; n > tailMax {
 				return fmt.Errorf("kafka has more than %d events that mysql has not: see whether persisters keep up, and look again then", tailMax)
 			}
-			w.tail[e.Cell] = append(w.tail[e.Cell], Event{*e, b.TimeMS, InKafka})
+			tail := w.of(e.Cell).tail
+			tail[e.Cell] = append(tail[e.Cell], Event{*e, b.TimeMS, InKafka})
 		}
 		return nil
 	})
@@ -256,10 +254,14 @@ func (w *sweep) readMessages(ctx context.Context) error {
 	return err
 }
 
-// readLettered reads the cells that have unresolved dead letters.
+// readLettered reads the cells that have unresolved dead letters: they are in doubt.
 func (w *sweep) readLettered(ctx context.Context) error {
-	err := w.Books.Moments().LetterCells(ctx, letteredMax, func(c stock.Cell) { w.lettered = append(w.lettered, c) })
-	if len(w.lettered) == letteredMax {
+	read := 0
+	err := w.Books.Moments().LetterCells(ctx, letteredMax, func(c stock.Cell) {
+		read++
+		w.of(c).doubtful(c)
+	})
+	if read == letteredMax {
 		w.unreadable(InLetters, -1, fmt.Errorf("more than %d cells have dead letters: resolve or replay some, and compare again", letteredMax))
 	}
 	return err
@@ -294,8 +296,10 @@ func (w *sweep) choose(ctx context.Context) error {
 		w.unreadable(InLedger, -1, fmt.Errorf("the SKU has more than %d cells, so their older events are not read, and no cell beyond %d is: name a sale with --sale too, which is 0 for normal stock",
 			closelyMax, skuMax))
 	}
-	for c := range w.tail {
-		cells[c] = true
+	for _, p := range w.parts {
+		for c := range p.tail {
+			cells[c] = true
+		}
 	}
 	first := stock.Cell{SKU: w.scope.SKU} // perhaps only Redis has it
 	if w.scope.Sale != nil {
