@@ -151,18 +151,7 @@ func (r *Reader) Behind(ctx context.Context, after stock.Cell, most int) ([]stoc
 
 // positions yields the cells and positions that a query finds.
 func (r *Reader) positions(ctx context.Context, what string, yield func(stock.Cell, stock.Position) error, query string) error {
-	conn, err := r.db.Conn(ctx)
-	if err != nil {
-		return fmt.Errorf("read %s: %w: %w", what, stock.ErrNotApplied, err)
-	}
-	defer conn.Close()
-	return valuesFrom(ctx, conn, what, query, func(v *values) error {
-		cell, at := v.cell(), v.position()
-		if v.wrong != nil {
-			return v.wrong
-		}
-		return yield(cell, at)
-	})
+	return r.Moments().eachPosition(ctx, what, []byte(query), yield)
 }
 
 // cells returns the cells that a query finds.

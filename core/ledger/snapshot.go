@@ -286,12 +286,20 @@ func (s *Snapshot) Marks(ctx context.Context, cells []stock.Cell, yield func(sto
 }
 
 func (s *Snapshot) positions(ctx context.Context, what string, yield func(stock.Cell, stock.Position), query []byte) error {
+	return s.eachPosition(ctx, what, query, func(c stock.Cell, at stock.Position) error {
+		yield(c, at)
+		return nil
+	})
+}
+
+// eachPosition yields the cells and positions that a query finds. If yield fails, it stops, and returns that error unchanged.
+func (s *Snapshot) eachPosition(ctx context.Context, what string, query []byte, yield func(stock.Cell, stock.Position) error) error {
 	return s.values(ctx, what, query, func(v *values) error {
 		cell, at := v.cell(), v.position()
-		if v.wrong == nil {
-			yield(cell, at)
+		if v.wrong != nil {
+			return v.wrong
 		}
-		return v.wrong
+		return yield(cell, at)
 	})
 }
 
