@@ -115,15 +115,10 @@ func (h *hands) buyer(sku int64, user, units byte) {
 // refusedEvent takes an event out of the ledger, and keeps it as a dead letter.
 func (h *hands) refusedEvent(sku int64, seq uint64) {
 	h.hand.t.Helper()
-	books := ledger.New(h.db, nil)
-	s, err := books.Snapshot(h.ctx)
-	if err != nil {
-		h.hand.t.Fatal(err)
-	}
-	defer s.Close()
 	var data []byte
 	cell := stock.Cell{SKU: sku}
-	err = s.EventsAt(h.ctx, cell, []stock.Position{{Epoch: 1, Seq: seq}}, func(e *ledger.Recorded) {
+	at := ledger.Place{Cell: cell, At: stock.Position{Epoch: 1, Seq: seq}}
+	err := ledger.New(h.db, nil).Moments().EventsOf(h.ctx, []ledger.Place{at}, func(e *ledger.Recorded) {
 		data = event.Append(nil, event.Batch{Partition: cell.Partition(8), TimeMS: e.TimeMS, Events: []event.Event{e.Event}})
 	})
 	if err != nil || data == nil {

@@ -203,32 +203,8 @@ func (s *Snapshot) events(ctx context.Context, query []byte, yield func(*Recorde
 	}, query)
 }
 
-// EventsAt reads the events of a cell at some positions.
-func (s *Snapshot) EventsAt(ctx context.Context, cell stock.Cell, at []stock.Position, yield func(*Recorded)) error {
-	for some := range slices.Chunk(at, keysAtOnce) {
-		if err := s.eventsAt(ctx, cell, some, yield); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // keysAtOnce is the number of keys that one statement asks for.
 const keysAtOnce = 1000
-
-func (s *Snapshot) eventsAt(ctx context.Context, cell stock.Cell, at []stock.Position, yield func(*Recorded)) error {
-	seqs := map[uint32][]byte{} // by epoch, as a list
-	for _, p := range at {
-		seqs[p.Epoch] = append(strconv.AppendUint(seqs[p.Epoch], p.Seq, 10), ',')
-	}
-	for epoch, list := range seqs {
-		query := appendAmong([]byte(selectEvents), cell)
-		if err := s.events(ctx, fmt.Appendf(query, " AND epoch = %d AND seq IN (%s)", epoch, list[:len(list)-1]), yield); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // Rebases reads the rebases of a cell after a position, in order.
 func (s *Snapshot) Rebases(ctx context.Context, cell stock.Cell, after stock.Position, yield func(*Recorded)) error {

@@ -42,12 +42,12 @@ func (o *older) compareRows(ctx context.Context, s *ledger.Snapshot) error {
 	for id, e := range o.lasts {
 		o.note(id, nil, e)
 	}
-	at := make([]stock.Position, len(later))
+	at := make([]ledger.Place, len(later))
 	for i := range later {
-		at[i] = later[i].Position()
+		at[i] = ledger.Place{Cell: o.cell, At: later[i].Position()}
 	}
 	there := map[stock.Position]Event{}
-	err = s.EventsAt(ctx, o.cell, at, func(e *ledger.Recorded) { there[e.Position] = Event{e.Event, e.TimeMS, InLedger} })
+	err = s.EventsOf(ctx, at, func(e *ledger.Recorded) { there[e.Position] = Event{e.Event, e.TimeMS, InLedger} })
 	for i := range later {
 		r := &later[i]
 		if e, known := there[r.Position()]; known && e.Reservation != r.ID { // without an event there is a gap, which the walk finds

@@ -92,13 +92,13 @@ func (d *Desk) events(ctx context.Context, step *reconcile.RepairStep, e *reconc
 
 // awaitEvents waits until the ledger has the events.
 func (d *Desk) awaitEvents(ctx context.Context, cell stock.Cell, events map[stock.Position]bool) error {
-	left := make([]stock.Position, 0, len(events))
+	left := make([]ledger.Place, 0, len(events))
 	for at := range events {
-		left = append(left, at)
+		left = append(left, ledger.Place{Cell: cell, At: at})
 	}
 	for end := time.Now().Add(d.Wait); ; {
 		have := 0
-		err := d.Books.Moments().EventsAt(ctx, cell, left, func(*ledger.Recorded) { have++ })
+		err := d.Books.Moments().EventsOf(ctx, left, func(*ledger.Recorded) { have++ })
 		switch {
 		case err != nil:
 			return err

@@ -70,7 +70,8 @@ func destination(step *reconcile.RepairStep) stock.Cell {
 
 // left returns the event of a transfer's units leaving a cell, or nil if the ledger does not have it.
 func (d *Desk) left(ctx context.Context, step *reconcile.RepairStep, e *reconcile.TransferEnd) (left *ledger.Recorded, err error) {
-	err = d.Books.Moments().EventsAt(ctx, step.Cell(), []stock.Position{{Epoch: e.Epoch, Seq: e.Seq}}, func(r *ledger.Recorded) {
+	at := ledger.Place{Cell: step.Cell(), At: stock.Position{Epoch: e.Epoch, Seq: e.Seq}}
+	err = d.Books.Moments().EventsOf(ctx, []ledger.Place{at}, func(r *ledger.Recorded) {
 		found := *r
 		left = &found
 	})
