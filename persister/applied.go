@@ -3,7 +3,6 @@ package persister
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -268,14 +267,7 @@ func (m *marker) ledger(ctx context.Context, cells []stock.Cell, marks map[stock
 		}
 	}
 	query = append(query, " ORDER BY sku_id, pool, bucket, epoch, seq"...)
-	rows, err := m.writer.db.QueryContext(ctx, string(query))
-	if err != nil {
-		return nil, fmt.Errorf("read ledger: %w", err)
-	}
-	err = scanAll(rows, func() error {
-		found = append(found, row{})
-		return scanLedger(rows, &found[len(found)-1])
-	})
+	err = readLedger(ctx, m.writer.db, func(r *row) { found = append(found, *r) }, string(query))
 	return found, err
 }
 
@@ -312,15 +304,4 @@ func (m *marker) save(ctx context.Context, moved map[stock.Cell]stock.Position, 
 		fresh[i].report(m.meters, m.log)
 	}
 	return nil
-}
-
-// scanAll calls scan for each row and closes rows.
-func scanAll(rows *sql.Rows, scan func() error) (err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := scan(); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

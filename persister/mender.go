@@ -190,14 +190,10 @@ func saidOf(e *row) string { return fmt.Sprintf("the row is what %v left", e) }
 
 // event reads one event of the ledger, nil if there is none.
 func (m *mender) event(ctx context.Context, where string, values ...any) (found *row, err error) {
-	rows, err := m.writer.tx.QueryContext(ctx, selectLedger+where, values...)
-	if err != nil {
-		return nil, fmt.Errorf("read ledger: %w", err)
-	}
-	err = scanAll(rows, func() error {
-		found = &row{}
-		return scanLedger(rows, found)
-	})
+	err = readLedger(ctx, m.writer.tx, func(r *row) {
+		one := *r
+		found = &one
+	}, selectLedger+where, values...)
 	if err == nil && found != nil && !found.fits() {
 		return nil, refusal(fmt.Sprintf("%v has values that no event can have", found))
 	}

@@ -3,11 +3,11 @@ package persister
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
+	"sluice/core/db"
 	"sluice/core/ledger"
 )
 
@@ -157,32 +157,16 @@ func (w *writer) insertChunk(ctx context.Context, statement string, chunk []*row
 func (w *writer) findForks(ctx context.Context, rows, forks []*row) ([]*row, error) {
 	for chunk := range slices.Chunk(rows, rowsPerStatement) {
 		w.values.sql = appendLedgerKeys(append(w.values.sql[:0], selectLedger...), chunk)
-		have, err := w.tx.QueryContext(ctx, string(w.values.sql))
-		if err != nil {
-			return nil, fmt.Errorf("read ledger: %w", err)
-		}
-		if forks, err = appendForks(forks, chunk, have); err != nil {
-			return nil, err
-		}
-	}
-	return forks, nil
-}
-
-func appendForks(forks, rows []*row, have *sql.Rows) (_ []*row, err error) {
-	defer func() { err = errors.Join(err, have.Close()) }()
-	var found row
-	for have.Next() {
-		if err := scanLedger(have, &found); err != nil {
-			return nil, err
-		}
-		for ; len(rows) > 0 && byPosition(rows[0], &found) <= 0; rows = rows[1:] {
-			if byPosition(rows[0], &found) == 0 && !rows[0].same(&found) {
-				forks = append(forks, rows[0])
+		err := readLedger(ctx, w.tx, func(found *row) {
+			for ; len(chunk) > 0 && byPosition(chunk[0], found) <= 0; chunk = chunk[1:] {
+				if byPosition(chunk[0], found) == 0 && !chunk[0].same(found) {
+					forks = append(forks, chunk[0])
+				}
 			}
+		}, string(w.values.sql))
+		if err != nil {
+			return nil, err
 		}
-	}
-	if err := have.Err(); err != nil {
-		return nil, fmt.Errorf("read ledger: %w", err)
 	}
 	return forks, nil
 }
@@ -206,13 +190,20 @@ func appendLedgerKeys(dst []byte, rows []*row) []byte {
 	return append(dst, " ORDER BY sku_id, pool, bucket, epoch, seq"...)
 }
 
-// scanLedger reads a row of selectLedger.
-func scanLedger(from *sql.Rows, r *row) error {
-	recorded, err := ledger.ScanEvent(from)
+// readLedger yields the rows that a query of selectLedger finds. The next row takes the place of one.
+func readLedger(ctx context.Context, from db.Queryer, yield func(*row), query string, values ...any) error {
+	var found row
+	err := db.Rows(ctx, from, func(rows *sql.Rows) error {
+		recorded, err := ledger.ScanEvent(rows)
+		if err == nil {
+			found = row{Event: recorded.Event, timeMS: recorded.TimeMS, partition: recorded.Reservation.Partition()}
+			yield(&found)
+		}
+		return err
+	}, query, values...)
 	if err != nil {
 		return fmt.Errorf("read ledger: %w", err)
 	}
-	*r = row{Event: recorded.Event, timeMS: recorded.TimeMS, partition: recorded.Reservation.Partition()}
 	return nil
 }
 
@@ -293,17 +284,13 @@ func (w *writer) knownLetters(ctx context.Context, letters []letter) (map[ledger
 		w.values.bytes(id[:])
 	}
 	w.values.end(")")
-	rows, err := w.tx.QueryContext(ctx, string(w.values.sql)) //nolint:sqlclosecheck // scanAll closes them
-	if err != nil {
-		return nil, err
-	}
 	known := map[ledger.LetterID]bool{}
-	return known, scanAll(rows, func() error {
+	return known, db.Rows(ctx, w.tx, func(rows *sql.Rows) error {
 		var id []byte
 		err := rows.Scan(&id)
 		if err == nil {
 			known[ledger.LetterID(id)] = true
 		}
 		return err
-	})
+	}, string(w.values.sql))
 }

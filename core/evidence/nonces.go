@@ -132,27 +132,18 @@ func ignoreDone(err error) error {
 }
 
 // read reads the nonces of the first so many partitions.
-func read(ctx context.Context, from interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}, partitions int, statement string,
-) (vettings []stock.Mark, err error) {
-	rows, err := from.QueryContext(ctx, statement)
-	if err != nil {
-		return nil, fmt.Errorf("read nonces: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	vettings = make([]stock.Mark, partitions)
-	for rows.Next() {
+func read(ctx context.Context, from db.Queryer, partitions int, statement string) ([]stock.Mark, error) {
+	vettings := make([]stock.Mark, partitions)
+	err := db.Rows(ctx, from, func(rows *sql.Rows) error {
 		var partition int
 		var v stock.Mark
-		if err := rows.Scan(&partition, &v.Nonce, &v.Effects); err != nil {
-			return nil, fmt.Errorf("read nonces: %w", err)
-		}
-		if partition < partitions {
+		err := rows.Scan(&partition, &v.Nonce, &v.Effects)
+		if err == nil && partition < partitions {
 			vettings[partition] = v
 		}
-	}
-	if err := rows.Err(); err != nil {
+		return err
+	}, statement)
+	if err != nil {
 		return nil, fmt.Errorf("read nonces: %w", err)
 	}
 	return vettings, nil
