@@ -371,11 +371,7 @@ func (r *closeLook) letters(ctx context.Context, cells []stock.Cell) error {
 func (r *closeLook) counters(ctx context.Context) error {
 	nowMS, err := r.Redis.NowAgain(ctx)
 	if err != nil {
-		errs := make([]error, len(r.cells))
-		for i := range errs {
-			errs[i] = err
-		}
-		r.leaveOut(r.cells, errs)
+		r.leaveOut(r.cells, slices.Repeat([]error{err}, len(r.cells)))
 		return nil
 	}
 	found, errs := r.Redis.ManyCellsNow(ctx, r.cells)
@@ -413,9 +409,15 @@ func (r *closeLook) buyers(ctx context.Context) error {
 // records reads the records of these reservations from Redis.
 func (r *closeLook) records(ctx context.Context, _ *ledger.Snapshot) error {
 	ids := slices.Collect(maps.Keys(r.about))
-	found, errs := r.recordsNow(ctx, ids, r.about)
+	cells, partitions := make([]stock.Cell, len(ids)), make([]int, len(ids))
+	for i, id := range ids {
+		cells[i] = r.about[id]
+		partitions[i] = r.of(cells[i]).number
+	}
+	found, errs := r.Redis.ManyRecordsNow(ctx, partitions, ids)
+	r.leaveOut(cells, errs)
 	for i := range found {
-		if v := r.views[r.about[ids[i]]]; v != nil && errs[i] == nil && found[i].State != stock.StateNone {
+		if v := r.views[cells[i]]; v != nil && errs[i] == nil && found[i].State != stock.StateNone {
 			v.Records = append(v.Records, found[i])
 		}
 	}
@@ -441,18 +443,6 @@ func (r *closeLook) reached(ctx context.Context) {
 		}
 	}
 	r.leaveOut(cells, errs)
-}
-
-// recordsNow reads the records of reservations, each in the partition of a cell, and leaves out the partitions that cannot be read.
-func (r *closeLook) recordsNow(ctx context.Context, ids []stock.ReservationID, of map[stock.ReservationID]stock.Cell) ([]stock.Reservation, []error) {
-	cells, partitions := make([]stock.Cell, len(ids)), make([]int, len(ids))
-	for i, id := range ids {
-		cells[i] = of[id]
-		partitions[i] = r.of(cells[i]).number
-	}
-	found, errs := r.Redis.ManyRecordsNow(ctx, partitions, ids)
-	r.leaveOut(cells, errs)
-	return found, errs
 }
 
 // overdue finds held reservations whose deadline has passed and that no list of deadlines has. Nobody will expire

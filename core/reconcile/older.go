@@ -49,11 +49,7 @@ func (w *sweep) endOlder(ctx context.Context, err error) (*Report, error) {
 	if err != nil {
 		w.unreadable(InLedger, -1, err)
 	}
-	for store := range w.since {
-		if !w.failed[store] {
-			delete(w.since, store)
-		}
-	}
+	w.verified()
 	w.report.Summary.EndedAt = show.Moment(w.Now().UnixMilli())
 	w.report.close()
 	return w.report, nil

@@ -111,15 +111,14 @@ func (p *partition) fail(err error) {
 	}
 }
 
-// doubtful marks a cell for a close look.
+// doubtful marks a cell for a close look, if the scope has it.
 func (p *partition) doubtful(c stock.Cell) *doubt {
-	if !p.scope.has(c) {
-		return &doubt{ids: map[stock.ReservationID]struct{}{}, users: map[int64]struct{}{}}
-	}
 	d := p.doubts[c]
 	if d == nil {
 		d = &doubt{ids: map[stock.ReservationID]struct{}{}, users: map[int64]struct{}{}}
-		p.doubts[c] = d
+		if p.scope.has(c) {
+			p.doubts[c] = d
+		}
 	}
 	return d
 }

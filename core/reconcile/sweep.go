@@ -132,13 +132,14 @@ func (s *Sweeper) begin(scope Scope) *sweep {
 	return w
 }
 
-// end completes the report. A store that could be read again counts as verified from now on.
+// verified counts the stores that could be read again as verified from now on.
+func (w *sweep) verified() {
+	maps.DeleteFunc(w.since, func(s Store, _ time.Time) bool { return !w.failed[s] })
+}
+
+// end completes the report.
 func (w *sweep) end(ctx context.Context, calls *atomic.Int64) *Report {
-	for store := range w.since {
-		if !w.failed[store] {
-			delete(w.since, store)
-		}
-	}
+	w.verified()
 	if w.walked == nil {
 		w.walked = map[stock.Cell]time.Time{}
 	}

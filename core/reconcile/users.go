@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"sluice/core/registry"
@@ -81,12 +82,9 @@ func (u *Users) Do() string {
 }
 
 func (u *Users) names(between string) string {
-	var b strings.Builder
+	names := make([]string, len(u.Strangers))
 	for i, user := range u.Strangers {
-		if i > 0 {
-			b.WriteString(between)
-		}
-		_, _ = fmt.Fprintf(&b, "%d", int64(user))
+		names[i] = strconv.FormatInt(int64(user), 10)
 	}
-	return b.String()
+	return strings.Join(names, between)
 }
