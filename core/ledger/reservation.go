@@ -53,20 +53,29 @@ func (r *Reader) Return(ctx context.Context, id stock.ReservationID) (found *sto
 	if nowMS == 0 {
 		behind = -1
 	}
-	letter, err := r.inLetter(ctx, id)
-	if err != nil {
-		return nil, 0, err
+	found, err = r.returned(ctx, id)
+	letter := false
+	if err == nil && found == nil { // only then the letters, which takes longer, and the row once more: one may have become it
+		if letter, err = r.inLetter(ctx, id); err == nil {
+			found, err = r.returned(ctx, id)
+		}
 	}
-	found, err = r.Reservation(ctx, id)
 	switch {
 	case err != nil:
 		return nil, 0, err
-	case found != nil && found.State == stock.StateReturned:
-		return found, behind, nil
-	case letter:
+	case found == nil && letter:
 		return nil, 0, ErrMayBeLetter
 	}
-	return nil, behind, nil
+	return found, behind, nil
+}
+
+// returned is the row of a return, nil if MySQL has none of that id.
+func (r *Reader) returned(ctx context.Context, id stock.ReservationID) (*stock.Reservation, error) {
+	found, err := r.Reservation(ctx, id)
+	if err != nil || found == nil || found.State != stock.StateReturned {
+		return nil, err
+	}
+	return found, nil
 }
 
 // inLetter reports whether an unresolved dead letter may have the event of an id: it has the id, or nobody can read it.
