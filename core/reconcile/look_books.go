@@ -5,9 +5,25 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"sluice/core/ledger"
 	"sluice/core/stock"
+)
+
+// The bounds of what a close look reads from MySQL.
+const (
+	walkOften   = 2_000_000 // events above a cell's mark that each sweep reads
+	walkEvery   = time.Hour // in which a sweep reads more than that
+	stretchMax  = 200       // events of a cell that are read if the ones before are known to be whole, and no dead letter is about it
+	eventsMax   = 400_000   // events of the ledger that the cells of one look have in memory
+	eventsMost  = 50_000    // events of one cell in memory, at the most
+	eventsLeast = 400       // events of one cell in memory, however many cells there are
+	walkMax     = 5_000_000 // events of one cell that are read
+	walkPage    = 10_000    // events that one statement reads
+	foundMax    = 10_000    // gaps and breaks of one cell
+	adjustedMax = 100_000   // changes of the settings of one cell
+	heldMax     = 200_000   // reservations of the cells of one look
 )
 
 // stock reads the projections, and decides from where on to read each cell's events.
