@@ -151,16 +151,26 @@ func atRest(t *testing.T, lines string) *deployment {
 	return d
 }
 
-// settled waits until nothing is under way.
+// settled waits until nothing is under way: the ledger has all events, and no outbox has one any more. A test may then change a row of
+// the ledger: no other store has its event.
 func (d *deployment) settled() {
 	d.t.Helper()
+	h := d.hand()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		r := d.reconcile(command.ExitDone)
-		if r.Summary.InFlight == 0 && r.Summary.InSync == r.Summary.Cells {
+		left := int64(0)
+		for p := range d.persisterConfig().Stock.Partitions {
+			n, err := h.do("XLEN", keyOf(p, "outbox")).AsInt64()
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			left += n
+		}
+		if left == 0 && r.Summary.InFlight == 0 && r.Summary.InSync == r.Summary.Cells {
 			return
 		}
 		if time.Now().After(deadline) {
-			d.t.Fatalf("still under way: %+v", r)
+			d.t.Fatalf("still under way, %d entries are in the outboxes: %+v", left, r)
 		}
 	}
 }
