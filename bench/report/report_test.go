@@ -1,0 +1,159 @@
+package report
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// sample is a small report that fits together.
+func sample() *Report {
+	r := &Report{
+		Version: Version, Stamp: NewStamp(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), "http://127.0.0.1:8080", 7),
+		Plan:    Plan{Text: "1,000/s for 2s", Arrivals: "constant", Keys: "hot-1", Curve: []Point{{0, 1000}, {2000, 1000}}, SKUs: 1},
+		Seconds: []Second{{Second: 0, WarmUp: true, Planned: 3, Sent: 3, Outcomes: map[Word]int64{Accepted: 3}}, {Second: 1, Outcomes: map[Word]int64{}}},
+		Truth:   Truth{Verdict: Right},
+	}
+	for i, name := range Words {
+		h := NewHistogram()
+		for n := range i {
+			Record(h, time.Duration(n+1)*time.Millisecond)
+		}
+		r.Outcomes = append(r.Outcomes, Outcome{Name: name, Count: int64(i), PerSecond: float64(i), Latency: LatencyOf(h)})
+	}
+	return r
+}
+
+func TestAReportIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	want := sample()
+	path := filepath.Join(t.TempDir(), "report.json")
+	if err := want.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	all, err := Together(got.Outcomes)
+	if err != nil || all.TotalCount() != got.Answers() || all.TotalCount() != 21 {
+		t.Errorf("%d latencies of %d requests, %v", all.TotalCount(), got.Answers(), err)
+	}
+}
+
+func TestReportsThatDoNotFitTogetherAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*Report)
+		want   string
+	}{
+		"no version":      {func(r *Report) { r.Version = 0 }, "no version"},
+		"newer":           {func(r *Report) { r.Version = Version + 1 }, "take a newer one"},
+		"no start":        {func(r *Report) { r.Stamp.Start = time.Time{} }, "no start"},
+		"outcome missing": {func(r *Report) { r.Outcomes = r.Outcomes[1:] }, "want 7"},
+		"another word":    {func(r *Report) { r.Outcomes[0].Name = "won" }, `"won"`},
+		"count":           {func(r *Report) { r.Outcomes[3].Count++ }, "latencies of 3"},
+		"histogram":       {func(r *Report) { r.Outcomes[3].Latency.Histogram = "AAAA" }, "histogram"},
+		"seconds":         {func(r *Report) { r.Seconds[1].Second = 2 }, "second 2"},
+		"second's word":   {func(r *Report) { r.Seconds[1].Outcomes["won"] = 1 }, `"won"`},
+		"verdict":         {func(r *Report) { r.Truth.Verdict = "fine" }, `"fine"`},
+		"exit":            {func(r *Report) { r.Exit = ExitTruth }, "leads to 0"},
+	} {
+		r := sample()
+		c.change(r)
+		var file bytes.Buffer
+		if err := r.Write(&file); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(&file); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	for _, text := range []string{"", "{}", "[]", `{"version":1}`, `{"version":1,"version":1}`, "\x00"} {
+		if _, err := Read(strings.NewReader(text)); err == nil {
+			t.Errorf("%q was read", text)
+		}
+	}
+}
+
+func TestNothingIsLeftOfAFileThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "taken"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := sample().WriteFile(filepath.Join(dir, "taken")); err == nil {
+		t.Error("a directory was overwritten")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
+	}
+}
+
+func TestExitCodesRankWhatWentWrong(t *testing.T) {
+	t.Parallel()
+	r := sample()
+	f := func(want int) {
+		t.Helper()
+		if got := r.ExitCode(); got != want {
+			t.Errorf("exit code %d, want %d", got, want)
+		}
+	}
+	f(ExitDone)
+	r.Truth.Verdict = Unverified
+	f(ExitUnverified)
+	r.Thresholds = []Threshold{{Text: "p99<1ms", Met: true}, {Text: "p50<1ms"}}
+	f(ExitThreshold)
+	r.Generator.Bottleneck = true
+	f(ExitGenerator)
+	r.Cut = &Cut{Why: "the target is gone"}
+	f(ExitFailed)
+	r.Cut.Interrupted = true
+	f(ExitInterrupted)
+	r.Truth.Verdict = Wrong
+	f(ExitTruth)
+}
+
+func TestLatenciesBeyondTheRangeCountAsTheLongest(t *testing.T) {
+	t.Parallel()
+	h := NewHistogram()
+	Record(h, 0)
+	Record(h, 2*time.Hour)
+	if got := LatencyOf(h); h.TotalCount() != 2 || got.MaxMS < 3_500_000 || got.P50MS > 0.002 {
+		t.Errorf("%d latencies: %+v", h.TotalCount(), got)
+	}
+}
+
+func TestLoopbackByName(t *testing.T) {
+	t.Parallel()
+	for target, want := range map[string]bool{
+		"http://127.0.0.1:80": true, "127.0.0.1:80": true, "http://[::1]:80": true, "[::1]:80": true, "http://localhost": true,
+		"http://127.0.0.1.example.org": false, "http://example.org:80": false, "10.0.0.1:80": false, "http://user@10.0.0.1": false,
+	} {
+		if got := Loopback(target); got != want {
+			t.Errorf("Loopback(%q) = %v", target, got)
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	var file bytes.Buffer
+	if err := sample().Write(&file); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(file.Bytes())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := Read(bytes.NewReader(text))
+		if err == nil && r.ExitCode() != r.Exit {
+			t.Errorf("exit code %d of a report that leads to %d was read", r.Exit, r.ExitCode())
+		}
+	})
+}
