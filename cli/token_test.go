@@ -63,6 +63,70 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// A load test's shoppers have a token each, in their order, in a file that nobody else can read and that is whole or not
+// there.
+func TestTokensOfManyUsers(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	key, err := auth.GenerateKey(auth.HS256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := auth.WriteKeys("keys.json", key); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := auth.ReadKeys("keys.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := func(args ...string) (int, output) {
+		t.Helper()
+		var o output
+		return Run(append([]string{"token", "--role", "shopper", "--token-key-file", "keys.json"}, args...), o.console()), o
+	}
+	if code, o := token("--user", "7", "--users", "300", "--out", "tokens.txt"); code != command.ExitDone || o.out.Len() > 0 {
+		t.Fatalf("exit code %d: %s%s", code, o.out.String(), o.err.String())
+	}
+	if info, err := os.Stat("tokens.txt"); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info, err)
+	}
+	made, err := os.ReadFile("tokens.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier := auth.NewVerifier(keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 1000})
+	lines := strings.Split(strings.TrimSuffix(string(made), "\n"), "\n")
+	for i, line := range lines {
+		if who, err := verifier.Verify([]byte(line), time.Now()); err != nil || who != (auth.Identity{Subject: 7 + int64(i), Role: auth.RoleShopper}) {
+			t.Fatalf("line %d is of %+v, %v", i+1, who, err)
+		}
+	}
+	if len(lines) != 300 {
+		t.Errorf("%d lines, want 300", len(lines))
+	}
+	if code, o := token("--user", "8", "--users", "2"); code != command.ExitDone || strings.Count(o.out.String(), "\n") != 2 || o.err.Len() > 0 {
+		t.Errorf("on the standard output: exit code %d: %s%s", code, o.out.String(), o.err.String())
+	}
+	for want, args := range map[string][]string{
+		"tokens.txt exists, and is not overwritten": {"--user", "7", "--out", "tokens.txt"},
+		"the last user would have an id above":      {"--user", "9223372036854775807", "--users", "2", "--out", "new.txt"},
+		"want a whole number, 1 to 1000000":         {"--user", "1", "--users", "1000001", "--out", "new.txt"},
+		"issue token for 25h0m0s":                   {"--user", "1", "--users", "2", "--ttl", "25h", "--out", "new.txt"},
+		"one admin approves a plan":                 {"--user", "1", "--users", "2", "--plan", strings.Repeat("0", 64), "--out", "new.txt"},
+		"--out: create no/new.txt":                  {"--user", "1", "--out", "no/new.txt"},
+	} {
+		if code, o := token(args...); code != command.ExitUsage || !strings.Contains(o.err.String(), want) {
+			t.Errorf("%v: exit code %d: %s, want %q", args, code, o.err.String(), want)
+		}
+	}
+	if again, err := os.ReadFile("tokens.txt"); err != nil || !bytes.Equal(again, made) {
+		t.Errorf("the file was overwritten: %v", err)
+	}
+	if _, err := os.Stat("new.txt"); err == nil {
+		t.Error("what was refused has left a file")
+	}
+}
+
 // A new key is in the form that the settings read, for its owner only, and never overwrites another.
 func TestKeygenMakesWhatTokensNeed(t *testing.T) {
 	dir := t.TempDir()

@@ -1,15 +1,21 @@
 package command
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
+	"os"
 	"regexp"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"sluice/core/auth"
+	"sluice/core/text"
 )
 
 // TokenKey says where the keys of tokens are.
@@ -43,12 +49,14 @@ type Token struct {
 	Key TokenKey `embed:""`
 	Dev DevFile  `embed:""`
 
-	User     int64         `required:"" placeholder:"ID" between:"1-9223372036854775807" help:"User that the token is for."`
+	User     int64         `required:"" placeholder:"ID" between:"1-9223372036854775807" help:"User that the token is for; with --users, the first one."`
+	Users    int64         `placeholder:"N" default:"1" between:"1-1000000" help:"Make tokens for so many users, one after the other from --user on, a line each."`
 	Role     string        `required:"" enum:"shopper,service,admin" help:"What it allows: shopper, service or admin."`
 	TTL      time.Duration `default:"1h" help:"How long it is good for, at most 24h."`
 	Issuer   string        `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT"`
 	Audience string        `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT"`
 	Plan     string        `placeholder:"DIGEST" help:"Approve this plan of sluice reconcile --repair, and nothing else. The role must be admin; edges refuse the token."`
+	File     string        `name:"out" placeholder:"PATH" help:"Write a new file that its owner only can read. Defaults to the standard output."`
 }
 
 // planDigest is the form of a plan's digest.
@@ -56,10 +64,12 @@ var planDigest = regexp.MustCompile("^[0-9a-f]{64}$")
 
 // Help is called by kong.
 func (Token) Help() string {
-	return `Prints the token and nothing else. It is signed with the first key of the file.
+	return `Prints the token and nothing else. It is signed with the first key of the file. With --users it prints a line for each
+user, for load tests that send as many shoppers. A file that exists is never overwritten.
 
 Examples:
   sluice token --user 1001 --role shopper
+  sluice token --user 1001 --users 50000 --role shopper --ttl 24h --out tokens.txt
   curl -H "Authorization: Bearer $(sluice token --user 1 --role admin)" ...
   sluice token --user 2 --role admin --plan 5f0c...91aa > approval`
 }
@@ -72,13 +82,15 @@ func (t *Token) BeforeApply(k *kong.Context) error {
 }
 
 // Run is called by kong.
-func (t *Token) Run(c *Console) error {
+func (t *Token) Run(ctx context.Context, c *Console) error {
 	if t.Key.File == "" {
 		return usage(errors.New("--token-key-file (SLUICE_TOKEN_KEY_FILE) is missing, and no development stack runs here: sluice token keygen makes a file"))
 	}
-	role, err := auth.ParseRole(t.Role)
-	if err != nil {
-		return usage(err)
+	if t.Users-1 > math.MaxInt64-t.User {
+		return usage(fmt.Errorf("--users: the last user would have an id above %d", int64(math.MaxInt64)))
+	}
+	if t.Users > 1 && t.Plan != "" {
+		return usage(errors.New("--plan: one admin approves a plan: leave out --users"))
 	}
 	if t.Plan != "" && !planDigest.MatchString(t.Plan) {
 		return usage(fmt.Errorf("--plan: %.100q: want 64 lower-case hexadecimal digits, which sluice reconcile --repair prints behind the word plan", t.Plan))
@@ -87,14 +99,57 @@ func (t *Token) Run(c *Console) error {
 	if err != nil {
 		return usage(err)
 	}
-	now := time.Now()
-	token, err := keys.Issue(auth.Claims{
-		Identity: auth.Identity{Subject: t.User, Role: role}, Issuer: t.Issuer, Audience: t.Audience,
-		NotBefore: now, Expires: now.Add(t.TTL), Plan: t.Plan,
-	})
+	if t.File == "" {
+		return t.write(ctx, keys, c.Out)
+	}
+	err = newFile(t.File, func(w io.Writer) error { return t.write(ctx, keys, w) })
+	if errors.Is(err, fs.ErrExist) {
+		return usage(fmt.Errorf("%s exists, and is not overwritten: name another file by --out, or remove this one", t.File))
+	}
+	if err == nil {
+		c.Notef("%s has a token of each user from %d to %d, readable by you only", t.File, t.User, t.User+t.Users-1)
+	}
+	return err
+}
+
+// write writes a line for each user.
+func (t *Token) write(ctx context.Context, keys *auth.Keys, to io.Writer) error {
+	role, err := auth.ParseRole(t.Role)
 	if err != nil {
 		return usage(err)
 	}
-	c.Printf("%s\n", token)
+	now := time.Now()
+	lines := bufio.NewWriter(to)
+	for i := range t.Users {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		token, err := keys.Issue(auth.Claims{
+			Identity: auth.Identity{Subject: t.User + i, Role: role}, Issuer: t.Issuer, Audience: t.Audience,
+			NotBefore: now, Expires: now.Add(t.TTL), Plan: t.Plan,
+		})
+		if err != nil {
+			return usage(err)
+		}
+		_, _ = lines.WriteString(token + "\n") // Flush has the error
+	}
+	if err := lines.Flush(); err != nil {
+		return fmt.Errorf("write tokens: %w", err)
+	}
+	return nil
+}
+
+// newFile makes a file that its owner only can read: the whole of it, or none.
+func newFile(path string, write func(io.Writer) error) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
+	if err != nil {
+		return usage(fmt.Errorf("--out: create %w", text.OfFile(err)))
+	}
+	if err = write(file); err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
 	return nil
 }
