@@ -76,6 +76,10 @@ type root struct {
 		Report  command.Reconcile        `cmd:"" default:"withargs" help:"Compare the stores now."`
 		History command.ReconcileHistory `cmd:"" help:"Show the findings of persisters."`
 	} `cmd:"" help:"Compare Redis with ledger, projections, outbox and Kafka."`
+	Bench struct {
+		Page    command.BenchPage    `cmd:"" help:"Write the report of a load run as an HTML page."`
+		Against command.BenchAgainst `cmd:"" help:"Compare the reports of two load runs."`
+	} `cmd:"" help:"Look at load runs."`
 	Restore command.Restore `cmd:"" help:"Write a lost Redis anew from MySQL and Kafka."`
 
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`

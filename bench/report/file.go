@@ -104,6 +104,9 @@ func (r *Report) check() error {
 		if r.Seconds[i].Second != i {
 			return fmt.Errorf("second %d stands where %d should", r.Seconds[i].Second, i)
 		}
+		if longest := latencyMax.Seconds() * 1e3; !within(r.Seconds[i].P50MS, longest) || !within(r.Seconds[i].P99MS, longest) {
+			return fmt.Errorf("second %d: p50 of %v ms, p99 of %v ms", i, r.Seconds[i].P50MS, r.Seconds[i].P99MS)
+		}
 		for name, n := range r.Seconds[i].Outcomes {
 			if !slices.Contains(Words, name) || n < 0 {
 				return fmt.Errorf("second %d: %d times outcome %q", i, n, name)
@@ -118,6 +121,9 @@ func (r *Report) check() error {
 	}
 	return nil
 }
+
+// within reports whether a time is one that a histogram can have: it may round the longest up.
+func within(ms, longest float64) bool { return ms >= 0 && ms <= 1.01*longest }
 
 // checkOutcomes wants every word once, in order, with as many latencies as requests.
 func checkOutcomes(outcomes []Outcome) error {

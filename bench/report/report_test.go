@@ -63,6 +63,8 @@ func TestReportsThatDoNotFitTogetherAreRefused(t *testing.T) {
 		"count":           {func(r *Report) { r.Outcomes[3].Count++ }, "latencies of 3"},
 		"histogram":       {func(r *Report) { r.Outcomes[3].Latency.Histogram = "AAAA" }, "histogram"},
 		"seconds":         {func(r *Report) { r.Seconds[1].Second = 2 }, "second 2"},
+		"second's p50":    {func(r *Report) { r.Seconds[1].P50MS = -1 }, "second 1: p50 of -1 ms"},
+		"second's p99":    {func(r *Report) { r.Seconds[0].P99MS = 1e300 }, "p99 of 1e+300 ms"},
 		"second's word":   {func(r *Report) { r.Seconds[1].Outcomes["won"] = 1 }, `"won"`},
 		"verdict":         {func(r *Report) { r.Truth.Verdict = "fine" }, `"fine"`},
 		"exit":            {func(r *Report) { r.Exit = ExitTruth }, "leads to 0"},

@@ -1,0 +1,153 @@
+package against
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"sluice/bench/report"
+	"sluice/bench/report/reporttest"
+)
+
+func sample(seed uint64, p50MS float64, perSecond int64) *report.Report {
+	return reporttest.New(reporttest.Run{Seed: seed, Seconds: 60, PerSecond: perSecond, P50MS: p50MS, Stock: 1 << 40})
+}
+
+func compared(t *testing.T, older, newer *report.Report) *Comparison {
+	t.Helper()
+	c, err := Compare(older, newer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c *Comparison) verdict(t *testing.T, name string) string {
+	t.Helper()
+	i := slices.IndexFunc(c.Figures, func(f Figure) bool { return f.Name == name })
+	if i < 0 {
+		t.Fatalf("no figure %q in %v", name, c.Figures)
+	}
+	return c.Figures[i].Text()
+}
+
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	older := sample(1, 2, 100)
+	f := func(name, figure string, newer *report.Report, want string) {
+		t.Helper()
+		if got := compared(t, older, newer).verdict(t, figure); got != want {
+			t.Errorf("%s: %s is %q, want %q", name, figure, got, want)
+		}
+	}
+	f("another seed", "accepted", sample(2, 2, 100), "within the noise")
+	f("another seed", "p99 of a second, mean", sample(2, 2, 100), "within the noise")
+	f("itself", "accepted", older, "within the noise")
+	f("slower", "p50 of a second, mean", sample(2, 2.4, 100), "worse")
+	f("faster", "p99 of a second, mean", sample(2, 1.5, 100), "better")
+	f("more", "accepted", sample(2, 2, 110), "better")
+	f("fewer", "accepted", sample(2, 2, 90), "worse")
+	f("more", "answers", sample(2, 2, 110), "higher")
+	f("whole run", "p99 of accepted", sample(2, 2, 110), "noise not known")
+}
+
+// What never happened before and then does in every second is no noise, and what happens once is.
+func TestWhatWasNotThereBefore(t *testing.T) {
+	t.Parallel()
+	older, newer := sample(1, 2, 100), sample(2, 2, 100)
+	shed := func(seconds int) *report.Report {
+		r := sample(2, 2, 100)
+		for i := range seconds {
+			r.Seconds[3+i].Outcomes[report.Shed] = 5
+		}
+		r.Outcome(report.Shed).Count = int64(5 * seconds)
+		return r
+	}
+	if c := compared(t, older, shed(60)); c.verdict(t, "shed") != "worse" || c.Figures[2].Ratio != nil {
+		t.Errorf("%+v", c.Figures[2])
+	}
+	if got := compared(t, older, shed(1)).verdict(t, "shed"); got != "within the noise" {
+		t.Errorf("one second of sixty is %s", got)
+	}
+	for _, f := range compared(t, older, newer).Figures {
+		if f.Name == "shed" {
+			t.Error("a figure of what nobody saw")
+		}
+	}
+}
+
+// Of a hundred pairs of runs that differ by their seed only, about five lie outside of a band that holds 95.
+func TestBandHoldsItsPart(t *testing.T) {
+	t.Parallel()
+	const pairs = 100
+	outside := map[string]int{}
+	for i := range uint64(pairs) {
+		for _, f := range compared(t, sample(1+2*i, 2, 20), sample(2+2*i, 2, 20)).Figures {
+			if f.Verdict == Higher || f.Verdict == Lower {
+				outside[f.Name]++
+			}
+		}
+	}
+	for _, name := range []string{"accepted", "p50 of a second, mean", "p99 of a second, mean"} {
+		if n := outside[name]; n < 1 || n > 15 {
+			t.Errorf("%s: %d of %d lie outside", name, n, pairs)
+		}
+	}
+}
+
+func TestShortRunsHaveNoBand(t *testing.T) {
+	t.Parallel()
+	short := func(seed uint64) *report.Report {
+		return reporttest.New(reporttest.Run{Seed: seed, Seconds: secondsMin - 1, PerSecond: 100, P50MS: 1, Stock: 1 << 40})
+	}
+	for _, f := range compared(t, short(1), short(2)).Figures {
+		if f.Verdict != Unknown || f.Low != nil {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+func TestOtherPlansAreRefused(t *testing.T) {
+	t.Parallel()
+	older := sample(1, 2, 100)
+	for want, change := range map[string]func(*report.Plan){
+		"arrivals: ramp, was poisson": func(p *report.Plan) { p.Arrivals = "ramp" },
+		"curve: ":                     func(p *report.Plan) { p.Curve = append(slices.Clone(p.Curve), report.Point{}) },
+		"length: 1s, was 1m0s":        func(p *report.Plan) { p.LengthMS = 1000 },
+		"choice of SKUs: zipf":        func(p *report.Plan) { p.Keys = "zipf" },
+		"bots: 0.5, was 0.05":         func(p *report.Plan) { p.Bots = 0.5 },
+	} {
+		newer := sample(2, 2, 100)
+		change(&newer.Plan)
+		if _, err := Compare(older, newer); !errors.Is(err, ErrOtherPlan) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	older, newer := sample(1, 2, 100), sample(2, 2, 100)
+	older.Truth.Verdict = report.Wrong
+	newer.Stamp.Cores, newer.Stamp.CPU, newer.Plan.Stock = 8, "", 5
+	newer.Stamp.Commit, newer.Stamp.Settings = "feed", map[string]string{"rate": "1000", "limit": "2"}
+	newer.Cut, newer.Generator.Bottleneck = &report.Cut{AtMS: 1500, Why: "the target is gone"}, true
+	c := compared(t, older, newer)
+	for _, want := range []string{
+		"cores: 8, was 2", "CPU: not known, was Example CPU", "units per SKU at the start: 5, was 1099511627776", "the old run left wrong stock",
+		"the new run was cut short after 1.5s: the target is gone", "in the new run the generator was the bottleneck: its figures say nothing about the target",
+	} {
+		if !slices.Contains(c.Warnings, want) {
+			t.Errorf("no %q in %q", want, c.Warnings)
+		}
+	}
+	for _, want := range []Difference{{"commit", "0123456789ab", "feed"}, {"seed", "1", "2"}, {"--limit", "not known", "2"}} {
+		if !slices.Contains(c.Differs, want) {
+			t.Errorf("no %v in %v", want, c.Differs)
+		}
+	}
+	if calm := compared(t, sample(1, 2, 100), sample(2, 2, 100)); calm.Warnings != nil {
+		t.Errorf("warnings of runs that were alike: %q", calm.Warnings)
+	}
+}
