@@ -154,7 +154,9 @@ func (d *deployment) sells() {
 	if s := seen(d.run(append(create, "--yes", "-o", "json")...)); s.Result != "replayed" || s.Changed {
 		d.t.Errorf("created again: %+v", s)
 	}
-	yes("create", "7", "--name", "winter", "--item", "1001:20").want(command.ExitRefused, "another plan")
+	yes("create", "7", "--name", "winter", "--item", "1001:20").want(command.ExitRefused, "another plan",
+		`name: the sale has "summer", this plan "winter"`, "limit per user: the sale has 1, this plan none", "units of SKU 1003: the sale has 10, this plan none",
+		"make a sale with another id")
 
 	// Whatever changes a sale asks first, and where nobody can answer it wants --yes.
 	for _, args := range [][]string{create, {"sale", "open", "7"}, {"sale", "close", "7"}, {"sale", "fill", "7"}, {"sale", "empty", "7"}} {

@@ -282,9 +282,11 @@ func saleFault(err error) error {
 		return refused(fmt.Errorf("%w\nFill it by sluice sale fill", err))
 	case operate.SaleFaultNotClosed:
 		return refused(fmt.Errorf("%w\nClose it by sluice sale close", err))
+	case operate.SaleFaultPlan:
+		return refused(fmt.Errorf("%w\nThe plan of a sale stays: give the values that it has, or make a sale with another id", err))
 	case operate.SaleFaultStale:
 		return refused(fmt.Errorf("%w\nRedis may have forgotten whether the units have moved: sluice reconcile report says which half is missing", err))
-	case operate.SaleFaultShort, operate.SaleFaultPlan, operate.SaleFaultCall, operate.SaleFaultTransfer, operate.SaleFaultCell:
+	case operate.SaleFaultShort, operate.SaleFaultCall, operate.SaleFaultTransfer, operate.SaleFaultCell:
 		return refused(err)
 	case operate.SaleFaultShut, operate.SaleFaultOther:
 	}

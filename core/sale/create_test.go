@@ -3,6 +3,7 @@ package sale_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -46,6 +47,62 @@ func TestCreateTwiceIsOnce(t *testing.T) {
 	m.must(m.Create(t.Context(), plan()))
 	if m.avail(1, 0) != 50 || m.avail(1, 7) != 50 {
 		t.Errorf("SKU 1 has %d and %d units", m.avail(1, 0), m.avail(1, 7))
+	}
+}
+
+// Every value of a plan is compared, and the error has a line for each that differs, and for no other.
+func TestOtherPlanSaysWhatDiffers(t *testing.T) {
+	t.Parallel()
+	m := newMarket(t, map[int64]int64{1: 100, 2: 100})
+	m.must(m.Create(t.Context(), plan()))
+	changes := map[string]struct {
+		change func(*sale.Plan)
+		lines  []string
+	}{
+		"Name":           {func(p *sale.Plan) { p.Name = "winter" }, []string{`name: the sale has "summer", this plan "winter"`}},
+		"Limit":          {func(p *sale.Plan) { p.Limit = 0 }, []string{"limit per user: the sale has 1, this plan none"}},
+		"Hold":           {func(p *sale.Plan) { p.Hold = time.Hour }, []string{"hold time: the sale has 1m0s, this plan 1h0m0s"}},
+		"Ack":            {func(p *sale.Plan) { p.Ack = stock.AckReplica }, []string{"acknowledge level: the sale has log, this plan replica"}},
+		"ShopperDeducts": {func(p *sale.Plan) { p.ShopperDeducts = false }, []string{"shoppers may deduct: the sale has true, this plan false"}},
+		"RegisteredOnly": {func(p *sale.Plan) { p.RegisteredOnly = true }, []string{"registered users only: the sale has false, this plan true"}},
+		"ExtendMax":      {func(p *sale.Plan) { p.ExtendMax = time.Minute }, []string{"bound of extensions: the sale has 0s, this plan 1m0s"}},
+		"Items": {func(p *sale.Plan) { p.Items = []sale.Allotment{{SKU: 3, Quantity: 5}, {SKU: 1, Quantity: 60}} }, []string{
+			"units of SKU 1: the sale has 50, this plan 60", "units of SKU 2: the sale has 30, this plan none", "units of SKU 3: the sale has none, this plan 5",
+		}},
+	}
+	refused := func(p sale.Plan, lines []string) {
+		t.Helper()
+		_, err := m.Create(t.Context(), p)
+		want := sale.ErrOtherPlan.Error() + ":\n" + strings.Join(lines, "\n")
+		if !errors.Is(err, sale.ErrOtherPlan) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+	all := plan()
+	var lines []string
+	for field := range reflect.TypeFor[sale.Plan]().Fields() {
+		if field.Name == "ID" {
+			continue
+		}
+		c, ok := changes[field.Name]
+		if !ok {
+			t.Errorf("nothing changes %s", field.Name)
+			continue
+		}
+		one := plan()
+		c.change(&one)
+		refused(one, c.lines)
+		c.change(&all)
+		lines = append(lines, c.lines...)
+	}
+	refused(all, lines)
+
+	many := plan()
+	for sku := range int64(30) {
+		many.Items = append(many.Items, sale.Allotment{SKU: 100 + sku, Quantity: 1})
+	}
+	if _, err := m.Create(t.Context(), many); err == nil || !strings.HasSuffix(err.Error(), "units of SKU 119: the sale has none, this plan 1\nand 10 SKUs more") {
+		t.Errorf("30 items more: %v", err)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"sluice/core/stock"
@@ -27,8 +26,8 @@ func (d *Desk) Create(ctx context.Context, p Plan) (Sale, error) {
 	if err != nil {
 		return Sale{}, err
 	}
-	if !reflect.DeepEqual(e.plan, p) {
-		return Sale{}, fmt.Errorf("sale %d: %w", p.ID, ErrOtherPlan)
+	if differ := p.differs(&e.plan); len(differ) > 0 {
+		return Sale{}, fmt.Errorf("sale %d: %w:\n%w", p.ID, ErrOtherPlan, differ)
 	}
 	if err := d.checkOpen(ctx, e); err != nil {
 		return Sale{}, e.partly(p.ID, err)
