@@ -124,7 +124,7 @@ func Run(args []string, console *command.Console) int {
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
 	err = errors.Join(k.Run(log), console.Written())
-	return report(console, err, command.ExitCode(err))
+	return report(console, err, command.ExitCode(ctx, err))
 }
 
 // untilSignal returns a context that ends with the signal that ends the program in order: SIGINT, SIGTERM, or SIGHUP

@@ -186,7 +186,10 @@ Both members are base64url without padding.
 | 5 | it may or may not have been done: repeat the command as its message says |
 | 6 | ` + "`reconcile`" + ` found differences |
 | 7 | ` + "`reconcile`" + ` found none, and could not read everything |
-| 130 | interrupted by a signal |
+| 130 | SIGINT, SIGTERM or SIGHUP ended it early: what was done until then stays, and the message says how to go on |
+
+A service ends with 0 after such a signal, once it has drained, and so does ` + "`dev`" + `. A second SIGINT or SIGTERM ends any
+command at once, by the signal itself.
 `
 
 func settingOf(f *kong.Flag, texts map[any]config.Text) setting {

@@ -111,7 +111,18 @@ func (d *deployment) answer(typed string, args ...string) result {
 
 func (d *deployment) runBy(stdin string, atTerminal bool, args ...string) result {
 	d.t.Helper()
-	path := args[:1]
+	args, path := d.withFlags(args)
+	var o output
+	console := o.console()
+	console.In, console.InIsTerminal, console.ErrIsTerminal = strings.NewReader(stdin), atTerminal, atTerminal
+	r := result{t: d.t, args: path, code: Run(args, console)}
+	r.out, r.err = o.out.String(), o.err.String()
+	return r
+}
+
+// withFlags adds the flags that a command knows of the deployment's, and returns the words of the command itself.
+func (d *deployment) withFlags(args []string) (all, path []string) {
+	path = args[:1]
 	for _, leaf := range model().Leaves(false) {
 		words := strings.Fields(leaf.Path())
 		if leaf.Parent.DefaultCmd == leaf && (len(args) == len(words)-1 || args[len(words)-1][0] == '-') { // its parent does the same
@@ -126,12 +137,7 @@ func (d *deployment) runBy(stdin string, atTerminal bool, args ...string) result
 			}
 		}
 	}
-	var o output
-	console := o.console()
-	console.In, console.InIsTerminal, console.ErrIsTerminal = strings.NewReader(stdin), atTerminal, atTerminal
-	r := result{t: d.t, args: path, code: Run(args, console)}
-	r.out, r.err = o.out.String(), o.err.String()
-	return r
+	return args, path
 }
 
 // want checks the exit code and what was said, on whichever stream.

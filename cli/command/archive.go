@@ -86,7 +86,7 @@ func (a *ArchiveRun) Run(ctx context.Context, c *Console, log *slog.Logger) erro
 	before := time.Now().Add(-a.OlderThan).UTC().Truncate(time.Millisecond) // rows before it are old, by this machine's clock
 	err = persister.Schema().Check(ctx, db)
 	if err == nil && !a.DryRun {
-		err = a.ask(c, fmt.Sprintf("Move what happened before %s to %s, and delete it from MySQL?", before.Format(time.RFC3339), a.Dir), "archive")
+		err = a.ask(ctx, c, fmt.Sprintf("Move what happened before %s to %s, and delete it from MySQL?", before.Format(time.RFC3339), a.Dir), "archive")
 	}
 	var done archive.Done
 	if err == nil {

@@ -1,6 +1,9 @@
 package command
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 // Consent has the flags by which a user agrees to a change.
 type Consent struct {
@@ -18,11 +21,11 @@ func (g Consent) check(c *Console) error {
 
 // ask asks whether to go on, unless the user has said so already. The answer to type is the subject of the question,
 // because a yes would come too fast.
-func (g Consent) ask(c *Console, question, answer string) error {
+func (g Consent) ask(ctx context.Context, c *Console, question, answer string) error {
 	if g.Yes {
 		return nil
 	}
-	return c.Confirm(question, answer)
+	return c.Confirm(ctx, question, answer)
 }
 
 var errNobody = usage(errors.New("nobody is there to confirm: repeat with --yes, or look first with --dry-run"))

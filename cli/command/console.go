@@ -4,6 +4,7 @@ package command
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -139,12 +140,15 @@ func (c *Console) paint(code, s string) painted {
 }
 
 // Confirm asks the user to type the answer. If nobody can be asked, the error names --yes.
-func (c *Console) Confirm(question, answer string) error {
+func (c *Console) Confirm(ctx context.Context, question, answer string) error {
 	if !c.canAsk() {
 		return errNobody
 	}
 	_, _ = fmt.Fprintf(c.Err, "%s\nType %s to go on: ", text.Escape(question), text.Escape(answer))
-	line, err := bufio.NewReader(io.LimitReader(c.In, 256)).ReadString('\n')
+	line, err := bufio.NewReader(io.LimitReader(untilEnd(ctx, c.In), 256)).ReadString('\n')
+	if ctx.Err() != nil {
+		return fmt.Errorf("not confirmed: nothing was changed: %w", ctx.Err())
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read answer: %w", err)
 	}

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,7 +24,7 @@ func TestConfirmWantsTheAnswer(t *testing.T) {
 	for typed, ok := range map[string]bool{"1001\n": true, "1001\r\n": true, "1001": true, "y\n": false, "\n": false, "": false, "10011\n": false} {
 		var asked bytes.Buffer
 		c := &Console{In: strings.NewReader(typed), Err: &asked, InIsTerminal: true, ErrIsTerminal: true}
-		if err := c.Confirm("Sure?", "1001"); (err == nil) != ok {
+		if err := c.Confirm(t.Context(), "Sure?", "1001"); (err == nil) != ok {
 			t.Errorf("typed %q: %v", typed, err)
 		}
 		if !strings.Contains(asked.String(), "Sure?\nType 1001") {
@@ -29,7 +32,7 @@ func TestConfirmWantsTheAnswer(t *testing.T) {
 		}
 	}
 	c := &Console{In: strings.NewReader("1001\n"), Err: &bytes.Buffer{}, ErrIsTerminal: true}
-	if err := c.Confirm("Sure?", "1001"); ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), "--yes") {
+	if err := c.Confirm(t.Context(), "Sure?", "1001"); ExitCode(t.Context(), err) != ExitUsage || !strings.Contains(err.Error(), "--yes") {
 		t.Errorf("without a terminal: %v", err)
 	}
 }
@@ -43,7 +46,7 @@ func TestTextsOfAnybodyShowThemselves(t *testing.T) {
 		"result":   func(c *Console) { c.Printf("%s", hostile) },
 		"word":     func(c *Console) { c.Printf("%v", sale.Phase(hostile)) },
 		"note":     func(c *Console) { c.Notef("%s", hostile) },
-		"question": func(c *Console) { _ = c.Confirm(hostile, "x") },
+		"question": func(c *Console) { _ = c.Confirm(t.Context(), hostile, "x") },
 		"paint":    func(c *Console) { c.Printf("%s", c.paint(red, hostile)) },
 		"event": func(c *Console) {
 			(&reservationReport{Ledger: []ledger.Event{{Reason: hostile}}}).print(c)
@@ -177,20 +180,74 @@ func TestNumber(t *testing.T) {
 
 func TestExitCode(t *testing.T) {
 	t.Parallel()
-	for err, want := range map[error]int{
-		usage(errors.New("x")):                                 ExitUsage,
-		fmt.Errorf("x: %w", notFound(errors.New("x"))):         ExitNotFound,
-		errors.Join(errors.New("x"), refused(errors.New("x"))): ExitRefused,
-		fmt.Errorf("x: %w", stock.ErrUnknown):                  ExitUnknown,
-		fmt.Errorf("x: %w", context.Canceled):                  ExitInterrupted,
-		errors.New("x"):                                        ExitFailed,
+	goes := t.Context()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	failed := errors.New("x")
+	for _, c := range []struct {
+		err               error
+		want, interrupted int
+	}{
+		{nil, ExitDone, ExitDone},
+		{failed, ExitFailed, ExitFailed},
+		{usage(failed), ExitUsage, ExitUsage},
+		{fmt.Errorf("x: %w", notFound(failed)), ExitNotFound, ExitNotFound},
+		{errors.Join(failed, refused(failed)), ExitRefused, ExitRefused},
+		{codedError{failed, ExitDrift}, ExitDrift, ExitDrift},
+		{fmt.Errorf("x: %w", stock.ErrUnknown), ExitUnknown, ExitInterrupted},
+		{fmt.Errorf("x: %w: %w", stock.ErrUnknown, context.Canceled), ExitUnknown, ExitInterrupted},
+		{fmt.Errorf("x: %w", context.Canceled), ExitFailed, ExitInterrupted}, // by something else than a signal
+		{inPart(fmt.Errorf("x: %w", context.Canceled)), ExitFailed, ExitInterrupted},
 	} {
-		if got := ExitCode(err); got != want {
-			t.Errorf("%v: %d, want %d", err, got, want)
+		if got := ExitCode(goes, c.err); got != c.want {
+			t.Errorf("%v: %d, want %d", c.err, got, c.want)
+		}
+		if got := ExitCode(ended, c.err); got != c.interrupted {
+			t.Errorf("%v after a signal: %d, want %d", c.err, got, c.interrupted)
 		}
 	}
-	if ExitCode(nil) != ExitDone {
-		t.Error("no error is a failure")
+}
+
+// A signal ends what waits for somebody who types nothing, or for a pipe into which nobody writes.
+func TestWaitsForInputEndWithASignal(t *testing.T) {
+	t.Parallel()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	writer, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	for name, wait := range map[string]func(context.Context, *Console) error{
+		"question": func(ctx context.Context, c *Console) error { return c.Confirm(ctx, "Sure?", "1001") },
+		"standard input": func(ctx context.Context, c *Console) error {
+			in, _, err := c.input(ctx, "-", "file")
+			if err == nil {
+				_, err = in.Read(make([]byte, 10))
+			}
+			return err
+		},
+		"pipe with a name": func(ctx context.Context, c *Console) error {
+			in, _, err := c.input(ctx, fifo, "file")
+			if err == nil {
+				defer in.Close()
+				_, err = in.Read(make([]byte, 10))
+			}
+			return err
+		},
+	} {
+		in, typed := io.Pipe()
+		ctx, interrupt := context.WithCancel(t.Context())
+		c := &Console{In: in, Err: io.Discard, InIsTerminal: true, ErrIsTerminal: true}
+		ended := make(chan error, 1)
+		go func() { ended <- wait(ctx, c) }()
+		interrupt()
+		if err := <-ended; ExitCode(ctx, err) != ExitInterrupted {
+			t.Errorf("%s: %v", name, err)
+		}
+		_ = typed.Close()
 	}
 }
 

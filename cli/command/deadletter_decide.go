@@ -79,7 +79,7 @@ func (d *letterDecision) decide(ctx context.Context, c *Console, question func(*
 		if d.DryRun {
 			return d.show(c, now.Letter, "dry_run", changes, "it "+what+" (dry run: nothing was changed)")
 		}
-		if err := d.ask(c, fmt.Sprintf("Dead letter %v, %s (%s): it %s", id, now.Reason, now.Detail, what), d.ID[:8]); err != nil {
+		if err := d.ask(ctx, c, fmt.Sprintf("Dead letter %v, %s (%s): it %s", id, now.Reason, now.Detail, what), d.ID[:8]); err != nil {
 			return err
 		}
 		return do(books, id, ledger.Decision{By: by, Reason: d.Reason})

@@ -114,6 +114,9 @@ func (d *Doctor) Run(ctx context.Context, c *Console) error {
 		bounded, cancel := context.WithTimeout(ctx, part.within)
 		part.examine(bounded, e)
 		cancel()
+		if ctx.Err() != nil { // what was under way tells nothing
+			return fmt.Errorf("check the deployment: %w", ctx.Err())
+		}
 	}
 	if d.json() {
 		if err := c.JSON(e); err != nil {

@@ -17,7 +17,7 @@ const (
 	ExitUnknown     = 5   // it may or may not have been done: repeat the command as its message says
 	ExitDrift       = 6   // reconcile found differences
 	ExitUnverified  = 7   // reconcile found none, and could not read everything
-	ExitInterrupted = 130 // by a signal
+	ExitInterrupted = 130 // SIGINT, SIGTERM or SIGHUP ended it early; what was done until then stays
 )
 
 // codedError is an error with an exit code of its own.
@@ -41,18 +41,21 @@ func notFound(err error) error { return codedError{err, ExitNotFound} }
 func refused(err error) error  { return codedError{err, ExitRefused} }
 func inPart(err error) error   { return codedError{err, ExitFailed} }
 
-// ExitCode returns the exit code for the error of a command.
-func ExitCode(err error) int {
+// ExitCode returns the exit code for the error of a command. Ctx is that of the whole program, which ends with a signal. An
+// error that comes from the signal makes the command an interrupted one, also where a change was under way, whose outcome is
+// then unknown, or was done in part. Whatever else a command has found out stands.
+func ExitCode(ctx context.Context, err error) int {
+	interrupted := ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, stock.ErrUnknown))
 	var coded interface{ ExitCode() int }
 	switch {
 	case err == nil:
 		return ExitDone
+	case interrupted:
+		return ExitInterrupted
 	case errors.As(err, &coded):
 		return coded.ExitCode()
 	case errors.Is(err, stock.ErrUnknown):
 		return ExitUnknown
-	case errors.Is(err, context.Canceled):
-		return ExitInterrupted
 	}
 	return ExitFailed
 }

@@ -32,11 +32,16 @@ func TestExitCodesFollowTheError(t *testing.T) {
 		{stock.ErrUnknown, 5},
 		{context.Canceled, 130},
 	} {
+		ctx, end := context.WithCancel(t.Context())
+		if c.code == ExitInterrupted {
+			end()
+		}
 		for _, wrapped := range []error{c.err, errors.Join(c.err, nil), joined(c.err)} {
-			if got := ExitCode(wrapped); got != c.code {
+			if got := ExitCode(ctx, wrapped); got != c.code {
 				t.Errorf("%v: exit code %d, want %d", wrapped, got, c.code)
 			}
 		}
+		end()
 		if !regexp.MustCompile(`(?m)^\| ` + strconv.Itoa(c.code) + ` \|`).Match(document) {
 			t.Errorf("exit code %d is not in docs/configuration.md", c.code)
 		}

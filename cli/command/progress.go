@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -86,12 +87,13 @@ func (c *Console) rate(lines int64, seconds float64) {
 }
 
 // input opens a file to load, or the standard input for -. Its size is 0 if nobody knows it. what names the file in an error.
-func (c *Console) input(path, what string) (io.ReadCloser, int64, error) {
+// Reading ends with ctx.
+func (c *Console) input(ctx context.Context, path, what string) (io.ReadCloser, int64, error) {
 	if path == "-" {
 		if c.InIsTerminal {
 			c.Notef("reading from the terminal, up to Ctrl-D")
 		}
-		return io.NopCloser(c.In), 0, nil
+		return io.NopCloser(untilEnd(ctx, c.In)), 0, nil
 	}
 	file, err := os.Open(path) //nolint:gosec // G304: the operator names the file
 	if err != nil {
@@ -99,9 +101,42 @@ func (c *Console) input(path, what string) (io.ReadCloser, int64, error) {
 	}
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return file, 0, nil //nolint:nilerr // without a size only the progress lacks its end
+		return struct {
+			io.Reader
+			io.Closer
+		}{untilEnd(ctx, file), file}, 0, nil //nolint:nilerr // without a size only the progress lacks its end
 	}
 	return file, info.Size(), nil
+}
+
+// endingReader is a reader whose reads end with a context.
+type endingReader struct {
+	ctx context.Context //nolint:containedctx // Read has none
+	r   io.Reader
+}
+
+// untilEnd makes the reads of a terminal or of a pipe, which nobody can cut off, return once ctx has ended. The read itself
+// goes on until something comes, or until the program ends.
+func untilEnd(ctx context.Context, r io.Reader) io.Reader { return &endingReader{ctx, r} }
+
+// Read implements io.Reader.
+func (e *endingReader) Read(b []byte) (int, error) {
+	type result struct {
+		bytes []byte
+		err   error
+	}
+	results := make(chan result, 1)
+	go func() {
+		own := make([]byte, len(b)) // b is the caller's again if ctx ends
+		n, err := e.r.Read(own)
+		results <- result{own[:n], err}
+	}()
+	select {
+	case read := <-results:
+		return copy(b, read.bytes), read.err
+	case <-e.ctx.Done():
+		return 0, e.ctx.Err()
+	}
 }
 
 // countingReader counts the bytes that are read through it.

@@ -129,7 +129,7 @@ func (r *Reconcile) Run(ctx context.Context, c *Console) error {
 			w.tellLosses(ctx, report)
 		}
 		switch {
-		case r.Watch && ctx.Err() != nil:
+		case r.Watch && ctx.Err() != nil && last != nil:
 			return errors.Join(verdictError(last), w.close()) // how a watch ends
 		case err != nil || !r.Watch:
 			return errors.Join(err, verdictError(last), w.close())

@@ -93,7 +93,7 @@ func (w *reconcileRun) mend(ctx context.Context, report *reconcile.Report) error
 	}
 	who, err := w.authority(plan)
 	if err == nil && !w.Yes && plan.Does > 0 {
-		err = w.console.Confirm(fmt.Sprintf("About to do %d steps, which put %s units right", plan.Does, number(plan.Units)), plan.Digest.String()[:8])
+		err = w.console.Confirm(ctx, fmt.Sprintf("About to do %d steps, which put %s units right", plan.Does, number(plan.Units)), plan.Digest.String()[:8])
 	}
 	if err != nil {
 		return err

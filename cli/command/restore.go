@@ -99,7 +99,7 @@ func (r *Restore) Run(ctx context.Context, c *Console) (err error) {
 		return nil
 	}
 	question := fmt.Sprintf("About to write %d partitions of deployment %s anew", len(plan.Partitions), r.Stock.Deployment)
-	if err := r.ask(c, question, "restore"); err != nil {
+	if err := r.ask(ctx, c, question, "restore"); err != nil {
 		return err
 	}
 	began := time.Now()

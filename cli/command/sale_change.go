@@ -193,7 +193,7 @@ func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) er
 		}
 		if f.After.Changed {
 			question := fmt.Sprintf("About to change sale %d: %s", x.Sale, strings.Join(lines, "; "))
-			if err := x.consent.ask(c, question, strconv.FormatUint(uint64(x.Sale), 10)); err != nil {
+			if err := x.consent.ask(ctx, c, question, strconv.FormatUint(uint64(x.Sale), 10)); err != nil {
 				return err
 			}
 		}

@@ -23,8 +23,8 @@ func TestSaleDoneInPartFails(t *testing.T) {
 		fmt.Errorf("%w: %w", sale.ErrPartly, stock.ErrUnknown):         ExitUnknown,
 	} {
 		got := saleFault(err)
-		if ExitCode(got) != want || want != ExitRefused && !strings.Contains(got.Error(), "Repeat the command") {
-			t.Errorf("%v: exit code %d, want %d", got, ExitCode(got), want)
+		if ExitCode(t.Context(), got) != want || want != ExitRefused && !strings.Contains(got.Error(), "Repeat the command") {
+			t.Errorf("%v: exit code %d, want %d", got, ExitCode(t.Context(), got), want)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func (s *SaleRegister) Run(ctx context.Context, c *Console) (err error) {
 	if len(s.User) == 0 && s.File == "" {
 		return usage(errors.New("want users: --user, or --file"))
 	}
-	source, size, err := s.source(c)
+	source, size, err := s.source(ctx, c)
 	if err != nil {
 		return usage(err)
 	}
@@ -66,7 +66,7 @@ func (s *SaleRegister) Run(ctx context.Context, c *Console) (err error) {
 		return err
 	}
 	if !s.DryRun {
-		if err := s.ask(c, fmt.Sprintf("About to register users for sale %d in deployment %s", s.ID, s.Stock.Deployment), "register"); err != nil {
+		if err := s.ask(ctx, c, fmt.Sprintf("About to register users for sale %d in deployment %s", s.ID, s.Stock.Deployment), "register"); err != nil {
 			return err
 		}
 	}
@@ -110,9 +110,9 @@ func (s *SaleRegister) Run(ctx context.Context, c *Console) (err error) {
 }
 
 // source is where the users come from, as lines. Its size is 0 if nobody knows it.
-func (s *SaleRegister) source(c *Console) (io.ReadCloser, int64, error) {
+func (s *SaleRegister) source(ctx context.Context, c *Console) (io.ReadCloser, int64, error) {
 	if s.File != "" {
-		return c.input(s.File, "file of users")
+		return c.input(ctx, s.File, "file of users")
 	}
 	var lines strings.Builder
 	for _, user := range s.User {

@@ -22,7 +22,7 @@ func TestUnknownChangeNamesItsKey(t *testing.T) {
 	}
 	change := five("")
 	_, err := change.do(t.Context(), &Console{}, deskOf(silent{model}))
-	if ExitCode(err) != ExitUnknown {
+	if ExitCode(t.Context(), err) != ExitUnknown {
 		t.Fatalf("without an answer: %v", err)
 	}
 	_, advice, _ := strings.Cut(err.Error(), "--key ")
@@ -126,7 +126,7 @@ func TestAdjustRefusesAClosingThatHasPassed(t *testing.T) {
 		settings := stock.Settings{ClosesAtMS: time.Now().Add(in).UnixMilli()}
 		change := cellChange{consent: Consent{Yes: true}, change: *operate.Adjust(stock.Cell{SKU: 1}, 0, stock.FieldClosesAt, settings, "test", byCommand(""))}
 		_, err := change.do(t.Context(), &Console{}, deskOf(model))
-		if ok && err != nil || !ok && (ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), "sluice stock freeze")) {
+		if ok && err != nil || !ok && (ExitCode(t.Context(), err) != ExitUsage || !strings.Contains(err.Error(), "sluice stock freeze")) {
 			t.Errorf("closing %v from now: %v", in, err)
 		}
 	}

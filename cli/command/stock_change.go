@@ -95,7 +95,7 @@ func (x *cellChange) do(ctx context.Context, c *Console, desk *operate.Desk) (*c
 	}
 	if !foreseen.Idle() {
 		question := fmt.Sprintf("About to %s %v: %s", x.what, cell, strings.Join(differences(&foreseen.Done), "; "))
-		if err := x.consent.ask(c, question, strconv.FormatInt(cell.SKU, 10)); err != nil {
+		if err := x.consent.ask(ctx, c, question, strconv.FormatInt(cell.SKU, 10)); err != nil {
 			return nil, err
 		}
 	}

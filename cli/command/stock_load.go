@@ -49,7 +49,7 @@ In JSON lines, ids and times are strings, everything else is not:
 
 // Run is called by kong.
 func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
-	file, size, err := c.input(l.File, "stock file")
+	file, size, err := c.input(ctx, l.File, "stock file")
 	if err != nil {
 		return usage(err)
 	}
@@ -59,7 +59,7 @@ func (l *StockLoad) Run(ctx context.Context, c *Console) (err error) {
 	}
 	counted := &countingReader{r: file}
 	if !l.DryRun {
-		if err := l.ask(c, fmt.Sprintf("About to create the SKUs of %s in deployment %s", l.File, l.Stock.Deployment), "load"); err != nil {
+		if err := l.ask(ctx, c, fmt.Sprintf("About to create the SKUs of %s in deployment %s", l.File, l.Stock.Deployment), "load"); err != nil {
 			return err
 		}
 	}
