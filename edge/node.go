@@ -156,7 +156,7 @@ func (n *Node) startEngine(context.Context) error {
 	n.redis = &guarded{
 		Store: n.store, publisher: n.publisher, marks: n.marks, nonces: evidence.NewNonces(n.db), deployment: n.cfg.Stock.Deployment,
 		vetter: vetting.Vetter{
-			Client: n.client, DB: n.db, Kafka: n.cfg.Kafka, Stock: n.cfg.Stock.Agreed,
+			Client: n.client, DB: n.db, Redis: n.cfg.Redis, Kafka: n.cfg.Kafka, Stock: n.cfg.Stock.Agreed,
 			AllowNoPersistence: n.cfg.AllowNoPersistence, Log: n.log,
 		},
 	}

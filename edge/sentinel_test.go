@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,13 +32,19 @@ const (
 // newWatchedStack is a stack whose Redis is a primary with one replica, and three Sentinels.
 func newWatchedStack(t *testing.T) (*stack, *local.Redis) {
 	t.Helper()
+	s, primary, _ := newWatchedStackOf(t)
+	return s, primary
+}
+
+func newWatchedStackOf(t *testing.T) (*stack, *local.Redis, *local.Sentinels) {
+	t.Helper()
 	primary := servicetest.Redis(t)
 	servicetest.RedisWith(t, local.RedisOptions{ReplicaOf: primary.Addr})
 	sentinels := servicetest.Sentinels(t, primary, 1, downAfter)
 	s := newStack(t, primary.Addr)
 	s.cfg.Redis = redis.Config{SentinelAddrs: sentinels.Addrs, SentinelMaster: sentinels.Master, CallTimeout: 5 * time.Second}
 	s.cfg.Replicas.Timeout = 5 * time.Second
-	return s, primary
+	return s, primary, sentinels
 }
 
 // TestPromotionBySentinels kills the primary in the middle of sales that a replica has to have. The edge must find
@@ -243,4 +250,25 @@ func TestDemotedPrimaryLosesItsScripts(t *testing.T) {
 		}
 		return got.code() == "sold_out"
 	})
+}
+
+// TestPrimaryOfAMinorityStaysShut restarts a primary that only one of three Sentinels can name. The others may have promoted
+// another one, so the edge sells once one of them agrees.
+func TestPrimaryOfAMinorityStaysShut(t *testing.T) {
+	t.Parallel()
+	s, primary, sentinels := newWatchedStackOf(t)
+	s.start()
+	s.load(1, 10, "")
+	resume := stopped(t, sentinels.Nodes[1].PID())
+	stopped(t, sentinels.Nodes[2].PID())
+	if err := errors.Join(primary.Kill(), primary.Restart(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile("1 of 3 Sentinels name " + regexp.QuoteMeta(primary.Addr))
+	s.until(promotionWithin, "the edge says what is missing", func() bool { return len(s.logs.find(said)) > 0 })
+	if got := s.buy(1, 1); got.status != http.StatusServiceUnavailable {
+		t.Errorf("with one Sentinel: %d %s", got.status, got.body)
+	}
+	resume()
+	s.until(promotionWithin, "it sells", func() bool { return s.buy(1, 2).status == http.StatusCreated })
 }

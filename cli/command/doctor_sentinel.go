@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"fmt"
-	"net"
 
 	"github.com/redis/rueidis"
 
@@ -43,8 +42,8 @@ func (d *Doctor) sentinel(ctx context.Context, e *examination, about string, cli
 	ask := func(word string) rueidis.RedisResult {
 		return client.Do(ctx, client.B().Arbitrary("SENTINEL", word, d.Redis.SentinelMaster).Build())
 	}
-	named, err := ask("GET-MASTER-ADDR-BY-NAME").AsStrSlice()
-	if rueidis.IsRedisNil(err) || err == nil && len(named) != 2 {
+	primary, err := d.Redis.Primary(ctx, client)
+	if rueidis.IsRedisNil(err) {
 		e.fail(about, fmt.Sprintf("it watches no %q", d.Redis.SentinelMaster), "correct --redis-sentinel-master, or let it monitor the primary")
 		return
 	}
@@ -52,7 +51,6 @@ func (d *Doctor) sentinel(ctx context.Context, e *examination, about string, cli
 		e.fail(about, err.Error(), "see whether it answers, and --redis-sentinel-user may use SENTINEL")
 		return
 	}
-	primary := net.JoinHostPort(named[0], named[1])
 	said.Names(primary)
 	if quorum, err := ask("CKQUORUM").ToString(); err != nil {
 		e.fail(about, err.Error(), "start the other Sentinels: without most of them nothing takes over")

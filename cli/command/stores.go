@@ -122,7 +122,7 @@ func (w *Writer) open(ctx context.Context, c *Console, o *Opened) error {
 
 // vetting returns the comparison of the opened stores with everything that these settings name.
 func (w *Writer) vetting(o *Opened) vetting.Vetter {
-	return vetting.Vetter{Client: o.Client, DB: o.DB, Kafka: w.Kafka, Stock: w.Stock}
+	return vetting.Vetter{Client: o.Client, DB: o.DB, Redis: w.Redis, Kafka: w.Kafka, Stock: w.Stock}
 }
 
 // warnOfReplicas warns if something is wrong with the replicas for the level in the settings.

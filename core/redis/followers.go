@@ -3,8 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"sync"
 
 	"github.com/redis/rueidis"
@@ -66,63 +64,17 @@ func (f *Followers) keep(addrs map[string]bool) {
 	}
 }
 
-// addrs returns the addresses of all replicas that some Sentinel knows: one that was away may lack the newest. It asks all
-// at once, so that one that hangs does not delay the others.
+// addrs returns the addresses of all replicas that some Sentinel knows: one that was away may lack the newest.
 func (f *Followers) addrs(ctx context.Context) (map[string]bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, hangMax)
-	defer cancel()
-	var lock sync.Mutex
-	var asking sync.WaitGroup
-	addrs, answered := map[string]bool{}, false
-	var failures []error
-	for _, sentinel := range f.cfg.SentinelAddrs {
-		asking.Go(func() {
-			known, err := f.ask(ctx, sentinel)
-			lock.Lock()
-			defer lock.Unlock()
-			if err != nil {
-				failures = append(failures, fmt.Errorf("ask the Sentinel %s for replicas: %w", sentinel, err))
-				return
-			}
-			answered = true
-			for _, r := range known {
-				addrs[r.Addr] = true
-			}
-		})
-	}
-	asking.Wait()
-	if !answered {
+	lists, failures := askSentinels(ctx, &f.cfg, "replicas", f.cfg.Replicas)
+	if len(lists) == 0 {
 		return nil, errors.Join(failures...)
 	}
-	return addrs, nil
-}
-
-// ask returns the replicas that one Sentinel knows.
-func (f *Followers) ask(ctx context.Context, sentinel string) ([]Replica, error) {
-	client, err := f.cfg.Sentinel(sentinel)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	return f.cfg.Replicas(ctx, client)
-}
-
-// Replica is a replica as a Sentinel knows it.
-type Replica struct{ Addr, Flags string }
-
-// Replicas returns the replicas that a Sentinel knows.
-func (r *Config) Replicas(ctx context.Context, sentinel rueidis.Client) ([]Replica, error) {
-	known, err := sentinel.Do(ctx, sentinel.B().Arbitrary("SENTINEL", "REPLICAS", r.SentinelMaster).Build()).ToArray()
-	if err != nil {
-		return nil, err
-	}
-	var replicas []Replica
-	for _, replica := range known {
-		fields, err := replica.AsStrMap()
-		if err != nil {
-			return nil, err
+	addrs := map[string]bool{}
+	for _, list := range lists {
+		for _, r := range list {
+			addrs[r.Addr] = true
 		}
-		replicas = append(replicas, Replica{net.JoinHostPort(fields["ip"], fields["port"]), fields["flags"]})
 	}
-	return replicas, nil
+	return addrs, nil
 }

@@ -62,3 +62,51 @@ func TestFollowers(t *testing.T) {
 		t.Errorf("connected as %q, %v", who, err)
 	}
 }
+
+// A server is the primary if most Sentinels say so, whatever the others say, and whether or not they answer.
+func TestCheckPrimary(t *testing.T) {
+	t.Parallel()
+	primary, other := servicetest.Redis(t), servicetest.Redis(t)
+	sentinels := servicetest.Sentinels(t, primary, 0, time.Minute)
+	cfg := redis.Config{SentinelAddrs: sentinels.Addrs, SentinelMaster: sentinels.Master}
+	check := func(addr string, said ...string) {
+		t.Helper()
+		err := cfg.CheckPrimary(t.Context(), addr)
+		if (err == nil) != (len(said) == 0) {
+			t.Errorf("%s: %v", addr, err)
+		}
+		for _, text := range said {
+			if err != nil && !strings.Contains(err.Error(), text) {
+				t.Errorf("%v lacks %q", err, text)
+			}
+		}
+	}
+	watch := func(sentinel string, server *local.Redis) {
+		t.Helper()
+		client, err := cfg.Sentinel(sentinel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		host, port, _ := strings.Cut(server.Addr, ":")
+		for _, words := range [][]string{{"REMOVE", cfg.SentinelMaster}, {"MONITOR", cfg.SentinelMaster, host, port, "3"}} {
+			if err := client.Do(t.Context(), client.B().Arbitrary("SENTINEL").Args(words...).Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	check(primary.Addr)
+	check(other.Addr, "0 of 3 Sentinels name "+other.Addr, "it takes 2", "one names "+primary.Addr)
+
+	watch(sentinels.Addrs[0], other) // as one that has not heard of a failover
+	check(primary.Addr)
+	check(other.Addr, "1 of 3 Sentinels name "+other.Addr)
+
+	if err := sentinels.Nodes[2].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	check(primary.Addr, "1 of 3 Sentinels name "+primary.Addr, "one names "+other.Addr, "ask the Sentinel "+sentinels.Addrs[2]+" for the primary")
+
+	cfg.SentinelAddrs = sentinels.Addrs[:1]
+	check(primary.Addr) // a client by a single Sentinel has nobody else to ask
+}

@@ -13,6 +13,7 @@ import (
 	"sluice/core/evidence"
 	"sluice/core/kafka"
 	"sluice/core/outbox"
+	"sluice/core/redis"
 	"sluice/core/stock/redisstock"
 )
 
@@ -20,6 +21,7 @@ import (
 type Vetter struct {
 	Client rueidis.Client
 	DB     *sql.DB
+	Redis  redis.Config // of the client
 	Kafka  kafka.Config
 	Stock  config.Agreed
 
@@ -37,6 +39,9 @@ func (v Vetter) Open(ctx context.Context, store *redisstock.Store) (redisstock.O
 	defer topic.Close()
 	cfg := v.config()
 	cfg.Publish = topic.Deliver
+	if v.Redis.BySentinel() {
+		cfg.Primary = v.Redis.CheckPrimary
+	}
 	cfg.Seen = store.Marks()
 	cfg.Proven = func(proven redisstock.OpenReport) {
 		store.Distrust(proven.Lost)

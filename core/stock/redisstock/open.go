@@ -40,6 +40,9 @@ type OpenConfig struct {
 	// Seen has the marks that the caller trusts, if any. Open takes a partition with fewer effects for shut, and gives it a
 	// new nonce.
 	Seen []stock.Mark
+	// Primary fails if the server at an address is not the primary. Open asks it before it opens anything, because the client
+	// follows whichever Sentinel answers it. Defaults to nil: the client knows the primaries.
+	Primary func(ctx context.Context, addr string) error
 	// Tails has the events that Redis may have lost. With it Open rebuilds cells that are behind or fenced, in partitions that
 	// lost nothing else. Defaults to nil: such partitions stay shut.
 	Tails Tails
@@ -175,6 +178,9 @@ func open(ctx context.Context, client rueidis.Client, cfg OpenConfig) (OpenRepor
 	}
 	err = v.stop(ctx) // before renew loads the scripts, because Redis sells from then on
 	if err == nil {
+		err = v.checkPrimaries(ctx)
+	}
+	if err == nil {
 		err = v.announce(ctx)
 	}
 	if err == nil {
@@ -256,6 +262,23 @@ func (v *vetting) unchanged(ctx context.Context, p *primary) error {
 		return fmt.Errorf("%s: %w", p, errChanged)
 	}
 	return err
+}
+
+// checkPrimaries fails if something is to be opened or rebuilt on a server that is not the primary.
+func (v *vetting) checkPrimaries(ctx context.Context) error {
+	opens := len(v.mends()) > 0
+	for p := range v.partitions {
+		opens = opens || v.opens(&v.findings, p)
+	}
+	for _, p := range v.primaries {
+		if v.cfg.Primary == nil || !opens && p.scripts.all {
+			continue
+		}
+		if err := v.cfg.Primary(ctx, p.addr); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // renew gives the shut partitions a new nonce and loads the scripts. From then on they sell. Open partitions keep their
