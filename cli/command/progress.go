@@ -99,14 +99,13 @@ func (c *Console) input(ctx context.Context, path, what string) (io.ReadCloser, 
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s %w", what, text.OfFile(err))
 	}
-	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return struct {
-			io.Reader
-			io.Closer
-		}{untilEnd(ctx, file), file}, 0, nil //nolint:nilerr // without a size only the progress lacks its end
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+		return file, info.Size(), nil
 	}
-	return file, info.Size(), nil
+	return struct { // perhaps a pipe
+		io.Reader
+		io.Closer
+	}{untilEnd(ctx, file), file}, 0, nil
 }
 
 // endingReader is a reader whose reads end with a context.
