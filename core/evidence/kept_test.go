@@ -53,3 +53,29 @@ func TestKeptBeginsAtATime(t *testing.T) {
 		}
 	}
 }
+
+// Events that were written while the topic had fewer partitions stay where they are, and are found there.
+func TestKeptOfFewerPartitions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.inKafka(3, stock.Cell{SKU: 7}, 1, 1) // to the second of two partitions
+	transport := &kafka.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &kafka.Client{Addr: kafka.TCP(w.brokers...), Transport: transport}
+	more := []kafka.TopicPartitionsConfig{{Name: topic, Count: 5}}
+	answer, err := client.CreatePartitions(t.Context(), &kafka.CreatePartitionsRequest{Topics: more})
+	if err != nil || answer.Errors[topic] != nil {
+		t.Fatalf("%+v, %v", answer, err)
+	}
+	kept := evidence.New(w.db, evidence.KafkaTail{Brokers: w.brokers, Topic: topic, Group: group})
+	var got []stock.Cell
+	err = kept.Kept(t.Context(), 3, 0, func(_ *outbox.Message, b *event.Batch) error {
+		if b.Partition == 3 {
+			got = append(got, b.Events[0].Cell)
+		}
+		return nil
+	})
+	if want := []stock.Cell{{SKU: 7}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("kept of the partition: %v, %v, want %v", got, err, want)
+	}
+}

@@ -328,11 +328,14 @@ type unread struct {
 	err    error
 }
 
-// of returns the messages that the persisters have yet to read in the Kafka partition of a stock partition, or nil if
-// nobody knows.
-func (u *unread) of(p int) *Range {
-	if u.err != nil || len(u.ranges) == 0 {
+// of returns the messages that the persisters have yet to read in each Kafka partition that may have entries of a stock
+// partition, or nil if nobody knows.
+func (u *unread) of(p int) (kept []Range) {
+	if u.err != nil {
 		return nil
 	}
-	return &u.ranges[p%len(u.ranges)]
+	for _, partition := range PartitionsOf(p, len(u.ranges)) {
+		kept = append(kept, u.ranges[partition])
+	}
+	return kept
 }

@@ -220,6 +220,40 @@ func TestRelayLeavesYoungEntriesToTheirEdge(t *testing.T) {
 	}
 }
 
+// lastOf is a store whose last partition has the outbox; the others are empty.
+type lastOf struct {
+	*fakeRedis
+	partitions int
+}
+
+func (f lastOf) Partitions() int { return f.partitions }
+
+func (f lastOf) OutboxEnds(ctx context.Context) []stock.OutboxEnds {
+	ends := slices.Repeat([]stock.OutboxEnds{{Last: "0-0"}}, f.partitions-1)
+	return append(ends, f.fakeRedis.OutboxEnds(ctx)...)
+}
+
+// The topic was given a third and a fourth partition. Processes that still know two write entries of partition 3 to the second.
+// That the persisters have read all of the fourth says nothing about them.
+func TestRelayKnowsWhereEntriesWentBeforeTheTopicGrew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	r := NewRelay(RelayConfig{
+		Store: lastOf{w.redis, 4}, Publisher: w.pubs[0],
+		Unread:  func(context.Context) ([]Range, error) { return w.unread, nil },
+		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
+	})
+	r.now = w.relays[0].now
+	w.relays[0] = r
+	w.redis.add(5)
+	w.unread = []Range{{0, 0}, {0, 5}, {0, 0}, {0, 0}}
+	w.pass(t, time.Hour)
+	w.want(t, "while the persisters have not read them", map[int]int{1: 5})
+	w.unread[1].First = 5
+	w.pass(t, time.Minute)
+	w.want(t, "long after the persisters have read past them", map[int]int{2: 5})
+}
+
 func TestRelayDoesNotRepeatItselfWhileMySQLIsDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(2)

@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"cmp"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,7 +67,7 @@ type outlook struct {
 	old  string     // the newest entry that is old; empty: none is
 
 	first  string        // the first entry, if it was published and is still there
-	copies int64         // the Kafka offset before which a copy of first must be, if Kafka has one; or unknown
+	copies []int64       // for each Kafka partition of look.kept, the offset before which a copy of first must be; nil: unknown
 	read   time.Time     // when the persisters had read up to copies; zero: not yet
 	wait   time.Duration // from read until the relay publishes first again
 
@@ -85,11 +87,9 @@ type look struct {
 	mark   string // the last entry that a relay has published
 	resets int64  // of the mark, in all
 	losses int    // that this process's publisher has found, in all
-	kept   *Range // what the persisters have left to read in Kafka; nil: unknown
+	// kept is what the persisters have left to read in each Kafka partition that may have the entry; nil: unknown.
+	kept []Range
 }
-
-// unknown stands for the offset of an entry that may just have been published.
-const unknown = -1
 
 // see notes the ends of the outbox, and reports whether it has an old entry. Looks are far enough apart to keep seen
 // short.
@@ -146,24 +146,29 @@ func (w *outlook) made(m move, losses int, resets int64) {
 // that was published and is still there, past notes where Kafka ends. The persisters are past the entry once they
 // have read up to there. If nobody knows how far they have read, nothing counts as lost.
 func (w *outlook) past(l look, again time.Duration) bool {
-	if l.kept == nil || entryLess(l.mark, l.first) {
+	if len(l.kept) == 0 || entryLess(l.mark, l.first) {
 		return false
 	}
 	if l.first != w.first {
 		w.first, w.wait = l.first, again
 		w.written()
 	}
-	if w.copies == unknown || w.copies > l.kept.End { // Kafka can end earlier than before, after a loss
-		w.copies = l.kept.End
+	if len(w.copies) != len(l.kept) { // not known, or the topic was given more partitions
+		w.copies = slices.Repeat([]int64{math.MaxInt64}, len(l.kept))
 	}
-	if w.read.IsZero() && l.kept.First >= w.copies {
+	read := true
+	for i, kept := range l.kept {
+		w.copies[i] = min(w.copies[i], kept.End) // Kafka can end earlier than before, after a loss
+		read = read && kept.First >= w.copies[i]
+	}
+	if w.read.IsZero() && read {
 		w.read = l.now
 	}
 	return !w.read.IsZero()
 }
 
 // written notes that the entries are published again, now or soon: past has to find out anew where Kafka ends.
-func (w *outlook) written() { w.copies, w.read = unknown, time.Time{} }
+func (w *outlook) written() { w.copies, w.read = nil, time.Time{} }
 
 // entryLess orders the ids of outbox entries, which are two numbers each. The empty id comes before all others.
 func entryLess(a, b string) bool {

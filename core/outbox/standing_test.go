@@ -24,26 +24,26 @@ func TestStep(t *testing.T) {
 		"nothing was marked": {outlook{old: "5-0"}, look{first: "3-0"}, []cause{beyondMark}},
 		"within the mark":    {outlook{old: "5-0"}, look{first: "3-0", mark: "5-0"}, []cause{withinMark}},
 		"read on, but nobody knows how far": {
-			outlook{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0"}, []cause{withinMark},
+			outlook{old: "5-0", first: "3-0", copies: []int64{10}, wait: again}, look{first: "3-0", mark: "5-0"}, []cause{withinMark},
 		},
-		"not read so far":     {outlook{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{9, 20}}, []cause{withinMark}},
-		"read past":           {outlook{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{readPast}},
-		"another is first":    {outlook{old: "5-0", first: "2-0", copies: 10, read: now.Add(-time.Hour), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{withinMark}},
-		"read past, not long": {outlook{old: "5-0", first: "3-0", copies: 10, read: now.Add(1 - again), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{readPast}},
-		"read past long ago":  {outlook{old: "5-0", first: "3-0", copies: 10, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{longPast}},
+		"not read so far":     {outlook{old: "5-0", first: "3-0", copies: []int64{10}, wait: again}, look{first: "3-0", mark: "5-0", kept: []Range{{9, 20}}}, []cause{withinMark}},
+		"read past":           {outlook{old: "5-0", first: "3-0", copies: []int64{10}, wait: again}, look{first: "3-0", mark: "5-0", kept: []Range{{10, 20}}}, []cause{readPast}},
+		"another is first":    {outlook{old: "5-0", first: "2-0", copies: []int64{10}, read: now.Add(-time.Hour), wait: again}, look{first: "3-0", mark: "5-0", kept: []Range{{10, 20}}}, []cause{withinMark}},
+		"read past, not long": {outlook{old: "5-0", first: "3-0", copies: []int64{10}, read: now.Add(1 - again), wait: again}, look{first: "3-0", mark: "5-0", kept: []Range{{10, 20}}}, []cause{readPast}},
+		"read past long ago":  {outlook{old: "5-0", first: "3-0", copies: []int64{10}, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", kept: []Range{{10, 20}}}, []cause{longPast}},
 		"read past long ago, and more is owed": {
-			outlook{old: "7-0", first: "3-0", copies: 10, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{longPast},
+			outlook{old: "7-0", first: "3-0", copies: []int64{10}, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", kept: []Range{{10, 20}}}, []cause{longPast},
 		},
 		"it waits longer after each time": {
-			outlook{old: "5-0", first: "3-0", copies: 10, read: now.Add(-again), wait: 2 * again}, look{first: "3-0", mark: "5-0", kept: &Range{10, 20}}, []cause{readPast},
+			outlook{old: "5-0", first: "3-0", copies: []int64{10}, read: now.Add(-again), wait: 2 * again}, look{first: "3-0", mark: "5-0", kept: []Range{{10, 20}}}, []cause{readPast},
 		},
-		"kafka ends before what it had": {outlook{old: "5-0", first: "3-0", copies: 10, wait: again}, look{first: "3-0", mark: "5-0", kept: &Range{4, 4}}, []cause{readPast}},
+		"kafka ends before what it had": {outlook{old: "5-0", first: "3-0", copies: []int64{10}, wait: again}, look{first: "3-0", mark: "5-0", kept: []Range{{4, 4}}}, []cause{readPast}},
 		"reset by another":              {outlook{old: "5-0", resets: 1}, look{first: "3-0", resets: 2}, []cause{resetByOther, beyondMark}},
 		"reset, and relayed by another": {outlook{old: "5-0", resets: 1}, look{first: "3-0", mark: "5-0", resets: 2}, []cause{resetByOther, withinMark}},
 		"a loss":                        {outlook{old: "5-0"}, look{first: "3-0", mark: "5-0", losses: 1}, []cause{lossFound, beyondMark}},
 		"a loss that both found":        {outlook{old: "5-0"}, look{first: "3-0", resets: 1, losses: 1}, []cause{resetByOther, lossFound, beyondMark}},
 		"a loss of what had been read past": {
-			outlook{old: "5-0", first: "3-0", copies: 10, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", losses: 1, kept: &Range{10, 20}}, []cause{lossFound, beyondMark},
+			outlook{old: "5-0", first: "3-0", copies: []int64{10}, read: now.Add(-again), wait: again}, look{first: "3-0", mark: "5-0", losses: 1, kept: []Range{{10, 20}}}, []cause{lossFound, beyondMark},
 		},
 	} {
 		c.look.now = now
@@ -133,10 +133,10 @@ func TestMade(t *testing.T) {
 	t.Parallel()
 	read := time.UnixMilli(1_700_000_000_000)
 	for c, m := range moves {
-		before := outlook{old: "5-0", first: "3-0", copies: 10, read: read, wait: time.Minute, losses: 1, resets: 3}
+		before := outlook{old: "5-0", first: "3-0", copies: []int64{10}, read: read, wait: time.Minute, losses: 1, resets: 3}
 		want := before
 		if c == lossFound || c == longPast {
-			want.resets, want.copies, want.read = 4, unknown, time.Time{}
+			want.resets, want.copies, want.read = 4, nil, time.Time{}
 		}
 		if c == lossFound || c == nothingOld {
 			want.losses = 7

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -114,6 +115,19 @@ func (t *Topic) Partitions(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	return len(answer.Topics[0].Partitions), nil
+}
+
+// PartitionsOf returns the partitions of a topic that may have entries of a partition of the stock. The first is where they go
+// now. People give a topic more partitions, so the others are where entries went while it had fewer: they stay there, and
+// processes write there until they are restarted with the new number.
+func PartitionsOf(stockPartition, partitions int) []int {
+	var found []int
+	for n := partitions; n > 0; n-- {
+		if p := stockPartition % n; !slices.Contains(found, p) {
+			found = append(found, p)
+		}
+	}
+	return found
 }
 
 // metadata asks Kafka for its brokers and for the topic, which is the only one in the answer.
