@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/core/archive"
+	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/event"
 	"sluice/core/local/servicetest"
 	"sluice/core/stock"
@@ -296,6 +299,55 @@ func TestOneArchiverAtATime(t *testing.T) {
 	}
 	if _, err := archive.Run(t.Context(), cfg); err != nil || !tried {
 		t.Fatal(tried, err)
+	}
+	w.holds()
+}
+
+// TestArchiveTellsOfCellsThatStay looks at cells of which nothing is old enough: with a million of them that takes a while too.
+func TestArchiveTellsOfCellsThatStay(t *testing.T) {
+	t.Parallel()
+	w := newArchiveWorld(t, database(t), 13)
+	w.sell(30)
+	for _, dry := range []bool{true, false} {
+		cfg, told := w.config(), archive.Done{}
+		cfg.Before, cfg.DryRun = time.UnixMilli(1), dry
+		cfg.Progress = func(d archive.Done) { told = d }
+		done, err := archive.Run(t.Context(), cfg)
+		if err != nil || done.Cells != 0 || told.Seen == 0 || told.Seen != done.Seen {
+			t.Errorf("dry %v: told of %+v, archived %+v, %v", dry, told, done, err)
+		}
+	}
+}
+
+// TestArchiveRestsLong has a run wait, between two batches and within one, for longer than the server keeps a silent connection.
+func TestArchiveRestsLong(t *testing.T) {
+	t.Parallel()
+	dsn := servicetest.MariaDB(t)
+	tables := openDatabase(t, dsn)
+	if _, err := Schema().Migrate(t.Context(), tables, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	w := newArchiveWorld(t, tables, 12)
+	w.sell(30)
+	c, err := db.Config{DSN: config.Secret(dsn), Timeout: time.Minute}.Connector()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, waited := w.config(), 0
+	cfg.DB = servicetest.Impatient(t, c, 4)
+	wait := func() {
+		time.Sleep(2500 * time.Millisecond)
+		waited++
+	}
+	cfg.Progress = func(archive.Done) { wait() }
+	cfg.Step = func(step string) error {
+		if step == "verified" {
+			wait()
+		}
+		return nil
+	}
+	if done, err := archive.Run(t.Context(), cfg); err != nil || done.Events == 0 || waited < 2 {
+		t.Errorf("archived %+v, %v, with %d waits", done, err, waited)
 	}
 	w.holds()
 }

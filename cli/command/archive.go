@@ -90,13 +90,16 @@ func (a *ArchiveRun) Run(ctx context.Context, c *Console, log *slog.Logger) erro
 	}
 	var done archive.Done
 	if err == nil {
-		shown := time.Now()
+		shown, doing := time.Now(), "archiving"
+		if a.DryRun {
+			doing = "counting"
+		}
 		done, err = archive.Run(ctx, archive.Config{
 			DB: db, Dir: a.Dir, Deployment: a.Stock.Deployment, Before: before, Share: a.Share, DryRun: a.DryRun, Log: log,
 			Progress: func(d archive.Done) {
-				if now := time.Now(); now.Sub(shown) >= lineEvery {
+				if now := time.Now(); now.Sub(shown) >= c.tellEvery() {
 					shown = now
-					c.Notef("archiving: %s events of %s cells in %d files", number(d.Events), number(d.Cells), len(d.Files))
+					c.Notef("%s: %s events of %s cells in %d files; %s cells looked at", doing, number(d.Events), number(d.Cells), len(d.Files), number(d.Seen))
 				}
 			},
 		})

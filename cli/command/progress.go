@@ -18,6 +18,14 @@ const (
 	lineEvery = 5 * time.Second // if nobody watches, because a log keeps every line
 )
 
+// tellEvery is how often lines tell how far something has come.
+func (c *Console) tellEvery() time.Duration {
+	if c.ErrIsTerminal {
+		return time.Second
+	}
+	return lineEvery
+}
+
 // progress shows how far a load has come. On a terminal it draws a bar, elsewhere it writes a line now and then.
 type progress struct {
 	c     *Console

@@ -293,15 +293,11 @@ func (o *Opened) sweeper(k kafka.Config) *reconcile.Sweeper {
 
 // progress prints on standard error how far a sweep has come.
 func (w *reconcileRun) progress(p reconcile.Progress) {
-	every := lineEvery
-	if w.console.ErrIsTerminal {
-		every = time.Second
-	}
 	now := time.Now()
 	if w.shown.IsZero() {
 		w.shown = now
 	}
-	if now.Sub(w.shown) >= every {
+	if now.Sub(w.shown) >= w.console.tellEvery() {
 		w.shown = now
 		w.console.Notef("comparing: %d %%, %s cells, %s findings", 100*p.Done/max(1, p.Partitions), number(p.Cells), number(p.Findings))
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"sluice/core/evidence"
@@ -47,7 +48,7 @@ type Config struct {
 	DryRun     bool      // count what would leave, and change nothing
 	Log        *slog.Logger
 
-	// Progress is called after each batch.
+	// Progress is called after each batch, and after each page of cells.
 	Progress func(Done)
 	// Step is called, with the name of the step, before each step at which a kill would leave something unfinished.
 	// An error ends the run as a kill would.
@@ -56,6 +57,7 @@ type Config struct {
 
 // Done counts the work of a run so far.
 type Done struct {
+	Seen         int64 // cells that were looked at
 	Cells        int64
 	Events       int64
 	Kept         int64 // events that are in files now and that the ledger still keeps
@@ -70,7 +72,8 @@ type Done struct {
 type archiver struct {
 	Config
 
-	conn   *sql.Conn // has the lock, and does all deletions: a run that loses it deletes nothing more
+	conn   *sql.Conn  // has the lock, and does all deletions: a run that loses it deletes nothing more
+	busy   sync.Mutex // held while conn is used
 	books  *ledger.Reader
 	ledger string // identity of the database
 	done   Done
@@ -100,11 +103,11 @@ func (a *archiver) run(ctx context.Context) (failed error) {
 		return err
 	}
 	a.ledger = database.ID
-	if a.conn, err = a.DB.Conn(ctx); err != nil {
-		return fmt.Errorf("archive: %w", err)
-	}
-	defer func() { failed = errors.Join(failed, a.conn.Close()) }()
 	if !a.DryRun {
+		if a.conn, err = a.DB.Conn(ctx); err != nil {
+			return fmt.Errorf("archive: %w", err)
+		}
+		defer func() { failed = errors.Join(failed, a.conn.Close()) }()
 		unlock, err := a.lock(ctx)
 		if err != nil {
 			return err
@@ -132,6 +135,8 @@ func (a *archiver) run(ctx context.Context) (failed error) {
 		if err := a.cells(ctx, cells); err != nil {
 			return err
 		}
+		a.done.Seen += int64(len(cells))
+		a.Progress(a.done)
 	}
 }
 

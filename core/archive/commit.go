@@ -37,16 +37,30 @@ const (
 	moveBuyers   = " ON DUPLICATE KEY UPDATE units = VALUES(units)"
 )
 
-// lock has one archiver at a time. The lock ends with its connection, and only that connection deletes.
+// lock has one archiver at a time. The lock ends with its connection, and only that connection deletes. A run may rest for
+// longer than a server keeps a silent connection.
 func (a *archiver) lock(ctx context.Context) (unlock func(), err error) {
-	unlock, taken, err := db.TryLock(ctx, a.conn, lockName)
+	free, taken, err := db.TryLock(ctx, a.conn, lockName)
 	if err == nil && !taken {
 		err = ErrBusy
 	}
-	return unlock, err
+	if err != nil {
+		return nil, err
+	}
+	letSleep, err := db.KeepAwake(ctx, a.conn, &a.busy)
+	if err != nil {
+		free()
+		return nil, err
+	}
+	return func() {
+		letSleep()
+		free()
+	}, nil
 }
 
 func (a *archiver) nextFile(ctx context.Context) (id int64, err error) {
+	a.busy.Lock()
+	defer a.busy.Unlock()
 	if err := a.conn.QueryRowContext(ctx, selectNextFile).Scan(&id); err != nil {
 		return 0, fmt.Errorf("read archive files: %w", err)
 	}
@@ -56,6 +70,8 @@ func (a *archiver) nextFile(ctx context.Context) (id int64, err error) {
 // commit deletes what is in a file, and writes the checkpoints, in one transaction. It takes back everything if a row is not as
 // it was read.
 func (a *archiver) commit(ctx context.Context, file ledger.ArchiveFile, some load) (err error) {
+	a.busy.Lock()
+	defer a.busy.Unlock()
 	tx, err := a.conn.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)

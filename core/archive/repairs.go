@@ -36,7 +36,7 @@ type repair struct {
 // repairs moves old repairs into files.
 func (a *archiver) repairs(ctx context.Context) error {
 	if a.DryRun {
-		if err := a.conn.QueryRowContext(ctx, countRepairs, a.Before.UTC()).Scan(&a.done.Repairs); err != nil {
+		if err := a.DB.QueryRowContext(ctx, countRepairs, a.Before.UTC()).Scan(&a.done.Repairs); err != nil {
 			return fmt.Errorf("count repairs: %w", err)
 		}
 		return nil
@@ -60,7 +60,7 @@ func (a *archiver) repairs(ctx context.Context) error {
 }
 
 func (a *archiver) readRepairs(ctx context.Context) (some []repair, err error) {
-	rows, err := a.conn.QueryContext(ctx, selectRepairs, a.Before.UTC(), repairsAtOnce)
+	rows, err := a.DB.QueryContext(ctx, selectRepairs, a.Before.UTC(), repairsAtOnce)
 	if err != nil {
 		return nil, fmt.Errorf("read repairs: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"sluice/core/db"
 )
@@ -47,7 +48,12 @@ func (o Owner) Migrate(ctx context.Context, database *sql.DB, log *slog.Logger) 
 			return done, fmt.Errorf("migrate: lock: %w", err)
 		}
 	}
+	letSleep, err := db.KeepAwake(ctx, lock, &sync.Mutex{}) // nobody else uses the connection, and a step may take long
+	if err != nil {
+		return done, fmt.Errorf("migrate: lock: %w", err)
+	}
 	defer func() {
+		letSleep()
 		// The lock also ends with its connection, so a failure here does no harm.
 		_, _ = lock.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", migrationLock)
 	}()

@@ -87,6 +87,25 @@ func TestOwnersInOneDatabase(t *testing.T) {
 	}
 }
 
+// TestMigrateKeepsItsLock has a step that takes longer than the server keeps a silent connection.
+func TestMigrateKeepsItsLock(t *testing.T) {
+	t.Parallel()
+	c, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), Timeout: time.Minute}.Connector()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := servicetest.Impatient(t, c, 2)
+	slow := Owner{Name: "slow", Table: "slow_schema_version", Files: fstest.MapFS{"00001_rows.sql": &fstest.MapFile{Data: []byte("-- +goose Up\n" +
+		"CREATE TABLE locked (yes BOOLEAN NOT NULL) SELECT SLEEP(3) = 0 AND IS_USED_LOCK('" + migrationLock + "') IS NOT NULL AS yes;\n")}}}
+	if _, err := slow.Migrate(t.Context(), pool, discard); err != nil {
+		t.Fatal(err)
+	}
+	var yes bool
+	if err := pool.QueryRowContext(t.Context(), "SELECT yes FROM locked").Scan(&yes); err != nil || !yes {
+		t.Errorf("the lock is there at the end of a long step: %v, %v", yes, err)
+	}
+}
+
 // TestMigrateNamesTheOwner lets a step fail.
 func TestMigrateNamesTheOwner(t *testing.T) {
 	t.Parallel()
