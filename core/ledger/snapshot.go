@@ -88,14 +88,26 @@ func (s *Snapshot) BriefsAfter(ctx context.Context, after stock.Cell, pool *uint
 		where += fmt.Sprintf(" AND pool = %d", *pool)
 	}
 	where += fmt.Sprintf(" ORDER BY sku_id, pool, bucket LIMIT %d", limit)
-	held, err := s.heldRows(ctx, where)
+	var page []Brief
+	err := s.briefs(ctx, where, func(b *Brief) error {
+		page = append(page, *b)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	return s.briefs(ctx, where, func(b *Brief) error {
+	held, err := s.heldRows(ctx, page, pool)
+	if err != nil {
+		return err
+	}
+	for i := range page {
+		b := &page[i]
 		b.RowsDiffer = held[b.Cell] != b.Held
-		return yield(b)
-	})
+		if err := yield(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) error) error {
@@ -117,21 +129,6 @@ func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) 
 		FROM (SELECT * FROM product_inventories WHERE `+where+`) AS i
 		LEFT JOIN ledger l ON l.sku_id = i.sku_id AND l.pool = i.pool AND l.bucket = i.bucket AND l.epoch = i.epoch AND l.seq = i.seq
 		LEFT JOIN applied_marks m ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket`))
-}
-
-// heldRows sums up the rows of reservations that are held, for the cells of a condition and others of the same SKUs.
-func (s *Snapshot) heldRows(ctx context.Context, where string) (map[stock.Cell]int64, error) {
-	held := map[stock.Cell]int64{}
-	return held, s.read(ctx, "reservations", func(rows *sql.Rows) error {
-		var c stock.Cell
-		var units int64
-		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &units)
-		held[c] = units
-		return err
-	}, []byte(`SELECT r.sku_id, r.pool, r.bucket, SUM(r.quantity)
-		FROM (SELECT DISTINCT sku_id, pool FROM (SELECT sku_id, pool FROM product_inventories WHERE `+where+`) AS picked) AS i
-		STRAIGHT_JOIN reservations r FORCE INDEX (reservations_cell) ON r.sku_id = i.sku_id AND r.pool = i.pool AND r.state = 'held'
-		GROUP BY r.sku_id, r.pool, r.bucket`))
 }
 
 // appendAmong appends the condition of AppendCells for use among others.
