@@ -11,6 +11,7 @@ import (
 const (
 	AnswerCannotWrite        uint16 = 3    // EE_WRITE
 	AnswerNoSpace            uint16 = 28   // ENOSPC, of the server's system
+	AnswerChanged            uint16 = 1020 // ER_CHECKREAD: MariaDB's answer, under innodb_snapshot_isolation, that another transaction was first
 	AnswerDiskFull           uint16 = 1021 // ER_DISK_FULL
 	AnswerEngine             uint16 = 1030 // ER_GET_ERRNO: the storage engine has an error of the system
 	AnswerTooManyConnections uint16 = 1040 // ER_CON_COUNT_ERROR

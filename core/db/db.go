@@ -18,7 +18,7 @@ import (
 
 // Config says where the ledger is, and bounds what sluice asks of its server.
 type Config struct {
-	DSN       config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Database, as user:password@tcp(host:port)/name or user:password@unix(/socket)/name."`
+	DSN       config.Secret `kong:"-" env:"SLUICE_MYSQL_DSN" help:"Database, as user:password@tcp(host:port)/name or user:password@unix(/socket)/name. Options after it that are not about TLS or who connects have no effect."`
 	DSNFile   string        `name:"mysql-dsn-file" private:"" env:"SLUICE_MYSQL_DSN_FILE" group:"MySQL" placeholder:"PATH"`
 	TLSCAFile string        `name:"mysql-tls-ca-file" env:"SLUICE_MYSQL_TLS_CA_FILE" group:"MySQL" placeholder:"PATH"`
 	ConnsMax  int           `name:"mysql-conns-max" env:"SLUICE_MYSQL_CONNS_MAX" group:"MySQL" default:"8"`
@@ -105,12 +105,17 @@ func (m Config) Connector() (driver.Connector, error) {
 	return newConnector(inner, m.Timeout), nil
 }
 
-// options returns the options of the DSN. It overrides everything that could lose, leak or misread data.
+// options returns the options of a connection. It takes from the DSN where the database is and who connects. Any other option
+// of a DSN could lose, leak or misread data, and is without effect.
 func (m Config) options() (*mysql.Config, error) {
-	c, err := m.parsed()
+	from, err := m.parsed()
 	if err != nil {
 		return nil, err
 	}
+	c := mysql.NewConfig()
+	c.User, c.Passwd, c.Net, c.Addr, c.DBName = from.User, from.Passwd, from.Net, from.Addr, from.DBName
+	c.TLS, c.TLSConfig, c.ServerPubKey = from.TLS, from.TLSConfig, from.ServerPubKey
+	c.AllowNativePasswords, c.ConnectionAttributes = from.AllowNativePasswords, from.ConnectionAttributes
 	tlsConfig, err := m.tls()
 	if err != nil {
 		return nil, err
@@ -121,14 +126,7 @@ func (m Config) options() (*mysql.Config, error) {
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = dialTimeout, m.Timeout, m.Timeout
 	c.DialFunc = dial
 	c.RejectReadOnly = true // a demoted primary's connections are dropped, not used on
-	c.CheckConnLiveness = true
 	c.ParseTime, c.Loc = true, time.UTC
-	c.ClientFoundRows = false // affected rows are rows that changed
-	c.MultiStatements = false
-	c.AllowAllFiles = false
-	c.AllowCleartextPasswords = false
-	c.AllowFallbackToPlaintext = false
-	c.AllowOldPasswords = false
 	c.Logger = &mysql.NopLogger{} // the driver also returns as an error what it would log
 	c.MaxAllowedPacket = 0        // the server's own bound: the driver does not send what the server would refuse
 	return c, nil
@@ -146,7 +144,7 @@ func (m Config) tls() (*tls.Config, error) { return config.ClientTLS("mysql-tls-
 
 // parseDSN never passes the driver's own error on: for some malformed DSNs it quotes the password.
 func parseDSN(dsn config.Secret) (*mysql.Config, error) {
-	c, err := mysql.ParseDSN(dsn.Reveal())
+	c, err := parse(dsn.Reveal())
 	switch {
 	case dsn == "":
 		return nil, errors.New("mysql-dsn: missing: want the environment variable SLUICE_MYSQL_DSN, or --mysql-dsn-file")
@@ -160,4 +158,14 @@ func parseDSN(dsn config.Secret) (*mysql.Config, error) {
 		return nil, errors.New("mysql-dsn: tls=" + c.TLSConfig + " protects from nobody: want --mysql-tls-ca-file")
 	}
 	return c, nil
+}
+
+// parse is the driver's ParseDSN, which panics over an option that it once had.
+func parse(dsn string) (c *mysql.Config, err error) {
+	defer func() {
+		if said := recover(); said != nil {
+			err = fmt.Errorf("%v", said)
+		}
+	}()
+	return mysql.ParseDSN(dsn)
 }

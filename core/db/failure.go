@@ -12,7 +12,7 @@ type Failure string
 
 // The failures.
 const (
-	FailureDeadlock    Failure = "deadlock"
+	FailureDeadlock    Failure = "deadlock" // another transaction was first, and this one is rolled back
 	FailureLockTimeout Failure = "lock_timeout"
 	FailureBusy        Failure = "busy"        // too many connections
 	FailureInterrupted Failure = "interrupted" // killed, out of time, or the server is shutting down
@@ -40,7 +40,7 @@ func FailureOf(err error) Failure {
 	switch Answer(err) {
 	case 0:
 		return FailureConnection // network, timeout, a driver that gave the connection up
-	case AnswerDeadlock:
+	case AnswerDeadlock, AnswerChanged:
 		return FailureDeadlock
 	case AnswerLockTimeout:
 		return FailureLockTimeout

@@ -26,6 +26,7 @@ func TestFailureOf(t *testing.T) {
 		want db.Failure
 	}{
 		{answer(1213), db.FailureDeadlock},
+		{answer(1020), db.FailureDeadlock},
 		{answer(1205), db.FailureLockTimeout},
 		{answer(1040), db.FailureBusy},
 		{answer(1053), db.FailureInterrupted}, // shutting down

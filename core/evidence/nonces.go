@@ -157,10 +157,10 @@ func write(ctx context.Context, tx *sql.Tx, changes []stock.NonceChange, ending 
 		}
 		values := strings.TrimSuffix(strings.Repeat(nonceRow+", ", len(some)), ", ")
 		_, err := tx.ExecContext(ctx, insertNonces+values+ending, args...)
-		switch answer := db.Answer(err); {
-		case answer == db.AnswerDuplicate, answer == db.AnswerDeadlock: // another process writes the same rows
-			return stock.ErrReplaced
-		case err != nil:
+		if err != nil && (db.Answer(err) == db.AnswerDuplicate || db.FailureOf(err) == db.FailureDeadlock) {
+			return stock.ErrReplaced // another process writes the same rows
+		}
+		if err != nil {
 			return fmt.Errorf("write nonces: %w", err)
 		}
 	}

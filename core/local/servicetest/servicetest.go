@@ -213,6 +213,7 @@ var contrary = []string{
 	"sql_select_limit = 1",
 	"sql_big_selects = 0",
 	"max_join_size = 1",
+	"innodb_snapshot_isolation = 1",
 	"innodb_lock_wait_timeout = 1000000",
 	"lock_wait_timeout = 1000000",
 	"max_statement_time = 1",
