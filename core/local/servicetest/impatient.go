@@ -12,7 +12,7 @@ import (
 // database closed.
 func Impatient(t testing.TB, c driver.Connector, conns int) *sql.DB {
 	t.Helper()
-	pool := sql.OpenDB(impatient{c})
+	pool := sql.OpenDB(impatient{c}) //nolint:forbidigo // the connector is one of core/db
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	t.Cleanup(func() { _ = pool.Close() })
