@@ -4,9 +4,15 @@ import "strconv"
 
 // AppendPost appends a POST of a JSON body with a bearer token and an Idempotency-Key.
 func AppendPost(dst []byte, path, token, key, body string) []byte {
+	return appendPost(dst, path, "sluice", token, key, body)
+}
+
+func appendPost(dst []byte, path, host, token, key, body string) []byte {
 	dst = append(dst, "POST "...)
 	dst = append(dst, path...)
-	dst = append(dst, " HTTP/1.1\r\nHost: sluice\r\nAuthorization: Bearer "...)
+	dst = append(dst, " HTTP/1.1\r\nHost: "...)
+	dst = append(dst, host...)
+	dst = append(dst, "\r\nAuthorization: Bearer "...)
 	dst = append(dst, token...)
 	dst = append(dst, "\r\nIdempotency-Key: "...)
 	dst = append(dst, key...)
