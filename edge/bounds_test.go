@@ -29,6 +29,7 @@ func TestDefaultsAreThoseOfTheParts(t *testing.T) {
 	c := defaults(t)
 	for setting, is := range map[string]bool{
 		"queue-max":            c.QueueMax == batch.QueueMaxDefault,
+		"shed-after":           c.ShedAfter == batch.ShedAfterDefault,
 		"vector-max":           c.VectorMax == stock.VectorMax,
 		"in-flight-max":        c.InFlightMax == batch.InFlightMaxDefault,
 		"log-timeout":          c.LogTimeout == batch.LogTimeoutDefault,

@@ -54,6 +54,7 @@ type Config struct {
 	IdleTimeout              time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s"`
 
 	QueueMax    int           `name:"queue-max" env:"SLUICE_QUEUE_MAX" group:"Batching" default:"8192"`
+	ShedAfter   time.Duration `name:"shed-after" env:"SLUICE_SHED_AFTER" group:"Batching" default:"200ms"`
 	VectorMax   int           `name:"vector-max" env:"SLUICE_VECTOR_MAX" group:"Batching" default:"128"`
 	InFlightMax int           `name:"in-flight-max" env:"SLUICE_IN_FLIGHT_MAX" group:"Batching" default:"4"`
 	LogTimeout  time.Duration `name:"log-timeout" env:"SLUICE_LOG_TIMEOUT" group:"Batching" default:"2s"`
@@ -97,6 +98,7 @@ func (c Config) Validate() error {
 	config.Between(&f, "tokens-max", c.TokensMax, 1, 100_000_000)
 	c.validateLimits(&f)
 	config.Between(&f, "queue-max", c.QueueMax, 1, 1_000_000)
+	config.Between(&f, "shed-after", c.ShedAfter, time.Millisecond, time.Minute)
 	config.Between(&f, "vector-max", c.VectorMax, 1, stock.VectorMax)
 	config.Between(&f, "in-flight-max", c.InFlightMax, 1, 64)
 	config.Between(&f, "log-timeout", c.LogTimeout, time.Millisecond, time.Minute)

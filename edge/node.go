@@ -162,7 +162,7 @@ func (n *Node) startEngine(context.Context) error {
 	}
 	n.gate = newGate(n.redis, n.set, n.log)
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
-		QueueMax: n.cfg.QueueMax, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
+		QueueMax: n.cfg.QueueMax, ShedAfter: n.cfg.ShedAfter, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
 		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Replicas.Timeout, LogTimeout: n.cfg.LogTimeout,
 		Ack: ack, OnShut: n.gate.suspect, OnFence: n.gate.fence, Log: n.log,
 	}, n.set)

@@ -19,8 +19,11 @@ import (
 	"sluice/edge/cells"
 )
 
-// ErrFull means that the queue is full. Nothing was executed.
+// ErrFull means that too many requests wait. Nothing was executed.
 var ErrFull = errors.New("queue full")
+
+// ErrShare is an ErrFull: there is room for others, but not for one more request of this user.
+var ErrShare = fmt.Errorf("%w: the user has its share of it", ErrFull)
 
 // ErrDraining means that the edge is shutting down. Nothing was executed.
 var ErrDraining = errors.New("draining")
@@ -47,14 +50,18 @@ type Publisher interface {
 const (
 	QueueMaxDefault    = 8192
 	InFlightMaxDefault = 4
+	ShedAfterDefault   = 200 * time.Millisecond
 	LogTimeoutDefault  = 2 * time.Second
 )
 
 // Config bounds a Batcher. The zero value means the defaults.
 type Config struct {
-	// QueueMax is the number of requests that may wait for one Redis node. Defaults to QueueMaxDefault. A larger
-	// queue makes the longest wait longer.
+	// QueueMax is the number of requests that may wait for one Redis node or be in a call to it: so many that take units,
+	// and so many others. Defaults to QueueMaxDefault. A larger queue takes more memory.
 	QueueMax int
+	// ShedAfter is how long a request that takes units may wait for its node, and in the call. The batcher lets in as many
+	// as are decided in that time. Defaults to ShedAfterDefault.
+	ShedAfter time.Duration
 	// VectorMax is the number of requests of one vector. Defaults to, and is at most,
 	// stock.VectorMax.
 	VectorMax int
@@ -81,6 +88,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.VectorMax, stock.VectorMax)
 	c.VectorMax = min(c.VectorMax, stock.VectorMax)
 	setDefault(&c.InFlightMax, InFlightMaxDefault)
+	setDefault(&c.ShedAfter, ShedAfterDefault)
 	setDefault(&c.CallTimeout, stock.CallTimeoutDefault)
 	setDefault(&c.LogTimeout, LogTimeoutDefault)
 	if c.Ack == stock.AckDefault {
@@ -121,14 +129,15 @@ type Batcher struct {
 	prover *prover
 	groups sync.Pool
 
-	routes   []atomic.Pointer[node] // by partition
-	routedAt atomic.Int64           // in ns since the epoch
-	routing  atomic.Bool            // route runs
-	replicas atomic.Bool            // some cell has the level replica, by its own setting or by default
-	inFlight atomic.Int64           // calls
-	work     sync.WaitGroup         // runners, probes, and entries on their way to Kafka
-	living   context.Context        // until Drain
-	drained  context.CancelFunc     // ends living
+	routes   []atomic.Pointer[node]  // by partition
+	routed   atomic.Pointer[[]*node] // that serve a partition
+	routedAt atomic.Int64            // in ns since the epoch
+	routing  atomic.Bool             // route runs
+	replicas atomic.Bool             // some cell has the level replica, by its own setting or by default
+	inFlight atomic.Int64            // calls
+	work     sync.WaitGroup          // runners, probes, and entries on their way to Kafka
+	living   context.Context         // until Drain
+	drained  context.CancelFunc      // ends living
 
 	mu       sync.Mutex
 	nodes    []*node
@@ -159,7 +168,7 @@ func New(store Store, known *cells.Cache, pub Publisher, cfg Config, set *metric
 }
 
 // Do decides one request. It returns when the request is decided and acknowledged at its cell's level, or with an
-// error: ErrFull, ErrDraining, ErrSilent, or one of package stock. It blocks for a full queue and a call at most; at the level log
+// error: ErrFull, ErrShare, ErrDraining, ErrSilent, or one of package stock. It blocks for a full queue and a call at most; at the level log
 // a write to Kafka comes on top. Do fills in the fence of r. If it returns an error, the result means nothing.
 func (b *Batcher) Do(op stock.Op, r stock.Request) (res Result, err error) {
 	replicate := b.replicating(&r)
@@ -225,9 +234,22 @@ func (b *Batcher) Queued() int {
 	for _, n := range b.nodes {
 		for _, l := range n.lanes() {
 			l.mu.Lock()
-			queued += l.queue.requests
+			for _, requests := range l.queue.requests {
+				queued += requests
+			}
 			l.mu.Unlock()
 		}
 	}
 	return queued
+}
+
+// limit returns how many requests that take units may be in a lane, of the lane with the lowest limit.
+func (b *Batcher) limit() int64 {
+	least := int64(b.cfg.QueueMax)
+	for _, n := range *b.routed.Load() {
+		for _, l := range n.lanes() {
+			least = min(least, l.takers.limit.Load())
+		}
+	}
+	return least
 }

@@ -86,8 +86,8 @@ func (b *Batcher) Reachable(partition int) error {
 }
 
 // sawCall tells a breaker how a call ended, and starts its probes if that opens it.
-func (b *Batcher) sawCall(of *breaker, sent time.Time, silent bool) {
-	if !of.saw(sent, time.Now(), silent) {
+func (b *Batcher) sawCall(of *breaker, sent, ended time.Time, silent bool) {
+	if !of.saw(sent, ended, silent) {
 		return
 	}
 	of.openings.Inc()

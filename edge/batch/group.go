@@ -15,6 +15,7 @@ type group struct {
 	max     int // so many requests fit; only a part that has more travels alone
 	full    bool
 	since   time.Time // when the first request came
+	found   int64     // requests that take units, itself among them, when it came
 	left    atomic.Int32
 	signals []chan struct{} // one slot for each request, made once; see BenchmarkWake
 	proof   proof

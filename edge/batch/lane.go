@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,8 +12,9 @@ import (
 type lane struct {
 	replicate bool // its calls wait for a replica
 
-	mu    sync.Mutex
-	queue queue
+	mu     sync.Mutex
+	queue  queue
+	takers takers
 }
 
 // node has the lanes of one Redis node. There are two, so that a request that needs no replica never waits for one.
@@ -30,6 +30,7 @@ func (b *Batcher) newNode() *node {
 	for _, l := range n.lanes() {
 		l.queue = newQueue(b.cfg, len(b.routes), func() *group { return b.groups.Get().(*group) })
 		l.queue.draining = b.draining
+		l.takers.begin(b.cfg)
 	}
 	return n
 }
@@ -45,17 +46,16 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (t tick
 	if err != nil {
 		return ticket{}, err
 	}
+	var start role
 	l.mu.Lock()
-	t, start, err := l.queue.join(op, r)
-	if err == nil && t.i == 0 {
-		t.group.since = time.Now()
+	if err = l.admit(op, r.User, 1); err == nil {
+		t, start = l.queue.join(op, r)
+		l.joined(t)
 	}
 	b.starts(start)
 	l.mu.Unlock()
 	b.start(n, l, start)
-	if errors.Is(err, ErrFull) {
-		b.meter.full.Inc()
-	}
+	b.meter.admitted(err)
 	return t, err
 }
 
@@ -69,18 +69,32 @@ func (b *Batcher) enqueuePart(op stock.Op, requests []stock.Request, replicate b
 	if err != nil {
 		return nil, err
 	}
+	var start role
 	l.mu.Lock()
-	tickets, start, err := l.queue.joinPart(op, requests)
-	if err == nil && tickets[0].i == 0 {
-		tickets[0].group.since = time.Now()
+	if err = l.admit(op, requests[0].User, len(requests)); err == nil {
+		tickets, start = l.queue.joinPart(op, requests)
+		l.joined(tickets[0])
 	}
 	b.starts(start)
 	l.mu.Unlock()
 	b.start(n, l, start)
-	if errors.Is(err, ErrFull) {
-		b.meter.full.Inc()
-	}
+	b.meter.admitted(err)
 	return tickets, err
+}
+
+// admit says whether requests of a user have room.
+func (l *lane) admit(op stock.Op, user int64, requests int) error {
+	if err := l.queue.admit(op); err != nil || !takes(op) {
+		return err
+	}
+	return l.takers.join(user, requests)
+}
+
+// joined notes when the first request of a group came, and what it found.
+func (l *lane) joined(first ticket) {
+	if g := first.group; first.i == 0 {
+		g.since, g.found = time.Now(), l.takers.taking.Load()
+	}
 }
 
 // laneOf returns the lane in which requests of a partition wait. It fails while the partition's server does not answer.

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -17,6 +18,7 @@ type meter struct {
 	sizes       [opCount]*metrics.PrometheusHistogram
 	waits       *metrics.PrometheusHistogram
 	full        *metrics.Counter
+	share       *metrics.Counter
 	panics      *metrics.Counter
 	unpublished *metrics.Counter
 	replays     *metrics.Counter
@@ -27,6 +29,7 @@ func newMeter(set *metrics.Set, b *Batcher) *meter {
 	m := &meter{
 		waits:       telemetry.Seconds(set, "sluice_edge_batch_wait_seconds"),
 		full:        set.NewCounter(`sluice_edge_batch_refused_requests_total{reason="full"}`),
+		share:       set.NewCounter(`sluice_edge_batch_refused_requests_total{reason="share"}`),
 		panics:      set.NewCounter("sluice_edge_batch_panics_total"),
 		unpublished: set.NewCounter("sluice_edge_batch_unpublished_entries_total"),
 		replays:     set.NewCounter(`sluice_edge_batch_second_rounds_total{ack="replica"}`),
@@ -39,6 +42,7 @@ func newMeter(set *metrics.Set, b *Batcher) *meter {
 		m.sizes[op] = telemetry.Sizes(set, fmt.Sprintf("sluice_edge_batch_vector_requests{op=%q}", op), stock.VectorMax)
 	}
 	set.NewGauge("sluice_edge_batch_in_flight_calls", func() float64 { return float64(b.inFlight.Load()) })
+	set.NewGauge("sluice_edge_batch_limit_requests", func() float64 { return float64(b.limit()) })
 	set.NewGauge("sluice_edge_batch_queued_requests", func() float64 { return float64(b.Queued()) })
 	return m
 }
@@ -47,6 +51,18 @@ func newMeter(set *metrics.Set, b *Batcher) *meter {
 func (m *meter) sending(v *stock.Vector, wait time.Duration) {
 	m.sizes[v.Op].Update(float64(len(v.Requests)))
 	m.waits.Update(wait.Seconds())
+}
+
+// admitted counts a request that was refused for want of room, and returns the error.
+func (m *meter) admitted(err error) error {
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrShare):
+		m.share.Inc()
+	case errors.Is(err, ErrFull):
+		m.full.Inc()
+	}
+	return err
 }
 
 func (m *meter) panicked(log *slog.Logger, p any) {

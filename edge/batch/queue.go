@@ -17,17 +17,31 @@ const callVectors = 8
 // queue decides which group a request joins, when a runner starts, and which groups a runner sends. It does no I/O,
 // starts nothing and reads no clock: a lane guards it, and does what it says.
 type queue struct {
-	requestsMax int           // so many requests may wait
+	requestsMax int           // so many requests of a class may wait
 	extrasMax   int           // so many runners may exist beside the base
 	fresh       func() *group // returns a group that nobody uses
 
-	waiting  []*group // oldest first
-	open     []*group // the group that still accepts requests, by partition and operation
-	requests int      // in waiting
-	full     int      // full groups in waiting
-	base     bool     // the base runner exists
-	extras   int      // extra runners that exist
+	waiting  [classes][]*group // oldest first
+	requests [classes]int      // in waiting
+	open     []*group          // the group that still accepts requests, by partition and operation
+	full     int               // full groups in waiting
+	base     bool              // the base runner exists
+	extras   int               // extra runners that exist
 	draining bool
+}
+
+// The classes of requests. Each has its own room in a queue.
+const (
+	settling = iota // goes first
+	taking
+	classes
+)
+
+func classOf(op stock.Op) int {
+	if takes(op) {
+		return taking
+	}
+	return settling
 }
 
 // role says which groups a runner sends. While requests wait, one base runner exists.
@@ -46,34 +60,29 @@ func newQueue(cfg Config, partitions int, fresh func() *group) queue {
 // slotOf returns the place of a partition and operation in queue.open.
 func slotOf(partition int, op stock.Op) int { return partition*opCount + int(op) }
 
-// join puts a request into the group in which it will travel, and says which runner has to start.
-func (q *queue) join(op stock.Op, r *stock.Request) (t ticket, start role, err error) {
-	if err := q.admit(); err != nil {
-		return ticket{}, nobody, err
-	}
+// join puts a request that was admitted into the group in which it will travel, and says which runner has to start.
+func (q *queue) join(op stock.Op, r *stock.Request) (t ticket, start role) {
 	g := q.groupFor(op, r.ID.Partition(), 1)
 	t = g.add(r)
-	return t, q.joined(g, 1), nil
+	return t, q.joined(g, 1)
 }
 
 // joinPart is join for requests that travel in one group.
-func (q *queue) joinPart(op stock.Op, requests []stock.Request) (tickets []ticket, start role, err error) {
-	if err := q.admit(); err != nil {
-		return nil, nobody, err
-	}
+func (q *queue) joinPart(op stock.Op, requests []stock.Request) (tickets []ticket, start role) {
 	g := q.groupFor(op, requests[0].ID.Partition(), len(requests))
 	tickets = make([]ticket, len(requests))
 	for i := range requests {
 		tickets[i] = g.add(&requests[i])
 	}
-	return tickets, q.joined(g, len(requests)), nil
+	return tickets, q.joined(g, len(requests))
 }
 
-func (q *queue) admit() error {
+// admit says whether there is room for a request of an operation.
+func (q *queue) admit(op stock.Op) error {
 	switch {
 	case q.draining:
 		return ErrDraining
-	case q.requests >= q.requestsMax:
+	case q.requests[classOf(op)] >= q.requestsMax:
 		return ErrFull
 	}
 	return nil
@@ -89,7 +98,8 @@ func (q *queue) groupFor(op stock.Op, partition, requests int) *group {
 		g := q.fresh()
 		g.open(op, partition)
 		q.open[slot] = g
-		q.waiting = append(q.waiting, g)
+		class := classOf(op)
+		q.waiting[class] = append(q.waiting[class], g)
 	}
 	return q.open[slot]
 }
@@ -103,7 +113,7 @@ func (q *queue) close(g *group) {
 
 // joined counts requests that have joined a group, and says which runner has to start.
 func (q *queue) joined(g *group, requests int) role {
-	q.requests += requests
+	q.requests[classOf(g.vector.Op)] += requests
 	// Adjustments travel alone, because a store may refuse a whole vector for one of them.
 	if len(g.vector.Requests) >= cap(g.vector.Requests) || g.vector.Op == stock.OpAdjust {
 		q.close(g)
@@ -129,22 +139,28 @@ func (q *queue) next(who role, failed bool, dst []*group) []*group {
 	case failed:
 		most = math.MaxInt // the server does not answer: requests must not wait for many more calls to it
 	}
-	waiting := q.waiting[:0]
-	for _, g := range q.waiting {
-		if len(dst) == most || who == extra && !g.full {
-			waiting = append(waiting, g)
-			continue
+	for class := range q.waiting {
+		room := most
+		if class == settling && most > 1 && len(q.waiting[taking]) > 0 {
+			room-- // settling goes first, but does not stop the taking
 		}
-		dst = append(dst, g)
-		q.requests -= len(g.vector.Requests)
-		if g.full {
-			q.full--
-		} else {
-			q.open[slotOf(g.vector.Partition, g.vector.Op)] = nil
+		waiting := q.waiting[class][:0]
+		for _, g := range q.waiting[class] {
+			if len(dst) >= room || who == extra && !g.full {
+				waiting = append(waiting, g)
+				continue
+			}
+			dst = append(dst, g)
+			q.requests[class] -= len(g.vector.Requests)
+			if g.full {
+				q.full--
+			} else {
+				q.open[slotOf(g.vector.Partition, g.vector.Op)] = nil
+			}
 		}
+		clear(q.waiting[class][len(waiting):])
+		q.waiting[class] = waiting
 	}
-	clear(q.waiting[len(waiting):])
-	q.waiting = waiting
 	switch {
 	case len(dst) > 0:
 	case who == base:

@@ -51,7 +51,7 @@ func TestQueueSteps(t *testing.T) {
 			{"join 0", "base"}, {"join 0", "nobody"}, {"base", "2"}, {"join 0", "nobody"}, {"base", "1"},
 		},
 		"operations do not mix": {
-			{"join 0", "base"}, {"base", "1"}, {"join 0", "nobody"}, {"release 0", "nobody"}, {"join 0", "nobody"}, {"base", "2 1"},
+			{"join 0", "base"}, {"base", "1"}, {"join 0", "nobody"}, {"release 0", "nobody"}, {"join 0", "nobody"}, {"base", "1 2"},
 		},
 		"a full group starts an extra runner, which leaves the others": {
 			{"join 0", "base"},
@@ -109,10 +109,10 @@ func TestQueueSteps(t *testing.T) {
 			{"join 2", "nobody"},
 			{"join 3", "nobody"},
 			{"join 3", "full"},
-			{"adjust 3", "full"},
+			{"release 3", "nobody"},
 			{"extra", "3"},
 			{"join 3", "nobody"},
-			{"base", "3 3 2"},
+			{"base", "1 3 3 2"},
 			{"extra", ""},
 		},
 		"a call has 8 vectors at most": {
@@ -129,6 +129,23 @@ func TestQueueSteps(t *testing.T) {
 			{"deduct 0", "nobody"},
 			{"base", "1 1 1 1 1 1 1 1"},
 			{"base", "1"},
+		},
+		"settling goes first, and leaves one place to the taking": {
+			{"join 0", "base"},
+			{"base", "1"},
+			{"join 0", "nobody"},
+			{"join 0", "nobody"},
+			{"join 1", "nobody"},
+			{"release 0", "nobody"},
+			{"release 1", "nobody"},
+			{"release 2", "nobody"},
+			{"release 3", "nobody"},
+			{"extend 0", "nobody"},
+			{"extend 1", "nobody"},
+			{"extend 2", "nobody"},
+			{"extend 3", "nobody"},
+			{"base", "1 1 1 1 1 1 1 2"},
+			{"base", "1 1"},
 		},
 		"after one that failed all goes at once": {
 			{"join 0", "base"},
@@ -163,7 +180,10 @@ func tell(q *queue, input string) string {
 	word, rest, _ := strings.Cut(input, " ")
 	var partition int
 	_, _ = fmt.Sscan(rest, &partition)
-	op := map[string]stock.Op{"join": stock.OpReserve, "release": stock.OpRelease, "deduct": stock.OpDeduct, "adjust": stock.OpAdjust}
+	op := map[string]stock.Op{
+		"join": stock.OpReserve, "release": stock.OpRelease, "deduct": stock.OpDeduct, "adjust": stock.OpAdjust,
+		"extend": stock.OpExtend,
+	}
 	switch word {
 	case "drain":
 		q.draining = true
@@ -173,13 +193,13 @@ func tell(q *queue, input string) string {
 	case "extra":
 		return sizes(q.next(extra, false, nil))
 	}
-	_, start, err := q.join(op[word], request(partition))
-	switch {
+	switch err := q.admit(op[word]); {
 	case errors.Is(err, ErrFull):
 		return "full"
 	case errors.Is(err, ErrDraining):
 		return "draining"
 	}
+	_, start := q.join(op[word], request(partition))
 	return roleNames[start]
 }
 
@@ -196,16 +216,15 @@ func TestQueueLosesNothing(t *testing.T) {
 			if user < 300 && dice.IntN(2) == 0 {
 				r := request(dice.IntN(partitions))
 				r.User = user
-				before := q.requests
-				_, start, err := q.join(stock.OpReserve, r)
-				if (err != nil) != (before == 10) {
+				err := q.admit(stock.OpReserve)
+				if before := q.requests[taking]; (err != nil) != (before == 10) {
 					t.Fatalf("seed %d: with %d that wait: %v", seed, before, err)
 				}
 				if err == nil {
 					asked[r.ID.Partition()] = append(asked[r.ID.Partition()], user)
-				}
-				if start != nobody {
-					runners = append(runners, start)
+					if _, start := q.join(stock.OpReserve, r); start != nobody {
+						runners = append(runners, start)
+					}
 				}
 			}
 			if len(runners) > 0 && (user >= 300 || dice.IntN(2) == 0) {
@@ -220,8 +239,8 @@ func TestQueueLosesNothing(t *testing.T) {
 					}
 				}
 			}
-			if got := slices.Index(runners, base) >= 0; len(q.waiting) > 0 && !got {
-				t.Fatalf("seed %d: %d groups wait, and there is no base runner among %v", seed, len(q.waiting), runners)
+			if got := slices.Index(runners, base) >= 0; len(q.waiting[taking]) > 0 && !got {
+				t.Fatalf("seed %d: %d groups wait, and there is no base runner among %v", seed, len(q.waiting[taking]), runners)
 			}
 		}
 		for p := range asked {
@@ -229,7 +248,7 @@ func TestQueueLosesNothing(t *testing.T) {
 				t.Fatalf("seed %d: partition %d was asked for %v, and sent %v", seed, p, asked[p], sent[p])
 			}
 		}
-		if q.requests != 0 || q.full != 0 || q.extras != 0 || q.base || slices.ContainsFunc(q.open, func(g *group) bool { return g != nil }) {
+		if q.requests[taking] != 0 || q.full != 0 || q.extras != 0 || q.base || slices.ContainsFunc(q.open, func(g *group) bool { return g != nil }) {
 			t.Fatalf("seed %d: at rest it is %+v", seed, q)
 		}
 	}

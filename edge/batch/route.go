@@ -51,6 +51,8 @@ func (b *Batcher) route() {
 		b.nodes[node].breaker.Store(b.breakers.of(placed.names[p]))
 		b.routes[p].Store(b.nodes[node])
 	}
+	serving := slices.Clone(b.nodes[:slices.Max(placed.nodes)+1])
+	b.routed.Store(&serving)
 	for _, p := range placed.moved {
 		b.prover.forget(p)
 	}

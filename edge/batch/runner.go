@@ -61,7 +61,10 @@ func (r *runner) call() {
 		r.failed = r.failed || g.vector.Err != nil
 		unheard = unheard && silent(g.vector.Err)
 	}
-	r.sawCall(breaker, sent, unheard) // first: who is answered may come again at once
+	ended := time.Now()
+	r.lane.takers.learn(r.groups, ended)
+	r.lane.takers.leave(r.groups)
+	r.sawCall(breaker, sent, ended, unheard) // all this first: who is answered may come again at once
 	for _, g := range r.groups {
 		r.finish(g, sent)
 	}
@@ -72,6 +75,7 @@ func (r *runner) call() {
 
 // refuse answers everybody who waits for groups that are not sent.
 func (r *runner) refuse(breaker *breaker) {
+	r.lane.takers.leave(r.groups)
 	for _, g := range r.groups {
 		g.vector.Err = breaker.refuse(len(g.vector.Requests))
 		g.answer()

@@ -29,6 +29,9 @@ import (
 type Decider interface {
 	Do(op stock.Op, r stock.Request) (batch.Result, error)
 	DoPart(op stock.Op, requests []stock.Request) ([]batch.Result, error)
+	// Room fails if no request that takes units would get in, RoomFor if none for the cell would.
+	Room() error
+	RoomFor(cell stock.Cell) error
 }
 
 // Reader reads cells and reservations.

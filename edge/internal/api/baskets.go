@@ -21,6 +21,9 @@ const detailSpent = "The basket is refused, and its key is spent: only a request
 
 // holdBasket holds the lines of a basket, all or none.
 func (a *API) holdBasket(r *request) error {
+	if err := a.Decider.Room(); err != nil {
+		return err
+	}
 	body, key, err := keyedBody[basketBody](a, r, shoppersOrServices)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ var (
 	errNotLoaded          = &problem.Problem{Kind: problem.NotLoaded}
 	errUnknownReservation = &problem.Problem{Kind: problem.UnknownReservation}
 	errNotFound           = &problem.Problem{Kind: problem.NotFound}
+	errOverloaded         = &problem.Problem{Kind: problem.Overloaded}
 	errForbidden          = &problem.Problem{Kind: problem.Forbidden}
 )
 
@@ -84,7 +85,7 @@ func problemOf(err error) (p *problem.Problem, bug bool) {
 	case errors.Is(err, stock.ErrTransferRefused):
 		return &problem.Problem{Kind: problem.TransferRefused, Detail: err.Error()}, false
 	case errors.Is(err, batch.ErrFull), errors.Is(err, cells.ErrFull), errors.Is(err, screen.ErrBusy):
-		return &problem.Problem{Kind: problem.Overloaded}, false
+		return errOverloaded, false
 	case errors.Is(err, stock.ErrNotApplied), errors.Is(err, stock.ErrShut),
 		errors.Is(err, batch.ErrDraining), errors.Is(err, cells.ErrClosed):
 		return &problem.Problem{Kind: problem.Unavailable, Detail: unreached(err)}, false

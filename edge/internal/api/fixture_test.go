@@ -58,7 +58,9 @@ type fixture struct {
 	// part, if set, stands in for the model that decides parts.
 	part func(op stock.Op, requests []stock.Request) ([]batch.Result, error)
 
-	silent map[int]error // partitions from which nobody can take
+	silent  map[int]error // partitions from which nobody can take
+	full    error         // whatever is asked for
+	fullFor map[stock.Cell]error
 	// readErr, if set, is the error of all reads.
 	readErr atomic.Pointer[error]
 
@@ -173,6 +175,10 @@ func (f *fixture) serve(a *API) {
 		}
 	})
 }
+
+func (f *fixture) Room() error { return f.full }
+
+func (f *fixture) RoomFor(cell stock.Cell) error { return f.fullFor[cell] }
 
 func (f *fixture) serving(partition int) error { return f.silent[partition] }
 

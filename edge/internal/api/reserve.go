@@ -28,8 +28,12 @@ func (a *API) reserve(r *request) error { return a.take(r, stock.OpReserve) }
 func (a *API) deduct(r *request) error { return a.take(r, stock.OpDeduct) }
 
 // take reserves or deducts. It is the hot path. Its checks run in the order of their cost. Each refusal before the Decider
-// is one that Redis would give too, or it sheds load.
+// is one that Redis would give too, or it sheds load: before it reads the body where it can, and before it checks a
+// signature where it cannot.
 func (a *API) take(r *request, op stock.Op) error {
+	if err := a.Decider.Room(); err != nil {
+		return err
+	}
 	body, err := r.body()
 	if err != nil {
 		return err
@@ -42,6 +46,10 @@ func (a *API) take(r *request, op stock.Op) error {
 	if err := asked.decode(&r.scan, body); err != nil {
 		return err
 	}
+	cell := asked.cell()
+	if err := a.Decider.RoomFor(cell); err != nil {
+		return err
+	}
 	if err := a.admit(r, shoppersOrServices); err != nil {
 		return err
 	}
@@ -49,7 +57,6 @@ func (a *API) take(r *request, op stock.Op) error {
 	if err != nil {
 		return err
 	}
-	cell := asked.cell()
 	if a.SalesOnly && cell.Pool == 0 && r.who.Role == auth.RoleShopper {
 		return errSalesOnly
 	}

@@ -20,7 +20,8 @@ import (
 
 // instant decides at once: what is left is the cost of the API itself.
 type instant struct {
-	soldOut bool
+	soldOut         bool
+	full, fullThere bool
 }
 
 func (i instant) Do(_ stock.Op, r stock.Request) (res batch.Result, err error) {
@@ -39,6 +40,20 @@ func (instant) Add(stock.Cell)                                           {}
 func (instant) DoPart(stock.Op, []stock.Request) ([]batch.Result, error) {
 	return nil, stock.ErrNotApplied
 }
+func (i instant) Room() error {
+	if i.full {
+		return batch.ErrFull
+	}
+	return nil
+}
+
+func (i instant) RoomFor(stock.Cell) error {
+	if i.fullThere {
+		return batch.ErrFull
+	}
+	return nil
+}
+
 func (i instant) Certain(stock.Cell, stock.ReservationID) bool { return i.soldOut }
 func (instant) Saw(stock.Cell)                                 {}
 func (instant) Partitions() int                                { return 64 }
@@ -87,7 +102,7 @@ func parsed(tb testing.TB, decider instant) (*API, *fasthttp.RequestCtx) {
 }
 
 func BenchmarkServe(b *testing.B) {
-	for name, decider := range map[string]instant{"accepted": {}, "sold_out": {soldOut: true}} {
+	for name, decider := range map[string]instant{"accepted": {}, "sold_out": {soldOut: true}, "shed": {full: true}, "shed_there": {fullThere: true}} {
 		b.Run(name, func(b *testing.B) {
 			a, ctx := parsed(b, decider)
 			b.ReportAllocs()

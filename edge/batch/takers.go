@@ -1,0 +1,102 @@
+package batch
+
+import (
+	"sync/atomic"
+	"time"
+
+	"sluice/core/stock"
+)
+
+// shedsFor is how long a lane counts as shedding after it has last refused a request.
+const shedsFor = time.Second
+
+// takes says whether an operation takes units from shoppers. The others settle what was taken, or add to it: they have a
+// share of a lane of their own, and go first.
+func takes(op stock.Op) bool {
+	return op == stock.OpReserve || op == stock.OpDeduct || op == stock.OpGather
+}
+
+// takers counts the requests of a lane that take units, and limits how many there may be: as many as the server decides in
+// the time target. It learns that from each call: its oldest request found so many there, and has waited for so long.
+//
+// The server's fastest answer would be no measure: it is that of a vector of one, and a lane that is held to it sends
+// small vectors only, which a server decides at a fraction of its rate.
+type takers struct {
+	target      time.Duration // from joining the lane to the answer of the call
+	least, most int64         // bounds of limit
+
+	limit  atomic.Int64
+	taking atomic.Int64 // that wait, or are in a call
+	shed   atomic.Int64 // when the lane last refused one, in ns since the epoch
+
+	share share // of users, while the lane sheds; the lane guards it
+}
+
+// begin readies a new one. least keeps a slow server's vectors full: one is in a call while another fills.
+func (t *takers) begin(cfg Config) {
+	t.target, t.most = cfg.ShedAfter, int64(cfg.QueueMax)
+	t.least = min(2*int64(cfg.VectorMax), t.most)
+	t.limit.Store(t.most)
+}
+
+// full says whether no request that takes units gets in, and remembers that one was refused.
+func (t *takers) full() bool {
+	if t.taking.Load() < t.limit.Load() {
+		return false
+	}
+	t.shed.Store(time.Now().UnixNano())
+	return true
+}
+
+// join lets requests of a user in that take units, or says why not.
+func (t *takers) join(user int64, requests int) error {
+	if t.full() {
+		return ErrFull
+	}
+	if shed := t.shed.Load(); shed != 0 {
+		now := time.Now()
+		if now.UnixNano()-shed > int64(shedsFor) {
+			t.shed.CompareAndSwap(shed, 0)
+		} else if !t.share.take(user, t.taking.Load(), t.limit.Load(), now) {
+			t.shed.Store(now.UnixNano())
+			return ErrShare
+		}
+	}
+	t.taking.Add(int64(requests))
+	return nil
+}
+
+// leave lets the requests of a call out.
+func (t *takers) leave(groups []*group) {
+	for _, g := range groups {
+		if takes(g.vector.Op) {
+			t.taking.Add(-int64(len(g.vector.Requests)))
+		}
+	}
+}
+
+// learn moves the limit after a call.
+func (t *takers) learn(groups []*group, ended time.Time) {
+	var oldest *group
+	for _, g := range groups {
+		if takes(g.vector.Op) && (oldest == nil || g.since.Before(oldest.since)) {
+			oldest = g
+		}
+	}
+	if oldest != nil {
+		t.limit.Store(t.next(t.limit.Load(), oldest.found, ended.Sub(oldest.since)))
+	}
+}
+
+// next returns the limit after a request that found so many others has waited for so long. If the wait was too long the
+// limit falls, to half at most, since a server may stand still for a moment. It rises only if so many really came.
+func (t *takers) next(limit, found int64, waited time.Duration) int64 {
+	carried := int64(float64(found) * float64(t.target) / float64(max(waited, 1)))
+	switch {
+	case waited > t.target:
+		limit = max(min(carried, limit), limit/2)
+	case carried > limit:
+		limit = min(carried, 2*limit)
+	}
+	return min(max(limit, t.least), t.most)
+}

@@ -1,0 +1,185 @@
+package batch
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/core/stock"
+)
+
+func TestLimitFollowsTheWait(t *testing.T) {
+	t.Parallel()
+	c := takers{target: 100 * time.Millisecond, least: 256, most: 8192}
+	f := func(why string, limit, found int64, waited time.Duration, want int64) {
+		t.Helper()
+		if got := c.next(limit, found, waited); got != want {
+			t.Errorf("%s: from %d to %d, want %d", why, limit, got, want)
+		}
+	}
+	f("twice the wait: half as many", 4000, 4000, 200*time.Millisecond, 2000)
+	f("a little more", 4000, 4000, 125*time.Millisecond, 3200)
+	f("a moment's stop costs half at most", 4000, 3, time.Second, 2000)
+	f("vectors stay full", 300, 300, time.Second, 256)
+	f("half the wait: twice as many", 1000, 1000, 50*time.Millisecond, 2000)
+	f("and no more than that", 1000, 1000, time.Microsecond, 2000)
+	f("few requests prove nothing", 1000, 10, time.Millisecond, 1000)
+	f("nor does no time", 1000, 1000, 0, 2000)
+	f("the queue has its own bound", 8000, 8000, time.Millisecond, 8192)
+}
+
+// served makes the model take so long for each request of a call, one call after the other.
+func (st *stage) served(perRequest *atomic.Int64) {
+	turn := make(chan struct{}, 1)
+	st.store.before = func(_ int, vectors []*stock.Vector) {
+		turn <- struct{}{}
+		for _, v := range vectors {
+			time.Sleep(time.Duration(perRequest.Load()) * time.Duration(len(v.Requests)))
+		}
+		<-turn
+	}
+}
+
+// offer sends requests of each of the users in turn, so many per second, for a time. It counts each user's answers that
+// came within a second.
+func (st *stage) offer(cell stock.Cell, perSecond int, lasting time.Duration, userOf func(i int) int64) (ok map[int64]int, slowest time.Duration) {
+	type got struct {
+		user int64
+		took time.Duration
+		ok   bool
+	}
+	n := int(lasting.Seconds() * float64(perSecond))
+	answers := make(chan got, n)
+	for i := range n {
+		user := userOf(i)
+		go func() {
+			start := time.Now()
+			a := st.reserve(take(cell, user, fmt.Sprint(start.UnixNano(), " ", i)))
+			answers <- got{user, time.Since(start), a.kind() == "ok"}
+		}()
+		time.Sleep(time.Second / time.Duration(perSecond))
+	}
+	ok = map[int64]int{}
+	for range n {
+		a := <-answers
+		if a.ok && a.took < time.Second {
+			ok[a.user]++
+		}
+		if a.ok {
+			slowest = max(slowest, a.took)
+		}
+	}
+	return ok, slowest
+}
+
+func total(counts map[int64]int) (sum int) {
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
+}
+
+// TestOverloadKeepsTheRate offers five times what a server carries: it works on at its full rate, and whoever gets in waits
+// about as long as the target says. When the server is slow for a while, the lane finds its size again.
+func TestOverloadKeepsTheRate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const carried = 2000
+		var perRequest atomic.Int64
+		perRequest.Store(int64(time.Second / carried))
+		st := newStage(t, Config{ShedAfter: 200 * time.Millisecond})
+		st.served(&perRequest)
+		cell := sku(0)
+		st.load(cell, 1_000_000, stock.Settings{})
+		alone := func(i int) int64 { return int64(i + 1) }
+		st.offer(cell, 5*carried, 2*time.Second, alone)
+
+		ok, slowest := st.offer(cell, 5*carried, 5*time.Second, alone)
+		if got := total(ok); got < 5*carried*9/10 {
+			t.Errorf("%d of %d were served in time", got, 5*carried)
+		}
+		if slowest > 400*time.Millisecond {
+			t.Errorf("one waited for %v", slowest)
+		}
+		perRequest.Store(10 * perRequest.Load())
+		st.offer(cell, carried, 2*time.Second, alone)
+		perRequest.Store(perRequest.Load() / 10)
+		ok, _ = st.offer(cell, 5*carried, 5*time.Second, alone)
+		if got := total(ok); got < 5*carried*9/10 {
+			t.Errorf("after the server was slow %d of %d were served in time", got, 5*carried)
+		}
+	})
+}
+
+// TestUsersShareAnOverload has one user who asks as often as all others, who ask for half of what the server carries: each
+// of them gets in, as if nobody else asked.
+func TestUsersShareAnOverload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const carried, greedy = 2000, 1
+		var perRequest atomic.Int64
+		perRequest.Store(int64(time.Second / carried))
+		st := newStage(t, Config{ShedAfter: 200 * time.Millisecond})
+		st.served(&perRequest)
+		cell := sku(0)
+		st.load(cell, 1_000_000, stock.Settings{})
+		var asked int
+		users := func(i int) int64 {
+			if i%10 > 0 {
+				return greedy
+			}
+			asked++
+			return int64(2 + i)
+		}
+		st.offer(cell, 5*carried, 2*time.Second, users)
+		asked = 0
+		ok, _ := st.offer(cell, 5*carried, 5*time.Second, users)
+		others := total(ok) - ok[greedy]
+		t.Logf("%d of %d others got in, and %d of the greedy user", others, asked, ok[greedy])
+		if others < asked*95/100 {
+			t.Errorf("%d of %d others got in", others, asked)
+		}
+		if total(ok) < 5*carried*9/10 {
+			t.Errorf("%d of %d were served: what the others leave is the greedy user's", total(ok), 5*carried)
+		}
+	})
+}
+
+// TestSettlingIsNotShed fills a lane with requests that take: who settles is let in.
+func TestSettlingIsNotShed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, Config{QueueMax: 10})
+		cell := sku(0)
+		st.load(cell, 100, stock.Settings{})
+		held := st.reserve(take(cell, 1, "held"))
+		release := st.stall()
+		crowd := st.reserveAll(cell, 10, 20)
+		synctest.Wait()
+		if got := st.reserve(take(cell, 2, "k")).kind(); got != errorOf(ErrFull) {
+			t.Fatalf("a reserve in a full lane: %s", got)
+		}
+		for what, err := range map[string]error{"any": st.Room(), "of the cell": st.RoomFor(cell)} {
+			if !errors.Is(err, ErrFull) {
+				t.Errorf("room for a reserve %s: %v", what, err)
+			}
+		}
+		if err := st.RoomFor(sku(1)); !errors.Is(err, ErrFull) { // the same server
+			t.Errorf("room for another cell: %v", err)
+		}
+		settled := make(chan answer, 1)
+		go func() { settled <- st.do(stock.OpConfirm, &stock.Request{ID: held.Reservation.ID}) }()
+		synctest.Wait()
+		release()
+		if got := (<-settled).kind(); got != "ok" {
+			t.Errorf("the confirm: %s", got)
+		}
+		crowd.wg.Wait()
+		if err := st.Room(); err != nil {
+			t.Errorf("when all is done: %v", err)
+		}
+	})
+}
