@@ -33,7 +33,7 @@ GOTEST = $(GO) test -count=1 -p 2 -timeout 30m
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/sluice
@@ -68,7 +68,7 @@ test-race: ## run all tests with the race detector
 	$(GOTEST) -race ./...
 
 .PHONY: check
-check: lint lint-lua tidy ## check format, vet, linters, scripts and go.mod
+check: lint lint-lua lint-k6 tidy ## check format, vet, linters, scripts and go.mod
 
 .PHONY: fmt
 fmt: $(GOLANGCI) ## format the Go code
@@ -93,6 +93,15 @@ $(GOLANGCI):
 lint-lua: ## check the scripts, where luacheck is installed
 	@if command -v luacheck >/dev/null; then cd lua && luacheck .; else echo 'luacheck not found: scripts not checked'; fi
 
+.PHONY: lint-k6
+lint-k6: ## check the types of the k6 scripts, where npm is installed
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory k6/node_modules && k6/node_modules/.bin/tsc -p k6; \
+	else echo 'npm not found: types of the k6 scripts not checked'; fi
+
+k6/node_modules: k6/package.json k6/package-lock.json
+	cd k6 && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 .PHONY: tidy
 tidy: ## check that go.mod lists what the code imports
 	$(GO) mod tidy -diff
@@ -109,6 +118,23 @@ FUZZ_API ?= -examples 500
 .PHONY: fuzz-api
 fuzz-api: ## hold a running sluice to the API document in all roles; FUZZ_API has the size and the seed
 	$(GO) run ./bench/fuzzapi $(FUZZ_API)
+
+# Settings of a scenario go into K6_ARGS: make k6 SCENARIO=bots K6_ARGS='-e BOTS=50 -e DURATION=1m'
+SCENARIO ?= flash_sale
+K6_ARGS ?=
+.PHONY: k6
+k6: ## run a scenario of k6/ by the k6 in PATH beside a running sluice dev, and compare the stock
+	@test -f 'k6/$(SCENARIO).ts' || { echo 'SCENARIO=$(SCENARIO): want one of' $(sort $(basename $(notdir $(wildcard k6/*.ts)))); exit 2; }
+	@command -v k6 >/dev/null || { echo 'k6 is not in PATH. It is a program of its own, under the AGPL:'; \
+		echo 'https://grafana.com/docs/k6/latest/set-up/install-k6/ says where to get it. make k6-smoke needs none.'; exit 1; }
+	@$(MAKE) --no-print-directory build
+	@mkdir -p bin/k6
+	k6 run --no-usage-report -e DEV_FILE='$(CURDIR)/.sluice/dev.json' -e OUT='$(CURDIR)/bin/k6' $(K6_ARGS) 'k6/$(SCENARIO).ts'
+	bin/sluice reconcile
+
+.PHONY: k6-smoke
+k6-smoke: ## run every scenario of k6/ for seconds by a stand-in for k6, on a stack of its own
+	$(GO) run ./bench/k6smoke
 
 .PHONY: bench
 bench: ## run the Go benchmarks that match BENCH

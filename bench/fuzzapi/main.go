@@ -4,7 +4,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -15,14 +14,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"sluice/bench/devstack"
 	"sluice/core/local"
-	"sluice/core/telemetry"
 )
 
 //go:embed requirements.txt
@@ -54,8 +51,7 @@ func main() {
 type fuzz struct {
 	examples, seed int
 
-	dir      string // of everything that the run makes
-	binary   string
+	stack    *devstack.Stack
 	tool     string // Schemathesis, as installed
 	settings string
 	document string
@@ -71,43 +67,14 @@ func (f *fuzz) run(ctx context.Context) (err error) {
 	if f.tool, err = local.PythonTool(ctx, "schemathesis", requirements); err != nil {
 		return err
 	}
-	if f.dir, err = os.MkdirTemp("", "sluice-fuzzapi-"); err != nil {
+	if f.stack, err = devstack.Start(ctx, "fuzzapi"); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(f.dir)) }()
-	f.binary = filepath.Join(f.dir, "sluice")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", f.binary, "sluice").CombinedOutput(); err != nil {
-		return fmt.Errorf("build sluice: %w\n%s", err, out)
-	}
-	dev, err := f.start(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, dev.Stop()) }()
+	defer func() { err = errors.Join(err, f.stack.Stop()) }()
 	if err := f.prepare(ctx); err != nil {
 		return err
 	}
-	return f.fuzz(ctx, "http://"+dev.Addrs[0])
-}
-
-func (f *fuzz) dataDir() string { return filepath.Join(f.dir, "data") }
-
-func (f *fuzz) devFile() string { return filepath.Join(f.dataDir(), "dev.json") }
-
-func (f *fuzz) start(ctx context.Context) (*local.Program, error) {
-	return local.StartProgram(ctx, f.dir, local.ProgramOptions{
-		Path: f.binary, Args: []string{"dev"}, Addrs: 3, Grace: time.Minute,
-		Env: func(addrs []string) []string {
-			return append(os.Environ(), "SLUICE_DEV_DIR="+f.dataDir(), "SLUICE_LISTEN="+addrs[0], "SLUICE_OPS_LISTEN="+addrs[1],
-				"SLUICE_DEV_LISTEN="+addrs[2])
-		},
-		Ready: func(ctx context.Context, addrs []string) error {
-			if _, err := os.Stat(f.devFile()); err != nil { // its last step
-				return err
-			}
-			return telemetry.AskReady(ctx, addrs[1])
-		},
-	})
+	return f.fuzz(ctx, f.stack.EdgeURL())
 }
 
 // prepare makes what the examples of the document name, beside the sample's SKUs: a sale 7 that is open.
@@ -116,24 +83,11 @@ func (f *fuzz) prepare(ctx context.Context) error {
 		{"sale", "create", "7", "--name=fuzz", "--item=1001:50000", "--item=1002:100", "--shopper-deducts", "--yes"},
 		{"sale", "open", "7", "--yes"},
 	} {
-		if _, err := f.sluice(ctx, args...); err != nil {
+		if _, err := f.stack.Sluice(ctx, args...); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// sluice runs a command to its end and returns what it printed.
-func (f *fuzz) sluice(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, f.binary, args...)
-	cmd.Env = append(os.Environ(), "SLUICE_DEV_FILE="+f.devFile())
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("sluice %s: %w\n%s", strings.Join(args, " "), err, errs.Bytes())
-	}
-	return string(bytes.TrimSpace(out)), nil
 }
 
 // fuzz asks in all roles at once, and prints what was found.
@@ -141,14 +95,14 @@ func (f *fuzz) fuzz(ctx context.Context, url string) error {
 	var group errgroup.Group
 	for role, user := range roles {
 		group.Go(func() error {
-			token, err := f.sluice(ctx, "token", "--user="+user, "--role="+role, "--ttl=24h")
+			token, err := f.stack.Sluice(ctx, "token", "--user="+user, "--role="+role, "--ttl=24h")
 			if err != nil {
 				return err
 			}
 			cmd := exec.CommandContext(ctx, "python3", "-c", "from schemathesis.cli import schemathesis; schemathesis()",
 				"--config-file", filepath.Join(f.settings, "schemathesis.toml"), "run", f.document, "--url", url, "--header", "Authorization: Bearer "+token,
 				"--checks", "all", "--warnings", "off", "--seed", strconv.Itoa(f.seed), "--max-examples", strconv.Itoa(f.examples))
-			cmd.Dir = f.dir // where it leaves what it wants to remember
+			cmd.Dir = f.stack.Dir // where it leaves what it wants to remember
 			cmd.Env = append(os.Environ(), "PYTHONPATH="+f.tool+":"+f.settings, "PYTHONDONTWRITEBYTECODE=1")
 			out, err := cmd.CombinedOutput()
 			fmt.Printf("=== as %s\n%s\n", role, out)

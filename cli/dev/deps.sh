@@ -5,6 +5,7 @@
 #   pip               what the tests on a Valkey and make fuzz-api need
 #   curl              what the test of the printed curl lines needs
 #   python node       what the tests of the guide's clients need
+#   npm               what the check of the k6 scripts' types needs
 #   promtool          what the test of the alert rules needs
 #   make luacheck cc  what CI, make check and the race detector need
 # Where it cannot, it says what to install and ends with 1. The services that
@@ -26,6 +27,7 @@ for part; do
 	curl) need curl curl ;;
 	python) need python3 python3 ;;
 	node) need node nodejs ;;
+	npm) need npm npm ;;
 	promtool) need promtool prometheus ;;
 	make) need make make ;;
 	luacheck) need luacheck lua-check ;;

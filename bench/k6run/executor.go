@@ -1,0 +1,151 @@
+package k6run
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// running is a scenario under way.
+type running struct {
+	*scenario
+	run   *run
+	tags  map[string]string
+	start time.Time
+	next  atomic.Int64 // number of the next iteration
+
+	mu   sync.Mutex
+	vus  int64
+	idle chan *vu
+}
+
+// prepare makes the users of a scenario, with their runtimes, before anything starts.
+func (r *run) prepare(s *scenario) (*running, error) {
+	p := &running{scenario: s, run: r, tags: map[string]string{"scenario": s.name}}
+	for name, value := range s.Tags {
+		p.tags[name] = value
+	}
+	wanted := s.VUs
+	if s.PreAllocatedVUs > 0 {
+		wanted = s.PreAllocatedVUs
+	}
+	p.idle = make(chan *vu, max(wanted, s.MaxVUs))
+	var group errgroup.Group
+	group.SetLimit(4)
+	for range wanted {
+		group.Go(p.hire)
+	}
+	return p, group.Wait()
+}
+
+// hire adds an idle user.
+func (p *running) hire() error {
+	v, err := p.newUser()
+	if err == nil {
+		p.idle <- v
+	}
+	return err
+}
+
+func (p *running) newUser() (*vu, error) {
+	p.mu.Lock()
+	p.vus++
+	p.mu.Unlock()
+	v, err := p.run.newVU(p.run.ids.Add(1))
+	if err == nil {
+		v.data = v.parse(p.run.data)
+	}
+	return v, err
+}
+
+// execute runs the scenario to its end. What is under way then gets gracefulStop to finish.
+func (p *running) execute(ctx context.Context) {
+	if !pause(ctx, time.Duration(p.StartTime)) {
+		return
+	}
+	p.start = time.Now()
+	starting, cancel := context.WithTimeout(ctx, time.Duration(p.Duration))
+	defer cancel()
+	finishing, interrupt := context.WithTimeout(ctx, time.Duration(p.Duration)+time.Duration(*p.GracefulStop))
+	defer interrupt()
+	if p.Executor == constantRate || p.Executor == rampingRate {
+		p.arrive(starting, finishing)
+		return
+	}
+	p.loop(starting, finishing)
+}
+
+// arrive starts iterations at their times, whether or not earlier ones are done.
+func (p *running) arrive(starting, finishing context.Context) {
+	var group sync.WaitGroup
+	times := newArrivals(p.scenario)
+	for at, more := times.next(); more && pause(starting, time.Until(p.start.Add(at))); at, more = times.next() {
+		var user *vu
+		select {
+		case user = <-p.idle:
+		default:
+			if !p.mayHire() {
+				p.run.metrics.note("dropped_iterations", 1, p.tags)
+				continue
+			}
+		}
+		n := p.next.Add(1) - 1
+		group.Go(func() {
+			if user == nil {
+				var err error
+				if user, err = p.newUser(); err != nil {
+					p.run.exception(err)
+					return
+				}
+			}
+			user.iterate(finishing, p, n)
+			p.idle <- user
+		})
+	}
+	group.Wait()
+}
+
+func (p *running) mayHire() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.vus < p.MaxVUs
+}
+
+// loop has each user run one iteration after the other.
+func (p *running) loop(starting, finishing context.Context) {
+	var group sync.WaitGroup
+	for range p.VUs {
+		user := <-p.idle
+		group.Go(func() {
+			for own := int64(0); starting.Err() == nil; own++ {
+				if p.Executor == perVUIterations && own == p.Iterations {
+					return
+				}
+				n := p.next.Add(1) - 1
+				if p.Executor == sharedIterations && n >= p.Iterations {
+					return
+				}
+				user.iterate(finishing, p, n)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// pause waits, and returns false if the context ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

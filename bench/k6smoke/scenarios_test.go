@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/bench/k6run"
+	"sluice/core/auth"
+)
+
+const scenariosDir = "../../k6"
+
+// run1 runs a scenario for a second against an edge with a fault.
+func run1(t *testing.T, name, fault string, extra map[string]string) (k6run.Result, string, error) {
+	t.Helper()
+	env := map[string]string{
+		"DEV_FILE": startFake(t, fault), "OUT": t.TempDir(), "DURATION": "1s", "RATE": "20", "UNITS": "12", "BOT_RATE": "40", "BOTS": "3", "P95_MS": "60000",
+		"DROPPED_MAX": "1000", "FAILED_PART": "0.5", "TRIES": "4", "PATIENCE_MS": "20000", "CONFIRM": "1", "RELEASE": "0", "BASKETS": "0",
+	}
+	maps.Copy(env, extra)
+	var said bytes.Buffer
+	result, err := k6run.Run(t.Context(), k6run.Config{Script: filepath.Join(scenariosDir, name+".ts"), Env: env, Out: &said, Err: &said})
+	if text, err := os.ReadFile(filepath.Join(env["OUT"], name+".html")); err == nil {
+		for _, outside := range []string{"src=", "href=", "@import", "url("} {
+			if bytes.Contains(text, []byte(outside)) {
+				t.Errorf("the page has %s, so it may need another file", outside)
+			}
+		}
+	}
+	return result, said.String(), err
+}
+
+// TestScenariosTellAMisbehavingEdge: each fault of an edge fails the thresholds that it should, and an edge without one, or one
+// whose answers get lost, passes.
+func TestScenariosTellAMisbehavingEdge(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		scenario, fault string
+		want            []string // thresholds that fail
+	}{
+		{"flash_sale", "", nil},
+		{"retry_storm", "", nil},
+		{"bots", "", nil},
+		{"flash_sale", "cut answers", nil},
+		{"retry_storm", "cut answers", nil},
+		{"flash_sale", "a lost unit", []string{"truth: rate==1", "truth_held_units: avg==0"}},
+		{"bots", "counters that do not add up", []string{"truth: rate==1"}},
+		{"flash_sale", "a row that MySQL lacks", []string{"truth: rate==1"}},
+		{"flash_sale", "a sale that is not counted", []string{"truth: rate==1", "truth_sold_units: avg==0"}},
+		{"flash_sale", "more units than there are", []string{"truth: rate==1"}},
+		{"retry_storm", "a second effect of a key", []string{"checks: rate==1", "truth_held_units: avg==0"}},
+		{"bots", "no limit", []string{"bot_units: count<=6"}},
+		{"retry_storm", "status 500", []string{"unsettled: count==0"}},
+		{"flash_sale", "status 500", []string{"http_req_failed: rate<=0.5", "unsettled: count==0"}},
+		{"bots", "a broken answer", []string{"refused: count==0", "shopper_units: count>0"}},
+	} {
+		name := c.scenario + " of an edge with "
+		if c.fault == "" {
+			name += "no fault"
+		}
+		t.Run(name+c.fault, func(t *testing.T) {
+			t.Parallel()
+			extra := map[string]string{}
+			if c.fault == "status 500" {
+				extra["TRIES"], extra["RATE"] = "2", "5"
+			}
+			if c.scenario == "bots" {
+				extra["UNITS"] = "1000"
+			}
+			result, said, err := run1(t, c.scenario, c.fault, extra)
+			if err != nil || result.Exceptions > 0 || result.Interrupted > 0 {
+				t.Fatalf("%v, %+v\n%s", err, result, said)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(strings.Join(result.Failed, "\n"), want) {
+					t.Errorf("%s holds", want)
+				}
+			}
+			if len(c.want) == 0 && result.Err() != nil {
+				t.Error(result.Err())
+			}
+			if t.Failed() {
+				t.Log(said)
+			}
+		})
+	}
+}
+
+// TestSettingsAreChecked: a run with a setting that makes no sense sends nothing.
+func TestSettingsAreChecked(t *testing.T) {
+	t.Parallel()
+	empty := filepath.Join(t.TempDir(), "tokens.txt")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, env := range map[string]map[string]string{
+		"-e RATE=fast: want a whole number, 1 to 1000000":                                {"RATE": "fast"},
+		"-e RATE=0: want a whole number":                                                 {"RATE": "0"},
+		"-e DURATION=5: want a duration such as 30s, 10m or 2h":                          {"DURATION": "5"},
+		"-e CONFIRM=1.5: want a number, 0 to 1":                                          {"CONFIRM": "1.5"},
+		"together more than 1":                                                           {"CONFIRM": "0.7", "RELEASE": "0.4"},
+		"-e EDGE_URL=127.0.0.1:8090: want the address of an edge":                        {"EDGE_URL": "127.0.0.1:8090"},
+		"192.0.2.1 is not this machine: if you may load it, add -e I_MAY_LOAD=192.0.2.1": {"EDGE_URL": "http://192.0.2.1:80"},
+		"open: ":           {"DEV_FILE": "/nowhere/dev.json"},
+		"give -e EDGE_URL": {"TOKENS": empty, "EDGE_URL": "http://127.0.0.1:1"},
+	} {
+		if _, said, err := run1(t, "checkout", "", env); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v\n%s", env, err, said)
+		}
+	}
+}
+
+// TestTokensOfAFile: with a file of tokens no key is needed. Its shoppers come again, and own no more for that.
+func TestTokensOfAFile(t *testing.T) {
+	t.Parallel()
+	devFile := startFake(t, "")
+	dev, err := os.ReadFile(devFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at struct {
+		URL string `json:"edge_url"`
+	}
+	if err := json.Unmarshal(dev, &at); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := auth.ReadKeys(filepath.Join(filepath.Dir(devFile), "keys.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := func(user int64, role auth.Role) string {
+		issued, err := keys.Issue(auth.Claims{
+			Identity: auth.Identity{Subject: user, Role: role}, Issuer: "sluice", Audience: "sluice",
+			NotBefore: time.Now(), Expires: time.Now().Add(time.Hour),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return issued
+	}
+	tokens := filepath.Join(t.TempDir(), "tokens.txt")
+	if err := os.WriteFile(tokens, []byte(token(1, auth.RoleShopper)+"\n"+token(2, auth.RoleShopper)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	result, said, err := run1(t, "flash_sale", "", map[string]string{
+		"DEV_FILE": "/nowhere", "TOKENS": tokens, "EDGE_URL": at.URL, "SERVICE_TOKEN": token(3, auth.RoleService), "ADMIN_TOKEN": token(4, auth.RoleAdmin),
+	})
+	if err != nil || result.Err() != nil || !regexp.MustCompile(`accepted +2 `).MatchString(said) || !strings.Contains(said, "limited") {
+		t.Errorf("%v, %v: want a unit for each of the two\n%s", err, result.Err(), said)
+	}
+}
+
+// TestEveryScenarioIsSmoked: make k6-smoke has short settings for each.
+func TestEveryScenarioIsSmoked(t *testing.T) {
+	t.Parallel()
+	if err := run(t.Context(), io.Discard, t.TempDir()); err == nil || !strings.Contains(err.Error(), "no scenarios in") {
+		t.Errorf("an empty directory: %v", err)
+	}
+	scripts, err := filepath.Glob(filepath.Join(scenariosDir, "*.ts"))
+	if err != nil || len(scripts) < 5 {
+		t.Fatalf("%d scenarios, %v", len(scripts), err)
+	}
+	for _, script := range scripts {
+		if settings[nameOf(script)] == nil {
+			t.Errorf("%s has no settings", script)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+// Bots in a crowd: a few users ask again and again with new keys, far more often than all shoppers together.
+//
+// It shows what the limit per user is worth: a bot owns no more units than a shopper, shoppers are answered as fast as
+// without bots, and no unit is lost between them.
+//
+//   k6 run k6/bots.ts                           beside a running sluice dev
+//   k6 run -e BOT_RATE=5000 -e BOTS=50 k6/bots.ts
+//
+// -e RATE      shoppers per second (100)                -e BOT_RATE  requests of bots per second (400)
+// -e BOTS      users that are bots (20)                 -e LIMIT     units per user (2)
+// -e UNITS     units that there are (1000000)           -e DURATION  how long (20s)
+// -e P95_MS    bound of the 95th percentile of the shoppers' accepted requests (500)
+// k6/README.md has the settings that all scenarios share.
+
+import exec from "k6/execution";
+import { Counter } from "k6/metrics";
+import { reserve } from "./lib/edge.ts";
+import { done, settled, thresholds } from "./lib/outcome.ts";
+import { part, seconds, whole } from "./lib/settings.ts";
+import { load, type Stock } from "./lib/stock.ts";
+import { report, trendStats, type Data } from "./lib/summary.ts";
+import { shopper } from "./lib/tokens.ts";
+import * as truth from "./lib/truth.ts";
+
+const bots = whole("BOTS", 20, 1, 100_000);
+const limit = whole("LIMIT", 2, 1, 1_000_000);
+const rates = { shopper: whole("RATE", 100, 1, 1_000_000), bot: whole("BOT_RATE", 400, 1, 1_000_000) };
+const duration = `${seconds("DURATION", "20s")}s`;
+
+const botUnits = new Counter("bot_units");
+const shopperUnits = new Counter("shopper_units");
+
+const arrivals = (who: keyof typeof rates) => ({
+  executor: "constant-arrival-rate",
+  exec: who === "bot" ? "bot" : "buy",
+  rate: rates[who],
+  duration,
+  preAllocatedVUs: Math.ceil(rates[who] / 4) + 10,
+  maxVUs: rates[who] * 5 + 10,
+  gracefulStop: "60s",
+});
+
+export const options = {
+  scenarios: { shoppers: arrivals("shopper"), bots: arrivals("bot") },
+  thresholds: {
+    ...thresholds,
+    ...truth.thresholds,
+    bot_units: [`count<=${bots * limit}`],
+    shopper_units: ["count>0"],
+    "accepted_ms{who:shopper}": [`p(95)<${whole("P95_MS", 500, 1, 600_000)}`],
+    "limited{who:shopper}": ["count==0"],
+    http_req_failed: [`rate<=${part("FAILED_PART", 0.01)}`],
+    dropped_iterations: [`count<=${whole("DROPPED_MAX", 0, 0, 1e9)}`],
+  },
+  summaryTrendStats: trendStats,
+  setupTimeout: "2m",
+  teardownTimeout: "10m",
+};
+
+export function setup(): Stock {
+  return load(1, whole("UNITS", 1_000_000, 1, 1e9), limit, 3_600_000);
+}
+
+// Bots are the first users, shoppers all others.
+export function bot(stock: Stock): void {
+  const n = exec.scenario.iterationInTest;
+  take(stock, "bot", n % bots, n, botUnits);
+}
+
+export function buy(stock: Stock): void {
+  const n = exec.scenario.iterationInTest;
+  take(stock, "shopper", bots + n, n, shopperUnits);
+}
+
+function take(stock: Stock, who: string, user: number, n: number, units: Counter): void {
+  const { outcome } = settled(reserve(shopper(user), `${stock.run}-${who}-${n}`, { sku: stock.skus[0] as string, quantity: 1 }), { who });
+  if (done(outcome)) {
+    units.add(1);
+    truth.moved(1, 0);
+  }
+}
+
+export function teardown(stock: Stock): void {
+  truth.judge(stock);
+}
+
+export function handleSummary(data: Data) {
+  return report("bots", data);
+}

@@ -1,0 +1,74 @@
+// Tokens of shoppers, of a service and of an admin.
+//
+// Beside a running sluice dev nothing is to be given: .sluice/dev.json names the edge and the file of the keys, and tokens
+// are signed here. Elsewhere the shoppers' tokens come from a file that sluice token --users makes (-e TOKENS=PATH), and
+// the other two from -e SERVICE_TOKEN and -e ADMIN_TOKEN.
+
+import crypto from "k6/crypto";
+import encoding from "k6/encoding";
+import { SharedArray } from "k6/data";
+import { edgeURL, text } from "./settings.ts";
+
+interface Key {
+  kid: string;
+  alg: string;
+  key: string;
+}
+
+const file = text("TOKENS", "");
+const devFile = text("DEV_FILE", `${__ENV.PWD}/.sluice/dev.json`);
+
+const shoppers = file === "" ? [] : new SharedArray("tokens of shoppers", () => open(file).split("\n").filter((line) => line !== ""));
+const dev: { edge_url: string; token_key_file: string } = file === "" ? JSON.parse(open(devFile)) : { edge_url: "", token_key_file: "" };
+const key: Key | undefined = file === "" ? JSON.parse(open(dev.token_key_file)).keys[0] : undefined;
+const secret = key === undefined ? "" : encoding.b64decode(key.key, "rawurl");
+
+/** Where the edge is. */
+export const edge = edgeURL(dev.edge_url);
+
+if (file !== "" && (shoppers.length === 0 || text("SERVICE_TOKEN", "") === "" || text("ADMIN_TOKEN", "") === "")) {
+  throw new Error("with -e TOKENS=PATH, a file that is not empty, give -e EDGE_URL, -e SERVICE_TOKEN and -e ADMIN_TOKEN too");
+}
+if (key !== undefined && key.alg !== "HS256") {
+  throw new Error(`${dev.token_key_file}: k6 cannot sign with ${key.alg}: make tokens by sluice token --users, and give -e TOKENS=PATH`);
+}
+
+const lifetime = 3600; // seconds
+const firstUser = 1_000_000_000; // beside users of whom anybody has heard
+
+/** The token of the n-th shopper, from 0 on. A file with fewer tokens gives them out again. */
+export function shopper(n: number): string {
+  return key === undefined ? (shoppers[n % shoppers.length] as string) : sign(String(firstUser + n), "shopper");
+}
+
+/** The token of a service. */
+export function service(): string {
+  return key === undefined ? text("SERVICE_TOKEN", "") : kept("1", "service");
+}
+
+/** The token of an admin. */
+export function admin(): string {
+  return key === undefined ? text("ADMIN_TOKEN", "") : kept("2", "admin");
+}
+
+const keep: { [role: string]: { token: string; until: number } } = {};
+
+// kept signs a token anew when half of its life is over.
+function kept(user: string, role: string): string {
+  const have = keep[role];
+  if (have !== undefined && have.until > Date.now()) {
+    return have.token;
+  }
+  const token = sign(user, role);
+  keep[role] = { token, until: Date.now() + (lifetime / 2) * 1000 };
+  return token;
+}
+
+function sign(user: string, role: string): string {
+  const now = Math.floor(Date.now() / 1000);
+  const signed = [
+    { alg: "HS256", kid: (key as Key).kid, typ: "at+jwt" },
+    { iss: text("ISSUER", "sluice"), aud: text("AUDIENCE", "sluice"), sub: user, role, nbf: now - 60, exp: now + lifetime },
+  ].map((value) => encoding.b64encode(JSON.stringify(value), "rawurl")).join(".");
+  return `${signed}.${crypto.hmac("sha256", secret, signed, "base64rawurl")}`;
+}
