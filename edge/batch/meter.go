@@ -53,8 +53,8 @@ func (m *meter) sending(v *stock.Vector, wait time.Duration) {
 	m.waits.Update(wait.Seconds())
 }
 
-// admitted counts a request that was refused for want of room, and returns the error.
-func (m *meter) admitted(err error) error {
+// admitted counts a request if it was refused for want of room.
+func (m *meter) admitted(err error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrShare):
@@ -62,7 +62,6 @@ func (m *meter) admitted(err error) error {
 	case errors.Is(err, ErrFull):
 		m.full.Inc()
 	}
-	return err
 }
 
 func (m *meter) panicked(log *slog.Logger, p any) {

@@ -14,7 +14,8 @@ func (b *Batcher) Room() error {
 			return nil
 		}
 	}
-	return b.meter.admitted(ErrFull)
+	b.meter.full.Inc()
+	return ErrFull
 }
 
 // RoomFor is Room for what takes units of a cell.
@@ -27,5 +28,6 @@ func (b *Batcher) RoomFor(cell stock.Cell) error {
 	if !l.takers.full() {
 		return nil
 	}
-	return b.meter.admitted(ErrFull)
+	b.meter.full.Inc()
+	return ErrFull
 }

@@ -40,6 +40,7 @@ func (instant) Add(stock.Cell)                                           {}
 func (instant) DoPart(stock.Op, []stock.Request) ([]batch.Result, error) {
 	return nil, stock.ErrNotApplied
 }
+
 func (i instant) Room() error {
 	if i.full {
 		return batch.ErrFull
