@@ -103,7 +103,7 @@ func archive(b *testing.B, s *stack.Stack, args []string) (end func() time.Durat
 		b.Fatal(err)
 	}
 	return func() time.Duration {
-		used, err := stack.CPU(program.PID())
+		used, err := local.CPU(program.PID())
 		if err != nil {
 			b.Fatal("the archiver has ended: ", program.Log(), err)
 		}

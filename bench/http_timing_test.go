@@ -8,19 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"sluice/bench/load"
 	"sluice/bench/stack"
@@ -38,60 +32,6 @@ const (
 	soldOutSKU   = 1002
 	unlimitedSKU = 1003
 )
-
-// The empty handler runs in a process of its own, as the edge does: this test binary, started again.
-const (
-	emptyAddr   = "SLUICE_BENCH_EMPTY_ADDR"
-	emptyStatus = "SLUICE_BENCH_EMPTY_STATUS"
-	emptyBody   = "SLUICE_BENCH_EMPTY_BODY"
-	emptyHeader = "SLUICE_BENCH_EMPTY_HEADER"
-)
-
-func TestMain(m *testing.M) {
-	if addr := os.Getenv(emptyAddr); addr != "" {
-		if err := serveEmpty(addr); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
-func serveEmpty(addr string) error {
-	status, _ := strconv.Atoi(os.Getenv(emptyStatus))
-	body := []byte(os.Getenv(emptyBody))
-	type header struct{ name, value string }
-	var headers []header
-	for line := range strings.Lines(os.Getenv(emptyHeader)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		switch name {
-		case "Content-Length", "Date", "Connection", "Server": // as fasthttp writes them
-		default:
-			headers = append(headers, header{name, value})
-		}
-	}
-	server := &fasthttp.Server{
-		NoDefaultServerHeader: true,
-		NoDefaultDate:         !strings.Contains(os.Getenv(emptyHeader), "Date: "),
-		CloseOnShutdown:       true,
-		IdleTimeout:           time.Minute,
-		Handler: func(ctx *fasthttp.RequestCtx) {
-			ctx.SetStatusCode(status)
-			for _, h := range headers {
-				ctx.Response.Header.Set(h.name, h.value)
-			}
-			ctx.SetBody(body)
-		},
-	}
-	ended, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	go func() {
-		<-ended.Done()
-		_ = server.Shutdown()
-	}()
-	return server.ListenAndServe(addr)
-}
 
 // BenchmarkReservations compares accepted reservations of one hot SKU with a limit per user, each with a
 // fresh Idempotency-Key, with a fasthttp handler that returns the same bytes and does nothing else.
@@ -140,7 +80,7 @@ func compare(b *testing.B, sku int64, status int, with setup) {
 	if sample.Status != status {
 		b.Fatalf("a request was answered %d: %s", sample.Status, sample.Body)
 	}
-	empty := startEmpty(b, sample)
+	empty := s.StartEmpty(sample)
 
 	for b.Loop() {
 		d.run(edge.Addr(), warmUp, status)
@@ -169,30 +109,7 @@ func compare(b *testing.B, sku int64, status int, with setup) {
 
 // cpuOf reads the processor time that a process has used.
 func cpuOf(pid int) func() (time.Duration, error) {
-	return func() (time.Duration, error) { return stack.CPU(pid) }
-}
-
-// startEmpty starts the handler that returns the bytes of a sample answer.
-func startEmpty(b *testing.B, sample load.Response) *stack.Process {
-	b.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		b.Fatal(err)
-	}
-	return stack.StartProcess(b, "empty handler", local.ProgramOptions{
-		Path: exe, Addrs: 1,
-		Env: func(addrs []string) []string {
-			return append(os.Environ(), emptyAddr+"="+addrs[0], emptyStatus+"="+strconv.Itoa(sample.Status),
-				emptyBody+"="+string(sample.Body), emptyHeader+"="+string(sample.Header))
-		},
-		Ready: func(ctx context.Context, addrs []string) error {
-			c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addrs[0])
-			if err == nil {
-				err = c.Close()
-			}
-			return err
-		},
-	})
+	return func() (time.Duration, error) { return local.CPU(pid) }
 }
 
 // driver sends requests for one SKU, none of them twice.

@@ -13,6 +13,7 @@ import (
 
 	"sluice/bench/load"
 	"sluice/bench/stack"
+	"sluice/core/local"
 )
 
 const (
@@ -91,7 +92,7 @@ func (c *compared) round(within string, length time.Duration) (rate, us float64)
 	processes := []int{c.edge.PID(), c.stack.Redis.PID(), c.stack.MariaDB.PID(), persister.PID()}
 	read := func() (all []time.Duration) {
 		for _, pid := range processes {
-			used, err := stack.CPU(pid)
+			used, err := local.CPU(pid)
 			if err != nil {
 				c.b.Fatal(err)
 			}

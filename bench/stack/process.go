@@ -1,12 +1,9 @@
 package stack
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -62,7 +59,7 @@ func (p *Process) running() bool {
 }
 
 // CPU is the processor time that the process has used so far.
-func (p *Process) CPU() (time.Duration, error) { return CPU(p.PID()) }
+func (p *Process) CPU() (time.Duration, error) { return local.CPU(p.PID()) }
 
 // Memory is how many bytes of memory the process uses, from /proc.
 func (p *Process) Memory() (int64, error) {
@@ -75,22 +72,4 @@ func (p *Process) Memory() (int64, error) {
 		return 0, fmt.Errorf("/proc/%d/statm: %q: %w", p.PID(), text, err)
 	}
 	return resident * int64(os.Getpagesize()), nil
-}
-
-// CPU is the processor time that a process of this machine has used so far, from /proc.
-func CPU(pid int) (time.Duration, error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, err
-	}
-	_, after, _ := bytes.Cut(text, []byte(") ")) // the name before it may hold spaces
-	fields := strings.Fields(string(after))
-	const utime, stime = 11, 12
-	if len(fields) <= stime {
-		return 0, fmt.Errorf("/proc/%d/stat: %q", pid, text)
-	}
-	user, err1 := strconv.ParseInt(fields[utime], 10, 64)
-	system, err2 := strconv.ParseInt(fields[stime], 10, 64)
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
-	return time.Duration(user+system) * tick, errors.Join(err1, err2)
 }

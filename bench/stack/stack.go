@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/bench/empty"
+	"sluice/bench/load"
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
@@ -234,5 +236,22 @@ func (s *Stack) start(role string, addrs int, extra func(addrs []string) []strin
 			return slices.Concat(s.env, []string{"SLUICE_OPS_LISTEN=" + addrs[len(addrs)-1]}, extra(addrs))
 		},
 		Ready: func(ctx context.Context, addrs []string) error { return telemetry.AskReady(ctx, addrs[len(addrs)-1]) },
+	})
+}
+
+// StartEmpty starts a handler that returns the bytes of a sample answer and does nothing else.
+func (s *Stack) StartEmpty(sample load.Response) *Process {
+	s.t.Helper()
+	answer := empty.Answer{Status: sample.Status, Body: string(sample.Body), Header: strings.Split(string(sample.Header), "\r\n")}
+	return StartProcess(s.t, "empty handler", local.ProgramOptions{
+		Path: s.binary, Args: answer.Args(), Addrs: 1,
+		Env: func(addrs []string) []string { return append(slices.Clone(s.env), "SLUICE_LISTEN="+addrs[0]) },
+		Ready: func(_ context.Context, addrs []string) error {
+			c, err := load.Dial(addrs[0], time.Second)
+			if err == nil {
+				err = c.Close()
+			}
+			return err
+		},
 	})
 }

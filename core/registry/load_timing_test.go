@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"sluice/bench/stack"
+	"sluice/core/local"
 	"sluice/core/local/servicetest"
 	"sluice/core/redis"
 	"sluice/core/registry"
@@ -92,7 +92,7 @@ func loadInto(b *testing.B, partitions int) {
 	})
 	pids, cpu := [3]int{server.PID(), mysql.PID(), os.Getpid()}, [3]time.Duration{}
 	for i, pid := range pids {
-		if cpu[i], err = stack.CPU(pid); err != nil {
+		if cpu[i], err = local.CPU(pid); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -115,7 +115,7 @@ func loadInto(b *testing.B, partitions int) {
 	million := float64(*loadUsers) / 1e6
 	b.ReportMetric(float64(*loadUsers)/took.Seconds(), "users/s")
 	for i, unit := range []string{"redis-s/M", "mysql-s/M", "loader-s/M"} {
-		used, err := stack.CPU(pids[i])
+		used, err := local.CPU(pids[i])
 		if err != nil {
 			b.Fatal(err)
 		}

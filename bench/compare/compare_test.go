@@ -1,0 +1,208 @@
+package compare
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sluice/bench/baseline"
+)
+
+// fakeShop sells from memory.
+type fakeShop struct {
+	counted bool  // otherwise it has no stock, as the empty handler
+	takes   int64 // units that each purchase takes
+	credit  int64 // units that it sells without having them
+	forgets bool  // every second purchase
+	fails   error // of each purchase
+
+	mu           sync.Mutex
+	left, orders int64
+}
+
+func (s *fakeShop) Stock(_ context.Context, _, units int64) error {
+	s.left, s.orders = units, 0
+	return nil
+}
+
+func (s *fakeShop) Buyer() (baseline.Buyer, error) { return fakeBuyer{s}, nil }
+
+type fakeBuyer struct{ s *fakeShop }
+
+func (fakeBuyer) Close() {}
+
+func (b fakeBuyer) Buy(context.Context, baseline.Order) (bool, error) {
+	time.Sleep(50 * time.Microsecond) // as a server would
+	s := b.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fails != nil || s.left < s.takes-s.credit {
+		return false, s.fails
+	}
+	if s.orders++; !s.forgets || s.orders%2 == 0 {
+		s.left -= s.takes
+	}
+	return true, nil
+}
+
+func (s *fakeShop) Count(context.Context, int64) ([]baseline.Count, error) {
+	if !s.counted {
+		return nil, nil
+	}
+	return []baseline.Count{{Store: "memory", Left: s.left, Orders: s.orders}}, nil
+}
+
+func (*fakeShop) Settle(context.Context) error       { return nil }
+func (*fakeShop) Clear(context.Context, int64) error { return nil }
+func (*fakeShop) Processes() map[string]int          { return nil }
+func (*fakeShop) Close() error                       { return nil }
+
+func way(name string, s *fakeShop) baseline.Way {
+	return baseline.Way{
+		Name: name, Title: "the " + name, Does: "sells <from> memory", Buyers: []int{2, 4},
+		Open: func(context.Context, *baseline.Place) (baseline.Shop, error) { return s, nil },
+	}
+}
+
+func empty() baseline.Way { return way(baseline.Empty, &fakeShop{}) }
+
+// run compares for a moment.
+func run(t *testing.T, ctx context.Context, tell func(string), ways ...baseline.Way) (*Report, error) {
+	t.Helper()
+	return Run(ctx, baseline.NewPlace(t.TempDir(), "none"), Config{
+		Ways: ways, For: 20 * time.Millisecond, Rounds: 3,
+		Tell: func(format string, values ...any) {
+			line := fmt.Sprintf(format, values...)
+			t.Log(line)
+			if tell != nil {
+				tell(line)
+			}
+		},
+	})
+}
+
+func TestRunMeasuresEachWayInEachRound(t *testing.T) {
+	t.Parallel()
+	r, err := run(t, t.Context(), nil, empty(), way("good", &fakeShop{counted: true, takes: 1}))
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	for i, judged := range []bool{false, true} {
+		row := r.Rows[i]
+		if len(row.Turns) != 3 || row.PerSecond.Median <= 0 || row.PerSecond.Min > row.PerSecond.Median || row.PerSecond.Median > row.PerSecond.Max {
+			t.Errorf("%s: %+v", row.Name, row)
+		}
+		if row.Ratio.Median <= 0 || row.Latency.P50MS < 0.05 || row.Latency.P999MS < row.Latency.P50MS {
+			t.Errorf("%s: ratio %+v, latency %+v", row.Name, row.Ratio, row.Latency)
+		}
+		if row.Judged != judged || row.SoldOut != judged || row.Wrong() {
+			t.Errorf("%s: judged %v, sold out %v, oversold %d, lost %d", row.Name, row.Judged, row.SoldOut, row.Oversold, row.Lost)
+		}
+	}
+	if r.Rows[0].Ratio != (Spread{1, 1, 1}) {
+		t.Errorf("the base's ratio is %+v", r.Rows[0].Ratio)
+	}
+}
+
+func TestRunFindsWrongStores(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		shop           *fakeShop
+		oversold, lost bool
+	}{
+		"sells what it has not":   {shop: &fakeShop{counted: true, takes: 1, credit: 3}, oversold: true},
+		"takes more than it sold": {shop: &fakeShop{counted: true, takes: 2}, lost: true},
+		"forgets what it sold":    {shop: &fakeShop{counted: true, takes: 1, forgets: true}, oversold: true},
+	} {
+		r, err := run(t, t.Context(), nil, empty(), way("bad", c.shop))
+		if row := r.Rows[1]; err != nil || !errors.Is(r.Err(), ErrWrong) || row.Oversold > 0 != c.oversold || row.Lost > 0 != c.lost {
+			t.Errorf("%s: oversold %d, lost %d, %v, %v", name, row.Oversold, row.Lost, err, r.Err())
+		}
+	}
+}
+
+// A way that fails leaves the others their figures.
+func TestRunGoesOnAfterAFailure(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken pipe")
+	r, err := run(t, t.Context(), nil, empty(), way("broken", &fakeShop{counted: true, takes: 1, fails: broken}), way("good", &fakeShop{counted: true, takes: 1}))
+	if err != nil || r.Err() == nil || errors.Is(r.Err(), ErrWrong) || !strings.Contains(r.Err().Error(), "broken: broken pipe") {
+		t.Fatal(err, r.Err())
+	}
+	if len(r.Rows[1].Turns) != 0 || len(r.Rows[2].Turns) != 3 {
+		t.Errorf("%d and %d turns", len(r.Rows[1].Turns), len(r.Rows[2].Turns))
+	}
+}
+
+// Rows for units that do not last for a turn measure nothing.
+func TestRunRefusesATurnThatSoldAll(t *testing.T) {
+	t.Parallel()
+	w := way("rows", &fakeShop{counted: true, takes: 15_000})
+	w.Rows = true
+	r, err := run(t, t.Context(), nil, empty(), w)
+	if err != nil || r.Err() == nil {
+		t.Fatal(err, r.Err())
+	}
+}
+
+// Whoever ends the run keeps what was measured until then.
+func TestRunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := run(t, ctx, func(line string) {
+		if strings.HasPrefix(line, "round 2") {
+			cancel()
+		}
+	}, empty(), way("good", &fakeShop{counted: true, takes: 1}))
+	if !errors.Is(err, context.Canceled) || r.Err() != nil || !r.Measured() {
+		t.Fatal(err, r.Err())
+	}
+	if turns := len(r.Rows[0].Turns) + len(r.Rows[1].Turns); turns != 3 || r.Rows[1].Ratio.Median <= 0 {
+		t.Errorf("%d turns, ratio %+v", turns, r.Rows[1].Ratio)
+	}
+}
+
+// The page needs nothing from elsewhere, and shows each way as text.
+func TestPageStandsAlone(t *testing.T) {
+	t.Parallel()
+	r, err := run(t, t.Context(), nil, empty(), way("good", &fakeShop{counted: true, takes: 1}), way("bad", &fakeShop{counted: true, takes: 2}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := r.HTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, foreign := range []string{"src=", "href=", "url(", "<script", "ZgotmplZ"} {
+		if strings.Contains(b.String(), foreign) {
+			t.Errorf("the page has %s", foreign)
+		}
+	}
+	for _, want := range []string{"the empty", "the good", "sells &lt;from&gt; memory", `class="bad"`, fmt.Sprintf("%.0f", r.Rows[1].PerSecond.Median)} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+}
+
+func TestTableHasARowPerWay(t *testing.T) {
+	t.Parallel()
+	r := &Report{Rows: []Row{
+		{Name: "a", Judged: true, Turns: []Turn{{}}, PerSecond: Spread{Median: 1234.5}, Ratio: Spread{0.5, 0.04, 0.6}, CPU: map[string]float64{"client": 1.25}, CPUTotal: Spread{Median: 1.25}},
+		{Name: "b", Failure: "x", Judged: true, Oversold: 2, Lost: 1},
+	}}
+	var got []string
+	for _, row := range r.Table()[1:] {
+		got = append(got, fmt.Sprint(row...))
+	}
+	want := []string{fmt.Sprint("a", "1234", "0.50", "(0.040 to 0.60)", "0.00", "0.00", "0.00", "1.2", "0"), fmt.Sprint("b", "-", "-", "-", "-", "-", "-", "-", "2, lost 1")}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
