@@ -16,10 +16,7 @@ type running struct {
 	tags  map[string]string
 	start time.Time
 	next  atomic.Int64 // number of the next iteration
-
-	mu   sync.Mutex
-	vus  int64
-	idle chan *vu
+	idle  chan *vu
 }
 
 // prepare makes the users of a scenario, with their runtimes, before anything starts.
@@ -51,9 +48,6 @@ func (p *running) hire() error {
 }
 
 func (p *running) newUser() (*vu, error) {
-	p.mu.Lock()
-	p.vus++
-	p.mu.Unlock()
 	v, err := p.run.newVU(p.run.ids.Add(1))
 	if err == nil {
 		v.data = v.parse(p.run.data)
@@ -81,16 +75,17 @@ func (p *running) execute(ctx context.Context) {
 // arrive starts iterations at their times, whether or not earlier ones are done.
 func (p *running) arrive(starting, finishing context.Context) {
 	var group sync.WaitGroup
-	times := newArrivals(p.scenario)
+	times, vus := newArrivals(p.scenario), p.PreAllocatedVUs
 	for at, more := times.next(); more && pause(starting, time.Until(p.start.Add(at))); at, more = times.next() {
 		var user *vu
 		select {
 		case user = <-p.idle:
 		default:
-			if !p.mayHire() {
+			if vus == p.MaxVUs {
 				p.run.metrics.note("dropped_iterations", 1, p.tags)
 				continue
 			}
+			vus++
 		}
 		n := p.next.Add(1) - 1
 		group.Go(func() {
@@ -106,12 +101,6 @@ func (p *running) arrive(starting, finishing context.Context) {
 		})
 	}
 	group.Wait()
-}
-
-func (p *running) mayHire() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.vus < p.MaxVUs
 }
 
 // loop has each user run one iteration after the other.

@@ -94,7 +94,7 @@ func TestArrivalsWithoutUsersAreDropped(t *testing.T) {
 	s := runScript(t, `
 		import { sleep } from "k6";
 		export const options = {
-			scenarios: {s: {executor: "constant-arrival-rate", rate: 20, duration: "1s", preAllocatedVUs: 1, maxVUs: 2}},
+			scenarios: {s: {executor: "constant-arrival-rate", rate: 200, duration: "1s", preAllocatedVUs: 1, maxVUs: 2}},
 			thresholds: {dropped_iterations: ["count==0"]},
 		};
 		export default function () { sleep(2); }`)

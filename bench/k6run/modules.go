@@ -142,12 +142,12 @@ func (v *vu) vuInfo() goja.Value {
 // sharedArray is the constructor of an array that is made once for all users, and cannot be changed.
 func (v *vu) sharedArray(call goja.ConstructorCall) *goja.Object {
 	v.onlyInit("new SharedArray")
-	make, ok := goja.AssertFunction(call.Argument(1))
+	list, ok := goja.AssertFunction(call.Argument(1))
 	if !ok {
 		v.throw("new SharedArray: want a name and a function")
 	}
 	items, err := v.run.share(call.Argument(0).String(), func() (items []string, err error) {
-		made, err := make(goja.Undefined())
+		made, err := list(goja.Undefined())
 		if err != nil {
 			return nil, err
 		}

@@ -58,9 +58,11 @@ type run struct {
 
 	exceptions, interrupted atomic.Int64
 
-	mu     sync.Mutex // guards what follows, and the writers of cfg
-	shared map[string][]string
+	mu     sync.Mutex           // guards checks and the writers of cfg
 	checks map[string]*[2]int64 // fails, passes
+
+	sharing sync.Mutex // guards shared, while a script makes its items
+	shared  map[string][]string
 }
 
 // Run runs a script as k6 run does: setup, the scenarios at the same time, teardown, thresholds, handleSummary. The error
@@ -178,8 +180,8 @@ func (r *run) checked(name string, passed bool) {
 
 // share makes a SharedArray once.
 func (r *run) share(name string, items func() ([]string, error)) ([]string, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.sharing.Lock()
+	defer r.sharing.Unlock()
 	if have, ok := r.shared[name]; ok {
 		return have, nil
 	}

@@ -115,7 +115,7 @@ func TestModules(t *testing.T) {
 			}`,
 		"data": `
 			import { SharedArray } from "k6/data";
-			const list = new SharedArray("list", () => [{n: 1}, {n: 2}]);
+			const list = new SharedArray("list", () => { console.log("made"); return [{n: 1}, {n: 2}]; });
 			export default function () {
 				ok(list.length === 2 && list[1].n === 2 && list[2] === undefined, "items");
 				list[0].n = 7;
@@ -154,7 +154,11 @@ func TestModules(t *testing.T) {
 				source = strings.Replace(source, "shared-iterations", "per-vu-iterations", 1)
 				source = strings.Replace(source, "iterations: 3", "iterations: 1", 1)
 			}
-			if s := runScript(t, source); s.err != nil || s.result.Err() != nil {
+			s := runScript(t, source)
+			if name == "data" && s.said != "made\n" {
+				t.Errorf("said %q, want that the list is made once", s.said)
+			}
+			if s.err != nil || s.result.Err() != nil {
 				t.Errorf("%v, %v\n%s", s.err, s.result.Err(), s.said)
 			}
 		})

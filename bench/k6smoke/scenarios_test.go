@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -171,6 +172,31 @@ func TestEveryScenarioIsSmoked(t *testing.T) {
 	for _, script := range scripts {
 		if settings[nameOf(script)] == nil {
 			t.Errorf("%s has no settings", script)
+		}
+	}
+}
+
+// TestMakeSaysWhereK6Is, and which scenarios there are, before it builds or runs anything.
+func TestMakeSaysWhereK6Is(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() // without k6
+	for _, program := range []string{"make", "sh"} {
+		found, err := exec.LookPath(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(found, filepath.Join(path, program)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want, args := range map[string]string{
+		"https://grafana.com/docs/k6/latest/set-up/install-k6/":   "SCENARIO=bots",
+		"want one of bots checkout flash_sale retry_storm soak\n": "SCENARIO=none",
+	} {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(path, "make"), "-C", "../..", "k6", args)
+		cmd.Env = []string{"PATH=" + path, "HOME=" + path}
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("make k6 %s: %v\n%s", args, err, out)
 		}
 	}
 }

@@ -68,8 +68,8 @@ function prepare(call: Call) {
   };
 }
 
-// k6's codes of errors before anything is sent: names that do not resolve, and connections that are not made.
-const unsent = (code: number) => (code >= 1010 && code < 1050) || (code >= 1100 && code < 1200) || (code >= 1210 && code < 1220);
+// k6's codes of errors before anything is sent: a bad address, names that do not resolve, connections that are not made.
+const unsent = (code: number) => code === 1020 || (code >= 1100 && code < 1200) || (code >= 1210 && code < 1220) || (code >= 1300 && code < 1400);
 
 function read(response: RefinedResponse<"text">): Answer {
   let body = null;
