@@ -35,6 +35,7 @@ const (
 	start         stage = iota
 	askHome             // gather the lines at home, and read the record
 	askAway             // gather the other lines
+	readAway            // read the other lines of a begun basket of which a line at home has ended
 	writeDecision       // write the decision into the record
 	voidAway            // void the lines elsewhere; the record is refusing
 	voidHome            // void the lines at home; the record becomes refused
@@ -44,7 +45,7 @@ const (
 
 // String names the stage, for tests that stop a saga there.
 func (s stage) String() string {
-	return [...]string{"start", "home", "away", "decide", "void away", "void home", "read held", "done"}[s]
+	return [...]string{"start", "home", "away", "read away", "decide", "void away", "void home", "read held", "done"}[s]
 }
 
 // triesMax is the number of attempts of a saga, the first included. A saga begins again if its record was lost, or if
@@ -101,7 +102,7 @@ func (s *Saga) Step(answers []Answer) ([]Call, error) {
 		return s.ask(askHome), nil
 	case askHome:
 		return s.fromHome(answers[0])
-	case askAway:
+	case askAway, readAway:
 		s.keepAway(answers)
 		return s.decide()
 	case writeDecision:
@@ -133,10 +134,14 @@ func (s *Saga) fromHome(a Answer) ([]Call, error) {
 	home := s.lines[:len(a.Outcomes)]
 	switch b := a.Outcomes[0].Basket; b.State {
 	case stock.BasketBegun:
-		if refusal, _ := refusalOf(home); refusal != stock.VerdictOK || len(s.parts) == 1 {
-			return s.decide()
+		refusal, _ := refusalOf(home)
+		switch {
+		case len(s.parts) > 1 && refusal == stock.VerdictOK:
+			return s.ask(askAway), nil
+		case len(s.parts) > 1 && refusal == stock.VerdictWrongState:
+			return s.ask(readAway), nil // nothing is taken for a basket of which a line has ended
 		}
-		return s.ask(askAway), nil
+		return s.decide()
 	case stock.BasketHeld:
 		s.result.First = a.Outcomes[0].Verdict == stock.VerdictOK
 		if len(s.parts) == 1 {
@@ -154,7 +159,7 @@ func (s *Saga) fromHome(a Answer) ([]Call, error) {
 // decide goes on when all lines of a begun basket are known. If only passing verdicts refuse lines, the saga ends, and the
 // basket stays begun. A later saga decides it: when the verdicts have passed, or when the hold of a line has ended.
 func (s *Saga) decide() ([]Call, error) {
-	if refusal, line := refusalOf(s.lines); refusal.Passing() {
+	if refusal, line := s.refusal(); refusal.Passing() {
 		return nil, fmt.Errorf("line %d of it is %v", line, refusal)
 	}
 	return s.ask(writeDecision), nil
@@ -162,7 +167,7 @@ func (s *Saga) decide() ([]Call, error) {
 
 // decided goes on after the answer of decide, which has the record.
 func (s *Saga) decided(o stock.Outcome) ([]Call, error) {
-	refusal, _ := refusalOf(s.lines)
+	refusal, _ := s.refusal()
 	switch o.Basket.State {
 	case stock.BasketHeld:
 		if refusal == stock.VerdictOK {
@@ -225,6 +230,15 @@ func (s *Saga) keepAway(answers []Answer) {
 	}
 }
 
+// refusal returns the verdict that refuses the basket, and its line. Lines that have ended refuse no basket that was held before.
+// Its record was lost, and somebody may have been told that its other lines are held.
+func (s *Saga) refusal() (stock.Verdict, int) {
+	if stock.WasHeld(s.lines, s.timeMS) {
+		return stock.VerdictOK, 0
+	}
+	return refusalOf(s.lines)
+}
+
 // refusalOf returns the verdict that refuses the basket, and its line: the first that does not pass by itself, or else the
 // first one. If no line is refused, the verdict is VerdictOK.
 func refusalOf(lines []stock.Outcome) (stock.Verdict, int) {
@@ -260,7 +274,7 @@ func (s *Saga) ask(next stage) []Call {
 		return []Call{s.part(stock.OpGather, 0, stock.Part{})}
 	case askAway:
 		return s.elsewhere(stock.OpGather, stock.Part{})
-	case readHeld:
+	case readAway, readHeld:
 		return s.elsewhere(stock.OpGather, stock.Part{Held: true})
 	case voidAway:
 		return s.elsewhere(stock.OpVoid, stock.Part{})
@@ -268,7 +282,7 @@ func (s *Saga) ask(next stage) []Call {
 		return []Call{s.part(stock.OpVoid, 0, stock.Part{})}
 	case writeDecision:
 		part := stock.Part{Home: s.basket, To: stock.BasketHeld}
-		if refusal, line := refusalOf(s.lines); refusal != stock.VerdictOK {
+		if refusal, line := s.refusal(); refusal != stock.VerdictOK {
 			part.To, part.Refusal, part.Line = stock.BasketRefusing, refusal, uint8(line)
 		}
 		return []Call{{stock.OpDecide, []stock.Request{{ID: s.basket.ID(), Cell: s.basket.Lines[0].Cell, Part: &part}}}}

@@ -47,6 +47,20 @@ func (w *world) load(units ...int64) {
 	}
 }
 
+// neighbours makes so many cells of one partition, with a unit each, in place of those that there are.
+func (w *world) neighbours(n int) []stock.Cell {
+	w.Helper()
+	w.cells = nil
+	for sku := int64(1000); len(w.cells) < n; sku++ {
+		cell := stock.Cell{SKU: sku}
+		if cell.Partition(partitions) == 1 {
+			w.adjust(cell, "load", stock.Adjustment{Create: true, Delta: 1, Settings: stock.Settings{Hold: time.Hour}})
+			w.cells = append(w.cells, cell)
+		}
+	}
+	return w.cells
+}
+
 func (w *world) adjust(cell stock.Cell, key string, a stock.Adjustment) {
 	w.Helper()
 	a.Kind, a.Reason = stock.AdjustPlain, "test"
@@ -272,6 +286,84 @@ func TestLostRecord(t *testing.T) {
 			if held := w.held(); units[2] == 0 && (again.State != stock.BasketRefused || !slices.Equal(held, []int64{0, 0, 0})) {
 				t.Errorf("lost before step %d: %+v, again %+v, held %v", lost, result, again, held)
 			}
+		}
+	}
+}
+
+// TestLostRecordOfAHeldBasket loses the record of a held basket, or brings it back as it was begun, after some of its lines have
+// ended. The others are still held, as the caller was told: nobody gives them back, and the same request hears the same.
+func TestLostRecordOfAHeldBasket(t *testing.T) {
+	t.Parallel()
+	for ended := range 1 << 3 { // which lines
+		for _, how := range []string{"lost", "begun again", "all at home"} {
+			w := newWorld(t, 1, 1, 1)
+			cells := w.cells
+			if how == "all at home" {
+				cells = w.neighbours(3)
+			}
+			b := w.basket("a", cells...)
+			if first := w.decide(b); first.State != stock.BasketHeld {
+				t.Fatalf("%+v", first)
+			}
+			want := []int64{1, 1, 1}
+			for i := range b.Lines {
+				if ended>>i&1 == 1 {
+					w.one(stock.OpRelease, stock.Request{ID: b.Lines[i].ID, Cell: b.Lines[i].Cell})
+					want[slices.Index(w.cells, b.Lines[i].Cell)] = 0
+				}
+			}
+			w.store.LoseBasket(b.ID())
+			if how == "begun again" {
+				w.ask(New(b).ask(askHome))
+				w.sweep()
+			}
+			again := w.decide(b)
+			live := ended != 1<<3-1
+			if held := w.held(); again.State == stock.BasketHeld != live || !slices.Equal(held, want) {
+				t.Errorf("%s, lines %03b have ended: %+v, held %v, want %v", how, ended, again, held, want)
+			}
+			if again.State != w.state(b) {
+				t.Errorf("%s, lines %03b have ended: told %v, it is %v", how, ended, again.State, w.state(b))
+			}
+			for i := range again.Lines {
+				if state := again.Lines[i].Reservation.State; (state == stock.StateReleased) != (ended>>i&1 == 1) {
+					t.Errorf("%s, lines %03b have ended: line %d is %v", how, ended, i, state)
+				}
+			}
+		}
+	}
+}
+
+// TestLostRecordOfAConfirmedLine loses the record of a basket whose lines are sold and expired.
+func TestLostRecordOfAConfirmedLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1)
+	b := w.basket("a", w.cells...)
+	w.decide(b)
+	w.one(stock.OpConfirm, stock.Request{ID: b.Lines[0].ID})
+	w.nowMS += 2 * time.Hour.Milliseconds()
+	w.store.LoseBasket(b.ID())
+	if again := w.decide(b); again.State != stock.BasketHeld || again.Lines[0].Reservation.State != stock.StateConfirmed {
+		t.Errorf("%+v", again)
+	}
+}
+
+// TestLostRecordOfARefusedBasket loses the record of a basket that is being refused, between any two of its steps. A line that
+// was never taken, or that was spent, shows that the basket was never held: its other lines are given back.
+func TestLostRecordOfARefusedBasket(t *testing.T) {
+	t.Parallel()
+	for lost := range 6 {
+		w := newWorld(t, 1, 1, 0)
+		b, n := w.basket("a", w.cells...), 0
+		_, _ = Decide(b, func(calls []Call) []Answer {
+			if n++; n > lost { // it is killed
+				return []Answer{{Err: stock.ErrUnknown}}
+			}
+			return w.ask(calls)
+		}, nil)
+		w.store.LoseBasket(b.ID())
+		if again := w.decide(b); again.State != stock.BasketRefused || !slices.Equal(w.held(), []int64{0, 0, 0}) {
+			t.Errorf("killed after %d steps: %+v, held %v", lost, again, w.held())
 		}
 	}
 }

@@ -186,15 +186,16 @@ func (b BasketRecord) Gather(fingerprint uint32) Verdict {
 }
 
 // Gathered returns the record of a basket after a gather at home. verdict is that of the first refused line, VerdictOK
-// if there is none. all says that the basket has no lines elsewhere. Passing verdicts,
-// VerdictBackpressure and VerdictMismatch are not recorded.
+// if there is none. all says that the basket has no lines elsewhere. Passing verdicts, VerdictBackpressure and
+// VerdictMismatch are not recorded. VerdictWrongState decides nothing: the basket has taken the line before, so it may have
+// been held, which only all lines together tell.
 func (b BasketRecord) Gathered(fingerprint uint32, all bool, verdict Verdict, line int) BasketRecord {
 	switch {
 	case b.State == BasketHeld, verdict.Passing(), verdict == VerdictBackpressure, verdict == VerdictMismatch:
 		return b
-	case verdict != VerdictOK:
+	case verdict != VerdictOK && verdict != VerdictWrongState:
 		return BasketRecord{BasketRefusing, verdict, uint8(min(line, math.MaxUint8)), fingerprint}
-	case all:
+	case all && verdict == VerdictOK:
 		return BasketRecord{State: BasketHeld, Fingerprint: fingerprint}
 	}
 	return BasketRecord{State: BasketBegun, Fingerprint: fingerprint}
@@ -262,6 +263,22 @@ func (r *Request) Spent() Reservation {
 
 // Refused reports whether a verdict refuses its request. A line that is refused refuses its basket.
 func (v Verdict) Refused() bool { return v != VerdictOK && v != VerdictReplayed }
+
+// WasHeld reports whether a basket may have been held before, by the last answer about each of its lines: the basket has taken
+// every line, and one of them has its units still. The other lines have ended since. A line has no seq if it was given back
+// without having been taken.
+func WasHeld(lines []Outcome, nowMS int64) bool {
+	live := false
+	for i := range lines {
+		o := &lines[i]
+		if o.Verdict != VerdictReplayed && o.Verdict != VerdictWrongState || o.Reservation.Seq == 0 {
+			return false
+		}
+		state := o.Reservation.StateAt(nowMS)
+		live = live || state == StateHeld || state == StateConfirmed
+	}
+	return live
+}
 
 // Passing reports whether a verdict on a line passes by itself: a replica or the registered users come back. It does not
 // decide the line's basket.

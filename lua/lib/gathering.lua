@@ -29,14 +29,17 @@ local function judge(i, held)
   return verdict == REPLAYED and not held and not is_live(record) and WRONG_STATE or verdict
 end
 
--- note is the record of a basket, whose lines here got a verdict.
+-- note is the record of a basket, whose lines here got a verdict. A line that has ended decides
+-- nothing: the basket may have been held before, which only all its lines tell.
 local function note(part, record, why, line)
   if why == REPLICA_MISSING or why == USERS_MISSING or why == BACKPRESSURE or why == MISMATCH then
     return record or NO_BASKET
   end
-  if why then return move_basket(part.id, part.whole, BASKET_REFUSING, why, line, now) end
+  if why and why ~= WRONG_STATE then
+    return move_basket(part.id, part.whole, BASKET_REFUSING, why, line, now)
+  end
   if record then return record end
-  local all = #part.whole == 12 + 33 * (part.last - part.first + 1)
+  local all = not why and #part.whole == 12 + 33 * (part.last - part.first + 1)
   return move_basket(part.id, part.whole, all and BASKET_HELD or BASKET_BEGUN, OK, 0, now)
 end
 

@@ -295,6 +295,8 @@ local function extended_of`, "extend"},
 	{"spend a basket for another's line", "lib/gathering.lua", ` or why == MISMATCH then`, ` then`, "basket"},
 	{"spend a basket of a user who may have been lost", "lib/gathering.lua", ` or why == USERS_MISSING or`, ` or`, "basket"},
 	{"spend a basket for a full outbox", "lib/gathering.lua", ` or why == BACKPRESSURE or`, ` or`, "basket"},
+	{"refuse a basket for a line that has ended", "lib/gathering.lua", `if why and why ~= WRONG_STATE then`, `if why then`, "basket"},
+	{"hold a basket of which a line has ended", "lib/gathering.lua", `local all = not why and`, `local all =`, "basket"},
 	{"held before all lines are", "lib/gathering.lua", `all and BASKET_HELD or BASKET_BEGUN`, `BASKET_HELD`, "basket"},
 	{"never held at once", "lib/gathering.lua", `all and BASKET_HELD or BASKET_BEGUN`, `BASKET_BEGUN`, "basket"},
 	{"write what was gathered before its basket's type is known", "lib/baskets.lua", `  call("ZCARD", KEYS[BASKETS + 1])

@@ -214,10 +214,30 @@ var basketCases = group{
 		h.want(h.release(v.Outcomes[1].Reservation, 0), stock.VerdictOK)
 		h.LoseBasket(h.test, b.ID())
 		v = h.gather(b, 0)
+		h.wantAll(v, stock.VerdictReplayed, stock.VerdictWrongState)
 		h.wantRecord(v.Outcomes[1], stock.VerdictWrongState, stock.StateReleased)
-		h.wantBasket(v.Outcomes[0].Basket, b, stock.BasketRefusing, stock.VerdictWrongState, 1)
+		h.wantBasket(v.Outcomes[0].Basket, b, stock.BasketBegun, stock.VerdictOK, 0) // it may have been held
+		h.wantBasket(h.gather(b, 0).Outcomes[0].Basket, b, stock.BasketBegun, stock.VerdictOK, 0)
+		h.want(h.decide(b, stock.VerdictWrongState, 1), stock.VerdictOK)
 		h.wantAll(h.void(b, 0), stock.VerdictReplayed, stock.VerdictReplayed)
 		h.wantUnits(cells[0], 4, 0, 1) // sold units stay sold
+	},
+	"a line that has ended takes none of the others": func(h *harness) {
+		cells := h.neighbours(2)
+		h.loadCell(cells[0], 5, stock.Settings{})
+		h.loadCell(cells[1], 5, stock.Settings{})
+		b := h.basket(1, "a", item(cells[0], 1), item(cells[1], 1))
+		r := h.gather(b, 0).Outcomes[0].Reservation
+		h.want(h.release(r, 0), stock.VerdictOK)
+		h.LoseBasket(h.test, b.ID())
+		other := h.basket(1, "a", item(cells[0], 1), item(cells[1], 2)) // it has the key, and not the lines
+		h.wantAll(h.gather(other, 0), stock.VerdictMismatch, stock.VerdictMismatch)
+		v := h.gather(b, 0)
+		h.wantAll(v, stock.VerdictWrongState, stock.VerdictReplayed)
+		h.wantBasket(v.Outcomes[0].Basket, b, stock.BasketBegun, stock.VerdictOK, 0)
+		h.want(h.decide(b, stock.VerdictOK, 0), stock.VerdictOK)
+		h.wantUnits(cells[0], 5, 0, 0)
+		h.wantUnits(cells[1], 4, 1, 0)
 	},
 	"a key that is used with other lines": func(h *harness) {
 		cells := h.neighbours(3)
