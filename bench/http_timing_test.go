@@ -55,7 +55,7 @@ func BenchmarkReservationsPersisted(b *testing.B) {
 	compare(b, hotSKU, http.StatusCreated, setup{persister: true})
 }
 
-// BenchmarkSoldOut does the same for a SKU of which nothing is left.
+// BenchmarkSoldOut does the same for a SKU that is sold out.
 func BenchmarkSoldOut(b *testing.B) { compare(b, soldOutSKU, http.StatusConflict, setup{}) }
 
 // setup has the parameters of a benchmark.

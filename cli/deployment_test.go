@@ -210,7 +210,7 @@ func wantKeys(t *testing.T, client rueidis.Client, want map[string]string) {
 	}
 }
 
-// A SKU of which Redis lost an event and made another in its place is not changed, whatever Redis has of it by now,
+// Redis lost an event of a SKU and made another in its place. The SKU is not changed, whatever Redis has of it by now,
 // before somebody has said that it was dealt with. Other SKUs are.
 func TestForkKeepsItsSKUShut(t *testing.T) {
 	t.Parallel()

@@ -36,7 +36,7 @@ func TestDoctorJudgesRedisByItself(t *testing.T) {
 	}
 }
 
-// TestDoctorKnowsSentinels has three of them, of which one is then killed, and a replica that would forget.
+// TestDoctorKnowsSentinels has three of them and a replica that would forget, and then kills one Sentinel.
 func TestDoctorKnowsSentinels(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)

@@ -12,7 +12,7 @@ import (
 // driftSKUs is how many SKUs a deployment has that everyDrift makes. The last one stays as it is.
 const driftSKUs = 15
 
-// everyDrift makes a deployment of which each SKU has held, sold and released units, and half a transfer, all at rest.
+// everyDrift makes a deployment at rest. Each of its SKUs has held, sold and released units, and half a transfer.
 // Its persister runs with a config until stop is called. inject changes stores by hand, each SKU's in another way, and
 // reports then have what is wanted.
 func everyDrift(t *testing.T, cfg func(*persister.Config)) (d *deployment, stop, inject func(), want []string) {

@@ -9,7 +9,7 @@ import (
 	"sluice/core/stock"
 )
 
-// forks has a cell lose two holds, of which one was confirmed, and go on: two holds and the beginning of a sale take their places.
+// forks has a cell lose two holds, one of them confirmed, and go on: two holds and the beginning of a sale take their places.
 func (h *hands) forks(sku int64) (lost, held, sold stock.ReservationID) {
 	h.hand.t.Helper()
 	cell := stock.Cell{SKU: sku}
@@ -82,7 +82,7 @@ func TestForkIsDecidedByWhatThePlanSays(t *testing.T) {
 	if records[0].State != stock.StateHeld || records[1].State != stock.StateNone {
 		t.Errorf("the hold of the ledger's history is %v, that of the other one %v; its sale is %v", records[0].State, records[1].State, records[2].State)
 	}
-	// Two are held, and three sold, of which one began among the void events. The last rebase brings held to the sum of the holds.
+	// Two are held, and three sold. One of the sold began among the void events. The last rebase brings held to the sum of the holds.
 	if s := h.show(1).Redis; s.Total != 17 || s.Held != 2 || s.Sold != 3 || s.Avail != 12 || s.Epoch != 3 {
 		t.Errorf("it has %+v", s)
 	}

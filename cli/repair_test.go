@@ -172,7 +172,7 @@ func TestRepairPutsRightWhatIsChangedByHand(t *testing.T) {
 	h.sql("DELETE FROM reservations WHERE reservation_id = ?", at(h.sold[8]))
 	h.sql("DELETE FROM ledger WHERE sku_id = 9 AND seq BETWEEN 5 AND 6")
 	h.refusedEvent(10, 6)
-	h.record(12, h.held[12], func(v []byte) { copy(v[8:14], []byte{1, 0, 0, 0, 0, 0}) }) // a deadline of long ago, of which no list knows
+	h.record(12, h.held[12], func(v []byte) { copy(v[8:14], []byte{1, 0, 0, 0, 0, 0}) }) // a deadline of long ago, which no list has
 
 	before := h.plan(command.ExitDrift)
 	if before.Plan.Does == 0 || len(before.Results) > 0 || before.Plan.Units == 0 {

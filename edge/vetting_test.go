@@ -191,7 +191,7 @@ func TestPartitionThatLostEffectsStaysShut(t *testing.T) {
 	})
 }
 
-// TestEmptyRedisStaysShut empties a Redis of which Kafka has events, and forgets its scripts: nothing of it is opened.
+// TestEmptyRedisStaysShut empties Redis and forgets its scripts, while Kafka has its events: nothing of it is opened.
 func TestEmptyRedisStaysShut(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

@@ -168,7 +168,7 @@ func TestPortion(t *testing.T) {
 	}
 }
 
-// TestDeadlock runs a batch into a deadlock of which it is the victim.
+// TestDeadlock runs a batch into a deadlock, whose victim it is.
 func TestDeadlock(t *testing.T) {
 	t.Parallel()
 	mysql := database(t)

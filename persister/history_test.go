@@ -29,7 +29,7 @@ type cellHistory struct {
 
 const testPartitions = 64
 
-// newHistory has so many cells, the first events of which load them with stock. Two differ in nothing but their
+// newHistory has so many cells. The first event of each loads it with stock. Two differ in nothing but their
 // bucket.
 func newHistory(seed uint64, cells int) *history {
 	h := &history{seed: seed, rand: rand.New(rand.NewPCG(seed, seed)), nowMS: 1_700_000_000_000}

@@ -19,7 +19,7 @@ func poison(from, n int) []letter {
 	return letters
 }
 
-// TestManyLettersAreFewStatements writes letters of which some are known and some come twice.
+// TestManyLettersAreFewStatements writes letters. Some are known, and some come twice.
 func TestManyLettersAreFewStatements(t *testing.T) {
 	t.Parallel()
 	db := database(t)

@@ -131,7 +131,7 @@ func TestShutCellsOfOthers(t *testing.T) {
 	}
 }
 
-// finder counts the looks at each partition, each of which takes two steps.
+// finder counts the looks at each partition. A look takes two steps.
 type finder map[int]int
 
 func (f finder) Partitions() int { return testPartitions }

@@ -66,7 +66,7 @@ func (s *sale) happen(e ledger.Recorded, avail, held, sold int64) {
 	s.events, s.seq = append(s.events, e), e.Seq
 }
 
-// rebase begins an epoch. It declares two events lost, of which the ledger has the second.
+// rebase begins an epoch. It declares two events lost. The ledger has the second of them.
 func (s *sale) rebase() {
 	last := s.events[len(s.events)-1]
 	from := last.Position

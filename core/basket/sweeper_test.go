@@ -248,8 +248,8 @@ func TestSweeperTriesAll(t *testing.T) {
 	})
 }
 
-// TestStuckBaskets puts more baskets than one look decides in front of another one, all of which wait for a partition
-// that does not answer. A sweeper decides the one behind them.
+// TestStuckBaskets puts more baskets than one look decides in front of another one. They wait for a partition that does not
+// answer. A sweeper decides the one behind them.
 func TestStuckBaskets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -89,7 +89,7 @@ func TestFilteredPagesReadABoundedNumberOfRows(t *testing.T) {
 	// Held ones whose deadline has passed, and two others: of one user and SKU.
 	b.exec(`INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, deadline_ms, reserved_ms, epoch, seq, updated_ms)
 		SELECT CONCAT(REPEAT('x', 12), LPAD(HEX(seq), 4, '0')), 5, 7, 0, 3, 1, 'held', IF(seq IN (10, 21000), ?, 6), 5, 1, seq, 6 FROM seq_1_to_22000`, untilMS+1000)
-	// A sale with many SKUs, of which two have reservations.
+	// A sale with many SKUs. Two of them have reservations.
 	b.exec(`INSERT INTO product_inventories (sku_id, pool, bucket, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq,
 		last_updated) SELECT seq, 8, 0, 1, 1, 0, 0, 1, 7, NOW(3) FROM seq_1_to_22000`)
 	b.cell(5, 7, 0, 1)

@@ -117,7 +117,7 @@ func TestAppliedMarks(t *testing.T) {
 	}
 }
 
-// TestHeldBack has dead letters of two cells, of which one is resolved.
+// TestHeldBack has dead letters of two cells. One is resolved.
 func TestHeldBack(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)

@@ -8,7 +8,7 @@ import (
 	"sluice/core/ledger"
 )
 
-// TestUnresolvedByReason counts letters, of which one is resolved and one has a reason of a newer program.
+// TestUnresolvedByReason counts letters. One is resolved, and one has a reason of a newer program.
 func TestUnresolvedByReason(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t)

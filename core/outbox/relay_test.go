@@ -350,7 +350,7 @@ func TestRelayResumesALookThatWasBrokenOff(t *testing.T) {
 	}
 }
 
-// manyOutboxes are partitions of which each takes long to tell its mark, and then fails.
+// manyOutboxes are partitions. Each takes long to tell its mark, and then fails.
 type manyOutboxes struct {
 	*fakeRedis
 	visited []int

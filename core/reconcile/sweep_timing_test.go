@@ -19,7 +19,7 @@ import (
 	"sluice/core/stock"
 )
 
-// BenchmarkSweep compares cells at rest, of which every tenth has an open reservation. SWEEP_CELLS says how many.
+// BenchmarkSweep compares cells at rest. Every tenth has an open reservation. SWEEP_CELLS says how many.
 //
 //	SWEEP_CELLS=1000000 go test -run '^$' -bench Sweep -benchtime 1x ./core/reconcile
 func BenchmarkSweep(b *testing.B) {

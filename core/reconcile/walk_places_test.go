@@ -18,7 +18,7 @@ func (w *world) seen() *reconcile.View {
 	return v
 }
 
-// Redis is in an epoch of which no store has an event. All missing events are of that epoch, and nobody knows where the
+// Redis is in an epoch, and no store has an event of it. All missing events are of that epoch, and nobody knows where the
 // epoch before ended.
 func TestEpochWithoutEventsIsMissingFromItsBeginning(t *testing.T) {
 	t.Parallel()

@@ -34,7 +34,7 @@ func brief(j reconcile.Judgement) (lines []string) {
 	return lines
 }
 
-// A cell with more events than fit into memory is judged as one of which all are there, whatever is wrong with it: what a walk
+// A cell with more events than fit into memory is judged as if all of them were there, whatever is wrong with it: what a walk
 // along the older ones finds is taken along.
 func TestLongHistoriesAreJudgedAlike(t *testing.T) {
 	t.Parallel()

@@ -78,7 +78,7 @@ func TestOldPurchasesAreNotRemembered(t *testing.T) {
 	}
 }
 
-// An event of which MySQL has only a dead letter happened in Redis. So did one of the two at a fork, and nobody knows which. Their
+// MySQL has only a dead letter of an event. The event happened in Redis. So did one of the two at a fork, and nobody knows which. Their
 // partition is left as it is, until somebody has decided.
 func TestPartitionsWithLettersAreLeft(t *testing.T) {
 	t.Parallel()
@@ -104,7 +104,7 @@ func TestPartitionsWithLettersAreLeft(t *testing.T) {
 	}
 }
 
-// Whoever restores keeps no partition that it leaves, or of which it has failed: another one may take it over.
+// Whoever restores keeps no partition that it leaves, or at which it has failed: another one may take it over.
 func TestClaimEndsWithItsPartition(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(w *world, r *run){

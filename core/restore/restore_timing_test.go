@@ -29,7 +29,7 @@ import (
 // restorePartitions are those of the benchmark's deployment.
 const restorePartitions = 64
 
-// BenchmarkRestore restores cells of which each has an open reservation that counts against a limit, into an empty Redis.
+// BenchmarkRestore restores cells into an empty Redis. Each cell has an open reservation that counts against a limit.
 // RESTORE_CELLS says how many. The last vetting is in the time. It reports the CPU seconds per 100,000 cells of the restore, of
 // Redis and of MySQL, because a wall's time says little on a machine that others use.
 //

@@ -10,7 +10,7 @@ import (
 	"sluice/core/stock"
 )
 
-// partlyShut is a store of which some partitions are shut.
+// partlyShut is a store. Some of its partitions are shut.
 type partlyShut struct {
 	stock.Store
 	shut map[int]bool

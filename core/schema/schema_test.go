@@ -119,7 +119,7 @@ func TestMigrateNamesTheOwner(t *testing.T) {
 	}
 }
 
-// TestMigrateTellsWhatGrantsAreFor has steps that make tables and columns, of which the grants name some.
+// TestMigrateTellsWhatGrantsAreFor has steps that make tables and columns. The grants name some of them.
 func TestMigrateTellsWhatGrantsAreFor(t *testing.T) {
 	t.Parallel()
 	pool := open(t, servicetest.MariaDB(t), time.Minute)

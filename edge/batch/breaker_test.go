@@ -60,7 +60,7 @@ func TestWhatIsSilent(t *testing.T) {
 	}
 }
 
-// halves is a stage with two servers, of which the first does not answer while silent is true.
+// halves is a stage with two servers. The first does not answer while silent is true.
 type halves struct {
 	*stage
 	here, there   stock.Cell

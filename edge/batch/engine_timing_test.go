@@ -88,7 +88,7 @@ func (w *way) each(total time.Duration) float64 {
 type engine struct {
 	b        *testing.B
 	server   *storetest.Server
-	single   stock.Store // of which every call has a connection of its own
+	single   stock.Store // each of its calls has a connection of its own
 	batcher  *batch.Batcher
 	cells    []stock.Cell
 	next     atomic.Int64

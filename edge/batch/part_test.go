@@ -196,7 +196,7 @@ func TestPartAtLevelReplica(t *testing.T) {
 	}
 }
 
-// TestPartOfMixedLevels has lines of the levels replica and log, some of which the basket has taken before. Each line is proven
+// TestPartOfMixedLevels has lines of the levels replica and log. The basket has taken some of them before. Each line is proven
 // by its own vector or by a replay, and none by the proof of another's.
 func TestPartOfMixedLevels(t *testing.T) {
 	t.Parallel()

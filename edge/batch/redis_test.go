@@ -213,7 +213,7 @@ func TestLevelReplicaOnRedis(t *testing.T) {
 			}
 		}
 	}
-	for user := range int64(3) { // of which the first finds out too late, the others know
+	for user := range int64(3) { // the first finds out too late, the others know
 		acknowledged(b, 1+user)
 	}
 	if err := replica.Kill(); err != nil {

@@ -45,7 +45,7 @@ func TestOpenShutsWhatHasLostEffects(t *testing.T) {
 	}
 }
 
-// TestOpenRefusesForks vets cells that have come as far as is known, and of which one has lost an event on the way: it
+// TestOpenRefusesForks vets cells that have come as far as is known. One of them has lost an event on the way: it
 // stays shut, and stops where it sells, until somebody has dealt with the fork.
 func TestOpenRefusesForks(t *testing.T) {
 	t.Parallel()

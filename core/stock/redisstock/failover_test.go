@@ -96,7 +96,7 @@ func (f *failing) detour(node int) *servicetest.Link {
 	return link
 }
 
-// promote has the first replica take over from the first primary, of which that does not learn: it answers, and
+// promote has the first replica take over from the first primary, which does not learn of it: it answers, and
 // thinks that it has its slots.
 func (f *failing) promote() {
 	f.Helper()

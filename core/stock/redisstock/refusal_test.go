@@ -53,7 +53,7 @@ func extending(bound time.Duration, change func(s *shop, r *stock.Request)) func
 	}
 }
 
-// returning gives back units of a cell of which 3 are sold.
+// returning gives back units of a cell. The cell has sold 3.
 func returning(quantity int64, change func(s *shop, r *stock.Request)) func(*shop) stock.Request {
 	return func(s *shop) stock.Request {
 		cell := s.load(10, stock.Settings{Limit: 5})

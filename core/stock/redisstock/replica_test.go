@@ -16,7 +16,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// replicateAll decides vectors of one reserve each, of which a replica must know.
+// replicateAll decides vectors of one reserve each. A replica must know of each.
 func (s *shop) replicateAll(user int64, cells ...stock.Cell) []*stock.Vector {
 	var vectors []*stock.Vector
 	for _, cell := range cells {
@@ -130,7 +130,7 @@ func TestReplicateOnAFullServer(t *testing.T) {
 	}
 }
 
-// TestReplicateOnCluster sends vectors of all three nodes at once, of which each has a replica. Then one
+// TestReplicateOnCluster sends vectors of all three nodes at once. Each node has a replica. Then one
 // replica hangs: nothing is taken any more on its primary, and the others go on.
 func TestReplicateOnCluster(t *testing.T) {
 	t.Parallel()

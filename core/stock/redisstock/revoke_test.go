@@ -10,7 +10,7 @@ import (
 	"sluice/core/stock/redisstock"
 )
 
-// overbooked is a shop that is about to find five holds of a unit each, of which two fit: nobody has heard that they were
+// overbooked is a shop that is about to find five holds of a unit each. Two of them fit: nobody has heard that they were
 // released, and four units were sold since.
 func overbooked(t *testing.T) (l *loss, cell stock.Cell, held []stock.Reservation) {
 	t.Helper()

@@ -105,7 +105,7 @@ func TestRebuildGoesOn(t *testing.T) {
 	}
 }
 
-// cutOff fails after so many events, of which all records are written.
+// cutOff fails after so many events. All their records are written.
 type cutOff struct {
 	told
 	after int

@@ -9,7 +9,7 @@ import (
 	"sluice/core/stock"
 )
 
-// TestShutCellsByPages lists shut cells over several requests, each of which stops where it has enough.
+// TestShutCellsByPages lists shut cells over several requests. Each stops where it has enough.
 func TestShutCellsByPages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -289,8 +289,8 @@ func TestBasketTellsScreens(t *testing.T) {
 	}
 }
 
-// TestBasketsOfTheUnregistered lets the screen refuse strangers without Redis, and Redis refuse the others, of which
-// the screen hears. A refusal by the screen does not spend the key: when the user is registered, the same key holds the
+// TestBasketsOfTheUnregistered lets the screen refuse strangers without Redis, and Redis refuse the others. The screen
+// hears of those. A refusal by the screen does not spend the key: when the user is registered, the same key holds the
 // basket.
 func TestBasketsOfTheUnregistered(t *testing.T) {
 	t.Parallel()
@@ -354,7 +354,7 @@ func TestBasketExpiresWithItsFirstLine(t *testing.T) {
 	}
 }
 
-// TestForgottenLinesAreNotTold repeats a basket of which Redis has forgotten a line: it is held, and has the others.
+// TestForgottenLinesAreNotTold repeats a basket after Redis has forgotten one of its lines: it is held, and has the others.
 func TestForgottenLinesAreNotTold(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

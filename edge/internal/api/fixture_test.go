@@ -72,7 +72,7 @@ type fixture struct {
 	unknown        map[stock.Cell]bool
 	shut           map[int][][]stock.CellState // by partition
 	replicaWarning string
-	// doubtful are cells of which MayExist gives an error.
+	// doubtful are cells. MayExist gives an error for each.
 	doubtful map[stock.Cell]error
 	// strangers are users whom the screen knows not to be registered.
 	strangers map[int64]bool
