@@ -58,6 +58,10 @@ func (t *Topic) Create(ctx context.Context, partitions, replication int) error {
 		{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(inSyncMin(replication))},
 		{ConfigName: "cleanup.policy", ConfigValue: "delete"}, // compaction would keep only one message per partition, because the key is the partition
 	}
+	// A client that has reached no broker would say that Kafka has none, and not why.
+	if _, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.name}}); err != nil {
+		return fmt.Errorf("create topic %s: %w", t.name, InWords(err))
+	}
 	answer, err := t.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{spec}})
 	if err == nil {
 		err = answer.Errors[t.name]

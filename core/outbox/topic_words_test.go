@@ -56,6 +56,9 @@ func TestInWords(t *testing.T) {
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		check(c.what+", check", c.topic.Check(ctx, 1), c.kind, c.said...)
+		if c.topic != missing {
+			check(c.what+", create", c.topic.Create(ctx, 1, 1), c.kind, c.said...)
+		}
 		_, err := c.topic.Condition(ctx, 1)
 		check(c.what+", condition", err, c.kind, c.said...)
 		_, err = c.topic.Unread(ctx, "group")
