@@ -143,6 +143,7 @@ func TestArchiveCommand(t *testing.T) {
 		}
 		d.run("archive", "verify", files[1], path).want(command.ExitFailed, "whole: 3 events", path, "not a whole file", "1 of 2 files")
 		d.run("archive", "show", path).want(command.ExitFailed, "not a whole file")
+		d.run("archive", "verify", filepath.Dir(path)).want(command.ExitFailed, "it is a directory: name the files in it")
 	}
 }
 

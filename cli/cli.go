@@ -73,7 +73,7 @@ type root struct {
 		Print configPrint `cmd:"" help:"Show each setting's value, and where it is from."`
 	} `cmd:"" help:"Look at settings."`
 	Reconcile struct {
-		Report  command.Reconcile        `cmd:"" default:"withargs" help:"Compare the stores now."`
+		Report  command.Reconcile        `cmd:"" default:"withargs" help:"Compare the stores now, and with --apply put right what differs; reconcile alone does the same."`
 		History command.ReconcileHistory `cmd:"" help:"Show the findings of persisters."`
 	} `cmd:"" help:"Compare Redis with ledger, projections, outbox and Kafka."`
 	Bench struct {

@@ -200,7 +200,7 @@ func TestReconcileHistory(t *testing.T) {
 		}
 		d.run(append([]string{"reconcile", "history"}, which...)...).want(command.ExitDone, "projection_stale  SKU 1", "rewrite_projection")
 	}
-	d.run("reconcile", "history").want(command.ExitDone, "verdict", "drift")
+	d.run("reconcile", "history").want(command.ExitDone, "VERDICT", "drift")
 	d.run("reconcile", "history", "-o", "csv", "--since", "1h").want(command.ExitDone, "run,begun,seconds,sweep,cells,", ",stock,2,0,1,0,1,")
 	d.run("reconcile", "history", "--run", "999999").want(command.ExitNotFound, "there is no run 999999")
 	d.run("reconcile", "history", "--since", "yesterday").want(command.ExitUsage, "RFC 3339")

@@ -36,12 +36,12 @@ func TestRestoreOfAnEmptyRedis(t *testing.T) {
 	d.run("stock", "show", "1").want(command.ExitFailed, "sluice restore")
 	d.run("stock", "shut").want(command.ExitFailed, "sluice restore")
 	d.run("stock", "adjust", "1", "--delta", "1", "--reason", "r", "--yes").want(command.ExitFailed, "sluice restore")
-	d.run("restore", "--dry-run").want(command.ExitDone, "hold nothing: partitions 0-7", "15 SKUs and pools")
+	d.run("restore", "--dry-run").want(command.ExitDone, "hold nothing: partitions 0-7", "15 cells")
 	d.run("restore").want(command.ExitUsage, "nobody is there to confirm")
 	if n, err := h.client.Do(h.ctx, h.client.B().Dbsize().Build()).AsInt64(); err != nil || n != 0 {
 		t.Fatalf("a dry run has left %d keys (%v)", n, err)
 	}
-	d.run("restore", "--yes").want(command.ExitDone, "restored: 8 of 8 partitions, 15 SKUs and pools")
+	d.run("restore", "--yes").want(command.ExitDone, "restored: 8 of 8 partitions, 15 cells")
 	restoredAs(t, before, h.inRedis(), 0, 1, 2, 3, 4, 5, 6, 7)
 	d.run("restore", "--yes").want(command.ExitDone, "Nothing is to be restored")
 

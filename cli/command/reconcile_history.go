@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"sluice/core/config"
@@ -132,7 +133,11 @@ func (r *ReconcileHistory) findings(c *Console, read func(func(*journal.Finding)
 func (r *ReconcileHistory) write(c *Console, header []string, rows [][]string) error {
 	if r.Format == "table" {
 		t := c.table()
-		for _, row := range append([][]string{header}, rows...) {
+		titles := make([]string, len(header))
+		for i, name := range header {
+			titles[i] = strings.ToUpper(strings.ReplaceAll(name, "_", " "))
+		}
+		for _, row := range append([][]string{titles}, rows...) {
 			cells := make([]any, len(row))
 			for i := range row {
 				cells[i] = row[i]

@@ -146,7 +146,7 @@ func (r *Restore) tell(c *Console, plan *restore.Plan) {
 	for _, p := range slices.Sorted(maps.Keys(plan.Torn)) {
 		c.Printf("partition %d has lost %s: the rest of it is emptied first\n", p, plan.Torn[p].Lost)
 	}
-	c.Printf("to restore: %d partitions with %s SKUs and pools\n", len(plan.Partitions), number(plan.Cells))
+	c.Printf("to restore: %d partitions with %s cells\n", len(plan.Partitions), number(plan.Cells))
 	if plan.Waiting > 0 {
 		c.Printf("first, persisters have to bring %s messages from Kafka to MySQL\n", number(plan.Waiting))
 	}
@@ -206,7 +206,7 @@ func resultOf(report *restore.Report, taken time.Duration) restored {
 }
 
 func (r *restored) print(c *Console) {
-	c.Printf("restored: %d of %d partitions, %s SKUs and pools, %s reservations, from %s events in %.1f s\n", r.Done, r.Partitions,
+	c.Printf("restored: %d of %d partitions, %s cells, %s reservations, from %s events in %.1f s\n", r.Done, r.Partitions,
 		number(r.Cells), number(r.Reservations), number(r.Events), r.Seconds)
 	if len(r.Busy) > 0 {
 		c.Printf("restored by others: %s\n", stock.PartitionsText(r.Busy))

@@ -209,6 +209,9 @@ func (x *saleChange) decide(ctx context.Context, c *Console, desk *sale.Desk) er
 	if err := x.show(c, &s, result); err != nil {
 		return err
 	}
+	if x.Creates && s.OpensAtMS == sale.NotScheduled && s.ClosesAtMS == 0 {
+		c.Notef("it sells nothing yet: sluice sale open %d opens it", x.Sale)
+	}
 	if left := operate.Unsold(&s); left > 0 {
 		c.Notef("%s units are still in the sale: sluice sale empty %d brings them back to normal stock", number(left), x.Sale)
 	}

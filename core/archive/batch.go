@@ -34,7 +34,7 @@ func (a *archiver) batch(ctx context.Context, some load) error {
 	}
 	var nonce [4]byte
 	_, _ = rand.Read(nonce[:]) // never fails
-	name := fmt.Sprintf("%s-%09d-%s.sluice.gz", a.Deployment, id, hex.EncodeToString(nonce[:]))
+	name := fmt.Sprintf("%s-%09d-%s"+suffix, a.Deployment, id, hex.EncodeToString(nonce[:]))
 	path := filepath.Join(a.Dir, name)
 	sum, err := a.file(id, path+partial, some)
 	if err == nil {
@@ -206,6 +206,6 @@ func (a *archiver) numberOf(name string) (id int64, ours bool) {
 		return 0, false
 	}
 	var nonce string
-	n, err := fmt.Sscanf(strings.TrimSuffix(rest, ".sluice.gz"+partial), "%09d-%8s", &id, &nonce)
+	n, err := fmt.Sscanf(strings.TrimSuffix(rest, suffix+partial), "%09d-%8s", &id, &nonce)
 	return id, err == nil && n == 2
 }

@@ -34,6 +34,9 @@ const (
 	lengthBytes  = 4
 )
 
+// suffix is how the name of each file ends.
+const suffix = ".sluice.gz"
+
 // ErrFile means that the file is not as an archiver writes it.
 var ErrFile = errors.New("not a whole file of the archive")
 
@@ -326,6 +329,9 @@ func Check(path string, each func(*Section, []ledger.Recorded) error) (c Checked
 		return c, fmt.Errorf("read archive: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return c, fmt.Errorf("%w: it is a directory: name the files in it, which end with %s", ErrFile, suffix)
+	}
 	sum := sha256.New()
 	all := io.TeeReader(file, sum)
 	r, err := NewReader(all)

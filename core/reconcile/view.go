@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"fmt"
+
 	"sluice/core/event"
 	"sluice/core/ledger"
 	"sluice/core/stock"
@@ -48,7 +50,7 @@ func (e *Event) units() int64 {
 // proof returns the event as proof.
 func (e *Event) proof(says string) Proof {
 	return Proof{
-		Store: e.Store, Says: says, Epoch: e.Epoch, Seq: e.Seq, Reservation: e.Reservation.String(),
+		Store: e.Store, Says: fmt.Sprintf("%s, %v", says, e.Kind), Epoch: e.Epoch, Seq: e.Seq, Reservation: e.Reservation.String(),
 		Units: e.units(), Counters: counted(e.after()),
 	}
 }
