@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"sluice/cli/command"
+	"sluice/core/event"
 	"sluice/core/repair"
 	"sluice/core/stock"
 )
@@ -95,6 +98,33 @@ func TestRepairOfCounters(t *testing.T) {
 	}
 	if again := h.mend(command.ExitDone); len(again.Results) > 0 {
 		t.Errorf("again: %+v", again.Results)
+	}
+}
+
+// The event of a repair goes to Kafka at once, because the repair waits for it. If that fails, a relay brings it some seconds later.
+func TestRepairPublishesItsEvent(t *testing.T) {
+	t.Parallel()
+	h := newHands(t, 1)
+	defer h.stop()
+	h.cell(1, func(v []byte) { v[5] += 2 })
+	desk, plan := h.planned()
+	var made []event.Event
+	desk.Publish = func(_ context.Context, entries []stock.Entry) error {
+		for _, e := range entries {
+			b, err := event.Decode(e.Data)
+			if err != nil {
+				t.Error(err)
+			}
+			made = append(made, b.Events...)
+		}
+		return errors.New("kafka is away")
+	}
+	var results []repair.Result
+	if err := desk.Apply(t.Context(), plan, func(r *repair.Result) { results = append(results, *r) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != 1 || results[0].Outcome != repair.Done || len(made) != 1 || made[0].Seq != results[0].Seq || made[0].Epoch != results[0].Epoch {
+		t.Errorf("results %+v, published %+v", results, made)
 	}
 }
 

@@ -155,6 +155,7 @@ func (h *hands) planned() (*repair.Desk, *repair.Plan) {
 	}
 	desk := &repair.Desk{
 		Store: sweeper.Redis, Books: sweeper.Books, Decision: ledger.Decision{By: "me", Reason: "test"}, Wait: 15 * time.Second,
+		Publish: func(context.Context, []stock.Entry) error { return nil }, // relays do it
 	}
 	return desk, repair.NewPlan("test", report, madeAt)
 }
@@ -179,7 +180,7 @@ func TestRepairRefusesWhatNoLongerFits(t *testing.T) {
 	h.sql("UPDATE reservations SET seq = seq + 1 WHERE reservation_id = ?", at(h.held[4]))
 	h.sql("UPDATE dead_letters SET reason = 'fork'")
 	h.run("stock", "adjust", "6", "--delta=-20", "--reason", "sold elsewhere", "--yes").want(command.ExitDone)
-	if became, _, err := desk.Store.Shift(h.ctx, &redisstock.Shift{ID: stock.Identity{Cell: stock.Cell{SKU: 7}, Route: stock.OpAdjust}.ID(8), Cell: stock.Cell{SKU: 7}, Epoch: 1, Reason: "test"}); err != nil || became != redisstock.ShiftDone {
+	if became, _, _, err := desk.Store.Shift(h.ctx, &redisstock.Shift{ID: stock.Identity{Cell: stock.Cell{SKU: 7}, Route: stock.OpAdjust}.ID(8), Cell: stock.Cell{SKU: 7}, Epoch: 1, Reason: "test"}); err != nil || became != redisstock.ShiftDone {
 		t.Fatal(became, err)
 	}
 

@@ -227,7 +227,7 @@ func TestRepairFinishesATransferOfAnEarlierEpoch(t *testing.T) {
 	store := h.store()
 	for epoch := uint32(1); epoch <= 2; epoch++ {
 		id := stock.Identity{Cell: from, Route: stock.OpAdjust, Key: fmt.Sprint("rebase ", epoch)}.ID(8)
-		became, _, err := store.Shift(t.Context(), &redisstock.Shift{ID: id, Cell: from, Epoch: epoch, Reason: "test"})
+		became, _, _, err := store.Shift(t.Context(), &redisstock.Shift{ID: id, Cell: from, Epoch: epoch, Reason: "test"})
 		if err != nil || became != redisstock.ShiftDone {
 			t.Fatalf("rebase of epoch %d: %v, %v", epoch, became, err)
 		}

@@ -80,7 +80,7 @@ func TestGrants(t *testing.T) {
 		t.Errorf("an archiver has %+v of %d events (%v)", done, len(rows), err)
 	}
 	mender := &mender{writer: writer{db: own}, log: slog.New(slog.DiscardHandler)}
-	if err := mender.round(t.Context()); err != nil {
+	if _, err := mender.round(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := Schema().Check(t.Context(), own); err != nil {

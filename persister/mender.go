@@ -42,20 +42,20 @@ type mender struct {
 
 // run does steps until ctx ends.
 func (m *mender) run(ctx context.Context) {
-	lifecycle.Repeat(ctx, m.log, "repair projections", replaysEvery, m.round)
+	lifecycle.Repeat(ctx, m.log, "repair projections", replaysEvery, func(ctx context.Context) error { return whileAsked(ctx, m.round) })
 }
 
 // round does some steps.
-func (m *mender) round(ctx context.Context) error {
+func (m *mender) round(ctx context.Context) (done int, err error) {
 	asked, err := ledger.New(m.writer.db, nil).RepairsAsked(ctx, repairsAtMax)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var failed []error
 	for _, a := range asked {
 		failed = append(failed, m.mend(ctx, a))
 	}
-	return errors.Join(failed...)
+	return len(asked), errors.Join(failed...)
 }
 
 // refusal is why a step is not done.

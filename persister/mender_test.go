@@ -37,7 +37,7 @@ func (m *mends) ask(cell stock.Cell, act reconcile.Act) *ledger.Repair {
 		m.t.Fatal(err)
 	}
 	for range 2 {
-		if err := m.round(m.t.Context()); err != nil {
+		if _, err := m.round(m.t.Context()); err != nil {
 			m.t.Fatal(err)
 		}
 	}

@@ -17,7 +17,8 @@ import (
 
 const (
 	replaysEvery = time.Second
-	replaysAtMax = 20 // letters of one round
+	replaysSoon  = 100 * time.Millisecond // after a round that had something to do
+	replaysAtMax = 20                     // letters of one round
 	outcomeMax   = 1000
 
 	// The transaction that resolves the row also locks and reads it, so that only one of two persisters applies it.
@@ -41,20 +42,34 @@ type replayer struct {
 
 // run applies letters until ctx ends.
 func (p *replayer) run(ctx context.Context) {
-	lifecycle.Repeat(ctx, p.log, "apply dead letters again", replaysEvery, p.round)
+	lifecycle.Repeat(ctx, p.log, "apply dead letters again", replaysEvery, func(ctx context.Context) error { return whileAsked(ctx, p.round) })
+}
+
+// whileAsked does rounds one soon after the other, as long as people ask for more. Whoever asks for one thing after the other
+// waits for each.
+func whileAsked(ctx context.Context, round func(context.Context) (done int, err error)) error {
+	for idle := replaysEvery; ; idle += replaysSoon {
+		done, err := round(ctx)
+		if done > 0 {
+			idle = 0
+		}
+		if err != nil || idle >= replaysEvery || !lifecycle.Pause(ctx, replaysSoon) {
+			return err
+		}
+	}
 }
 
 // round applies some letters.
-func (p *replayer) round(ctx context.Context) error {
+func (p *replayer) round(ctx context.Context) (done int, err error) {
 	asked, err := ledger.New(p.writer.db, nil).ReplaysAsked(ctx, replaysAtMax)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var failed []error
 	for _, id := range asked {
 		failed = append(failed, p.replay(ctx, id))
 	}
-	return errors.Join(failed...)
+	return len(asked), errors.Join(failed...)
 }
 
 // replay applies one letter, unless another persister has.

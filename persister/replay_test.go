@@ -1,10 +1,14 @@
 package persister
 
 import (
+	"context"
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"sluice/core/event"
 	"sluice/core/ledger"
@@ -36,7 +40,7 @@ func (r *replays) again(id ledger.LetterID) ledger.Letter {
 		r.t.Fatal(err)
 	}
 	for range 2 {
-		if err := r.round(r.t.Context()); err != nil {
+		if _, err := r.round(r.t.Context()); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -157,7 +161,7 @@ func TestReplayLeavesWhatIsResolved(t *testing.T) {
 	if _, err := r.writer.db.ExecContext(t.Context(), "UPDATE dead_letters SET replay_asked_at = NOW(3), resolved_at = NOW(3), resolution = 'by hand'"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.round(t.Context()); err != nil {
+	if _, err := r.round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := lines(t, r.writer.db, "SELECT resolution, (SELECT COUNT(*) FROM ledger) FROM dead_letters"); len(got) != 1 || got[0] != "by hand 0" || r.applied != 0 {
@@ -189,7 +193,7 @@ func TestReplayLeavesWhatIsAsItWas(t *testing.T) {
 	if _, err := r.writer.db.ExecContext(t.Context(), "UPDATE dead_letters SET replay_asked_at = NOW(3) WHERE reason = 'fork'"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.round(t.Context()); err != nil {
+	if _, err := r.round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := lines(t, r.writer.db, "SELECT COUNT(*) FROM ledger"); got[0] != "0" || r.applied != 0 {
@@ -232,7 +236,7 @@ func TestReplaysThatFailGiveTheirTurnUp(t *testing.T) {
 				exec("UPDATE dead_letters SET replay_asked_at = NOW(3) - INTERVAL ? SECOND, replay_asked_by = 'me' WHERE letter_id = ?", 3600-i, id[:])
 			}
 			for range 2 {
-				if err := r.round(t.Context()); (err == nil) != c.lasts {
+				if _, err := r.round(t.Context()); (err == nil) != c.lasts {
 					t.Errorf("a round: %v", err)
 				}
 			}
@@ -246,7 +250,7 @@ func TestReplaysThatFailGiveTheirTurnUp(t *testing.T) {
 			}
 			exec("DROP TRIGGER unlucky")
 			exec("UPDATE dead_letters SET replay_asked_at = NOW(3) WHERE resolved_at IS NULL")
-			if err := r.round(t.Context()); err != nil {
+			if _, err := r.round(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			tablesOf(rows).holds(t, r.writer.db)
@@ -255,4 +259,39 @@ func TestReplaysThatFailGiveTheirTurnUp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWhoAsksOneAfterTheOther gets what he asks for soon after he has asked. If nobody asks, rounds are seldom.
+func TestWhoAsksOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const steps, look = 20, 200 * time.Millisecond
+		var asked, done, rounds atomic.Int64
+		start := time.Now()
+		go func() {
+			for asked.Add(1); asked.Load() < steps; {
+				if time.Sleep(look); done.Load() == asked.Load() {
+					asked.Add(1)
+				}
+			}
+		}()
+		round := func(context.Context) (int, error) {
+			rounds.Add(1)
+			n := asked.Load() - done.Load()
+			done.Add(n)
+			return int(n), nil
+		}
+		for done.Load() < steps {
+			if err := whileAsked(t.Context(), round); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took > steps*(look+replaysSoon)+replaysEvery {
+			t.Errorf("%d steps took %v", steps, took)
+		}
+		rounds.Store(0)
+		if err := whileAsked(t.Context(), round); err != nil || rounds.Load() != 1 {
+			t.Errorf("%d rounds though nobody asks for anything, %v", rounds.Load(), err)
+		}
+	})
 }

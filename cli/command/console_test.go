@@ -169,6 +169,20 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// TestStepProgress says how long a plan will take, if that is long.
+func TestStepProgress(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	began := time.Unix(0, 0)
+	s := stepProgress{c: &Console{Err: &out}, all: 1200, began: began}
+	for done := 1; done <= s.all; done++ {
+		s.tell(done, began.Add(time.Duration(done)*10*time.Millisecond))
+	}
+	if got, want := out.String(), "500 of 1,200 steps, about 7s left\n1,000 of 1,200 steps, about 2s left\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestNumber(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1234567: "-1,234,567", 100: "100", -100: "-100"} {

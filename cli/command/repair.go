@@ -132,18 +132,34 @@ func (w *reconcileRun) apply(ctx context.Context, report *reconcile.Report, plan
 		Whole: w.SKU == 0 && w.Sale == nil && w.Since == "" && report.Whole(),
 	}
 	results := []repair.Result{}
+	steps := stepProgress{c: w.console, all: len(plan.Steps), began: time.Now()}
 	err := desk.Apply(ctx, plan, func(r *repair.Result) {
 		results = append(results, *r)
-		if w.Format == "json" {
-			w.console.Notef("step %d of %d: %s", len(results), len(plan.Steps), r.Outcome)
-			return
+		if w.Format != "json" {
+			w.console.Printf("%d of %d: %s of %s: %s: %s\n", len(results), len(plan.Steps), r.Repair, stepTitle(&r.RepairStep), r.Outcome, r.Said)
 		}
-		w.console.Printf("%d of %d: %s of %s: %s: %s\n", len(results), len(plan.Steps), r.Repair, stepTitle(&r.RepairStep), r.Outcome, r.Said)
+		steps.tell(len(results), time.Now())
 	})
 	if errors.Is(err, ledger.ErrApprovalUsed) {
 		err = refused(fmt.Errorf("approve-token-file: %w. It is good for one run: look at the plan again, and have that approved", err))
 	}
 	return results, err
+}
+
+// stepProgress prints on standard error how far a plan has come, and how long it will take.
+type stepProgress struct {
+	c            *Console
+	all          int
+	began, shown time.Time
+}
+
+func (s *stepProgress) tell(done int, now time.Time) {
+	if done == s.all || now.Sub(cmp.Or(s.shown, s.began)) < s.c.tellEvery() {
+		return
+	}
+	s.shown = now
+	left := now.Sub(s.began) / time.Duration(done) * time.Duration(s.all-done)
+	s.c.Notef("%s of %s steps, about %v left", number(int64(done)), number(int64(s.all)), left.Round(time.Second))
 }
 
 // publish brings entries to Kafka.

@@ -17,14 +17,16 @@ import (
 func (d *Desk) shift(ctx context.Context, step *reconcile.RepairStep, s *reconcile.Shift) (string, stock.Position, error) {
 	id := stock.ReservationID(step.ID[:stock.ReservationBytes])
 	binary.BigEndian.PutUint16(id[:], uint16(step.Cell().Partition(d.Store.Partitions())))
-	became, at, err := d.Store.Shift(ctx, &redisstock.Shift{
+	became, at, made, err := d.Store.Shift(ctx, &redisstock.Shift{
 		ID: id, Cell: step.Cell(), Epoch: s.Epoch, Avail: s.Avail, Held: s.Held, Sold: s.Sold, Reason: d.Decision.Reason,
 	})
 	if err != nil {
 		return "", at, err
 	}
 	switch became {
-	case redisstock.ShiftDone, redisstock.ShiftReplayed:
+	case redisstock.ShiftDone:
+		d.publish(ctx, made)
+	case redisstock.ShiftReplayed:
 	case redisstock.ShiftNegative:
 		return "", at, refusal("too many units are taken by now: restock the SKU, or release reservations, and plan again")
 	case redisstock.ShiftRefused:
@@ -39,6 +41,13 @@ func (d *Desk) shift(ctx context.Context, step *reconcile.RepairStep, s *reconci
 		return "", at, err
 	}
 	return fmt.Sprintf("the cell goes on at %d.%d", at.Epoch, at.Seq), at, nil
+}
+
+// publish brings an entry to Kafka. A relay would do it too, some seconds later, and does if this fails.
+func (d *Desk) publish(ctx context.Context, e stock.Entry) {
+	ctx, cancel := context.WithTimeout(ctx, d.Wait)
+	defer cancel()
+	_ = d.Publish(ctx, []stock.Entry{e})
 }
 
 // resolveCorrected resolves the dead letters of a cell about events that did not follow, before a rebase that put that right.

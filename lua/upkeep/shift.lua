@@ -16,7 +16,7 @@
 -- ARGV[8] sold          int
 -- ARGV[9] id            16 bytes: of the shift
 -- ARGV[10] reason       bytes
--- RETURN {code, seq, effects}
+-- RETURN {code, seq, effects, entry_id, entry}; the entry is that of the outbox, empty unless DONE
 -- CODE 0 REFUSED   the cell is not there, fenced, or in another epoch; nothing changed
 -- CODE 1 DONE      the cell is in its next epoch
 -- CODE 2 REPLAYED  done before; nothing changed
@@ -34,14 +34,14 @@
 local id, now = ARGV[9], clock()
 read_cells({ARGV[4]})
 local cell, done = cells[1], call("HMGET", KEYS[3], id)[1]
-if done then return {2, (unpacked(">I6", done, 3)), effects} end
+if done then return {2, (unpacked(">I6", done, 3)), effects, "", ""} end
 -- A cell whose counters do not add up is shut. A shift opens it again. It does not open a fenced
 -- cell, which lacks events.
 if not cell or cell[EPOCH] ~= tonumber(ARGV[5]) or band(cell[FLAGS], FLAG_FENCED) ~= 0 then
-  return {0, 0, effects}
+  return {0, 0, effects, "", ""}
 end
 local avail, held, sold = cell[AVAIL] + ARGV[6], cell[HELD] + ARGV[7], cell[SOLD] + ARGV[8]
-if math.min(avail, held, sold) < 0 then return {3, cell[SEQ], effects} end
+if math.min(avail, held, sold) < 0 then return {3, cell[SEQ], effects, "", ""} end
 call("ZCARD", KEYS[4]) -- these fail here, before anything is written, if their keys have another type
 call("XLEN", KEYS[5])
 
@@ -63,5 +63,5 @@ set_record(id, STATE_ADJUSTED, cell[SEQ], string.rep("\0", 6), NOBODY)
 write_cells()
 write_list("HSET", KEYS[3], set_records)
 call("ZADD", KEYS[4], now + tonumber(ARGV[3]), id)
-write_outbox(KEYS[5], ARGV[2], now)
-return {1, cell[SEQ], effects}
+local entry_id, entry = write_outbox(KEYS[5], ARGV[2], now)
+return {1, cell[SEQ], effects, entry_id, entry}

@@ -151,7 +151,7 @@ func TestRepairsOfOtherDataAreShut(t *testing.T) {
 		if done, err := s.AmendCount(t.Context(), held.Cell, 1, 2, 3); done || !errors.Is(err, stock.ErrShut) {
 			t.Errorf("a count: done is %v, error %v", done, err)
 		}
-		if became, _, err := s.Shift(t.Context(), shiftOf(held.Cell, 1)); became != 0 || !errors.Is(err, stock.ErrShut) {
+		if became, _, _, err := s.Shift(t.Context(), shiftOf(held.Cell, 1)); became != 0 || !errors.Is(err, stock.ErrShut) {
 			t.Errorf("a shift: %v, error %v", became, err)
 		}
 	})

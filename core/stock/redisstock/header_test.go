@@ -255,7 +255,7 @@ func upkeepCalls(t *testing.T) map[string][]string {
 	}
 	cell := stock.Cell{SKU: 1}
 	_, _ = s.AmendCount(t.Context(), cell, 1, 1, 2)
-	_, _, _ = s.Shift(t.Context(), &Shift{Cell: cell, Epoch: 1})
+	_, _, _, _ = s.Shift(t.Context(), &Shift{Cell: cell, Epoch: 1})
 	_, _ = r.Clear(t.Context(), 0, nil, []uint32{0})
 	_ = r.Refill(0, []uint32{0}, 1).Close(t.Context())
 	_, _ = s.Vouch(t.Context(), UserSet{}, stock.Mark{Nonce: 1}, 1)

@@ -79,8 +79,9 @@ const (
 	ShiftNegative Shifted = 3 // it was not done, because a counter would be negative
 )
 
-// Shift does a shift, and returns the position of its event.
-func (s *Store) Shift(ctx context.Context, r *Shift) (became Shifted, at stock.Position, err error) {
+// Shift does a shift, and returns the position of its event. If this call made the event, Shift also returns the entry of the
+// outbox that has it.
+func (s *Store) Shift(ctx context.Context, r *Shift) (became Shifted, at stock.Position, made stock.Entry, err error) {
 	partition := r.Cell.Partition(len(s.partitions))
 	err = s.within(ctx, partition, func(ctx context.Context, k *keys) error {
 		trusted := s.marks.of(partition)
@@ -91,16 +92,30 @@ func (s *Store) Shift(ctx context.Context, r *Shift) (became Shifted, at stock.P
 		head := string([]byte{2, byte(partition >> 8), byte(partition)})
 		answer, err := s.client.Do(ctx, s.client.B().Eval().Script(s.upkeep.shift).Numkeys(5).Key(k.mark, k.cells, k.res, k.gone, k.outbox).
 			Arg(string(appendMark(nil, trusted)), head, number(s.cfg.Retention.Milliseconds()), text(r.Cell.Append(nil)), number(int64(r.Epoch)),
-				number(r.Avail), number(r.Held), number(r.Sold), string(r.ID[:]), r.Reason).Build()).AsIntSlice()
+				number(r.Avail), number(r.Held), number(r.Sold), string(r.ID[:]), r.Reason).Build()).ToArray()
 		if err != nil {
 			return wrap("shift", err)
 		}
-		if len(answer) != 3 {
+		if len(answer) != 5 {
 			return wrapProtocol("shift", elementsError(len(answer)))
 		}
-		s.marks.saw(partition, stock.Mark{Nonce: trusted.Nonce, Effects: uint64(answer[2])})
-		became, at = Shifted(answer[0]), stock.Position{Epoch: r.Epoch + 1, Seq: uint64(answer[1])}
+		var numbers [3]int64 // code, seq, effects
+		for i := range numbers {
+			if numbers[i], err = answer[i].AsInt64(); err != nil {
+				return wrapProtocol("shift", err)
+			}
+		}
+		made = stock.Entry{Partition: partition}
+		made.ID, err = answer[3].ToString()
+		if err == nil {
+			made.Data, err = answer[4].AsBytes()
+		}
+		if err != nil {
+			return wrapProtocol("shift", err)
+		}
+		s.marks.saw(partition, stock.Mark{Nonce: trusted.Nonce, Effects: uint64(numbers[2])})
+		became, at = Shifted(numbers[0]), stock.Position{Epoch: r.Epoch + 1, Seq: uint64(numbers[1])}
 		return nil
 	})
-	return became, at, err
+	return became, at, made, err
 }

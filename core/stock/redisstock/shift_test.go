@@ -21,9 +21,12 @@ func shiftOf(cell stock.Cell, epoch uint32) *redisstock.Shift {
 // shift does a shift, and wants an answer.
 func (s *shop) shift(r *redisstock.Shift, want redisstock.Shifted) stock.Position {
 	s.Helper()
-	became, at, err := s.Shift(s.Context(), r)
+	became, at, made, err := s.Shift(s.Context(), r)
 	if err != nil || became != want {
 		s.Errorf("shift of %v in epoch %d: %d (%v), want %d", r.Cell, r.Epoch, became, err, want)
+	}
+	if b, err := event.Decode(made.Data); became == redisstock.ShiftDone && (err != nil || b.Events[0].Position != at || made.ID == "") || became != redisstock.ShiftDone && made.ID != "" {
+		s.Errorf("shift of %v in epoch %d: made entry %q with %+v (%v), want the event at %v", r.Cell, r.Epoch, made.ID, b, err, at)
 	}
 	return at
 }
@@ -131,7 +134,7 @@ func TestShiftRefuses(t *testing.T) {
 		s.must("DEL", key)
 		s.must("SET", key, "of another type")
 		s.unchanged(p, "it wrote before it failed at "+name, func() {
-			if became, _, err := s.Shift(t.Context(), fine); err == nil {
+			if became, _, _, err := s.Shift(t.Context(), fine); err == nil {
 				t.Errorf("%s of another type: %v", name, became)
 			}
 		})
