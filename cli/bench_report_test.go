@@ -39,7 +39,7 @@ func TestBenchAgainst(t *testing.T) {
 		t.Fatal(document.err.String())
 	}
 	var c against.Comparison
-	if err := json.Unmarshal([]byte(document.out.String()), &c); err != nil || len(c.Figures) < 5 || c.Figures[0].Ratio == nil || len(c.Warnings) != 2 {
+	if err := json.Unmarshal(document.out.Bytes(), &c); err != nil || len(c.Figures) < 5 || c.Figures[0].Ratio == nil || len(c.Warnings) != 2 {
 		t.Errorf("%v in %s", err, document.out.String())
 	}
 }

@@ -77,11 +77,12 @@ type root struct {
 		History command.ReconcileHistory `cmd:"" help:"Show the findings of persisters."`
 	} `cmd:"" help:"Compare Redis with ledger, projections, outbox and Kafka."`
 	Bench struct {
-		Compare command.BenchCompare `cmd:"" help:"Sell in several ways, and compare them."`
-		Page    command.BenchPage    `cmd:"" help:"Write the report of a load run as an HTML page."`
-		Against command.BenchAgainst `cmd:"" help:"Compare the reports of two load runs."`
-		Part    command.BenchPart    `cmd:"" hidden:"" help:"Be a process that a benchmark needs."`
-	} `cmd:"" help:"Compare ways to sell, and look at load runs."`
+		Compare  command.BenchCompare  `cmd:"" help:"Sell in several ways, and compare them."`
+		Page     command.BenchPage     `cmd:"" help:"Write the report of a load run as an HTML page."`
+		Against  command.BenchAgainst  `cmd:"" help:"Compare the reports of two load runs."`
+		Rehearse command.BenchRehearse `cmd:"" help:"Play a coming sale against a copy of its stock, and say at which rate it would break."`
+		Part     command.BenchPart     `cmd:"" hidden:"" help:"Be a process that a benchmark needs."`
+	} `cmd:"" help:"Compare ways to sell, rehearse sales, and look at load runs."`
 	Restore command.Restore `cmd:"" help:"Write a lost Redis anew from MySQL and Kafka."`
 
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`

@@ -13,9 +13,9 @@ import (
 
 // The shares above which the generator is the bottleneck.
 const (
-	lateShareMax   = 0.01
+	LateShareMax   = 0.01
 	unsentShareMax = 0.001
-	cpuShareMax    = 0.9
+	CPUShareMax    = 0.9
 )
 
 // cpuTime is the processor time that this process has used.
@@ -45,11 +45,11 @@ func judge(g *report.Generator) {
 		g.Why = append(g.Why, fmt.Sprintf(format, values...))
 	}
 	share := func(n int64) float64 { return float64(n) / float64(max(1, g.Planned)) }
-	if late := share(g.Late); late > lateShareMax {
+	if late := share(g.Late); late > LateShareMax {
 		why("%.1f %% of the requests were sent more than %.0f ms late, although connections were free: this machine is too slow or too busy for the rate",
 			100*late, g.LateMS)
 	}
-	if g.CPU > cpuShareMax {
+	if g.CPU > CPUShareMax {
 		why("it used %.0f %% of its %d cores: lower the rate, or run it on a larger machine", 100*g.CPU, runtime.GOMAXPROCS(0))
 	}
 	if unsent := share(g.Unsent); unsent > unsentShareMax {

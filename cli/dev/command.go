@@ -23,6 +23,7 @@ import (
 type Command struct {
 	Dir                 string        `name:"dir" env:"SLUICE_DEV_DIR" group:"Development" default:".sluice" placeholder:"PATH"`
 	Install             bool          `name:"install" env:"SLUICE_DEV_INSTALL" group:"Development" default:"true" negatable:""`
+	Sample              bool          `name:"sample" env:"SLUICE_DEV_SAMPLE" group:"Development" default:"true" negatable:""`
 	Listen              string        `name:"listen" env:"SLUICE_LISTEN" group:"Development" default:"127.0.0.1:8090" placeholder:"HOST:PORT"`
 	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8091" placeholder:"HOST:PORT"`
 	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8092" placeholder:"HOST:PORT"`

@@ -27,9 +27,12 @@ const (
 	sampleSaleHold = 5 * time.Minute
 )
 
-// loadSample loads the sample unless there is stock. It uses the command that operators use, which also opens a Redis
+// loadSample loads the sample, unless there is stock or nobody wants it. It uses the command that operators use, which also opens a Redis
 // that is shut.
 func (s *stack) loadSample(ctx context.Context) error {
+	if !s.command.Sample {
+		return nil
+	}
 	stores := s.stores()
 	o, err := stores.Open(ctx)
 	if err != nil {

@@ -126,6 +126,15 @@ func (d *Desk) load(ctx context.Context, id uint32) (*entry, error) {
 	return e, nil
 }
 
+// Planned reads the plan of a sale from MySQL alone, or returns ErrNotFound.
+func Planned(ctx context.Context, books *sql.DB, id uint32) (Plan, error) {
+	e, err := (&Desk{db: books}).load(ctx, id)
+	if err != nil {
+		return Plan{}, err
+	}
+	return e.plan, nil
+}
+
 // reload reads a sale again.
 func (d *Desk) reload(ctx context.Context, e *entry) error {
 	after, err := d.load(ctx, e.plan.ID)
