@@ -27,3 +27,21 @@ func TestAddress(t *testing.T) {
 		t.Errorf("no address counts as %v", got)
 	}
 }
+
+func TestAddressID(t *testing.T) {
+	t.Parallel()
+	seen := map[uint64]netip.Addr{}
+	for _, text := range []string{
+		"0.0.0.0", "192.0.2.1", "192.0.2.2", "255.255.255.255", "::1", "64:ff9b::1:c000:201", "2001:db8:1:2::", "2001:db8:1:3::", "fe80::1",
+	} {
+		address := limit.Address(netip.MustParseAddr(text))
+		id := limit.AddressID(address)
+		if other, taken := seen[id]; taken {
+			t.Errorf("%v and %v are one client", address, other)
+		}
+		seen[id] = address
+	}
+	if one, other := netip.MustParseAddr("2001:db8:1:2::1"), netip.MustParseAddr("2001:db8:1:2:ff::1"); limit.AddressID(one) != limit.AddressID(other) {
+		t.Errorf("%v and %v are two clients", one, other)
+	}
+}

@@ -1,19 +1,21 @@
 // Package limit owns the token buckets that shed load before it costs anything: one bucket per user or per address, in
 // bounded memory. A refused request was not looked at, and its answer says when to come back.
 //
-// The buckets are those of golang.org/x/time/rate. A full bucket is the same as none, so two generations
-// of plain maps bound them: forgetting a whole generation costs one assignment, where a cache would move
-// an entry in a list at each request.
+// A limit holds over all edges together. Each edge decides alone, tells the others what it let pass, and learns what they
+// let pass (share.go). Package edge/quota brings it from edge to edge.
+//
+// A full bucket is the same as none, so two generations of plain maps bound the buckets: forgetting a whole generation costs
+// one assignment, where a cache would move an entry in a list at each request.
 package limit
 
 import (
 	"fmt"
+	"hash/maphash"
 	"math"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Config sizes the buckets of one kind.
@@ -23,6 +25,8 @@ type Config struct {
 	// KeysMax bounds the buckets that are remembered, about 200 bytes each. With more keys in use,
 	// those used least recently start again with a full bucket.
 	KeysMax int
+	// Wake, if set, gets a value when a key has tokens to tell, unless it is full.
+	Wake chan<- struct{}
 }
 
 // Bounds of a Config, whose other fields are 1 or more. The least Rate and the largest Burst make a
@@ -38,29 +42,34 @@ const (
 const stripes = 64
 
 // Limiter gives each key a token bucket. It is safe for concurrent use. A nil Limiter allows
-// everything.
+// everything, and tells nothing.
 type Limiter[K comparable] struct {
 	cfg     Config
 	name    string
 	policy  string
-	hash    func(K) uint64
-	stripes [stripes]stripe[K]
+	id      func(K) uint64
+	seed    maphash.Seed // it spreads ids over stripes
+	terms   atomic.Pointer[terms]
+	stripes [stripes]stripe
 }
 
 // stripe has two generations. A bucket that nobody used for as long as it takes to fill is full: so the
 // old generation is dropped after that time, or when the young one has its share of the keys.
-type stripe[K comparable] struct {
+type stripe struct {
 	mu    sync.Mutex
-	young map[K]*rate.Limiter
-	old   map[K]*rate.Limiter
+	young map[uint64]*bucket
+	old   map[uint64]*bucket
 	since time.Time // when young began
-	_     [16]byte  // keeps the locks on cache lines of their own
+	due   []uint64  // keys with tokens to tell
+	_     [56]byte  // keeps the locks on cache lines of their own
 }
 
-// New makes a limiter. The name is that of its policy in headers; hash spreads the keys.
-func New[K comparable](name string, cfg Config, hash func(K) uint64) *Limiter[K] {
-	l := &Limiter[K]{cfg: cfg, name: strconv.Quote(name), hash: hash}
+// New makes a limiter for one edge. The name is that of its policy in headers. id tells keys apart, and must be the same at
+// all edges.
+func New[K comparable](name string, cfg Config, id func(K) uint64) *Limiter[K] {
+	l := &Limiter[K]{cfg: cfg, name: strconv.Quote(name), id: id, seed: maphash.MakeSeed()}
 	l.policy = fmt.Sprintf("%s;q=%d;w=%d", l.name, cfg.Burst, seconds(float64(cfg.Burst)/cfg.Rate))
+	l.Among(1)
 	return l
 }
 
@@ -69,34 +78,42 @@ func (l *Limiter[K]) Allow(key K, now time.Time) Allowance {
 	if l == nil {
 		return Allowance{OK: true}
 	}
-	s := &l.stripes[l.hash(key)%stripes]
+	t, id := l.terms.Load(), l.id(key)
+	s := l.stripe(id)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	bucket := l.bucket(s, key, now)
-	a := Allowance{OK: bucket.AllowN(now, 1), name: l.name, policy: l.policy}
-	left := math.Max(bucket.TokensAt(now), 0)
-	a.remaining = int64(left)
-	a.reset = seconds((float64(l.cfg.Burst) - left) / l.cfg.Rate)
+	b := l.bucket(s, id, t, now)
+	a := Allowance{OK: b.take(t, now), name: l.name, policy: l.policy}
+	level := b.level
+	if !b.due && b.worthTelling(t) {
+		l.enqueue(s, id, b)
+	}
+	s.mu.Unlock()
+
+	a.remaining = int64(max(level, 0))
+	a.reset = seconds((t.burst - level) / t.rate)
 	if !a.OK {
-		a.RetryAfter = max(seconds((1-left)/l.cfg.Rate), 1)
+		a.RetryAfter = max(seconds((1-level)/t.rate), 1)
 	}
 	return a
 }
 
-func (l *Limiter[K]) bucket(s *stripe[K], key K, now time.Time) *rate.Limiter {
-	bucket := s.young[key]
-	if bucket != nil {
-		return bucket
+func (l *Limiter[K]) stripe(id uint64) *stripe {
+	return &l.stripes[maphash.Comparable(l.seed, id)%stripes]
+}
+
+func (l *Limiter[K]) bucket(s *stripe, id uint64, t *terms, now time.Time) *bucket {
+	b := s.young[id]
+	if b != nil {
+		return b
 	}
-	fill := time.Duration(float64(l.cfg.Burst) / l.cfg.Rate * float64(time.Second))
-	if s.young == nil || len(s.young) >= l.cfg.KeysMax/(2*stripes)+1 || now.Sub(s.since) > fill {
-		s.old, s.young, s.since = s.young, make(map[K]*rate.Limiter), now
+	if s.young == nil || len(s.young) >= l.cfg.KeysMax/(2*stripes)+1 || now.Sub(s.since) > t.fill {
+		s.old, s.young, s.since = s.young, make(map[uint64]*bucket), now
 	}
-	if bucket = s.old[key]; bucket == nil {
-		bucket = rate.NewLimiter(rate.Limit(l.cfg.Rate), l.cfg.Burst)
+	if b = s.old[id]; b == nil {
+		b = newBucket(t, now)
 	}
-	s.young[key] = bucket
-	return bucket
+	s.young[id] = b
+	return b
 }
 
 // Allowance is the answer of a limiter to one request.

@@ -143,8 +143,8 @@ func TestBrokenHeadCountsAgainstItsPeer(t *testing.T) {
 }
 
 func tightLimits(p *Parts) {
-	p.Users = limit.New("user", limit.Config{Rate: 1, Burst: 3, KeysMax: 100}, func(user int64) uint64 { return uint64(user) })
-	p.Addresses = limit.New("address", limit.Config{Rate: 1, Burst: 10, KeysMax: 100}, func(netip.Addr) uint64 { return 0 })
+	p.Users = limit.New("user", limit.Config{Rate: 1, Burst: 3, KeysMax: 100}, limit.UserID)
+	p.Addresses = limit.New("address", limit.Config{Rate: 1, Burst: 10, KeysMax: 100}, limit.AddressID)
 }
 
 func TestRateLimits(t *testing.T) {

@@ -15,7 +15,7 @@ func behindProxies(p *Parts) {
 	for _, network := range []string{"127.0.0.0/8", "10.0.0.0/8", "fd00::/8"} {
 		p.Proxies = append(p.Proxies, netip.MustParsePrefix(network))
 	}
-	p.Addresses = limit.New("address", limit.Config{Rate: 0.001, Burst: 1, KeysMax: 10_000}, func(netip.Addr) uint64 { return 0 })
+	p.Addresses = limit.New("address", limit.Config{Rate: 0.001, Burst: 1, KeysMax: 10_000}, limit.AddressID)
 }
 
 func TestAddressBehindProxies(t *testing.T) {
