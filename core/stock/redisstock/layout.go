@@ -191,6 +191,7 @@ type keys struct {
 	prefix                                                           string
 	mark, cells, res, due, gone, outbox, meta, relay, wait, restorer string
 	baskets, undecided, whole                                        string
+	limits                                                           string // of partition 0 only
 	buyers0                                                          string // of pool 0
 }
 
@@ -214,6 +215,8 @@ func keysOf(partition int) keys {
 		baskets:   p + "baskets",
 		undecided: p + "undecided",
 		whole:     p + "whole",
+
+		limits: p + "limits",
 	}
 }
 
