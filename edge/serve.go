@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"sluice/core/auth"
-	"sluice/core/limit"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -42,6 +40,10 @@ func (n *Node) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	limits, err := n.shareLimits(keys)
+	if err != nil {
+		return err
+	}
 	store := n.published()
 	parts := api.Parts{
 		Decider: n.batcher, Reader: n.heard(), Cells: n.cells, Known: n.known, SoldOut: n.soldOut, Serves: n.serves,
@@ -52,8 +54,7 @@ func (n *Node) serve(ctx context.Context) error {
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax,
 		}),
-		Users:       newLimiter[int64]("user", n.cfg.RatePerUser, n.cfg.BurstPerUser, n.cfg.LimitedMax),
-		Addresses:   newLimiter[netip.Addr]("address", n.cfg.RatePerAddress, n.cfg.BurstPerAddress, n.cfg.LimitedMax),
+		Users: limits.users, Addresses: limits.addresses,
 		SalesOnly:   n.cfg.ShoppersHold == holdInSales,
 		Between:     n.cfg.Between,
 		Retention:   n.cfg.Stock.Retention,
@@ -83,16 +84,6 @@ func (n *Node) serve(ctx context.Context) error {
 		return errors.Join(n.listener.Drain(ctx), <-served, server.ShutdownWithContext(ctx))
 	})
 	return nil
-}
-
-// newLimiter makes a limiter. For a rate of 0 it returns nil, which limits nothing.
-func newLimiter[K comparable](name string, perSecond float64, burst, keysMax int) *limit.Limiter[K] {
-	if perSecond == 0 {
-		return nil
-	}
-	seed := maphash.MakeSeed()
-	return limit.New(name, limit.Config{Rate: perSecond, Burst: burst, KeysMax: keysMax},
-		func(key K) uint64 { return maphash.Comparable(seed, key) })
 }
 
 // checkOpen fails if no partition of Redis is open. A part that hangs does not hide the others.

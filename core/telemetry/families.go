@@ -139,6 +139,14 @@ var edgeFamilies = []Family{
 	{"sluice_edge_gate_openings_total", Counter, "", "Times that this edge vetted Redis and opened it."},
 	{"sluice_edge_gate_failures_total", Counter, "", "Failed looks at whether Redis is open, and failed attempts to open it."},
 
+	{"sluice_edge_limit_edges", Gauge, "", "Edges that share the limits of users and addresses, as this edge knows them, itself included. 1: it counts alone. 0: it has no such limits."},
+	{"sluice_edge_limit_exchange_calls_total", Counter, "", "Calls of Redis by which the edge told others what it let pass, and learned what they let pass."},
+	{"sluice_edge_limit_exchange_failures_total", Counter, "", "Such calls that failed. Without them each edge holds the limits alone."},
+	{"sluice_edge_limit_told_requests_total", Counter, "", "Requests within their limits that the edge told others of. It tells of users and addresses that may reach their limits only."},
+	{"sluice_edge_limit_learned_requests_total", Counter, "", "Requests that others let pass, and that this edge counts against the limits."},
+	{"sluice_edge_limit_untold_requests_total", Counter, "", "Requests that others should know of and do not: a message had no room for them, or did not reach Redis."},
+	{"sluice_edge_limit_unreadable_messages_total", Counter, "", "Messages of other edges that this edge cannot read. All edges need the same keys of tokens."},
+
 	{"sluice_edge_outbox_entries", Gauge, "", "Outbox entries in Redis. MySQL does not have them yet."},
 	{"sluice_edge_outbox_fullest_partition_entries", Gauge, "", "Entries of the fullest outbox. At --outbox-entries-max its partition takes no more reserves."},
 	{"sluice_edge_outbox_max_entries", Gauge, "", "Entries that one outbox may have before its partition takes no more reserves: --outbox-entries-max."},

@@ -1,0 +1,289 @@
+package quota_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/limit"
+	"sluice/edge/quota"
+)
+
+// shopper is a usual limit of a user.
+var shopper = limit.Config{Rate: 20, Burst: 40, KeysMax: 10_000}
+
+// send sends requests of a user to an edge at once, and returns how many passed.
+func (w *world) send(e *edge, user int64, requests int) (passed int) {
+	for range requests {
+		if e.users.Allow(user, w.now).OK {
+			passed++
+		}
+	}
+	return passed
+}
+
+// metric returns a metric of an edge.
+func (e *edge) metric(t *testing.T, name string) string {
+	t.Helper()
+	var page bytes.Buffer
+	e.set.WritePrometheus(&page)
+	for line := range strings.Lines(page.String()) {
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			return strings.TrimSpace(value)
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return ""
+}
+
+// TestWhatPassesInOneMomentIsMadeUpFor states what a burst can do before edges learn of it: each edge lets a full bucket
+// pass. Then nothing passes until the user has as much as one bucket gives.
+func TestWhatPassesInOneMomentIsMadeUpFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 8, shopper)
+	w.meet(t)
+	passed := 0
+	for _, e := range w.edges {
+		passed += w.send(e, 7, 100)
+	}
+	if passed != 8*40 {
+		t.Fatalf("%d requests passed at once, want a full bucket of each of 8 edges", passed)
+	}
+	begin, until := w.now, time.Duration(7*40/20)*time.Second
+	for ; w.now.Sub(begin) < until+5*time.Second; w.pass(t) {
+		n := 0
+		for _, e := range w.edges {
+			n += w.send(e, 7, 1)
+		}
+		if since := w.now.Sub(begin); n > 0 && since > 50*time.Millisecond && since < until-time.Second {
+			t.Fatalf("%d more requests passed after %v, all of them before %v", n, since, until)
+		}
+		passed += n
+	}
+	if limit := 40.0 + 20*w.now.Sub(begin).Seconds(); float64(passed) > 1.2*limit || float64(passed) < 0.8*limit {
+		t.Errorf("%d requests passed in the end, the limit allows %.0f", passed, limit)
+	}
+}
+
+func TestUsersFarFromTheirLimitCostNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 4, shopper)
+	w.meet(t)
+	w.board.trim()
+	for ms := range 4000 {
+		w.send(w.edges[(ms+ms/1000)%4], int64(1+ms%1000), 1) // each user once a second, at another edge each time
+		w.pass(t)
+	}
+	if greetings := len(w.board.notices); greetings > 4*5 {
+		t.Errorf("4 edges gave %d notices in 4 s, want greetings only", greetings)
+	}
+}
+
+func TestOneEdgeOnlyGreets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 1, shopper)
+	for range 10_000 {
+		w.send(w.edges[0], 7, 1)
+		w.pass(t)
+	}
+	if n := len(w.board.notices); n > 11 {
+		t.Errorf("an edge alone gave %d notices in 10 s", n)
+	}
+}
+
+func TestHeavyUsersAreToldFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 2, shopper)
+	w.meet(t)
+	one, other := w.edges[0], w.edges[1]
+	for user := range int64(3000) {
+		w.send(one, 1+user, 2)
+	}
+	w.send(one, 9999, 40)
+	w.board.trim()
+	for range 200 {
+		w.pass(t)
+	}
+	if passed := w.send(other, 9999, 40); passed > 10 {
+		t.Errorf("%d requests passed: the user who took most was not told", passed)
+	}
+	for _, n := range w.board.notices {
+		if len(n.Text) > 3<<10 {
+			t.Errorf("a notice has %d bytes", len(n.Text))
+		}
+	}
+	if untold := one.metric(t, "sluice_edge_limit_untold_requests_total"); untold != fmt.Sprint(2*(3000-255)) {
+		t.Errorf("%s requests are untold", untold)
+	}
+}
+
+// TestEdgesGoOnAloneWithoutRedis checks that no edge is stricter afterwards for what others let pass meanwhile.
+func TestEdgesGoOnAloneWithoutRedis(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 2, shopper)
+	w.meet(t)
+	w.board.away = true
+	for range 4000 {
+		w.pass(t)
+	}
+	calls := w.board.calls
+	for i, e := range w.edges {
+		if n := e.metric(t, "sluice_edge_limit_edges"); n != "1" {
+			t.Errorf("edge %d counts for %s edges", i, n)
+		}
+		if passed := w.send(e, 7, 100); passed != 40 {
+			t.Errorf("%d requests passed at edge %d, want those of a full bucket", passed, i)
+		}
+	}
+	for range 1000 {
+		w.pass(t)
+	}
+	if tries := w.board.calls - calls; tries > 2*11 {
+		t.Errorf("2 edges made %d calls in a second", tries)
+	}
+	w.board.away = false
+	w.meet(t)
+	for i, e := range w.edges {
+		if passed := w.send(e, 7, 100); passed < 38 {
+			t.Errorf("%d requests passed at edge %d after 2.5 s, want those of a full bucket", passed, i)
+		}
+		for range 3000 {
+			w.pass(t)
+		}
+	}
+}
+
+func TestEdgesComeAndGo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 2, shopper)
+	w.meet(t)
+	begin, passed := w.now, 0
+	for i := range 6 { // a rolling restart: a new edge comes, the oldest goes
+		for range 2500 {
+			for _, e := range w.edges {
+				passed += w.send(e, 7, 1)
+			}
+			w.pass(t)
+		}
+		if i%2 == 0 {
+			w.join(shopper)
+		} else {
+			w.edges = w.edges[1:]
+		}
+	}
+	limit := 40 + 20*w.now.Sub(begin).Seconds()
+	limit += 3 * 40 // each new edge begins with a full bucket
+	if float64(passed) > 1.2*limit || float64(passed) < 0.8*limit {
+		t.Errorf("%d requests passed, the limit allows %.0f", passed, limit)
+	}
+	for range 4000 {
+		w.pass(t)
+	}
+	if n := w.edges[0].metric(t, "sluice_edge_limit_edges"); n != "2" {
+		t.Errorf("an edge counts for %s edges after others have gone, want 2", n)
+	}
+}
+
+// TestLostStream empties Redis, so that its entries begin anew: as after a failover to a server whose clock is behind.
+func TestLostStream(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 2, shopper)
+	w.board.first = 1_000_000
+	w.meet(t)
+	w.board.first, w.board.notices = 0, nil
+	w.meet(t)
+	w.send(w.edges[0], 7, 40)
+	for range 200 {
+		w.pass(t)
+	}
+	if passed := w.send(w.edges[1], 7, 40); passed > 10 {
+		t.Errorf("%d requests passed: an edge does not hear others any more", passed)
+	}
+}
+
+// TestLimitOfOneEdgeDiffers changes the limit at one edge first. Each edge holds its own limit against what passed anywhere.
+func TestLimitOfOneEdgeDiffers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 1, shopper)
+	generous := w.join(limit.Config{Rate: 200, Burst: 400, KeysMax: 1000})
+	w.meet(t)
+	strict := w.edges[0]
+	passed := 0
+	for range 5000 {
+		passed += w.send(generous, 7, 1)
+		w.pass(t)
+		if n := w.send(strict, 7, 1); n > 0 && passed > 100 {
+			t.Fatalf("the strict edge let a request pass, after %d passed at the other", passed)
+		}
+	}
+	if passed < 1300 || passed > 1450 {
+		t.Errorf("%d requests passed at the generous edge, its limit allows 1400", passed)
+	}
+	for range 5500 { // 2 * (40 + 2) / 20 s to make up for the others, 1 s for a few tokens
+		w.pass(t)
+	}
+	if w.send(strict, 7, 10) == 0 {
+		t.Error("the strict edge still refuses the user, long after")
+	}
+}
+
+func TestEdgeWithoutALimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 1, shopper)
+	unlimited := quota.New(quota.Config{
+		Board: &w.board, Seal: clear{}, Policies: []quota.Policy{(*limit.Limiter[int64])(nil)},
+		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now },
+	})
+	for range 30 {
+		if err := unlimited.Exchange(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			w.pass(t)
+		}
+	}
+	if n := w.edges[0].metric(t, "sluice_edge_limit_edges"); n != "2" {
+		t.Errorf("the other edge counts for %s edges", n)
+	}
+	if passed := w.send(w.edges[0], 7, 100); passed != 40 {
+		t.Errorf("%d requests passed, want 40", passed)
+	}
+}
+
+// garbled is a seal of other keys: nothing opens.
+type garbled struct{ clear }
+
+func (garbled) Open([]byte) ([]byte, error) { return nil, errors.New("sealed with another key") }
+
+func TestUnreadableNoticesAreLoggedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 1, shopper)
+	var lines bytes.Buffer
+	set := metrics.NewSet()
+	deaf := quota.New(quota.Config{
+		Board: &w.board, Seal: garbled{}, Policies: []quota.Policy{(*limit.Limiter[int64])(nil)},
+		Metrics: set, Log: slog.New(slog.NewTextHandler(&lines, nil)), Now: func() time.Time { return w.now },
+	})
+	for range 30 {
+		if err := deaf.Exchange(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			w.pass(t)
+		}
+	}
+	if n := strings.Count(lines.String(), "all edges need the same keys"); n != 1 {
+		t.Errorf("%d lines about keys: %s", n, lines.String())
+	}
+	var page bytes.Buffer
+	set.WritePrometheus(&page)
+	if strings.Contains(page.String(), "sluice_edge_limit_unreadable_messages_total 0\n") {
+		t.Error("no message was counted as unreadable")
+	}
+}
