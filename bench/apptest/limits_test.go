@@ -76,6 +76,7 @@ func TestLimitsHoldOverAllEdges(t *testing.T) {
 
 // request asks something that needs no stock.
 func request(t *testing.T, token, address string) *http.Request {
+	t.Helper()
 	r := one(http.NewRequestWithContext(t.Context(), http.MethodGet, "", nil))(t)
 	r.Header.Set("X-Forwarded-For", address)
 	if token != "" {
@@ -86,6 +87,7 @@ func request(t *testing.T, token, address string) *http.Request {
 
 // holdLimit sends requests at 2.5 times the limit, each to the next edge, and checks how many pass.
 func holdLimit(t *testing.T, edges []*stack.Process, next func(i int, since time.Duration) int, of func(i int) *http.Request) {
+	t.Helper()
 	begin := time.Now()
 	tick := time.NewTicker(time.Second * 2 / 5 / limitRate)
 	defer tick.Stop()

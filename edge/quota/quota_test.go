@@ -237,7 +237,7 @@ func TestEdgeWithoutALimit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1, 1, shopper)
 	unlimited := quota.New(quota.Config{
-		Board: &w.board, Seal: clear{}, Policies: []quota.Policy{(*limit.Limiter[int64])(nil)},
+		Board: &w.board, Seal: plain{}, Policies: []quota.Policy{(*limit.Limiter[int64])(nil)},
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now },
 	})
 	for range 30 {
@@ -257,7 +257,7 @@ func TestEdgeWithoutALimit(t *testing.T) {
 }
 
 // garbled is a seal of other keys: nothing opens.
-type garbled struct{ clear }
+type garbled struct{ plain }
 
 func (garbled) Open([]byte) ([]byte, error) { return nil, errors.New("sealed with another key") }
 

@@ -19,11 +19,11 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// clear is a seal that hides nothing.
-type clear struct{}
+// plain is a seal that hides nothing.
+type plain struct{}
 
-func (clear) Seal(text []byte) []byte            { return append([]byte(nil), text...) }
-func (clear) Open(sealed []byte) ([]byte, error) { return sealed, nil }
+func (plain) Seal(text []byte) []byte            { return append([]byte(nil), text...) }
+func (plain) Open(sealed []byte) ([]byte, error) { return sealed, nil }
 
 // board is the stream of Redis, in memory.
 type board struct {
@@ -87,7 +87,7 @@ func (w *world) join(cfg limit.Config) *edge {
 	cfg.Wake = e.wake
 	e.users = limit.New("user", cfg, limit.UserID)
 	e.sharer = quota.New(quota.Config{
-		Board: &w.board, Seal: clear{}, Policies: []quota.Policy{e.users}, Wake: e.wake,
+		Board: &w.board, Seal: plain{}, Policies: []quota.Policy{e.users}, Wake: e.wake,
 		Metrics: e.set, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now },
 	})
 	w.edges = append(w.edges, e)
