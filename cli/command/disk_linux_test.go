@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,8 @@ import (
 	"sluice/core/local/servicetest"
 )
 
-// TestFilesOnAFullDisk: dev.json is whole or not there, and a list of wrong lines that is not whole says so.
+// TestFilesOnAFullDisk: dev.json is whole or not there, a file of tokens too, and a list of wrong lines that is not whole
+// says so.
 func TestFilesOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	disk, here := servicetest.SmallDisk(t, 1<<20)
@@ -26,6 +28,14 @@ func TestFilesOnAFullDisk(t *testing.T) {
 	}
 	if left, err := filepath.Glob(path + "*"); err != nil || len(left) > 0 {
 		t.Errorf("what is left of dev.json: %q, %v", left, err)
+	}
+	tokens := filepath.Join(disk, "tokens.txt")
+	err := newFile(tokens, func(w io.Writer) error {
+		_, err := w.Write(make([]byte, 64<<10))
+		return err
+	})
+	if _, left := os.Stat(tokens); !errors.Is(err, syscall.ENOSPC) || left == nil {
+		t.Errorf("tokens: %v, and the file is left: %v", err, left == nil)
 	}
 	faults := lineFaults{tell: func(error) {}, dir: disk}
 	for i := range faultsShown + 10 {
