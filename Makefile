@@ -136,8 +136,13 @@ k6: ## run a scenario of k6/ by the k6 in PATH beside a running sluice dev, and 
 k6-smoke: ## run every scenario of k6/ for seconds by a stand-in for k6, on a stack of its own
 	$(GO) run ./bench/k6smoke
 
+COMPARE ?=
 .PHONY: bench
-bench: ## run the Go benchmarks that match BENCH
+bench: build ## compare ways to sell on this machine, and write bin/compare.html; COMPARE has flags
+	bin/sluice bench compare --html bin/compare.html $(COMPARE)
+
+.PHONY: bench-go
+bench-go: ## run the Go benchmarks that match BENCH
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -p 1 -timeout 60m ./...
 
 .PHONY: cover

@@ -57,11 +57,12 @@ func TestBenchCompare(t *testing.T) { // it sets the environment
 func TestBenchCompareRefuses(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for want, args := range map[string][]string{
-		`only: "nothing": want empty, evalsha`:  {"--only", "nothing"},
-		"for: 30s: want at most 2m0s":           {"--for", "30s", "--rounds", "15"},
-		"want a whole number, 1 to 15":          {"--rounds", "0"},
-		"want a duration, 200ms to 30s":         {"--for", "1ms"},
-		"html: open none/compare.html: no such": {"--html", "none/compare.html"},
+		`only: "nothing": want empty, evalsha`: {"--only", "nothing"},
+		"for: 30s: want at most 2m0s":          {"--for", "30s", "--rounds", "15"},
+		"want a whole number, 1 to 15":         {"--rounds", "0"},
+		"want a duration, 200ms to 30s":        {"--for", "1ms"},
+		"against: none.json: no such file":     {"--against", "none.json"},
+		"html: none/compare.html.":             {"--html", "none/compare.html"},
 	} {
 		var o output
 		if code := Run(append([]string{"bench", "compare"}, args...), o.console()); code != command.ExitUsage || !strings.Contains(o.err.String(), want) {

@@ -5,10 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"sluice/bench/baseline"
 )
@@ -198,11 +203,60 @@ func TestTableHasARowPerWay(t *testing.T) {
 		{Name: "b", Failure: "x", Judged: true, Oversold: 2, Lost: 1},
 	}}
 	var got []string
-	for _, row := range r.Table()[1:] {
+	for _, row := range r.Tables()[0][1:] {
 		got = append(got, fmt.Sprint(row...))
 	}
 	want := []string{fmt.Sprint("a", "1234", "0.50", "(0.040 to 0.60)", "0.00", "0.00", "0.00", "1.2", "0"), fmt.Sprint("b", "-", "-", "-", "-", "-", "-", "-", "2, lost 1")}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAgainstJudgesByTheRangesOfTheRounds(t *testing.T) {
+	t.Parallel()
+	row := func(name string, ratio, cpu Spread) Row {
+		return Row{Name: name, Turns: []Turn{{}}, Ratio: ratio, CPUTotal: cpu, CPU: map[string]float64{"client": 1}}
+	}
+	old := &Report{Version: 1, Kind: kind, Base: "empty", Rounds: 3, Rows: []Row{
+		row("empty", Spread{1, 1, 1}, Spread{10, 9, 11}), row("faster", Spread{0.5, 0.4, 0.6}, Spread{20, 19, 21}),
+		row("same", Spread{0.5, 0.4, 0.6}, Spread{20, 19, 21}), row("gone", Spread{}, Spread{}),
+	}}
+	now := &Report{Version: 1, Kind: kind, Base: "empty", Rounds: 5, Rows: []Row{
+		row("empty", Spread{1, 1, 1}, Spread{10, 9, 11}), row("faster", Spread{0.7, 0.61, 0.8}, Spread{30, 21.5, 40}),
+		row("same", Spread{0.55, 0.45, 0.65}, Spread{19, 18, 20}), row("new", Spread{}, Spread{}),
+	}}
+	path := filepath.Join(t.TempDir(), "old.json")
+	text, err := json.Marshal(old)
+	if err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if old, err = ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	now.Compare(old)
+	var got []string
+	for _, c := range now.Against.Changes {
+		got = append(got, c.Name+" "+c.Figure+" "+c.Says)
+	}
+	want := []string{"empty CPU us within the noise", "faster of empty better", "faster CPU us worse", "same of empty within the noise", "same CPU us within the noise"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if len(now.Against.Differ) != 1 || !strings.Contains(now.Against.Differ[0], "5 rounds") {
+		t.Errorf("differ: %q", now.Against.Differ)
+	}
+	if tables := now.Tables(); len(tables) != 2 || len(tables[1]) != 1+len(want) {
+		t.Errorf("tables %v", tables)
+	}
+	for wrong, text := range map[string]string{"something else": `{"version":1}`, "take a newer one": `{"version":9,"kind":"compare"}`, "not a result of": `[`} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

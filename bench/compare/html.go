@@ -12,7 +12,7 @@ import (
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Funcs(template.FuncMap{"ms": ms, "ratio": ratio}).Parse(pageText))
+var page = template.Must(template.New("page").Funcs(template.FuncMap{"ms": ms, "ratio": ratio, "figure": figure}).Parse(pageText))
 
 // HTML writes the comparison as one page that needs no other file.
 func (r *Report) HTML(w io.Writer) error {

@@ -24,13 +24,17 @@ const Version = 1
 // Report is what a comparison found.
 type Report struct {
 	Version int          `json:"version"`
-	Kind    string       `json:"kind"` // "compare"
+	Kind    string       `json:"kind"`
 	Stamp   report.Stamp `json:"stamp"`
 	ForMS   int64        `json:"for_ms"`
 	Rounds  int          `json:"rounds"`
 	Base    string       `json:"base"` // what ratios divide by
 	Rows    []Row        `json:"rows"`
+	Against *Against     `json:"against,omitempty"` // an older comparison
 }
+
+// kind is what a report says of itself.
+const kind = "compare"
 
 // Row is one way.
 type Row struct {
@@ -73,7 +77,7 @@ type Spread struct {
 
 func newReport(cfg *Config) *Report {
 	r := &Report{
-		Version: Version, Kind: "compare", Base: baseline.Empty, ForMS: cfg.For.Milliseconds(), Rounds: cfg.Rounds,
+		Version: Version, Kind: kind, Base: baseline.Empty, ForMS: cfg.For.Milliseconds(), Rounds: cfg.Rounds,
 		Stamp: report.NewStamp(time.Now(), "127.0.0.1", 0),
 	}
 	r.Stamp.Settings["for"], r.Stamp.Settings["rounds"] = cfg.For.String(), fmt.Sprint(cfg.Rounds)

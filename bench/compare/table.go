@@ -7,8 +7,15 @@ import (
 	"strings"
 )
 
-// Table is the comparison as rows of cells, the header first.
-func (r *Report) Table() [][]any {
+// Tables are the comparison as rows of cells, headers first, and how it has changed where an older one is known.
+func (r *Report) Tables() [][][]any {
+	if r.Against == nil {
+		return [][][]any{r.table()}
+	}
+	return [][][]any{r.table(), r.Against.table()}
+}
+
+func (r *Report) table() [][]any {
 	rows := [][]any{{"WAY", "ACCEPTED/S", "OF EMPTY", "(RANGE)", "P50 MS", "P99 MS", "P99.9 MS", "CPU US", "OVERSOLD"}}
 	for i := range r.Rows {
 		row := &r.Rows[i]
@@ -38,6 +45,11 @@ func (r *Report) Notes() []string {
 			parts = append(parts, fmt.Sprintf("%s %.1f", name, row.CPU[name]))
 		}
 		notes = append(notes, fmt.Sprintf("%s: %d buyers; CPU in us: %s", row.Name, row.Buyers, strings.Join(parts, ", ")))
+	}
+	if r.Against != nil {
+		for _, d := range r.Against.Differ {
+			notes = append(notes, "warning: not the same as before: "+d)
+		}
 	}
 	return append(notes, r.about())
 }

@@ -16,6 +16,7 @@ import (
 	"sluice/bench/report"
 	"sluice/core/config"
 	"sluice/core/local"
+	"sluice/core/text"
 )
 
 // BenchCompare sells in several ways and compares them.
@@ -26,6 +27,8 @@ type BenchCompare struct {
 	Rounds int           `default:"3" between:"1-15" placeholder:"N" help:"How many turns each way has, 1 to 15."`
 	Only   []string      `placeholder:"NAMES" help:"Compare these ways only, and the empty handler; without it all."`
 	HTML   string        `name:"html" placeholder:"PATH" help:"Also write the comparison as a page into this file."`
+
+	Against string `placeholder:"OLD.json" help:"Say what has changed since an older comparison, which -o json has written."`
 }
 
 // Help is called by kong.
@@ -48,7 +51,8 @@ The ways:
 Examples:
   sluice bench compare
   sluice bench compare --only engine,http --for 5s --rounds 5
-  sluice bench compare -o json --html compare.html`
+  sluice bench compare -o json --html compare.html > compare.json
+  sluice bench compare --against compare.json`
 }
 
 // totalMax bounds the turns of a way, because Redis keeps each reservation of them.
@@ -90,6 +94,12 @@ func (c *BenchCompare) Run(ctx context.Context, console *Console) (err error) {
 			return usage(err)
 		}
 	}
+	var old *compare.Report
+	if c.Against != "" {
+		if old, err = compare.ReadFile(c.Against); err != nil {
+			return usage(fmt.Errorf("against: %w", text.OfFile(err)))
+		}
+	}
 	dir, err := os.MkdirTemp("", "sluice-compare-")
 	if err != nil {
 		return err
@@ -104,6 +114,9 @@ func (c *BenchCompare) Run(ctx context.Context, console *Console) (err error) {
 	}
 	if !r.Measured() {
 		return errors.Join(err, coded(r.Err()))
+	}
+	if old != nil {
+		r.Compare(old)
 	}
 	return errors.Join(err, c.show(console, r), coded(r.Err()))
 }
@@ -123,20 +136,23 @@ func (c *BenchCompare) show(console *Console, r *compare.Report) error {
 	if c.json() {
 		return errors.Join(page, console.JSON(r))
 	}
-	console.Table(r.Table()...)
+	for _, table := range r.Tables() {
+		console.Table(table...)
+		console.Printf("\n")
+	}
 	for _, line := range r.Notes() {
 		console.Printf("%s\n", line)
 	}
 	return page
 }
 
-// writable reports why a file cannot be written. It leaves a file as it is.
+// writable reports why a file cannot be put in place, and leaves nothing behind.
 func writable(path string) error {
-	file, err := os.OpenFile(filepath.Clean(path), os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // G302: figures are no secret
+	fresh, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("html: %w", err)
+		return fmt.Errorf("html: %w", text.OfFile(err))
 	}
-	return file.Close()
+	return errors.Join(fresh.Close(), os.Remove(fresh.Name()))
 }
 
 // coded gives an error its exit code.
