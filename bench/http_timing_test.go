@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,10 +60,24 @@ func BenchmarkReservationsPersisted(b *testing.B) {
 // BenchmarkSoldOut does the same for a SKU that is sold out.
 func BenchmarkSoldOut(b *testing.B) { compare(b, soldOutSKU, http.StatusConflict, setup{}) }
 
+// BenchmarkShed does the same for an edge that sheds: one request has all the room there is, and waits for a Redis that stands
+// still.
+func BenchmarkShed(b *testing.B) {
+	compare(b, hotSKU, http.StatusServiceUnavailable, setup{shedding: true})
+}
+
 // setup has the parameters of a benchmark.
 type setup struct {
+	shedding      bool
 	persister     bool
 	clientThreads int // that run Go code; defaults to 1
+}
+
+func (s setup) warmUp() time.Duration {
+	if s.shedding {
+		return roundTime
+	}
+	return warmUp
 }
 
 func compare(b *testing.B, sku int64, status int, with setup) {
@@ -70,26 +86,40 @@ func compare(b *testing.B, sku int64, status int, with setup) {
 	s := stack.New(b, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_OUTBOX_ENTRIES_MAX=10000000")
 	s.LoadCSV("sku_id,quantity,limit", fmt.Sprintf("%d,1000000000,1000000", hotSKU), fmt.Sprintf("%d,1,", soldOutSKU),
 		fmt.Sprintf("%d,1000000000,", unlimitedSKU))
-	edge := s.StartEdge()
+	var settings []string
+	if with.shedding {
+		settings = []string{"SLUICE_QUEUE_MAX=1", "SLUICE_REDIS_CALL_TIMEOUT=10s"} // a round is shorter
+	}
+	edge := s.StartEdge(settings...)
 	if with.persister {
 		s.StartPersister()
 	}
 	d := newDriver(b, s, sku)
 	d.one(edge.Addr(), soldOutSKU) // takes the only unit
+	ready := func() (end func()) { return func() {} }
+	if with.shedding {
+		ready = func() func() { return d.standStill(edge.Addr(), s.Redis.PID()) }
+	}
+	end := ready()
 	sample := d.one(edge.Addr(), sku)
+	end()
 	if sample.Status != status {
 		b.Fatalf("a request was answered %d: %s", sample.Status, sample.Body)
 	}
 	empty := s.StartEmpty(sample)
 
 	for b.Loop() {
-		d.run(edge.Addr(), warmUp, status)
+		end = ready()
+		d.run(edge.Addr(), with.warmUp(), status)
+		end()
 		d.run(empty.Addr(), warmUp/5, status)
 		var full, bare, ratio, edgeCPU, emptyCPU, redisCPU, kafkaCPU, clientCPU []float64
 		for range rounds {
 			bareRate, cpu := d.measure(empty.Addr(), status, empty.CPU)
 			bare, emptyCPU = append(bare, bareRate), append(emptyCPU, cpu[0])
+			end = ready()
 			fullRate, cpu := d.measure(edge.Addr(), status, edge.CPU, cpuOf(s.Redis.PID()), cpuOf(s.Kafka.PID()), cpuOf(os.Getpid()))
+			end()
 			full, edgeCPU = append(full, fullRate), append(edgeCPU, cpu[0])
 			redisCPU, kafkaCPU, clientCPU = append(redisCPU, cpu[1]), append(kafkaCPU, cpu[2]), append(clientCPU, cpu[3])
 			ratio = append(ratio, fullRate/bareRate)
@@ -129,6 +159,36 @@ func newDriver(b *testing.B, s *stack.Stack, sku int64) *driver {
 		d.tokens[i] = s.Token(int64(i+1), "shopper")
 	}
 	return d
+}
+
+// standStill stops a Redis, and sends a request that waits for it, until end is called.
+func (d *driver) standStill(addr string, redis int) (end func()) {
+	d.b.Helper()
+	c, err := load.Dial(addr, time.Minute)
+	if err == nil {
+		err = syscall.Kill(redis, syscall.SIGSTOP)
+	}
+	if err != nil {
+		d.b.Fatal(err)
+	}
+	d.runs++
+	waiting, answered := d.request(nil, d.sku, -1, 0), make(chan struct{})
+	go func() {
+		defer close(answered)
+		_, _ = c.Do(waiting)
+	}()
+	end = sync.OnceFunc(func() {
+		_ = syscall.Kill(redis, syscall.SIGCONT)
+		<-answered
+		_ = c.Close()
+	})
+	d.b.Cleanup(end)
+	for i := 0; d.one(addr, d.sku).Status != http.StatusServiceUnavailable; i++ {
+		if i == 100 {
+			d.b.Fatal("the edge sheds nothing")
+		}
+	}
+	return end
 }
 
 // one sends a single request and returns its answer with a body of its own.

@@ -26,7 +26,7 @@ import (
 // Bounds of the courtesies of the listener.
 const (
 	refusalTime  = time.Second
-	refusalsMax  = 64 // refusals under way at once; more are closed without an answer
+	refusalsMax  = 64 // refusals under way at once
 	acceptPause  = 50 * time.Millisecond
 	tellEvery    = 10 * time.Second // while connections cannot be accepted
 	requestBytes = 4 << 10          // of a refused connection's request that are read before it is answered
@@ -121,15 +121,17 @@ func (l *Listener) Accept() (net.Conn, error) {
 				continue
 			}
 		}
-		if c := l.admit(tcp); c != nil {
+		c, refuse := l.admit(tcp)
+		if c != nil {
 			return c, nil
 		}
+		refuse(tcp)
 	}
 }
 
-// admit makes a connection of tcp, or refuses it and returns nil.
-func (l *Listener) admit(tcp *net.TCPConn) *conn {
-	c := &conn{TCPConn: tcp, listener: l}
+// admit makes a connection of tcp, or says how to refuse it.
+func (l *Listener) admit(tcp *net.TCPConn) (c *conn, refuse func(*net.TCPConn)) {
+	c = &conn{TCPConn: tcp, listener: l}
 	if peer, ok := tcp.RemoteAddr().(*net.TCPAddr); ok {
 		c.address = limit.Address(peer.AddrPort().Addr())
 	}
@@ -137,21 +139,20 @@ func (l *Listener) admit(tcp *net.TCPConn) *conn {
 	defer l.mu.Unlock()
 	switch {
 	case l.draining.Load():
-		_ = tcp.Close() // accepted in the moment in which the listener was closed
-		return nil
+		return nil, drop // accepted in the moment in which the listener was closed
 	case len(l.open) >= l.cfg.Max:
 		l.full.Inc()
-		l.refuse(tcp, l.cfg.Full)
-		return nil
+		return nil, l.refuseFull
 	case l.cfg.PerAddressMax > 0 && l.addresses[c.address] >= l.cfg.PerAddressMax:
 		l.crowded.Inc()
-		l.refuse(tcp, l.cfg.Crowded)
-		return nil
+		return nil, l.refuseCrowded
 	}
 	l.open[c] = struct{}{}
 	l.addresses[c.address]++
-	return c
+	return c, nil
 }
+
+func drop(tcp *net.TCPConn) { _ = tcp.Close() }
 
 func (l *Listener) forget(c *conn) {
 	l.mu.Lock()
@@ -162,13 +163,36 @@ func (l *Listener) forget(c *conn) {
 	}
 }
 
+// refuseFull refuses a connection of too many in all. If many refusals are under way, it waits for one to end, and the
+// listener accepts nothing meanwhile: nobody would be served, and the kernel keeps who comes, up to its backlog.
+func (l *Listener) refuseFull(tcp *net.TCPConn) {
+	select {
+	case l.refusing <- struct{}{}:
+		l.refuse(tcp, l.cfg.Full)
+	case <-l.closed:
+		drop(tcp)
+	}
+}
+
+// refuseCrowded refuses a connection of too many from its address. It never waits, because others are served. If many
+// refusals are under way, the connection gets no answer.
+func (l *Listener) refuseCrowded(tcp *net.TCPConn) {
+	select {
+	case l.refusing <- struct{}{}:
+		l.refuse(tcp, l.cfg.Crowded)
+	default:
+		drop(tcp)
+	}
+}
+
 // refuse answers a connection that nobody will serve. It waits for the beginning of a request, because an answer before that
 // confuses clients.
 func (l *Listener) refuse(tcp *net.TCPConn, answer []byte) {
-	select {
-	case l.refusing <- struct{}{}:
-	default:
-		_ = tcp.Close() // too many refusals are under way: it gets no answer
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.draining.Load() { // which waits for the refusals that it finds
+		<-l.refusing
+		drop(tcp)
 		return
 	}
 	l.refusals.Go(func() {

@@ -164,6 +164,28 @@ func TestEveryRefusalIsAnswered(t *testing.T) {
 	}
 }
 
+// TestListenerStopsAcceptingBeyondRefusals has more connections above the limit than can be refused at once, all of them
+// silent. The listener leaves those who come next to the kernel, answers them later, and serves again when a place is free.
+func TestListenerStopsAcceptingBeyondRefusals(t *testing.T) {
+	t.Parallel()
+	l := serve(t, conns.Config{Max: 1}, ok)
+	first := dial(t, l)
+	if status, _ := exchange(t, first, get); status != 200 {
+		t.Fatal(status)
+	}
+	for range 3 * 64 {
+		dial(t, l)
+	}
+	if status, body := exchange(t, dial(t, l), get); status != 503 || body != "full" {
+		t.Errorf("who comes after silent ones: %d %q", status, body)
+	}
+	_ = first.Close()
+	waitOpen(t, l, 0)
+	if status, _ := exchange(t, dial(t, l), get); status != 200 {
+		t.Errorf("when there is a place: %d", status)
+	}
+}
+
 func TestAnswerReachesAClientThatIsStillSending(t *testing.T) {
 	t.Parallel()
 	l := serve(t, conns.Config{}, ok)
