@@ -77,12 +77,13 @@ type root struct {
 		History command.ReconcileHistory `cmd:"" help:"Show the findings of persisters."`
 	} `cmd:"" help:"Compare Redis with ledger, projections, outbox and Kafka."`
 	Bench struct {
+		Run      command.Bench         `cmd:"" default:"withargs" help:"Send a crowd of shoppers to an edge; bench alone does the same."`
 		Compare  command.BenchCompare  `cmd:"" help:"Sell in several ways, and compare them."`
 		Page     command.BenchPage     `cmd:"" help:"Write the report of a load run as an HTML page."`
 		Against  command.BenchAgainst  `cmd:"" help:"Compare the reports of two load runs."`
 		Rehearse command.BenchRehearse `cmd:"" help:"Play a coming sale against a copy of its stock, and say at which rate it would break."`
 		Part     command.BenchPart     `cmd:"" hidden:"" help:"Be a process that a benchmark needs."`
-	} `cmd:"" help:"Compare ways to sell, rehearse sales, and look at load runs."`
+	} `cmd:"" help:"Send load, compare ways to sell, rehearse sales, and look at load runs."`
 	Restore command.Restore `cmd:"" help:"Write a lost Redis anew from MySQL and Kafka."`
 
 	Doctor  command.Doctor  `cmd:"" help:"Check Redis, MySQL, Kafka and the token keys."`
@@ -96,7 +97,8 @@ const description = `A Redis-first flash-sale and inventory core.
 
 Every setting is a flag and an environment variable (docs/configuration.md lists them); secrets come from the
 environment or from files only. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused by the rules of
-stock, 5 outcome unknown, 6 and 7 see reconcile, 130 interrupted.`
+stock, 5 outcome unknown, 6 and 7 see reconcile, 10 to 12
+see bench, 130 interrupted.`
 
 // Run runs the command that args name and returns the program's exit code.
 func Run(args []string, console *command.Console) int {

@@ -36,6 +36,10 @@ func TestInterruptedCommandsSaySo(t *testing.T) {
 
 	const id = "000000000000000000000000000000aa"
 	const letter = id + id
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	commands := map[string]string{
 		"stock load": stock + " --yes", "stock list": "", "stock show": "5", "stock shut": "", "stock adjust": "5 --delta 1 --reason x --yes",
 		"stock freeze": "5 --reason x --yes", "stock unfreeze": "5 --reason x --yes",
@@ -44,7 +48,7 @@ func TestInterruptedCommandsSaySo(t *testing.T) {
 		"sale register": "7 --user 1 --yes", "sale empty": "8 --yes", "sale fill": "7 --yes",
 		"deadletter list": "", "deadletter show": letter, "deadletter resolve": letter + " --reason x --yes", "deadletter replay": letter + " --reason x --yes",
 		"archive run": "--older-than 1200h --dir " + t.TempDir() + " --yes", "reconcile report": "", "reconcile history": "",
-		"restore": "--yes", "doctor": "", "migrate": "",
+		"bench run": "--addr=http://127.0.0.1:1 --sku=5 --users=1 --tokens=" + tokens, "restore": "--yes", "doctor": "", "migrate": "",
 	}
 	signals := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}
 	interrupt := func(tables []string, words, values string, s syscall.Signal) {

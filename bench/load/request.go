@@ -23,10 +23,14 @@ func appendPost(dst []byte, path, host, token, key, body string) []byte {
 }
 
 // AppendGet appends a GET with a bearer token.
-func AppendGet(dst []byte, path, token string) []byte {
+func AppendGet(dst []byte, path, token string) []byte { return appendGet(dst, path, "sluice", token) }
+
+func appendGet(dst []byte, path, host, token string) []byte {
 	dst = append(dst, "GET "...)
 	dst = append(dst, path...)
-	dst = append(dst, " HTTP/1.1\r\nHost: sluice\r\nAuthorization: Bearer "...)
+	dst = append(dst, " HTTP/1.1\r\nHost: "...)
+	dst = append(dst, host...)
+	dst = append(dst, "\r\nAuthorization: Bearer "...)
 	dst = append(dst, token...)
 	return append(dst, "\r\n\r\n"...)
 }

@@ -97,7 +97,7 @@ const (
 	Limited  Word = "limited"  // 409 limit_reached, or 429 rate_limited
 	Shed     Word = "shed"     // 503: nothing was done, a repetition may help
 	Unknown  Word = "unknown"  // 504, or the request was sent and no answer came: it may or may not have happened
-	Refused  Word = "refused"  // anything else: it was answered, and nothing was done
+	Refused  Word = "refused"  // anything else: nothing was done
 )
 
 // Words are all outcomes, in the order of reports.

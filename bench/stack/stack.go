@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -117,16 +118,26 @@ func (s *Stack) connect(database string) {
 // printed.
 func (s *Stack) Run(stdin string, args ...string) string {
 	s.t.Helper()
+	out, errs, code := s.Try(stdin, args...)
+	if code != 0 {
+		s.t.Fatalf("sluice %s: exit code %d\n%s%s", strings.Join(args, " "), code, out, errs)
+	}
+	return out
+}
+
+// Try is Run for a command that may fail.
+func (s *Stack) Try(stdin string, args ...string) (out, errs string, code int) {
+	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), s.binary, args...)
 	cmd.Env = s.env
 	cmd.Stdin = strings.NewReader(stdin)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		s.t.Fatalf("sluice %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		s.t.Fatalf("sluice %s: %v", strings.Join(args, " "), err)
 	}
-	return string(out)
+	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
 }
 
 // Program is a command of sluice that goes on beside a test.

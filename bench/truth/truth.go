@@ -1,0 +1,247 @@
+// Package truth judges stock after a load run: whether Redis and MySQL agree with each other and with what shoppers were
+// told. It changes nothing.
+package truth
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"sluice/bench/load"
+	"sluice/bench/report"
+	"sluice/core/lifecycle"
+	"sluice/core/reconcile"
+	"sluice/core/stock"
+	"sluice/core/stock/redisstock"
+)
+
+// Judge judges the stock of some SKUs. Nobody else may sell them meanwhile.
+type Judge struct {
+	Redis   *redisstock.Store
+	DB      *sql.DB
+	Sweeper *reconcile.Sweeper
+	Cells   []stock.Cell  // by the SKUs of the crowd
+	CatchUp time.Duration // how long MySQL may take to have everything
+
+	since int64 // Redis time, in ms
+	taken []int64
+}
+
+const (
+	readAtOnce  = 4096
+	looks       = 10 // at stock that moves, because reservations end
+	reasonsMax  = 20 // that are told one by one
+	tryAgain    = 500 * time.Millisecond
+	readTimeout = 10 * time.Minute // of MySQL, for the rows of a run
+)
+
+// Begin notes how stock is before a run.
+func (j *Judge) Begin(ctx context.Context) error {
+	now, err := j.Redis.Now(ctx)
+	if err != nil {
+		return fmt.Errorf("read the stock before the run: %w", err)
+	}
+	cells, err := j.read(ctx)
+	if err != nil {
+		return fmt.Errorf("read the stock before the run: %w", err)
+	}
+	j.since = now
+	j.taken = make([]int64, len(cells))
+	for i := range cells {
+		j.taken[i] = cells[i].Held + cells[i].Sold
+	}
+	return nil
+}
+
+// End judges stock after a run in which shoppers were told of these units, in the order of Cells. It waits until MySQL
+// has everything. What it cannot read makes the verdict unverified, and never right.
+func (j *Judge) End(ctx context.Context, units []load.Units) report.Truth {
+	t := report.Truth{Verdict: report.Unverified}
+	for _, u := range units {
+		t.AcceptedUnits += u.Accepted
+		t.UnknownUnits += u.Unknown
+	}
+	begun := time.Now()
+	stores, err := j.settled(ctx)
+	t.WaitedMS = float64(time.Since(begun).Milliseconds())
+	if err != nil {
+		t.Reasons = []string{err.Error()}
+		return t
+	}
+	t.RedisUnits, t.MySQLUnits = sum(stores.redis), sum(stores.mysql)
+	wrong := stores.compare(j.Cells, units)
+	swept, unread := j.sweep(ctx)
+	wrong = append(wrong, swept...)
+	switch {
+	case len(wrong) > 0:
+		t.Verdict = report.Wrong
+		if more := len(wrong) - reasonsMax; more > 0 {
+			wrong = append(wrong[:reasonsMax], fmt.Sprintf("and %d more", more))
+		}
+	case len(unread) == 0:
+		t.Verdict = report.Right
+	}
+	t.Reasons = append(wrong, unread...)
+	return t
+}
+
+// stores is what both stores say. Unless the stock was at rest, only MySQL's side is known: its events are never taken
+// back, where Redis' counters fall as reservations end.
+type stores struct {
+	redis, mysql []int64 // units that were taken, by cell; redis is nil if the stock was moving
+}
+
+// settled reads both stores after MySQL has everything that was taken.
+func (j *Judge) settled(ctx context.Context) (*stores, error) {
+	ctx, cancel := context.WithTimeout(ctx, j.CatchUp+readTimeout)
+	defer cancel()
+	s := &stores{}
+	for range looks {
+		before, err := j.read(ctx)
+		if err == nil {
+			err = j.caughtUp(ctx)
+		}
+		if err != nil {
+			return nil, err
+		}
+		took, back, err := j.ledger(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("the ledger could not be read: %w", err)
+		}
+		after, err := j.read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.mysql = took
+		if slices.EqualFunc(before, after, func(a, b stock.CellState) bool { return a.Position == b.Position }) {
+			s.redis = make([]int64, len(after))
+			for i := range after {
+				s.redis[i] = after[i].Held + after[i].Sold - j.taken[i] + back[i]
+			}
+			return s, nil
+		}
+		lifecycle.Pause(ctx, tryAgain)
+	}
+	return s, nil
+}
+
+// compare says where the stores differ from each other, or from what shoppers know.
+func (s *stores) compare(cells []stock.Cell, units []load.Units) (wrong []string) {
+	for i, cell := range cells {
+		u := units[i]
+		if s.redis != nil && s.redis[i] != s.mysql[i] {
+			wrong = append(wrong, fmt.Sprintf("SKU %d: Redis has given away %d units, and MySQL has events of %d", cell.SKU, s.redis[i], s.mysql[i]))
+		}
+		if s.mysql[i] < u.Accepted || s.mysql[i] > u.Accepted+u.Unknown {
+			wrong = append(wrong, fmt.Sprintf("SKU %d: %d units were given away, where shoppers were told of %d, and %d are unknown to them",
+				cell.SKU, s.mysql[i], u.Accepted, u.Unknown))
+		}
+	}
+	return wrong
+}
+
+func sum(units []int64) *int64 {
+	if units == nil {
+		return nil
+	}
+	var all int64
+	for _, n := range units {
+		all += n
+	}
+	return &all
+}
+
+// sweep compares all stores as sluice reconcile does, and returns what is wrong with the cells, and what it could not
+// read.
+func (j *Judge) sweep(ctx context.Context) (wrong, unread []string) {
+	r, err := j.Sweeper.Sweep(ctx, reconcile.Scope{SinceMS: j.since})
+	if err != nil {
+		return nil, []string{fmt.Sprintf("the stores could not be compared: %v", err)}
+	}
+	ours := make(map[stock.Cell]bool, len(j.Cells))
+	for _, c := range j.Cells {
+		ours[c] = true
+	}
+	for i := range r.Findings {
+		if f := &r.Findings[i]; ours[f.Cell()] {
+			wrong = append(wrong, fmt.Sprintf("SKU %d: %s of %d units: sluice reconcile --sku %d tells more", f.SKU, f.Type, f.Units, f.SKU))
+		}
+	}
+	for _, u := range r.Summary.Unread {
+		unread = append(unread, fmt.Sprintf("%s could not be read: %s", u.Store, u.Error))
+	}
+	if n := r.Summary.Unverified; n > 0 {
+		unread = append(unread, fmt.Sprintf("%d cells could not be compared", n))
+	}
+	if n := r.Summary.LeftOut; n > 0 {
+		unread = append(unread, fmt.Sprintf("%d findings more are not listed, perhaps about these SKUs", n))
+	}
+	return wrong, unread
+}
+
+func (j *Judge) read(ctx context.Context) (all []stock.CellState, err error) {
+	for part := range slices.Chunk(j.Cells, readAtOnce) {
+		states, _, err := j.Redis.Cells(ctx, part)
+		if err != nil {
+			return nil, fmt.Errorf("redis could not be read: %w", err)
+		}
+		for i := range states {
+			if !states[i].Loaded {
+				return nil, fmt.Errorf("there is no SKU %d", part[i].SKU)
+			}
+		}
+		all = append(all, states...)
+	}
+	return all, nil
+}
+
+// caughtUp waits until MySQL has all that has happened in Redis by now.
+func (j *Judge) caughtUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, max(j.CatchUp, time.Second))
+	defer cancel()
+	now, err := j.Redis.Now(ctx)
+	if err != nil {
+		return fmt.Errorf("redis could not be read: %w", err)
+	}
+	return lifecycle.Poll(ctx, tryAgain/5, func() error {
+		until, _, err := j.Redis.Persisted(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("redis could not be read: %w", err)
+		case until < now:
+			return fmt.Errorf("MySQL did not catch up within %v: see whether persisters run and keep up", j.CatchUp)
+		}
+		return nil
+	}, func(error) bool { return false })
+}
+
+// ledger returns the units that were taken since the run began, and those that came back, by cell.
+func (j *Judge) ledger(ctx context.Context) (took, back []int64, err error) {
+	took, back = make([]int64, len(j.Cells)), make([]int64, len(j.Cells))
+	at := make(map[int64]int, len(j.Cells))
+	low, high := j.Cells[0].SKU, j.Cells[0].SKU
+	for i, c := range j.Cells {
+		at[c.SKU] = i
+		low, high = min(low, c.SKU), max(high, c.SKU)
+	}
+	rows, err := j.DB.QueryContext(ctx, `SELECT sku_id,
+		SUM(CASE WHEN kind IN ('reserve', 'deduct') THEN quantity ELSE 0 END),
+		SUM(CASE WHEN kind IN ('release', 'expire') THEN quantity ELSE 0 END)
+		FROM ledger WHERE sku_id BETWEEN ? AND ? AND pool = ? AND redis_ms >= ? GROUP BY sku_id`, low, high, j.Cells[0].Pool, j.since)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var sku, taken, returned int64
+		if err := rows.Scan(&sku, &taken, &returned); err != nil {
+			return nil, nil, err
+		}
+		if i, ours := at[sku]; ours {
+			took[i], back[i] = taken, returned
+		}
+	}
+	return took, back, rows.Err()
+}

@@ -1,0 +1,112 @@
+package command
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"sluice/bench/report"
+)
+
+// benchLines shows a run while it goes on: a line each second on a terminal, elsewhere now and then.
+type benchLines struct {
+	c     *Console
+	shown int // seconds
+}
+
+// second shows a second that is over.
+func (b *benchLines) second(s report.Second) {
+	every := int(lineEvery / time.Second)
+	if b.c.ErrIsTerminal {
+		every = 1
+	}
+	if b.shown++; b.shown%every != 0 {
+		return
+	}
+	var parts []string
+	for _, word := range report.Words {
+		if n := s.Outcomes[word]; n > 0 {
+			parts = append(parts, number(n)+" "+strings.ReplaceAll(string(word), "_", " "))
+		}
+	}
+	line := fmt.Sprintf("%3d s: %s planned, %s sent; %s; p99 %s", s.Second+1, number(s.Planned), number(s.Sent), strings.Join(parts, ", "), msText(s.P99MS))
+	if s.StockLeft != nil {
+		line += fmt.Sprintf("; %s left", number(*s.StockLeft))
+	}
+	if s.WarmUp {
+		line += " (warm-up)"
+	}
+	b.c.Notef("%s", line)
+}
+
+func msText(ms float64) string { return decimal(ms) + " ms" }
+
+// bench writes a report as tables.
+func (c *Console) bench(r *report.Report) {
+	c.Printf("%s\n%s; sluice %s, %s, %d cores, seed %d\n\n", r.Plan.Text, timeText(r.Stamp.Start.UnixMilli()), r.Stamp.Sluice, r.Stamp.Redis, r.Stamp.Cores, r.Stamp.Seed)
+	t := c.table()
+	t.row("OUTCOME", "COUNT", "PER SECOND", "P50", "P90", "P99", "P99.9", "MAX")
+	rows := func(of string, outcomes []report.Outcome) {
+		for i := range outcomes {
+			o := &outcomes[i]
+			if o.Count == 0 && (of != "" || o.Name != report.Accepted) {
+				continue
+			}
+			l := &o.Latency
+			t.row(of+string(o.Name), number(o.Count), decimal(o.PerSecond), msText(l.P50MS), msText(l.P90MS), msText(l.P99MS), msText(l.P999MS), msText(l.MaxMS))
+		}
+	}
+	rows("", r.Outcomes)
+	for i := range r.Settles {
+		rows(r.Settles[i].Call+": ", r.Settles[i].Outcomes)
+	}
+	t.flush()
+	c.benchFairness(r.Fairness)
+	c.benchGenerator(&r.Generator)
+	for i := range r.Thresholds {
+		threshold := &r.Thresholds[i]
+		verdict := c.paint(green, "met")
+		if !threshold.Met {
+			verdict = c.paint(red, "missed")
+		}
+		c.Printf("%s: %s, with %s\n", threshold.Text, verdict, decimal(threshold.Value))
+	}
+	c.benchTruth(&r.Truth)
+	if r.Cut != nil {
+		c.Printf("%s\n", c.paint(yellow, fmt.Sprintf("cut short after %.1f s: %s", r.Cut.AtMS/1e3, r.Cut.Why)))
+	}
+}
+
+func (c *Console) benchFairness(f *report.Fairness) {
+	if f == nil {
+		return
+	}
+	c.Printf("\nfairness: a winner came before a loser with a chance of %.2f (1: first come, first served; 0.5: a lottery); %.1f %% of %s winners are among the first that came\n",
+		f.InOrder, 100*f.FirstCome, number(f.Winners))
+	if f.BotShoppers > 0 {
+		c.Printf("bots: %.1f %% of those who came, %.1f %% of the winners\n", 100*f.BotShoppers, 100*f.BotWinners)
+	}
+}
+
+func (c *Console) benchGenerator(g *report.Generator) {
+	c.Printf("\ngenerator: %s of %s requests sent, %s late by itself, %s after waiting for a connection; %.0f %% of its CPU, %d connections\n",
+		number(g.Sent), number(g.Planned), number(g.Late), number(g.Waited), 100*g.CPU, g.Peak)
+	for _, why := range g.Why {
+		c.Printf("%s\n", c.paint(red, "bottleneck: "+why))
+	}
+}
+
+func (c *Console) benchTruth(t *report.Truth) {
+	color := map[report.Verdict]string{report.Right: green, report.Wrong: red, report.Unverified: yellow, report.NotJudged: yellow}[t.Verdict]
+	units := func(n *int64) string {
+		if n == nil {
+			return "not read"
+		}
+		return number(*n)
+	}
+	c.Printf("truth: %s: shoppers were told of %s units (unknown to them: %s), Redis gave away %s, MySQL has %s\n",
+		c.paint(color, strings.ReplaceAll(string(t.Verdict), "_", " ")), number(t.AcceptedUnits), number(t.UnknownUnits), units(t.RedisUnits), units(t.MySQLUnits))
+	for _, reason := range t.Reasons {
+		c.Printf("  %s\n", reason)
+	}
+}
