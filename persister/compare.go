@@ -22,9 +22,10 @@ import (
 const (
 	compareConns   = 4 // to MySQL
 	changesEvery   = time.Second
-	changesAtOnce  = 500
-	changesMax     = 20_000 // cells remembered; the next sweep has the others
-	findingsNamed  = 5      // by one line of the log
+	changesAtOnce  = 500                    // cells of one look, at the most
+	changesFor     = 100 * time.Millisecond // one look takes about so long, because it does not rest before its end
+	changesMax     = 20_000                 // cells remembered; the next sweep has the others
+	findingsNamed  = 5                      // by one line of the log
 	journalTimeout = 30 * time.Second
 )
 
@@ -79,12 +80,12 @@ func (c *comparer) touch(cell stock.Cell) {
 	}
 }
 
-// pick returns some cells that are to be compared.
-func (c *comparer) pick() (cells []stock.Cell) {
+// pick returns some cells that are to be compared, at most so many.
+func (c *comparer) pick(most int) (cells []stock.Cell) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for cell := range c.touched {
-		if len(cells) == changesAtOnce {
+		if len(cells) == most {
 			break
 		}
 		cells = append(cells, cell)
@@ -97,18 +98,35 @@ func (c *comparer) pick() (cells []stock.Cell) {
 func (c *comparer) followChanges(ctx context.Context) {
 	trouble := lifecycle.NewTrouble(c.log, "compare what has changed")
 	s := c.sweeper()
-	for {
+	for most := 1; ; {
 		p := newPacer(c.now)
-		s.Rest = p.note
-		err := c.lookAt(ctx, s, c.pick())
+		worked := time.Duration(0)
+		s.Rest = func(ctx context.Context, some time.Duration) {
+			worked += some
+			p.note(ctx, some)
+		}
+		cells := c.pick(most)
+		err := c.lookAt(ctx, s, cells)
 		if ctx.Err() != nil {
 			return
 		}
 		trouble.Saw(err)
+		most = nextLook(len(cells), most, worked)
 		if !lifecycle.Pause(ctx, max(changesEvery, p.owed)) {
 			return
 		}
 	}
+}
+
+// nextLook returns how many cells the next look has, after one of some cells that took so long. Few cells may have many reservations.
+func nextLook(cells, most int, worked time.Duration) int {
+	switch {
+	case worked > changesFor:
+		return max(1, cells/2)
+	case cells == most:
+		return min(changesAtOnce, 2*most)
+	}
+	return most
 }
 
 func (c *comparer) lookAt(ctx context.Context, s *reconcile.Sweeper, cells []stock.Cell) error {
@@ -139,7 +157,9 @@ func (c *comparer) sweepAll(ctx context.Context) {
 	pause := c.untilNext(ctx)
 	for lifecycle.Pause(ctx, pause) {
 		begun := c.now()
-		s.Rest = sweepPacer(c.within, c.compared, c.now).rest
+		p := sweepPacer(c.within, c.compared, c.now)
+		s.Rest = p.rest
+		s.Progress = func(at reconcile.Progress) { p.saw(at.Cells + at.Reservations) }
 		err := c.compareAll(ctx, s)
 		if ctx.Err() != nil {
 			return

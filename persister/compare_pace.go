@@ -3,6 +3,7 @@ package persister
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"sluice/core/lifecycle"
@@ -23,6 +24,7 @@ const (
 type pacer struct {
 	times  float64       // a rest is so many times as long as the work before it, at first
 	budget time.Duration // after which there are no rests; 0: they stay as long
+	large  atomic.Bool   // there is more to compare than fits into the budget: rests stay as long
 	now    func() time.Time
 	begun  time.Time
 	owed   time.Duration // rest that has not been taken
@@ -34,18 +36,23 @@ func newPacer(now func() time.Time) *pacer { return &pacer{times: restMost, now:
 // sweepPacer spreads a sweep. compared is the number of cells and reservations that the last sweep that could read everything has
 // compared.
 func sweepPacer(within time.Duration, compared int64, now func() time.Time) *pacer {
-	p := &pacer{times: restSweep, now: now, begun: now()}
-	if compared <= sweptMany {
-		p.budget = sweepBudget(within)
-	}
+	p := &pacer{times: restSweep, budget: sweepBudget(within), now: now, begun: now()}
+	p.saw(compared)
 	return p
+}
+
+// saw notes how much there is to compare, as far as it is known.
+func (p *pacer) saw(compared int64) {
+	if compared > sweptMany {
+		p.large.Store(true)
+	}
 }
 
 // note takes work that has been done.
 func (p *pacer) note(_ context.Context, worked time.Duration) {
 	left := time.Duration(math.MaxInt64)
 	times := p.times
-	if p.budget > 0 {
+	if p.budget > 0 && !p.large.Load() {
 		left = max(0, p.budget-p.now().Sub(p.begun))
 		times *= float64(left) / float64(p.budget)
 	}
@@ -62,15 +69,14 @@ func (p *pacer) rest(ctx context.Context, worked time.Duration) {
 }
 
 // sweepBudget is the time of a sweep in which it rests between pieces of work.
-func sweepBudget(within time.Duration) time.Duration { return within / 3 }
-
-// sweepMargin is the time that a sweep may take beyond its budget.
-func sweepMargin(within time.Duration) time.Duration { return within / 6 }
+func sweepBudget(within time.Duration) time.Duration { return within / 6 }
 
 // schedule returns the pause after a sweep that took some time, and the time within which a difference is then
 // reported. In the worst case it appears just after the sweep has read its cell, and is reported when the next sweep
-// ends. So this sweep, the pause, and the budget and the margin of the next sweep fit into the time that was asked for.
+// ends. So this sweep, the pause, and the next sweep fit into the time that was asked for. The next one may take half as long again,
+// or twice its budget: a sale that begins meanwhile makes it slower. Each sweep costs the sale the same, so few short ones with long
+// pauses cost less than long ones with short pauses.
 func schedule(within, took time.Duration) (pause, period time.Duration) {
-	pause = max(0, within-sweepBudget(within)-sweepMargin(within)-took)
+	pause = max(0, within-took-max(2*sweepBudget(within), took+took/2))
 	return pause, max(within, took+pause+took)
 }

@@ -48,7 +48,7 @@ func TestChangedCellsAreComparedOnce(t *testing.T) {
 		}
 	}
 	seen := map[stock.Cell]bool{}
-	for some := c.pick(); len(some) > 0; some = c.pick() {
+	for some := c.pick(changesAtOnce); len(some) > 0; some = c.pick(changesAtOnce) {
 		if len(some) > changesAtOnce {
 			t.Fatalf("%d cells at once", len(some))
 		}
@@ -105,12 +105,35 @@ func TestFirstSweepIsPacedByTheLastOne(t *testing.T) {
 	}
 	c := comparer{journal: journal.New(database), within: time.Minute, now: time.Now}
 	c.untilNext(t.Context())
-	if c.compared != sweptMany+1 || sweepPacer(c.within, c.compared, c.now).budget != 0 {
+	if c.compared != sweptMany+1 || !sweepPacer(c.within, c.compared, c.now).large.Load() {
 		t.Fatalf("the first sweep expects %d cells and reservations, want %d", c.compared, sweptMany+1)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := c.compareAll(ended, nil); err == nil || c.compared != sweptMany+1 {
 		t.Errorf("after a sweep that failed with %v, the next expects %d", err, c.compared)
+	}
+}
+
+// A look has fewer cells after one that took long, and more after one that did not.
+func TestLooksAtChangesTakeAboutTheSameTime(t *testing.T) {
+	t.Parallel()
+	each := 30 * time.Millisecond // a cell with many reservations
+	most, longest := 1, 0
+	for range 20 {
+		longest = max(longest, most)
+		most = nextLook(most, most, time.Duration(most)*each)
+	}
+	if longest > 4 || most < 1 {
+		t.Errorf("up to %d cells of %v at once, at last %d", longest, each, most)
+	}
+	for range 20 {
+		most = nextLook(most, most, time.Microsecond)
+	}
+	if most != changesAtOnce {
+		t.Errorf("%d cells at once, want %d", most, changesAtOnce)
+	}
+	if n := nextLook(3, most, time.Microsecond); n != most {
+		t.Errorf("after a look at all changes there were: %d", n)
 	}
 }

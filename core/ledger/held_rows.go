@@ -19,10 +19,24 @@ type heldOf struct {
 	units int64
 }
 
-// heldRows adds up the units of reservations that are held, for the cells of a page, which is in the order of the table of
+// heldRows is what the held rows of a cell come to.
+type heldRows struct {
+	HeldSum
+
+	last uint64 // the highest of their seqs
+}
+
+func (r *heldRows) add(o heldRows) {
+	r.Units += o.Units
+	r.Checks += o.Checks
+	r.Seqs += o.Seqs
+	r.last = max(r.last, o.last)
+}
+
+// heldRows condenses the rows of reservations that are held, for the cells of a page, which is in the order of the table of
 // stock, of a pool alone, or of all (nil). A reservation has at least one unit. So the table of stock says how many rows there
 // are at most, unless it is wrong.
-func (s *Snapshot) heldRows(ctx context.Context, page []Brief, pool *uint32) (map[stock.Cell]int64, error) {
+func (s *Snapshot) heldRows(ctx context.Context, page []Brief, pool *uint32) (map[stock.Cell]heldRows, error) {
 	var all []heldOf
 	for i := range page {
 		c, n := page[i].Cell, len(all)
@@ -31,7 +45,7 @@ func (s *Snapshot) heldRows(ctx context.Context, page []Brief, pool *uint32) (ma
 		}
 		all[len(all)-1].units += page[i].Held
 	}
-	held := map[stock.Cell]int64{}
+	held := map[stock.Cell]heldRows{}
 	for len(all) > 0 {
 		n, units := 1, all[0].units
 		for n < len(all) && units+all[n].units <= heldAtOnce {
@@ -51,7 +65,7 @@ func (s *Snapshot) heldRows(ctx context.Context, page []Brief, pool *uint32) (ma
 }
 
 // heldOfMany reads all between the first and the last in one statement.
-func (s *Snapshot) heldOfMany(ctx context.Context, some []heldOf, pool *uint32, held map[stock.Cell]int64) error {
+func (s *Snapshot) heldOfMany(ctx context.Context, some []heldOf, pool *uint32, held map[stock.Cell]heldRows) error {
 	first, last := some[0], some[len(some)-1]
 	where := fmt.Sprintf("(sku_id > %[1]d OR sku_id = %[1]d AND pool >= %[2]d) AND (sku_id < %[3]d OR sku_id = %[3]d AND pool <= %[4]d)",
 		first.sku, first.pool, last.sku, last.pool)
@@ -60,37 +74,38 @@ func (s *Snapshot) heldOfMany(ctx context.Context, some []heldOf, pool *uint32, 
 	}
 	return s.read(ctx, "reservations", func(rows *sql.Rows) error {
 		var c stock.Cell
-		var units int64
-		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &units)
-		held[c] = units
+		var of heldRows
+		err := rows.Scan(&c.SKU, &c.Pool, &c.Bucket, &of.Units, &of.Checks, &of.Seqs, &of.last)
+		held[c] = of
 		return err
-	}, []byte(`SELECT r.sku_id, r.pool, r.bucket, SUM(r.quantity)
+	}, []byte(`SELECT r.sku_id, r.pool, r.bucket, `+heldSum+`
 		FROM (SELECT DISTINCT sku_id, pool FROM product_inventories WHERE `+where+`) AS i
 		STRAIGHT_JOIN reservations r FORCE INDEX (reservations_cell) ON r.sku_id = i.sku_id AND r.pool = i.pool AND r.state = 'held'
 		GROUP BY r.sku_id, r.pool, r.bucket`))
 }
 
 // heldOfOne reads the first in the order of its reservations' ids, a part in each statement.
-func (s *Snapshot) heldOfOne(ctx context.Context, some []heldOf, _ *uint32, held map[stock.Cell]int64) error {
+func (s *Snapshot) heldOfOne(ctx context.Context, some []heldOf, _ *uint32, held map[stock.Cell]heldRows) error {
 	of, after := some[0], make([]byte, stock.ReservationBytes)
 	for n := heldAtOnce; n == heldAtOnce; {
 		n = 0
 		next := after
 		err := s.read(ctx, "reservations", func(rows *sql.Rows) error {
 			c := stock.Cell{SKU: of.sku, Pool: of.pool}
-			var units int64
+			var some heldRows
 			var counted int
 			var last []byte
-			err := rows.Scan(&c.Bucket, &units, &counted, &last)
-			held[c] += units
+			err := rows.Scan(&c.Bucket, &some.Units, &some.Checks, &some.Seqs, &some.last, &counted, &last)
+			some.add(held[c])
+			held[c] = some
 			n += counted
 			if string(last) > string(next) {
 				next = last
 			}
 			return err
-		}, fmt.Appendf(nil, `SELECT bucket, SUM(quantity), COUNT(*), MAX(reservation_id)
-			FROM (SELECT bucket, quantity, reservation_id FROM reservations FORCE INDEX (reservations_cell)
-				WHERE sku_id = %d AND pool = %d AND state = 'held' AND reservation_id > x'%x' ORDER BY reservation_id LIMIT %d) AS part
+		}, fmt.Appendf(nil, `SELECT bucket, `+heldSum+`, COUNT(*), MAX(reservation_id)
+			FROM (SELECT bucket, quantity, user_id, seq, reservation_id FROM reservations FORCE INDEX (reservations_cell)
+				WHERE sku_id = %d AND pool = %d AND state = 'held' AND reservation_id > x'%x' ORDER BY reservation_id LIMIT %d) AS r
 			GROUP BY bucket`, of.sku, of.pool, after, heldAtOnce))
 		if err != nil {
 			return err

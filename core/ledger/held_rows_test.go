@@ -24,7 +24,7 @@ func TestHeldRowsAreReadInParts(t *testing.T) {
 	}
 	for c, n := range rows {
 		b.cell(c.SKU, c.Pool, c.Bucket, 0)
-		b.exec("UPDATE product_inventories SET total_stock = ?, reserved_stock = ? WHERE sku_id = ? AND pool = ? AND bucket = ?", 2*n, 2*n, c.SKU, c.Pool, c.Bucket)
+		b.exec("UPDATE product_inventories SET total_stock = ?, reserved_stock = ?, seq = ? WHERE sku_id = ? AND pool = ? AND bucket = ?", 2*n, 2*n, max(1, n), c.SKU, c.Pool, c.Bucket)
 		b.exec("INSERT INTO reservations (reservation_id, sku_id, pool, bucket, user_id, quantity, state, deadline_ms, epoch, seq, updated_ms) "+
 			"SELECT UNHEX(MD5(CONCAT(seq, ' ', ?, ' ', ?, ' ', ?))), ?, ?, ?, seq, 2, 'held', 0, 1, seq, 0 FROM seq_1_to_100000 WHERE seq <= ?",
 			c.SKU, c.Pool, c.Bucket, c.SKU, c.Pool, c.Bucket, n)

@@ -56,12 +56,13 @@ func (s *Snapshot) read(ctx context.Context, what string, scan func(*sql.Rows) e
 type Brief struct {
 	Cell stock.Cell
 	stock.Position
-	stock.Balances        // of the stock table
-	UpdatedMS      int64  // Redis time of its last event
-	InLedger       bool   // the ledger has the event of the position, and it left these balances
-	Applied        uint64 // up to which seq of the position's epoch a persister has found the ledger whole
-	Counted        uint64 // events that the ledger has after that, up to the position; 0 if these may be more than countedMax
-	RowsDiffer     bool   // the sum of the held rows of reservations differs from Held; only BriefsAfter reads them
+	stock.Balances         // of the stock table
+	UpdatedMS      int64   // Redis time of its last event
+	InLedger       bool    // the ledger has the event of the position, and it left these balances
+	Applied        uint64  // up to which seq of the position's epoch a persister has found the ledger whole
+	Counted        uint64  // events that the ledger has after that, up to the position; 0 if these may be more than countedMax
+	Rows           HeldSum // of the held rows of reservations; only BriefsAfter reads them
+	RowsDiffer     bool    // these rows have other units than Held, or one of them is beyond Position
 }
 
 // countedMax bounds the events of a cell that are counted. A dead letter or a gap keeps a mark from moving for as long as nobody
@@ -78,7 +79,11 @@ func (s *Snapshot) Briefs(ctx context.Context, cells []stock.Cell, yield func(*B
 	if len(cells) == 0 {
 		return nil
 	}
-	return s.briefs(ctx, string(AppendCells(nil, cells)), yield)
+	page, err := s.briefs(ctx, string(AppendCells(nil, cells)))
+	if err != nil {
+		return err
+	}
+	return each(page, yield)
 }
 
 // BriefsAfter reads the cells after one, in their order, at most limit; of a pool alone, or of all (nil).
@@ -87,12 +92,7 @@ func (s *Snapshot) BriefsAfter(ctx context.Context, after stock.Cell, pool *uint
 	if pool != nil {
 		where += fmt.Sprintf(" AND pool = %d", *pool)
 	}
-	where += fmt.Sprintf(" ORDER BY sku_id, pool, bucket LIMIT %d", limit)
-	var page []Brief
-	err := s.briefs(ctx, where, func(b *Brief) error {
-		page = append(page, *b)
-		return nil
-	})
+	page, err := s.briefs(ctx, where+fmt.Sprintf(" ORDER BY sku_id, pool, bucket LIMIT %d", limit))
 	if err != nil {
 		return err
 	}
@@ -100,35 +100,79 @@ func (s *Snapshot) BriefsAfter(ctx context.Context, after stock.Cell, pool *uint
 	if err != nil {
 		return err
 	}
+	return each(page, func(b *Brief) error {
+		of := held[b.Cell]
+		b.Rows, b.RowsDiffer = of.HeldSum, of.Units != b.Held || of.last > b.Seq
+		return yield(b)
+	})
+}
+
+func each(page []Brief, yield func(*Brief) error) error {
 	for i := range page {
-		b := &page[i]
-		b.RowsDiffer = held[b.Cell] != b.Held
-		if err := yield(b); err != nil {
+		if err := yield(&page[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Snapshot) briefs(ctx context.Context, where string, yield func(*Brief) error) error {
-	var at Brief
-	return s.read(ctx, "stock", func(rows *sql.Rows) error {
+func (s *Snapshot) briefs(ctx context.Context, where string) (page []Brief, err error) {
+	err = s.read(ctx, "stock", func(rows *sql.Rows) error {
+		var b Brief
 		var updated sql.NullTime
-		err := rows.Scan(&at.Cell.SKU, &at.Cell.Pool, &at.Cell.Bucket, &at.Epoch, &at.Seq, &at.Avail, &at.Held, &at.Sold, &at.Total,
-			&updated, &at.InLedger, &at.Applied, &at.Counted)
-		if err != nil {
-			return err
-		}
-		at.UpdatedMS = int64(momentOf(updated))
-		return yield(&at)
+		err := rows.Scan(&b.Cell.SKU, &b.Cell.Pool, &b.Cell.Bucket, &b.Epoch, &b.Seq, &b.Avail, &b.Held, &b.Sold, &b.Total,
+			&updated, &b.InLedger, &b.Applied)
+		b.UpdatedMS = int64(momentOf(updated))
+		page = append(page, b)
+		return err
 	}, []byte(`SELECT i.sku_id, i.pool, i.bucket, i.epoch, i.seq, i.available_stock, i.reserved_stock, i.sold_stock, i.total_stock,
 		i.last_updated, COALESCE(l.available_stock = i.available_stock AND l.reserved_stock = i.reserved_stock AND l.sold_stock = i.sold_stock, FALSE),
-		COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0),
-		IF(m.epoch = i.epoch AND m.seq >= i.seq OR i.seq > COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0) + `+strconv.Itoa(countedMax)+`, 0, (SELECT COUNT(*) FROM ledger c WHERE c.sku_id = i.sku_id AND c.pool = i.pool
-			AND c.bucket = i.bucket AND c.epoch = i.epoch AND c.seq > COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0) AND c.seq <= i.seq))
+		COALESCE(IF(m.epoch = i.epoch, m.seq, 0), 0)
 		FROM (SELECT * FROM product_inventories WHERE `+where+`) AS i
 		LEFT JOIN ledger l ON l.sku_id = i.sku_id AND l.pool = i.pool AND l.bucket = i.bucket AND l.epoch = i.epoch AND l.seq = i.seq
 		LEFT JOIN applied_marks m ON m.sku_id = i.sku_id AND m.pool = i.pool AND m.bucket = i.bucket`))
+	if err != nil {
+		return nil, err
+	}
+	return page, s.count(ctx, page)
+}
+
+// count counts the events above the marks of cells. Each cell has a range of its own with constant ends: with the columns of a join
+// as its ends, the server reads all events of the cell.
+func (s *Snapshot) count(ctx context.Context, page []Brief) error {
+	var parts [][]byte
+	events := uint64(0)
+	read := func() error {
+		if len(parts) == 0 {
+			return nil
+		}
+		query := joinUnion(parts)
+		parts, events = nil, 0
+		return s.read(ctx, "ledger", func(rows *sql.Rows) error {
+			var i int
+			var counted uint64
+			err := rows.Scan(&i, &counted)
+			page[i].Counted = counted
+			return err
+		}, query)
+	}
+	for i := range page {
+		b := &page[i]
+		if b.Seq == b.Applied+1 && b.InLedger { // a million SKUs that were just loaded are like this
+			b.Counted = 1
+		}
+		if b.Seq <= b.Applied+1 || b.Seq > b.Applied+countedMax {
+			continue
+		}
+		parts = append(parts, fmt.Appendf(nil, "(SELECT %d, COUNT(*) FROM ledger WHERE sku_id = %d AND pool = %d AND bucket = %d AND epoch = %d AND seq > %d AND seq <= %d)",
+			i, b.Cell.SKU, b.Cell.Pool, b.Cell.Bucket, b.Epoch, b.Applied, b.Seq))
+		if events += b.Seq - b.Applied; len(parts) == partsAtOnce || events >= countedMax {
+			if err := read(); err != nil {
+				return err
+			}
+		}
+	}
+	return read()
 }
 
 // appendAmong appends the condition of AppendCells for use among others.

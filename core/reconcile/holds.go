@@ -114,7 +114,7 @@ func (j *judge) atCut() (known map[stock.ReservationID]*told) {
 	}
 	about := map[stock.ReservationID][]*Event{}
 	for i := range j.list {
-		if e := &j.list[i]; !e.Kind.Adjusts() {
+		if e := &j.list[i]; !e.Kind.Adjusts() && !e.Less(j.rowsFrom) {
 			about[e.Reservation] = append(about[e.Reservation], e)
 		}
 	}
@@ -291,7 +291,7 @@ func (j *judge) mayHaveEnded(held stock.Position) bool {
 // (agree); otherwise the reservation's own finding explains it.
 func (j *judge) compareHeld(known map[stock.ReservationID]*told, leaked *sum, agree bool) {
 	e := j.at(j.Redis.Position)
-	if e == nil || j.unsure || j.cropped || len(j.missing) > 0 || len(j.breaches) > 0 || j.has(ProjectionStale) {
+	if e == nil || j.brief || j.unsure || j.cropped || len(j.missing) > 0 || len(j.breaches) > 0 || j.has(ProjectionStale) {
 		return
 	}
 	open := int64(0)

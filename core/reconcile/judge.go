@@ -27,6 +27,11 @@ func Judge(v *View) Judgement {
 	j.counters()
 	j.projection()
 	j.holds()
+	if v.condensed != nil {
+		var even bool
+		even, j.odd = v.condensed.even(j.list)
+		j.uneven = !even
+	}
 	j.buyers()
 	j.planShift()
 	j.refuse()
@@ -54,6 +59,8 @@ type judge struct {
 	unsure   bool                                       // only later events of some reservation are known
 
 	limitless bool // a step needs Limits
+	uneven    bool // the condensed reservations do not agree
+	odd       []stock.ReservationID
 }
 
 func (j *judge) add(t Type, units int64, way Direction, sinceMS int64, proof ...Proof) {
@@ -77,7 +84,7 @@ func (j *judge) has(t Type) bool {
 }
 
 func (j *judge) result() Judgement {
-	out := Judgement{Class: InSync, Findings: j.findings, Steps: j.steps, nameless: j.untold, limitless: j.limitless}
+	out := Judgement{Class: InSync, Findings: j.findings, Steps: j.steps, nameless: j.untold, limitless: j.limitless, uneven: j.uneven, odd: j.odd}
 	for i := range j.list {
 		if e := &j.list[i]; e.Store != InLedger && !j.Redis.Less(e.Position) {
 			out.Behind++

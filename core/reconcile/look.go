@@ -14,7 +14,7 @@ import (
 
 // The bounds of a close look.
 const (
-	looksMax     = 4                      // how often it looks at a cell that differs
+	looksMax     = 5                      // how often it looks at a cell that differs
 	lookPause    = 400 * time.Millisecond // pause between two looks, in which events under way arrive
 	lookers      = 16                     // portions whose pauses overlap
 	cellsPerLook = 1000                   // that are read from MySQL at once
@@ -124,11 +124,19 @@ func (l *looks) take(v *View) (another, search bool) {
 		return false, false
 	}
 	j := l.judge(v)
+	d := l.of(v.Cell).doubts[v.Cell]
+	d.uneven = d.uneven || j.uneven
+	for _, id := range j.odd {
+		d.odd(id)
+	}
+	if v.brief && (j.uneven || j.Class != InSync && j.Class != InFlight) {
+		d.closely = true
+		return true, false
+	}
 	last, seen := l.before[v.Cell]
 	l.before[v.Cell] = j
-	d := l.of(v.Cell).doubts[v.Cell]
 	switch {
-	case v.Redis != nil && d.moreIDs && !l.searched[v.Cell]:
+	case v.Redis != nil && (d.moreIDs || d.uneven) && !l.searched[v.Cell]:
 		l.searched[v.Cell] = true
 		return true, true
 	case (j.Class == InSync || j.Class == InFlight) && (d.moreIDs || d.moreUsers):
@@ -212,12 +220,16 @@ func (w *sweep) begin(ctx context.Context, cells []stock.Cell) (*closeLook, erro
 
 // readTogether returns the first cells, as many as are read from MySQL at once.
 func (r *closeLook) readTogether(cells []stock.Cell) []stock.Cell {
-	held := int64(0)
+	rows := int64(0)
 	for i, c := range cells[:min(len(cells), cellsPerLook)] {
-		if at := r.views[c].Redis; at != nil {
-			held += at.Held
+		v := r.views[c]
+		if r.brief(v) && v.Redis != nil {
+			from, _ := r.of(c).holds[c].first()
+			rows += int64(v.Redis.Seq - min(v.Redis.Seq, from.Seq))
+		} else if v.Redis != nil {
+			rows += v.Redis.Held
 		}
-		if i > 0 && held > heldMax/2 {
+		if i > 0 && rows > heldMax/2 {
 			return cells[:i]
 		}
 	}

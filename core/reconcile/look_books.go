@@ -49,6 +49,7 @@ func (r *closeLook) stock(ctx context.Context, s *ledger.Snapshot) error {
 		if v.recorded {
 			v.begins(marks[v.Cell], whole[v.Cell])
 			r.often(v)
+			r.condensed(v)
 		}
 	}
 	return err
@@ -68,6 +69,41 @@ func (r *closeLook) often(v *View) {
 	}
 	r.walking = append(r.walking, v.Cell)
 }
+
+// condensed compares the reservations of a cell as the sweep has condensed them, if there is room for the events that this needs.
+// If nothing else is in doubt, that is enough.
+func (r *closeLook) condensed(v *View) {
+	p := r.of(v.Cell)
+	h, d := p.holds[v.Cell], p.doubts[v.Cell]
+	if h == nil || d.uneven {
+		return
+	}
+	from, ok := h.first()
+	if !ok || v.Redis == nil || v.Redis.Epoch != from.Epoch || v.Projection == nil || v.Unread != "" || from.Less(v.Archived) ||
+		from.Less(v.From) && v.Projection.Seq >= from.Seq+uint64(r.page()) {
+		d.uneven = true
+		return
+	}
+	v.condensed = h
+	if v.brief = r.brief(v); v.brief {
+		v.rowsFrom = v.From
+	}
+	if from.Less(v.From) {
+		v.From = from
+	}
+}
+
+// brief reports whether the held reservations of a cell need not be read one by one.
+func (w *sweep) brief(v *View) bool {
+	h, d := w.of(v.Cell).holds[v.Cell], w.of(v.Cell).doubts[v.Cell]
+	return h != nil && h.known && h.plain && !d.closely && !d.uneven && len(d.ids)+len(d.users)+len(v.Letters) == 0
+}
+
+// keep is how many events of each cell are in memory.
+func (r *closeLook) keep() int { return min(eventsMost, max(eventsLeast, eventsMax/len(r.cells)/2)) }
+
+// page is how many events of each cell one statement reads.
+func (r *closeLook) page() int { return min(walkPage, r.keep()) }
 
 // begins decides where to begin reading the events: at the applied mark. If the ledger has no gap up to a higher
 // position, the last events before that are enough.
@@ -115,8 +151,7 @@ func (r *closeLook) archived(ctx context.Context, s *ledger.Snapshot) error {
 
 // events reads the ledger. If a cell has many events, it reads the older ones one by one, and keeps only its findings.
 func (r *closeLook) events(ctx context.Context, s *ledger.Snapshot) error {
-	keep := min(eventsMost, max(eventsLeast, eventsMax/len(r.cells)/2))
-	page := min(walkPage, keep)
+	keep, page := r.keep(), r.page()
 	var cells []stock.Cell
 	var from []stock.Position
 	for _, c := range r.cells {
@@ -202,8 +237,11 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 		v.Rows = append(v.Rows, *row)
 		r.about[row.ID] = v.Cell
 	}
-	if err := s.Held(ctx, r.cells, heldMax, take); err != nil {
-		return err
+	closely := slices.DeleteFunc(slices.Clone(r.cells), func(c stock.Cell) bool { return r.views[c].brief })
+	if len(closely) > 0 {
+		if err := s.Held(ctx, closely, heldMax, take); err != nil {
+			return err
+		}
 	}
 	if len(have) >= heldMax {
 		for _, v := range r.views {
@@ -213,7 +251,7 @@ func (r *closeLook) rows(ctx context.Context, s *ledger.Snapshot) error {
 	}
 	for _, v := range r.views {
 		for i := range v.Events {
-			if e := &v.Events[i]; !e.Kind.Adjusts() {
+			if e := &v.Events[i]; !e.Kind.Adjusts() && !e.Less(v.rowsFrom) {
 				r.about[e.Reservation] = v.Cell
 			}
 		}

@@ -22,6 +22,7 @@ type partition struct {
 	passed          int64 // number of cells that were found plainly in sync page by page
 	doubts          map[stock.Cell]*doubt
 	tail            map[stock.Cell][]Event // events that Kafka has and MySQL may lack
+	holds           map[stock.Cell]*holds  // the held reservations of cells, until a cell is found plainly in sync
 
 	cells  map[stock.Cell]*seen
 	held   map[stock.ReservationID]struct{} // already counted, because a scan may yield one twice
@@ -29,6 +30,7 @@ type partition struct {
 	unfit  []stock.BuyerCount               // counts that the records do not explain
 	gave   map[buyer]int64                  // units that users have returned: their counts may be lower by so much
 	ids    []stock.Reservation              // held ones, to compare with MySQL
+	summed int64                            // number of held reservations that are condensed
 	late   int                              // number of held reservations past their deadline
 }
 
@@ -43,7 +45,9 @@ var foldSeed = maphash.MakeSeed()
 type seen struct {
 	redisstock.CellView
 
-	held int64
+	held    int64
+	holds   *holds // its held records; nil: it has none, or they are compared with their rows one by one
+	crowded bool   // there is no room for holds
 }
 
 type buyer struct {
@@ -57,13 +61,16 @@ type doubt struct {
 	users map[int64]struct{}
 
 	moreIDs, moreUsers bool // there was no room for
+	closely            bool // a look has to read all held reservations
+	uneven             bool // and has to search for others, because the condensed reservations do not agree
 }
 
 // take adds the reasons of another doubt.
 func (d *doubt) take(o *doubt) {
 	maps.Copy(d.ids, o.ids)
 	maps.Copy(d.users, o.users)
-	d.moreIDs, d.moreUsers = d.moreIDs || o.moreIDs, d.moreUsers || o.moreUsers
+	d.closely = d.closely || o.closely
+	d.moreIDs, d.moreUsers, d.uneven = d.moreIDs || o.moreIDs, d.moreUsers || o.moreUsers, d.uneven || o.uneven
 }
 
 // The bounds of one sweep. Its report names everything that it leaves out.
@@ -76,7 +83,7 @@ const (
 func newPartition(w *sweep, number int) *partition {
 	return &partition{
 		sweep: w, number: number, cells: map[stock.Cell]*seen{}, held: map[stock.ReservationID]struct{}{},
-		counts: map[buyer]int64{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{}, tail: map[stock.Cell][]Event{},
+		counts: map[buyer]int64{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{}, tail: map[stock.Cell][]Event{}, holds: map[stock.Cell]*holds{},
 	}
 }
 
@@ -91,6 +98,9 @@ func (p *partition) conclude() {
 		if p.whole || s.Unreadable || s.held != s.Held {
 			p.doubtful(c)
 		}
+		if s.holds != nil {
+			p.holds[c] = s.holds
+		}
 	}
 	for c, events := range p.tail {
 		if s := p.cells[c]; s == nil || slices.ContainsFunc(events, func(e Event) bool { return s.Less(e.Position) }) {
@@ -100,6 +110,9 @@ func (p *partition) conclude() {
 	for _, c := range p.asked[p.number] {
 		p.doubtful(c)
 	}
+	p.mu.Lock()
+	p.report.Summary.Reservations += p.summed
+	p.mu.Unlock()
 	p.cells, p.held, p.counts, p.unfit, p.gave, p.ids = nil, nil, nil, nil, nil, nil
 }
 
@@ -124,9 +137,13 @@ func (p *partition) doubtful(c stock.Cell) *doubt {
 }
 
 func (p *partition) odd(r *stock.Reservation) {
-	if d := p.doubtful(r.Cell); len(d.ids) < oddMax {
-		d.ids[r.ID] = struct{}{}
-	} else if _, known := d.ids[r.ID]; !known {
+	p.doubtful(r.Cell).odd(r.ID)
+}
+
+func (d *doubt) odd(id stock.ReservationID) {
+	if len(d.ids) < oddMax {
+		d.ids[id] = struct{}{}
+	} else if _, known := d.ids[id]; !known {
 		d.moreIDs = true
 	}
 }
@@ -144,14 +161,15 @@ func (p *partition) record(r *stock.Reservation) {
 		p.transit(r)
 		return
 	}
-	if !p.scope.has(r.Cell) || r.State != stock.StateHeld && r.State != stock.StateReturned && !r.Counted {
-		return
-	}
 	if _, again := p.held[r.ID]; again {
 		return
 	}
-	p.held[r.ID] = struct{}{}
 	cell := p.cells[r.Cell]
+	summed := cell != nil && p.condense(cell, r)
+	if !p.scope.has(r.Cell) || r.State != stock.StateHeld && r.State != stock.StateReturned && !r.Counted {
+		return
+	}
+	p.held[r.ID] = struct{}{}
 	if cell == nil || r.Seq > cell.Seq { // the record is later than the reading of the cell, which has another sum
 		p.doubtful(r.Cell)
 	}
@@ -170,7 +188,11 @@ func (p *partition) record(r *stock.Reservation) {
 		if cell != nil {
 			cell.held += r.Quantity
 		}
-		p.ids = append(p.ids, *r)
+		if summed {
+			p.summed++
+		} else {
+			p.ids = append(p.ids, *r)
+		}
 	}
 }
 

@@ -77,7 +77,11 @@ func (w *sweep) compare(ctx context.Context, page []ledger.Brief) {
 			continue
 		}
 		p.inBoth.add(b.Cell)
+		if h := p.holds[b.Cell]; h != nil {
+			h.read(b)
+		}
 		if p.passes(b, &c.CellState) {
+			delete(p.holds, b.Cell)
 			p.passed++
 			inSync++
 		}
@@ -93,7 +97,7 @@ func (p *partition) passes(b *ledger.Brief, c *stock.CellState) bool {
 		return false
 	case p.scope.SinceMS > b.UpdatedMS && c.Position == b.Position:
 		return false
-	case c.Position != b.Position || c.Balances != b.Balances || !b.Whole() || b.RowsDiffer:
+	case c.Position != b.Position || c.Balances != b.Balances || !b.Whole() || b.RowsDiffer, p.holds[b.Cell] != nil && !p.holds[b.Cell].same():
 		p.doubtful(b.Cell)
 		return false
 	}

@@ -72,6 +72,7 @@ type Sweeper struct {
 type Progress struct {
 	Partitions, Done int
 	Cells, Findings  int64
+	Reservations     int64
 }
 
 // sweep is a sweep that is under way.
@@ -83,6 +84,9 @@ type sweep struct {
 	quick    bool                 // only these cells count
 	asked    map[int][]stock.Cell // cells of the SKU in the scope, by partition; nil: the scope names no SKU
 	tailRead bool
+
+	condensed atomic.Int64 // cells whose held reservations are condensed
+	changed   atomic.Int64 // their records that changed while they were scanned
 
 	mu           sync.Mutex
 	report       *Report
@@ -348,7 +352,7 @@ func (w *sweep) progressed(partitions int) {
 	defer w.mu.Unlock()
 	w.done += partitions
 	if w.Progress != nil {
-		w.Progress(Progress{w.total, w.done, w.report.Summary.Cells, w.report.Summary.Findings})
+		w.Progress(Progress{w.total, w.done, w.report.Summary.Cells, w.report.Summary.Findings, w.report.Summary.Reservations})
 	}
 }
 

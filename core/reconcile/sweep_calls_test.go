@@ -33,18 +33,20 @@ func (c *counting) DoMulti(ctx context.Context, commands ...rueidis.Completed) [
 	return c.Client.DoMulti(ctx, commands...)
 }
 
+// soldAt returns the id of the reservation that sold makes at a seq.
+func soldAt(cell stock.Cell, seq byte) (id stock.ReservationID) {
+	binary.BigEndian.PutUint16(id[:], uint16(cell.Partition(partitions)))
+	binary.BigEndian.PutUint64(id[2:], uint64(cell.SKU))
+	id[15] = seq
+	return id
+}
+
 // sold puts a cell into the stores as it is during a sale: seq 1 made it, seq 2 holds a unit, and seq 3 holds another
 // one that MySQL does not have yet. One user has both, and a limit applies.
 func (b books) sold(cell stock.Cell) {
 	b.t.Helper()
 	const user, deadline = 5, 4102444800000
-	id := func(seq uint64) (id stock.ReservationID) {
-		binary.BigEndian.PutUint16(id[:], uint16(cell.Partition(partitions)))
-		binary.BigEndian.PutUint64(id[2:], uint64(cell.SKU))
-		id[15] = byte(seq)
-		return id
-	}
-	first, last := id(2), id(3)
+	first, last := soldAt(cell, 2), soldAt(cell, 3)
 	b.exec(`INSERT INTO ledger VALUES (?, 0, 0, 1, 1, 'adjust', REPEAT('x', 16), 0, 0, 0, 10, 0, 0, 0, 1700000000000, 10, 127, REPEAT('x', 20), 'load', NULL, NULL, NULL),
 		(?, 0, 0, 1, 2, 'reserve', ?, ?, 1, 0, 9, 1, 0, ?, 1700000001000, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`, cell.SKU, cell.SKU, first[:], user, deadline)
 	b.exec(`INSERT INTO product_inventories (sku_id, total_stock, available_stock, reserved_stock, sold_stock, epoch, seq, last_updated)

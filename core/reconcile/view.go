@@ -104,6 +104,10 @@ type View struct {
 	Left       map[int64]int64       // units that users have by reservations that have left
 	Letters    []Letter
 
+	condensed *holds         // the held reservations, condensed; nil: they are not to be compared
+	brief     bool           // Rows and Records have not all held ones
+	rowsFrom  stock.Position // if brief: they have those of the events from this position on
+
 	past     *past             // the walk along the events before From; nil: there was none
 	ends     map[uint32]uint64 // by epoch: the seq at which a rebase of the ledger has ended it; nil: such a rebase is among Events
 	recorded bool              // the ledger has events of the cell, or had when Known was read
@@ -151,6 +155,8 @@ type Judgement struct {
 	Steps    []RepairStep // the steps that put the findings right, at least one for each type
 	Behind   int64        // events up to the cut that MySQL lacks so far
 
-	nameless  bool // held units belong to no reservation that was read
-	limitless bool // a step returns a hold, and Limits, which say whether it counts, were not read
+	nameless  bool                  // held units belong to no reservation that was read
+	limitless bool                  // a step returns a hold, and Limits, which say whether it counts, were not read
+	uneven    bool                  // the condensed reservations do not agree
+	odd       []stock.ReservationID // their records of which no event tells
 }
