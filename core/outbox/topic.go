@@ -35,6 +35,7 @@ type Topic struct {
 	name      string
 	transport *kafka.Transport
 	client    *kafka.Client
+	astray    astray
 }
 
 // NewTopic does not connect yet. The caller closes the topic.
@@ -169,6 +170,7 @@ func (t *Topic) write(ctx context.Context, partition int, entries []stock.Entry)
 	if err == nil {
 		err = answer.Error
 	}
+	t.saw(partition, err)
 	if err != nil {
 		return 0, fmt.Errorf("write to partition %d of topic %s: %w", partition, t.name, InWords(err))
 	}
@@ -213,6 +215,7 @@ func (t *Topic) Ranges(ctx context.Context) ([]Range, error) {
 	}
 	ranges := make([]Range, n)
 	for _, p := range answer.Topics[t.name] {
+		t.saw(p.Partition, p.Error)
 		if p.Error != nil {
 			return nil, fmt.Errorf("list offsets of partition %d of topic %s: %w", p.Partition, t.name, InWords(p.Error))
 		}

@@ -95,6 +95,7 @@ func (t *Topic) fetch(ctx context.Context, f fetch) (*kafka.FetchResponse, []kaf
 	if err == nil {
 		err = answer.Error
 	}
+	t.saw(f.partition, err)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,48 @@
+package outbox
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// astrayMax is how long brokers may answer that another one leads a partition. Then the broker that was asked who does is asked
+// no more.
+const astrayMax = 2 * metadataTTL
+
+// astray knows since when requests for partitions have gone to brokers that do not lead them. The library asks one broker for
+// the leaders as long as its connection to that broker lives. A broker that is cut off from the controllers goes on naming
+// leaders of the past.
+type astray struct {
+	mu    sync.Mutex
+	since map[int]time.Time // by Kafka partition
+}
+
+// saw notes the answer to a request for a partition. If the leaders that are known have been wrong for long, saw drops all
+// connections, so that another broker is asked, sooner or later.
+func (t *Topic) saw(partition int, err error) {
+	if t.astray.long(partition, err, time.Now()) {
+		t.transport.CloseIdleConnections()
+	}
+}
+
+func (a *astray) long(partition int, err error, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !errors.Is(err, kafka.NotLeaderForPartition) && !errors.Is(err, kafka.UnknownTopicOrPartition) && !errors.Is(err, kafka.LeaderNotAvailable) &&
+		!errors.Is(err, kafka.FencedLeaderEpoch) && !errors.Is(err, kafka.ReplicaNotAvailable) {
+		delete(a.since, partition)
+		return false
+	}
+	since, known := a.since[partition]
+	if known && now.Sub(since) < astrayMax {
+		return false
+	}
+	if a.since == nil {
+		a.since = map[int]time.Time{}
+	}
+	a.since[partition] = now
+	return known
+}
