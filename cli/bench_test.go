@@ -66,3 +66,24 @@ func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 		t.Errorf("an edge that is away: exit code %d: %s", code, o.err.String())
 	}
 }
+
+// A run takes all that it lacks from the development stack.
+func TestBenchFindsTheDevelopmentStack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	keys, stack := filepath.Join(dir, "keys.json"), filepath.Join(dir, "stack.json")
+	var made, o output
+	if code := Run([]string{"token", "keygen", "--out", keys}, made.console()); code != command.ExitDone {
+		t.Fatal(made.err.String())
+	}
+	places := command.DevStack{
+		EdgeURL: "http://127.0.0.1:1", RedisAddr: "127.0.0.1:1", MySQLDSN: "x@tcp(127.0.0.1:1)/x", KafkaBrokers: "127.0.0.1:1", TokenKeyFile: keys,
+	}
+	if err := places.Write(stack); err != nil {
+		t.Fatal(err)
+	}
+	code := Run([]string{"bench", "--dev-file", stack}, o.console())
+	if said := o.err.String(); code != command.ExitFailed || !strings.Contains(said, "using the development stack of "+stack) || !strings.Contains(said, "connection refused") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+}

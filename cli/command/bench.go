@@ -138,7 +138,7 @@ func (b *Bench) BeforeApply(k *kong.Context, c *Console) error {
 		}
 	}
 	_, err := b.Dev.fill(k, named || b.MySQL.DSN != "", func(d *DevStack) {
-		w := &Writer{}
+		w := b.stores() // with the defaults of their other settings
 		w.use(c, d)
 		b.Redis, b.MySQL, b.Kafka = benchRedis(w.Redis), benchMySQL(w.MySQL), benchKafka(w.Kafka)
 		b.Addr, b.Key.File = d.EdgeURL, d.TokenKeyFile
