@@ -26,8 +26,8 @@ type Visit struct {
 
 	// StockLeft reads the free units of the most wanted SKU. It may be nil.
 	StockLeft func(context.Context) (int64, error)
-	// Watch is called with each second that is over, by one goroutine. It may be nil.
-	Watch func(report.Second)
+	// Watch is called with each second that is over, and the latencies of all so far, by one goroutine. It may be nil.
+	Watch func(report.Second, report.Latency)
 }
 
 // Visited is what a visit came to.
@@ -285,17 +285,17 @@ func (o *open) collect(ctx context.Context, cut context.CancelCauseFunc) {
 	for {
 		select {
 		case <-ctx.Done():
-			o.record.roll()
+			o.record.roll(o.crowd.WarmUp)
 			return
 		case <-ticker.C:
 		}
 		n := len(o.record.seconds)
-		o.record.roll()
+		o.record.roll(o.crowd.WarmUp)
 		o.stock = append(o.stock, o.stockLeft(ctx))
 		s := o.record.second(n, o.crowd.WarmUp)
 		s.StockLeft = o.stock[n]
 		if o.visit.Watch != nil {
-			o.visit.Watch(s)
+			o.visit.Watch(s, report.Summary(o.record.answered))
 		}
 		if silent++; o.record.heard(n) || s.Planned == 0 {
 			silent = 0

@@ -236,7 +236,7 @@ func TestTheWarmUpIsLeftOut(t *testing.T) {
 	left := int64(5)
 	v.StockLeft = func(context.Context) (int64, error) { return left, nil }
 	var watched []report.Second
-	v.Watch = func(s report.Second) { watched = append(watched, s) }
+	v.Watch = func(s report.Second, _ report.Latency) { watched = append(watched, s) }
 	got := c.Run(t.Context(), v)
 	if warm.Load() != 100 || sold.Load() != 100 || got.Outcomes[0].Count != 100 || got.Generator.Planned != 100 || got.Length != time.Second {
 		t.Errorf("%d in the warm-up, %d after it, counted %d of %d in %v", warm.Load(), sold.Load(), got.Outcomes[0].Count, got.Generator.Planned, got.Length)

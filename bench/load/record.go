@@ -31,8 +31,11 @@ func indexOf(w report.Word) int { return slices.Index(report.Words, w) }
 
 // record has the figures of a run. Each worker writes into one of its shards.
 type record struct {
-	shards  []*shard
-	seconds []second // that are over; of the collector alone
+	shards []*shard
+
+	// Of the collector alone.
+	seconds  []second                // that are over
+	answered *hdrhistogram.Histogram // in these, without the warm-up
 }
 
 type second struct{ p50MS, p99MS float64 }
@@ -55,7 +58,7 @@ type perSecond struct {
 }
 
 func newRecord(shards int) *record {
-	r := &record{}
+	r := &record{answered: report.NewHistogram()}
 	for range shards {
 		s := &shard{answered: report.NewHistogram()}
 		for c := range s.outcomes {
@@ -145,13 +148,16 @@ func (s *shard) end(r *request, a *answer, now time.Duration) {
 }
 
 // roll ends a second.
-func (r *record) roll() {
+func (r *record) roll(warmUp time.Duration) {
 	all := report.NewHistogram()
 	for _, s := range r.shards {
 		s.mu.Lock()
 		all.Merge(s.answered)
 		s.answered.Reset()
 		s.mu.Unlock()
+	}
+	if time.Duration(len(r.seconds))*time.Second >= warmUp {
+		r.answered.Merge(all)
 	}
 	r.seconds = append(r.seconds, second{report.Quantile(all, 50), report.Quantile(all, 99)})
 }

@@ -26,18 +26,21 @@ func (r *Report) Write(w io.Writer) error {
 }
 
 // WriteFile puts the whole file in place, or nothing.
-func (r *Report) WriteFile(path string) error {
+func (r *Report) WriteFile(path string) error { return WriteWhole(path, r.Write) }
+
+// WriteWhole puts the whole of a file in place, or nothing.
+func WriteWhole(path string, write func(io.Writer) error) error {
 	fresh, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("write report: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	err = errors.Join(r.Write(fresh), fresh.Chmod(0o644), fresh.Close())
+	err = errors.Join(write(fresh), fresh.Chmod(0o644), fresh.Close())
 	if err == nil {
 		err = os.Rename(fresh.Name(), path)
 	}
 	if err != nil {
 		_ = os.Remove(fresh.Name()) // whatever was written of it
-		return fmt.Errorf("write report %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }

@@ -31,14 +31,17 @@ type Latency struct {
 	Histogram string `json:"histogram,omitempty"`
 }
 
+// Summary sums up a histogram of microseconds, and leaves the histogram itself out.
+func Summary(h *hdrhistogram.Histogram) Latency {
+	return Latency{P50MS: Quantile(h, 50), P90MS: Quantile(h, 90), P99MS: Quantile(h, 99), P999MS: Quantile(h, 99.9), MaxMS: ms(h.Max())}
+}
+
 // LatencyOf sums up a histogram of microseconds.
 func LatencyOf(h *hdrhistogram.Histogram) Latency {
 	if h.TotalCount() == 0 {
 		return Latency{}
 	}
-	l := Latency{
-		P50MS: Quantile(h, 50), P90MS: Quantile(h, 90), P99MS: Quantile(h, 99), P999MS: Quantile(h, 99.9), MaxMS: ms(h.Max()),
-	}
+	l := Summary(h)
 	encoded, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 	if err != nil {
 		panic(fmt.Errorf("encode histogram: %w", err)) // it writes into memory

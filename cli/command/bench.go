@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,6 +14,8 @@ import (
 
 	"sluice/bench/load"
 	"sluice/bench/report"
+	"sluice/bench/report/against"
+	"sluice/bench/report/page"
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/kafka"
@@ -70,6 +73,8 @@ type Bench struct {
 	NoTruth bool          `help:"Do not judge stock afterwards."`
 	CatchUp time.Duration `default:"1m" placeholder:"DURATION" help:"How long to wait until MySQL has everything."`
 	Report  string        `placeholder:"PATH" help:"Write the report as JSON to this file."`
+	HTML    string        `name:"html" placeholder:"PATH" help:"Write the report as an HTML page to this file."`
+	Against string        `placeholder:"OLD.json" help:"Compare the run with an older report, in the table and on the page."`
 
 	crowd      load.Crowd
 	conditions []report.Condition
@@ -125,6 +130,7 @@ Examples:
   sluice bench
   sluice bench --rate 5000 --for 30s --arrivals sale --units 5000 --limit 1 --bots 0.05 --want 'p99<50ms'
   sluice bench --skus 1000000 --keys uniform --units 100 --report run.json
+  sluice bench --report new.json --html new.html --against old.json
   sluice bench --confirm 0.7 --release 0.1 --hold 5s -o json
   sluice bench --addr https://shop.example --i-may-load shop.example --tokens tokens.txt --sku 1001 --no-truth`
 }
@@ -265,8 +271,12 @@ func (b *Bench) Run(ctx context.Context, c *Console) (err error) {
 	if b.Addr == "" {
 		return usage(errors.New("--addr is missing, and no development stack runs here: start sluice dev, or name an edge"))
 	}
-	if err := b.writable(); err != nil {
-		return usage(fmt.Errorf("report: %w", text.OfFile(err)))
+	if err := errors.Join(canPlace("report", b.Report), canPlace("html", b.HTML)); err != nil {
+		return usage(err)
+	}
+	older, err := b.older()
+	if err != nil {
+		return err
 	}
 	p, err := b.prepare(ctx, c)
 	if err != nil {
@@ -277,12 +287,25 @@ func (b *Bench) Run(ctx context.Context, c *Console) (err error) {
 	if b.Report != "" {
 		err = r.WriteFile(b.Report) // what was measured is shown all the same
 	}
+	var compared *against.Comparison
+	if older != nil {
+		var other error
+		compared, other = against.Compare(older, r)
+		err = errors.Join(err, other)
+	}
+	if b.HTML != "" {
+		err = errors.Join(err, report.WriteWhole(b.HTML, func(to io.Writer) error { return page.Write(to, r, compared) }))
+	}
 	if b.json() {
 		var document bytes.Buffer
 		err = errors.Join(err, r.Write(&document))
 		c.Write(document.Bytes())
 	} else {
 		c.bench(r)
+		if compared != nil {
+			c.Printf("\n")
+			c.comparison(compared)
+		}
 	}
 	if verdict := benchError(r); verdict != nil {
 		return errors.Join(verdict, err)
@@ -290,14 +313,33 @@ func (b *Bench) Run(ctx context.Context, c *Console) (err error) {
 	return err
 }
 
-// writable reports whether the report can be written, before anything is sent.
-func (b *Bench) writable() error {
-	if b.Report == "" {
+// older reads the report to compare with, and refuses one of another plan before anything is sent.
+func (b *Bench) older() (*report.Report, error) {
+	switch {
+	case b.Against == "":
+		return nil, nil
+	case b.json() && b.HTML == "":
+		return nil, usage(errors.New("against: the report as JSON has no comparison: write it by --report, then sluice bench against OLD NEW -o json"))
+	}
+	r, err := readReport(b.Against)
+	if err != nil {
+		return nil, err
+	}
+	planned := (&benchRun{Bench: b}).planned()
+	if err := against.SamePlan(&r.Plan, &planned); err != nil {
+		return nil, usage(fmt.Errorf("%s: %w", b.Against, err))
+	}
+	return r, nil
+}
+
+// canPlace reports why a file cannot be written, before anything is sent.
+func canPlace(flag, path string) error {
+	if path == "" {
 		return nil
 	}
-	file, err := os.CreateTemp(filepath.Dir(b.Report), filepath.Base(b.Report)+".*")
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", flag, text.OfFile(err))
 	}
 	return errors.Join(file.Close(), os.Remove(file.Name()))
 }

@@ -258,12 +258,13 @@ func (p *benchRun) saleID() string {
 func (p *benchRun) run(ctx context.Context, c *Console) *report.Report {
 	r := &report.Report{Version: report.Version, Stamp: p.stamp, Plan: p.planned()}
 	c.Notef("%s", r.Plan.Text)
-	view := &benchLines{c: c}
+	second, stop := watchBench(ctx, c, &r.Plan)
 	visited := p.crowd.Run(ctx, &load.Visit{
 		Target: p.target, Run: fmt.Sprintf("bench-%x", p.began.UnixNano()), Connections: p.Connections, Timeout: p.Timeout,
 		SaleID: p.saleID(), SKU: p.sku, Token: func(user int) string { return p.tokens[user] }, Service: p.service,
-		StockLeft: p.stockLeft(), Watch: view.second,
+		StockLeft: p.stockLeft(), Watch: second,
 	})
+	stop()
 	r.ElapsedMS = float64(visited.Length.Milliseconds())
 	r.Outcomes, r.Settles, r.Seconds = visited.Outcomes, visited.Settles, visited.Seconds
 	r.Generator, r.Fairness, r.Cut = visited.Generator, visited.Fairness, visited.Cut

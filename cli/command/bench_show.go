@@ -1,26 +1,57 @@
 package command
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"sluice/bench/report"
+	"sluice/bench/report/live"
 )
 
-// benchLines shows a run while it goes on: a line each second on a terminal, elsewhere now and then.
+// watchBench shows a run while it goes on: on a terminal by a view, elsewhere by a line now and then. The caller gives it
+// each second that is over, and stops it.
+func watchBench(ctx context.Context, c *Console, plan *report.Plan) (second func(report.Second, report.Latency), stop func()) {
+	if !c.ErrIsTerminal {
+		lines := &benchLines{c: c}
+		return lines.second, func() {}
+	}
+	view := live.New(c.Err, c.size, plan, time.Now)
+	ctx, end := context.WithCancel(context.WithoutCancel(ctx)) // an interrupted run still shows how it ends
+	drawn := make(chan struct{})
+	go func() {
+		defer close(drawn)
+		view.Run(ctx)
+	}()
+	return view.Second, func() {
+		end()
+		<-drawn
+	}
+}
+
+// size is how large the terminal is that a person reads.
+func (c *Console) size() (columns, rows int) {
+	if file, ok := c.Err.(*os.File); ok {
+		if columns, rows, err := term.GetSize(int(file.Fd())); err == nil {
+			return columns, rows
+		}
+	}
+	return 80, 24
+}
+
+// benchLines shows a run by a line now and then.
 type benchLines struct {
 	c     *Console
 	shown int // seconds
 }
 
 // second shows a second that is over.
-func (b *benchLines) second(s report.Second) {
-	every := int(lineEvery / time.Second)
-	if b.c.ErrIsTerminal {
-		every = 1
-	}
-	if b.shown++; b.shown%every != 0 {
+func (b *benchLines) second(s report.Second, _ report.Latency) {
+	if b.shown++; b.shown%int(lineEvery/time.Second) != 0 {
 		return
 	}
 	var parts []string
