@@ -287,3 +287,24 @@ func TestUnreadableNoticesAreLoggedOnce(t *testing.T) {
 		t.Error("no message was counted as unreadable")
 	}
 }
+
+// TestLateNewsRefusesNobodyWithinTheLimit has a burst of a hundredth of the rate. The other edge takes more than that before
+// an edge learns of it, and less than flows in meanwhile.
+func TestLateNewsRefusesNobodyWithinTheLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 2, limit.Config{Rate: 1000, Burst: 10, KeysMax: 1000})
+	w.meet(t)
+	sent, passed := 0, 0
+	for ms := range 5000 {
+		if ms%16 == 0 {
+			passed += w.send(w.edges[1], 7, 1)
+			sent++
+		} else if ms%5 != 0 {
+			w.send(w.edges[0], 7, 1) // about 750 a second
+		}
+		w.pass(t)
+	}
+	if passed < sent*95/100 {
+		t.Errorf("%d of %d requests passed, all within the limit", passed, sent)
+	}
+}
