@@ -171,6 +171,9 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	if turns := len(r.Rows[0].Turns) + len(r.Rows[1].Turns); turns != 3 || r.Rows[1].Ratio.Median <= 0 {
 		t.Errorf("%d turns, ratio %+v", turns, r.Rows[1].Ratio)
 	}
+	if about := r.about(); !strings.HasPrefix(about, "2 of 3 rounds") {
+		t.Errorf("it says: %s", about)
+	}
 }
 
 // The page needs nothing from elsewhere, and shows each way as text.

@@ -63,7 +63,14 @@ func (r *Report) about() string {
 			servers += ", " + server
 		}
 	}
-	return fmt.Sprintf("%d rounds of %v on %d cores of %s, %s, sluice %s, %s%s", r.Rounds, s.Settings["for"], s.Cores, s.CPU, s.Platform, s.Sluice, s.Go, servers)
+	rounds, done := fmt.Sprint(r.Rounds), 0
+	for i := range r.Rows {
+		done = max(done, len(r.Rows[i].Turns))
+	}
+	if done < r.Rounds {
+		rounds = fmt.Sprintf("%d of %d", done, r.Rounds)
+	}
+	return fmt.Sprintf("%s rounds of %v on %d cores of %s, %s, sluice %s, %s%s", rounds, s.Settings["for"], s.Cores, s.CPU, s.Platform, s.Sluice, s.Go, servers)
 }
 
 func (r *Row) oversold() string {
