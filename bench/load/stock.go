@@ -24,7 +24,7 @@ func (t *Target) StockLeft(sku int64, sale, token string) func(context.Context) 
 		if err != nil {
 			return 0, err
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		r, err := c.Do(appendGet(nil, path, t.host, token))
 		if err != nil {
 			return 0, err

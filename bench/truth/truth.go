@@ -83,7 +83,7 @@ func (j *Judge) End(ctx context.Context, units []load.Units) report.Truth {
 	case len(unread) == 0:
 		t.Verdict = report.Right
 	}
-	t.Reasons = append(wrong, unread...)
+	t.Reasons = slices.Concat(wrong, unread)
 	return t
 }
 
@@ -131,7 +131,7 @@ func (j *Judge) settled(ctx context.Context) (*stores, error) {
 func (s *stores) compare(cells []stock.Cell, units []load.Units) (wrong []string) {
 	for i, cell := range cells {
 		u := units[i]
-		if s.redis != nil && s.redis[i] != s.mysql[i] {
+		if len(s.redis) > 0 && s.redis[i] != s.mysql[i] {
 			wrong = append(wrong, fmt.Sprintf("SKU %d: Redis has given away %d units, and MySQL has events of %d", cell.SKU, s.redis[i], s.mysql[i]))
 		}
 		if s.mysql[i] < u.Accepted || s.mysql[i] > u.Accepted+u.Unknown {

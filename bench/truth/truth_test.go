@@ -44,7 +44,7 @@ func TestStockIsJudgedByWhatShoppersWereTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	n := 0
 	buy := func(sku int64) string {
 		t.Helper()
