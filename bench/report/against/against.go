@@ -5,6 +5,7 @@ package against
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,6 +140,9 @@ func differs(older, newer *report.Stamp) []Difference {
 		"target", older.Target, newer.Target, "seed", older.Seed, newer.Seed,
 	)
 	for _, name := range names(older.Settings, newer.Settings) {
+		if slices.Contains([]string{"against", "html", "report", "output", "seed"}, name) { // where results go, and what is told above
+			continue
+		}
 		all = append(all, list("--"+name, older.Settings[name], newer.Settings[name])...)
 	}
 	return all

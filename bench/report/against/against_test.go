@@ -131,7 +131,7 @@ func TestWarnings(t *testing.T) {
 	older, newer := sample(1, 2, 100), sample(2, 2, 100)
 	older.Truth.Verdict = report.Wrong
 	newer.Stamp.Cores, newer.Stamp.CPU, newer.Plan.Stock = 8, "", 5
-	newer.Stamp.Commit, newer.Stamp.Settings = "feed", map[string]string{"rate": "1000", "limit": "2"}
+	newer.Stamp.Commit, newer.Stamp.Settings = "feed", map[string]string{"rate": "1000", "limit": "2", "report": "new.json", "seed": "2"}
 	newer.Cut, newer.Generator.Bottleneck = &report.Cut{AtMS: 1500, Why: "the target is gone"}, true
 	c := compared(t, older, newer)
 	for _, want := range []string{
@@ -146,6 +146,9 @@ func TestWarnings(t *testing.T) {
 		if !slices.Contains(c.Differs, want) {
 			t.Errorf("no %v in %v", want, c.Differs)
 		}
+	}
+	if len(c.Differs) != 3 {
+		t.Errorf("more differs than the run: %v", c.Differs)
 	}
 	if calm := compared(t, sample(1, 2, 100), sample(2, 2, 100)); calm.Warnings != nil {
 		t.Errorf("warnings of runs that were alike: %q", calm.Warnings)
