@@ -80,7 +80,7 @@ func empty() baseline.Way { return way(baseline.Empty, &fakeShop{}) }
 func run(t *testing.T, ctx context.Context, tell func(string), ways ...baseline.Way) (*Report, error) {
 	t.Helper()
 	return Run(ctx, baseline.NewPlace(t.TempDir(), "none"), Config{
-		Ways: ways, For: 20 * time.Millisecond, Rounds: 3,
+		Ways: ways, For: 300 * time.Millisecond, Rounds: 3, // a busy machine gives a goroutine no core for a while
 		Tell: func(format string, values ...any) {
 			line := fmt.Sprintf(format, values...)
 			t.Log(line)
@@ -147,7 +147,7 @@ func TestRunGoesOnAfterAFailure(t *testing.T) {
 // Rows for units that do not last for a turn measure nothing.
 func TestRunRefusesATurnThatSoldAll(t *testing.T) {
 	t.Parallel()
-	w := way("rows", &fakeShop{counted: true, takes: 15_000})
+	w := way("rows", &fakeShop{counted: true, takes: 30_000})
 	w.Rows = true
 	r, err := run(t, t.Context(), nil, empty(), w)
 	if err != nil || r.Err() == nil {
