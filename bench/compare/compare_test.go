@@ -24,6 +24,7 @@ type fakeShop struct {
 	takes   int64 // units that each purchase takes
 	credit  int64 // units that it sells without having them
 	forgets bool  // every second purchase
+	most    int64 // purchases of a SKU; 0: any number
 	fails   error // of each purchase
 
 	mu           sync.Mutex
@@ -46,7 +47,7 @@ func (b fakeBuyer) Buy(context.Context, baseline.Order) (bool, error) {
 	s := b.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fails != nil || s.left < s.takes-s.credit {
+	if s.fails != nil || s.left < s.takes-s.credit || s.most > 0 && s.orders == s.most {
 		return false, s.fails
 	}
 	if s.orders++; !s.forgets || s.orders%2 == 0 {
@@ -147,10 +148,8 @@ func TestRunGoesOnAfterAFailure(t *testing.T) {
 // Rows for units that do not last for a turn measure nothing.
 func TestRunRefusesATurnThatSoldAll(t *testing.T) {
 	t.Parallel()
-	w := way("rows", &fakeShop{counted: true, takes: 30_000})
-	w.Rows = true
-	r, err := run(t, t.Context(), nil, empty(), w)
-	if err != nil || r.Err() == nil {
+	r, err := run(t, t.Context(), nil, empty(), way("rows", &fakeShop{counted: true, takes: 1, most: proofUnits}))
+	if err != nil || !strings.Contains(r.Rows[1].Failure, "a turn sold all") || r.Rows[1].Wrong() {
 		t.Fatal(err, r.Err())
 	}
 }
