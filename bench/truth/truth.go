@@ -39,15 +39,17 @@ const (
 
 // Begin notes how stock is before a run.
 func (j *Judge) Begin(ctx context.Context) error {
-	now, err := j.Redis.Now(ctx)
-	if err != nil {
-		return fmt.Errorf("read the stock before the run: %w", err)
-	}
 	cells, err := j.read(ctx)
 	if err != nil {
 		return fmt.Errorf("read the stock before the run: %w", err)
 	}
-	j.since = now
+	now, err := j.Redis.Now(ctx)
+	for j.since = now + 1; err == nil && now < j.since; now, err = j.Redis.Now(ctx) { // what was bought just now has this millisecond
+		lifecycle.Pause(ctx, time.Millisecond)
+	}
+	if err != nil {
+		return fmt.Errorf("read the stock before the run: %w", err)
+	}
 	j.taken = make([]int64, len(cells))
 	for i := range cells {
 		j.taken[i] = cells[i].Held + cells[i].Sold
