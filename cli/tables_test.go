@@ -49,7 +49,7 @@ var tables = map[string]access{
 	"archive_runs":       {reads: []string{"core/archive"}, writes: []string{"core/archive"}},
 }
 
-// TestTablesHaveOneReader looks for SQL in the strings of all sources but tests, and compares who has it with who may.
+// TestTablesHaveOneReader looks for SQL in the strings of all sources but tests and benchmarks, and compares who has it with who may.
 func TestTablesHaveOneReader(t *testing.T) {
 	t.Parallel()
 	names := slices.Sorted(maps.Keys(tables))
@@ -60,6 +60,9 @@ func TestTablesHaveOneReader(t *testing.T) {
 			return err
 		}
 		in := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), ".."+string(filepath.Separator)))
+		if strings.HasPrefix(in, "bench/") { // who judges a run looks for itself
+			return nil
+		}
 		return eachString(path, func(constant, text string) {
 			for _, match := range about.FindAllStringSubmatch(text, -1) {
 				of := found[match[2]]
