@@ -136,7 +136,9 @@ func (l *looks) take(v *View) (another, search bool) {
 	last, seen := l.before[v.Cell]
 	l.before[v.Cell] = j
 	switch {
-	case v.Redis != nil && (d.moreIDs || d.uneven) && !l.searched[v.Cell]:
+	case v.unsummed && v.Unread != "": // a look with fewer cells like it reads it
+		return true, false
+	case v.Redis != nil && v.Unread == "" && (d.moreIDs || d.uneven) && !l.searched[v.Cell]:
 		l.searched[v.Cell] = true
 		return true, true
 	case (j.Class == InSync || j.Class == InFlight) && (d.moreIDs || d.moreUsers):

@@ -81,7 +81,7 @@ func (r *closeLook) condensed(v *View) {
 	from, ok := h.first()
 	if !ok || v.Redis == nil || v.Redis.Epoch != from.Epoch || v.Projection == nil || v.Unread != "" || from.Less(v.Archived) ||
 		from.Less(v.From) && v.Projection.Seq >= from.Seq+uint64(r.page()) {
-		d.uneven = true
+		d.uneven, v.unsummed = true, true
 		return
 	}
 	v.condensed = h

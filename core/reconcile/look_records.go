@@ -40,6 +40,7 @@ func (w *sweep) search(ctx context.Context, cells map[stock.Cell]*View) {
 			explained[e.Reservation] = max(explained[e.Reservation], e.Seq)
 		}
 	}
+	later := map[stock.Cell][]stock.Reservation{} // than the look has read the cell
 	for p := range parts {
 		step := func(cursor uint64) ([]stock.Reservation, uint64, error) {
 			return p.Redis.ViewRecords(ctx, p.number, cursor)
@@ -48,12 +49,39 @@ func (w *sweep) search(ctx context.Context, cells map[stock.Cell]*View) {
 		through(ctx, p, redisstock.Viewed[stock.Reservation]{Found: found, Next: next, Err: err}, step, func(found []stock.Reservation) error {
 			for i := range found {
 				r := &found[i]
-				if v := cells[r.Cell]; r.State == stock.StateHeld && v != nil && v.Redis != nil && !v.later(r) && explained[r.ID] != r.Seq {
+				v := cells[r.Cell]
+				switch {
+				case r.State != stock.StateHeld || v == nil || v.Redis == nil || explained[r.ID] == r.Seq:
+				case r.Seq <= v.Redis.Seq:
 					p.odd(r)
+				case !v.Redis.Less(v.Known) && len(later[r.Cell]) < laterMax:
+					later[r.Cell] = append(later[r.Cell], *r)
 				}
 			}
 			return nil
 		})
+	}
+	w.beyond(ctx, later)
+}
+
+// beyond finds the records of cells that even now have not reached the seqs of the records.
+func (w *sweep) beyond(ctx context.Context, records map[stock.Cell][]stock.Reservation) {
+	cells := slices.Collect(maps.Keys(records))
+	if len(cells) == 0 {
+		return
+	}
+	found, errs := w.Redis.ManyCellsNow(ctx, cells)
+	for i, c := range cells {
+		p := w.of(c)
+		if errs[i] != nil {
+			p.fail(fromRedis(errs[i]))
+			continue
+		}
+		for k := range records[c] {
+			if r := &records[c][k]; r.Seq > found[i].Seq {
+				p.odd(r)
+			}
+		}
 	}
 }
 

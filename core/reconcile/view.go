@@ -105,6 +105,7 @@ type View struct {
 	Letters    []Letter
 
 	condensed *holds         // the held reservations, condensed; nil: they are not to be compared
+	unsummed  bool           // this look has found that they cannot be compared so
 	brief     bool           // Rows and Records have not all held ones
 	rowsFrom  stock.Position // if brief: they have those of the events from this position on
 

@@ -48,15 +48,15 @@ func (o Owner) Migrate(ctx context.Context, database *sql.DB, log *slog.Logger) 
 			return done, fmt.Errorf("migrate: lock: %w", err)
 		}
 	}
+	defer func() {
+		// The lock also ends with its connection, so a failure here does no harm.
+		_, _ = lock.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", migrationLock)
+	}()
 	letSleep, err := db.KeepAwake(ctx, lock, &sync.Mutex{}) // nobody else uses the connection, and a step may take long
 	if err != nil {
 		return done, fmt.Errorf("migrate: lock: %w", err)
 	}
-	defer func() {
-		letSleep()
-		// The lock also ends with its connection, so a failure here does no harm.
-		_, _ = lock.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", migrationLock)
-	}()
+	defer letSleep()
 
 	if o.Check(ctx, database) != nil {
 		if err := checkServer(ctx, database); err != nil {

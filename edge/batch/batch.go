@@ -172,10 +172,10 @@ func New(store Store, known *cells.Cache, pub Publisher, cfg Config, set *metric
 // a write to Kafka comes on top. Do fills in the fence of r. If it returns an error, the result means nothing.
 func (b *Batcher) Do(op stock.Op, r stock.Request) (res Result, err error) {
 	replicate := b.replicating(&r)
-	p, err := b.decide(op, &r, &res, replicate)
+	p, err := b.decide(op, &r, &res, replicate, false)
 	if err == nil && res.Verdict == stock.VerdictReplicaMissing && !replicate {
 		b.meter.replays.Inc() // its cell's level was not known
-		p, err = b.decide(op, &r, &res, true)
+		p, err = b.decide(op, &r, &res, true, true)
 	}
 	if err == nil && !res.Verdict.Refused() {
 		err = b.acknowledge(op, &r, &res, p)
@@ -184,8 +184,8 @@ func (b *Batcher) Do(op stock.Op, r stock.Request) (res Result, err error) {
 }
 
 // decide queues the request and waits for its verdict.
-func (b *Batcher) decide(op stock.Op, r *stock.Request, res *Result, replicate bool) (proof, error) {
-	t, err := b.enqueue(op, r, replicate)
+func (b *Batcher) decide(op stock.Op, r *stock.Request, res *Result, replicate, again bool) (proof, error) {
+	t, err := b.enqueue(op, r, replicate, again)
 	if err != nil {
 		return proof{}, err
 	}

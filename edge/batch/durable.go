@@ -79,7 +79,7 @@ func (b *Batcher) levelOf(cell *stock.CellState) stock.Ack { return cell.Ack.Or(
 func (b *Batcher) replay(op stock.Op, r *stock.Request) (proof, error) {
 	b.meter.replays.Inc()
 	var again Result
-	p, err := b.decide(op, r, &again, true)
+	p, err := b.decide(op, r, &again, true, true)
 	if err != nil {
 		return proof{}, err
 	}

@@ -37,8 +37,8 @@ func (b *Batcher) newNode() *node {
 
 func (n *node) lanes() [2]*lane { return [2]*lane{&n.plain, &n.replicating} }
 
-// enqueue puts a request into the group in which it will travel.
-func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (t ticket, err error) {
+// enqueue puts a request into the group in which it will travel. again says that the lanes have let it in before.
+func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate, again bool) (t ticket, err error) {
 	if err := r.Check(op, len(b.routes)); err != nil {
 		return ticket{}, err
 	}
@@ -48,7 +48,7 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (t tick
 	}
 	var start role
 	l.mu.Lock()
-	if err = l.admit(op, r.User, 1); err == nil {
+	if err = l.admit(op, r.User, 1, again); err == nil {
 		t, start = l.queue.join(op, r)
 		l.joined(t)
 	}
@@ -59,8 +59,9 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate bool) (t tick
 	return t, err
 }
 
-// enqueuePart puts requests into one group.
-func (b *Batcher) enqueuePart(op stock.Op, requests []stock.Request, replicate bool) (tickets []ticket, err error) {
+// enqueuePart puts requests into one group. again says that the lanes have let them in before, or the basket's part at home: what has
+// begun goes on, or nobody could tell the shopper how it ended.
+func (b *Batcher) enqueuePart(op stock.Op, requests []stock.Request, replicate, again bool) (tickets []ticket, err error) {
 	partition := requests[0].ID.Partition()
 	if err := (&stock.Vector{Op: op, Partition: partition, Requests: requests}).Check(len(b.routes)); err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func (b *Batcher) enqueuePart(op stock.Op, requests []stock.Request, replicate b
 	}
 	var start role
 	l.mu.Lock()
-	if err = l.admit(op, requests[0].User, len(requests)); err == nil {
+	if err = l.admit(op, requests[0].User, len(requests), again); err == nil {
 		tickets, start = l.queue.joinPart(op, requests)
 		l.joined(tickets[0])
 	}
@@ -82,8 +83,15 @@ func (b *Batcher) enqueuePart(op stock.Op, requests []stock.Request, replicate b
 	return tickets, err
 }
 
-// admit says whether requests of a user have room.
-func (l *lane) admit(op stock.Op, user int64, requests int) error {
+// admit says whether requests of a user have room. Those that were let in before have.
+func (l *lane) admit(op stock.Op, user int64, requests int, again bool) error {
+	if again && takes(op) {
+		if l.queue.draining {
+			return ErrDraining
+		}
+		l.takers.taking.Add(int64(requests))
+		return nil
+	}
 	if err := l.queue.admit(op); err != nil || !takes(op) {
 		return err
 	}

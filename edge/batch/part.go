@@ -14,11 +14,11 @@ func (b *Batcher) DoPart(op stock.Op, requests []stock.Request) ([]Result, error
 	for i := range requests {
 		replicate = replicate || op == stock.OpGather && b.replicating(&requests[i])
 	}
-	results, p, err := b.decidePart(op, requests, replicate)
+	results, p, err := b.decidePart(op, requests, replicate, op == stock.OpGather && requests[0].Part.Home == nil)
 	missing := func(r Result) bool { return r.Verdict == stock.VerdictReplicaMissing }
 	if err == nil && !replicate && slices.ContainsFunc(results, missing) {
 		b.meter.replays.Inc() // the level of a cell was not known
-		results, p, err = b.decidePart(op, requests, true)
+		results, p, err = b.decidePart(op, requests, true, true)
 	}
 	if err == nil && op == stock.OpGather {
 		err = b.acknowledgePart(requests, results, p)
@@ -27,8 +27,8 @@ func (b *Batcher) DoPart(op stock.Op, requests []stock.Request) ([]Result, error
 }
 
 // decidePart queues the requests and waits for their verdicts.
-func (b *Batcher) decidePart(op stock.Op, requests []stock.Request, replicate bool) ([]Result, proof, error) {
-	tickets, err := b.enqueuePart(op, requests, replicate)
+func (b *Batcher) decidePart(op stock.Op, requests []stock.Request, replicate, again bool) ([]Result, proof, error) {
+	tickets, err := b.enqueuePart(op, requests, replicate, again)
 	if err != nil {
 		return nil, proof{}, err
 	}
@@ -82,7 +82,7 @@ func (b *Batcher) acknowledgePart(requests []stock.Request, results []Result, p 
 // replayPart is replay for a part.
 func (b *Batcher) replayPart(requests []stock.Request) (proof, error) {
 	b.meter.replays.Inc()
-	again, p, err := b.decidePart(stock.OpGather, requests, true)
+	again, p, err := b.decidePart(stock.OpGather, requests, true, true)
 	if err != nil {
 		return proof{}, err
 	}

@@ -183,3 +183,39 @@ func TestSettlingIsNotShed(t *testing.T) {
 		}
 	})
 }
+
+// TestBegunBasketsGoOn fills a lane, and shares it: the part of a basket at home is shed, and the parts elsewhere of one that has
+// begun are let in.
+func TestBegunBasketsGoOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, Config{QueueMax: 10})
+		cells := skus(0, 3)
+		for _, cell := range cells {
+			st.load(cell, 100, stock.Settings{})
+		}
+		release := st.stall()
+		crowd := st.reserveAll(cells[0], 10, 20)
+		synctest.Wait()
+		_, home := basketOf(t, "one", cells...)
+		if got := st.gather(home); got != errorOf(ErrFull) {
+			t.Errorf("a basket that begins in a full lane: %s", got)
+		}
+		_, away := basketOf(t, "another", cells...)
+		part := &stock.Part{}
+		for i := range away {
+			away[i].Part = part
+		}
+		gone := make(chan string, 1)
+		go func() { gone <- st.gather(away) }()
+		synctest.Wait()
+		release()
+		if got := <-gone; got != "ok ok ok" {
+			t.Errorf("a part of a basket that has begun: %s", got)
+		}
+		crowd.wg.Wait()
+		if err := st.Room(); err != nil {
+			t.Errorf("when all is done: %v", err)
+		}
+	})
+}

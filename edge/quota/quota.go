@@ -74,6 +74,7 @@ type Sharer struct {
 	after   string               // the last entry that was read; empty: begin with one's own
 	told    time.Time            // when this edge last told something
 	worked  time.Time            // when an exchange last worked
+	garbled time.Time            // when a message of another edge could last not be read
 	trouble *lifecycle.Trouble
 	mixed   *lifecycle.Trouble
 	taken   [][]limit.Taken
@@ -158,8 +159,12 @@ func (s *Sharer) exchange(ctx context.Context) error {
 		s.after = n.ID
 		err = errors.Join(err, s.hear(n, now))
 	}
-	if len(heard) > 0 {
+	switch {
+	case err != nil:
+		s.garbled = now
 		s.mixed.Saw(err)
+	case len(heard) > 0 && now.Sub(s.garbled) >= goneAfter: // an edge always understands itself
+		s.mixed.Saw(nil)
 	}
 	return nil
 }

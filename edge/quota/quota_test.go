@@ -256,10 +256,18 @@ func TestEdgeWithoutALimit(t *testing.T) {
 	}
 }
 
-// garbled is a seal of other keys: nothing opens.
+// garbled is a seal of other keys: nothing opens but what it has sealed.
 type garbled struct{ plain }
 
-func (garbled) Open([]byte) ([]byte, error) { return nil, errors.New("sealed with another key") }
+func (garbled) Seal(text []byte) []byte { return append([]byte("garbled "), text...) }
+
+func (garbled) Open(sealed []byte) ([]byte, error) {
+	text, own := bytes.CutPrefix(sealed, []byte("garbled "))
+	if !own {
+		return nil, errors.New("sealed with another key")
+	}
+	return text, nil
+}
 
 func TestUnreadableNoticesAreLoggedOnce(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ var upkeepMutants = []mutant{
 	{"shift in any epoch", "upkeep/shift.lua", ` or cell[EPOCH] ~= tonumber(ARGV[5])`, ``, "TestShift"},
 	{"shift a fenced cell", "upkeep/shift.lua", ` or band(cell[FLAGS], FLAG_FENCED) ~= 0 then`, ` then`, "TestShiftRefuses"},
 	{"do not know a shift again", "upkeep/shift.lua", `if done then return`, `if false then return`, "TestShift"},
-	{"shift twice", "upkeep/shift.lua", `if done then return {2, (unpacked(">I6", done, 3)), effects} end`, `if done then ARGV[5] = cell[EPOCH] end`, "TestShift"},
+	{"shift twice", "upkeep/shift.lua", `if done then return {2, (unpacked(">I6", done, 3)), effects, "", ""} end`, `if done then ARGV[5] = cell[EPOCH] end`, "TestShift"},
 	{"the wrong sign of avail", "upkeep/shift.lua", `cell[AVAIL] + ARGV[6]`, `cell[AVAIL] - ARGV[6]`, "TestShift"},
 	{"the wrong sign of held", "upkeep/shift.lua", `cell[HELD] + ARGV[7]`, `cell[HELD] - ARGV[7]`, "TestShift.*"},
 	{"the wrong sign of sold", "upkeep/shift.lua", `cell[SOLD] + ARGV[8]`, `cell[SOLD] - ARGV[8]`, "TestShift"},
