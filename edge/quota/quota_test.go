@@ -257,7 +257,7 @@ func TestEdgeWithoutALimit(t *testing.T) {
 }
 
 // garbled is a seal of other keys: nothing opens but what it has sealed.
-type garbled struct{ plain }
+type garbled struct{}
 
 func (garbled) Seal(text []byte) []byte { return append([]byte("garbled "), text...) }
 
