@@ -129,8 +129,8 @@ k6: ## run a scenario of k6/ by the k6 in PATH beside a running sluice dev, and 
 		echo 'https://grafana.com/docs/k6/latest/set-up/install-k6/ says where to get it. make k6-smoke needs none.'; exit 1; }
 	@$(MAKE) --no-print-directory build
 	@mkdir -p bin/k6
-	k6 run --no-usage-report -e DEV_FILE='$(CURDIR)/.sluice/dev.json' -e OUT='$(CURDIR)/bin/k6' $(K6_ARGS) 'k6/$(SCENARIO).ts'
-	bin/sluice reconcile
+	status=0; k6 run --no-usage-report -e DEV_FILE='$(CURDIR)/.sluice/dev.json' -e OUT='$(CURDIR)/bin/k6' $(K6_ARGS) 'k6/$(SCENARIO).ts' || status=$$?; \
+		stock=0; bin/sluice reconcile || stock=$$?; [ $$status -ne 0 ] || status=$$stock; exit $$status
 
 .PHONY: k6-smoke
 k6-smoke: ## run every scenario of k6/ for seconds by a stand-in for k6, on a stack of its own

@@ -233,7 +233,7 @@ func (o *open) dispatchOne(r *request) {
 	case o.jobs <- r:
 	default:
 		s.leave(r)
-		o.end(r)
+		o.giveUp(r)
 	}
 }
 

@@ -18,7 +18,7 @@ type Condition struct {
 	bound  float64
 }
 
-var conditionForm = regexp.MustCompile(`^([a-z_]+(?:/s)?)?\.?(p50|p90|p99|p99\.9|max)?(<=|>=|<|>)(.+)$`)
+var conditionForm = regexp.MustCompile(`^(?:(?:([a-z_]+)\.)?(p50|p90|p99|p99\.9|max)|([a-z_]+(?:/s)?))(<=|>=|<|>)(.+)$`)
 
 // ParseCondition reads a condition. Its left side is a percentile of an outcome (sold_out.p99; alone: of accepted), an
 // outcome (its share of all answers), an outcome per second (accepted/s), or fairness.
@@ -30,8 +30,8 @@ func ParseCondition(text string) (Condition, error) {
 	if parts == nil {
 		return wrong(errors.New("want a condition"))
 	}
-	name, bound := parts[1], parts[4]
-	c := Condition{text: text, word: Accepted, metric: parts[2], than: parts[3]}
+	name, bound := parts[1]+parts[3], parts[5]
+	c := Condition{text: text, word: Accepted, metric: parts[2], than: parts[4]}
 	var err error
 	switch {
 	case c.metric != "":

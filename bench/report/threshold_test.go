@@ -15,6 +15,7 @@ func TestConditionsAreHeldToTheReport(t *testing.T) {
 		"sold_out.p99<3ms":   true,
 		"sold_out.p99<1ms":   false,
 		"refused.max>=6ms":   true,
+		"max<1h":             false, // the same
 		"refused.p50<=3.1ms": true,
 		"unknown.p99.9>1s":   false,
 		"accepted>0.9":       false,
@@ -52,7 +53,7 @@ func TestConditionsThatMakeNoSenseAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "want a condition", "p99": "want a condition", "p99<50": "no duration", "p99<-5ms": "no duration", "p98<5ms": "want a condition",
 		"won>0.5": `no outcome "won"`, "accepted>90": "is a share", "accepted>x": "no number", "accepted/s>-1": "no number", "won.p99<1ms": `no outcome "won"`,
-		"fairness>2": "is a share", "accepted>NaN": "no number", "accepted=1": "want a condition",
+		"fairness>2": "is a share", "accepted>NaN": "no number", "accepted=1": "want a condition", ".p99<5ms": "want a condition", "acceptedp99<5ms": "want a condition",
 	} {
 		if _, err := ParseCondition(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

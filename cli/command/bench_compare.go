@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -125,11 +124,7 @@ func (c *BenchCompare) Run(ctx context.Context, console *Console) (err error) {
 func (c *BenchCompare) show(console *Console, r *compare.Report) error {
 	var page error
 	if c.HTML != "" {
-		var b bytes.Buffer
-		if page = r.HTML(&b); page == nil {
-			page = os.WriteFile(c.HTML, b.Bytes(), 0o644) //nolint:gosec // G306: figures are no secret
-		}
-		if page == nil {
+		if page = report.WriteWhole(c.HTML, r.HTML); page == nil {
 			console.Notef("wrote %s", c.HTML)
 		}
 	}

@@ -2,7 +2,7 @@
 //
 // Beside a running sluice dev nothing is to be given: .sluice/dev.json names the edge and the file of the keys, and tokens
 // are signed here. Elsewhere the shoppers' tokens come from a file that sluice token --users makes (-e TOKENS=PATH), and
-// the other two from -e SERVICE_TOKEN and -e ADMIN_TOKEN.
+// the other two from SERVICE_TOKEN and ADMIN_TOKEN in the environment.
 
 import crypto from "k6/crypto";
 import encoding from "k6/encoding";
@@ -27,7 +27,7 @@ const secret = key === undefined ? "" : encoding.b64decode(key.key, "rawurl");
 export const edge = edgeURL(dev.edge_url);
 
 if (file !== "" && (shoppers.length === 0 || text("SERVICE_TOKEN", "") === "" || text("ADMIN_TOKEN", "") === "")) {
-  throw new Error("with -e TOKENS=PATH, a file that is not empty, give -e EDGE_URL, -e SERVICE_TOKEN and -e ADMIN_TOKEN too");
+  throw new Error("with -e TOKENS=PATH, a file that is not empty, give -e EDGE_URL too, and SERVICE_TOKEN and ADMIN_TOKEN in the environment");
 }
 if (key !== undefined && key.alg !== "HS256") {
   throw new Error(`${dev.token_key_file}: k6 cannot sign with ${key.alg}: make tokens by sluice token --users, and give -e TOKENS=PATH`);
