@@ -55,7 +55,7 @@ func (w *sweep) portions() (all [][]stock.Cell) {
 // lookAt looks closely at cells. If a cell differs, it looks again, and reports only findings of two looks in a row. If
 // held units seem to have no reservation, it first searches the partition for their records.
 func (w *sweep) lookAt(ctx context.Context, cells []stock.Cell) {
-	l := looks{sweep: w, before: map[stock.Cell]Judgement{}, searched: map[stock.Cell]bool{}, returns: map[stock.Cell]bool{}}
+	l := looks{sweep: w, before: map[stock.Cell]Judgement{}, searched: map[stock.Cell]bool{}, named: map[stock.Cell]bool{}, returns: map[stock.Cell]bool{}}
 	for len(cells) > 0 {
 		if l.n++; l.n > 1 && !lifecycle.Pause(ctx, lookPause) {
 			return
@@ -76,7 +76,8 @@ type looks struct {
 
 	n        int // which look it is
 	before   map[stock.Cell]Judgement
-	searched map[stock.Cell]bool
+	searched map[stock.Cell]bool // for more reservations than were noted, or than the sums explain
+	named    map[stock.Cell]bool // for those to whom held units belong
 	returns  map[stock.Cell]bool // cells of which a step returns a hold
 }
 
@@ -144,8 +145,8 @@ func (l *looks) take(v *View) (another, search bool) {
 	case (j.Class == InSync || j.Class == InFlight) && (d.moreIDs || d.moreUsers):
 		j = unverified(v, InRedis, fmt.Sprintf("more than %d of its reservations, or counts of more than %d of its users, differ from MySQL's: the others are not compared", oddMax, oddUsersMax))
 	case j.Class == InSync, j.Class == InFlight, j.Class == Absent:
-	case j.nameless && !l.searched[v.Cell]:
-		l.searched[v.Cell] = true
+	case j.nameless && !l.named[v.Cell]: // also after another search: the mark may have moved, and this look has fewer events than that had
+		l.named[v.Cell] = true
 		return true, true
 	case j.limitless && !l.returns[v.Cell]:
 		l.returns[v.Cell] = true
@@ -166,7 +167,7 @@ func (l *looks) take(v *View) (another, search bool) {
 // judge judges a cell. It concludes nothing from parts that could not be read.
 func (l *looks) judge(v *View) Judgement {
 	j := l.withoutKafka(v, Judge(v))
-	if j.nameless && !l.searched[v.Cell] && (l.quick || l.n == looksMax) {
+	if j.nameless && !l.named[v.Cell] && (l.quick || l.n == looksMax) {
 		return unverified(v, InRedis, "more is held than the reservations that were read: only a search of the whole partition tells whose it is")
 	}
 	return j
