@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"unsafe"
 
 	"sluice/core/event"
 	"sluice/core/stock"
@@ -232,3 +233,10 @@ func (k *keys) buyers(pool uint32) string {
 func (k *keys) registered(sale uint32) string {
 	return k.prefix + "registered:" + strconv.FormatUint(uint64(sale), 10)
 }
+
+// text returns b as a string without a copy. The caller must not change b as long as the string lives.
+// BenchmarkCommand shows what copies would cost: an allocation per argument.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) } //nolint:gosec // G103: see above
+
+// bytesOf returns the bytes of s without a copy. Nobody may change them.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) } //nolint:gosec // G103: see above
