@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,10 @@ type takers struct {
 	shed   atomic.Int64 // when the lane last refused one, in ns since the epoch
 
 	share share // of users, while the lane sheds; the lane guards it
+
+	learning sync.Mutex
+	falling  time.Time // when a fall of the limit last began
+	floor    int64     // below which that fall does not go
 }
 
 // begin readies a new one. least keeps a slow server's vectors full: one is in a call while another fills.
@@ -83,20 +88,32 @@ func (t *takers) learn(groups []*group, ended time.Time) {
 			oldest = g
 		}
 	}
-	if oldest != nil {
-		t.limit.Store(t.next(t.limit.Load(), oldest.found, ended.Sub(oldest.since)))
+	if oldest == nil {
+		return
 	}
+	t.learning.Lock()
+	defer t.learning.Unlock()
+	limit := t.limit.Load()
+	next := t.next(limit, oldest.found, ended.Sub(oldest.since))
+	if next < limit {
+		if ended.Sub(t.falling) >= t.target {
+			t.falling, t.floor = ended, limit/2
+		}
+		next = max(next, t.floor)
+	}
+	t.limit.Store(min(max(next, t.least), t.most))
 }
 
-// next returns the limit after a request that found so many others has waited for so long. If the wait was too long the
-// limit falls, to half at most, since a server may stand still for a moment. It rises only if so many really came.
+// next returns the limit after a request that found so many others has waited for so long. It rises to twice at most, and
+// only if so many really came. If the wait was too long the limit falls, as deep as learn lets it: all calls of one moment, and
+// those who waited for them, tell of the same stop of the server. A wait among few says nothing: so many get in anyway.
 func (t *takers) next(limit, found int64, waited time.Duration) int64 {
 	carried := int64(float64(found) * float64(t.target) / float64(max(waited, 1)))
 	switch {
-	case waited > t.target:
-		limit = max(min(carried, limit), limit/2)
-	case carried > limit:
-		limit = min(carried, 2*limit)
+	case waited <= t.target && carried > limit:
+		return min(carried, 2*limit)
+	case waited > t.target && found > t.least:
+		return min(carried, limit)
 	}
-	return min(max(limit, t.least), t.most)
+	return limit
 }

@@ -11,24 +11,61 @@ import (
 	"sluice/core/stock"
 )
 
+// heard is a call's group that takes units, with what it found when it came and how long it has waited.
+func heard(found int64, waited time.Duration, ended time.Time) []*group {
+	g := newGroup(1)
+	g.open(stock.OpReserve, 0)
+	g.found, g.since = found, ended.Add(-waited)
+	return []*group{g}
+}
+
+func limited(limit int64) *takers {
+	c := &takers{target: 100 * time.Millisecond, least: 256, most: 8192}
+	c.limit.Store(limit)
+	return c
+}
+
 func TestLimitFollowsTheWait(t *testing.T) {
 	t.Parallel()
-	c := takers{target: 100 * time.Millisecond, least: 256, most: 8192}
 	f := func(why string, limit, found int64, waited time.Duration, want int64) {
 		t.Helper()
-		if got := c.next(limit, found, waited); got != want {
+		c := limited(limit)
+		now := time.Now()
+		c.learn(heard(found, waited, now), now)
+		if got := c.limit.Load(); got != want {
 			t.Errorf("%s: from %d to %d, want %d", why, limit, got, want)
 		}
 	}
 	f("twice the wait: half as many", 4000, 4000, 200*time.Millisecond, 2000)
 	f("a little more", 4000, 4000, 125*time.Millisecond, 3200)
-	f("a moment's stop costs half at most", 4000, 3, time.Second, 2000)
+	f("a moment's stop costs half at most", 4000, 300, time.Second, 2000)
+	f("a wait among few says nothing: so many get in anyway", 4000, 256, time.Second, 4000)
 	f("vectors stay full", 300, 300, time.Second, 256)
 	f("half the wait: twice as many", 1000, 1000, 50*time.Millisecond, 2000)
 	f("and no more than that", 1000, 1000, time.Microsecond, 2000)
 	f("few requests prove nothing", 1000, 10, time.Millisecond, 1000)
 	f("nor does no time", 1000, 1000, 0, 2000)
 	f("the queue has its own bound", 8000, 8000, time.Millisecond, 8192)
+}
+
+// TestOneStopHalvesTheLimitOnce has the calls that were in flight when a server stood still return together, and then those
+// of requests that had waited for them.
+func TestOneStopHalvesTheLimitOnce(t *testing.T) {
+	t.Parallel()
+	c, now := limited(8192), time.Now()
+	stopped := func(calls int) {
+		for range calls {
+			c.learn(heard(4000, time.Second, now), now)
+			now = now.Add(time.Millisecond)
+		}
+	}
+	if stopped(12); c.limit.Load() != 4096 {
+		t.Errorf("a stop made the limit %d, want half of 8192", c.limit.Load())
+	}
+	now = now.Add(c.target)
+	if stopped(12); c.limit.Load() != 2048 {
+		t.Errorf("a server that is slow for longer made the limit %d, want half of 4096", c.limit.Load())
+	}
 }
 
 // served makes the model take so long for each request of a call, one call after the other.

@@ -56,6 +56,7 @@ type Listener struct {
 	draining atomic.Bool
 	closed   chan struct{}
 	refusing chan struct{}
+	freed    chan struct{} // has a value when a place may be free that was not
 	refusals sync.WaitGroup
 
 	full, crowded, failed *metrics.Counter
@@ -79,6 +80,7 @@ func Listen(ctx context.Context, address string, cfg Config) (*Listener, error) 
 		addresses: make(map[netip.Addr]int),
 		closed:    make(chan struct{}),
 		refusing:  make(chan struct{}, refusalsMax),
+		freed:     make(chan struct{}, 1),
 		full:      cfg.Metrics.NewCounter(`sluice_edge_http_refused_connections_total{reason="full"}`),
 		crowded:   cfg.Metrics.NewCounter(`sluice_edge_http_refused_connections_total{reason="crowded"}`),
 		failed:    cfg.Metrics.NewCounter("sluice_edge_http_accept_failures_total"),
@@ -121,17 +123,60 @@ func (l *Listener) Accept() (net.Conn, error) {
 				continue
 			}
 		}
-		c, refuse := l.admit(tcp)
-		if c != nil {
+		if c := l.admit(tcp); c != nil {
 			return c, nil
 		}
-		refuse(tcp)
 	}
 }
 
-// admit makes a connection of tcp, or says how to refuse it.
-func (l *Listener) admit(tcp *net.TCPConn) (c *conn, refuse func(*net.TCPConn)) {
-	c = &conn{TCPConn: tcp, listener: l}
+// admit makes a connection of tcp, or refuses it. If many refusals are under way, it waits until one ends or there is a place
+// again, and the listener accepts nothing meanwhile: the kernel keeps who comes, up to its backlog.
+func (l *Listener) admit(tcp *net.TCPConn) *conn {
+	for {
+		c, verdict := l.place(tcp)
+		switch verdict {
+		case placed:
+			return c
+		case shut:
+			drop(tcp)
+			return nil
+		case crowded: // others are served, so nobody waits: the connection may get no answer
+			l.crowded.Inc()
+			select {
+			case l.refusing <- struct{}{}:
+				l.refuse(tcp, l.cfg.Crowded)
+			default:
+				drop(tcp)
+			}
+			return nil
+		case full:
+		}
+		select {
+		case l.refusing <- struct{}{}:
+			l.full.Inc()
+			l.refuse(tcp, l.cfg.Full)
+			return nil
+		case <-l.freed:
+		case <-l.closed:
+			drop(tcp)
+			return nil
+		}
+	}
+}
+
+// verdict says what becomes of a connection.
+type verdict uint8
+
+const (
+	placed  verdict = iota
+	full            // too many in all
+	crowded         // too many from its address
+	shut            // accepted in the moment in which the listener was closed
+)
+
+// place makes a connection of tcp if there is a place for it.
+func (l *Listener) place(tcp *net.TCPConn) (*conn, verdict) {
+	c := &conn{TCPConn: tcp, listener: l}
 	if peer, ok := tcp.RemoteAddr().(*net.TCPAddr); ok {
 		c.address = limit.Address(peer.AddrPort().Addr())
 	}
@@ -139,17 +184,19 @@ func (l *Listener) admit(tcp *net.TCPConn) (c *conn, refuse func(*net.TCPConn)) 
 	defer l.mu.Unlock()
 	switch {
 	case l.draining.Load():
-		return nil, drop // accepted in the moment in which the listener was closed
+		return nil, shut
 	case len(l.open) >= l.cfg.Max:
-		l.full.Inc()
-		return nil, l.refuseFull
+		select {
+		case <-l.freed: // it told of a place that is taken
+		default:
+		}
+		return nil, full
 	case l.cfg.PerAddressMax > 0 && l.addresses[c.address] >= l.cfg.PerAddressMax:
-		l.crowded.Inc()
-		return nil, l.refuseCrowded
+		return nil, crowded
 	}
 	l.open[c] = struct{}{}
 	l.addresses[c.address]++
-	return c, nil
+	return c, placed
 }
 
 func drop(tcp *net.TCPConn) { _ = tcp.Close() }
@@ -161,27 +208,9 @@ func (l *Listener) forget(c *conn) {
 	if l.addresses[c.address]--; l.addresses[c.address] <= 0 {
 		delete(l.addresses, c.address)
 	}
-}
-
-// refuseFull refuses a connection of too many in all. If many refusals are under way, it waits for one to end, and the
-// listener accepts nothing meanwhile: nobody would be served, and the kernel keeps who comes, up to its backlog.
-func (l *Listener) refuseFull(tcp *net.TCPConn) {
 	select {
-	case l.refusing <- struct{}{}:
-		l.refuse(tcp, l.cfg.Full)
-	case <-l.closed:
-		drop(tcp)
-	}
-}
-
-// refuseCrowded refuses a connection of too many from its address. It never waits, because others are served. If many
-// refusals are under way, the connection gets no answer.
-func (l *Listener) refuseCrowded(tcp *net.TCPConn) {
-	select {
-	case l.refusing <- struct{}{}:
-		l.refuse(tcp, l.cfg.Crowded)
+	case l.freed <- struct{}{}:
 	default:
-		drop(tcp)
 	}
 }
 

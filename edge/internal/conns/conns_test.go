@@ -186,6 +186,32 @@ func TestListenerStopsAcceptingBeyondRefusals(t *testing.T) {
 	}
 }
 
+// TestFreePlacesAreTakenWhileRefusalsWait has silent connections take all refusals there are, and one more wait for a refusal.
+// A place that becomes free is that one's, at once.
+func TestFreePlacesAreTakenWhileRefusalsWait(t *testing.T) {
+	t.Parallel()
+	set := metrics.NewSet()
+	l := serve(t, conns.Config{Max: 1, Metrics: set}, ok)
+	first := dial(t, l)
+	if status, _ := exchange(t, first, get); status != 200 {
+		t.Fatal(status)
+	}
+	for range 64 {
+		dial(t, l)
+	}
+	refused := set.GetOrCreateCounter(`sluice_edge_http_refused_connections_total{reason="full"}`)
+	for deadline := time.Now().Add(10 * time.Second); refused.Get() < 64; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are refused", refused.Get())
+		}
+	}
+	next := dial(t, l)
+	_ = first.Close()
+	if status, body := exchange(t, next, get); status != 200 {
+		t.Errorf("who waited while a place became free: %d %q, and %d refusals", status, body, refused.Get())
+	}
+}
+
 func TestAnswerReachesAClientThatIsStillSending(t *testing.T) {
 	t.Parallel()
 	l := serve(t, conns.Config{}, ok)
