@@ -99,6 +99,14 @@ func (f *follower) want(cell stock.Cell) {
 	f.mu.Unlock()
 }
 
+// suspects reports whether the follower has last seen the cell without a free unit.
+func (f *follower) suspects(cell stock.Cell) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	c := f.cells[cell]
+	return c != nil && c.state.Avail == 0
+}
+
 // certain reports whether it is certain that the cell has no free unit and that the reservation does not exist, and as
 // of which position of the cell.
 func (f *follower) certain(cell stock.Cell, id stock.ReservationID, now time.Duration) (stock.Position, bool) {

@@ -35,10 +35,13 @@ func TestSoldOutAnswersForOthersOnly(t *testing.T) {
 	onModel(t, 3, stock.Settings{}, SoldOutConfig{}, func(s *sale, _ *model) {
 		t := s.t
 		before := []*stock.Request{s.take(), s.take(), s.deduct()}
-		if s.screens() {
+		if s.screens() || s.Any() || s.Maybe(s.cell) {
 			t.Error("answers before Redis ever said sold_out")
 		}
 		s.follow()
+		if !s.Any() || !s.Maybe(s.cell) || s.Maybe(stock.Cell{SKU: s.cell.SKU + 1}) {
+			t.Errorf("of any cell %t, of this one %t, of another one %t", s.Any(), s.Maybe(s.cell), s.Maybe(stock.Cell{SKU: s.cell.SKU + 1}))
+		}
 		if !s.screens() {
 			t.Error("does not answer although the cell is sold out")
 		}

@@ -57,8 +57,11 @@ type Known interface {
 	Add(cell stock.Cell)    // the cell was just made
 }
 
-// SoldOut knows which cells have no free unit for a new reservation. A true of Certain is certain.
+// SoldOut knows which cells have no free unit for a new reservation. A true of Certain is certain. Any and Maybe say whether it
+// may be true of some cell, and of the cell.
 type SoldOut interface {
+	Any() bool
+	Maybe(cell stock.Cell) bool
 	Certain(cell stock.Cell, id stock.ReservationID) bool
 	Saw(cell stock.Cell) // Redis has no unit free
 }

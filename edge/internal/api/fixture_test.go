@@ -293,6 +293,14 @@ func (f *fixture) noted(list *[]stock.Cell) []stock.Cell {
 	return append([]stock.Cell(nil), *list...)
 }
 
+func (f *fixture) Any() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.soldOut) > 0
+}
+
+func (f *fixture) Maybe(cell stock.Cell) bool { return f.Certain(cell, stock.ReservationID{}) }
+
 func (f *fixture) Certain(cell stock.Cell, _ stock.ReservationID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

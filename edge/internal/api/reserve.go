@@ -29,10 +29,12 @@ func (a *API) deduct(r *request) error { return a.take(r, stock.OpDeduct) }
 
 // take reserves or deducts. It is the hot path. Its checks run in the order of their cost. Each refusal before the Decider
 // is one that Redis would give too, or it sheds load: before it reads the body where it can, and before it checks a
-// signature where it cannot.
+// signature where it cannot. Without room it still says sold_out if that is certain: this is the truth, and ends the matter,
+// where a shopper who is shed comes again.
 func (a *API) take(r *request, op stock.Op) error {
-	if err := a.Decider.Room(); err != nil {
-		return err
+	full := a.Decider.Room()
+	if full != nil && !a.SoldOut.Any() {
+		return full
 	}
 	body, err := r.body()
 	if err != nil {
@@ -47,8 +49,11 @@ func (a *API) take(r *request, op stock.Op) error {
 		return err
 	}
 	cell := asked.cell()
-	if err := a.Decider.RoomFor(cell); err != nil {
-		return err
+	if full == nil {
+		full = a.Decider.RoomFor(cell)
+	}
+	if full != nil && !a.SoldOut.Maybe(cell) {
+		return full
 	}
 	if err := a.admit(r, shoppersOrServices); err != nil {
 		return err
@@ -62,6 +67,9 @@ func (a *API) take(r *request, op stock.Op) error {
 	}
 	id := stock.Identity{User: user, Route: op, Cell: cell, Key: view(key)}.ID(a.Reader.Partitions())
 	soldOut := a.SoldOut.Certain(cell, id) // costs nothing while nothing is sold out; if the cell is, no other check is needed
+	if !soldOut && full != nil {
+		return full
+	}
 	if !soldOut {
 		mayExist, err := a.Known.MayExist(context.Background(), cell, false) // bounds its own time
 		if err != nil {

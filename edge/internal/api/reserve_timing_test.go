@@ -55,6 +55,8 @@ func (i instant) RoomFor(stock.Cell) error {
 	return nil
 }
 
+func (i instant) Any() bool                                    { return i.soldOut }
+func (i instant) Maybe(stock.Cell) bool                        { return i.soldOut }
 func (i instant) Certain(stock.Cell, stock.ReservationID) bool { return i.soldOut }
 func (instant) Saw(stock.Cell)                                 {}
 func (instant) Partitions() int                                { return 64 }

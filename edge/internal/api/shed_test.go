@@ -62,3 +62,31 @@ func TestShedsBeforeAnyWork(t *testing.T) {
 		t.Errorf("where there is room: %s", got.body)
 	}
 }
+
+// TestSoldOutIsSaidWithoutRoom has an edge without room, and a SKU that is certainly sold out: that ends the matter for its shoppers,
+// and nobody else.
+func TestSoldOutIsSaidWithoutRoom(t *testing.T) {
+	t.Parallel()
+	for name, fill := range map[string]func(f *fixture){
+		"anywhere":    func(f *fixture) { f.full = batch.ErrFull },
+		"of the lane": func(f *fixture) { f.fullFor = map[stock.Cell]error{{SKU: 1}: batch.ErrFull, {SKU: 2}: batch.ErrFull} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.load(stock.Cell{SKU: 1}, 100, nil)
+			f.load(stock.Cell{SKU: 2}, 100, nil)
+			shopper := f.token(7, auth.RoleShopper)
+			f.soldOut[stock.Cell{SKU: 1}] = true
+			fill(f)
+			for body, want := range map[string]string{taken(1, 1): "sold_out", taken(2, 1): "overloaded"} {
+				if got := f.do(call{method: "POST", path: reservePath, token: shopper, body: body}); got.code() != want {
+					t.Errorf("%s: %d %s, want %s", body, got.status, got.body, want)
+				}
+			}
+			if got := f.do(call{method: "POST", path: reservePath, token: "no token of ours", body: taken(1, 1)}); got.code() != "unauthorized" {
+				t.Errorf("to nobody: %s", got.body)
+			}
+		})
+	}
+}
