@@ -8,12 +8,12 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// astrayMax is how long brokers may answer that another one leads a partition. Then the broker that was asked who does is asked
-// no more.
+// astrayMax is how long brokers may answer that another one leads a partition, or that its other copies do not follow. Then the
+// broker that was asked who leads is asked no more.
 const astrayMax = 2 * metadataTTL
 
-// astray knows since when requests for partitions have gone to brokers that do not lead them. The library asks one broker for
-// the leaders as long as its connection to that broker lives. A broker that is cut off from the controllers goes on naming
+// astray knows since when requests for partitions have gone to brokers that seem not to lead them. The library asks one broker
+// for the leaders as long as its connection to that broker lives. A broker that is cut off from the controllers goes on naming
 // leaders of the past.
 type astray struct {
 	mu    sync.Mutex
@@ -31,8 +31,7 @@ func (t *Topic) saw(partition int, err error) {
 func (a *astray) long(partition int, err error, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !errors.Is(err, kafka.NotLeaderForPartition) && !errors.Is(err, kafka.UnknownTopicOrPartition) && !errors.Is(err, kafka.LeaderNotAvailable) &&
-		!errors.Is(err, kafka.FencedLeaderEpoch) && !errors.Is(err, kafka.ReplicaNotAvailable) {
+	if !strays(err) {
 		delete(a.since, partition)
 		return false
 	}
@@ -45,4 +44,18 @@ func (a *astray) long(partition int, err error, now time.Time) bool {
 	}
 	a.since[partition] = now
 	return known
+}
+
+// strays reports whether an answer may come from a broker that does not lead the partition. A leader that is cut off from the
+// other brokers does not know of its successor: it waits for copies that follow another broker by now, until its time is up.
+func strays(err error) bool {
+	for _, answer := range []kafka.Error{
+		kafka.NotLeaderForPartition, kafka.UnknownTopicOrPartition, kafka.LeaderNotAvailable, kafka.FencedLeaderEpoch, kafka.ReplicaNotAvailable,
+		kafka.RequestTimedOut,
+	} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strconv"
 	"sync/atomic"
@@ -20,6 +21,14 @@ import (
 // naming itself. Some of the publishers have asked it so far who leads.
 func TestPublisherLeavesABrokerThatIsCutOff(t *testing.T) {
 	t.Parallel()
+	t.Run("and does not lead", func(t *testing.T) { t.Parallel(); leaveABroker(t, false) })
+	t.Run("and believes that it leads", func(t *testing.T) { t.Parallel(); leaveABroker(t, true) })
+}
+
+// leaveABroker has publishers leave the old leader. If that believes that it leads, it takes events, and waits in vain for
+// copies of them.
+func leaveABroker(t *testing.T, believes bool) {
+	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(2), kfake.SeedTopics(1, "events"))
 	if err != nil {
 		t.Fatal(err)
@@ -33,6 +42,13 @@ func TestPublisherLeavesABrokerThatIsCutOff(t *testing.T) {
 			return nil, nil, false
 		}
 		return metadataOf(r, addrs, old), nil, true
+	})
+	cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !believes || !moved.Load() || cluster.CurrentNode() != old {
+			return nil, nil, false
+		}
+		return timedOut(r), nil, true
 	})
 	var publishers []*Publisher
 	send := func(p *Publisher, id string) chan error {
@@ -85,6 +101,22 @@ func metadataOf(r kmsg.Request, addrs []string, leader int32) kmsg.Response {
 	return answer
 }
 
+// timedOut is the answer of a leader that no copy follows.
+func timedOut(r kmsg.Request) kmsg.Response {
+	asked, answer := r.(*kmsg.ProduceRequest), r.ResponseKind().(*kmsg.ProduceResponse)
+	for _, a := range asked.Topics {
+		topic := kmsg.NewProduceResponseTopic()
+		topic.Topic, topic.TopicID = a.Topic, a.TopicID
+		for _, p := range a.Partitions {
+			partition := kmsg.NewProduceResponseTopicPartition()
+			partition.Partition, partition.ErrorCode = p.Partition, int16(kafka.RequestTimedOut)
+			topic.Partitions = append(topic.Partitions, partition)
+		}
+		answer.Topics = append(answer.Topics, topic)
+	}
+	return answer
+}
+
 // TestAstrayForLong counts the time for which the answers of one partition are of no leader.
 func TestAstrayForLong(t *testing.T) {
 	t.Parallel()
@@ -105,6 +137,7 @@ func TestAstrayForLong(t *testing.T) {
 		{astrayMax, 2, kafka.NotLeaderForPartition, false}, // it worked meanwhile
 		{0, 1, context.DeadlineExceeded, false},            // that is something else
 		{astrayMax, 1, kafka.NotLeaderForPartition, false},
+		{astrayMax, 1, fmt.Errorf("write: %w", kafka.RequestTimedOut), true},
 	} {
 		now = now.Add(c.after)
 		if got := a.long(c.partition, c.err, now); got != c.want {
