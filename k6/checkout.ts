@@ -14,41 +14,17 @@
 // -e P95_MS   bound of the 95th percentile of accepted (500)
 // k6/README.md has the settings that all scenarios share.
 
-import { visit } from "./lib/checkout.ts";
-import { thresholds } from "./lib/outcome.ts";
-import { part, seconds, whole } from "./lib/settings.ts";
-import { load, type Stock } from "./lib/stock.ts";
-import { report, trendStats, type Data } from "./lib/summary.ts";
+import { shelves, shown, visit } from "./lib/checkout.ts";
+import { fast, optionsOf, steady } from "./lib/options.ts";
+import { whole } from "./lib/settings.ts";
+import type { Stock } from "./lib/stock.ts";
+import { report, type Data } from "./lib/summary.ts";
 import * as truth from "./lib/truth.ts";
 
-const rate = whole("RATE", 200, 1, 1_000_000);
-
-export const options = {
-  scenarios: {
-    checkout: {
-      executor: "constant-arrival-rate",
-      rate,
-      duration: `${seconds("DURATION", "30s")}s`,
-      preAllocatedVUs: Math.ceil(rate / 2) + 10,
-      maxVUs: rate * 5 + 10,
-      gracefulStop: "60s",
-    },
-  },
-  thresholds: {
-    ...thresholds,
-    ...truth.thresholds,
-    checks: ["rate==1"],
-    accepted_ms: [`p(95)<${whole("P95_MS", 500, 1, 600_000)}`],
-    http_req_failed: [`rate<=${part("FAILED_PART", 0.01)}`],
-    dropped_iterations: [`count<=${whole("DROPPED_MAX", 0, 0, 1e9)}`],
-  },
-  summaryTrendStats: trendStats,
-  setupTimeout: "5m",
-  teardownTimeout: "30m",
-};
+export const options = optionsOf({ checkout: steady(whole("RATE", 200, 1, 1_000_000), "30s") }, { ...shown, ...fast("accepted_ms") });
 
 export function setup(): Stock {
-  return load(whole("SKUS", 20, 1, 10_000), whole("UNITS", 1_000_000, 1, 1e9), 0, whole("HOLD_S", 20, 5, 86_400) * 1000);
+  return shelves(20);
 }
 
 export default function (stock: Stock): void {

@@ -12,43 +12,21 @@
 // scenarios share.
 
 import exec from "k6/execution";
-import { visit } from "./lib/checkout.ts";
-import { thresholds } from "./lib/outcome.ts";
-import { part, seconds, whole } from "./lib/settings.ts";
-import { load, type Stock } from "./lib/stock.ts";
-import { report, trendStats, type Data } from "./lib/summary.ts";
+import { shelves, shown, visit } from "./lib/checkout.ts";
+import { fast, optionsOf, seen, steady } from "./lib/options.ts";
+import { whole } from "./lib/settings.ts";
+import type { Stock } from "./lib/stock.ts";
+import { report, type Data } from "./lib/summary.ts";
 import * as truth from "./lib/truth.ts";
 
-const rate = whole("RATE", 50, 1, 1_000_000);
-const p95 = `p(95)<${whole("P95_MS", 500, 1, 600_000)}`;
-
-export const options = {
-  scenarios: {
-    soak: {
-      executor: "constant-arrival-rate",
-      rate,
-      duration: `${seconds("DURATION", "1h")}s`,
-      preAllocatedVUs: Math.ceil(rate / 2) + 10,
-      maxVUs: rate * 5 + 10,
-      gracefulStop: "60s",
-    },
-  },
-  thresholds: {
-    ...thresholds,
-    ...truth.thresholds,
-    checks: ["rate==1"],
-    "accepted_ms{fifth:0}": [p95],
-    "accepted_ms{fifth:4}": [p95],
-    http_req_failed: [`rate<=${part("FAILED_PART", 0.01)}`],
-    dropped_iterations: [`count<=${whole("DROPPED_MAX", 0, 0, 1e9)}`],
-  },
-  summaryTrendStats: trendStats,
-  setupTimeout: "5m",
-  teardownTimeout: "1h",
-};
+export const options = optionsOf({ soak: steady(whole("RATE", 50, 1, 1_000_000), "1h") }, {
+  ...shown,
+  ...seen({ "accepted{fifth:0}": 1, "accepted{fifth:4}": 1 }),
+  ...fast("accepted_ms{fifth:0}", "accepted_ms{fifth:4}"),
+});
 
 export function setup(): Stock {
-  return load(whole("SKUS", 20, 1, 10_000), whole("UNITS", 1_000_000, 1, 1e9), 0, whole("HOLD_S", 60, 5, 86_400) * 1000);
+  return shelves(60);
 }
 
 export default function (stock: Stock): void {

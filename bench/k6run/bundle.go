@@ -17,9 +17,9 @@ var moduleNames = map[string][]string{
 	"k6/crypto":    {"hmac"},
 	"k6/data":      {"SharedArray"},
 	"k6/encoding":  {"b64decode", "b64encode"},
-	"k6/execution": {"scenario", "vu"},
-	"k6/http":      {"batch", "expectedStatuses", "get", "post", "request", "setResponseCallback"},
-	"k6/metrics":   {"Counter", "Gauge", "Rate", "Trend"},
+	"k6/execution": {"scenario"},
+	"k6/http":      {"batch", "expectedStatuses", "request", "setResponseCallback"},
+	"k6/metrics":   {"Counter", "Rate", "Trend"},
 }
 
 // moduleSpace is esbuild's name for files that come from here.
@@ -32,7 +32,7 @@ func bundle(script string) (*goja.Program, error) {
 		return nil, err
 	}
 	built := api.Build(api.BuildOptions{
-		EntryPoints: []string{path}, Bundle: true, Format: api.FormatCommonJS, Platform: api.PlatformNeutral, Target: api.ES2017,
+		EntryPoints: []string{path}, Bundle: true, Format: api.FormatCommonJS, Platform: api.PlatformNeutral, Target: api.ESNext,
 		Sourcemap: api.SourceMapInline, LogLevel: api.LogLevelSilent, Plugins: []api.Plugin{{Name: "k6", Setup: resolve}},
 	})
 	if len(built.Errors) > 0 {

@@ -25,14 +25,10 @@ func (r *run) prepare(s *scenario) (*running, error) {
 	for name, value := range s.Tags {
 		p.tags[name] = value
 	}
-	wanted := s.VUs
-	if s.PreAllocatedVUs > 0 {
-		wanted = s.PreAllocatedVUs
-	}
-	p.idle = make(chan *vu, max(wanted, s.MaxVUs))
+	p.idle = make(chan *vu, s.MaxVUs)
 	var group errgroup.Group
 	group.SetLimit(4)
-	for range wanted {
+	for range s.PreAllocatedVUs {
 		group.Go(p.hire)
 	}
 	return p, group.Wait()
@@ -48,7 +44,7 @@ func (p *running) hire() error {
 }
 
 func (p *running) newUser() (*vu, error) {
-	v, err := p.run.newVU(p.run.ids.Add(1))
+	v, err := p.run.newVU()
 	if err == nil {
 		v.data = v.parse(p.run.data)
 	}
@@ -65,11 +61,7 @@ func (p *running) execute(ctx context.Context) {
 	defer cancel()
 	finishing, interrupt := context.WithTimeout(ctx, time.Duration(p.Duration)+time.Duration(*p.GracefulStop))
 	defer interrupt()
-	if p.Executor == constantRate || p.Executor == rampingRate {
-		p.arrive(starting, finishing)
-		return
-	}
-	p.loop(starting, finishing)
+	p.arrive(starting, finishing)
 }
 
 // arrive starts iterations at their times, whether or not earlier ones are done.
@@ -98,27 +90,6 @@ func (p *running) arrive(starting, finishing context.Context) {
 			}
 			user.iterate(finishing, p, n)
 			p.idle <- user
-		})
-	}
-	group.Wait()
-}
-
-// loop has each user run one iteration after the other.
-func (p *running) loop(starting, finishing context.Context) {
-	var group sync.WaitGroup
-	for range p.VUs {
-		user := <-p.idle
-		group.Go(func() {
-			for own := int64(0); starting.Err() == nil; own++ {
-				if p.Executor == perVUIterations && own == p.Iterations {
-					return
-				}
-				n := p.next.Add(1) - 1
-				if p.Executor == sharedIterations && n >= p.Iterations {
-					return
-				}
-				user.iterate(finishing, p, n)
-			}
 		})
 	}
 	group.Wait()

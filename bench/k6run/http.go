@@ -209,14 +209,6 @@ func (v *vu) httpRequest(call goja.FunctionCall) goja.Value {
 	return v.send(v.newExchange(call.Argument(0).String(), call.Argument(1).String(), call.Argument(2), call.Argument(3)))
 }
 
-func (v *vu) httpGet(call goja.FunctionCall) goja.Value {
-	return v.send(v.newExchange("GET", call.Argument(0).String(), nil, call.Argument(1)))
-}
-
-func (v *vu) httpPost(call goja.FunctionCall) goja.Value {
-	return v.send(v.newExchange("POST", call.Argument(0).String(), call.Argument(1), call.Argument(2)))
-}
-
 // httpBatch sends requests of a list at once, and returns when all are answered.
 func (v *vu) httpBatch(call goja.FunctionCall) goja.Value {
 	list := call.Argument(0).ToObject(v.rt)

@@ -17,7 +17,6 @@ type kind string
 
 const (
 	counter kind = "counter"
-	gauge   kind = "gauge"
 	rate    kind = "rate"
 	trend   kind = "trend"
 )
@@ -44,7 +43,7 @@ type submetric struct {
 // sums are the samples so far.
 type sums struct {
 	count, nonzero  int64
-	sum, last       float64
+	sum             float64
 	least, greatest float64
 	values          []float64 // of a trend
 }
@@ -58,7 +57,7 @@ func (s *sums) add(k kind, v float64) {
 		s.nonzero++
 	}
 	s.sum += v
-	s.last, s.least, s.greatest = v, min(s.least, v), max(s.greatest, v)
+	s.least, s.greatest = min(s.least, v), max(s.greatest, v)
 	if k == trend && len(s.values) < samplesMax {
 		s.values = append(s.values, v)
 	}
@@ -71,8 +70,6 @@ func (s *sums) value(k kind, aggregate string, elapsed time.Duration) float64 {
 		return s.sum / elapsed.Seconds()
 	case k == counter:
 		return s.sum
-	case k == gauge && aggregate == "value":
-		return s.last
 	case aggregate == "count":
 		return float64(s.count)
 	case s.count == 0:
@@ -174,9 +171,6 @@ func (s *sums) summed(k kind, stats []string, elapsed time.Duration) map[string]
 	switch k {
 	case counter:
 		stats = []string{"count", "rate"}
-	case gauge:
-		stats = []string{"value"}
-		maps.Copy(out, map[string]float64{"min": s.least, "max": s.greatest})
 	case rate:
 		stats = []string{"rate"}
 		maps.Copy(out, map[string]float64{"passes": float64(s.nonzero), "fails": float64(s.count - s.nonzero)})

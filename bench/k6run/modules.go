@@ -19,12 +19,12 @@ func (v *vu) module(name string) goja.Value {
 		"k6/crypto":    {"hmac": v.hmac},
 		"k6/data":      {"SharedArray": v.sharedArray},
 		"k6/encoding":  {"b64encode": v.b64encode, "b64decode": v.b64decode},
-		"k6/execution": {"scenario": v.scenarioInfo(), "vu": v.vuInfo()},
+		"k6/execution": {"scenario": v.scenarioInfo()},
 		"k6/http": {
-			"request": v.httpRequest, "get": v.httpGet, "post": v.httpPost, "batch": v.httpBatch,
+			"request": v.httpRequest, "batch": v.httpBatch,
 			"expectedStatuses": v.expectedStatuses, "setResponseCallback": v.setResponseCallback,
 		},
-		"k6/metrics": {"Counter": v.metricOf(counter), "Gauge": v.metricOf(gauge), "Rate": v.metricOf(rate), "Trend": v.metricOf(trend)},
+		"k6/metrics": {"Counter": v.metricOf(counter), "Rate": v.metricOf(rate), "Trend": v.metricOf(trend)},
 	}[name])
 }
 
@@ -127,16 +127,9 @@ func (v *vu) info(name string, members map[string]func() any) goja.Value {
 
 func (v *vu) scenarioInfo() goja.Value {
 	return v.info("scenario", map[string]func() any{
-		"name":            func() any { return v.scenario.name },
-		"executor":        func() any { return v.scenario.Executor },
-		"startTime":       func() any { return v.scenario.start.UnixMilli() },
 		"progress":        func() any { return min(float64(time.Since(v.scenario.start))/float64(v.scenario.Duration), 1) },
 		"iterationInTest": func() any { return v.iteration },
 	})
-}
-
-func (v *vu) vuInfo() goja.Value {
-	return v.info("vu", map[string]func() any{"idInTest": func() any { return v.id }})
 }
 
 // sharedArray is the constructor of an array that is made once for all users, and cannot be changed.

@@ -16,10 +16,21 @@ import (
 // options are what a script exports under that name.
 type options struct {
 	Scenarios         map[string]*scenario `json:"scenarios"`
-	Thresholds        map[string][]string  `json:"thresholds"`
+	Thresholds        thresholdTexts       `json:"thresholds"`
 	SummaryTrendStats []string             `json:"summaryTrendStats"`
 	SetupTimeout      span                 `json:"setupTimeout"`
 	TeardownTimeout   span                 `json:"teardownTimeout"`
+}
+
+// thresholdTexts are the expressions for each metric.
+type thresholdTexts map[string][]string
+
+// UnmarshalJSON reads them. Objects in their place would say when to end the run early.
+func (t *thresholdTexts) UnmarshalJSON(text []byte) error {
+	if err := json.Unmarshal(text, (*map[string][]string)(t)); err != nil {
+		return errors.New("thresholds: this stand-in takes lists of expressions, and has no abortOnFail")
+	}
+	return nil
 }
 
 // span is a duration as k6 writes it: a text with units.
@@ -39,22 +50,16 @@ func (s *span) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// The executors.
+// The executors: those whose arrivals do not wait for answers.
 const (
-	constantRate     = "constant-arrival-rate"
-	rampingRate      = "ramping-arrival-rate"
-	constantVUs      = "constant-vus"
-	perVUIterations  = "per-vu-iterations"
-	sharedIterations = "shared-iterations"
+	constantRate = "constant-arrival-rate"
+	rampingRate  = "ramping-arrival-rate"
 )
 
 // membersOf has the options of each executor, beside those that all have.
 var membersOf = map[string][]string{
-	constantRate:     {"rate", "timeUnit", "duration", "preAllocatedVUs", "maxVUs"},
-	rampingRate:      {"startRate", "timeUnit", "stages", "preAllocatedVUs", "maxVUs"},
-	constantVUs:      {"vus", "duration"},
-	perVUIterations:  {"vus", "iterations", "maxDuration"},
-	sharedIterations: {"vus", "iterations", "maxDuration"},
+	constantRate: {"rate", "timeUnit", "duration", "preAllocatedVUs", "maxVUs"},
+	rampingRate:  {"startRate", "timeUnit", "stages", "preAllocatedVUs", "maxVUs"},
 }
 
 var commonMembers = []string{"executor", "exec", "startTime", "gracefulStop", "tags"}
@@ -70,12 +75,9 @@ type scenario struct {
 	StartRate       int64             `json:"startRate"`
 	TimeUnit        span              `json:"timeUnit"`
 	Duration        span              `json:"duration"`
-	MaxDuration     span              `json:"maxDuration"`
 	Stages          []stage           `json:"stages"`
 	PreAllocatedVUs int64             `json:"preAllocatedVUs"`
 	MaxVUs          int64             `json:"maxVUs"`
-	VUs             int64             `json:"vus"`
-	Iterations      int64             `json:"iterations"`
 
 	name string
 }
@@ -126,28 +128,24 @@ func (s *scenario) fill(name string, members []string) error {
 	}
 	s.Exec = cmp.Or(s.Exec, "default")
 	s.TimeUnit = cmp.Or(s.TimeUnit, span(time.Second))
-	s.MaxDuration = cmp.Or(s.MaxDuration, span(10*time.Minute))
 	if s.GracefulStop == nil {
 		s.GracefulStop = new(span)
 		*s.GracefulStop = span(30 * time.Second)
 	}
-	s.VUs, s.Iterations, s.MaxVUs = cmp.Or(s.VUs, 1), cmp.Or(s.Iterations, 1), cmp.Or(s.MaxVUs, s.PreAllocatedVUs)
+	s.MaxVUs = cmp.Or(s.MaxVUs, s.PreAllocatedVUs)
 	return s.check()
 }
 
 func (s *scenario) check() error {
-	arrivals := s.Executor == constantRate || s.Executor == rampingRate
 	switch {
-	case arrivals && (s.PreAllocatedVUs < 1 || s.MaxVUs < s.PreAllocatedVUs):
+	case s.PreAllocatedVUs < 1 || s.MaxVUs < s.PreAllocatedVUs:
 		return errors.New("preAllocatedVUs is missing, or more than maxVUs")
 	case s.Executor == constantRate && (s.Rate < 1 || s.Duration <= 0):
 		return errors.New("rate or duration is missing")
 	case s.Executor == rampingRate && (len(s.Stages) == 0 || s.StartRate < 0):
 		return errors.New("stages are missing")
-	case s.Executor == constantVUs && s.Duration <= 0:
-		return errors.New("duration is missing")
-	case s.VUs < 1 || s.Iterations < 1 || s.VUs > vusMax || s.MaxVUs > vusMax:
-		return fmt.Errorf("vus, maxVUs: want 1 to %d", vusMax)
+	case s.MaxVUs > vusMax:
+		return fmt.Errorf("maxVUs: this stand-in has %d at the most", vusMax)
 	}
 	if s.Executor == rampingRate {
 		for _, part := range s.Stages {
@@ -156,9 +154,6 @@ func (s *scenario) check() error {
 			}
 			s.Duration += part.Duration
 		}
-	}
-	if !arrivals && s.Executor != constantVUs {
-		s.Duration = s.MaxDuration
 	}
 	return nil
 }

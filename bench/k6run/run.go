@@ -53,7 +53,6 @@ type run struct {
 	client  *http.Client
 	metrics *metrics
 	data    string // JSON of what setup returned
-	ids     atomic.Int64
 	start   time.Time
 
 	exceptions, interrupted atomic.Int64
@@ -76,7 +75,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		cfg: cfg, program: program, client: newClient(), metrics: newMetrics(), data: "null", shared: map[string][]string{}, checks: map[string]*[2]int64{},
 	}
 	defer r.client.CloseIdleConnections()
-	main, err := r.newVU(0)
+	main, err := r.newVU()
 	if err != nil {
 		return Result{}, err
 	}

@@ -35,7 +35,6 @@ func oneOf(words ...string) func(string) bool {
 // aggregates says which aggregates a kind of metric has in thresholds.
 var aggregates = map[kind]func(string) bool{
 	counter: oneOf("count", "rate"),
-	gauge:   oneOf("value"),
 	rate:    oneOf("rate"),
 	trend:   func(s string) bool { return oneOf("avg", "min", "max", "med")(s) || percentileForm.MatchString(s) },
 }
@@ -105,6 +104,10 @@ func (t *threshold) judge(elapsed time.Duration) {
 	of := &t.metric.sums
 	if t.sub != nil {
 		of = &t.sub.sums
+	}
+	if t.metric.kind == rate && of.count == 0 {
+		t.holds = true // as in k6: a script that fails without samples needs a counter for that
+		return
 	}
 	v := of.value(t.metric.kind, t.aggregate, elapsed)
 	switch t.operator {

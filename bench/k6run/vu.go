@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 // One goroutine at a time uses it.
 type vu struct {
 	run     *run
-	id      int64
 	rt      *goja.Runtime
 	exports *goja.Object
 	guard   goja.Callable
@@ -45,8 +45,8 @@ var guardSource = goja.MustCompile("guard", `(function (name, members) {
 })`, true)
 
 // newVU runs the script in a runtime of its own.
-func (r *run) newVU(id int64) (*vu, error) {
-	v := &vu{run: r, id: id, rt: goja.New(), init: true, expects: func(status int) bool { return status >= 200 && status < 400 }}
+func (r *run) newVU() (*vu, error) {
+	v := &vu{run: r, rt: goja.New(), init: true, expects: func(status int) bool { return status >= 200 && status < 400 }}
 	guard, err := v.rt.RunProgram(guardSource)
 	if err != nil {
 		return nil, err
@@ -117,7 +117,11 @@ func (v *vu) open(call goja.FunctionCall) goja.Value {
 	if len(call.Arguments) != 1 {
 		v.throw("open: this stand-in reads texts, by open(PATH)")
 	}
-	text, err := os.ReadFile(call.Argument(0).String())
+	path := call.Argument(0).String()
+	if !filepath.IsAbs(path) {
+		v.throw("open %q: k6 reads relative paths from the directory of a script: give an absolute one", path)
+	}
+	text, err := os.ReadFile(path)
 	if err != nil {
 		v.throw("open: %w", err)
 	}
@@ -140,9 +144,16 @@ func (v *vu) call(ctx context.Context, name string, args ...goja.Value) (goja.Va
 		return goja.Undefined(), nil
 	}
 	v.ctx = ctx
-	stop := context.AfterFunc(ctx, func() { v.rt.Interrupt(errInterrupted) })
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		v.rt.Interrupt(errInterrupted)
+		close(interrupted)
+	})
 	result, err := function(goja.Undefined(), args...)
-	stop()
+	if !stop() {
+		<-interrupted
+		v.rt.ClearInterrupt() // one that came too late for this call must not end the next
+	}
 	if err != nil {
 		return nil, scriptError(err)
 	}

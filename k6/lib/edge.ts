@@ -43,14 +43,16 @@ http.setResponseCallback(http.expectedStatuses({ min: 200, max: 499 }, 503));
 /** Makes a call. It throws nothing, whatever comes back. */
 export function ask(call: Call): Answer {
   const { url, body, params } = prepare(call);
-  return read(http.request(call.method, url, body, params));
+  const start = Date.now();
+  return read(http.request(call.method, url, body, params), start);
 }
 
 /** Makes the same call several times at once. */
 export function askAtOnce(call: Call, times: number): Answer[] {
   const { url, body, params } = prepare(call);
   const requests = Array.from({ length: times }, () => ({ method: call.method, url, body, params }));
-  return http.batch(requests).map((response) => read(response as RefinedResponse<"text">));
+  const start = Date.now();
+  return http.batch(requests).map((response) => read(response as RefinedResponse<"text">, start));
 }
 
 function prepare(call: Call) {
@@ -71,7 +73,7 @@ function prepare(call: Call) {
 // k6's codes of errors before anything is sent: a bad address, names that do not resolve, connections that are not made.
 const unsent = (code: number) => code === 1020 || (code >= 1100 && code < 1200) || (code >= 1210 && code < 1220) || (code >= 1300 && code < 1400);
 
-function read(response: RefinedResponse<"text">): Answer {
+function read(response: RefinedResponse<"text">, start: number): Answer {
   let body = null;
   try {
     body = response.status === 0 || response.body === null ? null : JSON.parse(response.body);
@@ -83,7 +85,7 @@ function read(response: RefinedResponse<"text">): Answer {
     code: body?.code ?? "",
     replayed: response.headers["Idempotent-Replayed"] === "true",
     retryAfter: Number(response.headers["Retry-After"] ?? 0),
-    ms: response.timings.duration,
+    ms: response.status === 0 ? Date.now() - start : response.timings.duration, // a request without an answer has no timings
     sent: !(response.status === 0 && unsent(response.error_code)),
     body,
   };

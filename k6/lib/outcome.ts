@@ -1,4 +1,4 @@
-// What became of each request, counted and timed apart, in the words of sluice.
+// What became of each request, counted and timed apart, in the words of sluice. sluice bench counts the same in them.
 
 import { Counter, Trend } from "k6/metrics";
 import { sleep } from "k6";
@@ -12,8 +12,8 @@ export const words = ["accepted", "replayed", "confirmed", "released", "sold_out
  * - confirmed, released: the same of a reservation that is settled
  * - sold_out
  * - limited: the shopper has all that one may have, or asks too often
- * - early: the sale is not open
- * - shed: refused before anything was done, for lack of capacity; the same request may succeed later
+ * - early: the sale is not open, for which sluice bench has no word
+ * - shed: 503 of an edge, so that nothing was done; the same request may succeed later
  * - unknown: nobody can tell until the same request, with the same key, gets an answer
  * - refused: for any other reason
  */
@@ -24,21 +24,22 @@ const time = Object.fromEntries(words.map((word) => [word, new Trend(`${word}_ms
 const unsettled = new Counter("unsettled");
 
 export function outcomeOf(answer: Answer): Outcome {
-  if (answer.status === 200 || answer.status === 201) {
+  if (answer.status >= 200 && answer.status < 300) {
     return answer.replayed ? "replayed" : "accepted";
+  }
+  if (answer.status === 429) {
+    return "limited";
+  }
+  if (answer.status === 503 && answer.code !== "") {
+    return "shed";
   }
   switch (answer.code) {
     case "sold_out":
       return "sold_out";
     case "limit_reached":
-    case "rate_limited":
       return "limited";
     case "not_open":
       return "early";
-    case "overloaded":
-    case "backpressure":
-    case "unavailable":
-      return "shed";
   }
   // No answer, 504, and a server that stumbled over the request: it may have been done.
   return answer.sent && (answer.status === 0 || answer.status >= 500) ? "unknown" : "refused";
@@ -68,7 +69,7 @@ export function settled(call: Call, tags?: { [name: string]: string }, word?: "c
     sleep(Math.min(0.1 * 2 ** n, 2) * (0.5 + Math.random()));
     answer = ask(call);
     outcome = note(answer, tags, word);
-    if (outcome === "shed" || answer.code === "rate_limited") {
+    if (outcome === "shed" || answer.status === 429) {
       outcome = "unknown"; // a repetition that is turned away tells nothing of the first attempt
     }
   }
@@ -80,8 +81,22 @@ export function settled(call: Call, tags?: { [name: string]: string }, word?: "c
 
 export const done = (outcome: Outcome): boolean => ["accepted", "replayed", "confirmed", "released"].includes(outcome);
 
+/**
+ * Makes a call as settled does, and once more where the edge says to come back: patiently before a sale opens, and three times
+ * if there was no capacity, or too much was asked.
+ */
+export function insist(call: Call, tags?: { [name: string]: string }, word?: "confirmed" | "released"): { answer: Answer; outcome: Outcome } {
+  let { answer, outcome } = settled(call, tags, word);
+  for (let n = 0; n < (outcome === "early" ? 20 : outcome === "shed" || (outcome === "limited" && answer.status === 429) ? 3 : 0); n++) {
+    sleep(Math.max(answer.retryAfter, 0.2) * (0.8 + 0.4 * Math.random()));
+    ({ answer, outcome } = settled(call, tags, word));
+  }
+  return { answer, outcome };
+}
+
 /** Thresholds that every scenario has. */
 export const thresholds = {
+  accepted: ["count>0"],
   refused: ["count==0"],
   unsettled: ["count==0"],
 };

@@ -15,8 +15,11 @@ interface Key {
   key: string;
 }
 
-const file = text("TOKENS", "");
-const devFile = text("DEV_FILE", `${__ENV.PWD}/.sluice/dev.json`);
+// k6 reads a relative path from the directory of a script, people from the one that they are in.
+const absolute = (path: string) => (path === "" || path.startsWith("/") ? path : `${__ENV.PWD}/${path}`);
+
+const file = absolute(text("TOKENS", ""));
+const devFile = absolute(text("DEV_FILE", ".sluice/dev.json"));
 
 const shoppers = file === "" ? [] : new SharedArray("tokens of shoppers", () => open(file).split("\n").filter((line) => line !== ""));
 const dev: { edge_url: string; token_key_file: string } = file === "" ? JSON.parse(open(devFile)) : { edge_url: "", token_key_file: "" };
@@ -40,6 +43,9 @@ const firstUser = 1_000_000_000; // beside users of whom anybody has heard
 export function shopper(n: number): string {
   return key === undefined ? (shoppers[n % shoppers.length] as string) : sign(String(firstUser + n), "shopper");
 }
+
+/** Whether the n-th shopper is one who has not come before. */
+export const isNew = (n: number): boolean => key !== undefined || n < shoppers.length;
 
 /** The token of a service. */
 export function service(): string {

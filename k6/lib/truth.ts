@@ -2,6 +2,7 @@
 //
 // k6's shoppers share nothing, and teardown sees no figures of theirs. So the sums are kept in two trends: each shopper adds
 // the units that became held or sold by an answer, and teardown takes off what the stock has. An average of 0 is a sum of 0.
+// In a third trend those count who left without a unit, and teardown takes off more than all if none is left for them.
 
 import { sleep } from "k6";
 import { Rate, Trend } from "k6/metrics";
@@ -13,12 +14,14 @@ declare const console: { error(text: string): void }; // k6 has it, its types do
 
 const heldUnits = new Trend("truth_held_units");
 const soldUnits = new Trend("truth_sold_units");
+const turnedAway = new Trend("truth_turned_away");
 const right = new Rate("truth");
 
 export const thresholds = {
   truth: ["rate==1"],
   truth_held_units: ["avg==0"],
   truth_sold_units: ["avg==0"],
+  truth_turned_away: ["avg<=0"],
 };
 
 /** Notes how many units became held and sold by an answer; both may be negative. */
@@ -26,6 +29,17 @@ export function moved(held: number, sold: number): void {
   heldUnits.add(held);
   soldUnits.add(sold);
 }
+
+/**
+ * Notes that a shopper has left without a unit, who is to get one if there is any. Where units do not come back, nobody may
+ * be turned away while one is free at the end.
+ */
+export function turned(): void {
+  turnedAway.add(1);
+}
+
+// shoppersMax is more than the shoppers of any run: taken off, it makes the sum of the shoppers turned away negative.
+const shoppersMax = 1e12;
 
 interface Cell {
   total: number;
@@ -45,7 +59,17 @@ export function judge(stock: Stock, abandons = false): void {
   if (abandons) {
     sleep(stock.holdMS / 1000 + 2);
   }
+  try {
+    compare(stock);
+  } catch (failure) {
+    right.add(false); // k6 judges no rate that has no sample
+    throw failure;
+  }
+}
+
+function compare(stock: Stock): void {
   const ended = Date.now();
+  let free = 0;
   for (const sku of stock.skus) {
     const cell = show(stock, sku);
     judged(`sku ${sku}: total is avail + held + sold`, cell.total === cell.avail + cell.held + cell.sold);
@@ -53,10 +77,12 @@ export function judge(stock: Stock, abandons = false): void {
     judged(`sku ${sku}: nothing is negative`, Math.min(cell.avail, cell.held, cell.sold) >= 0);
     judged(`sku ${sku}: it sells`, !cell.frozen && !cell.fenced && !cell.breached);
     moved(-cell.held, -cell.sold);
+    free += cell.avail;
     const books = written(stock, sku, ended);
     judged(`sku ${sku}: MySQL has ${books.held} held units, Redis ${cell.held}`, books.held === cell.held);
     judged(`sku ${sku}: MySQL has ${books.confirmed} sold units, Redis ${cell.sold}`, books.confirmed === cell.sold);
   }
+  turnedAway.add(free > 0 ? 0 : -shoppersMax);
 }
 
 function judged(what: string, ok: boolean): void {
