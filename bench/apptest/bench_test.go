@@ -71,34 +71,86 @@ func TestBenchTellsHowShoppersFared(t *testing.T) {
 	}
 }
 
-// What was measured until a signal is reported, and stock is judged.
-func TestAnInterruptedBenchReportsWhatItMeasured(t *testing.T) {
-	t.Parallel()
-	s := stack.New(t, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0")
+// benchThatRuns starts a run, and returns it, a function that waits until it has said something, and its report's file.
+func benchThatRuns(t *testing.T, s *stack.Stack, args ...string) (p *stack.Process, said func(string), file string) {
+	t.Helper()
 	edge := s.StartEdge()
-	s.StartPersister()
-	file := filepath.Join(t.TempDir(), "report.json")
-	options := s.Program("bench", "--addr", "http://"+edge.Addr(), "--rate", "50", "--for", "1h", "--warm-up", "0s", "--report", file, "--users", "100")
-	p := stack.StartProcess(t, "bench", options)
-	if err := lifecycle.Poll(t.Context(), 50*time.Millisecond, func() error {
-		if !strings.Contains(p.Log(), "left") {
-			return errNotYet
+	file = filepath.Join(t.TempDir(), "report.json")
+	args = append([]string{"bench", "--addr", "http://" + edge.Addr(), "--rate", "50", "--warm-up", "0s", "--report", file, "--users", "100"}, args...)
+	p = stack.StartProcess(t, "bench", s.Program(args...))
+	return p, func(text string) {
+		t.Helper()
+		if err := lifecycle.Poll(t.Context(), 50*time.Millisecond, func() error {
+			if !strings.Contains(p.Log(), text) {
+				return errNotYet
+			}
+			return nil
+		}, func(error) bool { return false }); err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	}, func(error) bool { return false }); err != nil {
-		t.Fatal(err)
-	}
+	}, file
+}
+
+var errNotYet = errors.New("it has not said so yet")
+
+func interrupt(t *testing.T, p *stack.Process) {
+	t.Helper()
 	if err := syscall.Kill(p.PID(), syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func interruptedReport(t *testing.T, p *stack.Process, file string) *report.Report {
+	t.Helper()
 	<-p.Done()
 	r, err := report.ReadFile(file)
 	if err != nil || p.ExitCode() != report.ExitInterrupted || r.Exit != p.ExitCode() {
 		t.Fatalf("exit code %d, %v\n%s", p.ExitCode(), err, p.Log())
 	}
-	if r.Cut == nil || !r.Cut.Interrupted || r.Outcome(report.Accepted).Count == 0 || r.Truth.Verdict == report.Wrong || len(r.Seconds) < 4 {
+	if r.Outcome(report.Accepted).Count == 0 || r.Truth.Verdict == report.Wrong {
+		t.Errorf("%+v: %s", r.Truth, p.Log())
+	}
+	return r
+}
+
+// What was measured until a signal is reported, and stock is judged.
+func TestAnInterruptedBenchReportsWhatItMeasured(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0")
+	s.StartPersister()
+	p, said, file := benchThatRuns(t, s, "--for", "1h")
+	said("left")
+	interrupt(t, p)
+	r := interruptedReport(t, p, file)
+	if r.Cut == nil || !r.Cut.Interrupted || r.Truth.Interrupted || len(r.Seconds) < 4 {
 		t.Errorf("%+v, %+v, %d seconds", r.Cut, r.Truth, len(r.Seconds))
 	}
 }
 
-var errNotYet = errors.New("no second is over yet")
+// While stock is judged, which takes long without a persister, a signal ends that alone: the whole run is reported. So does
+// the second signal, if the first one ended the run.
+func TestASignalEndsTheJudgementOfStock(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		length string
+		cut    bool
+	}{
+		"a whole run":        {"2s", false},
+		"an interrupted run": {"1h", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, said, file := benchThatRuns(t, stack.New(t, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0"), "--for", c.length, "--catch-up", "1h")
+			if c.cut {
+				said("left")
+				interrupt(t, p)
+			}
+			said("judging stock")
+			interrupt(t, p)
+			r := interruptedReport(t, p, file)
+			if (r.Cut != nil) != c.cut || !r.Truth.Interrupted || r.Truth.Verdict != report.Unverified || r.Truth.WaitedMS > 8000 {
+				t.Errorf("%+v, %+v", r.Cut, r.Truth)
+			}
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/bench/load"
 	"sluice/bench/report"
 	"sluice/bench/report/rehearsal"
 	"sluice/bench/stack"
@@ -38,7 +39,8 @@ func TestASaleIsRehearsedBesideItsDeployment(t *testing.T) {
 		t.Errorf("%s%s", out, said.String())
 	}
 	for _, step := range r.Steps {
-		if step.Accepted == 0 || step.Gone < step.Claimed || step.Gone > step.Claimed+step.Doubtful || step.Gone > r.Units {
+		units := load.Units{Accepted: step.AcceptedUnits, Unknown: step.UnknownUnits}
+		if step.Accepted == 0 || step.GoneUnits == nil || !units.Fit(*step.GoneUnits) || *step.GoneUnits > r.Units {
 			t.Errorf("%+v of %d units: %s", step, r.Units, said.String())
 		}
 	}

@@ -61,7 +61,7 @@ func openSluice(ctx context.Context, p *Place, name string) (s *sluice, err erro
 	if s.keys, err = makeKeys(keyFile); err != nil {
 		return nil, err
 	}
-	s.env = append(environment(),
+	s.env = append(local.Unset(),
 		"SLUICE_REDIS_ADDR="+s.redis.Addr, "SLUICE_MYSQL_DSN="+string(where.DSN),
 		"SLUICE_KAFKA_BROKERS="+s.broker.Addrs[0], "SLUICE_KAFKA_TOPIC="+name, "SLUICE_TOKEN_KEY_FILE="+keyFile,
 		"SLUICE_OUTBOX_ENTRIES_MAX=10000000", "SLUICE_REDIS_CALL_TIMEOUT="+callTimeout.String(), "SLUICE_LOG_LEVEL=warn")

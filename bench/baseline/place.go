@@ -5,10 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -119,7 +117,7 @@ func (p *Place) startReady(ctx context.Context, name string, addrs int, env func
 ) (*local.Program, error) {
 	program, err := local.StartProgram(ctx, filepath.Join(p.dir, name), local.ProgramOptions{
 		Path: p.program, Args: args, Addrs: addrs, Ready: ready, Grace: stopWithin,
-		Env: func(addrs []string) []string { return slices.Concat(environment(), listenAt(addrs), env(addrs)) },
+		Env: func(addrs []string) []string { return slices.Concat(local.Unset(), listenAt(addrs), env(addrs)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -131,11 +129,4 @@ func (p *Place) startReady(ctx context.Context, name string, addrs int, env func
 // listenAt tells a program where to listen. Its last address is its ops port.
 func listenAt(addrs []string) []string {
 	return []string{"SLUICE_LISTEN=" + addrs[0], "SLUICE_OPS_LISTEN=" + addrs[len(addrs)-1]}
-}
-
-// environment is that of this process without the settings of some other sluice.
-func environment() []string {
-	return slices.DeleteFunc(os.Environ(), func(line string) bool {
-		return strings.HasPrefix(line, "SLUICE_") && !strings.HasPrefix(line, "SLUICE_TEST_PROGRAM=")
-	})
 }

@@ -23,11 +23,15 @@ type Change struct {
 	Figure string `json:"figure"`
 	Old    Spread `json:"old"`
 	New    Spread `json:"new"`
-	Says   string `json:"says"` // better, worse, or within the noise
+	Says   string `json:"says"` // better, worse, within the noise, or noise not known
 }
 
+// roundsMin is how many rounds both comparisons must have for their noise to be known. The ranges of three and three equal
+// turns lie apart in one case of ten, those of four and four in one of 35.
+const roundsMin = 4
+
 // Compare compares the ways that both have: their ratios to the base, and their CPU. Whether a figure has changed is judged
-// by the ranges of the rounds: if they overlap, the difference is noise.
+// by the ranges of the rounds: if they overlap, the difference is noise. Of too few rounds the noise is not known.
 func (r *Report) Compare(old *Report) {
 	a := &Against{Start: old.Stamp.Start, Changes: []Change{}}
 	for _, d := range []struct{ what, old, now string }{
@@ -51,24 +55,28 @@ func (r *Report) Compare(old *Report) {
 		if then == nil || len(now.Turns) == 0 || len(then.Turns) == 0 {
 			continue
 		}
+		known := min(len(now.Turns), len(then.Turns)) >= roundsMin
 		if now.Name != r.Base {
-			a.Changes = append(a.Changes, changeOf(now.Name, "of empty", then.Ratio, now.Ratio, 1))
+			a.Changes = append(a.Changes, changeOf(now.Name, "of empty", then.Ratio, now.Ratio, 1, known))
 		}
 		if len(now.CPU) > 0 && len(then.CPU) > 0 {
-			a.Changes = append(a.Changes, changeOf(now.Name, "CPU us", then.CPUTotal, now.CPUTotal, -1))
+			a.Changes = append(a.Changes, changeOf(now.Name, "CPU us", then.CPUTotal, now.CPUTotal, -1, known))
 		}
 	}
 	r.Against = a
 }
 
-// changeOf judges a figure. good is 1 where more is better, and -1 where less is.
-func changeOf(name, figure string, old, now Spread, good float64) Change {
+// changeOf judges a figure. good is 1 where more is better, and -1 where less is. known says whether its noise is.
+func changeOf(name, figure string, old, now Spread, good float64, known bool) Change {
 	c := Change{Name: name, Figure: figure, Old: old, New: now, Says: "within the noise"}
-	if now.Min > old.Max || now.Max < old.Min {
+	apart := now.Min > old.Max || now.Max < old.Min
+	switch {
+	case !known:
+		c.Says = "noise not known"
+	case apart && good*(now.Median-old.Median) > 0:
+		c.Says = "better"
+	case apart:
 		c.Says = "worse"
-		if good*(now.Median-old.Median) > 0 {
-			c.Says = "better"
-		}
 	}
 	return c
 }

@@ -217,7 +217,7 @@ func TestTableHasARowPerWay(t *testing.T) {
 func TestAgainstJudgesByTheRangesOfTheRounds(t *testing.T) {
 	t.Parallel()
 	row := func(name string, ratio, cpu Spread) Row {
-		return Row{Name: name, Turns: []Turn{{}}, Ratio: ratio, CPUTotal: cpu, CPU: map[string]float64{"client": 1}}
+		return Row{Name: name, Turns: make([]Turn, 4), Ratio: ratio, CPUTotal: cpu, CPU: map[string]float64{"client": 1}}
 	}
 	old := &Report{Version: 1, Kind: kind, Base: "empty", Rounds: 3, Rows: []Row{
 		row("empty", Spread{1, 1, 1}, Spread{10, 9, 11}), row("faster", Spread{0.5, 0.4, 0.6}, Spread{20, 19, 21}),
@@ -246,6 +246,13 @@ func TestAgainstJudgesByTheRangesOfTheRounds(t *testing.T) {
 	want := []string{"empty CPU us within the noise", "faster of empty better", "faster CPU us worse", "same of empty within the noise", "same CPU us within the noise"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	now.Rows[1].Turns = make([]Turn, 3) // of three rounds nobody can tell
+	now.Compare(old)
+	for _, c := range now.Against.Changes {
+		if few := c.Name == now.Rows[1].Name; few != (c.Says == "noise not known") {
+			t.Errorf("%+v", c)
+		}
 	}
 	if len(now.Against.Differ) != 1 || !strings.Contains(now.Against.Differ[0], "5 rounds") {
 		t.Errorf("differ: %q", now.Against.Differ)

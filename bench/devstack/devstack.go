@@ -45,10 +45,7 @@ func (s *Stack) start(ctx context.Context) error {
 	var err error
 	s.program, err = local.StartProgram(ctx, s.Dir, local.ProgramOptions{
 		Path: s.binary, Args: []string{"dev"}, Addrs: 3, Grace: time.Minute,
-		Env: func(addrs []string) []string {
-			return append(os.Environ(), "SLUICE_DEV_DIR="+s.dataDir(), "SLUICE_LISTEN="+addrs[0], "SLUICE_OPS_LISTEN="+addrs[1],
-				"SLUICE_DEV_LISTEN="+addrs[2])
-		},
+		Env: s.env,
 		Ready: func(ctx context.Context, addrs []string) error {
 			if _, err := os.Stat(s.DevFile()); err != nil { // its last step
 				return err
@@ -57,6 +54,12 @@ func (s *Stack) start(ctx context.Context) error {
 		},
 	})
 	return err
+}
+
+// env is what sluice dev is told. No setting of this process's environment is among it.
+func (s *Stack) env(addrs []string) []string {
+	return append(local.Unset(), "SLUICE_DEV_DIR="+s.dataDir(), "SLUICE_LISTEN="+addrs[0], "SLUICE_OPS_LISTEN="+addrs[1],
+		"SLUICE_DEV_LISTEN="+addrs[2])
 }
 
 // Stop stops it and removes what it has made.
@@ -73,7 +76,7 @@ func (s *Stack) dataDir() string { return filepath.Join(s.Dir, "data") }
 // Sluice runs a command to its end and returns what it printed.
 func (s *Stack) Sluice(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.binary, args...)
-	cmd.Env = append(os.Environ(), "SLUICE_DEV_FILE="+s.DevFile())
+	cmd.Env = append(local.Unset(), "SLUICE_DEV_FILE="+s.DevFile())
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()

@@ -26,7 +26,7 @@ type Crowd struct {
 	Seed   uint64
 	Curve  Curve
 	Evenly bool          // arrivals are spaced by the curve alone; else as independent people come
-	WarmUp time.Duration // of shoppers before the curve, who come at its mean rate and count nowhere
+	WarmUp time.Duration // in whole seconds, of shoppers before the curve, who come at its mean rate and count nowhere
 
 	Users  int // they come by turns
 	SKUs   int
@@ -60,6 +60,9 @@ func (c *Crowd) Validate() error {
 		f.Include(errors.New("warm-up: nobody comes in it: want a longer one, or 0"))
 	}
 	config.Between(&f, "warm-up", c.WarmUp, 0, time.Hour)
+	if c.WarmUp%time.Second != 0 {
+		f.Include(fmt.Errorf("warm-up: %v: want whole seconds, so that each second is a part of it or is not", c.WarmUp))
+	}
 	config.Between(&f, "users", c.Users, 1, usersMax)
 	config.Between(&f, "skus", c.SKUs, 1, skusMax)
 	config.Between(&f, "retries", c.Retries, 0, retriesMax)

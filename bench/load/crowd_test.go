@@ -187,6 +187,7 @@ func TestCrowdsThatMakeNoSenseAreRefused(t *testing.T) {
 		"are more than all":         func(c *Crowd) { c.Confirm, c.Release = 0.6, 0.6 },
 		"settle-after":              func(c *Crowd) { c.SettleAfter = -1 },
 		"warm-up":                   func(c *Crowd) { c.WarmUp = -time.Second },
+		"want whole seconds":        func(c *Crowd) { c.WarmUp = 1500 * time.Millisecond },
 		"release: -1: want a share": func(c *Crowd) { c.Release = -1 },
 	} {
 		c := &Crowd{Curve: Constant(10, time.Second), Users: 1, SKUs: 1, Choice: Hot, Patience: time.Second, BotTries: 1}

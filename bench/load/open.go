@@ -34,6 +34,7 @@ type Visit struct {
 type Visited struct {
 	Length    time.Duration // of what was measured
 	Outcomes  []report.Outcome
+	Shoppers  []report.Outcome
 	Settles   []report.Settle
 	Seconds   []report.Second
 	Generator report.Generator
@@ -46,6 +47,15 @@ type Visited struct {
 type Units struct {
 	Accepted int64 // they were told that they have them
 	Unknown  int64 // nobody told them: they may have them
+}
+
+// Fit reports whether so many units can be gone: as many as shoppers know of, and those of which they do not know perhaps.
+func (u Units) Fit(gone int64) bool { return gone >= u.Accepted && gone <= u.Accepted+u.Unknown }
+
+// Add adds those of another SKU.
+func (u *Units) Add(o Units) {
+	u.Accepted += o.Accepted
+	u.Unknown += o.Unknown
 }
 
 const (
@@ -71,6 +81,9 @@ type request struct {
 	repeats int
 	unknown bool   // an earlier one had no answer
 	id      string // of the reservation
+
+	word     report.Word // the last answer; empty: none yet
+	answered time.Duration
 
 	planned    time.Duration // since the start
 	dispatched time.Duration
@@ -102,6 +115,8 @@ type open struct {
 	under   atomic.Int64 // requests without an end
 	working sync.WaitGroup
 	hard    context.Context // ends what is under way
+	ended   atomic.Int64    // when it had sent everything, or was cut short, in ns; 0: it goes on
+	meter   meter           // of the dispatcher
 
 	mu    sync.Mutex
 	later later
@@ -112,17 +127,22 @@ type open struct {
 
 // Run sends a crowd to a target and tells what it got. It ends by itself, or early with the context. The plan and the
 // visit must be valid.
-func (c *Crowd) Run(ctx context.Context, v *Visit) *Visited {
+func (c *Crowd) Run(ctx context.Context, v *Visit) *Visited { return newOpen(c, v).run(ctx) }
+
+func newOpen(c *Crowd, v *Visit) *open {
+	return &open{
+		crowd: c, visit: v, start: time.Now(), record: newRecord(min(8, 2*runtime.GOMAXPROCS(0)), c.WarmUp),
+		fairness: newFairness(c.WarmUp, c.Curve.Length()), units: make([]struct{ accepted, unknown atomic.Int32 }, c.SKUs+1),
+		jobs: make(chan *request, queueMax), wake: make(chan struct{}, 1),
+	}
+}
+
+func (o *open) run(ctx context.Context) *Visited {
 	hard, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
+	o.hard = hard
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
-	o := &open{
-		crowd: c, visit: v, start: time.Now(), record: newRecord(min(8, 2*runtime.GOMAXPROCS(0))),
-		fairness: newFairness(c.WarmUp, c.Curve.Length()), units: make([]struct{ accepted, unknown atomic.Int32 }, c.SKUs+1),
-		jobs: make(chan *request, queueMax), wake: make(chan struct{}, 1), hard: hard,
-	}
-	cpu := cpuTime()
 	collected := make(chan struct{})
 	collecting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
@@ -131,33 +151,47 @@ func (c *Crowd) Run(ctx context.Context, v *Visit) *Visited {
 	}()
 	o.dispatch(ctx)
 	ended := o.since()
-	used := cpuTime() - cpu
+	o.ended.Store(int64(ended))
 	if ctx.Err() != nil {
-		time.AfterFunc(min(stopWithin, v.Timeout), kill)
+		time.AfterFunc(min(stopWithin, o.visit.Timeout), kill)
 	}
 	close(o.jobs)
 	o.working.Wait()
 	for _, r := range o.later { // their time did not come
-		o.record.shards[0].leave(r)
+		o.drop(r, runEnded)
 		o.giveUp(r)
 	}
 	stop()
 	<-collected
-	return o.visited(context.Cause(ctx), ended, used)
+	return o.visited(context.Cause(ctx), ended)
 }
 
 func (o *open) since() time.Duration { return time.Since(o.start) }
 
+// last is when the last shopper comes.
+func (o *open) last() time.Duration { return o.crowd.WarmUp + o.crowd.Curve.Length() }
+
+// inTime reports whether shoppers still came at a time.
+func (o *open) inTime(at time.Duration) bool {
+	ended := time.Duration(o.ended.Load())
+	return at <= o.last() && (ended == 0 || at <= ended)
+}
+
 // dispatch sends everything at its time, until all is done or the context ends.
 func (o *open) dispatch(ctx context.Context) {
+	defer o.meter.stop(o.since)
 	for a := range o.crowd.Arrivals() {
 		if !o.until(ctx, a.At, false) {
 			return
 		}
+		if !a.WarmUp {
+			o.meter.start(o.since)
+		}
 		o.come(a)
 	}
-	last := o.crowd.WarmUp + o.crowd.Curve.Length()
+	last := o.last()
 	o.until(ctx, last, false)
+	o.meter.stop(o.since)
 	settles := o.crowd.SettleAfter + o.visit.Timeout
 	retries := time.Duration(o.crowd.Retries) * (pauseMax/8 + o.visit.Timeout)
 	o.until(ctx, last+min(lastWordMax+o.crowd.SettleAfter, settles+retries+o.visit.Timeout), true)
@@ -232,8 +266,19 @@ func (o *open) dispatchOne(r *request) {
 	select {
 	case o.jobs <- r:
 	default:
-		s.leave(r)
+		s.leave(r, noConnection)
 		o.giveUp(r)
+	}
+}
+
+// drop notes a request whose time has not come and that is never sent.
+func (o *open) drop(r *request, c cause) {
+	if !r.visit.WarmUp {
+		s := o.record.shards[0]
+		s.mu.Lock()
+		s.planned++
+		s.unsent[c]++
+		s.mu.Unlock()
 	}
 }
 
@@ -261,6 +306,9 @@ func (o *open) nudge() {
 // end notes that nothing more comes of a request.
 func (o *open) end(r *request) {
 	v := r.visit
+	if r.call == reserve && r.word != "" && !v.WarmUp {
+		o.record.shards[int(v.Number)%len(o.record.shards)].shopper(r, o.inTime(r.answered))
+	}
 	if r.call == reserve && v.open.Add(-1) == 0 && v.SKU == 0 && !v.WarmUp && (v.won.Load() || v.lost.Load()) {
 		o.fairness.add(&v.Arrival, v.won.Load())
 	}
@@ -277,7 +325,7 @@ func (o *open) giveUp(r *request) {
 	o.end(r)
 }
 
-// collect looks at each second when it is over.
+// collect looks at each second when it is over. If it comes late, several are.
 func (o *open) collect(ctx context.Context, cut context.CancelCauseFunc) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -285,25 +333,41 @@ func (o *open) collect(ctx context.Context, cut context.CancelCauseFunc) {
 	for {
 		select {
 		case <-ctx.Done():
-			o.record.roll(o.crowd.WarmUp)
+			for len(o.record.seconds) <= secondOf(o.since()) {
+				o.record.roll()
+			}
 			return
 		case <-ticker.C:
 		}
-		n := len(o.record.seconds)
-		o.record.roll(o.crowd.WarmUp)
-		o.stock = append(o.stock, o.stockLeft(ctx))
-		s := o.record.second(n, o.crowd.WarmUp)
-		s.StockLeft = o.stock[n]
-		if o.visit.Watch != nil {
-			o.visit.Watch(s, report.Summary(o.record.answered))
+		planned, first := int64(0), len(o.record.seconds)
+		for over := secondOf(o.since()); len(o.record.seconds) < over; {
+			planned += o.over(ctx, len(o.record.seconds)+1 == over)
 		}
-		if silent++; o.record.heard(n) || s.Planned == 0 {
+		if silent++; planned == 0 || o.record.heard(first) {
 			silent = 0
 		}
 		if silent >= silenceMax {
 			cut(errTargetGone)
 		}
 	}
+}
+
+// over ends a second and tells of it. It returns how many requests were planned in it. Only the last one has the stock
+// of now.
+func (o *open) over(ctx context.Context, last bool) int64 {
+	n := len(o.record.seconds)
+	o.record.roll()
+	var left *int64
+	if last {
+		left = o.stockLeft(ctx)
+	}
+	o.stock = append(o.stock, left)
+	s := o.record.second(n)
+	s.StockLeft = left
+	if o.visit.Watch != nil {
+		o.visit.Watch(s, report.Summary(o.record.answered))
+	}
+	return s.Planned
 }
 
 func (o *open) stockLeft(ctx context.Context) *int64 {

@@ -31,6 +31,7 @@ func indexOf(w report.Word) int { return slices.Index(report.Words, w) }
 
 // record has the figures of a run. Each worker writes into one of its shards.
 type record struct {
+	warmUp time.Duration // in whole seconds: each second has shoppers of the warm-up, or others
 	shards []*shard
 
 	// Of the collector alone.
@@ -40,73 +41,117 @@ type record struct {
 
 type second struct{ p50MS, p99MS float64 }
 
-type shard struct {
-	mu       sync.Mutex
-	outcomes [calls][words]*hdrhistogram.Histogram // without the warm-up
-	codes    [calls][words]map[string]int64
-	answered *hdrhistogram.Histogram // since the last second
-	seconds  []perSecond
-
-	planned, sent, late, waited, unsent int64 // without the warm-up
-	worst                               time.Duration
-	answeredAt                          time.Duration // by the target; 0: never
+// tally counts what ended in one way, without the warm-up.
+type tally struct {
+	latency *hdrhistogram.Histogram
+	inTime  int64 // while shoppers came
+	codes   map[string]int64
 }
 
+func (t *tally) add(took time.Duration, inTime bool) {
+	report.Record(t.latency, took)
+	if inTime {
+		t.inTime++
+	}
+}
+
+func (t *tally) code(code string) {
+	if code == "" {
+		return
+	}
+	if _, known := t.codes[code]; !known && len(t.codes) >= codesMax {
+		code = "other"
+	}
+	t.codes[code]++
+}
+
+type shard struct {
+	warmUp time.Duration
+
+	mu       sync.Mutex
+	outcomes [calls][words]tally
+	shoppers [words]tally
+	answered map[int]*hdrhistogram.Histogram // by second, of those that are not over
+	over     int                             // seconds that are over: nothing more is added to them
+	seconds  []perSecond
+
+	// Without the warm-up.
+	planned, sent, late, waited int64
+	unsent                      [causes]int64
+	worst                       time.Duration
+	answeredAt                  time.Duration // by the target; 0: never
+}
+
+// perSecond counts reservations: in the warm-up those of its shoppers, and after it those of the others.
 type perSecond struct {
 	planned, sent, late int64
 	outcomes            [words]int64
 }
 
-func newRecord(shards int) *record {
-	r := &record{answered: report.NewHistogram()}
+func newRecord(shards int, warmUp time.Duration) *record {
+	r := &record{warmUp: warmUp, answered: report.NewHistogram()}
+	newTally := func() tally { return tally{latency: report.NewHistogram(), codes: map[string]int64{}} }
 	for range shards {
-		s := &shard{answered: report.NewHistogram()}
+		s := &shard{warmUp: warmUp, answered: map[int]*hdrhistogram.Histogram{}}
 		for c := range s.outcomes {
 			for w := range s.outcomes[c] {
-				s.outcomes[c][w] = report.NewHistogram()
-				s.codes[c][w] = map[string]int64{}
+				s.outcomes[c][w] = newTally()
 			}
+		}
+		for w := range s.shoppers {
+			s.shoppers[w] = newTally()
 		}
 		r.shards = append(r.shards, s)
 	}
 	return r
 }
 
-// at returns the counts of the second of a time.
-func (s *shard) at(t time.Duration) *perSecond {
-	n := int(max(0, t) / time.Second)
-	for len(s.seconds) <= n {
+// warm reports whether a second belongs to the warm-up.
+func warm(second int, warmUp time.Duration) bool { return time.Duration(second)*time.Second < warmUp }
+
+// at returns the counts of a second, or nil if a request does not count in it: a second has reservations only, and a
+// late one of the warm-up is in none.
+func (s *shard) at(second int, r *request) *perSecond {
+	if r.call != reserve || r.visit.WarmUp != warm(second, s.warmUp) {
+		return nil
+	}
+	for len(s.seconds) <= second {
 		s.seconds = append(s.seconds, perSecond{})
 	}
-	return &s.seconds[n]
+	return &s.seconds[second]
 }
+
+func secondOf(t time.Duration) int { return int(max(0, t) / time.Second) }
 
 // plan notes a request that is to be sent.
 func (s *shard) plan(r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.at(r.planned).planned++
+	if at := s.at(secondOf(r.planned), r); at != nil {
+		at.planned++
+	}
 	if !r.visit.WarmUp {
 		s.planned++
 	}
 }
 
-// send notes a request that is sent now.
-func (s *shard) send(r *request, now time.Duration) {
+// send notes a request that was sent at a time.
+func (s *shard) send(r *request, at time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	late := now-r.planned > lateAfter
+	late := at-r.planned > lateAfter
 	own := late && (r.free || r.dispatched-r.planned > lateAfter)
-	at := s.at(r.planned)
-	at.sent++
-	if own {
-		at.late++
+	if second := s.at(secondOf(r.planned), r); second != nil {
+		second.sent++
+		if own {
+			second.late++
+		}
 	}
 	if r.visit.WarmUp {
 		return
 	}
 	s.sent++
-	s.worst = max(s.worst, now-r.planned)
+	s.worst = max(s.worst, at-r.planned)
 	switch {
 	case own:
 		s.late++
@@ -115,56 +160,66 @@ func (s *shard) send(r *request, now time.Duration) {
 	}
 }
 
-// leave notes a request that is never sent.
-func (s *shard) leave(r *request) {
+// leave notes a planned request that is never sent.
+func (s *shard) leave(r *request, c cause) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !r.visit.WarmUp {
-		s.unsent++
+		s.unsent[c]++
 	}
 }
 
 // end notes what became of a request.
-func (s *shard) end(r *request, a *answer, now time.Duration) {
+func (s *shard) end(r *request, a *answer, now time.Duration, inTime bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := indexOf(a.word)
 	if a.code != codeNoAnswer && a.code != codeGaveUp && a.code != codeNotSent {
 		s.answeredAt = now
 	}
-	s.at(now).outcomes[w]++
-	report.Record(s.answered, now-r.planned)
+	second := max(secondOf(now), s.over)
+	if at := s.at(second, r); at != nil {
+		at.outcomes[w]++
+		if s.answered[second] == nil {
+			s.answered[second] = report.NewHistogram()
+		}
+		report.Record(s.answered[second], now-r.planned)
+	}
 	if r.visit.WarmUp {
 		return
 	}
-	report.Record(s.outcomes[r.call][w], now-r.planned)
-	if a.code != "" {
-		codes := s.codes[r.call][w]
-		if _, known := codes[a.code]; !known && len(codes) >= codesMax {
-			a.code = "other"
-		}
-		codes[a.code]++
-	}
+	s.outcomes[r.call][w].add(now-r.planned, inTime)
+	s.outcomes[r.call][w].code(a.code)
+}
+
+// shopper notes how a reservation and its repetitions ended.
+func (s *shard) shopper(r *request, inTime bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shoppers[indexOf(r.word)].add(r.answered-r.visit.At, inTime)
 }
 
 // roll ends a second.
-func (r *record) roll(warmUp time.Duration) {
-	all := report.NewHistogram()
+func (r *record) roll() {
+	n, all := len(r.seconds), report.NewHistogram()
 	for _, s := range r.shards {
 		s.mu.Lock()
-		all.Merge(s.answered)
-		s.answered.Reset()
+		if h := s.answered[n]; h != nil {
+			all.Merge(h)
+			delete(s.answered, n)
+		}
+		s.over = n + 1
 		s.mu.Unlock()
 	}
-	if time.Duration(len(r.seconds))*time.Second >= warmUp {
+	if !warm(n, r.warmUp) {
 		r.answered.Merge(all)
 	}
 	r.seconds = append(r.seconds, second{report.Quantile(all, 50), report.Quantile(all, 99)})
 }
 
 // second returns a second by its number. Its planned times count, and for outcomes the times of their answers.
-func (r *record) second(n int, warmUp time.Duration) report.Second {
-	s := report.Second{Second: n, WarmUp: time.Duration(n)*time.Second < warmUp, Outcomes: map[report.Word]int64{}}
+func (r *record) second(n int) report.Second {
+	s := report.Second{Second: n, WarmUp: warm(n, r.warmUp), Outcomes: map[report.Word]int64{}}
 	for _, shard := range r.shards {
 		shard.mu.Lock()
 		if n < len(shard.seconds) {
@@ -187,13 +242,26 @@ func (r *record) second(n int, warmUp time.Duration) report.Second {
 }
 
 // of sums up the outcomes of a kind of call.
-func (r *record) of(c call, measured time.Duration) (outcomes []report.Outcome, requests int64) {
+func (r *record) of(c call, length time.Duration) (outcomes []report.Outcome, requests int64) {
+	return r.sum(length, func(s *shard) *[words]tally { return &s.outcomes[c] })
+}
+
+// ofShoppers sums up how shoppers fared.
+func (r *record) ofShoppers(length time.Duration) []report.Outcome {
+	outcomes, _ := r.sum(length, func(s *shard) *[words]tally { return &s.shoppers })
+	return outcomes
+}
+
+// sum adds up tallies. Rates are those of the time while shoppers came: what came after it is no part of them.
+func (r *record) sum(length time.Duration, of func(*shard) *[words]tally) (outcomes []report.Outcome, requests int64) {
 	for w, word := range report.Words {
-		all, codes := report.NewHistogram(), map[string]int64{}
+		all, codes, inTime := report.NewHistogram(), map[string]int64{}, int64(0)
 		for _, s := range r.shards {
 			s.mu.Lock()
-			all.Merge(s.outcomes[c][w])
-			for code, n := range s.codes[c][w] {
+			t := &of(s)[w]
+			all.Merge(t.latency)
+			inTime += t.inTime
+			for code, n := range t.codes {
 				codes[code] += n
 			}
 			s.mu.Unlock()
@@ -202,8 +270,8 @@ func (r *record) of(c call, measured time.Duration) (outcomes []report.Outcome, 
 		if len(codes) > 0 {
 			o.Codes = codes
 		}
-		if measured > 0 {
-			o.PerSecond = float64(o.Count) / measured.Seconds()
+		if length > 0 {
+			o.PerSecond = float64(inTime) / length.Seconds()
 		}
 		requests += o.Count
 		outcomes = append(outcomes, o)

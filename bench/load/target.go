@@ -16,6 +16,8 @@ type Target struct {
 	addr string // host:port
 	host string // for the Host header
 	tls  *tls.Config
+
+	dialer net.Dialer
 }
 
 // NewTarget reads the URL of a server. A host other than this machine must be named a second time as one that may be
@@ -49,11 +51,12 @@ func (t *Target) dial(timeout time.Duration) (*Conn, error) {
 	if t.addr == "" {
 		return nil, errors.New("no target")
 	}
-	dialer := &net.Dialer{Timeout: timeout}
+	dialer := t.dialer
+	dialer.Timeout = timeout
 	var c net.Conn
 	var err error
 	if t.tls != nil {
-		c, err = tls.DialWithDialer(dialer, "tcp", t.addr, t.tls)
+		c, err = tls.DialWithDialer(&dialer, "tcp", t.addr, t.tls)
 	} else {
 		c, err = dialer.Dial("tcp", t.addr)
 	}

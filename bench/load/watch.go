@@ -27,6 +27,61 @@ func cpuTime() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
+// meter measures the processor time of a while.
+type meter struct {
+	running  bool
+	from, to time.Duration
+	before   time.Duration
+	used     time.Duration
+}
+
+// start begins to measure, once.
+func (m *meter) start(now func() time.Duration) {
+	if !m.running && m.to == 0 {
+		m.running, m.from, m.before = true, now(), cpuTime()
+	}
+}
+
+func (m *meter) stop(now func() time.Duration) {
+	if m.running {
+		m.running, m.to, m.used = false, now(), cpuTime()-m.before
+	}
+}
+
+// share is that of all cores.
+func (m *meter) share() float64 {
+	if m.to <= m.from {
+		return 0
+	}
+	return min(1, m.used.Seconds()/(m.to-m.from).Seconds()/float64(runtime.GOMAXPROCS(0)))
+}
+
+// cause says why a request was never sent.
+type cause uint8
+
+const (
+	noConnection cause = iota // all were in use
+	noFile
+	noPort
+	tooMany  // for later
+	runEnded // before its time came
+	causes
+	none
+)
+
+var causeNames = [causes]string{"connections", "open_files", "ports", "later", "end"}
+
+// causeOf tells what this machine lacks for a connection, where it is not the target's fault that there is none.
+func causeOf(err error) cause {
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return noFile
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return noPort
+	}
+	return none
+}
+
 // heard reports whether anything was answered in a second.
 func (r *record) heard(second int) bool {
 	heard := false
@@ -52,30 +107,37 @@ func judge(g *report.Generator) {
 	if g.CPU > CPUShareMax {
 		why("it used %.0f %% of its %d cores: lower the rate, or run it on a larger machine", 100*g.CPU, runtime.GOMAXPROCS(0))
 	}
-	if unsent := share(g.Unsent); unsent > unsentShareMax {
-		why("%.1f %% of the requests were never sent, because all of %d connections were in use for too long: raise --connections, or the target cannot bear the rate",
-			100*unsent, g.Connections)
+	for c, because := range [...]string{
+		noConnection: fmt.Sprintf("all of %d connections were in use for too long: raise --connections, or the target cannot bear the rate", g.Connections),
+		noFile:       "this machine allows no more open files: raise its limit (ulimit -n), or lower --connections",
+		noPort:       "this machine has no free port for another connection: widen net.ipv4.ip_local_port_range, or lower --connections",
+		tooMany:      fmt.Sprintf("more than %d requests waited for their time: lower --retries, or the rate", laterMax),
+	} {
+		if unsent := share(g.UnsentWhy[causeNames[c]]); unsent > unsentShareMax {
+			why("%.1f %% of the requests were never sent, because %s", 100*unsent, because)
+		}
 	}
 }
 
 // visited sums up a run.
-func (o *open) visited(cause error, ended, cpu time.Duration) *Visited {
+func (o *open) visited(cut error, ended time.Duration) *Visited {
 	c := o.crowd
 	v := &Visited{Length: min(max(0, ended-c.WarmUp), c.Curve.Length())}
-	if cause != nil {
-		v.Cut = &report.Cut{AtMS: inMS(ended), Why: cause.Error()}
-		if errors.Is(cause, context.Canceled) {
+	if cut != nil {
+		v.Cut = &report.Cut{AtMS: inMS(ended), Why: cut.Error()}
+		if errors.Is(cut, context.Canceled) {
 			v.Cut.Why, v.Cut.Interrupted = "interrupted", true
 		}
 	}
 	v.Outcomes, _ = o.record.of(reserve, v.Length)
+	v.Shoppers = o.record.ofShoppers(v.Length)
 	for _, call := range []call{confirm, release} {
 		if outcomes, n := o.record.of(call, v.Length); n > 0 {
 			v.Settles = append(v.Settles, report.Settle{Call: callNames[call], Outcomes: outcomes})
 		}
 	}
 	for n := range o.record.seconds {
-		s := o.record.second(n, c.WarmUp)
+		s := o.record.second(n)
 		if n < len(o.stock) {
 			s.StockLeft = o.stock[n]
 		}
@@ -83,19 +145,23 @@ func (o *open) visited(cause error, ended, cpu time.Duration) *Visited {
 	}
 	g := &v.Generator
 	g.LateMS, g.Connections, g.Peak = inMS(lateAfter), o.visit.Connections, int(o.peak.Load())
+	g.UnsentWhy = map[string]int64{}
 	var worst time.Duration
 	for _, s := range o.record.shards {
 		g.Planned += s.planned
 		g.Sent += s.sent
 		g.Late += s.late
 		g.Waited += s.waited
-		g.Unsent += s.unsent
+		for c, n := range s.unsent {
+			if n > 0 {
+				g.Unsent += n
+				g.UnsentWhy[causeNames[c]] += n
+			}
+		}
 		worst = max(worst, s.worst)
 	}
 	g.WorstMS = inMS(worst)
-	if ended > 0 {
-		g.CPU = min(1, cpu.Seconds()/ended.Seconds()/float64(runtime.GOMAXPROCS(0)))
-	}
+	g.CPU = o.meter.share()
 	if v.Cut == nil {
 		judge(g)
 	}

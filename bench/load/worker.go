@@ -43,25 +43,43 @@ func (w *openWorker) hangUp() {
 // serve sends a request and decides what comes of it.
 func (w *openWorker) serve(r *request) {
 	patience := r.visit.At + w.crowd.Patience
-	if w.hard.Err() != nil || r.call == reserve && r.visit.Impatient && w.since() >= patience {
-		w.shard.leave(r)
-		w.giveUp(r)
+	impatient := r.call == reserve && r.visit.Impatient
+	switch {
+	case w.hard.Err() != nil:
+		w.leave(r, runEnded)
+		return
+	case impatient && w.since() >= patience:
+		w.leave(r, noConnection)
 		return
 	}
-	a := w.exchange(r, patience)
+	a, unsent := w.exchange(r, patience)
+	if unsent != none {
+		w.leave(r, unsent)
+		return
+	}
 	now := w.since()
-	w.shard.end(r, &a, now)
+	w.shard.end(r, &a, now, w.inTime(now))
+	r.word, r.answered = a.word, now
 	r.unknown = r.unknown || a.word == report.Unknown
 	if a.again && r.repeats < w.crowd.Retries && a.code != codeGaveUp {
 		next := *r
 		next.repeats++
 		next.planned = now + max(a.after, pauseBefore(next.repeats))
-		if w.again(&next) {
+		switch {
+		case impatient && next.planned >= patience: // nobody is there then
+		case w.again(&next):
 			return
+		default:
+			w.drop(&next, tooMany)
 		}
-		w.shard.leave(&next)
 	}
 	w.decide(r, &a, now)
+}
+
+// leave ends a request that is never sent.
+func (w *openWorker) leave(r *request, c cause) {
+	w.shard.leave(r, c)
+	w.giveUp(r)
 }
 
 // pauseBefore is how long a client waits before a repetition: twice as long each time, and never all clients alike.
@@ -70,25 +88,30 @@ func pauseBefore(repeat int) time.Duration {
 	return pause/2 + rand.N(pause/2) // the plan has no part in it
 }
 
-// exchange sends the request, on a fresh connection if need be.
-func (w *openWorker) exchange(r *request, patience time.Duration) answer {
+// exchange sends the request, on a fresh connection if need be. If it was not sent by the generator's own fault, it says why.
+func (w *openWorker) exchange(r *request, patience time.Duration) (answer, cause) {
 	timeout, late := w.visit.Timeout, codeNoAnswer
 	if r.call == reserve && r.visit.Impatient {
 		if left := patience - w.since(); left < timeout {
 			timeout, late = max(left, time.Millisecond), codeGaveUp
 		}
 	}
-	w.shard.send(r, w.since())
-	if w.conn != nil && w.since()-w.used > idleMax {
+	begun := w.since()
+	if w.conn != nil && begun-w.used > idleMax {
 		w.hangUp()
 	}
+	var failed error
 	if w.conn == nil {
-		var err error
-		if w.conn, err = w.visit.Target.dial(timeout); err != nil {
-			return answer{word: report.Refused, code: codeNotSent, again: true}
+		if w.conn, failed = w.visit.Target.dial(timeout); failed == nil {
+			conn := w.conn.net
+			w.unwatch = context.AfterFunc(w.hard, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+		} else if c := causeOf(failed); c != none {
+			return answer{}, c
 		}
-		conn := w.conn.net
-		w.unwatch = context.AfterFunc(w.hard, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	}
+	w.shard.send(r, begun)
+	if failed != nil {
+		return answer{word: report.Refused, code: codeNotSent, again: true}, none
 	}
 	w.buf = w.write(w.buf[:0], r)
 	w.conn.timeout = timeout
@@ -96,13 +119,13 @@ func (w *openWorker) exchange(r *request, patience time.Duration) answer {
 	w.used = w.since()
 	if err != nil {
 		w.hangUp()
-		return answer{word: report.Unknown, code: late, again: true}
+		return answer{word: report.Unknown, code: late, again: true}, none
 	}
 	a := response.read()
 	if response.close {
 		w.hangUp()
 	}
-	return a
+	return a, none
 }
 
 // write appends the request. Its key is the same in each repetition, and no other's.
@@ -163,7 +186,7 @@ func (w *openWorker) settle(r *request, id string, now time.Duration) {
 	}
 	w.under.Add(1)
 	if !w.again(next) {
-		w.shard.leave(next)
+		w.drop(next, tooMany)
 		w.under.Add(-1)
 	}
 }

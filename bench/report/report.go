@@ -3,10 +3,14 @@
 // nothing and prints nothing.
 package report
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// Version is the version of the JSON. A reader refuses a newer one.
-const Version = 1
+// Version is the version of the JSON. A reader refuses a newer one. In version 1, rates and seconds also have what came
+// after the last shopper, and seconds also have confirmations, releases and late answers of the warm-up.
+const Version = 2
 
 // The exit codes of a run, beside the usual ones of the command line.
 const (
@@ -21,11 +25,14 @@ const (
 
 // Report is the record of a run.
 type Report struct {
-	Version    int         `json:"version"`
-	Stamp      Stamp       `json:"stamp"`
-	Plan       Plan        `json:"plan"`
-	ElapsedMS  float64     `json:"elapsed_ms"` // of what was measured: without the warm-up
-	Outcomes   []Outcome   `json:"outcomes"`   // of shoppers' requests, without those of the warm-up
+	Version   int       `json:"version"`
+	Stamp     Stamp     `json:"stamp"`
+	Plan      Plan      `json:"plan"`
+	ElapsedMS float64   `json:"elapsed_ms"` // of what was measured: without the warm-up
+	Outcomes  []Outcome `json:"outcomes"`   // of shoppers' requests, each repetition by itself, without those of the warm-up
+	// Shoppers counts each request together with its repetitions, as its last answer. Its latency counts from when the
+	// shopper came. Version 1 has none.
+	Shoppers   []Outcome   `json:"shoppers,omitempty"`
 	Settles    []Settle    `json:"settles,omitempty"`
 	Seconds    []Second    `json:"seconds"`
 	Generator  Generator   `json:"generator"`
@@ -107,7 +114,7 @@ var Words = []Word{Accepted, Replayed, SoldOut, Limited, Shed, Unknown, Refused}
 type Outcome struct {
 	Name      Word    `json:"outcome"`
 	Count     int64   `json:"count"`
-	PerSecond float64 `json:"per_second"`
+	PerSecond float64 `json:"per_second"` // of those answered while shoppers came, so fewer than Count by what came later
 	Latency   Latency `json:"latency"`
 	// Codes has the codes of problem documents, or "no_answer" and "gave_up" for what had no answer.
 	Codes map[string]int64 `json:"codes,omitempty"`
@@ -119,11 +126,12 @@ type Settle struct {
 	Outcomes []Outcome `json:"outcomes"`
 }
 
-// Second is one second of the run.
+// Second is one second of the run. It has reservations alone: no confirmations and no releases. A second of the warm-up has
+// those of its shoppers, and the others have those of the others.
 type Second struct {
 	Second  int   `json:"second"`            // since the first arrival; the first is 0
 	WarmUp  bool  `json:"warm_up,omitempty"` // it is left out of everything else
-	Planned int64 `json:"planned"`           // requests that were to be sent in it, of shoppers and their retries
+	Planned int64 `json:"planned"`           // requests that were to be sent in it, repetitions too
 	Sent    int64 `json:"sent"`              // of those planned
 	Late    int64 `json:"late"`              // of those planned: sent late by the generator's own fault
 
@@ -136,18 +144,32 @@ type Second struct {
 
 // Generator is what the generator saw of itself.
 type Generator struct {
-	Planned     int64    `json:"planned"` // requests, without those of the warm-up
-	Sent        int64    `json:"sent"`
-	Late        int64    `json:"late"`      // sent more than LateMS after their time although a connection was free
-	Waited      int64    `json:"waited"`    // sent more than LateMS after their time because all connections were in use
-	Unsent      int64    `json:"unsent"`    // never sent
-	LateMS      float64  `json:"late_ms"`   // what counts as late
-	WorstMS     float64  `json:"worst_ms"`  // the latest send, for whatever reason
-	CPU         float64  `json:"cpu_share"` // of all its cores, 0 to 1
-	Connections int      `json:"connections"`
-	Peak        int      `json:"connections_peak"` // in use at once
-	Bottleneck  bool     `json:"bottleneck"`
-	Why         []string `json:"why,omitempty"`
+	Planned int64 `json:"planned"` // requests of all kinds, without those of the warm-up
+	Sent    int64 `json:"sent"`
+	Late    int64 `json:"late"`   // sent more than LateMS after their time although a connection was free
+	Waited  int64 `json:"waited"` // sent more than LateMS after their time because all connections were in use
+	Unsent  int64 `json:"unsent"` // never sent: Planned without Sent
+	// UnsentWhy counts them by what was lacking: connections, open_files, ports, or later, the places for requests whose
+	// time has not come; or by end, if the run ended before they were sent.
+	UnsentWhy   map[string]int64 `json:"unsent_why,omitempty"`
+	LateMS      float64          `json:"late_ms"`   // what counts as late
+	WorstMS     float64          `json:"worst_ms"`  // the latest send, for whatever reason
+	CPU         float64          `json:"cpu_share"` // of all its cores while shoppers came, 0 to 1
+	Connections int              `json:"connections"`
+	Peak        int              `json:"connections_peak"` // in use at once
+	Bottleneck  bool             `json:"bottleneck"`
+	Why         []string         `json:"why,omitempty"`
+}
+
+// UnsentText says, for people, why requests were never sent, by a name of UnsentWhy.
+func UnsentText(why string) string {
+	if text := map[string]string{
+		"connections": "all connections were in use", "open_files": "there were too many open files", "ports": "no port was free",
+		"later": "too many requests waited for their time", "end": "the run ended before",
+	}[why]; text != "" {
+		return text
+	}
+	return why
 }
 
 // Fairness says who won against when they came, of all who wanted the most wanted SKU. Winners were accepted, losers
@@ -175,7 +197,7 @@ type Slice struct {
 	Losers  int64   `json:"losers"`
 }
 
-// Threshold is a condition that the run was held to.
+// Threshold is what the run was held to.
 type Threshold struct {
 	Text  string  `json:"text"` // as it was given
 	Value float64 `json:"value"`
@@ -204,6 +226,8 @@ type Truth struct {
 	RedisUnits *int64  `json:"redis_units,omitempty"`
 	MySQLUnits *int64  `json:"mysql_units,omitempty"`
 	WaitedMS   float64 `json:"waited_ms"` // until MySQL had caught up
+
+	Interrupted bool `json:"interrupted,omitempty"` // by a person
 }
 
 // Cut says why a run ended before its planned end.
@@ -214,19 +238,34 @@ type Cut struct {
 }
 
 // Outcome returns the outcome of a word. It is nil if the report lacks it.
-func (r *Report) Outcome(name Word) *Outcome {
-	for i := range r.Outcomes {
-		if r.Outcomes[i].Name == name {
-			return &r.Outcomes[i]
+func (r *Report) Outcome(name Word) *Outcome { return outcome(r.Outcomes, name) }
+
+// Shopper returns how shoppers fared, by a word. It is nil if the report lacks it.
+func (r *Report) Shopper(name Word) *Outcome { return outcome(r.Shoppers, name) }
+
+func outcome(of []Outcome, name Word) *Outcome {
+	for i := range of {
+		if of[i].Name == name {
+			return &of[i]
 		}
 	}
 	return nil
 }
 
+// Measured are the seconds in which shoppers came all the time, without the warm-up.
+func (r *Report) Measured() []Second {
+	return slices.DeleteFunc(slices.Clone(r.Seconds), func(s Second) bool {
+		return s.WarmUp || float64(s.Second+1)*1e3 > r.Plan.WarmUpMS+r.ElapsedMS
+	})
+}
+
 // Answers is the number of all requests with an outcome.
-func (r *Report) Answers() (n int64) {
-	for i := range r.Outcomes {
-		n += r.Outcomes[i].Count
+func (r *Report) Answers() int64 { return Count(r.Outcomes) }
+
+// Count is how many requests have an outcome.
+func Count(outcomes []Outcome) (n int64) {
+	for i := range outcomes {
+		n += outcomes[i].Count
 	}
 	return n
 }
@@ -237,7 +276,7 @@ func (r *Report) ExitCode() int {
 	switch {
 	case r.Truth.Verdict == Wrong:
 		return ExitTruth
-	case r.Cut != nil && r.Cut.Interrupted:
+	case r.Cut != nil && r.Cut.Interrupted, r.Truth.Interrupted:
 		return ExitInterrupted
 	case r.Cut != nil:
 		return ExitFailed

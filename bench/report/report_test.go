@@ -2,9 +2,13 @@ package report
 
 import (
 	"bytes"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +29,8 @@ func sample() *Report {
 			Record(h, time.Duration(n+1)*time.Millisecond)
 		}
 		r.Outcomes = append(r.Outcomes, Outcome{Name: name, Count: int64(i), PerSecond: float64(i), Latency: LatencyOf(h)})
+		Record(h, time.Second)
+		r.Shoppers = append(r.Shoppers, Outcome{Name: name, Count: int64(i) + 1, PerSecond: float64(i), Latency: LatencyOf(h)})
 	}
 	return r
 }
@@ -61,6 +67,7 @@ func TestReportsThatDoNotFitTogetherAreRefused(t *testing.T) {
 		"outcome missing": {func(r *Report) { r.Outcomes = r.Outcomes[1:] }, "want 7"},
 		"another word":    {func(r *Report) { r.Outcomes[0].Name = "won" }, `"won"`},
 		"count":           {func(r *Report) { r.Outcomes[3].Count++ }, "latencies of 3"},
+		"no shoppers":     {func(r *Report) { r.Shoppers = nil }, "shoppers: 0 outcomes"},
 		"histogram":       {func(r *Report) { r.Outcomes[3].Latency.Histogram = "AAAA" }, "histogram"},
 		"seconds":         {func(r *Report) { r.Seconds[1].Second = 2 }, "second 2"},
 		"second's p50":    {func(r *Report) { r.Seconds[1].P50MS = -1 }, "second 1: p50 of -1 ms"},
@@ -158,4 +165,77 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("exit code %d of a report that leads to %d was read", r.Exit, r.ExitCode())
 		}
 	})
+}
+
+// The first version has no shoppers.
+func TestAReportOfTheFirstVersionIsRead(t *testing.T) {
+	t.Parallel()
+	want := sample()
+	want.Version, want.Shoppers = 1, nil
+	var file bytes.Buffer
+	if err := want.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Seconds count as measured only where shoppers came all the time.
+func TestSecondsAreMeasuredWhileShoppersCome(t *testing.T) {
+	t.Parallel()
+	r := &Report{Plan: Plan{WarmUpMS: 2000}, ElapsedMS: 2500}
+	for n := range 8 {
+		r.Seconds = append(r.Seconds, Second{Second: n, WarmUp: n < 2})
+	}
+	if got := r.Measured(); len(got) != 2 || got[0].Second != 2 || got[1].Second != 3 {
+		t.Errorf("%+v, want the seconds 2 and 3: 4 has half a second of shoppers", got)
+	}
+}
+
+// What is no file is written into, and a link is followed; neither is replaced by a file.
+func TestWhatIsNoFileIsWrittenInto(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pipe, file, link := filepath.Join(dir, "pipe"), filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(file, []byte("older"), 0o600), os.Symlink(file, link)); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan string)
+	go func() {
+		text, _ := os.ReadFile(pipe)
+		read <- string(text)
+	}()
+	write := func(to io.Writer) error { _, err := io.WriteString(to, "new"); return err }
+	for _, path := range []string{pipe, link, "/dev/null", filepath.Join(dir, "fresh")} {
+		if err := errors.Join(CanWrite(path), WriteWhole(path, write)); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if got := <-read; got != "new" {
+		t.Errorf("through the pipe came %q", got)
+	}
+	if text, err := os.ReadFile(file); string(text) != "new" || err != nil {
+		t.Errorf("behind the link is %q, %v", text, err)
+	}
+	for path, kind := range map[string]fs.FileMode{pipe: fs.ModeNamedPipe, link: fs.ModeSymlink} {
+		if info, err := os.Lstat(path); err != nil || info.Mode().Type() != kind {
+			t.Errorf("%s: %v, %v", path, info, err)
+		}
+	}
+	if err := WriteWhole("/dev/full", write); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a full device: %v", err)
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "none", "x"), filepath.Join(file, "x")} {
+		if CanWrite(path) == nil || WriteWhole(path, write) == nil {
+			t.Errorf("%s can be written", path)
+		}
+	}
+	if left, err := os.ReadDir(dir); len(left) != 4 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }

@@ -9,70 +9,81 @@ import (
 	"time"
 )
 
-// Condition is a threshold that a run is held to, such as p99<50ms.
-type Condition struct {
-	text   string
-	word   Word
-	metric string // a percentile, share, rate or fairness
-	than   string // < or <=, > or >=
-	bound  float64
+// Want is a threshold that a run is to meet, such as p99<50ms.
+type Want struct {
+	text    string
+	shopper bool // it speaks about shoppers with all their repetitions, and not about single requests
+	word    Word
+	metric  string // a percentile, share, rate or fairness
+	than    string // < or <=, > or >=
+	bound   float64
 }
 
-var conditionForm = regexp.MustCompile(`^(?:(?:([a-z_]+)\.)?(p50|p90|p99|p99\.9|max)|([a-z_]+(?:/s)?))(<=|>=|<|>)(.+)$`)
+var wantForm = regexp.MustCompile(`^(shopper\.)?(?:(?:([a-z_]+)\.)?(p50|p90|p99|p99\.9|max)|([a-z_]+(?:/s)?))(<=|>=|<|>)(.+)$`)
 
-// ParseCondition reads a condition. Its left side is a percentile of an outcome (sold_out.p99; alone: of accepted), an
-// outcome (its share of all answers), an outcome per second (accepted/s), or fairness.
-func ParseCondition(text string) (Condition, error) {
-	wrong := func(err error) (Condition, error) {
-		return Condition{}, fmt.Errorf("%q: %w, such as p99<50ms, sold_out.p99<20ms, accepted>0.9, shed<0.1, accepted/s>1000 or fairness>0.8", text, err)
+// ParseWant reads a threshold. Its left side is a percentile of an outcome (sold_out.p99; alone: of accepted), an
+// outcome (its share of all answers), an outcome per second (accepted/s), or fairness. Percentiles and shares are those of
+// shoppers with all their repetitions if it begins with shopper.
+func ParseWant(text string) (Want, error) {
+	wrong := func(err error) (Want, error) {
+		return Want{}, fmt.Errorf("%q: %w, such as p99<50ms, shopper.p99<2s, sold_out.p99<20ms, accepted>0.9, shed<0.1, accepted/s>1000 or fairness>0.8", text, err)
 	}
-	parts := conditionForm.FindStringSubmatch(text)
+	parts := wantForm.FindStringSubmatch(text)
 	if parts == nil {
-		return wrong(errors.New("want a condition"))
+		return wrong(errors.New("want a threshold"))
 	}
-	name, bound := parts[1]+parts[3], parts[5]
-	c := Condition{text: text, word: Accepted, metric: parts[2], than: parts[4]}
+	name, bound := parts[2]+parts[4], parts[6]
+	w := Want{text: text, shopper: parts[1] != "", word: Accepted, metric: parts[3], than: parts[5]}
 	var err error
 	switch {
-	case c.metric != "":
+	case w.metric != "":
 		if name != "" {
-			c.word = Word(name)
+			w.word = Word(name)
 		}
 		var d time.Duration
 		d, err = time.ParseDuration(bound)
-		c.bound = float64(d.Microseconds()) / 1e3
+		w.bound = float64(d.Microseconds()) / 1e3
 		if err != nil || d <= 0 {
-			return wrong(fmt.Errorf("%q is no duration above 0: want a condition", bound))
+			return wrong(fmt.Errorf("%q is no duration above 0: want a threshold", bound))
 		}
 	case name == "fairness":
-		c.metric = name
-		c.bound, err = strconv.ParseFloat(bound, 64)
+		w.metric = name
+		w.bound, err = strconv.ParseFloat(bound, 64)
 	case len(name) > 2 && name[len(name)-2:] == "/s":
-		c.word, c.metric = Word(name[:len(name)-2]), "rate"
-		c.bound, err = strconv.ParseFloat(bound, 64)
+		w.word, w.metric = Word(name[:len(name)-2]), "rate"
+		w.bound, err = strconv.ParseFloat(bound, 64)
 	default:
-		c.word, c.metric = Word(name), "share"
-		c.bound, err = strconv.ParseFloat(bound, 64)
+		w.word, w.metric = Word(name), "share"
+		w.bound, err = strconv.ParseFloat(bound, 64)
 	}
 	switch {
-	case !slices.Contains(Words, c.word):
-		return wrong(fmt.Errorf("there is no outcome %q: want a condition", c.word))
-	case err != nil || !(c.bound >= 0 && c.bound <= 1e12):
-		return wrong(fmt.Errorf("%q is no number of 0 or above: want a condition", bound))
-	case (c.metric == "share" || c.metric == "fairness") && c.bound > 1:
-		return wrong(fmt.Errorf("%s is a share, 0 to 1: want a condition", name))
+	case !slices.Contains(Words, w.word):
+		return wrong(fmt.Errorf("there is no outcome %q: want a threshold", w.word))
+	case err != nil || !(w.bound >= 0 && w.bound <= 1e12):
+		return wrong(fmt.Errorf("%q is no number of 0 or above: want a threshold", bound))
+	case (w.metric == "share" || w.metric == "fairness") && w.bound > 1:
+		return wrong(fmt.Errorf("%s is a share, 0 to 1: want a threshold", name))
+	case w.shopper && w.metric == "fairness":
+		return wrong(errors.New("fairness is always about shoppers: want a threshold"))
 	}
-	return c, nil
+	return w, nil
 }
 
-// Of holds a report to the condition. If nothing happened that it speaks about, it is missed.
-func (c *Condition) Of(r *Report) Threshold {
-	o := r.Outcome(c.word)
+// Of holds a report to the threshold. If nothing happened that it speaks about, it is missed.
+func (w *Want) Of(r *Report) Threshold {
+	outcomes := r.Outcomes
+	if w.shopper {
+		outcomes = r.Shoppers
+	}
+	o, all := outcome(outcomes, w.word), Count(outcomes)
+	if o == nil {
+		return Threshold{Text: w.text}
+	}
 	value, known := 0.0, true
-	switch c.metric {
+	switch w.metric {
 	case "share":
-		known = r.Answers() > 0
-		value = float64(o.Count) / float64(max(1, r.Answers()))
+		known = all > 0
+		value = float64(o.Count) / float64(max(1, all))
 	case "rate":
 		value = o.PerSecond
 	case "fairness":
@@ -82,8 +93,8 @@ func (c *Condition) Of(r *Report) Threshold {
 	default:
 		known = o.Count > 0
 		l := o.Latency
-		value = map[string]float64{"p50": l.P50MS, "p90": l.P90MS, "p99": l.P99MS, "p99.9": l.P999MS, "max": l.MaxMS}[c.metric]
+		value = map[string]float64{"p50": l.P50MS, "p90": l.P90MS, "p99": l.P99MS, "p99.9": l.P999MS, "max": l.MaxMS}[w.metric]
 	}
-	met := map[string]bool{"<": value < c.bound, "<=": value <= c.bound, ">": value > c.bound, ">=": value >= c.bound}[c.than]
-	return Threshold{Text: c.text, Value: value, Met: known && met}
+	met := map[string]bool{"<": value < w.bound, "<=": value <= w.bound, ">": value > w.bound, ">=": value >= w.bound}[w.than]
+	return Threshold{Text: w.text, Value: value, Met: known && met}
 }

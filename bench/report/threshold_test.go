@@ -6,7 +6,7 @@ import (
 )
 
 // The sample has 0 to 6 requests of the outcomes, in their order, that took 1, 2, 3... ms.
-func TestConditionsAreHeldToTheReport(t *testing.T) {
+func TestThresholdsAreHeldToTheReport(t *testing.T) {
 	t.Parallel()
 	r := sample()
 	r.Fairness = &Fairness{InOrder: 0.75}
@@ -26,8 +26,15 @@ func TestConditionsAreHeldToTheReport(t *testing.T) {
 		"refused/s>6":        false,
 		"fairness>0.7":       true,
 		"fairness>0.8":       false,
+
+		// Of each word there is one shopper more, who took a second.
+		"shopper.p99>=1s":          true,
+		"shopper.sold_out.max<1s":  false,
+		"shopper.sold_out.p50<3ms": true,
+		"shopper.shed<0.178":       false, // 5 of 28
+		"shopper.shed<0.179":       true,
 	} {
-		c, err := ParseCondition(text)
+		c, err := ParseWant(text)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -41,21 +48,21 @@ func TestConditionsAreHeldToTheReport(t *testing.T) {
 		nobody.Outcomes = append(nobody.Outcomes, Outcome{Name: name})
 	}
 	for _, text := range []string{"shed<0.5", "p99<1s", "fairness>0"} {
-		c, err := ParseCondition(text)
+		c, err := ParseWant(text)
 		if err != nil || c.Of(nobody).Met {
 			t.Errorf("%s is met by a run without answers, %v", text, err)
 		}
 	}
 }
 
-func TestConditionsThatMakeNoSenseAreRefused(t *testing.T) {
+func TestThresholdsThatMakeNoSenseAreRefused(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"": "want a condition", "p99": "want a condition", "p99<50": "no duration", "p99<-5ms": "no duration", "p98<5ms": "want a condition",
+		"": "want a threshold", "p99": "want a threshold", "p99<50": "no duration", "p99<-5ms": "no duration", "p98<5ms": "want a threshold",
 		"won>0.5": `no outcome "won"`, "accepted>90": "is a share", "accepted>x": "no number", "accepted/s>-1": "no number", "won.p99<1ms": `no outcome "won"`,
-		"fairness>2": "is a share", "accepted>NaN": "no number", "accepted=1": "want a condition", ".p99<5ms": "want a condition", "acceptedp99<5ms": "want a condition",
+		"fairness>2": "is a share", "accepted>NaN": "no number", "accepted=1": "want a threshold", "shopper.fairness>0.5": "always about shoppers", "shopper.won>0.5": `no outcome "won"`, ".p99<5ms": "want a threshold", "acceptedp99<5ms": "want a threshold",
 	} {
-		if _, err := ParseCondition(text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ParseWant(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}

@@ -4,13 +4,15 @@ package truth
 
 import (
 	"context"
-	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"sluice/bench/load"
 	"sluice/bench/report"
+	"sluice/core/event"
+	"sluice/core/ledger"
 	"sluice/core/lifecycle"
 	"sluice/core/reconcile"
 	"sluice/core/stock"
@@ -20,14 +22,16 @@ import (
 // Judge judges the stock of some SKUs. Nobody else may sell them meanwhile.
 type Judge struct {
 	Redis   *redisstock.Store
-	DB      *sql.DB
-	Sweeper *reconcile.Sweeper
-	Cells   []stock.Cell  // by the SKUs of the crowd
-	CatchUp time.Duration // how long MySQL may take to have everything
+	Sweeper *reconcile.Sweeper // its books are read too
+	Cells   []stock.Cell       // by the SKUs of the crowd
+	CatchUp time.Duration      // how long MySQL may take to have everything
 
 	since int64 // Redis time, in ms
 	taken []int64
 }
+
+// rowsAtOnce bounds a page of the ledger. It is a variable for tests.
+var rowsAtOnce = 20_000
 
 const (
 	readAtOnce  = 4096
@@ -68,6 +72,9 @@ func (j *Judge) End(ctx context.Context, units []load.Units) report.Truth {
 	begun := time.Now()
 	stores, err := j.settled(ctx)
 	t.WaitedMS = float64(time.Since(begun).Milliseconds())
+	if errors.Is(ctx.Err(), context.Canceled) {
+		err = errors.New("interrupted before both stores were read")
+	}
 	if err != nil {
 		t.Reasons = []string{err.Error()}
 		return t
@@ -136,7 +143,7 @@ func (s *stores) compare(cells []stock.Cell, units []load.Units) (wrong []string
 		if len(s.redis) > 0 && s.redis[i] != s.mysql[i] {
 			wrong = append(wrong, fmt.Sprintf("SKU %d: Redis has given away %d units, and MySQL has events of %d", cell.SKU, s.redis[i], s.mysql[i]))
 		}
-		if s.mysql[i] < u.Accepted || s.mysql[i] > u.Accepted+u.Unknown {
+		if !u.Fit(s.mysql[i]) {
 			wrong = append(wrong, fmt.Sprintf("SKU %d: %d units were given away, where shoppers were told of %d, and %d are unknown to them",
 				cell.SKU, s.mysql[i], u.Accepted, u.Unknown))
 		}
@@ -219,31 +226,31 @@ func (j *Judge) caughtUp(ctx context.Context) error {
 	}, func(error) bool { return false })
 }
 
-// ledger returns the units that were taken since the run began, and those that came back, by cell.
+// ledger returns the units that were taken since the run began, and those that came back, by cell. It reads pages of a
+// bounded number of rows, because one SKU may have millions.
 func (j *Judge) ledger(ctx context.Context) (took, back []int64, err error) {
 	took, back = make([]int64, len(j.Cells)), make([]int64, len(j.Cells))
-	at := make(map[int64]int, len(j.Cells))
-	low, high := j.Cells[0].SKU, j.Cells[0].SKU
+	at := make(map[stock.Cell]int, len(j.Cells))
 	for i, c := range j.Cells {
-		at[c.SKU] = i
-		low, high = min(low, c.SKU), max(high, c.SKU)
+		at[c] = i
 	}
-	rows, err := j.DB.QueryContext(ctx, `SELECT sku_id,
-		SUM(CASE WHEN kind IN ('reserve', 'deduct') THEN quantity ELSE 0 END),
-		SUM(CASE WHEN kind IN ('release', 'expire') THEN quantity ELSE 0 END)
-		FROM ledger WHERE sku_id BETWEEN ? AND ? AND pool = ? AND redis_ms >= ? GROUP BY sku_id`, low, high, j.Cells[0].Pool, j.since)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var sku, taken, returned int64
-		if err := rows.Scan(&sku, &taken, &returned); err != nil {
-			return nil, nil, err
+	var last ledger.Recorded
+	err = j.Sweeper.Books.Moments().Histories(ctx, j.Cells, rowsAtOnce, func(e *ledger.Recorded) error {
+		if e.Cell == last.Cell && e.Position == last.Position { // at the border of two pages
+			return nil
 		}
-		if i, ours := at[sku]; ours {
-			took[i], back[i] = taken, returned
+		last.Cell, last.Position = e.Cell, e.Position
+		if e.TimeMS < j.since {
+			return nil
 		}
-	}
-	return took, back, rows.Err()
+		switch e.Kind {
+		case event.KindReserve, event.KindDeduct:
+			took[at[e.Cell]] += e.Quantity
+		case event.KindRelease, event.KindExpire, event.KindRevoke, event.KindReturn:
+			back[at[e.Cell]] += e.Quantity
+		default:
+		}
+		return nil
+	})
+	return took, back, err
 }

@@ -32,7 +32,7 @@ func TestStockIsJudgedByWhatShoppersWereTold(t *testing.T) {
 	noTail := func(context.Context, func(*event.Batch) error) error { return nil }
 	judge := func() *truth.Judge {
 		j := &truth.Judge{
-			Redis: s.Store, DB: s.DB, Cells: cells, CatchUp: time.Minute,
+			Redis: s.Store, Cells: cells, CatchUp: time.Minute,
 			Sweeper: &reconcile.Sweeper{Redis: s.Store, Books: ledger.New(s.DB, nil), Tail: noTail, Now: time.Now},
 		}
 		if err := j.Begin(t.Context()); err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -69,17 +68,17 @@ type Bench struct {
 	Timeout     time.Duration `default:"5s" placeholder:"DURATION" help:"How long to wait for an answer."`
 	Seed        int64         `default:"1" placeholder:"N" between:"1-9223372036854775807" help:"The same seed makes the same shoppers."`
 
-	Want    []string      `sep:"none" placeholder:"CONDITION" help:"Fail unless this holds, such as 'p99<50ms'. May be given several times."`
+	Want    []string      `sep:"none" placeholder:"THRESHOLD" help:"Fail unless this is met, such as 'p99<50ms'. May be given several times."`
 	NoTruth bool          `help:"Do not judge stock afterwards."`
 	CatchUp time.Duration `default:"1m" placeholder:"DURATION" help:"How long to wait until MySQL has everything."`
 	Report  string        `placeholder:"PATH" help:"Write the report as JSON to this file."`
 	HTML    string        `name:"html" placeholder:"PATH" help:"Write the report as an HTML page to this file."`
 	Against string        `placeholder:"OLD.json" help:"Compare the run with an older report, in the table and on the page."`
 
-	crowd      load.Crowd
-	conditions []report.Condition
-	given      map[string]string // flags
-	target     load.Target
+	crowd  load.Crowd
+	wants  []report.Want
+	given  map[string]string // flags
+	target load.Target
 }
 
 // The stores' settings without their checks: a run against an edge alone has no stores. Kong would check each by itself.
@@ -119,12 +118,13 @@ counts for everybody who would have come in it. By default it makes SKUs of its 
 waits until MySQL has everything, and compares Redis and MySQL with what shoppers were told. It needs the stores for that:
 without their addresses it can only buy an SKU that exists, and stock stays unverified.
 
-A condition is a percentile of the time until an answer (p50, p90, p99, p99.9 or max: p99<50ms is about what was accepted,
+A threshold is a percentile of the time until an answer (p50, p90, p99, p99.9 or max: p99<50ms is about what was accepted,
 sold_out.p99<20ms about another outcome), an outcome's share of all answers (accepted>0.9), its rate (accepted/s>1000), or fairness>0.8.
-The outcomes are accepted, replayed, sold_out, limited, shed, unknown and refused. docs/bench.md explains them.
+Behind shopper. it is about shoppers with all their repetitions (shopper.p99<2s). The outcomes are accepted, replayed, sold_out, limited, shed, unknown and refused. docs/bench.md explains them.
 
-The exit code is 10 if a condition was missed, 11 if stock is wrong, 12 if this generator was the bottleneck, 7 if nothing
-was wrong and stock could not be judged, and 1 if the run could not begin or was cut short.
+The exit code is 10 if a threshold was missed, 11 if stock is wrong, 12 if this generator was the bottleneck, 7 if nothing
+was wrong and stock could not be judged, 1 if the run could not begin or was cut short, and 130 after Ctrl-C. That ends the
+run, and stock is judged all the same; the next one ends that, and what was measured is shown.
 
 Examples:
   sluice bench
@@ -184,11 +184,11 @@ func (b *Bench) Validate() error {
 		f.Include(fmt.Errorf("hold: %v: want whole seconds, 1s to %v", b.Hold, stock.HoldMax))
 	}
 	for _, text := range b.Want {
-		condition, err := report.ParseCondition(text)
+		want, err := report.ParseWant(text)
 		if err != nil {
 			f.Include(fmt.Errorf("want: %w", err))
 		}
-		b.conditions = append(b.conditions, condition)
+		b.wants = append(b.wants, want)
 	}
 	if b.Addr != "" {
 		target, err := load.NewTarget(b.Addr, b.MayLoad)
@@ -271,7 +271,7 @@ func (b *Bench) Run(ctx context.Context, c *Console) (err error) {
 	if b.Addr == "" {
 		return usage(errors.New("--addr is missing, and no development stack runs here: start sluice dev, or name an edge"))
 	}
-	if err := errors.Join(canPlace("report", b.Report), canPlace("html", b.HTML)); err != nil {
+	if err := errors.Join(canWrite("report", b.Report), canWrite("html", b.HTML)); err != nil {
 		return usage(err)
 	}
 	older, err := b.older()
@@ -332,29 +332,30 @@ func (b *Bench) older() (*report.Report, error) {
 	return r, nil
 }
 
-// canPlace reports why a file cannot be written, before anything is sent.
-func canPlace(flag, path string) error {
+// canWrite reports why the file of a flag cannot be written, before anything is measured.
+func canWrite(flag, path string) error {
 	if path == "" {
 		return nil
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
+	if err := report.CanWrite(path); err != nil {
 		return fmt.Errorf("%s: %w", flag, text.OfFile(err))
 	}
-	return errors.Join(file.Close(), os.Remove(file.Name()))
+	return nil
 }
 
 // benchError returns the error for what a report says, so that scripts see it as an exit code.
 func benchError(r *report.Report) error {
 	said := map[int]string{
 		report.ExitTruth: "stock is wrong: see truth", report.ExitGenerator: "the generator was the bottleneck: the figures say nothing about the edge",
-		report.ExitThreshold: "a condition was missed", report.ExitUnverified: "stock could not be judged: see truth",
+		report.ExitThreshold: "a threshold was missed", report.ExitUnverified: "stock could not be judged: see truth",
 	}
 	switch {
 	case r.Exit == report.ExitDone:
 		return nil
 	case said[r.Exit] == "" && r.Cut != nil:
 		return codedError{errors.New("the run was cut short: " + r.Cut.Why), r.Exit}
+	case said[r.Exit] == "":
+		return codedError{errors.New("interrupted before stock was judged"), r.Exit}
 	}
 	return codedError{errors.New(said[r.Exit]), r.Exit}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -88,10 +87,8 @@ func (c *BenchCompare) Run(ctx context.Context, console *Console) (err error) {
 	if err != nil {
 		return fmt.Errorf("find sluice itself: %w", err)
 	}
-	if c.HTML != "" { // it is better to know before anything is measured
-		if err := writable(c.HTML); err != nil {
-			return usage(err)
-		}
+	if err := canWrite("html", c.HTML); err != nil {
+		return usage(err)
 	}
 	var old *compare.Report
 	if c.Against != "" {
@@ -139,15 +136,6 @@ func (c *BenchCompare) show(console *Console, r *compare.Report) error {
 		console.Printf("%s\n", line)
 	}
 	return page
-}
-
-// writable reports why a file cannot be put in place, and leaves nothing behind.
-func writable(path string) error {
-	fresh, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("html: %w", text.OfFile(err))
-	}
-	return errors.Join(fresh.Close(), os.Remove(fresh.Name()))
 }
 
 // coded gives an error its exit code.

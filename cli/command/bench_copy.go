@@ -93,11 +93,7 @@ func (c *saleCopy) start(ctx context.Context) error {
 	return nil
 }
 
-// env is this program's environment without settings.
-func (c *saleCopy) env() []string {
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SLUICE_") })
-	return append(env, "SLUICE_DEV_FILE="+c.file().Path)
-}
+func (c *saleCopy) env() []string { return append(local.Unset(), "SLUICE_DEV_FILE="+c.file().Path) }
 
 // run runs a command of sluice on the copy, and returns its result and its exit code.
 func (c *saleCopy) run(ctx context.Context, stdin string, args ...string) ([]byte, int, error) {
@@ -161,8 +157,13 @@ func (c *saleCopy) fill(ctx context.Context, copies int) error {
 // gone is how many units of a copy's stock are held or sold. It waits until MySQL has all of them, so that the next step
 // does not pay for this one, and compares the stores.
 func (c *saleCopy) gone(ctx context.Context, id int) (units int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, copySettledWithin)
+	ctx, cancel := context.WithTimeoutCause(ctx, copySettledWithin, errCopyBehind)
 	defer cancel()
+	defer func() {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}()
 	for {
 		out, code, err := c.run(ctx, "", "reconcile", "report", "--sale", strconv.Itoa(id), "-o", "json")
 		if code != ExitDone && code != ExitDrift && err != nil {
@@ -183,7 +184,7 @@ func (c *saleCopy) gone(ctx context.Context, id int) (units int64, err error) {
 			break
 		}
 		if !lifecycle.Pause(ctx, time.Second) {
-			return 0, errors.New("MySQL has not caught up: the copy's persister is slower than its edge")
+			return 0, errCopyBehind
 		}
 	}
 	out, _, err := c.run(ctx, "", "sale", "show", strconv.Itoa(id), "-o", "json")
@@ -202,5 +203,9 @@ func (c *saleCopy) gone(ctx context.Context, id int) (units int64, err error) {
 	return units, nil
 }
 
-// errCopyDrift means that the stores of the copy differ.
-var errCopyDrift = errors.New("the stores of the copy differ")
+var (
+	// errCopyDrift means that the stores of the copy differ.
+	errCopyDrift = errors.New("the stores of the copy differ")
+	// errCopyBehind means that MySQL did not get what was sold.
+	errCopyBehind = fmt.Errorf("MySQL has not caught up within %v: the copy's persister is slower than its edge", copySettledWithin)
+)

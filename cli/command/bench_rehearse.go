@@ -53,6 +53,7 @@ until the copy breaks:
   - fewer than 95 of 100 requests get an answer that tells, such as accepted or sold_out: goodput falls
   - p99 of these answers is over --within
   - stock of the copy is not what shoppers were told
+  - MySQL of the copy falls behind, or the copy no longer answers
 
 If the generator is the bottleneck before, the command says so, and the exit code is 12. It is 11 if stock is wrong.
 
@@ -129,17 +130,24 @@ func (b *BenchRehearse) plan(ctx context.Context) (_ sale.Plan, err error) {
 
 // steps plays the sale at one rate after the other.
 func (b *BenchRehearse) steps(ctx context.Context, c *Console, copied *saleCopy, rates []int64, r *rehearsal.Rehearsal) error {
-	tokens, err := b.tokens(copied.stack.TokenKeyFile)
+	keys, err := auth.ReadKeys(copied.stack.TokenKeyFile)
+	if err != nil {
+		return err
+	}
+	tokens, err := tokensOf(ctx, keys, lastingClaims(1, auth.RoleShopper, "sluice", "sluice"), b.Users)
 	if err != nil {
 		return err
 	}
 	for i, rate := range rates {
 		s, cause, why, err := b.step(ctx, copied, i+1, rate, tokens)
 		if err != nil {
+			if s.Requests > 0 { // what was measured of it is shown
+				r.Add(&s, "", "")
+			}
 			return err
 		}
 		c.Notef("%s shoppers per second: %s of %s requests got an answer that tells, p99 %s ms%s",
-			number(rate), number(s.Answered), number(s.Requests), decimal(s.P99MS), orBreaks(why))
+			number(rate), number(s.Answered), number(s.Requests), report.Number(s.P99MS), orBreaks(why))
 		if !r.Add(&s, cause, why) {
 			return nil
 		}
@@ -155,7 +163,7 @@ func orBreaks(why string) string {
 	return ": " + why
 }
 
-// step plays one copy of the sale.
+// step plays one copy of the sale. It also returns what it measured before an error; without a cause it was cut short.
 func (b *BenchRehearse) step(
 	ctx context.Context, copied *saleCopy, id int, rate int64, tokens []string,
 ) (s rehearsal.Step, cause rehearsal.Cause, why string, err error) {
@@ -184,48 +192,31 @@ func (b *BenchRehearse) step(
 		},
 		Token: func(user int) string { return tokens[user] },
 	})
-	if ctx.Err() != nil {
-		return s, "", "", ctx.Err()
-	}
-	if visited.Cut != nil {
-		return s, "", "", errors.New(visited.Cut.Why)
-	}
 	if s, err = rehearsal.NewStep(float64(rate), visited.Outcomes, &visited.Generator); err != nil {
 		return s, "", "", err
 	}
 	for _, u := range visited.Units[:len(items)] {
-		s.Claimed += u.Accepted
-		s.Doubtful += u.Unknown
+		s.AcceptedUnits += u.Accepted
+		s.UnknownUnits += u.Unknown
 	}
-	s.Gone, err = copied.gone(ctx, id)
-	if errors.Is(err, errCopyDrift) {
+	switch {
+	case ctx.Err() != nil:
+		return s, "", "", ctx.Err()
+	case visited.Cut != nil:
+		return s, rehearsal.Gone, visited.Cut.Why, nil
+	}
+	gone, err := copied.gone(ctx, id)
+	switch {
+	case errors.Is(err, errCopyDrift):
 		return s, rehearsal.Stock, err.Error(), nil
-	}
-	if err != nil {
+	case errors.Is(err, errCopyBehind):
+		return s, rehearsal.Behind, err.Error(), nil
+	case err != nil:
 		return s, "", "", err
 	}
+	s.GoneUnits = &gone
 	cause, why = s.Judge(b.Within)
 	return s, cause, why, nil
-}
-
-// tokens makes one for each user.
-func (b *BenchRehearse) tokens(keyFile string) ([]string, error) {
-	keys, err := auth.ReadKeys(keyFile)
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	list := make([]string, b.Users)
-	for i := range list {
-		list[i], err = keys.Issue(auth.Claims{
-			Identity: auth.Identity{Subject: int64(i) + 1, Role: auth.RoleShopper}, Issuer: "sluice", Audience: "sluice",
-			NotBefore: now.Add(-time.Minute), Expires: now.Add(23 * time.Hour),
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
 }
 
 // print shows what was measured, also of a rehearsal that was cut short.
@@ -238,8 +229,8 @@ func (b *BenchRehearse) print(c *Console, r *rehearsal.Rehearsal) error {
 	t.row("SHOPPERS/S", "REQUESTS", "ANSWERED", "ACCEPTED", "SHED", "UNKNOWN", "REFUSED", "P50", "P99", "LATE", "UNSENT")
 	for i := range r.Steps {
 		s := &r.Steps[i]
-		t.row(decimal(s.PerSecond), number(s.Requests), number(s.Answered), number(s.Accepted), number(s.Shed), number(s.Unknown), number(s.Refused),
-			decimal(s.P50MS)+" ms", decimal(s.P99MS)+" ms", number(s.Late), number(s.Unsent))
+		t.row(report.Number(s.PerSecond), number(s.Requests), number(s.Answered), number(s.Accepted), number(s.Shed), number(s.Unknown), number(s.Refused),
+			report.Number(s.P50MS)+" ms", report.Number(s.P99MS)+" ms", number(s.Late), number(s.Unsent))
 	}
 	t.flush()
 	c.Printf("%s\n", r.Text())
@@ -253,7 +244,7 @@ func rehearsed(r *rehearsal.Rehearsal) error {
 		return codedError{fmt.Errorf("stock is wrong: %s", r.Why), report.ExitTruth}
 	case rehearsal.Generator:
 		return codedError{errors.New("the generator was the bottleneck: run it on a larger machine"), report.ExitGenerator}
-	case rehearsal.Goodput, rehearsal.Latency, rehearsal.None:
+	case rehearsal.Goodput, rehearsal.Latency, rehearsal.Behind, rehearsal.Gone, rehearsal.None:
 	}
 	return nil
 }

@@ -125,9 +125,9 @@ func (c *Console) comparison(compared *against.Comparison) {
 			ratio = strconv.FormatFloat(*f.Ratio, 'f', 3, 64)
 		}
 		if f.Low != nil && f.High != nil {
-			noise = decimal(*f.Low) + " to " + decimal(*f.High)
+			noise = report.Number(*f.Low) + " to " + report.Number(*f.High)
 		}
-		t.row(f.Name, decimal(f.Old), decimal(f.New), f.Unit, ratio, noise, f.Text())
+		t.row(f.Name, report.Number(f.Old), report.Number(f.New), f.Unit, ratio, noise, f.Text())
 	}
 	t.flush()
 	for _, d := range compared.Differs {
@@ -137,12 +137,4 @@ func (c *Console) comparison(compared *against.Comparison) {
 
 func runText(r *against.Run) string {
 	return fmt.Sprintf("%s, sluice %s, on %s: %s", timeText(r.Start.UnixMilli()), r.Sluice, r.Machine, r.Plan)
-}
-
-// decimal writes a figure with up to four digits, more only before the point.
-func decimal(v float64) string {
-	if v >= 1000 && v < 1e15 {
-		return number(int64(v + 0.5))
-	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
 }

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis/rueidis"
-	"golang.org/x/sync/errgroup"
 
 	"sluice/bench/load"
 	"sluice/bench/report"
@@ -73,7 +73,7 @@ func (b *Bench) prepare(ctx context.Context, c *Console) (p *benchRun, err error
 	}
 	if err == nil && p.opened != nil && !b.NoTruth {
 		p.judge = &truth.Judge{
-			Redis: p.opened.Stock, DB: p.opened.DB, Sweeper: p.opened.sweeper(b.stores().Kafka), Cells: p.cells(), CatchUp: b.CatchUp,
+			Redis: p.opened.Stock, Sweeper: p.opened.sweeper(b.stores().Kafka), Cells: p.cells(), CatchUp: b.CatchUp,
 		}
 		err = p.judge.Begin(ctx)
 	}
@@ -100,11 +100,12 @@ func (p *benchRun) identify(ctx context.Context) error {
 		if err != nil {
 			return usage(err)
 		}
-		if p.service, err = p.issue(keys, benchService, auth.RoleService); err != nil {
-			return err
+		if p.service, err = keys.Issue(p.claims(benchService, auth.RoleService)); err != nil {
+			return usage(err)
 		}
 		if p.Tokens == "" {
-			return p.issueAll(ctx, keys)
+			p.tokens, err = tokensOf(ctx, keys, p.claims(1, auth.RoleShopper), p.Users)
+			return err
 		}
 	}
 	file, err := os.Open(p.Tokens)
@@ -133,34 +134,18 @@ func (p *benchRun) identify(ctx context.Context) error {
 	return nil
 }
 
-func (p *benchRun) issueAll(ctx context.Context, keys *auth.Keys) error {
-	p.tokens = make([]string, p.Users)
-	g, ctx := errgroup.WithContext(ctx)
-	parts := runtime.GOMAXPROCS(0)
-	for part := range parts {
-		g.Go(func() (err error) {
-			for i := part; i < len(p.tokens) && err == nil; i += parts {
-				if err = ctx.Err(); err == nil {
-					p.tokens[i], err = p.issue(keys, int64(i)+1, auth.RoleShopper)
-				}
-			}
-			return err
-		})
-	}
-	return g.Wait()
+// claims are those of a token that outlives the run.
+func (b *Bench) claims(user int64, role auth.Role) auth.Claims {
+	return lastingClaims(user, role, b.Names.Issuer, b.Names.Audience)
 }
 
-// issue makes a token that outlives the run.
-func (p *benchRun) issue(keys *auth.Keys, user int64, role auth.Role) (string, error) {
+// lastingClaims are those of a token that is good for as long as any.
+func lastingClaims(user int64, role auth.Role, issuer, audience string) auth.Claims {
 	now := time.Now()
-	token, err := keys.Issue(auth.Claims{
-		Identity: auth.Identity{Subject: user, Role: role}, Issuer: p.Names.Issuer, Audience: p.Names.Audience,
+	return auth.Claims{
+		Identity: auth.Identity{Subject: user, Role: role}, Issuer: issuer, Audience: audience,
 		NotBefore: now.Add(-time.Minute), Expires: now.Add(auth.LifetimeMax - 2*time.Minute),
-	})
-	if err != nil {
-		return "", usage(err)
 	}
-	return token, nil
 }
 
 // versions tells what the stores are. What they do not tell stays empty.
@@ -266,10 +251,10 @@ func (p *benchRun) run(ctx context.Context, c *Console) *report.Report {
 	})
 	stop()
 	r.ElapsedMS = float64(visited.Length.Milliseconds())
-	r.Outcomes, r.Settles, r.Seconds = visited.Outcomes, visited.Settles, visited.Seconds
+	r.Outcomes, r.Shoppers, r.Settles, r.Seconds = visited.Outcomes, visited.Shoppers, visited.Settles, visited.Seconds
 	r.Generator, r.Fairness, r.Cut = visited.Generator, visited.Fairness, visited.Cut
-	for i := range p.conditions {
-		r.Thresholds = append(r.Thresholds, p.conditions[i].Of(r))
+	for i := range p.wants {
+		r.Thresholds = append(r.Thresholds, p.wants[i].Of(r))
 	}
 	r.Truth = p.truth(ctx, c, visited.Units)
 	r.Exit = r.ExitCode()
@@ -307,14 +292,31 @@ func (p *benchRun) truth(ctx context.Context, c *Console, units []load.Units) re
 		}
 		return t
 	}
-	within := p.CatchUp + benchSweepTime
-	if ctx.Err() != nil {
+	within, ended := p.CatchUp+benchSweepTime, ctx.Err() != nil
+	ctx, stop := untilNextSignal(ctx)
+	defer stop()
+	if ended {
 		p.judge.CatchUp, within = min(p.CatchUp, benchJudgeCut), 2*benchJudgeCut
 	}
 	c.Notef("judging stock")
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	judging, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	return p.judge.End(ctx, units)
+	t := p.judge.End(judging, units)
+	if ctx.Err() != nil {
+		t.Interrupted = true
+	}
+	return t
+}
+
+// untilNextSignal returns a context that ends with the next signal: of a context that no signal has ended yet, with that
+// context. A signal after that ends the program at once.
+func untilNextSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() == nil {
+		return context.WithCancel(ctx)
+	}
+	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 // planned is the plan as the report has it.

@@ -3,7 +3,9 @@ package command
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +72,7 @@ func (b *benchLines) second(s report.Second, _ report.Latency) {
 	b.c.Notef("%s", line)
 }
 
-func msText(ms float64) string { return decimal(ms) + " ms" }
+func msText(ms float64) string { return report.Number(ms) + " ms" }
 
 // bench writes a report as tables.
 func (c *Console) bench(r *report.Report) {
@@ -84,10 +86,11 @@ func (c *Console) bench(r *report.Report) {
 				continue
 			}
 			l := &o.Latency
-			t.row(of+string(o.Name), number(o.Count), decimal(o.PerSecond), msText(l.P50MS), msText(l.P90MS), msText(l.P99MS), msText(l.P999MS), msText(l.MaxMS))
+			t.row(of+string(o.Name), number(o.Count), report.Number(o.PerSecond), msText(l.P50MS), msText(l.P90MS), msText(l.P99MS), msText(l.P999MS), msText(l.MaxMS))
 		}
 	}
 	rows("", r.Outcomes)
+	rows("shopper: ", r.Shoppers)
 	for i := range r.Settles {
 		rows(r.Settles[i].Call+": ", r.Settles[i].Outcomes)
 	}
@@ -100,7 +103,7 @@ func (c *Console) bench(r *report.Report) {
 		if !threshold.Met {
 			verdict = c.paint(red, "missed")
 		}
-		c.Printf("%s: %s, with %s\n", threshold.Text, verdict, decimal(threshold.Value))
+		c.Printf("%s: %s, with %s\n", threshold.Text, verdict, report.Number(threshold.Value))
 	}
 	c.benchTruth(&r.Truth)
 	if r.Cut != nil {
@@ -122,6 +125,9 @@ func (c *Console) benchFairness(f *report.Fairness) {
 func (c *Console) benchGenerator(g *report.Generator) {
 	c.Printf("\ngenerator: %s of %s requests sent, %s late by itself, %s after waiting for a connection; %.0f %% of its CPU, %d connections\n",
 		number(g.Sent), number(g.Planned), number(g.Late), number(g.Waited), 100*g.CPU, g.Peak)
+	for _, why := range slices.Sorted(maps.Keys(g.UnsentWhy)) {
+		c.Printf("%s never sent: %s\n", number(g.UnsentWhy[why]), report.UnsentText(why))
+	}
 	for _, why := range g.Why {
 		c.Printf("%s\n", c.paint(red, "bottleneck: "+why))
 	}

@@ -2,10 +2,11 @@ package command
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"sluice/core/sale"
 	"sluice/core/show"
@@ -43,21 +44,7 @@ func (t table) row(cells ...any) {
 func (t table) flush() { _ = t.w.Flush() }
 
 // number returns n with commas.
-func number(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, digits = "-", digits[1:]
-	}
-	var b strings.Builder
-	for i, d := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(d)
-	}
-	return sign + b.String()
-}
+func number(n int64) string { return humanize.Comma(n) }
 
 // timeText returns a Redis time for people: UTC, to the millisecond.
 func timeText(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }

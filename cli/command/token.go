@@ -10,9 +10,11 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"runtime"
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sync/errgroup"
 
 	"sluice/core/auth"
 	"sluice/core/text"
@@ -119,24 +121,53 @@ func (t *Token) write(ctx context.Context, keys *auth.Keys, to io.Writer) error 
 		return usage(err)
 	}
 	now := time.Now()
+	claims := auth.Claims{
+		Identity: auth.Identity{Subject: t.User, Role: role}, Issuer: t.Issuer, Audience: t.Audience, NotBefore: now, Expires: now.Add(t.TTL), Plan: t.Plan,
+	}
 	lines := bufio.NewWriter(to)
-	for i := range t.Users {
-		if err := ctx.Err(); err != nil {
+	for left := t.Users; left > 0; {
+		part := min(left, tokensAtOnce)
+		tokens, err := tokensOf(ctx, keys, claims, int(part))
+		if err != nil {
 			return err
 		}
-		token, err := keys.Issue(auth.Claims{
-			Identity: auth.Identity{Subject: t.User + i, Role: role}, Issuer: t.Issuer, Audience: t.Audience,
-			NotBefore: now, Expires: now.Add(t.TTL), Plan: t.Plan,
-		})
-		if err != nil {
-			return usage(err)
+		for _, token := range tokens {
+			_, _ = lines.WriteString(token + "\n") // Flush has the error
 		}
-		_, _ = lines.WriteString(token + "\n") // Flush has the error
+		left -= part
+		claims.Subject += part
 	}
 	if err := lines.Flush(); err != nil {
 		return fmt.Errorf("write tokens: %w", err)
 	}
 	return nil
+}
+
+const tokensAtOnce = 10_000
+
+// tokensOf makes tokens with the same claims for so many users, from that of the claims on.
+func tokensOf(ctx context.Context, keys *auth.Keys, claims auth.Claims, users int) ([]string, error) {
+	tokens := make([]string, users)
+	g, ctx := errgroup.WithContext(ctx)
+	parts := runtime.GOMAXPROCS(0)
+	for part := range parts {
+		g.Go(func() error {
+			of := claims
+			for i := part; i < users; i += parts {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				of.Subject = claims.Subject + int64(i)
+				token, err := keys.Issue(of)
+				if err != nil {
+					return usage(err)
+				}
+				tokens[i] = token
+			}
+			return nil
+		})
+	}
+	return tokens, g.Wait()
 }
 
 // newFile makes a file that its owner only can read: the whole of it, or none.

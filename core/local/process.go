@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -31,6 +33,16 @@ func command(ctx context.Context, dir, path string, args ...string) *exec.Cmd {
 // environment returns the environment of this process, with a locale in which Java finds files whose names are not
 // ASCII.
 func environment() []string { return append(os.Environ(), "LC_ALL=C.UTF-8") }
+
+// Unset returns the environment of this process without the settings of some other sluice: no program that starts one of its
+// own may be changed by them. What says which programs of this machine to run stays: RedisServerEnv, and
+// SLUICE_TEST_PROGRAM, by which tests run their own binary as sluice.
+func Unset() []string {
+	return slices.DeleteFunc(os.Environ(), func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return strings.HasPrefix(name, "SLUICE_") && name != RedisServerEnv && name != "SLUICE_TEST_PROGRAM"
+	})
+}
 
 // startProcess starts cmd in a process group of its own. A Ctrl-C in the terminal then reaches only this process,
 // which stops its servers in order.

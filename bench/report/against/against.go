@@ -90,6 +90,10 @@ func Compare(older, newer *report.Report) (*Comparison, error) {
 	for _, d := range machines(older, newer) {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%s: %s, was %s", d.What, d.New, d.Old))
 	}
+	if older.Version != newer.Version {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("version of the report: %d, was %d: the first counts in its seconds what confirms and releases, and what the warm-up left",
+			newer.Version, older.Version))
+	}
 	c.Warnings = append(c.Warnings, unfit("old", older)...)
 	c.Warnings = append(c.Warnings, unfit("new", newer)...)
 	c.Figures = figures(older, newer)

@@ -96,6 +96,33 @@ func TestBandHoldsItsPart(t *testing.T) {
 	}
 }
 
+// After the last shopper only late answers come, and how long that takes says nothing about the rate.
+func TestWhatComesAfterTheLastShopperIsNotCompared(t *testing.T) {
+	t.Parallel()
+	older := sample(1, 2, 100)
+	drained := sample(1, 2, 100)
+	for range 40 {
+		drained.Seconds = append(drained.Seconds, report.Second{Second: len(drained.Seconds), Outcomes: map[report.Word]int64{report.Unknown: 1}, P50MS: 5000, P99MS: 5000})
+	}
+	for _, f := range compared(t, older, drained).Figures {
+		if f.Old != f.New || f.Verdict != Noise && f.Verdict != Unknown {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+// A run without a whole second has no figures by second.
+func TestRunsBelowASecondHaveNoFiguresBySecond(t *testing.T) {
+	t.Parallel()
+	brief := reporttest.New(reporttest.Run{Seed: 1, Seconds: 1, PerSecond: 100, P50MS: 1, Stock: 1 << 40})
+	brief.ElapsedMS = 500
+	for _, f := range compared(t, brief, brief).Figures {
+		if !strings.Contains(f.Name, " of accepted") && !strings.Contains(f.Name, " of shoppers") {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
 func TestShortRunsHaveNoBand(t *testing.T) {
 	t.Parallel()
 	short := func(seed uint64) *report.Report {
@@ -146,6 +173,11 @@ func TestWarnings(t *testing.T) {
 		if !slices.Contains(c.Differs, want) {
 			t.Errorf("no %v in %v", want, c.Differs)
 		}
+	}
+	first := sample(1, 2, 100)
+	first.Version = 1
+	if w := compared(t, first, sample(2, 2, 100)).Warnings; len(w) != 1 || !strings.Contains(w[0], "version of the report: 2, was 1") {
+		t.Errorf("%q", w)
 	}
 	if len(c.Differs) != 3 {
 		t.Errorf("more differs than the run: %v", c.Differs)

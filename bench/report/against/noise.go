@@ -51,15 +51,10 @@ func upTo(n int) []int {
 	return list
 }
 
-// measured are the seconds of a run without its warm-up.
-func measured(r *report.Report) []report.Second {
-	return slices.DeleteFunc(slices.Clone(r.Seconds), func(s report.Second) bool { return s.WarmUp })
-}
-
-// by makes a series of what each second has.
+// by makes a series of what each measured second has.
 func by(r *report.Report, of func(*report.Second) (count, weight float64)) *series {
 	s := new(series)
-	seconds := measured(r)
+	seconds := r.Measured()
 	for i := range seconds {
 		s.add(of(&seconds[i]))
 	}
@@ -69,7 +64,10 @@ func by(r *report.Report, of func(*report.Second) (count, weight float64)) *seri
 // figures compares all figures.
 func figures(older, newer *report.Report) (all []Figure) {
 	pair := func(name, unit string, better Verdict, of func(*report.Second) (float64, float64)) {
-		all = append(all, compare(name, unit, better, by(older, of), by(newer, of)))
+		a, b := by(older, of), by(newer, of)
+		if len(a.counts) > 0 && len(b.counts) > 0 {
+			all = append(all, compare(name, unit, better, a, b))
+		}
 	}
 	pair("answers", "per second", "", func(s *report.Second) (float64, float64) { return float64(answers(s)), 1 })
 	better := map[report.Word]Verdict{report.Accepted: Higher, report.Shed: Lower, report.Unknown: Lower, report.Refused: Lower}
@@ -80,18 +78,23 @@ func figures(older, newer *report.Report) (all []Figure) {
 	}
 	pair("p50 of a second, mean", "ms", Lower, func(s *report.Second) (float64, float64) { return answered(s, s.P50MS) })
 	pair("p99 of a second, mean", "ms", Lower, func(s *report.Second) (float64, float64) { return answered(s, s.P99MS) })
-	if a, b := older.Outcome(report.Accepted), newer.Outcome(report.Accepted); a != nil && b != nil && a.Count > 0 && b.Count > 0 {
-		for _, l := range []struct {
-			name     string
-			old, new float64
-		}{
-			{"p50", a.Latency.P50MS, b.Latency.P50MS},
-			{"p99", a.Latency.P99MS, b.Latency.P99MS},
-			{"p99.9", a.Latency.P999MS, b.Latency.P999MS},
-			{"longest", a.Latency.MaxMS, b.Latency.MaxMS},
-		} {
-			all = append(all, Figure{Name: l.name + " of accepted", Unit: "ms", Old: l.old, New: l.new, Ratio: ratio(l.old, l.new), Verdict: Unknown, Better: Lower})
-		}
+	all = append(all, whole("accepted", older.Outcome(report.Accepted), newer.Outcome(report.Accepted))...)
+	return append(all, whole("shoppers, accepted", older.Shopper(report.Accepted), newer.Shopper(report.Accepted))...)
+}
+
+// whole compares how long something took in the whole runs, whose noise is not known.
+func whole(what string, older, newer *report.Outcome) (all []Figure) {
+	if older == nil || newer == nil || older.Count == 0 || newer.Count == 0 {
+		return nil
+	}
+	a, b := &older.Latency, &newer.Latency
+	for _, l := range []struct {
+		name     string
+		old, new float64
+	}{
+		{"p50", a.P50MS, b.P50MS}, {"p99", a.P99MS, b.P99MS}, {"p99.9", a.P999MS, b.P999MS}, {"longest", a.MaxMS, b.MaxMS},
+	} {
+		all = append(all, Figure{Name: l.name + " of " + what, Unit: "ms", Old: l.old, New: l.new, Ratio: ratio(l.old, l.new), Verdict: Unknown, Better: Lower})
 	}
 	return all
 }

@@ -56,7 +56,7 @@ func cell(v float64) string {
 	if math.IsNaN(v) {
 		return "–"
 	}
-	return number(v)
+	return report.Number(v)
 }
 
 // steps are the seconds of a run, put together so that a line has no more points than it may.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,17 +27,14 @@ type page struct {
 	Against *against.Comparison
 	Figures []figure
 	Present []report.Outcome // those that occurred
+	Fared   []report.Outcome // the same of shoppers
 	WarmUp  int              // seconds
 }
 
 // Write writes the page of a report, with its comparison with an older one if there is one.
 func Write(to io.Writer, r *report.Report, c *against.Comparison) error {
 	p := page{Report: r, Against: c}
-	for i := range r.Outcomes {
-		if r.Outcomes[i].Count > 0 {
-			p.Present = append(p.Present, r.Outcomes[i])
-		}
-	}
+	p.Present, p.Fared = occurred(r.Outcomes), occurred(r.Shoppers)
 	for i := range r.Seconds {
 		if r.Seconds[i].WarmUp {
 			p.WarmUp++
@@ -47,8 +45,8 @@ func Write(to io.Writer, r *report.Report, c *against.Comparison) error {
 		return fmt.Errorf("write page: %w", err)
 	}
 	text, err := template.New("page").Funcs(template.FuncMap{
-		"count": humanize.Comma, "number": number, "ms": milliseconds, "percent": percent, "bytes": gibibytes, "word": word,
-		"time": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }, "outcome": outcomeText,
+		"count": humanize.Comma, "number": report.Number, "ms": milliseconds, "percent": percent, "bytes": gibibytes, "word": word,
+		"time": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }, "outcome": outcomeText, "unsent": report.UnsentText,
 		"ended": ended, "ratio": func(r float64) string { return strconv.FormatFloat(r, 'f', 3, 64) }, "verdict": verdictText, "yes": yes, "int": func(n int) string { return humanize.Comma(int64(n)) },
 		"units": func(n *int64) string {
 			if n == nil {
@@ -66,12 +64,19 @@ func Write(to io.Writer, r *report.Report, c *against.Comparison) error {
 	return nil
 }
 
+func occurred(outcomes []report.Outcome) []report.Outcome {
+	return slices.DeleteFunc(slices.Clone(outcomes), func(o report.Outcome) bool { return o.Count == 0 })
+}
+
 // ended says how a run ended, for its first line.
 func ended(r *report.Report) string {
 	switch r.ExitCode() {
 	case report.ExitTruth:
 		return "stock is wrong"
 	case report.ExitInterrupted, report.ExitFailed:
+		if r.Cut == nil {
+			return "interrupted before stock was judged"
+		}
 		return "cut short"
 	case report.ExitGenerator:
 		return "the generator was the bottleneck"
@@ -112,15 +117,7 @@ func outcomeText(w report.Word) string {
 // word writes a name of the report's JSON as people do.
 func word(name any) string { return strings.ReplaceAll(fmt.Sprint(name), "_", " ") }
 
-// number writes a value with up to four digits, more only before the point.
-func number(v float64) string {
-	if v >= 1000 && v < 1e15 {
-		return humanize.Comma(int64(v + 0.5))
-	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
-}
-
-func milliseconds(v float64) string { return number(v) + " ms" }
+func milliseconds(v float64) string { return report.Number(v) + " ms" }
 
 func percent(part float64) string { return strconv.FormatFloat(100*part, 'f', 1, 64) + " %" }
 

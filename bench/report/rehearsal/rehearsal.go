@@ -4,6 +4,8 @@ package rehearsal
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +23,8 @@ type Cause string
 const (
 	Goodput   Cause = "goodput"   // too few requests got an answer that tells
 	Latency   Cause = "latency"   // too many answers came too late
+	Behind    Cause = "behind"    // MySQL fell behind what was sold
+	Gone      Cause = "gone"      // the copy no longer answered
 	Generator Cause = "generator" // the generator was the bottleneck: what the copy bears is not known
 	Stock     Cause = "stock"     // the copy has other stock than shoppers were told
 	None      Cause = "none"      // the highest rate was reached, and the copy bore it
@@ -44,21 +48,23 @@ type Rehearsal struct {
 
 // Step is what came of one rate.
 type Step struct {
-	PerSecond float64 `json:"per_second"` // planned
-	Requests  int64   `json:"requests"`   // that were to be sent
-	Answered  int64   `json:"answered"`   // with an answer that tells: accepted, replayed, sold_out, limited
-	Accepted  int64   `json:"accepted"`
-	Shed      int64   `json:"shed"`
-	Unknown   int64   `json:"unknown"`
-	Refused   int64   `json:"refused"`
-	P50MS     float64 `json:"p50_ms"` // of the answers that tell
-	P99MS     float64 `json:"p99_ms"`
-	Late      int64   `json:"late"`       // sent late by the generator's own fault
-	Unsent    int64   `json:"unsent"`     // never sent
-	CPU       float64 `json:"cpu_share"`  // of the generator's cores
-	Gone      int64   `json:"units_gone"` // of the copy's stock
-	Claimed   int64   `json:"units_told"` // that shoppers were told they have
-	Doubtful  int64   `json:"units_doubtful"`
+	PerSecond float64          `json:"per_second"` // planned
+	Requests  int64            `json:"requests"`   // that were to be sent
+	Answered  int64            `json:"answered"`   // with an answer that tells: accepted, replayed, sold_out, limited
+	Accepted  int64            `json:"accepted"`
+	Shed      int64            `json:"shed"`
+	Unknown   int64            `json:"unknown"`
+	Refused   int64            `json:"refused"`
+	P50MS     float64          `json:"p50_ms"` // of the answers that tell
+	P99MS     float64          `json:"p99_ms"`
+	Late      int64            `json:"late"`                 // sent late by the generator's own fault
+	Unsent    int64            `json:"unsent"`               // never sent
+	UnsentWhy map[string]int64 `json:"unsent_why,omitempty"` // as in a report
+	CPU       float64          `json:"cpu_share"`            // of the generator's cores
+	// Units of the copy's stock that are gone, as far as it was read; that shoppers were told they have; and that they may have.
+	GoneUnits     *int64 `json:"gone_units,omitempty"`
+	AcceptedUnits int64  `json:"accepted_units"`
+	UnknownUnits  int64  `json:"unknown_units"`
 }
 
 // tells are the outcomes that tell a shopper how it ended.
@@ -66,7 +72,7 @@ var tells = map[report.Word]bool{report.Accepted: true, report.Replayed: true, r
 
 // NewStep sums up a run at a rate.
 func NewStep(perSecond float64, outcomes []report.Outcome, g *report.Generator) (Step, error) {
-	s := Step{PerSecond: perSecond, Requests: g.Planned, Late: g.Late, Unsent: g.Unsent, CPU: g.CPU}
+	s := Step{PerSecond: perSecond, Requests: g.Planned, Late: g.Late, Unsent: g.Unsent, UnsentWhy: g.UnsentWhy, CPU: g.CPU}
 	var told []report.Outcome
 	for i := range outcomes {
 		o := &outcomes[i]
@@ -99,19 +105,36 @@ func (s *Step) Judge(p99 time.Duration) (cause Cause, why string) {
 	limit := float64(p99.Microseconds()) / 1e3
 	share := float64(s.Answered) / float64(max(1, s.Requests))
 	late := float64(s.Late) / float64(max(1, s.Requests))
+	lack, lacking := s.lacking()
 	switch {
-	case s.Gone < s.Claimed || s.Gone > s.Claimed+s.Doubtful:
-		return Stock, fmt.Sprintf("%d units are gone, and shoppers were told that they have %d, and perhaps %d more", s.Gone, s.Claimed, s.Doubtful)
+	case s.GoneUnits != nil && !s.units().Fit(*s.GoneUnits):
+		return Stock, fmt.Sprintf("%d units are gone, where shoppers were told of %d, and %d are unknown to them", *s.GoneUnits, s.AcceptedUnits, s.UnknownUnits)
 	case late > load.LateShareMax:
 		return Generator, fmt.Sprintf("%.1f %% of the requests were sent late, although connections were free: this machine has no more time", 100*late)
 	case s.CPU > load.CPUShareMax:
 		return Generator, fmt.Sprintf("the generator used %.0f %% of its cores", 100*s.CPU)
+	case lacking > 0:
+		return Generator, fmt.Sprintf("%d requests were never sent, because %s", lacking, report.UnsentText(lack))
 	case share < goodputMin:
 		return Goodput, fmt.Sprintf("%.1f %% of the requests got an answer that tells (want %.0f %%)%s", 100*share, 100*goodputMin, s.instead())
 	case s.P99MS > limit:
 		return Latency, fmt.Sprintf("p99 was %.0f ms (want at most %.0f ms)", s.P99MS, limit)
 	}
 	return None, ""
+}
+
+// lacking says what this machine had too little of, and how many requests were not sent for that.
+func (s *Step) lacking() (what string, requests int64) {
+	for _, why := range slices.Sorted(maps.Keys(s.UnsentWhy)) {
+		if n := s.UnsentWhy[why]; why != "connections" && why != "end" && n > requests {
+			what, requests = why, n
+		}
+	}
+	return what, requests
+}
+
+func (s *Step) units() load.Units {
+	return load.Units{Accepted: s.AcceptedUnits, Unknown: s.UnknownUnits}
 }
 
 // instead says what became of the other requests.
@@ -131,17 +154,18 @@ func (s *Step) instead() string {
 	return ": " + strings.Join(parts, ", ")
 }
 
-// Add adds a step, and reports whether the rehearsal goes on to a higher rate.
+// Add adds a step, and reports whether the rehearsal goes on to a higher rate. A step without a cause was cut short.
 func (r *Rehearsal) Add(s *Step, cause Cause, why string) bool {
 	r.Steps = append(r.Steps, *s)
-	if cause == None {
+	switch cause {
+	case None:
 		r.Carries = s.PerSecond
 		return true
-	}
-	r.Cause, r.Why = cause, why
-	if cause != Generator {
+	case "", Generator:
+	case Goodput, Latency, Stock, Behind, Gone:
 		r.Breaks = s.PerSecond
 	}
+	r.Cause, r.Why = cause, why
 	return false
 }
 
@@ -154,7 +178,7 @@ func (r *Rehearsal) Text() string {
 	switch r.Cause {
 	case None:
 		return carries + ", the highest rate of the rehearsal, and did not break."
-	case Goodput, Latency, Stock:
+	case Goodput, Latency, Stock, Behind, Gone:
 		return fmt.Sprintf("%s, and broke at %.0f: %s.", carries, r.Breaks, r.Why)
 	case Generator:
 		return fmt.Sprintf("%s. At %.0f the generator was the bottleneck, so what the copy bears is not known: %s.", carries, r.Steps[len(r.Steps)-1].PerSecond, r.Why)

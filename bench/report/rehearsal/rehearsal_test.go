@@ -36,8 +36,9 @@ func TestAStepBreaksAtItsCause(t *testing.T) {
 		"sheds":               {map[report.Word]int64{report.Accepted: 500, report.Shed: 500}, time.Millisecond, report.Generator{}, 500, Goodput, "50.0 % of the requests got an answer that tells (want 95 %): 500 were shed"},
 		"silent":              {map[report.Word]int64{report.Accepted: 500, report.Unknown: 400}, time.Millisecond, report.Generator{Unsent: 100}, 500, Goodput, "100 were never sent, because all connections were in use"},
 		"late":                {fine, 80 * time.Millisecond, report.Generator{Late: 20}, 500, Generator, "2.0 % of the requests were sent late"},
+		"no files":            {map[report.Word]int64{report.Accepted: 500}, time.Millisecond, report.Generator{Unsent: 500, UnsentWhy: map[string]int64{"open_files": 400, "connections": 100}}, 500, Generator, "400 requests were never sent, because there were too many open files"},
 		"no processor":        {map[report.Word]int64{report.Accepted: 500}, time.Second, report.Generator{CPU: 0.95}, 500, Generator, "95 % of its cores"},
-		"sold twice":          {fine, 80 * time.Millisecond, report.Generator{Late: 500}, 499, Stock, "499 units are gone, and shoppers were told that they have 500"},
+		"sold twice":          {fine, 80 * time.Millisecond, report.Generator{Late: 500}, 499, Stock, "499 units are gone, where shoppers were told of 500, and 10 are unknown to them"},
 		"lost":                {fine, time.Millisecond, report.Generator{}, 511, Stock, "511 units are gone"},
 		"what nobody tells":   {fine, time.Millisecond, report.Generator{}, 510, None, ""},
 		"refused in the copy": {map[report.Word]int64{report.Refused: 1000}, time.Millisecond, report.Generator{}, 500, Goodput, "1000 were refused"},
@@ -47,7 +48,7 @@ func TestAStepBreaksAtItsCause(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Gone, s.Claimed, s.Doubtful = c.gone, 500, 10
+		s.GoneUnits, s.AcceptedUnits, s.UnknownUnits = &c.gone, 500, 10
 		if cause, why := s.Judge(50 * time.Millisecond); cause != c.want || !strings.Contains(why, c.why) {
 			t.Errorf("%s: %s: %q; want %s: %q", name, cause, why, c.want, c.why)
 		}
@@ -72,6 +73,9 @@ func TestARehearsalSaysWhatItCameTo(t *testing.T) {
 	f("It bore no rate, and broke at 100: so it is.", 0, 100, Goodput)
 	f("It bore 100 shoppers per second. At 200 the generator was the bottleneck", 100, 0, None, Generator)
 	f("It bore 100 shoppers per second, and was ended before it broke.", 100, 0, None)
+	f("It bore 100 shoppers per second, and was ended before it broke.", 100, 0, None, "")
+	f("It bore 100 shoppers per second, and broke at 200: so it is.", 100, 200, None, Gone)
+	f("It bore 100 shoppers per second, and broke at 200: so it is.", 100, 200, None, Behind)
 	whole := &Rehearsal{Carries: 500, Cause: None}
 	if got := whole.Text(); !strings.Contains(got, "did not break") {
 		t.Error(got)

@@ -90,6 +90,7 @@ func New(run Run) *report.Report {
 		}
 		r.Outcomes = append(r.Outcomes, o)
 	}
+	r.Shoppers = r.Outcomes
 	units := counts[report.Accepted]
 	r.Truth.AcceptedUnits, r.Truth.RedisUnits, r.Truth.MySQLUnits = units, &units, &units
 	r.Settles = []report.Settle{{Call: "confirm", Outcomes: r.Outcomes}}

@@ -1,0 +1,3 @@
+package truth
+
+func init() { rowsAtOnce = 2 } // so that each test reads several pages
