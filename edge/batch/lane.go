@@ -59,8 +59,8 @@ func (b *Batcher) enqueue(op stock.Op, r *stock.Request, replicate, again bool) 
 	return t, err
 }
 
-// enqueuePart puts requests into one group. again says that the lanes have let them in before, or the basket's part at home: what has
-// begun goes on, or nobody could tell the shopper how it ended.
+// enqueuePart puts requests into one group. again says that the lanes have let them in before, or their basket's part at home: what
+// has begun goes on, or nobody could tell the shopper how it ended.
 func (b *Batcher) enqueuePart(op stock.Op, requests []stock.Request, replicate, again bool) (tickets []ticket, err error) {
 	partition := requests[0].ID.Partition()
 	if err := (&stock.Vector{Op: op, Partition: partition, Requests: requests}).Check(len(b.routes)); err != nil {
@@ -85,11 +85,13 @@ func (b *Batcher) enqueuePart(op stock.Op, requests []stock.Request, replicate, 
 
 // admit says whether requests of a user have room. Those that were let in before have.
 func (l *lane) admit(op stock.Op, user int64, requests int, again bool) error {
-	if again && takes(op) {
+	if again {
 		if l.queue.draining {
 			return ErrDraining
 		}
-		l.takers.taking.Add(int64(requests))
+		if takes(op) {
+			l.takers.taking.Add(int64(requests))
+		}
 		return nil
 	}
 	if err := l.queue.admit(op); err != nil || !takes(op) {

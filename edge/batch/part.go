@@ -14,7 +14,8 @@ func (b *Batcher) DoPart(op stock.Op, requests []stock.Request) ([]Result, error
 	for i := range requests {
 		replicate = replicate || op == stock.OpGather && b.replicating(&requests[i])
 	}
-	results, p, err := b.decidePart(op, requests, replicate, op == stock.OpGather && requests[0].Part.Home == nil)
+	begun := op != stock.OpGather || requests[0].Part.Home == nil
+	results, p, err := b.decidePart(op, requests, replicate, begun)
 	missing := func(r Result) bool { return r.Verdict == stock.VerdictReplicaMissing }
 	if err == nil && !replicate && slices.ContainsFunc(results, missing) {
 		b.meter.replays.Inc() // the level of a cell was not known

@@ -221,6 +221,42 @@ func TestSettlingIsNotShed(t *testing.T) {
 	})
 }
 
+// TestBegunBasketsAreDecided fills the room of those who settle: a basket that has begun is decided, and given back.
+func TestBegunBasketsAreDecided(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st, cell := newStage(t, Config{QueueMax: 10}), sku(0)
+		st.load(cell, 100, stock.Settings{})
+		held := st.reserve(take(cell, 1, "held"))
+		b, home := basketOf(t, "k", cell)
+		release := st.stall()
+		settled := make(chan answer, 20)
+		for range cap(settled) {
+			go func() { settled <- st.do(stock.OpConfirm, &stock.Request{ID: held.Reservation.ID}) }()
+		}
+		synctest.Wait()
+		if got := st.do(stock.OpConfirm, &stock.Request{ID: held.Reservation.ID}).kind(); got != errorOf(ErrFull) {
+			t.Fatalf("a confirm where many settle: %s", got)
+		}
+		answered := make(chan error, 2)
+		for op, requests := range map[stock.Op][]stock.Request{
+			stock.OpDecide: {{ID: b.ID(), Part: &stock.Part{Home: b, To: stock.BasketHeld}}}, stock.OpVoid: home,
+		} {
+			go func() {
+				_, err := st.DoPart(op, requests)
+				answered <- err
+			}()
+		}
+		synctest.Wait()
+		release()
+		for range cap(answered) {
+			if err := <-answered; err != nil {
+				t.Errorf("a step of a basket that has begun: %v", err)
+			}
+		}
+	})
+}
+
 // TestBegunBasketsGoOn fills a lane, and shares it: the part of a basket at home is shed, and the parts elsewhere of one that has
 // begun are let in.
 func TestBegunBasketsGoOn(t *testing.T) {
