@@ -100,8 +100,7 @@ local function void_part(part)
     waits = waits or verdicts[i] == FENCED or verdicts[i] == BREACHED
   end
   if part.id and not all and not waits then
-    local verdict, line = sub(record, 3, 3), byte(record, 4)
-    records[at] = move_basket(part.id, part.whole, BASKET_REFUSED, verdict, line, now)
+    records[at] = move_basket(part.id, part.whole, BASKET_REFUSED, sub(record, 3, 4), now)
   end
 end
 for _, part in ipairs(parts) do void_part(part) end

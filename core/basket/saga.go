@@ -23,6 +23,7 @@ type Saga struct {
 	parts  [][]stock.Line
 	at     stage
 	tries  int
+	intact bool            // the basket is begun, and nobody has decided it before this saga
 	lines  []stock.Outcome // the last answer about each line
 	timeMS int64           // Redis time of the earliest answer about them
 	result Result
@@ -132,7 +133,9 @@ func (s *Saga) fromHome(a Answer) ([]Call, error) {
 	s.timeMS = a.TimeMS
 	copy(s.lines, a.Outcomes)
 	home := s.lines[:len(a.Outcomes)]
-	switch b := a.Outcomes[0].Basket; b.State {
+	b := a.Outcomes[0].Basket
+	s.intact = b.Intact
+	switch b.State {
 	case stock.BasketBegun:
 		refusal, _ := refusalOf(home)
 		switch {
@@ -179,7 +182,7 @@ func (s *Saga) decided(o stock.Outcome) ([]Call, error) {
 		return s.refuse(o.Basket), nil
 	case stock.BasketNone, stock.BasketBegun:
 	}
-	return s.again() // the record was lost
+	return s.again() // the record was lost, or set back
 }
 
 // refuse gives the lines of a refusing basket back. If the basket is refused, others have done so.
@@ -230,10 +233,10 @@ func (s *Saga) keepAway(answers []Answer) {
 	}
 }
 
-// refusal returns the verdict that refuses the basket, and its line. Lines that have ended refuse no basket that was held before.
-// Its record was lost, and somebody may have been told that its other lines are held.
+// refusal returns the verdict that refuses the basket, and its line. Lines that have ended refuse no basket that may have been
+// held before, whose record was lost: somebody may have been told that its other lines are held.
 func (s *Saga) refusal() (stock.Verdict, int) {
-	if stock.WasHeld(s.lines, s.timeMS) {
+	if !s.intact && stock.WasHeld(s.lines, s.timeMS) {
 		return stock.VerdictOK, 0
 	}
 	return refusalOf(s.lines)
@@ -281,7 +284,7 @@ func (s *Saga) ask(next stage) []Call {
 	case voidHome:
 		return []Call{s.part(stock.OpVoid, 0, stock.Part{})}
 	case writeDecision:
-		part := stock.Part{Home: s.basket, To: stock.BasketHeld}
+		part := stock.Part{Home: s.basket, To: stock.BasketHeld, Intact: s.intact}
 		if refusal, line := s.refusal(); refusal != stock.VerdictOK {
 			part.To, part.Refusal, part.Line = stock.BasketRefusing, refusal, uint8(line)
 		}

@@ -122,6 +122,19 @@ func (w *world) held() (held []int64) {
 	return held
 }
 
+// records are the reservations of a basket.
+func (w *world) records(b *stock.Basket) []stock.Reservation {
+	var ids []stock.ReservationID
+	for _, l := range b.Lines {
+		ids = append(ids, l.ID)
+	}
+	records, _, err := w.store.Reservations(context.Background(), ids)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return records
+}
+
 func (w *world) state(b *stock.Basket) stock.BasketState {
 	records, err := w.store.Baskets(context.Background(), []stock.ReservationID{b.ID()})
 	if err != nil {
@@ -260,134 +273,6 @@ func TestFailedCalls(t *testing.T) {
 	}
 }
 
-// TestLostRecord loses the record of a basket between any two steps.
-func TestLostRecord(t *testing.T) {
-	t.Parallel()
-	for _, units := range [][]int64{{1, 1, 1}, {1, 1, 0}} {
-		for lost := range 5 {
-			w := newWorld(t, units...)
-			b, n := w.basket("a", w.cells...), 0
-			result, err := Decide(b, func(calls []Call) []Answer {
-				if n == lost {
-					w.store.LoseBasket(b.ID())
-				}
-				n++
-				return w.ask(calls)
-			}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			held := w.held()
-			if units[2] == 1 && (result.State != stock.BasketHeld || !slices.Equal(held, []int64{1, 1, 1})) {
-				t.Errorf("lost before step %d: %+v, held %v", lost, result, held)
-			}
-			w.sweep()
-			again := w.decide(b)
-			if held := w.held(); units[2] == 0 && (again.State != stock.BasketRefused || !slices.Equal(held, []int64{0, 0, 0})) {
-				t.Errorf("lost before step %d: %+v, again %+v, held %v", lost, result, again, held)
-			}
-		}
-	}
-}
-
-// TestLostRecordOfAHeldBasket loses the record of a held basket, or brings it back as it was begun, after some of its lines have
-// ended. The others are still held, as the caller was told: nobody gives them back, and the same request hears the same.
-func TestLostRecordOfAHeldBasket(t *testing.T) {
-	t.Parallel()
-	for ended := range 1 << 3 { // which lines
-		for _, how := range []string{"lost", "begun again", "all at home"} {
-			w := newWorld(t, 1, 1, 1)
-			cells := w.cells
-			if how == "all at home" {
-				cells = w.neighbours(3)
-			}
-			b := w.basket("a", cells...)
-			if first := w.decide(b); first.State != stock.BasketHeld {
-				t.Fatalf("%+v", first)
-			}
-			want := []int64{1, 1, 1}
-			for i := range b.Lines {
-				if ended>>i&1 == 1 {
-					w.one(stock.OpRelease, stock.Request{ID: b.Lines[i].ID, Cell: b.Lines[i].Cell})
-					want[slices.Index(w.cells, b.Lines[i].Cell)] = 0
-				}
-			}
-			w.store.LoseBasket(b.ID())
-			if how == "begun again" {
-				w.ask(New(b).ask(askHome))
-				w.sweep()
-			}
-			again := w.decide(b)
-			live := ended != 1<<3-1
-			if held := w.held(); again.State == stock.BasketHeld != live || !slices.Equal(held, want) {
-				t.Errorf("%s, lines %03b have ended: %+v, held %v, want %v", how, ended, again, held, want)
-			}
-			if again.State != w.state(b) {
-				t.Errorf("%s, lines %03b have ended: told %v, it is %v", how, ended, again.State, w.state(b))
-			}
-			for i := range again.Lines {
-				if state := again.Lines[i].Reservation.State; (state == stock.StateReleased) != (ended>>i&1 == 1) {
-					t.Errorf("%s, lines %03b have ended: line %d is %v", how, ended, i, state)
-				}
-			}
-		}
-	}
-}
-
-// TestLostRecordOfAConfirmedLine loses the record of a basket whose lines are sold and expired.
-func TestLostRecordOfAConfirmedLine(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 1, 1)
-	b := w.basket("a", w.cells...)
-	w.decide(b)
-	w.one(stock.OpConfirm, stock.Request{ID: b.Lines[0].ID})
-	w.nowMS += 2 * time.Hour.Milliseconds()
-	w.store.LoseBasket(b.ID())
-	if again := w.decide(b); again.State != stock.BasketHeld || again.Lines[0].Reservation.State != stock.StateConfirmed {
-		t.Errorf("%+v", again)
-	}
-}
-
-// TestLostRecordOfARefusedBasket loses the record of a basket that is being refused, between any two of its steps. A line that
-// was never taken, or that was spent, shows that the basket was never held: its other lines are given back.
-func TestLostRecordOfARefusedBasket(t *testing.T) {
-	t.Parallel()
-	for lost := range 6 {
-		w := newWorld(t, 1, 1, 0)
-		b, n := w.basket("a", w.cells...), 0
-		_, _ = Decide(b, func(calls []Call) []Answer {
-			if n++; n > lost { // it is killed
-				return []Answer{{Err: stock.ErrUnknown}}
-			}
-			return w.ask(calls)
-		}, nil)
-		w.store.LoseBasket(b.ID())
-		if again := w.decide(b); again.State != stock.BasketRefused || !slices.Equal(w.held(), []int64{0, 0, 0}) {
-			t.Errorf("killed after %d steps: %+v, held %v", lost, again, w.held())
-		}
-	}
-}
-
-// TestSecondBeginningFails loses the record before the decision. Then the call that begins the basket again fails.
-// Lines elsewhere are held by then, so the error must not say that nothing was executed.
-func TestSecondBeginningFails(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 1, 1, 1)
-	b, n := w.basket("a", w.cells...), 0
-	_, err := Decide(b, func(calls []Call) []Answer {
-		switch n++; n {
-		case 3:
-			w.store.LoseBasket(b.ID())
-		case 4:
-			return []Answer{{Err: stock.ErrNotApplied}}
-		}
-		return w.ask(calls)
-	}, nil)
-	if n != 4 || !errors.Is(err, stock.ErrUnknown) || errors.Is(err, stock.ErrNotApplied) {
-		t.Errorf("after %d calls: %v", n, err)
-	}
-}
-
 // actor is a process on a basket.
 type actor struct {
 	*Saga
@@ -398,8 +283,9 @@ type actor struct {
 }
 
 // TestAnyOrder lets processes decide baskets of few units, call by call in any order, some of them the same basket,
-// while units come and go. Some end at any moment. After a sweep every basket is held or refused, as all earlier
-// answers said, and only held baskets hold units.
+// while units come and go, lines end, and partitions are vetted. Some processes end at any moment. After a sweep every basket
+// is held or refused, as all earlier answers said. Only held baskets hold units, and they have taken all their
+// lines.
 func TestAnyOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -414,7 +300,14 @@ func TestAnyOrder(t *testing.T) {
 		var actors []*actor
 		extra := 0
 		for range rapid.IntRange(1, 120).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 9).Draw(rt, "what") {
+			switch rapid.IntRange(0, 11).Draw(rt, "what") {
+			case 11: // a line ends, which its shopper knows before the answer
+				l := rapid.SampledFrom(rapid.SampledFrom(baskets).Draw(rt, "whose").Lines).Draw(rt, "line")
+				w.one(stock.OpRelease, stock.Request{ID: l.ID, Cell: l.Cell})
+				continue
+			case 10: // the partition of its home is vetted
+				w.store.AgeBasket(rapid.SampledFrom(baskets).Draw(rt, "vetted").ID())
+				continue
 			case 0:
 				b := rapid.SampledFrom(baskets).Draw(rt, "basket")
 				actors = append(actors, &actor{Saga: New(b), basket: b})
@@ -466,9 +359,14 @@ func TestAnyOrder(t *testing.T) {
 			if told[b][state != stock.BasketHeld] {
 				rt.Fatalf("a basket is %v, and somebody was told otherwise", state)
 			}
-			for _, l := range b.Lines {
-				if state == stock.BasketHeld {
-					want[slices.Index(w.cells, l.Cell)]++
+			if state != stock.BasketHeld {
+				continue
+			}
+			for _, r := range w.records(b) {
+				if r.State == stock.StateHeld {
+					want[slices.Index(w.cells, r.Cell)]++
+				} else if r.Seq == 0 {
+					rt.Fatalf("a line of a held basket was never taken: %+v", r)
 				}
 			}
 		}

@@ -132,6 +132,9 @@ type BasketRecord struct {
 	Refusal     Verdict // of a line, if the state is BasketRefusing or BasketRefused
 	Line        uint8   // which line is refused
 	Fingerprint uint32
+	// Intact, of BasketBegun, says that nobody has decided the basket for certain: Redis has lost nothing since it was begun. If it
+	// is false, the basket may have been held, and Redis may have lost that.
+	Intact bool
 }
 
 // Undecided is a basket that is begun or refusing.
@@ -149,10 +152,12 @@ type Part struct {
 	// Held, of OpGather, says that the basket is held. Then the script takes no line, and returns each line in its
 	// state.
 	Held bool
-	// To, of OpDecide, is BasketHeld, or BasketRefusing for a refusal of a line.
+	// To, of OpDecide, is BasketHeld, or BasketRefusing for a refusal of a line. Intact says that the lines were gathered for an
+	// intact record. If it is intact no longer, the script decides nothing.
 	To      BasketState
 	Refusal Verdict
 	Line    uint8
+	Intact  bool
 }
 
 // Gather decides by the record of a line's id whether the script takes the line: VerdictOK if it does. If the basket
@@ -186,19 +191,22 @@ func (b BasketRecord) Gather(fingerprint uint32) Verdict {
 }
 
 // Gathered returns the record of a basket after a gather at home. verdict is that of the first refused line, VerdictOK
-// if there is none. all says that the basket has no lines elsewhere. Passing verdicts, VerdictBackpressure and
-// VerdictMismatch are not recorded. VerdictWrongState decides nothing: the basket has taken the line before, so it may have
-// been held, which only all lines together tell.
-func (b BasketRecord) Gathered(fingerprint uint32, all bool, verdict Verdict, line int) BasketRecord {
+// if there is none. all says that the basket has no lines elsewhere, and fresh that nobody had taken those at home before.
+// Passing verdicts, VerdictBackpressure and VerdictMismatch are not recorded. VerdictWrongState refuses a basket that is
+// intact. It decides nothing about another one: the basket has taken the line before, so it may have been held, which only
+// all lines together tell.
+func (b BasketRecord) Gathered(fingerprint uint32, all, fresh bool, verdict Verdict, line int) BasketRecord {
 	switch {
 	case b.State == BasketHeld, verdict.Passing(), verdict == VerdictBackpressure, verdict == VerdictMismatch:
 		return b
-	case verdict != VerdictOK && verdict != VerdictWrongState:
-		return BasketRecord{BasketRefusing, verdict, uint8(min(line, math.MaxUint8)), fingerprint}
+	case verdict != VerdictOK && (verdict != VerdictWrongState || b.Intact):
+		return BasketRecord{State: BasketRefusing, Refusal: verdict, Line: uint8(min(line, math.MaxUint8)), Fingerprint: fingerprint}
+	case b.State == BasketBegun:
+		return b
 	case all && verdict == VerdictOK:
 		return BasketRecord{State: BasketHeld, Fingerprint: fingerprint}
 	}
-	return BasketRecord{State: BasketBegun, Fingerprint: fingerprint}
+	return BasketRecord{State: BasketBegun, Fingerprint: fingerprint, Intact: fresh}
 }
 
 // belongs returns VerdictOK if the record is that of the basket with this fingerprint.
@@ -212,15 +220,15 @@ func (b BasketRecord) belongs(fingerprint uint32) Verdict {
 	return VerdictOK
 }
 
-// Decide returns VerdictOK if the record may change to this state.
-func (b BasketRecord) Decide(fingerprint uint32, to BasketState) Verdict {
+// Decide returns VerdictOK if the record may change to this state. intact says that it was intact when the lines were gathered.
+func (b BasketRecord) Decide(fingerprint uint32, to BasketState, intact bool) Verdict {
 	if verdict := b.belongs(fingerprint); verdict != VerdictOK {
 		return verdict
 	}
 	switch {
 	case b.State == to:
 		return VerdictReplayed
-	case b.State != BasketBegun:
+	case b.State != BasketBegun, intact && !b.Intact:
 		return VerdictWrongState
 	}
 	return VerdictOK

@@ -1,13 +1,13 @@
 -- gathering: the body of gather.
--- NEEDS base: byte, unpacked
+-- NEEDS base: byte, char, unpacked
 -- NEEDS verdicts: OK, REPLAYED, MISMATCH, UNKNOWN_RESERVATION, WRONG_STATE, REPLICA_MISSING, REFUSED
 -- NEEDS verdicts: USERS_MISSING, BACKPRESSURE
 -- NEEDS records: COUNTED, STATE_HELD, STATE_CONFIRMED, fresh
 -- NEEDS answer: verdicts, records, answer_again
 -- NEEDS asked: n, ids_at, asks_at, now, found, place, buyers
 -- NEEDS taking: why_refused, accept
--- NEEDS baskets: BASKET_BEGUN, BASKET_HELD, BASKET_REFUSING, BASKET_REFUSED, NO_BASKET
--- NEEDS baskets: is_basket, move_basket, write_baskets, decided_baskets
+-- NEEDS baskets: BASKET_BEGUN, BASKET_HELD, BASKET_REFUSING, BASKET_REFUSED, NO_BASKET, VETTING, NO_WHY
+-- NEEDS baskets: is_basket, is_intact, move_basket, write_baskets, decided_baskets
 -- NEEDS parts: parts, HELD_PART, read_parts
 
 local baskets_of, lines = read_parts(ids_at)
@@ -29,18 +29,29 @@ local function judge(i, held)
   return verdict == REPLAYED and not held and not is_live(record) and WRONG_STATE or verdict
 end
 
--- note is the record of a basket, whose lines here got a verdict. A line that has ended decides
--- nothing: the basket may have been held before, which only all its lines tell.
-local function note(part, record, why, line)
-  if why == REPLICA_MISSING or why == USERS_MISSING or why == BACKPRESSURE or why == MISMATCH then
-    return record or NO_BASKET
-  end
-  if why and why ~= WRONG_STATE then
-    return move_basket(part.id, part.whole, BASKET_REFUSING, why, line, now)
+-- The verdicts that are not recorded, so that the same basket may be held later.
+local UNRECORDED = {
+  [REPLICA_MISSING] = true, [USERS_MISSING] = true, [BACKPRESSURE] = true, [MISMATCH] = true,
+}
+
+-- refuses tells whether a verdict refuses a basket for good. A line that has ended refuses a basket that is
+-- intact. Another one may have been held before, which only all its lines tell.
+local function refuses(record, why)
+  return why and (why ~= WRONG_STATE or record and is_intact(record))
+end
+
+-- note is the record of a basket, whose lines here got a verdict. fresh_lines says that nobody had taken
+-- them before.
+local function note(part, record, why, line, fresh_lines)
+  if UNRECORDED[why] then return record or NO_BASKET end
+  if refuses(record, why) then
+    return move_basket(part.id, part.whole, BASKET_REFUSING, why .. char(line), now)
   end
   if record then return record end
-  local all = not why and #part.whole == 12 + 33 * (part.last - part.first + 1)
-  return move_basket(part.id, part.whole, all and BASKET_HELD or BASKET_BEGUN, OK, 0, now)
+  if not why and #part.whole == 12 + 33 * (part.last - part.first + 1) then
+    return move_basket(part.id, part.whole, BASKET_HELD, NO_WHY, now)
+  end
+  return move_basket(part.id, part.whole, BASKET_BEGUN, fresh_lines and VETTING or NO_WHY, now)
 end
 
 -- known returns the verdict on all lines of a basket by its record, or false if each line is
@@ -54,15 +65,16 @@ local function known(record, whole)
   return state >= BASKET_REFUSING and REFUSED
 end
 
--- judge_all gives each line of a part its verdict, and returns the first refusal and its line.
+-- judge_all gives each line of a part its verdict, and returns the first refusal and its line, and whether
+-- all lines are to be taken.
 local function judge_all(part, all, held)
-  local why, line
+  local fresh_lines, why, line = true, nil, nil
   for i = part.first, part.last do
     local verdict = all or judge(i, held)
     if not why and verdict ~= OK and verdict ~= REPLAYED then why, line = verdict, i - part.first end
-    verdicts[i] = verdict
+    verdicts[i], fresh_lines = verdict, fresh_lines and verdict == OK
   end
-  return why, line
+  return why, line, fresh_lines
 end
 
 -- take_all takes the lines of a part that may be taken, unless one is refused. They are of different cells.
@@ -82,9 +94,9 @@ local function gather(part)
   local all = known(record, part.whole)
   records[at] = all ~= MISMATCH and record or NO_BASKET
   local held = record and byte(record, 2) == BASKET_HELD
-  local why, line = judge_all(part, all, held)
+  local why, line, fresh_lines = judge_all(part, all, held)
   take_all(part, why)
-  if not all and not held then records[at] = note(part, record, why, line) end
+  if not all and not held then records[at] = note(part, record, why, line, fresh_lines) end
 end
 for _, part in ipairs(parts) do gather(part) end
 write_baskets()

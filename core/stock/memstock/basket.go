@@ -30,9 +30,10 @@ func (s *step) gather(requests []stock.Request) []stock.Outcome {
 		}
 	}
 	held := part.Held || before.State == stock.BasketHeld
-	why, line := stock.VerdictOK, 0
+	why, line, fresh := stock.VerdictOK, 0, true
 	for i := range requests {
 		outcomes[i] = s.judgeLine(&requests[i], held)
+		fresh = fresh && outcomes[i].Verdict == stock.VerdictOK
 		if why == stock.VerdictOK && outcomes[i].Verdict.Refused() {
 			why, line = outcomes[i].Verdict, i
 		}
@@ -47,7 +48,7 @@ func (s *step) gather(requests []stock.Request) []stock.Outcome {
 		}
 	}
 	if part.Home != nil {
-		after := before.Gathered(print, len(part.Home.Lines) == len(requests), why, line)
+		after := before.Gathered(print, len(part.Home.Lines) == len(requests), fresh, why, line)
 		outcomes[0].Basket = after
 		s.moveBasket(part.Home, before, after)
 	}
@@ -92,13 +93,13 @@ func (s *step) moveBasket(b *stock.Basket, before, after stock.BasketRecord) {
 func (s *step) decideBasket(r *stock.Request) stock.Outcome {
 	part := r.Part
 	before := s.basket(r.ID)
-	verdict := before.Decide(part.Home.Fingerprint, part.To)
+	verdict := before.Decide(part.Home.Fingerprint, part.To, part.Intact)
 	if verdict == stock.VerdictMismatch {
 		return stock.Outcome{Verdict: verdict}
 	}
 	after := before
 	if verdict == stock.VerdictOK {
-		after.State = part.To
+		after.State, after.Intact = part.To, false
 		if part.To == stock.BasketRefusing {
 			after.Refusal, after.Line = part.Refusal, part.Line
 		}

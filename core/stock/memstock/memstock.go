@@ -265,6 +265,17 @@ func (s *Store) LoseBasket(id stock.ReservationID) {
 	delete(s.partitions[id.Partition()].baskets, id)
 }
 
+// AgeBasket makes the record of a basket older than the last vetting, without regard to the rules.
+func (s *Store) AgeBasket(id stock.ReservationID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	baskets := s.partitions[id.Partition()].baskets
+	if b, ok := baskets[id]; ok {
+		b.Intact = false
+		baskets[id] = b
+	}
+}
+
 func (s *shared) partition(i int) (*partition, error) {
 	if i < 0 || i >= len(s.partitions) {
 		return nil, fmt.Errorf("%w: partition %d of %d", stock.ErrProtocol, i, len(s.partitions))

@@ -51,6 +51,7 @@ func fixture(now func() int64) stocktest.Fixture {
 			model.LoseUser(cell.Partition(model.Partitions()), cell.Pool, user)
 		},
 		LoseBasket: func(_ testing.TB, id stock.ReservationID) { model.LoseBasket(id) },
+		AgeBasket:  func(_ testing.TB, id stock.ReservationID) { model.AgeBasket(id) },
 	}
 }
 

@@ -18,16 +18,16 @@ import (
 const answerElements = 7
 
 // readVector fills in the vector's results from the answer of its script, and returns how many effects its
-// partition has seen since it was vetted.
-func readVector(v *stock.Vector, result rueidis.RedisResult) (effects uint64, err error) {
-	if effects, err = readAnswer(v, result); err != nil {
+// partition has seen since it was vetted. nonce is that of the partition.
+func readVector(v *stock.Vector, result rueidis.RedisResult, nonce uint64) (effects uint64, err error) {
+	if effects, err = readAnswer(v, result, nonce); err != nil {
 		v.Outcomes, v.Cells, v.Entry = v.Outcomes[:0], v.Cells[:0], stock.Entry{}
 		return 0, wrapProtocol(v.Op.String(), err)
 	}
 	return effects, nil
 }
 
-func readAnswer(v *stock.Vector, result rueidis.RedisResult) (effects uint64, err error) {
+func readAnswer(v *stock.Vector, result rueidis.RedisResult, nonce uint64) (effects uint64, err error) {
 	elements, err := result.ToArray()
 	if err != nil {
 		return 0, err
@@ -55,7 +55,7 @@ func readAnswer(v *stock.Vector, result rueidis.RedisResult) (effects uint64, er
 	if entryID != "" {
 		v.Entry = stock.Entry{Partition: v.Partition, ID: entryID, Data: bytesOf(entry)}
 	}
-	return effects, readOutcomes(v, verdicts, records)
+	return effects, readOutcomes(v, verdicts, records, nonce)
 }
 
 // readCells reads id and value of each cell. A zero byte in place of a value means that there is no such cell.
@@ -83,7 +83,7 @@ func readCells(v *stock.Vector, cells string) error {
 
 // readOutcomes makes the outcomes from three lists: the verdicts, the records of requests that were decided before or have
 // moved a deadline, and the events of accepted requests. All three are in the order of the requests.
-func readOutcomes(v *stock.Vector, verdicts, records string) error {
+func readOutcomes(v *stock.Vector, verdicts, records string, nonce uint64) error {
 	if len(verdicts) != len(v.Requests) {
 		return fmt.Errorf("%d verdicts on %d requests", len(verdicts), len(v.Requests))
 	}
@@ -102,7 +102,7 @@ func readOutcomes(v *stock.Vector, verdicts, records string) error {
 		}
 		if v.Requests[i].Part != nil && tellsBasket(v, i) {
 			var err error
-			if outcome.Basket, records, err = nextBasket(records); err != nil {
+			if outcome.Basket, records, err = nextBasket(records, nonce); err != nil {
 				return err
 			}
 		}

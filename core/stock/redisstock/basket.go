@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// basketBytes: version 1, state 1, refusal 1, line 1, fingerprint 4.
+	// basketBytes: version 1, state 1, refusal 1, line 1, fingerprint 4. A begun basket has the end of a nonce in place of a
+	// refusal and its line.
 	basketBytes = 1 + 1 + 1 + 1 + 4
 	// wholeBytes: user 8, fingerprint 4, before the lines of a basket in full.
 	wholeBytes = 8 + 4
@@ -55,7 +56,11 @@ func (c *call) decide(p *partition, requests []stock.Request) {
 	start := len(c.buf)
 	for i := range requests {
 		part := requests[i].Part
-		c.buf = append(c.buf, byte(part.To), byte(part.Refusal), part.Line)
+		intact := byte(0)
+		if part.Intact {
+			intact = 1
+		}
+		c.buf = append(c.buf, byte(part.To), intact, byte(part.Refusal), part.Line)
 	}
 	c.args = append(c.args, c.since(start))
 	c.addIDs(requests)
@@ -116,8 +121,8 @@ func basketFrom(whole string) (stock.Basket, error) {
 	return basket, nil
 }
 
-// basketRecordFrom reads the record of a basket. An empty value means that there is none.
-func basketRecordFrom(value string) (stock.BasketRecord, error) {
+// basketRecordFrom reads the record of a basket in data with a nonce. An empty value means that there is none.
+func basketRecordFrom(value string, nonce uint64) (stock.BasketRecord, error) {
 	if value == "" {
 		return stock.BasketRecord{}, nil
 	}
@@ -126,10 +131,17 @@ func basketRecordFrom(value string) (stock.BasketRecord, error) {
 			stock.ErrProtocol, len(value), value[0], basketBytes, valueVersion)
 	}
 	b := bytesOf(value)
-	return stock.BasketRecord{
-		State: stock.BasketState(b[1]), Refusal: stock.Verdict(b[2]), Line: b[3], Fingerprint: binary.BigEndian.Uint32(b[4:]),
-	}, nil
+	record := stock.BasketRecord{State: stock.BasketState(b[1]), Fingerprint: binary.BigEndian.Uint32(b[4:])}
+	if record.State == stock.BasketBegun {
+		record.Intact = nonce != 0 && binary.BigEndian.Uint16(b[2:]) == vettingOf(nonce)
+	} else {
+		record.Refusal, record.Line = stock.Verdict(b[2]), b[3]
+	}
+	return record, nil
 }
+
+// vettingOf is the end of a nonce, which begun baskets have. Successive vettings of a partition differ in it.
+func vettingOf(nonce uint64) uint16 { return uint16(nonce) }
 
 // tellsBasket reports whether the answer to a request begins with the record of its basket: a part's first line at home, and
 // every decision.
@@ -139,12 +151,12 @@ func tellsBasket(v *stock.Vector, i int) bool {
 }
 
 // nextBasket reads the record of a basket, which may be none, before other records.
-func nextBasket(records string) (b stock.BasketRecord, rest string, err error) {
+func nextBasket(records string, nonce uint64) (b stock.BasketRecord, rest string, err error) {
 	if len(records) < basketBytes {
 		return b, "", fmt.Errorf("records of %d bytes left, want one of a basket", len(records))
 	}
 	if records[0] != 0 {
-		b, err = basketRecordFrom(records[:basketBytes])
+		b, err = basketRecordFrom(records[:basketBytes], nonce)
 	}
 	return b, records[basketBytes:], err
 }
@@ -166,7 +178,7 @@ func (s *Store) Baskets(ctx context.Context, ids []stock.ReservationID) ([]stock
 		if err != nil {
 			return nil, wrap("read baskets", err)
 		}
-		if found[i], err = basketRecordFrom(values[0]); err != nil {
+		if found[i], err = basketRecordFrom(values[0], s.marks.of(ids[i].Partition()).Nonce); err != nil {
 			return nil, err
 		}
 	}

@@ -67,6 +67,17 @@ func fixture(client rueidis.Client) func(t *testing.T) stocktest.Fixture {
 					t.Fatal(err)
 				}
 			},
+			AgeBasket: func(t testing.TB, id stock.ReservationID) {
+				key, field := redisstock.BasketsKey(id.Partition()), string(id[:])
+				value, err := client.Do(t.Context(), client.B().Hget().Key(key).Field(field).Build()).AsBytes()
+				if err != nil {
+					t.Fatal(err)
+				}
+				value[2], value[3] = 0, 0 // no nonce ends so
+				if err := client.Do(t.Context(), client.B().Hset().Key(key).FieldValue().FieldValue(field, string(value)).Build()).Error(); err != nil {
+					t.Fatal(err)
+				}
+			},
 			LoseBasket: func(t testing.TB, id stock.ReservationID) {
 				key := redisstock.BasketsKey(id.Partition())
 				if err := client.Do(t.Context(), client.B().Hdel().Key(key).Field(string(id[:])).Build()).Error(); err != nil {

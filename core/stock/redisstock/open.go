@@ -291,7 +291,7 @@ func (v *vetting) renew(ctx context.Context) error {
 		if !v.opens(&v.findings, p) {
 			continue
 		}
-		nonce, err := newNonce()
+		nonce, err := newNonce(v.partitions[p].kept.Nonce)
 		if err != nil {
 			return err
 		}
@@ -331,13 +331,15 @@ func (v *vetting) silence(ctx context.Context, changes []stock.NonceChange) erro
 	return nil
 }
 
-func newNonce() (uint64, error) {
+// newNonce makes a nonce in place of an old one. It ends differently, and not with zeros, so that a basket that was begun under
+// the old one is not taken for intact.
+func newNonce(old uint64) (uint64, error) {
 	var b [8]byte
 	for {
 		if _, err := rand.Read(b[:]); err != nil {
 			return 0, fmt.Errorf("make nonce: %w", err)
 		}
-		if n := binary.BigEndian.Uint64(b[:]) >> 1; n != 0 { // 63 bits fit into every integer type of a database
+		if n := binary.BigEndian.Uint64(b[:]) >> 1; vettingOf(n) != 0 && vettingOf(n) != vettingOf(old) { // 63 bits fit into every integer type of a database
 			return n, nil
 		}
 	}

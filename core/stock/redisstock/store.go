@@ -355,7 +355,7 @@ func (s *Store) send(ctx context.Context, to node, vectors []*stock.Vector, repl
 			v.Err = wrap(v.Op.String(), err)
 			reusable = reusable && answers[i].NonRedisError() == nil
 			s.nodes.suspect()
-		} else if effects, err := readVector(v, answers[i]); err != nil {
+		} else if effects, err := readVector(v, answers[i], c.trusted[i].Nonce); err != nil {
 			v.Err = err
 		} else {
 			v.Mark = stock.Mark{Nonce: c.trusted[i].Nonce, Effects: effects}

@@ -46,7 +46,7 @@ func (h *harness) void(b *stock.Basket, n int) *stock.Vector {
 	return h.do(stock.OpVoid, partOf(b, n, false)...)
 }
 
-// decision is the request that decides a basket. OK stands for held.
+// decision is the request that decides a basket, whether it is intact or not. OK stands for held.
 func decision(b *stock.Basket, why stock.Verdict, line uint8) stock.Request {
 	part := &stock.Part{Home: b, To: stock.BasketHeld}
 	if why != stock.VerdictOK {
@@ -60,10 +60,24 @@ func (h *harness) decide(b *stock.Basket, why stock.Verdict, line uint8) stock.O
 	return h.one(stock.OpDecide, decision(b, why, line))
 }
 
-// wantBasket checks the record of a basket, as it is told and as it is stored, and whether somebody still has to decide it.
+// wantBasket checks the record of a basket, as it is told and as it is stored, and whether somebody still has to decide it. If it is
+// begun, nobody has decided it.
 func (h *harness) wantBasket(told stock.BasketRecord, b *stock.Basket, state stock.BasketState, why stock.Verdict, line uint8) {
 	h.Helper()
-	want := stock.BasketRecord{State: state, Refusal: why, Line: line, Fingerprint: b.Fingerprint}
+	h.wantBasketRecord(told, b, stock.BasketRecord{
+		State: state, Refusal: why, Line: line, Fingerprint: b.Fingerprint, Intact: state == stock.BasketBegun,
+	})
+}
+
+// wantOldBasket checks the record of a begun basket that may have been held before.
+func (h *harness) wantOldBasket(told stock.BasketRecord, b *stock.Basket) {
+	h.Helper()
+	h.wantBasketRecord(told, b, stock.BasketRecord{State: stock.BasketBegun, Fingerprint: b.Fingerprint})
+}
+
+func (h *harness) wantBasketRecord(told stock.BasketRecord, b *stock.Basket, want stock.BasketRecord) {
+	h.Helper()
+	state := want.State
 	if state == stock.BasketNone {
 		want = stock.BasketRecord{}
 	}

@@ -160,11 +160,15 @@ var mutants = []mutant{
 		outcomes[0].Basket = b`},
 	{"a held basket takes lines again", "basket.go", `held := part.Held || before.State == stock.BasketHeld`, `held := false`},
 	{"name the last refused line", "basket.go", `if why == stock.VerdictOK && outcomes[i].Verdict.Refused() {`, `if outcomes[i].Verdict.Refused() {`},
-	{"held before all lines are", "basket.go", `len(part.Home.Lines) == len(requests), why`, `true, why`},
+	{"held before all lines are", "basket.go", `len(part.Home.Lines) == len(requests), fresh`, `true, fresh`},
 	{"a line that has expired is as good", "basket.go", `before.Gather(r.Fingerprint, basketHeld, s.nowMS)`, `before.Gather(r.Fingerprint, basketHeld, 0)`},
 	{"nobody knows of begun baskets", "basket.go", `s.begun = append(s.begun, stock.Undecided{Basket: *b, SinceMS: s.nowMS})`, ``},
 	{"decided baskets stay undecided", "basket.go", `s.decided = append(s.decided, id)`, ``},
-	{"decide again", "basket.go", `verdict := before.Decide(part.Home.Fingerprint, part.To)`, `verdict := stock.BasketRecord{State: min(before.State, stock.BasketBegun), Fingerprint: before.Fingerprint}.Decide(part.Home.Fingerprint, part.To)`},
+	{"decide again", "basket.go", `verdict := before.Decide(part.Home.Fingerprint, part.To, part.Intact)`, `verdict := stock.BasketRecord{State: min(before.State, stock.BasketBegun), Fingerprint: before.Fingerprint}.Decide(part.Home.Fingerprint, part.To, false)`},
+	{"decide by what was gathered before a loss", "basket.go", `before.Decide(part.Home.Fingerprint, part.To, part.Intact)`, `before.Decide(part.Home.Fingerprint, part.To, false)`},
+	{"never decide what was lost", "basket.go", `before.Decide(part.Home.Fingerprint, part.To, part.Intact)`, `before.Decide(part.Home.Fingerprint, part.To, true)`},
+	{"take a basket whose record was lost for intact", "basket.go", `len(requests), fresh, why`, `len(requests), true, why`},
+	{"no basket is intact", "basket.go", `len(requests), fresh, why`, `len(requests), false, why`},
 	{"forget which line is refused", "basket.go", `after.Refusal, after.Line = part.Refusal, part.Line`, `after.Refusal = part.Refusal`},
 	{"give a held basket back", "basket.go", `if verdict := before.Void(print); verdict != stock.VerdictOK {`, `if verdict := before.Void(print); verdict == stock.VerdictRefused {`},
 	{"leave absent lines free", "basket.go", `s.reservations[r.ID] = r.Spent()`, ``},
@@ -187,7 +191,7 @@ var unsimulated = []string{
 	"extend on a full outbox", "return on a full outbox",
 	"look at what is not due", "never more to expire", "no next deadline", "settle in a cell that is not there",
 	"forget undecided baskets", "decide young baskets", "decide all baskets at once", "give back from a shut cell", "refused while a line is held",
-	"give lines of other baskets back",
+	"give lines of other baskets back", "take a basket whose record was lost for intact",
 }
 
 // raced are mutants that an audit after concurrent clients must find: those that sell too much, or

@@ -39,6 +39,7 @@ func Simulate(t *testing.T, newFixture func(t *testing.T) Fixture) {
 			"gather":   s.gatherSome,
 			"decide":   s.decideSome,
 			"void":     s.voidSome,
+			"age":      s.ageBasket,
 			"adjust":   s.adjust,
 			"register": s.register,
 			"vouch":    s.vouchFor,

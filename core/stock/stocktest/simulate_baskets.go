@@ -59,7 +59,9 @@ func (s *simulation) decideSome(rt *rapid.T) {
 	for range rapid.IntRange(1, 3).Draw(rt, "baskets") {
 		b := rapid.SampledFrom(s.baskets).Draw(rt, "basket")
 		why := rapid.SampledFrom([]stock.Verdict{stock.VerdictOK, stock.VerdictSoldOut, stock.VerdictLimitReached}).Draw(rt, "why")
-		requests = append(requests, decision(b, why, rapid.Uint8Range(0, 3).Draw(rt, "line")))
+		r := decision(b, why, rapid.Uint8Range(0, 3).Draw(rt, "line"))
+		r.Part.Intact = rapid.Bool().Draw(rt, "intact")
+		requests = append(requests, r)
 	}
 	s.run(stock.OpDecide, requests...)
 }
@@ -74,6 +76,20 @@ func (s *simulation) voidSome(rt *rapid.T) {
 		requests = append(requests, partOf(rapid.SampledFrom(s.baskets).Draw(rt, "basket"), 0, false)...)
 	}
 	s.run(stock.OpVoid, requests...)
+}
+
+// ageBasket has a begun basket be older than the last vetting.
+func (s *simulation) ageBasket(rt *rapid.T) {
+	if len(s.baskets) == 0 {
+		rt.Skip("no baskets")
+	}
+	id := rapid.SampledFrom(s.baskets).Draw(rt, "basket").ID()
+	records, err := s.model.Baskets(context.Background(), []stock.ReservationID{id})
+	if err != nil || records[0].State != stock.BasketBegun {
+		rt.Skip("not begun")
+	}
+	s.AgeBasket(s.test, id)
+	s.model.AgeBasket(id)
 }
 
 // compareBaskets compares the records of all baskets, and which of them are undecided.

@@ -35,6 +35,8 @@ type Fixture struct {
 	Lose func(t testing.TB, cell stock.Cell)
 	// LoseBasket removes the record of a basket, and nothing else, behind the store's back.
 	LoseBasket func(t testing.TB, id stock.ReservationID)
+	// AgeBasket makes the record of a basket older than the last vetting of its partition, behind the store's back.
+	AgeBasket func(t testing.TB, id stock.ReservationID)
 	// Vouch has the partition of a cell know all users of its sale, unless it has fewer than these. It returns how many it has.
 	Vouch func(t testing.TB, cell stock.Cell, users int64) (there int64)
 	// LoseUser removes a registration for the sale of a cell, and nothing else, behind the store's back.
