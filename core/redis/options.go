@@ -1,7 +1,10 @@
 package redis
 
 import (
+	"context"
+	"crypto/tls"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -16,9 +19,10 @@ const dialTimeout = time.Second
 const topologyEvery = 5 * time.Second
 
 // Options returns the options of every client. The client sends nothing twice by itself, follows a bounded number of
-// redirections in a cluster, and has no client-side cache. The caller sets TLS.
+// redirections in a cluster, and has no client-side cache. The caller sets TLS. An address may be the URL of a Unix socket, if it
+// is the only one.
 func Options(addrs []string, user, password string) rueidis.ClientOption {
-	return rueidis.ClientOption{
+	o := rueidis.ClientOption{
 		InitAddress:   addrs,
 		Username:      user,
 		Password:      password,
@@ -27,7 +31,21 @@ func Options(addrs []string, user, password string) rueidis.ClientOption {
 		DisableCache:  true,
 		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: 3, ShardsRefreshInterval: topologyEvery},
 	}
+	if len(addrs) == 1 && isSocket(addrs[0]) {
+		o.ForceSingleClient = true
+		o.DialCtxFn = func(ctx context.Context, addr string, dialer *net.Dialer, _ *tls.Config) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", socketPath(addr))
+		}
+	}
+	return o
 }
+
+// socketScheme begins the URL of a Unix socket.
+const socketScheme = "unix://"
+
+func isSocket(addr string) bool { return strings.HasPrefix(addr, socketScheme) }
+
+func socketPath(addr string) string { return strings.TrimPrefix(addr, socketScheme) }
 
 // SentinelOptions returns the options for a primary that Sentinels name. The client asks them again every second,
 // because otherwise it would never learn of a switch whose message it missed. It gives up soon on a Sentinel whose

@@ -4,6 +4,7 @@ package redis
 import (
 	"crypto/tls"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 // Config says where the Redis with the stock is, and how long to wait for it.
 type Config struct {
-	Addrs        []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT"`
+	Addrs        []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT"` // or unix:///path
 	User         string        `name:"redis-user" env:"SLUICE_REDIS_USER" group:"Redis" placeholder:"NAME"`
 	Password     config.Secret `kong:"-" env:"SLUICE_REDIS_PASSWORD" help:"Password of the user."`
 	PasswordFile string        `name:"redis-password-file" private:"" env:"SLUICE_REDIS_PASSWORD_FILE" group:"Redis" placeholder:"PATH"`
@@ -69,17 +70,34 @@ func (r *Config) validateAddresses(f *config.Faults) {
 	case sentinel && len(r.Addrs) > 0:
 		f.Add("redis-addr", strings.Join(r.Addrs, ","), "none beside redis-sentinel-addrs: the Sentinels name the primary")
 	case !sentinel && len(r.Addrs) == 0:
-		f.Missing("redis-addr", "host:port of Redis, or of nodes of a cluster; or redis-sentinel-addrs")
+		f.Missing("redis-addr", "host:port of Redis, or of nodes of a cluster; or unix:///path of its socket; or redis-sentinel-addrs")
 	case sentinel && len(r.SentinelAddrs) == 0:
 		f.Missing("redis-sentinel-addrs", "host:port of Sentinels")
 	case sentinel && r.SentinelMaster == "":
 		f.Missing("redis-sentinel-master", "the name under which the Sentinels watch the primary")
 	}
 	for _, addr := range r.Addrs {
-		config.HostPort(f, "redis-addr", addr)
+		if isSocket(addr) {
+			r.validateSocket(f, addr)
+		} else {
+			config.HostPort(f, "redis-addr", addr)
+		}
 	}
 	for _, addr := range r.SentinelAddrs {
 		config.HostPort(f, "redis-sentinel-addrs", addr)
+	}
+}
+
+// validateSocket checks the path of a Unix socket. The nodes of a cluster know each other by host and port, so a socket is that
+// of a Redis alone.
+func (r *Config) validateSocket(f *config.Faults, addr string) {
+	switch {
+	case len(r.Addrs) > 1:
+		f.Add("redis-addr", strings.Join(r.Addrs, ","), "one unix:///path, or any number of host:port")
+	case !filepath.IsAbs(socketPath(addr)):
+		f.Add("redis-addr", fmt.Sprintf("%q", addr), "unix:///path, from the root")
+	case r.TLSCAFile != "":
+		f.Add("redis-tls-ca-file", r.TLSCAFile, "none with a Unix socket, which speaks no TLS")
 	}
 }
 
