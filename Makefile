@@ -145,6 +145,11 @@ bench: build ## compare ways to sell on this machine, and write bin/compare.html
 bench-go: ## run the Go benchmarks that match BENCH
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -p 1 -timeout 60m ./...
 
+PERFORMANCE ?=
+.PHONY: performance
+performance: ## measure what docs/performance.md says, and write it; PERFORMANCE has flags: --only, --quick, --render
+	$(GO) run ./bench/performance $(PERFORMANCE)
+
 .PHONY: cover
 cover: ## write coverage.html
 	$(GOTEST) -coverprofile=bin/cover.out -coverpkg=./... ./...

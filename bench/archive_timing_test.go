@@ -20,7 +20,10 @@ func BenchmarkArchiveBesideSale(b *testing.B) {
 	s := stack.New(b, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_OUTBOX_ENTRIES_MAX=10000000", "SLUICE_REDIS_CALL_TIMEOUT=5s")
 	s.LoadCSV("sku_id,quantity,limit,hold_seconds", fmt.Sprintf("%d,1000000000,1000000,3600", hotSKU), fmt.Sprintf("%d,1000000000,,1", oldSKU))
 	edge, persister := s.StartEdge(), s.StartPersister()
-	const turns, turn = 4, 15 * time.Second
+	turns, turn := 4, 15*time.Second
+	if testing.Short() {
+		turns, turn = 1, 2*time.Second
+	}
 	d := newDriver(b, s, oldSKU)
 	d.length = turn
 	ask := func(query string) (n int64) {
@@ -45,7 +48,7 @@ func BenchmarkArchiveBesideSale(b *testing.B) {
 		{"default", []string{}},
 	}
 	for b.Loop() {
-		d.run(edge.Addr(), warmUp, http.StatusCreated)
+		d.run(edge.Addr(), warmUp(), http.StatusCreated)
 		await("SELECT COUNT(*) FROM reservations WHERE state = 'held'")
 		await("SELECT COUNT(*) FROM product_inventories i LEFT JOIN applied_marks m USING (sku_id, pool, bucket) WHERE m.seq IS NULL OR m.seq <> i.seq")
 		for _, age := range []string{
@@ -56,7 +59,7 @@ func BenchmarkArchiveBesideSale(b *testing.B) {
 			}
 		}
 		d.sku = hotSKU
-		d.run(edge.Addr(), warmUp/5, http.StatusCreated)
+		d.run(edge.Addr(), warmUp()/5, http.StatusCreated)
 		left := ask("SELECT COUNT(*) FROM ledger WHERE sku_id = 1004")
 		rate, cpu, archiver := map[string][]float64{}, map[string][][]float64{}, map[string][]float64{}
 		for range turns {

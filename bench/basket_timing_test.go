@@ -32,12 +32,12 @@ func BenchmarkBaskets(b *testing.B) {
 			s := stack.New(b, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_OUTBOX_ENTRIES_MAX=10000000")
 			m := newMix(b, s, lines.partitions)
 			edge := s.StartEdge()
-			m.run(edge.Addr(), warmUp, 0)
+			m.run(edge.Addr(), warmUp(), 0)
 			for b.Loop() {
 				var reserve, basket, ratio []float64
-				for range rounds {
-					best := m.run(edge.Addr(), roundTime, 0).PerSecond(http.StatusCreated)
-					m.run(edge.Addr(), roundTime, best/2)
+				for range rounds() {
+					best := m.run(edge.Addr(), roundTime(), 0).PerSecond(http.StatusCreated)
+					m.run(edge.Addr(), roundTime(), best/2)
 					r, k := m.p99(reserves), m.p99(baskets)
 					reserve, basket, ratio = append(reserve, r), append(basket, k), append(ratio, k/r)
 					b.Logf("best %.0f/s; at half: reserve %.2f ms, basket %.2f ms, ratio %.2f", best, r, k, k/r)

@@ -19,7 +19,6 @@ import (
 const (
 	comparedSKUs    = 100_000
 	comparedOnSale  = 1000
-	comparedRound   = 40 * time.Second // longer than a sweep and its rests
 	comparedPairs   = 11
 	comparedClients = 64
 )
@@ -37,6 +36,10 @@ func BenchmarkReconcile(b *testing.B) {
 		}
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	length := 40 * time.Second // longer than a sweep and its rests
+	if testing.Short() {
+		length = 3 * time.Second
+	}
 	s := stack.New(b, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_OUTBOX_ENTRIES_MAX=10000000", "SLUICE_REDIS_CALL_TIMEOUT=10s")
 	lines := []string{"sku_id,quantity"}
 	for sku := 1; sku <= comparedSKUs; sku++ {
@@ -46,13 +49,13 @@ func BenchmarkReconcile(b *testing.B) {
 	edge := s.StartEdge()
 	c := &compared{driver: newDriver(b, s, 0), stack: s, edge: edge}
 	for b.Loop() {
-		c.round("60s", 10*time.Second) // the first sweep, and a warm-up
+		c.round("60s", length/4) // the first sweep, and a warm-up
 		var rate, cpu [2][]float64
 		var rates, cpus, more []float64
 		for pair := range pairs {
 			for i := range 2 {
 				on := (i + pair) % 2
-				r, used := c.round([]string{"0", "60s"}[on], comparedRound)
+				r, used := c.round([]string{"0", "60s"}[on], length)
 				rate[on], cpu[on] = append(rate[on], r), append(cpu[on], used)
 			}
 			rates, cpus = append(rates, rate[1][pair]/rate[0][pair]), append(cpus, cpu[1][pair]/cpu[0][pair])

@@ -40,7 +40,11 @@ func BenchmarkRunIndexes(b *testing.B) {
 		user = ", ADD KEY reservations_user (user_id, reservation_id)"
 		cell = ", ADD KEY reservations_cell (sku_id, pool, state, reservation_id)"
 	)
-	for range 5 {
+	rounds := 5
+	if testing.Short() {
+		rounds = 1
+	}
+	for range rounds {
 		for _, cells := range []int{64, 50_000} {
 			for _, with := range []struct{ name, alter string }{
 				{"none", drop}, {"user", drop + user}, {"cell", drop + cell}, {"both", drop + user + cell},
@@ -53,7 +57,13 @@ func BenchmarkRunIndexes(b *testing.B) {
 	}
 }
 
-const runEvents = 400_000
+// runEvents is how many events a benchmark brings. With -short, which is for trying it, there are few.
+func runEvents() int {
+	if testing.Short() {
+		return 20_000
+	}
+	return 400_000
+}
 
 // benchmarkRun measures with the schema as it is, but for one change of it.
 func benchmarkRun(b *testing.B, brokers []string, vector, cells int, alter string) {
@@ -105,10 +115,10 @@ func benchmarkRun(b *testing.B, brokers []string, vector, cells int, alter strin
 			b.Fatal(err)
 		}
 	}
-	events := float64(runEvents) * float64(b.N)
+	events := float64(runEvents()) * float64(b.N)
 	b.ReportMetric(float64(own.Nanoseconds())/events, "own-cpu-ns/event") // with the broker if it is embedded
 	b.ReportMetric(float64(server.Nanoseconds())/events, "mariadb-cpu-ns/event")
-	b.ReportMetric(runEvents*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(float64(runEvents())*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
 // fill publishes events and tells how many.
@@ -122,7 +132,7 @@ func fill(b *testing.B, cfg Config, vector, cells int) int {
 	}
 	h := newHistory(1, cells)
 	events := 0
-	for n := 0; events < runEvents; n++ {
+	for n := 0; events < runEvents(); n++ {
 		batch := h.batch(vector)
 		events += len(batch.Events)
 		e := stock.Entry{Partition: batch.Partition, ID: fmt.Sprintf("%d-%d", h.nowMS, n), Data: event.Append(nil, batch)}

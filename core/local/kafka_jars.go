@@ -7,7 +7,8 @@ import (
 	"path/filepath"
 )
 
-const kafkaVersion = "4.1.0"
+// KafkaVersion is that of the Apache Kafka of tests and benchmarks.
+const KafkaVersion = "4.1.0"
 
 // kafkaPOM lets Maven fetch Kafka with all it needs, and a logger that writes to
 // a file without further configuration.
@@ -21,7 +22,7 @@ const kafkaPOM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
     <dependency>
       <groupId>org.apache.kafka</groupId>
       <artifactId>kafka_2.13</artifactId>
-      <version>` + kafkaVersion + `</version>
+      <version>` + KafkaVersion + `</version>
     </dependency>
     <dependency>
       <groupId>org.slf4j</groupId>
@@ -34,7 +35,7 @@ const kafkaPOM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 // kafkaJars returns the directory with Kafka's jars. If it does not exist, Maven copies them there first.
 func kafkaJars(ctx context.Context) (string, error) {
-	return cached(ctx, "kafka_2.13-"+kafkaVersion, func(ctx context.Context, dir string) error {
+	return cached(ctx, "kafka_2.13-"+KafkaVersion, func(ctx context.Context, dir string) error {
 		mvn, err := find("mvn", installMavenHint)
 		if err != nil {
 			return err
@@ -45,7 +46,7 @@ func kafkaJars(ctx context.Context) (string, error) {
 		}
 		if err := runTool(ctx, dir, mvn, "--batch-mode", "--quiet", "--file", pom,
 			"dependency:copy-dependencies", "-DoutputDirectory="+dir); err != nil {
-			return fmt.Errorf("fetch Kafka %s with Maven: %w", kafkaVersion, err)
+			return fmt.Errorf("fetch Kafka %s with Maven: %w", KafkaVersion, err)
 		}
 		return nil
 	})

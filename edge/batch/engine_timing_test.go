@@ -108,7 +108,7 @@ func newEngine(b *testing.B, skus int) *engine {
 	storetest.Load(b, e.server, 1_000_000_000, stock.Settings{Limit: 10}, e.cells...)
 	e.dropOutbox()
 	known := cells.New(e.server, cells.Config{CellsMax: 1 << 20}, metrics.NewSet())
-	e.batcher = batch.New(e.server, known, nothing{}, batch.Config{CallTimeout: 20 * time.Second}, metrics.NewSet())
+	e.batcher = batch.New(e.server, known, nothing{}, batch.Config{CallTimeout: 20 * time.Second, ShedAfter: time.Minute}, metrics.NewSet())
 	b.Cleanup(func() {
 		if err := e.batcher.Drain(context.Background()); err != nil {
 			b.Error(err)

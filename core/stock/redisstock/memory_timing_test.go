@@ -13,23 +13,26 @@ import (
 //
 //	go test -run '^$' -bench BenchmarkMemory -benchtime 1x ./core/stock/redisstock
 func BenchmarkMemory(b *testing.B) {
-	const million = 1_000_000
+	many := 1_000_000
+	if testing.Short() {
+		many = 10_000
+	}
 	for b.Loop() {
 		empty := newBench(b, 0, 0).memory(b)
-		idle := newBench(b, million, 0)
+		idle := newBench(b, many, 0)
 		idle.forget(b)
-		b.ReportMetric((idle.memory(b)-empty)/million, "bytes/idle-sku")
+		b.ReportMetric((idle.memory(b)-empty)/float64(many), "bytes/idle-sku")
 
 		open := newBench(b, 1, 0)
 		before := open.memory(b)
-		open.reserve(b, million)
-		each := (open.memory(b) - before) / million
+		open.reserve(b, many)
+		each := (open.memory(b) - before) / float64(many)
 		b.ReportMetric(each, "bytes/reservation")
 
 		limited := newBench(b, 1, 10)
 		before = limited.memory(b)
-		limited.reserve(b, million)
-		b.ReportMetric((limited.memory(b)-before)/million-each, "bytes/buyer")
+		limited.reserve(b, many)
+		b.ReportMetric((limited.memory(b)-before)/float64(many)-each, "bytes/buyer")
 	}
 }
 
