@@ -145,7 +145,9 @@ var edgeFamilies = []Family{
 	{"sluice_edge_limit_told_requests_total", Counter, "", "Requests within their limits that the edge told others of. It tells of users and addresses that may reach their limits only."},
 	{"sluice_edge_limit_learned_requests_total", Counter, "", "Requests that others let pass, and that this edge counts against the limits."},
 	{"sluice_edge_limit_untold_requests_total", Counter, "", "Requests that others should know of and do not: a message had no room for them, or did not reach Redis."},
-	{"sluice_edge_limit_unreadable_messages_total", Counter, "", "Messages of other edges that this edge cannot read. All edges need the same keys of tokens."},
+	{"sluice_edge_limit_unreadable_messages_total", Counter, "", "Messages of other edges that this edge cannot read, and skips. All edges need the same keys of tokens."},
+	{"sluice_edge_limit_repeated_messages_total", Counter, "", "Messages that came again, or long after they were made, and count nothing: an edge stood still, or somebody who may write to Redis repeats what edges told."},
+	{"sluice_edge_limit_skipped_reads_total", Counter, "", "Times that more was told than an edge hears at once. It left that out, and went on with what came next."},
 
 	{"sluice_edge_outbox_entries", Gauge, "", "Outbox entries in Redis. MySQL does not have them yet."},
 	{"sluice_edge_outbox_fullest_partition_entries", Gauge, "", "Entries of the fullest outbox. At --outbox-entries-max its partition takes no more reserves."},

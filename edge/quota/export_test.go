@@ -19,3 +19,6 @@ func (s *Sharer) Exchange(ctx context.Context) error { return s.exchange(ctx) }
 
 // Gap is the shortest time between two exchanges.
 func (s *Sharer) Gap() time.Duration { return s.gap() }
+
+// Place is that of the last notice that was read.
+func (s *Sharer) Place() string { return s.after }

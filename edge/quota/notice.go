@@ -9,13 +9,20 @@ import (
 
 // A notice is what an edge tells the others, before it is sealed:
 //
-//	version 1, edge 8, and for each policy: number of keys, and for each key: id 8, tokens
+//	version 2, edge 8, number, heard, and for each policy: number of keys, and for each key: id 8, tokens
 //
-// The number of keys and the tokens are unsigned varints.
-const noticeVersion = 1
+// Where no length is given, it is an unsigned varint.
+const noticeVersion = 2
 
 // edgeID tells running edges apart.
 type edgeID [8]byte
+
+// sender says who gave a notice, and when.
+type sender struct {
+	edge   edgeID
+	number uint64 // of the edge's notices: it grows
+	heard  uint64 // the place of the last notice that the edge had heard, in ms of the stream's clock; 0: none yet
+}
 
 // Bounds of a notice.
 const (
@@ -26,9 +33,11 @@ const (
 var errNotice = errors.New("not a notice of an edge")
 
 // appendNotice appends a notice, with what was taken for each policy.
-func appendNotice(dst []byte, edge edgeID, policies [][]limit.Taken) []byte {
+func appendNotice(dst []byte, from sender, policies [][]limit.Taken) []byte {
 	dst = append(dst, noticeVersion)
-	dst = append(dst, edge[:]...)
+	dst = append(dst, from.edge[:]...)
+	dst = binary.AppendUvarint(dst, from.number)
+	dst = binary.AppendUvarint(dst, from.heard)
 	for _, taken := range policies {
 		dst = binary.AppendUvarint(dst, uint64(len(taken)))
 		for _, t := range taken {
@@ -40,34 +49,39 @@ func appendNotice(dst []byte, edge edgeID, policies [][]limit.Taken) []byte {
 }
 
 // readNotice reads a notice with so many policies.
-func readNotice(text []byte, policies int) (edge edgeID, taken [][]limit.Taken, err error) {
-	if len(text) < 1+len(edge) || text[0] != noticeVersion {
-		return edge, nil, errNotice
+func readNotice(text []byte, policies int) (from sender, taken [][]limit.Taken, err error) {
+	if len(text) < 1+len(from.edge) || text[0] != noticeVersion {
+		return from, nil, errNotice
 	}
-	text = text[1+copy(edge[:], text[1:]):]
+	text = text[1+copy(from.edge[:], text[1:]):]
+	for _, field := range []*uint64{&from.number, &from.heard} {
+		if *field, text = uvarint(text); text == nil {
+			return from, nil, errNotice
+		}
+	}
 	taken = make([][]limit.Taken, policies)
 	for p := range taken {
 		var keys uint64
 		if keys, text = uvarint(text); keys > keysMax || text == nil {
-			return edge, nil, errNotice
+			return from, nil, errNotice
 		}
 		for range keys {
 			if len(text) < 8 {
-				return edge, nil, errNotice
+				return from, nil, errNotice
 			}
 			t := limit.Taken{ID: binary.BigEndian.Uint64(text)}
 			var tokens uint64
 			if tokens, text = uvarint(text[8:]); tokens > tokensMax || text == nil {
-				return edge, nil, errNotice
+				return from, nil, errNotice
 			}
 			t.Tokens = int64(tokens)
 			taken[p] = append(taken[p], t)
 		}
 	}
 	if len(text) > 0 {
-		return edge, nil, errNotice
+		return from, nil, errNotice
 	}
-	return edge, taken, nil
+	return from, taken, nil
 }
 
 // uvarint cuts a number off a text. The rest is nil if there is none.

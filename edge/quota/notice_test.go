@@ -11,11 +11,11 @@ import (
 
 func TestNotice(t *testing.T) {
 	t.Parallel()
-	me := edgeID{1, 2, 3, 4, 5, 6, 7, 8}
+	me := sender{edge: edgeID{1, 2, 3, 4, 5, 6, 7, 8}, number: 300, heard: 1 << 40}
 	want := [][]limit.Taken{{{ID: 7, Tokens: 3}, {ID: 1<<64 - 1, Tokens: tokensMax}}, nil, {{ID: 0, Tokens: 300}}}
 	text := appendNotice(nil, me, want)
-	if edge, taken, err := readNotice(text, 3); err != nil || edge != me || !cmp.Equal(taken, want) {
-		t.Errorf("%x: %v, %v, %v", text, edge, taken, err)
+	if from, taken, err := readNotice(text, 3); err != nil || from != me || !cmp.Equal(taken, want) {
+		t.Errorf("%x: %v, %v, %v", text, from, taken, err)
 	}
 	for n := range text {
 		if _, _, err := readNotice(text[:n], 3); err == nil {
@@ -37,14 +37,14 @@ func TestNotice(t *testing.T) {
 }
 
 func FuzzReadNotice(f *testing.F) {
-	f.Add(appendNotice(nil, edgeID{1}, [][]limit.Taken{{{ID: 7, Tokens: 3}}, nil}))
+	f.Add(appendNotice(nil, sender{edge: edgeID{1}, number: 1}, [][]limit.Taken{{{ID: 7, Tokens: 3}}, nil}))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		edge, taken, err := readNotice(text, 2)
+		from, taken, err := readNotice(text, 2)
 		if err != nil {
 			return
 		}
-		again, takenAgain, err := readNotice(appendNotice(nil, edge, taken), 2)
-		if err != nil || again != edge || !cmp.Equal(takenAgain, taken) {
+		again, takenAgain, err := readNotice(appendNotice(nil, from, taken), 2)
+		if err != nil || again != from || !cmp.Equal(takenAgain, taken) {
 			t.Errorf("%v became %v, %v", taken, takenAgain, err)
 		}
 	})

@@ -8,9 +8,10 @@ package quota
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,12 @@ const (
 	retryAfter = 250 * time.Millisecond
 
 	noticesMax = 128 // that one call reads
-	edgesMax   = 256 // that an edge knows
+	readsMax   = 8   // of one exchange
+	edgesMax   = 256 // that an edge knows: it does not listen to others
+
+	// placedMax is how long after its sender last heard the stream a notice comes into it. Later it is refused, so nobody
+	// can repeat a notice that has been forgotten: an edge is remembered for goneAfter.
+	placedMax = goneAfter
 )
 
 // Policy is the limit of one kind of keys.
@@ -69,30 +75,40 @@ type Config struct {
 type Sharer struct {
 	Config
 	me      edgeID
-	others  map[edgeID]time.Time // when they were last heard
-	edges   atomic.Int64         // that share the limits, this one included; 0 before the first exchange
-	after   string               // the last entry that was read; empty: begin with one's own
-	told    time.Time            // when this edge last told something
-	worked  time.Time            // when an exchange last worked
-	garbled time.Time            // when a message of another edge could last not be read
+	number  uint64 // of the last notice
+	others  map[edgeID]heard
+	edges   atomic.Int64 // that share the limits, this one included; 0 before the first exchange
+	after   string       // the last entry that was read; empty: begin with one's own
+	told    time.Time    // when this edge last told something
+	worked  time.Time    // when an exchange last worked
+	garbled time.Time    // when a message of another edge could last not be read
 	trouble *lifecycle.Trouble
 	mixed   *lifecycle.Trouble
 	taken   [][]limit.Taken
 	text    []byte
 
 	calls, failures, unreadable *metrics.Counter
+	repeated, skipped           *metrics.Counter
 	toldOf, learnedOf, untoldOf *metrics.Counter
+}
+
+// heard is what an edge remembers of another one.
+type heard struct {
+	at     time.Time
+	number uint64 // of its last notice
 }
 
 // New makes a Sharer. Until Run is called, each policy counts alone.
 func New(cfg Config) *Sharer {
 	s := &Sharer{
-		Config: cfg, others: map[edgeID]time.Time{}, taken: make([][]limit.Taken, len(cfg.Policies)), worked: cfg.Now(),
+		Config: cfg, others: map[edgeID]heard{}, taken: make([][]limit.Taken, len(cfg.Policies)), worked: cfg.Now(),
 		trouble:    lifecycle.NewTrouble(cfg.Log, "count requests together with other edges, so this edge holds limits alone"),
 		mixed:      lifecycle.NewTrouble(cfg.Log, "read what another edge has let pass: all edges need the same keys of tokens"),
 		calls:      cfg.Metrics.NewCounter("sluice_edge_limit_exchange_calls_total"),
 		failures:   cfg.Metrics.NewCounter("sluice_edge_limit_exchange_failures_total"),
 		unreadable: cfg.Metrics.NewCounter("sluice_edge_limit_unreadable_messages_total"),
+		repeated:   cfg.Metrics.NewCounter("sluice_edge_limit_repeated_messages_total"),
+		skipped:    cfg.Metrics.NewCounter("sluice_edge_limit_skipped_reads_total"),
 		toldOf:     cfg.Metrics.NewCounter("sluice_edge_limit_told_requests_total"),
 		learnedOf:  cfg.Metrics.NewCounter("sluice_edge_limit_learned_requests_total"),
 		untoldOf:   cfg.Metrics.NewCounter("sluice_edge_limit_untold_requests_total"),
@@ -127,54 +143,78 @@ func (s *Sharer) Run(ctx context.Context) {
 // gap is the shortest time between two exchanges.
 func (s *Sharer) gap() time.Duration { return max(gapMin, time.Duration(s.edges.Load())*gapPerEdge) }
 
-// exchange tells and hears once.
+// exchange tells once, and hears all that there is.
 func (s *Sharer) exchange(ctx context.Context) error {
 	now := s.Now()
 	s.forget(now)
 	text, requests := s.notice(now)
-	told, heard, err := s.Board.ExchangeNotices(ctx, text, s.after, noticesMax)
-	s.calls.Inc()
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the edge ends
+	for reads := 1; ; reads++ {
+		told, heard, err := s.Board.ExchangeNotices(ctx, text, s.after, noticesMax)
+		s.calls.Inc()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // the edge ends
+			}
+			s.failures.Inc()
+			s.untoldOf.Add(int(requests)) // perhaps others have heard it, and nobody may count twice
+			s.after = ""                  // what is missed meanwhile is old
+			if now.Sub(s.worked) >= goneAfter {
+				s.trouble.Saw(err)
+			}
+			return err
 		}
-		s.failures.Inc()
-		s.untoldOf.Add(int(requests)) // perhaps others have heard it, and nobody may count twice
-		s.after = ""                  // what is missed meanwhile is old
-		if now.Sub(s.worked) >= goneAfter {
-			s.trouble.Saw(err)
+		s.trouble.Saw(nil)
+		s.worked = now
+		s.toldOf.Add(int(requests))
+		s.hearAll(told, heard, now)
+		switch {
+		case len(heard) < noticesMax:
+			return nil
+		case reads == readsMax: // more is told than an edge can hear
+			s.skipped.Inc()
+			s.after = ""
+			return nil
 		}
-		return err
+		text, requests = nil, 0
 	}
-	s.trouble.Saw(nil)
-	s.worked = now
-	s.toldOf.Add(int(requests))
-	if told != "" {
-		s.told = now
+}
+
+// hearAll takes in what a call has brought: the place of this edge's own notice, and the notices of all.
+func (s *Sharer) hearAll(told string, heard []redisstock.Notice, now time.Time) {
+	if told != "" && s.after != "" {
+		s.told = now // with no place of its own to begin with, others do not listen
 	}
 	if told != "" && len(heard) == 0 {
 		s.after = told // this is the beginning, or the stream that this edge had read is gone: it lacks this edge's own entry
 	}
+	var wrong error
 	for _, n := range heard {
 		s.after = n.ID
-		err = errors.Join(err, s.hear(n, now))
+		if err := s.hear(n, now); err != nil {
+			wrong = err
+		}
 	}
 	switch {
-	case err != nil:
+	case wrong != nil:
 		s.garbled = now
-		s.mixed.Saw(err)
+		s.mixed.Saw(wrong)
 	case len(heard) > 0 && now.Sub(s.garbled) >= goneAfter: // an edge always understands itself
 		s.mixed.Saw(nil)
 	}
-	return nil
 }
 
 // notice returns the sealed text of what this edge has to tell, and how many requests it is about. It is nil if there is
-// nothing to tell yet.
+// nothing to tell yet. Before this edge has a place in the stream, it tells no requests: others would refuse the notice.
 func (s *Sharer) notice(now time.Time) (sealed []byte, requests int64) {
 	keys := 0
 	for p, policy := range s.Policies {
 		taken, untold := policy.Tell(s.taken[p][:0], keysMax)
+		if s.after == "" {
+			for _, t := range taken {
+				untold += t.Tokens
+			}
+			taken = taken[:0]
+		}
 		s.untoldOf.Add(int(untold))
 		for _, t := range taken {
 			requests += t.Tokens
@@ -185,8 +225,16 @@ func (s *Sharer) notice(now time.Time) (sealed []byte, requests int64) {
 	if keys == 0 && s.after != "" && now.Sub(s.told) < greetEvery {
 		return nil, 0
 	}
-	s.text = appendNotice(s.text[:0], s.me, s.taken)
+	s.number++
+	s.text = appendNotice(s.text[:0], sender{edge: s.me, number: s.number, heard: placeOf(s.after)}, s.taken)
 	return s.Seal.Seal(s.text), requests
+}
+
+// placeOf returns the time of an entry of the stream, in ms; 0 if it has none.
+func placeOf(id string) uint64 {
+	ms, _, _ := strings.Cut(id, "-")
+	place, _ := strconv.ParseUint(ms, 10, 64)
+	return place
 }
 
 // hear takes in what another edge tells.
@@ -194,17 +242,21 @@ func (s *Sharer) hear(n redisstock.Notice, now time.Time) error {
 	text, err := s.Seal.Open(n.Text)
 	if err != nil {
 		s.unreadable.Inc()
-		return err
+		return fmt.Errorf("entry %s: %w", n.ID, err)
 	}
-	edge, taken, err := readNotice(text, len(s.Policies))
+	from, taken, err := readNotice(text, len(s.Policies))
 	switch {
 	case err != nil:
 		s.unreadable.Inc()
 		return fmt.Errorf("entry %s: %w", n.ID, err)
-	case edge == s.me:
+	case from.edge == s.me || from.heard == 0:
+		return nil
+	case placeOf(n.ID)-from.heard > uint64(placedMax.Milliseconds()) || s.others[from.edge].number >= from.number:
+		s.repeated.Inc()
+		return nil
+	case !s.meet(from, now):
 		return nil
 	}
-	s.meet(edge, now)
 	for p, policy := range s.Policies {
 		for _, t := range taken[p] {
 			policy.Learn(t, now)
@@ -214,22 +266,23 @@ func (s *Sharer) hear(n redisstock.Notice, now time.Time) error {
 	return nil
 }
 
-// meet notes that another edge is there, and greets a new one.
-func (s *Sharer) meet(edge edgeID, now time.Time) {
-	if _, known := s.others[edge]; !known {
+// meet notes that another edge is there, and greets a new one. It returns false if there are too many to know it.
+func (s *Sharer) meet(from sender, now time.Time) bool {
+	if _, known := s.others[from.edge]; !known {
 		if len(s.others) >= edgesMax {
-			return
+			return false
 		}
 		s.told = time.Time{}
 	}
-	s.others[edge] = now
+	s.others[from.edge] = heard{at: now, number: from.number}
 	s.among()
+	return true
 }
 
 // forget forgets edges that were not heard for long.
 func (s *Sharer) forget(now time.Time) {
-	for edge, heard := range s.others {
-		if now.Sub(heard) >= goneAfter {
+	for edge, last := range s.others {
+		if now.Sub(last.at) >= goneAfter {
 			delete(s.others, edge)
 		}
 	}

@@ -27,14 +27,23 @@ func (plain) Open(sealed []byte) ([]byte, error) { return sealed, nil }
 
 // board is the stream of Redis, in memory.
 type board struct {
-	first   int // the number of the first notice, as a lost stream may begin anew
+	now     func() time.Time
+	number  int // of the last notice
 	notices []redisstock.Notice
 	away    bool
 	calls   int
 }
 
 // trim removes what is there.
-func (b *board) trim() { b.first, b.notices = b.first+len(b.notices), nil }
+func (b *board) trim() { b.notices = nil }
+
+// give appends a notice.
+func (b *board) give(text []byte) (id string) {
+	b.number++
+	id = fmt.Sprintf("%013d-%09d", b.now().UnixMilli(), b.number)
+	b.notices = append(b.notices, redisstock.Notice{ID: id, Text: text})
+	return id
+}
 
 var errAway = errors.New("redis is away")
 
@@ -44,8 +53,7 @@ func (b *board) ExchangeNotices(_ context.Context, text []byte, after string, li
 		return "", nil, errAway
 	}
 	if len(text) > 0 {
-		told = fmt.Sprintf("%012d-0", b.first+len(b.notices))
-		b.notices = append(b.notices, redisstock.Notice{ID: told, Text: text})
+		told = b.give(text)
 	}
 	if after == "" {
 		return told, nil, nil
@@ -76,6 +84,7 @@ type world struct {
 
 func newWorld(seed uint64, edges int, cfg limit.Config) *world {
 	w := &world{now: noon, luck: rand.New(rand.NewPCG(seed, 1))}
+	w.board.now = func() time.Time { return w.now }
 	for range edges {
 		w.join(cfg)
 	}

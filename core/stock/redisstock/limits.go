@@ -2,14 +2,11 @@ package redisstock
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
-
-	"sluice/core/stock"
 )
 
 const (
@@ -21,8 +18,8 @@ const (
 
 // Notice is what an edge tells the others about the limits of users and addresses.
 type Notice struct {
-	ID   string // of its entry
-	Text []byte
+	ID   string // of its entry: the time of Redis in ms, and a number
+	Text []byte // nil if no edge wrote the entry
 }
 
 // ExchangeNotices tells other edges a text, if it is not empty, and reads at most limit notices that any edge gave after the
@@ -69,10 +66,11 @@ func noticesOf(answer rueidis.RedisResult) ([]Notice, error) {
 	}
 	notices := make([]Notice, 0, len(found))
 	for _, f := range found {
-		if len(f.FieldValues) != 1 || f.FieldValues[0].Field != noticeField {
-			return nil, fmt.Errorf("hear other edges: %w: entry %s has unknown fields", stock.ErrProtocol, f.ID)
+		n := Notice{ID: f.ID}
+		if len(f.FieldValues) == 1 && f.FieldValues[0].Field == noticeField {
+			n.Text = bytesOf(f.FieldValues[0].Value)
 		}
-		notices = append(notices, Notice{ID: f.ID, Text: bytesOf(f.FieldValues[0].Value)})
+		notices = append(notices, n)
 	}
 	return notices, nil
 }

@@ -41,6 +41,11 @@ func TestExchangeNotices(t *testing.T) {
 			third := f("three", first, 10, "two three")
 			f("", first, 1, "two")
 			f("", third, 10, "")
+			hostile := client.B().Xadd().Key("{p0}:limits").Id("*").FieldValue().FieldValue("n", "x").FieldValue("m", "y").Build()
+			if err := client.Do(t.Context(), hostile).Error(); err != nil {
+				t.Fatal(err)
+			}
+			f("four", third, 10, " four") // what no edge wrote is empty
 		})
 	}
 }
