@@ -14,7 +14,7 @@ var edgeWay = Way{
 	Name: "http", Title: "sluice: HTTP",
 	Does:   "POST /v1/reservations to an edge: what the engine does, with tokens, and each event to Kafka. Limits of rate are off, and no persister runs.",
 	HTTP:   true,
-	Buyers: []int{64, 256},
+	Buyers: []int{64, 256, 1024},
 	Open: func(ctx context.Context, p *Place) (Shop, error) {
 		return openEdge(ctx, p, "http", "SLUICE_RATE_PER_USER=0", "SLUICE_RATE_PER_ADDRESS=0")
 	},
@@ -24,7 +24,7 @@ var everythingWay = Way{
 	Name: "everything", Title: "sluice: HTTP, everything on",
 	Does:   "The same with limits of rate, and with a persister that brings each event from Kafka to MySQL, publishes what an edge could not, and compares the stores. A turn's CPU counts until MySQL has all of its events.",
 	HTTP:   true,
-	Buyers: []int{64, 256},
+	Buyers: []int{64, 256, 1024},
 	Open: func(ctx context.Context, p *Place) (Shop, error) {
 		s, err := openEdge(ctx, p, "everything", "SLUICE_RATE_PER_USER=1000000", "SLUICE_BURST_PER_USER=1000000",
 			"SLUICE_RATE_PER_ADDRESS=1000000", "SLUICE_BURST_PER_ADDRESS=1000000")

@@ -26,7 +26,7 @@ var emptyWay = Way{
 	Name: Empty, Title: "empty fasthttp handler",
 	Does:   "The same request, answered with the same bytes as an edge's, by a handler that does nothing else. It sells nothing: it is what HTTP alone costs here.",
 	HTTP:   true,
-	Buyers: []int{64, 256},
+	Buyers: []int{64, 256, 1024},
 	Open: func(ctx context.Context, p *Place) (Shop, error) {
 		server, err := p.start(ctx, "empty-handler", emptyAnswer.Args()...)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 
 const (
 	lockExpiry = 10 * time.Second // of a holder that died
-	// A buyer that finds the lock taken tries again after a random part of this.
+	// A buyer that finds the lock taken, or that somebody was faster, tries again after a random part of this.
 	lockPause = time.Millisecond
 )
 

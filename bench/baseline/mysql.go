@@ -15,8 +15,9 @@ type mysqlShop struct {
 	db     *sql.DB
 }
 
-// openMySQL makes a database with the tables of a way.
-func openMySQL(ctx context.Context, p *Place, name, stockTable string) (*mysqlShop, error) {
+// openMySQL makes a database with the tables of a way, and the procedure that a purchase calls. A call is one round trip, so that
+// a row is locked for as long as the server needs, and not for as long as a client takes to answer.
+func openMySQL(ctx context.Context, p *Place, name, stockTable, procedure string) (*mysqlShop, error) {
 	server, where, err := p.Database(ctx, name)
 	if err != nil {
 		return nil, err
@@ -27,15 +28,13 @@ func openMySQL(ctx context.Context, p *Place, name, stockTable string) (*mysqlSh
 	}
 	s := &mysqlShop{server: server, db: db}
 	const orders = `CREATE TABLE orders (id BIGINT PRIMARY KEY, sku BIGINT NOT NULL, user BIGINT NOT NULL)`
-	for _, table := range []string{stockTable, orders} {
-		if _, err := db.ExecContext(ctx, table); err != nil {
-			return nil, errors.Join(fmt.Errorf("create table: %w", err), s.Close())
+	for _, made := range []string{stockTable, orders, procedure} {
+		if _, err := db.ExecContext(ctx, made); err != nil {
+			return nil, errors.Join(fmt.Errorf("create: %w", err), s.Close())
 		}
 	}
 	return s, nil
 }
-
-const insertOrder = `INSERT INTO orders (id, sku, user) VALUES (?, ?, ?)`
 
 // count counts the units that a query finds left, and the orders.
 func (s *mysqlShop) count(ctx context.Context, sku int64, left string) ([]Count, error) {
@@ -61,48 +60,27 @@ func (s *mysqlShop) Processes() map[string]int { return map[string]int{"mysql": 
 // Close implements Shop.
 func (s *mysqlShop) Close() error { return s.db.Close() }
 
-// mysqlBuyer has a connection and the statements that are prepared on it.
+// mysqlBuyer has a connection, and the call that is prepared on it.
 type mysqlBuyer struct {
-	conn     *sql.Conn
-	prepared []*sql.Stmt
+	conn *sql.Conn
+	call *sql.Stmt
 }
 
-func (s *mysqlShop) buyer(queries ...string) (*mysqlBuyer, error) {
+func (s *mysqlShop) buyer(call string) (*mysqlBuyer, error) {
 	ctx := context.Background()
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := &mysqlBuyer{conn: conn}
-	for _, query := range queries {
-		statement, err := conn.PrepareContext(ctx, query) //nolint:sqlclosecheck // b.Close does
-		if err != nil {
-			b.Close()
-			return nil, fmt.Errorf("prepare: %w", err)
-		}
-		b.prepared = append(b.prepared, statement)
+	prepared, err := conn.PrepareContext(ctx, call)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare: %w", err), conn.Close())
 	}
-	return b, nil
-}
-
-// transact lets a purchase happen in a transaction, which it commits if a unit was sold.
-func (b *mysqlBuyer) transact(ctx context.Context, purchase func() (bool, error)) (bool, error) {
-	if _, err := b.conn.ExecContext(ctx, "START TRANSACTION"); err != nil {
-		return false, err
-	}
-	sold, err := purchase()
-	end := "ROLLBACK"
-	if sold {
-		end = "COMMIT"
-	}
-	_, failed := b.conn.ExecContext(ctx, end)
-	return sold && failed == nil, errors.Join(err, failed)
+	return &mysqlBuyer{conn: conn, call: prepared}, nil
 }
 
 // Close implements Buyer.
 func (b *mysqlBuyer) Close() {
-	for _, statement := range b.prepared {
-		_ = statement.Close()
-	}
+	_ = b.call.Close()
 	_ = b.conn.Close()
 }

@@ -31,7 +31,7 @@ var scriptWay = Way{
 var scriptPipelinedWay = Way{
 	Name: "evalsha-pipelined", Title: "EVALSHA, pipelined",
 	Does:   "The same script. The client sends the calls of all buyers through few connections, many at once.",
-	Buyers: []int{64, 256, 1024},
+	Buyers: []int{64, 256, 1024, 2048},
 	Open: func(ctx context.Context, p *Place) (Shop, error) {
 		return openScript(ctx, p, nil) // rueidis pipelines by itself
 	},

@@ -3,13 +3,16 @@ package baseline
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 
 	"github.com/redis/rueidis"
+
+	"sluice/core/lifecycle"
 )
 
 var watchWay = Way{
 	Name: "watch", Title: "WATCH / MULTI",
-	Does:   "WATCH and GET in one round trip; MULTI, DECR, XADD and EXEC in a second one; again whenever somebody was faster.",
+	Does:   "WATCH and GET in one round trip; MULTI, DECR, XADD and EXEC in a second one; again after a random part of a millisecond whenever somebody was faster.",
 	Buyers: []int{4, 16, 64},
 	Open: func(ctx context.Context, p *Place) (Shop, error) {
 		s, err := openRedis(ctx, p, func(o *rueidis.ClientOption) { o.BlockingPoolSize = 64 })
@@ -39,6 +42,9 @@ func (b *watchBuyer) Buy(ctx context.Context, o Order) (bool, error) {
 		sold, err := b.try(context.WithoutCancel(ctx), o)
 		if !errors.Is(err, errConflict) {
 			return sold, err
+		}
+		if !lifecycle.Pause(ctx, rand.N(lockPause)) {
+			break
 		}
 	}
 	return false, ErrEnded
