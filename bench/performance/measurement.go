@@ -57,6 +57,8 @@ func measurements() []measurement {
 			"'Basket$'", "-benchtime 10000x", "-benchtime 1000x", "./core/stock/redisstock", 20*time.Second),
 		goBench("baskets", "How much slower is a basket over HTTP?",
 			"Baskets", once, short, "./bench", 3*time.Minute),
+		goBench("socket", "What does a Unix socket to Redis save?",
+			"Socket", "-benchtime 20000x -count 5", "-benchtime 1000x", "./core/redis", 20*time.Second),
 		goBench("idle", "What does an edge cost that has nothing to do?",
 			"Idle", once, short, "./bench", time.Minute),
 		goBench("persister", "How fast do events get from Kafka into MariaDB?",
