@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ import (
 	"sluice/core/local"
 	"sluice/core/local/servicetest"
 	"sluice/core/redis"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 )
@@ -110,7 +112,14 @@ func (s *Stack) connect(database string) {
 			s.t.Error(err)
 		}
 	})
-	s.Store, err = redisstock.New(client, redisstock.Config{Partitions: 64, CallTimeout: 20 * time.Second})
+	partitions := stock.PartitionsDefault
+	for _, setting := range s.env {
+		if number, ok := strings.CutPrefix(setting, "SLUICE_PARTITIONS="); ok {
+			partitions, err = strconv.Atoi(number)
+			must(s.t, err)
+		}
+	}
+	s.Store, err = redisstock.New(client, redisstock.Config{Partitions: partitions, CallTimeout: 20 * time.Second})
 	must(s.t, err)
 }
 
