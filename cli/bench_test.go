@@ -51,6 +51,8 @@ func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 		"--want=won>0.5":                   `no outcome "won"`,
 		"--report=/dev/null/report.json":   "report",
 		"--report=" + dir + "/none/r.json": "report",
+		"--report=-":                       "want a file, or /dev/stdout",
+		"--html=" + dir:                    "is a directory",
 	} {
 		var o output
 		code := Run(append(append([]string{}, fine...), strings.Fields(args)...), o.console())

@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // The bounds of a plan.
@@ -71,7 +74,7 @@ func Opening(peak float64, length time.Duration) Curve {
 
 // ReadCurve reads a curve from CSV with the columns seconds and per_second.
 func ReadCurve(from io.Reader) (Curve, error) {
-	r := csv.NewReader(from)
+	r := csv.NewReader(transform.NewReader(from, unicode.BOMOverride(transform.Nop))) // spreadsheets begin a file with a mark
 	r.FieldsPerRecord = 2
 	r.TrimLeadingSpace = true
 	header, err := r.Read()

@@ -142,7 +142,7 @@ func TestASaleBeginsWithItsPeak(t *testing.T) {
 
 func TestCurvesAreReadStrictly(t *testing.T) {
 	t.Parallel()
-	got, err := ReadCurve(strings.NewReader("seconds,per_second\n0,100\n1.5, 200\n1.5,0\n2,0\n"))
+	got, err := ReadCurve(strings.NewReader("\ufeffseconds,per_second\r\n0,100\n1.5, 200\n1.5,0\n2,0\n"))
 	want := Curve{{0, 100}, {1500 * time.Millisecond, 200}, {1500 * time.Millisecond, 0}, {2 * time.Second, 0}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%s, %v", diff, err)

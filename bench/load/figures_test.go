@@ -72,6 +72,29 @@ func TestSecondsAddUpToTheOutcomes(t *testing.T) {
 	}
 }
 
+// What the warm-up has not sent by its end is not sent: those who come then do not wait behind it.
+func TestNobodyWaitsBehindTheWarmUp(t *testing.T) {
+	t.Parallel()
+	var warm atomic.Int64
+	v := visitTo(t, serve(t, func(ctx *fasthttp.RequestCtx) {
+		if strings.Contains(string(ctx.PostBody()), `"sku_id":"2"`) {
+			warm.Add(1)
+		}
+		time.Sleep(100 * time.Millisecond)
+		accept(ctx)
+	}))
+	v.Connections = 4 // 40 per second
+	c := crowd(100, time.Second)
+	c.WarmUp = 3 * time.Second
+	got := c.Run(t.Context(), v)
+	if n := warm.Load(); n > 125 || n == 0 {
+		t.Errorf("%d requests of the warm-up, which has time for 120", n)
+	}
+	if o := got.Outcomes[0]; o.Count != 100 || o.PerSecond < 20 {
+		t.Errorf("%d accepted, %v of them per second", o.Count, o.PerSecond)
+	}
+}
+
 // A shopper's time ends with the last answer, and has the waits before repetitions in it.
 func TestAShoppersTimeHasHisRepetitionsInIt(t *testing.T) {
 	t.Parallel()
@@ -175,5 +198,8 @@ func TestTheGeneratorsCPUIsNotDiluted(t *testing.T) {
 	}
 	if m := (meter{from: time.Second, to: 2 * time.Second, used: time.Duration(runtime.GOMAXPROCS(0)) * time.Second / 2}); m.share() != 0.5 {
 		t.Errorf("half of all cores is %v", m.share())
+	}
+	if m := (meter{from: time.Second, to: time.Second + time.Millisecond, used: time.Hour}); m.share() != 0 {
+		t.Errorf("a millisecond tells of %v", m.share())
 	}
 }

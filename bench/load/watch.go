@@ -48,9 +48,12 @@ func (m *meter) stop(now func() time.Duration) {
 	}
 }
 
-// share is that of all cores.
+// meterMin is a while of which the system's count of processor time says something.
+const meterMin = 100 * time.Millisecond
+
+// share is that of all cores; 0 if the while was too short to tell.
 func (m *meter) share() float64 {
-	if m.to <= m.from {
+	if m.to-m.from < meterMin {
 		return 0
 	}
 	return min(1, m.used.Seconds()/(m.to-m.from).Seconds()/float64(runtime.GOMAXPROCS(0)))

@@ -45,7 +45,7 @@ func (w *openWorker) serve(r *request) {
 	patience := r.visit.At + w.crowd.Patience
 	impatient := r.call == reserve && r.visit.Impatient
 	switch {
-	case w.hard.Err() != nil:
+	case w.hard.Err() != nil, r.visit.WarmUp && !r.free && w.since() >= w.crowd.WarmUp: // what waits then would only delay the others
 		w.leave(r, runEnded)
 		return
 	case impatient && w.since() >= patience:

@@ -201,6 +201,7 @@ type Slice struct {
 type Threshold struct {
 	Text  string  `json:"text"` // as it was given
 	Value float64 `json:"value"`
+	Unit  string  `json:"unit,omitempty"` // ms, or per second
 	Met   bool    `json:"met"`
 }
 

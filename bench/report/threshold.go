@@ -79,13 +79,13 @@ func (w *Want) Of(r *Report) Threshold {
 	if o == nil {
 		return Threshold{Text: w.text}
 	}
-	value, known := 0.0, true
+	value, known, unit := 0.0, true, ""
 	switch w.metric {
 	case "share":
 		known = all > 0
 		value = float64(o.Count) / float64(max(1, all))
 	case "rate":
-		value = o.PerSecond
+		value, unit = o.PerSecond, "per second"
 	case "fairness":
 		if known = r.Fairness != nil; known {
 			value = r.Fairness.InOrder
@@ -93,8 +93,9 @@ func (w *Want) Of(r *Report) Threshold {
 	default:
 		known = o.Count > 0
 		l := o.Latency
+		unit = "ms"
 		value = map[string]float64{"p50": l.P50MS, "p90": l.P90MS, "p99": l.P99MS, "p99.9": l.P999MS, "max": l.MaxMS}[w.metric]
 	}
 	met := map[string]bool{"<": value < w.bound, "<=": value <= w.bound, ">": value > w.bound, ">=": value >= w.bound}[w.than]
-	return Threshold{Text: w.text, Value: value, Met: known && met}
+	return Threshold{Text: w.text, Value: value, Unit: unit, Met: known && met}
 }

@@ -43,6 +43,12 @@ func TestThresholdsAreHeldToTheReport(t *testing.T) {
 			t.Errorf("%s: %+v, want %v", text, got, want)
 		}
 	}
+	for text, unit := range map[string]string{"p99<1s": "ms", "shed/s<1": "per second", "shed<1": "", "fairness>0": ""} {
+		w, err := ParseWant(text)
+		if got := w.Of(r); err != nil || got.Unit != unit {
+			t.Errorf("%s: %+v, %v, want %q", text, got, err, unit)
+		}
+	}
 	nobody := &Report{}
 	for _, name := range Words {
 		nobody.Outcomes = append(nobody.Outcomes, Outcome{Name: name})

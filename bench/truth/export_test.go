@@ -1,3 +1,3 @@
 package truth
 
-func init() { rowsAtOnce = 2 } // so that each test reads several pages
+func init() { eventsAtOnce, eventsOfCell = 2, 1 } // so that each test reads several times

@@ -26,18 +26,21 @@ type Judge struct {
 	Cells   []stock.Cell       // by the SKUs of the crowd
 	CatchUp time.Duration      // how long MySQL may take to have everything
 
+	// Of the beginning. Times only bound a sweep: clocks may step, and positions tell which events a run has made.
+	at    time.Time
 	since int64 // Redis time, in ms
-	taken []int64
+	cells []stock.CellState
 }
 
-// rowsAtOnce bounds a page of the ledger. It is a variable for tests.
-var rowsAtOnce = 20_000
+// How many events are read at once, if many cells have some, and of each cell at least. They are variables for tests.
+var eventsAtOnce, eventsOfCell = 20_000, 100
 
 const (
 	readAtOnce  = 4096
 	looks       = 10 // at stock that moves, because reservations end
 	reasonsMax  = 20 // that are told one by one
 	tryAgain    = 500 * time.Millisecond
+	clockMS     = 1000             // that two clocks may differ by
 	readTimeout = 10 * time.Minute // of MySQL, for the rows of a run
 )
 
@@ -47,16 +50,9 @@ func (j *Judge) Begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the stock before the run: %w", err)
 	}
-	now, err := j.Redis.Now(ctx)
-	for j.since = now + 1; err == nil && now < j.since; now, err = j.Redis.Now(ctx) { // what was bought just now has this millisecond
-		lifecycle.Pause(ctx, time.Millisecond)
-	}
-	if err != nil {
+	j.at, j.cells = time.Now(), cells
+	if j.since, err = j.Redis.Now(ctx); err != nil {
 		return fmt.Errorf("read the stock before the run: %w", err)
-	}
-	j.taken = make([]int64, len(cells))
-	for i := range cells {
-		j.taken[i] = cells[i].Held + cells[i].Sold
 	}
 	return nil
 }
@@ -115,7 +111,7 @@ func (j *Judge) settled(ctx context.Context) (*stores, error) {
 		if err != nil {
 			return nil, err
 		}
-		took, back, err := j.ledger(ctx)
+		took, back, err := j.ledger(ctx, before)
 		if err != nil {
 			return nil, fmt.Errorf("the ledger could not be read: %w", err)
 		}
@@ -127,7 +123,7 @@ func (j *Judge) settled(ctx context.Context) (*stores, error) {
 		if slices.EqualFunc(before, after, func(a, b stock.CellState) bool { return a.Position == b.Position }) {
 			s.redis = make([]int64, len(after))
 			for i := range after {
-				s.redis[i] = after[i].Held + after[i].Sold - j.taken[i] + back[i]
+				s.redis[i] = after[i].Held + after[i].Sold - j.cells[i].Held - j.cells[i].Sold + back[i]
 			}
 			return s, nil
 		}
@@ -165,7 +161,15 @@ func sum(units []int64) *int64 {
 // sweep compares all stores as sluice reconcile does, and returns what is wrong with the cells, and what it could not
 // read.
 func (j *Judge) sweep(ctx context.Context) (wrong, unread []string) {
-	r, err := j.Sweeper.Sweep(ctx, reconcile.Scope{SinceMS: j.since})
+	since := j.since
+	now, err := j.Redis.Now(ctx)
+	if ago := time.Since(j.at).Milliseconds(); now-ago < since { // the clock of Redis was set back
+		since = now - ago - clockMS
+	}
+	var r *reconcile.Report
+	if err == nil {
+		r, err = j.Sweeper.Sweep(ctx, reconcile.Scope{SinceMS: since})
+	}
 	if err != nil {
 		return nil, []string{fmt.Sprintf("the stores could not be compared: %v", err)}
 	}
@@ -226,31 +230,41 @@ func (j *Judge) caughtUp(ctx context.Context) error {
 	}, func(error) bool { return false })
 }
 
-// ledger returns the units that were taken since the run began, and those that came back, by cell. It reads pages of a
-// bounded number of rows, because one SKU may have millions.
-func (j *Judge) ledger(ctx context.Context) (took, back []int64, err error) {
+// ledger returns the units that were taken since the run began, and those that came back, by cell. Only cells that have moved
+// by now have events. It reads a bounded number of events at once, because one SKU may have millions.
+func (j *Judge) ledger(ctx context.Context, now []stock.CellState) (took, back []int64, err error) {
 	took, back = make([]int64, len(j.Cells)), make([]int64, len(j.Cells))
-	at := make(map[stock.Cell]int, len(j.Cells))
+	at, after := map[stock.Cell]int{}, map[stock.Cell]stock.Position{}
 	for i, c := range j.Cells {
-		at[c] = i
+		if now[i].Position != j.cells[i].Position {
+			at[c], after[c] = i, j.cells[i].Position
+		}
 	}
-	var last ledger.Recorded
-	err = j.Sweeper.Books.Moments().Histories(ctx, j.Cells, rowsAtOnce, func(e *ledger.Recorded) error {
-		if e.Cell == last.Cell && e.Position == last.Position { // at the border of two pages
-			return nil
+	books := j.Sweeper.Books.Moments()
+	for len(after) > 0 {
+		limit := max(eventsOfCell, eventsAtOnce/len(after))
+		read, last := map[stock.Cell]int{}, map[stock.Cell]stock.Position{}
+		err := books.EventsAfter(ctx, after, limit, func(e *ledger.Recorded) {
+			read[e.Cell]++
+			last[e.Cell] = e.Position
+			switch i := at[e.Cell]; e.Kind {
+			case event.KindReserve, event.KindDeduct:
+				took[i] += e.Quantity
+			case event.KindRelease, event.KindExpire, event.KindRevoke, event.KindReturn:
+				back[i] += e.Quantity
+			default:
+			}
+		})
+		if err != nil {
+			return nil, nil, err
 		}
-		last.Cell, last.Position = e.Cell, e.Position
-		if e.TimeMS < j.since {
-			return nil
+		for c := range after {
+			if read[c] < limit {
+				delete(after, c)
+			} else {
+				after[c] = last[c]
+			}
 		}
-		switch e.Kind {
-		case event.KindReserve, event.KindDeduct:
-			took[at[e.Cell]] += e.Quantity
-		case event.KindRelease, event.KindExpire, event.KindRevoke, event.KindReturn:
-			back[at[e.Cell]] += e.Quantity
-		default:
-		}
-		return nil
-	})
-	return took, back, err
+	}
+	return took, back, nil
 }

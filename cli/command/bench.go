@@ -334,8 +334,11 @@ func (b *Bench) older() (*report.Report, error) {
 
 // canWrite reports why the file of a flag cannot be written, before anything is measured.
 func canWrite(flag, path string) error {
-	if path == "" {
+	switch path {
+	case "":
 		return nil
+	case "-":
+		return fmt.Errorf("%s: -: want a file, or /dev/stdout for the standard output", flag)
 	}
 	if err := report.CanWrite(path); err != nil {
 		return fmt.Errorf("%s: %w", flag, text.OfFile(err))

@@ -62,6 +62,9 @@ func (b *benchLines) second(s report.Second, _ report.Latency) {
 			parts = append(parts, number(n)+" "+strings.ReplaceAll(string(word), "_", " "))
 		}
 	}
+	if parts == nil {
+		parts = []string{"no answer"}
+	}
 	line := fmt.Sprintf("%3d s: %s planned, %s sent; %s; p99 %s", s.Second+1, number(s.Planned), number(s.Sent), strings.Join(parts, ", "), msText(s.P99MS))
 	if s.StockLeft != nil {
 		line += fmt.Sprintf("; %s left", number(*s.StockLeft))
@@ -103,7 +106,7 @@ func (c *Console) bench(r *report.Report) {
 		if !threshold.Met {
 			verdict = c.paint(red, "missed")
 		}
-		c.Printf("%s: %s, with %s\n", threshold.Text, verdict, report.Number(threshold.Value))
+		c.Printf("%s: %s, with %s\n", threshold.Text, verdict, strings.TrimRight(report.Number(threshold.Value)+" "+threshold.Unit, " "))
 	}
 	c.benchTruth(&r.Truth)
 	if r.Cut != nil {

@@ -94,7 +94,7 @@ func (v *View) draw() {
 	}
 	b.WriteString("\r\x1b[J")
 	v.drawn = v.drawn[:0]
-	lines := v.lines()
+	lines := v.lines(columns - 1)
 	for _, line := range lines[:min(len(lines), rows-1)] {
 		line = cut(line, columns-1)
 		v.drawn = append(v.drawn, utf8.RuneCountInString(line))
@@ -113,19 +113,23 @@ func cut(line string, columns int) string {
 	return line
 }
 
-func (v *View) lines() []string {
+func (v *View) lines(columns int) []string {
 	gone := min(v.now().Sub(v.start), v.length)
-	filled := barWidth
-	if v.length > 0 {
-		filled = int(barWidth * gone / v.length)
+	head := fmt.Sprintf("%3.0fs of %.0fs", gone.Seconds(), v.length.Seconds())
+	if bar := min(barWidth, columns-len(head)-len(" []")); bar >= barWidth/5 {
+		filled := bar
+		if v.length > 0 {
+			filled = int(time.Duration(bar) * gone / v.length)
+		}
+		head += " [" + strings.Repeat("#", filled) + strings.Repeat(".", bar-filled) + "]"
 	}
-	head := fmt.Sprintf("%3.0fs of %.0fs [%s%s]", gone.Seconds(), v.length.Seconds(), strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled))
 	if gone < v.warmUp {
 		head += " warm-up"
 	}
 	if v.last == nil {
 		return []string{head}
 	}
+	row := func(name, value, more string) string { return rowOf(columns, name, value, more) }
 	lines := []string{
 		head,
 		row("sent", perSecond(v.last.Sent), "of "+perSecond(v.last.Planned)+" planned; "+humanize.Comma(v.last.Late)+" late, "+humanize.Comma(v.late)+" in all"),
@@ -144,8 +148,15 @@ func (v *View) lines() []string {
 	return lines
 }
 
-func row(name, value, more string) string {
-	return strings.TrimRight(fmt.Sprintf("%-11s %14s  %s", name, value, more), " ")
+const nameWidth, valueWidth = 11, 14
+
+// rowOf is a line of a table. Where there is little room, the value has it first, then the name.
+func rowOf(columns int, name, value, more string) string {
+	if columns < nameWidth+1+valueWidth {
+		name = cut(name, max(0, columns-1-len(value)))
+		return name + strings.Repeat(" ", max(0, columns-utf8.RuneCountInString(name)-len(value))) + value
+	}
+	return strings.TrimRight(fmt.Sprintf("%-*s %*s  %s", nameWidth, name, valueWidth, value, more), " ")
 }
 
 func perSecond(n int64) string { return humanize.Comma(n) + "/s" }

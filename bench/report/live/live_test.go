@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,7 +90,7 @@ func TestViewStaysInItsPlace(t *testing.T) {
 		<-done
 		want := []string{
 			"before",
-			"  4s of 10s [#############.............",
+			"  4s of 10s [###########..............]",
 			"sent                 999/s  of 1,000/s p",
 			"accepted             900/s  1,800 in all",
 			"sold out              99/s  198 in all",
@@ -116,6 +117,18 @@ func TestViewFitsASmallTerminal(t *testing.T) {
 	}
 	if len(s.lines) != 3 || !strings.HasSuffix(s.lines[0], "warm-up") {
 		t.Errorf("%q", s.lines)
+	}
+}
+
+// Where there is no room for all, values come first.
+func TestViewShowsValuesInANarrowTerminal(t *testing.T) {
+	t.Parallel()
+	v := New(io.Discard, nil, &report.Plan{LengthMS: 10_000}, time.Now)
+	left := int64(4997)
+	v.Second(report.Second{Sent: 999, Planned: 1000, P50MS: 1.23, P99MS: 1230, Outcomes: map[report.Word]int64{report.Accepted: 900}, StockLeft: &left}, report.Latency{})
+	want := []string{"  0s of 10s", "sent          999/s", "accepted      900/s", "last se p50 1.23 ms", "all        p50 0 ms", "stock left    4,997"}
+	if diff := cmp.Diff(want, v.lines(19)); diff != "" {
+		t.Error(diff)
 	}
 }
 
