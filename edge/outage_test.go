@@ -32,6 +32,7 @@ const (
 type outage struct {
 	name    string
 	options local.RedisOptions
+	linked  bool // the edge reaches the server over a link
 	strike  func(*struck) (heal func())
 	status  int      // of /readyz meanwhile
 	ready   string   // what it says
@@ -42,6 +43,7 @@ type outage struct {
 type struck struct {
 	*stack
 	server *local.Redis
+	link   *servicetest.Link
 	held   string // the id of a reservation
 }
 
@@ -134,6 +136,20 @@ var outages = []outage{
 			}
 		},
 	},
+	{
+		name: "answers more than it was asked", status: http.StatusServiceUnavailable, ready: "does not keep to its protocol", may: []string{"outcome_unknown"}, linked: true,
+		strike: func(s *struck) func() {
+			s.link.Forge([]byte("*1\r\n:1\r\n" + strings.Repeat("+OK\r\n", 1000)))
+			return func() { s.link.Forge(nil) }
+		},
+	},
+	{
+		name: "answers without end", status: http.StatusServiceUnavailable, ready: "does not keep to its protocol", may: []string{"outcome_unknown"}, linked: true,
+		strike: func(s *struck) func() {
+			s.link.Forge([]byte(strings.Repeat("*1\r\n", 1000)))
+			return func() { s.link.Forge(nil) }
+		},
+	},
 }
 
 // TestOutagesOfRedis brings Redis into each kind of trouble under sales. Requests are refused at once and for certain,
@@ -145,7 +161,13 @@ func TestOutagesOfRedis(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
 			server := servicetest.RedisWith(t, o.options)
-			s := &struck{stack: newStack(t, server.Addr), server: server}
+			s := &struck{server: server}
+			addr := server.Addr
+			if o.linked {
+				s.link = servicetest.NewLink(t, addr)
+				addr = s.link.Addr
+			}
+			s.stack = newStack(t, addr)
 			if len(o.may) > 0 {
 				s.cfg.Redis.CallTimeout = hangMax
 			}

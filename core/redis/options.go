@@ -1,8 +1,6 @@
 package redis
 
 import (
-	"context"
-	"crypto/tls"
 	"net"
 	"strings"
 	"time"
@@ -19,25 +17,20 @@ const dialTimeout = time.Second
 const topologyEvery = 5 * time.Second
 
 // Options returns the options of every client. The client sends nothing twice by itself, follows a bounded number of
-// redirections in a cluster, and has no client-side cache. The caller sets TLS. An address may be the URL of a Unix socket, if it
-// is the only one.
+// redirections in a cluster, and has no client-side cache. No server can end the process by what it answers. The caller
+// sets TLS. An address may be the URL of a Unix socket, if it is the only one.
 func Options(addrs []string, user, password string) rueidis.ClientOption {
-	o := rueidis.ClientOption{
-		InitAddress:   addrs,
-		Username:      user,
-		Password:      password,
-		Dialer:        net.Dialer{Timeout: dialTimeout},
-		DisableRetry:  true,
-		DisableCache:  true,
-		ClusterOption: rueidis.ClusterOption{MaxMovedRedirections: 3, ShardsRefreshInterval: topologyEvery},
+	return rueidis.ClientOption{
+		DialCtxFn:         dialGuarded,
+		ForceSingleClient: len(addrs) == 1 && isSocket(addrs[0]),
+		InitAddress:       addrs,
+		Username:          user,
+		Password:          password,
+		Dialer:            net.Dialer{Timeout: dialTimeout},
+		DisableRetry:      true,
+		DisableCache:      true,
+		ClusterOption:     rueidis.ClusterOption{MaxMovedRedirections: 3, ShardsRefreshInterval: topologyEvery},
 	}
-	if len(addrs) == 1 && isSocket(addrs[0]) {
-		o.ForceSingleClient = true
-		o.DialCtxFn = func(ctx context.Context, addr string, dialer *net.Dialer, _ *tls.Config) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", socketPath(addr))
-		}
-	}
-	return o
 }
 
 // socketScheme begins the URL of a Unix socket.

@@ -19,12 +19,13 @@ type Link struct {
 	listener net.Listener
 	ends     sync.WaitGroup
 
-	mu    sync.Mutex
-	open  sync.Cond // the link is not stalled, or closed
-	stall bool
-	conns []net.Conn // nil once it is closed
-	sign  []byte     // bytes that do not get through; nil: all do
-	first func()     // called before their connection ends
+	mu     sync.Mutex
+	open   sync.Cond // the link is not stalled, or closed
+	stall  bool
+	conns  []net.Conn // nil once it is closed
+	sign   []byte     // bytes that do not get through; nil: all do
+	forged []byte     // what comes instead of answers; nil: they get through
+	first  func()     // called before their connection ends
 }
 
 // NewLink opens a link to a server's address. It closes with the test.
@@ -68,6 +69,13 @@ func (l *Link) CutBefore(sign []byte, first func()) {
 	l.sign, l.first = sign, first
 }
 
+// Forge sends some bytes in place of each piece of what the server answers. Without bytes its answers get through again.
+func (l *Link) Forge(bytes []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forged = bytes
+}
+
 func (l *Link) set(stall bool) {
 	l.mu.Lock()
 	l.stall = stall
@@ -86,8 +94,8 @@ func (l *Link) accept(ctx context.Context) {
 			_ = near.Close()
 			continue
 		}
-		l.ends.Go(func() { l.forward(near, far) })
-		l.ends.Go(func() { l.forward(far, near) })
+		l.ends.Go(func() { l.forward(near, gated{Conn: far, link: l}) })
+		l.ends.Go(func() { l.forward(far, gated{Conn: near, link: l, answers: true}) })
 	}
 }
 
@@ -106,16 +114,17 @@ func (l *Link) keep(conns ...net.Conn) bool {
 }
 
 // forward copies until either end is closed.
-func (l *Link) forward(from, to net.Conn) {
+func (l *Link) forward(from net.Conn, to gated) {
 	defer from.Close()
 	defer to.Close()
-	_, _ = io.Copy(gated{to, l}, from) // however it ends, the connection has ended
+	_, _ = io.Copy(to, from) // however it ends, the connection has ended
 }
 
 // gated is an end of a link. It takes nothing while the link is stalled.
 type gated struct {
 	net.Conn
-	link *Link
+	link    *Link
+	answers bool // it is the client's end
 }
 
 func (g gated) Write(data []byte) (int, error) {
@@ -129,12 +138,20 @@ func (g gated) Write(data []byte) (int, error) {
 		g.link.sign = nil
 		g.link.first()
 	}
+	var forged []byte
+	if g.answers {
+		forged = g.link.forged
+	}
 	g.link.mu.Unlock()
 	if cut {
 		return 0, errors.New("the connection is cut")
 	}
 	if closed {
 		return 0, errors.New("the link is closed")
+	}
+	if forged != nil {
+		_, err := g.Conn.Write(forged)
+		return len(data), err
 	}
 	return g.Conn.Write(data)
 }
