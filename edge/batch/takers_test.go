@@ -3,6 +3,7 @@ package batch
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -181,6 +182,61 @@ func TestUsersShareAnOverload(t *testing.T) {
 		}
 		if total(ok) < 5*carried*9/10 {
 			t.Errorf("%d of %d were served: what the others leave is the greedy user's", total(ok), 5*carried)
+		}
+	})
+}
+
+// TestOneUserWithManyConnections has a user ask again and again over 1000 connections, and 1000 users who ask once a second over one
+// each. These ask for half of what the server carries, and get it as soon as the lane has found its size.
+func TestOneUserWithManyConnections(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const carried, greedy, many = 2000, 1, 1000
+		var perRequest atomic.Int64
+		perRequest.Store(int64(time.Second / carried))
+		st := newStage(t, Config{ShedAfter: 200 * time.Millisecond})
+		st.served(&perRequest)
+		cell := sku(0)
+		st.load(cell, 1_000_000, stock.Settings{})
+		begun := time.Now()
+		until := begun.Add(8 * time.Second)
+		var asked, got, greedyGot atomic.Int64
+		var connections sync.WaitGroup
+		ask := func(user int64, k int, every time.Duration, count func(ok bool)) {
+			for n := 0; time.Now().Before(until); n++ {
+				counts := time.Since(begun) > 3*time.Second
+				a := st.reserve(take(cell, user, fmt.Sprint(k, " ", n)))
+				if counts {
+					count(a.kind() == "ok")
+				}
+				time.Sleep(every)
+			}
+		}
+		for k := range many {
+			connections.Go(func() {
+				ask(greedy, k, 20*time.Millisecond, func(ok bool) {
+					if ok {
+						greedyGot.Add(1)
+					}
+				})
+			})
+			connections.Go(func() {
+				time.Sleep(time.Duration(k) * time.Second / many)
+				ask(int64(2+k), k, time.Second, func(ok bool) {
+					asked.Add(1)
+					if ok {
+						got.Add(1)
+					}
+				})
+			})
+		}
+		connections.Wait()
+		t.Logf("%d of %d requests of the others got in, and %d of the greedy user", got.Load(), asked.Load(), greedyGot.Load())
+		if got.Load() < asked.Load()*95/100 {
+			t.Errorf("%d of %d requests of users with one connection got in", got.Load(), asked.Load())
+		}
+		if served := got.Load() + greedyGot.Load(); served < 5*carried*9/10 {
+			t.Errorf("%d of %d were served: what the others leave is the greedy user's", served, 5*carried)
 		}
 	})
 }
