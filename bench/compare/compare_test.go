@@ -24,15 +24,15 @@ type fakeShop struct {
 	takes   int64 // units that each purchase takes
 	credit  int64 // units that it sells without having them
 	forgets bool  // every second purchase
-	most    int64 // purchases of a SKU; 0: any number
+	most    int64 // purchases of a SKU with more than the few units of the proof; 0: any number
 	fails   error // of each purchase
 
-	mu           sync.Mutex
-	left, orders int64
+	mu                  sync.Mutex
+	units, left, orders int64
 }
 
 func (s *fakeShop) Stock(_ context.Context, _, units int64) error {
-	s.left, s.orders = units, 0
+	s.units, s.left, s.orders = units, units, 0
 	return nil
 }
 
@@ -47,7 +47,7 @@ func (b fakeBuyer) Buy(context.Context, baseline.Order) (bool, error) {
 	s := b.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fails != nil || s.left < s.takes-s.credit || s.most > 0 && s.orders == s.most {
+	if s.fails != nil || s.left < s.takes-s.credit || s.most > 0 && s.units > proofUnits && s.orders == s.most {
 		return false, s.fails
 	}
 	if s.orders++; !s.forgets || s.orders%2 == 0 {
@@ -148,7 +148,7 @@ func TestRunGoesOnAfterAFailure(t *testing.T) {
 // Rows for units that do not last for a turn measure nothing.
 func TestRunRefusesATurnThatSoldAll(t *testing.T) {
 	t.Parallel()
-	r, err := run(t, t.Context(), nil, empty(), way("rows", &fakeShop{counted: true, takes: 1, most: proofUnits}))
+	r, err := run(t, t.Context(), nil, empty(), way("rows", &fakeShop{counted: true, takes: 1, most: 10}))
 	if err != nil || !strings.Contains(r.Rows[1].Failure, "a turn sold all") || r.Rows[1].Wrong() {
 		t.Fatal(err, r.Err())
 	}
@@ -190,6 +190,12 @@ func TestPageStandsAlone(t *testing.T) {
 		if strings.Contains(b.String(), foreign) {
 			t.Errorf("the page has %s", foreign)
 		}
+	}
+	if tables := strings.Count(b.String(), "<table>"); tables != strings.Count(b.String(), "<caption>") || tables != strings.Count(b.String(), `role="region"`) {
+		t.Errorf("%d tables, and not each has a caption and scrolls", tables)
+	}
+	if strings.Contains(b.String(), "<th>") {
+		t.Error("a header cell does not say of what it is one")
 	}
 	for _, want := range []string{"the empty", "the good", "sells &lt;from&gt; memory", `class="bad"`, fmt.Sprintf("%.0f", r.Rows[1].PerSecond.Median)} {
 		if !strings.Contains(b.String(), want) {

@@ -51,6 +51,9 @@ func begin(t *testing.T, name, fault string, extra map[string]string) (wait func
 					t.Errorf("the page has %s, so it may need another file", outside)
 				}
 			}
+			if tables := bytes.Count(text, []byte("<table")); tables != bytes.Count(text, []byte("<caption>")) || bytes.Contains(text, []byte("<th>")) {
+				t.Errorf("%d tables, and not each has a caption, or a header cell does not say of what it is one", tables)
+			}
 		}
 		return result, said.String(), err
 	}

@@ -84,16 +84,21 @@ const colour: { [word: string]: string } = {
   accepted: "#2f9e44", replayed: "#74b816", confirmed: "#087f5b", released: "#63e6be", sold_out: "#868e96", limited: "#1971c2", early: "#66d9e8", shed: "#f08c00", unknown: "#9c36b5", refused: "#e03131",
 };
 
+// scroll makes a table with a caption, in a frame that one can scroll by keyboard where the screen is narrow.
+function scroll(caption: string, table: string): string {
+  return `<div class="scroll" tabindex="0" role="region" aria-label="${caption}">${table.replace(/^<table[^>]*>/, (tag) => `${tag}<caption>${caption}</caption>`)}</table></div>`;
+}
+
 function page(scenario: string, data: Data, rows: Row[], judged: Judged[]): string {
   const total = Math.max(rows.reduce((sum, row) => sum + row.count, 0), 1);
   const cells = (list: string[]) => list.map((c) => `<td>${escape(c)}</td>`).join("");
   const present = rows.filter((row) => row.count > 0);
   const bar = present.map((row) => `<span title="${row.word}" style="width:${(100 * row.count) / total}%;background:${colour[row.word]}"></span>`).join("");
-  const table = present.map((row) => `<tr><th><i style="background:${colour[row.word]}"></i>${row.word}</th>${cells([
+  const table = present.map((row) => `<tr><th scope="row"><i style="background:${colour[row.word]}"></i>${row.word}</th>${cells([
     String(row.count), number(row.rate, 1), ...columns.map((c) => number(row.ms[c], 2)),
   ])}</tr>`).join("\n");
   const others = Object.entries(data.metrics).filter(([name]) => !words.some((w) => name === w || name === `${w}_ms`)).sort()
-    .map(([name, m]) => `<tr><th>${escape(name)}</th>${cells([Object.entries(m.values).map(([k, v]) => `${k} ${Number(v.toFixed(3))}`).join("  ")])}</tr>`).join("\n");
+    .map(([name, m]) => `<tr><th scope="row">${escape(name)}</th>${cells([Object.entries(m.values).map(([k, v]) => `${k} ${Number(v.toFixed(3))}`).join("  ")])}</tr>`).join("\n");
   const verdict = judged.every((j) => j.ok) ? "all thresholds hold" : "thresholds failed";
   return `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escape(scenario)}</title>
@@ -103,17 +108,18 @@ body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid #8884; text-align: right } th:first-child { text-align: left }
 table.wide td { text-align: left }
-i { display: inline-block; width: .8em; height: .8em; margin-right: .5em } .bar { display: flex; height: 1.5rem } .bad { color: #e03131; font-weight: bold }
-</style></head><body>
+i { display: inline-block; width: .8em; height: .8em; margin-right: .5em } .bar { display: flex; height: 1.5rem } .bad { color: light-dark(#c92a2a, #ff8787); font-weight: bold }
+caption { text-align: left; padding: .25rem .6rem } .scroll { overflow-x: auto }
+</style></head><body><main>
 <h1>${escape(scenario)}</h1>
 <p>${number(data.state.testRunDurationMs / 1000, 1)} s, ${total} answers, <span${verdict === "thresholds failed" ? ' class="bad"' : ""}>${verdict}</span></p>
-<div class="bar">${bar}</div>
-<table><tr><th>outcome</th><th>count</th><th>per second</th>${columns.map((c) => `<th>${escape(c)} ms</th>`).join("")}</tr>
-${table}</table>
+<div class="bar" aria-hidden="true">${bar}</div>
+${scroll("Answers by their outcome", `<table><thead><tr>${["outcome", "count", "per second", ...columns.map((c) => `${c} ms`)].map((c) => `<th scope="col">${escape(c)}</th>`).join("")}</tr></thead>
+${table}`)}
 <h2>Thresholds</h2>
-<table class="wide">${judged.map((j) => `<tr${j.ok ? "" : ' class="bad"'}><th>${escape(j.metric)}</th>${cells([j.expression, j.ok ? "ok" : "failed"])}</tr>`).join("\n")}</table>
+${scroll("What had to hold, and whether it does", `<table class="wide">${judged.map((j) => `<tr${j.ok ? "" : ' class="bad"'}><th scope="row">${escape(j.metric)}</th>${cells([j.expression, j.ok ? "ok" : "failed"])}</tr>`).join("\n")}`)}
 <h2>Other figures</h2>
-<table class="wide">${others}</table>
-</body></html>
+${scroll("All other metrics", `<table class="wide">${others}`)}
+</main></body></html>
 `;
 }
