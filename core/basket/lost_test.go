@@ -178,6 +178,36 @@ func TestLostRecordOfARefusedBasket(t *testing.T) {
 	}
 }
 
+// TestLostRecordOfARefusingBasket loses the record of a basket whose refusal was told, and that has given a line elsewhere back. Units
+// of the line that was refused come. No saga takes them, wherever it is killed: the basket stays refused.
+func TestLostRecordOfARefusingBasket(t *testing.T) {
+	t.Parallel()
+	for killed := range 6 {
+		w := newWorld(t, 1, 1, 1)
+		b, n := w.basket("a", w.cells...), 0
+		short := slices.Index(w.cells, b.Lines[2].Cell)
+		w.adjust(w.cells[short], "less", stock.Adjustment{Delta: -1})
+		_, _ = Decide(b, func(calls []Call) []Answer {
+			if n++; n == 4 { // one line elsewhere is given back
+				return append(w.ask(calls[:1]), Answer{Err: stock.ErrUnknown})
+			}
+			return w.ask(calls)
+		}, nil)
+		w.store.LoseBasket(b.ID())
+		w.adjust(w.cells[short], "more", stock.Adjustment{Delta: 1})
+		n = 0
+		_, _ = Decide(b, func(calls []Call) []Answer {
+			if n++; n > killed {
+				return []Answer{{Err: stock.ErrUnknown}}
+			}
+			return w.ask(calls)
+		}, nil)
+		if again := w.decide(b); again.State != stock.BasketRefused || !slices.Equal(w.held(), []int64{0, 0, 0}) {
+			t.Errorf("killed after %d steps: %+v, held %v", killed, again, w.held())
+		}
+	}
+}
+
 // TestSecondBeginningFails loses the record before the decision. Then the call that begins the basket again fails.
 // Lines elsewhere are held by then, so the error must not say that nothing was executed.
 func TestSecondBeginningFails(t *testing.T) {

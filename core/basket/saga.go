@@ -36,7 +36,7 @@ const (
 	start         stage = iota
 	askHome             // gather the lines at home, and read the record
 	askAway             // gather the other lines
-	readAway            // read the other lines of a begun basket of which a line at home has ended
+	readAway            // read the other lines of a begun basket that is not intact
 	writeDecision       // write the decision into the record
 	voidAway            // void the lines elsewhere; the record is refusing
 	voidHome            // void the lines at home; the record becomes refused
@@ -103,9 +103,15 @@ func (s *Saga) Step(answers []Answer) ([]Call, error) {
 		return s.ask(askHome), nil
 	case askHome:
 		return s.fromHome(answers[0])
-	case askAway, readAway:
+	case askAway:
 		s.keepAway(answers)
 		return s.decide()
+	case readAway:
+		s.keepAway(answers)
+		if s.hasEnded() {
+			return s.decide()
+		}
+		return s.ask(askAway), nil
 	case writeDecision:
 		return s.decided(answers[0].Outcomes[0])
 	case voidAway:
@@ -139,10 +145,10 @@ func (s *Saga) fromHome(a Answer) ([]Call, error) {
 	case stock.BasketBegun:
 		refusal, _ := refusalOf(home)
 		switch {
+		case len(s.parts) > 1 && !s.intact && (refusal == stock.VerdictOK || refusal == stock.VerdictWrongState):
+			return s.ask(readAway), nil // nothing is taken for a basket of which a line has ended
 		case len(s.parts) > 1 && refusal == stock.VerdictOK:
 			return s.ask(askAway), nil
-		case len(s.parts) > 1 && refusal == stock.VerdictWrongState:
-			return s.ask(readAway), nil // nothing is taken for a basket of which a line has ended
 		}
 		return s.decide()
 	case stock.BasketHeld:
@@ -231,6 +237,21 @@ func (s *Saga) keepAway(answers []Answer) {
 		at += copy(s.lines[at:], a.Outcomes)
 		s.timeMS = min(s.timeMS, a.TimeMS)
 	}
+}
+
+// hasEnded reports whether a line has ended, after all were read. It gives the lines the verdicts that gather has for them then.
+func (s *Saga) hasEnded() (ended bool) {
+	for i := range s.lines {
+		l := &s.lines[i]
+		switch state := l.Reservation.StateAt(s.timeMS); {
+		case l.Verdict == stock.VerdictUnknownReservation:
+			l.Verdict = stock.VerdictRefused // it is free, and not to be taken
+		case l.Verdict == stock.VerdictReplayed && state != stock.StateHeld && state != stock.StateConfirmed:
+			l.Verdict = stock.VerdictWrongState
+		}
+		ended = ended || l.Verdict == stock.VerdictWrongState
+	}
+	return ended
 }
 
 // refusal returns the verdict that refuses the basket, and its line. Lines that have ended refuse no basket that may have been

@@ -123,8 +123,9 @@ func TestBasketHeldByOthersIsTold(t *testing.T) {
 		switch stage {
 		case "home":
 			answer.TimeMS = 25
-			if answer.Outcomes[0].Basket.State = stock.BasketBegun; homes > 0 {
-				answer.Outcomes[0].Basket.State = stock.BasketHeld
+			answer.Outcomes[0].Basket = stock.BasketRecord{State: stock.BasketBegun, Intact: true}
+			if homes > 0 {
+				answer.Outcomes[0].Basket = stock.BasketRecord{State: stock.BasketHeld}
 			}
 			homes++
 		case "away":
