@@ -9,10 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"sluice/core/local/servicetest"
-	"sluice/core/redis"
 	"sluice/core/registry"
 	"sluice/core/sale"
 	"sluice/core/stock"
@@ -99,15 +96,7 @@ func TestBring(t *testing.T) {
 func TestBringWritesToTrustedDataOnly(t *testing.T) {
 	t.Parallel()
 	s, _ := newSale(t, 10)
-	other, err := rueidis.NewClient(redis.Options([]string{servicetest.Redis(t).Addr}, "", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(other.Close)
-	store, err := redisstock.New(other, redisstock.Config{Partitions: partitions, CallTimeout: 20 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	other, store := storeOn(t, servicetest.Redis(t).Addr, partitions)
 	foreign := registry.New(s.db, store)
 	if done, err := foreign.Bring(t.Context()); done.Users != 0 || err != nil {
 		t.Errorf("%+v, error %v", done, err)

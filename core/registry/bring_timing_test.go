@@ -4,14 +4,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"sluice/core/local/servicetest"
-	"sluice/core/redis"
 	"sluice/core/registry"
 	"sluice/core/sale"
 	"sluice/core/stock"
-	"sluice/core/stock/redisstock"
 	"sluice/core/stock/redisstock/redistest"
 	"sluice/persister/persistertest"
 )
@@ -24,15 +20,7 @@ func BenchmarkBring(b *testing.B) {
 	const partitions = 64
 	_, dsn := servicetest.PrivateDatabase(b)
 	books := persistertest.Migrated(b, dsn)
-	client, err := rueidis.NewClient(redis.Options([]string{servicetest.Redis(b).Addr}, "", ""))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(client.Close)
-	store, err := redisstock.New(client, redisstock.Config{Partitions: partitions})
-	if err != nil {
-		b.Fatal(err)
-	}
+	client, store := storeOn(b, servicetest.Redis(b).Addr, partitions)
 	redistest.Open(b, client, partitions, store)
 	plan := sale.Plan{ID: 7, Name: "test", Hold: time.Hour, RegisteredOnly: true}
 	taken := map[int]bool{}

@@ -10,11 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"sluice/core/local"
 	"sluice/core/local/servicetest"
-	"sluice/core/redis"
 	"sluice/core/registry"
 	"sluice/core/sale"
 	"sluice/core/stock"
@@ -44,25 +41,8 @@ func loadInto(b *testing.B, partitions int) {
 	server := servicetest.Redis(b)
 	mysql, dsn := servicetest.PrivateDatabase(b)
 	books := persistertest.Migrated(b, dsn)
-	client, err := rueidis.NewClient(redis.Options([]string{server.Addr}, "", ""))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(client.Close)
-	loads, err := rueidis.NewClient(redis.Options([]string{server.Addr}, "", "")) // another process
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(loads.Close)
-	cfg := redisstock.Config{Partitions: partitions, CallTimeout: 20 * time.Second}
-	store, err := redisstock.New(client, cfg)
-	if err != nil {
-		b.Fatal(err)
-	}
-	loading, err := redisstock.New(loads, cfg)
-	if err != nil {
-		b.Fatal(err)
-	}
+	client, store := storeOn(b, server.Addr, partitions)
+	_, loading := storeOn(b, server.Addr, partitions) // of another process
 	redistest.Open(b, client, partitions, store, loading)
 	plan := sale.Plan{ID: 7, Name: "test", Hold: time.Hour, RegisteredOnly: true}
 	taken := map[int]bool{}
@@ -92,6 +72,7 @@ func loadInto(b *testing.B, partitions int) {
 	})
 	pids, cpu := [3]int{server.PID(), mysql.PID(), os.Getpid()}, [3]time.Duration{}
 	for i, pid := range pids {
+		var err error
 		if cpu[i], err = local.CPU(pid); err != nil {
 			b.Fatal(err)
 		}

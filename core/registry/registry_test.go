@@ -38,10 +38,10 @@ type shop struct {
 	desk   *sale.Desk
 }
 
-func newShop(t *testing.T) *shop {
+// storeOn returns a store on a Redis.
+func storeOn(t testing.TB, addr string, partitions int) (rueidis.Client, *redisstock.Store) {
 	t.Helper()
-	books := persistertest.Database(t)
-	client, err := rueidis.NewClient(redis.Options([]string{servicetest.Redis(t).Addr}, "", ""))
+	client, err := rueidis.NewClient(redis.Options([]string{addr}, "", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +50,13 @@ func newShop(t *testing.T) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client, store
+}
+
+func newShop(t *testing.T) *shop {
+	t.Helper()
+	books := persistertest.Database(t)
+	client, store := storeOn(t, servicetest.Redis(t).Addr, partitions)
 	redistest.Open(t, client, partitions, store)
 	users := registry.New(books, store)
 	s := &shop{
