@@ -172,8 +172,8 @@ func (i integration) admin() {
 }
 
 // one is the answer of a call that succeeds.
-func one[T any](got T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
+func one[T any](got T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)

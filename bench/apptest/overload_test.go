@@ -73,6 +73,7 @@ type offered struct {
 	goodput            float64 // reservations per second within a second
 	outcomes           map[report.Word]int64
 	acceptedP50        time.Duration
+	acceptedP99        time.Duration
 	refusedP99         time.Duration
 	settled, unsettled int64
 }
@@ -83,7 +84,7 @@ func (o offered) String() string {
 
 // offer has so many shoppers per second come for a time, whatever becomes of those before them. They wait for a second, and
 // every tenth who gets something has it confirmed.
-func offer(t *testing.T, s *stack.Stack, edge *stack.Process, sku int64, perSecond float64, lasting time.Duration) offered {
+func offer(t testing.TB, s *stack.Stack, edge *stack.Process, sku int64, perSecond float64, lasting time.Duration) offered {
 	t.Helper()
 	crowd := load.Crowd{
 		Curve: load.Constant(perSecond, lasting), Evenly: true, Users: 20_000, SKUs: 1, Choice: load.Hot,
@@ -100,7 +101,7 @@ func offer(t *testing.T, s *stack.Stack, edge *stack.Process, sku int64, perSeco
 		switch outcome.Name {
 		case report.Accepted:
 			o.goodput = float64(outcome.Count) / lasting.Seconds()
-			o.acceptedP50 = inMS(outcome.Latency.P50MS)
+			o.acceptedP50, o.acceptedP99 = inMS(outcome.Latency.P50MS), inMS(outcome.Latency.P99MS)
 		case report.Shed:
 			o.refusedP99 = inMS(outcome.Latency.P99MS)
 		}
