@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/core/local/servicetest"
 	"sluice/core/repair"
@@ -77,5 +79,60 @@ func TestRepairGoesOnWithoutANode(t *testing.T) {
 	}
 	if mine := h.rows("operator = 'me' AND ended_at IS NULL"); mine != tried {
 		t.Errorf("%d steps are taken over, and %d were tried", mine, tried)
+	}
+}
+
+// Kafka is away, and no persister runs. One step waits for each, and the steps after it do not. The counters are put right all the
+// same. A relay publishes what was made, and persisters do the rest.
+func TestRepairWaitsOnceForKafkaAndPersisters(t *testing.T) {
+	t.Parallel()
+	const skus, wait = 40, 3 * time.Second
+	h := newHands(t, skus)
+	for sku := int64(1); sku <= skus; sku++ {
+		if sku%2 == 0 {
+			h.raise(stock.Cell{SKU: sku}, "10")
+		} else {
+			h.sql("UPDATE reservations SET state = 'released' WHERE reservation_id = ?", at(h.held[sku]))
+		}
+	}
+	desk, plan := h.planned()
+	if plan.Does != skus {
+		t.Fatalf("%d steps: %+v", plan.Does, plan.Steps)
+	}
+	h.stop()
+	asked := 0
+	desk.Wait = wait
+	desk.Publish = func(ctx context.Context, _ []stock.Entry) error {
+		asked++
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	began := time.Now()
+	err := desk.Apply(t.Context(), plan, func(r *repair.Result) {
+		want := repair.Pending // of rows, which persisters write
+		if r.SKU%2 == 0 {
+			want = repair.Done
+		}
+		if r.Outcome != want || want == repair.Pending && !strings.Contains(r.Said, "is one running?") {
+			t.Errorf("%s of SKU %d: %s, want %s: %s", r.Repair, int64(r.SKU), r.Outcome, want, r.Said)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(began)
+	t.Logf("%d steps took %v", skus, took.Round(time.Millisecond))
+	if asked != 1 || took > skus*wait/3 {
+		t.Errorf("Kafka was asked %d times, and all took %v", asked, took)
+	}
+	defer h.persister()()
+	h.settled()
+	desk.Publish = func(context.Context, []stock.Entry) error { return nil } // relays do it
+	if err := desk.Apply(t.Context(), plan, func(r *repair.Result) {
+		if r.Outcome != repair.Done {
+			t.Errorf("%s of SKU %d with persisters: %s: %s", r.Repair, int64(r.SKU), r.Outcome, r.Said)
+		}
+	}); err != nil {
+		t.Fatal(err)
 	}
 }

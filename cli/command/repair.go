@@ -28,7 +28,7 @@ type Repairs struct {
 	Yes          bool          `short:"y" help:"With --apply, do not ask."`
 	UnitsMax     int64         `name:"repair-units-max" default:"1000" placeholder:"UNITS" between:"0-1099511627775" help:"With --apply, how many units a plan may put right without the approval of another admin."`
 	ApprovalFile string        `name:"approve-token-file" private:"" placeholder:"PATH" help:"With --apply, the file with a token by which another admin approves the plan, once: sluice token --plan makes it."`
-	Wait         time.Duration `default:"15s" placeholder:"DURATION" between:"0s-1h" help:"With --apply, how long to wait for persisters, and for others who do the same, at each step."`
+	Wait         time.Duration `default:"15s" placeholder:"DURATION" between:"0s-1h" help:"With --apply, how long a step may wait for persisters, and for others who do the same. If no persister does anything, only one step waits so long."`
 
 	OperatorToken     config.Secret `kong:"-" env:"SLUICE_OPERATOR_TOKEN" group:"Tokens" help:"The access token itself, instead of its file."`
 	OperatorTokenFile string        `name:"operator-token-file" private:"" env:"SLUICE_OPERATOR_TOKEN_FILE" group:"Tokens" placeholder:"PATH"`

@@ -62,6 +62,9 @@ type Desk struct {
 	Wait     time.Duration    // how long to wait, per step, for persisters and for other machines
 	Lease    time.Duration    // 0: Lease
 	Whole    bool             // the plans are of all stock, and contain every step that it needs
+
+	away  map[server]error // servers at which steps of this plan have failed
+	quiet bool             // persisters have not done in Wait what the last step that waited for them needs
 }
 
 // refusal says why a step is not done: Redis or MySQL is not as the step expects.
@@ -76,7 +79,8 @@ func (p pending) Error() string { return string(p) }
 
 // Apply carries a plan out, and reports each step. It stops early only when ctx ends, or if it cannot read or write the
 // table of repairs, because then all other steps would fail too. If a step fails otherwise, it stays pending. Later
-// steps that need the same partition of Redis, or Kafka too, also stay pending.
+// steps that need the same partition of Redis, or Kafka too, also stay pending. So one step waits for a server that is
+// away, or for persisters of which none runs, and not each. Call it once at a time.
 func (d *Desk) Apply(ctx context.Context, p *Plan, told func(*Result)) error {
 	if d.Approval != nil {
 		if d.Approval.Plan != p.Digest {
@@ -86,12 +90,12 @@ func (d *Desk) Apply(ctx context.Context, p *Plan, told func(*Result)) error {
 			return err
 		}
 	}
-	away := map[server]error{}
+	d.away, d.quiet = map[server]error{}, false
 	for i := range p.Steps {
 		step := &p.Steps[i]
 		result := Result{RepairStep: *step, Outcome: Refused, Said: step.Refused}
 		if step.Refused == "" {
-			if err := d.applyUnless(ctx, away, p, step, &result); err != nil {
+			if err := d.applyUnless(ctx, p, step, &result); err != nil {
 				return fmt.Errorf("step %v: %w", step.ID, err)
 			}
 		}
@@ -156,10 +160,10 @@ func (e failedError) Unwrap() error { return e.error }
 
 // applyUnless does one step, unless an earlier step has failed at a server that this one needs. It notes if this one
 // fails.
-func (d *Desk) applyUnless(ctx context.Context, away map[server]error, p *Plan, step *reconcile.RepairStep, result *Result) error {
+func (d *Desk) applyUnless(ctx context.Context, p *Plan, step *reconcile.RepairStep, result *Result) error {
 	needs := servers(step, d.Store.Partitions())
 	for _, s := range needs {
-		if err := away[s]; err != nil {
+		if err := d.away[s]; err != nil {
 			result.Outcome, result.Said = Pending, fmt.Sprintf("not begun, because an earlier step failed: %v", err)
 			return nil
 		}
@@ -169,7 +173,7 @@ func (d *Desk) applyUnless(ctx context.Context, away map[server]error, p *Plan, 
 		return err
 	}
 	result.Outcome, result.Said = Pending, err.Error()
-	failed(away, step, needs, err)
+	failed(d.away, step, needs, err)
 	return nil
 }
 
@@ -187,7 +191,11 @@ func (d *Desk) apply(ctx context.Context, p *Plan, step *reconcile.RepairStep, r
 	if d.Approval != nil {
 		claim.Approved = d.Approval.Approver
 	}
-	for end := time.Now().Add(d.Wait); ; {
+	wait := d.Wait
+	if claim.ByPersister {
+		wait = d.patience()
+	}
+	for end := time.Now().Add(wait); ; {
 		row, err := d.Books.ClaimRepair(ctx, &claim, p.MadeAt, d.lease())
 		if err != nil {
 			return err
@@ -197,12 +205,13 @@ func (d *Desk) apply(ctx context.Context, p *Plan, step *reconcile.RepairStep, r
 		case row.Mine() && !row.ByPersister:
 			return d.do(ctx, step, &row, result)
 		case row.EndedAt != 0:
+			d.quiet = d.quiet && !row.ByPersister
 			result.tell(&row)
 			return nil
 		case !time.Now().Before(end):
 			result.Outcome, result.Said = Pending, fmt.Sprintf("%s has begun it at %s", row.By, clock(row.ClaimedAt))
 			if row.ByPersister {
-				result.Said = "no persister has done it yet: is one running?"
+				result.Said, d.quiet = "no persister has done it yet: is one running?", true
 			}
 			return nil
 		}
@@ -210,6 +219,15 @@ func (d *Desk) apply(ctx context.Context, p *Plan, step *reconcile.RepairStep, r
 			return ctx.Err()
 		}
 	}
+}
+
+// patience returns how long to wait for persisters. After they have kept quiet for Wait, each step gives them a moment only.
+// When they do something, later steps wait longer again.
+func (d *Desk) patience() time.Duration {
+	if d.quiet || d.away[kafka] != nil {
+		return min(d.Wait, lookPause)
+	}
+	return d.Wait
 }
 
 func clock(m show.Moment) string {
@@ -301,8 +319,9 @@ func (d *Desk) replay(ctx context.Context, text string) (string, error) {
 		return "", refusal(err.Error())
 	}
 	if err == nil {
-		l, err = operate.AwaitReplay(ctx, d.Books, l, d.Wait)
+		l, err = operate.AwaitReplay(ctx, d.Books, l, d.patience())
 	}
+	d.quiet = err == nil && l.ResolvedAt == 0 && l.ReplayAskedAt != 0
 	switch {
 	case err != nil:
 		return "", err

@@ -96,15 +96,17 @@ func (d *Desk) awaitEvents(ctx context.Context, cell stock.Cell, events map[stoc
 	for at := range events {
 		left = append(left, ledger.Place{Cell: cell, At: at})
 	}
-	for end := time.Now().Add(d.Wait); ; {
+	for end := time.Now().Add(d.patience()); ; {
 		have := 0
 		err := d.Books.Moments().EventsOf(ctx, left, func(*ledger.Recorded) { have++ })
 		switch {
 		case err != nil:
 			return err
 		case have == len(left):
+			d.quiet = false
 			return nil
 		case !time.Now().Before(end):
+			d.quiet = true
 			return pending("they are published again, and no persister has applied all of them yet: is one running?")
 		}
 		if !lifecycle.Pause(ctx, lookPause) {

@@ -43,11 +43,16 @@ func (d *Desk) shift(ctx context.Context, step *reconcile.RepairStep, s *reconci
 	return fmt.Sprintf("the cell goes on at %d.%d", at.Epoch, at.Seq), at, nil
 }
 
-// publish brings an entry to Kafka. A relay would do it too, some seconds later, and does if this fails.
+// publish brings an entry to Kafka, unless that is away. A relay would do it too, some seconds later, and does if this fails.
 func (d *Desk) publish(ctx context.Context, e stock.Entry) {
-	ctx, cancel := context.WithTimeout(ctx, d.Wait)
+	if d.away[kafka] != nil {
+		return
+	}
+	within, cancel := context.WithTimeout(ctx, d.Wait)
 	defer cancel()
-	_ = d.Publish(ctx, []stock.Entry{e})
+	if err := d.Publish(within, []stock.Entry{e}); err != nil && ctx.Err() == nil && d.away != nil {
+		d.away[kafka] = err
+	}
 }
 
 // resolveCorrected resolves the dead letters of a cell about events that did not follow, before a rebase that put that right.
