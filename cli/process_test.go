@@ -87,12 +87,17 @@ func (p *program) signal(signals ...syscall.Signal) {
 	}
 }
 
+// drain reads the log up to its end: else the program waits for the pipe.
+func (p *program) drain() {
+	for p.log.Scan() {
+		p.said.WriteString(p.log.Text() + "\n")
+	}
+}
+
 // end waits for the end of the program, and is its exit code; -1 if a signal has ended it.
 func (p *program) end() int {
 	p.t.Helper()
-	for p.log.Scan() { // else the program waits for the pipe
-		p.said.WriteString(p.log.Text() + "\n")
-	}
+	p.drain()
 	_ = p.cmd.Wait() // its error is the exit code
 	return p.cmd.ProcessState.ExitCode()
 }

@@ -41,7 +41,9 @@ func TestRestoreOfAnEmptyRedis(t *testing.T) {
 	if n, err := h.client.Do(h.ctx, h.client.B().Dbsize().Build()).AsInt64(); err != nil || n != 0 {
 		t.Fatalf("a dry run has left %d keys (%v)", n, err)
 	}
+	began := time.Now()
 	d.run("restore", "--yes").want(command.ExitDone, "restored: 8 of 8 partitions, 15 cells")
+	t.Logf("all partitions are open %v after the command began", time.Since(began).Round(time.Millisecond))
 	restoredAs(t, before, h.inRedis(), 0, 1, 2, 3, 4, 5, 6, 7)
 	d.run("restore", "--yes").want(command.ExitDone, "Nothing is to be restored")
 
@@ -139,7 +141,9 @@ func TestRestoreOfALostNode(t *testing.T) {
 			}
 		}
 	}
+	began := time.Now()
 	d.run("restore", "--yes").want(command.ExitDone, fmt.Sprintf("restored: %d of %d partitions", len(lost), len(lost)))
+	t.Logf("%d partitions are open %v after the command began", len(lost), time.Since(began).Round(time.Millisecond))
 	restoredAs(t, before, h.inRedis(), lost...)
 	if shut, err := d.store().Shut(t.Context()); err != nil || len(shut) > 0 {
 		t.Errorf("partitions %v are shut (%v)", shut, err)
