@@ -93,7 +93,9 @@ func (a *answers) take(token []byte) error {
 		return a.array(n)
 	}
 	a.word(text)
-	a.size += len(text)
+	if err := a.grow(len(text), 1); err != nil {
+		return err
+	}
 	return a.ended()
 }
 

@@ -126,6 +126,7 @@ func TestHostileAnswers(t *testing.T) {
 		"a large array":              {"*999999999\r\n", "takes more than"},
 		"a large map":                {"%999999999\r\n", "takes more than"},
 		"large arrays in each other": {strings.Repeat("*400000\r\n", 9), "takes more than"},
+		"an array of long lines":     {"*1200\r\n" + strings.Repeat("+"+strings.Repeat("x", 60_000)+"\r\n", 1200), "takes more than"},
 		"deep arrays":                {strings.Repeat("*1\r\n", 10_000_000), "deep in each other"},
 		"an endless line":            {"+" + strings.Repeat("x", 1<<20), "a line has no end"},
 		"a move to nowhere":          {"-MOVED\r\n", "too few words"},
