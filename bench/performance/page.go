@@ -200,13 +200,17 @@ func (p pages) cores(name string) (float64, error) {
 	return float64(r.Cores), nil
 }
 
-// total is how long all measurements took.
+// total is how long all measurements take: as long as they took, or about as long as planned where the report is of another size.
 func (p pages) total() string {
-	var seconds float64
-	for _, r := range p.reports {
-		seconds += r.TookS
+	var all time.Duration
+	for _, m := range measurements() {
+		if r := p.reports[m.name]; r != nil && !r.Quick {
+			all += time.Duration(r.TookS * float64(time.Second))
+		} else {
+			all += m.takes
+		}
 	}
-	return rough(time.Duration(seconds * float64(time.Second)))
+	return rough(all)
 }
 
 // over divides, the divisor first, as the last argument comes from elsewhere.
