@@ -120,7 +120,7 @@ without their addresses it can only buy an SKU that exists, and stock stays unve
 
 A threshold is a percentile of the time until an answer (p50, p90, p99, p99.9 or max: p99<50ms is about what was accepted,
 sold_out.p99<20ms about another outcome), an outcome's share of all answers (accepted>0.9), its rate (accepted/s>1000), or fairness>0.8.
-Behind shopper. it is about shoppers with all their repetitions (shopper.p99<2s). The outcomes are accepted, replayed, sold_out, limited, shed, unknown and refused. docs/bench.md explains them.
+After shopper. it counts shoppers, each with all repetitions (shopper.p99<2s). The outcomes are accepted, replayed, sold_out, limited, shed, unknown and refused. docs/bench.md explains them.
 
 The exit code is 10 if a threshold was missed, 11 if stock is wrong, 12 if this generator was the bottleneck, 7 if nothing
 was wrong and stock could not be judged, 1 if the run could not begin or was cut short, and 130 after Ctrl-C. That ends the
