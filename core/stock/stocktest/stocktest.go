@@ -5,6 +5,7 @@ package stocktest
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -48,6 +49,13 @@ type Fixture struct {
 // group is cases about one subject.
 type group map[string]func(h *harness)
 
+// and returns the cases of both groups.
+func (g group) and(o group) group {
+	all := maps.Clone(g)
+	maps.Copy(all, o)
+	return all
+}
+
 // Run runs the conformance suite. It makes a fixture per case; they may share a server.
 func Run(t *testing.T, newFixture func(t *testing.T) Fixture) {
 	t.Helper()
@@ -56,7 +64,7 @@ func Run(t *testing.T, newFixture func(t *testing.T) Fixture) {
 		"settle":   settleCases,
 		"extend":   extendCases,
 		"return":   returnCases,
-		"basket":   basketCases,
+		"basket":   basketCases.and(basketLostCases),
 		"adjust":   adjustCases,
 		"register": registerCases,
 		"shut":     shutCases,
