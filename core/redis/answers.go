@@ -23,6 +23,7 @@ const (
 
 var (
 	errLength   = errors.New("a length is wrong")
+	errValue    = errors.New("a null or a boolean is wrong")
 	errTooLarge = fmt.Errorf("an answer takes more than %d MiB", answerMax>>20)
 	errTooDeep  = fmt.Errorf("arrays lie more than %d deep in each other", depthMax)
 	errPush     = errors.New("a message lies within an answer")
@@ -69,7 +70,11 @@ func (a *answers) take(token []byte) error {
 	kind, text := token[0], token[1:]
 	n, isLength := lengthOf(text)
 	switch kind {
-	case '+', ':', '_', ',', '#', '(':
+	case '+', ':', ',', '(':
+	case '_', '#': // the client reads so many bytes, whatever the line is
+		if said := string(token); said != "_" && said != "#t" && said != "#f" {
+			return errValue
+		}
 	case '-':
 		if !redirects(text) {
 			return errWords
@@ -168,12 +173,14 @@ var eventWords = map[string]int{"+sentinel": 4, "+reboot": 4, "+switch-master": 
 
 // message looks at a message that is complete.
 func (a *answers) message() error {
-	if len(a.words) == 0 {
+	if len(a.words) < 2 { // the client does not look at it
 		return nil
 	}
 	switch a.words[0] {
 	case "subscribe", "psubscribe", "ssubscribe":
 		return a.owed.confirm()
+	case "unsubscribe", "punsubscribe", "sunsubscribe":
+		return a.owed.leave()
 	case "message":
 		if len(a.words) == pushWords && strings.Count(a.words[2], " ")+1 < eventWords[a.words[1]] {
 			return errWords
@@ -182,8 +189,9 @@ func (a *answers) message() error {
 	return nil
 }
 
-// redirects tells whether the client finds the address in an error, if it is one that redirects.
+// redirects tells whether the client finds the address in an error, if it is one that redirects. It reads the error without ERR.
 func redirects(text []byte) bool {
+	text = bytes.TrimPrefix(text, []byte("ERR "))
 	for _, r := range [...]struct {
 		word  string
 		words int

@@ -119,6 +119,9 @@ func TestHostileAnswers(t *testing.T) {
 		"a negative text":            {"$-5\r\n", "a length is wrong"},
 		"a negative array":           {"*-7\r\n", "a length is wrong"},
 		"a map that is null":         {"%-1\r\n", "a length is wrong"},
+		"a null with a text":         {"_xy+OK\r\n", "a null or a boolean is wrong"},
+		"a boolean with a text":      {"#txy+OK\r\n", "a null or a boolean is wrong"},
+		"no boolean":                 {"#\r\n+OK\r\n", "a null or a boolean is wrong"},
 		"no length":                  {"$\r\n", "a length is wrong"},
 		"a stream of chunks":         {"$?\r\n;-4\r\n", "a length is wrong"},
 		"an endless text":            {"$99999999999999\r\n", "a length is wrong"},
@@ -130,6 +133,7 @@ func TestHostileAnswers(t *testing.T) {
 		"deep arrays":                {strings.Repeat("*1\r\n", 10_000_000), "deep in each other"},
 		"an endless line":            {"+" + strings.Repeat("x", 1<<20), "a line has no end"},
 		"a move to nowhere":          {"-MOVED\r\n", "too few words"},
+		"a move by a proxy":          {"-ERR MOVED\r\n", "too few words"},
 		"a question to nobody":       {"-ASK 1\r\n", "too few words"},
 		"a redirection to nobody":    {"-REDIRECT\r\n", "too few words"},
 		"a failure as a text":        {"!5\r\nMOVED\r\n", "begins with"},
@@ -219,19 +223,26 @@ func TestPingRefused(t *testing.T) {
 // fails to connect, or lives on with the primary that it knows.
 func TestHostileSentinels(t *testing.T) {
 	t.Parallel()
+	const channel = ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
 	for name, c := range map[string]struct {
 		primary, role, event, want string
-		again                      int // how often the event ends the connection, until the test has seen enough
+		channels                   string // the answer to SUBSCRIBE; empty: each channel is subscribed
+		again                      int    // how often the event ends the connection, until the test has seen enough
 	}{
 		"no primary":        {primary: "*0\r\n", want: "too few elements"},
 		"no port":           {primary: "*1\r\n$9\r\n127.0.0.1\r\n", want: "too few elements"},
 		"no role":           {role: "*0\r\n", want: "too few elements"},
+		"a set of no roles": {role: "~0\r\n", want: "too few elements"},
 		"a short Sentinel":  {event: ">3\r\n$7\r\nmessage\r\n$9\r\n+sentinel\r\n$8\r\nsentinel\r\n", again: 2},
 		"a short switch":    {event: ">3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$9\r\nstock a b\r\n", again: 2},
 		"a short reboot":    {event: ">3\r\n$7\r\nmessage\r\n$7\r\n+reboot\r\n$12\r\nmaster stock\r\n", again: 2},
 		"no channel":        {event: "+OK\r\n"},
 		"an unknown event":  {event: ">3\r\n$7\r\nmessage\r\n$6\r\n+sdown\r\n$1\r\nx\r\n"},
-		"too many channels": {event: strings.Repeat(">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", 9)},
+		"half a channel":    {event: ">1\r\n+subscribe\r\n"},
+		"an error too late": {channels: channel + "-ERR no\r\n", again: 2},
+		"no transaction":    {channels: "-QUEUED\r\n", again: 2},
+		"a channel is left": {channels: channel + ">3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n" + strings.Repeat(channel, 5), again: 2},
+		"too many channels": {event: strings.Repeat(channel, 9)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -256,7 +267,7 @@ func TestHostileSentinels(t *testing.T) {
 					case events <- true:
 					default:
 					}
-					return confirmed.String() + c.event
+					return cmp.Or(c.channels, confirmed.String()) + c.event
 				case "SENTINEL":
 					if command[1] == "GET-MASTER-ADDR-BY-NAME" {
 						return cmp.Or(c.primary, fmt.Sprintf("*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(host), host, len(port), port))

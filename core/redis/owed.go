@@ -8,8 +8,9 @@ import (
 // A debt is what the server owes for commands: answers.
 type debt struct {
 	kind  debtKind
-	count int // of answers, or of channels
-	least int // elements that an answer has at least, if it is an array
+	count int  // of answers, or of channels
+	least int  // elements that an answer has at least, if it is an array or a set
+	begun bool // some of its channels are subscribed, and others are not
 }
 
 type debtKind int8
@@ -23,7 +24,7 @@ const (
 var (
 	errUnasked   = errors.New("it sends an answer that no command asked for")
 	errUnsub     = errors.New("it refuses a PING behind UNSUBSCRIBE, which the client takes for an answer to another command")
-	errNotChosen = errors.New("it answers SUBSCRIBE with neither a channel nor an error")
+	errNotChosen = errors.New("it answers SUBSCRIBE with neither its channels nor an error")
 	errElements  = errors.New("an answer has too few elements")
 )
 
@@ -60,12 +61,12 @@ func (o *owed) settle(line []byte, elements int) error {
 			return errUnsub
 		}
 	case subscribed:
-		if line[0] != '-' {
+		if line[0] != '-' || first.begun || string(line) == "-QUEUED" {
 			return errNotChosen
 		}
 		first.count = 1
 	case answered:
-		if line[0] == '*' && elements < first.least {
+		if (line[0] == '*' || line[0] == '~') && elements < first.least {
 			return errElements
 		}
 	}
@@ -80,7 +81,18 @@ func (o *owed) confirm() error {
 	if len(o.debts) == 0 || o.debts[0].kind != subscribed {
 		return errUnasked
 	}
+	o.debts[0].begun = true
 	o.pay()
+	return nil
+}
+
+// leave takes the message that a channel is no longer subscribed. Between channels of a SUBSCRIBE, the client counts it as one.
+func (o *owed) leave() error {
+	o.lock.Lock()
+	defer o.lock.Unlock()
+	if len(o.debts) > 0 && o.debts[0].begun {
+		return errNotChosen
+	}
 	return nil
 }
 
