@@ -80,7 +80,7 @@ func (t *takers) leave(groups []*group) {
 	}
 }
 
-// learn moves the limit after a call.
+// learn moves the limit after a call. One that failed raises nothing: a server that refuses everything at once decides nothing.
 func (t *takers) learn(groups []*group, ended time.Time) {
 	var oldest *group
 	for _, g := range groups {
@@ -95,11 +95,14 @@ func (t *takers) learn(groups []*group, ended time.Time) {
 	defer t.learning.Unlock()
 	limit := t.limit.Load()
 	next := t.next(limit, oldest.found, ended.Sub(oldest.since))
-	if next < limit {
+	switch {
+	case next < limit:
 		if ended.Sub(t.falling) >= t.target {
 			t.falling, t.floor = ended, limit/2
 		}
 		next = max(next, t.floor)
+	case oldest.vector.Err != nil:
+		return
 	}
 	t.limit.Store(min(max(next, t.least), t.most))
 }

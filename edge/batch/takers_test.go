@@ -49,6 +49,29 @@ func TestLimitFollowsTheWait(t *testing.T) {
 	f("the queue has its own bound", 8000, 8000, time.Millisecond, 8192)
 }
 
+// A server that refuses everything at once, because it loads its data or has just become a replica, has decided nothing. If
+// that counted as speed, all of the queue would be there when it works again. Calls that end without an answer still tell
+// that it is slow.
+func TestFailedCallsRaiseNoLimit(t *testing.T) {
+	t.Parallel()
+	f := func(why string, err error, waited time.Duration, want int64) {
+		t.Helper()
+		c := limited(1000)
+		now := time.Now()
+		call := heard(1000, waited, now)
+		call[0].vector.Err = err
+		c.learn(call, now)
+		if got := c.limit.Load(); got != want {
+			t.Errorf("%s: from 1000 to %d, want %d", why, got, want)
+		}
+	}
+	f("decided at once", nil, time.Millisecond, 2000)
+	f("refused at once", stock.ErrNotApplied, time.Millisecond, 1000)
+	f("a connection that breaks at once", stock.ErrUnknown, time.Millisecond, 1000)
+	f("no answer for long", stock.ErrUnknown, 200*time.Millisecond, 500)
+	f("refused after long", stock.ErrNotApplied, 125*time.Millisecond, 800)
+}
+
 // TestOneStopHalvesTheLimitOnce has the calls that were in flight when a server stood still return together, and then those
 // of requests that had waited for them.
 func TestOneStopHalvesTheLimitOnce(t *testing.T) {
