@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/cli/command"
 )
@@ -21,6 +24,7 @@ func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 		return path
 	}
 	tokens, curve := file("tokens", "a.b.c\nd.e.f\n"), file("curve", "seconds,per_second\n5,100\n6,100\n")
+	ending := file("ending", "a."+base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp":%d}`, time.Now().Add(time.Hour).Unix()))+".c\n")
 	fine := []string{"bench", "--addr=http://127.0.0.1:1", "--dev-file=" + filepath.Join(dir, "none"), "--sku=1", "--users=2", "--tokens=" + tokens}
 	for args, want := range map[string]string{
 		"--addr=http://shop.example":                            "if it is yours to load, repeat with --i-may-load shop.example",
@@ -39,20 +43,22 @@ func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 		"--users=3":                                             "has 2: make more by sluice token --users",
 		"--tokens=" + filepath.Join(dir, "none"):                "no such file",
 		"--tokens=" + curve + " --users=1 --curve=" + file("flat", "seconds,per_second\n0,1\n1,1\n") + " --tokens=" + file("spaces", "a b\n"): "token 1 is none",
-		"--tokens=":                        "tokens: missing",
-		"--confirm=0.5":                    "only services confirm",
-		"--bots=1.5":                       "bots: 1.5",
-		"--impatient=-0.1":                 "impatient: -0.1",
-		"--retries=21":                     "retries",
-		"--connections=0":                  "connections",
-		"--timeout=0s":                     "timeout",
-		"--hold=1500ms":                    "want whole seconds",
-		"--want=p99<50":                    "is no duration",
-		"--want=won>0.5":                   `no outcome "won"`,
-		"--report=/dev/null/report.json":   "report",
-		"--report=" + dir + "/none/r.json": "report",
-		"--report=-":                       "want a file, or /dev/stdout",
-		"--html=" + dir:                    "is a directory",
+		"--users=1 --for=2h --tokens=" + ending: "token 1 ends at ",
+		"--users=1 --for=1h --tokens=" + ending: "make tokens that last longer by sluice token --users --ttl",
+		"--tokens=":                             "tokens: missing",
+		"--confirm=0.5":                         "only services confirm",
+		"--bots=1.5":                            "bots: 1.5",
+		"--impatient=-0.1":                      "impatient: -0.1",
+		"--retries=21":                          "retries",
+		"--connections=0":                       "connections",
+		"--timeout=0s":                          "timeout",
+		"--hold=1500ms":                         "want whole seconds",
+		"--want=p99<50":                         "is no duration",
+		"--want=won>0.5":                        `no outcome "won"`,
+		"--report=/dev/null/report.json":        "report",
+		"--report=" + dir + "/none/r.json":      "report",
+		"--report=-":                            "want a file, or /dev/stdout",
+		"--html=" + dir:                         "is a directory",
 	} {
 		var o output
 		code := Run(append(append([]string{}, fine...), strings.Fields(args)...), o.console())

@@ -130,8 +130,17 @@ func (p *benchRun) identify(ctx context.Context) error {
 		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return usage(fmt.Errorf("tokens: %s: token %d is none: want a token on each line", p.Tokens, i+1))
 		}
+		if ends, says := auth.Ends(token); says && ends.Before(p.began.Add(p.length())) {
+			return usage(fmt.Errorf("tokens: %s: token %d ends at %s, and the run goes on until %s: make tokens that last longer by sluice token --users --ttl",
+				p.Tokens, i+1, ends.UTC().Format(time.RFC3339), p.began.Add(p.length()).UTC().Format(time.RFC3339)))
+		}
 	}
 	return nil
+}
+
+// length is how long shoppers have something to send, if nothing is repeated.
+func (b *Bench) length() time.Duration {
+	return b.crowd.WarmUp + b.crowd.Curve.Length() + b.crowd.SettleAfter
 }
 
 // claims are those of a token that outlives the run.

@@ -66,6 +66,27 @@ func TestIssuedTokensVerify(t *testing.T) {
 	}
 }
 
+// Who has no key can still see when a token ends.
+func TestTokensSayWhenTheyEnd(t *testing.T) {
+	t.Parallel()
+	keys, err := NewKeys(edKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := keys.Issue(claims())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ends, says := Ends(token); !says || !ends.Equal(noon.Add(time.Hour)) {
+		t.Errorf("%v, %v: want %v", ends, says, noon.Add(time.Hour))
+	}
+	for _, text := range []string{"", "a.b.c", token + ".x", "x." + b64([]byte(`{"sub":"1"}`)) + ".x", "x." + b64([]byte(`{"exp":1e9}`)) + ".x", "x." + b64([]byte(`null`)) + ".x"} {
+		if ends, says := Ends(text); says {
+			t.Errorf("%q ends at %v", text, ends)
+		}
+	}
+}
+
 func TestTokenEndsToTheSecond(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, hsKey)
