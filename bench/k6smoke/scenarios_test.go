@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -201,6 +203,43 @@ func TestTokensOfAFile(t *testing.T) {
 	})
 	if err != nil || result.Err() != nil || !regexp.MustCompile(`accepted +2 `).MatchString(said) || !strings.Contains(said, "limited") {
 		t.Errorf("%v, %v: want a unit for each of the two\n%s", err, result.Err(), said)
+	}
+}
+
+// TestTokensOutliveTheRun: k6 makes no token of a file anew, so those that end too early are refused before anything is sent. It
+// counts how long shoppers come, in all stages.
+func TestTokensOutliveTheRun(t *testing.T) {
+	t.Parallel()
+	ending := func(in time.Duration) string {
+		return "x." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp":%d}`, time.Now().Add(in).Unix())) + ".x"
+	}
+	tokens := func(token string) string {
+		path := filepath.Join(t.TempDir(), "tokens.txt")
+		if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	day, hour := ending(24*time.Hour), ending(time.Hour)
+	for _, c := range []struct {
+		scenario, duration, shoppers, service, admin string
+		want                                         string
+	}{
+		{"soak", "1h", hour, day, day, "TOKENS: good for"},
+		{"soak", "2h", day, hour, day, "SERVICE_TOKEN: good for"},
+		{"checkout", "1h", day, day, hour, "ADMIN_TOKEN: good for"},
+		{"flash_sale", "46m", hour, day, day, "TOKENS: good for"},
+		{"bots", "1h", hour, day, day, "make tokens that last longer by sluice token --ttl"},
+		{"retry_storm", "59m", hour, hour, hour, "TOKENS: good for"},
+		{"soak", "30m", hour, "opaque", day, "status 0"}, // all is well, but no edge is there
+	} {
+		_, said, err := run1(t, c.scenario, "", map[string]string{
+			"DEV_FILE": "/nowhere", "TOKENS": tokens(c.shoppers), "EDGE_URL": "http://127.0.0.1:1", "DURATION": c.duration, "RATE": "1",
+			"SERVICE_TOKEN": c.service, "ADMIN_TOKEN": c.admin,
+		})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s for %s: %v, want %q\n%s", c.scenario, c.duration, err, c.want, said)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import type { ConstantArrivalRateScenario, Options, Scenario } from "k6/options"
 import * as outcome from "./outcome.ts";
 import { part, seconds, whole } from "./settings.ts";
 import { trendStats } from "./summary.ts";
+import { lastFor } from "./tokens.ts";
 import * as truth from "./truth.ts";
 
 /** What a threshold of k6 looks like: a metric, or one of its tags, and what must hold of it. */
@@ -28,8 +29,15 @@ export const seen = (counters: { [metric: string]: number }): Thresholds =>
 /** Requests must get an answer, and one that an edge should give. */
 export const answered: Thresholds = { http_req_failed: [`rate<=${part("FAILED_PART", 0.01)}`] };
 
+// lengthOf is how long the shoppers of a scenario come, in seconds, which is the unit of all durations here.
+function lengthOf(scenario: Scenario): number {
+  const parts = "stages" in scenario ? scenario.stages : "duration" in scenario ? [scenario] : [];
+  return parts.reduce((sum, { duration }) => sum + parseInt(duration), 0);
+}
+
 /** The options of a scenario. shown are the thresholds of what it shows, beside those that all scenarios have. */
 export function optionsOf(scenarios: { [name: string]: Scenario }, shown: Thresholds): Options {
+  lastFor(Math.max(...Object.values(scenarios).map(lengthOf)));
   return {
     scenarios,
     thresholds: {

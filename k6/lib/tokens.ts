@@ -57,6 +57,43 @@ export function admin(): string {
   return key === undefined ? text("ADMIN_TOKEN", "") : kept("2", "admin");
 }
 
+const endMax = 300; // seconds for visits under way at the end, and for what teardown compares
+
+let runSeconds = 0;
+
+/** Says how long shoppers come. */
+export function lastFor(seconds: number): void {
+  runSeconds = seconds;
+}
+
+/**
+ * Refuses tokens that end before the run does, by their own word: k6 makes none anew. To be called by setup, because k6 reads
+ * the script again for users that it adds in the middle of a run.
+ */
+export function mustLast(): void {
+  if (key !== undefined) {
+    return;
+  }
+  const needed = runSeconds + endMax;
+  const tokens = { TOKENS: shoppers[0] as string, SERVICE_TOKEN: service(), ADMIN_TOKEN: admin() };
+  for (const [name, token] of Object.entries(tokens)) {
+    const left = endOf(token) - Date.now() / 1000;
+    if (left < needed) {
+      throw new Error(`${name}: good for ${Math.floor(left)} s, and the run takes up to ${needed} s: make tokens that last longer by sluice token --ttl`);
+    }
+  }
+}
+
+// endOf returns when a token ends, in seconds since 1970. What is said in no way that is known here is left to the edge.
+function endOf(token: string): number {
+  try {
+    const claims = JSON.parse(String.fromCharCode(...new Uint8Array(encoding.b64decode(token.split(".")[1] ?? "", "rawurl"))));
+    return typeof claims.exp === "number" ? claims.exp : Infinity;
+  } catch {
+    return Infinity;
+  }
+}
+
 const keep: { [role: string]: { token: string; until: number } } = {};
 
 // kept signs a token anew when half of its life is over.
