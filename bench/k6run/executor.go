@@ -36,19 +36,12 @@ func (r *run) prepare(s *scenario) (*running, error) {
 
 // hire adds an idle user.
 func (p *running) hire() error {
-	v, err := p.newUser()
-	if err == nil {
-		p.idle <- v
-	}
-	return err
-}
-
-func (p *running) newUser() (*vu, error) {
 	v, err := p.run.newVU()
 	if err == nil {
 		v.data = v.parse(p.run.data)
+		p.idle <- v
 	}
-	return v, err
+	return err
 }
 
 // execute runs the scenario to its end. What is under way then gets gracefulStop to finish.
@@ -64,32 +57,33 @@ func (p *running) execute(ctx context.Context) {
 	p.arrive(starting, finishing)
 }
 
-// arrive starts iterations at their times, whether or not earlier ones are done.
+// arrive starts iterations at their times, whether or not earlier ones are done. Where no user is idle it drops one, and makes
+// another user meanwhile, one at a time: k6 does not wait for users that it adds either.
 func (p *running) arrive(starting, finishing context.Context) {
 	var group sync.WaitGroup
+	var hiring atomic.Bool
 	times, vus := newArrivals(p.scenario), p.PreAllocatedVUs
 	for at, more := times.next(); more && pause(starting, time.Until(p.start.Add(at))); at, more = times.next() {
-		var user *vu
 		select {
-		case user = <-p.idle:
+		case user := <-p.idle:
+			n := p.next.Add(1) - 1
+			group.Go(func() {
+				user.iterate(finishing, p, n)
+				p.idle <- user
+			})
+			continue
 		default:
-			if vus == p.MaxVUs {
-				p.run.metrics.note("dropped_iterations", 1, p.tags)
-				continue
-			}
-			vus++
 		}
-		n := p.next.Add(1) - 1
+		p.run.metrics.note("dropped_iterations", 1, p.tags)
+		if vus == p.MaxVUs || !hiring.CompareAndSwap(false, true) {
+			continue
+		}
+		vus++
 		group.Go(func() {
-			if user == nil {
-				var err error
-				if user, err = p.newUser(); err != nil {
-					p.run.exception(err)
-					return
-				}
+			if err := p.hire(); err != nil {
+				p.run.exception(err)
 			}
-			user.iterate(finishing, p, n)
-			p.idle <- user
+			hiring.Store(false)
 		})
 	}
 	group.Wait()

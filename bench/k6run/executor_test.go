@@ -69,7 +69,7 @@ func TestExecutors(t *testing.T) {
 		options string
 		n       float64
 	}{
-		"constant": {`executor: "constant-arrival-rate", rate: 40, duration: "1s", preAllocatedVUs: 2, maxVUs: 1000`, 40},
+		"constant": {`executor: "constant-arrival-rate", rate: 40, duration: "1s", preAllocatedVUs: 30, maxVUs: 1000`, 40},
 		"ramping":  {`executor: "ramping-arrival-rate", stages: [{duration: "1s", target: 40}], preAllocatedVUs: 30, maxVUs: 1000, startTime: "100ms"`, 20},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,6 +102,21 @@ func TestArrivalsWithoutUsersAreDropped(t *testing.T) {
 		export default function () { sleep(2); }`)
 	if s.err != nil || s.summary["iterations"].Values["count"] != 2 || len(s.result.Failed) != 1 {
 		t.Errorf("%v: %v iterations, failed %v, want two, and the others dropped", s.err, s.summary["iterations"].Values, s.result.Failed)
+	}
+}
+
+// TestAddedUsersCostAnArrival: a user that is not there from the beginning comes too late for the arrival that called for it.
+func TestAddedUsersCostAnArrival(t *testing.T) {
+	t.Parallel()
+	s := runScript(t, `
+		import { sleep } from "k6";
+		export const options = {
+			scenarios: {s: {executor: "constant-arrival-rate", rate: 3, duration: "1s", preAllocatedVUs: 1, maxVUs: 3}},
+			thresholds: {dropped_iterations: ["count>0"], iterations: ["count>0", "count<3"]},
+		};
+		export default function () { sleep(2); }`)
+	if s.err != nil || s.result.Err() != nil {
+		t.Errorf("%v, %v: want the second arrival dropped", s.err, s.result.Err())
 	}
 }
 

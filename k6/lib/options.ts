@@ -10,8 +10,11 @@ import * as truth from "./truth.ts";
 /** What a threshold of k6 looks like: a metric, or one of its tags, and what must hold of it. */
 export type Thresholds = { [metric: string]: string[] };
 
-/** Users for a rate: at first enough for visits of half a second, and for visits of five seconds at the most. */
-export const users = (rate: number) => ({ preAllocatedVUs: Math.ceil(rate / 2) + 10, maxVUs: rate * 5 + 10, gracefulStop: "60s" });
+/**
+ * Users for a rate: at first enough for visits of a second, and for visits of five seconds at the most. k6 drops an arrival
+ * for each user that it adds later.
+ */
+export const users = (rate: number) => ({ preAllocatedVUs: rate + 10, maxVUs: rate * 5 + 10, gracefulStop: "60s" });
 
 /** Arrivals at a steady rate, for the time of -e DURATION. */
 export function steady(rate: number, duration: string, exec = "default"): ConstantArrivalRateScenario {
