@@ -121,6 +121,21 @@ func TestAShoppersTimeHasHisRepetitionsInIt(t *testing.T) {
 	}
 }
 
+// Shoppers who were turned away together, and told to come back in a second, do not come back together, nor before.
+func TestRepetitionsDoNotComeTogether(t *testing.T) {
+	t.Parallel()
+	for repeat, while := range map[int]time.Duration{1: backoff / 2, 2: backoff, 20: pauseMax / 2} {
+		earliest, latest := time.Hour, time.Duration(0)
+		for range 1000 {
+			pause := pauseBefore(repeat, time.Second)
+			earliest, latest = min(earliest, pause), max(latest, pause)
+		}
+		if earliest < time.Second+while || latest >= time.Second+2*while || latest-earliest < while/2 {
+			t.Errorf("repetition %d comes after %v to %v: want %v to %v", repeat, earliest, latest, time.Second+while, time.Second+2*while)
+		}
+	}
+}
+
 // Who has lost patience does not come again. That is no fault of the generator.
 func TestWhoHasLostPatienceDoesNotComeAgain(t *testing.T) {
 	t.Parallel()

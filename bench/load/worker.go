@@ -64,7 +64,7 @@ func (w *openWorker) serve(r *request) {
 	if a.again && r.repeats < w.crowd.Retries && a.code != codeGaveUp {
 		next := *r
 		next.repeats++
-		next.planned = now + max(a.after, pauseBefore(next.repeats))
+		next.planned = now + pauseBefore(next.repeats, a.after)
 		switch {
 		case impatient && next.planned >= patience: // nobody is there then
 		case w.again(&next):
@@ -82,10 +82,11 @@ func (w *openWorker) leave(r *request, c cause) {
 	w.giveUp(r)
 }
 
-// pauseBefore is how long a client waits before a repetition: twice as long each time, and never all clients alike.
-func pauseBefore(repeat int) time.Duration {
+// pauseBefore is how long a client waits before a repetition: as long as the server asked for, and then a while that is twice as
+// long each time and never the same for all clients, or those that were turned away together would come back together.
+func pauseBefore(repeat int, asked time.Duration) time.Duration {
 	pause := min(backoff<<min(repeat-1, 10), pauseMax)
-	return pause/2 + rand.N(pause/2) // the plan has no part in it
+	return asked + pause/2 + rand.N(pause/2) // the plan has no part in it
 }
 
 // exchange sends the request, on a fresh connection if need be. If it was not sent by the generator's own fault, it says why.
