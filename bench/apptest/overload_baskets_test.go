@@ -24,6 +24,8 @@ var failedCall = regexp.MustCompile(`(?m)^sluice_core_script_failures_total\{scr
 // reservations hold units, and every key has its answer.
 func TestOverloadOfBaskets(t *testing.T) {
 	t.Parallel()
+	crowds.Lock()
+	defer crowds.Unlock()
 	s := stack.New(t, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_PARTITIONS=4")
 	c := newRush(t, s)
 	edge := s.StartEdge("SLUICE_REDIS_ADDR="+throttled(t, s.Redis.Addr), "SLUICE_VECTOR_MAX=16", "SLUICE_REDIS_CALL_TIMEOUT=3s")
