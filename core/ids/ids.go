@@ -1,5 +1,6 @@
-// Package ids reads the ids of SKUs, sales and users as JSON, tokens, paths and files carry them: strings of digits, each
-// id in one form only.
+// Package ids has the forms of ids outside of the program, each id in one form only. SKUs, sales and users are strings of
+// digits in JSON, tokens, paths and files (Parse). What the shop has beside them are strings with a prefix that names
+// their kind (ID); some of these ids tell when they were made and whose they are (Timed).
 package ids
 
 import "math"
