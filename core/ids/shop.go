@@ -9,7 +9,7 @@ import (
 // kind has a type of its own, so the compiler tells them apart. 0 is no id: it has no text and is never stored.
 type ID[K kind] int64
 
-// The kinds.
+// Product and those below are the kinds.
 type (
 	Product  = ID[product]
 	Category = ID[category]

@@ -1,0 +1,307 @@
+package shard
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"sluice/core/config"
+	"sluice/core/text"
+)
+
+const (
+	fileBytesMax = 16 << 20 // a row of each shard of each kind takes 300 KB
+	databasesMax = Count
+	tableMax     = Count - 1
+	faultsMax    = 20 // that are told: one wrong name may be in a thousand lines
+)
+
+// The file, as it is written. What is missing is told apart from 0, because a range that forgets its end must not become
+// another range.
+type (
+	fileForm struct {
+		Databases []databaseForm `json:"databases"`
+		Users     []rangeForm    `json:"users"`
+		Products  []rangeForm    `json:"products"`
+		Values    []rangeForm    `json:"values"`
+		Checkouts []stretchForm  `json:"checkouts"`
+	}
+	databaseForm struct {
+		place   place
+		Name    string `json:"name"`
+		DSNFile string `json:"dsn_file"`
+		DSNEnv  string `json:"dsn_env"`
+	}
+	rangeForm struct {
+		place    place
+		First    *int   `json:"first"`
+		Last     *int   `json:"last"`
+		Database string `json:"database"`
+		Table    *int   `json:"table"`
+	}
+	stretchForm struct {
+		place  place
+		From   string      `json:"from"`
+		Shards []rangeForm `json:"shards"`
+	}
+	// place is where in the file what stands before a form ends.
+	place struct{ offset int64 }
+)
+
+// at makes a form remember its place: a decoder tells it only while it reads.
+func at[T any](d *jsontext.Decoder, form *T) (offset int64, err error) {
+	offset = d.InputOffset()
+	return offset, json.UnmarshalDecode(d, form)
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (f *databaseForm) UnmarshalJSONFrom(d *jsontext.Decoder) (err error) {
+	type plain databaseForm
+	f.place.offset, err = at(d, (*plain)(f))
+	return err
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (f *rangeForm) UnmarshalJSONFrom(d *jsontext.Decoder) (err error) {
+	type plain rangeForm
+	f.place.offset, err = at(d, (*plain)(f))
+	return err
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (f *stretchForm) UnmarshalJSONFrom(d *jsontext.Decoder) (err error) {
+	type plain stretchForm
+	f.place.offset, err = at(d, (*plain)(f))
+	return err
+}
+
+// Load reads the map that a file has, and the DSNs that it names. Files of DSNs are looked for beside it. Its errors
+// name all faults, each with its line, and never a DSN.
+func Load(path string, lookup func(string) (string, bool)) (*Map, error) {
+	file, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("shards: %w", text.OfFile(err))
+	}
+	held, err := io.ReadAll(io.LimitReader(file, fileBytesMax+1))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("shards: %w", text.OfFile(err))
+	}
+	m, err := parse(held, func(d databaseForm) (config.Secret, error) {
+		if d.DSNEnv != "" {
+			dsn, _ := lookup(d.DSNEnv)
+			return config.Secret(dsn), nil
+		}
+		beside := d.DSNFile
+		if !filepath.IsAbs(beside) {
+			beside = filepath.Join(filepath.Dir(path), beside)
+		}
+		return config.Secret("").FromFile("dsn_file", beside)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("shards: %s: %w", path, err)
+	}
+	return m, nil
+}
+
+// reading is a file while it is read.
+type reading struct {
+	text   []byte
+	used   map[string]int // the index of each database, negative (^index) until a shard is in it
+	faults []error
+}
+
+func (r *reading) line(offset int64) int { return 1 + bytes.Count(r.text[:offset], []byte("\n")) }
+
+// lineOf is the line in which a form begins.
+func (r *reading) lineOf(p place) int {
+	between := len(r.text) - len(bytes.TrimLeft(r.text[p.offset:], " \t\r\n,"))
+	return r.line(int64(between))
+}
+
+func (r *reading) fault(p place, format string, args ...any) {
+	r.add(fmt.Errorf("line %d: "+format, append([]any{r.lineOf(p)}, args...)...))
+}
+
+func (r *reading) add(fault error) {
+	if len(r.faults) < faultsMax {
+		r.faults = append(r.faults, fault)
+	}
+}
+
+func parse(text []byte, dsnOf func(databaseForm) (config.Secret, error)) (*Map, error) {
+	if len(text) > fileBytesMax {
+		return nil, fmt.Errorf("it has more than %d bytes", fileBytesMax)
+	}
+	r := &reading{text: text, used: map[string]int{}}
+	var form fileForm
+	if err := json.Unmarshal(text, &form, json.RejectUnknownMembers(true)); err != nil {
+		return nil, r.ofJSON(err)
+	}
+	m := &Map{monthly: make([]*places, months)}
+	r.databases(m, form.Databases, dsnOf)
+	for kind, ranges := range [...][]rangeForm{Users: form.Users, Products: form.Products, Values: form.Values} {
+		m.fixed[kind] = r.places(Kind(kind).String(), ranges)
+	}
+	r.checkouts(m, form.Checkouts)
+	for _, d := range form.Databases {
+		if r.used[d.Name] < 0 {
+			r.fault(d.place, "database %q: no shard is in it", d.Name)
+		}
+	}
+	if err := errors.Join(r.faults...); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// ofJSON puts an error of the decoder into words: where, and what. The decoder's own text has Go's names of types.
+func (r *reading) ofJSON(err error) error {
+	var syntax *jsontext.SyntacticError
+	var meaning *json.SemanticError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("line %d: %w", r.line(min(syntax.ByteOffset, int64(len(r.text)))), syntax.Err)
+	case errors.As(err, &meaning):
+		where := fmt.Sprintf("line %d: %s", r.line(min(meaning.ByteOffset, int64(len(r.text)))), strconv.Quote(string(meaning.JSONPointer)))
+		if errors.Is(err, json.ErrUnknownName) {
+			return fmt.Errorf("%s: there is no such member", where)
+		}
+		return fmt.Errorf("%s: want another kind of value", where)
+	}
+	return err
+}
+
+var (
+	nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+	envForm  = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,99}$`)
+	// alike makes one of names that people take for each other, as Crockford does with ids.
+	alike = strings.NewReplacer("i", "1", "l", "1", "o", "0", "-", "")
+)
+
+func (r *reading) databases(m *Map, forms []databaseForm, dsnOf func(databaseForm) (config.Secret, error)) {
+	if len(forms) == 0 || len(forms) > databasesMax {
+		r.add(fmt.Errorf("databases: %d of them, want 1 to %d", len(forms), databasesMax))
+		return
+	}
+	names, dsns := map[string]string{}, map[config.Secret]string{}
+	for i, d := range forms {
+		m.databases = append(m.databases, Database{Name: d.Name})
+		if !nameForm.MatchString(d.Name) {
+			r.fault(d.place, "database %q: want a name of 1 to 40 small letters, digits and dashes between them", d.Name)
+			continue
+		}
+		look := alike.Replace(d.Name)
+		if other, twice := names[look]; twice {
+			r.fault(d.place, "database %q: it looks like database %q", d.Name, other)
+			continue
+		}
+		names[look], r.used[d.Name] = d.Name, ^i
+		if (d.DSNFile == "") == (d.DSNEnv == "") || d.DSNEnv != "" && !envForm.MatchString(d.DSNEnv) {
+			r.fault(d.place, "database %q: want a dsn_file, which is a file, or a dsn_env, which is a variable of the environment", d.Name)
+			continue
+		}
+		dsn, err := dsnOf(d)
+		switch other, twice := dsns[dsn]; {
+		case err != nil:
+			r.fault(d.place, "database %q: %w", d.Name, err)
+		case dsn == "":
+			r.fault(d.place, "database %q: %s%s is empty", d.Name, d.DSNFile, d.DSNEnv)
+		case twice:
+			r.fault(d.place, "database %q: it has the DSN of database %q", d.Name, other)
+		default:
+			m.databases[i].DSN, dsns[dsn] = dsn, d.Name
+		}
+	}
+}
+
+// places reads the places of all shards of a kind. Each shard has to have exactly one.
+func (r *reading) places(kind string, ranges []rangeForm) *places {
+	all := new(places)
+	var lines [Count]int
+	before := len(r.faults)
+	for _, f := range ranges {
+		if f.First == nil || f.Last == nil || *f.First < 0 || *f.First > *f.Last || *f.Last >= Count {
+			r.fault(f.place, "%s: want a first and a last shard of 0 to %d", kind, Count-1)
+			continue
+		}
+		where, ok := r.placeOf(kind, f)
+		if !ok {
+			continue
+		}
+		line := r.lineOf(f.place)
+		for n := *f.First; n <= *f.Last; n++ {
+			if lines[n] != 0 {
+				r.fault(f.place, "%s: shard %d has a place in line %d already", kind, n, lines[n])
+				break
+			}
+			all[n], lines[n] = where, line
+		}
+	}
+	if len(r.faults) > before {
+		return all // a range that was refused is no gap
+	}
+	for n := 0; n < Count; n++ {
+		if lines[n] != 0 {
+			continue
+		}
+		first := n
+		for n+1 < Count && lines[n+1] == 0 {
+			n++
+		}
+		r.add(fmt.Errorf("%s: shards %d to %d have no place", kind, first, n))
+	}
+	return all
+}
+
+func (r *reading) placeOf(kind string, f rangeForm) (Place, bool) {
+	database, known := r.used[f.Database]
+	if !known {
+		r.fault(f.place, "%s: database %q: databases has none of this name", kind, f.Database)
+		return Place{}, false
+	}
+	database = max(database, ^database)
+	r.used[f.Database] = database
+	switch {
+	case f.Table == nil:
+		return Place{Database: database}, true
+	case *f.Table < 0 || *f.Table > tableMax:
+		r.fault(f.place, "%s: table %d: want 0 to %d, or none for tables without a suffix", kind, *f.Table, tableMax)
+		return Place{}, false
+	}
+	return Place{Database: database, Suffix: "_" + strconv.Itoa(*f.Table)}, true
+}
+
+// checkouts reads the stretches of months: each lasts until the next one begins, the last one for ever. So a shop grows
+// without moving rows: new months go to new databases.
+func (r *reading) checkouts(m *Map, stretches []stretchForm) {
+	next := Month(0)
+	for i, f := range stretches {
+		from, ok := parseMonth(f.From)
+		switch {
+		case !ok:
+			r.fault(f.place, "checkouts: from %q: want a month such as 2026-11, from 2024-01 on", f.From)
+			continue
+		case i == 0 && from != 0:
+			r.fault(f.place, "checkouts: from %s: the first stretch begins with %s, because ids do", from, Month(0))
+		case i > 0 && from < next:
+			r.fault(f.place, "checkouts: from %s: want a month after the one before", from)
+		}
+		all := r.places("checkouts from "+from.String(), f.Shards)
+		for month := int(from); month < months; month++ {
+			m.monthly[month] = all
+		}
+		next = from + 1
+	}
+	if len(stretches) == 0 {
+		r.add(errors.New("checkouts: no month has a place"))
+	}
+}
