@@ -9,23 +9,37 @@ import (
 // kind has a type of its own, so the compiler tells them apart. 0 is no id: it has no text and is never stored.
 type ID[K kind] int64
 
-// Product and those below are the kinds.
 type (
-	Product  = ID[product]
+	// Product is the id of a product.
+	Product = ID[product]
+	// Category is the id of a category.
 	Category = ID[category]
-	Brand    = ID[brand]
-	Cart     = ID[cart]
+	// Brand is the id of a brand.
+	Brand = ID[brand]
+	// Cart is the id of a cart.
+	Cart = ID[cart]
+	// Checkout is the id of a checkout, which is what is paid.
 	Checkout = ID[checkout]
-	Order    = ID[order]
-	Payment  = ID[payment]
-	Refund   = ID[refund]
+	// Order is the id of an order, the part of a checkout that one seller has.
+	Order = ID[order]
+	// Payment is the id of a payment.
+	Payment = ID[payment]
+	// Refund is the id of a refund.
+	Refund = ID[refund]
+	// Shipment is the id of a shipment.
 	Shipment = ID[shipment]
-	Case     = ID[aftersale]
-	Offer    = ID[offer]
-	Address  = ID[address]
-	Seller   = ID[seller]
-	Session  = ID[session]
-	Event    = ID[event]
+	// Case is the id of a case of a refund, return or exchange.
+	Case = ID[aftersale]
+	// Offer is the id of an offer, which is what a sale is to a shopper.
+	Offer = ID[offer]
+	// Address is the id of an address.
+	Address = ID[address]
+	// Seller is the id of a seller.
+	Seller = ID[seller]
+	// Session is the id of a session of a user.
+	Session = ID[session]
+	// Event is the id of an event.
+	Event = ID[event]
 )
 
 type kind interface{ prefix() string }
