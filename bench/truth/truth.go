@@ -161,13 +161,10 @@ func sum(units []int64) *int64 {
 // sweep compares all stores as sluice reconcile does, and returns what is wrong with the cells, and what it could not
 // read.
 func (j *Judge) sweep(ctx context.Context) (wrong, unread []string) {
-	since := j.since
 	now, err := j.Redis.Now(ctx)
-	if ago := time.Since(j.at).Milliseconds(); now-ago < since { // the clock of Redis was set back
-		since = now - ago - clockMS
-	}
 	var r *reconcile.Report
 	if err == nil {
+		since := min(j.since, now-time.Since(j.at).Milliseconds()-clockMS) // the clock of Redis may have been set back
 		r, err = j.Sweeper.Sweep(ctx, reconcile.Scope{SinceMS: since})
 	}
 	if err != nil {

@@ -55,8 +55,8 @@ const (
 	retryMax        = time.Second
 
 	// linger is how long entries gather if nobody waits for them. At a thousand vectors a second, about fifty of them
-	// share a request, which costs Kafka far more than they do. With the request, it stays below stock.AckLate: so long a
-	// vetting waits for what other processes have still to publish.
+	// share a request, which costs Kafka far more than they do. It is well below stock.AckLate: so long a vetting
+	// waits for what other processes have still to publish.
 	linger = 50 * time.Millisecond
 )
 

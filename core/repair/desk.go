@@ -321,10 +321,11 @@ func (d *Desk) replay(ctx context.Context, text string) (string, error) {
 	if err == nil {
 		l, err = operate.AwaitReplay(ctx, d.Books, l, d.patience())
 	}
-	d.quiet = err == nil && l.ResolvedAt == 0 && l.ReplayAskedAt != 0
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", err
+	}
+	d.quiet = l.ResolvedAt == 0 && l.ReplayAskedAt != 0
+	switch {
 	case l.ResolvedAt != 0:
 		return l.Resolution, nil
 	case l.ReplayAskedAt != 0:

@@ -92,6 +92,18 @@ func TestOneStopHalvesTheLimitOnce(t *testing.T) {
 	}
 }
 
+// newBusyStage makes a stage that carries so many requests a second, and a cell that is never sold out. What each request takes can
+// be changed.
+func newBusyStage(t *testing.T, carried int) (st *stage, cell stock.Cell, perRequest *atomic.Int64) {
+	t.Helper()
+	perRequest = &atomic.Int64{}
+	perRequest.Store(int64(time.Second) / int64(carried))
+	st, cell = newStage(t, Config{ShedAfter: 200 * time.Millisecond}), sku(0)
+	st.served(perRequest)
+	st.load(cell, 1_000_000, stock.Settings{})
+	return st, cell, perRequest
+}
+
 // served makes the model take so long for each request of a call, one call after the other.
 func (st *stage) served(perRequest *atomic.Int64) {
 	turn := make(chan struct{}, 1)
@@ -149,12 +161,7 @@ func TestOverloadKeepsTheRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const carried = 2000
-		var perRequest atomic.Int64
-		perRequest.Store(int64(time.Second / carried))
-		st := newStage(t, Config{ShedAfter: 200 * time.Millisecond})
-		st.served(&perRequest)
-		cell := sku(0)
-		st.load(cell, 1_000_000, stock.Settings{})
+		st, cell, perRequest := newBusyStage(t, carried)
 		alone := func(i int) int64 { return int64(i + 1) }
 		st.offer(cell, 5*carried, 2*time.Second, alone)
 
@@ -181,12 +188,7 @@ func TestUsersShareAnOverload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const carried, greedy = 2000, 1
-		var perRequest atomic.Int64
-		perRequest.Store(int64(time.Second / carried))
-		st := newStage(t, Config{ShedAfter: 200 * time.Millisecond})
-		st.served(&perRequest)
-		cell := sku(0)
-		st.load(cell, 1_000_000, stock.Settings{})
+		st, cell, _ := newBusyStage(t, carried)
 		var asked int
 		users := func(i int) int64 {
 			if i%10 > 0 {
@@ -215,12 +217,7 @@ func TestOneUserWithManyConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const carried, greedy, many = 2000, 1, 1000
-		var perRequest atomic.Int64
-		perRequest.Store(int64(time.Second / carried))
-		st := newStage(t, Config{ShedAfter: 200 * time.Millisecond})
-		st.served(&perRequest)
-		cell := sku(0)
-		st.load(cell, 1_000_000, stock.Settings{})
+		st, cell, _ := newBusyStage(t, carried)
 		begun := time.Now()
 		until := begun.Add(8 * time.Second)
 		var asked, got, greedyGot atomic.Int64

@@ -99,9 +99,7 @@ var basketCases = group{
 	},
 	"a line that is ahead of its cell fences it": func(h *harness) {
 		cells := h.neighbours(2)
-		h.loadCell(cells[0], 5, stock.Settings{})
-		h.loadCell(cells[1], 5, stock.Settings{})
-		b := h.basket(1, "a", item(cells[0], 1), item(cells[1], 1))
+		b := h.basketOf(cells)
 		requests := partOf(b, 0, false)
 		requests[1].Fence = stock.Position{Epoch: 1, Seq: 99}
 		v := h.do(stock.OpGather, requests...)
@@ -265,9 +263,7 @@ var basketCases = group{
 	},
 	"a held basket takes nothing again": func(h *harness) {
 		cells := h.apart(2)
-		h.loadCell(cells[0], 5, stock.Settings{})
-		h.loadCell(cells[1], 5, stock.Settings{})
-		b := h.basket(1, "a", item(cells[0], 1), item(cells[1], 1))
+		b := h.basketOf(cells)
 		h.wantAll(h.do(stock.OpGather, partOf(b, 1, true)...), stock.VerdictUnknownReservation)
 		h.gather(b, 0)
 		r := h.gather(b, 1).Outcomes[0].Reservation

@@ -36,6 +36,17 @@ func partOf(b *stock.Basket, n int, held bool) []stock.Request {
 	return requests
 }
 
+// basketOf loads five units into each of the first two cells, and returns a basket of one of each.
+func (h *harness) basketOf(cells []stock.Cell) *stock.Basket {
+	h.Helper()
+	lines := make([]stock.Line, 2)
+	for i := range lines {
+		h.loadCell(cells[i], 5, stock.Settings{})
+		lines[i] = item(cells[i], 1)
+	}
+	return h.basket(1, "a", lines...)
+}
+
 func (h *harness) gather(b *stock.Basket, n int) *stock.Vector {
 	h.Helper()
 	return h.do(stock.OpGather, partOf(b, n, false)...)

@@ -6,9 +6,7 @@ import "sluice/core/stock"
 var basketLostCases = group{
 	"a lost record is decided anew from its lines": func(h *harness) {
 		cells := h.neighbours(2)
-		h.loadCell(cells[0], 5, stock.Settings{})
-		h.loadCell(cells[1], 5, stock.Settings{})
-		b := h.basket(1, "a", item(cells[0], 1), item(cells[1], 1))
+		b := h.basketOf(cells)
 		v := h.gather(b, 0)
 		h.want(h.confirm(v.Outcomes[0].Reservation, 0), stock.VerdictOK)
 		h.LoseBasket(h.test, b.ID())
@@ -28,9 +26,7 @@ var basketLostCases = group{
 	},
 	"a line that has ended takes none of the others": func(h *harness) {
 		cells := h.neighbours(2)
-		h.loadCell(cells[0], 5, stock.Settings{})
-		h.loadCell(cells[1], 5, stock.Settings{})
-		b := h.basket(1, "a", item(cells[0], 1), item(cells[1], 1))
+		b := h.basketOf(cells)
 		r := h.gather(b, 0).Outcomes[0].Reservation
 		h.want(h.release(r, 0), stock.VerdictOK)
 		h.LoseBasket(h.test, b.ID())
@@ -45,9 +41,7 @@ var basketLostCases = group{
 	},
 	"a line that has ended refuses a basket that nobody has decided": func(h *harness) {
 		cells := h.apart(2)
-		h.loadCell(cells[0], 5, stock.Settings{})
-		h.loadCell(cells[1], 5, stock.Settings{})
-		b := h.basket(1, "a", item(cells[0], 1), item(cells[1], 1))
+		b := h.basketOf(cells)
 		r := h.gather(b, 0).Outcomes[0].Reservation
 		h.want(h.release(r, 0), stock.VerdictOK)
 		v := h.gather(b, 0)
@@ -57,9 +51,7 @@ var basketLostCases = group{
 	"a basket that was begun before a vetting may have been held": func(h *harness) {
 		for _, why := range []stock.Verdict{stock.VerdictOK, stock.VerdictSoldOut} {
 			cells := h.apart(2)
-			h.loadCell(cells[0], 5, stock.Settings{})
-			h.loadCell(cells[1], 5, stock.Settings{})
-			b := h.basket(1, "a", item(cells[0], 1), item(cells[1], 1))
+			b := h.basketOf(cells)
 			r := h.gather(b, 0).Outcomes[0].Reservation
 			h.AgeBasket(h.test, b.ID())
 			h.wantOldBasket(h.gather(b, 0).Outcomes[0].Basket, b)

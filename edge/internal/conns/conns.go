@@ -133,8 +133,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 // again, and the listener accepts nothing meanwhile: the kernel keeps who comes, up to its backlog.
 func (l *Listener) admit(tcp *net.TCPConn) *conn {
 	for {
-		c, verdict := l.place(tcp)
-		switch verdict {
+		c, where := l.place(tcp)
+		switch where {
 		case placed:
 			return c
 		case shut:
@@ -164,18 +164,18 @@ func (l *Listener) admit(tcp *net.TCPConn) *conn {
 	}
 }
 
-// verdict says what becomes of a connection.
-type verdict uint8
+// place is where a connection is put.
+type place uint8
 
 const (
-	placed  verdict = iota
-	full            // too many in all
-	crowded         // too many from its address
-	shut            // accepted in the moment in which the listener was closed
+	placed  place = iota
+	full          // too many in all
+	crowded       // too many from its address
+	shut          // accepted in the moment in which the listener was closed
 )
 
 // place makes a connection of tcp if there is a place for it.
-func (l *Listener) place(tcp *net.TCPConn) (*conn, verdict) {
+func (l *Listener) place(tcp *net.TCPConn) (*conn, place) {
 	c := &conn{TCPConn: tcp, listener: l}
 	if peer, ok := tcp.RemoteAddr().(*net.TCPAddr); ok {
 		c.address = limit.Address(peer.AddrPort().Addr())
