@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,5 +54,35 @@ func TestWhatIsHeldIsComparedWhileItMoves(t *testing.T) {
 	}
 	if report.Summary.InFlight+report.Summary.InSync != 2*kinds-int64(len(want)) {
 		t.Errorf("%+v", report.Summary)
+	}
+}
+
+// TestSearchesOfManyCellsAreDivided deletes a row of each of many cells of one partition. Their records are searched for in
+// portions, so that no more views are in memory than the bound allows.
+func TestSearchesOfManyCellsAreDivided(t *testing.T) {
+	t.Parallel()
+	const cells, rows = 12, 4 // the views of a cell have so many events and rows
+	b := newBooks(t)
+	first := stock.Cell{SKU: 1}
+	var want []string
+	for c := first; len(want) < cells; c.SKU++ {
+		if c.Partition(partitions) != first.Partition(partitions) {
+			continue
+		}
+		b.sold(c)
+		b.arrive(c)
+		b.exec("DELETE FROM reservations WHERE sku_id = ? AND seq = 2", c.SKU)
+		want = append(want, fmt.Sprintf("%d: projection_stale, 1, bookkeeping", c.SKU))
+	}
+	for _, most := range []struct{ held, searches int }{{0, 1}, {cells*rows/2 - 1, 2}, {1, cells}} {
+		s, scans := b.watch("HSCAN " + keyOf(first, "res") + " 0")
+		s.SetHeldMost(most.held)
+		_, found := b.sweep(s, reconcile.Scope{})
+		if diff := cmp.Diff(want, found); diff != "" {
+			t.Errorf("in memory %d (-want +got):\n%s", most.held, diff)
+		}
+		if n := int(scans.calls.Load()) - 1; n < most.searches || most.held == 0 && n > 1 { // the sweep itself scans once
+			t.Errorf("in memory %d: %d searches, want %d", most.held, n, most.searches)
+		}
 	}
 }

@@ -16,3 +16,6 @@ func (s *Sweeper) SetWalkOften(n uint64) { s.walkOften = n }
 
 // SetTransitsMost sets how many halves of transfers a sweep has in memory.
 func (s *Sweeper) SetTransitsMost(n int) { s.transitsMost = n }
+
+// SetHeldMost sets how many reservations of the cells of one look are in memory.
+func (s *Sweeper) SetHeldMost(n int) { s.heldMost = n }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -92,7 +93,7 @@ func (l *looks) look(ctx context.Context, cells []stock.Cell) (again []stock.Cel
 	for c, v := range r.views {
 		v.returns = l.returns[c]
 	}
-	nameless := map[stock.Cell]*View{}
+	nameless, kept := map[stock.Cell]*View{}, 0
 	for left := r.cells; len(left) > 0; {
 		some := r.readTogether(left)
 		left = left[len(some):]
@@ -109,14 +110,23 @@ func (l *looks) look(ctx context.Context, cells []stock.Cell) (again []stock.Cel
 			}
 			if search {
 				nameless[c] = v
+				kept += len(v.Rows) + len(v.Events)
 			}
 			delete(r.views, c)
 		}
 		l.rest(ctx, begun)
+		if kept > l.heldTogether() {
+			l.search(ctx, nameless)
+			clear(nameless)
+			kept = 0
+		}
 	}
 	l.search(ctx, nameless)
 	return again, nil
 }
+
+// heldTogether is how many reservations of the cells of one look are in memory.
+func (s *Sweeper) heldTogether() int { return cmp.Or(s.heldMost, heldMax) }
 
 // take judges a cell, and keeps a certain judgement. Otherwise it says that another look is needed, and whether a
 // search is.
@@ -232,7 +242,7 @@ func (r *closeLook) readTogether(cells []stock.Cell) []stock.Cell {
 		} else if v.Redis != nil {
 			rows += v.Redis.Held
 		}
-		if i > 0 && rows > heldMax/2 {
+		if i > 0 && rows > int64(r.heldTogether())/2 {
 			return cells[:i]
 		}
 	}

@@ -62,6 +62,7 @@ type Sweeper struct {
 
 	transitsMost int    // 0: transitsMax
 	walkOften    uint64 // 0: walkOften
+	heldMost     int    // 0: heldMax
 
 	walked map[stock.Cell]time.Time // when a sweep read the many events above a cell's mark
 
