@@ -174,7 +174,7 @@ func TestWhatTheEndLeavesIsToldApart(t *testing.T) {
 // A connection that this machine cannot open is the generator's fault. No outcome of the target counts it.
 func TestWhatThisMachineLacksIsNoFaultOfTheTarget(t *testing.T) {
 	t.Parallel()
-	for lack, want := range map[error]string{syscall.EMFILE: "open_files", syscall.ENFILE: "open_files", syscall.EADDRNOTAVAIL: "ports"} {
+	for lack, want := range map[error]report.Lack{syscall.EMFILE: report.LackFiles, syscall.ENFILE: report.LackFiles, syscall.EADDRNOTAVAIL: report.LackPorts} {
 		v := visitTo(t, serve(t, accept))
 		var n atomic.Int64
 		v.Target.dialer.Control = func(string, string, syscall.RawConn) error {

@@ -158,7 +158,7 @@ func (o *open) run(ctx context.Context) *Visited {
 	close(o.jobs)
 	o.working.Wait()
 	for _, r := range o.later { // their time did not come
-		o.drop(r, runEnded)
+		o.drop(r, report.LackTime)
 		o.giveUp(r)
 	}
 	stop()
@@ -266,18 +266,18 @@ func (o *open) dispatchOne(r *request) {
 	select {
 	case o.jobs <- r:
 	default:
-		s.leave(r, noConnection)
+		s.leave(r, report.LackConnections)
 		o.giveUp(r)
 	}
 }
 
 // drop notes a request whose time has not come and that is never sent.
-func (o *open) drop(r *request, c cause) {
+func (o *open) drop(r *request, lack report.Lack) {
 	if !r.visit.WarmUp {
 		s := o.record.shards[0]
 		s.mu.Lock()
 		s.planned++
-		s.unsent[c]++
+		s.unsent[lack]++
 		s.mu.Unlock()
 	}
 }

@@ -319,13 +319,13 @@ func TestATargetThatDiesEndsTheRun(t *testing.T) {
 func TestTheGeneratorSaysWhenItWasTheBottleneck(t *testing.T) {
 	t.Parallel()
 	for want, g := range map[string]report.Generator{
-		"":                    {Planned: 1000, Sent: 900, Late: 10, Waited: 900, CPU: 0.9, LateMS: 10, UnsentWhy: map[string]int64{"connections": 1, "end": 99}},
+		"":                    {Planned: 1000, Sent: 900, Late: 10, Waited: 900, CPU: 0.9, LateMS: 10, UnsentWhy: map[report.Lack]int64{report.LackConnections: 1, report.LackTime: 99}},
 		"10 ms late":          {Planned: 1000, Sent: 1000, Late: 11, LateMS: 10},
 		"91 % of its":         {Planned: 1000, CPU: 0.91},
-		"raise --connections": {Planned: 1000, UnsentWhy: map[string]int64{"connections": 2}, Connections: 8},
-		"ulimit -n":           {Planned: 1000, UnsentWhy: map[string]int64{"open_files": 2}},
-		"ip_local_port_range": {Planned: 1000, UnsentWhy: map[string]int64{"ports": 2}},
-		"waited for their":    {Planned: 1000, UnsentWhy: map[string]int64{"later": 2}},
+		"raise --connections": {Planned: 1000, UnsentWhy: map[report.Lack]int64{report.LackConnections: 2}, Connections: 8},
+		"ulimit -n":           {Planned: 1000, UnsentWhy: map[report.Lack]int64{report.LackFiles: 2}},
+		"ip_local_port_range": {Planned: 1000, UnsentWhy: map[report.Lack]int64{report.LackPorts: 2}},
+		"waited for their":    {Planned: 1000, UnsentWhy: map[report.Lack]int64{report.LackPlaces: 2}},
 	} {
 		judge(&g)
 		if why := strings.Join(g.Why, "; "); g.Bottleneck != (want != "") || !strings.Contains(why, want) {

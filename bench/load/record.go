@@ -77,7 +77,7 @@ type shard struct {
 
 	// Without the warm-up.
 	planned, sent, late, waited int64
-	unsent                      [causes]int64
+	unsent                      map[report.Lack]int64
 	worst                       time.Duration
 	answeredAt                  time.Duration // by the target; 0: never
 }
@@ -92,7 +92,7 @@ func newRecord(shards int, warmUp time.Duration) *record {
 	r := &record{warmUp: warmUp, answered: report.NewHistogram()}
 	newTally := func() tally { return tally{latency: report.NewHistogram(), codes: map[string]int64{}} }
 	for range shards {
-		s := &shard{warmUp: warmUp, answered: map[int]*hdrhistogram.Histogram{}}
+		s := &shard{warmUp: warmUp, answered: map[int]*hdrhistogram.Histogram{}, unsent: map[report.Lack]int64{}}
 		for c := range s.outcomes {
 			for w := range s.outcomes[c] {
 				s.outcomes[c][w] = newTally()
@@ -161,11 +161,11 @@ func (s *shard) send(r *request, at time.Duration) {
 }
 
 // leave notes a planned request that is never sent.
-func (s *shard) leave(r *request, c cause) {
+func (s *shard) leave(r *request, lack report.Lack) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !r.visit.WarmUp {
-		s.unsent[c]++
+		s.unsent[lack]++
 	}
 }
 

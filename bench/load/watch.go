@@ -59,30 +59,15 @@ func (m *meter) share() float64 {
 	return min(1, m.used.Seconds()/(m.to-m.from).Seconds()/float64(runtime.GOMAXPROCS(0)))
 }
 
-// cause says why a request was never sent.
-type cause uint8
-
-const (
-	noConnection cause = iota // all were in use
-	noFile
-	noPort
-	tooMany  // for later
-	runEnded // before its time came
-	causes
-	none
-)
-
-var causeNames = [causes]string{"connections", "open_files", "ports", "later", "end"}
-
-// causeOf tells what this machine lacks for a connection, where it is not the target's fault that there is none.
-func causeOf(err error) cause {
+// lackOf tells what this machine lacks for a connection; empty: it is not this machine's fault that there is none.
+func lackOf(err error) report.Lack {
 	switch {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return noFile
+		return report.LackFiles
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return noPort
+		return report.LackPorts
 	}
-	return none
+	return ""
 }
 
 // heard reports whether anything was answered in a second.
@@ -110,14 +95,17 @@ func judge(g *report.Generator) {
 	if g.CPU > CPUShareMax {
 		why("it used %.0f %% of its %d cores: lower the rate, or run it on a larger machine", 100*g.CPU, runtime.GOMAXPROCS(0))
 	}
-	for c, because := range [...]string{
-		noConnection: fmt.Sprintf("all of %d connections were in use for too long: raise --connections, or the target cannot bear the rate", g.Connections),
-		noFile:       "this machine allows no more open files: raise its limit (ulimit -n), or lower --connections",
-		noPort:       "this machine has no free port for another connection: widen net.ipv4.ip_local_port_range, or lower --connections",
-		tooMany:      fmt.Sprintf("more than %d requests waited for their time: lower --retries, or the rate", laterMax),
+	for _, c := range []struct {
+		lack report.Lack
+		mend string
+	}{
+		{report.LackConnections, fmt.Sprintf("raise --connections (%d), or the target cannot bear the rate", g.Connections)},
+		{report.LackFiles, "raise this machine's limit (ulimit -n), or lower --connections"},
+		{report.LackPorts, "widen net.ipv4.ip_local_port_range, or lower --connections"},
+		{report.LackPlaces, fmt.Sprintf("lower --retries, or the rate (%d may wait)", laterMax)},
 	} {
-		if unsent := share(g.UnsentWhy[causeNames[c]]); unsent > unsentShareMax {
-			why("%.1f %% of the requests were never sent, because %s", 100*unsent, because)
+		if unsent := share(g.UnsentWhy[c.lack]); unsent > unsentShareMax {
+			why("%.1f %% of the requests were never sent, because %s: %s", 100*unsent, c.lack.Text(), c.mend)
 		}
 	}
 }
@@ -148,18 +136,16 @@ func (o *open) visited(cut error, ended time.Duration) *Visited {
 	}
 	g := &v.Generator
 	g.LateMS, g.Connections, g.Peak = inMS(lateAfter), o.visit.Connections, int(o.peak.Load())
-	g.UnsentWhy = map[string]int64{}
+	g.UnsentWhy = map[report.Lack]int64{}
 	var worst time.Duration
 	for _, s := range o.record.shards {
 		g.Planned += s.planned
 		g.Sent += s.sent
 		g.Late += s.late
 		g.Waited += s.waited
-		for c, n := range s.unsent {
-			if n > 0 {
-				g.Unsent += n
-				g.UnsentWhy[causeNames[c]] += n
-			}
+		for lack, n := range s.unsent {
+			g.Unsent += n
+			g.UnsentWhy[lack] += n
 		}
 		worst = max(worst, s.worst)
 	}

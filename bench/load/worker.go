@@ -46,15 +46,15 @@ func (w *openWorker) serve(r *request) {
 	impatient := r.call == reserve && r.visit.Impatient
 	switch {
 	case w.hard.Err() != nil, r.visit.WarmUp && !r.free && w.since() >= w.crowd.WarmUp: // what waits then would only delay the others
-		w.leave(r, runEnded)
+		w.leave(r, report.LackTime)
 		return
 	case impatient && w.since() >= patience:
-		w.leave(r, noConnection)
+		w.leave(r, report.LackConnections)
 		return
 	}
-	a, unsent := w.exchange(r, patience)
-	if unsent != none {
-		w.leave(r, unsent)
+	a, lack := w.exchange(r, patience)
+	if lack != "" {
+		w.leave(r, lack)
 		return
 	}
 	now := w.since()
@@ -70,15 +70,15 @@ func (w *openWorker) serve(r *request) {
 		case w.again(&next):
 			return
 		default:
-			w.drop(&next, tooMany)
+			w.drop(&next, report.LackPlaces)
 		}
 	}
 	w.decide(r, &a, now)
 }
 
 // leave ends a request that is never sent.
-func (w *openWorker) leave(r *request, c cause) {
-	w.shard.leave(r, c)
+func (w *openWorker) leave(r *request, lack report.Lack) {
+	w.shard.leave(r, lack)
 	w.giveUp(r)
 }
 
@@ -89,8 +89,8 @@ func pauseBefore(repeat int, asked time.Duration) time.Duration {
 	return asked + pause/2 + rand.N(pause/2) // the plan has no part in it
 }
 
-// exchange sends the request, on a fresh connection if need be. If it was not sent by the generator's own fault, it says why.
-func (w *openWorker) exchange(r *request, patience time.Duration) (answer, cause) {
+// exchange sends the request, on a fresh connection if need be. If the generator lacked something and sent nothing, it says what.
+func (w *openWorker) exchange(r *request, patience time.Duration) (answer, report.Lack) {
 	timeout, late := w.visit.Timeout, codeNoAnswer
 	if r.call == reserve && r.visit.Impatient {
 		if left := patience - w.since(); left < timeout {
@@ -106,13 +106,13 @@ func (w *openWorker) exchange(r *request, patience time.Duration) (answer, cause
 		if w.conn, failed = w.visit.Target.dial(timeout); failed == nil {
 			conn := w.conn.net
 			w.unwatch = context.AfterFunc(w.hard, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-		} else if c := causeOf(failed); c != none {
-			return answer{}, c
+		} else if lack := lackOf(failed); lack != "" {
+			return answer{}, lack
 		}
 	}
 	w.shard.send(r, begun)
 	if failed != nil {
-		return answer{word: report.Refused, code: codeNotSent, again: true}, none
+		return answer{word: report.Refused, code: codeNotSent, again: true}, ""
 	}
 	w.buf = w.write(w.buf[:0], r)
 	w.conn.timeout = timeout
@@ -120,13 +120,13 @@ func (w *openWorker) exchange(r *request, patience time.Duration) (answer, cause
 	w.used = w.since()
 	if err != nil {
 		w.hangUp()
-		return answer{word: report.Unknown, code: late, again: true}, none
+		return answer{word: report.Unknown, code: late, again: true}, ""
 	}
 	a := response.read()
 	if response.close {
 		w.hangUp()
 	}
-	return a, none
+	return a, ""
 }
 
 // write appends the request. Its key is the same in each repetition, and no other's.
@@ -187,7 +187,7 @@ func (w *openWorker) settle(r *request, id string, now time.Duration) {
 	}
 	w.under.Add(1)
 	if !w.again(next) {
-		w.drop(next, tooMany)
+		w.drop(next, report.LackPlaces)
 		w.under.Add(-1)
 	}
 }

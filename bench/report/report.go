@@ -149,27 +149,40 @@ type Generator struct {
 	Late    int64 `json:"late"`   // sent more than LateMS after their time although a connection was free
 	Waited  int64 `json:"waited"` // sent more than LateMS after their time because all connections were in use
 	Unsent  int64 `json:"unsent"` // never sent: Planned without Sent
-	// UnsentWhy counts them by what was lacking: connections, open_files, ports, or later, the places for requests whose
-	// time has not come; or by end, if the run ended before they were sent.
-	UnsentWhy   map[string]int64 `json:"unsent_why,omitempty"`
-	LateMS      float64          `json:"late_ms"`   // what counts as late
-	WorstMS     float64          `json:"worst_ms"`  // the latest send, for whatever reason
-	CPU         float64          `json:"cpu_share"` // of all its cores while shoppers came, 0 to 1
-	Connections int              `json:"connections"`
-	Peak        int              `json:"connections_peak"` // in use at once
-	Bottleneck  bool             `json:"bottleneck"`
-	Why         []string         `json:"why,omitempty"`
+
+	UnsentWhy   map[Lack]int64 `json:"unsent_why,omitempty"` // Unsent by what was lacking
+	LateMS      float64        `json:"late_ms"`              // what counts as late
+	WorstMS     float64        `json:"worst_ms"`             // the latest send, for whatever reason
+	CPU         float64        `json:"cpu_share"`            // of all its cores while shoppers came, 0 to 1
+	Connections int            `json:"connections"`
+	Peak        int            `json:"connections_peak"` // in use at once
+	Bottleneck  bool           `json:"bottleneck"`
+	Why         []string       `json:"why,omitempty"`
 }
 
-// UnsentText says, for people, why requests were never sent, by a name of UnsentWhy.
-func UnsentText(why string) string {
-	if text := map[string]string{
-		"connections": "all connections were in use", "open_files": "there were too many open files", "ports": "no port was free",
-		"later": "too many requests waited for their time", "end": "the run ended before",
-	}[why]; text != "" {
+// Lack is what was lacking for a request that was never sent.
+type Lack string
+
+// What can be lacking.
+const (
+	LackConnections Lack = "connections"
+	LackFiles       Lack = "open_files"
+	LackPorts       Lack = "ports"
+	LackPlaces      Lack = "later" // places for requests whose time has not come
+	LackTime        Lack = "end"   // the run ended before
+)
+
+var lackTexts = map[Lack]string{
+	LackConnections: "all connections were in use", LackFiles: "there were too many open files", LackPorts: "no port was free",
+	LackPlaces: "too many requests waited for their time", LackTime: "the run ended before",
+}
+
+// Text says, for people, why requests were never sent.
+func (l Lack) Text() string {
+	if text := lackTexts[l]; text != "" {
 		return text
 	}
-	return why
+	return string(l)
 }
 
 // Fairness says who won against when they came, of all who wanted the most wanted SKU. Winners were accepted, losers

@@ -129,7 +129,7 @@ func (c *Console) benchGenerator(g *report.Generator) {
 	c.Printf("\ngenerator: %s of %s requests sent, %s late by itself, %s after waiting for a connection; %.0f %% of its CPU, %d connections\n",
 		number(g.Sent), number(g.Planned), number(g.Late), number(g.Waited), 100*g.CPU, g.Peak)
 	for _, why := range slices.Sorted(maps.Keys(g.UnsentWhy)) {
-		c.Printf("%s never sent: %s\n", number(g.UnsentWhy[why]), report.UnsentText(why))
+		c.Printf("%s never sent: %s\n", number(g.UnsentWhy[why]), why.Text())
 	}
 	for _, why := range g.Why {
 		c.Printf("%s\n", c.paint(red, "bottleneck: "+why))

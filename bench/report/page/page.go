@@ -46,7 +46,7 @@ func Write(to io.Writer, r *report.Report, c *against.Comparison) error {
 	}
 	text, err := template.New("page").Funcs(template.FuncMap{
 		"count": humanize.Comma, "number": report.Number, "ms": milliseconds, "percent": percent, "bytes": gibibytes, "word": word,
-		"time": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }, "outcome": outcomeText, "unsent": report.UnsentText,
+		"time": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }, "outcome": outcomeText,
 		"ended": ended, "ratio": func(r float64) string { return strconv.FormatFloat(r, 'f', 3, 64) }, "verdict": verdictText, "yes": yes, "int": func(n int) string { return humanize.Comma(int64(n)) },
 		"units": func(n *int64) string {
 			if n == nil {

@@ -48,19 +48,19 @@ type Rehearsal struct {
 
 // Step is what came of one rate.
 type Step struct {
-	PerSecond float64          `json:"per_second"` // planned
-	Requests  int64            `json:"requests"`   // that were to be sent
-	Answered  int64            `json:"answered"`   // with an answer that tells: accepted, replayed, sold_out, limited
-	Accepted  int64            `json:"accepted"`
-	Shed      int64            `json:"shed"`
-	Unknown   int64            `json:"unknown"`
-	Refused   int64            `json:"refused"`
-	P50MS     float64          `json:"p50_ms"` // of the answers that tell
-	P99MS     float64          `json:"p99_ms"`
-	Late      int64            `json:"late"`                 // sent late by the generator's own fault
-	Unsent    int64            `json:"unsent"`               // never sent
-	UnsentWhy map[string]int64 `json:"unsent_why,omitempty"` // as in a report
-	CPU       float64          `json:"cpu_share"`            // of the generator's cores
+	PerSecond float64               `json:"per_second"` // planned
+	Requests  int64                 `json:"requests"`   // that were to be sent
+	Answered  int64                 `json:"answered"`   // with an answer that tells: accepted, replayed, sold_out, limited
+	Accepted  int64                 `json:"accepted"`
+	Shed      int64                 `json:"shed"`
+	Unknown   int64                 `json:"unknown"`
+	Refused   int64                 `json:"refused"`
+	P50MS     float64               `json:"p50_ms"` // of the answers that tell
+	P99MS     float64               `json:"p99_ms"`
+	Late      int64                 `json:"late"`                 // sent late by the generator's own fault
+	Unsent    int64                 `json:"unsent"`               // never sent
+	UnsentWhy map[report.Lack]int64 `json:"unsent_why,omitempty"` // as in a report
+	CPU       float64               `json:"cpu_share"`            // of the generator's cores
 	// Units of the copy's stock that are gone, as far as it was read; that shoppers were told they have; and that they may have.
 	GoneUnits     *int64 `json:"gone_units,omitempty"`
 	AcceptedUnits int64  `json:"accepted_units"`
@@ -114,7 +114,7 @@ func (s *Step) Judge(p99 time.Duration) (cause Cause, why string) {
 	case s.CPU > load.CPUShareMax:
 		return Generator, fmt.Sprintf("the generator used %.0f %% of its cores", 100*s.CPU)
 	case lacking > 0:
-		return Generator, fmt.Sprintf("%d requests were never sent, because %s", lacking, report.UnsentText(lack))
+		return Generator, fmt.Sprintf("%d requests were never sent, because %s", lacking, lack.Text())
 	case share < goodputMin:
 		return Goodput, fmt.Sprintf("%.1f %% of the requests got an answer that tells (want %.0f %%)%s", 100*share, 100*goodputMin, s.instead())
 	case s.P99MS > limit:
@@ -124,9 +124,9 @@ func (s *Step) Judge(p99 time.Duration) (cause Cause, why string) {
 }
 
 // lacking says what this machine had too little of, and how many requests were not sent for that.
-func (s *Step) lacking() (what string, requests int64) {
+func (s *Step) lacking() (what report.Lack, requests int64) {
 	for _, why := range slices.Sorted(maps.Keys(s.UnsentWhy)) {
-		if n := s.UnsentWhy[why]; why != "connections" && why != "end" && n > requests {
+		if n := s.UnsentWhy[why]; why != report.LackConnections && why != report.LackTime && n > requests {
 			what, requests = why, n
 		}
 	}
@@ -143,10 +143,13 @@ func (s *Step) instead() string {
 	for _, other := range []struct {
 		n    int64
 		what string
-	}{{s.Shed, "were shed"}, {s.Unknown, "had no answer that tells"}, {s.Refused, "were refused"}, {s.Unsent, "were never sent, because all connections were in use"}} {
+	}{{s.Shed, "were shed"}, {s.Unknown, "had no answer that tells"}, {s.Refused, "were refused"}} {
 		if other.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", other.n, other.what))
 		}
+	}
+	for _, lack := range slices.Sorted(maps.Keys(s.UnsentWhy)) {
+		parts = append(parts, fmt.Sprintf("%d were never sent, because %s", s.UnsentWhy[lack], lack.Text()))
 	}
 	if parts == nil {
 		return ""
