@@ -424,6 +424,63 @@ func TestFloodIsSkipped(t *testing.T) {
 	}
 }
 
+// TestRequestsAreCounted counts what an edge tells and what it cannot tell, each once.
+func TestRequestsAreCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 2, shopper)
+	w.meet(t)
+	f := func(when, told, learned, untold string) {
+		t.Helper()
+		for range 300 {
+			w.pass(t)
+		}
+		for _, want := range []struct {
+			e             *edge
+			metric, value string
+		}{{w.edges[0], "told", told}, {w.edges[1], "learned", learned}, {w.edges[0], "untold", untold}} {
+			if got := want.e.metric(t, "sluice_edge_limit_"+want.metric+"_requests_total"); got != want.value {
+				t.Errorf("%s: %s requests are %s, want %s", when, got, want.metric, want.value)
+			}
+		}
+	}
+	w.send(w.edges[0], 7, 40)
+	f("heard", "40", "40", "0")
+	for range 500 { // an exchange takes several calls
+		w.board.give([]byte("flood"))
+	}
+	w.send(w.edges[0], 8, 40)
+	f("in a flood", "80", "80", "0")
+	w.board.away = true
+	w.send(w.edges[0], 9, 40)
+	f("without redis", "80", "80", "40")
+	w.send(w.edges[0], 10, 40)
+	f("still without", "80", "80", "80")
+}
+
+// TestEdgesAreBounded has more edges greet than an edge knows. It counts for those that it knows, and knows others when they have gone.
+func TestEdgesAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 1, shopper)
+	w.meet(t)
+	greet := func(first, last uint64, want int) {
+		t.Helper()
+		for edge := first; edge <= last; edge++ {
+			w.board.give(quota.Greeting(edge, w.now))
+		}
+		for range 1000 {
+			w.pass(t)
+		}
+		if n := w.edges[0].metric(t, "sluice_edge_limit_edges"); n != fmt.Sprint(want) {
+			t.Errorf("an edge counts for %s edges, want %d", n, want)
+		}
+	}
+	greet(1, quota.EdgesMax+50, 1+quota.EdgesMax)
+	for range 3000 {
+		w.pass(t)
+	}
+	greet(1000, 1009, 11)
+}
+
 // TestLateNewsRefusesNobodyWithinTheLimit has a burst of a hundredth of the rate. The other edge takes more than that before
 // an edge learns of it, and less than flows in meanwhile.
 func TestLateNewsRefusesNobodyWithinTheLimit(t *testing.T) {
