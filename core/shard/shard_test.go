@@ -54,6 +54,34 @@ func TestShardsFollowFromIDs(t *testing.T) {
 	})
 }
 
+// Every product is in the range of one shard, and each range is that of its shard from end to end.
+func TestRangesOfProductsMeet(t *testing.T) {
+	t.Parallel()
+	next := ids.Product(1)
+	for n := range uint16(shard.Count) {
+		first, last := shard.ProductsOf(n)
+		if first != next || last < first || shard.OfProduct(first).Number != n || shard.OfProduct(last).Number != n {
+			t.Errorf("shard %d has the products %d to %d, want them from %d on", n, int64(first), int64(last), int64(next))
+		}
+		next = last + 1
+	}
+	if next-1 != ids.ProductMax {
+		t.Errorf("the last shard ends with %d, want %d", int64(next-1), int64(ids.ProductMax))
+	}
+}
+
+// A month is that of UTC, in whatever zone a time is told.
+func TestMonthsAreThoseOfUTC(t *testing.T) {
+	t.Parallel()
+	last := time.Date(2026, time.January, 31, 23, 59, 59, 0, time.UTC)
+	for _, hours := range []int{-12, 0, 14} {
+		zone := time.FixedZone("", hours*3600)
+		if got := shard.MonthOf(last.In(zone)).String() + shard.MonthOf(last.Add(time.Second).In(zone)).String(); got != "2026-012026-02" {
+			t.Errorf("%d hours from UTC January and February are %s", hours, got)
+		}
+	}
+}
+
 func TestMonthsBeyondIDs(t *testing.T) {
 	t.Parallel()
 	for at, want := range map[time.Time]string{{}: "2024-01", time.UnixMilli(1 << 60): "2093-09"} {
@@ -100,7 +128,7 @@ func load(t *testing.T, text string) (*shard.Map, error) {
 		}
 	}
 	return shard.Load(filepath.Join(dir, "shards.json"), func(name string) (string, bool) {
-		dsn, ok := map[string]string{"B_DSN": secret + "b", "A_DSN": secret + "a"}[name]
+		dsn, ok := map[string]string{"B_DSN": secret + "b", "A_DSN": secret + "a", "D_DSN": secret + "d"}[name]
 		return dsn, ok
 	})
 }
@@ -200,7 +228,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 	f("unfinished", "    ]}\n  ]\n}", "", "line 1", "EOF")
 	f("unknown database", `"database": "b", "table": 0`, `"database": "c", "table": 0`, "line 8", `database "c"`, "none of this name")
 	f("no database", `"database": "b", "table": 0`, `"table": 0`, "line 8", `database ""`)
-	f("unused database", `{"name": "b"`, `{"name": "x", "dsn_env": "A_DSN"}, {"name": "b"`, `line 4: database "x"`)
+	f("unused database", `{"name": "b"`, `{"name": "x", "dsn_env": "D_DSN"}, {"name": "b"`, `line 4: database "x": no shard is in it`)
 	f("same name", `{"name": "b"`, `{"name": "a", "dsn_env": "A_DSN"}, {"name": "b"`, `line 4: database "a"`, "looks like")
 	f("look-alike name", `{"name": "a", "dsn_file": "a.dsn"}`, `{"name": "a", "dsn_file": "a.dsn"}, {"name": "db-1", "dsn_env": "A_DSN"}, {"name": "dbl", "dsn_env": "C_DSN"}`, `database "dbl": it looks like database "db-1"`)
 	f("capital name", `{"name": "b"`, `{"name": "B"`, `line 4: database "B"`, "want a name")
@@ -223,6 +251,22 @@ func TestFilesThatAreRefused(t *testing.T) {
     ]}`, `"first": 513, "last": 1023, "database": "b"}
     ]}`, "checkouts from 2027-01: shards 512 to 512 have no place")
 	f("more", "\n}", "\n}{}", "line")
+}
+
+// A wrong name may be in a thousand lines, and a wrong file may be of any size: an error stays one that people can read.
+func TestErrorsAreBounded(t *testing.T) {
+	t.Parallel()
+	var ranges []string
+	for n := range 1000 {
+		ranges = append(ranges, fmt.Sprintf(`{"first":%d,"last":%d,"database":"none"}`, n, n))
+	}
+	_, err := load(t, strings.Replace(two, `"products": `+all, `"products": [`+strings.Join(ranges, ",\n")+`]`, 1))
+	if err == nil || strings.Count(err.Error(), "none of this name") != 20 {
+		t.Errorf("of a thousand lines: %v", err)
+	}
+	if _, err := load(t, two+strings.Repeat(" ", 16<<20)); err == nil || !strings.Contains(err.Error(), "more than 16777216 bytes") {
+		t.Errorf("of a large file: %v", err)
+	}
 }
 
 func TestNoFile(t *testing.T) {
