@@ -43,10 +43,11 @@ func TestExtend(t *testing.T) {
 			t.Errorf("it expires at %v, want %s", got.json["expires_at"], at)
 		}
 	}
-	g(path, shopper, first.Add(time.Minute), 403, "forbidden", 0)
-	g(path, service, first.Add(time.Minute), 200, "", time.Minute)
-	g(path, service, first.Add(time.Minute), 200, "", time.Minute)
-	g(path, service, first, 200, "", time.Minute)
+	const minute = time.Minute + 7*time.Millisecond
+	g(path, shopper, first.Add(minute), 403, "forbidden", 0)
+	g(path, service, first.Add(minute), 200, "", minute)
+	g(path, service, first.Add(minute), 200, "", minute)
+	g(path, service, first, 200, "", minute)
 	g(path, service, first.Add(9*time.Hour), 200, "", time.Hour)
 	g(path, service, first.Add(9*time.Hour), 200, "", time.Hour)
 	g(f.reserved(shopper, 2), service, first.Add(9*time.Hour), 409, "limit_reached", 0)
@@ -313,6 +314,62 @@ func TestLists(t *testing.T) {
 	g("release", shopper, []string{ids[0], ids[2], nobody, impossible, ids[3]}, "wrong_state", "released", "unknown_reservation", "unknown_reservation", "released")
 	g("release", f.token(8, auth.RoleShopper), ids[4:], "unknown_reservation", "unknown_reservation")
 	g("release", service, ids[3:], "released", "released", "released")
+}
+
+// TestExtendList moves the deadlines of a list, each as far as its cell allows.
+func TestExtendList(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for sku, most := range map[int64]time.Duration{1: time.Hour, 2: time.Second, 3: 0} {
+		f.load(stock.Cell{SKU: sku}, 10, func(s *stock.Settings) { s.ExtendMax = most })
+	}
+	shopper, service := f.token(7, auth.RoleShopper), f.token(1, auth.RoleService)
+	var ids []string
+	for _, sku := range []int64{1, 2, 3, 1} {
+		ids = append(ids, strings.TrimPrefix(f.reserved(shopper, sku), reservePath+"/"))
+	}
+	held, err := time.Parse(time.RFC3339, f.do(call{method: "GET", path: reservePath + "/" + ids[0], token: service}).json["expires_at"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := held.Add(time.Minute + 7*time.Millisecond)
+	list, _ := json.Marshal(ids)
+	got := f.do(call{
+		method: "POST", path: reservePath + "/extend", token: service,
+		body: fmt.Sprintf(`{"reservation_ids":%s,"expires_at":%q}`, list, until.Format(time.RFC3339Nano)),
+	})
+	if got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	const form = "2006-01-02T15:04:05.000Z"
+	for i, want := range []string{until.UTC().Format(form), held.Add(time.Second).UTC().Format(form), "limit_reached", until.UTC().Format(form)} {
+		line := got.json["data"].([]any)[i].(map[string]any)
+		said := ""
+		if p, ok := line["problem"].(map[string]any); ok {
+			said = p["code"].(string)
+		} else {
+			said = line["reservation"].(map[string]any)["expires_at"].(string)
+		}
+		if said != want || line["reservation_id"] != ids[i] {
+			t.Errorf("line %d is %v, want %s", i, line, want)
+		}
+	}
+}
+
+// TestListsNameUsersToServicesOnly releases a reservation by its shopper and another one by a service.
+func TestListsNameUsersToServicesOnly(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.load(stock.Cell{SKU: 1}, 10, nil)
+	shopper := f.token(7, auth.RoleShopper)
+	for token, want := range map[string]any{shopper: nil, f.token(1, auth.RoleService): "7"} {
+		id := strings.TrimPrefix(f.reserved(shopper, 1), reservePath+"/")
+		got := f.do(call{method: "POST", path: reservePath + "/release", token: token, body: fmt.Sprintf(`{"reservation_ids":[%q]}`, id)})
+		line := got.json["data"].([]any)[0].(map[string]any)
+		if r, ok := line["reservation"].(map[string]any); !ok || r["user_id"] != want || r["state"] != "released" {
+			t.Errorf("%d %s, want the user %v", got.status, got.body, want)
+		}
+	}
 }
 
 // TestPanicOfAnElement panics in the decision of one element of a list: the edge goes on, and the others are decided.
