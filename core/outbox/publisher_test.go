@@ -313,8 +313,10 @@ func TestPublisherBoundsItsBuffer(t *testing.T) {
 			t.Fatal("dropped although there is room")
 		}
 	}
-	if p.Publish(e) {
-		t.Error("taken although the buffer is full")
+	for range 11 {
+		if p.Publish(e) {
+			t.Error("taken although the buffer is full")
+		}
 	}
 	for range 10 {
 		if err := <-given; !errors.Is(err, ErrGivenUp) {
@@ -325,11 +327,35 @@ func TestPublisherBoundsItsBuffer(t *testing.T) {
 		t.Error(err)
 	}
 	if !p.Publish(e) {
-		t.Error("dropped although what was given up made room")
+		t.Error("dropped although what was given up made room, and what was dropped took none")
 	}
-	if got := set.GetOrCreateCounter("sluice_core_outbox_dropped_entries_total").Get(); got != 1 {
-		t.Errorf("%d counted as dropped, want 1", got)
+	for what, want := range map[string]uint64{"dropped": 11, "given_up": 10} {
+		if got := set.GetOrCreateCounter("sluice_core_outbox_" + what + "_entries_total").Get(); got != want {
+			t.Errorf("%d counted as %s, want %d", got, what, want)
+		}
 	}
+}
+
+// The age of what waits is that of the oldest entry, in whichever partition it is, under way or not.
+func TestOldestOfAllPartitions(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMilli(1_700_000_000_000)
+	ago := func(seconds ...int) (entries []waiting) {
+		for _, s := range seconds {
+			entries = append(entries, waiting{since: now.Add(-time.Duration(s) * time.Second)})
+		}
+		return entries
+	}
+	f := func(want int, queues ...*queue) {
+		t.Helper()
+		p := Publisher{queues: queues, now: func() time.Time { return now }}
+		if got := p.oldest(); got != time.Duration(want)*time.Second {
+			t.Errorf("the oldest entry is %v old, want %d s", got, want)
+		}
+	}
+	f(0, &queue{}, &queue{})
+	f(9, &queue{queued: ago(9, 1)}, &queue{queued: ago(3)}, &queue{})
+	f(9, &queue{queued: ago(3)}, &queue{inFlight: ago(9), queued: ago(2)})
 }
 
 func TestPublisherCloses(t *testing.T) {

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -160,4 +161,86 @@ func TestCondensedReservationsAgree(t *testing.T) {
 			t.Fatalf("reservation %d was changed, and they agree: %+v", victim, to)
 		}
 	})
+}
+
+// Events that lie between the two positions must all be there: of a missing one nobody knows what it did.
+func TestMissingEventsAreNotEven(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		h := drawHistory(t)
+		as := func(*stock.Reservation) bool { return true }
+		to := h.scan(t, as)
+		h.read(t, to, as)
+		first, last := min(to.at.Seq, to.rowsAt.Seq), max(to.at.Seq, to.rowsAt.Seq)
+		if first == last {
+			return
+		}
+		missing := int(rapid.Uint64Range(first, last-1).Draw(t, "missing")) // the event of that index has the next seq
+		if even, _ := to.even(slices.Delete(slices.Clone(h.events), missing, missing+1)); even {
+			t.Fatalf("the event of seq %d is missing between %v and %v, and they agree", missing+1, to.at, to.rowsAt)
+		}
+	})
+}
+
+// What is known in part is not condensed: records for which there was no room, other epochs, rows that were not read.
+func TestFirstNeedsAllThatIsCondensed(t *testing.T) {
+	t.Parallel()
+	at := func(epoch uint32, seq uint64) stock.Position { return stock.Position{Epoch: epoch, Seq: seq} }
+	f := func(name string, h *holds, want uint64) { // a seq, or 0: none
+		t.Helper()
+		if from, ok := h.first(); ok != (want > 0) || ok && from != at(2, want) {
+			t.Errorf("%s: %v, %v", name, from, ok)
+		}
+	}
+	f("redis is ahead", &holds{at: at(2, 9), rowsAt: at(2, 5), known: true}, 5)
+	f("mysql is ahead", &holds{at: at(2, 5), rowsAt: at(2, 9), known: true}, 5)
+	f("none", nil, 0)
+	f("not read", &holds{at: at(2, 9), rowsAt: at(2, 5)}, 0)
+	f("crowded", &holds{at: at(2, 9), rowsAt: at(2, 5), known: true, crowded: true}, 0)
+	f("another epoch", &holds{at: at(2, 9), rowsAt: at(1, 5), known: true}, 0)
+	sum := ledger.HeldSum{}
+	sum.Add(idOf(1), 1, 1, 3)
+	same := holds{at: at(2, 9), rowsAt: at(2, 9), known: true, redis: sum, rows: sum}
+	if !same.same() {
+		t.Error("equal sums at one position differ")
+	}
+	for name, change := range map[string]func(*holds){
+		"another position": func(h *holds) { h.rowsAt.Seq++ },
+		"a later record":   func(h *holds) { h.later = map[stock.ReservationID]change{idOf(2): {}} },
+		"crowded":          func(h *holds) { h.crowded = true },
+		"not read":         func(h *holds) { h.known = false },
+		"another sum":      func(h *holds) { h.rows.Add(idOf(2), 1, 1, 4) },
+	} {
+		other := same
+		if change(&other); other.same() {
+			t.Errorf("%s: they are the same", name)
+		}
+	}
+}
+
+// A sweep condenses as many cells, and as many records that change meanwhile, as it has room for. All others are compared one by one.
+func TestCondensedIsBounded(t *testing.T) {
+	t.Parallel()
+	p := newPartition(&sweep{}, 0)
+	p.condensed.Store(holdsMax - 1)
+	held := stock.Reservation{ID: idOf(1), State: stock.StateHeld, User: 1, Quantity: 1, Seq: 1}
+	var first, second seen
+	first.Position, second.Position = stock.Position{Epoch: 1, Seq: 5}, stock.Position{Epoch: 1, Seq: 5}
+	if !p.condense(&first, &held) || p.condense(&second, &held) || p.condense(&second, &held) || !p.condense(&first, &held) {
+		t.Errorf("the last cell with room: %v, the one behind it: %v", first.holds != nil, second.holds != nil)
+	}
+	p.changed.Store(laterMax - 1)
+	for n := range uint64(3) {
+		changed := stock.Reservation{ID: idOf(10 + n), State: stock.StateHeld, Quantity: 1, Seq: 6 + n}
+		p.condense(&first, &changed)
+	}
+	if len(first.holds.later) != 1 || !first.holds.crowded {
+		t.Errorf("%d records that have changed, crowded %v", len(first.holds.later), first.holds.crowded)
+	}
+	for name, w := range map[string]*sweep{"a whole comparison": {whole: true}, "cells by name": {asked: map[int][]stock.Cell{}}} {
+		var c seen
+		if newPartition(w, 0).condense(&c, &held) {
+			t.Errorf("%s condenses", name)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,10 @@ func TestFollowers(t *testing.T) {
 	who, err := before.Do(t.Context(), before.B().AclWhoami().Build()).ToString()
 	if err != nil || who != "shop" {
 		t.Errorf("connected as %q, %v", who, err)
+	}
+	followers.Close()
+	if err := before.Do(t.Context(), before.B().Ping().Build()).Error(); !errors.Is(err, rueidis.ErrClosing) {
+		t.Errorf("a replica that nobody follows is still connected: %v", err)
 	}
 }
 

@@ -23,10 +23,21 @@ const greeting = "%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.
 // returns its address. The server closes a connection after an answer that ends with hangUp.
 func hostile(t *testing.T, answer func(command []string) string) string {
 	t.Helper()
+	return hostileAt(t, listen(t), answer)
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return listener
+}
+
+// hostileAt is hostile at a place of its own, which it closes.
+func hostileAt(t *testing.T, listener net.Listener, answer func(command []string) string) string {
+	t.Helper()
 	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {

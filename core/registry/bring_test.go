@@ -92,6 +92,69 @@ func TestBring(t *testing.T) {
 	s.bring(registry.Brought{})
 }
 
+// More users than one reading of MySQL has come back too.
+func TestBringReadsAllPages(t *testing.T) {
+	t.Parallel()
+	s, sets := newSale(t, registry.UsersMax)
+	if _, err := s.Register(t.Context(), 7, users(registry.UsersMax+1, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.store.ForgetUsers(t.Context(), sets[0]); err != nil {
+		t.Fatal(err)
+	}
+	s.bring(registry.Brought{Users: registry.UsersMax + 3})
+	s.wantEverywhere(sets, registry.UsersMax+3)
+}
+
+// Of a set that has grown since somebody vouched for it, a loss shows too: nobody who is lost is refused for good.
+func TestGrownSetIsVouchedForAnew(t *testing.T) {
+	t.Parallel()
+	s, sets := newSale(t, 10)
+	s.bring(registry.Brought{})
+	if _, err := s.Register(t.Context(), 7, users(11, 3)); err != nil {
+		t.Fatal(err)
+	}
+	s.bring(registry.Brought{})
+	s.loses(sets[0], 1)
+	states, err := s.store.LookAtUsers(t.Context(), sets, s.store.Marks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, state := range states {
+		if state.Noted != 13 || state.Whole == (i == 0) {
+			t.Errorf("set %d of 13 users, of which the first has lost one: %+v", i, state)
+		}
+	}
+}
+
+// bounded is a store that takes nobody, and tells how long it has for that.
+type bounded struct {
+	registry.Store
+	within time.Duration
+}
+
+func (b *bounded) RegisterAll(ctx context.Context, _ []redisstock.UserSet, _ []int64) ([]int, error) {
+	if end, ends := ctx.Deadline(); ends {
+		b.within = time.Until(end)
+	}
+	return nil, stock.ErrUnknown
+}
+
+// The opening of a sale waits for its users for some seconds at most, and opens without them. A sale for everybody has none.
+func TestOpeningWaitsForItsUsersNotForLong(t *testing.T) {
+	t.Parallel()
+	s, sets := newSale(t, 10)
+	s.loses(sets[0], 1)
+	store := &bounded{Store: s.store}
+	if err := registry.New(s.db, store).BringSale(t.Context(), 7); err != nil || store.within <= 0 || store.within > 10*time.Second {
+		t.Errorf("it has %v, error %v", store.within, err)
+	}
+	s.makes(8, false)
+	if err := s.BringSale(t.Context(), 8); err != nil {
+		t.Errorf("a sale for everybody: %v", err)
+	}
+}
+
 // A store that trusts nothing may talk to the Redis of another deployment. Nobody is written there.
 func TestBringWritesToTrustedDataOnly(t *testing.T) {
 	t.Parallel()

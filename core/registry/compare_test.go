@@ -63,6 +63,19 @@ func TestCompare(t *testing.T) {
 	s.compared(s.Registry, want...)
 }
 
+// A difference names some strangers, however many there are.
+func TestCompareNamesSomeStrangers(t *testing.T) {
+	t.Parallel()
+	s, sets := newSale(t, 10)
+	for user := range int64(15) {
+		s.edit("SADD", sets[0], 100+user)
+	}
+	found, err := s.Compare(t.Context(), 7)
+	if err != nil || len(found) != 1 || found[0].Has != 25 || len(found[0].Strangers) != 10 {
+		t.Errorf("%+v, error %v", found, err)
+	}
+}
+
 // counting is a store that calls a function before it counts users.
 type counting struct {
 	registry.Store
