@@ -26,27 +26,48 @@ type fakeShop struct {
 	forgets bool  // every second purchase
 	most    int64 // purchases of a SKU with more than the few units of the proof; 0: any number
 	fails   error // of each purchase
+	idle    bool  // it sells the few units of the proof, and then nobody gets an answer
+	crowd   int   // so many buyers are too many, and wait; 0: never
 
-	mu                  sync.Mutex
-	units, left, orders int64
+	mu                       sync.Mutex
+	units, left, orders      int64
+	buyers                   int
+	stocked, cleared, closed int
 }
 
 func (s *fakeShop) Stock(_ context.Context, _, units int64) error {
 	s.units, s.left, s.orders = units, units, 0
+	s.stocked++
 	return nil
 }
 
-func (s *fakeShop) Buyer() (baseline.Buyer, error) { return fakeBuyer{s}, nil }
+func (s *fakeShop) Buyer() (baseline.Buyer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.buyers++
+	return fakeBuyer{s}, nil
+}
 
 type fakeBuyer struct{ s *fakeShop }
 
-func (fakeBuyer) Close() {}
+func (b fakeBuyer) Close() {
+	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
+	b.s.buyers--
+}
 
-func (b fakeBuyer) Buy(context.Context, baseline.Order) (bool, error) {
+func (b fakeBuyer) Buy(ctx context.Context, _ baseline.Order) (bool, error) {
 	time.Sleep(50 * time.Microsecond) // as a server would
 	s := b.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.crowd > 0 && s.buyers >= s.crowd {
+		time.Sleep(time.Millisecond)
+	}
+	if s.idle && s.units > proofUnits {
+		<-ctx.Done()
+		return false, baseline.ErrEnded
+	}
 	if s.fails != nil || s.left < s.takes-s.credit || s.most > 0 && s.units > proofUnits && s.orders == s.most {
 		return false, s.fails
 	}
@@ -63,10 +84,10 @@ func (s *fakeShop) Count(context.Context, int64) ([]baseline.Count, error) {
 	return []baseline.Count{{Store: "memory", Left: s.left, Orders: s.orders}}, nil
 }
 
-func (*fakeShop) Settle(context.Context) error       { return nil }
-func (*fakeShop) Clear(context.Context, int64) error { return nil }
-func (*fakeShop) Processes() map[string]int          { return nil }
-func (*fakeShop) Close() error                       { return nil }
+func (*fakeShop) Settle(context.Context) error         { return nil }
+func (s *fakeShop) Clear(context.Context, int64) error { s.cleared++; return nil }
+func (*fakeShop) Processes() map[string]int            { return nil }
+func (s *fakeShop) Close() error                       { s.closed++; return nil }
 
 func way(name string, s *fakeShop) baseline.Way {
 	return baseline.Way{
@@ -140,7 +161,7 @@ func TestRunGoesOnAfterAFailure(t *testing.T) {
 	if err != nil || r.Err() == nil || errors.Is(r.Err(), ErrWrong) || !strings.Contains(r.Err().Error(), "broken: broken pipe") {
 		t.Fatal(err, r.Err())
 	}
-	if len(r.Rows[1].Turns) != 0 || len(r.Rows[2].Turns) != 3 {
+	if len(r.Rows[1].Turns) != 0 || len(r.Rows[2].Turns) != 3 || r.Rows[2].Failure != "" {
 		t.Errorf("%d and %d turns", len(r.Rows[1].Turns), len(r.Rows[2].Turns))
 	}
 }
@@ -151,6 +172,45 @@ func TestRunRefusesATurnThatSoldAll(t *testing.T) {
 	r, err := run(t, t.Context(), nil, empty(), way("rows", &fakeShop{counted: true, takes: 1, most: 10}))
 	if err != nil || !strings.Contains(r.Rows[1].Failure, "a turn sold all") || r.Rows[1].Wrong() {
 		t.Fatal(err, r.Err())
+	}
+}
+
+// A turn in which nothing is sold has no figure.
+func TestRunRefusesATurnThatSoldNothing(t *testing.T) {
+	t.Parallel()
+	r, err := run(t, t.Context(), nil, empty(), way("idle", &fakeShop{counted: true, takes: 1, idle: true}))
+	if row := r.Rows[1]; err != nil || row.Failure != "a turn sold nothing" || row.Wrong() || len(row.Turns) != 0 {
+		t.Fatal(err, r.Err())
+	}
+}
+
+// The order of the ways changes from round to round, so that what one leaves behind does not always meet the same. Each way has
+// its turns with as many buyers as it is fastest with, and a clean shop, which is closed at the end.
+func TestRunTreatsWaysAlike(t *testing.T) {
+	t.Parallel()
+	crowded, calm := &fakeShop{counted: true, takes: 1, crowd: 3}, &fakeShop{counted: true, takes: 1}
+	var order []string
+	r, err := run(t, t.Context(), func(line string) {
+		var round int
+		if n, _ := fmt.Sscanf(line, "round %d of 3, ", &round); n == 1 {
+			name, _, _ := strings.Cut(line[strings.Index(line, ", ")+2:], ":")
+			order = append(order, fmt.Sprint(round, " ", name))
+		}
+	}, empty(), way("crowded", crowded), way("calm", calm))
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	want := []string{"1 empty", "1 crowded", "1 calm", "2 crowded", "2 calm", "2 empty", "3 calm", "3 empty", "3 crowded"}
+	if !slices.Equal(order, want) {
+		t.Errorf("in the order %q, want %q", order, want)
+	}
+	if n := r.Rows[1].Buyers; n != 2 {
+		t.Errorf("%d buyers, where a third one makes all of them slow", n)
+	}
+	for name, s := range map[string]*fakeShop{"crowded": crowded, "calm": calm} {
+		if s.closed != 1 || s.stocked == 0 || s.cleared != s.stocked {
+			t.Errorf("%s: %d times stocked, %d times cleared, %d times closed", name, s.stocked, s.cleared, s.closed)
+		}
 	}
 }
 
@@ -227,11 +287,13 @@ func TestAgainstJudgesByTheRangesOfTheRounds(t *testing.T) {
 	}
 	old := &Report{Version: 1, Kind: kind, Base: "empty", Rounds: 3, Rows: []Row{
 		row("empty", Spread{1, 1, 1}, Spread{10, 9, 11}), row("faster", Spread{0.5, 0.4, 0.6}, Spread{20, 19, 21}),
-		row("same", Spread{0.5, 0.4, 0.6}, Spread{20, 19, 21}), row("gone", Spread{}, Spread{}),
+		row("same", Spread{0.5, 0.4, 0.6}, Spread{20, 19, 21}), row("near", Spread{0.5, 0.4, 0.6}, Spread{20, 19, 21}),
+		row("gone", Spread{}, Spread{}),
 	}}
 	now := &Report{Version: 1, Kind: kind, Base: "empty", Rounds: 5, Rows: []Row{
 		row("empty", Spread{1, 1, 1}, Spread{10, 9, 11}), row("faster", Spread{0.7, 0.61, 0.8}, Spread{30, 21.5, 40}),
-		row("same", Spread{0.55, 0.45, 0.65}, Spread{19, 18, 20}), row("new", Spread{}, Spread{}),
+		row("same", Spread{0.55, 0.45, 0.65}, Spread{19, 18, 20}), row("near", Spread{0.63, 0.55, 0.7}, Spread{17, 16, 19.5}),
+		row("new", Spread{}, Spread{}),
 	}}
 	path := filepath.Join(t.TempDir(), "old.json")
 	text, err := json.Marshal(old)
@@ -249,9 +311,13 @@ func TestAgainstJudgesByTheRangesOfTheRounds(t *testing.T) {
 	for _, c := range now.Against.Changes {
 		got = append(got, c.Name+" "+c.Figure+" "+c.Says)
 	}
-	want := []string{"empty CPU us within the noise", "faster of empty better", "faster CPU us worse", "same of empty within the noise", "same CPU us within the noise"}
+	want := []string{"empty CPU us within the noise", "faster of empty better", "faster CPU us worse", "same of empty within the noise", "same CPU us within the noise",
+		"near of empty within the noise", "near CPU us within the noise"} // their ranges overlap, without each other's medians
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	if times := now.Against.Changes[1].Times(); times != "1.40" {
+		t.Errorf("a ratio of 0.7 where it was 0.5: %s times", times)
 	}
 	now.Rows[1].Turns = make([]Turn, 3) // of three rounds nobody can tell
 	now.Compare(old)

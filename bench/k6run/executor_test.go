@@ -135,6 +135,21 @@ func TestLateIterationsAreInterrupted(t *testing.T) {
 	}
 }
 
+// TestIterationsMayEndAfterTheLastArrival: what is under way when the time of a scenario is over has gracefulStop to end.
+func TestIterationsMayEndAfterTheLastArrival(t *testing.T) {
+	t.Parallel()
+	s := runScript(t, `
+		import { sleep } from "k6";
+		export const options = {
+			scenarios: {s: {executor: "constant-arrival-rate", rate: 1, duration: "1s", preAllocatedVUs: 1, gracefulStop: "30s"}},
+			thresholds: {iterations: ["count==1"]},
+		};
+		export default function () { sleep(1.5); }`)
+	if s.err != nil || s.result.Err() != nil {
+		t.Errorf("%v, %v\n%s", s.err, s.result.Err(), s.said)
+	}
+}
+
 // TestLateInterruptsEndNoOtherCall: an interrupt that comes when its call has just returned is forgotten.
 func TestLateInterruptsEndNoOtherCall(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +201,31 @@ func TestMetrics(t *testing.T) {
 	}
 	if d := s.summary["d"]; d.Type != trend || d.Contains != "time" || !d.Thresholds["avg==0"].OK {
 		t.Errorf("d: %+v", d)
+	}
+}
+
+// TestCountersHaveARate per second, and not of samples.
+func TestCountersHaveARate(t *testing.T) {
+	t.Parallel()
+	var s sums
+	s.add(counter, 3)
+	s.add(counter, 4)
+	if got := s.value(counter, "rate", 2*time.Second); got != 3.5 {
+		t.Errorf("7 in 2 s are %v per second", got)
+	}
+}
+
+// TestSummaryHasTheChecks, each with how often it was passed.
+func TestSummaryHasTheChecks(t *testing.T) {
+	t.Parallel()
+	r := &run{metrics: newMetrics(), checks: map[string]*[2]int64{}}
+	for _, passed := range []bool{true, false, true} {
+		r.checked("b", passed)
+	}
+	r.checked("a", false)
+	got := r.summary(&options{}, nil, time.Second).RootGroup.Checks
+	if want := []checkSummary{{"a", 0, 1}, {"b", 2, 1}}; !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

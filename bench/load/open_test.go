@@ -100,7 +100,7 @@ func TestAStallShowsInThePercentiles(t *testing.T) {
 		if want := min(connections, perSecond*8/10); g.Sent != 3*perSecond || g.Peak < want || g.Peak > connections {
 			t.Errorf("%+v, want %d connections in use at least", g, want)
 		}
-		if connections == 16 && g.Waited < 300 {
+		if connections == 16 && (g.Waited < 300 || g.WorstMS < 900) { // who came first in the stall and found no connection
 			t.Errorf("%+v", g)
 		}
 		if len(got.Seconds) < 3 || max(got.Seconds[1].P99MS, got.Seconds[2].P99MS) < 500 {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -32,7 +33,22 @@ func sample() *Report {
 		Record(h, time.Second)
 		r.Shoppers = append(r.Shoppers, Outcome{Name: name, Count: int64(i) + 1, PerSecond: float64(i), Latency: LatencyOf(h)})
 	}
+	r.Settles = []Settle{{Call: "confirm", Outcomes: r.Outcomes}}
 	return r
+}
+
+// finer is a histogram of so many latencies with more digits than those of a report have, and far more memory.
+func finer(t *testing.T, latencies int) string {
+	t.Helper()
+	h := hdrhistogram.New(1, latencyMax.Microseconds(), 5)
+	for range latencies {
+		Record(h, time.Millisecond)
+	}
+	encoded, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(encoded)
 }
 
 func TestAReportIsReadAsItWasWritten(t *testing.T) {
@@ -73,6 +89,8 @@ func TestReportsThatDoNotFitTogetherAreRefused(t *testing.T) {
 		"second's p50":    {func(r *Report) { r.Seconds[1].P50MS = -1 }, "second 1: p50 of -1 ms"},
 		"second's p99":    {func(r *Report) { r.Seconds[0].P99MS = 1e300 }, "p99 of 1e+300 ms"},
 		"second's word":   {func(r *Report) { r.Seconds[1].Outcomes["won"] = 1 }, `"won"`},
+		"settle":          {func(r *Report) { r.Settles[0].Outcomes = r.Outcomes[:6] }, "confirm: 6 outcomes"},
+		"digits":          {func(r *Report) { r.Outcomes[3].Latency.Histogram = finer(t, 3) }, "5 digits"},
 		"verdict":         {func(r *Report) { r.Truth.Verdict = "fine" }, `"fine"`},
 		"exit":            {func(r *Report) { r.Exit = ExitTruth }, "leads to 0"},
 	} {
@@ -102,7 +120,25 @@ func TestNothingIsLeftOfAFileThatCannotBeWritten(t *testing.T) {
 	if err := sample().WriteFile(filepath.Join(dir, "taken")); err == nil {
 		t.Error("a directory was overwritten")
 	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+	path, broken := filepath.Join(dir, "report.json"), errors.New("broken")
+	if err := sample().WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = WriteWhole(path, func(to io.Writer) error {
+		_, err := io.WriteString(to, "half")
+		return errors.Join(err, broken)
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("a file that could not be written: %v", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("it is no longer the file that it was: %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
 		t.Errorf("%v, %v", left, err)
 	}
 }
@@ -126,6 +162,8 @@ func TestExitCodesRankWhatWentWrong(t *testing.T) {
 	r.Cut = &Cut{Why: "the target is gone"}
 	f(ExitFailed)
 	r.Cut.Interrupted = true
+	f(ExitInterrupted)
+	r.Cut, r.Truth.Interrupted = nil, true // while stock was judged
 	f(ExitInterrupted)
 	r.Truth.Verdict = Wrong
 	f(ExitTruth)
@@ -215,6 +253,9 @@ func TestWhatIsNoFileIsWrittenInto(t *testing.T) {
 		if err := errors.Join(CanWrite(path), WriteWhole(path, write)); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+	if info, err := os.Stat(filepath.Join(dir, "fresh")); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("a new file: %v, %v, want one that all may read", info, err)
 	}
 	if got := <-read; got != "new" {
 		t.Errorf("through the pipe came %q", got)

@@ -170,6 +170,11 @@ func (j *Judge) sweep(ctx context.Context) (wrong, unread []string) {
 	if err != nil {
 		return nil, []string{fmt.Sprintf("the stores could not be compared: %v", err)}
 	}
+	return j.found(r)
+}
+
+// found returns what a sweep found wrong with the cells, and what it could not read.
+func (j *Judge) found(r *reconcile.Report) (wrong, unread []string) {
 	ours := make(map[stock.Cell]bool, len(j.Cells))
 	for _, c := range j.Cells {
 		ours[c] = true
@@ -227,6 +232,18 @@ func (j *Judge) caughtUp(ctx context.Context) error {
 	}, func(error) bool { return false })
 }
 
+// moved returns how many of an event's units were taken from avail, and how many came back to it from held or sold.
+func moved(e *event.Event) (took, back int64) {
+	switch e.Kind {
+	case event.KindReserve, event.KindDeduct:
+		return e.Quantity, 0
+	case event.KindRelease, event.KindExpire, event.KindRevoke, event.KindReturn:
+		return 0, e.Quantity
+	default:
+		return 0, 0
+	}
+}
+
 // ledger returns the units that were taken since the run began, and those that came back, by cell. Only cells that have moved
 // by now have events. It reads a bounded number of events at once, because one SKU may have millions.
 func (j *Judge) ledger(ctx context.Context, now []stock.CellState) (took, back []int64, err error) {
@@ -244,13 +261,9 @@ func (j *Judge) ledger(ctx context.Context, now []stock.CellState) (took, back [
 		err := books.EventsAfter(ctx, after, limit, func(e *ledger.Recorded) {
 			read[e.Cell]++
 			last[e.Cell] = e.Position
-			switch i := at[e.Cell]; e.Kind {
-			case event.KindReserve, event.KindDeduct:
-				took[i] += e.Quantity
-			case event.KindRelease, event.KindExpire, event.KindRevoke, event.KindReturn:
-				back[i] += e.Quantity
-			default:
-			}
+			some, others := moved(&e.Event)
+			took[at[e.Cell]] += some
+			back[at[e.Cell]] += others
 		})
 		if err != nil {
 			return nil, nil, err

@@ -2,6 +2,7 @@ package against
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,20 @@ func TestVerdicts(t *testing.T) {
 		if got := compared(t, older, newer).verdict(t, figure); got != want {
 			t.Errorf("%s: %s is %q, want %q", name, figure, got, want)
 		}
+	}
+	with := func(word report.Word) *report.Report {
+		r := sample(2, 2, 100)
+		for i := range r.Seconds {
+			r.Seconds[i].Outcomes[word] = 5
+		}
+		r.Outcome(word).Count = int64(5 * len(r.Seconds))
+		return r
+	}
+	for _, word := range []report.Word{report.Shed, report.Unknown, report.Refused} {
+		f("some", string(word), with(word), "worse")
+	}
+	for _, word := range []report.Word{report.Replayed, report.SoldOut, report.Limited} {
+		f("some", strings.ReplaceAll(string(word), "_", " "), with(word), "higher")
 	}
 	f("another seed", "accepted", sample(2, 2, 100), "within the noise")
 	f("another seed", "p99 of a second, mean", sample(2, 2, 100), "within the noise")
@@ -93,6 +108,48 @@ func TestBandHoldsItsPart(t *testing.T) {
 		if n := outside[name]; n < 1 || n > 15 {
 			t.Errorf("%s: %d of %d lie outside", name, n, pairs)
 		}
+	}
+}
+
+// Figures of whole runs are told for requests and for shoppers, each from its own outcomes.
+func TestShoppersAreComparedWithShoppers(t *testing.T) {
+	t.Parallel()
+	older, newer := sample(1, 2, 100), sample(2, 2, 100)
+	for i, r := range []*report.Report{older, newer} {
+		r.Shoppers = slices.Clone(r.Shoppers)
+		r.Shopper(report.Accepted).Latency.P99MS = float64(1000 * (i + 1))
+	}
+	c := compared(t, older, newer)
+	i := slices.IndexFunc(c.Figures, func(f Figure) bool { return f.Name == "p99 of shoppers, accepted" })
+	if i < 0 || c.Figures[i].Old != 1000 || c.Figures[i].New != 2000 {
+		t.Errorf("%+v", c.Figures)
+	}
+}
+
+// Seconds that are like their neighbors tell less than as many that are not: their band is wider.
+func TestBandKnowsThatNeighborsAreAlike(t *testing.T) {
+	t.Parallel()
+	const seconds, alike = 240, 8
+	width := func(of func(second int) float64) float64 {
+		var older, newer series
+		for i := range seconds {
+			older.add(100, 1)
+			newer.add(100+of(i), 1)
+		}
+		low, high, ok := band(&older, &newer)
+		if !ok || low >= 0 || high <= 0 {
+			t.Fatalf("from %v to %v, %v", low, high, ok)
+		}
+		return high - low
+	}
+	draw := rand.New(rand.NewPCG(1, 1))
+	stretches, mixed := make([]float64, seconds/alike), draw.Perm(seconds)
+	for i := range stretches {
+		stretches[i] = draw.NormFloat64()
+	}
+	alone, together := width(func(i int) float64 { return stretches[mixed[i]/alike] }), width(func(i int) float64 { return stretches[i/alike] })
+	if together < 1.5*alone {
+		t.Errorf("bands of %v and, for the same seconds in stretches of %d, of %v", alone, alike, together)
 	}
 }
 
