@@ -141,7 +141,7 @@ var (
 
 // elsewhere are variables and flags that pages name and sluice has not: those of tests, of the clients in
 // docs/integration, and of kong.
-var elsewhere = []string{"SLUICE_BENCH_CELLS", "SLUICE_REDIS_SERVER", "SLUICE_SKIPPED", "SLUICE_URL", "SLUICE_TOKEN", "help", "version"}
+var elsewhere = []string{"SLUICE_BENCH_CELLS", "SLUICE_KAFKA_VERSION", "SLUICE_REDIS_SERVER", "SLUICE_SKIPPED", "SLUICE_URL", "SLUICE_TOKEN", "help", "version"}
 
 // TestPagesNameSettingsThatAre looks for settings that do not exist.
 func TestPagesNameSettingsThatAre(t *testing.T) {

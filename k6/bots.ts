@@ -10,6 +10,7 @@
 // -e BOTS      users that are bots (20)                 -e LIMIT     units per user (2)
 // -e UNITS     units that there are (1000000)           -e DURATION  how long (20s)
 // -e P95_MS    bound of the 95th percentile of the shoppers' accepted requests (500)
+// -e TOKENS    has BOTS + RATE * DURATION tokens: each shopper is somebody else
 // k6/README.md has the settings that all scenarios share.
 
 import exec from "k6/execution";
@@ -20,22 +21,25 @@ import { done, insist } from "./lib/outcome.ts";
 import { seconds, whole } from "./lib/settings.ts";
 import { load, type Stock } from "./lib/stock.ts";
 import { report, type Data } from "./lib/summary.ts";
-import { shopper } from "./lib/tokens.ts";
+import { differ, shopper } from "./lib/tokens.ts";
 import * as truth from "./lib/truth.ts";
 
 const bots = whole("BOTS", 20, 1, 100_000);
 const limit = whole("LIMIT", 2, 1, 1_000_000);
 const botRate = whole("BOT_RATE", 400, 1, 1_000_000);
+const rate = whole("RATE", 100, 1, 1_000_000);
 const duration = "20s";
-if (botRate * seconds("DURATION", duration) <= bots * limit) {
+const length = seconds("DURATION", duration);
+if (botRate * length <= bots * limit) {
   throw new Error(`-e BOT_RATE=${botRate}: too few requests for ${bots} bots to reach their limit of ${limit} units: raise it, or DURATION`);
 }
+differ(bots + rate * length); // a shopper with the token of another would be limited by what that one has
 
 const botUnits = new Counter("bot_units");
 const shopperUnits = new Counter("shopper_units");
 
 export const options = optionsOf({
-  shoppers: steady(whole("RATE", 100, 1, 1_000_000), duration, "buy"),
+  shoppers: steady(rate, duration, "buy"),
   bots: steady(botRate, duration, "bot"),
 }, {
   ...answered,

@@ -207,7 +207,7 @@ func TestTokensOfAFile(t *testing.T) {
 }
 
 // TestTokensOutliveTheRun: k6 makes no token of a file anew, so those that end too early are refused before anything is sent. It
-// counts how long shoppers come, in all stages.
+// counts how long shoppers come, in all stages. So are too few for users who must differ.
 func TestTokensOutliveTheRun(t *testing.T) {
 	t.Parallel()
 	ending := func(in time.Duration) string {
@@ -230,6 +230,7 @@ func TestTokensOutliveTheRun(t *testing.T) {
 		{"checkout", "1h", day, day, hour, "ADMIN_TOKEN: good for"},
 		{"flash_sale", "46m", hour, day, day, "TOKENS: good for"},
 		{"bots", "1h", hour, day, day, "make tokens that last longer by sluice token --ttl"},
+		{"bots", "1m", hour, day, day, "TOKENS: 1 of them, and the run has 63 users who must differ"},
 		{"retry_storm", "59m", hour, hour, hour, "TOKENS: good for"},
 		{"soak", "30m", hour, "opaque", day, "status 0"}, // all is well, but no edge is there
 	} {

@@ -74,7 +74,7 @@ func main() {
 	}
 	interrupted := ctx.Err() != nil
 	stop()
-	if err = errors.Join(err, writePage(dir, to)); err != nil {
+	if err = errors.Join(err, finish(os.Stdout, dir, to, *quick && *only != "")); err != nil {
 		fmt.Fprintln(os.Stderr, "performance:", err)
 	}
 	switch {
@@ -83,6 +83,15 @@ func main() {
 	case err != nil:
 		os.Exit(1)
 	}
+}
+
+// finish writes the page. Who tries some measurements may lack the reports of others, and needs no page.
+func finish(out io.Writer, dir, to string, some bool) error {
+	err := writePage(dir, to)
+	if some && err != nil {
+		_, err = fmt.Fprintf(out, "no page: %v\n", err)
+	}
+	return err
 }
 
 // measureAll measures one after the other, and keeps each report at once. One that fails keeps the report it had, and the others go on.

@@ -75,6 +75,29 @@ func TestPageFailsWithoutAFigure(t *testing.T) {
 	}
 }
 
+// Who tries some measurements gets no page if others have no report, and no failure either.
+func TestSomeMeasurementsNeedNoPage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	to := filepath.Join(dir, "page.md")
+	var out bytes.Buffer
+	if err := finish(&out, dir, to, true); err != nil || !strings.Contains(out.String(), "has no report") {
+		t.Errorf("%v, %q", err, out.String())
+	}
+	if err := finish(&out, dir, to, false); err == nil {
+		t.Error("a page without reports is one")
+	}
+	if _, err := os.Stat(to); err == nil {
+		t.Error("there is a page")
+	}
+	if err := finish(&out, filepath.Join(top, reportsDir), to, true); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(to); err != nil {
+		t.Errorf("with all reports there is no page: %v", err)
+	}
+}
+
 func TestReadBenchmarks(t *testing.T) {
 	t.Parallel()
 	procs := ""

@@ -4,12 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -29,80 +26,6 @@ func (r *Report) Write(w io.Writer) error {
 
 // WriteFile puts the whole file in place, or nothing.
 func (r *Report) WriteFile(path string) error { return WriteWhole(path, r.Write) }
-
-// WriteWhole puts the whole of a file in place, or nothing. It writes into what is no file, such as a pipe or /dev/null.
-func WriteWhole(path string, write func(io.Writer) error) error {
-	place, special, err := placeOf(path)
-	if err != nil {
-		return err
-	}
-	if special {
-		return writeInto(place, write)
-	}
-	fresh, err := os.CreateTemp(filepath.Dir(place), filepath.Base(place)+".*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	err = errors.Join(write(fresh), fresh.Chmod(0o644), fresh.Close())
-	if err == nil {
-		err = os.Rename(fresh.Name(), place)
-	}
-	if err != nil {
-		_ = os.Remove(fresh.Name()) // whatever was written of it
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
-}
-
-func writeInto(place string, write func(io.Writer) error) error {
-	to, err := os.OpenFile(place, os.O_WRONLY, 0)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", place, err)
-	}
-	if err := errors.Join(write(to), to.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", place, err)
-	}
-	return nil
-}
-
-// CanWrite reports why WriteWhole could not write, and leaves nothing behind.
-func CanWrite(path string) error {
-	place, special, err := placeOf(path)
-	switch {
-	case err != nil:
-		return err
-	case special: // to open a pipe would wait for its reader
-		if err := syscall.Access(place, accessWrite); err != nil {
-			return &fs.PathError{Op: "write", Path: path, Err: err}
-		}
-		return nil
-	}
-	fresh, err := os.CreateTemp(filepath.Dir(place), filepath.Base(place)+".*")
-	if err != nil {
-		return err
-	}
-	return errors.Join(fresh.Close(), os.Remove(fresh.Name()))
-}
-
-const accessWrite = 2 // W_OK
-
-// placeOf returns the file that a path leads to, and whether it is special: neither a file nor yet to be made.
-func placeOf(path string) (place string, special bool, err error) {
-	place = path
-	if at, err := filepath.EvalSymlinks(path); err == nil {
-		place = at
-	}
-	info, err := os.Stat(place)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return place, false, nil
-	case err != nil:
-		return "", false, err
-	case info.IsDir():
-		return "", false, &fs.PathError{Op: "write", Path: path, Err: syscall.EISDIR}
-	}
-	return place, !info.Mode().IsRegular(), nil
-}
 
 // ReadFile reads a report, and refuses one that does not fit together.
 func ReadFile(path string) (*Report, error) {

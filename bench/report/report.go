@@ -229,7 +229,7 @@ const (
 	NotJudged  Verdict = "not_judged" // the run was told not to look
 )
 
-// Truth is the judgement of stock after the run.
+// Truth is the judgement of stock after the run. Its sums leave out the units of the warm-up.
 type Truth struct {
 	Verdict Verdict  `json:"verdict"`
 	Reasons []string `json:"reasons,omitempty"` // what is wrong, or could not be read

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -277,6 +278,51 @@ func TestWhatIsNoFileIsWrittenInto(t *testing.T) {
 		}
 	}
 	if left, err := os.ReadDir(dir); len(left) != 4 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// What is open already is written to from where it stands. So a file that stands behind /dev/stdout stays the one that it is, and has
+// what others write to it too.
+func TestWhatIsOpenIsWrittenTo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, err := os.Create(filepath.Join(dir, "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(fmt.Sprintf("/dev/fd/%d", file.Fd()), link); err != nil {
+		t.Fatal(err)
+	}
+	write := func(to io.Writer) error { _, err := io.WriteString(to, "report,"); return err }
+	for _, path := range []string{fmt.Sprintf("/dev/fd/%d", file.Fd()), fmt.Sprintf("/proc/self/fd/%d", file.Fd()), link} {
+		if _, err := file.WriteString("before,"); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(CanWrite(path), WriteWhole(path, write)); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := file.WriteString("after"); err != nil {
+		t.Errorf("the descriptor is not what it was: %v", err)
+	}
+	if text, err := os.ReadFile(file.Name()); string(text) != strings.Repeat("before,report,", 3)+"after" || err != nil {
+		t.Errorf("the file has %q, %v", text, err)
+	}
+
+	reads, err := os.Open(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reads.Close()
+	for _, path := range []string{fmt.Sprintf("/dev/fd/%d", reads.Fd()), "/dev/fd/99999"} {
+		if CanWrite(path) == nil || WriteWhole(path, write) == nil {
+			t.Errorf("%s can be written", path)
+		}
+	}
+	if left, err := os.ReadDir(dir); len(left) != 2 || err != nil {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

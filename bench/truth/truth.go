@@ -24,6 +24,7 @@ type Judge struct {
 	Redis   *redisstock.Store
 	Sweeper *reconcile.Sweeper // its books are read too
 	Cells   []stock.Cell       // by the SKUs of the crowd
+	Apart   int                // how many of the last cells are judged, but in no sum: as that of the warm-up, which counts nowhere
 	CatchUp time.Duration      // how long MySQL may take to have everything
 
 	// Of the beginning. Times only bound a sweep: clocks may step, and positions tell which events a run has made.
@@ -61,10 +62,8 @@ func (j *Judge) Begin(ctx context.Context) error {
 // has everything. What it cannot read makes the verdict unverified, and never right.
 func (j *Judge) End(ctx context.Context, units []load.Units) report.Truth {
 	t := report.Truth{Verdict: report.Unverified}
-	for _, u := range units {
-		t.AcceptedUnits += u.Accepted
-		t.UnknownUnits += u.Unknown
-	}
+	counted := len(j.Cells) - j.Apart
+	t.AcceptedUnits, t.UnknownUnits = Told(units[:counted])
 	begun := time.Now()
 	stores, err := j.settled(ctx)
 	t.WaitedMS = float64(time.Since(begun).Milliseconds())
@@ -75,7 +74,7 @@ func (j *Judge) End(ctx context.Context, units []load.Units) report.Truth {
 		t.Reasons = []string{err.Error()}
 		return t
 	}
-	t.RedisUnits, t.MySQLUnits = sum(stores.redis), sum(stores.mysql)
+	t.RedisUnits, t.MySQLUnits = sum(stores.redis, counted), sum(stores.mysql, counted)
 	wrong := stores.compare(j.Cells, units)
 	swept, unread := j.sweep(ctx)
 	wrong = append(wrong, swept...)
@@ -147,12 +146,22 @@ func (s *stores) compare(cells []stock.Cell, units []load.Units) (wrong []string
 	return wrong
 }
 
-func sum(units []int64) *int64 {
+// Told sums up what shoppers know.
+func Told(units []load.Units) (accepted, unknown int64) {
+	for _, u := range units {
+		accepted += u.Accepted
+		unknown += u.Unknown
+	}
+	return accepted, unknown
+}
+
+// sum adds up the first of the units, if they are known.
+func sum(units []int64, counted int) *int64 {
 	if units == nil {
 		return nil
 	}
 	var all int64
-	for _, n := range units {
+	for _, n := range units[:counted] {
 		all += n
 	}
 	return &all

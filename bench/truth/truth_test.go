@@ -76,6 +76,13 @@ func TestStockIsJudgedByWhatShoppersWereTold(t *testing.T) {
 	if right.RedisUnits == nil || right.MySQLUnits == nil || *right.RedisUnits != 3 || *right.MySQLUnits != 3 || right.AcceptedUnits != 3 {
 		t.Errorf("%+v, want 3 units everywhere", right)
 	}
+	j.Apart = 1
+	apart := want(j, report.Right, "", load.Units{Accepted: 2}, load.Units{Accepted: 1})
+	if *apart.RedisUnits != 2 || *apart.MySQLUnits != 2 || apart.AcceptedUnits != 2 {
+		t.Errorf("%+v, want the 2 units of the first SKU everywhere", apart)
+	}
+	want(j, report.Wrong, "SKU 2: 1 units were given away, where shoppers were told of 0", load.Units{Accepted: 2}, load.Units{})
+	j.Apart = 0
 	want(j, report.Right, "", load.Units{Unknown: 5}, load.Units{Accepted: 1, Unknown: 1})
 	want(j, report.Wrong, "SKU 1: 2 units were given away, where shoppers were told of 3", load.Units{Accepted: 3}, load.Units{Accepted: 1})
 	want(j, report.Wrong, "SKU 2: 1 units were given away, where shoppers were told of 0", load.Units{Accepted: 2}, load.Units{})

@@ -73,7 +73,7 @@ func (b *Bench) prepare(ctx context.Context, c *Console) (p *benchRun, err error
 	}
 	if err == nil && p.opened != nil && !b.NoTruth {
 		p.judge = &truth.Judge{
-			Redis: p.opened.Stock, Sweeper: p.opened.sweeper(b.stores().Kafka), Cells: p.cells(), CatchUp: b.CatchUp,
+			Redis: p.opened.Stock, Sweeper: p.opened.sweeper(b.stores().Kafka), Cells: p.cells(), Apart: len(p.cells()) - b.SKUs, CatchUp: b.CatchUp,
 		}
 		err = p.judge.Begin(ctx)
 	}
@@ -295,10 +295,7 @@ func (p *benchRun) truth(ctx context.Context, c *Console, units []load.Units) re
 		if !p.NoTruth {
 			t.Verdict, t.Reasons = report.Unverified, []string{"the stores' addresses are not given"}
 		}
-		for _, u := range units {
-			t.AcceptedUnits += u.Accepted
-			t.UnknownUnits += u.Unknown
-		}
+		t.AcceptedUnits, t.UnknownUnits = truth.Told(units[:p.SKUs])
 		return t
 	}
 	within, ended := p.CatchUp+benchSweepTime, ctx.Err() != nil

@@ -40,6 +40,7 @@ const (
 	AnswerInterrupted        uint16 = 1317 // ER_QUERY_INTERRUPTED
 	AnswerWrongFieldValue    uint16 = 1366 // ER_TRUNCATED_WRONG_VALUE_FOR_FIELD
 	AnswerTooLong            uint16 = 1406 // ER_DATA_TOO_LONG
+	AnswerPrepared           uint16 = 1461 // ER_MAX_PREPARED_STMT_COUNT_REACHED
 	AnswerResultRange        uint16 = 1690 // ER_DATA_OUT_OF_RANGE
 	AnswerNoPassword         uint16 = 1698 // ER_ACCESS_DENIED_NO_PASSWORD_ERROR
 	AnswerReadOnlySession    uint16 = 1792 // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION

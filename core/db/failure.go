@@ -14,7 +14,7 @@ type Failure string
 const (
 	FailureDeadlock    Failure = "deadlock" // another transaction was first, and this one is rolled back
 	FailureLockTimeout Failure = "lock_timeout"
-	FailureBusy        Failure = "busy"        // too many connections
+	FailureBusy        Failure = "busy"        // too many connections, or prepared statements
 	FailureInterrupted Failure = "interrupted" // killed, out of time, or the server is shutting down
 	FailureReadOnly    Failure = "read_only"   // a replica, or a primary that was demoted
 	FailureFull        Failure = "full"        // no space left
@@ -44,7 +44,7 @@ func FailureOf(err error) Failure {
 		return FailureDeadlock
 	case AnswerLockTimeout:
 		return FailureLockTimeout
-	case AnswerTooManyConnections, AnswerUserConnections, AnswerUserLimit:
+	case AnswerTooManyConnections, AnswerUserConnections, AnswerUserLimit, AnswerPrepared:
 		return FailureBusy
 	case AnswerShutdown, AnswerInterrupted, AnswerKilled, AnswerStatementTimeout, AnswerQueryTimeout:
 		return FailureInterrupted

@@ -29,6 +29,7 @@ func TestFailureOf(t *testing.T) {
 		{answer(1020), db.FailureDeadlock},
 		{answer(1205), db.FailureLockTimeout},
 		{answer(1040), db.FailureBusy},
+		{answer(1461), db.FailureBusy},
 		{answer(1053), db.FailureInterrupted}, // shutting down
 		{answer(1927), db.FailureInterrupted}, // killed, MariaDB
 		{answer(1969), db.FailureInterrupted}, // max_statement_time, MariaDB

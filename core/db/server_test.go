@@ -97,7 +97,8 @@ func TestSession(t *testing.T) {
 			"collation_connection": "utf8mb4_general_ci", "default_storage_engine": "InnoDB", "check_constraint_checks": "ON",
 			"foreign_key_checks": "ON", "unique_checks": "ON", "sql_auto_is_null": "OFF", "sql_safe_updates": "OFF",
 			"sql_select_limit": "18446744073709551615", "sql_big_selects": "ON", "innodb_lock_wait_timeout": "4",
-			"lock_wait_timeout": "4", "max_statement_time": "0.000000", "net_write_timeout": "60", "wait_timeout": "600",
+			"lock_wait_timeout": "4", "max_statement_time": "0.000000", "net_read_timeout": "30", "net_write_timeout": "60", "wait_timeout": "600",
+			"idle_transaction_timeout": "0", "idle_readonly_transaction_timeout": "0", "idle_write_transaction_timeout": "0",
 		} {
 			if got := variable(t, db, "SESSION", name); got != want {
 				t.Errorf("%s is %s, want %s", name, got, want)

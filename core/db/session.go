@@ -39,10 +39,13 @@ const (
 		", SESSION default_storage_engine = 'InnoDB'" + // for the table that goose makes without naming an engine
 		", SESSION innodb_lock_wait_timeout = %[1]d" +
 		", SESSION lock_wait_timeout = %[1]d" +
+		", SESSION net_read_timeout = 30" + // a large statement may come slowly
 		", SESSION net_write_timeout = 60" + // sluice reads evidence only as fast as it compares it
 		", SESSION wait_timeout = %[2]d" +
 		"/*!80000 , SESSION max_execution_time = 0 */" + // contexts bound statements
-		"/*M! , SESSION max_statement_time = 0, SESSION check_constraint_checks = 1 */"
+		"/*M! , SESSION max_statement_time = 0, SESSION check_constraint_checks = 1" +
+		", SESSION idle_transaction_timeout = 0" + // a comparison may think between two pages; wait_timeout holds
+		", SESSION idle_readonly_transaction_timeout = 0, SESSION idle_write_transaction_timeout = 0 */"
 )
 
 // connector gives each new connection the settings that sluice relies on, whatever the settings of the server are. A

@@ -35,12 +35,12 @@ func command(ctx context.Context, dir, path string, args ...string) *exec.Cmd {
 func environment() []string { return append(os.Environ(), "LC_ALL=C.UTF-8") }
 
 // Unset returns the environment of this process without the settings of some other sluice: no program that starts one of its
-// own may be changed by them. What says which programs of this machine to run stays: RedisServerEnv, and
-// SLUICE_TEST_PROGRAM, by which tests run their own binary as sluice.
+// own may be changed by them. What says which programs of this machine to run stays: RedisServerEnv, KafkaVersionEnv,
+// and SLUICE_TEST_PROGRAM, by which tests run their own binary as sluice.
 func Unset() []string {
 	return slices.DeleteFunc(os.Environ(), func(line string) bool {
 		name, _, _ := strings.Cut(line, "=")
-		return strings.HasPrefix(name, "SLUICE_") && name != RedisServerEnv && name != "SLUICE_TEST_PROGRAM"
+		return strings.HasPrefix(name, "SLUICE_") && name != RedisServerEnv && name != KafkaVersionEnv && name != "SLUICE_TEST_PROGRAM"
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -176,5 +177,14 @@ func TestKafkaKeepsItsDataAndMakesNoTopicsByItself(t *testing.T) {
 	}
 	if got := firstMessage(t, k.Addrs[0]); got != "value" {
 		t.Errorf("got %q after a new start, want %q", got, "value")
+	}
+}
+
+// Only known versions become part of a path and of a file for Maven.
+func TestNamedKafkaIsUnknown(t *testing.T) {
+	t.Setenv(local.KafkaVersionEnv, "../4.1.0")
+	var missing *local.MissingError
+	if _, err := local.StartKafka(t.Context(), t.TempDir()); !errors.As(err, &missing) && (err == nil || !strings.Contains(err.Error(), local.KafkaVersionEnv)) {
+		t.Errorf("%v, want one that names %s", err, local.KafkaVersionEnv)
 	}
 }

@@ -15,7 +15,8 @@ async function post(path, key, body) {
       const answer = await fetch(SLUICE_URL + path, { ...request, signal: AbortSignal.timeout(5000) });
       wait += 1000 * Math.min(Number(answer.headers.get("Retry-After")) || 0, 10);
       const said = await answer.json();
-      if (answer.ok || [404, 409, 410, 422].includes(answer.status) || said.retryable === false) return said;
+      const final = [404, 409, 410, 422].includes(answer.status) || said.retryable === false;
+      if (answer.ok ? said.state : said.code && final) return said; // else no edge said it, or it may help to repeat
     } catch {
       // cut off, too late or garbled: nobody knows what was done
     }

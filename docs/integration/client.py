@@ -1,11 +1,12 @@
 """Buys with sluice: client.py ORDER USER SKU QUANTITY."""
-import http.client, json, os, random, sys, time, urllib.error, urllib.request
+import http.client, json, os, random, sys, time, urllib.request
 
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_):
-        return None  # it would carry the token elsewhere
+class AsItIs(urllib.request.HTTPErrorProcessor):
+    def http_response(self, request, response):
+        return response  # whatever its status, and no redirect is followed: it would carry the token elsewhere
+    https_response = http_response
 
-opener = urllib.request.build_opener(NoRedirect)
+opener = urllib.request.build_opener(AsItIs)
 
 def post(path, key, body=None):
     """Sends a write, with one key, until its outcome is known."""
@@ -16,17 +17,14 @@ def post(path, key, body=None):
         try:
             request = urllib.request.Request(os.environ["SLUICE_URL"] + path, data, headers, method="POST")
             with opener.open(request, timeout=5) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as refusal:
-            try:
-                problem = json.load(refusal)
-                if refusal.code in (404, 409, 410, 422) or not problem["retryable"]:
-                    return problem
-            except (OSError, http.client.HTTPException, ValueError, KeyError):
-                pass  # no edge said this
-            wait += min(int(refusal.headers.get("Retry-After") or 0), 10)
-        except (OSError, http.client.HTTPException, ValueError):
-            pass  # cut off, too late or garbled: nobody knows what was done
+                after, said = answer.headers.get("Retry-After", ""), json.load(answer)
+            if answer.status in (200, 201) and said["state"]:
+                return said
+            if said["code"] and (answer.status in (404, 409, 410, 422) or not said["retryable"]):
+                return said
+            wait += min(int(after), 10) if after.isdecimal() else 0
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+            pass  # cut off, too late, garbled, or not from an edge: nobody knows what was done
         time.sleep(wait)
     return {"code": "outcome_unknown"}
 

@@ -84,7 +84,7 @@ function read(response: RefinedResponse<"text">, start: number): Answer {
     status: response.status,
     code: body?.code ?? "",
     replayed: response.headers["Idempotent-Replayed"] === "true",
-    retryAfter: Number(response.headers["Retry-After"] ?? 0),
+    retryAfter: Number(response.headers["Retry-After"]) || 0, // a proxy may say a date
     ms: response.status === 0 ? Date.now() - start : response.timings.duration, // a request without an answer has no timings
     sent: !(response.status === 0 && unsent(response.error_code)),
     body,

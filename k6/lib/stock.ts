@@ -2,7 +2,7 @@
 
 import { sleep } from "k6";
 import { administer, ask, type Answer } from "./edge.ts";
-import { admin, mustLast } from "./tokens.ts";
+import { admin, mustDo } from "./tokens.ts";
 
 /** What setup has made. k6 hands it to every shopper and to teardown. */
 export interface Stock {
@@ -19,7 +19,7 @@ const salePath = "/admin/v1/sales/{sale_id}";
 
 /** Makes SKUs with so many units each. A limit of 0 is none. It is the first that setup does, so it looks at the tokens too. */
 export function load(skus: number, units: number, limit: number, holdMS: number): Stock {
-  mustLast();
+  mustDo();
   const first = Date.now() * 1000;
   const stock: Stock = { run: `k6-${first.toString(36)}`, skus: [], units, holdMS };
   for (let i = 0; i < skus; i++) {

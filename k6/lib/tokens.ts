@@ -66,11 +66,18 @@ export function lastFor(seconds: number): void {
   runSeconds = seconds;
 }
 
+let runUsers = 1;
+
+/** Says how many users have to differ. */
+export function differ(users: number): void {
+  runUsers = users;
+}
+
 /**
- * Refuses tokens that end before the run does, by their own word: k6 makes none anew. To be called by setup, because k6 reads
- * the script again for users that it adds in the middle of a run.
+ * Refuses tokens that end before the run does, by their own word, or that are too few: k6 makes none anew. To be called by
+ * setup, because k6 reads the script again for users that it adds in the middle of a run.
  */
-export function mustLast(): void {
+export function mustDo(): void {
   if (key !== undefined) {
     return;
   }
@@ -81,6 +88,9 @@ export function mustLast(): void {
     if (left < needed) {
       throw new Error(`${name}: good for ${Math.floor(left)} s, and the run takes up to ${needed} s: make tokens that last longer by sluice token --ttl`);
     }
+  }
+  if (shoppers.length < runUsers) {
+    throw new Error(`TOKENS: ${shoppers.length} of them, and the run has ${runUsers} users who must differ: make more by sluice token --users`);
   }
 }
 

@@ -217,8 +217,12 @@ var contrary = []string{
 	"innodb_lock_wait_timeout = 1000000",
 	"lock_wait_timeout = 1000000",
 	"max_statement_time = 1",
+	"net_read_timeout = 1",
 	"net_write_timeout = 1",
 	"wait_timeout = 2",
+	"idle_transaction_timeout = 1",
+	"idle_readonly_transaction_timeout = 1",
+	"idle_write_transaction_timeout = 1",
 }
 
 func startContraryMariaDB(ctx context.Context, dir string) (*local.MariaDB, error) {

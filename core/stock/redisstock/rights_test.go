@@ -131,6 +131,25 @@ func TestRightsAreAskedFor(t *testing.T) {
 	}
 }
 
+// TestRenamedCommandsAreFound takes commands from the server itself. Here too nothing is opened and nobody starts.
+func TestRenamedCommandsAreFound(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"HSET", "XADD", "TIME", "EVAL"} {
+		client := connect(t, servicetest.RedisWith(t, local.RedisOptions{Extra: []string{"rename-command " + command + ` ""`}}).Addr)
+		_, err := redisstock.Open(t.Context(), client, openConfig())
+		if !errors.Is(err, redisstock.ErrVetting) || !errors.Is(err, redisstock.ErrDenied) || !strings.Contains(err.Error(), command) {
+			t.Errorf("opened without %s: %v", command, err)
+		}
+		s, err := redisstock.New(client, redisstock.Config{Partitions: stock.PartitionsDefault})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CheckDeployment(t.Context(), "test"); !errors.Is(err, redisstock.ErrDenied) || !strings.Contains(err.Error(), command) {
+			t.Errorf("started without %s: %v", command, err)
+		}
+	}
+}
+
 // commandsOf are the commands that the scripts call.
 func commandsOf(t *testing.T) []string {
 	t.Helper()

@@ -177,7 +177,8 @@ func faultsOf(settings map[string]string, about About) (faults []telemetry.Fault
 	return faults
 }
 
-// ErrDenied means that the user of Redis may not run all commands of the scripts.
+// ErrDenied means that the user of Redis may not run all commands of the scripts, or that the server has not all of them by
+// their names (rename-command).
 var ErrDenied = errors.New("the user of redis has too few rights")
 
 // scriptCommands has the commands that the scripts use, each with its arguments after the key, and TIME.
@@ -196,12 +197,14 @@ func checkRights(ctx context.Context, client rueidis.CoreClient, u upkeep, parti
 		Arg(scriptCommands...).Build()).AsStrSlice()
 	refusal, refused := rueidis.IsRedisErr(err)
 	switch {
+	case refused && strings.HasPrefix(refusal.Error(), "unknown command"):
+		return fmt.Errorf("%w: the server does not know EVAL: take rename-command out of its settings", ErrDenied)
 	case refused && strings.HasPrefix(refusal.Error(), "NOPERM"):
 		return fmt.Errorf("%w: %w: docs/security.md has the whole list", ErrDenied, err)
 	case err != nil:
 		return fmt.Errorf("ask for the rights of the user: %w", err)
 	case len(denied) > 0:
-		return fmt.Errorf("%w: it must not run %s on keys {p*: docs/security.md has the whole list", ErrDenied, strings.Join(denied, ", "))
+		return fmt.Errorf("%w: it must not run %s on keys {p*, or the server has renamed that: docs/security.md has the whole list", ErrDenied, strings.Join(denied, ", "))
 	}
 	return nil
 }
