@@ -48,6 +48,7 @@ var tables = map[string]access{
 	"archived_buyers":    {reads: []string{"core/ledger"}, writes: []string{"core/archive"}},
 	"archive_files":      {reads: []string{"core/archive.selectNextFile", "core/ledger"}, writes: []string{"core/archive"}},
 	"archive_runs":       {reads: []string{"core/archive"}, writes: []string{"core/archive"}},
+	"lost_cells":         {reads: []string{"core/ledger"}, writes: []string{"core/ledger"}},
 }
 
 // TestTablesHaveOneReader looks for SQL in the strings of all sources but tests, and compares who has it with who may.

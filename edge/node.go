@@ -183,6 +183,7 @@ func (n *Node) startBackground(context.Context) error {
 	}
 	background.Run("marks", n.marks.run)
 	background.Run("known SKUs", n.known.Run)
+	background.Go("lost cells", open.After(n.newLostWatch().run))
 	background.Go("registered users", open.After(n.runScreenOfUsers))
 	background.Go("registrations", open.After(n.keepUsers))
 	background.Run("scripts of replicas", n.disarmReplicas)

@@ -44,6 +44,7 @@ var grants = []schema.Grant{
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "checkpoints"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "archived_buyers"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: "archive_runs"},
+	{Role: schema.RolePersister, Privileges: "SELECT", Table: "lost_cells"},
 	{Role: schema.RolePersister, Privileges: "SELECT", Table: versionTable},
 
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "ledger"},
@@ -52,6 +53,7 @@ var grants = []schema.Grant{
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "product_inventories"},
 	{Role: schema.RoleEdge, Privileges: "SELECT", Table: "reservations"},
 	{Role: schema.RoleEdge, Privileges: decide, Table: "dead_letters"},
+	{Role: schema.RoleEdge, Privileges: "SELECT, INSERT, UPDATE", Table: "lost_cells"},
 	{Role: schema.RoleEdge, Privileges: "SELECT, INSERT, UPDATE", Table: "redis_vettings"},
 	{Role: schema.RoleEdge, Privileges: "SELECT, UPDATE (deployment, partitions)", Table: "ledger_identity"},
 	{Role: schema.RoleEdge, Privileges: "SELECT, INSERT, UPDATE", Table: "sales"},
@@ -80,6 +82,7 @@ var grants = []schema.Grant{
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "checkpoints"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "archived_buyers"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "archive_files"},
+	{Role: schema.RoleOperator, Privileges: "SELECT", Table: "lost_cells"},
 	{Role: schema.RoleOperator, Privileges: "SELECT", Table: versionTable},
 
 	// It writes no mark, but MySQL demands UPDATE for a lock on its row.

@@ -1,6 +1,7 @@
 // Package ledger is the one reader of MySQL's tables of stock: the ledger and the tables computed from it, the applied
 // marks, the sales and the dead letters. It lists them for people, page by page. It reads the positions that Redis is
-// compared with. It also writes people's decisions about dead letters. Redis, not MySQL, decides about stock. So a list
+// compared with. It also writes people's decisions about dead letters, and
+// which cells edges have found lost. Redis, not MySQL, decides about stock. So a list
 // of stock or of reservations says up to which time it has all events of Redis.
 //
 // Two other packages read some of these tables themselves. The persister reads rows in the transaction in which it

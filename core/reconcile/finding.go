@@ -98,6 +98,7 @@ const (
 	InLetters      Store = "dead_letters"
 
 	InRegistrations Store = "registrations" // registered users, in MySQL and Redis
+	InEdges         Store = "edges"         // what edges have seen, and have told MySQL
 )
 
 // Proof is one row of a store that proves a finding.

@@ -122,6 +122,10 @@ func (j *judge) lost() Judgement {
 	case j.Projection != nil:
 		p := j.Projection
 		j.add(LostTail, p.Total, direction(stock.Balances{}, p.Balances), j.UpdatedMS, Proof{Store: InRedis, Says: gone}, j.inStock("as it was"))
+	case j.onlySeen():
+		l := j.Lost
+		j.add(LostTail, l.Total, direction(stock.Balances{}, l.Balances), l.TimeMS, Proof{Store: InRedis, Says: gone + ", and no store has an event of it"},
+			Proof{Store: InEdges, Says: "as an edge saw it last", Epoch: l.Epoch, Seq: l.Seq, Counters: counted(l.Balances)})
 	}
 	for i := range j.Records {
 		if r := &j.Records[i]; last == nil && j.Projection == nil && r.State == stock.StateHeld {
@@ -137,6 +141,11 @@ func (j *judge) lost() Judgement {
 		return Judgement{Class: Absent}
 	}
 	return Judgement{Class: InSync}
+}
+
+// onlySeen reports whether nobody but an edge knows of the cell any more.
+func (j *judge) onlySeen() bool {
+	return j.Lost != nil && j.Redis == nil && j.Projection == nil && len(j.Events) == 0
 }
 
 func (j *judge) inStock(says string) Proof {

@@ -221,7 +221,7 @@ type closeLook struct {
 func (w *sweep) begin(ctx context.Context, cells []stock.Cell) (*closeLook, error) {
 	r := &closeLook{sweep: w, cells: cells, views: map[stock.Cell]*View{}}
 	for _, c := range cells {
-		r.views[c] = &View{Cell: c}
+		r.views[c] = &View{Cell: c, Lost: r.of(c).lost[c]}
 	}
 	for _, step := range []func(context.Context) error{r.known, r.counters, r.buyers, r.outboxes} {
 		if err := step(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"sluice/core/ledger"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 )
@@ -21,8 +22,9 @@ type partition struct {
 	inRedis, inBoth fold  // the cells that Redis has, and those that both have
 	passed          int64 // number of cells that were found plainly in sync page by page
 	doubts          map[stock.Cell]*doubt
-	tail            map[stock.Cell][]Event // events that Kafka has and MySQL may lack
-	holds           map[stock.Cell]*holds  // the held reservations of cells, until a cell is found plainly in sync
+	tail            map[stock.Cell][]Event          // events that Kafka has and MySQL may lack
+	lost            map[stock.Cell]*ledger.LostCell // cells that Redis alone had, and lost
+	holds           map[stock.Cell]*holds           // the held reservations of cells, until a cell is found plainly in sync
 
 	cells  map[stock.Cell]*seen
 	held   map[stock.ReservationID]struct{} // already counted, because a scan may yield one twice
@@ -83,7 +85,8 @@ const (
 func newPartition(w *sweep, number int) *partition {
 	return &partition{
 		sweep: w, number: number, cells: map[stock.Cell]*seen{}, held: map[stock.ReservationID]struct{}{},
-		counts: map[buyer]int64{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{}, tail: map[stock.Cell][]Event{}, holds: map[stock.Cell]*holds{},
+		counts: map[buyer]int64{}, gave: map[buyer]int64{}, doubts: map[stock.Cell]*doubt{}, tail: map[stock.Cell][]Event{},
+		lost: map[stock.Cell]*ledger.LostCell{}, holds: map[stock.Cell]*holds{},
 	}
 }
 

@@ -214,7 +214,7 @@ func trailOf(v *View, j Judgement) Trail {
 			s.Outbox = true
 		case InKafka:
 			s.Kafka = true
-		case InRedis, InStock, InReservations, InLetters, InRegistrations:
+		case InRedis, InStock, InReservations, InLetters, InRegistrations, InEdges:
 		}
 		if v.Redis != nil && e.Position == v.Redis.Position {
 			s.Note = "Redis' counters are here"

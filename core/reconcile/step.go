@@ -380,6 +380,9 @@ func (j *judge) refuse() {
 		if f.Type == Fork {
 			planned[Fork] = true // one decision for all of them
 			why = j.decision()
+		} else if f.Type == LostTail && j.onlySeen() {
+			why = fmt.Sprintf("only Redis had its events, and nobody can bring them back: see in your shop what was sold of it, %d units at most, "+
+				"and load the SKU again without these: docs/restore.md", j.Lost.Total)
 		}
 		j.steps = append(j.steps, cannot(f, why))
 	}

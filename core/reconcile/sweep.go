@@ -27,6 +27,7 @@ const (
 	tailMax     = 200_000 // events of the tail of Kafka
 	lettersMax  = 10_000  // dead letters about whole messages, or about one cell
 	letteredMax = 100_000 // cells with dead letters
+	lostMax     = 10_000  // cells that Redis alone had
 	closelyMax  = 2000    // cells of a SKU or a sale that are compared from their first event on
 	skuMax      = 100_000 // cells of one SKU
 )
@@ -111,6 +112,9 @@ func (s *Sweeper) Sweep(ctx context.Context, scope Scope) (*Report, error) {
 	err := w.readMessages(ctx)
 	if err == nil {
 		err = w.readLettered(ctx)
+	}
+	if err == nil {
+		w.readLost(ctx)
 	}
 	if err == nil {
 		err = w.choose(ctx)
@@ -273,6 +277,26 @@ func (w *sweep) readLettered(ctx context.Context) error {
 	return err
 }
 
+// readLost reads the cells that edges have seen, and that neither Redis nor the stock table had when the edges told of them.
+func (w *sweep) readLost(ctx context.Context) {
+	read := 0
+	err := w.Books.Moments().LostCells(ctx, lostMax, func(l *ledger.LostCell) {
+		read++
+		if w.scope.has(l.Cell) {
+			found := *l
+			p := w.of(l.Cell)
+			p.lost[l.Cell] = &found
+			p.doubtful(l.Cell)
+		}
+	})
+	if err == nil && read == lostMax {
+		err = fmt.Errorf("more than %d cells that Redis alone had are lost: load the SKUs again, and compare again", lostMax)
+	}
+	if err != nil {
+		w.unreadable(InEdges, -1, err)
+	}
+}
+
 // snapshot reads MySQL as it is at one moment.
 func (w *sweep) snapshot(ctx context.Context, read func(*ledger.Snapshot) error) error {
 	s, err := w.Books.Snapshot(ctx)
@@ -304,6 +328,9 @@ func (w *sweep) choose(ctx context.Context) error {
 	}
 	for _, p := range w.parts {
 		for c := range p.tail {
+			cells[c] = true
+		}
+		for c := range p.lost {
 			cells[c] = true
 		}
 	}

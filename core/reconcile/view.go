@@ -103,6 +103,7 @@ type View struct {
 	Archived   stock.Position        // events up to here have left the ledger for files, except this one and some that are still needed
 	Left       map[int64]int64       // units that users have by reservations that have left
 	Letters    []Letter
+	Lost       *ledger.LostCell // the cell as an edge saw it before Redis lost it; nil: no edge has told of it
 
 	condensed *holds         // the held reservations, condensed; nil: they are not to be compared
 	unsummed  bool           // this look has found that they cannot be compared so

@@ -151,6 +151,20 @@ func (c *Cache) Fence(partition int, cell stock.Cell) stock.Position {
 	return stock.Position{}
 }
 
+// Seen returns the remembered cells of a partition as they were last seen, each with its fence for its position. It may be that
+// Redis has lost them since.
+func (c *Cache) Seen(partition int) (seen []stock.CellState) {
+	p := &c.partitions[partition]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.known.entries {
+		e := &p.known.entries[i]
+		seen = append(seen, e.state)
+		seen[i].Position = e.fence
+	}
+	return seen
+}
+
 // Prepare fills in the fences of requests of one partition.
 func (c *Cache) Prepare(partition int, requests []stock.Request) {
 	p := &c.partitions[partition]

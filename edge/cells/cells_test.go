@@ -408,3 +408,29 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// What was seen of a cell stays, also after Redis has lost it.
+func TestSeenIsWhatACellWasLast(t *testing.T) {
+	t.Parallel()
+	c := newCache(t, &store{}, Config{})
+	state := loaded(sku(1), 1, 7)
+	state.Balances = stock.Balances{Avail: 5, Held: 2, Sold: 3, Total: 10}
+	now := time.Now()
+	observe(c, now, state)
+	observe(c, now.Add(time.Second), stock.CellState{Cell: sku(1)})
+	observe(c, now.Add(time.Second), stock.CellState{Cell: sku(2)}) // nobody knows it
+	if lost, _, ok := c.Peek(sku(1)); !ok || lost.Loaded {
+		t.Errorf("the lost cell is %+v", lost)
+	}
+	state.Loaded = false
+	for p := range partitions {
+		seen := c.Seen(p)
+		if p == sku(1).Partition(partitions) {
+			if diff := cmp.Diff([]stock.CellState{state}, seen); diff != "" {
+				t.Error(diff)
+			}
+		} else if len(seen) > 0 {
+			t.Errorf("partition %d: %+v", p, seen)
+		}
+	}
+}

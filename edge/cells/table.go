@@ -53,6 +53,10 @@ func (t *table) observe(state *stock.CellState, asOf time.Duration) {
 	// If two calls are in flight at once, the one that was made first may be decided last. It then has the higher
 	// position, and is at least as young as the other.
 	if asOf > e.asOf {
+		if !state.Loaded { // Redis has lost it, and nobody else may know what it was
+			e.state.Loaded, e.asOf = false, asOf
+			return
+		}
 		e.state, e.asOf = *state, asOf
 	} else if e.state.Less(state.Position) {
 		e.state = *state

@@ -226,6 +226,14 @@ func (k *Known) Ready() bool {
 	return !k.stale.Load()
 }
 
+// Counted returns the number of cells that Redis had in a partition at the last poll, or -1 if nobody knows.
+func (k *Known) Counted(partition int) int64 {
+	f := &k.filters[partition]
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.counted
+}
+
 // Cells returns the number of cells in the filters.
 func (k *Known) Cells() int64 {
 	var n int64
