@@ -311,8 +311,10 @@ func TestAgainstJudgesByTheRangesOfTheRounds(t *testing.T) {
 	for _, c := range now.Against.Changes {
 		got = append(got, c.Name+" "+c.Figure+" "+c.Says)
 	}
-	want := []string{"empty CPU us within the noise", "faster of empty better", "faster CPU us worse", "same of empty within the noise", "same CPU us within the noise",
-		"near of empty within the noise", "near CPU us within the noise"} // their ranges overlap, without each other's medians
+	want := []string{
+		"empty CPU us within the noise", "faster of empty better", "faster CPU us worse", "same of empty within the noise", "same CPU us within the noise",
+		"near of empty within the noise", "near CPU us within the noise", // their ranges overlap, without each other's medians
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -176,6 +176,26 @@ func TestHeldBasket(t *testing.T) {
 	}
 }
 
+// TestHeldBasketIsAsOldAsItsOldestAnswer has partitions whose clocks differ: no line is told as it was before the basket's time.
+func TestHeldBasketIsAsOldAsItsOldestAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, 1)
+	b := w.basket("a", w.cells...)
+	for _, clocks := range [][3]int64{{0, -5, 7}, {0, 7, -5}, {-5, 0, 7}} { // of the lines, the first at home
+		got, err := Decide(b, func(calls []Call) []Answer {
+			answers := w.ask(calls)
+			for i := range calls {
+				line := slices.IndexFunc(b.Lines, func(l stock.Line) bool { return l.ID == calls[i].Requests[0].ID })
+				answers[i].TimeMS += clocks[line]
+			}
+			return answers
+		}, nil)
+		if err != nil || got.State != stock.BasketHeld || got.TimeMS != w.nowMS-5 {
+			t.Errorf("clocks %v: %d ms from now, %+v, error %v", clocks, got.TimeMS-w.nowMS, got, err)
+		}
+	}
+}
+
 // TestHeldBasketTakesNothingAgain ends and forgets a line of a held basket. A repeated request gets the other lines.
 func TestHeldBasketTakesNothingAgain(t *testing.T) {
 	t.Parallel()

@@ -32,8 +32,7 @@ func TestAnswersAreBoundedOneByOne(t *testing.T) {
 		"arrays":   "*50000\r\n" + strings.Repeat(":1\r\n", 50_000),
 		"messages": ">2\r\n+x\r\n$1000000\r\n" + strings.Repeat("x", 1_000_000) + "\r\n",
 	} {
-		g := newGuarded(nil)
-		size := 0
+		g, size := newGuarded(nil), max(len(answer), elementBytes*50_000)
 		for sent := 0; sent < 2*answerMax; sent += size {
 			if answer[0] != '>' {
 				g.owed.add(debt{kind: answered, count: 1})
@@ -42,7 +41,6 @@ func TestAnswersAreBoundedOneByOne(t *testing.T) {
 				t.Errorf("%s: after %d bytes: %v", name, sent, err)
 				break
 			}
-			size = max(len(answer), elementBytes*50_000)
 		}
 	}
 }

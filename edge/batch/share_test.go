@@ -14,7 +14,7 @@ func (s *share) slots(user int64) (a, b *uint16) {
 
 func (s *share) sum() (n int) {
 	for i := range s.rows {
-		for _, count := range s.rows[i] {
+		for _, count := range s.rows[i][:] {
 			n += int(count)
 		}
 	}

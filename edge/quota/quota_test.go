@@ -160,6 +160,48 @@ func TestEdgesGoOnAloneWithoutRedis(t *testing.T) {
 	}
 }
 
+// TestEdgeThatWasCutOff has one edge away while a user takes all of a bucket at another one. When the bucket is full again, the edge
+// comes back: what it has missed is old, and takes nothing from the user.
+func TestEdgeThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1, 2, shopper)
+	w.meet(t)
+	w.edges[1].cutOff = true
+	w.send(w.edges[0], 7, 40)
+	for range 2500 {
+		w.pass(t)
+	}
+	w.edges[1].cutOff = false
+	for range 700 {
+		w.pass(t)
+	}
+	if passed := w.send(w.edges[1], 7, 40); passed != 40 {
+		t.Errorf("%d requests passed, want those of a full bucket", passed)
+	}
+	if n := w.edges[1].metric(t, "sluice_edge_limit_learned_requests_total"); n != "0" {
+		t.Errorf("the edge has learned of %s requests that are old", n)
+	}
+}
+
+// TestNewEdgesAreGreeted starts edges at any moment: each counts for the others well before they would have greeted by themselves.
+func TestNewEdgesAreGreeted(t *testing.T) {
+	t.Parallel()
+	for ms := range 10 {
+		w := newWorld(1, 1, shopper)
+		w.meet(t)
+		for range 100 * ms {
+			w.pass(t)
+		}
+		started := w.join(shopper)
+		for range 700 {
+			w.pass(t)
+		}
+		if n := started.metric(t, "sluice_edge_limit_edges"); n != "2" {
+			t.Errorf("an edge that started %d ms later counts for %s edges, want 2", 100*ms, n)
+		}
+	}
+}
+
 func TestEdgesComeAndGo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(1, 2, shopper)

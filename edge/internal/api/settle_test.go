@@ -344,11 +344,11 @@ func TestExtendList(t *testing.T) {
 	const form = "2006-01-02T15:04:05.000Z"
 	for i, want := range []string{until.UTC().Format(form), held.Add(time.Second).UTC().Format(form), "limit_reached", until.UTC().Format(form)} {
 		line := got.json["data"].([]any)[i].(map[string]any)
-		said := ""
-		if p, ok := line["problem"].(map[string]any); ok {
-			said = p["code"].(string)
+		said := line["reservation"]
+		if r, ok := said.(map[string]any); ok {
+			said = r["expires_at"]
 		} else {
-			said = line["reservation"].(map[string]any)["expires_at"].(string)
+			said = line["problem"].(map[string]any)["code"]
 		}
 		if said != want || line["reservation_id"] != ids[i] {
 			t.Errorf("line %d is %v, want %s", i, line, want)
