@@ -11,6 +11,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	guarded "sluice/core/kafka"
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 	"sluice/core/stock"
@@ -20,6 +21,7 @@ const (
 	heartbeatInterval = time.Second
 	sessionTimeout    = 10 * time.Second // after which the group replaces a persister that was killed
 	rebalanceTimeout  = 10 * time.Second
+	dialTimeout       = 3 * time.Second
 	joinBackoff       = 300 * time.Millisecond
 	generationEvery   = time.Second // at most: one that ends at once is followed by another
 	watchEvery        = 5 * time.Second
@@ -46,6 +48,7 @@ func (c *consumer) run(ctx context.Context) error {
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                     c.cfg.Kafka.Group,
 		Brokers:                c.cfg.Kafka.Brokers,
+		Dialer:                 &kafka.Dialer{DialFunc: guarded.Dial, Timeout: dialTimeout},
 		Topics:                 []string{c.cfg.Kafka.Topic},
 		GroupBalancers:         []kafka.GroupBalancer{balancer{topic: c.cfg.Kafka.Topic, partitions: c.cfg.Kafka.Partitions}},
 		StartOffset:            kafka.FirstOffset,

@@ -68,7 +68,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	var w *wire
 	bounded, cancel := context.WithTimeout(context.WithValue(ctx, wireKey{}, &w), c.timeout)
 	defer cancel()
-	conn, err := c.connect(bounded)
+	conn, err := c.connect(bounded, &w)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("no answer within %v: %w", c.timeout, bounded.Err())
 	}
@@ -80,8 +80,20 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 
 var errIncomplete = errors.New("the driver lacks what database/sql knows of")
 
-func (c connector) connect(ctx context.Context) (session, error) {
-	conn, err := c.Connector.Connect(ctx)
+// connect leaves the network connection in w before it talks to the server.
+func (c connector) connect(ctx context.Context, w **wire) (s session, err error) {
+	var conn driver.Conn
+	defer func() {
+		said := recover() // see told.survive
+		if said == nil {
+			return
+		}
+		s, err = nil, (*w).stopped(said)
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}()
+	conn, err = c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}

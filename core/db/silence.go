@@ -16,12 +16,17 @@ import (
 	"sluice/core/tally"
 )
 
-// wire is a network connection that remembers whether an answer did not come in time. For every connection that has
-// ended, the driver says only that it is invalid.
+// wire is a network connection to a server that keeps to the protocol. It remembers whether an answer did not come in time, or
+// should not have come. For every connection that has ended, the driver says only that it is invalid.
 type wire struct {
 	net.Conn
+	packets  packets
 	timedOut atomic.Bool
+	fault    atomic.Pointer[faulty]
 }
+
+// faulty says what a server should not have sent.
+type faulty struct{ err error }
 
 // wireKey is the key under which a context tells dial where to leave the wire.
 type wireKey struct{}
@@ -32,20 +37,45 @@ func dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newWire(ctx, conn), nil
+}
+
+// newWire leaves the wire where the context says.
+func newWire(ctx context.Context, conn net.Conn) *wire {
 	w := &wire{Conn: conn}
 	if left, ok := ctx.Value(wireKey{}).(**wire); ok {
 		*left = w
 	}
-	return w, nil
+	return w
 }
 
 // Read implements net.Conn.
 func (w *wire) Read(p []byte) (int, error) {
+	if f := w.fault.Load(); f != nil {
+		return 0, f.err
+	}
 	n, err := w.Conn.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		w.timedOut.Store(true)
 	}
+	if wrong := w.packets.check(p[:n]); wrong != nil {
+		return 0, w.end(wrong)
+	}
 	return n, err
+}
+
+// Write implements net.Conn. The driver writes a packet at once.
+func (w *wire) Write(p []byte) (int, error) {
+	w.packets.sent(p)
+	return w.Conn.Write(p)
+}
+
+// end ends a connection whose server does not keep to the protocol.
+func (w *wire) end(why error) error {
+	err := fmt.Errorf("mysql %s does not keep to its protocol: %w", w.RemoteAddr(), why)
+	w.fault.CompareAndSwap(nil, &faulty{err})
+	_ = w.Close()
+	return err
 }
 
 // SyscallConn implements syscall.Conn. By it the driver sees that a server has closed the connection.
@@ -57,9 +87,18 @@ func (w *wire) SyscallConn() (syscall.RawConn, error) {
 	return conn.SyscallConn()
 }
 
-// told returns an error of the driver, and adds that the server was silent if it was.
+// stopped ends a connection over which the driver has panicked. The error is the one of a connection that is lost.
+func (w *wire) stopped(said any) error {
+	return fmt.Errorf("%w: %w", w.end(fmt.Errorf("the driver stops: %v", said)), mysql.ErrInvalidConn)
+}
+
+// told returns an error of the driver, and adds that the server was silent, or what it should not have sent.
 func (w *wire) told(err error) error {
-	if w != nil && w.timedOut.Load() && errors.Is(err, mysql.ErrInvalidConn) {
+	switch {
+	case w == nil || !errors.Is(err, mysql.ErrInvalidConn):
+	case w.fault.Load() != nil:
+		return fmt.Errorf("%w: %w", w.fault.Load().err, err)
+	case w.timedOut.Load():
 		return fmt.Errorf("no answer in time: %w: %w", os.ErrDeadlineExceeded, err)
 	}
 	return err
@@ -72,28 +111,41 @@ type told struct {
 	wire *wire
 }
 
+// survive is deferred by all that calls the driver. The driver panics over rows that are shorter than their columns say, and
+// database/sql calls it on goroutines of its own too. The outcome of the call is unknown then, and the connection ends.
+func (t told) survive(err *error) {
+	if said := recover(); said != nil {
+		*err = t.wire.stopped(said)
+		_ = t.session.Close() // it is not used again
+	}
+}
+
 // Close implements driver.Conn.
-func (t told) Close() error {
+func (t told) Close() (err error) {
+	defer t.survive(&err)
 	_ = t.session.Close()
 	return nil
 }
 
 // Ping implements driver.Pinger.
-func (t told) Ping(ctx context.Context) error {
+func (t told) Ping(ctx context.Context) (err error) {
+	defer t.survive(&err)
 	tally.Add(ctx, 1)
 	return t.wire.told(t.session.Ping(ctx))
 }
 
 // ExecContext implements driver.ExecerContext.
-func (t told) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	result, err := t.session.ExecContext(ctx, query, args)
+func (t told) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
+	defer t.survive(&err)
+	result, err = t.session.ExecContext(ctx, query, args)
 	count(ctx, err)
 	return result, t.wire.told(err)
 }
 
 // QueryContext implements driver.QueryerContext.
-func (t told) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	rows, err := t.session.QueryContext(ctx, query, args)
+func (t told) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
+	defer t.survive(&err)
+	rows, err = t.session.QueryContext(ctx, query, args)
 	count(ctx, err)
 	return t.rows(rows, err)
 }
@@ -109,27 +161,27 @@ func (t told) rows(rows driver.Rows, err error) (driver.Rows, error) {
 	if err != nil {
 		return nil, t.wire.told(err)
 	}
-	return toldRows{rows, t.wire}, nil
+	return toldRows{rows, t}, nil
 }
 
 // BeginTx implements driver.ConnBeginTx.
-func (t told) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+func (t told) BeginTx(ctx context.Context, opts driver.TxOptions) (tx driver.Tx, err error) {
+	defer t.survive(&err)
 	tally.Add(ctx, 1)
 	if opts.Isolation != driver.IsolationLevel(sql.LevelDefault) {
 		tally.Add(ctx, 1) // the driver sets it by a statement of its own
 	}
-	tx, err := t.session.BeginTx(ctx, opts)
-	if err != nil {
+	if tx, err = t.session.BeginTx(ctx, opts); err != nil {
 		return nil, t.wire.told(err)
 	}
-	return toldTx{tx, ctx, t.wire}, nil
+	return toldTx{tx, ctx, t}, nil
 }
 
 // PrepareContext implements driver.ConnPrepareContext.
-func (t told) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+func (t told) PrepareContext(ctx context.Context, query string) (prepared driver.Stmt, err error) {
+	defer t.survive(&err)
 	tally.Add(ctx, 1)
-	prepared, err := t.session.PrepareContext(ctx, query)
-	if err != nil {
+	if prepared, err = t.session.PrepareContext(ctx, query); err != nil {
 		return nil, t.wire.told(err)
 	}
 	s, ok := prepared.(statement)
@@ -153,40 +205,53 @@ type toldStatement struct {
 }
 
 // ExecContext implements driver.StmtExecContext.
-func (s toldStatement) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+func (s toldStatement) ExecContext(ctx context.Context, args []driver.NamedValue) (result driver.Result, err error) {
+	defer s.conn.survive(&err)
 	tally.Add(ctx, 1)
-	result, err := s.statement.ExecContext(ctx, args)
+	result, err = s.statement.ExecContext(ctx, args)
 	return result, s.conn.wire.told(err)
 }
 
 // QueryContext implements driver.StmtQueryContext.
-func (s toldStatement) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+func (s toldStatement) QueryContext(ctx context.Context, args []driver.NamedValue) (rows driver.Rows, err error) {
+	defer s.conn.survive(&err)
 	tally.Add(ctx, 1)
 	return s.conn.rows(s.statement.QueryContext(ctx, args))
 }
 
 type toldRows struct {
 	driver.Rows
-	wire *wire
+	conn told
 }
 
 // Next implements driver.Rows.
-func (r toldRows) Next(dest []driver.Value) error { return r.wire.told(r.Rows.Next(dest)) }
+func (r toldRows) Next(dest []driver.Value) (err error) {
+	defer r.conn.survive(&err)
+	return r.conn.wire.told(r.Rows.Next(dest))
+}
+
+// Close implements driver.Rows. It reads what nobody has read.
+func (r toldRows) Close() (err error) {
+	defer r.conn.survive(&err)
+	return r.Rows.Close()
+}
 
 type toldTx struct {
 	driver.Tx
 	ctx  context.Context // says only who counts the calls
-	wire *wire
+	conn told
 }
 
 // Commit implements driver.Tx.
-func (t toldTx) Commit() error {
+func (t toldTx) Commit() (err error) {
+	defer t.conn.survive(&err)
 	tally.Add(t.ctx, 1)
-	return t.wire.told(t.Tx.Commit())
+	return t.conn.wire.told(t.Tx.Commit())
 }
 
 // Rollback implements driver.Tx.
-func (t toldTx) Rollback() error {
+func (t toldTx) Rollback() (err error) {
+	defer t.conn.survive(&err)
 	tally.Add(t.ctx, 1)
-	return t.wire.told(t.Tx.Rollback())
+	return t.conn.wire.told(t.Tx.Rollback())
 }

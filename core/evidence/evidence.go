@@ -56,7 +56,7 @@ func New(db *sql.DB, tail KafkaTail) *Evidence {
 func (e *Evidence) Highest(ctx context.Context, yield func(stock.Cell, stock.Position) error) error {
 	topic := outbox.NewTopic(e.tail.Brokers, e.tail.Topic)
 	defer topic.Close()
-	unread, err := topic.Unread(ctx, e.tail.Group)
+	unread, err := topic.Tail(ctx, e.tail.Group)
 	if err != nil {
 		return &config.ServerError{Server: "Kafka", Err: fmt.Errorf("read tail of kafka: %w", err)}
 	}
@@ -83,7 +83,7 @@ func (e *Evidence) Forks(ctx context.Context, yield func(stock.Cell, stock.Posit
 func (e *Evidence) Tail(ctx context.Context, yield func(*event.Batch) error) error {
 	topic := outbox.NewTopic(e.tail.Brokers, e.tail.Topic)
 	defer topic.Close()
-	unread, err := topic.Unread(ctx, e.tail.Group)
+	unread, err := topic.Tail(ctx, e.tail.Group)
 	if err != nil {
 		return &config.ServerError{Server: "Kafka", Err: fmt.Errorf("read tail of kafka: %w", err)}
 	}

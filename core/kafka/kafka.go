@@ -1,4 +1,4 @@
-// Package kafka owns the settings that say through which topic events travel. It connects to nothing.
+// Package kafka owns the settings that say through which topic events travel, and the one way to connect to its brokers.
 package kafka
 
 import "sluice/core/config"

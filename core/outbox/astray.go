@@ -50,7 +50,7 @@ func (a *astray) long(partition int, err error, now time.Time) bool {
 // other brokers does not know of its successor: it waits for copies that follow another broker by now, until its time is up.
 func strays(err error) bool {
 	for _, answer := range []kafka.Error{
-		kafka.NotLeaderForPartition, kafka.UnknownTopicOrPartition, kafka.LeaderNotAvailable, kafka.FencedLeaderEpoch, kafka.ReplicaNotAvailable,
+		kafka.NotLeaderForPartition, kafka.UnknownTopicOrPartition, kafka.LeaderNotAvailable, kafka.FencedLeaderEpoch, kafka.UnknownLeaderEpoch, kafka.ReplicaNotAvailable,
 		kafka.RequestTimedOut,
 	} {
 		if errors.Is(err, answer) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	guarded "sluice/core/kafka"
 	"sluice/core/stock"
 )
 
@@ -32,6 +33,7 @@ var ErrPartitions = errors.New("wrong number of partitions")
 // It does not use the library's Writer and Reader. Each call is one request with one answer. So it sends nothing
 // after its caller has given up, queues nothing without bound, and skips nothing silently.
 type Topic struct {
+	brokers   []string
 	name      string
 	transport *kafka.Transport
 	client    *kafka.Client
@@ -40,9 +42,13 @@ type Topic struct {
 
 // NewTopic does not connect yet. The caller closes the topic.
 func NewTopic(brokers []string, name string) *Topic {
-	transport := &kafka.Transport{MetadataTTL: metadataTTL, MetadataTopics: []string{name}, ClientID: "sluice"}
+	transport := newTransport(name)
 	client := &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: callTimeout, Transport: transport}
-	return &Topic{name: name, transport: transport, client: client}
+	return &Topic{brokers: brokers, name: name, transport: transport, client: client}
+}
+
+func newTransport(topic string) *kafka.Transport {
+	return &kafka.Transport{Dial: guarded.Dial, MetadataTTL: metadataTTL, MetadataTopics: []string{topic}, ClientID: "sluice"}
 }
 
 // Close closes the connections.
@@ -194,106 +200,4 @@ func (t *Topic) Deliver(ctx context.Context, entries []stock.Entry) error {
 		entries = entries[n:]
 	}
 	return err
-}
-
-// Range says which messages of a partition Kafka keeps: from First to before End.
-type Range struct{ First, End int64 }
-
-// Ranges returns the range of messages that Kafka keeps of each partition.
-func (t *Topic) Ranges(ctx context.Context) ([]Range, error) {
-	n, err := t.Partitions(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var asked []kafka.OffsetRequest
-	for p := range n {
-		asked = append(asked, kafka.FirstOffsetOf(p), kafka.LastOffsetOf(p))
-	}
-	answer, err := t.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{t.name: asked}})
-	if err != nil {
-		return nil, fmt.Errorf("list offsets of topic %s: %w", t.name, InWords(err))
-	}
-	ranges := make([]Range, n)
-	for _, p := range answer.Topics[t.name] {
-		t.saw(p.Partition, p.Error)
-		if p.Error != nil {
-			return nil, fmt.Errorf("list offsets of partition %d of topic %s: %w", p.Partition, t.name, InWords(p.Error))
-		}
-		ranges[p.Partition] = Range{First: p.FirstOffset, End: p.LastOffset}
-	}
-	return ranges, nil
-}
-
-// Since returns the range of one partition from the first message with at least this time. The writer of a message
-// gives it its time.
-func (t *Topic) Since(ctx context.Context, partition int, at time.Time) (Range, error) {
-	ranges, err := t.Ranges(ctx)
-	if err != nil {
-		return Range{}, err
-	}
-	r := ranges[partition]
-	asked := map[string][]kafka.OffsetRequest{t.name: {kafka.TimeOffsetOf(partition, at)}}
-	answer, err := t.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: asked})
-	if err == nil && len(answer.Topics[t.name]) != 1 {
-		err = fmt.Errorf("%d partitions in the answer", len(answer.Topics[t.name]))
-	}
-	if err == nil {
-		err = answer.Topics[t.name][0].Error
-	}
-	if err != nil {
-		return Range{}, fmt.Errorf("look up a time in partition %d of topic %s: %w", partition, t.name, InWords(err))
-	}
-	first := r.End // all messages are older
-	for offset := range answer.Topics[t.name][0].Offsets {
-		if offset >= 0 {
-			first = offset
-		}
-	}
-	r.First = max(r.First, first)
-	return r, nil
-}
-
-// Unread returns, for each partition, the messages that a consumer group has not committed. These are all messages of
-// the partition if the group has committed nothing, or an offset that Kafka does not have.
-func (t *Topic) Unread(ctx context.Context, group string) ([]Range, error) {
-	ranges, err := t.Ranges(ctx)
-	if err != nil {
-		return nil, err
-	}
-	asked := make([]int, len(ranges))
-	for p := range asked {
-		asked[p] = p
-	}
-	var answer *kafka.OffsetFetchResponse
-	err = t.patiently(ctx, func() (err error) {
-		answer, err = t.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{t.name: asked}})
-		if err == nil {
-			err = answer.Error
-		}
-		if err == nil {
-			err = firstError(answer.Topics[t.name])
-		}
-		return err
-	})
-	if errors.Is(err, kafka.GroupIdNotFound) {
-		return ranges, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read offsets of group %s: %w", group, InWords(err))
-	}
-	for _, p := range answer.Topics[t.name] {
-		if r := &ranges[p.Partition]; p.CommittedOffset >= r.First && p.CommittedOffset <= r.End {
-			r.First = p.CommittedOffset
-		}
-	}
-	return ranges, nil
-}
-
-func firstError(partitions []kafka.OffsetFetchPartition) error {
-	for _, p := range partitions {
-		if p.Error != nil {
-			return fmt.Errorf("partition %d: %w", p.Partition, p.Error)
-		}
-	}
-	return nil
 }

