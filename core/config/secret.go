@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"slices"
 
 	"sluice/core/text"
 )
@@ -105,24 +106,41 @@ func (f OpenFile) Do() string {
 }
 
 // Exposed names the secret files among the settings of target, a struct or a pointer to one, that everybody on the
-// machine can read or exchange. Their fields have the tag private.
+// machine can read or exchange. Their fields have the tag private. A group whose files name further ones has these from
+// its method PrivateFiles.
 func Exposed(target reflect.Value) (files []OpenFile) {
 	target = reflect.Indirect(target)
+	if target.CanInterface() {
+		if group, ok := target.Interface().(interface{ PrivateFiles() []string }); ok {
+			for _, path := range group.PrivateFiles() {
+				files = append(files, exposed(path)...)
+			}
+		}
+	}
 	for i := range target.NumField() {
 		field := target.Field(i)
 		if field.Kind() == reflect.Struct {
-			files = append(files, Exposed(field)...)
+			for _, file := range Exposed(field) {
+				if !slices.Contains(files, file) { // an embedded group's method is the outer one's too
+					files = append(files, file)
+				}
+			}
 			continue
 		}
 		if _, private := target.Type().Field(i).Tag.Lookup("private"); !private {
 			continue
 		}
-		path := field.String()
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
-			files = append(files, OpenFile{path, info.Mode().Perm()})
-		}
+		files = append(files, exposed(field.String())...)
 	}
 	return files
+}
+
+func exposed(path string) []OpenFile {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o007 == 0 {
+		return nil
+	}
+	return []OpenFile{{path, info.Mode().Perm()}}
 }
 
 // ReadOnce reports whether a file can be read only once, such as a pipe or a shell's <(...). If Validate read it, it

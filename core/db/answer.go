@@ -48,6 +48,7 @@ const (
 	AnswerKilled             uint16 = 1927 // ER_CONNECTION_KILLED, of MariaDB
 	AnswerStatementTimeout   uint16 = 1969 // ER_STATEMENT_TIMEOUT, of MariaDB
 	AnswerQueryTimeout       uint16 = 3024 // ER_QUERY_TIMEOUT, of MySQL
+	AnswerLocked             uint16 = 3572 // ER_LOCK_NOWAIT, of MySQL; MariaDB answers 1205
 	AnswerCheck              uint16 = 3819 // ER_CHECK_CONSTRAINT_VIOLATED, of MySQL
 	AnswerConstraint         uint16 = 4025 // ER_CONSTRAINT_FAILED, of MariaDB
 )

@@ -9,6 +9,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -80,29 +82,69 @@ func (m Config) Open(ctx context.Context) (*sql.DB, error) {
 
 // OpenUnchecked is Open, but asks the server nothing. It is for doctor and for tests.
 func (m Config) OpenUnchecked() (*sql.DB, error) {
-	connector, err := m.Connector()
+	connector, err := m.connector()
 	if err != nil {
 		return nil, err
 	}
-	db := sql.OpenDB(connector)
+	return m.pool(connector), nil
+}
+
+// OpenReader is OpenUnchecked for a replica: its sessions refuse to write.
+func (m Config) OpenReader() (*sql.DB, error) {
+	connector, err := m.connector()
+	if err != nil {
+		return nil, err
+	}
+	connector.transactions = sessionReads
+	return m.pool(connector), nil
+}
+
+func (m Config) pool(from driver.Connector) *sql.DB {
+	db := sql.OpenDB(from)
 	db.SetMaxOpenConns(m.ConnsMax)
 	db.SetMaxIdleConns(m.ConnsMax)
 	db.SetConnMaxLifetime(connLifetime)
 	db.SetConnMaxIdleTime(connIdle)
-	return db, nil
+	return db
 }
 
 // Connector makes connections with the settings that sluice needs, whatever the settings of the server are.
-func (m Config) Connector() (driver.Connector, error) {
+func (m Config) Connector() (driver.Connector, error) { return m.connector() }
+
+func (m Config) connector() (connector, error) {
 	options, err := m.options()
 	if err != nil {
-		return nil, fmt.Errorf("configure mysql: %w", err)
+		return connector{}, fmt.Errorf("configure mysql: %w", err)
 	}
 	inner, err := mysql.NewConnector(options)
 	if err != nil {
-		return nil, errors.New("configure mysql: the driver refuses the DSN") // its error may quote the password
+		return connector{}, errors.New("configure mysql: the driver refuses the DSN") // its error may quote the password
 	}
 	return newConnector(inner, m.Timeout), nil
+}
+
+// Where says in one form which database a DSN names, without who connects and how: two DSNs of one database mostly differ
+// in these only. Names of this machine are one name. Its error never shows the DSN.
+func Where(dsn config.Secret) (string, error) {
+	c, err := parseDSN(dsn)
+	if err != nil {
+		return "", err
+	}
+	if c.Net == "unix" {
+		return c.Addr + "/" + c.DBName, nil
+	}
+	host, port, err := net.SplitHostPort(c.Addr) // the driver adds a port that is missing
+	if err != nil {
+		return "", errors.New("mysql-dsn: malformed: want " + dsnForm)
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if at := net.ParseIP(host); at != nil {
+		host = at.String()
+	}
+	if at := net.ParseIP(host); host == "localhost" || at.IsLoopback() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port) + "/" + c.DBName, nil
 }
 
 // options returns the options of a connection. It takes from the DSN where the database is and who connects. Any other option

@@ -1,10 +1,16 @@
 package db
 
 import (
+	"database/sql/driver"
 	"errors"
+	"io"
+	"net"
+	"os"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
+
+	"sluice/core/config"
 )
 
 // Failure says why a statement or a transaction failed. The words are a fixed set, also for metrics.
@@ -42,7 +48,7 @@ func FailureOf(err error) Failure {
 		return FailureConnection // network, timeout, a driver that gave the connection up
 	case AnswerDeadlock, AnswerChanged:
 		return FailureDeadlock
-	case AnswerLockTimeout:
+	case AnswerLockTimeout, AnswerLocked:
 		return FailureLockTimeout
 	case AnswerTooManyConnections, AnswerUserConnections, AnswerUserLimit, AnswerPrepared:
 		return FailureBusy
@@ -71,4 +77,25 @@ func FailureOf(err error) Failure {
 // Lasts reports whether a repetition fails again until somebody changes the server or the data.
 func (f Failure) Lasts() bool {
 	return f == FailureRefused || f == FailureTooLarge || f == FailureSetup
+}
+
+// ofServer reports whether an error is about the server that was asked, so that another server may answer. The errors of the
+// caller's own code are none: FailureOf would take them for a lost connection.
+func ofServer(err error) bool {
+	if Answer(err) != 0 {
+		switch FailureOf(err) {
+		case FailureDeadlock, FailureLockTimeout, FailureBusy, FailureInterrupted, FailureFull, FailureSetup:
+			return true // a table may be missing only because the replica has not made it yet
+		case FailureReadOnly, FailureConnection, FailureTooLarge, FailureOther, FailureRefused:
+			return false
+		}
+	}
+	var network net.Error
+	var server *config.ServerError
+	for _, lost := range []error{driver.ErrBadConn, mysql.ErrInvalidConn, io.EOF, io.ErrUnexpectedEOF, os.ErrDeadlineExceeded} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	return errors.As(err, &network) || errors.As(err, &server)
 }

@@ -21,6 +21,8 @@ const (
 	// sessionTransactions is a statement of its own, because MySQL and MariaDB have different names for its
 	// variables.
 	sessionTransactions = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
+	// sessionReads is for a replica. Its account may be allowed to write there, and nobody would notice the difference.
+	sessionReads = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY"
 	// sessionSettings sets all settings of a session that could let a statement be lost, refused, cut short or read
 	// differently. Each server has its own defaults, and init_connect may change them. Only MySQL reads text in
 	// /*!80000 */, and only MariaDB reads text in /*M! */. The numbers are seconds: twice the longest wait for a lock,
@@ -52,15 +54,16 @@ const (
 // connection that replaces a lost one gets them too.
 type connector struct {
 	driver.Connector
-	settings string
-	timeout  time.Duration
+	transactions string
+	settings     string
+	timeout      time.Duration
 }
 
 // newConnector makes a wait for a lock end before the driver gives up the connection. Then the server's answer says
 // that the statement did nothing.
 func newConnector(inner driver.Connector, timeout time.Duration) connector {
 	lockWait := max(1, int(timeout/time.Second)-1)
-	return connector{inner, fmt.Sprintf(sessionSettings, lockWait, int(sessionIdle/time.Second)), timeout}
+	return connector{inner, sessionTransactions, fmt.Sprintf(sessionSettings, lockWait, int(sessionIdle/time.Second)), timeout}
 }
 
 // Connect implements driver.Connector. Its error names the server, and says if the server was silent.
@@ -101,7 +104,7 @@ func (c connector) connect(ctx context.Context, w **wire) (s session, err error)
 	if !ok {
 		return nil, errors.Join(errIncomplete, conn.Close())
 	}
-	for _, statement := range []string{sessionTransactions, c.settings} {
+	for _, statement := range []string{c.transactions, c.settings} {
 		if _, err := s.ExecContext(ctx, statement, nil); err != nil {
 			if errors.Is(err, mysql.ErrPktTooLarge) { // the driver's text would name a setting of the driver
 				err = fmt.Errorf("max_allowed_packet is too small to begin with: set it to %d or more: %w", PacketMin, mysql.ErrPktTooLarge)

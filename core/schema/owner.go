@@ -6,8 +6,11 @@ package schema
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/pressly/goose/v3"
@@ -75,4 +78,65 @@ func (o Owner) provider(db *sql.DB) (*goose.Provider, error) {
 		return nil, fmt.Errorf("read migrations of %s: %w", o.Name, err)
 	}
 	return provider, nil
+}
+
+// Suffix stands in statements for the suffix that a place of core/shard gives the names of its tables. Nothing else has it.
+const Suffix = "__"
+
+// At returns the owner of the same tables under names with a suffix, which may be empty. A place with a suffix has a count
+// of versions of its own, so that a new place begins at the first migration.
+func (o Owner) At(suffix string) Owner {
+	o.Files, o.Table = suffixed{o.Files, suffix}, o.Table+suffix
+	o.Grants = slices.Clone(o.Grants)
+	for i := range o.Grants {
+		o.Grants[i].Table = strings.ReplaceAll(o.Grants[i].Table, Suffix, suffix)
+	}
+	return o
+}
+
+// suffixed are migrations for the tables with a suffix.
+type suffixed struct {
+	fs.FS
+	suffix string
+}
+
+// Open implements fs.FS.
+func (s suffixed) Open(name string) (fs.File, error) {
+	file, err := s.FS.Open(name)
+	if err != nil || !strings.HasSuffix(name, ".sql") {
+		return file, err
+	}
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read migration %s: %w", name, err), file.Close())
+	}
+	return suffixedFile{file, strings.NewReader(strings.ReplaceAll(string(text), Suffix, s.suffix))}, nil
+}
+
+type suffixedFile struct {
+	fs.File
+	text *strings.Reader
+}
+
+// Read implements fs.File.
+func (f suffixedFile) Read(p []byte) (int, error) { return f.text.Read(p) }
+
+// Makes returns an error unless a migration of the owner has these statements, blanks aside. It is for tests: what several
+// owners have, each makes by a migration of its own.
+func (o Owner) Makes(statements string) error {
+	files, err := fs.Glob(o.Files, "*.sql")
+	if err != nil {
+		return fmt.Errorf("read migrations of %s: %w", o.Name, err)
+	}
+	want := strings.Join(strings.Fields(statements), " ")
+	for _, file := range files {
+		text, err := fs.ReadFile(o.Files, file)
+		if err != nil {
+			return fmt.Errorf("read migrations of %s: %w", o.Name, err)
+		}
+		if strings.Contains(strings.Join(strings.Fields(string(text)), " "), want) {
+			return nil
+		}
+	}
+	return fmt.Errorf("no migration of %s has: %s", o.Name, want)
 }

@@ -270,3 +270,48 @@ func TestStatements(t *testing.T) {
 		}
 	}
 }
+
+// TestPlaces has the tables of an owner twice in a database, each with a count of versions of its own.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	pool := open(t, servicetest.MariaDB(t), time.Minute)
+	o := Owner{Name: "cart", Table: "cart_schema_version", Grants: []Grant{{RoleShop, "SELECT", "carts__"}}, Files: fstest.MapFS{
+		"00001_carts.sql": {Data: []byte("-- +goose Up\nCREATE TABLE carts__ (id BIGINT PRIMARY KEY);\n")},
+	}}
+	for _, suffix := range []string{"_0", "_1", ""} {
+		at := o.At(suffix)
+		if done, err := at.Migrate(t.Context(), pool, discard); err != nil || done.Version != 1 || !slices.Equal(done.New, []string{"carts" + suffix}) {
+			t.Errorf("%q: %+v, %v", suffix, done, err)
+		}
+		if err := at.Check(t.Context(), pool); err != nil {
+			t.Error(err)
+		}
+		if _, err := pool.ExecContext(t.Context(), "INSERT INTO carts"+suffix+" VALUES (1)"); err != nil {
+			t.Error(err)
+		}
+	}
+	o.Files = fstest.MapFS{
+		"00001_carts.sql": o.Files.(fstest.MapFS)["00001_carts.sql"],
+		"00002_word.sql":  {Data: []byte("-- +goose Up\nALTER TABLE carts__ ADD COLUMN word INT;\n")},
+	}
+	if done, err := o.At("_0").Migrate(t.Context(), pool, discard); err != nil || done.Version != 2 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if err := o.At("_1").Check(t.Context(), pool); err == nil {
+		t.Error("the other place is said to be migrated")
+	}
+	if o.Grants[0].Table != "carts__" {
+		t.Errorf("the owner itself was changed: %+v", o.Grants)
+	}
+}
+
+func TestMakes(t *testing.T) {
+	t.Parallel()
+	o := ownerOf("cart", "00001_carts.sql", "00002_lines.sql")
+	if err := o.Makes("CREATE TABLE\n  cart_00002_lines (id  BIGINT PRIMARY KEY);"); err != nil {
+		t.Error(err)
+	}
+	if err := o.Makes("CREATE TABLE cart_00003_more (id BIGINT PRIMARY KEY);"); err == nil || !strings.Contains(err.Error(), "cart_00003_more") {
+		t.Errorf("a statement that no migration has: %v", err)
+	}
+}

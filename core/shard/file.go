@@ -15,12 +15,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/text"
 )
 
 const (
 	fileBytesMax = 16 << 20 // a row of each shard of each kind takes 300 KB
 	databasesMax = Count
+	readersMax   = 15 // of a database
 	tableMax     = Count - 1
 	faultsMax    = 20 // that are told: one wrong name may be in a thousand lines
 )
@@ -37,7 +39,12 @@ type (
 	}
 	databaseForm struct {
 		place   place
-		Name    string `json:"name"`
+		Name    string       `json:"name"`
+		DSNFile string       `json:"dsn_file"`
+		DSNEnv  string       `json:"dsn_env"`
+		Readers []readerForm `json:"readers"`
+	}
+	readerForm struct {
 		DSNFile string `json:"dsn_file"`
 		DSNEnv  string `json:"dsn_env"`
 	}
@@ -87,29 +94,56 @@ func (f *stretchForm) UnmarshalJSONFrom(d *jsontext.Decoder) (err error) {
 // Load reads the map that a file has, and the DSNs that it names. Files of DSNs are looked for beside it. Its errors
 // name all faults, each with its line, and never a DSN.
 func Load(path string, lookup func(string) (string, bool)) (*Map, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names the file
+	held, err := read(path)
 	if err != nil {
 		return nil, fmt.Errorf("shards: %w", text.OfFile(err))
 	}
-	held, err := io.ReadAll(io.LimitReader(file, fileBytesMax+1))
-	if err := errors.Join(err, file.Close()); err != nil {
-		return nil, fmt.Errorf("shards: %w", text.OfFile(err))
-	}
-	m, err := parse(held, func(d databaseForm) (config.Secret, error) {
-		if d.DSNEnv != "" {
-			dsn, _ := lookup(d.DSNEnv)
+	m, err := parse(held, func(r readerForm) (config.Secret, error) {
+		if r.DSNEnv != "" {
+			dsn, _ := lookup(r.DSNEnv)
 			return config.Secret(dsn), nil
 		}
-		beside := d.DSNFile
-		if !filepath.IsAbs(beside) {
-			beside = filepath.Join(filepath.Dir(path), beside)
-		}
-		return config.Secret("").FromFile("dsn_file", beside)
+		return config.Secret("").FromFile("dsn_file", beside(path, r.DSNFile))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("shards: %s: %w", path, err)
 	}
 	return m, nil
+}
+
+// Files are the files of DSNs that a file names, also if it is no map. They are secret.
+func Files(path string) (files []string) {
+	held, err := read(path)
+	if err != nil {
+		return nil
+	}
+	var form fileForm
+	_ = json.Unmarshal(held, &form) // Load says what is wrong
+	for _, d := range form.Databases {
+		for _, of := range append([]readerForm{{DSNFile: d.DSNFile}}, d.Readers...) {
+			if of.DSNFile != "" {
+				files = append(files, beside(path, of.DSNFile))
+			}
+		}
+	}
+	return files
+}
+
+func read(path string) ([]byte, error) {
+	file, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	held, err := io.ReadAll(io.LimitReader(file, fileBytesMax+1))
+	return held, errors.Join(err, file.Close())
+}
+
+// beside is the path of a file that another one names.
+func beside(path, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(path), name)
 }
 
 // reading is a file while it is read.
@@ -137,7 +171,7 @@ func (r *reading) add(fault error) {
 	}
 }
 
-func parse(text []byte, dsnOf func(databaseForm) (config.Secret, error)) (*Map, error) {
+func parse(text []byte, dsnOf func(readerForm) (config.Secret, error)) (*Map, error) {
 	if len(text) > fileBytesMax {
 		return nil, fmt.Errorf("it has more than %d bytes", fileBytesMax)
 	}
@@ -187,12 +221,12 @@ var (
 	alike = strings.NewReplacer("i", "1", "l", "1", "o", "0", "-", "")
 )
 
-func (r *reading) databases(m *Map, forms []databaseForm, dsnOf func(databaseForm) (config.Secret, error)) {
+func (r *reading) databases(m *Map, forms []databaseForm, dsnOf func(readerForm) (config.Secret, error)) {
 	if len(forms) == 0 || len(forms) > databasesMax {
 		r.add(fmt.Errorf("databases: %d of them, want 1 to %d", len(forms), databasesMax))
 		return
 	}
-	names, dsns := map[string]string{}, map[config.Secret]string{}
+	names, servers := map[string]string{}, map[string]string{}
 	for i, d := range forms {
 		m.databases = append(m.databases, Database{Name: d.Name})
 		if !nameForm.MatchString(d.Name) {
@@ -205,22 +239,44 @@ func (r *reading) databases(m *Map, forms []databaseForm, dsnOf func(databaseFor
 			continue
 		}
 		names[look], r.used[d.Name] = d.Name, ^i
-		if (d.DSNFile == "") == (d.DSNEnv == "") || d.DSNEnv != "" && !envForm.MatchString(d.DSNEnv) {
-			r.fault(d.place, "database %q: want a dsn_file, which is a file, or a dsn_env, which is a variable of the environment", d.Name)
+		if len(d.Readers) > readersMax {
+			r.fault(d.place, "database %q: %d readers, want at most %d", d.Name, len(d.Readers), readersMax)
 			continue
 		}
-		dsn, err := dsnOf(d)
-		switch other, twice := dsns[dsn]; {
-		case err != nil:
-			r.fault(d.place, "database %q: %w", d.Name, err)
-		case dsn == "":
-			r.fault(d.place, "database %q: %s%s is empty", d.Name, d.DSNFile, d.DSNEnv)
-		case twice:
-			r.fault(d.place, "database %q: it has the DSN of database %q", d.Name, other)
-		default:
-			m.databases[i].DSN, dsns[dsn] = dsn, d.Name
+		into := &m.databases[i]
+		into.DSN = r.dsn(d, "database "+strconv.Quote(d.Name), readerForm{d.DSNFile, d.DSNEnv}, dsnOf, servers)
+		for n, reader := range d.Readers {
+			name := fmt.Sprintf("reader %d of database %q", n+1, d.Name)
+			into.Readers = append(into.Readers, r.dsn(d, name, reader, dsnOf, servers))
 		}
 	}
+}
+
+// dsn reads the DSN of a database or of a reader. No two of them are the same, however they are written.
+func (r *reading) dsn(d databaseForm, name string, f readerForm, dsnOf func(readerForm) (config.Secret, error), servers map[string]string) config.Secret {
+	if (f.DSNFile == "") == (f.DSNEnv == "") || f.DSNEnv != "" && !envForm.MatchString(f.DSNEnv) {
+		r.fault(d.place, "%s: want a dsn_file, which is a file, or a dsn_env, which is a variable of the environment", name)
+		return ""
+	}
+	dsn, err := dsnOf(f)
+	if err == nil && dsn == "" {
+		r.fault(d.place, "%s: %s%s is empty", name, f.DSNFile, f.DSNEnv)
+		return ""
+	}
+	var where string
+	if err == nil {
+		where, err = db.Where(dsn)
+	}
+	if err != nil {
+		r.fault(d.place, "%s: %w", name, err)
+		return ""
+	}
+	if other, twice := servers[where]; twice {
+		r.fault(d.place, "%s: it is %s, by another DSN or the same", name, other)
+		return ""
+	}
+	servers[where] = name
+	return dsn
 }
 
 // places reads the places of all shards of a kind. Each shard has to have exactly one.

@@ -1,10 +1,14 @@
 package shard
 
 import (
+	"strings"
 	"testing"
 
 	"sluice/core/config"
 )
+
+// onlyLetters makes any text the name of a database.
+func onlyLetters(r rune) rune { return 'a' + r%26 }
 
 // Whatever a file has: a map that is taken has a place in a known database for every shard.
 func FuzzParse(f *testing.F) {
@@ -17,7 +21,9 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		m, err := parse(text, func(d databaseForm) (config.Secret, error) { return config.Secret(d.DSNEnv + d.DSNFile), nil })
+		m, err := parse(text, func(r readerForm) (config.Secret, error) {
+			return config.Secret("u@tcp(h)/" + strings.Map(onlyLetters, r.DSNEnv+r.DSNFile)), nil
+		})
 		if err != nil {
 			return
 		}

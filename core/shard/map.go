@@ -12,8 +12,9 @@ type Place struct {
 
 // Database is one that has rows of the shop.
 type Database struct {
-	Name string // for people, logs and metrics
-	DSN  config.Secret
+	Name    string // for people, logs and metrics
+	DSN     config.Secret
+	Readers []config.Secret // the DSNs of its replicas, each of one server
 }
 
 // places has the place of each shard of a kind; of checkouts, of each gene in a stretch of months.

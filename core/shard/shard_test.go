@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,9 @@ const two = `{
 
 const secret = "user:hunter2@tcp(db)/"
 
+// spelled is the database a once more.
+const spelled = "other:hunter2@tcp(DB.:3306)/a?timeout=1s"
+
 func load(t *testing.T, text string) (*shard.Map, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -128,7 +132,9 @@ func load(t *testing.T, text string) (*shard.Map, error) {
 		}
 	}
 	return shard.Load(filepath.Join(dir, "shards.json"), func(name string) (string, bool) {
-		dsn, ok := map[string]string{"B_DSN": secret + "b", "A_DSN": secret + "a", "D_DSN": secret + "d"}[name]
+		dsn, ok := map[string]string{
+			"B_DSN": secret + "b", "A_DSN": secret + "a", "C_DSN": secret + "c", "D_DSN": secret + "d", "A_AGAIN": spelled, "NO_DSN": "hunter2",
+		}[name]
 		return dsn, ok
 	})
 }
@@ -171,6 +177,40 @@ func TestMapOfTwoDatabases(t *testing.T) {
 		if got := fmt.Sprint(m.Places(kind)); got != want {
 			t.Errorf("the places of %v are %s, want %s", kind, got, want)
 		}
+	}
+}
+
+func TestReaders(t *testing.T) {
+	t.Parallel()
+	m, err := load(t, strings.Replace(two, `"dsn_env": "B_DSN"`, `"dsn_env": "B_DSN", "readers": [{"dsn_env": "C_DSN"}]`, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readers := m.Databases()[1].Readers
+	if len(readers) != 1 || readers[0].Reveal() != secret+"c" || len(m.Databases()[0].Readers) != 0 {
+		t.Errorf("the readers are %d, and others than the file has", len(readers))
+	}
+}
+
+// The files of DSNs are known although nobody knows the environment.
+func TestFilesOfDSNs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "shards.json")
+	f := func(text string, want ...string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := shard.Files(path); !slices.Equal(got, want) {
+			t.Errorf("the files of DSNs are %q, want %q", got, want)
+		}
+	}
+	f(two, filepath.Join(dir, "a.dsn"))
+	f(strings.Replace(two, `"dsn_env": "B_DSN"`, `"dsn_env": "B_DSN", "readers": [{"dsn_file": "/etc/r.dsn"}]`, 1), filepath.Join(dir, "a.dsn"), "/etc/r.dsn")
+	f("")
+	if got := shard.Files(filepath.Join(dir, "none")); got != nil {
+		t.Errorf("a missing file names %q", got)
 	}
 }
 
@@ -233,12 +273,17 @@ func TestFilesThatAreRefused(t *testing.T) {
 	f("look-alike name", `{"name": "a", "dsn_file": "a.dsn"}`, `{"name": "a", "dsn_file": "a.dsn"}, {"name": "db-1", "dsn_env": "A_DSN"}, {"name": "dbl", "dsn_env": "C_DSN"}`, `database "dbl": it looks like database "db-1"`)
 	f("capital name", `{"name": "b"`, `{"name": "B"`, `line 4: database "B"`, "want a name")
 	f("Cyrillic name", `{"name": "a"`, `{"name": "а"`, "line 3", "want a name")
-	f("same DSN", `"B_DSN"`, `"A_DSN"`, `line 4: database "b": it has the DSN of database "a"`)
+	f("same DSN", `"B_DSN"`, `"A_DSN"`, `line 4: database "b": it is database "a"`)
+	f("same database in another spelling", `"B_DSN"`, `"A_AGAIN"`, `line 4: database "b": it is database "a"`)
+	f("a reader that is a writer", `"dsn_env": "B_DSN"`, `"dsn_env": "B_DSN", "readers": [{"dsn_env": "A_AGAIN"}]`, `line 4: reader 1 of database "b": it is database "a"`)
+	f("reader twice", `"dsn_env": "B_DSN"`, `"dsn_env": "B_DSN", "readers": [{"dsn_env": "C_DSN"}, {"dsn_env": "C_DSN"}]`, `line 4: reader 2 of database "b": it is reader 1 of database "b"`)
+	f("reader without a DSN", `"dsn_env": "B_DSN"`, `"dsn_env": "B_DSN", "readers": [{}]`, `line 4: reader 1 of database "b": want a dsn_file`)
+	f("malformed DSN", `"B_DSN"`, `"NO_DSN"`, `line 4: database "b"`, "malformed")
 	f("no DSN", `, "dsn_env": "B_DSN"`, ``, "line 4", "want a dsn_file")
 	f("two DSNs", `"dsn_env": "B_DSN"`, `"dsn_env": "B_DSN", "dsn_file": "a.dsn"`, "line 4", "want a dsn_file")
 	f("missing file", `"a.dsn"`, `"none.dsn"`, `line 3: database "a"`, "none.dsn", "no such file")
 	f("empty file", `"a.dsn"`, `"empty.dsn"`, "line 3", "empty.dsn is empty")
-	f("missing variable", `"B_DSN"`, `"C_DSN"`, "line 4", "C_DSN is empty")
+	f("missing variable", `"B_DSN"`, `"E_DSN"`, "line 4", "E_DSN is empty")
 	f("DSN for a variable", `"B_DSN"`, `"`+secret+`"`, "line 4", "want a dsn_file")
 	f("table beyond", `"table": 7`, `"table": 1024`, "line 17", "table 1024")
 	f("table below", `"table": 7`, `"table": -1`, "line 17", "table -1")

@@ -84,10 +84,10 @@ func MariaDB(t testing.TB) string {
 	return m.DSN(name)
 }
 
-// PrivateMariaDB starts a MariaDB for tests that stop or kill it.
-func PrivateMariaDB(t testing.TB) *local.MariaDB {
+// PrivateMariaDB starts a MariaDB for tests that stop or kill it. Extra are lines for its my.cnf.
+func PrivateMariaDB(t testing.TB, extra ...string) *local.MariaDB {
 	t.Helper()
-	m, err := local.StartMariaDB(t.Context(), t.TempDir())
+	m, err := local.StartMariaDB(t.Context(), t.TempDir(), extra...)
 	require(t, err)
 	stopWith(t, m.Stop)
 	return m
