@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -223,6 +224,26 @@ func TestShoppersDoWhatThePlanSays(t *testing.T) {
 	}
 	if settled["confirm"] != confirmed.Load() || settled["release"] != released.Load() {
 		t.Errorf("%v", settled)
+	}
+}
+
+// The patience of a shopper who waits long for a connection is shorter by that wait: nobody is answered who has gone.
+func TestPatienceCountsTheWaitForAConnection(t *testing.T) {
+	t.Parallel()
+	const patience = time.Second
+	v := visitTo(t, serve(t, func(ctx *fasthttp.RequestCtx) {
+		time.Sleep(patience * 6 / 10)
+		accept(ctx)
+	}))
+	v.Target.dialer.Control = func(string, string, syscall.RawConn) error {
+		time.Sleep(patience * 6 / 10)
+		return nil
+	}
+	c := crowd(500, 100*time.Millisecond)
+	c.Impatient, c.Patience = 1, patience
+	got := c.Run(t.Context(), v)
+	if n := counts(got.Outcomes); n[report.Accepted] > 0 {
+		t.Errorf("%v: some were answered after their patience was over", n)
 	}
 }
 

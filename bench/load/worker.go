@@ -91,18 +91,13 @@ func pauseBefore(repeat int, asked time.Duration) time.Duration {
 
 // exchange sends the request, on a fresh connection if need be. If the generator lacked something and sent nothing, it says what.
 func (w *openWorker) exchange(r *request, patience time.Duration) (answer, report.Lack) {
-	timeout, late := w.visit.Timeout, codeNoAnswer
-	if r.call == reserve && r.visit.Impatient {
-		if left := patience - w.since(); left < timeout {
-			timeout, late = max(left, time.Millisecond), codeGaveUp
-		}
-	}
 	begun := w.since()
 	if w.conn != nil && begun-w.used > idleMax {
 		w.hangUp()
 	}
 	var failed error
 	if w.conn == nil {
+		timeout, _ := w.waits(r, patience)
 		if w.conn, failed = w.visit.Target.dial(timeout); failed == nil {
 			conn := w.conn.net
 			w.unwatch = context.AfterFunc(w.hard, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -115,7 +110,8 @@ func (w *openWorker) exchange(r *request, patience time.Duration) (answer, repor
 		return answer{word: report.Refused, code: codeNotSent, again: true}, ""
 	}
 	w.buf = w.write(w.buf[:0], r)
-	w.conn.timeout = timeout
+	var late string
+	w.conn.timeout, late = w.waits(r, patience) // less than before the connection was made
 	response, err := w.conn.Do(w.buf)
 	w.used = w.since()
 	if err != nil {
@@ -127,6 +123,16 @@ func (w *openWorker) exchange(r *request, patience time.Duration) (answer, repor
 		w.hangUp()
 	}
 	return a, ""
+}
+
+// waits returns how long a request may still take, and what it is called if it takes longer.
+func (w *openWorker) waits(r *request, patience time.Duration) (most time.Duration, late string) {
+	if r.call == reserve && r.visit.Impatient {
+		if left := patience - w.since(); left < w.visit.Timeout {
+			return max(left, time.Millisecond), codeGaveUp
+		}
+	}
+	return w.visit.Timeout, codeNoAnswer
 }
 
 // write appends the request. Its key is the same in each repetition, and no other's.
