@@ -47,7 +47,10 @@ const (
 		"/*!80000 , SESSION max_execution_time = 0 */" + // contexts bound statements
 		"/*M! , SESSION max_statement_time = 0, SESSION check_constraint_checks = 1" +
 		", SESSION idle_transaction_timeout = 0" + // a comparison may think between two pages; wait_timeout holds
-		", SESSION idle_readonly_transaction_timeout = 0, SESSION idle_write_transaction_timeout = 0 */"
+		", SESSION idle_readonly_transaction_timeout = 0, SESSION idle_write_transaction_timeout = 0" +
+		// The server looks up each value of a list. It makes a list of 1000 values a table to join, and may then read all of
+		// the other table.
+		", SESSION in_predicate_conversion_threshold = 0 */"
 )
 
 // connector gives each new connection the settings that sluice relies on, whatever the settings of the server are. A
