@@ -1,0 +1,152 @@
+// Package outbox tells others what a package of the shop did. An event is written in the transaction of its effect, and a
+// relay publishes it at least once. The events of an aggregate have versions without gaps, and come in their order. So a
+// reader knows a repetition by its version, and knows that nothing is missing. No event has personal data.
+package outbox
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	_ "embed"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"sluice/core/db"
+	"sluice/core/ids"
+	"sluice/core/stock"
+)
+
+// dataBytesMax is well below what Kafka takes in one message, so no event keeps back those behind it.
+const dataBytesMax = 256 << 10
+
+//go:embed tables.sql
+var tables string
+
+// Tables returns the statements that make the tables of an owner. A migration of the owner has them.
+func Tables(owner string) string { return strings.ReplaceAll(tables, "OWNER", owner) }
+
+// Event is an event as readers get it.
+type Event struct {
+	ID        ids.Event      `json:"event_id"`
+	Type      string         `json:"type"` // a word; readers learn a new one before a writer uses it
+	At        time.Time      `json:"at"`   // by the database's clock
+	Aggregate string         `json:"aggregate_id"`
+	Version   uint64         `json:"version"` // of the aggregate, without gaps from 1 on
+	Data      jsontext.Value `json:"data"`
+}
+
+// Parse reads an event.
+func Parse(message []byte) (e Event, err error) {
+	if err := json.Unmarshal(message, &e); err != nil {
+		return Event{}, fmt.Errorf("read event: %w", err)
+	}
+	if e.ID < 1 || e.Type == "" || e.Aggregate == "" || e.Version == 0 {
+		return Event{}, errors.New("read event: it lacks event_id, type, aggregate_id or version")
+	}
+	return e, nil
+}
+
+var (
+	topicForm     = regexp.MustCompile(`^sluice\.[a-z]{1,40}\.v[1-9]$`)
+	wordForm      = regexp.MustCompile(`^[a-z][a-z0-9_.]{0,63}$`)
+	aggregateForm = regexp.MustCompile(`^[0-9a-z_]{1,64}$`)
+)
+
+// Outbox is the outbox of an owner in a place.
+type Outbox struct {
+	next, insert, list, remove, stand, versions string
+}
+
+// Of returns the outbox of an owner. The suffix is that of the place.
+func Of(owner, suffix string) Outbox {
+	events, versions := owner+"_outbox"+suffix, owner+"_versions"+suffix
+	return Outbox{
+		// The row stays locked until the commit: versions have the order of commits, and a rollback gives its version back.
+		next: "INSERT INTO " + versions + " (topic, aggregate_id, version) VALUES (?, ?, LAST_INSERT_ID(1)) " +
+			"ON DUPLICATE KEY UPDATE version = LAST_INSERT_ID(version + 1)",
+		insert: "INSERT INTO " + events + " (topic, aggregate_id, version, event_id, type, at, data) VALUES (?, ?, ?, ?, ?, NOW(3), ?)",
+		list:   "SELECT id, aggregate_id, version, event_id, type, at, data FROM " + events + " WHERE topic = ? ORDER BY id LIMIT ?",
+		remove: "DELETE FROM " + events + " WHERE id IN (",
+		stand:  "SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(at), NOW(3)), 0) FROM (SELECT at FROM " + events + " ORDER BY id LIMIT ?) AS oldest",
+		versions: "SELECT aggregate_id, version FROM " + versions +
+			" WHERE topic = ? AND aggregate_id > ? ORDER BY aggregate_id LIMIT ?",
+	}
+}
+
+// Append writes an event into the transaction of its effect, and returns the version that its aggregate has by it. The
+// aggregate is locked until the transaction ends: who changes several ones in a transaction takes them in one order.
+func (o Outbox) Append(ctx context.Context, tx *sql.Tx, topic, aggregate, kind string, data any) (version uint64, err error) {
+	if !topicForm.MatchString(topic) || !aggregateForm.MatchString(aggregate) || !wordForm.MatchString(kind) {
+		return 0, fmt.Errorf("append event: topic %.40q, aggregate %.80q or type %.80q: %w", topic, aggregate, kind, stock.ErrNotApplied)
+	}
+	text, err := json.Marshal(data)
+	if err != nil {
+		return 0, fmt.Errorf("append event: %w: %w", stock.ErrNotApplied, err)
+	}
+	if len(text) > dataBytesMax {
+		return 0, fmt.Errorf("append event: %w: %s has %d bytes of data, want at most %d", stock.ErrNotApplied, kind, len(text), dataBytesMax)
+	}
+	done, err := tx.ExecContext(ctx, o.next, topic, aggregate)
+	if err != nil {
+		return 0, db.WriteError("append event", err)
+	}
+	last, err := done.LastInsertId()
+	if err != nil {
+		return 0, fmt.Errorf("append event: %w: %w", stock.ErrNotApplied, err)
+	}
+	_, err = tx.ExecContext(ctx, o.insert, topic, aggregate, last, drawID(), kind, text)
+	if err != nil {
+		return 0, db.WriteError("append event", err)
+	}
+	return uint64(last), nil
+}
+
+// drawID draws one of 2^63 ids.
+func drawID() ids.Event {
+	for {
+		var random [8]byte
+		_, _ = rand.Read(random[:]) // it never fails
+		if id := ids.Event(binary.BigEndian.Uint64(random[:]) >> 1); id > 0 {
+			return id
+		}
+	}
+}
+
+// Version is the version of an aggregate.
+type Version struct {
+	Aggregate string
+	Version   uint64
+}
+
+// Snapshot reads a page of the aggregates of a topic after a cursor, and calls rows in the same snapshot of the database:
+// what rows reads has just these versions. An aggregate that rows does not find is deleted. The next cursor is empty after
+// the last page. A reader of the topic begins with this, from the first page to the last one, and then takes the events
+// whose versions are higher; it remembers where the topic ended before the first page, and reads it from there on.
+func (o Outbox) Snapshot(ctx context.Context, from *sql.DB, topic, cursor string, limit int, rows func(*sql.Tx, []Version) error) (next string, err error) {
+	tx, err := from.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return "", fmt.Errorf("read a snapshot: %w", err)
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	var page []Version
+	err = db.Rows(ctx, tx, func(row *sql.Rows) error {
+		var v Version
+		err := row.Scan(&v.Aggregate, &v.Version)
+		page = append(page, v)
+		return err
+	}, o.versions, topic, cursor, limit)
+	if err != nil {
+		return "", fmt.Errorf("read a snapshot: %w", err)
+	}
+	if len(page) == limit {
+		next = page[limit-1].Aggregate
+	}
+	return next, rows(tx, page)
+}
