@@ -1,0 +1,319 @@
+package task
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/core/db"
+	"sluice/core/lifecycle"
+	"sluice/core/place"
+	"sluice/core/text"
+)
+
+// Handler does a task. Its context ends with its time. An error means another attempt, unless it is Permanent or the last
+// one.
+type Handler func(context.Context, Task) error
+
+// Permanent makes an error the last one: further attempts could not help.
+func Permanent(err error) error { return permanent{err} }
+
+type permanent struct{ error }
+
+// Unwrap returns the error itself.
+func (p permanent) Unwrap() error { return p.error }
+
+// Config says what a worker does, and how patiently.
+type Config struct {
+	Owner    string
+	Places   []place.Place
+	Handlers map[string]Handler // by kind. A task of another kind waits for a process that knows it
+	// Slots is how many tasks run at once. Defaults to 8. More of them need more connections.
+	Slots int
+	// Timeout is the time of an attempt. Defaults to a minute. After a crash others take its task that much later.
+	Timeout time.Duration
+	// AttemptsMax is how often a task is tried. Defaults to 12, which takes about three hours.
+	AttemptsMax int
+	// PauseFirst and PauseMax bound the time between attempts, which doubles. Default to 2 s and an hour.
+	PauseFirst, PauseMax time.Duration
+	// Every is the time between looks. Defaults to 500 ms.
+	Every   time.Duration
+	Metrics *metrics.Set
+	Log     *slog.Logger
+}
+
+// leaseMargin is how much longer than its time an attempt has its task: a handler that ends in time can still note its end.
+const leaseMargin = 10 * time.Second
+
+// Worker does the tasks of an owner. Every process runs one.
+type Worker struct {
+	cfg   Config
+	parts []*part
+	wake  chan struct{}
+	free  chan struct{} // has a token for each free slot
+	at    func(step string, task Task)
+
+	outcomes map[string]*metrics.Counter
+}
+
+// part is the work in one place.
+type part struct {
+	place.Place
+	tasks Tasks
+	pick  string
+	kinds []any
+
+	dead atomic.Int64
+	late atomic.Int64 // microseconds
+}
+
+var outcomes = []string{"done", "retried", "died", "returned", "lost"}
+
+// NewWorker makes a worker and its metrics.
+func NewWorker(cfg Config) *Worker {
+	cfg.Slots = cmp.Or(cfg.Slots, 8)
+	cfg.Timeout = cmp.Or(cfg.Timeout, time.Minute)
+	cfg.AttemptsMax = cmp.Or(cfg.AttemptsMax, 12)
+	cfg.PauseFirst = cmp.Or(cfg.PauseFirst, 2*time.Second)
+	cfg.PauseMax = cmp.Or(cfg.PauseMax, time.Hour)
+	cfg.Every = cmp.Or(cfg.Every, 500*time.Millisecond)
+	w := &Worker{
+		cfg: cfg, wake: make(chan struct{}, 1), free: make(chan struct{}, cfg.Slots), at: func(string, Task) {},
+		outcomes: map[string]*metrics.Counter{},
+	}
+	for range cfg.Slots {
+		w.free <- struct{}{}
+	}
+	kinds := slices.Sorted(maps.Keys(cfg.Handlers))
+	for _, p := range cfg.Places {
+		tasks := Of(cfg.Owner, p.Suffix)
+		part := &part{Place: p, tasks: tasks, pick: fmt.Sprintf(tasks.pick, strings.TrimSuffix(strings.Repeat("?,", len(kinds)), ","))}
+		for _, kind := range kinds {
+			part.kinds = append(part.kinds, kind)
+		}
+		w.parts = append(w.parts, part)
+	}
+	label := fmt.Sprintf("owner=%q", cfg.Owner)
+	for _, outcome := range outcomes {
+		w.outcomes[outcome] = cfg.Metrics.NewCounter(fmt.Sprintf("sluice_catalog_task_attempts_total{%s,outcome=%q}", label, outcome))
+	}
+	cfg.Metrics.NewGauge("sluice_catalog_task_dead_tasks{"+label+"}", func() (sum float64) {
+		for _, p := range w.parts {
+			sum += float64(p.dead.Load())
+		}
+		return sum
+	})
+	cfg.Metrics.NewGauge("sluice_catalog_task_late_seconds{"+label+"}", func() (latest float64) {
+		for _, p := range w.parts {
+			latest = max(latest, time.Duration(p.late.Load()*1000).Seconds())
+		}
+		return latest
+	})
+	return w
+}
+
+// Wake makes the worker look at once. Whoever has committed a task may call it.
+func (w *Worker) Wake() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run does tasks until ctx ends, and returns when the handlers have. Their contexts end with ctx, and unfinished tasks go
+// back.
+func (w *Worker) Run(ctx context.Context) {
+	if len(w.cfg.Handlers) == 0 {
+		return
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	troubles := make([]*lifecycle.Trouble, len(w.parts))
+	for i, p := range w.parts {
+		troubles[i] = lifecycle.NewTrouble(w.cfg.Log, "do tasks of "+w.cfg.Owner+" in "+p.Name)
+	}
+	for first := 0; ctx.Err() == nil; first++ {
+		more := false
+		for i := range w.parts { // each place begins once, so that none is always the last one
+			n := (first + i) % len(w.parts)
+			found, err := w.look(ctx, w.parts[n], &running)
+			if ctx.Err() == nil {
+				troubles[n].Saw(err)
+			}
+			more = more || found
+		}
+		if more {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.wake:
+		case <-time.After(w.cfg.Every/2 + rand.N(w.cfg.Every)): //nolint:gosec // G404: needs no secrecy
+		}
+	}
+}
+
+// look starts the tasks that are due in a place, as many as have a slot, and reports whether there may be more.
+func (w *Worker) look(ctx context.Context, p *part, running *sync.WaitGroup) (more bool, err error) {
+	slots := 0
+	select { // at least one, or there is nothing to look for
+	case <-w.free:
+		slots++
+	case <-ctx.Done():
+		return false, nil
+	}
+	for full := false; !full; {
+		select {
+		case <-w.free:
+			slots++
+		default:
+			full = true
+		}
+	}
+	tasks, err := w.claim(ctx, p, slots)
+	for range slots - len(tasks) {
+		w.free <- struct{}{}
+	}
+	for _, task := range tasks {
+		running.Go(func() {
+			defer func() { w.free <- struct{}{} }()
+			w.do(ctx, p, task)
+		})
+	}
+	if err == nil {
+		var dead, late int64
+		if err = p.Writer().QueryRowContext(ctx, p.tasks.stand).Scan(&dead, &late); err == nil {
+			p.dead.Store(dead)
+			p.late.Store(late)
+		}
+	}
+	return len(tasks) == slots, err
+}
+
+// claim takes tasks that are due. While others have them locked, it passes them by. Their due time becomes the end of the
+// lease: if this process ends, they are due again.
+func (w *Worker) claim(ctx context.Context, p *part, limit int) (tasks []Task, err error) {
+	lease := w.cfg.Timeout + leaseMargin
+	err = db.Write(ctx, p.Writer(), "claims of tasks", func(tx *sql.Tx) error {
+		if err := db.Rows(ctx, tx, func(row *sql.Rows) error {
+			t := Task{claim: 1 + rand.Int64N(math.MaxInt64)} //nolint:gosec // G404: needs no secrecy
+			err := row.Scan(&t.ID, &t.Kind, &t.Name, &t.Data, &t.Attempt)
+			t.Attempt++
+			tasks = append(tasks, t)
+			return err
+		}, p.pick, append(slices.Clone(p.kinds), limit)...); err != nil {
+			return fmt.Errorf("look for tasks: %w", err)
+		}
+		for _, t := range tasks {
+			if _, err := tx.ExecContext(ctx, p.tasks.claim, t.claim, lease.Microseconds(), t.ID); err != nil {
+				return fmt.Errorf("claim a task: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err // if it has committed after all, the tasks are due again when their lease ends
+	}
+	return tasks, nil
+}
+
+// do makes an attempt, and notes its end.
+func (w *Worker) do(ctx context.Context, p *part, task Task) {
+	w.at("claimed", task)
+	var err error
+	if task.Attempt > w.cfg.AttemptsMax { // only a process that ended in the middle leaves such a task
+		err = Permanent(errors.New("each process that tried it ended, or took too long"))
+	} else {
+		bounded, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+		err = attempt(bounded, w.cfg.Handlers[task.Kind], task)
+		cancel()
+	}
+	w.at("handled", task)
+	// The end is noted although ctx may have ended meanwhile.
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseMargin)
+	defer cancel()
+	outcome, noteErr := w.note(noting, p, task, err, ctx.Err() != nil)
+	w.outcomes[outcome].Inc()
+	switch {
+	case noteErr != nil:
+		w.cfg.Log.WarnContext(ctx, "cannot note the end of a task: it is tried again", "owner", w.cfg.Owner, "kind", task.Kind, "id", task.ID, "error", noteErr)
+	case outcome == "died":
+		w.cfg.Log.ErrorContext(ctx, "a task is dead: somebody must look at it", "owner", w.cfg.Owner, "kind", task.Kind, "id", task.ID, "attempts", task.Attempt, "error", err)
+	}
+}
+
+// attempt calls a handler. A panic is an error, for the other tasks go on.
+func attempt(ctx context.Context, handler Handler, task Task) (err error) {
+	defer func() {
+		if said := recover(); said != nil {
+			err = fmt.Errorf("the handler panicked: %v\n%s", said, debug.Stack())
+		}
+	}()
+	return handler(ctx, task)
+}
+
+// note writes down how an attempt has ended.
+func (w *Worker) note(ctx context.Context, p *part, task Task, err error, stopping bool) (outcome string, noteErr error) {
+	exec := func(statement string, values ...any) error {
+		return changed(p.Writer().ExecContext(ctx, statement, append(values, task.ID, task.claim)...))
+	}
+	var last permanent
+	switch {
+	case errors.Is(err, ErrLost):
+		return "lost", nil
+	case err == nil:
+		outcome, noteErr = "done", exec(p.tasks.done)
+		if errors.Is(noteErr, ErrLost) { // the handler has called Finish, or was too slow
+			return "done", nil
+		}
+		return outcome, noteErr
+	case stopping:
+		outcome, noteErr = "returned", exec(p.tasks.back)
+	case errors.As(err, &last) || task.Attempt >= w.cfg.AttemptsMax:
+		outcome, noteErr = "died", exec(p.tasks.kill, told(err))
+	default:
+		outcome, noteErr = "retried", exec(p.tasks.again, w.pause(task.Attempt).Microseconds(), told(err))
+	}
+	if errors.Is(noteErr, ErrLost) {
+		return "lost", nil
+	}
+	return outcome, noteErr
+}
+
+// pause is the time until the next attempt. It doubles with each, and is different for tasks that failed together.
+func (w *Worker) pause(attempt int) time.Duration {
+	pause := w.cfg.PauseFirst
+	for i := 1; i < attempt && pause < w.cfg.PauseMax; i++ {
+		pause *= 2
+	}
+	pause = min(pause, w.cfg.PauseMax)
+	return pause/2 + rand.N(pause/2+1) //nolint:gosec // G404: needs no secrecy
+}
+
+// told is an error as its column takes it.
+func told(err error) string {
+	said := text.Escape(err.Error())
+	for i, n := 0, 0; i < len(said); n++ {
+		if n == errorMax {
+			return said[:i]
+		}
+		_, size := utf8.DecodeRuneInString(said[i:])
+		i += size
+	}
+	return said
+}
