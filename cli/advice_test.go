@@ -10,6 +10,7 @@ import (
 
 	"sluice/cli/command"
 	"sluice/core/db"
+	"sluice/core/local"
 	"sluice/core/local/servicetest"
 )
 
@@ -55,6 +56,10 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 	if told := command.Explain(denied); !strings.Contains(told.Error(), "docs/security.md") {
 		t.Errorf("an account that lacks a grant is told %q", told)
 	}
+	busy := &mysql.MySQLError{Number: db.AnswerTooManyConnections, Message: "Too many connections"}
+	if told := command.Explain(busy); !strings.Contains(told.Error(), "max_connections") {
+		t.Errorf("a server with as many connections as it may have: %q", told)
+	}
 	at := strings.LastIndexByte(right, '@')
 	with("--mysql-dsn-file", file("nobody:wrong"+right[at:]), func() { show("refuses the user or the password", "SLUICE_MYSQL_DSN") })
 
@@ -79,4 +84,22 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 	with("--redis-addr", protected.Addr, func() { show("Redis refuses", "SLUICE_REDIS_PASSWORD") })
 	d.flags["--redis-password-file"] = file("wrong")
 	with("--redis-addr", protected.Addr, func() { show("Redis refuses", "SLUICE_REDIS_PASSWORD") })
+}
+
+// A report has a line for each store that cannot be read, the remedy included.
+func TestReportsSayWhatToDoInLine(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	if r := d.run("reconcile"); r.code != command.ExitUnverified || !strings.Contains(r.out, "run sluice migrate") || strings.Contains(r.out, `\u000a`) {
+		t.Errorf("exit code %d:\n%s", r.code, r.out)
+	}
+}
+
+// Managed services deny CONFIG for good: that is a warning, and the rest is examined all the same.
+func TestDoctorWithoutConfig(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t).migrated()
+	server := servicetest.RedisWith(t, local.RedisOptions{Extra: []string{`rename-command CONFIG ""`}})
+	d.flags["--redis-addr"] = server.Addr
+	d.run("doctor").want(command.ExitDone, "warn Redis "+server.Addr+": CONFIG GET is not to be had", "ok   Redis vetting")
 }

@@ -26,6 +26,8 @@ type Judge struct {
 	Cells   []stock.Cell       // by the SKUs of the crowd
 	Apart   int                // how many of the last cells are judged, but in no sum: as that of the warm-up, which counts nowhere
 	CatchUp time.Duration      // how long MySQL may take to have everything
+	// Adopt has Redis trusted that was vetted anew, because it restarted during the run.
+	Adopt func(context.Context) error
 
 	// Of the beginning. Times only bound a sweep: clocks may step, and positions tell which events a run has made.
 	at    time.Time
@@ -103,7 +105,7 @@ func (j *Judge) settled(ctx context.Context) (*stores, error) {
 	defer cancel()
 	s := &stores{}
 	for range looks {
-		before, err := j.read(ctx)
+		before, err := j.readOpen(ctx)
 		if err == nil {
 			err = j.caughtUp(ctx)
 		}
@@ -219,6 +221,19 @@ func (j *Judge) read(ctx context.Context) (all []stock.CellState, err error) {
 		all = append(all, states...)
 	}
 	return all, nil
+}
+
+// readOpen is read, but waits while Redis is shut, at most as long as MySQL may take: it has restarted, and an edge vets it.
+func (j *Judge) readOpen(ctx context.Context) (all []stock.CellState, err error) {
+	waiting, cancel := context.WithTimeout(ctx, max(j.CatchUp, time.Second))
+	defer cancel()
+	err = lifecycle.Poll(waiting, tryAgain, func() (err error) {
+		if all, err = j.read(ctx); errors.Is(err, stock.ErrShut) && j.Adopt(ctx) == nil {
+			all, err = j.read(ctx)
+		}
+		return err
+	}, func(err error) bool { return !errors.Is(err, stock.ErrShut) })
+	return all, err
 }
 
 // caughtUp waits until MySQL has all that has happened in Redis by now.

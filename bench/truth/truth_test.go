@@ -33,6 +33,7 @@ func TestStockIsJudgedByWhatShoppersWereTold(t *testing.T) {
 	judge := func() *truth.Judge {
 		j := &truth.Judge{
 			Redis: s.Store, Cells: cells, CatchUp: time.Minute,
+			Adopt:   func(ctx context.Context) error { return s.Store.Adopt(ctx, evidence.NewNonces(s.DB)) },
 			Sweeper: &reconcile.Sweeper{Redis: s.Store, Books: ledger.New(s.DB, nil), Tail: noTail, Now: time.Now},
 		}
 		if err := j.Begin(t.Context()); err != nil {
@@ -98,6 +99,12 @@ func TestStockIsJudgedByWhatShoppersWereTold(t *testing.T) {
 
 	// Redis' clock stepped back by an hour after the run began. What it has sold since then is of the run all the same.
 	if _, err := s.DB.ExecContext(t.Context(), "UPDATE ledger SET redis_ms = redis_ms - 3600000 WHERE sku_id = 1 AND seq > 2"); err != nil {
+		t.Fatal(err)
+	}
+	want(j, report.Right, "", load.Units{Accepted: 2}, load.Units{Accepted: 1})
+
+	// Redis restarted, and the edge has vetted it anew.
+	if err := s.Redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want(j, report.Right, "", load.Units{Accepted: 2}, load.Units{Accepted: 1})

@@ -19,12 +19,27 @@ import (
 
 // Explain adds the remedy to an error, in a line of its own, if every such error has the same one.
 func Explain(err error) error {
-	for _, advice := range []func(error) string{adviceOnStock, adviceOnMySQL, adviceOnRedis, adviceOnReach} {
-		if next := advice(err); next != "" {
-			return fmt.Errorf("%w\n%s", err, next)
-		}
+	if next := remedy(err); next != "" {
+		return fmt.Errorf("%w\n%s", err, next)
 	}
 	return err
+}
+
+// explainInLine is Explain for reports, which have a line for each error.
+func explainInLine(err error) error {
+	if next := remedy(err); next != "" {
+		return fmt.Errorf("%w. %s", err, next)
+	}
+	return err
+}
+
+func remedy(err error) string {
+	for _, advice := range []func(error) string{adviceOnStock, adviceOnMySQL, adviceOnRedis, adviceOnReach} {
+		if next := advice(err); next != "" {
+			return next
+		}
+	}
+	return ""
 }
 
 func adviceOnStock(err error) string {
@@ -45,6 +60,10 @@ func adviceOnMySQL(err error) string {
 		return "Create the database, let the user in, and run sluice migrate: CREATE DATABASE name; GRANT ALL ON name.* TO user"
 	case db.AnswerDatabaseDenied, db.AnswerTableDenied, db.AnswerColumnDenied:
 		return "Give the user of SLUICE_MYSQL_DSN the grants of its role again, as an upgrade can add some: sluice grants --role operator prints those of commands, --role migrate that of sluice migrate. See docs/security.md"
+	case db.AnswerTooManyConnections, db.AnswerUserConnections, db.AnswerUserLimit:
+		return "MySQL has as many connections as it may have: raise max_connections, or the user's limit, or lower --mysql-conns-max of edges and persisters"
+	case db.AnswerPrepared:
+		return "MySQL has as many prepared statements as it may have: raise max_prepared_stmt_count, or see whose they are"
 	case db.AnswerNoTable, db.AnswerNoColumn:
 		return "The schema is missing, or older than this program: run sluice migrate"
 	}
@@ -97,6 +116,8 @@ func adviceOn(server string, err error) string {
 		return "There is no host " + name.Name + ": correct the address of " + server + ": " + settingOf[server]
 	case errors.As(err, &network) && network.Op == "dial" && network.Timeout():
 		return "Nobody answers at the address of " + server + ": see whether its machine is up and lets you in, or correct it: " + settingOf[server]
+	case errors.Is(err, io.EOF):
+		return server + " closes connections at once: see its log. It may have as many clients as it may have (maxclients of Redis), or want TLS, or know nobody from here"
 	case config.Silent(err):
 		return server + " takes connections and answers nothing in time: see whether it is hung or overloaded, or restart it"
 	}

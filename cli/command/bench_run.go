@@ -17,6 +17,7 @@ import (
 	"sluice/bench/report"
 	"sluice/bench/truth"
 	"sluice/core/auth"
+	"sluice/core/evidence"
 	"sluice/core/lifecycle"
 	skus "sluice/core/operate/load"
 	"sluice/core/operate/stockfile"
@@ -74,6 +75,7 @@ func (b *Bench) prepare(ctx context.Context, c *Console) (p *benchRun, err error
 	if err == nil && p.opened != nil && !b.NoTruth {
 		p.judge = &truth.Judge{
 			Redis: p.opened.Stock, Sweeper: p.opened.sweeper(b.stores().Kafka), Cells: p.cells(), Apart: len(p.cells()) - b.SKUs, CatchUp: b.CatchUp,
+			Adopt: func(ctx context.Context) error { return p.opened.Stock.Adopt(ctx, evidence.NewNonces(p.opened.DB)) },
 		}
 		err = p.judge.Begin(ctx)
 	}

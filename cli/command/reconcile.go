@@ -222,7 +222,7 @@ func (w *reconcileRun) sweep(ctx context.Context) (*reconcile.Report, error) {
 			if w.away[store].IsZero() {
 				w.away[store] = time.Now()
 			}
-			return reconcile.Unreadable(store, w.away[store], Explain(err)), nil
+			return reconcile.Unreadable(store, w.away[store], explainInLine(err)), nil
 		}
 		w.opened, w.away = o, nil
 		w.sweeper = o.sweeper(w.Kafka)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,14 +20,19 @@ import (
 const (
 	retentionMin      = 24 * time.Hour
 	retentionBytesMin = 256 << 20
-	messageBytesMin   = 128 << 10 // the largest outbox entry has some 40 KiB
+	messageBytesMin   = 128 << 10   // the largest outbox entry has some 40 KiB
+	timestampMin      = time.Minute // far more than clocks may differ
 )
 
 // TopicFaults are the words that Condition.Faults can have.
-var TopicFaults = []string{"leader", "copies", "min_insync", "retention", "cleanup", "message_bytes", "partitions"}
+var TopicFaults = []string{"leader", "copies", "min_insync", "retention", "cleanup", "message_bytes", "timestamps", "partitions"}
 
 // People also change topics that are in use.
 var topicSettings = []string{"min.insync.replicas", "retention.ms", "retention.bytes", "cleanup.policy", "max.message.bytes"}
+
+// timestampSettings bound how far the time that a writer gives a message may be from that of the broker. Each version of Kafka has
+// some of them.
+var timestampSettings = []string{"message.timestamp.before.max.ms", "message.timestamp.after.max.ms", "message.timestamp.difference.max.ms"}
 
 // Condition is the state of the topic, as Kafka tells it.
 type Condition struct {
@@ -66,7 +72,7 @@ func (t *Topic) Condition(ctx context.Context, partitions int) (Condition, error
 // settings reads the topic's settings that matter. A setting that Kafka does not know is missing from the result.
 func (t *Topic) settings(ctx context.Context) (map[string]string, error) {
 	answer, err := t.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
-		ResourceType: kafka.ResourceTypeTopic, ResourceName: t.name, ConfigNames: topicSettings,
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: t.name, ConfigNames: slices.Concat(topicSettings, timestampSettings),
 	}}})
 	if err != nil {
 		return nil, fmt.Errorf("read settings of topic %s: %w", t.name, InWords(err))
@@ -145,5 +151,10 @@ func (c *Condition) settings(settings map[string]string) {
 	}
 	if n := number("max.message.bytes"); n >= 0 && n < messageBytesMin {
 		c.fault("message_bytes", fmt.Sprintf("max.message.bytes is %d, a large vector's events stay in Redis", n), fmt.Sprintf("set it to %d or more", messageBytesMin))
+	}
+	for _, name := range timestampSettings {
+		if ms := number(name); ms >= 0 && ms < timestampMin.Milliseconds() {
+			c.fault("timestamps", fmt.Sprintf("%s is %d, Kafka refuses the events of a machine whose clock differs by that", name, ms), fmt.Sprintf("set it to %d or more", timestampMin.Milliseconds()))
+		}
 	}
 }

@@ -131,3 +131,27 @@ func TestFaultsOfPartitions(t *testing.T) {
 		}
 	}
 }
+
+// TestConditionSeesTimestamps: each version of Kafka names the bounds in its own way.
+func TestConditionSeesTimestamps(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		settings map[string]string
+		faults   int
+	}{
+		{map[string]string{"message.timestamp.before.max.ms": "9223372036854775807", "message.timestamp.after.max.ms": "3600000"}, 0},
+		{map[string]string{"message.timestamp.before.max.ms": "1", "message.timestamp.after.max.ms": "59999"}, 2},
+		{map[string]string{"message.timestamp.difference.max.ms": "1000"}, 1},
+		{map[string]string{"message.timestamp.difference.max.ms": "60000"}, 0},
+	} {
+		var got Condition
+		if got.settings(c.settings); len(got.Faults) != c.faults {
+			t.Errorf("%v: %v", c.settings, got.Faults)
+		}
+		for _, f := range got.Faults {
+			if f.Word != "timestamps" || !slices.Contains(TopicFaults, f.Word) {
+				t.Errorf("%v: %v", c.settings, f)
+			}
+		}
+	}
+}

@@ -85,6 +85,10 @@ var words = []struct {
 		[]error{kafka.TopicAuthorizationFailed, kafka.GroupAuthorizationFailed, kafka.ClusterAuthorizationFailed},
 		"kafka does not let this program do that: let it describe, read and write the topic, and read the group",
 	},
+	{
+		[]error{kafka.InvalidTimestamp},
+		"kafka refuses the time of an event: let the clocks of all machines agree, or raise message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic",
+	},
 	{[]error{kafka.OffsetOutOfRange}, "kafka has nothing at that offset: it was deleted, or the topic was made anew"},
 	{[]error{kafka.InvalidReplicationFactor}, "kafka has fewer brokers than copies are wanted: start more, or lower --kafka-replication"},
 }

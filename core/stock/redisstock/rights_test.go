@@ -134,7 +134,7 @@ func TestRightsAreAskedFor(t *testing.T) {
 // TestRenamedCommandsAreFound takes commands from the server itself. Here too nothing is opened and nobody starts.
 func TestRenamedCommandsAreFound(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"HSET", "XADD", "TIME", "EVAL"} {
+	for _, command := range []string{"HSET", "XADD", "TIME", "EVAL", "EVALSHA", "XDEL"} {
 		client := connect(t, servicetest.RedisWith(t, local.RedisOptions{Extra: []string{"rename-command " + command + ` ""`}}).Addr)
 		_, err := redisstock.Open(t.Context(), client, openConfig())
 		if !errors.Is(err, redisstock.ErrVetting) || !errors.Is(err, redisstock.ErrDenied) || !strings.Contains(err.Error(), command) {
@@ -173,7 +173,7 @@ func commandsOf(t *testing.T) []string {
 		command, _, _ := strings.Cut(words, " ")
 		asked = append(asked, command)
 	}
-	for _, upkeep := range []string{"EXISTS", "HINCRBY", "TIME"} { // of upkeep too, and without a key
+	for _, upkeep := range []string{"EVALSHA", "EXISTS", "HINCRBY", "HSCAN", "TIME", "XDEL", "XRANGE"} { // of upkeep too, without a key, and by programs
 		if !slices.Contains(commands, upkeep) {
 			commands = append(commands, upkeep)
 		}

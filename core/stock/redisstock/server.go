@@ -61,12 +61,12 @@ const (
 	FaultPersistence = "persistence"
 	FaultEviction    = "eviction"
 
-	// The server does not tell all settings.
-	faultUnverified = "unverified"
+	// FaultUnverified: the server does not tell all settings.
+	FaultUnverified = "unverified"
 )
 
 // FaultWords are the words of the faults that Faults can return.
-var FaultWords = []string{FaultPersistence, FaultEviction, "fsync", "write_error", "memory", "replica", faultUnverified}
+var FaultWords = []string{FaultPersistence, FaultEviction, "fsync", "write_error", "memory", "replica", FaultUnverified}
 
 // memoryMax is the share of maxmemory from which a server counts as full. At maxmemory it refuses reserves.
 const memoryMax = 0.95
@@ -143,7 +143,7 @@ func ServerFaults(ctx context.Context, server rueidis.CoreClient) ([]telemetry.F
 	faults := faultsOf(settings, about)
 	if unverified != nil {
 		faults = append(faults, telemetry.Fault{
-			Word: faultUnverified, Found: fmt.Sprintf("CONFIG GET is not to be had (%v): appendfsync, save and stop-writes-on-bgsave-error are unverified", unverified),
+			Word: FaultUnverified, Found: fmt.Sprintf("CONFIG GET is not to be had (%v): appendfsync, save and stop-writes-on-bgsave-error are unverified", unverified),
 			Do: "see that appendfsync is everysec or always, and allow the user config|get where the server has it",
 		})
 	}
@@ -181,9 +181,11 @@ func faultsOf(settings map[string]string, about About) (faults []telemetry.Fault
 // their names (rename-command).
 var ErrDenied = errors.New("the user of redis has too few rights")
 
-// scriptCommands has the commands that the scripts use, each with its arguments after the key, and TIME.
+// scriptCommands has the commands that the scripts use, each with its arguments after the key, and those by which every
+// role runs scripts, and reads outboxes and cells and deletes entries. TIME, which has no key, is asked for beside them.
 var scriptCommands = []string{
-	"DEL", "EXISTS", "GET", "HDEL f", "HINCRBY f 1", "HLEN", "HMGET f", "HSET f v", "SET v", "XADD * f v", "XLEN",
+	"DEL", "EVALSHA 0", "EXISTS", "GET", "HDEL f", "HINCRBY f 1", "HLEN", "HMGET f", "HSET f v", "SET v", "XADD * f v", "XLEN",
+	"HSCAN 0", "XDEL 1-1", "XRANGE - +", // by programs
 	"SADD m", "SCARD", "SMISMEMBER m", "ZADD 1 m", "ZCARD", "ZCOUNT 0 1", "ZRANGE 0 1", "ZREM m",
 }
 

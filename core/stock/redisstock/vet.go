@@ -171,7 +171,7 @@ func (v *vetting) checkServer(ctx context.Context, p *primary) error {
 		switch {
 		case f.Word == FaultEviction || f.Word == FaultPersistence && !v.cfg.AllowNoPersistence:
 			v.fault("%s: %v", p, f)
-		case f.Word == faultUnverified:
+		case f.Word == FaultUnverified:
 			v.cfg.Log.WarnContext(ctx, "not all settings of redis can be verified", "server", p.String(), "found", f.Found, "do", f.Do)
 		}
 	}
