@@ -219,7 +219,7 @@ func (c *consumer) tell(how fetched, partition int, from int64, got outbox.Read,
 				"partition", partition, "from", from, "to", got.Next, "missing", got.Missing)
 			c.meters.offsetGaps.Inc()
 		}
-	case fetchedAgain:
+	case fetchedGone:
 		c.log.Error("kafka does not have the next offset any more: reading on from the first one that it has; the relay publishes again the events that were lost",
 			"partition", partition, "offset", from)
 		c.meters.offsetResets.Inc()
@@ -228,10 +228,10 @@ func (c *consumer) tell(how fetched, partition int, from int64, got outbox.Read,
 		c.meters.fetchFailures.Inc()
 	case fetchFailed:
 		c.meters.fetchFailures.Inc()
-	case fetchedNoneLong:
+	case fetchedWithheldLong:
 		c.log.Error("kafka gives nothing though it has more, joining the group again: see the log of its broker, and whether it has a quota for this client",
 			"partition", partition, "offset", from, "end", got.End)
-	case fetchedNothing, fetchedNone:
+	case fetchedAtEnd, fetchedWithheld:
 	}
 }
 

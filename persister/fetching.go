@@ -19,17 +19,17 @@ type fetching struct {
 type fetched uint8
 
 const (
-	fetchedSome    fetched = iota // messages, or offsets without one
-	fetchedNothing                // there was nothing to fetch, and Kafka has waited for more
-	fetchedAgain                  // Kafka has no such offset any more: everything that it has is read
-	fetchedNone                   // Kafka has more and gives nothing, as when it holds a client back
+	fetchedSome         fetched = iota // messages, or offsets without one
+	fetchedAtEnd                       // Kafka had nothing more, and has waited for it
+	fetchedGone                        // Kafka does not have the offset any more: what it has is read from its begin
+	fetchedWithheld                    // Kafka has more and gives nothing, as when it holds a client back
+	fetchedWithheldLong                // for so long that the group is joined again
 	fetchFailed
-	fetchedNoneLong // for so long that the group is joined again
 	fetchFailedLong // for so long that the group is joined again
 )
 
 // ends reports whether this generation must stop reading the partition.
-func (f fetched) ends() bool { return f == fetchedNoneLong || f == fetchFailedLong }
+func (f fetched) ends() bool { return f == fetchedWithheldLong || f == fetchFailedLong }
 
 // step notes the outcome of a fetch from the offset, and returns how it ended.
 func (r *fetching) step(now time.Time, got outbox.Read, err error) fetched {
@@ -37,19 +37,19 @@ func (r *fetching) step(now time.Time, got outbox.Read, err error) fetched {
 	switch {
 	case errors.Is(err, kafka.OffsetOutOfRange):
 		r.offset = kafka.FirstOffset
-		return fetchedAgain
+		return fetchedGone
 	case err != nil && long:
 		return fetchFailedLong
 	case err != nil:
 		return fetchFailed
 	case got.Next == r.offset && got.Next < got.End && long:
-		return fetchedNoneLong
+		return fetchedWithheldLong
 	case got.Next == r.offset && got.Next < got.End:
-		return fetchedNone
+		return fetchedWithheld
 	}
 	r.healthy = now
 	if got.Next == r.offset {
-		return fetchedNothing
+		return fetchedAtEnd
 	}
 	r.offset = got.Next
 	return fetchedSome
@@ -59,15 +59,15 @@ func (r *fetching) step(now time.Time, got outbox.Read, err error) fetched {
 // for the next fetch.
 func (f fetched) pause(got outbox.Read, batchWait time.Duration) time.Duration {
 	switch f {
-	case fetchedNothing:
+	case fetchedAtEnd:
 		return 0
 	case fetchedSome:
 		if got.Next < got.End {
 			return 0
 		}
-	case fetchedNone, fetchFailed, fetchedNoneLong, fetchFailedLong:
+	case fetchedWithheld, fetchFailed, fetchedWithheldLong, fetchFailedLong:
 		return fetchPause
-	case fetchedAgain:
+	case fetchedGone:
 	}
 	return batchWait
 }

@@ -29,10 +29,10 @@ func TestReading(t *testing.T) {
 	}{
 		"all that is there":        {time.Hour, outbox.Read{Next: 15, End: 15}, nil, fetchedSome, 15, batchWait},
 		"and more is there":        {0, outbox.Read{Next: 15, End: 20}, nil, fetchedSome, 15, 0},
-		"nothing is there":         {time.Hour, outbox.Read{Next: 10, End: 10}, nil, fetchedNothing, 10, 0},
-		"the offset is gone":       {time.Hour, outbox.Read{}, lost, fetchedAgain, kafka.FirstOffset, batchWait},
-		"held back":                {stuckAfter, outbox.Read{Next: 10, End: 20}, nil, fetchedNone, 10, fetchPause},
-		"held back for long":       {stuckAfter + 1, outbox.Read{Next: 10, End: 20}, nil, fetchedNoneLong, 10, fetchPause},
+		"nothing is there":         {time.Hour, outbox.Read{Next: 10, End: 10}, nil, fetchedAtEnd, 10, 0},
+		"the offset is gone":       {time.Hour, outbox.Read{}, lost, fetchedGone, kafka.FirstOffset, batchWait},
+		"held back":                {stuckAfter, outbox.Read{Next: 10, End: 20}, nil, fetchedWithheld, 10, fetchPause},
+		"held back for long":       {stuckAfter + 1, outbox.Read{Next: 10, End: 20}, nil, fetchedWithheldLong, 10, fetchPause},
 		"Kafka is away":            {stuckAfter, outbox.Read{}, errAway, fetchFailed, 10, fetchPause},
 		"Kafka is away for long":   {stuckAfter + 1, outbox.Read{}, errAway, fetchFailedLong, 10, fetchPause},
 		"Kafka begins later again": {0, outbox.Read{Next: 12, End: 12}, nil, fetchedSome, 12, batchWait},
@@ -43,11 +43,11 @@ func TestReading(t *testing.T) {
 		if how != c.want || r.offset != c.offset || how.pause(c.got, batchWait) != c.pause {
 			t.Errorf("%s: %d, next offset %d, pause %v; want %d, %d, %v", name, how, r.offset, how.pause(c.got, batchWait), c.want, c.offset, c.pause)
 		}
-		useful := how == fetchedSome || how == fetchedNothing
+		useful := how == fetchedSome || how == fetchedAtEnd
 		if r.healthy.Equal(now) != (useful || c.after == 0) {
 			t.Errorf("%s: healthy at %v", name, r.healthy.Sub(start))
 		}
-		if how.ends() != (how == fetchedNoneLong || how == fetchFailedLong) {
+		if how.ends() != (how == fetchedWithheldLong || how == fetchFailedLong) {
 			t.Errorf("%s: ends the reading: %v", name, how.ends())
 		}
 		all[how] = true
