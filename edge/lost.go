@@ -47,9 +47,8 @@ func (n *Node) newLostWatch() *lostWatch {
 }
 
 // run watches until ctx ends.
-func (w *lostWatch) run(ctx context.Context) error {
+func (w *lostWatch) run(ctx context.Context) {
 	lifecycle.Repeat(ctx, w.log, "look for cells that redis has lost", lostEvery, w.look)
-	return nil
 }
 
 // look looks at the partitions whose data are new. If it cannot, it does so the next time.

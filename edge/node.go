@@ -21,6 +21,7 @@ import (
 	"sluice/core/outbox"
 	"sluice/core/redis"
 	"sluice/core/registry"
+	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 	"sluice/core/upkeep"
@@ -38,6 +39,7 @@ type Node struct {
 	cfg Config
 	log *slog.Logger
 	set *metrics.Set
+	ack stock.Ack
 
 	client    rueidis.Client
 	store     *redisstock.Store
@@ -94,12 +96,12 @@ func (n *Node) Shutdown(ctx context.Context) error {
 // connect makes the clients of Redis, MySQL and Kafka. Only Redis must be reachable, and must belong to this deployment.
 func (n *Node) connect(ctx context.Context) error {
 	n.parts.Later("stop ops server", n.ops.Shutdown) // last of all, so that an operator can watch the rest
-	ack, err := n.cfg.Stock.AckLevel()
-	if err != nil {
+	var err error
+	if n.ack, err = n.cfg.Stock.AckLevel(); err != nil {
 		return err
 	}
 	opened, err := deployment.OpenRedis(ctx, n.cfg.Redis, n.cfg.Stock.Agreed, redisstock.Config{
-		Ack: ack, OutboxEntriesMax: n.cfg.Stock.OutboxEntriesMax, ReplicaTimeout: n.cfg.Replicas.Timeout, Metrics: n.set,
+		Ack: n.ack, OutboxEntriesMax: n.cfg.Stock.OutboxEntriesMax, ReplicaTimeout: n.cfg.Replicas.Timeout, Metrics: n.set,
 	})
 	if err != nil {
 		return err
@@ -149,10 +151,6 @@ func (n *Node) startEngine(context.Context) error {
 	n.users = registry.New(n.db, n.store)
 	n.screened = screen.NewRegistered(n.store, n.users.Sales, n.log, n.set)
 
-	ack, err := n.cfg.Stock.AckLevel()
-	if err != nil {
-		return err
-	}
 	n.redis = &guarded{
 		Store: n.store, publisher: n.publisher, marks: n.marks, nonces: evidence.NewNonces(n.db), deployment: n.cfg.Stock.Deployment,
 		vetter: vetting.Vetter{
@@ -164,7 +162,7 @@ func (n *Node) startEngine(context.Context) error {
 	n.batcher = batch.New(n.store, n.cells, n.publisher, batch.Config{
 		QueueMax: n.cfg.QueueMax, ShedAfter: n.cfg.ShedAfter, VectorMax: n.cfg.VectorMax, InFlightMax: n.cfg.InFlightMax,
 		CallTimeout: n.cfg.Redis.CallTimeout + 2*n.cfg.Replicas.Timeout, LogTimeout: n.cfg.LogTimeout,
-		Ack: ack, OnShut: n.gate.suspect, OnFence: n.gate.fence, Log: n.log,
+		Ack: n.ack, OnShut: n.gate.suspect, OnFence: n.gate.fence, Log: n.log,
 	}, n.set)
 	n.parts.Later("drain batcher", n.batcher.Drain)
 	return nil
@@ -183,12 +181,12 @@ func (n *Node) startBackground(context.Context) error {
 	}
 	background.Run("marks", n.marks.run)
 	background.Run("known SKUs", n.known.Run)
-	background.Go("lost cells", open.After(n.newLostWatch().run))
-	background.Go("registered users", open.After(n.runScreenOfUsers))
-	background.Go("registrations", open.After(n.keepUsers))
+	background.Run("lost cells", open.After(n.newLostWatch().run))
+	background.Run("registered users", open.After(n.screened.Run))
+	background.Run("registrations", open.After(n.keepUsers))
 	background.Run("scripts of replicas", n.disarmReplicas)
-	background.Go("replica warning", open.After(n.warnOfReplicas))
-	background.Go("outbox watch", open.After(newOutboxWatch(n.store.OutboxStats, n.cfg.Stock.OutboxEntriesMax, n.set).run))
+	background.Run("replica warning", open.After(n.warnOfReplicas))
+	background.Run("outbox watch", open.After(newOutboxWatch(n.store.OutboxStats, n.cfg.Stock.OutboxEntriesMax, n.set).run))
 	n.watches = n.newWatches()
 	for _, w := range n.watches {
 		background.Run("watch", w.Run)
@@ -214,19 +212,14 @@ func (n *Node) disarmReplicas(ctx context.Context) {
 }
 
 // warnOfReplicas logs what is wrong with the replicas for the deployment's acknowledge level.
-func (n *Node) warnOfReplicas(ctx context.Context) error {
-	level, err := n.cfg.Stock.AckLevel()
-	if err != nil {
-		return err
-	}
-	warning, err := operate.WarningOf(ctx, level, n.store)
+func (n *Node) warnOfReplicas(ctx context.Context) {
+	warning, err := operate.WarningOf(ctx, n.ack, n.store)
 	switch {
 	case err != nil:
 		n.log.WarnContext(ctx, warning, "error", err)
 	case warning != "":
 		n.log.WarnContext(ctx, warning)
 	}
-	return nil
 }
 
 // published returns the store for callers that do not use the batcher.

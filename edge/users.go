@@ -20,13 +20,8 @@ const (
 	forgetUsersEvery = time.Minute
 )
 
-func (n *Node) runScreenOfUsers(ctx context.Context) error {
-	n.screened.Run(ctx)
-	return nil
-}
-
 // keepUsers keeps the sets of users in Redis in step with MySQL, until ctx ends.
-func (n *Node) keepUsers(ctx context.Context) error {
+func (n *Node) keepUsers(ctx context.Context) {
 	bringing := lifecycle.NewTrouble(n.log, "bring registered users to redis")
 	forgetting := lifecycle.NewTrouble(n.log, "remove the users of sales that closed long ago from redis")
 	brought := n.set.NewCounter("sluice_edge_registered_brought_users_total")
@@ -49,7 +44,6 @@ func (n *Node) keepUsers(ctx context.Context) error {
 		}
 		lifecycle.Pause(ctx, lookForVettingsEvery)
 	}
-	return nil
 }
 
 // vettings are the nonces that the store trusts.

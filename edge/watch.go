@@ -36,13 +36,13 @@ func newOutboxWatch(stats func(context.Context) ([]redisstock.OutboxStat, error)
 }
 
 // run measures until ctx ends. If it cannot measure, the figures stay as they were; /readyz says why.
-func (w *outboxWatch) run(ctx context.Context) error {
+func (w *outboxWatch) run(ctx context.Context) {
 	for {
 		if stats, err := w.stats(ctx); err == nil {
 			w.note(stats, time.Now())
 		}
 		if !lifecycle.Pause(ctx, watchEvery) {
-			return nil
+			return
 		}
 	}
 }

@@ -51,7 +51,7 @@ type Sweeper struct {
 }
 
 // Run sweeps until ctx ends, a goroutine for each partition.
-func (s *Sweeper) Run(ctx context.Context) error {
+func (s *Sweeper) Run(ctx context.Context) {
 	partitions := s.Store.Partitions()
 	set := cmp.Or(s.Metrics, metrics.NewSet())
 	r := run{
@@ -68,7 +68,6 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		wg.Go(func() { r.watch(ctx, p) })
 	}
 	wg.Wait()
-	return nil
 }
 
 // run is a Sweeper at work.

@@ -54,14 +54,13 @@ type Sweeper struct {
 }
 
 // Run sweeps until ctx ends, a goroutine for each partition.
-func (s *Sweeper) Run(ctx context.Context) error {
+func (s *Sweeper) Run(ctx context.Context) {
 	r := s.newRun()
 	var wg sync.WaitGroup
 	for i := range r.agendas {
 		wg.Go(func() { r.attend(ctx, i) })
 	}
 	wg.Wait()
-	return nil
 }
 
 // run is a Sweeper at work.

@@ -161,13 +161,11 @@ func reserve(t testing.TB, store stock.Store, cell stock.Cell, key string, n int
 func start(t testing.TB, s *Sweeper) *Sweeper {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
+		running.Wait()
 	})
 	return s
 }

@@ -84,13 +84,12 @@ func TestSignalLetsWorkBegin(t *testing.T) {
 		open, never := NewSignal(), NewSignal()
 		g := NewGroup(slog.New(slog.DiscardHandler))
 		began := 0
-		work := func(ctx context.Context) error {
+		work := func(ctx context.Context) {
 			began++
 			<-ctx.Done()
-			return nil
 		}
-		g.Go("late", open.After(work))
-		g.Go("never", never.After(work))
+		g.Run("late", open.After(work))
+		g.Run("never", never.After(work))
 		synctest.Wait()
 		if began != 0 || open.Raised() {
 			t.Error("work began before the signal")

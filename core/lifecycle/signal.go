@@ -28,13 +28,12 @@ func (s *Signal) Raised() bool {
 }
 
 // After returns work that waits for the signal first. If its context ends before that, it does nothing.
-func (s *Signal) After(work func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
+func (s *Signal) After(work func(context.Context)) func(context.Context) {
+	return func(ctx context.Context) {
 		select {
 		case <-s.raised:
-			return work(ctx)
+			work(ctx)
 		case <-ctx.Done():
-			return nil
 		}
 	}
 }

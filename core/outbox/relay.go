@@ -130,7 +130,7 @@ func (r *Relay) count(s standing) float64 {
 }
 
 // Run looks at all partitions again and again until ctx ends.
-func (r *Relay) Run(ctx context.Context) error {
+func (r *Relay) Run(ctx context.Context) {
 	lifecycle.Repeat(ctx, r.cfg.Log, "relay outbox entries", r.cfg.Every, func(ctx context.Context) error {
 		err := r.look(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -138,7 +138,6 @@ func (r *Relay) Run(ctx context.Context) error {
 		}
 		return err
 	})
-	return nil
 }
 
 // look visits every partition once, and goes on if some fail. If it has to end early, the next look goes on from

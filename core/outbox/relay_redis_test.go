@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func TestRelayOnRedis(t *testing.T) {
 	topic := NewTopic([]string{addr}, "events")
 	defer topic.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 2)
+	var relays sync.WaitGroup
 	for range 2 {
 		pub, _ := newPublisher(t, PublisherConfig{Brokers: []string{addr}, Topic: "events", Partitions: 2})
 		relay := NewRelay(RelayConfig{
@@ -53,7 +54,7 @@ func TestRelayOnRedis(t *testing.T) {
 			Unread: func(ctx context.Context) ([]Range, error) { return topic.Unread(ctx, "persisters") },
 			Every:  500 * time.Millisecond, Age: 200 * time.Millisecond, Again: 500 * time.Millisecond,
 		})
-		go func() { ended <- relay.Run(ctx) }()
+		relays.Go(func() { relay.Run(ctx) })
 	}
 	for life := range 2 {
 		broker := startBroker(t, port)
@@ -72,11 +73,7 @@ func TestRelayOnRedis(t *testing.T) {
 		broker.Stop()
 	}
 	cancel()
-	for range 2 {
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}
+	relays.Wait()
 }
 
 // TestRelayLeavesOtherDataAlone exchanges the data of a Redis for those of another deployment: nothing of its outbox is

@@ -41,8 +41,8 @@ func Start(g *lifecycle.Group, open *lifecycle.Signal, cfg Config) {
 		Unread: func(ctx context.Context) ([]outbox.Range, error) { return cfg.Topic.Unread(ctx, cfg.Group) },
 	})
 	sweeper := expiry.Sweeper{Store: cfg.Store, Publish: cfg.Expired, Metrics: cfg.Metrics, Log: cfg.Log}
-	g.Go("relay", open.After(relay.Run))
-	g.Go("sweeper", open.After(sweeper.Run))
+	g.Run("relay", open.After(relay.Run))
+	g.Run("sweeper", open.After(sweeper.Run))
 	baskets := basket.Sweeper{Store: cfg.Store, Publish: cfg.Expired, Between: cfg.Between, Metrics: cfg.Metrics, Log: cfg.Log}
-	g.Go("basket sweeper", open.After(baskets.Run))
+	g.Run("basket sweeper", open.After(baskets.Run))
 }
