@@ -192,16 +192,7 @@ func (d *deployment) show(sku int64, more ...string) shownStock {
 func (d *deployment) persist(sku int64, more ...string) {
 	d.t.Helper()
 	defer d.persister()()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(time.Minute)
-	for d.show(sku, more...).Status != "in_sync" {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			d.t.Fatalf("SKU %d does not reach MySQL: %+v", sku, d.show(sku, more...))
-		}
-	}
+	d.await(func() bool { return d.show(sku, more...).Status == "in_sync" })
 }
 
 func (d *deployment) persisterConfig() persister.Config {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -23,9 +22,9 @@ import (
 // programEnv makes the test binary the program itself.
 const programEnv = "SLUICE_TEST_PROGRAM"
 
-// programTime ends a program that does not do what its test waits for: a test binary that ran out of time would leave it
-// running.
-const programTime = 2 * time.Minute
+// patience is how long a test waits for one thing. A program that does not do what its test waits for is ended then: a test
+// binary that ran out of time would leave it running.
+const patience = 5 * time.Minute
 
 func programIfAsked() {
 	if os.Getenv(programEnv) != "" {
@@ -46,8 +45,7 @@ type program struct {
 func startProgram(t *testing.T, prelude string, args ...string) *program {
 	t.Helper()
 	p := &program{t: t}
-	ctx, cancel := context.WithTimeout(t.Context(), programTime)
-	p.cmd = exec.CommandContext(ctx, "sh", append([]string{"-c", prelude + "\nexec \"$0\" \"$@\"", os.Args[0]}, args...)...)
+	p.cmd = exec.CommandContext(t.Context(), "sh", append([]string{"-c", prelude + "\nexec \"$0\" \"$@\"", os.Args[0]}, args...)...)
 	p.cmd.Env = append(os.Environ(), programEnv+"=1")
 	var err error
 	if p.pipe, err = p.cmd.StderrPipe(); err != nil {
@@ -57,17 +55,19 @@ func startProgram(t *testing.T, prelude string, args ...string) *program {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { // an ended one is none
-		cancel()
-		_ = p.cmd.Process.Kill()
-		_ = p.cmd.Wait()
-	})
+	t.Cleanup(func() { _ = p.cmd.Wait() }) // it ends with the test's context
 	return p
+}
+
+// bounded ends the program after the time that a test waits for it, unless the returned function is called before.
+func (p *program) bounded() (waited func() bool) {
+	return time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() }).Stop
 }
 
 // until reads the log up to a line with a text, and returns the line.
 func (p *program) until(text string) string {
 	p.t.Helper()
+	defer p.bounded()()
 	for p.log.Scan() {
 		p.said.WriteString(p.log.Text() + "\n")
 		if strings.Contains(p.log.Text(), text) {
@@ -97,6 +97,7 @@ func (p *program) drain() {
 // end waits for the end of the program, and is its exit code; -1 if a signal has ended it.
 func (p *program) end() int {
 	p.t.Helper()
+	defer p.bounded()()
 	p.drain()
 	_ = p.cmd.Wait() // its error is the exit code
 	return p.cmd.ProcessState.ExitCode()

@@ -303,7 +303,7 @@ func TestReconcileWatchTellsLossesOnce(t *testing.T) {
 // await waits until something is so.
 func (d *deployment) await(so func() bool) {
 	d.t.Helper()
-	for deadline := time.Now().Add(5 * time.Minute); !so(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !so(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			d.t.Fatal("it does not come to be so")
 		}
