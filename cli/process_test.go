@@ -78,6 +78,13 @@ func (p *program) until(text string) string {
 	return ""
 }
 
+// addressIn returns the address in a log line.
+func addressIn(line string) string {
+	_, addr, _ := strings.Cut(line, " addr=")
+	addr, _, _ = strings.Cut(addr, " ")
+	return addr
+}
+
 func (p *program) signal(signals ...syscall.Signal) {
 	p.t.Helper()
 	for _, s := range signals {
@@ -152,10 +159,7 @@ func TestServicesDrainAtEachSignal(t *testing.T) {
 		t.Run("edge, "+name, func(t *testing.T) {
 			t.Parallel()
 			p := startProgram(t, "", d.service("edge")...)
-			up := p.until("edge is up")
-			_, addr, _ := strings.Cut(up, " addr=")
-			addr, _, _ = strings.Cut(addr, " ")
-			c, err := net.Dial("tcp", addr)
+			c, err := net.Dial("tcp", addressIn(p.until("edge is up")))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -59,38 +59,22 @@ func newBusy(t *testing.T, skus, more int64, cfg func(*persister.Config)) (h *bu
 
 // inject makes differences by hand in SKUs 1 to 7, 9 and 11.
 func (h *busy) inject() {
-	t := h.hand.t
-	t.Helper()
+	h.hand.t.Helper()
 	cell := func(sku int64) stock.Cell { return stock.Cell{SKU: sku} }
-	buyer := func(sku int64, user uint16, units byte) {
-		h.set(fmt.Sprintf("{p%d}:buyers:0", cell(sku).Partition(8)), string(cell(sku).Append(nil))+"\x00\x00\x00\x00\x00\x00"+string([]byte{byte(user >> 8), byte(user)}), []byte{0, 0, units})
-	}
-
-	// Half a transfer back from a sale, of two minutes ago.
-	back := stock.TransferRequest{From: stock.Cell{SKU: 11, Pool: 7}, To: cell(11), Units: 3, Scope: stock.ScopeSaleMove, Key: "sale 7 move 1"}
-	out, _ := back.IDs(8)
-	done := stock.DoAll(h.ctx, h.store(), stock.OpAdjust, []stock.Request{{
-		ID: out, Cell: back.From, Fingerprint: stock.FingerprintOf(int64(stock.AdjustTransferOut), -3),
-		Adjustment: &stock.Adjustment{Kind: stock.AdjustTransferOut, Delta: -3, Reason: "half"},
-	}})[0]
-	if done.Err != nil || done.Verdict != stock.VerdictOK {
-		t.Fatalf("transfer out: %+v", done)
-	}
-	h.await(func() bool {
-		var n int
-		err := h.db.QueryRowContext(h.ctx, "SELECT COUNT(*) FROM ledger WHERE reservation_id = ?", out[:]).Scan(&n)
-		return err == nil && n == 1
+	h.halfBack(func(out stock.ReservationID) {
+		h.await(func() bool {
+			var n int
+			err := h.db.QueryRowContext(h.ctx, "SELECT COUNT(*) FROM ledger WHERE reservation_id = ?", out[:]).Scan(&n)
+			return err == nil && n == 1
+		})
 	})
-	h.sql("UPDATE sale_items SET moving_units = -3, moving_since_ms = (SELECT MAX(redis_ms) FROM ledger) WHERE sale_id = 7")
-	h.sql("UPDATE ledger SET redis_ms = redis_ms - 120000 WHERE reservation_id = ?", out[:])
-
 	h.raise(cell(1), "7") // the hot one
 	h.del(resOf(cell(2)), string(at(h.held[2])))
 	another := h.held[3]
 	another[9] ^= 1
 	h.set(resOf(cell(3)), string(another[:]), withUser(h.get(resOf(cell(3)), string(at(h.held[3]))), 99))
 	h.record(4, h.free[4], func(v []byte) { v[1] = 1 | v[1]&128 }) // held again
-	buyer(5, 9001, 3)
+	h.buyer(5, 9001, 3)
 	h.sql("UPDATE reservations SET state = 'released' WHERE reservation_id = ?", at(h.held[6]))
 	h.sql("UPDATE product_inventories SET seq = seq + 1000000, available_stock = available_stock - 4, sold_stock = sold_stock + 4 WHERE sku_id = 7 AND pool = 0")
 	h.refusedEvent(9, h.inLedger(h.held[9], "reserve"))

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,9 +108,9 @@ func (h *hands) record(sku int64, id stock.ReservationID, change func(value []by
 }
 
 // buyer sets the count of a user of a SKU.
-func (h *hands) buyer(sku int64, user, units byte) {
+func (h *hands) buyer(sku int64, user uint16, units byte) {
 	c := stock.Cell{SKU: sku}
-	h.set(fmt.Sprintf("{p%d}:buyers:0", c.Partition(8)), string(c.Append(nil))+"\x00\x00\x00\x00\x00\x00\x00"+string([]byte{user}), []byte{0, 0, units})
+	h.set(fmt.Sprintf("{p%d}:buyers:0", c.Partition(8)), string(binary.BigEndian.AppendUint64(c.Append(nil), uint64(user))), []byte{0, 0, units})
 }
 
 // refusedEvent takes an event out of the ledger, and keeps it as a dead letter.
@@ -129,8 +130,9 @@ func (h *hands) refusedEvent(sku int64, seq uint64) {
 		VALUES (?, 'refused', 'why', ?, 0, 0, 1, ?, ?)`, fmt.Sprintf("%032d", sku), sku, seq, data)
 }
 
-// halfBack moves three units of SKU 11 back from sale 7, two minutes ago, and is cut off before they arrive.
-func (h *hands) halfBack() stock.TransferRequest {
+// halfBack moves three units of SKU 11 back from sale 7, two minutes ago, and is cut off before they arrive. persisted waits
+// until MySQL has the half that was done.
+func (h *hands) halfBack(persisted func(out stock.ReservationID)) stock.TransferRequest {
 	h.hand.t.Helper()
 	back := stock.TransferRequest{From: stock.Cell{SKU: 11, Pool: 7}, To: stock.Cell{SKU: 11}, Units: 3, Scope: stock.ScopeSaleMove, Key: "sale 7 move 1"}
 	out, _ := back.IDs(8)
@@ -141,7 +143,7 @@ func (h *hands) halfBack() stock.TransferRequest {
 	if done.Err != nil || done.Verdict != stock.VerdictOK {
 		h.hand.t.Fatalf("transfer out: %+v", done)
 	}
-	h.settled()
+	persisted(out)
 	h.sql("UPDATE sale_items SET moving_units = -3, moving_since_ms = (SELECT MAX(redis_ms) FROM ledger) WHERE sale_id = 7")
 	h.sql("UPDATE ledger SET redis_ms = redis_ms - 120000 WHERE reservation_id = ?", out[:])
 	return back
@@ -154,7 +156,7 @@ func TestRepairPutsRightWhatIsChangedByHand(t *testing.T) {
 	defer h.stop()
 	h.run("sale", "create", "7", "--name", "summer", "--item", "11:4", "--yes").want(command.ExitDone)
 	h.settled()
-	h.halfBack()
+	h.halfBack(func(stock.ReservationID) { h.settled() })
 
 	heldBy := func(sku int64) []byte { return h.get(resOf(stock.Cell{SKU: sku}), string(at(h.held[sku])))[:2] } // the form, the state, and whether it counts
 	counts := heldBy(1)
@@ -223,7 +225,7 @@ func TestRepairFinishesATransferOfAnEarlierEpoch(t *testing.T) {
 	defer h.stop()
 	h.run("sale", "create", "7", "--name", "summer", "--item", "11:4", "--yes").want(command.ExitDone)
 	h.settled()
-	from := h.halfBack().From
+	from := h.halfBack(func(stock.ReservationID) { h.settled() }).From
 	store := h.store()
 	for epoch := uint32(1); epoch <= 2; epoch++ {
 		id := stock.Identity{Cell: from, Route: stock.OpAdjust, Key: fmt.Sprint("rebase ", epoch)}.ID(8)

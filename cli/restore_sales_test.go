@@ -126,9 +126,7 @@ func restoredUnderSales(t *testing.T, nodes []*local.Redis, addrs ...string) {
 	starting := time.Now()
 	for range 2 {
 		p := startProgram(t, "", append(slices.Clone(args), "--data-dir="+t.TempDir())...)
-		_, addr, _ := strings.Cut(p.until("edge is up"), " addr=")
-		addr, _, _ = strings.Cut(addr, " ")
-		edges = append(edges, "http://"+addr)
+		edges = append(edges, "http://"+addressIn(p.until("edge is up")))
 		go p.drain()
 	}
 	var buyers []*buyer

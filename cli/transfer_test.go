@@ -59,13 +59,6 @@ func newTransferCut(t *testing.T) *transferCut {
 	return c
 }
 
-// addressIn returns the address in a log line.
-func addressIn(line string) string {
-	_, addr, _ := strings.Cut(line, " addr=")
-	addr, _, _ = strings.Cut(addr, " ")
-	return addr
-}
-
 // post asks an edge for the transfer.
 func (c *transferCut) post(addr string) (status int, replayed bool, err error) {
 	c.hand.t.Helper()
