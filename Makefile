@@ -22,9 +22,9 @@ GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 #   runs beside other things is in cli/command, cli/dev and the services, and is tested with it there.
 PLAIN_PACKAGES = sluice/bench/apptest sluice/cli
 RACE_PACKAGES = $(filter-out $(PLAIN_PACKAGES),$(shell $(GO) list ./...))
-# Whose tests start a Redis.
-REDIS_PACKAGES = $(shell $(GO) list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | \
-	grep -E 'sluice/(core/local|edge/internal/storetest|bench/stack)' | cut -d' ' -f1)
+# Whose tests start a Redis: by themselves, or with a stack or a store.
+REDIS_PACKAGES = $(shell grep -rlE --include='*_test.go' 'servicetest\.(Redis|Sentinels)|local\.(Start|Find)Redis|stack\.New|storetest\.Start' . | \
+	xargs -n1 dirname | sort -u)
 # Two packages at a time: each may run a Redis, a MariaDB and a Kafka. Passes are not cached: servers, and
 # the binary that the whole-system tests build, are nothing that the cache knows of.
 GOTEST = $(GO) test -count=1 -p 2 -timeout 30m

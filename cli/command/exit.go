@@ -7,7 +7,7 @@ import (
 	"sluice/core/stock"
 )
 
-// The exit codes. They are part of the command line's contract.
+// The exit codes. They are part of the command line's contract. Those from 10 on, of load runs, are in package report.
 const (
 	ExitDone        = 0
 	ExitFailed      = 1   // it could not be done, or only in part; for doctor, a check failed
@@ -17,9 +17,6 @@ const (
 	ExitUnknown     = 5   // it may or may not have been done: repeat the command as its message says
 	ExitDrift       = 6   // reconcile found differences
 	ExitUnverified  = 7   // reconcile found none, and could not read everything; bench could not judge stock
-	ExitThreshold   = 10  // a load run missed a threshold; the package report ranks these three
-	ExitTruth       = 11  // stock was wrong after a load run
-	ExitGenerator   = 12  // the generator of a load run was its bottleneck
 	ExitInterrupted = 130 // SIGINT, SIGTERM or SIGHUP ended it early; what was done until then stays
 )
 

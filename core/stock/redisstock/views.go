@@ -181,8 +181,8 @@ func (s *Store) DueBetween(ctx context.Context, partition int, fromMS, toMS int6
 	return page, nil
 }
 
-// The functions of this file read many partitions by one call to each server. If a partition cannot be read, it has an
-// error of its own, and the others are read.
+// Those below read many partitions by one call to each server. If a partition cannot be read, it has an error of its own, and the
+// others are read.
 
 // many sends commands and takes the answers. of names the partition of each command. It sends failed commands again if
 // the failure may pass.
