@@ -16,6 +16,8 @@ var (
 	ErrFull = fmt.Errorf("%w: the memory of the server is full", ErrNotApplied)
 	// ErrUnreached is an ErrNotApplied: there was no connection to the server.
 	ErrUnreached = fmt.Errorf("%w: no connection to the server", ErrNotApplied)
+	// ErrLoading is an ErrNotApplied: the server reads its data from its disk, and executes nothing before it has them.
+	ErrLoading = fmt.Errorf("%w: the server loads its data", ErrNotApplied)
 	// ErrShut means that nothing was executed, because the server does not have the vetted data, or the caller does not
 	// trust them yet. See redisstock.Open.
 	ErrShut = errors.New("not executed: the server is shut until it is vetted")

@@ -24,10 +24,11 @@ const (
 // ErrSilent means that the server of the request's partition does not answer. Nothing was sent to it.
 var ErrSilent = fmt.Errorf("%w: the server of its partition does not answer", stock.ErrNotApplied)
 
-// silent says whether a call has ended without an answer of the server. A server that answers with an error, for example
-// because its memory is full, is not silent: it answers at once, and it may execute other calls.
+// silent says whether a call has ended without an answer of the server that is of use. A server that answers with an error, for
+// example because its memory is full, is not silent: it answers at once, and it may execute other calls. But one that loads its
+// data executes nothing, and answers only now and then, between the parts that it reads.
 func silent(err error) bool {
-	return errors.Is(err, stock.ErrUnknown) || errors.Is(err, stock.ErrUnreached)
+	return errors.Is(err, stock.ErrUnknown) || errors.Is(err, stock.ErrUnreached) || errors.Is(err, stock.ErrLoading)
 }
 
 // breaker refuses the requests for one server while the server is silent. Without it each of them would wait for a whole

@@ -51,7 +51,7 @@ func TestBreakerOpensByCallsInARow(t *testing.T) {
 func TestWhatIsSilent(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]bool{
-		nil: false, stock.ErrUnknown: true, stock.ErrUnreached: true,
+		nil: false, stock.ErrUnknown: true, stock.ErrUnreached: true, stock.ErrLoading: true,
 		stock.ErrNotApplied: false, stock.ErrFull: false, stock.ErrShut: false, stock.ErrProtocol: false,
 	} {
 		if silent(err) != want {

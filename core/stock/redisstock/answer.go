@@ -174,7 +174,7 @@ func reservationOf(e *event.Event, counted bool) stock.Reservation {
 // notExecuted has the first words of Redis' answers to calls that it did not execute. Such a call may succeed later, or
 // at another server.
 var notExecuted = [...]string{
-	"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY",
+	"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY",
 	"MISCONF", "NOREPLICAS", "BUSY", "NOAUTH", "NOPERM", "WRONGPASS",
 }
 
@@ -203,8 +203,11 @@ func kindOfAnswer(answer string) error {
 	if word == "NOSCRIPT" || word == "SHUT" {
 		return stock.ErrShut
 	}
-	if word == "OOM" {
+	switch word {
+	case "OOM":
 		return stock.ErrFull
+	case "LOADING":
+		return stock.ErrLoading
 	}
 	for _, known := range notExecuted {
 		if word == known {

@@ -28,7 +28,7 @@ func TestKindOfAnswer(t *testing.T) {
 	f("ASK 3999 127.0.0.1:6381", stock.ErrNotApplied)
 	f("TRYAGAIN Multiple keys request during rehashing of slot", stock.ErrNotApplied)
 	f("CLUSTERDOWN The cluster is down", stock.ErrNotApplied)
-	f("LOADING Redis is loading the dataset in memory", stock.ErrNotApplied)
+	f("LOADING Redis is loading the dataset in memory", stock.ErrLoading)
 	f("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", stock.ErrNotApplied)
 	f("READONLY You can not run script with write flag on readonly replica.", stock.ErrNotApplied)
 	f("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'", stock.ErrFull)
