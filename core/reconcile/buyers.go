@@ -15,7 +15,7 @@ func userID(user int64) show.ID { return show.ID(user) }
 // the limit says so, to the millisecond. So several counts may be right. A return lowers the count by as much of it
 // as is left, so the count may be lower by all that the user has returned.
 func (j *judge) buyers() {
-	if len(j.forked) > 0 || len(j.missing) > 0 || j.cropped {
+	if len(j.Buyers) == 0 || len(j.forked) > 0 || len(j.missing) > 0 || j.cropped {
 		return
 	}
 	records := map[stock.ReservationID]*stock.Reservation{}
@@ -37,6 +37,17 @@ func (j *judge) buyers() {
 		} else if !e.Kind.Adjusts() && !j.left(e) {
 			ended[e.Reservation] = e
 		}
+	}
+	made, rowsOf, eventsOf := map[stock.ReservationID]int64{}, map[int64][]*Row{}, map[int64][]*Event{} // by user
+	for i := range j.Rows {
+		r := &j.Rows[i]
+		made[r.ID] = r.ReservedMS
+		if ended[r.ID] == nil && !j.summedUp(r) {
+			rowsOf[r.User] = append(rowsOf[r.User], r)
+		}
+	}
+	for _, e := range ended {
+		eventsOf[e.User] = append(eventsOf[e.User], e)
 	}
 	for _, b := range j.Buyers {
 		if later[b.User] {
@@ -61,18 +72,11 @@ func (j *judge) buyers() {
 				most += quantity
 			}
 		}
-		made := map[stock.ReservationID]int64{}
-		for i := range j.Rows {
-			r := &j.Rows[i]
-			made[r.ID] = r.ReservedMS
-			if r.User == b.User && ended[r.ID] == nil && !j.summedUp(r) {
-				counts(r.ID, r.State, r.Quantity, r.ReservedMS)
-			}
+		for _, r := range rowsOf[b.User] {
+			counts(r.ID, r.State, r.Quantity, r.ReservedMS)
 		}
-		for id, e := range ended {
-			if e.User == b.User {
-				counts(id, e.Kind.State(), e.Quantity, made[id])
-			}
+		for _, e := range eventsOf[b.User] {
+			counts(e.Reservation, e.Kind.State(), e.Quantity, made[e.Reservation])
 		}
 		least = max(0, least-returned)
 		says := fmt.Sprintf("reservations that count: %d units", least)

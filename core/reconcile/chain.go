@@ -92,6 +92,7 @@ func (c *chain) merge(v *View) {
 	slices.SortStableFunc(all, func(a, b Event) int {
 		return cmp.Or(a.Compare(b.Position), cmp.Compare(rank[a.Store], rank[b.Store]))
 	})
+	c.list = all[:0]
 	for i := range all {
 		e := &all[i]
 		if end, ended := ends[e.Epoch]; ended && e.Seq > end {

@@ -86,3 +86,19 @@ func TestSearchesOfManyCellsAreDivided(t *testing.T) {
 		}
 	}
 }
+
+// TestCountsOfAHotCellAreCompared edits counts of users of a cell of which too many units are held to read each for them.
+func TestCountsOfAHotCellAreCompared(t *testing.T) {
+	t.Parallel()
+	const buyers = 10_100
+	b := newBooks(t)
+	b.hot(t, buyers)
+	b.move(t, buyers, 3)
+	b.do(count(hotCell, 5, 3), count(hotCell, 6, 0))
+	s := b.sweeper(func(func(*event.Batch) error) error { return nil })
+	report, found := b.sweep(&s, reconcile.Scope{})
+	want := []string{"7: buyer_count, 2, undersell", "7: buyer_count, 1, oversell"}
+	if diff := cmp.Diff(want, found); diff != "" || report.Summary.EventsInFlight != 3 {
+		t.Errorf("%d under way (-want +got):\n%s", report.Summary.EventsInFlight, diff)
+	}
+}

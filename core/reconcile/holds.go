@@ -209,14 +209,14 @@ func (j *judge) holds() {
 		return // nobody knows to which of the two histories the records belong
 	}
 	known := j.atCut()
-	seen := map[stock.ReservationID]bool{}
+	seen := map[stock.ReservationID]*stock.Reservation{}
 	var leaked, orphaned, doubled sum
 	for i := range j.Records {
 		r := &j.Records[i]
 		if r.State == stock.StateNone || r.Cell != j.Cell {
 			continue
 		}
-		seen[r.ID] = true
+		seen[r.ID] = r
 		if j.later(r) || j.lacks(r.Seq) {
 			continue // later than the cut, or already reported as a gap
 		}
@@ -255,7 +255,7 @@ func (j *judge) holds() {
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(known), stock.ReservationID.Compare) {
-		if t := known[id]; t.state == stock.StateHeld && !seen[id] && !j.mayHaveEnded(t.position) {
+		if t := known[id]; t.state == stock.StateHeld && seen[id] == nil && !j.mayHaveEnded(t.position) {
 			leaked.add(t.quantity, t.timeMS, t.proof(id, "Redis has no record of it"))
 			if again := j.heldAgain(id, nil, t); again != nil {
 				j.planRecord(LeakedHold, t.quantity, Undersell, nil, again)
@@ -263,10 +263,9 @@ func (j *judge) holds() {
 		}
 	}
 	for _, id := range j.Overdue {
-		if t := known[id]; t != nil && t.state == stock.StateHeld && seen[id] {
+		if t := known[id]; t != nil && t.state == stock.StateHeld && seen[id] != nil {
 			leaked.add(t.quantity, t.timeMS, t.proof(id, "its deadline has passed, and no list of deadlines has it"))
-			i := slices.IndexFunc(j.Records, func(r stock.Reservation) bool { return r.ID == id })
-			j.planRecord(LeakedHold, t.quantity, Undersell, &j.Records[i], &j.Records[i])
+			j.planRecord(LeakedHold, t.quantity, Undersell, seen[id], seen[id])
 		}
 	}
 	j.compareHeld(known, &leaked, len(leaked.proof)+len(orphaned.proof)+len(doubled.proof) == 0)

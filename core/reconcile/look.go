@@ -238,7 +238,7 @@ func (r *closeLook) readTogether(cells []stock.Cell) []stock.Cell {
 		v := r.views[c]
 		if r.brief(v) && v.Redis != nil {
 			from, _ := r.of(c).holds[c].first()
-			rows += int64(v.Redis.Seq - min(v.Redis.Seq, from.Seq))
+			rows += int64(v.Redis.Seq-min(v.Redis.Seq, from.Seq)) + int64(len(v.Buyers))
 		} else if v.Redis != nil {
 			rows += v.Redis.Held
 		}

@@ -24,6 +24,7 @@ const (
 	foundMax    = 10_000    // gaps and breaks of one cell
 	adjustedMax = 100_000   // changes of the settings of one cell
 	heldMax     = 200_000   // reservations of the cells of one look
+	heldFew     = 10_000    // units of a cell whose reservations are read at once if users are in doubt
 )
 
 // stock reads the projections, and decides from where on to read each cell's events.
@@ -93,10 +94,12 @@ func (r *closeLook) condensed(v *View) {
 	}
 }
 
-// brief reports whether the held reservations of a cell need not be read one by one.
+// brief reports whether the held reservations of a cell need not be read one by one. A brief look reports nothing: where it finds that
+// a user's count is wrong, another look reads them all. Where few are held, one look that reads them is cheaper.
 func (w *sweep) brief(v *View) bool {
 	h, d := w.of(v.Cell).holds[v.Cell], w.of(v.Cell).doubts[v.Cell]
-	return h != nil && h.known && h.plain && !d.closely && !d.uneven && len(d.ids)+len(d.users)+len(v.Letters) == 0
+	passes := len(d.users) == 0 || v.Redis != nil && v.Redis.Held > heldFew
+	return passes && h != nil && h.known && h.plain && !d.closely && !d.uneven && len(d.ids)+len(v.Letters) == 0
 }
 
 // keep is how many events of each cell are in memory.

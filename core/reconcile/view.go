@@ -108,7 +108,7 @@ type View struct {
 	condensed *holds         // the held reservations, condensed; nil: they are not to be compared
 	unsummed  bool           // this look has found that they cannot be compared so
 	brief     bool           // Rows and Records have not all held ones
-	rowsFrom  stock.Position // if brief: they have those of the events from this position on
+	rowsFrom  stock.Position // if brief: they have those of the events from this position on, and those of the users in doubt
 
 	past     *past             // the walk along the events before From; nil: there was none
 	ends     map[uint32]uint64 // by epoch: the seq at which a rebase of the ledger has ended it; nil: such a rebase is among Events

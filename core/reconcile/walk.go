@@ -133,7 +133,7 @@ func (v *View) shorten(read stock.Position, keep int) {
 	}
 	p.walker = w
 	p.late = slices.DeleteFunc(c.late, func(e Event) bool { return !e.Less(to) })
-	var left []Event
+	left := make([]Event, 0, len(v.Events))
 	for _, e := range c.list[:n] {
 		if !v.walked(&e) {
 			p.step(&e)
