@@ -14,6 +14,7 @@ import (
 // with that of the best rate, in turn. Run it with -benchtime 1x on a quiet machine.
 //
 // What a shopper costs the generator counts against the goodput: one who gives up closes a connection, and the next one opens it again.
+// docs/performance.md says what no edge could surpass here, because refusals and the generator take CPU too.
 func BenchmarkOverloadOfItsCores(b *testing.B) {
 	const sku, rounds, round = 1001, 3, 5 * time.Second
 	s := stack.New(b, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_OUTBOX_ENTRIES_MAX=10000000")
