@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/segmentio/kafka-go"
+
+	guarded "sluice/core/kafka"
 )
 
 const (
@@ -27,7 +29,7 @@ type Kafka struct {
 
 // NewKafka does not connect yet. The caller closes it.
 func NewKafka(brokers []string) *Kafka {
-	transport := &kafka.Transport{MetadataTTL: metadataTTL, ClientID: "sluice"}
+	transport := &kafka.Transport{Dial: guarded.Dial, MetadataTTL: metadataTTL, ClientID: "sluice"}
 	return &Kafka{transport, &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: callTimeout, Transport: transport}}
 }
 
