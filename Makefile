@@ -15,6 +15,12 @@ BUILDVCS := false
 endif
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/tools
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+# The generators that tools/go.mod pins.
+GENERATORS := $(TOOLS)/generators-$(shell cat tools/go.mod tools/go.sum | cksum | cut -d' ' -f1)
+SQLC := $(GENERATORS)/sqlc
+OAPI_CODEGEN := $(GENERATORS)/oapi-codegen
+# The packages of the shop that have operations in docs/api/catalog.yaml.
+SHOP := account
 
 # Tests run with the race detector, but for those of two packages; make test-race has them too.
 # - bench/apptest starts the program as it is built, which the detector does not see, and holds it to its times.
@@ -68,7 +74,7 @@ test-race: ## run all tests with the race detector
 	$(GOTEST) -race ./...
 
 .PHONY: check
-check: lint lint-lua lint-k6 tidy ## check format, vet, linters, scripts and go.mod
+check: lint lint-lua lint-k6 tidy generated ## check format, vet, linters, scripts, go.mod and generated code
 
 .PHONY: fmt
 fmt: $(GOLANGCI) ## format the Go code
@@ -105,6 +111,25 @@ k6/node_modules: k6/package.json k6/package-lock.json
 .PHONY: tidy
 tidy: ## check that go.mod lists what the code imports
 	$(GO) mod tidy -diff
+
+# The server of a package of the shop, from the API document.
+SERVER = $(OAPI_CODEGEN) -config tools/oapi-codegen.yaml -templates tools/templates -include-tags $(1) docs/api/catalog.yaml
+
+.PHONY: generate
+generate: $(GENERATORS) ## write generated code anew
+	$(SQLC) generate -f tools/sqlc.yaml
+	$(foreach package,$(SHOP),mkdir -p catalog/$(package)/internal/api && $(call SERVER,$(package)) >catalog/$(package)/internal/api/api.gen.go &&) true
+
+.PHONY: generated
+generated: $(GENERATORS) ## check that generated code is what the generators make
+	$(SQLC) diff -f tools/sqlc.yaml
+	@$(foreach package,$(SHOP),$(call SERVER,$(package)) | diff -u catalog/$(package)/internal/api/api.gen.go - &&) true \
+		|| { echo 'generated code is stale: run make generate'; exit 1; }
+
+# Without cgo, so that no C compiler is needed: sqlc has a parser of PostgreSQL in C, and another one.
+$(GENERATORS):
+	@echo 'building the generators, once'
+	@rm -rf $@.new && cd tools && GOBIN=$@.new CGO_ENABLED=0 $(GO) install tool && mv $@.new $@
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME

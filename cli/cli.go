@@ -27,9 +27,15 @@ type root struct {
 
 	Edge      command.Edge      `cmd:"" help:"Serve shoppers: decide their requests in Redis, publish the events."`
 	Persister command.Persister `cmd:"" help:"Bring events from Kafka to MySQL."`
-	Migrate   command.Migrate   `cmd:"" help:"Bring MySQL's schema and Kafka's topic up to date."`
-	Grants    command.Grants    `cmd:"" help:"Print the SQL that gives MySQL accounts the rights of their roles."`
-	Dev       dev.Command       `cmd:"" help:"Run everything on this machine, with sample data."`
+	Catalog   struct {
+		Run     command.Catalog        `cmd:"" default:"withargs" help:"Serve the shop; catalog alone does the same."`
+		Routes  command.CatalogRoutes  `cmd:"" help:"Show the operations of the shop, and who may call them."`
+		Migrate command.CatalogMigrate `cmd:"" help:"Bring the tables of the shop up to date."`
+		Grants  command.CatalogGrants  `cmd:"" help:"Print the SQL that gives the shop's MySQL account its rights."`
+	} `cmd:"" help:"Serve the shop behind the hot path."`
+	Migrate command.Migrate `cmd:"" help:"Bring MySQL's schema and Kafka's topic up to date."`
+	Grants  command.Grants  `cmd:"" help:"Print the SQL that gives MySQL accounts the rights of their roles."`
+	Dev     dev.Command     `cmd:"" help:"Run everything on this machine, with sample data."`
 
 	Stock struct {
 		Load     command.StockLoad     `cmd:"" help:"Load SKUs from CSV or JSON lines."`

@@ -291,7 +291,7 @@ func TestDefaultPortsDoNotCollide(t *testing.T) {
 			users[port] = user
 		}
 	}
-	if len(users) < 6 { // two of the edge, one of the persister, three of dev
+	if len(users) < 9 { // two of the edge and of the shop, one of the persister, four of dev
 		t.Errorf("found only %v", users)
 	}
 }
@@ -436,7 +436,7 @@ func TestExitCodes(t *testing.T) {
 		want string // on stderr
 	}{
 		{[]string{"version"}, command.ExitDone, ""},
-		{[]string{}, command.ExitUsage, "want a command: edge, persister, migrate, grants, dev, stock, "},
+		{[]string{}, command.ExitUsage, "want a command: edge, persister, catalog, migrate, grants, dev, stock, "},
 		{[]string{}, command.ExitUsage, "see sluice --help"},
 		{[]string{"stock"}, command.ExitUsage, "want a command: load, list, show, shut, adjust, freeze, unfreeze\nsluice: see sluice stock --help"},
 		{[]string{"steal"}, command.ExitUsage, "unexpected argument steal\nsluice: see sluice --help"},
@@ -460,6 +460,10 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"token", "--user", "1", "--role", "shopper", "--token-key-file", "none"}, command.ExitUsage, "token-key-file: there is no none: make it by sluice token keygen --out none"},
 		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "token-key-file: there is no none: make it by sluice token keygen --out none"},
 		{[]string{"edge", "--token-key-file", "none", "--drain-timeout", "0s"}, command.ExitUsage, "drain-timeout: 0s"},
+		{[]string{"catalog"}, command.ExitUsage, "token-key-file: missing: want the file of --token-key-file (SLUICE_TOKEN_KEY_FILE): sluice token keygen"},
+		{[]string{"catalog", "--catalog-listen", "x", "--requests-max", "0"}, command.ExitUsage, "requests-max: 0: want 1 to 100000"},
+		{[]string{"catalog", "migrate", "--owner", "nobody"}, command.ExitUsage, `owner "nobody": want account`},
+		{[]string{"catalog", "routes"}, command.ExitDone, ""},
 		{[]string{"persister", "--workers", "0", "--drain-timeout", "0s"}, command.ExitUsage, "drain-timeout: 0s"},
 		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "redis-password-file: none: no such file"},
 		{[]string{"stock", "show", "1", "--redis-password-file", "none", "--mysql-dsn-file", "nowhere"}, command.ExitUsage, "mysql-dsn-file: nowhere: no such file"},

@@ -32,6 +32,7 @@ func TestInterruptedCommandsSaySo(t *testing.T) {
 	d.run("sale", "create", "7", "--name", "x", "--item", "5:1", "--registered-only", "--yes").want(command.ExitDone)
 	d.run("sale", "create", "8", "--name", "x", "--item", "5:1", "--yes").want(command.ExitDone)
 	d.run("sale", "close", "8", "--yes").want(command.ExitDone)
+	d.run("catalog", "migrate").want(command.ExitDone)
 	w := newWaits(t, d)
 
 	const id = "000000000000000000000000000000aa"
@@ -48,7 +49,7 @@ func TestInterruptedCommandsSaySo(t *testing.T) {
 		"sale register": "7 --user 1 --yes", "sale empty": "8 --yes", "sale fill": "7 --yes",
 		"deadletter list": "", "deadletter show": letter, "deadletter resolve": letter + " --reason x --yes", "deadletter replay": letter + " --reason x --yes",
 		"archive run": "--older-than 1200h --dir " + t.TempDir() + " --yes", "reconcile report": "", "reconcile history": "",
-		"bench run": "--addr=http://127.0.0.1:1 --sku=5 --users=1 --tokens=" + tokens, "restore": "--yes", "doctor": "", "migrate": "",
+		"bench run": "--addr=http://127.0.0.1:1 --sku=5 --users=1 --tokens=" + tokens, "restore": "--yes", "doctor": "", "migrate": "", "catalog migrate": "",
 	}
 	signals := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}
 	interrupt := func(tables []string, words, values string, s syscall.Signal) {
@@ -73,7 +74,7 @@ func TestInterruptedCommandsSaySo(t *testing.T) {
 		name := leaf.Path()
 		usesMySQL := slices.ContainsFunc(leaf.Flags, func(f *kong.Flag) bool { return f.Name == "mysql-dsn-file" })
 		values, ok := commands[name]
-		if !ok && usesMySQL && !slices.Contains([]string{"edge", "persister", "archive show", "archive verify"}, name) && !strings.HasPrefix(name, "bench") {
+		if !ok && usesMySQL && !slices.Contains([]string{"edge", "persister", "catalog run", "archive show", "archive verify"}, name) && !strings.HasPrefix(name, "bench") {
 			t.Errorf("%s: nothing interrupts it", name)
 		}
 		if !ok {

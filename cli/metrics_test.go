@@ -14,9 +14,10 @@ func TestMetricsPage(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(metricsIntro)
 	for _, service := range []struct{ name, about string }{
-		{"core", "Metrics of edges and persisters. `job` and `instance`, which Prometheus adds, tell whose a figure is."},
+		{"core", "Metrics of edges and persisters, some of the shop too. `job` and `instance`, which Prometheus adds, tell whose a figure is."},
 		{"edge", "Metrics of edges."},
 		{"persister", "Metrics of persisters."},
+		{"catalog", "Metrics of the shop."},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n", service.name, service.about)
 		for _, f := range telemetry.Families(service.name) {
@@ -32,10 +33,10 @@ func TestMetricsPage(t *testing.T) {
 
 const metricsIntro = `# Metrics
 
-Every edge and persister answers ` + "`/metrics`" + ` on its ops port (` + "`--ops-listen`" + `) in the text format of Prometheus, with HELP and TYPE.
+Every edge, persister and catalog answers ` + "`/metrics`" + ` on its ops port (` + "`--ops-listen`" + `) in the text format of Prometheus, with HELP and TYPE.
 
 A name is ` + "`sluice_<service>_<thing>_<unit>[_total]`" + `. The service is the directory of the package that has the metric:
-` + "`edge`, `persister`" + `, or ` + "`core`" + ` for work of both, such as the relay and the sweeper. Counters, and nothing
+` + "`edge`, `persister`, `catalog`" + `, or ` + "`core`" + ` for work of several, such as the relay and the sweeper. Counters, and nothing
 else, end with ` + "`_total`" + `. Values of labels are words of fixed sets or addresses of servers, never a SKU or a user. Metrics that begin with ` + "`go_`" + ` and
 ` + "`process_`" + ` come from the runtime and the system.
 

@@ -50,7 +50,7 @@ func pages(t *testing.T) map[string]string {
 }
 
 var (
-	metricName = regexp.MustCompile(`\bsluice_(?:core|edge|persister)_[a-z0-9_]+\b(?:\{[^}]*\})?`)
+	metricName = regexp.MustCompile(`\bsluice_(?:core|edge|persister|catalog)_[a-z0-9_]+\b(?:\{[^}]*\})?`)
 	labelName  = regexp.MustCompile(`([a-z_]+)\s*(?:=~|!~|!=|=)\s*"`)
 )
 
@@ -255,8 +255,8 @@ func TestSystemdUnits(t *testing.T) {
 		}
 		units = append(units, unit)
 	}
-	if len(units) != 4 {
-		t.Errorf("found the units %v, want those of edge, persister, archive and archive-verify", units)
+	if len(units) != 5 {
+		t.Errorf("found the units %v, want those of edge, persister, catalog, archive and archive-verify", units)
 	}
 	timers := 0
 	for page, text := range pages(t) {

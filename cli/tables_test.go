@@ -37,6 +37,7 @@ var tables = map[string]access{
 	"sales":              {reads: []string{"core/ledger", "core/registry", "core/sale"}, writes: []string{"core/registry", "core/sale"}},
 	"sale_items":         {reads: []string{"core/registry", "core/sale"}, writes: []string{"core/sale"}},
 	"registrations":      {reads: []string{"core/registry"}, writes: []string{"core/registry"}},
+	"users":              {reads: []string{"catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},
 	"pools":              {reads: []string{"core/ledger"}, writes: []string{"core/sale"}},
 	"sale_keys":          {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
 	"redis_vettings":     {reads: []string{"core/evidence"}, writes: []string{"core/evidence"}},
@@ -97,11 +98,12 @@ func TestTablesAreAllThere(t *testing.T) {
 	t.Parallel()
 	files, err1 := filepath.Glob("../persister/migrations/*.sql")
 	places, err2 := filepath.Glob("../core/place/migrations/*.sql")
-	if err := errors.Join(err1, err2); err != nil {
+	shop, err3 := filepath.Glob("../catalog/*/migrations/*.sql")
+	if err := errors.Join(err1, err2, err3); err != nil {
 		t.Fatal(err)
 	}
 	var made []string
-	for _, file := range append(files, places...) {
+	for _, file := range slices.Concat(files, places, shop) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

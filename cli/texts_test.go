@@ -6,6 +6,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"sluice/catalog"
 	"sluice/cli/command"
 	"sluice/cli/dev"
 	"sluice/core/config"
@@ -38,7 +39,7 @@ func TestTextsAreOfSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, group := range []interface{ Texts() config.Texts }{
-		config.Log{}, db.Config{}, kafka.Config{}, redis.Config{}, edge.Config{}, persister.Config{}, dev.Command{}, command.Token{},
+		config.Log{}, db.Config{}, kafka.Config{}, redis.Config{}, edge.Config{}, persister.Config{}, catalog.Config{}, dev.Command{}, command.Token{},
 	} {
 		for flag, text := range group.Texts() {
 			if !used[text] {

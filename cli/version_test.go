@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/catalog"
 	"sluice/cli/command"
 	"sluice/core/local/servicetest"
 	"sluice/persister"
@@ -41,7 +42,7 @@ func TestVersionOfAPlainClone(t *testing.T) {
 		return v
 	}
 	run([]string{"GOFLAGS=-trimpath"}, "go", "build", "-o", "sluice", ".") // -trimpath: so that what is compiled is found again
-	if got := shown("./sluice").Schemas; len(got) != len(command.Schemas()) || got["persister"] != persister.Schema().Version() {
+	if got := shown("./sluice").Schemas; len(got) != len(command.Schemas())+len(catalog.Schemas()) || got["persister"] != persister.Schema().Version() {
 		t.Errorf("schemas: %v", got)
 	}
 	if v := shown("./sluice"); v.Commit != commit || v.Modified || !strings.Contains(v.Version, commit[:12]) {

@@ -1,5 +1,5 @@
-// Fuzzapi compares a running sluice with its API document. Schemathesis makes right and wrong requests from the
-// document, in the roles of a shopper, a service and an admin. Fuzzapi starts a sluice dev of its own on loopback.
+// Fuzzapi compares a running sluice with its API documents, those of the edge and of the shop. Schemathesis makes right and
+// wrong requests from the documents, in the roles of a shopper, a service and an admin. Fuzzapi starts a sluice dev of its own on loopback.
 // exceptions.py and schemathesis.toml list the reports that are no errors, each with its reason.
 package main
 
@@ -28,7 +28,7 @@ var requirements string
 // Paths from where it runs, the top of the project.
 const (
 	settingsDir  = "bench/fuzzapi"
-	documentPath = "docs/api/openapi.yaml"
+	documentsDir = "docs/api"
 )
 
 // roles are who asks, and as which user.
@@ -51,16 +51,16 @@ func main() {
 type fuzz struct {
 	examples, seed int
 
-	stack    *devstack.Stack
-	tool     string // Schemathesis, as installed
-	settings string
-	document string
+	stack     *devstack.Stack
+	tool      string // Schemathesis, as installed
+	settings  string
+	documents string
 }
 
 func (f *fuzz) run(ctx context.Context) (err error) {
 	var err1, err2 error
 	f.settings, err1 = filepath.Abs(settingsDir)
-	f.document, err2 = filepath.Abs(documentPath)
+	f.documents, err2 = filepath.Abs(documentsDir)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
@@ -74,10 +74,19 @@ func (f *fuzz) run(ctx context.Context) (err error) {
 	if err := f.prepare(ctx); err != nil {
 		return err
 	}
-	return f.fuzz(ctx, f.stack.EdgeURL())
+	for _, api := range []struct{ document, url string }{
+		{"openapi.yaml", f.stack.EdgeURL()},
+		{"catalog.yaml", f.stack.CatalogURL()},
+	} {
+		if err := f.fuzz(ctx, api.document, api.url); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// prepare makes what the examples of the document name, beside the sample's SKUs: a sale 7 that is open.
+// prepare makes what the examples of the documents name, beside the sample's SKUs: a sale 7 that is open. The example of a
+// user is made by the first service that asks.
 func (f *fuzz) prepare(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"sale", "create", "7", "--name=fuzz", "--item=1001:50000", "--item=1002:100", "--shopper-deducts", "--yes"},
@@ -90,8 +99,8 @@ func (f *fuzz) prepare(ctx context.Context) error {
 	return nil
 }
 
-// fuzz asks in all roles at once, and prints what was found.
-func (f *fuzz) fuzz(ctx context.Context, url string) error {
+// fuzz asks what a document has in all roles at once, and prints what was found.
+func (f *fuzz) fuzz(ctx context.Context, document, url string) error {
 	var group errgroup.Group
 	for role, user := range roles {
 		group.Go(func() error {
@@ -100,14 +109,14 @@ func (f *fuzz) fuzz(ctx context.Context, url string) error {
 				return err
 			}
 			cmd := exec.CommandContext(ctx, "python3", "-c", "from schemathesis.cli import schemathesis; schemathesis()",
-				"--config-file", filepath.Join(f.settings, "schemathesis.toml"), "run", f.document, "--url", url, "--header", "Authorization: Bearer "+token,
+				"--config-file", filepath.Join(f.settings, "schemathesis.toml"), "run", filepath.Join(f.documents, document), "--url", url, "--header", "Authorization: Bearer "+token,
 				"--checks", "all", "--warnings", "off", "--seed", strconv.Itoa(f.seed), "--max-examples", strconv.Itoa(f.examples))
 			cmd.Dir = f.stack.Dir // where it leaves what it wants to remember
 			cmd.Env = append(os.Environ(), "PYTHONPATH="+f.tool+":"+f.settings, "PYTHONDONTWRITEBYTECODE=1")
 			out, err := cmd.CombinedOutput()
-			fmt.Printf("=== as %s\n%s\n", role, out)
+			fmt.Printf("=== %s as %s\n%s\n", document, role, out)
 			if err != nil {
-				return fmt.Errorf("as %s: %w", role, err)
+				return fmt.Errorf("%s as %s: %w", document, role, err)
 			}
 			return nil
 		})

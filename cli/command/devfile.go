@@ -27,6 +27,8 @@ type DevStack struct {
 	EdgeURL         string `json:"edge_url"`
 	OpsURL          string `json:"ops_url"` // of the edge
 	PersisterOpsURL string `json:"persister_ops_url"`
+	CatalogURL      string `json:"catalog_url"`
+	CatalogOpsURL   string `json:"catalog_ops_url"`
 	DevURL          string `json:"dev_url"`
 	RedisAddr       string `json:"redis_addr"`                     // for a cluster several, separated by commas
 	RedisSentinels  string `json:"redis_sentinel_addrs,omitempty"` // instead of redis_addr, separated by commas

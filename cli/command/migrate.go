@@ -19,6 +19,7 @@ import (
 	"sluice/core/kafka"
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
+	"sluice/core/schema"
 )
 
 const (
@@ -56,41 +57,17 @@ func (m *Migrate) Validate() error {
 }
 
 // Run is called by kong.
-func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err error) {
+func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, m.Wait+migrateTimeout)
 	defer cancel()
-	err = m.untilUp(ctx, c, "MySQL", func() error {
-		db, err := m.MySQL.Open(ctx)
-		if err != nil {
-			return err
-		}
-		return db.Close()
-	})
-	if err != nil {
-		return err
-	}
-	patient := m.MySQL
-	patient.Timeout = max(patient.Timeout, migrateTimeout) // a server sends nothing while it changes a table
-	db, err := patient.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
 	owners, err := Schemas().Named(m.Owner)
+	if err == nil {
+		err = migrateTables(ctx, c, log, m.MySQL, m.Wait, owners, "sluice grants")
+	}
 	if err != nil {
 		return err
 	}
-	for _, owner := range owners {
-		done, err := owner.Migrate(ctx, db, log)
-		if len(done.New) > 0 {
-			c.Notef("new in MySQL: %s: give the accounts again what sluice grants prints", strings.Join(done.New, ", "))
-		}
-		if err != nil {
-			return err
-		}
-		c.Printf("MySQL has schema version %d of %s\n", done.Version, owner.Name)
-	}
-	err = m.untilUp(ctx, c, "Kafka", func() error {
+	err = untilUp(ctx, c, m.Wait, "Kafka", func() error {
 		return inKafka(outbox.CreateTopic(ctx, m.Kafka.Brokers, m.Kafka.Topic, m.Kafka.Partitions, m.Kafka.Replication))
 	})
 	if err != nil {
@@ -103,9 +80,42 @@ func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) (err er
 	return nil
 }
 
+// migrateTables brings the tables of owners up to date, once their database is up. grants is the command that prints what
+// accounts may do with them.
+func migrateTables(ctx context.Context, c *Console, log *slog.Logger, mysql db.Config, wait time.Duration, owners schema.Owners, grants string) (err error) {
+	err = untilUp(ctx, c, wait, "MySQL", func() error {
+		db, err := mysql.Open(ctx)
+		if err != nil {
+			return err
+		}
+		return db.Close()
+	})
+	if err != nil {
+		return err
+	}
+	patient := mysql
+	patient.Timeout = max(patient.Timeout, migrateTimeout) // a server sends nothing while it changes a table
+	db, err := patient.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	for _, owner := range owners {
+		done, err := owner.Migrate(ctx, db, log)
+		if len(done.New) > 0 {
+			c.Notef("new in MySQL: %s: give the accounts again what %s prints", strings.Join(done.New, ", "), grants)
+		}
+		if err != nil {
+			return err
+		}
+		c.Printf("MySQL has schema version %d of %s\n", done.Version, owner.Name)
+	}
+	return nil
+}
+
 // untilUp tries again while it cannot reach the server.
-func (m *Migrate) untilUp(ctx context.Context, c *Console, server string, try func() error) error {
-	bounded, cancel := context.WithTimeout(ctx, m.Wait)
+func untilUp(ctx context.Context, c *Console, wait time.Duration, server string, try func() error) error {
+	bounded, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	told := false
 	err := lifecycle.Poll(bounded, migratePause, try, func(err error) bool {
@@ -114,7 +124,7 @@ func (m *Migrate) untilUp(ctx context.Context, c *Console, server string, try fu
 		}
 		if !told {
 			told = true
-			c.Notef("waiting up to %v for %s: %v", m.Wait, server, err)
+			c.Notef("waiting up to %v for %s: %v", wait, server, err)
 		}
 		return false
 	})
@@ -124,7 +134,7 @@ func (m *Migrate) untilUp(ctx context.Context, c *Console, server string, try fu
 	case ctx.Err() != nil:
 		return fmt.Errorf("wait for %s: %w", server, context.Cause(ctx))
 	}
-	return fmt.Errorf("%s did not come up within %v: %w", server, m.Wait, err)
+	return fmt.Errorf("%s did not come up within %v: %w", server, wait, err)
 }
 
 // unreachable reports whether an error may come from a server that is starting.

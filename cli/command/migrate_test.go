@@ -34,8 +34,7 @@ func TestMigrateWaitsUntilServersAreUp(t *testing.T) {
 				defer cancel()
 				var notes bytes.Buffer
 				tries := 0
-				m := Migrate{Wait: 2 * time.Second}
-				err := m.untilUp(ctx, &Console{Err: &notes}, "MySQL", func() error {
+				err := untilUp(ctx, &Console{Err: &notes}, 2*time.Second, "MySQL", func() error {
 					answer := c.answers[min(tries, len(c.answers)-1)]
 					tries++
 					if c.cancel {

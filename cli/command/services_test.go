@@ -61,7 +61,7 @@ func TestMigrateWaitsForServers(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var said bytes.Buffer
 			start, calls := time.Now(), 0
-			err := (&Migrate{Wait: time.Minute}).untilUp(t.Context(), &Console{Err: &said}, "MySQL", func() error {
+			err := untilUp(t.Context(), &Console{Err: &said}, time.Minute, "MySQL", func() error {
 				calls++
 				return c.answers[min(calls, len(c.answers))-1]
 			})

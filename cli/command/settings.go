@@ -18,6 +18,9 @@ func (DevFile) Texts() config.Texts { return texts }
 func (Migrate) Texts() config.Texts { return texts }
 
 // Texts are those of the group.
+func (CatalogMigrate) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
 func (Drain) Texts() config.Texts { return texts }
 
 // Texts are those of the group.

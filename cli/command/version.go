@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/alecthomas/kong"
 
+	"sluice/catalog"
 	"sluice/core/build"
 	"sluice/core/event"
 )
@@ -55,7 +57,7 @@ func (v *Version) Run(c *Console) error {
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Events: event.Version, Schemas: map[string]int64{},
 	}
 	schemas := ""
-	for _, owner := range Schemas() {
+	for _, owner := range slices.Concat(Schemas(), catalog.Schemas()) {
 		b.Schemas[owner.Name] = owner.Version()
 		schemas += fmt.Sprintf("schema %d of %s, ", owner.Version(), owner.Name)
 	}

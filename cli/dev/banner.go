@@ -53,7 +53,8 @@ func (s *stack) banner() string {
 	line("sluice is up; Ctrl-C stops it. Data, keys and logs are in %s", s.dir)
 	line("")
 	line("  edge   http://%s", s.edge.Addr())
-	line("  ops    http://%s  (persister: http://%s)", s.edge.OpsAddr(), s.persister.OpsAddr())
+	line("  shop   http://%s", s.catalog.Addr())
+	line("  ops    http://%s  (persister: http://%s, shop: http://%s)", s.edge.OpsAddr(), s.persister.OpsAddr(), s.catalog.OpsAddr())
 	for _, server := range s.servers {
 		line("  %-5s  %s", server[0], server[1])
 	}

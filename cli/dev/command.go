@@ -19,7 +19,7 @@ import (
 	"sluice/edge"
 )
 
-// Command is `sluice dev`. All other settings of edge and persister come from the environment.
+// Command is `sluice dev`. All other settings of edge, persister and shop come from the environment.
 type Command struct {
 	Dir                 string        `name:"dir" env:"SLUICE_DEV_DIR" group:"Development" default:".sluice" placeholder:"PATH"`
 	Install             bool          `name:"install" env:"SLUICE_DEV_INSTALL" group:"Development" default:"true" negatable:""`
@@ -27,6 +27,7 @@ type Command struct {
 	Listen              string        `name:"listen" env:"SLUICE_LISTEN" group:"Development" default:"127.0.0.1:8090" placeholder:"HOST:PORT"`
 	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8091" placeholder:"HOST:PORT"`
 	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8092" placeholder:"HOST:PORT"`
+	CatalogListen       string        `name:"catalog-listen" env:"SLUICE_CATALOG_LISTEN" group:"Development" default:"127.0.0.1:8093" placeholder:"HOST:PORT"`
 	RedisAddr           []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT"`
 	RedisSentinelAddrs  []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT"`
 	RedisSentinelMaster string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME"`
@@ -41,8 +42,8 @@ type Command struct {
 
 // Help is called by kong.
 func (Command) Help() string {
-	return `Starts a private redis-server and mariadbd, an embedded Kafka-protocol broker, an edge and a persister, with data
-under .sluice; loads a small sample catalog if there is no stock at all; prints the address, a demo token, and
+	return `Starts a private redis-server and mariadbd, an embedded Kafka-protocol broker, an edge, a persister and the shop, with
+data under .sluice; loads a small sample catalog if there is no stock at all; prints the addresses, a demo token, and
 three curl lines to try. Ctrl-C stops everything it started; the next run finds its data again.
 
 The other commands find the stack by themselves while it runs, by .sluice/dev.json.
@@ -57,7 +58,7 @@ Examples:
   SLUICE_REDIS_ADDR=127.0.0.1:6379 sluice dev`
 }
 
-// Validate reports wrong settings before anything starts, including those of the edge and the persister. It checks
+// Validate reports wrong settings before anything starts, including those of the edge, the persister and the shop. It checks
 // them with made-up addresses, because those of private servers are not known yet.
 func (c *Command) Validate() error {
 	var f config.Faults
@@ -82,8 +83,10 @@ func (c *Command) Validate() error {
 		e.TokenKeyFile = "made at the start"
 	}
 	f.Include(c.complete(&e))
-	if f.Err() == nil { // otherwise it would repeat the faults that they share
+	if f.Err() == nil { // otherwise they would repeat the faults that they share
 		_, err := persisterConfig(&e)
+		f.Include(err)
+		_, err = c.catalogConfig(&e, c.CatalogListen)
 		f.Include(err)
 	}
 	return f.Err()

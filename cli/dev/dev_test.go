@@ -117,6 +117,7 @@ func nobodyListens(t *testing.T, places map[string]string) {
 		places["redis_addr"], mysql, places["kafka_brokers"],
 		strings.TrimPrefix(places["edge_url"], "http://"), strings.TrimPrefix(places["ops_url"], "http://"),
 		strings.TrimPrefix(places["persister_ops_url"], "http://"), strings.TrimPrefix(places["dev_url"], "http://"),
+		strings.TrimPrefix(places["catalog_url"], "http://"), strings.TrimPrefix(places["catalog_ops_url"], "http://"),
 	} {
 		if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr); err == nil {
 			_ = conn.Close()

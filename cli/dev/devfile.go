@@ -19,6 +19,8 @@ func (s *stack) writeDevFile(context.Context) error {
 		EdgeURL:         "http://" + s.edge.Addr(),
 		OpsURL:          "http://" + s.edge.OpsAddr(),
 		PersisterOpsURL: "http://" + s.persister.OpsAddr(),
+		CatalogURL:      "http://" + s.catalog.Addr(),
+		CatalogOpsURL:   "http://" + s.catalog.OpsAddr(),
 		DevURL:          "http://" + s.pageAddr,
 		RedisAddr:       strings.Join(s.cfg.Redis.Addrs, ","),
 		RedisSentinels:  strings.Join(s.cfg.Redis.SentinelAddrs, ","),

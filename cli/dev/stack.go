@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"sluice/catalog"
 	"sluice/cli/command"
 	"sluice/core/config"
 	"sluice/core/lifecycle"
@@ -44,6 +45,8 @@ type stack struct {
 	servers   [][2]string // names and addresses, for the banner
 	edge      *edge.Node
 	persister *persister.Node
+	catalog   *catalog.Node
+	shopAddr  string // where the shop is to listen
 	pageAddr  string
 	tokens    tokens
 
@@ -75,6 +78,7 @@ func (s *stack) chooseAddresses(ctx context.Context) error {
 		{"edge", s.command.Listen, &s.cfg.Listen},
 		{"ops", s.command.OpsListen, &s.cfg.Ops.Listen},
 		{"dev", s.command.DevListen, &s.pageAddr},
+		{"catalog", s.command.CatalogListen, &s.shopAddr},
 	} {
 		var err error
 		if *a.into, err = s.freeAddress(ctx, a.name, a.wanted); err != nil {
@@ -130,6 +134,22 @@ func persisterConfig(e *edge.Config) (persister.Config, error) {
 	return p, err
 }
 
+// catalogConfig returns the shop's configuration beside an edge. Its tables are in the database of the stock, and it has the
+// edge's limits.
+func (c *Command) catalogConfig(e *edge.Config, listen string) (catalog.Config, error) {
+	shop := catalog.Config{
+		MySQL: e.MySQL, Ops: config.Ops{Listen: "127.0.0.1:0"}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
+	}
+	rates := func() {
+		shop.RatePerUser, shop.BurstPerUser = c.RatePerUser, burst(c.RatePerUser)
+		shop.RatePerAddress, shop.BurstPerAddress = c.RatePerAddress, burst(c.RatePerAddress)
+	}
+	rates()
+	err := complete(&shop)
+	rates() // as for the edge
+	return shop, err
+}
+
 // freeAddress returns the wanted address, or one with a free port if its port is taken.
 func (s *stack) freeAddress(ctx context.Context, name, wanted string) (string, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", wanted)
@@ -150,7 +170,7 @@ func (s *stack) migrate(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	for _, owner := range command.Schemas() {
+	for _, owner := range slices.Concat(command.Schemas(), catalog.Schemas()) {
 		if _, err := owner.Migrate(ctx, db, s.log); err != nil {
 			return err
 		}
@@ -159,7 +179,7 @@ func (s *stack) migrate(ctx context.Context) (err error) {
 	return outbox.CreateTopic(ctx, k.Brokers, k.Topic, k.Partitions, k.Replication)
 }
 
-// startRoles starts the edge and the persister, and waits until both are ready.
+// startRoles starts the edge, the persister and the shop, and waits until all are ready.
 func (s *stack) startRoles(ctx context.Context) error {
 	p, err := persisterConfig(&s.cfg)
 	if err != nil {
@@ -173,7 +193,18 @@ func (s *stack) startRoles(ctx context.Context) error {
 		return fmt.Errorf("start edge: %w", err)
 	}
 	s.parts.Later("stop edge", drain(s.edge.Shutdown))
-	err = waitReady(ctx, "persister", s.persister.OpsAddr(), readyWithin, refused)
+	shop, err := s.command.catalogConfig(&s.cfg, s.shopAddr)
+	if err != nil {
+		return err
+	}
+	if s.catalog, err = catalog.Start(ctx, shop, s.log.With("role", "catalog")); err != nil {
+		return fmt.Errorf("start catalog: %w", err)
+	}
+	s.parts.Later("stop catalog", drain(s.catalog.Shutdown))
+	err = waitReady(ctx, "catalog", s.catalog.OpsAddr(), readyWithin, refused)
+	if err == nil {
+		err = waitReady(ctx, "persister", s.persister.OpsAddr(), readyWithin, refused)
+	}
 	if err == nil {
 		err = waitReady(ctx, "edge", s.edge.OpsAddr(), readyWithin, refused)
 	}

@@ -20,10 +20,11 @@ const (
 	RoleEdge      Role = "edge"      // sluice edge
 	RoleOperator  Role = "operator"  // the commands of operators
 	RoleArchive   Role = "archive"   // sluice archive; no other role deletes stock
-	RoleShop      Role = "shop"      // the shop's own services: they read, and plan stock
+	RoleShop      Role = "shop"      // a shop's own services: they read, and plan stock
+	RoleCatalog   Role = "catalog"   // sluice catalog, with tables of its own
 )
 
-// Roles are all of them.
+// Roles are those about the tables of stock.
 var Roles = []Role{RoleMigrate, RolePersister, RoleEdge, RoleOperator, RoleArchive, RoleShop}
 
 // Account returns the name that the documents give the account of a role.
@@ -84,10 +85,17 @@ func since(before, after []string) (names []string) {
 	return names
 }
 
+// know reports whether an owner grants a role something.
+func (o Owners) know(role Role) bool {
+	return slices.ContainsFunc(o, func(owner Owner) bool {
+		return slices.ContainsFunc(owner.Grants, func(g Grant) bool { return g.Role == role })
+	})
+}
+
 // Statements returns the statements that give an existing account of MySQL a role. The tables of the database must
 // have been migrated.
 func (o Owners) Statements(role Role, database, user, host string) ([]string, error) {
-	if !slices.Contains(Roles, role) {
+	if !slices.Contains(Roles, role) && !o.know(role) {
 		names := make([]string, len(Roles))
 		for i := range Roles {
 			names[i] = string(Roles[i])

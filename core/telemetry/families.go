@@ -38,7 +38,7 @@ func (f Family) Unit() string {
 // Families returns all families of a service, by name. Without a service it returns those of all.
 func Families(services ...string) []Family {
 	var found []Family
-	for _, f := range slices.Concat(coreFamilies, edgeFamilies, persisterFamilies) {
+	for _, f := range slices.Concat(coreFamilies, edgeFamilies, persisterFamilies, catalogFamilies) {
 		if len(services) == 0 || slices.Contains(services, f.Service()) {
 			found = append(found, f)
 		}
@@ -192,4 +192,11 @@ var persisterFamilies = []Family{
 	{"sluice_persister_reconcile_sweep_calls_total", Counter, "", "Calls of Redis and MySQL that sweeps of this process made, most of them one after the other."},
 	{"sluice_persister_reconcile_changed_cells_total", Counter, "", "Cells that this process compared because their applied mark had moved."},
 	{"sluice_persister_applied_mark_moves_total", Counter, "", "Times that a cell's mark moved on. The ledger has all events of a cell up to its mark."},
+}
+
+var catalogFamilies = []Family{
+	{"sluice_catalog_http_requests_total", Counter, "route outcome", "Answered requests by route and outcome: ok, or the code of the problem document."},
+	{"sluice_catalog_http_request_duration_seconds", Histogram, "route", "How long a request took, from when its header was read to the answer."},
+	{"sluice_catalog_http_panics_total", Counter, "", "Requests whose handler panicked. That is a bug: the log has the stack."},
+	{"sluice_catalog_http_unexpected_errors_total", Counter, "", "Requests that ended in an unforeseen error. That is a bug: the log has the error."},
 }

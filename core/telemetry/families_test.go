@@ -21,7 +21,7 @@ func TestFamiliesFollowTheirRule(t *testing.T) {
 	t.Parallel()
 	// None of a SKU, or of a user: their values are words of fixed sets, or addresses of servers.
 	labels := strings.Fields("act op script verdict kind route outcome reason from ack state node server fault class type direction sweep table version commit go")
-	name := regexp.MustCompile(`^sluice_(core|edge|persister)_[a-z_]+$`)
+	name := regexp.MustCompile(`^sluice_(core|edge|persister|catalog)_[a-z_]+$`)
 	var before string
 	for _, f := range telemetry.Families() {
 		counter := strings.HasSuffix(f.Name, "_total")

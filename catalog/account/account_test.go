@@ -1,0 +1,124 @@
+package account_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
+
+	"sluice/catalog/account"
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/ids"
+	"sluice/core/local/servicetest"
+	"sluice/core/problem"
+	"sluice/core/stock"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
+
+func newAccounts(t *testing.T) *account.Accounts {
+	t.Helper()
+	database, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: time.Minute}.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = database.Close() })
+	if _, err := account.Schema().Migrate(t.Context(), database, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	return account.New(database)
+}
+
+func TestHomes(t *testing.T) {
+	t.Parallel()
+	accounts := newAccounts(t)
+	user := ids.User(0)
+	for home, pointer := range map[account.Home]string{
+		{Region: "eu", Locale: "de"}:                          "",
+		{Region: "cn-north-1", Locale: "zh-CN"}:               "",
+		{Region: "a" + strings.Repeat("b", 15), Locale: "de"}: "",
+		{Region: "a" + strings.Repeat("b", 16), Locale: "de"}: "/region",
+		{Region: "", Locale: "de"}:                            "/region",
+		{Region: "e", Locale: "de"}:                           "/region",
+		{Region: "EU", Locale: "de"}:                          "/region",
+		{Region: "1a", Locale: "de"}:                          "/region",
+		{Region: "eu\n", Locale: "de"}:                        "/region",
+		{Region: "еu", Locale: "de"}:                          "/region", // the first letter is Cyrillic
+		{Region: "eu", Locale: ""}:                            "/locale",
+		{Region: "eu", Locale: "de-de"}:                       "/locale",
+		{Region: "eu", Locale: "de-DEU"}:                      "/locale",
+		{Region: "eu", Locale: "de "}:                         "/locale",
+	} {
+		user++
+		_, made, err := accounts.Make(t.Context(), user, home)
+		var p *problem.Problem
+		switch {
+		case pointer == "":
+			if !made || err != nil {
+				t.Errorf("%+v: %v, %v", home, made, err)
+			}
+		case !errors.As(err, &p) || p.Pointer != pointer || made:
+			t.Errorf("%+v: %v, %v, want %s refused", home, made, err, pointer)
+		}
+	}
+}
+
+// Of several that make a user at once, one does, and all are told the same.
+func TestOneMakesAUser(t *testing.T) {
+	t.Parallel()
+	accounts := newAccounts(t)
+	home := account.Home{Region: "eu", Locale: "de"}
+	var made, others atomic.Int64
+	var group errgroup.Group
+	for i := range 20 {
+		group.Go(func() error {
+			mine := home
+			if i%2 == 1 {
+				mine.Region = "us"
+			}
+			user, first, err := accounts.Make(t.Context(), 42, mine)
+			var p *problem.Problem
+			switch {
+			case errors.As(err, &p) && p.Kind == problem.WrongState:
+				others.Add(1)
+				return nil
+			case err == nil && user.Home != mine:
+				return errors.New("told of a user with another home")
+			case first:
+				made.Add(1)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if made.Load() != 1 || others.Load() != 10 {
+		t.Errorf("%d made the user and %d found another, want 1 and 10", made.Load(), others.Load())
+	}
+	user, err := accounts.User(t.Context(), 42)
+	if err != nil || user.State != account.StateActive || time.Since(user.CreatedAt).Abs() > time.Hour {
+		t.Errorf("%+v, %v", user, err)
+	}
+}
+
+// An error says whether a user may have been made.
+func TestErrorsSayWhatWasDone(t *testing.T) {
+	t.Parallel()
+	accounts := newAccounts(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := accounts.User(ctx, 1); !errors.Is(err, stock.ErrNotApplied) {
+		t.Errorf("a reading that was cancelled: %v", err)
+	}
+	if _, made, err := accounts.Make(ctx, 1, account.Home{Region: "eu", Locale: "de"}); made || !errors.Is(err, stock.ErrUnknown) && !errors.Is(err, stock.ErrNotApplied) {
+		t.Errorf("a writing that was cancelled: %v, %v", made, err)
+	}
+}

@@ -1,0 +1,62 @@
+package account
+
+import (
+	"context"
+
+	"sluice/catalog/account/internal/api"
+	"sluice/catalog/internal/web"
+	"sluice/core/auth"
+	"sluice/core/ids"
+)
+
+// Permissions says who may call which operation.
+var Permissions = web.Permissions{
+	"ShowMe":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},
+	"ShowUser": {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), On: "any user"},
+	"MakeUser": {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), On: "any user"},
+}
+
+// Routes are the operations of accounts.
+func (a *Accounts) Routes() []web.Route { return api.Routes(server{a}) }
+
+// server answers requests.
+type server struct{ *Accounts }
+
+var _ api.StrictServerInterface = server{}
+
+// ShowMe implements api.StrictServerInterface.
+func (s server) ShowMe(ctx context.Context, _ api.ShowMeRequestObject) (api.ShowMeResponseObject, error) {
+	user, err := s.User(ctx, ids.User(web.Who(ctx).Subject))
+	if err != nil {
+		return nil, err
+	}
+	return api.ShowMe200JSONResponse(shown(user)), nil
+}
+
+// ShowUser implements api.StrictServerInterface.
+func (s server) ShowUser(ctx context.Context, r api.ShowUserRequestObject) (api.ShowUserResponseObject, error) {
+	user, err := s.User(ctx, r.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return api.ShowUser200JSONResponse(shown(user)), nil
+}
+
+// MakeUser implements api.StrictServerInterface.
+func (s server) MakeUser(ctx context.Context, r api.MakeUserRequestObject) (api.MakeUserResponseObject, error) {
+	user, made, err := s.Make(ctx, r.UserID, Home{Region: r.Body.Region, Locale: r.Body.Locale})
+	switch {
+	case err != nil:
+		return nil, err
+	case made:
+		return api.MakeUser201JSONResponse(shown(user)), nil
+	}
+	return api.MakeUser200JSONResponse(shown(user)), nil
+}
+
+// shown is a user as the API shows it.
+func shown(u User) api.User {
+	return api.User{
+		UserID: u.ID, State: api.UserState(u.State), Region: u.Region, Locale: u.Locale, CreatedAt: u.CreatedAt.UTC(),
+	}
+}

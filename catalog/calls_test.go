@@ -1,0 +1,93 @@
+package catalog
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/catalog/internal/web"
+	"sluice/core/auth"
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/local/servicetest"
+	"sluice/core/tally"
+)
+
+// TestCallsOfMySQL counts what each operation asks MySQL. A statement is two calls, as the driver prepares it first. An
+// operation that asked row by row would make more calls for more rows.
+func TestCallsOfMySQL(t *testing.T) {
+	t.Parallel()
+	database, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer database.Close()
+	for _, owner := range Schemas() {
+		if _, err := owner.Migrate(t.Context(), database, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key, err := auth.GenerateKey(auth.HS256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "keys.json")
+	if err := auth.WriteKeys(file, key); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := auth.ReadKeys(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := web.New(web.Config{
+		Routes: routes(database), Permissions: permissions(), RequestsMax: 1, Timeout: time.Minute,
+		Tokens:  auth.NewVerifier(keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10}),
+		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const statement = 2
+	called := map[string]bool{}
+	for _, c := range []struct {
+		method, path, body string
+		role               auth.Role
+		status             int
+		statements         int64
+	}{
+		{"PUT", "/v1/users/7", `{"region":"eu","locale":"de"}`, auth.RoleService, http.StatusCreated, 2},
+		{"PUT", "/v1/users/7", `{"region":"eu","locale":"de"}`, auth.RoleService, http.StatusOK, 2},
+		{"GET", "/v1/users/7", "", auth.RoleService, http.StatusOK, 1},
+		{"GET", "/v1/me", "", auth.RoleShopper, http.StatusOK, 1},
+	} {
+		now := time.Now()
+		token, err := keys.Issue(auth.Claims{
+			Identity: auth.Identity{Subject: 7, Role: c.role}, Issuer: "sluice", Audience: "sluice", NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, calls := tally.Count(t.Context())
+		r := httptest.NewRequestWithContext(ctx, c.method, c.path, strings.NewReader(c.body))
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Idempotency-Key", "k")
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, r)
+		if w.Code != c.status || calls.Load() != c.statements*statement {
+			t.Errorf("%s %s: %d %s with %d calls, want %d with %d", c.method, c.path, w.Code, w.Body, calls.Load(), c.status, c.statements*statement)
+		}
+		called[c.method+" "+strings.ReplaceAll(c.path, "users/7", "users/{user_id}")] = true
+	}
+	for _, o := range Table() {
+		if !called[o.Method+" "+o.Path] {
+			t.Errorf("nobody counts the calls of %s %s", o.Method, o.Path)
+		}
+	}
+}

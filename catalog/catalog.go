@@ -1,0 +1,200 @@
+// Package catalog is the shop behind the hot path: a conventional service on net/http with a database of its own, made of
+// packages that each own their tables and rules. It reaches stock through the edge's HTTP API.
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"sluice/catalog/account"
+	"sluice/catalog/internal/web"
+	"sluice/core/auth"
+	"sluice/core/db"
+	"sluice/core/lifecycle"
+	"sluice/core/limit"
+	"sluice/core/schema"
+	"sluice/core/telemetry"
+)
+
+// startTimeout is how long to wait at start for a database that is not up yet.
+const startTimeout = 30 * time.Second
+
+// Schemas are the owners of the shop's tables.
+func Schemas() schema.Owners { return schema.Owners{account.Schema()} }
+
+// Node is a running shop.
+type Node struct {
+	cfg Config
+	log *slog.Logger
+	set *metrics.Set
+
+	mysql   *sql.DB
+	address string
+	watch   *telemetry.Watch
+	ops     telemetry.Server
+
+	parts lifecycle.Stack
+}
+
+// Start connects and serves. It waits a while for a database that is not up yet, and refuses one that could forget what it
+// committed. The node runs until Shutdown, not until ctx ends.
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure catalog: %w", err)
+	}
+	n := &Node{cfg: cfg, log: log, set: metrics.NewSet()}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := n.parts.Start(ctx, n.openMySQL, n.startBackground, n.serve, n.serveOps); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// Addr is the address of the HTTP API.
+func (n *Node) Addr() string { return n.address }
+
+// OpsAddr is the address of health, metrics and profiles.
+func (n *Node) OpsAddr() string { return n.ops.Addr() }
+
+// Shutdown ends the node. It stops being ready, and answers every request that it has read. When ctx ends, Shutdown cuts off
+// what is not done, and the error says so.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.ops.Drain()
+	lifecycle.Pause(ctx, n.cfg.DrainDelay)
+	return n.parts.Stop(ctx)
+}
+
+// openMySQL connects, and vets the server and the schema.
+func (n *Node) openMySQL(ctx context.Context) error {
+	n.parts.Later("stop ops server", n.ops.Shutdown) // last of all, so that an operator can watch the rest
+	var err error
+	if n.mysql, err = n.cfg.MySQL.OpenUnchecked(); err != nil {
+		return err
+	}
+	n.parts.Later("close mysql", func(context.Context) error { return n.mysql.Close() })
+	var volatile error
+	err = lifecycle.Await(ctx, n.log, "mysql", func() error {
+		faults, err := db.Faults(ctx, n.mysql)
+		if err != nil {
+			return err
+		}
+		volatile = db.Durability(faults)
+		return n.checkSchemas(ctx)
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("start catalog: %w", err)
+	case volatile == nil:
+	case !n.cfg.AllowVolatileMySQL:
+		return fmt.Errorf("refuse mysql (unless --allow-volatile-mysql): %w", volatile)
+	default:
+		n.log.WarnContext(ctx, "mysql can forget commits in a crash", "error", volatile)
+	}
+	return nil
+}
+
+// checkSchemas fails if a table of the shop is older than the program.
+func (n *Node) checkSchemas(ctx context.Context) error {
+	for _, owner := range Schemas() {
+		if err := owner.Check(ctx, n.mysql); err != nil {
+			return fmt.Errorf("%w (of the shop: sluice catalog migrate)", err)
+		}
+	}
+	return nil
+}
+
+// startBackground starts the node's own goroutines.
+func (n *Node) startBackground(context.Context) error {
+	background := lifecycle.NewGroup(n.log)
+	n.parts.Later("end background work", background.Stop)
+	n.watch = telemetry.NewWatch(n.set, "mysql", db.FaultWords, func(ctx context.Context) ([]telemetry.Fault, error) {
+		faults, err := db.Faults(ctx, n.mysql)
+		if n.cfg.AllowVolatileMySQL {
+			faults = slices.DeleteFunc(faults, func(f telemetry.Fault) bool { return f.Word == db.FaultDurability })
+		}
+		return faults, err
+	}, n.log)
+	background.Run("watch", n.watch.Run)
+	return nil
+}
+
+// serve serves the HTTP API.
+func (n *Node) serve(ctx context.Context) error {
+	keys, err := auth.ReadKeys(n.cfg.TokenKeyFile)
+	if err != nil {
+		return err
+	}
+	var proxies []netip.Prefix
+	for _, network := range n.cfg.TrustedProxies {
+		proxies = append(proxies, netip.MustParsePrefix(network)) // Validate has parsed it
+	}
+	handler, err := web.New(web.Config{
+		Routes: routes(n.mysql), Permissions: permissions(),
+		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
+			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax,
+		}),
+		Users:       newLimiter("user", n.cfg.RatePerUser, n.cfg.BurstPerUser, n.cfg.LimitedMax, limit.UserID),
+		Addresses:   newLimiter("address", n.cfg.RatePerAddress, n.cfg.BurstPerAddress, n.cfg.LimitedMax, limit.AddressID),
+		Proxies:     proxies,
+		RequestsMax: n.cfg.RequestsMax, Timeout: n.cfg.WriteTimeout,
+		Metrics: n.set, Log: n.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("serve http (--catalog-listen): %w", err)
+	}
+	n.address = listener.Addr().String()
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: n.cfg.ReadTimeout,
+		ReadTimeout:       n.cfg.ReadTimeout,
+		WriteTimeout:      n.cfg.ReadTimeout + n.cfg.WriteTimeout, // from when the header was read: a body may take its time first
+		IdleTimeout:       n.cfg.IdleTimeout,
+		MaxHeaderBytes:    web.HeaderBytesRead,
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug), // about mistakes of clients
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	n.parts.Later("drain http", func(ctx context.Context) error {
+		err := server.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, server.Close())
+		}
+		if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+			err = errors.Join(err, end)
+		}
+		return err
+	})
+	return nil
+}
+
+// newLimiter makes a limiter. For a rate of 0 it returns nil.
+func newLimiter[K comparable](name string, perSecond float64, burst, keysMax int, id func(K) uint64) *limit.Limiter[K] {
+	if perSecond == 0 {
+		return nil
+	}
+	return limit.New(name, limit.Config{Rate: perSecond, Burst: burst, KeysMax: keysMax}, id)
+}
+
+// serveOps serves health and metrics.
+func (n *Node) serveOps(context.Context) error {
+	checks := []telemetry.Check{
+		{Name: "mysql", Probe: n.mysql.PingContext},
+		{Name: "schema", Probe: n.checkSchemas},
+	}
+	return n.ops.Serve(n.cfg.Ops.Listen, n.set, telemetry.WithWatches(checks, []*telemetry.Watch{n.watch}), n.log)
+}

@@ -1,0 +1,76 @@
+package catalog
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/limit"
+)
+
+// Config configures the shop.
+type Config struct {
+	MySQL db.Config  `embed:""`
+	Ops   config.Ops `embed:"" set:"ops_listen=127.0.0.1:9182"`
+
+	Listen string `name:"catalog-listen" env:"SLUICE_CATALOG_LISTEN" group:"Catalog" default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
+
+	TokenKeyFile  string `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH"`
+	TokenIssuer   string `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice"`
+	TokenAudience string `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice"`
+	TokensMax     int    `name:"tokens-max" env:"SLUICE_TOKENS_MAX" group:"Tokens" default:"200000"`
+
+	RatePerUser     float64  `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"20"`
+	BurstPerUser    int      `name:"burst-per-user" env:"SLUICE_BURST_PER_USER" group:"Limits" default:"40"`
+	RatePerAddress  float64  `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000"`
+	BurstPerAddress int      `name:"burst-per-address" env:"SLUICE_BURST_PER_ADDRESS" group:"Limits" default:"2000"`
+	LimitedMax      int      `name:"limited-max" env:"SLUICE_LIMITED_MAX" group:"Limits" default:"200000"`
+	TrustedProxies  []string `name:"trusted-proxies" env:"SLUICE_TRUSTED_PROXIES" group:"Limits" placeholder:"CIDR"`
+
+	RequestsMax  int           `name:"requests-max" env:"SLUICE_REQUESTS_MAX" group:"Limits" default:"512"`
+	ReadTimeout  time.Duration `name:"read-timeout" env:"SLUICE_READ_TIMEOUT" group:"Limits" default:"3s"`
+	WriteTimeout time.Duration `name:"write-timeout" env:"SLUICE_WRITE_TIMEOUT" group:"Limits" default:"5s"`
+	IdleTimeout  time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s"`
+
+	DrainDelay         time.Duration `name:"drain-delay" env:"SLUICE_DRAIN_DELAY" group:"Catalog" default:"0s"`
+	AllowVolatileMySQL bool          `name:"allow-volatile-mysql" env:"SLUICE_ALLOW_VOLATILE_MYSQL" group:"Catalog"`
+}
+
+// Validate joins all faults of the configuration.
+func (c Config) Validate() error {
+	var f config.Faults
+	f.Include(c.MySQL.Validate())
+	f.Include(c.Ops.Validate())
+	config.HostPort(&f, "catalog-listen", c.Listen)
+	for _, s := range []struct{ setting, value, want string }{
+		{"token-key-file", c.TokenKeyFile, "the file of --token-key-file (SLUICE_TOKEN_KEY_FILE): sluice token keygen --out keys.json makes one"},
+		{"token-issuer", c.TokenIssuer, "the iss that tokens have"},
+		{"token-audience", c.TokenAudience, "the aud that tokens have"},
+	} {
+		if s.value == "" {
+			f.Missing(s.setting, s.want)
+		}
+	}
+	config.Between(&f, "tokens-max", c.TokensMax, 1, 100_000_000)
+	for setting, rate := range map[string]float64{"rate-per-user": c.RatePerUser, "rate-per-address": c.RatePerAddress} {
+		if rate != 0 && !(rate >= limit.RateMin && rate <= limit.RateMax) { // so that NaN is none either
+			f.Add(setting, rate, fmt.Sprintf("0, or %g to %d", limit.RateMin, limit.RateMax))
+		}
+	}
+	config.Between(&f, "burst-per-user", c.BurstPerUser, 1, limit.BurstMax)
+	config.Between(&f, "burst-per-address", c.BurstPerAddress, 1, limit.BurstMax)
+	config.Between(&f, "limited-max", c.LimitedMax, 1, limit.KeysMaxMax)
+	for _, network := range c.TrustedProxies {
+		if prefix, err := netip.ParsePrefix(network); err != nil || prefix.Addr().Is4In6() {
+			f.Add("trusted-proxies", fmt.Sprintf("%q", network), "a network such as 10.0.0.0/8 or 2001:db8::/32")
+		}
+	}
+	config.Between(&f, "requests-max", c.RequestsMax, 1, 100_000)
+	config.Between(&f, "read-timeout", c.ReadTimeout, time.Millisecond, 5*time.Minute)
+	config.Between(&f, "write-timeout", c.WriteTimeout, time.Millisecond, 5*time.Minute)
+	config.Between(&f, "idle-timeout", c.IdleTimeout, time.Millisecond, time.Hour)
+	config.Between(&f, "drain-delay", c.DrainDelay, 0, 10*time.Minute)
+	return f.Err()
+}

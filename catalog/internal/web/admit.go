@@ -1,0 +1,135 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"sluice/core/auth"
+	"sluice/core/limit"
+	"sluice/core/problem"
+)
+
+// caller is who makes a request, as far as it is known, and what its limits say.
+type caller struct {
+	auth.Identity
+
+	user, address limit.Allowance
+}
+
+type callerKey struct{}
+
+// Who is the bearer of the token of a request, for an operation that is not everybody's.
+func Who(ctx context.Context) auth.Identity {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	if c == nil {
+		return auth.Identity{}
+	}
+	return c.Identity
+}
+
+// admit lets bearers of a token with one of the roles pass, within their limits. The order of the checks is that of the edge:
+// a shopper whose token was seen before is counted first, so that a request over the limit takes nothing from the others
+// behind its address. A new token costs its address first, before anybody checks a signature.
+func (s *Server) admit(r *http.Request, c *caller, may Roles) error {
+	token, now := bearer(r.Header), s.Now()
+	seen := false
+	if token != "" {
+		c.Identity, seen = s.Tokens.Cached([]byte(token), now)
+	}
+	if seen {
+		if err := s.admitUser(c); err != nil {
+			return err
+		}
+	}
+	c.address = s.Addresses.Allow(s.client(r), now)
+	if err := limited(c.address); err != nil {
+		return err
+	}
+	if may == 0 {
+		return nil
+	}
+	if token == "" {
+		return errNoToken
+	}
+	if !seen {
+		var err error
+		if c.Identity, err = s.Tokens.Verify([]byte(token), now); err != nil {
+			return &problem.Problem{Kind: problem.Unauthorized, Detail: err.Error()}
+		}
+		if err := s.admitUser(c); err != nil {
+			return err
+		}
+	}
+	if !may.Has(c.Role) {
+		return errForbidden
+	}
+	return nil
+}
+
+// admitUser lets a shopper pass within its limit. Services and admins have none.
+func (s *Server) admitUser(c *caller) error {
+	if c.Role != auth.RoleShopper {
+		return nil
+	}
+	c.user = s.Users.Allow(c.Subject, s.Now())
+	return limited(c.user)
+}
+
+func limited(a limit.Allowance) error {
+	if a.OK {
+		return nil
+	}
+	return &problem.Problem{Kind: problem.RateLimited, RetryAfter: a.RetryAfter}
+}
+
+// client is the address that a limit counts against.
+func (s *Server) client(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	client, named, member := limit.Client(peer.Addr(), []byte(strings.Join(r.Header.Values("X-Forwarded-For"), ",")), s.Proxies)
+	if named != limit.NamedWell {
+		s.complain("a trusted proxy's X-Forwarded-For does not end with an address: the request counts against the proxy",
+			"proxy", client, "member", strconv.QuoteToASCII(string(member)))
+	}
+	return limit.Address(client)
+}
+
+// rateHeaders tells of the limits that were asked, as draft-ietf-httpapi-ratelimit-headers has it.
+func (c *caller) rateHeaders(h http.Header) {
+	for _, field := range []struct {
+		name   string
+		append func(limit.Allowance, []byte) []byte
+	}{
+		{"RateLimit-Policy", limit.Allowance.AppendPolicy},
+		{"RateLimit", limit.Allowance.AppendState},
+	} {
+		var text []byte
+		for _, a := range []limit.Allowance{c.user, c.address} {
+			if !a.Limited() {
+				continue
+			}
+			if len(text) > 0 {
+				text = append(text, ", "...)
+			}
+			text = field.append(a, text)
+		}
+		if len(text) > 0 {
+			h.Set(field.name, string(text))
+		}
+	}
+}
+
+// bearer is the access token, empty if there is none of that form.
+func bearer(h http.Header) string {
+	const scheme = "bearer "
+	value := h.Get("Authorization")
+	if len(value) <= len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
+		return ""
+	}
+	return value[len(scheme):]
+}

@@ -1,0 +1,82 @@
+// Package web is what the HTTP API of the shop has in common: how requests are read, who may make them, how they are limited,
+// counted and refused. It answers in the words of the edge, by the same packages of core. It knows no package of the shop:
+// each gives it routes, which are generated from the API document.
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"sluice/core/auth"
+)
+
+// Route is an operation of the API document.
+type Route struct {
+	Operation  string // its id
+	Method     string
+	Path       string   // as in the document: /v1/users/{user_id}
+	Parameters []string // of the query
+	Body       bool     // it has one, and it has to be there
+
+	// Serve reads the request, does what it asks for, and returns what writes the answer. Its errors are problems, or what
+	// refusalOf knows.
+	Serve func(r *http.Request) (Answer, error)
+}
+
+// Answer writes the answer of an operation.
+type Answer func(w http.ResponseWriter) error
+
+// writes reports whether an operation changes something, so that it needs a key.
+func (r Route) writes() bool { return r.Method != http.MethodGet }
+
+// label names an operation in metrics: showMe is show_me.
+func (r Route) label() string {
+	var b strings.Builder
+	for i, c := range []byte(r.Operation) {
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+			if i > 0 {
+				b.WriteByte('_')
+			}
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+// Roles is a set of roles. The empty set is everybody, also without a token.
+type Roles uint8
+
+// RolesOf makes a set.
+func RolesOf(list ...auth.Role) (set Roles) {
+	for _, role := range list {
+		set |= 1 << role
+	}
+	return set
+}
+
+// Has reports whether a bearer of the role may make the request.
+func (s Roles) Has(role auth.Role) bool { return s == 0 || s&(1<<role) != 0 }
+
+// String lists the roles for people.
+func (s Roles) String() string {
+	if s == 0 {
+		return "anybody"
+	}
+	var words []string
+	for role := auth.RoleShopper; role <= auth.RoleAdmin; role++ {
+		if s.Has(role) {
+			words = append(words, role.String())
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// Permission says who may call an operation, and on what.
+type Permission struct {
+	Roles Roles
+	On    string // for people: whose objects
+}
+
+// Permissions are those of all operations, by their ids. An operation that is not among them is nobody's: New refuses it.
+type Permissions map[string]Permission

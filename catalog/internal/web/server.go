@@ -1,0 +1,232 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/time/rate"
+
+	"sluice/core/auth"
+	"sluice/core/idempotency"
+	"sluice/core/limit"
+	"sluice/core/problem"
+)
+
+// headerBytesMax is what the header of a request has at most. The HTTP server itself takes a longer one, so that the answer is
+// a problem document.
+const headerBytesMax = 8 << 10
+
+// HeaderBytesRead is what the HTTP server reads of a header at most.
+const HeaderBytesRead = 2 * headerBytesMax
+
+// Config has the other parts of a process that a server calls.
+type Config struct {
+	Routes      []Route
+	Permissions Permissions
+	Tokens      *auth.Verifier
+
+	Users     *limit.Limiter[int64]      // nil: no limit
+	Addresses *limit.Limiter[netip.Addr] // nil: no limit
+	// Proxies are the networks whose X-Forwarded-For the server believes.
+	Proxies []netip.Prefix
+
+	RequestsMax int           // served at the same time
+	Timeout     time.Duration // of one request, from when its header was read
+
+	Metrics *metrics.Set
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// Server answers HTTP requests. It is safe for concurrent use.
+type Server struct {
+	Config
+	router     router
+	meter      *meter
+	none       *routeMeter // of requests that are no operation
+	places     chan struct{}
+	process    [4]byte // tells the request ids of processes apart
+	lastID     atomic.Uint64
+	complaints rate.Sometimes
+}
+
+// operation is a route with what the server keeps for it.
+type operation struct {
+	route Route
+	may   Permission
+	meter *routeMeter
+}
+
+// New makes a server. It fails if routes and permissions do not fit together.
+func New(cfg Config) (*Server, error) {
+	s := &Server{
+		Config: cfg, meter: newMeter(cfg.Metrics), places: make(chan struct{}, cfg.RequestsMax),
+		complaints: rate.Sometimes{First: 10, Interval: time.Second},
+	}
+	_, _ = rand.Read(s.process[:]) // it never fails
+	s.none = s.meter.route("none")
+	for _, route := range cfg.Routes {
+		may, ok := cfg.Permissions[route.Operation]
+		if !ok || !s.router.add(&operation{route, may, s.meter.route(route.label())}) {
+			return nil, fmt.Errorf("route %s %s (%s): nobody's, or there twice", route.Method, route.Path, route.Operation)
+		}
+	}
+	if len(cfg.Permissions) != len(cfg.Routes) {
+		return nil, fmt.Errorf("%d permissions for %d routes: want one for each", len(cfg.Permissions), len(cfg.Routes))
+	}
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := s.Now()
+	id := s.requestID()
+	w.Header().Set("X-Request-Id", id)
+	var c caller
+	o, err := s.find(r)
+	meter := s.none
+	if o != nil {
+		meter = o.meter
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, bodyBytesMax)
+	var answer Answer
+	if err == nil {
+		answer, err = s.serve(r, &c, o, id)
+	} else if counted := s.count(r, &c); counted != nil {
+		err = counted
+	}
+	c.rateHeaders(w.Header())
+	var refused *problem.Kind
+	if err != nil {
+		refused = s.refuse(w, r, id, err)
+	} else {
+		if !o.route.writes() {
+			w.Header().Set("Cache-Control", "no-store")
+		}
+		if err := answer(w); err != nil {
+			s.complain("an answer could not be written", "error", err, "request_id", id)
+		}
+	}
+	meter.done(refused, s.Now().Sub(began))
+}
+
+// find finds the operation of a request, and refuses what two readers could understand differently.
+func (s *Server) find(r *http.Request) (*operation, error) {
+	if size := headerBytes(r); size > headerBytesMax {
+		return nil, &problem.Problem{Kind: problem.HeadersTooLarge}
+	}
+	for _, name := range []string{"Authorization", "Content-Type", "Content-Encoding"} {
+		if len(r.Header.Values(name)) > 1 {
+			return nil, &problem.Problem{Kind: problem.Malformed, Detail: "a header that may come once came twice", Close: true}
+		}
+	}
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	at := s.router.find(path, r.SetPathValue)
+	if at == nil {
+		return nil, errNotFound
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	o := at.methods[method]
+	if o == nil {
+		return nil, &problem.Problem{Kind: problem.MethodNotAllowed, Allow: at.allow()}
+	}
+	return o, nil
+}
+
+// headerBytes is the length of a request's first line and header, about.
+func headerBytes(r *http.Request) int {
+	size := len(r.Method) + len(r.RequestURI) + len(r.Host)
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value) + len(": \r\n")
+		}
+	}
+	return size
+}
+
+// count counts a request that is no operation against its limits, so that nobody can send such without end.
+func (s *Server) count(r *http.Request, c *caller) error { return s.admit(r, c, 0) }
+
+// serve does what a request asks for.
+func (s *Server) serve(r *http.Request, c *caller, o *operation, id string) (answer Answer, err error) {
+	select {
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
+	default:
+		return nil, errOverloaded
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.meter.panics.Inc()
+			s.complaints.Do(func() {
+				s.Log.Error("a request made the program panic", "panic", p, "stack", string(debug.Stack()), "request_id", id)
+			})
+			answer, err = nil, &problem.Problem{Kind: problem.Internal, Close: true}
+		}
+	}()
+	if err := s.admit(r, c, o.may.Roles); err != nil {
+		return nil, err
+	}
+	if err := checkQuery(r, o.route.Parameters); err != nil {
+		return nil, err
+	}
+	if o.route.writes() {
+		if _, err := idempotency.Of(r.Header); err != nil {
+			return nil, err
+		}
+	}
+	if !o.route.Body {
+		if err := noBody(r); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callerKey{}, c), s.Timeout)
+	defer cancel()
+	answer, err = o.route.Serve(r.WithContext(ctx))
+	if err == nil && answer == nil {
+		err = errors.New("the operation has no answer")
+	}
+	return answer, err
+}
+
+// checkQuery checks that each parameter of the query is known and comes once.
+func checkQuery(r *http.Request, known []string) error {
+	seen := map[string]bool{}
+	for item := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		name, _, _ := strings.Cut(item, "=")
+		switch {
+		case item == "":
+		case !slices.Contains(known, name):
+			return Malformed("", "unknown query parameter %s", strconv.QuoteToASCII(name[:min(len(name), 64)]))
+		case seen[name]:
+			return Malformed("", "the query parameter %s is there twice", name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// requestID names an answer in logs: 24 hexadecimal digits, of which the first 8 tell processes apart.
+func (s *Server) requestID() string {
+	var id [12]byte
+	copy(id[:], s.process[:])
+	binary.BigEndian.PutUint64(id[4:], s.lastID.Add(1))
+	return hex.EncodeToString(id[:])
+}

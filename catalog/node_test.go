@@ -1,0 +1,92 @@
+package catalog_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"sluice/catalog"
+	"sluice/core/auth"
+	"sluice/core/telemetry/telemetrytest"
+)
+
+func TestShopShowsItsMetricsAndHealth(t *testing.T) {
+	t.Parallel()
+	s := newShop(t).start()
+	r, err := http.NewRequest(http.MethodGet, "http://"+s.node.Addr()+"/v1/me", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+s.token(7, auth.RoleShopper))
+	resp, err := s.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, page := s.get("/metrics")
+	telemetrytest.Check(t, ofShop(page), "catalog")
+	if !strings.Contains(page, `sluice_catalog_http_requests_total{route="show_me",outcome="unknown_user"} 1`) {
+		t.Errorf("the request is not counted: %s", page)
+	}
+	if status, body := s.get("/readyz?verbose"); status != http.StatusOK || !strings.Contains(body, `"schema"`) {
+		t.Errorf("ready: %d %s", status, body)
+	}
+	if _, err := s.database().ExecContext(t.Context(), "UPDATE account_schema_version SET version_id = 0"); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "sluice catalog migrate") {
+		t.Errorf("without its tables: %d %s", status, body)
+	}
+}
+
+// ofShop leaves out the metrics that every process has.
+func ofShop(page string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(page) {
+		if !strings.Contains(line, "sluice_core_") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+// A shop without its tables, or with wrong settings, does not start and says what to do.
+func TestShopThatCannotStartSaysWhy(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	wrong := s.cfg
+	wrong.RequestsMax, wrong.Listen = 0, "nowhere"
+	_, err := catalog.Start(t.Context(), wrong, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "requests-max: 0") || !strings.Contains(err.Error(), `catalog-listen: "nowhere"`) {
+		t.Errorf("wrong settings: %v", err)
+	}
+	if _, err := s.database().ExecContext(t.Context(), "DROP TABLE account_schema_version"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	waiting := &lines{}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := catalog.Start(ctx, s.cfg, slog.New(slog.NewTextHandler(notifying{waiting, cancel}, nil)))
+		ended <- err
+	}()
+	if err := <-ended; err == nil || !strings.Contains(waiting.String(), "sluice catalog migrate") {
+		t.Errorf("without tables: %v, logged %s", err, waiting.String())
+	}
+}
+
+// notifying calls back once something was logged.
+type notifying struct {
+	*lines
+	logged func()
+}
+
+func (n notifying) Write(p []byte) (int, error) {
+	defer n.logged()
+	return n.lines.Write(p)
+}

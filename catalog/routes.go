@@ -1,0 +1,44 @@
+package catalog
+
+import (
+	"database/sql"
+	"maps"
+	"slices"
+	"strings"
+
+	"sluice/catalog/account"
+	"sluice/catalog/internal/web"
+)
+
+// routes are the operations of all packages.
+func routes(database *sql.DB) []web.Route { return account.New(database).Routes() }
+
+// permissions are those of all packages.
+func permissions() web.Permissions {
+	all := web.Permissions{}
+	maps.Copy(all, account.Permissions)
+	return all
+}
+
+// Allowed says of an operation who may call it.
+type Allowed struct {
+	Method    string `json:"method"`
+	Path      string `json:"path"`
+	Operation string `json:"operation"`
+	Roles     string `json:"roles"`
+	On        string `json:"on"`
+}
+
+// Table lists all operations by path, and who may call them.
+func Table() []Allowed {
+	may := permissions()
+	var table []Allowed
+	for _, r := range routes(nil) { // nobody calls them
+		p := may[r.Operation]
+		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.On})
+	}
+	slices.SortFunc(table, func(a, b Allowed) int {
+		return strings.Compare(a.Path+" "+a.Method, b.Path+" "+b.Method)
+	})
+	return table
+}

@@ -1,0 +1,91 @@
+package catalog_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"sluice/catalog"
+	"sluice/core/auth"
+)
+
+// everyRole is all who may ask; none has no token.
+var everyRole = []auth.Role{auth.RoleNone, auth.RoleShopper, auth.RoleService, auth.RoleAdmin}
+
+// allowed has the table a second time, literally: a change of who may do what is seen here.
+var allowed = map[string][]auth.Role{
+	"GET /v1/me":              {auth.RoleShopper},
+	"GET /v1/users/{user_id}": {auth.RoleService, auth.RoleAdmin},
+	"PUT /v1/users/{user_id}": {auth.RoleService, auth.RoleAdmin},
+}
+
+// TestEveryRoleAtEveryOperation calls each operation in each role. Whoever may not is told so before anything else.
+func TestEveryRoleAtEveryOperation(t *testing.T) {
+	t.Parallel()
+	s := newShop(t).start()
+	table := catalog.Table()
+	if len(table) != len(allowed) {
+		t.Fatalf("%d operations, and the test knows %d", len(table), len(allowed))
+	}
+	for _, o := range table {
+		may, ok := allowed[o.Method+" "+o.Path]
+		if !ok {
+			t.Errorf("the test does not know %s %s", o.Method, o.Path)
+		}
+		for _, role := range everyRole {
+			if told := strings.Contains(o.Roles, role.String()); told != slices.Contains(may, role) && role != auth.RoleNone {
+				t.Errorf("%s %s: the table says %q of %v", o.Method, o.Path, o.Roles, role)
+			}
+			r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+strings.NewReplacer("{user_id}", "7").Replace(o.Path), strings.NewReader("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if token := s.token(7, role); token != "" {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			resp, err := s.http.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := resp.Body.Close(); err != nil {
+				t.Fatal(err)
+			}
+			want := http.StatusForbidden
+			switch {
+			case slices.Contains(may, role):
+				want = http.StatusBadRequest // for its body, or for its missing key
+			case role == auth.RoleNone:
+				want = http.StatusUnauthorized
+			}
+			if resp.StatusCode != want {
+				t.Errorf("%s %s as %v: %d, want %d", o.Method, o.Path, role, resp.StatusCode, want)
+			}
+		}
+	}
+}
+
+// TestOperationsAreThoseOfTheDocument compares what is generated with the document: no tag was forgotten.
+func TestOperationsAreThoseOfTheDocument(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi3.NewLoader().LoadFromFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented, served []string
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			documented = append(documented, method+" "+path)
+		}
+	}
+	for _, o := range catalog.Table() {
+		served = append(served, o.Method+" "+o.Path)
+	}
+	slices.Sort(documented)
+	slices.Sort(served)
+	if !slices.Equal(documented, served) {
+		t.Errorf("documented: %q\nserved:     %q", documented, served)
+	}
+}
