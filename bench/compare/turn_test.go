@@ -26,7 +26,7 @@ func TestRunCountsTheCPUOfTurns(t *testing.T) {
 // Only what is sold between the warm-up and the end of a turn counts for its rate, and only what began after the warm-up for its times.
 func TestClerkCountsWhatIsInTime(t *testing.T) {
 	t.Parallel()
-	f := func(name string, from, to time.Duration, measured, timed int64) {
+	f := func(name string, from, to, until time.Duration, measured, timed int64) {
 		t.Helper()
 		n, now := 0, time.Now()
 		c := clerk{turn: &turn{number: new(atomic.Int64)}, from: now.Add(from), to: now.Add(to), latency: report.NewHistogram()}
@@ -34,17 +34,18 @@ func TestClerkCountsWhatIsInTime(t *testing.T) {
 			if n++; n > 1 {
 				return false, nil
 			}
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(time.Until(now.Add(until)))
 			return true, nil
 		}))
 		if c.accepted != 1 || c.measured != measured || c.latency.TotalCount() != timed {
 			t.Errorf("%s: %d sold, %d measured, %d timed", name, c.accepted, c.measured, c.latency.TotalCount())
 		}
 	}
-	f("in time", -time.Minute, time.Minute, 1, 1)
-	f("in the warm-up", time.Minute, 2*time.Minute, 0, 0)
-	f("begun in the warm-up", 50*time.Millisecond, time.Minute, 1, 0)
-	f("too late", -time.Minute, 50*time.Millisecond, 0, 1)
+	const soon, later = time.Second, time.Second + 10*time.Millisecond
+	f("in time", -time.Minute, time.Minute, 0, 1, 1)
+	f("in the warm-up", time.Minute, 2*time.Minute, 0, 0, 0)
+	f("begun in the warm-up", soon, time.Minute, later, 1, 0)
+	f("too late", -time.Minute, soon, later, 0, 1)
 }
 
 type buyerFunc func() (bool, error)

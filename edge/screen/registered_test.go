@@ -189,6 +189,9 @@ func TestRegisteredInDoubt(t *testing.T) {
 		if !r.May(7, 99) {
 			t.Error("refused by a count that is old")
 		}
+		if refused, unsure := r.refused.Get(), r.unsure.Get(); refused != 1 || unsure != 1 {
+			t.Errorf("%d look-ups are counted as refused and %d as unsure, want one each", refused, unsure)
+		}
 		l.set(func() { l.down = false })
 		wait(time.Second)
 		if r.May(7, 99) {
