@@ -197,6 +197,13 @@ func TestRequestsThatWaitForASilentServer(t *testing.T) {
 		if unknown+refused != 1+20*silentMax || refused == 0 || h.calls.Load() != silentMax || h.Queued() != 0 {
 			t.Errorf("answers are %v by %d calls", kinds, h.calls.Load())
 		}
+		for _, n := range *h.routed.Load() {
+			for _, l := range n.lanes() {
+				if taking := l.takers.taking.Load(); taking != 0 { // they would keep others out for ever
+					t.Errorf("a lane counts %d requests that have their answers", taking)
+				}
+			}
+		}
 	})
 }
 
