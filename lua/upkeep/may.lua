@@ -1,6 +1,6 @@
 #!lua flags=no-writes
--- may tells which commands of the scripts the caller must not run, or the server does not know by this name. A
--- script that lacks one would break off between its writes.
+-- may tells which commands of the scripts the caller must not run, or the server does not know by this name.
+-- A script that lacks one would break off between its writes.
 --
 -- KEYS[1..] of a partition
 -- ARGV[1..] commands, each with the arguments that it has after a key, parted by spaces
