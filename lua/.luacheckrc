@@ -2,7 +2,7 @@
 std = "none"
 read_globals = {
   "KEYS", "ARGV", "redis", "struct", "bit", "string", "table", "math",
-  "tonumber", "ipairs", "pairs", "unpack", "error",
+  "tonumber", "ipairs", "pairs", "unpack", "error", "pcall",
 }
 max_line_length = 110
 max_cyclomatic_complexity = 12
