@@ -172,7 +172,7 @@ func sum(units []int64, counted int) *int64 {
 // sweep compares all stores as sluice reconcile does, and returns what is wrong with the cells, and what it could not
 // read.
 func (j *Judge) sweep(ctx context.Context) (wrong, unread []string) {
-	now, err := j.Redis.Now(ctx)
+	now, err := j.now(ctx)
 	var r *reconcile.Report
 	if err == nil {
 		since := min(j.since, now-time.Since(j.at).Milliseconds()-clockMS) // the clock of Redis may have been set back
@@ -223,7 +223,8 @@ func (j *Judge) read(ctx context.Context) (all []stock.CellState, err error) {
 	return all, nil
 }
 
-// readOpen is read, but waits while Redis is shut, at most as long as MySQL may take: it has restarted, and an edge vets it.
+// readOpen is read, but waits while Redis is shut, at most as long as MySQL may take: it has restarted, and an edge vets it. The
+// first call of each connection from before the restart fails, and nobody knows what became of it.
 func (j *Judge) readOpen(ctx context.Context) (all []stock.CellState, err error) {
 	waiting, cancel := context.WithTimeout(ctx, max(j.CatchUp, time.Second))
 	defer cancel()
@@ -232,15 +233,26 @@ func (j *Judge) readOpen(ctx context.Context) (all []stock.CellState, err error)
 			all, err = j.read(ctx)
 		}
 		return err
-	}, func(err error) bool { return !errors.Is(err, stock.ErrShut) })
+	}, func(err error) bool { return !errors.Is(err, stock.ErrShut) && !errors.Is(err, stock.ErrUnknown) })
 	return all, err
+}
+
+// now is the time of Redis. It asks again where the connection was one from before a restart.
+func (j *Judge) now(ctx context.Context) (ms int64, err error) {
+	waiting, cancel := context.WithTimeout(ctx, max(j.CatchUp, time.Second))
+	defer cancel()
+	err = lifecycle.Poll(waiting, tryAgain, func() (err error) {
+		ms, err = j.Redis.Now(ctx)
+		return err
+	}, func(err error) bool { return !errors.Is(err, stock.ErrUnknown) })
+	return ms, err
 }
 
 // caughtUp waits until MySQL has all that has happened in Redis by now.
 func (j *Judge) caughtUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, max(j.CatchUp, time.Second))
 	defer cancel()
-	now, err := j.Redis.Now(ctx)
+	now, err := j.now(ctx)
 	if err != nil {
 		return fmt.Errorf("redis could not be read: %w", err)
 	}

@@ -140,7 +140,7 @@ func size(n int64) uint64 {
 
 // Allocate divides the amount over lines by weights, such as a discount by the lines' prices. The lines add up to the
 // amount. Each gets its share rounded down. Of the units that remain, the largest line gets the first one, and the next
-// largest ones the others, one each; of equal lines the first one comes first. So no line is a whole minor unit away
+// largest ones the others, one each; of equal lines the first one comes first. So no line is more than one minor unit away
 // from its share, and no line gets more than its weight unless the amount is more than all weights.
 func (a Amount) Allocate(weights ...int64) ([]Amount, error) {
 	if err := a.Check(); err != nil {

@@ -190,7 +190,7 @@ func TestLinesAddUp(t *testing.T) {
 			t.Fatalf("%v of %d by %v add up to %v (%v)", lines, total, weights, sum, err)
 		}
 		for i, line := range lines {
-			if off := line.Minor*whole - total*weights[i]; off >= whole || off <= -whole {
+			if off := line.Minor*whole - total*weights[i]; off > whole || off < -whole {
 				t.Fatalf("line %d of %d by %v is %v", i, total, weights, line)
 			}
 			if size := max(line.Minor, -line.Minor); max(total, -total) <= whole && size > weights[i] {
