@@ -44,6 +44,12 @@ func TestCellThatOnlyRedisHadIsNamed(t *testing.T) {
 	if told := s.lostCells(); len(told) != 1 || told[0] != want {
 		t.Errorf("MySQL knows of %+v, want %+v", told, want)
 	}
+
+	s.load(lost, 10, "") // again, as the log says
+	s.until(promotionWithin, "the new cell sells", func() bool {
+		got, err := s.trySend("POST", "/v1/reservations", s.token(8, auth.RoleShopper), `{"sku_id":"2","quantity":1}`, "Idempotency-Key", "b")
+		return err == nil && got.status == http.StatusCreated
+	})
 }
 
 // forgetKafka waits until Kafka has so many messages, and deletes them.

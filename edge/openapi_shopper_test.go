@@ -70,7 +70,11 @@ func (c *contract) exerciseReservations() {
 		c.shoot(shot{method: "PATCH", path: admin, token: c.admin, want: want, body: `{"reason":"x","limit":1}`})
 		c.shoot(shot{method: "POST", path: admin + "/adjustments", token: c.admin, want: want, body: `{"reason":"x","delta":1}`})
 		listed := c.send("GET", "/admin/v1/shut-cells", c.admin, "")
-		if cells := fmt.Sprintf(`{"sku_id":"%d",`, sku); !strings.Contains(listed.body, cells) || !strings.Contains(listed.body, `"`+want+`":true`) {
+		cell := fmt.Sprintf(`{"sku_id":"%d",`, sku)
+		for next, _ := listed.json["next_cursor"].(string); next != "" && !strings.Contains(listed.body, cell); next, _ = listed.json["next_cursor"].(string) {
+			listed = c.send("GET", "/admin/v1/shut-cells?cursor="+next, c.admin, "")
+		}
+		if !strings.Contains(listed.body, cell) || !strings.Contains(listed.body, `"`+want+`":true`) {
 			c.t.Errorf("SKU %d, %s, is not among the shut cells: %s", sku, want, listed.body)
 		}
 	})

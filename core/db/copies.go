@@ -140,7 +140,7 @@ func (c *Copies) Lag() (furthest time.Duration) {
 
 func (c *Copies) behind(seen *Beat) time.Duration {
 	latest := c.latest.Load()
-	if seen == nil || latest == nil {
+	if seen == nil || latest == nil || seen.Identity != latest.Identity {
 		return math.MaxInt64
 	}
 	return max(0, latest.At.Sub(seen.At))

@@ -89,6 +89,9 @@ func (w *wire) SyscallConn() (syscall.RawConn, error) {
 
 // stopped ends a connection over which the driver has panicked. The error is the one of a connection that is lost.
 func (w *wire) stopped(said any) error {
+	if w == nil { // before there was a connection
+		return fmt.Errorf("the driver stops: %v: %w", said, mysql.ErrInvalidConn)
+	}
 	return fmt.Errorf("%w: %w", w.end(fmt.Errorf("the driver stops: %v", said)), mysql.ErrInvalidConn)
 }
 

@@ -44,8 +44,11 @@ func (r Route) label() string {
 	return b.String()
 }
 
-// Roles is a set of roles. The empty set is everybody, also without a token.
+// Roles is a set of roles. The empty set is nobody.
 type Roles uint8
+
+// Anybody is everybody, also without a token.
+const Anybody Roles = 1 << 7
 
 // RolesOf makes a set.
 func RolesOf(list ...auth.Role) (set Roles) {
@@ -56,11 +59,11 @@ func RolesOf(list ...auth.Role) (set Roles) {
 }
 
 // Has reports whether a bearer of the role may make the request.
-func (s Roles) Has(role auth.Role) bool { return s == 0 || s&(1<<role) != 0 }
+func (s Roles) Has(role auth.Role) bool { return s&(Anybody|1<<role) != 0 }
 
 // String lists the roles for people.
 func (s Roles) String() string {
-	if s == 0 {
+	if s&Anybody != 0 {
 		return "anybody"
 	}
 	var words []string

@@ -81,7 +81,7 @@ func New(cfg Config) (*Server, error) {
 	s.none = s.meter.route("none")
 	for _, route := range cfg.Routes {
 		may, ok := cfg.Permissions[route.Operation]
-		if !ok || !s.router.add(&operation{route, may, s.meter.route(route.label())}) {
+		if !ok || may.Roles == 0 || !s.router.add(&operation{route, may, s.meter.route(route.label())}) {
 			return nil, fmt.Errorf("route %s %s (%s): nobody's, or there twice", route.Method, route.Path, route.Operation)
 		}
 	}
@@ -162,7 +162,7 @@ func headerBytes(r *http.Request) int {
 }
 
 // count counts a request that is no operation against its limits, so that nobody can send such without end.
-func (s *Server) count(r *http.Request, c *caller) error { return s.admit(r, c, 0) }
+func (s *Server) count(r *http.Request, c *caller) error { return s.admit(r, c, Anybody) }
 
 // serve does what a request asks for.
 func (s *Server) serve(r *http.Request, c *caller, o *operation, id string) (answer Answer, err error) {

@@ -31,7 +31,7 @@ func server(t *testing.T, edit func(*web.Config), routes ...web.Route) *web.Serv
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	}
 	for _, r := range routes {
-		cfg.Permissions[r.Operation] = web.Permission{}
+		cfg.Permissions[r.Operation] = web.Permission{Roles: web.Anybody}
 	}
 	if edit != nil {
 		edit(&cfg)
@@ -129,9 +129,10 @@ func TestRoutesAndPermissionsFit(t *testing.T) {
 	other.Path = "/a/{name}"
 	for what, cfg := range map[string]web.Config{
 		"nobody's":    {Routes: []web.Route{route}},
-		"twice":       {Routes: []web.Route{route, route}, Permissions: web.Permissions{"One": {}}},
-		"two names":   {Routes: []web.Route{route, other}, Permissions: web.Permissions{"One": {}}},
-		"for nothing": {Routes: []web.Route{route}, Permissions: web.Permissions{"One": {}, "Two": {}}},
+		"twice":       {Routes: []web.Route{route, route}, Permissions: web.Permissions{"One": {Roles: web.Anybody}}},
+		"two names":   {Routes: []web.Route{route, other}, Permissions: web.Permissions{"One": {Roles: web.Anybody}}},
+		"by nobody":   {Routes: []web.Route{route}, Permissions: web.Permissions{"One": {On: "its own user"}}},
+		"for nothing": {Routes: []web.Route{route}, Permissions: web.Permissions{"One": {Roles: web.Anybody}, "Two": {Roles: web.Anybody}}},
 	} {
 		cfg.Metrics = metrics.NewSet()
 		if _, err := web.New(cfg); err == nil {

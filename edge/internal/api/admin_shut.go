@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -14,8 +15,9 @@ import (
 
 // Bounds of one request for shut cells, which goes on where the one before it ended.
 const (
-	shutSteps = 256 // of about 512 cells each
-	shutCells = 100 // from which on no further step is made
+	shutSteps = 256              // of about 512 cells each
+	shutCells = 100              // from which on no further step is made
+	shutTime  = BooksTimeout / 2 // after which no further step is made, so that a slow Redis makes short pages and no error
 )
 
 type shutPage struct {
@@ -45,6 +47,7 @@ func (a *API) showShut(r *request) error {
 
 // answerShut answers with the shut cells from a place on.
 func (a *API) answerShut(ctx context.Context, r *request, at reconcile.Place) error {
+	began := time.Now()
 	nowMS, err := a.Reader.Now(ctx)
 	if err != nil {
 		return problemOfRead(err)
@@ -63,7 +66,7 @@ func (a *API) answerShut(ctx context.Context, r *request, at reconcile.Place) er
 				return step.Shut
 			}
 		}
-		if steps++; steps == shutSteps || len(page.Data) >= shutCells {
+		if steps++; steps == shutSteps || len(page.Data) >= shutCells || time.Since(began) > shutTime {
 			break
 		}
 	}

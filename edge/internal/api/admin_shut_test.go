@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"testing"
 
 	"sluice/core/auth"
@@ -73,5 +74,22 @@ func TestShutCellsByPages(t *testing.T) {
 	}
 	if answer := f.do(call{method: "GET", path: "/admin/v1/shut-cells", token: f.token(1, auth.RoleService)}); answer.status != 403 {
 		t.Errorf("for a service: %d %s", answer.status, answer.body)
+	}
+}
+
+// TestShutCellsOfASlowRedis lists cells although looking at all of them takes longer than a request may.
+func TestShutCellsOfASlowRedis(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.shutTakes = shutTime * 2 / 3
+	last := stock.CellState{Cell: stock.Cell{SKU: 7}, Loaded: true, Fenced: true}
+	f.shut = map[int][][]stock.CellState{partitions - 1: {{last}}}
+	path, admin := "/admin/v1/shut-cells", f.token(1, auth.RoleAdmin)
+	first := f.do(call{method: "GET", path: path, token: admin})
+	if first.status != 200 || !strings.Contains(first.body, `"data":[],"next_cursor":"2.0"`) {
+		t.Fatalf("%d %s, want a page that ends in time", first.status, first.body)
+	}
+	if rest := f.do(call{method: "GET", path: path + "?cursor=2.0", token: admin}); rest.status != 200 || !strings.Contains(rest.body, `"sku_id":"7"`) {
+		t.Errorf("%d %s", rest.status, rest.body)
 	}
 }

@@ -71,6 +71,7 @@ type fixture struct {
 	soldOut        map[stock.Cell]bool
 	unknown        map[stock.Cell]bool
 	shut           map[int][][]stock.CellState // by partition
+	shutTakes      time.Duration               // of each step
 	replicaWarning string
 	// doubtful are cells. MayExist gives an error for each.
 	doubtful map[stock.Cell]error
@@ -253,6 +254,7 @@ func (f *fixture) ShutCells(_ context.Context, partition int, cursor uint64) ([]
 	if err := f.readErr.Load(); err != nil {
 		return nil, 0, *err
 	}
+	time.Sleep(f.shutTakes)
 	steps := f.shut[partition]
 	if len(steps) == 0 {
 		return nil, 0, nil
