@@ -2,24 +2,14 @@ package edge_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/legacy"
-
 	"sluice/core/auth"
 	"sluice/core/local"
+	"sluice/core/local/contracttest"
 	"sluice/core/local/servicetest"
 	"sluice/core/stock"
 )
@@ -40,18 +30,14 @@ var unreached = map[string][]string{
 	"":              {"internal"},    // a bug
 }
 
-// contract is the API document, and what of it was exercised.
+// contract is a stack that is held to the API document.
 type contract struct {
 	*stack
-	redis  *local.Redis
-	doc    *openapi3.T
-	router routers.Router
+	redis    *local.Redis
+	document *contracttest.Document
 
 	admin, service string
 	sku            int64
-
-	mu   sync.Mutex
-	seen map[string]map[string]bool // operation, or "" where there is none -> codes, "ok" for a success
 }
 
 // shot is one request, and the code that it is to be answered with.
@@ -65,204 +51,30 @@ type shot struct {
 func newContract(t *testing.T) *contract {
 	t.Helper()
 	redis := servicetest.Redis(t)
-	c := &contract{stack: newStack(t, redis.Addr), redis: redis, sku: 1000, seen: map[string]map[string]bool{}}
-	var err error
-	if c.doc, err = openapi3.NewLoader().LoadFromFile("../docs/api/openapi.yaml"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.doc.Validate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c := &contract{stack: newStack(t, redis.Addr), redis: redis, sku: 1000}
 	c.cfg.QueueMax, c.cfg.InFlightMax = 8, 1
 	c.cfg.RatePerUser, c.cfg.BurstPerUser = 1, 150
 	c.cfg.Stock.OutboxEntriesMax = 100
 	c.cfg.ReadTimeout, c.cfg.Redis.CallTimeout = 500*time.Millisecond, 300*time.Millisecond // it waits for many
 	c.start()
 	c.node.LeaveFences()
-	c.doc.Servers = openapi3.Servers{{URL: "http://" + c.node.Addr()}}
-	if c.router, err = legacy.NewRouter(c.doc); err != nil {
-		t.Fatal(err)
-	}
+	c.document = contracttest.Open(t, "../docs/api/openapi.yaml", c.node.Addr(), c.http)
 	c.admin, c.service = c.token(1, auth.RoleAdmin), c.token(2, auth.RoleService)
 	return c
 }
 
-// shoot makes a request, holds it and its answer to the document, and notes what was exercised.
+// of is the shot as package contracttest has it.
+func (s shot) of() contracttest.Shot {
+	return contracttest.Shot{
+		Method: s.method, Path: s.path, Token: s.token, Body: s.body, Want: s.want, Header: s.header, Undocumented: s.undocumented,
+	}
+}
+
+// shoot makes a request, and holds it and its answer to the document.
 func (c *contract) shoot(s shot) answer {
 	c.t.Helper()
-	req, err := http.NewRequest(s.method, "http://"+c.node.Addr()+s.path, strings.NewReader(s.body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if s.token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	if s.method != http.MethodGet {
-		req.Header.Set("Idempotency-Key", fmt.Sprintf("c-%d", keyNumber.Add(1)))
-	}
-	if s.body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for name, values := range s.header {
-		req.Header[name] = values
-	}
-	route, params, err := c.router.FindRoute(req)
-	if err != nil {
-		return c.offRoute(s, req)
-	}
-	input := &openapi3filter.RequestValidationInput{
-		Request: req, PathParams: params, Route: route,
-		Options: &openapi3filter.Options{
-			AuthenticationFunc:                openapi3filter.NoopAuthenticationFunc,
-			RejectWhenRequestBodyNotSpecified: true,
-		},
-	}
-	if err := openapi3filter.ValidateRequest(c.t.Context(), input); (err != nil) != s.undocumented {
-		c.t.Errorf("%s %s %s: is as documented: %v", s.method, s.path, s.body, err)
-	}
-	req.Body = io.NopCloser(strings.NewReader(s.body))
-	got := c.roundTrip(req)
-	response := &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: input, Status: got.status, Header: got.header,
-		Options: &openapi3filter.Options{IncludeResponseStatus: true},
-	}
-	if err := openapi3filter.ValidateResponse(c.t.Context(), response.SetBodyBytes([]byte(got.body))); err != nil {
-		c.t.Errorf("%s %s: %d %s: %v", s.method, s.path, got.status, got.body, err)
-	}
-	c.checkHeaders(s, route.Operation, got)
-	c.note(s, route.Operation, got)
-	return got
-}
-
-// ofHTTP are the headers that every answer may have.
-var ofHTTP = []string{"Content-Type", "Content-Length", "Date", "Connection"}
-
-// checkHeaders reports headers that the document does not tell of.
-func (c *contract) checkHeaders(s shot, op *openapi3.Operation, got answer) {
-	c.t.Helper()
-	response := op.Responses.Status(got.status)
-	if response == nil {
-		response = op.Responses.Default()
-	}
-	told := slices.Clone(ofHTTP)
-	for name := range response.Value.Headers {
-		told = append(told, http.CanonicalHeaderKey(name))
-	}
-	for name := range got.header {
-		if !slices.Contains(told, name) {
-			c.t.Errorf("%s %s: %d has the header %s, which the document does not", s.method, s.path, got.status, name)
-		}
-	}
-}
-
-// exerciseHead asks for what a GET would answer, without its body.
-func (c *contract) exerciseHead(s shot) {
-	c.t.Helper()
-	got := c.shoot(s)
-	req, err := http.NewRequest(http.MethodHead, "http://"+c.node.Addr()+s.path, http.NoBody)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if s.token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != got.status || resp.Header.Get("Content-Type") != got.header.Get("Content-Type") {
-		c.t.Errorf("HEAD %s: %d %v, GET %d %v", s.path, resp.StatusCode, resp.Header, got.status, got.header)
-	}
-}
-
-// offRoute makes a request that the document does not know.
-func (c *contract) offRoute(s shot, req *http.Request) answer {
-	c.t.Helper()
-	got := c.roundTrip(req)
-	err := c.doc.Components.Schemas["Problem"].Value.VisitJSON(got.json, openapi3.EnableJSONSchema2020())
-	if err != nil || got.header.Get("Content-Type") != "application/problem+json" {
-		c.t.Errorf("%s %s: %s: %v", s.method, s.path, got.body, err)
-	}
-	c.note(s, nil, got)
-	return got
-}
-
-func (c *contract) roundTrip(req *http.Request) answer {
-	c.t.Helper()
-	resp, err := c.http.Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	got := answer{status: resp.StatusCode, header: resp.Header, body: string(body)}
-	if err := json.Unmarshal(body, &got.json); err != nil {
-		c.t.Errorf("%s %s: %v: %s", req.Method, req.URL, err, body)
-	}
-	return got
-}
-
-// note checks that a code is the one wanted and one of the operation's, with one of its statuses.
-func (c *contract) note(s shot, op *openapi3.Operation, got answer) {
-	c.t.Helper()
-	code, name := got.code(), ""
-	if got.status < 400 {
-		code = "ok"
-	}
-	if s.want != "" && code != s.want {
-		c.t.Errorf("%s %s %s: %d %s, want %s", s.method, s.path, s.body, got.status, got.body, s.want)
-	}
-	everywhere := slices.Contains(codes(c.doc.Extensions["x-codes-everywhere"]), code)
-	switch {
-	case everywhere:
-	case op == nil:
-		c.t.Errorf("%s %s: %s is not a code of everywhere", s.method, s.path, code)
-	default:
-		name = op.OperationID
-		if code != "ok" && !slices.Contains(codes(op.Extensions["x-codes"]), code) {
-			c.t.Errorf("%s: %s is not among its x-codes", name, code)
-		}
-		if op.Responses.Status(got.status) == nil {
-			c.t.Errorf("%s: %d is not among its responses", name, got.status)
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.seen[name] == nil {
-		c.seen[name] = map[string]bool{}
-	}
-	c.seen[name][code] = true
-}
-
-func codes(extension any) []string {
-	list, _ := extension.([]any)
-	var words []string
-	for _, word := range list {
-		words = append(words, fmt.Sprint(word))
-	}
-	return words
-}
-
-// checkComplete reports what the document has and nobody exercised.
-func (c *contract) checkComplete() {
-	c.t.Helper()
-	want := map[string][]string{"": codes(c.doc.Extensions["x-codes-everywhere"])}
-	for _, item := range c.doc.Paths.Map() {
-		for _, op := range item.Operations() {
-			want[op.OperationID] = append(codes(op.Extensions["x-codes"]), "ok")
-		}
-	}
-	for _, op := range slices.Sorted(maps.Keys(want)) {
-		for _, code := range want[op] {
-			if !c.seen[op][code] && !slices.Contains(unreached[op], code) {
-				c.t.Errorf("%q: %s was never exercised", op, code)
-			}
-		}
-	}
+	got := c.document.Shoot(c.t, s.of())
+	return answer{status: got.Status, header: got.Header, json: got.JSON, body: got.Body}
 }
 
 // cell is the key and field of a cell in Redis, and its value.

@@ -66,12 +66,12 @@ func TestServerKeepsToItsDocument(t *testing.T) {
 	for _, s := range c.everyOperation() {
 		c.exerciseForm(s)
 		if s.method == http.MethodGet {
-			c.exerciseHead(s)
+			c.document.Head(c.t, s.of())
 		}
 	}
 	c.exerciseBackpressure()
 	c.exerciseOutages()
-	c.checkComplete()
+	c.document.CheckComplete(t, unreached)
 }
 
 // everyOperation is a request per operation that would succeed, or be refused for a reason of stock.
@@ -179,5 +179,5 @@ func (c *contract) exerciseEverywhere() {
 	if err != nil || !bytes.Contains(text, []byte(`"code":"request_timeout"`)) {
 		c.t.Errorf("a request that does not end: %q, %v", text, err)
 	}
-	c.seen[""]["request_timeout"] = true
+	c.document.Saw("", "request_timeout")
 }
