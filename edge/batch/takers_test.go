@@ -306,9 +306,11 @@ func TestBegunBasketsAreDecided(t *testing.T) {
 		held := st.reserve(take(cell, 1, "held"))
 		b, home := basketOf(t, "k", cell)
 		release := st.stall()
-		settled := make(chan answer, 20)
-		for range cap(settled) {
-			go func() { settled <- st.do(stock.OpConfirm, &stock.Request{ID: held.Reservation.ID}) }()
+		confirm := func() { st.do(stock.OpConfirm, &stock.Request{ID: held.Reservation.ID}) }
+		go confirm()
+		synctest.Wait() // it is in a call, and leaves its place to another
+		for range 10 {
+			go confirm()
 		}
 		synctest.Wait()
 		if got := st.do(stock.OpConfirm, &stock.Request{ID: held.Reservation.ID}).kind(); got != errorOf(ErrFull) {
