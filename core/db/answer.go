@@ -40,6 +40,8 @@ const (
 	AnswerInterrupted        uint16 = 1317 // ER_QUERY_INTERRUPTED
 	AnswerWrongFieldValue    uint16 = 1366 // ER_TRUNCATED_WRONG_VALUE_FOR_FIELD
 	AnswerTooLong            uint16 = 1406 // ER_DATA_TOO_LONG
+	AnswerReferenced         uint16 = 1451 // ER_ROW_IS_REFERENCED_2: a foreign key refers to the row
+	AnswerNoReference        uint16 = 1452 // ER_NO_REFERENCED_ROW_2: a foreign key refers to no row
 	AnswerPrepared           uint16 = 1461 // ER_MAX_PREPARED_STMT_COUNT_REACHED
 	AnswerResultRange        uint16 = 1690 // ER_DATA_OUT_OF_RANGE
 	AnswerNoPassword         uint16 = 1698 // ER_ACCESS_DENIED_NO_PASSWORD_ERROR

@@ -68,6 +68,7 @@ func FailureOf(err error) Failure {
 		AnswerNoTable, AnswerNoPassword:
 		return FailureSetup
 	case AnswerNull, AnswerOutOfRange, AnswerTruncated, AnswerWrongValue, AnswerWrongFieldValue, AnswerTooLong, AnswerResultRange,
+		AnswerReferenced, AnswerNoReference,
 		AnswerCheck, AnswerConstraint:
 		return FailureRefused
 	}
