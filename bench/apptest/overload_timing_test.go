@@ -2,24 +2,43 @@ package apptest
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"sluice/bench/stack"
 )
 
-// BenchmarkOverloadOfItsCores offers an edge 1.5 times what the cores of this machine carry, with Redis, Kafka and the generator on the
-// same cores, and nothing that caps the capacity. It compares the goodput, the reservations within a second of each shopper's coming,
-// with that of the best rate, in turn. Run it with -benchtime 1x on a quiet machine.
+// BenchmarkOverloadOfItsCores offers an edge 1.5 times what its cores carry, with nothing that caps the capacity. It compares the
+// goodput, the reservations within a second of each shopper's coming, with that of the best rate, in turn. Run it with -benchtime 1x on
+// a quiet machine. Edge, Redis and Kafka share all cores with the generator, or they have the first core and the generator has the
+// second.
 //
 // What a shopper costs the generator counts against the goodput: one who gives up closes a connection, and the next one opens it again.
 // docs/performance.md says what no edge could surpass here, because refusals and the generator take CPU too.
 func BenchmarkOverloadOfItsCores(b *testing.B) {
+	b.Run("shared", func(b *testing.B) { overloadCores(b, func(string) {}) })
+	b.Run("apart", func(b *testing.B) {
+		overloadCores(b, func(core string) { // of this process, and of those that it starts from then on
+			out, err := exec.CommandContext(b.Context(), "taskset", "-a", "-c", "-p", core, strconv.Itoa(os.Getpid())).CombinedOutput()
+			if err != nil {
+				b.Fatalf("taskset: %v: %s", err, out)
+			}
+		})
+	})
+}
+
+func overloadCores(b *testing.B, move func(core string)) {
+	b.Helper()
 	const sku, rounds, round = 1001, 3, 5 * time.Second
+	move("0")
 	s := stack.New(b, "SLUICE_RATE_PER_ADDRESS=0", "SLUICE_RATE_PER_USER=0", "SLUICE_OUTBOX_ENTRIES_MAX=10000000")
 	s.LoadCSV("sku_id,quantity,limit", fmt.Sprintf("%d,1000000000,", sku))
 	edge := s.StartEdge()
+	move("1")
 	offer := func(perSecond float64, lasting time.Duration) offered {
 		o := offer(b, s, edge, sku, perSecond, lasting)
 		b.Logf("%.0f/s offered: %v", perSecond, o)

@@ -81,6 +81,8 @@ type Config struct {
 	OnFence func()
 	// Log gets what a person should see. Defaults to slog.Default().
 	Log *slog.Logger
+
+	starved func(now time.Time) time.Duration // see takers; a test gives its own
 }
 
 func (c Config) withDefaults() Config {
@@ -102,6 +104,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.starved == nil {
+		c.starved = newCores().share
 	}
 	return c
 }

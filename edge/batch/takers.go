@@ -23,8 +23,9 @@ func takes(op stock.Op) bool {
 // The server's fastest answer would be no measure: it is that of a vector of one, and a lane that is held to it sends
 // small vectors only, which a server decides at a fraction of its rate.
 type takers struct {
-	target      time.Duration // from joining the lane to the answer of the call
-	least, most int64         // bounds of limit
+	target      time.Duration                     // from joining the lane to the answer of the call
+	starved     func(now time.Time) time.Duration // how much of that the edge spent waiting for its own cores
+	least, most int64                             // bounds of limit
 
 	limit  atomic.Int64
 	taking atomic.Int64 // that wait, or are in a call
@@ -39,7 +40,7 @@ type takers struct {
 
 // begin readies a new one. least keeps a slow server's vectors full: one is in a call while another fills.
 func (t *takers) begin(cfg Config) {
-	t.target, t.most = cfg.ShedAfter, int64(cfg.QueueMax)
+	t.target, t.most, t.starved = cfg.ShedAfter, int64(cfg.QueueMax), cfg.starved
 	t.least = min(2*int64(cfg.VectorMax), t.most)
 	t.limit.Store(t.most)
 }
@@ -80,7 +81,9 @@ func (t *takers) leave(groups []*group) {
 	}
 }
 
-// learn moves the limit after a call. One that failed raises nothing: a server that refuses everything at once decides nothing.
+// learn moves the limit after a call. One that failed raises nothing: a server that refuses everything at once decides nothing. What
+// the edge spent waiting for its own cores is no time of the server's, and does not get shorter if fewer are let in: those who are
+// refused take cores too.
 func (t *takers) learn(groups []*group, ended time.Time) {
 	var oldest *group
 	for _, g := range groups {
@@ -94,7 +97,7 @@ func (t *takers) learn(groups []*group, ended time.Time) {
 	t.learning.Lock()
 	defer t.learning.Unlock()
 	limit := t.limit.Load()
-	next := t.next(limit, oldest.found, ended.Sub(oldest.since))
+	next := t.next(limit, oldest.found, ended.Sub(oldest.since)-t.starved(ended))
 	switch {
 	case next < limit:
 		if ended.Sub(t.falling) >= t.target {

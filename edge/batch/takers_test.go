@@ -12,6 +12,9 @@ import (
 	"sluice/core/stock"
 )
 
+// never is an edge that never waits for its cores.
+func never(time.Time) time.Duration { return 0 }
+
 // heard is a call's group that takes units, with what it found when it came and how long it has waited.
 func heard(found int64, waited time.Duration, ended time.Time) []*group {
 	g := newGroup(1)
@@ -21,7 +24,7 @@ func heard(found int64, waited time.Duration, ended time.Time) []*group {
 }
 
 func limited(limit int64) *takers {
-	c := &takers{target: 100 * time.Millisecond, least: 256, most: 8192}
+	c := &takers{target: 100 * time.Millisecond, least: 256, most: 8192, starved: never}
 	c.limit.Store(limit)
 	return c
 }
@@ -70,6 +73,20 @@ func TestFailedCallsRaiseNoLimit(t *testing.T) {
 	f("a connection that breaks at once", stock.ErrUnknown, time.Millisecond, 1000)
 	f("no answer for long", stock.ErrUnknown, 200*time.Millisecond, 500)
 	f("refused after long", stock.ErrNotApplied, 125*time.Millisecond, 800)
+}
+
+// What an edge spends waiting for its own cores lowers no limit, and what Redis takes beyond that does.
+func TestOwnCoresLowerNoLimit(t *testing.T) {
+	t.Parallel()
+	for starved, want := range map[time.Duration]int64{
+		0: 1000, 100 * time.Millisecond: 2000, 120 * time.Millisecond: 2500, 160 * time.Millisecond: 4000, 300 * time.Millisecond: 4000,
+	} {
+		c, now := limited(2000), time.Now()
+		c.starved = func(time.Time) time.Duration { return starved }
+		if c.learn(heard(2000, 200*time.Millisecond, now), now); c.limit.Load() != want {
+			t.Errorf("%v of 200 ms for cores: from 2000 to %d, want %d", starved, c.limit.Load(), want)
+		}
+	}
 }
 
 // TestOneStopHalvesTheLimitOnce has the calls that were in flight when a server stood still return together, and then those
