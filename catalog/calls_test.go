@@ -16,6 +16,7 @@ import (
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/local/servicetest"
+	"sluice/core/place"
 	"sluice/core/tally"
 )
 
@@ -23,15 +24,15 @@ import (
 // operation that asked row by row would make more calls for more rows.
 func TestCallsOfMySQL(t *testing.T) {
 	t.Parallel()
-	database, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}.Open(t.Context())
+	databases, err := place.Config{}.Open(place.Options{
+		MySQL: db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 4, Timeout: time.Minute}, Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer database.Close()
-	for _, owner := range Schemas() {
-		if _, err := owner.Migrate(t.Context(), database, slog.New(slog.DiscardHandler)); err != nil {
-			t.Fatal(err)
-		}
+	t.Cleanup(func() { _ = databases.Close() })
+	if err := databases.Migrate(t.Context(), Schemas(), place.Quiet); err != nil {
+		t.Fatal(err)
 	}
 	key, err := auth.GenerateKey(auth.HS256)
 	if err != nil {
@@ -46,7 +47,7 @@ func TestCallsOfMySQL(t *testing.T) {
 		t.Fatal(err)
 	}
 	server, err := web.New(web.Config{
-		Routes: routes(database), Permissions: permissions(), RequestsMax: 1, Timeout: time.Minute,
+		Routes: routes(databases), Permissions: permissions(), RequestsMax: 1, Timeout: time.Minute,
 		Tokens:  auth.NewVerifier(keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10}),
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})

@@ -4,7 +4,6 @@ package catalog
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,7 +21,7 @@ import (
 	"sluice/core/db"
 	"sluice/core/lifecycle"
 	"sluice/core/limit"
-	"sluice/core/schema"
+	"sluice/core/place"
 	"sluice/core/telemetry"
 )
 
@@ -30,7 +29,7 @@ import (
 const startTimeout = 30 * time.Second
 
 // Schemas are the owners of the shop's tables.
-func Schemas() schema.Owners { return schema.Owners{account.Schema()} }
+func Schemas() place.Owners { return place.Owners{place.Beats, account.Schema()} }
 
 // Node is a running shop.
 type Node struct {
@@ -38,10 +37,10 @@ type Node struct {
 	log *slog.Logger
 	set *metrics.Set
 
-	mysql   *sql.DB
-	address string
-	watch   *telemetry.Watch
-	ops     telemetry.Server
+	databases *place.Databases
+	address   string
+	watch     *telemetry.Watch
+	ops       telemetry.Server
 
 	parts lifecycle.Stack
 }
@@ -75,22 +74,25 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	return n.parts.Stop(ctx)
 }
 
-// openMySQL connects, and vets the server and the schema.
+// openMySQL connects to all databases, and vets their servers and schemas.
 func (n *Node) openMySQL(ctx context.Context) error {
 	n.parts.Later("stop ops server", n.ops.Shutdown) // last of all, so that an operator can watch the rest
 	var err error
-	if n.mysql, err = n.cfg.MySQL.OpenUnchecked(); err != nil {
+	n.databases, err = n.cfg.Places.Open(place.Options{
+		MySQL: db.Config(n.cfg.MySQL), LagMax: n.cfg.ReadersLagMax, Metrics: n.set, Log: n.log,
+	})
+	if err != nil {
 		return err
 	}
-	n.parts.Later("close mysql", func(context.Context) error { return n.mysql.Close() })
+	n.parts.Later("close mysql", func(context.Context) error { return n.databases.Close() })
 	var volatile error
 	err = lifecycle.Await(ctx, n.log, "mysql", func() error {
-		faults, err := db.Faults(ctx, n.mysql)
+		faults, err := n.databases.Faults(ctx)
 		if err != nil {
 			return err
 		}
 		volatile = db.Durability(faults)
-		return n.checkSchemas(ctx)
+		return tellHow(n.databases.Check(ctx, Schemas()))
 	})
 	switch {
 	case err != nil:
@@ -104,14 +106,12 @@ func (n *Node) openMySQL(ctx context.Context) error {
 	return nil
 }
 
-// checkSchemas fails if a table of the shop is older than the program.
-func (n *Node) checkSchemas(ctx context.Context) error {
-	for _, owner := range Schemas() {
-		if err := owner.Check(ctx, n.mysql); err != nil {
-			return fmt.Errorf("%w (of the shop: sluice catalog migrate)", err)
-		}
+// tellHow adds which command migrates the tables of the shop.
+func tellHow(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w (of the shop: sluice catalog migrate)", err)
 }
 
 // startBackground starts the node's own goroutines.
@@ -119,13 +119,14 @@ func (n *Node) startBackground(context.Context) error {
 	background := lifecycle.NewGroup(n.log)
 	n.parts.Later("end background work", background.Stop)
 	n.watch = telemetry.NewWatch(n.set, "mysql", db.FaultWords, func(ctx context.Context) ([]telemetry.Fault, error) {
-		faults, err := db.Faults(ctx, n.mysql)
+		faults, err := n.databases.Faults(ctx)
 		if n.cfg.AllowVolatileMySQL {
 			faults = slices.DeleteFunc(faults, func(f telemetry.Fault) bool { return f.Word == db.FaultDurability })
 		}
 		return faults, err
 	}, n.log)
 	background.Run("watch", n.watch.Run)
+	background.Run("beats", n.databases.Run)
 	return nil
 }
 
@@ -140,7 +141,7 @@ func (n *Node) serve(ctx context.Context) error {
 		proxies = append(proxies, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	handler, err := web.New(web.Config{
-		Routes: routes(n.mysql), Permissions: permissions(),
+		Routes: routes(n.databases), Permissions: permissions(),
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax,
 		}),
@@ -193,8 +194,8 @@ func newLimiter[K comparable](name string, perSecond float64, burst, keysMax int
 // serveOps serves health and metrics.
 func (n *Node) serveOps(context.Context) error {
 	checks := []telemetry.Check{
-		{Name: "mysql", Probe: n.mysql.PingContext},
-		{Name: "schema", Probe: n.checkSchemas},
+		{Name: "mysql", Probe: n.databases.Ping},
+		{Name: "schema", Probe: func(ctx context.Context) error { return tellHow(n.databases.CheckAnswering(ctx, Schemas())) }},
 	}
 	return n.ops.Serve(n.cfg.Ops.Listen, n.set, telemetry.WithWatches(checks, []*telemetry.Watch{n.watch}), n.log)
 }

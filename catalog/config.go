@@ -8,12 +8,14 @@ import (
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/limit"
+	"sluice/core/place"
 )
 
 // Config configures the shop.
 type Config struct {
-	MySQL db.Config  `embed:""`
-	Ops   config.Ops `embed:"" set:"ops_listen=127.0.0.1:9182"`
+	MySQL  place.MySQL  `embed:""`
+	Places place.Config `embed:""`
+	Ops    config.Ops   `embed:"" set:"ops_listen=127.0.0.1:9182"`
 
 	Listen string `name:"catalog-listen" env:"SLUICE_CATALOG_LISTEN" group:"Catalog" default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
 
@@ -34,6 +36,8 @@ type Config struct {
 	WriteTimeout time.Duration `name:"write-timeout" env:"SLUICE_WRITE_TIMEOUT" group:"Limits" default:"5s"`
 	IdleTimeout  time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s"`
 
+	ReadersLagMax time.Duration `name:"readers-lag-max" env:"SLUICE_READERS_LAG_MAX" group:"MySQL" default:"10s"`
+
 	DrainDelay         time.Duration `name:"drain-delay" env:"SLUICE_DRAIN_DELAY" group:"Catalog" default:"0s"`
 	AllowVolatileMySQL bool          `name:"allow-volatile-mysql" env:"SLUICE_ALLOW_VOLATILE_MYSQL" group:"Catalog"`
 }
@@ -41,7 +45,7 @@ type Config struct {
 // Validate joins all faults of the configuration.
 func (c Config) Validate() error {
 	var f config.Faults
-	f.Include(c.MySQL.Validate())
+	f.Include(c.Places.Check(db.Config(c.MySQL)))
 	f.Include(c.Ops.Validate())
 	config.HostPort(&f, "catalog-listen", c.Listen)
 	for _, s := range []struct{ setting, value, want string }{
@@ -71,6 +75,7 @@ func (c Config) Validate() error {
 	config.Between(&f, "read-timeout", c.ReadTimeout, time.Millisecond, 5*time.Minute)
 	config.Between(&f, "write-timeout", c.WriteTimeout, time.Millisecond, 5*time.Minute)
 	config.Between(&f, "idle-timeout", c.IdleTimeout, time.Millisecond, time.Hour)
+	config.Between(&f, "readers-lag-max", c.ReadersLagMax, time.Second, time.Hour)
 	config.Between(&f, "drain-delay", c.DrainDelay, 0, 10*time.Minute)
 	return f.Err()
 }

@@ -31,9 +31,9 @@ type contract struct {
 
 type shot = contracttest.Shot
 
-func newContract(t *testing.T) *contract {
+func newContract(t *testing.T, in layout) *contract {
 	t.Helper()
-	c := &contract{shop: newShop(t)}
+	c := &contract{shop: newShopIn(t, in)}
 	c.cfg.RatePerUser, c.cfg.BurstPerUser = 0.001, 100
 	c.cfg.ReadTimeout = 500 * time.Millisecond // it waits for one
 	c.start()
@@ -49,7 +49,15 @@ func (c *contract) shoot(s shot) contracttest.Answer {
 
 func TestServerKeepsToItsDocument(t *testing.T) {
 	t.Parallel()
-	c := newContract(t)
+	for _, in := range layouts {
+		t.Run(in.name, func(t *testing.T) {
+			t.Parallel()
+			newContract(t, in).exercise()
+		})
+	}
+}
+
+func (c *contract) exercise() {
 	c.exerciseUsers()
 	c.exerciseEverywhere()
 	for _, s := range []shot{
@@ -60,7 +68,7 @@ func TestServerKeepsToItsDocument(t *testing.T) {
 		c.exerciseForm(s)
 	}
 	c.exerciseOutage()
-	c.document.CheckComplete(t, unreached)
+	c.document.CheckComplete(c.t, unreached)
 }
 
 func (c *contract) exerciseUsers() {
@@ -84,6 +92,7 @@ func (c *contract) exerciseUsers() {
 	if mine.Body != first.Body || shown.Body != first.Body || mine.JSON["user_id"] != "7" || mine.JSON["state"] != "active" {
 		c.t.Errorf("made %s, seen as %s and %s", first.Body, mine.Body, shown.Body)
 	}
+	c.exercisePositions(me)
 	put("9223372036854775807", c.service, home, "ok", false)
 	for _, id := range []string{"0", "07", "-7", "7.0", "9223372036854775808", "ses_0000000000007", "%37", "x"} {
 		put(id, c.service, home, "malformed", true)
@@ -103,6 +112,21 @@ func (c *contract) exerciseUsers() {
 		}
 	}
 	c.shoot(shot{Method: "GET", Path: "/v1/users/8", Token: c.service, Want: "unknown_user"})
+}
+
+// exercisePositions asks for positions in all forms. No reader reaches the highest one, so the writer answers.
+func (c *contract) exercisePositions(token string) {
+	c.t.Helper()
+	ask := func(want string, undocumented bool, positions ...string) {
+		c.t.Helper()
+		c.shoot(shot{Method: "GET", Path: "/v1/me", Token: token, Want: want, Undocumented: undocumented, Header: http.Header{"Read-After": positions}})
+	}
+	ask("ok", false, "1")
+	ask("ok", false, "9999999999999999999")
+	for _, wrong := range []string{"0", "01", "-1", "+1", "1.0", "x", "", "10000000000000000000"} {
+		ask("malformed", true, wrong)
+	}
+	ask("malformed", false, "1", "1")
 }
 
 // exerciseForm sends a request in every wrong form.
@@ -177,9 +201,7 @@ func (c *contract) exerciseEverywhere() {
 
 // exerciseOutage takes the tables away.
 func (c *contract) exerciseOutage() {
-	if _, err := c.database().ExecContext(c.t.Context(), "RENAME TABLE users TO elsewhere"); err != nil {
-		c.t.Fatal(err)
-	}
+	c.everywhere("RENAME TABLE users__ TO elsewhere__")
 	c.shoot(shot{Method: "GET", Path: "/v1/me", Token: c.token(8, auth.RoleShopper), Want: "unavailable"})
 	c.shoot(shot{Method: "GET", Path: "/v1/users/7", Token: c.service, Want: "unavailable"})
 	c.shoot(shot{Method: "PUT", Path: "/v1/users/7", Token: c.service, Body: `{"region":"eu","locale":"de"}`, Want: "unavailable"})

@@ -2,10 +2,10 @@ package catalog_test
 
 import (
 	"context"
-	"database/sql"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,12 +19,24 @@ import (
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
+	"sluice/core/local"
 	"sluice/core/local/servicetest"
+	"sluice/core/place"
+	"sluice/core/shard"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 
-// shop is a running shop with a database of its own.
+// layout says where the rows of a shop are.
+type layout struct {
+	name string
+	lay  func(*shop)
+}
+
+// layouts are the ways in which shops have their rows: what holds for one holds for all.
+var layouts = []layout{{"one", (*shop).oneDatabase}, {"spread", (*shop).twoDatabases}}
+
+// shop is a running shop with databases of its own.
 type shop struct {
 	t    *testing.T
 	cfg  catalog.Config
@@ -32,10 +44,17 @@ type shop struct {
 	keys *auth.Keys
 	http *http.Client
 	logs lines
+
+	primary, replica *local.MariaDB // of the database a, if there are two
 }
 
 // newShop makes a database with the shop's tables and a configuration, and starts nothing.
 func newShop(t *testing.T) *shop {
+	t.Helper()
+	return newShopIn(t, layouts[0])
+}
+
+func newShopIn(t *testing.T, in layout) *shop {
 	t.Helper()
 	s := &shop{t: t, http: &http.Client{Transport: &http.Transport{}}}
 	key, err := auth.GenerateKey(auth.HS256)
@@ -43,9 +62,9 @@ func newShop(t *testing.T) *shop {
 		t.Fatal(err)
 	}
 	s.cfg = catalog.Config{
-		MySQL: db.Config{DSN: config.Secret(servicetest.MariaDB(t))}, Ops: config.Ops{Listen: "127.0.0.1:0"},
-		Listen: "127.0.0.1:0", TokenKeyFile: filepath.Join(t.TempDir(), "keys.json"),
+		Ops: config.Ops{Listen: "127.0.0.1:0"}, Listen: "127.0.0.1:0", TokenKeyFile: filepath.Join(t.TempDir(), "keys.json"),
 	}
+	in.lay(s)
 	if err := auth.WriteKeys(s.cfg.TokenKeyFile, key); err != nil {
 		t.Fatal(err)
 	}
@@ -57,24 +76,69 @@ func newShop(t *testing.T) *shop {
 	}
 	s.cfg.RatePerUser, s.cfg.RatePerAddress = 0, 0
 	s.cfg.MySQL.Timeout = time.Minute // tests share a machine
-	database := s.database()
-	for _, owner := range catalog.Schemas() {
-		if _, err := owner.Migrate(t.Context(), database, slog.New(slog.DiscardHandler)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.cfg.ReadersLagMax = time.Hour
+	s.migrate()
 	return s
 }
 
-// database opens the database of the shop for the time of the test.
-func (s *shop) database() *sql.DB {
+// oneDatabase has all rows in tables without a suffix.
+func (s *shop) oneDatabase() { s.cfg.MySQL.DSN = config.Secret(servicetest.MariaDB(s.t)) }
+
+// twoDatabases has two tables of users in each of two databases, one of which has a replica.
+func (s *shop) twoDatabases() {
 	s.t.Helper()
-	database, err := s.cfg.MySQL.Open(s.t.Context())
+	primary, replicas := servicetest.ReplicatedMariaDB(s.t, 1)
+	s.primary, s.replica = primary, replicas[0]
+	if err := primary.CreateDatabase(s.t.Context(), "shop"); err != nil {
+		s.t.Fatal(err)
+	}
+	dir := s.t.TempDir()
+	for name, text := range map[string]string{
+		"a.dsn": primary.DSN("shop"), "reader.dsn": s.replica.DSN("shop"), "b.dsn": servicetest.MariaDB(s.t), "shards.json": `{
+  "databases": [{"name": "a", "dsn_file": "a.dsn", "readers": [{"dsn_file": "reader.dsn"}]}, {"name": "b", "dsn_file": "b.dsn"}],
+  "users": [
+    {"first": 0, "last": 255, "database": "a", "table": 0}, {"first": 256, "last": 511, "database": "a", "table": 1},
+    {"first": 512, "last": 767, "database": "b", "table": 0}, {"first": 768, "last": 1023, "database": "b", "table": 1}
+  ],
+  "products": [{"first": 0, "last": 1023, "database": "b"}],
+  "values": [{"first": 0, "last": 511, "database": "a"}, {"first": 512, "last": 1023, "database": "b"}],
+  "checkouts": [{"from": "2024-01", "shards": [{"first": 0, "last": 1023, "database": "b"}]}]
+}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.cfg.Places.File = filepath.Join(dir, "shards.json")
+}
+
+// migrate makes the shop's tables.
+func (s *shop) migrate() {
+	s.t.Helper()
+	if err := s.databases().Migrate(s.t.Context(), catalog.Schemas(), place.Quiet); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// databases opens the databases of the shop for the time of the test.
+func (s *shop) databases() *place.Databases {
+	s.t.Helper()
+	databases, err := s.cfg.Places.Open(place.Options{MySQL: db.Config(s.cfg.MySQL), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = database.Close() })
-	return database
+	s.t.Cleanup(func() { _ = databases.Close() })
+	return databases
+}
+
+// everywhere executes a statement in all places of users.
+func (s *shop) everywhere(statement string) {
+	s.t.Helper()
+	for _, p := range s.databases().All(shard.Users) {
+		if _, err := p.In(p.Writer()).ExecContext(s.t.Context(), statement); err != nil {
+			s.t.Fatal(p.Name, err)
+		}
+	}
 }
 
 // start starts the shop. It is shut down with the test.

@@ -35,9 +35,7 @@ func TestShopShowsItsMetricsAndHealth(t *testing.T) {
 	if status, body := s.get("/readyz?verbose"); status != http.StatusOK || !strings.Contains(body, `"schema"`) {
 		t.Errorf("ready: %d %s", status, body)
 	}
-	if _, err := s.database().ExecContext(t.Context(), "UPDATE account_schema_version SET version_id = 0"); err != nil {
-		t.Fatal(err)
-	}
+	s.everywhere("UPDATE account_schema_version__ SET version_id = 0")
 	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "sluice catalog migrate") {
 		t.Errorf("without its tables: %d %s", status, body)
 	}
@@ -64,9 +62,7 @@ func TestShopThatCannotStartSaysWhy(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "requests-max: 0") || !strings.Contains(err.Error(), `catalog-listen: "nowhere"`) {
 		t.Errorf("wrong settings: %v", err)
 	}
-	if _, err := s.database().ExecContext(t.Context(), "DROP TABLE account_schema_version"); err != nil {
-		t.Fatal(err)
-	}
+	s.everywhere("DROP TABLE account_schema_version__")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	waiting := &lines{}

@@ -1,17 +1,17 @@
 package catalog
 
 import (
-	"database/sql"
 	"maps"
 	"slices"
 	"strings"
 
 	"sluice/catalog/account"
 	"sluice/catalog/internal/web"
+	"sluice/core/place"
 )
 
 // routes are the operations of all packages.
-func routes(database *sql.DB) []web.Route { return account.New(database).Routes() }
+func routes(databases *place.Databases) []web.Route { return account.New(databases).Routes() }
 
 // permissions are those of all packages.
 func permissions() web.Permissions {

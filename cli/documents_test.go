@@ -30,7 +30,9 @@ func placeholders(t *testing.T) map[string]string {
 	if code := Run([]string{"token", "keygen", "--out", keys}, o.console()); code != command.ExitDone {
 		t.Fatal(o.err.String())
 	}
-	return map[string]string{"3b0c...8550": strings.Repeat("3b0c", 16), "keys.json": keys}
+	shards := filepath.Join(t.TempDir(), "shards.json")
+	writeShards(t, shards, map[string]string{"east": "sluice:x@tcp(east)/shop", "west": "sluice:x@tcp(west)/shop"})
+	return map[string]string{"3b0c...8550": strings.Repeat("3b0c", 16), "keys.json": keys, "shards.json": shards}
 }
 
 // assumed are the addresses that command lines in documents leave out: those of a stack on the same machine are found.

@@ -12,6 +12,7 @@ import (
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/kafka"
+	"sluice/core/place"
 	"sluice/core/redis"
 	"sluice/edge"
 	"sluice/persister"
@@ -39,7 +40,7 @@ func TestTextsAreOfSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, group := range []interface{ Texts() config.Texts }{
-		config.Log{}, db.Config{}, kafka.Config{}, redis.Config{}, edge.Config{}, persister.Config{}, catalog.Config{}, dev.Command{}, command.Token{},
+		config.Log{}, db.Config{}, kafka.Config{}, redis.Config{}, edge.Config{}, persister.Config{}, catalog.Config{}, place.Config{}, dev.Command{}, command.Token{},
 	} {
 		for flag, text := range group.Texts() {
 			if !used[text] {

@@ -17,6 +17,7 @@ import (
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/local/servicetest"
+	"sluice/core/place"
 	"sluice/core/problem"
 	"sluice/core/stock"
 )
@@ -25,15 +26,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 
 func newAccounts(t *testing.T) *account.Accounts {
 	t.Helper()
-	database, err := db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: time.Minute}.Open(t.Context())
+	databases, err := place.Config{}.Open(place.Options{
+		MySQL: db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: time.Minute}, Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = database.Close() })
-	if _, err := account.Schema().Migrate(t.Context(), database, slog.New(slog.DiscardHandler)); err != nil {
+	t.Cleanup(func() { _ = databases.Close() })
+	if err := databases.Migrate(t.Context(), place.Owners{account.Schema()}, place.Quiet); err != nil {
 		t.Fatal(err)
 	}
-	return account.New(database)
+	return account.New(databases)
 }
 
 func TestHomes(t *testing.T) {
@@ -103,7 +106,7 @@ func TestOneMakesAUser(t *testing.T) {
 	if made.Load() != 1 || others.Load() != 10 {
 		t.Errorf("%d made the user and %d found another, want 1 and 10", made.Load(), others.Load())
 	}
-	user, err := accounts.User(t.Context(), 42)
+	user, err := accounts.User(t.Context(), 42, 0)
 	if err != nil || user.State != account.StateActive || time.Since(user.CreatedAt).Abs() > time.Hour {
 		t.Errorf("%+v, %v", user, err)
 	}
@@ -115,7 +118,7 @@ func TestErrorsSayWhatWasDone(t *testing.T) {
 	accounts := newAccounts(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := accounts.User(ctx, 1); !errors.Is(err, stock.ErrNotApplied) {
+	if _, err := accounts.User(ctx, 1, 0); !errors.Is(err, stock.ErrNotApplied) {
 		t.Errorf("a reading that was cancelled: %v", err)
 	}
 	if _, made, err := accounts.Make(ctx, 1, account.Home{Region: "eu", Locale: "de"}); made || !errors.Is(err, stock.ErrUnknown) && !errors.Is(err, stock.ErrNotApplied) {

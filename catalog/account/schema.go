@@ -4,7 +4,9 @@ import (
 	"embed"
 	"io/fs"
 
+	"sluice/core/place"
 	"sluice/core/schema"
+	"sluice/core/shard"
 )
 
 //go:embed migrations/*.sql
@@ -13,16 +15,16 @@ var migrations embed.FS
 // versionTable is never renamed: programs of all versions look there.
 const versionTable = "account_schema_version"
 
-// Schema is the package as an owner of tables.
-func Schema() schema.Owner {
+// Schema is the package as an owner of tables, which are where its users are.
+func Schema() place.Owner {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		panic(err) // the name is constant
 	}
-	return schema.Owner{Name: "account", Files: files, Table: versionTable, Grants: grants}
+	return place.Owner{Where: place.Of(shard.Users), Owner: schema.Owner{Name: "account", Files: files, Table: versionTable, Grants: grants}}
 }
 
 var grants = []schema.Grant{
-	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT", Table: "users"},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT", Table: "users" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT", Table: versionTable},
 }

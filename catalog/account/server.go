@@ -6,6 +6,7 @@ import (
 	"sluice/catalog/account/internal/api"
 	"sluice/catalog/internal/web"
 	"sluice/core/auth"
+	"sluice/core/db"
 	"sluice/core/ids"
 )
 
@@ -25,8 +26,8 @@ type server struct{ *Accounts }
 var _ api.StrictServerInterface = server{}
 
 // ShowMe implements api.StrictServerInterface.
-func (s server) ShowMe(ctx context.Context, _ api.ShowMeRequestObject) (api.ShowMeResponseObject, error) {
-	user, err := s.User(ctx, ids.User(web.Who(ctx).Subject))
+func (s server) ShowMe(ctx context.Context, r api.ShowMeRequestObject) (api.ShowMeResponseObject, error) {
+	user, err := s.User(ctx, ids.User(web.Who(ctx).Subject), r.Params.ReadAfter)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +36,7 @@ func (s server) ShowMe(ctx context.Context, _ api.ShowMeRequestObject) (api.Show
 
 // ShowUser implements api.StrictServerInterface.
 func (s server) ShowUser(ctx context.Context, r api.ShowUserRequestObject) (api.ShowUserResponseObject, error) {
-	user, err := s.User(ctx, r.UserID)
+	user, err := s.User(ctx, r.UserID, db.Never)
 	if err != nil {
 		return nil, err
 	}
@@ -45,10 +46,11 @@ func (s server) ShowUser(ctx context.Context, r api.ShowUserRequestObject) (api.
 // MakeUser implements api.StrictServerInterface.
 func (s server) MakeUser(ctx context.Context, r api.MakeUserRequestObject) (api.MakeUserResponseObject, error) {
 	user, made, err := s.Make(ctx, r.UserID, Home{Region: r.Body.Region, Locale: r.Body.Locale})
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case made:
+	}
+	web.Wrote(ctx, s.at(r.UserID).Position(ctx))
+	if made {
 		return api.MakeUser201JSONResponse(shown(user)), nil
 	}
 	return api.MakeUser200JSONResponse(shown(user)), nil

@@ -9,23 +9,34 @@ import (
 	"sluice/catalog/account/internal/rows"
 	"sluice/core/db"
 	"sluice/core/ids"
+	"sluice/core/place"
+	"sluice/core/shard"
 	"sluice/core/stock"
 )
 
 // Accounts has the users. It is safe for concurrent use.
-type Accounts struct{ rows *rows.Queries }
+type Accounts struct{ databases *place.Databases }
 
-// New makes the accounts in a database, which its caller closes.
-func New(database *sql.DB) *Accounts { return &Accounts{rows.New(database)} }
+// New makes the accounts in databases, which its caller closes.
+func New(databases *place.Databases) *Accounts { return &Accounts{databases} }
 
-// User returns a user. Its error is a problem if there is none.
-func (a *Accounts) User(ctx context.Context, id ids.User) (User, error) {
-	row, err := a.rows.User(ctx, id)
+// at is where the rows of a user are.
+func (a *Accounts) at(user ids.User) place.Place { return a.databases.At(shard.OfUser(int64(user))) }
+
+// User returns a user as of a position, or as of later: 0 may be a little old, and db.Never is as of now. Its error is a
+// problem if there is none.
+func (a *Accounts) User(ctx context.Context, id ids.User, from db.Position) (User, error) {
+	p := a.at(id)
+	read := func(conn place.Conn) (rows.User, error) { return rows.New(conn).User(ctx, id) }
+	row, err := place.Read(ctx, p, from, read)
+	if errors.Is(err, sql.ErrNoRows) && from != db.Never {
+		row, err = place.Read(ctx, p, db.Never, read) // who is new is not in a reader yet
+	}
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return User{}, errUnknown
 	case err != nil: // whatever happened, nothing was changed
-		return User{}, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("user", "users", err))
+		return User{}, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("user", "users"+p.Suffix, err))
 	}
 	return User{ID: row.UserID, Home: Home{row.Region, row.Locale}, State: State(row.State), CreatedAt: row.CreatedAt}, nil
 }
@@ -36,12 +47,15 @@ func (a *Accounts) Make(ctx context.Context, id ids.User, home Home) (user User,
 	if p := home.check(); p != nil {
 		return user, false, p
 	}
-	err = a.rows.InsertUser(ctx, rows.InsertUserParams{UserID: id, State: string(StateActive), Region: home.Region, Locale: home.Locale})
+	p := a.at(id)
+	err = rows.New(p.In(p.Writer())).InsertUser(ctx, rows.InsertUserParams{
+		UserID: id, State: string(StateActive), Region: home.Region, Locale: home.Locale,
+	})
 	made = err == nil
 	if err != nil && db.Answer(err) != db.AnswerDuplicate {
 		return user, false, db.WriteError("write user", err)
 	}
-	user, err = a.User(ctx, id)
+	user, err = a.User(ctx, id, db.Never)
 	switch {
 	case err != nil && made:
 		return user, false, fmt.Errorf("%w: %w", stock.ErrUnknown, err) // it was made, and the caller learns of it by asking again

@@ -3,13 +3,17 @@ package command
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"sluice/catalog"
 	"sluice/core/config"
 	"sluice/core/db"
+	"sluice/core/place"
 	"sluice/core/schema"
+	"sluice/core/shard"
 )
 
 // Catalog serves the shop.
@@ -30,8 +34,8 @@ func (s *Catalog) Validate() error {
 // Help is called by kong.
 func (Catalog) Help() string {
 	return `Serves the shop behind the hot path: docs/api/catalog.yaml describes its API. Its tables are in a database of their own,
-or in that of the stock. Any number of processes share the work. Ends on SIGINT, SIGTERM or SIGHUP, after the requests that it
-has read.
+or in that of the stock; --shards-file spreads them over several databases. Any number of processes share the work. Ends on
+SIGINT, SIGTERM or SIGHUP, after the requests that it has read.
 
 Examples:
   SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog --token-key-file keys.json
@@ -51,24 +55,26 @@ func (s *Catalog) Run(ctx context.Context, log *slog.Logger) error {
 
 // CatalogMigrate makes the tables of the shop.
 type CatalogMigrate struct {
-	MySQL db.Config     `embed:""`
-	Owner string        `name:"owner" env:"SLUICE_MIGRATE_OWNER" group:"Operations" placeholder:"NAME"`
-	Wait  time.Duration `name:"wait" env:"SLUICE_MIGRATE_WAIT" group:"Operations" default:"1m"`
+	MySQL  place.MySQL   `embed:""`
+	Places place.Config  `embed:""`
+	Owner  string        `name:"owner" env:"SLUICE_MIGRATE_OWNER" group:"Operations" placeholder:"NAME"`
+	Wait   time.Duration `name:"wait" env:"SLUICE_MIGRATE_WAIT" group:"Operations" default:"1m"`
 }
 
 // Help is called by kong.
 func (CatalogMigrate) Help() string {
-	return `Creates or updates the tables of the shop. It can be run again at any time, also while the shop runs: schemas only grow. The
-tables of stock have a command of their own, sluice migrate.
+	return `Creates or updates the tables of the shop, in all databases of the shards file. It can be run again at any time, also while
+the shop runs: schemas only grow. The tables of stock have a command of their own, sluice migrate.
 
-Example:
-  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog migrate`
+Examples:
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog migrate
+  sluice catalog migrate --shards-file shards.json`
 }
 
 // Validate joins all faults.
 func (m *CatalogMigrate) Validate() error {
 	var f config.Faults
-	f.Include(m.MySQL.Validate())
+	f.Include(m.Places.Check(db.Config(m.MySQL)))
 	_, err := catalog.Schemas().Named(m.Owner)
 	f.Include(err)
 	config.Between(&f, "wait", m.Wait, 0, time.Hour)
@@ -83,14 +89,15 @@ func (m *CatalogMigrate) Run(ctx context.Context, c *Console, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	return migrateTables(ctx, c, log, m.MySQL, m.Wait, owners, "sluice catalog grants")
+	return migrateTables(ctx, c, log, m.Places, db.Config(m.MySQL), m.Wait, owners, "sluice catalog grants")
 }
 
 // CatalogGrants prints the statements that give the account of the shop its role.
 type CatalogGrants struct {
-	Database string `default:"sluice" placeholder:"NAME" help:"Database that has the tables."`
-	User     string `placeholder:"NAME" help:"Account that gets the role. Defaults to sluice_catalog."`
-	Host     string `default:"%" placeholder:"HOST" help:"Where the account connects from, as CREATE USER had it."`
+	Places   place.Config `embed:""`
+	Database string       `default:"sluice" placeholder:"NAME" help:"Database that has the tables; with a shards file, the name that the file gives it."`
+	User     string       `placeholder:"NAME" help:"Account that gets the role. Defaults to sluice_catalog."`
+	Host     string       `default:"%" placeholder:"HOST" help:"Where the account connects from, as CREATE USER had it."`
 }
 
 // Help is called by kong.
@@ -98,8 +105,9 @@ func (CatalogGrants) Help() string {
 	return `Prints SQL and asks no server. Run it as a user that may grant, after sluice catalog migrate has made the tables. It can be
 given again at any time. The account that migrates gets its rights from sluice grants --role migrate.
 
-Example:
-  sluice catalog grants --database shop | mysql -u root -p`
+Examples:
+  sluice catalog grants --database shop | mysql -u root -p
+  sluice catalog grants --shards-file shards.json --database east | mysql -h east.internal -u root -p`
 }
 
 // Validate reports a wrong value.
@@ -118,7 +126,30 @@ func (g *CatalogGrants) Run(c *Console) error {
 }
 
 func (g *CatalogGrants) statements() ([]string, error) {
-	return catalog.Schemas().Statements(schema.RoleCatalog, g.Database, cmp.Or(g.User, schema.RoleCatalog.Account()), g.Host)
+	shards, at, name, err := g.database()
+	if err != nil {
+		return nil, err
+	}
+	return catalog.Schemas().In(shards, at).Statements(schema.RoleCatalog, name, cmp.Or(g.User, schema.RoleCatalog.Account()), g.Host)
+}
+
+// database finds the database in the shards file, with the name that it has at its server.
+func (g *CatalogGrants) database() (shards *shard.Map, at int, name string, err error) {
+	if g.Places.File == "" {
+		return shard.One(shard.Database{}), 0, g.Database, nil
+	}
+	if shards, err = g.Places.Map(db.Config{}); err != nil {
+		return nil, 0, "", err
+	}
+	var known []string
+	for i, d := range shards.Databases() {
+		if d.Name == g.Database {
+			name, err = db.NameIn(d.DSN)
+			return shards, i, name, err
+		}
+		known = append(known, d.Name)
+	}
+	return nil, 0, "", fmt.Errorf("database %.40q: want one of the shards file: %s", g.Database, strings.Join(known, ", "))
 }
 
 // CatalogRoutes shows who may call which operation of the shop.

@@ -19,6 +19,7 @@ import (
 	"sluice/core/kafka"
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
+	"sluice/core/place"
 	"sluice/core/schema"
 )
 
@@ -60,9 +61,13 @@ func (m *Migrate) Validate() error {
 func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, m.Wait+migrateTimeout)
 	defer cancel()
-	owners, err := Schemas().Named(m.Owner)
+	named, err := Schemas().Named(m.Owner)
 	if err == nil {
-		err = migrateTables(ctx, c, log, m.MySQL, m.Wait, owners, "sluice grants")
+		var owners place.Owners
+		for _, owner := range named {
+			owners = append(owners, place.Owner{Owner: owner, Where: place.Everywhere})
+		}
+		err = migrateTables(ctx, c, log, place.Config{}, m.MySQL, m.Wait, owners, "sluice grants")
 	}
 	if err != nil {
 		return err
@@ -80,37 +85,44 @@ func (m *Migrate) Run(ctx context.Context, c *Console, log *slog.Logger) error {
 	return nil
 }
 
-// migrateTables brings the tables of owners up to date, once their database is up. grants is the command that prints what
+// migrateTables brings the tables of owners up to date, once their databases are up. grants is the command that prints what
 // accounts may do with them.
-func migrateTables(ctx context.Context, c *Console, log *slog.Logger, mysql db.Config, wait time.Duration, owners schema.Owners, grants string) (err error) {
+func migrateTables(ctx context.Context, c *Console, log *slog.Logger, in place.Config, mysql db.Config, wait time.Duration, owners place.Owners, grants string) (err error) {
+	shards, err := in.Map(mysql)
+	if err != nil {
+		return err
+	}
+	open := func(mysql db.Config) (*place.Databases, error) {
+		return place.Open(place.Options{Map: shards, MySQL: mysql, Log: log})
+	}
 	err = untilUp(ctx, c, wait, "MySQL", func() error {
-		db, err := mysql.Open(ctx)
+		databases, err := open(mysql)
 		if err != nil {
 			return err
 		}
-		return db.Close()
+		return errors.Join(databases.Vet(ctx), databases.Close())
 	})
 	if err != nil {
 		return err
 	}
 	patient := mysql
 	patient.Timeout = max(patient.Timeout, migrateTimeout) // a server sends nothing while it changes a table
-	db, err := patient.Open(ctx)
+	databases, err := open(patient)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	for _, owner := range owners {
-		done, err := owner.Migrate(ctx, db, log)
+	defer func() { err = errors.Join(err, databases.Close()) }()
+	return databases.Migrate(ctx, owners, func(of string, owner string, done schema.Migrated, err error) {
+		if in.File == "" {
+			of = "MySQL"
+		}
 		if len(done.New) > 0 {
-			c.Notef("new in MySQL: %s: give the accounts again what %s prints", strings.Join(done.New, ", "), grants)
+			c.Notef("new in %s: %s: give the accounts again what %s prints", of, strings.Join(done.New, ", "), grants)
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			c.Printf("%s has schema version %d of %s\n", of, done.Version, owner)
 		}
-		c.Printf("MySQL has schema version %d of %s\n", done.Version, owner.Name)
-	}
-	return nil
+	})
 }
 
 // untilUp tries again while it cannot reach the server.

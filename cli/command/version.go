@@ -57,7 +57,7 @@ func (v *Version) Run(c *Console) error {
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Events: event.Version, Schemas: map[string]int64{},
 	}
 	schemas := ""
-	for _, owner := range slices.Concat(Schemas(), catalog.Schemas()) {
+	for _, owner := range slices.Concat(Schemas(), catalog.Schemas().Plain()) {
 		b.Schemas[owner.Name] = owner.Version()
 		schemas += fmt.Sprintf("schema %d of %s, ", owner.Version(), owner.Name)
 	}

@@ -18,8 +18,10 @@ import (
 	"sluice/catalog"
 	"sluice/cli/command"
 	"sluice/core/config"
+	"sluice/core/db"
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
+	"sluice/core/place"
 	"sluice/core/stock/redisstock"
 	"sluice/core/telemetry"
 	"sluice/edge"
@@ -138,7 +140,7 @@ func persisterConfig(e *edge.Config) (persister.Config, error) {
 // edge's limits.
 func (c *Command) catalogConfig(e *edge.Config, listen string) (catalog.Config, error) {
 	shop := catalog.Config{
-		MySQL: e.MySQL, Ops: config.Ops{Listen: "127.0.0.1:0"}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
+		MySQL: place.MySQL(e.MySQL), Ops: config.Ops{Listen: "127.0.0.1:0"}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
 	}
 	rates := func() {
 		shop.RatePerUser, shop.BurstPerUser = c.RatePerUser, burst(c.RatePerUser)
@@ -170,13 +172,29 @@ func (s *stack) migrate(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	for _, owner := range slices.Concat(command.Schemas(), catalog.Schemas()) {
+	for _, owner := range command.Schemas() {
 		if _, err := owner.Migrate(ctx, db, s.log); err != nil {
 			return err
 		}
 	}
+	if err := s.migrateShop(ctx); err != nil {
+		return err
+	}
 	k := s.cfg.Kafka
 	return outbox.CreateTopic(ctx, k.Brokers, k.Topic, k.Partitions, k.Replication)
+}
+
+func (s *stack) migrateShop(ctx context.Context) (err error) {
+	shop, err := s.command.catalogConfig(&s.cfg, s.shopAddr)
+	if err != nil {
+		return err
+	}
+	databases, err := shop.Places.Open(place.Options{MySQL: db.Config(shop.MySQL), Log: s.log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, databases.Close()) }()
+	return databases.Migrate(ctx, catalog.Schemas(), place.Quiet)
 }
 
 // startRoles starts the edge, the persister and the shop, and waits until all are ready.

@@ -7,19 +7,32 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"sluice/core/lifecycle"
 )
 
 // Position is a place in the history of a database: a reader that has reached it has all that was committed before. It
-// is a plain number, so that a token or a cookie can carry it. 0 is the beginning.
+// is a plain number, so that a header, a token or a cookie can carry it. 0 is the beginning.
 type Position uint64
 
-// Never is a position that no reader reaches.
-const Never Position = math.MaxUint64
+// Never is a position that no reader reaches: the highest number that has a text.
+const Never Position = 1e19 - 1
+
+// UnmarshalText implements encoding.TextUnmarshaler: 1 to 19 digits without leading zeros.
+func (p *Position) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 64)
+	if err != nil || n > uint64(Never) || text[0] == '0' {
+		return errors.New("want 1 to 19 digits without leading zeros")
+	}
+	*p = Position(n)
+	return nil
+}
 
 const (
 	// beatEvery is the time between two beats of a database, however many processes make them. After a commit its
@@ -53,7 +66,7 @@ type Copies struct {
 	latest atomic.Pointer[Beat] // of the writer, as last seen
 	next   atomic.Uint64        // whose turn it is
 
-	fromReader, fromWriter, fellBack atomic.Uint64
+	fromReader, fromWriter, fellBack *metrics.Counter
 }
 
 type reader struct {
@@ -65,7 +78,10 @@ type reader struct {
 // NewCopies joins a database and its readers, which OpenReader has opened. A reader that is more than lagMax behind is not
 // used. The name is for logs. Close closes all of them.
 func NewCopies(name string, writer *sql.DB, readers []*sql.DB, lagMax time.Duration, log *slog.Logger) *Copies {
-	c := &Copies{name: name, writer: writer, lagMax: lagMax, log: log}
+	c := &Copies{
+		name: name, writer: writer, lagMax: lagMax, log: log,
+		fromReader: new(metrics.Counter), fromWriter: new(metrics.Counter), fellBack: new(metrics.Counter),
+	}
 	for i, pool := range readers {
 		c.readers = append(c.readers, &reader{name: fmt.Sprintf("%s reader %d", name, i+1), pool: pool})
 	}
@@ -105,28 +121,42 @@ func (c *Copies) Position(ctx context.Context) Position {
 	return beat.N + 1 // this one may have begun before a commit that the caller knows of
 }
 
-// Read calls do with a reader that has reached a position, or else with the writer. If the reader fails, it calls do once
-// more, with the writer: do only reads.
-func (c *Copies) Read(ctx context.Context, from Position, do func(*sql.DB) error) error {
+// Read returns what do reads in a reader that has reached a position, or else in the writer. If the reader fails, do runs once
+// more, in the writer: it only reads, and returns all that it has read, so that nothing of the first run is left.
+func Read[T any](ctx context.Context, c *Copies, from Position, do func(*sql.DB) (T, error)) (T, error) {
 	r := c.fit(from)
 	if r == nil {
-		c.fromWriter.Add(1)
+		c.fromWriter.Inc()
 		return do(c.writer)
 	}
-	err := do(r.pool)
+	read, err := do(r.pool)
 	if err == nil || ctx.Err() != nil || !ofServer(err) {
-		c.fromReader.Add(1)
-		return err
+		c.fromReader.Inc()
+		return read, err
 	}
 	r.seen.Store(nil) // until it answers again
-	c.fellBack.Add(1)
+	c.fellBack.Inc()
 	return do(c.writer)
+}
+
+// Measure makes the metrics of the copies in a service. Nobody reads from them before.
+func (c *Copies) Measure(set *metrics.Set, service string) {
+	reads := func(from string) *metrics.Counter {
+		return set.NewCounter(fmt.Sprintf("sluice_%s_database_reads_total{database=%q,from=%q}", service, c.name, from))
+	}
+	c.fromReader, c.fromWriter, c.fellBack = reads("reader"), reads("writer"), reads("writer_instead")
+	set.NewGauge(fmt.Sprintf("sluice_%s_database_lag_seconds{database=%q}", service, c.name), func() float64 {
+		if lag := c.Lag(); lag < math.MaxInt64 {
+			return lag.Seconds()
+		}
+		return math.Inf(1)
+	})
 }
 
 // Reads counts the reads that readers answered, those that the writer answered because no reader had reached their
 // position, and those that it answered because a reader failed.
 func (c *Copies) Reads() (reader, writer, fellBack uint64) {
-	return c.fromReader.Load(), c.fromWriter.Load(), c.fellBack.Load()
+	return c.fromReader.Get(), c.fromWriter.Get(), c.fellBack.Get()
 }
 
 // Lag is how far the reader that is furthest behind is behind the writer, by the writer's clock. A reader that cannot be read

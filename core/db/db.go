@@ -70,14 +70,22 @@ func (m Config) Open(ctx context.Context) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := Vet(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Vet refuses a server that may forget what it committed.
+func Vet(ctx context.Context, db *sql.DB) error {
 	faults, err := Faults(ctx, db)
 	if err == nil {
 		err = Durability(faults)
 	}
 	if err != nil {
-		return nil, errors.Join(&config.ServerError{Server: "MySQL", Err: fmt.Errorf("open mysql: %w", err)}, db.Close())
+		return &config.ServerError{Server: "MySQL", Err: fmt.Errorf("open mysql: %w", err)}
 	}
-	return db, nil
+	return nil
 }
 
 // OpenUnchecked is Open, but asks the server nothing. It is for doctor and for tests.
@@ -121,6 +129,15 @@ func (m Config) connector() (connector, error) {
 		return connector{}, errors.New("configure mysql: the driver refuses the DSN") // its error may quote the password
 	}
 	return newConnector(inner, m.Timeout), nil
+}
+
+// NameIn is the name that a database has at its server, by a DSN of it. Its error never shows the DSN.
+func NameIn(dsn config.Secret) (string, error) {
+	c, err := parseDSN(dsn)
+	if err != nil {
+		return "", err
+	}
+	return c.DBName, nil
 }
 
 // Where says in one form which database a DSN names, without who connects and how: two DSNs of one database mostly differ

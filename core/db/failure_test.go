@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
@@ -51,11 +54,13 @@ func TestFailureOf(t *testing.T) {
 		{driver.ErrBadConn, db.FailureConnection},
 		{io.ErrUnexpectedEOF, db.FailureConnection},
 		{context.DeadlineExceeded, db.FailureConnection},
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, db.FailureConnection},
+		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, db.FailureConnection},
 	} {
 		if got := db.FailureOf(c.err); got != c.want {
 			t.Errorf("%v: %s, want %s", c.err, got, c.want)
 		}
-		notApplied := c.want != db.FailureConnection || errors.Is(c.err, driver.ErrBadConn)
+		notApplied := c.want != db.FailureConnection || errors.Is(c.err, driver.ErrBadConn) || strings.HasPrefix(c.err.Error(), "dial")
 		if err := db.WriteError("write", c.err); errors.Is(err, stock.ErrNotApplied) != notApplied || errors.Is(err, stock.ErrUnknown) == notApplied {
 			t.Errorf("%v is told as: %v", c.err, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -178,6 +179,28 @@ func (m *MariaDB) DropDatabase(ctx context.Context, name string) error {
 // SetGlobal changes variables of the server, until it is restarted: name = value, ...
 func (m *MariaDB) SetGlobal(ctx context.Context, assignments ...string) error {
 	return m.exec(ctx, "SET GLOBAL "+strings.Join(assignments, ", GLOBAL "))
+}
+
+// Follow makes the server a replica of another one that has a binary log. Each has a server-id of its own.
+func (m *MariaDB) Follow(ctx context.Context, primary *MariaDB) error {
+	host, port, err := net.SplitHostPort(primary.Addr)
+	if err != nil {
+		return err
+	}
+	err = m.exec(ctx, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST = '%s', MASTER_PORT = %s, MASTER_USER = 'root', MASTER_PASSWORD = '', "+
+		"MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1", host, port))
+	if err != nil {
+		return err
+	}
+	return m.exec(ctx, "START SLAVE")
+}
+
+// Lag makes a replica keep what it receives without executing it, or go on.
+func (m *MariaDB) Lag(ctx context.Context, lags bool) error {
+	if lags {
+		return m.exec(ctx, "STOP SLAVE SQL_THREAD")
+	}
+	return m.exec(ctx, "START SLAVE SQL_THREAD")
 }
 
 func (m *MariaDB) exec(ctx context.Context, statement string) error {

@@ -1,10 +1,11 @@
 package place_test
 
 import (
-	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 
 	"sluice/core/config"
 	"sluice/core/db"
@@ -25,11 +28,14 @@ func TestMain(m *testing.M) { os.Exit(servicetest.Main(m).Run()) }
 
 var discard = slog.New(slog.DiscardHandler)
 
-// things is an owner with a table in each place.
-var things = schema.Owner{Name: "thing", Table: "thing_schema_version", Files: fstest.MapFS{
+// owners have a table of things in each place of users.
+var owners = place.Owners{place.Beats, {Where: place.Of(shard.Users), Owner: schema.Owner{Name: "thing", Table: "thing_schema_version", Files: fstest.MapFS{
 	"00001_things.sql": {Data: []byte("-- +goose Up\nCREATE TABLE IF NOT EXISTS things__ (user_id BIGINT PRIMARY KEY, word VARCHAR(20));\n")},
 	"00002_word.sql":   {Data: []byte("-- +goose Up\nALTER TABLE things__ ADD KEY IF NOT EXISTS things___word (word);\n")},
-}}
+}, Grants: []schema.Grant{
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT", Table: "things__"},
+	{Role: schema.RoleCatalog, Privileges: "SELECT", Table: "thing_schema_version"},
+}}}}
 
 // file has two databases of two tables each.
 const file = `{
@@ -58,11 +64,7 @@ func open(t *testing.T, a, b string) *place.Databases {
 	write(t, filepath.Join(dir, "a.dsn"), a)
 	write(t, filepath.Join(dir, "b.dsn"), b)
 	write(t, filepath.Join(dir, "shards.json"), file)
-	m, err := place.Config{File: filepath.Join(dir, "shards.json")}.Map(shard.Database{}, os.LookupEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := place.Open(t.Context(), place.Options{Map: m, MySQL: db.Config{ConnsMax: 4, Timeout: time.Minute}, Log: discard})
+	d, err := place.Config{File: filepath.Join(dir, "shards.json")}.Open(place.Options{MySQL: db.Config{ConnsMax: 4, Timeout: time.Minute}, Log: discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,15 +76,15 @@ func open(t *testing.T, a, b string) *place.Databases {
 func TestTwoDatabasesOfTwoTables(t *testing.T) {
 	t.Parallel()
 	d := open(t, servicetest.MariaDB(t), servicetest.MariaDB(t))
-	if err := d.Check(t.Context(), shard.Users, things); err == nil || !strings.Contains(err.Error(), "sluice migrate") {
+	if err := d.Check(t.Context(), owners); err == nil || !strings.Contains(err.Error(), "sluice migrate") {
 		t.Errorf("before it was migrated: %v", err)
 	}
 	for range 2 { // the second time finds all done
-		if err := d.Migrate(t.Context(), shard.Users, things); err != nil {
+		if err := d.Migrate(t.Context(), owners, place.Quiet); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := d.Check(t.Context(), shard.Users, things); err != nil {
+	if err := d.Check(t.Context(), owners); err != nil {
 		t.Fatal(err)
 	}
 	const users = 200
@@ -97,14 +99,14 @@ func TestTwoDatabasesOfTwoTables(t *testing.T) {
 	}
 	found, places := 0, d.All(shard.Users)
 	for _, p := range places {
-		var n, astray int
-		err := p.Read(t.Context(), 0, func(from *sql.DB) error {
-			return p.In(from).QueryRowContext(t.Context(), "SELECT COUNT(*), COALESCE(SUM(word <> ?), 0) FROM things__", p.Name).Scan(&n, &astray)
+		has, err := place.Read(t.Context(), p, 0, func(from place.Conn) (has struct{ own, astray int }, err error) {
+			err = from.QueryRowContext(t.Context(), "SELECT COUNT(*), COALESCE(SUM(word <> ?), 0) FROM things__", p.Name).Scan(&has.own, &has.astray)
+			return has, err
 		})
-		if err != nil || n < users/8 || astray != 0 {
-			t.Errorf("%s has %d users, and %d of other places, %v", p.Name, n, astray, err)
+		if err != nil || has.own < users/8 || has.astray != 0 {
+			t.Errorf("%s has %+v users, %v", p.Name, has, err)
 		}
-		found += n
+		found += has.own
 	}
 	if found != users || len(places) != 4 {
 		t.Errorf("%d places have %d users", len(places), found)
@@ -120,20 +122,64 @@ func TestOneDatabaseUnderTwoNames(t *testing.T) {
 	dsn := servicetest.MariaDB(t)
 	address := dsn[strings.Index(dsn, "(")+1 : strings.Index(dsn, ")")]
 	d := open(t, dsn, strings.Replace(dsn, address, servicetest.NewLink(t, address).Addr, 1))
-	if err := d.Migrate(t.Context(), shard.Users, things); err != nil {
+	if err := d.Migrate(t.Context(), owners, place.Quiet); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Check(t.Context(), shard.Users, things); err == nil || !strings.Contains(err.Error(), "database b is database a under another name") {
+	if err := d.Check(t.Context(), owners); err == nil || !strings.Contains(err.Error(), "database b is database a under another name") {
 		t.Errorf("one database twice: %v", err)
 	}
 }
 
 func TestADatabaseThatIsAway(t *testing.T) {
 	t.Parallel()
-	m := shard.One(shard.Database{Name: "shop", DSN: "u:hunter2@tcp(127.0.0.1:1)/x"})
-	_, err := place.Open(t.Context(), place.Options{Map: m, MySQL: db.Config{ConnsMax: 2, Timeout: time.Second}, Log: discard})
-	if err == nil || !strings.Contains(err.Error(), "database shop") || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("the error is %v", err)
+	d := open(t, servicetest.MariaDB(t), "u:hunter2@tcp(127.0.0.1:1)/x")
+	for what, ask := range map[string]func() error{
+		"vet":    func() error { return d.Vet(t.Context()) },
+		"faults": func() error { _, err := d.Faults(t.Context()); return err },
+		"check":  func() error { return d.Check(t.Context(), place.Owners{}) },
+	} {
+		if err := ask(); err == nil || !strings.Contains(err.Error(), "database b: ") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error is %v", what, err)
+		}
+	}
+	if err := d.Ping(t.Context()); err != nil {
+		t.Errorf("one of two answers: %v", err)
+	}
+	if err := d.CheckAnswering(t.Context(), owners); err == nil || !strings.Contains(err.Error(), "database_beats") && !strings.Contains(err.Error(), "place_schema_version") {
+		t.Errorf("the one that answers has no tables: %v", err)
+	}
+	away := open(t, "u@tcp(127.0.0.1:1)/x", "u@tcp(127.0.0.1:2)/x")
+	if err := away.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "database a: ") {
+		t.Errorf("none answers: %v", err)
+	}
+}
+
+// TestGrantsNameTheTablesOfAPlace: each database is granted its own tables.
+func TestGrantsNameTheTablesOfAPlace(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a.dsn"), "u@tcp(a)/x")
+	write(t, filepath.Join(dir, "b.dsn"), "u@tcp(b)/x")
+	write(t, filepath.Join(dir, "shards.json"), strings.Replace(file, `"database": "b", "table": 0`, `"database": "b", "table": 7`, 1))
+	m, err := place.Config{File: filepath.Join(dir, "shards.json")}.Map(db.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for database, want := range []string{"_0 _1", "_7 _1"} {
+		got, err := owners.In(m, database).Statements(schema.RoleCatalog, "x", "u", "%")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := strings.Join(got, "\n")
+		tables := []string{"database_beats", "place_schema_version"}
+		for suffix := range strings.FieldsSeq(want) {
+			tables = append(tables, "things"+suffix, "thing_schema_version"+suffix)
+		}
+		for _, table := range tables {
+			if !strings.Contains(all, "`x`.`"+table+"` ") || len(got) != len(tables) {
+				t.Errorf("of database %d: %s, want %q", database, all, tables)
+			}
+		}
 	}
 }
 
@@ -157,144 +203,59 @@ func TestFilesOfTheMapAreLookedAt(t *testing.T) {
 	}
 }
 
-// TestReadersThatLag has two real replicas: one is stopped, and one may be read from.
-func TestReadersThatLag(t *testing.T) {
+// TestGrantsAreEnough does with an account of the shop what a process does.
+func TestGrantsAreEnough(t *testing.T) {
 	t.Parallel()
-	primary, fast, slow := replicated(t)
-	m := mapOf(t, primary.DSN("shop"), fast.DSN("shop"), slow.DSN("shop"))
-	d, err := place.Open(t.Context(), place.Options{Map: m, MySQL: db.Config{ConnsMax: 4, Timeout: time.Minute}, LagMax: 2 * time.Second, Log: discard})
+	dsn := servicetest.MariaDB(t)
+	of, err := mysql.ParseDSN(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.Close() })
-	if err := d.Migrate(t.Context(), shard.Users, things); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() { d.Run(ctx); close(ended) }()
-	t.Cleanup(func() { cancel(); <-ended })
-	p := d.At(shard.OfUser(1))
-
-	// whoIs reads who answers from a position on, and whether the user's row is there.
-	whoIs := func(from db.Position, user int64) (port int, has bool) {
+	of.User = fmt.Sprintf("shop%d", rand.Uint32())
+	openAs := func(dsn string) *place.Databases {
 		t.Helper()
-		err := p.Read(t.Context(), from, func(in *sql.DB) error {
-			return in.QueryRowContext(t.Context(), "SELECT @@port, (SELECT COUNT(*) FROM things WHERE user_id = ?)", user).Scan(&port, &has)
-		})
+		d, err := place.Open(place.Options{Map: mapOf(dsn, dsn), MySQL: db.Config{ConnsMax: 4, Timeout: time.Minute}, LagMax: time.Hour, Log: discard})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return port, has
+		t.Cleanup(func() { _ = d.Close() })
+		return d
 	}
-	ports := map[int]string{portOf(t, primary.Addr): "primary", portOf(t, fast.Addr): "fast", portOf(t, slow.Addr): "slow"}
-	await := func(what string, is func() bool) {
-		t.Helper()
-		for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("waited in vain: %s", what)
-			}
-		}
-	}
-	answers := func(n int) map[string]int {
-		counts := map[string]int{}
-		for range n {
-			port, _ := whoIs(0, 1)
-			counts[ports[port]]++
-		}
-		return counts
-	}
-	await("both replicas are read from", func() bool { c := answers(10); return c["fast"] > 0 && c["slow"] > 0 })
-
-	user := int64(0)
-	// seesOwn writes many rows, and each is there for who reads it from its position on.
-	seesOwn := func() (by map[string]int) {
-		t.Helper()
-		by = map[string]int{}
-		for range 50 {
-			user++
-			from, err := p.Write(t.Context(), "a thing", func(tx *sql.Tx) error {
-				_, err := tx.ExecContext(t.Context(), "INSERT INTO things (user_id) VALUES (?)", user)
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			port, has := whoIs(from, user)
-			if !has {
-				t.Errorf("the %s does not have row %d of who reads it", ports[port], user)
-			}
-			by[ports[port]]++
-			if user%10 == 0 { // a reader catches up, and takes over
-				await("a reader reaches a position", func() bool { port, _ := whoIs(from, user); return ports[port] != "primary" })
-			}
-		}
-		return by
-	}
-	if by := seesOwn(); by["primary"] == 0 {
-		t.Errorf("who has just written was answered by %v", by)
-	}
-
-	exec(t, slow.DSN("shop"), "STOP SLAVE SQL_THREAD")
-	if by := seesOwn(); by["slow"] != 0 {
-		t.Errorf("with a stopped replica: %v", by)
-	}
-	await("a replica that lags is not read from", func() bool { return answers(10)["slow"] == 0 })
-	if err := fast.Kill(); err != nil {
+	root := openAs(dsn)
+	if err := root.Migrate(t.Context(), owners, place.Quiet); err != nil {
 		t.Fatal(err)
 	}
-	if c := answers(10); c["primary"] != 10 {
-		t.Errorf("with a dead replica and one that lags: %v", c)
-	}
-	_, _, fellBack := p.Reads()
-	if fellBack == 0 {
-		t.Log("the look was faster than a read")
-	}
-	exec(t, slow.DSN("shop"), "START SLAVE SQL_THREAD")
-	await("a replica that has caught up is read from", func() bool { return answers(10)["slow"] > 0 })
-
-	// A replica cannot be written to by mistake, though root may write everywhere.
-	reader, err := db.Config{DSN: config.Secret(slow.DSN("shop")), ConnsMax: 1, Timeout: time.Minute}.OpenReader()
+	statements, err := owners.In(mapOf(dsn), 0).Statements(schema.RoleCatalog, of.DBName, of.User, "%")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close()
-	if _, err := reader.ExecContext(t.Context(), "INSERT INTO things (user_id) VALUES (1000)"); err == nil {
-		t.Error("a reader wrote")
+	for _, statement := range append([]string{"CREATE USER '" + of.User + "'@'%'"}, statements...) {
+		if _, err := root.At(shard.OfUser(1)).Writer().ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(statement, err)
+		}
 	}
-	// The writer goes: who needs no position is still answered.
-	if err := primary.Kill(); err != nil {
-		t.Fatal(err)
+	d := openAs(of.FormatDSN())
+	if err := errors.Join(d.Vet(t.Context()), d.Check(t.Context(), owners), d.Ping(t.Context())); err != nil {
+		t.Error(err)
 	}
-	if port, has := whoIs(0, 1); ports[port] != "slow" || !has {
-		t.Errorf("without a writer the %s answered", ports[port])
+	run(t, d)
+	p := d.At(shard.OfUser(1))
+	for end := time.Now().Add(30 * time.Second); p.Lag() > time.Minute; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the account makes no beats, or sees none")
+		}
 	}
-	if at := p.Position(t.Context()); at != db.Never {
-		t.Errorf("without a writer its position is %d", at)
+	if _, err := p.Writer().ExecContext(t.Context(), "UPDATE database_beats SET identity = ''"); err == nil {
+		t.Error("the account changed which database it is")
 	}
 }
 
-func mapOf(t *testing.T, writer string, readers ...string) *shard.Map {
-	t.Helper()
+func mapOf(writer string, readers ...string) *shard.Map {
 	of := shard.Database{Name: "shop", DSN: config.Secret(writer)}
 	for _, reader := range readers {
 		of.Readers = append(of.Readers, config.Secret(reader))
 	}
 	return shard.One(of)
-}
-
-func exec(t *testing.T, dsn string, statements ...string) {
-	t.Helper()
-	pool, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 1, Timeout: time.Minute}.OpenUnchecked()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
-	for _, statement := range statements {
-		if _, err := pool.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(statement, err)
-		}
-	}
 }
 
 func portOf(t *testing.T, address string) (port int) {
@@ -303,4 +264,30 @@ func portOf(t *testing.T, address string) (port int) {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// TestExampleOfTheDocuments reads the file that docs/places.md shows.
+func TestExampleOfTheDocuments(t *testing.T) {
+	t.Setenv("WEST_DSN", "u@tcp(west)/x")
+	page, err := os.ReadFile("../../docs/places.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "```json\n")
+	example, _, _ = strings.Cut(example, "```")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "east.dsn"), "u@tcp(east)/x")
+	write(t, filepath.Join(dir, "east-reader.dsn"), "u@tcp(reader)/x")
+	write(t, filepath.Join(dir, "shards.json"), example)
+	c := place.Config{File: filepath.Join(dir, "shards.json")}
+	if err := c.Check(db.Config{ConnsMax: 1, Timeout: time.Minute}); err != nil {
+		t.Error(err)
+	}
+	m, err := c.Map(db.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := m.Databases(); len(all) != 2 || len(all[0].Readers) != 1 || all[1].DSN.Reveal() != "u@tcp(west)/x" {
+		t.Errorf("%+v", all)
+	}
 }

@@ -86,10 +86,14 @@ const Suffix = "__"
 // At returns the owner of the same tables under names with a suffix, which may be empty. A place with a suffix has a count
 // of versions of its own, so that a new place begins at the first migration.
 func (o Owner) At(suffix string) Owner {
-	o.Files, o.Table = suffixed{o.Files, suffix}, o.Table+suffix
+	versions := o.Table
+	o.Files, o.Table = suffixed{o.Files, suffix}, versions+suffix
 	o.Grants = slices.Clone(o.Grants)
 	for i := range o.Grants {
-		o.Grants[i].Table = strings.ReplaceAll(o.Grants[i].Table, Suffix, suffix)
+		g := &o.Grants[i]
+		if g.Table = strings.ReplaceAll(g.Table, Suffix, suffix); g.Table == versions {
+			g.Table = o.Table
+		}
 	}
 	return o
 }

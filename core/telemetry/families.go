@@ -195,6 +195,9 @@ var persisterFamilies = []Family{
 }
 
 var catalogFamilies = []Family{
+	{"sluice_catalog_database_lag_seconds", Gauge, "database", "How far the reader of a database that is furthest behind is behind its writer, by the writer's clock. 0: it has no readers. +Inf: one of them cannot be read from."},
+	{"sluice_catalog_database_reads_total", Counter, "database from", "Reads that could be a little old, by who answered: reader, writer (no reader was as far as the asker had to see), writer_instead (a reader failed)."},
+
 	{"sluice_catalog_http_requests_total", Counter, "route outcome", "Answered requests by route and outcome: ok, or the code of the problem document."},
 	{"sluice_catalog_http_request_duration_seconds", Histogram, "route", "How long a request took, from when its header was read to the answer."},
 	{"sluice_catalog_http_panics_total", Counter, "", "Requests whose handler panicked. That is a bug: the log has the stack."},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sluice/core/auth"
+	"sluice/core/db"
 	"sluice/core/limit"
 	"sluice/core/problem"
 )
@@ -17,6 +18,7 @@ type caller struct {
 	auth.Identity
 
 	user, address limit.Allowance
+	wrote         db.Position // where the request's write is
 }
 
 type callerKey struct{}

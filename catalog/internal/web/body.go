@@ -147,16 +147,20 @@ func ReadQuery(r *http.Request, name string, into any) error {
 	return nil
 }
 
-// ReadHeader reads a header. An Idempotency-Key loses its quotes.
+// ReadHeader reads a header, which may be absent. An Idempotency-Key may not, and loses its quotes.
 func ReadHeader(r *http.Request, name string, into any) error {
-	value := r.Header.Get(name)
+	values := r.Header.Values(name)
 	if name == "Idempotency-Key" {
-		var err error
-		if value, err = idempotency.Of(r.Header); err != nil {
+		key, err := idempotency.Of(r.Header)
+		if err != nil {
 			return err
 		}
+		values = []string{key}
 	}
-	return readText(value, "the header "+name, into)
+	if len(values) == 0 {
+		return nil
+	}
+	return readText(values[0], "the header "+name, into)
 }
 
 func readText(value, what string, into any) error {

@@ -117,6 +117,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !o.route.writes() {
 			w.Header().Set("Cache-Control", "no-store")
 		}
+		c.positionHeader(w.Header())
 		if err := answer(w); err != nil {
 			s.complain("an answer could not be written", "error", err, "request_id", id)
 		}
@@ -129,7 +130,7 @@ func (s *Server) find(r *http.Request) (*operation, error) {
 	if size := headerBytes(r); size > headerBytesMax {
 		return nil, &problem.Problem{Kind: problem.HeadersTooLarge}
 	}
-	for _, name := range []string{"Authorization", "Content-Type", "Content-Encoding"} {
+	for _, name := range []string{"Authorization", "Content-Type", "Content-Encoding", readAfter} {
 		if len(r.Header.Values(name)) > 1 {
 			return nil, &problem.Problem{Kind: problem.Malformed, Detail: "a header that may come once came twice", Close: true}
 		}

@@ -93,6 +93,21 @@ func PrivateMariaDB(t testing.TB, extra ...string) *local.MariaDB {
 	return m
 }
 
+// ReplicatedMariaDB starts a MariaDB and so many replicas of it, which have what is made from now on.
+func ReplicatedMariaDB(t testing.TB, replicas int) (primary *local.MariaDB, all []*local.MariaDB) {
+	t.Helper()
+	start := func(id int) *local.MariaDB {
+		return PrivateMariaDB(t, fmt.Sprintf("server-id = %d", id), "log-bin = log", "binlog-format = ROW", "gtid-domain-id = 1")
+	}
+	primary = start(1)
+	for i := range replicas {
+		replica := start(2 + i)
+		require(t, replica.Follow(t.Context(), primary))
+		all = append(all, replica)
+	}
+	return primary, all
+}
+
 // PrivateDatabase starts a MariaDB for tests that stop, kill or set it, and returns it with the data source name of a
 // fresh database.
 func PrivateDatabase(t testing.TB) (server *local.MariaDB, dsn string) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	web "sluice/catalog/internal/web"
+	"sluice/core/db"
 	"sluice/core/ids"
 )
 
@@ -34,6 +35,9 @@ type NewUser struct {
 	// Region Where the data of a user are at home, in a word of the shop.
 	Region Region `json:"region"`
 }
+
+// Position A place in the history of a database.
+type Position = db.Position
 
 // Region Where the data of a user are at home, in a word of the shop.
 type Region = string
@@ -64,6 +68,15 @@ type UserID = ids.User
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// ReadAfter A place in the history of a database.
+type ReadAfter = Position
+
+// ShowMeParams defines parameters for ShowMe.
+type ShowMeParams struct {
+	// ReadAfter The Read-After of the answer to a write. The answer is as of that write, or of later.
+	ReadAfter ReadAfter `json:"Read-After,omitempty"`
+}
+
 // MakeUserParams defines parameters for MakeUser.
 type MakeUserParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
@@ -74,6 +87,7 @@ type MakeUserParams struct {
 type MakeUserJSONRequestBody = NewUser
 
 type ShowMeRequestObject struct {
+	Params ShowMeParams
 }
 
 type ShowMeResponseObject interface {
@@ -174,6 +188,9 @@ func Routes(server StrictServerInterface) []web.Route {
 			Operation: "ShowMe", Method: "GET", Path: "/v1/me",
 			Serve: func(r *http.Request) (web.Answer, error) {
 				var request ShowMeRequestObject
+				if err := web.ReadHeader(r, "Read-After", &request.Params.ReadAfter); err != nil {
+					return nil, err
+				}
 				answer, err := server.ShowMe(r.Context(), request)
 				if err != nil {
 					return nil, err

@@ -14,9 +14,7 @@ type User struct {
 	UserID ids.User
 	State  string
 	// where the data of the user are at home; it never changes
-	Region string
-	Locale string
-	// how often the row was written: events of the user have it
-	Version   int64
+	Region    string
+	Locale    string
 	CreatedAt time.Time
 }

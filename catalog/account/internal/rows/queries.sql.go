@@ -7,13 +7,12 @@ package rows
 
 import (
 	"context"
-	"time"
 
 	"sluice/core/ids"
 )
 
 const insertUser = `-- name: InsertUser :exec
-INSERT INTO users (user_id, state, region, locale) VALUES (?, ?, ?, ?)
+INSERT INTO users__ (user_id, state, region, locale) VALUES (?, ?, ?, ?)
 `
 
 type InsertUserParams struct {
@@ -34,20 +33,12 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 }
 
 const user = `-- name: User :one
-SELECT user_id, state, region, locale, created_at FROM users WHERE user_id = ?
+SELECT user_id, state, region, locale, created_at FROM users__ WHERE user_id = ?
 `
 
-type UserRow struct {
-	UserID    ids.User
-	State     string
-	Region    string
-	Locale    string
-	CreatedAt time.Time
-}
-
-func (q *Queries) User(ctx context.Context, userID ids.User) (UserRow, error) {
+func (q *Queries) User(ctx context.Context, userID ids.User) (User, error) {
 	row := q.db.QueryRowContext(ctx, user, userID)
-	var i UserRow
+	var i User
 	err := row.Scan(
 		&i.UserID,
 		&i.State,
