@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"sluice/core/config"
@@ -38,6 +39,7 @@ type Config struct {
 	TokenKeyFile  string `name:"token-key-file" private:"" env:"SLUICE_TOKEN_KEY_FILE" group:"Tokens" placeholder:"PATH"`
 	TokenIssuer   string `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice"`
 	TokenAudience string `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice"`
+	ShopKeysURL   string `name:"shop-keys-url" env:"SLUICE_SHOP_KEYS_URL" group:"Tokens" placeholder:"URL"`
 	TokensMax     int    `name:"tokens-max" env:"SLUICE_TOKENS_MAX" group:"Tokens" default:"200000"`
 
 	RatePerUser     float64  `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"20"`
@@ -94,6 +96,9 @@ func (c Config) Validate() error {
 		if s.value == "" {
 			f.Missing(s.setting, s.want)
 		}
+	}
+	if at, err := url.Parse(c.ShopKeysURL); c.ShopKeysURL != "" && (err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" || at.User != nil) {
+		f.Add("shop-keys-url", fmt.Sprintf("%q", c.ShopKeysURL), "a URL such as https://shop.example/.well-known/jwks.json, without a user")
 	}
 	config.Between(&f, "tokens-max", c.TokensMax, 1, 100_000_000)
 	c.validateLimits(&f)

@@ -14,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/redis/rueidis"
 
+	"sluice/core/auth"
 	"sluice/core/deployment"
 	"sluice/core/evidence"
 	"sluice/core/lifecycle"
@@ -56,6 +57,7 @@ type Node struct {
 	soldOut   *screen.SoldOut
 	users     *registry.Registry
 	screened  *screen.Registered
+	shoppers  *auth.Shoppers // nil: only the keys of the file sign tokens
 
 	api      *api.API
 	listener *conns.Listener
@@ -172,7 +174,7 @@ func (n *Node) startEngine(context.Context) error {
 const disarmEvery = time.Second
 
 // startBackground starts the node's own goroutines.
-func (n *Node) startBackground(context.Context) error {
+func (n *Node) startBackground(ctx context.Context) error {
 	background, open := lifecycle.NewGroup(n.log), n.gate.open
 	n.parts.Later("end background work", background.Stop)
 	background.Run("gate", n.gate.run)
@@ -181,6 +183,9 @@ func (n *Node) startBackground(context.Context) error {
 	}
 	background.Run("marks", n.marks.run)
 	background.Run("known SKUs", n.known.Run)
+	if n.cfg.ShopKeysURL != "" {
+		n.followShop(ctx, background)
+	}
 	background.Run("lost cells", open.After(n.newLostWatch().run))
 	background.Run("registered users", open.After(n.screened.Run))
 	background.Run("registrations", open.After(n.keepUsers))
@@ -196,6 +201,19 @@ func (n *Node) startBackground(context.Context) error {
 		Expired: n.published().publish, Between: n.cfg.Between, Metrics: n.set, Log: n.log,
 	})
 	return nil
+}
+
+// shopKeysTimeout bounds one request for the keys that the shop publishes.
+const shopKeysTimeout = 5 * time.Second
+
+// followShop takes the keys that the shop published last, and follows it from there.
+func (n *Node) followShop(ctx context.Context, background *lifecycle.Group) {
+	n.shoppers = auth.NewShoppers()
+	follow := auth.Follow{
+		URL: n.cfg.ShopKeysURL, File: filepath.Join(n.cfg.DataDir, "shop-keys.json"), Timeout: shopKeysTimeout, Log: n.log,
+	}
+	n.shoppers.Recall(ctx, follow)
+	background.Run("keys of the shop", func(ctx context.Context) { n.shoppers.Follow(ctx, follow) })
 }
 
 // disarmReplicas takes the scripts from demoted primaries. Sentinels are asked for those, as the client knows the primary only.

@@ -1,6 +1,10 @@
 package auth
 
-import "fmt"
+import (
+	"fmt"
+
+	"sluice/core/ids"
+)
 
 // Role says what the bearer of a token may do.
 type Role uint8
@@ -37,4 +41,5 @@ func ParseRole(word string) (Role, error) {
 type Identity struct {
 	Subject int64 // user id, 1 to 2^63-1
 	Role    Role
+	Session ids.Session // in which a shopper got the token; 0: none
 }

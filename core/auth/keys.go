@@ -82,11 +82,16 @@ func WriteKeys(path string, keys ...Key) error {
 	if err != nil {
 		return err
 	}
+	return WriteNew(path, encoded)
+}
+
+// WriteNew creates a file that only its owner can read. If it fails, it leaves no file. An existing file is an error.
+func WriteNew(path string, contents []byte) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {
 		return fmt.Errorf("create key file %w", text.OfFile(err))
 	}
-	if _, err = file.Write(encoded); err == nil {
+	if _, err = file.Write(contents); err == nil {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
@@ -177,6 +182,12 @@ func (k Key) load() (*loadedKey, error) {
 		return k.loadEdDSA(secret, public)
 	}
 	return nil, fmt.Errorf("kid %q: alg %q: want HS256 or EdDSA", k.ID, k.Algorithm)
+}
+
+// public is the public key of an EdDSA key.
+func (k *loadedKey) public() ed25519.PublicKey {
+	public, _ := k.verify.(ed25519.PublicKey)
+	return public
 }
 
 func (k Key) loadEdDSA(seed, public []byte) (*loadedKey, error) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"sluice/core/ids"
 )
 
 // LifetimeMax is the longest time from now until a token expires.
@@ -34,8 +36,9 @@ type Claims struct {
 // payload has the claims in the form of a token.
 type payload struct {
 	jwt.RegisteredClaims
-	Role string `json:"role"`
-	Plan string `json:"plan,omitempty"`
+	Role    string      `json:"role"`
+	Session ids.Session `json:"sid,omitempty"`
+	Plan    string      `json:"plan,omitempty"`
 }
 
 // approvalSuffix, behind an audience, makes the audience of approvals. Edges refuse tokens with it, so an approval
@@ -80,6 +83,9 @@ func (k *Keys) Issue(c Claims) (string, error) {
 	if c.Subject < 1 || c.Role < RoleShopper || c.Role > RoleAdmin || c.Issuer == "" || c.Audience == "" {
 		return "", fmt.Errorf("issue token for user %d as %v: want a positive id, a role, an issuer and an audience", c.Subject, c.Role)
 	}
+	if c.Session != 0 && c.Role != RoleShopper {
+		return "", fmt.Errorf("issue token of a session as %v: only shoppers have sessions", c.Role)
+	}
 	if life := c.Expires.Sub(c.NotBefore); life < time.Second || life > LifetimeMax {
 		return "", fmt.Errorf("issue token for %v: want 1s to %v", life, LifetimeMax)
 	}
@@ -101,8 +107,9 @@ func (k *Keys) Issue(c Claims) (string, error) {
 			ExpiresAt: jwt.NewNumericDate(c.Expires),
 			ID:        id,
 		},
-		Role: c.Role.String(),
-		Plan: c.Plan,
+		Role:    c.Role.String(),
+		Session: c.Session,
+		Plan:    c.Plan,
 	})
 	token.Header["typ"] = tokenType
 	token.Header["kid"] = k.issuer.id

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"errors"
+	"fmt"
 	"hash/maphash"
 	"math/bits"
 	"sync/atomic"
@@ -14,6 +16,8 @@ type VerifierConfig struct {
 	// CacheMax bounds how many verified tokens are remembered. Each takes its own length and about 100 bytes.
 	// CacheMax is rounded up to a power of two.
 	CacheMax int
+	Shoppers *Shoppers // nil: only the keys of the file sign tokens
+	Ended    *Ended    // nil: no session ends before its tokens
 }
 
 // Verifier verifies tokens. It verifies each token once and remembers it until it ends, or until newer tokens take
@@ -54,7 +58,7 @@ func (v *Verifier) Cached(token []byte, now time.Time) (Identity, bool) {
 		if c == nil || c.hash != hash || c.token != string(token) {
 			continue
 		}
-		if now.Unix() >= c.expires {
+		if now.Unix() >= c.expires || v.cfg.Ended.Has(c.Session, now) {
 			return Identity{}, false
 		}
 		if !c.used.Load() {
@@ -69,8 +73,14 @@ func (v *Verifier) Cached(token []byte, now time.Time) (Identity, bool) {
 func (v *Verifier) Verify(token []byte, now time.Time) (Identity, error) {
 	text := string(token)
 	identity, expires, err := v.keys.verify(text, v.cfg.Issuer, v.cfg.Audience, now)
+	if errors.Is(err, errKeyID) && v.cfg.Shoppers != nil {
+		identity, expires, err = v.cfg.Shoppers.verify(text, v.cfg.Issuer, v.cfg.Audience, now)
+	}
 	if err != nil {
 		return Identity{}, err
+	}
+	if v.cfg.Ended.Has(identity.Session, now) {
+		return Identity{}, fmt.Errorf("%w: %w", ErrToken, errEnded)
 	}
 	c := &cached{hash: maphash.Bytes(v.seed, token), expires: expires, Identity: identity, token: text}
 	v.set(c.hash).put(c, now)

@@ -26,6 +26,7 @@ var (
 	errAudience  = errors.New("it is for another audience")
 	errSubject   = errors.New("its sub is no user id, as a string")
 	errRole      = errors.New("its role is none of ours")
+	errEnded     = errors.New("its session has ended")
 	errEarly     = errors.New("it is not valid yet")
 	errExpired   = errors.New("it has expired")
 	errTooLong   = fmt.Errorf("it expires more than %v ahead", LifetimeMax)
@@ -128,7 +129,17 @@ func (o object) check(issuer, audience string, now time.Time) (Identity, int64, 
 	case time.Unix(expires, 0).Sub(now) > LifetimeMax:
 		return Identity{}, 0, errTooLong
 	}
-	return Identity{Subject: subject, Role: role}, expires, nil
+	return Identity{Subject: subject, Role: role, Session: o.session(role)}, expires, nil
+}
+
+// session returns the session of a shopper's token, or 0. Whoever else issues tokens may have a sid of another form.
+func (o object) session(role Role) ids.Session {
+	text, _ := o.text("sid")
+	session, err := ids.Read[ids.Session](text)
+	if err != nil || role != RoleShopper {
+		return 0
+	}
+	return session
 }
 
 // Ends returns when a token ends by its own word, which nobody has verified. It is false for a text that does not say.
