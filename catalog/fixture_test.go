@@ -159,15 +159,19 @@ func (s *shop) start() *shop {
 	return s
 }
 
-// token is that of a user, or none for the role none.
-func (s *shop) token(user int64, role auth.Role) string {
+// token is that of a user, narrowed to scopes if there are any; the role none has none.
+func (s *shop) token(user int64, role auth.Role, words ...string) string {
 	s.t.Helper()
 	if role == auth.RoleNone {
 		return ""
 	}
+	scopes, err := auth.ParseScopes(words...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	now := time.Now()
 	token, err := s.keys.Issue(auth.Claims{
-		Identity: auth.Identity{Subject: user, Role: role}, Issuer: "sluice", Audience: "sluice",
+		Identity: auth.Identity{Subject: user, Role: role, Scopes: scopes}, Issuer: "sluice", Audience: "sluice",
 		NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
 	})
 	if err != nil {

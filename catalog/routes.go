@@ -26,6 +26,7 @@ type Allowed struct {
 	Path      string `json:"path"`
 	Operation string `json:"operation"`
 	Roles     string `json:"roles"`
+	Scope     string `json:"scope,omitempty"`
 	On        string `json:"on"`
 }
 
@@ -35,7 +36,7 @@ func Table() []Allowed {
 	var table []Allowed
 	for _, r := range routes(nil) { // nobody calls them
 		p := may[r.Operation]
-		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.On})
+		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.On})
 	}
 	slices.SortFunc(table, func(a, b Allowed) int {
 		return strings.Compare(a.Path+" "+a.Method, b.Path+" "+b.Method)

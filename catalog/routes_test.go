@@ -22,6 +22,52 @@ var allowed = map[string][]auth.Role{
 	"PUT /v1/users/{user_id}": {auth.RoleService, auth.RoleAdmin},
 }
 
+// needed has the scope of each operation that services may call, a second time too.
+var needed = map[string]string{
+	"GET /v1/users/{user_id}": "users:read",
+	"PUT /v1/users/{user_id}": "users:write",
+}
+
+// call calls an operation as the bearer of a token, in a form that nobody accepts, and returns the status.
+func (s *shop) call(o catalog.Allowed, token string) int {
+	s.t.Helper()
+	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+strings.NewReplacer("{user_id}", "7").Replace(o.Path), strings.NewReader("x"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := s.http.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	return resp.StatusCode
+}
+
+// TestEveryScopeAtEveryOperation calls each operation with a service's token of each scope.
+func TestEveryScopeAtEveryOperation(t *testing.T) {
+	t.Parallel()
+	s := newShop(t).start()
+	for _, o := range catalog.Table() {
+		if want := needed[o.Method+" "+o.Path]; o.Scope != want {
+			t.Errorf("%s %s: the table says the scope %q, want %q", o.Method, o.Path, o.Scope, want)
+		}
+		for _, word := range auth.ScopeWords() {
+			want := http.StatusForbidden
+			if word == o.Scope {
+				want = http.StatusBadRequest
+			}
+			if got := s.call(o, s.token(7, auth.RoleService, word)); got != want {
+				t.Errorf("%s %s with %s: %d, want %d", o.Method, o.Path, word, got, want)
+			}
+		}
+	}
+}
+
 // TestEveryRoleAtEveryOperation calls each operation in each role. Whoever may not is told so before anything else.
 func TestEveryRoleAtEveryOperation(t *testing.T) {
 	t.Parallel()
@@ -39,20 +85,6 @@ func TestEveryRoleAtEveryOperation(t *testing.T) {
 			if told := strings.Contains(o.Roles, role.String()); told != slices.Contains(may, role) && role != auth.RoleNone {
 				t.Errorf("%s %s: the table says %q of %v", o.Method, o.Path, o.Roles, role)
 			}
-			r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+strings.NewReplacer("{user_id}", "7").Replace(o.Path), strings.NewReader("x"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if token := s.token(7, role); token != "" {
-				r.Header.Set("Authorization", "Bearer "+token)
-			}
-			resp, err := s.http.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := resp.Body.Close(); err != nil {
-				t.Fatal(err)
-			}
 			want := http.StatusForbidden
 			switch {
 			case slices.Contains(may, role):
@@ -60,8 +92,8 @@ func TestEveryRoleAtEveryOperation(t *testing.T) {
 			case role == auth.RoleNone:
 				want = http.StatusUnauthorized
 			}
-			if resp.StatusCode != want {
-				t.Errorf("%s %s as %v: %d, want %d", o.Method, o.Path, role, resp.StatusCode, want)
+			if got := s.call(o, s.token(7, role)); got != want {
+				t.Errorf("%s %s as %v: %d, want %d", o.Method, o.Path, role, got, want)
 			}
 		}
 	}

@@ -171,3 +171,42 @@ func TestKeygenMakesWhatTokensNeed(t *testing.T) {
 		t.Errorf("a kid that is too long: exit code %d: %s", code, o.err.String())
 	}
 }
+
+// A service's token can be narrowed, and nobody else's.
+func TestTokensOfScopes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	key, err := auth.GenerateKey(auth.EdDSA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := auth.WriteKeys("keys.json", key); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := auth.ReadKeys("keys.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) (string, string, int) {
+		var o output
+		code := Run(append([]string{"token", "--user", "7", "--token-key-file", "keys.json"}, args...), o.console())
+		return o.out.String(), o.err.String(), code
+	}
+	token, said, code := run("--role", "service", "--scope", "users:read", "--scope", "stock:write")
+	who, err := auth.NewVerifier(keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice"}).Verify([]byte(strings.TrimSpace(token)), time.Now().Add(time.Second))
+	if code != command.ExitDone || err != nil || who.Role != auth.RoleService || who.Scopes.String() != "stock:write users:read" {
+		t.Errorf("%+v, %v: exit code %d: %s", who, err, code, said)
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--role", "service", "--scope", "orders:write"}, `--scope: scope "orders:write": want stock:read, stock:write, users:read, users:write`},
+		{[]string{"--role", "service", "--scope", ""}, `--scope: scope "": want `},
+		{[]string{"--role", "admin", "--scope", "users:read"}, "--scope: a token of the role admin has none: leave it out, or take --role service"},
+		{[]string{"--role", "shopper", "--scope", "users:read"}, "--scope: a token of the role shopper has none"},
+	} {
+		if out, said, code := run(c.args...); code != command.ExitUsage || !strings.Contains(said, c.says) || out != "" {
+			t.Errorf("%v: exit code %d: %q %s", c.args, code, out, said)
+		}
+	}
+}

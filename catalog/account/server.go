@@ -13,8 +13,8 @@ import (
 // Permissions says who may call which operation.
 var Permissions = web.Permissions{
 	"ShowMe":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},
-	"ShowUser": {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), On: "any user"},
-	"MakeUser": {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), On: "any user"},
+	"ShowUser": {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeUsersRead, On: "any user"},
+	"MakeUser": {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeUsersWrite, On: "any user"},
 }
 
 // Routes are the operations of accounts.

@@ -159,7 +159,8 @@ type CatalogRoutes struct {
 
 // Help is called by kong.
 func (CatalogRoutes) Help() string {
-	return `Shows the operations of the shop's API, which roles may call each, and on whose objects. It asks no server.
+	return `Shows the operations of the shop's API, which roles may call each, which scope a service's token needs if it is narrowed to some, and on
+whose objects. It asks no server.
 
 Example:
   sluice catalog routes -o json`
@@ -172,9 +173,9 @@ func (r *CatalogRoutes) Run(c *Console) error {
 		return c.JSON(table)
 	}
 	t := c.table()
-	t.row("METHOD", "PATH", "ROLES", "ON")
+	t.row("METHOD", "PATH", "ROLES", "SCOPE", "ON")
 	for _, o := range table {
-		t.row(o.Method, o.Path, o.Roles, o.On)
+		t.row(o.Method, o.Path, o.Roles, cmp.Or(o.Scope, "-"), o.On)
 	}
 	t.flush()
 	return nil

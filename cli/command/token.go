@@ -54,6 +54,7 @@ type Token struct {
 	User     int64         `required:"" placeholder:"ID" between:"1-9223372036854775807" help:"User that the token is for; with --users, the first one."`
 	Users    int64         `placeholder:"N" default:"1" between:"1-1000000" help:"Make tokens for so many users, one after the other from --user on, a line each."`
 	Role     string        `required:"" enum:"shopper,service,admin" help:"What it allows: shopper, service or admin."`
+	Scopes   []string      `name:"scope" placeholder:"SCOPE" help:"Narrow a service's token to this; may be repeated. Scopes: stock:read, stock:write, users:read, users:write."`
 	TTL      time.Duration `default:"1h" help:"How long it is good for, at most 24h."`
 	Issuer   string        `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT"`
 	Audience string        `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT"`
@@ -73,6 +74,7 @@ Examples:
   sluice token --user 1001 --role shopper
   sluice token --user 1001 --users 50000 --role shopper --ttl 24h --out tokens.txt
   curl -H "Authorization: Bearer $(sluice token --user 1 --role admin)" ...
+  sluice token --user 7 --role service --scope users:read
   sluice token --user 2 --role admin --plan 5f0c...91aa > approval`
 }
 
@@ -120,9 +122,16 @@ func (t *Token) write(ctx context.Context, keys *auth.Keys, to io.Writer) error 
 	if err != nil {
 		return usage(err)
 	}
+	scopes, err := auth.ParseScopes(t.Scopes...)
+	if err != nil {
+		return usage(fmt.Errorf("--scope: %w", err))
+	}
+	if scopes != 0 && role != auth.RoleService {
+		return usage(fmt.Errorf("--scope: a token of the role %v has none: leave it out, or take --role service", role))
+	}
 	now := time.Now()
 	claims := auth.Claims{
-		Identity: auth.Identity{Subject: t.User, Role: role}, Issuer: t.Issuer, Audience: t.Audience, NotBefore: now, Expires: now.Add(t.TTL), Plan: t.Plan,
+		Identity: auth.Identity{Subject: t.User, Role: role, Scopes: scopes}, Issuer: t.Issuer, Audience: t.Audience, NotBefore: now, Expires: now.Add(t.TTL), Plan: t.Plan,
 	}
 	lines := bufio.NewWriter(to)
 	for left := t.Users; left > 0; {

@@ -42,4 +42,5 @@ type Identity struct {
 	Subject int64 // user id, 1 to 2^63-1
 	Role    Role
 	Session ids.Session // in which a shopper got the token; 0: none
+	Scopes  Scopes      // of a service
 }

@@ -38,6 +38,7 @@ type payload struct {
 	jwt.RegisteredClaims
 	Role    string      `json:"role"`
 	Session ids.Session `json:"sid,omitempty"`
+	Scope   string      `json:"scope,omitempty"`
 	Plan    string      `json:"plan,omitempty"`
 }
 
@@ -86,6 +87,9 @@ func (k *Keys) Issue(c Claims) (string, error) {
 	if c.Session != 0 && c.Role != RoleShopper {
 		return "", fmt.Errorf("issue token of a session as %v: only shoppers have sessions", c.Role)
 	}
+	if c.Scopes != 0 && (c.Role != RoleService || c.Scopes.String() == "") {
+		return "", fmt.Errorf("issue token as %v for %q: only services have scopes, one or more", c.Role, c.Scopes)
+	}
 	if life := c.Expires.Sub(c.NotBefore); life < time.Second || life > LifetimeMax {
 		return "", fmt.Errorf("issue token for %v: want 1s to %v", life, LifetimeMax)
 	}
@@ -109,6 +113,7 @@ func (k *Keys) Issue(c Claims) (string, error) {
 		},
 		Role:    c.Role.String(),
 		Session: c.Session,
+		Scope:   c.Scopes.String(),
 		Plan:    c.Plan,
 	})
 	token.Header["typ"] = tokenType

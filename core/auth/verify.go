@@ -17,7 +17,6 @@ import (
 // Why a token is refused, in the words of the API. None of them quotes the token.
 var (
 	errForm      = errors.New("it is no signed token of a known form")
-	errType      = errors.New("its typ is not " + tokenType)
 	errCritical  = errors.New("it has critical headers that are not known here")
 	errKeyID     = errors.New("its kid is not known here")
 	errAlgorithm = errors.New("its alg is not its key's")
@@ -27,6 +26,7 @@ var (
 	errSubject   = errors.New("its sub is no user id, as a string")
 	errRole      = errors.New("its role is none of ours")
 	errEnded     = errors.New("its session has ended")
+	errScope     = errors.New("its scope is no text")
 	errEarly     = errors.New("it is not valid yet")
 	errExpired   = errors.New("it has expired")
 	errTooLong   = fmt.Errorf("it expires more than %v ahead", LifetimeMax)
@@ -50,34 +50,43 @@ func (k *Keys) verify(text, issuer, audience string, now time.Time) (Identity, i
 
 // open returns the claims of a token that one of the keys has signed.
 func (k *Keys) open(text string) (object, error) {
-	signed, signature, ok1 := cutLast(text)
-	header, payload, ok2 := cutLast(signed)
-	if !ok1 || !ok2 {
-		return nil, errForm
-	}
-	h, err := decodeObject(header)
+	payload, err := k.payload(text, tokenType)
 	if err != nil {
 		return nil, err
-	}
-	key, err := k.keyOf(h)
-	if err != nil {
-		return nil, err
-	}
-	sum, err := decodePart(signature)
-	if err != nil {
-		return nil, err
-	}
-	if key.method.Verify(signed, sum, key.verify) != nil {
-		return nil, errSignature
 	}
 	return decodeObject(payload)
 }
 
+// payload returns the encoded payload of what one of the keys has signed as something of a type.
+func (k *Keys) payload(text, of string) (string, error) {
+	signed, signature, ok1 := cutLast(text)
+	header, payload, ok2 := cutLast(signed)
+	if !ok1 || !ok2 {
+		return "", errForm
+	}
+	h, err := decodeObject(header)
+	if err != nil {
+		return "", err
+	}
+	key, err := k.keyOf(h, of)
+	if err != nil {
+		return "", err
+	}
+	sum, err := decodePart(signature)
+	if err != nil {
+		return "", err
+	}
+	if key.method.Verify(signed, sum, key.verify) != nil {
+		return "", errSignature
+	}
+	return payload, nil
+}
+
 // keyOf returns the key that a header names, if it is one of the known keys.
-func (k *Keys) keyOf(header object) (*loadedKey, error) {
+func (k *Keys) keyOf(header object, of string) (*loadedKey, error) {
 	typ, _ := header.text("typ")
-	if typ, _ = strings.CutPrefix(strings.ToLower(typ), "application/"); typ != tokenType {
-		return nil, errType
+	if typ, _ = strings.CutPrefix(strings.ToLower(typ), "application/"); typ != of {
+		return nil, fmt.Errorf("its typ is not %s", of)
 	}
 	if header["crit"] != nil { // this program knows no extension, so it refuses all
 		return nil, errCritical
@@ -111,6 +120,14 @@ func (o object) check(issuer, audience string, now time.Time) (Identity, int64, 
 	if err != nil {
 		return Identity{}, 0, errRole
 	}
+	var scopes Scopes
+	if role == RoleService && o["scope"] != nil {
+		claim, ok := o.text("scope")
+		if !ok {
+			return Identity{}, 0, errScope
+		}
+		scopes = scopesOf(claim)
+	}
 	var times [3]int64
 	for i, name := range [...]string{"nbf", "exp", "iat"} {
 		if name == "iat" && o[name] == nil {
@@ -129,7 +146,7 @@ func (o object) check(issuer, audience string, now time.Time) (Identity, int64, 
 	case time.Unix(expires, 0).Sub(now) > LifetimeMax:
 		return Identity{}, 0, errTooLong
 	}
-	return Identity{Subject: subject, Role: role, Session: o.session(role)}, expires, nil
+	return Identity{Subject: subject, Role: role, Session: o.session(role), Scopes: scopes}, expires, nil
 }
 
 // session returns the session of a shopper's token, or 0. Whoever else issues tokens may have a sid of another form.

@@ -17,6 +17,8 @@ import (
 type caller struct {
 	auth.Identity
 
+	request       string // its id
+	client        netip.Addr
 	user, address limit.Allowance
 	wrote         db.Position // where the request's write is
 }
@@ -32,10 +34,19 @@ func Who(ctx context.Context) auth.Identity {
 	return c.Identity
 }
 
-// admit lets bearers of a token with one of the roles pass, within their limits. The order of the checks is that of the edge:
+// Origin says for people where a request comes from: an address, and the id of the request.
+func Origin(ctx context.Context) string {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	if c == nil {
+		return ""
+	}
+	return c.client.String() + " " + c.request
+}
+
+// admit lets those pass who may call the operation, within their limits. The order of the checks is that of the edge:
 // a shopper whose token was seen before is counted first, so that a request over the limit takes nothing from the others
 // behind its address. A new token costs its address first, before anybody checks a signature.
-func (s *Server) admit(r *http.Request, c *caller, may Roles) error {
+func (s *Server) admit(r *http.Request, c *caller, may Permission) error {
 	token, now := bearer(r.Header), s.Now()
 	seen := false
 	if token != "" {
@@ -46,11 +57,12 @@ func (s *Server) admit(r *http.Request, c *caller, may Roles) error {
 			return err
 		}
 	}
-	c.address = s.Addresses.Allow(s.client(r), now)
+	c.client = s.client(r)
+	c.address = s.Addresses.Allow(c.client, now)
 	if err := limited(c.address); err != nil {
 		return err
 	}
-	if may&Anybody != 0 {
+	if may.Roles&Anybody != 0 {
 		return nil
 	}
 	if token == "" {
@@ -65,10 +77,7 @@ func (s *Server) admit(r *http.Request, c *caller, may Roles) error {
 			return err
 		}
 	}
-	if !may.Has(c.Role) {
-		return errForbidden
-	}
-	return nil
+	return may.refuse(c.Identity)
 }
 
 // admitUser lets a shopper pass within its limit. Services and admins have none.

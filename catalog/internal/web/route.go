@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sluice/core/auth"
+	"sluice/core/problem"
 )
 
 // Route is an operation of the API document.
@@ -78,7 +79,30 @@ func (s Roles) String() string {
 // Permission says who may call an operation, and on what.
 type Permission struct {
 	Roles Roles
-	On    string // for people: whose objects
+	Scope auth.Scopes // that a service's token needs, if it is narrowed at all
+	On    string      // for people: whose objects
+}
+
+// fault is what is wrong with a permission. Nobody may call an operation without saying what of a service it needs.
+func (p Permission) fault() string {
+	switch {
+	case p.Roles == 0:
+		return "it is nobody's"
+	case p.Roles.Has(auth.RoleService) != (p.Scope != 0) && p.Roles&Anybody == 0:
+		return "a service may call it without a scope, or it has a scope and no service may call it"
+	}
+	return ""
+}
+
+// refuse returns why the bearer of a token may not call the operation, or nil.
+func (p Permission) refuse(who auth.Identity) error {
+	switch {
+	case !p.Roles.Has(who.Role):
+		return errForbidden
+	case who.Role == auth.RoleService && !who.Scopes.Allow(p.Scope):
+		return &problem.Problem{Kind: problem.Forbidden, Detail: p.Scope.Lacking()}
+	}
+	return nil
 }
 
 // Permissions are those of all operations, by their ids. An operation that is not among them is nobody's: New refuses it.

@@ -80,9 +80,13 @@ func New(cfg Config) (*Server, error) {
 	_, _ = rand.Read(s.process[:]) // it never fails
 	s.none = s.meter.route("none")
 	for _, route := range cfg.Routes {
-		may, ok := cfg.Permissions[route.Operation]
-		if !ok || may.Roles == 0 || !s.router.add(&operation{route, may, s.meter.route(route.label())}) {
-			return nil, fmt.Errorf("route %s %s (%s): nobody's, or there twice", route.Method, route.Path, route.Operation)
+		may := cfg.Permissions[route.Operation]
+		fault := may.fault()
+		if fault == "" && !s.router.add(&operation{route, may, s.meter.route(route.label())}) {
+			fault = "it is there twice"
+		}
+		if fault != "" {
+			return nil, fmt.Errorf("route %s %s (%s): %s", route.Method, route.Path, route.Operation, fault)
 		}
 	}
 	if len(cfg.Permissions) != len(cfg.Routes) {
@@ -96,7 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := s.Now()
 	id := s.requestID()
 	w.Header().Set("X-Request-Id", id)
-	var c caller
+	c := caller{request: id}
 	o, err := s.find(r)
 	meter := s.none
 	if o != nil {
@@ -163,7 +167,9 @@ func headerBytes(r *http.Request) int {
 }
 
 // count counts a request that is no operation against its limits, so that nobody can send such without end.
-func (s *Server) count(r *http.Request, c *caller) error { return s.admit(r, c, Anybody) }
+func (s *Server) count(r *http.Request, c *caller) error {
+	return s.admit(r, c, Permission{Roles: Anybody})
+}
 
 // serve does what a request asks for.
 func (s *Server) serve(r *http.Request, c *caller, o *operation, id string) (answer Answer, err error) {
@@ -182,7 +188,7 @@ func (s *Server) serve(r *http.Request, c *caller, o *operation, id string) (ans
 			answer, err = nil, &problem.Problem{Kind: problem.Internal, Close: true}
 		}
 	}()
-	if err := s.admit(r, c, o.may.Roles); err != nil {
+	if err := s.admit(r, c, o.may); err != nil {
 		return nil, err
 	}
 	if err := checkQuery(r, o.route.Parameters); err != nil {

@@ -128,9 +128,17 @@ func TestRoutesAndPermissionsFit(t *testing.T) {
 	other := route
 	other.Path = "/a/{name}"
 	for what, cfg := range map[string]web.Config{
-		"nobody's":    {Routes: []web.Route{route}},
-		"twice":       {Routes: []web.Route{route, route}, Permissions: web.Permissions{"One": {Roles: web.Anybody}}},
-		"two names":   {Routes: []web.Route{route, other}, Permissions: web.Permissions{"One": {Roles: web.Anybody}}},
+		"nobody's":  {Routes: []web.Route{route}},
+		"twice":     {Routes: []web.Route{route, route}, Permissions: web.Permissions{"One": {Roles: web.Anybody}}},
+		"two names": {Routes: []web.Route{route, other}, Permissions: web.Permissions{"One": {Roles: web.Anybody}}},
+		"no scope": {
+			Routes:      []web.Route{route},
+			Permissions: web.Permissions{"One": {Roles: web.RolesOf(auth.RoleService)}},
+		},
+		"a scope of nobody": {
+			Routes:      []web.Route{route},
+			Permissions: web.Permissions{"One": {Roles: web.RolesOf(auth.RoleAdmin), Scope: auth.ScopeUsersRead}},
+		},
 		"by nobody":   {Routes: []web.Route{route}, Permissions: web.Permissions{"One": {On: "its own user"}}},
 		"for nothing": {Routes: []web.Route{route}, Permissions: web.Permissions{"One": {Roles: web.Anybody}, "Two": {Roles: web.Anybody}}},
 	} {

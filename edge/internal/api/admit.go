@@ -45,6 +45,19 @@ func (a *API) admit(r *request, may roles) error {
 	if may&(1<<r.who.Role) == 0 {
 		return errForbidden
 	}
+	return r.admitScope()
+}
+
+// admitScope refuses a service whose token is narrowed to something else.
+func (r *request) admitScope() error {
+	switch {
+	case r.ctx.IsGet() || r.ctx.IsHead():
+		if !r.who.Scopes.Allow(auth.ScopeStockRead) {
+			return errNotToRead
+		}
+	case !r.who.Scopes.Allow(auth.ScopeStockWrite):
+		return errNotToWrite
+	}
 	return nil
 }
 

@@ -189,3 +189,29 @@ func TestRateLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestScopesNarrowServices has services that may only read, only write, or only something that is not here.
+func TestScopesNarrowServices(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const unknown = "/v1/reservations/00010203040506070809101112131415"
+	for _, c := range []struct {
+		words       []string
+		read, write string
+	}{
+		{nil, "unknown_reservation", "unknown_reservation"},
+		{[]string{"stock:read"}, "unknown_reservation", "forbidden"},
+		{[]string{"stock:write"}, "forbidden", "unknown_reservation"},
+		{[]string{"users:read", "users:write"}, "forbidden", "forbidden"},
+		{[]string{"users:read", "stock:read", "stock:write"}, "unknown_reservation", "unknown_reservation"},
+	} {
+		token := f.token(7, auth.RoleService, c.words...)
+		for range 2 { // the second time the token is known
+			read := f.do(call{method: "GET", path: unknown, token: token})
+			write := f.do(call{method: "POST", path: unknown + "/release", token: token})
+			if read.code() != c.read || write.code() != c.write {
+				t.Errorf("%q: a read is %s and a write is %s, want %s and %s", c.words, read.code(), write.code(), c.read, c.write)
+			}
+		}
+	}
+}

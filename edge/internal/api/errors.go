@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/ledger"
 	"sluice/core/problem"
@@ -27,6 +28,8 @@ var (
 	errNotFound           = &problem.Problem{Kind: problem.NotFound}
 	errOverloaded         = &problem.Problem{Kind: problem.Overloaded}
 	errForbidden          = &problem.Problem{Kind: problem.Forbidden}
+	errNotToRead          = &problem.Problem{Kind: problem.Forbidden, Detail: auth.ScopeStockRead.Lacking()}
+	errNotToWrite         = &problem.Problem{Kind: problem.Forbidden, Detail: auth.ScopeStockWrite.Lacking()}
 )
 
 // kindOf returns the kind of problem for a verdict, or nil if the verdict is no refusal. The reservation of another user

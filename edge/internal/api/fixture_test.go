@@ -345,10 +345,14 @@ func (f *fixture) state(cell stock.Cell) stock.CellState {
 	return states[0]
 }
 
-func (f *fixture) token(user int64, role auth.Role) string {
+func (f *fixture) token(user int64, role auth.Role, words ...string) string {
 	f.t.Helper()
+	scopes, err := auth.ParseScopes(words...)
+	if err != nil {
+		f.t.Fatal(err)
+	}
 	token, err := f.keys.Issue(auth.Claims{
-		Identity: auth.Identity{Subject: user, Role: role}, Issuer: "iss", Audience: "aud",
+		Identity: auth.Identity{Subject: user, Role: role, Scopes: scopes}, Issuer: "iss", Audience: "aud",
 		NotBefore: noon, Expires: noon.Add(time.Hour),
 	})
 	if err != nil {
