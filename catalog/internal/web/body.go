@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
@@ -14,7 +15,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"sluice/core/idempotency"
 	"sluice/core/problem"
 )
 
@@ -32,8 +32,29 @@ var (
 	errBodyUnwanted = Malformed("", "no body is wanted here")
 )
 
+// receive reads the body of a request whole, and has the operation read it from memory: an operation never waits for a client.
+func receive(r *http.Request) error {
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		return unread(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(text))
+	return nil
+}
+
+// noBody checks that there is none where none is understood.
+func noBody(r *http.Request) error {
+	switch n, err := r.Body.Read(make([]byte, 1)); {
+	case n > 0:
+		return errBodyUnwanted
+	case err != nil && !errors.Is(err, io.EOF):
+		return unread(err)
+	}
+	return nil
+}
+
 // ReadBody reads a body as strictly as the document promises: each member known, at most once and in its own case, nothing
-// after the end. A member that is a pointer may be absent; any other has to be there.
+// after the end, and all there that has to be.
 func ReadBody(r *http.Request, into any) error {
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -51,18 +72,7 @@ func ReadBody(r *http.Request, into any) error {
 	if err := json.Unmarshal(text, into, json.RejectUnknownMembers(true)); err != nil {
 		return faultOf(err)
 	}
-	return complete(text, into)
-}
-
-// noBody checks that there is none where none is understood.
-func noBody(r *http.Request) error {
-	switch n, err := r.Body.Read(make([]byte, 1)); {
-	case n > 0:
-		return errBodyUnwanted
-	case err != nil && !errors.Is(err, io.EOF):
-		return unread(err)
-	}
-	return nil
+	return complete(text, reflect.TypeOf(into).Elem(), "")
 }
 
 // unread is the problem of a body that did not come whole.
@@ -85,23 +95,6 @@ func isJSON(h http.Header) bool {
 	encoding := h.Get("Content-Encoding")
 	return err == nil && kind == "application/json" && (len(parameters) == 0 || len(parameters) == 1 && has && strings.EqualFold(charset, "utf-8")) &&
 		(encoding == "" || strings.EqualFold(encoding, "identity"))
-}
-
-// complete reports the first member that has to be there and is not.
-func complete(text []byte, body any) error {
-	var there map[string]jsontext.Value
-	if err := json.Unmarshal(text, &there); err != nil {
-		return faultOf(err)
-	}
-	of := reflect.TypeOf(body).Elem()
-	for i := range of.NumField() {
-		field := of.Field(i)
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if value, ok := there[name]; field.Type.Kind() != reflect.Pointer && (!ok || value.Kind() == jsontext.KindNull) {
-			return Malformed("/"+name, "the member is missing")
-		}
-	}
-	return nil
 }
 
 // faultOf tells what is wrong with a body in words of the API.
@@ -132,47 +125,4 @@ func faultOf(err error) *problem.Problem {
 var wanted = map[reflect.Kind]string{
 	reflect.String: "a string", reflect.Bool: "true or false", reflect.Int: "an integer", reflect.Int64: "an integer",
 	reflect.Struct: "an object", reflect.Slice: "a list", reflect.Pointer: "another value",
-}
-
-// ReadPath reads a part of the path.
-func ReadPath(r *http.Request, name string, into any) error {
-	return readText(r.PathValue(name), "the "+name+" of the path", into)
-}
-
-// ReadQuery reads a parameter of the query, which may be absent.
-func ReadQuery(r *http.Request, name string, into any) error {
-	if query := r.URL.Query(); query.Has(name) {
-		return readText(query.Get(name), "the query parameter "+name, into)
-	}
-	return nil
-}
-
-// ReadHeader reads a header, which may be absent. An Idempotency-Key may not, and loses its quotes.
-func ReadHeader(r *http.Request, name string, into any) error {
-	values := r.Header.Values(name)
-	if name == "Idempotency-Key" {
-		key, err := idempotency.Of(r.Header)
-		if err != nil {
-			return err
-		}
-		values = []string{key}
-	}
-	if len(values) == 0 {
-		return nil
-	}
-	return readText(values[0], "the header "+name, into)
-}
-
-func readText(value, what string, into any) error {
-	switch to := into.(type) {
-	case encoding.TextUnmarshaler:
-		if err := to.UnmarshalText([]byte(value)); err != nil {
-			return Malformed("", "%s: %v", what, err)
-		}
-	case *string:
-		*to = value
-	default:
-		return fmt.Errorf("read %s: no text becomes %T", what, into)
-	}
-	return nil
 }

@@ -14,6 +14,7 @@ var (
 	errNotFound   = &problem.Problem{Kind: problem.NotFound}
 	errForbidden  = &problem.Problem{Kind: problem.Forbidden}
 	errNoToken    = &problem.Problem{Kind: problem.Unauthorized, Detail: "want an Authorization header with a bearer token"}
+	errTwice      = &problem.Problem{Kind: problem.Malformed, Detail: "a header that may come once came twice", Close: true}
 	errOverloaded = &problem.Problem{Kind: problem.Overloaded}
 	errInternal   = &problem.Problem{Kind: problem.Internal}
 )

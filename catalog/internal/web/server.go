@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,7 +43,7 @@ type Config struct {
 	Proxies []netip.Prefix
 
 	RequestsMax int           // served at the same time
-	Timeout     time.Duration // of one request, from when its header was read
+	Timeout     time.Duration // of one request, from when it was read
 
 	Metrics *metrics.Set
 	Log     *slog.Logger
@@ -107,9 +105,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		meter = o.meter
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, bodyBytesMax)
-	var answer Answer
+	var answer *page
 	if err == nil {
-		answer, err = s.serve(r, &c, o, id)
+		answer, err = s.answer(r, &c, o, id)
 	} else if counted := s.count(r, &c); counted != nil {
 		err = counted
 	}
@@ -122,9 +120,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "no-store")
 		}
 		c.positionHeader(w.Header())
-		if err := answer(w); err != nil {
-			s.complain("an answer could not be written", "error", err, "request_id", id)
-		}
+		_ = answer.send(w) // if the client has gone, there is nobody to tell
 	}
 	meter.done(refused, s.Now().Sub(began))
 }
@@ -136,7 +132,7 @@ func (s *Server) find(r *http.Request) (*operation, error) {
 	}
 	for _, name := range []string{"Authorization", "Content-Type", "Content-Encoding", readAfter} {
 		if len(r.Header.Values(name)) > 1 {
-			return nil, &problem.Problem{Kind: problem.Malformed, Detail: "a header that may come once came twice", Close: true}
+			return nil, errTwice
 		}
 	}
 	path, _, _ := strings.Cut(r.RequestURI, "?")
@@ -171,14 +167,9 @@ func (s *Server) count(r *http.Request, c *caller) error {
 	return s.admit(r, c, Permission{Roles: Anybody})
 }
 
-// serve does what a request asks for.
-func (s *Server) serve(r *http.Request, c *caller, o *operation, id string) (answer Answer, err error) {
-	select {
-	case s.places <- struct{}{}:
-		defer func() { <-s.places }()
-	default:
-		return nil, errOverloaded
-	}
+// answer does what a request asks for. All of the request is read before it takes a place, so that a slow client keeps back
+// nobody.
+func (s *Server) answer(r *http.Request, c *caller, o *operation, id string) (answer *page, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.meter.panics.Inc()
@@ -199,35 +190,29 @@ func (s *Server) serve(r *http.Request, c *caller, o *operation, id string) (ans
 			return nil, err
 		}
 	}
-	if !o.route.Body {
-		if err := noBody(r); err != nil {
-			return nil, err
-		}
+	body := noBody
+	if o.route.Body {
+		body = receive
+	}
+	if err := body(r); err != nil {
+		return nil, err
+	}
+	select {
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
+	default:
+		return nil, errOverloaded
 	}
 	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callerKey{}, c), s.Timeout)
 	defer cancel()
-	answer, err = o.route.Serve(r.WithContext(ctx))
-	if err == nil && answer == nil {
-		err = errors.New("the operation has no answer")
+	write, err := o.route.Serve(r.WithContext(ctx))
+	switch {
+	case err != nil:
+		return nil, err
+	case write == nil:
+		return nil, errors.New("the operation has no answer")
 	}
-	return answer, err
-}
-
-// checkQuery checks that each parameter of the query is known and comes once.
-func checkQuery(r *http.Request, known []string) error {
-	seen := map[string]bool{}
-	for item := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		name, _, _ := strings.Cut(item, "=")
-		switch {
-		case item == "":
-		case !slices.Contains(known, name):
-			return Malformed("", "unknown query parameter %s", strconv.QuoteToASCII(name[:min(len(name), 64)]))
-		case seen[name]:
-			return Malformed("", "the query parameter %s is there twice", name)
-		}
-		seen[name] = true
-	}
-	return nil
+	return pageOf(write)
 }
 
 // requestID names an answer in logs: 24 hexadecimal digits, of which the first 8 tell processes apart.

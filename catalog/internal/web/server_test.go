@@ -53,12 +53,16 @@ func ask(s http.Handler, method, path, body string, header ...string) *httptest.
 	return w
 }
 
-func done(w http.ResponseWriter) error {
-	_, err := io.WriteString(w, "done")
-	return err
+var done = says("done")
+
+func says(text string) web.Answer {
+	return func(w http.ResponseWriter) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}
 }
 
-func says(t *testing.T, w *httptest.ResponseRecorder, kind *problem.Kind, what string) {
+func refuses(t *testing.T, w *httptest.ResponseRecorder, kind *problem.Kind, what string) {
 	t.Helper()
 	if w.Code != kind.Status || !strings.Contains(w.Body.String(), `"code":"`+kind.Code+`"`) || !strings.Contains(w.Body.String(), what) {
 		t.Errorf("%d %s, want %s: %s", w.Code, w.Body, kind.Code, what)
@@ -80,7 +84,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	} {
 		s := server(t, nil, web.Route{Operation: "Fail", Method: "GET", Path: "/fail", Serve: func(*http.Request) (web.Answer, error) { return nil, c.err }})
 		w := ask(s, "GET", "/fail", "")
-		says(t, w, c.want, c.says)
+		refuses(t, w, c.want, c.says)
 		if strings.Contains(w.Body.String(), "secret") || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%v %s", w.Header(), w.Body)
 		}
@@ -95,7 +99,7 @@ func TestPanicsAreAnswered(t *testing.T) {
 		Operation: "Panic", Method: "GET", Path: "/panic", Serve: func(*http.Request) (web.Answer, error) { panic("x") },
 	})
 	for range 3 { // and gives its place back
-		says(t, ask(s, "GET", "/panic", ""), problem.Internal, "")
+		refuses(t, ask(s, "GET", "/panic", ""), problem.Internal, "")
 	}
 	if n := set.GetOrCreateCounter("sluice_catalog_http_panics_total").Get(); n != 3 {
 		t.Errorf("%d panics are counted", n)
@@ -114,7 +118,7 @@ func TestFullServerRefuses(t *testing.T) {
 	first := make(chan *httptest.ResponseRecorder)
 	go func() { first <- ask(s, "GET", "/wait", "") }()
 	<-begun
-	says(t, ask(s, "GET", "/wait", ""), problem.Overloaded, "")
+	refuses(t, ask(s, "GET", "/wait", ""), problem.Overloaded, "")
 	close(end)
 	if w := <-first; w.Body.String() != "done" {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -157,12 +161,12 @@ func TestParametersAreRead(t *testing.T) {
 		Serve: func(r *http.Request) (web.Answer, error) {
 			var user ids.User
 			var address ids.Address
-			word := "none"
+			var word *string
 			err := errors.Join(web.ReadPath(r, "user_id", &user), web.ReadPath(r, "address_id", &address), web.ReadQuery(r, "word", &word))
-			return func(w http.ResponseWriter) error {
-				_, err := io.WriteString(w, address.String()+" "+word)
-				return err
-			}, err
+			if word == nil {
+				word = new("none")
+			}
+			return says(address.String() + " " + *word), err
 		},
 	})
 	const address, session = "adr_0000000000001", "ses_0000000000001"
@@ -229,15 +233,15 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	for range 5 {
-		says(t, from("10.0.0.1", token), problem.RateLimited, "")
+		refuses(t, from("10.0.0.1", token), problem.RateLimited, "")
 	}
 	for range 2 { // the address has lost two tokens only
-		says(t, from("10.0.0.1", "x"), problem.Unauthorized, "")
+		refuses(t, from("10.0.0.1", "x"), problem.Unauthorized, "")
 	}
-	says(t, from("10.0.0.1", "x"), problem.RateLimited, "")
-	says(t, from("10.0.0.2", "x"), problem.Unauthorized, "")
+	refuses(t, from("10.0.0.1", "x"), problem.RateLimited, "")
+	refuses(t, from("10.0.0.2", "x"), problem.Unauthorized, "")
 	for range 3 {
-		says(t, ask(s, "GET", "/nowhere", "", "X-Forwarded-For", "10.0.0.2"), problem.NotFound, "")
+		refuses(t, ask(s, "GET", "/nowhere", "", "X-Forwarded-For", "10.0.0.2"), problem.NotFound, "")
 	}
-	says(t, ask(s, "GET", "/nowhere", "", "X-Forwarded-For", "10.0.0.2"), problem.RateLimited, "")
+	refuses(t, ask(s, "GET", "/nowhere", "", "X-Forwarded-For", "10.0.0.2"), problem.RateLimited, "")
 }

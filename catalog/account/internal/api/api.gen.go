@@ -220,7 +220,7 @@ func Routes(server StrictServerInterface) []web.Route {
 				if err := web.ReadPath(r, "user_id", &request.UserID); err != nil {
 					return nil, err
 				}
-				if err := web.ReadHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
 					return nil, err
 				}
 				request.Body = new(MakeUserJSONRequestBody)
