@@ -20,8 +20,8 @@ import (
 	"sluice/core/tally"
 )
 
-// TestCallsOfMySQL counts what each operation asks MySQL. A statement is two calls, as the driver prepares it first. An
-// operation that asked row by row would make more calls for more rows.
+// TestCallsOfMySQL counts what each operation asks MySQL. A statement is two calls, as the driver prepares it first, and a
+// transaction is two more. An operation that asked row by row would make more calls for more rows.
 func TestCallsOfMySQL(t *testing.T) {
 	t.Parallel()
 	databases, err := place.Config{}.Open(place.Options{
@@ -54,18 +54,19 @@ func TestCallsOfMySQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const statement = 2
+	const statement, transaction = 2, 2
 	called := map[string]bool{}
 	for _, c := range []struct {
 		method, path, body string
 		role               auth.Role
 		status             int
 		statements         int64
+		transactions       int64
 	}{
-		{"PUT", "/v1/users/7", `{"region":"eu","locale":"de"}`, auth.RoleService, http.StatusCreated, 2},
-		{"PUT", "/v1/users/7", `{"region":"eu","locale":"de"}`, auth.RoleService, http.StatusOK, 2},
-		{"GET", "/v1/users/7", "", auth.RoleService, http.StatusOK, 1},
-		{"GET", "/v1/me", "", auth.RoleShopper, http.StatusOK, 1},
+		{"PUT", "/v1/users/7", `{"region":"eu","locale":"de"}`, auth.RoleService, http.StatusCreated, 4, 1}, // the user, its event, and the version of that
+		{"PUT", "/v1/users/7", `{"region":"eu","locale":"de"}`, auth.RoleService, http.StatusOK, 2, 1},
+		{"GET", "/v1/users/7", "", auth.RoleService, http.StatusOK, 1, 0},
+		{"GET", "/v1/me", "", auth.RoleShopper, http.StatusOK, 1, 0},
 	} {
 		now := time.Now()
 		token, err := keys.Issue(auth.Claims{
@@ -81,8 +82,8 @@ func TestCallsOfMySQL(t *testing.T) {
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
 		server.ServeHTTP(w, r)
-		if w.Code != c.status || calls.Load() != c.statements*statement {
-			t.Errorf("%s %s: %d %s with %d calls, want %d with %d", c.method, c.path, w.Code, w.Body, calls.Load(), c.status, c.statements*statement)
+		if want := c.statements*statement + c.transactions*transaction; w.Code != c.status || calls.Load() != want {
+			t.Errorf("%s %s: %d %s with %d calls, want %d with %d", c.method, c.path, w.Code, w.Body, calls.Load(), c.status, want)
 		}
 		called[c.method+" "+strings.ReplaceAll(c.path, "users/7", "users/{user_id}")] = true
 	}

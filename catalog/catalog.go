@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/net/netutil"
 
 	"sluice/catalog/account"
 	"sluice/catalog/internal/web"
@@ -54,7 +55,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 	n := &Node{cfg: cfg, log: log, set: metrics.NewSet()}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := n.parts.Start(ctx, n.openMySQL, n.startBackground, n.serve, n.serveOps); err != nil {
+	if err := n.parts.Start(ctx, n.openMySQL, n.startBackground, n.startWork, n.serve, n.serveOps); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -159,6 +160,7 @@ func (n *Node) serve(ctx context.Context) error {
 		return fmt.Errorf("serve http (--catalog-listen): %w", err)
 	}
 	n.address = listener.Addr().String()
+	listener = netutil.LimitListener(listener, n.cfg.ConnectionsMax)
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: n.cfg.ReadTimeout,

@@ -7,15 +7,17 @@ import (
 
 	"sluice/core/config"
 	"sluice/core/db"
+	"sluice/core/kafka"
 	"sluice/core/limit"
 	"sluice/core/place"
 )
 
 // Config configures the shop.
 type Config struct {
-	MySQL  place.MySQL  `embed:""`
-	Places place.Config `embed:""`
-	Ops    config.Ops   `embed:"" set:"ops_listen=127.0.0.1:9182"`
+	MySQL  place.MySQL   `embed:""`
+	Places place.Config  `embed:""`
+	Kafka  kafka.Cluster `embed:""`
+	Ops    config.Ops    `embed:"" set:"ops_listen=127.0.0.1:9182"`
 
 	Listen string `name:"catalog-listen" env:"SLUICE_CATALOG_LISTEN" group:"Catalog" default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
 
@@ -31,10 +33,11 @@ type Config struct {
 	LimitedMax      int      `name:"limited-max" env:"SLUICE_LIMITED_MAX" group:"Limits" default:"200000"`
 	TrustedProxies  []string `name:"trusted-proxies" env:"SLUICE_TRUSTED_PROXIES" group:"Limits" placeholder:"CIDR"`
 
-	RequestsMax  int           `name:"requests-max" env:"SLUICE_REQUESTS_MAX" group:"Limits" default:"512"`
-	ReadTimeout  time.Duration `name:"read-timeout" env:"SLUICE_READ_TIMEOUT" group:"Limits" default:"3s"`
-	WriteTimeout time.Duration `name:"write-timeout" env:"SLUICE_WRITE_TIMEOUT" group:"Limits" default:"5s"`
-	IdleTimeout  time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s"`
+	ConnectionsMax int           `name:"connections-max" env:"SLUICE_CONNECTIONS_MAX" group:"Limits" default:"10000"`
+	RequestsMax    int           `name:"requests-max" env:"SLUICE_REQUESTS_MAX" group:"Limits" default:"512"`
+	ReadTimeout    time.Duration `name:"read-timeout" env:"SLUICE_READ_TIMEOUT" group:"Limits" default:"3s"`
+	WriteTimeout   time.Duration `name:"write-timeout" env:"SLUICE_WRITE_TIMEOUT" group:"Limits" default:"5s"`
+	IdleTimeout    time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s"`
 
 	ReadersLagMax time.Duration `name:"readers-lag-max" env:"SLUICE_READERS_LAG_MAX" group:"MySQL" default:"10s"`
 
@@ -46,6 +49,10 @@ type Config struct {
 func (c Config) Validate() error {
 	var f config.Faults
 	f.Include(c.Places.Check(db.Config(c.MySQL)))
+	if c.MySQL.ConnsMax == 1 {
+		f.Add("mysql-conns-max", c.MySQL.ConnsMax, "2 or more, because the publishing of events keeps one")
+	}
+	f.Include(c.Kafka.Validate())
 	f.Include(c.Ops.Validate())
 	config.HostPort(&f, "catalog-listen", c.Listen)
 	for _, s := range []struct{ setting, value, want string }{
@@ -71,6 +78,7 @@ func (c Config) Validate() error {
 			f.Add("trusted-proxies", fmt.Sprintf("%q", network), "a network such as 10.0.0.0/8 or 2001:db8::/32")
 		}
 	}
+	config.Between(&f, "connections-max", c.ConnectionsMax, 1, 1_000_000)
 	config.Between(&f, "requests-max", c.RequestsMax, 1, 100_000)
 	config.Between(&f, "read-timeout", c.ReadTimeout, time.Millisecond, 5*time.Minute)
 	config.Between(&f, "write-timeout", c.WriteTimeout, time.Millisecond, 5*time.Minute)

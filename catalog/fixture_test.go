@@ -19,13 +19,19 @@ import (
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
+	"sluice/core/kafka"
 	"sluice/core/local"
 	"sluice/core/local/servicetest"
 	"sluice/core/place"
 	"sluice/core/shard"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
+func TestMain(m *testing.M) {
+	if file := os.Getenv(dsnFileEnv); file != "" {
+		serveShop(file, os.Getenv(keysEnv), os.Getenv(brokersEnv))
+	}
+	goleak.VerifyTestMain(servicetest.Main(m))
+}
 
 // layout says where the rows of a shop are.
 type layout struct {
@@ -62,7 +68,8 @@ func newShopIn(t *testing.T, in layout) *shop {
 		t.Fatal(err)
 	}
 	s.cfg = catalog.Config{
-		Ops: config.Ops{Listen: "127.0.0.1:0"}, Listen: "127.0.0.1:0", TokenKeyFile: filepath.Join(t.TempDir(), "keys.json"),
+		Kafka: kafka.Cluster{Brokers: []string{"127.0.0.1:1"}}, // the shop does without, and events wait
+		Ops:   config.Ops{Listen: "127.0.0.1:0"}, Listen: "127.0.0.1:0", TokenKeyFile: filepath.Join(t.TempDir(), "keys.json"),
 	}
 	in.lay(s)
 	if err := auth.WriteKeys(s.cfg.TokenKeyFile, key); err != nil {

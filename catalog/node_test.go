@@ -2,10 +2,15 @@ package catalog_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/catalog"
 	"sluice/core/auth"
@@ -50,6 +55,53 @@ func ofShop(page string) string {
 		}
 	}
 	return kept.String()
+}
+
+// Beyond its connections the shop takes no further ones, until one ends.
+func TestConnectionsAreLimited(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.cfg.ConnectionsMax, s.cfg.ReadTimeout, s.cfg.IdleTimeout = 1, time.Minute, time.Minute
+	s.start()
+	dial := func() net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", s.node.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	answer := func(conn net.Conn, within time.Duration) error {
+		t.Helper()
+		if err := conn.SetReadDeadline(time.Now().Add(within)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := conn.Read(make([]byte, 1))
+		return err
+	}
+	ask := func() net.Conn {
+		t.Helper()
+		conn := dial()
+		if _, err := io.WriteString(conn, "GET /v1/me HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	first := ask()
+	if err := answer(first, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	second := ask()
+	if err := answer(second, 200*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("beside another connection: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := answer(second, time.Minute); err != nil {
+		t.Errorf("after the other one: %v", err)
+	}
 }
 
 // A shop without its tables, or with wrong settings, does not start and says what to do.

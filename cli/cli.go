@@ -32,6 +32,11 @@ type root struct {
 		Routes  command.CatalogRoutes  `cmd:"" help:"Show the operations of the shop, and who may call them."`
 		Migrate command.CatalogMigrate `cmd:"" help:"Bring the tables of the shop up to date."`
 		Grants  command.CatalogGrants  `cmd:"" help:"Print the SQL that gives the shop's MySQL account its rights."`
+		Tasks   struct {
+			List   command.CatalogTaskList   `cmd:"" help:"List dead tasks."`
+			Repeat command.CatalogTaskRepeat `cmd:"" help:"Try a dead task again."`
+			Drop   command.CatalogTaskDrop   `cmd:"" help:"Delete a dead task."`
+		} `cmd:"" help:"Look at work of the shop that failed too often, and decide about it."`
 	} `cmd:"" help:"Serve the shop behind the hot path."`
 	Migrate command.Migrate `cmd:"" help:"Bring MySQL's schema and Kafka's topic up to date."`
 	Grants  command.Grants  `cmd:"" help:"Print the SQL that gives MySQL accounts the rights of their roles."`

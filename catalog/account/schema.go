@@ -21,10 +21,15 @@ func Schema() place.Owner {
 	if err != nil {
 		panic(err) // the name is constant
 	}
-	return place.Owner{Where: place.Of(shard.Users), Owner: schema.Owner{Name: "account", Files: files, Table: versionTable, Grants: grants}}
+	return place.Owner{Where: place.Of(shard.Users), Owner: schema.Owner{Name: owner, Files: files, Table: versionTable, Grants: grants}}
 }
 
 var grants = []schema.Grant{
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT", Table: "users" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "account_outbox" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE", Table: "account_versions" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "account_tasks" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE", Table: "account_schedule" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "account_replays" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT", Table: versionTable},
 }

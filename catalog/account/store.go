@@ -48,12 +48,16 @@ func (a *Accounts) Make(ctx context.Context, id ids.User, home Home) (user User,
 		return user, false, p
 	}
 	p := a.at(id)
-	err = rows.New(p.In(p.Writer())).InsertUser(ctx, rows.InsertUserParams{
-		UserID: id, State: string(StateActive), Region: home.Region, Locale: home.Locale,
+	err = db.Write(ctx, p.Writer(), "user", func(tx *sql.Tx) error {
+		err := rows.New(p.In(tx)).InsertUser(ctx, rows.InsertUserParams{UserID: id, State: string(StateActive), Region: home.Region, Locale: home.Locale})
+		if err != nil {
+			return db.WriteError("write user", err)
+		}
+		return tell(ctx, p, tx, id, "user_made", event{State: StateActive})
 	})
 	made = err == nil
 	if err != nil && db.Answer(err) != db.AnswerDuplicate {
-		return user, false, db.WriteError("write user", err)
+		return user, false, err
 	}
 	user, err = a.User(ctx, id, db.Never)
 	switch {

@@ -11,6 +11,7 @@ import (
 	"sluice/catalog"
 	"sluice/core/config"
 	"sluice/core/db"
+	"sluice/core/kafka"
 	"sluice/core/place"
 	"sluice/core/schema"
 	"sluice/core/shard"
@@ -38,7 +39,7 @@ or in that of the stock; --shards-file spreads them over several databases. Any 
 SIGINT, SIGTERM or SIGHUP, after the requests that it has read.
 
 Examples:
-  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog --token-key-file keys.json
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog --kafka-brokers kafka:9092 --token-key-file keys.json
   sluice catalog routes`
 }
 
@@ -57,17 +58,18 @@ func (s *Catalog) Run(ctx context.Context, log *slog.Logger) error {
 type CatalogMigrate struct {
 	MySQL  place.MySQL   `embed:""`
 	Places place.Config  `embed:""`
+	Kafka  kafka.Cluster `embed:""`
 	Owner  string        `name:"owner" env:"SLUICE_MIGRATE_OWNER" group:"Operations" placeholder:"NAME"`
 	Wait   time.Duration `name:"wait" env:"SLUICE_MIGRATE_WAIT" group:"Operations" default:"1m"`
 }
 
 // Help is called by kong.
 func (CatalogMigrate) Help() string {
-	return `Creates or updates the tables of the shop, in all databases of the shards file. It can be run again at any time, also while
-the shop runs: schemas only grow. The tables of stock have a command of their own, sluice migrate.
+	return `Creates or updates the tables of the shop, in all databases of the shards file, and creates the topics of its events. It can be
+run again at any time, also while the shop runs: schemas only grow. The tables of stock have a command of their own, sluice migrate.
 
 Examples:
-  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog migrate
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog migrate --kafka-brokers kafka:9092 --kafka-replication 3
   sluice catalog migrate --shards-file shards.json`
 }
 
@@ -75,6 +77,7 @@ Examples:
 func (m *CatalogMigrate) Validate() error {
 	var f config.Faults
 	f.Include(m.Places.Check(db.Config(m.MySQL)))
+	f.Include(m.Kafka.Validate())
 	_, err := catalog.Schemas().Named(m.Owner)
 	f.Include(err)
 	config.Between(&f, "wait", m.Wait, 0, time.Hour)
@@ -89,7 +92,17 @@ func (m *CatalogMigrate) Run(ctx context.Context, c *Console, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	return migrateTables(ctx, c, log, m.Places, db.Config(m.MySQL), m.Wait, owners, "sluice catalog grants")
+	if err := migrateTables(ctx, c, log, m.Places, db.Config(m.MySQL), m.Wait, owners, "sluice catalog grants"); err != nil {
+		return err
+	}
+	err = untilUp(ctx, c, m.Wait, "Kafka", func() error { return inKafka(catalog.CreateTopics(ctx, m.Kafka)) })
+	if err != nil {
+		return err
+	}
+	for _, topic := range catalog.Topics() {
+		c.Printf("Kafka has topic %s\n", topic)
+	}
+	return nil
 }
 
 // CatalogGrants prints the statements that give the account of the shop its role.

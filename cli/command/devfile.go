@@ -83,7 +83,7 @@ func (d DevFile) fill(k *kong.Context, given bool, use func(*DevStack)) (found b
 	for _, flag := range k.Flags() {
 		value := reflect.ValueOf(k.FlagValue(flag))
 		switch flag.Name {
-		case "redis-addr", "redis-sentinel-addrs", "redis-sentinel-master", "mysql-dsn-file", "kafka-brokers", "token-key-file":
+		case "redis-addr", "redis-sentinel-addrs", "redis-sentinel-master", "mysql-dsn-file", "shards-file", "kafka-brokers", "token-key-file":
 			given = given || !value.IsZero()
 		case "dev-file":
 			d.Path = value.String()

@@ -140,7 +140,7 @@ func persisterConfig(e *edge.Config) (persister.Config, error) {
 // edge's limits.
 func (c *Command) catalogConfig(e *edge.Config, listen string) (catalog.Config, error) {
 	shop := catalog.Config{
-		MySQL: place.MySQL(e.MySQL), Ops: config.Ops{Listen: "127.0.0.1:0"}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
+		MySQL: place.MySQL(e.MySQL), Kafka: e.Kafka.Cluster(), Ops: config.Ops{Listen: "127.0.0.1:0"}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
 	}
 	rates := func() {
 		shop.RatePerUser, shop.BurstPerUser = c.RatePerUser, burst(c.RatePerUser)
@@ -194,7 +194,10 @@ func (s *stack) migrateShop(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, databases.Close()) }()
-	return databases.Migrate(ctx, catalog.Schemas(), place.Quiet)
+	if err := databases.Migrate(ctx, catalog.Schemas(), place.Quiet); err != nil {
+		return err
+	}
+	return catalog.CreateTopics(ctx, shop.Kafka)
 }
 
 // startRoles starts the edge, the persister and the shop, and waits until all are ready.

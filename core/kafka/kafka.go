@@ -3,7 +3,28 @@ package kafka
 
 import "sluice/core/config"
 
-// Config says through which topic events travel.
+// Cluster says where Kafka is, and which form new topics get. It is for those whose topics have fixed names.
+type Cluster struct {
+	Brokers     []string `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT"`
+	Partitions  int      `name:"kafka-partitions" env:"SLUICE_KAFKA_PARTITIONS" group:"Kafka" default:"8"`
+	Replication int      `name:"kafka-replication" env:"SLUICE_KAFKA_REPLICATION" group:"Kafka" default:"1"`
+}
+
+// Validate joins all faults of the group.
+func (c Cluster) Validate() error {
+	var f config.Faults
+	if len(c.Brokers) == 0 {
+		f.Missing("kafka-brokers", "host:port of brokers")
+	}
+	for _, addr := range c.Brokers {
+		config.HostPort(&f, "kafka-brokers", addr)
+	}
+	config.Between(&f, "kafka-partitions", c.Partitions, 1, 1000)
+	config.Between(&f, "kafka-replication", c.Replication, 1, 7)
+	return f.Err()
+}
+
+// Config says through which topic events of stock travel.
 type Config struct {
 	Brokers     []string `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT"`
 	Topic       string   `name:"kafka-topic" env:"SLUICE_KAFKA_TOPIC" group:"Kafka" default:"sluice.events.v1"`
@@ -12,18 +33,14 @@ type Config struct {
 	Replication int      `name:"kafka-replication" env:"SLUICE_KAFKA_REPLICATION" group:"Kafka" default:"1"`
 }
 
+// Cluster are the settings that are not about the topic.
+func (k Config) Cluster() Cluster { return Cluster{k.Brokers, k.Partitions, k.Replication} }
+
 // Validate joins all faults of the group.
 func (k Config) Validate() error {
 	var f config.Faults
-	if len(k.Brokers) == 0 {
-		f.Missing("kafka-brokers", "host:port of brokers")
-	}
-	for _, addr := range k.Brokers {
-		config.HostPort(&f, "kafka-brokers", addr)
-	}
+	f.Include(k.Cluster().Validate())
 	config.Name(&f, "kafka-topic", k.Topic)
 	config.Name(&f, "kafka-group", k.Group)
-	config.Between(&f, "kafka-partitions", k.Partitions, 1, 1000)
-	config.Between(&f, "kafka-replication", k.Replication, 1, 7)
 	return f.Err()
 }

@@ -12,4 +12,7 @@ var settings string
 var texts = config.ParseTexts(settings)
 
 // Texts are those of the group.
+func (Cluster) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
 func (Config) Texts() config.Texts { return texts }

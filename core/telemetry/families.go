@@ -195,6 +195,14 @@ var persisterFamilies = []Family{
 }
 
 var catalogFamilies = []Family{
+	{"sluice_catalog_outbox_waiting_events", Gauge, "owner", "Events of a package of the shop that Kafka does not have yet, up to 100,000 per place."},
+	{"sluice_catalog_outbox_oldest_seconds", Gauge, "owner", "How long the oldest event of a package has waited for Kafka; 0 if none waits."},
+	{"sluice_catalog_outbox_published_events_total", Counter, "owner", "Events that this process published and Kafka acknowledged."},
+	{"sluice_catalog_outbox_failures_total", Counter, "owner", "Looks at a topic of a package in which reading, publishing or removing events failed."},
+	{"sluice_catalog_task_waiting_tasks", Gauge, "owner", "Tasks of a package that are not done yet, those for later included, up to 100,000 per place."},
+	{"sluice_catalog_task_dead_tasks", Gauge, "owner", "Tasks of a package that failed too often and wait for a person, up to 100,000 per place."},
+	{"sluice_catalog_task_late_seconds", Gauge, "owner", "How long the oldest task that is due has been due, and nobody works at it; 0 if there is none."},
+	{"sluice_catalog_task_attempts_total", Counter, "owner outcome", "Attempts of this process at tasks, by outcome: done, retried (it failed and is tried again), died (it failed too often), returned (the process stopped), lost (it took too long, and others took the task)."},
 	{"sluice_catalog_database_lag_seconds", Gauge, "database", "How far the reader of a database that is furthest behind is behind its writer, by the writer's clock. 0: it has no readers. +Inf: one of them cannot be read from."},
 	{"sluice_catalog_database_reads_total", Counter, "database from", "Reads that could be a little old, by who answered: reader, writer (no reader was as far as the asker had to see), writer_instead (a reader failed)."},
 

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
 
 	guarded "sluice/core/kafka"
 )
@@ -18,6 +20,10 @@ const (
 	callTimeout = 10 * time.Second
 	metadataTTL = 2 * time.Second
 	messageMax  = 512 << 10 // bytes of one request to a partition, unless one event has more
+	sendsMax    = 16        // partitions that are written to at once
+
+	// A partition that takes nothing is tried again after a while.
+	refusalFirst, refusalMax = time.Second, 30 * time.Second
 )
 
 // Kafka is a cluster to publish to. Each call is one request with one answer: nothing is sent after its caller has given
@@ -25,12 +31,24 @@ const (
 type Kafka struct {
 	transport *kafka.Transport
 	client    *kafka.Client
+
+	mu       sync.Mutex
+	refusals map[string]map[int]refusal // by topic and slot
+}
+
+// refusal says until when a partition is left alone, because it took nothing.
+type refusal struct {
+	pause time.Duration
+	until time.Time
 }
 
 // NewKafka does not connect yet. The caller closes it.
 func NewKafka(brokers []string) *Kafka {
 	transport := &kafka.Transport{Dial: guarded.Dial, MetadataTTL: metadataTTL, ClientID: "sluice"}
-	return &Kafka{transport, &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: callTimeout, Transport: transport}}
+	return &Kafka{
+		transport: transport, client: &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: callTimeout, Transport: transport},
+		refusals: map[string]map[int]refusal{},
+	}
 }
 
 // Close closes the connections.
@@ -61,27 +79,68 @@ func (k *Kafka) Create(ctx context.Context, topics []string, partitions, replica
 	return nil
 }
 
+// slots are the partitions of a topic in the order of their numbers, and those of them that refused their events of late. The
+// same aggregate has the same slot for as long as their number does not change.
+func (k *Kafka) slots(ctx context.Context, topic string) (partitions, refusing []int, err error) {
+	partitions, err = k.partitions(ctx, topic)
+	if err != nil {
+		return nil, nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	for slot, r := range k.refusals[topic] {
+		if now.Before(r.until) {
+			refusing = append(refusing, slot)
+		}
+	}
+	slices.Sort(refusing)
+	return partitions, refusing, nil
+}
+
+// saw notes whether a slot took its events. One that did not is left alone for a while, which doubles: its events wait, and
+// those of the others go on.
+func (k *Kafka) saw(topic string, slot int, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err == nil {
+		delete(k.refusals[topic], slot)
+		return
+	}
+	if k.refusals[topic] == nil {
+		k.refusals[topic] = map[int]refusal{}
+	}
+	pause := min(max(refusalFirst, 2*k.refusals[topic][slot].pause), refusalMax)
+	k.refusals[topic][slot] = refusal{pause: pause, until: time.Now().Add(pause)}
+}
+
 // publish sends the events of a topic, each to the partition of its aggregate, and returns the ids of the rows that all
 // in-sync replicas have. If a partition fails, its later events are not sent: they stay in order.
-func (k *Kafka) publish(ctx context.Context, topic string, rows []row) (taken []any, err error) {
-	partitions, err := k.partitions(ctx, topic)
-	if err != nil {
-		return nil, err
-	}
+func (k *Kafka) publish(ctx context.Context, topic string, partitions []int, rows []row) (taken []any, err error) {
 	of := map[int][]row{}
 	for _, e := range rows {
-		p := kafka.Murmur2Balancer{}.Balance(kafka.Message{Key: []byte(e.Aggregate)}, partitions...)
-		of[p] = append(of[p], e)
+		slot := slotOf(e.Aggregate, len(partitions))
+		of[slot] = append(of[slot], e)
 	}
+	var mu sync.Mutex
 	var faults []error
-	for p, rows := range of {
-		sent, err := k.send(ctx, topic, p, rows)
-		taken, faults = append(taken, sent...), append(faults, err)
+	var sending errgroup.Group
+	sending.SetLimit(sendsMax)
+	for slot, rows := range of {
+		sending.Go(func() error {
+			sent, err := k.send(ctx, topic, partitions[slot], rows)
+			k.saw(topic, slot, err)
+			mu.Lock()
+			defer mu.Unlock()
+			taken, faults = append(taken, sent...), append(faults, err)
+			return nil
+		})
 	}
+	_ = sending.Wait() // the faults have all of them
 	return taken, errors.Join(faults...)
 }
 
-// partitions are those of a topic. The same key goes to the same one for as long as their number does not change.
+// partitions are those of a topic.
 func (k *Kafka) partitions(ctx context.Context, topic string) ([]int, error) {
 	answer, err := k.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
 	if err == nil && len(answer.Topics) != 1 {

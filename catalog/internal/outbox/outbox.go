@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"regexp"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 	"sluice/core/db"
 	"sluice/core/ids"
+	"sluice/core/place"
 	"sluice/core/stock"
 )
 
@@ -61,7 +63,7 @@ var (
 
 // Outbox is the outbox of an owner in a place.
 type Outbox struct {
-	next, insert, list, remove, stand, versions string
+	next, insert, list, order, remove, stand, versions string
 }
 
 // Of returns the outbox of an owner. The suffix is that of the place.
@@ -72,7 +74,8 @@ func Of(owner, suffix string) Outbox {
 		next: "INSERT INTO " + versions + " (topic, aggregate_id, version) VALUES (?, ?, LAST_INSERT_ID(1)) " +
 			"ON DUPLICATE KEY UPDATE version = LAST_INSERT_ID(version + 1)",
 		insert: "INSERT INTO " + events + " (topic, aggregate_id, version, event_id, type, at, data) VALUES (?, ?, ?, ?, ?, NOW(3), ?)",
-		list:   "SELECT id, aggregate_id, version, event_id, type, at, data FROM " + events + " WHERE topic = ? ORDER BY id LIMIT ?",
+		list:   "SELECT id, aggregate_id, version, event_id, type, at, data FROM " + events + " WHERE topic = ?",
+		order:  " ORDER BY id LIMIT ?",
 		remove: "DELETE FROM " + events + " WHERE id IN (",
 		stand:  "SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(at), NOW(3)), 0) FROM (SELECT at FROM " + events + " ORDER BY id LIMIT ?) AS oldest",
 		versions: "SELECT aggregate_id, version FROM " + versions +
@@ -119,6 +122,26 @@ func drawID() ids.Event {
 	}
 }
 
+// page is the statement that lists the oldest events of a topic, but for those of some of its slots.
+func (o Outbox) page(topic string, slots int, but []int, limit int) (statement string, values []any) {
+	statement, values = o.list, []any{topic}
+	if len(but) > 0 {
+		statement, values = statement+" AND CRC32(aggregate_id) % ? NOT IN ("+marks(len(but))+")", append(values, slots)
+		for _, slot := range but {
+			values = append(values, slot)
+		}
+	}
+	return statement + o.order, append(values, limit)
+}
+
+// slotOf is the slot of an aggregate, of so many as the topic has partitions. The statement of page computes the same.
+func slotOf(aggregate string, slots int) int {
+	return int(crc32.ChecksumIEEE([]byte(aggregate)) % uint32(slots))
+}
+
+// marks stand for values in a statement.
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
+
 // Version is the version of an aggregate.
 type Version struct {
 	Aggregate string
@@ -128,9 +151,10 @@ type Version struct {
 // Snapshot reads a page of the aggregates of a topic after a cursor, and calls rows in the same snapshot of the database:
 // what rows reads has just these versions. An aggregate that rows does not find is deleted. The next cursor is empty after
 // the last page. A reader of the topic begins with this, from the first page to the last one, and then takes the events
-// whose versions are higher; it remembers where the topic ended before the first page, and reads it from there on.
-func (o Outbox) Snapshot(ctx context.Context, from *sql.DB, topic, cursor string, limit int, rows func(*sql.Tx, []Version) error) (next string, err error) {
-	tx, err := from.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+// whose versions are higher; it remembers where the topic ended before the first page, and reads it from there on. The
+// place's writer is read: a replica that is behind would leave out what the topic had before that end.
+func (o Outbox) Snapshot(ctx context.Context, from place.Place, topic, cursor string, limit int, rows func(*sql.Tx, []Version) error) (next string, err error) {
+	tx, err := from.Writer().BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
 		return "", fmt.Errorf("read a snapshot: %w", err)
 	}

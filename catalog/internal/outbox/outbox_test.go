@@ -8,11 +8,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -125,9 +122,14 @@ func (w *world) create(topics ...string) {
 	}
 }
 
+// newRelay makes a relay of one outbox.
+func newRelay(p place.Place, k *Kafka, topics ...string) *Relay {
+	return NewRelay(Config{Sources: []Source{{"thing", topics, []place.Place{p}}}, Kafka: k, Metrics: metrics.NewSet(), Log: discard})
+}
+
 // start runs a relay until the test ends, or until stop.
 func (w *world) start(topics ...string) (relay *Relay, stop func()) {
-	relay = NewRelay(Config{Owner: "thing", Topics: topics, Places: []place.Place{w.Place}, Kafka: w.kafka(), Metrics: metrics.NewSet(), Log: discard})
+	relay = newRelay(w.Place, w.kafka(), topics...)
 	ctx, cancel := context.WithCancel(w.Context())
 	ended := make(chan struct{})
 	go func() { relay.Run(ctx); close(ended) }()
@@ -236,104 +238,15 @@ func TestVersionsHaveNoGaps(t *testing.T) {
 	})
 }
 
-// A topic that Kafka does not have keeps back its own events only, and these come in order once there is one.
-func TestATopicThatIsMissing(t *testing.T) {
+// The statement leaves out what the program takes for the same slots.
+func TestSlots(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, servicetest.Broker(t))
-	other := "sluice." + letters() + ".v1"
-	w.create(w.topic)
-	for range 600 { // more than one look takes
-		if _, err := change(t.Context(), w.Place, other, "ord_1", nil); err != nil {
-			t.Fatal(err)
+	w := newWorld(t, nil)
+	for i := range 40 {
+		id, slots := fmt.Sprintf("ord_%d", i*i*i), 1+i%9
+		if got := w.count(fmt.Sprintf("SELECT CRC32('%s') %% %d", id, slots)); got != slotOf(id, slots) {
+			t.Errorf("%s is in slot %d of %d, and %d by the statement", id, slotOf(id, slots), slots, got)
 		}
-	}
-	w.exec("DELETE FROM things")
-	for range 3 {
-		if _, err := change(t.Context(), w.Place, w.topic, "ord_1", nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.start(other, w.topic)
-	w.read(w.topic, map[string]uint64{"ord_1": 3})
-	w.create(other)
-	w.read(other, map[string]uint64{"ord_1": 600})
-}
-
-// Of many relays one works, and another one takes over when its connection is lost.
-func TestOneRelayAtATime(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, servicetest.Broker(t))
-	w.create(w.topic)
-	for range 3 {
-		w.start(w.topic)
-	}
-	if _, err := change(t.Context(), w.Place, w.topic, "ord_1", nil); err != nil {
-		t.Fatal(err)
-	}
-	if repeated := w.read(w.topic, map[string]uint64{"ord_1": 1}); repeated != 0 {
-		t.Errorf("%d events were repeated", repeated)
-	}
-	holder := w.count("SELECT IS_USED_LOCK(CONCAT('outbox thing ', MD5(DATABASE())))")
-	w.exec(fmt.Sprintf("KILL %d", holder))
-	if _, err := change(t.Context(), w.Place, w.topic, "ord_1", nil); err != nil {
-		t.Fatal(err)
-	}
-	w.read(w.topic, map[string]uint64{"ord_1": 2})
-}
-
-// killed does one step of a writer or of a relay, and ends the process by SIGKILL.
-func killed(dsn string, brokers []string, topic, step string) {
-	p := openPlace(dsn)
-	die := func() {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
-	}
-	ctx := context.Background()
-	switch step {
-	case "appended":
-		_ = db.Write(ctx, p.Writer(), "a thing", func(tx *sql.Tx) error {
-			_, _ = Of("thing", "").Append(ctx, tx, topic, "ord_1", "thing_changed", map[string]int{"n": -1})
-			die()
-			return nil
-		})
-	case "committed":
-		if _, err := change(ctx, p, topic, "ord_1", nil); err == nil {
-			die()
-		}
-	default:
-		relay := NewRelay(Config{Owner: "thing", Topics: []string{topic}, Places: []place.Place{p}, Kafka: NewKafka(brokers), Metrics: metrics.NewSet(), Log: discard})
-		relay.at = func(at string) {
-			if at == step {
-				die()
-			}
-		}
-		relay.Run(ctx)
-	}
-	os.Exit(3)
-}
-
-// TestKills ends writers and relays between all steps. Nothing is lost, and what is repeated has the version that it had.
-func TestKills(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, servicetest.Broker(t))
-	w.create(w.topic)
-	version := uint64(0)
-	for _, step := range []string{"read", "published", "removed", "appended", "committed", "published", "read"} {
-		for _, id := range []string{"ord_1", "ord_2"} {
-			if _, err := change(t.Context(), w.Place, w.topic, id, nil); err != nil {
-				t.Fatal(err)
-			}
-		}
-		version++
-		process := exec.CommandContext(t.Context(), os.Args[0])
-		process.Env = append(slices.Clone(os.Environ()), dsnEnv+"="+w.dsn, brokersEnv+"="+strings.Join(w.brokers, ","), topicEnv+"="+w.topic, stepEnv+"="+step)
-		if out, err := process.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
-			t.Fatalf("at step %s: %v\n%s", step, err, out)
-		}
-	}
-	w.start(w.topic)
-	if repeated := w.read(w.topic, map[string]uint64{"ord_1": version + 1, "ord_2": version}); repeated == 0 {
-		t.Error("a relay that was killed after publishing repeated nothing: the test shows nothing")
 	}
 }
 
@@ -362,7 +275,7 @@ func TestSnapshots(t *testing.T) {
 	for range 20 {
 		found := 0
 		for cursor, first := "", true; first || cursor != ""; first = false {
-			next, err := w.Snapshot(t.Context(), w.Writer(), w.topic, cursor, 10, func(tx *sql.Tx, page []Version) error {
+			next, err := w.Snapshot(t.Context(), w.Place, w.topic, cursor, 10, func(tx *sql.Tx, page []Version) error {
 				for _, v := range page {
 					var n uint64
 					if err := tx.QueryRowContext(t.Context(), "SELECT n FROM things WHERE id = ?", v.Aggregate).Scan(&n); err != nil {

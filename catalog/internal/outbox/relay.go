@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,72 +21,95 @@ const (
 	eventsMax    = 500 // of one look, and of one statement that deletes
 	bytesMax     = 4 << 20
 	lookEvery    = 200 * time.Millisecond
+	standEvery   = 2 * time.Second
 	roundWithin  = 30 * time.Second
 	removeWithin = 5 * time.Second
 	standMax     = 100_000 // events that are counted
 )
 
-// Config says what a relay publishes, and where to.
-type Config struct {
+// Source is an owner of outboxes.
+type Source struct {
 	Owner  string
 	Topics []string
 	Places []place.Place
-	Kafka  *Kafka
-	// Metrics has the figures of all relays of a process.
+}
+
+// Config says what a relay publishes, and where to.
+type Config struct {
+	Sources []Source
+	Kafka   *Kafka
 	Metrics *metrics.Set
 	Log     *slog.Logger
 }
 
-// Relay publishes the events of an owner, and removes those that Kafka has. Every process runs one. In each place one of
-// them works at a time, by a lock of the database; should two do so after all, events are repeated, and no order is lost
-// that versions would not show.
+// Relay publishes the events of owners, and removes those that Kafka has. Every process runs one. It takes one connection to
+// each database. Of each owner one relay works in a database at a time, by a lock of that; should two do so after all, events
+// are repeated, and no order is lost that versions would not show.
 type Relay struct {
-	cfg    Config
-	parts  []*part
-	wake   chan struct{}
-	at     func(step string) // tests stop the process there
-	failed *metrics.Counter
-	sent   *metrics.Counter
+	cfg       Config
+	databases []*database
+	wake      chan struct{}
+	at        func(step string) // tests stop the process there
 }
 
-// part is the work in one place.
-type part struct {
-	place.Place
-	outbox  Outbox
-	waiting atomic.Int64 // events, as last seen
-	oldest  atomic.Int64 // microseconds that the oldest waits
+// database is the work in one database.
+type database struct {
+	*db.Copies
+	name  string
+	boxes []*box
+	wake  chan struct{}
+}
+
+// box is an outbox and its figures.
+type box struct {
+	outbox       Outbox
+	owner        string
+	topics       []string
+	waiting      atomic.Int64 // events, as last seen
+	oldest       atomic.Int64 // microseconds that the oldest waits
+	sent, failed *metrics.Counter
 }
 
 // NewRelay makes a relay and its metrics.
 func NewRelay(cfg Config) *Relay {
-	label := fmt.Sprintf("{owner=%q}", cfg.Owner)
-	r := &Relay{
-		cfg: cfg, wake: make(chan struct{}, 1), at: func(string) {},
-		sent:   cfg.Metrics.NewCounter("sluice_catalog_outbox_published_events_total" + label),
-		failed: cfg.Metrics.NewCounter("sluice_catalog_outbox_failures_total" + label),
-	}
-	for _, p := range cfg.Places {
-		r.parts = append(r.parts, &part{Place: p, outbox: Of(cfg.Owner, p.Suffix)})
-	}
-	cfg.Metrics.NewGauge("sluice_catalog_outbox_waiting_events"+label, func() (sum float64) {
-		for _, p := range r.parts {
-			sum += float64(p.waiting.Load())
+	r := &Relay{cfg: cfg, wake: make(chan struct{}, 1), at: func(string) {}}
+	of := map[*db.Copies]*database{}
+	for _, s := range cfg.Sources {
+		label := fmt.Sprintf("{owner=%q}", s.Owner)
+		sent := cfg.Metrics.NewCounter("sluice_catalog_outbox_published_events_total" + label)
+		failed := cfg.Metrics.NewCounter("sluice_catalog_outbox_failures_total" + label)
+		var boxes []*box
+		for _, p := range s.Places {
+			d := of[p.Copies]
+			if d == nil {
+				d = &database{Copies: p.Copies, name: p.Name, wake: make(chan struct{}, 1)}
+				of[p.Copies], r.databases = d, append(r.databases, d)
+			}
+			b := &box{outbox: Of(s.Owner, p.Suffix), owner: s.Owner, topics: s.Topics, sent: sent, failed: failed}
+			d.boxes, boxes = append(d.boxes, b), append(boxes, b)
 		}
-		return sum
-	})
-	cfg.Metrics.NewGauge("sluice_catalog_outbox_oldest_event_seconds"+label, func() (oldest float64) {
-		for _, p := range r.parts {
-			oldest = max(oldest, time.Duration(p.oldest.Load()*1000).Seconds())
-		}
-		return oldest
-	})
+		cfg.Metrics.NewGauge("sluice_catalog_outbox_waiting_events"+label, func() (sum float64) {
+			for _, b := range boxes {
+				sum += float64(b.waiting.Load())
+			}
+			return sum
+		})
+		cfg.Metrics.NewGauge("sluice_catalog_outbox_oldest_seconds"+label, func() (oldest float64) {
+			for _, b := range boxes {
+				oldest = max(oldest, time.Duration(b.oldest.Load()*1000).Seconds())
+			}
+			return oldest
+		})
+	}
 	return r
 }
 
 // Wake makes the relay look at once. Whoever has committed an event may call it, so that readers get the event sooner.
-func (r *Relay) Wake() {
+func (r *Relay) Wake() { wake(r.wake) }
+
+func wake(c chan<- struct{}) {
 	select {
-	case r.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -95,101 +117,122 @@ func (r *Relay) Wake() {
 // Run publishes until ctx ends.
 func (r *Relay) Run(ctx context.Context) {
 	var running sync.WaitGroup
-	wakes := make([]chan struct{}, len(r.parts))
-	for i, p := range r.parts {
-		wakes[i] = make(chan struct{}, 1)
-		running.Go(func() { r.work(ctx, p, wakes[i]) })
+	for _, d := range r.databases {
+		running.Go(func() { r.work(ctx, d) })
 	}
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-r.wake:
-			for _, wake := range wakes {
-				select {
-				case wake <- struct{}{}:
-				default:
-				}
+			for _, d := range r.databases {
+				wake(d.wake)
 			}
 		}
 	}
 	running.Wait()
 }
 
-// work looks again and again in one place, while this process has its lock.
-func (r *Relay) work(ctx context.Context, p *part, wake <-chan struct{}) {
-	trouble := lifecycle.NewTrouble(r.cfg.Log, "publish events of "+r.cfg.Owner+" in "+p.Name)
+// work publishes what one database has, on one connection after another.
+func (r *Relay) work(ctx context.Context, d *database) {
+	trouble := lifecycle.NewTrouble(r.cfg.Log, "publish events of "+d.name)
 	for ctx.Err() == nil {
-		err := r.locked(ctx, p, wake, trouble)
-		if err != nil && ctx.Err() == nil {
-			r.failed.Inc()
+		if err := r.connected(ctx, d, trouble); err != nil && ctx.Err() == nil {
 			trouble.Saw(err)
 		}
 		lifecycle.Pause(ctx, lookEvery)
 	}
 }
 
-// locked publishes for as long as it has the lock of the place, and no error comes. Without the lock it only looks how many
-// events wait.
-func (r *Relay) locked(ctx context.Context, p *part, wake <-chan struct{}, trouble *lifecycle.Trouble) (err error) {
-	conn, err := p.Writer().Conn(ctx)
+// connected publishes on one connection until an error comes. Its locks end then, so that another process may have better luck.
+func (r *Relay) connected(ctx context.Context, d *database, trouble *lifecycle.Trouble) (err error) {
+	conn, err := d.Writer().Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	unlock, taken, err := db.TryLock(ctx, conn, "outbox "+r.cfg.Owner+p.Suffix)
-	if err != nil {
-		return err
-	}
-	if !taken {
-		lifecycle.Pause(ctx, 10*lookEvery)
-		return p.look(ctx, conn)
-	}
-	defer unlock()
-	for ctx.Err() == nil {
-		more, err := r.round(ctx, p, conn)
+	locked := map[string]func(){} // the owners whose lock the connection has
+	defer func() {
+		for _, unlock := range locked {
+			unlock()
+		}
+		err = errors.Join(err, conn.Close())
+	}()
+	stands := time.NewTicker(standEvery)
+	defer stands.Stop()
+	for first := true; ctx.Err() == nil; first = false {
+		select {
+		case <-stands.C:
+			err = d.stand(ctx, conn, locked)
+		default:
+			if first {
+				err = d.stand(ctx, conn, locked)
+			}
+		}
 		if err != nil {
 			return err
 		}
-		trouble.Saw(nil)
+		more, refused, err := r.round(ctx, d, conn, locked)
+		if err != nil {
+			return err
+		}
+		if !refused {
+			trouble.Saw(nil)
+		}
 		if more {
 			continue
 		}
 		select {
 		case <-ctx.Done():
-		case <-wake:
+		case <-d.wake:
 		case <-time.After(lookEvery):
 		}
 	}
 	return nil
 }
 
-// look notes how many events wait.
-func (p *part) look(ctx context.Context, conn *sql.Conn) error {
-	var waiting, oldest int64
-	if err := conn.QueryRowContext(ctx, p.outbox.stand, standMax).Scan(&waiting, &oldest); err != nil {
-		return fmt.Errorf("look at the outbox: %w", err)
+// stand takes the locks that nobody has, and notes how many events wait.
+func (d *database) stand(ctx context.Context, conn *sql.Conn, locked map[string]func()) error {
+	ctx, cancel := context.WithTimeout(ctx, roundWithin)
+	defer cancel()
+	for _, b := range d.boxes {
+		if locked[b.owner] == nil {
+			unlock, taken, err := db.TryLock(ctx, conn, "outbox "+b.owner)
+			if err != nil {
+				return err
+			}
+			if taken {
+				locked[b.owner] = unlock
+			}
+		}
+		var waiting, oldest int64
+		if err := conn.QueryRowContext(ctx, b.outbox.stand, standMax).Scan(&waiting, &oldest); err != nil {
+			return fmt.Errorf("look at the outbox of %s: %w", b.owner, err)
+		}
+		b.waiting.Store(waiting)
+		b.oldest.Store(max(0, oldest))
 	}
-	p.waiting.Store(waiting)
-	p.oldest.Store(oldest)
 	return nil
 }
 
-// round publishes the oldest events of each topic, and reports whether there may be more. It works on the connection that has
-// the lock: if that is lost, the round fails, and another process may begin. A topic that Kafka does not take keeps back
-// only its own events.
-func (r *Relay) round(ctx context.Context, p *part, conn *sql.Conn) (more bool, err error) {
+// round publishes the oldest events of each topic, and reports whether there may be more, and whether a partition is left
+// alone. It works on the connection that has the locks: if that is lost, the round fails, and another process may begin. A
+// topic or a partition that Kafka does not take keeps back its own events only.
+func (r *Relay) round(ctx context.Context, d *database, conn *sql.Conn, locked map[string]func()) (more, refused bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundWithin)
 	defer cancel()
-	if err := p.look(ctx, conn); err != nil || p.waiting.Load() == 0 {
-		return false, err
-	}
 	var faults []error
-	for _, topic := range r.cfg.Topics {
-		n, err := r.publish(ctx, p, conn, topic)
-		more = more || n == eventsMax
-		faults = append(faults, err)
+	for _, b := range d.boxes {
+		if locked[b.owner] == nil {
+			continue
+		}
+		for _, topic := range b.topics {
+			n, past, err := r.publish(ctx, b, conn, topic)
+			more, refused, faults = more || n == eventsMax, refused || past, append(faults, err)
+			if err != nil {
+				b.failed.Inc()
+			}
+		}
 	}
-	return more, errors.Join(faults...)
+	return more, refused, errors.Join(faults...)
 }
 
 // row is an event in its table.
@@ -198,10 +241,44 @@ type row struct {
 	Event
 }
 
-// publish publishes the oldest events of one topic in their order, and removes those that Kafka has.
-func (r *Relay) publish(ctx context.Context, p *part, conn *sql.Conn, topic string) (n int, err error) {
-	var rows []row
+// publish publishes the oldest events of one topic in their order, and removes those that Kafka has. It reads past the events
+// of partitions that refuse, so that these do not fill the window. A page is one statement: an event never comes before an
+// earlier one of its aggregate, which commits first.
+func (r *Relay) publish(ctx context.Context, b *box, conn *sql.Conn, topic string) (n int, past bool, err error) {
+	rows, err := b.read(ctx, conn, topic, 0, nil)
+	if err != nil || len(rows) == 0 {
+		return 0, false, err
+	}
+	partitions, refusing, err := r.cfg.Kafka.slots(ctx, topic)
+	if err != nil {
+		return len(rows), false, err
+	}
+	if past = len(refusing) > 0; past {
+		if rows, err = b.read(ctx, conn, topic, len(partitions), refusing); err != nil || len(rows) == 0 {
+			return 0, past, err
+		}
+	}
+	r.at("read")
+	taken, err := r.cfg.Kafka.publish(ctx, topic, partitions, rows)
+	r.at("published")
+	if len(taken) == 0 {
+		return len(rows), past, err
+	}
+	b.sent.Add(len(taken))
+	// What Kafka has goes, even if the others took all of the round's time: it would be published again and again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
+	defer cancel()
+	if _, removeErr := conn.ExecContext(ctx, b.outbox.remove+marks(len(taken))+")", taken...); removeErr != nil {
+		return len(rows), past, errors.Join(err, fmt.Errorf("remove published events: %w", removeErr))
+	}
+	r.at("removed")
+	return len(rows), past, err
+}
+
+// read reads the oldest events of a topic, but for those of some of its slots.
+func (b *box) read(ctx context.Context, conn *sql.Conn, topic string, slots int, but []int) (rows []row, err error) {
 	bytes := 0
+	statement, values := b.outbox.page(topic, slots, but, eventsMax)
 	err = db.Rows(ctx, conn, func(from *sql.Rows) error {
 		if bytes > bytesMax {
 			return nil
@@ -212,24 +289,9 @@ func (r *Relay) publish(ctx context.Context, p *part, conn *sql.Conn, topic stri
 		e.Data = data
 		rows, bytes = append(rows, e), bytes+len(data)
 		return err
-	}, p.outbox.list, topic, eventsMax)
-	if err != nil || len(rows) == 0 {
-		return 0, err
+	}, statement, values...)
+	if err != nil {
+		return nil, fmt.Errorf("read events of %s: %w", b.owner, err)
 	}
-	r.at("read")
-	taken, err := r.cfg.Kafka.publish(ctx, topic, rows)
-	r.at("published")
-	if len(taken) == 0 {
-		return len(rows), err
-	}
-	r.sent.Add(len(taken))
-	// What Kafka has goes, even if the others took all of the round's time: it would be published again and again.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
-	defer cancel()
-	statement := p.outbox.remove + strings.TrimSuffix(strings.Repeat("?,", len(taken)), ",") + ")" //nolint:gosec // G202: marks for values
-	if _, removeErr := conn.ExecContext(ctx, statement, taken...); removeErr != nil {
-		return len(rows), errors.Join(err, fmt.Errorf("remove published events: %w", removeErr))
-	}
-	r.at("removed")
-	return len(rows), err
+	return rows, nil
 }

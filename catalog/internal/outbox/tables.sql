@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS OWNER_outbox__ (
     at           DATETIME(3)     NOT NULL COMMENT 'UTC',
     data         MEDIUMBLOB      NOT NULL COMMENT 'JSON',
     PRIMARY KEY (id),
-    KEY OWNER_outbox___topic (topic, id)
+    KEY OWNER_outbox___topic (topic, id, aggregate_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 CREATE TABLE IF NOT EXISTS OWNER_versions__ (

@@ -1,6 +1,7 @@
 // Package schedule has things done at their times, each once over all processes. At a due time one of them adds a task, in
-// the transaction that moves the row of the schedule to this time, so the thing is tried until it is done. After an
-// outage only the last of the missed times counts. The time is that of the database.
+// the transaction that moves the row of the schedule to this time, so the thing is tried until it is done. While a task of
+// the thing waits or is worked at, no other is added. After that, as after an outage, only the last of the missed times
+// counts. The time is that of the database.
 package schedule
 
 import (
@@ -58,18 +59,12 @@ type Schedule struct {
 	added map[string]time.Time // due times that need no statement any more
 }
 
-// Run adds tasks until ctx ends. A new item is due at once, for its last due time.
-func (s *Schedule) Run(ctx context.Context) error {
-	for _, item := range s.Items {
-		if err := item.Check(); err != nil {
-			return err
-		}
-	}
-	lifecycle.Repeat(ctx, s.Log, "look at the schedule of "+s.Owner, lookEvery, func(ctx context.Context) error {
+// Run adds tasks until ctx ends. A new item is due at once, for its last due time. The caller has checked the items.
+func (s *Schedule) Run(ctx context.Context) {
+	lifecycle.Repeat(ctx, s.Log, "look at the schedule of "+s.Owner+" in "+s.Place.Name, lookEvery, func(ctx context.Context) error {
 		_, err := s.look(ctx)
 		return err
 	})
-	return nil
 }
 
 // look adds the tasks that are due, and returns how many.
@@ -85,6 +80,9 @@ func (s *Schedule) look(ctx context.Context) (added int, err error) {
 			continue
 		}
 		first, err := s.add(ctx, item, due)
+		if errors.Is(err, errWaits) {
+			continue
+		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("schedule %s: %w", item.Name, err))
 			continue
@@ -100,7 +98,11 @@ func (s *Schedule) look(ctx context.Context) (added int, err error) {
 	return added, errors.Join(faults...)
 }
 
-// add adds the task of a due time, unless somebody has added it or that of a later one.
+// errWaits takes the move of a due time back: it stays due.
+var errWaits = errors.New("the task of an earlier time is not done yet")
+
+// add adds the task of a due time, unless somebody has added it or that of a later one. The row of the thing is locked first,
+// so that two processes do not both find that none waits.
 func (s *Schedule) add(ctx context.Context, item Item, due time.Time) (first bool, err error) {
 	name := s.Owner + "_schedule" + s.Place.Suffix
 	err = db.Write(ctx, s.Place.Writer(), "a due time", func(tx *sql.Tx) error {
@@ -121,8 +123,15 @@ func (s *Schedule) add(ctx context.Context, item Item, due time.Time) (first boo
 				return db.WriteError("begin", err)
 			}
 		}
+		tasks := task.Of(s.Owner, s.Place.Suffix)
+		switch waits, err := tasks.Waits(ctx, tx, item.Name); {
+		case err != nil:
+			return err
+		case waits:
+			return errWaits
+		}
 		first = true
-		return task.Of(s.Owner, s.Place.Suffix).Add(ctx, tx, item.Name, due.Format(time.RFC3339), due, 0)
+		return tasks.Add(ctx, tx, item.Name, due.Format(time.RFC3339), due, 0)
 	})
 	return first && err == nil, err
 }

@@ -11,5 +11,5 @@ CREATE TABLE IF NOT EXISTS OWNER_tasks__ (
     made_at    DATETIME(3)     NOT NULL COMMENT 'UTC',
     PRIMARY KEY (id),
     UNIQUE KEY OWNER_tasks___name (kind, name),
-    KEY OWNER_tasks___due (state, due_at)
+    KEY OWNER_tasks___due (state, kind, due_at)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;

@@ -20,6 +20,7 @@ import (
 
 	"sluice/core/db"
 	"sluice/core/idempotency"
+	"sluice/core/place"
 	"sluice/core/stock"
 )
 
@@ -41,9 +42,11 @@ type Task struct {
 	Kind    string
 	Name    string // the Idempotency-Key of its effect: the same for each attempt
 	Data    []byte
-	Attempt int // 1 is the first
+	Attempt int         // 1 is the first
+	Place   place.Place // that has it
 
 	claim int64
+	done  string // the statement that ends it
 }
 
 // Into reads the data that the task was added with.
@@ -56,7 +59,7 @@ func (t Task) Into(data any) error {
 
 // Dead is a task that has failed too often.
 type Dead struct {
-	ID       int64     `json:"id,string"`
+	ID       int64     `json:"-"`
 	Kind     string    `json:"kind"`
 	Name     string    `json:"name"`
 	Attempts int       `json:"attempts"`
@@ -66,7 +69,7 @@ type Dead struct {
 
 // Tasks are the tasks of an owner in a place.
 type Tasks struct {
-	add, pick, claim, done, again, back, kill, dead, repeat, drop, stand string
+	add, waits, due, pick, claim, done, again, back, kill, dead, repeat, drop, stand string
 }
 
 // Of returns the tasks of an owner. The suffix is that of the place.
@@ -74,8 +77,10 @@ func Of(owner, suffix string) Tasks {
 	name := owner + "_tasks" + suffix
 	const mine = " WHERE id = ? AND claim = ?"
 	return Tasks{
-		add: "INSERT INTO " + name + " (kind, name, data, due_at, made_at) VALUES (?, ?, ?, NOW(3) + INTERVAL ? MICROSECOND, NOW(3))",
-		pick: "SELECT id, kind, name, data, attempts FROM " + name + " WHERE state = 'waiting' AND due_at <= NOW(3) AND kind IN (%s) " +
+		add:   "INSERT INTO " + name + " (kind, name, data, due_at, made_at) VALUES (?, ?, ?, NOW(3) + INTERVAL ? MICROSECOND, NOW(3))",
+		waits: "SELECT COUNT(*) FROM (SELECT 1 FROM " + name + " WHERE state = 'waiting' AND kind = ? LIMIT 1) AS few",
+		due:   "EXISTS (SELECT 1 FROM " + name + " WHERE state = 'waiting' AND kind = ? AND due_at <= NOW(3))",
+		pick: "SELECT id, name, data, attempts FROM " + name + " WHERE state = 'waiting' AND kind = ? AND due_at <= NOW(3) " +
 			"ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
 		claim:  "UPDATE " + name + " SET claim = ?, attempts = attempts + 1, due_at = NOW(3) + INTERVAL ? MICROSECOND WHERE id = ?",
 		done:   "DELETE FROM " + name + mine,
@@ -85,8 +90,10 @@ func Of(owner, suffix string) Tasks {
 		dead:   "SELECT id, kind, name, attempts, last_error, made_at FROM " + name + " WHERE state = 'dead' AND id > ? ORDER BY id LIMIT ?",
 		repeat: "UPDATE " + name + " SET state = 'waiting', attempts = 0, due_at = NOW(3) WHERE state = 'dead' AND id = ?",
 		drop:   "DELETE FROM " + name + " WHERE state = 'dead' AND id = ?",
-		stand: "SELECT (SELECT COUNT(*) FROM " + name + " WHERE state = 'dead'), " +
-			"COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, MIN(due_at), NOW(3)) FROM " + name + " WHERE state = 'waiting' AND due_at <= NOW(3)), 0)",
+		stand: "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM " + name + " WHERE state = 'waiting' LIMIT ?) AS few), " +
+			"(SELECT COUNT(*) FROM (SELECT 1 FROM " + name + " WHERE state = 'dead' LIMIT ?) AS few), " +
+			"COALESCE((SELECT MAX(TIMESTAMPDIFF(MICROSECOND, since, NOW(3))) FROM " +
+			"(SELECT MIN(due_at) AS since FROM " + name + " WHERE state = 'waiting' GROUP BY kind) AS kinds), 0)",
 	}
 }
 
@@ -118,13 +125,22 @@ func (t Tasks) Add(ctx context.Context, tx *sql.Tx, kind, name string, data any,
 	return nil
 }
 
+// Waits reports whether a task of a kind waits, or somebody works at it.
+func (t Tasks) Waits(ctx context.Context, tx *sql.Tx, kind string) (bool, error) {
+	var n int
+	if err := tx.QueryRowContext(ctx, t.waits, kind).Scan(&n); err != nil {
+		return false, fmt.Errorf("look for a task %s: %w", kind, err)
+	}
+	return n > 0, nil
+}
+
 // ErrLost says that the task is somebody else's by now: the attempt took longer than its lease. The handler rolls back.
 var ErrLost = errors.New("the lease of the task has ended")
 
-// Finish notes in the transaction of the effect that the task is done. A handler that calls it has its effect once. One
-// that does not, returns nil when it is done.
-func (t Tasks) Finish(ctx context.Context, tx *sql.Tx, task Task) error {
-	return changed(tx.ExecContext(ctx, t.done, task.ID, task.claim))
+// Finish notes in the transaction of the effect that the task is done. The transaction is one in the writer of its place. A
+// handler that calls it has its effect once. One that does not, returns nil when it is done.
+func (t Task) Finish(ctx context.Context, tx *sql.Tx) error {
+	return changed(tx.ExecContext(ctx, t.done, t.ID, t.claim))
 }
 
 // changed returns ErrLost if a statement about a claimed task changed nothing.

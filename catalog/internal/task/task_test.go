@@ -46,7 +46,11 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dsn := servicetest.MariaDB(t)
+	return newWorldIn(t, servicetest.MariaDB(t))
+}
+
+func newWorldIn(t *testing.T, dsn string) *world {
+	t.Helper()
 	w := &world{t, dsn, openPlace(dsn), Of("thing", "")}
 	t.Cleanup(func() { _ = w.Close() })
 	w.exec(strings.ReplaceAll(Table("thing"), "__", ""))
@@ -248,6 +252,34 @@ func TestManyWorkers(t *testing.T) {
 	}
 }
 
+// A kind that is slow has slots of its own, and keeps back no other one.
+func TestSlowKinds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const slots = 2
+	for i := range 10 * slots { // all are due before the quick ones
+		w.add("slow", fmt.Sprint(i), nil, 0)
+	}
+	for i := range 10 * slots {
+		w.add("quick", fmt.Sprint(i), nil, 0)
+	}
+	begun, end := make(chan struct{}, 100), make(chan struct{})
+	w.start(Config{Slots: slots, Handlers: map[string]Handler{
+		"quick": func(context.Context, Task) error { return nil },
+		"slow": func(context.Context, Task) error {
+			begun <- struct{}{}
+			<-end
+			return nil
+		},
+	}})
+	w.await("the quick ones are done", "SELECT COUNT(*) FROM thing_tasks WHERE kind = 'quick'", 0)
+	if n := w.count(waiting); n != 10*slots || len(begun) != slots {
+		t.Errorf("%d slow ones are there and %d have begun, want %d and %d", n, len(begun), 10*slots, slots)
+	}
+	close(end)
+	w.await("all are done", waiting, 0)
+}
+
 // A worker that stops gives its tasks back, and their attempts do not count.
 func TestStopping(t *testing.T) {
 	t.Parallel()
@@ -282,7 +314,7 @@ func TestLostLease(t *testing.T) {
 			if _, err := tx.ExecContext(ctx, "INSERT INTO effects VALUES (?, ?)", task.Name, task.Attempt); err != nil {
 				return err
 			}
-			return w.Finish(ctx, tx, task)
+			return task.Finish(ctx, tx)
 		})
 	}}})
 	w.await("it is done", waiting, 0)
@@ -360,6 +392,52 @@ func TestKills(t *testing.T) {
 				t.Errorf("%d effects", n)
 			}
 		})
+	}
+}
+
+// MariaDB crashes while tasks are done. Each has its effect once, because it notes its end in the transaction of the effect.
+func TestCrashOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	server, dsn := servicetest.PrivateDatabase(t)
+	w := newWorldIn(t, dsn)
+	const tasks = 200
+	if err := db.Write(t.Context(), w.Writer(), "tasks", func(tx *sql.Tx) error {
+		for i := range tasks {
+			if err := w.Add(t.Context(), tx, "work", fmt.Sprint(i), nil, 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	some := make(chan struct{}, tasks)
+	w.start(Config{Timeout: 2 * time.Second, Handlers: map[string]Handler{"work": func(ctx context.Context, task Task) error {
+		err := db.Write(ctx, task.Place.Writer(), "the effect", func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO effects VALUES (?, ?)", task.Name, task.Attempt); err != nil {
+				return err
+			}
+			return task.Finish(ctx, tx)
+		})
+		select {
+		case some <- struct{}{}:
+		default:
+		}
+		return err
+	}}})
+	for range tasks / 4 {
+		<-some
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("UPDATE thing_tasks SET due_at = NOW(3)") // leases of those that were under way end
+	w.await("all are done", waiting, 0)
+	if n := w.count("SELECT COUNT(*) FROM effects"); n != tasks || w.count("SELECT COUNT(DISTINCT name) FROM effects") != tasks {
+		t.Errorf("%d effects of %d tasks", n, tasks)
 	}
 }
 

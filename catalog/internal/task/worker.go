@@ -43,7 +43,8 @@ type Config struct {
 	Owner    string
 	Places   []place.Place
 	Handlers map[string]Handler // by kind. A task of another kind waits for a process that knows it
-	// Slots is how many tasks run at once. Defaults to 8. More of them need more connections.
+	// Slots is how many tasks of each kind run at once. Defaults to 4. More of them need more connections. A kind that is slow
+	// keeps back no other one.
 	Slots int
 	// Timeout is the time of an attempt. Defaults to a minute. After a crash others take its task that much later.
 	Timeout time.Duration
@@ -57,15 +58,20 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// leaseMargin is how much longer than its time an attempt has its task: a handler that ends in time can still note its end.
-const leaseMargin = 10 * time.Second
+const (
+	// leaseMargin is how much longer than its time an attempt has its task: a handler that ends in time can still note its end.
+	leaseMargin = 10 * time.Second
+
+	standEvery = 5 * time.Second
+	standMax   = 100_000 // tasks that are counted
+)
 
 // Worker does the tasks of an owner. Every process runs one.
 type Worker struct {
 	cfg   Config
 	parts []*part
+	kinds []*kind
 	wake  chan struct{}
-	free  chan struct{} // has a token for each free slot
 	at    func(step string, task Task)
 
 	outcomes map[string]*metrics.Counter
@@ -75,49 +81,69 @@ type Worker struct {
 type part struct {
 	place.Place
 	tasks Tasks
-	pick  string
-	kinds []any
 
-	dead atomic.Int64
-	late atomic.Int64 // microseconds
+	waiting, dead atomic.Int64
+	late          atomic.Int64 // microseconds
+}
+
+// kind is the work of one kind.
+type kind struct {
+	name   string
+	handle Handler
+	free   chan struct{} // has a token for each free slot
+}
+
+// take takes all slots that are free.
+func (k *kind) take() (slots int) {
+	for {
+		select {
+		case <-k.free:
+			slots++
+		default:
+			return slots
+		}
+	}
+}
+
+func (k *kind) give(slots int) {
+	for range slots {
+		k.free <- struct{}{}
+	}
 }
 
 var outcomes = []string{"done", "retried", "died", "returned", "lost"}
 
 // NewWorker makes a worker and its metrics.
 func NewWorker(cfg Config) *Worker {
-	cfg.Slots = cmp.Or(cfg.Slots, 8)
+	cfg.Slots = cmp.Or(cfg.Slots, 4)
 	cfg.Timeout = cmp.Or(cfg.Timeout, time.Minute)
 	cfg.AttemptsMax = cmp.Or(cfg.AttemptsMax, 12)
 	cfg.PauseFirst = cmp.Or(cfg.PauseFirst, 2*time.Second)
 	cfg.PauseMax = cmp.Or(cfg.PauseMax, time.Hour)
 	cfg.Every = cmp.Or(cfg.Every, 500*time.Millisecond)
-	w := &Worker{
-		cfg: cfg, wake: make(chan struct{}, 1), free: make(chan struct{}, cfg.Slots), at: func(string, Task) {},
-		outcomes: map[string]*metrics.Counter{},
+	w := &Worker{cfg: cfg, wake: make(chan struct{}, 1), at: func(string, Task) {}, outcomes: map[string]*metrics.Counter{}}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Handlers)) {
+		k := &kind{name: name, handle: cfg.Handlers[name], free: make(chan struct{}, cfg.Slots)}
+		k.give(cfg.Slots)
+		w.kinds = append(w.kinds, k)
 	}
-	for range cfg.Slots {
-		w.free <- struct{}{}
-	}
-	kinds := slices.Sorted(maps.Keys(cfg.Handlers))
 	for _, p := range cfg.Places {
-		tasks := Of(cfg.Owner, p.Suffix)
-		part := &part{Place: p, tasks: tasks, pick: fmt.Sprintf(tasks.pick, strings.TrimSuffix(strings.Repeat("?,", len(kinds)), ","))}
-		for _, kind := range kinds {
-			part.kinds = append(part.kinds, kind)
-		}
-		w.parts = append(w.parts, part)
+		w.parts = append(w.parts, &part{Place: p, tasks: Of(cfg.Owner, p.Suffix)})
 	}
 	label := fmt.Sprintf("owner=%q", cfg.Owner)
 	for _, outcome := range outcomes {
 		w.outcomes[outcome] = cfg.Metrics.NewCounter(fmt.Sprintf("sluice_catalog_task_attempts_total{%s,outcome=%q}", label, outcome))
 	}
-	cfg.Metrics.NewGauge("sluice_catalog_task_dead_tasks{"+label+"}", func() (sum float64) {
-		for _, p := range w.parts {
-			sum += float64(p.dead.Load())
+	sum := func(of func(*part) int64) func() float64 {
+		return func() (sum float64) {
+			for _, p := range w.parts {
+				sum += float64(of(p))
+			}
+			return sum
 		}
-		return sum
-	})
+	}
+	cfg.Metrics.NewGauge("sluice_catalog_task_waiting_tasks{"+label+"}", sum(func(p *part) int64 { return p.waiting.Load() }))
+	cfg.Metrics.NewGauge("sluice_catalog_task_dead_tasks{"+label+"}", sum(func(p *part) int64 { return p.dead.Load() }))
 	cfg.Metrics.NewGauge("sluice_catalog_task_late_seconds{"+label+"}", func() (latest float64) {
 		for _, p := range w.parts {
 			latest = max(latest, time.Duration(p.late.Load()*1000).Seconds())
@@ -138,11 +164,11 @@ func (w *Worker) Wake() {
 // Run does tasks until ctx ends, and returns when the handlers have. Their contexts end with ctx, and unfinished tasks go
 // back.
 func (w *Worker) Run(ctx context.Context) {
-	if len(w.cfg.Handlers) == 0 {
-		return
-	}
 	var running sync.WaitGroup
 	defer running.Wait()
+	running.Go(func() {
+		lifecycle.Repeat(ctx, w.cfg.Log, "look at the tasks of "+w.cfg.Owner, standEvery, w.stand)
+	})
 	troubles := make([]*lifecycle.Trouble, len(w.parts))
 	for i, p := range w.parts {
 		troubles[i] = lifecycle.NewTrouble(w.cfg.Log, "do tasks of "+w.cfg.Owner+" in "+p.Name)
@@ -168,55 +194,77 @@ func (w *Worker) Run(ctx context.Context) {
 	}
 }
 
-// look starts the tasks that are due in a place, as many as have a slot, and reports whether there may be more.
+// stand notes how many tasks there are.
+func (w *Worker) stand(ctx context.Context) error {
+	var faults []error
+	for _, p := range w.parts {
+		var waiting, dead, late int64
+		if err := p.Writer().QueryRowContext(ctx, p.tasks.stand, standMax, standMax).Scan(&waiting, &dead, &late); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", p.Name, err))
+			continue
+		}
+		p.waiting.Store(waiting)
+		p.dead.Store(dead)
+		p.late.Store(max(0, late))
+	}
+	return errors.Join(faults...)
+}
+
+// look starts the tasks that are due in a place, of each kind as many as have a slot, and reports whether there may be more.
 func (w *Worker) look(ctx context.Context, p *part, running *sync.WaitGroup) (more bool, err error) {
-	slots := 0
-	select { // at least one, or there is nothing to look for
-	case <-w.free:
-		slots++
-	case <-ctx.Done():
-		return false, nil
+	kinds, err := w.due(ctx, p)
+	for _, k := range kinds {
+		slots := k.take()
+		tasks, claimErr := w.claim(ctx, p, k, slots)
+		k.give(slots - len(tasks))
+		for _, task := range tasks {
+			running.Go(func() {
+				defer w.Wake() // for those that waited for the slot
+				defer k.give(1)
+				w.do(ctx, p, k, task)
+			})
+		}
+		more, err = more || slots > 0 && len(tasks) == slots, errors.Join(err, claimErr)
 	}
-	for full := false; !full; {
-		select {
-		case <-w.free:
-			slots++
-		default:
-			full = true
+	return more, err
+}
+
+// due returns the kinds that have a free slot, and a task in a place that is due.
+func (w *Worker) due(ctx context.Context, p *part) (kinds []*kind, err error) {
+	var free []*kind
+	var parts []string
+	var names, into []any
+	for _, k := range w.kinds {
+		if len(k.free) > 0 {
+			free, parts, names, into = append(free, k), append(parts, p.tasks.due), append(names, k.name), append(into, new(bool))
 		}
 	}
-	tasks, err := w.claim(ctx, p, slots)
-	for range slots - len(tasks) {
-		w.free <- struct{}{}
+	if len(free) == 0 {
+		return nil, nil
 	}
-	for _, task := range tasks {
-		running.Go(func() {
-			defer func() { w.free <- struct{}{} }()
-			w.do(ctx, p, task)
-		})
+	if err := p.Writer().QueryRowContext(ctx, "SELECT "+strings.Join(parts, ", "), names...).Scan(into...); err != nil {
+		return nil, fmt.Errorf("look for tasks: %w", err)
 	}
-	if err == nil {
-		var dead, late int64
-		if err = p.Writer().QueryRowContext(ctx, p.tasks.stand).Scan(&dead, &late); err == nil {
-			p.dead.Store(dead)
-			p.late.Store(late)
+	for i, k := range free {
+		if *into[i].(*bool) {
+			kinds = append(kinds, k)
 		}
 	}
-	return len(tasks) == slots, err
+	return kinds, nil
 }
 
 // claim takes tasks that are due. While others have them locked, it passes them by. Their due time becomes the end of the
 // lease: if this process ends, they are due again.
-func (w *Worker) claim(ctx context.Context, p *part, limit int) (tasks []Task, err error) {
+func (w *Worker) claim(ctx context.Context, p *part, k *kind, limit int) (tasks []Task, err error) {
 	lease := w.cfg.Timeout + leaseMargin
 	err = db.Write(ctx, p.Writer(), "claims of tasks", func(tx *sql.Tx) error {
 		if err := db.Rows(ctx, tx, func(row *sql.Rows) error {
-			t := Task{claim: 1 + rand.Int64N(math.MaxInt64)} //nolint:gosec // G404: needs no secrecy
-			err := row.Scan(&t.ID, &t.Kind, &t.Name, &t.Data, &t.Attempt)
+			t := Task{Kind: k.name, Place: p.Place, claim: 1 + rand.Int64N(math.MaxInt64), done: p.tasks.done} //nolint:gosec // G404: needs no secrecy
+			err := row.Scan(&t.ID, &t.Name, &t.Data, &t.Attempt)
 			t.Attempt++
 			tasks = append(tasks, t)
 			return err
-		}, p.pick, append(slices.Clone(p.kinds), limit)...); err != nil {
+		}, p.tasks.pick, k.name, limit); err != nil {
 			return fmt.Errorf("look for tasks: %w", err)
 		}
 		for _, t := range tasks {
@@ -233,14 +281,14 @@ func (w *Worker) claim(ctx context.Context, p *part, limit int) (tasks []Task, e
 }
 
 // do makes an attempt, and notes its end.
-func (w *Worker) do(ctx context.Context, p *part, task Task) {
+func (w *Worker) do(ctx context.Context, p *part, k *kind, task Task) {
 	w.at("claimed", task)
 	var err error
 	if task.Attempt > w.cfg.AttemptsMax { // only a process that ended in the middle leaves such a task
 		err = Permanent(errors.New("each process that tried it ended, or took too long"))
 	} else {
 		bounded, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
-		err = attempt(bounded, w.cfg.Handlers[task.Kind], task)
+		err = attempt(bounded, k.handle, task)
 		cancel()
 	}
 	w.at("handled", task)
