@@ -11,7 +11,8 @@ import (
 	"sluice/core/telemetry"
 )
 
-// pingTimeout is how long a writer may take to show that it answers. It is below what a probe of readiness may take.
+// pingTimeout is how long one of several writers may take to show that it answers. It leaves a probe of readiness the time to
+// ask the others.
 const pingTimeout = telemetry.ProbeTimeout / 2
 
 // each asks all databases at once, and joins their errors.
@@ -63,8 +64,11 @@ func (d *Databases) Ping(ctx context.Context) error {
 }
 
 func (d *Databases) answering(ctx context.Context) (answers []bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
+	if len(d.all) > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, pingTimeout)
+		defer cancel()
+	}
 	answers = make([]bool, len(d.all))
 	return answers, d.each(func(i int) error {
 		err := d.all[i].Writer().PingContext(ctx)
@@ -81,8 +85,11 @@ func (d *Databases) Check(ctx context.Context, owners Owners) error {
 	return d.check(ctx, owners, func(int) bool { return true })
 }
 
-// CheckAnswering is Check of the databases whose writers answer.
+// CheckAnswering is Check of those of several databases whose writers answer.
 func (d *Databases) CheckAnswering(ctx context.Context, owners Owners) error {
+	if len(d.all) == 1 {
+		return d.Check(ctx, owners)
+	}
 	answers, _ := d.answering(ctx) // Ping and Faults tell of the others
 	return d.check(ctx, owners, func(i int) bool { return answers[i] })
 }
