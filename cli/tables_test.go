@@ -40,6 +40,10 @@ var tables = map[string]access{
 	"sale_items":         {reads: []string{"core/registry", "core/sale"}, writes: []string{"core/sale"}},
 	"registrations":      {reads: []string{"core/registry"}, writes: []string{"core/registry"}},
 	"users":              {reads: []string{"catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},
+	"notify_messages":    {reads: []string{"catalog/notify"}, writes: []string{"catalog/notify"}},
+	"notify_counts":      {reads: []string{"catalog/notify"}, writes: []string{"catalog/notify"}},
+	"notify_tasks":       {}, // the statements are made with the name of the owner
+	"notify_schedule":    {},
 	"pools":              {reads: []string{"core/ledger"}, writes: []string{"core/sale"}},
 	"sale_keys":          {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
 	"redis_vettings":     {reads: []string{"core/evidence"}, writes: []string{"core/evidence"}},

@@ -208,6 +208,10 @@ var catalogFamilies = []Family{
 
 	{"sluice_catalog_http_requests_total", Counter, "route outcome", "Answered requests by route and outcome: ok, or the code of the problem document."},
 	{"sluice_catalog_http_request_duration_seconds", Histogram, "route", "How long a request took, from when its header was read to the answer."},
+	{"sluice_catalog_notify_ended_messages_total", Counter, "channel outcome", "Messages that need nothing more, by outcome: sent, refused (the other side never takes it), expired (it could not be sent while it was of use), erased (its user was)."},
+	{"sluice_catalog_notify_send_failures_total", Counter, "channel reason", "Attempts to send a message that failed, by reason: unreachable (the other side does not answer as it should), put_off (it takes the message later), refused (it never takes it), unknown (it may have it). After all but refused it is tried again."},
+	{"sluice_catalog_notify_send_seconds", Histogram, "channel", "How long an attempt to send a message took."},
+	{"sluice_catalog_notify_capped_messages_total", Counter, "kind", "Messages that were asked for and refused, by the cap that was reached: recipient, address (of who asked), country, day."},
 	{"sluice_catalog_http_panics_total", Counter, "", "Requests whose handler panicked. That is a bug: the log has the stack."},
 	{"sluice_catalog_http_unexpected_errors_total", Counter, "", "Requests that ended in an unforeseen error. That is a bug: the log has the error."},
 }

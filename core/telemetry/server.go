@@ -19,7 +19,19 @@ type Server struct {
 	http  http.Server
 	addr  string
 	ready readiness
+	pages []page
 	done  chan struct{} // nil: it never served
+}
+
+// page is one beside those that all processes have.
+type page struct {
+	pattern string
+	http.Handler
+}
+
+// Handle adds a page, before the server serves.
+func (s *Server) Handle(pattern string, handler http.Handler) {
+	s.pages = append(s.pages, page{pattern, handler})
 }
 
 // Serve listens and answers at once: /livez while the process runs, /readyz while every check of ready
@@ -84,5 +96,8 @@ func (s *Server) routes(set *metrics.Set) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	for _, p := range s.pages {
+		mux.Handle(p.pattern, p)
+	}
 	return mux
 }

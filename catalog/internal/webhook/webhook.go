@@ -81,6 +81,12 @@ var (
 	ErrGone = errors.New("the receiver wants no more messages")
 )
 
+// AnswerError is an answer other than 2xx.
+type AnswerError struct{ Status int }
+
+// Error implements error.
+func (e *AnswerError) Error() string { return "the receiver answered " + strconv.Itoa(e.Status) }
+
 // Config says whom a Sender reaches.
 type Config struct {
 	// Networks are reached although they are not public, also without TLS: a shop's own. Defaults to none.
@@ -158,7 +164,7 @@ func (s *Sender) parse(to string) (*url.URL, error) {
 }
 
 // Send sends a message once, and returns nil if the receiver has taken it: it has answered 2xx. ErrAddress and ErrGone tell
-// that repeating is in vain. After any other error the receiver may have it all the same. Errors have no URL, because
+// that repeating is in vain. After any other error, which may be an *AnswerError, the receiver may have it all the same. Errors have no URL, because
 // receivers put secrets into theirs.
 func (s *Sender) Send(ctx context.Context, m Message) error {
 	to, err := s.parse(m.URL)
@@ -195,7 +201,7 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 	case answer.StatusCode == http.StatusGone:
 		return fmt.Errorf("send webhook %s: %w", m.ID, ErrGone)
 	case answer.StatusCode < 200 || answer.StatusCode > 299:
-		return fmt.Errorf("send webhook %s: the receiver answered %d", m.ID, answer.StatusCode)
+		return fmt.Errorf("send webhook %s: %w", m.ID, &AnswerError{answer.StatusCode})
 	}
 	return nil
 }
