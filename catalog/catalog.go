@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"sluice/catalog/account"
+	"sluice/catalog/account/audit"
 	"sluice/catalog/internal/web"
 	"sluice/core/auth"
 	"sluice/core/db"
@@ -30,7 +31,7 @@ import (
 const startTimeout = 30 * time.Second
 
 // Schemas are the owners of the shop's tables.
-func Schemas() place.Owners { return place.Owners{place.Beats, account.Schema()} }
+func Schemas() place.Owners { return place.Owners{place.Beats, account.Schema(), audit.Schema()} }
 
 // Node is a running shop.
 type Node struct {
@@ -55,7 +56,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 	n := &Node{cfg: cfg, log: log, set: metrics.NewSet()}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := n.parts.Start(ctx, n.openMySQL, n.startBackground, n.startWork, n.serve, n.serveOps); err != nil {
+	if err := n.parts.Start(ctx, n.openMySQL, n.startBackground, n.startWork, n.startAudit, n.serve, n.serveOps); err != nil {
 		return nil, err
 	}
 	return n, nil

@@ -41,6 +41,9 @@ type Config struct {
 
 	ReadersLagMax time.Duration `name:"readers-lag-max" env:"SLUICE_READERS_LAG_MAX" group:"MySQL" default:"10s"`
 
+	AuditCheckpointFile  string        `name:"audit-checkpoint-file" env:"SLUICE_AUDIT_CHECKPOINT_FILE" group:"Catalog" placeholder:"PATH"`
+	AuditCheckpointEvery time.Duration `name:"audit-checkpoint-every" env:"SLUICE_AUDIT_CHECKPOINT_EVERY" group:"Catalog" default:"1m"`
+
 	DrainDelay         time.Duration `name:"drain-delay" env:"SLUICE_DRAIN_DELAY" group:"Catalog" default:"0s"`
 	AllowVolatileMySQL bool          `name:"allow-volatile-mysql" env:"SLUICE_ALLOW_VOLATILE_MYSQL" group:"Catalog"`
 }
@@ -84,6 +87,7 @@ func (c Config) Validate() error {
 	config.Between(&f, "write-timeout", c.WriteTimeout, time.Millisecond, 5*time.Minute)
 	config.Between(&f, "idle-timeout", c.IdleTimeout, time.Millisecond, time.Hour)
 	config.Between(&f, "readers-lag-max", c.ReadersLagMax, time.Second, time.Hour)
+	config.Between(&f, "audit-checkpoint-every", c.AuditCheckpointEvery, time.Second, 24*time.Hour)
 	config.Between(&f, "drain-delay", c.DrainDelay, 0, 10*time.Minute)
 	return f.Err()
 }

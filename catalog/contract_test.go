@@ -59,8 +59,10 @@ func TestServerKeepsToItsDocument(t *testing.T) {
 
 func (c *contract) exercise() {
 	c.exerciseUsers()
+	c.exerciseAudit()
 	c.exerciseEverywhere()
 	for _, s := range []shot{
+		{Method: "GET", Path: "/v1/audit", Token: c.admin},
 		{Method: "GET", Path: "/v1/me", Token: c.token(7, auth.RoleShopper)},
 		{Method: "GET", Path: "/v1/users/7", Token: c.service},
 		{Method: "PUT", Path: "/v1/users/7", Token: c.service, Body: `{"region":"eu","locale":"de"}`},
@@ -127,6 +129,53 @@ func (c *contract) exercisePositions(token string) {
 		ask("malformed", true, wrong)
 	}
 	ask("malformed", false, "1", "1")
+}
+
+// exerciseAudit looks for the acts of exerciseUsers: two users were made, by a service.
+func (c *contract) exerciseAudit() {
+	list := func(query, want string, undocumented bool) (data []any, next string) {
+		c.t.Helper()
+		got := c.shoot(shot{Method: "GET", Path: "/v1/audit" + query, Token: c.admin, Want: want, Undocumented: undocumented})
+		data, _ = got.JSON["data"].([]any)
+		next, _ = got.JSON["next_cursor"].(string)
+		return data, next
+	}
+	all, next := list("", "ok", false)
+	if len(all) != 2 || next != "" {
+		c.t.Fatalf("%d acts, and then %q", len(all), next)
+	}
+	first, _ := all[1].(map[string]any)
+	origin, _ := first["origin"].(string)
+	if first["actor"] != "service:2" || first["act"] != "user.make" || first["object"] != "user:7" || !strings.HasPrefix(origin, "127.0.0.1 ") || len(origin) != len("127.0.0.1 ")+24 {
+		c.t.Errorf("the act is shown as %v", first)
+	}
+	if got := fmt.Sprint(first["changes"]); got != "[map[after:eu name:region] map[after:de-DE name:locale]]" {
+		c.t.Errorf("its changes are %s", got)
+	}
+	page, next := list("?limit=1", "ok", false)
+	rest, end := list("?limit=1&cursor="+next, "ok", false)
+	if len(page) != 1 || len(rest) != 1 || end != "" || fmt.Sprint(append(page, rest...)) != fmt.Sprint(all) {
+		c.t.Errorf("by pages: %v, %v and then %q", page, rest, end)
+	}
+	for query, want := range map[string]int{
+		"?object=user:7": 1, "?object=user:8": 0, "?actor=service:2": 2, "?actor=admin:1": 0, "?act=user.make&object=user:7": 1,
+		"?from=2001-01-01T00:00:00Z": 2, "?until=2001-01-01T00:00:00Z": 0, "?from=2001-01-01T00:00:00Z&until=9999-01-01T00:00:00.5%2B01:00": 2,
+	} {
+		if got, _ := list(query, "ok", false); len(got) != want {
+			c.t.Errorf("%s: %d acts, want %d", query, len(got), want)
+		}
+	}
+	for _, query := range []string{
+		"?limit=0", "?limit=101", "?limit=-1", "?limit=x", "?limit=", "?cursor=x", "?cursor=", "?cursor=0.0", "?cursor=99999999999999999999.1.1",
+		"?from=yesterday", "?from=", "?actor=The+Boss", "?act=make", "?object=user%0A7",
+	} {
+		list(query, "malformed", true)
+	}
+	for _, query := range []string{"?limit=1&limit=2", "?limit=01", "?until=2026-02-30T00:00:00Z", "?cursor=01.1.1", "?cursor=9223372036854775807.1.1", "?from=2026-01-01T00:00:00,5Z"} { // what the validator does not see
+		if got := c.document.Ask(c.t, c.document.Request(c.t, shot{Method: "GET", Path: "/v1/audit" + query, Token: c.admin})); got.Code() != "malformed" {
+			c.t.Errorf("%s: %d %s", query, got.Status, got.Body)
+		}
+	}
 }
 
 // exerciseForm sends a request in every wrong form.
@@ -201,7 +250,8 @@ func (c *contract) exerciseEverywhere() {
 
 // exerciseOutage takes the tables away.
 func (c *contract) exerciseOutage() {
-	c.everywhere("RENAME TABLE users__ TO elsewhere__")
+	c.everywhere("RENAME TABLE users__ TO elsewhere__, audit_entries__ TO forgotten__")
+	c.shoot(shot{Method: "GET", Path: "/v1/audit", Token: c.admin, Want: "unavailable"})
 	c.shoot(shot{Method: "GET", Path: "/v1/me", Token: c.token(8, auth.RoleShopper), Want: "unavailable"})
 	c.shoot(shot{Method: "GET", Path: "/v1/users/7", Token: c.service, Want: "unavailable"})
 	c.shoot(shot{Method: "PUT", Path: "/v1/users/7", Token: c.service, Body: `{"region":"eu","locale":"de"}`, Want: "unavailable"})

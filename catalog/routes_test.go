@@ -17,6 +17,7 @@ var everyRole = []auth.Role{auth.RoleNone, auth.RoleShopper, auth.RoleService, a
 
 // allowed has the table a second time, literally: a change of who may do what is seen here.
 var allowed = map[string][]auth.Role{
+	"GET /v1/audit":           {auth.RoleAdmin},
 	"GET /v1/me":              {auth.RoleShopper},
 	"GET /v1/users/{user_id}": {auth.RoleService, auth.RoleAdmin},
 	"PUT /v1/users/{user_id}": {auth.RoleService, auth.RoleAdmin},

@@ -80,6 +80,11 @@ type root struct {
 		Issue  command.Token       `cmd:"" default:"withargs" help:"Make an access token; token alone does the same."`
 		Keygen command.TokenKeygen `cmd:"" help:"Make a key that signs and verifies tokens."`
 	} `cmd:"" help:"Make access tokens and their keys."`
+	Audit struct {
+		Verify command.AuditVerify `cmd:"" help:"Check that the audit log is as it was written."`
+		Search command.AuditSearch `cmd:"" help:"Find privileged acts: by who, what, on what, and when."`
+		Export command.AuditExport `cmd:"" help:"Write the audit log to a file that anybody can verify."`
+	} `cmd:"" help:"Look at the audit log of the shop."`
 	Config struct {
 		Print configPrint `cmd:"" help:"Show each setting's value, and where it is from."`
 	} `cmd:"" help:"Look at settings."`
@@ -108,8 +113,8 @@ const description = `A Redis-first flash-sale and inventory core.
 
 Every setting is a flag and an environment variable (docs/configuration.md lists them); secrets come from the
 environment or from files only. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused by the rules of
-stock, 5 outcome unknown, 6 and 7 see reconcile, 10 to 12
-see bench, 130 interrupted.`
+stock, 5 outcome unknown, 6 and 7 see reconcile and audit
+verify, 10 to 12 see bench, 130 interrupted.`
 
 // Run runs the command that args name and returns the program's exit code.
 func Run(args []string, console *command.Console) int {

@@ -59,6 +59,7 @@ var tables = map[string]access{
 	"lost_cells":         {reads: []string{"core/ledger"}, writes: []string{"core/ledger"}},
 	// Those that each package of the shop has: the statements are made with the name of the owner.
 	"account_outbox": {}, "account_versions": {}, "account_tasks": {}, "account_schedule": {}, "account_replays": {},
+	"audit_entries":  {reads: []string{"catalog/account/audit"}, writes: []string{"catalog/account/audit"}},
 	"database_beats": {reads: []string{"core/db"}, writes: []string{"core/db", "core/place"}}, // the latter tells people a statement
 }
 
@@ -107,11 +108,12 @@ func TestTablesAreAllThere(t *testing.T) {
 	files, err1 := filepath.Glob("../persister/migrations/*.sql")
 	places, err2 := filepath.Glob("../core/place/migrations/*.sql")
 	shop, err3 := filepath.Glob("../catalog/*/migrations/*.sql")
-	if err := errors.Join(err1, err2, err3); err != nil {
+	acts, err4 := filepath.Glob("../catalog/account/*/migrations/*.sql")
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		t.Fatal(err)
 	}
 	var made []string
-	for _, file := range slices.Concat(files, places, shop) {
+	for _, file := range slices.Concat(files, places, shop, acts) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sluice/catalog/account"
+	"sluice/catalog/account/audit"
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -24,6 +25,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 
+// tester makes the users of tests.
+var tester = audit.Author{Actor: "admin:1", Origin: "a test"}
+
 func newAccounts(t *testing.T) *account.Accounts {
 	t.Helper()
 	databases, err := place.Config{}.Open(place.Options{
@@ -33,7 +37,7 @@ func newAccounts(t *testing.T) *account.Accounts {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = databases.Close() })
-	if err := databases.Migrate(t.Context(), place.Owners{account.Schema()}, place.Quiet); err != nil {
+	if err := databases.Migrate(t.Context(), place.Owners{account.Schema(), audit.Schema()}, place.Quiet); err != nil {
 		t.Fatal(err)
 	}
 	return account.New(databases)
@@ -60,7 +64,7 @@ func TestHomes(t *testing.T) {
 		{Region: "eu", Locale: "de "}:                         "/locale",
 	} {
 		user++
-		_, made, err := accounts.Make(t.Context(), user, home)
+		_, made, err := accounts.Make(t.Context(), user, home, tester)
 		var p *problem.Problem
 		switch {
 		case pointer == "":
@@ -86,7 +90,7 @@ func TestOneMakesAUser(t *testing.T) {
 			if i%2 == 1 {
 				mine.Region = "us"
 			}
-			user, first, err := accounts.Make(t.Context(), 42, mine)
+			user, first, err := accounts.Make(t.Context(), 42, mine, tester)
 			var p *problem.Problem
 			switch {
 			case errors.As(err, &p) && p.Kind == problem.WrongState:
@@ -121,7 +125,7 @@ func TestErrorsSayWhatWasDone(t *testing.T) {
 	if _, err := accounts.User(ctx, 1, 0); !errors.Is(err, stock.ErrNotApplied) {
 		t.Errorf("a reading that was cancelled: %v", err)
 	}
-	if _, made, err := accounts.Make(ctx, 1, account.Home{Region: "eu", Locale: "de"}); made || !errors.Is(err, stock.ErrUnknown) && !errors.Is(err, stock.ErrNotApplied) {
+	if _, made, err := accounts.Make(ctx, 1, account.Home{Region: "eu", Locale: "de"}, tester); made || !errors.Is(err, stock.ErrUnknown) && !errors.Is(err, stock.ErrNotApplied) {
 		t.Errorf("a writing that was cancelled: %v, %v", made, err)
 	}
 }

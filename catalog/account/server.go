@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 
+	"sluice/catalog/account/audit"
 	"sluice/catalog/account/internal/api"
 	"sluice/catalog/internal/web"
 	"sluice/core/auth"
@@ -12,9 +13,15 @@ import (
 
 // Permissions says who may call which operation.
 var Permissions = web.Permissions{
-	"ShowMe":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},
-	"ShowUser": {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeUsersRead, On: "any user"},
-	"MakeUser": {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeUsersWrite, On: "any user"},
+	"ListAudit": {Roles: web.RolesOf(auth.RoleAdmin), On: "all acts"},
+	"ShowMe":    {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},
+	"ShowUser":  {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeUsersRead, On: "any user"},
+	"MakeUser":  {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeUsersWrite, On: "any user"},
+}
+
+// author is who makes a request, for the log of privileged acts.
+func author(ctx context.Context) audit.Author {
+	return audit.Author{Actor: audit.By(web.Who(ctx)), Origin: web.Origin(ctx)}
 }
 
 // Routes are the operations of accounts.
@@ -45,7 +52,7 @@ func (s server) ShowUser(ctx context.Context, r api.ShowUserRequestObject) (api.
 
 // MakeUser implements api.StrictServerInterface.
 func (s server) MakeUser(ctx context.Context, r api.MakeUserRequestObject) (api.MakeUserResponseObject, error) {
-	user, made, err := s.Make(ctx, r.UserID, Home{Region: r.Body.Region, Locale: r.Body.Locale})
+	user, made, err := s.Make(ctx, r.UserID, Home{Region: r.Body.Region, Locale: r.Body.Locale}, author(ctx))
 	if err != nil {
 		return nil, err
 	}

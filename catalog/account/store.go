@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"sluice/catalog/account/audit"
 	"sluice/catalog/account/internal/rows"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -15,10 +16,13 @@ import (
 )
 
 // Accounts has the users. It is safe for concurrent use.
-type Accounts struct{ databases *place.Databases }
+type Accounts struct {
+	databases *place.Databases
+	acts      audit.Log
+}
 
 // New makes the accounts in databases, which its caller closes.
-func New(databases *place.Databases) *Accounts { return &Accounts{databases} }
+func New(databases *place.Databases) *Accounts { return &Accounts{databases: databases} }
 
 // at is where the rows of a user are.
 func (a *Accounts) at(user ids.User) place.Place { return a.databases.At(shard.OfUser(int64(user))) }
@@ -43,7 +47,7 @@ func (a *Accounts) User(ctx context.Context, id ids.User, from db.Position) (Use
 
 // Make makes a user who has an id already. A user who is known with the same home is a success. The first of several that
 // come at once makes the user.
-func (a *Accounts) Make(ctx context.Context, id ids.User, home Home) (user User, made bool, err error) {
+func (a *Accounts) Make(ctx context.Context, id ids.User, home Home, by audit.Author) (user User, made bool, err error) {
 	if p := home.check(); p != nil {
 		return user, false, p
 	}
@@ -53,7 +57,13 @@ func (a *Accounts) Make(ctx context.Context, id ids.User, home Home) (user User,
 		if err != nil {
 			return db.WriteError("write user", err)
 		}
-		return tell(ctx, p, tx, id, "user_made", event{State: StateActive})
+		if err := tell(ctx, p, tx, id, "user_made", event{State: StateActive}); err != nil {
+			return err
+		}
+		return a.acts.Append(ctx, p.In(tx), shard.OfUser(int64(id)), audit.Act{
+			Author: by, Act: "user.make", Object: audit.Of("user", int64(id)),
+			Changes: []audit.Change{{Name: "region", After: home.Region}, {Name: "locale", After: home.Locale}},
+		})
 	})
 	made = err == nil
 	if err != nil && db.Answer(err) != db.AnswerDuplicate {

@@ -42,7 +42,11 @@ func ReadPath(r *http.Request, name string, into any) error {
 // ReadQuery reads a parameter of the query, which may be absent.
 func ReadQuery(r *http.Request, name string, into any) error {
 	if query := r.URL.Query(); query.Has(name) {
-		return readText(query.Get(name), "the query parameter "+name, into)
+		err := readText(query.Get(name), "the query parameter "+name, into)
+		if err == nil && query.Get(name) == "" { // it would look as if it were absent
+			err = Malformed("", "the query parameter %s is empty", name)
+		}
+		return err
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"sluice/catalog/account/audit"
 	web "sluice/catalog/internal/web"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -24,8 +25,35 @@ const (
 	Locked UserState = "locked"
 )
 
+// AuditAct What was done to what.
+type AuditAct = string
+
+// AuditEntry A privileged act. Its hash covers the entry and the hash of the one before it in its chain, so that nobody can change, remove or
+// insert one unnoticed: `sluice audit verify` looks.
+type AuditEntry = audit.Entry
+
+// AuditList defines model for AuditList.
+type AuditList struct {
+	Data []AuditEntry `json:"data"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// AuditName A kind, and what tells one of them from others.
+type AuditName = string
+
+// Cursor defines model for Cursor.
+type Cursor = string
+
+// Limit defines model for Limit.
+type Limit = web.Limit
+
 // Locale A language, and where it is spoken.
 type Locale = string
+
+// Moment A time of the years 1970 to 9999, to the millisecond.
+type Moment = web.Moment
 
 // NewUser defines model for NewUser.
 type NewUser struct {
@@ -71,6 +99,30 @@ type IdempotencyKey = string
 // ReadAfter A place in the history of a database.
 type ReadAfter = Position
 
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	// Actor Only acts of this actor.
+	Actor AuditName `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Act Only this act.
+	Act AuditAct `form:"act,omitempty" json:"act,omitempty"`
+
+	// Object Only acts on this object.
+	Object AuditName `form:"object,omitempty" json:"object,omitempty"`
+
+	// From Only acts from this time on.
+	From Moment `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until Only acts before this time.
+	Until Moment `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit How many at most; 50 if it is not given.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor What next_cursor of the page before was. Give the same filters.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ShowMeParams defines parameters for ShowMe.
 type ShowMeParams struct {
 	// ReadAfter The Read-After of the answer to a write. The answer is as of that write, or of later.
@@ -85,6 +137,28 @@ type MakeUserParams struct {
 
 // MakeUserJSONRequestBody defines body for MakeUser for application/json ContentType.
 type MakeUserJSONRequestBody = NewUser
+
+type ListAuditRequestObject struct {
+	Params ListAuditParams
+}
+
+type ListAuditResponseObject interface {
+	VisitListAuditResponse(w http.ResponseWriter) error
+}
+
+type ListAudit200JSONResponse AuditList
+
+func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ShowMeRequestObject struct {
 	Params ShowMeParams
@@ -170,6 +244,9 @@ func (response MakeUser201JSONResponse) VisitMakeUserResponse(w http.ResponseWri
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAudit Find privileged acts, the newest first. For admins.
+	// (GET /v1/audit)
+	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
 	// ShowMe Show the user of the token. For shoppers.
 	// (GET /v1/me)
 	ShowMe(ctx context.Context, request ShowMeRequestObject) (ShowMeResponseObject, error)
@@ -184,6 +261,39 @@ type StrictServerInterface interface {
 // Routes has a route for each operation.
 func Routes(server StrictServerInterface) []web.Route {
 	return []web.Route{
+		{
+			Operation: "ListAudit", Method: "GET", Path: "/v1/audit",
+			Parameters: []string{"actor", "act", "object", "from", "until", "limit", "cursor"},
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListAuditRequestObject
+				if err := web.ReadQuery(r, "actor", &request.Params.Actor); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "act", &request.Params.Act); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "object", &request.Params.Object); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "from", &request.Params.From); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "until", &request.Params.Until); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListAudit(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListAuditResponse, nil
+			},
+		},
 		{
 			Operation: "ShowMe", Method: "GET", Path: "/v1/me",
 			Serve: func(r *http.Request) (web.Answer, error) {

@@ -1,0 +1,136 @@
+package audit
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"sluice/core/auth"
+	"sluice/core/lifecycle"
+	"sluice/core/text"
+)
+
+// signedCheckpoint is the purpose of the signatures of checkpoints: what is signed for another one is none.
+const signedCheckpoint = "audit-checkpoint"
+
+// checkpointBytesMax is far above a checkpoint of all chains.
+const checkpointBytesMax = 16 << 20
+
+// Checkpoint says where chains ended at a time. Signed, and kept where nobody who can write the database can write, it shows
+// that a chain was cut off or written anew.
+type Checkpoint struct {
+	At    time.Time `json:"at"`
+	Heads []Head    `json:"heads"` // of the chains that have grown since the checkpoint before
+}
+
+// Sign is a checkpoint as a line of a file.
+func (p *Checkpoint) Sign(keys *auth.Keys) (string, error) {
+	payload, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("write checkpoint: %w", err)
+	}
+	return keys.Sign(signedCheckpoint, payload)
+}
+
+// ErrCheckpoint means that a line is no checkpoint that one of the keys has signed.
+var ErrCheckpoint = errors.New("it is no checkpoint of the audit log that one of the keys has signed")
+
+// ReadCheckpoints reads lines of checkpoints, and calls mark for each head in them. A line that is no checkpoint is counted, and
+// the first of them is the reason why.
+func ReadCheckpoints(from io.Reader, keys *auth.Keys, mark func(Head)) (bad int, why, err error) {
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, checkpointBytesMax)
+	for n := 1; lines.Scan(); n++ {
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		payload, err := keys.Signed(signedCheckpoint, lines.Text())
+		var p Checkpoint
+		if err == nil {
+			err = json.Unmarshal(payload, &p)
+		}
+		if err != nil {
+			if bad++; bad == 1 {
+				why = fmt.Errorf("line %d: %w: %w", n, ErrCheckpoint, err)
+			}
+			continue
+		}
+		for _, h := range p.Heads {
+			mark(h)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return bad, why, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return bad, why, nil
+}
+
+// Checkpoints writes checkpoints to a file, now and then.
+type Checkpoints struct {
+	reader *Reader
+	keys   *auth.Keys
+	file   string
+	every  time.Duration
+	log    *slog.Logger
+	now    func() time.Time
+	last   map[Chain]uint64
+}
+
+// NewCheckpoints makes one that writes to a file, which it makes if it is missing. Each process has a file of its own.
+func NewCheckpoints(reader *Reader, keys *auth.Keys, file string, every time.Duration, log *slog.Logger) *Checkpoints {
+	return &Checkpoints{reader: reader, keys: keys, file: file, every: every, log: log, now: time.Now, last: map[Chain]uint64{}}
+}
+
+// Run writes checkpoints until ctx ends.
+func (c *Checkpoints) Run(ctx context.Context) {
+	lifecycle.Repeat(ctx, c.log, "write a checkpoint of the audit log to "+c.file, c.every, c.Write)
+}
+
+// Write writes one checkpoint, unless no chain has grown.
+func (c *Checkpoints) Write(ctx context.Context) error {
+	p := Checkpoint{At: c.now().UTC()}
+	heads, err := c.reader.Heads(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range heads {
+		if h.N != c.last[h.Chain] {
+			p.Heads = append(p.Heads, h)
+		}
+	}
+	if len(p.Heads) == 0 {
+		return nil
+	}
+	line, err := p.Sign(c.keys)
+	if err != nil {
+		return err
+	}
+	if err := appendLine(c.file, line); err != nil {
+		return err
+	}
+	for _, h := range p.Heads {
+		c.last[h.Chain] = h.N
+	}
+	return nil
+}
+
+// appendLine writes a line behind those of a file, and waits until the disk has it. It begins with an empty one, behind what a
+// process has left that ended within a line.
+func appendLine(path, line string) (err error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o640) //nolint:gosec // the operator names the file, and others may read it
+	if err != nil {
+		return fmt.Errorf("write checkpoint %w", text.OfFile(err))
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if _, err := file.WriteString("\n" + line + "\n"); err != nil {
+		return fmt.Errorf("write checkpoint: %w", err)
+	}
+	return file.Sync()
+}

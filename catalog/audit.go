@@ -1,0 +1,30 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+
+	"sluice/catalog/account/audit"
+	"sluice/core/auth"
+	"sluice/core/lifecycle"
+)
+
+// startAudit starts what the log of privileged acts needs beside the acts themselves.
+func (n *Node) startAudit(context.Context) error {
+	background := lifecycle.NewGroup(n.log)
+	n.parts.Later("end what the audit log needs", background.Stop)
+	if n.cfg.AuditCheckpointFile == "" {
+		n.log.Warn("the ends of the audit log are written down nowhere else: an end that is cut off does not show", "setting", "--audit-checkpoint-file")
+		return nil
+	}
+	keys, err := auth.ReadKeys(n.cfg.TokenKeyFile)
+	if err == nil {
+		_, err = keys.Sign("a try", nil)
+	}
+	if err != nil {
+		return fmt.Errorf("sign checkpoints of the audit log (--audit-checkpoint-file): %w", err)
+	}
+	checkpoints := audit.NewCheckpoints(audit.NewReader(n.databases), keys, n.cfg.AuditCheckpointFile, n.cfg.AuditCheckpointEvery, n.log)
+	background.Run("checkpoints of the audit log", checkpoints.Run)
+	return nil
+}

@@ -1,0 +1,308 @@
+package apikey
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/local/servicetest"
+	"sluice/core/place"
+	"sluice/core/schema"
+	"sluice/core/shard"
+	"sluice/core/stock"
+	"sluice/core/tally"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
+
+// things is an owner that has keys.
+var things = place.Owner{Where: place.Of(shard.Values), Owner: schema.Owner{Name: "thing", Table: "thing_schema_version", Files: fstest.MapFS{
+	"00001_keys.sql": {Data: []byte("-- +goose Up\n" + Table("thing"))},
+}}}
+
+// file has keys in two databases of two tables.
+const file = `{
+  "databases": [{"name": "a", "dsn_file": "a.dsn"}, {"name": "b", "dsn_file": "b.dsn"}],
+  "users": [{"first": 0, "last": 1023, "database": "a"}],
+  "products": [{"first": 0, "last": 1023, "database": "a"}],
+  "values": [
+    {"first": 0, "last": 255, "database": "a", "table": 0},
+    {"first": 256, "last": 511, "database": "a", "table": 1},
+    {"first": 512, "last": 767, "database": "b", "table": 0},
+    {"first": 768, "last": 1023, "database": "b", "table": 1}
+  ],
+  "checkouts": [{"from": "2024-01", "shards": [{"first": 0, "last": 1023, "database": "b"}]}]
+}`
+
+func newKeys(t *testing.T) *Keys {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.dsn": servicetest.MariaDB(t), "b.dsn": servicetest.MariaDB(t), "shards.json": file} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := place.Config{File: filepath.Join(dir, "shards.json")}.Open(place.Options{
+		MySQL: db.Config{ConnsMax: 4, Timeout: time.Minute}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	if err := d.Migrate(t.Context(), place.Owners{things}, place.Quiet); err != nil {
+		t.Fatal(err)
+	}
+	return Of("thing", d, "stock:read", "stock:write", "orders:read")
+}
+
+func (k *Keys) make(t *testing.T, holder int64, scopes ...string) (key, prefix string) {
+	t.Helper()
+	secret, prefix, err := k.Make(t.Context(), holder, "a system", scopes, time.Hour, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.Reveal(), prefix
+}
+
+// exec runs a statement about the keys in all places.
+func (k *Keys) exec(t *testing.T, statement string) {
+	t.Helper()
+	for _, p := range k.databases.All(shard.Values) {
+		if _, err := p.In(p.Writer()).ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestKeysAreGoodUntilTheyEnd(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	key, prefix := k.make(t, 7, "stock:read", "orders:read")
+	other, _ := k.make(t, 8, "stock:write")
+	good := func(key string) error {
+		_, err := k.Verify(t.Context(), key)
+		return err
+	}
+	got, err := k.Verify(t.Context(), key)
+	if err != nil || got.Holder != 7 || got.Prefix != prefix || !got.Allows("orders:read") || got.Allows("stock:write") || got.Allows("stock") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := errors.Join(good(key), good(other)); err != nil {
+		t.Error(err)
+	}
+	if err := k.Revoke(t.Context(), 8, prefix, nil); !errors.Is(err, ErrUnknown) {
+		t.Errorf("revoked by another holder: %v", err)
+	}
+	for range 2 {
+		if err := k.Revoke(t.Context(), 7, prefix, nil); err != nil {
+			t.Error(err)
+		}
+		if err := good(key); !errors.Is(err, ErrKey) {
+			t.Errorf("revoked: %v", err)
+		}
+	}
+	if err := good(other); err != nil {
+		t.Errorf("another key: %v", err)
+	}
+	k.exec(t, "UPDATE thing_api_keys__ SET made_at = NOW(3) - INTERVAL 2 DAY, ends_at = NOW(3) - INTERVAL 1 SECOND")
+	if err := good(other); !errors.Is(err, ErrKey) {
+		t.Errorf("ended: %v", err)
+	}
+	if err := k.Revoke(t.Context(), 7, "000000000000", nil); !errors.Is(err, ErrUnknown) {
+		t.Errorf("no such key: %v", err)
+	}
+}
+
+// TestOnlyTheWholeKeyIsOne changes every digit, and guesses behind a known prefix.
+func TestOnlyTheWholeKeyIsOne(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	key, prefix := k.make(t, 7, "stock:read")
+	refused := func(text string) {
+		t.Helper()
+		if _, err := k.Verify(t.Context(), text); !errors.Is(err, ErrKey) || err.Error() != ErrKey.Error() {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for i := range key {
+		other := byte('0')
+		if key[i] == other {
+			other = '1'
+		}
+		refused(key[:i] + string(other) + key[i+1:])
+	}
+	for range 20 { // of the right form, behind the right prefix
+		guess, _ := draw()
+		body := mark + prefix + guess.Reveal()[len(mark)+prefixDigits:len(guess)-checkDigits]
+		refused(body + check(body))
+	}
+	for _, text := range []string{"", "slk_", key[:len(key)-1], key + "0", strings.ToUpper(key), " " + key, key + "\n", strings.Replace(key, "_", "-", 1)} {
+		refused(text)
+	}
+}
+
+// TestNothingKeepsTheKey looks for it in all columns.
+func TestNothingKeepsTheKey(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	key, prefix := k.make(t, 7, "stock:read")
+	secret := key[len(mark)+prefixDigits+1:]
+	p := k.at(prefix)
+	var row string
+	const all = "SELECT CONCAT_WS(' ', prefix, HEX(hash), holder, name, scopes) FROM thing_api_keys__ WHERE prefix = ?"
+	if err := p.In(p.Writer()).QueryRowContext(t.Context(), all, prefix).Scan(&row); err != nil || strings.Contains(row, secret[:8]) || !strings.Contains(row, prefix) {
+		t.Errorf("%s, %v", row, err)
+	}
+	made, _, err := k.Make(t.Context(), 7, "another", []string{"stock:read"}, time.Hour, nil)
+	if shown := fmt.Sprintf("%v %+v %#v", made, made, made); err != nil || strings.Contains(shown, "slk_") {
+		t.Errorf("shown as %s, %v", shown, err)
+	}
+}
+
+func TestUseIsNotedNowAndThen(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	key, _ := k.make(t, 7, "stock:read")
+	used := func() time.Time {
+		t.Helper()
+		all, err := k.List(t.Context(), 7, 10)
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		return all[0].LastUsedAt
+	}
+	verify := func(want int64) {
+		t.Helper()
+		ctx, calls := tally.Count(t.Context())
+		if _, err := k.Verify(ctx, key); err != nil || calls.Load() != want {
+			t.Errorf("%v, by %d calls, want %d", err, calls.Load(), want)
+		}
+	}
+	if !used().IsZero() {
+		t.Error("used before")
+	}
+	verify(4) // two statements, each prepared first
+	first := used()
+	if time.Since(first).Abs() > time.Hour {
+		t.Errorf("used at %v", first)
+	}
+	verify(2)
+	if !used().Equal(first) {
+		t.Error("noted again at once")
+	}
+	k.exec(t, "UPDATE thing_api_keys__ SET last_used_at = NOW(3) - INTERVAL 6 MINUTE")
+	verify(4)
+}
+
+func TestKeysOfAHolder(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	var prefixes []string
+	places := map[string]bool{}
+	for range PerHolderMax {
+		_, prefix := k.make(t, 7, "stock:read")
+		prefixes = append(prefixes, prefix)
+		places[k.at(prefix).Name] = true
+	}
+	if _, _, err := k.Make(t.Context(), 7, "one more", []string{"stock:read"}, time.Hour, nil); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one more: %v", err)
+	}
+	k.make(t, 8, "stock:read")
+	all, err := k.List(t.Context(), 7, 100)
+	var listed []string
+	for _, key := range all {
+		listed = append(listed, key.Prefix)
+	}
+	slices.Sort(prefixes)
+	if slices.Sort(listed); err != nil || !slices.Equal(listed, prefixes) || len(places) < 2 {
+		t.Errorf("%d keys in %d places are listed, %v", len(listed), len(places), err)
+	}
+	if err := k.Revoke(t.Context(), 7, prefixes[0], nil); err != nil {
+		t.Error(err)
+	}
+	k.make(t, 7, "stock:read") // there is room again
+	if all, err = k.List(t.Context(), 7, 3); err != nil || len(all) != 3 {
+		t.Errorf("%d keys, %v", len(all), err)
+	}
+}
+
+func TestWhatNoKeyCanBe(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	for name, c := range map[string]struct {
+		name   string
+		scopes []string
+		life   time.Duration
+	}{
+		"no name": {"", []string{"stock:read"}, time.Hour}, "a name of two lines": {"a\nb", []string{"stock:read"}, time.Hour},
+		"a long name": {strings.Repeat("x", 101), []string{"stock:read"}, time.Hour}, "no scope": {"x", nil, time.Hour},
+		"an unknown scope": {"x", []string{"users:write"}, time.Hour}, "a scope twice": {"x", []string{"stock:read", "stock:read"}, time.Hour},
+		"two scopes in one": {"x", []string{"stock:read stock:write"}, time.Hour}, "no life": {"x", []string{"stock:read"}, time.Minute},
+		"for ever": {"x", []string{"stock:read"}, LifeMax + time.Second},
+	} {
+		if key, _, err := k.Make(t.Context(), 7, c.name, c.scopes, c.life, nil); !errors.Is(err, ErrForm) || key != "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestWhatIsWrittenWithAKey: if who made it cannot be written down, there is no key.
+func TestWhatIsWrittenWithAKey(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	fails := func(*sql.Tx, place.Place, string) error { return fmt.Errorf("no: %w", stock.ErrNotApplied) }
+	if key, _, err := k.Make(t.Context(), 7, "x", []string{"stock:read"}, time.Hour, fails); err == nil || key != "" {
+		t.Errorf("made: %v", err)
+	}
+	if all, err := k.List(t.Context(), 7, 10); err != nil || len(all) != 0 {
+		t.Errorf("%d keys, %v", len(all), err)
+	}
+	key, prefix := k.make(t, 7, "stock:read")
+	if err := k.Revoke(t.Context(), 7, prefix, fails); err == nil {
+		t.Error("revoked")
+	}
+	if _, err := k.Verify(t.Context(), key); err != nil {
+		t.Error(err)
+	}
+	asked := 0
+	counts := func(_ *sql.Tx, p place.Place, of string) error {
+		if asked++; of != prefix || p.Name != k.at(prefix).Name {
+			t.Errorf("about %s in %s", of, p.Name)
+		}
+		return nil
+	}
+	for range 2 { // the second time nothing is done
+		if err := k.Revoke(t.Context(), 7, prefix, counts); err != nil {
+			t.Error(err)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("written down %d times", asked)
+	}
+}
+
+func TestFormOfKeys(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 1000 {
+		key, prefix := draw()
+		read, ok := prefixOf(key.Reveal())
+		if !ok || read != prefix || seen[prefix] || len(key) != keyDigits {
+			t.Fatalf("%q has the prefix %q, %v", key.Reveal(), read, ok)
+		}
+		seen[prefix] = true
+	}
+	var _ config.Secret
+}
