@@ -7,19 +7,31 @@ import (
 	"sluice/catalog/account"
 	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/work"
+	"sluice/catalog/notify"
 	"sluice/core/kafka"
 	"sluice/core/lifecycle"
 	"sluice/core/place"
+	"sluice/core/shard"
 )
 
 // owners are the packages of the shop, with what each does besides answering.
-func owners(databases *place.Databases) []work.Owner {
-	return []work.Owner{account.New(databases).Work()}
+func owners(databases *place.Databases, messages *notify.Messages) []work.Owner {
+	return []work.Owner{account.New(databases).Work(), messages.Work()}
+}
+
+// newMessages makes the messages of the shop. It has no channel, so it refuses all.
+func (n *Node) newMessages() (*notify.Messages, error) {
+	texts, err := notify.LoadTexts("sluice", "")
+	if err != nil {
+		return nil, err
+	}
+	counts := n.databases.All(shard.Users)[0]
+	return notify.New(notify.Options{Counts: counts, Texts: texts, Metrics: n.set, Log: n.log}), nil
 }
 
 // Topics are those of the shop's events.
 func Topics() (all []string) {
-	for _, o := range owners(nil) { // nobody does their work
+	for _, o := range owners(nil, nil) { // nobody does their work
 		all = append(all, o.Topics...)
 	}
 	return all
@@ -36,7 +48,11 @@ func CreateTopics(ctx context.Context, in kafka.Cluster) error {
 func (n *Node) startWork(context.Context) error {
 	k := outbox.NewKafka(n.cfg.Kafka.Brokers)
 	n.parts.Close("close kafka", k.Close)
-	w, err := work.New(work.Config{Owners: owners(n.databases), Places: n.databases.All, Kafka: k, Metrics: n.set, Log: n.log})
+	messages, err := n.newMessages()
+	if err != nil {
+		return fmt.Errorf("start catalog: %w", err)
+	}
+	w, err := work.New(work.Config{Owners: owners(n.databases, messages), Places: n.databases.All, Kafka: k, Metrics: n.set, Log: n.log})
 	if err != nil {
 		return fmt.Errorf("start catalog: %w", err)
 	}

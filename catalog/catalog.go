@@ -19,6 +19,7 @@ import (
 	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
 	"sluice/catalog/internal/web"
+	"sluice/catalog/notify"
 	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/lifecycle"
@@ -31,7 +32,9 @@ import (
 const startTimeout = 30 * time.Second
 
 // Schemas are the owners of the shop's tables.
-func Schemas() place.Owners { return place.Owners{place.Beats, account.Schema(), audit.Schema()} }
+func Schemas() place.Owners {
+	return place.Owners{place.Beats, account.Schema(), audit.Schema(), notify.Schema()}
+}
 
 // Node is a running shop.
 type Node struct {

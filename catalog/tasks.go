@@ -58,7 +58,7 @@ type books struct {
 func (b books) tasks() task.Tasks { return task.Of(b.owner, b.Suffix) }
 
 func allBooks(databases *place.Databases) (all []books) {
-	for _, o := range owners(databases) {
+	for _, o := range owners(databases, nil) {
 		for _, p := range databases.All(o.Kind) {
 			all = append(all, books{o.Name, p})
 		}

@@ -59,7 +59,7 @@ func killedShop(dsn, step, address string) {
 		Owner: owner, Places: []place.Place{at}, Every: 10 * time.Millisecond, Metrics: metrics.NewSet(), Log: log,
 		Handlers: map[string]task.Handler{kindSend: func(ctx context.Context, t task.Task) error {
 			m.at("claimed")
-			return m.send(ctx, at, t)
+			return m.send(ctx, t)
 		}},
 	}).Run(ctx)
 }

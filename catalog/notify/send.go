@@ -9,9 +9,12 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"sluice/catalog/internal/schedule"
 	"sluice/catalog/internal/task"
+	"sluice/catalog/internal/work"
 	"sluice/core/place"
 	"sluice/core/problem"
+	"sluice/core/shard"
 	"sluice/core/telemetry"
 )
 
@@ -91,6 +94,22 @@ func New(o Options) *Messages {
 	return m
 }
 
+// attemptsMax is above what the longest use of a message has room for: the message ends before its task dies, unless it cannot
+// be written at all.
+const attemptsMax = 1000
+
+// Work is what messages need of a process beside the calls of others. Who only lists it needs no messages.
+func (m *Messages) Work() work.Owner {
+	return work.Owner{
+		Name: owner, Kind: shard.Users, TasksOnly: true, AttemptsMax: attemptsMax,
+		Tasks: map[string]task.Handler{kindSend: m.send},
+		Times: []work.Time{
+			{Item: schedule.Item{Name: "clean", Every: 5 * time.Minute}, Everywhere: true, Do: func(ctx context.Context, t task.Task) error { return m.Clean(ctx, t.Place) }},
+			{Item: schedule.Item{Name: "clean_counts", Every: time.Hour}, Do: func(ctx context.Context, _ task.Task) error { return m.CleanCounts(ctx) }},
+		},
+	}
+}
+
 // takes refuses a channel that the shop does not have.
 func (m *Messages) takes(channel Channel) error {
 	if m.o.Senders[channel] == nil {
@@ -103,7 +122,8 @@ func (m *Messages) takes(channel Channel) error {
 const noteTimeout = 5 * time.Second
 
 // send is the task of a message. It comes again until it returns nil, and a message that has ended is not sent again.
-func (m *Messages) send(ctx context.Context, at place.Place, t task.Task) error {
+func (m *Messages) send(ctx context.Context, t task.Task) error {
+	at := t.Place
 	var data sending
 	if err := t.Into(&data); err != nil {
 		return task.Permanent(err)

@@ -168,22 +168,25 @@ func (m *Messages) Forget(ctx context.Context, at place.Place, user ids.User) er
 	return err
 }
 
-// Clean gives up messages whose time is over, and deletes old ones, and old counts.
-func (m *Messages) Clean(ctx context.Context, places []place.Place) error {
+// Clean gives up messages of a place whose time is over, and deletes old ones.
+func (m *Messages) Clean(ctx context.Context, at place.Place) error {
 	var faults []error
-	note := func(_ int64, err error) { faults = append(faults, err) }
-	for _, at := range places {
-		for _, channel := range channels {
-			n, err := repeat(ctx, at, "give up messages", expire, string(channel), expireAfter.Microseconds())
-			m.metrics.ended[channel][Expired].AddInt64(n)
-			note(n, err)
-		}
-		for _, state := range final {
-			note(repeat(ctx, at, "delete old messages", deleteOld, string(state), keptFor.Microseconds()))
-		}
+	for _, channel := range channels {
+		n, err := repeat(ctx, at, "give up messages", expire, string(channel), expireAfter.Microseconds())
+		m.metrics.ended[channel][Expired].AddInt64(n)
+		faults = append(faults, err)
 	}
-	note(repeat(ctx, m.o.Counts, "delete old counts", deleteCounts))
+	for _, state := range final {
+		_, err := repeat(ctx, at, "delete old messages", deleteOld, string(state), keptFor.Microseconds())
+		faults = append(faults, err)
+	}
 	return errors.Join(faults...)
+}
+
+// CleanCounts deletes counts whose hour or day is over.
+func (m *Messages) CleanCounts(ctx context.Context) error {
+	_, err := repeat(ctx, m.o.Counts, "delete old counts", deleteCounts)
+	return err
 }
 
 // repeat executes a statement about a bounded number of rows until there are none left. It returns how many there were.

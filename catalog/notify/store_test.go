@@ -11,14 +11,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/sync/errgroup"
 
+	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/schedule"
 	"sluice/catalog/internal/task"
+	"sluice/catalog/internal/work"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
 	"sluice/core/problem"
+	"sluice/core/shard"
 )
 
 func TestMigrationsMakeTheSharedTables(t *testing.T) {
@@ -134,7 +138,7 @@ func TestCleaning(t *testing.T) {
 		w.exec("INSERT INTO notify_counts (value, count, ends_at) VALUES (?, 1, NOW(3) - INTERVAL ? HOUR)", fmt.Sprintf("%016d", i), 2*i-3)
 	}
 	for range 2 {
-		if err := w.Clean(t.Context(), []place.Place{w.Place}); err != nil {
+		if err := errors.Join(w.Clean(t.Context(), w.Place), w.CleanCounts(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -181,7 +185,7 @@ func TestPlaces(t *testing.T) {
 	if n := w.count("SELECT (SELECT COUNT(*) FROM notify_messages) * 10 + (SELECT COUNT(*) FROM notify_messages_07 JOIN notify_tasks_07)"); n != 1 {
 		t.Errorf("the message is elsewhere: %d", n)
 	}
-	if err := w.Clean(t.Context(), []place.Place{w.Place, other}); err != nil {
+	if err := w.Clean(t.Context(), other); err != nil {
 		t.Error(err)
 	}
 }
@@ -203,4 +207,32 @@ func TestMessagesToStrangers(t *testing.T) {
 	if k := w.inbox.kept[max(i, 0)]; k.Subject != "书店邀请您加入Shop" || k.ID != m.name() {
 		t.Errorf("%+v", k)
 	}
+}
+
+// The work of a process sends messages and cleans up, by itself.
+func TestWork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *Options) { o.Caps.PerDay = 1 })
+	k := outbox.NewKafka([]string{"127.0.0.1:1"}) // nobody asks it
+	t.Cleanup(k.Close)
+	running, err := work.New(work.Config{
+		Owners: []work.Owner{w.Work()}, Places: func(shard.Kind) []place.Place { return []place.Place{w.Place} },
+		Kafka: k, Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Allow(t.Context(), Ask{Channel: SMS, To: theCode("").To}); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("UPDATE notify_counts SET ends_at = NOW(3)")
+	w.mustAdd(theCode("one"), theCode("old"))
+	w.exec("UPDATE notify_messages SET state = 'sent', personal = NULL, ended_at = NOW(3), until_at = NOW(3) - INTERVAL 31 DAY WHERE event = 'old'")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { running.Run(ctx); close(ended) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	w.await("one is sent, and the old one is gone", "SELECT COUNT(*) * 10 + SUM(state = 'sent') FROM notify_messages", 11)
+	w.await("the count is gone", "SELECT COUNT(*) FROM notify_counts", 0)
+	w.await("no task is left", "SELECT COUNT(*) FROM notify_tasks", 0)
 }

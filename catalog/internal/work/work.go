@@ -28,6 +28,10 @@ type Owner struct {
 	Topics []string                // of its events
 	Tasks  map[string]task.Handler // by kind
 	Times  []Time
+	// TasksOnly says that its books are tasks and a schedule alone: it has no events, and answers nobody.
+	TasksOnly bool
+	// AttemptsMax is how often a task is tried. Defaults to that of package task.
+	AttemptsMax int
 }
 
 // Time is a thing that is done again and again.
@@ -66,7 +70,12 @@ func New(cfg Config) (*Work, error) {
 			handlers = map[string]task.Handler{}
 		}
 		var once, everywhere []schedule.Item
-		for _, t := range slices.Concat(o.Times, []Time{cleaning(o.Name)}) {
+		times := o.Times
+		if !o.TasksOnly {
+			times = slices.Concat(times, []Time{cleaning(o.Name)})
+			sources = append(sources, outbox.Source{Owner: o.Name, Topics: o.Topics, Places: places})
+		}
+		for _, t := range times {
 			if err := t.Check(); err != nil {
 				return nil, fmt.Errorf("work of %s: %w", o.Name, err)
 			}
@@ -87,8 +96,9 @@ func New(cfg Config) (*Work, error) {
 			}
 			w.schedules = append(w.schedules, &schedule.Schedule{Owner: o.Name, Place: p, Items: items, Log: cfg.Log})
 		}
-		w.workers = append(w.workers, task.NewWorker(task.Config{Owner: o.Name, Places: places, Handlers: handlers, Metrics: cfg.Metrics, Log: cfg.Log}))
-		sources = append(sources, outbox.Source{Owner: o.Name, Topics: o.Topics, Places: places})
+		w.workers = append(w.workers, task.NewWorker(task.Config{
+			Owner: o.Name, Places: places, Handlers: handlers, AttemptsMax: o.AttemptsMax, Metrics: cfg.Metrics, Log: cfg.Log,
+		}))
 	}
 	w.relay = outbox.NewRelay(outbox.Config{Sources: sources, Kafka: cfg.Kafka, Metrics: cfg.Metrics, Log: cfg.Log})
 	return w, nil
